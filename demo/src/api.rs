@@ -1,0 +1,166 @@
+//! Which request goes where, and what it is answered.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::claims::{Claims, NewClaim};
+use crate::http::{Request, Response};
+use crate::pace::Pace;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    ListClaims,
+    GetClaim,
+    CreateClaim,
+    Dashboard,
+    Health,
+}
+
+impl Endpoint {
+    pub const ALL: [Self; 5] = [Self::ListClaims, Self::GetClaim, Self::CreateClaim, Self::Dashboard, Self::Health];
+
+    /// The name as the load test reports it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ListClaims => "GET /claims",
+            Self::GetClaim => "GET /claims/[id]",
+            Self::CreateClaim => "POST /claims",
+            Self::Dashboard => "GET /dashboard",
+            Self::Health => "GET /health",
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Route<'a> {
+    /// The text is the id, for `GetClaim` only.
+    Found(Endpoint, &'a str),
+    UnknownPath,
+    WrongMethod,
+}
+
+fn route<'a>(method: &str, path: &'a str) -> Route<'a> {
+    let id = path.strip_prefix("/claims/").unwrap_or_default();
+    match (method, path) {
+        ("GET", "/claims") => Route::Found(Endpoint::ListClaims, ""),
+        ("POST", "/claims") => Route::Found(Endpoint::CreateClaim, ""),
+        ("GET", "/dashboard") => Route::Found(Endpoint::Dashboard, ""),
+        ("GET", "/health") => Route::Found(Endpoint::Health, ""),
+        (_, "/claims" | "/dashboard" | "/health") => Route::WrongMethod,
+        _ if id.is_empty() || id.contains('/') => Route::UnknownPath,
+        ("GET", _) => Route::Found(Endpoint::GetClaim, id),
+        _ => Route::WrongMethod,
+    }
+}
+
+pub struct Service {
+    claims: Mutex<Claims>,
+    pace: Pace,
+}
+
+impl Service {
+    pub fn new(pace: Pace) -> Self {
+        Self { claims: Mutex::new(Claims::seeded()), pace }
+    }
+
+    /// The response to a request, and how long after its arrival to send it.
+    pub fn answer(&self, request: &Request) -> (Response, Duration) {
+        match route(&request.method, &request.path) {
+            Route::Found(endpoint, id) => {
+                let turn = self.pace.next_turn(endpoint);
+                let response = if turn.fails {
+                    Response::error(500, "failing on purpose (DEMO_ERROR_PCT)")
+                } else {
+                    self.respond(endpoint, id, &request.body)
+                };
+                (response, turn.delay)
+            }
+            Route::UnknownPath => (Response::error(404, "no such path"), Duration::ZERO),
+            Route::WrongMethod => (Response::error(405, "wrong method"), Duration::ZERO),
+        }
+    }
+
+    fn respond(&self, endpoint: Endpoint, id: &str, body: &[u8]) -> Response {
+        // A panic elsewhere leaves the claims usable, so poisoning is ignored.
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        match endpoint {
+            Endpoint::ListClaims => json(200, &claims.newest()),
+            Endpoint::GetClaim => match id.parse().ok().and_then(|id| claims.get(id)) {
+                Some(claim) => json(200, claim),
+                None => Response::error(404, &format!("no claim with id {id}")),
+            },
+            Endpoint::CreateClaim => match NewClaim::from_json(body) {
+                Ok(new) => json(201, &claims.create(new)),
+                Err(message) => Response::error(400, &message),
+            },
+            Endpoint::Dashboard => json(200, &claims.dashboard()),
+            Endpoint::Health => json(200, &serde_json::json!({ "status": "ok" })),
+        }
+    }
+}
+
+fn json(status: u16, value: &impl Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(body) => Response { status, body },
+        Err(error) => Response::error(500, &error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(service: &Service, method: &str, path: &str, body: &str) -> u16 {
+        let request = Request {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            body: body.as_bytes().to_vec(),
+            keep_alive: true,
+        };
+        service.answer(&request).0.status
+    }
+
+    fn service(error_pct: &str) -> Service {
+        let lookup = |name: &str| (name == "DEMO_ERROR_PCT").then(|| error_pct.into());
+        Service::new(Pace::from_lookup(lookup).expect("valid"))
+    }
+
+    #[test]
+    fn paths_lead_to_endpoints() {
+        let found = |endpoint| Route::Found(endpoint, "");
+        assert_eq!(route("GET", "/claims"), found(Endpoint::ListClaims));
+        assert_eq!(route("POST", "/claims"), found(Endpoint::CreateClaim));
+        assert_eq!(route("GET", "/dashboard"), found(Endpoint::Dashboard));
+        assert_eq!(route("GET", "/health"), found(Endpoint::Health));
+        assert_eq!(route("GET", "/claims/7"), Route::Found(Endpoint::GetClaim, "7"));
+        for path in ["/", "/claims/", "/claims/7/x", "/claimsx", "*"] {
+            assert_eq!(route("GET", path), Route::UnknownPath, "{path}");
+        }
+        for (method, path) in [("PUT", "/claims"), ("POST", "/claims/7"), ("HEAD", "/health")] {
+            assert_eq!(route(method, path), Route::WrongMethod, "{path}");
+        }
+    }
+
+    #[test]
+    fn answers_have_the_promised_status() {
+        let service = service("0");
+        let body = r#"{"policy":"P-1","description":"Hail","amount_cents":5}"#;
+        assert_eq!(status(&service, "GET", "/claims", ""), 200);
+        assert_eq!(status(&service, "GET", "/claims/1", ""), 200);
+        assert_eq!(status(&service, "GET", "/claims/101", ""), 404);
+        assert_eq!(status(&service, "GET", "/claims/one", ""), 404);
+        assert_eq!(status(&service, "POST", "/claims", body), 201);
+        assert_eq!(status(&service, "GET", "/claims/101", ""), 200);
+        assert_eq!(status(&service, "POST", "/claims", "{"), 400);
+        assert_eq!(status(&service, "GET", "/dashboard", ""), 200);
+    }
+
+    #[test]
+    fn health_never_fails() {
+        let service = service("100");
+        assert_eq!(status(&service, "GET", "/claims", ""), 500);
+        assert_eq!(status(&service, "GET", "/health", ""), 200);
+    }
+}

@@ -1,0 +1,162 @@
+//! `perf_baseline.json`: text to [`Baseline`] and back.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::ser::{Formatter, PrettyFormatter};
+use serde_json::{Map, Serializer, Value};
+
+use crate::run::{Metric, Provenance, Run, Stats};
+use crate::stats;
+
+/// The version written. A reader refuses another major version, and keeps the keys of a newer minor one.
+const VERSION: &str = "1.1";
+
+/// The value of each run, by metric name, in the unit of [`Metric::unit`].
+pub type Series = BTreeMap<String, Vec<f64>>;
+
+/// The stored reference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    version: String,
+    #[serde(flatten)]
+    pub provenance: Provenance,
+    /// The estimates over the runs, of all requests together.
+    pub metrics: BTreeMap<String, f64>,
+    /// The runs behind `metrics`.
+    #[serde(default, skip_serializing_if = "Series::is_empty")]
+    pub aggregated: Series,
+    /// A version 1.0 baseline has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub endpoints: BTreeMap<String, Series>,
+    #[serde(default)]
+    pub notes: String,
+    /// Keys of a newer minor version, kept as they are.
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+impl Baseline {
+    /// What `runs` measured. `former` is the baseline that this one replaces: what it holds beyond this program's
+    /// knowledge is kept, and so are its notes unless there are new ones.
+    ///
+    /// Refused: runs in which every request failed, since their latencies are those of a refusal.
+    pub fn new(
+        runs: &[Run],
+        provenance: Provenance,
+        note: Option<&str>,
+        former: Option<&Baseline>,
+    ) -> Result<Baseline> {
+        for run in runs {
+            ensure!(
+                run.total.failures < run.total.requests,
+                "every one of the {} requests failed: that is no baseline; mend the service or the locustfile first",
+                run.total.requests
+            );
+        }
+        let total: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
+        let mut endpoints: BTreeMap<String, Vec<&Stats>> = BTreeMap::new();
+        for (name, stats) in runs.iter().flat_map(|run| &run.endpoints) {
+            endpoints.entry(name.to_string()).or_default().push(stats);
+        }
+        let aggregated = series(&total);
+        let metrics = Metric::ALL
+            .iter()
+            .map(|metric| (metric.name().to_owned(), rounded(stats::estimate(*metric, &aggregated[metric.name()]))))
+            .collect();
+        Ok(Baseline {
+            version: VERSION.to_owned(),
+            provenance,
+            metrics,
+            aggregated,
+            endpoints: endpoints.into_iter().map(|(name, stats)| (name, series(&stats))).collect(),
+            notes: note.map_or_else(|| former.map_or_else(String::new, |former| former.notes.clone()), str::to_owned),
+            other: former.map_or_else(Map::new, |former| former.other.clone()),
+        })
+    }
+
+    /// Reads version 1.0 and its successors of the same major version.
+    pub fn parse(text: &str) -> Result<Baseline> {
+        // The version comes first: of a format that is not known, no other key can be blamed.
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: Option<Value>,
+        }
+        let versioned: Versioned = serde_json::from_str(text).context("this is no JSON object")?;
+        match versioned.version {
+            None => bail!("there is no `version`: this is no baseline of cargo xtask perf"),
+            Some(Value::String(version)) if version.split('.').next() == Some("1") => {}
+            Some(version) => bail!(
+                "its version is {version}, and this program reads version 1: update xtask, or measure anew with --update-baseline"
+            ),
+        }
+        let baseline: Baseline = serde_json::from_str(text)?;
+        let numbers = baseline.metrics.iter().map(|(name, value)| (name, std::slice::from_ref(value)));
+        let series = baseline.endpoints.values().chain([&baseline.aggregated]).flatten();
+        for (name, values) in numbers.chain(series.map(|(name, values)| (name, values.as_slice()))) {
+            ensure!(!values.is_empty(), "`{name}` has a series without a run");
+            for value in values {
+                ensure!(value.is_finite() && *value >= 0.0, "`{name}` is {value}, not a number from 0 up");
+            }
+        }
+        Ok(baseline)
+    }
+
+    /// The text of the file: keys in a fixed order, a series on a line, so that a change reads well in a diff.
+    pub fn to_text(&self) -> String {
+        let mut text = Vec::new();
+        let formatter = SeriesOnALine(PrettyFormatter::new());
+        self.serialize(&mut Serializer::with_formatter(&mut text, formatter))
+            .expect("maps of strings and finite numbers always serialize");
+        text.push(b'\n');
+        String::from_utf8(text).expect("serde_json writes UTF-8")
+    }
+
+    /// The estimate of `metric` over all requests together, where this baseline has one.
+    pub fn total(&self, metric: Metric) -> Option<f64> {
+        self.metrics.get(metric.name()).copied()
+    }
+}
+
+fn series(runs: &[&Stats]) -> Series {
+    Metric::ALL
+        .iter()
+        .map(|metric| (metric.name().to_owned(), runs.iter().map(|stats| rounded(stats.value(*metric))).collect()))
+        .collect()
+}
+
+/// To a thousandth: microseconds of latency, and what a reader of the diff can take in.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+/// Pretty JSON whose arrays stay on one line.
+struct SeriesOnALine(PrettyFormatter<'static>);
+
+impl Formatter for SeriesOnALine {
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
+    }
+
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
+    }
+
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+}

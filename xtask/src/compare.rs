@@ -1,0 +1,368 @@
+//! Baseline + runs + limits -> [`Comparison`] -> [`Verdict`]. The verdict is computed here and nowhere else.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::baseline::Baseline;
+use crate::run::{Load, Metric, Provenance, Run, Stats};
+use crate::stats::estimate;
+
+/// How far a metric may be worse than its baseline; everything is strict: exactly at the limit passes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    /// Percent of the baseline, for `error_rate` percentage points; always positive, in the worse direction.
+    pub worsening: Option<f64>,
+    /// A worsening no larger than this, in the metric's own unit, is let pass whatever its percentage.
+    pub floor: Option<f64>,
+    /// The worst value allowed whatever the baseline says, in the metric's own unit.
+    pub bound: Option<f64>,
+}
+
+/// The metrics judged, in the order of the findings: errors first, since a failing service has no latency to speak of.
+pub const JUDGED: [Metric; 5] = [Metric::ErrorRate, Metric::P95, Metric::P99, Metric::P50, Metric::RequestsPerSec];
+
+pub type Limits = BTreeMap<Metric, Limit>;
+
+pub fn default_limits() -> Limits {
+    let limit = |worsening| Limit { worsening: Some(worsening), floor: None, bound: None };
+    BTreeMap::from([
+        (Metric::P50, limit(20.0)),
+        (Metric::P95, limit(20.0)),
+        (Metric::P99, limit(25.0)),
+        (Metric::RequestsPerSec, limit(30.0)),
+        (Metric::ErrorRate, limit(2.0)),
+    ])
+}
+
+/// What happens to a series of all requests together that is over its limit.
+fn outcome(metric: Metric) -> Status {
+    match metric {
+        Metric::P95 | Metric::ErrorRate => Status::Fail,
+        _ => Status::Warn,
+    }
+}
+
+impl Limit {
+    /// `20%`, `2pp`, `20% and 5ms`, `max 500ms`, `20%, max 500ms`; for `requests_per_sec` `30%`, `min 10/s`.
+    pub fn parse(metric: Metric, text: &str) -> Result<Limit> {
+        let (relative_unit, unit, bound_word) = match metric {
+            Metric::ErrorRate => ("pp", "%", "max"),
+            Metric::RequestsPerSec => ("%", "/s", "min"),
+            Metric::P50 | Metric::P95 | Metric::P99 => ("%", "ms", "max"),
+            Metric::AvgResponseTime | Metric::TotalRequests => {
+                bail!("`{metric}` is shown, not judged: it takes no limit")
+            }
+        };
+        let floor_unit = if metric == Metric::ErrorRate { "pp" } else { unit };
+        let example = format!(
+            "write for example \"20{relative_unit}\", \"20{relative_unit} and 5{floor_unit}\" or \"{bound_word} 500{unit}\""
+        );
+        let number = |part: &str, unit: &str| -> Result<f64> {
+            let number = part
+                .trim()
+                .strip_suffix(unit)
+                .with_context(|| format!("`{}` does not end in `{unit}`: {example}", part.trim()))?;
+            let value = number.trim().parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
+            value.with_context(|| format!("`{}` is not a number from 0 up: {example}", number.trim()))
+        };
+        let mut limit = Limit { worsening: None, floor: None, bound: None };
+        for part in text.split(',').map(str::trim) {
+            if let Some(bound) = part.strip_prefix(bound_word) {
+                ensure!(limit.bound.is_none(), "`{bound_word}` is there twice");
+                limit.bound = Some(number(bound, unit)?);
+            } else {
+                ensure!(limit.worsening.is_none(), "there are two limits of change: {example}");
+                let (relative, floor) =
+                    part.split_once(" and ").map_or((part, None), |(relative, floor)| (relative, Some(floor)));
+                limit.worsening = Some(number(relative, relative_unit)?);
+                limit.floor = floor.map(|floor| number(floor, floor_unit)).transpose()?;
+            }
+        }
+        Ok(limit)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Fail,
+    Warn,
+    /// Within its limit.
+    Ok,
+    /// Over the limit on paper, but no further than Locust's rounding of response times reaches.
+    BelowResolution,
+    /// An endpoint that the baseline does not have.
+    New,
+    /// The baseline lacks the metric.
+    NoBaseline,
+    /// Shown, not judged.
+    Shown,
+}
+
+impl Status {
+    /// Something to tell the user about.
+    pub fn is_finding(self) -> bool {
+        matches!(self, Status::Fail | Status::Warn)
+    }
+}
+
+/// One series: a metric of an endpoint, or of all requests together, on both sides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row<'a> {
+    /// `None` is `Aggregated`: all requests together.
+    pub endpoint: Option<&'a str>,
+    pub metric: Metric,
+    /// Estimates over the runs; `None` where that side has no such series: an endpoint without a candidate is MISSING.
+    pub baseline: Option<f64>,
+    pub candidate: Option<f64>,
+    /// Percent of the baseline, for `error_rate` percentage points; `None` where there is no percentage to take.
+    pub change: Option<f64>,
+    pub status: Status,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Pass,
+    Fail,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Comparison<'a> {
+    /// The rows of all requests together, in the order of [`Metric::ALL`].
+    pub total: Vec<Row<'a>>,
+    /// The judged rows of each endpoint; of a NEW one only the p95.
+    pub endpoints: Vec<Row<'a>>,
+    /// Judged metrics that the baseline lacks.
+    pub lacking: Vec<Metric>,
+    pub verdict: Verdict,
+}
+
+impl Comparison<'_> {
+    /// What is over a limit: errors first, then failures before warnings, all requests before endpoints.
+    pub fn findings(&self) -> Vec<&Row<'_>> {
+        let mut findings: Vec<&Row> =
+            self.total.iter().chain(&self.endpoints).filter(|row| row.status.is_finding()).collect();
+        findings.sort_by_key(|row| {
+            let rank = JUDGED.iter().position(|metric| *metric == row.metric);
+            (row.status != Status::Fail, row.endpoint.is_some(), rank)
+        });
+        findings
+    }
+
+    /// Where too many requests fail, the latencies are those of the failures.
+    pub fn error_rate_failed(&self) -> bool {
+        self.total.iter().any(|row| row.metric == Metric::ErrorRate && row.status == Status::Fail)
+    }
+}
+
+/// Judges the runs (at least one) against the baseline. `strict` makes a FAIL of each WARN.
+///
+/// An error where the baseline holds none of the judged metrics: such a gate could not fail.
+pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], limits: &Limits, strict: bool) -> Result<Comparison<'a>> {
+    let lacking: Vec<Metric> = JUDGED.into_iter().filter(|metric| baseline.total(*metric).is_none()).collect();
+    ensure!(
+        lacking.len() < JUDGED.len(),
+        "the baseline holds none of the metrics that are judged: measure anew with --update-baseline"
+    );
+
+    let totals: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
+    let mut total: Vec<Row> = Metric::ALL
+        .into_iter()
+        .map(|metric| {
+            judge(None, metric, baseline.total(metric), Some(candidate(metric, &totals)), limits.get(&metric))
+        })
+        .collect();
+    let mut endpoints = compare_endpoints(baseline, runs, limits);
+
+    for row in total.iter_mut().chain(&mut endpoints) {
+        if strict && row.status == Status::Warn {
+            row.status = Status::Fail;
+        }
+    }
+    let failed = total.iter().chain(&endpoints).any(|row| row.status == Status::Fail);
+    Ok(Comparison { total, endpoints, lacking, verdict: if failed { Verdict::Fail } else { Verdict::Pass } })
+}
+
+fn compare_endpoints<'a>(baseline: &'a Baseline, runs: &'a [Run], limits: &Limits) -> Vec<Row<'a>> {
+    // The runs hold the endpoints each in its own order: the first run that names one gives its place.
+    let mut place: HashMap<&str, usize> = HashMap::new();
+    let mut named: Vec<(&str, Vec<&Stats>)> = Vec::new();
+    for (name, stats) in runs.iter().flat_map(|run| &run.endpoints) {
+        let place = *place.entry(name).or_insert_with(|| {
+            named.push((name, Vec::with_capacity(runs.len())));
+            named.len() - 1
+        });
+        named[place].1.push(stats);
+    }
+    let mut rows = Vec::with_capacity(named.len());
+    for (name, stats) in &named {
+        let Some(series) = baseline.endpoints.get(*name) else {
+            let p95_ms = candidate(Metric::P95, stats);
+            rows.push(Row {
+                endpoint: Some(name),
+                metric: Metric::P95,
+                baseline: None,
+                candidate: Some(p95_ms),
+                change: None,
+                status: Status::New,
+            });
+            continue;
+        };
+        for metric in JUDGED {
+            let reference = series.get(metric.name()).map(|values| estimate(metric, values));
+            let mut row = judge(Some(name), metric, reference, Some(candidate(metric, stats)), limits.get(&metric));
+            if row.status == Status::Fail {
+                row.status = Status::Warn;
+            }
+            rows.push(row);
+        }
+    }
+    for (name, series) in &baseline.endpoints {
+        if !place.contains_key(name.as_str()) {
+            let reference = series.get(Metric::P95.name()).map(|values| estimate(Metric::P95, values));
+            rows.push(Row {
+                endpoint: Some(name),
+                metric: Metric::P95,
+                baseline: reference,
+                candidate: None,
+                change: None,
+                status: Status::Warn,
+            });
+        }
+    }
+    rows
+}
+
+fn candidate(metric: Metric, runs: &[&Stats]) -> f64 {
+    match runs {
+        [only] => only.value(metric),
+        _ => estimate(metric, &runs.iter().map(|stats| stats.value(metric)).collect::<Vec<_>>()),
+    }
+}
+
+fn judge<'a>(
+    endpoint: Option<&'a str>,
+    metric: Metric,
+    baseline: Option<f64>,
+    candidate: Option<f64>,
+    limit: Option<&Limit>,
+) -> Row<'a> {
+    let change = baseline.zip(candidate).and_then(|(baseline, candidate)| change(metric, baseline, candidate));
+    let status = match (limit, baseline, candidate) {
+        (None, _, _) => Status::Shown,
+        (Some(limit), Some(baseline), Some(candidate)) => status(metric, baseline, candidate, limit),
+        (Some(limit), None, Some(candidate)) if out_of_bound(metric, candidate, limit) => outcome(metric),
+        (Some(_), _, _) => Status::NoBaseline,
+    };
+    Row { endpoint, metric, baseline, candidate, change, status }
+}
+
+/// Percent of the baseline (`None` where that is 0), for `error_rate` percentage points.
+fn change(metric: Metric, baseline: f64, candidate: f64) -> Option<f64> {
+    match metric {
+        Metric::ErrorRate => Some(candidate - baseline),
+        _ if baseline == 0.0 => None,
+        _ => Some((candidate / baseline - 1.0) * 100.0),
+    }
+}
+
+/// The change counted positive where the candidate is worse.
+fn worse(metric: Metric, difference: f64) -> f64 {
+    if metric == Metric::RequestsPerSec { -difference } else { difference }
+}
+
+fn status(metric: Metric, baseline: f64, candidate: f64, limit: &Limit) -> Status {
+    if out_of_bound(metric, candidate, limit) {
+        return outcome(metric);
+    }
+    let difference = worse(metric, candidate - baseline);
+    let is_over_worsening = limit.worsening.is_some_and(|allowed| match change(metric, baseline, candidate) {
+        Some(change) => is_over(worse(metric, change), allowed),
+        // From nothing to something exceeds any percentage.
+        None => difference > 0.0,
+    });
+    let is_over_floor = limit.floor.is_none_or(|floor| is_over(difference, floor));
+    if !(is_over_worsening && is_over_floor) {
+        Status::Ok
+    } else if metric.is_percentile() && difference <= resolution_ms(baseline.max(candidate)) {
+        Status::BelowResolution
+    } else {
+        outcome(metric)
+    }
+}
+
+fn out_of_bound(metric: Metric, candidate: f64, limit: &Limit) -> bool {
+    limit.bound.is_some_and(|bound| is_over(worse(metric, candidate), worse(metric, bound)))
+}
+
+/// Strictly over. The tolerance is for the last bits of a division: 420 / 350 - 1 is not quite 20 %, and 360 / 300 - 1
+/// must not become more than it.
+fn is_over(value: f64, allowed: f64) -> bool {
+    value > allowed + 1e-9 * allowed.abs().max(1.0)
+}
+
+/// Equal but for the last bits of a sum.
+pub fn is_close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0)
+}
+
+/// The width in ms of the bucket into which Locust rounds a response time before it takes percentiles: 1 below 100 ms,
+/// then two significant digits (`bucket_response_time` in `locust.stats`).
+pub fn resolution_ms(value_ms: f64) -> f64 {
+    if value_ms < 100.0 { 1.0 } else { 10f64.powf(value_ms.log10().floor() - 1.0) }
+}
+
+/// Whether two measurements may be compared at all.
+pub struct Comparability {
+    /// Why not: both values and what differs.
+    pub refusal: Option<String>,
+    /// What weakens the comparison.
+    pub warnings: Vec<String>,
+}
+
+/// Another load makes other numbers, so it is refused; another machine, Locust or locustfile may, so it is said.
+pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparability {
+    let refusal = match (&baseline.load, &candidate.load) {
+        (Some(baseline), Some(candidate)) => load_difference(baseline, candidate),
+        _ => None,
+    };
+    let mut warnings = Vec::new();
+    let mut warn = |what: &str, baseline: Option<String>, candidate: Option<String>| {
+        if let (Some(baseline), Some(candidate)) = (baseline, candidate)
+            && baseline != candidate
+        {
+            warnings.push(format!("{what} differs: baseline {baseline}, candidate {candidate}"));
+        }
+    };
+    let text = |value: &Option<String>| value.clone();
+    warn(
+        "the machine",
+        baseline.machine.as_ref().map(ToString::to_string),
+        candidate.machine.as_ref().map(ToString::to_string),
+    );
+    warn("Locust's version", text(&baseline.locust), text(&candidate.locust));
+    warn("Python's version", text(&baseline.python), text(&candidate.python));
+    warn("the locustfile (git hash-object)", text(&baseline.locustfile), text(&candidate.locustfile));
+    let beyond =
+        |load: &Load| format!("{} processes and [{}]", load.processes.unwrap_or(1), load.locust_args.join(" "));
+    warn("how Locust is run", baseline.load.as_ref().map(beyond), candidate.load.as_ref().map(beyond));
+    Comparability { refusal, warnings }
+}
+
+fn load_difference(baseline: &Load, candidate: &Load) -> Option<String> {
+    let differs = |what: &str, flag: &str, baseline: &dyn fmt::Display, candidate: &dyn fmt::Display| {
+        Some(format!(
+            "{what}: the baseline has {baseline}, this load {candidate}; measure with {flag} {baseline}, or accept the new load with --update-baseline"
+        ))
+    };
+    if baseline.users != candidate.users {
+        differs("users", "--users", &baseline.users, &candidate.users)
+    } else if is_over((baseline.spawn_rate - candidate.spawn_rate).abs(), 0.0) {
+        differs("spawn rate", "--spawn-rate", &baseline.spawn_rate, &candidate.spawn_rate)
+    } else if baseline.run_time_s != candidate.run_time_s {
+        differs("run time", "--run-time", &format!("{}s", baseline.run_time_s), &format!("{}s", candidate.run_time_s))
+    } else {
+        None
+    }
+}

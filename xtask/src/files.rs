@@ -1,0 +1,142 @@
+//! Files on disk: written whole or not at all, and the folders under `target/perf`.
+
+use std::fs::{self, File, TryLockError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process::pause;
+
+/// Folders of finished commands that are kept, the newest first.
+const KEPT: usize = 10;
+
+pub fn read_to_string(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Writes a file whole: a reader or a crash meets the former file or the new one, never half of one.
+pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
+    let temporary = temporary_beside(path);
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        // The rename itself is on disk only when its folder is.
+        File::open(folder_of(path))?.sync_all()
+    };
+    write().with_context(|| {
+        let _ = fs::remove_file(&temporary);
+        format!("cannot write {}, it is left as it was", path.display())
+    })
+}
+
+/// Finds out before the load whether [`write_atomically`] can work.
+pub fn check_writable(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        bail!("cannot write {}: it is a folder", path.display());
+    }
+    let temporary = temporary_beside(path);
+    let written = fs::write(&temporary, "probe");
+    let _ = fs::remove_file(&temporary);
+    written.with_context(|| format!("cannot write beside {}", path.display()))
+}
+
+fn temporary_beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.tmp", process::id()))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Waits for the lock file's lock, up to `timeout`; the lock is held as long as the file is open.
+pub fn lock(path: &Path, timeout: Duration) -> Result<File> {
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let deadline = Instant::now() + timeout;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => pause()?,
+            Err(TryLockError::WouldBlock) => {
+                bail!("another process holds {} for over {} s", path.display(), timeout.as_secs())
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
+        }
+    }
+}
+
+/// The folder of one command under `target/perf`, which holds a folder a run. It is locked while the command runs.
+pub struct Session {
+    pub folder: PathBuf,
+    _lock: File,
+}
+
+impl Session {
+    /// Makes the folder, lets `latest` point to it, and removes what is older than the last [`KEPT`].
+    pub fn create(perf_folder: &Path) -> Result<Session> {
+        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(':', "-");
+        let name = format!("{now}-{}", process::id());
+        let folder = perf_folder.join("runs").join(&name);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let lock = lock(&folder.join(".lock"), Duration::from_secs(1))?;
+        point_latest(perf_folder, &name)?;
+        prune(&perf_folder.join("runs"));
+        Ok(Session { folder, _lock: lock })
+    }
+
+    /// The folder of the `number`th run, from 1.
+    pub fn run_folder(&self, number: usize) -> Result<PathBuf> {
+        let folder = self.folder.join(format!("run-{number}"));
+        fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(folder)
+    }
+}
+
+fn point_latest(perf_folder: &Path, name: &str) -> Result<()> {
+    let latest = perf_folder.join("latest");
+    let temporary = temporary_beside(&latest);
+    let _ = fs::remove_file(&temporary);
+    std::os::unix::fs::symlink(Path::new("runs").join(name), &temporary)
+        .and_then(|()| fs::rename(&temporary, &latest))
+        .with_context(|| format!("cannot let {} point to the new run", latest.display()))
+}
+
+/// What cannot be removed now is met again by the next command; what is locked is in use.
+fn prune(runs: &Path) {
+    let Ok(entries) = fs::read_dir(runs) else { return };
+    let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    folders.sort();
+    for folder in folders.iter().rev().skip(KEPT) {
+        if lock(&folder.join(".lock"), Duration::ZERO).is_ok() {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// The result files that a path stands for: itself, or those of the runs in a folder.
+pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
+    const NAME: &str = "perf_results_stats.csv";
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let direct = path.join(NAME);
+    if direct.is_file() {
+        return Ok(vec![direct]);
+    }
+    let entries = fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut runs: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path().join(NAME))).filter(|file| file.is_file()).collect();
+    // run-2 before run-10.
+    runs.sort_by_key(|file| (file.as_os_str().len(), file.clone()));
+    if runs.is_empty() {
+        bail!("{}: there is no finished run in this folder, no {NAME} in it or one level below", path.display());
+    }
+    Ok(runs)
+}

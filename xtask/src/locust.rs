@@ -1,0 +1,348 @@
+//! Locust: found or installed, run headless, watched, ended.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use xshell::{Cmd, Shell, cmd};
+
+use crate::config::{LocustConfig, STRIPPED};
+use crate::files;
+use crate::git::blob_hash;
+use crate::process::{self, Failure, Group};
+use crate::run::Load;
+
+/// The pinned Locust, in a file that a dependency bot updates.
+const REQUIREMENTS: &str = include_str!("../locust/requirements.txt");
+/// Loaded beside the user's locustfile.
+const LISTENER: &str = include_str!("../locust/perf_listener.py");
+
+const INSTALL_TIMEOUT: Duration = Duration::from_mins(10);
+const VERSION_TIMEOUT: Duration = Duration::from_mins(1);
+/// For Locust to write its results after SIGINT.
+const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
+
+/// Several locustfiles in one `-f`, and with them our listener.
+const SEVERAL_LOCUSTFILES: Version = Version(2, 11, 0);
+/// `--json-file`, after it had gone for nine patch releases.
+const JSON_FILE: Version = Version(2, 37, 10);
+/// Needs Python 3.11.
+const PYTHON_3_11: Version = Version(2, 46, 0);
+
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+struct Version(u32, u32, u32);
+
+impl Version {
+    fn parse(text: &str) -> Option<Version> {
+        // A pre-release like 2.47.1.dev3 counts as its release.
+        let mut numbers =
+            text.split('.').map(|part| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok());
+        Some(Version(numbers.next()??, numbers.next()??, numbers.next().flatten().unwrap_or(0)))
+    }
+}
+
+enum Program {
+    /// The Python of the environment under `target/perf`.
+    Managed(PathBuf),
+    /// `[locust] command`.
+    Own(String),
+}
+
+pub struct Locust {
+    program: Program,
+    parsed: Version,
+    pub version: String,
+    pub python: Option<String>,
+}
+
+/// What Locust is doing, for the progress line.
+pub struct Progress {
+    pub elapsed: Duration,
+    /// Known once all users are spawned.
+    pub users: Option<u32>,
+    pub requests: u64,
+    pub failures: u64,
+}
+
+/// One run to make.
+pub struct Job<'a> {
+    pub load: &'a Load,
+    /// Relative to the root, where Locust runs.
+    pub locustfile: &'a str,
+    pub host: &'a str,
+    pub stop_timeout: Duration,
+    pub deadline_margin: Duration,
+    /// Where Locust runs.
+    pub root: &'a Path,
+    /// Fresh: nothing of an older run can be taken for this one's. Relative to the root, since Locust takes a comma in
+    /// the path of a locustfile for the end of its name.
+    pub folder: &'a Path,
+    /// Show Locust's own table in its log.
+    pub verbose: bool,
+}
+
+impl Job<'_> {
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.join(self.folder).join(name)
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.path("locust.log")
+    }
+}
+
+/// What a finished run left to say.
+pub struct Finished {
+    /// The statistics hold every request; else their last second is missing.
+    pub exact: bool,
+    pub warnings: Vec<String>,
+}
+
+impl Locust {
+    /// The user's own Locust, or the managed one, which is installed if it is not there yet; `say` tells the user.
+    pub fn prepare(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn Fn(&str)) -> Result<Locust> {
+        match &config.command {
+            Some(command) => {
+                let log = perf_folder.join("locust-version.log");
+                let line = version_line(cmd!(shell, "sh -c {command}' --version'"), &log).map_err(|error| {
+                    error.context(format!("[locust] command `{command}` does not tell its version"))
+                })?;
+                Locust::new(Program::Own(command.clone()), &line)
+            }
+            None => managed(shell, config, perf_folder, say),
+        }
+    }
+
+    /// From the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, of old `locust 1.6.0`.
+    fn new(program: Program, line: &str) -> Result<Locust> {
+        let version = line.strip_prefix("locust ").and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
+        let parsed = Version::parse(version).with_context(|| format!("`{line}` is no version of Locust"))?;
+        let python =
+            line.to_lowercase().rsplit_once("(python ").and_then(|(_, rest)| Some(rest.split_once(')')?.0.to_owned()));
+        Ok(Locust { program, parsed, version: version.to_owned(), python })
+    }
+
+    fn command<'a>(&self, shell: &'a Shell, args: &[OsString]) -> Cmd<'a> {
+        match &self.program {
+            // PYTHONSAFEPATH: a folder `locust` in the user's repository must not be taken for the package.
+            Program::Managed(python) => cmd!(shell, "{python} -m locust {args...}").env("PYTHONSAFEPATH", "1"),
+            Program::Own(command) => {
+                let script = format!("exec {command} \"$@\"");
+                cmd!(shell, "sh -c {script} locust {args...}")
+            }
+        }
+    }
+
+    /// Runs Locust to its end. `tick` is called about every 10 ms and may end the run by an error.
+    ///
+    /// Errors: another exit code than 0, no end within run time + stop timeout + margin, no statistics.
+    pub fn run(&self, shell: &Shell, job: &Job, tick: &mut dyn FnMut(Duration) -> Result<()>) -> Result<Finished> {
+        let listens = self.parsed >= SEVERAL_LOCUSTFILES;
+        let final_csv = job.path("perf_results_stats.csv");
+        let mut locustfiles = OsString::from(job.locustfile);
+        if listens {
+            let listener = job.path("perf_listener.py");
+            fs::write(&listener, LISTENER).with_context(|| format!("cannot write {}", listener.display()))?;
+            locustfiles.push(",");
+            locustfiles.push(job.folder.join("perf_listener.py"));
+        }
+        let load = job.load;
+        let mut args: Vec<OsString> = Vec::new();
+        let mut arg = |name: &str, value: &dyn std::fmt::Display| args.extend([name.into(), value.to_string().into()]);
+        arg("-f", &locustfiles.to_string_lossy());
+        arg("-H", &job.host);
+        arg("-u", &load.users);
+        arg("-r", &load.spawn_rate);
+        arg("-t", &format!("{}s", load.run_time_s));
+        arg("--csv", &job.folder.join("locust").display());
+        arg("--stop-timeout", &job.stop_timeout.as_secs());
+        arg("--loglevel", &"INFO");
+        // Failed requests are a metric here, not a failure of the measurement.
+        arg("--exit-code-on-error", &0);
+        if let Some(processes) = load.processes {
+            arg("--processes", &processes);
+        }
+        if self.parsed >= JSON_FILE {
+            arg("--json-file", &job.folder.join("perf_results").display());
+        }
+        args.push("--headless".into());
+        if !job.verbose {
+            args.push("--only-summary".into());
+        }
+        args.extend(load.locust_args.iter().map(OsString::from));
+
+        let mut command = self.command(shell, &args).env("PYTHONUTF8", "1").env("PERF_FINAL_STATS_CSV", &final_csv);
+        for name in STRIPPED {
+            command = command.env_remove(name);
+        }
+        let log = job.log();
+        let timeout = Duration::from_secs(load.run_time_s) + job.stop_timeout + job.deadline_margin;
+        let started = Instant::now();
+        let mut group = Group::spawn("Locust", command.into(), &log)?;
+        match group.wait(timeout, || tick(started.elapsed()))? {
+            Some(status) if status.success() => {}
+            Some(status) => bail!(Failure::new(format!("Locust failed: {}", process::describe(status)), &log)),
+            None => {
+                group.interrupt(INTERRUPT_GRACE);
+                bail!(Failure::new(
+                    format!(
+                        "Locust did not end within {} s (run time, stop timeout and margin), so it was stopped",
+                        timeout.as_secs()
+                    ),
+                    &log
+                ));
+            }
+        }
+
+        let mut warnings = warnings(job);
+        let exact = final_csv.is_file();
+        if !exact {
+            let is_expected = !listens || matches!(self.program, Program::Own(_));
+            ensure!(is_expected, Failure::new("Locust ended without writing its final statistics".to_owned(), &log));
+            let last_csv = job.path("locust_stats.csv");
+            ensure!(last_csv.is_file(), Failure::new("Locust ended without writing any statistics".to_owned(), &log));
+            files::write_atomically(&final_csv, &files::read_to_string(&last_csv)?)?;
+            let why = if listens {
+                "[locust] command does not load our listener"
+            } else {
+                "Locust before 2.11 cannot load our listener"
+            };
+            warnings.push(format!("the last second of the run is missing in the results: {why}"));
+        }
+        Ok(Finished { exact, warnings })
+    }
+}
+
+/// What Locust's log and its exceptions say about the measurement.
+fn warnings(job: &Job) -> Vec<String> {
+    let log = fs::read(job.log()).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let mut warnings = Vec::new();
+    if log.contains("CPU usage above 90%") || log.contains("CPU usage was too high") {
+        warnings.push("the load generator was saturated (Locust's CPU above 90 %), so latencies are partly its own: spread the load with --processes, or load less".to_owned());
+    }
+    let exceptions = csv::Reader::from_path(job.path("locust_exceptions.csv"))
+        .map_or(0, |mut reader| reader.records().filter_map(|record| record.ok()?.get(0)?.parse::<u64>().ok()).sum());
+    if exceptions > 0 {
+        warnings.push(format!(
+            "the locustfile itself raised {exceptions} exceptions, which are no failed requests: see {}",
+            job.log().display()
+        ));
+    }
+    warnings
+}
+
+/// Reads what Locust rewrites every second or so; a torn read shows nothing new.
+pub fn progress(job: &Job, elapsed: Duration) -> Progress {
+    let stats = fs::read_to_string(job.path("locust_stats.csv")).unwrap_or_default();
+    let total = stats.lines().rev().find_map(|line| line.strip_prefix(",Aggregated,")).unwrap_or_default();
+    let mut counts = total.split(',').map(|field| field.parse().unwrap_or(0));
+    let (requests, failures) = (counts.next().unwrap_or(0), counts.next().unwrap_or(0));
+    // All users spawned: {"ClaimsUser": 10} (10 total users)
+    let log = fs::read(job.log()).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let spawned = log.rsplit_once(" total users)").and_then(|(before, _)| before.rsplit_once('(')?.1.parse().ok());
+    Progress { elapsed, users: spawned, requests, failures }
+}
+
+/// The environment under `target/perf`, keyed by what is installed in it: complete, or absent for everybody.
+fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn Fn(&str)) -> Result<Locust> {
+    let pinned = match &config.version {
+        Some(version) => format!("locust=={version}\n"),
+        None => REQUIREMENTS.to_owned(),
+    };
+    let mut wanted = pinned.clone();
+    let mut extra: Vec<OsString> = Vec::new();
+    for requirement in &config.requirements {
+        let file = shell.current_dir().join(requirement);
+        if file.is_file() {
+            wanted.push_str(&files::read_to_string(&file)?);
+            extra.push("-r".into());
+        } else {
+            wanted.push_str(requirement);
+        }
+        wanted.push('\n');
+        extra.push(requirement.into());
+    }
+    let name = format!("locust-{}", &blob_hash(wanted.as_bytes())[..12]);
+    let folder = perf_folder.join(&name);
+    let python = folder.join("bin/python");
+    let complete = folder.join("complete");
+    let installed = || if python.exists() { fs::read_to_string(&complete).ok() } else { None };
+    if let Some(line) = installed() {
+        return Locust::new(Program::Managed(python), &line);
+    }
+
+    let _lock = files::lock(&perf_folder.join(format!("{name}.lock")), INSTALL_TIMEOUT)?;
+    if let Some(line) = installed() {
+        return Locust::new(Program::Managed(python), &line);
+    }
+    let pinned = pinned.trim();
+    say(&format!("setting {pinned} up in {} (once)", folder.display()));
+    let log = perf_folder.join(format!("{name}.log"));
+    let _ = fs::remove_file(&log);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove the incomplete {}", folder.display()))?;
+    }
+    let pin_file = perf_folder.join(format!("{name}.txt"));
+    files::write_atomically(&pin_file, &format!("{pinned}\n"))?;
+    let has_uv = cmd!(shell, "uv --version").quiet().ignore_stderr().read().is_ok();
+    if has_uv {
+        process::run("uv venv", cmd!(shell, "uv venv --quiet {folder}").into(), &log, INSTALL_TIMEOUT)?;
+        let install = cmd!(shell, "uv pip install --quiet --python {python} -r {pin_file} {extra...}");
+        process::run("uv pip install", install.into(), &log, INSTALL_TIMEOUT)?;
+    } else {
+        let system_python = system_python(shell, pinned)?;
+        process::run("python3 -m venv", cmd!(shell, "{system_python} -m venv {folder}").into(), &log, INSTALL_TIMEOUT)
+            .context("cannot make Locust's environment; on Debian and Ubuntu install python3-venv, or install uv")?;
+        let install =
+            cmd!(shell, "{python} -m pip install --quiet --disable-pip-version-check -r {pin_file} {extra...}");
+        process::run("pip install", install.into(), &log, INSTALL_TIMEOUT)
+            .with_context(|| format!("cannot install {pinned}"))?;
+    }
+    let line = version_line(cmd!(shell, "{python} -m locust --version").env("PYTHONSAFEPATH", "1"), &log)?;
+    let locust = Locust::new(Program::Managed(python), &line)?;
+    files::write_atomically(&complete, &line)?;
+    Ok(locust)
+}
+
+/// A Python that can hold the Locust `pinned`.
+fn system_python(shell: &Shell, pinned: &str) -> Result<&'static str> {
+    let no_python = || {
+        anyhow!(
+            "there is neither python3 nor uv on PATH, and Locust needs one: install Python 3.11 or later, or name a Locust of your own in perf.toml: [locust] command"
+        )
+    };
+    let version_of = |python: &str| {
+        cmd!(shell, "{python} -c 'import sys; print(*sys.version_info[:2])'").quiet().ignore_stderr().read().ok()
+    };
+    let (python, version) = ["python3", "python"]
+        .into_iter()
+        .find_map(|python| Some((python, version_of(python)?)))
+        .ok_or_else(no_python)?;
+    let (major, minor) = version
+        .split_once(' ')
+        .and_then(|(major, minor)| Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?)))
+        .ok_or_else(no_python)?;
+    let needs_3_11 =
+        pinned.strip_prefix("locust==").and_then(Version::parse).is_some_and(|version| version >= PYTHON_3_11);
+    ensure!(
+        !needs_3_11 || (major, minor) >= (3, 11),
+        "{pinned} needs Python 3.11 or later, and {python} is {major}.{minor}: install a newer one, or uv, or pin an older Locust in perf.toml: [locust] version"
+    );
+    Ok(python)
+}
+
+fn version_line(command: Cmd, log: &Path) -> Result<String> {
+    let before = fs::read(log).map_or(0, |text| text.len());
+    process::run("locust --version", command.into(), log, VERSION_TIMEOUT)?;
+    let text = fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
+    let text = String::from_utf8_lossy(&text[before..]).into_owned();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("locust "))
+        .with_context(|| format!("`locust --version` printed `{}`", text.trim()))?;
+    Ok(line.to_owned())
+}

@@ -1,0 +1,199 @@
+//! Locust's `_stats.csv`: text in, a [`Run`] out; a torn, empty or contradictory file is an error, never a pass.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::str;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use csv::{ByteRecord, Position, ReaderBuilder};
+
+use crate::run::{Run, Stats, endpoint_name};
+
+/// Where each column that is read stands in the records of one file.
+struct Columns {
+    method: Option<usize>,
+    name: usize,
+    requests: usize,
+    failures: usize,
+    avg_ms: usize,
+    requests_per_sec: usize,
+    percentiles: [usize; 3],
+}
+
+impl Columns {
+    fn find(header: &ByteRecord) -> Result<Columns> {
+        let find = |name: &str| header.iter().position(|column| column.trim_ascii() == name.as_bytes());
+        let required = |name: &str| {
+            find(name)
+                .with_context(|| format!("line 1 has no column `{name}`: this is no stats file of Locust 1.2 or later"))
+        };
+        let percentile = |name: &str| {
+            find(name).with_context(|| format!("there is no column `{name}`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"))
+        };
+        Ok(Columns {
+            method: find("Type"),
+            name: required("Name")?,
+            requests: required("Request Count")?,
+            failures: required("Failure Count")?,
+            avg_ms: required("Average Response Time")?,
+            requests_per_sec: required("Requests/s")?,
+            // Never `Median Response Time`: Locust 2.47.0 changed how that one is computed.
+            percentiles: [percentile("50%")?, percentile("95%")?, percentile("99%")?],
+        })
+    }
+}
+
+/// Reads one whole `_stats.csv`.
+///
+/// Locust rewrites the file in place, so a reader may meet a cut file or a new head on an old tail. What is found by
+/// form is refused by its line: a ragged row, a number that is none, an endpoint twice, no `Aggregated` row. A splice
+/// in which every row is well formed shows only in the sums: the rows' counts must add up to `Aggregated`'s.
+pub fn parse(bytes: &[u8]) -> Result<Run> {
+    // A spreadsheet may have put a byte order mark in front.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    ensure!(!bytes.trim_ascii().is_empty(), "the file is empty: Locust had not written any result yet");
+    let mut reader = ReaderBuilder::new().flexible(true).from_reader(bytes);
+    let columns = Columns::find(reader.byte_headers()?)?;
+    let width = reader.byte_headers()?.len();
+
+    let mut rows: Vec<(Box<str>, Counted)> = Vec::new();
+    let mut aggregated = None;
+    let mut record = ByteRecord::new();
+    while reader.read_byte_record(&mut record)? {
+        let line = || line_of(bytes, record.position());
+        ensure!(
+            record.len() == width,
+            "line {} has {} fields where the header has {width}: the file is torn, as when Locust is killed while it writes",
+            line(),
+            record.len(),
+        );
+        let row = read_row(&record, &columns).with_context(|| format!("line {}", line()))?;
+        if row.is_aggregated {
+            aggregated = Some(rows.len());
+        }
+        rows.push((row.name, row.counted));
+    }
+    let Some(aggregated) = aggregated else {
+        bail!("there is no `Aggregated` row: the file is cut, or Locust died while it wrote");
+    };
+    let (_, total) = rows.remove(aggregated);
+    check_sums(&total, &rows)?;
+    let Some(total_stats) = total.stats else {
+        bail!("Locust made no requests: there is nothing to judge");
+    };
+    ensure!(
+        total.failures <= total.requests,
+        "`Aggregated` counts {} failures of {} requests: the file does not add up",
+        total.failures,
+        total.requests
+    );
+    let endpoints: Vec<_> = rows.into_iter().filter_map(|(name, counted)| Some((name, counted.stats?))).collect();
+    Ok(Run { total: total_stats, endpoints })
+}
+
+/// The line on which a record begins, from 1. The csv crate's own count is one behind where lines end in CR LF.
+fn line_of(bytes: &[u8], position: Option<&Position>) -> usize {
+    let offset = position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(0);
+    1 + bytes.iter().take(offset + 1).filter(|byte| **byte == b'\n').count()
+}
+
+/// One row: its counts always, and its statistics where it has requests.
+struct Counted {
+    requests: u64,
+    failures: u64,
+    stats: Option<Stats>,
+}
+
+struct Row {
+    name: Box<str>,
+    is_aggregated: bool,
+    counted: Counted,
+}
+
+fn read_row(record: &ByteRecord, columns: &Columns) -> Result<Row> {
+    let method = text(record, columns.method, "Type")?;
+    let name = text(record, Some(columns.name), "Name")?;
+    let requests = count(record, columns.requests, "Request Count")?;
+    let failures = count(record, columns.failures, "Failure Count")?;
+    // Before its first request a row's percentiles are `N/A`.
+    let stats = if requests == 0 {
+        None
+    } else {
+        let [p50, p95, p99] = columns.percentiles;
+        Some(Stats {
+            requests,
+            failures,
+            p50_ms: number(record, p50, "50%")?,
+            p95_ms: number(record, p95, "95%")?,
+            p99_ms: number(record, p99, "99%")?,
+            avg_ms: number(record, columns.avg_ms, "Average Response Time")?,
+            requests_per_sec: number(record, columns.requests_per_sec, "Requests/s")?,
+        })
+    };
+    // A request may be named `Aggregated` too, but it has a type.
+    let is_aggregated = name == "Aggregated" && matches!(method, "" | "None");
+    Ok(Row { name: endpoint_name(method, name), is_aggregated, counted: Counted { requests, failures, stats } })
+}
+
+/// Rows written at different times do not add up, however well each is formed.
+fn check_sums(total: &Counted, rows: &[(Box<str>, Counted)]) -> Result<()> {
+    // A file of the `Aggregated` row alone is an extract, which has nothing to add up.
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut names = HashSet::with_capacity(rows.len());
+    for (name, _) in rows {
+        ensure!(
+            names.insert(&**name),
+            "`{}` is there twice: the file is torn, rows of two writings are mixed",
+            name.escape_debug()
+        );
+    }
+    let agree = |what: &str, of: fn(&Counted) -> u64| {
+        let sum = rows.iter().fold(0u64, |sum, (_, row)| sum.saturating_add(of(row)));
+        ensure!(
+            sum == of(total),
+            "the endpoints' {what} add up to {sum} where `Aggregated` says {}: the file is torn, rows of two writings are mixed",
+            of(total)
+        );
+        Ok(())
+    };
+    agree("requests", |row| row.requests)?;
+    agree("failures", |row| row.failures)
+}
+
+fn text<'a>(record: &'a ByteRecord, column: Option<usize>, what: &str) -> Result<&'a str> {
+    let Some(column) = column else { return Ok("") };
+    str::from_utf8(&record[column]).with_context(|| format!("the {what} is not UTF-8: start Locust with PYTHONUTF8=1"))
+}
+
+fn count(record: &ByteRecord, column: usize, what: &str) -> Result<u64> {
+    let field = str::from_utf8(&record[column]).unwrap_or("?").trim();
+    field.parse().map_err(|_| NotANumber::new(what, &record[column], "a whole number").into())
+}
+
+fn number(record: &ByteRecord, column: usize, what: &str) -> Result<f64> {
+    let field = str::from_utf8(&record[column]).unwrap_or("?").trim();
+    match field.parse::<f64>() {
+        Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
+        _ => Err(NotANumber::new(what, &record[column], "a number from 0 up").into()),
+    }
+}
+
+#[derive(Debug)]
+struct NotANumber(String);
+
+impl NotANumber {
+    fn new(what: &str, field: &[u8], wanted: &str) -> NotANumber {
+        let shown: String = String::from_utf8_lossy(field).chars().take(40).flat_map(char::escape_debug).collect();
+        NotANumber(format!("{what} is `{shown}`, not {wanted}"))
+    }
+}
+
+impl fmt::Display for NotANumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotANumber {}

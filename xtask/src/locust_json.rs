@@ -1,0 +1,115 @@
+//! Locust's `--json-file`: text in, a [`Run`] out. It has no `Aggregated` entry: that one is computed here.
+
+use std::collections::{BTreeMap, HashSet};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+
+use crate::run::{Run, Stats, endpoint_name};
+
+/// One endpoint as `StatsEntry.serialize` of `locust.stats` writes it; keys that nothing here needs are left out.
+#[derive(Deserialize)]
+struct Entry {
+    name: String,
+    method: Option<String>,
+    num_requests: u64,
+    num_failures: u64,
+    total_response_time: f64,
+    /// Seconds since 1970.
+    start_time: f64,
+    /// Seconds since 1970; `null` before the first request.
+    last_request_timestamp: Option<f64>,
+    /// Response time in ms, as rounded by Locust, to the count of requests.
+    response_times: BTreeMap<String, u64>,
+}
+
+/// Count of requests by response time in ms, sorted by time.
+type Histogram = Vec<(f64, u64)>;
+
+/// Reads a whole JSON result.
+pub fn parse(text: &str) -> Result<Run> {
+    let entries: Vec<Entry> = serde_json::from_str(text).context("this is no JSON result of Locust's --json-file")?;
+    let mut merged: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut names = HashSet::new();
+    let mut parts = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.num_requests > 0) {
+        let name = endpoint_name(entry.method.as_deref().unwrap_or(""), &entry.name);
+        let about = || format!("`{}`", name.escape_debug());
+        ensure!(names.insert(name.clone()), "{} is there twice", about());
+        ensure!(
+            entry.total_response_time.is_finite() && entry.total_response_time >= 0.0,
+            "{}: total_response_time is not a number from 0 up",
+            about()
+        );
+        let histogram = histogram(&entry.response_times).with_context(about)?;
+        for (time_ms, count) in &histogram {
+            *merged.entry(time_ms.to_bits()).or_default() += count;
+        }
+        parts.push((name, entry, histogram));
+    }
+    ensure!(!parts.is_empty(), "Locust made no requests: there is nothing to judge");
+
+    // Locust's `total_rps`: from the start of the test to the last request of any endpoint, for every endpoint.
+    let start_s = parts.iter().map(|(_, entry, _)| entry.start_time).fold(f64::INFINITY, f64::min);
+    let end_s = parts.iter().filter_map(|(_, entry, _)| entry.last_request_timestamp).fold(f64::NEG_INFINITY, f64::max);
+    let elapsed_s = end_s - start_s;
+    ensure!(
+        elapsed_s.is_finite() && elapsed_s > 0.0,
+        "the requests span {elapsed_s} s: start_time and last_request_timestamp make no sense"
+    );
+
+    let stats = |entries: &[&Entry], histogram: &Histogram| -> Result<Stats> {
+        let requests: u64 = entries.iter().map(|entry| entry.num_requests).sum();
+        let timed: u64 = histogram.iter().map(|(_, count)| count).sum();
+        ensure!(timed > 0, "no request has a response time");
+        Ok(Stats {
+            requests,
+            failures: entries.iter().map(|entry| entry.num_failures).sum(),
+            p50_ms: percentile(histogram, 0.50),
+            p95_ms: percentile(histogram, 0.95),
+            p99_ms: percentile(histogram, 0.99),
+            avg_ms: entries.iter().map(|entry| entry.total_response_time).sum::<f64>() / timed as f64,
+            requests_per_sec: requests as f64 / elapsed_s,
+        })
+    };
+    let everything: Histogram = merged.into_iter().map(|(bits, count)| (f64::from_bits(bits), count)).collect();
+    let all: Vec<&Entry> = parts.iter().map(|(_, entry, _)| *entry).collect();
+    let total = stats(&all, &everything)?;
+    let endpoints = parts
+        .into_iter()
+        .map(|(name, entry, histogram)| {
+            let stats = stats(&[entry], &histogram).with_context(|| format!("`{}`", name.escape_debug()))?;
+            Ok((name, stats))
+        })
+        .collect::<Result<_>>()?;
+    Ok(Run { total, endpoints })
+}
+
+fn histogram(response_times: &BTreeMap<String, u64>) -> Result<Histogram> {
+    let mut histogram = Histogram::with_capacity(response_times.len());
+    for (time, count) in response_times {
+        let time_ms = time.parse::<f64>().ok().filter(|time_ms| time_ms.is_finite() && *time_ms >= 0.0);
+        histogram.push((
+            time_ms.with_context(|| format!("response time `{}` is not a number from 0 up", time.escape_debug()))?,
+            *count,
+        ));
+    }
+    histogram.sort_by(|a, b| a.0.total_cmp(&b.0));
+    Ok(histogram)
+}
+
+/// The response time in ms at rank `min(int(n * p), n - 1)` of the n timed requests, without interpolation: the rule
+/// of `calculate_response_time_percentile` in `locust.stats`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "int() of Locust: a rank below the count")]
+fn percentile(histogram: &Histogram, p: f64) -> f64 {
+    let n: u64 = histogram.iter().map(|(_, count)| count).sum();
+    let rank = ((n as f64 * p) as u64).min(n - 1);
+    let mut seen = 0;
+    for (time_ms, count) in histogram {
+        seen += count;
+        if rank < seen {
+            return *time_ms;
+        }
+    }
+    unreachable!("rank {rank} is below the count {n}")
+}

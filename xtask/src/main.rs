@@ -1,0 +1,47 @@
+//! Parses, dispatches, and turns the outcome into the one exit code.
+
+use std::process::ExitCode;
+
+use anstream::{eprintln, print, println};
+use xtask::compare::Verdict;
+use xtask::flags::{Command, HELP, parse};
+use xtask::perf::{Outcome, perf};
+use xtask::process::{Failure, Interrupted};
+
+fn main() -> ExitCode {
+    let outcome = parse(std::env::args_os().skip(1).collect()).and_then(|command| match command {
+        Command::Help => {
+            print!("{HELP}");
+            Ok(Outcome::Judged(Verdict::Pass))
+        }
+        Command::Perf(flags) => perf(&flags),
+    });
+    match outcome {
+        Ok(Outcome::Judged(Verdict::Pass)) => ExitCode::SUCCESS,
+        Ok(Outcome::Judged(Verdict::Fail)) => ExitCode::from(1),
+        Ok(Outcome::Saved(message)) => {
+            println!("{message}");
+            ExitCode::SUCCESS
+        }
+        Ok(Outcome::SavedInCi(message)) => {
+            eprintln!("{message}");
+            ExitCode::from(2)
+        }
+        Err(error) => report_error(&error),
+    }
+}
+
+fn report_error(error: &anyhow::Error) -> ExitCode {
+    if let Some(Interrupted { signal }) = error.downcast_ref() {
+        eprintln!("INTERRUPTED: stopped by signal {signal}, nothing was judged");
+        return ExitCode::from(128 + signal);
+    }
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        for line in failure.tail.lines() {
+            eprintln!("  | {line}");
+        }
+    }
+    let style = anstyle::AnsiColor::Red.on_default().bold();
+    eprintln!("{style}NOT JUDGED{style:#}: {error:#}");
+    ExitCode::from(2)
+}

@@ -1,0 +1,210 @@
+//! Children: each leads a process group of its own, every wait is bounded, and none outlives us.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+
+/// Short against everything that is waited for, long enough to cost no measurable CPU beside the load.
+const POLL: Duration = Duration::from_millis(10);
+
+static CAUGHT: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
+/// From here on SIGINT, SIGTERM and SIGHUP do not end us: the next wait returns [`Interrupted`], and what is on the
+/// stack cleans up after itself. Called before the first child is started.
+pub fn catch_signals() -> Result<()> {
+    let caught = Arc::new(AtomicUsize::new(0));
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let number = signal.as_raw();
+        let value = usize::try_from(number).expect("signal numbers are positive");
+        signal_hook::flag::register_usize(number, Arc::clone(&caught), value).context("cannot catch signals")?;
+    }
+    let _ = CAUGHT.set(caught);
+    Ok(())
+}
+
+/// A signal asked us to stop.
+#[derive(Debug)]
+pub struct Interrupted {
+    pub signal: u8,
+}
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stopped by signal {}", self.signal)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// An error where a signal has come since [`catch_signals`].
+pub fn check_interrupted() -> Result<(), Interrupted> {
+    match CAUGHT.get().map_or(0, |caught| caught.load(Ordering::Relaxed)) {
+        0 => Ok(()),
+        signal => Err(Interrupted { signal: u8::try_from(signal).expect("the signals caught are below 256") }),
+    }
+}
+
+/// Sleeps one poll interval.
+pub fn pause() -> Result<(), Interrupted> {
+    thread::sleep(POLL);
+    check_interrupted()
+}
+
+/// What went wrong with a child, and the end of what it said.
+#[derive(Debug)]
+pub struct Failure {
+    line: String,
+    log: PathBuf,
+    pub tail: String,
+}
+
+impl Failure {
+    const TAIL_LINES: usize = 20;
+
+    pub fn new(line: String, log: &Path) -> Failure {
+        let text = fs::read(log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.trim_end().lines().collect();
+        let tail = lines[lines.len().saturating_sub(Failure::TAIL_LINES)..].join("\n");
+        Failure { line, log: log.to_owned(), tail }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (its log: {})", self.line, self.log.display())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A child and its process group. Dropping it ends the group.
+pub struct Group {
+    what: &'static str,
+    child: Child,
+    pid: Pid,
+    log: PathBuf,
+    status: Option<ExitStatus>,
+}
+
+impl Group {
+    /// Starts `command` with no input and with all output in `log`.
+    pub fn spawn(what: &'static str, mut command: Command, log: &Path) -> Result<Group> {
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| format!("cannot write {}", log.display()))?;
+        let errors = output.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
+        command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors);
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {what} `{}`", command.get_program().to_string_lossy()))?;
+        let pid = Pid::from_child(&child);
+        Ok(Group { what, child, pid, log: log.to_owned(), status: None })
+    }
+
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The leader's exit status, once it has exited.
+    pub fn status(&mut self) -> Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait().with_context(|| format!("cannot wait for {}", self.what))?;
+        }
+        Ok(self.status)
+    }
+
+    /// Waits for the leader; `None` when `timeout` is over first. `tick` runs at each poll and may end the wait.
+    pub fn wait(&mut self, timeout: Duration, mut tick: impl FnMut() -> Result<()>) -> Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some(status) = self.status()? {
+                return Ok(Some(status));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            pause()?;
+            tick()?;
+        }
+    }
+
+    /// SIGTERM to the group, up to `grace` for all of it to go, then SIGKILL. Says whether SIGKILL was needed.
+    pub fn stop(mut self, grace: Duration) -> bool {
+        let _ = kill_process_group(self.pid, Signal::TERM);
+        let is_gone = self.wait_until_gone(grace);
+        if !is_gone {
+            self.kill();
+        }
+        !is_gone
+    }
+
+    /// SIGINT to the leader alone, so that it can collect its workers' results, and up to `grace` for it to go.
+    pub fn interrupt(&mut self, grace: Duration) {
+        let _ = kill_process(self.pid, Signal::INT);
+        let deadline = Instant::now() + grace;
+        while matches!(self.status(), Ok(None)) && Instant::now() < deadline {
+            thread::sleep(POLL);
+        }
+    }
+
+    fn wait_until_gone(&mut self, grace: Duration) -> bool {
+        let deadline = Instant::now() + grace;
+        loop {
+            let leader_is_gone = !matches!(self.status(), Ok(None));
+            if leader_is_gone && test_kill_process_group(self.pid).is_err() {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    fn kill(&mut self) {
+        // Until the leader is reaped its id, and so the group's, cannot be another's.
+        let leader_is_running = matches!(self.status(), Ok(None));
+        if leader_is_running || test_kill_process_group(self.pid).is_ok() {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+            self.wait_until_gone(Duration::from_secs(2));
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs `command` to its end; its output goes to `log`. Anything but exit 0 within `timeout` is a [`Failure`].
+pub fn run(what: &'static str, command: Command, log: &Path, timeout: Duration) -> Result<()> {
+    let mut group = Group::spawn(what, command, log)?;
+    match group.wait(timeout, || Ok(()))? {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(Failure::new(format!("{what} failed: {}", describe(status)), log).into()),
+        None => Err(Failure::new(format!("{what} did not end within {} s", timeout.as_secs()), log).into()),
+    }
+}
+
+/// `exit code 3` or `killed by signal 9`.
+pub fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}

@@ -1,0 +1,193 @@
+//! What a report says: every cell and sentence is made here once; a format below only dresses them.
+
+pub mod terminal;
+
+use crate::compare::{Comparison, Limit, Limits, Row, Status, Verdict};
+use crate::run::Metric;
+
+/// Everything that a format shows.
+pub struct Report<'a> {
+    pub comparison: &'a Comparison<'a>,
+    pub limits: &'a Limits,
+    /// Where the baseline is from.
+    pub baseline: String,
+    /// What weakens the comparison, a sentence each.
+    pub warnings: Vec<String>,
+    /// For `--verbose`: what was run, where, and how long it took, a line each.
+    pub details: Vec<String>,
+}
+
+/// A row as text.
+pub struct Cells {
+    /// Series, baseline, candidate, change, limit, status.
+    pub texts: [String; 6],
+    pub status: Status,
+}
+
+pub const HEADER: [&str; 6] = ["", "baseline", "candidate", "change", "limit", "status"];
+
+impl Report<'_> {
+    pub fn total_cells(&self) -> Vec<Cells> {
+        self.comparison.total.iter().map(|row| self.cells(row)).collect()
+    }
+
+    pub fn endpoint_cells(&self) -> Vec<Cells> {
+        self.comparison.endpoints.iter().map(|row| self.cells(row)).collect()
+    }
+
+    fn cells(&self, row: &Row) -> Cells {
+        let limit = self.limits.get(&row.metric);
+        let unit = row.metric.unit();
+        let name = if unit.is_empty() { row.metric.to_string() } else { format!("{} ({unit})", row.metric) };
+        let name = row.endpoint.map_or(name.clone(), |endpoint| format!("{} {name}", printable(endpoint)));
+        let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| value(row.metric, number));
+        let change = match (row.baseline, row.candidate) {
+            (Some(_), Some(_)) => change(row, limit),
+            _ => "-".to_owned(),
+        };
+        let limit = limit.map_or_else(String::new, |limit| limit_text(row.metric, limit));
+        let status = match row.status {
+            Status::Fail | Status::Warn if row.candidate.is_none() => format!("{} (missing)", word(row.status)),
+            status => word(status).to_owned(),
+        };
+        Cells { texts: [name, number(row.baseline), number(row.candidate), change, limit, status], status: row.status }
+    }
+
+    /// What failed or warned, a line each, the gravest first.
+    pub fn findings(&self) -> Vec<(Status, String)> {
+        self.comparison.findings().into_iter().map(|row| (row.status, self.finding(row))).collect()
+    }
+
+    fn finding(&self, row: &Row) -> String {
+        let series = row
+            .endpoint
+            .map_or_else(|| row.metric.to_string(), |endpoint| format!("{} {}", printable(endpoint), row.metric));
+        let limit = self.limits.get(&row.metric);
+        let limit_said = limit.map_or_else(String::new, |limit| format!("limit {}", limit_text(row.metric, limit)));
+        let unit = row.metric.unit();
+        match (row.baseline, row.candidate) {
+            (_, None) => format!(
+                "{} was loaded for the baseline and had no request now",
+                row.endpoint.map_or_else(String::new, printable)
+            ),
+            (None, Some(candidate)) => format!("{series}: {} {unit}, {limit_said}", value(row.metric, candidate)),
+            (Some(baseline), Some(candidate)) => {
+                let (baseline, candidate) = (value(row.metric, baseline), value(row.metric, candidate));
+                format!("{series}: {baseline} -> {candidate} {unit} ({}, {limit_said})", change(row, limit))
+            }
+        }
+    }
+
+    /// What the baseline cannot tell, and what the errors make of the latencies.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if !self.comparison.lacking.is_empty() {
+            let names: Vec<&str> = self.comparison.lacking.iter().map(|metric| metric.name()).collect();
+            remarks.push(format!(
+                "the baseline lacks {}, so there is no comparison of it: measure anew with --update-baseline",
+                names.join(", ")
+            ));
+        }
+        if self.comparison.error_rate_failed() {
+            remarks.push("the latencies of a failing service are not comparable: mend the errors first".to_owned());
+        }
+        remarks.extend(self.warnings.iter().cloned());
+        remarks
+    }
+
+    /// The verdict in words, without the word itself.
+    pub fn sentence(&self) -> String {
+        let findings = self.comparison.findings();
+        let of =
+            |status: Status| -> Vec<&Row> { findings.iter().copied().filter(|row| row.status == status).collect() };
+        let (failed, warned) = (of(Status::Fail), of(Status::Warn));
+        match self.comparison.verdict {
+            Verdict::Fail => {
+                let names: Vec<String> = failed.iter().take(3).map(|row| series_name(row)).collect();
+                let more = if failed.len() > 3 { format!(" and {} more", failed.len() - 3) } else { String::new() };
+                let are = if failed.len() == 1 { "is over its limit" } else { "are over their limits" };
+                format!("{}{more} {are}", names.join(", "))
+            }
+            Verdict::Pass if warned.is_empty() => "nothing is over its limit".to_owned(),
+            Verdict::Pass => format!(
+                "nothing that fails the gate is over its limit; {} {}",
+                warned.len(),
+                if warned.len() == 1 { "warning" } else { "warnings" }
+            ),
+        }
+    }
+}
+
+fn series_name(row: &Row) -> String {
+    row.endpoint.map_or_else(|| row.metric.to_string(), |endpoint| format!("{} {}", printable(endpoint), row.metric))
+}
+
+pub fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "PASS",
+        Verdict::Fail => "FAIL",
+    }
+}
+
+pub fn word(status: Status) -> &'static str {
+    match status {
+        Status::Fail => "FAIL",
+        Status::Warn => "WARN",
+        Status::Ok => "ok",
+        Status::BelowResolution => "ok (below resolution)",
+        Status::New => "NEW",
+        Status::NoBaseline => "no baseline",
+        Status::Shown => "",
+    }
+}
+
+/// A value without its unit: as many digits as help.
+fn value(metric: Metric, value: f64) -> String {
+    match metric {
+        Metric::TotalRequests => format!("{value:.0}"),
+        Metric::ErrorRate => format!("{value:.2}"),
+        _ if value >= 1000.0 || (metric.is_percentile() && value.fract() == 0.0) => format!("{value:.0}"),
+        _ => format!("{value:.1}"),
+    }
+}
+
+/// Signed, in percent or percentage points; as many digits as keep it apart from the limit that it exceeds.
+fn change(row: &Row, limit: Option<&Limit>) -> String {
+    let Some(change) = row.change else { return "n/a".to_owned() };
+    let (unit, least_digits) = if row.metric == Metric::ErrorRate { ("pp", 2) } else { ("%", 1) };
+    let allowed = limit.and_then(|limit| limit.worsening).filter(|_| row.status.is_finding());
+    let looks_equal = |digits: usize| {
+        allowed.is_some_and(|allowed| format!("{:.digits$}", change.abs()) == format!("{allowed:.digits$}"))
+    };
+    let digits = (least_digits..8).find(|digits| !looks_equal(*digits)).unwrap_or(least_digits);
+    // No change is +0.0, never -0.0.
+    let rounded: f64 = format!("{change:.digits$}").parse().unwrap_or(change);
+    format!("{:+.digits$} {unit}", if rounded == 0.0 { 0.0 } else { rounded })
+}
+
+fn limit_text(metric: Metric, limit: &Limit) -> String {
+    let (sign, bound_word) = if metric == Metric::RequestsPerSec { ("-", "min") } else { ("+", "max") };
+    let (relative_unit, floor_unit) = if metric == Metric::ErrorRate { ("pp", "pp") } else { ("%", metric.unit()) };
+    let worsening = limit.worsening.map(|worsening| {
+        let floor = limit.floor.map_or_else(String::new, |floor| format!(" and {floor} {floor_unit}"));
+        format!("{sign}{worsening} {relative_unit}{floor}")
+    });
+    let bound = limit.bound.map(|bound| format!("{bound_word} {bound} {}", metric.unit()));
+    [worsening, bound].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// A name from a result file, fit to print on one line: it may hold newlines, terminal escapes and marks that turn the
+/// direction of writing.
+pub fn printable(name: &str) -> String {
+    let turns_direction =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut text = String::with_capacity(name.len());
+    for c in name.chars() {
+        if c.is_control() || turns_direction(c) {
+            text.extend(c.escape_default());
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}

@@ -1,0 +1,98 @@
+//! Result files, fresh or old, to runs: what was measured, and what is known about how.
+
+use std::path::Path;
+use std::{fs, str};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::compare::is_close;
+use crate::files;
+use crate::run::{Metric, Provenance, Run};
+use crate::{locust_csv, locust_json};
+
+/// What is kept beside the results of a run of ours.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunFile {
+    #[serde(flatten)]
+    pub provenance: Provenance,
+    /// The CSV holds every request.
+    pub exact: bool,
+    pub warnings: Vec<String>,
+}
+
+impl RunFile {
+    const NAME: &str = "run.json";
+
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).context("cannot write run.json")?;
+        files::write_atomically(&folder.join(RunFile::NAME), &text)
+    }
+
+    fn read(folder: &Path) -> Result<Option<RunFile>> {
+        let path = folder.join(RunFile::NAME);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        serde_json::from_str(&files::read_to_string(&path)?).map(Some).with_context(|| path.display().to_string())
+    }
+}
+
+/// A run, and what is known about it; a bare file of the user's knows nothing.
+#[derive(Debug)]
+pub struct Measured {
+    pub run: Run,
+    pub about: Option<RunFile>,
+}
+
+/// Reads `perf_results_stats.csv` or Locust's JSON. Beside a CSV of ours, Locust's JSON must agree with it.
+pub fn read(path: &Path) -> Result<Measured> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let run = if is_json { parse_json(&bytes) } else { locust_csv::parse(&bytes) };
+    let run = run.with_context(|| path.display().to_string())?;
+    let about = RunFile::read(folder)?;
+    let json = path.with_file_name("perf_results.json");
+    if !is_json && about.as_ref().is_some_and(|about| about.exact) && json.is_file() {
+        let bytes = fs::read(&json).with_context(|| format!("cannot read {}", json.display()))?;
+        let other = parse_json(&bytes).with_context(|| json.display().to_string())?;
+        agree(&run, &other).with_context(|| {
+            format!("{} and {} disagree, so one of them is not this run's", path.display(), json.display())
+        })?;
+    }
+    Ok(Measured { run, about })
+}
+
+fn parse_json(bytes: &[u8]) -> Result<Run> {
+    locust_json::parse(str::from_utf8(bytes).context("this is not UTF-8")?)
+}
+
+/// Two writings of one run hold the same counts, and the same percentiles to the whole ms that a CSV shows.
+fn agree(csv: &Run, json: &Run) -> Result<()> {
+    ensure!(
+        csv.endpoints.len() == json.endpoints.len(),
+        "{} endpoints against {}",
+        csv.endpoints.len(),
+        json.endpoints.len()
+    );
+    let mut csv_rows: Vec<_> = csv.endpoints.iter().map(|(name, stats)| (&**name, stats)).collect();
+    let mut json_rows: Vec<_> = json.endpoints.iter().map(|(name, stats)| (&**name, stats)).collect();
+    csv_rows.sort_by_key(|(name, _)| *name);
+    json_rows.sort_by_key(|(name, _)| *name);
+    csv_rows.push(("Aggregated", &csv.total));
+    json_rows.push(("Aggregated", &json.total));
+    for ((name, csv), (other_name, json)) in csv_rows.into_iter().zip(json_rows) {
+        ensure!(name == other_name, "the endpoint `{}` against `{}`", name.escape_debug(), other_name.escape_debug());
+        for metric in
+            [Metric::TotalRequests, Metric::ErrorRate, Metric::P50, Metric::P95, Metric::P99, Metric::AvgResponseTime]
+        {
+            let (left, right) = (csv.value(metric), json.value(metric));
+            let same = if metric.is_percentile() { is_close(left, right.trunc()) } else { is_close(left, right) };
+            if !same {
+                bail!("{metric} of `{}` is {left} against {right}", name.escape_debug());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! The nouns: what a Locust run measured, and under which circumstances.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What is measured of each endpoint, named as in the baseline file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Metric {
+    P50,
+    P95,
+    P99,
+    AvgResponseTime,
+    RequestsPerSec,
+    ErrorRate,
+    TotalRequests,
+}
+
+impl Metric {
+    /// In the order of the table.
+    pub const ALL: [Metric; 7] = [
+        Metric::P50,
+        Metric::P95,
+        Metric::P99,
+        Metric::AvgResponseTime,
+        Metric::RequestsPerSec,
+        Metric::ErrorRate,
+        Metric::TotalRequests,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::P50 => "p50",
+            Metric::P95 => "p95",
+            Metric::P99 => "p99",
+            Metric::AvgResponseTime => "avg_response_time",
+            Metric::RequestsPerSec => "requests_per_sec",
+            Metric::ErrorRate => "error_rate",
+            Metric::TotalRequests => "total_requests",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Metric> {
+        Metric::ALL.into_iter().find(|metric| metric.name() == name)
+    }
+
+    /// The unit of a value; a count has none.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Metric::RequestsPerSec => "1/s",
+            Metric::ErrorRate => "%",
+            Metric::TotalRequests => "",
+            _ => "ms",
+        }
+    }
+
+    /// A percentile of the response time, which Locust rounds.
+    pub fn is_percentile(self) -> bool {
+        matches!(self, Metric::P50 | Metric::P95 | Metric::P99)
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What one run measured of one endpoint, or of all requests together.
+/// Every value is finite and not negative; `requests` is at least 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stats {
+    pub requests: u64,
+    pub failures: u64,
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+    pub p99_ms: f64,
+    pub avg_ms: f64,
+    pub requests_per_sec: f64,
+}
+
+impl Stats {
+    /// The value in the unit of [`Metric::unit`]; `error_rate` is in percent of the requests, 0 to 100.
+    pub fn value(&self, metric: Metric) -> f64 {
+        match metric {
+            Metric::P50 => self.p50_ms,
+            Metric::P95 => self.p95_ms,
+            Metric::P99 => self.p99_ms,
+            Metric::AvgResponseTime => self.avg_ms,
+            Metric::RequestsPerSec => self.requests_per_sec,
+            Metric::ErrorRate => 100.0 * self.failures as f64 / self.requests as f64,
+            Metric::TotalRequests => self.requests as f64,
+        }
+    }
+}
+
+/// One finished Locust test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Locust's `Aggregated`: all requests together.
+    pub total: Stats,
+    /// By [`endpoint_name`], each name once, in the order of the file; only endpoints with requests.
+    pub endpoints: Vec<(Box<str>, Stats)>,
+}
+
+/// Locust's Type and Name as one word: `GET /claims`.
+pub fn endpoint_name(method: &str, name: &str) -> Box<str> {
+    if method.is_empty() {
+        return name.into();
+    }
+    let mut joined = String::with_capacity(method.len() + 1 + name.len());
+    joined.push_str(method);
+    joined.push(' ');
+    joined.push_str(name);
+    joined.into_boxed_str()
+}
+
+/// How the service is loaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    pub users: u32,
+    /// Users started per second.
+    pub spawn_rate: f64,
+    pub run_time_s: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
+    /// What the user handed to Locust behind `--`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locust_args: Vec<String>,
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} users, {} started per second, {} s", self.users, self.spawn_rate, self.run_time_s)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    pub cpu: String,
+    pub cores: usize,
+    pub os: String,
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} cores, {}", self.cpu, self.cores, self.os)
+    }
+}
+
+/// Where and how numbers were measured. What is not known is absent: a version 1.0 baseline and a bare CSV know little.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// RFC 3339, UTC.
+    pub timestamp: String,
+    /// The full hash, or `unknown`.
+    pub commit: String,
+    /// The tree had changes that `commit` does not hold.
+    #[serde(default)]
+    pub dirty: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
+    /// Locust's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locust: Option<String>,
+    /// Python's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
+    /// The locustfile's digest, as `git hash-object` gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locustfile: Option<String>,
+}

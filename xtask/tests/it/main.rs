@@ -1,0 +1,8 @@
+//! The one integration binary.
+
+mod core;
+mod judge;
+mod measure;
+mod real;
+mod support;
+mod tidy;
