@@ -47,25 +47,22 @@ fn outcome(metric: Metric) -> Status {
 impl Limit {
     /// `20%`, `2pp`, `20% and 5ms`, `max 500ms`, `20%, max 500ms`; for `requests_per_sec` `30%`, `min 10/s`.
     pub fn parse(metric: Metric, text: &str) -> Result<Limit> {
-        let (relative_unit, unit, bound_word) = match metric {
-            Metric::ErrorRate => ("pp", "%", "max"),
-            Metric::RequestsPerSec => ("%", "/s", "min"),
-            Metric::P50 | Metric::P95 | Metric::P99 => ("%", "ms", "max"),
+        let (relative_unit, unit, bound_word, example) = match metric {
+            Metric::ErrorRate => ("pp", "%", "max", "\"2pp\" or \"max 5%\""),
+            Metric::RequestsPerSec => ("%", "/s", "min", "\"30%\" or \"min 10/s\""),
+            Metric::P50 | Metric::P95 | Metric::P99 => ("%", "ms", "max", "\"20%\", \"20% and 5ms\" or \"max 500ms\""),
             Metric::AvgResponseTime | Metric::TotalRequests => {
                 bail!("`{metric}` is shown, not judged: it takes no limit")
             }
         };
         let floor_unit = if metric == Metric::ErrorRate { "pp" } else { unit };
-        let example = format!(
-            "write for example \"20{relative_unit}\", \"20{relative_unit} and 5{floor_unit}\" or \"{bound_word} 500{unit}\""
-        );
         let number = |part: &str, unit: &str| -> Result<f64> {
             let number = part
                 .trim()
                 .strip_suffix(unit)
-                .with_context(|| format!("`{}` does not end in `{unit}`: {example}", part.trim()))?;
+                .with_context(|| format!("`{}` does not end in `{unit}`: write for example {example}", part.trim()))?;
             let value = number.trim().parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
-            value.with_context(|| format!("`{}` is not a number from 0 up: {example}", number.trim()))
+            value.with_context(|| format!("`{}` is not a number from 0 up: write for example {example}", number.trim()))
         };
         let mut limit = Limit { worsening: None, floor: None, bound: None };
         for part in text.split(',').map(str::trim) {
@@ -73,7 +70,7 @@ impl Limit {
                 ensure!(limit.bound.is_none(), "`{bound_word}` is there twice");
                 limit.bound = Some(number(bound, unit)?);
             } else {
-                ensure!(limit.worsening.is_none(), "there are two limits of change: {example}");
+                ensure!(limit.worsening.is_none(), "there are two limits of change: write for example {example}");
                 let (relative, floor) =
                     part.split_once(" and ").map_or((part, None), |(relative, floor)| (relative, Some(floor)));
                 limit.worsening = Some(number(relative, relative_unit)?);

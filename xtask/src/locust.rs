@@ -1,6 +1,7 @@
 //! Locust: found or installed, run headless, watched, ended.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::run::Load;
 const REQUIREMENTS: &str = include_str!("../locust/requirements.txt");
 /// Loaded beside the user's locustfile.
 const LISTENER: &str = include_str!("../locust/perf_listener.py");
+const LISTENER_NAME: &str = "perf_listener.py";
 
 const INSTALL_TIMEOUT: Duration = Duration::from_mins(10);
 const VERSION_TIMEOUT: Duration = Duration::from_mins(1);
@@ -135,23 +137,15 @@ impl Locust {
         }
     }
 
-    /// Runs Locust to its end. `tick` is called about every 10 ms and may end the run by an error.
-    ///
-    /// Errors: another exit code than 0, no end within run time + stop timeout + margin, no statistics.
-    pub fn run(&self, shell: &Shell, job: &Job, tick: &mut dyn FnMut(Duration) -> Result<()>) -> Result<Finished> {
-        let listens = self.parsed >= SEVERAL_LOCUSTFILES;
-        let final_csv = job.path("perf_results_stats.csv");
-        let mut locustfiles = OsString::from(job.locustfile);
+    fn args(&self, job: &Job, listens: bool) -> Vec<OsString> {
+        let mut locustfiles = job.locustfile.to_owned();
         if listens {
-            let listener = job.path("perf_listener.py");
-            fs::write(&listener, LISTENER).with_context(|| format!("cannot write {}", listener.display()))?;
-            locustfiles.push(",");
-            locustfiles.push(job.folder.join("perf_listener.py"));
+            let _ = write!(locustfiles, ",{}", job.folder.join(LISTENER_NAME).display());
         }
         let load = job.load;
         let mut args: Vec<OsString> = Vec::new();
         let mut arg = |name: &str, value: &dyn std::fmt::Display| args.extend([name.into(), value.to_string().into()]);
-        arg("-f", &locustfiles.to_string_lossy());
+        arg("-f", &locustfiles);
         arg("-H", &job.host);
         arg("-u", &load.users);
         arg("-r", &load.spawn_rate);
@@ -172,13 +166,26 @@ impl Locust {
             args.push("--only-summary".into());
         }
         args.extend(load.locust_args.iter().map(OsString::from));
+        args
+    }
 
+    /// Runs Locust to its end. `tick` is called about every 10 ms and may end the run by an error.
+    ///
+    /// Errors: another exit code than 0, no end within run time + stop timeout + margin, no statistics.
+    pub fn run(&self, shell: &Shell, job: &Job, tick: &mut dyn FnMut(Duration) -> Result<()>) -> Result<Finished> {
+        let listens = self.parsed >= SEVERAL_LOCUSTFILES;
+        let final_csv = job.path("perf_results_stats.csv");
+        if listens {
+            let listener = job.path(LISTENER_NAME);
+            fs::write(&listener, LISTENER).with_context(|| format!("cannot write {}", listener.display()))?;
+        }
+        let args = self.args(job, listens);
         let mut command = self.command(shell, &args).env("PYTHONUTF8", "1").env("PERF_FINAL_STATS_CSV", &final_csv);
         for name in STRIPPED {
             command = command.env_remove(name);
         }
         let log = job.log();
-        let timeout = Duration::from_secs(load.run_time_s) + job.stop_timeout + job.deadline_margin;
+        let timeout = Duration::from_secs(job.load.run_time_s) + job.stop_timeout + job.deadline_margin;
         let started = Instant::now();
         let mut group = Group::spawn("Locust", command.into(), &log)?;
         match group.wait(timeout, || tick(started.elapsed()))? {

@@ -415,10 +415,10 @@ fn details(project: &Project, measured: &Measurement, clock: &Clock) -> Vec<Stri
 
 fn save_baseline(project: &Project, former: Option<&Baseline>, measured: Measurement) -> Result<Outcome> {
     let shown = project.shown(&project.baseline_path);
-    if measured.provenance.commit == "unknown" {
+    let baseline = Baseline::new(&measured.runs, measured.provenance, project.flags.note.as_deref(), former)?;
+    if baseline.provenance.commit == "unknown" {
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
     }
-    let baseline = Baseline::new(&measured.runs, measured.provenance, project.flags.note.as_deref(), former)?;
     files::write_atomically(&project.baseline_path, &baseline.to_text())?;
     if project.flags.update_baseline {
         return Ok(Outcome::Saved(format!("SAVED: this measurement is the baseline now; commit {shown}")));

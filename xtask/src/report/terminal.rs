@@ -45,7 +45,7 @@ pub fn render(report: &Report, verbosity: Verbosity) -> String {
         let _ = writeln!(text, "... and {} more: see --verbose", findings.len() - shown);
     }
     for remark in report.remarks() {
-        let _ = writeln!(text, "{} {remark}", painted(YELLOW, "note"));
+        let _ = writeln!(text, "{}: {remark}", painted(YELLOW, "note"));
     }
     if verbosity != Verbosity::Quiet {
         let _ = writeln!(text, "{}", report.baseline);

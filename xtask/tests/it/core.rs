@@ -1,1 +1,796 @@
+//! The pure core: text in, values out.
 
+use expect_test::{Expect, expect};
+use xtask::baseline::Baseline;
+use xtask::compare::{Comparison, JUDGED, Limit, Limits, Status, Verdict, compare, default_limits, resolution_ms};
+use xtask::config::{Config, LocustSettings, settle};
+use xtask::flags;
+use xtask::report::Report;
+use xtask::report::terminal::{Verbosity, render};
+use xtask::run::{Metric, Provenance, Run, Stats};
+use xtask::{locust_csv, locust_json};
+
+const HEADER: &str = "Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,Min Response Time,\
+    Max Response Time,Average Content Size,Requests/s,Failures/s,50%,66%,75%,80%,90%,95%,98%,99%,99.9%,99.99%,100%";
+
+/// The baseline file as version 1.0 wrote it, with nothing else.
+pub const VERSION_1_0: &str = r#"{"version":"1.0","timestamp":"2026-01-27T00:00:00Z","commit":"abc123","metrics":{"p50":120.0,"p95":350.0,"p99":480.0,"avg_response_time":150.0,"requests_per_sec":15.0,"error_rate":0.5,"total_requests":450},"notes":"..."}"#;
+
+fn fixture(path: &str) -> Vec<u8> {
+    let path = format!("{}/tests/fixtures/{path}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn error(result: anyhow::Result<impl Sized>) -> String {
+    match result {
+        Ok(_) => panic!("this must be refused"),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+fn csv_error(text: &str) -> String {
+    error(locust_csv::parse(text.as_bytes()))
+}
+
+fn row(start: &str) -> String {
+    format!("{HEADER}\r\n{start}\r\n")
+}
+
+// CSV
+
+#[test]
+fn a_full_aggregated_row_alone_is_read() {
+    let text = row("None,Aggregated,450,2,120,150,45,890,1024,15.0,0.066,120,180,220,250,300,350,420,480,650,890,890");
+    let run = locust_csv::parse(text.as_bytes()).unwrap();
+    let total = Stats {
+        requests: 450,
+        failures: 2,
+        p50_ms: 120.0,
+        p95_ms: 350.0,
+        p99_ms: 480.0,
+        avg_ms: 150.0,
+        requests_per_sec: 15.0,
+    };
+    assert_eq!(run, Run { total, endpoints: vec![] });
+}
+
+#[test]
+fn few_columns_in_any_order_are_enough() {
+    let text = "Name,Type,99%,95%,50%,Requests/s,Average Response Time,Failure Count,Request Count\nAggregated,,480,350,120,15.0,150,2,450\n";
+    let run = locust_csv::parse(text.as_bytes()).unwrap();
+    assert_eq!(format!("{:.2}", run.total.value(Metric::ErrorRate)), "0.44");
+    assert_eq!(run.total.p95_ms.to_bits(), 350f64.to_bits());
+}
+
+#[test]
+fn real_results_of_three_versions_are_read() {
+    for (path, requests, p95_ms, endpoints) in [
+        ("locust-1.6.0/ok", 354, 170.0, 3),
+        ("locust-2.15.1/ok", 383, 160.0, 3),
+        ("locust-2.47.0/ok", 367, 170.0, 3),
+        ("locust-2.47.0/some-failures", 714, 170.0, 3),
+        ("locust-2.47.0/all-failing", 144, 4.0, 2),
+        ("locust-2.47.0/names", 2065, 4.0, 15),
+    ] {
+        let run = locust_csv::parse(&fixture(&format!("{path}/perf_results_stats.csv"))).expect(path);
+        assert_eq!((run.total.requests, run.endpoints.len()), (requests, endpoints), "{path}");
+        assert_eq!(run.total.p95_ms.to_bits(), f64::to_bits(p95_ms), "{path}");
+    }
+}
+
+#[test]
+fn an_endpoint_named_aggregated_is_not_the_total() {
+    let run = locust_csv::parse(&fixture("locust-2.47.0/names/perf_results_stats.csv")).unwrap();
+    assert_eq!(run.total.requests, 2065);
+    assert!(run.endpoints.iter().any(|(name, stats)| &**name == "GET Aggregated" && stats.requests == 137));
+}
+
+#[test]
+fn a_file_that_is_no_result_is_refused_with_its_fault() {
+    let full = "GET,/a,10,0,5,5,1,9,11,2.0,0.0,5,5,5,5,5,5,5,5,5,5,5";
+    let total = ",Aggregated,10,0,5,5,1,9,11,2.0,0.0,5,5,5,5,5,5,5,5,5,5,5";
+    for (text, expected) in [
+        (String::new(), expect!["the file is empty: Locust had not written any result yet"]),
+        (
+            format!("{HEADER}\r\n"),
+            expect!["there is no `Aggregated` row: the file is cut, or Locust died while it wrote"],
+        ),
+        (row(full), expect!["there is no `Aggregated` row: the file is cut, or Locust died while it wrote"]),
+        (
+            row(&total[..30]),
+            expect![
+                "line 2 has 10 fields where the header has 22: the file is torn, as when Locust is killed while it writes"
+            ],
+        ),
+        (
+            row(&format!("{full}\r\nGET,/b")),
+            expect![
+                "line 3 has 2 fields where the header has 22: the file is torn, as when Locust is killed while it writes"
+            ],
+        ),
+        (
+            row(",Aggregated,0,0,0,0.0,0,0,0,0.0,0.0,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A"),
+            expect!["Locust made no requests: there is nothing to judge"],
+        ),
+        (
+            row(",Aggregated,10,0,0,0.0,0,0,0,0.0,0.0,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A"),
+            expect!["line 2: 50% is `N/A`, not a number from 0 up"],
+        ),
+        (row(&total.replace(",2.0,", ",nan,")), expect!["line 2: Requests/s is `nan`, not a number from 0 up"]),
+        (row(&total.replace(",2.0,", ",inf,")), expect!["line 2: Requests/s is `inf`, not a number from 0 up"]),
+        (
+            row(&total.replace("Aggregated,10", "Aggregated,ten")),
+            expect!["line 2: Request Count is `ten`, not a whole number"],
+        ),
+        (
+            row(&total.replace("Aggregated,10,0", "Aggregated,10,11")),
+            expect!["`Aggregated` counts 11 failures of 10 requests: the file does not add up"],
+        ),
+        (
+            row(&format!("{full}\r\n{}", total.replace("Aggregated,10", "Aggregated,12"))),
+            expect![
+                "the endpoints' requests add up to 10 where `Aggregated` says 12: the file is torn, rows of two writings are mixed"
+            ],
+        ),
+        (
+            row(&format!("{full}\r\n{}", total.replace("Aggregated,10,0", "Aggregated,10,1"))),
+            expect![
+                "the endpoints' failures add up to 0 where `Aggregated` says 1: the file is torn, rows of two writings are mixed"
+            ],
+        ),
+        (
+            row(&format!("{full}\r\n{full}\r\n{}", total.replace("Aggregated,10", "Aggregated,20"))),
+            expect!["`GET /a` is there twice: the file is torn, rows of two writings are mixed"],
+        ),
+        (
+            HEADER.replace(",95%", ",94%") + "\r\n" + total + "\r\n",
+            expect!["there is no column `95%`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"],
+        ),
+        (
+            "hello\nworld\n".to_owned(),
+            expect!["line 1 has no column `Name`: this is no stats file of Locust 1.2 or later"],
+        ),
+    ] {
+        expected.assert_eq(&csv_error(&text));
+    }
+    let killed = fixture("locust-2.47.0/killed-midway/perf_results_stats.csv");
+    expect![
+        "line 57 has 17 fields where the header has 22: the file is torn, as when Locust is killed while it writes"
+    ]
+    .assert_eq(&error(locust_csv::parse(&killed)));
+    let none = fixture("locust-2.47.0/zero-requests/perf_results_stats.csv");
+    expect!["Locust made no requests: there is nothing to judge"].assert_eq(&error(locust_csv::parse(&none)));
+    let custom = fixture("locust-2.47.0/custom-percentiles/perf_results_stats.csv");
+    expect!["there is no column `99%`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"]
+        .assert_eq(&error(locust_csv::parse(&custom)));
+}
+
+#[test]
+fn a_file_cut_anywhere_is_never_a_result() {
+    let whole = fixture("locust-2.47.0/ok/perf_results_stats.csv");
+    let text = String::from_utf8(whole.clone()).unwrap();
+    // Until the last field of the last row begins, something is missing; from there on a shorter number is a number.
+    let last_field = text.trim_end().rfind(',').unwrap();
+    for end in 0..=last_field {
+        let result = locust_csv::parse(&whole[..end]);
+        assert!(result.is_err(), "cut at byte {end}: {result:?}");
+    }
+    assert!(locust_csv::parse(&whole).is_ok());
+}
+
+// JSON
+
+#[test]
+fn the_json_gives_what_locust_reports() {
+    // The CSV of the fixture lacks the last second, so only what the JSON says itself is held against it.
+    let text = String::from_utf8(fixture("locust-2.47.0/ok/report.json")).unwrap();
+    let run = locust_json::parse(&text).unwrap();
+    assert_eq!(run.total.requests, 397);
+    assert_eq!(run.endpoints.iter().map(|(_, stats)| stats.requests).sum::<u64>(), 397);
+    assert_eq!([run.total.p50_ms, run.total.p95_ms, run.total.p99_ms], [7.0, 170.0, 170.0]);
+}
+
+/// Values computed with `calculate_response_time_percentile` of Locust 2.47.0.
+#[test]
+fn percentiles_follow_locusts_rank_rule() {
+    let json = |times: &str| {
+        let n: u64 = times.split(',').map(|pair| pair.split(':').nth(1).unwrap().trim().parse::<u64>().unwrap()).sum();
+        format!(
+            r#"[{{"name":"/","method":"GET","num_requests":{n},"num_failures":0,"num_none_requests":0,"total_response_time":1.0,"start_time":1.0,"last_request_timestamp":2.0,"response_times":{{{times}}}}}]"#
+        )
+    };
+    for (times, expected) in [
+        (r#""5": 1"#, [5.0, 5.0, 5.0]),
+        (r#""5": 1, "9": 1"#, [9.0, 9.0, 9.0]),
+        (r#""100": 19, "200": 1"#, [100.0, 200.0, 200.0]),
+        (r#""100": 20, "200": 1"#, [100.0, 100.0, 200.0]),
+        (r#""10": 50, "20": 45, "30": 5"#, [20.0, 30.0, 30.0]),
+        (r#""10": 51, "20": 45, "30": 5"#, [10.0, 20.0, 30.0]),
+    ] {
+        let stats = locust_json::parse(&json(times)).unwrap().total;
+        assert_eq!([stats.p50_ms, stats.p95_ms, stats.p99_ms], expected, "{times}");
+    }
+}
+
+#[test]
+fn a_json_that_is_no_result_is_refused() {
+    expect!["Locust made no requests: there is nothing to judge"].assert_eq(&error(locust_json::parse("[]")));
+    expect!["this is no JSON result of Locust's --json-file: EOF while parsing a value at line 1 column 0"]
+        .assert_eq(&error(locust_json::parse("")));
+    let text = String::from_utf8(fixture("locust-2.47.0/ok/report.json")).unwrap();
+    let endless = text.replace("\"6\":", "\"NaN\":");
+    assert_ne!(text, endless);
+    expect!["`GET /fast`: response time `NaN` is not a number from 0 up"]
+        .assert_eq(&error(locust_json::parse(&endless)));
+}
+
+// Baseline
+
+#[test]
+fn a_version_1_0_baseline_loads_as_it_is() {
+    let baseline = Baseline::parse(VERSION_1_0).unwrap();
+    assert_eq!(baseline.provenance.commit, "abc123");
+    assert_eq!(baseline.total(Metric::P95), Some(350.0));
+    assert_eq!(baseline.notes, "...");
+    assert!(baseline.endpoints.is_empty());
+}
+
+#[test]
+fn a_baseline_survives_saving_and_loading() {
+    let former = Baseline::parse(&VERSION_1_0.replacen('{', r#"{"colour":"blue","#, 1)).unwrap();
+    let run = run(&[("GET /b", 80.0), ("GET /a", 90.0)]);
+    let baseline = Baseline::new(&[run], provenance(), None, Some(&former)).unwrap();
+    let text = baseline.to_text();
+    assert_eq!(Baseline::parse(&text).unwrap(), baseline);
+    assert_eq!(Baseline::parse(&text).unwrap().to_text(), text);
+    assert!(text.contains(r#""colour": "blue""#), "unknown keys are kept: {text}");
+    assert!(text.contains(r#""notes": "...""#), "notes are kept: {text}");
+    expect![[r#"
+        {
+          "version": "1.1",
+          "timestamp": "2026-11-23T12:00:00Z",
+          "commit": "0123456789abcdef0123456789abcdef01234567",
+          "dirty": false,
+          "metrics": {
+            "avg_response_time": 100.0,
+            "error_rate": 0.0,
+            "p50": 100.0,
+            "p95": 300.0,
+            "p99": 400.0,
+            "requests_per_sec": 15.0,
+            "total_requests": 450.0
+          },
+          "aggregated": {
+            "avg_response_time": [100.0],
+            "error_rate": [0.0],
+            "p50": [100.0],
+            "p95": [300.0],
+            "p99": [400.0],
+            "requests_per_sec": [15.0],
+            "total_requests": [450.0]
+          },
+    "#]]
+    .assert_eq(&text[..text.find("  \"endpoints\"").unwrap()]);
+}
+
+#[test]
+fn a_baseline_that_cannot_be_meant_is_refused() {
+    for (text, expected) in [
+        ("", expect!["this is no JSON object: EOF while parsing a value at line 1 column 0"]),
+        ("{}", expect!["there is no `version`: this is no baseline of cargo xtask perf"]),
+        (
+            &VERSION_1_0.replace("1.0", "2.0"),
+            expect![[
+                r#"its version is "2.0", and this program reads version 1: update xtask, or measure anew with --update-baseline"#
+            ]],
+        ),
+        (&VERSION_1_0.replace("350.0", "-1"), expect!["`p95` is -1, not a number from 0 up"]),
+        (&VERSION_1_0.replace("350.0", "1e999"), expect!["number out of range at line 1 column 104"]),
+        (
+            &VERSION_1_0.replace("350.0", "\"fast\""),
+            expect![[r#"invalid type: string "fast", expected f64 at line 1 column 105"#]],
+        ),
+        (&VERSION_1_0.replace("\"metrics\"", "\"metric\""), expect!["missing field `metrics` at line 1 column 219"]),
+    ] {
+        expected.assert_eq(&error(Baseline::parse(text)));
+    }
+    assert!(Baseline::parse(&VERSION_1_0.replace("\"1.0\"", "\"1.9\"")).is_ok(), "a newer minor version is read");
+}
+
+#[test]
+fn a_run_of_failures_alone_is_no_baseline() {
+    let mut run = run(&[]);
+    run.total.failures = run.total.requests;
+    expect!["every one of the 450 requests failed: that is no baseline; mend the service or the locustfile first"]
+        .assert_eq(&error(Baseline::new(&[run], provenance(), None, None)));
+}
+
+// Compare
+
+fn provenance() -> Provenance {
+    Provenance {
+        timestamp: "2026-11-23T12:00:00Z".to_owned(),
+        commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+        ..Baseline::parse(VERSION_1_0).unwrap().provenance
+    }
+}
+
+fn stats(p95_ms: f64) -> Stats {
+    Stats { requests: 450, failures: 0, p50_ms: 100.0, p95_ms, p99_ms: 400.0, avg_ms: 100.0, requests_per_sec: 15.0 }
+}
+
+fn run(endpoints: &[(&str, f64)]) -> Run {
+    Run {
+        total: stats(300.0),
+        endpoints: endpoints.iter().map(|(name, p95_ms)| ((*name).into(), stats(*p95_ms))).collect(),
+    }
+}
+
+/// A baseline with exactly these metrics.
+fn baseline(metrics: &[(Metric, f64)]) -> Baseline {
+    let metrics: Vec<String> = metrics.iter().map(|(metric, value)| format!("\"{metric}\":{value}")).collect();
+    let text = format!(r#"{{"version":"1.0","timestamp":"","commit":"","metrics":{{{}}}}}"#, metrics.join(","));
+    Baseline::parse(&text).unwrap()
+}
+
+/// 10,000 requests, so that an error rate is exact to a hundredth of a percent.
+fn candidate(values: &[(Metric, f64)]) -> Run {
+    let mut total = stats(300.0);
+    total.requests = 10_000;
+    for (metric, value) in values {
+        match metric {
+            Metric::P50 => total.p50_ms = *value,
+            Metric::P95 => total.p95_ms = *value,
+            Metric::P99 => total.p99_ms = *value,
+            Metric::RequestsPerSec => total.requests_per_sec = *value,
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 10,000")]
+            Metric::ErrorRate => total.failures = (*value * 100.0).round() as u64,
+            Metric::AvgResponseTime | Metric::TotalRequests => panic!("{metric} is not judged"),
+        }
+    }
+    Run { total, endpoints: vec![] }
+}
+
+fn with_limits(limits: &[(Metric, &str)]) -> Limits {
+    let mut all = default_limits();
+    for (metric, text) in limits {
+        all.insert(*metric, Limit::parse(*metric, text).unwrap());
+    }
+    all
+}
+
+/// What is found, gravest first, as `FAIL p95`.
+#[track_caller]
+fn check(pairs: &[(Metric, f64, f64)], limits: &Limits, strict: bool, expected: &[&str]) {
+    let reference = baseline(&pairs.iter().map(|(metric, value, _)| (*metric, *value)).collect::<Vec<_>>());
+    let runs = [candidate(&pairs.iter().map(|(metric, _, value)| (*metric, *value)).collect::<Vec<_>>())];
+    let comparison = compare(&reference, &runs, limits, strict).unwrap();
+    let found: Vec<String> =
+        comparison.findings().iter().map(|row| format!("{:?} {}", row.status, row.metric)).collect();
+    assert_eq!(found, expected, "{pairs:?}");
+    let failed = found.iter().any(|finding| finding.starts_with("Fail"));
+    assert_eq!(comparison.verdict, if failed { Verdict::Fail } else { Verdict::Pass });
+}
+
+#[test]
+fn the_default_limits_are_strict_and_hold_at_the_edge() {
+    use Metric::{ErrorRate, P50, P95, P99, RequestsPerSec};
+    let limits = default_limits();
+    let cases: &[(&[(Metric, f64, f64)], &[&str])] = &[
+        (&[(P50, 100.0, 110.0), (P95, 300.0, 330.0), (ErrorRate, 1.0, 1.5)], &[]),
+        (&[(P95, 300.0, 400.0)], &["Fail p95"]),
+        (&[(ErrorRate, 1.0, 3.5)], &["Fail error_rate"]),
+        (&[(P95, 300.0, 360.0)], &[]),
+        (&[(P95, 300.0, 361.0)], &["Fail p95"]),
+        (&[(P95, 350.0, 420.0)], &[]),
+        (&[(P95, 35.0, 42.0)], &[]),
+        (&[(P95, 0.1, 0.12)], &[]),
+        (&[(P50, 200.0, 240.0)], &[]),
+        (&[(P50, 200.0, 250.0)], &["Warn p50"]),
+        (&[(P99, 400.0, 500.0)], &[]),
+        (&[(P99, 400.0, 510.0)], &["Warn p99"]),
+        (&[(ErrorRate, 1.0, 3.0)], &[]),
+        (&[(ErrorRate, 0.1, 2.1)], &[]),
+        (&[(ErrorRate, 1.0, 3.01)], &["Fail error_rate"]),
+        (&[(RequestsPerSec, 10.0, 7.0)], &[]),
+        (&[(RequestsPerSec, 10.0, 6.9)], &["Warn requests_per_sec"]),
+        (&[(RequestsPerSec, 10.0, 100.0), (P95, 300.0, 3.0)], &[]),
+        // From nothing to something exceeds any percentage.
+        (&[(P95, 0.0, 500.0)], &["Fail p95"]),
+        (&[(P95, 0.0, 0.0)], &[]),
+        (&[(RequestsPerSec, 0.0, 5.0)], &[]),
+        // Errors come first, failures before warnings.
+        (
+            &[(P50, 100.0, 200.0), (P95, 300.0, 600.0), (ErrorRate, 0.0, 50.0)],
+            &["Fail error_rate", "Fail p95", "Warn p50"],
+        ),
+    ];
+    for (pairs, expected) in cases {
+        check(pairs, &limits, false, expected);
+    }
+}
+
+#[test]
+fn strict_makes_failures_of_warnings() {
+    check(&[(Metric::P50, 200.0, 250.0)], &default_limits(), true, &["Fail p50"]);
+    check(&[(Metric::RequestsPerSec, 10.0, 1.0)], &default_limits(), true, &["Fail requests_per_sec"]);
+    check(&[(Metric::P50, 200.0, 240.0)], &default_limits(), true, &[]);
+}
+
+#[test]
+fn a_change_within_locusts_rounding_is_no_regression() {
+    for (baseline_ms, candidate_ms, expected) in [
+        (4.0, 5.0, Status::BelowResolution),
+        (0.0, 1.0, Status::BelowResolution),
+        (4.0, 6.0, Status::Fail),
+        (2.0, 4.0, Status::Fail),
+        (99.0, 120.0, Status::Fail),
+    ] {
+        let reference = baseline(&[(Metric::P95, baseline_ms)]);
+        let runs = [candidate(&[(Metric::P95, candidate_ms)])];
+        let comparison = compare(&reference, &runs, &default_limits(), false).unwrap();
+        let row = comparison.total.iter().find(|row| row.metric == Metric::P95).unwrap();
+        assert_eq!(row.status, expected, "{baseline_ms} -> {candidate_ms}");
+    }
+    for (value_ms, width_ms) in
+        [(4.0, 1.0), (99.0, 1.0), (100.0, 10.0), (990.0, 10.0), (1000.0, 100.0), (12_000.0, 1000.0)]
+    {
+        assert!((resolution_ms(value_ms) - width_ms).abs() < 1e-9, "{value_ms}");
+    }
+}
+
+#[test]
+fn limits_of_perf_toml_change_the_verdict() {
+    use Metric::{ErrorRate, P95, RequestsPerSec};
+    let cases: &[(Metric, &str, f64, f64, &[&str])] = &[
+        (P95, "50%", 300.0, 400.0, &[]),
+        (P95, "10%", 300.0, 340.0, &["Fail p95"]),
+        (P95, "20% and 50ms", 100.0, 140.0, &[]),
+        (P95, "20% and 50ms", 100.0, 160.0, &["Fail p95"]),
+        (P95, "20% and 50ms", 1000.0, 1100.0, &[]),
+        (P95, "max 500ms", 100.0, 500.0, &[]),
+        (P95, "max 500ms", 490.0, 510.0, &["Fail p95"]),
+        (P95, "20%, max 500ms", 490.0, 510.0, &["Fail p95"]),
+        (P95, "20%, max 500ms", 100.0, 130.0, &["Fail p95"]),
+        (ErrorRate, "0.5pp", 1.0, 1.6, &["Fail error_rate"]),
+        (ErrorRate, "max 1%", 0.9, 1.1, &["Fail error_rate"]),
+        (RequestsPerSec, "10%", 10.0, 8.0, &["Warn requests_per_sec"]),
+        (RequestsPerSec, "min 9/s", 10.0, 8.9, &["Warn requests_per_sec"]),
+    ];
+    for (metric, limit, baseline, candidate, expected) in cases {
+        check(&[(*metric, *baseline, *candidate)], &with_limits(&[(*metric, limit)]), false, expected);
+    }
+}
+
+#[test]
+fn a_limit_that_cannot_be_meant_is_refused() {
+    for (metric, text, expected) in [
+        (
+            Metric::P95,
+            "20",
+            expect![[r#"`20` does not end in `%`: write for example "20%", "20% and 5ms" or "max 500ms""#]],
+        ),
+        (
+            Metric::P95,
+            "-5%",
+            expect![[r#"`-5` is not a number from 0 up: write for example "20%", "20% and 5ms" or "max 500ms""#]],
+        ),
+        (
+            Metric::P95,
+            "20%, 30%",
+            expect![[r#"there are two limits of change: write for example "20%", "20% and 5ms" or "max 500ms""#]],
+        ),
+        (Metric::ErrorRate, "2%", expect![[r#"`2%` does not end in `pp`: write for example "2pp" or "max 5%""#]]),
+        (Metric::TotalRequests, "2%", expect!["`total_requests` is shown, not judged: it takes no limit"]),
+    ] {
+        expected.assert_eq(&error(Limit::parse(metric, text)));
+    }
+}
+
+#[test]
+fn a_baseline_is_judged_on_what_it_has() {
+    let reference = baseline(&[(Metric::P50, 100.0), (Metric::P95, 300.0), (Metric::ErrorRate, 0.0)]);
+    let runs = [candidate(&[(Metric::P95, 400.0)])];
+    let comparison = compare(&reference, &runs, &default_limits(), false).unwrap();
+    assert_eq!(comparison.lacking, [Metric::P99, Metric::RequestsPerSec]);
+    assert_eq!(comparison.verdict, Verdict::Fail);
+    let nothing = baseline(&[(Metric::TotalRequests, 5.0)]);
+    expect!["the baseline holds none of the metrics that are judged: measure anew with --update-baseline"]
+        .assert_eq(&error(compare(&nothing, &runs, &default_limits(), false)));
+}
+
+#[test]
+fn several_runs_count_by_their_mean() {
+    let reference = baseline(&[(Metric::P95, 300.0), (Metric::ErrorRate, 0.0)]);
+    // 320 and 400: the geometric mean is 357.8, within 20 %; either run alone would differ.
+    let runs = [
+        candidate(&[(Metric::P95, 320.0), (Metric::ErrorRate, 0.0)]),
+        candidate(&[(Metric::P95, 400.0), (Metric::ErrorRate, 3.0)]),
+    ];
+    let comparison = compare(&reference, &runs, &default_limits(), false).unwrap();
+    assert_eq!(comparison.verdict, Verdict::Pass);
+    let value = |metric| comparison.total.iter().find(|row| row.metric == metric).unwrap().candidate.unwrap();
+    assert_eq!(format!("{:.1} {:.1}", value(Metric::P95), value(Metric::ErrorRate)), "357.8 1.5");
+}
+
+#[test]
+fn endpoints_over_a_limit_warn() {
+    let former = [run(&[("GET /a", 300.0), ("GET /gone", 300.0)])];
+    let reference = Baseline::new(&former, provenance(), None, None).unwrap();
+    let runs = [run(&[("GET /new", 300.0), ("GET /a", 500.0)])];
+    let comparison = compare(&reference, &runs, &default_limits(), false).unwrap();
+    assert_eq!(comparison.verdict, Verdict::Pass);
+    let found: Vec<_> =
+        comparison.findings().iter().map(|row| (row.endpoint.unwrap(), row.metric, row.status)).collect();
+    assert_eq!(found, [("GET /a", Metric::P95, Status::Warn), ("GET /gone", Metric::P95, Status::Warn)]);
+    assert_eq!(compare(&reference, &runs, &default_limits(), true).unwrap().verdict, Verdict::Fail);
+    assert!(comparison.endpoints.iter().any(|row| row.endpoint == Some("GET /new") && row.status == Status::New));
+}
+
+#[test]
+fn every_judged_metric_has_a_default_limit() {
+    assert!(JUDGED.iter().all(|metric| default_limits().contains_key(metric)));
+}
+
+// Report
+
+fn text_of(comparison: &Comparison, verbosity: Verbosity) -> String {
+    let report = Report {
+        comparison,
+        limits: &default_limits(),
+        baseline: "baseline perf_baseline.json: commit abc123 of 2026-01-27, 3 commits ago".to_owned(),
+        warnings: vec!["the load generator was saturated".to_owned()],
+        details: vec!["load: 10 users".to_owned()],
+    };
+    anstream::adapter::strip_str(&render(&report, verbosity)).to_string()
+}
+
+#[track_caller]
+fn check_report(endpoints: &[(&str, f64)], verbosity: Verbosity, expected: &Expect) {
+    let former = [run(&[("GET /a", 300.0)])];
+    let reference = Baseline::new(&former, provenance(), None, None).unwrap();
+    let mut candidate = run(endpoints);
+    candidate.total.p95_ms = 400.0;
+    candidate.total.failures = 9;
+    let runs = [candidate];
+    expected.assert_eq(&text_of(&compare(&reference, &runs, &default_limits(), false).unwrap(), verbosity));
+}
+
+#[test]
+fn the_table_reads_from_series_to_verdict() {
+    check_report(
+        &[("GET /a", 450.0)],
+        Verbosity::Normal,
+        &expect![[r#"
+                                     baseline   candidate     change   limit   status
+            p50 (ms)                      100         100     +0.0 %   +20 %   ok
+            p95 (ms)                      300         400    +33.3 %   +20 %   FAIL
+            p99 (ms)                      400         400     +0.0 %   +25 %   ok
+            avg_response_time (ms)      100.0       100.0     +0.0 %
+            requests_per_sec (1/s)       15.0        15.0     +0.0 %   -30 %   ok
+            error_rate (%)               0.00        2.00   +2.00 pp   +2 pp   ok
+            total_requests                450         450     +0.0 %
+
+            FAIL p95: 300 -> 400 ms (+33.3 %, limit +20 %)
+            WARN GET /a p95: 300 -> 450 ms (+50.0 %, limit +20 %)
+            note: the load generator was saturated
+            baseline perf_baseline.json: commit abc123 of 2026-01-27, 3 commits ago
+            FAIL: p95 is over its limit
+        "#]],
+    );
+    check_report(
+        &[("GET /a", 450.0)],
+        Verbosity::Quiet,
+        &expect![[r#"
+        FAIL p95: 300 -> 400 ms (+33.3 %, limit +20 %)
+        WARN GET /a p95: 300 -> 450 ms (+50.0 %, limit +20 %)
+        note: the load generator was saturated
+        FAIL: p95 is over its limit
+    "#]],
+    );
+    check_report(
+        &[("GET /a", 450.0), ("GET /n\new\u{202e}\u{1b}[31m", 10.0)],
+        Verbosity::Verbose,
+        &expect![[r#"
+                                 baseline   candidate     change   limit   status
+        p50 (ms)                      100         100     +0.0 %   +20 %   ok
+        p95 (ms)                      300         400    +33.3 %   +20 %   FAIL
+        p99 (ms)                      400         400     +0.0 %   +25 %   ok
+        avg_response_time (ms)      100.0       100.0     +0.0 %
+        requests_per_sec (1/s)       15.0        15.0     +0.0 %   -30 %   ok
+        error_rate (%)               0.00        2.00   +2.00 pp   +2 pp   ok
+        total_requests                450         450     +0.0 %
+
+                                                baseline   candidate     change   limit   status
+        GET /a error_rate (%)                       0.00        0.00   +0.00 pp   +2 pp   ok
+        GET /a p95 (ms)                              300         450    +50.0 %   +20 %   WARN
+        GET /a p99 (ms)                              400         400     +0.0 %   +25 %   ok
+        GET /a p50 (ms)                              100         100     +0.0 %   +20 %   ok
+        GET /a requests_per_sec (1/s)               15.0        15.0     +0.0 %   -30 %   ok
+        GET /n\new\u{202e}\u{1b}[31m p95 (ms)          -          10          -   +20 %   NEW
+
+        FAIL p95: 300 -> 400 ms (+33.3 %, limit +20 %)
+        WARN GET /a p95: 300 -> 450 ms (+50.0 %, limit +20 %)
+        note: the load generator was saturated
+        baseline perf_baseline.json: commit abc123 of 2026-01-27, 3 commits ago
+        load: 10 users
+        FAIL: p95 is over its limit
+    "#]],
+    );
+}
+
+#[test]
+fn a_finding_never_looks_equal_to_its_limit() {
+    let reference = baseline(&[(Metric::P95, 10_000.0), (Metric::ErrorRate, 98.0)]);
+    let mut run = candidate(&[(Metric::P95, 12_000.1)]);
+    run.total.failures = run.total.requests;
+    let runs = [run];
+    let text = text_of(&compare(&reference, &runs, &default_limits(), false).unwrap(), Verbosity::Quiet);
+    expect![[r#"
+        FAIL p95: 10000 -> 12000 ms (+20.001 %, limit +20 %)
+        note: the baseline lacks p99, p50, requests_per_sec, so there is no comparison of it: measure anew with --update-baseline
+        note: the load generator was saturated
+        FAIL: p95 is over its limit
+    "#]].assert_eq(&text);
+}
+
+// Configuration and flags
+
+#[test]
+fn a_configuration_error_points_at_its_line() {
+    for (text, expected) in [
+        (
+            "[load]\nusers = 3\nuser = 4\n",
+            expect![
+                ":3: unknown field `user`, expected one of `users`, `spawn_rate`, `run_time`, `host`, `locustfile`, `processes`, `stop_timeout`, `deadline_margin`"
+            ],
+        ),
+        ("[service]\ncommand = \"x\"\n", expect![":1: missing field `ready_url`"]),
+        ("[load]\nusers = \"three\"\n", expect![[r#":2: invalid type: string "three", expected u32"#]]),
+        (
+            "[load]\nstop_timeout = \"soon\"\n",
+            expect![[r#":2: `soon` is no length of time like "500ms", "30s" or "2m""#]],
+        ),
+        (
+            "\n[limits]\np95 = \"20\"\n",
+            expect![[
+                r#":3: [limits] `p95`: `20` does not end in `%`: write for example "20%", "20% and 5ms" or "max 500ms""#
+            ]],
+        ),
+        (
+            "[limits]\np94 = \"20%\"\n",
+            expect![":2: [limits] `p94` is no metric: use p50, p95, p99, requests_per_sec or error_rate"],
+        ),
+        (
+            "[locust]\nversion = \"2.40.0\"\ncommand = \"locust\"\n",
+            expect![
+                ":1: [locust] `command` names a Locust of your own, `version` and `requirements` the managed one: give either"
+            ],
+        ),
+        ("[load\n", expect![":1: unclosed table, expected `]`"]),
+    ] {
+        expected.assert_eq(&error(Config::parse(text)));
+    }
+}
+
+#[test]
+fn a_command_line_error_names_the_flag() {
+    for (line, expected) in [
+        ("", expect!["no command is given: try `cargo xtask perf` or `cargo xtask --help`"]),
+        ("prf", expect!["there is no command `prf`: try `cargo xtask perf` or `cargo xtask --help`"]),
+        (
+            "perf --strikt",
+            expect![
+                "there is no flag `--strikt`: the nearest is `--strict`; what is meant for Locust goes behind `--`"
+            ],
+        ),
+        ("perf --users", expect!["`--users` needs a value: `--users N`"]),
+        ("perf --users --strict", expect!["`--users` needs a value: `--users N`"]),
+        ("perf --users 0", expect!["`--users 0`: this is no whole number from 1 up; write `--users N`"]),
+        ("perf --users 1 --users 2", expect!["`--users` is given twice"]),
+        ("perf --strict --strict", expect!["`--strict` is given twice"]),
+        ("perf --strict=yes", expect!["`--strict` takes no value"]),
+        (
+            "perf --run-time 0",
+            expect!["`--run-time 0`: Locust runs for whole seconds, at least one; write `--run-time T`"],
+        ),
+        (
+            "perf --run-time soon",
+            expect!["`--run-time soon`: this is no length of time like 45s, 2m or 1h30m; write `--run-time T`"],
+        ),
+        (
+            "perf --run-time 1500ms",
+            expect!["`--run-time 1500ms`: Locust runs for whole seconds, at least one; write `--run-time T`"],
+        ),
+        ("perf --spawn-rate -1", expect!["`--spawn-rate -1`: this is no number above 0; write `--spawn-rate R`"]),
+        ("perf --quiet --verbose", expect!["--quiet and --verbose contradict each other: give one"]),
+        ("perf --note hello", expect!["--note is kept in the baseline: give it with --update-baseline"]),
+        (
+            "perf results.csv --users 3",
+            expect!["RESULTS are judged as they are, so flags that change the load have no effect: give either"],
+        ),
+        ("perf -- -u50", expect!["`-u50` behind `--`: the gate sets Locust's `-u` itself; use --users"]),
+        ("perf -- --csv=x", expect!["`--csv=x` behind `--`: the gate sets Locust's `--csv` itself; leave it out"]),
+        ("perf -- --head", expect!["`--head` behind `--`: the gate sets Locust's `--headless` itself; leave it out"]),
+    ] {
+        let args = line.split_whitespace().map(Into::into).collect();
+        expected.assert_eq(&error(flags::parse(args)));
+    }
+}
+
+#[test]
+fn lengths_of_time_are_read_as_locust_reads_them() {
+    for (text, seconds) in [("20", 20), ("20s", 20), ("3m", 180), ("2h", 7200), ("1h20m", 4800), ("3h30m10s", 12_610)] {
+        assert_eq!(flags::parse_run_time_s(text).unwrap(), seconds, "{text}");
+    }
+}
+
+#[test]
+fn a_setting_comes_from_flag_then_perf_toml_then_locust_then_default() {
+    let load = |flags: &str, toml: &str, env: &[(&str, &str)], conf: &str| {
+        let flags::Command::Perf(perf) = flags::parse(flags.split_whitespace().map(Into::into).collect()).unwrap()
+        else {
+            panic!("{flags} is the perf command")
+        };
+        let (config, _) = Config::parse(toml).unwrap();
+        let mut locust = LocustSettings::default();
+        locust.add_env(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        locust.add_pyproject("pyproject.toml", "[tool.locust]\nspawn-rate = 4\n").unwrap();
+        locust.add_conf("locust.conf", conf);
+        settle(&perf.load, &[], &config, &locust).map(|settings| settings.load.to_string())
+    };
+    let all = "host = http://127.0.0.1:1\nusers = 5\nrun-time: 2m\n";
+    for (flags, toml, env, expected) in [
+        ("perf --users 1", "[load]\nusers = 2", vec![("LOCUST_USERS", "3")], "1 users, 4 started per second, 120 s"),
+        ("perf", "[load]\nusers = 2", vec![("LOCUST_USERS", "3")], "2 users, 4 started per second, 120 s"),
+        ("perf", "", vec![("LOCUST_USERS", "3")], "3 users, 4 started per second, 120 s"),
+        ("perf", "", vec![], "5 users, 4 started per second, 120 s"),
+        ("perf --run-time 9", "", vec![("LOCUST_SPAWN_RATE", "6")], "5 users, 6 started per second, 9 s"),
+    ] {
+        assert_eq!(load(flags, toml, &env, all).unwrap(), expected, "{flags} {toml} {env:?}");
+    }
+    assert_eq!(load("perf --host http://127.0.0.1:1", "", &[], "").unwrap(), "10 users, 4 started per second, 30 s");
+    expect!["LOCUST_USERS sets Locust's `users` to `many`: invalid digit found in string"].assert_eq(&error(load(
+        "perf",
+        "",
+        &[("LOCUST_USERS", "many")],
+        all,
+    )));
+    expect![
+        "there is no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
+    ]
+    .assert_eq(&error(load("perf", "", &[], "")));
+}
+
+#[test]
+fn a_locust_configuration_that_would_make_another_run_is_refused() {
+    for (conf, expected) in [
+        (
+            "headful = true\n",
+            Some(
+                "locust.conf sets Locust's `headful`, which would make another run than the gate's, or none that ends: remove it there",
+            ),
+        ),
+        (
+            "processes = 4\n",
+            Some(
+                "locust.conf sets Locust's `processes`, which would make another run than the gate's, or none that ends: remove it there",
+            ),
+        ),
+        (
+            "# headful = true\nheadful = false\nlogfile = \n",
+            Some(
+                "locust.conf sets Locust's `logfile`, which would make another run than the gate's, or none that ends: remove it there",
+            ),
+        ),
+        ("tags = read\nheadful = false\n", None),
+    ] {
+        let mut locust = LocustSettings::default();
+        locust.add_conf("locust.conf", conf);
+        // The variables are taken out of Locust's environment instead.
+        locust.add_env([("LOCUST_HEADFUL".to_owned(), "true".to_owned())].into_iter());
+        let host = flags::LoadFlags { host: Some("http://127.0.0.1:1".to_owned()), ..Default::default() };
+        let result = settle(&host, &[], &Config::default(), &locust);
+        assert_eq!(result.err().map(|error| error.to_string()).as_deref(), expected, "{conf}");
+    }
+}

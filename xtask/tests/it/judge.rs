@@ -1,1 +1,250 @@
+//! `cargo xtask perf RESULTS`: results that exist, without Locust, Python or git.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use expect_test::expect;
+
+use crate::core::VERSION_1_0;
+
+const HEADER: &str = "Type,Name,Request Count,Failure Count,50%,95%,99%,Average Response Time,Requests/s";
+
+struct Folder(PathBuf);
+
+struct Output {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("judge").join(name);
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        // The root is here, not in the repository around.
+        fs::write(path.join("perf.toml"), "").unwrap();
+        Folder(path)
+    }
+
+    fn with(self, name: &str, text: &str) -> Folder {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.join(name)).unwrap()
+    }
+
+    fn perf(&self, args: &str) -> Output {
+        self.perf_with_env(args, &[])
+    }
+
+    /// No program is on PATH: judging needs none.
+    fn perf_with_env(&self, args: &str, env: &[(&str, &str)]) -> Output {
+        let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .arg("perf")
+            .args(args.split_whitespace())
+            .current_dir(&self.0)
+            .env("PATH", "")
+            .env_remove("CI")
+            .envs(env.iter().copied())
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&format!("{}/", self.0.display()), "");
+        Output { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+fn results(p95_ms: u32, failures: u32) -> String {
+    format!("{HEADER}\n,Aggregated,450,{failures},120,{p95_ms},480,150,15.0\n")
+}
+
+#[test]
+fn the_exit_code_and_the_last_line_are_the_verdict() {
+    let folder = Folder::new("verdict")
+        .with("perf_baseline.json", VERSION_1_0)
+        .with("same.csv", &results(350, 2))
+        .with("edge.csv", &results(420, 2))
+        .with("slower.csv", &results(430, 2))
+        .with("failing.csv", &results(350, 20));
+    for (args, code, last) in [
+        ("same.csv", 0, "PASS: nothing is over its limit"),
+        ("edge.csv", 0, "PASS: nothing is over its limit"),
+        ("slower.csv", 1, "FAIL: p95 is over its limit"),
+        ("failing.csv", 1, "FAIL: error_rate is over its limit"),
+        // Two runs: 376 ms and 1.7 points on average.
+        ("slower.csv failing.csv same.csv", 0, "PASS: nothing is over its limit"),
+    ] {
+        let output = folder.perf(args);
+        assert_eq!((output.code, output.stdout.lines().last()), (code, Some(last)), "{args}: {}", output.stderr);
+        assert_eq!(output.stderr, "", "{args}");
+    }
+}
+
+#[test]
+fn quiet_prints_findings_and_the_verdict() {
+    let folder = Folder::new("quiet").with("perf_baseline.json", VERSION_1_0).with("slower.csv", &results(430, 2));
+    expect![[r"
+        FAIL p95: 350 -> 430 ms (+22.9 %, limit +20 %)
+        FAIL: p95 is over its limit
+    "]]
+    .assert_eq(&folder.perf("slower.csv --quiet").stdout);
+}
+
+#[test]
+fn without_a_baseline_the_results_become_it() {
+    let folder = Folder::new("bootstrap").with("results.csv", &results(350, 2));
+    let output = folder.perf("results.csv");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    expect![[r"
+        NO BASELINE: there was nothing to compare with; this measurement is saved as perf_baseline.json: commit this file
+    "]]
+    .assert_eq(&output.stdout);
+    expect!["warning: git does not know the commit here, so the baseline says `unknown`\n"].assert_eq(&output.stderr);
+    assert!(folder.read("perf_baseline.json").contains(r#""commit": "unknown""#));
+    assert_eq!(folder.perf("results.csv").code, 0, "the saved baseline passes its own results");
+}
+
+#[test]
+fn in_ci_a_missing_baseline_is_no_pass() {
+    for (ci, code) in [("true", 2), ("1", 2), ("false", 0), ("", 0)] {
+        let folder = Folder::new(&format!("ci-{ci}")).with("results.csv", &results(350, 2));
+        let output = folder.perf_with_env("results.csv", &[("CI", ci)]);
+        assert_eq!(output.code, code, "CI={ci}");
+        assert!(folder.read("perf_baseline.json").contains("\"p95\": 350.0"), "it is saved all the same");
+    }
+}
+
+#[test]
+fn an_update_shows_the_comparison_and_then_replaces_the_baseline() {
+    let folder = Folder::new("update").with("perf_baseline.json", VERSION_1_0).with("slower.csv", &results(430, 2));
+    let output = folder.perf("slower.csv --update-baseline --note accepted");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("FAIL p95: 350 -> 430 ms (+22.9 %, limit +20 %)"), "{}", output.stdout);
+    assert!(output.stdout.ends_with("SAVED: this measurement is the baseline now; commit perf_baseline.json\n"));
+    let saved = folder.read("perf_baseline.json");
+    assert!(saved.contains("\"p95\": 430.0") && saved.contains("\"notes\": \"accepted\""), "{saved}");
+    assert_eq!(folder.perf("slower.csv").code, 0);
+}
+
+#[test]
+fn what_is_no_measurement_replaces_nothing() {
+    let none = format!("{HEADER}\n,Aggregated,0,0,N/A,N/A,N/A,0,0\n");
+    let folder = Folder::new("refused")
+        .with("perf_baseline.json", VERSION_1_0)
+        .with("none.csv", &none)
+        .with("failed.csv", &results(3, 450))
+        .with("torn.csv", &results(350, 2)[..100]);
+    for (file, says) in
+        [("none.csv", "no requests"), ("failed.csv", "every one of the 450"), ("torn.csv", "torn.csv: ")]
+    {
+        let output = folder.perf(&format!("{file} --update-baseline"));
+        assert_eq!(output.code, 2, "{file}: {}", output.stdout);
+        assert!(output.stderr.starts_with("NOT JUDGED: ") && output.stderr.contains(says), "{file}: {}", output.stderr);
+        assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        assert_eq!(folder.read("perf_baseline.json"), VERSION_1_0);
+    }
+    let left: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 5, "nothing temporary is left: {left:?}");
+}
+
+#[test]
+fn a_folder_stands_for_the_runs_in_it() {
+    let folder = Folder::new("folder")
+        .with("perf_baseline.json", VERSION_1_0)
+        .with("runs/run-1/perf_results_stats.csv", &results(400, 2))
+        .with("runs/run-2/perf_results_stats.csv", &results(430, 2))
+        .with("empty/readme.txt", "");
+    let output = folder.perf("runs --verbose");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("2 runs"), "{}", output.stdout);
+    assert_eq!(folder.perf("runs/run-2").code, 1);
+    let output = folder.perf("empty");
+    assert_eq!(output.code, 2);
+    expect![[r"
+        NOT JUDGED: empty: there is no finished run in this folder, no perf_results_stats.csv in it or one level below
+    "]]
+    .assert_eq(&output.stderr);
+}
+
+#[test]
+fn locusts_json_is_judged_too() {
+    let report = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/locust-2.47.0/some-failures/report.json");
+    let folder = Folder::new("json").with("perf_baseline.json", VERSION_1_0);
+    let output = folder.perf(report);
+    assert_eq!((output.code, output.stdout.lines().last()), (1, Some("FAIL: error_rate is over its limit")));
+    assert!(output.stdout.contains("the latencies of a failing service are not comparable"), "{}", output.stdout);
+}
+
+#[test]
+fn bad_input_is_one_line_that_names_it() {
+    let folder = Folder::new("bad").with("perf_baseline.json", VERSION_1_0).with("results.csv", &results(350, 2));
+    let bad = folder.0.join("bad.json");
+    fs::write(&bad, VERSION_1_0.replace("350.0", "oops")).unwrap();
+    fs::write(folder.0.join("bad.toml"), "[limits]\np95 = 20\n").unwrap();
+    for (args, expected) in [
+        (
+            "nowhere.csv",
+            expect![[r"
+            NOT JUDGED: cannot read nowhere.csv: No such file or directory (os error 2)
+        "]],
+        ),
+        (
+            "results.csv --baseline bad.json",
+            expect![[r#"
+            NOT JUDGED: bad.json: this is no JSON object: expected value at line 1 column 100
+        "#]],
+        ),
+        (
+            "results.csv --config bad.toml",
+            expect![[r"
+            NOT JUDGED: bad.toml:2: invalid type: integer `20`, expected a string
+        "]],
+        ),
+        (
+            "results.csv --config nowhere.toml",
+            expect![[r"
+            NOT JUDGED: cannot read nowhere.toml: No such file or directory (os error 2)
+        "]],
+        ),
+        (
+            "results.csv --baseline nowhere/b.json",
+            expect![[r"
+            NOT JUDGED: cannot write beside nowhere/b.json: No such file or directory (os error 2)
+        "]],
+        ),
+    ] {
+        let output = folder.perf(args);
+        assert_eq!(output.code, 2, "{args}");
+        expected.assert_eq(&output.stderr);
+        assert_eq!(output.stdout, "", "{args}");
+    }
+    assert_eq!(folder.read("perf_baseline.json"), VERSION_1_0);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let folder = Folder::new("pipe").with("perf_baseline.json", VERSION_1_0).with("results.csv", &results(350, 2));
+    let status = Command::new("sh")
+        .args(["-c", "{ \"$0\" perf results.csv; echo $? >code; } | true", env!("CARGO_BIN_EXE_xtask")])
+        .current_dir(&folder.0)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert_eq!(folder.read("code"), "0\n");
+}
+
+#[test]
+fn help_goes_to_stdout_and_colour_only_to_a_terminal() {
+    let folder = Folder::new("help").with("perf_baseline.json", VERSION_1_0).with("results.csv", &results(350, 2));
+    let help = folder.perf("--help");
+    assert_eq!((help.code, help.stdout.as_str()), (0, xtask::flags::HELP));
+    assert!(!folder.perf("results.csv").stdout.contains('\u{1b}'));
+    assert!(folder.perf_with_env("results.csv", &[("CLICOLOR_FORCE", "1")]).stdout.contains("\u{1b}[1m"));
+    let plain = folder.perf_with_env("results.csv", &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]);
+    assert!(!plain.stdout.is_empty());
+}

@@ -1,1 +1,53 @@
+//! The whole way with real Locust and the real demo: pass, red under a slowdown, red under errors.
+//!
+//! It runs in this repository, so that Locust's environment under `target/perf` serves it and the next
+//! `cargo xtask perf` alike; its baseline is a scratch file.
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const BASELINE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/real_baseline.json");
+
+fn perf(args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["perf", "--baseline", BASELINE])
+        .args(args)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap())
+        .env_remove("CI")
+        .envs(env.iter().copied())
+        .output()
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code().unwrap(), text)
+}
+
+#[test]
+fn the_demo_passes_against_itself_and_fails_when_slower_or_failing() {
+    // Long enough for a p95 of some 500 requests, so that 40 % stands clear of a limit of 20 %.
+    let load = ["--run-time", "8s"];
+    let _ = fs::remove_file(BASELINE);
+    let (code, text) = perf(&[&load[..], &["--update-baseline"]].concat(), &[]);
+    assert_eq!(code, 0, "{text}");
+
+    let (code, text) = perf(&load, &[]);
+    assert_eq!(code, 0, "the same build again: {text}");
+
+    let (code, text) = perf(&load, &[("DEMO_SLOWDOWN_PCT", "40")]);
+    assert_eq!(code, 1, "40 % slower: {text}");
+    assert!(text.contains("FAIL p95: "), "{text}");
+
+    let (code, text) = perf(&load, &[("DEMO_ERROR_PCT", "8")]);
+    assert_eq!(code, 1, "8 % errors: {text}");
+    assert!(text.contains("FAIL error_rate: "), "{text}");
+
+    // What Locust wrote last in its own file is older: the listener's file holds every request.
+    let latest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/perf/latest/run-1");
+    let total = |name: &str| {
+        let text = fs::read_to_string(latest.join(name)).unwrap();
+        let row = text.lines().find_map(|line| line.strip_prefix(",Aggregated,").map(str::to_owned)).unwrap();
+        row.split(',').next().unwrap().parse::<u64>().unwrap()
+    };
+    assert!(total("perf_results_stats.csv") >= total("locust_stats.csv"));
+    assert!(latest.join("perf_results.json").is_file(), "Locust's JSON was there to be held against it");
+}

@@ -1,1 +1,204 @@
+//! The house rules that a machine can check.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use xtask::flags::{Command, HELP, known_flags, parse};
+use yaml_rust2::{Yaml, YamlLoader};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The words behind `cargo xtask` of each line that calls it.
+fn xtask_commands(text: &str) -> Vec<Vec<String>> {
+    let commands = text.lines().filter_map(|line| Some(line.split_once("cargo xtask ")?.1));
+    commands
+        .map(|command| {
+            command.split_whitespace().take_while(|word| !word.starts_with('#')).map(str::to_owned).collect()
+        })
+        .collect()
+}
+
+fn assert_parses(command: &[String]) {
+    if let Err(error) = parse(command.iter().map(Into::into).collect()) {
+        panic!("cargo xtask {}: {error:#}", command.join(" "));
+    }
+}
+
+#[test]
+fn the_readme_shows_the_help_as_it_is() {
+    assert!(
+        read("README.md").contains(&format!("```text\n{HELP}```\n")),
+        "README.md must hold the text of `cargo xtask --help`"
+    );
+}
+
+#[test]
+fn help_names_every_flag_and_each_is_known() {
+    let flags: Vec<&str> = known_flags().collect();
+    assert_eq!(flags.len(), flags.iter().collect::<BTreeSet<_>>().len());
+    assert!(
+        flags.contains(&"--help") && flags.contains(&"--update-baseline") && flags.contains(&"--processes"),
+        "{flags:?}"
+    );
+    for flag in flags.into_iter().filter(|flag| *flag != "--help") {
+        // As a switch, or with a value: one of the two is accepted, and nothing is left over.
+        let accepted = ["", "7", "http://127.0.0.1:1"].into_iter().any(|value| {
+            let mut args = vec!["perf", flag];
+            args.extend(Some(value).filter(|value| !value.is_empty()));
+            args.extend(Some("--update-baseline").filter(|_| flag == "--note"));
+            match parse(args.into_iter().map(Into::into).collect()) {
+                Ok(Command::Perf(perf)) => perf.results.is_empty(),
+                _ => false,
+            }
+        });
+        assert!(accepted, "HELP lists {flag}, and the parser does not take it");
+    }
+    let source = read("xtask/src/flags.rs");
+    let taken =
+        source.split("\"--").skip(1).filter_map(|rest| rest.split_once('"')).map(|(name, _)| format!("--{name}"));
+    let parser = source[source.find("fn perf(").unwrap()..source.find("fn results(").unwrap()].to_owned();
+    let words = taken.filter(|flag| flag.bytes().all(|byte| byte == b'-' || byte.is_ascii_lowercase()));
+    for flag in words.filter(|flag| parser.contains(&format!("\"{flag}\""))) {
+        assert!(known_flags().any(|known| known == flag), "the parser takes {flag}, and HELP does not list it");
+    }
+}
+
+#[test]
+fn every_command_of_the_workflow_is_one_that_the_parser_accepts() {
+    let workflow = YamlLoader::load_from_str(&read(".github/workflows/ci.yml")).unwrap().remove(0);
+    let mut runs = Vec::new();
+    for (job, body) in workflow["jobs"].as_hash().unwrap() {
+        assert!(body["timeout-minutes"].as_i64().is_some(), "{job:?} has no timeout");
+        for step in body["steps"].as_vec().unwrap() {
+            if let Yaml::String(run) = &step["run"] {
+                runs.push((run.clone(), step["if"].as_str().map(str::to_owned)));
+            }
+        }
+    }
+    let commands: Vec<_> = runs
+        .iter()
+        .flat_map(|(run, condition)| xtask_commands(run).into_iter().map(move |command| (command, condition)))
+        .collect();
+    for (command, _) in &commands {
+        assert_parses(command);
+    }
+    let shown: Vec<_> = commands.iter().map(|(command, condition)| (command.join(" "), condition.as_deref())).collect();
+    assert_eq!(shown, [("perf".to_owned(), None), ("perf target/perf/latest --verbose".to_owned(), Some("always()"))]);
+    assert_eq!(workflow["permissions"].as_hash().unwrap().len(), 1, "least permissions");
+    assert_eq!(workflow["permissions"]["contents"].as_str(), Some("read"));
+}
+
+#[test]
+fn every_command_of_the_documents_is_one_that_the_parser_accepts() {
+    for file in ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", ".ci/run"] {
+        let text = read(file);
+        // Lines of code, not of prose, and not those of the help's own grammar.
+        let code = text.split("```").skip(1).step_by(2).filter(|block| block.starts_with("sh\n"));
+        let lines: String = if file == ".ci/run" { text.clone() } else { code.collect() };
+        for command in xtask_commands(&lines) {
+            assert_parses(&command);
+        }
+    }
+}
+
+#[test]
+fn the_core_does_no_input_or_output() {
+    let core = [
+        "run.rs",
+        "locust_csv.rs",
+        "locust_json.rs",
+        "baseline.rs",
+        "stats.rs",
+        "compare.rs",
+        "report.rs",
+        "report/terminal.rs",
+    ];
+    for file in core {
+        let text = read(&format!("xtask/src/{file}"));
+        for word in [
+            "std::fs",
+            "std::env",
+            "std::process",
+            "std::time",
+            "std::thread",
+            "std::net",
+            "println!",
+            "eprintln!",
+            "print!(",
+            "xshell",
+            "crate::files",
+            "crate::git",
+            "crate::perf",
+            "crate::process",
+            "crate::service",
+            "crate::locust::",
+            "crate::config",
+        ] {
+            assert!(!text.contains(word), "xtask/src/{file} is of the core and uses {word}");
+        }
+    }
+    for (file, may_print) in [
+        ("files.rs", false),
+        ("git.rs", false),
+        ("locust.rs", false),
+        ("service.rs", false),
+        ("process.rs", false),
+        ("main.rs", true),
+    ] {
+        let prints = ["print!(", "println!("].iter().any(|word| read(&format!("xtask/src/{file}")).contains(word));
+        assert_eq!(prints, may_print, "xtask/src/{file}");
+    }
+}
+
+#[test]
+fn functions_fit_on_a_screen() {
+    for folder in ["xtask/src", "xtask/src/report", "demo/src"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let mut start = None;
+            for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+                let code = line.trim_start();
+                let indent = line.len() - code.len();
+                if ["fn ", "pub fn ", "pub const fn "].iter().any(|word| code.starts_with(word)) && !code.ends_with(';')
+                {
+                    start.get_or_insert((number, indent));
+                } else if let Some((first, depth)) = start
+                    && code == "}"
+                    && indent == depth
+                {
+                    assert!(number - first < 70, "{}:{}: {} lines", path.display(), first + 1, number - first);
+                    start = None;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_key_of_perf_toml_is_explained_in_the_readme() {
+    let readme = read("README.md");
+    let source = read("xtask/src/config.rs");
+    let structs = source.split("deny_unknown_fields").skip(1).map(|rest| &rest[..rest.find("\n}").unwrap()]);
+    let fields = structs
+        .flat_map(str::lines)
+        .filter_map(|line| line.trim().trim_start_matches("pub ").split_once(": ").map(|(name, _)| name.to_owned()));
+    let fields: BTreeSet<String> =
+        fields.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect();
+    assert!(fields.len() > 15, "{fields:?}");
+    for field in fields {
+        assert!(
+            readme.contains(&format!("`{field}`")) || readme.contains(&format!("[{field}")),
+            "README.md does not explain `{field}`"
+        );
+    }
+}
