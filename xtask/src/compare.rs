@@ -318,32 +318,28 @@ pub struct Comparability {
     pub warnings: Vec<String>,
 }
 
+/// What is told apart, and where it is found.
+type Fact = (&'static str, fn(&Provenance) -> Option<String>);
+
 /// Another load makes other numbers, so it is refused; another machine, Locust or locustfile may, so it is said.
 pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparability {
     let refusal = match (&baseline.load, &candidate.load) {
         (Some(baseline), Some(candidate)) => load_difference(baseline, candidate),
         _ => None,
     };
-    let mut warnings = Vec::new();
-    let mut warn = |what: &str, baseline: Option<String>, candidate: Option<String>| {
-        if let (Some(baseline), Some(candidate)) = (baseline, candidate)
-            && baseline != candidate
-        {
-            warnings.push(format!("{what} differs: baseline {baseline}, candidate {candidate}"));
-        }
+    let facts: [Fact; 6] = [
+        ("the machine", |of| Some(of.machine.as_ref()?.to_string())),
+        ("Locust's version", |of| of.locust.clone()),
+        ("Python's version", |of| of.python.clone()),
+        ("the locustfile (git hash-object)", |of| of.locustfile.clone()),
+        ("the number of Locust's processes", |of| Some(of.load.as_ref()?.processes.unwrap_or(1).to_string())),
+        ("what Locust gets behind `--`", |of| Some(format!("`{}`", of.load.as_ref()?.locust_args.join(" ")))),
+    ];
+    let differs = |(what, of): &Fact| {
+        let (baseline, candidate) = (of(baseline)?, of(candidate)?);
+        (baseline != candidate).then(|| format!("{what} differs: baseline {baseline}, candidate {candidate}"))
     };
-    let text = |value: &Option<String>| value.clone();
-    warn(
-        "the machine",
-        baseline.machine.as_ref().map(ToString::to_string),
-        candidate.machine.as_ref().map(ToString::to_string),
-    );
-    warn("Locust's version", text(&baseline.locust), text(&candidate.locust));
-    warn("Python's version", text(&baseline.python), text(&candidate.python));
-    warn("the locustfile (git hash-object)", text(&baseline.locustfile), text(&candidate.locustfile));
-    let beyond =
-        |load: &Load| format!("{} processes and [{}]", load.processes.unwrap_or(1), load.locust_args.join(" "));
-    warn("how Locust is run", baseline.load.as_ref().map(beyond), candidate.load.as_ref().map(beyond));
+    let warnings = facts.iter().filter_map(differs).collect();
     Comparability { refusal, warnings }
 }
 

@@ -383,20 +383,23 @@ fn baseline_origin(project: &Project, baseline: &Baseline) -> String {
         Some(1) => ", 1 commit ago".to_owned(),
         Some(commits) => format!(", {commits} commits ago"),
     };
-    let dirty = if *dirty { " with uncommitted changes" } else { "" };
-    let commit: String = commit.chars().take(12).collect();
-    format!("baseline {}: commit {commit}{dirty} of {date}{age}", project.shown(&project.baseline_path))
+    format!(
+        "baseline: commit {}, {date}{age} ({})",
+        shown_commit(commit, *dirty),
+        project.shown(&project.baseline_path)
+    )
+}
+
+fn shown_commit(commit: &str, dirty: bool) -> String {
+    let short: String = commit.chars().take(12).collect();
+    if dirty { format!("{short} with changes") } else { short }
 }
 
 fn details(project: &Project, measured: &Measurement, clock: &Clock) -> Vec<String> {
     let Provenance { commit, dirty, load, machine, locust, python, .. } = &measured.provenance;
-    let commit: String = commit.chars().take(12).collect();
-    let mut details = vec![format!(
-        "candidate: commit {commit}{}, {} {}",
-        if *dirty { " with uncommitted changes" } else { "" },
-        measured.runs.len(),
-        if measured.runs.len() == 1 { "run" } else { "runs" }
-    )];
+    let runs = measured.runs.len();
+    let commit = shown_commit(commit, *dirty);
+    let mut details = vec![format!("candidate: commit {commit}, {runs} {}", if runs == 1 { "run" } else { "runs" })];
     details.extend(load.as_ref().map(|load| format!("load: {load}")));
     details.extend(machine.as_ref().map(|machine| format!("machine: {machine}")));
     details.extend(

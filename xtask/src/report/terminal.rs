@@ -69,22 +69,22 @@ fn table(text: &mut String, rows: &[Cells]) {
             *width = (*width).max(cell.width());
         }
     }
-    line(text, &HEADER, &widths, DIM, DIM);
+    line(text, &HEADER, &widths, [DIM; 3]);
     for row in rows {
         let cells = row.texts.each_ref().map(String::as_str);
         let series = if row.status.is_finding() { BOLD } else { Style::new() };
-        line(text, &cells, &widths, series, style(row.status));
+        line(text, &cells, &widths, [series, Style::new(), style(row.status)]);
     }
 }
 
-fn line(text: &mut String, cells: &[&str; 6], widths: &[usize; 6], series: Style, status: Style) {
+fn line(text: &mut String, cells: &[&str; 6], widths: &[usize; 6], [series, number, status]: [Style; 3]) {
     for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
         let padding = " ".repeat(width - cell.width());
         let _ = match column {
             0 => write!(text, "{}{padding}", painted(series, cell)),
             5 if cell.is_empty() => Ok(()),
             5 => write!(text, "   {}", painted(status, cell)),
-            _ => write!(text, "   {padding}{cell}"),
+            _ => write!(text, "   {padding}{}", painted(number, cell)),
         };
     }
     text.truncate(text.trim_end().len());

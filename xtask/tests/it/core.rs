@@ -538,7 +538,7 @@ fn text_of(comparison: &Comparison, verbosity: Verbosity) -> String {
     let report = Report {
         comparison,
         limits: &default_limits(),
-        baseline: "baseline perf_baseline.json: commit abc123 of 2026-01-27, 3 commits ago".to_owned(),
+        baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
         warnings: vec!["the load generator was saturated".to_owned()],
         details: vec!["load: 10 users".to_owned()],
     };
@@ -574,7 +574,7 @@ fn the_table_reads_from_series_to_verdict() {
             FAIL p95: 300 -> 400 ms (+33.3 %, limit +20 %)
             WARN GET /a p95: 300 -> 450 ms (+50.0 %, limit +20 %)
             note: the load generator was saturated
-            baseline perf_baseline.json: commit abc123 of 2026-01-27, 3 commits ago
+            baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
             FAIL: p95 is over its limit
         "#]],
     );
@@ -612,7 +612,7 @@ fn the_table_reads_from_series_to_verdict() {
         FAIL p95: 300 -> 400 ms (+33.3 %, limit +20 %)
         WARN GET /a p95: 300 -> 450 ms (+50.0 %, limit +20 %)
         note: the load generator was saturated
-        baseline perf_baseline.json: commit abc123 of 2026-01-27, 3 commits ago
+        baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
         load: 10 users
         FAIL: p95 is over its limit
     "#]],
