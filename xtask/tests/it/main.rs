@@ -4,8 +4,7 @@
 #![allow(clippy::needless_raw_string_hashes, clippy::float_cmp, clippy::type_complexity)]
 
 mod core;
+mod faults;
 mod judge;
-mod measure;
 mod real;
-mod support;
 mod tidy;

@@ -1,0 +1,54 @@
+#!/bin/sh
+# A Locust that misbehaves on purpose. FAKE_LOCUST says how; its process id goes to $PIDS/locust.
+if [ "$1" = --version ]; then
+    [ "$FAKE_LOCUST" = slow-version ] && { echo $$ > "$PIDS/locust"; exec sleep 1000; }
+    echo "locust ${FAKE_LOCUST_VERSION:-2.47.0} from /fake (Python 3.11.7)"
+    exit 0
+fi
+echo $$ > "$PIDS/locust"
+echo "$@" > "$PIDS/arguments"
+env > "$PIDS/environment"
+while [ $# -gt 0 ]; do
+    case $1 in
+        --csv) csv=$2 ;;
+        --json-file) json=$2.json ;;
+        -H) host=$2 ;;
+    esac
+    shift
+done
+p95=${FAKE_P95_MS:-300}
+failures=${FAKE_FAILURES:-0}
+header=Type,Name,Request\ Count,Failure\ Count,Average\ Response\ Time,Requests/s,50%,95%,99%
+row="450,$failures,100.0,15.0,100,$p95,400"
+
+stats() { printf '%s\r\nGET,/claims,%s\r\n,Aggregated,%s\r\n' "$header" "$row" "$row" > "$1"; }
+# 428 requests at the median, 22 slower: ranks 225, 427 and 445 of 450 are p50, p95 and p99.
+json() {
+    printf '[{"name":"/claims","method":"GET","num_requests":%s,"num_failures":%s,"num_none_requests":0,' "${1:-450}" "$failures"
+    printf '"total_response_time":%s,"start_time":1.0,"last_request_timestamp":31.0,' "$((${1:-450} * 100))"
+    printf '"response_times":{"100":427,"%s":18,"400":%s}}]' "$p95" "$((${1:-450} - 445))"
+}
+finish() {
+    stats "$PERF_FINAL_STATS_CSV"
+    [ -n "$json" ] && json > "$json"
+}
+
+stats "${csv}_stats.csv"
+echo "All users spawned: {\"User\": 10} (10 total users)" >&2
+case $FAKE_LOCUST in
+    exit1) echo "Traceback: the locustfile is broken" >&2; finish; exit 1 ;;
+    hangs) trap '' INT TERM; finish; while :; do sleep 1; done ;;
+    waits) exec sleep 1000 ;;
+    dies) kill -9 $$ ;;
+    torn) stats "$PERF_FINAL_STATS_CSV.whole"; head -c 130 "$PERF_FINAL_STATS_CSV.whole" > "$PERF_FINAL_STATS_CSV" ;;
+    none) rm "${csv}_stats.csv" ;;
+    no-listener) ;;
+    disagrees) finish; json 460 > "$json" ;;
+    no-requests)
+        printf '%s\r\n,Aggregated,0,0,0,0,N/A,N/A,N/A\r\n' "$header" > "$PERF_FINAL_STATS_CSV"
+        echo "You must specify the base host" >&2 ;;
+    workers) sleep 1000 & echo $! > "$PIDS/locust-worker"; finish ;;
+    saturated) echo "WARNING/locust.runners: CPU usage above 90%! This may constrain your throughput" >&2; finish ;;
+    *) finish ;;
+esac
+exit 0

@@ -1,0 +1,629 @@
+//! The whole command with a fake Locust and a fake service, each fault played on purpose. After each case no process is
+//! left, no half file, and the former baseline is as it was.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use expect_test::expect;
+
+/// Far beyond what any wait here needs: only a hang gets there.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+const BASELINE: &str = r#"{"version":"1.0","timestamp":"2026-01-27T00:00:00Z","commit":"abc123","metrics":{"p50":100.0,"p95":300.0,"p99":400.0,"avg_response_time":100.0,"requests_per_sec":15.0,"error_rate":0.5,"total_requests":450},"notes":"..."}"#;
+
+/// A repository with a service and a Locust that do as they are told.
+struct Repository {
+    folder: PathBuf,
+    env: Vec<(String, String)>,
+}
+
+struct Output {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Repository {
+    fn new(name: &str) -> Repository {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults").join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("pids")).unwrap();
+        let repository =
+            Repository { env: vec![("PIDS".to_owned(), folder.join("pids").display().to_string())], folder };
+        repository.write("locustfile.py", "# what the users do\n");
+        repository.write(".gitignore", "/target\n/pids\n");
+        repository.write("perf_baseline.json", BASELINE);
+        repository.service("ok");
+        repository.sh("git init -q . && git add . && git commit -q -m first");
+        repository
+    }
+
+    /// `perf.toml` with the service in this mode.
+    fn service(&self, mode: &str) {
+        let service = env!("CARGO_BIN_EXE_fake-service");
+        self.config(&format!(
+            "[service]\ncommand = \"exec '{service}' --port {{port}} --mode {mode}\"\n\
+             ready_url = \"http://127.0.0.1:{{port}}/health\"\nready_timeout = \"1s\"\nstop_timeout = \"500ms\"\n"
+        ));
+    }
+
+    fn config(&self, service: &str) {
+        let locust = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fakes/fake_locust.sh");
+        self.write(
+            "perf.toml",
+            &format!(
+                "{service}\n[load]\nrun_time = \"1s\"\nstop_timeout = \"500ms\"\ndeadline_margin = \"500ms\"\n\
+                 [locust]\ncommand = \"sh '{locust}'\"\n"
+            ),
+        );
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Repository {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn sh(&self, script: &str) -> String {
+        let mut command = Command::new("sh");
+        command.args(["-ec", script]).current_dir(&self.folder).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        for role in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{role}_NAME"), "A").env(format!("GIT_{role}_EMAIL"), "a@example.org");
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn command(&self, args: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command
+            .arg("perf")
+            .args(args.split_whitespace())
+            .current_dir(&self.folder)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null");
+        // What the caller's own environment says of CI and Locust is not part of a case.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text == "CI" || text.starts_with("GITHUB_") || text.starts_with("LOCUST_") {
+                command.env_remove(&name);
+            }
+        }
+        command.envs(self.env.iter().cloned()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn perf(&self, args: &str) -> Output {
+        self.output(self.command(args).spawn().unwrap())
+    }
+
+    fn output(&self, child: Child) -> Output {
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| {
+            let text = String::from_utf8(bytes).unwrap();
+            text.replace(&format!("{}/", self.folder.display()), "")
+        };
+        let code = output.status.code().unwrap_or_else(|| panic!("{} {}", output.status, text(output.stderr.clone())));
+        Output { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Exit 2, the reason on the last line, and nothing left behind.
+    #[track_caller]
+    fn refuses(&self, args: &str, reason: &str) -> Output {
+        let output = self.perf(args);
+        assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+        let last = output.stderr.lines().last().unwrap_or_default();
+        assert!(last.starts_with("NOT JUDGED: ") && last.contains(reason), "{}", output.stderr);
+        self.assert_nothing_is_left();
+        self.assert_baseline_is_intact();
+        output
+    }
+
+    #[track_caller]
+    fn assert_nothing_is_left(&self) {
+        for entry in fs::read_dir(self.folder.join("pids")).unwrap() {
+            let path = entry.unwrap().path();
+            let Ok(pid) = fs::read_to_string(&path).unwrap_or_default().trim().parse::<u32>() else { continue };
+            let deadline = Instant::now() + PATIENCE;
+            while is_running(pid) {
+                assert!(Instant::now() < deadline, "{} {pid} is left", path.display());
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+        let files = self.sh("find . -name '*.tmp'");
+        assert_eq!(files, "", "half a file is left");
+    }
+
+    #[track_caller]
+    fn assert_baseline_is_intact(&self) {
+        assert_eq!(self.read("perf_baseline.json"), BASELINE);
+    }
+
+    /// Waits for a file that a fake writes.
+    fn wait_for(&self, name: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while fs::read_to_string(self.folder.join(name)).is_ok_and(|text| text.is_empty())
+            || !self.folder.join(name).exists()
+        {
+            assert!(Instant::now() < deadline, "{name} never came");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// A zombie has ended; it only waits for its parent to ask.
+fn is_running(pid: u32) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => !stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z')),
+        Err(_) if Path::new("/proc/self").exists() => false,
+        Err(_) => Command::new("sh").args(["-c", &format!("kill -0 {pid} 2>&1")]).status().unwrap().success(),
+    }
+}
+
+// The ways it works
+
+#[test]
+fn a_run_is_judged_and_its_results_can_be_judged_again() {
+    let repository = Repository::new("pass");
+    let output = repository.perf("");
+    assert_eq!(
+        (output.code, output.stdout.lines().last()),
+        (0, Some("PASS: nothing is over its limit")),
+        "{}",
+        output.stderr
+    );
+    let again = repository.perf("target/perf/latest --verbose");
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(again.stdout.contains("load: 10 users, 10 started per second, 1 s"), "{}", again.stdout);
+    repository.assert_nothing_is_left();
+    repository.assert_baseline_is_intact();
+
+    let slower = Repository::new("fail").with("FAKE_P95_MS", "370");
+    let output = slower.perf("");
+    assert_eq!(
+        (output.code, output.stdout.lines().last()),
+        (1, Some("FAIL: p95 is over its limit")),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(slower.perf("target/perf/latest").code, 1);
+    slower.assert_baseline_is_intact();
+}
+
+#[test]
+fn an_update_keeps_commit_load_machine_and_versions() {
+    let repository = Repository::new("update");
+    let output = repository.perf("--update-baseline --note why");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let commit = repository.sh("git rev-parse HEAD");
+    let saved = repository.read("perf_baseline.json");
+    for part in [
+        &*format!("\"commit\": \"{commit}\""),
+        "\"dirty\": false",
+        "\"users\": 10",
+        "\"run_time_s\": 1",
+        "\"cores\"",
+        "\"locust\": \"2.47.0\"",
+        "\"python\": \"3.11.7\"",
+        "\"notes\": \"why\"",
+        "\"GET /claims\"",
+    ] {
+        assert!(saved.contains(part), "{part}: {saved}");
+    }
+    let digest = repository.sh("git hash-object locustfile.py");
+    assert!(saved.contains(&digest), "{saved}");
+
+    repository.write("service.py", "changed");
+    assert_eq!(repository.perf("--update-baseline").code, 0);
+    assert!(repository.read("perf_baseline.json").contains("\"dirty\": true"));
+}
+
+#[test]
+fn the_report_says_how_old_the_baseline_is() {
+    let repository = Repository::new("age");
+    assert_eq!(repository.perf("--update-baseline").code, 0);
+    repository.sh("git add . && git commit -q -m second && git commit -q --allow-empty -m third");
+    let output = repository.perf("");
+    assert!(output.stdout.contains(", 2 commits ago (perf_baseline.json)"), "{}", output.stdout);
+
+    let shallow = Repository::new("shallow");
+    repository.sh(&format!(
+        "rm -rf '{0}' && git clone -q --depth 1 'file://{1}' '{0}'",
+        shallow.folder.display(),
+        repository.folder.display()
+    ));
+    fs::create_dir_all(shallow.folder.join("pids")).unwrap();
+    let output = shallow.perf("");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("baseline: commit ") && !output.stdout.contains("ago"), "{}", output.stdout);
+}
+
+#[test]
+fn a_subfolder_is_as_good_as_the_root() {
+    let repository = Repository::new("subfolder");
+    repository.write("deep/down/readme.txt", "");
+    let mut command = repository.command("");
+    command.current_dir(repository.folder.join("deep/down"));
+    let output = repository.output(command.spawn().unwrap());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(repository.folder.join("target/perf/latest/run-1/perf_results_stats.csv").is_file());
+}
+
+#[test]
+fn two_runs_at_once_do_not_meet() {
+    let repository = Repository::new("twice");
+    let both = [repository.command("").spawn().unwrap(), repository.command("").spawn().unwrap()];
+    for child in both {
+        let output = repository.output(child);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+    }
+    assert_eq!(repository.sh("ls target/perf/runs | wc -l"), "2");
+    repository.assert_nothing_is_left();
+}
+
+#[test]
+fn the_last_ten_folders_are_kept() {
+    let repository = Repository::new("prune");
+    for hour in 10..22 {
+        repository.write(&format!("target/perf/runs/2026-01-01T{hour}-00-00Z-1/run-1/locust.log"), "");
+    }
+    assert_eq!(repository.perf("").code, 0);
+    let kept = repository.sh("ls target/perf/runs");
+    assert_eq!(kept.lines().count(), 10, "{kept}");
+    assert_eq!(kept.lines().next(), Some("2026-01-01T13-00-00Z-1"));
+    assert_eq!(repository.sh("basename $(readlink target/perf/latest)"), kept.lines().last().unwrap());
+}
+
+#[test]
+fn outside_git_the_commit_is_unknown_and_a_warning_says_so() {
+    let repository = Repository::new("no-git");
+    let output = repository.output(repository.command("--update-baseline").env("GIT_DIR", "/nowhere").spawn().unwrap());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("warning: git does not know the commit here"), "{}", output.stderr);
+    assert!(repository.read("perf_baseline.json").contains("\"commit\": \"unknown\""));
+}
+
+#[test]
+fn without_a_baseline_ci_saves_one_and_does_not_pass() {
+    for (ci, code) in [("true", 2), ("false", 0)] {
+        let repository = Repository::new(&format!("bootstrap-{ci}")).with("CI", ci);
+        fs::remove_file(repository.folder.join("perf_baseline.json")).unwrap();
+        let output = repository.perf("");
+        assert_eq!(output.code, code, "{}", output.stderr);
+        assert!(format!("{}{}", output.stdout, output.stderr).contains("commit this file"));
+        assert!(repository.read("perf_baseline.json").contains("\"p95\": 300.0"));
+    }
+}
+
+#[test]
+fn a_running_service_is_loaded_where_it_is() {
+    let repository = Repository::new("host");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let host = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let answering = thread::spawn(move || {
+        for stream in listener.incoming().flatten().take(2) {
+            use std::io::{Read as _, Write as _};
+            let mut stream = stream;
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    let output = repository.perf(&format!("--host {host}"));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(repository.read("pids/arguments").contains(&format!("-H {host} ")));
+    assert!(!repository.folder.join("pids/service").exists(), "[service] is not started");
+    answering.join().unwrap();
+    repository.refuses(&format!("--host {host}"), "does not answer");
+    repository.config("");
+    repository.refuses("", "there is no service to load");
+}
+
+#[test]
+fn locust_gets_what_belongs_to_it_and_nothing_that_changes_the_run() {
+    let repository = Repository::new("environment")
+        .with("LOCUST_HEADFUL", "true")
+        .with("LOCUST_PROCESSES", "4")
+        .with("LOCUST_MODE_WORKER", "true")
+        .with("LOCUST_LOGFILE", "elsewhere.log")
+        .with("LOCUST_TAGS", "read");
+    assert_eq!(repository.perf("--users 10 -- --tags write --my-option 3").code, 0);
+    let environment = repository.read("pids/environment");
+    for name in ["LOCUST_HEADFUL", "LOCUST_PROCESSES", "LOCUST_MODE_WORKER", "LOCUST_LOGFILE"] {
+        assert!(!environment.contains(name), "{name} reached Locust");
+    }
+    assert!(environment.contains("LOCUST_TAGS=read\n") && environment.contains("PYTHONUTF8=1\n"), "{environment}");
+    let arguments = repository.read("pids/arguments");
+    for part in
+        ["-u 10 -r 10 -t 1s", "--headless", "--exit-code-on-error 0", "--loglevel INFO", "--tags write --my-option 3"]
+    {
+        assert!(arguments.contains(part), "{part}: {arguments}");
+    }
+    assert!(arguments.starts_with("-f locustfile.py,target/perf/runs/"), "{arguments}");
+
+    repository.write("locust.conf", "headful = true\n");
+    repository.refuses("", "locust.conf sets Locust's `headful`");
+}
+
+#[test]
+fn what_weakens_a_measurement_reaches_the_report() {
+    for (name, env, expected) in [
+        ("saturated", ("FAKE_LOCUST", "saturated"), "note: the load generator was saturated"),
+        (
+            "no-listener",
+            ("FAKE_LOCUST", "no-listener"),
+            "note: the last second of the run is missing in the results: [locust] command does not load our listener",
+        ),
+    ] {
+        let repository = Repository::new(name).with(env.0, env.1);
+        let output = repository.perf("");
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert!(output.stdout.contains(expected), "{}", output.stdout);
+        assert!(repository.perf("target/perf/latest").stdout.contains(expected), "also when judged again");
+    }
+    let old = Repository::new("old-locust").with("FAKE_LOCUST", "no-listener").with("FAKE_LOCUST_VERSION", "2.10.0");
+    let output = old.perf("");
+    assert!(
+        output.stdout.contains("Locust before 2.11 cannot load our listener"),
+        "{}{}",
+        output.stdout,
+        output.stderr
+    );
+    assert!(old.read("pids/arguments").starts_with("-f locustfile.py -H"));
+    assert!(!old.read("pids/arguments").contains("--json-file"));
+}
+
+#[test]
+fn another_load_than_the_baselines_is_refused_before_any_load() {
+    let repository = Repository::new("load");
+    assert_eq!(repository.perf("--update-baseline").code, 0);
+    let saved = repository.read("perf_baseline.json");
+    fs::remove_file(repository.folder.join("pids/locust")).unwrap();
+    for (flags, reason) in [
+        (
+            "--users 20",
+            "users: the baseline has 10, this load 20; measure with --users 10, or accept the new load with --update-baseline",
+        ),
+        ("--spawn-rate 2.5", "spawn rate: the baseline has 10, this load 2.5"),
+        ("--run-time 2s", "run time: the baseline has 1s, this load 2s"),
+    ] {
+        let output = repository.perf(flags);
+        assert_eq!(output.code, 2);
+        assert!(output.stderr.contains(reason), "{}", output.stderr);
+        assert_eq!(output.stderr.lines().count(), 1);
+    }
+    assert!(!repository.folder.join("pids/locust").exists(), "nothing was started");
+    assert_eq!(repository.read("perf_baseline.json"), saved);
+    assert_eq!(repository.perf("--users 20 --update-baseline").code, 0);
+    assert!(repository.read("perf_baseline.json").contains("\"users\": 20"));
+}
+
+// Locust's faults
+
+#[test]
+fn a_locust_that_fails_is_no_measurement() {
+    for (fault, reason) in [
+        ("exit1", "Locust failed: exit code 1"),
+        ("hangs", "Locust did not end within 2 s"),
+        ("dies", "Locust failed: killed by signal 9"),
+        ("torn", "perf_results_stats.csv: "),
+        ("none", "Locust ended without writing any statistics"),
+        ("disagrees", "disagree, so one of them is not this run's"),
+        ("no-requests", "Locust made no requests"),
+    ] {
+        for args in ["", "--update-baseline"] {
+            let repository = Repository::new(&format!("locust-{fault}{args}")).with("FAKE_LOCUST", fault);
+            let output = repository.refuses(args, reason);
+            assert!(output.stderr.contains("All users spawned"), "the log's tail is shown: {}", output.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_stale_result_is_never_taken() {
+    let repository = Repository::new("stale").with("FAKE_LOCUST", "none");
+    let stale = "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n,Aggregated,450,0,100,15,100,300,400\n";
+    repository.write("perf_results_stats.csv", stale);
+    repository.write("locust_stats.csv", stale);
+    repository.write("target/perf/latest-before/perf_results_stats.csv", stale);
+    repository.refuses("", "Locust ended without writing any statistics");
+}
+
+#[test]
+fn failures_alone_are_no_baseline() {
+    let repository = Repository::new("all-failing").with("FAKE_FAILURES", "450");
+    repository.refuses("--update-baseline", "every one of the 450 requests failed");
+    let output = repository.perf("");
+    assert_eq!((output.code, output.stdout.lines().last()), (1, Some("FAIL: error_rate is over its limit")));
+}
+
+#[test]
+fn locusts_workers_do_not_outlive_it() {
+    let repository = Repository::new("workers").with("FAKE_LOCUST", "workers");
+    assert_eq!(repository.perf("").code, 0);
+    repository.assert_nothing_is_left();
+}
+
+#[test]
+fn a_locust_that_is_not_there_is_said() {
+    let repository = Repository::new("no-locust");
+    let config = repository.read("perf.toml");
+    let command = config.lines().find(|line| line.starts_with("command = \"sh ")).unwrap();
+    repository.write("perf.toml", &config.replace(command, "command = \"./no-such-locust\""));
+    repository.refuses("", "[locust] command `./no-such-locust` does not tell its version");
+    assert!(!repository.folder.join("pids/service").exists(), "found out before the service is started");
+    repository.service("ok");
+    fs::remove_file(repository.folder.join("locustfile.py")).unwrap();
+    repository.refuses("", "there is no locustfile locustfile.py");
+}
+
+#[test]
+fn without_a_python_the_next_step_is_said() {
+    let repository = Repository::new("no-python");
+    let config = repository.read("perf.toml");
+    repository.write("perf.toml", &config[..config.find("[locust]").unwrap()]);
+    let bin = repository.folder.join("pids/bin");
+    fs::create_dir_all(&bin).unwrap();
+    let path = |repository: Repository| repository.with("PATH", &bin.display().to_string());
+    let repository = path(repository);
+    repository.refuses("", "there is neither python3 nor uv on PATH");
+
+    let python = bin.join("python3");
+    fs::write(&python, "#!/bin/sh\necho 3 9\n").unwrap();
+    repository.sh("chmod +x pids/bin/python3");
+    repository.refuses("", "needs Python 3.11 or later, and python3 is 3.9");
+
+    // A Python whose venv hangs: the installation is interrupted, and nothing counts as installed.
+    fs::write(
+        &python,
+        "#!/bin/sh\n[ \"$1\" = -c ] && { echo 3 12; exit; }\necho $$ > \"$PIDS/python\"\nexec /bin/sleep 1000\n",
+    )
+    .unwrap();
+    interrupt(&repository, "pids/python", "TERM", 143);
+    assert_eq!(repository.sh("find target/perf -name complete"), "");
+}
+
+// The service's faults
+
+#[test]
+fn a_service_that_fails_is_no_measurement() {
+    for (mode, reason, says) in [
+        ("never-ready", "the service is not ready after 1 s", "it answers 503"),
+        ("dies-before-ready", "the service ended before it was ready: exit code 3", "no database"),
+        ("dies-during-load", "the service ended during the load: exit code 4", "out of memory"),
+    ] {
+        let repository = Repository::new(&format!("service-{mode}")).with("FAKE_LOCUST", "waits");
+        repository.service(mode);
+        let output = repository.refuses("", reason);
+        assert!(output.stderr.contains(says), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn a_port_that_somebody_holds_is_said_before_the_service_is_started() {
+    let repository = Repository::new("port");
+    let holder = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = holder.local_addr().unwrap().port();
+    let config = repository.read("perf.toml").replace("{port}", &port.to_string());
+    repository.write("perf.toml", &config);
+    repository.refuses("", &format!("the port of http://127.0.0.1:{port}/health is held by another process"));
+    assert!(!repository.folder.join("pids/service").exists());
+    drop(holder);
+    assert_eq!(repository.perf("").code, 0, "a fixed port that is free is fine");
+}
+
+#[test]
+fn a_service_that_does_not_end_is_ended() {
+    for (mode, says) in [("ignores-sigterm", "did not end on SIGTERM in time and was killed"), ("forks-child", "")] {
+        let repository = Repository::new(&format!("service-{mode}"));
+        repository.service(mode);
+        let output = repository.perf("");
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert!(output.stderr.contains(says), "{}", output.stderr);
+        repository.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn a_build_that_fails_shows_its_end() {
+    let repository = Repository::new("build");
+    let config = repository.read("perf.toml").replacen(
+        "[service]\n",
+        "[service]\nbuild = \"echo 'no such crate' >&2; exit 101\"\n",
+        1,
+    );
+    repository.write("perf.toml", &config);
+    let output = repository.refuses("", "[service] build failed: exit code 101");
+    assert!(output.stderr.contains("  | no such crate\n"), "{}", output.stderr);
+}
+
+// Signals
+
+/// Sends the signal once `phase` has begun, which a file tells.
+#[track_caller]
+fn interrupt(repository: &Repository, phase: &str, signal: &str, code: i32) {
+    let _ = fs::remove_file(repository.folder.join(phase));
+    let child = repository.command("").spawn().unwrap();
+    repository.wait_for(phase);
+    repository.sh(&format!("kill -{signal} {}", child.id()));
+    let output = repository.output(child);
+    assert_eq!(output.code, code, "{phase}: {}", output.stderr);
+    assert!(output.stderr.lines().last().unwrap_or_default().starts_with("INTERRUPTED: "), "{}", output.stderr);
+    repository.assert_nothing_is_left();
+    repository.assert_baseline_is_intact();
+}
+
+#[test]
+fn a_signal_in_any_phase_leaves_nothing() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let repository = Repository::new(&format!("signal-build-{signal}"));
+        let build = "[service]\nbuild = \"echo $$ > pids/build; exec sleep 1000\"\n";
+        repository.write("perf.toml", &repository.read("perf.toml").replacen("[service]\n", build, 1));
+        interrupt(&repository, "pids/build", signal, code);
+
+        let repository = Repository::new(&format!("signal-ready-{signal}"));
+        repository.service("never-ready");
+        repository.write("perf.toml", &repository.read("perf.toml").replace("\"1s\"\nstop", "\"60s\"\nstop"));
+        interrupt(&repository, "pids/service", signal, code);
+
+        let repository = Repository::new(&format!("signal-load-{signal}")).with("FAKE_LOCUST", "waits");
+        repository.write(
+            "perf.toml",
+            &repository.read("perf.toml").replace("deadline_margin = \"500ms\"", "deadline_margin = \"60s\""),
+        );
+        interrupt(&repository, "pids/locust", signal, code);
+        assert_eq!(repository.perf("target/perf/latest").code, 2, "there is no finished run to judge");
+
+        let repository = Repository::new(&format!("signal-version-{signal}")).with("FAKE_LOCUST", "slow-version");
+        interrupt(&repository, "pids/locust", signal, code);
+    }
+}
+
+// Files that cannot be written
+
+#[test]
+fn what_cannot_be_written_is_said_before_the_load() {
+    let repository = Repository::new("target-is-a-file");
+    repository.write("target", "");
+    repository.refuses("", "cannot make target/perf");
+    let repository = Repository::new("baseline-unwritable");
+    repository.refuses("--update-baseline --baseline nowhere/b.json", "cannot write beside nowhere/b.json");
+    fs::create_dir(repository.folder.join("folder")).unwrap();
+    repository.refuses("--update-baseline --baseline folder", "cannot read folder");
+    for started in ["pids/service", "pids/locust"] {
+        assert!(!repository.folder.join(started).exists(), "{started}");
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_the_former_baseline() {
+    let repository = Repository::new("full-disk");
+    let results = "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n,Aggregated,450,0,100,15,100,300,400\n";
+    repository.write("results.csv", results);
+    let mut command = Command::new("sh");
+    // A file may not grow: what a full disk does, without filling one.
+    command.args([
+        "-c",
+        "trap '' XFSZ; ulimit -f 0; exec \"$0\" perf results.csv --update-baseline",
+        env!("CARGO_BIN_EXE_xtask"),
+    ]);
+    command.current_dir(&repository.folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = repository.output(command.spawn().unwrap());
+    assert_eq!(output.code, 2, "{}", output.stdout);
+    expect!["NOT JUDGED: cannot write beside perf_baseline.json: File too large (os error 27)\n"]
+        .assert_eq(&output.stderr);
+    repository.assert_nothing_is_left();
+    repository.assert_baseline_is_intact();
+}
