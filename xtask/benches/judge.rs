@@ -5,10 +5,10 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::time::Instant;
-use std::{array, env, fs, process};
+use std::time::{Duration, Instant};
+use std::{env, fs, process};
 
 use anyhow::{Context as _, Result, ensure};
 use csv::ByteRecord;
@@ -18,48 +18,36 @@ use xtask::locust_csv;
 use xtask::report::Report;
 use xtask::report::terminal::{Verbosity, render};
 
-/// At most so many times a bare pass of the csv crate over the same bytes.
+/// Judging takes at most so many times as long as a bare pass of the csv crate over the same bytes.
 const MAX_OF_BARE_PASS: f64 = 3.0;
-/// At most so many times as long per endpoint where there are a hundred times as many.
+/// An endpoint among many takes at most so many times as long as one among few.
 const MAX_OF_FEW: f64 = 3.0;
-/// At most so many times the file's size in memory.
+/// Judging takes at most so many times the file's size in memory.
 const MAX_OF_FILE: f64 = 4.0;
 
-/// How many times as many endpoints the large file has as the small one.
-const GROWTH: usize = 100;
+/// How many times as many endpoints the file of many has as that of few.
+const MANY_PER_FEW: usize = 100;
 
-/// The argument by which this program calls itself to measure the memory of a fresh process.
+/// The argument with which this program calls itself, to measure the memory of a fresh process.
 const MEASURE_MEMORY: &str = "--measure-memory-of";
 
-/// A baseline as version 1.0 wrote it, with nothing else: every endpoint is NEW to it.
-const VERSION_1_0: &str = r#"{
-  "version": "1.0",
-  "timestamp": "2026-01-27T00:00:00Z",
-  "commit": "abc123",
-  "metrics": {
-    "p50": 120.0,
-    "p95": 350.0,
-    "p99": 480.0,
-    "avg_response_time": 150.0,
-    "requests_per_sec": 15.0,
-    "error_rate": 0.5,
-    "total_requests": 450
-  },
-  "notes": "..."
-}"#;
+/// As version 1.0 wrote it: without endpoints, so each one in the file is NEW.
+const VERSION_1_0: &str = r#"{"version":"1.0","timestamp":"2026-01-27T00:00:00Z","commit":"abc123","metrics":{"p50":120.0,"p95":350.0,"p99":480.0,"avg_response_time":150.0,"requests_per_sec":15.0,"error_rate":0.5,"total_requests":450},"notes":"..."}"#;
 
 fn main() -> Result<ExitCode> {
-    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<_> = env::args_os().skip(1).collect();
     if let [flag, path] = args.as_slice()
         && flag == MEASURE_MEMORY
     {
-        println!("{}", memory_growth_bytes(Path::new(path))?.map_or_else(String::new, |bytes| bytes.to_string()));
+        if let Some(growth_kib) = judged_in_kib(Path::new(path))? {
+            println!("{growth_kib}");
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let is_bench = args.iter().any(|arg| arg == "--bench");
-    let (endpoints, rounds) = if is_bench { (100_000, 11) } else { (100, 1) };
-    let mut lines = time_ratios(endpoints, rounds)?;
-    lines.push(memory_ratio(endpoints)?);
+    let (endpoints, repetitions) = if is_bench { (100_000, 11) } else { (100, 1) };
+    let mut lines = times(endpoints, repetitions)?;
+    lines.push(memory(endpoints)?);
     if !is_bench {
         for line in &mut lines {
             line.bound = None;
@@ -69,10 +57,10 @@ fn main() -> Result<ExitCode> {
     Ok(if lines.iter().any(Line::is_over) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// A line of the table: a ratio, and what it may be at most.
+/// A ratio, and what it may be at most.
 struct Line {
     what: String,
-    /// `None` where it cannot be measured.
+    /// `None` where this system cannot tell.
     ratio: Option<f64>,
     bound: Option<f64>,
 }
@@ -81,44 +69,45 @@ impl Line {
     fn is_over(&self) -> bool {
         self.ratio.zip(self.bound).is_some_and(|(ratio, bound)| ratio > bound)
     }
+
+    fn verdict(&self) -> &'static str {
+        match (self.ratio, self.bound) {
+            (Some(_), Some(_)) if self.is_over() => "OVER",
+            (Some(_), Some(_)) => "ok",
+            _ => "",
+        }
+    }
 }
 
 fn print(lines: &[Line]) {
     let width = lines.iter().map(|line| line.what.len()).max().unwrap_or(0);
-    println!("{:width$}   {:>12}   {:>6}", "what", "value", "bound");
+    let times =
+        |ratio: Option<f64>, absent: &str| ratio.map_or_else(|| absent.to_owned(), |ratio| format!("{ratio:.2}x"));
+    println!("{:width$}   {:>12}   {:>5}", "what", "value", "bound");
     for line in lines {
-        let ratio = line.ratio.map_or_else(|| "not measured".to_owned(), |ratio| format!("{ratio:.2}x"));
-        let bound = line.bound.map_or_else(|| "-".to_owned(), |bound| format!("{bound:.2}x"));
-        let verdict = match (line.ratio, line.bound) {
-            (Some(_), Some(_)) => {
-                if line.is_over() {
-                    "   OVER"
-                } else {
-                    "   ok"
-                }
-            }
-            _ => "",
-        };
-        println!("{:width$}   {ratio:>12}   {bound:>6}{verdict}", line.what);
+        let (value, bound) = (times(line.ratio, "not measured"), times(line.bound, "-"));
+        println!("{}", format!("{:width$}   {value:>12}   {bound:>5}   {}", line.what, line.verdict()).trim_end());
     }
 }
 
-/// From the bytes of the file to the text of the report.
-fn judge(bytes: &[u8], baseline: &Baseline) -> Result<String> {
+/// All of it: from the bytes of the file to the text of the report. The result is the text's length.
+fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
     let runs = [locust_csv::parse(bytes)?];
     let limits = default_limits();
     let comparison = compare(baseline, &runs, &limits, false)?;
     let report = Report {
         comparison: &comparison,
         limits: &limits,
-        baseline: "baseline: version 1.0".to_owned(),
+        baseline: String::new(),
         warnings: Vec::new(),
         details: Vec::new(),
     };
-    Ok(render(&report, Verbosity::Normal))
+    let text = render(&report, Verbosity::Normal);
+    ensure!(text.contains("PASS"), "numbers like the baseline's must pass:\n{text}");
+    Ok(text.len())
 }
 
-/// The least that reading the file can cost; each field is looked at, lest the pass be optimised away.
+/// The least that reading the file can cost. Each field is looked at, lest the pass be optimised away.
 fn bare_pass(bytes: &[u8]) -> Result<usize> {
     let mut reader = csv::Reader::from_reader(bytes);
     let mut record = ByteRecord::new();
@@ -129,28 +118,167 @@ fn bare_pass(bytes: &[u8]) -> Result<usize> {
     Ok(length)
 }
 
-fn time_ratios(endpoints: usize, rounds: usize) -> Result<Vec<Line>> {
-    let few = endpoints / GROWTH;
-    let (large, small) = (stats_csv(endpoints, 1), stats_csv(few, 1));
+/// One repetition of all that is compared, one right after the other: a busy machine slows each alike.
+struct Repetition {
+    bare_pass: Duration,
+    new: Duration,
+    known: Duration,
+    few: Duration,
+}
+
+fn times(endpoints: usize, repetitions: usize) -> Result<Vec<Line>> {
+    let few = endpoints / MANY_PER_FEW;
+    let (many_csv, few_csv) = (stats_csv(endpoints, 1), stats_csv(few, 1));
     let version_1_0 = Baseline::parse(VERSION_1_0)?;
-    // Of other numbers than the file judged, so that endpoints get better and worse.
+    // Other numbers of the same endpoints: some got better, some worse.
     let former = [locust_csv::parse(&stats_csv(endpoints, 2))?];
     ensure!(former[0].endpoints.len() == endpoints, "the file does not hold {endpoints} endpoints");
     let full = Baseline::new(&former, version_1_0.provenance.clone(), None, None)?;
-    for baseline in [&version_1_0, &full] {
-        let text = judge(&large, baseline)?;
-        ensure!(text.contains("PASS"), "judged against numbers like its own, the file must pass:\n{text}");
+
+    let repetitions: Vec<Repetition> = (0..repetitions)
+        .map(|_| {
+            Ok(Repetition {
+                bare_pass: time(1, || bare_pass(&many_csv))?,
+                new: time(1, || judge(&many_csv, &version_1_0))?,
+                known: time(1, || judge(&many_csv, &full))?,
+                // So often that as many endpoints are judged as above.
+                few: time(MANY_PER_FEW, || judge(&few_csv, &version_1_0))?,
+            })
+        })
+        .collect::<Result<_>>()?;
+    let line = |what: String, bound: Option<f64>, ratio: fn(&Repetition) -> f64| Line {
+        what,
+        ratio: Some(median(repetitions.iter().map(ratio).collect())),
+        bound,
+    };
+    Ok(vec![
+        line(
+            format!("time to judge {endpoints} endpoints, all NEW / bare csv pass"),
+            Some(MAX_OF_BARE_PASS),
+            |times| times.new.div_duration_f64(times.bare_pass),
+        ),
+        line(format!("time to judge {endpoints} endpoints, all in the baseline / bare csv pass"), None, |times| {
+            times.known.div_duration_f64(times.bare_pass)
+        }),
+        line(format!("time per endpoint of {endpoints} / of {few}"), Some(MAX_OF_FEW), |times| {
+            times.new.div_duration_f64(times.few)
+        }),
+    ])
+}
+
+fn time(passes: usize, pass: impl Fn() -> Result<usize>) -> Result<Duration> {
+    let start = Instant::now();
+    for _ in 0..passes {
+        black_box(pass()?);
+    }
+    Ok(start.elapsed())
+}
+
+/// Of an odd number of values.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// How far judging raises the peak memory of a fresh process: in this one, the former passes have raised it already.
+fn memory(endpoints: usize) -> Result<Line> {
+    let csv = stats_csv(endpoints, 1);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("judge-{}.csv", process::id()));
+    fs::write(&path, &csv).with_context(|| format!("cannot write {}", path.display()))?;
+    let output = env::current_exe().and_then(|program| Command::new(program).arg(MEASURE_MEMORY).arg(&path).output());
+    let _ = fs::remove_file(&path);
+    let output = output.context("cannot run this program once more")?;
+    ensure!(output.status.success(), "measuring memory failed: {}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout)?;
+    let growth_kib: Option<f64> = Some(printed.trim()).filter(|text| !text.is_empty()).map(str::parse).transpose()?;
+    Ok(Line {
+        what: format!("peak memory to judge {endpoints} endpoints, all NEW / size of the file"),
+        ratio: growth_kib.map(|kib| kib * 1024.0 / csv.len() as f64),
+        bound: Some(MAX_OF_FILE),
+    })
+}
+
+/// The growth of this process's peak memory by reading and judging a file; `None` on a system without `/proc`.
+fn judged_in_kib(path: &Path) -> Result<Option<u64>> {
+    let baseline = Baseline::parse(VERSION_1_0)?;
+    let before_kib = peak_memory_kib();
+    judge(&fs::read(path)?, &baseline)?;
+    Ok(peak_memory_kib().zip(before_kib).map(|(after, before)| after.saturating_sub(before)))
+}
+
+fn peak_memory_kib() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+const HEADER: &str = "Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,Min Response Time,Max Response Time,Average Content Size,Requests/s,Failures/s,50%,66%,75%,80%,90%,95%,98%,99%,99.9%,99.99%,100%\r\n";
+
+/// The last eleven columns, as multiples of the median.
+const PERCENTILES: [f64; 11] = [1.0, 1.12, 1.21, 1.3, 1.65, 2.1, 2.7, 3.3, 4.8, 5.2, 5.2];
+
+const RUN_TIME_S: f64 = 59.734_182_119_369_51;
+
+/// A `_stats.csv` as Locust 2.47 writes it. Files of different seeds have the same endpoints with other numbers.
+fn stats_csv(endpoints: usize, seed: u64) -> Vec<u8> {
+    const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
+    let mut random = Random(seed);
+    let mut text = HEADER.to_owned();
+    let (mut requests_sum, mut failures_sum) = (0, 0);
+    for endpoint in 0..endpoints {
+        let requests = 100 + random.below(5_000);
+        let failures = random.below(3) * requests / 1_000;
+        let series = format!("{},/api/v1/orders/{endpoint}/items", METHODS[endpoint % METHODS.len()]);
+        let median_ms = 5.0 + 100.0 * random.fraction();
+        push_row(&mut text, &series, requests, failures, median_ms, &mut random);
+        requests_sum += requests;
+        failures_sum += failures;
+    }
+    push_row(&mut text, ",Aggregated", requests_sum, failures_sum, 55.0, &mut random);
+    text.into_bytes()
+}
+
+fn push_row(text: &mut String, series: &str, requests: u64, failures: u64, median_ms: f64, random: &mut Random) {
+    let per_sec = |count: u64| count as f64 / RUN_TIME_S;
+    let (average_ms, least_ms) = (median_ms * (1.0 + random.fraction() / 4.0), median_ms * random.fraction());
+    let most_ms = median_ms * 5.2;
+    let content_bytes = 4_000.0 * random.fraction();
+    let (requests_per_sec, failures_per_sec) = (per_sec(requests), per_sec(failures));
+    // `{:?}` writes a float as Python does: all its digits, and `.0` where there are none.
+    let _ = write!(
+        text,
+        "{series},{requests},{failures},{:.0},{average_ms:?},{least_ms:?},{most_ms:?},{content_bytes:?},{requests_per_sec:?},{failures_per_sec:?}",
+        bucket_ms(median_ms)
+    );
+    for multiple in PERCENTILES {
+        let _ = write!(text, ",{:.0}", bucket_ms(median_ms * multiple));
+    }
+    text.push_str("\r\n");
+}
+
+/// As Locust rounds a response time before it takes percentiles.
+fn bucket_ms(value_ms: f64) -> f64 {
+    let width_ms = resolution_ms(value_ms);
+    (value_ms / width_ms).round() * width_ms
+}
+
+/// The same numbers in every run of the benchmark: `SplitMix64`.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
 
-    let [of_bare_pass, of_bare_pass_full, of_few] = median_ratios(
-        rounds,
-        &|| bare_pass(&large).is_ok_and(|length| black_box(length) > 0),
-        [
-            &|| judge(&large, &version_1_0).is_ok_and(|text| !black_box(text).is_empty()),
-            &|| judge(&large, &full).is_ok_and(|text| !black_box(text).is_empty()),
-            // So many passes that as many endpoints are judged as in one of the large file.
-            &|| (0..GROWTH).all(|_| judge(&small, &version_1_0).is_ok_and(|text| !black_box(text).is_empty())),
-        ],
-    );
-    todo!()
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// From 0 up to 1, 1 excluded.
+    fn fraction(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
 }

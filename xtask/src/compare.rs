@@ -5,7 +5,7 @@ use std::fmt;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::baseline::Baseline;
+use crate::baseline::{Baseline, Series};
 use crate::run::{Load, Metric, Provenance, Run, Stats};
 use crate::stats::estimate;
 
@@ -182,19 +182,12 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], limits: &Limits, str
 }
 
 fn compare_endpoints<'a>(baseline: &'a Baseline, runs: &'a [Run], limits: &Limits) -> Vec<Row<'a>> {
-    // The runs hold the endpoints each in its own order: the first run that names one gives its place.
-    let mut place: HashMap<&str, usize> = HashMap::new();
-    let mut named: Vec<(&str, Vec<&Stats>)> = Vec::new();
-    for (name, stats) in runs.iter().flat_map(|run| &run.endpoints) {
-        let place = *place.entry(name).or_insert_with(|| {
-            named.push((name, Vec::with_capacity(runs.len())));
-            named.len() - 1
-        });
-        named[place].1.push(stats);
-    }
+    let named = stats_by_endpoint(runs);
+    let mut unmet: BTreeMap<&str, &Series> =
+        baseline.endpoints.iter().map(|(name, series)| (name.as_str(), series)).collect();
     let mut rows = Vec::with_capacity(named.len());
     for (name, stats) in &named {
-        let Some(series) = baseline.endpoints.get(*name) else {
+        let Some(series) = unmet.remove(name) else {
             let p95_ms = candidate(Metric::P95, stats);
             rows.push(Row {
                 endpoint: Some(name),
@@ -215,20 +208,37 @@ fn compare_endpoints<'a>(baseline: &'a Baseline, runs: &'a [Run], limits: &Limit
             rows.push(row);
         }
     }
-    for (name, series) in &baseline.endpoints {
-        if !place.contains_key(name.as_str()) {
-            let reference = series.get(Metric::P95.name()).map(|values| estimate(Metric::P95, values));
-            rows.push(Row {
-                endpoint: Some(name),
-                metric: Metric::P95,
-                baseline: reference,
-                candidate: None,
-                change: None,
-                status: Status::Warn,
-            });
-        }
+    for (name, series) in unmet {
+        let reference = series.get(Metric::P95.name()).map(|values| estimate(Metric::P95, values));
+        rows.push(Row {
+            endpoint: Some(name),
+            metric: Metric::P95,
+            baseline: reference,
+            candidate: None,
+            change: None,
+            status: Status::Warn,
+        });
     }
     rows
+}
+
+/// The runs hold the endpoints each in its own order: the first run that names one gives its place.
+fn stats_by_endpoint(runs: &[Run]) -> Vec<(&str, Vec<&Stats>)> {
+    let Some((first, further)) = runs.split_first() else { return Vec::new() };
+    let mut named: Vec<_> = first.endpoints.iter().map(|(name, stats)| (&**name, vec![stats])).collect();
+    // A run has each name once, so there is nothing to look up for only one.
+    if further.is_empty() {
+        return named;
+    }
+    let mut places: HashMap<&str, usize> = named.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect();
+    for (name, stats) in further.iter().flat_map(|run| &run.endpoints) {
+        let place = *places.entry(name).or_insert_with(|| {
+            named.push((name, Vec::new()));
+            named.len() - 1
+        });
+        named[place].1.push(stats);
+    }
+    named
 }
 
 fn candidate(metric: Metric, runs: &[&Stats]) -> f64 {

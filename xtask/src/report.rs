@@ -53,15 +53,15 @@ impl Report<'_> {
         Cells { texts: [name, number(row.baseline), number(row.candidate), change, limit, status], status: row.status }
     }
 
-    /// What failed or warned, a line each, the gravest first.
-    pub fn findings(&self) -> Vec<(Status, String)> {
-        self.comparison.findings().into_iter().map(|row| (row.status, self.finding(row))).collect()
+    /// What failed or warned, a line each, the gravest first: at most `most` of them, and how many more there are.
+    pub fn findings(&self, most: usize) -> (Vec<(Status, String)>, usize) {
+        let findings = self.comparison.findings();
+        let lines = findings.iter().take(most).map(|row| (row.status, self.finding(row))).collect();
+        (lines, findings.len().saturating_sub(most))
     }
 
     fn finding(&self, row: &Row) -> String {
-        let series = row
-            .endpoint
-            .map_or_else(|| row.metric.to_string(), |endpoint| format!("{} {}", printable(endpoint), row.metric));
+        let series = series_name(row);
         let limit = self.limits.get(&row.metric);
         let limit_said = limit.map_or_else(String::new, |limit| format!("limit {}", limit_text(row.metric, limit)));
         let unit = row.metric.unit();

@@ -36,13 +36,13 @@ pub fn render(report: &Report, verbosity: Verbosity) -> String {
         }
         text.push('\n');
     }
-    let findings = report.findings();
-    let shown = if verbosity == Verbosity::Verbose { findings.len() } else { findings.len().min(FINDINGS) };
-    for (status, finding) in &findings[..shown] {
-        let _ = writeln!(text, "{} {finding}", painted(style(*status), word(*status)));
+    let most = if verbosity == Verbosity::Verbose { usize::MAX } else { FINDINGS };
+    let (findings, more) = report.findings(most);
+    for (status, finding) in findings {
+        let _ = writeln!(text, "{} {finding}", painted(style(status), word(status)));
     }
-    if shown < findings.len() {
-        let _ = writeln!(text, "... and {} more: see --verbose", findings.len() - shown);
+    if more > 0 {
+        let _ = writeln!(text, "... and {more} more: see --verbose");
     }
     for remark in report.remarks() {
         let _ = writeln!(text, "{}: {remark}", painted(YELLOW, "note"));
