@@ -13,10 +13,11 @@ use std::{env, fs, process};
 use anyhow::{Context as _, Result, ensure};
 use csv::ByteRecord;
 use xtask::baseline::Baseline;
-use xtask::compare::{compare, default_limits, resolution_ms};
+use xtask::compare::{compare, default_limits};
 use xtask::locust_csv;
 use xtask::report::Report;
 use xtask::report::terminal::{Verbosity, render};
+use xtask::run::Precision;
 
 /// Judging takes at most so many times as long as a bare pass of the csv crate over the same bytes.
 const MAX_OF_BARE_PASS: f64 = 3.0;
@@ -258,7 +259,7 @@ fn push_row(text: &mut String, series: &str, requests: u64, failures: u64, media
 
 /// As Locust rounds a response time before it takes percentiles.
 fn bucket_ms(value_ms: f64) -> f64 {
-    let width_ms = resolution_ms(value_ms);
+    let width_ms = Precision::Coarse.resolution_ms(value_ms);
     (value_ms / width_ms).round() * width_ms
 }
 

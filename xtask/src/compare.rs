@@ -6,7 +6,7 @@ use std::fmt;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::baseline::{Baseline, Series};
-use crate::run::{Load, Metric, Provenance, Run, Stats};
+use crate::run::{Load, Metric, Precision, Provenance, Run, Stats};
 use crate::stats::estimate;
 
 /// How far a metric may be worse than its baseline; everything is strict: exactly at the limit passes.
@@ -163,14 +163,14 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], limits: &Limits, str
         "the baseline holds none of the metrics that are judged: measure anew with --update-baseline"
     );
 
+    // Where the two sides differ in precision, the coarser rules.
+    let precisions = runs.iter().map(|run| run.precision);
+    let judge = Judge { limits, precision: precisions.fold(baseline.provenance.precision, Precision::min) };
     let totals: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
-    let mut total: Vec<Row> = Metric::ALL
-        .into_iter()
-        .map(|metric| {
-            judge(None, metric, baseline.total(metric), Some(candidate(metric, &totals)), limits.get(&metric))
-        })
-        .collect();
-    let mut endpoints = compare_endpoints(baseline, runs, limits);
+    let total = Metric::ALL.into_iter();
+    let mut total: Vec<Row> =
+        total.map(|metric| judge.row(None, metric, baseline.total(metric), candidate(metric, &totals))).collect();
+    let mut endpoints = compare_endpoints(baseline, runs, &judge);
 
     for row in total.iter_mut().chain(&mut endpoints) {
         if strict && row.status == Status::Warn {
@@ -181,7 +181,7 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], limits: &Limits, str
     Ok(Comparison { total, endpoints, lacking, verdict: if failed { Verdict::Fail } else { Verdict::Pass } })
 }
 
-fn compare_endpoints<'a>(baseline: &'a Baseline, runs: &'a [Run], limits: &Limits) -> Vec<Row<'a>> {
+fn compare_endpoints<'a>(baseline: &'a Baseline, runs: &'a [Run], judge: &Judge) -> Vec<Row<'a>> {
     let named = stats_by_endpoint(runs);
     let mut unmet: BTreeMap<&str, &Series> =
         baseline.endpoints.iter().map(|(name, series)| (name.as_str(), series)).collect();
@@ -201,7 +201,7 @@ fn compare_endpoints<'a>(baseline: &'a Baseline, runs: &'a [Run], limits: &Limit
         };
         for metric in JUDGED {
             let reference = series.get(metric.name()).map(|values| estimate(metric, values));
-            let mut row = judge(Some(name), metric, reference, Some(candidate(metric, stats)), limits.get(&metric));
+            let mut row = judge.row(Some(name), metric, reference, candidate(metric, stats));
             if row.status == Status::Fail {
                 row.status = Status::Warn;
             }
@@ -248,21 +248,43 @@ fn candidate(metric: Metric, runs: &[&Stats]) -> f64 {
     }
 }
 
-fn judge<'a>(
-    endpoint: Option<&'a str>,
-    metric: Metric,
-    baseline: Option<f64>,
-    candidate: Option<f64>,
-    limit: Option<&Limit>,
-) -> Row<'a> {
-    let change = baseline.zip(candidate).and_then(|(baseline, candidate)| change(metric, baseline, candidate));
-    let status = match (limit, baseline, candidate) {
-        (None, _, _) => Status::Shown,
-        (Some(limit), Some(baseline), Some(candidate)) => status(metric, baseline, candidate, limit),
-        (Some(limit), None, Some(candidate)) if out_of_bound(metric, candidate, limit) => outcome(metric),
-        (Some(_), _, _) => Status::NoBaseline,
-    };
-    Row { endpoint, metric, baseline, candidate, change, status }
+/// What a pair of values is judged by.
+struct Judge<'a> {
+    limits: &'a Limits,
+    precision: Precision,
+}
+
+impl Judge<'_> {
+    fn row<'r>(&self, endpoint: Option<&'r str>, metric: Metric, baseline: Option<f64>, candidate: f64) -> Row<'r> {
+        let change = baseline.and_then(|baseline| change(metric, baseline, candidate));
+        let status = match (self.limits.get(&metric), baseline) {
+            (None, _) => Status::Shown,
+            (Some(limit), Some(baseline)) => self.status(metric, baseline, candidate, limit),
+            (Some(limit), None) if out_of_bound(metric, candidate, limit) => outcome(metric),
+            (Some(_), None) => Status::NoBaseline,
+        };
+        Row { endpoint, metric, baseline, candidate: Some(candidate), change, status }
+    }
+
+    fn status(&self, metric: Metric, baseline: f64, candidate: f64, limit: &Limit) -> Status {
+        if out_of_bound(metric, candidate, limit) {
+            return outcome(metric);
+        }
+        let difference = worse(metric, candidate - baseline);
+        let is_over_worsening = limit.worsening.is_some_and(|allowed| match change(metric, baseline, candidate) {
+            Some(change) => is_over(worse(metric, change), allowed),
+            // From nothing to something exceeds any percentage.
+            None => difference > 0.0,
+        });
+        let is_over_floor = limit.floor.is_none_or(|floor| is_over(difference, floor));
+        if !(is_over_worsening && is_over_floor) {
+            Status::Ok
+        } else if metric.is_percentile() && difference <= self.precision.resolution_ms(baseline.max(candidate)) {
+            Status::BelowResolution
+        } else {
+            outcome(metric)
+        }
+    }
 }
 
 /// Percent of the baseline (`None` where that is 0), for `error_rate` percentage points.
@@ -279,26 +301,6 @@ fn worse(metric: Metric, difference: f64) -> f64 {
     if metric == Metric::RequestsPerSec { -difference } else { difference }
 }
 
-fn status(metric: Metric, baseline: f64, candidate: f64, limit: &Limit) -> Status {
-    if out_of_bound(metric, candidate, limit) {
-        return outcome(metric);
-    }
-    let difference = worse(metric, candidate - baseline);
-    let is_over_worsening = limit.worsening.is_some_and(|allowed| match change(metric, baseline, candidate) {
-        Some(change) => is_over(worse(metric, change), allowed),
-        // From nothing to something exceeds any percentage.
-        None => difference > 0.0,
-    });
-    let is_over_floor = limit.floor.is_none_or(|floor| is_over(difference, floor));
-    if !(is_over_worsening && is_over_floor) {
-        Status::Ok
-    } else if metric.is_percentile() && difference <= resolution_ms(baseline.max(candidate)) {
-        Status::BelowResolution
-    } else {
-        outcome(metric)
-    }
-}
-
 fn out_of_bound(metric: Metric, candidate: f64, limit: &Limit) -> bool {
     limit.bound.is_some_and(|bound| is_over(worse(metric, candidate), worse(metric, bound)))
 }
@@ -312,12 +314,6 @@ fn is_over(value: f64, allowed: f64) -> bool {
 /// Equal but for the last bits of a sum.
 pub fn is_close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0)
-}
-
-/// The width in ms of the bucket into which Locust rounds a response time before it takes percentiles: 1 below 100 ms,
-/// then two significant digits (`bucket_response_time` in `locust.stats`).
-pub fn resolution_ms(value_ms: f64) -> f64 {
-    if value_ms < 100.0 { 1.0 } else { 10f64.powf(value_ms.log10().floor() - 1.0) }
 }
 
 /// Whether two measurements may be compared at all.
@@ -359,7 +355,12 @@ fn load_difference(baseline: &Load, candidate: &Load) -> Option<String> {
             "{what}: the baseline has {baseline}, this load {candidate}; measure with {flag} {baseline}, or accept the new load with --update-baseline"
         ))
     };
-    if baseline.users != candidate.users {
+    if is_over((baseline.warmup_s - candidate.warmup_s).abs(), 0.0) {
+        let [baseline, candidate] = [baseline, candidate].map(|load| load.warmup_s);
+        Some(format!(
+            "the baseline has {baseline} s of warm-up, this load {candidate} s; change [load] warmup, or accept the new load with --update-baseline"
+        ))
+    } else if baseline.users != candidate.users {
         differs("users", "--users", &baseline.users, &candidate.users)
     } else if is_over((baseline.spawn_rate - candidate.spawn_rate).abs(), 0.0) {
         differs("spawn rate", "--spawn-rate", &baseline.spawn_rate, &candidate.spawn_rate)

@@ -50,6 +50,8 @@ pub struct LoadConfig {
     locustfile: Option<String>,
     processes: Option<u32>,
     #[serde(deserialize_with = "duration")]
+    warmup: Duration,
+    #[serde(deserialize_with = "duration")]
     pub stop_timeout: Duration,
     #[serde(deserialize_with = "duration")]
     pub deadline_margin: Duration,
@@ -64,6 +66,7 @@ impl Default for LoadConfig {
             host: None,
             locustfile: None,
             processes: None,
+            warmup: Duration::ZERO,
             stop_timeout: ten_seconds(),
             deadline_margin: thirty_seconds(),
         }
@@ -182,6 +185,12 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         Some(file) => file,
         None => locust.get("locustfile", text)?.unwrap_or_else(|| "locustfile.py".to_owned()),
     };
+    let warmup_s = own.warmup.as_secs_f64();
+    let ramp_up_s = (f64::from(users) / spawn_rate - 1.0).max(0.0) + warmup_s;
+    ensure!(
+        ramp_up_s < run_time_s as f64,
+        "{users} users at {spawn_rate} per second and {warmup_s} s of warm-up take all of the {run_time_s} s of run time, and only what follows is measured: raise --run-time or --spawn-rate"
+    );
     // A host on the command line names a service that runs already, unless it wants the port of ours.
     let starts_service = config.service.is_some() && flags.host.as_ref().is_none_or(|host| host.contains("{port}"));
     let host = match flags.host.clone().or_else(|| own.host.clone()) {
@@ -195,7 +204,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
     let processes = flags.processes.or(own.processes);
     ensure!(processes != Some(0), "[load] `processes` is 0: give 1 or more");
     Ok(Settings {
-        load: Load { users, spawn_rate, run_time_s, processes, locust_args: locust_args.to_vec() },
+        load: Load { users, spawn_rate, run_time_s, warmup_s, processes, locust_args: locust_args.to_vec() },
         locustfile,
         host,
         starts_service,

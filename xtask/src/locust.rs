@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use serde::Deserialize;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::config::{LocustConfig, STRIPPED};
@@ -180,7 +181,11 @@ impl Locust {
             fs::write(&listener, LISTENER).with_context(|| format!("cannot write {}", listener.display()))?;
         }
         let args = self.args(job, listens);
-        let mut command = self.command(shell, &args).env("PYTHONUTF8", "1").env("PERF_FINAL_STATS_CSV", &final_csv);
+        let mut command = self
+            .command(shell, &args)
+            .env("PYTHONUTF8", "1")
+            .env("PERF_FINAL_STATS_CSV", &final_csv)
+            .env("PERF_WARMUP_S", job.load.warmup_s.to_string());
         for name in STRIPPED {
             command = command.env_remove(name);
         }
@@ -205,6 +210,7 @@ impl Locust {
 
         let mut warnings = warnings(job);
         let exact = final_csv.is_file();
+        warnings.extend(ramp_up_warning(job, exact)?);
         if !exact {
             let is_expected = !listens || matches!(self.program, Program::Own(_));
             ensure!(is_expected, Failure::new("Locust ended without writing its final statistics".to_owned(), &log));
@@ -239,6 +245,36 @@ fn warnings(job: &Job) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// What the listener says of itself.
+#[derive(Deserialize)]
+struct Listener {
+    ramp_up_left_out: bool,
+    began: bool,
+}
+
+/// Ramp-up is not measured, unless nobody could leave it out.
+///
+/// An error where nothing else was: the load was over before its measured part began.
+fn ramp_up_warning(job: &Job, exact: bool) -> Result<Option<String>> {
+    let path = job.path("perf_listener.json");
+    if !exact || !path.is_file() {
+        return Ok(Some(
+            "ramp-up is included in the results: our listener, which leaves it out, was not loaded".to_owned(),
+        ));
+    }
+    let listener: Listener =
+        serde_json::from_str(&files::read_to_string(&path)?).with_context(|| path.display().to_string())?;
+    let too_short = || {
+        Failure::new(
+            "the load was over before all users were started and warmed up: raise the run time".to_owned(),
+            &job.log(),
+        )
+    };
+    ensure!(listener.began, too_short());
+    let included = "ramp-up is included in the results: a load shape never finishes starting its users";
+    Ok((!listener.ramp_up_left_out).then(|| included.to_owned()))
 }
 
 /// Reads what Locust rewrites every second or so; a torn read shows nothing new.

@@ -7,7 +7,7 @@ use std::str;
 use anyhow::{Context as _, Result, bail, ensure};
 use csv::{ByteRecord, Position, ReaderBuilder};
 
-use crate::run::{Run, Stats, endpoint_name};
+use crate::run::{Precision, Run, Stats, endpoint_name};
 
 /// Where each column that is read stands in the records of one file.
 struct Columns {
@@ -88,7 +88,8 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
         total.requests
     );
     let endpoints: Vec<_> = rows.into_iter().filter_map(|(name, counted)| Some((name, counted.stats?))).collect();
-    Ok(Run { total: total_stats, endpoints })
+    // Even where the response times were finer, the CSV cuts its percentiles to whole ms.
+    Ok(Run { precision: Precision::Coarse, total: total_stats, endpoints })
 }
 
 /// The line on which a record begins, from 1. The csv crate's own count is one behind where lines end in CR LF.

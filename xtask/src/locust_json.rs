@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use crate::run::{Run, Stats, endpoint_name};
+use crate::run::{Precision, Run, Stats, endpoint_name};
 
 /// One endpoint as `StatsEntry.serialize` of `locust.stats` writes it; keys that nothing here needs are left out.
 #[derive(Deserialize)]
@@ -82,7 +82,16 @@ pub fn parse(text: &str) -> Result<Run> {
             Ok((name, stats))
         })
         .collect::<Result<_>>()?;
-    Ok(Run { total, endpoints })
+    Ok(Run { precision: precision(&everything), total, endpoints })
+}
+
+/// Fine only where a response time shows it: Locust's own rounding leaves multiples of its resolution.
+fn precision(histogram: &Histogram) -> Precision {
+    let is_coarse = |time_ms: f64| {
+        let steps = time_ms / Precision::Coarse.resolution_ms(time_ms);
+        (steps - steps.round()).abs() < 1e-6
+    };
+    if histogram.iter().all(|(time_ms, _)| is_coarse(*time_ms)) { Precision::Coarse } else { Precision::Fine }
 }
 
 fn histogram(response_times: &BTreeMap<String, u64>) -> Result<Histogram> {

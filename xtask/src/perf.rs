@@ -20,7 +20,7 @@ use crate::progress::ProgressLine;
 use crate::report::Report;
 use crate::report::terminal::{self, Verbosity};
 use crate::results::{self, Measured, RunFile};
-use crate::run::{Provenance, Run};
+use crate::run::{Precision, Provenance, Run};
 use crate::service::{self, Service};
 use crate::{files, machine};
 
@@ -171,6 +171,7 @@ impl Project<'_> {
             machine: None,
             locust: None,
             python: None,
+            precision: Precision::Coarse,
             locustfile: None,
         }
     }
@@ -336,7 +337,9 @@ impl Measurement {
                 }
             }
         }
-        Ok(Measurement { runs, provenance: provenance.unwrap_or_else(|| project.provenance()), warnings })
+        let mut provenance = provenance.unwrap_or_else(|| project.provenance());
+        provenance.precision = runs.iter().map(|run| run.precision).min().unwrap_or_default();
+        Ok(Measurement { runs, provenance, warnings })
     }
 }
 

@@ -45,13 +45,14 @@ pub struct Measured {
     pub about: Option<RunFile>,
 }
 
-/// Reads `perf_results_stats.csv` or Locust's JSON. Beside a CSV of ours, Locust's JSON must agree with it.
+/// Reads `perf_results_stats.csv` or Locust's JSON. Beside a CSV of ours, Locust's JSON must agree with it, and gives the
+/// percentiles, which the CSV cuts to whole ms.
 pub fn read(path: &Path) -> Result<Measured> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let folder = path.parent().unwrap_or(Path::new(""));
     let run = if is_json { parse_json(&bytes) } else { locust_csv::parse(&bytes) };
-    let run = run.with_context(|| path.display().to_string())?;
+    let mut run = run.with_context(|| path.display().to_string())?;
     let about = RunFile::read(folder)?;
     let json = path.with_file_name("perf_results.json");
     if !is_json && about.as_ref().is_some_and(|about| about.exact) && json.is_file() {
@@ -60,6 +61,7 @@ pub fn read(path: &Path) -> Result<Measured> {
         agree(&run, &other).with_context(|| {
             format!("{} and {} disagree, so one of them is not this run's", path.display(), json.display())
         })?;
+        run.take_percentiles(other);
     }
     Ok(Measured { run, about })
 }

@@ -1,5 +1,6 @@
 //! The nouns: what a Locust run measured, and under which circumstances.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -94,13 +95,55 @@ impl Stats {
     }
 }
 
+/// How finely Locust rounded the response times of a run before it took percentiles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Locust's own: whole ms below 100, then two significant digits (`bucket_response_time` in `locust.stats`).
+    #[default]
+    Coarse,
+    /// Our listener's: three significant digits.
+    Fine,
+}
+
+impl Precision {
+    /// The width in ms of the bucket that a response time falls into.
+    pub fn resolution_ms(self, value_ms: f64) -> f64 {
+        let magnitude = |digits: f64| 10f64.powf(value_ms.log10().floor() + 1.0 - digits);
+        match self {
+            Precision::Coarse if value_ms < 100.0 => 1.0,
+            Precision::Coarse => magnitude(2.0),
+            Precision::Fine if value_ms < 1.0 => 0.001,
+            Precision::Fine => magnitude(3.0),
+        }
+    }
+}
+
 /// One finished Locust test.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
+    pub precision: Precision,
     /// Locust's `Aggregated`: all requests together.
     pub total: Stats,
     /// By [`endpoint_name`], each name once, in the order of the file; only endpoints with requests.
     pub endpoints: Vec<(Box<str>, Stats)>,
+}
+
+impl Run {
+    /// Takes the percentiles of `finer`, another writing of the same run with the same endpoints.
+    pub fn take_percentiles(&mut self, finer: Run) {
+        let take = |stats: &mut Stats, finer: &Stats| {
+            stats.p50_ms = finer.p50_ms;
+            stats.p95_ms = finer.p95_ms;
+            stats.p99_ms = finer.p99_ms;
+        };
+        self.precision = finer.precision;
+        take(&mut self.total, &finer.total);
+        let finer: HashMap<Box<str>, Stats> = finer.endpoints.into_iter().collect();
+        for (name, stats) in &mut self.endpoints {
+            take(stats, &finer[name]);
+        }
+    }
 }
 
 /// Locust's Type and Name as one word: `GET /claims`.
@@ -122,6 +165,9 @@ pub struct Load {
     /// Users started per second.
     pub spawn_rate: f64,
     pub run_time_s: u64,
+    /// From the moment that all users are started to the first request that counts.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub warmup_s: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<u32>,
     /// What the user handed to Locust behind `--`.
@@ -131,8 +177,14 @@ pub struct Load {
 
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} users, {} started per second, {} s", self.users, self.spawn_rate, self.run_time_s)
+        write!(f, "{} users, {} started per second, {} s", self.users, self.spawn_rate, self.run_time_s)?;
+        if is_default(&self.warmup_s) { Ok(()) } else { write!(f, " with {} s of warm-up", self.warmup_s) }
     }
+}
+
+/// For what a file leaves out where it says nothing new.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,6 +220,9 @@ pub struct Provenance {
     /// Python's version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<String>,
+    /// Of the percentiles; what does not say so is Locust's own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub precision: Precision,
     /// The locustfile's digest, as `git hash-object` gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locustfile: Option<String>,

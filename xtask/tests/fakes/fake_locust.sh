@@ -1,5 +1,6 @@
 #!/bin/sh
-# A Locust that misbehaves on purpose. FAKE_LOCUST says how; its process id goes to $PIDS/locust.
+# A Locust that misbehaves on purpose. FAKE_LOCUST says how; its process id goes to $PIDS/locust. With FAKE_WORKERS it
+# also has a worker, whatever else it does.
 if [ "$1" = --version ]; then
     [ "$FAKE_LOCUST" = slow-version ] && { echo $$ > "$PIDS/locust"; exec sleep 1000; }
     echo "locust ${FAKE_LOCUST_VERSION:-2.47.0} from /fake (Python 3.11.7)"
@@ -28,11 +29,14 @@ json() {
     printf '"total_response_time":%s,"start_time":1.0,"last_request_timestamp":31.0,' "$((${1:-450} * 100))"
     printf '"response_times":{"100":427,"%s":18,"400":%s}}]' "$p95" "$((${1:-450} - 445))"
 }
+about=$(dirname "$PERF_FINAL_STATS_CSV")/perf_listener.json
 finish() {
+    echo '{"ramp_up_left_out": true, "began": true}' > "$about"
     stats "$PERF_FINAL_STATS_CSV"
     [ -n "$json" ] && json > "$json"
 }
 
+[ -n "$FAKE_WORKERS" ] && { sleep 1000 & echo $! > "$PIDS/locust-worker"; }
 stats "${csv}_stats.csv"
 echo "All users spawned: {\"User\": 10} (10 total users)" >&2
 case $FAKE_LOCUST in
@@ -40,14 +44,24 @@ case $FAKE_LOCUST in
     hangs) trap '' INT TERM; finish; while :; do sleep 1; done ;;
     waits) exec sleep 1000 ;;
     dies) kill -9 $$ ;;
-    torn) stats "$PERF_FINAL_STATS_CSV.whole"; head -c 130 "$PERF_FINAL_STATS_CSV.whole" > "$PERF_FINAL_STATS_CSV" ;;
+    torn) finish; stats "$PERF_FINAL_STATS_CSV.whole"; head -c 130 "$PERF_FINAL_STATS_CSV.whole" > "$PERF_FINAL_STATS_CSV" ;;
+    torn-json) finish; printf '[{"name":"/claims","method"' > "$json" ;;
+    empty) : > "$PERF_FINAL_STATS_CSV" ;;
+    raises) finish; printf 'Count,Message,Traceback,Nodes\r\n7,KeyError,at line 3,local\r\n' > "${csv}_exceptions.csv" ;;
+    kills-service)
+        finish
+        kill -9 "$(cat "$PIDS/service")"
+        while kill -0 "$(cat "$PIDS/service")" 2> "$PIDS/kill"; do sleep 0.05; done ;;
     none) rm "${csv}_stats.csv" ;;
     no-listener) ;;
     disagrees) finish; json 460 > "$json" ;;
     no-requests)
+        echo '{"ramp_up_left_out": true, "began": true}' > "$about"
         printf '%s\r\n,Aggregated,0,0,0,0,N/A,N/A,N/A\r\n' "$header" > "$PERF_FINAL_STATS_CSV"
         echo "You must specify the base host" >&2 ;;
     workers) sleep 1000 & echo $! > "$PIDS/locust-worker"; finish ;;
+    shape) finish; echo '{"ramp_up_left_out": false, "began": true}' > "$about" ;;
+    never-began) finish; echo '{"ramp_up_left_out": true, "began": false}' > "$about" ;;
     saturated) echo "WARNING/locust.runners: CPU usage above 90%! This may constrain your throughput" >&2; finish ;;
     *) finish ;;
 esac

@@ -1,10 +1,11 @@
-//! A service that misbehaves on purpose: `fake-service --port N --mode MODE`. Its process id goes to `$PIDS/service`.
+//! A service that misbehaves on purpose: `fake-service --port N --mode MODE,...`. Its process id goes to
+//! `$PIDS/service`.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, exit};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{env, fs, process, thread};
 
@@ -15,25 +16,35 @@ fn main() {
     let port: u16 = value("--port").expect("--port").parse().expect("a port");
     let mode = value("--mode").unwrap_or_default();
     note_pid("service", process::id());
-    match mode.as_str() {
-        "dies-before-ready" => {
-            eprintln!("no database");
-            exit(3)
-        }
-        "ignores-sigterm" => {
-            // Caught, noted, and forgotten.
-            signal_hook::flag::register(15, Arc::new(AtomicBool::new(false))).expect("SIGTERM can be caught");
-        }
-        "forks-child" => {
-            let child = Command::new("sleep").arg("1000").spawn().expect("sleep");
-            note_pid("service-child", child.id());
-        }
-        _ => {}
+    let has = |wanted: &str| mode.split(',').any(|mode| mode == wanted);
+    if has("forks-child") {
+        let child = Command::new("sleep").arg("1000").spawn().expect("sleep");
+        note_pid("service-child", child.id());
+    }
+    if has("dies-before-ready") {
+        eprintln!("no database");
+        exit(3)
+    }
+    if has("ignores-sigterm") {
+        ignore_sigterm();
     }
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
     for stream in listener.incoming().flatten() {
         answer(stream, &mode);
     }
+}
+
+/// Notes the signal in `$PIDS/sigterm`, and goes on.
+fn ignore_sigterm() {
+    let is_asked_to_end = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(15, Arc::clone(&is_asked_to_end)).expect("SIGTERM can be caught");
+    thread::spawn(move || {
+        while !is_asked_to_end.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let folder = env::var("PIDS").expect("PIDS");
+        fs::write(format!("{folder}/sigterm"), "caught").expect("PIDS is a folder");
+    });
 }
 
 fn note_pid(name: &str, pid: u32) {
@@ -45,10 +56,18 @@ fn answer(mut stream: TcpStream, mode: &str) {
     let mut request = [0; 1024];
     let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
     let _ = stream.read(&mut request);
-    let status = if mode == "never-ready" { "503 Service Unavailable" } else { "200 OK" };
+    let has = |wanted: &str| mode.split(',').any(|mode| mode == wanted);
+    if has("never-answers") {
+        thread::sleep(Duration::from_mins(10));
+    }
+    let status = match () {
+        () if has("never-ready") => "503 Service Unavailable",
+        () if has("redirects") => "302 Found\r\nLocation: /elsewhere",
+        () => "200 OK",
+    };
     let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     drop(stream);
-    if mode == "dies-during-load" {
+    if has("dies-during-load") {
         thread::sleep(Duration::from_millis(300));
         eprintln!("out of memory");
         exit(4);

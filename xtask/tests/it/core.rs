@@ -2,12 +2,12 @@
 
 use expect_test::{Expect, expect};
 use xtask::baseline::Baseline;
-use xtask::compare::{Comparison, JUDGED, Limit, Limits, Status, Verdict, compare, default_limits, resolution_ms};
+use xtask::compare::{Comparison, JUDGED, Limit, Limits, Status, Verdict, compare, default_limits};
 use xtask::config::{Config, LocustSettings, settle};
 use xtask::flags;
 use xtask::report::Report;
 use xtask::report::terminal::{Verbosity, render};
-use xtask::run::{Metric, Provenance, Run, Stats};
+use xtask::run::{Metric, Precision, Provenance, Run, Stats};
 use xtask::{locust_csv, locust_json};
 
 const HEADER: &str = "Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,Min Response Time,\
@@ -51,7 +51,7 @@ fn a_full_aggregated_row_alone_is_read() {
         avg_ms: 150.0,
         requests_per_sec: 15.0,
     };
-    assert_eq!(run, Run { total, endpoints: vec![] });
+    assert_eq!(run, Run { precision: Precision::Coarse, total, endpoints: vec![] });
 }
 
 #[test]
@@ -190,15 +190,17 @@ fn the_json_gives_what_locust_reports() {
     assert_eq!([run.total.p50_ms, run.total.p95_ms, run.total.p99_ms], [7.0, 170.0, 170.0]);
 }
 
+/// A result with these response times in ms and their counts.
+fn json_of(times: &str) -> String {
+    let n: u64 = times.split(',').map(|pair| pair.split(':').nth(1).unwrap().trim().parse::<u64>().unwrap()).sum();
+    format!(
+        r#"[{{"name":"/","method":"GET","num_requests":{n},"num_failures":0,"num_none_requests":0,"total_response_time":1.0,"start_time":1.0,"last_request_timestamp":2.0,"response_times":{{{times}}}}}]"#
+    )
+}
+
 /// Values computed with `calculate_response_time_percentile` of Locust 2.47.0.
 #[test]
 fn percentiles_follow_locusts_rank_rule() {
-    let json = |times: &str| {
-        let n: u64 = times.split(',').map(|pair| pair.split(':').nth(1).unwrap().trim().parse::<u64>().unwrap()).sum();
-        format!(
-            r#"[{{"name":"/","method":"GET","num_requests":{n},"num_failures":0,"num_none_requests":0,"total_response_time":1.0,"start_time":1.0,"last_request_timestamp":2.0,"response_times":{{{times}}}}}]"#
-        )
-    };
     for (times, expected) in [
         (r#""5": 1"#, [5.0, 5.0, 5.0]),
         (r#""5": 1, "9": 1"#, [9.0, 9.0, 9.0]),
@@ -207,7 +209,7 @@ fn percentiles_follow_locusts_rank_rule() {
         (r#""10": 50, "20": 45, "30": 5"#, [20.0, 30.0, 30.0]),
         (r#""10": 51, "20": 45, "30": 5"#, [10.0, 20.0, 30.0]),
     ] {
-        let stats = locust_json::parse(&json(times)).unwrap().total;
+        let stats = locust_json::parse(&json_of(times)).unwrap().total;
         assert_eq!([stats.p50_ms, stats.p95_ms, stats.p99_ms], expected, "{times}");
     }
 }
@@ -321,6 +323,7 @@ fn stats(p95_ms: f64) -> Stats {
 
 fn run(endpoints: &[(&str, f64)]) -> Run {
     Run {
+        precision: Precision::Coarse,
         total: stats(300.0),
         endpoints: endpoints.iter().map(|(name, p95_ms)| ((*name).into(), stats(*p95_ms))).collect(),
     }
@@ -348,7 +351,7 @@ fn candidate(values: &[(Metric, f64)]) -> Run {
             Metric::AvgResponseTime | Metric::TotalRequests => panic!("{metric} is not judged"),
         }
     }
-    Run { total, endpoints: vec![] }
+    Run { precision: Precision::Coarse, total, endpoints: vec![] }
 }
 
 fn with_limits(limits: &[(Metric, &str)]) -> Limits {
@@ -435,7 +438,36 @@ fn a_change_within_locusts_rounding_is_no_regression() {
     for (value_ms, width_ms) in
         [(4.0, 1.0), (99.0, 1.0), (100.0, 10.0), (990.0, 10.0), (1000.0, 100.0), (12_000.0, 1000.0)]
     {
-        assert!((resolution_ms(value_ms) - width_ms).abs() < 1e-9, "{value_ms}");
+        assert!((Precision::Coarse.resolution_ms(value_ms) - width_ms).abs() < 1e-9, "{value_ms}");
+    }
+}
+
+#[test]
+fn finer_response_times_resolve_smaller_changes_and_the_coarser_side_rules() {
+    let judged = |baseline_precision: Precision, candidate_precision: Precision| {
+        let mut reference = baseline(&[(Metric::P95, 4.0)]);
+        reference.provenance.precision = baseline_precision;
+        let mut run = candidate(&[(Metric::P95, 5.0)]);
+        run.precision = candidate_precision;
+        compare(&reference, &[run], &default_limits(), false).unwrap().verdict
+    };
+    assert_eq!(judged(Precision::Fine, Precision::Fine), Verdict::Fail);
+    assert_eq!(judged(Precision::Fine, Precision::Coarse), Verdict::Pass);
+    assert_eq!(judged(Precision::Coarse, Precision::Fine), Verdict::Pass);
+    for (value_ms, width_ms) in [(0.5, 0.001), (4.0, 0.01), (43.7, 0.1), (127.0, 1.0), (1000.0, 10.0)] {
+        assert!((Precision::Fine.resolution_ms(value_ms) - width_ms).abs() < 1e-9, "{value_ms}");
+    }
+}
+
+#[test]
+fn the_precision_of_a_json_is_what_its_response_times_show() {
+    for (times, expected) in [
+        (r#""5": 1, "99": 2, "170": 1, "1200": 1"#, Precision::Coarse),
+        (r#""5": 1, "127.0": 1"#, Precision::Fine),
+        (r#""43.7": 1"#, Precision::Fine),
+        (r#""1230.0": 1"#, Precision::Fine),
+    ] {
+        assert_eq!(locust_json::parse(&json_of(times)).unwrap().precision, expected, "{times}");
     }
 }
 
@@ -642,7 +674,7 @@ fn a_configuration_error_points_at_its_line() {
         (
             "[load]\nusers = 3\nuser = 4\n",
             expect![
-                ":3: unknown field `user`, expected one of `users`, `spawn_rate`, `run_time`, `host`, `locustfile`, `processes`, `stop_timeout`, `deadline_margin`"
+                ":3: unknown field `user`, expected one of `users`, `spawn_rate`, `run_time`, `host`, `locustfile`, `processes`, `warmup`, `stop_timeout`, `deadline_margin`"
             ],
         ),
         ("[service]\ncommand = \"x\"\n", expect![":1: missing field `ready_url`"]),

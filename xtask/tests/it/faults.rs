@@ -362,6 +362,11 @@ fn what_weakens_a_measurement_reaches_the_report() {
     for (name, env, expected) in [
         ("saturated", ("FAKE_LOCUST", "saturated"), "note: the load generator was saturated"),
         (
+            "shape",
+            ("FAKE_LOCUST", "shape"),
+            "note: ramp-up is included in the results: a load shape never finishes starting its users",
+        ),
+        (
             "no-listener",
             ("FAKE_LOCUST", "no-listener"),
             "note: the last second of the run is missing in the results: [locust] command does not load our listener",
@@ -393,10 +398,10 @@ fn another_load_than_the_baselines_is_refused_before_any_load() {
     fs::remove_file(repository.folder.join("pids/locust")).unwrap();
     for (flags, reason) in [
         (
-            "--users 20",
+            "--users 20 --spawn-rate 20",
             "users: the baseline has 10, this load 20; measure with --users 10, or accept the new load with --update-baseline",
         ),
-        ("--spawn-rate 2.5", "spawn rate: the baseline has 10, this load 2.5"),
+        ("--spawn-rate 40", "spawn rate: the baseline has 10, this load 40"),
         ("--run-time 2s", "run time: the baseline has 1s, this load 2s"),
     ] {
         let output = repository.perf(flags);
@@ -406,7 +411,7 @@ fn another_load_than_the_baselines_is_refused_before_any_load() {
     }
     assert!(!repository.folder.join("pids/locust").exists(), "nothing was started");
     assert_eq!(repository.read("perf_baseline.json"), saved);
-    assert_eq!(repository.perf("--users 20 --update-baseline").code, 0);
+    assert_eq!(repository.perf("--users 20 --spawn-rate 20 --update-baseline").code, 0);
     assert!(repository.read("perf_baseline.json").contains("\"users\": 20"));
 }
 
@@ -422,6 +427,7 @@ fn a_locust_that_fails_is_no_measurement() {
         ("none", "Locust ended without writing any statistics"),
         ("disagrees", "disagree, so one of them is not this run's"),
         ("no-requests", "Locust made no requests"),
+        ("never-began", "the load was over before all users were started and warmed up: raise the run time"),
     ] {
         for args in ["", "--update-baseline"] {
             let repository = Repository::new(&format!("locust-{fault}{args}")).with("FAKE_LOCUST", fault);

@@ -7,13 +7,21 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use xtask::run::Precision;
+
 const BASELINE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/real_baseline.json");
+
+const CONFIG: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/real_perf.toml");
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
 
 fn perf(args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .args(["perf", "--baseline", BASELINE])
         .args(args)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap())
+        .current_dir(root())
         .env_remove("CI")
         .envs(env.iter().copied())
         .output()
@@ -25,7 +33,7 @@ fn perf(args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
 #[test]
 fn the_demo_passes_against_itself_and_fails_when_slower_or_failing() {
     // Long enough for a p95 of some 500 requests, so that 40 % stands clear of a limit of 20 %.
-    let load = ["--run-time", "8s"];
+    let load = ["--run-time", "8s", "--spawn-rate", "5"];
     let _ = fs::remove_file(BASELINE);
     let (code, text) = perf(&[&load[..], &["--update-baseline"]].concat(), &[]);
     assert_eq!(code, 0, "{text}");
@@ -42,12 +50,27 @@ fn the_demo_passes_against_itself_and_fails_when_slower_or_failing() {
     assert!(text.contains("FAIL error_rate: "), "{text}");
 
     // What Locust wrote last in its own file is older: the listener's file holds every request.
-    let latest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/perf/latest/run-1");
+    let latest = root().join("target/perf/latest/run-1");
     let total = |name: &str| {
         let text = fs::read_to_string(latest.join(name)).unwrap();
         let row = text.lines().find_map(|line| line.strip_prefix(",Aggregated,").map(str::to_owned)).unwrap();
         row.split(',').next().unwrap().parse::<u64>().unwrap()
     };
     assert!(total("perf_results_stats.csv") >= total("locust_stats.csv"));
-    assert!(latest.join("perf_results.json").is_file(), "Locust's JSON was there to be held against it");
+    let json = fs::read_to_string(latest.join("perf_results.json")).unwrap();
+    let run = xtask::locust_json::parse(&json).unwrap();
+    assert_eq!(run.precision, Precision::Fine, "the listener keeps three significant digits");
+
+    // A warm-up of half the run time leaves about half of the requests.
+    let config = fs::read_to_string(root().join("perf.toml")).unwrap().replace("[load]\n", "[load]\nwarmup = \"4s\"\n");
+    fs::write(CONFIG, config).unwrap();
+    let (code, text) = perf(&[&load[..], &["--config", CONFIG, "--update-baseline"]].concat(), &[]);
+    assert_eq!(code, 0, "{text}");
+    let warmed = xtask::locust_json::parse(&fs::read_to_string(latest.join("perf_results.json")).unwrap()).unwrap();
+    let (part, all) = (warmed.total.requests, run.total.requests);
+    assert!(part * 4 < all * 3, "{part} requests with a warm-up of half the run time, {all} without");
+
+    let (code, text) = perf(&["--run-time", "3s", "--spawn-rate", "1", "--users", "10"], &[]);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("take all of the 3 s of run time"), "{text}");
 }
