@@ -13,7 +13,7 @@ use std::{env, fs, process};
 use anyhow::{Context as _, Result, ensure};
 use csv::ByteRecord;
 use xtask::baseline::Baseline;
-use xtask::compare::{compare, default_limits};
+use xtask::compare::{Rules, compare, default_limits};
 use xtask::locust_csv;
 use xtask::report::Report;
 use xtask::report::terminal::{Verbosity, render};
@@ -94,11 +94,11 @@ fn print(lines: &[Line]) {
 /// All of it: from the bytes of the file to the text of the report. The result is the text's length.
 fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
     let runs = [locust_csv::parse(bytes)?];
-    let limits = default_limits();
-    let comparison = compare(baseline, &runs, &limits, false)?;
+    let rules = Rules { limits: default_limits(), strict: false, max_runs: 5 };
+    let comparison = compare(baseline, &runs, &rules)?;
     let report = Report {
         comparison: &comparison,
-        limits: &limits,
+        limits: &rules.limits,
         baseline: String::new(),
         warnings: Vec::new(),
         details: Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::slice;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,9 @@ impl Baseline {
         let aggregated = series(&total);
         let metrics = Metric::ALL
             .iter()
-            .map(|metric| (metric.name().to_owned(), rounded(stats::estimate(*metric, &aggregated[metric.name()]))))
+            .map(|metric| {
+                (metric.name().to_owned(), rounded(stats::estimate(metric.scale(), &aggregated[metric.name()])))
+            })
             .collect();
         Ok(Baseline {
             version: VERSION.to_owned(),
@@ -88,18 +91,25 @@ impl Baseline {
         match versioned.version {
             None => bail!("there is no `version`: this is no baseline of cargo xtask perf"),
             Some(Value::String(version)) if version.split('.').next() == Some("1") => {}
-            Some(version) => bail!(
-                "its version is {version}, and this program reads version 1: update xtask, or measure anew with --update-baseline"
-            ),
+            Some(version) => bail!("its version is {version}, and this program reads version 1: update xtask"),
         }
         let baseline: Baseline = serde_json::from_str(text)?;
-        let numbers = baseline.metrics.iter().map(|(name, value)| (name, std::slice::from_ref(value)));
+        let numbers = baseline.metrics.iter().map(|(name, value)| (name, slice::from_ref(value)));
         let series = baseline.endpoints.values().chain([&baseline.aggregated]).flatten();
         for (name, values) in numbers.chain(series.map(|(name, values)| (name, values.as_slice()))) {
             ensure!(!values.is_empty(), "`{name}` has a series without a run");
             for value in values {
                 ensure!(value.is_finite() && *value >= 0.0, "`{name}` is {value}, not a number from 0 up");
             }
+        }
+        for (name, runs) in &baseline.aggregated {
+            let Some(metric) = Metric::from_name(name) else { continue };
+            let (told, found) = (baseline.total(metric), rounded(stats::estimate(metric.scale(), runs)));
+            ensure!(
+                told.is_none_or(|told| (told - found).abs() <= 0.002),
+                "`{name}` is {} in `metrics` and {found} by the runs in `aggregated`: one of them was edited",
+                told.unwrap_or(0.0)
+            );
         }
         Ok(baseline)
     }
@@ -117,6 +127,12 @@ impl Baseline {
     /// The estimate of `metric` over all requests together, where this baseline has one.
     pub fn total(&self, metric: Metric) -> Option<f64> {
         self.metrics.get(metric.name()).copied()
+    }
+
+    /// The runs behind that estimate; a version 1.0 baseline has only the estimate, which counts as one run.
+    pub fn total_runs(&self, metric: Metric) -> &[f64] {
+        let runs = self.aggregated.get(metric.name()).map(Vec::as_slice);
+        runs.or_else(|| self.metrics.get(metric.name()).map(slice::from_ref)).unwrap_or_default()
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::baseline::{Baseline, Series};
 use crate::run::{Load, Metric, Precision, Provenance, Run, Stats};
-use crate::stats::estimate;
+use crate::stats::{Evidence, estimate, evidence};
 
 /// How far a metric may be worse than its baseline; everything is strict: exactly at the limit passes.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +35,19 @@ pub fn default_limits() -> Limits {
         (Metric::ErrorRate, limit(2.0)),
     ])
 }
+
+/// What is judged by.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub limits: Limits,
+    /// Every WARN is a FAIL.
+    pub strict: bool,
+    /// Looks at the evidence, one after each run: they share its probability of error.
+    pub max_runs: usize,
+}
+
+/// The probability that any of the intervals of one series misses, over all looks (Bonferroni).
+const ERROR: f64 = 0.05;
 
 /// What happens to a series of all requests together that is over its limit.
 fn outcome(metric: Metric) -> Status {
@@ -116,6 +129,10 @@ pub struct Row<'a> {
     /// Percent of the baseline, for `error_rate` percentage points; `None` where there is no percentage to take.
     pub change: Option<f64>,
     pub status: Status,
+    /// Of a series of all requests together; `None` where there are too few runs to know the noise.
+    pub evidence: Option<Evidence>,
+    /// The whole interval lies on one side of the limit, so that another run would not change the verdict.
+    pub settled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +149,9 @@ pub struct Comparison<'a> {
     pub endpoints: Vec<Row<'a>>,
     /// Judged metrics that the baseline lacks.
     pub lacking: Vec<Metric>,
+    pub strict: bool,
+    /// Runs on each side.
+    pub runs: [usize; 2],
     pub verdict: Verdict,
 }
 
@@ -147,38 +167,50 @@ impl Comparison<'_> {
         findings
     }
 
+    /// The series whose verdict another run may change: those that can fail, and are not settled.
+    pub fn unsettled(&self) -> impl Iterator<Item = &Row<'_>> {
+        self.total.iter().filter(|row| {
+            (self.strict || outcome(row.metric) == Status::Fail)
+                && row.status != Status::Shown
+                && row.evidence.is_some()
+                && !row.settled
+        })
+    }
+
     /// Where too many requests fail, the latencies are those of the failures.
     pub fn error_rate_failed(&self) -> bool {
         self.total.iter().any(|row| row.metric == Metric::ErrorRate && row.status == Status::Fail)
     }
 }
 
-/// Judges the runs (at least one) against the baseline. `strict` makes a FAIL of each WARN.
+/// Judges the runs (at least one) against the baseline: the estimate over the runs decides, and the evidence says
+/// whether another run could change it.
 ///
-/// An error where the baseline holds none of the judged metrics: such a gate could not fail.
-pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], limits: &Limits, strict: bool) -> Result<Comparison<'a>> {
+/// An error where the baseline lacks a metric that can FAIL: such a gate could not fail.
+pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &Rules) -> Result<Comparison<'a>> {
     let lacking: Vec<Metric> = JUDGED.into_iter().filter(|metric| baseline.total(*metric).is_none()).collect();
-    ensure!(
-        lacking.len() < JUDGED.len(),
-        "the baseline holds none of the metrics that are judged: measure anew with --update-baseline"
-    );
-
+    if let Some(metric) = lacking.iter().find(|metric| outcome(**metric) == Status::Fail) {
+        bail!(
+            "the baseline lacks {metric}, on which the gate fails, so it could not: measure anew with --update-baseline"
+        );
+    }
     // Where the two sides differ in precision, the coarser rules.
     let precisions = runs.iter().map(|run| run.precision);
-    let judge = Judge { limits, precision: precisions.fold(baseline.provenance.precision, Precision::min) };
+    let judge = Judge { rules, precision: precisions.fold(baseline.provenance.precision, Precision::min) };
     let totals: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
     let total = Metric::ALL.into_iter();
-    let mut total: Vec<Row> =
-        total.map(|metric| judge.row(None, metric, baseline.total(metric), candidate(metric, &totals))).collect();
+    let mut total: Vec<Row> = total.map(|metric| judge.total(metric, baseline, &totals)).collect();
     let mut endpoints = compare_endpoints(baseline, runs, &judge);
 
     for row in total.iter_mut().chain(&mut endpoints) {
-        if strict && row.status == Status::Warn {
+        if rules.strict && row.status == Status::Warn {
             row.status = Status::Fail;
         }
     }
     let failed = total.iter().chain(&endpoints).any(|row| row.status == Status::Fail);
-    Ok(Comparison { total, endpoints, lacking, verdict: if failed { Verdict::Fail } else { Verdict::Pass } })
+    let verdict = if failed { Verdict::Fail } else { Verdict::Pass };
+    let runs = [JUDGED.map(|metric| baseline.total_runs(metric).len()).into_iter().max().unwrap_or(0), runs.len()];
+    Ok(Comparison { total, endpoints, lacking, strict: rules.strict, runs, verdict })
 }
 
 fn compare_endpoints<'a>(baseline: &'a Baseline, runs: &'a [Run], judge: &Judge) -> Vec<Row<'a>> {
@@ -196,11 +228,13 @@ fn compare_endpoints<'a>(baseline: &'a Baseline, runs: &'a [Run], judge: &Judge)
                 candidate: Some(p95_ms),
                 change: None,
                 status: Status::New,
+                evidence: None,
+                settled: false,
             });
             continue;
         };
         for metric in JUDGED {
-            let reference = series.get(metric.name()).map(|values| estimate(metric, values));
+            let reference = series.get(metric.name()).map(|values| estimate(metric.scale(), values));
             let mut row = judge.row(Some(name), metric, reference, candidate(metric, stats));
             if row.status == Status::Fail {
                 row.status = Status::Warn;
@@ -209,7 +243,7 @@ fn compare_endpoints<'a>(baseline: &'a Baseline, runs: &'a [Run], judge: &Judge)
         }
     }
     for (name, series) in unmet {
-        let reference = series.get(Metric::P95.name()).map(|values| estimate(Metric::P95, values));
+        let reference = series.get(Metric::P95.name()).map(|values| estimate(Metric::P95.scale(), values));
         rows.push(Row {
             endpoint: Some(name),
             metric: Metric::P95,
@@ -217,6 +251,8 @@ fn compare_endpoints<'a>(baseline: &'a Baseline, runs: &'a [Run], judge: &Judge)
             candidate: None,
             change: None,
             status: Status::Warn,
+            evidence: None,
+            settled: false,
         });
     }
     rows
@@ -244,26 +280,53 @@ fn stats_by_endpoint(runs: &[Run]) -> Vec<(&str, Vec<&Stats>)> {
 fn candidate(metric: Metric, runs: &[&Stats]) -> f64 {
     match runs {
         [only] => only.value(metric),
-        _ => estimate(metric, &runs.iter().map(|stats| stats.value(metric)).collect::<Vec<_>>()),
+        _ => estimate(metric.scale(), &runs.iter().map(|stats| stats.value(metric)).collect::<Vec<_>>()),
     }
 }
 
 /// What a pair of values is judged by.
 struct Judge<'a> {
-    limits: &'a Limits,
+    rules: &'a Rules,
     precision: Precision,
 }
 
 impl Judge<'_> {
+    fn total<'r>(&self, metric: Metric, baseline: &Baseline, runs: &[&Stats]) -> Row<'r> {
+        let mut row = self.row(None, metric, baseline.total(metric), candidate(metric, runs));
+        let values: Vec<f64> = runs.iter().map(|stats| stats.value(metric)).collect();
+        let error = ERROR / self.rules.max_runs as f64;
+        row.evidence = evidence(metric.scale(), baseline.total_runs(metric), &values, error);
+        if let (Some(evidence), Some(reference)) = (row.evidence, row.baseline)
+            && let Some(threshold) = self.threshold(metric, reference)
+        {
+            let ends = [worse(metric, evidence.low), worse(metric, evidence.high)];
+            row.settled =
+                ends.iter().all(|end| is_over(*end, threshold)) || ends.iter().all(|end| !is_over(*end, threshold));
+        }
+        row
+    }
+
+    /// The change from which the metric is over its limit: what [`Judge::status`] asks, as one number.
+    fn threshold(&self, metric: Metric, baseline: f64) -> Option<f64> {
+        let limit = self.rules.limits.get(&metric)?;
+        let as_change = |difference: f64| change(metric, baseline, baseline + difference);
+        let floor = limit.floor.map_or(Some(0.0), as_change)?;
+        let resolution = if metric.is_percentile() { as_change(self.precision.resolution_ms(baseline))? } else { 0.0 };
+        let worsening = limit.worsening.map_or(f64::INFINITY, |allowed| allowed.max(floor).max(resolution));
+        let bound =
+            limit.bound.map_or(Some(f64::INFINITY), |bound| Some(worse(metric, change(metric, baseline, bound)?)))?;
+        Some(worsening.min(bound))
+    }
+
     fn row<'r>(&self, endpoint: Option<&'r str>, metric: Metric, baseline: Option<f64>, candidate: f64) -> Row<'r> {
         let change = baseline.and_then(|baseline| change(metric, baseline, candidate));
-        let status = match (self.limits.get(&metric), baseline) {
+        let status = match (self.rules.limits.get(&metric), baseline) {
             (None, _) => Status::Shown,
             (Some(limit), Some(baseline)) => self.status(metric, baseline, candidate, limit),
             (Some(limit), None) if out_of_bound(metric, candidate, limit) => outcome(metric),
             (Some(_), None) => Status::NoBaseline,
         };
-        Row { endpoint, metric, baseline, candidate: Some(candidate), change, status }
+        Row { endpoint, metric, baseline, candidate: Some(candidate), change, status, evidence: None, settled: false }
     }
 
     fn status(&self, metric: Metric, baseline: f64, candidate: f64, limit: &Limit) -> Status {
@@ -345,7 +408,11 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
         let (baseline, candidate) = (of(baseline)?, of(candidate)?);
         (baseline != candidate).then(|| format!("{what} differs: baseline {baseline}, candidate {candidate}"))
     };
-    let warnings = facts.iter().filter_map(differs).collect();
+    let mut warnings: Vec<String> = facts.iter().filter_map(differs).collect();
+    if baseline.load.is_some() && candidate.load.is_none() {
+        warnings
+            .push("the load behind these results is not known, so it is not compared with the baseline's".to_owned());
+    }
     Comparability { refusal, warnings }
 }
 

@@ -13,7 +13,8 @@ USAGE
   cargo xtask perf [RESULTS ...] [FLAGS] [-- LOCUST-ARGS]
 
 Without RESULTS: starts the service of perf.toml, loads it with Locust, and compares
-p50, p95, p99, throughput and error rate with the committed baseline.
+p50, p95, p99, throughput and error rate with the committed baseline. One run where that
+settles the verdict, more where noise could still change it.
 With RESULTS: judges what exists, without running anything. RESULTS are
 perf_results_stats.csv files or Locust's JSON, one a run, or folders of runs
 (target/perf/latest).
@@ -33,6 +34,9 @@ FLAGS
       --host URL            load this running service; [service] of perf.toml is not started
       --locustfile FILE     what the users do
       --processes N         Locust processes that share the load
+      --min-runs N          runs made in any case [default: 1]
+      --max-runs N          runs made at most, while a verdict is not settled; made always
+                            with --update-baseline [default: 5]
   -h, --help                print this
   -- LOCUST-ARGS            handed to Locust as they are
 
@@ -75,6 +79,21 @@ pub struct LoadFlags {
     pub host: Option<String>,
     pub locustfile: Option<PathBuf>,
     pub processes: Option<u32>,
+    pub min_runs: Option<u32>,
+    pub max_runs: Option<u32>,
+}
+
+impl LoadFlags {
+    const MIN_RUNS: u32 = 1;
+    const MAX_RUNS: u32 = 5;
+
+    pub fn min_runs(&self) -> usize {
+        self.min_runs.unwrap_or(LoadFlags::MIN_RUNS) as usize
+    }
+
+    pub fn max_runs(&self) -> usize {
+        self.max_runs.unwrap_or(LoadFlags::MAX_RUNS).max(self.min_runs.unwrap_or(0)) as usize
+    }
 }
 
 /// Parses the arguments after the program's name.
@@ -114,6 +133,8 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
             host: value(&mut args, "--host", |text| Ok(text.to_owned()))?,
             locustfile: path(&mut args, "--locustfile")?,
             processes: value(&mut args, "--processes", positive)?,
+            min_runs: value(&mut args, "--min-runs", positive)?,
+            max_runs: value(&mut args, "--max-runs", positive)?,
         },
         locust_args,
     };
@@ -124,6 +145,9 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
         perf.note.is_none() || perf.update_baseline,
         "--note is kept in the baseline: give it with --update-baseline"
     );
+    if let (Some(min), Some(max)) = (perf.load.min_runs, perf.load.max_runs) {
+        ensure!(min <= max, "--min-runs {min} is more than --max-runs {max}");
+    }
     if !perf.results.is_empty() {
         let measures = perf.load != LoadFlags::default() || !perf.locust_args.is_empty();
         ensure!(!measures, "RESULTS are judged as they are, so flags that change the load have no effect: give either");

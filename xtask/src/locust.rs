@@ -14,7 +14,8 @@ use crate::config::{LocustConfig, STRIPPED};
 use crate::files;
 use crate::git::blob_hash;
 use crate::process::{self, Failure, Group};
-use crate::run::Load;
+use crate::report::printable;
+use crate::run::{Load, endpoint_name};
 
 /// The pinned Locust, in a file that a dependency bot updates.
 const REQUIREMENTS: &str = include_str!("../locust/requirements.txt");
@@ -184,6 +185,7 @@ impl Locust {
         let mut command = self
             .command(shell, &args)
             .env("PYTHONUTF8", "1")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PERF_FINAL_STATS_CSV", &final_csv)
             .env("PERF_WARMUP_S", job.load.warmup_s.to_string());
         for name in STRIPPED {
@@ -195,7 +197,10 @@ impl Locust {
         let mut group = Group::spawn("Locust", command.into(), &log)?;
         match group.wait(timeout, || tick(started.elapsed()))? {
             Some(status) if status.success() => {}
-            Some(status) => bail!(Failure::new(format!("Locust failed: {}", process::describe(status)), &log)),
+            Some(status) => {
+                let said = last_line(&log).map_or_else(String::new, |line| format!(": {line}"));
+                bail!(Failure::new(format!("Locust failed: {}{said}", process::describe(status)), &log))
+            }
             None => {
                 group.interrupt(INTERRUPT_GRACE);
                 bail!(Failure::new(
@@ -210,7 +215,7 @@ impl Locust {
 
         let mut warnings = warnings(job);
         let exact = final_csv.is_file();
-        warnings.extend(ramp_up_warning(job, exact)?);
+        warnings.extend(check_load(job, exact, started.elapsed())?);
         if !exact {
             let is_expected = !listens || matches!(self.program, Program::Own(_));
             ensure!(is_expected, Failure::new("Locust ended without writing its final statistics".to_owned(), &log));
@@ -238,6 +243,9 @@ fn warnings(job: &Job) -> Vec<String> {
     }
     let exceptions = csv::Reader::from_path(job.path("locust_exceptions.csv"))
         .map_or(0, |mut reader| reader.records().filter_map(|record| record.ok()?.get(0)?.parse::<u64>().ok()).sum());
+    if let Some(failure) = most_frequent_failure(job) {
+        warnings.push(failure);
+    }
     if exceptions > 0 {
         warnings.push(format!(
             "the locustfile itself raised {exceptions} exceptions, which are no failed requests: see {}",
@@ -247,6 +255,23 @@ fn warnings(job: &Job) -> Vec<String> {
     warnings
 }
 
+fn most_frequent_failure(job: &Job) -> Option<String> {
+    let mut reader = csv::Reader::from_path(job.path("locust_failures.csv")).ok()?;
+    let records = reader.records().filter_map(Result::ok);
+    let failures = records.filter_map(|record| Some((record.get(3)?.parse::<u64>().ok()?, record)));
+    let (times, record) = failures.max_by_key(|(times, _)| *times)?;
+    let endpoint = endpoint_name(record.get(0)?, record.get(1)?);
+    let error: String = record.get(2)?.chars().take(200).collect();
+    Some(printable(&format!("the most frequent failure, {times} times: {endpoint}: {error}")))
+}
+
+fn last_line(log: &Path) -> Option<String> {
+    let text = fs::read(log).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
+    Some(printable(line.trim()).chars().take(200).collect())
+}
+
 /// What the listener says of itself.
 #[derive(Deserialize)]
 struct Listener {
@@ -254,12 +279,25 @@ struct Listener {
     began: bool,
 }
 
-/// Ramp-up is not measured, unless nobody could leave it out.
+/// The load went on to its end. Ramp-up is not measured, unless nobody could leave it out: then the warning says so.
 ///
-/// An error where nothing else was: the load was over before its measured part began.
-fn ramp_up_warning(job: &Job, exact: bool) -> Result<Option<String>> {
+/// An error where the load was cut short, or over before its measured part began.
+fn check_load(job: &Job, exact: bool, took: Duration) -> Result<Option<String>> {
     let path = job.path("perf_listener.json");
+    let log = fs::read(job.log()).unwrap_or_default();
+    let reached_its_end =
+        String::from_utf8_lossy(&log).contains("imit reached") || took.as_secs() >= job.load.run_time_s;
+    // It exits with 0 also when a signal or the locustfile itself ends it early.
+    let cut_short = || {
+        let line = format!(
+            "Locust ended after {} s of a load of {} s: something stopped it; run it again",
+            took.as_secs(),
+            job.load.run_time_s
+        );
+        Failure::new(line, &job.log())
+    };
     if !exact || !path.is_file() {
+        ensure!(reached_its_end, cut_short());
         return Ok(Some(
             "ramp-up is included in the results: our listener, which leaves it out, was not loaded".to_owned(),
         ));
@@ -273,6 +311,8 @@ fn ramp_up_warning(job: &Job, exact: bool) -> Result<Option<String>> {
         )
     };
     ensure!(listener.began, too_short());
+    // A load shape ends when it wants to.
+    ensure!(reached_its_end || !listener.ramp_up_left_out, cut_short());
     let included = "ramp-up is included in the results: a load shape never finishes starting its users";
     Ok((!listener.ramp_up_left_out).then(|| included.to_owned()))
 }
@@ -335,7 +375,8 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     if has_uv {
         process::run("uv venv", cmd!(shell, "uv venv --quiet {folder}").into(), &log, INSTALL_TIMEOUT)?;
         let install = cmd!(shell, "uv pip install --quiet --python {python} -r {pin_file} {extra...}");
-        process::run("uv pip install", install.into(), &log, INSTALL_TIMEOUT)?;
+        process::run("uv pip install", install.into(), &log, INSTALL_TIMEOUT)
+            .with_context(|| format!("cannot install {pinned}"))?;
     } else {
         let system_python = system_python(shell, pinned)?;
         process::run("python3 -m venv", cmd!(shell, "{system_python} -m venv {folder}").into(), &log, INSTALL_TIMEOUT)

@@ -121,7 +121,7 @@ fn read_row(record: &ByteRecord, columns: &Columns) -> Result<Row> {
         None
     } else {
         let [p50, p95, p99] = columns.percentiles;
-        Some(Stats {
+        let stats = Stats {
             requests,
             failures,
             p50_ms: number(record, p50, "50%")?,
@@ -129,7 +129,10 @@ fn read_row(record: &ByteRecord, columns: &Columns) -> Result<Row> {
             p99_ms: number(record, p99, "99%")?,
             avg_ms: number(record, columns.avg_ms, "Average Response Time")?,
             requests_per_sec: number(record, columns.requests_per_sec, "Requests/s")?,
-        })
+        };
+        let in_order = stats.p50_ms <= stats.p95_ms && stats.p95_ms <= stats.p99_ms;
+        ensure!(in_order, "its percentiles fall: 50% {}, 95% {}, 99% {}", stats.p50_ms, stats.p95_ms, stats.p99_ms);
+        Some(stats)
     };
     // A request may be named `Aggregated` too, but it has a type.
     let is_aggregated = name == "Aggregated" && matches!(method, "" | "None");

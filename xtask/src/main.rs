@@ -32,8 +32,8 @@ fn main() -> ExitCode {
 }
 
 fn report_error(error: &anyhow::Error) -> ExitCode {
-    if let Some(Interrupted { signal }) = error.downcast_ref() {
-        eprintln!("INTERRUPTED: stopped by signal {signal}, nothing was judged");
+    if let Some(interrupted @ Interrupted { signal }) = error.downcast_ref() {
+        eprintln!("INTERRUPTED: {interrupted}, nothing was judged");
         return ExitCode::from(128 + signal);
     }
     if let Some(failure) = error.downcast_ref::<Failure>() {

@@ -6,19 +6,19 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use xshell::Shell;
 
 use crate::baseline::Baseline;
-use crate::compare::{Limits, Verdict, comparability, compare};
+use crate::compare::{Limits, Rules, Verdict, comparability, compare};
 use crate::config::{Config, LocustSettings, Settings, settle};
 use crate::flags::Perf;
 use crate::git::{self, Head};
 use crate::locust::{self, Job, Locust};
 use crate::process::{self, Failure};
 use crate::progress::ProgressLine;
-use crate::report::Report;
 use crate::report::terminal::{self, Verbosity};
+use crate::report::{self, Report};
 use crate::results::{self, Measured, RunFile};
 use crate::run::{Precision, Provenance, Run};
 use crate::service::{self, Service};
@@ -69,7 +69,7 @@ struct Project<'a> {
     /// Where the user is; the paths on the command line are relative to it.
     current_dir: PathBuf,
     config: Config,
-    limits: Limits,
+    rules: Rules,
     baseline_path: PathBuf,
     head: Option<Head>,
 }
@@ -92,7 +92,8 @@ impl Project<'_> {
         let baseline_path =
             flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
         let head = git::head(&shell);
-        Ok(Project { flags, shell, root, current_dir, config, limits, baseline_path, head })
+        let rules = Rules { limits, strict: flags.strict, max_runs: flags.load.max_runs() };
+        Ok(Project { flags, shell, root, current_dir, config, rules, baseline_path, head })
     }
 
     /// A missing baseline reads as none; one that cannot be read is an error.
@@ -101,7 +102,9 @@ impl Project<'_> {
             return Ok(None);
         }
         let text = files::read_to_string(&self.baseline_path)?;
-        Baseline::parse(&text).map(Some).with_context(|| self.shown(&self.baseline_path))
+        let next = "restore it from git, or delete it and measure anew";
+        let named = |error| anyhow!("{}: {error:#}; {next}", self.shown(&self.baseline_path));
+        Baseline::parse(&text).map(Some).map_err(named)
     }
 
     fn read_results(&self, paths: &[PathBuf]) -> Result<Vec<Measured>> {
@@ -180,7 +183,7 @@ impl Project<'_> {
 fn read_config(path: &Path) -> Result<(Config, Limits)> {
     let text = files::read_to_string(path)?;
     // The error begins with its line: `perf.toml:3: ...`.
-    Config::parse(&text).map_err(|error| anyhow::anyhow!("{}{error:#}", path.display()))
+    Config::parse(&text).map_err(|error| anyhow!("{}{error:#}", path.display()))
 }
 
 /// Starts what has to be started, loads the service, and leaves nothing running.
@@ -200,6 +203,8 @@ fn measure(
     process::catch_signals()?;
     let perf_folder = project.root.join("target/perf");
     fs::create_dir_all(&perf_folder).with_context(|| format!("cannot make {}", perf_folder.display()))?;
+    // In a repository that does not ignore `target`, our files would make the tree dirty.
+    files::write_atomically(&perf_folder.join(".gitignore"), "*\n")?;
     let session = files::Session::create(&perf_folder)?;
     if !settings.starts_service {
         service::check_answers(settings.host.as_deref().unwrap_or_default())?;
@@ -217,9 +222,35 @@ fn measure(
         }
         clock.beside(|| service::build(&project.shell, config, &session.folder.join("build.log")))?;
     }
-    let folder = session.run_folder(1)?;
-    let measured = measure_run(project, settings, &locust, &folder, provenance, clock)?;
-    Ok(vec![measured])
+    let mut measured = Vec::new();
+    loop {
+        let folder = session.run_folder(measured.len() + 1)?;
+        measured.push(measure_run(project, settings, &locust, &folder, provenance.clone(), clock)?);
+        if !needs_another_run(project, former, &measured)? {
+            return Ok(measured);
+        }
+    }
+}
+
+/// Until the verdict is settled, within the runs allowed; a new baseline gets all of them. Says why.
+fn needs_another_run(project: &Project, former: Option<&Baseline>, measured: &[Measured]) -> Result<bool> {
+    let (made, [min, max]) = (measured.len(), [project.flags.load.min_runs(), project.rules.max_runs]);
+    if project.flags.update_baseline {
+        project.say(&format!("run {made} of {max} is done"));
+        return Ok(made < max);
+    }
+    let Some(former) = former else { return Ok(made < min) };
+    let runs: Vec<Run> = measured.iter().map(|measured| measured.run.clone()).collect();
+    let comparison = compare(former, &runs, &project.rules).with_context(|| project.shown(&project.baseline_path))?;
+    let unsettled = report::unsettled(&comparison);
+    let (more, why) = match (unsettled, made) {
+        (_, made) if made < min => (true, format!("--min-runs asks for {min}")),
+        (None, _) => (false, report::evidence(&comparison)),
+        (Some(unsettled), made) if made < max => (true, unsettled),
+        (Some(unsettled), _) => (false, format!("{unsettled}; the estimate decides")),
+    };
+    project.say(&format!("run {made} of at most {max}: {why}{}", if more { "; another run follows" } else { "" }));
+    Ok(more)
 }
 
 /// One run: a fresh service, a fresh folder, one Locust.
@@ -355,13 +386,13 @@ fn judge(project: &Project, former: &Baseline, measured: &Measurement, clock: &C
         project.say(&format!("no comparison with the former baseline: {refusal}"));
         return Ok(None);
     }
-    let comparison = compare(former, &measured.runs, &project.limits, project.flags.strict)
-        .with_context(|| project.shown(&project.baseline_path))?;
+    let comparison =
+        compare(former, &measured.runs, &project.rules).with_context(|| project.shown(&project.baseline_path))?;
     let mut warnings = measured.warnings.clone();
     warnings.extend(comparability.warnings);
     let report = Report {
         comparison: &comparison,
-        limits: &project.limits,
+        limits: &project.rules.limits,
         baseline: baseline_origin(project, former),
         warnings,
         details: details(project, measured, clock),
@@ -426,14 +457,19 @@ fn save_baseline(project: &Project, former: Option<&Baseline>, measured: Measure
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
     }
     files::write_atomically(&project.baseline_path, &baseline.to_text())?;
+    let values = report::values(&baseline);
     if project.flags.update_baseline {
-        return Ok(Outcome::Saved(format!("SAVED: this measurement is the baseline now; commit {shown}")));
+        return Ok(Outcome::Saved(format!("SAVED: {values} is the baseline now; commit {shown}")));
     }
-    let message = format!(
-        "NO BASELINE: there was nothing to compare with; this measurement is saved as {shown}: commit this file"
-    );
+    let message = format!("{values} is saved as {shown}: commit this file");
     let in_ci = env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"));
-    Ok(if in_ci { Outcome::SavedInCi(message) } else { Outcome::Saved(message) })
+    Ok(if in_ci {
+        Outcome::SavedInCi(format!(
+            "NOT JUDGED: there is no baseline, and a gate without one passes for ever; {message}"
+        ))
+    } else {
+        Outcome::Saved(format!("NO BASELINE: there was nothing to compare with; {message}"))
+    })
 }
 
 /// Tells our own time from that of what we start and wait for.

@@ -39,7 +39,12 @@ pub struct Interrupted {
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stopped by signal {}", self.signal)
+        match self.signal {
+            1 => f.write_str("stopped by SIGHUP"),
+            2 => f.write_str("stopped by SIGINT (Ctrl-C)"),
+            15 => f.write_str("stopped by SIGTERM"),
+            signal => write!(f, "stopped by signal {signal}"),
+        }
     }
 }
 
@@ -69,12 +74,15 @@ pub struct Failure {
 
 impl Failure {
     const TAIL_LINES: usize = 20;
+    const TAIL_WIDTH: usize = 300;
 
     pub fn new(line: String, log: &Path) -> Failure {
         let text = fs::read(log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.trim_end().lines().collect();
-        let tail = lines[lines.len().saturating_sub(Failure::TAIL_LINES)..].join("\n");
+        let tail = &lines[lines.len().saturating_sub(Failure::TAIL_LINES)..];
+        let cut = |line: &&str| line.chars().take(Failure::TAIL_WIDTH).collect::<String>();
+        let tail = tail.iter().map(cut).collect::<Vec<_>>().join("\n");
         Failure { line, log: log.to_owned(), tail }
     }
 }

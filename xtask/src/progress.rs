@@ -3,9 +3,11 @@
 use std::io::{IsTerminal as _, Write as _, stderr};
 use std::time::Duration;
 
+use rustix::termios::tcgetwinsize;
+
 use crate::locust::Progress;
 
-const BAR_WIDTH: usize = 20;
+const BAR_WIDTH: usize = 10;
 
 pub struct ProgressLine {
     run_time: Duration,
@@ -31,7 +33,12 @@ impl ProgressLine {
 
     pub fn show(&mut self, progress: &Progress) {
         self.shown_at = Some(progress.elapsed);
-        let text = line(progress, self.run_time, self.users, self.is_terminal);
+        let mut text = line(progress, self.run_time, self.users, self.is_terminal);
+        // A line that wraps could not be taken back.
+        let columns = tcgetwinsize(stderr()).map_or(80, |size| usize::from(size.ws_col));
+        if self.is_terminal && columns > 0 {
+            text.truncate(columns - 1);
+        }
         // Progress that cannot be shown is no reason to end a measurement.
         let _ = if self.is_terminal { write!(stderr(), "\r\x1b[2K{text}") } else { writeln!(stderr(), "{text}") };
         let _ = stderr().flush();
@@ -87,9 +94,9 @@ mod tests {
 
     #[test]
     fn a_line_says_how_far_the_load_is() {
-        check(0, None, true, "[                    ] 0 s, 20 s left, starting 10 users, 1204 requests, 3 failures");
-        check(5, Some(10), true, "[=====               ] 5 s, 15 s left, 10 users, 1204 requests, 3 failures");
+        check(0, None, true, "[          ] 0 s, 20 s left, starting 10 users, 1204 requests, 3 failures");
+        check(5, Some(10), true, "[==        ] 5 s, 15 s left, 10 users, 1204 requests, 3 failures");
         check(5, Some(10), false, "5 s, 15 s left, 10 users, 1204 requests, 3 failures");
-        check(25, Some(10), true, "[====================] 25 s, ending, 10 users, 1204 requests, 3 failures");
+        check(25, Some(10), true, "[==========] 25 s, ending, 10 users, 1204 requests, 3 failures");
     }
 }

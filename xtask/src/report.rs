@@ -2,8 +2,10 @@
 
 pub mod terminal;
 
+use crate::baseline::Baseline;
 use crate::compare::{Comparison, Limit, Limits, Row, Status, Verdict};
 use crate::run::Metric;
+use crate::stats::Evidence;
 
 /// Everything that a format shows.
 pub struct Report<'a> {
@@ -19,12 +21,12 @@ pub struct Report<'a> {
 
 /// A row as text.
 pub struct Cells {
-    /// Series, baseline, candidate, change, limit, status.
-    pub texts: [String; 6],
+    /// As [`HEADER`] names them.
+    pub texts: [String; 7],
     pub status: Status,
 }
 
-pub const HEADER: [&str; 6] = ["", "baseline", "candidate", "change", "limit", "status"];
+pub const HEADER: [&str; 7] = ["", "baseline", "candidate", "change", "interval", "limit", "status"];
 
 impl Report<'_> {
     pub fn total_cells(&self) -> Vec<Cells> {
@@ -38,7 +40,7 @@ impl Report<'_> {
     fn cells(&self, row: &Row) -> Cells {
         let limit = self.limits.get(&row.metric);
         let unit = row.metric.unit();
-        let name = if unit.is_empty() { row.metric.to_string() } else { format!("{} ({unit})", row.metric) };
+        let name = if unit.is_empty() { row.metric.to_string() } else { format!("{} {unit}", row.metric) };
         let name = row.endpoint.map_or(name.clone(), |endpoint| format!("{} {name}", printable(endpoint)));
         let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| value(row.metric, number));
         let change = match (row.baseline, row.candidate) {
@@ -46,11 +48,15 @@ impl Report<'_> {
             _ => "-".to_owned(),
         };
         let limit = limit.map_or_else(String::new, |limit| limit_text(row.metric, limit));
+        let interval = row.evidence.filter(|_| row.status != Status::Shown).map_or_else(String::new, interval);
         let status = match row.status {
             Status::Fail | Status::Warn if row.candidate.is_none() => format!("{} (missing)", word(row.status)),
             status => word(status).to_owned(),
         };
-        Cells { texts: [name, number(row.baseline), number(row.candidate), change, limit, status], status: row.status }
+        Cells {
+            texts: [name, number(row.baseline), number(row.candidate), change, interval, limit, status],
+            status: row.status,
+        }
     }
 
     /// What failed or warned, a line each, the gravest first: at most `most` of them, and how many more there are.
@@ -118,6 +124,50 @@ impl Report<'_> {
     }
 }
 
+/// How many runs the verdict rests on, whether another could change it, and what they could have told.
+pub fn evidence(comparison: &Comparison) -> String {
+    let [baseline, candidate] = comparison.runs;
+    let runs = format!("{}, {}", count(baseline, "baseline run"), count(candidate, "candidate run"));
+    let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95).and_then(|row| row.evidence);
+    let Some(p95) = p95 else {
+        return format!("{runs}: noise unknown, the estimate decides; --update-baseline keeps several runs");
+    };
+    let settled = unsettled(comparison).unwrap_or_else(|| "settled".to_owned());
+    format!("{runs}: {settled}; a p95 {:.1} % worse would have been noticed", p95.detectable)
+}
+
+/// The series that noise may still carry over or under its limit.
+pub fn unsettled(comparison: &Comparison) -> Option<String> {
+    let series = comparison.unsettled().map(|row| {
+        let interval = row.evidence.map_or_else(String::new, interval);
+        format!("{} {interval} {}", row.metric, change_unit(row.metric))
+    });
+    let series: Vec<String> = series.collect();
+    (!series.is_empty()).then(|| format!("not settled: {} reaches to both sides of the limit", series.join(", ")))
+}
+
+fn interval(evidence: Evidence) -> String {
+    format!("{:+.1}..{:+.1}", evidence.low, evidence.high)
+}
+
+/// A baseline in a few words.
+pub fn values(baseline: &Baseline) -> String {
+    let metrics = [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate];
+    let values = metrics
+        .iter()
+        .filter_map(|metric| Some(format!("{metric} {} {}", value(*metric, baseline.total(*metric)?), metric.unit())));
+    let runs = count(baseline.total_runs(Metric::P95).len(), "run");
+    format!("{} ({runs})", values.collect::<Vec<_>>().join(", "))
+}
+
+fn change_unit(metric: Metric) -> &'static str {
+    if metric == Metric::ErrorRate { "pp" } else { "%" }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 fn series_name(row: &Row) -> String {
     row.endpoint.map_or_else(|| row.metric.to_string(), |endpoint| format!("{} {}", printable(endpoint), row.metric))
 }
@@ -154,7 +204,8 @@ fn value(metric: Metric, value: f64) -> String {
 /// Signed, in percent or percentage points; as many digits as keep it apart from the limit that it exceeds.
 fn change(row: &Row, limit: Option<&Limit>) -> String {
     let Some(change) = row.change else { return "n/a".to_owned() };
-    let (unit, least_digits) = if row.metric == Metric::ErrorRate { ("pp", 2) } else { ("%", 1) };
+    let unit = change_unit(row.metric);
+    let least_digits = if row.metric == Metric::ErrorRate { 2 } else { 1 };
     let allowed = limit.and_then(|limit| limit.worsening).filter(|_| row.status.is_finding());
     let looks_equal = |digits: usize| {
         allowed.is_some_and(|allowed| format!("{:.digits$}", change.abs()) == format!("{allowed:.digits$}"))
@@ -162,17 +213,17 @@ fn change(row: &Row, limit: Option<&Limit>) -> String {
     let digits = (least_digits..8).find(|digits| !looks_equal(*digits)).unwrap_or(least_digits);
     // No change is +0.0, never -0.0.
     let rounded: f64 = format!("{change:.digits$}").parse().unwrap_or(change);
-    format!("{:+.digits$} {unit}", if rounded == 0.0 { 0.0 } else { rounded })
+    format!("{:+.digits$}{unit}", if rounded == 0.0 { 0.0 } else { rounded })
 }
 
 fn limit_text(metric: Metric, limit: &Limit) -> String {
     let (sign, bound_word) = if metric == Metric::RequestsPerSec { ("-", "min") } else { ("+", "max") };
     let (relative_unit, floor_unit) = if metric == Metric::ErrorRate { ("pp", "pp") } else { ("%", metric.unit()) };
     let worsening = limit.worsening.map(|worsening| {
-        let floor = limit.floor.map_or_else(String::new, |floor| format!(" and {floor} {floor_unit}"));
-        format!("{sign}{worsening} {relative_unit}{floor}")
+        let floor = limit.floor.map_or_else(String::new, |floor| format!(" & {floor}{floor_unit}"));
+        format!("{sign}{worsening}{relative_unit}{floor}")
     });
-    let bound = limit.bound.map(|bound| format!("{bound_word} {bound} {}", metric.unit()));
+    let bound = limit.bound.map(|bound| format!("{bound_word} {bound}{}", metric.unit()));
     [worsening, bound].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::stats::Scale;
+
 /// What is measured of each endpoint, named as in the baseline file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
@@ -53,6 +55,11 @@ impl Metric {
             Metric::TotalRequests => "",
             _ => "ms",
         }
+    }
+
+    /// How runs and sides are set against each other.
+    pub fn scale(self) -> Scale {
+        if matches!(self, Metric::ErrorRate | Metric::TotalRequests) { Scale::Difference } else { Scale::Ratio }
     }
 
     /// A percentile of the response time, which Locust rounds.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
-use super::{Cells, HEADER, Report, verdict_word, word};
+use super::{Cells, HEADER, Report, evidence, verdict_word, word};
 use crate::compare::{Status, Verdict};
 
 const BOLD: Style = Style::new().bold();
@@ -48,6 +48,7 @@ pub fn render(report: &Report, verbosity: Verbosity) -> String {
         let _ = writeln!(text, "{}: {remark}", painted(YELLOW, "note"));
     }
     if verbosity != Verbosity::Quiet {
+        let _ = writeln!(text, "evidence: {}", evidence(report.comparison));
         let _ = writeln!(text, "{}", report.baseline);
     }
     if verbosity == Verbosity::Verbose {
@@ -63,13 +64,19 @@ pub fn render(report: &Report, verbosity: Verbosity) -> String {
 
 /// The names to the left, the numbers to the right of their columns.
 fn table(text: &mut String, rows: &[Cells]) {
-    let mut widths = HEADER.map(UnicodeWidthStr::width);
+    let mut header = HEADER;
+    // Without runs to judge the noise by there is no interval to show.
+    let is_empty = |column: usize| rows.iter().all(|row| row.texts[column].is_empty());
+    for column in (0..header.len()).filter(|column| is_empty(*column)) {
+        header[column] = "";
+    }
+    let mut widths = header.map(UnicodeWidthStr::width);
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(&row.texts) {
             *width = (*width).max(cell.width());
         }
     }
-    line(text, &HEADER, &widths, [DIM; 3]);
+    line(text, &header, &widths, [DIM; 3]);
     for row in rows {
         let cells = row.texts.each_ref().map(String::as_str);
         let series = if row.status.is_finding() { BOLD } else { Style::new() };
@@ -77,14 +84,15 @@ fn table(text: &mut String, rows: &[Cells]) {
     }
 }
 
-fn line(text: &mut String, cells: &[&str; 6], widths: &[usize; 6], [series, number, status]: [Style; 3]) {
+fn line(text: &mut String, cells: &[&str; 7], widths: &[usize; 7], [series, number, status]: [Style; 3]) {
     for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
         let padding = " ".repeat(width - cell.width());
         let _ = match column {
             0 => write!(text, "{}{padding}", painted(series, cell)),
-            5 if cell.is_empty() => Ok(()),
-            5 => write!(text, "   {}", painted(status, cell)),
-            _ => write!(text, "   {padding}{}", painted(number, cell)),
+            _ if *width == 0 => Ok(()),
+            6 if cell.is_empty() => Ok(()),
+            6 => write!(text, "  {}", painted(status, cell)),
+            _ => write!(text, "  {padding}{}", painted(number, cell)),
         };
     }
     text.truncate(text.trim_end().len());

@@ -1,13 +1,16 @@
 //! The pure core: text in, values out.
 
+use std::collections::BTreeMap;
+
 use expect_test::{Expect, expect};
 use xtask::baseline::Baseline;
-use xtask::compare::{Comparison, JUDGED, Limit, Limits, Status, Verdict, compare, default_limits};
+use xtask::compare::{Comparison, JUDGED, Limit, Limits, Rules, Status, Verdict, compare, default_limits};
 use xtask::config::{Config, LocustSettings, settle};
 use xtask::flags;
 use xtask::report::Report;
 use xtask::report::terminal::{Verbosity, render};
 use xtask::run::{Metric, Precision, Provenance, Run, Stats};
+use xtask::stats::{Scale, evidence};
 use xtask::{locust_csv, locust_json};
 
 const HEADER: &str = "Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,Min Response Time,\
@@ -115,6 +118,10 @@ fn a_file_that_is_no_result_is_refused_with_its_fault() {
         (
             row(",Aggregated,10,0,0,0.0,0,0,0,0.0,0.0,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A"),
             expect!["line 2: 50% is `N/A`, not a number from 0 up"],
+        ),
+        (
+            row(&total.replace("5,5,5,5,5,5,5,5,5,5,5", "5,5,5,5,5,4,5,5,5,5,5")),
+            expect!["line 2: its percentiles fall: 50% 5, 95% 4, 99% 5"],
         ),
         (row(&total.replace(",2.0,", ",nan,")), expect!["line 2: Requests/s is `nan`, not a number from 0 up"]),
         (row(&total.replace(",2.0,", ",inf,")), expect!["line 2: Requests/s is `inf`, not a number from 0 up"]),
@@ -277,14 +284,16 @@ fn a_baseline_survives_saving_and_loading() {
 
 #[test]
 fn a_baseline_that_cannot_be_meant_is_refused() {
+    let edited = Baseline::new(&[run(&[])], provenance(), None, None).unwrap().to_text();
+    let edited = edited.replacen("\"p95\": 300.0", "\"p95\": 999.0", 1);
+    expect!["`p95` is 999 in `metrics` and 300 by the runs in `aggregated`: one of them was edited"]
+        .assert_eq(&error(Baseline::parse(&edited)));
     for (text, expected) in [
         ("", expect!["this is no JSON object: EOF while parsing a value at line 1 column 0"]),
         ("{}", expect!["there is no `version`: this is no baseline of cargo xtask perf"]),
         (
             &VERSION_1_0.replace("1.0", "2.0"),
-            expect![[
-                r#"its version is "2.0", and this program reads version 1: update xtask, or measure anew with --update-baseline"#
-            ]],
+            expect![[r#"its version is "2.0", and this program reads version 1: update xtask"#]],
         ),
         (&VERSION_1_0.replace("350.0", "-1"), expect!["`p95` is -1, not a number from 0 up"]),
         (&VERSION_1_0.replace("350.0", "1e999"), expect!["number out of range at line 1 column 104"]),
@@ -317,6 +326,10 @@ fn provenance() -> Provenance {
     }
 }
 
+fn rules(strict: bool) -> Rules {
+    Rules { limits: default_limits(), strict, max_runs: 5 }
+}
+
 fn stats(p95_ms: f64) -> Stats {
     Stats { requests: 450, failures: 0, p50_ms: 100.0, p95_ms, p99_ms: 400.0, avg_ms: 100.0, requests_per_sec: 15.0 }
 }
@@ -329,8 +342,12 @@ fn run(endpoints: &[(&str, f64)]) -> Run {
     }
 }
 
-/// A baseline with exactly these metrics.
+/// A baseline with these metrics.
 fn baseline(metrics: &[(Metric, f64)]) -> Baseline {
+    let mut metrics: BTreeMap<Metric, f64> = metrics.iter().copied().collect();
+    // What the gate fails on is always there.
+    metrics.entry(Metric::P95).or_insert(300.0);
+    metrics.entry(Metric::ErrorRate).or_insert(0.0);
     let metrics: Vec<String> = metrics.iter().map(|(metric, value)| format!("\"{metric}\":{value}")).collect();
     let text = format!(r#"{{"version":"1.0","timestamp":"","commit":"","metrics":{{{}}}}}"#, metrics.join(","));
     Baseline::parse(&text).unwrap()
@@ -367,7 +384,7 @@ fn with_limits(limits: &[(Metric, &str)]) -> Limits {
 fn check(pairs: &[(Metric, f64, f64)], limits: &Limits, strict: bool, expected: &[&str]) {
     let reference = baseline(&pairs.iter().map(|(metric, value, _)| (*metric, *value)).collect::<Vec<_>>());
     let runs = [candidate(&pairs.iter().map(|(metric, _, value)| (*metric, *value)).collect::<Vec<_>>())];
-    let comparison = compare(&reference, &runs, limits, strict).unwrap();
+    let comparison = compare(&reference, &runs, &Rules { limits: limits.clone(), ..rules(strict) }).unwrap();
     let found: Vec<String> =
         comparison.findings().iter().map(|row| format!("{:?} {}", row.status, row.metric)).collect();
     assert_eq!(found, expected, "{pairs:?}");
@@ -431,7 +448,7 @@ fn a_change_within_locusts_rounding_is_no_regression() {
     ] {
         let reference = baseline(&[(Metric::P95, baseline_ms)]);
         let runs = [candidate(&[(Metric::P95, candidate_ms)])];
-        let comparison = compare(&reference, &runs, &default_limits(), false).unwrap();
+        let comparison = compare(&reference, &runs, &rules(false)).unwrap();
         let row = comparison.total.iter().find(|row| row.metric == Metric::P95).unwrap();
         assert_eq!(row.status, expected, "{baseline_ms} -> {candidate_ms}");
     }
@@ -449,7 +466,7 @@ fn finer_response_times_resolve_smaller_changes_and_the_coarser_side_rules() {
         reference.provenance.precision = baseline_precision;
         let mut run = candidate(&[(Metric::P95, 5.0)]);
         run.precision = candidate_precision;
-        compare(&reference, &[run], &default_limits(), false).unwrap().verdict
+        compare(&reference, &[run], &rules(false)).unwrap().verdict
     };
     assert_eq!(judged(Precision::Fine, Precision::Fine), Verdict::Fail);
     assert_eq!(judged(Precision::Fine, Precision::Coarse), Verdict::Pass);
@@ -523,12 +540,14 @@ fn a_limit_that_cannot_be_meant_is_refused() {
 fn a_baseline_is_judged_on_what_it_has() {
     let reference = baseline(&[(Metric::P50, 100.0), (Metric::P95, 300.0), (Metric::ErrorRate, 0.0)]);
     let runs = [candidate(&[(Metric::P95, 400.0)])];
-    let comparison = compare(&reference, &runs, &default_limits(), false).unwrap();
+    let comparison = compare(&reference, &runs, &rules(false)).unwrap();
     assert_eq!(comparison.lacking, [Metric::P99, Metric::RequestsPerSec]);
     assert_eq!(comparison.verdict, Verdict::Fail);
-    let nothing = baseline(&[(Metric::TotalRequests, 5.0)]);
-    expect!["the baseline holds none of the metrics that are judged: measure anew with --update-baseline"]
-        .assert_eq(&error(compare(&nothing, &runs, &default_limits(), false)));
+    for metric in ["p95", "error_rate"] {
+        let blind = Baseline::parse(&VERSION_1_0.replace(&format!("\"{metric}\""), "\"renamed\"")).unwrap();
+        let found = error(compare(&blind, &runs, &rules(false)));
+        assert!(found.starts_with(&format!("the baseline lacks {metric}, on which the gate fails")), "{found}");
+    }
 }
 
 #[test]
@@ -539,10 +558,77 @@ fn several_runs_count_by_their_mean() {
         candidate(&[(Metric::P95, 320.0), (Metric::ErrorRate, 0.0)]),
         candidate(&[(Metric::P95, 400.0), (Metric::ErrorRate, 3.0)]),
     ];
-    let comparison = compare(&reference, &runs, &default_limits(), false).unwrap();
+    let comparison = compare(&reference, &runs, &rules(false)).unwrap();
     assert_eq!(comparison.verdict, Verdict::Pass);
     let value = |metric| comparison.total.iter().find(|row| row.metric == metric).unwrap().candidate.unwrap();
     assert_eq!(format!("{:.1} {:.1}", value(Metric::P95), value(Metric::ErrorRate)), "357.8 1.5");
+}
+
+/// t from Snedecor & Cochran, table A4; the interval of 1..5 against 2..6 by hand: pooled variance 2.5, standard error 1.
+#[test]
+fn the_interval_is_students() {
+    let (one_to_five, two_to_six) = ([1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 3.0, 4.0, 5.0, 6.0]);
+    for (baseline, candidate, error, expected) in [
+        (&one_to_five[..], &two_to_six[..], 0.05, [1.0 - 2.306, 1.0 + 2.306]),
+        (&one_to_five[..], &two_to_six[..], 0.01, [1.0 - 3.355, 1.0 + 3.355]),
+        // Four degrees of freedom; the variance is the baseline's alone, 2.5, the standard error sqrt(2.5 * 1.2).
+        (&one_to_five[..], &[3.0][..], 0.05, [-2.776 * 3f64.sqrt(), 2.776 * 3f64.sqrt()]),
+    ] {
+        let found = evidence(Scale::Difference, baseline, candidate, error).unwrap();
+        for (found, expected) in [found.low, found.high].into_iter().zip(expected) {
+            assert!((found - expected).abs() < 2e-3, "{found} {expected}");
+        }
+        // On logarithms the same numbers are ratios.
+        let grown = |values: &[f64]| values.iter().map(|value| value.exp()).collect::<Vec<_>>();
+        let ratio = evidence(Scale::Ratio, &grown(baseline), &grown(candidate), error).unwrap();
+        assert!((ratio.low - found.low.exp_m1() * 100.0).abs() < 1e-6);
+        assert!(ratio.detectable > 0.0);
+    }
+    assert_eq!(evidence(Scale::Ratio, &[1.0], &[2.0], 0.05), None, "two single runs say nothing of the noise");
+    assert_eq!(evidence(Scale::Ratio, &[0.0, 1.0], &[2.0], 0.05), None, "a ratio to nothing");
+    let equal = evidence(Scale::Difference, &[0.0; 5], &[0.0], 0.05).unwrap();
+    assert_eq!([equal.low, equal.high, equal.detectable], [0.0; 3]);
+}
+
+fn runs_of(p95_ms: &[f64]) -> Vec<Run> {
+    p95_ms.iter().map(|value| candidate(&[(Metric::P95, *value)])).collect()
+}
+
+#[test]
+fn a_verdict_is_settled_when_noise_cannot_change_it() {
+    for (baseline_ms, candidate_ms, settled, verdict) in [
+        // A quiet machine pays for one run.
+        (&[300.0, 303.0, 297.0, 301.0, 299.0][..], &[304.0][..], true, Verdict::Pass),
+        (&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0], true, Verdict::Fail),
+        // A close call, and a noisy machine, do not.
+        (&[300.0, 303.0, 297.0, 301.0, 299.0], &[358.0], false, Verdict::Pass),
+        (&[300.0, 320.0, 285.0, 310.0, 290.0], &[310.0], false, Verdict::Pass),
+        (&[300.0, 320.0, 285.0, 310.0, 290.0], &[310.0, 300.0, 305.0, 290.0, 300.0], true, Verdict::Pass),
+    ] {
+        let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
+        let runs = runs_of(candidate_ms);
+        let comparison = compare(&reference, &runs, &rules(false)).unwrap();
+        let unsettled: Vec<Metric> = comparison.unsettled().map(|row| row.metric).collect();
+        let expected = if settled { vec![] } else { vec![Metric::P95] };
+        assert_eq!((unsettled, comparison.verdict), (expected, verdict), "{baseline_ms:?} {candidate_ms:?}");
+    }
+}
+
+#[test]
+fn what_the_runs_rest_on_is_said() {
+    let said = |baseline_ms: &[f64], candidate_ms: &[f64]| {
+        let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
+        let runs = runs_of(candidate_ms);
+        let comparison = compare(&reference, &runs, &rules(false)).unwrap();
+        xtask::report::evidence(&comparison)
+    };
+    expect![
+        "1 baseline run, 1 candidate run: noise unknown, the estimate decides; --update-baseline keeps several runs"
+    ]
+    .assert_eq(&said(&[300.0], &[310.0]));
+    expect!["5 baseline runs, 1 candidate run: settled; a p95 4.6 % worse would have been noticed"]
+        .assert_eq(&said(&[300.0, 303.0, 297.0, 301.0, 299.0], &[310.0]));
+    expect!["5 baseline runs, 1 candidate run: not settled: p95 -49.3..+113.9 % reaches to both sides of the limit; a p95 137.9 % worse would have been noticed"].assert_eq(&said(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
 }
 
 #[test]
@@ -550,12 +636,12 @@ fn endpoints_over_a_limit_warn() {
     let former = [run(&[("GET /a", 300.0), ("GET /gone", 300.0)])];
     let reference = Baseline::new(&former, provenance(), None, None).unwrap();
     let runs = [run(&[("GET /new", 300.0), ("GET /a", 500.0)])];
-    let comparison = compare(&reference, &runs, &default_limits(), false).unwrap();
+    let comparison = compare(&reference, &runs, &rules(false)).unwrap();
     assert_eq!(comparison.verdict, Verdict::Pass);
     let found: Vec<_> =
         comparison.findings().iter().map(|row| (row.endpoint.unwrap(), row.metric, row.status)).collect();
     assert_eq!(found, [("GET /a", Metric::P95, Status::Warn), ("GET /gone", Metric::P95, Status::Warn)]);
-    assert_eq!(compare(&reference, &runs, &default_limits(), true).unwrap().verdict, Verdict::Fail);
+    assert_eq!(compare(&reference, &runs, &rules(true)).unwrap().verdict, Verdict::Fail);
     assert!(comparison.endpoints.iter().any(|row| row.endpoint == Some("GET /new") && row.status == Status::New));
 }
 
@@ -585,7 +671,7 @@ fn check_report(endpoints: &[(&str, f64)], verbosity: Verbosity, expected: &Expe
     candidate.total.p95_ms = 400.0;
     candidate.total.failures = 9;
     let runs = [candidate];
-    expected.assert_eq(&text_of(&compare(&reference, &runs, &default_limits(), false).unwrap(), verbosity));
+    expected.assert_eq(&text_of(&compare(&reference, &runs, &rules(false)).unwrap(), verbosity));
 }
 
 #[test]
@@ -594,18 +680,19 @@ fn the_table_reads_from_series_to_verdict() {
         &[("GET /a", 450.0)],
         Verbosity::Normal,
         &expect![[r#"
-                                     baseline   candidate     change   limit   status
-            p50 (ms)                      100         100     +0.0 %   +20 %   ok
-            p95 (ms)                      300         400    +33.3 %   +20 %   FAIL
-            p99 (ms)                      400         400     +0.0 %   +25 %   ok
-            avg_response_time (ms)      100.0       100.0     +0.0 %
-            requests_per_sec (1/s)       15.0        15.0     +0.0 %   -30 %   ok
-            error_rate (%)               0.00        2.00   +2.00 pp   +2 pp   ok
-            total_requests                450         450     +0.0 %
+                                  baseline  candidate   change  limit  status
+            p50 ms                     100        100    +0.0%   +20%  ok
+            p95 ms                     300        400   +33.3%   +20%  FAIL
+            p99 ms                     400        400    +0.0%   +25%  ok
+            avg_response_time ms     100.0      100.0    +0.0%
+            requests_per_sec 1/s      15.0       15.0    +0.0%   -30%  ok
+            error_rate %              0.00       2.00  +2.00pp   +2pp  ok
+            total_requests             450        450    +0.0%
 
-            FAIL p95: 300 -> 400 ms (+33.3 %, limit +20 %)
-            WARN GET /a p95: 300 -> 450 ms (+50.0 %, limit +20 %)
+            FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
+            WARN GET /a p95: 300 -> 450 ms (+50.0%, limit +20%)
             note: the load generator was saturated
+            evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides; --update-baseline keeps several runs
             baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
             FAIL: p95 is over its limit
         "#]],
@@ -614,40 +701,41 @@ fn the_table_reads_from_series_to_verdict() {
         &[("GET /a", 450.0)],
         Verbosity::Quiet,
         &expect![[r#"
-        FAIL p95: 300 -> 400 ms (+33.3 %, limit +20 %)
-        WARN GET /a p95: 300 -> 450 ms (+50.0 %, limit +20 %)
-        note: the load generator was saturated
-        FAIL: p95 is over its limit
-    "#]],
+            FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
+            WARN GET /a p95: 300 -> 450 ms (+50.0%, limit +20%)
+            note: the load generator was saturated
+            FAIL: p95 is over its limit
+        "#]],
     );
     check_report(
         &[("GET /a", 450.0), ("GET /n\new\u{202e}\u{1b}[31m", 10.0)],
         Verbosity::Verbose,
         &expect![[r#"
-                                 baseline   candidate     change   limit   status
-        p50 (ms)                      100         100     +0.0 %   +20 %   ok
-        p95 (ms)                      300         400    +33.3 %   +20 %   FAIL
-        p99 (ms)                      400         400     +0.0 %   +25 %   ok
-        avg_response_time (ms)      100.0       100.0     +0.0 %
-        requests_per_sec (1/s)       15.0        15.0     +0.0 %   -30 %   ok
-        error_rate (%)               0.00        2.00   +2.00 pp   +2 pp   ok
-        total_requests                450         450     +0.0 %
+                                  baseline  candidate   change  limit  status
+            p50 ms                     100        100    +0.0%   +20%  ok
+            p95 ms                     300        400   +33.3%   +20%  FAIL
+            p99 ms                     400        400    +0.0%   +25%  ok
+            avg_response_time ms     100.0      100.0    +0.0%
+            requests_per_sec 1/s      15.0       15.0    +0.0%   -30%  ok
+            error_rate %              0.00       2.00  +2.00pp   +2pp  ok
+            total_requests             450        450    +0.0%
 
-                                                baseline   candidate     change   limit   status
-        GET /a error_rate (%)                       0.00        0.00   +0.00 pp   +2 pp   ok
-        GET /a p95 (ms)                              300         450    +50.0 %   +20 %   WARN
-        GET /a p99 (ms)                              400         400     +0.0 %   +25 %   ok
-        GET /a p50 (ms)                              100         100     +0.0 %   +20 %   ok
-        GET /a requests_per_sec (1/s)               15.0        15.0     +0.0 %   -30 %   ok
-        GET /n\new\u{202e}\u{1b}[31m p95 (ms)          -          10          -   +20 %   NEW
+                                                 baseline  candidate   change  limit  status
+            GET /a error_rate %                      0.00       0.00  +0.00pp   +2pp  ok
+            GET /a p95 ms                             300        450   +50.0%   +20%  WARN
+            GET /a p99 ms                             400        400    +0.0%   +25%  ok
+            GET /a p50 ms                             100        100    +0.0%   +20%  ok
+            GET /a requests_per_sec 1/s              15.0       15.0    +0.0%   -30%  ok
+            GET /n\new\u{202e}\u{1b}[31m p95 ms         -         10        -   +20%  NEW
 
-        FAIL p95: 300 -> 400 ms (+33.3 %, limit +20 %)
-        WARN GET /a p95: 300 -> 450 ms (+50.0 %, limit +20 %)
-        note: the load generator was saturated
-        baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
-        load: 10 users
-        FAIL: p95 is over its limit
-    "#]],
+            FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
+            WARN GET /a p95: 300 -> 450 ms (+50.0%, limit +20%)
+            note: the load generator was saturated
+            evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides; --update-baseline keeps several runs
+            baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
+            load: 10 users
+            FAIL: p95 is over its limit
+        "#]],
     );
 }
 
@@ -657,9 +745,9 @@ fn a_finding_never_looks_equal_to_its_limit() {
     let mut run = candidate(&[(Metric::P95, 12_000.1)]);
     run.total.failures = run.total.requests;
     let runs = [run];
-    let text = text_of(&compare(&reference, &runs, &default_limits(), false).unwrap(), Verbosity::Quiet);
+    let text = text_of(&compare(&reference, &runs, &rules(false)).unwrap(), Verbosity::Quiet);
     expect![[r#"
-        FAIL p95: 10000 -> 12000 ms (+20.001 %, limit +20 %)
+        FAIL p95: 10000 -> 12000 ms (+20.001%, limit +20%)
         note: the baseline lacks p99, p50, requests_per_sec, so there is no comparison of it: measure anew with --update-baseline
         note: the load generator was saturated
         FAIL: p95 is over its limit

@@ -35,7 +35,7 @@ impl Repository {
         let repository =
             Repository { env: vec![("PIDS".to_owned(), folder.join("pids").display().to_string())], folder };
         repository.write("locustfile.py", "# what the users do\n");
-        repository.write(".gitignore", "/target\n/pids\n");
+        repository.write(".gitignore", "/target\n/pids\n/runs-made\n");
         repository.write("perf_baseline.json", BASELINE);
         repository.service("ok");
         repository.sh("git init -q . && git add . && git commit -q -m first");
@@ -231,6 +231,54 @@ fn an_update_keeps_commit_load_machine_and_versions() {
     assert!(repository.read("perf_baseline.json").contains("\"dirty\": true"));
 }
 
+/// Five runs, 3 % apart: a baseline that knows its noise.
+const NOISY: &str = "300 310 290 305 295";
+
+#[test]
+fn runs_are_repeated_until_the_verdict_is_settled() {
+    let repository = Repository::new("repeat").with("FAKE_P95_MS", NOISY);
+    let output = repository.perf("--update-baseline");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(repository.read("perf_baseline.json").contains("\"p95\": [300.0, 310.0, 290.0, 305.0, 295.0]"));
+    let baseline = repository.read("perf_baseline.json");
+    for (name, p95_ms, args, code, runs, says) in [
+        ("quiet", "300", "", 0, 1, "run 1 of at most 5: 5 baseline runs, 1 candidate run: settled"),
+        ("far", "500", "", 1, 1, "run 1 of at most 5: 5 baseline runs, 1 candidate run: settled"),
+        ("close", "350 355 345 350", "", 0, 5, "not settled: p95 "),
+        ("close-2", "350 355 345 350", "--max-runs 2", 0, 2, "the estimate decides"),
+        ("asked", "300", "--min-runs 3", 0, 3, "run 2 of at most 5: --min-runs asks for 3; another run follows"),
+    ] {
+        let repository = Repository::new(&format!("repeat-{name}")).with("FAKE_P95_MS", p95_ms);
+        repository.write("perf_baseline.json", &baseline);
+        let output = repository.perf(args);
+        assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
+        assert_eq!(repository.read("runs-made").trim(), runs.to_string(), "{name}: {}", output.stderr);
+        assert!(output.stderr.contains(says), "{name}: {}", output.stderr);
+        assert_eq!(repository.sh("ls -d target/perf/latest/run-* | wc -l"), runs.to_string());
+        assert_eq!(repository.perf("target/perf/latest").code, code, "{name}: judged again");
+        repository.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn an_interrupt_keeps_what_is_finished_and_judges_nothing() {
+    let repository = Repository::new("interrupt-second");
+    repository.write("slow-second.sh", "[ -d target/perf/latest/run-2 ] && FAKE_LOCUST=waits\nexport FAKE_LOCUST\n");
+    let config = repository.read("perf.toml");
+    let config =
+        config.replace("command = \"sh ", "command = \"sh -c '. ./slow-second.sh; exec sh \\\"$0\\\" \\\"$@\\\"' ");
+    repository.write("perf.toml", &config.replace("deadline_margin = \"500ms\"", "deadline_margin = \"60s\""));
+    let child = repository.command("--min-runs 2").spawn().unwrap();
+    repository.wait_for("target/perf/latest/run-2/locust.log");
+    repository.sh(&format!("kill -INT {}", child.id()));
+    let output = repository.output(child);
+    assert_eq!((output.code, output.stdout.as_str()), (130, ""), "{}", output.stderr);
+    assert!(repository.folder.join("target/perf/latest/run-1/perf_results_stats.csv").is_file());
+    assert_eq!(repository.perf("target/perf/latest").code, 0, "the finished run can be judged");
+    repository.assert_nothing_is_left();
+    repository.assert_baseline_is_intact();
+}
+
 #[test]
 fn the_report_says_how_old_the_baseline_is() {
     let repository = Repository::new("age");
@@ -423,6 +471,7 @@ fn a_locust_that_fails_is_no_measurement() {
         ("exit1", "Locust failed: exit code 1"),
         ("hangs", "Locust did not end within 2 s"),
         ("dies", "Locust failed: killed by signal 9"),
+        ("cut-short", "Locust ended after 0 s of a load of 1 s: something stopped it"),
         ("torn", "perf_results_stats.csv: "),
         ("none", "Locust ended without writing any statistics"),
         ("disagrees", "disagree, so one of them is not this run's"),

@@ -19,6 +19,9 @@ pub const BASELINE: &str = r#"{"version":"1.0","timestamp":"2026-01-27T00:00:00Z
 /// Locust's statistics of the run that [`BASELINE`] holds.
 pub const RESULTS: &str = "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n,Aggregated,450,0,100,15,100,300,400\n";
 
+/// What the fakes and the tests write process ids to, in `pids`.
+const PID_FILES: [&str; 7] = ["build-child", "locust", "locust-worker", "python", "service", "service-child", "uv"];
+
 /// A repository of its own, with a service and a Locust that do as they are told. The fakes write their process ids to
 /// `pids`.
 pub struct Scratch {
@@ -237,20 +240,18 @@ impl Scratch {
     }
 
     /// The process ids that the fakes have noted.
-    fn noted(&self) -> Vec<(String, u32)> {
-        let entries = fs::read_dir(self.path("pids")).unwrap();
-        let noted = entries.filter_map(|entry| {
-            let path = entry.unwrap().path();
-            let pid = fs::read_to_string(&path).ok()?.trim().parse().ok()?;
-            Some((path.file_name()?.to_string_lossy().into_owned(), pid))
-        });
-        noted.collect()
+    fn noted(&self) -> Vec<(&'static str, u32)> {
+        let read = |name| fs::read_to_string(self.path("pids").join(name)).ok()?.trim().parse().ok();
+        PID_FILES.iter().filter_map(|name| Some((*name, read(name)?))).collect()
     }
 
-    /// A test that fails leaves nothing either.
+    /// A test that fails leaves nothing either. Only what runs in this very folder is ended: an id may be another's by
+    /// now.
     fn kill_noted(&self) {
-        for (_, pid) in self.noted().into_iter().filter(|(_, pid)| is_running(*pid)) {
-            self.sh(&format!("kill -9 {pid} || true"));
+        for (_, pid) in self.noted() {
+            if fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == self.folder) {
+                self.sh(&format!("kill -9 {pid} || true"));
+            }
         }
     }
 }
