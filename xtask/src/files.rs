@@ -105,6 +105,7 @@ fn point_latest(perf_folder: &Path, name: &str) -> Result<()> {
     let _ = fs::remove_file(&temporary);
     std::os::unix::fs::symlink(Path::new("runs").join(name), &temporary)
         .and_then(|()| fs::rename(&temporary, &latest))
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
         .with_context(|| format!("cannot let {} point to the new run", latest.display()))
 }
 

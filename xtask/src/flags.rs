@@ -247,7 +247,7 @@ pub fn parse_run_time_s(text: &str) -> Result<u64> {
 
 /// Locust's options that the gate sets itself, and the flag to use instead: of a repeated option Locust takes the last
 /// without a word, so one of these behind `--` would make another run than the one that is compared.
-const OWNED: [(&str, &str); 24] = [
+const OWNED: [(&str, &str); 26] = [
     ("-f", "--locustfile"),
     ("--locustfile", "--locustfile"),
     ("-u", "--users"),
@@ -269,6 +269,8 @@ const OWNED: [(&str, &str); 24] = [
     ("--json", ""),
     ("--json-file", ""),
     ("--headless", ""),
+    ("--headful", ""),
+    ("--config", ""),
     ("--autoquit", ""),
     ("--master", ""),
     ("--worker", ""),

@@ -13,7 +13,7 @@ use xshell::{Cmd, Shell, cmd};
 use crate::config::{LocustConfig, STRIPPED};
 use crate::files;
 use crate::git::blob_hash;
-use crate::process::{self, Failure, Group};
+use crate::process::{self, Failure, Group, Interrupted};
 use crate::report::printable;
 use crate::run::{Load, endpoint_name};
 
@@ -153,7 +153,8 @@ impl Locust {
         arg("-r", &load.spawn_rate);
         arg("-t", &format!("{}s", load.run_time_s));
         arg("--csv", &job.folder.join("locust").display());
-        arg("--stop-timeout", &job.stop_timeout.as_secs());
+        // Older versions take whole seconds, and 0 would end users in mid-request.
+        arg("--stop-timeout", &job.stop_timeout.as_secs_f64().ceil());
         arg("--loglevel", &"INFO");
         // Failed requests are a metric here, not a failure of the measurement.
         arg("--exit-code-on-error", &0);
@@ -194,7 +195,7 @@ impl Locust {
         let log = job.log();
         let timeout = Duration::from_secs(job.load.run_time_s) + job.stop_timeout + job.deadline_margin;
         let started = Instant::now();
-        let mut group = Group::spawn("Locust", command.into(), &log)?;
+        let mut group = Group::spawn("Locust", command.into(), &log, Duration::ZERO)?;
         match group.wait(timeout, || tick(started.elapsed()))? {
             Some(status) if status.success() => {}
             Some(status) => {
@@ -205,8 +206,8 @@ impl Locust {
                 group.interrupt(INTERRUPT_GRACE);
                 bail!(Failure::new(
                     format!(
-                        "Locust did not end within {} s (run time, stop timeout and margin), so it was stopped",
-                        timeout.as_secs()
+                        "Locust did not end within {} (run time, stop timeout and margin), so it was stopped",
+                        humantime::format_duration(timeout)
                     ),
                     &log
                 ));
@@ -371,14 +372,14 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     }
     let pin_file = perf_folder.join(format!("{name}.txt"));
     files::write_atomically(&pin_file, &format!("{pinned}\n"))?;
-    let has_uv = cmd!(shell, "uv --version").quiet().ignore_stderr().read().is_ok();
+    let has_uv = answer(cmd!(shell, "uv --version"), &log)?.is_some();
     if has_uv {
         process::run("uv venv", cmd!(shell, "uv venv --quiet {folder}").into(), &log, INSTALL_TIMEOUT)?;
         let install = cmd!(shell, "uv pip install --quiet --python {python} -r {pin_file} {extra...}");
         process::run("uv pip install", install.into(), &log, INSTALL_TIMEOUT)
             .with_context(|| format!("cannot install {pinned}"))?;
     } else {
-        let system_python = system_python(shell, pinned)?;
+        let system_python = system_python(shell, pinned, &log)?;
         process::run("python3 -m venv", cmd!(shell, "{system_python} -m venv {folder}").into(), &log, INSTALL_TIMEOUT)
             .context("cannot make Locust's environment; on Debian and Ubuntu install python3-venv, or install uv")?;
         let install =
@@ -393,20 +394,22 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
 }
 
 /// A Python that can hold the Locust `pinned`.
-fn system_python(shell: &Shell, pinned: &str) -> Result<&'static str> {
+fn system_python(shell: &Shell, pinned: &str, log: &Path) -> Result<&'static str> {
     let no_python = || {
         anyhow!(
             "there is neither python3 nor uv on PATH, and Locust needs one: install Python 3.11 or later, or name a Locust of your own in perf.toml: [locust] command"
         )
     };
-    let version_of = |python: &str| {
-        cmd!(shell, "{python} -c 'import sys; print(*sys.version_info[:2])'").quiet().ignore_stderr().read().ok()
-    };
-    let (python, version) = ["python3", "python"]
-        .into_iter()
-        .find_map(|python| Some((python, version_of(python)?)))
-        .ok_or_else(no_python)?;
+    let mut found = None;
+    for python in ["python3", "python"] {
+        let print_version = "import sys; print(*sys.version_info[:2])";
+        found = found.or(answer(cmd!(shell, "{python} -c {print_version}"), log)?.map(|version| (python, version)));
+    }
+    let (python, version) = found.ok_or_else(no_python)?;
     let (major, minor) = version
+        .lines()
+        .last()
+        .unwrap_or_default()
         .split_once(' ')
         .and_then(|(major, minor)| Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?)))
         .ok_or_else(no_python)?;
@@ -420,13 +423,23 @@ fn system_python(shell: &Shell, pinned: &str) -> Result<&'static str> {
 }
 
 fn version_line(command: Cmd, log: &Path) -> Result<String> {
+    let text = output("locust --version", command, log)?;
+    let line = text.lines().find(|line| line.starts_with("locust "));
+    line.map(str::to_owned).with_context(|| format!("`locust --version` printed `{}`", text.trim()))
+}
+
+/// What a program prints that may not be there; only a signal is an error.
+fn answer(command: Cmd, log: &Path) -> Result<Option<String>> {
+    match output("its version", command, log) {
+        Err(error) if error.is::<Interrupted>() => Err(error),
+        output => Ok(output.ok()),
+    }
+}
+
+/// Runs a program that answers at once; what it prints is in `log` too.
+fn output(what: &'static str, command: Cmd, log: &Path) -> Result<String> {
     let before = fs::read(log).map_or(0, |text| text.len());
-    process::run("locust --version", command.into(), log, VERSION_TIMEOUT)?;
+    process::run(what, command.into(), log, VERSION_TIMEOUT)?;
     let text = fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
-    let text = String::from_utf8_lossy(&text[before..]).into_owned();
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("locust "))
-        .with_context(|| format!("`locust --version` printed `{}`", text.trim()))?;
-    Ok(line.to_owned())
+    Ok(String::from_utf8_lossy(&text[before..]).into_owned())
 }

@@ -1,8 +1,9 @@
 //! Parses, dispatches, and turns the outcome into the one exit code.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use anstream::{eprintln, print, println};
+use anstream::{stderr, stdout};
 use xtask::compare::Verdict;
 use xtask::flags::{Command, HELP, parse};
 use xtask::perf::{Outcome, perf};
@@ -11,7 +12,7 @@ use xtask::process::{Failure, Interrupted};
 fn main() -> ExitCode {
     let outcome = parse(std::env::args_os().skip(1).collect()).and_then(|command| match command {
         Command::Help => {
-            print!("{HELP}");
+            let _ = write!(stdout(), "{HELP}");
             Ok(Outcome::Judged(Verdict::Pass))
         }
         Command::Perf(flags) => perf(&flags),
@@ -20,11 +21,11 @@ fn main() -> ExitCode {
         Ok(Outcome::Judged(Verdict::Pass)) => ExitCode::SUCCESS,
         Ok(Outcome::Judged(Verdict::Fail)) => ExitCode::from(1),
         Ok(Outcome::Saved(message)) => {
-            println!("{message}");
+            let _ = writeln!(stdout(), "{message}");
             ExitCode::SUCCESS
         }
         Ok(Outcome::SavedInCi(message)) => {
-            eprintln!("{message}");
+            let _ = writeln!(stderr(), "{message}");
             ExitCode::from(2)
         }
         Err(error) => report_error(&error),
@@ -33,15 +34,15 @@ fn main() -> ExitCode {
 
 fn report_error(error: &anyhow::Error) -> ExitCode {
     if let Some(interrupted @ Interrupted { signal }) = error.downcast_ref() {
-        eprintln!("INTERRUPTED: {interrupted}, nothing was judged");
+        let _ = writeln!(stderr(), "INTERRUPTED: {interrupted}, nothing was judged");
         return ExitCode::from(128 + signal);
     }
     if let Some(failure) = error.downcast_ref::<Failure>() {
         for line in failure.tail.lines() {
-            eprintln!("  | {line}");
+            let _ = writeln!(stderr(), "  | {line}");
         }
     }
     let style = anstyle::AnsiColor::Red.on_default().bold();
-    eprintln!("{style}NOT JUDGED{style:#}: {error:#}");
+    let _ = writeln!(stderr(), "{style}NOT JUDGED{style:#}: {error:#}");
     ExitCode::from(2)
 }

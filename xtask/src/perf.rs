@@ -161,7 +161,8 @@ impl Project<'_> {
 
     fn say(&self, line: &str) {
         if !self.flags.quiet {
-            anstream::eprintln!("{line}");
+            // Progress that cannot be shown is no reason to end a measurement.
+            let _ = writeln!(anstream::stderr(), "{line}");
         }
     }
 
@@ -304,6 +305,8 @@ fn measure_run(
     {
         project.say("the service did not end on SIGTERM in time and was killed: see [service] stop_timeout");
     }
+    // A signal may have come while the service ended, when nothing else asks for one.
+    process::check_interrupted()?;
     RunFile { provenance, exact: finished.exact, warnings: finished.warnings }.write(folder)?;
     results::read(&folder.join("perf_results_stats.csv"))
         .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
@@ -456,6 +459,7 @@ fn save_baseline(project: &Project, former: Option<&Baseline>, measured: Measure
     if baseline.provenance.commit == "unknown" {
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
     }
+    process::check_interrupted()?;
     files::write_atomically(&project.baseline_path, &baseline.to_text())?;
     let values = report::values(&baseline);
     if project.flags.update_baseline {

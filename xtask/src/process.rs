@@ -102,11 +102,13 @@ pub struct Group {
     pid: Pid,
     log: PathBuf,
     status: Option<ExitStatus>,
+    /// From SIGTERM to SIGKILL.
+    grace: Duration,
 }
 
 impl Group {
     /// Starts `command` with no input and with all output in `log`.
-    pub fn spawn(what: &'static str, mut command: Command, log: &Path) -> Result<Group> {
+    pub fn spawn(what: &'static str, mut command: Command, log: &Path, grace: Duration) -> Result<Group> {
         let output = File::options()
             .create(true)
             .append(true)
@@ -118,7 +120,7 @@ impl Group {
             .spawn()
             .with_context(|| format!("cannot start {what} `{}`", command.get_program().to_string_lossy()))?;
         let pid = Pid::from_child(&child);
-        Ok(Group { what, child, pid, log: log.to_owned(), status: None })
+        Ok(Group { what, child, pid, log: log.to_owned(), status: None, grace })
     }
 
     pub fn log(&self) -> &Path {
@@ -148,14 +150,27 @@ impl Group {
         }
     }
 
-    /// SIGTERM to the group, up to `grace` for all of it to go, then SIGKILL. Says whether SIGKILL was needed.
-    pub fn stop(mut self, grace: Duration) -> bool {
-        let _ = kill_process_group(self.pid, Signal::TERM);
-        let is_gone = self.wait_until_gone(grace);
-        if !is_gone {
-            self.kill();
+    /// SIGTERM to the group, its grace for all of it to go, then SIGKILL. Says whether SIGKILL was needed.
+    pub fn stop(mut self) -> bool {
+        self.end()
+    }
+
+    fn end(&mut self) -> bool {
+        if !self.is_alive() {
+            return false;
         }
-        !is_gone
+        let _ = kill_process_group(self.pid, Signal::TERM);
+        if self.wait_until_gone(self.grace) {
+            return false;
+        }
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        self.wait_until_gone(Duration::from_secs(2));
+        true
+    }
+
+    /// Until the leader is reaped its id, and so the group's, cannot be another's.
+    fn is_alive(&mut self) -> bool {
+        matches!(self.status(), Ok(None)) || has_members(self.pid)
     }
 
     /// SIGINT to the leader alone, so that it can collect its workers' results, and up to `grace` for it to go.
@@ -169,41 +184,48 @@ impl Group {
 
     fn wait_until_gone(&mut self, grace: Duration) -> bool {
         let deadline = Instant::now() + grace;
-        loop {
-            let leader_is_gone = !matches!(self.status(), Ok(None));
-            if leader_is_gone && test_kill_process_group(self.pid).is_err() {
-                return true;
-            }
+        while self.is_alive() {
             if Instant::now() >= deadline {
                 return false;
             }
             thread::sleep(POLL);
         }
+        true
     }
+}
 
-    fn kill(&mut self) {
-        // Until the leader is reaped its id, and so the group's, cannot be another's.
-        let leader_is_running = matches!(self.status(), Ok(None));
-        if leader_is_running || test_kill_process_group(self.pid).is_ok() {
-            let _ = kill_process_group(self.pid, Signal::KILL);
-            self.wait_until_gone(Duration::from_secs(2));
-        }
+/// Whether a process of the group runs. A zombie has ended, and only waits for its parent: where `/proc` tells, it does
+/// not count, since nobody may ever ask for the child of a service that has gone.
+fn has_members(group: Pid) -> bool {
+    if test_kill_process_group(group).is_err() {
+        return false;
     }
+    let Ok(processes) = fs::read_dir("/proc") else { return true };
+    let mut stats = processes.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok()).peekable();
+    // PID (NAME) STATE PARENT GROUP ...
+    let is_member = |stat: String| {
+        let mut fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
+        let state = fields.next();
+        fields.nth(1) == Some(&group.to_string()) && !matches!(state, Some("Z" | "X"))
+    };
+    stats.peek().is_none() || stats.any(is_member)
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.kill();
+        self.end();
     }
 }
 
 /// Runs `command` to its end; its output goes to `log`. Anything but exit 0 within `timeout` is a [`Failure`].
 pub fn run(what: &'static str, command: Command, log: &Path, timeout: Duration) -> Result<()> {
-    let mut group = Group::spawn(what, command, log)?;
+    let mut group = Group::spawn(what, command, log, Duration::ZERO)?;
     match group.wait(timeout, || Ok(()))? {
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(Failure::new(format!("{what} failed: {}", describe(status)), log).into()),
-        None => Err(Failure::new(format!("{what} did not end within {} s", timeout.as_secs()), log).into()),
+        None => {
+            Err(Failure::new(format!("{what} did not end within {}", humantime::format_duration(timeout)), log).into())
+        }
     }
 }
 

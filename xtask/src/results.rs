@@ -54,6 +54,12 @@ pub fn read(path: &Path) -> Result<Measured> {
     let run = if is_json { parse_json(&bytes) } else { locust_csv::parse(&bytes) };
     let mut run = run.with_context(|| path.display().to_string())?;
     let about = RunFile::read(folder)?;
+    // `run.json` comes last: beside a log of ours, a CSV without it is of a run that failed or was interrupted.
+    ensure!(
+        about.is_some() || !folder.join("locust.log").exists(),
+        "{}: this run failed or was interrupted, so its results are not judged; run it again",
+        path.display()
+    );
     let json = path.with_file_name("perf_results.json");
     if !is_json && about.as_ref().is_some_and(|about| about.exact) && json.is_file() {
         let bytes = fs::read(&json).with_context(|| format!("cannot read {}", json.display()))?;

@@ -17,7 +17,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub struct Service {
     group: Group,
-    stop_timeout: Duration,
     /// The origin of the ready URL, `http://127.0.0.1:8080`.
     pub origin: String,
     pub port: u16,
@@ -45,13 +44,18 @@ impl Service {
 
         let command = fill(&config.command);
         let env = config.env.iter().map(|(name, value)| (name, fill(value)));
-        let group = Group::spawn("[service] command", cmd!(shell, "sh -c {command}").envs(env).into(), log)?;
+        let group = Group::spawn(
+            "[service] command",
+            cmd!(shell, "sh -c {command}").envs(env).into(),
+            log,
+            config.stop_timeout,
+        )?;
         let origin = format!(
             "{}://{}",
             uri.scheme_str().unwrap_or("http"),
             uri.authority().map_or("", |authority| authority.as_str())
         );
-        let mut service = Service { group, stop_timeout: config.stop_timeout, origin, port };
+        let mut service = Service { group, origin, port };
         service.wait_until_ready(&ready_url, config.ready_timeout)?;
         Ok(service)
     }
@@ -71,8 +75,8 @@ impl Service {
             };
             if Instant::now() >= deadline {
                 let line = format!(
-                    "the service is not ready after {} s: {ready_url}: {last}; mend it, or raise [service] ready_timeout",
-                    timeout.as_secs()
+                    "the service is not ready after {}: {ready_url}: {last}; mend it, or raise [service] ready_timeout",
+                    humantime::format_duration(timeout)
                 );
                 bail!(Failure::new(line, self.group.log()));
             }
@@ -93,7 +97,7 @@ impl Service {
 
     /// Says whether it had to be killed.
     pub fn stop(self) -> bool {
-        self.group.stop(self.stop_timeout)
+        self.group.stop()
     }
 }
 
@@ -107,6 +111,7 @@ pub fn check_answers(host: &str) -> Result<()> {
     } else {
         Err("no connection".to_owned())
     };
+    process::check_interrupted()?;
     answers.map_err(|error| {
         anyhow!(
             "--host {} does not answer: {error}; start the service, or describe it in [service] of perf.toml",

@@ -469,7 +469,7 @@ fn another_load_than_the_baselines_is_refused_before_any_load() {
 fn a_locust_that_fails_is_no_measurement() {
     for (fault, reason) in [
         ("exit1", "Locust failed: exit code 1"),
-        ("hangs", "Locust did not end within 2 s"),
+        ("hangs", "Locust did not end within 2s"),
         ("dies", "Locust failed: killed by signal 9"),
         ("cut-short", "Locust ended after 0 s of a load of 1 s: something stopped it"),
         ("torn", "perf_results_stats.csv: "),
@@ -555,7 +555,7 @@ fn without_a_python_the_next_step_is_said() {
 #[test]
 fn a_service_that_fails_is_no_measurement() {
     for (mode, reason, says) in [
-        ("never-ready", "the service is not ready after 1 s", "it answers 503"),
+        ("never-ready", "the service is not ready after 1s", "it answers 503"),
         ("dies-before-ready", "the service ended before it was ready: exit code 3", "no database"),
         ("dies-during-load", "the service ended during the load: exit code 4", "out of memory"),
     ] {

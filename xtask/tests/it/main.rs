@@ -6,5 +6,7 @@
 mod core;
 mod faults;
 mod judge;
+mod measure;
 mod real;
+mod support;
 mod tidy;

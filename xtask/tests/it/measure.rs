@@ -96,7 +96,7 @@ fn a_service_that_dies_with_the_last_request_is_no_measurement() {
 fn readiness_is_a_2xx_answer_in_time() {
     for (mode, says) in [("redirects", "it answers 302"), ("never-answers", "timeout")] {
         let scratch = Scratch::new(&format!("ready-{mode}")).service(mode).toml("\"20s\"", "\"1s\"");
-        let output = scratch.refuses("", "the service is not ready after 1 s");
+        let output = scratch.refuses("", "the service is not ready after 1s");
         assert!(output.last_line().contains(says), "{}", output.stderr);
         scratch.assert_not_started(&["locust"]);
     }
