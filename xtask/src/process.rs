@@ -201,14 +201,14 @@ fn has_members(group: Pid) -> bool {
         return false;
     }
     let Ok(processes) = fs::read_dir("/proc") else { return true };
-    let mut stats = processes.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok()).peekable();
+    let mut lines = processes.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok()).peekable();
     // PID (NAME) STATE PARENT GROUP ...
-    let is_member = |stat: String| {
-        let mut fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
+    let is_member = |line: String| {
+        let mut fields = line.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
         let state = fields.next();
         fields.nth(1) == Some(&group.to_string()) && !matches!(state, Some("Z" | "X"))
     };
-    stats.peek().is_none() || stats.any(is_member)
+    lines.peek().is_none() || lines.any(is_member)
 }
 
 impl Drop for Group {

@@ -196,7 +196,9 @@ fn value(metric: Metric, value: f64) -> String {
     match metric {
         Metric::TotalRequests => format!("{value:.0}"),
         Metric::ErrorRate => format!("{value:.2}"),
-        _ if value >= 1000.0 || (metric.is_percentile() && value.fract() == 0.0) => format!("{value:.0}"),
+        _ if value >= 1000.0 || (metric.is_percentile() && (value >= 100.0 || value.fract() == 0.0)) => {
+            format!("{value:.0}")
+        }
         _ => format!("{value:.1}"),
     }
 }
