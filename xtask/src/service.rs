@@ -5,8 +5,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use ureq::Agent;
-use ureq::http::Uri;
 use xshell::{Shell, cmd};
 
 use crate::config::ServiceConfig;
@@ -36,9 +34,13 @@ impl Service {
         let port = free_port()?;
         let fill = |text: &str| text.replace("{port}", &port.to_string());
         let ready_url = fill(&config.ready_url);
-        let uri = parse_url(&ready_url).map_err(|error| anyhow!("[service] ready_url {ready_url}: {error}"))?;
+        let url = parse_url(&ready_url).map_err(|error| anyhow!("[service] ready_url {ready_url}: {error}"))?;
         ensure!(
-            !answers_tcp(&uri),
+            url.scheme == "http",
+            "[service] ready_url {ready_url}: the service runs on this machine, so ask it by http"
+        );
+        ensure!(
+            !answers_tcp(&url),
             "the port of {ready_url} is held by another process before the service starts: end that one, or write {{port}} for a free one"
         );
 
@@ -50,23 +52,18 @@ impl Service {
             log,
             config.stop_timeout,
         )?;
-        let origin = format!(
-            "{}://{}",
-            uri.scheme_str().unwrap_or("http"),
-            uri.authority().map_or("", |authority| authority.as_str())
-        );
+        let origin = format!("{}://{}", url.scheme, url.authority);
         let mut service = Service { group, origin, port };
         service.wait_until_ready(&ready_url, config.ready_timeout)?;
         Ok(service)
     }
 
     fn wait_until_ready(&mut self, ready_url: &str, timeout: Duration) -> Result<()> {
-        let agent = agent();
         let deadline = Instant::now() + timeout;
         loop {
             // Before and after: another process may answer in the place of a service that died of a busy port.
             self.check_alive("before it was ready")?;
-            let answer = get(&agent, ready_url);
+            let answer = get(ready_url);
             self.check_alive("before it was ready")?;
             let last = match answer {
                 Ok(status) if (200..300).contains(&status) => return Ok(()),
@@ -103,10 +100,10 @@ impl Service {
 
 /// That a running service answers: for `http` any answer at all, for `https` an open port.
 pub fn check_answers(host: &str) -> Result<()> {
-    let uri = parse_url(host).map_err(|error| anyhow!("--host {}: {error}", mask(host)))?;
-    let answers = if uri.scheme_str() == Some("http") {
-        get(&agent(), host).map(|_| ())
-    } else if answers_tcp(&uri) {
+    let url = parse_url(host).map_err(|error| anyhow!("--host {}: {error}", mask(host)))?;
+    let answers = if url.scheme == "http" {
+        get(host).map(|_| ())
+    } else if answers_tcp(&url) {
         Ok(())
     } else {
         Err("no connection".to_owned())
@@ -128,35 +125,41 @@ pub fn mask(url: &str) -> String {
     }
 }
 
-fn agent() -> Agent {
-    // Only the URL itself is contacted: no proxy between, no redirect followed.
-    Agent::config_builder()
-        .proxy(None)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
-        .timeout_global(Some(ANSWER_TIMEOUT))
-        .build()
-        .new_agent()
+/// One GET, without a redirect followed: only the URL itself is contacted.
+fn get(url: &str) -> Result<u16, String> {
+    let request = minreq::get(url).with_follow_redirects(false).with_timeout(ANSWER_TIMEOUT.as_secs());
+    request.send_lazy().map(|response| response.status_code).map_err(|error| error.to_string())
 }
 
-fn get(agent: &Agent, url: &str) -> Result<u16, String> {
-    agent.get(url).call().map(|response| response.status().as_u16()).map_err(|error| error.to_string())
+/// Scheme, host and port of a URL.
+struct Origin<'a> {
+    scheme: &'a str,
+    authority: &'a str,
+    host: &'a str,
+    port: u16,
 }
 
-fn parse_url(url: &str) -> Result<Uri> {
-    let uri: Uri = url.parse().context("this is no URL")?;
-    ensure!(
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some(),
-        "this is no URL like http://127.0.0.1:8080"
-    );
-    Ok(uri)
+fn parse_url(url: &str) -> Result<Origin<'_>> {
+    let example = || anyhow!("this is no URL like http://127.0.0.1:8080");
+    let (scheme, rest) = url.split_once("://").ok_or_else(example)?;
+    let default_port = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return Err(example()),
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let named = authority.rsplit_once('@').map_or(authority, |(_, named)| named);
+    // The colons of an IPv6 address stand in brackets.
+    let (host, port) = match named.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| example())?),
+        _ => (named, default_port),
+    };
+    ensure!(!host.is_empty(), example());
+    Ok(Origin { scheme, authority, host: host.trim_matches(['[', ']']), port })
 }
 
-fn answers_tcp(uri: &Uri) -> bool {
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let Ok(mut addresses) = (host, port).to_socket_addrs() else { return false };
+fn answers_tcp(origin: &Origin) -> bool {
+    let Ok(mut addresses) = (origin.host, origin.port).to_socket_addrs() else { return false };
     addresses.any(|address| TcpStream::connect_timeout(&address, ANSWER_TIMEOUT).is_ok())
 }
 

@@ -1,6 +1,6 @@
 //! Numbers only: estimates over runs, and how sure they are.
 
-use statrs::distribution::{ContinuousCDF as _, StudentsT};
+use distrs::StudentsT;
 
 /// How two samples are set against each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +63,12 @@ pub fn evidence(scale: Scale, baseline: &[f64], candidate: &[f64], error: f64) -
     }
     let pooled_variance = (squares(baseline) + squares(candidate)) / freedom;
     let standard_error = (pooled_variance * (1.0 / m + 1.0 / n)).sqrt();
-    let t = StudentsT::new(0.0, 1.0, freedom).expect("the degrees of freedom are positive");
-    let reach = t.inverse_cdf(1.0 - error / 2.0);
+    let reach = StudentsT::ppf(1.0 - error / 2.0, freedom);
     let difference = mean(candidate) - mean(baseline);
     Some(Evidence {
         low: difference - reach * standard_error,
         high: difference + reach * standard_error,
-        detectable: (reach + t.inverse_cdf(POWER)) * standard_error,
+        detectable: (reach + StudentsT::ppf(POWER, freedom)) * standard_error,
     })
 }
 

@@ -590,6 +590,29 @@ fn the_interval_is_students() {
     assert_eq!([equal.low, equal.high, equal.detectable], [0.0; 3]);
 }
 
+/// Snedecor & Cochran, table A4. The values 0..=n have the variance n (n + 1) / 12, so the reach of an interval in
+/// standard errors is the quantile.
+#[test]
+fn the_quantiles_of_t_are_those_of_the_table() {
+    for (freedom, error, t) in [
+        (1, 0.05, 12.706),
+        (1, 0.01, 63.657),
+        (2, 0.01, 9.925),
+        (4, 0.05, 2.776),
+        (4, 0.01, 4.604),
+        (8, 0.05, 2.306),
+        (8, 0.01, 3.355),
+        (30, 0.05, 2.042),
+    ] {
+        let baseline: Vec<f64> = (0..=freedom).map(f64::from).collect();
+        let n = f64::from(freedom) + 1.0;
+        let variance = n * (n + 1.0) / 12.0; // of n consecutive numbers
+        let found = evidence(Scale::Difference, &baseline, &[0.0], error).unwrap();
+        let reach = (found.high - found.low) / 2.0 / (variance * (1.0 / n + 1.0)).sqrt();
+        assert!((reach - t).abs() < 1e-3, "t({freedom}) at {error}: {reach} for {t}");
+    }
+}
+
 fn runs_of(p95_ms: &[f64]) -> Vec<Run> {
     p95_ms.iter().map(|value| candidate(&[(Metric::P95, *value)])).collect()
 }

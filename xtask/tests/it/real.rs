@@ -35,7 +35,7 @@ fn the_demo_passes_against_itself_and_fails_when_slower_or_failing() {
     // Long enough for a p95 of some 500 requests, so that 40 % stands clear of a limit of 20 %.
     let load = ["--run-time", "8s", "--spawn-rate", "5"];
     let _ = fs::remove_file(BASELINE);
-    let (code, text) = perf(&[&load[..], &["--update-baseline"]].concat(), &[]);
+    let (code, text) = perf(&[&load[..], &["--update-baseline", "--max-runs", "3"]].concat(), &[]);
     assert_eq!(code, 0, "{text}");
 
     let (code, text) = perf(&load, &[]);
@@ -64,7 +64,7 @@ fn the_demo_passes_against_itself_and_fails_when_slower_or_failing() {
     // A warm-up of half the run time leaves about half of the requests.
     let config = fs::read_to_string(root().join("perf.toml")).unwrap().replace("[load]\n", "[load]\nwarmup = \"4s\"\n");
     fs::write(CONFIG, config).unwrap();
-    let (code, text) = perf(&[&load[..], &["--config", CONFIG, "--update-baseline"]].concat(), &[]);
+    let (code, text) = perf(&[&load[..], &["--config", CONFIG, "--update-baseline", "--max-runs", "1"]].concat(), &[]);
     assert_eq!(code, 0, "{text}");
     let warmed = xtask::locust_json::parse(&fs::read_to_string(latest.join("perf_results.json")).unwrap()).unwrap();
     let (part, all) = (warmed.total.requests, run.total.requests);
