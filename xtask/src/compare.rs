@@ -183,17 +183,25 @@ impl Comparison<'_> {
     }
 }
 
-/// Judges the runs (at least one) against the baseline: the estimate over the runs decides, and the evidence says
-/// whether another run could change it.
+/// The judged metrics that the baseline does not have.
 ///
-/// An error where the baseline lacks a metric that can FAIL: such a gate could not fail.
-pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &Rules) -> Result<Comparison<'a>> {
+/// An error where one of them can FAIL: such a gate could not fail.
+pub fn lacking(baseline: &Baseline) -> Result<Vec<Metric>> {
     let lacking: Vec<Metric> = JUDGED.into_iter().filter(|metric| baseline.total(*metric).is_none()).collect();
     if let Some(metric) = lacking.iter().find(|metric| outcome(**metric) == Status::Fail) {
         bail!(
             "the baseline lacks {metric}, on which the gate fails, so it could not: measure anew with --update-baseline"
         );
     }
+    Ok(lacking)
+}
+
+/// Judges the runs (at least one) against the baseline: the estimate over the runs decides, and the evidence says
+/// whether another run could change it.
+///
+/// An error as of [`lacking`].
+pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &Rules) -> Result<Comparison<'a>> {
+    let lacking = lacking(baseline)?;
     // Where the two sides differ in precision, the coarser rules.
     let precisions = runs.iter().map(|run| run.precision);
     let judge = Judge { rules, precision: precisions.fold(baseline.provenance.precision, Precision::min) };

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use xshell::Shell;
 
 use crate::baseline::Baseline;
-use crate::compare::{Limits, Rules, Verdict, comparability, compare};
+use crate::compare::{Limits, Rules, Verdict, comparability, compare, lacking};
 use crate::config::{Config, LocustSettings, Settings, settle};
 use crate::flags::Perf;
 use crate::git::{self, Head};
@@ -38,7 +38,9 @@ pub fn perf(flags: &Perf) -> Result<Outcome> {
     // 1. Read and check everything that can fail cheaply, before the first request.
     let project = Project::read(flags)?;
     let former = project.read_baseline()?;
-    if flags.update_baseline || former.is_none() {
+    if let Some(former) = former.as_ref().filter(|_| !flags.update_baseline) {
+        lacking(former).with_context(|| project.shown(&project.baseline_path))?;
+    } else {
         files::check_writable(&project.baseline_path)?;
     }
     // 2. Measure, or take the results named.
@@ -389,8 +391,13 @@ fn judge(project: &Project, former: &Baseline, measured: &Measurement, clock: &C
         project.say(&format!("no comparison with the former baseline: {refusal}"));
         return Ok(None);
     }
-    let comparison =
-        compare(former, &measured.runs, &project.rules).with_context(|| project.shown(&project.baseline_path))?;
+    let comparison = match compare(former, &measured.runs, &project.rules) {
+        Err(error) if project.flags.update_baseline => {
+            project.say(&format!("no comparison with the former baseline: {error:#}"));
+            return Ok(None);
+        }
+        comparison => comparison.with_context(|| project.shown(&project.baseline_path))?,
+    };
     let mut warnings = measured.warnings.clone();
     warnings.extend(comparability.warnings);
     let report = Report {

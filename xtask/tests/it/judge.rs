@@ -154,6 +154,23 @@ fn what_is_no_measurement_replaces_nothing() {
 }
 
 #[test]
+fn a_baseline_that_could_not_fail_is_refused_and_can_be_replaced() {
+    let blind = VERSION_1_0.replace("\"p95\"", "\"p94\"");
+    let folder = Folder::new("blind").with("perf_baseline.json", &blind).with("same.csv", &results(350, 2));
+    let output = folder.perf("same.csv --strict");
+    assert_eq!(output.code, 2, "{}", output.stdout);
+    assert!(
+        output.stderr.contains("perf_baseline.json: the baseline lacks p95, on which the gate fails"),
+        "{}",
+        output.stderr
+    );
+    let output = folder.perf("same.csv --update-baseline");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("no comparison with the former baseline"), "{}", output.stderr);
+    assert_eq!(folder.perf("same.csv").code, 0);
+}
+
+#[test]
 fn a_folder_stands_for_the_runs_in_it() {
     let folder = Folder::new("folder")
         .with("perf_baseline.json", VERSION_1_0)
