@@ -32,7 +32,7 @@ fn perf(args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
 
 #[test]
 fn the_demo_passes_against_itself_and_fails_when_slower_or_failing() {
-    // Long enough for a p95 of some 500 requests, so that 40 % stands clear of a limit of 20 %.
+    // Other tests run beside this one, so a slowdown of 60 % is to stand clear of the limit of 20 % and their noise.
     let load = ["--run-time", "8s", "--spawn-rate", "5"];
     let _ = fs::remove_file(BASELINE);
     let (code, text) = perf(&[&load[..], &["--update-baseline", "--max-runs", "3"]].concat(), &[]);
@@ -41,8 +41,8 @@ fn the_demo_passes_against_itself_and_fails_when_slower_or_failing() {
     let (code, text) = perf(&load, &[]);
     assert_eq!(code, 0, "the same build again: {text}");
 
-    let (code, text) = perf(&load, &[("DEMO_SLOWDOWN_PCT", "40")]);
-    assert_eq!(code, 1, "40 % slower: {text}");
+    let (code, text) = perf(&load, &[("DEMO_SLOWDOWN_PCT", "60")]);
+    assert_eq!(code, 1, "60 % slower: {text}");
     assert!(text.contains("FAIL p95: "), "{text}");
 
     let (code, text) = perf(&load, &[("DEMO_ERROR_PCT", "8")]);
