@@ -38,6 +38,9 @@ fn the_demo_passes_against_itself_and_fails_when_slower_or_failing() {
     let (code, text) = perf(&[&load[..], &["--update-baseline", "--max-runs", "3"]].concat(), &[]);
     assert_eq!(code, 0, "{text}");
 
+    let saved = fs::read_to_string(BASELINE).unwrap();
+    assert!(saved.contains("\"precision\": \"fine\""), "the JSON's percentiles are what is judged: {saved}");
+
     let (code, text) = perf(&load, &[]);
     assert_eq!(code, 0, "the same build again: {text}");
 
