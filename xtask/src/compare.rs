@@ -135,6 +135,14 @@ pub struct Row<'a> {
     pub settled: bool,
 }
 
+impl<'a> Row<'a> {
+    /// The p95 of an endpoint that only one side has.
+    fn one_sided(endpoint: &'a str, baseline: Option<f64>, candidate: Option<f64>, status: Status) -> Row<'a> {
+        let endpoint = Some(endpoint);
+        Row { endpoint, metric: Metric::P95, baseline, candidate, change: None, status, evidence: None, settled: false }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Pass,
@@ -228,17 +236,7 @@ fn compare_endpoints<'a>(baseline: &'a Baseline, runs: &'a [Run], judge: &Judge)
     let mut rows = Vec::with_capacity(named.len());
     for (name, stats) in &named {
         let Some(series) = unmet.remove(name) else {
-            let p95_ms = candidate(Metric::P95, stats);
-            rows.push(Row {
-                endpoint: Some(name),
-                metric: Metric::P95,
-                baseline: None,
-                candidate: Some(p95_ms),
-                change: None,
-                status: Status::New,
-                evidence: None,
-                settled: false,
-            });
+            rows.push(Row::one_sided(name, None, Some(candidate(Metric::P95, stats)), Status::New));
             continue;
         };
         for metric in JUDGED {
@@ -252,16 +250,7 @@ fn compare_endpoints<'a>(baseline: &'a Baseline, runs: &'a [Run], judge: &Judge)
     }
     for (name, series) in unmet {
         let reference = series.get(Metric::P95.name()).map(|values| estimate(Metric::P95.scale(), values));
-        rows.push(Row {
-            endpoint: Some(name),
-            metric: Metric::P95,
-            baseline: reference,
-            candidate: None,
-            change: None,
-            status: Status::Warn,
-            evidence: None,
-            settled: false,
-        });
+        rows.push(Row::one_sided(name, reference, None, Status::Warn));
     }
     rows
 }
