@@ -94,17 +94,12 @@ fn print(lines: &[Line]) {
 /// All of it: from the bytes of the file to the text of the report. The result is the text's length.
 fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
     let runs = [locust_csv::parse(bytes)?];
-    let rules = Rules { limits: default_limits(), strict: false, max_runs: 5 };
+    let rules =
+        Rules { limits: default_limits(), endpoint_limits: Vec::new(), strict: false, min_runs: 1, max_runs: 5 };
     let comparison = compare(baseline, &runs, &rules)?;
-    let report = Report {
-        comparison: &comparison,
-        limits: &rules.limits,
-        baseline: String::new(),
-        warnings: Vec::new(),
-        details: Vec::new(),
-    };
+    let report = Report { comparison: &comparison, baseline: String::new(), warnings: Vec::new(), details: Vec::new() };
     let text = render(&report, Verbosity::Normal);
-    ensure!(text.contains("PASS"), "numbers like the baseline's must pass:\n{text}");
+    ensure!(text.contains("evidence: "), "this is no report:\n{text}");
     Ok(text.len())
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Map, Serializer, Value};
 
-use crate::run::{Metric, Provenance, Run, Stats};
+use crate::run::{Metric, Provenance, REQUEST_Z, Run, Stats};
 use crate::stats;
 
 /// The version written. A reader refuses another major version, and keeps the keys of a newer minor one.
@@ -63,6 +63,19 @@ impl Baseline {
             endpoints.entry(name.to_string()).or_default().push(stats);
         }
         let aggregated = series(&total);
+        let with_interval = |stats: &[&Stats]| {
+            let mut series = series(stats);
+            // Of several runs the spread tells more than the requests of each.
+            if let [only] = stats
+                && runs.len() == 1
+                && let Some(ends) = only.p95_interval_ms
+            {
+                series.extend(
+                    P95_INTERVAL.into_iter().zip(ends).map(|(name, end)| (name.to_owned(), vec![rounded(end)])),
+                );
+            }
+            series
+        };
         let metrics = Metric::ALL
             .iter()
             .map(|metric| {
@@ -74,7 +87,7 @@ impl Baseline {
             provenance,
             metrics,
             aggregated,
-            endpoints: endpoints.into_iter().map(|(name, stats)| (name, series(&stats))).collect(),
+            endpoints: endpoints.into_iter().map(|(name, stats)| (name, with_interval(&stats))).collect(),
             notes: note.map_or_else(|| former.map_or_else(String::new, |former| former.notes.clone()), str::to_owned),
             other: former.map_or_else(Map::new, |former| former.other.clone()),
         })
@@ -133,6 +146,25 @@ impl Baseline {
     pub fn total_runs(&self, metric: Metric) -> &[f64] {
         let runs = self.aggregated.get(metric.name()).map(Vec::as_slice);
         runs.or_else(|| self.metrics.get(metric.name()).map(slice::from_ref)).unwrap_or_default()
+    }
+}
+
+/// What an endpoint of a single run has beyond the metrics: the ends of [`Stats::p95_interval_ms`].
+const P95_INTERVAL: [&str; 2] = ["p95_low", "p95_high"];
+
+/// [`Stats::request_interval`] of an endpoint whose series are of one run.
+pub fn request_interval(series: &Series, metric: Metric) -> Option<[f64; 2]> {
+    let only = |name: &str| match series.get(name).map(Vec::as_slice) {
+        Some([value]) => Some(*value),
+        _ => None,
+    };
+    match metric {
+        Metric::P95 => Some([only(P95_INTERVAL[0])?, only(P95_INTERVAL[1])?]),
+        Metric::ErrorRate => {
+            let requests = only(Metric::TotalRequests.name())?;
+            Some(stats::rate_interval_pct(only(metric.name())?, requests, REQUEST_Z))
+        }
+        _ => None,
     }
 }
 

@@ -1,13 +1,15 @@
 //! Baseline + runs + limits -> [`Comparison`] -> [`Verdict`]. The verdict is computed here and nowhere else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use wildmatch::WildMatch;
 
-use crate::baseline::{Baseline, Series};
+use crate::baseline::{Baseline, Series, request_interval};
 use crate::run::{Load, Metric, Precision, Provenance, Run, Stats};
-use crate::stats::{Evidence, estimate, evidence};
+use crate::stats::{Difference, chance_variance, estimate, holm};
 
 /// How far a metric may be worse than its baseline; everything is strict: exactly at the limit passes.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,25 +38,92 @@ pub fn default_limits() -> Limits {
     ])
 }
 
+/// Limits of the endpoints that a pattern names, before those of all.
+#[derive(Clone, Debug)]
+pub struct EndpointLimits {
+    /// An endpoint, or some, by `*` for any text and `?` for one character: `GET /claims*`.
+    pattern: WildMatch,
+    text: String,
+    limits: Limits,
+}
+
+impl EndpointLimits {
+    pub fn new(pattern: &str, limits: Limits) -> EndpointLimits {
+        EndpointLimits { pattern: WildMatch::new(pattern), text: pattern.to_owned(), limits }
+    }
+
+    /// A name itself comes before patterns, a longer pattern before a shorter one.
+    pub fn precedence(&self) -> (bool, Reverse<usize>) {
+        (self.text.contains('*'), Reverse(self.text.len()))
+    }
+
+    fn covers(&self, endpoint: &str) -> bool {
+        self.text == endpoint || self.pattern.matches(endpoint)
+    }
+}
+
 /// What is judged by.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub limits: Limits,
+    /// In the order of their precedence.
+    pub endpoint_limits: Vec<EndpointLimits>,
     /// Every WARN is a FAIL.
     pub strict: bool,
+    pub min_runs: usize,
     /// Looks at the evidence, one after each run: they share its probability of error.
     pub max_runs: usize,
+}
+
+impl Rules {
+    fn limit(&self, endpoint: Option<&str>, metric: Metric) -> Option<&Limit> {
+        let own = endpoint.and_then(|endpoint| {
+            let mut covering = self.endpoint_limits.iter().filter(|own| own.covers(endpoint));
+            covering.find_map(|own| own.limits.get(&metric))
+        });
+        own.or_else(|| self.limits.get(&metric))
+    }
+
+    /// Whether to measure once more: until the verdict is settled, within the runs allowed.
+    pub fn wants_another_run(&self, comparison: &Comparison) -> bool {
+        let [_, made] = comparison.runs;
+        made < self.min_runs || (made < self.max_runs && comparison.unsettled().next().is_some())
+    }
+
+    /// A limit that no endpoint on either side ever meets checks nothing: an error that names it.
+    pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run]) -> Result<()> {
+        let former = baseline.into_iter().flat_map(|baseline| baseline.endpoints.keys().map(String::as_str));
+        let names: BTreeSet<&str> = former.chain(runs.iter().flat_map(Run::names)).collect();
+        for own in &self.endpoint_limits {
+            if !names.iter().any(|name| own.covers(name)) {
+                let likeness = |name: &str| strsim::jaro_winkler(&own.text, name);
+                let nearest = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+                let nearest = nearest.map_or_else(String::new, |nearest| format!(", the nearest is {nearest:?}"));
+                bail!(
+                    "[limits.{:?}] meets no endpoint{nearest}, so it checks nothing: mend the name; `cargo xtask perf target/perf/latest` judges the same results again",
+                    own.text
+                );
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The probability that any of the intervals of one series misses, over all looks (Bonferroni).
 const ERROR: f64 = 0.05;
 
-/// What happens to a series of all requests together that is over its limit.
-fn outcome(metric: Metric) -> Status {
-    match metric {
-        Metric::P95 | Metric::ErrorRate => Status::Fail,
-        _ => Status::Warn,
-    }
+/// The probability that any endpoint FAILs by noise alone.
+const FAMILY_ERROR: f64 = 0.05;
+
+/// Samples that a percentile must rest on, and failures an error rate, for an endpoint to FAIL.
+const LEAST_SAMPLES: usize = 5;
+
+/// An endpoint with so many requests a run in the baseline, and none now, has gone.
+const LEAST_REQUESTS: f64 = 10.0;
+
+/// The metrics on which the gate fails without `--strict`.
+fn can_fail(metric: Metric) -> bool {
+    matches!(metric, Metric::P95 | Metric::ErrorRate)
 }
 
 impl Limit {
@@ -117,29 +186,47 @@ impl Status {
     }
 }
 
+/// What keeps an endpoint over its limit from a FAIL, or any percentile from being trusted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Doubt {
+    /// So few of the requests lie beyond the percentile, or failed.
+    FewSamples { requests: usize, samples: usize },
+    /// As large a change is likely by noise alone among so many endpoints.
+    NotSignificant,
+    /// A single run on each side, and too few requests to tell from them.
+    NoiseUnknown,
+    /// A single run on each side, and the interval of its requests reaches below the limit.
+    ReachesBelowLimit,
+}
+
 /// One series: a metric of an endpoint, or of all requests together, on both sides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row<'a> {
     /// `None` is `Aggregated`: all requests together.
     pub endpoint: Option<&'a str>,
     pub metric: Metric,
+    /// `None` where the metric is shown, not judged.
+    pub limit: Option<&'a Limit>,
     /// Estimates over the runs; `None` where that side has no such series: an endpoint without a candidate is MISSING.
     pub baseline: Option<f64>,
     pub candidate: Option<f64>,
     /// Percent of the baseline, for `error_rate` percentage points; `None` where there is no percentage to take.
     pub change: Option<f64>,
     pub status: Status,
-    /// Of a series of all requests together; `None` where there are too few runs to know the noise.
-    pub evidence: Option<Evidence>,
-    /// The whole interval lies on one side of the limit, so that another run would not change the verdict.
-    pub settled: bool,
+    /// The confidence interval of `change`; `None` where nothing tells the noise.
+    pub interval: Option<[f64; 2]>,
+    /// The smallest worsening, in the unit of `change`, that these runs would have told from none.
+    pub detectable: Option<f64>,
+    /// It can FAIL, and its interval reaches to both sides of the limit, so that another run may change the verdict.
+    pub is_unsettled: bool,
+    pub doubt: Option<Doubt>,
 }
 
 impl<'a> Row<'a> {
-    /// The p95 of an endpoint that only one side has.
-    fn one_sided(endpoint: &'a str, baseline: Option<f64>, candidate: Option<f64>, status: Status) -> Row<'a> {
-        let endpoint = Some(endpoint);
-        Row { endpoint, metric: Metric::P95, baseline, candidate, change: None, status, evidence: None, settled: false }
+    fn new(endpoint: Option<&'a str>, metric: Metric, limit: Option<&'a Limit>, status: Status) -> Row<'a> {
+        let (baseline, candidate, change) = (None, None, None);
+        let (interval, detectable, is_unsettled, doubt) = (None, None, false, None);
+        Row { endpoint, metric, limit, baseline, candidate, change, status, interval, detectable, is_unsettled, doubt }
     }
 }
 
@@ -157,7 +244,6 @@ pub struct Comparison<'a> {
     pub endpoints: Vec<Row<'a>>,
     /// Judged metrics that the baseline lacks.
     pub lacking: Vec<Metric>,
-    pub strict: bool,
     /// Runs on each side.
     pub runs: [usize; 2],
     pub verdict: Verdict,
@@ -175,14 +261,14 @@ impl Comparison<'_> {
         findings
     }
 
-    /// The series whose verdict another run may change: those that can fail, and are not settled.
+    /// The series whose verdict another run may change.
     pub fn unsettled(&self) -> impl Iterator<Item = &Row<'_>> {
-        self.total.iter().filter(|row| {
-            (self.strict || outcome(row.metric) == Status::Fail)
-                && row.status != Status::Shown
-                && row.evidence.is_some()
-                && !row.settled
-        })
+        self.total.iter().filter(|row| row.is_unsettled)
+    }
+
+    /// One run on each side, so that the intervals of endpoints are those of their requests.
+    pub fn rests_on_requests(&self) -> bool {
+        self.runs == [1, 1] && self.endpoints.iter().any(|row| row.interval.is_some())
     }
 
     /// Where too many requests fail, the latencies are those of the failures.
@@ -196,7 +282,7 @@ impl Comparison<'_> {
 /// An error where one of them can FAIL: such a gate could not fail.
 pub fn lacking(baseline: &Baseline) -> Result<Vec<Metric>> {
     let lacking: Vec<Metric> = JUDGED.into_iter().filter(|metric| baseline.total(*metric).is_none()).collect();
-    if let Some(metric) = lacking.iter().find(|metric| outcome(**metric) == Status::Fail) {
+    if let Some(metric) = lacking.iter().find(|metric| can_fail(**metric)) {
         bail!(
             "the baseline lacks {metric}, on which the gate fails, so it could not: measure anew with --update-baseline"
         );
@@ -205,54 +291,22 @@ pub fn lacking(baseline: &Baseline) -> Result<Vec<Metric>> {
 }
 
 /// Judges the runs (at least one) against the baseline: the estimate over the runs decides, and the evidence says
-/// whether another run could change it.
+/// whether another run could change it. Endpoints need evidence to FAIL.
 ///
 /// An error as of [`lacking`].
-pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &Rules) -> Result<Comparison<'a>> {
+pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
     let lacking = lacking(baseline)?;
     // Where the two sides differ in precision, the coarser rules.
     let precisions = runs.iter().map(|run| run.precision);
     let judge = Judge { rules, precision: precisions.fold(baseline.provenance.precision, Precision::min) };
     let totals: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
     let total = Metric::ALL.into_iter();
-    let mut total: Vec<Row> = total.map(|metric| judge.total(metric, baseline, &totals)).collect();
-    let mut endpoints = compare_endpoints(baseline, runs, &judge);
-
-    for row in total.iter_mut().chain(&mut endpoints) {
-        if rules.strict && row.status == Status::Warn {
-            row.status = Status::Fail;
-        }
-    }
+    let total: Vec<Row> = total.map(|metric| judge.total(metric, baseline, &totals)).collect();
+    let endpoints = judge.endpoints(baseline, runs);
     let failed = total.iter().chain(&endpoints).any(|row| row.status == Status::Fail);
     let verdict = if failed { Verdict::Fail } else { Verdict::Pass };
     let runs = [JUDGED.map(|metric| baseline.total_runs(metric).len()).into_iter().max().unwrap_or(0), runs.len()];
-    Ok(Comparison { total, endpoints, lacking, strict: rules.strict, runs, verdict })
-}
-
-fn compare_endpoints<'a>(baseline: &'a Baseline, runs: &'a [Run], judge: &Judge) -> Vec<Row<'a>> {
-    let named = stats_by_endpoint(runs);
-    let mut unmet: BTreeMap<&str, &Series> =
-        baseline.endpoints.iter().map(|(name, series)| (name.as_str(), series)).collect();
-    let mut rows = Vec::with_capacity(named.len());
-    for (name, stats) in &named {
-        let Some(series) = unmet.remove(name) else {
-            rows.push(Row::one_sided(name, None, Some(candidate(Metric::P95, stats)), Status::New));
-            continue;
-        };
-        for metric in JUDGED {
-            let reference = series.get(metric.name()).map(|values| estimate(metric.scale(), values));
-            let mut row = judge.row(Some(name), metric, reference, candidate(metric, stats));
-            if row.status == Status::Fail {
-                row.status = Status::Warn;
-            }
-            rows.push(row);
-        }
-    }
-    for (name, series) in unmet {
-        let reference = series.get(Metric::P95.name()).map(|values| estimate(Metric::P95.scale(), values));
-        rows.push(Row::one_sided(name, reference, None, Status::Warn));
-    }
-    rows
+    Ok(Comparison { total, endpoints, lacking, runs, verdict })
 }
 
 /// The runs hold the endpoints each in its own order: the first run that names one gives its place.
@@ -274,10 +328,59 @@ fn stats_by_endpoint(runs: &[Run]) -> Vec<(&str, Vec<&Stats>)> {
     named
 }
 
-fn candidate(metric: Metric, runs: &[&Stats]) -> f64 {
-    match runs {
-        [only] => only.value(metric),
-        _ => estimate(metric.scale(), &runs.iter().map(|stats| stats.value(metric)).collect::<Vec<_>>()),
+fn values(metric: Metric, runs: &[&Stats]) -> Vec<f64> {
+    runs.iter().map(|stats| stats.value(metric)).collect()
+}
+
+/// Both sides of a series, run by run.
+struct Sides<'s> {
+    metric: Metric,
+    /// Empty where the baseline has no such series.
+    baseline: &'s [f64],
+    baseline_requests: &'s [f64],
+    candidate: &'s [&'s Stats],
+}
+
+impl Sides<'_> {
+    fn candidate_estimate(&self) -> f64 {
+        match self.candidate {
+            [only] => only.value(self.metric),
+            several => estimate(self.metric.scale(), &values(self.metric, several)),
+        }
+    }
+
+    fn difference(&self) -> Option<Difference> {
+        let candidate = values(self.metric, self.candidate);
+        let least_variance = match self.metric {
+            // However steady the service, a share of its requests varies as samples do.
+            Metric::ErrorRate if self.baseline.len() == self.baseline_requests.len() => chance_variance(
+                &[self.baseline, &candidate].concat(),
+                &[self.baseline_requests, &values(Metric::TotalRequests, self.candidate)].concat(),
+            ),
+            _ => 0.0,
+        };
+        Difference::between(self.metric.scale(), self.baseline, &candidate, least_variance)
+    }
+
+    /// Requests a run, of the side that has fewer, and how many of them a percentile rests on, or how many failed:
+    /// where those are too few to trust.
+    fn few_samples(&self) -> Option<Doubt> {
+        let of_candidate: u64 = self.candidate.iter().map(|stats| stats.requests).sum();
+        let of_baseline: f64 = self.baseline_requests.iter().sum();
+        let mut requests = of_candidate as f64 / self.candidate.len() as f64;
+        if !self.baseline_requests.is_empty() {
+            requests = requests.min(of_baseline / self.baseline_requests.len() as f64);
+        }
+        let samples = match self.metric {
+            Metric::P50 => requests / 2.0,
+            Metric::P95 => requests / 20.0,
+            Metric::P99 => requests / 100.0,
+            Metric::ErrorRate => self.candidate.iter().map(|stats| stats.failures as f64).sum(),
+            _ => return None,
+        };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of requests")]
+        let [requests, samples] = [requests as usize, samples as usize];
+        (samples < LEAST_SAMPLES).then_some(Doubt::FewSamples { requests, samples: samples.max(1) })
     }
 }
 
@@ -287,48 +390,156 @@ struct Judge<'a> {
     precision: Precision,
 }
 
-impl Judge<'_> {
-    fn total<'r>(&self, metric: Metric, baseline: &Baseline, runs: &[&Stats]) -> Row<'r> {
-        let mut row = self.row(None, metric, baseline.total(metric), candidate(metric, runs));
-        let values: Vec<f64> = runs.iter().map(|stats| stats.value(metric)).collect();
-        let error = ERROR / self.rules.max_runs as f64;
-        row.evidence = evidence(metric.scale(), baseline.total_runs(metric), &values, error);
-        if let (Some(evidence), Some(reference)) = (row.evidence, row.baseline)
-            && let Some(threshold) = self.threshold(metric, reference)
+impl<'a> Judge<'a> {
+    fn total(&self, metric: Metric, baseline: &Baseline, runs: &[&Stats]) -> Row<'a> {
+        let sides = Sides {
+            metric,
+            baseline: baseline.total_runs(metric),
+            baseline_requests: baseline.total_runs(Metric::TotalRequests),
+            candidate: runs,
+        };
+        let mut row = self.row(None, &sides, baseline.total(metric));
+        self.add_evidence(&mut row, sides.difference());
+        if let (Some(limit), Some(reference), Some(ends)) = (row.limit, row.baseline, row.interval)
+            && self.outcome(metric) == Status::Fail
         {
-            let ends = [worse(metric, evidence.low), worse(metric, evidence.high)];
-            row.settled =
-                ends.iter().all(|end| is_over(*end, threshold)) || ends.iter().all(|end| !is_over(*end, threshold));
+            let [low, high] =
+                ends.map(|end| self.status(metric, reference, changed(metric, reference, end), limit).is_finding());
+            row.is_unsettled = low != high;
+        }
+        if metric.is_percentile() {
+            row.doubt = sides.few_samples();
         }
         row
     }
 
-    /// The change from which the metric is over its limit: what [`Judge::status`] asks, as one number.
-    fn threshold(&self, metric: Metric, baseline: f64) -> Option<f64> {
-        let limit = self.rules.limits.get(&metric)?;
-        let as_change = |difference: f64| change(metric, baseline, baseline + difference);
-        let floor = limit.floor.map_or(Some(0.0), as_change)?;
-        let resolution = if metric.is_percentile() { as_change(self.precision.resolution_ms(baseline))? } else { 0.0 };
-        let worsening = limit.worsening.map_or(f64::INFINITY, |allowed| allowed.max(floor).max(resolution));
-        let bound =
-            limit.bound.map_or(Some(f64::INFINITY), |bound| Some(worse(metric, change(metric, baseline, bound)?)))?;
-        Some(worsening.min(bound))
+    fn endpoints(&self, baseline: &'a Baseline, runs: &'a [Run]) -> Vec<Row<'a>> {
+        let mut unmet: BTreeMap<&str, &Series> =
+            baseline.endpoints.iter().map(|(name, series)| (name.as_str(), series)).collect();
+        let named = stats_by_endpoint(runs);
+        let mut rows = Vec::with_capacity(named.len());
+        // The series that can FAIL by their change, and how likely noise alone makes one so large.
+        let mut family: Vec<(usize, f64)> = Vec::new();
+        for (name, stats) in named {
+            match unmet.remove(name) {
+                None => self.new_endpoint(name, &stats, &mut rows),
+                Some(series) => self.endpoint(name, series, &stats, &mut rows, &mut family),
+            }
+        }
+        let p_values: Vec<f64> = family.iter().map(|(_, p_value)| *p_value).collect();
+        for ((place, _), is_significant) in family.iter().zip(holm(&p_values, FAMILY_ERROR)) {
+            let row = &mut rows[*place];
+            if row.status.is_finding() && !is_significant {
+                self.doubt(row, Doubt::NotSignificant);
+            }
+        }
+        rows.extend(unmet.into_iter().map(|(name, series)| self.missing_endpoint(name, series)));
+        rows
     }
 
-    fn row<'r>(&self, endpoint: Option<&'r str>, metric: Metric, baseline: Option<f64>, candidate: f64) -> Row<'r> {
-        let change = baseline.and_then(|baseline| change(metric, baseline, candidate));
-        let status = match (self.rules.limits.get(&metric), baseline) {
+    /// The judged series of an endpoint that both sides have.
+    fn endpoint(
+        &self,
+        name: &'a str,
+        series: &'a Series,
+        runs: &[&Stats],
+        rows: &mut Vec<Row<'a>>,
+        family: &mut Vec<(usize, f64)>,
+    ) {
+        let baseline = |metric: Metric| series.get(metric.name()).map(Vec::as_slice).unwrap_or_default();
+        let baseline_requests = baseline(Metric::TotalRequests);
+        for metric in JUDGED {
+            let sides = Sides { metric, baseline: baseline(metric), baseline_requests, candidate: runs };
+            let reference = (!sides.baseline.is_empty()).then(|| estimate(metric.scale(), sides.baseline));
+            let mut row = self.row(Some(name), &sides, reference);
+            let difference = sides.difference();
+            self.add_evidence(&mut row, difference);
+            let few = sides.few_samples().filter(|_| row.status.is_finding());
+            let is_by_bound = row.limit.is_some_and(|limit| out_of_bound(metric, row.candidate, limit));
+            match (few, difference) {
+                (Some(few), _) => self.doubt(&mut row, few),
+                _ if is_by_bound || !can_fail(metric) => {}
+                (None, Some(difference)) => family.push((rows.len(), difference.p_value())),
+                (None, None) => self.judge_by_requests(&mut row, series, runs),
+            }
+            rows.push(row);
+        }
+    }
+
+    /// A single run on each side tells nothing of the noise between runs, only its requests do: such a series FAILs
+    /// where all that they leave possible lies over the limit.
+    fn judge_by_requests(&self, row: &mut Row<'a>, series: &Series, runs: &[&Stats]) {
+        let (Some(limit), [candidate]) = (row.limit, runs) else { return };
+        let both = request_interval(series, row.metric).zip(candidate.request_interval(row.metric));
+        if let Some((baseline, candidate)) = both {
+            let ends = [change(row.metric, baseline[1], candidate[0]), change(row.metric, baseline[0], candidate[1])];
+            if let [Some(low), Some(high)] = ends {
+                row.interval = Some([low, high]);
+            }
+            if row.status.is_finding() && !self.status(row.metric, baseline[1], candidate[0], limit).is_finding() {
+                self.doubt(row, Doubt::ReachesBelowLimit);
+            }
+        } else if row.status.is_finding() {
+            self.doubt(row, Doubt::NoiseUnknown);
+        }
+    }
+
+    /// Of an endpoint that the baseline lacks: its p95, and what is over a bound, which needs no baseline.
+    fn new_endpoint(&self, name: &'a str, runs: &[&Stats], rows: &mut Vec<Row<'a>>) {
+        let has_bound = |metric| self.rules.limit(Some(name), metric).is_some_and(|limit| limit.bound.is_some());
+        for metric in JUDGED.into_iter().filter(|metric| *metric == Metric::P95 || has_bound(*metric)) {
+            let sides = Sides { metric, baseline: &[], baseline_requests: &[], candidate: runs };
+            let mut row = self.row(Some(name), &sides, None);
+            if !row.status.is_finding() {
+                row.status = Status::New;
+            } else if let Some(few) = sides.few_samples() {
+                self.doubt(&mut row, few);
+            }
+            rows.push(row);
+        }
+    }
+
+    fn missing_endpoint(&self, name: &'a str, series: &'a Series) -> Row<'a> {
+        let mean = |metric: Metric| Some(estimate(metric.scale(), series.get(metric.name())?));
+        let had_requests = mean(Metric::TotalRequests).is_some_and(|requests| requests >= LEAST_REQUESTS);
+        let metric = Metric::P95;
+        let status = if had_requests || self.rules.strict { Status::Fail } else { Status::Warn };
+        Row { baseline: mean(metric), ..Row::new(Some(name), metric, self.rules.limit(Some(name), metric), status) }
+    }
+
+    fn row(&self, endpoint: Option<&'a str>, sides: &Sides, baseline: Option<f64>) -> Row<'a> {
+        let metric = sides.metric;
+        let candidate = sides.candidate_estimate();
+        let limit = self.rules.limit(endpoint, metric);
+        let status = match (limit, baseline) {
             (None, _) => Status::Shown,
             (Some(limit), Some(baseline)) => self.status(metric, baseline, candidate, limit),
-            (Some(limit), None) if out_of_bound(metric, candidate, limit) => outcome(metric),
+            (Some(limit), None) if out_of_bound(metric, Some(candidate), limit) => self.outcome(metric),
             (Some(_), None) => Status::NoBaseline,
         };
-        Row { endpoint, metric, baseline, candidate: Some(candidate), change, status, evidence: None, settled: false }
+        let change = baseline.and_then(|baseline| change(metric, baseline, candidate));
+        Row { baseline, candidate: Some(candidate), change, ..Row::new(endpoint, metric, limit, status) }
+    }
+
+    fn add_evidence(&self, row: &mut Row, difference: Option<Difference>) {
+        let error = ERROR / self.rules.max_runs as f64;
+        row.interval = difference.map(|difference| difference.interval(error));
+        row.detectable = difference.map(|difference| difference.detectable(error));
+    }
+
+    /// What happens to a series that is over its limit.
+    fn outcome(&self, metric: Metric) -> Status {
+        if can_fail(metric) || self.rules.strict { Status::Fail } else { Status::Warn }
+    }
+
+    fn doubt(&self, row: &mut Row, doubt: Doubt) {
+        row.status = if self.rules.strict { Status::Fail } else { Status::Warn };
+        row.doubt = Some(doubt);
     }
 
     fn status(&self, metric: Metric, baseline: f64, candidate: f64, limit: &Limit) -> Status {
-        if out_of_bound(metric, candidate, limit) {
-            return outcome(metric);
+        if out_of_bound(metric, Some(candidate), limit) {
+            return self.outcome(metric);
         }
         let difference = worse(metric, candidate - baseline);
         let is_over_worsening = limit.worsening.is_some_and(|allowed| match change(metric, baseline, candidate) {
@@ -342,7 +553,7 @@ impl Judge<'_> {
         } else if metric.is_percentile() && difference <= self.precision.resolution_ms(baseline.max(candidate)) {
             Status::BelowResolution
         } else {
-            outcome(metric)
+            self.outcome(metric)
         }
     }
 }
@@ -356,13 +567,21 @@ fn change(metric: Metric, baseline: f64, candidate: f64) -> Option<f64> {
     }
 }
 
+/// The candidate of a [`change`].
+fn changed(metric: Metric, baseline: f64, change: f64) -> f64 {
+    match metric {
+        Metric::ErrorRate => baseline + change,
+        _ => baseline * (1.0 + change / 100.0),
+    }
+}
+
 /// The change counted positive where the candidate is worse.
 fn worse(metric: Metric, difference: f64) -> f64 {
     if metric == Metric::RequestsPerSec { -difference } else { difference }
 }
 
-fn out_of_bound(metric: Metric, candidate: f64, limit: &Limit) -> bool {
-    limit.bound.is_some_and(|bound| is_over(worse(metric, candidate), worse(metric, bound)))
+fn out_of_bound(metric: Metric, candidate: Option<f64>, limit: &Limit) -> bool {
+    limit.bound.zip(candidate).is_some_and(|(bound, candidate)| is_over(worse(metric, candidate), worse(metric, bound)))
 }
 
 /// Strictly over. The tolerance is for the last bits of a division: 420 / 350 - 1 is not quite 20 %, and 360 / 300 - 1

@@ -1,13 +1,17 @@
 //! `perf.toml`, and the settings that come from the flags, from it, or from Locust's own configuration.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use serde::{Deserialize, Deserializer, de};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use crate::compare::{Limit, Limits, default_limits};
+use crate::compare::{EndpointLimits, Limit, Limits, default_limits};
 use crate::flags::{self, LoadFlags};
 use crate::run::{Load, Metric};
 
@@ -21,7 +25,16 @@ pub struct Config {
     #[serde(default)]
     pub locust: LocustConfig,
     #[serde(default)]
-    limits: BTreeMap<Spanned<String>, Spanned<String>>,
+    limits: BTreeMap<Spanned<String>, Spanned<LimitEntry>>,
+}
+
+type LimitTable = BTreeMap<Spanned<String>, Spanned<String>>;
+
+/// Of a metric, or of the endpoints that the key names.
+#[derive(Debug)]
+enum LimitEntry {
+    Limit(String),
+    Endpoint(LimitTable),
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,23 +95,30 @@ pub struct LocustConfig {
 }
 
 impl Config {
-    /// Parses `perf.toml`. An error begins with its line, as `:3: ...`.
-    pub fn parse(text: &str) -> Result<(Config, Limits)> {
+    /// Parses `perf.toml`: also the limits of all, and those of endpoints in the order of their precedence. An error
+    /// begins with its line, as `:3: ...`.
+    pub fn parse(text: &str) -> Result<(Config, Limits, Vec<EndpointLimits>)> {
         let config: Config = toml::from_str(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
             anyhow!(":{line}: {}", error.message().replace('\n', " "))
         })?;
-        let mut limits = default_limits();
-        for (name, limit) in &config.limits {
-            let at =
-                |span: std::ops::Range<usize>| format!(":{}: [limits] `{}`", line_of(text, span.start), name.get_ref());
-            let metric = Metric::from_name(name.get_ref())
-                .with_context(|| at(name.span()))
-                .map_err(|error| anyhow!("{error} is no metric: use p50, p95, p99, requests_per_sec or error_rate"))?;
-            let limit =
-                Limit::parse(metric, limit.get_ref()).map_err(|error| anyhow!("{}: {error}", at(limit.span())))?;
-            limits.insert(metric, limit);
+        let (mut limits, mut endpoint_limits) = (default_limits(), Vec::new());
+        for (name, entry) in &config.limits {
+            match entry.get_ref() {
+                LimitEntry::Limit(limit) => {
+                    let (metric, limit) = parse_limit(text, "[limits]", name, limit, entry.span())?;
+                    limits.insert(metric, limit);
+                }
+                LimitEntry::Endpoint(table) => {
+                    let at = format!("[limits.{:?}]", name.get_ref());
+                    let own = table
+                        .iter()
+                        .map(|(metric, limit)| parse_limit(text, &at, metric, limit.get_ref(), limit.span()));
+                    endpoint_limits.push(EndpointLimits::new(name.get_ref(), own.collect::<Result<_>>()?));
+                }
+            }
         }
+        endpoint_limits.sort_by_cached_key(EndpointLimits::precedence);
         if config.locust.command.is_some()
             && (config.locust.version.is_some() || !config.locust.requirements.is_empty())
         {
@@ -107,7 +127,48 @@ impl Config {
                 ":{line}: [locust] `command` names a Locust of your own, `version` and `requirements` the managed one: give either"
             );
         }
-        Ok((config, limits))
+        Ok((config, limits, endpoint_limits))
+    }
+}
+
+fn parse_limit(
+    text: &str,
+    table: &str,
+    name: &Spanned<String>,
+    limit: &str,
+    limit_at: Range<usize>,
+) -> Result<(Metric, Limit)> {
+    let at = |span: Range<usize>| format!(":{}: {table} `{}`", line_of(text, span.start), name.get_ref());
+    let metric = Metric::from_name(name.get_ref()).with_context(|| at(name.span())).map_err(|error| {
+        anyhow!(
+            "{error} is no metric: use p50, p95, p99, requests_per_sec or error_rate, or a table [limits.\"GET /path\"]"
+        )
+    })?;
+    let limit = Limit::parse(metric, limit).map_err(|error| anyhow!("{}: {error}", at(limit_at)))?;
+    Ok((metric, limit))
+}
+
+impl<'de> Deserialize<'de> for LimitEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LimitEntry, D::Error> {
+        struct Entry;
+
+        impl<'de> Visitor<'de> for Entry {
+            type Value = LimitEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a limit such as \"20%\", or the table of an endpoint's limits")
+            }
+
+            fn visit_str<E: de::Error>(self, limit: &str) -> Result<LimitEntry, E> {
+                Ok(LimitEntry::Limit(limit.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<LimitEntry, A::Error> {
+                LimitTable::deserialize(MapAccessDeserializer::new(map)).map(LimitEntry::Endpoint)
+            }
+        }
+
+        deserializer.deserialize_any(Entry)
     }
 }
 

@@ -7,7 +7,8 @@ use std::str;
 use anyhow::{Context as _, Result, bail, ensure};
 use csv::{ByteRecord, Position, ReaderBuilder};
 
-use crate::run::{Precision, Run, Stats, endpoint_name};
+use crate::run::{Precision, REQUEST_Z, Run, Stats, endpoint_name};
+use crate::stats::quantile_ranks;
 
 /// Where each column that is read stands in the records of one file.
 struct Columns {
@@ -18,6 +19,8 @@ struct Columns {
     avg_ms: usize,
     requests_per_sec: usize,
     percentiles: [usize; 3],
+    /// Every percentile that the file has, from 0 to 1 and rising, with its column.
+    all_percentiles: Vec<(f64, usize)>,
 }
 
 impl Columns {
@@ -30,7 +33,14 @@ impl Columns {
         let percentile = |name: &str| {
             find(name).with_context(|| format!("there is no column `{name}`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"))
         };
+        let mut all_percentiles: Vec<(f64, usize)> = Vec::new();
+        for (column, name) in header.iter().enumerate() {
+            let percent = str::from_utf8(name).ok().and_then(|name| name.trim().strip_suffix('%')?.parse::<f64>().ok());
+            all_percentiles.extend(percent.map(|percent| (percent / 100.0, column)));
+        }
+        all_percentiles.sort_by(|a, b| a.0.total_cmp(&b.0));
         Ok(Columns {
+            all_percentiles,
             method: find("Type"),
             name: required("Name")?,
             requests: required("Request Count")?,
@@ -56,7 +66,10 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
     let columns = Columns::find(reader.byte_headers()?)?;
     let width = reader.byte_headers()?.len();
 
-    let mut rows: Vec<(Box<str>, Counted)> = Vec::new();
+    let mut endpoints = Vec::new();
+    // Rows without a request, as before the first one: they have counts and no statistics.
+    let mut idle = Vec::new();
+    let mut sums = Counts { requests: 0, failures: 0 };
     let mut aggregated = None;
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record)? {
@@ -69,27 +82,35 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
         );
         let row = read_row(&record, &columns).with_context(|| format!("line {}", line()))?;
         if row.is_aggregated {
-            aggregated = Some(rows.len());
+            aggregated = Some((row.counts, row.stats));
+            continue;
         }
-        rows.push((row.name, row.counted));
+        sums.requests = sums.requests.saturating_add(row.counts.requests);
+        sums.failures = sums.failures.saturating_add(row.counts.failures);
+        match row.stats {
+            Some(stats) => endpoints.push((row.name, stats)),
+            None => idle.push(row.name),
+        }
     }
-    let Some(aggregated) = aggregated else {
+    let Some((counts, total)) = aggregated else {
         bail!("there is no `Aggregated` row: the file is cut, or Locust died while it wrote");
     };
-    let (_, total) = rows.remove(aggregated);
-    check_sums(&total, &rows)?;
-    let Some(total_stats) = total.stats else {
+    // A file of the `Aggregated` row alone is an extract, which has nothing to add up.
+    if !(endpoints.is_empty() && idle.is_empty()) {
+        check_names(endpoints.iter().map(|(name, _)| name).chain(&idle))?;
+        check_sums(&counts, &sums)?;
+    }
+    let Some(total) = total else {
         bail!("Locust made no requests: there is nothing to judge");
     };
     ensure!(
-        total.failures <= total.requests,
+        counts.failures <= counts.requests,
         "`Aggregated` counts {} failures of {} requests: the file does not add up",
-        total.failures,
-        total.requests
+        counts.failures,
+        counts.requests
     );
-    let endpoints: Vec<_> = rows.into_iter().filter_map(|(name, counted)| Some((name, counted.stats?))).collect();
     // Even where the response times were finer, the CSV cuts its percentiles to whole ms.
-    Ok(Run { precision: Precision::Coarse, total: total_stats, endpoints })
+    Ok(Run { precision: Precision::Coarse, total, endpoints })
 }
 
 /// The line on which a record begins, from 1. The csv crate's own count is one behind where lines end in CR LF.
@@ -98,17 +119,17 @@ fn line_of(bytes: &[u8], position: Option<&Position>) -> usize {
     1 + bytes.iter().take(offset + 1).filter(|byte| **byte == b'\n').count()
 }
 
-/// One row: its counts always, and its statistics where it has requests.
-struct Counted {
+struct Counts {
     requests: u64,
     failures: u64,
-    stats: Option<Stats>,
 }
 
+/// One row: its counts always, and its statistics where it has requests.
 struct Row {
     name: Box<str>,
     is_aggregated: bool,
-    counted: Counted,
+    counts: Counts,
+    stats: Option<Stats>,
 }
 
 fn read_row(record: &ByteRecord, columns: &Columns) -> Result<Row> {
@@ -129,6 +150,7 @@ fn read_row(record: &ByteRecord, columns: &Columns) -> Result<Row> {
             p99_ms: number(record, p99, "99%")?,
             avg_ms: number(record, columns.avg_ms, "Average Response Time")?,
             requests_per_sec: number(record, columns.requests_per_sec, "Requests/s")?,
+            p95_interval_ms: p95_interval_ms(record, columns, requests)?,
         };
         let in_order = stats.p50_ms <= stats.p95_ms && stats.p95_ms <= stats.p99_ms;
         ensure!(in_order, "its percentiles fall: 50% {}, 95% {}, 99% {}", stats.p50_ms, stats.p95_ms, stats.p99_ms);
@@ -136,34 +158,49 @@ fn read_row(record: &ByteRecord, columns: &Columns) -> Result<Row> {
     };
     // A request may be named `Aggregated` too, but it has a type.
     let is_aggregated = name == "Aggregated" && matches!(method, "" | "None");
-    Ok(Row { name: endpoint_name(method, name), is_aggregated, counted: Counted { requests, failures, stats } })
+    let counts = Counts { requests, failures };
+    Ok(Row { name: endpoint_name(method, name), is_aggregated, counts, stats })
 }
 
-/// Rows written at different times do not add up, however well each is formed.
-fn check_sums(total: &Counted, rows: &[(Box<str>, Counted)]) -> Result<()> {
-    // A file of the `Aggregated` row alone is an extract, which has nothing to add up.
-    if rows.is_empty() {
-        return Ok(());
+/// The nearest percentiles that lie outside the ranks of the interval: a CSV has no others.
+fn p95_interval_ms(record: &ByteRecord, columns: &Columns, requests: u64) -> Result<Option<[f64; 2]>> {
+    let Some([low, high]) = quantile_ranks(requests, 0.95, REQUEST_Z) else { return Ok(None) };
+    // From 1; Locust shows the value at `int(n * p)` from 0.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "int() of Locust: a rank")]
+    let rank = |p: f64| (requests as f64 * p) as u64 + 1;
+    let all = &columns.all_percentiles;
+    let below = all.iter().rev().find(|(p, _)| rank(*p) <= low);
+    let above = all.iter().find(|(p, _)| rank(*p) >= high);
+    match (below, above) {
+        (Some((_, below)), Some((_, above))) => {
+            Ok(Some([number(record, *below, "a percentile")?, number(record, *above, "a percentile")?]))
+        }
+        _ => Ok(None),
     }
-    let mut names = HashSet::with_capacity(rows.len());
-    for (name, _) in rows {
+}
+
+fn check_names<'a>(names: impl Iterator<Item = &'a Box<str>>) -> Result<()> {
+    let mut seen = HashSet::with_capacity(names.size_hint().0);
+    for name in names {
         ensure!(
-            names.insert(&**name),
+            seen.insert(&**name),
             "`{}` is there twice: the file is torn, rows of two writings are mixed",
             name.escape_debug()
         );
     }
-    let agree = |what: &str, of: fn(&Counted) -> u64| {
-        let sum = rows.iter().fold(0u64, |sum, (_, row)| sum.saturating_add(of(row)));
+    Ok(())
+}
+
+/// Rows written at different times do not add up, however well each is formed.
+fn check_sums(total: &Counts, sums: &Counts) -> Result<()> {
+    for (what, sum, told) in [("requests", sums.requests, total.requests), ("failures", sums.failures, total.failures)]
+    {
         ensure!(
-            sum == of(total),
-            "the endpoints' {what} add up to {sum} where `Aggregated` says {}: the file is torn, rows of two writings are mixed",
-            of(total)
+            sum == told,
+            "the endpoints' {what} add up to {sum} where `Aggregated` says {told}: the file is torn, rows of two writings are mixed"
         );
-        Ok(())
-    };
-    agree("requests", |row| row.requests)?;
-    agree("failures", |row| row.failures)
+    }
+    Ok(())
 }
 
 fn text<'a>(record: &'a ByteRecord, column: Option<usize>, what: &str) -> Result<&'a str> {
@@ -172,12 +209,12 @@ fn text<'a>(record: &'a ByteRecord, column: Option<usize>, what: &str) -> Result
 }
 
 fn count(record: &ByteRecord, column: usize, what: &str) -> Result<u64> {
-    let field = str::from_utf8(&record[column]).unwrap_or("?").trim();
+    let field = str::from_utf8(record[column].trim_ascii()).unwrap_or("?");
     field.parse().map_err(|_| NotANumber::new(what, &record[column], "a whole number").into())
 }
 
 fn number(record: &ByteRecord, column: usize, what: &str) -> Result<f64> {
-    let field = str::from_utf8(&record[column]).unwrap_or("?").trim();
+    let field = str::from_utf8(record[column].trim_ascii()).unwrap_or("?");
     match field.parse::<f64>() {
         Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
         _ => Err(NotANumber::new(what, &record[column], "a number from 0 up").into()),

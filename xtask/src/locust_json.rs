@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use crate::run::{Precision, Run, Stats, endpoint_name};
+use crate::run::{Precision, REQUEST_Z, Run, Stats, endpoint_name};
+use crate::stats::quantile_ranks;
 
 /// One endpoint as `StatsEntry.serialize` of `locust.stats` writes it; keys that nothing here needs are left out.
 #[derive(Deserialize)]
@@ -70,6 +71,8 @@ pub fn parse(text: &str) -> Result<Run> {
             p99_ms: percentile(histogram, 0.99),
             avg_ms: entries.iter().map(|entry| entry.total_response_time).sum::<f64>() / timed as f64,
             requests_per_sec: requests as f64 / elapsed_s,
+            p95_interval_ms: quantile_ranks(timed, 0.95, REQUEST_Z)
+                .map(|ranks| ranks.map(|rank| order_statistic(histogram, rank - 1))),
         })
     };
     let everything: Histogram = merged.into_iter().map(|(bits, count)| (f64::from_bits(bits), count)).collect();
@@ -112,7 +115,11 @@ fn histogram(response_times: &BTreeMap<String, u64>) -> Result<Histogram> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "int() of Locust: a rank below the count")]
 fn percentile(histogram: &Histogram, p: f64) -> f64 {
     let n: u64 = histogram.iter().map(|(_, count)| count).sum();
-    let rank = ((n as f64 * p) as u64).min(n - 1);
+    order_statistic(histogram, ((n as f64 * p) as u64).min(n - 1))
+}
+
+/// The response time in ms of the request at `rank`, from 0, by time.
+fn order_statistic(histogram: &Histogram, rank: u64) -> f64 {
     let mut seen = 0;
     for (time_ms, count) in histogram {
         seen += count;
@@ -120,5 +127,5 @@ fn percentile(histogram: &Histogram, p: f64) -> f64 {
             return *time_ms;
         }
     }
-    unreachable!("rank {rank} is below the count {n}")
+    unreachable!("rank {rank} is below the count {seen}")
 }

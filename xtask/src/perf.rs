@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use xshell::Shell;
 
 use crate::baseline::Baseline;
-use crate::compare::{Limits, Rules, Verdict, comparability, compare, lacking};
+use crate::compare::{EndpointLimits, Limits, Rules, Verdict, comparability, compare, lacking};
 use crate::config::{Config, LocustSettings, Settings, settle};
 use crate::flags::Perf;
 use crate::git::{self, Head};
@@ -51,6 +51,7 @@ pub fn perf(flags: &Perf) -> Result<Outcome> {
         project.read_results(&flags.results)?
     };
     let measured = Measurement::new(measured, &project)?;
+    project.rules.check_all_met(former.as_ref(), &measured.runs)?;
     // 3. Judge and report.
     let verdict = match &former {
         None => None,
@@ -86,7 +87,7 @@ impl Project<'_> {
             .to_owned();
         shell.change_dir(&root);
         let config_path = flags.config.as_ref().map(|path| current_dir.join(path));
-        let (config, limits) = match config_path {
+        let (config, limits, endpoint_limits) = match config_path {
             Some(path) => read_config(&path)?,
             None if root.join("perf.toml").is_file() => read_config(&root.join("perf.toml"))?,
             None => Config::parse("")?,
@@ -94,7 +95,8 @@ impl Project<'_> {
         let baseline_path =
             flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
         let head = git::head(&shell);
-        let rules = Rules { limits, strict: flags.strict, max_runs: flags.load.max_runs() };
+        let [min_runs, max_runs] = [flags.load.min_runs(), flags.load.max_runs()];
+        let rules = Rules { limits, endpoint_limits, strict: flags.strict, min_runs, max_runs };
         Ok(Project { flags, shell, root, current_dir, config, rules, baseline_path, head })
     }
 
@@ -183,7 +185,7 @@ impl Project<'_> {
     }
 }
 
-fn read_config(path: &Path) -> Result<(Config, Limits)> {
+fn read_config(path: &Path) -> Result<(Config, Limits, Vec<EndpointLimits>)> {
     let text = files::read_to_string(path)?;
     // The error begins with its line: `perf.toml:3: ...`.
     Config::parse(&text).map_err(|error| anyhow!("{}{error:#}", path.display()))
@@ -237,22 +239,23 @@ fn measure(
 
 /// Until the verdict is settled, within the runs allowed; a new baseline gets all of them. Says why.
 fn needs_another_run(project: &Project, former: Option<&Baseline>, measured: &[Measured]) -> Result<bool> {
-    let (made, [min, max]) = (measured.len(), [project.flags.load.min_runs(), project.rules.max_runs]);
+    let made = measured.len();
+    let &Rules { min_runs, max_runs, .. } = &project.rules;
     if project.flags.update_baseline {
-        project.say(&format!("run {made} of {max} is done"));
-        return Ok(made < max);
+        project.say(&format!("run {made} of {max_runs} is done"));
+        return Ok(made < max_runs);
     }
-    let Some(former) = former else { return Ok(made < min) };
+    let Some(former) = former else { return Ok(made < min_runs) };
     let runs: Vec<Run> = measured.iter().map(|measured| measured.run.clone()).collect();
     let comparison = compare(former, &runs, &project.rules).with_context(|| project.shown(&project.baseline_path))?;
-    let unsettled = report::unsettled(&comparison);
-    let (more, why) = match (unsettled, made) {
-        (_, made) if made < min => (true, format!("--min-runs asks for {min}")),
-        (None, _) => (false, report::evidence(&comparison)),
-        (Some(unsettled), made) if made < max => (true, unsettled),
-        (Some(unsettled), _) => (false, format!("{unsettled}; the estimate decides")),
+    let more = project.rules.wants_another_run(&comparison);
+    let why = match report::unsettled(&comparison) {
+        _ if made < min_runs => format!("--min-runs asks for {min_runs}"),
+        None => report::evidence(&comparison),
+        Some(unsettled) if more => unsettled,
+        Some(unsettled) => format!("{unsettled}; the estimate decides"),
     };
-    project.say(&format!("run {made} of at most {max}: {why}{}", if more { "; another run follows" } else { "" }));
+    project.say(&format!("run {made} of at most {max_runs}: {why}{}", if more { "; another run follows" } else { "" }));
     Ok(more)
 }
 
@@ -402,7 +405,6 @@ fn judge(project: &Project, former: &Baseline, measured: &Measurement, clock: &C
     warnings.extend(comparability.warnings);
     let report = Report {
         comparison: &comparison,
-        limits: &project.rules.limits,
         baseline: baseline_origin(project, former),
         warnings,
         details: details(project, measured, clock),

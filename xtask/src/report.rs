@@ -3,14 +3,12 @@
 pub mod terminal;
 
 use crate::baseline::Baseline;
-use crate::compare::{Comparison, Limit, Limits, Row, Status, Verdict};
+use crate::compare::{Comparison, Doubt, Limit, Row, Status, Verdict};
 use crate::run::Metric;
-use crate::stats::Evidence;
 
 /// Everything that a format shows.
 pub struct Report<'a> {
     pub comparison: &'a Comparison<'a>,
-    pub limits: &'a Limits,
     /// Where the baseline is from.
     pub baseline: String,
     /// What weakens the comparison, a sentence each.
@@ -30,58 +28,18 @@ pub const HEADER: [&str; 7] = ["", "baseline", "candidate", "change", "interval"
 
 impl Report<'_> {
     pub fn total_cells(&self) -> Vec<Cells> {
-        self.comparison.total.iter().map(|row| self.cells(row)).collect()
+        self.comparison.total.iter().map(cells).collect()
     }
 
     pub fn endpoint_cells(&self) -> Vec<Cells> {
-        self.comparison.endpoints.iter().map(|row| self.cells(row)).collect()
-    }
-
-    fn cells(&self, row: &Row) -> Cells {
-        let limit = self.limits.get(&row.metric);
-        let unit = row.metric.unit();
-        let name = if unit.is_empty() { row.metric.to_string() } else { format!("{} {unit}", row.metric) };
-        let name = row.endpoint.map_or(name.clone(), |endpoint| format!("{} {name}", printable(endpoint)));
-        let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| value(row.metric, number));
-        let change = match (row.baseline, row.candidate) {
-            (Some(_), Some(_)) => change(row, limit),
-            _ => "-".to_owned(),
-        };
-        let limit = limit.map_or_else(String::new, |limit| limit_text(row.metric, limit));
-        let interval = row.evidence.filter(|_| row.status != Status::Shown).map_or_else(String::new, interval);
-        let status = match row.status {
-            Status::Fail | Status::Warn if row.candidate.is_none() => format!("{} (missing)", word(row.status)),
-            status => word(status).to_owned(),
-        };
-        Cells {
-            texts: [name, number(row.baseline), number(row.candidate), change, interval, limit, status],
-            status: row.status,
-        }
+        self.comparison.endpoints.iter().map(cells).collect()
     }
 
     /// What failed or warned, a line each, the gravest first: at most `most` of them, and how many more there are.
     pub fn findings(&self, most: usize) -> (Vec<(Status, String)>, usize) {
         let findings = self.comparison.findings();
-        let lines = findings.iter().take(most).map(|row| (row.status, self.finding(row))).collect();
+        let lines = findings.iter().take(most).map(|row| (row.status, finding(row))).collect();
         (lines, findings.len().saturating_sub(most))
-    }
-
-    fn finding(&self, row: &Row) -> String {
-        let series = series_name(row);
-        let limit = self.limits.get(&row.metric);
-        let limit_said = limit.map_or_else(String::new, |limit| format!("limit {}", limit_text(row.metric, limit)));
-        let unit = row.metric.unit();
-        match (row.baseline, row.candidate) {
-            (_, None) => format!(
-                "{} was loaded for the baseline and had no request now",
-                row.endpoint.map_or_else(String::new, printable)
-            ),
-            (None, Some(candidate)) => format!("{series}: {} {unit}, {limit_said}", value(row.metric, candidate)),
-            (Some(baseline), Some(candidate)) => {
-                let (baseline, candidate) = (value(row.metric, baseline), value(row.metric, candidate));
-                format!("{series}: {baseline} -> {candidate} {unit} ({}, {limit_said})", change(row, limit))
-            }
-        }
     }
 
     /// What the baseline cannot tell, and what the errors make of the latencies.
@@ -96,6 +54,9 @@ impl Report<'_> {
         }
         if self.comparison.error_rate_failed() {
             remarks.push("the latencies of a failing service are not comparable: mend the errors first".to_owned());
+        }
+        for row in &self.comparison.total {
+            remarks.extend(row.doubt.map(|doubt| doubt_text(row, doubt)));
         }
         remarks.extend(self.warnings.iter().cloned());
         remarks
@@ -124,30 +85,99 @@ impl Report<'_> {
     }
 }
 
+fn cells(row: &Row) -> Cells {
+    let unit = row.metric.unit();
+    let name = if unit.is_empty() { row.metric.to_string() } else { format!("{} {unit}", row.metric) };
+    let name = row.endpoint.map_or(name.clone(), |endpoint| format!("{} {name}", printable(endpoint)));
+    let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| value(row.metric, number));
+    let change = match (row.baseline, row.candidate) {
+        (Some(_), Some(_)) => change(row),
+        _ => "-".to_owned(),
+    };
+    let limit = row.limit.map_or_else(String::new, |limit| limit_text(row.metric, limit));
+    let interval = row.interval.filter(|_| row.status != Status::Shown).map_or_else(String::new, interval);
+    let remark = match row.doubt {
+        _ if row.is_unsettled => ", unsettled",
+        _ if row.candidate.is_none() => " (missing)",
+        Some(Doubt::FewSamples { .. }) => ", few requests",
+        Some(Doubt::NotSignificant) => ", not significant",
+        Some(Doubt::NoiseUnknown | Doubt::ReachesBelowLimit) => ", noise unknown",
+        None => "",
+    };
+    let status = format!("{}{remark}", word(row.status));
+    Cells {
+        texts: [name, number(row.baseline), number(row.candidate), change, interval, limit, status],
+        status: row.status,
+    }
+}
+
+fn finding(row: &Row) -> String {
+    let series = series_name(row);
+    let limit_said = row.limit.map_or_else(String::new, |limit| format!("limit {}", limit_text(row.metric, limit)));
+    let unit = row.metric.unit();
+    let found = match (row.baseline, row.candidate) {
+        (_, None) => format!(
+            "{} was loaded for the baseline and had no request now",
+            row.endpoint.map_or_else(String::new, printable)
+        ),
+        (None, Some(candidate)) => format!("{series}: {} {unit}, {limit_said}", value(row.metric, candidate)),
+        (Some(baseline), Some(candidate)) => {
+            let (baseline, candidate) = (value(row.metric, baseline), value(row.metric, candidate));
+            format!("{series}: {baseline} -> {candidate} {unit} ({}, {limit_said})", change(row))
+        }
+    };
+    // That all requests together rest on few is said once, below.
+    let doubt = row.doubt.filter(|_| row.endpoint.is_some()).map(|doubt| doubt_text(row, doubt));
+    doubt.map_or(found.clone(), |doubt| format!("{found}; {doubt}"))
+}
+
 /// How many runs the verdict rests on, whether another could change it, and what they could have told.
 pub fn evidence(comparison: &Comparison) -> String {
     let [baseline, candidate] = comparison.runs;
     let runs = format!("{}, {}", count(baseline, "baseline run"), count(candidate, "candidate run"));
-    let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95).and_then(|row| row.evidence);
-    let Some(p95) = p95 else {
-        return format!("{runs}: noise unknown, the estimate decides; --update-baseline keeps several runs");
+    let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95);
+    let Some(detectable) = p95.and_then(|row| row.detectable) else {
+        let endpoints = if comparison.rests_on_requests() {
+            "; endpoints by the order statistics of their own requests"
+        } else {
+            ""
+        };
+        return format!("{runs}: noise unknown, the estimate decides{endpoints}; --update-baseline keeps several runs");
     };
     let settled = unsettled(comparison).unwrap_or_else(|| "settled".to_owned());
-    format!("{runs}: {settled}; a p95 {:.1} % worse would have been noticed", p95.detectable)
+    format!("{runs}: {settled}; a p95 {detectable:.1} % worse would have been noticed")
 }
 
 /// The series that noise may still carry over or under its limit.
 pub fn unsettled(comparison: &Comparison) -> Option<String> {
     let series = comparison.unsettled().map(|row| {
-        let interval = row.evidence.map_or_else(String::new, interval);
+        let interval = row.interval.map_or_else(String::new, interval);
         format!("{} {interval} {}", row.metric, change_unit(row.metric))
     });
     let series: Vec<String> = series.collect();
     (!series.is_empty()).then(|| format!("not settled: {} reaches to both sides of the limit", series.join(", ")))
 }
 
-fn interval(evidence: Evidence) -> String {
-    format!("{:+.1}..{:+.1}", evidence.low, evidence.high)
+fn interval([low, high]: [f64; 2]) -> String {
+    format!("{low:+.1}..{high:+.1}")
+}
+
+/// What keeps a row from being trusted.
+fn doubt_text(row: &Row, doubt: Doubt) -> String {
+    match doubt {
+        Doubt::FewSamples { requests, samples } => {
+            format!("{} of {} rests on {samples}", row.metric, count(requests, "request"))
+        }
+        Doubt::NotSignificant => "not significant among so many endpoints".to_owned(),
+        Doubt::NoiseUnknown => "noise unknown by one run of few requests on each side".to_owned(),
+        Doubt::ReachesBelowLimit => {
+            format!(
+                "one run on each side leaves {} {}",
+                row.interval.map_or_else(String::new, interval),
+                change_unit(row.metric)
+            )
+        }
+    }
 }
 
 /// A baseline in a few words.
@@ -204,11 +234,11 @@ fn value(metric: Metric, value: f64) -> String {
 }
 
 /// Signed, in percent or percentage points; as many digits as keep it apart from the limit that it exceeds.
-fn change(row: &Row, limit: Option<&Limit>) -> String {
+fn change(row: &Row) -> String {
     let Some(change) = row.change else { return "n/a".to_owned() };
     let unit = change_unit(row.metric);
     let least_digits = if row.metric == Metric::ErrorRate { 2 } else { 1 };
-    let allowed = limit.and_then(|limit| limit.worsening).filter(|_| row.status.is_finding());
+    let allowed = row.limit.and_then(|limit| limit.worsening).filter(|_| row.status.is_finding());
     let looks_equal = |digits: usize| {
         allowed.is_some_and(|allowed| format!("{:.digits$}", change.abs()) == format!("{allowed:.digits$}"))
     };

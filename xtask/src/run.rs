@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::stats::Scale;
+use crate::stats::{Scale, rate_interval_pct};
 
 /// What is measured of each endpoint, named as in the baseline file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,7 +85,14 @@ pub struct Stats {
     pub p99_ms: f64,
     pub avg_ms: f64,
     pub requests_per_sec: f64,
+    /// Where the p95 of what these requests are a sample of lies, at [`REQUEST_Z`]; `None` where they are too few to
+    /// tell.
+    pub p95_interval_ms: Option<[f64; 2]>,
 }
+
+/// How sure an interval from the requests of one run is: the normal quantile at 99.95 % on either side, so that among
+/// fifty endpoints, two runs of each, one misses in one case of twenty.
+pub const REQUEST_Z: f64 = 3.2905;
 
 impl Stats {
     /// The value in the unit of [`Metric::unit`]; `error_rate` is in percent of the requests, 0 to 100.
@@ -98,6 +105,16 @@ impl Stats {
             Metric::RequestsPerSec => self.requests_per_sec,
             Metric::ErrorRate => 100.0 * self.failures as f64 / self.requests as f64,
             Metric::TotalRequests => self.requests as f64,
+        }
+    }
+
+    /// Where the metric lies of what these requests are a sample of; `None` where they do not tell. That knows nothing
+    /// of the noise from run to run.
+    pub fn request_interval(&self, metric: Metric) -> Option<[f64; 2]> {
+        match metric {
+            Metric::P95 => self.p95_interval_ms,
+            Metric::ErrorRate => Some(rate_interval_pct(self.value(metric), self.requests as f64, REQUEST_Z)),
+            _ => None,
         }
     }
 }
@@ -137,12 +154,17 @@ pub struct Run {
 }
 
 impl Run {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.endpoints.iter().map(|(name, _)| &**name)
+    }
+
     /// Takes the percentiles of `finer`, another writing of the same run with the same endpoints.
     pub fn take_percentiles(&mut self, finer: Run) {
         let take = |stats: &mut Stats, finer: &Stats| {
             stats.p50_ms = finer.p50_ms;
             stats.p95_ms = finer.p95_ms;
             stats.p99_ms = finer.p99_ms;
+            stats.p95_interval_ms = finer.p95_interval_ms;
         };
         self.precision = finer.precision;
         take(&mut self.total, &finer.total);

@@ -24,52 +24,134 @@ pub fn estimate(scale: Scale, values: &[f64]) -> f64 {
     }
 }
 
-/// What two samples say of the change from one to the other; in percent, or in the unit of the values ([`Scale`]).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Evidence {
-    /// The confidence interval of the change.
-    pub low: f64,
-    pub high: f64,
-    /// The smallest worsening that samples like these would have told from none in four cases of five.
-    pub detectable: f64,
-}
-
 /// The chance of telling a change of the size called detectable.
 const POWER: f64 = 0.8;
 
-/// The two-sample t interval with pooled variance and m + n - 2 degrees of freedom (Student 1908; Snedecor & Cochran,
-/// Statistical Methods, 8th ed., section 6.9), on logarithms for ratios; `error` is the probability, both sides
-/// together, that it misses. The detectable change is (t(1 - error / 2) + t(power)) standard errors, the usual
-/// approximation (ibid., section 6.14).
-///
-/// `None` where two single runs leave no degree of freedom, or a ratio meets a 0.
-pub fn evidence(scale: Scale, baseline: &[f64], candidate: &[f64], error: f64) -> Option<Evidence> {
-    if scale == Scale::Ratio {
-        if baseline.iter().chain(candidate).any(|value| *value <= 0.0) {
+/// How far two samples of runs lie apart, by Student's two-sample t with pooled variance and m + n - 2 degrees of
+/// freedom (Student 1908; Snedecor & Cochran, Statistical Methods, 8th ed., section 6.9), on logarithms for ratios.
+#[derive(Clone, Copy, Debug)]
+pub struct Difference {
+    scale: Scale,
+    /// Of the means, candidate - baseline.
+    mean: f64,
+    /// Of one run.
+    variance: f64,
+    baseline_runs: f64,
+    candidate_runs: f64,
+}
+
+impl Difference {
+    /// `least_variance` is what a run varies by in any case, by the sampling of its requests.
+    ///
+    /// `None` where two single runs leave no degree of freedom, or a ratio meets a 0.
+    pub fn between(scale: Scale, baseline: &[f64], candidate: &[f64], least_variance: f64) -> Option<Difference> {
+        if baseline.is_empty() || candidate.is_empty() || baseline.len() + candidate.len() < 3 {
             return None;
         }
-        let on_logarithms = evidence(Scale::Difference, &logarithms(baseline), &logarithms(candidate), error)?;
-        let percent = |logarithm: f64| logarithm.exp_m1() * 100.0;
-        return Some(Evidence {
-            low: percent(on_logarithms.low),
-            high: percent(on_logarithms.high),
-            detectable: percent(on_logarithms.detectable),
-        });
+        let (mean, squares) = match scale {
+            Scale::Difference => (mean(candidate) - mean(baseline), squares(baseline) + squares(candidate)),
+            Scale::Ratio if baseline.iter().chain(candidate).any(|value| *value <= 0.0) => return None,
+            Scale::Ratio => {
+                let (baseline, candidate) = (logarithms(baseline), logarithms(candidate));
+                (mean(&candidate) - mean(&baseline), squares(&baseline) + squares(&candidate))
+            }
+        };
+        let (baseline_runs, candidate_runs) = (baseline.len() as f64, candidate.len() as f64);
+        let variance = (squares / (baseline_runs + candidate_runs - 2.0)).max(least_variance);
+        Some(Difference { scale, mean, variance, baseline_runs, candidate_runs })
     }
-    let (m, n) = (baseline.len() as f64, candidate.len() as f64);
-    let freedom = m + n - 2.0;
-    if freedom < 1.0 {
-        return None;
+
+    fn freedom(&self) -> f64 {
+        self.baseline_runs + self.candidate_runs - 2.0
     }
-    let pooled_variance = (squares(baseline) + squares(candidate)) / freedom;
-    let standard_error = (pooled_variance * (1.0 / m + 1.0 / n)).sqrt();
-    let reach = StudentsT::ppf(1.0 - error / 2.0, freedom);
-    let difference = mean(candidate) - mean(baseline);
-    Some(Evidence {
-        low: difference - reach * standard_error,
-        high: difference + reach * standard_error,
-        detectable: (reach + StudentsT::ppf(POWER, freedom)) * standard_error,
-    })
+
+    fn standard_error(&self) -> f64 {
+        (self.variance * (1.0 / self.baseline_runs + 1.0 / self.candidate_runs)).sqrt()
+    }
+
+    fn in_units(&self, difference: f64) -> f64 {
+        match self.scale {
+            Scale::Ratio => difference.exp_m1() * 100.0,
+            Scale::Difference => difference,
+        }
+    }
+
+    /// The confidence interval of the change, in percent or in the unit of the values ([`Scale`]); `error` is the
+    /// probability, both sides together, that it misses.
+    pub fn interval(&self, error: f64) -> [f64; 2] {
+        let reach = StudentsT::ppf(1.0 - error / 2.0, self.freedom()) * self.standard_error();
+        [self.mean - reach, self.mean + reach].map(|end| self.in_units(end))
+    }
+
+    /// The smallest worsening that samples like these would have told from none in four cases of five:
+    /// (t(1 - error / 2) + t(power)) standard errors, the usual approximation (Snedecor & Cochran, section 6.14).
+    pub fn detectable(&self, error: f64) -> f64 {
+        let t = |p: f64| StudentsT::ppf(p, self.freedom());
+        self.in_units((t(1.0 - error / 2.0) + t(POWER)) * self.standard_error())
+    }
+
+    /// The same spread with another number of runs.
+    #[must_use]
+    pub fn with_candidate_runs(self, candidate_runs: usize) -> Difference {
+        Difference { candidate_runs: candidate_runs as f64, ..self }
+    }
+
+    /// The probability of a difference so far up, or farther, where there is none (one-sided).
+    pub fn p_value(&self) -> f64 {
+        match self.standard_error() {
+            // Runs that never vary: any difference is one, and none is none.
+            0.0 if self.mean > 0.0 => 0.0,
+            0.0 => 1.0,
+            standard_error => StudentsT::cdf(-self.mean / standard_error, self.freedom()),
+        }
+    }
+}
+
+/// Which hypotheses fall so that the probability of any false one is at most `level`: Holm's step-down procedure (Holm
+/// 1979, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6). The result
+/// stands in the order of `p_values`.
+pub fn holm(p_values: &[f64], level: f64) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..p_values.len()).collect();
+    order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
+    let mut falls = vec![false; p_values.len()];
+    for (rank, place) in order.iter().enumerate() {
+        if p_values[*place] > level / (p_values.len() - rank) as f64 {
+            break;
+        }
+        falls[*place] = true;
+    }
+    falls
+}
+
+/// The ranks, from 1 to n, between whose order statistics the quantile `q` of what `n` requests are a sample of lies,
+/// as sure on either side as the normal quantile `z`: those of the binomial distribution (David & Nagaraja, Order
+/// Statistics, 3rd ed., section 7.1), approximated by the normal one with the term of Cornish & Fisher (1938) for its
+/// skew. `None` where the sample is too small to hold them.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ranks from 1 to n")]
+pub fn quantile_ranks(n: u64, q: f64, z: f64) -> Option<[u64; 2]> {
+    let n = n as f64;
+    let reach = z * (n * q * (1.0 - q)).sqrt();
+    let middle = n * q + (z * z - 1.0) * (1.0 - 2.0 * q) / 6.0 + 0.5;
+    let (low, high) = ((middle - reach).floor(), (middle + reach).ceil());
+    (low >= 1.0 && high <= n).then_some([low as u64, high as u64])
+}
+
+/// The interval in percent of a rate that so many requests show, as sure on either side as the normal quantile `z`
+/// (Wilson 1927, Probable inference, Journal of the American Statistical Association 22).
+pub fn rate_interval_pct(rate_pct: f64, requests: f64, z: f64) -> [f64; 2] {
+    let rate = rate_pct / 100.0;
+    let middle = rate + z * z / (2.0 * requests);
+    let reach = z * (rate * (1.0 - rate) / requests + z * z / (4.0 * requests * requests)).sqrt();
+    [middle - reach, middle + reach].map(|end| (end / (1.0 + z * z / requests)).clamp(0.0, 1.0) * 100.0)
+}
+
+/// The variance, in square points, of the rate in percent that runs of so many requests show by chance alone: that of
+/// a binomial share, at the rate of all runs together.
+pub fn chance_variance(rates_pct: &[f64], requests: &[f64]) -> f64 {
+    let all: f64 = requests.iter().sum();
+    let failures: f64 = rates_pct.iter().zip(requests).map(|(rate, requests)| rate / 100.0 * requests).sum();
+    let rate = (failures / all).clamp(0.0, 1.0);
+    1e4 * rate * (1.0 - rate) * requests.len() as f64 / all
 }
 
 fn logarithms(values: &[f64]) -> Vec<f64> {

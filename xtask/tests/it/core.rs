@@ -9,8 +9,8 @@ use xtask::config::{Config, LocustSettings, settle};
 use xtask::flags;
 use xtask::report::Report;
 use xtask::report::terminal::{Verbosity, render};
-use xtask::run::{Metric, Precision, Provenance, Run, Stats};
-use xtask::stats::{Scale, evidence};
+use xtask::run::{Metric, Precision, Provenance, REQUEST_Z, Run, Stats};
+use xtask::stats::{Difference, Scale, chance_variance, holm, quantile_ranks, rate_interval_pct};
 use xtask::{locust_csv, locust_json};
 
 const HEADER: &str = "Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,Min Response Time,\
@@ -53,6 +53,7 @@ fn a_full_aggregated_row_alone_is_read() {
         p99_ms: 480.0,
         avg_ms: 150.0,
         requests_per_sec: 15.0,
+        p95_interval_ms: Some([300.0, 420.0]),
     };
     assert_eq!(run, Run { precision: Precision::Coarse, total, endpoints: vec![] });
 }
@@ -326,12 +327,26 @@ fn provenance() -> Provenance {
     }
 }
 
-fn rules(strict: bool) -> Rules {
-    Rules { limits: default_limits(), strict, max_runs: 5 }
+/// For ever, as a comparison points into them.
+fn rules(strict: bool) -> &'static Rules {
+    rules_with(default_limits(), strict)
+}
+
+fn rules_with(limits: Limits, strict: bool) -> &'static Rules {
+    Box::leak(Box::new(Rules { limits, endpoint_limits: Vec::new(), strict, min_runs: 1, max_runs: 5 }))
 }
 
 fn stats(p95_ms: f64) -> Stats {
-    Stats { requests: 450, failures: 0, p50_ms: 100.0, p95_ms, p99_ms: 400.0, avg_ms: 100.0, requests_per_sec: 15.0 }
+    Stats {
+        requests: 450,
+        failures: 0,
+        p50_ms: 100.0,
+        p95_ms,
+        p99_ms: 400.0,
+        avg_ms: 100.0,
+        requests_per_sec: 15.0,
+        p95_interval_ms: None,
+    }
 }
 
 fn run(endpoints: &[(&str, f64)]) -> Run {
@@ -384,7 +399,7 @@ fn with_limits(limits: &[(Metric, &str)]) -> Limits {
 fn check(pairs: &[(Metric, f64, f64)], limits: &Limits, strict: bool, expected: &[&str]) {
     let reference = baseline(&pairs.iter().map(|(metric, value, _)| (*metric, *value)).collect::<Vec<_>>());
     let runs = [candidate(&pairs.iter().map(|(metric, _, value)| (*metric, *value)).collect::<Vec<_>>())];
-    let comparison = compare(&reference, &runs, &Rules { limits: limits.clone(), ..rules(strict) }).unwrap();
+    let comparison = compare(&reference, &runs, rules_with(limits.clone(), strict)).unwrap();
     let found: Vec<String> =
         comparison.findings().iter().map(|row| format!("{:?} {}", row.status, row.metric)).collect();
     assert_eq!(found, expected, "{pairs:?}");
@@ -448,7 +463,7 @@ fn a_change_within_locusts_rounding_is_no_regression() {
     ] {
         let reference = baseline(&[(Metric::P95, baseline_ms)]);
         let runs = [candidate(&[(Metric::P95, candidate_ms)])];
-        let comparison = compare(&reference, &runs, &rules(false)).unwrap();
+        let comparison = compare(&reference, &runs, rules(false)).unwrap();
         let row = comparison.total.iter().find(|row| row.metric == Metric::P95).unwrap();
         assert_eq!(row.status, expected, "{baseline_ms} -> {candidate_ms}");
     }
@@ -466,7 +481,7 @@ fn finer_response_times_resolve_smaller_changes_and_the_coarser_side_rules() {
         reference.provenance.precision = baseline_precision;
         let mut run = candidate(&[(Metric::P95, 5.0)]);
         run.precision = candidate_precision;
-        compare(&reference, &[run], &rules(false)).unwrap().verdict
+        compare(&reference, &[run], rules(false)).unwrap().verdict
     };
     assert_eq!(judged(Precision::Fine, Precision::Fine), Verdict::Fail);
     assert_eq!(judged(Precision::Fine, Precision::Coarse), Verdict::Pass);
@@ -540,12 +555,12 @@ fn a_limit_that_cannot_be_meant_is_refused() {
 fn a_baseline_is_judged_on_what_it_has() {
     let reference = baseline(&[(Metric::P50, 100.0), (Metric::P95, 300.0), (Metric::ErrorRate, 0.0)]);
     let runs = [candidate(&[(Metric::P95, 400.0)])];
-    let comparison = compare(&reference, &runs, &rules(false)).unwrap();
+    let comparison = compare(&reference, &runs, rules(false)).unwrap();
     assert_eq!(comparison.lacking, [Metric::P99, Metric::RequestsPerSec]);
     assert_eq!(comparison.verdict, Verdict::Fail);
     for metric in ["p95", "error_rate"] {
         let blind = Baseline::parse(&VERSION_1_0.replace(&format!("\"{metric}\""), "\"renamed\"")).unwrap();
-        let found = error(compare(&blind, &runs, &rules(false)));
+        let found = error(compare(&blind, &runs, rules(false)));
         assert!(found.starts_with(&format!("the baseline lacks {metric}, on which the gate fails")), "{found}");
     }
 }
@@ -558,7 +573,7 @@ fn several_runs_count_by_their_mean() {
         candidate(&[(Metric::P95, 320.0), (Metric::ErrorRate, 0.0)]),
         candidate(&[(Metric::P95, 400.0), (Metric::ErrorRate, 3.0)]),
     ];
-    let comparison = compare(&reference, &runs, &rules(false)).unwrap();
+    let comparison = compare(&reference, &runs, rules(false)).unwrap();
     assert_eq!(comparison.verdict, Verdict::Pass);
     let value = |metric| comparison.total.iter().find(|row| row.metric == metric).unwrap().candidate.unwrap();
     assert_eq!(format!("{:.1} {:.1}", value(Metric::P95), value(Metric::ErrorRate)), "357.8 1.5");
@@ -568,30 +583,30 @@ fn several_runs_count_by_their_mean() {
 #[test]
 fn the_interval_is_students() {
     let (one_to_five, two_to_six) = ([1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 3.0, 4.0, 5.0, 6.0]);
+    let between = |scale, baseline: &[f64], candidate: &[f64]| Difference::between(scale, baseline, candidate, 0.0);
     for (baseline, candidate, error, expected) in [
         (&one_to_five[..], &two_to_six[..], 0.05, [1.0 - 2.306, 1.0 + 2.306]),
         (&one_to_five[..], &two_to_six[..], 0.01, [1.0 - 3.355, 1.0 + 3.355]),
         // Four degrees of freedom; the variance is the baseline's alone, 2.5, the standard error sqrt(2.5 * 1.2).
         (&one_to_five[..], &[3.0][..], 0.05, [-2.776 * 3f64.sqrt(), 2.776 * 3f64.sqrt()]),
     ] {
-        let found = evidence(Scale::Difference, baseline, candidate, error).unwrap();
-        for (found, expected) in [found.low, found.high].into_iter().zip(expected) {
+        let found = between(Scale::Difference, baseline, candidate).unwrap().interval(error);
+        for (found, expected) in found.into_iter().zip(expected) {
             assert!((found - expected).abs() < 2e-3, "{found} {expected}");
         }
         // On logarithms the same numbers are ratios.
         let grown = |values: &[f64]| values.iter().map(|value| value.exp()).collect::<Vec<_>>();
-        let ratio = evidence(Scale::Ratio, &grown(baseline), &grown(candidate), error).unwrap();
-        assert!((ratio.low - found.low.exp_m1() * 100.0).abs() < 1e-6);
-        assert!(ratio.detectable > 0.0);
+        let ratio = between(Scale::Ratio, &grown(baseline), &grown(candidate)).unwrap();
+        assert!((ratio.interval(error)[0] - found[0].exp_m1() * 100.0).abs() < 1e-6);
     }
-    assert_eq!(evidence(Scale::Ratio, &[1.0], &[2.0], 0.05), None, "two single runs say nothing of the noise");
-    assert_eq!(evidence(Scale::Ratio, &[0.0, 1.0], &[2.0], 0.05), None, "a ratio to nothing");
-    let equal = evidence(Scale::Difference, &[0.0; 5], &[0.0], 0.05).unwrap();
-    assert_eq!([equal.low, equal.high, equal.detectable], [0.0; 3]);
+    assert!(between(Scale::Ratio, &[1.0], &[2.0]).is_none(), "two single runs say nothing of the noise");
+    assert!(between(Scale::Ratio, &[0.0, 1.0], &[2.0]).is_none(), "a ratio to nothing");
+    let equal = between(Scale::Difference, &[0.0; 5], &[0.0]).unwrap();
+    assert_eq!((equal.interval(0.05), equal.detectable(0.05)), ([0.0; 2], 0.0));
 }
 
 /// Snedecor & Cochran, table A4. The values 0..=n have the variance n (n + 1) / 12, so the reach of an interval in
-/// standard errors is the quantile.
+/// standard errors is the quantile, and a candidate so far off has half of that error as its p-value.
 #[test]
 fn the_quantiles_of_t_are_those_of_the_table() {
     for (freedom, error, t) in [
@@ -607,10 +622,76 @@ fn the_quantiles_of_t_are_those_of_the_table() {
         let baseline: Vec<f64> = (0..=freedom).map(f64::from).collect();
         let n = f64::from(freedom) + 1.0;
         let variance = n * (n + 1.0) / 12.0; // of n consecutive numbers
-        let found = evidence(Scale::Difference, &baseline, &[0.0], error).unwrap();
-        let reach = (found.high - found.low) / 2.0 / (variance * (1.0 / n + 1.0)).sqrt();
+        let standard_error = (variance * (1.0 / n + 1.0)).sqrt();
+        let [low, high] = Difference::between(Scale::Difference, &baseline, &[0.0], 0.0).unwrap().interval(error);
+        let reach = (high - low) / 2.0 / standard_error;
         assert!((reach - t).abs() < 1e-3, "t({freedom}) at {error}: {reach} for {t}");
+        let off = f64::from(freedom) / 2.0 + t * standard_error;
+        let p_value = Difference::between(Scale::Difference, &baseline, &[off], 0.0).unwrap().p_value();
+        assert!((p_value - error / 2.0).abs() < 5e-5, "t({freedom}) at {error}: {p_value}");
     }
+    // t(4) is 4.604 at 0.995 and 0.941 at 0.8, t(6) 3.707 and 0.906: a standard error of sqrt(1.2), or of sqrt(8/15).
+    let steady = Difference::between(Scale::Difference, &[-2.0, 0.0, 0.0, 0.0, 2.0], &[0.0], 0.0).unwrap();
+    for (runs, expected) in [(1, (4.604 + 0.941) * 2.4f64.sqrt()), (3, (3.707 + 0.906) * (16.0f64 / 15.0).sqrt())] {
+        let found = steady.with_candidate_runs(runs).detectable(0.01);
+        assert!((found - expected).abs() < 2e-3, "{runs} runs: {found} for {expected}");
+    }
+}
+
+/// As `p.adjust(p, "holm") <= 0.05` of R: the first case gives 0.03, 0.06, 0.06, 0.02.
+#[test]
+fn holm_lets_fall_what_r_lets_fall() {
+    for (p_values, expected) in [
+        (&[0.01, 0.04, 0.03, 0.005][..], &[true, false, false, true][..]),
+        (&[0.04, 0.03, 0.02, 0.01], &[false, false, false, true]),
+        (&[0.02, 0.01], &[true, true]),
+        (&[0.06], &[false]),
+        (&[0.0, 1.0, 0.03], &[true, false, false]),
+        (&[], &[]),
+    ] {
+        assert_eq!(holm(p_values, 0.05), expected, "{p_values:?}");
+    }
+}
+
+/// Exact binomial ranks for 99.95 % a side, by summing the distribution; the approximation may lie one further out.
+#[test]
+fn the_ranks_of_a_quantile_are_the_binomials() {
+    for (n, q, exact) in [
+        (100, 0.5, Some([34, 67])),
+        (1219, 0.5, Some([552, 668])),
+        (100, 0.95, None),
+        (148, 0.95, None),
+        (200, 0.95, Some([179, 199])),
+        (300, 0.95, Some([271, 297])),
+        (1219, 0.95, Some([1132, 1183])),
+        (20_000, 0.95, Some([18_897, 19_101])),
+        (500, 0.99, None),
+        (5000, 0.99, Some([4925, 4972])),
+    ] {
+        let found = quantile_ranks(n, q, REQUEST_Z);
+        let is_near = match (found, exact) {
+            (Some([low, high]), Some([exact_low, exact_high])) => {
+                (0..=1).contains(&(exact_low - low)) && (0..=1).contains(&(high - exact_high))
+            }
+            (found, exact) => found == exact,
+        };
+        assert!(is_near, "{n} requests, quantile {q}: {found:?} for {exact:?}");
+    }
+}
+
+/// Newcombe 1998 (Statistics in Medicine 17, table I, method 3): 81 of 263 and 15 of 148, 95 %.
+#[test]
+fn the_interval_of_a_rate_is_wilsons() {
+    for (failures, requests, expected) in
+        [(81.0, 263.0, [25.53, 36.62]), (15.0, 148.0, [6.24, 16.05]), (0.0, 20.0, [0.0, 16.11])]
+    {
+        let found = rate_interval_pct(100.0 * failures / requests, requests, 1.96);
+        for (found, expected) in found.into_iter().zip(expected) {
+            assert!((found - expected).abs() < 0.01, "{failures} of {requests}: {found} for {expected}");
+        }
+    }
+    // 5 of 200 in all, in two runs: 2.5 %, so 10^4 * 0.025 * 0.975 / 100.
+    assert!((chance_variance(&[0.0, 5.0], &[100.0, 100.0]) - 2.4375).abs() < 1e-9);
 }
 
 fn runs_of(p95_ms: &[f64]) -> Vec<Run> {
@@ -630,7 +711,7 @@ fn a_verdict_is_settled_when_noise_cannot_change_it() {
     ] {
         let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
         let runs = runs_of(candidate_ms);
-        let comparison = compare(&reference, &runs, &rules(false)).unwrap();
+        let comparison = compare(&reference, &runs, rules(false)).unwrap();
         let unsettled: Vec<Metric> = comparison.unsettled().map(|row| row.metric).collect();
         let expected = if settled { vec![] } else { vec![Metric::P95] };
         assert_eq!((unsettled, comparison.verdict), (expected, verdict), "{baseline_ms:?} {candidate_ms:?}");
@@ -642,7 +723,7 @@ fn what_the_runs_rest_on_is_said() {
     let said = |baseline_ms: &[f64], candidate_ms: &[f64]| {
         let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
         let runs = runs_of(candidate_ms);
-        let comparison = compare(&reference, &runs, &rules(false)).unwrap();
+        let comparison = compare(&reference, &runs, rules(false)).unwrap();
         xtask::report::evidence(&comparison)
     };
     expect![
@@ -654,18 +735,218 @@ fn what_the_runs_rest_on_is_said() {
     expect!["5 baseline runs, 1 candidate run: not settled: p95 -49.3..+113.9 % reaches to both sides of the limit; a p95 137.9 % worse would have been noticed"].assert_eq(&said(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
 }
 
+/// One endpoint in runs of these p95 and so many requests each, and failures.
+fn runs_with(endpoint: &str, p95_ms: &[f64], requests: u64, failures: u64) -> Vec<Run> {
+    let one = |p95_ms: &f64| {
+        let mut run = run(&[(endpoint, *p95_ms)]);
+        let stats = &mut run.endpoints[0].1;
+        (stats.requests, stats.failures, stats.p99_ms) = (requests, failures, p95_ms.max(400.0));
+        run
+    };
+    p95_ms.iter().map(one).collect()
+}
+
+/// The findings on endpoints, and why they are no more than that.
+#[track_caller]
+fn check_endpoints(baseline: &[Run], candidate: &[Run], rules: &Rules, expected: &Expect) {
+    let reference = Baseline::new(baseline, provenance(), None, None).unwrap();
+    let comparison = compare(&reference, candidate, rules).unwrap();
+    let findings = comparison.findings();
+    let lines: Vec<String> = findings
+        .iter()
+        .filter_map(|row| Some(format!("{:?} {} {} {:?}", row.status, row.endpoint?, row.metric, row.doubt)))
+        .collect();
+    expected.assert_eq(&lines.join("\n"));
+    let failed = findings.iter().any(|row| row.status == Status::Fail);
+    assert_eq!(comparison.verdict, if failed { Verdict::Fail } else { Verdict::Pass });
+}
+
 #[test]
-fn endpoints_over_a_limit_warn() {
-    let former = [run(&[("GET /a", 300.0), ("GET /gone", 300.0)])];
-    let reference = Baseline::new(&former, provenance(), None, None).unwrap();
-    let runs = [run(&[("GET /new", 300.0), ("GET /a", 500.0)])];
-    let comparison = compare(&reference, &runs, &rules(false)).unwrap();
-    assert_eq!(comparison.verdict, Verdict::Pass);
-    let found: Vec<_> =
-        comparison.findings().iter().map(|row| (row.endpoint.unwrap(), row.metric, row.status)).collect();
-    assert_eq!(found, [("GET /a", Metric::P95, Status::Warn), ("GET /gone", Metric::P95, Status::Warn)]);
-    assert_eq!(compare(&reference, &runs, &rules(true)).unwrap().verdict, Verdict::Fail);
-    assert!(comparison.endpoints.iter().any(|row| row.endpoint == Some("GET /new") && row.status == Status::New));
+fn an_endpoint_fails_on_evidence_and_warns_without() {
+    let steady = [300.0, 303.0, 297.0, 301.0, 299.0];
+    let noisy = [300.0, 400.0, 250.0, 330.0, 280.0];
+    let baseline = runs_with("GET /a", &steady, 450, 0);
+    let cases = [
+        (
+            &baseline,
+            runs_with("GET /a", &[900.0], 450, 0),
+            expect![[r#"
+            Fail GET /a p95 None
+            Warn GET /a p99 Some(FewSamples { requests: 450, samples: 4 })"#]],
+        ),
+        // Three times as slow, but the baseline varies too.
+        (
+            &runs_with("GET /a", &noisy, 450, 0),
+            runs_with("GET /a", &[500.0], 450, 0),
+            expect!["Warn GET /a p95 Some(NotSignificant)"],
+        ),
+        // A p95 of 99 requests rests on four.
+        (
+            &runs_with("GET /a", &steady, 99, 0),
+            runs_with("GET /a", &[390.0], 450, 0),
+            expect!["Warn GET /a p95 Some(FewSamples { requests: 99, samples: 4 })"],
+        ),
+        (&runs_with("GET /a", &steady, 100, 0), runs_with("GET /a", &[390.0], 100, 0), expect!["Fail GET /a p95 None"]),
+        // Over no limit: however significant, it is irrelevant.
+        (&baseline, runs_with("GET /a", &[350.0], 450, 0), expect![""]),
+        // 5 % of 450 requests failed, and 5 % of 60.
+        (&baseline, runs_with("GET /a", &[300.0], 450, 23), expect!["Fail GET /a error_rate None"]),
+        (
+            &baseline,
+            runs_with("GET /a", &[300.0], 60, 3),
+            expect!["Warn GET /a error_rate Some(FewSamples { requests: 60, samples: 3 })"],
+        ),
+        // 6 of 150 against 2 of 150 in each run before: so many more come by chance.
+        (
+            &runs_with("GET /a", &steady, 150, 2),
+            runs_with("GET /a", &[300.0], 150, 6),
+            expect!["Warn GET /a error_rate Some(NotSignificant)"],
+        ),
+    ];
+    for (baseline, candidate, expected) in cases {
+        check_endpoints(baseline, &candidate, rules(false), &expected);
+    }
+    check_endpoints(
+        &runs_with("GET /a", &noisy, 450, 0),
+        &runs_with("GET /a", &[500.0], 450, 0),
+        rules(true),
+        &expect!["Fail GET /a p95 Some(NotSignificant)"],
+    );
+}
+
+#[test]
+fn significance_is_shared_out_over_the_endpoints() {
+    let names: Vec<String> = (0..200).map(|number| format!("GET /{number}")).collect();
+    let all = |p95_ms: f64, first_ms: f64| {
+        let mut endpoints: Vec<(&str, f64)> = names.iter().map(|name| (name.as_str(), p95_ms)).collect();
+        endpoints[0].1 = first_ms;
+        run(&endpoints)
+    };
+    let baseline: Vec<Run> = [300.0, 315.0, 288.0, 305.0, 294.0].map(|p95_ms| all(p95_ms, p95_ms)).into();
+    let slow = [all(300.0, 400.0)];
+    check_endpoints(&baseline, &slow, rules(false), &expect!["Warn GET /0 p95 Some(NotSignificant)"]);
+    let alone = |run: &Run| Run { endpoints: run.endpoints[..1].to_vec(), ..run.clone() };
+    let baseline: Vec<Run> = baseline.iter().map(alone).collect();
+    check_endpoints(&baseline, &[alone(&slow[0])], rules(false), &expect!["Fail GET /0 p95 None"]);
+}
+
+#[test]
+fn an_endpoint_on_one_side_only_is_new_or_missing() {
+    let gone = |requests: u64| {
+        let mut runs = runs_with("GET /gone", &[300.0], requests, 0);
+        runs[0].endpoints.push(("GET /a".into(), stats(300.0)));
+        runs
+    };
+    let now = [run(&[("GET /a", 300.0), ("GET /new", 9000.0)])];
+    check_endpoints(&gone(10), &now, rules(false), &expect!["Fail GET /gone p95 None"]);
+    check_endpoints(&gone(9), &now, rules(false), &expect!["Warn GET /gone p95 None"]);
+    let reference = Baseline::new(&gone(10), provenance(), None, None).unwrap();
+    let comparison = compare(&reference, &now, rules(false)).unwrap();
+    let new: Vec<_> = comparison.endpoints.iter().filter(|row| row.endpoint == Some("GET /new")).collect();
+    assert_eq!((new.len(), new[0].status), (1, Status::New));
+}
+
+/// A run whose p95 of `GET /a` its requests leave between these ends.
+fn single(p95_ms: f64, p95_interval_ms: Option<[f64; 2]>) -> Vec<Run> {
+    let mut runs = runs_with("GET /a", &[p95_ms], 450, 0);
+    runs[0].endpoints[0].1.p95_interval_ms = p95_interval_ms;
+    runs
+}
+
+#[test]
+fn single_runs_are_told_apart_by_their_requests() {
+    let baseline = single(300.0, Some([280.0, 330.0]));
+    let check = |candidate: Vec<Run>, expected: &Expect| check_endpoints(&baseline, &candidate, rules(false), expected);
+    // 330 and a fifth is 396.
+    check(single(420.0, Some([397.0, 480.0])), &expect!["Fail GET /a p95 None"]);
+    check(single(420.0, Some([396.0, 480.0])), &expect!["Warn GET /a p95 Some(ReachesBelowLimit)"]);
+    check(single(420.0, None), &expect!["Warn GET /a p95 Some(NoiseUnknown)"]);
+    check(single(350.0, Some([397.0, 480.0])), &expect![""]);
+    check(runs_with("GET /a", &[300.0], 450, 45), &expect!["Fail GET /a error_rate None"]);
+    check(runs_with("GET /a", &[300.0], 450, 12), &expect!["Warn GET /a error_rate Some(ReachesBelowLimit)"]);
+    // The baseline file holds the ends, of a single run only.
+    let text = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap().to_text();
+    assert!(text(&baseline).contains("\"p95_high\": [330.0]"));
+    assert!(!text(&[&baseline[..], &baseline[..]].concat()).contains("p95_high"));
+    let reference = Baseline::parse(&text(&baseline)).unwrap();
+    let candidate = single(420.0, Some([397.0, 480.0]));
+    let comparison = compare(&reference, &candidate, rules(false)).unwrap();
+    assert_eq!(comparison.verdict, Verdict::Fail);
+    assert!(xtask::report::evidence(&comparison).contains("order statistics"));
+}
+
+/// A hundred response times of 1, 2 .. 1000 ms; the ranks are those of the binomial test.
+#[test]
+fn a_histogram_and_a_csv_give_the_interval_of_the_p95() {
+    let times: Vec<String> = (1..=1000).map(|time| format!("\"{time}\": 1")).collect();
+    let total = locust_json::parse(&json_of(&times.join(","))).unwrap().total;
+    assert_eq!(total.p95_interval_ms, Some([926.0, 972.0]));
+    assert_eq!(locust_json::parse(&json_of(r#""5": 100"#)).unwrap().total.p95_interval_ms, None);
+    // A CSV has the 90 % and the 98 %, and no rank between.
+    let text = row("None,Aggregated,1000,0,500,500,1,1000,1024,15.0,0,501,661,751,801,901,951,981,991,1000,1000,1000");
+    let total = locust_csv::parse(text.as_bytes()).unwrap().total;
+    assert_eq!(total.p95_interval_ms, Some([901.0, 981.0]));
+}
+
+/// The rules of a `perf.toml`.
+fn rules_of(toml: &str) -> Rules {
+    let (_, limits, endpoint_limits) = Config::parse(toml).unwrap();
+    Rules { limits, endpoint_limits, ..rules(false).clone() }
+}
+
+#[test]
+fn an_endpoint_may_have_limits_of_its_own() {
+    let limits = "[limits]\np95 = \"15%\"\n\
+        [limits.\"GET /*\"]\np95 = \"50%\"\n\
+        [limits.\"GET /claims*\"]\np95 = \"max 310ms\"\nerror_rate = \"10pp\"\n\
+        [limits.\"GET /claims/[id]\"]\np95 = \"200%\"\n";
+    let rules = rules_of(limits);
+    let steady = [300.0, 303.0, 297.0, 301.0, 299.0];
+    for (name, p95_ms, failures, expected) in [
+        ("POST /a", 350.0, 0, expect!["Fail POST /a p95 None"]),
+        ("GET /a", 440.0, 0, expect![""]),
+        ("GET /a", 460.0, 0, expect!["Fail GET /a p95 None"]),
+        // A bound is judged on the estimate; what a longer pattern leaves open is the shorter one's.
+        ("GET /claims", 311.0, 0, expect!["Fail GET /claims p95 None"]),
+        (
+            "GET /claims/[id]",
+            890.0,
+            40,
+            expect!["Warn GET /claims/[id] p99 Some(FewSamples { requests: 450, samples: 4 })"],
+        ),
+        ("GET /claims/[id]", 310.0, 50, expect!["Fail GET /claims/[id] error_rate None"]),
+    ] {
+        check_endpoints(
+            &runs_with(name, &steady, 450, 0),
+            &runs_with(name, &[p95_ms], 450, failures),
+            &rules,
+            &expected,
+        );
+    }
+    // A bound needs no baseline.
+    let new = [run(&[("POST /a", 300.0), ("GET /claims/new", 320.0)])];
+    let old = runs_with("POST /a", &steady, 450, 0);
+    check_endpoints(&old, &new, &rules, &expect!["Fail GET /claims/new p95 None"]);
+}
+
+#[test]
+fn a_limit_that_meets_no_endpoint_is_an_error() {
+    let runs = [run(&[("GET /a", 300.0), ("GET /claims", 300.0)])];
+    let reference = Baseline::new(&[run(&[("GET /gone", 300.0)])], provenance(), None, None).unwrap();
+    for (name, is_met) in [
+        ("GET /a", true),
+        ("GET *", true),
+        ("*/claims", true),
+        ("GET /?", true),
+        ("GET /gone", true),
+        ("GET /clams", false),
+        ("get /a", false),
+        ("claims", false),
+    ] {
+        let result = rules_of(&format!("[limits.{name:?}]\np95 = \"10%\"\n")).check_all_met(Some(&reference), &runs);
+        assert_eq!(result.is_ok(), is_met, "{name}: {result:?}");
+    }
+    expect![[r#"[limits."GET /clams"] meets no endpoint, the nearest is "GET /claims", so it checks nothing: mend the name; `cargo xtask perf target/perf/latest` judges the same results again"#]].assert_eq(&error(rules_of("[limits.\"GET /clams\"]\n").check_all_met(None, &runs)));
 }
 
 #[test]
@@ -678,7 +959,6 @@ fn every_judged_metric_has_a_default_limit() {
 fn text_of(comparison: &Comparison, verbosity: Verbosity) -> String {
     let report = Report {
         comparison,
-        limits: &default_limits(),
         baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
         warnings: vec!["the load generator was saturated".to_owned()],
         details: vec!["load: 10 users".to_owned()],
@@ -694,7 +974,7 @@ fn check_report(endpoints: &[(&str, f64)], verbosity: Verbosity, expected: &Expe
     candidate.total.p95_ms = 400.0;
     candidate.total.failures = 9;
     let runs = [candidate];
-    expected.assert_eq(&text_of(&compare(&reference, &runs, &rules(false)).unwrap(), verbosity));
+    expected.assert_eq(&text_of(&compare(&reference, &runs, rules(false)).unwrap(), verbosity));
 }
 
 #[test]
@@ -706,16 +986,17 @@ fn the_table_reads_from_series_to_verdict() {
                                   baseline  candidate   change  limit  status
             p50 ms                     100        100    +0.0%   +20%  ok
             p95 ms                     300        400   +33.3%   +20%  FAIL
-            p99 ms                     400        400    +0.0%   +25%  ok
+            p99 ms                     400        400    +0.0%   +25%  ok, few requests
             avg_response_time ms     100.0      100.0    +0.0%
             requests_per_sec 1/s      15.0       15.0    +0.0%   -30%  ok
             error_rate %              0.00       2.00  +2.00pp   +2pp  ok
             total_requests             450        450    +0.0%
 
             FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
-            WARN GET /a p95: 300 -> 450 ms (+50.0%, limit +20%)
+            WARN GET /a p95: 300 -> 450 ms (+50.0%, limit +20%); noise unknown by one run of few requests on each side
+            note: p99 of 450 requests rests on 4
             note: the load generator was saturated
-            evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides; --update-baseline keeps several runs
+            evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides; endpoints by the order statistics of their own requests; --update-baseline keeps several runs
             baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
             FAIL: p95 is over its limit
         "#]],
@@ -725,7 +1006,8 @@ fn the_table_reads_from_series_to_verdict() {
         Verbosity::Quiet,
         &expect![[r#"
             FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
-            WARN GET /a p95: 300 -> 450 ms (+50.0%, limit +20%)
+            WARN GET /a p95: 300 -> 450 ms (+50.0%, limit +20%); noise unknown by one run of few requests on each side
+            note: p99 of 450 requests rests on 4
             note: the load generator was saturated
             FAIL: p95 is over its limit
         "#]],
@@ -737,24 +1019,25 @@ fn the_table_reads_from_series_to_verdict() {
                                   baseline  candidate   change  limit  status
             p50 ms                     100        100    +0.0%   +20%  ok
             p95 ms                     300        400   +33.3%   +20%  FAIL
-            p99 ms                     400        400    +0.0%   +25%  ok
+            p99 ms                     400        400    +0.0%   +25%  ok, few requests
             avg_response_time ms     100.0      100.0    +0.0%
             requests_per_sec 1/s      15.0       15.0    +0.0%   -30%  ok
             error_rate %              0.00       2.00  +2.00pp   +2pp  ok
             total_requests             450        450    +0.0%
 
-                                                 baseline  candidate   change  limit  status
-            GET /a error_rate %                      0.00       0.00  +0.00pp   +2pp  ok
-            GET /a p95 ms                             300        450   +50.0%   +20%  WARN
-            GET /a p99 ms                             400        400    +0.0%   +25%  ok
-            GET /a p50 ms                             100        100    +0.0%   +20%  ok
-            GET /a requests_per_sec 1/s              15.0       15.0    +0.0%   -30%  ok
-            GET /n\new\u{202e}\u{1b}[31m p95 ms         -         10        -   +20%  NEW
+                                                 baseline  candidate   change    interval  limit  status
+            GET /a error_rate %                      0.00       0.00  +0.00pp  -2.3..+2.3   +2pp  ok
+            GET /a p95 ms                             300        450   +50.0%               +20%  WARN, noise unknown
+            GET /a p99 ms                             400        400    +0.0%               +25%  ok
+            GET /a p50 ms                             100        100    +0.0%               +20%  ok
+            GET /a requests_per_sec 1/s              15.0       15.0    +0.0%               -30%  ok
+            GET /n\new\u{202e}\u{1b}[31m p95 ms         -         10        -               +20%  NEW
 
             FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
-            WARN GET /a p95: 300 -> 450 ms (+50.0%, limit +20%)
+            WARN GET /a p95: 300 -> 450 ms (+50.0%, limit +20%); noise unknown by one run of few requests on each side
+            note: p99 of 450 requests rests on 4
             note: the load generator was saturated
-            evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides; --update-baseline keeps several runs
+            evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides; endpoints by the order statistics of their own requests; --update-baseline keeps several runs
             baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
             load: 10 users
             FAIL: p95 is over its limit
@@ -768,7 +1051,7 @@ fn a_finding_never_looks_equal_to_its_limit() {
     let mut run = candidate(&[(Metric::P95, 12_000.1)]);
     run.total.failures = run.total.requests;
     let runs = [run];
-    let text = text_of(&compare(&reference, &runs, &rules(false)).unwrap(), Verbosity::Quiet);
+    let text = text_of(&compare(&reference, &runs, rules(false)).unwrap(), Verbosity::Quiet);
     expect![[r#"
         FAIL p95: 10000 -> 12000 ms (+20.001%, limit +20%)
         note: the baseline lacks p99, p50, requests_per_sec, so there is no comparison of it: measure anew with --update-baseline
@@ -802,13 +1085,34 @@ fn a_configuration_error_points_at_its_line() {
         ),
         (
             "[limits]\np94 = \"20%\"\n",
-            expect![":2: [limits] `p94` is no metric: use p50, p95, p99, requests_per_sec or error_rate"],
+            expect![[
+                r#":2: [limits] `p94` is no metric: use p50, p95, p99, requests_per_sec or error_rate, or a table [limits."GET /path"]"#
+            ]],
         ),
         (
             "[locust]\nversion = \"2.40.0\"\ncommand = \"locust\"\n",
             expect![
                 ":1: [locust] `command` names a Locust of your own, `version` and `requirements` the managed one: give either"
             ],
+        ),
+        (
+            "[limits.\"GET /a\"]\np95 = \"20\"\n",
+            expect![[
+                r#":2: [limits."GET /a"] `p95`: `20` does not end in `%`: write for example "20%", "20% and 5ms" or "max 500ms""#
+            ]],
+        ),
+        ("[limits.\"GET /a\"]\np95 = 20\n", expect![":2: invalid type: integer `20`, expected a string"]),
+        (
+            "[limits]\np95 = 20\n",
+            expect![[
+                r#":2: invalid type: integer `20`, expected a limit such as "20%", or the table of an endpoint's limits"#
+            ]],
+        ),
+        (
+            "[limits.\"GET /a\"]\navg_response_time = \"20%\"\n",
+            expect![[
+                r#":2: [limits."GET /a"] `avg_response_time`: `avg_response_time` is shown, not judged: it takes no limit"#
+            ]],
         ),
         ("[load\n", expect![":1: unclosed table, expected `]`"]),
     ] {
@@ -875,7 +1179,7 @@ fn a_setting_comes_from_flag_then_perf_toml_then_locust_then_default() {
         else {
             panic!("{flags} is the perf command")
         };
-        let (config, _) = Config::parse(toml).unwrap();
+        let (config, ..) = Config::parse(toml).unwrap();
         let mut locust = LocustSettings::default();
         locust.add_env(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         locust.add_pyproject("pyproject.toml", "[tool.locust]\nspawn-rate = 4\n").unwrap();

@@ -91,6 +91,7 @@ fn quiet_prints_findings_and_the_verdict() {
     let folder = Folder::new("quiet").with("perf_baseline.json", VERSION_1_0).with("slower.csv", &results(430, 2));
     expect![[r#"
         FAIL p95: 350 -> 430 ms (+22.9%, limit +20%)
+        note: p99 of 450 requests rests on 4
         FAIL: p95 is over its limit
     "#]]
     .assert_eq(&folder.perf("slower.csv --quiet").stdout);
@@ -171,6 +172,20 @@ fn a_baseline_that_could_not_fail_is_refused_and_can_be_replaced() {
 }
 
 #[test]
+fn a_limit_that_checks_nothing_is_no_pass() {
+    let folder = Folder::new("unmet")
+        .with("perf_baseline.json", VERSION_1_0)
+        .with("perf.toml", "[limits.\"GET /nowhere\"]\np95 = \"max 500ms\"\n")
+        .with("same.csv", &results(350, 2));
+    for args in ["same.csv", "same.csv --update-baseline"] {
+        let output = folder.perf(args);
+        assert_eq!((output.code, output.stdout.as_str()), (2, ""), "{args}");
+        assert!(output.stderr.contains("[limits.\"GET /nowhere\"] meets no endpoint"), "{args}: {}", output.stderr);
+        assert_eq!(folder.read("perf_baseline.json"), VERSION_1_0);
+    }
+}
+
+#[test]
 fn a_folder_stands_for_the_runs_in_it() {
     let folder = Folder::new("folder")
         .with("perf_baseline.json", VERSION_1_0)
@@ -219,9 +234,9 @@ fn bad_input_is_one_line_that_names_it() {
         ),
         (
             "results.csv --config bad.toml",
-            expect![[r"
-            NOT JUDGED: bad.toml:2: invalid type: integer `20`, expected a string
-        "]],
+            expect![[r#"
+                NOT JUDGED: bad.toml:2: invalid type: integer `20`, expected a limit such as "20%", or the table of an endpoint's limits
+            "#]],
         ),
         (
             "results.csv --config nowhere.toml",
