@@ -199,6 +199,15 @@ pub enum Doubt {
     ReachesBelowLimit,
 }
 
+/// Why another run may change the verdict on a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsettled {
+    /// Its interval reaches to both sides of the limit.
+    ReachesAcross,
+    /// A single run is over it, which may have met a busy neighbour: only a second one can tell.
+    OneRunOver,
+}
+
 /// One series: a metric of an endpoint, or of all requests together, on both sides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row<'a> {
@@ -217,16 +226,16 @@ pub struct Row<'a> {
     pub interval: Option<[f64; 2]>,
     /// The smallest worsening, in the unit of `change`, that these runs would have told from none.
     pub detectable: Option<f64>,
-    /// It can FAIL, and its interval reaches to both sides of the limit, so that another run may change the verdict.
-    pub is_unsettled: bool,
+    /// Why another run may change the verdict, of a series that can FAIL.
+    pub unsettled: Option<Unsettled>,
     pub doubt: Option<Doubt>,
 }
 
 impl<'a> Row<'a> {
     fn new(endpoint: Option<&'a str>, metric: Metric, limit: Option<&'a Limit>, status: Status) -> Row<'a> {
         let (baseline, candidate, change) = (None, None, None);
-        let (interval, detectable, is_unsettled, doubt) = (None, None, false, None);
-        Row { endpoint, metric, limit, baseline, candidate, change, status, interval, detectable, is_unsettled, doubt }
+        let (interval, detectable, unsettled, doubt) = (None, None, None, None);
+        Row { endpoint, metric, limit, baseline, candidate, change, status, interval, detectable, unsettled, doubt }
     }
 }
 
@@ -263,7 +272,7 @@ impl Comparison<'_> {
 
     /// The series whose verdict another run may change.
     pub fn unsettled(&self) -> impl Iterator<Item = &Row<'_>> {
-        self.total.iter().filter(|row| row.is_unsettled)
+        self.total.iter().filter(|row| row.unsettled.is_some())
     }
 
     /// One run on each side, so that the intervals of endpoints are those of their requests.
@@ -405,7 +414,11 @@ impl<'a> Judge<'a> {
         {
             let [low, high] =
                 ends.map(|end| self.status(metric, reference, changed(metric, reference, end), limit).is_finding());
-            row.is_unsettled = low != high;
+            row.unsettled = match row.status {
+                _ if low != high => Some(Unsettled::ReachesAcross),
+                Status::Fail if runs.len() == 1 && self.rules.max_runs > 1 => Some(Unsettled::OneRunOver),
+                _ => None,
+            };
         }
         if metric.is_percentile() {
             row.doubt = sides.few_samples();

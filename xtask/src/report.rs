@@ -3,7 +3,7 @@
 pub mod terminal;
 
 use crate::baseline::Baseline;
-use crate::compare::{Comparison, Doubt, Limit, Row, Status, Verdict};
+use crate::compare::{Comparison, Doubt, Limit, Row, Status, Unsettled, Verdict};
 use crate::run::Metric;
 
 /// Everything that a format shows.
@@ -97,7 +97,7 @@ fn cells(row: &Row) -> Cells {
     let limit = row.limit.map_or_else(String::new, |limit| limit_text(row.metric, limit));
     let interval = row.interval.filter(|_| row.status != Status::Shown).map_or_else(String::new, interval);
     let remark = match row.doubt {
-        _ if row.is_unsettled => ", unsettled",
+        _ if row.unsettled.is_some() => ", unsettled",
         _ if row.candidate.is_none() => " (missing)",
         Some(Doubt::FewSamples { .. }) => ", few requests",
         Some(Doubt::NotSignificant) => ", not significant",
@@ -148,14 +148,18 @@ pub fn evidence(comparison: &Comparison) -> String {
     format!("{runs}: {settled}; a p95 {detectable:.1} % worse would have been noticed")
 }
 
-/// The series that noise may still carry over or under its limit.
+/// The series whose verdict another run may change, and why.
 pub fn unsettled(comparison: &Comparison) -> Option<String> {
     let series = comparison.unsettled().map(|row| {
-        let interval = row.interval.map_or_else(String::new, interval);
-        format!("{} {interval} {}", row.metric, change_unit(row.metric))
+        let ends = row.interval.map_or_else(String::new, interval);
+        let why = match row.unsettled {
+            Some(Unsettled::OneRunOver) => "is over the limit by one run alone",
+            _ => "reaches to both sides of the limit",
+        };
+        format!("{} {ends} {} {why}", row.metric, change_unit(row.metric))
     });
     let series: Vec<String> = series.collect();
-    (!series.is_empty()).then(|| format!("not settled: {} reaches to both sides of the limit", series.join(", ")))
+    (!series.is_empty()).then(|| format!("not settled: {}", series.join(", ")))
 }
 
 fn interval([low, high]: [f64; 2]) -> String {

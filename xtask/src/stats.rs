@@ -20,7 +20,7 @@ pub fn estimate(scale: Scale, values: &[f64]) -> f64 {
         (Scale::Difference, _) => mean(values),
         // A geometric mean that meets a 0 is 0, whatever the other runs say.
         (Scale::Ratio, _) if values.contains(&0.0) => mean(values),
-        (Scale::Ratio, _) => mean(&logarithms(values)).exp(),
+        (Scale::Ratio, _) => robust_mean(&logarithms(values)).exp(),
     }
 }
 
@@ -53,7 +53,7 @@ impl Difference {
             Scale::Ratio if baseline.iter().chain(candidate).any(|value| *value <= 0.0) => return None,
             Scale::Ratio => {
                 let (baseline, candidate) = (logarithms(baseline), logarithms(candidate));
-                (mean(&candidate) - mean(&baseline), squares(&baseline) + squares(&candidate))
+                (robust_mean(&candidate) - robust_mean(&baseline), squares(&baseline) + squares(&candidate))
             }
         };
         let (baseline_runs, candidate_runs) = (baseline.len() as f64, candidate.len() as f64);
@@ -160,6 +160,29 @@ fn logarithms(values: &[f64]) -> Vec<f64> {
 
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// The mean, but from four runs on a run farther from their median than three robust standard deviations counts as one
+/// that far: a neighbour on the machine that hits one run in ten would drag the mean of five along.
+///
+/// Metric winsorizing (Huber & Ronchetti, Robust Statistics, 2nd ed., section 1.7) at the median absolute deviation,
+/// which is 1 / 1.4826 standard deviations of a normal distribution. Fences closer than 1 % would only tell equal runs
+/// from nearly equal ones.
+fn robust_mean(logarithms: &[f64]) -> f64 {
+    if logarithms.len() < 4 {
+        return mean(logarithms);
+    }
+    let center = median(logarithms.to_vec());
+    let deviation = median(logarithms.iter().map(|value| (value - center).abs()).collect());
+    let fence = 3.0 * (1.4826 * deviation).max(0.01);
+    mean(&logarithms.iter().map(|value| value.clamp(center - fence, center + fence)).collect::<Vec<_>>())
+}
+
+/// Of a sample that is not empty.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
+    f64::midpoint(low, high)
 }
 
 /// The sum of the squared distances from the mean.

@@ -10,7 +10,7 @@ use xtask::flags;
 use xtask::report::Report;
 use xtask::report::terminal::{Verbosity, render};
 use xtask::run::{Metric, Precision, Provenance, REQUEST_Z, Run, Stats};
-use xtask::stats::{Difference, Scale, chance_variance, holm, quantile_ranks, rate_interval_pct};
+use xtask::stats::{Difference, Scale, chance_variance, estimate, holm, quantile_ranks, rate_interval_pct};
 use xtask::{locust_csv, locust_json};
 
 const HEADER: &str = "Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,Min Response Time,\
@@ -287,7 +287,7 @@ fn a_baseline_survives_saving_and_loading() {
 fn a_baseline_that_cannot_be_meant_is_refused() {
     let edited = Baseline::new(&[run(&[])], provenance(), None, None).unwrap().to_text();
     let edited = edited.replacen("\"p95\": 300.0", "\"p95\": 999.0", 1);
-    expect!["`p95` is 999 in `metrics` and 300 by the runs in `aggregated`: one of them was edited"]
+    expect!["`p95` is 999 in `metrics`, and its runs in `aggregated` lie between 300 and 300: one of them was edited"]
         .assert_eq(&error(Baseline::parse(&edited)));
     for (text, expected) in [
         ("", expect!["this is no JSON object: EOF while parsing a value at line 1 column 0"]),
@@ -579,6 +579,26 @@ fn several_runs_count_by_their_mean() {
     assert_eq!(format!("{:.1} {:.1}", value(Metric::P95), value(Metric::ErrorRate)), "357.8 1.5");
 }
 
+/// By hand: the median of the logarithms of the first is 0, the median deviation 0.02, so that the run at 0.4 counts as
+/// one at 3 * 1.4826 * 0.02 = 0.088956.
+#[test]
+fn a_run_that_a_neighbour_hit_does_not_drag_the_estimate_along() {
+    for (logarithms, expected) in [
+        (&[-0.02, -0.01, 0.0, 0.02, 0.4][..], (-0.02 - 0.01 + 0.02 + 0.088_956) / 5.0),
+        // Equal runs leave no deviation: the fence is at 3 % then.
+        (&[0.0, 0.0, 0.0, 0.4], 0.03 / 4.0),
+        (&[0.0, 0.01, 0.02, 0.03], 0.015),
+        // Of three runs none can be told from the rest.
+        (&[0.0, 0.0, 0.4], 0.4 / 3.0),
+    ] {
+        let values: Vec<f64> = logarithms.iter().map(|value: &f64| 300.0 * value.exp()).collect();
+        let found = (estimate(Scale::Ratio, &values) / 300.0).ln();
+        assert!((found - expected).abs() < 1e-9, "{logarithms:?}: {found} for {expected}");
+    }
+    // Failures are counts, and one run of them is no outlier.
+    assert!((estimate(Scale::Difference, &[0.0, 0.0, 0.0, 0.0, 30.0]) - 6.0).abs() < 1e-9);
+}
+
 /// t from Snedecor & Cochran, table A4; the interval of 1..5 against 2..6 by hand: pooled variance 2.5, standard error 1.
 #[test]
 fn the_interval_is_students() {
@@ -703,7 +723,10 @@ fn a_verdict_is_settled_when_noise_cannot_change_it() {
     for (baseline_ms, candidate_ms, settled, verdict) in [
         // A quiet machine pays for one run.
         (&[300.0, 303.0, 297.0, 301.0, 299.0][..], &[304.0][..], true, Verdict::Pass),
-        (&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0], true, Verdict::Fail),
+        // A red one for two: the first may have met a busy neighbour.
+        (&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0], false, Verdict::Fail),
+        (&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0, 415.0], true, Verdict::Fail),
+        (&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0, 300.0], false, Verdict::Pass),
         // A close call, and a noisy machine, do not.
         (&[300.0, 303.0, 297.0, 301.0, 299.0], &[358.0], false, Verdict::Pass),
         (&[300.0, 320.0, 285.0, 310.0, 290.0], &[310.0], false, Verdict::Pass),
@@ -732,6 +755,7 @@ fn what_the_runs_rest_on_is_said() {
     .assert_eq(&said(&[300.0], &[310.0]));
     expect!["5 baseline runs, 1 candidate run: settled; a p95 4.6 % worse would have been noticed"]
         .assert_eq(&said(&[300.0, 303.0, 297.0, 301.0, 299.0], &[310.0]));
+    expect!["5 baseline runs, 1 candidate run: not settled: p95 +34.8..+45.4 % is over the limit by one run alone; a p95 4.6 % worse would have been noticed"].assert_eq(&said(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
     expect!["5 baseline runs, 1 candidate run: not settled: p95 -49.3..+113.9 % reaches to both sides of the limit; a p95 137.9 % worse would have been noticed"].assert_eq(&said(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
 }
 

@@ -243,7 +243,8 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
     let baseline = repository.read("perf_baseline.json");
     for (name, p95_ms, args, code, runs, says) in [
         ("quiet", "300", "", 0, 1, "run 1 of at most 5: 5 baseline runs, 1 candidate run: settled"),
-        ("far", "500", "", 1, 1, "run 1 of at most 5: 5 baseline runs, 1 candidate run: settled"),
+        ("far", "500", "", 1, 2, "run 2 of at most 5: 5 baseline runs, 2 candidate runs: settled"),
+        ("hit-once", "500 300", "", 0, 5, "is over the limit by one run alone; another run follows"),
         ("close", "350 355 345 350", "", 0, 5, "not settled: p95 "),
         ("close-2", "350 355 345 350", "--max-runs 2", 0, 2, "the estimate decides"),
         ("asked", "300", "--min-runs 3", 0, 3, "run 2 of at most 5: --min-runs asks for 3; another run follows"),

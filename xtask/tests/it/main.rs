@@ -3,10 +3,13 @@
 // expect-test writes the hashes; what is compared bit for bit is a value that was put in; a table of cases has a type.
 #![allow(clippy::needless_raw_string_hashes, clippy::float_cmp, clippy::type_complexity)]
 
+mod calibration;
 mod core;
 mod faults;
 mod judge;
 mod measure;
 mod real;
+#[path = "../../benches/calibration/simulation.rs"]
+mod simulation;
 mod support;
 mod tidy;
