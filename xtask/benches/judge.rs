@@ -94,8 +94,14 @@ fn print(lines: &[Line]) {
 /// All of it: from the bytes of the file to the text of the report. The result is the text's length.
 fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
     let runs = [locust_csv::parse(bytes)?];
-    let rules =
-        Rules { limits: default_limits(), endpoint_limits: Vec::new(), strict: false, min_runs: 1, max_runs: 5 };
+    let rules = Rules {
+        limits: default_limits(),
+        endpoint_limits: Vec::new(),
+        strict: false,
+        paired: false,
+        min_runs: 1,
+        max_runs: 5,
+    };
     let comparison = compare(baseline, &runs, &rules)?;
     let report = Report { comparison: &comparison, baseline: String::new(), warnings: Vec::new(), details: Vec::new() };
     let text = render(&report, Verbosity::Normal);

@@ -9,7 +9,7 @@ use wildmatch::WildMatch;
 
 use crate::baseline::{Baseline, Series, request_interval};
 use crate::run::{Load, Metric, Precision, Provenance, Run, Stats};
-use crate::stats::{Difference, chance_variance, estimate, holm};
+use crate::stats::{Difference, Scale, chance_variance, estimate, holm};
 
 /// How far a metric may be worse than its baseline; everything is strict: exactly at the limit passes.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +70,8 @@ pub struct Rules {
     pub endpoint_limits: Vec<EndpointLimits>,
     /// Every WARN is a FAIL.
     pub strict: bool,
+    /// The runs of both sides are of the same rounds, in their order.
+    pub paired: bool,
     pub min_runs: usize,
     /// Looks at the evidence, one after each run: they share its probability of error.
     pub max_runs: usize,
@@ -255,6 +257,8 @@ pub struct Comparison<'a> {
     pub lacking: Vec<Metric>,
     /// Runs on each side.
     pub runs: [usize; 2],
+    /// They are of the same rounds.
+    pub paired: bool,
     pub verdict: Verdict,
 }
 
@@ -315,7 +319,7 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
     let failed = total.iter().chain(&endpoints).any(|row| row.status == Status::Fail);
     let verdict = if failed { Verdict::Fail } else { Verdict::Pass };
     let runs = [JUDGED.map(|metric| baseline.total_runs(metric).len()).into_iter().max().unwrap_or(0), runs.len()];
-    Ok(Comparison { total, endpoints, lacking, runs, verdict })
+    Ok(Comparison { total, endpoints, lacking, runs, paired: rules.paired, verdict })
 }
 
 /// The runs hold the endpoints each in its own order: the first run that names one gives its place.
@@ -344,6 +348,7 @@ fn values(metric: Metric, runs: &[&Stats]) -> Vec<f64> {
 /// Both sides of a series, run by run.
 struct Sides<'s> {
     metric: Metric,
+    paired: bool,
     /// Empty where the baseline has no such series.
     baseline: &'s [f64],
     baseline_requests: &'s [f64],
@@ -351,10 +356,14 @@ struct Sides<'s> {
 }
 
 impl Sides<'_> {
-    fn candidate_estimate(&self) -> f64 {
-        match self.candidate {
-            [only] => only.value(self.metric),
-            several => estimate(self.metric.scale(), &values(self.metric, several)),
+    /// Where rounds are judged, what the change that they show makes of the baseline.
+    fn candidate_estimate(&self, baseline: Option<f64>, difference: Option<Difference>) -> f64 {
+        match (self.candidate, baseline, difference) {
+            ([only], ..) => only.value(self.metric),
+            (_, Some(baseline), Some(difference)) if self.paired && self.metric.scale() == Scale::Ratio => {
+                changed(self.metric, baseline, difference.change())
+            }
+            (several, ..) => estimate(self.metric.scale(), &values(self.metric, several)),
         }
     }
 
@@ -368,7 +377,10 @@ impl Sides<'_> {
             ),
             _ => 0.0,
         };
-        Difference::between(self.metric.scale(), self.baseline, &candidate, least_variance)
+        // An endpoint that a round did not meet leaves the other runs without their pairs.
+        let is_paired = self.paired && self.baseline.len() == candidate.len();
+        let of = if is_paired { Difference::paired } else { Difference::between };
+        of(self.metric.scale(), self.baseline, &candidate, least_variance)
     }
 
     /// Requests a run, of the side that has fewer, and how many of them a percentile rests on, or how many failed:
@@ -403,12 +415,12 @@ impl<'a> Judge<'a> {
     fn total(&self, metric: Metric, baseline: &Baseline, runs: &[&Stats]) -> Row<'a> {
         let sides = Sides {
             metric,
+            paired: self.rules.paired,
             baseline: baseline.total_runs(metric),
             baseline_requests: baseline.total_runs(Metric::TotalRequests),
             candidate: runs,
         };
-        let mut row = self.row(None, &sides, baseline.total(metric));
-        self.add_evidence(&mut row, sides.difference());
+        let mut row = self.row(None, &sides, baseline.total(metric), sides.difference());
         if let (Some(limit), Some(reference), Some(ends)) = (row.limit, row.baseline, row.interval)
             && self.outcome(metric) == Status::Fail
         {
@@ -462,11 +474,11 @@ impl<'a> Judge<'a> {
         let baseline = |metric: Metric| series.get(metric.name()).map(Vec::as_slice).unwrap_or_default();
         let baseline_requests = baseline(Metric::TotalRequests);
         for metric in JUDGED {
-            let sides = Sides { metric, baseline: baseline(metric), baseline_requests, candidate: runs };
-            let reference = (!sides.baseline.is_empty()).then(|| estimate(metric.scale(), sides.baseline));
-            let mut row = self.row(Some(name), &sides, reference);
+            let (paired, baseline) = (self.rules.paired, baseline(metric));
+            let sides = Sides { metric, paired, baseline, baseline_requests, candidate: runs };
+            let reference = (!baseline.is_empty()).then(|| estimate(metric.scale(), baseline));
             let difference = sides.difference();
-            self.add_evidence(&mut row, difference);
+            let mut row = self.row(Some(name), &sides, reference, difference);
             let few = sides.few_samples().filter(|_| row.status.is_finding());
             let is_by_bound = row.limit.is_some_and(|limit| out_of_bound(metric, row.candidate, limit));
             match (few, difference) {
@@ -482,18 +494,21 @@ impl<'a> Judge<'a> {
     /// A single run on each side tells nothing of the noise between runs, only its requests do: such a series FAILs
     /// where all that they leave possible lies over the limit.
     fn judge_by_requests(&self, row: &mut Row<'a>, series: &Series, runs: &[&Stats]) {
-        let (Some(limit), [candidate]) = (row.limit, runs) else { return };
-        let both = request_interval(series, row.metric).zip(candidate.request_interval(row.metric));
-        if let Some((baseline, candidate)) = both {
-            let ends = [change(row.metric, baseline[1], candidate[0]), change(row.metric, baseline[0], candidate[1])];
-            if let [Some(low), Some(high)] = ends {
-                row.interval = Some([low, high]);
+        let candidate = if let [only] = runs { only.request_interval(row.metric) } else { None };
+        let Some(([low, high], candidate)) = request_interval(series, row.metric).zip(candidate) else {
+            if row.status.is_finding() {
+                self.doubt(row, Doubt::NoiseUnknown);
             }
-            if row.status.is_finding() && !self.status(row.metric, baseline[1], candidate[0], limit).is_finding() {
-                self.doubt(row, Doubt::ReachesBelowLimit);
-            }
-        } else if row.status.is_finding() {
-            self.doubt(row, Doubt::NoiseUnknown);
+            return;
+        };
+        if let [Some(low), Some(high)] = [change(row.metric, high, candidate[0]), change(row.metric, low, candidate[1])]
+        {
+            row.interval = Some([low, high]);
+        }
+        let is_least_over =
+            row.limit.is_some_and(|limit| self.status(row.metric, high, candidate[0], limit).is_finding());
+        if row.status.is_finding() && !is_least_over {
+            self.doubt(row, Doubt::ReachesBelowLimit);
         }
     }
 
@@ -501,8 +516,8 @@ impl<'a> Judge<'a> {
     fn new_endpoint(&self, name: &'a str, runs: &[&Stats], rows: &mut Vec<Row<'a>>) {
         let has_bound = |metric| self.rules.limit(Some(name), metric).is_some_and(|limit| limit.bound.is_some());
         for metric in JUDGED.into_iter().filter(|metric| *metric == Metric::P95 || has_bound(*metric)) {
-            let sides = Sides { metric, baseline: &[], baseline_requests: &[], candidate: runs };
-            let mut row = self.row(Some(name), &sides, None);
+            let sides = Sides { metric, paired: false, baseline: &[], baseline_requests: &[], candidate: runs };
+            let mut row = self.row(Some(name), &sides, None, None);
             if !row.status.is_finding() {
                 row.status = Status::New;
             } else if let Some(few) = sides.few_samples() {
@@ -520,9 +535,15 @@ impl<'a> Judge<'a> {
         Row { baseline: mean(metric), ..Row::new(Some(name), metric, self.rules.limit(Some(name), metric), status) }
     }
 
-    fn row(&self, endpoint: Option<&'a str>, sides: &Sides, baseline: Option<f64>) -> Row<'a> {
+    fn row(
+        &self,
+        endpoint: Option<&'a str>,
+        sides: &Sides,
+        baseline: Option<f64>,
+        difference: Option<Difference>,
+    ) -> Row<'a> {
         let metric = sides.metric;
-        let candidate = sides.candidate_estimate();
+        let candidate = sides.candidate_estimate(baseline, difference);
         let limit = self.rules.limit(endpoint, metric);
         let status = match (limit, baseline) {
             (None, _) => Status::Shown,
@@ -530,14 +551,15 @@ impl<'a> Judge<'a> {
             (Some(limit), None) if out_of_bound(metric, Some(candidate), limit) => self.outcome(metric),
             (Some(_), None) => Status::NoBaseline,
         };
-        let change = baseline.and_then(|baseline| change(metric, baseline, candidate));
-        Row { baseline, candidate: Some(candidate), change, ..Row::new(endpoint, metric, limit, status) }
-    }
-
-    fn add_evidence(&self, row: &mut Row, difference: Option<Difference>) {
         let error = ERROR / self.rules.max_runs as f64;
-        row.interval = difference.map(|difference| difference.interval(error));
-        row.detectable = difference.map(|difference| difference.detectable(error));
+        Row {
+            baseline,
+            candidate: Some(candidate),
+            change: baseline.and_then(|baseline| change(metric, baseline, candidate)),
+            interval: difference.map(|difference| difference.interval(error)),
+            detectable: difference.map(|difference| difference.detectable(error)),
+            ..Row::new(endpoint, metric, limit, status)
+        }
     }
 
     /// What happens to a series that is over its limit.

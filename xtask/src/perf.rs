@@ -96,7 +96,7 @@ impl Project<'_> {
             flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
         let head = git::head(&shell);
         let [min_runs, max_runs] = [flags.load.min_runs(), flags.load.max_runs()];
-        let rules = Rules { limits, endpoint_limits, strict: flags.strict, min_runs, max_runs };
+        let rules = Rules { limits, endpoint_limits, strict: flags.strict, paired: false, min_runs, max_runs };
         Ok(Project { flags, shell, root, current_dir, config, rules, baseline_path, head })
     }
 

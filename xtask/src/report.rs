@@ -134,7 +134,11 @@ fn finding(row: &Row) -> String {
 /// How many runs the verdict rests on, whether another could change it, and what they could have told.
 pub fn evidence(comparison: &Comparison) -> String {
     let [baseline, candidate] = comparison.runs;
-    let runs = format!("{}, {}", count(baseline, "baseline run"), count(candidate, "candidate run"));
+    let runs = if comparison.paired {
+        format!("{}, both sides in each", count(candidate, "round"))
+    } else {
+        format!("{}, {}", count(baseline, "baseline run"), count(candidate, "candidate run"))
+    };
     let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95);
     let Some(detectable) = p95.and_then(|row| row.detectable) else {
         let endpoints = if comparison.rests_on_requests() {

@@ -11,58 +11,93 @@ pub enum Scale {
     Difference,
 }
 
-/// The estimate over the runs (not empty): the geometric mean of ratios, the arithmetic mean of differences. Of one run
-/// it is the value itself, to the last bit.
+impl Scale {
+    /// The values where their differences count; `None` where a ratio meets a 0.
+    fn to_differences(self, values: &[f64]) -> Option<Vec<f64>> {
+        match self {
+            Scale::Difference => Some(values.to_vec()),
+            Scale::Ratio if values.iter().all(|value| *value > 0.0) => Some(logarithms(values)),
+            Scale::Ratio => None,
+        }
+    }
+
+    /// Of what [`Scale::to_differences`] gives. Failures are counts, and one run of them is no outlier.
+    fn mean(self, differences: &[f64]) -> f64 {
+        match self {
+            Scale::Difference => mean(differences),
+            Scale::Ratio => robust_mean(differences),
+        }
+    }
+}
+
+/// The estimate over the runs (not empty): the geometric mean of ratios ([`robust_mean`]), the arithmetic mean of
+/// differences. Of one run it is the value itself, to the last bit.
 pub fn estimate(scale: Scale, values: &[f64]) -> f64 {
     match (scale, values) {
         (_, []) => unreachable!("a series has at least one run"),
         (_, [value]) => *value,
         (Scale::Difference, _) => mean(values),
-        // A geometric mean that meets a 0 is 0, whatever the other runs say.
-        (Scale::Ratio, _) if values.contains(&0.0) => mean(values),
-        (Scale::Ratio, _) => robust_mean(&logarithms(values)).exp(),
+        // A geometric mean that meets a 0 is 0, whatever the other runs say; an arithmetic one tells more.
+        (Scale::Ratio, _) => scale.to_differences(values).map_or_else(|| mean(values), |all| scale.mean(&all).exp()),
     }
 }
 
 /// The chance of telling a change of the size called detectable.
 const POWER: f64 = 0.8;
 
-/// How far two samples of runs lie apart, by Student's two-sample t with pooled variance and m + n - 2 degrees of
-/// freedom (Student 1908; Snedecor & Cochran, Statistical Methods, 8th ed., section 6.9), on logarithms for ratios.
+/// How far the candidate's runs lie from the baseline's, and how sure that is by their spread: Student's t (1908), on
+/// logarithms for ratios.
 #[derive(Clone, Copy, Debug)]
 pub struct Difference {
     scale: Scale,
     /// Of the means, candidate - baseline.
     mean: f64,
-    /// Of one run.
+    /// Of one run, or of the difference of one round.
     variance: f64,
+    /// Infinitely many where a round holds both sides: then the baseline adds nothing to the error.
     baseline_runs: f64,
     candidate_runs: f64,
+    freedom: f64,
 }
 
 impl Difference {
-    /// `least_variance` is what a run varies by in any case, by the sampling of its requests.
+    /// Of two samples, with pooled variance and m + n - 2 degrees of freedom (Snedecor & Cochran, Statistical Methods,
+    /// 8th ed., section 6.9). `least_variance` is what a run varies by in any case, by the sampling of its requests.
     ///
     /// `None` where two single runs leave no degree of freedom, or a ratio meets a 0.
     pub fn between(scale: Scale, baseline: &[f64], candidate: &[f64], least_variance: f64) -> Option<Difference> {
         if baseline.is_empty() || candidate.is_empty() || baseline.len() + candidate.len() < 3 {
             return None;
         }
-        let (mean, squares) = match scale {
-            Scale::Difference => (mean(candidate) - mean(baseline), squares(baseline) + squares(candidate)),
-            Scale::Ratio if baseline.iter().chain(candidate).any(|value| *value <= 0.0) => return None,
-            Scale::Ratio => {
-                let (baseline, candidate) = (logarithms(baseline), logarithms(candidate));
-                (robust_mean(&candidate) - robust_mean(&baseline), squares(&baseline) + squares(&candidate))
-            }
-        };
+        let (baseline, candidate) = (scale.to_differences(baseline)?, scale.to_differences(candidate)?);
         let (baseline_runs, candidate_runs) = (baseline.len() as f64, candidate.len() as f64);
-        let variance = (squares / (baseline_runs + candidate_runs - 2.0)).max(least_variance);
-        Some(Difference { scale, mean, variance, baseline_runs, candidate_runs })
+        let freedom = baseline_runs + candidate_runs - 2.0;
+        let variance = ((squares(&baseline) + squares(&candidate)) / freedom).max(least_variance);
+        let mean = scale.mean(&candidate) - scale.mean(&baseline);
+        Some(Difference { scale, mean, variance, baseline_runs, candidate_runs, freedom })
     }
 
-    fn freedom(&self) -> f64 {
-        self.baseline_runs + self.candidate_runs - 2.0
+    /// Of rounds that measured both sides one after the other, so that what they share (a slow hour of the machine)
+    /// drops out: the one-sample t of the differences, with n - 1 degrees of freedom (Snedecor & Cochran, section 6.3).
+    ///
+    /// `None` for a single round, or where a ratio meets a 0.
+    pub fn paired(scale: Scale, baseline: &[f64], candidate: &[f64], least_variance: f64) -> Option<Difference> {
+        if baseline.len() < 2 || baseline.len() != candidate.len() {
+            return None;
+        }
+        let (baseline, candidate) = (scale.to_differences(baseline)?, scale.to_differences(candidate)?);
+        let rounds: Vec<f64> =
+            candidate.iter().zip(&baseline).map(|(candidate, baseline)| candidate - baseline).collect();
+        let candidate_runs = rounds.len() as f64;
+        let freedom = candidate_runs - 1.0;
+        let variance = (squares(&rounds) / freedom).max(2.0 * least_variance);
+        let mean = scale.mean(&rounds);
+        Some(Difference { scale, mean, variance, baseline_runs: f64::INFINITY, candidate_runs, freedom })
+    }
+
+    /// The change itself, in percent or in the unit of the values ([`Scale`]).
+    pub fn change(&self) -> f64 {
+        self.in_units(self.mean)
     }
 
     fn standard_error(&self) -> f64 {
@@ -79,21 +114,23 @@ impl Difference {
     /// The confidence interval of the change, in percent or in the unit of the values ([`Scale`]); `error` is the
     /// probability, both sides together, that it misses.
     pub fn interval(&self, error: f64) -> [f64; 2] {
-        let reach = StudentsT::ppf(1.0 - error / 2.0, self.freedom()) * self.standard_error();
+        let reach = StudentsT::ppf(1.0 - error / 2.0, self.freedom) * self.standard_error();
         [self.mean - reach, self.mean + reach].map(|end| self.in_units(end))
     }
 
     /// The smallest worsening that samples like these would have told from none in four cases of five:
     /// (t(1 - error / 2) + t(power)) standard errors, the usual approximation (Snedecor & Cochran, section 6.14).
     pub fn detectable(&self, error: f64) -> f64 {
-        let t = |p: f64| StudentsT::ppf(p, self.freedom());
+        let t = |p: f64| StudentsT::ppf(p, self.freedom);
         self.in_units((t(1.0 - error / 2.0) + t(POWER)) * self.standard_error())
     }
 
     /// The same spread with another number of runs.
     #[must_use]
     pub fn with_candidate_runs(self, candidate_runs: usize) -> Difference {
-        Difference { candidate_runs: candidate_runs as f64, ..self }
+        let candidate_runs = candidate_runs as f64;
+        let freedom = self.freedom + candidate_runs - self.candidate_runs;
+        Difference { candidate_runs, freedom, ..self }
     }
 
     /// The probability of a difference so far up, or farther, where there is none (one-sided).
@@ -102,7 +139,7 @@ impl Difference {
             // Runs that never vary: any difference is one, and none is none.
             0.0 if self.mean > 0.0 => 0.0,
             0.0 => 1.0,
-            standard_error => StudentsT::cdf(-self.mean / standard_error, self.freedom()),
+            standard_error => StudentsT::cdf(-self.mean / standard_error, self.freedom),
         }
     }
 }

@@ -10,7 +10,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 use std::{env, fs, io};
 
-use simulation::{Cell, ENDPOINTS, EndpointOutcomes, Noise, Promise, RUNS, all_cells, all_endpoint_cells, promises};
+use simulation::{
+    Cell, DriftOutcomes, ENDPOINTS, EndpointOutcomes, Noise, Promise, ROUNDS, RUNS, all_cells, all_drift_cells,
+    all_endpoint_cells, promises,
+};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/calibration.md");
 
@@ -20,8 +23,9 @@ fn main() -> io::Result<ExitCode> {
     let (comparisons, endpoint_comparisons) = if is_bench { (30_000, 4_000) } else { (20, 2) };
     let cells = all_cells(comparisons);
     let endpoints = all_endpoint_cells(endpoint_comparisons);
-    let promises = promises(&cells, &endpoints, 0.0);
-    let text = document(&promises, &cells, &endpoints);
+    let drift = all_drift_cells(comparisons);
+    let promises = promises(&cells, &endpoints, &drift, 0.0);
+    let text = document(&promises, &cells, &endpoints) + &drift_table(&drift);
     if !is_bench {
         return Ok(ExitCode::SUCCESS);
     }
@@ -113,6 +117,35 @@ FAILs. The last two: one is three times as slow and FAILs; any of the others doe
             same.share_pct(same.any_failed),
             slow.share_pct(slow.slow_failed),
             slow.share_pct(slow.any_failed)
+        );
+    }
+    text
+}
+
+fn drift_table(drift: &[DriftOutcomes]) -> String {
+    let mut text = format!(
+        "
+## On a machine that drifts
+
+The machine gets 30 % slower over the session, evenly; the spread from run to run is 10 %, half of whose variance the
+two runs of a round share. **committed**: {RUNS} runs of the baseline, then the gate's runs against them. **rounds**:
+`--against`, this tree and the other commit in turn, up to {ROUNDS} rounds, judged by their differences. The last column:
+how often the interval of {ROUNDS} rounds, at 95 % for one look, holds the true change. Shares are of {} comparisons.
+
+| true change | committed FAILs | rounds FAIL | rounds made | interval holds it |
+|---:|---:|---:|---:|---:|
+",
+        drift[0].comparisons
+    );
+    for seen in drift {
+        let _ = writeln!(
+            text,
+            "| {:+} % | {:.2} % | {:.2} % | {:.2} | {:.2} % |",
+            seen.change_pct,
+            seen.share_pct(seen.committed),
+            seen.share_pct(seen.interleaved),
+            seen.rounds as f64 / seen.comparisons as f64,
+            seen.share_pct(seen.covered)
         );
     }
     text

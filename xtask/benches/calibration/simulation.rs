@@ -128,6 +128,96 @@ fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(u64, &T) -> R + Syn
     done.into_iter().map(|(_, result)| result).collect()
 }
 
+/// Rounds of a comparison with another commit, at most.
+pub const ROUNDS: usize = 7;
+
+/// So much slower the machine gets over the session, evenly.
+const DRIFT: f64 = 1.3;
+/// The spread from run to run, half of whose variance is shared by the runs of a round.
+const ROUND_SPREAD: f64 = 0.1;
+
+/// What came of many sessions on a machine that drifts.
+#[derive(Clone, Copy, Debug)]
+pub struct DriftOutcomes {
+    pub comparisons: usize,
+    pub change_pct: f64,
+    /// FAILs where both sides are measured in rounds, and the rounds made.
+    pub interleaved: usize,
+    pub rounds: usize,
+    /// FAILs of a baseline measured first and judged by afterwards.
+    pub committed: usize,
+    /// Sessions in which the interval of all rounds, at 95 % for one look, holds the true change.
+    pub covered: usize,
+}
+
+impl DriftOutcomes {
+    pub fn share_pct(&self, count: usize) -> f64 {
+        100.0 * count as f64 / self.comparisons as f64
+    }
+}
+
+pub fn all_drift_cells(comparisons: usize) -> Vec<DriftOutcomes> {
+    on_all_cores(&[0.0, 10.0, 30.0, 50.0], |seed, change_pct| simulate_drift(*change_pct, comparisons, seed))
+}
+
+fn simulate_drift(change_pct: f64, comparisons: usize, seed: u64) -> DriftOutcomes {
+    let change = 1.0 + change_pct / 100.0;
+    let by_baseline = rules();
+    let by_rounds = Rules { paired: true, min_runs: 2, max_runs: ROUNDS, ..rules() };
+    let at_one_look = Rules { max_runs: 1, ..by_rounds.clone() };
+    let mut random = Rng::with_seed(seed);
+    let [mut interleaved, mut rounds, mut committed, mut covered] = [0; 4];
+    for _ in 0..comparisons {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            let shared = normal(&mut random);
+            let mut at = |slot: usize| drifted(&mut random, shared, slot, 2 * ROUNDS);
+            let [first, second] = [at(2 * round), at(2 * round + 1)];
+            // One order, then the other.
+            let (this, other) = if round % 2 == 0 { (first, second) } else { (second, first) };
+            before.push(run(other));
+            after.push(run(this * change));
+        }
+        let (failed, made) = judge_rounds(&before, &after, &by_rounds);
+        interleaved += usize::from(failed);
+        rounds += made;
+        let all_before = baseline(&before);
+        let p95 = compare(&all_before, &after, &at_one_look).expect("drawn runs compare").total;
+        let [low, high] = p95.iter().find(|row| row.metric == Metric::P95).and_then(|row| row.interval).expect("noise");
+        covered += usize::from((low..=high).contains(&change_pct));
+
+        let mut session: Vec<Run> = Vec::new();
+        for slot in 0..2 * RUNS {
+            let shared = normal(&mut random);
+            let factor = drifted(&mut random, shared, slot, 2 * RUNS);
+            session.push(run(if slot < RUNS { factor } else { factor * change }));
+        }
+        let (verdict, _) =
+            gate(&baseline(&session[..RUNS]), &session[RUNS..], &by_baseline, |comparison| comparison.verdict);
+        committed += usize::from(verdict == Verdict::Fail);
+    }
+    DriftOutcomes { comparisons, change_pct, interleaved, rounds, committed, covered }
+}
+
+/// What the machine and the run make of a latency, in one slot of so many.
+fn drifted(random: &mut Rng, shared: f64, slot: usize, slots: usize) -> f64 {
+    let noise = ROUND_SPREAD * (0.5f64.sqrt() * shared + 0.5f64.sqrt() * normal(random));
+    (DRIFT.ln() * slot as f64 / (slots - 1) as f64 + noise).exp()
+}
+
+/// Round after round until no other is wanted: whether that FAILs, and the rounds made.
+fn judge_rounds(before: &[Run], after: &[Run], rules: &Rules) -> (bool, usize) {
+    let mut made = rules.min_runs;
+    loop {
+        let baseline = baseline(&before[..made]);
+        let comparison = compare(&baseline, &after[..made], rules).expect("drawn runs compare");
+        if !rules.wants_another_run(&comparison) {
+            return (comparison.verdict == Verdict::Fail, made);
+        }
+        made += 1;
+    }
+}
+
 /// What is promised, what was seen, and whether that keeps it.
 pub struct Promise {
     pub what: String,
@@ -137,7 +227,12 @@ pub struct Promise {
 
 /// What the calibration must show. `slack` is in standard errors of the simulated share: 0 takes the numbers as they are,
 /// a short simulation needs some.
-pub fn promises(cells: &[Cell], endpoints: &[(Noise, [EndpointOutcomes; 2])], slack: f64) -> Vec<Promise> {
+pub fn promises(
+    cells: &[Cell],
+    endpoints: &[(Noise, [EndpointOutcomes; 2])],
+    drift: &[DriftOutcomes],
+    slack: f64,
+) -> Vec<Promise> {
     let at = |spread_pct: f64, change_pct: f64| {
         let noise = Noise { spread_pct, heavy_tails: false };
         let is_it = |cell: &&Cell| cell.noise == noise && (cell.change_pct - change_pct).abs() < 0.1;
@@ -177,6 +272,18 @@ pub fn promises(cells: &[Cell], endpoints: &[(Noise, [EndpointOutcomes; 2])], sl
         " %",
         share <= 5.0 + slack * error_pct(5.0, seen.comparisons),
     );
+    let same = drift.iter().find(|seen| seen.change_pct == 0.0).expect("no change is simulated");
+    let share = same.share_pct(same.interleaved);
+    let is_kept = share <= 0.5 + slack * error_pct(0.5, same.comparisons);
+    promise("no change on a drifting machine, in rounds: at most 0.5 % FAIL".to_owned(), share, " %", is_kept);
+    let share = same.share_pct(same.committed);
+    promise("the same by a baseline measured before: more than 0.5 % FAIL".to_owned(), share, " %", share > 0.5);
+    for seen in drift {
+        let share = seen.share_pct(seen.covered);
+        let is_kept = (share - 95.0).abs() <= 2.0 + slack * error_pct(95.0, seen.comparisons);
+        let what = format!("{:+} % in rounds: the 95 % interval holds it in 93 to 97 %", seen.change_pct);
+        promise(what, share, " %", is_kept);
+    }
     promises
 }
 
@@ -186,7 +293,14 @@ pub fn error_pct(share_pct: f64, comparisons: usize) -> f64 {
 }
 
 fn rules() -> Rules {
-    Rules { limits: default_limits(), endpoint_limits: Vec::new(), strict: false, min_runs: 1, max_runs: RUNS }
+    Rules {
+        limits: default_limits(),
+        endpoint_limits: Vec::new(),
+        strict: false,
+        paired: false,
+        min_runs: 1,
+        max_runs: RUNS,
+    }
 }
 
 /// Many comparisons of a service whose latencies grew by `change_pct`.

@@ -1,6 +1,6 @@
 //! The calibration, in short: the promises hold, and `docs/calibration.md` says what this code does.
 
-use crate::simulation::{Cell, SPREADS_PCT, all_cells, all_endpoint_cells, error_pct, promises};
+use crate::simulation::{Cell, SPREADS_PCT, all_cells, all_drift_cells, all_endpoint_cells, error_pct, promises};
 
 /// Standard errors between a short simulation and what it samples: so many are no chance, among so many numbers.
 const SLACK: f64 = 4.5;
@@ -28,7 +28,8 @@ fn assert_near(what: &str, short_pct: f64, documented_pct: f64, comparisons: usi
 fn the_promises_are_kept_and_the_document_is_this_codes() {
     let cells = all_cells(800);
     let endpoints = all_endpoint_cells(80);
-    for promise in promises(&cells, &endpoints, SLACK) {
+    let drift = all_drift_cells(800);
+    for promise in promises(&cells, &endpoints, &drift, SLACK) {
         assert!(promise.is_kept, "{}: {}", promise.what, promise.seen);
     }
 
@@ -59,6 +60,20 @@ fn the_promises_are_kept_and_the_document_is_this_codes() {
         for (documented, short) in row[1..].iter().zip(shares) {
             assert_near(&format!("{noise:?}, endpoints"), short, *documented, same.comparisons);
         }
+    }
+
+    let documented = table("## On a machine that drifts");
+    assert_eq!(documented.len(), drift.len());
+    for (row, seen) in documented.iter().zip(&drift) {
+        let [change_pct, committed, interleaved, rounds, covered] = row.as_slice() else { panic!("{row:?}") };
+        assert_eq!(*change_pct, seen.change_pct);
+        for (documented, count) in
+            [(committed, seen.committed), (interleaved, seen.interleaved), (covered, seen.covered)]
+        {
+            assert_near(&format!("{change_pct} %, drifting"), seen.share_pct(count), *documented, seen.comparisons);
+        }
+        let mean = seen.rounds as f64 / seen.comparisons as f64;
+        assert!((mean - rounds).abs() < SLACK * 2.5 / (seen.comparisons as f64).sqrt(), "{change_pct}: {mean} rounds");
     }
 }
 

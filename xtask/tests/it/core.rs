@@ -333,7 +333,7 @@ fn rules(strict: bool) -> &'static Rules {
 }
 
 fn rules_with(limits: Limits, strict: bool) -> &'static Rules {
-    Box::leak(Box::new(Rules { limits, endpoint_limits: Vec::new(), strict, min_runs: 1, max_runs: 5 }))
+    Box::leak(Box::new(Rules { limits, endpoint_limits: Vec::new(), strict, paired: false, min_runs: 1, max_runs: 5 }))
 }
 
 fn stats(p95_ms: f64) -> Stats {
@@ -623,6 +623,43 @@ fn the_interval_is_students() {
     assert!(between(Scale::Ratio, &[0.0, 1.0], &[2.0]).is_none(), "a ratio to nothing");
     let equal = between(Scale::Difference, &[0.0; 5], &[0.0]).unwrap();
     assert_eq!((equal.interval(0.05), equal.detectable(0.05)), ([0.0; 2], 0.0));
+}
+
+/// Student's own example (1908), the sleep of ten patients, as `t.test(..., paired = TRUE)` of R gives it: the interval
+/// 0.7001142 to 2.4598858, p = 0.002833 on two sides.
+#[test]
+fn the_interval_of_rounds_is_students() {
+    let one = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0];
+    let other = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4];
+    let difference = Difference::paired(Scale::Difference, &one, &other, 0.0).unwrap();
+    let [low, high] = difference.interval(0.05);
+    assert!((low - 0.700_114_2).abs() < 1e-5 && (high - 2.459_885_8).abs() < 1e-5, "{low} {high}");
+    assert!((difference.p_value() - 0.002_833 / 2.0).abs() < 1e-5 && (difference.change() - 1.58).abs() < 1e-9);
+    assert!(Difference::paired(Scale::Ratio, &[1.0], &[2.0], 0.0).is_none(), "one round tells no noise");
+    // What both share drops out, a ratio as a difference of logarithms.
+    let ratio = Difference::paired(Scale::Ratio, &[100.0, 200.0, 150.0], &[110.0, 220.0, 165.0], 0.0).unwrap();
+    assert!(ratio.interval(0.05).iter().all(|end| (end - 10.0).abs() < 1e-9));
+}
+
+#[test]
+fn rounds_are_judged_by_their_differences() {
+    let paired = Rules { paired: true, min_runs: 2, max_runs: 7, ..rules(false).clone() };
+    let judged = |baseline_ms: &[f64], candidate_ms: &[f64]| {
+        let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
+        let runs = runs_of(candidate_ms);
+        let comparison = compare(&reference, &runs, &paired).unwrap();
+        (comparison.verdict, paired.wants_another_run(&comparison), xtask::report::evidence(&comparison))
+    };
+    // The machine gets slower by a half, and both sides with it.
+    let (verdict, more, said) = judged(&[300.0, 350.0, 400.0, 450.0], &[306.0, 355.0, 412.0, 455.0]);
+    assert_eq!((verdict, more), (Verdict::Pass, false), "{said}");
+    expect!["4 rounds, both sides in each: settled; a p95 3.1 % worse would have been noticed"].assert_eq(&said);
+    let (verdict, more, said) = judged(&[300.0, 350.0, 400.0, 450.0], &[420.0, 497.0, 560.0, 625.0]);
+    assert_eq!((verdict, more), (Verdict::Fail, false), "{said}");
+    let (_, more, said) = judged(&[300.0, 350.0], &[330.0, 390.0]);
+    assert!(more, "two rounds tell little: {said}");
+    let (_, more, said) = judged(&[300.0], &[300.0]);
+    assert!(more, "one round tells nothing: {said}");
 }
 
 /// Snedecor & Cochran, table A4. The values 0..=n have the variance n (n + 1) / 12, so the reach of an interval in
