@@ -37,7 +37,7 @@ enum LimitEntry {
     Endpoint(LimitTable),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceConfig {
     pub command: String,

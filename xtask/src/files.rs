@@ -56,10 +56,19 @@ fn folder_of(path: &Path) -> &Path {
 
 /// Waits for the lock file's lock, up to `timeout`; the lock is held as long as the file is open.
 pub fn lock(path: &Path, timeout: Duration) -> Result<File> {
+    wait_for_lock(path, timeout, File::try_lock)
+}
+
+/// The same, beside others who hold it shared.
+pub fn lock_shared(path: &Path, timeout: Duration) -> Result<File> {
+    wait_for_lock(path, timeout, File::try_lock_shared)
+}
+
+fn wait_for_lock(path: &Path, timeout: Duration, take: fn(&File) -> Result<(), TryLockError>) -> Result<File> {
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let deadline = Instant::now() + timeout;
     loop {
-        match file.try_lock() {
+        match take(&file) {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => pause()?,
             Err(TryLockError::WouldBlock) => {
@@ -91,10 +100,10 @@ impl Session {
         Ok(Session { folder, _lock: lock })
     }
 
-    /// The folder of the `number`th run, from 1.
-    pub fn run_folder(&self, number: usize) -> Result<PathBuf> {
-        let folder = self.folder.join(format!("run-{number}"));
-        fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    /// The folder of one run, such as `run-1`.
+    pub fn run_folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.join(name);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(folder)
     }
 }

@@ -22,6 +22,8 @@ perf_results_stats.csv files or Locust's JSON, one a run, or folders of runs
 FLAGS
       --update-baseline     measure (or take RESULTS), show the comparison, and rewrite
                             the baseline with the git commit
+      --against REV         compare with this commit instead of the baseline: both are built,
+                            and measured in turn on this machine
       --note TEXT           kept in the baseline's `notes`; with --update-baseline
       --baseline FILE       the baseline [default: perf_baseline.json]
       --config FILE         the configuration [default: perf.toml]
@@ -34,9 +36,10 @@ FLAGS
       --host URL            load this running service; [service] of perf.toml is not started
       --locustfile FILE     what the users do
       --processes N         Locust processes that share the load
-      --min-runs N          runs made in any case [default: 1]
+      --min-runs N          runs made in any case [default: 1; with --against 2 rounds]
       --max-runs N          runs made at most, while a verdict is not settled; made always
-                            with --update-baseline [default: 5]
+                            with --update-baseline [default: 5; with --against 7 rounds]
+      --bisect-exit-codes   125 instead of 2, as `git bisect run` wants it
   -h, --help                print this
   -- LOCUST-ARGS            handed to Locust as they are
 
@@ -49,6 +52,9 @@ EXIT CODES
   130  interrupted (143: terminated); no process is left, no file is half written
 ";
 
+/// What cannot be judged is 125 then, which `git bisect run` skips.
+pub const BISECT_EXIT_CODES: &str = "--bisect-exit-codes";
+
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
 pub enum Command {
@@ -60,6 +66,7 @@ pub enum Command {
 pub struct Perf {
     pub results: Vec<PathBuf>,
     pub update_baseline: bool,
+    pub against: Option<String>,
     pub note: Option<String>,
     pub baseline: Option<PathBuf>,
     pub config: Option<PathBuf>,
@@ -83,16 +90,13 @@ pub struct LoadFlags {
     pub max_runs: Option<u32>,
 }
 
-impl LoadFlags {
-    const MIN_RUNS: u32 = 1;
-    const MAX_RUNS: u32 = 5;
-
-    pub fn min_runs(&self) -> usize {
-        self.min_runs.unwrap_or(LoadFlags::MIN_RUNS) as usize
-    }
-
-    pub fn max_runs(&self) -> usize {
-        self.max_runs.unwrap_or(LoadFlags::MAX_RUNS).max(self.min_runs.unwrap_or(0)) as usize
+impl Perf {
+    /// Runs, or rounds, made at least and at most. One round tells nothing of the noise.
+    pub fn runs(&self) -> [usize; 2] {
+        let [least, most] = if self.against.is_some() { [2, 7] } else { [1, 5] };
+        let asked = |runs: Option<u32>| runs.map(|runs| runs as usize);
+        let min = asked(self.load.min_runs).unwrap_or(least);
+        [min, asked(self.load.max_runs).unwrap_or(most).max(min)]
     }
 }
 
@@ -117,9 +121,12 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Command> {
 }
 
 fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
+    // `main` turns the exit code.
+    args.contains(BISECT_EXIT_CODES);
     let mut perf = Perf {
         results: Vec::new(),
         update_baseline: args.contains("--update-baseline"),
+        against: value(&mut args, "--against", |text| Ok(text.to_owned()))?,
         note: value(&mut args, "--note", |text| Ok(text.to_owned()))?,
         baseline: path(&mut args, "--baseline")?,
         config: path(&mut args, "--config")?,
@@ -145,6 +152,17 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
         perf.note.is_none() || perf.update_baseline,
         "--note is kept in the baseline: give it with --update-baseline"
     );
+    if perf.against.is_some() {
+        for (with, is_there) in [
+            ("RESULTS", !perf.results.is_empty()),
+            ("--update-baseline", perf.update_baseline),
+            ("--baseline", perf.baseline.is_some()),
+        ] {
+            ensure!(!is_there, "--against measures both sides and knows no baseline file: leave out {with}");
+        }
+        let least = perf.load.min_runs.or(perf.load.max_runs).unwrap_or(2);
+        ensure!(least >= 2, "--against takes at least 2 rounds: one tells nothing of the noise");
+    }
     if let (Some(min), Some(max)) = (perf.load.min_runs, perf.load.max_runs) {
         ensure!(min <= max, "--min-runs {min} is more than --max-runs {max}");
     }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use xshell::{Shell, cmd};
+use anyhow::{Result, bail};
+use xshell::{Cmd, Shell, cmd};
 
 /// The commit that is checked out, and whether the tree differs from it.
 #[derive(Debug, PartialEq)]
@@ -29,6 +30,36 @@ pub fn commits_since(shell: &Shell, commit: &str) -> Option<u32> {
     read(cmd!(shell, "git rev-list --count {range}"))?.parse().ok()
 }
 
+/// The full hash of the commit that `rev` names.
+pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
+    let commit = format!("{rev}^{{commit}}");
+    if let Some(commit) = read(cmd!(shell, "git rev-parse --verify --quiet --end-of-options {commit}")) {
+        return Ok(commit);
+    }
+    let branch = rev.strip_prefix("origin/").unwrap_or(rev);
+    match read(cmd!(shell, "git rev-parse --is-shallow-repository")).as_deref() {
+        None => bail!("--against {rev}: git knows no repository here, and so no other commit"),
+        Some("true") => bail!(
+            "--against {rev}: this shallow clone has no such commit: fetch it with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"
+        ),
+        Some(_) => bail!(
+            "--against {rev}: there is no such commit here: check the name, or fetch it with `git fetch origin {branch}`"
+        ),
+    }
+}
+
+/// Where the shell's folder lies in its repository, from the top: empty, or `services/claims/`.
+pub fn prefix(shell: &Shell) -> String {
+    read(cmd!(shell, "git rev-parse --show-prefix")).unwrap_or_default()
+}
+
+/// A git command that works on the repository around the shell's folder, whatever a hook that calls us has set, and
+/// runs no hook itself.
+pub fn command<'a>(shell: &'a Shell, args: &[&str]) -> Cmd<'a> {
+    let command = cmd!(shell, "git -c core.hooksPath=/dev/null {args...}");
+    ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"].iter().fold(command, Cmd::env_remove)
+}
+
 /// The digest that `git hash-object` gives a file of these bytes (SHA-1 over a header and the content).
 pub fn blob_hash(bytes: &[u8]) -> String {
     let mut sha1 = sha1_smol::Sha1::from(format!("blob {}\0", bytes.len()));
@@ -41,6 +72,6 @@ pub fn upwards<'a>(from: &'a Path, name: &str) -> Option<&'a Path> {
     from.ancestors().find(|folder| folder.join(name).exists())
 }
 
-fn read(command: xshell::Cmd<'_>) -> Option<String> {
+pub fn read(command: Cmd<'_>) -> Option<String> {
     command.quiet().ignore_stderr().env("GIT_OPTIONAL_LOCKS", "0").read().ok()
 }

@@ -10,14 +10,18 @@ pub mod run;
 pub mod stats;
 
 // The shell: flags and files, processes, the story.
+mod against;
 pub mod config;
 pub mod files;
 pub mod flags;
 pub mod git;
 pub mod locust;
 mod machine;
+mod measure;
 pub mod perf;
 pub mod process;
 mod progress;
+mod project;
 pub mod results;
 pub mod service;
+mod worktree;

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 
 use anstream::{stderr, stdout};
 use xtask::compare::Verdict;
-use xtask::flags::{Command, HELP, parse};
+use xtask::flags::{BISECT_EXIT_CODES, Command, HELP, parse};
 use xtask::perf::{Outcome, perf};
 use xtask::process::{Failure, Interrupted};
 
 fn main() -> ExitCode {
+    // Also where the other flags cannot be read: `git bisect run` takes 2 for a bad commit.
+    let not_judged = if std::env::args_os().any(|arg| arg == BISECT_EXIT_CODES) { 125 } else { 2 };
     let outcome = parse(std::env::args_os().skip(1).collect()).and_then(|command| match command {
         Command::Help => {
             let _ = write!(stdout(), "{HELP}");
@@ -26,13 +28,13 @@ fn main() -> ExitCode {
         }
         Ok(Outcome::SavedInCi(message)) => {
             let _ = writeln!(stderr(), "{message}");
-            ExitCode::from(2)
+            ExitCode::from(not_judged)
         }
-        Err(error) => report_error(&error),
+        Err(error) => report_error(&error, not_judged),
     }
 }
 
-fn report_error(error: &anyhow::Error) -> ExitCode {
+fn report_error(error: &anyhow::Error, not_judged: u8) -> ExitCode {
     if let Some(interrupted @ Interrupted { signal }) = error.downcast_ref() {
         let _ = writeln!(stderr(), "INTERRUPTED: {interrupted}, nothing was judged");
         return ExitCode::from(128 + signal);
@@ -44,5 +46,5 @@ fn report_error(error: &anyhow::Error) -> ExitCode {
     }
     let style = anstyle::AnsiColor::Red.on_default().bold();
     let _ = writeln!(stderr(), "{style}NOT JUDGED{style:#}: {error:#}");
-    ExitCode::from(2)
+    ExitCode::from(not_judged)
 }

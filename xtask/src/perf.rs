@@ -1,28 +1,21 @@
 //! The story of `cargo xtask perf`.
 
 use std::env;
-use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use xshell::Shell;
+use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::against::against;
 use crate::baseline::Baseline;
-use crate::compare::{EndpointLimits, Limits, Rules, Verdict, comparability, compare, lacking};
-use crate::config::{Config, LocustSettings, Settings, settle};
+use crate::compare::{Comparison, Rules, Verdict, comparability, compare, lacking};
 use crate::flags::Perf;
-use crate::git::{self, Head};
-use crate::locust::{self, Job, Locust};
-use crate::process::{self, Failure};
-use crate::progress::ProgressLine;
+use crate::measure::{Bench, Clock, Side};
+use crate::project::Project;
 use crate::report::terminal::{self, Verbosity};
 use crate::report::{self, Report};
-use crate::results::{self, Measured, RunFile};
-use crate::run::{Precision, Provenance, Run};
-use crate::service::{self, Service};
-use crate::{files, machine};
+use crate::results::Measured;
+use crate::run::{Provenance, Run};
+use crate::{files, git, process};
 
 pub enum Outcome {
     Judged(Verdict),
@@ -37,6 +30,9 @@ pub fn perf(flags: &Perf) -> Result<Outcome> {
     let mut clock = Clock::start();
     // 1. Read and check everything that can fail cheaply, before the first request.
     let project = Project::read(flags)?;
+    if let Some(rev) = &flags.against {
+        return against(&project, rev, &mut clock).map(Outcome::Judged);
+    }
     let former = project.read_baseline()?;
     if let Some(former) = former.as_ref().filter(|_| !flags.update_baseline) {
         lacking(former).with_context(|| project.shown(&project.baseline_path))?;
@@ -45,8 +41,7 @@ pub fn perf(flags: &Perf) -> Result<Outcome> {
     }
     // 2. Measure, or take the results named.
     let measured = if flags.results.is_empty() {
-        let settings = project.settle(flags)?;
-        measure(&project, &settings, former.as_ref(), &mut clock)?
+        measure(&project, former.as_ref(), &mut clock)?
     } else {
         project.read_results(&flags.results)?
     };
@@ -64,173 +59,22 @@ pub fn perf(flags: &Perf) -> Result<Outcome> {
     }
 }
 
-/// Where the command runs and what it was told.
-struct Project<'a> {
-    flags: &'a Perf,
-    shell: Shell,
-    root: PathBuf,
-    /// Where the user is; the paths on the command line are relative to it.
-    current_dir: PathBuf,
-    config: Config,
-    rules: Rules,
-    baseline_path: PathBuf,
-    head: Option<Head>,
-}
-
-impl Project<'_> {
-    fn read(flags: &Perf) -> Result<Project<'_>> {
-        let shell = Shell::new()?;
-        let current_dir = shell.current_dir();
-        let root = git::upwards(&current_dir, "perf.toml")
-            .or_else(|| git::upwards(&current_dir, ".git"))
-            .unwrap_or(&current_dir)
-            .to_owned();
-        shell.change_dir(&root);
-        let config_path = flags.config.as_ref().map(|path| current_dir.join(path));
-        let (config, limits, endpoint_limits) = match config_path {
-            Some(path) => read_config(&path)?,
-            None if root.join("perf.toml").is_file() => read_config(&root.join("perf.toml"))?,
-            None => Config::parse("")?,
-        };
-        let baseline_path =
-            flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
-        let head = git::head(&shell);
-        let [min_runs, max_runs] = [flags.load.min_runs(), flags.load.max_runs()];
-        let rules = Rules { limits, endpoint_limits, strict: flags.strict, paired: false, min_runs, max_runs };
-        Ok(Project { flags, shell, root, current_dir, config, rules, baseline_path, head })
-    }
-
-    /// A missing baseline reads as none; one that cannot be read is an error.
-    fn read_baseline(&self) -> Result<Option<Baseline>> {
-        if !self.baseline_path.exists() {
-            return Ok(None);
-        }
-        let text = files::read_to_string(&self.baseline_path)?;
-        let next = "restore it from git, or delete it and measure anew";
-        let named = |error| anyhow!("{}: {error:#}; {next}", self.shown(&self.baseline_path));
-        Baseline::parse(&text).map(Some).map_err(named)
-    }
-
-    fn read_results(&self, paths: &[PathBuf]) -> Result<Vec<Measured>> {
-        let mut measured = Vec::new();
-        for path in paths {
-            for file in files::result_files(&self.current_dir.join(path))? {
-                measured.push(results::read(&file)?);
-            }
-        }
-        Ok(measured)
-    }
-
-    /// The load, by flag, `perf.toml`, and what Locust itself would read.
-    fn settle(&self, flags: &Perf) -> Result<Settings> {
-        let mut locust = LocustSettings::default();
-        locust.add_env(
-            env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-        );
-        let home = env::home_dir().unwrap_or_default();
-        for path in [self.root.join("pyproject.toml"), self.root.join("locust.conf"), home.join(".locust.conf")] {
-            match fs::read_to_string(&path) {
-                Ok(text) if path.extension().is_some_and(|extension| extension == "toml") => {
-                    locust.add_pyproject(&self.shown(&path), &text)?;
-                }
-                Ok(text) => locust.add_conf(&self.shown(&path), &text),
-                Err(_) => {}
-            }
-        }
-        let mut settings = settle(&flags.load, &flags.locust_args, &self.config, &locust)?;
-        let base = if flags.load.locustfile.is_some() { &self.current_dir } else { &self.root };
-        settings.locustfile = self.find_locustfile(&settings.locustfile, base)?;
-        Ok(settings)
-    }
-
-    /// Like Locust, takes several files with commas between; they come back relative to the root, where Locust runs.
-    fn find_locustfile(&self, locustfile: &str, base: &Path) -> Result<String> {
-        let mut found = Vec::new();
-        for part in locustfile.split(',').map(str::trim) {
-            let path = base.join(part);
-            ensure!(
-                path.exists(),
-                "there is no locustfile {}: write one, or name it with --locustfile FILE",
-                self.shown(&path)
-            );
-            found.push(self.shown(&path));
-        }
-        Ok(found.join(","))
-    }
-
-    /// A path as short as it can be told.
-    fn shown(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
-    }
-
-    fn say(&self, line: &str) {
-        if !self.flags.quiet {
-            // Progress that cannot be shown is no reason to end a measurement.
-            let _ = writeln!(anstream::stderr(), "{line}");
-        }
-    }
-
-    fn provenance(&self) -> Provenance {
-        Provenance {
-            timestamp: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            commit: self.head.as_ref().map_or_else(|| "unknown".to_owned(), |head| head.commit.clone()),
-            dirty: self.head.as_ref().is_some_and(|head| head.dirty),
-            load: None,
-            machine: None,
-            locust: None,
-            python: None,
-            precision: Precision::Coarse,
-            locustfile: None,
-        }
-    }
-}
-
-fn read_config(path: &Path) -> Result<(Config, Limits, Vec<EndpointLimits>)> {
-    let text = files::read_to_string(path)?;
-    // The error begins with its line: `perf.toml:3: ...`.
-    Config::parse(&text).map_err(|error| anyhow!("{}{error:#}", path.display()))
-}
-
 /// Starts what has to be started, loads the service, and leaves nothing running.
-fn measure(
-    project: &Project,
-    settings: &Settings,
-    former: Option<&Baseline>,
-    clock: &mut Clock,
-) -> Result<Vec<Measured>> {
-    let mut provenance = project.provenance();
-    provenance.load = Some(settings.load.clone());
+fn measure(project: &Project, former: Option<&Baseline>, clock: &mut Clock) -> Result<Vec<Measured>> {
+    let settings = project.settle()?;
+    let loaded = Provenance { load: Some(settings.load.clone()), ..project.provenance() };
     if let Some(former) = former.filter(|_| !project.flags.update_baseline)
-        && let Some(refusal) = comparability(&former.provenance, &provenance).refusal
+        && let Some(refusal) = comparability(&former.provenance, &loaded).refusal
     {
         bail!("{} is not comparable: {refusal}", project.shown(&project.baseline_path));
     }
-    process::catch_signals()?;
-    let perf_folder = project.root.join("target/perf");
-    fs::create_dir_all(&perf_folder).with_context(|| format!("cannot make {}", perf_folder.display()))?;
-    // In a repository that does not ignore `target`, our files would make the tree dirty.
-    files::write_atomically(&perf_folder.join(".gitignore"), "*\n")?;
-    let session = files::Session::create(&perf_folder)?;
-    if !settings.starts_service {
-        service::check_answers(settings.host.as_deref().unwrap_or_default())?;
-    }
-
-    let locust = clock
-        .beside(|| Locust::prepare(&project.shell, &project.config.locust, &perf_folder, &|line| project.say(line)))?;
-    provenance.machine = Some(machine::describe(&project.shell));
-    provenance.locust = Some(locust.version.clone());
-    provenance.python.clone_from(&locust.python);
-    provenance.locustfile = locustfile_digest(&project.root, &settings.locustfile);
-    if let Some(config) = project.config.service.as_ref().filter(|_| settings.starts_service) {
-        if let Some(build) = &config.build {
-            project.say(&format!("building the service: {build}"));
-        }
-        clock.beside(|| service::build(&project.shell, config, &session.folder.join("build.log")))?;
-    }
+    let mut bench = Bench::prepare(project, &settings, clock)?;
+    let service = project.config.service.as_ref().filter(|_| settings.starts_service);
+    let side = Side { at: "", shell: &project.shell, service };
+    bench.build(&side, "build.log")?;
     let mut measured = Vec::new();
     loop {
-        let folder = session.run_folder(measured.len() + 1)?;
-        measured.push(measure_run(project, settings, &locust, &folder, provenance.clone(), clock)?);
+        measured.push(bench.run(&side, &format!("run-{}", measured.len() + 1))?);
         if !needs_another_run(project, former, &measured)? {
             return Ok(measured);
         }
@@ -248,116 +92,33 @@ fn needs_another_run(project: &Project, former: Option<&Baseline>, measured: &[M
     let Some(former) = former else { return Ok(made < min_runs) };
     let runs: Vec<Run> = measured.iter().map(|measured| measured.run.clone()).collect();
     let comparison = compare(former, &runs, &project.rules).with_context(|| project.shown(&project.baseline_path))?;
-    let more = project.rules.wants_another_run(&comparison);
-    let why = match report::unsettled(&comparison) {
-        _ if made < min_runs => format!("--min-runs asks for {min_runs}"),
-        None => report::evidence(&comparison),
+    Ok(another_follows(project, &comparison, "run"))
+}
+
+/// Whether another run, or round, is to be made; says so, and why.
+pub fn another_follows(project: &Project, comparison: &Comparison, what: &str) -> bool {
+    let ([_, made], Rules { min_runs, max_runs, .. }) = (comparison.runs, &project.rules);
+    let more = project.rules.wants_another_run(comparison);
+    let why = match report::unsettled(comparison) {
+        _ if made < *min_runs => format!("at least {min_runs} are made"),
+        None => report::evidence(comparison),
         Some(unsettled) if more => unsettled,
         Some(unsettled) => format!("{unsettled}; the estimate decides"),
     };
-    project.say(&format!("run {made} of at most {max_runs}: {why}{}", if more { "; another run follows" } else { "" }));
-    Ok(more)
-}
-
-/// One run: a fresh service, a fresh folder, one Locust.
-fn measure_run(
-    project: &Project,
-    settings: &Settings,
-    locust: &Locust,
-    folder: &Path,
-    provenance: Provenance,
-    clock: &mut Clock,
-) -> Result<Measured> {
-    let config = project.config.service.as_ref().filter(|_| settings.starts_service);
-    let mut service = config
-        .map(|config| clock.beside(|| Service::start(&project.shell, config, &folder.join("service.log"))))
-        .transpose()?;
-    let host = match (&settings.host, &service) {
-        (Some(host), Some(service)) => host.replace("{port}", &service.port.to_string()),
-        (None, Some(service)) => service.origin.clone(),
-        (host, None) => host.clone().unwrap_or_default(),
-    };
-    let load = &settings.load;
-    let relative = folder.strip_prefix(&project.root).unwrap_or(folder);
-    let job = Job {
-        load,
-        locustfile: &settings.locustfile,
-        host: &host,
-        stop_timeout: project.config.load.stop_timeout,
-        deadline_margin: project.config.load.deadline_margin,
-        root: &project.root,
-        folder: relative,
-        verbose: project.flags.verbose,
-    };
-    project.say(&format!("loading {} with {load}", service::mask(&host)));
-    let mut watch = Watch::new(project.flags, &job);
-    let finished = clock.beside(|| {
-        locust.run(&project.shell, &job, &mut |elapsed| {
-            watch.tick(&job, elapsed);
-            service.as_mut().map_or(Ok(()), |service| service.check_alive("during the load"))
-        })
-    });
-    drop(watch);
-    // A service that died explains whatever Locust says of it.
-    match &mut service {
-        Some(service) => service.check_alive("during the load")?,
-        None if finished.is_ok() => service::check_answers(&host)?,
-        None => {}
-    }
-    let finished = finished?;
-    if let Some(service) = service
-        && clock.beside(|| service.stop())
-    {
-        project.say("the service did not end on SIGTERM in time and was killed: see [service] stop_timeout");
-    }
-    // A signal may have come while the service ended, when nothing else asks for one.
-    process::check_interrupted()?;
-    RunFile { provenance, exact: finished.exact, warnings: finished.warnings }.write(folder)?;
-    results::read(&folder.join("perf_results_stats.csv"))
-        .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
-}
-
-fn locustfile_digest(root: &Path, locustfile: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    for part in locustfile.split(',') {
-        bytes.extend(fs::read(root.join(part)).ok()?);
-    }
-    Some(git::blob_hash(&bytes))
-}
-
-/// Shows the load's progress, or with `--verbose` what Locust itself prints.
-struct Watch {
-    line: Option<ProgressLine>,
-    echoed: Option<usize>,
-}
-
-impl Watch {
-    fn new(flags: &Perf, job: &Job) -> Watch {
-        let line = (!flags.quiet && !flags.verbose).then(|| ProgressLine::new(job.load.run_time_s, job.load.users));
-        Watch { line, echoed: flags.verbose.then_some(0) }
-    }
-
-    fn tick(&mut self, job: &Job, elapsed: Duration) {
-        if let Some(line) = self.line.as_mut().filter(|line| line.is_due(elapsed)) {
-            line.show(&locust::progress(job, elapsed));
-        }
-        if let Some(echoed) = &mut self.echoed {
-            let log = fs::read(job.log()).unwrap_or_default();
-            let _ = io::stderr().write_all(&log[(*echoed).min(log.len())..]);
-            *echoed = log.len();
-        }
-    }
+    let follows = if more { format!("; another {what} follows") } else { String::new() };
+    project.say(&format!("{what} {made} of at most {max_runs}: {why}{follows}"));
+    more
 }
 
 /// The runs of this command, and what is known about all of them.
-struct Measurement {
-    runs: Vec<Run>,
-    provenance: Provenance,
-    warnings: Vec<String>,
+pub struct Measurement {
+    pub runs: Vec<Run>,
+    pub provenance: Provenance,
+    pub warnings: Vec<String>,
 }
 
 impl Measurement {
-    fn new(measured: Vec<Measured>, project: &Project) -> Result<Measurement> {
+    pub fn new(measured: Vec<Measured>, project: &Project) -> Result<Measurement> {
         let mut provenance: Option<Provenance> = None;
         let mut warnings: Vec<String> = Vec::new();
         let mut runs = Vec::new();
@@ -403,12 +164,19 @@ fn judge(project: &Project, former: &Baseline, measured: &Measurement, clock: &C
     };
     let mut warnings = measured.warnings.clone();
     warnings.extend(comparability.warnings);
-    let report = Report {
-        comparison: &comparison,
-        baseline: baseline_origin(project, former),
-        warnings,
-        details: details(project, measured, clock),
-    };
+    let origin = baseline_origin(project, former);
+    print(project, &comparison, origin, warnings, details(project, measured, clock)).map(Some)
+}
+
+/// Prints the report, and passes the verdict on.
+pub fn print(
+    project: &Project,
+    comparison: &Comparison,
+    origin: String,
+    warnings: Vec<String>,
+    details: Vec<String>,
+) -> Result<Verdict> {
+    let report = Report { comparison, baseline: origin, warnings, details };
     let verbosity = match (project.flags.quiet, project.flags.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
@@ -416,7 +184,7 @@ fn judge(project: &Project, former: &Baseline, measured: &Measurement, clock: &C
     };
     match anstream::stdout().write_all(terminal::render(&report, verbosity).as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print the report"),
-        _ => Ok(Some(comparison.verdict)),
+        _ => Ok(comparison.verdict),
     }
 }
 
@@ -436,12 +204,12 @@ fn baseline_origin(project: &Project, baseline: &Baseline) -> String {
     )
 }
 
-fn shown_commit(commit: &str, dirty: bool) -> String {
+pub fn shown_commit(commit: &str, dirty: bool) -> String {
     let short: String = commit.chars().take(12).collect();
     if dirty { format!("{short} with changes") } else { short }
 }
 
-fn details(project: &Project, measured: &Measurement, clock: &Clock) -> Vec<String> {
+pub fn details(project: &Project, measured: &Measurement, clock: &Clock) -> Vec<String> {
     let Provenance { commit, dirty, load, machine, locust, python, .. } = &measured.provenance;
     let runs = measured.runs.len();
     let commit = shown_commit(commit, *dirty);
@@ -483,32 +251,4 @@ fn save_baseline(project: &Project, former: Option<&Baseline>, measured: Measure
     } else {
         Outcome::Saved(format!("NO BASELINE: there was nothing to compare with; {message}"))
     })
-}
-
-/// Tells our own time from that of what we start and wait for.
-struct Clock {
-    started: Instant,
-    others: Duration,
-}
-
-impl Clock {
-    fn start() -> Clock {
-        Clock { started: Instant::now(), others: Duration::ZERO }
-    }
-
-    /// Runs what is not our own work.
-    fn beside<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        let started = Instant::now();
-        let result = work();
-        self.others += started.elapsed();
-        result
-    }
-
-    fn total(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    fn own(&self) -> Duration {
-        self.total().saturating_sub(self.others)
-    }
 }

@@ -1,0 +1,189 @@
+//! What stands ready for all runs of a command, and one run of them.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use xshell::Shell;
+
+use crate::config::{ServiceConfig, Settings};
+use crate::files::{self, Session};
+use crate::flags::Perf;
+use crate::git;
+use crate::locust::{self, Job, Locust};
+use crate::machine;
+use crate::process::{self, Failure};
+use crate::progress::ProgressLine;
+use crate::project::Project;
+use crate::results::{self, Measured, RunFile};
+use crate::run::Provenance;
+use crate::service::{self, Service};
+
+/// Locust, the folder of this command, and what is known before the first run.
+pub struct Bench<'a> {
+    project: &'a Project<'a>,
+    settings: &'a Settings,
+    locust: Locust,
+    pub session: Session,
+    pub provenance: Provenance,
+    pub clock: &'a mut Clock,
+}
+
+/// What is measured: a service to start, or none where one runs already.
+pub struct Side<'a> {
+    /// Where there are two, which it is: ` at v1.2`.
+    pub at: &'a str,
+    /// In the folder where its commands run.
+    pub shell: &'a Shell,
+    pub service: Option<&'a ServiceConfig>,
+}
+
+impl<'a> Bench<'a> {
+    /// From here on signals are caught, since children are started.
+    pub fn prepare(project: &'a Project<'a>, settings: &'a Settings, clock: &'a mut Clock) -> Result<Bench<'a>> {
+        process::catch_signals()?;
+        let perf_folder = project.perf_folder();
+        fs::create_dir_all(&perf_folder).with_context(|| format!("cannot make {}", perf_folder.display()))?;
+        // In a repository that does not ignore `target`, our files would make the tree dirty.
+        files::write_atomically(&perf_folder.join(".gitignore"), "*\n")?;
+        let session = Session::create(&perf_folder)?;
+        if !settings.starts_service {
+            service::check_answers(settings.host.as_deref().unwrap_or_default())?;
+        }
+        let locust = clock.beside(|| {
+            Locust::prepare(&project.shell, &project.config.locust, &perf_folder, &|line| project.say(line))
+        })?;
+        let provenance = Provenance {
+            load: Some(settings.load.clone()),
+            machine: Some(machine::describe(&project.shell)),
+            locust: Some(locust.version.clone()),
+            python: locust.python.clone(),
+            locustfile: locustfile_digest(&project.root, &settings.locustfile),
+            ..project.provenance()
+        };
+        Ok(Bench { project, settings, locust, session, provenance, clock })
+    }
+
+    pub fn build(&mut self, side: &Side, log: &str) -> Result<()> {
+        let Some(service) = side.service else { return Ok(()) };
+        if let Some(build) = &service.build {
+            self.project.say(&format!("building the service{}: {build}", side.at));
+        }
+        let log = self.session.folder.join(log);
+        self.clock.beside(|| service::build(side.shell, service, &log))
+    }
+
+    /// One run: a fresh service, a fresh folder of this name, one Locust.
+    pub fn run(&mut self, side: &Side, name: &str) -> Result<Measured> {
+        let Bench { project, settings, locust, session, provenance, clock } = self;
+        let folder = session.run_folder(name)?;
+        let start = |config| Service::start(side.shell, config, &folder.join("service.log"));
+        let mut service = side.service.map(|config| clock.beside(|| start(config))).transpose()?;
+        let host = match (&settings.host, &service) {
+            (Some(host), Some(service)) => host.replace("{port}", &service.port.to_string()),
+            (None, Some(service)) => service.origin.clone(),
+            (host, None) => host.clone().unwrap_or_default(),
+        };
+        let load = &settings.load;
+        let relative = folder.strip_prefix(&project.root).unwrap_or(&folder);
+        let job = Job {
+            load,
+            locustfile: &settings.locustfile,
+            host: &host,
+            stop_timeout: project.config.load.stop_timeout,
+            deadline_margin: project.config.load.deadline_margin,
+            root: &project.root,
+            folder: relative,
+            verbose: project.flags.verbose,
+        };
+        project.say(&format!("loading {}{} with {load}", service::mask(&host), side.at));
+        let mut watch = Watch::new(project.flags, &job);
+        let finished = clock.beside(|| {
+            locust.run(&project.shell, &job, &mut |elapsed| {
+                watch.tick(&job, elapsed);
+                service.as_mut().map_or(Ok(()), |service| service.check_alive("during the load"))
+            })
+        });
+        drop(watch);
+        // A service that died explains whatever Locust says of it.
+        match &mut service {
+            Some(service) => service.check_alive("during the load")?,
+            None if finished.is_ok() => service::check_answers(&host)?,
+            None => {}
+        }
+        let finished = finished?;
+        if let Some(service) = service
+            && clock.beside(|| service.stop())
+        {
+            project.say("the service did not end on SIGTERM in time and was killed: see [service] stop_timeout");
+        }
+        // A signal may have come while the service ended, when nothing else asks for one.
+        process::check_interrupted()?;
+        RunFile { provenance: provenance.clone(), exact: finished.exact, warnings: finished.warnings }
+            .write(&folder)?;
+        results::read(&folder.join("perf_results_stats.csv"))
+            .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
+    }
+}
+
+fn locustfile_digest(root: &Path, locustfile: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    for part in locustfile.split(',') {
+        bytes.extend(fs::read(root.join(part)).ok()?);
+    }
+    Some(git::blob_hash(&bytes))
+}
+
+/// Shows the load's progress, or with `--verbose` what Locust itself prints.
+struct Watch {
+    line: Option<ProgressLine>,
+    echoed: Option<usize>,
+}
+
+impl Watch {
+    fn new(flags: &Perf, job: &Job) -> Watch {
+        let line = (!flags.quiet && !flags.verbose).then(|| ProgressLine::new(job.load.run_time_s, job.load.users));
+        Watch { line, echoed: flags.verbose.then_some(0) }
+    }
+
+    fn tick(&mut self, job: &Job, elapsed: Duration) {
+        if let Some(line) = self.line.as_mut().filter(|line| line.is_due(elapsed)) {
+            line.show(&locust::progress(job, elapsed));
+        }
+        if let Some(echoed) = &mut self.echoed {
+            let log = fs::read(job.log()).unwrap_or_default();
+            let _ = io::stderr().write_all(&log[(*echoed).min(log.len())..]);
+            *echoed = log.len();
+        }
+    }
+}
+
+/// Tells our own time from that of what we start and wait for.
+pub struct Clock {
+    started: Instant,
+    others: Duration,
+}
+
+impl Clock {
+    pub fn start() -> Clock {
+        Clock { started: Instant::now(), others: Duration::ZERO }
+    }
+
+    /// Runs what is not our own work.
+    pub fn beside<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let result = work();
+        self.others += started.elapsed();
+        result
+    }
+
+    pub fn total(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub fn own(&self) -> Duration {
+        self.total().saturating_sub(self.others)
+    }
+}

@@ -1,0 +1,289 @@
+//! `--against REV`: two commits of a scratch repository, with the fakes for what can go wrong, and with real Locust and
+//! the real demo for what it is for.
+
+use std::fs;
+use std::process::Output as ProcessOutput;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::real::{ALONE, root};
+use crate::support::Scratch;
+
+/// A service script whose p95 is `p95_ms`: the fake Locust reports what the service notes.
+fn service(p95_ms: u32) -> String {
+    let service = env!("CARGO_BIN_EXE_fake-service");
+    format!(
+        "echo {p95_ms} > \"$PIDS/p95.$$\" && mv \"$PIDS/p95.$$\" \"$PIDS/p95\"\nexec '{service}' --port \"$1\" --mode ok\n"
+    )
+}
+
+/// A repository whose first commit has this p95, and whose last has that one.
+fn repository(name: &str, first_ms: u32, last_ms: u32) -> Scratch {
+    let service_command = format!("exec '{}' --port {{port}} --mode ok", env!("CARGO_BIN_EXE_fake-service"));
+    let scratch = Scratch::new(&format!("against-{name}")).toml(&service_command, "exec sh service.sh {port}");
+    scratch.write(".gitignore", "/target\n/pids\n/runs-made\n/built\n");
+    scratch.write("service.sh", &service(first_ms));
+    scratch.sh("git add . && git commit -q -m slow-or-not && git tag first");
+    scratch.write("service.sh", &service(last_ms));
+    scratch.sh("git commit -q --allow-empty -a -m last");
+    scratch
+}
+
+#[test]
+fn a_slowdown_is_red_and_an_improvement_green() {
+    for (name, first_ms, last_ms, code, last) in [
+        ("red", 300, 420, 1, "FAIL: p95, GET /claims p95 are over their limits"),
+        ("green", 420, 300, 0, "PASS: nothing is over its limit"),
+        ("same", 300, 300, 0, "PASS: nothing is over its limit"),
+    ] {
+        let scratch = repository(name, first_ms, last_ms);
+        let output = scratch.perf("--against first");
+        assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
+        assert_eq!(output.stdout.lines().last(), Some(last), "{name}");
+        let [first, head] = ["first", "HEAD"].map(|rev| scratch.sh(&format!("git rev-parse {rev}"))[..12].to_owned());
+        let sides = format!("baseline: first, commit {first}; candidate: this tree, commit {head}; measured in turn");
+        assert!(output.stdout.contains(&sides), "{name}: {}", output.stdout);
+        assert!(output.stdout.contains("evidence: 2 rounds, both sides in each: settled"), "{}", output.stdout);
+        // In the one order, then in the other.
+        let loads = output.stderr.lines().filter(|line| line.starts_with("loading "));
+        let order: Vec<bool> = loads.map(|line| line.contains(" of this tree ")).collect();
+        assert_eq!(order, [true, false, false, true], "{}", output.stderr);
+        scratch.assert_clean();
+        // What is judged again is this tree, against the baseline.
+        assert_eq!(scratch.sh("find target/perf/latest/ -name perf_results_stats.csv | wc -l"), "4");
+        assert_eq!(scratch.perf("target/perf/latest --verbose").stdout.matches("2 runs").count(), 1);
+    }
+}
+
+#[test]
+fn the_users_checkout_is_not_touched() {
+    let scratch = repository("untouched", 300, 300);
+    scratch.write("stashed.txt", "stashed");
+    scratch.sh("git add stashed.txt && git stash push -q");
+    scratch.write("staged.txt", "staged");
+    scratch.sh("git add staged.txt");
+    scratch.write("service.sh", &service(420));
+    let state = "git status --porcelain && git stash list && git diff --cached && git diff && git symbolic-ref HEAD";
+    let before = scratch.sh(state);
+    let output = scratch.perf("--against HEAD");
+    // What is not committed is part of this tree.
+    assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains(" with changes; measured in turn"), "{}", output.stdout);
+    assert_eq!(scratch.sh(state), before);
+    // A checkout that lost its link to git is made anew; git never takes the repository around it instead.
+    let checkout = format!("target/perf/against/{}", scratch.sh("git rev-parse HEAD"));
+    fs::remove_file(scratch.path(&checkout).join(".git")).unwrap();
+    fs::remove_file(scratch.path(&checkout).join("service.sh")).unwrap();
+    assert_eq!(scratch.perf("--against HEAD").code, 1);
+    assert_eq!(scratch.sh(state), before);
+    scratch.assert_clean();
+}
+
+#[test]
+fn builds_are_kept_and_the_oldest_go() {
+    let build = "ready_timeout = \"20s\"\nbuild = \"test -e built || { echo >> $PIDS/builds; touch built; }\"";
+    let scratch = repository("kept", 300, 300).toml("ready_timeout = \"20s\"", build);
+    scratch.sh("git commit -q -a -m build");
+    for number in 0..4 {
+        scratch.write("number", &number.to_string());
+        scratch.sh("git add . && git commit -q -m more");
+    }
+    let builds = || scratch.read("pids/builds").lines().count();
+    let against = |rev: &str| {
+        let output = scratch.perf(&format!("--against {rev}"));
+        assert_eq!(output.code, 0, "{rev}: {}", output.stderr);
+    };
+    against("HEAD~1");
+    assert_eq!(builds(), 2, "this tree, and the other commit");
+    against("HEAD~1");
+    assert_eq!(builds(), 2, "both are kept");
+    for rev in ["HEAD~2", "HEAD~3", "HEAD~4"] {
+        against(rev);
+    }
+    assert_eq!(builds(), 5);
+    assert_eq!(scratch.sh("ls target/perf/against | wc -l"), "3");
+    assert_eq!(scratch.sh("git worktree list | wc -l"), "4");
+    against("HEAD~4");
+    assert_eq!(builds(), 5);
+    // Someone removed everything, and git still knows of it.
+    fs::remove_dir_all(scratch.path("target")).unwrap();
+    against("HEAD~1");
+    assert_eq!(scratch.sh("git worktree list | wc -l"), "2");
+    scratch.assert_clean();
+}
+
+#[test]
+fn what_cannot_be_compared_says_how_to_go_on() {
+    let scratch = repository("unknown", 300, 300);
+    scratch
+        .refuses("--against nowhere", "--against nowhere: there is no such commit here: check the name, or fetch it");
+    scratch.refuses("--against origin/main", "fetch it with `git fetch origin main`");
+    scratch.refuses("--against first --host http://127.0.0.1:1", "builds and starts the service of either side");
+    let output = scratch.perf("--against nowhere --bisect-exit-codes");
+    assert_eq!(output.code, 125, "{}", output.stderr);
+    let output = scratch.perf("--against first --update-baseline --bisect-exit-codes");
+    assert_eq!(output.code, 125, "{}", output.stderr);
+
+    let shallow = scratch.path("pids/shallow");
+    scratch.sh(&format!("git clone -q --depth 1 'file://{}' '{}'", scratch.folder.display(), shallow.display()));
+    let output = scratch.script("cd pids/shallow && \"$XTASK\" perf --against HEAD~1");
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("`git fetch --unshallow origin`"), "{}", output.stderr);
+
+    let scratch = repository("broken", 300, 300);
+    scratch.sh("git checkout -q first");
+    let broken = scratch.toml("ready_timeout", "build = \"echo no compiler; exit 3\"\nready_timeout");
+    broken.sh("git commit -q -a -m broken && git tag broken && git checkout -q -");
+    let output = broken.refuses("--against broken", "at broken (");
+    assert!(output.stderr.contains("  | no compiler"), "{}", output.stderr);
+    assert!(output.last_line().contains("[service] build failed: exit code 3"), "{}", output.stderr);
+}
+
+#[test]
+fn the_other_commit_is_started_by_its_own_service_and_loaded_by_this_trees_locustfile() {
+    let scratch = repository("own-service", 300, 300);
+    scratch.sh("git mv service.sh start.sh");
+    let scratch = scratch.toml("sh service.sh", "sh start.sh");
+    scratch.write("locustfile.py", "# other users\n");
+    scratch.sh("git add . && git commit -q -m renamed");
+    let output = scratch.perf("--against first");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let said = "note: at first the service is that of its own perf.toml: `exec sh service.sh {port}`";
+    assert!(output.stdout.contains(said), "{}", output.stdout);
+    let about = scratch.read("target/perf/latest/against/run-1/run.json");
+    assert!(about.contains(&scratch.sh("git hash-object locustfile.py")), "{about}");
+
+    scratch
+        .sh("git checkout -q first && echo '[surprise]' >> perf.toml && git commit -q -a -m unreadable && git tag odd");
+    scratch.sh("git checkout -q first");
+    let output = scratch.perf("--against odd");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(
+        output.stdout.contains("note: this tree's [service] is used for odd, whose perf.toml:"),
+        "{}",
+        output.stdout
+    );
+}
+
+#[test]
+fn an_interrupt_leaves_nothing_running_and_the_next_call_works() {
+    let scratch = repository("interrupt", 300, 300).with("FAKE_LOCUST", "waits");
+    let child = scratch.command("--against first").spawn().unwrap();
+    scratch.wait_for("pids/locust");
+    scratch.sh(&format!("kill -INT {}", child.id()));
+    let output = scratch.finish(child);
+    assert_eq!((output.code, output.stdout.as_str()), (130, ""), "{}", output.stderr);
+    scratch.assert_clean();
+    let scratch = scratch.with("FAKE_LOCUST", "");
+    assert_eq!(scratch.perf("--against first").code, 0);
+    scratch.assert_clean();
+}
+
+#[test]
+fn two_calls_at_once_do_not_disturb_each_other() {
+    let scratch = repository("twice", 300, 300);
+    let children = ["--against first", "--against first"].map(|args| scratch.command(args).spawn().unwrap());
+    for output in children.map(|child| scratch.finish(child)) {
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert!(output.stdout.ends_with("PASS: nothing is over its limit\n"), "{}", output.stdout);
+    }
+    scratch.assert_clean();
+}
+
+/// As the README has it: a copy of the program, since each step changes the checkout.
+#[test]
+fn git_bisect_finds_the_slow_commit() {
+    let scratch = repository("bisect", 300, 300);
+    for number in 1..=8 {
+        scratch.write("number", &number.to_string());
+        match number {
+            // One commit that cannot be judged, and the slow one.
+            4 => scratch.write("service.sh", "exit 1\n"),
+            5 => scratch.write("service.sh", &service(301)),
+            6 => scratch.write("service.sh", &service(450)),
+            _ => {}
+        }
+        scratch.sh(&format!("git add . && git commit -q -m 'number {number}'"));
+    }
+    let output = scratch.script(
+        "cp \"$XTASK\" pids/xtask && git bisect start HEAD first > pids/log &&\n\
+         git bisect run pids/xtask perf --against first --bisect-exit-codes >> pids/log 2>&1; git bisect log",
+    );
+    let log = scratch.read("pids/log");
+    assert_eq!(output.code, 0, "{log}");
+    let slow = scratch.sh("git log --all --format=%H --grep='number 6'");
+    assert!(output.stdout.contains(&format!("# first bad commit: [{slow}]")), "{}{log}", output.stdout);
+    scratch.sh("git bisect reset 2> pids/log");
+    scratch.assert_clean();
+}
+
+/// A repository whose first commit is the demo, and whose second is the demo slowed down by 40 %.
+fn demo_repository() -> Scratch {
+    let scratch = Scratch::new("against-demo");
+    let root = root().display();
+    let build = format!(
+        "cargo build --quiet --release --package demo --manifest-path '{root}/Cargo.toml' --target-dir '{root}/target'"
+    );
+    scratch.write(
+        "perf.toml",
+        &format!(
+            "[service]\nbuild = \"{build}\"\ncommand = \"exec sh service.sh {{port}}\"\n\
+             ready_url = \"http://127.0.0.1:{{port}}/health\"\n\
+             [load]\nusers = 10\nspawn_rate = 10\nrun_time = \"8s\"\n\
+             [limits]\np95 = \"20% and 5ms\"\n"
+        ),
+    );
+    scratch.write("locustfile.py", &fs::read_to_string(format!("{root}/locustfile.py")).unwrap());
+    let start = format!("exec '{root}/target/release/demo' --port \"$1\"\n");
+    scratch.write("service.sh", &start);
+    scratch.sh("git add . && git commit -q -m demo && git tag fast");
+    scratch.write("service.sh", &format!("export DEMO_SLOWDOWN_PCT=40\n{start}"));
+    scratch.sh("git commit -q -a -m slower && git tag slow");
+    // Locust is installed once, by whoever comes first.
+    fs::create_dir_all(scratch.path("target/perf")).unwrap();
+    for entry in fs::read_dir(format!("{root}/target/perf")).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with("locust-") && path.join("bin").is_dir() {
+            std::os::unix::fs::symlink(&path, scratch.path("target/perf").join(name)).unwrap();
+        }
+    }
+    scratch
+}
+
+fn against(scratch: &Scratch, rev: &str) -> (i32, String) {
+    let ProcessOutput { status, stdout, stderr } = scratch.command(&format!("--against {rev}")).output().unwrap();
+    (status.code().unwrap(), format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)))
+}
+
+#[test]
+fn the_demo_is_told_from_a_slower_one_and_not_from_itself() {
+    let _alone = ALONE.lock();
+    let scratch = demo_repository();
+    let (code, text) = against(&scratch, "fast");
+    assert_eq!(code, 1, "40 % slower: {text}");
+    assert!(text.contains("FAIL p95: "), "{text}");
+    scratch.sh("git checkout -q fast");
+    let (code, text) = against(&scratch, "slow");
+    assert_eq!(code, 0, "faster: {text}");
+
+    // The same commit twice, and in the middle of it a neighbour who takes one core.
+    let (quiet, busy) = (Duration::from_secs(15), Duration::from_secs(25));
+    let is_over = AtomicBool::new(false);
+    let (code, text) = thread::scope(|scope| {
+        scope.spawn(|| {
+            let started = Instant::now();
+            while !is_over.load(Ordering::Relaxed) && started.elapsed() < quiet + busy {
+                if started.elapsed() < quiet {
+                    thread::sleep(Duration::from_millis(100));
+                }
+            }
+        });
+        let result = against(&scratch, "fast");
+        is_over.store(true, Ordering::Relaxed);
+        result
+    });
+    assert_eq!(code, 0, "the same commit beside a busy neighbour: {text}");
+    assert_eq!(scratch.sh("git worktree list | wc -l"), "3");
+}
