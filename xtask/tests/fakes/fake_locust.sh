@@ -73,6 +73,7 @@ case $FAKE_LOCUST in
     shape) finish; echo '{"ramp_up_left_out": false, "began": true}' > "$about" ;;
     never-began) finish; echo '{"ramp_up_left_out": true, "began": false}' > "$about" ;;
     saturated) echo "WARNING/locust.runners: CPU usage above 90%! This may constrain your throughput" >&2; finish ;;
+    freezes-service) finish; kill -STOP "$(cat "$PIDS/service")" ;;
     *) finish ;;
 esac
 [ "$FAKE_LOCUST" = cut-short ] || echo "--run-time limit reached, shutting down" >&2
