@@ -20,4 +20,5 @@ pub mod perf;
 pub mod process;
 mod progress;
 pub mod results;
+pub mod selftest;
 pub mod service;

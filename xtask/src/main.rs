@@ -8,6 +8,7 @@ use xtask::compare::Verdict;
 use xtask::flags::{Command, HELP, parse};
 use xtask::perf::{Outcome, perf};
 use xtask::process::{Failure, Interrupted};
+use xtask::selftest::selftest;
 
 fn main() -> ExitCode {
     let outcome = parse(std::env::args_os().skip(1).collect()).and_then(|command| match command {
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
             Ok(Outcome::Judged(Verdict::Pass))
         }
         Command::Perf(flags) => perf(&flags),
+        Command::Selftest(flags) => selftest(&flags).map(Outcome::Judged),
     });
     match outcome {
         Ok(Outcome::Judged(Verdict::Pass)) => ExitCode::SUCCESS,

@@ -27,15 +27,16 @@ for value in $FAKE_P95_MS; do
     runs=$((runs - 1))
 done
 failures=${FAKE_FAILURES:-0}
+name=${FAKE_NAME:-/claims}
 p99=400
 [ "$p95" -gt 400 ] && p99=$p95
 header=Type,Name,Request\ Count,Failure\ Count,Average\ Response\ Time,Requests/s,50%,95%,99%
 row="450,$failures,100.0,15.0,100,$p95,$p99"
 
-stats() { printf '%s\r\nGET,/claims,%s\r\n,Aggregated,%s\r\n' "$header" "$row" "$row" > "$1"; }
+stats() { printf '%s\r\nGET,%s,%s\r\n,Aggregated,%s\r\n' "$header" "$name" "$row" "$row" > "$1"; }
 # 428 requests at the median, 22 slower: ranks 225, 427 and 445 of 450 are p50, p95 and p99.
 json() {
-    printf '[{"name":"/claims","method":"GET","num_requests":%s,"num_failures":%s,"num_none_requests":0,' "${1:-450}" "$failures"
+    printf '[{"name":"%s","method":"GET","num_requests":%s,"num_failures":%s,"num_none_requests":0,' "$name" "${1:-450}" "$failures"
     printf '"total_response_time":%s,"start_time":1.0,"last_request_timestamp":31.0,' "$((${1:-450} * 100))"
     printf '"response_times":{"100":427,"%s":18,"%s.0":%s}}]' "$p95" "$p99" "$((${1:-450} - 445))"
 }

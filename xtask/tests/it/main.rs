@@ -8,5 +8,6 @@ mod faults;
 mod judge;
 mod measure;
 mod real;
+mod selftest;
 mod support;
 mod tidy;
