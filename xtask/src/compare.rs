@@ -112,7 +112,7 @@ impl Rules {
 }
 
 /// The probability that any of the intervals of one series misses, over all looks (Bonferroni).
-const ERROR: f64 = 0.05;
+pub const ERROR: f64 = 0.05;
 
 /// The probability that any endpoint FAILs by noise alone.
 const FAMILY_ERROR: f64 = 0.05;

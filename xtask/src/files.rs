@@ -100,6 +100,13 @@ impl Session {
         Ok(Session { folder, _lock: lock })
     }
 
+    /// The folder that the command with this process id left; of an id that was given out twice the newer one's.
+    pub fn folder_of(perf_folder: &Path, id: u32) -> Option<PathBuf> {
+        let entries = fs::read_dir(perf_folder.join("runs")).ok()?;
+        let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        folders.filter(|folder| folder.to_string_lossy().ends_with(&format!("Z-{id}"))).max()
+    }
+
     /// The folder of one run, such as `run-1`.
     pub fn run_folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join(name);

@@ -11,15 +11,18 @@ Repository automation: the performance gate.
 
 USAGE
   cargo xtask perf [RESULTS ...] [FLAGS] [-- LOCUST-ARGS]
+  cargo xtask selftest [--quick]
 
-Without RESULTS: starts the service of perf.toml, loads it with Locust, and compares
+perf without RESULTS: starts the service of perf.toml, loads it with Locust, and compares
 p50, p95, p99, throughput and error rate with the committed baseline. One run where that
 settles the verdict, more where noise could still change it.
-With RESULTS: judges what exists, without running anything. RESULTS are
+perf with RESULTS: judges what exists, without running anything. RESULTS are
 perf_results_stats.csv files or Locust's JSON, one a run, or folders of runs
 (target/perf/latest).
+selftest: proves the gate on this machine, with real Locust on the bundled demo: the same
+build passes, a slower, a failing and a stopped one do not.
 
-FLAGS
+FLAGS OF perf
       --update-baseline     measure (or take RESULTS), show the comparison, and rewrite
                             the baseline with the git commit
       --against REV         compare with this commit instead of the baseline: both are built,
@@ -43,11 +46,15 @@ FLAGS
   -h, --help                print this
   -- LOCUST-ARGS            handed to Locust as they are
 
+FLAGS OF selftest
+      --quick               fewer and shorter runs: two minutes instead of four
+  -h, --help                print this
+
 Flag > perf.toml > Locust's own configuration (LOCUST_*, pyproject.toml, locust.conf).
 
 EXIT CODES
   0    pass, warnings included
-  1    regression: a limit is exceeded
+  1    regression: a limit is exceeded; of selftest: an expectation does not hold
   2    nothing was judged: usage, set-up, service, Locust, unreadable or not comparable input
   130  interrupted (143: terminated); no process is left, no file is half written
 ";
@@ -60,6 +67,7 @@ pub const BISECT_EXIT_CODES: &str = "--bisect-exit-codes";
 pub enum Command {
     Help,
     Perf(Box<Perf>),
+    Selftest(Selftest),
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -75,6 +83,11 @@ pub struct Perf {
     pub quiet: bool,
     pub load: LoadFlags,
     pub locust_args: Vec<String>,
+}
+
+#[derive(Debug, Default, PartialEq)]
+pub struct Selftest {
+    pub quick: bool,
 }
 
 /// What changes the load; of no use when RESULTS are judged.
@@ -115,6 +128,7 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Command> {
     }
     match args.subcommand().map_err(|error| anyhow!("{error}"))?.as_deref() {
         Some("perf") => Ok(Command::Perf(Box::new(perf(args, locust_args)?))),
+        Some("selftest") => Ok(Command::Selftest(selftest(args, &locust_args)?)),
         Some(other) => bail!("there is no command `{other}`: try `cargo xtask perf` or `cargo xtask --help`"),
         None => bail!("no command is given: try `cargo xtask perf` or `cargo xtask --help`"),
     }
@@ -174,45 +188,56 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
     Ok(perf)
 }
 
-/// What is left after all flags are taken: files, or mistakes.
+fn selftest(mut args: Arguments, locust_args: &[String]) -> Result<Selftest> {
+    let selftest = Selftest { quick: args.contains("--quick") };
+    let left = leftovers(args, "selftest", "")?;
+    if let Some(left) = left.first().map(|path| path.to_string_lossy()).or(locust_args.first().map(Into::into)) {
+        bail!("`{left}`: selftest takes nothing but its flags; leave it out");
+    }
+    Ok(selftest)
+}
+
 fn results(args: Arguments) -> Result<Vec<PathBuf>> {
-    let mut results = Vec::new();
+    leftovers(args, "perf", "; what is meant for Locust goes behind `--`")
+}
+
+/// What is left after all flags of the command are taken: files, or mistakes.
+fn leftovers(args: Arguments, command: &str, hint: &str) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
     for left in args.finish() {
         let text = left.to_string_lossy();
         if !text.starts_with('-') || text == "-" {
-            results.push(PathBuf::from(left));
+            files.push(PathBuf::from(left));
             continue;
         }
         let name = text.split('=').next().unwrap_or_default();
-        if !known_flags().any(|flag| flag == name) {
-            let nearest =
-                known_flags().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-            bail!(
-                "there is no flag `{name}`: the nearest is `{}`; what is meant for Locust goes behind `--`",
-                nearest.unwrap_or("--help")
-            );
+        if !known_flags(command).any(|flag| flag == name) {
+            let likeness = |flag: &str| strsim::jaro_winkler(flag, name);
+            let nearest = known_flags(command).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+            bail!("there is no flag `{name}`: the nearest is `{}`{hint}", nearest.unwrap_or("--help"));
         }
         if text.contains('=') && !usage(name).contains(' ') {
             bail!("`{name}` takes no value");
         }
         bail!("`{name}` is given twice");
     }
-    Ok(results)
+    Ok(files)
 }
 
-/// Every flag that [`HELP`] lists.
-pub fn known_flags() -> impl Iterator<Item = &'static str> {
-    flag_lines().map(|usage| usage.split(' ').next().unwrap_or(usage))
+/// Every flag that [`HELP`] lists for the command.
+pub fn known_flags(command: &str) -> impl Iterator<Item = &'static str> {
+    let list = HELP.split_once(&format!("FLAGS OF {command}\n")).map_or("", |(_, list)| list);
+    flag_lines(list.split("\n\n").next().unwrap_or_default()).map(|usage| usage.split(' ').next().unwrap_or(usage))
 }
 
 /// A flag with its value as in [`HELP`]: `--users N`.
 fn usage(flag: &str) -> &'static str {
-    flag_lines().find(|usage| usage.split(' ').next() == Some(flag)).unwrap_or("")
+    flag_lines(HELP).find(|usage| usage.split(' ').next() == Some(flag)).unwrap_or("")
 }
 
-fn flag_lines() -> impl Iterator<Item = &'static str> {
+fn flag_lines(help: &'static str) -> impl Iterator<Item = &'static str> {
     let is_flag = |usage: &&str| usage.starts_with("--") && !usage.starts_with("-- ");
-    HELP.lines().filter_map(|line| line.trim_start().trim_start_matches("-h, ").split("  ").next()).filter(is_flag)
+    help.lines().filter_map(|line| line.trim_start().trim_start_matches("-h, ").split("  ").next()).filter(is_flag)
 }
 
 fn raw(args: &mut Arguments, flag: &'static str) -> Result<Option<OsString>> {

@@ -67,8 +67,13 @@ pub fn blob_hash(bytes: &[u8]) -> String {
     sha1.digest().to_string()
 }
 
+/// The root of the user's repository: the nearest folder upwards with a `perf.toml`, else of git, else the folder itself.
+pub fn root(from: &Path) -> &Path {
+    upwards(from, "perf.toml").or_else(|| upwards(from, ".git")).unwrap_or(from)
+}
+
 /// The nearest folder upwards that holds `name`.
-pub fn upwards<'a>(from: &'a Path, name: &str) -> Option<&'a Path> {
+fn upwards<'a>(from: &'a Path, name: &str) -> Option<&'a Path> {
     from.ancestors().find(|folder| folder.join(name).exists())
 }
 

@@ -23,5 +23,6 @@ pub mod process;
 mod progress;
 mod project;
 pub mod results;
+pub mod selftest;
 pub mod service;
 mod worktree;

@@ -8,6 +8,7 @@ use xtask::compare::Verdict;
 use xtask::flags::{BISECT_EXIT_CODES, Command, HELP, parse};
 use xtask::perf::{Outcome, perf};
 use xtask::process::{Failure, Interrupted};
+use xtask::selftest::selftest;
 
 fn main() -> ExitCode {
     // Also where the other flags cannot be read: `git bisect run` takes 2 for a bad commit.
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
             Ok(Outcome::Judged(Verdict::Pass))
         }
         Command::Perf(flags) => perf(&flags),
+        Command::Selftest(flags) => selftest(&flags).map(Outcome::Judged),
     });
     match outcome {
         Ok(Outcome::Judged(Verdict::Pass)) => ExitCode::SUCCESS,

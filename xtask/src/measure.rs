@@ -113,6 +113,9 @@ impl<'a> Bench<'a> {
             None if finished.is_ok() => service::check_answers(&host)?,
             None => {}
         }
+        if let Some(service) = service.as_mut().filter(|_| finished.is_ok()) {
+            clock.beside(|| service.check_answers())?;
+        }
         let finished = finished?;
         if let Some(service) = service
             && clock.beside(|| service.stop())

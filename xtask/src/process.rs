@@ -123,6 +123,10 @@ impl Group {
         Ok(Group { what, child, pid, log: log.to_owned(), status: None, grace })
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn log(&self) -> &Path {
         &self.log
     }

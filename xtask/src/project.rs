@@ -35,10 +35,7 @@ impl Project<'_> {
     pub fn read(flags: &Perf) -> Result<Project<'_>> {
         let shell = Shell::new()?;
         let current_dir = shell.current_dir();
-        let root = git::upwards(&current_dir, "perf.toml")
-            .or_else(|| git::upwards(&current_dir, ".git"))
-            .unwrap_or(&current_dir)
-            .to_owned();
+        let root = git::root(&current_dir).to_owned();
         shell.change_dir(&root);
         let config_path = flags.config.as_ref().map(|path| current_dir.join(path));
         let (config, limits, endpoint_limits) = match config_path {
@@ -145,7 +142,7 @@ impl Project<'_> {
     }
 }
 
-fn read_config(path: &Path) -> Result<(Config, Limits, Vec<EndpointLimits>)> {
+pub fn read_config(path: &Path) -> Result<(Config, Limits, Vec<EndpointLimits>)> {
     let text = files::read_to_string(path)?;
     // The error begins with its line: `perf.toml:3: ...`.
     Config::parse(&text).map_err(|error| anyhow!("{}{error:#}", path.display()))

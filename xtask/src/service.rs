@@ -13,11 +13,15 @@ use crate::process::{self, Failure, Group, pause};
 /// One answer of a ready URL may take this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// For a service that is no longer loaded to answer once.
+const ANSWERS_AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
 pub struct Service {
     group: Group,
     /// The origin of the ready URL, `http://127.0.0.1:8080`.
     pub origin: String,
     pub port: u16,
+    ready_url: String,
 }
 
 pub fn build(shell: &Shell, config: &ServiceConfig, log: &Path) -> Result<()> {
@@ -53,17 +57,17 @@ impl Service {
             config.stop_timeout,
         )?;
         let origin = format!("{}://{}", url.scheme, url.authority);
-        let mut service = Service { group, origin, port };
-        service.wait_until_ready(&ready_url, config.ready_timeout)?;
+        let mut service = Service { group, origin, port, ready_url };
+        service.wait_until_ready(config.ready_timeout)?;
         Ok(service)
     }
 
-    fn wait_until_ready(&mut self, ready_url: &str, timeout: Duration) -> Result<()> {
+    fn wait_until_ready(&mut self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
         loop {
             // Before and after: another process may answer in the place of a service that died of a busy port.
             self.check_alive("before it was ready")?;
-            let answer = get(ready_url);
+            let answer = get(&self.ready_url);
             self.check_alive("before it was ready")?;
             let last = match answer {
                 Ok(status) if (200..300).contains(&status) => return Ok(()),
@@ -72,8 +76,9 @@ impl Service {
             };
             if Instant::now() >= deadline {
                 let line = format!(
-                    "the service is not ready after {}: {ready_url}: {last}; mend it, or raise [service] ready_timeout",
-                    humantime::format_duration(timeout)
+                    "the service is not ready after {}: {}: {last}; mend it, or raise [service] ready_timeout",
+                    humantime::format_duration(timeout),
+                    self.ready_url
                 );
                 bail!(Failure::new(line, self.group.log()));
             }
@@ -90,6 +95,24 @@ impl Service {
                 self.group.log()
             )),
         }
+    }
+
+    /// That the service answers, whatever its status, once the load is over. One that hangs is alive, and the few
+    /// requests that it did answer would pass for the whole run.
+    pub fn check_answers(&mut self) -> Result<()> {
+        let deadline = Instant::now() + ANSWERS_AGAIN_TIMEOUT;
+        while let Err(error) = get(&self.ready_url) {
+            self.check_alive("after the load")?;
+            if Instant::now() >= deadline {
+                let line = format!(
+                    "the service does not answer after the load: {}: {error}; mend what it hung on under load",
+                    self.ready_url
+                );
+                bail!(Failure::new(line, self.group.log()));
+            }
+            pause()?;
+        }
+        Ok(())
     }
 
     /// Says whether it had to be killed.

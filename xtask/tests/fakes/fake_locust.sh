@@ -29,15 +29,16 @@ done
 # Or the service says how slow it is.
 [ -f "$PIDS/p95" ] && p95=$(cat "$PIDS/p95")
 failures=${FAKE_FAILURES:-0}
+name=${FAKE_NAME:-/claims}
 p99=400
 [ "$p95" -gt 400 ] && p99=$p95
 header=Type,Name,Request\ Count,Failure\ Count,Average\ Response\ Time,Requests/s,50%,95%,99%
 row="450,$failures,100.0,15.0,100,$p95,$p99"
 
-stats() { printf '%s\r\nGET,/claims,%s\r\n,Aggregated,%s\r\n' "$header" "$row" "$row" > "$1"; }
+stats() { printf '%s\r\nGET,%s,%s\r\n,Aggregated,%s\r\n' "$header" "$name" "$row" "$row" > "$1"; }
 # 428 requests at the median, 22 slower: ranks 225, 427 and 445 of 450 are p50, p95 and p99.
 json() {
-    printf '[{"name":"/claims","method":"GET","num_requests":%s,"num_failures":%s,"num_none_requests":0,' "${1:-450}" "$failures"
+    printf '[{"name":"%s","method":"GET","num_requests":%s,"num_failures":%s,"num_none_requests":0,' "$name" "${1:-450}" "$failures"
     printf '"total_response_time":%s,"start_time":1.0,"last_request_timestamp":31.0,' "$((${1:-450} * 100))"
     printf '"response_times":{"100":427,"%s":18,"%s.0":%s}}]' "$p95" "$p99" "$((${1:-450} - 445))"
 }
@@ -75,6 +76,7 @@ case $FAKE_LOCUST in
     shape) finish; echo '{"ramp_up_left_out": false, "began": true}' > "$about" ;;
     never-began) finish; echo '{"ramp_up_left_out": true, "began": false}' > "$about" ;;
     saturated) echo "WARNING/locust.runners: CPU usage above 90%! This may constrain your throughput" >&2; finish ;;
+    freezes-service) finish; kill -STOP "$(cat "$PIDS/service")" ;;
     *) finish ;;
 esac
 [ "$FAKE_LOCUST" = cut-short ] || echo "--run-time limit reached, shutting down" >&2

@@ -247,7 +247,7 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
         ("hit-once", "500 300", "", 0, 5, "is over the limit by one run alone; another run follows"),
         ("close", "350 355 345 350", "", 0, 5, "not settled: p95 "),
         ("close-2", "350 355 345 350", "--max-runs 2", 0, 2, "the estimate decides"),
-        ("asked", "300", "--min-runs 3", 0, 3, "run 2 of at most 5: --min-runs asks for 3; another run follows"),
+        ("asked", "300", "--min-runs 3", 0, 3, "run 2 of at most 5: at least 3 are made; another run follows"),
     ] {
         let repository = Repository::new(&format!("repeat-{name}")).with("FAKE_P95_MS", p95_ms);
         repository.write("perf_baseline.json", &baseline);

@@ -25,7 +25,9 @@ fn calls(scratch: &Scratch, call: &str) -> usize {
 #[test]
 fn a_run_that_was_refused_is_refused_again_when_judged_from_its_folder() {
     let mut judged = Vec::new();
-    for fault in ["exit1", "hangs", "kills-service", "torn", "disagrees", "torn-json", "empty", "none"] {
+    for fault in
+        ["exit1", "hangs", "kills-service", "freezes-service", "torn", "disagrees", "torn-json", "empty", "none"]
+    {
         let scratch = Scratch::new(&format!("again-{fault}")).with("FAKE_LOCUST", fault);
         let scratch = scratch.toml("deadline_margin = \"20s\"", "deadline_margin = \"500ms\"");
         scratch.refuses("", "");
@@ -90,6 +92,13 @@ fn a_service_that_dies_with_the_last_request_is_no_measurement() {
     let scratch = Scratch::new("last-request").with("FAKE_LOCUST", "kills-service");
     scratch.refuses("", "the service ended during the load: killed by signal 9");
     scratch.refuses("--update-baseline", "the service ended during the load: killed by signal 9");
+}
+
+#[test]
+fn a_service_that_hangs_is_no_measurement() {
+    let scratch = Scratch::new("hangs").with("FAKE_LOCUST", "freezes-service");
+    let output = scratch.refuses("--update-baseline", "the service does not answer after the load: http://127.0.0.1:");
+    assert!(output.last_line().contains("/health: "), "{}", output.stderr);
 }
 
 #[test]

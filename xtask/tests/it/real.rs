@@ -1,4 +1,4 @@
-//! The whole way with real Locust and the real demo: pass, red under a slowdown, red under errors.
+//! The whole way with real Locust and the real demo: the files, their precision, red under a slowdown, the warm-up.
 //!
 //! It runs in this repository, so that Locust's environment under `target/perf` serves it and the next
 //! `cargo xtask perf` alike; its baseline is a scratch file.
@@ -35,7 +35,7 @@ fn perf(args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
 }
 
 #[test]
-fn the_demo_passes_against_itself_and_fails_when_slower_or_failing() {
+fn the_demo_is_measured_finely_and_wholly_and_fails_when_slower() {
     let _alone = ALONE.lock();
     // Other tests run beside this one, so a slowdown of 60 % is to stand clear of the limit of 20 % and their noise.
     let load = ["--run-time", "8s", "--spawn-rate", "5"];
@@ -45,17 +45,6 @@ fn the_demo_passes_against_itself_and_fails_when_slower_or_failing() {
 
     let saved = fs::read_to_string(BASELINE).unwrap();
     assert!(saved.contains("\"precision\": \"fine\""), "the JSON's percentiles are what is judged: {saved}");
-
-    let (code, text) = perf(&load, &[]);
-    assert_eq!(code, 0, "the same build again: {text}");
-
-    let (code, text) = perf(&load, &[("DEMO_SLOWDOWN_PCT", "60")]);
-    assert_eq!(code, 1, "60 % slower: {text}");
-    assert!(text.contains("FAIL p95: "), "{text}");
-
-    let (code, text) = perf(&load, &[("DEMO_ERROR_PCT", "8")]);
-    assert_eq!(code, 1, "8 % errors: {text}");
-    assert!(text.contains("FAIL error_rate: "), "{text}");
 
     // What Locust wrote last in its own file is older: the listener's file holds every request.
     let latest = root().join("target/perf/latest/run-1");
@@ -68,6 +57,11 @@ fn the_demo_passes_against_itself_and_fails_when_slower_or_failing() {
     let json = fs::read_to_string(latest.join("perf_results.json")).unwrap();
     let run = xtask::locust_json::parse(&json).unwrap();
     assert_eq!(run.precision, Precision::Fine, "the listener keeps three significant digits");
+
+    // What else it must find is proved by `cargo xtask selftest`.
+    let (code, text) = perf(&load, &[("DEMO_SLOWDOWN_PCT", "60")]);
+    assert_eq!(code, 1, "60 % slower: {text}");
+    assert!(text.contains("FAIL p95: "), "{text}");
 
     // A warm-up of half the run time leaves about half of the requests.
     let config = fs::read_to_string(root().join("perf.toml")).unwrap().replace("[load]\n", "[load]\nwarmup = \"4s\"\n");

@@ -149,6 +149,13 @@ impl Scratch {
         self.prepared(command)
     }
 
+    /// `xtask selftest`, which needs a demo: a `cargo` that starts the fake service in its place.
+    pub fn selftest(&self, args: &str) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.arg("selftest").args(args.split_whitespace());
+        self.prepared(command).spawn().unwrap()
+    }
+
     pub fn perf(&self, args: &str) -> Output {
         self.finish(self.command(args).spawn().unwrap())
     }

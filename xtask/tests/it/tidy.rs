@@ -41,32 +41,36 @@ fn the_readme_shows_the_help_as_it_is() {
 
 #[test]
 fn help_names_every_flag_and_each_is_known() {
-    let flags: Vec<&str> = known_flags().collect();
-    assert_eq!(flags.len(), flags.iter().collect::<BTreeSet<_>>().len());
-    assert!(
-        flags.contains(&"--help") && flags.contains(&"--update-baseline") && flags.contains(&"--processes"),
-        "{flags:?}"
-    );
-    for flag in flags.into_iter().filter(|flag| *flag != "--help") {
-        // As a switch, or with a value: one of the two is accepted, and nothing is left over.
-        let accepted = ["", "7", "http://127.0.0.1:1"].into_iter().any(|value| {
-            let mut args = vec!["perf", flag];
-            args.extend(Some(value).filter(|value| !value.is_empty()));
-            args.extend(Some("--update-baseline").filter(|_| flag == "--note"));
-            match parse(args.into_iter().map(Into::into).collect()) {
-                Ok(Command::Perf(perf)) => perf.results.is_empty(),
-                _ => false,
-            }
-        });
-        assert!(accepted, "HELP lists {flag}, and the parser does not take it");
+    for (command, some_flag) in [("perf", "--processes"), ("selftest", "--quick")] {
+        let flags: Vec<&str> = known_flags(command).collect();
+        assert_eq!(flags.len(), flags.iter().collect::<BTreeSet<_>>().len());
+        assert!(flags.contains(&"--help") && flags.contains(&some_flag), "{command}: {flags:?}");
+        for flag in flags.into_iter().filter(|flag| *flag != "--help") {
+            // As a switch, or with a value: one of the two is accepted, and nothing is left over.
+            let accepted = ["", "7", "http://127.0.0.1:1"].into_iter().any(|value| {
+                let mut args = vec![command, flag];
+                args.extend(Some(value).filter(|value| !value.is_empty()));
+                args.extend(Some("--update-baseline").filter(|_| flag == "--note"));
+                match parse(args.into_iter().map(Into::into).collect()) {
+                    Ok(Command::Perf(perf)) => perf.results.is_empty(),
+                    Ok(Command::Selftest(_)) => true,
+                    _ => false,
+                }
+            });
+            assert!(accepted, "HELP lists {flag} of {command}, and the parser does not take it");
+        }
     }
     let source = read("xtask/src/flags.rs");
-    let taken =
-        source.split("\"--").skip(1).filter_map(|rest| rest.split_once('"')).map(|(name, _)| format!("--{name}"));
-    let parser = source[source.find("fn perf(").unwrap()..source.find("fn results(").unwrap()].to_owned();
-    let words = taken.filter(|flag| flag.bytes().all(|byte| byte == b'-' || byte.is_ascii_lowercase()));
-    for flag in words.filter(|flag| parser.contains(&format!("\"{flag}\""))) {
-        assert!(known_flags().any(|known| known == flag), "the parser takes {flag}, and HELP does not list it");
+    for (command, from, to) in [("perf", "fn perf(", "fn selftest("), ("selftest", "fn selftest(", "fn results(")] {
+        let parser = &source[source.find(from).unwrap()..source.find(to).unwrap()];
+        let taken = parser.split("\"--").skip(1).filter_map(|rest| rest.split_once('"')).map(|(name, _)| name);
+        for flag in taken.filter(|name| name.bytes().all(|byte| byte == b'-' || byte.is_ascii_lowercase())) {
+            let flag = format!("--{flag}");
+            assert!(
+                known_flags(command).any(|known| known == flag),
+                "{command} takes {flag}, and HELP does not list it"
+            );
+        }
     }
 }
 
@@ -90,7 +94,12 @@ fn every_command_of_the_workflow_is_one_that_the_parser_accepts() {
         assert_parses(command);
     }
     let shown: Vec<_> = commands.iter().map(|(command, condition)| (command.join(" "), condition.as_deref())).collect();
-    assert_eq!(shown, [("perf".to_owned(), None), ("perf target/perf/latest --verbose".to_owned(), Some("always()"))]);
+    let expected = [
+        ("perf --against \"$BASE\"", "github.event_name == 'pull_request'"),
+        ("perf", "github.event_name == 'push'"),
+        ("perf target/perf/latest --verbose", "always() && github.event_name == 'push'"),
+    ];
+    assert_eq!(shown, expected.map(|(command, condition)| (command.to_owned(), Some(condition))));
     assert_eq!(workflow["permissions"].as_hash().unwrap().len(), 1, "least permissions");
     assert_eq!(workflow["permissions"]["contents"].as_str(), Some("read"));
 }
