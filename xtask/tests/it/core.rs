@@ -1229,11 +1229,26 @@ fn a_command_line_error_names_the_flag() {
         ("selftest results.csv", expect!["`results.csv`: selftest takes nothing but its flags; leave it out"]),
         ("selftest -- --tags read", expect!["`--tags`: selftest takes nothing but its flags; leave it out"]),
         ("perf --against", expect!["`--against` needs a value: `--against REV`"]),
-        ("perf --against HEAD results.csv", expect!["--against measures both sides and knows no baseline file: leave out RESULTS"]),
-        ("perf --against HEAD --update-baseline", expect!["--against measures both sides and knows no baseline file: leave out --update-baseline"]),
-        ("perf --against HEAD --baseline b.json", expect!["--against measures both sides and knows no baseline file: leave out --baseline"]),
-        ("perf --against HEAD --max-runs 1", expect!["--against takes at least 2 rounds: one tells nothing of the noise"]),
-        ("perf --against HEAD --min-runs 1", expect!["--against takes at least 2 rounds: one tells nothing of the noise"]),
+        (
+            "perf --against HEAD results.csv",
+            expect!["--against measures both sides and knows no baseline file: leave out RESULTS"],
+        ),
+        (
+            "perf --against HEAD --update-baseline",
+            expect!["--against measures both sides and knows no baseline file: leave out --update-baseline"],
+        ),
+        (
+            "perf --against HEAD --baseline b.json",
+            expect!["--against measures both sides and knows no baseline file: leave out --baseline"],
+        ),
+        (
+            "perf --against HEAD --max-runs 1",
+            expect!["--against takes at least 2 rounds: one tells nothing of the noise"],
+        ),
+        (
+            "perf --against HEAD --min-runs 1",
+            expect!["--against takes at least 2 rounds: one tells nothing of the noise"],
+        ),
         ("perf -- -u50", expect!["`-u50` behind `--`: the gate sets Locust's `-u` itself; use --users"]),
         ("perf -- --csv=x", expect!["`--csv=x` behind `--`: the gate sets Locust's `--csv` itself; leave it out"]),
         ("perf -- --head", expect!["`--head` behind `--`: the gate sets Locust's `--headless` itself; leave it out"]),
