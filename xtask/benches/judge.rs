@@ -103,7 +103,13 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
         max_runs: 5,
     };
     let comparison = compare(baseline, &runs, &rules)?;
-    let report = Report { comparison: &comparison, baseline: String::new(), warnings: Vec::new(), details: Vec::new() };
+    let report = Report {
+        comparison: &comparison,
+        provenance: [&baseline.provenance; 2],
+        baseline: String::new(),
+        warnings: Vec::new(),
+        details: Vec::new(),
+    };
     let text = render(&report, Verbosity::Normal);
     ensure!(text.contains("evidence: "), "this is no report:\n{text}");
     Ok(text.len())

@@ -11,10 +11,11 @@ use crate::compare::{Verdict, compare};
 use crate::config::{Config, ServiceConfig};
 use crate::git;
 use crate::measure::{Bench, Clock, Side};
-use crate::perf::{Measurement, another_follows, details, print, shown_commit};
+use crate::perf::{Measurement, another_follows, details, publish, shown_commit};
 use crate::project::Project;
+use crate::report::Report;
 use crate::results::Measured;
-use crate::run::Run;
+use crate::run::{Provenance, Run};
 use crate::worktree::Worktree;
 
 pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdict> {
@@ -57,6 +58,7 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
         }
         project.rules.check_all_met(Some(&baseline), &runs)?;
         let measurement = Measurement::new(measured, project)?;
+        let provenance_at_rev = Provenance { commit: commit.clone(), dirty: false, ..baseline.provenance.clone() };
         let mut warnings = Measurement::new(measured_at_rev, project)?.warnings;
         warnings.extend(measurement.warnings.iter().cloned());
         warnings.dedup();
@@ -66,7 +68,14 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
             "baseline: {rev}, commit {}; candidate: this tree, commit {head}; measured in turn on this machine",
             shown_commit(&commit, false)
         );
-        return print(project, &comparison, sides, warnings, details(project, &measurement, bench.clock));
+        let report = Report {
+            comparison: &comparison,
+            provenance: [&provenance_at_rev, &measurement.provenance],
+            baseline: sides,
+            warnings,
+            details: details(project, &measurement, bench.clock),
+        };
+        return publish(project, &report);
     }
 }
 

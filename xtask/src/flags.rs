@@ -1,10 +1,13 @@
 //! The command line: [`HELP`] is what users read, and the list of flags that errors suggest from.
 
 use std::ffi::OsString;
+use std::iter;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use pico_args::Arguments;
+
+use crate::report::Format;
 
 pub const HELP: &str = "\
 Repository automation: the performance gate.
@@ -42,6 +45,8 @@ FLAGS OF perf
       --min-runs N          runs made in any case [default: 1; with --against 2 rounds]
       --max-runs N          runs made at most, while a verdict is not settled; made always
                             with --update-baseline [default: 5; with --against 7 rounds]
+      --report FILE         also write the report: .html, .md, .json, or .xml (JUnit);
+                            may be given several times
       --bisect-exit-codes   125 instead of 2, as `git bisect run` wants it
   -h, --help                print this
   -- LOCUST-ARGS            handed to Locust as they are
@@ -78,6 +83,7 @@ pub struct Perf {
     pub note: Option<String>,
     pub baseline: Option<PathBuf>,
     pub config: Option<PathBuf>,
+    pub reports: Vec<PathBuf>,
     pub strict: bool,
     pub verbose: bool,
     pub quiet: bool,
@@ -144,6 +150,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
         note: value(&mut args, "--note", |text| Ok(text.to_owned()))?,
         baseline: path(&mut args, "--baseline")?,
         config: path(&mut args, "--config")?,
+        reports: iter::from_fn(|| path(&mut args, "--report").transpose()).collect::<Result<_>>()?,
         strict: args.contains("--strict"),
         verbose: args.contains("--verbose"),
         quiet: args.contains("--quiet"),
@@ -161,6 +168,9 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
     };
     perf.results = results(args)?;
 
+    for report in &perf.reports {
+        Format::of(report)?;
+    }
     ensure!(!(perf.quiet && perf.verbose), "--quiet and --verbose contradict each other: give one");
     ensure!(
         perf.note.is_none() || perf.update_baseline,

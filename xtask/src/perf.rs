@@ -10,12 +10,13 @@ use crate::baseline::Baseline;
 use crate::compare::{Comparison, Rules, Verdict, comparability, compare, lacking};
 use crate::flags::Perf;
 use crate::measure::{Bench, Clock, Side};
+use crate::process::{self, Interrupted};
 use crate::project::Project;
 use crate::report::terminal::{self, Verbosity};
-use crate::report::{self, Report};
+use crate::report::{self, Format, Report, github};
 use crate::results::Measured;
 use crate::run::{Provenance, Run};
-use crate::{files, git, process};
+use crate::{files, git};
 
 pub enum Outcome {
     Judged(Verdict),
@@ -25,11 +26,30 @@ pub enum Outcome {
     SavedInCi(String),
 }
 
-/// Runs the gate: reads and checks, measures or takes the results named, judges, reports, writes a baseline.
+/// Runs the gate. Where it could not judge, the reports asked for say why.
 pub fn perf(flags: &Perf) -> Result<Outcome> {
+    let outcome = run(flags);
+    if let Err(error) = &outcome
+        && !error.is::<Interrupted>()
+    {
+        for path in &flags.reports {
+            // The error itself is told on stderr, and another beside it would hide it.
+            if let Ok(format) = Format::of(path) {
+                let _ = files::write_atomically(path, &format.render_failure(&format!("{error:#}")));
+            }
+        }
+    }
+    outcome
+}
+
+/// Reads and checks, measures or takes the results named, judges, reports, writes a baseline.
+fn run(flags: &Perf) -> Result<Outcome> {
     let mut clock = Clock::start();
     // 1. Read and check everything that can fail cheaply, before the first request.
     let project = Project::read(flags)?;
+    for path in &flags.reports {
+        files::check_writable(path)?;
+    }
     if let Some(rev) = &flags.against {
         return against(&project, rev, &mut clock).map(Outcome::Judged);
     }
@@ -137,8 +157,7 @@ impl Measurement {
                 }
             }
         }
-        let mut provenance = provenance.unwrap_or_else(|| project.provenance());
-        provenance.precision = runs.iter().map(|run| run.precision).min().unwrap_or_default();
+        let provenance = provenance.unwrap_or_else(|| project.provenance());
         Ok(Measurement { runs, provenance, warnings })
     }
 }
@@ -164,28 +183,37 @@ fn judge(project: &Project, former: &Baseline, measured: &Measurement, clock: &C
     };
     let mut warnings = measured.warnings.clone();
     warnings.extend(comparability.warnings);
-    let origin = baseline_origin(project, former);
-    print(project, &comparison, origin, warnings, details(project, measured, clock)).map(Some)
+    let report = Report {
+        comparison: &comparison,
+        provenance: [&former.provenance, &measured.provenance],
+        baseline: baseline_origin(project, former),
+        warnings,
+        details: details(project, measured, clock),
+    };
+    publish(project, &report).map(Some)
 }
 
-/// Prints the report, and passes the verdict on.
-pub fn print(
-    project: &Project,
-    comparison: &Comparison,
-    origin: String,
-    warnings: Vec<String>,
-    details: Vec<String>,
-) -> Result<Verdict> {
-    let report = Report { comparison, baseline: origin, warnings, details };
+/// Prints the report and writes it wherever it is asked for; passes the verdict on.
+pub fn publish(project: &Project, report: &Report) -> Result<Verdict> {
     let verbosity = match (project.flags.quiet, project.flags.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    match anstream::stdout().write_all(terminal::render(&report, verbosity).as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print the report"),
-        _ => Ok(comparison.verdict),
+    let mut text = terminal::render(report, verbosity);
+    if project.is_github {
+        text.push_str(&github::annotations(report));
     }
+    match anstream::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(error).context("cannot print the report");
+        }
+        _ => {}
+    }
+    for path in &project.flags.reports {
+        files::write_atomically(path, &Format::of(path)?.render(report))?;
+    }
+    Ok(report.comparison.verdict)
 }
 
 fn baseline_origin(project: &Project, baseline: &Baseline) -> String {

@@ -29,6 +29,8 @@ pub struct Project<'a> {
     pub rules: Rules,
     pub baseline_path: PathBuf,
     pub head: Option<Head>,
+    /// Under GitHub Actions, which reads what is printed.
+    pub is_github: bool,
 }
 
 impl Project<'_> {
@@ -46,9 +48,10 @@ impl Project<'_> {
         let baseline_path =
             flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
         let head = git::head(&shell);
+        let is_github = env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
         let (paired, [min_runs, max_runs]) = (flags.against.is_some(), flags.runs());
         let rules = Rules { limits, endpoint_limits, strict: flags.strict, paired, min_runs, max_runs };
-        Ok(Project { flags, shell, root, current_dir, config, rules, baseline_path, head })
+        Ok(Project { flags, shell, root, current_dir, config, rules, baseline_path, head, is_github })
     }
 
     /// A missing baseline reads as none; one that cannot be read is an error.

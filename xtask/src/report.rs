@@ -1,14 +1,69 @@
 //! What a report says: every cell and sentence is made here once; a format below only dresses them.
 
+pub mod github;
+pub mod html;
+pub mod json;
+pub mod junit;
+pub mod markdown;
 pub mod terminal;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
 
 use crate::baseline::Baseline;
 use crate::compare::{Comparison, Doubt, Limit, Row, Status, Unsettled, Verdict};
-use crate::run::Metric;
+use crate::run::{Metric, Provenance};
+
+/// What a report is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Html,
+    Markdown,
+    Json,
+    Junit,
+}
+
+impl Format {
+    /// By the file's extension.
+    pub fn of(path: &Path) -> Result<Format> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("html") => Ok(Format::Html),
+            Some("md") => Ok(Format::Markdown),
+            Some("json") => Ok(Format::Json),
+            Some("xml") => Ok(Format::Junit),
+            _ => bail!(
+                "`--report {}`: its extension says no format: write .html, .md, .json, or .xml (JUnit)",
+                path.display()
+            ),
+        }
+    }
+
+    pub fn render(self, report: &Report) -> String {
+        match self {
+            Format::Html => html::render(report),
+            Format::Markdown => markdown::render(report),
+            Format::Json => json::render(report),
+            Format::Junit => junit::render(report),
+        }
+    }
+
+    /// Where nothing was judged, for this reason.
+    pub fn render_failure(self, reason: &str) -> String {
+        match self {
+            Format::Html => html::render_failure(reason),
+            Format::Markdown => markdown::render_failure(reason),
+            Format::Json => json::render_failure(reason),
+            Format::Junit => junit::render_failure(reason),
+        }
+    }
+}
 
 /// Everything that a format shows.
 pub struct Report<'a> {
     pub comparison: &'a Comparison<'a>,
+    /// Where both sides were measured, and how.
+    pub provenance: [&'a Provenance; 2],
     /// Where the baseline is from.
     pub baseline: String,
     /// What weakens the comparison, a sentence each.

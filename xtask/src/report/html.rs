@@ -1,0 +1,11 @@
+//! One self-contained HTML page.
+
+use super::Report;
+
+pub fn render(_report: &Report) -> String {
+    todo!()
+}
+
+pub fn render_failure(_reason: &str) -> String {
+    todo!()
+}

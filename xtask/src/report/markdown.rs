@@ -1,0 +1,11 @@
+//! Markdown, for a job summary or a comment.
+
+use super::Report;
+
+pub fn render(_report: &Report) -> String {
+    todo!()
+}
+
+pub fn render_failure(_reason: &str) -> String {
+    todo!()
+}
