@@ -46,7 +46,7 @@ impl Baseline {
     /// Refused: runs in which every request failed, since their latencies are those of a refusal.
     pub fn new(
         runs: &[Run],
-        provenance: Provenance,
+        mut provenance: Provenance,
         note: Option<&str>,
         former: Option<&Baseline>,
     ) -> Result<Baseline> {
@@ -57,6 +57,8 @@ impl Baseline {
                 run.total.requests
             );
         }
+        // Of several precisions the coarsest rules.
+        provenance.precision = runs.iter().map(|run| run.precision).min().unwrap_or_default();
         let total: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
         let mut endpoints: BTreeMap<String, Vec<&Stats>> = BTreeMap::new();
         for (name, stats) in runs.iter().flat_map(|run| &run.endpoints) {

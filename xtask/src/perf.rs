@@ -70,7 +70,7 @@ fn measure(project: &Project, former: Option<&Baseline>, clock: &mut Clock) -> R
     }
     let mut bench = Bench::prepare(project, &settings, clock)?;
     let service = project.config.service.as_ref().filter(|_| settings.starts_service);
-    let side = Side { at: "", shell: &project.shell, service };
+    let side = Side { at: "", commit: None, shell: &project.shell, service };
     bench.build(&side, "build.log")?;
     let mut measured = Vec::new();
     loop {
@@ -137,8 +137,7 @@ impl Measurement {
                 }
             }
         }
-        let mut provenance = provenance.unwrap_or_else(|| project.provenance());
-        provenance.precision = runs.iter().map(|run| run.precision).min().unwrap_or_default();
+        let provenance = provenance.unwrap_or_else(|| project.provenance());
         Ok(Measurement { runs, provenance, warnings })
     }
 }

@@ -492,6 +492,14 @@ fn finer_response_times_resolve_smaller_changes_and_the_coarser_side_rules() {
 }
 
 #[test]
+fn a_baseline_is_as_precise_as_the_coarsest_of_its_runs() {
+    let mut runs = [run(&[]), run(&[])];
+    runs[0].precision = Precision::Fine;
+    let precision = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap().provenance.precision;
+    assert_eq!((precision(&runs[..1]), precision(&runs)), (Precision::Fine, Precision::Coarse));
+}
+
+#[test]
 fn the_precision_of_a_json_is_what_its_response_times_show() {
     for (times, expected) in [
         (r#""5": 1, "99": 2, "170": 1, "1200": 1"#, Precision::Coarse),
