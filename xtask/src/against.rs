@@ -30,8 +30,8 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
     let mut bench = Bench::prepare(project, &settings, clock)?;
     let log = bench.session.folder.join("worktree.log");
     let worktree = bench.clock.beside(|| Worktree::check_out(&project.shell, &project.perf_folder(), &commit, &log))?;
-    let other = Other::read(project, rev, service, &worktree)?;
-    let this = Side { at: " of this tree", shell: &project.shell, service: Some(service) };
+    let other = Other::read(project, [rev, &commit], service, &worktree)?;
+    let this = Side { at: " of this tree", commit: None, shell: &project.shell, service: Some(service) };
     bench.build(&this, "build.log")?;
     let at_rev = || format!("at {rev} ({})", shown_commit(&commit, false));
     bench.build(&other.side(), "against-build.log").with_context(at_rev)?;
@@ -82,6 +82,7 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
 /// The service at the other commit.
 struct Other {
     at: String,
+    commit: String,
     shell: Shell,
     service: ServiceConfig,
     /// What sets it apart beyond its code.
@@ -89,7 +90,12 @@ struct Other {
 }
 
 impl Other {
-    fn read(project: &Project, rev: &str, service: &ServiceConfig, worktree: &Worktree) -> Result<Other> {
+    fn read(
+        project: &Project,
+        [rev, commit]: [&str; 2],
+        service: &ServiceConfig,
+        worktree: &Worktree,
+    ) -> Result<Other> {
         let prefix = git::prefix(&project.shell);
         let root = worktree.folder.join(&prefix);
         ensure!(root.is_dir(), "--against {rev}: there is no folder {prefix} in that commit");
@@ -109,10 +115,10 @@ impl Other {
             }
             _ => (service.clone(), None),
         };
-        Ok(Other { at: format!(" at {rev}"), shell, service, differs })
+        Ok(Other { at: format!(" at {rev}"), commit: commit.to_owned(), shell, service, differs })
     }
 
     fn side(&self) -> Side<'_> {
-        Side { at: &self.at, shell: &self.shell, service: Some(&self.service) }
+        Side { at: &self.at, commit: Some(&self.commit), shell: &self.shell, service: Some(&self.service) }
     }
 }

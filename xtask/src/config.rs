@@ -100,7 +100,8 @@ impl Config {
     pub fn parse(text: &str) -> Result<(Config, Limits, Vec<EndpointLimits>)> {
         let config: Config = toml::from_str(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
-            anyhow!(":{line}: {}", error.message().replace('\n', " "))
+            let shown: String = text.lines().nth(line - 1).unwrap_or_default().trim().chars().take(60).collect();
+            anyhow!(":{line}: `{shown}`: {}", error.message().replace('\n', " "))
         })?;
         let (mut limits, mut endpoint_limits) = (default_limits(), Vec::new());
         for (name, entry) in &config.limits {

@@ -17,8 +17,9 @@ pub fn read_to_string(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Writes a file whole: a reader or a crash meets the former file or the new one, never half of one.
+/// Writes a file whole: a reader or a crash meets the former file or the new one, never half of one. A link stays one.
 pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let temporary = temporary_beside(path);
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&temporary)?;

@@ -35,6 +35,8 @@ pub struct Bench<'a> {
 pub struct Side<'a> {
     /// Where there are two, which it is: ` at v1.2`.
     pub at: &'a str,
+    /// Where it is not the one checked out.
+    pub commit: Option<&'a str>,
     /// In the folder where its commands run.
     pub shell: &'a Shell,
     pub service: Option<&'a ServiceConfig>,
@@ -124,8 +126,11 @@ impl<'a> Bench<'a> {
         }
         // A signal may have come while the service ended, when nothing else asks for one.
         process::check_interrupted()?;
-        RunFile { provenance: provenance.clone(), exact: finished.exact, warnings: finished.warnings }
-            .write(&folder)?;
+        let mut provenance = provenance.clone();
+        if let Some(commit) = side.commit {
+            (provenance.commit, provenance.dirty) = (commit.to_owned(), false);
+        }
+        RunFile { provenance, exact: finished.exact, warnings: finished.warnings }.write(&folder)?;
         results::read(&folder.join("perf_results_stats.csv"))
             .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
     }

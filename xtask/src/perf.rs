@@ -90,7 +90,7 @@ fn measure(project: &Project, former: Option<&Baseline>, clock: &mut Clock) -> R
     }
     let mut bench = Bench::prepare(project, &settings, clock)?;
     let service = project.config.service.as_ref().filter(|_| settings.starts_service);
-    let side = Side { at: "", shell: &project.shell, service };
+    let side = Side { at: "", commit: None, shell: &project.shell, service };
     bench.build(&side, "build.log")?;
     let mut measured = Vec::new();
     loop {

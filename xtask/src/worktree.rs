@@ -28,6 +28,8 @@ impl Worktree {
     pub fn check_out(shell: &Shell, perf_folder: &Path, commit: &str, log: &Path) -> Result<Worktree> {
         let all = perf_folder.join("against");
         fs::create_dir_all(&all).with_context(|| format!("cannot make {}", all.display()))?;
+        // As git names it, whatever links lead here.
+        let all = fs::canonicalize(&all).unwrap_or(all);
         let lock = files::lock_shared(&all.join(".lock"), CHECKOUT_TIMEOUT)?;
         let worktree = Worktree { folder: all.join(commit), shell: shell.clone(), lock: Some(lock) };
         forget_missing(shell, &all);

@@ -152,6 +152,7 @@ fn the_other_commit_is_started_by_its_own_service_and_loaded_by_this_trees_locus
     let said = "note: at first the service is that of its own perf.toml: `exec sh service.sh {port}`";
     assert!(output.stdout.contains(said), "{}", output.stdout);
     let about = scratch.read("target/perf/latest/against/run-1/run.json");
+    assert!(about.contains(&scratch.sh("git rev-parse first")), "{about}");
     assert!(about.contains(&scratch.sh("git hash-object locustfile.py")), "{about}");
 
     scratch

@@ -1139,14 +1139,17 @@ fn a_configuration_error_points_at_its_line() {
         (
             "[load]\nusers = 3\nuser = 4\n",
             expect![
-                ":3: unknown field `user`, expected one of `users`, `spawn_rate`, `run_time`, `host`, `locustfile`, `processes`, `warmup`, `stop_timeout`, `deadline_margin`"
+                ":3: `user = 4`: unknown field `user`, expected one of `users`, `spawn_rate`, `run_time`, `host`, `locustfile`, `processes`, `warmup`, `stop_timeout`, `deadline_margin`"
             ],
         ),
-        ("[service]\ncommand = \"x\"\n", expect![":1: missing field `ready_url`"]),
-        ("[load]\nusers = \"three\"\n", expect![[r#":2: invalid type: string "three", expected u32"#]]),
+        ("[service]\ncommand = \"x\"\n", expect![":1: `[service]`: missing field `ready_url`"]),
+        (
+            "[load]\nusers = \"three\"\n",
+            expect![[r#":2: `users = "three"`: invalid type: string "three", expected u32"#]],
+        ),
         (
             "[load]\nstop_timeout = \"soon\"\n",
-            expect![[r#":2: `soon` is no length of time like "500ms", "30s" or "2m""#]],
+            expect![[r#":2: `stop_timeout = "soon"`: `soon` is no length of time like "500ms", "30s" or "2m""#]],
         ),
         (
             "\n[limits]\np95 = \"20\"\n",
@@ -1172,11 +1175,11 @@ fn a_configuration_error_points_at_its_line() {
                 r#":2: [limits."GET /a"] `p95`: `20` does not end in `%`: write for example "20%", "20% and 5ms" or "max 500ms""#
             ]],
         ),
-        ("[limits.\"GET /a\"]\np95 = 20\n", expect![":2: invalid type: integer `20`, expected a string"]),
+        ("[limits.\"GET /a\"]\np95 = 20\n", expect![":2: `p95 = 20`: invalid type: integer `20`, expected a string"]),
         (
             "[limits]\np95 = 20\n",
             expect![[
-                r#":2: invalid type: integer `20`, expected a limit such as "20%", or the table of an endpoint's limits"#
+                r#":2: `p95 = 20`: invalid type: integer `20`, expected a limit such as "20%", or the table of an endpoint's limits"#
             ]],
         ),
         (
@@ -1185,7 +1188,7 @@ fn a_configuration_error_points_at_its_line() {
                 r#":2: [limits."GET /a"] `avg_response_time`: `avg_response_time` is shown, not judged: it takes no limit"#
             ]],
         ),
-        ("[load\n", expect![":1: unclosed table, expected `]`"]),
+        ("[load\n", expect![":1: `[load`: unclosed table, expected `]`"]),
     ] {
         expected.assert_eq(&error(Config::parse(text)));
     }

@@ -3,181 +3,43 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use expect_test::expect;
 
-/// Far beyond what any wait here needs: only a hang gets there.
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::support::{FAKE_LOCUST, PATIENCE, Scratch};
 
-const BASELINE: &str = r#"{"version":"1.0","timestamp":"2026-01-27T00:00:00Z","commit":"abc123","metrics":{"p50":100.0,"p95":300.0,"p99":400.0,"avg_response_time":100.0,"requests_per_sec":15.0,"error_rate":0.5,"total_requests":450},"notes":"..."}"#;
-
-/// A repository with a service and a Locust that do as they are told.
-struct Repository {
-    folder: PathBuf,
-    env: Vec<(String, String)>,
+/// The usual repository, where what hangs is given up sooner.
+fn scratch(name: &str) -> Scratch {
+    let scratch = Scratch::new(&format!("faults-{name}"));
+    configure(&scratch, &service("ok"));
+    scratch.sh("git commit -q -a -m sooner");
+    scratch
 }
 
-struct Output {
-    code: i32,
-    stdout: String,
-    stderr: String,
+/// `[service]` of a service in this mode.
+fn service(mode: &str) -> String {
+    let service = env!("CARGO_BIN_EXE_fake-service");
+    format!(
+        "[service]\ncommand = \"exec '{service}' --port {{port}} --mode {mode}\"\n\
+         ready_url = \"http://127.0.0.1:{{port}}/health\"\nready_timeout = \"1s\"\nstop_timeout = \"500ms\"\n"
+    )
 }
 
-impl Repository {
-    fn new(name: &str) -> Repository {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults").join(name);
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(folder.join("pids")).unwrap();
-        let repository =
-            Repository { env: vec![("PIDS".to_owned(), folder.join("pids").display().to_string())], folder };
-        repository.write("locustfile.py", "# what the users do\n");
-        repository.write(".gitignore", "/target\n/pids\n/runs-made\n");
-        repository.write("perf_baseline.json", BASELINE);
-        repository.service("ok");
-        repository.sh("git init -q . && git add . && git commit -q -m first");
-        repository
-    }
-
-    /// `perf.toml` with the service in this mode.
-    fn service(&self, mode: &str) {
-        let service = env!("CARGO_BIN_EXE_fake-service");
-        self.config(&format!(
-            "[service]\ncommand = \"exec '{service}' --port {{port}} --mode {mode}\"\n\
-             ready_url = \"http://127.0.0.1:{{port}}/health\"\nready_timeout = \"1s\"\nstop_timeout = \"500ms\"\n"
-        ));
-    }
-
-    fn config(&self, service: &str) {
-        let locust = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fakes/fake_locust.sh");
-        self.write(
-            "perf.toml",
-            &format!(
-                "{service}\n[load]\nrun_time = \"1s\"\nstop_timeout = \"500ms\"\ndeadline_margin = \"500ms\"\n\
-                 [locust]\ncommand = \"sh '{locust}'\"\n"
-            ),
-        );
-    }
-
-    fn with(mut self, name: &str, value: &str) -> Repository {
-        self.env.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.folder.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-
-    fn sh(&self, script: &str) -> String {
-        let mut command = Command::new("sh");
-        command.args(["-ec", script]).current_dir(&self.folder).env("GIT_CONFIG_GLOBAL", "/dev/null");
-        for role in ["AUTHOR", "COMMITTER"] {
-            command.env(format!("GIT_{role}_NAME"), "A").env(format!("GIT_{role}_EMAIL"), "a@example.org");
-        }
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    fn command(&self, args: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command
-            .arg("perf")
-            .args(args.split_whitespace())
-            .current_dir(&self.folder)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null");
-        // What the caller's own environment says of CI and Locust is not part of a case.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text == "CI" || text.starts_with("GITHUB_") || text.starts_with("LOCUST_") {
-                command.env_remove(&name);
-            }
-        }
-        command.envs(self.env.iter().cloned()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn perf(&self, args: &str) -> Output {
-        self.output(self.command(args).spawn().unwrap())
-    }
-
-    fn output(&self, child: Child) -> Output {
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes: Vec<u8>| {
-            let text = String::from_utf8(bytes).unwrap();
-            text.replace(&format!("{}/", self.folder.display()), "")
-        };
-        let code = output.status.code().unwrap_or_else(|| panic!("{} {}", output.status, text(output.stderr.clone())));
-        Output { code, stdout: text(output.stdout), stderr: text(output.stderr) }
-    }
-
-    /// Exit 2, the reason on the last line, and nothing left behind.
-    #[track_caller]
-    fn refuses(&self, args: &str, reason: &str) -> Output {
-        let output = self.perf(args);
-        assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
-        let last = output.stderr.lines().last().unwrap_or_default();
-        assert!(last.starts_with("NOT JUDGED: ") && last.contains(reason), "{}", output.stderr);
-        self.assert_nothing_is_left();
-        self.assert_baseline_is_intact();
-        output
-    }
-
-    #[track_caller]
-    fn assert_nothing_is_left(&self) {
-        for entry in fs::read_dir(self.folder.join("pids")).unwrap() {
-            let path = entry.unwrap().path();
-            let Ok(pid) = fs::read_to_string(&path).unwrap_or_default().trim().parse::<u32>() else { continue };
-            let deadline = Instant::now() + PATIENCE;
-            while is_running(pid) {
-                assert!(Instant::now() < deadline, "{} {pid} is left", path.display());
-                thread::sleep(Duration::from_millis(20));
-            }
-        }
-        let files = self.sh("find . -name '*.tmp'");
-        assert_eq!(files, "", "half a file is left");
-    }
-
-    #[track_caller]
-    fn assert_baseline_is_intact(&self) {
-        assert_eq!(self.read("perf_baseline.json"), BASELINE);
-    }
-
-    /// Waits for a file that a fake writes.
-    fn wait_for(&self, name: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while fs::read_to_string(self.folder.join(name)).is_ok_and(|text| text.is_empty())
-            || !self.folder.join(name).exists()
-        {
-            assert!(Instant::now() < deadline, "{name} never came");
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-/// A zombie has ended; it only waits for its parent to ask.
-fn is_running(pid: u32) -> bool {
-    match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => !stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z')),
-        Err(_) if Path::new("/proc/self").exists() => false,
-        Err(_) => Command::new("sh").args(["-c", &format!("kill -0 {pid} 2>&1")]).status().unwrap().success(),
-    }
+/// `perf.toml` with this `[service]`.
+fn configure(scratch: &Scratch, service: &str) {
+    let load = "run_time = \"1s\"\nstop_timeout = \"500ms\"\ndeadline_margin = \"500ms\"";
+    let text = format!("{service}\n[load]\n{load}\n[locust]\ncommand = \"sh '{FAKE_LOCUST}'\"\n");
+    scratch.write("perf.toml", &text);
 }
 
 // The ways it works
 
 #[test]
 fn a_run_is_judged_and_its_results_can_be_judged_again() {
-    let repository = Repository::new("pass");
+    let repository = scratch("pass");
     let output = repository.perf("");
     assert_eq!(
         (output.code, output.stdout.lines().last()),
@@ -188,10 +50,9 @@ fn a_run_is_judged_and_its_results_can_be_judged_again() {
     let again = repository.perf("target/perf/latest --verbose");
     assert_eq!(again.code, 0, "{}", again.stderr);
     assert!(again.stdout.contains("load: 10 users, 10 started per second, 1 s"), "{}", again.stdout);
-    repository.assert_nothing_is_left();
-    repository.assert_baseline_is_intact();
+    repository.assert_clean();
 
-    let slower = Repository::new("fail").with("FAKE_P95_MS", "370");
+    let slower = scratch("fail").with("FAKE_P95_MS", "370");
     let output = slower.perf("");
     assert_eq!(
         (output.code, output.stdout.lines().last()),
@@ -200,12 +61,12 @@ fn a_run_is_judged_and_its_results_can_be_judged_again() {
         output.stderr
     );
     assert_eq!(slower.perf("target/perf/latest").code, 1);
-    slower.assert_baseline_is_intact();
+    slower.assert_clean();
 }
 
 #[test]
 fn an_update_keeps_commit_load_machine_and_versions() {
-    let repository = Repository::new("update");
+    let repository = scratch("update");
     let output = repository.perf("--update-baseline --note why");
     assert_eq!(output.code, 0, "{}", output.stderr);
     let commit = repository.sh("git rev-parse HEAD");
@@ -236,7 +97,7 @@ const NOISY: &str = "300 310 290 305 295";
 
 #[test]
 fn runs_are_repeated_until_the_verdict_is_settled() {
-    let repository = Repository::new("repeat").with("FAKE_P95_MS", NOISY);
+    let repository = scratch("repeat").with("FAKE_P95_MS", NOISY);
     let output = repository.perf("--update-baseline");
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(repository.read("perf_baseline.json").contains("\"p95\": [300.0, 310.0, 290.0, 305.0, 295.0]"));
@@ -249,7 +110,7 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
         ("close-2", "350 355 345 350", "--max-runs 2", 0, 2, "the estimate decides"),
         ("asked", "300", "--min-runs 3", 0, 3, "run 2 of at most 5: at least 3 are made; another run follows"),
     ] {
-        let repository = Repository::new(&format!("repeat-{name}")).with("FAKE_P95_MS", p95_ms);
+        let repository = scratch(&format!("repeat-{name}")).with("FAKE_P95_MS", p95_ms);
         repository.write("perf_baseline.json", &baseline);
         let output = repository.perf(args);
         assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
@@ -263,7 +124,7 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
 
 #[test]
 fn an_interrupt_keeps_what_is_finished_and_judges_nothing() {
-    let repository = Repository::new("interrupt-second");
+    let repository = scratch("interrupt-second");
     repository.write("slow-second.sh", "[ -d target/perf/latest/run-2 ] && FAKE_LOCUST=waits\nexport FAKE_LOCUST\n");
     let config = repository.read("perf.toml");
     let config =
@@ -272,23 +133,22 @@ fn an_interrupt_keeps_what_is_finished_and_judges_nothing() {
     let child = repository.command("--min-runs 2").spawn().unwrap();
     repository.wait_for("target/perf/latest/run-2/locust.log");
     repository.sh(&format!("kill -INT {}", child.id()));
-    let output = repository.output(child);
+    let output = repository.finish(child);
     assert_eq!((output.code, output.stdout.as_str()), (130, ""), "{}", output.stderr);
     assert!(repository.folder.join("target/perf/latest/run-1/perf_results_stats.csv").is_file());
     assert_eq!(repository.perf("target/perf/latest").code, 0, "the finished run can be judged");
-    repository.assert_nothing_is_left();
-    repository.assert_baseline_is_intact();
+    repository.assert_clean();
 }
 
 #[test]
 fn the_report_says_how_old_the_baseline_is() {
-    let repository = Repository::new("age");
+    let repository = scratch("age");
     assert_eq!(repository.perf("--update-baseline").code, 0);
     repository.sh("git add . && git commit -q -m second && git commit -q --allow-empty -m third");
     let output = repository.perf("");
     assert!(output.stdout.contains(", 2 commits ago (perf_baseline.json)"), "{}", output.stdout);
 
-    let shallow = Repository::new("shallow");
+    let shallow = scratch("shallow");
     repository.sh(&format!(
         "rm -rf '{0}' && git clone -q --depth 1 'file://{1}' '{0}'",
         shallow.folder.display(),
@@ -302,21 +162,21 @@ fn the_report_says_how_old_the_baseline_is() {
 
 #[test]
 fn a_subfolder_is_as_good_as_the_root() {
-    let repository = Repository::new("subfolder");
+    let repository = scratch("subfolder");
     repository.write("deep/down/readme.txt", "");
     let mut command = repository.command("");
     command.current_dir(repository.folder.join("deep/down"));
-    let output = repository.output(command.spawn().unwrap());
+    let output = repository.finish(command.spawn().unwrap());
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(repository.folder.join("target/perf/latest/run-1/perf_results_stats.csv").is_file());
 }
 
 #[test]
 fn two_runs_at_once_do_not_meet() {
-    let repository = Repository::new("twice");
+    let repository = scratch("twice");
     let both = [repository.command("").spawn().unwrap(), repository.command("").spawn().unwrap()];
     for child in both {
-        let output = repository.output(child);
+        let output = repository.finish(child);
         assert_eq!(output.code, 0, "{}", output.stderr);
     }
     assert_eq!(repository.sh("ls target/perf/runs | wc -l"), "2");
@@ -325,7 +185,7 @@ fn two_runs_at_once_do_not_meet() {
 
 #[test]
 fn the_last_ten_folders_are_kept() {
-    let repository = Repository::new("prune");
+    let repository = scratch("prune");
     for hour in 10..22 {
         repository.write(&format!("target/perf/runs/2026-01-01T{hour}-00-00Z-1/run-1/locust.log"), "");
     }
@@ -338,8 +198,8 @@ fn the_last_ten_folders_are_kept() {
 
 #[test]
 fn outside_git_the_commit_is_unknown_and_a_warning_says_so() {
-    let repository = Repository::new("no-git");
-    let output = repository.output(repository.command("--update-baseline").env("GIT_DIR", "/nowhere").spawn().unwrap());
+    let repository = scratch("no-git");
+    let output = repository.finish(repository.command("--update-baseline").env("GIT_DIR", "/nowhere").spawn().unwrap());
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(output.stderr.contains("warning: git does not know the commit here"), "{}", output.stderr);
     assert!(repository.read("perf_baseline.json").contains("\"commit\": \"unknown\""));
@@ -348,7 +208,7 @@ fn outside_git_the_commit_is_unknown_and_a_warning_says_so() {
 #[test]
 fn without_a_baseline_ci_saves_one_and_does_not_pass() {
     for (ci, code) in [("true", 2), ("false", 0)] {
-        let repository = Repository::new(&format!("bootstrap-{ci}")).with("CI", ci);
+        let repository = scratch(&format!("bootstrap-{ci}")).with("CI", ci);
         fs::remove_file(repository.folder.join("perf_baseline.json")).unwrap();
         let output = repository.perf("");
         assert_eq!(output.code, code, "{}", output.stderr);
@@ -359,7 +219,7 @@ fn without_a_baseline_ci_saves_one_and_does_not_pass() {
 
 #[test]
 fn a_running_service_is_loaded_where_it_is() {
-    let repository = Repository::new("host");
+    let repository = scratch("host");
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let host = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
     let answering = thread::spawn(move || {
@@ -376,13 +236,13 @@ fn a_running_service_is_loaded_where_it_is() {
     assert!(!repository.folder.join("pids/service").exists(), "[service] is not started");
     answering.join().unwrap();
     repository.refuses(&format!("--host {host}"), "does not answer");
-    repository.config("");
+    configure(&repository, "");
     repository.refuses("", "there is no service to load");
 }
 
 #[test]
 fn locust_gets_what_belongs_to_it_and_nothing_that_changes_the_run() {
-    let repository = Repository::new("environment")
+    let repository = scratch("environment")
         .with("LOCUST_HEADFUL", "true")
         .with("LOCUST_PROCESSES", "4")
         .with("LOCUST_MODE_WORKER", "true")
@@ -421,13 +281,13 @@ fn what_weakens_a_measurement_reaches_the_report() {
             "note: the last second of the run is missing in the results: [locust] command does not load our listener",
         ),
     ] {
-        let repository = Repository::new(name).with(env.0, env.1);
+        let repository = scratch(name).with(env.0, env.1);
         let output = repository.perf("");
         assert_eq!(output.code, 0, "{}", output.stderr);
         assert!(output.stdout.contains(expected), "{}", output.stdout);
         assert!(repository.perf("target/perf/latest").stdout.contains(expected), "also when judged again");
     }
-    let old = Repository::new("old-locust").with("FAKE_LOCUST", "no-listener").with("FAKE_LOCUST_VERSION", "2.10.0");
+    let old = scratch("old-locust").with("FAKE_LOCUST", "no-listener").with("FAKE_LOCUST_VERSION", "2.10.0");
     let output = old.perf("");
     assert!(
         output.stdout.contains("Locust before 2.11 cannot load our listener"),
@@ -441,7 +301,7 @@ fn what_weakens_a_measurement_reaches_the_report() {
 
 #[test]
 fn another_load_than_the_baselines_is_refused_before_any_load() {
-    let repository = Repository::new("load");
+    let repository = scratch("load");
     assert_eq!(repository.perf("--update-baseline").code, 0);
     let saved = repository.read("perf_baseline.json");
     fs::remove_file(repository.folder.join("pids/locust")).unwrap();
@@ -480,7 +340,7 @@ fn a_locust_that_fails_is_no_measurement() {
         ("never-began", "the load was over before all users were started and warmed up: raise the run time"),
     ] {
         for args in ["", "--update-baseline"] {
-            let repository = Repository::new(&format!("locust-{fault}{args}")).with("FAKE_LOCUST", fault);
+            let repository = scratch(&format!("locust-{fault}{args}")).with("FAKE_LOCUST", fault);
             let output = repository.refuses(args, reason);
             assert!(output.stderr.contains("All users spawned"), "the log's tail is shown: {}", output.stderr);
         }
@@ -489,7 +349,7 @@ fn a_locust_that_fails_is_no_measurement() {
 
 #[test]
 fn a_stale_result_is_never_taken() {
-    let repository = Repository::new("stale").with("FAKE_LOCUST", "none");
+    let repository = scratch("stale").with("FAKE_LOCUST", "none");
     let stale = "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n,Aggregated,450,0,100,15,100,300,400\n";
     repository.write("perf_results_stats.csv", stale);
     repository.write("locust_stats.csv", stale);
@@ -499,7 +359,7 @@ fn a_stale_result_is_never_taken() {
 
 #[test]
 fn failures_alone_are_no_baseline() {
-    let repository = Repository::new("all-failing").with("FAKE_FAILURES", "450");
+    let repository = scratch("all-failing").with("FAKE_FAILURES", "450");
     repository.refuses("--update-baseline", "every one of the 450 requests failed");
     let output = repository.perf("");
     assert_eq!((output.code, output.stdout.lines().last()), (1, Some("FAIL: error_rate is over its limit")));
@@ -507,32 +367,32 @@ fn failures_alone_are_no_baseline() {
 
 #[test]
 fn locusts_workers_do_not_outlive_it() {
-    let repository = Repository::new("workers").with("FAKE_LOCUST", "workers");
+    let repository = scratch("workers").with("FAKE_LOCUST", "workers");
     assert_eq!(repository.perf("").code, 0);
     repository.assert_nothing_is_left();
 }
 
 #[test]
 fn a_locust_that_is_not_there_is_said() {
-    let repository = Repository::new("no-locust");
+    let repository = scratch("no-locust");
     let config = repository.read("perf.toml");
     let command = config.lines().find(|line| line.starts_with("command = \"sh ")).unwrap();
     repository.write("perf.toml", &config.replace(command, "command = \"./no-such-locust\""));
     repository.refuses("", "[locust] command `./no-such-locust` does not tell its version");
     assert!(!repository.folder.join("pids/service").exists(), "found out before the service is started");
-    repository.service("ok");
+    configure(&repository, &service("ok"));
     fs::remove_file(repository.folder.join("locustfile.py")).unwrap();
     repository.refuses("", "there is no locustfile locustfile.py");
 }
 
 #[test]
 fn without_a_python_the_next_step_is_said() {
-    let repository = Repository::new("no-python");
+    let repository = scratch("no-python");
     let config = repository.read("perf.toml");
     repository.write("perf.toml", &config[..config.find("[locust]").unwrap()]);
     let bin = repository.folder.join("pids/bin");
     fs::create_dir_all(&bin).unwrap();
-    let path = |repository: Repository| repository.with("PATH", &bin.display().to_string());
+    let path = |repository: Scratch| repository.with("PATH", &bin.display().to_string());
     let repository = path(repository);
     repository.refuses("", "there is neither python3 nor uv on PATH");
 
@@ -560,8 +420,8 @@ fn a_service_that_fails_is_no_measurement() {
         ("dies-before-ready", "the service ended before it was ready: exit code 3", "no database"),
         ("dies-during-load", "the service ended during the load: exit code 4", "out of memory"),
     ] {
-        let repository = Repository::new(&format!("service-{mode}")).with("FAKE_LOCUST", "waits");
-        repository.service(mode);
+        let repository = scratch(&format!("service-{mode}")).with("FAKE_LOCUST", "waits");
+        configure(&repository, &service(mode));
         let config = repository.read("perf.toml");
         repository.write("perf.toml", &config.replace("deadline_margin = \"500ms\"", "deadline_margin = \"10m\""));
         let started = Instant::now();
@@ -573,7 +433,7 @@ fn a_service_that_fails_is_no_measurement() {
 
 #[test]
 fn a_port_that_somebody_holds_is_said_before_the_service_is_started() {
-    let repository = Repository::new("port");
+    let repository = scratch("port");
     let holder = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = holder.local_addr().unwrap().port();
     let config = repository.read("perf.toml").replace("{port}", &port.to_string());
@@ -587,8 +447,8 @@ fn a_port_that_somebody_holds_is_said_before_the_service_is_started() {
 #[test]
 fn a_service_that_does_not_end_is_ended() {
     for (mode, says) in [("ignores-sigterm", "did not end on SIGTERM in time and was killed"), ("forks-child", "")] {
-        let repository = Repository::new(&format!("service-{mode}"));
-        repository.service(mode);
+        let repository = scratch(&format!("service-{mode}"));
+        configure(&repository, &service(mode));
         let output = repository.perf("");
         assert_eq!(output.code, 0, "{}", output.stderr);
         assert!(output.stderr.contains(says), "{}", output.stderr);
@@ -598,7 +458,7 @@ fn a_service_that_does_not_end_is_ended() {
 
 #[test]
 fn a_build_that_fails_shows_its_end() {
-    let repository = Repository::new("build");
+    let repository = scratch("build");
     let config = repository.read("perf.toml").replacen(
         "[service]\n",
         "[service]\nbuild = \"echo 'no such crate' >&2; exit 101\"\n",
@@ -613,32 +473,31 @@ fn a_build_that_fails_shows_its_end() {
 
 /// Sends the signal once `phase` has begun, which a file tells.
 #[track_caller]
-fn interrupt(repository: &Repository, phase: &str, signal: &str, code: i32) {
+fn interrupt(repository: &Scratch, phase: &str, signal: &str, code: i32) {
     let _ = fs::remove_file(repository.folder.join(phase));
     let child = repository.command("").spawn().unwrap();
     repository.wait_for(phase);
     repository.sh(&format!("kill -{signal} {}", child.id()));
-    let output = repository.output(child);
+    let output = repository.finish(child);
     assert_eq!(output.code, code, "{phase}: {}", output.stderr);
     assert!(output.stderr.lines().last().unwrap_or_default().starts_with("INTERRUPTED: "), "{}", output.stderr);
-    repository.assert_nothing_is_left();
-    repository.assert_baseline_is_intact();
+    repository.assert_clean();
 }
 
 #[test]
 fn a_signal_in_any_phase_leaves_nothing() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        let repository = Repository::new(&format!("signal-build-{signal}"));
+        let repository = scratch(&format!("signal-build-{signal}"));
         let build = "[service]\nbuild = \"echo $$ > pids/build; exec sleep 1000\"\n";
         repository.write("perf.toml", &repository.read("perf.toml").replacen("[service]\n", build, 1));
         interrupt(&repository, "pids/build", signal, code);
 
-        let repository = Repository::new(&format!("signal-ready-{signal}"));
-        repository.service("never-ready");
+        let repository = scratch(&format!("signal-ready-{signal}"));
+        configure(&repository, &service("never-ready"));
         repository.write("perf.toml", &repository.read("perf.toml").replace("\"1s\"\nstop", "\"60s\"\nstop"));
         interrupt(&repository, "pids/service", signal, code);
 
-        let repository = Repository::new(&format!("signal-load-{signal}")).with("FAKE_LOCUST", "waits");
+        let repository = scratch(&format!("signal-load-{signal}")).with("FAKE_LOCUST", "waits");
         repository.write(
             "perf.toml",
             &repository.read("perf.toml").replace("deadline_margin = \"500ms\"", "deadline_margin = \"60s\""),
@@ -646,7 +505,7 @@ fn a_signal_in_any_phase_leaves_nothing() {
         interrupt(&repository, "pids/locust", signal, code);
         assert_eq!(repository.perf("target/perf/latest").code, 2, "there is no finished run to judge");
 
-        let repository = Repository::new(&format!("signal-version-{signal}")).with("FAKE_LOCUST", "slow-version");
+        let repository = scratch(&format!("signal-version-{signal}")).with("FAKE_LOCUST", "slow-version");
         interrupt(&repository, "pids/locust", signal, code);
     }
 }
@@ -655,10 +514,10 @@ fn a_signal_in_any_phase_leaves_nothing() {
 
 #[test]
 fn what_cannot_be_written_is_said_before_the_load() {
-    let repository = Repository::new("target-is-a-file");
+    let repository = scratch("target-is-a-file");
     repository.write("target", "");
     repository.refuses("", "cannot make target/perf");
-    let repository = Repository::new("baseline-unwritable");
+    let repository = scratch("baseline-unwritable");
     repository.refuses("--update-baseline --baseline nowhere/b.json", "cannot write beside nowhere/b.json");
     fs::create_dir(repository.folder.join("folder")).unwrap();
     repository.refuses("--update-baseline --baseline folder", "cannot read folder");
@@ -669,7 +528,7 @@ fn what_cannot_be_written_is_said_before_the_load() {
 
 #[test]
 fn a_full_disk_leaves_the_former_baseline() {
-    let repository = Repository::new("full-disk");
+    let repository = scratch("full-disk");
     let results = "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n,Aggregated,450,0,100,15,100,300,400\n";
     repository.write("results.csv", results);
     let mut command = Command::new("sh");
@@ -680,10 +539,9 @@ fn a_full_disk_leaves_the_former_baseline() {
         env!("CARGO_BIN_EXE_xtask"),
     ]);
     command.current_dir(&repository.folder).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = repository.output(command.spawn().unwrap());
+    let output = repository.finish(command.spawn().unwrap());
     assert_eq!(output.code, 2, "{}", output.stdout);
     expect!["NOT JUDGED: cannot write beside perf_baseline.json: File too large (os error 27)\n"]
         .assert_eq(&output.stderr);
-    repository.assert_nothing_is_left();
-    repository.assert_baseline_is_intact();
+    repository.assert_clean();
 }

@@ -134,6 +134,15 @@ fn an_update_shows_the_comparison_and_then_replaces_the_baseline() {
 }
 
 #[test]
+fn a_baseline_that_is_a_link_stays_one() {
+    let folder = Folder::new("link").with("kept/baseline.json", VERSION_1_0).with("slower.csv", &results(430, 2));
+    std::os::unix::fs::symlink("kept/baseline.json", folder.0.join("perf_baseline.json")).unwrap();
+    assert_eq!(folder.perf("slower.csv --update-baseline").code, 0);
+    assert!(folder.0.join("perf_baseline.json").is_symlink());
+    assert!(folder.read("kept/baseline.json").contains("\"p95\": 430.0"));
+}
+
+#[test]
 fn what_is_no_measurement_replaces_nothing() {
     let none = format!("{HEADER}\n,Aggregated,0,0,N/A,N/A,N/A,0,0\n");
     let folder = Folder::new("refused")
@@ -235,7 +244,7 @@ fn bad_input_is_one_line_that_names_it() {
         (
             "results.csv --config bad.toml",
             expect![[r#"
-                NOT JUDGED: bad.toml:2: invalid type: integer `20`, expected a limit such as "20%", or the table of an endpoint's limits
+                NOT JUDGED: bad.toml:2: `p95 = 20`: invalid type: integer `20`, expected a limit such as "20%", or the table of an endpoint's limits
             "#]],
         ),
         (

@@ -50,7 +50,7 @@ impl Scratch {
         let pids = scratch.folder.join("pids");
         let scratch = scratch.with("PIDS", &pids.display().to_string());
         scratch.write("locustfile.py", "# what the users do\n");
-        scratch.write(".gitignore", "/target\n/pids\n");
+        scratch.write(".gitignore", "/target\n/pids\n/runs-made\n");
         scratch.write("perf_baseline.json", BASELINE);
         let service = env!("CARGO_BIN_EXE_fake-service");
         scratch.write(
