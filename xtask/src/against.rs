@@ -15,7 +15,7 @@ use crate::perf::{Measurement, another_follows, details, publish, shown_commit};
 use crate::project::Project;
 use crate::report::Report;
 use crate::results::Measured;
-use crate::run::{Provenance, Run};
+use crate::run::Run;
 use crate::worktree::Worktree;
 
 pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdict> {
@@ -58,9 +58,8 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
         }
         project.rules.check_all_met(Some(&baseline), &runs)?;
         let measurement = Measurement::new(measured, project)?;
-        let provenance_at_rev = Provenance { commit: commit.clone(), dirty: false, ..baseline.provenance.clone() };
-        let mut warnings = Measurement::new(measured_at_rev, project)?.warnings;
-        warnings.extend(measurement.warnings.iter().cloned());
+        let measurement_at_rev = Measurement::new(measured_at_rev, project)?;
+        let mut warnings = [&measurement_at_rev.warnings[..], &measurement.warnings[..]].concat();
         warnings.dedup();
         warnings.extend(other.differs);
         let head = project.head.as_ref().map_or_else(String::new, |head| shown_commit(&head.commit, head.dirty));
@@ -70,7 +69,7 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
         );
         let report = Report {
             comparison: &comparison,
-            provenance: [&provenance_at_rev, &measurement.provenance],
+            provenance: [&measurement_at_rev.provenance, &measurement.provenance],
             baseline: sides,
             warnings,
             details: details(project, &measurement, bench.clock),

@@ -57,8 +57,7 @@ impl Baseline {
                 run.total.requests
             );
         }
-        // Of several precisions the coarsest rules.
-        provenance.precision = runs.iter().map(|run| run.precision).min().unwrap_or_default();
+        provenance.precision = Run::coarsest(runs);
         let total: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
         let mut endpoints: BTreeMap<String, Vec<&Stats>> = BTreeMap::new();
         for (name, stats) in runs.iter().flat_map(|run| &run.endpoints) {

@@ -310,8 +310,7 @@ pub fn lacking(baseline: &Baseline) -> Result<Vec<Metric>> {
 pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
     let lacking = lacking(baseline)?;
     // Where the two sides differ in precision, the coarser rules.
-    let precisions = runs.iter().map(|run| run.precision);
-    let judge = Judge { rules, precision: precisions.fold(baseline.provenance.precision, Precision::min) };
+    let judge = Judge { rules, precision: Run::coarsest(runs).min(baseline.provenance.precision) };
     let totals: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
     let total = Metric::ALL.into_iter();
     let total: Vec<Row> = total.map(|metric| judge.total(metric, baseline, &totals)).collect();

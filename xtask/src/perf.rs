@@ -157,7 +157,8 @@ impl Measurement {
                 }
             }
         }
-        let provenance = provenance.unwrap_or_else(|| project.provenance());
+        let mut provenance = provenance.unwrap_or_else(|| project.provenance());
+        provenance.precision = Run::coarsest(&runs);
         Ok(Measurement { runs, provenance, warnings })
     }
 }

@@ -154,6 +154,11 @@ pub struct Run {
 }
 
 impl Run {
+    /// Of several precisions the coarsest rules.
+    pub fn coarsest(runs: &[Run]) -> Precision {
+        runs.iter().map(|run| run.precision).min().unwrap_or_default()
+    }
+
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.endpoints.iter().map(|(name, _)| &**name)
     }
