@@ -1,5 +1,7 @@
 //! JSON, with everything in full precision. `docs/report.schema.json` describes it, and the tests hold it to that.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::{Report, change_unit, doubt_text, evidence, finding, is_unprintable};
@@ -128,7 +130,7 @@ fn text(value: &impl Serialize) -> String {
     for c in plain.chars() {
         if c == '<' || (c != '\n' && is_unprintable(c)) {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                text.push_str(&format!("\\u{unit:04x}"));
+                let _ = write!(text, "\\u{unit:04x}");
             }
         } else {
             text.push(c);

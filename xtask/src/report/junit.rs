@@ -3,9 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    Cells, HEADER, Report, cells, doubt_text, evidence, finding, is_unprintable, printable, verdict_word, word,
-};
+use super::{HEADER, Report, cells, doubt_text, evidence, finding, is_unprintable, printable, verdict_word, word};
 use crate::compare::{Row, Status};
 use crate::run::Provenance;
 
@@ -140,27 +138,24 @@ fn properties(body: &mut String, report: &Report) {
 }
 
 fn case(body: &mut String, suite: &str, row: &Row) {
-    let measured = measured(&cells(row));
     let _ = writeln!(body, "    <testcase classname=\"{suite}\" name=\"{}\" time=\"0\">", row.metric);
-    if row.status == Status::Fail {
-        let finding = escaped(&finding(row));
-        // GitLab shows the text and Jenkins the attribute.
-        let _ = writeln!(
-            body,
-            "      <failure type=\"FAIL\" message=\"{finding}\">{finding}\n{}</failure>",
-            escaped(&measured)
-        );
-    } else if is_unjudged(row.status) {
-        let why = if row.status == Status::Shown { "shown, not judged" } else { word(row.status) };
-        let _ = writeln!(body, "      <skipped message=\"{why}\">{why}</skipped>");
-    }
     let mut lines = Vec::new();
     if row.status == Status::Warn {
         lines.push(format!("{} {}", word(row.status), finding(row)));
     }
-    lines.push(measured);
+    if row.status == Status::Fail {
+        let (finding, measured) = (escaped(&finding(row)), escaped(&measured(row)));
+        // Jenkins shows the attribute first, and GitLab the text alone.
+        let _ = writeln!(body, "      <failure type=\"FAIL\" message=\"{finding}\">{finding}\n{measured}</failure>");
+    } else {
+        lines.push(measured(row));
+    }
+    if is_unjudged(row.status) {
+        let why = if row.status == Status::Shown { "shown, not judged" } else { word(row.status) };
+        let _ = writeln!(body, "      <skipped message=\"{why}\">{why}</skipped>");
+    }
     // The finding on an endpoint has told its doubt.
-    if let Some(doubt) = row.doubt.filter(|_| row.endpoint.is_none() || !row.status.is_finding()) {
+    if let Some(doubt) = row.doubt.filter(|_| row.endpoint.is_none()) {
         lines.push(doubt_text(row, doubt));
     }
     output(body, "      ", &lines);
@@ -168,11 +163,14 @@ fn case(body: &mut String, suite: &str, row: &Row) {
 }
 
 /// The cells of a row, without its name, as a sentence.
-fn measured(cells: &Cells) -> String {
-    let [_, values @ .., status] = &cells.texts;
-    let named = HEADER[1..].iter().zip(values).filter(|(_, cell)| !cell.is_empty());
-    let values: Vec<String> = named.map(|(header, cell)| format!("{header} {cell}")).collect();
-    if status.is_empty() { values.join(", ") } else { format!("{status}: {}", values.join(", ")) }
+fn measured(row: &Row) -> String {
+    let [_, values @ .., status] = cells(row).texts;
+    let units = [row.metric.unit(), row.metric.unit(), "", "", ""];
+    let named = HEADER[1..].iter().zip(values).zip(units).filter(|((_, cell), _)| !["", "-"].contains(&cell.as_str()));
+    let values: Vec<String> =
+        named.map(|((header, cell), unit)| format!("{header} {cell} {unit}").trim_end().to_owned()).collect();
+    let values = values.join(", ");
+    if status.is_empty() { values } else { format!("{status}: {values}") }
 }
 
 fn output(body: &mut String, indent: &str, lines: &[String]) {
