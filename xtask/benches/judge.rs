@@ -19,6 +19,10 @@ use xtask::report::Report;
 use xtask::report::terminal::{Verbosity, render};
 use xtask::run::Precision;
 
+use crate::bounds::{Line, median};
+
+mod bounds;
+
 /// Judging takes at most so many times as long as a bare pass of the csv crate over the same bytes.
 const MAX_OF_BARE_PASS: f64 = 3.0;
 /// An endpoint among many takes at most so many times as long as one among few.
@@ -49,46 +53,7 @@ fn main() -> Result<ExitCode> {
     let (endpoints, repetitions) = if is_bench { (100_000, 11) } else { (100, 1) };
     let mut lines = times(endpoints, repetitions)?;
     lines.push(memory(endpoints)?);
-    if !is_bench {
-        for line in &mut lines {
-            line.bound = None;
-        }
-    }
-    print(&lines);
-    Ok(if lines.iter().any(Line::is_over) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// A ratio, and what it may be at most.
-struct Line {
-    what: String,
-    /// `None` where this system cannot tell.
-    ratio: Option<f64>,
-    bound: Option<f64>,
-}
-
-impl Line {
-    fn is_over(&self) -> bool {
-        self.ratio.zip(self.bound).is_some_and(|(ratio, bound)| ratio > bound)
-    }
-
-    fn verdict(&self) -> &'static str {
-        match (self.ratio, self.bound) {
-            (Some(_), Some(_)) if self.is_over() => "OVER",
-            (Some(_), Some(_)) => "ok",
-            _ => "",
-        }
-    }
-}
-
-fn print(lines: &[Line]) {
-    let width = lines.iter().map(|line| line.what.len()).max().unwrap_or(0);
-    let times =
-        |ratio: Option<f64>, absent: &str| ratio.map_or_else(|| absent.to_owned(), |ratio| format!("{ratio:.2}x"));
-    println!("{:width$}   {:>12}   {:>5}", "what", "value", "bound");
-    for line in lines {
-        let (value, bound) = (times(line.ratio, "not measured"), times(line.bound, "-"));
-        println!("{}", format!("{:width$}   {value:>12}   {bound:>5}   {}", line.what, line.verdict()).trim_end());
-    }
+    Ok(bounds::exit_code(lines, is_bench))
 }
 
 /// All of it: from the bytes of the file to the text of the report. The result is the text's length.
@@ -156,8 +121,9 @@ fn times(endpoints: usize, repetitions: usize) -> Result<Vec<Line>> {
         .collect::<Result<_>>()?;
     let line = |what: String, bound: Option<f64>, ratio: fn(&Repetition) -> f64| Line {
         what,
-        ratio: Some(median(repetitions.iter().map(ratio).collect())),
+        value: Some(median(repetitions.iter().map(ratio).collect())),
         bound,
+        unit: "x",
     };
     Ok(vec![
         line(
@@ -182,12 +148,6 @@ fn time(passes: usize, pass: impl Fn() -> Result<usize>) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// Of an odd number of values.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 /// How far judging raises the peak memory of a fresh process: in this one, the former passes have raised it already.
 fn memory(endpoints: usize) -> Result<Line> {
     let csv = stats_csv(endpoints, 1);
@@ -201,8 +161,9 @@ fn memory(endpoints: usize) -> Result<Line> {
     let growth_kib: Option<f64> = Some(printed.trim()).filter(|text| !text.is_empty()).map(str::parse).transpose()?;
     Ok(Line {
         what: format!("peak memory to judge {endpoints} endpoints, all NEW / size of the file"),
-        ratio: growth_kib.map(|kib| kib * 1024.0 / csv.len() as f64),
+        value: growth_kib.map(|kib| kib * 1024.0 / csv.len() as f64),
         bound: Some(MAX_OF_FILE),
+        unit: "x",
     })
 }
 

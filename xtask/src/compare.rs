@@ -259,6 +259,8 @@ pub struct Comparison<'a> {
     pub runs: [usize; 2],
     /// They are of the same rounds.
     pub paired: bool,
+    /// Every WARN is a FAIL.
+    pub strict: bool,
     pub verdict: Verdict,
 }
 
@@ -318,7 +320,7 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
     let failed = total.iter().chain(&endpoints).any(|row| row.status == Status::Fail);
     let verdict = if failed { Verdict::Fail } else { Verdict::Pass };
     let runs = [JUDGED.map(|metric| baseline.total_runs(metric).len()).into_iter().max().unwrap_or(0), runs.len()];
-    Ok(Comparison { total, endpoints, lacking, runs, paired: rules.paired, verdict })
+    Ok(Comparison { total, endpoints, lacking, runs, paired: rules.paired, strict: rules.strict, verdict })
 }
 
 /// The runs hold the endpoints each in its own order: the first run that names one gives its place.

@@ -325,15 +325,22 @@ fn limit_text(metric: Metric, limit: &Limit) -> String {
 /// A name from a result file, fit to print on one line: it may hold newlines, terminal escapes and marks that turn the
 /// direction of writing.
 pub fn printable(name: &str) -> String {
-    let turns_direction =
-        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut text = String::with_capacity(name.len());
     for c in name.chars() {
-        if c.is_control() || turns_direction(c) {
+        if is_unprintable(c) {
             text.extend(c.escape_default());
         } else {
             text.push(c);
         }
     }
     text
+}
+
+/// What breaks a line, steers a terminal, turns the direction of writing, or is no character at all (XML forbids those
+/// that it knows of).
+fn is_unprintable(c: char) -> bool {
+    let breaks_line = matches!(c, '\u{2028}' | '\u{2029}');
+    let turns_direction =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || breaks_line || turns_direction || matches!(c, '\u{fffe}' | '\u{ffff}')
 }

@@ -1,11 +1,207 @@
-//! `JUnit`'s XML.
+//! `JUnit`'s XML, as the schema of Jenkins (junit-10.xsd of its xunit plugin) and GitLab take it: a suite an endpoint, a
+//! case a metric. The schema was never one of `JUnit` itself, so nothing optional is relied on.
 
-use super::Report;
+use std::fmt::Write as _;
 
-pub fn render(_report: &Report) -> String {
-    todo!()
+use super::{HEADER, Report, cells, doubt_text, evidence, finding, is_unprintable, printable, verdict_word, word};
+use crate::compare::{Row, Status};
+use crate::run::Provenance;
+
+/// The suite of all requests together, by Locust's name for them.
+const TOTAL: &str = "Aggregated";
+
+pub fn render(report: &Report) -> String {
+    let comparison = report.comparison;
+    let [_, candidate] = report.provenance;
+    let timestamp = without_zone(&candidate.timestamp);
+    let endpoints = comparison.endpoints.chunk_by(|a, b| a.endpoint == b.endpoint);
+    let suites = [comparison.total.as_slice()].into_iter().chain(endpoints);
+    let mut counts = Counts::default();
+    let mut body = String::new();
+    for (id, rows) in suites.enumerate() {
+        let of_suite = Counts::of(rows);
+        let name = escaped(&suite_name(rows));
+        let _ = write!(
+            body,
+            "  <testsuite name=\"{name}\" id=\"{id}\" {} skipped=\"{}\"",
+            of_suite.attributes(),
+            of_suite.skipped
+        );
+        if let Some(timestamp) = timestamp {
+            let _ = write!(body, " timestamp=\"{timestamp}\"");
+        }
+        body.push_str(">\n");
+        if id == 0 {
+            properties(&mut body, report);
+        }
+        for row in rows {
+            case(&mut body, &name, row);
+        }
+        if id == 0 {
+            output(&mut body, "    ", &report.remarks());
+        }
+        body.push_str("  </testsuite>\n");
+        counts.add(of_suite);
+    }
+    document(counts, &body)
 }
 
-pub fn render_failure(_reason: &str) -> String {
-    todo!()
+/// One case that could not be carried through.
+pub fn render_failure(reason: &str) -> String {
+    let counts = Counts { tests: 1, errors: 1, ..Counts::default() };
+    let mut body = String::new();
+    let _ = write!(
+        body,
+        "  <testsuite name=\"{TOTAL}\" id=\"0\" {} skipped=\"0\">\n    \
+         <testcase classname=\"{TOTAL}\" name=\"measurement\" time=\"0\">\n      \
+         <error type=\"NOT JUDGED\" message=\"{}\">{}</error>\n    \
+         </testcase>\n  </testsuite>\n",
+        counts.attributes(),
+        escaped(&printable(reason)),
+        escaped(reason)
+    );
+    document(counts, &body)
+}
+
+fn document(counts: Counts, body: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"cargo xtask perf\" {}>\n{body}</testsuites>\n",
+        counts.attributes()
+    )
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    tests: usize,
+    failures: usize,
+    errors: usize,
+    skipped: usize,
+}
+
+impl Counts {
+    fn of(rows: &[Row]) -> Counts {
+        let count = |is: fn(&Row) -> bool| rows.iter().filter(|row| is(row)).count();
+        Counts {
+            tests: rows.len(),
+            failures: count(|row| row.status == Status::Fail),
+            errors: 0,
+            skipped: count(|row| is_unjudged(row.status)),
+        }
+    }
+
+    fn add(&mut self, other: Counts) {
+        self.tests += other.tests;
+        self.failures += other.failures;
+        self.errors += other.errors;
+        self.skipped += other.skipped;
+    }
+
+    /// Those that suites and the document have in common. A case takes no time of its own: the load is of all of them.
+    fn attributes(self) -> String {
+        let Counts { tests, failures, errors, .. } = self;
+        format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"0\"")
+    }
+}
+
+/// No limit was held against it, so the case must not look passed.
+fn is_unjudged(status: Status) -> bool {
+    matches!(status, Status::Shown | Status::NoBaseline)
+}
+
+fn suite_name(rows: &[Row]) -> String {
+    rows.first().and_then(|row| row.endpoint).map_or_else(|| TOTAL.to_owned(), printable)
+}
+
+/// What holds for all suites, at the first.
+fn properties(body: &mut String, report: &Report) {
+    let comparison = report.comparison;
+    let load = |provenance: &Provenance| provenance.load.as_ref().map(ToString::to_string);
+    let machine = |provenance: &Provenance| provenance.machine.as_ref().map(ToString::to_string);
+    let [baseline, candidate] = report.provenance;
+    let properties = [
+        ("verdict", Some(format!("{}: {}", verdict_word(comparison.verdict), report.sentence()))),
+        ("evidence", Some(evidence(comparison))),
+        ("strict", Some(comparison.strict.to_string())),
+        ("baseline", Some(report.baseline.clone())),
+        ("baseline commit", Some(baseline.commit.clone())),
+        ("candidate commit", Some(candidate.commit.clone())),
+        ("load", load(candidate)),
+        ("machine", machine(candidate)),
+    ];
+    body.push_str("    <properties>\n");
+    for (name, value) in properties {
+        if let Some(value) = value {
+            let _ = writeln!(body, "      <property name=\"{name}\" value=\"{}\"/>", escaped(&printable(&value)));
+        }
+    }
+    body.push_str("    </properties>\n");
+}
+
+fn case(body: &mut String, suite: &str, row: &Row) {
+    let _ = writeln!(body, "    <testcase classname=\"{suite}\" name=\"{}\" time=\"0\">", row.metric);
+    let mut lines = Vec::new();
+    if row.status == Status::Warn {
+        lines.push(format!("{} {}", word(row.status), finding(row)));
+    }
+    if row.status == Status::Fail {
+        let (finding, measured) = (escaped(&finding(row)), escaped(&measured(row)));
+        // Jenkins shows the attribute first, and GitLab the text alone.
+        let _ = writeln!(body, "      <failure type=\"FAIL\" message=\"{finding}\">{finding}\n{measured}</failure>");
+    } else {
+        lines.push(measured(row));
+    }
+    if is_unjudged(row.status) {
+        let why = if row.status == Status::Shown { "shown, not judged" } else { word(row.status) };
+        let _ = writeln!(body, "      <skipped message=\"{why}\">{why}</skipped>");
+    }
+    // The finding on an endpoint has told its doubt.
+    if let Some(doubt) = row.doubt.filter(|_| row.endpoint.is_none()) {
+        lines.push(doubt_text(row, doubt));
+    }
+    output(body, "      ", &lines);
+    body.push_str("    </testcase>\n");
+}
+
+/// The cells of a row, without its name, as a sentence.
+fn measured(row: &Row) -> String {
+    let [_, values @ .., status] = cells(row).texts;
+    let units = [row.metric.unit(), row.metric.unit(), "", "", ""];
+    let named = HEADER[1..].iter().zip(values).zip(units).filter(|((_, cell), _)| !["", "-"].contains(&cell.as_str()));
+    let values: Vec<String> =
+        named.map(|((header, cell), unit)| format!("{header} {cell} {unit}").trim_end().to_owned()).collect();
+    let values = values.join(", ");
+    if status.is_empty() { values } else { format!("{status}: {values}") }
+}
+
+fn output(body: &mut String, indent: &str, lines: &[String]) {
+    if !lines.is_empty() {
+        let _ = writeln!(body, "{indent}<system-out>{}</system-out>", escaped(&lines.join("\n")));
+    }
+}
+
+/// The schema's date and time know no zone; RFC 3339's in UTC without its `Z`, and nothing where it is something else.
+fn without_zone(timestamp: &str) -> Option<&str> {
+    const FORM: &str = "0000-00-00T00:00:00";
+    let seconds = timestamp.get(..FORM.len()).filter(|_| timestamp.ends_with('Z'))?;
+    let is_of_form = |(c, form): (char, char)| if form == '0' { c.is_ascii_digit() } else { c == form };
+    seconds.chars().zip(FORM.chars()).all(is_of_form).then_some(seconds)
+}
+
+/// For text and attributes alike. What XML 1.0 forbids, or a terminal obeys, is written as a Rust string would be; a
+/// newline in an attribute would become a space, so attributes are given on one line.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&apos;"),
+            '\n' => escaped.push('\n'),
+            c if is_unprintable(c) => escaped.extend(c.escape_default()),
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }

@@ -10,6 +10,7 @@ mod faults;
 mod judge;
 mod measure;
 mod real;
+mod report_data;
 mod selftest;
 #[path = "../../benches/calibration/simulation.rs"]
 mod simulation;

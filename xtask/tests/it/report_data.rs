@@ -1,0 +1,743 @@
+//! The formats for programs: JSON against its schema, `JUnit` against the grammar of Jenkins's, both with names that
+//! somebody made to break them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use boon::{Compiler, SchemaIndex, Schemas};
+use expect_test::expect;
+use roxmltree::{Document, Node};
+use serde_json::{Value, json};
+use xtask::baseline::Baseline;
+use xtask::compare::{EndpointLimits, Limit, Limits, Rules, Status, compare, default_limits};
+use xtask::report::{Report, json, junit, printable};
+use xtask::run::{Load, Machine, Metric, Precision, Provenance, Run, Stats};
+
+use crate::core::VERSION_1_0;
+
+// What is reported
+
+fn provenance() -> Provenance {
+    Provenance {
+        timestamp: "2026-11-23T12:00:00Z".to_owned(),
+        commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+        dirty: true,
+        load: Some(Load {
+            users: 10,
+            spawn_rate: 2.5,
+            run_time_s: 30,
+            warmup_s: 1.5,
+            processes: Some(2),
+            locust_args: vec!["--tags".to_owned(), "read".to_owned()],
+        }),
+        machine: Some(Machine { cpu: "CPU <9> & more".to_owned(), cores: 2, os: "Linux".to_owned() }),
+        locust: Some("2.47.0".to_owned()),
+        python: Some("3.13.1".to_owned()),
+        precision: Precision::Fine,
+        locustfile: Some("0123456789abcdef".to_owned()),
+    }
+}
+
+fn stats(p95_ms: f64) -> Stats {
+    Stats {
+        requests: 450,
+        failures: 0,
+        p50_ms: 100.0,
+        p95_ms,
+        p99_ms: p95_ms.max(400.0),
+        avg_ms: 1000.0 / 9.0,
+        requests_per_sec: 15.0,
+        p95_interval_ms: None,
+    }
+}
+
+fn run(total_ms: f64, endpoints: &[(&str, f64)]) -> Run {
+    let endpoints = endpoints.iter().map(|(name, p95_ms)| ((*name).into(), stats(*p95_ms))).collect();
+    Run { precision: Precision::Fine, total: stats(total_ms), endpoints }
+}
+
+/// Runs of these p95 of all requests together and of `GET /a`.
+fn runs(p95_ms: &[f64]) -> Vec<Run> {
+    p95_ms.iter().map(|p95_ms| run(*p95_ms, &[("GET /a", *p95_ms)])).collect()
+}
+
+fn rules(strict: bool, paired: bool) -> Rules {
+    let limits = default_limits();
+    Rules { limits, endpoint_limits: Vec::new(), strict, paired, min_runs: 1, max_runs: 5 }
+}
+
+/// One comparison, and what it is of.
+struct Case {
+    name: &'static str,
+    baseline: Baseline,
+    runs: Vec<Run>,
+    rules: Rules,
+}
+
+impl Case {
+    fn new(name: &'static str, baseline: &[Run], runs: Vec<Run>, rules: Rules) -> Case {
+        let baseline = Baseline::new(baseline, provenance(), None, None).unwrap();
+        Case { name, baseline, runs, rules }
+    }
+
+    fn report<T>(&self, read: impl FnOnce(&Report) -> T) -> T {
+        let candidate = provenance();
+        read(&Report {
+            comparison: &compare(&self.baseline, &self.runs, &self.rules).unwrap(),
+            provenance: [&self.baseline.provenance, &candidate],
+            baseline: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
+            warnings: vec!["Locust's version differs: baseline <1>, candidate \"2\"".to_owned()],
+            details: vec!["load: 10 users".to_owned()],
+        })
+    }
+}
+
+const STEADY: [f64; 5] = [300.0, 303.0, 297.0, 301.0, 299.0];
+
+/// Every status, every doubt, and both reasons to measure again occur in them.
+fn cases() -> Vec<Case> {
+    let noisy = [300.0, 400.0, 250.0, 330.0, 280.0];
+    let mut few = runs(&STEADY);
+    for run in &mut few {
+        run.endpoints[0].1.requests = 60;
+    }
+    let mut gone = runs(&STEADY);
+    for run in &mut gone {
+        run.endpoints.push(("GET /gone".into(), stats(300.0)));
+    }
+    let mut failing = runs(&[300.0]);
+    failing[0].total.failures = 30;
+    let single = |p95_ms: f64, ends: Option<[f64; 2]>| {
+        let mut runs = runs(&[300.0]);
+        let stats = &mut runs[0].endpoints[0].1;
+        (stats.p95_ms, stats.p95_interval_ms) = (p95_ms, ends);
+        runs
+    };
+    let mut absent =
+        Case::new("a metric that the baseline lacks", &runs(&[300.0]), runs(&[300.0]), rules(false, false));
+    absent.baseline = Baseline::parse(&VERSION_1_0.replace("\"p99\"", "\"p98\"").replace("15.0", "0.0")).unwrap();
+    let mut limited = rules(false, false);
+    let limit = |text| Limits::from([(Metric::P95, Limit::parse(Metric::P95, text).unwrap())]);
+    limited.endpoint_limits = vec![
+        EndpointLimits::new("GET /a", limit("20% and 5ms, max 350ms")),
+        EndpointLimits::new("*", limit("max 1ms")),
+    ];
+    let steady = runs(&STEADY);
+    let case = |name, baseline: &[Run], runs, strict, paired| Case::new(name, baseline, runs, rules(strict, paired));
+    let new = vec![run(300.0, &[("GET /a", 300.0), ("GET /new", 1000.0 / 3.0)])];
+    vec![
+        case("a pass", &steady, runs(&[300.0]), false, false),
+        case("a failure of several runs", &steady, runs(&[420.0, 415.0]), false, false),
+        case("one run over", &steady, runs(&[420.0]), false, false),
+        case("a close call", &steady, runs(&[358.0]), false, false),
+        case("errors", &steady, failing, false, false),
+        case("strict", &runs(&noisy), runs(&[500.0]), true, false),
+        case("rounds", &steady, runs(&[310.0, 312.0, 308.0, 311.0, 309.0]), false, true),
+        case("new and missing", &gone, new.clone(), false, false),
+        case("few requests", &few, runs(&[400.0]), false, false),
+        case("not significant", &runs(&noisy), runs(&[500.0]), false, false),
+        case("single runs", &single(300.0, Some([280.0, 330.0])), single(420.0, Some([397.0, 480.0])), false, false),
+        case(
+            "below the limit",
+            &single(300.0, Some([280.0, 330.0])),
+            single(420.0, Some([396.0, 480.0])),
+            false,
+            false,
+        ),
+        case("noise unknown", &single(300.0, None), single(420.0, None), false, false),
+        case("below resolution", &runs(&[2.0]), rounded(runs(&[2.5])), false, false),
+        absent,
+        Case { name: "limits of an endpoint", rules: limited, ..case("", &steady, new, false, false) },
+    ]
+}
+
+/// By Locust itself.
+fn rounded(runs: Vec<Run>) -> Vec<Run> {
+    runs.into_iter().map(|run| Run { precision: Precision::Coarse, ..run }).collect()
+}
+
+/// What somebody may call an endpoint, by malice or by accident.
+fn hostile_names() -> Vec<String> {
+    let names = [
+        "</script><script>alert(1)</script>",
+        "<!--",
+        "]]>",
+        "<![CDATA[",
+        "GET /a|b",
+        "`code` ```block```",
+        "::error::owned",
+        "GET /a\n::error::owned\r\n##[error]owned",
+        "\0",
+        "\u{1b}[31mred\u{1b}[0m\u{1b}]0;title\u{7}",
+        "\u{9b}31m",
+        "\u{202e}txt.exe\u{2066}\u{61c}\u{200f}",
+        "\"quoted\" 'twice'",
+        "&amp;&lt;&#0;&unknown;",
+        "back\\slash \\u0041 \\n",
+        "\u{fffe}\u{ffff}\u{1ffff}\u{2028}\u{2029}\u{feff}\u{7f}\u{85}",
+        "${{ secrets.TOKEN }} $(id) %0A",
+        "Aggregated",
+        "",
+        " ",
+    ];
+    names.iter().map(|name| (*name).to_owned()).chain(["x".repeat(10_000), "\u{1b}<".repeat(5_000)]).collect()
+}
+
+/// A comparison in which every one of them fails, so that it is in every sentence that names an endpoint.
+fn hostile_case(names: &[String]) -> Case {
+    let of = |p95_ms: f64| {
+        let endpoints: Vec<(&str, f64)> = names.iter().map(|name| (name.as_str(), p95_ms)).collect();
+        run(p95_ms, &endpoints)
+    };
+    Case::new("hostile", &STEADY.map(of), vec![of(900.0), of(905.0)], rules(false, false))
+}
+
+// JSON
+
+struct Schema(Schemas, SchemaIndex);
+
+impl Schema {
+    fn read() -> Schema {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/report.schema.json");
+        let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+        compiler.add_resource("report.schema.json", schema).unwrap();
+        let index = compiler.compile("report.schema.json", &mut schemas).unwrap();
+        Schema(schemas, index)
+    }
+
+    fn accepts(&self, value: &Value) -> bool {
+        self.0.validate(value, self.1).is_ok()
+    }
+
+    #[track_caller]
+    fn assert_accepts(&self, name: &str, value: &Value) {
+        if let Err(error) = self.0.validate(value, self.1) {
+            panic!("{name}: {error:#}");
+        }
+    }
+}
+
+#[test]
+fn the_json_is_what_its_schema_says() {
+    let schema = Schema::read();
+    let mut met: [BTreeSet<String>; 4] = Default::default();
+    for case in cases() {
+        let value: Value = serde_json::from_str(&case.report(json::render)).unwrap();
+        schema.assert_accepts(case.name, &value);
+        for row in value["rows"].as_array().unwrap() {
+            for (met, word) in
+                met.iter_mut().zip([&value["verdict"], &row["status"], &row["doubt"]["reason"], &row["unsettled"]])
+            {
+                met.extend(word.as_str().map(str::to_owned));
+            }
+        }
+    }
+    // What no case makes, the schema would not be held to.
+    expect![[r#"
+        [{"fail", "pass"}, {"below_resolution", "fail", "new", "no_baseline", "ok", "shown", "warn"}, {"few_samples", "noise_unknown", "not_significant", "reaches_below_limit"}, {"one_run_over", "reaches_across"}]"#]]
+    .assert_eq(&format!("{met:?}"));
+    let failure: Value = serde_json::from_str(&json::render_failure("there is no baseline")).unwrap();
+    schema.assert_accepts("not judged", &failure);
+}
+
+#[test]
+fn the_schema_can_say_no() {
+    let schema = Schema::read();
+    let good: Value = serde_json::from_str(&cases()[1].report(json::render)).unwrap();
+    let row = good["rows"].as_array().unwrap().iter().position(|row| row["interval"].is_array()).unwrap();
+    for (pointer, key, planted) in [
+        ("", "extra", Some(json!(1))),
+        ("", "schema_version", Some(json!("2.0"))),
+        ("", "verdict", Some(json!("not_judged"))),
+        ("", "exit_code", Some(json!("0"))),
+        ("", "rows", Some(json!([]))),
+        ("", "evidence", None),
+        ("/runs", "candidate", Some(json!(1.5))),
+        ("/provenance/baseline", "commit", None),
+        ("/provenance/baseline/load", "users", Some(json!("10"))),
+        ("/findings/0", "status", Some(json!("ok"))),
+        ("/row", "extra", Some(json!(null))),
+        ("/row", "baseline", Some(json!("300"))),
+        ("/row", "candidate", None),
+        ("/row", "status", Some(json!("FAIL"))),
+        ("/row", "metric", Some(json!("p90"))),
+        ("/row", "interval", Some(json!([1.0]))),
+        ("/row", "interval", Some(json!([null, 1.0]))),
+        ("/row/limit", "worsening", Some(json!("20%"))),
+        ("/row/limit", "floor", None),
+        ("/row", "doubt", Some(json!("few requests"))),
+    ] {
+        let pointer = pointer.replace("/row", &format!("/rows/{row}"));
+        let mut bad = good.clone();
+        let object = bad.pointer_mut(&pointer).unwrap().as_object_mut().unwrap();
+        match &planted {
+            Some(planted) => object.insert(key.to_owned(), planted.clone()),
+            None => object.remove(key),
+        };
+        assert!(!schema.accepts(&bad), "{pointer}/{key} {planted:?}");
+    }
+    let failure: Value = serde_json::from_str(&json::render_failure("no baseline")).unwrap();
+    for (key, planted) in [("rows", json!([])), ("exit_code", json!(0)), ("verdict", json!("pass"))] {
+        let mut bad = failure.clone();
+        bad[key] = planted;
+        assert!(!schema.accepts(&bad), "{key}");
+    }
+}
+
+/// But for the last bit, which `serde_json` gives up to read faster.
+fn is_same(read: Option<f64>, written: Option<f64>) -> bool {
+    match (read, written) {
+        (Some(read), Some(written)) => (read - written).abs() <= f64::EPSILON * written.abs(),
+        (read, written) => read == written,
+    }
+}
+
+#[test]
+fn the_json_holds_the_comparison_in_full() {
+    for case in cases() {
+        case.report(|report| {
+            let text = json::render(report);
+            let value: Value = serde_json::from_str(&text).unwrap();
+            let comparison = report.comparison;
+            let rows: Vec<_> = comparison.total.iter().chain(&comparison.endpoints).collect();
+            assert_eq!(value["rows"].as_array().unwrap().len(), rows.len());
+            for (row, shown) in rows.iter().zip(value["rows"].as_array().unwrap()) {
+                assert_eq!(
+                    (shown["endpoint"].as_str(), shown["metric"].as_str()),
+                    (row.endpoint, Some(row.metric.name()))
+                );
+                for (key, number) in [
+                    ("baseline", row.baseline),
+                    ("candidate", row.candidate),
+                    ("change", row.change),
+                    ("detectable", row.detectable),
+                ] {
+                    assert!(is_same(shown[key].as_f64(), number), "{}: {key} of {row:?}", case.name);
+                }
+                for end in 0..2 {
+                    let number = row.interval.map(|ends| ends[end]);
+                    assert!(is_same(shown["interval"][end].as_f64(), number), "{}: {row:?}", case.name);
+                }
+                let limit = row
+                    .limit
+                    .map(|limit| json!({"worsening": limit.worsening, "floor": limit.floor, "bound": limit.bound}));
+                assert_eq!(shown["limit"], json!(limit));
+            }
+            assert_eq!(value["findings"].as_array().unwrap().len(), comparison.findings().len());
+            assert_eq!(value["provenance"]["candidate"], json!(report.provenance[1]));
+            assert_eq!(value["sentence"], json!(report.sentence()));
+            assert_eq!([&value["strict"], &value["paired"]], [case.rules.strict, case.rules.paired]);
+            assert!(text.ends_with("}\n"));
+        });
+    }
+    let text = cases().iter().find(|case| case.name == "new and missing").unwrap().report(json::render);
+    assert!(text.contains("\"candidate\": 333.3333333333333,"), "a third is not rounded: {text}");
+}
+
+#[test]
+fn the_json_reads_from_verdict_to_details() {
+    expect![[r#"
+        {
+          "schema_version": "1.0",
+          "verdict": "not_judged",
+          "exit_code": 2,
+          "sentence": "cannot read perf.toml"
+        }
+    "#]]
+    .assert_eq(&json::render_failure("cannot read perf.toml"));
+    let text = cases()[2].report(json::render);
+    let start: Vec<&str> = text.lines().take_while(|line| !line.contains("\"rows\"")).collect();
+    expect![[r#"
+        {
+          "schema_version": "1.0",
+          "verdict": "fail",
+          "exit_code": 1,
+          "sentence": "p95, GET /a p95 are over their limits",
+          "evidence": "5 baseline runs, 1 candidate run: not settled: p95 +34.8..+45.4 % is over the limit by one run alone; a p95 4.6 % worse would have been noticed",
+          "strict": false,
+          "paired": false,
+          "runs": {
+            "baseline": 5,
+            "candidate": 1
+          },
+          "findings": [
+            {
+              "status": "fail",
+              "endpoint": null,
+              "metric": "p95",
+              "text": "p95: 300 -> 420 ms (+40.0%, limit +20%)"
+            },
+            {
+              "status": "fail",
+              "endpoint": "GET /a",
+              "metric": "p95",
+              "text": "GET /a p95: 300 -> 420 ms (+40.0%, limit +20%)"
+            }
+          ],
+          "remarks": [
+            "p99 of 450 requests rests on 4",
+            "Locust's version differs: baseline \u003c1>, candidate \"2\""
+          ],
+          "lacking": [],"#]].assert_eq(&start.join("\n"));
+    let start = text.find("{\n      \"endpoint\": \"GET /a\",\n      \"metric\": \"p95\",\n      \"unit\"").unwrap();
+    let end = start + text[start..].find("\n    }").unwrap() + "\n    }".len();
+    expect![[r#"
+        {
+              "endpoint": "GET /a",
+              "metric": "p95",
+              "unit": "ms",
+              "status": "fail",
+              "baseline": 299.9933331036898,
+              "candidate": 420.0,
+              "change": 40.003111287420204,
+              "change_unit": "%",
+              "interval": [
+                34.83758665089583,
+                45.3665232151167
+              ],
+              "detectable": 4.631751985594169,
+              "limit": {
+                "worsening": 20.0,
+                "floor": null,
+                "bound": null
+              },
+              "doubt": null,
+              "unsettled": null
+            }"#]]
+    .assert_eq(&text[start..end]);
+}
+
+// JUnit
+
+/// What may be in an element: its children, and its attributes, those required first.
+type Rule = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
+
+/// The grammar of `junit-10.xsd` in Jenkins's xunit plugin, which is stricter than what GitLab reads. Children may come
+/// in any order there; of those with an empty list some hold text.
+const GRAMMAR: [Rule; 10] = [
+    ("testsuites", &["testsuite"], &[], &["name", "time", "tests", "failures", "errors"]),
+    (
+        "testsuite",
+        &["testsuite", "properties", "testcase", "system-out", "system-err"],
+        &["name", "tests", "failures", "errors"],
+        &["group", "time", "skipped", "timestamp", "hostname", "id", "package", "file", "log", "url"],
+    ),
+    ("properties", &["property"], &[], &[]),
+    ("property", &[], &["name", "value"], &[]),
+    (
+        "testcase",
+        &["skipped", "error", "failure", "system-out", "system-err"],
+        &["name"],
+        &["time", "classname", "group"],
+    ),
+    ("skipped", &[], &[], &["type", "message"]),
+    ("error", &[], &[], &["type", "message"]),
+    ("failure", &[], &[], &["type", "message"]),
+    ("system-out", &[], &[], &[]),
+    ("system-err", &[], &[], &[]),
+];
+
+const HOLD_TEXT: [&str; 5] = ["skipped", "error", "failure", "system-out", "system-err"];
+
+/// What is wrong with the document by the grammar, and by its own counts.
+fn faults(document: &Document) -> Vec<String> {
+    let mut faults = Vec::new();
+    let root = document.root_element();
+    if !["testsuites", "testsuite"].contains(&root.tag_name().name()) {
+        faults.push("the root is no suite".to_owned());
+    }
+    for node in root.descendants() {
+        if node.is_text() {
+            let holds_text = node.parent().is_some_and(|parent| HOLD_TEXT.contains(&parent.tag_name().name()));
+            if !holds_text && !node.text().unwrap().trim().is_empty() {
+                faults.push(format!("text where none may be: {:?}", node.text()));
+            }
+        } else if node.is_element() {
+            element_faults(node, &mut faults);
+        }
+    }
+    faults
+}
+
+fn element_faults(node: Node, faults: &mut Vec<String>) {
+    let name = node.tag_name().name();
+    let Some((_, children, required, optional)) = GRAMMAR.iter().find(|(known, ..)| *known == name) else {
+        return faults.push(format!("<{name}> is no element"));
+    };
+    for child in node.children().filter(Node::is_element) {
+        if !children.contains(&child.tag_name().name()) {
+            faults.push(format!("<{}> in <{name}>", child.tag_name().name()));
+        }
+    }
+    for attribute in node.attributes() {
+        if !required.contains(&attribute.name()) && !optional.contains(&attribute.name()) {
+            faults.push(format!("{} of <{name}>", attribute.name()));
+        }
+    }
+    for attribute in required.iter().filter(|attribute| node.attribute(**attribute).is_none()) {
+        faults.push(format!("<{name}> without {attribute}"));
+    }
+    // SUREFIRE_TIME without its commas.
+    if let Some(time) = node.attribute("time")
+        && !(time.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && time.parse::<f64>().is_ok())
+    {
+        faults.push(format!("time {time}"));
+    }
+    if name.starts_with("testsuite") {
+        let count = |tag: &str| node.descendants().filter(|below| below.has_tag_name(tag)).count().to_string();
+        for (attribute, tag) in
+            [("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")]
+        {
+            if node.attribute(attribute).is_some_and(|said| said != count(tag)) {
+                faults.push(format!(
+                    "{attribute} of <{name}>: {} are {}",
+                    node.attribute(attribute).unwrap(),
+                    count(tag)
+                ));
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn assert_is_junit<'a>(name: &str, text: &'a str) -> Document<'a> {
+    let document = Document::parse(text).unwrap_or_else(|error| panic!("{name}: {error}\n{text}"));
+    assert_eq!(faults(&document), Vec::<String>::new(), "{name}: {text}");
+    document
+}
+
+/// The case of a series; the suite's name is also the class's.
+fn find_case<'a, 'input>(document: &'a Document<'input>, suite: &str, metric: &str) -> Node<'a, 'input> {
+    let mut cases = document.descendants().filter(|node| node.has_tag_name("testcase"));
+    let is_it = |node: &Node| node.attribute("classname") == Some(suite) && node.attribute("name") == Some(metric);
+    cases.find(is_it).unwrap_or_else(|| panic!("there is no case {suite} {metric}"))
+}
+
+fn child<'a, 'input>(node: Node<'a, 'input>, tag: &str) -> Option<Node<'a, 'input>> {
+    node.children().find(|child| child.has_tag_name(tag))
+}
+
+#[test]
+fn the_junit_is_what_jenkins_and_gitlab_read() {
+    for case in cases() {
+        case.report(|report| {
+            let text = junit::render(report);
+            let document = assert_is_junit(case.name, &text);
+            let comparison = report.comparison;
+            for row in comparison.total.iter().chain(&comparison.endpoints) {
+                let node = find_case(&document, row.endpoint.unwrap_or("Aggregated"), row.metric.name());
+                let output = child(node, "system-out").and_then(|output| output.text()).unwrap_or_default();
+                let has = ["failure", "skipped", "error"].map(|tag| child(node, tag).is_some());
+                let is_skipped = matches!(row.status, Status::Shown | Status::NoBaseline);
+                assert_eq!(has, [row.status == Status::Fail, is_skipped, false], "{}: {row:?}", case.name);
+                assert_eq!(output.starts_with("WARN "), row.status == Status::Warn, "{}: {output}", case.name);
+                assert_eq!(output.starts_with("NEW: "), row.status == Status::New, "{}: {output}", case.name);
+            }
+            let failures = document.descendants().filter(|node| node.has_tag_name("failure"));
+            let messages: Vec<String> = failures.map(|node| node.attribute("message").unwrap().to_owned()).collect();
+            let (findings, _) = report.findings(usize::MAX);
+            let failed: BTreeSet<_> =
+                findings.into_iter().filter(|(status, _)| *status == Status::Fail).map(|(_, text)| text).collect();
+            assert_eq!(messages.into_iter().collect::<BTreeSet<_>>(), failed, "{}", case.name);
+        });
+    }
+}
+
+#[test]
+fn a_measurement_that_failed_is_an_error() {
+    expect![[r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites name="cargo xtask perf" tests="1" failures="0" errors="1" time="0">
+          <testsuite name="Aggregated" id="0" tests="1" failures="0" errors="1" time="0" skipped="0">
+            <testcase classname="Aggregated" name="measurement" time="0">
+              <error type="NOT JUDGED" message="the service &lt;died&gt;:\nits log">the service &lt;died&gt;:
+        its log</error>
+            </testcase>
+          </testsuite>
+        </testsuites>
+    "#]]
+    .assert_eq(&junit::render_failure("the service <died>:\nits log"));
+    let text = junit::render_failure("the service <died>:\nits log");
+    let document = assert_is_junit("failure", &text);
+    let error = child(find_case(&document, "Aggregated", "measurement"), "error").unwrap();
+    assert_eq!(error.text(), Some("the service <died>:\nits log"));
+}
+
+#[test]
+fn the_junit_reads_from_suite_to_case() {
+    let case = cases().into_iter().find(|case| case.name == "new and missing").unwrap();
+    expect![[r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites name="cargo xtask perf" tests="14" failures="1" errors="0" time="0">
+          <testsuite name="Aggregated" id="0" tests="7" failures="0" errors="0" time="0" skipped="2" timestamp="2026-11-23T12:00:00">
+            <properties>
+              <property name="verdict" value="FAIL: GET /gone p95 is over its limit"/>
+              <property name="evidence" value="5 baseline runs, 1 candidate run: settled; a p95 4.6 % worse would have been noticed"/>
+              <property name="strict" value="false"/>
+              <property name="baseline" value="baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)"/>
+              <property name="baseline commit" value="0123456789abcdef0123456789abcdef01234567"/>
+              <property name="candidate commit" value="0123456789abcdef0123456789abcdef01234567"/>
+              <property name="load" value="10 users, 2.5 started per second, 30 s with 1.5 s of warm-up"/>
+              <property name="machine" value="CPU &lt;9&gt; &amp; more, 2 cores, Linux"/>
+            </properties>
+            <testcase classname="Aggregated" name="p50" time="0">
+              <system-out>ok: baseline 100 ms, candidate 100 ms, change +0.0%, interval +0.0..+0.0, limit +20%</system-out>
+            </testcase>
+            <testcase classname="Aggregated" name="p95" time="0">
+              <system-out>ok: baseline 300 ms, candidate 300 ms, change +0.0%, interval -3.7..+3.8, limit +20%</system-out>
+            </testcase>
+            <testcase classname="Aggregated" name="p99" time="0">
+              <system-out>ok, few requests: baseline 400 ms, candidate 400 ms, change +0.0%, interval +0.0..+0.0, limit +25%
+        p99 of 450 requests rests on 4</system-out>
+            </testcase>
+            <testcase classname="Aggregated" name="avg_response_time" time="0">
+              <skipped message="shown, not judged">shown, not judged</skipped>
+              <system-out>baseline 111.1 ms, candidate 111.1 ms, change +0.0%</system-out>
+            </testcase>
+            <testcase classname="Aggregated" name="requests_per_sec" time="0">
+              <system-out>ok: baseline 15.0 1/s, candidate 15.0 1/s, change +0.0%, interval +0.0..+0.0, limit -30%</system-out>
+            </testcase>
+            <testcase classname="Aggregated" name="error_rate" time="0">
+              <system-out>ok: baseline 0.00 %, candidate 0.00 %, change +0.00pp, interval +0.0..+0.0, limit +2pp</system-out>
+            </testcase>
+            <testcase classname="Aggregated" name="total_requests" time="0">
+              <skipped message="shown, not judged">shown, not judged</skipped>
+              <system-out>baseline 450, candidate 450, change +0.0%</system-out>
+            </testcase>
+            <system-out>p99 of 450 requests rests on 4
+        Locust&apos;s version differs: baseline &lt;1&gt;, candidate &quot;2&quot;</system-out>
+          </testsuite>
+          <testsuite name="GET /a" id="1" tests="5" failures="0" errors="0" time="0" skipped="0" timestamp="2026-11-23T12:00:00">
+            <testcase classname="GET /a" name="error_rate" time="0">
+              <system-out>ok: baseline 0.00 %, candidate 0.00 %, change +0.00pp, interval +0.0..+0.0, limit +2pp</system-out>
+            </testcase>
+            <testcase classname="GET /a" name="p95" time="0">
+              <system-out>ok: baseline 300 ms, candidate 300 ms, change +0.0%, interval -3.7..+3.8, limit +20%</system-out>
+            </testcase>
+            <testcase classname="GET /a" name="p99" time="0">
+              <system-out>ok: baseline 400 ms, candidate 400 ms, change +0.0%, interval +0.0..+0.0, limit +25%</system-out>
+            </testcase>
+            <testcase classname="GET /a" name="p50" time="0">
+              <system-out>ok: baseline 100 ms, candidate 100 ms, change +0.0%, interval +0.0..+0.0, limit +20%</system-out>
+            </testcase>
+            <testcase classname="GET /a" name="requests_per_sec" time="0">
+              <system-out>ok: baseline 15.0 1/s, candidate 15.0 1/s, change +0.0%, interval +0.0..+0.0, limit -30%</system-out>
+            </testcase>
+          </testsuite>
+          <testsuite name="GET /new" id="2" tests="1" failures="0" errors="0" time="0" skipped="0" timestamp="2026-11-23T12:00:00">
+            <testcase classname="GET /new" name="p95" time="0">
+              <system-out>NEW: candidate 333 ms, limit +20%</system-out>
+            </testcase>
+          </testsuite>
+          <testsuite name="GET /gone" id="3" tests="1" failures="1" errors="0" time="0" skipped="0" timestamp="2026-11-23T12:00:00">
+            <testcase classname="GET /gone" name="p95" time="0">
+              <failure type="FAIL" message="GET /gone was loaded for the baseline and had no request now">GET /gone was loaded for the baseline and had no request now
+        FAIL (missing): baseline 300 ms, limit +20%</failure>
+            </testcase>
+          </testsuite>
+        </testsuites>
+    "#]].assert_eq(&case.report(junit::render));
+}
+
+#[test]
+fn the_grammar_can_say_no() {
+    let good = cases()[1].report(junit::render);
+    for (from, to) in [
+        ("<testcase classname", "<testcase file"),
+        (" name=\"p95\"", ""),
+        ("<failure ", "<failure code=\"1\" "),
+        ("<properties>", "<failure/><properties>"),
+        ("</testcase>", "text</testcase>"),
+        ("<system-out>", "<system-out><b/>"),
+        ("time=\"0\"", "time=\"1 s\""),
+        (" failures=\"", " failures=\"1"),
+        ("<property name", "<property key"),
+        ("testsuites", "suites"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        let bad = good.replace(from, to);
+        assert!(!faults(&Document::parse(&bad).unwrap()).is_empty(), "{from} -> {to}");
+    }
+}
+
+#[test]
+fn a_timestamp_has_the_form_of_the_schema_or_is_left_out() {
+    let mut case = cases().remove(0);
+    case.runs.truncate(1);
+    for (timestamp, expected) in [
+        ("2026-11-23T12:00:00Z", Some("2026-11-23T12:00:00")),
+        ("2026-11-23T12:00:00.123456Z", Some("2026-11-23T12:00:00")),
+        ("2026-11-23T12:00:00+02:00", None),
+        ("yesterday, at half past noonZ", None),
+        ("", None),
+        ("2026-11-23T12:00:0\u{e9}Z", None),
+    ] {
+        let candidate = Provenance { timestamp: timestamp.to_owned(), ..provenance() };
+        let text = case.report(|report| {
+            let (baseline, warnings, details) = (report.baseline.clone(), Vec::new(), Vec::new());
+            let provenance = [report.provenance[0], &candidate];
+            junit::render(&Report { comparison: report.comparison, provenance, baseline, warnings, details })
+        });
+        let document = assert_is_junit(timestamp, &text);
+        let suite = document.descendants().find(|node| node.has_tag_name("testsuite")).unwrap();
+        assert_eq!(suite.attribute("timestamp"), expected, "{timestamp}");
+    }
+}
+
+// Both
+
+/// Nothing in the file itself that a terminal, a page or a log would obey.
+#[track_caller]
+fn assert_harmless(name: &str, text: &str) {
+    const MARKS: &str = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2028}\u{2029}\u{2066}\u{2067}\u{2068}\u{2069}\u{fffe}\u{ffff}";
+    let is_obeyed = |c: char| c != '\n' && (c.is_control() || MARKS.contains(c));
+    assert_eq!(text.chars().find(|c| is_obeyed(*c)), None, "{name:?}");
+    assert!(!text.contains("</script"), "{name:?}");
+    assert!(!text.lines().any(|line| line.trim_start().starts_with("::")), "{name:?}");
+}
+
+#[test]
+fn no_name_of_an_endpoint_breaks_a_format() {
+    let schema = Schema::read();
+    let all = hostile_names();
+    for names in all.chunks(1).chain([&all[..]]) {
+        let shown = if names.len() == 1 { &names[0] } else { "all" };
+        hostile_case(names).report(|report| {
+            let text = json::render(report);
+            assert_harmless(shown, &text);
+            let value: Value = serde_json::from_str(&text).unwrap();
+            schema.assert_accepts(shown, &value);
+            let rows = value["rows"].as_array().unwrap();
+            let read: BTreeSet<&str> = rows.iter().filter_map(|row| row["endpoint"].as_str()).collect();
+            assert_eq!(read, names.iter().map(String::as_str).collect());
+
+            let text = junit::render(report);
+            assert_harmless(shown, &text);
+            assert!(!text.contains("]]>"), "{shown:?}");
+            let document = assert_is_junit(shown, &text);
+            let suites: Vec<_> = document.descendants().filter(|node| node.has_tag_name("testsuite")).collect();
+            assert_eq!(suites.len(), names.len() + 1);
+            for (suite, name) in suites[1..].iter().zip(names) {
+                let name = printable(name);
+                assert_eq!(suite.attribute("name"), Some(name.as_str()));
+                assert!(
+                    suite.children().filter(Node::is_element).all(|case| case.attribute("classname") == Some(&name))
+                );
+            }
+        });
+    }
+}
+
+#[test]
+fn a_reason_may_hold_every_character_there_is() {
+    let reason: String = ('\0'..=char::MAX).collect();
+    let text = json::render_failure(&reason);
+    assert_harmless("every character", &text);
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert!(value["sentence"] == reason.as_str(), "it is not the same");
+    let text = junit::render_failure(&reason);
+    assert_harmless("every character", &text);
+    assert!(Document::parse(&text).is_ok());
+}
