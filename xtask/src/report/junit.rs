@@ -1,9 +1,10 @@
-//! `JUnit`'s XML, as the schema of Jenkins (junit-10.xsd of its xunit plugin) and GitLab take it: a suite an endpoint, a
-//! case a metric. The schema was never one of `JUnit` itself, so nothing optional is relied on.
+//! `JUnit`'s XML as Jenkins (`junit-10.xsd` of its xunit plugin) and GitLab read it: a suite an endpoint, a case a
+//! metric.
+//! The file is the same for the same results: its only time is that of the candidate's provenance.
 
 use std::fmt::Write as _;
 
-use super::{HEADER, Report, cells, doubt_text, evidence, finding, is_unprintable, printable, verdict_word, word};
+use super::{HEADER, Report, cells, doubt_text, evidence, finding, printable, verdict_word, word};
 use crate::compare::{Row, Status};
 use crate::run::Provenance;
 
@@ -20,7 +21,7 @@ pub fn render(report: &Report) -> String {
     let mut body = String::new();
     for (id, rows) in suites.enumerate() {
         let of_suite = Counts::of(rows);
-        let name = escaped(&suite_name(rows));
+        let name = escaped(suite_name(rows));
         let _ = write!(
             body,
             "  <testsuite name=\"{name}\" id=\"{id}\" {} skipped=\"{}\"",
@@ -48,17 +49,16 @@ pub fn render(report: &Report) -> String {
 
 /// One case that could not be carried through.
 pub fn render_failure(reason: &str) -> String {
+    let reason = escaped(reason);
     let counts = Counts { tests: 1, errors: 1, ..Counts::default() };
     let mut body = String::new();
     let _ = write!(
         body,
         "  <testsuite name=\"{TOTAL}\" id=\"0\" {} skipped=\"0\">\n    \
          <testcase classname=\"{TOTAL}\" name=\"measurement\" time=\"0\">\n      \
-         <error type=\"NOT JUDGED\" message=\"{}\">{}</error>\n    \
+         <error type=\"NOT JUDGED\" message=\"{reason}\">{reason}</error>\n    \
          </testcase>\n  </testsuite>\n",
-        counts.attributes(),
-        escaped(&printable(reason)),
-        escaped(reason)
+        counts.attributes()
     );
     document(counts, &body)
 }
@@ -108,8 +108,8 @@ fn is_unjudged(status: Status) -> bool {
     matches!(status, Status::Shown | Status::NoBaseline)
 }
 
-fn suite_name(rows: &[Row]) -> String {
-    rows.first().and_then(|row| row.endpoint).map_or_else(|| TOTAL.to_owned(), printable)
+fn suite_name<'a>(rows: &[Row<'a>]) -> &'a str {
+    rows.first().and_then(|row| row.endpoint).unwrap_or(TOTAL)
 }
 
 /// What holds for all suites, at the first.
@@ -131,7 +131,7 @@ fn properties(body: &mut String, report: &Report) {
     body.push_str("    <properties>\n");
     for (name, value) in properties {
         if let Some(value) = value {
-            let _ = writeln!(body, "      <property name=\"{name}\" value=\"{}\"/>", escaped(&printable(&value)));
+            let _ = writeln!(body, "      <property name=\"{name}\" value=\"{}\"/>", escaped(&value));
         }
     }
     body.push_str("    </properties>\n");
@@ -175,7 +175,8 @@ fn measured(row: &Row) -> String {
 
 fn output(body: &mut String, indent: &str, lines: &[String]) {
     if !lines.is_empty() {
-        let _ = writeln!(body, "{indent}<system-out>{}</system-out>", escaped(&lines.join("\n")));
+        let lines: Vec<String> = lines.iter().map(|line| escaped(line)).collect();
+        let _ = writeln!(body, "{indent}<system-out>{}</system-out>", lines.join("\n"));
     }
 }
 
@@ -187,9 +188,10 @@ fn without_zone(timestamp: &str) -> Option<&str> {
     seconds.chars().zip(FORM.chars()).all(is_of_form).then_some(seconds)
 }
 
-/// For text and attributes alike. What XML 1.0 forbids, or a terminal obeys, is written as a Rust string would be; a
-/// newline in an attribute would become a space, so attributes are given on one line.
+/// For text and attributes alike: on one line, since a newline in an attribute is read as a space, and without what XML
+/// 1.0 forbids, a terminal obeys, or a log takes for a command.
 fn escaped(text: &str) -> String {
+    let text = printable(text);
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -198,8 +200,6 @@ fn escaped(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&apos;"),
-            '\n' => escaped.push('\n'),
-            c if is_unprintable(c) => escaped.extend(c.escape_default()),
             c => escaped.push(c),
         }
     }

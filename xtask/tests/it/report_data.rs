@@ -337,6 +337,24 @@ fn the_json_holds_the_comparison_in_full() {
 }
 
 #[test]
+fn what_is_no_number_is_null() {
+    let case = cases().remove(0);
+    let mut comparison = compare(&case.baseline, &case.runs, &case.rules).unwrap();
+    let row = &mut comparison.total[0];
+    (row.baseline, row.change, row.detectable) = (Some(f64::NAN), Some(f64::INFINITY), Some(f64::NAN));
+    row.interval = Some([f64::NEG_INFINITY, 1.0]);
+    let text = case.report(|report| {
+        let (baseline, warnings, details) = (String::new(), Vec::new(), Vec::new());
+        json::render(&Report { comparison: &comparison, provenance: report.provenance, baseline, warnings, details })
+    });
+    let value: Value = serde_json::from_str(&text).unwrap();
+    Schema::read().assert_accepts("no numbers", &value);
+    for key in ["baseline", "change", "detectable", "interval"] {
+        assert_eq!(value["rows"][0][key], Value::Null, "{key}");
+    }
+}
+
+#[test]
 fn the_json_reads_from_verdict_to_details() {
     expect![[r#"
         {
@@ -552,8 +570,7 @@ fn a_measurement_that_failed_is_an_error() {
         <testsuites name="cargo xtask perf" tests="1" failures="0" errors="1" time="0">
           <testsuite name="Aggregated" id="0" tests="1" failures="0" errors="1" time="0" skipped="0">
             <testcase classname="Aggregated" name="measurement" time="0">
-              <error type="NOT JUDGED" message="the service &lt;died&gt;:\nits log">the service &lt;died&gt;:
-        its log</error>
+              <error type="NOT JUDGED" message="the service &lt;died&gt;:\nits log">the service &lt;died&gt;:\nits log</error>
             </testcase>
           </testsuite>
         </testsuites>
@@ -562,7 +579,7 @@ fn a_measurement_that_failed_is_an_error() {
     let text = junit::render_failure("the service <died>:\nits log");
     let document = assert_is_junit("failure", &text);
     let error = child(find_case(&document, "Aggregated", "measurement"), "error").unwrap();
-    assert_eq!(error.text(), Some("the service <died>:\nits log"));
+    assert_eq!(error.text(), Some("the service <died>:\\nits log"));
 }
 
 #[test]
