@@ -33,24 +33,14 @@ pub fn render(report: &Report) -> String {
     let findings = comparison.findings();
     let listed = findings.iter().take(FINDINGS).map(|row| finding_line(row));
     let left_out = append(&mut text, listed, PART_BYTES) + findings.len().saturating_sub(FINDINGS);
-    if left_out > 0 {
-        let _ = writeln!(text, "- … and {left_out} more");
-    }
-    if !findings.is_empty() {
-        text.push('\n');
-    }
-    let remarks = report.remarks();
-    let left_out = append(&mut text, remarks.iter().map(|remark| format!("> note: {}  \n", prose(remark))), PART_BYTES);
-    if left_out > 0 {
-        let _ = writeln!(text, "> … and {left_out} more notes");
-    }
-    if !remarks.is_empty() {
-        text.push('\n');
-    }
-    let _ = writeln!(text, "evidence: {}\n", prose(&evidence(comparison)));
+    say_left_out(&mut text, left_out, "findings");
+    let notes = report.remarks().into_iter().map(|remark| format!("- note: {}\n", prose(&remark)));
+    let left_out = append(&mut text, notes, PART_BYTES);
+    say_left_out(&mut text, left_out, "notes");
+    let _ = writeln!(text, "\nevidence: {}\n", prose(&evidence(comparison)));
 
     let compared = compared(report);
-    let room = MAX_BYTES - text.len() - compared.len();
+    let room = MAX_BYTES.saturating_sub(text.len() + compared.len());
     text.push_str(&endpoints(comparison, room));
     text.push_str(&compared);
     text
@@ -73,6 +63,12 @@ fn append(text: &mut String, lines: impl Iterator<Item = String>, mut room: usiz
         }
     }
     left_out
+}
+
+fn say_left_out(text: &mut String, left_out: usize, of: &str) {
+    if left_out > 0 {
+        let _ = writeln!(text, "- … and {left_out} more {of}");
+    }
 }
 
 fn finding_line(row: &Row) -> String {
@@ -130,9 +126,7 @@ fn compared(report: &Report) -> String {
     let mut text = "<details>\n<summary>What was compared</summary>\n\n".to_owned();
     let lines = [&report.baseline].into_iter().chain(&report.details);
     let left_out = append(&mut text, lines.map(|line| format!("- {}\n", prose(line))), PART_BYTES);
-    if left_out > 0 {
-        let _ = writeln!(text, "- … and {left_out} more");
-    }
+    say_left_out(&mut text, left_out, "lines");
     text.push_str("\n</details>\n");
     text
 }

@@ -1,9 +1,11 @@
-//! The Markdown, held against an independent parser, and everything else that GitHub Actions is told.
+//! What people read: the Markdown, held against an independent parser, everything else that GitHub Actions is told, and
+//! the table in a terminal of any width.
 
 use std::time::{Duration, Instant};
 
 use expect_test::expect;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use unicode_width::UnicodeWidthStr as _;
 use xtask::baseline::Baseline;
 use xtask::compare::{Rules, compare, default_limits};
 use xtask::report::github::{self, Places};
@@ -180,9 +182,8 @@ fn the_page_reads_from_verdict_to_details() {
 
             - ❌ **FAIL** p95: 300 -> 400 ms (+33.3%, limit +20%)
             - ❌ **FAIL** `POST /claims` p95: 300 -> 390 ms (+30.0%, limit +20%)
-
-            > note: p99 of 450 requests rests on 4  
-            > note: the load generator was saturated  
+            - note: p99 of 450 requests rests on 4
+            - note: the load generator was saturated
 
             evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides; endpoints by the order statistics of their own requests; --update-baseline keeps several runs
 
@@ -332,6 +333,116 @@ fn any_number_of_endpoints_fits_into_a_comment() {
             assert!(page.lines.contains(&left_out), "{count}{tail}: {left_out}");
         });
     }
+}
+
+#[test]
+fn a_terminal_gets_lines_that_fit() {
+    let long = format!("GET /{}", "x".repeat(10_000));
+    let names = HOSTILE.into_iter().chain([long.as_str(), "GET /語語語語語語語語語語語語語語語語語語語語"]);
+    let endpoints: Vec<_> = names.map(|name| (name, 300.0, 450.0)).collect();
+    with_report(&endpoints, 400.0, |report| {
+        for width in (40..=200).step_by(20) {
+            let text = terminal::render(report, Verbosity::Verbose, Some(width));
+            let text = anstream::adapter::strip_str(&text).to_string();
+            for line in text.lines() {
+                assert!(line.width() <= width, "{width}: {line}");
+            }
+            // Whatever had to go, a series keeps its metric, its change and its status.
+            let rows = text.lines().filter(|line| line.contains(" p95 ms ") && line.contains("+50.0%"));
+            assert_eq!(rows.filter(|line| line.contains("FAIL")).count(), endpoints.len(), "{width}: {text}");
+        }
+    });
+    let endpoints = [("GET /a/rather/long/path/of/many/segments/[id]/download", 300.0, 450.0)];
+    let at = |width| {
+        with_report(&endpoints, 400.0, |report| {
+            let report = Report { warnings: vec![], details: vec![], baseline: report.baseline.clone(), ..*report };
+            let text = terminal::render(&report, Verbosity::Verbose, Some(width));
+            anstream::adapter::strip_str(&text).to_string()
+        })
+    };
+    expect![[r#"
+                              baseline  candidate   change  status
+        p50 ms                     100        100    +0.0%  ok
+        p95 ms                     300        400   +33.3%  FAIL
+        p99 ms                     400        400    +0.0%  ok
+        avg_response_time ms     100.0      100.0    +0.0%
+        requests_per_sec 1/s      15.0       15.0    +0.0%  ok
+        error_rate %              0.00       0.00  +0.00pp  ok
+        total_requests             450        450    +0.0%
+
+                                          candidate   change  status
+        GET /a/ra…/download error_rate %       0.00  +0.00pp  ok
+        GET /a/rathe…id]/download p95 ms        450   +50.0%  FAIL
+        GET /a/rathe…id]/download p99 ms        400    +0.0%  ok
+        GET /a/rathe…id]/download p50 ms        100    +0.0%  ok
+        GET /…nload requests_per_sec 1/s       15.0    +0.0%  ok
+
+        FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
+        FAIL GET /a/rather/long/path/of/many/segments/[id]/download
+          p95: 300 -> 450 ms (+50.0%, limit +20%)
+        note: p99 of 450 requests rests on 4
+        evidence: 1 baseline run, 1 candidate run: noise unknown,
+          the estimate decides; endpoints by the order statistics of
+          their own requests; --update-baseline keeps several runs
+        baseline: commit abc123, 2026-01-27, 3 commits ago
+          (perf_baseline.json)
+        FAIL: p95, GET
+          /a/rather/long/path/of/many/segments/[id]/download p95 are
+          over their limits
+    "#]].assert_eq(&at(60));
+    expect![[r#"
+                              baseline  candidate   change  limit  status
+        p50 ms                     100        100    +0.0%   +20%  ok
+        p95 ms                     300        400   +33.3%   +20%  FAIL
+        p99 ms                     400        400    +0.0%   +25%  ok, few requests
+        avg_response_time ms     100.0      100.0    +0.0%
+        requests_per_sec 1/s      15.0       15.0    +0.0%   -30%  ok
+        error_rate %              0.00       0.00  +0.00pp   +2pp  ok
+        total_requests             450        450    +0.0%
+
+                                             baseline  candidate   change  limit  status
+        GET /a/rath…]/download error_rate %      0.00       0.00  +0.00pp   +2pp  ok
+        GET /a/rather/…[id]/download p95 ms       300        450   +50.0%   +20%  FAIL
+        GET /a/rather/…[id]/download p99 ms       400        400    +0.0%   +25%  ok
+        GET /a/rather/…[id]/download p50 ms       100        100    +0.0%   +20%  ok
+        GET /a/…wnload requests_per_sec 1/s      15.0       15.0    +0.0%   -30%  ok
+
+        FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
+        FAIL GET /a/rather/long/path/of/many/segments/[id]/download p95: 300 -> 450 ms
+          (+50.0%, limit +20%)
+        note: p99 of 450 requests rests on 4
+        evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides;
+          endpoints by the order statistics of their own requests; --update-baseline
+          keeps several runs
+        baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
+        FAIL: p95, GET /a/rather/long/path/of/many/segments/[id]/download p95 are over
+          their limits
+    "#]].assert_eq(&at(80));
+    expect![[r#"
+                              baseline  candidate   change  limit  status
+        p50 ms                     100        100    +0.0%   +20%  ok
+        p95 ms                     300        400   +33.3%   +20%  FAIL
+        p99 ms                     400        400    +0.0%   +25%  ok, few requests
+        avg_response_time ms     100.0      100.0    +0.0%
+        requests_per_sec 1/s      15.0       15.0    +0.0%   -30%  ok
+        error_rate %              0.00       0.00  +0.00pp   +2pp  ok
+        total_requests             450        450    +0.0%
+
+                                                                                     baseline  candidate   change      interval  limit  status
+        GET /a/rather/long/path/of/many/segments/[id]/download error_rate %              0.00       0.00  +0.00pp    -2.3..+2.3   +2pp  ok
+        GET /a/rather/long/path/of/many/segments/[id]/download p95 ms                     300        450   +50.0%  +41.9..+58.6   +20%  FAIL
+        GET /a/rather/long/path/of/many/segments/[id]/download p99 ms                     400        400    +0.0%                 +25%  ok
+        GET /a/rather/long/path/of/many/segments/[id]/download p50 ms                     100        100    +0.0%                 +20%  ok
+        GET /a/rather/long/path/of/many/segments/[id]/download requests_per_sec 1/s      15.0       15.0    +0.0%                 -30%  ok
+
+        FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
+        FAIL GET /a/rather/long/path/of/many/segments/[id]/download p95: 300 -> 450 ms (+50.0%, limit +20%)
+        note: p99 of 450 requests rests on 4
+        evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides; endpoints by the order statistics of their own requests; --update-baseline keeps
+          several runs
+        baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
+        FAIL: p95, GET /a/rather/long/path/of/many/segments/[id]/download p95 are over their limits
+    "#]].assert_eq(&at(160));
 }
 
 /// Locust's statistics with one endpoint.
