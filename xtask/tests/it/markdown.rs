@@ -8,10 +8,12 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use unicode_width::UnicodeWidthStr as _;
 use xtask::baseline::Baseline;
 use xtask::compare::{Rules, compare, default_limits};
+use xtask::flags::{Command, parse as parse_flags};
 use xtask::report::github::{self, Places};
 use xtask::report::terminal::{self, Verbosity};
 use xtask::report::{Cells, HEADER, Report, markdown};
 use xtask::run::{Precision, Run, Stats};
+use yaml_rust2::YamlLoader;
 
 use crate::core::VERSION_1_0;
 use crate::support::Scratch;
@@ -389,7 +391,8 @@ fn a_terminal_gets_lines_that_fit() {
         FAIL: p95, GET
           /a/rather/long/path/of/many/segments/[id]/download p95 are
           over their limits
-    "#]].assert_eq(&at(60));
+    "#]]
+    .assert_eq(&at(60));
     expect![[r#"
                               baseline  candidate   change  limit  status
         p50 ms                     100        100    +0.0%   +20%  ok
@@ -417,7 +420,8 @@ fn a_terminal_gets_lines_that_fit() {
         baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
         FAIL: p95, GET /a/rather/long/path/of/many/segments/[id]/download p95 are over
           their limits
-    "#]].assert_eq(&at(80));
+    "#]]
+    .assert_eq(&at(80));
     expect![[r#"
                               baseline  candidate   change  limit  status
         p50 ms                     100        100    +0.0%   +20%  ok
@@ -596,4 +600,20 @@ fn an_annotation_points_at_the_task() {
     ] {
         assert!(output.stdout.contains(place), "{place}: {}", output.stdout);
     }
+}
+
+#[test]
+fn the_workflow_of_the_readme_finds_its_own_comment() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let block = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let steps = YamlLoader::load_from_str(block).unwrap().remove(0);
+    let [measure, post] = [0, 1].map(|step| steps[step]["run"].as_str().unwrap());
+    assert!(post.contains(&format!("startswith(\"{}\")", markdown::MARKER)), "{post}");
+    let words = measure.strip_prefix("cargo xtask ").unwrap().split(' ').map(Into::into).collect();
+    let Command::Perf(perf) = parse_flags(words).unwrap() else { panic!("{measure}") };
+    let written = perf.reports[0].display().to_string();
+    assert!(
+        post.contains(&format!("body=@{written}")) && steps[1]["if"].as_str().unwrap().contains(&written),
+        "{post}"
+    );
 }
