@@ -269,7 +269,9 @@ fn no_name_breaks_the_page_or_the_annotations() {
                 assert_harmless(&page.prose, name);
                 // It may be printed, by `cat` for instance.
                 assert!(!text.lines().any(|line| line.trim_start().starts_with("::")), "{name:?}: {text}");
-                let failed = markdown::render_failure(&format!("{name}: {name}"));
+                assert!(page.lines.iter().any(|line| line.starts_with("note: the most frequent failure")), "{name:?}");
+                let failed = markdown::render_failure(&format!("{name}: {}", name.repeat(10)));
+                assert!(failed.len() < 10_000, "{}", failed.len());
                 assert_eq!(parse(&failed).headings, ["⛔ NOT JUDGED"], "{name:?}");
                 assert_harmless(&parse(&failed).prose, name);
 
@@ -354,6 +356,10 @@ fn a_terminal_gets_lines_that_fit() {
             assert_eq!(rows.filter(|line| line.contains("FAIL")).count(), endpoints.len(), "{width}: {text}");
         }
     });
+}
+
+#[test]
+fn a_narrow_terminal_loses_columns_and_not_lines() {
     let endpoints = [("GET /a/rather/long/path/of/many/segments/[id]/download", 300.0, 450.0)];
     let at = |width| {
         with_report(&endpoints, 400.0, |report| {
