@@ -75,7 +75,7 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
         warnings: Vec::new(),
         details: Vec::new(),
     };
-    let text = render(&report, Verbosity::Normal);
+    let text = render(&report, Verbosity::Normal, None);
     ensure!(text.contains("evidence: "), "this is no report:\n{text}");
     Ok(text.len())
 }

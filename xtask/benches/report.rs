@@ -41,7 +41,7 @@ const WRITERS: [Writer; 5] = [
     ("Markdown", |report| Format::Markdown.render(report), "|"),
     ("JSON", |report| Format::Json.render(report), "\"evidence\": "),
     ("JUnit", |report| Format::Junit.render(report), "</testsuites>"),
-    ("terminal", |report| terminal::render(report, Verbosity::Verbose), "evidence: "),
+    ("terminal", |report| terminal::render(report, Verbosity::Verbose, None), "evidence: "),
 ];
 
 fn main() -> Result<ExitCode> {

@@ -239,6 +239,11 @@ impl<'a> Row<'a> {
         let (interval, detectable, unsettled, doubt) = (None, None, None, None);
         Row { endpoint, metric, limit, baseline, candidate, change, status, interval, detectable, unsettled, doubt }
     }
+
+    /// How much of its limit the change takes up: 1 is at the limit, below 0 it is better than the baseline.
+    pub fn limit_used(&self) -> Option<f64> {
+        Some(worse(self.metric, self.change?) / self.limit?.worsening?)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ pub mod run;
 pub mod stats;
 
 // The shell: flags and files, processes, the story.
+mod actions;
 mod against;
 pub mod config;
 pub mod files;

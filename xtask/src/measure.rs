@@ -10,13 +10,13 @@ use xshell::Shell;
 
 use crate::config::{ServiceConfig, Settings};
 use crate::files::{self, Session};
-use crate::flags::Perf;
 use crate::git;
 use crate::locust::{self, Job, Locust};
 use crate::machine;
 use crate::process::{self, Failure};
 use crate::progress::ProgressLine;
 use crate::project::Project;
+use crate::report::github;
 use crate::results::{self, Measured, RunFile};
 use crate::run::Provenance;
 use crate::service::{self, Service};
@@ -101,7 +101,7 @@ impl<'a> Bench<'a> {
             verbose: project.flags.verbose,
         };
         project.say(&format!("loading {}{} with {load}", service::mask(&host), side.at));
-        let mut watch = Watch::new(project.flags, &job);
+        let mut watch = Watch::new(project, &job);
         let finished = clock.beside(|| {
             locust.run(&project.shell, &job, &mut |elapsed| {
                 watch.tick(&job, elapsed);
@@ -109,6 +109,10 @@ impl<'a> Bench<'a> {
             })
         });
         drop(watch);
+        if project.is_github {
+            let log = fs::read(job.log()).unwrap_or_default();
+            project.say(&github::group(&format!("Locust's log, {name}"), &String::from_utf8_lossy(&log)));
+        }
         // A service that died explains whatever Locust says of it.
         match &mut service {
             Some(service) => service.check_alive("during the load")?,
@@ -151,9 +155,12 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(flags: &Perf, job: &Job) -> Watch {
-        let line = (!flags.quiet && !flags.verbose).then(|| ProgressLine::new(job.load.run_time_s, job.load.users));
-        Watch { line, echoed: flags.verbose.then_some(0) }
+    fn new(project: &Project, job: &Job) -> Watch {
+        // Under GitHub Actions Locust's log is shown once the run is over.
+        let echoes = project.flags.verbose && !project.is_github;
+        let shows_line = !project.flags.quiet && !echoes;
+        let line = shows_line.then(|| ProgressLine::new(job.load.run_time_s, job.load.users));
+        Watch { line, echoed: echoes.then_some(0) }
     }
 
     fn tick(&mut self, job: &Job, elapsed: Duration) {

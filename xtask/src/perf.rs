@@ -1,10 +1,12 @@
 //! The story of `cargo xtask perf`.
 
 use std::env;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::termios::tcgetwinsize;
 
+use crate::actions;
 use crate::against::against;
 use crate::baseline::Baseline;
 use crate::compare::{Comparison, Rules, Verdict, comparability, compare, lacking};
@@ -13,7 +15,7 @@ use crate::measure::{Bench, Clock, Side};
 use crate::process::{self, Interrupted};
 use crate::project::Project;
 use crate::report::terminal::{self, Verbosity};
-use crate::report::{self, Format, Report, github};
+use crate::report::{self, Format, Report, github, markdown};
 use crate::results::Measured;
 use crate::run::{Provenance, Run};
 use crate::{files, git};
@@ -29,17 +31,32 @@ pub enum Outcome {
 /// Runs the gate. Where it could not judge, the reports asked for say why.
 pub fn perf(flags: &Perf) -> Result<Outcome> {
     let outcome = run(flags);
-    if let Err(error) = &outcome
-        && !error.is::<Interrupted>()
-    {
-        for path in &flags.reports {
-            // The error itself is told on stderr, and another beside it would hide it.
-            if let Ok(format) = Format::of(path) {
-                let _ = files::write_atomically(path, &format.render_failure(&format!("{error:#}")));
-            }
-        }
+    match &outcome {
+        Err(error) if !error.is::<Interrupted>() => report_not_judged(flags, &format!("{error:#}")),
+        Ok(Outcome::SavedInCi(message)) => report_not_judged(flags, message.trim_start_matches("NOT JUDGED: ")),
+        _ => {}
     }
     outcome
+}
+
+/// The reason itself is told on stderr, and an error beside it would hide it.
+fn report_not_judged(flags: &Perf, reason: &str) {
+    for path in &flags.reports {
+        if let Ok(format) = Format::of(path) {
+            let _ = files::write_atomically(path, &format.render_failure(reason));
+        }
+    }
+    if actions::is_there() {
+        let _ = anstream::stdout().write_all(github::failure(reason).as_bytes());
+        summarize(&markdown::render_failure(reason));
+    }
+}
+
+/// On the job's page; a page that cannot be written changes no verdict.
+fn summarize(markdown: &str) {
+    if let Err(error) = actions::append_to_summary(markdown) {
+        let _ = writeln!(anstream::stderr(), "warning: {error:#}");
+    }
 }
 
 /// Reads and checks, measures or takes the results named, judges, reports, writes a baseline.
@@ -201,9 +218,13 @@ pub fn publish(project: &Project, report: &Report) -> Result<Verdict> {
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    let mut text = terminal::render(report, verbosity);
+    let mut text = terminal::render(report, verbosity, terminal_width());
     if project.is_github {
-        text.push_str(&github::annotations(report));
+        text = github::harmless(&text);
+        // The verdict stays the last line. What is accepted with this very command is no alarm.
+        if !project.flags.update_baseline {
+            text.insert_str(0, &github::annotations(report, &actions::places(project)));
+        }
     }
     match anstream::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -211,10 +232,24 @@ pub fn publish(project: &Project, report: &Report) -> Result<Verdict> {
         }
         _ => {}
     }
+    if project.is_github {
+        summarize(&markdown::render(report));
+    }
     for path in &project.flags.reports {
         files::write_atomically(path, &Format::of(path)?.render(report))?;
     }
     Ok(report.comparison.verdict)
+}
+
+/// Of stdout; `COLUMNS` has the last word.
+fn terminal_width() -> Option<usize> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let told = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let width = told.or_else(|| Some(usize::from(tcgetwinsize(&stdout).ok()?.ws_col)));
+    width.filter(|width| *width > 0)
 }
 
 fn baseline_origin(project: &Project, baseline: &Baseline) -> String {

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use anyhow::{Result, anyhow, ensure};
 use xshell::Shell;
 
+use crate::actions;
 use crate::baseline::Baseline;
 use crate::compare::{EndpointLimits, Limits, Rules};
 use crate::config::{Config, LocustSettings, Settings, settle};
@@ -48,7 +49,7 @@ impl Project<'_> {
         let baseline_path =
             flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
         let head = git::head(&shell);
-        let is_github = env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
+        let is_github = actions::is_there();
         let (paired, [min_runs, max_runs]) = (flags.against.is_some(), flags.runs());
         let rules = Rules { limits, endpoint_limits, strict: flags.strict, paired, min_runs, max_runs };
         Ok(Project { flags, shell, root, current_dir, config, rules, baseline_path, head, is_github })

@@ -10,6 +10,7 @@ pub mod terminal;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use unicode_width::UnicodeWidthChar as _;
 
 use crate::baseline::Baseline;
 use crate::compare::{Comparison, Doubt, Limit, Row, Status, Unsettled, Verdict};
@@ -74,10 +75,18 @@ pub struct Report<'a> {
 
 /// A row as text.
 pub struct Cells {
+    /// With what the first text begins: the endpoint's name, or nothing.
+    pub endpoint: String,
     /// As [`HEADER`] names them.
     pub texts: [String; 7],
     pub status: Status,
 }
+
+/// Columns that an endpoint's name takes at most: it comes from a file, and may be of any length.
+const NAME_WIDTH: usize = 100;
+
+/// Columns that any other text takes at most, where a format has to end somewhere.
+const LINE_WIDTH: usize = 1000;
 
 pub const HEADER: [&str; 7] = ["", "baseline", "candidate", "change", "interval", "limit", "status"];
 
@@ -142,8 +151,9 @@ impl Report<'_> {
 
 fn cells(row: &Row) -> Cells {
     let unit = row.metric.unit();
-    let name = if unit.is_empty() { row.metric.to_string() } else { format!("{} {unit}", row.metric) };
-    let name = row.endpoint.map_or(name.clone(), |endpoint| format!("{} {name}", printable(endpoint)));
+    let metric = if unit.is_empty() { row.metric.to_string() } else { format!("{} {unit}", row.metric) };
+    let endpoint = row.endpoint.map(name).unwrap_or_default();
+    let series = if row.endpoint.is_some() { format!("{endpoint} {metric}") } else { metric };
     let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| value(row.metric, number));
     let change = match (row.baseline, row.candidate) {
         (Some(_), Some(_)) => change(row),
@@ -161,7 +171,8 @@ fn cells(row: &Row) -> Cells {
     };
     let status = format!("{}{remark}", word(row.status));
     Cells {
-        texts: [name, number(row.baseline), number(row.candidate), change, interval, limit, status],
+        endpoint,
+        texts: [series, number(row.baseline), number(row.candidate), change, interval, limit, status],
         status: row.status,
     }
 }
@@ -173,7 +184,7 @@ fn finding(row: &Row) -> String {
     let found = match (row.baseline, row.candidate) {
         (_, None) => format!(
             "{} was loaded for the baseline and had no request now",
-            row.endpoint.map_or_else(String::new, printable)
+            row.endpoint.map_or_else(String::new, name)
         ),
         (None, Some(candidate)) => format!("{series}: {} {unit}, {limit_said}", value(row.metric, candidate)),
         (Some(baseline), Some(candidate)) => {
@@ -262,7 +273,7 @@ fn count(number: usize, what: &str) -> String {
 }
 
 fn series_name(row: &Row) -> String {
-    row.endpoint.map_or_else(|| row.metric.to_string(), |endpoint| format!("{} {}", printable(endpoint), row.metric))
+    row.endpoint.map_or_else(|| row.metric.to_string(), |endpoint| format!("{} {}", name(endpoint), row.metric))
 }
 
 pub fn verdict_word(verdict: Verdict) -> &'static str {
@@ -320,6 +331,27 @@ fn limit_text(metric: Metric, limit: &Limit) -> String {
     });
     let bound = limit.bound.map(|bound| format!("{bound_word} {bound}{}", metric.unit()));
     [worsening, bound].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// An endpoint's name as every report for people shows it.
+pub fn name(endpoint: &str) -> String {
+    cut(&printable(endpoint), NAME_WIDTH)
+}
+
+/// Text of at most so many columns, of which the middle is left out: both ends of a path tell it from others.
+pub fn cut(text: &str, width: usize) -> String {
+    // A mark that takes no column counts too, since a name may hold any number of them.
+    let columns = |c: char| c.width().unwrap_or(0).max(1);
+    if text.chars().map(columns).sum::<usize>() <= width {
+        return text.to_owned();
+    }
+    let of_head = width.saturating_sub(1).div_ceil(2);
+    let fitting = |characters: &mut dyn Iterator<Item = char>, mut room: usize| -> Vec<char> {
+        characters.take_while(|c| room.checked_sub(columns(*c)).map(|left| room = left).is_some()).collect()
+    };
+    let head = fitting(&mut text.chars(), of_head);
+    let tail = fitting(&mut text.chars().rev(), width.saturating_sub(1) - of_head);
+    head.into_iter().chain(['…']).chain(tail.into_iter().rev()).collect()
 }
 
 /// A name from a result file, fit to print on one line: it may hold newlines, terminal escapes and marks that turn the

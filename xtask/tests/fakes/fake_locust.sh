@@ -75,6 +75,10 @@ case $FAKE_LOCUST in
     workers) sleep 1000 & echo $! > "$PIDS/locust-worker"; finish ;;
     shape) finish; echo '{"ramp_up_left_out": false, "began": true}' > "$about" ;;
     never-began) finish; echo '{"ramp_up_left_out": true, "began": false}' > "$about" ;;
+    says-commands)
+        i=0; while [ $i -lt 300 ]; do echo "line $i"; i=$((i + 1)); done
+        printf '::error::owned\n  ::stop-commands::x\nx ##[error]owned\n\r::error::owned\n::endgroup::\n(10 total users)\n'
+        finish ;;
     saturated) echo "WARNING/locust.runners: CPU usage above 90%! This may constrain your throughput" >&2; finish ;;
     freezes-service) finish; kill -STOP "$(cat "$PIDS/service")" ;;
     *) finish ;;

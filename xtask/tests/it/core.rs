@@ -1034,7 +1034,7 @@ fn text_of(comparison: &Comparison, verbosity: Verbosity) -> String {
         warnings: vec!["the load generator was saturated".to_owned()],
         details: vec!["load: 10 users".to_owned()],
     };
-    anstream::adapter::strip_str(&render(&report, verbosity)).to_string()
+    anstream::adapter::strip_str(&render(&report, verbosity, None)).to_string()
 }
 
 #[track_caller]

@@ -8,6 +8,7 @@ mod calibration;
 mod core;
 mod faults;
 mod judge;
+mod markdown;
 mod measure;
 mod real;
 mod report_data;

@@ -27,6 +27,7 @@ fn perf(args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
         .args(args)
         .current_dir(root())
         .env_remove("CI")
+        .env_remove("GITHUB_ACTIONS")
         .envs(env.iter().copied())
         .output()
         .unwrap();

@@ -47,7 +47,7 @@ fn help_names_every_flag_and_each_is_known() {
         assert!(flags.contains(&"--help") && flags.contains(&some_flag), "{command}: {flags:?}");
         for flag in flags.into_iter().filter(|flag| *flag != "--help") {
             // As a switch, or with a value: one of the two is accepted, and nothing is left over.
-            let accepted = ["", "7", "http://127.0.0.1:1"].into_iter().any(|value| {
+            let accepted = ["", "7", "http://127.0.0.1:1", "perf.md"].into_iter().any(|value| {
                 let mut args = vec![command, flag];
                 args.extend(Some(value).filter(|value| !value.is_empty()));
                 args.extend(Some("--update-baseline").filter(|_| flag == "--note"));
@@ -127,8 +127,10 @@ fn the_core_does_no_input_or_output() {
         "stats.rs",
         "compare.rs",
         "report.rs",
+        "report/github.rs",
         "report/json.rs",
         "report/junit.rs",
+        "report/markdown.rs",
         "report/terminal.rs",
     ];
     for file in core {

@@ -1,0 +1,625 @@
+//! What people read: the Markdown, held against an independent parser, everything else that GitHub Actions is told, and
+//! the table in a terminal of any width.
+
+use std::time::{Duration, Instant};
+
+use expect_test::expect;
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use unicode_width::UnicodeWidthStr as _;
+use xtask::baseline::Baseline;
+use xtask::compare::{Rules, compare, default_limits};
+use xtask::flags::{Command, parse as parse_flags};
+use xtask::report::github::{self, Places};
+use xtask::report::terminal::{self, Verbosity};
+use xtask::report::{Cells, HEADER, Report, markdown};
+use xtask::run::{Precision, Run, Stats};
+use yaml_rust2::YamlLoader;
+
+use crate::core::VERSION_1_0;
+use crate::support::Scratch;
+
+/// Names as a client may ask for them, and what a report may make of them by mistake.
+pub const HOSTILE: [&str; 27] = [
+    "GET </script><script>alert(1)</script>",
+    "GET ]]><b>",
+    "GET /a|b",
+    "GET /a\\|b\\",
+    "GET /`code`",
+    "`",
+    "``` | ```",
+    "::error::owned",
+    "GET \n::error::owned",
+    "GET \r::warning file=a::owned\r\n::stop-commands::x",
+    "##[add-mask]owned",
+    "GET \u{1b}[31mred\u{1b}]8;;http://x\u{7}",
+    "GET \u{202e}txt.exe\u{2066}\u{200f}\u{61c}",
+    "GET \u{2028}::error::\u{2029}\u{85}x",
+    "GET </details><details>",
+    "GET [x](javascript:alert(1)) ![i](http://evil/i.png)",
+    "GET @everyone @octo/team",
+    "GET /issues #1 octo/repo#2",
+    "GET --><!-- cargo xtask perf -->",
+    "GET https://evil.example/x www.evil.example",
+    "GET **bold** _it_ ~~no~~ &lt;b&gt; \\",
+    "# heading",
+    "- [ ] a task",
+    "| a | b |",
+    "  spaces  at  ends  ",
+    "",
+    "%0A::error::, %25:x",
+];
+
+fn stats(p95_ms: f64) -> Stats {
+    Stats {
+        requests: 450,
+        failures: 0,
+        p50_ms: 100.0,
+        p95_ms,
+        p99_ms: 400.0,
+        avg_ms: 100.0,
+        requests_per_sec: 15.0,
+        p95_interval_ms: Some([p95_ms - 10.0, p95_ms + 10.0]),
+    }
+}
+
+fn run<'a>(endpoints: impl IntoIterator<Item = (&'a str, f64)>, total_p95_ms: f64) -> Run {
+    let endpoints = endpoints.into_iter().map(|(name, p95_ms)| (name.into(), stats(p95_ms))).collect();
+    Run { precision: Precision::Coarse, total: stats(total_p95_ms), endpoints }
+}
+
+/// A report of these endpoints, each with the p95 of the baseline and of the candidate.
+fn with_report<T>(endpoints: &[(&str, f64, f64)], p95_ms: f64, then: impl FnOnce(&Report) -> T) -> T {
+    let provenance = Baseline::parse(VERSION_1_0).unwrap().provenance;
+    let former = [run(endpoints.iter().map(|(name, baseline, _)| (*name, *baseline)), 300.0)];
+    let baseline = Baseline::new(&former, provenance.clone(), None, None).unwrap();
+    let runs = [run(endpoints.iter().map(|(name, _, candidate)| (*name, *candidate)), p95_ms)];
+    let limits = default_limits();
+    let rules = Rules { limits, endpoint_limits: vec![], strict: false, paired: false, min_runs: 1, max_runs: 5 };
+    let comparison = compare(&baseline, &runs, &rules).unwrap();
+    then(&Report {
+        comparison: &comparison,
+        provenance: [&provenance, &provenance],
+        baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
+        warnings: endpoints
+            .iter()
+            .map(|(name, ..)| format!("the most frequent failure, 3 times: {name}: {name}"))
+            .collect(),
+        details: vec!["load: 10 users".to_owned()],
+    })
+}
+
+/// What an independent parser sees of a page.
+#[derive(Default)]
+struct Page {
+    headings: Vec<String>,
+    /// Rows of cells, with the header.
+    tables: Vec<Vec<Vec<String>>>,
+    /// Lists and their like, and what stands between them.
+    lines: Vec<String>,
+    /// What is not in code, where GitHub looks for people and issues.
+    prose: String,
+    html: String,
+}
+
+fn parse(markdown: &str) -> Page {
+    let mut page = Page::default();
+    let mut text = String::new();
+    for event in
+        Parser::new_ext(markdown, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS)
+    {
+        match event {
+            Event::Start(Tag::Table(_)) => page.tables.push(vec![]),
+            Event::Start(Tag::TableHead | Tag::TableRow) => page.tables.last_mut().unwrap().push(vec![]),
+            Event::End(TagEnd::TableCell) => {
+                page.tables.last_mut().unwrap().last_mut().unwrap().push(std::mem::take(&mut text));
+            }
+            Event::End(TagEnd::Heading(_)) => page.headings.push(std::mem::take(&mut text)),
+            Event::End(TagEnd::Item | TagEnd::Paragraph) => page.lines.push(std::mem::take(&mut text)),
+            Event::Text(part) => {
+                page.prose.push_str(&part);
+                text.push_str(&part);
+            }
+            Event::Code(part) => text.push_str(&part),
+            Event::SoftBreak | Event::HardBreak => text.push('\n'),
+            Event::Html(html) => page.html.push_str(&html),
+            Event::Start(
+                Tag::Paragraph
+                | Tag::Heading { .. }
+                | Tag::List(_)
+                | Tag::Item
+                | Tag::TableCell
+                | Tag::Strong
+                | Tag::BlockQuote(_)
+                | Tag::HtmlBlock,
+            )
+            | Event::End(_) => {}
+            other => panic!("{other:?} is not of ours: {markdown}"),
+        }
+    }
+    page
+}
+
+/// A cell without its sign.
+fn plain(cell: &str) -> &str {
+    cell.trim_start_matches(['❌', '⚠', '\u{fe0f}', ' ']).trim()
+}
+
+/// Every row is there, with the cells of the columns that the table has.
+#[track_caller]
+fn assert_rows(table: &[Vec<String>], expected: &[Cells], context: &str) {
+    assert_eq!(table.len(), expected.len() + 1, "{context}");
+    let columns: Vec<usize> = (0..7).filter(|column| table[0].iter().any(|head| head == HEADER[*column])).collect();
+    for cells in expected {
+        let texts: Vec<&str> = columns.iter().map(|column| cells.texts[*column].trim()).collect();
+        let is_there = table[1..].iter().any(|row| row.iter().map(|cell| plain(cell)).eq(texts.iter().copied()));
+        assert!(is_there, "{texts:?} is missing: {context}: {table:?}");
+        let left_out = (0..7).filter(|column| !columns.contains(column));
+        assert!(left_out.into_iter().all(|column| cells.texts[column].is_empty()), "{context}");
+    }
+}
+
+#[test]
+fn the_page_reads_from_verdict_to_details() {
+    let endpoints = [("GET /claims", 300.0, 300.0), ("POST /claims", 300.0, 390.0), ("GET /health", 100.0, 110.0)];
+    with_report(&endpoints[..2], 400.0, |report| {
+        let report = Report {
+            warnings: vec!["the load generator was saturated".to_owned()],
+            details: report.details.clone(),
+            baseline: report.baseline.clone(),
+            ..*report
+        };
+        expect![[r#"
+            <!-- cargo xtask perf -->
+            ## ❌ FAIL: p95, POST /claims p95 are over their limits
+
+            |  | baseline | candidate | change | limit | status |
+            |:--|--:|--:|--:|--:|:--|
+            | p50 ms | 100 | 100 | +0.0% | +20% | ok |
+            | p95 ms | 300 | 400 | +33.3% | +20% | ❌ **FAIL** |
+            | p99 ms | 400 | 400 | +0.0% | +25% | ok, few requests |
+            | avg_response_time ms | 100.0 | 100.0 | +0.0% |  |  |
+            | requests_per_sec 1/s | 15.0 | 15.0 | +0.0% | -30% | ok |
+            | error_rate % | 0.00 | 0.00 | +0.00pp | +2pp | ok |
+            | total_requests | 450 | 450 | +0.0% |  |  |
+
+            - ❌ **FAIL** p95: 300 -> 400 ms (+33.3%, limit +20%)
+            - ❌ **FAIL** `POST /claims` p95: 300 -> 390 ms (+30.0%, limit +20%)
+            - note: p99 of 450 requests rests on 4
+            - note: the load generator was saturated
+
+            evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides; endpoints by the order statistics of their own requests; --update-baseline keeps several runs
+
+            <details>
+            <summary>Endpoints, worst first: 10 series, 1 of them FAIL or WARN</summary>
+
+            |  | baseline | candidate | change | interval | limit | status |
+            |:--|--:|--:|--:|--:|--:|:--|
+            | `POST /claims` p95 ms | 300 | 390 | +30.0% | +22.6..+37.9 | +20% | ❌ **FAIL** |
+            | `GET /claims` error_rate % | 0.00 | 0.00 | +0.00pp | -2.3..+2.3 | +2pp | ok |
+            | `GET /claims` p95 ms | 300 | 300 | +0.0% | -6.5..+6.9 | +20% | ok |
+            | `GET /claims` p99 ms | 400 | 400 | +0.0% |  | +25% | ok |
+            | `GET /claims` p50 ms | 100 | 100 | +0.0% |  | +20% | ok |
+            | `POST /claims` error_rate % | 0.00 | 0.00 | +0.00pp | -2.3..+2.3 | +2pp | ok |
+            | `POST /claims` p99 ms | 400 | 400 | +0.0% |  | +25% | ok |
+            | `POST /claims` p50 ms | 100 | 100 | +0.0% |  | +20% | ok |
+            | `GET /claims` requests_per_sec 1/s | 15.0 | 15.0 | +0.0% |  | -30% | ok |
+            | `POST /claims` requests_per_sec 1/s | 15.0 | 15.0 | +0.0% |  | -30% | ok |
+
+            </details>
+
+            <details>
+            <summary>What was compared</summary>
+
+            - baseline: commit abc123, 2026-01-27, 3 commits ago (perf\_baseline.json)
+            - load: 10 users
+
+            </details>
+        "#]].assert_eq(&markdown::render(&report));
+    });
+    with_report(&endpoints, 400.0, |report| {
+        let page = parse(&markdown::render(report));
+        assert_eq!(page.headings, ["❌ FAIL: p95, POST /claims p95 are over their limits"]);
+        let [total, table] = &page.tables[..] else { panic!("{:?}", page.tables) };
+        assert_eq!(total.len(), 1 + 7);
+        assert_rows(table, &report.endpoint_cells(), "endpoints");
+        // The terminal's cells, but for the signs.
+        let terminal = terminal::render(report, Verbosity::Verbose, None);
+        let terminal = anstream::adapter::strip_str(&terminal).to_string();
+        for row in total[1..].iter().chain(&table[1..]) {
+            let shown = |line: &str| {
+                let mut words = line.split_whitespace();
+                row.iter().flat_map(|cell| plain(cell).split_whitespace()).all(|word| words.next() == Some(word))
+            };
+            assert!(terminal.lines().any(shown), "{row:?}: {terminal}");
+        }
+        let names: Vec<&str> = table[1..].iter().map(|row| row[0].as_str()).collect();
+        assert_eq!(
+            names[..3],
+            ["POST /claims p95 ms", "GET /health p95 ms", "GET /claims error_rate %"],
+            "worst first"
+        );
+    });
+    with_report(&endpoints[..1], 300.0, |report| {
+        let page = parse(&markdown::render(report));
+        assert_eq!(page.headings, ["✅ PASS: nothing is over its limit"]);
+    });
+}
+
+#[test]
+fn no_name_breaks_the_page_or_the_annotations() {
+    let long =
+        ["x".repeat(10_000), "`".repeat(10_000), "\u{301}".repeat(10_000), "|".repeat(10_000), "语@#".repeat(4000)];
+    for name in HOSTILE.into_iter().chain(long.iter().map(String::as_str)) {
+        // As an endpoint over its limit, as one within it, and in whatever Locust says.
+        for p95_ms in [300.0, 450.0] {
+            with_report(&[(name, 300.0, p95_ms), ("GET /b", 300.0, 300.0)], 400.0, |report| {
+                let text = markdown::render(report);
+                let page = parse(&text);
+                assert!(text.starts_with("<!-- cargo xtask perf -->\n"), "{name:?}");
+                assert_eq!((page.headings.len(), page.tables.len()), (1, 2), "{name:?}: {text}");
+                assert_rows(&page.tables[0], &report.total_cells(), name);
+                assert_rows(&page.tables[1], &report.endpoint_cells(), name);
+                let tags = ["<details>", "</details>", "<summary>", "</summary>", "<!--", "-->", "<"];
+                assert_eq!(
+                    tags.map(|tag| page.html.matches(tag).count()),
+                    [2, 2, 2, 2, 1, 1, 9],
+                    "{name:?}: {}",
+                    page.html
+                );
+                assert_harmless(&page.prose, name);
+                // It may be printed, by `cat` for instance.
+                assert!(!text.lines().any(|line| line.trim_start().starts_with("::")), "{name:?}: {text}");
+                assert!(page.lines.iter().any(|line| line.starts_with("note: the most frequent failure")), "{name:?}");
+                let failed = markdown::render_failure(&format!("{name}: {}", name.repeat(10)));
+                assert!(failed.len() < 10_000, "{}", failed.len());
+                assert_eq!(parse(&failed).headings, ["⛔ NOT JUDGED"], "{name:?}");
+                assert_harmless(&parse(&failed).prose, name);
+
+                let annotations = github::annotations(report, &Places::default());
+                let expected = if p95_ms > 400.0 { 2 } else { 1 };
+                assert_eq!(annotations.split(['\n', '\r']).count(), expected + 1, "{name:?}: {annotations}");
+                assert!(annotations.lines().all(|line| line.starts_with("::error title=FAIL ")), "{annotations}");
+                assert!(annotations.lines().all(|line| line.len() < 4000), "{annotations}");
+                assert_eq!(github::failure(name).trim_end().split(['\n', '\r']).count(), 1);
+
+                let terminal = terminal::render(report, Verbosity::Verbose, None);
+                assert_no_command(&github::harmless(&terminal), name);
+                let group = github::group("Locust's log", &format!("{name}\n  {name}"));
+                let inside =
+                    group.strip_prefix("::group::Locust's log\n").unwrap().strip_suffix("::endgroup::").unwrap();
+                assert_no_command(inside, name);
+            });
+        }
+    }
+}
+
+/// No person is notified, no issue is referred to, nothing becomes a link.
+#[track_caller]
+fn assert_harmless(prose: &str, name: &str) {
+    for (place, c) in prose.char_indices().filter(|(_, c)| matches!(c, '@' | '#')) {
+        assert!(prose[place + c.len_utf8()..].starts_with(['\u{200b}', ' ']), "{name:?}: {prose}");
+    }
+}
+
+#[track_caller]
+fn assert_no_command(text: &str, name: &str) {
+    let text = anstream::adapter::strip_str(text).to_string();
+    for line in text.split(['\n', '\r']) {
+        assert!(!line.trim_start().starts_with("::") && !line.contains("##["), "{name:?}: {line}");
+    }
+}
+
+#[test]
+fn any_number_of_endpoints_fits_into_a_comment() {
+    for (count, tail) in [(300, ""), (10_000, ""), (300, "|`@x\u{202e}"), (10_000, "語")] {
+        let names: Vec<String> = (0..count).map(|number| format!("GET /{number}/{}", tail.repeat(200))).collect();
+        // Some of them FAIL, and some WARN, since their interval reaches below the limit.
+        let p95_ms = |place: usize| if place.is_multiple_of(2) { 450.0 } else { 365.0 };
+        let endpoints: Vec<_> =
+            names.iter().enumerate().map(|(place, name)| (name.as_str(), 300.0, p95_ms(place))).collect();
+        with_report(&endpoints, 400.0, |report| {
+            let started = Instant::now();
+            let text = markdown::render(report);
+            let annotations = github::annotations(report, &Places::default());
+            assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+            assert!(text.len() < 65_536 && text.len() > 40_000, "{}", text.len());
+            for (kind, first) in [("::error ", "title=FAIL p95::"), ("::warning ", "title=WARN GET /1/")] {
+                let of_kind: Vec<_> = annotations.lines().filter(|line| line.starts_with(kind)).collect();
+                assert!(of_kind.len() == 10 && of_kind[0].contains(first), "{of_kind:?}");
+            }
+
+            let page = parse(&text);
+            let [total, table] = &page.tables[..] else { panic!("{count}{tail}: {} tables", page.tables.len()) };
+            assert_eq!((total.len(), page.html.matches("</details>").count()), (8, 2), "{count}{tail}");
+            assert!(table.iter().all(|row| row.len() == 7), "no row is cut");
+            assert!(plain(&table[1][6]).starts_with("FAIL") || plain(&table[1][6]).starts_with("WARN"));
+            let left_out = format!("{} more rows are left out, for want of room.", count * 5 - (table.len() - 1));
+            assert!(page.lines.contains(&left_out), "{count}{tail}: {left_out}");
+        });
+    }
+}
+
+#[test]
+fn a_terminal_gets_lines_that_fit() {
+    let long = format!("GET /{}", "x".repeat(10_000));
+    let names = HOSTILE.into_iter().chain([long.as_str(), "GET /語語語語語語語語語語語語語語語語語語語語"]);
+    let endpoints: Vec<_> = names.map(|name| (name, 300.0, 450.0)).collect();
+    with_report(&endpoints, 400.0, |report| {
+        for width in (40..=200).step_by(20) {
+            let text = terminal::render(report, Verbosity::Verbose, Some(width));
+            let text = anstream::adapter::strip_str(&text).to_string();
+            for line in text.lines() {
+                assert!(line.width() <= width, "{width}: {line}");
+            }
+            // Whatever had to go, a series keeps its metric, its change and its status.
+            let rows = text.lines().filter(|line| line.contains(" p95 ms ") && line.contains("+50.0%"));
+            assert_eq!(rows.filter(|line| line.contains("FAIL")).count(), endpoints.len(), "{width}: {text}");
+        }
+    });
+}
+
+#[test]
+fn a_narrow_terminal_loses_columns_and_not_lines() {
+    let endpoints = [("GET /a/rather/long/path/of/many/segments/[id]/download", 300.0, 450.0)];
+    let at = |width| {
+        with_report(&endpoints, 400.0, |report| {
+            let report = Report { warnings: vec![], details: vec![], baseline: report.baseline.clone(), ..*report };
+            let text = terminal::render(&report, Verbosity::Verbose, Some(width));
+            anstream::adapter::strip_str(&text).to_string()
+        })
+    };
+    expect![[r#"
+                              baseline  candidate   change  status
+        p50 ms                     100        100    +0.0%  ok
+        p95 ms                     300        400   +33.3%  FAIL
+        p99 ms                     400        400    +0.0%  ok
+        avg_response_time ms     100.0      100.0    +0.0%
+        requests_per_sec 1/s      15.0       15.0    +0.0%  ok
+        error_rate %              0.00       0.00  +0.00pp  ok
+        total_requests             450        450    +0.0%
+
+                                          candidate   change  status
+        GET /a/ra…/download error_rate %       0.00  +0.00pp  ok
+        GET /a/rathe…id]/download p95 ms        450   +50.0%  FAIL
+        GET /a/rathe…id]/download p99 ms        400    +0.0%  ok
+        GET /a/rathe…id]/download p50 ms        100    +0.0%  ok
+        GET /…nload requests_per_sec 1/s       15.0    +0.0%  ok
+
+        FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
+        FAIL GET /a/rather/long/path/of/many/segments/[id]/download
+          p95: 300 -> 450 ms (+50.0%, limit +20%)
+        note: p99 of 450 requests rests on 4
+        evidence: 1 baseline run, 1 candidate run: noise unknown,
+          the estimate decides; endpoints by the order statistics of
+          their own requests; --update-baseline keeps several runs
+        baseline: commit abc123, 2026-01-27, 3 commits ago
+          (perf_baseline.json)
+        FAIL: p95, GET
+          /a/rather/long/path/of/many/segments/[id]/download p95 are
+          over their limits
+    "#]]
+    .assert_eq(&at(60));
+    expect![[r#"
+                              baseline  candidate   change  limit  status
+        p50 ms                     100        100    +0.0%   +20%  ok
+        p95 ms                     300        400   +33.3%   +20%  FAIL
+        p99 ms                     400        400    +0.0%   +25%  ok, few requests
+        avg_response_time ms     100.0      100.0    +0.0%
+        requests_per_sec 1/s      15.0       15.0    +0.0%   -30%  ok
+        error_rate %              0.00       0.00  +0.00pp   +2pp  ok
+        total_requests             450        450    +0.0%
+
+                                             baseline  candidate   change  limit  status
+        GET /a/rath…]/download error_rate %      0.00       0.00  +0.00pp   +2pp  ok
+        GET /a/rather/…[id]/download p95 ms       300        450   +50.0%   +20%  FAIL
+        GET /a/rather/…[id]/download p99 ms       400        400    +0.0%   +25%  ok
+        GET /a/rather/…[id]/download p50 ms       100        100    +0.0%   +20%  ok
+        GET /a/…wnload requests_per_sec 1/s      15.0       15.0    +0.0%   -30%  ok
+
+        FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
+        FAIL GET /a/rather/long/path/of/many/segments/[id]/download p95: 300 -> 450 ms
+          (+50.0%, limit +20%)
+        note: p99 of 450 requests rests on 4
+        evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides;
+          endpoints by the order statistics of their own requests; --update-baseline
+          keeps several runs
+        baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
+        FAIL: p95, GET /a/rather/long/path/of/many/segments/[id]/download p95 are over
+          their limits
+    "#]]
+    .assert_eq(&at(80));
+    expect![[r#"
+                              baseline  candidate   change  limit  status
+        p50 ms                     100        100    +0.0%   +20%  ok
+        p95 ms                     300        400   +33.3%   +20%  FAIL
+        p99 ms                     400        400    +0.0%   +25%  ok, few requests
+        avg_response_time ms     100.0      100.0    +0.0%
+        requests_per_sec 1/s      15.0       15.0    +0.0%   -30%  ok
+        error_rate %              0.00       0.00  +0.00pp   +2pp  ok
+        total_requests             450        450    +0.0%
+
+                                                                                     baseline  candidate   change      interval  limit  status
+        GET /a/rather/long/path/of/many/segments/[id]/download error_rate %              0.00       0.00  +0.00pp    -2.3..+2.3   +2pp  ok
+        GET /a/rather/long/path/of/many/segments/[id]/download p95 ms                     300        450   +50.0%  +41.9..+58.6   +20%  FAIL
+        GET /a/rather/long/path/of/many/segments/[id]/download p99 ms                     400        400    +0.0%                 +25%  ok
+        GET /a/rather/long/path/of/many/segments/[id]/download p50 ms                     100        100    +0.0%                 +20%  ok
+        GET /a/rather/long/path/of/many/segments/[id]/download requests_per_sec 1/s      15.0       15.0    +0.0%                 -30%  ok
+
+        FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
+        FAIL GET /a/rather/long/path/of/many/segments/[id]/download p95: 300 -> 450 ms (+50.0%, limit +20%)
+        note: p99 of 450 requests rests on 4
+        evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides; endpoints by the order statistics of their own requests; --update-baseline keeps
+          several runs
+        baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
+        FAIL: p95, GET /a/rather/long/path/of/many/segments/[id]/download p95 are over their limits
+    "#]].assert_eq(&at(160));
+}
+
+/// Locust's statistics with one endpoint.
+fn results(endpoint: &str, p95_ms: u32) -> String {
+    let row = format!("450,0,100,15,100,{p95_ms},{}", p95_ms.max(400));
+    format!(
+        "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n{endpoint},{row}\n,Aggregated,{row}\n"
+    )
+}
+
+/// As under GitHub Actions, with what an earlier step wrote.
+fn on_github(name: &str) -> Scratch {
+    let scratch = Scratch::new(name);
+    let summary = scratch.path("pids/summary.md").display().to_string();
+    scratch.write("pids/summary.md", "what was there");
+    scratch.with("GITHUB_ACTIONS", "true").with("GITHUB_STEP_SUMMARY", &summary)
+}
+
+#[test]
+fn github_gets_annotations_and_a_summary_beside_the_same_verdict() {
+    let scratch = on_github("github-verdict");
+    scratch.write("same.csv", &results("GET,/claims", 300));
+    scratch.write("slower.csv", &results("GET,/claims", 400));
+    for (args, code, last) in [
+        ("same.csv", 0, "PASS: nothing is over its limit"),
+        ("slower.csv", 1, "FAIL: p95 is over its limit"),
+        ("slower.csv --quiet", 1, "FAIL: p95 is over its limit"),
+    ] {
+        let before = scratch.read("pids/summary.md");
+        let output = scratch.perf(args);
+        assert_eq!((output.code, output.stdout.lines().last()), (code, Some(last)), "{args}: {}", output.stderr);
+        assert_eq!(output.stderr, "", "{args}");
+        let annotations: Vec<_> = output.stdout.lines().filter(|line| line.starts_with("::")).collect();
+        let expected =
+            "::error file=perf_baseline.json,line=1,title=FAIL p95::p95: 300 -> 400 ms (+33.3%25, limit +20%25)";
+        assert_eq!(annotations, if code == 1 { vec![expected] } else { vec![] });
+        let summary = scratch.read("pids/summary.md");
+        let page = summary.strip_prefix(&before).unwrap().strip_prefix('\n').expect("a line of its own");
+        assert!(page.starts_with("<!-- cargo xtask perf -->\n## ") && page.contains(last), "{args}: {page}");
+    }
+    let output = scratch.perf("slower.csv --report out.md");
+    let text = scratch.read("out.md");
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    assert!(scratch.read("pids/summary.md").ends_with(&text), "one page, wherever it is written");
+    // What is accepted is no alarm.
+    let output = scratch.perf("slower.csv --update-baseline");
+    assert_eq!((output.code, output.stdout.contains("::error")), (0, false), "{}", output.stdout);
+}
+
+#[test]
+fn a_summary_that_cannot_be_written_changes_no_verdict() {
+    for path in ["pids", "nowhere/summary.md"] {
+        let scratch = on_github("github-unwritable").with("GITHUB_STEP_SUMMARY", path);
+        scratch.write("slower.csv", &results("GET,/claims", 400));
+        let output = scratch.perf("slower.csv");
+        assert_eq!((output.code, output.stdout.lines().last()), (1, Some("FAIL: p95 is over its limit")));
+        let warning = format!("warning: cannot add to the job's summary {path}: ");
+        assert!(output.stderr.starts_with(&warning), "{}", output.stderr);
+    }
+    // Elsewhere than under GitHub Actions the variable means nothing.
+    let scratch = on_github("github-elsewhere").with("GITHUB_ACTIONS", "");
+    scratch.write("slower.csv", &results("GET,/claims", 400));
+    let output = scratch.perf("slower.csv");
+    assert_eq!((output.code, output.stdout.contains("::error")), (1, false), "{}", output.stdout);
+    assert_eq!(scratch.read("pids/summary.md"), "what was there");
+}
+
+#[test]
+fn what_was_not_judged_is_one_error_and_says_so_in_the_summary() {
+    let scratch = on_github("github-not-judged");
+    scratch.write("torn.csv", &results("GET,/claims", 300)[..90]);
+    let output = scratch.refuses("torn.csv --report out.md", "torn.csv: ");
+    assert_eq!(output.stdout.matches("::error title=NOT JUDGED::torn.csv: ").count(), 1, "{}", output.stdout);
+    assert_eq!(output.stdout.lines().count(), 1, "{}", output.stdout);
+    let (summary, report) = (scratch.read("pids/summary.md"), scratch.read("out.md"));
+    assert_eq!(summary, format!("what was there\n{report}"));
+    assert_eq!(parse(&report).headings, ["⛔ NOT JUDGED"]);
+    assert!(report.contains("The reason: "), "{report}");
+
+    // A gate whose baseline is never committed is not judged either.
+    let scratch = scratch.with("CI", "true");
+    scratch.write("same.csv", &results("GET,/claims", 300));
+    scratch.sh("rm perf_baseline.json");
+    let output = scratch.perf("same.csv --report out.md");
+    assert_eq!((output.code, output.stdout.matches("::error title=NOT JUDGED::there is no").count()), (2, 1));
+    assert!(scratch.read("out.md").contains("The reason: there is no baseline"), "{}", scratch.read("out.md"));
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_said_before_any_load() {
+    let scratch = on_github("github-report-nowhere");
+    scratch.refuses("--report nowhere/out.md", "cannot write beside nowhere/out.md");
+    scratch.assert_not_started(&["locust", "service"]);
+}
+
+#[test]
+fn locusts_log_is_folded_and_starts_no_command() {
+    let scratch = on_github("github-log").with("FAKE_LOCUST", "says-commands");
+    let output = scratch.perf("--max-runs 1");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let (_, rest) = output.stderr.split_once("::group::Locust's log, run-1\n").expect(&output.stderr);
+    let (log, after) = rest.split_once("\n::endgroup::\n").expect(&output.stderr);
+    assert!(log.contains("10 total users") && log.contains(": :error::owned"), "{log}");
+    assert_no_command(log, "Locust's log");
+    assert!(log.starts_with("... ") && log.lines().count() == 201, "the last 200 lines: {}", log.lines().count());
+    assert!(!after.contains("::"), "{after}");
+    scratch.assert_clean();
+    // As the run that fails is the one whose log is wanted.
+    let output = on_github("github-log-failed").with("FAKE_LOCUST", "exit1").perf("--verbose");
+    assert_eq!(output.code, 2);
+    let shown = output.stderr.matches("Traceback: the locustfile is broken").count();
+    assert_eq!(shown, 3, "in the group, above the verdict and in it: {}", output.stderr);
+}
+
+#[test]
+fn an_annotation_points_at_the_task() {
+    let locustfile = "import locust\n\nclass User:\n    def list(self):\n        self.client.get(\"/claims\")\n\
+        \n    def create(self):\n        self.client.post(\n            '/claims')\n        self.client.get(f\"/c/{i}\", name=\"/c/[id]\")\n";
+    for (endpoint, place) in [
+        ("GET /claims", "file=load/locustfile.py,line=5,"),
+        ("POST /claims", "file=load/locustfile.py,line=9,"),
+        ("PUT /claims", "file=load/locustfile.py,line=5,"),
+        ("GET /c/[id]", "file=load/locustfile.py,line=10,"),
+        ("GET /claim", "file=perf_baseline.json,line=1,"),
+        ("", "file=perf_baseline.json,line=1,"),
+    ] {
+        with_report(&[(endpoint, 300.0, 450.0)], 300.0, |report| {
+            let places = Places {
+                baseline: Some("perf_baseline.json".to_owned()),
+                locustfiles: vec![("load/locustfile.py".to_owned(), locustfile.to_owned())],
+            };
+            let annotations = github::annotations(report, &places);
+            assert!(annotations.starts_with(&format!("::error {place}title=FAIL ")), "{endpoint}: {annotations}");
+        });
+    }
+    // In a folder of the repository paths are told from the top.
+    let scratch = on_github("github-folder");
+    scratch.sh("mkdir services && git mv perf.toml perf_baseline.json locustfile.py services");
+    scratch.write("services/slower.csv", &results("GET,/claims", 400));
+    let slower = results("GET,/claims", 300).replacen("450,0", "450,40", 1);
+    scratch.write("services/failing.csv", &slower.replace(",Aggregated,450,0", ",Aggregated,450,40"));
+    scratch.write("services/locustfile.py", "\nclient.get('/claims')\n");
+    scratch.sh("cd services && \"$0\" perf slower.csv --update-baseline > /dev/null 2>&1"
+        .replace("$0", env!("CARGO_BIN_EXE_xtask"))
+        .as_str());
+    let output = scratch.script("cd services && \"$XTASK\" perf failing.csv");
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    for place in [
+        "file=services/perf_baseline.json,line=1,title=FAIL error_rate:",
+        "file=services/locustfile.py,line=2,title=FAIL GET /claims error_rate:",
+    ] {
+        assert!(output.stdout.contains(place), "{place}: {}", output.stdout);
+    }
+}
+
+#[test]
+fn the_workflow_of_the_readme_finds_its_own_comment() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let block = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let steps = YamlLoader::load_from_str(block).unwrap().remove(0);
+    let [measure, post] = [0, 1].map(|step| steps[step]["run"].as_str().unwrap());
+    assert!(post.contains(&format!("startswith(\"{}\")", markdown::MARKER)), "{post}");
+    let words = measure.strip_prefix("cargo xtask ").unwrap().split(' ').map(Into::into).collect();
+    let Command::Perf(perf) = parse_flags(words).unwrap() else { panic!("{measure}") };
+    let written = perf.reports[0].display().to_string();
+    assert!(
+        post.contains(&format!("body=@{written}")) && steps[1]["if"].as_str().unwrap().contains(&written),
+        "{post}"
+    );
+}
