@@ -1,6 +1,7 @@
 //! The story of `cargo xtask perf`.
 
 use std::env;
+use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -32,11 +33,22 @@ pub enum Outcome {
 pub fn perf(flags: &Perf) -> Result<Outcome> {
     let outcome = run(flags);
     match &outcome {
-        Err(error) if !error.is::<Interrupted>() => report_not_judged(flags, &format!("{error:#}")),
+        Err(error) if error.is::<Interrupted>() || error.is::<AfterVerdict>() => {}
+        Err(error) => report_not_judged(flags, &format!("{error:#}")),
         Ok(Outcome::SavedInCi(message)) => report_not_judged(flags, message.trim_start_matches("NOT JUDGED: ")),
         _ => {}
     }
     outcome
+}
+
+/// What goes wrong when the verdict has been told takes nothing of it back.
+#[derive(Debug)]
+struct AfterVerdict;
+
+impl fmt::Display for AfterVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the verdict above stands, but a report of it is missing")
+    }
 }
 
 /// The reason itself is told on stderr, and an error beside it would hide it.
@@ -236,7 +248,7 @@ pub fn publish(project: &Project, report: &Report) -> Result<Verdict> {
         summarize(&markdown::render(report));
     }
     for path in &project.flags.reports {
-        files::write_atomically(path, &Format::of(path)?.render(report))?;
+        files::write_atomically(path, &Format::of(path)?.render(report)).context(AfterVerdict)?;
     }
     Ok(report.comparison.verdict)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use crate::support::Scratch;
 use boon::{Compiler, SchemaIndex, Schemas};
 use expect_test::expect;
 use roxmltree::{Document, Node};
@@ -757,4 +758,16 @@ fn a_reason_may_hold_every_character_there_is() {
     let text = junit::render_failure(&reason);
     assert_harmless("every character", &text);
     assert!(Document::parse(&text).is_ok());
+}
+
+#[test]
+fn a_report_that_cannot_be_written_takes_nothing_back() {
+    let scratch = Scratch::new("report-gone").toml("[service]\n", "[service]\nbuild = \"rm -r gone\"\n");
+    scratch.sh("mkdir gone");
+    let output = scratch.perf("--report kept.json --report gone/b.json");
+    assert_eq!(output.code, 2, "{}", output.stderr);
+    assert!(output.stdout.ends_with("PASS: nothing is over its limit\n"), "{}", output.stdout);
+    assert!(output.last_line().contains("the verdict above stands, but a report of it is missing: cannot write gone"));
+    assert!(scratch.read("kept.json").contains("\"verdict\": \"pass\""));
+    scratch.assert_clean();
 }

@@ -95,9 +95,8 @@ fn every_command_of_the_workflow_is_one_that_the_parser_accepts() {
     }
     let shown: Vec<_> = commands.iter().map(|(command, condition)| (command.join(" "), condition.as_deref())).collect();
     let expected = [
-        ("perf --against \"$BASE\"", "github.event_name == 'pull_request'"),
-        ("perf", "github.event_name == 'push'"),
-        ("perf target/perf/latest --verbose", "always() && github.event_name == 'push'"),
+        ("perf --against \"$BASE\" --report perf_report.html", "github.event_name == 'pull_request'"),
+        ("perf --report perf_report.html", "github.event_name == 'push'"),
     ];
     assert_eq!(shown, expected.map(|(command, condition)| (command.to_owned(), Some(condition))));
     assert_eq!(workflow["permissions"].as_hash().unwrap().len(), 1, "least permissions");
