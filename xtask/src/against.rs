@@ -70,6 +70,9 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
         );
         let report = Report {
             comparison: &comparison,
+            distribution: &baseline.distribution,
+            runs: &measurement.runs,
+            histories: &measurement.histories,
             provenance: [&provenance_at_rev, &measurement.provenance],
             baseline: sides,
             warnings,

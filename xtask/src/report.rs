@@ -5,6 +5,7 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+pub mod pictures;
 pub mod terminal;
 
 use std::path::Path;
@@ -13,7 +14,8 @@ use anyhow::{Result, bail};
 
 use crate::baseline::Baseline;
 use crate::compare::{Comparison, Doubt, Limit, Row, Status, Unsettled, Verdict};
-use crate::run::{Metric, Provenance};
+use crate::locust_history::History;
+use crate::run::{Metric, Provenance, Run};
 
 /// What a report is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,11 @@ impl Format {
 /// Everything that a format shows.
 pub struct Report<'a> {
     pub comparison: &'a Comparison<'a>,
+    /// The baseline's response times in ms at each of [`crate::run::PERCENTILES`]; empty where it does not know them.
+    pub distribution: &'a [f64],
+    /// The candidate's runs, and how each went over its time, or why that is not known.
+    pub runs: &'a [Run],
+    pub histories: &'a [Result<History, String>],
     /// Where both sides were measured, and how.
     pub provenance: [&'a Provenance; 2],
     /// Where the baseline is from.
@@ -140,7 +147,7 @@ impl Report<'_> {
     }
 }
 
-fn cells(row: &Row) -> Cells {
+pub fn cells(row: &Row) -> Cells {
     let unit = row.metric.unit();
     let name = if unit.is_empty() { row.metric.to_string() } else { format!("{} {unit}", row.metric) };
     let name = row.endpoint.map_or(name.clone(), |endpoint| format!("{} {name}", printable(endpoint)));
@@ -285,7 +292,7 @@ pub fn word(status: Status) -> &'static str {
 }
 
 /// A value without its unit: as many digits as help.
-fn value(metric: Metric, value: f64) -> String {
+pub fn value(metric: Metric, value: f64) -> String {
     match metric {
         Metric::TotalRequests => format!("{value:.0}"),
         Metric::ErrorRate => format!("{value:.2}"),

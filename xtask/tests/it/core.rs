@@ -55,7 +55,7 @@ fn a_full_aggregated_row_alone_is_read() {
         requests_per_sec: 15.0,
         p95_interval_ms: Some([300.0, 420.0]),
     };
-    assert_eq!(run, Run { precision: Precision::Coarse, total, endpoints: vec![] });
+    assert_eq!(run, Run { precision: Precision::Coarse, total, endpoints: vec![], distribution: vec![] });
 }
 
 #[test]
@@ -354,6 +354,7 @@ fn run(endpoints: &[(&str, f64)]) -> Run {
         precision: Precision::Coarse,
         total: stats(300.0),
         endpoints: endpoints.iter().map(|(name, p95_ms)| ((*name).into(), stats(*p95_ms))).collect(),
+        distribution: vec![],
     }
 }
 
@@ -383,7 +384,7 @@ fn candidate(values: &[(Metric, f64)]) -> Run {
             Metric::AvgResponseTime | Metric::TotalRequests => panic!("{metric} is not judged"),
         }
     }
-    Run { precision: Precision::Coarse, total, endpoints: vec![] }
+    Run { precision: Precision::Coarse, total, endpoints: vec![], distribution: vec![] }
 }
 
 fn with_limits(limits: &[(Metric, &str)]) -> Limits {
@@ -1029,6 +1030,9 @@ fn text_of(comparison: &Comparison, verbosity: Verbosity) -> String {
     let provenance: &'static Provenance = Box::leak(Box::new(provenance()));
     let report = Report {
         comparison,
+        distribution: &[],
+        runs: &[],
+        histories: &[],
         provenance: [provenance; 2],
         baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
         warnings: vec!["the load generator was saturated".to_owned()],
