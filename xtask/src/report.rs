@@ -333,7 +333,7 @@ fn limit_text(metric: Metric, limit: &Limit) -> String {
 /// direction of writing.
 pub fn printable(name: &str) -> String {
     let turns_direction =
-        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        |c: char| matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut text = String::with_capacity(name.len());
     for c in name.chars() {
         if c.is_control() || turns_direction(c) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::pictures::{self, by_severity};
+use super::pictures::{self, by_severity, rank};
 use super::{Cells, HEADER, Report, cells, evidence, printable, verdict_word, word};
 use crate::compare::{Row, Status, Verdict};
 use crate::run::{Precision, Provenance};
@@ -20,7 +20,7 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// What the browser may run and dress the page with: nothing but these two, to the byte (`tests/it/html.rs` says the
 /// digests after a change).
-const STYLE_DIGEST: &str = "sha256-1UjnOdKLv9AhAdYSqz5cdPuPG1opT8mxFUJONdSFpmo=";
+const STYLE_DIGEST: &str = "sha256-0PKS8mymb7rqprNxL8BghWuDLOFhTw/PRKCfSQtOYzY=";
 const SCRIPT_DIGEST: &str = "sha256-WNXtpbwdTo8suQVisBOTpiW1suOP8qmSwlHXxtJ462c=";
 
 pub fn render(report: &Report) -> String {
@@ -32,7 +32,6 @@ pub fn render(report: &Report) -> String {
     compared(&mut body, report);
     body.push_str("<h2 id=\"total\">All requests together</h2>\n");
     table(&mut body, "total", [report.total_cells().iter().map(row).collect::<String>()].into_iter());
-    endpoints(&mut body, report);
     body.push_str("<h2>Pictures</h2>\n<div class=\"pictures\">\n");
     for picture in pictures::all(report) {
         let _ = match picture {
@@ -44,6 +43,7 @@ pub fn render(report: &Report) -> String {
         };
     }
     body.push_str("</div>\n");
+    endpoints(&mut body, report);
     page(&format!("{verdict}: {}", cut(&report.sentence(), 100)), &body)
 }
 
@@ -86,7 +86,18 @@ fn findings(body: &mut String, report: &Report) {
     body.push_str("<h2>Findings</h2>\n<ul class=\"findings\">\n");
     for (status, finding) in findings {
         let (class, word) = (class(status), word(status));
-        let _ = writeln!(body, "<li class=\"{class}\"><strong>{word}</strong> {}</li>", shortened(&finding, SENTENCE));
+        // A line must not end within the arrow.
+        let finding = match finding.rsplit_once(" -> ") {
+            Some((before, after)) => {
+                format!(
+                    "{} <span class=\"to\">-&gt;</span> {}",
+                    shortened(before, SENTENCE),
+                    shortened(after, SENTENCE)
+                )
+            }
+            None => shortened(&finding, SENTENCE),
+        };
+        let _ = writeln!(body, "<li class=\"{class}\"><strong>{word}</strong> {finding}</li>");
     }
     if more > 0 {
         let _ = writeln!(body, "<li>and {more} more, in the tables below</li>");
@@ -130,18 +141,25 @@ fn facts(of: &Provenance, runs: usize) -> [(&'static str, String); 8] {
     let load = of.load.as_ref();
     let shown = |fact: Option<String>| fact.unwrap_or_default();
     let precision = match of.precision {
-        Precision::Coarse => "Locust's own: two digits",
-        Precision::Fine => "three digits",
+        Precision::Coarse => "Locust's, to two digits",
+        Precision::Fine => "to three digits",
     };
     [
-        ("commit", format!("{}{}", of.commit, if of.dirty { " with changes" } else { "" })),
+        (
+            "commit",
+            format!(
+                "{}{}",
+                of.commit.chars().take(12).collect::<String>(),
+                if of.dirty { " with changes" } else { "" }
+            ),
+        ),
         ("measured", of.timestamp.clone()),
         ("runs", runs.to_string()),
         ("load", shown(load.map(ToString::to_string))),
         ("machine", shown(of.machine.as_ref().map(ToString::to_string))),
         ("Locust", shown(of.locust.clone())),
         ("Python", shown(of.python.clone())),
-        ("response times", precision.to_owned()),
+        ("rounding", precision.to_owned()),
     ]
 }
 
@@ -157,17 +175,23 @@ fn endpoints(body: &mut String, report: &Report) {
     if groups.is_empty() {
         return;
     }
-    for group in &mut groups {
-        group.sort_by(|a, b| by_severity(a, b));
-    }
-    groups.sort_by(|a, b| by_severity(a[0], b[0]));
+    let mut groups: Vec<(&Row, Vec<&Row>)> = groups
+        .into_iter()
+        .filter_map(|mut group| {
+            let worst = group.iter().copied().min_by(|a, b| by_severity(a, b))?;
+            // Otherwise in the order of the metrics, the same in each group.
+            group.sort_by_key(|row| rank(row));
+            Some((worst, group))
+        })
+        .collect();
+    groups.sort_by(|(a, _), (b, _)| by_severity(a, b));
     let _ = writeln!(
         body,
         "<h2 id=\"endpoints\">{}, worst first</h2>\n\
          <p id=\"find\" hidden><label>Find <input type=\"search\" autocomplete=\"off\" spellcheck=\"false\"></label> <output></output></p>",
         super::count(groups.len(), "endpoint"),
     );
-    table(body, "endpoints", groups.iter().map(|group| group.iter().map(|of| row(&cells(of))).collect()));
+    table(body, "endpoints", groups.iter().map(|(_, group)| group.iter().map(|of| row(&cells(of))).collect()));
 }
 
 fn table(body: &mut String, label: &str, groups: impl Iterator<Item = String>) {

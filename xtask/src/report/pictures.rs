@@ -30,6 +30,9 @@ const FAINT: RGBColor = RGBColor(0x88, 0x88, 0x88);
 /// As narrow as a picture can be on a phone without its letters becoming too small.
 const WIDTH: i32 = 480;
 const FONT_PX: f64 = 12.0;
+/// Left of a field whose rows have names, and the letters that fit there.
+const LABELS: i32 = 216;
+const LABEL: usize = 31;
 /// Right of every field, for half a label.
 const MARGIN: i32 = 14;
 /// Of a letter, on average, in the widest of the usual fonts.
@@ -56,14 +59,18 @@ pub fn all(report: &Report) -> Vec<Result<Picture>> {
     ]
 }
 
-/// Worst first: failures before warnings before the rest, then by how much of its limit a series takes up.
-pub fn by_severity(a: &Row, b: &Row) -> Ordering {
-    let rank = |row: &Row| match row.status {
+/// Failures before warnings before the rest.
+pub fn rank(row: &Row) -> u8 {
+    match row.status {
         Status::Fail => 0,
         Status::Warn => 1,
         Status::Ok | Status::BelowResolution => 2,
         Status::New | Status::NoBaseline | Status::Shown => 3,
-    };
+    }
+}
+
+/// Worst first: failures before warnings before the rest, then by how much of its limit a series takes up.
+pub fn by_severity(a: &Row, b: &Row) -> Ordering {
     // What is missing has no value, and is worse than any.
     let strain =
         |row: &Row| row.candidate.map_or(f64::INFINITY, |value| row.strain(value).unwrap_or(f64::NEG_INFINITY));
@@ -140,8 +147,9 @@ enum Mark {
 
 fn mark(area: &Area, mark: Mark, (x, y): Pixel, color: RGBColor) -> Result<()> {
     match mark {
-        Mark::Dot => area.draw(&Circle::new((x, y), 4, color.filled()))?,
-        Mark::Ring => area.draw(&Circle::new((x, y), 4, color.stroke_width(2)))?,
+        Mark::Dot => area.draw(&Circle::new((x, y), 3, color.filled()))?,
+        // Around a dot at the same place.
+        Mark::Ring => area.draw(&Circle::new((x, y), 5, color.stroke_width(2)))?,
         Mark::Triangle => area.draw(&Polygon::new([(x, y - 5), (x + 5, y + 4), (x - 5, y + 4)], color.filled()))?,
         Mark::Square => area.draw(&Rectangle::new([(x - 4, y - 4), (x + 4, y + 4)], color.filled()))?,
         Mark::Line => line(area, vec![(x - 8, y), (x + 8, y)], color, 2)?,
@@ -246,7 +254,7 @@ impl<'a, 'b> Field<'a, 'b> {
             write(area, (middle, bottom + 26), HPos::Center, &x.title)?;
         }
         if !y.title.is_empty() {
-            write(area, (0, top - 11), HPos::Left, &y.title)?;
+            write(area, (0, top - 13), HPos::Left, &y.title)?;
         }
         Ok(field)
     }
@@ -312,7 +320,7 @@ fn series_field(area: &Area, tips: &mut Tips, rows: &[&Row], height: i32) -> Res
     let least = strains.iter().copied().fold(-0.25, f64::min).max(-2.0) * 100.0;
     let most = strains.iter().copied().fold(1.25, f64::max).min(4.0) * 100.0;
     let x = Axis::linear(least, most, 6, " %", "change, in percent of what the limit allows");
-    let field = Field::new(area, [192, top, height - 40], &x, &Axis::rows(rows.len()))?;
+    let field = Field::new(area, [LABELS, top, height - 40], &x, &Axis::rows(rows.len()))?;
     let last = rows.len() as f64 - 0.5;
     line(area, vec![field.at(0.0, -0.5), field.at(0.0, last)], FAINT, 1)?;
     line(area, vec![field.at(100.0, -0.5), field.at(100.0, last)], INK, 2)?;
@@ -321,7 +329,7 @@ fn series_field(area: &Area, tips: &mut Tips, rows: &[&Row], height: i32) -> Res
         let texts = cells(row).texts;
         let (symbol, color) = status_mark(row.status);
         let (_, name_y) = field.at(x.from, y);
-        write(area, (186, name_y), HPos::Right, &cut(&texts[0], 28))?;
+        write(area, (LABELS - 6, name_y), HPos::Right, &label(row, &format!(" {}", row.metric)))?;
         if let Some(ends) = row.strain_interval() {
             let [low, high] = ends.map(|end| field.at(x.clamp(100.0 * end), y));
             line(area, vec![low, high], color.mix(0.6), 3)?;
@@ -335,6 +343,13 @@ fn series_field(area: &Area, tips: &mut Tips, rows: &[&Row], height: i32) -> Res
         tips.within([0, at.1 - 9, WIDTH, at.1 + 9], &tip(&texts));
     }
     Ok(())
+}
+
+/// What a row is called where there is little room: the end of it, the metric, stays.
+fn label(row: &Row, end: &str) -> String {
+    let Some(endpoint) = row.endpoint else { return end.trim_start().to_owned() };
+    // A letter out of a thousand is enough to cut from.
+    cut(&printable(&cut(endpoint, 1000)), LABEL - end.len()) + end
 }
 
 /// A row of the table in a sentence.
@@ -393,7 +408,7 @@ fn distribution(report: &Report) -> Result<Picture> {
 fn distribution_field(area: &Area, tips: &mut Tips, curves: [&Curve; 2], limit: Option<f64>) -> Result<()> {
     let entries =
         [(Mark::Ring, BASELINE, "baseline"), (Mark::Dot, CANDIDATE, "candidate"), (Mark::Line, INK, "limit of p95")];
-    let top = legend(area, if limit.is_some() { &entries } else { &entries[..2] })? + 18;
+    let top = legend(area, if limit.is_some() { &entries } else { &entries[..2] })? + 22;
     let times = curves.into_iter().flatten().map(|(_, time_ms)| *time_ms).chain(limit);
     let most = times.clone().fold(0.0, f64::max);
     // A time of 0 has no logarithm.
@@ -569,11 +584,11 @@ fn slowest(report: &Report) -> Result<Picture> {
     svg("The slowest endpoints, before and after", &description, caption, height, |area, tips| {
         let top = legend(area, &[(Mark::Ring, BASELINE, "baseline"), (Mark::Dot, CANDIDATE, "candidate")])?;
         let x = Axis::linear(0.0, most * 1.05, 5, "", "p95 of the response time, ms");
-        let field = Field::new(area, [192, top, height - 40], &x, &Axis::rows(rows.len()))?;
+        let field = Field::new(area, [LABELS, top, height - 40], &x, &Axis::rows(rows.len()))?;
         for (place, row) in rows.iter().enumerate() {
             let at = |value: f64| field.at(value, place as f64);
             let (_, y) = at(0.0);
-            write(area, (186, y), HPos::Right, &cut(&printable(row.endpoint.unwrap_or_default()), 28))?;
+            write(area, (LABELS - 6, y), HPos::Right, &label(row, ""))?;
             if let (Some(baseline), Some(candidate)) = (row.baseline, row.candidate) {
                 line(area, vec![at(baseline), at(candidate)], FAINT, 3)?;
             }
