@@ -321,9 +321,9 @@ fn series_field(area: &Area, tips: &mut Tips, rows: &[&Row], height: i32) -> Res
     let most = strains.iter().copied().fold(1.25, f64::max).min(4.0) * 100.0;
     let x = Axis::linear(least, most, 6, " %", "change, in percent of what the limit allows");
     let field = Field::new(area, [LABELS, top, height - 40], &x, &Axis::rows(rows.len()))?;
-    let last = rows.len() as f64 - 0.5;
-    line(area, vec![field.at(0.0, -0.5), field.at(0.0, last)], FAINT, 1)?;
-    line(area, vec![field.at(100.0, -0.5), field.at(100.0, last)], INK, 2)?;
+    let below = rows.len() as f64 - 0.5;
+    line(area, vec![field.at(0.0, -0.5), field.at(0.0, below)], FAINT, 1)?;
+    line(area, vec![field.at(100.0, -0.5), field.at(100.0, below)], INK, 2)?;
     for (place, row) in rows.iter().enumerate() {
         let y = place as f64;
         let texts = cells(row).texts;
@@ -387,11 +387,12 @@ fn distribution(report: &Report) -> Result<Picture> {
     let limit = row(Metric::P95).and_then(Row::allowed);
     let told = |curve: &Curve| -> String {
         let main = curve.iter().filter(|(percent, _)| [50.0, 95.0, 99.0].contains(percent));
-        main.map(|(percent, time_ms)| format!(" p{percent} {} ms", value(Metric::P50, *time_ms))).collect()
+        let told = main.map(|(percent, time_ms)| format!("p{percent} {} ms", value(Metric::P50, *time_ms)));
+        told.collect::<Vec<_>>().join(", ")
     };
     let limit_told =
         limit.map_or_else(String::new, |limit| format!("; the limit of p95 is {} ms", value(Metric::P95, limit)));
-    let description = format!("Baseline:{}; candidate:{}{limit_told}.", told(&baseline), told(&candidate));
+    let description = format!("Baseline: {}; candidate: {}{limit_told}.", told(&baseline), told(&candidate));
     let few = [("baseline", &baseline), ("candidate", &candidate)].map(|(side, curve)| {
         if curve.len() < PERCENTILES.len() {
             format!(" Of the {side} only p50, p95 and p99 are known.")
@@ -554,7 +555,7 @@ fn panel_field(
         let told = panel.lines.iter().filter_map(|(_, name, value)| {
             let values: Vec<f64> = near().filter_map(|point| value(point)).collect();
             let mean = values.iter().sum::<f64>() / values.len() as f64;
-            (!values.is_empty()).then(|| format!(" {name} {:.1}", mean))
+            (!values.is_empty()).then(|| format!(" {name} {mean:.1}"))
         });
         let told: String = told.collect();
         if !told.is_empty() {
