@@ -20,7 +20,7 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// What the browser may run and dress the page with: nothing but these two, to the byte (`tests/it/html.rs` says the
 /// digests after a change).
-const STYLE_DIGEST: &str = "sha256-0PKS8mymb7rqprNxL8BghWuDLOFhTw/PRKCfSQtOYzY=";
+const STYLE_DIGEST: &str = "sha256-vwsgWmgoj9Zitai4yJc0buA0OpL2m2PaHbCfCB0XgW4=";
 const SCRIPT_DIGEST: &str = "sha256-WNXtpbwdTo8suQVisBOTpiW1suOP8qmSwlHXxtJ462c=";
 
 pub fn render(report: &Report) -> String {
@@ -119,8 +119,12 @@ fn compared(body: &mut String, report: &Report) {
         "<thead><tr><td></td><th scope=\"col\">baseline</th><th scope=\"col\">candidate</th></tr></thead>\n<tbody>\n",
     );
     let runs = report.comparison.runs;
-    let facts = [0, 1].map(|side| facts(report.provenance[side], runs[side]));
-    let [baseline, candidate] = facts;
+    // What was measured just now knows its precision only by its runs.
+    let measured = report.runs.iter().map(|run| run.precision).min();
+    let precisions = [report.provenance[0].precision, measured.unwrap_or(report.provenance[1].precision)];
+    let [baseline, candidate] = [0, 1].map(|side| facts(report.provenance[side], runs[side], precisions[side]));
+    let told: Vec<String> =
+        candidate.iter().filter(|(name, _)| *name != "runs").map(|(_, fact)| fact.clone()).collect();
     for ((name, baseline), (_, candidate)) in baseline.into_iter().zip(candidate) {
         if baseline.is_empty() && candidate.is_empty() {
             continue;
@@ -131,16 +135,19 @@ fn compared(body: &mut String, report: &Report) {
     }
     body.push_str("</tbody>\n</table>\n</div>\n<ul class=\"details\">\n");
     let evidence = format!("evidence: {}", evidence(report.comparison));
-    for line in [&evidence, &report.baseline].into_iter().chain(&report.details).filter(|line| !line.is_empty()) {
+    // Some of the details stand in the table.
+    let is_told = |line: &str| told.iter().any(|fact| !fact.is_empty() && line.contains(fact.as_str()));
+    let details = report.details.iter().filter(|line| !is_told(line));
+    for line in [&evidence, &report.baseline].into_iter().chain(details).filter(|line| !line.is_empty()) {
         let _ = writeln!(body, "<li>{}</li>", shortened(&printable(line), SENTENCE));
     }
     body.push_str("</ul>\n");
 }
 
-fn facts(of: &Provenance, runs: usize) -> [(&'static str, String); 8] {
+fn facts(of: &Provenance, runs: usize, precision: Precision) -> [(&'static str, String); 8] {
     let load = of.load.as_ref();
     let shown = |fact: Option<String>| fact.unwrap_or_default();
-    let precision = match of.precision {
+    let precision = match precision {
         Precision::Coarse => "Locust's, to two digits",
         Precision::Fine => "to three digits",
     };
