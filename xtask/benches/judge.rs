@@ -70,6 +70,9 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
     let comparison = compare(baseline, &runs, &rules)?;
     let report = Report {
         comparison: &comparison,
+        distribution: &[],
+        runs: &[],
+        histories: &[],
         provenance: [&baseline.provenance; 2],
         baseline: String::new(),
         warnings: Vec::new(),

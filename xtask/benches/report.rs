@@ -12,6 +12,7 @@ use anyhow::{Result, ensure};
 use fastrand::Rng;
 use xtask::baseline::Baseline;
 use xtask::compare::{Rules, compare, default_limits};
+use xtask::locust_history::{History, Point};
 use xtask::report::terminal::{self, Verbosity};
 use xtask::report::{Format, Report};
 use xtask::run::{Precision, Provenance, Run, Stats};
@@ -148,7 +149,12 @@ impl Measured {
                     let name = format!("GET /api/v1/orders/{number}/items");
                     (name.into(), stats(median_ms * times * (0.98 + 0.04 * random.f64())))
                 });
-                Run { precision: Precision::Fine, endpoints: endpoints.collect(), total: stats(55.0) }
+                Run {
+                    precision: Precision::Fine,
+                    endpoints: endpoints.collect(),
+                    total: stats(55.0),
+                    distribution: (1..=20).map(|step| 5.0 * f64::from(step)).collect(),
+                }
             })
         };
         let baseline = Baseline::new(&runs(1.0), provenance.clone(), None, None)?;
@@ -164,7 +170,18 @@ impl Measured {
             min_runs: 1,
             max_runs: RUNS,
         };
+        let point = |second: u32| Point {
+            time_s: f64::from(second),
+            users: 10.0,
+            requests_per_sec: 60.0,
+            failures_per_sec: 0.0,
+            percentiles_ms: Some([40.0, 180.0, 250.0]),
+        };
+        let history = || Ok(History { is_windowed: false, points: (0..60).map(point).collect() });
         read(&Report {
+            distribution: &self.baseline.distribution,
+            runs: &self.runs,
+            histories: &array::from_fn::<_, RUNS, _>(|_| history()),
             comparison: &compare(&self.baseline, &self.runs, &rules)?,
             provenance: [&self.baseline.provenance, &self.provenance],
             baseline: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),

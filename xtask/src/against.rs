@@ -69,6 +69,9 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
         );
         let report = Report {
             comparison: &comparison,
+            distribution: &baseline.distribution,
+            runs: &measurement.runs,
+            histories: &measurement.histories,
             provenance: [&measurement_at_rev.provenance, &measurement.provenance],
             baseline: sides,
             warnings,

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Map, Serializer, Value};
 
-use crate::run::{Metric, Provenance, REQUEST_Z, Run, Stats};
-use crate::stats;
+use crate::run::{Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats};
+use crate::stats::{self, Scale};
 
 /// The version written. A reader refuses another major version, and keeps the keys of a newer minor one.
 const VERSION: &str = "1.1";
@@ -29,6 +29,10 @@ pub struct Baseline {
     /// The runs behind `metrics`.
     #[serde(default, skip_serializing_if = "Series::is_empty")]
     pub aggregated: Series,
+    /// The estimates over the runs at each of [`PERCENTILES`], of all requests together: for the picture, not judged by.
+    /// Empty in older files, and where a run was read from a CSV, which has no histogram.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub distribution: Vec<f64>,
     /// A version 1.0 baseline has none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub endpoints: BTreeMap<String, Series>,
@@ -88,6 +92,7 @@ impl Baseline {
             provenance,
             metrics,
             aggregated,
+            distribution: distribution(runs),
             endpoints: endpoints.into_iter().map(|(name, stats)| (name, with_interval(&stats))).collect(),
             notes: note.map_or_else(|| former.map_or_else(String::new, |former| former.notes.clone()), str::to_owned),
             other: former.map_or_else(Map::new, |former| former.other.clone()),
@@ -108,6 +113,9 @@ impl Baseline {
             Some(version) => bail!("its version is {version}, and this program reads version 1: update xtask"),
         }
         let baseline: Baseline = serde_json::from_str(text)?;
+        for value in &baseline.distribution {
+            ensure!(value.is_finite() && *value >= 0.0, "`distribution` holds {value}, not a number from 0 up");
+        }
         let numbers = baseline.metrics.iter().map(|(name, value)| (name, slice::from_ref(value)));
         let series = baseline.endpoints.values().chain([&baseline.aggregated]).flatten();
         for (name, values) in numbers.chain(series.map(|(name, values)| (name, values.as_slice()))) {
@@ -176,6 +184,15 @@ fn series(runs: &[&Stats]) -> Series {
         .iter()
         .map(|metric| (metric.name().to_owned(), runs.iter().map(|stats| rounded(stats.value(*metric))).collect()))
         .collect()
+}
+
+/// Of runs that all have one.
+pub fn distribution(runs: &[Run]) -> Vec<f64> {
+    if runs.iter().any(|run| run.distribution.len() != PERCENTILES.len()) {
+        return Vec::new();
+    }
+    let at = |place: usize| -> Vec<f64> { runs.iter().map(|run| run.distribution[place]).collect() };
+    (0..PERCENTILES.len()).map(|place| rounded(stats::estimate(Scale::Ratio, &at(place)))).collect()
 }
 
 /// To a thousandth: microseconds of latency, and what a reader of the diff can take in.

@@ -240,9 +240,39 @@ impl<'a> Row<'a> {
         Row { endpoint, metric, limit, baseline, candidate, change, status, interval, detectable, unsettled, doubt }
     }
 
-    /// How much of its limit the change takes up: 1 is at the limit, below 0 it is better than the baseline.
-    pub fn limit_used(&self) -> Option<f64> {
-        Some(worse(self.metric, self.change?) / self.limit?.worsening?)
+    /// The worst value that the limit lets pass, in the metric's own unit.
+    pub fn allowed(&self) -> Option<f64> {
+        let (metric, limit) = (self.metric, self.limit?);
+        let worse_of = |a: f64, b: f64| if worse(metric, a - b) > 0.0 { a } else { b };
+        let by_change = limit.worsening.zip(self.baseline).map(|(worsening, baseline)| {
+            let relative = changed(metric, baseline, worse(metric, worsening));
+            limit.floor.map_or(relative, |floor| worse_of(relative, baseline + worse(metric, floor)))
+        });
+        match (by_change, limit.bound) {
+            (Some(by_change), Some(bound)) => Some(by_change + bound - worse_of(by_change, bound)),
+            (by_change, bound) => by_change.or(bound),
+        }
+    }
+
+    /// How much a value takes up of what the limit allows: 0 at the baseline, 1 at the limit, infinite where there was
+    /// no room to begin with.
+    pub fn strain(&self, value: f64) -> Option<f64> {
+        let (baseline, allowed) = (self.baseline?, self.allowed()?);
+        let room = worse(self.metric, allowed - baseline);
+        Some(if room > 0.0 {
+            worse(self.metric, value - baseline) / room
+        } else if is_over(worse(self.metric, value), worse(self.metric, allowed)) {
+            f64::INFINITY
+        } else {
+            0.0
+        })
+    }
+
+    /// The [`Row::strain`] at both ends of the interval, rising.
+    pub fn strain_interval(&self) -> Option<[f64; 2]> {
+        let (baseline, ends) = (self.baseline?, self.interval?);
+        let [a, b] = ends.map(|end| self.strain(changed(self.metric, baseline, end)));
+        Some([a?.min(b?), a?.max(b?)])
     }
 }
 

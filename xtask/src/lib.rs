@@ -4,6 +4,7 @@
 pub mod baseline;
 pub mod compare;
 pub mod locust_csv;
+pub mod locust_history;
 pub mod locust_json;
 pub mod report;
 pub mod run;

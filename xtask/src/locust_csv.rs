@@ -110,7 +110,7 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
         counts.requests
     );
     // Even where the response times were finer, the CSV cuts its percentiles to whole ms.
-    Ok(Run { precision: Precision::Coarse, total, endpoints })
+    Ok(Run { precision: Precision::Coarse, total, endpoints, distribution: Vec::new() })
 }
 
 /// The line on which a record begins, from 1. The csv crate's own count is one behind where lines end in CR LF.

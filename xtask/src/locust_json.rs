@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use crate::run::{Precision, REQUEST_Z, Run, Stats, endpoint_name};
+use crate::run::{PERCENTILES, Precision, REQUEST_Z, Run, Stats, endpoint_name};
 use crate::stats::quantile_ranks;
 
 /// One endpoint as `StatsEntry.serialize` of `locust.stats` writes it; keys that nothing here needs are left out.
@@ -85,7 +85,8 @@ pub fn parse(text: &str) -> Result<Run> {
             Ok((name, stats))
         })
         .collect::<Result<_>>()?;
-    Ok(Run { precision: precision(&everything), total, endpoints })
+    let distribution = PERCENTILES.iter().map(|percent| percentile(&everything, percent / 100.0)).collect();
+    Ok(Run { precision: precision(&everything), total, endpoints, distribution })
 }
 
 /// Fine only where a response time shows it: Locust's own rounding leaves multiples of its resolution.

@@ -12,6 +12,7 @@ use crate::against::against;
 use crate::baseline::Baseline;
 use crate::compare::{Comparison, Rules, Verdict, comparability, compare, lacking};
 use crate::flags::Perf;
+use crate::locust_history::History;
 use crate::measure::{Bench, Clock, Side};
 use crate::process::{self, Interrupted};
 use crate::project::Project;
@@ -162,6 +163,8 @@ pub fn another_follows(project: &Project, comparison: &Comparison, what: &str) -
 /// The runs of this command, and what is known about all of them.
 pub struct Measurement {
     pub runs: Vec<Run>,
+    /// Of each run.
+    pub histories: Vec<Result<History, String>>,
     pub provenance: Provenance,
     pub warnings: Vec<String>,
 }
@@ -170,9 +173,10 @@ impl Measurement {
     pub fn new(measured: Vec<Measured>, project: &Project) -> Result<Measurement> {
         let mut provenance: Option<Provenance> = None;
         let mut warnings: Vec<String> = Vec::new();
-        let mut runs = Vec::new();
-        for Measured { run, about } in measured {
+        let (mut runs, mut histories) = (Vec::new(), Vec::new());
+        for Measured { run, about, history } in measured {
             runs.push(run);
+            histories.push(history);
             let Some(about) = about else { continue };
             if let Some(first) = &provenance
                 && let Some(refusal) = comparability(first, &about.provenance).refusal
@@ -188,7 +192,7 @@ impl Measurement {
         }
         let mut provenance = provenance.unwrap_or_else(|| project.provenance());
         provenance.precision = Run::coarsest(&runs);
-        Ok(Measurement { runs, provenance, warnings })
+        Ok(Measurement { runs, histories, provenance, warnings })
     }
 }
 
@@ -215,6 +219,9 @@ fn judge(project: &Project, former: &Baseline, measured: &Measurement, clock: &C
     warnings.extend(comparability.warnings);
     let report = Report {
         comparison: &comparison,
+        distribution: &former.distribution,
+        runs: &measured.runs,
+        histories: &measured.histories,
         provenance: [&former.provenance, &measured.provenance],
         baseline: baseline_origin(project, former),
         warnings,

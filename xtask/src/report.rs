@@ -5,6 +5,7 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+pub mod pictures;
 pub mod terminal;
 
 use std::path::Path;
@@ -14,7 +15,8 @@ use unicode_width::UnicodeWidthChar as _;
 
 use crate::baseline::Baseline;
 use crate::compare::{Comparison, Doubt, Limit, Row, Status, Unsettled, Verdict};
-use crate::run::{Metric, Provenance};
+use crate::locust_history::History;
+use crate::run::{Metric, Provenance, Run};
 
 /// What a report is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,11 @@ impl Format {
 /// Everything that a format shows.
 pub struct Report<'a> {
     pub comparison: &'a Comparison<'a>,
+    /// The baseline's response times in ms at each of [`crate::run::PERCENTILES`]; empty where it does not know them.
+    pub distribution: &'a [f64],
+    /// The candidate's runs, and how each went over its time, or why that is not known.
+    pub runs: &'a [Run],
+    pub histories: &'a [Result<History, String>],
     /// Where both sides were measured, and how.
     pub provenance: [&'a Provenance; 2],
     /// Where the baseline is from.
@@ -149,7 +156,7 @@ impl Report<'_> {
     }
 }
 
-fn cells(row: &Row) -> Cells {
+pub fn cells(row: &Row) -> Cells {
     let unit = row.metric.unit();
     let metric = if unit.is_empty() { row.metric.to_string() } else { format!("{} {unit}", row.metric) };
     let endpoint = row.endpoint.map(name).unwrap_or_default();
@@ -296,7 +303,7 @@ pub fn word(status: Status) -> &'static str {
 }
 
 /// A value without its unit: as many digits as help.
-fn value(metric: Metric, value: f64) -> String {
+pub fn value(metric: Metric, value: f64) -> String {
     match metric {
         Metric::TotalRequests => format!("{value:.0}"),
         Metric::ErrorRate => format!("{value:.2}"),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compare::is_close;
 use crate::files;
+use crate::locust_history::{self, History};
 use crate::run::{Metric, Provenance, Run};
 use crate::{locust_csv, locust_json};
 
@@ -43,6 +44,8 @@ impl RunFile {
 pub struct Measured {
     pub run: Run,
     pub about: Option<RunFile>,
+    /// What a picture shows, or why it cannot: nothing is judged by it.
+    pub history: Result<History, String>,
 }
 
 /// Reads `perf_results_stats.csv` or Locust's JSON. Beside a CSV of ours, Locust's JSON must agree with it, and gives the
@@ -69,7 +72,17 @@ pub fn read(path: &Path) -> Result<Measured> {
         })?;
         run.take_percentiles(other);
     }
-    Ok(Measured { run, about })
+    Ok(Measured { run, about, history: history(path) })
+}
+
+/// Beside the results lies Locust's own `--csv` file of the run's course: under our prefix, or under that of the results.
+fn history(path: &Path) -> Result<History, String> {
+    let own = path.with_file_name("locust_stats_history.csv");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(name.replace("_stats.csv", "_stats_history.csv"));
+    let file = if own.is_file() || beside == path { own } else { beside };
+    let bytes = fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    locust_history::parse(&bytes).map_err(|error| format!("{}: {error:#}", file.display()))
 }
 
 fn parse_json(bytes: &[u8]) -> Result<Run> {

@@ -151,7 +151,13 @@ pub struct Run {
     pub total: Stats,
     /// By [`endpoint_name`], each name once, in the order of the file; only endpoints with requests.
     pub endpoints: Vec<(Box<str>, Stats)>,
+    /// The response time in ms of all requests together at each of [`PERCENTILES`]; empty where no histogram tells it.
+    pub distribution: Vec<f64>,
 }
+
+/// Where a distribution is kept, in percent: closer together where a limit is likely to lie, few enough for one line.
+pub const PERCENTILES: [f64; 17] =
+    [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9];
 
 impl Run {
     /// Of several precisions the coarsest rules.
@@ -172,6 +178,7 @@ impl Run {
             stats.p95_interval_ms = finer.p95_interval_ms;
         };
         self.precision = finer.precision;
+        self.distribution = finer.distribution;
         take(&mut self.total, &finer.total);
         let finer: HashMap<Box<str>, Stats> = finer.endpoints.into_iter().collect();
         for (name, stats) in &mut self.endpoints {

@@ -398,7 +398,7 @@ fn simulate_endpoints(noise: Noise, change_pct: f64, comparisons: usize, seed: u
 
 /// A run so many times as slow as the plain one.
 fn run(factor: f64) -> Run {
-    Run { precision: Precision::Fine, total: stats(factor), endpoints: Vec::new() }
+    Run { precision: Precision::Fine, total: stats(factor), endpoints: Vec::new(), distribution: Vec::new() }
 }
 
 fn stats(factor: f64) -> Stats {

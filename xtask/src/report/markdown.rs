@@ -117,7 +117,7 @@ fn endpoints(comparison: &Comparison, room: usize) -> String {
 fn worst_first<'c>(comparison: &'c Comparison) -> Vec<&'c Row<'c>> {
     let findings = comparison.findings().into_iter().filter(|row| row.endpoint.is_some());
     let mut others: Vec<&Row> = comparison.endpoints.iter().filter(|row| !row.status.is_finding()).collect();
-    let used = |row: &Row| row.limit_used().unwrap_or(f64::NEG_INFINITY);
+    let used = |row: &Row| row.candidate.and_then(|candidate| row.strain(candidate)).unwrap_or(f64::NEG_INFINITY);
     others.sort_by(|a, b| (a.status != Status::New).cmp(&(b.status != Status::New)).then(used(b).total_cmp(&used(a))));
     findings.chain(others).collect()
 }

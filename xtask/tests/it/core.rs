@@ -9,9 +9,9 @@ use xtask::config::{Config, LocustSettings, settle};
 use xtask::flags;
 use xtask::report::Report;
 use xtask::report::terminal::{Verbosity, render};
-use xtask::run::{Metric, Precision, Provenance, REQUEST_Z, Run, Stats};
+use xtask::run::{Metric, PERCENTILES, Precision, Provenance, REQUEST_Z, Run, Stats};
 use xtask::stats::{Difference, Scale, chance_variance, estimate, holm, quantile_ranks, rate_interval_pct};
-use xtask::{locust_csv, locust_json};
+use xtask::{locust_csv, locust_history, locust_json};
 
 const HEADER: &str = "Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,Min Response Time,\
     Max Response Time,Average Content Size,Requests/s,Failures/s,50%,66%,75%,80%,90%,95%,98%,99%,99.9%,99.99%,100%";
@@ -55,7 +55,7 @@ fn a_full_aggregated_row_alone_is_read() {
         requests_per_sec: 15.0,
         p95_interval_ms: Some([300.0, 420.0]),
     };
-    assert_eq!(run, Run { precision: Precision::Coarse, total, endpoints: vec![] });
+    assert_eq!(run, Run { precision: Precision::Coarse, total, endpoints: vec![], distribution: vec![] });
 }
 
 #[test]
@@ -234,6 +234,57 @@ fn a_json_that_is_no_result_is_refused() {
         .assert_eq(&error(locust_json::parse(&endless)));
 }
 
+#[test]
+fn a_distribution_follows_the_same_rule() {
+    let run = locust_json::parse(&json_of(r#""10": 500, "20": 449, "30": 50, "99": 1"#)).unwrap();
+    let at = |percent: f64| run.distribution[PERCENTILES.iter().position(|at| *at == percent).unwrap()];
+    assert_eq!([1.0, 40.0, 50.0, 90.0, 95.0, 99.9].map(at), [10.0, 10.0, 20.0, 20.0, 30.0, 99.0]);
+    assert_eq!([at(50.0), at(95.0), at(99.0)], [run.total.p50_ms, run.total.p95_ms, run.total.p99_ms]);
+}
+
+// History
+
+#[test]
+fn the_course_of_a_run_is_read() {
+    let history = locust_history::parse(&fixture("locust-2.47.0/ok/perf_results_stats_history.csv")).unwrap();
+    assert_eq!((history.is_windowed, history.points.len()), (false, 8));
+    assert_eq!(history.points[0].percentiles_ms, None);
+    let point = &history.points[2];
+    assert_eq!((point.time_s, point.users, point.percentiles_ms), (2.0, 5.0, Some([10.0, 170.0, 170.0])));
+    // Of each endpoint too, and with a last line that was never finished.
+    let text = "Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%,99%\r\n\
+        10,1,,Aggregated,0,0,N/A,N/A,N/A\r\n12,2,GET,\"a\r\nb\",3,0,1,2,3\r\n12,2,GET,Aggregated,3,0,1,2,3\r\n\
+        12,2,,Aggregated,3,0.5,1,2,3\r\n13,2,,Aggr";
+    let history = locust_history::parse(text.as_bytes()).unwrap();
+    assert_eq!((history.is_windowed, history.points.len()), (true, 2));
+    assert_eq!((history.points[1].time_s, history.points[1].failures_per_sec), (2.0, 0.5));
+}
+
+#[test]
+fn a_history_that_makes_no_picture_says_why() {
+    let header = "Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%,99%";
+    let with = |rows: &str| format!("{header}\n1,1,,Aggregated,0,0,N/A,N/A,N/A\n{rows}\n");
+    for (text, expected) in [
+        (String::new(), expect!["there is no column `Timestamp`"]),
+        (header.replace("95%", "94%") + "\n", expect!["there is no column `95%`"]),
+        (with(""), expect!["it holds too few lines to draw: Locust before 2.47 loses the last ones of every run"]),
+        (with("2,1,,Aggregated,nan,0,1,2,3"), expect!["line 3: Requests/s is `nan`, not a number from 0 up"]),
+        (with("2,1,,Aggregated,1,-1,1,2,3"), expect!["line 3: Failures/s is `-1`, not a number from 0 up"]),
+        (with("2,1,,Aggregated,1,0,1,N/A,3"), expect!["line 3: 95% is `N/A`, not a number from 0 up"]),
+        (with("0,1,,Aggregated,1,0,1,2,3"), expect!["line 3: its time lies before that of the line above"]),
+        (
+            with("2,1,,Aggregated,1"),
+            expect![
+                "CSV error: record 2 (line: 3, byte: 97): found record with 5 fields, but the previous record has 9 fields"
+            ],
+        ),
+    ] {
+        expected.assert_eq(&error(locust_history::parse(text.as_bytes())));
+    }
+    let lost = fixture("locust-1.6.0/ok/perf_results_stats_history.csv");
+    assert!(error(locust_history::parse(&lost)).starts_with("it holds too few lines"));
+}
+
 // Baseline
 
 #[test]
@@ -248,7 +299,8 @@ fn a_version_1_0_baseline_loads_as_it_is() {
 #[test]
 fn a_baseline_survives_saving_and_loading() {
     let former = Baseline::parse(&VERSION_1_0.replacen('{', r#"{"colour":"blue","#, 1)).unwrap();
-    let run = run(&[("GET /b", 80.0), ("GET /a", 90.0)]);
+    let mut run = run(&[("GET /b", 80.0), ("GET /a", 90.0)]);
+    run.distribution = PERCENTILES.to_vec();
     let baseline = Baseline::new(&[run], provenance(), None, Some(&former)).unwrap();
     let text = baseline.to_text();
     assert_eq!(Baseline::parse(&text).unwrap(), baseline);
@@ -279,6 +331,7 @@ fn a_baseline_survives_saving_and_loading() {
             "requests_per_sec": [15.0],
             "total_requests": [450.0]
           },
+          "distribution": [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9],
     "#]]
     .assert_eq(&text[..text.find("  \"endpoints\"").unwrap()]);
 }
@@ -307,6 +360,49 @@ fn a_baseline_that_cannot_be_meant_is_refused() {
         expected.assert_eq(&error(Baseline::parse(text)));
     }
     assert!(Baseline::parse(&VERSION_1_0.replace("\"1.0\"", "\"1.9\"")).is_ok(), "a newer minor version is read");
+}
+
+#[test]
+fn a_baseline_keeps_the_distribution_of_runs_that_all_have_one() {
+    let with = |values: &[f64]| Run { distribution: values.to_vec(), ..run(&[]) };
+    let of = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap().distribution;
+    assert_eq!(of(&[with(&[2.0; 17]), with(&[8.0; 17])]), [4.0; 17]);
+    assert_eq!(of(&[with(&[2.0; 17]), with(&[])]), Vec::<f64>::new());
+    // A newer version may keep it elsewhere; what is there and cannot be meant is refused.
+    let text = Baseline::new(&[with(&[2.0; 17])], provenance(), None, None).unwrap().to_text();
+    expect!["`distribution` holds -2, not a number from 0 up"].assert_eq(&error(Baseline::parse(&text.replacen(
+        "[2.0, 2.0",
+        "[-2.0, 2.0",
+        1,
+    ))));
+}
+
+/// 0 at the baseline, 1 at the limit, whichever way the metric goes and whatever the limit is made of.
+#[test]
+fn a_series_takes_up_a_share_of_its_limit() {
+    use Metric::{ErrorRate, P95, RequestsPerSec};
+    for (metric, limit, baseline_value, candidate_value, allowed, strain) in [
+        (P95, "20%", 100.0, 110.0, 120.0, 0.5),
+        (P95, "20% and 50ms", 100.0, 125.0, 150.0, 0.5),
+        (P95, "20% and 5ms", 100.0, 80.0, 120.0, -1.0),
+        (P95, "20%, max 110ms", 100.0, 105.0, 110.0, 0.5),
+        (P95, "max 200ms", 100.0, 300.0, 200.0, 2.0),
+        (P95, "max 90ms", 100.0, 100.0, 90.0, f64::INFINITY),
+        (P95, "20%", 0.0, 1.0, 0.0, f64::INFINITY),
+        (P95, "20%", 0.0, 0.0, 0.0, 0.0),
+        (ErrorRate, "2pp", 1.0, 2.0, 3.0, 0.5),
+        (RequestsPerSec, "30%", 10.0, 8.5, 7.0, 0.5),
+        (RequestsPerSec, "30%, min 9/s", 10.0, 8.0, 9.0, 2.0),
+    ] {
+        let reference = baseline(&[(metric, baseline_value)]);
+        let runs = [candidate(&[(metric, candidate_value)])];
+        let rules = rules_with(with_limits(&[(metric, limit)]), false);
+        let comparison = compare(&reference, &runs, rules).unwrap();
+        let row = comparison.total.iter().find(|row| row.metric == metric).unwrap();
+        let found = [row.allowed().unwrap(), row.strain(candidate_value).unwrap()];
+        let is_close = |a: f64, b: f64| a == b || (a - b).abs() < 1e-9;
+        assert!(is_close(found[0], allowed) && is_close(found[1], strain), "{limit} {candidate_value}: {found:?}");
+    }
 }
 
 #[test]
@@ -354,6 +450,7 @@ fn run(endpoints: &[(&str, f64)]) -> Run {
         precision: Precision::Coarse,
         total: stats(300.0),
         endpoints: endpoints.iter().map(|(name, p95_ms)| ((*name).into(), stats(*p95_ms))).collect(),
+        distribution: vec![],
     }
 }
 
@@ -383,7 +480,7 @@ fn candidate(values: &[(Metric, f64)]) -> Run {
             Metric::AvgResponseTime | Metric::TotalRequests => panic!("{metric} is not judged"),
         }
     }
-    Run { precision: Precision::Coarse, total, endpoints: vec![] }
+    Run { precision: Precision::Coarse, total, endpoints: vec![], distribution: vec![] }
 }
 
 fn with_limits(limits: &[(Metric, &str)]) -> Limits {
@@ -1029,6 +1126,9 @@ fn text_of(comparison: &Comparison, verbosity: Verbosity) -> String {
     let provenance: &'static Provenance = Box::leak(Box::new(provenance()));
     let report = Report {
         comparison,
+        distribution: &[],
+        runs: &[],
+        histories: &[],
         provenance: [provenance; 2],
         baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
         warnings: vec!["the load generator was saturated".to_owned()],

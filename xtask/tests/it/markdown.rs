@@ -64,7 +64,7 @@ fn stats(p95_ms: f64) -> Stats {
 
 fn run<'a>(endpoints: impl IntoIterator<Item = (&'a str, f64)>, total_p95_ms: f64) -> Run {
     let endpoints = endpoints.into_iter().map(|(name, p95_ms)| (name.into(), stats(p95_ms))).collect();
-    Run { precision: Precision::Coarse, total: stats(total_p95_ms), endpoints }
+    Run { precision: Precision::Coarse, total: stats(total_p95_ms), endpoints, distribution: Vec::new() }
 }
 
 /// A report of these endpoints, each with the p95 of the baseline and of the candidate.
@@ -77,6 +77,9 @@ fn with_report<T>(endpoints: &[(&str, f64, f64)], p95_ms: f64, then: impl FnOnce
     let rules = Rules { limits, endpoint_limits: vec![], strict: false, paired: false, min_runs: 1, max_runs: 5 };
     let comparison = compare(&baseline, &runs, &rules).unwrap();
     then(&Report {
+        distribution: &[],
+        runs: &[],
+        histories: &[],
         comparison: &comparison,
         provenance: [&provenance, &provenance],
         baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),

@@ -55,7 +55,7 @@ fn stats(p95_ms: f64) -> Stats {
 
 fn run(total_ms: f64, endpoints: &[(&str, f64)]) -> Run {
     let endpoints = endpoints.iter().map(|(name, p95_ms)| ((*name).into(), stats(*p95_ms))).collect();
-    Run { precision: Precision::Fine, total: stats(total_ms), endpoints }
+    Run { precision: Precision::Fine, total: stats(total_ms), endpoints, distribution: Vec::new() }
 }
 
 /// Runs of these p95 of all requests together and of `GET /a`.
@@ -85,6 +85,9 @@ impl Case {
     fn report<T>(&self, read: impl FnOnce(&Report) -> T) -> T {
         let candidate = provenance();
         read(&Report {
+            distribution: &[],
+            runs: &[],
+            histories: &[],
             comparison: &compare(&self.baseline, &self.runs, &self.rules).unwrap(),
             provenance: [&self.baseline.provenance, &candidate],
             baseline: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
@@ -346,7 +349,16 @@ fn what_is_no_number_is_null() {
     row.interval = Some([f64::NEG_INFINITY, 1.0]);
     let text = case.report(|report| {
         let (baseline, warnings, details) = (String::new(), Vec::new(), Vec::new());
-        json::render(&Report { comparison: &comparison, provenance: report.provenance, baseline, warnings, details })
+        json::render(&Report {
+            distribution: &[],
+            runs: &[],
+            histories: &[],
+            comparison: &comparison,
+            provenance: report.provenance,
+            baseline,
+            warnings,
+            details,
+        })
     });
     let value: Value = serde_json::from_str(&text).unwrap();
     Schema::read().assert_accepts("no numbers", &value);
@@ -696,7 +708,16 @@ fn a_timestamp_has_the_form_of_the_schema_or_is_left_out() {
         let text = case.report(|report| {
             let (baseline, warnings, details) = (report.baseline.clone(), Vec::new(), Vec::new());
             let provenance = [report.provenance[0], &candidate];
-            junit::render(&Report { comparison: report.comparison, provenance, baseline, warnings, details })
+            junit::render(&Report {
+                distribution: &[],
+                runs: &[],
+                histories: &[],
+                comparison: report.comparison,
+                provenance,
+                baseline,
+                warnings,
+                details,
+            })
         });
         let document = assert_is_junit(timestamp, &text);
         let suite = document.descendants().find(|node| node.has_tag_name("testsuite")).unwrap();

@@ -1,0 +1,80 @@
+//! Locust's `_stats_history.csv`: text in, the course of a run out. It is for a picture; nothing is judged by it.
+
+use std::str;
+
+use anyhow::{Context as _, Result, ensure};
+use csv::{ByteRecord, ReaderBuilder};
+
+/// How a run went.
+#[derive(Clone, Debug, PartialEq)]
+pub struct History {
+    /// The percentiles are of the last ten seconds (`--csv-full-history`), else of the run so far.
+    pub is_windowed: bool,
+    /// In the order of time, about one a second.
+    pub points: Vec<Point>,
+}
+
+/// All requests together at one moment. Every value is finite and not negative.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// Seconds since the first row.
+    pub time_s: f64,
+    pub users: f64,
+    /// The mean of about ten seconds, as are the failures.
+    pub requests_per_sec: f64,
+    pub failures_per_sec: f64,
+    /// p50, p95 and p99 in ms; `None` before the first request.
+    pub percentiles_ms: Option<[f64; 3]>,
+}
+
+/// The columns that are read: a user can change the percentiles, and so the places of the rest.
+const COLUMNS: [&str; 9] = ["Timestamp", "User Count", "Type", "Name", "Requests/s", "Failures/s", "50%", "95%", "99%"];
+
+/// Reads what is there of the file.
+///
+/// Before 2.47 Locust never writes the end of it, so a last line may be cut: that one is left out.
+pub fn parse(bytes: &[u8]) -> Result<History> {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let mut reader = ReaderBuilder::new().from_reader(&bytes[..end]);
+    let header = reader.byte_headers()?.clone();
+    let mut columns = [0; COLUMNS.len()];
+    for (column, name) in columns.iter_mut().zip(COLUMNS) {
+        let found = header.iter().position(|field| field.trim_ascii() == name.as_bytes());
+        *column = found.with_context(|| format!("there is no column `{name}`"))?;
+    }
+    let (mut is_windowed, mut start_s) = (false, None);
+    let mut points: Vec<Point> = Vec::new();
+    let mut record = ByteRecord::new();
+    while reader.read_byte_record(&mut record)? {
+        let field = |place: usize| str::from_utf8(&record[columns[place]]).unwrap_or("?").trim();
+        // Endpoints are there with `--csv-full-history` alone; one may be named `Aggregated`, but it has a type.
+        if field(3) != "Aggregated" || !matches!(field(2), "" | "None") {
+            is_windowed = true;
+            continue;
+        }
+        let number = |place: usize| -> Result<f64> {
+            let value = field(place).parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
+            value.with_context(|| format!("{} is `{}`, not a number from 0 up", COLUMNS[place], field(place)))
+        };
+        let mut point = || -> Result<Point> {
+            let time_s = number(0)?;
+            let has_percentiles = (6..9).any(|place| field(place) != "N/A");
+            Ok(Point {
+                time_s: time_s - *start_s.get_or_insert(time_s),
+                users: number(1)?,
+                requests_per_sec: number(4)?,
+                failures_per_sec: number(5)?,
+                percentiles_ms: has_percentiles
+                    .then(|| Ok::<_, anyhow::Error>([number(6)?, number(7)?, number(8)?]))
+                    .transpose()?,
+            })
+        };
+        let line = record.position().map_or(0, csv::Position::line);
+        let point = point().with_context(|| format!("line {line}"))?;
+        let is_in_order = points.last().is_none_or(|last| last.time_s <= point.time_s);
+        ensure!(is_in_order, "line {line}: its time lies before that of the line above");
+        points.push(point);
+    }
+    ensure!(points.len() > 1, "it holds too few lines to draw: Locust before 2.47 loses the last ones of every run");
+    Ok(History { is_windowed, points })
+}

@@ -1,0 +1,473 @@
+//! The HTML page: read back by a browser's own parser, and opened in a browser.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use scraper::{ElementRef, Html, Selector};
+use xtask::baseline::Baseline;
+use xtask::compare::{Rules, compare, default_limits};
+use xtask::locust_history::{History, Point};
+use xtask::report::terminal::{self, Verbosity};
+use xtask::report::{Cells, Report, html};
+use xtask::run::{Load, Machine, PERCENTILES, Precision, Provenance, Run, Stats};
+
+use crate::support::PATIENCE;
+
+/// What a report rests on.
+struct Measured {
+    baseline: Baseline,
+    runs: Vec<Run>,
+    histories: Vec<Result<History, String>>,
+    provenance: Provenance,
+    rules: Rules,
+}
+
+impl Measured {
+    fn with<T>(&self, show: impl FnOnce(&Report) -> T) -> T {
+        let comparison = compare(&self.baseline, &self.runs, &self.rules).unwrap();
+        show(&Report {
+            comparison: &comparison,
+            distribution: &self.baseline.distribution,
+            runs: &self.runs,
+            histories: &self.histories,
+            provenance: [&self.baseline.provenance, &self.provenance],
+            baseline: "baseline: commit 8402e029a80f, 2026-11-20, 3 commits ago (perf_baseline.json)".to_owned(),
+            warnings: vec!["Locust's version differs: baseline 2.46.0, candidate 2.47.0".to_owned()],
+            details: vec!["results: target/perf/latest".to_owned(), "time: 101.2 s".to_owned()],
+        })
+    }
+
+    fn page(&self) -> String {
+        self.with(html::render)
+    }
+}
+
+fn provenance() -> Provenance {
+    Provenance {
+        timestamp: "2026-11-23T14:19:18Z".to_owned(),
+        commit: "8402e029a80f21b97cb093cea1ea758e8b4c092a".to_owned(),
+        dirty: true,
+        load: Some(Load {
+            users: 10,
+            spawn_rate: 10.0,
+            run_time_s: 20,
+            warmup_s: 0.0,
+            processes: None,
+            locust_args: vec![],
+        }),
+        machine: Some(Machine { cpu: "AMD EPYC".to_owned(), cores: 2, os: "linux x86_64".to_owned() }),
+        locust: Some("2.47.0".to_owned()),
+        python: Some("3.11.7".to_owned()),
+        precision: Precision::Fine,
+        locustfile: Some("50b2c961c73c21f2cdc50cb92b32c9eb887bb8ea".to_owned()),
+    }
+}
+
+/// A service of so many endpoints in five runs on each side; the candidate is slower in some endpoints, and altogether
+/// by `slowdown`.
+fn measured(names: &[String], slowdown: f64) -> Measured {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut run = |slowdown: f64| {
+        let mut noise = |spread: f64| (spread * (random.f64() - 0.5)).exp();
+        let mut stats = |median_ms: f64, requests: u64, slowdown: f64| Stats {
+            requests,
+            failures: 0,
+            p50_ms: median_ms * slowdown * noise(0.05),
+            p95_ms: median_ms * 3.2 * slowdown * noise(0.08),
+            p99_ms: median_ms * 5.0 * slowdown * noise(0.15),
+            avg_ms: median_ms * 1.3 * slowdown,
+            requests_per_sec: requests as f64 / 20.0 * noise(0.02),
+            p95_interval_ms: None,
+        };
+        let total = stats(42.0, 1200 * names.len() as u64 / 5 + 1000, slowdown);
+        let endpoints = names.iter().enumerate().map(|(place, name)| {
+            let own = if slowdown > 1.0 && place % 7 == 2 { 1.5 } else { slowdown.powf(0.3) };
+            (name.as_str().into(), stats(8.0 + 37.0 * (place % 23) as f64, 240, own))
+        });
+        let endpoints = endpoints.collect();
+        // Roughly a logistic distribution of the logarithm.
+        let at = |percent: f64| 42.0 * slowdown * (0.39 * (percent / (100.0 - percent)).ln()).exp();
+        Run { precision: Precision::Fine, total, endpoints, distribution: PERCENTILES.map(at).to_vec() }
+    };
+    let former: Vec<Run> = (0..5).map(|_| run(1.0)).collect();
+    let mut runs: Vec<Run> = (0..5).map(|_| run(slowdown)).collect();
+    if names.len() > 1 {
+        // One is new, and one has gone.
+        for run in &mut runs {
+            let last = run.endpoints.len() - 1;
+            run.endpoints[last].0 = "PATCH /an/endpoint/that/is/new".into();
+        }
+    }
+    let rules = Rules {
+        limits: default_limits(),
+        endpoint_limits: Vec::new(),
+        strict: false,
+        paired: false,
+        min_runs: 1,
+        max_runs: 5,
+    };
+    let baseline = Baseline::new(&former, provenance(), None, None).unwrap();
+    let histories = (0..5).map(|run| Ok(history(f64::from(run)))).collect();
+    Measured { baseline, runs, histories, provenance: provenance(), rules }
+}
+
+fn history(run: f64) -> History {
+    let point = |second: u32| {
+        let time_s = f64::from(second);
+        let wave = 1.0 + 0.1 * (time_s / 3.0 + run).sin();
+        let percentiles_ms = (second > 0).then(|| [42.0 * wave, 140.0 * wave, 210.0 * wave * (1.0 + 1.0 / time_s)]);
+        Point {
+            time_s,
+            users: (2.0 * time_s).min(10.0),
+            requests_per_sec: 61.0 * wave * (time_s / 5.0).min(1.0),
+            failures_per_sec: if second == 12 { 0.4 } else { 0.0 },
+            percentiles_ms,
+        }
+    };
+    History { is_windowed: false, points: (0..=20).map(point).collect() }
+}
+
+fn names(count: usize) -> Vec<String> {
+    let methods = ["GET", "POST", "GET", "PUT", "DELETE"];
+    let parts = ["claims", "claims/[id]", "customers/[id]/addresses/[address]", "dashboard", "policies/[id]/documents"];
+    (0..count)
+        .map(|place| {
+            let version = if place < 5 { String::new() } else { format!("/v{}", place / 5) };
+            format!("{} /api{version}/{}", methods[place % 5], parts[place % 5])
+        })
+        .collect()
+}
+
+fn select<'a>(page: &'a Html, selector: &str) -> Vec<ElementRef<'a>> {
+    page.select(&Selector::parse(selector).unwrap()).collect()
+}
+
+fn text(element: ElementRef) -> String {
+    element.text().collect()
+}
+
+/// The cells of a table's rows.
+fn rows(page: &Html, label: &str) -> Vec<Vec<String>> {
+    let rows = select(page, &format!("table[aria-labelledby={label}] tbody tr"));
+    rows.into_iter().map(|row| row.child_elements().map(text).collect()).collect()
+}
+
+fn folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("html");
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn by_name(cells: Vec<Cells>) -> Vec<Vec<String>> {
+    let mut rows: Vec<Vec<String>> = cells.into_iter().map(|cells| cells.texts.to_vec()).collect();
+    rows.sort();
+    rows
+}
+
+#[test]
+fn the_page_says_what_the_terminal_says() {
+    for (count, slowdown) in [(1, 1.0), (5, 1.35), (300, 1.35)] {
+        measured(&names(count), slowdown).with(|report| {
+            let page = Html::parse_document(&html::render(report));
+            assert_eq!(page.errors, Vec::<String>::new());
+            let verdict = terminal::render(report, Verbosity::Quiet, None);
+            let verdict = anstream::adapter::strip_str(verdict.lines().last().unwrap()).to_string();
+            assert_eq!(text(select(&page, "h1")[0]), verdict);
+            assert_eq!(
+                rows(&page, "total"),
+                report.total_cells().into_iter().map(|cells| cells.texts.to_vec()).collect::<Vec<_>>()
+            );
+            let mut endpoints = rows(&page, "endpoints");
+            endpoints.sort();
+            assert_eq!(endpoints, by_name(report.endpoint_cells()));
+            assert_eq!(select(&page, "figure > svg[role=img]").len(), 4);
+            for svg in select(&page, "svg") {
+                let names: Vec<&str> = svg.child_elements().take(2).map(|child| child.value().name()).collect();
+                assert_eq!(names, ["title", "desc"]);
+                assert!(svg.child_elements().take(2).all(|child| text(child).len() > 5));
+            }
+        });
+    }
+}
+
+#[test]
+fn the_worst_endpoint_comes_first() {
+    let page = Html::parse_document(&measured(&names(300), 1.35).page());
+    let groups = select(&page, "table[aria-labelledby=endpoints] tbody");
+    assert_eq!(groups.len(), 301);
+    let rank = |group: &ElementRef| {
+        let rows: Vec<&str> = group.child_elements().filter_map(|row| row.attr("class")).collect();
+        ["fail", "warn", "ok", "shown"].iter().position(|class| rows.contains(class)).unwrap()
+    };
+    let ranks: Vec<usize> = groups.iter().map(rank).collect();
+    assert!(ranks.is_sorted(), "{ranks:?}");
+    assert!(ranks.contains(&0) && ranks.contains(&3), "{ranks:?}");
+    assert!(text(select(&page, "figcaption")[0]).contains("The 40 worst of 1501 judged series."));
+}
+
+#[test]
+fn the_page_fetches_nothing_and_stays_small() {
+    let page = measured(&names(300), 1.35).page();
+    assert!(page.len() < 1_000_000, "{}", page.len());
+    for word in ["http:", "https:", "//", "src=", "@import", "url(", " style=", " on"] {
+        // What follows a name within a tag is an attribute; elsewhere the words are text.
+        let tags = page.split('<').skip(1).filter_map(|rest| rest.split_once('>')).map(|(tag, _)| tag);
+        let found: Vec<&str> = tags.filter(|tag| !tag.starts_with('/') && tag.contains(word)).collect();
+        assert_eq!(found, Vec::<&str>::new(), "{word}");
+    }
+    let document = Html::parse_document(&page);
+    let links: Vec<_> = select(&document, "[href]").into_iter().map(|link| link.attr("href")).collect();
+    assert_eq!(links, [Some("data:,")]);
+    assert!(select(&document, "html[lang=en] meta[name=viewport]").len() == 1);
+    let policy = select(&document, "meta[http-equiv=Content-Security-Policy]")[0].attr("content").unwrap();
+    assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+    for element in ["style", "script"] {
+        let content = text(select(&document, element)[0]);
+        let digest = format!("'{}'", digest(&content));
+        assert!(policy.contains(&format!("{element}-src {digest}")), "html.rs needs {digest} for its {element}");
+    }
+}
+
+fn digest(content: &str) -> String {
+    let script = "import base64, hashlib, sys; print('sha256-' + base64.b64encode(hashlib.sha256(sys.argv[1].encode()).digest()).decode(), end='')";
+    let output = Command::new("python3").args(["-c", script, content]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn many_endpoints_make_the_page_longer_in_proportion_and_the_pictures_not() {
+    let [few, many] = [1_000, 10_000].map(|count| measured(&names(count), 1.35).page());
+    assert!(many.len() < 11 * few.len(), "{} after {}", many.len(), few.len());
+    let [few, many] = [&few, &many].map(|page| page.rfind("</svg>").unwrap() - page.find("<svg").unwrap());
+    assert!(many < few + few / 10, "{many} after {few}");
+}
+
+/// Counts of elements by name.
+fn elements(page: &Html) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for element in select(page, "*") {
+        *counts.entry(element.value().name().to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn a_hostile_name_is_shown_and_does_nothing() {
+    let long = "<b>'\"&".repeat(1700);
+    for (name, shown) in [
+        ("</script><script>alert(1)</script>", "</script><script>alert(1)</script>"),
+        ("</style></title></svg></table><h1>PASS</h1>", "</style></title></svg></table><h1>PASS</h1>"),
+        ("]]><!-- --!>", "]]><!-- --!>"),
+        ("a|b `c` **d** ::error::e", "a|b `c` **d** ::error::e"),
+        ("\" onmouseover=\"alert(1)", "\" onmouseover=\"alert(1)"),
+        ("' onmouseover='alert(1)", "' onmouseover='alert(1)"),
+        ("&lt;b&gt; &amp; &#x3c;", "&lt;b&gt; &amp; &#x3c;"),
+        ("\"#000000\" opacity=\"1\"", "\"#000000\" opacity=\"1\""),
+        ("a\r\nb\tc\0d\u{1b}[31m", "a\\r\\nb\\tc\\u{0}d\\u{1b}[31m"),
+        ("\u{202e}evil\u{2066}\u{61c}\u{200f}", "\\u{202e}evil\\u{2066}\\u{61c}\\u{200f}"),
+        ("שלום 😀 e\u{301}", "שלום 😀 e\u{301}"),
+        (&long, &long),
+    ] {
+        let about: String = name.chars().take(60).flat_map(char::escape_debug).collect();
+        let harmless: String = shown.chars().map(|_| 'x').collect();
+        let pages = [name.to_owned(), harmless].map(|name| {
+            let mut measured = measured(&[name], 1.6);
+            // A finding of its own, and a remark and a reason that hold what the outside says.
+            for run in &mut measured.runs {
+                run.endpoints[0].1.p95_ms *= 3.0;
+            }
+            measured.histories = vec![Err(run_name(&measured))];
+            (measured.page(), measured)
+        });
+        let [page, expected] = [&pages[0].0, &pages[1].0].map(|page| Html::parse_document(page));
+        assert_eq!(page.errors, Vec::<String>::new(), "{about}");
+        assert_eq!(elements(&page), elements(&expected), "{about}");
+        let is_unfit =
+            |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202e}' | '\u{2066}' | '\u{61c}' | '\u{200f}');
+        assert_eq!(pages[0].0.chars().find(|c| is_unfit(*c)), None, "{about}");
+        let row = &rows(&page, "endpoints")[0][0];
+        if shown.chars().count() < 60 {
+            assert_eq!(row, &format!("{shown} p95 ms"));
+        } else {
+            let (head, tail) = row.split_once('…').unwrap();
+            assert!(shown.starts_with(head) && tail.ends_with(" p95 ms") && row.chars().count() == 72, "{row:.80}");
+        }
+        assert!(pages[0].0.len() < 150_000, "{about}: {}", pages[0].0.len());
+        let failure = Html::parse_document(&html::render_failure(&format!("{name}: cannot be read")));
+        assert_eq!(elements(&failure), elements(&Html::parse_document(&html::render_failure("x"))), "{about}");
+    }
+}
+
+fn run_name(measured: &Measured) -> String {
+    measured.runs[0].endpoints[0].0.to_string()
+}
+
+#[test]
+fn where_nothing_was_judged_the_page_says_why() {
+    let page = Html::parse_document(&html::render_failure("Locust did not start:\nno such file"));
+    assert_eq!(text(select(&page, "h1")[0]), "NOT JUDGED: nothing was judged");
+    assert_eq!(text(select(&page, "pre")[0]), "Locust did not start:\nno such file");
+}
+
+#[test]
+fn what_is_not_known_is_said_in_place_of_its_picture() {
+    let mut measured = measured(&names(5), 1.2);
+    measured.histories = vec![Err("cannot read locust_stats_history.csv: it is not there".to_owned())];
+    measured.baseline.distribution.clear();
+    for run in &mut measured.runs {
+        run.distribution.clear();
+        run.endpoints.clear();
+    }
+    measured.baseline.endpoints.clear();
+    let page = Html::parse_document(&measured.page());
+    let told: String = select(&page, ".pictures").into_iter().map(text).collect();
+    for part in [
+        "no picture of the run's course: cannot read locust_stats_history.csv: it is not there",
+        "no picture of the slowest endpoints: no endpoint is known",
+        "Of the baseline only p50, p95 and p99 are known. Of the candidate only p50, p95 and p99 are known.",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert_eq!(select(&page, "svg").len(), 2);
+    assert_eq!(select(&page, "#endpoints").len(), 0);
+}
+
+/// Values at which a scale has nothing to stand on.
+#[test]
+fn a_picture_is_drawn_of_any_values() {
+    for value in [0.0, 1e-9, 1e12] {
+        let mut measured = measured(&names(5), 1.0);
+        for run in &mut measured.runs {
+            run.distribution.fill(value);
+            for stats in run.endpoints.iter_mut().map(|(_, stats)| stats).chain([&mut run.total]) {
+                [stats.p50_ms, stats.p95_ms, stats.p99_ms, stats.requests_per_sec] = [value; 4];
+            }
+        }
+        measured.histories = vec![Ok(History {
+            is_windowed: true,
+            points: [0.0, value]
+                .map(|time_s| Point {
+                    time_s,
+                    users: value,
+                    requests_per_sec: value,
+                    failures_per_sec: value,
+                    percentiles_ms: Some([value; 3]),
+                })
+                .to_vec(),
+        })];
+        assert_eq!(select(&Html::parse_document(&measured.page()), "svg").len(), 4, "{value}");
+        measured.runs.swap(0, 1);
+        (measured.baseline, measured.runs) =
+            (Baseline::new(&measured.runs, provenance(), None, None).unwrap(), measured.runs);
+        assert_eq!(select(&Html::parse_document(&measured.page()), "svg").len(), 4, "{value} on both sides");
+    }
+}
+
+// In a browser
+
+/// The browser on the path, if any.
+fn browser() -> Option<PathBuf> {
+    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|path| path.is_file())
+}
+
+/// Ends the browser whatever happens.
+struct Owned(Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Opens a file without a window and returns what the browser prints, and what it and the page's console log.
+fn open(browser: &Path, page: &Path, flags: &[String]) -> [String; 2] {
+    let name = page.file_stem().unwrap().to_str().unwrap();
+    let profile = folder().join(format!("profile-{name}"));
+    let _ = fs::remove_dir_all(&profile);
+    let [out, err] = ["out", "err"].map(|end| folder().join(format!("{name}.{end}")));
+    let mut child = Owned(
+        Command::new(browser)
+            .args([
+                "--headless=new",
+                // In a container there is no user to sandbox for; what is opened is ours.
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--no-first-run",
+                "--enable-logging=stderr",
+                "--v=0",
+            ])
+            .arg(format!("--user-data-dir={}", profile.display()))
+            .args(flags)
+            .arg(format!("file://{}", page.display()))
+            .stdout(fs::File::create(&out).unwrap())
+            .stderr(fs::File::create(&err).unwrap())
+            .spawn()
+            .unwrap(),
+    );
+    let deadline = Instant::now() + 2 * PATIENCE;
+    while child.0.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "the browser does not end: {}", fs::read_to_string(&err).unwrap());
+        thread::sleep(Duration::from_millis(20));
+    }
+    let _ = fs::remove_dir_all(&profile);
+    [out, err].map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned())
+}
+
+fn console(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| line.contains("CONSOLE")).collect()
+}
+
+#[test]
+fn a_browser_shows_the_page_without_a_complaint() {
+    let Some(browser) = browser() else {
+        let in_ci = std::env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"));
+        assert!(!in_ci, "there is no Chromium on the path, and under CI the page must be opened in one");
+        eprintln!("SKIPPED: there is no Chromium on the path to open the HTML page with");
+        return;
+    };
+    let dump = ["--dump-dom".to_owned()];
+    let write = |name: &str, page: &str| {
+        let path = folder().join(name);
+        fs::write(&path, page).unwrap();
+        path
+    };
+    for (count, endpoint_rows) in [(1, 5), (5, 22), (300, 1497)] {
+        let page = measured(&names(count), 1.35).page();
+        let path = write(&format!("{count}-endpoints.html"), &page);
+        let [dom, log] = open(&browser, &path, &dump);
+        assert_eq!(console(&log), Vec::<&str>::new());
+        let dom = Html::parse_document(&dom);
+        assert!(text(select(&dom, "h1")[0]).starts_with("FAIL: p95"), "{}", text(select(&dom, "h1")[0]));
+        assert_eq!((rows(&dom, "total").len(), rows(&dom, "endpoints").len()), (7, endpoint_rows));
+        // The script ran: the page's own policy lets it.
+        assert!(select(&dom, "#find")[0].attr("hidden").is_none());
+        let picture = folder().join(format!("{count}-endpoints.png"));
+        let _ = fs::remove_file(&picture);
+        open(&browser, &path, &[format!("--screenshot={}", picture.display()), "--window-size=1400,3000".to_owned()]);
+        assert!(fs::metadata(&picture).unwrap().len() > 10_000, "{}", picture.display());
+    }
+    let page = measured(&names(300), 1.35).page();
+    // Someone who writes in the search box; the page's policy would not let this script run.
+    let (head, rest) = page.split_once("<meta http-equiv").unwrap();
+    let typing = "<script>box.value = 'V7/Customers'; box.dispatchEvent(new Event('input'))</script></body>";
+    let typing = typing.replace("box", "document.querySelector('#find input')");
+    let page_with_typing = format!("{head}{}", rest.split_once('>').unwrap().1.replace("</body>", &typing));
+    let [dom, _] = open(&browser, &write("typing.html", &page_with_typing), &dump);
+    let dom = Html::parse_document(&dom);
+    assert_eq!(select(&dom, "table[aria-labelledby=endpoints] tbody:not([hidden])").len(), 1);
+    // That the console is heard at all: a script that the policy does not know is refused, and said so.
+    let [_, log] = open(&browser, &write("refused.html", &page.replace("</body>", &typing)), &dump);
+    assert_eq!(console(&log).len(), 1, "{log}");
+}
