@@ -319,7 +319,7 @@ fn series_field(area: &Area, tips: &mut Tips, rows: &[&Row], height: i32) -> Res
     let strains: Vec<f64> = strains.filter(|strain| strain.is_finite()).collect();
     let least = strains.iter().copied().fold(-0.25, f64::min).max(-2.0) * 100.0;
     let most = strains.iter().copied().fold(1.25, f64::max).min(4.0) * 100.0;
-    let x = Axis::linear(least, most, 6, " %", "change, in percent of what the limit allows");
+    let x = Axis::linear(least, most, 5, " %", "change, in percent of what the limit allows");
     let field = Field::new(area, [LABELS, top, height - 40], &x, &Axis::rows(rows.len()))?;
     let below = rows.len() as f64 - 0.5;
     line(area, vec![field.at(0.0, -0.5), field.at(0.0, below)], FAINT, 1)?;
