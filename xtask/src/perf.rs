@@ -17,7 +17,7 @@ use crate::measure::{Bench, Clock, Side};
 use crate::process::{self, Interrupted};
 use crate::project::Project;
 use crate::report::terminal::{self, Verbosity};
-use crate::report::{self, Format, Report, github, markdown};
+use crate::report::{self, Format, Report, github, markdown, shown_commit};
 use crate::results::Measured;
 use crate::run::{Provenance, Run};
 use crate::{files, git};
@@ -285,11 +285,6 @@ fn baseline_origin(project: &Project, baseline: &Baseline) -> String {
         shown_commit(commit, *dirty),
         project.shown(&project.baseline_path)
     )
-}
-
-pub fn shown_commit(commit: &str, dirty: bool) -> String {
-    let short: String = commit.chars().take(12).collect();
-    if dirty { format!("{short} with changes") } else { short }
 }
 
 pub fn details(project: &Project, measured: &Measurement, clock: &Clock) -> Vec<String> {

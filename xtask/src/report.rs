@@ -8,6 +8,7 @@ pub mod markdown;
 pub mod pictures;
 pub mod terminal;
 
+use std::cmp::Ordering;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -359,6 +360,48 @@ pub fn cut(text: &str, width: usize) -> String {
     let head = fitting(&mut text.chars(), of_head);
     let tail = fitting(&mut text.chars().rev(), width.saturating_sub(1) - of_head);
     head.into_iter().chain(['…']).chain(tail.into_iter().rev()).collect()
+}
+
+/// For the text of an element and for a quoted attribute, in HTML and in XML.
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Failures before warnings before the rest.
+pub fn rank(row: &Row) -> u8 {
+    match row.status {
+        Status::Fail => 0,
+        Status::Warn => 1,
+        // There is nothing to hold it against.
+        Status::New => 2,
+        Status::Ok | Status::BelowResolution => 3,
+        Status::NoBaseline | Status::Shown => 4,
+    }
+}
+
+/// Worst first: by [`rank`], then by how much of its limit a series takes up.
+pub fn by_severity(a: &Row, b: &Row) -> Ordering {
+    // What is missing has no value, and is worse than any.
+    let strain =
+        |row: &Row| row.candidate.map_or(f64::INFINITY, |value| row.strain(value).unwrap_or(f64::NEG_INFINITY));
+    rank(a).cmp(&rank(b)).then_with(|| strain(b).total_cmp(&strain(a)))
+}
+
+/// `8402e029a80f`, or `8402e029a80f with changes`.
+pub fn shown_commit(commit: &str, dirty: bool) -> String {
+    let short: String = commit.chars().take(12).collect();
+    if dirty { format!("{short} with changes") } else { short }
 }
 
 /// A name from a result file, fit to print on one line: it may hold newlines, terminal escapes and marks that turn the

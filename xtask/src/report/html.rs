@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::pictures::{self, by_severity, rank};
-use super::{Cells, HEADER, Report, cells, evidence, printable, verdict_word, word};
+use super::{
+    Cells, HEADER, Report, by_severity, cells, cut, escaped, evidence, pictures, printable, rank, shown_commit,
+    verdict_word, word,
+};
 use crate::compare::{Row, Status, Verdict};
 use crate::run::{Precision, Provenance};
 
@@ -36,10 +38,10 @@ pub fn render(report: &Report) -> String {
     for picture in pictures::all(report) {
         let _ = match picture {
             Ok(pictures::Picture { title, caption, svg }) => {
-                let caption = escape(&caption);
+                let caption = escaped(&caption);
                 writeln!(body, "<figure>\n<figcaption><h3>{title}</h3>{caption}</figcaption>\n{svg}\n</figure>")
             }
-            Err(error) => writeln!(body, "<p class=\"note\">{}</p>", escape(&printable(&error.to_string()))),
+            Err(error) => writeln!(body, "<p class=\"note\">{}</p>", escaped(&printable(&error.to_string()))),
         };
     }
     body.push_str("</div>\n");
@@ -52,12 +54,12 @@ pub fn render_failure(reason: &str) -> String {
     let mut body = String::new();
     let lines: Vec<String> = reason.lines().map(printable).collect();
     headline(&mut body, "fail", "NOT JUDGED", "nothing was judged");
-    let _ = writeln!(body, "<pre>{}</pre>", escape(&lines.join("\n")));
+    let _ = writeln!(body, "<pre>{}</pre>", escaped(&lines.join("\n")));
     page("NOT JUDGED: cargo xtask perf", &body)
 }
 
 fn page(title: &str, body: &str) -> String {
-    let title = escape(title);
+    let title = escaped(title);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src '{STYLE_DIGEST}'; script-src '{SCRIPT_DIGEST}'; img-src data:; base-uri 'none'; form-action 'none'\">\n\
@@ -119,10 +121,7 @@ fn compared(body: &mut String, report: &Report) {
         "<thead><tr><td></td><th scope=\"col\">baseline</th><th scope=\"col\">candidate</th></tr></thead>\n<tbody>\n",
     );
     let runs = report.comparison.runs;
-    // What was measured just now knows its precision only by its runs.
-    let measured = report.runs.iter().map(|run| run.precision).min();
-    let precisions = [report.provenance[0].precision, measured.unwrap_or(report.provenance[1].precision)];
-    let [baseline, candidate] = [0, 1].map(|side| facts(report.provenance[side], runs[side], precisions[side]));
+    let [baseline, candidate] = [0, 1].map(|side| facts(report.provenance[side], runs[side]));
     let told: Vec<String> =
         candidate.iter().filter(|(name, _)| *name != "runs").map(|(_, fact)| fact.clone()).collect();
     for ((name, baseline), (_, candidate)) in baseline.into_iter().zip(candidate) {
@@ -144,22 +143,15 @@ fn compared(body: &mut String, report: &Report) {
     body.push_str("</ul>\n");
 }
 
-fn facts(of: &Provenance, runs: usize, precision: Precision) -> [(&'static str, String); 8] {
+fn facts(of: &Provenance, runs: usize) -> [(&'static str, String); 8] {
     let load = of.load.as_ref();
     let shown = |fact: Option<String>| fact.unwrap_or_default();
-    let precision = match precision {
+    let precision = match of.precision {
         Precision::Coarse => "Locust's, to two digits",
         Precision::Fine => "to three digits",
     };
     [
-        (
-            "commit",
-            format!(
-                "{}{}",
-                of.commit.chars().take(12).collect::<String>(),
-                if of.dirty { " with changes" } else { "" }
-            ),
-        ),
+        ("commit", shown_commit(&of.commit, of.dirty)),
         ("measured", of.timestamp.clone()),
         ("runs", runs.to_string()),
         ("load", shown(load.map(ToString::to_string))),
@@ -219,7 +211,7 @@ fn row(cells: &Cells) -> String {
     let [name, values @ ..] = &cells.texts;
     let mut text = format!("<tr class=\"{}\"><th scope=\"row\">{}</th>", class(cells.status), shortened(name, NAME));
     for value in values {
-        let _ = write!(text, "<td>{}</td>", escape(value));
+        let _ = write!(text, "<td>{}</td>", escaped(value));
     }
     text.push_str("</tr>\n");
     text
@@ -238,35 +230,7 @@ fn class(status: Status) -> &'static str {
 fn shortened(text: &str, most: usize) -> String {
     let short = cut(text, most);
     if short == text {
-        return escape(text);
+        return escaped(text);
     }
-    format!("<span title=\"{}\">{}</span>", escape(&cut(text, WHOLE_NAME.max(2 * most))), escape(&short))
-}
-
-/// At most so many letters, cut in the middle: names differ at both ends.
-pub fn cut(text: &str, most: usize) -> String {
-    let letters = text.chars().count();
-    if letters <= most {
-        return text.to_owned();
-    }
-    let tail = (most - 1) / 2;
-    let head = most - 1 - tail;
-    let start = |letter: usize| text.char_indices().nth(letter).map_or(text.len(), |(start, _)| start);
-    format!("{}…{}", &text[..start(head)], &text[start(letters - tail)..])
-}
-
-/// For the text of an element and for a quoted attribute.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    format!("<span title=\"{}\">{}</span>", escaped(&cut(text, WHOLE_NAME.max(2 * most))), escaped(&short))
 }

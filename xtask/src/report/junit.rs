@@ -191,17 +191,5 @@ fn without_zone(timestamp: &str) -> Option<&str> {
 /// For text and attributes alike: on one line, since a newline in an attribute is read as a space, and without what XML
 /// 1.0 forbids, a terminal obeys, or a log takes for a command.
 fn escaped(text: &str) -> String {
-    let text = printable(text);
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    super::escaped(&printable(text))
 }

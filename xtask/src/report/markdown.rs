@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Cells, HEADER, LINE_WIDTH, Report, cells, cut, evidence, finding, name, printable, verdict_word, word};
+use super::{
+    Cells, HEADER, LINE_WIDTH, Report, by_severity, cells, cut, evidence, finding, name, printable, verdict_word, word,
+};
 use crate::compare::{Comparison, Row, Status, Verdict};
 
 /// On the first line, where a workflow finds the comment that it wrote before.
@@ -88,7 +90,8 @@ fn endpoints(comparison: &Comparison, room: usize) -> String {
     if comparison.endpoints.is_empty() {
         return String::new();
     }
-    let rows = worst_first(comparison);
+    let mut rows: Vec<&Row> = comparison.endpoints.iter().collect();
+    rows.sort_by(|a, b| by_severity(a, b));
     let columns: Vec<usize> = (0..HEADER.len()).collect();
     let mut table = String::new();
     // What is left out is counted, not written: ten thousand rows cost no more than those that fit.
@@ -111,15 +114,6 @@ fn endpoints(comparison: &Comparison, room: usize) -> String {
     }
     text.push_str("</details>\n\n");
     text
-}
-
-/// Findings in their order, then what is NEW, then by how much of its limit a change uses up.
-fn worst_first<'c>(comparison: &'c Comparison) -> Vec<&'c Row<'c>> {
-    let findings = comparison.findings().into_iter().filter(|row| row.endpoint.is_some());
-    let mut others: Vec<&Row> = comparison.endpoints.iter().filter(|row| !row.status.is_finding()).collect();
-    let used = |row: &Row| row.candidate.and_then(|candidate| row.strain(candidate)).unwrap_or(f64::NEG_INFINITY);
-    others.sort_by(|a, b| (a.status != Status::New).cmp(&(b.status != Status::New)).then(used(b).total_cmp(&used(a))));
-    findings.chain(others).collect()
 }
 
 fn compared(report: &Report) -> String {

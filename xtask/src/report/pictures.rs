@@ -1,7 +1,6 @@
 //! The pictures of a report, as inline SVG: drawn by `plotters`, which knows neither themes nor tooltips, so its text is
 //! made to take the page's colour and gets titles here.
 
-use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use anyhow::{Result, anyhow};
@@ -10,8 +9,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::html::{cut, escape};
-use super::{Report, cells, printable, value};
+use super::{Report, by_severity, cells, cut, escaped, printable, value};
 use crate::compare::{Row, Status};
 use crate::locust_history::Point;
 use crate::run::{Metric, PERCENTILES};
@@ -59,24 +57,6 @@ pub fn all(report: &Report) -> Vec<Result<Picture>> {
     ]
 }
 
-/// Failures before warnings before the rest.
-pub fn rank(row: &Row) -> u8 {
-    match row.status {
-        Status::Fail => 0,
-        Status::Warn => 1,
-        Status::Ok | Status::BelowResolution => 2,
-        Status::New | Status::NoBaseline | Status::Shown => 3,
-    }
-}
-
-/// Worst first: failures before warnings before the rest, then by how much of its limit a series takes up.
-pub fn by_severity(a: &Row, b: &Row) -> Ordering {
-    // What is missing has no value, and is worse than any.
-    let strain =
-        |row: &Row| row.candidate.map_or(f64::INFINITY, |value| row.strain(value).unwrap_or(f64::NEG_INFINITY));
-    rank(a).cmp(&rank(b)).then_with(|| strain(b).total_cmp(&strain(a)))
-}
-
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Pixel = (i32, i32);
 
@@ -85,12 +65,12 @@ struct Tips(String);
 
 impl Tips {
     fn around(&mut self, (x, y): Pixel, text: &str) {
-        let _ = writeln!(self.0, r#"<circle cx="{x}" cy="{y}" r="9"><title>{}</title></circle>"#, escape(text));
+        let _ = writeln!(self.0, r#"<circle cx="{x}" cy="{y}" r="9"><title>{}</title></circle>"#, escaped(text));
     }
 
     fn within(&mut self, [left, top, right, bottom]: [i32; 4], text: &str) {
         let (width, height) = (right - left, bottom - top);
-        let title = escape(text);
+        let title = escaped(text);
         let _ = writeln!(
             self.0,
             r#"<rect x="{left}" y="{top}" width="{width}" height="{height}"><title>{title}</title></rect>"#
@@ -114,7 +94,7 @@ fn svg(
         area.present()?;
     }
     // An image with a name for who cannot see it; the name of the format is told by where it stands.
-    let (title_text, description) = (escape(title), escape(description));
+    let (title_text, description) = (escaped(title), escaped(description));
     let head = format!(" role=\"img\">\n<title>{title_text}</title>\n<desc>{description}</desc>\n");
     let drawn = drawn.replacen(" xmlns=\"http://www.w3.org/2000/svg\">\n", &head, 1);
     // In an attribute alone: the text has its quotes escaped.

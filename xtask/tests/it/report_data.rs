@@ -637,7 +637,7 @@ fn the_junit_reads_from_suite_to_case() {
               <system-out>baseline 450, candidate 450, change +0.0%</system-out>
             </testcase>
             <system-out>p99 of 450 requests rests on 4
-        Locust&apos;s version differs: baseline &lt;1&gt;, candidate &quot;2&quot;</system-out>
+        Locust&#39;s version differs: baseline &lt;1&gt;, candidate &quot;2&quot;</system-out>
           </testsuite>
           <testsuite name="GET /a" id="1" tests="5" failures="0" errors="0" time="0" skipped="0" timestamp="2026-11-23T12:00:00">
             <testcase classname="GET /a" name="error_rate" time="0">
