@@ -7,7 +7,7 @@ use std::str;
 use anyhow::{Context as _, Result, bail, ensure};
 use csv::{ByteRecord, Position, ReaderBuilder};
 
-use crate::run::{Precision, REQUEST_Z, Run, Stats, endpoint_name};
+use crate::run::{MAX_COUNT, Precision, REQUEST_Z, Run, Stats, endpoint_name};
 use crate::stats::quantile_ranks;
 
 /// Where each column that is read stands in the records of one file.
@@ -36,6 +36,7 @@ impl Columns {
         let mut all_percentiles: Vec<(f64, usize)> = Vec::new();
         for (column, name) in header.iter().enumerate() {
             let percent = str::from_utf8(name).ok().and_then(|name| name.trim().strip_suffix('%')?.parse::<f64>().ok());
+            let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
             all_percentiles.extend(percent.map(|percent| (percent / 100.0, column)));
         }
         all_percentiles.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -210,7 +211,8 @@ fn text<'a>(record: &'a ByteRecord, column: Option<usize>, what: &str) -> Result
 
 fn count(record: &ByteRecord, column: usize, what: &str) -> Result<u64> {
     let field = str::from_utf8(record[column].trim_ascii()).unwrap_or("?");
-    field.parse().map_err(|_| NotANumber::new(what, &record[column], "a whole number").into())
+    let count = field.parse().ok().filter(|count| *count <= MAX_COUNT);
+    count.ok_or_else(|| NotANumber::new(what, &record[column], "a whole number").into())
 }
 
 fn number(record: &ByteRecord, column: usize, what: &str) -> Result<f64> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use crate::run::{PERCENTILES, Precision, REQUEST_Z, Run, Stats, endpoint_name};
+use crate::run::{MAX_COUNT, PERCENTILES, Precision, REQUEST_Z, Run, Stats, endpoint_name};
 use crate::stats::quantile_ranks;
 
 /// One endpoint as `StatsEntry.serialize` of `locust.stats` writes it; keys that nothing here needs are left out.
@@ -30,6 +30,11 @@ type Histogram = Vec<(f64, u64)>;
 /// Reads a whole JSON result.
 pub fn parse(text: &str) -> Result<Run> {
     let entries: Vec<Entry> = serde_json::from_str(text).context("this is no JSON result of Locust's --json-file")?;
+    let counts = entries.iter().flat_map(|entry| {
+        let timed = entry.response_times.values().copied();
+        timed.chain([entry.num_requests, entry.num_failures]).map(u128::from)
+    });
+    ensure!(counts.sum::<u128>() <= u128::from(MAX_COUNT), "it counts more requests than any test makes");
     let mut merged: BTreeMap<u64, u64> = BTreeMap::new();
     let mut names = HashSet::new();
     let mut parts = Vec::new();
@@ -63,13 +68,15 @@ pub fn parse(text: &str) -> Result<Run> {
         let requests: u64 = entries.iter().map(|entry| entry.num_requests).sum();
         let timed: u64 = histogram.iter().map(|(_, count)| count).sum();
         ensure!(timed > 0, "no request has a response time");
+        let avg_ms = entries.iter().map(|entry| entry.total_response_time).sum::<f64>() / timed as f64;
+        ensure!(avg_ms.is_finite(), "its response times add up to no number");
         Ok(Stats {
             requests,
             failures: entries.iter().map(|entry| entry.num_failures).sum(),
             p50_ms: percentile(histogram, 0.50),
             p95_ms: percentile(histogram, 0.95),
             p99_ms: percentile(histogram, 0.99),
-            avg_ms: entries.iter().map(|entry| entry.total_response_time).sum::<f64>() / timed as f64,
+            avg_ms,
             requests_per_sec: requests as f64 / elapsed_s,
             p95_interval_ms: quantile_ranks(timed, 0.95, REQUEST_Z)
                 .map(|ranks| ranks.map(|rank| order_statistic(histogram, rank - 1))),

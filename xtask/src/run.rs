@@ -90,6 +90,9 @@ pub struct Stats {
     pub p95_interval_ms: Option<[f64; 2]>,
 }
 
+/// Of requests, in all: beyond it a count is no longer exact as a number with a fraction, and nobody makes so many.
+pub const MAX_COUNT: u64 = 1 << 53;
+
 /// How sure an interval from the requests of one run is: the normal quantile at 99.95 % on either side, so that among
 /// fifty endpoints, two runs of each, one misses in one case of twenty.
 pub const REQUEST_Z: f64 = 3.2905;

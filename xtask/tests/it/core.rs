@@ -83,6 +83,13 @@ fn real_results_of_three_versions_are_read() {
 }
 
 #[test]
+fn a_column_that_is_no_percentile_is_left_alone() {
+    let text =
+        row("None,Aggregated,1000,0,5,5,1,9,11,2.0,0.0,5,5,5,5,5,5,5,5,5,5,5").replace("66%", "18446744073709551616%");
+    assert_eq!(locust_csv::parse(text.as_bytes()).unwrap().total.p95_interval_ms, Some([5.0, 5.0]));
+}
+
+#[test]
 fn an_endpoint_named_aggregated_is_not_the_total() {
     let run = locust_csv::parse(&fixture("locust-2.47.0/names/perf_results_stats.csv")).unwrap();
     assert_eq!(run.total.requests, 2065);
@@ -220,6 +227,24 @@ fn percentiles_follow_locusts_rank_rule() {
         let stats = locust_json::parse(&json_of(times)).unwrap().total;
         assert_eq!([stats.p50_ms, stats.p95_ms, stats.p99_ms], expected, "{times}");
     }
+}
+
+#[test]
+fn counts_beyond_all_bounds_are_no_panic() {
+    let most = u64::MAX;
+    let entry = |name: &str| {
+        format!(
+            r#"{{"name":"{name}","method":"GET","num_requests":{most},"num_failures":{most},"total_response_time":1e308,"start_time":1.0,"last_request_timestamp":2.0,"response_times":{{"5":{most},"6":{most}}}}}"#
+        )
+    };
+    let found = error(locust_json::parse(&format!("[{},{}]", entry("/a"), entry("/b"))));
+    assert_eq!(found, "it counts more requests than any test makes");
+    let total = ",Aggregated,18446744073709551615,0,5,5,1,9,11,2.0,0.0,5,5,5,5,5,5,5,5,5,5,5";
+    assert_eq!(csv_error(&row(total)), "line 2: Request Count is `18446744073709551615`, not a whole number");
+    let endless = json_of(r#""5": 1"#).replace("\"total_response_time\":1.0", "\"total_response_time\":1e308");
+    let twice =
+        format!("[{0},{1}]", &endless[1..endless.len() - 1], endless[1..endless.len() - 1].replace("\"/\"", "\"/b\""));
+    assert_eq!(error(locust_json::parse(&twice)), "its response times add up to no number");
 }
 
 #[test]

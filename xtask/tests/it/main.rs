@@ -9,6 +9,7 @@ mod core;
 mod faults;
 mod html;
 mod judge;
+mod mangled;
 mod markdown;
 mod measure;
 mod real;
