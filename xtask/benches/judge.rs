@@ -13,7 +13,7 @@ use std::{env, fs, process};
 use anyhow::{Context as _, Result, ensure};
 use csv::ByteRecord;
 use xtask::baseline::Baseline;
-use xtask::compare::{Rules, compare, default_limits};
+use xtask::compare::{Rules, compare};
 use xtask::locust_csv;
 use xtask::report::Report;
 use xtask::report::terminal::{Verbosity, render};
@@ -59,14 +59,7 @@ fn main() -> Result<ExitCode> {
 /// All of it: from the bytes of the file to the text of the report. The result is the text's length.
 fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
     let runs = [locust_csv::parse(bytes)?];
-    let rules = Rules {
-        limits: default_limits(),
-        endpoint_limits: Vec::new(),
-        strict: false,
-        paired: false,
-        min_runs: 1,
-        max_runs: 5,
-    };
+    let rules = Rules::default();
     let comparison = compare(baseline, &runs, &rules)?;
     let report = Report {
         comparison: &comparison,

@@ -11,7 +11,7 @@ use std::{array, env};
 use anyhow::{Result, ensure};
 use fastrand::Rng;
 use xtask::baseline::Baseline;
-use xtask::compare::{Rules, compare, default_limits};
+use xtask::compare::{Rules, compare};
 use xtask::locust_history::{History, Point};
 use xtask::report::terminal::{self, Verbosity};
 use xtask::report::{Format, Report};
@@ -133,13 +133,7 @@ impl Measured {
         let provenance = Provenance {
             timestamp: "2026-11-23T12:00:00Z".to_owned(),
             commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
-            dirty: false,
-            load: None,
-            machine: None,
-            locust: None,
-            python: None,
-            precision: Precision::Fine,
-            locustfile: None,
+            ..Provenance::default()
         };
         let medians_ms: Vec<f64> = (0..endpoints).map(|_| 5.0 + 100.0 * random.f64()).collect();
         let mut runs = |slower: f64| -> [Run; RUNS] {
@@ -162,14 +156,7 @@ impl Measured {
     }
 
     fn report<T>(&self, read: impl FnOnce(&Report) -> Result<T>) -> Result<T> {
-        let rules = Rules {
-            limits: default_limits(),
-            endpoint_limits: Vec::new(),
-            strict: false,
-            paired: false,
-            min_runs: 1,
-            max_runs: RUNS,
-        };
+        let rules = Rules { max_runs: RUNS, ..Rules::default() };
         let point = |second: u32| Point {
             time_s: f64::from(second),
             users: 10.0,

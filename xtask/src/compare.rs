@@ -77,6 +77,14 @@ pub struct Rules {
     pub max_runs: usize,
 }
 
+impl Default for Rules {
+    /// The default limits; one run, and up to five.
+    fn default() -> Rules {
+        let (limits, endpoint_limits) = (default_limits(), Vec::new());
+        Rules { limits, endpoint_limits, strict: false, paired: false, min_runs: 1, max_runs: 5 }
+    }
+}
+
 impl Rules {
     fn limit(&self, endpoint: Option<&str>, metric: Metric) -> Option<&Limit> {
         let own = endpoint.and_then(|endpoint| {

@@ -17,7 +17,7 @@ use crate::files;
 use crate::flags::Perf;
 use crate::git::{self, Head};
 use crate::results::{self, Measured};
-use crate::run::{Precision, Provenance};
+use crate::run::Provenance;
 
 /// Where the command runs and what it was told.
 pub struct Project<'a> {
@@ -136,12 +136,7 @@ impl Project<'_> {
             timestamp: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             commit: self.head.as_ref().map_or_else(|| "unknown".to_owned(), |head| head.commit.clone()),
             dirty: self.head.as_ref().is_some_and(|head| head.dirty),
-            load: None,
-            machine: None,
-            locust: None,
-            python: None,
-            precision: Precision::Coarse,
-            locustfile: None,
+            ..Provenance::default()
         }
     }
 }

@@ -245,7 +245,7 @@ impl fmt::Display for Machine {
 }
 
 /// Where and how numbers were measured. What is not known is absent: a version 1.0 baseline and a bare CSV know little.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// RFC 3339, UTC.
     pub timestamp: String,

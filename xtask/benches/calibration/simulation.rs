@@ -7,7 +7,7 @@ use std::thread;
 use distrs::Normal;
 use fastrand::Rng;
 use xtask::baseline::Baseline;
-use xtask::compare::{Comparison, Rules, Status, Verdict, compare, default_limits};
+use xtask::compare::{Comparison, Rules, Status, Verdict, compare};
 use xtask::run::{Metric, Precision, Provenance, Run, Stats};
 
 pub const SPREADS_PCT: [f64; 4] = [2.0, 5.0, 10.0, 15.0];
@@ -293,14 +293,7 @@ pub fn error_pct(share_pct: f64, comparisons: usize) -> f64 {
 }
 
 fn rules() -> Rules {
-    Rules {
-        limits: default_limits(),
-        endpoint_limits: Vec::new(),
-        strict: false,
-        paired: false,
-        min_runs: 1,
-        max_runs: RUNS,
-    }
+    Rules { max_runs: RUNS, ..Rules::default() }
 }
 
 /// Many comparisons of a service whose latencies grew by `change_pct`.
@@ -415,16 +408,5 @@ fn stats(factor: f64) -> Stats {
 }
 
 fn baseline(runs: &[Run]) -> Baseline {
-    let provenance = Provenance {
-        timestamp: String::new(),
-        commit: String::new(),
-        dirty: false,
-        load: None,
-        machine: None,
-        locust: None,
-        python: None,
-        precision: Precision::Fine,
-        locustfile: None,
-    };
-    Baseline::new(runs, provenance, None, None).expect("drawn runs are a baseline")
+    Baseline::new(runs, Provenance::default(), None, None).expect("drawn runs are a baseline")
 }

@@ -454,7 +454,7 @@ fn rules(strict: bool) -> &'static Rules {
 }
 
 fn rules_with(limits: Limits, strict: bool) -> &'static Rules {
-    Box::leak(Box::new(Rules { limits, endpoint_limits: Vec::new(), strict, paired: false, min_runs: 1, max_runs: 5 }))
+    Box::leak(Box::new(Rules { limits, strict, ..Rules::default() }))
 }
 
 fn stats(p95_ms: f64) -> Stats {
@@ -773,7 +773,7 @@ fn the_interval_of_rounds_is_students() {
 
 #[test]
 fn rounds_are_judged_by_their_differences() {
-    let paired = Rules { paired: true, min_runs: 2, max_runs: 7, ..rules(false).clone() };
+    let paired = Rules { paired: true, min_runs: 2, max_runs: 7, ..Rules::default() };
     let judged = |baseline_ms: &[f64], candidate_ms: &[f64]| {
         let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
         let runs = runs_of(candidate_ms);
@@ -1082,7 +1082,7 @@ fn a_histogram_and_a_csv_give_the_interval_of_the_p95() {
 /// The rules of a `perf.toml`.
 fn rules_of(toml: &str) -> Rules {
     let (_, limits, endpoint_limits) = Config::parse(toml).unwrap();
-    Rules { limits, endpoint_limits, ..rules(false).clone() }
+    Rules { limits, endpoint_limits, ..Rules::default() }
 }
 
 #[test]

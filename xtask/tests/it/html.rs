@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use scraper::{ElementRef, Html, Selector};
 use xtask::baseline::Baseline;
-use xtask::compare::{Rules, compare, default_limits};
+use xtask::compare::{Rules, compare};
 use xtask::locust_history::{History, Point};
 use xtask::report::terminal::{self, Verbosity};
 use xtask::report::{Cells, Report, html};
@@ -103,14 +103,7 @@ fn measured(names: &[String], slowdown: f64) -> Measured {
             run.endpoints[last].0 = "PATCH /an/endpoint/that/is/new".into();
         }
     }
-    let rules = Rules {
-        limits: default_limits(),
-        endpoint_limits: Vec::new(),
-        strict: false,
-        paired: false,
-        min_runs: 1,
-        max_runs: 5,
-    };
+    let rules = Rules::default();
     let baseline = Baseline::new(&former, provenance(), None, None).unwrap();
     let histories = (0..5).map(|run| Ok(history(f64::from(run)))).collect();
     Measured { baseline, runs, histories, provenance: provenance(), rules }

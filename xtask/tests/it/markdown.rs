@@ -7,7 +7,7 @@ use expect_test::expect;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use unicode_width::UnicodeWidthStr as _;
 use xtask::baseline::Baseline;
-use xtask::compare::{Rules, compare, default_limits};
+use xtask::compare::{Rules, compare};
 use xtask::flags::{Command, parse as parse_flags};
 use xtask::report::github::{self, Places};
 use xtask::report::terminal::{self, Verbosity};
@@ -73,8 +73,7 @@ fn with_report<T>(endpoints: &[(&str, f64, f64)], p95_ms: f64, then: impl FnOnce
     let former = [run(endpoints.iter().map(|(name, baseline, _)| (*name, *baseline)), 300.0)];
     let baseline = Baseline::new(&former, provenance.clone(), None, None).unwrap();
     let runs = [run(endpoints.iter().map(|(name, _, candidate)| (*name, *candidate)), p95_ms)];
-    let limits = default_limits();
-    let rules = Rules { limits, endpoint_limits: vec![], strict: false, paired: false, min_runs: 1, max_runs: 5 };
+    let rules = Rules::default();
     let comparison = compare(&baseline, &runs, &rules).unwrap();
     then(&Report {
         distribution: &[],

@@ -11,7 +11,7 @@ use expect_test::expect;
 use roxmltree::{Document, Node};
 use serde_json::{Value, json};
 use xtask::baseline::Baseline;
-use xtask::compare::{EndpointLimits, Limit, Limits, Rules, Status, compare, default_limits};
+use xtask::compare::{EndpointLimits, Limit, Limits, Rules, Status, compare};
 use xtask::report::{Report, json, junit, printable};
 use xtask::run::{Load, Machine, Metric, Precision, Provenance, Run, Stats};
 
@@ -64,8 +64,7 @@ fn runs(p95_ms: &[f64]) -> Vec<Run> {
 }
 
 fn rules(strict: bool, paired: bool) -> Rules {
-    let limits = default_limits();
-    Rules { limits, endpoint_limits: Vec::new(), strict, paired, min_runs: 1, max_runs: 5 }
+    Rules { strict, paired, ..Rules::default() }
 }
 
 /// One comparison, and what it is of.
