@@ -212,6 +212,7 @@ fn every_key_of_perf_toml_is_explained_in_the_readme() {
     let fields: BTreeSet<String> =
         fields.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect();
     assert!(fields.len() > 15, "{fields:?}");
+    assert!(readme.contains("`[limits.\"GET /claims*\"]`"), "README.md does not explain the limits of endpoints");
     for field in fields {
         assert!(
             readme.contains(&format!("`{field}`")) || readme.contains(&format!("[{field}")),
