@@ -175,6 +175,24 @@ fn the_core_does_no_input_or_output() {
 }
 
 #[test]
+fn the_map_names_every_file() {
+    let map = read("ARCHITECTURE.md");
+    for (folder, shown) in [("xtask/src", ""), ("xtask/src/report", "report/"), ("xtask/tests/it", "")] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let shown = match folder {
+                "xtask/tests/it" => name.trim_end_matches(".rs").to_owned(),
+                _ => format!("{shown}{name}"),
+            };
+            // The roots of the crate and of the tests, which only name the others.
+            let is_named =
+                map.contains(&format!("`{shown}`")) || ["lib.rs", "main", "report"].contains(&shown.as_str());
+            assert!(is_named, "ARCHITECTURE.md does not name {folder}/{name}");
+        }
+    }
+}
+
+#[test]
 fn functions_fit_on_a_screen() {
     for folder in ["xtask/src", "xtask/src/report", "demo/src"] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
