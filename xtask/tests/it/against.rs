@@ -168,6 +168,24 @@ fn the_other_commit_is_started_by_its_own_service_and_loaded_by_this_trees_locus
 }
 
 #[test]
+fn a_folder_of_any_name_and_depth_will_do() {
+    let scratch = repository("spaces, 'quotes' and ü", 300, 420);
+    let output = scratch.perf("--against first");
+    assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
+    // The product's root need not be the repository's.
+    scratch
+        .sh("mkdir -p services/claims && git mv perf.toml service.sh locustfile.py perf_baseline.json services/claims");
+    scratch.sh("git commit -q -m moved");
+    let output = scratch.script("cd services/claims && \"$XTASK\" perf --against HEAD");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let output = scratch.script("cd services/claims && \"$XTASK\" perf --against first");
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    let said = "--against first: there is no folder services/claims/ in that commit";
+    assert!(output.last_line().contains(said), "{}", output.stderr);
+    scratch.assert_nothing_is_left();
+}
+
+#[test]
 fn an_interrupt_leaves_nothing_running_and_the_next_call_works() {
     let scratch = repository("interrupt", 300, 300).with("FAKE_LOCUST", "waits");
     let child = scratch.command("--against first").spawn().unwrap();
@@ -178,6 +196,22 @@ fn an_interrupt_leaves_nothing_running_and_the_next_call_works() {
     scratch.assert_clean();
     let scratch = scratch.with("FAKE_LOCUST", "");
     assert_eq!(scratch.perf("--against first").code, 0);
+    scratch.assert_clean();
+}
+
+#[test]
+fn a_crash_is_no_error_of_the_next_call() {
+    let scratch = repository("crash", 300, 300).with("FAKE_LOCUST", "waits");
+    let mut child = scratch.command("--against first").spawn().unwrap();
+    scratch.wait_for("pids/locust");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Nobody is left who could have ended them.
+    scratch.kill_noted();
+    let scratch = scratch.with("FAKE_LOCUST", "");
+    let output = scratch.perf("--against first");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(scratch.sh("git worktree list | wc -l"), "2");
     scratch.assert_clean();
 }
 

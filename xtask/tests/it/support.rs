@@ -254,7 +254,7 @@ impl Scratch {
 
     /// A test that fails leaves nothing either. Only what runs in this very folder is ended: an id may be another's by
     /// now.
-    fn kill_noted(&self) {
+    pub fn kill_noted(&self) {
         for (_, pid) in self.noted() {
             if fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == self.folder) {
                 self.sh(&format!("kill -9 {pid} || true"));
