@@ -11,11 +11,11 @@ use crate::compare::{Verdict, compare};
 use crate::config::{Config, ServiceConfig};
 use crate::git;
 use crate::measure::{Bench, Clock, Side};
-use crate::perf::{Measurement, another_follows, details, publish};
+use crate::perf::{Measurement, another_follows, publish};
 use crate::project::Project;
-use crate::report::{Report, shown_commit};
+use crate::report::shown_commit;
 use crate::results::Measured;
-use crate::run::Run;
+use crate::run::{Provenance, Run};
 use crate::worktree::Worktree;
 
 pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdict> {
@@ -49,8 +49,8 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
         }
         // 4. Judge by the differences of the rounds.
         let runs_of = |measured: &[Measured]| -> Vec<Run> { measured.iter().map(|one| one.run.clone()).collect() };
-        let baseline =
-            Baseline::new(&runs_of(&measured_at_rev), bench.provenance.clone(), None, None).with_context(at_rev)?;
+        let provenance = Provenance { commit: commit.clone(), dirty: false, ..bench.provenance.clone() };
+        let baseline = Baseline::new(&runs_of(&measured_at_rev), provenance, None, None).with_context(at_rev)?;
         let runs = runs_of(&measured);
         let comparison = compare(&baseline, &runs, &project.rules)?;
         if another_follows(project, &comparison, "round") {
@@ -58,8 +58,8 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
         }
         project.rules.check_all_met(Some(&baseline), &runs)?;
         let measurement = Measurement::new(measured, project)?;
-        let measurement_at_rev = Measurement::new(measured_at_rev, project)?;
-        let mut warnings = [&measurement_at_rev.warnings[..], &measurement.warnings[..]].concat();
+        let mut warnings = Measurement::new(measured_at_rev, project)?.warnings;
+        warnings.extend_from_slice(&measurement.warnings);
         warnings.dedup();
         warnings.extend(other.differs);
         let head = project.head.as_ref().map_or_else(String::new, |head| shown_commit(&head.commit, head.dirty));
@@ -67,17 +67,7 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
             "baseline: {rev}, commit {}; candidate: this tree, commit {head}; measured in turn on this machine",
             shown_commit(&commit, false)
         );
-        let report = Report {
-            comparison: &comparison,
-            distribution: &baseline.distribution,
-            runs: &measurement.runs,
-            histories: &measurement.histories,
-            provenance: [&measurement_at_rev.provenance, &measurement.provenance],
-            baseline: sides,
-            warnings,
-            details: details(project, &measurement, bench.clock),
-        };
-        return publish(project, &report);
+        return publish(project, &comparison, &baseline, &measurement, sides, warnings, bench.clock);
     }
 }
 

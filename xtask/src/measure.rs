@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use xshell::Shell;
 
+use crate::actions;
 use crate::config::{ServiceConfig, Settings};
 use crate::files::{self, Session};
 use crate::git;
@@ -109,7 +110,7 @@ impl<'a> Bench<'a> {
             })
         });
         drop(watch);
-        if project.is_github {
+        if actions::is_there() {
             let log = fs::read(job.log()).unwrap_or_default();
             project.say(&github::group(&format!("Locust's log, {name}"), &String::from_utf8_lossy(&log)));
         }
@@ -157,7 +158,7 @@ struct Watch {
 impl Watch {
     fn new(project: &Project, job: &Job) -> Watch {
         // Under GitHub Actions Locust's log is shown once the run is over.
-        let echoes = project.flags.verbose && !project.is_github;
+        let echoes = project.flags.verbose && !actions::is_there();
         let shows_line = !project.flags.quiet && !echoes;
         let line = shows_line.then(|| ProgressLine::new(job.load.run_time_s, job.load.users));
         Watch { line, echoed: echoes.then_some(0) }

@@ -217,28 +217,37 @@ fn judge(project: &Project, former: &Baseline, measured: &Measurement, clock: &C
     };
     let mut warnings = measured.warnings.clone();
     warnings.extend(comparability.warnings);
-    let report = Report {
-        comparison: &comparison,
-        distribution: &former.distribution,
-        runs: &measured.runs,
-        histories: &measured.histories,
-        provenance: [&former.provenance, &measured.provenance],
-        baseline: baseline_origin(project, former),
-        warnings,
-        details: details(project, measured, clock),
-    };
-    publish(project, &report).map(Some)
+    let origin = baseline_origin(project, former);
+    publish(project, &comparison, former, measured, origin, warnings, clock).map(Some)
 }
 
 /// Prints the report and writes it wherever it is asked for; passes the verdict on.
-pub fn publish(project: &Project, report: &Report) -> Result<Verdict> {
+pub fn publish(
+    project: &Project,
+    comparison: &Comparison,
+    baseline: &Baseline,
+    measured: &Measurement,
+    origin: String,
+    warnings: Vec<String>,
+    clock: &Clock,
+) -> Result<Verdict> {
+    let report = &Report {
+        comparison,
+        distribution: &baseline.distribution,
+        runs: &measured.runs,
+        histories: &measured.histories,
+        provenance: [&baseline.provenance, &measured.provenance],
+        baseline: origin,
+        warnings,
+        details: details(project, measured, clock),
+    };
     let verbosity = match (project.flags.quiet, project.flags.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
     let mut text = terminal::render(report, verbosity, terminal_width());
-    if project.is_github {
+    if actions::is_there() {
         text = github::harmless(&text);
         // The verdict stays the last line. What is accepted with this very command is no alarm.
         if !project.flags.update_baseline {
@@ -251,7 +260,7 @@ pub fn publish(project: &Project, report: &Report) -> Result<Verdict> {
         }
         _ => {}
     }
-    if project.is_github {
+    if actions::is_there() {
         summarize(&markdown::render(report));
     }
     for path in &project.flags.reports {
@@ -287,7 +296,7 @@ fn baseline_origin(project: &Project, baseline: &Baseline) -> String {
     )
 }
 
-pub fn details(project: &Project, measured: &Measurement, clock: &Clock) -> Vec<String> {
+fn details(project: &Project, measured: &Measurement, clock: &Clock) -> Vec<String> {
     let Provenance { commit, dirty, load, machine, locust, python, .. } = &measured.provenance;
     let runs = measured.runs.len();
     let commit = shown_commit(commit, *dirty);

@@ -9,7 +9,6 @@ use std::time::SystemTime;
 use anyhow::{Result, anyhow, ensure};
 use xshell::Shell;
 
-use crate::actions;
 use crate::baseline::Baseline;
 use crate::compare::{EndpointLimits, Limits, Rules};
 use crate::config::{Config, LocustSettings, Settings, settle};
@@ -30,8 +29,6 @@ pub struct Project<'a> {
     pub rules: Rules,
     pub baseline_path: PathBuf,
     pub head: Option<Head>,
-    /// Under GitHub Actions, which reads what is printed.
-    pub is_github: bool,
 }
 
 impl Project<'_> {
@@ -49,10 +46,9 @@ impl Project<'_> {
         let baseline_path =
             flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
         let head = git::head(&shell);
-        let is_github = actions::is_there();
         let (paired, [min_runs, max_runs]) = (flags.against.is_some(), flags.runs());
         let rules = Rules { limits, endpoint_limits, strict: flags.strict, paired, min_runs, max_runs };
-        Ok(Project { flags, shell, root, current_dir, config, rules, baseline_path, head, is_github })
+        Ok(Project { flags, shell, root, current_dir, config, rules, baseline_path, head })
     }
 
     /// A missing baseline reads as none; one that cannot be read is an error.

@@ -90,6 +90,10 @@ pub struct Cells {
     pub status: Status,
 }
 
+/// Findings that a person is told before the tables, which hold them all, the gravest first: a service that got slower
+/// gets slower everywhere.
+const FINDINGS: usize = 12;
+
 /// Columns that an endpoint's name takes at most: it comes from a file, and may be of any length.
 const NAME_WIDTH: usize = 100;
 
@@ -201,8 +205,10 @@ fn finding(row: &Row) -> String {
         }
     };
     // That all requests together rest on few is said once, below.
-    let doubt = row.doubt.filter(|_| row.endpoint.is_some()).map(|doubt| doubt_text(row, doubt));
-    doubt.map_or(found.clone(), |doubt| format!("{found}; {doubt}"))
+    match row.doubt.filter(|_| row.endpoint.is_some()) {
+        Some(doubt) => format!("{found}; {}", doubt_text(row, doubt)),
+        None => found,
+    }
 }
 
 /// How many runs the verdict rests on, whether another could change it, and what they could have told.

@@ -12,7 +12,7 @@ use std::{env, fs, io};
 
 use simulation::{
     Cell, DriftOutcomes, ENDPOINTS, EndpointOutcomes, Noise, Promise, ROUNDS, RUNS, all_cells, all_drift_cells,
-    all_endpoint_cells, promises,
+    all_endpoint_cells, promises, share_pct,
 };
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/calibration.md");
@@ -87,10 +87,10 @@ Up to +20 % a FAIL is a false alarm; beyond, a PASS is a miss.
             "| {} | {} % | {change_pct:+} % | {:.2} % | {:.2} % | {:.2} % | {:.2} % | {:.2} |",
             tails(*noise),
             noise.spread_pct,
-            outcomes.share_pct(outcomes.plain),
-            outcomes.share_pct(outcomes.one_run),
-            outcomes.share_pct(outcomes.fixed),
-            outcomes.share_pct(outcomes.gate),
+            share_pct(outcomes.plain, outcomes.comparisons),
+            share_pct(outcomes.one_run, outcomes.comparisons),
+            share_pct(outcomes.fixed, outcomes.comparisons),
+            share_pct(outcomes.gate, outcomes.comparisons),
             outcomes.mean_runs()
         );
     }
@@ -113,10 +113,10 @@ FAILs. The last two: one is three times as slow and FAILs; any of the others doe
             "| {} | {} % | {:.2} % | {:.2} % | {:.2} % | {:.2} % |",
             tails(*noise),
             noise.spread_pct,
-            same.share_pct(same.any_over),
-            same.share_pct(same.any_failed),
-            slow.share_pct(slow.slow_failed),
-            slow.share_pct(slow.any_failed)
+            share_pct(same.any_over, same.comparisons),
+            share_pct(same.any_failed, same.comparisons),
+            share_pct(slow.slow_failed, slow.comparisons),
+            share_pct(slow.any_failed, slow.comparisons)
         );
     }
     text
@@ -142,10 +142,10 @@ how often the interval of {ROUNDS} rounds, at 95 % for one look, holds the true 
             text,
             "| {:+} % | {:.2} % | {:.2} % | {:.2} | {:.2} % |",
             seen.change_pct,
-            seen.share_pct(seen.committed),
-            seen.share_pct(seen.interleaved),
+            share_pct(seen.committed, seen.comparisons),
+            share_pct(seen.interleaved, seen.comparisons),
             seen.rounds as f64 / seen.comparisons as f64,
-            seen.share_pct(seen.covered)
+            share_pct(seen.covered, seen.comparisons)
         );
     }
     text

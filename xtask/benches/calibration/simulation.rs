@@ -76,10 +76,6 @@ pub struct Cell {
 }
 
 impl Outcomes {
-    pub fn share_pct(&self, count: usize) -> f64 {
-        100.0 * count as f64 / self.comparisons as f64
-    }
-
     pub fn mean_runs(&self) -> f64 {
         self.gate_runs as f64 / self.comparisons as f64
     }
@@ -148,12 +144,6 @@ pub struct DriftOutcomes {
     pub committed: usize,
     /// Sessions in which the interval of all rounds, at 95 % for one look, holds the true change.
     pub covered: usize,
-}
-
-impl DriftOutcomes {
-    pub fn share_pct(&self, count: usize) -> f64 {
-        100.0 * count as f64 / self.comparisons as f64
-    }
 }
 
 pub fn all_drift_cells(comparisons: usize) -> Vec<DriftOutcomes> {
@@ -244,20 +234,21 @@ pub fn promises(
     };
     for (spread_pct, most_pct) in [(5.0, 0.1), (10.0, 0.5)] {
         let seen = at(spread_pct, 0.0);
-        let share = seen.share_pct(seen.gate);
+        let share = share_pct(seen.gate, seen.comparisons);
         let is_kept = share <= most_pct + slack * error_pct(most_pct, seen.comparisons);
         promise(format!("no change, {spread_pct} % spread: at most {most_pct} % FAIL"), share, " %", is_kept);
     }
     for (spread_pct, least_pct) in [(5.0, 99.0), (10.0, 88.0)] {
         let seen = at(spread_pct, 30.0);
-        let share = seen.share_pct(seen.gate);
+        let share = share_pct(seen.gate, seen.comparisons);
         let is_kept = share >= least_pct - slack * error_pct(least_pct, seen.comparisons);
         promise(format!("+30 %, {spread_pct} % spread: at least {least_pct} % FAIL"), share, " %", is_kept);
     }
     let runs = at(2.0, 0.0).mean_runs();
     promise("no change, 2 % spread: at most 1.3 runs on average".to_owned(), runs, "", runs <= 1.3);
     let excess = |cell: &Cell| {
-        let [gate, plain] = [cell.outcomes.gate, cell.outcomes.plain].map(|count| cell.outcomes.share_pct(count));
+        let [gate, plain] =
+            [cell.outcomes.gate, cell.outcomes.plain].map(|count| share_pct(count, cell.outcomes.comparisons));
         let worse = if cell.change_pct > LIMIT_PCT { plain - gate } else { gate - plain };
         worse - slack * error_pct(plain, cell.outcomes.comparisons)
     };
@@ -265,7 +256,7 @@ pub fn promises(
     promise("never more often wrong than the plain rule: at worst, points more".to_owned(), worst, "", worst <= 0.0);
     let noise = Noise { spread_pct: 10.0, heavy_tails: false };
     let (_, [seen, _]) = endpoints.iter().find(|(at, _)| *at == noise).expect("the cell is simulated");
-    let share = seen.share_pct(seen.any_failed);
+    let share = share_pct(seen.any_failed, seen.comparisons);
     promise(
         format!("no change, 10 % spread, {ENDPOINTS} endpoints: any of them FAILs in at most 5 %"),
         share,
@@ -273,18 +264,23 @@ pub fn promises(
         share <= 5.0 + slack * error_pct(5.0, seen.comparisons),
     );
     let same = drift.iter().find(|seen| seen.change_pct == 0.0).expect("no change is simulated");
-    let share = same.share_pct(same.interleaved);
+    let share = share_pct(same.interleaved, same.comparisons);
     let is_kept = share <= 0.5 + slack * error_pct(0.5, same.comparisons);
     promise("no change on a drifting machine, in rounds: at most 0.5 % FAIL".to_owned(), share, " %", is_kept);
-    let share = same.share_pct(same.committed);
+    let share = share_pct(same.committed, same.comparisons);
     promise("the same by a baseline measured before: more than 0.5 % FAIL".to_owned(), share, " %", share > 0.5);
     for seen in drift {
-        let share = seen.share_pct(seen.covered);
+        let share = share_pct(seen.covered, seen.comparisons);
         let is_kept = (share - 95.0).abs() <= 2.0 + slack * error_pct(95.0, seen.comparisons);
         let what = format!("{:+} % in rounds: the 95 % interval holds it in 93 to 97 %", seen.change_pct);
         promise(what, share, " %", is_kept);
     }
     promises
+}
+
+/// In percent.
+pub fn share_pct(count: usize, comparisons: usize) -> f64 {
+    100.0 * count as f64 / comparisons as f64
 }
 
 /// The standard error, in points, of a share in percent among so many: that of a binomial proportion.
@@ -345,12 +341,6 @@ pub struct EndpointOutcomes {
     pub any_failed: usize,
     /// Comparisons in which the one endpoint that got slower FAILs.
     pub slow_failed: usize,
-}
-
-impl EndpointOutcomes {
-    pub fn share_pct(&self, count: usize) -> f64 {
-        100.0 * count as f64 / self.comparisons as f64
-    }
 }
 
 /// Many comparisons of a service of many endpoints, each with noise of its own, the first of which got slower.

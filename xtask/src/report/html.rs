@@ -3,14 +3,12 @@
 use std::fmt::Write as _;
 
 use super::{
-    Cells, HEADER, Report, by_severity, cells, cut, escaped, evidence, pictures, printable, rank, shown_commit,
-    verdict_word, word,
+    Cells, FINDINGS, HEADER, Report, by_severity, cells, cut, escaped, evidence, pictures, printable, rank,
+    shown_commit, verdict_word, word,
 };
 use crate::compare::{Row, Status, Verdict};
 use crate::run::{Precision, Provenance};
 
-/// Findings shown above the tables, which hold the rest.
-const FINDINGS: usize = 12;
 /// Letters of a name that a cell shows, and of a sentence.
 const NAME: usize = 72;
 const SENTENCE: usize = 400;

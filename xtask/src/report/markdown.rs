@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Cells, HEADER, LINE_WIDTH, Report, by_severity, cells, cut, evidence, finding, name, printable, verdict_word, word,
+    Cells, FINDINGS, HEADER, LINE_WIDTH, Report, by_severity, cells, cut, evidence, finding, name, printable,
+    verdict_word, word,
 };
 use crate::compare::{Comparison, Row, Status, Verdict};
 
@@ -15,9 +16,6 @@ pub const MAX_BYTES: usize = 65_000;
 
 /// What each part before the endpoints may take, so that none of them leaves no room for the others.
 const PART_BYTES: usize = 12_000;
-
-/// Findings listed above the folded table, which holds them all.
-const FINDINGS: usize = 12;
 
 pub fn render(report: &Report) -> String {
     let comparison = report.comparison;

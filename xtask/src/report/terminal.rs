@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
-use super::{Cells, HEADER, Report, cut, evidence, verdict_word, word};
+use super::{Cells, FINDINGS, HEADER, Report, cut, evidence, verdict_word, word};
 use crate::compare::{Status, Verdict};
 
 const BOLD: Style = Style::new().bold();
@@ -13,9 +13,6 @@ const DIM: Style = Style::new().dimmed();
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 const GREEN: Style = AnsiColor::Green.on_default();
-
-/// Findings shown without `--verbose`, the gravest first: a service that got slower gets slower everywhere.
-const FINDINGS: usize = 12;
 
 /// The last column.
 const STATUS: usize = HEADER.len() - 1;

@@ -1,6 +1,8 @@
 //! The calibration, in short: the promises hold, and `docs/calibration.md` says what this code does.
 
-use crate::simulation::{Cell, SPREADS_PCT, all_cells, all_drift_cells, all_endpoint_cells, error_pct, promises};
+use crate::simulation::{
+    Cell, SPREADS_PCT, all_cells, all_drift_cells, all_endpoint_cells, error_pct, promises, share_pct,
+};
 
 /// Standard errors between a short simulation and what it samples: so many are no chance, among so many numbers.
 const SLACK: f64 = 4.5;
@@ -41,7 +43,12 @@ fn the_promises_are_kept_and_the_document_is_this_codes() {
         let counts = [outcomes.plain, outcomes.one_run, outcomes.fixed, outcomes.gate];
         assert_eq!(shares.len(), counts.len());
         for (share, count) in shares.iter().zip(counts) {
-            assert_near(&format!("{noise:?} {change_pct}"), outcomes.share_pct(count), *share, outcomes.comparisons);
+            assert_near(
+                &format!("{noise:?} {change_pct}"),
+                share_pct(count, outcomes.comparisons),
+                *share,
+                outcomes.comparisons,
+            );
         }
         // A mean of numbers from 1 to 5 has a standard deviation of 2 at most.
         let reach = SLACK * 2.0 / (outcomes.comparisons as f64).sqrt();
@@ -52,10 +59,10 @@ fn the_promises_are_kept_and_the_document_is_this_codes() {
     assert_eq!(documented.len(), 2 * SPREADS_PCT.len());
     for (row, (noise, [same, slow])) in documented.iter().zip(&endpoints) {
         let shares = [
-            same.share_pct(same.any_over),
-            same.share_pct(same.any_failed),
-            slow.share_pct(slow.slow_failed),
-            slow.share_pct(slow.any_failed),
+            share_pct(same.any_over, same.comparisons),
+            share_pct(same.any_failed, same.comparisons),
+            share_pct(slow.slow_failed, slow.comparisons),
+            share_pct(slow.any_failed, slow.comparisons),
         ];
         for (documented, short) in row[1..].iter().zip(shares) {
             assert_near(&format!("{noise:?}, endpoints"), short, *documented, same.comparisons);
@@ -70,7 +77,12 @@ fn the_promises_are_kept_and_the_document_is_this_codes() {
         for (documented, count) in
             [(committed, seen.committed), (interleaved, seen.interleaved), (covered, seen.covered)]
         {
-            assert_near(&format!("{change_pct} %, drifting"), seen.share_pct(count), *documented, seen.comparisons);
+            assert_near(
+                &format!("{change_pct} %, drifting"),
+                share_pct(count, seen.comparisons),
+                *documented,
+                seen.comparisons,
+            );
         }
         let mean = seen.rounds as f64 / seen.comparisons as f64;
         assert!((mean - rounds).abs() < SLACK * 2.5 / (seen.comparisons as f64).sqrt(), "{change_pct}: {mean} rounds");

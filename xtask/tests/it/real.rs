@@ -73,6 +73,12 @@ fn the_demo_is_measured_finely_and_wholly_and_fails_when_slower() {
     let (part, all) = (warmed.total.requests, run.total.requests);
     assert!(part * 4 < all * 3, "{part} requests with a warm-up of half the run time, {all} without");
 
+    // The workers of several processes round as finely: they bucket the response times, not their master.
+    let (code, text) = perf(&[&load[..], &["--processes", "2", "--update-baseline", "--max-runs", "1"]].concat(), &[]);
+    assert_eq!(code, 0, "{text}");
+    let shared = xtask::locust_json::parse(&fs::read_to_string(latest.join("perf_results.json")).unwrap()).unwrap();
+    assert_eq!(shared.precision, Precision::Fine, "of two processes: {text}");
+
     let (code, text) = perf(&["--run-time", "3s", "--spawn-rate", "1", "--users", "10"], &[]);
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("take all of the 3 s of run time"), "{text}");
