@@ -96,7 +96,7 @@ impl Other {
         // Whatever the user's own setting, the two sides never share what they build.
         shell.set_var("CARGO_TARGET_DIR", root.join("target"));
         let text = fs::read_to_string(root.join("perf.toml"));
-        let own = text.ok().map(|text| Config::parse(&text).map(|(config, ..)| config.service));
+        let own = text.ok().map(|text| Config::parse(&text).map(|config| config.service));
         let (service, differs) = match own {
             Some(Ok(Some(own))) if own != *service => {
                 let differs = format!("at {rev} the service is that of its own perf.toml: `{}`", own.command);

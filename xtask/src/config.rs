@@ -15,7 +15,7 @@ use crate::compare::{EndpointLimits, Limit, Limits, default_limits};
 use crate::flags::{self, LoadFlags};
 use crate::run::{Load, Metric};
 
-/// What `perf.toml` says; each key is explained in the README.
+/// What `perf.toml` says; each key is explained in `xtask/adopt/perf.toml`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -24,8 +24,14 @@ pub struct Config {
     pub load: LoadConfig,
     #[serde(default)]
     pub locust: LocustConfig,
-    #[serde(default)]
-    limits: BTreeMap<Spanned<String>, Spanned<LimitEntry>>,
+    #[serde(default, rename = "limits")]
+    entries: BTreeMap<Spanned<String>, Spanned<LimitEntry>>,
+    /// Of all requests together, and of endpoints without their own.
+    #[serde(skip, default = "default_limits")]
+    pub limits: Limits,
+    /// In the order of their precedence.
+    #[serde(skip)]
+    pub endpoint_limits: Vec<EndpointLimits>,
 }
 
 type LimitTable = BTreeMap<Spanned<String>, Spanned<String>>;
@@ -95,31 +101,29 @@ pub struct LocustConfig {
 }
 
 impl Config {
-    /// Parses `perf.toml`: also the limits of all, and those of endpoints in the order of their precedence. An error
-    /// begins with its line, as `:3: ...`.
-    pub fn parse(text: &str) -> Result<(Config, Limits, Vec<EndpointLimits>)> {
-        let config: Config = toml::from_str(text).map_err(|error| {
+    /// Parses `perf.toml`. An error begins with its line, as `:3: ...`.
+    pub fn parse(text: &str) -> Result<Config> {
+        let mut config: Config = toml::from_str(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
             let shown: String = text.lines().nth(line - 1).unwrap_or_default().trim().chars().take(60).collect();
             anyhow!(":{line}: `{shown}`: {}", error.message().replace('\n', " "))
         })?;
-        let (mut limits, mut endpoint_limits) = (default_limits(), Vec::new());
-        for (name, entry) in &config.limits {
+        for (name, entry) in &config.entries {
             match entry.get_ref() {
                 LimitEntry::Limit(limit) => {
                     let (metric, limit) = parse_limit(text, "[limits]", name, limit, entry.span())?;
-                    limits.insert(metric, limit);
+                    config.limits.insert(metric, limit);
                 }
                 LimitEntry::Endpoint(table) => {
                     let at = format!("[limits.{:?}]", name.get_ref());
                     let own = table
                         .iter()
                         .map(|(metric, limit)| parse_limit(text, &at, metric, limit.get_ref(), limit.span()));
-                    endpoint_limits.push(EndpointLimits::new(name.get_ref(), own.collect::<Result<_>>()?));
+                    config.endpoint_limits.push(EndpointLimits::new(name.get_ref(), own.collect::<Result<_>>()?));
                 }
             }
         }
-        endpoint_limits.sort_by_cached_key(EndpointLimits::precedence);
+        config.endpoint_limits.sort_by_cached_key(EndpointLimits::precedence);
         if config.locust.command.is_some()
             && (config.locust.version.is_some() || !config.locust.requirements.is_empty())
         {
@@ -128,7 +132,7 @@ impl Config {
                 ":{line}: [locust] `command` names a Locust of your own, `version` and `requirements` the managed one: give either"
             );
         }
-        Ok((config, limits, endpoint_limits))
+        Ok(config)
     }
 }
 
@@ -326,7 +330,7 @@ impl LocustSettings {
         }
     }
 
-    fn get<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
+    pub fn get<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
         let Some((source, _, value)) = self.settings.iter().find(|(_, found, _)| found == key) else { return Ok(None) };
         parse(value).map(Some).map_err(|error| anyhow!("{source} sets Locust's `{key}` to `{value}`: {error}"))
     }

@@ -15,6 +15,7 @@ Repository automation: the performance gate.
 USAGE
   cargo xtask perf [RESULTS ...] [FLAGS] [-- LOCUST-ARGS]
   cargo xtask selftest [--quick]
+  cargo xtask adopt PATH
 
 perf without RESULTS: starts the service of perf.toml, loads it with Locust, and compares
 p50, p95, p99, throughput and error rate with the committed baseline. One run where that
@@ -24,6 +25,8 @@ perf_results_stats.csv files or Locust's JSON, one a run, or folders of runs
 (target/perf/latest).
 selftest: proves the gate on this machine, with real Locust on the bundled demo: the same
 build passes, a slower, a failing and a stopped one do not.
+adopt: brings the gate into the git repository at PATH. No file there is overwritten; each is
+told of, and what comes next.
 
 FLAGS OF perf
       --update-baseline     measure (or take RESULTS), show the comparison, and rewrite
@@ -73,6 +76,7 @@ pub enum Command {
     Help,
     Perf(Box<Perf>),
     Selftest(Selftest),
+    Adopt(Adopt),
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -94,6 +98,11 @@ pub struct Perf {
 #[derive(Debug, Default, PartialEq)]
 pub struct Selftest {
     pub quick: bool,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Adopt {
+    pub path: PathBuf,
 }
 
 /// What changes the load; of no use when RESULTS are judged.
@@ -135,6 +144,7 @@ pub fn parse(mut args: Vec<OsString>) -> Result<Command> {
     match args.subcommand().map_err(|error| anyhow!("{error}"))?.as_deref() {
         Some("perf") => Ok(Command::Perf(Box::new(perf(args, locust_args)?))),
         Some("selftest") => Ok(Command::Selftest(selftest(args, &locust_args)?)),
+        Some("adopt") => Ok(Command::Adopt(adopt(args, &locust_args)?)),
         Some(other) => bail!("there is no command `{other}`: try `cargo xtask perf` or `cargo xtask --help`"),
         None => bail!("no command is given: try `cargo xtask perf` or `cargo xtask --help`"),
     }
@@ -205,6 +215,14 @@ fn selftest(mut args: Arguments, locust_args: &[String]) -> Result<Selftest> {
         bail!("`{left}`: selftest takes nothing but its flags; leave it out");
     }
     Ok(selftest)
+}
+
+fn adopt(args: Arguments, locust_args: &[String]) -> Result<Adopt> {
+    let left = leftovers(args, "adopt", "")?;
+    match (&left[..], locust_args) {
+        ([path], []) => Ok(Adopt { path: path.clone() }),
+        _ => bail!("adopt takes one PATH, the root of the git repository that is to have the gate"),
+    }
 }
 
 fn results(args: Arguments) -> Result<Vec<PathBuf>> {

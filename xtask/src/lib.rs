@@ -12,6 +12,7 @@ pub mod stats;
 
 // The shell: flags and files, processes, the story.
 mod actions;
+pub mod adopt;
 mod against;
 pub mod config;
 pub mod files;

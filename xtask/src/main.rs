@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anstream::{stderr, stdout};
+use xtask::adopt::adopt;
 use xtask::compare::Verdict;
 use xtask::flags::{BISECT_EXIT_CODES, Command, HELP, parse};
 use xtask::perf::{Outcome, perf};
@@ -14,17 +15,15 @@ fn main() -> ExitCode {
     // Also where the other flags cannot be read: `git bisect run` takes 2 for a bad commit.
     let not_judged = if std::env::args_os().any(|arg| arg == BISECT_EXIT_CODES) { 125 } else { 2 };
     let outcome = parse(std::env::args_os().skip(1).collect()).and_then(|command| match command {
-        Command::Help => {
-            let _ = write!(stdout(), "{HELP}");
-            Ok(Outcome::Judged(Verdict::Pass))
-        }
+        Command::Help => Ok(Outcome::Done(HELP.trim_end().to_owned())),
         Command::Perf(flags) => perf(&flags),
         Command::Selftest(flags) => selftest(&flags).map(Outcome::Judged),
+        Command::Adopt(flags) => adopt(&flags).map(Outcome::Done),
     });
     match outcome {
         Ok(Outcome::Judged(Verdict::Pass)) => ExitCode::SUCCESS,
         Ok(Outcome::Judged(Verdict::Fail)) => ExitCode::from(1),
-        Ok(Outcome::Saved(message)) => {
+        Ok(Outcome::Done(message)) => {
             let _ = writeln!(stdout(), "{message}");
             ExitCode::SUCCESS
         }

@@ -24,8 +24,8 @@ use crate::{files, git};
 
 pub enum Outcome {
     Judged(Verdict),
-    /// A baseline was written, and there was nothing to fail.
-    Saved(String),
+    /// What was asked for is done, such as a baseline written, and there was nothing to fail.
+    Done(String),
     /// There was no baseline to judge by, and a gate whose baseline is never committed passes for ever.
     SavedInCi(String),
 }
@@ -327,7 +327,7 @@ fn save_baseline(project: &Project, former: Option<&Baseline>, measured: Measure
     files::write_atomically(&project.baseline_path, &baseline.to_text())?;
     let values = report::values(&baseline);
     if project.flags.update_baseline {
-        return Ok(Outcome::Saved(format!("SAVED: {values} is the baseline now; commit {shown}")));
+        return Ok(Outcome::Done(format!("SAVED: {values} is the baseline now; commit {shown}")));
     }
     let message = format!("{values} is saved as {shown}: commit this file");
     let in_ci = env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"));
@@ -336,6 +336,6 @@ fn save_baseline(project: &Project, former: Option<&Baseline>, measured: Measure
             "NOT JUDGED: there is no baseline, and a gate without one passes for ever; {message}"
         ))
     } else {
-        Outcome::Saved(format!("NO BASELINE: there was nothing to compare with; {message}"))
+        Outcome::Done(format!("NO BASELINE: there was nothing to compare with; {message}"))
     })
 }

@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::io::Write as _;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -10,7 +11,7 @@ use anyhow::{Result, anyhow, ensure};
 use xshell::Shell;
 
 use crate::baseline::Baseline;
-use crate::compare::{EndpointLimits, Limits, Rules};
+use crate::compare::Rules;
 use crate::config::{Config, LocustSettings, Settings, settle};
 use crate::files;
 use crate::flags::Perf;
@@ -38,7 +39,7 @@ impl Project<'_> {
         let root = git::root(&current_dir).to_owned();
         shell.change_dir(&root);
         let config_path = flags.config.as_ref().map(|path| current_dir.join(path));
-        let (config, limits, endpoint_limits) = match config_path {
+        let mut config = match config_path {
             Some(path) => read_config(&path)?,
             None if root.join("perf.toml").is_file() => read_config(&root.join("perf.toml"))?,
             None => Config::parse("")?,
@@ -47,6 +48,7 @@ impl Project<'_> {
             flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
         let head = git::head(&shell);
         let (paired, [min_runs, max_runs]) = (flags.against.is_some(), flags.runs());
+        let (limits, endpoint_limits) = (mem::take(&mut config.limits), mem::take(&mut config.endpoint_limits));
         let rules = Rules { limits, endpoint_limits, strict: flags.strict, paired, min_runs, max_runs };
         Ok(Project { flags, shell, root, current_dir, config, rules, baseline_path, head })
     }
@@ -75,20 +77,7 @@ impl Project<'_> {
     /// The load, by flag, `perf.toml`, and what Locust itself would read.
     pub fn settle(&self) -> Result<Settings> {
         let flags = self.flags;
-        let mut locust = LocustSettings::default();
-        locust.add_env(
-            env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-        );
-        let home = env::home_dir().unwrap_or_default();
-        for path in [self.root.join("pyproject.toml"), self.root.join("locust.conf"), home.join(".locust.conf")] {
-            match fs::read_to_string(&path) {
-                Ok(text) if path.extension().is_some_and(|extension| extension == "toml") => {
-                    locust.add_pyproject(&self.shown(&path), &text)?;
-                }
-                Ok(text) => locust.add_conf(&self.shown(&path), &text),
-                Err(_) => {}
-            }
-        }
+        let locust = locust_settings(&self.root)?;
         let mut settings = settle(&flags.load, &flags.locust_args, &self.config, &locust)?;
         let base = if flags.load.locustfile.is_some() { &self.current_dir } else { &self.root };
         settings.locustfile = self.find_locustfile(&settings.locustfile, base)?;
@@ -137,7 +126,27 @@ impl Project<'_> {
     }
 }
 
-pub fn read_config(path: &Path) -> Result<(Config, Limits, Vec<EndpointLimits>)> {
+/// What Locust itself would read, run in `root`.
+pub fn locust_settings(root: &Path) -> Result<LocustSettings> {
+    let mut locust = LocustSettings::default();
+    locust.add_env(
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+    );
+    let home = env::home_dir().unwrap_or_default();
+    for path in [root.join("pyproject.toml"), root.join("locust.conf"), home.join(".locust.conf")] {
+        let shown = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+        match fs::read_to_string(&path) {
+            Ok(text) if path.extension().is_some_and(|extension| extension == "toml") => {
+                locust.add_pyproject(&shown, &text)?;
+            }
+            Ok(text) => locust.add_conf(&shown, &text),
+            Err(_) => {}
+        }
+    }
+    Ok(locust)
+}
+
+pub fn read_config(path: &Path) -> Result<Config> {
     let text = files::read_to_string(path)?;
     // The error begins with its line: `perf.toml:3: ...`.
     Config::parse(&text).map_err(|error| anyhow!("{}{error:#}", path.display()))

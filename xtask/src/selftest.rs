@@ -235,12 +235,12 @@ impl Trial<'_> {
         for (path, what) in [("demo/Cargo.toml", "demo service"), ("locustfile.py", "locustfile")] {
             ensure!(
                 root.join(path).is_file(),
-                "there is no {what} {} to try the gate on: selftest needs the bundled demo and its locustfile; restore them from git",
+                "there is no {what} {} to try the gate on: selftest needs the bundled demo, so run it in the gate's own repository",
                 root.join(path).display()
             );
         }
         let config_path = root.join("perf.toml");
-        let locust = if config_path.is_file() { read_config(&config_path)?.0.locust } else { LocustConfig::default() };
+        let locust = if config_path.is_file() { read_config(&config_path)?.locust } else { LocustConfig::default() };
         let folder = root.join("target/perf/selftest");
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let lock = files::lock(&folder.join("lock"), Duration::from_secs(1))?;

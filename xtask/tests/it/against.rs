@@ -226,7 +226,7 @@ fn two_calls_at_once_do_not_disturb_each_other() {
     scratch.assert_clean();
 }
 
-/// As the README has it: a copy of the program, since each step changes the checkout.
+/// As docs/commands.md has it: a copy of the program, since each step changes the checkout.
 #[test]
 fn git_bisect_finds_the_slow_commit() {
     let scratch = repository("bisect", 300, 300);

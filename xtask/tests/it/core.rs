@@ -1081,7 +1081,7 @@ fn a_histogram_and_a_csv_give_the_interval_of_the_p95() {
 
 /// The rules of a `perf.toml`.
 fn rules_of(toml: &str) -> Rules {
-    let (_, limits, endpoint_limits) = Config::parse(toml).unwrap();
+    let Config { limits, endpoint_limits, .. } = Config::parse(toml).unwrap();
     Rules { limits, endpoint_limits, ..Rules::default() }
 }
 
@@ -1410,7 +1410,7 @@ fn a_setting_comes_from_flag_then_perf_toml_then_locust_then_default() {
         else {
             panic!("{flags} is the perf command")
         };
-        let (config, ..) = Config::parse(toml).unwrap();
+        let config = Config::parse(toml).unwrap();
         let mut locust = LocustSettings::default();
         locust.add_env(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         locust.add_pyproject("pyproject.toml", "[tool.locust]\nspawn-rate = 4\n").unwrap();

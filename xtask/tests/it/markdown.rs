@@ -611,9 +611,9 @@ fn an_annotation_points_at_the_task() {
 }
 
 #[test]
-fn the_workflow_of_the_readme_finds_its_own_comment() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
-    let block = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+fn the_documented_workflow_finds_its_own_comment() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ci.md")).unwrap();
+    let block = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let steps = YamlLoader::load_from_str(block).unwrap().remove(0);
     let [measure, post] = [0, 1].map(|step| steps[step]["run"].as_str().unwrap());
     assert!(post.contains(&format!("startswith(\"{}\")", markdown::MARKER)), "{post}");

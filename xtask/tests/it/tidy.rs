@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use xtask::flags::{Command, HELP, known_flags, parse};
+use xtask::adopt::ALIAS;
+use xtask::compare::default_limits;
+use xtask::config::{Config, LocustSettings, settle};
+use xtask::flags::{Command, HELP, LoadFlags, known_flags, parse};
 use yaml_rust2::{Yaml, YamlLoader};
 
 fn root() -> &'static Path {
@@ -32,11 +35,17 @@ fn assert_parses(command: &[String]) {
 }
 
 #[test]
-fn the_readme_shows_the_help_as_it_is() {
+fn the_documents_show_the_help_as_it_is() {
     assert!(
-        read("README.md").contains(&format!("```text\n{HELP}```\n")),
-        "README.md must hold the text of `cargo xtask --help`"
+        read("docs/commands.md").contains(&format!("```text\n{HELP}```\n")),
+        "docs/commands.md must hold the text of `cargo xtask --help`"
     );
+}
+
+#[test]
+fn the_readme_is_read_in_a_few_minutes() {
+    let lines = read("README.md").lines().count();
+    assert!(lines < 150, "README.md has {lines} lines: what is not for a first reader goes into docs/");
 }
 
 #[test]
@@ -103,16 +112,66 @@ fn every_command_of_the_workflow_is_one_that_the_parser_accepts() {
     assert_eq!(workflow["permissions"]["contents"].as_str(), Some("read"));
 }
 
+/// Every line of shell in the documents: run by a test, or taken by the parser that it is meant for.
 #[test]
-fn every_command_of_the_documents_is_one_that_the_parser_accepts() {
-    for file in ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", ".ci/run"] {
-        let text = read(file);
-        // Lines of code, not of prose, and not those of the help's own grammar.
-        let code = text.split("```").skip(1).step_by(2).filter(|block| block.starts_with("sh\n"));
-        let lines: String = if file == ".ci/run" { text.clone() } else { code.collect() };
-        for command in xtask_commands(&lines) {
-            assert_parses(&command);
+fn every_command_of_the_documents_is_known() {
+    let mut documents = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned(), "ARCHITECTURE.md".to_owned()];
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    documents.extend(docs.map(|path| path.strip_prefix(root()).unwrap().display().to_string()));
+    let mut known = 0;
+    documents.retain(|file| Path::new(file).extension().is_some_and(|extension| extension == "md"));
+    for file in &documents {
+        for block in read(file).split("```").skip(1).step_by(2) {
+            let (language, code) = block.split_once('\n').unwrap();
+            match language {
+                "sh" => code.lines().for_each(|line| assert_known(file, line)),
+                "yaml" => {
+                    let runs = code.lines().filter(|line| line.contains("run: ")).map(|line| format!("{line}\n"));
+                    for command in xtask_commands(&runs.collect::<String>()) {
+                        assert_parses(&command);
+                    }
+                }
+                // Output, and pictures of text.
+                "text" => {}
+                other => panic!("{file}: a block of `{other}`, of which nothing is checked"),
+            }
+            known += code.lines().count();
         }
+    }
+    assert!(known > 50);
+    read(".ci/run").lines().filter(|line| line.starts_with("cargo ")).for_each(|line| assert_known(".ci/run", line));
+}
+
+/// One line of shell: commands joined by `&&`, variables before them, a comment behind.
+#[track_caller]
+fn assert_known(file: &str, line: &str) {
+    let tests = read("xtask/tests/it/main.rs");
+    let manifest: toml::Table = toml::from_str(&read("xtask/Cargo.toml")).unwrap();
+    let is_named = |kind: &str, name: &str| {
+        manifest[kind].as_array().unwrap().iter().any(|target| target["name"].as_str() == Some(name))
+    };
+    for command in line.split(" # ").next().unwrap().split("&&") {
+        let is_variable = |word: &&str| word.contains('=') && word.starts_with(|c: char| c.is_ascii_uppercase());
+        let words: Vec<&str> = command.split_whitespace().skip_while(is_variable).collect();
+        let is_known = match words[..] {
+            ["cargo", "xtask", ref rest @ ..] | ["git", "bisect", "run", "/tmp/xtask", ref rest @ ..] => {
+                assert_parses(&rest.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+                true
+            }
+            ["cargo", "test", "-p", "xtask", "--test", "it", module, ..] => tests.contains(&format!("mod {module};")),
+            ["cargo", "bench", "-p", "xtask", "--bench", bench] => is_named("bench", bench),
+            [".ci/run"]
+            | ["cargo", "test"]
+            | ["cargo", "test", "-p", "xtask", "--test", "it"]
+            | ["cargo", "fmt", "--check"]
+            | ["cargo", "clippy", "--all-targets", "--", "-D", "warnings"]
+            // What `against::git_bisect_finds_the_slow_commit` does.
+            | ["cargo", "build", "-p", "xtask"]
+            | ["cp", "target/debug/xtask", "/tmp/xtask"]
+            | ["git", "bisect", "start", "HEAD", "v1.2"] => true,
+            _ => words.is_empty(),
+        };
+        assert!(is_known, "{file}: `{line}`: nothing shows that this works");
     }
 }
 
@@ -219,22 +278,68 @@ fn functions_fit_on_a_screen() {
     }
 }
 
+/// `xtask/adopt/perf.toml` with the lines in force that match: `# key = value` without its `#`.
+fn starter_with(pick: impl Fn(&str) -> bool) -> String {
+    let is_key = |line: &&str| {
+        let name = line.trim_start_matches("# ");
+        line.starts_with("# ")
+            && (name.starts_with('[')
+                || name.split(" = ").next().is_some_and(|name| !name.contains(' ')) && name.contains(" = "))
+    };
+    let starter = read("xtask/adopt/perf.toml");
+    let lines = starter.lines().map(|line| match Some(line).filter(is_key).filter(|line| pick(line)) {
+        Some(line) => format!("{}\n", line.trim_start_matches("# ")),
+        None => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
 #[test]
-fn every_key_of_perf_toml_is_explained_in_the_readme() {
-    let readme = read("README.md");
-    let source = read("xtask/src/config.rs");
-    let structs = source.split("deny_unknown_fields").skip(1).map(|rest| &rest[..rest.find("\n}").unwrap()]);
-    let fields = structs
-        .flat_map(str::lines)
-        .filter_map(|line| line.trim().trim_start_matches("pub ").split_once(": ").map(|(name, _)| name.to_owned()));
-    let fields: BTreeSet<String> =
-        fields.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect();
-    assert!(fields.len() > 15, "{fields:?}");
-    assert!(readme.contains("`[limits.\"GET /claims*\"]`"), "README.md does not explain the limits of endpoints");
-    for field in fields {
-        assert!(
-            readme.contains(&format!("`{field}`")) || readme.contains(&format!("[{field}")),
-            "README.md does not explain `{field}`"
-        );
+fn every_key_of_perf_toml_is_in_the_starters_with_its_default() {
+    // What the parser itself says that it knows.
+    for table in ["service", "load", "locust"] {
+        let error = Config::parse(&format!("[{table}]\nno-such-key = 1\n")).unwrap_err().to_string();
+        let known: Vec<&str> = error.split_once("expected one of").unwrap().1.split('`').skip(1).step_by(2).collect();
+        assert!(known.len() > 2, "{error}");
+        let all: toml::Table = toml::from_str(&starter_with(|_| true)).unwrap();
+        let shown: BTreeSet<&str> = all[table].as_table().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(shown, known.into_iter().collect(), "xtask/adopt/perf.toml, [{table}]");
     }
+    let metrics = read("xtask/adopt/perf.toml");
+    for metric in default_limits().keys() {
+        assert!(metrics.contains(&format!("\n# {metric} = ")), "xtask/adopt/perf.toml, [limits]: {metric}");
+    }
+
+    // Each is taken, and what is no example changes nothing.
+    let is_example = |line: &str| line.ends_with("# example");
+    Config::parse(&starter_with(|line| !line.starts_with("# command"))).unwrap();
+    Config::parse(&starter_with(|line| !line.starts_with("# version") && !line.starts_with("# requirements"))).unwrap();
+    let settled = |text: &str| {
+        let config = Config::parse(text).unwrap();
+        let settings = settle(&LoadFlags::default(), &[], &config, &LocustSettings::default()).unwrap();
+        let Config { service, locust, limits, endpoint_limits, load, .. } = config;
+        let times = (load.stop_timeout, load.deadline_margin);
+        format!("{service:#?}{locust:#?}{limits:#?}{endpoint_limits:#?}{times:#?}{settings:#?}")
+    };
+    let defaults = starter_with(|line| !is_example(line));
+    assert!(defaults.matches('=').count() > 18, "{defaults}");
+    assert_eq!(settled(&defaults), settled(&read("xtask/adopt/perf.toml")));
+}
+
+#[test]
+fn what_is_adopted_is_what_this_repository_uses() {
+    assert_eq!(read(".cargo/config.toml"), ALIAS);
+    let toml = |path: &str| -> toml::Table { toml::from_str(&read(path)).unwrap() };
+    let (workspace, package) = (&toml("Cargo.toml")["workspace"], &toml("xtask/Cargo.toml"));
+    assert_eq!(workspace["lints"], package["lints"]);
+    for (key, value) in workspace["package"].as_table().unwrap() {
+        assert_eq!(&package["package"][key], value, "{key} of xtask/Cargo.toml");
+    }
+    let yaml = |path: &str| YamlLoader::load_from_str(&read(path)).unwrap().remove(0);
+    let (adopted, own) = (yaml("xtask/adopt/perf.yml"), yaml(".github/workflows/ci.yml"));
+    for key in ["permissions", "env", "concurrency"] {
+        assert_eq!(adopted[key], own[key], "{key}");
+    }
+    assert_eq!(adopted["jobs"]["performance"], own["jobs"]["performance"]);
+    assert_eq!(adopted["jobs"].as_hash().unwrap().len(), 1);
 }

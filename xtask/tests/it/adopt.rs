@@ -1,0 +1,349 @@
+//! `cargo xtask adopt`: what it does to repositories of all kinds, and that the gate works in them, with real services
+//! and real Locust.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use xshell::Shell;
+use xtask::adopt::ALIAS;
+use xtask::config::LocustConfig;
+use xtask::locust::Locust;
+
+use crate::real;
+
+struct Repository(PathBuf);
+
+impl Repository {
+    /// A git repository of these files.
+    fn new(name: &str, files: &[(&str, &str)]) -> Repository {
+        let repository = Repository(Path::new(env!("CARGO_TARGET_TMPDIR")).join("adopt").join(name));
+        let _ = fs::remove_dir_all(&repository.0);
+        fs::create_dir_all(&repository.0).unwrap();
+        for (name, text) in files {
+            repository.write(name, text);
+        }
+        repository.sh("git init -q .");
+        repository
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[track_caller]
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    #[track_caller]
+    fn replace(&self, name: &str, from: &str, to: &str) {
+        let text = self.read(name);
+        assert!(text.contains(from), "{name} does not hold {from}");
+        self.write(name, &text.replacen(from, to, 1));
+    }
+
+    #[track_caller]
+    fn sh(&self, script: &str) -> String {
+        let (code, text) = self.run("sh", &["-ec", script]);
+        assert_eq!(code, 0, "{script}: {text}");
+        text
+    }
+
+    /// The exit code, and all that was said.
+    fn run(&self, program: &str, args: &[&str]) -> (i32, String) {
+        let mut command = Command::new(program);
+        command.args(args).current_dir(&self.0).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        for role in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{role}_NAME"), "A").env(format!("GIT_{role}_EMAIL"), "a@example.org");
+        }
+        // The dependencies are built once for all repositories.
+        command.env("CARGO_TARGET_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/adopt/target"));
+        for name in ["CI", "GITHUB_ACTIONS", "GIT_DIR", "GIT_WORK_TREE"] {
+            command.env_remove(name);
+        }
+        let output = command.output().unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code().unwrap(), text.replace(&self.0.display().to_string(), "ROOT"))
+    }
+
+    fn adopt(&self) -> (i32, String) {
+        self.run(env!("CARGO_BIN_EXE_xtask"), &["adopt", "."])
+    }
+
+    /// Exit 2, one line, and nothing changed.
+    #[track_caller]
+    fn refuses(&self, reason: &str) {
+        let before = self.sh("find . | sort");
+        let (code, text) = self.adopt();
+        assert_eq!((code, text.lines().count()), (2, 1), "{text}");
+        assert!(text.contains(reason), "{text}");
+        assert_eq!(self.sh("find . | sort"), before);
+    }
+}
+
+#[test]
+fn an_empty_repository_gets_all_of_it() {
+    let repository = Repository::new("empty", &[]);
+    let (code, text) = repository.adopt();
+    assert_eq!(code, 0, "{text}");
+    let files = repository.sh("git ls-files --others --exclude-standard | grep -v '^xtask/src/\\|^xtask/adopt/'");
+    expect_test::expect![[r"
+        .cargo/config.toml
+        .github/workflows/perf.yml
+        .gitignore
+        Cargo.lock
+        Cargo.toml
+        locustfile.py
+        perf.toml
+        xtask/Cargo.toml
+        xtask/LICENSE-APACHE
+        xtask/LICENSE-MIT
+        xtask/locust/perf_listener.py
+        xtask/locust/requirements.txt
+        xtask/rustfmt.toml
+    "]]
+    .assert_eq(&files);
+    for line in ["/target/", "__pycache__/", "perf_report.html"] {
+        assert!(repository.read(".gitignore").lines().any(|found| found == line), "{line}");
+    }
+    assert!(text.contains("1. say in perf.toml how the service is started"), "{text}");
+
+    // Once more, nothing is left to be done, and what the owner wrote stays.
+    repository.write("perf.toml", "# ours\n");
+    let before = repository.sh("find . -type f -exec cksum {} + | sort");
+    let (code, text) = repository.adopt();
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(text.matches("kept as it is").count(), 8, "{text}");
+    assert_eq!(repository.sh("find . -type f -exec cksum {} + | sort"), before);
+}
+
+#[test]
+fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
+    let own = [
+        ("Cargo.toml", "[package]\nname = \"app\"\n"),
+        (".cargo/config.toml", "[build]\njobs = 2\n"),
+        ("locustfile.py", "# ours\n"),
+        (".gitignore", "*.json\ntarget"),
+    ];
+    let repository = Repository::new("own", &own);
+    let (code, text) = repository.adopt();
+    assert_eq!(code, 0, "{text}");
+    for (name, text) in &own[..3] {
+        assert_eq!(repository.read(name), *text);
+    }
+    assert_eq!(repository.read(".gitignore"), "*.json\ntarget\n__pycache__/\nperf_report.html\n");
+    assert!(!repository.path("Cargo.lock").exists(), "the lock file of their workspace is theirs");
+    expect_test::expect![[r#"
+        The gate is in ROOT. What comes next:
+          1. add these two lines to Cargo.toml:
+               [workspace]
+               members = ["xtask"]
+          2. add these two lines to .cargo/config.toml:
+               [alias]
+               xtask = "run --quiet --package xtask --bin xtask --"
+          3. git ignores what must be committed, mend .gitignore: perf_baseline.json
+          4. say in perf.toml how the service is started, and in the locustfile what its users do
+          5. measure the baseline: cargo xtask perf --update-baseline
+          6. commit all of it; from then on the gate is `cargo xtask perf`, here and in CI
+    "#]]
+    .assert_eq(&text[text.find("The gate").unwrap()..]);
+
+    // A workspace that has the member by a pattern needs nothing; a locustfile may have another name.
+    let own = [
+        ("Cargo.toml", "[workspace]\nmembers = [\"app\", \"x*\"]\n"),
+        ("locust.conf", "locustfile = load.py\n"),
+        (".cargo/config.toml", ALIAS),
+    ];
+    let repository = Repository::new("own-workspace", &own);
+    let (code, text) = repository.adopt();
+    assert_eq!(code, 0, "{text}");
+    assert!(!text.contains("two lines"), "{text}");
+    assert!(!repository.path("locustfile.py").exists() && text.contains("it is load.py here"), "{text}");
+}
+
+#[test]
+fn where_it_cannot_do_all_it_does_nothing() {
+    let repository = Repository::new("no-git", &[("a.txt", "a")]);
+    fs::remove_dir_all(repository.path(".git")).unwrap();
+    // The repository around the scratch folders is none of its business.
+    let (code, text) = repository.adopt();
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("no git repository") || text.contains("is a folder inside the repository"), "{text}");
+    assert_eq!(repository.sh("ls -A"), "a.txt\n");
+    let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["adopt", "nowhere"]);
+    assert!(code == 2 && text.contains("cannot adopt the gate into nowhere"), "{text}");
+
+    Repository::new("other-xtask", &[("xtask/src/main.rs", "fn main() {}")]).refuses("another xtask than the gate");
+    Repository::new("broken-manifest", &[("Cargo.toml", "[workspace\n")]).refuses("ROOT/Cargo.toml: ");
+    Repository::new("broken-alias", &[(".cargo/config.toml", "[alias\n")]).refuses("ROOT/.cargo/config.toml: ");
+    // Fails when most of it is written: a file where the workflow's folder should be.
+    let repository = Repository::new("midway", &[(".github", "a file"), (".gitignore", "a\n")]);
+    repository.refuses("cannot ");
+    assert_eq!(repository.read(".gitignore"), "a\n");
+}
+
+/// How a repository's service is started, and where it says how long it takes, in ms.
+struct Case {
+    name: &'static str,
+    files: &'static [(&'static str, &'static str)],
+    service: &'static str,
+    delay_in: &'static str,
+}
+
+const PYTHON: Case = Case {
+    name: "python",
+    files: &[(
+        "service.py",
+        r#"
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+DELAY_MS = 100
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        time.sleep(DELAY_MS / 1000)
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *args):
+        pass
+
+
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"#,
+    )],
+    service: "command = \"exec python3 service.py {port}\"",
+    delay_in: "service.py",
+};
+
+const NODE: Case = Case {
+    name: "node",
+    files: &[
+        ("package.json", r#"{"name": "service", "private": true, "scripts": {"start": "node server.js"}}"#),
+        (".gitignore", "node_modules/\n"),
+        (
+            "server.js",
+            r#"
+const DELAY_MS = 100;
+require("http")
+  .createServer((request, response) => setTimeout(() => response.end("ok"), DELAY_MS))
+  .listen(Number(process.env.PORT), "127.0.0.1");
+"#,
+        ),
+    ],
+    service: "command = \"exec node server.js\"\nenv = { PORT = \"{port}\" }",
+    delay_in: "server.js",
+};
+
+const RUST: Case = Case {
+    name: "rust",
+    files: &[
+        ("Cargo.toml", "[workspace]\nmembers = [\"app\"]\nresolver = \"2\"\n"),
+        ("Cargo.lock", include_str!("../../../Cargo.lock")),
+        ("app/Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
+        (
+            "app/src/main.rs",
+            r#"use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+
+const DELAY_MS: u64 = 100;
+
+fn main() {
+    let port: u16 = std::env::args().nth(1).unwrap().parse().unwrap();
+    for stream in TcpListener::bind(("127.0.0.1", port)).unwrap().incoming() {
+        let mut stream = stream.unwrap();
+        std::thread::spawn(move || {
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            for _end_of_head in lines.map_while(Result::ok).filter(|line| line.is_empty()) {
+                std::thread::sleep(Duration::from_millis(DELAY_MS));
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+            }
+        });
+    }
+}
+"#,
+        ),
+    ],
+    service: "build = \"cargo build --quiet --package app\"\ncommand = \"exec $CARGO_TARGET_DIR/debug/app {port}\"",
+    delay_in: "app/src/main.rs",
+};
+
+/// Adopts as its output says, then: a baseline, a commit, green, a planted slowdown, red.
+#[track_caller]
+fn check(case: &Case) {
+    let _alone = real::ALONE.lock();
+    let repository = Repository::new(case.name, case.files);
+    repository.sh("git add . && git commit -q -m service");
+    let (code, text) = repository.adopt();
+    assert_eq!(code, 0, "{text}");
+    // What it asks for is done to the letter.
+    if let Some(lines) = text.split("make these two lines of Cargo.toml so:\n").nth(1) {
+        let mut lines = lines.lines().map(str::trim);
+        assert_eq!(lines.next(), Some("[workspace]"));
+        repository.replace("Cargo.toml", "members = [\"app\"]", lines.next().unwrap());
+    }
+    repository.replace("perf.toml", "command = \"exec ./my-service --port {port}\"", case.service);
+    repository.replace("perf.toml", "/health\"", "/\"");
+    repository.replace("perf.toml", "# run_time = \"30s\"", "run_time = \"3s\"");
+    // The same Locust as everywhere here, instead of one more installation.
+    let environment = installed_locust();
+    fs::create_dir_all(repository.path("target/perf")).unwrap();
+    symlink(&environment, repository.path("target/perf").join(environment.file_name().unwrap())).unwrap();
+
+    let (code, text) = repository.run("cargo", &["xtask", "perf", "--update-baseline", "--max-runs", "2"]);
+    assert_eq!(code, 0, "{text}");
+    repository.sh("git add . && git commit -q -m gate");
+    assert_eq!(repository.sh("git status --porcelain"), "");
+    let (code, text) = repository.run("cargo", &["xtask", "perf"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("PASS: ") && text.contains("1 commit ago"), "{text}");
+    repository.replace(case.delay_in, "= 100", "= 300");
+    let (code, text) = repository.run("cargo", &["xtask", "perf"]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("FAIL p95: 1"), "{text}");
+}
+
+/// The environment of the pinned Locust in this repository, installed where it is not yet.
+fn installed_locust() -> PathBuf {
+    let perf = real::root().join("target/perf");
+    fs::create_dir_all(&perf).unwrap();
+    Locust::prepare(&Shell::new().unwrap(), &LocustConfig::default(), &perf, &|_| ()).unwrap();
+    let pinned = fs::read(real::root().join("xtask/locust/requirements.txt")).unwrap();
+    perf.join(format!("locust-{}", &xtask::git::blob_hash(&pinned)[..12]))
+}
+
+#[test]
+fn a_python_service_is_gated() {
+    check(&PYTHON);
+}
+
+#[test]
+fn a_node_service_is_gated() {
+    if Command::new("node").arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "there is no Node to try the gate on a Node service: install it");
+        eprintln!("there is no Node, so the gate was not tried on a Node service");
+        return;
+    }
+    check(&NODE);
+}
+
+#[test]
+fn a_service_in_a_cargo_workspace_is_gated() {
+    check(&RUST);
+}
