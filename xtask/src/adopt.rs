@@ -71,8 +71,8 @@ pub fn adopt(flags: &Adopt) -> Result<String> {
         alias(&root)?,
         create_or_keep(&root, "perf.toml", || Ok(Some(PERF_TOML.to_owned())))?,
         locustfile(&root)?,
-        create_or_keep(&root, ".github/workflows/perf.yml", || Ok(Some(WORKFLOW.to_owned())))?,
         gitignore(&shell, &root)?,
+        create_or_keep(&root, ".github/workflows/perf.yml", || Ok(Some(WORKFLOW.to_owned())))?,
     ];
     // 2. Do it, or take it back.
     let mut undo = Undo::default();
