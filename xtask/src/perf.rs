@@ -35,9 +35,13 @@ pub fn perf(flags: &Perf) -> Result<Outcome> {
     let outcome = run(flags);
     match &outcome {
         Err(error) if error.is::<Interrupted>() || error.is::<AfterVerdict>() => {}
-        Err(error) => report_not_judged(flags, &format!("{error:#}")),
-        Ok(Outcome::SavedInCi(message)) => report_not_judged(flags, message.trim_start_matches("NOT JUDGED: ")),
-        _ => {}
+        Err(error) => {
+            let reason = format!("{error:#}");
+            write_not_judged(flags, &reason);
+            annotate_not_judged(&reason);
+        }
+        Ok(Outcome::SavedInCi(message)) => annotate_not_judged(message.trim_start_matches("NOT JUDGED: ")),
+        Ok(_) => {}
     }
     outcome
 }
@@ -53,12 +57,15 @@ impl fmt::Display for AfterVerdict {
 }
 
 /// The reason itself is told on stderr, and an error beside it would hide it.
-fn report_not_judged(flags: &Perf, reason: &str) {
+fn write_not_judged(flags: &Perf, reason: &str) {
     for path in &flags.reports {
         if let Ok(format) = Format::of(path) {
             let _ = files::write_atomically(path, &format.render_failure(reason));
         }
     }
+}
+
+fn annotate_not_judged(reason: &str) {
     if actions::is_there() {
         let _ = anstream::stdout().write_all(github::failure(reason).as_bytes());
         summarize(&markdown::render_failure(reason));
@@ -105,7 +112,13 @@ fn run(flags: &Perf) -> Result<Outcome> {
     // 4. Write the baseline where it is asked for, or where there is none.
     match (verdict, former) {
         (Some(verdict), _) if !flags.update_baseline => Ok(Outcome::Judged(verdict)),
-        (_, former) => save_baseline(&project, former.as_ref(), measured),
+        (verdict, former) => {
+            let outcome = save_baseline(&project, former.as_ref(), measured)?;
+            if let (None, Outcome::Done(message) | Outcome::SavedInCi(message)) = (verdict, &outcome) {
+                write_not_judged(flags, message.trim_start_matches("NOT JUDGED: "));
+            }
+            Ok(outcome)
+        }
     }
 }
 

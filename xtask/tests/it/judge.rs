@@ -116,8 +116,9 @@ fn without_a_baseline_the_results_become_it() {
 fn in_ci_a_missing_baseline_is_no_pass() {
     for (ci, code) in [("true", 2), ("1", 2), ("false", 0), ("", 0)] {
         let folder = Folder::new(&format!("ci-{ci}")).with("results.csv", &results(350, 2));
-        let output = folder.perf_with_env("results.csv", &[("CI", ci)]);
+        let output = folder.perf_with_env("results.csv --report report.md", &[("CI", ci)]);
         assert_eq!(output.code, code, "CI={ci}");
+        assert!(folder.read("report.md").contains("json: commit this file"));
         assert!(folder.read("perf_baseline.json").contains("\"p95\": 350.0"), "it is saved all the same");
     }
 }
