@@ -27,4 +27,5 @@ mod project;
 pub mod results;
 pub mod selftest;
 pub mod service;
+pub mod workers;
 mod worktree;

@@ -19,3 +19,4 @@ mod selftest;
 mod simulation;
 mod support;
 mod tidy;
+mod workers;
