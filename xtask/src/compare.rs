@@ -691,12 +691,15 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
         (Some(baseline), Some(candidate)) => load_difference(baseline, candidate),
         _ => None,
     };
-    let facts: [Fact; 6] = [
+    let facts: [Fact; 7] = [
         ("the machine", |of| Some(of.machine.as_ref()?.to_string())),
         ("Locust's version", |of| of.locust.clone()),
         ("Python's version", |of| of.python.clone()),
         ("the locustfile (git hash-object)", |of| of.locustfile.clone()),
         ("the number of Locust's processes", |of| Some(of.load.as_ref()?.processes.unwrap_or(1).to_string())),
+        ("the number of Locust's workers", |of| {
+            Some(of.load.as_ref()?.workers.map_or_else(|| "none".to_owned(), |workers| workers.to_string()))
+        }),
         ("what Locust gets behind `--`", |of| Some(format!("`{}`", of.load.as_ref()?.locust_args.join(" ")))),
     ];
     let differs = |(what, of): &Fact| {

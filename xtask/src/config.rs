@@ -68,6 +68,9 @@ pub struct LoadConfig {
     host: Option<String>,
     locustfile: Option<String>,
     processes: Option<u32>,
+    expect_workers: Option<u32>,
+    #[serde(deserialize_with = "duration")]
+    pub workers_timeout: Duration,
     #[serde(deserialize_with = "duration")]
     warmup: Duration,
     #[serde(deserialize_with = "duration")]
@@ -85,6 +88,8 @@ impl Default for LoadConfig {
             host: None,
             locustfile: None,
             processes: None,
+            expect_workers: None,
+            workers_timeout: Duration::from_mins(2),
             warmup: Duration::ZERO,
             stop_timeout: ten_seconds(),
             deadline_margin: thirty_seconds(),
@@ -209,11 +214,16 @@ pub struct Settings {
     pub host: Option<String>,
     /// `[service]` is to be started.
     pub starts_service: bool,
+    /// Where Locust's master listens, if its own configuration says so.
+    pub bind_host: Option<String>,
+    pub bind_port: u16,
 }
 
 const DEFAULT_USERS: u32 = 10;
 const DEFAULT_SPAWN_RATE: f64 = 10.0;
 const DEFAULT_RUN_TIME_S: u64 = 30;
+/// Locust's own.
+const DEFAULT_BIND_PORT: u16 = 5557;
 
 /// Settles every value: flag > `perf.toml` > Locust's own configuration > default.
 ///
@@ -267,14 +277,31 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         starts_service || host.is_some(),
         "there is no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
     );
-    let processes = flags.processes.or(own.processes);
-    ensure!(processes != Some(0), "[load] `processes` is 0: give 1 or more");
+    let [processes, workers] = settle_sharing(flags, own)?;
     Ok(Settings {
-        load: Load { users, spawn_rate, run_time_s, warmup_s, processes, locust_args: locust_args.to_vec() },
+        load: Load { users, spawn_rate, run_time_s, warmup_s, processes, workers, locust_args: locust_args.to_vec() },
         locustfile,
         host,
         starts_service,
+        bind_host: locust.get("master-bind-host", text)?,
+        bind_port: locust.get("master-bind-port", |port| Ok(port.parse()?))?.unwrap_or(DEFAULT_BIND_PORT),
     })
+}
+
+/// Processes here, or workers elsewhere: a flag of either kind replaces what `perf.toml` says of both.
+fn settle_sharing(flags: &LoadFlags, own: &LoadConfig) -> Result<[Option<u32>; 2]> {
+    let sharing = match [flags.processes, flags.expect_workers] {
+        [None, None] => [own.processes, own.expect_workers],
+        flags => flags,
+    };
+    for (key, number) in ["processes", "expect_workers"].into_iter().zip(sharing) {
+        ensure!(number != Some(0), "[load] `{key}` is 0: give 1 or more");
+    }
+    ensure!(
+        sharing.contains(&None),
+        "--processes makes Locust's workers itself, and --expect-workers waits for those started elsewhere: give one, and likewise in [load] of perf.toml"
+    );
+    Ok(sharing)
 }
 
 /// What Locust itself would read: the `LOCUST_*` variables, then its configuration files in its own order.

@@ -45,6 +45,8 @@ FLAGS OF perf
       --host URL            load this running service; [service] of perf.toml is not started
       --locustfile FILE     what the users do
       --processes N         Locust processes that share the load
+      --expect-workers N    Locust workers that share it from other machines: the command that
+                            starts each is printed, and waited for
       --min-runs N          runs made in any case [default: 1; with --against 2 rounds]
       --max-runs N          runs made at most, while a verdict is not settled; made always
                             with --update-baseline [default: 5; with --against 7 rounds]
@@ -114,6 +116,7 @@ pub struct LoadFlags {
     pub host: Option<String>,
     pub locustfile: Option<PathBuf>,
     pub processes: Option<u32>,
+    pub expect_workers: Option<u32>,
     pub min_runs: Option<u32>,
     pub max_runs: Option<u32>,
 }
@@ -171,6 +174,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
             host: value(&mut args, "--host", |text| Ok(text.to_owned()))?,
             locustfile: path(&mut args, "--locustfile")?,
             processes: value(&mut args, "--processes", positive)?,
+            expect_workers: value(&mut args, "--expect-workers", positive)?,
             min_runs: value(&mut args, "--min-runs", positive)?,
             max_runs: value(&mut args, "--max-runs", positive)?,
         },
@@ -318,7 +322,7 @@ pub fn parse_run_time_s(text: &str) -> Result<u64> {
 
 /// Locust's options that the gate sets itself, and the flag to use instead: of a repeated option Locust takes the last
 /// without a word, so one of these behind `--` would make another run than the one that is compared.
-const OWNED: [(&str, &str); 26] = [
+const OWNED: [(&str, &str); 32] = [
     ("-f", "--locustfile"),
     ("--locustfile", "--locustfile"),
     ("-u", "--users"),
@@ -330,6 +334,8 @@ const OWNED: [(&str, &str); 26] = [
     ("-H", "--host"),
     ("--host", "--host"),
     ("--processes", "--processes"),
+    ("--expect-workers", "--expect-workers"),
+    ("--expect-workers-max-wait", "[load] workers_timeout in perf.toml"),
     ("-s", "[load] stop_timeout in perf.toml"),
     ("--stop-timeout", "[load] stop_timeout in perf.toml"),
     ("-L", ""),
@@ -345,6 +351,10 @@ const OWNED: [(&str, &str); 26] = [
     ("--autoquit", ""),
     ("--master", ""),
     ("--worker", ""),
+    ("--master-host", ""),
+    ("--master-port", ""),
+    ("--master-bind-host", "LOCUST_MASTER_BIND_HOST"),
+    ("--master-bind-port", "LOCUST_MASTER_BIND_PORT"),
 ];
 
 fn refuse_owned_locust_args(locust_args: &[String]) -> Result<()> {

@@ -28,4 +28,5 @@ mod project;
 pub mod results;
 pub mod selftest;
 pub mod service;
+pub mod workers;
 mod worktree;

@@ -16,6 +16,7 @@ use crate::git::blob_hash;
 use crate::process::{self, Failure, Group, Interrupted};
 use crate::report::printable;
 use crate::run::{Load, endpoint_name};
+use crate::workers::{Roll, Setup};
 
 /// The pinned Locust, in a file that a dependency bot updates.
 const REQUIREMENTS: &str = include_str!("../locust/requirements.txt");
@@ -32,6 +33,8 @@ const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 const SEVERAL_LOCUSTFILES: Version = Version(2, 11, 0);
 /// `--json-file`, after it had gone for nine patch releases.
 const JSON_FILE: Version = Version(2, 37, 10);
+/// Workers that get all locustfiles, and so our listener, from their master.
+const LOCUSTFILES_TRAVEL: Version = Version(2, 31, 0);
 /// Needs Python 3.11.
 const PYTHON_3_11: Version = Version(2, 46, 0);
 
@@ -59,6 +62,16 @@ pub struct Locust {
     parsed: Version,
     pub version: String,
     pub python: Option<String>,
+    /// What its workers on other machines run.
+    pub setup: Setup,
+}
+
+/// What a run is at.
+pub enum Moment {
+    /// Workers are waited for; nothing is known before Locust is up.
+    Waiting(Option<Roll>),
+    /// For so long.
+    Loading(Duration),
 }
 
 /// What Locust is doing, for the progress line.
@@ -70,6 +83,9 @@ pub struct Progress {
     pub failures: u64,
 }
 
+/// What Locust says when its workers have not come in time.
+const GAVE_UP: &str = "Gave up waiting for workers";
+
 /// One run to make.
 pub struct Job<'a> {
     pub load: &'a Load,
@@ -78,6 +94,10 @@ pub struct Job<'a> {
     pub host: &'a str,
     pub stop_timeout: Duration,
     pub deadline_margin: Duration,
+    /// Where a master listens for workers; Locust's own choice is every address of this machine.
+    pub bind_host: Option<&'a str>,
+    pub bind_port: u16,
+    pub workers_timeout: Duration,
     /// Where Locust runs.
     pub root: &'a Path,
     /// Fresh: nothing of an older run can be taken for this one's. Relative to the root, since Locust takes a comma in
@@ -113,19 +133,29 @@ impl Locust {
                 let line = version_line(cmd!(shell, "sh -c {command}' --version'"), &log).map_err(|error| {
                     error.context(format!("[locust] command `{command}` does not tell its version"))
                 })?;
-                Locust::new(Program::Own(command.clone()), &line)
+                Locust::new(Program::Own(command.clone()), &line, Setup { install: None, command: command.clone() })
             }
             None => managed(shell, config, perf_folder, say),
         }
     }
 
     /// From the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, of old `locust 1.6.0`.
-    fn new(program: Program, line: &str) -> Result<Locust> {
+    fn new(program: Program, line: &str, setup: Setup) -> Result<Locust> {
         let version = line.strip_prefix("locust ").and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
         let parsed = Version::parse(version).with_context(|| format!("`{line}` is no version of Locust"))?;
         let python =
             line.to_lowercase().rsplit_once("(python ").and_then(|(_, rest)| Some(rest.split_once(')')?.0.to_owned()));
-        Ok(Locust { program, parsed, version: version.to_owned(), python })
+        Ok(Locust { program, parsed, version: version.to_owned(), python, setup })
+    }
+
+    /// An error where workers elsewhere could not load our listener.
+    pub fn check_leads_workers(&self) -> Result<()> {
+        ensure!(
+            self.parsed >= LOCUSTFILES_TRAVEL,
+            "--expect-workers needs Locust 2.31.0 or later, whose workers get every locustfile from their master, and this is {}: raise [locust] version, or share the load on this machine with --processes",
+            self.version
+        );
+        Ok(())
     }
 
     fn command<'a>(&self, shell: &'a Shell, args: &[OsString]) -> Cmd<'a> {
@@ -160,9 +190,24 @@ impl Locust {
         arg("--exit-code-on-error", &0);
         if let Some(processes) = load.processes {
             arg("--processes", &processes);
+            arg("--master-host", &job.bind_host.unwrap_or("127.0.0.1"));
+            arg("--master-port", &job.bind_port);
+        }
+        if let Some(workers) = load.workers {
+            arg("--expect-workers", &workers);
+        }
+        if load.shared_by().is_some() {
+            arg("--expect-workers-max-wait", &job.workers_timeout.as_secs_f64().ceil());
+            arg("--master-bind-port", &job.bind_port);
+            if let Some(host) = job.bind_host {
+                arg("--master-bind-host", &host);
+            }
         }
         if self.parsed >= JSON_FILE {
             arg("--json-file", &job.folder.join("perf_results").display());
+        }
+        if load.workers.is_some() {
+            args.push("--master".into());
         }
         args.push("--headless".into());
         if !job.verbose {
@@ -174,8 +219,9 @@ impl Locust {
 
     /// Runs Locust to its end. `tick` is called about every 10 ms and may end the run by an error.
     ///
-    /// Errors: another exit code than 0, no end within run time + stop timeout + margin, no statistics.
-    pub fn run(&self, shell: &Shell, job: &Job, tick: &mut dyn FnMut(Duration) -> Result<()>) -> Result<Finished> {
+    /// Errors: workers that do not come or are lost, another exit code than 0, no end within run time + stop timeout +
+    /// margin, no statistics.
+    pub fn run(&self, shell: &Shell, job: &Job, tick: &mut dyn FnMut(Moment) -> Result<()>) -> Result<Finished> {
         let listens = self.parsed >= SEVERAL_LOCUSTFILES;
         let final_csv = job.path("perf_results_stats.csv");
         if listens {
@@ -187,18 +233,67 @@ impl Locust {
             .command(shell, &args)
             .env("PYTHONUTF8", "1")
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            // The load is measured from when all users are started, and workers on a busy machine tell late.
+            .env("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "10")
             .env("PERF_FINAL_STATS_CSV", &final_csv)
             .env("PERF_WARMUP_S", job.load.warmup_s.to_string());
         for name in STRIPPED {
             command = command.env_remove(name);
         }
         let log = job.log();
+        let mut group = Group::spawn("Locust", command.into(), &log, Duration::ZERO)?;
+        let took = self.watch(&mut group, job, tick);
+        if took.is_err() && job.load.workers.is_some() {
+            // Workers on other machines end by their master's word alone.
+            group.interrupt(INTERRUPT_GRACE);
+        }
+        let took = took?;
+
+        let mut warnings = warnings(job);
+        let exact = final_csv.is_file();
+        warnings.extend(check_load(job, exact, took)?);
+        if !exact {
+            let is_expected = (!listens || matches!(self.program, Program::Own(_))) && job.load.workers.is_none();
+            ensure!(is_expected, Failure::new("Locust ended without writing its final statistics".to_owned(), &log));
+            let last_csv = job.path("locust_stats.csv");
+            ensure!(last_csv.is_file(), Failure::new("Locust ended without writing any statistics".to_owned(), &log));
+            files::write_atomically(&final_csv, &files::read_to_string(&last_csv)?)?;
+            let why = if listens {
+                "[locust] command does not load our listener"
+            } else {
+                "Locust before 2.11 cannot load our listener"
+            };
+            warnings.push(format!("the last second of the run is missing in the results: {why}"));
+        }
+        Ok(Finished { exact, warnings })
+    }
+
+    /// Until Locust has ended well, with all of its workers. How long the load took.
+    fn watch(&self, group: &mut Group, job: &Job, tick: &mut dyn FnMut(Moment) -> Result<()>) -> Result<Duration> {
+        let log = job.log();
+        if let Some(asked) = job.load.workers {
+            self.wait_for_workers(group, job, asked, tick)?;
+        }
         let timeout = Duration::from_secs(job.load.run_time_s) + job.stop_timeout + job.deadline_margin;
         let started = Instant::now();
-        let mut group = Group::spawn("Locust", command.into(), &log, Duration::ZERO)?;
-        match group.wait(timeout, || tick(started.elapsed()))? {
-            Some(status) if status.success() => {}
+        let status = group.wait(timeout, || {
+            self.check_workers(job)?;
+            tick(Moment::Loading(started.elapsed()))
+        })?;
+        // A worker that was lost explains whatever Locust says of it.
+        let roll = self.check_workers(job)?;
+        match status {
+            Some(status) if status.success() => {
+                if let Some(lost) = roll.and_then(|roll| roll.incomplete()) {
+                    bail!(Failure::new(lost, &log));
+                }
+                Ok(started.elapsed())
+            }
             Some(status) => {
+                let gave_up = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).contains(GAVE_UP);
+                if let Some(asked) = job.load.shared_by().filter(|_| gave_up) {
+                    bail!(not_all_came(job, asked, roll));
+                }
                 let said = last_line(&log).map_or_else(String::new, |line| format!(": {line}"));
                 bail!(Failure::new(format!("Locust failed: {}{said}", process::describe(status)), &log))
             }
@@ -213,25 +308,54 @@ impl Locust {
                 ));
             }
         }
-
-        let mut warnings = warnings(job);
-        let exact = final_csv.is_file();
-        warnings.extend(check_load(job, exact, started.elapsed())?);
-        if !exact {
-            let is_expected = !listens || matches!(self.program, Program::Own(_));
-            ensure!(is_expected, Failure::new("Locust ended without writing its final statistics".to_owned(), &log));
-            let last_csv = job.path("locust_stats.csv");
-            ensure!(last_csv.is_file(), Failure::new("Locust ended without writing any statistics".to_owned(), &log));
-            files::write_atomically(&final_csv, &files::read_to_string(&last_csv)?)?;
-            let why = if listens {
-                "[locust] command does not load our listener"
-            } else {
-                "Locust before 2.11 cannot load our listener"
-            };
-            warnings.push(format!("the last second of the run is missing in the results: {why}"));
-        }
-        Ok(Finished { exact, warnings })
     }
+
+    /// Until the load begins, or Locust has given up. The margin is for a Locust that hangs itself.
+    fn wait_for_workers(
+        &self,
+        group: &mut Group,
+        job: &Job,
+        asked: u32,
+        tick: &mut dyn FnMut(Moment) -> Result<()>,
+    ) -> Result<()> {
+        let deadline = Instant::now() + job.workers_timeout + job.deadline_margin;
+        while group.status()?.is_none() {
+            let roll = self.check_workers(job)?;
+            let began = roll.as_ref().is_some_and(|roll| roll.began);
+            if !began && Instant::now() >= deadline {
+                bail!(not_all_came(job, asked, roll));
+            }
+            tick(Moment::Waiting(roll))?;
+            if began {
+                break;
+            }
+            process::pause()?;
+        }
+        Ok(())
+    }
+
+    /// An error where a worker makes the run worthless.
+    fn check_workers(&self, job: &Job) -> Result<Option<Roll>> {
+        let Some(asked) = job.load.shared_by() else { return Ok(None) };
+        let roll = Roll::read(&job.path("perf_workers.json"));
+        match roll.as_ref().and_then(|roll| roll.fault(asked, &self.version)) {
+            Some(fault) => bail!(Failure::new(fault, &job.log())),
+            None => Ok(roll),
+        }
+    }
+}
+
+fn not_all_came(job: &Job, asked: u32, roll: Option<Roll>) -> Failure {
+    let roll = roll.unwrap_or(Roll { began: false, workers: Vec::new() });
+    let next = match job.load.workers {
+        Some(_) => format!(
+            "missing: {}; start them with the commands above, or raise [load] workers_timeout",
+            roll.missing(asked)
+        ),
+        None => "these are processes of its own, so its log tells more".to_owned(),
+    };
+    let timeout = humantime::format_duration(job.workers_timeout);
+    Failure::new(format!("within {timeout} {}; {next}", roll.came(asked)), &job.log())
 }
 
 /// What Locust's log and its exceptions say about the measurement.
@@ -338,7 +462,7 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
         None => REQUIREMENTS.to_owned(),
     };
     let mut wanted = pinned.clone();
-    let mut extra: Vec<OsString> = Vec::new();
+    let mut extra: Vec<String> = Vec::new();
     for requirement in &config.requirements {
         let file = shell.current_dir().join(requirement);
         if file.is_file() {
@@ -348,22 +472,23 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
             wanted.push_str(requirement);
         }
         wanted.push('\n');
-        extra.push(requirement.into());
+        extra.push(requirement.clone());
     }
     let name = format!("locust-{}", &blob_hash(wanted.as_bytes())[..12]);
+    let (pinned, extra) = (pinned.trim(), &extra);
+    let locust = |python, line: &str| Locust::new(Program::Managed(python), line, Setup::managed(&name, pinned, extra));
     let folder = perf_folder.join(&name);
     let python = folder.join("bin/python");
     let complete = folder.join("complete");
     let installed = || if python.exists() { fs::read_to_string(&complete).ok() } else { None };
     if let Some(line) = installed() {
-        return Locust::new(Program::Managed(python), &line);
+        return locust(python, &line);
     }
 
     let _lock = files::lock(&perf_folder.join(format!("{name}.lock")), INSTALL_TIMEOUT)?;
     if let Some(line) = installed() {
-        return Locust::new(Program::Managed(python), &line);
+        return locust(python, &line);
     }
-    let pinned = pinned.trim();
     say(&format!("setting {pinned} up in {} (once)", folder.display()));
     let log = perf_folder.join(format!("{name}.log"));
     let _ = fs::remove_file(&log);
@@ -388,7 +513,7 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
             .with_context(|| format!("cannot install {pinned}"))?;
     }
     let line = version_line(cmd!(shell, "{python} -m locust --version").env("PYTHONSAFEPATH", "1"), &log)?;
-    let locust = Locust::new(Program::Managed(python), &line)?;
+    let locust = locust(python, &line)?;
     files::write_atomically(&complete, &line)?;
     Ok(locust)
 }

@@ -12,7 +12,7 @@ use crate::actions;
 use crate::config::{ServiceConfig, Settings};
 use crate::files::{self, Session};
 use crate::git;
-use crate::locust::{self, Job, Locust};
+use crate::locust::{self, Job, Locust, Moment};
 use crate::machine;
 use crate::process::{self, Failure};
 use crate::progress::ProgressLine;
@@ -21,12 +21,15 @@ use crate::report::github;
 use crate::results::{self, Measured, RunFile};
 use crate::run::Provenance;
 use crate::service::{self, Service};
+use crate::workers::{self, Roll};
 
 /// Locust, the folder of this command, and what is known before the first run.
 pub struct Bench<'a> {
     project: &'a Project<'a>,
     settings: &'a Settings,
     locust: Locust,
+    /// The workers have been asked for: they serve every run of this command.
+    has_invited: bool,
     pub session: Session,
     pub provenance: Provenance,
     pub clock: &'a mut Clock,
@@ -55,9 +58,16 @@ impl<'a> Bench<'a> {
         if !settings.starts_service {
             service::check_answers(settings.host.as_deref().unwrap_or_default())?;
         }
+        let has_workers = settings.load.workers.is_some();
+        if has_workers {
+            workers::check_port(settings.bind_host.as_deref(), settings.bind_port)?;
+        }
         let locust = clock.beside(|| {
             Locust::prepare(&project.shell, &project.config.locust, &perf_folder, &|line| project.say(line))
         })?;
+        if has_workers {
+            locust.check_leads_workers()?;
+        }
         let provenance = Provenance {
             load: Some(settings.load.clone()),
             machine: Some(machine::describe(&project.shell)),
@@ -66,7 +76,7 @@ impl<'a> Bench<'a> {
             locustfile: locustfile_digest(&project.root, &settings.locustfile),
             ..project.provenance()
         };
-        Ok(Bench { project, settings, locust, session, provenance, clock })
+        Ok(Bench { project, settings, locust, has_invited: false, session, provenance, clock })
     }
 
     pub fn build(&mut self, side: &Side, log: &str) -> Result<()> {
@@ -80,16 +90,13 @@ impl<'a> Bench<'a> {
 
     /// One run: a fresh service, a fresh folder of this name, one Locust.
     pub fn run(&mut self, side: &Side, name: &str) -> Result<Measured> {
-        let Bench { project, settings, locust, session, provenance, clock } = self;
+        let Bench { project, settings, locust, has_invited, session, provenance, clock } = self;
         let folder = session.run_folder(name)?;
         let start = |config| Service::start(side.shell, config, &folder.join("service.log"));
         let mut service = side.service.map(|config| clock.beside(|| start(config))).transpose()?;
-        let host = match (&settings.host, &service) {
-            (Some(host), Some(service)) => host.replace("{port}", &service.port.to_string()),
-            (None, Some(service)) => service.origin.clone(),
-            (host, None) => host.clone().unwrap_or_default(),
-        };
+        let host = host_of(settings, service.as_ref());
         let load = &settings.load;
+        let (bind_host, bind_port) = master_of(settings)?;
         let relative = folder.strip_prefix(&project.root).unwrap_or(&folder);
         let job = Job {
             load,
@@ -97,15 +104,24 @@ impl<'a> Bench<'a> {
             host: &host,
             stop_timeout: project.config.load.stop_timeout,
             deadline_margin: project.config.load.deadline_margin,
+            bind_host,
+            bind_port,
+            workers_timeout: project.config.load.workers_timeout,
             root: &project.root,
             folder: relative,
             verbose: project.flags.verbose,
         };
         project.say(&format!("loading {}{} with {load}", service::mask(&host), side.at));
+        if let Some(asked) = load.workers.filter(|_| !std::mem::replace(has_invited, true)) {
+            invite(project, locust, &job, asked);
+        }
         let mut watch = Watch::new(project, &job);
         let finished = clock.beside(|| {
-            locust.run(&project.shell, &job, &mut |elapsed| {
-                watch.tick(&job, elapsed);
+            locust.run(&project.shell, &job, &mut |moment| {
+                match moment {
+                    Moment::Waiting(roll) => watch.wait(project, &job, roll),
+                    Moment::Loading(elapsed) => watch.tick(&job, elapsed),
+                }
                 service.as_mut().map_or(Ok(()), |service| service.check_alive("during the load"))
             })
         });
@@ -141,6 +157,24 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// What is loaded.
+fn host_of(settings: &Settings, service: Option<&Service>) -> String {
+    match (&settings.host, service) {
+        (Some(host), Some(service)) => host.replace("{port}", &service.port.to_string()),
+        (None, Some(service)) => service.origin.clone(),
+        (host, None) => host.clone().unwrap_or_default(),
+    }
+}
+
+/// Where Locust's master listens. Processes of its own find it on any port, so two commands at once do not meet, and
+/// nobody else can join.
+fn master_of(settings: &Settings) -> Result<(Option<&str>, u16)> {
+    Ok(match settings.load.processes {
+        Some(_) => (Some("127.0.0.1"), service::free_port()?),
+        None => (settings.bind_host.as_deref(), settings.bind_port),
+    })
+}
+
 fn locustfile_digest(root: &Path, locustfile: &str) -> Option<String> {
     let mut bytes = Vec::new();
     for part in locustfile.split(',') {
@@ -149,10 +183,26 @@ fn locustfile_digest(root: &Path, locustfile: &str) -> Option<String> {
     Some(git::blob_hash(&bytes))
 }
 
+/// Tells how the workers are started.
+fn invite(project: &Project, locust: &Locust, job: &Job, asked: u32) {
+    let address = workers::address(job.bind_host);
+    for line in locust.setup.invitation(asked, &locust.version, &address, job.bind_port) {
+        project.say(&line);
+    }
+    if service::is_loopback(job.host) {
+        project.say(&format!(
+            "{} is reached from this machine alone, so start all workers here, or name an address that they reach in [load] host",
+            service::mask(job.host)
+        ));
+    }
+}
+
 /// Shows the load's progress, or with `--verbose` what Locust itself prints.
 struct Watch {
     line: Option<ProgressLine>,
     echoed: Option<usize>,
+    /// Of the workers, how many have come.
+    came: Option<String>,
 }
 
 impl Watch {
@@ -161,7 +211,16 @@ impl Watch {
         let echoes = project.flags.verbose && !actions::is_there();
         let shows_line = !project.flags.quiet && !echoes;
         let line = shows_line.then(|| ProgressLine::new(job.load.run_time_s, job.load.users));
-        Watch { line, echoed: echoes.then_some(0) }
+        Watch { line, echoed: echoes.then_some(0), came: None }
+    }
+
+    /// A line whenever a worker has come or gone.
+    fn wait(&mut self, project: &Project, job: &Job, roll: Option<Roll>) {
+        let came = roll.zip(job.load.workers).map(|(roll, asked)| roll.came(asked));
+        if came.is_some() && came != self.came {
+            project.say(came.as_deref().unwrap_or_default());
+            self.came = came;
+        }
     }
 
     fn tick(&mut self, job: &Job, elapsed: Duration) {

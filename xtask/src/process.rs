@@ -179,6 +179,9 @@ impl Group {
 
     /// SIGINT to the leader alone, so that it can collect its workers' results, and up to `grace` for it to go.
     pub fn interrupt(&mut self, grace: Duration) {
+        if !matches!(self.status(), Ok(None)) {
+            return;
+        }
         let _ = kill_process(self.pid, Signal::INT);
         let deadline = Instant::now() + grace;
         while matches!(self.status(), Ok(None)) && Instant::now() < deadline {

@@ -214,9 +214,19 @@ pub struct Load {
     pub warmup_s: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<u32>,
+    /// On their own, where Locust here is but their master.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u32>,
     /// What the user handed to Locust behind `--`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locust_args: Vec<String>,
+}
+
+impl Load {
+    /// How many of Locust's workers share it, here or elsewhere; none where one Locust makes it alone.
+    pub fn shared_by(&self) -> Option<u32> {
+        self.workers.or(self.processes)
+    }
 }
 
 impl fmt::Display for Load {

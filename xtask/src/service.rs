@@ -1,6 +1,6 @@
 //! The service under test: built, started on a port of its own, waited for, watched, stopped.
 
-use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
+use std::net::{IpAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -186,8 +186,14 @@ fn answers_tcp(origin: &Origin) -> bool {
     addresses.any(|address| TcpStream::connect_timeout(&address, ANSWER_TIMEOUT).is_ok())
 }
 
+/// Whether the URL means this machine wherever it is asked.
+pub fn is_loopback(url: &str) -> bool {
+    let is_loopback = |address: IpAddr| address.is_loopback();
+    parse_url(url).is_ok_and(|url| url.host == "localhost" || url.host.parse().is_ok_and(is_loopback))
+}
+
 /// A port that nobody holds now; the operating system hands out another one at each call.
-fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("cannot find a free port")?;
     Ok(listener.local_addr().context("cannot find a free port")?.port())
 }

@@ -49,11 +49,14 @@ finish() {
     [ -n "$json" ] && json > "$json"
 }
 
+# Which workers take part, as the listener would tell.
+[ -n "$FAKE_ROLL" ] && echo "$FAKE_ROLL" > "$(dirname "$PERF_FINAL_STATS_CSV")/perf_workers.json"
 [ -n "$FAKE_WORKERS" ] && { sleep 1000 & echo $! > "$PIDS/locust-worker"; }
 stats "${csv}_stats.csv"
 echo "All users spawned: {\"User\": 10} (10 total users)" >&2
 case $FAKE_LOCUST in
     exit1) echo "Traceback: the locustfile is broken" >&2; finish; exit 1 ;;
+    gives-up) echo "[t] h/ERROR/locust.main: Gave up waiting for workers to connect" >&2; finish; exit 1 ;;
     hangs) trap '' INT TERM; finish; while :; do sleep 1; done ;;
     waits) exec sleep 1000 ;;
     dies) kill -9 $$ ;;

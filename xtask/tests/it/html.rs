@@ -58,6 +58,7 @@ fn provenance() -> Provenance {
             run_time_s: 20,
             warmup_s: 0.0,
             processes: None,
+            workers: None,
             locust_args: vec![],
         }),
         machine: Some(Machine { cpu: "AMD EPYC".to_owned(), cores: 2, os: "linux x86_64".to_owned() }),

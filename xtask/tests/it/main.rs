@@ -20,3 +20,4 @@ mod selftest;
 mod simulation;
 mod support;
 mod tidy;
+mod workers;

@@ -30,6 +30,7 @@ fn provenance() -> Provenance {
             run_time_s: 30,
             warmup_s: 1.5,
             processes: Some(2),
+            workers: Some(4),
             locust_args: vec!["--tags".to_owned(), "read".to_owned()],
         }),
         machine: Some(Machine { cpu: "CPU <9> & more".to_owned(), cores: 2, os: "Linux".to_owned() }),

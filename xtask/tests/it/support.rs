@@ -130,7 +130,7 @@ impl Scratch {
     }
 
     /// `xtask perf` in this repository; `program` may be a shell that comes to run it.
-    fn prepared(&self, mut command: Command) -> Command {
+    pub fn prepared(&self, mut command: Command) -> Command {
         command.current_dir(&self.folder).env("GIT_CONFIG_GLOBAL", "/dev/null").env("HOME", &self.folder);
         // What the caller's own environment says of CI and Locust is not part of a case.
         for (name, _) in std::env::vars_os() {
@@ -171,10 +171,15 @@ impl Scratch {
     /// negative number.
     #[track_caller]
     pub fn finish(&self, child: Child) -> Output {
+        self.finish_within(PATIENCE, child)
+    }
+
+    #[track_caller]
+    pub fn finish_within(&self, patience: Duration, child: Child) -> Output {
         let id = child.id();
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || sender.send(child.wait_with_output()));
-        let Ok(output) = receiver.recv_timeout(PATIENCE) else {
+        let Ok(output) = receiver.recv_timeout(patience) else {
             self.kill_noted();
             self.sh(&format!("kill -9 {id} || true"));
             panic!("the command hangs");
@@ -264,7 +269,7 @@ impl Scratch {
 }
 
 /// A zombie has ended; it only waits for its parent to ask.
-fn is_running(pid: u32) -> bool {
+pub fn is_running(pid: u32) -> bool {
     match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => !stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z')),
         Err(_) if Path::new("/proc/self").exists() => false,

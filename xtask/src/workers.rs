@@ -1,0 +1,205 @@
+//! Locust's workers: how they are started, where they find their master, which of them take part, and who was lost.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use serde::Deserialize;
+
+use crate::report::printable;
+
+/// Which workers take part in a run, as our listener tells while it goes on.
+#[derive(Debug, Deserialize)]
+pub struct Roll {
+    /// The load has begun, and nobody may join any more.
+    pub began: bool,
+    pub workers: Vec<Worker>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Worker {
+    /// The number of the command that it was started with; a process of Locust's own has none.
+    name: Option<String>,
+    host: String,
+    process: Option<u32>,
+    locust: Option<String>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Here,
+    /// All of its requests have arrived.
+    Complete,
+    /// It ended, or has given no sign of life for seconds, or one of its reports is missing.
+    Lost,
+    /// It did not take part when the load began.
+    Late,
+    /// It does not run our listener.
+    Bare,
+}
+
+impl fmt::Display for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "worker {} ({}", printable(name), printable(&self.host))?,
+            None => write!(f, "a worker ({}", printable(&self.host))?,
+        }
+        self.process.map_or(Ok(()), |process| write!(f, ", process {process}"))?;
+        f.write_str(")")
+    }
+}
+
+impl Roll {
+    /// Nothing until the listener has written it.
+    pub fn read(path: &Path) -> Option<Roll> {
+        serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
+    }
+
+    /// What makes the run worthless, of `asked` workers that are to run this version of Locust.
+    pub fn fault(&self, asked: u32, version: &str) -> Option<String> {
+        let with = |state: State| self.workers.iter().find(|worker| worker.state == state);
+        if let Some(lost) = with(State::Lost) {
+            return Some(format!(
+                "{lost} was lost during the load, and requests with it: see what it printed itself, and run it again"
+            ));
+        }
+        if let Some(late) = with(State::Late) {
+            return Some(format!("{late} joined when the load had begun: end the workers that are not asked for"));
+        }
+        if let Some(bare) = with(State::Bare) {
+            return Some(format!("{bare} runs without our listener: start workers with the commands printed"));
+        }
+        let differs = |worker: &&Worker| worker.locust.as_deref().is_some_and(|own| own != version);
+        if let Some(other) = self.workers.iter().find(differs) {
+            let own = printable(other.locust.as_deref().unwrap_or_default());
+            return Some(format!(
+                "{other} runs Locust {own}, and its master {version}: install locust=={version} there"
+            ));
+        }
+        let came = self.workers.len();
+        (self.began && came != asked as usize).then(|| {
+            let names: Vec<String> = self.workers.iter().map(Worker::to_string).collect();
+            format!("{came} workers came where {asked} are asked for: end those too many of {}", names.join(", "))
+        })
+    }
+
+    /// At the end of the run: the first worker whose last requests have not arrived.
+    pub fn incomplete(&self) -> Option<String> {
+        let worker = self.workers.iter().find(|worker| worker.state != State::Complete)?;
+        Some(format!("{worker} was lost at the end of the load, and requests with it: run it again"))
+    }
+
+    /// `2 of 4 workers have come: 1, 3`.
+    pub fn came(&self, asked: u32) -> String {
+        let mut names: Vec<&str> = self.workers.iter().filter_map(|worker| worker.name.as_deref()).collect();
+        names.sort_by_key(|name| (name.len(), *name));
+        let colon = if names.is_empty() { "" } else { ": " };
+        let verb = if asked == 1 { "worker has" } else { "workers have" };
+        format!("{} of {asked} {verb} come{colon}{}", self.workers.len(), printable(&names.join(", ")))
+    }
+
+    /// The numbers of the commands whose workers have not come.
+    pub fn missing(&self, asked: u32) -> String {
+        let is_here = |number: &String| self.workers.iter().any(|worker| worker.name.as_ref() == Some(number));
+        let missing: Vec<String> = (1..=asked).map(|number| number.to_string()).filter(|one| !is_here(one)).collect();
+        missing.join(", ")
+    }
+}
+
+/// What is run on the machines of the workers.
+pub struct Setup {
+    /// Makes the environment that `command` needs; none where Locust is the user's own.
+    pub install: Option<String>,
+    /// Locust itself.
+    pub command: String,
+}
+
+impl Setup {
+    /// The environment has the same name there as here, where it is keyed by what is installed in it.
+    pub fn managed(environment: &str, pinned: &str, extra: &[String]) -> Setup {
+        let folder = format!("~/.cache/{environment}");
+        let packages: Vec<String> = [pinned].into_iter().chain(extra.iter().map(String::as_str)).map(quoted).collect();
+        let install = format!("python3 -m venv {folder} && {folder}/bin/pip install {}", packages.join(" "));
+        Setup { install: Some(install), command: format!("{folder}/bin/locust") }
+    }
+
+    /// What is done on the machines of the workers, a line each.
+    ///
+    /// A worker ends with its master, and each run has a master of its own, so the command starts it again until none
+    /// comes for five minutes: then Locust gives up. It writes the locustfiles to `TMPDIR` under their own names, where
+    /// those of another worker must not be.
+    pub fn invitation(&self, workers: u32, version: &str, address: &str, port: u16) -> Vec<String> {
+        let mut lines = Vec::new();
+        match &self.install {
+            Some(install) => lines.extend(["on each machine of workers, once:".to_owned(), format!("  {install}")]),
+            None => {
+                lines.push(format!("[locust] command must be there on each machine of workers, as Locust {version}"));
+            }
+        }
+        lines.push("then each of these once, in a checkout where the locustfile imports files of its own:".to_owned());
+        let locust = &self.command;
+        let script = format!(
+            "TMPDIR=$(mktemp -d) && export TMPDIR && trap \"rm -rf $TMPDIR\" EXIT && trap \"exit 130\" HUP INT TERM && while {locust} -f - --worker --master-host {address} --master-port {port} --exit-code-on-error 0; do :; done"
+        );
+        lines.extend((1..=workers).map(|number| format!("  PERF_WORKER={number} sh -c {}", quoted(&script))));
+        lines
+    }
+}
+
+/// One word of a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// Where workers find the master: what it listens on, or else the address of this machine on its default route. A name
+/// might not be known to them.
+pub fn address(bind_host: Option<&str>) -> String {
+    match bind_host {
+        Some(host) if !["", "*", "0.0.0.0", "::"].contains(&host) => host.to_owned(),
+        // Nothing is sent: connecting only chooses the route. The address is one that is kept for documentation.
+        _ => UdpSocket::bind("0.0.0.0:0")
+            .and_then(|socket| socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()))
+            .map_or_else(|_| "127.0.0.1".to_owned(), |address| address.ip().to_string()),
+    }
+}
+
+/// An error where the master could not listen.
+pub fn check_port(bind_host: Option<&str>, port: u16) -> Result<()> {
+    let host = bind_host.filter(|host| *host != "*").unwrap_or("0.0.0.0");
+    match TcpListener::bind((host, port)) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let holder = holder_of(port).unwrap_or_else(|| "another process".to_owned());
+            bail!(
+                "port {port}, on which Locust's master waits for workers, is held by {holder}: end that one, or set LOCUST_MASTER_BIND_PORT to a free port"
+            )
+        }
+        // Of anything else Locust itself tells.
+        _ => Ok(()),
+    }
+}
+
+/// Where `/proc` tells: who listens on the port.
+fn holder_of(port: u16) -> Option<String> {
+    const LISTENS: &str = "0A";
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    // NUMBER: LOCAL:PORT REMOTE:PORT STATE QUEUES TIMER RETRANSMITS USER TIMEOUT INODE ...
+    let inode = tables.iter().flat_map(|table| table.lines()).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_it = fields.get(1)?.ends_with(&format!(":{port:04X}")) && *fields.get(3)? == LISTENS;
+        is_it.then(|| *fields.get(9).unwrap_or(&""))
+    })?;
+    let socket = format!("socket:[{inode}]");
+    fs::read_dir("/proc").ok()?.filter_map(Result::ok).find_map(|process| {
+        let files = fs::read_dir(process.path().join("fd")).ok()?;
+        let mut links = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+        links.any(|link| link.as_os_str() == socket.as_str()).then_some(())?;
+        let name = fs::read_to_string(process.path().join("comm")).ok()?;
+        Some(format!("`{}` (process {})", printable(name.trim()), process.file_name().to_string_lossy()))
+    })
+}

@@ -1,0 +1,412 @@
+//! Workers that share the load: what is asked of them, and, with real Locust on loopback, whole results or none.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use xtask::run::Precision;
+
+use crate::real::{ALONE, root};
+use crate::support::{BASELINE, FAKE_LOCUST, Scratch, is_running};
+
+fn worker(name: &str, state: &str) -> String {
+    format!(r#"{{"name":{name},"host":"h","process":7,"locust":"2.47.0","state":"{state}"}}"#)
+}
+
+fn roll(began: bool, workers: &[String]) -> String {
+    format!(r#"{{"began":{began},"workers":[{}]}}"#, workers.join(","))
+}
+
+#[test]
+fn a_load_that_a_worker_leaves_or_joins_is_not_judged() {
+    let (one, two) = (worker("\"1\"", "here"), worker("\"2\"", "here"));
+    let whole = worker("\"1\"", "complete");
+    let old = two.replace("2.47.0", "2.40.1");
+    let cases = [
+        (
+            "missing",
+            "gives-up",
+            roll(false, std::slice::from_ref(&two)),
+            "within 2m 1 of 2 workers have come: 2; missing: 1; start them",
+        ),
+        ("nobody", "gives-up", String::new(), "within 2m 0 of 2 workers have come; missing: 1, 2; start them"),
+        ("hanging", "waits", roll(false, &[]), "within 1s 0 of 2 workers have come; missing: 1, 2; start them"),
+        (
+            "lost",
+            "waits",
+            roll(true, &[one.clone(), worker("\"2\"", "lost")]),
+            "worker 2 (h, process 7) was lost during",
+        ),
+        ("late", "waits", roll(true, &[one.clone(), worker("null", "late")]), "a worker (h, process 7) joined when"),
+        (
+            "bare",
+            "waits",
+            roll(true, &[one.clone(), worker("\"2\"", "bare")]),
+            "worker 2 (h, process 7) runs without our",
+        ),
+        (
+            "old",
+            "waits",
+            roll(false, &[one.clone(), old]),
+            "runs Locust 2.40.1, and its master 2.47.0: install locust==2.47.0",
+        ),
+        (
+            "too-many",
+            "waits",
+            roll(true, &[one.clone(), two.clone(), two.clone()]),
+            "3 workers came where 2 are asked for",
+        ),
+        ("cut-off", "ok", roll(true, &[whole, two.clone()]), "worker 2 (h, process 7) was lost at the end of the load"),
+    ];
+    for (name, mode, roll, reason) in cases {
+        let scratch = Scratch::new(&format!("workers-{name}")).with("FAKE_LOCUST", mode).with("FAKE_ROLL", &roll);
+        let scratch = match name {
+            "hanging" => scratch
+                .toml("[load]\n", "[load]\nworkers_timeout = \"1s\"\n")
+                .toml("deadline_margin = \"20s\"", "deadline_margin = \"0s\""),
+            _ => scratch,
+        };
+        scratch.with("LOCUST_MASTER_BIND_PORT", &free_port().to_string()).refuses("--expect-workers 2", reason);
+    }
+    // Processes of Locust's own are its workers too.
+    let lost = roll(true, &[worker("null", "here"), worker("null", "lost")]);
+    let scratch = Scratch::new("workers-process").with("FAKE_LOCUST", "waits").with("FAKE_ROLL", &lost);
+    scratch.refuses("--processes 2", "a worker (h, process 7) was lost during the load");
+    let scratch = Scratch::new("workers-processes").with("FAKE_LOCUST", "gives-up");
+    scratch.refuses("--processes 2", "within 2m 0 of 2 workers have come; these are processes of its own");
+}
+
+#[test]
+fn what_no_worker_could_join_is_refused_before_the_load() {
+    let both = Scratch::new("workers-both");
+    both.refuses("--processes 2 --expect-workers 2", "give one");
+    both.assert_not_started(&["service", "locust"]);
+
+    let old = Scratch::new("workers-too-old").with("FAKE_LOCUST_VERSION", "2.30.0");
+    old.refuses("--expect-workers 2", "--expect-workers needs Locust 2.31.0 or later");
+    old.assert_not_started(&["service", "locust"]);
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let busy = Scratch::new("workers-busy").with("LOCUST_MASTER_BIND_PORT", &port);
+    let holder = format!("port {port}, on which Locust's master waits for workers, is held by ");
+    let output = busy.refuses("--expect-workers 2", &holder);
+    if Path::new("/proc/self").exists() {
+        assert!(output.last_line().contains(&format!("(process {})", std::process::id())), "{}", output.stderr);
+    }
+    busy.assert_not_started(&["service", "locust"]);
+}
+
+#[test]
+fn the_load_is_shared_as_the_flags_or_else_the_file_say() {
+    let whole = |workers: u32| {
+        let names = (1..=workers).map(|number| worker(&format!("\"{number}\""), "complete"));
+        roll(true, &names.collect::<Vec<_>>())
+    };
+    let port = free_port().to_string();
+    let scratch = Scratch::new("workers-shared")
+        .toml("[load]\n", "[load]\nexpect_workers = 3\n")
+        .with("LOCUST_MASTER_BIND_PORT", &port)
+        .with("LOCUST_MASTER_BIND_HOST", "127.0.0.1");
+    for (args, number, expected) in [
+        ("", 3, format!("--expect-workers 3 --expect-workers-max-wait 120 --master-bind-port {port} ")),
+        (
+            "--expect-workers 2",
+            2,
+            format!("--expect-workers 2 --expect-workers-max-wait 120 --master-bind-port {port} "),
+        ),
+        ("--processes 2", 2, "--processes 2 --master-host 127.0.0.1 --master-port ".to_owned()),
+    ] {
+        let mut command = scratch.command(args);
+        let output = scratch.finish(command.env("FAKE_ROLL", whole(number)).spawn().unwrap());
+        assert_eq!(output.code, 0, "{args}: {}", output.stderr);
+        let arguments = scratch.read("pids/arguments");
+        assert!(arguments.contains(&expected), "{args}: {arguments}");
+        assert_eq!(arguments.contains("--master "), args != "--processes 2", "{args}: {arguments}");
+        assert_eq!(output.stderr.contains("PERF_WORKER=2 "), args != "--processes 2", "{args}: {}", output.stderr);
+        let about = scratch.read("target/perf/latest/run-1/run.json");
+        assert_eq!(about.contains(&format!("\"workers\": {number}")), args != "--processes 2", "{args}: {about}");
+    }
+    // The user's own command is what workers run too.
+    let output = scratch.finish(scratch.command("").env("FAKE_ROLL", whole(3)).spawn().unwrap());
+    let command =
+        format!("while sh '\\''{FAKE_LOCUST}'\\'' -f - --worker --master-host 127.0.0.1 --master-port {port} ");
+    assert!(output.stderr.contains(&command), "{}", output.stderr);
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Its users make no requests, but times: nothing but Locust itself is measured. Each worker keeps what it has counted,
+/// and writes it when it ends. A request under way for over a second is more than Locust waits for by itself.
+const LOCUSTFILE: &str = r#"
+import json, os, random, signal, time
+from locust import User, events, stats, task
+
+FOLDER = "@FOLDER@"
+counted = {}
+log, log_error = stats.StatsEntry.log, stats.StatsEntry.log_error
+
+def of(entry):
+    return counted.setdefault(f"{entry.method} {entry.name}", {"failures": 0, "times": []})
+
+def count(entry, response_time, *rest):
+    if entry.method:
+        of(entry)["times"].append(stats.bucket_response_time(response_time))
+    log(entry, response_time, *rest)
+
+def count_error(entry, *rest):
+    if entry.method:
+        of(entry)["failures"] += 1
+    log_error(entry, *rest)
+
+stats.StatsEntry.log, stats.StatsEntry.log_error = count, count_error
+
+@events.quitting.add_listener
+def write(environment, **_kwargs):
+    if counted:
+        with open(f"{FOLDER}/counted-{os.getpid()}.json", "w") as file:
+            json.dump(counted, file)
+
+@events.test_stop.add_listener
+def die_before_the_last_report(environment, **_kwargs):
+    if type(environment.runner).__name__ == "WorkerRunner" and os.path.exists(f"{FOLDER}/dies"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Fake(User):
+    @task
+    def request(self):
+        began = time.perf_counter()
+        time.sleep(random.choice([0.0131, 0.0274, 0.0279, 0.1212, 1.3]))
+        self.environment.events.request.fire(
+            request_type="GET",
+            name=random.choice(["/a", "/b"]),
+            response_time=(time.perf_counter() - began) * 1000,
+            response_length=1,
+            exception=ValueError("planted") if random.random() < 0.1 else None,
+        )
+"#;
+
+/// A scratch repository with real Locust, whose environment is this repository's own.
+fn with_real_locust(name: &str) -> Scratch {
+    let environment = environment();
+    let scratch = Scratch::new(name)
+        .toml(&format!("[locust]\ncommand = \"sh '{FAKE_LOCUST}'\"\n"), "")
+        .toml("stop_timeout = \"500ms\"\n[load]\n", "stop_timeout = \"10s\"\n[load]\n")
+        .toml("stop_timeout = \"500ms\"\ndeadline", "stop_timeout = \"10s\"\ndeadline");
+    scratch.write("locustfile.py", &LOCUSTFILE.replace("@FOLDER@", &scratch.path("pids").display().to_string()));
+    for folder in ["target/perf", ".cache"] {
+        fs::create_dir_all(scratch.path(folder)).unwrap();
+        symlink(&environment, scratch.path(folder).join(environment.file_name().unwrap())).unwrap();
+    }
+    scratch
+}
+
+/// Installed by a command that gets no further.
+fn environment() -> PathBuf {
+    let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join("workers_perf.toml");
+    fs::write(&config, "[service]\ncommand = \"exit 1\"\nready_url = \"http://127.0.0.1:{port}\"\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(["perf", "--update-baseline", "--baseline"]).arg(config.with_extension("json"));
+    let output = command.arg("--config").arg(config).current_dir(root()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("the service ended before it was ready"), "{text}");
+    let entries = fs::read_dir(root().join("target/perf")).unwrap().map(|entry| entry.unwrap().path());
+    let complete = entries.filter(|path| path.join("complete").is_file());
+    complete.max_by_key(|path| path.join("complete").metadata().unwrap().modified().unwrap()).expect("an environment")
+}
+
+/// The load of the tests with real Locust. They run one at a time, so all may take the time they need.
+const LOAD: &str = "--users 8 --spawn-rate 8 --run-time 3s --update-baseline";
+const LONG_LOAD: &str = "--users 8 --spawn-rate 8 --run-time 30s --update-baseline";
+const REAL_PATIENCE: Duration = Duration::from_mins(2);
+
+/// So that what is waited for is the next run's.
+fn forget_latest(scratch: &Scratch) {
+    let _ = fs::remove_file(scratch.path("target/perf/latest"));
+}
+
+fn workers_of(scratch: &Scratch, run: &str) -> Vec<Value> {
+    let text = fs::read_to_string(scratch.path(&format!("target/perf/latest/{run}/perf_workers.json")));
+    let roll: Value = serde_json::from_str(&text.unwrap_or_else(|_| "{}".to_owned())).unwrap();
+    if roll["began"] == true { roll["workers"].as_array().unwrap().clone() } else { Vec::new() }
+}
+
+fn process_of(worker: &Value) -> u32 {
+    worker["process"].as_u64().unwrap().try_into().unwrap()
+}
+
+/// That the results are those of all that the workers have counted, to the last digit.
+#[track_caller]
+fn assert_is_union(scratch: &Scratch, run: &str, workers: usize) {
+    let mut union: BTreeMap<String, (Vec<f64>, u64)> = BTreeMap::new();
+    let mut files = 0;
+    for worker in workers_of(scratch, run) {
+        let text = scratch.read(&format!("pids/counted-{}.json", process_of(&worker)));
+        let counted: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap();
+        for (endpoint, of) in counted {
+            for name in [endpoint, String::new()] {
+                let (times, failures) = union.entry(name).or_default();
+                times.extend(of["times"].as_array().unwrap().iter().map(|time| time.as_f64().unwrap()));
+                *failures += of["failures"].as_u64().unwrap();
+            }
+        }
+        files += 1;
+    }
+    assert_eq!(files, workers);
+    let json = scratch.read(&format!("target/perf/latest/{run}/perf_results.json"));
+    let merged = xtask::locust_json::parse(&json).unwrap();
+    assert_eq!(merged.precision, Precision::Fine);
+    let total = (String::new(), merged.total.clone());
+    let endpoints = merged.endpoints.iter().map(|(name, stats)| (name.to_string(), stats.clone()));
+    for (name, stats) in endpoints.chain([total]) {
+        let (mut times, failures) = union.remove(&name).unwrap_or_else(|| panic!("no worker counted {name}"));
+        times.sort_by(f64::total_cmp);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank, as Locust takes it")]
+        let at = |share: f64| times[((times.len() as f64 * share) as usize).min(times.len() - 1)];
+        let expected = (times.len() as u64, failures, at(0.5), at(0.95), at(0.99));
+        assert_eq!((stats.requests, stats.failures, stats.p50_ms, stats.p95_ms, stats.p99_ms), expected, "{name}");
+    }
+    assert!(union.is_empty(), "not in the results: {union:?}");
+    // The CSV holds the same counts, or it would not have been judged.
+    assert!(merged.total.p99_ms >= 1300.0, "the requests under way at the end count: {}", merged.total.p99_ms);
+}
+
+/// The shells that run the commands printed. Dropping them ends all of them.
+struct Shells(Vec<Child>);
+
+impl Drop for Shells {
+    fn drop(&mut self) {
+        for shell in &mut self.0 {
+            let _ = Command::new("sh").args(["-c", &format!("kill -9 -{}", shell.id())]).output();
+            let _ = shell.wait();
+        }
+    }
+}
+
+#[test]
+fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_missed() {
+    let _alone = ALONE.lock();
+    let scratch = with_real_locust("workers-real")
+        .toml("[load]\n", "[load]\nexpect_workers = 4\nworkers_timeout = \"60s\"\n")
+        .with("LOCUST_MASTER_BIND_HOST", "127.0.0.1")
+        .with("LOCUST_MASTER_BIND_PORT", &free_port().to_string());
+    let start = |args: &str| {
+        forget_latest(&scratch);
+        let mut command = scratch.command(args);
+        command.stderr(File::create(scratch.path("pids/stderr")).unwrap()).spawn().unwrap()
+    };
+    let said = || scratch.read("pids/stderr");
+
+    // 1. Two runs, each with a master of its own, are served by workers that are started once.
+    let gate = start(&format!("{LOAD} --max-runs 2"));
+    scratch.wait_until("the commands", || said().contains("PERF_WORKER=4 "));
+    let commands: Vec<String> =
+        said().lines().filter(|line| line.starts_with("  PERF_WORKER=")).map(str::to_owned).collect();
+    assert_eq!(commands.len(), 4, "{}", said());
+    let mut workers = Shells(Vec::new());
+    for (number, command) in commands.iter().enumerate() {
+        let log = File::create(scratch.path(&format!("pids/worker-{}.log", number + 1))).unwrap();
+        let mut shell = scratch.prepared(Command::new("sh"));
+        shell.args(["-c", command]).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
+        workers.0.push(shell.spawn().unwrap());
+    }
+    let output = scratch.finish_within(REAL_PATIENCE, gate);
+    assert_eq!(output.code, 0, "{}", said());
+    for run in ["run-1", "run-2"] {
+        assert_is_union(&scratch, run, 4);
+        let log = scratch.read(&format!("target/perf/latest/{run}/locust.log"));
+        assert!(log.contains("(8 total users)"), "{log}");
+    }
+    let saved = scratch.read("perf_baseline.json");
+    assert!(saved.contains("\"workers\": 4") && saved.contains("\"precision\": \"fine\""), "{saved}");
+    assert!(said().contains("4 of 4 workers have come: 1, 2, 3, 4"), "{}", said());
+
+    // 2. They serve the next command too; one of them dies while it loads.
+    let gate = start(LONG_LOAD);
+    scratch.wait_until("the load", || workers_of(&scratch, "run-1").len() == 4);
+    let third = workers_of(&scratch, "run-1").into_iter().find(|worker| worker["name"] == "3").unwrap();
+    scratch.sh(&format!("kill -9 {}", process_of(&third)));
+    let output = scratch.finish_within(REAL_PATIENCE, gate);
+    assert_eq!(output.code, 2, "{}", said());
+    let last = said().lines().last().unwrap().to_owned();
+    assert!(last.contains("NOT JUDGED: worker 3 (") && last.contains("was lost during the load"), "{last}");
+    assert_eq!(scratch.read("perf_baseline.json"), saved);
+
+    // 3. It does not come again, and that is said of it by its number.
+    let text = scratch.read("perf.toml").replace("workers_timeout = \"60s\"", "workers_timeout = \"8s\"");
+    scratch.write("perf.toml", &text);
+    let output = scratch.finish_within(REAL_PATIENCE, start(LOAD));
+    assert_eq!(output.code, 2, "{}", said());
+    let last = said().lines().last().unwrap().to_owned();
+    assert!(last.contains("within 8s 3 of 4 workers have come: 1, 2, 4; missing: 3; start them"), "{last}");
+}
+
+#[test]
+fn processes_count_to_the_last_request_and_none_outlives_the_command() {
+    let _alone = ALONE.lock();
+    let scratch = with_real_locust("workers-processes-real");
+    let start = |args: &str| {
+        forget_latest(&scratch);
+        let mut command = scratch.command(&format!("--processes 2 --max-runs 1 {args}"));
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let finish = |gate| scratch.finish_within(REAL_PATIENCE, gate);
+
+    let output = finish(start(LOAD));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_is_union(&scratch, "run-1", 2);
+    scratch.write("perf_baseline.json", BASELINE);
+
+    // Between its last request and its last report, which no heartbeat can miss in time.
+    scratch.write("pids/dies", "");
+    let output = finish(start(LOAD));
+    assert_eq!(output.code, 2, "{}", output.stderr);
+    assert!(output.last_line().contains(") was lost "), "{}", output.stderr);
+    fs::remove_file(scratch.path("pids/dies")).unwrap();
+
+    let loads = || {
+        scratch.wait_until("the load", || workers_of(&scratch, "run-1").len() == 2);
+        workers_of(&scratch, "run-1").iter().map(process_of).collect::<Vec<u32>>()
+    };
+    let assert_gone = |workers: &[u32]| {
+        for &worker in workers {
+            assert!(!is_running(worker), "the worker {worker} has outlived the command");
+        }
+        scratch.assert_nothing_is_left();
+        assert_eq!(scratch.read("perf_baseline.json"), BASELINE);
+    };
+    // One of them, while it loads.
+    let gate = start(LONG_LOAD);
+    let workers = loads();
+    scratch.sh(&format!("kill -9 {}", workers[0]));
+    let output = finish(gate);
+    assert_eq!(output.code, 2, "{}", output.stderr);
+    let named = format!("process {}) was lost during the load", workers[0]);
+    assert!(output.last_line().contains(&named), "{}", output.stderr);
+    assert_gone(&workers);
+
+    // Their master, which can tell them nothing any more.
+    let gate = start(LONG_LOAD);
+    let workers = loads();
+    scratch.sh(&format!("kill -9 $(ps -o ppid= -p {})", workers[0]));
+    let output = finish(gate);
+    assert_eq!(output.code, 2, "{}", output.stderr);
+    assert!(output.last_line().contains("Locust failed: killed by signal 9"), "{}", output.stderr);
+    assert_gone(&workers);
+
+    // Ctrl-C.
+    let gate = start(LONG_LOAD);
+    let workers = loads();
+    scratch.sh(&format!("kill -INT {}", gate.id()));
+    let output = finish(gate);
+    assert_eq!(output.code, 130, "{}", output.stderr);
+    assert_gone(&workers);
+}
