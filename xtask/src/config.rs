@@ -64,8 +64,8 @@ pub struct LoadConfig {
     processes: Option<u32>,
     #[serde(deserialize_with = "duration")]
     warmup: Duration,
-    #[serde(deserialize_with = "duration")]
-    pub stop_timeout: Duration,
+    #[serde(deserialize_with = "some_duration")]
+    stop_timeout: Option<Duration>,
     #[serde(deserialize_with = "duration")]
     pub deadline_margin: Duration,
 }
@@ -80,7 +80,7 @@ impl Default for LoadConfig {
             locustfile: None,
             processes: None,
             warmup: Duration::ZERO,
-            stop_timeout: ten_seconds(),
+            stop_timeout: None,
             deadline_margin: thirty_seconds(),
         }
     }
@@ -183,6 +183,10 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
         .map_err(|_| de::Error::custom(format!("`{text}` is no length of time like \"500ms\", \"30s\" or \"2m\"")))
 }
 
+fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
 fn ten_minutes() -> Duration {
     Duration::from_mins(10)
 }
@@ -205,6 +209,7 @@ pub struct Settings {
     pub host: Option<String>,
     /// `[service]` is to be started.
     pub starts_service: bool,
+    pub stop_timeout: Duration,
 }
 
 const DEFAULT_USERS: u32 = 10;
@@ -263,6 +268,10 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         starts_service || host.is_some(),
         "there is no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
     );
+    let stop_timeout = match own.stop_timeout {
+        Some(stop_timeout) => stop_timeout,
+        None => locust.get("stop-timeout", locust_duration)?.unwrap_or_else(ten_seconds),
+    };
     let processes = flags.processes.or(own.processes);
     ensure!(processes != Some(0), "[load] `processes` is 0: give 1 or more");
     Ok(Settings {
@@ -270,7 +279,16 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         locustfile,
         host,
         starts_service,
+        stop_timeout,
     })
+}
+
+/// Seconds, or a length of time in Locust's form.
+fn locust_duration(text: &str) -> Result<Duration> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .or_else(|| humantime::parse_duration(text).ok())
+        .ok_or_else(|| anyhow!("this is no length of time like 10 or 45s"))
 }
 
 /// What Locust itself would read: the `LOCUST_*` variables, then its configuration files in its own order.
@@ -317,7 +335,9 @@ impl LocustSettings {
                 continue;
             }
             let (key, value) = line.split_once(['=', ':', ' ']).unwrap_or((line, "true"));
-            let value = value.trim_start_matches(['=', ':', ' ']).trim().trim_matches(['"', '\'']);
+            let value = value.trim_start_matches(['=', ':', ' ']);
+            let comment = value.match_indices([';', '#']).find(|(at, _)| value[..*at].ends_with([' ', '\t']));
+            let value = comment.map_or(value, |(at, _)| &value[..at]).trim().trim_matches(['"', '\'']);
             self.settings.push((
                 source.to_owned(),
                 key.trim().trim_start_matches('-').replace('_', "-"),
@@ -346,9 +366,22 @@ impl LocustSettings {
     }
 }
 
-/// Keys of Locust's configuration files that make it wait, fork, or hide its log.
-const OTHER_MODES: [&str; 8] =
-    ["headful", "master", "worker", "processes", "autoquit", "logfile", "skip-log-setup", "config-users"];
+/// Keys of Locust's configuration files that make it wait, fork, hide its log, list what it has in place of a run, or
+/// clear its statistics before they are written (`json`).
+const OTHER_MODES: [&str; 12] = [
+    "headful",
+    "master",
+    "worker",
+    "processes",
+    "autoquit",
+    "logfile",
+    "skip-log-setup",
+    "config-users",
+    "json",
+    "list",
+    "show-task-ratio",
+    "show-task-ratio-json",
+];
 
 /// Variables that would do the same; they are taken out of Locust's environment.
 pub const STRIPPED: [&str; 8] = [

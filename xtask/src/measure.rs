@@ -58,6 +58,7 @@ impl<'a> Bench<'a> {
         let locust = clock.beside(|| {
             Locust::prepare(&project.shell, &project.config.locust, &perf_folder, &|line| project.say(line))
         })?;
+        locust.check(&settings.load, &settings.locustfile)?;
         let provenance = Provenance {
             load: Some(settings.load.clone()),
             machine: Some(machine::describe(&project.shell)),
@@ -95,7 +96,7 @@ impl<'a> Bench<'a> {
             load,
             locustfile: &settings.locustfile,
             host: &host,
-            stop_timeout: project.config.load.stop_timeout,
+            stop_timeout: settings.stop_timeout,
             deadline_margin: project.config.load.deadline_margin,
             root: &project.root,
             folder: relative,
