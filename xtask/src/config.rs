@@ -330,7 +330,8 @@ impl LocustSettings {
 
     /// `locust.conf`: lines of `key = value`, `key: value` or `key value`, comments behind `#` or `;`.
     pub fn add_conf(&mut self, source: &str, text: &str) {
-        for line in text.lines().map(str::trim) {
+        // Of a key that is there twice, the last counts.
+        for line in text.lines().rev().map(str::trim) {
             if line.is_empty() || line.starts_with(['#', ';', '[']) {
                 continue;
             }
