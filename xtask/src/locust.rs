@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -220,7 +221,8 @@ impl Locust {
         match group.wait(timeout, || tick(started.elapsed()))? {
             Some(status) if status.success() => {}
             Some(status) => {
-                bail!(Failure::new(format!("Locust failed: {}{}", process::describe(status), explanation(&log)), &log))
+                let why = explanation(status, &read_log(&log));
+                bail!(Failure::new(format!("Locust failed: {}{why}", process::describe(status)), &log))
             }
             None => {
                 group.interrupt(INTERRUPT_GRACE);
@@ -301,15 +303,14 @@ fn last_line(log: &str, tells: impl Fn(&str) -> bool) -> String {
 }
 
 /// Why Locust ended with another code than 0, and what to do about it where its log tells.
-fn explanation(log: &Path) -> String {
-    let log = read_log(log);
+fn explanation(status: ExitStatus, log: &str) -> String {
     // Below a refused argument it may guess what was meant.
-    let said = last_line(&log, |line| line.starts_with("locust: error: ") || line.starts_with("__main__.py: error: "));
+    let said = last_line(log, |line| line.starts_with("locust: error: ") || line.starts_with("__main__.py: error: "));
     let crashed =
         log.contains("Unhandled exception in greenlet") || log.contains("Uncaught exception in event handler");
     let next = if log.contains("no sense to combine --run-time and LoadShapes") {
         "; Locust 2.2 to 2.16 take no run time beside a load shape, and the gate gives one: name another [locust] version"
-    } else if log.contains("Shutting down (exit code ") && !crashed {
+    } else if status.code().is_some_and(|code| log.contains(&format!("Shutting down (exit code {code})"))) && !crashed {
         "; the locustfile itself set this code (environment.process_exit_code): leave it at 0 under the gate, whose limits stand in [limits]"
     } else {
         ""
@@ -503,8 +504,8 @@ fn own<'a>(shell: &'a Shell, command: &str, args: &[OsString]) -> Cmd<'a> {
 fn version_line(command: Cmd, log: &Path) -> Result<String> {
     let text = output("locust --version", command, log)?;
     let line = text.lines().find(|line| line.starts_with("locust ") || line.starts_with("__main__.py "));
-    line.map(str::to_owned)
-        .with_context(|| format!("`locust --version` printed `{}`", text.lines().next().unwrap_or_default()))
+    let printed = || format!("`locust --version` printed `{}`", text.lines().next().unwrap_or_default());
+    line.map(str::to_owned).ok_or_else(|| Failure::new(printed(), log).into())
 }
 
 /// What a program prints that may not be there; only a signal is an error.
