@@ -1440,7 +1440,8 @@ fn a_setting_comes_from_flag_then_perf_toml_then_locust_then_default() {
     ] {
         assert_eq!(load(flags, toml, &env, all).unwrap(), expected, "{flags} {toml} {env:?}");
     }
-    let commented = "host = http://127.0.0.1:1#top ; ours\n; users = 6\nusers = 7 # seven\nrun-time '2m'\t; two\n";
+    let commented =
+        "host = http://127.0.0.1:1#top ; ours\nusers = 6\nusers = 7 # seven\n; users = 8\nrun-time '2m'\t; two\n";
     assert_eq!(load("perf", "", &[], commented).unwrap(), "7 users, 4 started per second, 120 s");
     assert_eq!(load("perf --host http://127.0.0.1:1", "", &[], "").unwrap(), "10 users, 4 started per second, 30 s");
     expect!["LOCUST_USERS sets Locust's `users` to `many`: invalid digit found in string"].assert_eq(&error(load(
