@@ -73,8 +73,8 @@ pub struct LoadConfig {
     pub workers_timeout: Duration,
     #[serde(deserialize_with = "duration")]
     warmup: Duration,
-    #[serde(deserialize_with = "duration")]
-    pub stop_timeout: Duration,
+    #[serde(deserialize_with = "some_duration")]
+    stop_timeout: Option<Duration>,
     #[serde(deserialize_with = "duration")]
     pub deadline_margin: Duration,
 }
@@ -91,7 +91,7 @@ impl Default for LoadConfig {
             expect_workers: None,
             workers_timeout: Duration::from_mins(2),
             warmup: Duration::ZERO,
-            stop_timeout: ten_seconds(),
+            stop_timeout: None,
             deadline_margin: thirty_seconds(),
         }
     }
@@ -192,6 +192,10 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
         .map_err(|_| de::Error::custom(format!("`{text}` is no length of time like \"500ms\", \"30s\" or \"2m\"")))
 }
 
+fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
 fn ten_minutes() -> Duration {
     Duration::from_mins(10)
 }
@@ -217,6 +221,7 @@ pub struct Settings {
     /// Where Locust's master listens, if its own configuration says so.
     pub bind_host: Option<String>,
     pub bind_port: u16,
+    pub stop_timeout: Duration,
 }
 
 const DEFAULT_USERS: u32 = 10;
@@ -277,6 +282,10 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         starts_service || host.is_some(),
         "there is no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
     );
+    let stop_timeout = match own.stop_timeout {
+        Some(stop_timeout) => stop_timeout,
+        None => locust.get("stop-timeout", locust_duration)?.unwrap_or_else(ten_seconds),
+    };
     let [processes, workers] = settle_sharing(flags, own)?;
     Ok(Settings {
         load: Load { users, spawn_rate, run_time_s, warmup_s, processes, workers, locust_args: locust_args.to_vec() },
@@ -285,6 +294,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         starts_service,
         bind_host: locust.get("master-bind-host", text)?,
         bind_port: locust.get("master-bind-port", |port| Ok(port.parse()?))?.unwrap_or(DEFAULT_BIND_PORT),
+        stop_timeout,
     })
 }
 
@@ -302,6 +312,14 @@ fn settle_sharing(flags: &LoadFlags, own: &LoadConfig) -> Result<[Option<u32>; 2
         "--processes makes Locust's workers itself, and --expect-workers waits for those started elsewhere: give one, and likewise in [load] of perf.toml"
     );
     Ok(sharing)
+}
+
+/// Seconds, or a length of time in Locust's form.
+fn locust_duration(text: &str) -> Result<Duration> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .or_else(|| humantime::parse_duration(text).ok())
+        .ok_or_else(|| anyhow!("this is no length of time like 10 or 45s"))
 }
 
 /// What Locust itself would read: the `LOCUST_*` variables, then its configuration files in its own order.
@@ -343,12 +361,15 @@ impl LocustSettings {
 
     /// `locust.conf`: lines of `key = value`, `key: value` or `key value`, comments behind `#` or `;`.
     pub fn add_conf(&mut self, source: &str, text: &str) {
-        for line in text.lines().map(str::trim) {
+        // Of a key that is there twice, the last counts.
+        for line in text.lines().rev().map(str::trim) {
             if line.is_empty() || line.starts_with(['#', ';', '[']) {
                 continue;
             }
             let (key, value) = line.split_once(['=', ':', ' ']).unwrap_or((line, "true"));
-            let value = value.trim_start_matches(['=', ':', ' ']).trim().trim_matches(['"', '\'']);
+            let value = value.trim_start_matches(['=', ':', ' ']);
+            let comment = value.match_indices([';', '#']).find(|(at, _)| value[..*at].ends_with([' ', '\t']));
+            let value = comment.map_or(value, |(at, _)| &value[..at]).trim().trim_matches(['"', '\'']);
             self.settings.push((
                 source.to_owned(),
                 key.trim().trim_start_matches('-').replace('_', "-"),
@@ -377,9 +398,22 @@ impl LocustSettings {
     }
 }
 
-/// Keys of Locust's configuration files that make it wait, fork, or hide its log.
-const OTHER_MODES: [&str; 8] =
-    ["headful", "master", "worker", "processes", "autoquit", "logfile", "skip-log-setup", "config-users"];
+/// Keys of Locust's configuration files that make it wait, fork, hide its log, list what it has in place of a run, or
+/// clear its statistics before they are written (`json`).
+const OTHER_MODES: [&str; 12] = [
+    "headful",
+    "master",
+    "worker",
+    "processes",
+    "autoquit",
+    "logfile",
+    "skip-log-setup",
+    "config-users",
+    "json",
+    "list",
+    "show-task-ratio",
+    "show-task-ratio-json",
+];
 
 /// Variables that would do the same; they are taken out of Locust's environment.
 pub const STRIPPED: [&str; 8] = [

@@ -1,9 +1,9 @@
 //! Locust: found or installed, run headless, watched, ended.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -31,6 +31,9 @@ const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 
 /// Several locustfiles in one `-f`, and with them our listener.
 const SEVERAL_LOCUSTFILES: Version = Version(2, 11, 0);
+const PROCESSES: Version = Version(2, 19, 0);
+/// Before, only a load shape in the last locustfile counts.
+const SHAPE_IN_ANY_LOCUSTFILE: Version = Version(2, 20, 0);
 /// `--json-file`, after it had gone for nine patch releases.
 const JSON_FILE: Version = Version(2, 37, 10);
 /// Workers that get all locustfiles, and so our listener, from their master.
@@ -130,8 +133,11 @@ impl Locust {
         match &config.command {
             Some(command) => {
                 let log = perf_folder.join("locust-version.log");
-                let line = version_line(cmd!(shell, "sh -c {command}' --version'"), &log).map_err(|error| {
-                    error.context(format!("[locust] command `{command}` does not tell its version"))
+                let line = version_line(own(shell, command, &["--version".into()]), &log).map_err(|error| {
+                    let said = last_line(&read_log(&log), |_| false);
+                    failed(error, &log, |what| {
+                        format!("[locust] command `{command}` does not tell its version: {what}{said}")
+                    })
                 })?;
                 Locust::new(Program::Own(command.clone()), &line, Setup { install: None, command: command.clone() })
             }
@@ -139,19 +145,30 @@ impl Locust {
         }
     }
 
-    /// From the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, of old `locust 1.6.0`.
+    /// From the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, of old `locust 1.6.0`,
+    /// or `__main__.py 1.6.0` where it is called as a module.
     fn new(program: Program, line: &str, setup: Setup) -> Result<Locust> {
-        let version = line.strip_prefix("locust ").and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
+        let version = line.split_whitespace().nth(1).unwrap_or_default();
         let parsed = Version::parse(version).with_context(|| format!("`{line}` is no version of Locust"))?;
         let python =
             line.to_lowercase().rsplit_once("(python ").and_then(|(_, rest)| Some(rest.split_once(')')?.0.to_owned()));
         Ok(Locust { program, parsed, version: version.to_owned(), python, setup })
     }
 
-    /// An error where workers elsewhere could not load our listener.
-    pub fn check_leads_workers(&self) -> Result<()> {
+    /// What this version cannot do is said before anything is started.
+    pub fn check(&self, load: &Load, locustfile: &str) -> Result<()> {
         ensure!(
-            self.parsed >= LOCUSTFILES_TRAVEL,
+            self.parsed >= PROCESSES || load.processes.is_none(),
+            "several processes need Locust 2.19 or later, and this is {}: leave `processes` out, or name a later [locust] version",
+            self.version
+        );
+        ensure!(
+            self.parsed >= SEVERAL_LOCUSTFILES || !locustfile.contains(','),
+            "several locustfiles need Locust 2.11 or later, and this is {}: name one that imports the others, or a later [locust] version",
+            self.version
+        );
+        ensure!(
+            self.parsed >= LOCUSTFILES_TRAVEL || load.workers.is_none(),
             "--expect-workers needs Locust 2.31.0 or later, whose workers get every locustfile from their master, and this is {}: raise [locust] version, or share the load on this machine with --processes",
             self.version
         );
@@ -162,18 +179,18 @@ impl Locust {
         match &self.program {
             // PYTHONSAFEPATH: a folder `locust` in the user's repository must not be taken for the package.
             Program::Managed(python) => cmd!(shell, "{python} -m locust {args...}").env("PYTHONSAFEPATH", "1"),
-            Program::Own(command) => {
-                let script = format!("exec {command} \"$@\"");
-                cmd!(shell, "sh -c {script} locust {args...}")
-            }
+            Program::Own(command) => own(shell, command, args),
         }
     }
 
     fn args(&self, job: &Job, listens: bool) -> Vec<OsString> {
-        let mut locustfiles = job.locustfile.to_owned();
-        if listens {
-            let _ = write!(locustfiles, ",{}", job.folder.join(LISTENER_NAME).display());
-        }
+        let listener = job.folder.join(LISTENER_NAME);
+        let locustfiles = match job.locustfile {
+            file if !listens => file.to_owned(),
+            // The first names Locust's HTML report.
+            files if self.parsed >= SHAPE_IN_ANY_LOCUSTFILE => format!("{files},{}", listener.display()),
+            files => format!("{},{files}", listener.display()),
+        };
         let load = job.load;
         let mut args: Vec<OsString> = Vec::new();
         let mut arg = |name: &str, value: &dyn std::fmt::Display| args.extend([name.into(), value.to_string().into()]);
@@ -290,18 +307,20 @@ impl Locust {
                 Ok(started.elapsed())
             }
             Some(status) => {
-                let gave_up = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).contains(GAVE_UP);
-                if let Some(asked) = job.load.shared_by().filter(|_| gave_up) {
+                let log_text = read_log(&log);
+                if let Some(asked) = job.load.shared_by().filter(|_| log_text.contains(GAVE_UP)) {
                     bail!(not_all_came(job, asked, roll));
                 }
-                let said = last_line(&log).map_or_else(String::new, |line| format!(": {line}"));
-                bail!(Failure::new(format!("Locust failed: {}{said}", process::describe(status)), &log))
+                let why = explanation(status, &log_text);
+                bail!(Failure::new(format!("Locust failed: {}{why}", process::describe(status)), &log))
             }
             None => {
                 group.interrupt(INTERRUPT_GRACE);
+                let has_shape = read_log(&log).contains("Shape test starting");
+                let next = if has_shape { ": its load shape takes longer, let the run time cover it" } else { "" };
                 bail!(Failure::new(
                     format!(
-                        "Locust did not end within {} (run time, stop timeout and margin), so it was stopped",
+                        "Locust did not end within {} (run time, stop timeout and margin), so it was stopped{next}",
                         humantime::format_duration(timeout)
                     ),
                     &log
@@ -360,8 +379,7 @@ fn not_all_came(job: &Job, asked: u32, roll: Option<Roll>) -> Failure {
 
 /// What Locust's log and its exceptions say about the measurement.
 fn warnings(job: &Job) -> Vec<String> {
-    let log = fs::read(job.log()).unwrap_or_default();
-    let log = String::from_utf8_lossy(&log);
+    let log = read_log(&job.log());
     let mut warnings = Vec::new();
     if log.contains("CPU usage above 90%") || log.contains("CPU usage was too high") {
         warnings.push("the load generator was saturated (Locust's CPU above 90 %), so latencies are partly its own: spread the load with --processes, or load less".to_owned());
@@ -390,11 +408,33 @@ fn most_frequent_failure(job: &Job) -> Option<String> {
     Some(printable(&format!("the most frequent failure, {times} times: {endpoint}: {error}")))
 }
 
-fn last_line(log: &Path) -> Option<String> {
-    let text = fs::read(log).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
-    Some(printable(line.trim()).chars().take(200).collect())
+fn read_log(log: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
+}
+
+/// What a log says of a failure, from a colon on: the last line that `tells`, or else the last one.
+fn last_line(log: &str, tells: impl Fn(&str) -> bool) -> String {
+    let mut lines = log.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let last = lines.clone().next();
+    let line = lines.find(|line| tells(line)).or(last);
+    let shown = |line: &str| printable(line.trim_end_matches('.')).chars().take(200).collect::<String>();
+    line.map_or_else(String::new, |line| format!(": {}", shown(line)))
+}
+
+/// Why Locust ended with another code than 0, and what to do about it where its log tells.
+fn explanation(status: ExitStatus, log: &str) -> String {
+    // Below a refused argument it may guess what was meant.
+    let said = last_line(log, |line| line.starts_with("locust: error: ") || line.starts_with("__main__.py: error: "));
+    let crashed =
+        log.contains("Unhandled exception in greenlet") || log.contains("Uncaught exception in event handler");
+    let next = if log.contains("no sense to combine --run-time and LoadShapes") {
+        "; Locust 2.2 to 2.16 take no run time beside a load shape, and the gate gives one: name another [locust] version"
+    } else if status.code().is_some_and(|code| log.contains(&format!("Shutting down (exit code {code})"))) && !crashed {
+        "; the locustfile itself set this code (environment.process_exit_code): leave it at 0 under the gate, whose limits stand in [limits]"
+    } else {
+        ""
+    };
+    format!("{said}{next}")
 }
 
 /// What the listener says of itself.
@@ -409,9 +449,10 @@ struct Listener {
 /// An error where the load was cut short, or over before its measured part began.
 fn check_load(job: &Job, exact: bool, took: Duration) -> Result<Option<String>> {
     let path = job.path("perf_listener.json");
-    let log = fs::read(job.log()).unwrap_or_default();
+    let log = read_log(&job.log());
+    // A load shape ends when it wants to.
     let reached_its_end =
-        String::from_utf8_lossy(&log).contains("imit reached") || took.as_secs() >= job.load.run_time_s;
+        log.contains("imit reached") || log.contains("Shape test stopping") || took.as_secs() >= job.load.run_time_s;
     // It exits with 0 also when a signal or the locustfile itself ends it early.
     let cut_short = || {
         let line = format!(
@@ -436,8 +477,7 @@ fn check_load(job: &Job, exact: bool, took: Duration) -> Result<Option<String>> 
         )
     };
     ensure!(listener.began, too_short());
-    // A load shape ends when it wants to.
-    ensure!(reached_its_end || !listener.ramp_up_left_out, cut_short());
+    ensure!(reached_its_end, cut_short());
     let included = "ramp-up is included in the results: a load shape never finishes starting its users";
     Ok((!listener.ramp_up_left_out).then(|| included.to_owned()))
 }
@@ -449,8 +489,7 @@ pub fn progress(job: &Job, elapsed: Duration) -> Progress {
     let mut counts = total.split(',').map(|field| field.parse().unwrap_or(0));
     let (requests, failures) = (counts.next().unwrap_or(0), counts.next().unwrap_or(0));
     // All users spawned: {"ClaimsUser": 10} (10 total users)
-    let log = fs::read(job.log()).unwrap_or_default();
-    let log = String::from_utf8_lossy(&log);
+    let log = read_log(&job.log());
     let spawned = log.rsplit_once(" total users)").and_then(|(before, _)| before.rsplit_once('(')?.1.parse().ok());
     Progress { elapsed, users: spawned, requests, failures }
 }
@@ -502,7 +541,7 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
         process::run("uv venv", cmd!(shell, "uv venv --quiet {folder}").into(), &log, INSTALL_TIMEOUT)?;
         let install = cmd!(shell, "uv pip install --quiet --python {python} -r {pin_file} {extra...}");
         process::run("uv pip install", install.into(), &log, INSTALL_TIMEOUT)
-            .with_context(|| format!("cannot install {pinned}"))?;
+            .map_err(|error| not_installed(error, pinned, &log))?;
     } else {
         let system_python = system_python(shell, pinned, &log)?;
         process::run("python3 -m venv", cmd!(shell, "{system_python} -m venv {folder}").into(), &log, INSTALL_TIMEOUT)
@@ -510,12 +549,41 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
         let install =
             cmd!(shell, "{python} -m pip install --quiet --disable-pip-version-check -r {pin_file} {extra...}");
         process::run("pip install", install.into(), &log, INSTALL_TIMEOUT)
-            .with_context(|| format!("cannot install {pinned}"))?;
+            .map_err(|error| not_installed(error, pinned, &log))?;
     }
-    let line = version_line(cmd!(shell, "{python} -m locust --version").env("PYTHONSAFEPATH", "1"), &log)?;
+    let line = version_line(cmd!(shell, "{python} -m locust --version").env("PYTHONSAFEPATH", "1"), &log)
+        .map_err(|error| does_not_start(error, pinned, &log))?;
     let locust = locust(python, &line)?;
     files::write_atomically(&complete, &line)?;
     Ok(locust)
+}
+
+/// Of the installer's many lines the one that tells, and what to do.
+fn not_installed(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
+    let said = last_line(&read_log(log), |line| line.starts_with("ERROR: ") && !line.contains("https://"));
+    failed(error, log, |what| {
+        format!(
+            "cannot install {pinned}: {what}{said}; name in perf.toml another [locust] version, or other [locust] requirements, or a Locust of your own: [locust] command"
+        )
+    })
+}
+
+/// An old Locust installs beside today's packages, or on today's Python, and then fails as it is imported.
+fn does_not_start(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
+    let said = last_line(&read_log(log), |_| false);
+    failed(error, log, |what| {
+        format!(
+            "{pinned} is installed and does not start: {what}{said}; name older packages in [locust] requirements, such as \"flask<2\", or use an older Python, or a Locust of your own: [locust] command"
+        )
+    })
+}
+
+/// A failure in other words; a signal stays one.
+fn failed(error: anyhow::Error, log: &Path, line: impl Fn(&str) -> String) -> anyhow::Error {
+    match error.downcast::<Failure>() {
+        Ok(failure) => Failure::new(line(&failure.line), log).into(),
+        Err(error) => error,
+    }
 }
 
 /// A Python that can hold the Locust `pinned`.
@@ -547,10 +615,17 @@ fn system_python(shell: &Shell, pinned: &str, log: &Path) -> Result<&'static str
     Ok(python)
 }
 
+/// `exec`, so that a signal reaches Locust, and `env`, so that variables may stand before it.
+fn own<'a>(shell: &'a Shell, command: &str, args: &[OsString]) -> Cmd<'a> {
+    let script = format!("exec env {command} \"$@\"");
+    cmd!(shell, "sh -c {script} locust {args...}")
+}
+
 fn version_line(command: Cmd, log: &Path) -> Result<String> {
     let text = output("locust --version", command, log)?;
-    let line = text.lines().find(|line| line.starts_with("locust "));
-    line.map(str::to_owned).with_context(|| format!("`locust --version` printed `{}`", text.trim()))
+    let line = text.lines().find(|line| line.starts_with("locust ") || line.starts_with("__main__.py "));
+    let printed = || format!("`locust --version` printed `{}`", text.lines().next().unwrap_or_default());
+    line.map(str::to_owned).ok_or_else(|| Failure::new(printed(), log).into())
 }
 
 /// What a program prints that may not be there; only a signal is an error.

@@ -54,6 +54,7 @@ pub fn parse(text: &str) -> Result<Run> {
         parts.push((name, entry, histogram));
     }
     ensure!(!parts.is_empty(), "Locust made no requests: there is nothing to judge");
+    ensure!(!merged.is_empty(), "no request has a response time");
 
     // Locust's `total_rps`: from the start of the test to the last request of any endpoint, for every endpoint.
     let start_s = parts.iter().map(|(_, entry, _)| entry.start_time).fold(f64::INFINITY, f64::min);
@@ -67,8 +68,8 @@ pub fn parse(text: &str) -> Result<Run> {
     let stats = |entries: &[&Entry], histogram: &Histogram| -> Result<Stats> {
         let requests: u64 = entries.iter().map(|entry| entry.num_requests).sum();
         let timed: u64 = histogram.iter().map(|(_, count)| count).sum();
-        ensure!(timed > 0, "no request has a response time");
-        let avg_ms = entries.iter().map(|entry| entry.total_response_time).sum::<f64>() / timed as f64;
+        // A request of the user's own kind may have no response time; where none has, Locust's CSV says 0.
+        let avg_ms = entries.iter().map(|entry| entry.total_response_time).sum::<f64>() / timed.max(1) as f64;
         ensure!(avg_ms.is_finite(), "its response times add up to no number");
         Ok(Stats {
             requests,
@@ -123,6 +124,9 @@ fn histogram(response_times: &BTreeMap<String, u64>) -> Result<Histogram> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "int() of Locust: a rank below the count")]
 fn percentile(histogram: &Histogram, p: f64) -> f64 {
     let n: u64 = histogram.iter().map(|(_, count)| count).sum();
+    if n == 0 {
+        return 0.0;
+    }
     order_statistic(histogram, ((n as f64 * p) as u64).min(n - 1))
 }
 

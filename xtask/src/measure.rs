@@ -65,9 +65,7 @@ impl<'a> Bench<'a> {
         let locust = clock.beside(|| {
             Locust::prepare(&project.shell, &project.config.locust, &perf_folder, &|line| project.say(line))
         })?;
-        if has_workers {
-            locust.check_leads_workers()?;
-        }
+        locust.check(&settings.load, &settings.locustfile)?;
         let provenance = Provenance {
             load: Some(settings.load.clone()),
             machine: Some(machine::describe(&project.shell)),
@@ -102,7 +100,7 @@ impl<'a> Bench<'a> {
             load,
             locustfile: &settings.locustfile,
             host: &host,
-            stop_timeout: project.config.load.stop_timeout,
+            stop_timeout: settings.stop_timeout,
             deadline_margin: project.config.load.deadline_margin,
             bind_host,
             bind_port,

@@ -67,7 +67,7 @@ pub fn pause() -> Result<(), Interrupted> {
 /// What went wrong with a child, and the end of what it said.
 #[derive(Debug)]
 pub struct Failure {
-    line: String,
+    pub line: String,
     log: PathBuf,
     pub tail: String,
 }

@@ -7,7 +7,7 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use xshell::Shell;
 
 use crate::baseline::Baseline;
@@ -84,7 +84,8 @@ impl Project<'_> {
         Ok(settings)
     }
 
-    /// Like Locust, takes several files with commas between; they come back relative to the root, where Locust runs.
+    /// Like Locust, takes several files with commas between, and folders; the files come back relative to the root,
+    /// where Locust runs.
     fn find_locustfile(&self, locustfile: &str, base: &Path) -> Result<String> {
         let mut found = Vec::new();
         for part in locustfile.split(',').map(str::trim) {
@@ -94,7 +95,13 @@ impl Project<'_> {
                 "there is no locustfile {}: write one, or name it with --locustfile FILE",
                 self.shown(&path)
             );
-            found.push(self.shown(&path));
+            if path.is_dir() {
+                let files = locustfiles_below(&path)?;
+                ensure!(!files.is_empty(), "there is no locustfile in the folder {}", self.shown(&path));
+                found.extend(files.iter().map(|file| self.shown(file)));
+            } else {
+                found.push(self.shown(&path));
+            }
         }
         Ok(found.join(","))
     }
@@ -124,6 +131,23 @@ impl Project<'_> {
             ..Provenance::default()
         }
     }
+}
+
+/// As Locust finds them, which before 2.20 takes no folder beside our listener. Its order is that of the file system.
+fn locustfiles_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && !path.is_symlink() {
+            found.extend(locustfiles_below(&path)?);
+        } else if name.ends_with(".py") && !name.starts_with('_') && name != "locust.py" {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// What Locust itself would read, run in `root`.

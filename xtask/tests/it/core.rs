@@ -213,6 +213,19 @@ fn json_of(times: &str) -> String {
     )
 }
 
+#[test]
+fn an_endpoint_without_response_times_has_the_zeros_of_locusts_csv() {
+    let untimed = json_of(r#""5": 0"#).replace(r#""5": 0"#, "").replace(r#""num_requests":0"#, r#""num_requests":9"#);
+    expect!["no request has a response time"].assert_eq(&error(locust_json::parse(&untimed)));
+    let untimed = untimed.replace(r#""name":"/""#, r#""name":"sent""#).replace("1.0,\"start", "0.0,\"start");
+    let both = format!("{},{}", json_of(r#""5": 3"#).trim_end_matches(']'), untimed.trim_start_matches('['));
+    let run = locust_json::parse(&both).unwrap();
+    assert_eq!(run.names().collect::<Vec<_>>(), ["GET /", "GET sent"]);
+    let sent = &run.endpoints[1].1;
+    assert_eq!((sent.requests, [sent.avg_ms, sent.p50_ms, sent.p95_ms, sent.p99_ms]), (9, [0.0; 4]));
+    assert_eq!((run.total.requests, run.total.p50_ms), (12, 5.0));
+}
+
 /// Values computed with `calculate_response_time_percentile` of Locust 2.47.0.
 #[test]
 fn percentiles_follow_locusts_rank_rule() {
@@ -1427,6 +1440,9 @@ fn a_setting_comes_from_flag_then_perf_toml_then_locust_then_default() {
     ] {
         assert_eq!(load(flags, toml, &env, all).unwrap(), expected, "{flags} {toml} {env:?}");
     }
+    let commented =
+        "host = http://127.0.0.1:1#top ; ours\nusers = 6\nusers = 7 # seven\n; users = 8\nrun-time '2m'\t; two\n";
+    assert_eq!(load("perf", "", &[], commented).unwrap(), "7 users, 4 started per second, 120 s");
     assert_eq!(load("perf --host http://127.0.0.1:1", "", &[], "").unwrap(), "10 users, 4 started per second, 30 s");
     expect!["LOCUST_USERS sets Locust's `users` to `many`: invalid digit found in string"].assert_eq(&error(load(
         "perf",
@@ -1438,6 +1454,28 @@ fn a_setting_comes_from_flag_then_perf_toml_then_locust_then_default() {
         "there is no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
     ]
     .assert_eq(&error(load("perf", "", &[], "")));
+}
+
+#[test]
+fn the_time_to_stop_is_read_where_locust_reads_it() {
+    for (toml, conf, expected) in [
+        ("", "", Ok(10.0)),
+        ("", "stop-timeout = 45\n", Ok(45.0)),
+        ("", "stop-timeout = 1m30s\n", Ok(90.0)),
+        ("[load]\nstop_timeout = \"500ms\"", "stop-timeout = 45\n", Ok(0.5)),
+        (
+            "",
+            "stop-timeout = soon\n",
+            Err("locust.conf sets Locust's `stop-timeout` to `soon`: this is no length of time like 10 or 45s"),
+        ),
+    ] {
+        let mut locust = LocustSettings::default();
+        locust.add_conf("locust.conf", conf);
+        let host = flags::LoadFlags { host: Some("http://127.0.0.1:1".to_owned()), ..Default::default() };
+        let result = settle(&host, &[], &Config::parse(toml).unwrap(), &locust);
+        let seconds = result.map(|settings| settings.stop_timeout.as_secs_f64()).map_err(|error| error.to_string());
+        assert_eq!(seconds.as_ref().map_err(String::as_str), expected.as_ref().map_err(|error| *error), "{toml}{conf}");
+    }
 }
 
 #[test]
@@ -1459,6 +1497,13 @@ fn a_locust_configuration_that_would_make_another_run_is_refused() {
             "# headful = true\nheadful = false\nlogfile = \n",
             Some(
                 "locust.conf sets Locust's `logfile`, which would make another run than the gate's, or none that ends: remove it there",
+            ),
+        ),
+        (
+            // It clears the statistics before they are written to a file.
+            "json = true\n",
+            Some(
+                "locust.conf sets Locust's `json`, which would make another run than the gate's, or none that ends: remove it there",
             ),
         ),
         ("tags = read\nheadful = false\n", None),

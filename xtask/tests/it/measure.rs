@@ -324,6 +324,8 @@ fn locust_is_installed_once_also_by_two_commands_at_once() {
 fn an_installation_that_fails_is_said_and_tried_again() {
     let scratch = managed("pip-fails").with("FAKE_PYTHON", "pip-fails");
     let output = scratch.refuses("", "cannot install locust==");
+    let says = "exit code 1: ERROR: No matching distribution found; name in perf.toml another [locust] version";
+    assert!(output.last_line().contains(says), "{}", output.stderr);
     assert!(output.stderr.contains("  | ERROR: No matching distribution found"), "{}", output.stderr);
     scratch.assert_not_started(&["locust", "service"]);
     scratch.refuses("", "cannot install locust==");

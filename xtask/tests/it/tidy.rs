@@ -318,7 +318,7 @@ fn every_key_of_perf_toml_is_in_the_starters_with_its_default() {
         let config = Config::parse(text).unwrap();
         let settings = settle(&LoadFlags::default(), &[], &config, &LocustSettings::default()).unwrap();
         let Config { service, locust, limits, endpoint_limits, load, .. } = config;
-        let times = (load.stop_timeout, load.deadline_margin);
+        let times = (load.workers_timeout, load.deadline_margin);
         format!("{service:#?}{locust:#?}{limits:#?}{endpoint_limits:#?}{times:#?}{settings:#?}")
     };
     let defaults = starter_with(|line| !is_example(line));

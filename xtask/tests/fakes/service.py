@@ -1,0 +1,36 @@
+"""What the real Locust of `projects` and `matrix` loads: 20 ms an answer, or as the environment says."""
+
+import os
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+
+DELAY_S = float(os.environ.get("SERVICE_DELAY_MS", "20")) / 1000
+ERROR_PCT = int(os.environ.get("SERVICE_ERROR_PCT", "0"))
+turns = count()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # The head and the body are sent apart, and the second would wait 40 ms.
+    disable_nagle_algorithm = True
+
+    def do_GET(self):
+        time.sleep(DELAY_S)
+        fails = self.path != "/ready" and next(turns) * ERROR_PCT % 100 < ERROR_PCT
+        self.send_response(500 if fails else 200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_args):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+
+Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
