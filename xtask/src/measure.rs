@@ -58,8 +58,7 @@ impl<'a> Bench<'a> {
         if !settings.starts_service {
             service::check_answers(settings.host.as_deref().unwrap_or_default())?;
         }
-        let has_workers = settings.load.workers.is_some();
-        if has_workers {
+        if settings.load.workers.is_some() {
             workers::check_port(settings.bind_host.as_deref(), settings.bind_port)?;
         }
         let locust = clock.beside(|| {
