@@ -13,6 +13,7 @@ use toml::Spanned;
 
 use crate::compare::{EndpointLimits, Limit, Limits, default_limits};
 use crate::flags::{self, LoadFlags};
+use crate::report::printable;
 use crate::run::{Load, Metric};
 
 /// What `perf.toml` says; each key is explained in the README.
@@ -101,7 +102,7 @@ impl Config {
         let config: Config = toml::from_str(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
             let shown: String = text.lines().nth(line - 1).unwrap_or_default().trim().chars().take(60).collect();
-            anyhow!(":{line}: `{shown}`: {}", error.message().replace('\n', " "))
+            anyhow!(":{line}: `{}`: {}", printable(&shown), error.message().replace('\n', " "))
         })?;
         let (mut limits, mut endpoint_limits) = (default_limits(), Vec::new());
         for (name, entry) in &config.limits {

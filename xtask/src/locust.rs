@@ -11,10 +11,10 @@ use serde::Deserialize;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::config::{LocustConfig, STRIPPED};
-use crate::files;
+use crate::files::{self, Follower};
 use crate::git::blob_hash;
 use crate::process::{self, Failure, Group, Interrupted};
-use crate::report::printable;
+use crate::report::{self, printable};
 use crate::run::{Load, endpoint_name};
 
 /// The pinned Locust, in a file that a dependency bot updates.
@@ -236,10 +236,8 @@ impl Locust {
 
 /// What Locust's log and its exceptions say about the measurement.
 fn warnings(job: &Job) -> Vec<String> {
-    let log = fs::read(job.log()).unwrap_or_default();
-    let log = String::from_utf8_lossy(&log);
     let mut warnings = Vec::new();
-    if log.contains("CPU usage above 90%") || log.contains("CPU usage was too high") {
+    if Follower::new(job.log()).finds(&["CPU usage above 90%", "CPU usage was too high"]) {
         warnings.push("the load generator was saturated (Locust's CPU above 90 %), so latencies are partly its own: spread the load with --processes, or load less".to_owned());
     }
     let exceptions = csv::Reader::from_path(job.path("locust_exceptions.csv"))
@@ -261,14 +259,13 @@ fn most_frequent_failure(job: &Job) -> Option<String> {
     let records = reader.records().filter_map(Result::ok);
     let failures = records.filter_map(|record| Some((record.get(3)?.parse::<u64>().ok()?, record)));
     let (times, record) = failures.max_by_key(|(times, _)| *times)?;
-    let endpoint = endpoint_name(record.get(0)?, record.get(1)?);
+    let endpoint = report::name(&endpoint_name(record.get(0)?, record.get(1)?));
     let error: String = record.get(2)?.chars().take(200).collect();
     Some(printable(&format!("the most frequent failure, {times} times: {endpoint}: {error}")))
 }
 
 fn last_line(log: &Path) -> Option<String> {
-    let text = fs::read(log).ok()?;
-    let text = String::from_utf8_lossy(&text);
+    let text = files::tail(log);
     let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
     Some(printable(line.trim()).chars().take(200).collect())
 }
@@ -285,9 +282,7 @@ struct Listener {
 /// An error where the load was cut short, or over before its measured part began.
 fn check_load(job: &Job, exact: bool, took: Duration) -> Result<Option<String>> {
     let path = job.path("perf_listener.json");
-    let log = fs::read(job.log()).unwrap_or_default();
-    let reached_its_end =
-        String::from_utf8_lossy(&log).contains("imit reached") || took.as_secs() >= job.load.run_time_s;
+    let reached_its_end = took.as_secs() >= job.load.run_time_s || Follower::new(job.log()).finds(&["imit reached"]);
     // It exits with 0 also when a signal or the locustfile itself ends it early.
     let cut_short = || {
         let line = format!(
@@ -318,17 +313,23 @@ fn check_load(job: &Job, exact: bool, took: Duration) -> Result<Option<String>> 
     Ok((!listener.ramp_up_left_out).then(|| included.to_owned()))
 }
 
-/// Reads what Locust rewrites every second or so; a torn read shows nothing new.
-pub fn progress(job: &Job, elapsed: Duration) -> Progress {
-    let stats = fs::read_to_string(job.path("locust_stats.csv")).unwrap_or_default();
+/// Reads what Locust rewrites every second or so; a torn read shows nothing new. `users` were known before.
+pub fn progress(job: &Job, elapsed: Duration, log: &mut Follower, mut users: Option<u32>) -> Progress {
+    let stats = files::read_to_string(&job.path("locust_stats.csv")).unwrap_or_default();
     let total = stats.lines().rev().find_map(|line| line.strip_prefix(",Aggregated,")).unwrap_or_default();
     let mut counts = total.split(',').map(|field| field.parse().unwrap_or(0));
     let (requests, failures) = (counts.next().unwrap_or(0), counts.next().unwrap_or(0));
     // All users spawned: {"ClaimsUser": 10} (10 total users)
-    let log = fs::read(job.log()).unwrap_or_default();
-    let log = String::from_utf8_lossy(&log);
-    let spawned = log.rsplit_once(" total users)").and_then(|(before, _)| before.rsplit_once('(')?.1.parse().ok());
-    Progress { elapsed, users: spawned, requests, failures }
+    let spawned = |lines: &str| lines.rsplit_once(" total users)")?.0.rsplit_once('(')?.1.parse().ok();
+    // A log that grows faster than it is read is no reason to miss the deadline.
+    for _ in 0..100 {
+        let lines = log.next_lines();
+        if lines.is_empty() {
+            break;
+        }
+        users = spawned(&String::from_utf8_lossy(&lines)).or(users);
+    }
+    Progress { elapsed, users, requests, failures }
 }
 
 /// The environment under `target/perf`, keyed by what is installed in it: complete, or absent for everybody.
@@ -354,7 +355,7 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     let folder = perf_folder.join(&name);
     let python = folder.join("bin/python");
     let complete = folder.join("complete");
-    let installed = || if python.exists() { fs::read_to_string(&complete).ok() } else { None };
+    let installed = || if python.exists() { files::read_to_string(&complete).ok() } else { None };
     if let Some(line) = installed() {
         return Locust::new(Program::Managed(python), &line);
     }
@@ -438,8 +439,7 @@ fn answer(command: Cmd, log: &Path) -> Result<Option<String>> {
 
 /// Runs a program that answers at once; what it prints is in `log` too.
 fn output(what: &'static str, command: Cmd, log: &Path) -> Result<String> {
-    let before = fs::read(log).map_or(0, |text| text.len());
+    let before = files::length(log);
     process::run(what, command.into(), log, VERSION_TIMEOUT)?;
-    let text = fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
-    Ok(String::from_utf8_lossy(&text[before..]).into_owned())
+    Ok(String::from_utf8_lossy(&files::read_part(log, before)).into_owned())
 }

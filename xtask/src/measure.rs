@@ -10,7 +10,7 @@ use xshell::Shell;
 
 use crate::actions;
 use crate::config::{ServiceConfig, Settings};
-use crate::files::{self, Session};
+use crate::files::{self, Follower, Session};
 use crate::git;
 use crate::locust::{self, Job, Locust};
 use crate::machine;
@@ -111,8 +111,7 @@ impl<'a> Bench<'a> {
         });
         drop(watch);
         if actions::is_there() {
-            let log = fs::read(job.log()).unwrap_or_default();
-            project.say(&github::group(&format!("Locust's log, {name}"), &String::from_utf8_lossy(&log)));
+            project.say(&github::group(&format!("Locust's log, {name}"), &files::tail(&job.log())));
         }
         // A service that died explains whatever Locust says of it.
         match &mut service {
@@ -144,7 +143,7 @@ impl<'a> Bench<'a> {
 fn locustfile_digest(root: &Path, locustfile: &str) -> Option<String> {
     let mut bytes = Vec::new();
     for part in locustfile.split(',') {
-        bytes.extend(fs::read(root.join(part)).ok()?);
+        bytes.extend(files::read(&root.join(part)).ok()?);
     }
     Some(git::blob_hash(&bytes))
 }
@@ -152,7 +151,9 @@ fn locustfile_digest(root: &Path, locustfile: &str) -> Option<String> {
 /// Shows the load's progress, or with `--verbose` what Locust itself prints.
 struct Watch {
     line: Option<ProgressLine>,
-    echoed: Option<usize>,
+    echoes: bool,
+    log: Follower,
+    users: Option<u32>,
 }
 
 impl Watch {
@@ -161,17 +162,17 @@ impl Watch {
         let echoes = project.flags.verbose && !actions::is_there();
         let shows_line = !project.flags.quiet && !echoes;
         let line = shows_line.then(|| ProgressLine::new(job.load.run_time_s, job.load.users));
-        Watch { line, echoed: echoes.then_some(0) }
+        Watch { line, echoes, log: Follower::new(job.log()), users: None }
     }
 
     fn tick(&mut self, job: &Job, elapsed: Duration) {
         if let Some(line) = self.line.as_mut().filter(|line| line.is_due(elapsed)) {
-            line.show(&locust::progress(job, elapsed));
+            let progress = locust::progress(job, elapsed, &mut self.log, self.users);
+            self.users = progress.users;
+            line.show(&progress);
         }
-        if let Some(echoed) = &mut self.echoed {
-            let log = fs::read(job.log()).unwrap_or_default();
-            let _ = io::stderr().write_all(&log[(*echoed).min(log.len())..]);
-            *echoed = log.len();
+        if self.echoes {
+            let _ = io::stderr().write_all(&self.log.next_lines());
         }
     }
 }

@@ -35,7 +35,7 @@ pub fn perf(flags: &Perf) -> Result<Outcome> {
     let outcome = run(flags);
     match &outcome {
         Err(error) if error.is::<Interrupted>() || error.is::<AfterVerdict>() => {}
-        Err(error) => report_not_judged(flags, &format!("{error:#}")),
+        Err(error) => report_not_judged(flags, &report::error_line(error)),
         Ok(Outcome::SavedInCi(message)) => report_not_judged(flags, message.trim_start_matches("NOT JUDGED: ")),
         _ => {}
     }

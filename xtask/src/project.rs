@@ -1,7 +1,6 @@
 //! Where the command runs, and what it was told by flags and files.
 
 use std::env;
-use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -40,7 +39,7 @@ impl Project<'_> {
         let config_path = flags.config.as_ref().map(|path| current_dir.join(path));
         let (config, limits, endpoint_limits) = match config_path {
             Some(path) => read_config(&path)?,
-            None if root.join("perf.toml").is_file() => read_config(&root.join("perf.toml"))?,
+            None if root.join("perf.toml").exists() => read_config(&root.join("perf.toml"))?,
             None => Config::parse("")?,
         };
         let baseline_path =
@@ -81,12 +80,15 @@ impl Project<'_> {
         );
         let home = env::home_dir().unwrap_or_default();
         for path in [self.root.join("pyproject.toml"), self.root.join("locust.conf"), home.join(".locust.conf")] {
-            match fs::read_to_string(&path) {
-                Ok(text) if path.extension().is_some_and(|extension| extension == "toml") => {
-                    locust.add_pyproject(&self.shown(&path), &text)?;
-                }
-                Ok(text) => locust.add_conf(&self.shown(&path), &text),
-                Err(_) => {}
+            if !path.exists() {
+                continue;
+            }
+            // What Locust would read and this program cannot may change the run in silence.
+            let text = files::read_to_string(&path)?;
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                locust.add_pyproject(&self.shown(&path), &text)?;
+            } else {
+                locust.add_conf(&self.shown(&path), &text);
             }
         }
         let mut settings = settle(&flags.load, &flags.locust_args, &self.config, &locust)?;

@@ -424,6 +424,12 @@ pub fn printable(name: &str) -> String {
     text
 }
 
+/// An error as it is told: on one line, whatever it quotes, and no longer than a person reads. Both ends stay: what is
+/// wrong where, and the next step.
+pub fn error_line(error: &anyhow::Error) -> String {
+    cut(&printable(&format!("{error:#}")), 1000)
+}
+
 /// What breaks a line, steers a terminal, turns the direction of writing, or is no character at all (XML forbids those
 /// that it knows of).
 fn is_unprintable(c: char) -> bool {

@@ -93,6 +93,16 @@ pub struct Stats {
 /// Of requests, in all: beyond it a count is no longer exact as a number with a fraction, and nobody makes so many.
 pub const MAX_COUNT: u64 = 1 << 53;
 
+/// What keeps a number in a file from being a value that was measured. Far beyond [`MAX_COUNT`] means, and what is drawn
+/// from them, are no numbers any more.
+pub fn flaw(value: f64) -> Option<&'static str> {
+    match value {
+        _ if !value.is_finite() || value < 0.0 => Some("not a number from 0 up"),
+        _ if value > MAX_COUNT as f64 => Some("more than can be measured"),
+        _ => None,
+    }
+}
+
 /// How sure an interval from the requests of one run is: the normal quantile at 99.95 % on either side, so that among
 /// fifty endpoints, two runs of each, one misses in one case of twenty.
 pub const REQUEST_Z: f64 = 3.2905;

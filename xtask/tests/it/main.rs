@@ -7,6 +7,7 @@ mod against;
 mod calibration;
 mod core;
 mod faults;
+mod hardening;
 mod html;
 mod judge;
 mod mangled;

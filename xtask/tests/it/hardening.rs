@@ -1,0 +1,233 @@
+//! Files that are huge, endless or no files, names without an end, a clock that jumps, a repository that is read-only or
+//! elsewhere: an answer or one line, in bounded memory. And what must not get out.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use xtask::baseline::Baseline;
+use xtask::files::Session;
+
+use crate::support::{BASELINE, Output, RESULTS, Scratch};
+
+/// Far less than the files below, in kB: who reads one of them whole does not come back.
+const MEMORY_KB: u32 = 200_000;
+
+fn perf_in_bounded_memory(scratch: &Scratch, args: &str) -> Output {
+    scratch.script(&format!("ulimit -v {MEMORY_KB}; exec \"$XTASK\" perf {args}"))
+}
+
+fn make_large(path: PathBuf) {
+    File::create(path).unwrap().set_len(1_000_000_000).unwrap();
+}
+
+#[test]
+fn a_file_that_is_huge_endless_or_a_pipe_is_refused_in_one_line() {
+    for (file, args) in [
+        ("results.csv", "results.csv"),
+        ("results.json", "results.json"),
+        ("perf_baseline.json", "good.csv"),
+        ("perf.toml", "good.csv"),
+        ("locust.conf", ""),
+        ("pyproject.toml", ""),
+    ] {
+        let scratch = Scratch::new(&format!("file-{file}"));
+        scratch.write("good.csv", RESULTS);
+        let path = scratch.path(file);
+        let make: [(&str, &dyn Fn()); 3] = [
+            ("holds 1000 MB", &|| make_large(path.clone())),
+            ("a pipe or a device", &|| drop(scratch.sh(&format!("mkfifo {file}")))),
+            ("a pipe or a device", &|| drop(scratch.sh(&format!("ln -s /dev/zero {file}")))),
+        ];
+        for (reason, make) in make {
+            let _ = fs::remove_file(&path);
+            make();
+            let output = perf_in_bounded_memory(&scratch, args);
+            assert_eq!(output.code, 2, "{file}, {reason}: {}{}", output.stdout, output.stderr);
+            assert_eq!(output.stderr.lines().count(), 1, "{file}, {reason}: {}", output.stderr);
+            let line = output.last_line();
+            assert!(line.contains(&format!("cannot read {file}: it ")) && line.contains(reason), "{line}");
+        }
+        scratch.assert_not_started(&["service", "locust"]);
+    }
+}
+
+#[test]
+fn what_is_only_shown_may_be_huge() {
+    let scratch = Scratch::new("huge-history");
+    scratch.write("results_stats.csv", RESULTS);
+    make_large(scratch.path("results_stats_history.csv"));
+    let output = perf_in_bounded_memory(&scratch, "results_stats.csv --report perf.html");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(scratch.read("perf.html").contains("it holds 1000 MB"), "the page says why there is no picture");
+}
+
+#[test]
+fn a_huge_log_of_locusts_is_read_in_parts() {
+    let scratch = Scratch::new("huge-log").with("FAKE_LOCUST", "says-much");
+    for args in ["--report perf.md", "--verbose"] {
+        let output = perf_in_bounded_memory(&scratch, args);
+        assert_eq!(output.code, 0, "{args}: {}", output.stderr.chars().take(2000).collect::<String>());
+        // It stands between what is huge.
+        assert!(output.stdout.contains("the load generator was saturated"), "{args}: {}", output.stdout);
+    }
+    let scratch = scratch.with("GITHUB_ACTIONS", "true").with("FAKE_LOCUST_EXIT", "7");
+    let output = perf_in_bounded_memory(&scratch, "");
+    assert_eq!(output.code, 2, "{}", output.stdout);
+    assert!(output.stderr.len() < 100_000, "{} bytes of log", output.stderr.len());
+    assert!(
+        output.last_line().contains("Locust failed: exit code 7: --run-time limit reached"),
+        "{}",
+        output.last_line()
+    );
+}
+
+#[test]
+fn a_baseline_of_fifty_megabytes_is_judged() {
+    let scratch = Scratch::new("large-baseline");
+    let mut baseline: serde_json::Value = serde_json::from_str(BASELINE).unwrap();
+    let name = "/a/path/of/some/length/".repeat(5);
+    let series = serde_json::json!({"p50": [100.0], "p95": [300.0], "p99": [400.0], "avg_response_time": [100.0],
+        "requests_per_sec": [15.0], "error_rate": [0.0], "total_requests": [450.0]});
+    let endpoints = (0..190_000).map(|number| (format!("GET {name}{number}"), series.clone()));
+    baseline["endpoints"] = endpoints.collect::<serde_json::Map<_, _>>().into();
+    let text = baseline.to_string();
+    assert!((50_000_000..60_000_000).contains(&text.len()), "{}", text.len());
+    scratch.write("perf_baseline.json", &text);
+    drop((baseline, text));
+    scratch.write("results.csv", RESULTS);
+    let output = scratch.script("ulimit -v 1000000; exec \"$XTASK\" perf results.csv");
+    // Every endpoint of it is missing.
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    assert!(output.stdout.len() < 100_000, "{} bytes of report", output.stdout.len());
+}
+
+#[test]
+fn an_endpoint_whose_name_has_a_megabyte_leaves_every_report_usable() {
+    let scratch = Scratch::new("long-name").with("GITHUB_ACTIONS", "true");
+    let name = format!("/{}/end", "long|<\u{e9}>".repeat(150_000));
+    let results = |name: &str, p95: u32| {
+        let row = format!("450,0,100,15,100,{p95},{}", p95.max(400));
+        let header = RESULTS.lines().next().unwrap();
+        format!("{header}\nGET,{name},{row}\n,Aggregated,{row}\n")
+    };
+    scratch.write("before.csv", &results(&name, 300));
+    scratch.write("after.csv", &results(&name, 900));
+    scratch.write("other.csv", &results("/other", 300));
+    let saved = scratch.script("\"$XTASK\" perf before.csv --update-baseline");
+    assert_eq!(saved.code, 0, "{}", saved.stderr);
+    assert!(
+        Baseline::parse(&scratch.read("perf_baseline.json")).unwrap().endpoints.contains_key(&format!("GET {name}"))
+    );
+    for results in ["after.csv", "other.csv"] {
+        let reports = "--report perf.md --report perf.html --report perf.xml --report perf.json";
+        let output = scratch.script(&format!("\"$XTASK\" perf {results} --verbose {reports}"));
+        assert_eq!(output.code, 1, "{}", output.stderr);
+        for line in output.stdout.lines().chain(output.stderr.lines()) {
+            assert!(line.chars().count() < 1000, "{results}: a line of {} bytes", line.len());
+        }
+        for (report, most) in [("perf.md", 20_000), ("perf.html", 100_000), ("perf.xml", 50_000)] {
+            let text = scratch.read(report);
+            assert!(text.len() < most, "{results}: {report} has {} bytes", text.len());
+            assert!(text.contains('…') && text.contains("/end"), "{results}: {report} does not show both ends");
+        }
+        let json: serde_json::Value = serde_json::from_str(&scratch.read("perf.json")).unwrap();
+        assert!(json.to_string().contains(&name), "{results}: programs get the whole name");
+    }
+    // In an error it is cut too.
+    scratch.write("twice.csv", &results(&format!("{name},{}\nGET,{name}", "1,0,1,1,1,1,1"), 300));
+    let refused = scratch.perf("twice.csv");
+    assert_eq!(refused.code, 2, "{}", refused.stdout);
+    assert!(
+        refused.last_line().contains("is there twice") && refused.stderr.chars().count() < 1100,
+        "{}",
+        refused.stderr
+    );
+}
+
+// Places
+
+#[test]
+fn a_target_folder_may_be_a_link_to_elsewhere() {
+    // `/dev/shm`, where it is, is another file system.
+    let elsewhere = PathBuf::from("/dev/shm");
+    let elsewhere = if elsewhere.is_dir() { elsewhere } else { std::env::temp_dir() };
+    for (name, link) in [("link-target", "target"), ("link-perf", "target/perf")] {
+        let scratch = Scratch::new(name);
+        let there = elsewhere.join(format!("xtask-{name}-{}", std::process::id()));
+        fs::create_dir_all(&there).unwrap();
+        scratch.sh(&format!("mkdir -p \"$(dirname {link})\"; ln -s '{}' {link}", there.display()));
+        // Beside a link the pattern of a folder in .gitignore would not match.
+        let outputs = ["", "--against HEAD --max-runs 2", "target/perf/latest"].map(|args| (args, scratch.perf(args)));
+        let is_link = scratch.path(link).is_symlink();
+        let _ = fs::remove_dir_all(&there);
+        for (args, output) in outputs {
+            assert_eq!(output.code, 0, "{link}, {args}: {}{}", output.stdout, output.stderr);
+        }
+        assert!(is_link, "{link} is a link no more");
+        scratch.assert_clean();
+    }
+}
+
+#[test]
+fn results_are_judged_in_a_repository_that_is_read_only() {
+    let scratch = Scratch::new("read-only");
+    scratch.write("results.csv", RESULTS);
+    let listed = || scratch.sh("find . -path ./.git -prune -o -print | sort");
+    let before = listed();
+    // Permissions do not bind root, but a mount does, where one is allowed. Anyone else: the other way round.
+    let output = scratch.script(
+        "if [ \"$(id -u)\" = 0 ]; then
+            unshare -m true 2> /dev/null || exit 77
+            exec unshare -m sh -c 'mount --bind . . && mount -o remount,ro,bind . && cd \"$PWD\" \
+                && ! touch new 2> /dev/null && exec \"$XTASK\" perf results.csv' || exit 77
+        fi
+        chmod -R a-w .; \"$XTASK\" perf results.csv; code=$?; chmod -R u+w .; exit $code",
+    );
+    // Even where nothing keeps it from writing, it does not.
+    let output = if output.code == 77 { scratch.perf("results.csv") } else { output };
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert_eq!(listed(), before);
+}
+
+// Time
+
+#[test]
+fn a_clock_that_was_set_back_costs_nobody_the_newest_results() {
+    let scratch = Scratch::new("clock");
+    let perf = scratch.path("target/perf");
+    for hour in 10..22 {
+        scratch.write(&format!("target/perf/runs/2999-01-01T{hour}-00-00Z-1/run-1/locust.log"), "");
+    }
+    let mine: Vec<PathBuf> = (0..3)
+        .map(|number| {
+            let folder = Session::create(&perf).unwrap().folder;
+            // Sessions of one process would have one name.
+            let own = folder.with_file_name(format!("2020-01-01T00-00-0{number}Z-{number}"));
+            fs::rename(&folder, &own).unwrap();
+            own
+        })
+        .collect();
+    let last = Session::create(&perf).unwrap();
+    for folder in mine.iter().chain([&last.folder]) {
+        assert!(folder.is_dir(), "{} is gone", folder.display());
+    }
+    assert_eq!(fs::read_dir(perf.join("runs")).unwrap().count(), 10);
+    assert_eq!(fs::canonicalize(perf.join("latest")).unwrap(), fs::canonicalize(&last.folder).unwrap());
+}
+
+#[test]
+fn times_out_of_this_world_are_shown_or_refused() {
+    let scratch = Scratch::new("times");
+    scratch.write("results.csv", RESULTS);
+    for time in ["9999-12-31T23:59:59Z", "", "0000-00-00", "\\u001b[31mnow\\u0007", "tomorrow"] {
+        scratch.write("perf_baseline.json", &BASELINE.replace("2026-01-27T00:00:00Z", time));
+        let output = scratch.perf("results.csv --report perf.html --report perf.xml --report perf.md");
+        assert_eq!(output.code, 0, "{time}: {}", output.stderr);
+        assert!(!output.stdout.contains(['\u{1b}', '\u{7}']), "{time}: {}", output.stdout);
+    }
+    // The clock was set back an hour during the run.
+    let json = r#"[{"name":"/","method":"GET","num_requests":1,"num_failures":0,"total_response_time":1.0,"start_time":7200.0,"last_request_timestamp":3600.0,"response_times":{"5":1}}]"#;
+    scratch.write("perf_baseline.json", BASELINE);
+    scratch.write("results.json", json);
+    scratch.refuses("results.json", "the clock was set back");
+}
