@@ -697,7 +697,7 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
         ("Python's version", |of| of.python.clone()),
         ("the locustfile (git hash-object)", |of| of.locustfile.clone()),
         ("the number of Locust's processes", |of| Some(of.load.as_ref()?.processes.unwrap_or(1).to_string())),
-        ("what Locust gets behind `--`", |of| Some(format!("`{}`", of.load.as_ref()?.locust_args.join(" ")))),
+        ("what Locust gets behind `--`", |of| Some(format!("`{}`", of.load.as_ref()?.kept().locust_args.join(" ")))),
     ];
     let differs = |(what, of): &Fact| {
         let (baseline, candidate) = (of(baseline)?, of(candidate)?);

@@ -13,6 +13,7 @@ use toml::Spanned;
 
 use crate::compare::{EndpointLimits, Limit, Limits, default_limits};
 use crate::flags::{self, LoadFlags};
+use crate::mask;
 use crate::report::printable;
 use crate::run::{Load, Metric};
 
@@ -101,7 +102,8 @@ impl Config {
     pub fn parse(text: &str) -> Result<(Config, Limits, Vec<EndpointLimits>)> {
         let config: Config = toml::from_str(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
-            let shown: String = text.lines().nth(line - 1).unwrap_or_default().trim().chars().take(60).collect();
+            let shown = mask::setting(text.lines().nth(line - 1).unwrap_or_default().trim());
+            let shown: String = shown.chars().take(60).collect();
             anyhow!(":{line}: `{}`: {}", printable(&shown), error.message().replace('\n', " "))
         })?;
         let (mut limits, mut endpoint_limits) = (default_limits(), Vec::new());

@@ -13,6 +13,7 @@ use xshell::{Cmd, Shell, cmd};
 use crate::config::{LocustConfig, STRIPPED};
 use crate::files::{self, Follower};
 use crate::git::blob_hash;
+use crate::mask;
 use crate::process::{self, Failure, Group, Interrupted};
 use crate::report::{self, printable};
 use crate::run::{Load, endpoint_name};
@@ -260,7 +261,7 @@ fn most_frequent_failure(job: &Job) -> Option<String> {
     let failures = records.filter_map(|record| Some((record.get(3)?.parse::<u64>().ok()?, record)));
     let (times, record) = failures.max_by_key(|(times, _)| *times)?;
     let endpoint = report::name(&endpoint_name(record.get(0)?, record.get(1)?));
-    let error: String = record.get(2)?.chars().take(200).collect();
+    let error: String = mask::text(record.get(2)?).chars().take(200).collect();
     Some(printable(&format!("the most frequent failure, {times} times: {endpoint}: {error}")))
 }
 

@@ -14,6 +14,7 @@ use crate::files::{self, Follower, Session};
 use crate::git;
 use crate::locust::{self, Job, Locust};
 use crate::machine;
+use crate::mask;
 use crate::process::{self, Failure};
 use crate::progress::ProgressLine;
 use crate::project::Project;
@@ -59,7 +60,7 @@ impl<'a> Bench<'a> {
             Locust::prepare(&project.shell, &project.config.locust, &perf_folder, &|line| project.say(line))
         })?;
         let provenance = Provenance {
-            load: Some(settings.load.clone()),
+            load: Some(settings.load.kept()),
             machine: Some(machine::describe(&project.shell)),
             locust: Some(locust.version.clone()),
             python: locust.python.clone(),
@@ -101,7 +102,7 @@ impl<'a> Bench<'a> {
             folder: relative,
             verbose: project.flags.verbose,
         };
-        project.say(&format!("loading {}{} with {load}", service::mask(&host), side.at));
+        project.say(&format!("loading {}{} with {load}", mask::url(&host), side.at));
         let mut watch = Watch::new(project, &job);
         let finished = clock.beside(|| {
             locust.run(&project.shell, &job, &mut |elapsed| {

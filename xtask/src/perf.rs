@@ -112,7 +112,7 @@ fn run(flags: &Perf) -> Result<Outcome> {
 /// Starts what has to be started, loads the service, and leaves nothing running.
 fn measure(project: &Project, former: Option<&Baseline>, clock: &mut Clock) -> Result<Vec<Measured>> {
     let settings = project.settle()?;
-    let loaded = Provenance { load: Some(settings.load.clone()), ..project.provenance() };
+    let loaded = Provenance { load: Some(settings.load.kept()), ..project.provenance() };
     if let Some(former) = former.filter(|_| !project.flags.update_baseline)
         && let Some(refusal) = comparability(&former.provenance, &loaded).refusal
     {

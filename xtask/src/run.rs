@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mask;
 use crate::stats::{Scale, rate_interval_pct};
 
 /// What is measured of each endpoint, named as in the baseline file.
@@ -227,6 +228,14 @@ pub struct Load {
     /// What the user handed to Locust behind `--`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locust_args: Vec<String>,
+}
+
+impl Load {
+    /// As it may be written to a file: without what looks like a secret.
+    #[must_use]
+    pub fn kept(&self) -> Load {
+        Load { locust_args: mask::args(&self.locust_args), ..self.clone() }
+    }
 }
 
 impl fmt::Display for Load {

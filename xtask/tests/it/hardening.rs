@@ -2,6 +2,7 @@
 //! elsewhere: an answer or one line, in bounded memory. And what must not get out.
 
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use xtask::baseline::Baseline;
@@ -230,4 +231,129 @@ fn times_out_of_this_world_are_shown_or_refused() {
     scratch.write("perf_baseline.json", BASELINE);
     scratch.write("results.json", json);
     scratch.refuses("results.json", "the clock was set back");
+}
+
+// Secrets
+
+/// Stands wherever a secret can be.
+const SECRET: &str = "s3kr1t-7hx";
+
+/// Not in what is printed, and in no file of the repository but those that the test itself wrote.
+#[track_caller]
+fn assert_no_secret(scratch: &Scratch, output: &Output) {
+    for text in [&output.stdout, &output.stderr] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+    // `pids` is where the fakes write what they were given.
+    let found = scratch.sh(&format!("grep -rlF {SECRET} . --exclude-dir=pids --exclude=perf.toml || true"));
+    assert_eq!(found, "", "{}{}", output.stdout, output.stderr);
+}
+
+#[test]
+fn no_secret_reaches_a_file_or_a_line_of_ours() {
+    let reports = "--report perf.md --report perf.html --report perf.xml --report perf.json --verbose";
+    let args =
+        format!("-- --header X-Api:{SECRET} --auth-token={SECRET} --tags a --proxy http://me:{SECRET}@127.0.0.1:1");
+    for (name, service, fake, args, code) in [
+        ("passes", "ok", "", format!("--update-baseline --max-runs 2 {reports} {args}"), 0),
+        ("judges", "ok", "", format!("{reports} {args}"), 0),
+        ("not-ready", "never-ready", "", reports.to_owned(), 2),
+        ("dies", "dies-before-ready", "", reports.to_owned(), 2),
+        ("locust-fails", "ok", "exit1", reports.to_owned(), 2),
+        ("locust-torn", "ok", "torn", reports.to_owned(), 2),
+        ("owned", "ok", "", format!("{reports} -- -Hhttp://me:{SECRET}@127.0.0.1:1"), 2),
+        ("host-dead", "ok", "", format!("{reports} --host http://me:{SECRET}@127.0.0.1:1"), 2),
+        ("host-odd", "ok", "", format!("{reports} --host http://me:p@ss/{SECRET}@127.0.0.1:1"), 2),
+        ("host-bare", "ok", "", format!("{reports} --host me:{SECRET}@127.0.0.1:1"), 2),
+    ] {
+        let mut scratch = Scratch::new(&format!("secret-{name}"))
+            .service(service)
+            .toml("ready_timeout = \"20s\"", &format!("ready_timeout = \"1s\"\nenv = {{ DB_PASSWORD = \"{SECRET}\" }}"))
+            .toml("http://127", &format!("http://me:{SECRET}@127"))
+            .with("FAKE_LOCUST", fake);
+        for variable in ["API_TOKEN", "DATABASE_URL", "LOCUST_API_KEY", "GITHUB_TOKEN", "HTTP_PROXY", "SOMETHING"] {
+            scratch = scratch.with(variable, &format!("http://me:{SECRET}@127.0.0.1:1"));
+        }
+        let output = scratch.perf(&args);
+        assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
+        assert_no_secret(&scratch, &output);
+        if name == "passes" {
+            // What tells one load from another stays, and the next run is not said to differ.
+            let kept = r#"["--header", "***", "--auth-token=***", "--tags", "a", "--proxy", "http://***@127.0.0.1:1"]"#;
+            assert!(scratch.read("perf_baseline.json").contains(kept), "{}", scratch.read("perf_baseline.json"));
+            assert!(scratch.read("pids/arguments").contains(SECRET), "Locust needs it");
+            assert!(scratch.read("pids/arguments").contains(&format!("-H http://me:{SECRET}@127")), "Locust needs it");
+            let again = scratch.perf(args.trim_start_matches("--update-baseline --max-runs 2 "));
+            assert_eq!(again.code, 0, "{}", again.stderr);
+            assert!(!again.stdout.contains("differs"), "{}", again.stdout);
+            assert_no_secret(&scratch, &again);
+        }
+    }
+}
+
+#[test]
+fn a_configuration_is_quoted_without_its_secrets() {
+    let scratch = Scratch::new("secret-config");
+    let config = scratch.read("perf.toml");
+    for line in [
+        format!("env = {{ DB_PASSWORD = \"{SECRET}\", }} }}"),
+        format!("host = \"http://me:{SECRET}@127.0.0.1\" }}"),
+        format!("host = \"http://someone-with-a-long-name:{SECRET}-and-a-longer-password@127.0.0.1\" }}"),
+    ] {
+        scratch.write("perf.toml", &config.replace("[load]", &format!("[load]\n{line}")));
+        let output = scratch.refuses("", "perf.toml:");
+        assert!(!output.stderr.contains("s3kr1t"), "{}", output.stderr);
+    }
+}
+
+// The network
+
+/// A port that answers everything with a redirect to another, and says whether anybody came.
+struct Port {
+    listener: TcpListener,
+    host: String,
+}
+
+impl Port {
+    fn new() -> Port {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let host = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
+        Port { listener, host }
+    }
+
+    fn was_contacted(&self) -> bool {
+        self.listener.accept().is_ok()
+    }
+}
+
+#[test]
+fn only_the_ready_url_and_the_host_are_contacted() {
+    let (proxy, elsewhere) = (Port::new(), Port::new());
+    let with_proxies = |mut scratch: Scratch| {
+        for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+            scratch = scratch.with(name, &format!("http://{}", proxy.host));
+        }
+        scratch.with("NO_PROXY", "").with("no_proxy", "")
+    };
+    let scratch = with_proxies(Scratch::new("network-ready"));
+    assert_eq!(scratch.perf("").code, 0);
+
+    // A redirect is an answer of the service that runs, and no readiness.
+    let redirects = format!("redirects-to:{}", elsewhere.host);
+    let scratch = with_proxies(Scratch::new("network-redirect"))
+        .service(&redirects)
+        .toml("ready_timeout = \"20s\"", "ready_timeout = \"1s\"");
+    scratch.refuses("", "it answers 302");
+    let scratch = with_proxies(Scratch::new("network-host"));
+    let service = env!("CARGO_BIN_EXE_fake-service");
+    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let output = scratch.script(&format!(
+        "'{service}' --port {port} --mode {redirects} & trap \"kill $!\" EXIT
+        until [ -s \"$PIDS/service\" ]; do sleep 0.05; done; sleep 0.2
+        \"$XTASK\" perf --host http://me:word@127.0.0.1:{port}"
+    ));
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(output.stderr.contains(&format!("loading http://***@127.0.0.1:{port} ")), "{}", output.stderr);
+    assert!(!proxy.was_contacted() && !elsewhere.was_contacted(), "somebody else was contacted");
 }
