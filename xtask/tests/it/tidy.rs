@@ -1,9 +1,11 @@
 //! The house rules that a machine can check.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Command as Program;
 
+use serde_json::Value;
 use xtask::flags::{Command, HELP, known_flags, parse};
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -123,6 +125,7 @@ fn the_core_does_no_input_or_output() {
         "locust_csv.rs",
         "locust_json.rs",
         "locust_history.rs",
+        "mask.rs",
         "baseline.rs",
         "stats.rs",
         "compare.rs",
@@ -236,5 +239,156 @@ fn every_key_of_perf_toml_is_explained_in_the_readme() {
             readme.contains(&format!("`{field}`")) || readme.contains(&format!("[{field}")),
             "README.md does not explain `{field}`"
         );
+    }
+}
+
+/// The Rust files of both packages, tests left out.
+fn sources() -> Vec<(String, String)> {
+    let mut sources = Vec::new();
+    for folder in ["xtask/src", "xtask/src/report", "demo/src"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let name = format!("{folder}/{}", entry.unwrap().file_name().into_string().unwrap());
+            if name.ends_with(".rs") {
+                sources.push((name.clone(), read(&name)));
+            }
+        }
+    }
+    assert!(sources.len() > 30, "{}", sources.len());
+    sources
+}
+
+#[test]
+fn nothing_is_unsafe() {
+    assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\"\n"));
+    for package in ["xtask", "demo"] {
+        assert!(read(&format!("{package}/Cargo.toml")).contains("[lints]\nworkspace = true\n"), "{package}");
+    }
+    for (name, text) in sources() {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        assert!(
+            !code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_')).any(|word| word == "unsafe"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn no_file_is_read_whole_without_a_bound() {
+    for (name, text) in sources() {
+        // The kernel's own files are small; the demo reads none.
+        for line in text.lines().filter(|line| !line.contains("/proc") && !line.contains(".join(\"stat\")")) {
+            assert!(
+                !line.contains("fs::read(") && !line.contains("fs::read_to_string("),
+                "{name}: {line}: use files.rs"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_fuzz_target_is_documented() {
+    let contributing = read("CONTRIBUTING.md");
+    let line = contributing.lines().find(|line| line.starts_with("fuzz/run ")).expect("a command for the fuzz targets");
+    let mut targets = Vec::new();
+    for entry in fs::read_dir(root().join("fuzz/src/bin")).unwrap() {
+        targets.push(entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned());
+    }
+    for target in &targets {
+        let is_named = line.split(|c: char| !c.is_alphanumeric()).any(|word| word == target);
+        assert!(is_named, "CONTRIBUTING.md does not name the fuzz target {target}");
+    }
+    // A parser for each of these kinds of text, and no other that is left out.
+    for parser in ["locust_csv", "locust_json", "locust_history", "Baseline", "Config", "flags"] {
+        let call = format!("{parser}::parse(");
+        assert!(targets.iter().any(|target| read(&format!("fuzz/src/bin/{target}.rs")).contains(&call)), "{call}");
+    }
+}
+
+// Dependencies
+
+/// They ask for no more than their notice.
+const LICENCES: [&str; 10] = [
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// What only tests are built with may also be of this one, whose terms hold for its own files.
+const LICENCE_OF_TESTS: &str = "MPL-2.0";
+
+/// Of an SPDX expression such as `(MIT OR Apache-2.0) AND Unicode-3.0`; one that is nested further is refused.
+fn is_allowed(licence: &str, in_tests_only: bool) -> bool {
+    licence.replace('/', " OR ").split(" AND ").all(|part| {
+        let mut choices = part.split(" OR ").map(|choice| choice.trim().trim_matches(['(', ')']));
+        choices.any(|choice| LICENCES.contains(&choice) || (in_tests_only && choice == LICENCE_OF_TESTS))
+    })
+}
+
+#[test]
+fn a_licence_is_read_as_it_is_meant() {
+    for (licence, is_fine) in [
+        ("MIT", true),
+        ("Apache-2.0/GPL-3.0", true),
+        ("(MIT OR GPL-3.0) AND Unicode-3.0", true),
+        ("Apache-2.0 WITH LLVM-exception OR GPL-3.0", true),
+        ("GPL-3.0", false),
+        ("MIT AND GPL-3.0", false),
+        ("MIT OR (GPL-3.0 AND AGPL-3.0)", false),
+        ("MPL-2.0", false),
+        ("", false),
+    ] {
+        assert_eq!(is_allowed(licence, false), is_fine, "{licence}");
+    }
+    assert!(is_allowed("MPL-2.0", true) && !is_allowed("GPL-3.0", true));
+}
+
+#[test]
+fn every_dependency_is_of_crates_io_and_of_a_licence_that_is_allowed() {
+    let mut cargo = Program::new(env!("CARGO"));
+    cargo.args(["metadata", "--format-version=1", "--offline", "--locked", "--filter-platform=host-tuple"]);
+    let output = cargo.current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let texts = |value: &Value| -> Vec<String> {
+        value.as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+    };
+    let nodes: BTreeMap<&str, &Value> = metadata["resolve"]["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| (node["id"].as_str().unwrap(), node))
+        .collect();
+    // All but what hangs on a dev-dependency alone.
+    let mut shipped = BTreeSet::new();
+    let mut next = texts(&metadata["workspace_members"]);
+    while let Some(id) = next.pop() {
+        let dependencies = nodes[id.as_str()]["deps"].as_array().unwrap().iter();
+        if shipped.insert(id.clone()) {
+            let is_shipped = |dependency: &&Value| {
+                dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"] != "dev")
+            };
+            next.extend(
+                dependencies.filter(is_shipped).map(|dependency| dependency["pkg"].as_str().unwrap().to_owned()),
+            );
+        }
+    }
+    assert!(shipped.len() > 20 && shipped.len() < nodes.len(), "{} of {}", shipped.len(), nodes.len());
+    for package in metadata["packages"].as_array().unwrap() {
+        let (name, licence) = (&package["name"], package["license"].as_str().unwrap_or_default());
+        let in_tests_only = !shipped.contains(package["id"].as_str().unwrap());
+        assert!(is_allowed(licence, in_tests_only), "{name} is of the licence `{licence}`");
+    }
+    for lock in ["Cargo.lock", "fuzz/Cargo.lock"] {
+        let text = read(lock);
+        let sources: BTreeSet<&str> = text.lines().filter(|line| line.starts_with("source = ")).collect();
+        let expected = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
+        assert_eq!(sources.into_iter().collect::<Vec<_>>(), [expected], "{lock}");
     }
 }
