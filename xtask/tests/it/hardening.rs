@@ -75,6 +75,9 @@ fn a_huge_log_of_locusts_is_read_in_parts() {
     let output = perf_in_bounded_memory(&scratch, "");
     assert_eq!(output.code, 2, "{}", output.stdout);
     assert!(output.stderr.len() < 100_000, "{} bytes of log", output.stderr.len());
+    // Folded for GitHub, and as the end of what failed.
+    let ends = output.stderr.lines().filter(|line| line.contains("--run-time limit reached, shutting down"));
+    assert_eq!(ends.count(), 3, "{}", output.stderr);
     assert!(
         output.last_line().contains("Locust failed: exit code 7: --run-time limit reached"),
         "{}",
