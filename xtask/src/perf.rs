@@ -17,7 +17,7 @@ use crate::measure::{Bench, Clock, Side};
 use crate::process::{self, Interrupted};
 use crate::project::Project;
 use crate::report::terminal::{self, Verbosity};
-use crate::report::{self, Format, Report, github, markdown, shown_commit};
+use crate::report::{self, Format, Report, github, markdown, printable, shown_commit};
 use crate::results::Measured;
 use crate::run::{Provenance, Run};
 use crate::{files, git};
@@ -237,9 +237,10 @@ pub fn publish(
         runs: &measured.runs,
         histories: &measured.histories,
         provenance: [&baseline.provenance, &measured.provenance],
-        baseline: origin,
-        warnings,
-        details: details(project, measured, clock),
+        // They quote the baseline file, which anybody may have written.
+        baseline: printable(&origin),
+        warnings: warnings.iter().map(|warning| printable(warning)).collect(),
+        details: details(project, measured, clock).iter().map(|detail| printable(detail)).collect(),
     };
     let verbosity = match (project.flags.quiet, project.flags.verbose) {
         (true, _) => Verbosity::Quiet,

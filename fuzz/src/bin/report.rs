@@ -10,7 +10,7 @@ use xtask::compare::{Rules, compare};
 use xtask::locust_history::{self, History};
 use xtask::locust_json;
 use xtask::report::terminal::{self, Verbosity};
-use xtask::report::{Format, Report, github};
+use xtask::report::{Format, Report, github, printable};
 use xtask::run::Run;
 
 static RUN: LazyLock<Run> = LazyLock::new(|| {
@@ -33,8 +33,8 @@ fuzz_target!(|text: &str| {
         runs,
         histories: &[Ok(HISTORY.clone())],
         provenance: [&baseline.provenance, &baseline.provenance],
-        baseline: baseline.provenance.commit.clone(),
-        warnings: vec![baseline.notes.clone()],
+        baseline: printable(&baseline.provenance.commit),
+        warnings: vec![printable(&baseline.notes)],
         details: Vec::new(),
     };
     for format in [Format::Html, Format::Markdown, Format::Json, Format::Junit] {
