@@ -17,7 +17,7 @@ use xtask::compare::{Rules, compare};
 use xtask::locust_csv;
 use xtask::report::Report;
 use xtask::report::terminal::{Verbosity, render};
-use xtask::run::Precision;
+use xtask::run::{Precision, Provenance};
 
 use crate::bounds::{Line, median};
 
@@ -29,6 +29,8 @@ const MAX_OF_BARE_PASS: f64 = 3.0;
 const MAX_OF_FEW: f64 = 3.0;
 /// Judging takes at most so many times the file's size in memory.
 const MAX_OF_FILE: f64 = 4.0;
+/// So does reading a baseline: a number that takes a few bytes in it stands in a series of its own.
+const MAX_OF_BASELINE: f64 = 8.0;
 
 /// How many times as many endpoints the file of many has as that of few.
 const MANY_PER_FEW: usize = 100;
@@ -44,7 +46,7 @@ fn main() -> Result<ExitCode> {
     if let [flag, path] = args.as_slice()
         && flag == MEASURE_MEMORY
     {
-        if let Some(growth_kib) = judged_in_kib(Path::new(path))? {
+        if let Some(growth_kib) = read_in_kib(Path::new(path))? {
             println!("{growth_kib}");
         }
         return Ok(ExitCode::SUCCESS);
@@ -52,7 +54,8 @@ fn main() -> Result<ExitCode> {
     let is_bench = args.iter().any(|arg| arg == "--bench");
     let (endpoints, repetitions) = if is_bench { (100_000, 11) } else { (100, 1) };
     let mut lines = times(endpoints, repetitions)?;
-    lines.push(memory(endpoints)?);
+    lines.push(memory("judge", MAX_OF_FILE, endpoints, &stats_csv(endpoints, 1))?);
+    lines.push(memory("read the baseline of", MAX_OF_BASELINE, endpoints, baseline(endpoints)?.as_bytes())?);
     Ok(bounds::exit_code(lines, is_bench))
 }
 
@@ -144,11 +147,16 @@ fn time(passes: usize, pass: impl Fn() -> Result<usize>) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// How far judging raises the peak memory of a fresh process: in this one, the former passes have raised it already.
-fn memory(endpoints: usize) -> Result<Line> {
-    let csv = stats_csv(endpoints, 1);
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("judge-{}.csv", process::id()));
-    fs::write(&path, &csv).with_context(|| format!("cannot write {}", path.display()))?;
+/// About 27 MB of 100,000 endpoints.
+fn baseline(endpoints: usize) -> Result<String> {
+    let runs = [locust_csv::parse(&stats_csv(endpoints, 1))?];
+    Ok(Baseline::new(&runs, Provenance::default(), None, None)?.to_text())
+}
+
+/// How far that raises the peak memory of a fresh process: in this one, the former passes have raised it already.
+fn memory(what: &str, bound: f64, endpoints: usize, file: &[u8]) -> Result<Line> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("judge-{}", process::id()));
+    fs::write(&path, file).with_context(|| format!("cannot write {}", path.display()))?;
     let output = env::current_exe().and_then(|program| Command::new(program).arg(MEASURE_MEMORY).arg(&path).output());
     let _ = fs::remove_file(&path);
     let output = output.context("cannot run this program once more")?;
@@ -156,18 +164,25 @@ fn memory(endpoints: usize) -> Result<Line> {
     let printed = String::from_utf8(output.stdout)?;
     let growth_kib: Option<f64> = Some(printed.trim()).filter(|text| !text.is_empty()).map(str::parse).transpose()?;
     Ok(Line {
-        what: format!("peak memory to judge {endpoints} endpoints, all NEW / size of the file"),
-        value: growth_kib.map(|kib| kib * 1024.0 / csv.len() as f64),
-        bound: Some(MAX_OF_FILE),
+        what: format!("peak memory to {what} {endpoints} endpoints / size of the file"),
+        value: growth_kib.map(|kib| kib * 1024.0 / file.len() as f64),
+        bound: Some(bound),
         unit: "x",
     })
 }
 
-/// The growth of this process's peak memory by reading and judging a file; `None` on a system without `/proc`.
-fn judged_in_kib(path: &Path) -> Result<Option<u64>> {
-    let baseline = Baseline::parse(VERSION_1_0)?;
+/// The growth of this process's peak memory by reading a baseline, or by reading and judging a CSV, all of whose endpoints
+/// are NEW; `None` on a system without `/proc`.
+fn read_in_kib(path: &Path) -> Result<Option<u64>> {
+    let version_1_0 = Baseline::parse(VERSION_1_0)?;
     let before_kib = peak_memory_kib();
-    judge(&fs::read(path)?, &baseline)?;
+    let bytes = fs::read(path)?;
+    if bytes.starts_with(b"{") {
+        let text = String::from_utf8(bytes)?;
+        ensure!(!black_box(Baseline::parse(&text)?).endpoints.is_empty(), "the baseline has no endpoints");
+    } else {
+        judge(&bytes, &version_1_0)?;
+    }
     Ok(peak_memory_kib().zip(before_kib).map(|(after, before)| after.saturating_sub(before)))
 }
 

@@ -1,12 +1,13 @@
 //! What GitHub Actions knows, and the page that it shows of a job.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use crate::files;
 use crate::git;
 use crate::project::Project;
 use crate::report::github::Places;
@@ -36,6 +37,6 @@ pub fn places(project: &Project) -> Places {
     let parts = locustfile.split(',').map(|part| project.root.join(part));
     Places {
         baseline: project.flags.against.is_none().then(|| from_top(&project.baseline_path)),
-        locustfiles: parts.filter_map(|path| Some((from_top(&path), fs::read_to_string(&path).ok()?))).collect(),
+        locustfiles: parts.filter_map(|path| Some((from_top(&path), files::read_to_string(&path).ok()?))).collect(),
     }
 }

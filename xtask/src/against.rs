@@ -1,15 +1,12 @@
 //! The story of `cargo xtask perf --against REV`: this tree and another commit, measured in turn on one machine, so that
 //! the machine's own moods meet both.
 
-use std::fs;
-
 use anyhow::{Context as _, Result, ensure};
 use xshell::Shell;
 
 use crate::baseline::Baseline;
 use crate::compare::{Verdict, compare};
 use crate::config::{Config, ServiceConfig};
-use crate::git;
 use crate::measure::{Bench, Clock, Side};
 use crate::perf::{Measurement, another_follows, publish};
 use crate::project::Project;
@@ -17,6 +14,7 @@ use crate::report::shown_commit;
 use crate::results::Measured;
 use crate::run::{Provenance, Run};
 use crate::worktree::Worktree;
+use crate::{files, git};
 
 pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdict> {
     // 1. Check what can be checked before anything is built.
@@ -67,7 +65,7 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
             "baseline: {rev}, commit {}; candidate: this tree, commit {head}; measured in turn on this machine",
             shown_commit(&commit, false)
         );
-        return publish(project, &comparison, &baseline, &measurement, sides, warnings, bench.clock);
+        return publish(project, &comparison, &baseline, &measurement, &sides, &warnings, bench.clock);
     }
 }
 
@@ -95,7 +93,7 @@ impl Other {
         shell.change_dir(&root);
         // Whatever the user's own setting, the two sides never share what they build.
         shell.set_var("CARGO_TARGET_DIR", root.join("target"));
-        let text = fs::read_to_string(root.join("perf.toml"));
+        let text = files::read_to_string(&root.join("perf.toml"));
         let own = text.ok().map(|text| Config::parse(&text).map(|config| config.service));
         let (service, differs) = match own {
             Some(Ok(Some(own))) if own != *service => {

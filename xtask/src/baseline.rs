@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Map, Serializer, Value};
 
-use crate::run::{Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats};
+use crate::run::{Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, flaw};
 use crate::stats::{self, Scale};
 
 /// The version written. A reader refuses another major version, and keeps the keys of a newer minor one.
@@ -114,14 +114,18 @@ impl Baseline {
         }
         let baseline: Baseline = serde_json::from_str(text)?;
         for value in &baseline.distribution {
-            ensure!(value.is_finite() && *value >= 0.0, "`distribution` holds {value}, not a number from 0 up");
+            if let Some(flaw) = flaw(*value) {
+                bail!("`distribution` holds {value}, {flaw}");
+            }
         }
         let numbers = baseline.metrics.iter().map(|(name, value)| (name, slice::from_ref(value)));
         let series = baseline.endpoints.values().chain([&baseline.aggregated]).flatten();
         for (name, values) in numbers.chain(series.map(|(name, values)| (name, values.as_slice()))) {
             ensure!(!values.is_empty(), "`{name}` has a series without a run");
             for value in values {
-                ensure!(value.is_finite() && *value >= 0.0, "`{name}` is {value}, not a number from 0 up");
+                if let Some(flaw) = flaw(*value) {
+                    bail!("`{name}` is {value}, {flaw}");
+                }
             }
         }
         for (name, runs) in &baseline.aggregated {

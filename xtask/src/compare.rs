@@ -700,7 +700,7 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
         ("the number of Locust's workers", |of| {
             Some(of.load.as_ref()?.workers.map_or_else(|| "none".to_owned(), |workers| workers.to_string()))
         }),
-        ("what Locust gets behind `--`", |of| Some(format!("`{}`", of.load.as_ref()?.locust_args.join(" ")))),
+        ("what Locust gets behind `--`", |of| Some(format!("`{}`", of.load.as_ref()?.kept().locust_args.join(" ")))),
     ];
     let differs = |(what, of): &Fact| {
         let (baseline, candidate) = (of(baseline)?, of(candidate)?);

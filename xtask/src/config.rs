@@ -13,6 +13,8 @@ use toml::Spanned;
 
 use crate::compare::{EndpointLimits, Limit, Limits, default_limits};
 use crate::flags::{self, LoadFlags};
+use crate::mask;
+use crate::report::printable;
 use crate::run::{Load, Metric};
 
 /// What `perf.toml` says; each key is explained in `xtask/adopt/perf.toml`.
@@ -110,8 +112,9 @@ impl Config {
     pub fn parse(text: &str) -> Result<Config> {
         let mut config: Config = toml::from_str(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
-            let shown: String = text.lines().nth(line - 1).unwrap_or_default().trim().chars().take(60).collect();
-            anyhow!(":{line}: `{shown}`: {}", error.message().replace('\n', " "))
+            let shown = mask::setting(text.lines().nth(line - 1).unwrap_or_default().trim());
+            let shown: String = shown.chars().take(60).collect();
+            anyhow!(":{line}: `{}`: {}", printable(&shown), error.message().replace('\n', " "))
         })?;
         for (name, entry) in &config.entries {
             match entry.get_ref() {

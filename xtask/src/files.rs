@@ -1,27 +1,111 @@
 //! Files on disk: written whole or not at all, and the folders under `target/perf`.
 
 use std::fs::{self, File, TryLockError};
-use std::io::Write as _;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::process::pause;
 
 /// Folders of finished commands that are kept, the newest first.
 const KEPT: usize = 10;
 
+/// A file that is read whole is at most so large: a result of 100,000 endpoints takes 15 MB, and what is read takes several
+/// times its size in memory.
+const MOST_BYTES: u64 = 64_000_000;
+
+/// A part of a file of any size, as of a log.
+const PART_BYTES: u64 = 1 << 20;
+
+/// Reads a file whole, and refuses one that does not end, or that is too large for anything of ours.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let read = || -> Result<Vec<u8>> {
+        let metadata = fs::metadata(path)?;
+        // To open a pipe waits for somebody who writes into it.
+        ensure!(metadata.is_file() || metadata.is_dir(), "it is a pipe or a device, no file");
+        let mut bytes = Vec::new();
+        if metadata.len() <= MOST_BYTES {
+            // It may grow meanwhile.
+            File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+        }
+        let length = metadata.len().max(bytes.len() as u64);
+        ensure!(
+            length <= MOST_BYTES,
+            "it holds {} MB, and nothing that the gate reads has more than {}: name another file",
+            length.div_ceil(1_000_000),
+            MOST_BYTES / 1_000_000
+        );
+        Ok(bytes)
+    };
+    read().with_context(|| format!("cannot read {}", path.display()))
+}
+
 pub fn read_to_string(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    String::from_utf8(read(path)?).ok().with_context(|| format!("cannot read {}: it is not UTF-8", path.display()))
+}
+
+/// What stands in a file from `offset` on, at most [`PART_BYTES`]; nothing where it cannot be read.
+pub fn read_part(path: &Path, offset: u64) -> Vec<u8> {
+    let mut part = Vec::new();
+    let read = |mut file: File| {
+        file.seek(SeekFrom::Start(offset))?;
+        file.take(PART_BYTES).read_to_end(&mut part)
+    };
+    let _: io::Result<usize> = File::open(path).and_then(read);
+    part
+}
+
+/// The last [`PART_BYTES`] of a log of any size.
+pub fn tail(log: &Path) -> String {
+    let offset = length(log).saturating_sub(PART_BYTES);
+    String::from_utf8_lossy(&read_part(log, offset)).into_owned()
+}
+
+pub fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// A log of any size that is read while it grows, each line of it once.
+pub struct Follower {
+    log: PathBuf,
+    offset: u64,
+}
+
+impl Follower {
+    pub fn new(log: PathBuf) -> Follower {
+        Follower { log, offset: 0 }
+    }
+
+    /// The next lines, empty where there are none yet; a line without an end comes alone.
+    pub fn next_lines(&mut self) -> Vec<u8> {
+        let mut part = read_part(&self.log, self.offset);
+        if let Some(end) = part.iter().rposition(|byte| *byte == b'\n') {
+            part.truncate(end + 1);
+        }
+        self.offset += part.len() as u64;
+        part
+    }
+
+    /// Whether one of the lines to come holds one of these words.
+    pub fn finds(mut self, words: &[&str]) -> bool {
+        loop {
+            let lines = self.next_lines();
+            let text = String::from_utf8_lossy(&lines);
+            if text.is_empty() || words.iter().any(|word| text.contains(word)) {
+                return !text.is_empty();
+            }
+        }
+    }
 }
 
 /// Writes a file whole: a reader or a crash meets the former file or the new one, never half of one. A link stays one.
 pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let temporary = temporary_beside(path);
-    let write = || -> std::io::Result<()> {
+    let write = || -> io::Result<()> {
         let mut file = File::create(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
@@ -97,7 +181,7 @@ impl Session {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let lock = lock(&folder.join(".lock"), Duration::from_secs(1))?;
         point_latest(perf_folder, &name)?;
-        prune(&perf_folder.join("runs"));
+        prune(&folder);
         Ok(Session { folder, _lock: lock })
     }
 
@@ -127,10 +211,11 @@ fn point_latest(perf_folder: &Path, name: &str) -> Result<()> {
 }
 
 /// What cannot be removed now is met again by the next command; what is locked is in use.
-fn prune(runs: &Path) {
-    let Ok(entries) = fs::read_dir(runs) else { return };
+fn prune(newest: &Path) {
+    let Ok(entries) = fs::read_dir(folder_of(newest)) else { return };
     let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    folders.sort();
+    // A later name than the newest folder's is of a clock that was set back since; it would never grow old.
+    folders.sort_by_cached_key(|folder| (**folder <= *newest, folder.clone()));
     for folder in folders.iter().rev().skip(KEPT) {
         if lock(&folder.join(".lock"), Duration::ZERO).is_ok() {
             let _ = fs::remove_dir_all(folder);

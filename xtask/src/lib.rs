@@ -6,6 +6,7 @@ pub mod compare;
 pub mod locust_csv;
 pub mod locust_history;
 pub mod locust_json;
+pub mod mask;
 pub mod report;
 pub mod run;
 pub mod stats;

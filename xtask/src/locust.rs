@@ -11,10 +11,11 @@ use serde::Deserialize;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::config::{LocustConfig, STRIPPED};
-use crate::files;
+use crate::files::{self, Follower};
 use crate::git::blob_hash;
+use crate::mask;
 use crate::process::{self, Failure, Group, Interrupted};
-use crate::report::printable;
+use crate::report::{self, printable};
 use crate::run::{Load, endpoint_name};
 use crate::workers::{Roll, Setup};
 
@@ -134,7 +135,7 @@ impl Locust {
             Some(command) => {
                 let log = perf_folder.join("locust-version.log");
                 let line = version_line(own(shell, command, &["--version".into()]), &log).map_err(|error| {
-                    let said = last_line(&read_log(&log), |_| false);
+                    let said = last_line(&files::tail(&log), |_| false);
                     failed(error, &log, |what| {
                         format!("[locust] command `{command}` does not tell its version: {what}{said}")
                     })
@@ -307,7 +308,7 @@ impl Locust {
                 Ok(started.elapsed())
             }
             Some(status) => {
-                let log_text = read_log(&log);
+                let log_text = files::tail(&log);
                 if let Some(asked) = job.load.shared_by().filter(|_| log_text.contains(GAVE_UP)) {
                     bail!(not_all_came(job, asked, roll));
                 }
@@ -316,7 +317,7 @@ impl Locust {
             }
             None => {
                 group.interrupt(INTERRUPT_GRACE);
-                let has_shape = read_log(&log).contains("Shape test starting");
+                let has_shape = Follower::new(log.clone()).finds(&["Shape test starting"]);
                 let next = if has_shape { ": its load shape takes longer, let the run time cover it" } else { "" };
                 bail!(Failure::new(
                     format!(
@@ -379,9 +380,8 @@ fn not_all_came(job: &Job, asked: u32, roll: Option<Roll>) -> Failure {
 
 /// What Locust's log and its exceptions say about the measurement.
 fn warnings(job: &Job) -> Vec<String> {
-    let log = read_log(&job.log());
     let mut warnings = Vec::new();
-    if log.contains("CPU usage above 90%") || log.contains("CPU usage was too high") {
+    if Follower::new(job.log()).finds(&["CPU usage above 90%", "CPU usage was too high"]) {
         warnings.push("the load generator was saturated (Locust's CPU above 90 %), so latencies are partly its own: spread the load with --processes, or load less".to_owned());
     }
     let exceptions = csv::Reader::from_path(job.path("locust_exceptions.csv"))
@@ -403,13 +403,9 @@ fn most_frequent_failure(job: &Job) -> Option<String> {
     let records = reader.records().filter_map(Result::ok);
     let failures = records.filter_map(|record| Some((record.get(3)?.parse::<u64>().ok()?, record)));
     let (times, record) = failures.max_by_key(|(times, _)| *times)?;
-    let endpoint = endpoint_name(record.get(0)?, record.get(1)?);
-    let error: String = record.get(2)?.chars().take(200).collect();
+    let endpoint = report::name(&endpoint_name(record.get(0)?, record.get(1)?));
+    let error: String = mask::text(record.get(2)?).chars().take(200).collect();
     Some(printable(&format!("the most frequent failure, {times} times: {endpoint}: {error}")))
-}
-
-fn read_log(log: &Path) -> String {
-    String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
 }
 
 /// What a log says of a failure, from a colon on: the last line that `tells`, or else the last one.
@@ -449,10 +445,9 @@ struct Listener {
 /// An error where the load was cut short, or over before its measured part began.
 fn check_load(job: &Job, exact: bool, took: Duration) -> Result<Option<String>> {
     let path = job.path("perf_listener.json");
-    let log = read_log(&job.log());
     // A load shape ends when it wants to.
-    let reached_its_end =
-        log.contains("imit reached") || log.contains("Shape test stopping") || took.as_secs() >= job.load.run_time_s;
+    let reached_its_end = took.as_secs() >= job.load.run_time_s
+        || Follower::new(job.log()).finds(&["imit reached", "Shape test stopping"]);
     // It exits with 0 also when a signal or the locustfile itself ends it early.
     let cut_short = || {
         let line = format!(
@@ -482,16 +477,23 @@ fn check_load(job: &Job, exact: bool, took: Duration) -> Result<Option<String>> 
     Ok((!listener.ramp_up_left_out).then(|| included.to_owned()))
 }
 
-/// Reads what Locust rewrites every second or so; a torn read shows nothing new.
-pub fn progress(job: &Job, elapsed: Duration) -> Progress {
-    let stats = fs::read_to_string(job.path("locust_stats.csv")).unwrap_or_default();
+/// Reads what Locust rewrites every second or so; a torn read shows nothing new. `users` were known before.
+pub fn progress(job: &Job, elapsed: Duration, log: &mut Follower, mut users: Option<u32>) -> Progress {
+    let stats = files::read_to_string(&job.path("locust_stats.csv")).unwrap_or_default();
     let total = stats.lines().rev().find_map(|line| line.strip_prefix(",Aggregated,")).unwrap_or_default();
     let mut counts = total.split(',').map(|field| field.parse().unwrap_or(0));
     let (requests, failures) = (counts.next().unwrap_or(0), counts.next().unwrap_or(0));
     // All users spawned: {"ClaimsUser": 10} (10 total users)
-    let log = read_log(&job.log());
-    let spawned = log.rsplit_once(" total users)").and_then(|(before, _)| before.rsplit_once('(')?.1.parse().ok());
-    Progress { elapsed, users: spawned, requests, failures }
+    let spawned = |lines: &str| lines.rsplit_once(" total users)")?.0.rsplit_once('(')?.1.parse().ok();
+    // A log that grows faster than it is read is no reason to miss the deadline.
+    for _ in 0..100 {
+        let lines = log.next_lines();
+        if lines.is_empty() {
+            break;
+        }
+        users = spawned(&String::from_utf8_lossy(&lines)).or(users);
+    }
+    Progress { elapsed, users, requests, failures }
 }
 
 /// The environment under `target/perf`, keyed by what is installed in it: complete, or absent for everybody.
@@ -519,7 +521,7 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     let folder = perf_folder.join(&name);
     let python = folder.join("bin/python");
     let complete = folder.join("complete");
-    let installed = || if python.exists() { fs::read_to_string(&complete).ok() } else { None };
+    let installed = || if python.exists() { files::read_to_string(&complete).ok() } else { None };
     if let Some(line) = installed() {
         return locust(python, &line);
     }
@@ -560,7 +562,7 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
 
 /// Of the installer's many lines the one that tells, and what to do.
 fn not_installed(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
-    let said = last_line(&read_log(log), |line| line.starts_with("ERROR: ") && !line.contains("https://"));
+    let said = last_line(&files::tail(log), |line| line.starts_with("ERROR: ") && !line.contains("https://"));
     failed(error, log, |what| {
         format!(
             "cannot install {pinned}: {what}{said}; name in perf.toml another [locust] version, or other [locust] requirements, or a Locust of your own: [locust] command"
@@ -570,7 +572,7 @@ fn not_installed(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Erro
 
 /// An old Locust installs beside today's packages, or on today's Python, and then fails as it is imported.
 fn does_not_start(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
-    let said = last_line(&read_log(log), |_| false);
+    let said = last_line(&files::tail(log), |_| false);
     failed(error, log, |what| {
         format!(
             "{pinned} is installed and does not start: {what}{said}; name older packages in [locust] requirements, such as \"flask<2\", or use an older Python, or a Locust of your own: [locust] command"
@@ -638,8 +640,7 @@ fn answer(command: Cmd, log: &Path) -> Result<Option<String>> {
 
 /// Runs a program that answers at once; what it prints is in `log` too.
 fn output(what: &'static str, command: Cmd, log: &Path) -> Result<String> {
-    let before = fs::read(log).map_or(0, |text| text.len());
+    let before = files::length(log);
     process::run(what, command.into(), log, VERSION_TIMEOUT)?;
-    let text = fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
-    Ok(String::from_utf8_lossy(&text[before..]).into_owned())
+    Ok(String::from_utf8_lossy(&files::read_part(log, before)).into_owned())
 }

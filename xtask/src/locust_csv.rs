@@ -7,7 +7,7 @@ use std::str;
 use anyhow::{Context as _, Result, bail, ensure};
 use csv::{ByteRecord, Position, ReaderBuilder};
 
-use crate::run::{MAX_COUNT, Precision, REQUEST_Z, Run, Stats, endpoint_name};
+use crate::run::{MAX_COUNT, Precision, REQUEST_Z, Run, Stats, endpoint_name, flaw};
 use crate::stats::quantile_ranks;
 
 /// Where each column that is read stands in the records of one file.
@@ -212,31 +212,29 @@ fn text<'a>(record: &'a ByteRecord, column: Option<usize>, what: &str) -> Result
 fn count(record: &ByteRecord, column: usize, what: &str) -> Result<u64> {
     let field = str::from_utf8(record[column].trim_ascii()).unwrap_or("?");
     let count = field.parse().ok().filter(|count| *count <= MAX_COUNT);
-    count.ok_or_else(|| NotANumber::new(what, &record[column], "a whole number").into())
+    count.ok_or_else(|| Unfit::new(what, &record[column], "not a whole number").into())
 }
 
 fn number(record: &ByteRecord, column: usize, what: &str) -> Result<f64> {
     let field = str::from_utf8(record[column].trim_ascii()).unwrap_or("?");
-    match field.parse::<f64>() {
-        Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
-        _ => Err(NotANumber::new(what, &record[column], "a number from 0 up").into()),
-    }
+    let value = field.parse().unwrap_or(f64::NAN);
+    flaw(value).map_or(Ok(value), |flaw| Err(Unfit::new(what, &record[column], flaw).into()))
 }
 
 #[derive(Debug)]
-struct NotANumber(String);
+struct Unfit(String);
 
-impl NotANumber {
-    fn new(what: &str, field: &[u8], wanted: &str) -> NotANumber {
+impl Unfit {
+    fn new(what: &str, field: &[u8], flaw: &str) -> Unfit {
         let shown: String = String::from_utf8_lossy(field).chars().take(40).flat_map(char::escape_debug).collect();
-        NotANumber(format!("{what} is `{shown}`, not {wanted}"))
+        Unfit(format!("{what} is `{shown}`, {flaw}"))
     }
 }
 
-impl fmt::Display for NotANumber {
+impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for NotANumber {}
+impl std::error::Error for Unfit {}

@@ -2,8 +2,10 @@
 
 use std::str;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use csv::{ByteRecord, ReaderBuilder};
+
+use crate::run::flaw;
 
 /// How a run went.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,8 +55,8 @@ pub fn parse(bytes: &[u8]) -> Result<History> {
             continue;
         }
         let number = |place: usize| -> Result<f64> {
-            let value = field(place).parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
-            value.with_context(|| format!("{} is `{}`, not a number from 0 up", COLUMNS[place], field(place)))
+            let value = field(place).parse().unwrap_or(f64::NAN);
+            flaw(value).map_or(Ok(value), |flaw| bail!("{} is `{}`, {flaw}", COLUMNS[place], field(place)))
         };
         let mut point = || -> Result<Point> {
             let time_s = number(0)?;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::run::{MAX_COUNT, PERCENTILES, Precision, REQUEST_Z, Run, Stats, endpoint_name};
+use crate::run::{MAX_COUNT, PERCENTILES, Precision, REQUEST_Z, Run, Stats, endpoint_name, flaw};
 use crate::stats::quantile_ranks;
 
 /// One endpoint as `StatsEntry.serialize` of `locust.stats` writes it; keys that nothing here needs are left out.
@@ -62,7 +62,7 @@ pub fn parse(text: &str) -> Result<Run> {
     let elapsed_s = end_s - start_s;
     ensure!(
         elapsed_s.is_finite() && elapsed_s > 0.0,
-        "the requests span {elapsed_s} s: start_time and last_request_timestamp make no sense"
+        "the requests span {elapsed_s} s from start_time to last_request_timestamp: the clock was set back meanwhile; run it again"
     );
 
     let stats = |entries: &[&Entry], histogram: &Histogram| -> Result<Stats> {
@@ -70,7 +70,9 @@ pub fn parse(text: &str) -> Result<Run> {
         let timed: u64 = histogram.iter().map(|(_, count)| count).sum();
         // A request of the user's own kind may have no response time; where none has, Locust's CSV says 0.
         let avg_ms = entries.iter().map(|entry| entry.total_response_time).sum::<f64>() / timed.max(1) as f64;
-        ensure!(avg_ms.is_finite(), "its response times add up to no number");
+        let requests_per_sec = requests as f64 / elapsed_s;
+        ensure!(flaw(avg_ms).is_none(), "its response times add up to no number");
+        ensure!(flaw(requests_per_sec).is_none(), "{requests} requests in {elapsed_s} s are more than can be measured");
         Ok(Stats {
             requests,
             failures: entries.iter().map(|entry| entry.num_failures).sum(),
@@ -78,7 +80,7 @@ pub fn parse(text: &str) -> Result<Run> {
             p95_ms: percentile(histogram, 0.95),
             p99_ms: percentile(histogram, 0.99),
             avg_ms,
-            requests_per_sec: requests as f64 / elapsed_s,
+            requests_per_sec,
             p95_interval_ms: quantile_ranks(timed, 0.95, REQUEST_Z)
                 .map(|ranks| ranks.map(|rank| order_statistic(histogram, rank - 1))),
         })
@@ -109,11 +111,11 @@ fn precision(histogram: &Histogram) -> Precision {
 fn histogram(response_times: &BTreeMap<String, u64>) -> Result<Histogram> {
     let mut histogram = Histogram::with_capacity(response_times.len());
     for (time, count) in response_times {
-        let time_ms = time.parse::<f64>().ok().filter(|time_ms| time_ms.is_finite() && *time_ms >= 0.0);
-        histogram.push((
-            time_ms.with_context(|| format!("response time `{}` is not a number from 0 up", time.escape_debug()))?,
-            *count,
-        ));
+        let time_ms = time.parse().unwrap_or(f64::NAN);
+        if let Some(flaw) = flaw(time_ms) {
+            bail!("response time `{}` is {flaw}", time.escape_debug());
+        }
+        histogram.push((time_ms, *count));
     }
     histogram.sort_by(|a, b| a.0.total_cmp(&b.0));
     Ok(histogram)

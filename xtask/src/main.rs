@@ -9,6 +9,7 @@ use xtask::compare::Verdict;
 use xtask::flags::{BISECT_EXIT_CODES, Command, HELP, parse};
 use xtask::perf::{Outcome, perf};
 use xtask::process::{Failure, Interrupted};
+use xtask::report::error_line;
 use xtask::selftest::selftest;
 
 fn main() -> ExitCode {
@@ -46,6 +47,6 @@ fn report_error(error: &anyhow::Error, not_judged: u8) -> ExitCode {
         }
     }
     let style = anstyle::AnsiColor::Red.on_default().bold();
-    let _ = writeln!(stderr(), "{style}NOT JUDGED{style:#}: {error:#}");
+    let _ = writeln!(stderr(), "{style}NOT JUDGED{style:#}: {}", error_line(error));
     ExitCode::from(not_judged)
 }

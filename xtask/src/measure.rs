@@ -10,10 +10,11 @@ use xshell::Shell;
 
 use crate::actions;
 use crate::config::{ServiceConfig, Settings};
-use crate::files::{self, Session};
+use crate::files::{self, Follower, Session};
 use crate::git;
 use crate::locust::{self, Job, Locust, Moment};
 use crate::machine;
+use crate::mask;
 use crate::process::{self, Failure};
 use crate::progress::ProgressLine;
 use crate::project::Project;
@@ -66,7 +67,7 @@ impl<'a> Bench<'a> {
         })?;
         locust.check(&settings.load, &settings.locustfile)?;
         let provenance = Provenance {
-            load: Some(settings.load.clone()),
+            load: Some(settings.load.kept()),
             machine: Some(machine::describe(&project.shell)),
             locust: Some(locust.version.clone()),
             python: locust.python.clone(),
@@ -108,7 +109,7 @@ impl<'a> Bench<'a> {
             folder: relative,
             verbose: project.flags.verbose,
         };
-        project.say(&format!("loading {}{} with {load}", service::mask(&host), side.at));
+        project.say(&format!("loading {}{} with {load}", mask::url(&host), side.at));
         if let Some(asked) = load.workers.filter(|_| !std::mem::replace(has_invited, true)) {
             invite(project, locust, &job, asked);
         }
@@ -124,8 +125,7 @@ impl<'a> Bench<'a> {
         });
         drop(watch);
         if actions::is_there() {
-            let log = fs::read(job.log()).unwrap_or_default();
-            project.say(&github::group(&format!("Locust's log, {name}"), &String::from_utf8_lossy(&log)));
+            project.say(&github::group(&format!("Locust's log, {name}"), &files::tail(&job.log())));
         }
         // A service that died explains whatever Locust says of it.
         match &mut service {
@@ -175,7 +175,7 @@ fn master_of(settings: &Settings) -> Result<(Option<&str>, u16)> {
 fn locustfile_digest(root: &Path, locustfile: &str) -> Option<String> {
     let mut bytes = Vec::new();
     for part in locustfile.split(',') {
-        bytes.extend(fs::read(root.join(part)).ok()?);
+        bytes.extend(files::read(&root.join(part)).ok()?);
     }
     Some(git::blob_hash(&bytes))
 }
@@ -189,7 +189,7 @@ fn invite(project: &Project, locust: &Locust, job: &Job, asked: u32) {
     if service::is_loopback(job.host) {
         project.say(&format!(
             "{} is reached from this machine alone, so start all workers here, or name an address that they reach in [load] host",
-            service::mask(job.host)
+            mask::url(job.host)
         ));
     }
 }
@@ -197,7 +197,9 @@ fn invite(project: &Project, locust: &Locust, job: &Job, asked: u32) {
 /// Shows the load's progress, or with `--verbose` what Locust itself prints.
 struct Watch {
     line: Option<ProgressLine>,
-    echoed: Option<usize>,
+    echoes: bool,
+    log: Follower,
+    users: Option<u32>,
     /// Of the workers, how many have come.
     came: Option<String>,
 }
@@ -208,7 +210,7 @@ impl Watch {
         let echoes = project.flags.verbose && !actions::is_there();
         let shows_line = !project.flags.quiet && !echoes;
         let line = shows_line.then(|| ProgressLine::new(job.load.run_time_s, job.load.users));
-        Watch { line, echoed: echoes.then_some(0), came: None }
+        Watch { line, echoes, log: Follower::new(job.log()), users: None, came: None }
     }
 
     /// A line whenever a worker has come or gone.
@@ -222,12 +224,12 @@ impl Watch {
 
     fn tick(&mut self, job: &Job, elapsed: Duration) {
         if let Some(line) = self.line.as_mut().filter(|line| line.is_due(elapsed)) {
-            line.show(&locust::progress(job, elapsed));
+            let progress = locust::progress(job, elapsed, &mut self.log, self.users);
+            self.users = progress.users;
+            line.show(&progress);
         }
-        if let Some(echoed) = &mut self.echoed {
-            let log = fs::read(job.log()).unwrap_or_default();
-            let _ = io::stderr().write_all(&log[(*echoed).min(log.len())..]);
-            *echoed = log.len();
+        if self.echoes {
+            let _ = io::stderr().write_all(&self.log.next_lines());
         }
     }
 }

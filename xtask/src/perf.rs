@@ -17,7 +17,7 @@ use crate::measure::{Bench, Clock, Side};
 use crate::process::{self, Interrupted};
 use crate::project::Project;
 use crate::report::terminal::{self, Verbosity};
-use crate::report::{self, Format, Report, github, markdown, shown_commit};
+use crate::report::{self, Format, Report, github, markdown, printable, shown_commit};
 use crate::results::Measured;
 use crate::run::{Provenance, Run};
 use crate::{files, git};
@@ -36,7 +36,7 @@ pub fn perf(flags: &Perf) -> Result<Outcome> {
     match &outcome {
         Err(error) if error.is::<Interrupted>() || error.is::<AfterVerdict>() => {}
         Err(error) => {
-            let reason = format!("{error:#}");
+            let reason = report::error_line(error);
             write_not_judged(flags, &reason);
             annotate_not_judged(&reason);
         }
@@ -125,7 +125,7 @@ fn run(flags: &Perf) -> Result<Outcome> {
 /// Starts what has to be started, loads the service, and leaves nothing running.
 fn measure(project: &Project, former: Option<&Baseline>, clock: &mut Clock) -> Result<Vec<Measured>> {
     let settings = project.settle()?;
-    let loaded = Provenance { load: Some(settings.load.clone()), ..project.provenance() };
+    let loaded = Provenance { load: Some(settings.load.kept()), ..project.provenance() };
     if let Some(former) = former.filter(|_| !project.flags.update_baseline)
         && let Some(refusal) = comparability(&former.provenance, &loaded).refusal
     {
@@ -231,7 +231,7 @@ fn judge(project: &Project, former: &Baseline, measured: &Measurement, clock: &C
     let mut warnings = measured.warnings.clone();
     warnings.extend(comparability.warnings);
     let origin = baseline_origin(project, former);
-    publish(project, &comparison, former, measured, origin, warnings, clock).map(Some)
+    publish(project, &comparison, former, measured, &origin, &warnings, clock).map(Some)
 }
 
 /// Prints the report and writes it wherever it is asked for; passes the verdict on.
@@ -240,8 +240,8 @@ pub fn publish(
     comparison: &Comparison,
     baseline: &Baseline,
     measured: &Measurement,
-    origin: String,
-    warnings: Vec<String>,
+    origin: &str,
+    warnings: &[String],
     clock: &Clock,
 ) -> Result<Verdict> {
     let report = &Report {
@@ -250,9 +250,10 @@ pub fn publish(
         runs: &measured.runs,
         histories: &measured.histories,
         provenance: [&baseline.provenance, &measured.provenance],
-        baseline: origin,
-        warnings,
-        details: details(project, measured, clock),
+        // They quote the baseline file, which anybody may have written.
+        baseline: printable(origin),
+        warnings: warnings.iter().map(|warning| printable(warning)).collect(),
+        details: details(project, measured, clock).iter().map(|detail| printable(detail)).collect(),
     };
     let verbosity = match (project.flags.quiet, project.flags.verbose) {
         (true, _) => Verbosity::Quiet,

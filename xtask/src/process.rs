@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::files;
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
@@ -77,8 +78,7 @@ impl Failure {
     const TAIL_WIDTH: usize = 300;
 
     pub fn new(line: String, log: &Path) -> Failure {
-        let text = fs::read(log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let text = files::tail(log);
         let lines: Vec<&str> = text.trim_end().lines().collect();
         let tail = &lines[lines.len().saturating_sub(Failure::TAIL_LINES)..];
         let cut = |line: &&str| line.chars().take(Failure::TAIL_WIDTH).collect::<String>();

@@ -41,7 +41,7 @@ impl Project<'_> {
         let config_path = flags.config.as_ref().map(|path| current_dir.join(path));
         let mut config = match config_path {
             Some(path) => read_config(&path)?,
-            None if root.join("perf.toml").is_file() => read_config(&root.join("perf.toml"))?,
+            None if root.join("perf.toml").exists() => read_config(&root.join("perf.toml"))?,
             None => Config::parse("")?,
         };
         let baseline_path =
@@ -159,12 +159,15 @@ pub fn locust_settings(root: &Path) -> Result<LocustSettings> {
     let home = env::home_dir().unwrap_or_default();
     for path in [root.join("pyproject.toml"), root.join("locust.conf"), home.join(".locust.conf")] {
         let shown = path.strip_prefix(root).unwrap_or(&path).display().to_string();
-        match fs::read_to_string(&path) {
-            Ok(text) if path.extension().is_some_and(|extension| extension == "toml") => {
-                locust.add_pyproject(&shown, &text)?;
-            }
-            Ok(text) => locust.add_conf(&shown, &text),
-            Err(_) => {}
+        if !path.exists() {
+            continue;
+        }
+        // What Locust would read and this program cannot may change the run in silence.
+        let text = files::read_to_string(&path)?;
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            locust.add_pyproject(&shown, &text)?;
+        } else {
+            locust.add_conf(&shown, &text);
         }
     }
     Ok(locust)

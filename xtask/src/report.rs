@@ -17,6 +17,7 @@ use unicode_width::UnicodeWidthChar as _;
 use crate::baseline::Baseline;
 use crate::compare::{Comparison, Doubt, Limit, Row, Status, Unsettled, Verdict};
 use crate::locust_history::History;
+use crate::mask;
 use crate::run::{Metric, Provenance, Run};
 
 /// What a report is written as.
@@ -422,6 +423,12 @@ pub fn printable(name: &str) -> String {
         }
     }
     text
+}
+
+/// An error as it is told: on one line, whatever it quotes, no longer than a person reads, and without the password of a
+/// URL. Both ends stay: what is wrong where, and the next step.
+pub fn error_line(error: &anyhow::Error) -> String {
+    cut(&printable(&mask::text(&format!("{error:#}"))), 1000)
 }
 
 /// What breaks a line, steers a terminal, turns the direction of writing, or is no character at all (XML forbids those

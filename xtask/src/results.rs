@@ -1,7 +1,7 @@
 //! Result files, fresh or old, to runs: what was measured, and what is known about how.
 
 use std::path::Path;
-use std::{fs, str};
+use std::str;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ pub struct Measured {
 /// Reads `perf_results_stats.csv` or Locust's JSON. Beside a CSV of ours, Locust's JSON must agree with it, and gives the
 /// percentiles, which the CSV cuts to whole ms.
 pub fn read(path: &Path) -> Result<Measured> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = files::read(path)?;
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let folder = path.parent().unwrap_or(Path::new(""));
     let run = if is_json { parse_json(&bytes) } else { locust_csv::parse(&bytes) };
@@ -65,8 +65,7 @@ pub fn read(path: &Path) -> Result<Measured> {
     );
     let json = path.with_file_name("perf_results.json");
     if !is_json && about.as_ref().is_some_and(|about| about.exact) && json.is_file() {
-        let bytes = fs::read(&json).with_context(|| format!("cannot read {}", json.display()))?;
-        let other = parse_json(&bytes).with_context(|| json.display().to_string())?;
+        let other = parse_json(&files::read(&json)?).with_context(|| json.display().to_string())?;
         agree(&run, &other).with_context(|| {
             format!("{} and {} disagree, so one of them is not this run's", path.display(), json.display())
         })?;
@@ -81,7 +80,7 @@ fn history(path: &Path) -> Result<History, String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(name.replace("_stats.csv", "_stats_history.csv"));
     let file = if own.is_file() || beside == path { own } else { beside };
-    let bytes = fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    let bytes = files::read(&file).map_err(|error| format!("{error:#}"))?;
     locust_history::parse(&bytes).map_err(|error| format!("{}: {error:#}", file.display()))
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mask;
 use crate::stats::{Scale, rate_interval_pct};
 
 /// What is measured of each endpoint, named as in the baseline file.
@@ -92,6 +93,16 @@ pub struct Stats {
 
 /// Of requests, in all: beyond it a count is no longer exact as a number with a fraction, and nobody makes so many.
 pub const MAX_COUNT: u64 = 1 << 53;
+
+/// What keeps a number in a file from being a value that was measured. Far beyond [`MAX_COUNT`] means, and what is drawn
+/// from them, are no numbers any more.
+pub fn flaw(value: f64) -> Option<&'static str> {
+    match value {
+        _ if !value.is_finite() || value < 0.0 => Some("not a number from 0 up"),
+        _ if value > MAX_COUNT as f64 => Some("more than can be measured"),
+        _ => None,
+    }
+}
 
 /// How sure an interval from the requests of one run is: the normal quantile at 99.95 % on either side, so that among
 /// fifty endpoints, two runs of each, one misses in one case of twenty.
@@ -226,6 +237,12 @@ impl Load {
     /// How many of Locust's workers share it, here or elsewhere; none where one Locust makes it alone.
     pub fn shared_by(&self) -> Option<u32> {
         self.workers.or(self.processes)
+    }
+
+    /// As it may be written to a file: without what looks like a secret.
+    #[must_use]
+    pub fn kept(&self) -> Load {
+        Load { locust_args: mask::args(&self.locust_args), ..self.clone() }
     }
 }
 

@@ -292,7 +292,7 @@ impl Trial<'_> {
             let took = humantime::format_duration(TIMEOUT);
             bail!(Failure::new(format!("cargo xtask perf did not end within {took}"), &log));
         };
-        let output = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+        let output = files::read(&log)?;
         let output = String::from_utf8_lossy(&output).into_owned();
         let (load_s, p95_ms) = self.measured(id)?;
         Ok(Seen { code: status.code(), output, load_s, p95_ms })

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use xshell::{Shell, cmd};
 
 use crate::config::ServiceConfig;
+use crate::mask;
 use crate::process::{self, Failure, Group, pause};
 
 /// One answer of a ready URL may take this long.
@@ -38,14 +39,15 @@ impl Service {
         let port = free_port()?;
         let fill = |text: &str| text.replace("{port}", &port.to_string());
         let ready_url = fill(&config.ready_url);
-        let url = parse_url(&ready_url).map_err(|error| anyhow!("[service] ready_url {ready_url}: {error}"))?;
+        let shown_url = mask::url(&ready_url);
+        let url = parse_url(&ready_url).map_err(|error| anyhow!("[service] ready_url {shown_url}: {error}"))?;
         ensure!(
             url.scheme == "http",
-            "[service] ready_url {ready_url}: the service runs on this machine, so ask it by http"
+            "[service] ready_url {shown_url}: the service runs on this machine, so ask it by http"
         );
         ensure!(
             !answers_tcp(&url),
-            "the port of {ready_url} is held by another process before the service starts: end that one, or write {{port}} for a free one"
+            "the port of {shown_url} is held by another process before the service starts: end that one, or write {{port}} for a free one"
         );
 
         let command = fill(&config.command);
@@ -123,7 +125,7 @@ impl Service {
 
 /// That a running service answers: for `http` any answer at all, for `https` an open port.
 pub fn check_answers(host: &str) -> Result<()> {
-    let url = parse_url(host).map_err(|error| anyhow!("--host {}: {error}", mask(host)))?;
+    let url = parse_url(host).map_err(|error| anyhow!("--host {}: {error}", mask::url(host)))?;
     let answers = if url.scheme == "http" {
         get(host).map(|_| ())
     } else if answers_tcp(&url) {
@@ -135,22 +137,18 @@ pub fn check_answers(host: &str) -> Result<()> {
     answers.map_err(|error| {
         anyhow!(
             "--host {} does not answer: {error}; start the service, or describe it in [service] of perf.toml",
-            mask(host)
+            mask::url(host)
         )
     })
 }
 
-/// The URL without a user name and password.
-pub fn mask(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}***{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_owned(),
-    }
-}
-
-/// One GET, without a redirect followed: only the URL itself is contacted.
+/// One GET, without a redirect followed: only the URL itself is contacted. A user name and password are for Locust; minreq
+/// would take them for the host.
 fn get(url: &str) -> Result<u16, String> {
-    let request = minreq::get(url).with_follow_redirects(false).with_timeout(ANSWER_TIMEOUT.as_secs());
+    let origin = parse_url(url).map_err(|error| error.to_string())?;
+    let request = minreq::get(url.replacen(origin.authority, origin.named, 1))
+        .with_follow_redirects(false)
+        .with_timeout(ANSWER_TIMEOUT.as_secs());
     request.send_lazy().map(|response| response.status_code).map_err(|error| error.to_string())
 }
 
@@ -158,6 +156,8 @@ fn get(url: &str) -> Result<u16, String> {
 struct Origin<'a> {
     scheme: &'a str,
     authority: &'a str,
+    /// The authority without a user name and password.
+    named: &'a str,
     host: &'a str,
     port: u16,
 }
@@ -178,7 +178,7 @@ fn parse_url(url: &str) -> Result<Origin<'_>> {
         _ => (named, default_port),
     };
     ensure!(!host.is_empty(), example());
-    Ok(Origin { scheme, authority, host: host.trim_matches(['[', ']']), port })
+    Ok(Origin { scheme, authority, named, host: host.trim_matches(['[', ']']), port })
 }
 
 fn answers_tcp(origin: &Origin) -> bool {

@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use serde::Deserialize;
 
+use crate::files;
 use crate::report::printable;
 
 /// Which workers take part in a run, as our listener tells while it goes on.
@@ -57,7 +58,7 @@ impl fmt::Display for Worker {
 impl Roll {
     /// Nothing until the listener has written it.
     pub fn read(path: &Path) -> Option<Roll> {
-        serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
+        serde_json::from_str(&files::read_to_string(path).ok()?).ok()
     }
 
     /// What makes the run worthless, of `asked` workers that are to run this version of Locust.

@@ -4,9 +4,12 @@
 
 use std::fmt::Write as _;
 
-use super::{HEADER, Report, cells, doubt_text, evidence, finding, printable, verdict_word, word};
+use super::{HEADER, Report, cells, cut, doubt_text, evidence, finding, printable, verdict_word, word};
 use crate::compare::{Row, Status};
 use crate::run::Provenance;
+
+/// Jenkins and GitLab tell cases by their names, so more of a name stays than where a person reads it.
+const NAME_WIDTH: usize = 1000;
 
 /// The suite of all requests together, by Locust's name for them.
 const TOTAL: &str = "Aggregated";
@@ -21,7 +24,7 @@ pub fn render(report: &Report) -> String {
     let mut body = String::new();
     for (id, rows) in suites.enumerate() {
         let of_suite = Counts::of(rows);
-        let name = escaped(suite_name(rows));
+        let name = escaped(&cut(&printable(suite_name(rows)), NAME_WIDTH));
         let _ = write!(
             body,
             "  <testsuite name=\"{name}\" id=\"{id}\" {} skipped=\"{}\"",

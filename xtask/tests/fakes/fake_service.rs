@@ -60,10 +60,12 @@ fn answer(mut stream: TcpStream, mode: &str) {
     if has("never-answers") {
         thread::sleep(Duration::from_mins(10));
     }
-    let status = match () {
-        () if has("never-ready") => "503 Service Unavailable",
-        () if has("redirects") => "302 Found\r\nLocation: /elsewhere",
-        () => "200 OK",
+    let elsewhere = mode.split(',').find_map(|mode| mode.strip_prefix("redirects-to:"));
+    let status = match elsewhere {
+        Some(host) => format!("302 Found\r\nLocation: http://{host}/"),
+        None if has("never-ready") => "503 Service Unavailable".to_owned(),
+        None if has("redirects") => "302 Found\r\nLocation: /elsewhere".to_owned(),
+        None => "200 OK".to_owned(),
     };
     let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     drop(stream);

@@ -11,7 +11,7 @@ use xtask::report::Report;
 use xtask::report::terminal::{Verbosity, render};
 use xtask::run::{Metric, PERCENTILES, Precision, Provenance, REQUEST_Z, Run, Stats};
 use xtask::stats::{Difference, Scale, chance_variance, estimate, holm, quantile_ranks, rate_interval_pct};
-use xtask::{locust_csv, locust_history, locust_json};
+use xtask::{locust_csv, locust_history, locust_json, mask};
 
 const HEADER: &str = "Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,Min Response Time,\
     Max Response Time,Average Content Size,Requests/s,Failures/s,50%,66%,75%,80%,90%,95%,98%,99%,99.9%,99.99%,100%";
@@ -1515,5 +1515,57 @@ fn a_locust_configuration_that_would_make_another_run_is_refused() {
         let host = flags::LoadFlags { host: Some("http://127.0.0.1:1".to_owned()), ..Default::default() };
         let result = settle(&host, &[], &Config::default(), &locust);
         assert_eq!(result.err().map(|error| error.to_string()).as_deref(), expected, "{conf}");
+    }
+}
+
+// Secrets
+
+#[test]
+fn a_url_is_told_without_its_user_and_password() {
+    for (url, expected) in [
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://me:word@127.0.0.1:8080/a", "http://***@127.0.0.1:8080/a"),
+        ("http://me@host", "http://***@host"),
+        ("http://me:p@ss@host", "http://***@host"),
+        ("http://me:p/ss@host", "http://***@host"),
+        ("http://me:p%40ss@host", "http://***@host"),
+        ("me:word@host:80", "***@host:80"),
+        ("://@", "://***@"),
+        ("@", "***@"),
+        ("", ""),
+    ] {
+        assert_eq!(mask::url(url), expected);
+        assert_eq!(mask::url(expected), expected, "twice is once");
+    }
+}
+
+#[test]
+fn a_text_is_told_without_the_users_and_passwords_of_its_urls() {
+    for (text, expected) in [
+        ("no URL, me@example.org: here", "no URL, me@example.org: here"),
+        ("`http://me:p,w@a/b`: refused; http://c/d", "`http://***@a/b`: refused; http://c/d"),
+        ("http://a,http://me:word@b x@y", "http://a,http://***@b x@y"),
+        ("http://me:p@ss@a http://you@b", "http://***@a http://***@b"),
+        ("http:// me:word@a", "http:// me:word@a"),
+        ("http://ü:ß@a ://", "http://***@a ://"),
+    ] {
+        assert_eq!(mask::text(text), expected);
+        assert_eq!(mask::text(expected), expected, "twice is once");
+    }
+}
+
+#[test]
+fn what_is_handed_to_locust_is_kept_without_its_secrets() {
+    for (args, expected) in [
+        ("--tags read --class-picker", "--tags read --class-picker"),
+        ("--auth-token abc --tags read", "--auth-token *** --tags read"),
+        ("--API_KEY=a=b -H", "--API_KEY=*** -H"),
+        ("--password --tags read", "--password --tags read"),
+        ("--my-proxy http://me:word@a:1 TokenUser", "--my-proxy http://***@a:1 TokenUser"),
+    ] {
+        let args: Vec<String> = args.split(' ').map(str::to_owned).collect();
+        let masked = mask::args(&args);
+        assert_eq!(masked.join(" "), expected);
+        assert_eq!(mask::args(&masked), masked, "twice is once");
     }
 }

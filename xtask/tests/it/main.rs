@@ -8,6 +8,7 @@ mod against;
 mod calibration;
 mod core;
 mod faults;
+mod hardening;
 mod html;
 mod judge;
 mod mangled;

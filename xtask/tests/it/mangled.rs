@@ -8,6 +8,7 @@ use std::{env, fs, panic};
 use fastrand::Rng;
 use xtask::baseline::Baseline;
 use xtask::config::{Config, LocustSettings};
+use xtask::report::error_line;
 use xtask::{flags, locust_csv, locust_history, locust_json};
 
 /// What a parser is likely to stumble over.
@@ -105,6 +106,65 @@ fn fixtures(name: &str) -> Vec<Vec<u8>> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+// What the fuzz targets found (CONTRIBUTING.md), each kept as it was mended.
+
+#[test]
+fn a_value_beyond_all_measure_is_refused() {
+    // Of such values means are infinite, which a baseline cannot hold.
+    let csv = "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n,Aggregated,9,0,1e308,1,1,1,1\n";
+    let json = |times: &str| {
+        format!(
+            r#"[{{"name":"/","method":"GET","num_requests":1,"num_failures":0,"total_response_time":1.0,"start_time":0.0,{times}}}]"#
+        )
+    };
+    let json = |times: &str| locust_json::parse(&json(times)).unwrap_err();
+    let baseline = crate::core::VERSION_1_0.replace("480.0", "1e306");
+    for (error, expected) in [
+        (
+            locust_csv::parse(csv.as_bytes()).unwrap_err(),
+            "line 2: Average Response Time is `1e308`, more than can be measured",
+        ),
+        (
+            json(r#""last_request_timestamp":1.0,"response_times":{"1e300":1}"#),
+            "`GET /`: response time `1e300` is more than can be measured",
+        ),
+        (
+            json(r#""last_request_timestamp":5e-324,"response_times":{"5":1}"#),
+            "1 requests in 0.000…005 s are more than can be measured",
+        ),
+        (Baseline::parse(&baseline).unwrap_err(), "`p99` is 1000…000, more than can be measured"),
+    ] {
+        // A float is told with all its zeros.
+        let line = format!("{error:#}");
+        let (start, end) = expected.split_once('…').unwrap_or((expected, ""));
+        assert!(line.starts_with(start) && line.ends_with(end), "{line}");
+    }
+}
+
+#[test]
+fn a_number_of_a_baseline_is_written_as_it_was_read() {
+    let text = crate::core::VERSION_1_0.replace("120.0", "120.08888888888889");
+    let baseline = Baseline::parse(&text).unwrap();
+    assert_eq!(baseline.metrics["p50"].to_string(), "120.08888888888889");
+    assert_eq!(Baseline::parse(&baseline.to_text()).unwrap(), baseline);
+}
+
+#[test]
+fn an_error_is_one_line_of_bounded_length_whatever_it_quotes() {
+    let long = format!(r#"["{}"]"#, "a\u{1b}[31m".repeat(100_000));
+    let argument = |name: &str| flags::parse(vec![name.into()]).map(drop);
+    for error in [
+        locust_json::parse(&long).map(drop),
+        Config::parse("a\rb\u{1b}[31m").map(drop),
+        argument("a\n\rb"),
+        argument(&"\u{202e}a".repeat(100_000)),
+    ] {
+        let line = error_line(&error.unwrap_err());
+        assert!(!line.contains(|c: char| c.is_control() || c == '\u{202e}'), "{line:?}");
+        assert!((10..=1000).contains(&line.chars().count()), "{line}");
+    }
 }
 
 #[test]

@@ -346,7 +346,7 @@ fn the_managed_locust_must_write_the_exact_results() {
 
 #[test]
 fn a_path_with_spaces_commas_and_quotes_is_a_path() {
-    let scratch = Scratch::new("it's a, \"path\" $HOME");
+    let scratch = Scratch::new("it's a, \"path\" $HOME ü路");
     let output = scratch.perf("--update-baseline");
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(scratch.read("perf_baseline.json").contains(&scratch.sh("git rev-parse HEAD")));
@@ -405,6 +405,7 @@ fn check_without_git(scratch: &Scratch) {
 fn a_place_that_cannot_be_written_is_said_before_anything_starts() {
     for (name, script, args, reason) in [
         ("no-folder", "rm perf_baseline.json", "--baseline nowhere/b.json", "cannot write beside nowhere/b.json"),
+        ("target-is-a-file", ": > target", "", "cannot make target/perf"),
         ("perf-is-a-file", "mkdir target; : > target/perf", "", "cannot make target/perf"),
         ("runs-is-a-file", "mkdir -p target/perf; : > target/perf/runs", "", "cannot make target/perf/runs"),
         ("latest-is-a-folder", "mkdir -p target/perf/latest/mine", "", "target/perf/latest"),

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command as Program;
 
+use serde_json::Value;
+use toml::Table;
 use xtask::adopt::ALIAS;
 use xtask::compare::default_limits;
 use xtask::config::{Config, LocustSettings, settle};
@@ -146,7 +149,7 @@ fn every_command_of_the_documents_is_known() {
 #[track_caller]
 fn assert_known(file: &str, line: &str) {
     let tests = read("xtask/tests/it/main.rs");
-    let manifest: toml::Table = toml::from_str(&read("xtask/Cargo.toml")).unwrap();
+    let manifest: Table = toml::from_str(&read("xtask/Cargo.toml")).unwrap();
     let is_named = |kind: &str, name: &str| {
         manifest[kind].as_array().unwrap().iter().any(|target| target["name"].as_str() == Some(name))
     };
@@ -159,11 +162,14 @@ fn assert_known(file: &str, line: &str) {
                 true
             }
             ["cargo", "test", "-p", "xtask", "--test", "it", module, ..] => tests.contains(&format!("mod {module};")),
+            ["fuzz/run", target] => root().join(format!("fuzz/src/bin/{target}.rs")).is_file(),
             ["cargo", "bench", "-p", "xtask", "--bench", bench] => is_named("bench", bench),
             [".ci/run"]
             | ["cargo", "test"]
             | ["cargo", "test", "-p", "xtask", "--test", "it"]
             | ["cargo", "fmt", "--check"]
+            // Where cargo-deny is installed; the test of licences holds to `deny.toml` itself.
+            | ["cargo", "deny", "check"]
             | ["cargo", "clippy", "--all-targets", "--", "-D", "warnings"]
             // What `against::git_bisect_finds_the_slow_commit` does.
             | ["cargo", "build", "-p", "xtask"]
@@ -182,6 +188,7 @@ fn the_core_does_no_input_or_output() {
         "locust_csv.rs",
         "locust_json.rs",
         "locust_history.rs",
+        "mask.rs",
         "baseline.rs",
         "stats.rs",
         "compare.rs",
@@ -253,26 +260,19 @@ fn the_map_names_every_file() {
 
 #[test]
 fn functions_fit_on_a_screen() {
-    for folder in ["xtask/src", "xtask/src/report", "demo/src"] {
-        for entry in fs::read_dir(root().join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_none_or(|extension| extension != "rs") {
-                continue;
-            }
-            let mut start = None;
-            for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
-                let code = line.trim_start();
-                let indent = line.len() - code.len();
-                if ["fn ", "pub fn ", "pub const fn "].iter().any(|word| code.starts_with(word)) && !code.ends_with(';')
-                {
-                    start.get_or_insert((number, indent));
-                } else if let Some((first, depth)) = start
-                    && code == "}"
-                    && indent == depth
-                {
-                    assert!(number - first < 70, "{}:{}: {} lines", path.display(), first + 1, number - first);
-                    start = None;
-                }
+    for (name, text) in sources() {
+        let mut start = None;
+        for (number, line) in text.lines().enumerate() {
+            let code = line.trim_start();
+            let indent = line.len() - code.len();
+            if ["fn ", "pub fn ", "pub const fn "].iter().any(|word| code.starts_with(word)) && !code.ends_with(';') {
+                start.get_or_insert((number, indent));
+            } else if let Some((first, depth)) = start
+                && code == "}"
+                && indent == depth
+            {
+                assert!(number - first < 70, "{name}:{}: {} lines", first + 1, number - first);
+                start = None;
             }
         }
     }
@@ -301,7 +301,7 @@ fn every_key_of_perf_toml_is_in_the_starters_with_its_default() {
         let error = Config::parse(&format!("[{table}]\nno-such-key = 1\n")).unwrap_err().to_string();
         let known: Vec<&str> = error.split_once("expected one of").unwrap().1.split('`').skip(1).step_by(2).collect();
         assert!(known.len() > 2, "{error}");
-        let all: toml::Table = toml::from_str(&starter_with(|_| true)).unwrap();
+        let all: Table = toml::from_str(&starter_with(|_| true)).unwrap();
         let shown: BTreeSet<&str> = all[table].as_table().unwrap().keys().map(String::as_str).collect();
         assert_eq!(shown, known.into_iter().collect(), "xtask/adopt/perf.toml, [{table}]");
     }
@@ -329,7 +329,7 @@ fn every_key_of_perf_toml_is_in_the_starters_with_its_default() {
 #[test]
 fn what_is_adopted_is_what_this_repository_uses() {
     assert_eq!(read(".cargo/config.toml"), ALIAS);
-    let toml = |path: &str| -> toml::Table { toml::from_str(&read(path)).unwrap() };
+    let toml = |path: &str| -> Table { toml::from_str(&read(path)).unwrap() };
     let (workspace, package) = (&toml("Cargo.toml")["workspace"], &toml("xtask/Cargo.toml"));
     assert_eq!(workspace["lints"], package["lints"]);
     for (key, value) in workspace["package"].as_table().unwrap() {
@@ -342,4 +342,126 @@ fn what_is_adopted_is_what_this_repository_uses() {
     }
     assert_eq!(adopted["jobs"]["performance"], own["jobs"]["performance"]);
     assert_eq!(adopted["jobs"].as_hash().unwrap().len(), 1);
+}
+
+/// The Rust files of both packages, tests left out.
+fn sources() -> Vec<(String, String)> {
+    let mut sources = Vec::new();
+    for folder in ["xtask/src", "xtask/src/report", "demo/src"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = format!("{folder}/{}", path.file_name().unwrap().display());
+                let text = read(&name);
+                sources.push((name, text));
+            }
+        }
+    }
+    assert!(sources.len() > 30, "{}", sources.len());
+    sources
+}
+
+#[test]
+fn nothing_is_unsafe() {
+    assert!(read("Cargo.toml").contains("unsafe_code = \"forbid\"\n"));
+    assert!(read("demo/Cargo.toml").contains("[lints]\nworkspace = true\n"));
+    assert!(read("xtask/Cargo.toml").contains("[lints.rust]\nunsafe_code = \"forbid\"\n"));
+    for (name, text) in sources() {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        assert!(
+            !code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_')).any(|word| word == "unsafe"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn no_file_is_read_whole_without_a_bound() {
+    for (name, text) in sources() {
+        // The kernel's own files are small; the demo reads none.
+        for line in text
+            .lines()
+            .filter(|line| !["/proc", ".join(\"stat\")", ".join(\"comm\")"].iter().any(|known| line.contains(known)))
+        {
+            assert!(
+                !line.contains("fs::read(") && !line.contains("fs::read_to_string("),
+                "{name}: {line}: use files.rs"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_fuzz_target_is_documented() {
+    let contributing = read("CONTRIBUTING.md");
+    let line = contributing.lines().find(|line| line.starts_with("fuzz/run ")).expect("a command for the fuzz targets");
+    let mut targets = Vec::new();
+    for entry in fs::read_dir(root().join("fuzz/src/bin")).unwrap() {
+        targets.push(entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned());
+    }
+    for target in &targets {
+        let is_named = line.split(|c: char| !c.is_alphanumeric()).any(|word| word == target);
+        assert!(is_named, "CONTRIBUTING.md does not name the fuzz target {target}");
+    }
+    // A parser for each of these kinds of text, and no other that is left out.
+    for parser in ["locust_csv", "locust_json", "locust_history", "Baseline", "Config", "flags"] {
+        let call = format!("{parser}::parse(");
+        assert!(targets.iter().any(|target| read(&format!("fuzz/src/bin/{target}.rs")).contains(&call)), "{call}");
+    }
+}
+
+// Dependencies
+
+/// Of an SPDX expression such as `(MIT OR Apache-2.0) AND Unicode-3.0`; one that is nested further is refused.
+fn is_allowed(licence: &str, allowed: &[&str]) -> bool {
+    licence.replace('/', " OR ").split(" AND ").all(|part| {
+        let mut choices = part.split(" OR ").map(|choice| choice.trim().trim_matches(['(', ')']));
+        choices.any(|choice| allowed.contains(&choice))
+    })
+}
+
+#[test]
+fn a_licence_is_read_as_it_is_meant() {
+    for (licence, is_fine) in [
+        ("MIT", true),
+        ("Apache-2.0/GPL-3.0", true),
+        ("(MIT OR GPL-3.0) AND Unicode-3.0", true),
+        ("GPL-3.0", false),
+        ("MIT AND GPL-3.0", false),
+        ("MIT OR (GPL-3.0 AND AGPL-3.0)", false),
+        ("", false),
+    ] {
+        assert_eq!(is_allowed(licence, &["MIT", "Apache-2.0", "Unicode-3.0"]), is_fine, "{licence}");
+    }
+}
+
+#[test]
+fn every_dependency_is_of_crates_io_and_of_a_licence_that_is_allowed() {
+    let mut cargo = Program::new(env!("CARGO"));
+    cargo.args(["metadata", "--format-version=1", "--offline", "--locked", "--filter-platform=host-tuple"]);
+    let output = cargo.current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 50, "{}", packages.len());
+    let deny: Table = read("deny.toml").parse().unwrap();
+    let names = |value: &'_ toml::Value| -> Vec<String> {
+        value.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+    };
+    for package in packages {
+        let (name, licence) = (package["name"].as_str().unwrap(), package["license"].as_str().unwrap_or_default());
+        let mut allowed = names(&deny["licenses"]["allow"]);
+        let exceptions = deny["licenses"]["exceptions"].as_array().unwrap().iter();
+        for exception in exceptions.filter(|exception| exception["crate"].as_str() == Some(name)) {
+            allowed.extend(names(&exception["allow"]));
+        }
+        let allowed: Vec<&str> = allowed.iter().map(String::as_str).collect();
+        assert!(is_allowed(licence, &allowed), "{name} is of the licence `{licence}`, which deny.toml does not allow");
+    }
+    for lock in ["Cargo.lock", "fuzz/Cargo.lock"] {
+        let text = read(lock);
+        let sources: BTreeSet<&str> = text.lines().filter(|line| line.starts_with("source = ")).collect();
+        let expected = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
+        assert_eq!(sources.into_iter().collect::<Vec<_>>(), [expected], "{lock}");
+    }
 }

@@ -1,0 +1,17 @@
+//! `perf.toml`, and the files in which Locust itself is configured.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use xtask::config::{Config, LocustSettings, settle};
+use xtask::flags::LoadFlags;
+
+fuzz_target!(|text: &str| {
+    let mut locust = LocustSettings::default();
+    locust.add_conf("locust.conf", text);
+    fuzz::read(locust.add_pyproject("pyproject.toml", text));
+    let config = fuzz::read(Config::parse(text)).unwrap_or_default();
+    if let Some(settings) = fuzz::read(settle(&LoadFlags::default(), &[], &config, &locust)) {
+        assert!(settings.load.users > 0 && settings.load.run_time_s > 0);
+    }
+});

@@ -1,0 +1,379 @@
+//! Files that are huge, endless or no files, names without an end, a clock that jumps, a repository that is read-only or
+//! elsewhere: an answer or one line, in bounded memory. And what must not get out.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::PathBuf;
+
+use xtask::baseline::Baseline;
+use xtask::files::{Follower, Session};
+
+use crate::support::{BASELINE, Output, RESULTS, Scratch};
+
+/// Far less than the files below, in kB: who reads one of them whole does not come back.
+const MEMORY_KB: u32 = 200_000;
+
+fn perf_in_bounded_memory(scratch: &Scratch, args: &str) -> Output {
+    scratch.script(&format!("ulimit -v {MEMORY_KB}; exec \"$XTASK\" perf {args}"))
+}
+
+fn make_large(path: PathBuf) {
+    File::create(path).unwrap().set_len(1_000_000_000).unwrap();
+}
+
+#[test]
+fn a_file_that_is_huge_endless_or_a_pipe_is_refused_in_one_line() {
+    for (file, args) in [
+        ("results.csv", "results.csv"),
+        ("results.json", "results.json"),
+        ("perf_baseline.json", "good.csv"),
+        ("perf.toml", "good.csv"),
+        ("locust.conf", ""),
+        ("pyproject.toml", ""),
+    ] {
+        let scratch = Scratch::new(&format!("file-{file}"));
+        scratch.write("good.csv", RESULTS);
+        let path = scratch.path(file);
+        let make: [(&str, &dyn Fn()); 3] = [
+            ("holds 1000 MB", &|| make_large(path.clone())),
+            ("a pipe or a device", &|| drop(scratch.sh(&format!("mkfifo {file}")))),
+            ("a pipe or a device", &|| drop(scratch.sh(&format!("ln -s /dev/zero {file}")))),
+        ];
+        for (reason, make) in make {
+            let _ = fs::remove_file(&path);
+            make();
+            let output = perf_in_bounded_memory(&scratch, args);
+            assert_eq!(output.code, 2, "{file}, {reason}: {}{}", output.stdout, output.stderr);
+            assert_eq!(output.stderr.lines().count(), 1, "{file}, {reason}: {}", output.stderr);
+            let line = output.last_line();
+            assert!(line.contains(&format!("cannot read {file}: it ")) && line.contains(reason), "{line}");
+        }
+        scratch.assert_not_started(&["service", "locust"]);
+    }
+}
+
+#[test]
+fn what_is_only_shown_may_be_huge() {
+    let scratch = Scratch::new("huge-history");
+    scratch.write("results_stats.csv", RESULTS);
+    make_large(scratch.path("results_stats_history.csv"));
+    let output = perf_in_bounded_memory(&scratch, "results_stats.csv --report perf.html");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(scratch.read("perf.html").contains("it holds 1000 MB"), "the page says why there is no picture");
+}
+
+#[test]
+fn a_huge_log_of_locusts_is_read_in_parts() {
+    let scratch = Scratch::new("huge-log").with("FAKE_LOCUST", "says-much");
+    for args in ["--report perf.md", "--verbose"] {
+        let output = perf_in_bounded_memory(&scratch, args);
+        assert_eq!(output.code, 0, "{args}: {}", output.stderr.chars().take(2000).collect::<String>());
+        // It stands between what is huge.
+        assert!(output.stdout.contains("the load generator was saturated"), "{args}: {}", output.stdout);
+    }
+    let scratch = scratch.with("GITHUB_ACTIONS", "true").with("FAKE_LOCUST_EXIT", "7");
+    let output = perf_in_bounded_memory(&scratch, "");
+    assert_eq!(output.code, 2, "{}", output.stdout);
+    assert!(output.stderr.len() < 100_000, "{} bytes of log", output.stderr.len());
+    // Folded for GitHub, and as the end of what failed.
+    let ends = output.stderr.lines().filter(|line| line.contains("--run-time limit reached, shutting down"));
+    assert_eq!(ends.count(), 3, "{}", output.stderr);
+    assert!(
+        output.last_line().contains("Locust failed: exit code 7: --run-time limit reached"),
+        "{}",
+        output.last_line()
+    );
+}
+
+#[test]
+fn a_baseline_of_fifty_megabytes_is_judged() {
+    let scratch = Scratch::new("large-baseline");
+    let mut baseline: serde_json::Value = serde_json::from_str(BASELINE).unwrap();
+    let name = "/a/path/of/some/length/".repeat(5);
+    let series = serde_json::json!({"p50": [100.0], "p95": [300.0], "p99": [400.0], "avg_response_time": [100.0],
+        "requests_per_sec": [15.0], "error_rate": [0.0], "total_requests": [450.0]});
+    let endpoints = (0..190_000).map(|number| (format!("GET {name}{number}"), series.clone()));
+    baseline["endpoints"] = endpoints.collect::<serde_json::Map<_, _>>().into();
+    let text = baseline.to_string();
+    assert!((50_000_000..60_000_000).contains(&text.len()), "{}", text.len());
+    scratch.write("perf_baseline.json", &text);
+    drop((baseline, text));
+    scratch.write("results.csv", RESULTS);
+    let output = scratch.script("ulimit -v 1000000; exec \"$XTASK\" perf results.csv");
+    // Every endpoint of it is missing.
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    assert!(output.stdout.len() < 100_000, "{} bytes of report", output.stdout.len());
+}
+
+#[test]
+fn an_endpoint_whose_name_has_a_megabyte_leaves_every_report_usable() {
+    let scratch = Scratch::new("long-name").with("GITHUB_ACTIONS", "true");
+    let name = format!("/{}/end", "long|<\u{e9}>".repeat(150_000));
+    let results = |name: &str, p95: u32| {
+        let row = format!("450,0,100,15,100,{p95},{}", p95.max(400));
+        let header = RESULTS.lines().next().unwrap();
+        format!("{header}\nGET,{name},{row}\n,Aggregated,{row}\n")
+    };
+    scratch.write("before.csv", &results(&name, 300));
+    scratch.write("after.csv", &results(&name, 900));
+    scratch.write("other.csv", &results("/other", 300));
+    let saved = scratch.script("\"$XTASK\" perf before.csv --update-baseline");
+    assert_eq!(saved.code, 0, "{}", saved.stderr);
+    assert!(
+        Baseline::parse(&scratch.read("perf_baseline.json")).unwrap().endpoints.contains_key(&format!("GET {name}"))
+    );
+    for results in ["after.csv", "other.csv"] {
+        let reports = "--report perf.md --report perf.html --report perf.xml --report perf.json";
+        let output = scratch.script(&format!("\"$XTASK\" perf {results} --verbose {reports}"));
+        assert_eq!(output.code, 1, "{}", output.stderr);
+        for line in output.stdout.lines().chain(output.stderr.lines()) {
+            assert!(line.chars().count() < 1000, "{results}: a line of {} bytes", line.len());
+        }
+        for (report, most) in [("perf.md", 20_000), ("perf.html", 100_000), ("perf.xml", 50_000)] {
+            let text = scratch.read(report);
+            assert!(text.len() < most, "{results}: {report} has {} bytes", text.len());
+            assert!(text.contains('…') && text.contains("/end"), "{results}: {report} does not show both ends");
+        }
+        let json: serde_json::Value = serde_json::from_str(&scratch.read("perf.json")).unwrap();
+        assert!(json.to_string().contains(&name), "{results}: programs get the whole name");
+    }
+    // In an error it is cut too.
+    scratch.write("twice.csv", &results(&format!("{name},{}\nGET,{name}", "1,0,1,1,1,1,1"), 300));
+    let refused = scratch.perf("twice.csv");
+    assert_eq!(refused.code, 2, "{}", refused.stdout);
+    assert!(
+        refused.last_line().contains("is there twice") && refused.stderr.chars().count() < 1100,
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn a_log_that_grows_is_read_line_by_line() {
+    let scratch = Scratch::new("follower");
+    let mut log = Follower::new(scratch.path("log"));
+    let mut written = String::new();
+    for (more, expected) in [("", ""), ("a\nb", "a\n"), ("", "b"), ("c\nd\n", "c\nd\n"), ("", ""), ("é", "é")] {
+        written.push_str(more);
+        scratch.write("log", &written);
+        assert_eq!(String::from_utf8(log.next_lines()).unwrap(), expected);
+    }
+    scratch.write("log", &format!("{}word\n{}", "x\n".repeat(700_000), "y\n".repeat(700_000)));
+    assert!(Follower::new(scratch.path("log")).finds(&["else", "word"]));
+    assert!(!Follower::new(scratch.path("log")).finds(&["else"]));
+    assert!(!Follower::new(scratch.path("nowhere")).finds(&["word"]));
+}
+
+// Places
+
+#[test]
+fn a_target_folder_may_be_a_link_to_elsewhere() {
+    // `/dev/shm`, where it is, is another file system.
+    let elsewhere = PathBuf::from("/dev/shm");
+    let elsewhere = if elsewhere.is_dir() { elsewhere } else { std::env::temp_dir() };
+    for (name, link) in [("link-target", "target"), ("link-perf", "target/perf")] {
+        let scratch = Scratch::new(name);
+        let there = elsewhere.join(format!("xtask-{name}-{}", std::process::id()));
+        fs::create_dir_all(&there).unwrap();
+        scratch.sh(&format!("mkdir -p \"$(dirname {link})\"; ln -s '{}' {link}", there.display()));
+        // Beside a link the pattern of a folder in .gitignore would not match.
+        let outputs = ["", "--against HEAD --max-runs 2", "target/perf/latest"].map(|args| (args, scratch.perf(args)));
+        let is_link = scratch.path(link).is_symlink();
+        let _ = fs::remove_dir_all(&there);
+        for (args, output) in outputs {
+            assert_eq!(output.code, 0, "{link}, {args}: {}{}", output.stdout, output.stderr);
+        }
+        assert!(is_link, "{link} is a link no more");
+        scratch.assert_clean();
+    }
+}
+
+#[test]
+fn results_are_judged_in_a_repository_that_is_read_only() {
+    let scratch = Scratch::new("read-only");
+    scratch.write("results.csv", RESULTS);
+    let listed = || scratch.sh("find . -path ./.git -prune -o -print | sort");
+    let before = listed();
+    // Permissions do not bind root, but a mount does, where one is allowed. Anyone else: the other way round.
+    assert_eq!(scratch.perf("results.csv").code, 0);
+    assert_eq!(listed(), before, "judging writes nothing, where it could");
+    let output = scratch.script(
+        "if [ \"$(id -u)\" = 0 ]; then
+            unshare -m true 2> /dev/null || exit 77
+            exec unshare -m sh -c 'mount --bind . . && mount -o remount,ro,bind . && cd \"$PWD\" \
+                && ! touch new 2> /dev/null && exec \"$XTASK\" perf results.csv' || exit 77
+        fi
+        chmod -R a-w .; \"$XTASK\" perf results.csv; code=$?; chmod -R u+w .; exit $code",
+    );
+    assert!([0, 77].contains(&output.code), "{}{}", output.stdout, output.stderr);
+    assert_eq!(listed(), before);
+}
+
+// Time
+
+#[test]
+fn a_clock_that_was_set_back_costs_nobody_the_newest_results() {
+    let scratch = Scratch::new("clock");
+    let perf = scratch.path("target/perf");
+    for hour in 10..22 {
+        scratch.write(&format!("target/perf/runs/2999-01-01T{hour}-00-00Z-1/run-1/locust.log"), "");
+    }
+    let mine: Vec<PathBuf> = (0..3)
+        .map(|number| {
+            let folder = Session::create(&perf).unwrap().folder;
+            // Sessions of one process would have one name.
+            let own = folder.with_file_name(format!("2020-01-01T00-00-0{number}Z-{number}"));
+            fs::rename(&folder, &own).unwrap();
+            own
+        })
+        .collect();
+    let last = Session::create(&perf).unwrap();
+    for folder in mine.iter().chain([&last.folder]) {
+        assert!(folder.is_dir(), "{} is gone", folder.display());
+    }
+    assert_eq!(fs::read_dir(perf.join("runs")).unwrap().count(), 10);
+    assert_eq!(fs::canonicalize(perf.join("latest")).unwrap(), fs::canonicalize(&last.folder).unwrap());
+}
+
+#[test]
+fn times_out_of_this_world_are_shown_or_refused() {
+    let scratch = Scratch::new("times").with("CLICOLOR_FORCE", "1");
+    scratch.write("results.csv", RESULTS);
+    for time in ["9999-12-31T23:59:59Z", "", "0000-00-00", "\\u001b[31mnow\\u0007", "tomorrow"] {
+        scratch.write("perf_baseline.json", &BASELINE.replace("2026-01-27T00:00:00Z", time));
+        let output = scratch.perf("results.csv --report perf.html --report perf.xml --report perf.md");
+        assert_eq!(output.code, 0, "{time}: {}", output.stderr);
+        // The escapes are ours alone.
+        assert!(!output.stdout.contains("\u{1b}[31mnow") && !output.stdout.contains('\u{7}'), "{}", output.stdout);
+    }
+    // The clock was set back an hour during the run.
+    let json = r#"[{"name":"/","method":"GET","num_requests":1,"num_failures":0,"total_response_time":1.0,"start_time":7200.0,"last_request_timestamp":3600.0,"response_times":{"5":1}}]"#;
+    scratch.write("perf_baseline.json", BASELINE);
+    scratch.write("results.json", json);
+    scratch.refuses("results.json", "the clock was set back");
+}
+
+// Secrets
+
+/// Stands wherever a secret can be.
+const SECRET: &str = "s3kr1t-7hx";
+
+/// Not in what is printed, and in no file of the repository but those that the test itself wrote.
+#[track_caller]
+fn assert_no_secret(scratch: &Scratch, output: &Output) {
+    for text in [&output.stdout, &output.stderr] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+    // `pids` is where the fakes write what they were given.
+    let found = scratch.sh(&format!("grep -rlF {SECRET} . --exclude-dir=pids --exclude=perf.toml || true"));
+    assert_eq!(found, "", "{}{}", output.stdout, output.stderr);
+}
+
+#[test]
+fn no_secret_reaches_a_file_or_a_line_of_ours() {
+    let reports = "--report perf.md --report perf.html --report perf.xml --report perf.json --verbose";
+    let args =
+        format!("-- --header X-Api:{SECRET} --auth-token={SECRET} --tags a --proxy http://me:{SECRET}@127.0.0.1:1");
+    for (name, service, fake, args, code) in [
+        ("passes", "ok", "", format!("--update-baseline --max-runs 2 {reports} {args}"), 0),
+        ("judges", "ok", "", format!("{reports} {args}"), 0),
+        ("not-ready", "never-ready", "", reports.to_owned(), 2),
+        ("dies", "dies-before-ready", "", reports.to_owned(), 2),
+        ("locust-fails", "ok", "exit1", reports.to_owned(), 2),
+        ("locust-torn", "ok", "torn", reports.to_owned(), 2),
+        ("owned", "ok", "", format!("{reports} -- -Hhttp://me:{SECRET}@127.0.0.1:1"), 2),
+        ("host-dead", "ok", "", format!("{reports} --host http://me:{SECRET}@127.0.0.1:1"), 2),
+        ("host-odd", "ok", "", format!("{reports} --host http://me:p@ss/{SECRET}@127.0.0.1:1"), 2),
+        ("host-bare", "ok", "", format!("{reports} --host me:{SECRET}@127.0.0.1:1"), 2),
+    ] {
+        let mut scratch = Scratch::new(&format!("secret-{name}"))
+            .service(service)
+            .toml("ready_timeout = \"20s\"", &format!("ready_timeout = \"1s\"\nenv = {{ DB_PASSWORD = \"{SECRET}\" }}"))
+            .toml("http://127", &format!("http://me:{SECRET}@127"))
+            .with("FAKE_LOCUST", fake);
+        for variable in ["API_TOKEN", "DATABASE_URL", "LOCUST_API_KEY", "GITHUB_TOKEN", "HTTP_PROXY", "SOMETHING"] {
+            scratch = scratch.with(variable, &format!("http://me:{SECRET}@127.0.0.1:1"));
+        }
+        let output = scratch.perf(&args);
+        assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
+        assert_no_secret(&scratch, &output);
+        if name == "passes" {
+            // What tells one load from another stays, and the next run is not said to differ.
+            let kept = r#"["--header", "***", "--auth-token=***", "--tags", "a", "--proxy", "http://***@127.0.0.1:1"]"#;
+            assert!(scratch.read("perf_baseline.json").contains(kept), "{}", scratch.read("perf_baseline.json"));
+            assert!(scratch.read("pids/arguments").contains(SECRET), "Locust needs it");
+            assert!(scratch.read("pids/arguments").contains(&format!("-H http://me:{SECRET}@127")), "Locust needs it");
+            let again = scratch.perf(args.trim_start_matches("--update-baseline --max-runs 2 "));
+            assert_eq!(again.code, 0, "{}", again.stderr);
+            assert!(!again.stdout.contains("differs"), "{}", again.stdout);
+            assert_no_secret(&scratch, &again);
+        }
+    }
+}
+
+#[test]
+fn a_configuration_is_quoted_without_its_secrets() {
+    let scratch = Scratch::new("secret-config");
+    let config = scratch.read("perf.toml");
+    for line in [
+        format!("env = {{ DB_PASSWORD = \"{SECRET}\", }} }}"),
+        format!("host = \"http://me:{SECRET}@127.0.0.1\" }}"),
+        format!("host = \"http://someone-with-a-long-name:{SECRET}-and-a-longer-password@127.0.0.1\" }}"),
+    ] {
+        scratch.write("perf.toml", &config.replace("[load]", &format!("[load]\n{line}")));
+        let output = scratch.refuses("", "perf.toml:");
+        assert!(!output.stderr.contains("s3kr1t"), "{}", output.stderr);
+    }
+}
+
+// The network
+
+/// A port that answers everything with a redirect to another, and says whether anybody came.
+struct Port {
+    listener: TcpListener,
+    host: String,
+}
+
+impl Port {
+    fn new() -> Port {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let host = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
+        Port { listener, host }
+    }
+
+    fn was_contacted(&self) -> bool {
+        self.listener.accept().is_ok()
+    }
+}
+
+#[test]
+fn only_the_ready_url_and_the_host_are_contacted() {
+    let (proxy, elsewhere) = (Port::new(), Port::new());
+    let with_proxies = |mut scratch: Scratch| {
+        for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+            scratch = scratch.with(name, &format!("http://{}", proxy.host));
+        }
+        scratch.with("NO_PROXY", "").with("no_proxy", "")
+    };
+    let scratch = with_proxies(Scratch::new("network-ready"));
+    assert_eq!(scratch.perf("").code, 0);
+
+    // A redirect is an answer of the service that runs, and no readiness.
+    let redirects = format!("redirects-to:{}", elsewhere.host);
+    let scratch = with_proxies(Scratch::new("network-redirect"))
+        .service(&redirects)
+        .toml("ready_timeout = \"20s\"", "ready_timeout = \"1s\"");
+    scratch.refuses("", "it answers 302");
+    let scratch = with_proxies(Scratch::new("network-host"));
+    let service = env!("CARGO_BIN_EXE_fake-service");
+    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let output = scratch.script(&format!(
+        "'{service}' --port {port} --mode {redirects} & trap \"kill $!\" EXIT
+        until [ -s \"$PIDS/service\" ]; do sleep 0.05; done; sleep 0.2
+        \"$XTASK\" perf --host http://me:word@127.0.0.1:{port}"
+    ));
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(output.stderr.contains(&format!("loading http://***@127.0.0.1:{port} ")), "{}", output.stderr);
+    assert!(!proxy.was_contacted() && !elsewhere.was_contacted(), "somebody else was contacted");
+}
