@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -138,6 +138,16 @@ fn the_load_is_shared_as_the_flags_or_else_the_file_say() {
     let command =
         format!("while sh '\\''{FAKE_LOCUST}'\\'' -f - --worker --master-host 127.0.0.1 --master-port {port} ");
     assert!(output.stderr.contains(&command), "{}", output.stderr);
+    assert!(
+        output.stderr.contains(" is reached from this machine alone, so start all workers here"),
+        "{}",
+        output.stderr
+    );
+    // A master that listens everywhere is found at one address.
+    for everywhere in [None, Some("*"), Some("0.0.0.0")] {
+        let address: IpAddr = xtask::workers::address(everywhere).parse().unwrap();
+        assert!(!address.is_unspecified(), "{address}");
+    }
 }
 
 fn free_port() -> u16 {
