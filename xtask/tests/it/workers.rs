@@ -88,7 +88,9 @@ fn what_no_worker_could_join_is_refused_before_the_load() {
     both.refuses("--processes 2 --expect-workers 2", "give one");
     both.assert_not_started(&["service", "locust"]);
 
-    let old = Scratch::new("workers-too-old").with("FAKE_LOCUST_VERSION", "2.30.0");
+    let old = Scratch::new("workers-too-old")
+        .with("FAKE_LOCUST_VERSION", "2.30.0")
+        .with("LOCUST_MASTER_BIND_PORT", &free_port().to_string());
     old.refuses("--expect-workers 2", "--expect-workers needs Locust 2.31.0 or later");
     old.assert_not_started(&["service", "locust"]);
 
