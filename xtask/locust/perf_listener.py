@@ -165,8 +165,9 @@ class _Roll:
             for client_id in self._awaited() - here:
                 self.faults[client_id] = "lost"
             # A worker that has ended already may come back for the next run while this one's results are collected.
+            # One that does not tell its name is found by its first requests.
             if not self.is_collecting:
-                for client_id in here - self.taking_part:
+                for client_id in (here & set(self.about)) - self.taking_part:
                     self.faults.setdefault(client_id, "late")
             here = self.taking_part | set(self.faults)
         workers = []

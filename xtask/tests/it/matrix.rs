@@ -53,23 +53,39 @@ enum Expected {
     Says(i32, &'static str),
     /// The exit code, and what must not be said.
     SaysNot(i32, &'static str),
+    /// A baseline of these endpoints, and a part of Locust's log.
+    Saves(&'static [&'static str], &'static str),
 }
-use Expected::{Says, SaysNot};
+use Expected::{Saves, Says, SaysNot};
 
 impl Expected {
     /// What was seen, and whether it is this.
-    fn check(&self, output: &Output) -> (bool, String) {
+    fn check(&self, output: &Output, scratch: &Scratch) -> (bool, String) {
         let text = format!("{}{}", output.stdout, output.stderr);
         let last = if output.code < 2 { output.stdout.lines().last().unwrap_or_default() } else { output.last_line() };
         let last = last.split(" (its log: ").next().unwrap_or_default();
         let (holds, seen) = match self {
             Says(code, says) => (output.code == *code && text.contains(says), *says),
             SaysNot(code, says) => (output.code == *code && !text.contains(says), ""),
+            Saves(endpoints, logs) => {
+                let saved = output.code == 0
+                    && saved_endpoints(scratch) == *endpoints
+                    && scratch.read("target/perf/latest/run-1/locust.log").contains(logs);
+                (saved, "")
+            }
         };
-        let seen =
-            if holds && !seen.is_empty() && !last.contains(seen) { format!("{seen}; {last}") } else { last.to_owned() };
+        let seen = if holds && !seen.is_empty() && !last.contains(seen) {
+            format!("{}; {last}", seen.trim_end_matches(": "))
+        } else {
+            last.to_owned()
+        };
         (holds, format!("exit {}: {seen}", output.code))
     }
+}
+
+fn saved_endpoints(scratch: &Scratch) -> Vec<String> {
+    let baseline: Value = serde_json::from_str(&scratch.read("other.json")).unwrap();
+    baseline["endpoints"].as_object().unwrap().keys().cloned().collect()
 }
 
 /// The path of such a Python, by its name on PATH, or by uv where there is one.
@@ -116,7 +132,7 @@ fn try_version(version: &Version, python: &str) -> Vec<(&'static str, bool, Stri
     let mut seen = Vec::new();
     let mut run = |feature, args: &str, env: &[(&str, &str)], expected: &Expected| {
         let output = perf(&scratch, args, env);
-        let (holds, what) = expected.check(&output);
+        let (holds, what) = expected.check(&output, &scratch);
         if !holds {
             eprintln!("{} {feature}:\n{}{}", version.name(), output.stdout, output.stderr);
         }
@@ -133,16 +149,25 @@ fn try_version(version: &Version, python: &str) -> Vec<(&'static str, bool, Stri
     run("20 % errors", "", &[("SERVICE_ERROR_PCT", "20")], &Says(1, "FAIL error_rate: "));
     let ramp_up = if version.is_from([2, 11, 0]) { SaysNot(0, included) } else { Says(0, included) };
     run("ramp-up left out", "--verbose --max-runs 1", &[], &ramp_up);
-    let several =
-        if version.is_from([2, 11, 0]) { Says(0, "SAVED") } else { Says(2, "several locustfiles need Locust 2.11") };
+    let several = if version.is_from([2, 11, 0]) {
+        Saves(&["GET /api", "GET /web"], "")
+    } else {
+        Says(2, "several locustfiles need Locust 2.11")
+    };
     run("several locustfiles", &format!("{other} --locustfile folder/api.py,folder/web.py"), &[], &several);
     run("a folder of them", &format!("{other} --locustfile folder"), &[], &several);
-    let processes =
-        if version.is_from([2, 19, 0]) { Says(0, "SAVED") } else { Says(2, "several processes need Locust 2.19") };
+    let processes = if version.is_from([2, 19, 0]) {
+        Saves(&["GET /web"], "")
+    } else {
+        Says(2, "several processes need Locust 2.19")
+    };
     run("--processes 2", &format!("{other} --processes 2"), &[], &processes);
     let clashes = version.is_from([2, 2, 0]) && !version.is_from([2, 17, 0]);
-    let shape =
-        if clashes { Says(2, "Locust 2.2 to 2.16 take no run time beside a load shape") } else { Says(0, "SAVED") };
+    let shape = if clashes {
+        Says(2, "Locust 2.2 to 2.16 take no run time beside a load shape")
+    } else {
+        Saves(&["GET /shape"], "Shape test starting")
+    };
     run("a load shape", &format!("{other} --locustfile shape.py"), &[], &shape);
 
     // The same environment, as if it were the user's own.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -88,7 +88,9 @@ fn what_no_worker_could_join_is_refused_before_the_load() {
     both.refuses("--processes 2 --expect-workers 2", "give one");
     both.assert_not_started(&["service", "locust"]);
 
-    let old = Scratch::new("workers-too-old").with("FAKE_LOCUST_VERSION", "2.30.0");
+    let old = Scratch::new("workers-too-old")
+        .with("FAKE_LOCUST_VERSION", "2.30.0")
+        .with("LOCUST_MASTER_BIND_PORT", &free_port().to_string());
     old.refuses("--expect-workers 2", "--expect-workers needs Locust 2.31.0 or later");
     old.assert_not_started(&["service", "locust"]);
 
@@ -138,6 +140,16 @@ fn the_load_is_shared_as_the_flags_or_else_the_file_say() {
     let command =
         format!("while sh '\\''{FAKE_LOCUST}'\\'' -f - --worker --master-host 127.0.0.1 --master-port {port} ");
     assert!(output.stderr.contains(&command), "{}", output.stderr);
+    assert!(
+        output.stderr.contains(" is reached from this machine alone, so start all workers here"),
+        "{}",
+        output.stderr
+    );
+    // A master that listens everywhere is found at one address.
+    for everywhere in [None, Some("*"), Some("0.0.0.0")] {
+        let address: IpAddr = xtask::workers::address(everywhere).parse().unwrap();
+        assert!(!address.is_unspecified(), "{address}");
+    }
 }
 
 fn free_port() -> u16 {
@@ -311,13 +323,12 @@ fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_
     let commands: Vec<String> =
         said().lines().filter(|line| line.starts_with("  PERF_WORKER=")).map(str::to_owned).collect();
     assert_eq!(commands.len(), 4, "{}", said());
-    let mut workers = Shells(Vec::new());
-    for (number, command) in commands.iter().enumerate() {
-        let log = File::create(scratch.path(&format!("pids/worker-{}.log", number + 1))).unwrap();
+    let worker = |command: &str| {
         let mut shell = scratch.prepared(Command::new("sh"));
-        shell.args(["-c", command]).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
-        workers.0.push(shell.spawn().unwrap());
-    }
+        shell.args(["-c", command]).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        shell.spawn().unwrap()
+    };
+    let _workers = Shells(commands.iter().map(|command| worker(command)).collect());
     let output = scratch.finish_within(REAL_PATIENCE, gate);
     assert_eq!(output.code, 0, "{}", said());
     for run in ["run-1", "run-2"] {
@@ -329,24 +340,32 @@ fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_
     assert!(saved.contains("\"workers\": 4") && saved.contains("\"precision\": \"fine\""), "{saved}");
     assert!(said().contains("4 of 4 workers have come: 1, 2, 3, 4"), "{}", said());
 
-    // 2. They serve the next command too; one of them dies while it loads.
+    let is_refused = |gate, reasons: [&str; 2]| {
+        let output = scratch.finish_within(REAL_PATIENCE, gate);
+        let last = said().lines().last().unwrap().to_owned();
+        assert_eq!(output.code, 2, "{}", said());
+        assert!(reasons.iter().all(|reason| last.contains(reason)), "{last}");
+        assert_eq!(scratch.read("perf_baseline.json"), saved);
+    };
+
+    // 2. They serve the next command too, until one more joins.
+    let gate = start(LONG_LOAD);
+    scratch.wait_until("the load", || workers_of(&scratch, "run-1").len() == 4);
+    let fifth = Shells(vec![worker(&commands[3])]);
+    is_refused(gate, ["NOT JUDGED: worker 4 (", " joined when the load had begun"]);
+    drop(fifth);
+
+    // 3. And the next, until one of them dies.
     let gate = start(LONG_LOAD);
     scratch.wait_until("the load", || workers_of(&scratch, "run-1").len() == 4);
     let third = workers_of(&scratch, "run-1").into_iter().find(|worker| worker["name"] == "3").unwrap();
     scratch.sh(&format!("kill -9 {}", process_of(&third)));
-    let output = scratch.finish_within(REAL_PATIENCE, gate);
-    assert_eq!(output.code, 2, "{}", said());
-    let last = said().lines().last().unwrap().to_owned();
-    assert!(last.contains("NOT JUDGED: worker 3 (") && last.contains("was lost during the load"), "{last}");
-    assert_eq!(scratch.read("perf_baseline.json"), saved);
+    is_refused(gate, ["NOT JUDGED: worker 3 (", " was lost during the load"]);
 
-    // 3. It does not come again, and that is said of it by its number.
+    // 4. It does not come again, and that is said of it by its number.
     let text = scratch.read("perf.toml").replace("workers_timeout = \"60s\"", "workers_timeout = \"8s\"");
     scratch.write("perf.toml", &text);
-    let output = scratch.finish_within(REAL_PATIENCE, start(LOAD));
-    assert_eq!(output.code, 2, "{}", said());
-    let last = said().lines().last().unwrap().to_owned();
-    assert!(last.contains("within 8s 3 of 4 workers have come: 1, 2, 4; missing: 3; start them"), "{last}");
+    is_refused(start(LOAD), ["within 8s 3 of 4 workers have come: 1, 2, 4", "; missing: 3; start them"]);
 }
 
 #[test]
