@@ -65,7 +65,7 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
             "baseline: {rev}, commit {}; candidate: this tree, commit {head}; measured in turn on this machine",
             shown_commit(&commit, false)
         );
-        return publish(project, &comparison, &baseline, &measurement, sides, warnings, bench.clock);
+        return publish(project, &comparison, &baseline, &measurement, &sides, &warnings, bench.clock);
     }
 }
 

@@ -218,7 +218,7 @@ fn judge(project: &Project, former: &Baseline, measured: &Measurement, clock: &C
     let mut warnings = measured.warnings.clone();
     warnings.extend(comparability.warnings);
     let origin = baseline_origin(project, former);
-    publish(project, &comparison, former, measured, origin, warnings, clock).map(Some)
+    publish(project, &comparison, former, measured, &origin, &warnings, clock).map(Some)
 }
 
 /// Prints the report and writes it wherever it is asked for; passes the verdict on.
@@ -227,8 +227,8 @@ pub fn publish(
     comparison: &Comparison,
     baseline: &Baseline,
     measured: &Measurement,
-    origin: String,
-    warnings: Vec<String>,
+    origin: &str,
+    warnings: &[String],
     clock: &Clock,
 ) -> Result<Verdict> {
     let report = &Report {
@@ -238,7 +238,7 @@ pub fn publish(
         histories: &measured.histories,
         provenance: [&baseline.provenance, &measured.provenance],
         // They quote the baseline file, which anybody may have written.
-        baseline: printable(&origin),
+        baseline: printable(origin),
         warnings: warnings.iter().map(|warning| printable(warning)).collect(),
         details: details(project, measured, clock).iter().map(|detail| printable(detail)).collect(),
     };
