@@ -62,7 +62,7 @@ pub fn parse(text: &str) -> Result<Run> {
     let elapsed_s = end_s - start_s;
     ensure!(
         elapsed_s.is_finite() && elapsed_s > 0.0,
-        "the requests span {elapsed_s} s from start_time to last_request_timestamp: the clock was set back meanwhile; run it again"
+        "the requests span {elapsed_s} s from start_time to last_request_timestamp: the clock was set meanwhile, or the file is damaged; run it again"
     );
 
     let stats = |entries: &[&Entry], histogram: &Histogram| -> Result<Stats> {

@@ -10,9 +10,10 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::files;
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+
+use crate::files;
 
 /// Short against everything that is waited for, long enough to cost no measurable CPU beside the load.
 const POLL: Duration = Duration::from_millis(10);
