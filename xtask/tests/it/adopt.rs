@@ -2,14 +2,10 @@
 //! and real Locust.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use xshell::Shell;
 use xtask::adopt::ALIAS;
-use xtask::config::LocustConfig;
-use xtask::locust::Locust;
 
 use crate::real;
 
@@ -302,9 +298,7 @@ fn check(case: &Case) {
     repository.replace("perf.toml", "/health\"", "/\"");
     repository.replace("perf.toml", "# run_time = \"30s\"", "run_time = \"3s\"");
     // The same Locust as everywhere here, instead of one more installation.
-    let environment = installed_locust();
-    fs::create_dir_all(repository.path("target/perf")).unwrap();
-    symlink(&environment, repository.path("target/perf").join(environment.file_name().unwrap())).unwrap();
+    real::link_locust(&repository.path("target/perf"));
 
     let (code, text) = repository.run("cargo", &["xtask", "perf", "--update-baseline", "--max-runs", "2"]);
     assert_eq!(code, 0, "{text}");
@@ -317,15 +311,6 @@ fn check(case: &Case) {
     let (code, text) = repository.run("cargo", &["xtask", "perf"]);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("FAIL p95: 1"), "{text}");
-}
-
-/// The environment of the pinned Locust in this repository, installed where it is not yet.
-fn installed_locust() -> PathBuf {
-    let perf = real::root().join("target/perf");
-    fs::create_dir_all(&perf).unwrap();
-    Locust::prepare(&Shell::new().unwrap(), &LocustConfig::default(), &perf, &|_| ()).unwrap();
-    let pinned = fs::read(real::root().join("xtask/locust/requirements.txt")).unwrap();
-    perf.join(format!("locust-{}", &xtask::git::blob_hash(&pinned)[..12]))
 }
 
 #[test]

@@ -4,19 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::real::{ALONE, root};
+use crate::real::{ALONE, installed_locust, link_locust};
 use crate::support::{Output, Scratch};
 
 const SERVICE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fakes/service.py");
-
-/// No baseline is ever written here.
-const NONE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/projects_baseline.json");
 
 const LOAD: &str = "[load]\nusers = 3\nrun_time = \"2s\"\n";
 
@@ -31,32 +25,10 @@ pub fn project(name: &str, toml: &str) -> Scratch {
     scratch
 }
 
-/// The environment that this repository's own `cargo xtask perf` uses, which is set up here if nobody did before.
-fn environment() -> PathBuf {
-    let pin = xtask::git::blob_hash(include_bytes!("../../locust/requirements.txt"));
-    let folder = root().join("target/perf").join(format!("locust-{}", &pin[..12]));
-    if !folder.join("complete").exists() {
-        // A build that fails ends the command as soon as Locust is there.
-        let config = concat!(env!("CARGO_TARGET_TMPDIR"), "/projects_perf.toml");
-        fs::write(
-            config,
-            "[service]\nbuild = \"false\"\ncommand = \"false\"\nready_url = \"http://127.0.0.1:{port}\"\n",
-        )
-        .unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.args(["perf", "--update-baseline", "--baseline", NONE, "--config", config]);
-        let output = command.current_dir(root()).output().unwrap();
-        assert!(folder.join("complete").exists(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-    folder
-}
-
 /// Like [`project`], loaded by the pinned Locust of this repository.
 fn pinned(name: &str, toml: &str, files: &[(&str, &str)]) -> Scratch {
     let scratch = project(&format!("projects-{name}"), toml);
-    let environment = environment();
-    fs::create_dir_all(scratch.path("target/perf")).unwrap();
-    symlink(&environment, scratch.path("target/perf").join(environment.file_name().unwrap())).unwrap();
+    link_locust(&scratch.path("target/perf"));
     for (file, text) in files {
         scratch.write(file, text);
     }
@@ -214,7 +186,7 @@ class Other(User):
     def raises(self):
         raise ValueError("of the locustfile itself")
 "#;
-    let environment = environment();
+    let environment = installed_locust();
     let command = format!("[locust]\ncommand = \"FLAVOUR=1 '{}/bin/python' -m locust\"\n", environment.display());
     // So that a load shape without an end is soon stopped.
     let toml = format!("{LOAD}stop_timeout = \"1s\"\ndeadline_margin = \"4s\"\n{command}");

@@ -4,10 +4,15 @@
 //! `cargo xtask perf` alike; its baseline is a scratch file.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
+use xshell::Shell;
+use xtask::config::LocustConfig;
+use xtask::git::blob_hash;
+use xtask::locust::Locust;
 use xtask::run::Precision;
 
 const BASELINE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/real_baseline.json");
@@ -19,6 +24,21 @@ pub static ALONE: Mutex<()> = Mutex::new(());
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The environment of the pinned Locust in this repository, installed where it is not yet.
+pub fn installed_locust() -> PathBuf {
+    let perf = root().join("target/perf");
+    fs::create_dir_all(&perf).unwrap();
+    Locust::prepare(&Shell::new().unwrap(), &LocustConfig::default(), &perf, &|_| ()).unwrap();
+    perf.join(format!("locust-{}", &blob_hash(include_bytes!("../../locust/requirements.txt"))[..12]))
+}
+
+/// Spares a scratch repository an installation of its own.
+pub fn link_locust(into: &Path) {
+    let environment = installed_locust();
+    fs::create_dir_all(into).unwrap();
+    symlink(&environment, into.join(environment.file_name().unwrap())).unwrap();
 }
 
 fn perf(args: &[&str], env: &[(&str, &str)]) -> (i32, String) {

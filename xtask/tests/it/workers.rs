@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{IpAddr, TcpListener};
-use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 use xtask::run::Precision;
 
-use crate::real::{ALONE, root};
+use crate::real::{ALONE, link_locust};
 use crate::support::{BASELINE, FAKE_LOCUST, Scratch, is_running};
 
 fn worker(name: &str, state: &str) -> String {
@@ -208,31 +207,15 @@ class Fake(User):
 
 /// A scratch repository with real Locust, whose environment is this repository's own.
 fn with_real_locust(name: &str) -> Scratch {
-    let environment = environment();
     let scratch = Scratch::new(name)
         .toml(&format!("[locust]\ncommand = \"sh '{FAKE_LOCUST}'\"\n"), "")
         .toml("stop_timeout = \"500ms\"\n[load]\n", "stop_timeout = \"10s\"\n[load]\n")
         .toml("stop_timeout = \"500ms\"\ndeadline", "stop_timeout = \"10s\"\ndeadline");
     scratch.write("locustfile.py", &LOCUSTFILE.replace("@FOLDER@", &scratch.path("pids").display().to_string()));
     for folder in ["target/perf", ".cache"] {
-        fs::create_dir_all(scratch.path(folder)).unwrap();
-        symlink(&environment, scratch.path(folder).join(environment.file_name().unwrap())).unwrap();
+        link_locust(&scratch.path(folder));
     }
     scratch
-}
-
-/// Installed by a command that gets no further.
-fn environment() -> PathBuf {
-    let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join("workers_perf.toml");
-    fs::write(&config, "[service]\ncommand = \"exit 1\"\nready_url = \"http://127.0.0.1:{port}\"\n").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(["perf", "--update-baseline", "--baseline"]).arg(config.with_extension("json"));
-    let output = command.arg("--config").arg(config).current_dir(root()).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("the service ended before it was ready"), "{text}");
-    let entries = fs::read_dir(root().join("target/perf")).unwrap().map(|entry| entry.unwrap().path());
-    let complete = entries.filter(|path| path.join("complete").is_file());
-    complete.max_by_key(|path| path.join("complete").metadata().unwrap().modified().unwrap()).expect("an environment")
 }
 
 /// The load of the tests with real Locust. They run one at a time, so all may take the time they need.
