@@ -109,7 +109,7 @@ fn package(root: &Path) -> Result<Step> {
         "the source of this program has gone from {SOURCE}: run `cargo xtask adopt` in its repository"
     );
     let target = root.join("xtask");
-    if target.join("locust/perf_listener.py").is_file() {
+    if is_adopted(root) {
         return Ok(Step::kept("xtask/", "to have it anew, delete the folder and adopt again"));
     }
     ensure!(
@@ -165,7 +165,7 @@ fn manifest(root: &Path) -> Result<Step> {
 
 /// The two lines that make `xtask` a member of the workspace; none where it is one.
 fn lines_for_manifest(text: &str) -> Result<Vec<String>> {
-    let manifest: Table = toml::from_str(text).map_err(|error| anyhow!("{}", error.message().replace('\n', " ")))?;
+    let manifest = parse_toml(text)?;
     let Some(workspace) = manifest.get("workspace").and_then(Value::as_table) else {
         let lines = ["add these two lines to Cargo.toml:", "[workspace]", "members = [\"xtask\"]"];
         return Ok(lines.map(str::to_owned).into());
@@ -183,19 +183,37 @@ fn lines_for_manifest(text: &str) -> Result<Vec<String>> {
 fn alias(root: &Path) -> Result<Step> {
     // Cargo reads the older name too, and that one first.
     let name = if root.join(".cargo/config").exists() { ".cargo/config" } else { ".cargo/config.toml" };
-    let mut step = create_or_keep(root, name, || Ok(Some(ALIAS.to_owned())))?;
-    if step.writes.is_empty() {
-        let text = files::read_to_string(&root.join(name))?;
-        let config: Table = toml::from_str(&text)
-            .map_err(|error| anyhow!("{}/{name}: {}", root.display(), error.message().replace('\n', " ")))?;
-        let alias = config.get("alias").and_then(|alias| alias.get("xtask"));
-        step.advice.clear();
-        if alias.is_none() {
-            step.advice.push(format!("add these two lines to {name}:"));
-            step.advice.extend(ALIAS.lines().map(str::to_owned));
-        }
+    let step = create_or_keep(root, name, || Ok(Some(ALIAS.to_owned())))?;
+    if !step.writes.is_empty() {
+        return Ok(step);
     }
-    Ok(step)
+    let path = root.join(name);
+    let config = parse_toml(&files::read_to_string(&path)?).with_context(|| path.display().to_string())?;
+    let (aliases, ours) = (config.get("alias"), &parse_toml(ALIAS)?["alias"]["xtask"]);
+    let advice = match aliases.and_then(|aliases| aliases.get("xtask")) {
+        Some(alias) => {
+            ensure!(
+                alias == ours || is_adopted(root),
+                "{}: the alias `xtask` runs another program: rename it, and adopt again",
+                path.display()
+            );
+            Vec::new()
+        }
+        None if aliases.is_some() => {
+            vec![format!("add this line to [alias] in {name}:"), ALIAS.lines().skip(1).collect()]
+        }
+        None => format!("add these two lines to {name}:\n{ALIAS}").lines().map(str::to_owned).collect(),
+    };
+    Ok(Step { advice, ..step })
+}
+
+/// An earlier call has been here.
+fn is_adopted(root: &Path) -> bool {
+    root.join("xtask/locust/perf_listener.py").is_file()
+}
+
+fn parse_toml(text: &str) -> Result<Table> {
+    toml::from_str(text).map_err(|error| anyhow!("{}", error.message().replace('\n', " ")))
 }
 
 /// Only where neither a file nor Locust's own configuration says that there is one.

@@ -156,11 +156,13 @@ fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
     let own = [
         ("Cargo.toml", "[workspace]\nmembers = [\"app\", \"x*\"]\n"),
         ("locust.conf", "locustfile = load.py\n"),
-        (".cargo/config.toml", ALIAS),
+        (".cargo/config.toml", "[alias]\nb = \"build\"\n"),
     ];
     let repository = Repository::new("own-workspace", &own);
     let (code, text) = repository.adopt();
     assert_eq!(code, 0, "{text}");
+    let line = ALIAS.lines().nth(1).unwrap();
+    assert!(text.contains(&format!("add this line to [alias] in .cargo/config.toml:\n       {line}\n")), "{text}");
     assert!(!text.contains("two lines"), "{text}");
     assert!(!repository.path("locustfile.py").exists() && text.contains("it is load.py here"), "{text}");
 }
@@ -179,6 +181,8 @@ fn where_it_cannot_do_all_it_does_nothing() {
 
     Repository::new("other-xtask", &[("xtask/src/main.rs", "fn main() {}")]).refuses("another xtask than the gate");
     Repository::new("broken-manifest", &[("Cargo.toml", "[workspace\n")]).refuses("ROOT/Cargo.toml: ");
+    let theirs = "[alias]\nxtask = \"run --package tools --\"\n";
+    Repository::new("other-alias", &[(".cargo/config.toml", theirs)]).refuses("the alias `xtask` runs another program");
     Repository::new("broken-alias", &[(".cargo/config.toml", "[alias\n")]).refuses("ROOT/.cargo/config.toml: ");
     // Fails when most of it is written: a file where the workflow's folder should be.
     let repository = Repository::new("midway", &[(".github", "a file"), (".gitignore", "a\n")]);
