@@ -28,6 +28,9 @@ const PERF_TOML: &str = include_str!("../adopt/perf.toml");
 const LOCUSTFILE: &str = include_str!("../adopt/locustfile.py");
 const WORKFLOW: &str = include_str!("../adopt/perf.yml");
 
+/// In the starter's `perf.toml`, where the owner is to say how the service is started.
+pub const PLACEHOLDER: &str = "./my-service";
+
 pub const ALIAS: &str = "[alias]\nxtask = \"run --quiet --package xtask --bin xtask --\"\n";
 
 const MANIFEST: &str = "\
@@ -64,16 +67,19 @@ pub fn adopt(flags: &Adopt) -> Result<String> {
     let root = root_of_repository(&flags.path)?;
     let shell = Shell::new()?;
     shell.change_dir(&root);
-    let steps = [
-        package(&root)?,
-        manifest(&root)?,
-        create_or_keep(&root, "Cargo.lock", || lock_file(&root))?,
-        alias(&root)?,
-        create_or_keep(&root, "perf.toml", || Ok(Some(PERF_TOML.to_owned())))?,
-        locustfile(&root)?,
-        gitignore(&shell, &root)?,
-        create_or_keep(&root, ".github/workflows/perf.yml", || Ok(Some(WORKFLOW.to_owned())))?,
-    ];
+    let steps: Vec<Step> = [
+        Some(package(&root)?),
+        Some(manifest(&root)?),
+        lock_file(&root)?,
+        Some(alias(&root)?),
+        Some(create_or_keep(&root, "perf.toml", PERF_TOML)),
+        Some(locustfile(&root)?),
+        Some(gitignore(&shell, &root)?),
+        Some(workflow(&root)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     // 2. Do it, or take it back.
     let mut undo = Undo::default();
     for (path, text) in steps.iter().flat_map(|step| &step.writes) {
@@ -98,6 +104,10 @@ fn root_of_repository(path: &Path) -> Result<PathBuf> {
         fs::canonicalize(&top).is_ok_and(|top| top == root),
         "{shown} is a folder inside the repository {top}, and the workflow belongs to its root: name that one"
     );
+    ensure!(
+        Path::new(SOURCE).parent().is_none_or(|own| own != root),
+        "{shown} is where this gate is already: name another repository"
+    );
     Ok(root)
 }
 
@@ -120,6 +130,7 @@ fn package(root: &Path) -> Result<Step> {
     let text = files::read_to_string(&source.join("Cargo.toml"))?;
     let manifest = text.split(NOT_ADOPTED).next().unwrap_or_default().to_owned();
     let mut writes = vec![(target.join("Cargo.toml"), manifest)];
+    writes.push((target.join("README.md"), files::read_to_string(&source.join("README.md"))?));
     let mut folders: Vec<PathBuf> = FOLDERS.iter().map(PathBuf::from).collect();
     while let Some(folder) = folders.pop() {
         let entries = fs::read_dir(source.join(&folder)).with_context(|| format!("cannot read {SOURCE}"))?;
@@ -144,10 +155,12 @@ fn package(root: &Path) -> Result<Step> {
 
 /// The versions that the gate was tested with; cargo drops what is not needed. Of a workspace that is there it is not
 /// ours to say.
-fn lock_file(root: &Path) -> Result<Option<String>> {
+fn lock_file(root: &Path) -> Result<Option<Step>> {
     let ours = Path::new(SOURCE).join("../Cargo.lock");
-    let is_theirs = root.join("Cargo.toml").exists() || !ours.is_file();
-    if is_theirs { Ok(None) } else { files::read_to_string(&ours).map(Some) }
+    if root.join("Cargo.toml").exists() || !ours.is_file() {
+        return Ok(None);
+    }
+    Ok(Some(create_or_keep(root, "Cargo.lock", &files::read_to_string(&ours)?)))
 }
 
 fn manifest(root: &Path) -> Result<Step> {
@@ -183,7 +196,7 @@ fn lines_for_manifest(text: &str) -> Result<Vec<String>> {
 fn alias(root: &Path) -> Result<Step> {
     // Cargo reads the older name too, and that one first.
     let name = if root.join(".cargo/config").exists() { ".cargo/config" } else { ".cargo/config.toml" };
-    let step = create_or_keep(root, name, || Ok(Some(ALIAS.to_owned())))?;
+    let step = create_or_keep(root, name, ALIAS);
     if !step.writes.is_empty() {
         return Ok(step);
     }
@@ -220,9 +233,21 @@ fn parse_toml(text: &str) -> Result<Table> {
 fn locustfile(root: &Path) -> Result<Step> {
     let named = locust_settings(root)?.get("locustfile", |text| Ok(text.to_owned()))?;
     match named {
-        Some(named) if named != "locustfile.py" => Ok(Step::kept("locustfile.py", &format!("it is {named} here"))),
-        _ => create_or_keep(root, "locustfile.py", || Ok(Some(LOCUSTFILE.to_owned()))),
+        Some(named) if named != "locustfile.py" => {
+            let done = format!("not created: Locust's own configuration names {named}");
+            Ok(Step { done, ..Step::kept("locustfile.py", "") })
+        }
+        _ => Ok(create_or_keep(root, "locustfile.py", LOCUSTFILE)),
     }
+}
+
+fn workflow(root: &Path) -> Step {
+    let name = ".github/workflows/perf.yml";
+    let mut step = create_or_keep(root, name, WORKFLOW);
+    if !step.writes.is_empty() {
+        step.advice.push(format!("say in {name} what the service needs on the runner to be built and started"));
+    }
+    step
 }
 
 fn gitignore(shell: &Shell, root: &Path) -> Result<Step> {
@@ -253,17 +278,11 @@ fn hidden(shell: &Shell, steps: &[Step]) -> Vec<String> {
     all.filter(|path| is_ignored(shell, path)).collect()
 }
 
-/// `text` is asked for only where there is no such file; without one there is nothing to do.
-fn create_or_keep(root: &Path, name: &'static str, text: impl FnOnce() -> Result<Option<String>>) -> Result<Step> {
+fn create_or_keep(root: &Path, name: &'static str, text: &str) -> Step {
     let path = root.join(name);
     // A link that leads nowhere is somebody's file too.
-    if fs::symlink_metadata(&path).is_ok() {
-        return Ok(Step::kept(name, ""));
-    }
-    Ok(match text()? {
-        Some(text) => Step::created(name, vec![(path, text)]),
-        None => Step::kept(name, ""),
-    })
+    let is_there = fs::symlink_metadata(&path).is_ok();
+    if is_there { Step::kept(name, "") } else { Step::created(name, vec![(path, text.to_owned())]) }
 }
 
 impl Step {
@@ -321,9 +340,15 @@ fn summary(root: &Path, steps: &[Step], hidden: &[String]) -> String {
     if !hidden.is_empty() {
         next.push(format!("git ignores what must be committed, mend .gitignore: {}", hidden.join(" ")));
     }
-    next.push("say in perf.toml how the service is started, and in the locustfile what its users do".to_owned());
-    next.push("measure the baseline: cargo xtask perf --update-baseline".to_owned());
-    next.push("commit all of it; from then on the gate is `cargo xtask perf`, here and in CI".to_owned());
+    if steps.iter().any(|step| !step.writes.is_empty()) {
+        next.push("say in perf.toml how the service is started, and in the locustfile what its users do".to_owned());
+        next.push("measure the baseline: cargo xtask perf --update-baseline".to_owned());
+        next.push("commit all of it; from then on the gate is `cargo xtask perf`, here and in CI".to_owned());
+    }
+    if next.is_empty() {
+        let _ = write!(text, "\nThe gate is in {} already.", root.display());
+        return text;
+    }
     let _ = write!(text, "\nThe gate is in {}. What comes next:", root.display());
     for (number, line) in next.iter().enumerate() {
         let _ = write!(text, "\n  {}. {line}", number + 1);

@@ -5,14 +5,13 @@ use anyhow::{Context as _, Result, ensure};
 use xshell::Shell;
 
 use crate::baseline::Baseline;
-use crate::compare::{Verdict, compare};
+use crate::compare::{Comparison, Verdict, compare};
 use crate::config::{Config, ServiceConfig};
 use crate::measure::{Bench, Clock, Side};
 use crate::perf::{Measurement, another_follows, publish};
 use crate::project::Project;
 use crate::report::shown_commit;
 use crate::results::Measured;
-use crate::run::{Provenance, Run};
 use crate::worktree::Worktree;
 use crate::{files, git};
 
@@ -29,7 +28,7 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
     let log = bench.session.folder.join("worktree.log");
     let worktree = bench.clock.beside(|| Worktree::check_out(&project.shell, &project.perf_folder(), &commit, &log))?;
     let other = Other::read(project, [rev, &commit], service, &worktree)?;
-    let this = Side { at: " of this tree", commit: None, shell: &project.shell, service: Some(service) };
+    let this = Side { at: " of this tree", commit: None, shell: &project.shell, service: Some(service), warning: None };
     bench.build(&this, "build.log")?;
     let at_rev = || format!("at {rev} ({})", shown_commit(&commit, false));
     bench.build(&other.side(), "against-build.log").with_context(at_rev)?;
@@ -46,26 +45,56 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
             measured.push(measure_this(&mut bench)?);
         }
         // 4. Judge by the differences of the rounds.
-        let runs_of = |measured: &[Measured]| -> Vec<Run> { measured.iter().map(|one| one.run.clone()).collect() };
-        let provenance = Provenance { commit: commit.clone(), dirty: false, ..bench.provenance.clone() };
-        let baseline = Baseline::new(&runs_of(&measured_at_rev), provenance, None, None).with_context(at_rev)?;
-        let runs = runs_of(&measured);
-        let comparison = compare(&baseline, &runs, &project.rules)?;
-        if another_follows(project, &comparison, "round") {
-            continue;
+        let rounds = Rounds::new(project, measured.clone(), measured_at_rev.clone()).with_context(at_rev)?;
+        let comparison = rounds.compare(project)?;
+        if !another_follows(project, &comparison, "round") {
+            project.rules.check_all_met(Some(&rounds.baseline), &rounds.this.runs)?;
+            return rounds.publish(project, &comparison, &format!("{rev}, "), bench.clock);
         }
-        project.rules.check_all_met(Some(&baseline), &runs)?;
-        let measurement = Measurement::new(measured, project)?;
-        let mut warnings = Measurement::new(measured_at_rev, project)?.warnings;
-        warnings.extend_from_slice(&measurement.warnings);
+    }
+}
+
+/// Judges once more what an earlier call measured, and nothing else.
+pub fn judge_again(project: &Project, sides: [Vec<Measured>; 2], clock: &Clock) -> Result<Verdict> {
+    let [measured, measured_at_rev] = sides;
+    let rounds = Rounds::new(project, measured, measured_at_rev)?;
+    rounds.publish(project, &rounds.compare(project)?, "", clock)
+}
+
+/// Both sides, a run of each in every round.
+struct Rounds {
+    this: Measurement,
+    baseline: Baseline,
+    warnings: Vec<String>,
+}
+
+impl Rounds {
+    /// What the sides have in common: of a round that was interrupted nothing counts.
+    fn new(project: &Project, mut measured: Vec<Measured>, mut measured_at_rev: Vec<Measured>) -> Result<Rounds> {
+        let rounds = measured.len().min(measured_at_rev.len());
+        measured.truncate(rounds);
+        measured_at_rev.truncate(rounds);
+        let this = Measurement::new(measured, project)?;
+        let other = Measurement::new(measured_at_rev, project)?;
+        let baseline = Baseline::new(&other.runs, other.provenance, None, None)?;
+        let mut warnings = other.warnings;
+        warnings.extend_from_slice(&this.warnings);
         warnings.dedup();
-        warnings.extend(other.differs);
-        let head = project.head.as_ref().map_or_else(String::new, |head| shown_commit(&head.commit, head.dirty));
+        Ok(Rounds { this, baseline, warnings })
+    }
+
+    fn compare<'a>(&'a self, project: &'a Project) -> Result<Comparison<'a>> {
+        compare(&self.baseline, &self.this.runs, &project.rules)
+    }
+
+    /// `rev` is its name, where that is known beside its commit.
+    fn publish(&self, project: &Project, comparison: &Comparison, rev: &str, clock: &Clock) -> Result<Verdict> {
+        let [baseline, this] = [&self.baseline.provenance, &self.this.provenance]
+            .map(|provenance| shown_commit(&provenance.commit, provenance.dirty));
         let sides = format!(
-            "baseline: {rev}, commit {}; candidate: this tree, commit {head}; measured in turn on this machine",
-            shown_commit(&commit, false)
+            "baseline: {rev}commit {baseline}; candidate: this tree, commit {this}; measured in turn on one machine"
         );
-        return publish(project, &comparison, &baseline, &measurement, &sides, &warnings, bench.clock);
+        publish(project, comparison, &self.baseline, &self.this, &sides, &self.warnings, clock)
     }
 }
 
@@ -96,6 +125,9 @@ impl Other {
         let text = files::read_to_string(&root.join("perf.toml"));
         let own = text.ok().map(|text| Config::parse(&text).map(|config| config.service));
         let (service, differs) = match own {
+            None => {
+                (service.clone(), Some(format!("{rev} has no perf.toml, so this tree's [service] starts it there too")))
+            }
             Some(Ok(Some(own))) if own != *service => {
                 let differs = format!("at {rev} the service is that of its own perf.toml: `{}`", own.command);
                 (own, Some(differs))
@@ -109,6 +141,12 @@ impl Other {
     }
 
     fn side(&self) -> Side<'_> {
-        Side { at: &self.at, commit: Some(&self.commit), shell: &self.shell, service: Some(&self.service) }
+        Side {
+            at: &self.at,
+            commit: Some(&self.commit),
+            shell: &self.shell,
+            service: Some(&self.service),
+            warning: self.differs.as_deref(),
+        }
     }
 }

@@ -114,7 +114,9 @@ impl Config {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
             let shown = mask::setting(text.lines().nth(line - 1).unwrap_or_default().trim());
             let shown: String = shown.chars().take(60).collect();
-            anyhow!(":{line}: `{}`: {}", printable(&shown), error.message().replace('\n', " "))
+            let message = error.message().replace('\n', " ");
+            let quotes = if message.ends_with("expected a string") { ": write it as \"30s\" or \"20%\"" } else { "" };
+            anyhow!(":{line}: `{}`: {message}{quotes}", printable(&shown))
         })?;
         for (name, entry) in &config.entries {
             match entry.get_ref() {

@@ -127,7 +127,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
     let temporary = temporary_beside(path);
     let written = fs::write(&temporary, "probe");
     let _ = fs::remove_file(&temporary);
-    written.with_context(|| format!("cannot write beside {}", path.display()))
+    written.with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn temporary_beside(path: &Path) -> PathBuf {
@@ -239,7 +239,19 @@ pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
     // run-2 before run-10.
     runs.sort_by_key(|file| (file.as_os_str().len(), file.clone()));
     if runs.is_empty() {
-        bail!("{}: there is no finished run in this folder, no {NAME} in it or one level below", path.display());
+        let newest =
+            newest_finished(path).map_or_else(String::new, |newest| format!("; the newest is {}", newest.display()));
+        bail!(
+            "{}: there is no finished run in this folder, no {NAME} in it or one level below{newest}",
+            path.display()
+        );
     }
     Ok(runs)
+}
+
+/// Of the folders of commands beside this one, as when `latest` is of a command that failed.
+fn newest_finished(folder: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(fs::canonicalize(folder).ok()?.parent()?).ok()?;
+    let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    folders.filter(|folder| folder.join("run-1/run.json").is_file()).max()
 }

@@ -206,7 +206,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
     }
     if !perf.results.is_empty() {
         let measures = perf.load != LoadFlags::default() || !perf.locust_args.is_empty();
-        ensure!(!measures, "RESULTS are judged as they are, so flags that change the load have no effect: give either");
+        ensure!(!measures, "RESULTS are judged as they are, so flags of a measurement have no effect: give either");
     }
     refuse_owned_locust_args(&perf.locust_args)?;
     Ok(perf)
@@ -246,7 +246,10 @@ fn leftovers(args: Arguments, command: &str, hint: &str) -> Result<Vec<PathBuf>>
         if !known_flags(command).any(|flag| flag == name) {
             let likeness = |flag: &str| strsim::jaro_winkler(flag, name);
             let nearest = known_flags(command).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-            bail!("there is no flag `{name}`: the nearest is `{}`{hint}", nearest.unwrap_or("--help"));
+            // That all begin with `--` likens any two a little.
+            let nearest = nearest.filter(|flag| likeness(flag) > 0.75);
+            let next = nearest.map_or_else(|| "see --help".to_owned(), |flag| format!("the nearest is `{flag}`"));
+            bail!("there is no flag `{name}`: {next}{hint}");
         }
         if text.contains('=') && !usage(name).contains(' ') {
             bail!("`{name}` takes no value");
@@ -370,7 +373,7 @@ fn refuse_owned_locust_args(locust_args: &[String]) -> Result<()> {
         };
         if let Some((option, instead)) = OWNED.iter().find(|(option, _)| is(option)) {
             match *instead {
-                "" => bail!("`{arg}` behind `--`: the gate sets Locust's `{option}` itself; leave it out"),
+                "" => bail!("`{arg}` behind `--`: the gate decides on Locust's `{option}` itself; leave it out"),
                 instead => bail!("`{arg}` behind `--`: the gate sets Locust's `{option}` itself; use {instead}"),
             }
         }

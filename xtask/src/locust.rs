@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -407,6 +408,10 @@ fn explanation(status: ExitStatus, log: &str) -> String {
     let said = last_line(log, |line| line.starts_with("locust: error: ") || line.starts_with("__main__.py: error: "));
     let crashed =
         log.contains("Unhandled exception in greenlet") || log.contains("Uncaught exception in event handler");
+    if let Some(signal) = status.signal() {
+        let why = if signal == 9 { ", such as the kernel where memory is short" } else { "" };
+        return format!(": something ended it{why}; run it again");
+    }
     let next = if log.contains("no sense to combine --run-time and LoadShapes") {
         "; Locust 2.2 to 2.16 take no run time beside a load shape, and the gate gives one: name another [locust] version"
     } else if status.code().is_some_and(|code| log.contains(&format!("Shutting down (exit code {code})"))) && !crashed {

@@ -1,6 +1,6 @@
 //! What stands ready for all runs of a command, and one run of them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,6 +24,9 @@ use crate::run::Provenance;
 use crate::service::{self, Service};
 use crate::workers::{self, Roll};
 
+/// For another command to end: a long one makes seven rounds of minutes.
+const TURN_TIMEOUT: Duration = Duration::from_hours(2);
+
 /// Locust, the folder of this command, and what is known before the first run.
 pub struct Bench<'a> {
     project: &'a Project<'a>,
@@ -34,6 +37,8 @@ pub struct Bench<'a> {
     pub session: Session,
     pub provenance: Provenance,
     pub clock: &'a mut Clock,
+    /// Nobody else measures in this repository meanwhile.
+    _turn: File,
 }
 
 /// What is measured: a service to start, or none where one runs already.
@@ -45,6 +50,8 @@ pub struct Side<'a> {
     /// In the folder where its commands run.
     pub shell: &'a Shell,
     pub service: Option<&'a ServiceConfig>,
+    /// For the report.
+    pub warning: Option<&'a str>,
 }
 
 impl<'a> Bench<'a> {
@@ -55,6 +62,7 @@ impl<'a> Bench<'a> {
         fs::create_dir_all(&perf_folder).with_context(|| format!("cannot make {}", perf_folder.display()))?;
         // In a repository that does not ignore `target`, our files would make the tree dirty.
         files::write_atomically(&perf_folder.join(".gitignore"), "*\n")?;
+        let turn = wait_for_turn(project, &perf_folder)?;
         let session = Session::create(&perf_folder)?;
         if !settings.starts_service {
             service::check_answers(settings.host.as_deref().unwrap_or_default())?;
@@ -74,7 +82,7 @@ impl<'a> Bench<'a> {
             locustfile: locustfile_digest(&project.root, &settings.locustfile),
             ..project.provenance()
         };
-        Ok(Bench { project, settings, locust, has_invited: false, session, provenance, clock })
+        Ok(Bench { project, settings, locust, has_invited: false, session, provenance, clock, _turn: turn })
     }
 
     pub fn build(&mut self, side: &Side, log: &str) -> Result<()> {
@@ -88,7 +96,7 @@ impl<'a> Bench<'a> {
 
     /// One run: a fresh service, a fresh folder of this name, one Locust.
     pub fn run(&mut self, side: &Side, name: &str) -> Result<Measured> {
-        let Bench { project, settings, locust, has_invited, session, provenance, clock } = self;
+        let Bench { project, settings, locust, has_invited, session, provenance, clock, .. } = self;
         let folder = session.run_folder(name)?;
         let start = |config| Service::start(side.shell, config, &folder.join("service.log"));
         let mut service = side.service.map(|config| clock.beside(|| start(config))).transpose()?;
@@ -148,10 +156,23 @@ impl<'a> Bench<'a> {
         if let Some(commit) = side.commit {
             (provenance.commit, provenance.dirty) = (commit.to_owned(), false);
         }
-        RunFile { provenance, exact: finished.exact, warnings: finished.warnings }.write(&folder)?;
+        let warnings = finished.warnings.into_iter().chain(side.warning.map(str::to_owned)).collect();
+        let max_runs = Some(project.rules.max_runs);
+        RunFile { provenance, exact: finished.exact, warnings, max_runs }.write(&folder)?;
         results::read(&folder.join("perf_results_stats.csv"))
             .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
     }
+}
+
+/// Two loads at once would measure each other.
+fn wait_for_turn(project: &Project, perf_folder: &Path) -> Result<File> {
+    let path = perf_folder.join("measuring.lock");
+    if let Ok(turn) = files::lock(&path, Duration::ZERO) {
+        return Ok(turn);
+    }
+    project
+        .say("another command measures in this repository, and two at once would measure each other: waiting for it");
+    files::lock(&path, TURN_TIMEOUT)
 }
 
 /// What is loaded.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::termios::tcgetwinsize;
 
 use crate::actions;
-use crate::against::against;
+use crate::against::{against, judge_again};
 use crate::baseline::Baseline;
 use crate::compare::{Comparison, Rules, Verdict, comparability, compare, lacking};
 use crate::flags::Perf;
@@ -83,12 +83,15 @@ fn summarize(markdown: &str) {
 fn run(flags: &Perf) -> Result<Outcome> {
     let mut clock = Clock::start();
     // 1. Read and check everything that can fail cheaply, before the first request.
-    let project = Project::read(flags)?;
+    let mut project = Project::read(flags)?;
     for path in &flags.reports {
         files::check_writable(path)?;
     }
     if let Some(rev) = &flags.against {
         return against(&project, rev, &mut clock).map(Outcome::Judged);
+    }
+    if let Some(sides) = project.read_rounds()? {
+        return judge_again(&project, sides, &clock).map(Outcome::Judged);
     }
     let former = project.read_baseline()?;
     if let Some(former) = former.as_ref().filter(|_| !flags.update_baseline) {
@@ -100,7 +103,7 @@ fn run(flags: &Perf) -> Result<Outcome> {
     let measured = if flags.results.is_empty() {
         measure(&project, former.as_ref(), &mut clock)?
     } else {
-        project.read_results(&flags.results)?
+        project.read_results()?
     };
     let measured = Measurement::new(measured, &project)?;
     project.rules.check_all_met(former.as_ref(), &measured.runs)?;
@@ -133,7 +136,7 @@ fn measure(project: &Project, former: Option<&Baseline>, clock: &mut Clock) -> R
     }
     let mut bench = Bench::prepare(project, &settings, clock)?;
     let service = project.config.service.as_ref().filter(|_| settings.starts_service);
-    let side = Side { at: "", commit: None, shell: &project.shell, service };
+    let side = Side { at: "", commit: None, shell: &project.shell, service, warning: None };
     bench.build(&side, "build.log")?;
     let mut measured = Vec::new();
     loop {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -90,11 +91,32 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (its log: {})", self.line, self.log.display())
+        let is = if self.tail.is_empty() { ", which is empty" } else { "" };
+        write!(f, "{} (its log{is}: {})", self.line, self.log.display())
     }
 }
 
 impl std::error::Error for Failure {}
+
+/// Ends a process group when we are gone, however we went: with us its pipe closes, after SIGKILL too.
+struct Guard(Child);
+
+impl Guard {
+    fn of(group: Pid) -> io::Result<Guard> {
+        const WHEN_WE_ARE_GONE: &str = "read -r _; kill -TERM -- -$1; sleep 2; kill -KILL -- -$1";
+        let mut command = Command::new("sh");
+        command.args(["-c", WHEN_WE_ARE_GONE, "sh", &group.to_string()]).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().map(Guard)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// A child and its process group. Dropping it ends the group.
 pub struct Group {
@@ -105,6 +127,7 @@ pub struct Group {
     status: Option<ExitStatus>,
     /// From SIGTERM to SIGKILL.
     grace: Duration,
+    _guard: Option<Guard>,
 }
 
 impl Group {
@@ -121,7 +144,9 @@ impl Group {
             .spawn()
             .with_context(|| format!("cannot start {what} `{}`", command.get_program().to_string_lossy()))?;
         let pid = Pid::from_child(&child);
-        Ok(Group { what, child, pid, log: log.to_owned(), status: None, grace })
+        // Where it cannot be had, only SIGKILL to us would leave the group.
+        let guard = Guard::of(pid).ok();
+        Ok(Group { what, child, pid, log: log.to_owned(), status: None, grace, _guard: guard })
     }
 
     pub fn id(&self) -> u32 {

@@ -10,9 +10,10 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use xshell::Shell;
 
+use crate::adopt::PLACEHOLDER;
 use crate::baseline::Baseline;
 use crate::compare::Rules;
-use crate::config::{Config, LocustSettings, Settings, settle};
+use crate::config::{Config, LocustSettings, ServiceConfig, Settings, settle};
 use crate::files;
 use crate::flags::Perf;
 use crate::git::{self, Head};
@@ -64,19 +65,43 @@ impl Project<'_> {
         Baseline::parse(&text).map(Some).map_err(named)
     }
 
-    pub fn read_results(&self, paths: &[PathBuf]) -> Result<Vec<Measured>> {
+    /// RESULTS, judged by the number of runs that their command would have made.
+    pub fn read_results(&mut self) -> Result<Vec<Measured>> {
         let mut measured = Vec::new();
-        for path in paths {
-            for file in files::result_files(&self.current_dir.join(path))? {
-                measured.push(results::read(&file)?);
-            }
+        for path in &self.flags.results {
+            measured.extend(results::read_all(&self.current_dir.join(path))?);
         }
+        self.take_max_runs(&measured);
         Ok(measured)
+    }
+
+    /// Both sides, where RESULTS are the folder of a command with `--against`, and no baseline is asked for.
+    pub fn read_rounds(&mut self) -> Result<Option<[Vec<Measured>; 2]>> {
+        let [folder] = &self.flags.results[..] else { return Ok(None) };
+        let folder = self.current_dir.join(folder);
+        let other = folder.join("against");
+        if !other.is_dir() || self.flags.baseline.is_some() || self.flags.update_baseline {
+            return Ok(None);
+        }
+        let sides = [results::read_all(&folder)?, results::read_all(&other)?];
+        self.rules.paired = true;
+        self.take_max_runs(&sides[0]);
+        Ok(Some(sides))
+    }
+
+    fn take_max_runs(&mut self, measured: &[Measured]) {
+        let known = measured.iter().filter_map(|measured| measured.about.as_ref()?.max_runs).max();
+        self.rules.max_runs = known.unwrap_or(self.rules.max_runs);
     }
 
     /// The load, by flag, `perf.toml`, and what Locust itself would read.
     pub fn settle(&self) -> Result<Settings> {
         let flags = self.flags;
+        let is_starter = |service: &ServiceConfig| service.command.contains(PLACEHOLDER);
+        ensure!(
+            !self.config.service.as_ref().is_some_and(is_starter),
+            "perf.toml: [service] `command` is still the starter's: say there how your service is started"
+        );
         let locust = locust_settings(&self.root)?;
         let mut settings = settle(&flags.load, &flags.locust_args, &self.config, &locust)?;
         let base = if flags.load.locustfile.is_some() { &self.current_dir } else { &self.root };

@@ -20,6 +20,9 @@ pub struct RunFile {
     /// The CSV holds every request.
     pub exact: bool,
     pub warnings: Vec<String>,
+    /// That the command would have made at most: they share the evidence's probability of error.
+    #[serde(default)]
+    pub max_runs: Option<usize>,
 }
 
 impl RunFile {
@@ -40,12 +43,17 @@ impl RunFile {
 }
 
 /// A run, and what is known about it; a bare file of the user's knows nothing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Measured {
     pub run: Run,
     pub about: Option<RunFile>,
     /// What a picture shows, or why it cannot: nothing is judged by it.
     pub history: Result<History, String>,
+}
+
+/// Reads a result, or those of all runs in a folder.
+pub fn read_all(path: &Path) -> Result<Vec<Measured>> {
+    files::result_files(path)?.iter().map(|file| read(file)).collect()
 }
 
 /// Reads `perf_results_stats.csv` or Locust's JSON. Beside a CSV of ours, Locust's JSON must agree with it, and gives the

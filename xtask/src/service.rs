@@ -10,6 +10,7 @@ use xshell::{Shell, cmd};
 use crate::config::ServiceConfig;
 use crate::mask;
 use crate::process::{self, Failure, Group, pause};
+use crate::workers;
 
 /// One answer of a ready URL may take this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -47,7 +48,8 @@ impl Service {
         );
         ensure!(
             !answers_tcp(&url),
-            "the port of {shown_url} is held by another process before the service starts: end that one, or write {{port}} for a free one"
+            "the port of {shown_url} is held by {} before the service starts: end that one, or write {{port}} for a free one",
+            workers::holder_of(url.port).unwrap_or_else(|| "another process".to_owned())
         );
 
         let command = fill(&config.command);
@@ -74,6 +76,9 @@ impl Service {
             let last = match answer {
                 Ok(status) if (200..300).contains(&status) => return Ok(()),
                 Ok(status) => format!("it answers {status}"),
+                Err(error) if error.contains("refused") => {
+                    "nothing listens there; does the service get {port}, by its command or by [service] env?".to_owned()
+                }
                 Err(error) => error,
             };
             if Instant::now() >= deadline {

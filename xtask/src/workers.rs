@@ -186,7 +186,7 @@ pub fn check_port(bind_host: Option<&str>, port: u16) -> Result<()> {
 }
 
 /// Where `/proc` tells: who listens on the port.
-fn holder_of(port: u16) -> Option<String> {
+pub fn holder_of(port: u16) -> Option<String> {
     const LISTENS: &str = "0A";
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
     // NUMBER: LOCAL:PORT REMOTE:PORT STATE QUEUES TIMER RETRANSMITS USER TIMEOUT INODE ...

@@ -102,6 +102,7 @@ fn an_empty_repository_gets_all_of_it() {
         xtask/Cargo.toml
         xtask/LICENSE-APACHE
         xtask/LICENSE-MIT
+        xtask/README.md
         xtask/locust/perf_listener.py
         xtask/locust/requirements.txt
         xtask/rustfmt.toml
@@ -110,14 +111,19 @@ fn an_empty_repository_gets_all_of_it() {
     for line in ["/target/", "__pycache__/", "perf_report.html"] {
         assert!(repository.read(".gitignore").lines().any(|found| found == line), "{line}");
     }
-    assert!(text.contains("1. say in perf.toml how the service is started"), "{text}");
+    assert!(text.contains("2. say in perf.toml how the service is started"), "{text}");
+    // Where that was not done it is said before anything is built or installed.
+    let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["perf"]);
+    assert!(code == 2 && text.contains("`command` is still the starter's: say there"), "{text}");
+    assert!(!repository.path("target/perf/runs").exists());
 
     // Once more, nothing is left to be done, and what the owner wrote stays.
     repository.write("perf.toml", "# ours\n");
     let before = repository.sh("find . -type f -exec cksum {} + | sort");
     let (code, text) = repository.adopt();
     assert_eq!(code, 0, "{text}");
-    assert_eq!(text.matches("kept as it is").count(), 8, "{text}");
+    assert_eq!(text.matches("kept as it is").count(), 7, "{text}");
+    assert!(text.ends_with("\nThe gate is in ROOT already.\n"), "{text}");
     assert_eq!(repository.sh("find . -type f -exec cksum {} + | sort"), before);
 }
 
@@ -145,10 +151,11 @@ fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
           2. add these two lines to .cargo/config.toml:
                [alias]
                xtask = "run --quiet --package xtask --bin xtask --"
-          3. git ignores what must be committed, mend .gitignore: perf_baseline.json
-          4. say in perf.toml how the service is started, and in the locustfile what its users do
-          5. measure the baseline: cargo xtask perf --update-baseline
-          6. commit all of it; from then on the gate is `cargo xtask perf`, here and in CI
+          3. say in .github/workflows/perf.yml what the service needs on the runner to be built and started
+          4. git ignores what must be committed, mend .gitignore: perf_baseline.json
+          5. say in perf.toml how the service is started, and in the locustfile what its users do
+          6. measure the baseline: cargo xtask perf --update-baseline
+          7. commit all of it; from then on the gate is `cargo xtask perf`, here and in CI
     "#]]
     .assert_eq(&text[text.find("The gate").unwrap()..]);
 
@@ -164,7 +171,7 @@ fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
     let line = ALIAS.lines().nth(1).unwrap();
     assert!(text.contains(&format!("add this line to [alias] in .cargo/config.toml:\n       {line}\n")), "{text}");
     assert!(!text.contains("two lines"), "{text}");
-    assert!(!repository.path("locustfile.py").exists() && text.contains("it is load.py here"), "{text}");
+    assert!(!repository.path("locustfile.py").exists() && text.contains("configuration names load.py"), "{text}");
 }
 
 #[test]
@@ -182,6 +189,8 @@ fn where_it_cannot_do_all_it_does_nothing() {
     Repository::new("other-xtask", &[("xtask/src/main.rs", "fn main() {}")]).refuses("another xtask than the gate");
     Repository::new("broken-manifest", &[("Cargo.toml", "[workspace\n")]).refuses("ROOT/Cargo.toml: ");
     let theirs = "[alias]\nxtask = \"run --package tools --\"\n";
+    let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["adopt", &real::root().display().to_string()]);
+    assert!(code == 2 && text.contains("is where this gate is already"), "{text}");
     Repository::new("other-alias", &[(".cargo/config.toml", theirs)]).refuses("the alias `xtask` runs another program");
     Repository::new("broken-alias", &[(".cargo/config.toml", "[alias\n")]).refuses("ROOT/.cargo/config.toml: ");
     // Fails when most of it is written: a file where the workflow's folder should be.

@@ -50,9 +50,14 @@ fn a_slowdown_is_red_and_an_improvement_green() {
         let order: Vec<bool> = loads.map(|line| line.contains(" of this tree ")).collect();
         assert_eq!(order, [true, false, false, true], "{}", output.stderr);
         scratch.assert_clean();
-        // What is judged again is this tree, against the baseline.
-        assert_eq!(scratch.sh("find target/perf/latest/ -name perf_results_stats.csv | wc -l"), "4");
-        assert_eq!(scratch.perf("target/perf/latest --verbose").stdout.matches("2 runs").count(), 1);
+        // The same again, without load; or this tree's runs alone, where a baseline is named.
+        let again = scratch.perf("target/perf/latest --report again.html");
+        assert_eq!(again.code, code, "{name}: {}", again.stderr);
+        assert_eq!(again.stdout, output.stdout.replace("baseline: first, ", "baseline: "));
+        assert!(scratch.read("again.html").contains("in turn on one machine"));
+        scratch.sh("rm again.html");
+        let runs = scratch.perf("target/perf/latest --baseline perf_baseline.json");
+        assert!(runs.stdout.contains("1 baseline run, 2 candidate runs"), "{}", runs.stdout);
     }
 }
 
@@ -206,8 +211,7 @@ fn a_crash_is_no_error_of_the_next_call() {
     scratch.wait_for("pids/locust");
     child.kill().unwrap();
     child.wait().unwrap();
-    // Nobody is left who could have ended them.
-    scratch.kill_noted();
+    scratch.assert_nothing_is_left();
     let scratch = scratch.with("FAKE_LOCUST", "");
     let output = scratch.perf("--against first");
     assert_eq!(output.code, 0, "{}", output.stderr);

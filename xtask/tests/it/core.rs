@@ -1313,7 +1313,10 @@ fn a_configuration_error_points_at_its_line() {
                 r#":2: [limits."GET /a"] `p95`: `20` does not end in `%`: write for example "20%", "20% and 5ms" or "max 500ms""#
             ]],
         ),
-        ("[limits.\"GET /a\"]\np95 = 20\n", expect![":2: `p95 = 20`: invalid type: integer `20`, expected a string"]),
+        (
+            "[limits.\"GET /a\"]\np95 = 20\n",
+            expect![[r#":2: `p95 = 20`: invalid type: integer `20`, expected a string: write it as "30s" or "20%""#]],
+        ),
         (
             "[limits]\np95 = 20\n",
             expect![[
@@ -1366,14 +1369,14 @@ fn a_command_line_error_names_the_flag() {
         ("perf --note hello", expect!["--note is kept in the baseline: give it with --update-baseline"]),
         (
             "perf results.csv --users 3",
-            expect!["RESULTS are judged as they are, so flags that change the load have no effect: give either"],
+            expect!["RESULTS are judged as they are, so flags of a measurement have no effect: give either"],
         ),
         (
             "perf --quick",
             expect!["there is no flag `--quick`: the nearest is `--quiet`; what is meant for Locust goes behind `--`"],
         ),
         ("selftest --quik", expect!["there is no flag `--quik`: the nearest is `--quick`"]),
-        ("selftest --strict", expect!["there is no flag `--strict`: the nearest is `--quick`"]),
+        ("selftest --strict", expect!["there is no flag `--strict`: see --help"]),
         ("selftest --hlep", expect!["there is no flag `--hlep`: the nearest is `--help`"]),
         ("selftest --quick --quick", expect!["`--quick` is given twice"]),
         ("selftest --quick=yes", expect!["`--quick` takes no value"]),
@@ -1401,8 +1404,14 @@ fn a_command_line_error_names_the_flag() {
             expect!["--against takes at least 2 rounds: one tells nothing of the noise"],
         ),
         ("perf -- -u50", expect!["`-u50` behind `--`: the gate sets Locust's `-u` itself; use --users"]),
-        ("perf -- --csv=x", expect!["`--csv=x` behind `--`: the gate sets Locust's `--csv` itself; leave it out"]),
-        ("perf -- --head", expect!["`--head` behind `--`: the gate sets Locust's `--headless` itself; leave it out"]),
+        (
+            "perf -- --csv=x",
+            expect!["`--csv=x` behind `--`: the gate decides on Locust's `--csv` itself; leave it out"],
+        ),
+        (
+            "perf -- --head",
+            expect!["`--head` behind `--`: the gate decides on Locust's `--headless` itself; leave it out"],
+        ),
     ] {
         let args = line.split_whitespace().map(Into::into).collect();
         expected.assert_eq(&error(flags::parse(args)));

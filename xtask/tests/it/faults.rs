@@ -331,7 +331,7 @@ fn a_locust_that_fails_is_no_measurement() {
     for (fault, reason) in [
         ("exit1", "Locust failed: exit code 1"),
         ("hangs", "Locust did not end within 2s"),
-        ("dies", "Locust failed: killed by signal 9"),
+        ("dies", "Locust failed: killed by signal 9: something ended it, such as the kernel"),
         ("cut-short", "Locust ended after 0 s of a load of 1 s: something stopped it"),
         ("torn", "perf_results_stats.csv: "),
         ("none", "Locust ended without writing any statistics"),
@@ -438,7 +438,7 @@ fn a_port_that_somebody_holds_is_said_before_the_service_is_started() {
     let port = holder.local_addr().unwrap().port();
     let config = repository.read("perf.toml").replace("{port}", &port.to_string());
     repository.write("perf.toml", &config);
-    repository.refuses("", &format!("the port of http://127.0.0.1:{port}/health is held by another process"));
+    repository.refuses("", &format!("the port of http://127.0.0.1:{port}/health is held by "));
     assert!(!repository.folder.join("pids/service").exists());
     drop(holder);
     assert_eq!(repository.perf("").code, 0, "a fixed port that is free is fine");
@@ -503,11 +503,35 @@ fn a_signal_in_any_phase_leaves_nothing() {
             &repository.read("perf.toml").replace("deadline_margin = \"500ms\"", "deadline_margin = \"60s\""),
         );
         interrupt(&repository, "pids/locust", signal, code);
-        assert_eq!(repository.perf("target/perf/latest").code, 2, "there is no finished run to judge");
+        repository.refuses("target/perf/latest", "there is no finished run in this folder");
+        let repository = repository.with("FAKE_LOCUST", "");
+        assert_eq!(repository.perf("").code, 0);
+        let finished = repository.sh("readlink target/perf/latest");
+        let repository = repository.with("FAKE_LOCUST", "exit1");
+        assert_eq!(repository.perf("").code, 2);
+        repository.refuses(
+            "target/perf/latest",
+            &format!("the newest is {}", repository.path("target/perf").join(&finished).display())
+                .replace(&format!("{}/", repository.folder.display()), ""),
+        );
 
         let repository = scratch(&format!("signal-version-{signal}")).with("FAKE_LOCUST", "slow-version");
         interrupt(&repository, "pids/locust", signal, code);
     }
+}
+
+/// Nobody can catch SIGKILL; what was started is ended all the same.
+#[test]
+fn sigkill_to_us_leaves_nothing() {
+    let repository = scratch("sigkill").with("FAKE_LOCUST", "waits").with("FAKE_WORKERS", "1");
+    configure(&repository, &service("forks-child"));
+    let mut child = repository.command("").spawn().unwrap();
+    for name in ["pids/service-child", "pids/locust-worker"] {
+        repository.wait_for(name);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    repository.assert_clean();
 }
 
 // Files that cannot be written
@@ -518,7 +542,7 @@ fn what_cannot_be_written_is_said_before_the_load() {
     repository.write("target", "");
     repository.refuses("", "cannot make target/perf");
     let repository = scratch("baseline-unwritable");
-    repository.refuses("--update-baseline --baseline nowhere/b.json", "cannot write beside nowhere/b.json");
+    repository.refuses("--update-baseline --baseline nowhere/b.json", "cannot write nowhere/b.json");
     fs::create_dir(repository.folder.join("folder")).unwrap();
     repository.refuses("--update-baseline --baseline folder", "cannot read folder");
     for started in ["pids/service", "pids/locust"] {
@@ -541,7 +565,6 @@ fn a_full_disk_leaves_the_former_baseline() {
     command.current_dir(&repository.folder).stdout(Stdio::piped()).stderr(Stdio::piped());
     let output = repository.finish(command.spawn().unwrap());
     assert_eq!(output.code, 2, "{}", output.stdout);
-    expect!["NOT JUDGED: cannot write beside perf_baseline.json: File too large (os error 27)\n"]
-        .assert_eq(&output.stderr);
+    expect!["NOT JUDGED: cannot write perf_baseline.json: File too large (os error 27)\n"].assert_eq(&output.stderr);
     repository.assert_clean();
 }

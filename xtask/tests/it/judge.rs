@@ -258,7 +258,7 @@ fn bad_input_is_one_line_that_names_it() {
         (
             "results.csv --baseline nowhere/b.json",
             expect![[r"
-            NOT JUDGED: cannot write beside nowhere/b.json: No such file or directory (os error 2)
+            NOT JUDGED: cannot write nowhere/b.json: No such file or directory (os error 2)
         "]],
         ),
     ] {

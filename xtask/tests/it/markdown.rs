@@ -546,7 +546,7 @@ fn what_was_not_judged_is_one_error_and_says_so_in_the_summary() {
 #[test]
 fn a_report_that_cannot_be_written_is_said_before_any_load() {
     let scratch = on_github("github-report-nowhere");
-    scratch.refuses("--report nowhere/out.md", "cannot write beside nowhere/out.md");
+    scratch.refuses("--report nowhere/out.md", "cannot write nowhere/out.md");
     scratch.assert_not_started(&["locust", "service"]);
 }
 

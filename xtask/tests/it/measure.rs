@@ -353,17 +353,26 @@ fn a_path_with_spaces_commas_and_quotes_is_a_path() {
 }
 
 #[test]
-fn two_commands_at_once_have_ports_and_folders_of_their_own() {
+fn a_service_that_does_not_listen_there_is_asked_for_its_port() {
+    let scratch = Scratch::new("elsewhere").toml("\"exec '", "\"exec sleep 1000 #'").toml("\"20s\"", "\"1s\"");
+    scratch.refuses("", "nothing listens there; does the service get {port}, by its command or by [service] env?");
+}
+
+#[test]
+fn two_commands_at_once_have_ports_and_folders_of_their_own_and_take_turns() {
     let scratch = Scratch::new("both");
     let children = ["one", "two"].map(|name| {
         let pids = scratch.path("pids").join(name);
         fs::create_dir(&pids).unwrap();
         scratch.command("").env("PIDS", pids).spawn().unwrap()
     });
-    for child in children {
-        let output = scratch.finish(child);
+    // One after the other: two loads at once would measure each other.
+    let outputs = children.map(|child| scratch.finish(child));
+    for output in &outputs {
         assert_eq!(output.code, 0, "{}", output.stderr);
     }
+    let waited = outputs.iter().filter(|output| output.stderr.contains("another command measures in this repository"));
+    assert_eq!(waited.count(), 1, "{}{}", outputs[0].stderr, outputs[1].stderr);
     let word_behind = |name: &str, flag: &str| {
         let arguments = scratch.read(&format!("pids/{name}/arguments"));
         arguments.split_whitespace().skip_while(|word| *word != flag).nth(1).unwrap().to_owned()
@@ -404,7 +413,7 @@ fn check_without_git(scratch: &Scratch) {
 #[test]
 fn a_place_that_cannot_be_written_is_said_before_anything_starts() {
     for (name, script, args, reason) in [
-        ("no-folder", "rm perf_baseline.json", "--baseline nowhere/b.json", "cannot write beside nowhere/b.json"),
+        ("no-folder", "rm perf_baseline.json", "--baseline nowhere/b.json", "cannot write nowhere/b.json"),
         ("target-is-a-file", ": > target", "", "cannot make target/perf"),
         ("perf-is-a-file", "mkdir target; : > target/perf", "", "cannot make target/perf"),
         ("runs-is-a-file", "mkdir -p target/perf; : > target/perf/runs", "", "cannot make target/perf/runs"),
