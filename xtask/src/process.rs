@@ -103,7 +103,7 @@ struct Guard(Child);
 
 impl Guard {
     fn of(group: Pid) -> io::Result<Guard> {
-        const WHEN_WE_ARE_GONE: &str = "read -r _; kill -TERM -- -$1; sleep 2; kill -KILL -- -$1";
+        const WHEN_WE_ARE_GONE: &str = "read -r _; kill -s TERM -- -$1; sleep 2; kill -s KILL -- -$1";
         let mut command = Command::new("sh");
         command.args(["-c", WHEN_WE_ARE_GONE, "sh", &group.to_string()]).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -507,7 +507,7 @@ fn a_signal_in_any_phase_leaves_nothing() {
         let repository = repository.with("FAKE_LOCUST", "");
         assert_eq!(repository.perf("").code, 0);
         let finished = repository.sh("readlink target/perf/latest");
-        let repository = repository.with("FAKE_LOCUST", "exit1");
+        let repository = repository.with("FAKE_LOCUST", "none");
         assert_eq!(repository.perf("").code, 2);
         repository.refuses(
             "target/perf/latest",
