@@ -269,10 +269,14 @@ pub fn unsettled(comparison: &Comparison) -> Option<String> {
 }
 
 fn interval(ends: [f64; 2]) -> String {
-    let [low, high] = ends.map(|end| match end {
-        _ if end > FARTHEST => format!(">+{FARTHEST}"),
-        _ if end < -FARTHEST => format!("<-{FARTHEST}"),
-        _ => format!("{end:+.1}"),
+    let [low, high] = ends.map(|end| {
+        if end > FARTHEST {
+            format!(">+{FARTHEST}")
+        } else if end < -FARTHEST {
+            format!("<-{FARTHEST}")
+        } else {
+            format!("{end:+.1}")
+        }
     });
     format!("{low}..{high}")
 }

@@ -474,7 +474,7 @@ fn over_time(report: &Report) -> Result<Picture> {
         panels.iter().map(|panel| panel.title.as_str()).collect::<Vec<_>>().join("; ")
     );
     let lines = if count == 1 {
-        "The line is the candidate's run.".to_owned()
+        "The lines are of one candidate run.".to_owned()
     } else {
         format!("Each of {count} candidate runs is a faint line.")
     };

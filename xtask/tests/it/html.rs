@@ -223,7 +223,8 @@ fn no_number_or_title_of_an_axis_leaves_its_picture() {
 
 #[test]
 fn the_page_says_what_its_lines_and_intervals_are() {
-    for (runs, said) in [(1, "The line is the candidate's run. "), (5, "Each of 5 candidate runs is a faint line. ")] {
+    for (runs, said) in [(1, "The lines are of one candidate run. "), (5, "Each of 5 candidate runs is a faint line. ")]
+    {
         let mut measured = measured(&names(5), 1.35);
         measured.runs.truncate(runs);
         measured.histories.truncate(runs);
