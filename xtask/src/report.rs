@@ -101,6 +101,9 @@ const NAME_WIDTH: usize = 100;
 /// Columns that any other text takes at most, where a format has to end somewhere.
 const LINE_WIDTH: usize = 1000;
 
+/// Percent, or percentage points: beyond it an interval tells only that next to nothing is known.
+const FARTHEST: f64 = 999.0;
+
 pub const HEADER: [&str; 7] = ["", "baseline", "candidate", "change", "interval", "limit", "status"];
 
 impl Report<'_> {
@@ -139,8 +142,21 @@ impl Report<'_> {
         remarks
     }
 
-    /// The verdict in words, without the word itself.
+    /// The verdict in words, without the word itself, and whether another run could change it.
     pub fn sentence(&self) -> String {
+        let unsettled: Vec<&str> = self.comparison.unsettled().map(|row| row.metric.name()).collect();
+        if unsettled.is_empty() {
+            return self.by_estimates();
+        }
+        let could = match self.comparison.verdict {
+            Verdict::Pass => "hide a regression of",
+            Verdict::Fail => "change the verdict on",
+        };
+        format!("{}; not settled: noise could {could} {}", self.by_estimates(), unsettled.join(" and "))
+    }
+
+    /// The verdict in words by the estimates alone.
+    fn by_estimates(&self) -> String {
         let findings = self.comparison.findings();
         let of =
             |status: Status| -> Vec<&Row> { findings.iter().copied().filter(|row| row.status == status).collect() };
@@ -230,7 +246,12 @@ pub fn evidence(comparison: &Comparison) -> String {
         return format!("{runs}: noise unknown, the estimate decides{endpoints}; --update-baseline keeps several runs");
     };
     let settled = unsettled(comparison).unwrap_or_else(|| "settled".to_owned());
-    format!("{runs}: {settled}; a p95 {detectable:.1} % worse would have been noticed")
+    let noise = if detectable > FARTHEST {
+        "any p95 change could be noise".to_owned()
+    } else {
+        format!("p95 changes under {detectable:.1} % could be noise")
+    };
+    format!("{runs}: {settled}; {noise}")
 }
 
 /// The series whose verdict another run may change, and why.
@@ -247,8 +268,17 @@ pub fn unsettled(comparison: &Comparison) -> Option<String> {
     (!series.is_empty()).then(|| format!("not settled: {}", series.join(", ")))
 }
 
-fn interval([low, high]: [f64; 2]) -> String {
-    format!("{low:+.1}..{high:+.1}")
+fn interval(ends: [f64; 2]) -> String {
+    let [low, high] = ends.map(|end| {
+        if end > FARTHEST {
+            format!(">+{FARTHEST}")
+        } else if end < -FARTHEST {
+            format!("<-{FARTHEST}")
+        } else {
+            format!("{end:+.1}")
+        }
+    });
+    format!("{low}..{high}")
 }
 
 /// What keeps a row from being trusted.
@@ -257,7 +287,7 @@ fn doubt_text(row: &Row, doubt: Doubt) -> String {
         Doubt::FewSamples { requests, samples } => {
             format!("{} of {} rests on {samples}", row.metric, count(requests, "request"))
         }
-        Doubt::NotSignificant => "not significant among so many endpoints".to_owned(),
+        Doubt::NotSignificant => "not significant among all endpoints".to_owned(),
         Doubt::NoiseUnknown => "noise unknown by one run of few requests on each side".to_owned(),
         Doubt::ReachesBelowLimit => {
             format!(

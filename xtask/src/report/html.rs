@@ -6,7 +6,7 @@ use super::{
     Cells, FINDINGS, HEADER, Report, by_severity, cells, cut, escaped, evidence, pictures, printable, rank,
     shown_commit, verdict_word, word,
 };
-use crate::compare::{Row, Status, Verdict};
+use crate::compare::{ERROR, Row, Status, Verdict};
 use crate::run::{Precision, Provenance};
 
 /// Letters of a name that a cell shows, and of a sentence.
@@ -31,6 +31,13 @@ pub fn render(report: &Report) -> String {
     findings(&mut body, report);
     compared(&mut body, report);
     body.push_str("<h2 id=\"total\">All requests together</h2>\n");
+    if report.comparison.total.iter().any(|row| row.interval.is_some()) {
+        let confidence_pct = 100.0 * (1.0 - ERROR);
+        let _ = writeln!(
+            body,
+            "<p class=\"note\">interval: where the change lies by the spread of the runs, with {confidence_pct:.0} % confidence, over all looks at them together.</p>"
+        );
+    }
     table(&mut body, "total", [report.total_cells().iter().map(row).collect::<String>()].into_iter());
     body.push_str("<h2>Pictures</h2>\n<div class=\"pictures\">\n");
     for picture in pictures::all(report) {

@@ -31,8 +31,8 @@ const FONT_PX: f64 = 12.0;
 /// Left of a field whose rows have names, and the letters that fit there.
 const LABELS: i32 = 216;
 const LABEL: usize = 31;
-/// Right of every field, for half a label.
-const MARGIN: i32 = 14;
+/// Right of every field, for half a label: of `400 %`, or of a number of five digits.
+const MARGIN: i32 = 22;
 /// Of a letter, on average, in the widest of the usual fonts.
 const LETTER_PX: f64 = 6.6;
 
@@ -469,13 +469,17 @@ fn over_time(report: &Report) -> Result<Picture> {
     let height = panels.iter().map(|panel| panel.height + 26).sum::<i32>() + 50;
     let count = runs.len();
     let description = format!(
-        "{count} runs over {} s: {}.",
-        end_s,
+        "{} over {end_s} s: {}.",
+        super::count(count, "run"),
         panels.iter().map(|panel| panel.title.as_str()).collect::<Vec<_>>().join("; ")
     );
+    let lines = if count == 1 {
+        "The lines are of one candidate run.".to_owned()
+    } else {
+        format!("Each of {count} candidate runs is a faint line.")
+    };
     let mut caption = format!(
-        "Each of {count} candidate {} is a faint line. Requests and failures per second are Locust's means of about ten seconds.",
-        if count == 1 { "run" } else { "runs" }
+        "{lines} Requests and failures per second are Locust's own means over the last 10 s, and so climb from 0 in the first seconds."
     );
     if let Some(why) = missing.first() {
         let _ = write!(caption, " {} not drawn: {}.", missing.len(), cut(&printable(why), 300));

@@ -796,7 +796,7 @@ fn rounds_are_judged_by_their_differences() {
     // The machine gets slower by a half, and both sides with it.
     let (verdict, more, said) = judged(&[300.0, 350.0, 400.0, 450.0], &[306.0, 355.0, 412.0, 455.0]);
     assert_eq!((verdict, more), (Verdict::Pass, false), "{said}");
-    expect!["4 rounds, both sides in each: settled; a p95 3.1 % worse would have been noticed"].assert_eq(&said);
+    expect!["4 rounds, both sides in each: settled; p95 changes under 3.1 % could be noise"].assert_eq(&said);
     let (verdict, more, said) = judged(&[300.0, 350.0, 400.0, 450.0], &[420.0, 497.0, 560.0, 625.0]);
     assert_eq!((verdict, more), (Verdict::Fail, false), "{said}");
     let (_, more, said) = judged(&[300.0, 350.0], &[330.0, 390.0]);
@@ -933,10 +933,10 @@ fn what_the_runs_rest_on_is_said() {
         "1 baseline run, 1 candidate run: noise unknown, the estimate decides; --update-baseline keeps several runs"
     ]
     .assert_eq(&said(&[300.0], &[310.0]));
-    expect!["5 baseline runs, 1 candidate run: settled; a p95 4.6 % worse would have been noticed"]
+    expect!["5 baseline runs, 1 candidate run: settled; p95 changes under 4.6 % could be noise"]
         .assert_eq(&said(&[300.0, 303.0, 297.0, 301.0, 299.0], &[310.0]));
-    expect!["5 baseline runs, 1 candidate run: not settled: p95 +34.8..+45.4 % is over the limit by one run alone; a p95 4.6 % worse would have been noticed"].assert_eq(&said(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
-    expect!["5 baseline runs, 1 candidate run: not settled: p95 -49.3..+113.9 % reaches to both sides of the limit; a p95 137.9 % worse would have been noticed"].assert_eq(&said(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
+    expect!["5 baseline runs, 1 candidate run: not settled: p95 +34.8..+45.4 % is over the limit by one run alone; p95 changes under 4.6 % could be noise"].assert_eq(&said(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
+    expect!["5 baseline runs, 1 candidate run: not settled: p95 -49.3..+113.9 % reaches to both sides of the limit; p95 changes under 137.9 % could be noise"].assert_eq(&said(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
 }
 
 /// One endpoint in runs of these p95 and so many requests each, and failures.

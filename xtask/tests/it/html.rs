@@ -189,6 +189,56 @@ fn the_page_says_what_the_terminal_says() {
     }
 }
 
+/// How wide a text of the pictures is with `DejaVu Sans`, the widest of the usual fonts.
+fn width_px(text: &str) -> f64 {
+    let of_size_1 = |c: char| match c {
+        ' ' | '.' | ',' | '/' | 'i' | 'l' => 0.33,
+        '%' => 0.95,
+        '+' => 0.84,
+        '0'..='9' => 0.64,
+        _ => 0.58,
+    };
+    12.0 * text.chars().map(of_size_1).sum::<f64>()
+}
+
+#[test]
+fn no_number_or_title_of_an_axis_leaves_its_picture() {
+    // The scale of a change ends at what a label says: the farthest, and the least.
+    for slowdown in [1.0, 1.35, 3.0] {
+        let page = Html::parse_document(&measured(&names(5), slowdown).page());
+        let texts = select(&page, "svg text");
+        assert!(texts.len() > 50, "{}", texts.len());
+        for element in texts {
+            let (said, of) = (text(element), |name| element.attr(name).unwrap());
+            let (said, x): (&str, f64) = (said.trim(), of("x").parse().unwrap());
+            let left = match of("text-anchor") {
+                "middle" => x - width_px(said) / 2.0,
+                "end" => x - width_px(said),
+                _ => x,
+            };
+            assert!(left >= 0.0 && left + width_px(said) <= 480.0, "{said:?} at {x}, {}", of("text-anchor"));
+        }
+    }
+}
+
+#[test]
+fn the_page_says_what_its_lines_and_intervals_are() {
+    for (runs, said) in [(1, "The lines are of one candidate run. "), (5, "Each of 5 candidate runs is a faint line. ")]
+    {
+        let mut measured = measured(&names(5), 1.35);
+        measured.runs.truncate(runs);
+        measured.histories.truncate(runs);
+        let page = Html::parse_document(&measured.page());
+        let caption = text(select(&page, "figcaption")[2]);
+        assert!(caption.contains(said), "{caption}");
+        assert!(caption.contains("Locust's own means over the last 10 s, and so climb from 0 "), "{caption}");
+        let described = text(select(&page, "svg > desc")[2]);
+        assert!(described.starts_with(if runs == 1 { "1 run over " } else { "5 runs over " }), "{described}");
+        let confidence: Vec<String> = select(&page, "main p").into_iter().map(text).collect();
+        assert!(confidence.iter().any(|note| note.contains("95 % confidence, over all looks")), "{confidence:?}");
+    }
+}
+
 #[test]
 fn the_worst_endpoint_comes_first() {
     let page = Html::parse_document(&measured(&names(300), 1.35).page());

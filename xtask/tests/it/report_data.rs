@@ -12,7 +12,8 @@ use roxmltree::{Document, Node};
 use serde_json::{Value, json};
 use xtask::baseline::Baseline;
 use xtask::compare::{EndpointLimits, Limit, Limits, Rules, Status, compare};
-use xtask::report::{Report, cut, json, junit, printable};
+use xtask::report::terminal::{self, Verbosity};
+use xtask::report::{Report, cut, html, json, junit, markdown, printable};
 use xtask::run::{Load, Machine, Metric, Precision, Provenance, Run, Stats};
 
 use crate::core::VERSION_1_0;
@@ -86,7 +87,7 @@ impl Case {
         let candidate = provenance();
         read(&Report {
             distribution: &[],
-            runs: &[],
+            runs: &self.runs,
             histories: &[],
             comparison: &compare(&self.baseline, &self.runs, &self.rules).unwrap(),
             provenance: [&self.baseline.provenance, &candidate],
@@ -195,6 +196,84 @@ fn hostile_case(names: &[String]) -> Case {
         run(p95_ms, &endpoints)
     };
     Case::new("hostile", &STEADY.map(of), vec![of(900.0), of(905.0)], rules(false, false))
+}
+
+// What every format says
+
+/// For people, then for programs; of the terminal without colours.
+fn in_every_format(report: &Report) -> [(&'static str, String); 6] {
+    let terminal = |verbosity| anstream::adapter::strip_str(&terminal::render(report, verbosity, None)).to_string();
+    [
+        ("terminal", terminal(Verbosity::Verbose)),
+        ("quiet", terminal(Verbosity::Quiet)),
+        ("Markdown", markdown::render(report)),
+        ("HTML", html::render(report)),
+        ("JUnit", junit::render(report)),
+        ("JSON", json::render(report)),
+    ]
+}
+
+#[test]
+fn a_verdict_that_is_not_settled_says_so_in_every_format() {
+    let mut said = Vec::new();
+    for case in cases() {
+        case.report(|report| {
+            let is_settled = report.comparison.unsettled().next().is_none();
+            let formats = in_every_format(report);
+            for (format, text) in &formats {
+                assert_eq!(text.contains("not settled: noise"), !is_settled, "{}, {format}: {text}", case.name);
+            }
+            for (format, text) in &formats[..2] {
+                let last = text.lines().last().unwrap();
+                assert_eq!(last.contains("not settled"), !is_settled, "{}, {format}: {last}", case.name);
+            }
+            if !is_settled {
+                said.push(formats[1].1.lines().last().unwrap().to_owned());
+            }
+        });
+    }
+    // What tools look for stays the beginning.
+    expect![[r#"
+        FAIL: p95, GET /a p95 are over their limits; not settled: noise could change the verdict on p95
+        PASS: nothing is over its limit; not settled: noise could hide a regression of p95
+        FAIL: error_rate is over its limit; not settled: noise could change the verdict on error_rate
+        FAIL: p95, GET /a p95 are over their limits; not settled: noise could change the verdict on p95
+        FAIL: p95 is over its limit; not settled: noise could change the verdict on p95
+        FAIL: p95 is over its limit; not settled: noise could change the verdict on p95"#]]
+    .assert_eq(&said.join("\n"));
+}
+
+#[test]
+fn what_is_not_significant_is_said_without_a_count() {
+    let case = cases().into_iter().find(|case| case.name == "not significant").unwrap();
+    case.report(|report| {
+        let (findings, _) = report.findings(usize::MAX);
+        let (_, finding) = findings.into_iter().find(|(_, text)| text.starts_with("GET /a p95")).unwrap();
+        expect!["GET /a p95: 308 -> 500 ms (+62.3%, limit +20%); not significant among all endpoints"]
+            .assert_eq(&finding);
+    });
+}
+
+#[test]
+fn an_interval_beyond_measure_is_told_to_people_as_that() {
+    let mut baseline = runs(&[300.0, 900.0]);
+    baseline[1].total.failures = 400;
+    let case = Case::new("wild", &baseline, runs(&[310.0]), rules(false, false));
+    case.report(|report| {
+        let wild = report.total_cells()[1].texts[4].clone();
+        expect!["-100.0..>+999"].assert_eq(&wild);
+        for (format, text) in &in_every_format(report)[..5] {
+            let is_escaped = matches!(*format, "HTML" | "JUnit");
+            let wild = if is_escaped { wild.replace('>', "&gt;") } else { wild.clone() };
+            assert!(*format == "quiet" || text.contains(&wild), "{format}: {text}");
+        }
+        expect!["2 baseline runs, 1 candidate run: not settled: p95 -100.0..>+999 % reaches to both sides of the limit, error_rate <-999..>+999 pp reaches to both sides of the limit; any p95 change could be noise"].assert_eq(&xtask::report::evidence(report.comparison));
+        // In percentage points it goes below that, too.
+        expect!["<-999..>+999"].assert_eq(&report.total_cells()[5].texts[4]);
+        let value: Value = serde_json::from_str(&json::render(report)).unwrap();
+        assert!(value["rows"][1]["interval"][1].as_f64().unwrap() > 1000.0, "{}", value["rows"][1]);
+        assert!(value["rows"][1]["detectable"].as_f64().unwrap() > 1000.0, "{}", value["rows"][1]);
+    });
 }
 
 // JSON
@@ -385,8 +464,8 @@ fn the_json_reads_from_verdict_to_details() {
           "schema_version": "1.0",
           "verdict": "fail",
           "exit_code": 1,
-          "sentence": "p95, GET /a p95 are over their limits",
-          "evidence": "5 baseline runs, 1 candidate run: not settled: p95 +34.8..+45.4 % is over the limit by one run alone; a p95 4.6 % worse would have been noticed",
+          "sentence": "p95, GET /a p95 are over their limits; not settled: noise could change the verdict on p95",
+          "evidence": "5 baseline runs, 1 candidate run: not settled: p95 +34.8..+45.4 % is over the limit by one run alone; p95 changes under 4.6 % could be noise",
           "strict": false,
           "paired": false,
           "runs": {
@@ -604,7 +683,7 @@ fn the_junit_reads_from_suite_to_case() {
           <testsuite name="Aggregated" id="0" tests="7" failures="0" errors="0" time="0" skipped="2" timestamp="2026-11-23T12:00:00">
             <properties>
               <property name="verdict" value="FAIL: GET /gone p95 is over its limit"/>
-              <property name="evidence" value="5 baseline runs, 1 candidate run: settled; a p95 4.6 % worse would have been noticed"/>
+              <property name="evidence" value="5 baseline runs, 1 candidate run: settled; p95 changes under 4.6 % could be noise"/>
               <property name="strict" value="false"/>
               <property name="baseline" value="baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)"/>
               <property name="baseline commit" value="0123456789abcdef0123456789abcdef01234567"/>
