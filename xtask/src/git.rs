@@ -68,8 +68,11 @@ pub fn blob_hash(bytes: &[u8]) -> String {
 }
 
 /// The root of the user's repository: the nearest folder upwards with a `perf.toml`, else of git, else the folder itself.
+/// What lies around a git repository is another one's.
 pub fn root(from: &Path) -> &Path {
-    upwards(from, "perf.toml").or_else(|| upwards(from, ".git")).unwrap_or(from)
+    let top = upwards(from, ".git");
+    let configured = upwards(from, "perf.toml").filter(|folder| top.is_none_or(|top| folder.starts_with(top)));
+    configured.or(top).unwrap_or(from)
 }
 
 /// The nearest folder upwards that holds `name`.

@@ -359,6 +359,26 @@ fn a_service_that_does_not_listen_there_is_asked_for_its_port() {
 }
 
 #[test]
+fn what_was_measured_is_judged_again_by_the_same_evidence() {
+    let scratch = Scratch::new("again").with("FAKE_P95_MS", "300 330 310 340");
+    assert_eq!(scratch.perf("--update-baseline --max-runs 2").code, 0);
+    let output = scratch.perf("--min-runs 2 --max-runs 2");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(scratch.perf("target/perf/latest").stdout, output.stdout);
+}
+
+/// As this one lies in the repository of the gate.
+#[test]
+fn a_repository_inside_another_is_its_own() {
+    let scratch = Scratch::new("nested");
+    scratch.sh("rm perf.toml && mkdir folder");
+    scratch.write("folder/results.csv", RESULTS);
+    let output = scratch.script("cd folder && \"$XTASK\" perf results.csv");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("baseline: commit abc123"), "{}", output.stdout);
+}
+
+#[test]
 fn two_commands_at_once_have_ports_and_folders_of_their_own_and_take_turns() {
     let scratch = Scratch::new("both");
     let children = ["one", "two"].map(|name| {
