@@ -1,5 +1,6 @@
 //! What stands ready for all runs of a command, and one run of them.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -204,7 +205,11 @@ fn locustfile_digest(root: &Path, locustfile: &str) -> Option<String> {
 /// Tells how the workers are started.
 fn invite(project: &Project, locust: &Locust, job: &Job, asked: u32) {
     let address = workers::address(job.bind_host);
-    for line in locust.setup.invitation(asked, &locust.version, &address, job.bind_port) {
+    let folders = job.locustfile.split(',').filter_map(|file| Path::new(file).parent()?.to_str());
+    let folders: BTreeSet<&str> = folders.filter(|folder| !folder.is_empty()).collect();
+    let folders = Vec::from_iter(folders);
+    let port = job.bind_port.to_string();
+    for line in locust.setup.invitation(asked, &locust.version, [&address, &port], &folders) {
         project.say(&line);
     }
     if service::is_loopback(job.host) {

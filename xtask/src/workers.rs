@@ -134,7 +134,8 @@ impl Setup {
     /// A worker ends with its master, and each run has a master of its own, so the command starts it again until none
     /// comes for five minutes: then Locust gives up. It writes the locustfiles to `TMPDIR` under their own names, where
     /// those of another worker must not be.
-    pub fn invitation(&self, workers: u32, version: &str, address: &str, port: u16) -> Vec<String> {
+    /// What lies beside a locustfile can be imported there as it is here, by `folders` of a checkout.
+    pub fn invitation(&self, workers: u32, version: &str, [address, port]: [&str; 2], folders: &[&str]) -> Vec<String> {
         let mut lines = Vec::new();
         match &self.install {
             Some(install) => lines.extend(["on each machine of workers, once:".to_owned(), format!("  {install}")]),
@@ -142,12 +143,19 @@ impl Setup {
                 lines.push(format!("[locust] command must be there on each machine of workers, as Locust {version}"));
             }
         }
-        lines.push("then each of these once, in a checkout where the locustfile imports files of its own:".to_owned());
+        lines.push(
+            "then each of these once, in the root of a checkout where the locustfile imports files of its own:"
+                .to_owned(),
+        );
         let locust = &self.command;
         let script = format!(
             "TMPDIR=$(mktemp -d) && export TMPDIR && trap \"rm -rf $TMPDIR\" EXIT && trap \"exit 130\" HUP INT TERM && while {locust} -f - --worker --master-host {address} --master-port {port} --exit-code-on-error 0; do :; done"
         );
-        lines.extend((1..=workers).map(|number| format!("  PERF_WORKER={number} sh -c {}", quoted(&script))));
+        let imports = match folders {
+            [] => String::new(),
+            folders => format!("PYTHONPATH={}:\"$PYTHONPATH\" ", quoted(&folders.join(":"))),
+        };
+        lines.extend((1..=workers).map(|number| format!("  PERF_WORKER={number} {imports}sh -c {}", quoted(&script))));
         lines
     }
 }

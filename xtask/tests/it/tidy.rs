@@ -118,12 +118,23 @@ fn every_command_of_the_workflow_is_one_that_the_parser_accepts() {
 /// Every line of shell in the documents: run by a test, or taken by the parser that it is meant for.
 #[test]
 fn every_command_of_the_documents_is_known() {
-    let mut documents = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned(), "ARCHITECTURE.md".to_owned()];
+    let mut documents = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "xtask/README.md"]
+        .map(str::to_owned)
+        .to_vec();
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     documents.extend(docs.map(|path| path.strip_prefix(root()).unwrap().display().to_string()));
     let mut known = 0;
     documents.retain(|file| Path::new(file).extension().is_some_and(|extension| extension == "md"));
     for file in &documents {
+        // In a sentence: what stands between two backticks.
+        let prose: String = read(file).split("```").step_by(2).collect();
+        let spans = prose.split('`').skip(1).step_by(2).map(|span| span.replace('\n', " "));
+        // The name alone is none that is called.
+        for span in spans.filter(|span| span.starts_with("cargo xtask ") && span != "cargo xtask adopt") {
+            for command in xtask_commands(&span) {
+                assert_parses(&command);
+            }
+        }
         for block in read(file).split("```").skip(1).step_by(2) {
             let (language, code) = block.split_once('\n').unwrap();
             match language {

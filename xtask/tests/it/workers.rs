@@ -208,10 +208,16 @@ class Fake(User):
 /// A scratch repository with real Locust, whose environment is this repository's own.
 fn with_real_locust(name: &str) -> Scratch {
     let scratch = Scratch::new(name)
+        .toml("[load]\n", "[load]\nlocustfile = \"loads/locustfile.py\"\n")
         .toml(&format!("[locust]\ncommand = \"sh '{FAKE_LOCUST}'\"\n"), "")
         .toml("stop_timeout = \"500ms\"\n[load]\n", "stop_timeout = \"10s\"\n[load]\n")
         .toml("stop_timeout = \"500ms\"\ndeadline", "stop_timeout = \"10s\"\ndeadline");
-    scratch.write("locustfile.py", &LOCUSTFILE.replace("@FOLDER@", &scratch.path("pids").display().to_string()));
+    let locustfile = LOCUSTFILE.replace("@FOLDER@", &scratch.path("pids").display().to_string());
+    scratch.write("loads/locustfile.py", &format!("import beside\n{locustfile}"));
+    scratch.write(
+        "loads/beside.py",
+        "# Workers get their locustfile from their master, and this one from their checkout.\n",
+    );
     for folder in ["target/perf", ".cache"] {
         link_locust(&scratch.path(folder));
     }
