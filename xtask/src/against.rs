@@ -48,7 +48,6 @@ pub fn against(project: &Project, rev: &str, clock: &mut Clock) -> Result<Verdic
         let rounds = Rounds::new(project, measured.clone(), measured_at_rev.clone()).with_context(at_rev)?;
         let comparison = rounds.compare(project)?;
         if !another_follows(project, &comparison, "round") {
-            project.rules.check_all_met(Some(&rounds.baseline), &rounds.this.runs)?;
             return rounds.publish(project, &comparison, &format!("{rev}, "), bench.clock);
         }
     }
@@ -89,6 +88,7 @@ impl Rounds {
 
     /// `rev` is its name, where that is known beside its commit.
     fn publish(&self, project: &Project, comparison: &Comparison, rev: &str, clock: &Clock) -> Result<Verdict> {
+        project.rules.check_all_met(Some(&self.baseline), &self.this.runs)?;
         let [baseline, this] = [&self.baseline.provenance, &self.this.provenance]
             .map(|provenance| shown_commit(&provenance.commit, provenance.dirty));
         let sides = format!(
