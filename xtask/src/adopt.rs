@@ -253,8 +253,9 @@ fn workflow(root: &Path) -> Step {
 fn gitignore(shell: &Shell, root: &Path) -> Result<Step> {
     let path = root.join(".gitignore");
     let former = if path.exists() { files::read_to_string(&path)? } else { String::new() };
+    let known = ignored(shell, IGNORED.iter().map(|(_, path)| (*path).to_owned()));
     let missing: Vec<&str> =
-        IGNORED.iter().filter(|(_, path)| !is_ignored(shell, path)).map(|(line, _)| *line).collect();
+        IGNORED.iter().filter(|(_, path)| !known.iter().any(|known| known == path)).map(|(line, _)| *line).collect();
     if missing.is_empty() {
         return Ok(Step::kept(".gitignore", ""));
     }
@@ -264,18 +265,17 @@ fn gitignore(shell: &Shell, root: &Path) -> Result<Step> {
     Ok(Step { name: ".gitignore", writes: vec![(path, text)], done, advice: Vec::new() })
 }
 
-/// By the repository's own rules: a colleague does not have the user's.
-fn is_ignored(shell: &Shell, path: &str) -> bool {
-    let args = ["-c", "core.excludesFile=/dev/null", "check-ignore", "--no-index", "--quiet", path];
-    git::read(git::command(shell, &args)).is_some()
+/// Those of the paths that git ignores by the repository's own rules: a colleague does not have the user's.
+fn ignored(shell: &Shell, paths: impl Iterator<Item = String>) -> Vec<String> {
+    let check = git::command(shell, &["-c", "core.excludesFile=/dev/null", "check-ignore", "--no-index", "--"]);
+    git::read(check.args(paths)).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 /// What must be committed, and git will not take.
 fn hidden(shell: &Shell, steps: &[Step]) -> Vec<String> {
     let root = shell.current_dir();
     let written = steps.iter().flat_map(|step| &step.writes).filter_map(|(path, _)| path.strip_prefix(&root).ok());
-    let all = written.map(|path| path.display().to_string()).chain(["perf_baseline.json".to_owned()]);
-    all.filter(|path| is_ignored(shell, path)).collect()
+    ignored(shell, written.map(|path| path.display().to_string()).chain(["perf_baseline.json".to_owned()]))
 }
 
 fn create_or_keep(root: &Path, name: &'static str, text: &str) -> Step {

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Outcome::SavedInCi(message)) => {
-            let _ = writeln!(stderr(), "{message}");
+            let _ = writeln!(stderr(), "NOT JUDGED: {message}");
             ExitCode::from(not_judged)
         }
         Err(error) => report_error(&error, not_judged),

@@ -40,7 +40,7 @@ pub fn perf(flags: &Perf) -> Result<Outcome> {
             write_not_judged(flags, &reason);
             annotate_not_judged(&reason);
         }
-        Ok(Outcome::SavedInCi(message)) => annotate_not_judged(message.trim_start_matches("NOT JUDGED: ")),
+        Ok(Outcome::SavedInCi(message)) => annotate_not_judged(message),
         Ok(_) => {}
     }
     outcome
@@ -118,7 +118,7 @@ fn run(flags: &Perf) -> Result<Outcome> {
         (verdict, former) => {
             let outcome = save_baseline(&project, former.as_ref(), measured)?;
             if let (None, Outcome::Done(message) | Outcome::SavedInCi(message)) = (verdict, &outcome) {
-                write_not_judged(flags, message.trim_start_matches("NOT JUDGED: "));
+                write_not_judged(flags, message);
             }
             Ok(outcome)
         }
@@ -349,9 +349,7 @@ fn save_baseline(project: &Project, former: Option<&Baseline>, measured: Measure
     let message = format!("{values} is saved as {shown}: commit this file");
     let in_ci = env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"));
     Ok(if in_ci {
-        Outcome::SavedInCi(format!(
-            "NOT JUDGED: there is no baseline, and a gate without one passes for ever; {message}"
-        ))
+        Outcome::SavedInCi(format!("there is no baseline, and a gate without one passes for ever; {message}"))
     } else {
         Outcome::Done(format!("NO BASELINE: there was nothing to compare with; {message}"))
     })

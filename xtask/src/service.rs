@@ -8,9 +8,8 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use xshell::{Shell, cmd};
 
 use crate::config::ServiceConfig;
-use crate::mask;
 use crate::process::{self, Failure, Group, pause};
-use crate::workers;
+use crate::{machine, mask};
 
 /// One answer of a ready URL may take this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,7 +48,7 @@ impl Service {
         ensure!(
             !answers_tcp(&url),
             "the port of {shown_url} is held by {} before the service starts: end that one, or write {{port}} for a free one",
-            workers::holder_of(url.port).unwrap_or_else(|| "another process".to_owned())
+            machine::holder_of(url.port)
         );
 
         let command = fill(&config.command);

@@ -1,7 +1,6 @@
 //! Locust's workers: how they are started, where they find their master, which of them take part, and who was lost.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
@@ -9,8 +8,8 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use serde::Deserialize;
 
-use crate::files;
 use crate::report::printable;
+use crate::{files, machine};
 
 /// Which workers take part in a run, as our listener tells while it goes on.
 #[derive(Debug, Deserialize)]
@@ -134,6 +133,7 @@ impl Setup {
     /// A worker ends with its master, and each run has a master of its own, so the command starts it again until none
     /// comes for five minutes: then Locust gives up. It writes the locustfiles to `TMPDIR` under their own names, where
     /// those of another worker must not be.
+    ///
     /// What lies beside a locustfile can be imported there as it is here, by `folders` of a checkout.
     pub fn invitation(&self, workers: u32, version: &str, [address, port]: [&str; 2], folders: &[&str]) -> Vec<String> {
         let mut lines = Vec::new();
@@ -183,32 +183,12 @@ pub fn check_port(bind_host: Option<&str>, port: u16) -> Result<()> {
     let host = bind_host.filter(|host| *host != "*").unwrap_or("0.0.0.0");
     match TcpListener::bind((host, port)) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            let holder = holder_of(port).unwrap_or_else(|| "another process".to_owned());
             bail!(
-                "port {port}, on which Locust's master waits for workers, is held by {holder}: end that one, or set LOCUST_MASTER_BIND_PORT to a free port"
+                "port {port}, on which Locust's master waits for workers, is held by {}: end that one, or set LOCUST_MASTER_BIND_PORT to a free port",
+                machine::holder_of(port)
             )
         }
         // Of anything else Locust itself tells.
         _ => Ok(()),
     }
-}
-
-/// Where `/proc` tells: who listens on the port.
-pub fn holder_of(port: u16) -> Option<String> {
-    const LISTENS: &str = "0A";
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
-    // NUMBER: LOCAL:PORT REMOTE:PORT STATE QUEUES TIMER RETRANSMITS USER TIMEOUT INODE ...
-    let inode = tables.iter().flat_map(|table| table.lines()).find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let is_it = fields.get(1)?.ends_with(&format!(":{port:04X}")) && *fields.get(3)? == LISTENS;
-        is_it.then(|| *fields.get(9).unwrap_or(&""))
-    })?;
-    let socket = format!("socket:[{inode}]");
-    fs::read_dir("/proc").ok()?.filter_map(Result::ok).find_map(|process| {
-        let files = fs::read_dir(process.path().join("fd")).ok()?;
-        let mut links = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
-        links.any(|link| link.as_os_str() == socket.as_str()).then_some(())?;
-        let name = fs::read_to_string(process.path().join("comm")).ok()?;
-        Some(format!("`{}` (process {})", printable(name.trim()), process.file_name().to_string_lossy()))
-    })
 }

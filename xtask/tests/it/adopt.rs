@@ -2,21 +2,28 @@
 //! and real Locust.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
 use std::process::Command;
 
 use xtask::adopt::ALIAS;
 
 use crate::real;
+use crate::support::Scratch;
 
-struct Repository(PathBuf);
+struct Repository(Scratch);
+
+impl Deref for Repository {
+    type Target = Scratch;
+
+    fn deref(&self) -> &Scratch {
+        &self.0
+    }
+}
 
 impl Repository {
     /// A git repository of these files.
     fn new(name: &str, files: &[(&str, &str)]) -> Repository {
-        let repository = Repository(Path::new(env!("CARGO_TARGET_TMPDIR")).join("adopt").join(name));
-        let _ = fs::remove_dir_all(&repository.0);
-        fs::create_dir_all(&repository.0).unwrap();
+        let repository = Repository(Scratch::empty(&format!("adopt-{name}")));
         for (name, text) in files {
             repository.write(name, text);
         }
@@ -24,42 +31,10 @@ impl Repository {
         repository
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    #[track_caller]
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-
-    #[track_caller]
-    fn replace(&self, name: &str, from: &str, to: &str) {
-        let text = self.read(name);
-        assert!(text.contains(from), "{name} does not hold {from}");
-        self.write(name, &text.replacen(from, to, 1));
-    }
-
-    #[track_caller]
-    fn sh(&self, script: &str) -> String {
-        let (code, text) = self.run("sh", &["-ec", script]);
-        assert_eq!(code, 0, "{script}: {text}");
-        text
-    }
-
-    /// The exit code, and all that was said.
+    /// The exit code, and all that was said. With the user's own home, where cargo has its toolchain.
     fn run(&self, program: &str, args: &[&str]) -> (i32, String) {
         let mut command = Command::new(program);
-        command.args(args).current_dir(&self.0).env("GIT_CONFIG_GLOBAL", "/dev/null");
-        for role in ["AUTHOR", "COMMITTER"] {
-            command.env(format!("GIT_{role}_NAME"), "A").env(format!("GIT_{role}_EMAIL"), "a@example.org");
-        }
+        command.args(args).current_dir(&self.folder).env("GIT_CONFIG_GLOBAL", "/dev/null");
         // The dependencies are built once for all repositories.
         command.env("CARGO_TARGET_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/adopt/target"));
         for name in ["CI", "GITHUB_ACTIONS", "GIT_DIR", "GIT_WORK_TREE"] {
@@ -67,7 +42,7 @@ impl Repository {
         }
         let output = command.output().unwrap();
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        (output.status.code().unwrap(), text.replace(&self.0.display().to_string(), "ROOT"))
+        (output.status.code().unwrap(), text.replace(&self.folder.display().to_string(), "ROOT"))
     }
 
     fn adopt(&self) -> (i32, String) {
@@ -107,7 +82,7 @@ fn an_empty_repository_gets_all_of_it() {
         xtask/locust/requirements.txt
         xtask/rustfmt.toml
     "]]
-    .assert_eq(&files);
+    .assert_eq(&format!("{files}\n"));
     for line in ["/target/", "__pycache__/", "perf_report.html"] {
         assert!(repository.read(".gitignore").lines().any(|found| found == line), "{line}");
     }
@@ -182,7 +157,7 @@ fn where_it_cannot_do_all_it_does_nothing() {
     let (code, text) = repository.adopt();
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("no git repository") || text.contains("is a folder inside the repository"), "{text}");
-    assert_eq!(repository.sh("ls -A"), "a.txt\n");
+    assert_eq!(repository.sh("ls -A"), "a.txt");
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["adopt", "nowhere"]);
     assert!(code == 2 && text.contains("cannot adopt the gate into nowhere"), "{text}");
 

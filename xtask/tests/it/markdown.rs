@@ -50,16 +50,7 @@ pub const HOSTILE: [&str; 27] = [
 ];
 
 fn stats(p95_ms: f64) -> Stats {
-    Stats {
-        requests: 450,
-        failures: 0,
-        p50_ms: 100.0,
-        p95_ms,
-        p99_ms: 400.0,
-        avg_ms: 100.0,
-        requests_per_sec: 15.0,
-        p95_interval_ms: Some([p95_ms - 10.0, p95_ms + 10.0]),
-    }
+    Stats { p95_interval_ms: Some([p95_ms - 10.0, p95_ms + 10.0]), ..crate::core::stats(p95_ms) }
 }
 
 fn run<'a>(endpoints: impl IntoIterator<Item = (&'a str, f64)>, total_p95_ms: f64) -> Run {

@@ -43,16 +43,7 @@ fn provenance() -> Provenance {
 }
 
 fn stats(p95_ms: f64) -> Stats {
-    Stats {
-        requests: 450,
-        failures: 0,
-        p50_ms: 100.0,
-        p95_ms,
-        p99_ms: p95_ms.max(400.0),
-        avg_ms: 1000.0 / 9.0,
-        requests_per_sec: 15.0,
-        p95_interval_ms: None,
-    }
+    Stats { p99_ms: p95_ms.max(400.0), avg_ms: 1000.0 / 9.0, ..crate::core::stats(p95_ms) }
 }
 
 fn run(total_ms: f64, endpoints: &[(&str, f64)]) -> Run {

@@ -42,12 +42,18 @@ impl Output {
 }
 
 impl Scratch {
-    pub fn new(name: &str) -> Scratch {
+    /// A folder and nothing in it.
+    pub fn empty(name: &str) -> Scratch {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("measure").join(name);
         let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(folder.join("pids/bin")).unwrap();
-        let scratch = Scratch { env: Vec::new(), folder }.with("FAKE_LOCUST_SCRIPT", FAKE_LOCUST);
+        fs::create_dir_all(&folder).unwrap();
+        Scratch { env: Vec::new(), folder }
+    }
+
+    pub fn new(name: &str) -> Scratch {
+        let scratch = Scratch::empty(name).with("FAKE_LOCUST_SCRIPT", FAKE_LOCUST);
         let pids = scratch.folder.join("pids");
+        fs::create_dir_all(pids.join("bin")).unwrap();
         let scratch = scratch.with("PIDS", &pids.display().to_string());
         scratch.write("locustfile.py", "# what the users do\n");
         scratch.write(".gitignore", "/target\n/pids\n/runs-made\n");
@@ -87,10 +93,15 @@ impl Scratch {
     /// Replaces a part of `perf.toml`.
     #[track_caller]
     pub fn toml(self, from: &str, to: &str) -> Scratch {
-        let text = self.read("perf.toml");
-        assert!(text.contains(from), "perf.toml does not hold {from}");
-        self.write("perf.toml", &text.replacen(from, to, 1));
+        self.replace("perf.toml", from, to);
         self
+    }
+
+    #[track_caller]
+    pub fn replace(&self, name: &str, from: &str, to: &str) {
+        let text = self.read(name);
+        assert!(text.contains(from), "{name} does not hold {from}");
+        self.write(name, &text.replacen(from, to, 1));
     }
 
     /// Puts an executable in front of `PATH`.

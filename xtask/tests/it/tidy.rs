@@ -13,9 +13,7 @@ use xtask::config::{Config, LocustSettings, settle};
 use xtask::flags::{Command, HELP, LoadFlags, known_flags, parse};
 use yaml_rust2::{Yaml, YamlLoader};
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
+use crate::real::root;
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
