@@ -11,56 +11,71 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
-use crate::compare::{EndpointLimits, Limit, Limits, default_limits};
-use crate::flags::{self, LoadFlags};
-use crate::mask;
-use crate::report::printable;
-use crate::run::{Load, Metric};
+use judge::limits::{EndpointLimits, Limit, Limits, default_limits};
+use judge::mask;
+use judge::run::{Load, Metric};
+use judge::text::printable;
 
-/// What `perf.toml` says; each key is explained in `xtask/adopt/perf.toml`.
+use crate::flags::{self, LoadFlags};
+
+/// The content of `perf.toml`; `xtask/adopt/perf.toml` explains each key.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// How the service is built, started and stopped; `None` where it runs already.
     pub service: Option<ServiceConfig>,
+    /// How it is loaded.
     #[serde(default)]
     pub load: LoadConfig,
+    /// Which Locust is used.
     #[serde(default)]
     pub locust: LocustConfig,
     #[serde(default, rename = "limits")]
     entries: BTreeMap<Spanned<String>, Spanned<LimitEntry>>,
-    /// Of all requests together, and of endpoints without their own.
+    /// The limits of all requests together, and of endpoints without limits of their own.
     #[serde(skip, default = "default_limits")]
     pub limits: Limits,
-    /// In the order of their precedence.
+    /// The limits of single endpoints, in the order of their precedence.
     #[serde(skip)]
     pub endpoint_limits: Vec<EndpointLimits>,
 }
 
 type LimitTable = BTreeMap<Spanned<String>, Spanned<String>>;
 
-/// Of a metric, or of the endpoints that the key names.
+/// An entry of `[limits]`.
 #[derive(Debug)]
 enum LimitEntry {
+    /// The limit of the metric that the key names.
     Limit(String),
+    /// The limits of the endpoints that the key names.
     Endpoint(LimitTable),
 }
 
+/// `[service]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceConfig {
+    /// Starts the service and stays in the foreground.
     pub command: String,
+    /// Builds the service before it is started.
     pub build: Option<String>,
+    /// Answers 2xx once the service is ready.
     pub ready_url: String,
+    /// Variables for `command`.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// The time for `build` to end.
     #[serde(default = "ten_minutes", deserialize_with = "duration")]
     pub build_timeout: Duration,
+    /// The time for `ready_url` to answer.
     #[serde(default = "thirty_seconds", deserialize_with = "duration")]
     pub ready_timeout: Duration,
+    /// The time from SIGTERM to SIGKILL.
     #[serde(default = "ten_seconds", deserialize_with = "duration")]
     pub stop_timeout: Duration,
 }
 
+/// `[load]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoadConfig {
@@ -71,12 +86,14 @@ pub struct LoadConfig {
     locustfile: Option<String>,
     processes: Option<u32>,
     expect_workers: Option<u32>,
+    /// The time for the workers to connect.
     #[serde(deserialize_with = "duration")]
     pub workers_timeout: Duration,
     #[serde(deserialize_with = "duration")]
     warmup: Duration,
     #[serde(deserialize_with = "some_duration")]
     stop_timeout: Option<Duration>,
+    /// The time that Locust may take beyond run time and stop timeout.
     #[serde(deserialize_with = "duration")]
     pub deadline_margin: Duration,
 }
@@ -99,16 +116,24 @@ impl Default for LoadConfig {
     }
 }
 
+/// `[locust]`.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LocustConfig {
+    /// The version to install instead of the pinned one.
     pub version: Option<String>,
+    /// Starts a Locust of the user's own.
     pub command: Option<String>,
+    /// Packages, or requirements files, to install beside Locust.
     pub requirements: Vec<String>,
 }
 
 impl Config {
-    /// Parses `perf.toml`. An error begins with its line, as `:3: ...`.
+    /// Parses `perf.toml`.
+    ///
+    /// # Errors
+    ///
+    /// Begins with the line, as `:3: ...`, and says what is wrong there.
     pub fn parse(text: &str) -> Result<Config> {
         let mut config: Config = toml::from_str(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));
@@ -216,68 +241,66 @@ fn ten_seconds() -> Duration {
 /// What is loaded, how, and with which file.
 #[derive(Debug)]
 pub struct Settings {
+    /// The load.
     pub load: Load,
+    /// The locustfiles, with commas between.
     pub locustfile: String,
-    /// Without `[service]`, or with `--host`: the running service. With one: what Locust gets as its host, if it is not
-    /// the origin of the ready URL.
+    /// The running service to load. Where the service is started here: what Locust gets as its host, if that is not the
+    /// origin of the ready URL.
     pub host: Option<String>,
-    /// `[service]` is to be started.
+    /// Says that `[service]` is to be started.
     pub starts_service: bool,
-    /// Where Locust's master listens, if its own configuration says so.
+    /// The address where Locust's master listens, if its own configuration says so.
     pub bind_host: Option<String>,
+    /// The port where Locust's master listens.
     pub bind_port: u16,
+    /// The time for requests that are under way to end when the load is over.
     pub stop_timeout: Duration,
 }
 
 const DEFAULT_USERS: u32 = 10;
 const DEFAULT_SPAWN_RATE: f64 = 10.0;
 const DEFAULT_RUN_TIME_S: u64 = 30;
-/// Locust's own.
+/// Locust's own default.
 const DEFAULT_BIND_PORT: u16 = 5557;
 
 /// Settles every value: flag > `perf.toml` > Locust's own configuration > default.
 ///
-/// Refused: a Locust configuration that would change the run in silence and that no option can switch off.
+/// # Errors
+///
+/// Names a value that makes no sense, a load that is over before anything is measured, and a setting of Locust's
+/// configuration that would change the run unnoticed and that no option can switch off.
 pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust: &LocustSettings) -> Result<Settings> {
     locust.refuse_other_modes()?;
     let own = &config.load;
-    let users = match flags.users.or(own.users) {
-        Some(users) => users,
-        None => locust.get("users", |text| Ok(text.parse()?))?.unwrap_or(DEFAULT_USERS),
-    };
-    ensure!(users > 0, "[load] `users` is 0: a load needs at least one user");
-    let spawn_rate = match flags.spawn_rate.or(own.spawn_rate) {
-        Some(rate) => rate,
-        None => locust.get("spawn-rate", flags::parse_spawn_rate)?.unwrap_or(DEFAULT_SPAWN_RATE),
-    };
-    ensure!(
-        spawn_rate.is_finite() && spawn_rate > 0.0,
-        "[load] `spawn_rate` is {spawn_rate}: users must start at a rate above 0 per second"
-    );
-    let run_time_s = match (flags.run_time_s, &own.run_time) {
-        (Some(run_time_s), _) => run_time_s,
-        (None, Some(text)) => {
-            flags::parse_run_time_s(text).map_err(|error| anyhow!("[load] `run_time` is `{text}`: {error}"))?
-        }
-        (None, None) => locust.get("run-time", flags::parse_run_time_s)?.unwrap_or(DEFAULT_RUN_TIME_S),
-    };
     let text = |text: &str| Ok(text.to_owned());
-    let locustfile = match flags
-        .locustfile
-        .as_ref()
-        .map(|file| file.to_string_lossy().into_owned())
-        .or_else(|| own.locustfile.clone())
-    {
-        Some(file) => file,
-        None => locust.get("locustfile", text)?.unwrap_or_else(|| "locustfile.py".to_owned()),
+    let own_run_time_s = match &own.run_time {
+        Some(text) => {
+            Some(flags::parse_run_time_s(text).map_err(|error| anyhow!("[load] `run_time` is `{text}`: {error}"))?)
+        }
+        None => None,
     };
+    let flag_locustfile = flags.locustfile.as_ref().map(|file| file.to_string_lossy().into_owned());
+    let users = first([flags.users, own.users], || locust.get("users", |text| Ok(text.parse()?)), DEFAULT_USERS)?;
+    let spawn_rate = first(
+        [flags.spawn_rate, own.spawn_rate],
+        || locust.get("spawn-rate", flags::parse_spawn_rate),
+        DEFAULT_SPAWN_RATE,
+    )?;
+    let run_time_s = first(
+        [flags.run_time_s, own_run_time_s],
+        || locust.get("run-time", flags::parse_run_time_s),
+        DEFAULT_RUN_TIME_S,
+    )?;
+    let locustfile = first(
+        [flag_locustfile, own.locustfile.clone()],
+        || locust.get("locustfile", text),
+        "locustfile.py".to_owned(),
+    )?;
+    let stop_timeout = first([None, own.stop_timeout], || locust.get("stop-timeout", locust_duration), ten_seconds())?;
     let warmup_s = own.warmup.as_secs_f64();
-    let ramp_up_s = (f64::from(users) / spawn_rate - 1.0).max(0.0) + warmup_s;
-    ensure!(
-        ramp_up_s < run_time_s as f64,
-        "{users} users at {spawn_rate} per second and {warmup_s} s of warm-up take all of the {run_time_s} s of run time, and only what follows is measured: raise --run-time or --spawn-rate"
-    );
-    // A host on the command line names a service that runs already, unless it wants the port of ours.
+    check_load(users, spawn_rate, run_time_s, warmup_s)?;
+    // A host on the command line names a service that runs already, unless it asks for the port of ours.
     let starts_service = config.service.is_some() && flags.host.as_ref().is_none_or(|host| host.contains("{port}"));
     let host = match flags.host.clone().or_else(|| own.host.clone()) {
         None if !starts_service => locust.get("host", text)?,
@@ -287,11 +310,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         starts_service || host.is_some(),
         "there is no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
     );
-    let stop_timeout = match own.stop_timeout {
-        Some(stop_timeout) => stop_timeout,
-        None => locust.get("stop-timeout", locust_duration)?.unwrap_or_else(ten_seconds),
-    };
-    let [processes, workers] = settle_sharing(flags, own)?;
+    let Sharing { processes, workers } = settle_sharing(flags, own)?;
     Ok(Settings {
         load: Load { users, spawn_rate, run_time_s, warmup_s, processes, workers, locust_args: locust_args.to_vec() },
         locustfile,
@@ -303,23 +322,54 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
     })
 }
 
-/// Processes here, or workers elsewhere: a flag of either kind replaces what `perf.toml` says of both.
-fn settle_sharing(flags: &LoadFlags, own: &LoadConfig) -> Result<[Option<u32>; 2]> {
-    let sharing = match [flags.processes, flags.expect_workers] {
-        [None, None] => [own.processes, own.expect_workers],
-        flags => flags,
-    };
-    for (key, number) in ["processes", "expect_workers"].into_iter().zip(sharing) {
-        ensure!(number != Some(0), "[load] `{key}` is 0: give 1 or more");
+/// Returns the first value that is given: by flag, by `perf.toml`, by Locust's own configuration, or by default.
+fn first<T>(given: [Option<T>; 2], locust: impl FnOnce() -> Result<Option<T>>, default: T) -> Result<T> {
+    let [flag, own] = given;
+    match flag.or(own) {
+        Some(value) => Ok(value),
+        None => Ok(locust()?.unwrap_or(default)),
     }
+}
+
+fn check_load(users: u32, spawn_rate: f64, run_time_s: u64, warmup_s: f64) -> Result<()> {
+    ensure!(users > 0, "[load] `users` is 0: a load needs at least one user");
     ensure!(
-        sharing.contains(&None),
+        spawn_rate.is_finite() && spawn_rate > 0.0,
+        "[load] `spawn_rate` is {spawn_rate}: users must start at a rate above 0 per second"
+    );
+    let unmeasured_s = (f64::from(users) / spawn_rate - 1.0).max(0.0) + warmup_s;
+    ensure!(
+        unmeasured_s < run_time_s as f64,
+        "{users} users at {spawn_rate} per second and {warmup_s} s of warm-up take all of the {run_time_s} s of run time, and only what follows is measured: raise --run-time or --spawn-rate"
+    );
+    Ok(())
+}
+
+/// The Locust processes that share the load.
+#[derive(Clone, Copy, PartialEq)]
+struct Sharing {
+    /// Processes on this machine.
+    processes: Option<u32>,
+    /// Workers elsewhere.
+    workers: Option<u32>,
+}
+
+/// Settles who shares the load. A flag of either kind replaces what `perf.toml` says of both.
+fn settle_sharing(flags: &LoadFlags, own: &LoadConfig) -> Result<Sharing> {
+    let by_flag = Sharing { processes: flags.processes, workers: flags.expect_workers };
+    let by_file = Sharing { processes: own.processes, workers: own.expect_workers };
+    let is_by_flag = by_flag.processes.is_some() || by_flag.workers.is_some();
+    let sharing = if is_by_flag { by_flag } else { by_file };
+    ensure!(sharing.processes != Some(0), "[load] `processes` is 0: give 1 or more");
+    ensure!(sharing.workers != Some(0), "[load] `expect_workers` is 0: give 1 or more");
+    ensure!(
+        sharing.processes.is_none() || sharing.workers.is_none(),
         "--processes makes Locust's workers itself, and --expect-workers waits for those started elsewhere: give one, and likewise in [load] of perf.toml"
     );
     Ok(sharing)
 }
 
-/// Seconds, or a length of time in Locust's form.
+/// Parses seconds, or a length of time in Locust's form.
 fn locust_duration(text: &str) -> Result<Duration> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds
@@ -327,23 +377,45 @@ fn locust_duration(text: &str) -> Result<Duration> {
         .ok_or_else(|| anyhow!("this is no length of time like 10 or 45s"))
 }
 
-/// What Locust itself would read: the `LOCUST_*` variables, then its configuration files in its own order.
+/// The settings that Locust itself would read: the `LOCUST_*` variables, then its configuration files in its own order.
 #[derive(Debug, Default)]
 pub struct LocustSettings {
-    /// Where a setting is from, its key in Locust's spelling (`spawn-rate`), its value.
-    settings: Vec<(String, String, String)>,
+    settings: Vec<Setting>,
+}
+
+#[derive(Debug)]
+struct Setting {
+    /// The variable or the file that has it.
+    source: String,
+    /// The key in Locust's spelling: `spawn-rate`.
+    key: String,
+    value: String,
+    /// Where it was found.
+    origin: Origin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Origin {
+    Variable,
+    File,
 }
 
 impl LocustSettings {
+    /// Adds the `LOCUST_*` variables.
     pub fn add_env(&mut self, vars: impl Iterator<Item = (String, String)>) {
         for (name, value) in vars {
             if let Some(key) = name.strip_prefix("LOCUST_") {
-                self.settings.push((name.clone(), key.to_lowercase().replace('_', "-"), value));
+                let key = key.to_lowercase().replace('_', "-");
+                self.settings.push(Setting { source: name, key, value, origin: Origin::Variable });
             }
         }
     }
 
-    /// `[tool.locust]` of `pyproject.toml`.
+    /// Adds `[tool.locust]` of `pyproject.toml`.
+    ///
+    /// # Errors
+    ///
+    /// Names the file where it is not TOML.
     pub fn add_pyproject(&mut self, source: &str, text: &str) -> Result<()> {
         let project: toml::Table = toml::from_str(text).map_err(|error| anyhow!("{source}: {}", error.message()))?;
         let Some(table) = project.get("tool").and_then(|tool| tool.get("locust")).and_then(toml::Value::as_table)
@@ -359,12 +431,13 @@ impl LocustSettings {
                 // No setting of the gate's is a list or a table.
                 _ => continue,
             };
-            self.settings.push((source.to_owned(), key.replace('_', "-"), value));
+            let (source, key) = (source.to_owned(), key.replace('_', "-"));
+            self.settings.push(Setting { source, key, value, origin: Origin::File });
         }
         Ok(())
     }
 
-    /// `locust.conf`: lines of `key = value`, `key: value` or `key value`, comments behind `#` or `;`.
+    /// Adds `locust.conf`: lines of `key = value`, `key: value` or `key value`, comments behind `#` or `;`.
     pub fn add_conf(&mut self, source: &str, text: &str) {
         // Of a key that is there twice, the last counts.
         for line in text.lines().rev().map(str::trim) {
@@ -375,25 +448,32 @@ impl LocustSettings {
             let value = value.trim_start_matches(['=', ':', ' ']);
             let comment = value.match_indices([';', '#']).find(|(at, _)| value[..*at].ends_with([' ', '\t']));
             let value = comment.map_or(value, |(at, _)| &value[..at]).trim().trim_matches(['"', '\'']);
-            self.settings.push((
-                source.to_owned(),
-                key.trim().trim_start_matches('-').replace('_', "-"),
-                value.to_owned(),
-            ));
+            self.settings.push(Setting {
+                source: source.to_owned(),
+                key: key.trim().trim_start_matches('-').replace('_', "-"),
+                value: value.to_owned(),
+                origin: Origin::File,
+            });
         }
     }
 
+    /// Returns the value of a key, parsed; `None` where nothing sets it.
+    ///
+    /// # Errors
+    ///
+    /// Names the source of a value that cannot be parsed.
     pub fn get<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
-        let Some((source, _, value)) = self.settings.iter().find(|(_, found, _)| found == key) else { return Ok(None) };
+        let Some(Setting { source, value, .. }) = self.settings.iter().find(|setting| setting.key == key) else {
+            return Ok(None);
+        };
         parse(value).map(Some).map_err(|error| anyhow!("{source} sets Locust's `{key}` to `{value}`: {error}"))
     }
 
-    /// A variable is taken out of Locust's environment ([`STRIPPED`]), but a file can only be refused.
+    /// Refuses a file that makes another run. A variable is taken out of Locust's environment instead ([`STRIPPED`]).
     fn refuse_other_modes(&self) -> Result<()> {
-        for (source, key, value) in &self.settings {
-            let is_variable = source.starts_with("LOCUST_");
+        for Setting { source, key, value, origin } in &self.settings {
             let is_off = matches!(value.to_lowercase().as_str(), "false" | "0" | "no");
-            if !is_variable && !is_off && OTHER_MODES.contains(&key.as_str()) {
+            if *origin == Origin::File && !is_off && OTHER_MODES.contains(&key.as_str()) {
                 bail!(
                     "{source} sets Locust's `{key}`, which would make another run than the gate's, or none that ends: remove it there"
                 );
@@ -403,7 +483,7 @@ impl LocustSettings {
     }
 }
 
-/// Keys of Locust's configuration files that make it wait, fork, hide its log, list what it has in place of a run, or
+/// The keys of Locust's configuration files that make it wait, fork, hide its log, list what it has in place of a run, or
 /// clear its statistics before they are written (`json`).
 const OTHER_MODES: [&str; 12] = [
     "headful",
@@ -420,7 +500,7 @@ const OTHER_MODES: [&str; 12] = [
     "show-task-ratio-json",
 ];
 
-/// Variables that would do the same; they are taken out of Locust's environment.
+/// The variables that would do the same; they are taken out of Locust's environment.
 pub const STRIPPED: [&str; 8] = [
     "LOCUST_HEADFUL",
     "LOCUST_MODE_MASTER",

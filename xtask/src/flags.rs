@@ -7,154 +7,182 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow, bail, ensure};
 use pico_args::Arguments;
 
-use crate::report::Format;
+use report::Format;
 
+/// The help of the commands that every repository with the gate has.
 pub const HELP: &str = "\
-Repository automation: the performance gate.
+Performance regression gate built on Locust.
 
 USAGE
   cargo xtask perf [RESULTS ...] [FLAGS] [-- LOCUST-ARGS]
-  cargo xtask selftest [--quick]
-  cargo xtask adopt PATH
 
 perf without RESULTS: starts the service of perf.toml, loads it with Locust, and compares
-p50, p95, p99, throughput and error rate with the committed baseline. One run where that
-settles the verdict, more where noise could still change it.
-perf with RESULTS: judges what exists, without running anything. RESULTS are
-perf_results_stats.csv files or Locust's JSON, one a run, or folders of runs
+p50, p95, p99, throughput and error rate with the committed baseline. It runs once if that
+is conclusive, and otherwise repeats until it is.
+perf with RESULTS: compares existing results without running anything. RESULTS are
+perf_results_stats.csv files or Locust's JSON, one per run, or folders of runs
 (target/perf/latest).
-selftest: proves the gate on this machine, with real Locust on the bundled demo: the same
-build passes, a slower, a failing and a stopped one do not.
-adopt: brings the gate into the git repository at PATH. No file there is overwritten; each is
-told of, and what comes next.
 
 FLAGS OF perf
       --update-baseline     measure (or take RESULTS), show the comparison, and rewrite
                             the baseline with the git commit
-      --against REV         compare with this commit instead of the baseline: both are built,
+      --against REV         compare with this commit instead of the baseline: both are built
                             and measured in turn on this machine
-      --note TEXT           kept in the baseline's `notes`; with --update-baseline
+      --note TEXT           keep a note in the baseline's `notes`; with --update-baseline
       --baseline FILE       the baseline [default: perf_baseline.json]
       --config FILE         the configuration [default: perf.toml]
-      --strict              every warning is a failure
-      --verbose             also every endpoint, what was run, the machine, Locust's output
-      --quiet               only findings and the verdict
+      --strict              treat warnings as failures
+      --verbose             also show every endpoint, what was run, the machine, Locust's output
+      --quiet               only show findings and the verdict
       --users N             concurrent users
       --spawn-rate R        users started per second
       --run-time T          length of the load: 45s, 2m, 1h30m
-      --host URL            load this running service; [service] of perf.toml is not started
-      --locustfile FILE     what the users do
+      --host URL            load an already running service; do not start [service]
+      --locustfile FILE     the locustfile to run
       --processes N         Locust processes that share the load
-      --expect-workers N    Locust workers that share it from other machines: the command that
-                            starts each is printed, and waited for
-      --min-runs N          runs made in any case [default: 1; with --against 2 rounds]
-      --max-runs N          runs made at most, while a verdict is not settled; made always
-                            with --update-baseline [default: 5; with --against 7 rounds]
+      --expect-workers N    Locust workers on other machines that share the load; the command
+                            that starts each is printed
+      --min-runs N          minimum number of runs [default: 1; with --against 2 rounds]
+      --max-runs N          maximum number of runs while inconclusive; exact number with
+                            --update-baseline [default: 5; with --against 7 rounds]
       --report FILE         also write the report: .html, .md, .json, or .xml (JUnit);
                             may be given several times
-      --bisect-exit-codes   125 instead of 2, as `git bisect run` wants it
+      --bisect-exit-codes   exit 125 instead of 2, so that `git bisect run` skips the commit
   -h, --help                print this
-  -- LOCUST-ARGS            handed to Locust as they are
-
-FLAGS OF selftest
-      --quick               fewer and shorter runs: two minutes instead of four
-  -h, --help                print this
+  -- LOCUST-ARGS            passed to Locust unchanged
 
 Flag > perf.toml > Locust's own configuration (LOCUST_*, pyproject.toml, locust.conf).
 
 EXIT CODES
   0    pass, warnings included
-  1    regression: a limit is exceeded; of selftest: an expectation does not hold
-  2    nothing was judged: usage, set-up, service, Locust, unreadable or not comparable input
-  130  interrupted (143: terminated); no process is left, no file is half written
+  1    regression: a limit is exceeded
+  2    no verdict: usage or setup error, service or Locust failure, unreadable or
+       incomparable input
+  130  interrupted (143: terminated); no processes left behind, no partial files
 ";
 
-/// What cannot be judged is 125 then, which `git bisect run` skips.
-pub const BISECT_EXIT_CODES: &str = "--bisect-exit-codes";
+/// The flag that makes exit code 2 a 125, which `git bisect run` takes for a commit to skip.
+const BISECT_EXIT_CODES: &str = "--bisect-exit-codes";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
 pub enum Command {
+    /// Print the help.
     Help,
+    /// Run the gate.
     Perf(Box<Perf>),
-    Selftest(Selftest),
-    Adopt(Adopt),
 }
 
+/// The flags of `cargo xtask perf`.
 #[derive(Debug, Default, PartialEq)]
 pub struct Perf {
+    /// Result files, or folders of runs, to judge instead of measuring.
     pub results: Vec<PathBuf>,
+    /// `--update-baseline`.
     pub update_baseline: bool,
+    /// `--against`.
     pub against: Option<String>,
+    /// `--note`.
     pub note: Option<String>,
+    /// `--baseline`.
     pub baseline: Option<PathBuf>,
+    /// `--config`.
     pub config: Option<PathBuf>,
+    /// `--report`, in the order given.
     pub reports: Vec<PathBuf>,
+    /// `--strict`.
     pub strict: bool,
+    /// `--verbose`.
     pub verbose: bool,
+    /// `--quiet`.
     pub quiet: bool,
+    /// The flags of a measurement.
     pub load: LoadFlags,
+    /// The arguments after `--`.
     pub locust_args: Vec<String>,
 }
 
-#[derive(Debug, Default, PartialEq)]
-pub struct Selftest {
-    pub quick: bool,
-}
-
-#[derive(Debug, PartialEq)]
-pub struct Adopt {
-    pub path: PathBuf,
-}
-
-/// What changes the load; of no use when RESULTS are judged.
+/// The flags of a measurement. They have no effect where RESULTS are judged.
 #[derive(Debug, Default, PartialEq)]
 pub struct LoadFlags {
+    /// `--users`.
     pub users: Option<u32>,
+    /// `--spawn-rate`, in users per second.
     pub spawn_rate: Option<f64>,
+    /// `--run-time`.
     pub run_time_s: Option<u64>,
+    /// `--host`.
     pub host: Option<String>,
+    /// `--locustfile`.
     pub locustfile: Option<PathBuf>,
+    /// `--processes`.
     pub processes: Option<u32>,
+    /// `--expect-workers`.
     pub expect_workers: Option<u32>,
+    /// `--min-runs`.
     pub min_runs: Option<u32>,
+    /// `--max-runs`.
     pub max_runs: Option<u32>,
 }
 
+/// The numbers of runs, or of rounds, that a command makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunRange {
+    /// The number made in any case.
+    pub min: usize,
+    /// The number made at most.
+    pub max: usize,
+}
+
 impl Perf {
-    /// Runs, or rounds, made at least and at most. One round tells nothing of the noise.
-    pub fn runs(&self) -> [usize; 2] {
-        let [least, most] = if self.against.is_some() { [2, 7] } else { [1, 5] };
-        let asked = |runs: Option<u32>| runs.map(|runs| runs as usize);
-        let min = asked(self.load.min_runs).unwrap_or(least);
-        [min, asked(self.load.max_runs).unwrap_or(most).max(min)]
+    /// Returns the numbers of runs, or of rounds. One round tells nothing of the noise.
+    pub fn runs(&self) -> RunRange {
+        let default = if self.against.is_some() { RunRange { min: 2, max: 7 } } else { RunRange { min: 1, max: 5 } };
+        let min = self.load.min_runs.map_or(default.min, |runs| runs as usize);
+        let max = self.load.max_runs.map_or(default.max, |runs| runs as usize);
+        RunRange { min, max: max.max(min) }
     }
+}
+
+/// Returns whether the arguments ask for exit code 125. They are looked at before they are parsed, since `git bisect run`
+/// takes the 2 of a usage error for a bad commit. What stands after `--` is for Locust.
+pub fn wants_bisect_exit_codes(args: &[OsString]) -> bool {
+    args.iter().take_while(|arg| *arg != "--").any(|arg| arg == BISECT_EXIT_CODES)
 }
 
 /// Parses the arguments after the program's name.
 ///
-/// An error names what is wrong: an unknown flag (with the nearest known one), a flag given twice, a missing or
-/// malformed value, flags that contradict each other.
-pub fn parse(mut args: Vec<OsString>) -> Result<Command> {
-    let locust_args = match args.iter().position(|arg| arg == "--") {
-        Some(separator) => args.drain(separator..).skip(1).map(utf8).collect::<Result<_>>()?,
-        None => Vec::new(),
-    };
-    let mut args = Arguments::from_vec(args);
+/// # Errors
+///
+/// Names what is wrong: an unknown flag (with the nearest known one), a flag given twice, a missing or malformed value,
+/// flags that contradict each other.
+pub fn parse(args: Vec<OsString>) -> Result<Command> {
+    let (mut args, locust_args) = split(args)?;
     if args.contains(["-h", "--help"]) {
         return Ok(Command::Help);
     }
     match args.subcommand().map_err(|error| anyhow!("{error}"))?.as_deref() {
         Some("perf") => Ok(Command::Perf(Box::new(perf(args, locust_args)?))),
-        Some("selftest") => Ok(Command::Selftest(selftest(args, &locust_args)?)),
-        Some("adopt") => Ok(Command::Adopt(adopt(args, &locust_args)?)),
         Some(other) => bail!("there is no command `{other}`: try `cargo xtask perf` or `cargo xtask --help`"),
         None => bail!("no command is given: try `cargo xtask perf` or `cargo xtask --help`"),
     }
 }
 
+/// Splits the command line into our own arguments and those after `--`.
+///
+/// # Errors
+///
+/// Names an argument for Locust that is not UTF-8.
+pub fn split(mut args: Vec<OsString>) -> Result<(Arguments, Vec<String>)> {
+    let locust_args = match args.iter().position(|arg| arg == "--") {
+        Some(separator) => args.drain(separator..).skip(1).map(utf8).collect::<Result<_>>()?,
+        None => Vec::new(),
+    };
+    Ok((Arguments::from_vec(args), locust_args))
+}
+
 fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
-    // `main` turns the exit code.
+    // `run` has seen it.
     args.contains(BISECT_EXIT_CODES);
     let mut perf = Perf {
         results: Vec::new(),
@@ -191,12 +219,12 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
         "--note is kept in the baseline: give it with --update-baseline"
     );
     if perf.against.is_some() {
-        for (with, is_there) in [
+        for (with, is_given) in [
             ("RESULTS", !perf.results.is_empty()),
             ("--update-baseline", perf.update_baseline),
             ("--baseline", perf.baseline.is_some()),
         ] {
-            ensure!(!is_there, "--against measures both sides and knows no baseline file: leave out {with}");
+            ensure!(!is_given, "--against measures both sides and knows no baseline file: leave out {with}");
         }
         let least = perf.load.min_runs.or(perf.load.max_runs).unwrap_or(2);
         ensure!(least >= 2, "--against takes at least 2 rounds: one tells nothing of the noise");
@@ -212,29 +240,17 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
     Ok(perf)
 }
 
-fn selftest(mut args: Arguments, locust_args: &[String]) -> Result<Selftest> {
-    let selftest = Selftest { quick: args.contains("--quick") };
-    let left = leftovers(args, "selftest", "")?;
-    if let Some(left) = left.first().map(|path| path.to_string_lossy()).or(locust_args.first().map(Into::into)) {
-        bail!("`{left}`: selftest takes nothing but its flags; leave it out");
-    }
-    Ok(selftest)
-}
-
-fn adopt(args: Arguments, locust_args: &[String]) -> Result<Adopt> {
-    let left = leftovers(args, "adopt", "")?;
-    match (&left[..], locust_args) {
-        ([path], []) => Ok(Adopt { path: path.clone() }),
-        _ => bail!("adopt takes one PATH, the root of the git repository that is to have the gate"),
-    }
-}
-
 fn results(args: Arguments) -> Result<Vec<PathBuf>> {
-    leftovers(args, "perf", "; what is meant for Locust goes behind `--`")
+    leftovers(args, "perf", HELP, "; what is meant for Locust goes behind `--`")
 }
 
-/// What is left after all flags of the command are taken: files, or mistakes.
-fn leftovers(args: Arguments, command: &str, hint: &str) -> Result<Vec<PathBuf>> {
+/// Returns the files that are left once all flags of the command are taken. `help` lists its flags; `hint` ends the
+/// error of an unknown one.
+///
+/// # Errors
+///
+/// Names a flag that is unknown, given twice, or has a value that it does not take.
+pub fn leftovers(args: Arguments, command: &str, help: &'static str, hint: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for left in args.finish() {
         let text = left.to_string_lossy();
@@ -243,15 +259,18 @@ fn leftovers(args: Arguments, command: &str, hint: &str) -> Result<Vec<PathBuf>>
             continue;
         }
         let name = text.split('=').next().unwrap_or_default();
-        if !known_flags(command).any(|flag| flag == name) {
+        let known = known_flags(command, help);
+        if !known.contains(&name) {
             let likeness = |flag: &str| strsim::jaro_winkler(flag, name);
-            let nearest = known_flags(command).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-            // That all begin with `--` likens any two a little.
-            let nearest = nearest.filter(|flag| likeness(flag) > 0.75);
-            let next = nearest.map_or_else(|| "see --help".to_owned(), |flag| format!("the nearest is `{flag}`"));
+            let nearest = known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+            let next = match nearest {
+                // All flags begin with `--`, which makes any two a little alike.
+                Some(flag) if likeness(flag) > 0.75 => format!("the nearest is `{flag}`"),
+                _ => "see --help".to_owned(),
+            };
             bail!("there is no flag `{name}`: {next}{hint}");
         }
-        if text.contains('=') && !usage(name).contains(' ') {
+        if text.contains('=') && !usage(name, help).contains(' ') {
             bail!("`{name}` takes no value");
         }
         bail!("`{name}` is given twice");
@@ -259,15 +278,16 @@ fn leftovers(args: Arguments, command: &str, hint: &str) -> Result<Vec<PathBuf>>
     Ok(files)
 }
 
-/// Every flag that [`HELP`] lists for the command.
-pub fn known_flags(command: &str) -> impl Iterator<Item = &'static str> {
-    let list = HELP.split_once(&format!("FLAGS OF {command}\n")).map_or("", |(_, list)| list);
-    flag_lines(list.split("\n\n").next().unwrap_or_default()).map(|usage| usage.split(' ').next().unwrap_or(usage))
+/// Returns every flag that a help text lists for the command.
+pub fn known_flags(command: &str, help: &'static str) -> Vec<&'static str> {
+    let Some((_, list)) = help.split_once(&format!("FLAGS OF {command}\n")) else { return Vec::new() };
+    let section = list.split("\n\n").next().unwrap_or_default();
+    flag_lines(section).map(|usage| usage.split(' ').next().unwrap_or(usage)).collect()
 }
 
-/// A flag with its value as in [`HELP`]: `--users N`.
-fn usage(flag: &str) -> &'static str {
-    flag_lines(HELP).find(|usage| usage.split(' ').next() == Some(flag)).unwrap_or("")
+/// Returns a flag with its value as the help shows it: `--users N`.
+fn usage<'a>(flag: &'a str, help: &'static str) -> &'a str {
+    flag_lines(help).find(|usage| usage.split(' ').next() == Some(flag)).unwrap_or(flag)
 }
 
 fn flag_lines(help: &'static str) -> impl Iterator<Item = &'static str> {
@@ -276,7 +296,7 @@ fn flag_lines(help: &'static str) -> impl Iterator<Item = &'static str> {
 }
 
 fn raw(args: &mut Arguments, flag: &'static str) -> Result<Option<OsString>> {
-    let missing = || anyhow!("`{flag}` needs a value: `{}`", usage(flag));
+    let missing = || anyhow!("`{flag}` needs a value: `{}`", usage(flag, HELP));
     let value = args.opt_value_from_os_str(flag, |value| Ok::<_, String>(value.to_owned())).map_err(|_| missing())?;
     match value {
         // pico-args takes the next argument whatever it is.
@@ -292,7 +312,7 @@ fn path(args: &mut Arguments, flag: &'static str) -> Result<Option<PathBuf>> {
 fn value<T>(args: &mut Arguments, flag: &'static str, parse: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
     let Some(text) = raw(args, flag)? else { return Ok(None) };
     let text = utf8(text)?;
-    parse(&text).map(Some).map_err(|error| anyhow!("`{flag} {text}`: {error}; write `{}`", usage(flag)))
+    parse(&text).map(Some).map_err(|error| anyhow!("`{flag} {text}`: {error}; write `{}`", usage(flag, HELP)))
 }
 
 fn utf8(text: OsString) -> Result<String> {
@@ -303,7 +323,11 @@ fn positive(text: &str) -> Result<u32> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| anyhow!("this is no whole number from 1 up"))
 }
 
-/// Users started per second.
+/// Parses a number of users started per second.
+///
+/// # Errors
+///
+/// Refuses what is not a number above 0.
 pub fn parse_spawn_rate(text: &str) -> Result<f64> {
     text.parse()
         .ok()
@@ -311,7 +335,11 @@ pub fn parse_spawn_rate(text: &str) -> Result<f64> {
         .ok_or_else(|| anyhow!("this is no number above 0"))
 }
 
-/// Whole seconds in the forms that Locust takes: `20`, `20s`, `3m`, `1h30m`; at least 1, since Locust takes 0 for «for ever».
+/// Parses whole seconds in the forms that Locust takes: `20`, `20s`, `3m`, `1h30m`.
+///
+/// # Errors
+///
+/// Refuses other text, fractions of a second, and 0, which Locust takes for "run for ever".
 pub fn parse_run_time_s(text: &str) -> Result<u64> {
     let duration = match text.parse::<u64>() {
         Ok(seconds) => std::time::Duration::from_secs(seconds),
@@ -323,41 +351,55 @@ pub fn parse_run_time_s(text: &str) -> Result<u64> {
     Ok(duration.as_secs())
 }
 
-/// Locust's options that the gate sets itself, and the flag to use instead: of a repeated option Locust takes the last
-/// without a word, so one of these behind `--` would make another run than the one that is compared.
-const OWNED: [(&str, &str); 32] = [
-    ("-f", "--locustfile"),
-    ("--locustfile", "--locustfile"),
-    ("-u", "--users"),
-    ("--users", "--users"),
-    ("-r", "--spawn-rate"),
-    ("--spawn-rate", "--spawn-rate"),
-    ("-t", "--run-time"),
-    ("--run-time", "--run-time"),
-    ("-H", "--host"),
-    ("--host", "--host"),
-    ("--processes", "--processes"),
-    ("--expect-workers", "--expect-workers"),
-    ("--expect-workers-max-wait", "[load] workers_timeout in perf.toml"),
-    ("-s", "[load] stop_timeout in perf.toml"),
-    ("--stop-timeout", "[load] stop_timeout in perf.toml"),
-    ("-L", ""),
-    ("--loglevel", ""),
-    ("--logfile", ""),
-    ("--skip-log-setup", ""),
-    ("--csv", ""),
-    ("--json", ""),
-    ("--json-file", ""),
-    ("--headless", ""),
-    ("--headful", ""),
-    ("--config", ""),
-    ("--autoquit", ""),
-    ("--master", ""),
-    ("--worker", ""),
-    ("--master-host", ""),
-    ("--master-port", ""),
-    ("--master-bind-host", "LOCUST_MASTER_BIND_HOST"),
-    ("--master-bind-port", "LOCUST_MASTER_BIND_PORT"),
+/// An option of Locust that the gate sets itself. Of a repeated option Locust takes the last without a word, so one of
+/// these after `--` would make another run than the one that is compared.
+struct Owned {
+    option: &'static str,
+    /// The setting to use instead; `None` where the gate leaves no choice.
+    instead: Option<&'static str>,
+}
+
+const fn set_by(option: &'static str, instead: &'static str) -> Owned {
+    Owned { option, instead: Some(instead) }
+}
+
+const fn fixed(option: &'static str) -> Owned {
+    Owned { option, instead: None }
+}
+
+const OWNED: [Owned; 32] = [
+    set_by("-f", "--locustfile"),
+    set_by("--locustfile", "--locustfile"),
+    set_by("-u", "--users"),
+    set_by("--users", "--users"),
+    set_by("-r", "--spawn-rate"),
+    set_by("--spawn-rate", "--spawn-rate"),
+    set_by("-t", "--run-time"),
+    set_by("--run-time", "--run-time"),
+    set_by("-H", "--host"),
+    set_by("--host", "--host"),
+    set_by("--processes", "--processes"),
+    set_by("--expect-workers", "--expect-workers"),
+    set_by("--expect-workers-max-wait", "[load] workers_timeout in perf.toml"),
+    set_by("-s", "[load] stop_timeout in perf.toml"),
+    set_by("--stop-timeout", "[load] stop_timeout in perf.toml"),
+    fixed("-L"),
+    fixed("--loglevel"),
+    fixed("--logfile"),
+    fixed("--skip-log-setup"),
+    fixed("--csv"),
+    fixed("--json"),
+    fixed("--json-file"),
+    fixed("--headless"),
+    fixed("--headful"),
+    fixed("--config"),
+    fixed("--autoquit"),
+    fixed("--master"),
+    fixed("--worker"),
+    fixed("--master-host"),
+    fixed("--master-port"),
+    set_by("--master-bind-host", "LOCUST_MASTER_BIND_HOST"),
+    set_by("--master-bind-port", "LOCUST_MASTER_BIND_PORT"),
 ];
 
 fn refuse_owned_locust_args(locust_args: &[String]) -> Result<()> {
@@ -371,10 +413,10 @@ fn refuse_owned_locust_args(locust_args: &[String]) -> Result<()> {
                 !arg.starts_with("--") && arg.starts_with(option)
             }
         };
-        if let Some((option, instead)) = OWNED.iter().find(|(option, _)| is(option)) {
-            match *instead {
-                "" => bail!("`{arg}` behind `--`: the gate decides on Locust's `{option}` itself; leave it out"),
-                instead => bail!("`{arg}` behind `--`: the gate sets Locust's `{option}` itself; use {instead}"),
+        if let Some(Owned { option, instead }) = OWNED.iter().find(|owned| is(owned.option)) {
+            match instead {
+                None => bail!("`{arg}` behind `--`: the gate decides on Locust's `{option}` itself; leave it out"),
+                Some(instead) => bail!("`{arg}` behind `--`: the gate sets Locust's `{option}` itself; use {instead}"),
             }
         }
     }

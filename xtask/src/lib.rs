@@ -1,33 +1,77 @@
-//! `cargo xtask perf`: is this service slower than its committed baseline? ARCHITECTURE.md is the map.
+//! `cargo xtask perf`: is this service slower than its committed baseline?
+//!
+//! This is the shell around the pure crates `judge` and `report`: processes, files, git and Locust. [`story::perf`] is
+//! the story of the command; ARCHITECTURE.md is the map.
 
-// The core: text in, values out. No I/O, no clock, no environment, no process.
-pub mod baseline;
-pub mod compare;
-pub mod locust_csv;
-pub mod locust_history;
-pub mod locust_json;
-pub mod mask;
-pub mod report;
-pub mod run;
-pub mod stats;
-
-// The shell: flags and files, processes, the story.
-mod actions;
-pub mod adopt;
-mod against;
 pub mod config;
-pub mod files;
 pub mod flags;
-pub mod git;
-pub mod locust;
-mod machine;
-mod measure;
-pub mod perf;
-pub mod process;
-mod progress;
-mod project;
+pub mod measure;
+pub mod project;
 pub mod results;
-pub mod selftest;
-pub mod service;
-pub mod workers;
-mod worktree;
+pub mod story;
+pub mod system;
+
+use std::env;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anstream::{stderr, stdout};
+use anyhow::Result;
+use judge::compare::Verdict;
+use judge::text::error_line;
+
+use crate::flags::{Command, HELP, parse, wants_bisect_exit_codes};
+use crate::story::perf::{Outcome, perf};
+use crate::system::process::{Failure, Interrupted};
+
+/// The exit code of a command without a verdict.
+const NO_VERDICT: u8 = 2;
+/// The same for `git bisect run`, which takes 2 for a bad commit and skips this one.
+const NO_VERDICT_IN_BISECT: u8 = 125;
+
+/// Runs the command that the arguments of this process ask for.
+pub fn main() -> ExitCode {
+    run(env::args_os().skip(1).collect())
+}
+
+/// Runs the command that the arguments ask for, without the program's name: `perf`, and its flags.
+pub fn run(args: Vec<OsString>) -> ExitCode {
+    let no_verdict = if wants_bisect_exit_codes(&args) { NO_VERDICT_IN_BISECT } else { NO_VERDICT };
+    let outcome = parse(args).and_then(|command| match command {
+        Command::Help => Ok(Outcome::Done(HELP.trim_end().to_owned())),
+        Command::Perf(flags) => perf(&flags),
+    });
+    exit_code(outcome, no_verdict)
+}
+
+/// Prints how a command ended, and returns its exit code. `no_verdict` is that of a command without a verdict.
+pub fn exit_code(outcome: Result<Outcome>, no_verdict: u8) -> ExitCode {
+    match outcome {
+        Ok(Outcome::Judged(verdict @ (Verdict::Pass | Verdict::Fail))) => ExitCode::from(verdict.exit_code()),
+        Ok(Outcome::Done(message)) => {
+            let _ = writeln!(stdout(), "{message}");
+            ExitCode::SUCCESS
+        }
+        Ok(Outcome::SavedInCi(message)) => {
+            let _ = writeln!(stderr(), "NOT JUDGED: {message}");
+            ExitCode::from(no_verdict)
+        }
+        Err(error) => report_error(&error, no_verdict),
+    }
+}
+
+fn report_error(error: &anyhow::Error, no_verdict: u8) -> ExitCode {
+    if let Some(interrupted @ Interrupted { signal }) = error.downcast_ref() {
+        let _ = writeln!(stderr(), "INTERRUPTED: {interrupted}, nothing was judged");
+        return ExitCode::from(128 + signal);
+    }
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        for line in failure.tail.lines() {
+            let _ = writeln!(stderr(), "  | {line}");
+        }
+    }
+    let style = anstyle::AnsiColor::Red.on_default().bold();
+    let _ = writeln!(stderr(), "{style}NOT JUDGED{style:#}: {}", error_line(error));
+    ExitCode::from(no_verdict)
+}

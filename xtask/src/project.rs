@@ -1,46 +1,67 @@
-//! Where the command runs, and what it was told by flags and files.
+//! The repository where the command runs, and what flags and files say.
 
 use std::env;
 use std::fs;
 use std::io::Write as _;
-use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use judge::baseline::Baseline;
+use judge::limits::Rules;
+use judge::run::Provenance;
 use xshell::Shell;
 
-use crate::adopt::PLACEHOLDER;
-use crate::baseline::Baseline;
-use crate::compare::Rules;
-use crate::config::{Config, LocustSettings, ServiceConfig, Settings, settle};
-use crate::files;
-use crate::flags::Perf;
-use crate::git::{self, Head};
+use crate::config::{Config, LocustSettings, Settings, settle};
+use crate::flags::{Perf, RunRange};
 use crate::results::{self, Measured};
-use crate::run::Provenance;
+use crate::system::files;
+use crate::system::git::{self, Head};
 
-/// Where the command runs and what it was told.
+/// The command in a starter's `perf.toml`, which its owner is to replace.
+pub const PLACEHOLDER: &str = "./my-service";
+
+/// The repository where the command runs, and what flags and files say.
 pub struct Project<'a> {
+    /// The flags.
     pub flags: &'a Perf,
+    /// Runs commands in the root.
     pub shell: Shell,
+    /// The root of the user's repository.
     pub root: PathBuf,
-    /// Where the user is; the paths on the command line are relative to it.
+    /// The folder where the user is: the paths on the command line are relative to it.
     current_dir: PathBuf,
+    /// The configuration.
     pub config: Config,
+    /// What the runs of this command are judged by.
     pub rules: Rules,
+    /// The path of the baseline.
     pub baseline_path: PathBuf,
+    /// The commit that is checked out, where git knows one.
     pub head: Option<Head>,
 }
 
+/// The runs of a command with `--against`.
+pub struct Rounds {
+    /// The runs of this tree.
+    pub candidate: Vec<Measured>,
+    /// The runs of the other commit.
+    pub baseline: Vec<Measured>,
+}
+
 impl Project<'_> {
+    /// Finds the root, and reads the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Names the file, the line and the key that cannot be read.
     pub fn read(flags: &Perf) -> Result<Project<'_>> {
         let shell = Shell::new()?;
         let current_dir = shell.current_dir();
         let root = git::root(&current_dir).to_owned();
         shell.change_dir(&root);
         let config_path = flags.config.as_ref().map(|path| current_dir.join(path));
-        let mut config = match config_path {
+        let config = match config_path {
             Some(path) => read_config(&path)?,
             None if root.join("perf.toml").exists() => read_config(&root.join("perf.toml"))?,
             None => Config::parse("")?,
@@ -48,58 +69,78 @@ impl Project<'_> {
         let baseline_path =
             flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
         let head = git::head(&shell);
-        let (paired, [min_runs, max_runs]) = (flags.against.is_some(), flags.runs());
-        let (limits, endpoint_limits) = (mem::take(&mut config.limits), mem::take(&mut config.endpoint_limits));
-        let rules = Rules { limits, endpoint_limits, strict: flags.strict, paired, min_runs, max_runs };
+        let RunRange { min: min_runs, max: max_runs } = flags.runs();
+        let rules = Rules {
+            limits: config.limits.clone(),
+            endpoint_limits: config.endpoint_limits.clone(),
+            strict: flags.strict,
+            paired: flags.against.is_some(),
+            min_runs,
+            max_runs,
+        };
         Ok(Project { flags, shell, root, current_dir, config, rules, baseline_path, head })
     }
 
-    /// A missing baseline reads as none; one that cannot be read is an error.
+    /// Reads the baseline; `None` where there is no file.
+    ///
+    /// # Errors
+    ///
+    /// Names the file and what is wrong with it.
     pub fn read_baseline(&self) -> Result<Option<Baseline>> {
         if !self.baseline_path.exists() {
             return Ok(None);
         }
         let text = files::read_to_string(&self.baseline_path)?;
-        let next = "restore it from git, or delete it and measure anew";
+        let next = "restore it from git, or delete it and record a new baseline";
         let named = |error| anyhow!("{}: {error:#}; {next}", self.shown(&self.baseline_path));
         Baseline::parse(&text).map(Some).map_err(named)
     }
 
-    /// RESULTS, judged by the number of runs that their command would have made.
-    pub fn read_results(&mut self) -> Result<Vec<Measured>> {
+    /// Reads RESULTS.
+    ///
+    /// # Errors
+    ///
+    /// Names the file that cannot be read or judged.
+    pub fn read_results(&self) -> Result<Vec<Measured>> {
         let mut measured = Vec::new();
         for path in &self.flags.results {
             measured.extend(results::read_all(&self.current_dir.join(path))?);
         }
-        self.take_max_runs(&measured);
         Ok(measured)
     }
 
-    /// Both sides, where RESULTS are the folder of a command with `--against`, and no baseline is asked for.
-    pub fn read_rounds(&mut self) -> Result<Option<[Vec<Measured>; 2]>> {
+    /// Reads both sides, where RESULTS are the folder of a command with `--against` and no baseline is asked for.
+    ///
+    /// # Errors
+    ///
+    /// Names the file that cannot be read or judged.
+    pub fn read_rounds(&self) -> Result<Option<Rounds>> {
         let [folder] = &self.flags.results[..] else { return Ok(None) };
         let folder = self.current_dir.join(folder);
         let other = folder.join("against");
         if !other.is_dir() || self.flags.baseline.is_some() || self.flags.update_baseline {
             return Ok(None);
         }
-        let sides = [results::read_all(&folder)?, results::read_all(&other)?];
-        self.rules.paired = true;
-        self.take_max_runs(&sides[0]);
-        Ok(Some(sides))
+        Ok(Some(Rounds { candidate: results::read_all(&folder)?, baseline: results::read_all(&other)? }))
     }
 
-    fn take_max_runs(&mut self, measured: &[Measured]) {
+    /// Returns the rules for results that were measured earlier: with the number of runs that their command would have
+    /// made.
+    pub fn rules_for(&self, measured: &[Measured]) -> Rules {
         let known = measured.iter().filter_map(|measured| measured.about.as_ref()?.max_runs).max();
-        self.rules.max_runs = known.unwrap_or(self.rules.max_runs);
+        Rules { max_runs: known.unwrap_or(self.rules.max_runs), ..self.rules.clone() }
     }
 
-    /// The load, by flag, `perf.toml`, and what Locust itself would read.
+    /// Settles the load: by flag, `perf.toml`, and Locust's own configuration.
+    ///
+    /// # Errors
+    ///
+    /// Names the setting that makes no sense, or the locustfile that is not found.
     pub fn settle(&self) -> Result<Settings> {
         let flags = self.flags;
-        let is_starter = |service: &ServiceConfig| service.command.contains(PLACEHOLDER);
+        let is_starter = self.config.service.as_ref().is_some_and(|service| service.command.contains(PLACEHOLDER));
         ensure!(
-            !self.config.service.as_ref().is_some_and(is_starter),
+            !is_starter,
             "perf.toml: [service] `command` is still the starter's: say there how your service is started"
         );
         let locust = locust_settings(&self.root)?;
@@ -109,8 +150,8 @@ impl Project<'_> {
         Ok(settings)
     }
 
-    /// Like Locust, takes several files with commas between, and folders; the files come back relative to the root,
-    /// where Locust runs.
+    /// Finds the locustfiles. Like Locust it takes several files with commas between, and folders. The files come back
+    /// relative to the root, where Locust runs.
     fn find_locustfile(&self, locustfile: &str, base: &Path) -> Result<String> {
         let mut found = Vec::new();
         for part in locustfile.split(',').map(str::trim) {
@@ -131,16 +172,17 @@ impl Project<'_> {
         Ok(found.join(","))
     }
 
-    /// Everything that commands leave behind.
+    /// Returns the folder of everything that commands leave behind.
     pub fn perf_folder(&self) -> PathBuf {
         self.root.join("target/perf")
     }
 
-    /// A path as short as it can be told.
+    /// Returns a path as short as it can be shown.
     pub fn shown(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 
+    /// Prints a line of progress, unless the user wants quiet.
     pub fn say(&self, line: &str) {
         if !self.flags.quiet {
             // Progress that cannot be shown is no reason to end a measurement.
@@ -148,6 +190,7 @@ impl Project<'_> {
         }
     }
 
+    /// Returns what is known of any measurement that is made now.
     pub fn provenance(&self) -> Provenance {
         Provenance {
             timestamp: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
@@ -158,7 +201,8 @@ impl Project<'_> {
     }
 }
 
-/// As Locust finds them, which before 2.20 takes no folder beside our listener. Its order is that of the file system.
+/// Finds the locustfiles of a folder as Locust does, which before 2.20 takes no folder beside our listener. Locust's order
+/// is that of the file system.
 fn locustfiles_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
@@ -175,7 +219,11 @@ fn locustfiles_below(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// What Locust itself would read, run in `root`.
+/// Returns the settings that Locust itself would read in `root`.
+///
+/// # Errors
+///
+/// Names the file that cannot be read.
 pub fn locust_settings(root: &Path) -> Result<LocustSettings> {
     let mut locust = LocustSettings::default();
     locust.add_env(
@@ -187,7 +235,7 @@ pub fn locust_settings(root: &Path) -> Result<LocustSettings> {
         if !path.exists() {
             continue;
         }
-        // What Locust would read and this program cannot may change the run in silence.
+        // A file that Locust reads and this program cannot may change the run unnoticed.
         let text = files::read_to_string(&path)?;
         if path.extension().is_some_and(|extension| extension == "toml") {
             locust.add_pyproject(&shown, &text)?;
@@ -198,6 +246,11 @@ pub fn locust_settings(root: &Path) -> Result<LocustSettings> {
     Ok(locust)
 }
 
+/// Reads a `perf.toml`.
+///
+/// # Errors
+///
+/// Names the file, the line and what is wrong there.
 pub fn read_config(path: &Path) -> Result<Config> {
     let text = files::read_to_string(path)?;
     // The error begins with its line: `perf.toml:3: ...`.

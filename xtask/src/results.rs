@@ -1,26 +1,29 @@
-//! Result files, fresh or old, to runs: what was measured, and what is known about how.
+//! Result files, fresh or old, become runs: what was measured, and what is known about how.
 
 use std::path::Path;
 use std::str;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use judge::decision::is_close;
+use judge::locust_history::{self, History};
+use judge::run::{Metric, Provenance, Run};
+use judge::{locust_csv, locust_json};
 use serde::{Deserialize, Serialize};
 
-use crate::compare::is_close;
-use crate::files;
-use crate::locust_history::{self, History};
-use crate::run::{Metric, Provenance, Run};
-use crate::{locust_csv, locust_json};
+use crate::measure::locust::Coverage;
+use crate::system::files;
 
-/// What is kept beside the results of a run of ours.
+/// The file `run.json`, which is kept beside the results of a run of ours.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunFile {
+    /// Where and how the run was measured.
     #[serde(flatten)]
     pub provenance: Provenance,
-    /// The CSV holds every request.
-    pub exact: bool,
+    /// Says that the CSV holds every request.
+    exact: bool,
+    /// What weakens the measurement, a sentence each.
     pub warnings: Vec<String>,
-    /// That the command would have made at most: they share the evidence's probability of error.
+    /// The number of runs that the command would have made at most: they share the evidence's probability of error.
     #[serde(default)]
     pub max_runs: Option<usize>,
 }
@@ -28,6 +31,17 @@ pub struct RunFile {
 impl RunFile {
     const NAME: &str = "run.json";
 
+    /// Makes the file of a finished run.
+    pub fn new(provenance: Provenance, coverage: Coverage, warnings: Vec<String>, max_runs: usize) -> RunFile {
+        let exact = coverage != Coverage::WithoutLastSecond;
+        RunFile { provenance, exact, warnings, max_runs: Some(max_runs) }
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    ///
+    /// Names the file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).context("cannot write run.json")?;
         files::write_atomically(&folder.join(RunFile::NAME), &text)
@@ -42,22 +56,32 @@ impl RunFile {
     }
 }
 
-/// A run, and what is known about it; a bare file of the user's knows nothing.
+/// A run, and what is known about it.
 #[derive(Clone, Debug)]
 pub struct Measured {
+    /// What was measured.
     pub run: Run,
+    /// What is known about it; a bare file of the user's tells nothing.
     pub about: Option<RunFile>,
-    /// What a picture shows, or why it cannot: nothing is judged by it.
+    /// The run over time, or why that is not known. It is for a chart; nothing is judged by it.
     pub history: Result<History, String>,
 }
 
 /// Reads a result, or those of all runs in a folder.
+///
+/// # Errors
+///
+/// Names the file that cannot be read or judged.
 pub fn read_all(path: &Path) -> Result<Vec<Measured>> {
     files::result_files(path)?.iter().map(|file| read(file)).collect()
 }
 
 /// Reads `perf_results_stats.csv` or Locust's JSON. Beside a CSV of ours, Locust's JSON must agree with it, and gives the
 /// percentiles, which the CSV cuts to whole ms.
+///
+/// # Errors
+///
+/// Names the file that cannot be read or judged, and what is wrong with it.
 pub fn read(path: &Path) -> Result<Measured> {
     let bytes = files::read(path)?;
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
@@ -82,7 +106,7 @@ pub fn read(path: &Path) -> Result<Measured> {
     Ok(Measured { run, about, history: history(path) })
 }
 
-/// Beside the results lies Locust's own `--csv` file of the run's course: under our prefix, or under that of the results.
+/// Reads Locust's own `--csv` file of the run over time, beside the results: under our prefix, or under that of the results.
 fn history(path: &Path) -> Result<History, String> {
     let own = path.with_file_name("locust_stats_history.csv");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -96,7 +120,7 @@ fn parse_json(bytes: &[u8]) -> Result<Run> {
     locust_json::parse(str::from_utf8(bytes).context("this is not UTF-8")?)
 }
 
-/// Two writings of one run hold the same counts, and the same percentiles to the whole ms that a CSV shows.
+/// Checks that two files of one run hold the same counts, and the same percentiles to the whole ms that a CSV shows.
 fn agree(csv: &Run, json: &Run) -> Result<()> {
     ensure!(
         csv.endpoints.len() == json.endpoints.len(),

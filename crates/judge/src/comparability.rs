@@ -1,0 +1,83 @@
+//! Whether two measurements may be compared at all.
+
+use std::fmt::Display;
+
+use crate::decision::is_close;
+use crate::run::{Load, Provenance};
+
+/// What stands between two measurements and their comparison.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Comparability {
+    /// The reason why they cannot be compared: what differs, and both values.
+    pub refusal: Option<String>,
+    /// What weakens the comparison, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Compares where and how both sides were measured. Another load makes other numbers, so it is refused. Another machine,
+/// Locust or locustfile may make other numbers, so there is a warning.
+pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparability {
+    let refusal = match (&baseline.load, &candidate.load) {
+        (Some(baseline), Some(candidate)) => load_difference(baseline, candidate),
+        _ => None,
+    };
+    let mut warnings = Vec::new();
+    for (baseline, candidate) in facts(baseline).into_iter().zip(facts(candidate)) {
+        if let (Some(before), Some(now)) = (baseline.value, candidate.value)
+            && before != now
+        {
+            warnings.push(format!("{} differs: baseline {before}, candidate {now}", baseline.name));
+        }
+    }
+    if baseline.load.is_some() && candidate.load.is_none() {
+        warnings.push("the load behind these results is unknown, so it is not compared with the baseline's".to_owned());
+    }
+    Comparability { refusal, warnings }
+}
+
+/// Something about a measurement that may explain other numbers.
+struct Fact {
+    name: &'static str,
+    /// `None` where it is not known.
+    value: Option<String>,
+}
+
+fn facts(of: &Provenance) -> Vec<Fact> {
+    let fact = |name, value| Fact { name, value };
+    let load = of.load.as_ref();
+    vec![
+        fact("the machine", of.machine.as_ref().map(ToString::to_string)),
+        fact("Locust's version", of.locust.clone()),
+        fact("Python's version", of.python.clone()),
+        fact("the locustfile (git hash-object)", of.locustfile.clone()),
+        fact("the number of Locust's processes", load.map(|load| load.processes.unwrap_or(1).to_string())),
+        fact(
+            "the number of Locust's workers",
+            load.map(|load| load.workers.map_or_else(|| "none".to_owned(), |workers| workers.to_string())),
+        ),
+        fact("what Locust gets after `--`", load.map(|load| format!("`{}`", load.kept().locust_args.join(" ")))),
+    ]
+}
+
+/// Describes the first part of the load that differs.
+fn load_difference(baseline: &Load, candidate: &Load) -> Option<String> {
+    let differs = |what: &str, flag: &str, baseline: &dyn Display, candidate: &dyn Display| {
+        Some(format!(
+            "{what}: the baseline has {baseline}, this load {candidate}; measure with {flag} {baseline}, or accept the new load with --update-baseline"
+        ))
+    };
+    if !is_close(baseline.warmup_s, candidate.warmup_s) {
+        Some(format!(
+            "the baseline has {} s of warm-up, this load {} s; change [load] warmup, or accept the new load with --update-baseline",
+            baseline.warmup_s, candidate.warmup_s
+        ))
+    } else if baseline.users != candidate.users {
+        differs("users", "--users", &baseline.users, &candidate.users)
+    } else if !is_close(baseline.spawn_rate, candidate.spawn_rate) {
+        differs("spawn rate", "--spawn-rate", &baseline.spawn_rate, &candidate.spawn_rate)
+    } else if baseline.run_time_s != candidate.run_time_s {
+        differs("run time", "--run-time", &format!("{}s", baseline.run_time_s), &format!("{}s", candidate.run_time_s))
+    } else {
+        None
+    }
+}

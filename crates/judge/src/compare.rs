@@ -1,0 +1,439 @@
+//! Baseline + runs + rules -> [`Comparison`] -> [`Verdict`]. The verdict is computed here and nowhere else.
+//!
+//! Three steps: what both sides measured of each series and what that tells ([`Row`] with its [`Evidence`]); which of
+//! the endpoints' changes are significant over all endpoints together; then one decision for each series, by
+//! [`decide`].
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::{Result, bail};
+
+use crate::baseline::{Baseline, Series, request_interval};
+use crate::decision::{Decision, Evidence, Excess, FewSamples, Presence, Row, Significance, Unsettled, decide, fails};
+use crate::limits::{JUDGED, Limit, Rules, can_fail};
+use crate::run::{Metric, Precision, Run, Stats};
+use crate::stats::{Difference, Interval, Scale, chance_variance, estimate, holm};
+
+/// The probability that any of the intervals of one series misses, over all looks (Bonferroni).
+pub const ERROR: f64 = 0.05;
+
+/// The probability that any endpoint fails by noise alone.
+const FAMILY_ERROR: f64 = 0.05;
+
+/// The samples that a percentile must rest on, and the failures an error rate, for an endpoint to fail.
+const LEAST_SAMPLES: usize = 5;
+
+/// An endpoint with so many requests a run in the baseline, and none now, is missing.
+const LEAST_REQUESTS: f64 = 10.0;
+
+/// What the gate says of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// No series fails; warnings may be there.
+    Pass,
+    /// At least one series fails.
+    Fail,
+}
+
+impl Verdict {
+    /// Returns the exit code of the command.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Verdict::Pass => 0,
+            Verdict::Fail => 1,
+        }
+    }
+}
+
+/// The number of runs on each side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunCounts {
+    /// Runs behind the baseline.
+    pub baseline: usize,
+    /// Runs judged.
+    pub candidate: usize,
+}
+
+/// Everything that was found, and the verdict.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison<'a> {
+    /// The rows of all requests together, in the order of [`Metric::ALL`].
+    pub total: Vec<Row<'a>>,
+    /// The judged rows of each endpoint; of a new one only the p95.
+    pub endpoints: Vec<Row<'a>>,
+    /// The judged metrics that the baseline lacks.
+    pub lacking: Vec<Metric>,
+    /// The number of runs on each side.
+    pub runs: RunCounts,
+    /// Says that the runs are of the same rounds.
+    pub paired: bool,
+    /// Says that every warning was made a failure.
+    pub strict: bool,
+    /// The verdict: a failure where any row fails.
+    pub verdict: Verdict,
+}
+
+impl Comparison<'_> {
+    /// Returns what warns or fails: errors first, then failures before warnings, all requests before endpoints.
+    pub fn findings(&self) -> Vec<&Row<'_>> {
+        let mut findings: Vec<&Row> = self.total.iter().chain(&self.endpoints).filter(|row| row.is_finding()).collect();
+        findings.sort_by_key(|row| {
+            let rank = JUDGED.iter().position(|metric| *metric == row.metric);
+            (!row.is_failure(), row.endpoint.is_some(), rank)
+        });
+        findings
+    }
+
+    /// Returns the series whose decision another run may change.
+    pub fn unsettled(&self) -> impl Iterator<Item = &Row<'_>> {
+        self.total.iter().filter(|row| row.evidence.unsettled.is_some())
+    }
+
+    /// Returns whether to measure once more: until the verdict is settled, within the runs allowed.
+    pub fn wants_another_run(&self, rules: &Rules) -> bool {
+        let made = self.runs.candidate;
+        made < rules.min_runs || (made < rules.max_runs && self.unsettled().next().is_some())
+    }
+
+    /// Returns whether there is one run on each side, so that the intervals of endpoints are those of their requests.
+    pub fn rests_on_requests(&self) -> bool {
+        self.runs == RunCounts { baseline: 1, candidate: 1 }
+            && self.endpoints.iter().any(|row| row.evidence.interval.is_some())
+    }
+
+    /// Returns whether so many requests fail that the latencies are those of the failures.
+    pub fn error_rate_failed(&self) -> bool {
+        self.total.iter().any(|row| row.metric == Metric::ErrorRate && row.is_failure())
+    }
+}
+
+/// Returns the judged metrics that the baseline does not have.
+///
+/// # Errors
+///
+/// Refuses a baseline that lacks a metric on which the gate fails: such a gate could not fail.
+pub fn lacking(baseline: &Baseline) -> Result<Vec<Metric>> {
+    let lacking: Vec<Metric> = JUDGED.into_iter().filter(|metric| baseline.total(*metric).is_none()).collect();
+    if let Some(metric) = lacking.iter().find(|metric| can_fail(**metric)) {
+        bail!("the baseline lacks {metric}, so the gate could not fail on it: record it again with --update-baseline");
+    }
+    Ok(lacking)
+}
+
+/// Judges the runs (at least one) against the baseline. The estimate over the runs decides, and the evidence says
+/// whether another run could change it. An endpoint needs evidence to fail.
+///
+/// ```
+/// use judge::baseline::Baseline;
+/// use judge::compare::{Verdict, compare};
+/// use judge::limits::Rules;
+/// use judge::locust_csv;
+///
+/// let csv = |p95: u32| {
+///     format!(
+///         "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n\
+///          ,Aggregated,1000,0,60,50.0,42,{p95},400\n"
+///     )
+/// };
+/// let before = [locust_csv::parse(csv(180).as_bytes())?];
+/// let now = [locust_csv::parse(csv(240).as_bytes())?];
+/// let baseline = Baseline::new(&before, Default::default(), None, None)?;
+/// let rules = Rules::default();
+/// let comparison = compare(&baseline, &now, &rules)?;
+/// // p95 went from 180 to 240 ms: 33 % slower, where 20 % is allowed.
+/// assert_eq!(comparison.verdict, Verdict::Fail);
+/// assert_eq!(comparison.findings().len(), 1);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Refuses what [`lacking`] refuses.
+pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
+    let lacking = lacking(baseline)?;
+    // Where the two sides differ in precision, the coarser one decides.
+    let precision = Run::coarsest(runs).min(baseline.provenance.precision);
+    let judge = Judge { rules, precision };
+    // 1. Compute: both sides of each series, and what they tell.
+    let mut total = judge.total(baseline, runs);
+    let Endpoints { rows: mut endpoints, tested } = judge.endpoints(baseline, runs);
+    // 2. Correct: significance is shared out over all endpoints.
+    let p_values: Vec<f64> = tested.iter().map(|test| test.p_value).collect();
+    for (test, is_significant) in tested.iter().zip(holm(&p_values, FAMILY_ERROR)) {
+        endpoints[test.row].evidence.significance =
+            if is_significant { Significance::Significant } else { Significance::NotSignificant };
+    }
+    // 3. Decide.
+    for row in total.iter_mut().chain(&mut endpoints) {
+        row.decision = decide(row, rules, precision);
+    }
+    for row in &mut total {
+        row.evidence.unsettled = judge.unsettled(row, runs.len());
+    }
+    let has_failed = total.iter().chain(&endpoints).any(Row::is_failure);
+    let verdict = if has_failed { Verdict::Fail } else { Verdict::Pass };
+    let baseline_runs = JUDGED.map(|metric| baseline.total_runs(metric).len()).into_iter().max().unwrap_or(0);
+    let runs = RunCounts { baseline: baseline_runs, candidate: runs.len() };
+    Ok(Comparison { total, endpoints, lacking, runs, paired: rules.paired, strict: rules.strict, verdict })
+}
+
+/// The rows of all endpoints, and those of them whose significance is to be tested.
+struct Endpoints<'a> {
+    rows: Vec<Row<'a>>,
+    tested: Vec<Test>,
+}
+
+/// A row that can fail by its change, and the probability that noise alone makes one so large.
+struct Test {
+    row: usize,
+    p_value: f64,
+}
+
+/// Groups the runs' statistics by endpoint. The runs hold the endpoints each in its own order: the first run that names
+/// one gives its place.
+fn stats_by_endpoint(runs: &[Run]) -> Vec<(&str, Vec<&Stats>)> {
+    let Some((first, further)) = runs.split_first() else { return Vec::new() };
+    let mut named: Vec<_> = first.endpoints.iter().map(|(name, stats)| (&**name, vec![stats])).collect();
+    // A run has each name once, so there is nothing to look up for a single run.
+    if further.is_empty() {
+        return named;
+    }
+    let mut places: HashMap<&str, usize> = named.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect();
+    for (name, stats) in further.iter().flat_map(|run| &run.endpoints) {
+        let place = *places.entry(name).or_insert_with(|| {
+            named.push((name, Vec::new()));
+            named.len() - 1
+        });
+        named[place].1.push(stats);
+    }
+    named
+}
+
+fn values(metric: Metric, runs: &[&Stats]) -> Vec<f64> {
+    runs.iter().map(|stats| stats.value(metric)).collect()
+}
+
+/// Both sides of a series, run by run.
+struct Sides<'s> {
+    metric: Metric,
+    paired: bool,
+    /// Empty where the baseline has no such series.
+    baseline: &'s [f64],
+    baseline_requests: &'s [f64],
+    candidate: &'s [&'s Stats],
+}
+
+impl Sides<'_> {
+    fn presence(&self, difference: Option<Difference>) -> Presence {
+        if self.baseline.is_empty() {
+            let candidate = estimate(self.metric.scale(), &values(self.metric, self.candidate));
+            return Presence::New { candidate };
+        }
+        let baseline = estimate(self.metric.scale(), self.baseline);
+        let candidate = match difference {
+            // Of rounds: what the change that they show makes of the baseline.
+            Some(difference) if self.paired && self.metric.scale() == Scale::Ratio => {
+                self.metric.changed(baseline, difference.change())
+            }
+            _ => estimate(self.metric.scale(), &values(self.metric, self.candidate)),
+        };
+        Presence::Both { baseline, candidate }
+    }
+
+    fn difference(&self) -> Option<Difference> {
+        let candidate = values(self.metric, self.candidate);
+        let least_variance = match self.metric {
+            // However steady the service, a share of its requests varies as samples do.
+            Metric::ErrorRate if self.baseline.len() == self.baseline_requests.len() => chance_variance(
+                &[self.baseline, &candidate].concat(),
+                &[self.baseline_requests, &values(Metric::TotalRequests, self.candidate)].concat(),
+            ),
+            _ => 0.0,
+        };
+        // An endpoint that a round did not meet leaves the other runs without their pairs.
+        let is_paired = self.paired && self.baseline.len() == candidate.len();
+        let of = if is_paired { Difference::paired } else { Difference::between };
+        of(self.metric.scale(), self.baseline, &candidate, least_variance)
+    }
+
+    /// Counts the requests of the side that has fewer in a run, and how many of them the metric rests on.
+    fn few_samples(&self) -> Option<FewSamples> {
+        let of_candidate: u64 = self.candidate.iter().map(|stats| stats.requests).sum();
+        let mut requests = of_candidate as f64 / self.candidate.len() as f64;
+        if !self.baseline_requests.is_empty() {
+            let of_baseline: f64 = self.baseline_requests.iter().sum();
+            requests = requests.min(of_baseline / self.baseline_requests.len() as f64);
+        }
+        let samples = match self.metric {
+            Metric::P50 => requests / 2.0,
+            Metric::P95 => requests / 20.0,
+            Metric::P99 => requests / 100.0,
+            Metric::ErrorRate => self.candidate.iter().map(|stats| stats.failures as f64).sum(),
+            Metric::AvgResponseTime | Metric::RequestsPerSec | Metric::TotalRequests => return None,
+        };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of requests")]
+        let (requests, samples) = (requests as usize, samples as usize);
+        (samples < LEAST_SAMPLES).then_some(FewSamples { requests, samples: samples.max(1) })
+    }
+}
+
+/// What all series are judged by.
+struct Judge<'a> {
+    rules: &'a Rules,
+    precision: Precision,
+}
+
+impl<'a> Judge<'a> {
+    fn total(&self, baseline: &Baseline, runs: &[Run]) -> Vec<Row<'a>> {
+        let stats: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
+        let mut rows = Vec::new();
+        for metric in Metric::ALL {
+            let sides = Sides {
+                metric,
+                paired: self.rules.paired,
+                baseline: baseline.total_runs(metric),
+                baseline_requests: baseline.total_runs(Metric::TotalRequests),
+                candidate: &stats,
+            };
+            let mut row = self.row(None, &sides, sides.difference());
+            // A failure count of all requests is never too small to tell.
+            row.evidence.few_samples = if metric.is_percentile() { sides.few_samples() } else { None };
+            rows.push(row);
+        }
+        rows
+    }
+
+    fn endpoints(&self, baseline: &'a Baseline, runs: &'a [Run]) -> Endpoints<'a> {
+        let mut unmet: BTreeMap<&str, &Series> =
+            baseline.endpoints.iter().map(|(name, series)| (name.as_str(), series)).collect();
+        let named = stats_by_endpoint(runs);
+        let mut endpoints = Endpoints { rows: Vec::with_capacity(named.len()), tested: Vec::new() };
+        for (name, stats) in named {
+            match unmet.remove(name) {
+                None => endpoints.rows.extend(self.new_endpoint(name, &stats)),
+                Some(series) => self.endpoint(name, series, &stats, &mut endpoints),
+            }
+        }
+        endpoints.rows.extend(unmet.into_iter().map(|(name, series)| self.missing_endpoint(name, series)));
+        endpoints
+    }
+
+    /// Adds the judged series of an endpoint that both sides have.
+    fn endpoint(&self, name: &'a str, series: &'a Series, runs: &[&Stats], endpoints: &mut Endpoints<'a>) {
+        let baseline = |metric: Metric| series.get(metric.name()).map(Vec::as_slice).unwrap_or_default();
+        let baseline_requests = baseline(Metric::TotalRequests);
+        for metric in JUDGED {
+            let (paired, baseline) = (self.rules.paired, baseline(metric));
+            let sides = Sides { metric, paired, baseline, baseline_requests, candidate: runs };
+            let difference = sides.difference();
+            let mut row = self.row(Some(name), &sides, difference);
+            let excess = self.excess(&row);
+            row.evidence.few_samples = if excess.is_relevant() { sides.few_samples() } else { None };
+            if row.evidence.few_samples.is_none() && excess != Excess::Bound && can_fail(metric) {
+                match difference {
+                    Some(difference) => {
+                        endpoints.tested.push(Test { row: endpoints.rows.len(), p_value: difference.p_value() });
+                    }
+                    None => self.test_by_requests(&mut row, series, runs),
+                }
+            }
+            endpoints.rows.push(row);
+        }
+    }
+
+    /// Tests a single run on each side by its requests, since nothing tells the noise between runs: such a series fails
+    /// where all that the requests leave possible lies over the limit.
+    fn test_by_requests(&self, row: &mut Row<'a>, series: &Series, runs: &[&Stats]) {
+        let candidate = if let [only] = runs { only.request_interval(row.metric) } else { None };
+        let (Some(baseline), Some(candidate), Some(limit)) =
+            (request_interval(series, row.metric), candidate, row.limit)
+        else {
+            row.evidence.significance = Significance::Unknown;
+            return;
+        };
+        let low = row.metric.change(baseline.high, candidate.low);
+        let high = row.metric.change(baseline.low, candidate.high);
+        if let (Some(low), Some(high)) = (low, high) {
+            row.evidence.interval = Some(Interval { low, high });
+        }
+        let least = Excess::of(row.metric, limit, baseline.high, candidate.low, self.precision);
+        row.evidence.significance =
+            if least.is_relevant() { Significance::Significant } else { Significance::ReachesBelowLimit };
+    }
+
+    /// Returns the rows of an endpoint that the baseline lacks: its p95, and what has a bound, which needs no baseline.
+    fn new_endpoint(&self, name: &'a str, runs: &[&Stats]) -> Vec<Row<'a>> {
+        let has_bound = |metric| self.rules.limit(Some(name), metric).is_some_and(|limit| limit.bound.is_some());
+        let mut rows = Vec::new();
+        for metric in JUDGED {
+            if metric == Metric::P95 || has_bound(metric) {
+                let sides = Sides { metric, paired: false, baseline: &[], baseline_requests: &[], candidate: runs };
+                let mut row = self.row(Some(name), &sides, None);
+                row.evidence.few_samples = sides.few_samples();
+                rows.push(row);
+            }
+        }
+        rows
+    }
+
+    fn missing_endpoint(&self, name: &'a str, series: &'a Series) -> Row<'a> {
+        let mean = |metric: Metric| Some(estimate(metric.scale(), series.get(metric.name())?));
+        let requests = mean(Metric::TotalRequests).unwrap_or(0.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests")]
+        let few = FewSamples { requests: requests as usize, samples: requests as usize };
+        let metric = Metric::P95;
+        Row {
+            endpoint: Some(name),
+            metric,
+            limit: self.rules.limit(Some(name), metric),
+            presence: Presence::Missing { baseline: mean(metric) },
+            evidence: Evidence { few_samples: (requests < LEAST_REQUESTS).then_some(few), ..Evidence::default() },
+            decision: None,
+        }
+    }
+
+    fn row(&self, endpoint: Option<&'a str>, sides: &Sides, difference: Option<Difference>) -> Row<'a> {
+        let error = ERROR / self.rules.max_runs as f64;
+        Row {
+            endpoint,
+            metric: sides.metric,
+            limit: self.rules.limit(endpoint, sides.metric),
+            presence: sides.presence(difference),
+            evidence: Evidence {
+                interval: difference.map(|difference| difference.interval(error)),
+                detectable: difference.map(|difference| difference.detectable(error)),
+                ..Evidence::default()
+            },
+            decision: None,
+        }
+    }
+
+    fn excess(&self, row: &Row) -> Excess {
+        match (row.limit, row.presence) {
+            (Some(limit), Presence::Both { baseline, candidate }) => {
+                Excess::of(row.metric, limit, baseline, candidate, self.precision)
+            }
+            _ => Excess::None,
+        }
+    }
+
+    /// Returns why another run may change the decision on a series of all requests together.
+    fn unsettled(&self, row: &Row, runs: usize) -> Option<Unsettled> {
+        let (limit, interval, baseline): (&Limit, Interval, f64) =
+            (row.limit?, row.evidence.interval?, row.presence.baseline()?);
+        if !fails(row.metric, self.rules) {
+            return None;
+        }
+        let is_over = |end: f64| {
+            let value = row.metric.changed(baseline, end);
+            Excess::of(row.metric, limit, baseline, value, self.precision).is_relevant()
+        };
+        if is_over(interval.low) != is_over(interval.high) {
+            Some(Unsettled::ReachesAcross)
+        } else if matches!(row.decision, Some(Decision::Fail(_))) && runs == 1 && self.rules.max_runs > 1 {
+            Some(Unsettled::OneRunOver)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What a comparison is judged by: limits, of all requests together and of single endpoints, and the number of runs.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use wildmatch::WildMatch;
+
+use crate::baseline::Baseline;
+use crate::run::{Metric, Run};
+
+/// How far a metric may be worse than its baseline. All limits are strict: exactly at the limit passes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    /// The largest worsening allowed, in percent of the baseline or, for `error_rate`, in percentage points; never
+    /// negative.
+    pub worsening: Option<f64>,
+    /// A worsening no larger than this, in the metric's own unit, passes whatever its percentage.
+    pub floor: Option<f64>,
+    /// The worst value allowed whatever the baseline says, in the metric's own unit.
+    pub bound: Option<f64>,
+}
+
+/// The metrics judged, in the order of the findings: errors first, since a failing service has no latency to speak of.
+pub const JUDGED: [Metric; 5] = [Metric::ErrorRate, Metric::P95, Metric::P99, Metric::P50, Metric::RequestsPerSec];
+
+/// A limit for each metric that is judged.
+pub type Limits = BTreeMap<Metric, Limit>;
+
+/// Returns the limits that hold where `perf.toml` has none.
+pub fn default_limits() -> Limits {
+    let limit = |worsening| Limit { worsening: Some(worsening), floor: None, bound: None };
+    BTreeMap::from([
+        (Metric::P50, limit(20.0)),
+        (Metric::P95, limit(20.0)),
+        (Metric::P99, limit(25.0)),
+        (Metric::RequestsPerSec, limit(30.0)),
+        (Metric::ErrorRate, limit(2.0)),
+    ])
+}
+
+/// Returns whether the gate fails on this metric without `--strict`.
+pub fn can_fail(metric: Metric) -> bool {
+    matches!(metric, Metric::P95 | Metric::ErrorRate)
+}
+
+impl Limit {
+    /// Parses a limit: `20%`, `2pp`, `20% and 5ms`, `max 500ms`, `20%, max 500ms`; for `requests_per_sec` `30%`,
+    /// `min 10/s`.
+    ///
+    /// # Errors
+    ///
+    /// Names the part that is not a limit of this metric, and shows an example of one.
+    pub fn parse(metric: Metric, text: &str) -> Result<Limit> {
+        let (relative_unit, unit, bound_word, example) = match metric {
+            Metric::ErrorRate => ("pp", "%", "max", "\"2pp\" or \"max 5%\""),
+            Metric::RequestsPerSec => ("%", "/s", "min", "\"30%\" or \"min 10/s\""),
+            Metric::P50 | Metric::P95 | Metric::P99 => ("%", "ms", "max", "\"20%\", \"20% and 5ms\" or \"max 500ms\""),
+            Metric::AvgResponseTime | Metric::TotalRequests => {
+                bail!("`{metric}` is shown but not judged, so it takes no limit")
+            }
+        };
+        let floor_unit = if metric == Metric::ErrorRate { "pp" } else { unit };
+        let number = |part: &str, unit: &str| -> Result<f64> {
+            let number = part
+                .trim()
+                .strip_suffix(unit)
+                .with_context(|| format!("`{}` does not end in `{unit}`: write for example {example}", part.trim()))?;
+            let value = number.trim().parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
+            value.with_context(|| {
+                format!("`{}` is not a number of 0 or more: write for example {example}", number.trim())
+            })
+        };
+        let mut limit = Limit { worsening: None, floor: None, bound: None };
+        for part in text.split(',').map(str::trim) {
+            if let Some(bound) = part.strip_prefix(bound_word) {
+                ensure!(limit.bound.is_none(), "`{bound_word}` is given twice");
+                limit.bound = Some(number(bound, unit)?);
+            } else {
+                ensure!(limit.worsening.is_none(), "the limit of change is given twice: write for example {example}");
+                let (relative, floor) = match part.split_once(" and ") {
+                    Some((relative, floor)) => (relative, Some(floor)),
+                    None => (part, None),
+                };
+                limit.worsening = Some(number(relative, relative_unit)?);
+                limit.floor = floor.map(|floor| number(floor, floor_unit)).transpose()?;
+            }
+        }
+        Ok(limit)
+    }
+
+    /// Returns the worst value that the limit lets pass, in the metric's own unit.
+    pub fn allowed(&self, metric: Metric, baseline: Option<f64>) -> Option<f64> {
+        let [better_of, worse_of] =
+            if metric == Metric::RequestsPerSec { [f64::max, f64::min] } else { [f64::min, f64::max] };
+        let by_change = match (self.worsening, baseline) {
+            (Some(worsening), Some(baseline)) => {
+                let relative = metric.changed(baseline, metric.worsening(worsening));
+                match self.floor {
+                    Some(floor) => Some(worse_of(relative, baseline + metric.worsening(floor))),
+                    None => Some(relative),
+                }
+            }
+            _ => None,
+        };
+        match (by_change, self.bound) {
+            (Some(by_change), Some(bound)) => Some(better_of(by_change, bound)),
+            (by_change, bound) => by_change.or(bound),
+        }
+    }
+}
+
+/// Limits of the endpoints that a pattern names. They come before those of all endpoints.
+#[derive(Clone, Debug)]
+pub struct EndpointLimits {
+    /// One endpoint, or several: `*` stands for any text and `?` for one character, as in `GET /claims*`.
+    pattern: WildMatch,
+    text: String,
+    limits: Limits,
+}
+
+impl EndpointLimits {
+    /// Makes the limits of the endpoints that `pattern` names.
+    pub fn new(pattern: &str, limits: Limits) -> EndpointLimits {
+        EndpointLimits { pattern: WildMatch::new(pattern), text: pattern.to_owned(), limits }
+    }
+
+    /// Returns what to sort by: a name comes before patterns, and a longer pattern before a shorter one.
+    pub fn precedence(&self) -> (bool, Reverse<usize>) {
+        (self.text.contains('*'), Reverse(self.text.len()))
+    }
+
+    fn covers(&self, endpoint: &str) -> bool {
+        self.text == endpoint || self.pattern.matches(endpoint)
+    }
+}
+
+/// Everything that a comparison is judged by.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The limits of all requests together, and of endpoints without limits of their own.
+    pub limits: Limits,
+    /// The limits of single endpoints, sorted by [`EndpointLimits::precedence`].
+    pub endpoint_limits: Vec<EndpointLimits>,
+    /// Makes every WARN a FAIL.
+    pub strict: bool,
+    /// Says that the runs of both sides are of the same rounds, in their order.
+    pub paired: bool,
+    /// The number of runs made in any case.
+    pub min_runs: usize,
+    /// The number of runs made at most. The evidence is looked at after each, and all looks share its probability of
+    /// error.
+    pub max_runs: usize,
+}
+
+impl Default for Rules {
+    /// Returns the default limits, with one run and up to five.
+    fn default() -> Rules {
+        let (limits, endpoint_limits) = (default_limits(), Vec::new());
+        Rules { limits, endpoint_limits, strict: false, paired: false, min_runs: 1, max_runs: 5 }
+    }
+}
+
+impl Rules {
+    /// Returns the limit of a series; an `endpoint` of `None` is all requests together.
+    pub fn limit(&self, endpoint: Option<&str>, metric: Metric) -> Option<&Limit> {
+        if let Some(endpoint) = endpoint {
+            let mut covering = self.endpoint_limits.iter().filter(|own| own.covers(endpoint));
+            if let Some(limit) = covering.find_map(|own| own.limits.get(&metric)) {
+                return Some(limit);
+            }
+        }
+        self.limits.get(&metric)
+    }
+
+    /// Checks that every limit of an endpoint meets one, on either side.
+    ///
+    /// # Errors
+    ///
+    /// Names the first limit that meets none, since it would check nothing, and the nearest endpoint.
+    pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run]) -> Result<()> {
+        let former = baseline.into_iter().flat_map(|baseline| baseline.endpoints.keys().map(String::as_str));
+        let names: BTreeSet<&str> = former.chain(runs.iter().flat_map(Run::names)).collect();
+        for own in &self.endpoint_limits {
+            if !names.iter().any(|name| own.covers(name)) {
+                let likeness = |name: &str| strsim::jaro_winkler(&own.text, name);
+                let nearest = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+                let nearest = nearest.map_or_else(String::new, |nearest| format!(" (did you mean {nearest:?}?)"));
+                bail!(
+                    "[limits.{:?}] matches no endpoint{nearest}, so it checks nothing: fix the name, then judge the same results again with `cargo xtask perf target/perf/latest`",
+                    own.text
+                );
+            }
+        }
+        Ok(())
+    }
+}

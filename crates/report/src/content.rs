@@ -1,0 +1,358 @@
+//! What a report says: every cell and sentence is made here once, and a format only arranges them.
+
+use std::cmp::Ordering;
+
+use judge::compare::{Comparison, Verdict};
+use judge::decision::{Decision, FewSamples, Presence, Row, Unsettled, Why};
+use judge::locust_history::History;
+use judge::run::{Metric, Provenance, Run};
+use judge::text::endpoint_shown;
+
+use crate::words::{Status, change, change_unit, count, interval_text, limit_text, noise_text, series_name, value};
+
+/// Everything that a format shows.
+#[derive(Clone)]
+pub struct Report<'a> {
+    /// What was found, and the verdict.
+    pub comparison: &'a Comparison<'a>,
+    /// The baseline's response times in ms at each of [`judge::run::PERCENTILES`]; empty where it does not know them.
+    pub distribution: &'a [f64],
+    /// The candidate's runs.
+    pub runs: &'a [Run],
+    /// The candidate's runs over time, or why that is not known.
+    pub histories: &'a [Result<History, String>],
+    /// Where and how both sides were measured.
+    pub provenance: Sides<&'a Provenance>,
+    /// The origin of the baseline, as a sentence.
+    pub baseline: String,
+    /// What weakens the comparison, a sentence each.
+    pub warnings: Vec<String>,
+    /// What was run, where, and how long it took, a line each, for `--verbose`.
+    pub details: Vec<String>,
+}
+
+/// Something of both sides.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Sides<T> {
+    /// The baseline's.
+    pub baseline: T,
+    /// The candidate's.
+    pub candidate: T,
+}
+
+/// What a command says that judged nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unjudged {
+    /// It could not judge, for this reason.
+    NoVerdict(String),
+    /// A baseline was saved, and there was none to compare with. The sentence says where.
+    BaselineSaved(String),
+}
+
+impl Unjudged {
+    /// Returns the sentence itself.
+    pub fn sentence(&self) -> &str {
+        match self {
+            Unjudged::NoVerdict(sentence) | Unjudged::BaselineSaved(sentence) => sentence,
+        }
+    }
+
+    /// Returns the word in front of the sentence.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Unjudged::NoVerdict(_) => "NOT JUDGED",
+            Unjudged::BaselineSaved(_) => "BASELINE SAVED",
+        }
+    }
+
+    /// Returns the exit code of the command.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Unjudged::NoVerdict(_) => 2,
+            Unjudged::BaselineSaved(_) => 0,
+        }
+    }
+}
+
+/// A row as text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cells {
+    /// The endpoint's name, with which `texts[0]` begins; empty for all requests together.
+    pub endpoint: String,
+    /// The cells, in the order of [`HEADER`].
+    pub texts: [String; 7],
+    /// The status, which is the last cell in words.
+    pub status: Status,
+}
+
+/// A finding in words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Whether it fails or warns.
+    pub status: Status,
+    /// The sentence.
+    pub text: String,
+}
+
+/// Findings, worst first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Findings {
+    /// The findings shown.
+    pub shown: Vec<Finding>,
+    /// The number of findings left out.
+    pub left_out: usize,
+}
+
+/// The number of findings that a person reads before the tables, which hold them all: a service that got slower gets
+/// slower everywhere.
+pub const FINDINGS: usize = 12;
+
+/// The number of columns that any other text takes at most, where a format has to end somewhere.
+pub const LINE_COLUMNS: usize = 1000;
+
+/// The names of the columns; the first one, of the series, has none.
+pub const HEADER: [&str; 7] = ["", "baseline", "candidate", "change", "interval", "limit", "status"];
+
+impl Report<'_> {
+    /// Returns the rows of all requests together as text.
+    pub fn total_cells(&self) -> Vec<Cells> {
+        self.comparison.total.iter().map(cells).collect()
+    }
+
+    /// Returns the rows of the endpoints as text.
+    pub fn endpoint_cells(&self) -> Vec<Cells> {
+        self.comparison.endpoints.iter().map(cells).collect()
+    }
+
+    /// Returns what failed or warned, worst first, at most `most` of them.
+    pub fn findings(&self, most: usize) -> Findings {
+        let findings = self.comparison.findings();
+        let mut shown = Vec::new();
+        for row in findings.iter().take(most) {
+            shown.push(Finding { status: Status::of(row), text: finding(row) });
+        }
+        Findings { shown, left_out: findings.len().saturating_sub(most) }
+    }
+
+    /// Returns what the baseline cannot tell, what the errors make of the latencies, and what weakens the comparison.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if !self.comparison.lacking.is_empty() {
+            let names: Vec<&str> = self.comparison.lacking.iter().map(|metric| metric.name()).collect();
+            remarks.push(format!(
+                "the baseline lacks {}, so it is not compared: record the baseline again with --update-baseline",
+                names.join(", ")
+            ));
+        }
+        if self.comparison.error_rate_failed() {
+            remarks.push("the latencies of a failing service are not comparable: fix the errors first".to_owned());
+        }
+        for row in &self.comparison.total {
+            if let Some(few) = row.evidence.few_samples {
+                remarks.push(few_samples_text(row, few));
+            }
+        }
+        remarks.extend(self.warnings.iter().cloned());
+        remarks
+    }
+
+    /// Returns the verdict in words, without the word itself, and whether another run could change it.
+    pub fn sentence(&self) -> String {
+        let unsettled: Vec<&str> = self.comparison.unsettled().map(|row| row.metric.name()).collect();
+        if unsettled.is_empty() {
+            return self.by_estimates();
+        }
+        let could = match self.comparison.verdict {
+            Verdict::Pass => "hide a regression of",
+            Verdict::Fail => "change the verdict on",
+        };
+        format!("{}; not settled: noise could {could} {}", self.by_estimates(), unsettled.join(" and "))
+    }
+
+    /// Returns the verdict in words by the estimates alone.
+    fn by_estimates(&self) -> String {
+        let findings = self.comparison.findings();
+        if self.comparison.verdict == Verdict::Fail {
+            let failed = findings.into_iter().filter(|row| row.is_failure());
+            return failed_series(&failed.collect::<Vec<_>>());
+        }
+        match findings.len() {
+            0 => "nothing is over its limit".to_owned(),
+            warnings => {
+                format!("nothing that fails the gate is over its limit; {}", count(warnings, "warning"))
+            }
+        }
+    }
+}
+
+/// Names what failed: the series over their limits, then the endpoints that are missing.
+fn failed_series(failed: &[&Row]) -> String {
+    let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.iter().partition(|row| is_missing(row));
+    let named = |names: Vec<String>, one: &str, several: &str| {
+        let more = if names.len() > 3 { format!(" and {} more", names.len() - 3) } else { String::new() };
+        let are = if names.len() == 1 { one } else { several };
+        format!("{}{more} {are}", names[..names.len().min(3)].join(", "))
+    };
+    let mut parts = Vec::new();
+    if !over.is_empty() {
+        let names = over.iter().map(|row| series_name(row)).collect();
+        parts.push(named(names, "is over its limit", "are over their limits"));
+    }
+    if !missing.is_empty() {
+        let names = missing.iter().map(|row| row.endpoint.map_or_else(String::new, endpoint_shown)).collect();
+        parts.push(named(names, "is missing", "are missing"));
+    }
+    parts.join("; ")
+}
+
+fn is_missing(row: &Row) -> bool {
+    row.decision.and_then(Decision::why) == Some(Why::Missing)
+}
+
+/// Returns a row as text.
+pub fn cells(row: &Row) -> Cells {
+    let unit = row.metric.unit();
+    let metric = if unit.is_empty() { row.metric.to_string() } else { format!("{} {unit}", row.metric) };
+    let endpoint = row.endpoint.map(endpoint_shown).unwrap_or_default();
+    let series = if row.endpoint.is_some() { format!("{endpoint} {metric}") } else { metric };
+    let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| value(row.metric, number));
+    let change = match row.presence {
+        Presence::Both { .. } => change(row),
+        Presence::New { .. } | Presence::Missing { .. } => "-".to_owned(),
+    };
+    let limit = row.limit.map_or_else(String::new, |limit| limit_text(row.metric, limit));
+    let interval = match row.evidence.interval {
+        Some(interval) if row.limit.is_some() => interval_text(interval),
+        _ => String::new(),
+    };
+    let status = Status::of(row);
+    let status_text = format!("{}{}", status.word(), status_remark(row));
+    Cells {
+        endpoint,
+        texts: [
+            series,
+            number(row.presence.baseline()),
+            number(row.presence.candidate()),
+            change,
+            interval,
+            limit,
+            status_text,
+        ],
+        status,
+    }
+}
+
+/// Returns what stands after the status: why it is in doubt.
+fn status_remark(row: &Row) -> &'static str {
+    if row.evidence.unsettled.is_some() {
+        return ", unsettled";
+    }
+    match row.decision.and_then(Decision::why) {
+        Some(Why::Missing) => " (missing)",
+        Some(Why::FewSamples(_)) => ", few requests",
+        Some(Why::NotSignificant) => ", not significant",
+        Some(Why::NoiseUnknown | Why::ReachesBelowLimit) => ", noise unknown",
+        _ if row.endpoint.is_none() && row.evidence.few_samples.is_some() => ", few requests",
+        _ => "",
+    }
+}
+
+/// Returns what was found, as a sentence.
+pub fn finding(row: &Row) -> String {
+    let series = series_name(row);
+    let limit_said = row.limit.map_or_else(String::new, |limit| format!("limit {}", limit_text(row.metric, limit)));
+    let unit = row.metric.unit();
+    let found = match row.presence {
+        Presence::Missing { .. } => format!(
+            "{}: no requests in this run; it had some in the baseline",
+            row.endpoint.map_or_else(String::new, endpoint_shown)
+        ),
+        Presence::New { candidate } => format!("{series}: {} {unit}, {limit_said}", value(row.metric, candidate)),
+        Presence::Both { baseline, candidate } => {
+            let (baseline, candidate) = (value(row.metric, baseline), value(row.metric, candidate));
+            format!("{series}: {baseline} -> {candidate} {unit} ({}, {limit_said})", change(row))
+        }
+    };
+    match doubt_text(row) {
+        Some(doubt) => format!("{found}; {doubt}"),
+        None => found,
+    }
+}
+
+/// Returns what an endpoint over its limit lacks to fail.
+pub fn doubt_text(row: &Row) -> Option<String> {
+    let why = row.decision.and_then(Decision::why)?;
+    match why {
+        Why::OverLimit | Why::OverBound | Why::Missing => None,
+        Why::FewSamples(few) => Some(few_samples_text(row, few)),
+        Why::NotSignificant => Some("not significant among all endpoints".to_owned()),
+        Why::NoiseUnknown => Some("noise unknown by one run of few requests on each side".to_owned()),
+        Why::ReachesBelowLimit => Some(format!(
+            "one run on each side leaves {} {}",
+            row.evidence.interval.map_or_else(String::new, interval_text),
+            change_unit(row.metric)
+        )),
+    }
+}
+
+/// Returns how few samples a metric rests on.
+pub fn few_samples_text(row: &Row, few: FewSamples) -> String {
+    format!("{} of {} rests on {}", row.metric, count(few.requests, "request"), few.samples)
+}
+
+/// Returns how many runs the verdict rests on, whether another could change it, and what they could have told.
+pub fn evidence(comparison: &Comparison) -> String {
+    let runs = if comparison.paired {
+        format!("{}, both sides in each", count(comparison.runs.candidate, "round"))
+    } else {
+        let (baseline, candidate) = (comparison.runs.baseline, comparison.runs.candidate);
+        format!("{}, {}", count(baseline, "baseline run"), count(candidate, "candidate run"))
+    };
+    let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95);
+    let Some(detectable) = p95.and_then(|row| row.evidence.detectable) else {
+        let endpoints = if comparison.rests_on_requests() {
+            "; endpoints by the order statistics of their own requests"
+        } else {
+            ""
+        };
+        return format!("{runs}: noise unknown, the estimate decides{endpoints}; --update-baseline keeps several runs");
+    };
+    let settled = unsettled(comparison).unwrap_or_else(|| "settled".to_owned());
+    format!("{runs}: {settled}; {}", noise_text(detectable))
+}
+
+/// Returns the series whose decision another run may change, and why.
+pub fn unsettled(comparison: &Comparison) -> Option<String> {
+    let mut series = Vec::new();
+    for row in comparison.unsettled() {
+        let ends = row.evidence.interval.map_or_else(String::new, interval_text);
+        let why = match row.evidence.unsettled {
+            Some(Unsettled::OneRunOver) => "is over the limit by one run alone",
+            _ => "reaches to both sides of the limit",
+        };
+        series.push(format!("{} {ends} {} {why}", row.metric, change_unit(row.metric)));
+    }
+    (!series.is_empty()).then(|| format!("not settled: {}", series.join(", ")))
+}
+
+/// Ranks rows: failures before warnings before the rest.
+pub fn rank(row: &Row) -> u8 {
+    match Status::of(row) {
+        Status::Fail => 0,
+        Status::Warn => 1,
+        // There is nothing to compare it with.
+        Status::New => 2,
+        Status::Ok | Status::BelowResolution => 3,
+        Status::NoBaseline | Status::Shown => 4,
+    }
+}
+
+/// Orders rows worst first: by [`rank`], then by how much of its limit a series uses up.
+pub fn by_severity(a: &Row, b: &Row) -> Ordering {
+    // A missing endpoint has no value, and is worse than any.
+    let strain = |row: &Row| match row.presence.candidate() {
+        Some(value) => row.strain(value).unwrap_or(f64::NEG_INFINITY),
+        None => f64::INFINITY,
+    };
+    rank(a).cmp(&rank(b)).then_with(|| strain(b).total_cmp(&strain(a)))
+}

@@ -1,0 +1,209 @@
+//! The report as JSON, with everything in full precision. `docs/report.schema.json` describes it, and the tests hold it to
+//! that.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use judge::compare::{RunCounts, Verdict};
+use judge::decision::{Decision, FewSamples, Row, Unsettled, Why};
+use judge::limits::Limit;
+use judge::run::Provenance;
+use judge::stats::Interval;
+use judge::text::is_unprintable;
+
+use crate::content::{Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding};
+use crate::words::{Status, change_unit};
+
+/// The version of the keys and what they mean: a new key raises the second number, another meaning the first.
+const SCHEMA_VERSION: &str = "1.1";
+
+/// The report, with its keys in the order of the file: what a reader wants first comes first.
+#[derive(Serialize)]
+struct Judged<'a> {
+    schema_version: &'static str,
+    verdict: &'static str,
+    exit_code: u8,
+    sentence: String,
+    evidence: String,
+    strict: bool,
+    paired: bool,
+    runs: Sides<usize>,
+    findings: Vec<Finding<'a>>,
+    remarks: Vec<String>,
+    lacking: Vec<&'static str>,
+    rows: Vec<Series<'a>>,
+    baseline_origin: &'a str,
+    provenance: Sides<&'a Provenance>,
+    details: &'a [String],
+}
+
+#[derive(Serialize)]
+struct NoComparison<'a> {
+    schema_version: &'static str,
+    verdict: &'static str,
+    exit_code: u8,
+    sentence: &'a str,
+}
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    status: &'static str,
+    endpoint: Option<&'a str>,
+    metric: &'static str,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Series<'a> {
+    endpoint: Option<&'a str>,
+    metric: &'static str,
+    unit: Option<&'static str>,
+    status: &'static str,
+    baseline: Option<f64>,
+    candidate: Option<f64>,
+    change: Option<f64>,
+    change_unit: &'static str,
+    interval: Option<[f64; 2]>,
+    detectable: Option<f64>,
+    limit: Option<Allowed>,
+    doubt: Option<Doubted>,
+    unsettled: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Allowed {
+    worsening: Option<f64>,
+    floor: Option<f64>,
+    bound: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Doubted {
+    reason: &'static str,
+    requests: Option<usize>,
+    samples: Option<usize>,
+    text: String,
+}
+
+/// Writes the report.
+pub fn render(report: &Report) -> String {
+    let comparison = report.comparison;
+    let RunCounts { baseline, candidate } = comparison.runs;
+    let findings = comparison.findings().into_iter().map(|row| Finding {
+        status: status(row),
+        endpoint: row.endpoint,
+        metric: row.metric.name(),
+        text: finding(row),
+    });
+    text(&Judged {
+        schema_version: SCHEMA_VERSION,
+        verdict: match comparison.verdict {
+            Verdict::Pass => "pass",
+            Verdict::Fail => "fail",
+        },
+        exit_code: comparison.verdict.exit_code(),
+        sentence: report.sentence(),
+        evidence: evidence(comparison),
+        strict: comparison.strict,
+        paired: comparison.paired,
+        runs: Sides { baseline, candidate },
+        findings: findings.collect(),
+        remarks: report.remarks(),
+        lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
+        rows: comparison.total.iter().chain(&comparison.endpoints).map(series).collect(),
+        baseline_origin: &report.baseline,
+        provenance: report.provenance,
+        details: &report.details,
+    })
+}
+
+/// Writes the report of a command that judged nothing.
+pub fn render_unjudged(unjudged: &Unjudged) -> String {
+    let verdict = match unjudged {
+        Unjudged::NoVerdict(_) => "not_judged",
+        Unjudged::BaselineSaved(_) => "baseline_saved",
+    };
+    let (exit_code, sentence) = (unjudged.exit_code(), unjudged.sentence());
+    text(&NoComparison { schema_version: SCHEMA_VERSION, verdict, exit_code, sentence })
+}
+
+/// Writes the JSON itself. Names are exact for a parser. What a terminal, or a page's `<script>`, would obey is escaped:
+/// outside of strings JSON holds no such character.
+fn text(value: &impl Serialize) -> String {
+    let plain = serde_json::to_string_pretty(value).expect("numbers, and keys that are text");
+    let mut text = String::with_capacity(plain.len() + 1);
+    for c in plain.chars() {
+        if c == '<' || (c != '\n' && is_unprintable(c)) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        } else {
+            text.push(c);
+        }
+    }
+    text.push('\n');
+    text
+}
+
+fn series<'a>(row: &Row<'a>) -> Series<'a> {
+    let unit = row.metric.unit();
+    let finite = |number: Option<f64>| number.filter(|number| number.is_finite());
+    Series {
+        endpoint: row.endpoint,
+        metric: row.metric.name(),
+        unit: Some(unit).filter(|unit| !unit.is_empty()),
+        status: status(row),
+        baseline: row.presence.baseline(),
+        candidate: row.presence.candidate(),
+        // From next to nothing a change can be beyond all numbers.
+        change: finite(row.change()),
+        change_unit: change_unit(row.metric),
+        interval: match row.evidence.interval {
+            Some(interval @ Interval { low, high }) if interval.is_finite() => Some([low, high]),
+            _ => None,
+        },
+        detectable: finite(row.evidence.detectable),
+        limit: row.limit.map(|&Limit { worsening, floor, bound }| Allowed { worsening, floor, bound }),
+        doubt: doubted(row),
+        unsettled: row.evidence.unsettled.map(|unsettled| match unsettled {
+            Unsettled::ReachesAcross => "reaches_across",
+            Unsettled::OneRunOver => "one_run_over",
+        }),
+    }
+}
+
+/// Returns what keeps a series from being trusted: the doubt about an endpoint's finding, or the few requests behind a
+/// percentile of all requests together.
+fn doubted(row: &Row) -> Option<Doubted> {
+    let (reason, few) = match row.decision.and_then(Decision::why) {
+        Some(Why::FewSamples(few)) => ("few_samples", Some(few)),
+        Some(Why::NotSignificant) => ("not_significant", None),
+        Some(Why::NoiseUnknown) => ("noise_unknown", None),
+        Some(Why::ReachesBelowLimit) => ("reaches_below_limit", None),
+        _ if row.endpoint.is_none() => ("few_samples", Some(row.evidence.few_samples?)),
+        _ => return None,
+    };
+    Some(Doubted {
+        reason,
+        requests: few.map(|few| few.requests),
+        samples: few.map(|few| few.samples),
+        text: match (doubt_text(row), few) {
+            (Some(text), _) => text,
+            (None, Some(few @ FewSamples { .. })) => few_samples_text(row, few),
+            (None, None) => String::new(),
+        },
+    })
+}
+
+fn status(row: &Row) -> &'static str {
+    match Status::of(row) {
+        Status::Fail => "fail",
+        Status::Warn => "warn",
+        Status::Ok => "ok",
+        Status::BelowResolution => "below_resolution",
+        Status::New => "new",
+        Status::NoBaseline => "no_baseline",
+        Status::Shown => "shown",
+    }
+}

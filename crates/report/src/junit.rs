@@ -1,0 +1,215 @@
+//! The report as `JUnit`'s XML, as Jenkins (`junit-10.xsd` of its xunit plugin) and GitLab read it: a suite for each
+//! endpoint, a case for each metric. The file is the same for the same results: its only time is that of the candidate's
+//! provenance.
+
+use std::fmt::Write as _;
+
+use judge::decision::Row;
+use judge::run::Provenance;
+use judge::text::{self, cut, printable};
+
+use crate::content::{HEADER, Report, Sides, Unjudged, cells, evidence, few_samples_text, finding};
+use crate::words::{Status, verdict_word};
+
+/// The number of columns of a name. Jenkins and GitLab tell cases by their names, so more of a name stays than where a
+/// person reads it.
+const NAME_COLUMNS: usize = 1000;
+
+/// Names the suite of all requests together, as Locust does.
+const TOTAL: &str = "Aggregated";
+
+/// Writes the report.
+pub fn render(report: &Report) -> String {
+    let comparison = report.comparison;
+    let timestamp = without_zone(&report.provenance.candidate.timestamp);
+    let endpoints = comparison.endpoints.chunk_by(|a, b| a.endpoint == b.endpoint);
+    let suites = [comparison.total.as_slice()].into_iter().chain(endpoints);
+    let mut counts = Counts::default();
+    let mut body = String::new();
+    for (id, rows) in suites.enumerate() {
+        let of_suite = Counts::of(rows);
+        let name = escaped(&cut(&printable(suite_name(rows)), NAME_COLUMNS));
+        let _ = write!(
+            body,
+            "  <testsuite name=\"{name}\" id=\"{id}\" {} skipped=\"{}\"",
+            of_suite.attributes(),
+            of_suite.skipped
+        );
+        if let Some(timestamp) = timestamp {
+            let _ = write!(body, " timestamp=\"{timestamp}\"");
+        }
+        body.push_str(">\n");
+        if id == 0 {
+            properties(&mut body, report);
+        }
+        for row in rows {
+            case(&mut body, &name, row);
+        }
+        if id == 0 {
+            output(&mut body, "    ", &report.remarks());
+        }
+        body.push_str("  </testsuite>\n");
+        counts.add(of_suite);
+    }
+    document(counts, &body)
+}
+
+/// Writes the report of a command that judged nothing: one case, with an error, or skipped where a first baseline was
+/// saved.
+pub fn render_unjudged(unjudged: &Unjudged) -> String {
+    let sentence = escaped(unjudged.sentence());
+    let (counts, outcome) = match unjudged {
+        Unjudged::NoVerdict(_) => (
+            Counts { tests: 1, errors: 1, ..Counts::default() },
+            format!("<error type=\"{}\" message=\"{sentence}\">{sentence}</error>", unjudged.word()),
+        ),
+        Unjudged::BaselineSaved(_) => (
+            Counts { tests: 1, skipped: 1, ..Counts::default() },
+            format!("<skipped message=\"{sentence}\">{sentence}</skipped>"),
+        ),
+    };
+    let mut body = String::new();
+    let _ = write!(
+        body,
+        "  <testsuite name=\"{TOTAL}\" id=\"0\" {} skipped=\"{}\">\n    \
+         <testcase classname=\"{TOTAL}\" name=\"measurement\" time=\"0\">\n      \
+         {outcome}\n    \
+         </testcase>\n  </testsuite>\n",
+        counts.attributes(),
+        counts.skipped
+    );
+    document(counts, &body)
+}
+
+fn document(counts: Counts, body: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"cargo xtask perf\" {}>\n{body}</testsuites>\n",
+        counts.attributes()
+    )
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    tests: usize,
+    failures: usize,
+    errors: usize,
+    skipped: usize,
+}
+
+impl Counts {
+    fn of(rows: &[Row]) -> Counts {
+        let count = |is: fn(&Row) -> bool| rows.iter().filter(|row| is(row)).count();
+        Counts {
+            tests: rows.len(),
+            failures: count(|row| row.is_failure()),
+            errors: 0,
+            skipped: count(|row| is_unjudged(Status::of(row))),
+        }
+    }
+
+    fn add(&mut self, other: Counts) {
+        self.tests += other.tests;
+        self.failures += other.failures;
+        self.errors += other.errors;
+        self.skipped += other.skipped;
+    }
+
+    /// Returns the attributes that suites and the document share. A case takes no time of its own: the load is that of all.
+    fn attributes(self) -> String {
+        let Counts { tests, failures, errors, .. } = self;
+        format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"0\"")
+    }
+}
+
+/// Returns whether nothing was judged, so that the case must not look passed.
+fn is_unjudged(status: Status) -> bool {
+    matches!(status, Status::Shown | Status::NoBaseline)
+}
+
+fn suite_name<'a>(rows: &[Row<'a>]) -> &'a str {
+    rows.first().and_then(|row| row.endpoint).unwrap_or(TOTAL)
+}
+
+/// Writes what holds for all suites, at the first.
+fn properties(body: &mut String, report: &Report) {
+    let comparison = report.comparison;
+    let load = |provenance: &Provenance| provenance.load.as_ref().map(ToString::to_string);
+    let machine = |provenance: &Provenance| provenance.machine.as_ref().map(ToString::to_string);
+    let Sides { baseline, candidate } = report.provenance;
+    let properties = [
+        ("verdict", Some(format!("{}: {}", verdict_word(comparison.verdict), report.sentence()))),
+        ("evidence", Some(evidence(comparison))),
+        ("strict", Some(comparison.strict.to_string())),
+        ("baseline", Some(report.baseline.clone())),
+        ("baseline commit", Some(baseline.commit.clone())),
+        ("candidate commit", Some(candidate.commit.clone())),
+        ("load", load(candidate)),
+        ("machine", machine(candidate)),
+    ];
+    body.push_str("    <properties>\n");
+    for (name, value) in properties {
+        if let Some(value) = value {
+            let _ = writeln!(body, "      <property name=\"{name}\" value=\"{}\"/>", escaped(&value));
+        }
+    }
+    body.push_str("    </properties>\n");
+}
+
+fn case(body: &mut String, suite: &str, row: &Row) {
+    let _ = writeln!(body, "    <testcase classname=\"{suite}\" name=\"{}\" time=\"0\">", row.metric);
+    let status = Status::of(row);
+    let mut lines = Vec::new();
+    if status == Status::Warn {
+        lines.push(format!("{} {}", status.word(), finding(row)));
+    }
+    if status == Status::Fail {
+        let (finding, measured) = (escaped(&finding(row)), escaped(&measured(row)));
+        // Jenkins shows the attribute first, and GitLab the text alone.
+        let _ = writeln!(body, "      <failure type=\"FAIL\" message=\"{finding}\">{finding}\n{measured}</failure>");
+    } else {
+        lines.push(measured(row));
+    }
+    if is_unjudged(status) {
+        let why = if status == Status::Shown { "shown, not judged" } else { status.word() };
+        let _ = writeln!(body, "      <skipped message=\"{why}\">{why}</skipped>");
+    }
+    // The finding on an endpoint has already said this.
+    if let (None, Some(few)) = (row.endpoint, row.evidence.few_samples) {
+        lines.push(few_samples_text(row, few));
+    }
+    output(body, "      ", &lines);
+    body.push_str("    </testcase>\n");
+}
+
+/// Returns the cells of a row, without its name, as a sentence.
+fn measured(row: &Row) -> String {
+    let [_, values @ .., status] = cells(row).texts;
+    let units = [row.metric.unit(), row.metric.unit(), "", "", ""];
+    let named = HEADER[1..].iter().zip(values).zip(units).filter(|((_, cell), _)| !["", "-"].contains(&cell.as_str()));
+    let values: Vec<String> =
+        named.map(|((header, cell), unit)| format!("{header} {cell} {unit}").trim_end().to_owned()).collect();
+    let values = values.join(", ");
+    if status.is_empty() { values } else { format!("{status}: {values}") }
+}
+
+fn output(body: &mut String, indent: &str, lines: &[String]) {
+    if !lines.is_empty() {
+        let lines: Vec<String> = lines.iter().map(|line| escaped(line)).collect();
+        let _ = writeln!(body, "{indent}<system-out>{}</system-out>", lines.join("\n"));
+    }
+}
+
+/// Returns a time of RFC 3339 in UTC without its `Z`, since the schema's date and time have no zone; `None` where it is
+/// something else.
+fn without_zone(timestamp: &str) -> Option<&str> {
+    const FORM: &str = "0000-00-00T00:00:00";
+    let seconds = timestamp.get(..FORM.len()).filter(|_| timestamp.ends_with('Z'))?;
+    let is_of_form = |(c, form): (char, char)| if form == '0' { c.is_ascii_digit() } else { c == form };
+    seconds.chars().zip(FORM.chars()).all(is_of_form).then_some(seconds)
+}
+
+/// Escapes text for elements and attributes alike: on one line, since a newline in an attribute is read as a space, and
+/// without what XML 1.0 forbids, a terminal obeys, or a log takes for a command.
+fn escaped(text: &str) -> String {
+    text::escaped(&printable(text))
+}

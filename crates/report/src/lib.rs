@@ -1,0 +1,18 @@
+//! The reports of `cargo xtask perf`: a comparison goes in and text comes out, for people and for programs.
+//!
+//! Every cell and sentence is made once, in [`content`] and [`words`]; a format only arranges them. Nothing here starts a
+//! process, opens a file, or reads a clock or the environment, and nothing is judged here.
+
+pub mod charts;
+pub mod content;
+pub mod format;
+pub mod github;
+pub mod html;
+pub mod json;
+pub mod junit;
+pub mod markdown;
+pub mod terminal;
+pub mod words;
+
+pub use content::Report;
+pub use format::Format;

@@ -1,0 +1,203 @@
+//! The report as Markdown, for a job summary or a comment.
+
+use std::fmt::Write as _;
+
+use judge::compare::{Comparison, Verdict};
+use judge::decision::Row;
+use judge::text::{cut, endpoint_shown, printable};
+
+use crate::content::{Cells, FINDINGS, HEADER, LINE_COLUMNS, Report, Unjudged, by_severity, cells, evidence, finding};
+use crate::words::{Status, verdict_word};
+
+/// Marks the first line, where a workflow finds the comment that it wrote before.
+pub const MARKER: &str = "<!-- cargo xtask perf -->";
+
+/// The size of a comment. GitHub takes 65,536 characters; bytes are never fewer.
+pub const MAX_BYTES: usize = 65_000;
+
+/// The size of each part before the endpoints, so that none of them takes the room of the others.
+const PART_BYTES: usize = 12_000;
+
+/// Writes the report.
+pub fn render(report: &Report) -> String {
+    let comparison = report.comparison;
+    let sign = if comparison.verdict == Verdict::Fail { "❌" } else { "✅" };
+    let verdict = verdict_word(comparison.verdict);
+    let mut text = format!("{MARKER}\n## {sign} {verdict}: {}\n\n", prose(&report.sentence()));
+    let total = report.total_cells();
+    let columns = columns(&total);
+    text.push_str(&table_head(&columns));
+    for row in &total {
+        text.push_str(&table_row(row, &columns));
+    }
+    text.push('\n');
+
+    let findings = comparison.findings();
+    let listed = findings.iter().take(FINDINGS).map(|row| finding_line(row));
+    let left_out = append(&mut text, listed, PART_BYTES) + findings.len().saturating_sub(FINDINGS);
+    say_left_out(&mut text, left_out, "findings");
+    let notes = report.remarks().into_iter().map(|remark| format!("- note: {}\n", prose(&remark)));
+    let left_out = append(&mut text, notes, PART_BYTES);
+    say_left_out(&mut text, left_out, "notes");
+    let _ = writeln!(text, "\nevidence: {}\n", prose(&evidence(comparison)));
+
+    let compared = compared(report);
+    let room = MAX_BYTES.saturating_sub(text.len() + compared.len());
+    text.push_str(&endpoints(comparison, room));
+    text.push_str(&compared);
+    text
+}
+
+/// Writes the report of a command that judged nothing.
+pub fn render_unjudged(unjudged: &Unjudged) -> String {
+    let sign = match unjudged {
+        Unjudged::NoVerdict(_) => "⛔",
+        Unjudged::BaselineSaved(_) => "🆕",
+    };
+    format!("{MARKER}\n## {sign} {}\n\n{}\n", unjudged.word(), prose(unjudged.sentence()))
+}
+
+/// Appends whole lines while they fit into so many bytes, and returns how many did not.
+fn append(text: &mut String, lines: impl Iterator<Item = String>, mut room: usize) -> usize {
+    let mut left_out = 0;
+    for line in lines {
+        if left_out == 0 && line.len() <= room {
+            room -= line.len();
+            text.push_str(&line);
+        } else {
+            left_out += 1;
+        }
+    }
+    left_out
+}
+
+fn say_left_out(text: &mut String, left_out: usize, of: &str) {
+    if left_out > 0 {
+        let _ = writeln!(text, "- … and {left_out} more {of}");
+    }
+}
+
+fn finding_line(row: &Row) -> String {
+    let found = finding(row);
+    let endpoint = row.endpoint.map(endpoint_shown).unwrap_or_default();
+    let (endpoint, rest) = match found.strip_prefix(&endpoint) {
+        Some(rest) if !endpoint.is_empty() => (code(&endpoint), rest),
+        _ => (String::new(), found.as_str()),
+    };
+    format!("- {} {endpoint}{}\n", status_sign(Status::of(row), Status::of(row).word()), prose(rest))
+}
+
+/// Writes all endpoints in one folded table, worst first, with as many rows as fit.
+fn endpoints(comparison: &Comparison, room: usize) -> String {
+    /// For the lines around the rows.
+    const FRAME_BYTES: usize = 600;
+    if comparison.endpoints.is_empty() {
+        return String::new();
+    }
+    let mut rows: Vec<&Row> = comparison.endpoints.iter().collect();
+    rows.sort_by(|a, b| by_severity(a, b));
+    let columns: Vec<usize> = (0..HEADER.len()).collect();
+    let mut table = String::new();
+    // Rows that are left out are counted, not written: ten thousand rows cost no more than those that fit.
+    let mut shown = 0;
+    for row in &rows {
+        let line = table_row(&cells(row), &columns);
+        if table.len() + line.len() + FRAME_BYTES > room {
+            break;
+        }
+        table.push_str(&line);
+        shown += 1;
+    }
+    let [of_findings, all] = [comparison.findings().iter().filter(|row| row.endpoint.is_some()).count(), rows.len()];
+    let mut text = format!(
+        "<details>\n<summary>Endpoints, worst first: {all} series, {of_findings} of them FAIL or WARN</summary>\n\n{}{table}\n",
+        table_head(&columns)
+    );
+    if shown < all {
+        let _ = writeln!(text, "{} more rows are left out, for want of room.\n", all - shown);
+    }
+    text.push_str("</details>\n\n");
+    text
+}
+
+fn compared(report: &Report) -> String {
+    let mut text = "<details>\n<summary>What was compared</summary>\n\n".to_owned();
+    let lines = [&report.baseline].into_iter().chain(&report.details);
+    let left_out = append(&mut text, lines.map(|line| format!("- {}\n", prose(line))), PART_BYTES);
+    say_left_out(&mut text, left_out, "lines");
+    text.push_str("\n</details>\n");
+    text
+}
+
+/// Returns the columns in which any row says something.
+fn columns(rows: &[Cells]) -> Vec<usize> {
+    (0..HEADER.len()).filter(|column| rows.iter().any(|row| !row.texts[*column].is_empty())).collect()
+}
+
+/// Writes the head of a table, with numbers on the right.
+fn table_head(columns: &[usize]) -> String {
+    let mut head = "|".to_owned();
+    let mut rule = "|".to_owned();
+    for column in columns {
+        let _ = write!(head, " {} |", HEADER[*column]);
+        rule.push_str(if matches!(column, 0 | 6) { ":--|" } else { "--:|" });
+    }
+    format!("{head}\n{rule}\n")
+}
+
+fn table_row(row: &Cells, columns: &[usize]) -> String {
+    let mut line = "|".to_owned();
+    for column in columns {
+        let cell = &row.texts[*column];
+        let dressed = match (column, cell.strip_prefix(&row.endpoint)) {
+            (0, Some(metric)) if !row.endpoint.is_empty() => format!("{}{metric}", code(&row.endpoint)),
+            (6, _) => status_sign(row.status, cell),
+            _ => cell.clone(),
+        };
+        let _ = write!(line, " {} |", dressed.replace('|', "\\|"));
+    }
+    line.push('\n');
+    line
+}
+
+/// Returns a sign for those who skim, and always the word.
+fn status_sign(status: Status, text: &str) -> String {
+    match status {
+        Status::Fail => format!("❌ **{text}**"),
+        Status::Warn => format!("⚠️ {text}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// Returns a name as a code span, in which nothing is Markdown, a link, an issue's number or a person to notify.
+fn code(name: &str) -> String {
+    let runs = name.split(|c| c != '`').map(str::len);
+    let fence = "`".repeat(runs.max().unwrap_or(0) + 1);
+    // Two spaces are taken off again; a name's own, and backticks at its ends, need them.
+    let ends = |c: char| name.starts_with(c) || name.ends_with(c);
+    let pad = if ends('`') || ends(' ') { " " } else { "" };
+    format!("{fence}{pad}{name}{pad}{fence}")
+}
+
+/// Escapes text that may quote anything: no character of it is Markdown, and none notifies a person or refers to an issue.
+fn prose(text: &str) -> String {
+    let mut escaped = String::new();
+    let text = cut(&printable(text), LINE_COLUMNS);
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        let begins_link = match c {
+            ':' => characters.peek() == Some(&'/'),
+            '.' => escaped.ends_with(['w', 'W']),
+            _ => false,
+        };
+        if begins_link || "\\`*_[<&~#@".contains(c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+        // GitHub looks for these in what Markdown has become, where the backslash is gone.
+        if matches!(c, '@' | '#') {
+            escaped.push('\u{200b}');
+        }
+    }
+    escaped
+}

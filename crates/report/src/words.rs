@@ -1,0 +1,170 @@
+//! Single values and statuses as text.
+
+use judge::baseline::Baseline;
+use judge::compare::Verdict;
+use judge::decision::{Decision, Presence, Row};
+use judge::limits::Limit;
+use judge::run::Metric;
+use judge::stats::Interval;
+use judge::text::endpoint_shown;
+
+/// In percent or percentage points: an interval that reaches further says only that next to nothing is known.
+const FARTHEST: f64 = 999.0;
+
+/// What a report calls the state of a series. It follows from the decision and the presence, and adds nothing to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Over a limit that blocks.
+    Fail,
+    /// Over a limit that does not block, or without the evidence to block.
+    Warn,
+    /// Within its limit.
+    Ok,
+    /// Over its limit on paper, but no further than response times were rounded.
+    BelowResolution,
+    /// An endpoint that the baseline lacks.
+    New,
+    /// A metric that the baseline lacks.
+    NoBaseline,
+    /// Shown, not judged.
+    Shown,
+}
+
+impl Status {
+    /// Returns the status of a series.
+    pub fn of(row: &Row) -> Status {
+        match (row.decision, row.presence) {
+            (Some(Decision::Fail(_)), _) => Status::Fail,
+            (Some(Decision::Warn(_)), _) => Status::Warn,
+            (Some(Decision::Ok), _) => Status::Ok,
+            (Some(Decision::BelowResolution), _) => Status::BelowResolution,
+            (None, _) if row.limit.is_none() => Status::Shown,
+            (None, Presence::New { .. }) if row.endpoint.is_some() => Status::New,
+            (None, _) => Status::NoBaseline,
+        }
+    }
+
+    /// Returns whether there is something to tell the user.
+    pub fn is_finding(self) -> bool {
+        matches!(self, Status::Fail | Status::Warn)
+    }
+
+    /// Returns the word that people read.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Fail => "FAIL",
+            Status::Warn => "WARN",
+            Status::Ok => "ok",
+            Status::BelowResolution => "ok (below resolution)",
+            Status::New => "NEW",
+            Status::NoBaseline => "no baseline",
+            Status::Shown => "",
+        }
+    }
+}
+
+/// Returns the word for a verdict.
+pub fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "PASS",
+        Verdict::Fail => "FAIL",
+    }
+}
+
+/// Returns the name of a series: `p95`, or `GET /claims p95`.
+pub fn series_name(row: &Row) -> String {
+    match row.endpoint {
+        Some(endpoint) => format!("{} {}", endpoint_shown(endpoint), row.metric),
+        None => row.metric.to_string(),
+    }
+}
+
+/// Returns a value without its unit, with as many digits as help.
+pub fn value(metric: Metric, value: f64) -> String {
+    match metric {
+        Metric::TotalRequests => format!("{value:.0}"),
+        Metric::ErrorRate => format!("{value:.2}"),
+        _ if value >= 1000.0 || (metric.is_percentile() && (value >= 100.0 || value.fract() == 0.0)) => {
+            format!("{value:.0}")
+        }
+        _ => format!("{value:.1}"),
+    }
+}
+
+/// Returns the change with its sign, in percent or percentage points, with as many digits as tell it from the limit that
+/// it exceeds.
+pub fn change(row: &Row) -> String {
+    let Some(change) = row.change() else { return "n/a".to_owned() };
+    let unit = change_unit(row.metric);
+    let least_digits = if row.metric == Metric::ErrorRate { 2 } else { 1 };
+    let exceeded = if row.is_finding() { row.limit.and_then(|limit| limit.worsening) } else { None };
+    let looks_equal = |digits: usize| {
+        exceeded.is_some_and(|allowed| format!("{:.digits$}", change.abs()) == format!("{allowed:.digits$}"))
+    };
+    let digits = (least_digits..8).find(|digits| !looks_equal(*digits)).unwrap_or(least_digits);
+    // No change is +0.0, never -0.0.
+    let rounded: f64 = format!("{change:.digits$}").parse().unwrap_or(change);
+    format!("{:+.digits$}{unit}", if rounded == 0.0 { 0.0 } else { rounded })
+}
+
+/// Returns the unit of a change: percentage points for an error rate, else percent.
+pub fn change_unit(metric: Metric) -> &'static str {
+    if metric == Metric::ErrorRate { "pp" } else { "%" }
+}
+
+/// Returns a limit as `perf.toml` has it, with its sign: `+20% & 5ms`.
+pub fn limit_text(metric: Metric, limit: &Limit) -> String {
+    let (sign, bound_word) = if metric == Metric::RequestsPerSec { ("-", "min") } else { ("+", "max") };
+    let (relative_unit, floor_unit) = if metric == Metric::ErrorRate { ("pp", "pp") } else { ("%", metric.unit()) };
+    let worsening = limit.worsening.map(|worsening| {
+        let floor = limit.floor.map_or_else(String::new, |floor| format!(" & {floor}{floor_unit}"));
+        format!("{sign}{worsening}{relative_unit}{floor}")
+    });
+    let bound = limit.bound.map(|bound| format!("{bound_word} {bound}{}", metric.unit()));
+    [worsening, bound].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Returns an interval without its unit: `-1.2..+3.4`.
+pub fn interval_text(interval: Interval) -> String {
+    let end = |end: f64| {
+        if end > FARTHEST {
+            format!(">+{FARTHEST}")
+        } else if end < -FARTHEST {
+            format!("<-{FARTHEST}")
+        } else {
+            format!("{end:+.1}")
+        }
+    };
+    format!("{}..{}", end(interval.low), end(interval.high))
+}
+
+/// Returns the smallest detectable change in words.
+pub fn noise_text(detectable: f64) -> String {
+    if detectable > FARTHEST {
+        "any p95 change could be noise".to_owned()
+    } else {
+        format!("p95 changes under {detectable:.1} % could be noise")
+    }
+}
+
+/// Returns a number with its noun: `1 run`, `2 runs`.
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Returns a baseline in a few words.
+pub fn values(baseline: &Baseline) -> String {
+    let mut values = Vec::new();
+    for metric in [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate] {
+        if let Some(total) = baseline.total(metric) {
+            values.push(format!("{metric} {} {}", value(metric, total), metric.unit()));
+        }
+    }
+    format!("{} ({})", values.join(", "), count(baseline.total_runs(Metric::P95).len(), "run"))
+}
+
+/// Returns a commit as people read it: `8402e029a80f`, or `8402e029a80f with changes`.
+pub fn shown_commit(commit: &str, dirty: bool) -> String {
+    let short: String = commit.chars().take(12).collect();
+    if dirty { format!("{short} with changes") } else { short }
+}

@@ -1,0 +1,9 @@
+//! One measurement: the service, Locust and its workers, and what a person sees meanwhile.
+
+pub mod bench;
+pub mod install;
+pub mod locust;
+pub mod progress;
+pub mod service;
+pub mod target;
+pub mod workers;

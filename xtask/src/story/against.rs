@@ -1,0 +1,194 @@
+//! The story of `cargo xtask perf --against REV`: this tree and another commit, measured in turn on one machine, so that
+//! a slow hour of the machine meets both.
+
+use anyhow::{Context as _, Result, ensure};
+use judge::baseline::Baseline;
+use judge::compare::{Comparison, Verdict, compare};
+use judge::limits::Rules;
+use judge::text::printable;
+use report::Report;
+use report::content::Sides;
+use report::words::shown_commit;
+use xshell::Shell;
+
+use crate::config::{Config, ServiceConfig};
+use crate::measure::bench::{Bench, Clock, Side};
+use crate::project::{self, Project};
+use crate::results::Measured;
+use crate::story::delivery::Delivery;
+use crate::story::judging::{Measurement, another_follows, details};
+use crate::system::worktree::Worktree;
+use crate::system::{files, git};
+
+/// Measures and judges this tree against `rev`.
+///
+/// # Errors
+///
+/// Says why there is no verdict.
+pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Clock) -> Result<Verdict> {
+    // 1. Check what can be checked before anything is built.
+    let commit = git::resolve(&project.shell, rev)?;
+    let settings = project.settle()?;
+    let service = if settings.starts_service { project.config.service.as_ref() } else { None };
+    let service = service.context(
+        "--against builds and starts the service of either side: describe it in [service] of perf.toml, without --host",
+    )?;
+    // 2. Build this tree, check the other commit out, and build it too.
+    let this =
+        Side { name: Some("this tree"), commit: None, shell: &project.shell, service: Some(service), warning: None };
+    let rules = &project.rules;
+    let mut bench = Bench::prepare(project, &settings, rules.max_runs, &this, clock)?;
+    let log = bench.session.folder.join("worktree.log");
+    let worktree = bench.clock.beside(|| Worktree::check_out(&project.shell, &project.perf_folder(), &commit, &log))?;
+    let other = Other::read(project, rev, &commit, service, &worktree)?;
+    let at_rev = || format!("at {rev} ({})", shown_commit(&commit, false));
+    bench.build(&other.side(), "against-build.log").with_context(at_rev)?;
+    // 3. Measure in rounds, in the one order and then in the other, until the verdict is settled.
+    let (mut measured, mut measured_at_rev): (Vec<Measured>, Vec<Measured>) = (Vec::new(), Vec::new());
+    loop {
+        let round = measured.len() + 1;
+        let measure_this = |bench: &mut Bench| bench.run(&this, &format!("run-{round}"));
+        if round % 2 == 1 {
+            measured.push(measure_this(&mut bench)?);
+        }
+        measured_at_rev.push(bench.run(&other.side(), &format!("against/run-{round}")).with_context(at_rev)?);
+        if round % 2 == 0 {
+            measured.push(measure_this(&mut bench)?);
+        }
+        // 4. Judge by the differences of the rounds.
+        let rounds = Rounds::new(project, measured.clone(), measured_at_rev.clone()).with_context(at_rev)?;
+        let comparison = rounds.compare(rules)?;
+        if !another_follows(project, rules, &comparison, "round") {
+            rules.check_all_met(Some(&rounds.baseline), &rounds.this.runs)?;
+            return delivery.deliver(&rounds.report(project, &comparison, Some(rev), bench.clock));
+        }
+    }
+}
+
+/// Judges once more what an earlier command measured, and nothing else.
+///
+/// # Errors
+///
+/// Says why there is no verdict.
+pub fn judge_again(project: &Project, delivery: &Delivery, sides: project::Rounds, clock: &Clock) -> Result<Verdict> {
+    let rules = Rules { paired: true, ..project.rules_for(&sides.candidate) };
+    let rounds = Rounds::new(project, sides.candidate, sides.baseline)?;
+    rules.check_all_met(Some(&rounds.baseline), &rounds.this.runs)?;
+    let comparison = rounds.compare(&rules)?;
+    delivery.deliver(&rounds.report(project, &comparison, None, clock))
+}
+
+/// Both sides, with a run of each in every round.
+struct Rounds {
+    this: Measurement,
+    baseline: Baseline,
+    warnings: Vec<String>,
+}
+
+impl Rounds {
+    /// Takes the rounds that both sides have: a round that was interrupted does not count.
+    fn new(project: &Project, mut measured: Vec<Measured>, mut measured_at_rev: Vec<Measured>) -> Result<Rounds> {
+        let rounds = measured.len().min(measured_at_rev.len());
+        measured.truncate(rounds);
+        measured_at_rev.truncate(rounds);
+        let this = Measurement::new(measured, project)?;
+        let other = Measurement::new(measured_at_rev, project)?;
+        let baseline = Baseline::new(&other.runs, other.provenance, None, None)?;
+        let mut warnings = other.warnings;
+        warnings.extend_from_slice(&this.warnings);
+        warnings.dedup();
+        Ok(Rounds { this, baseline, warnings })
+    }
+
+    fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
+        compare(&self.baseline, &self.this.runs, rules)
+    }
+
+    /// Makes the report. `rev` is the name of the other side, where that is known beside its commit.
+    fn report<'a>(
+        &'a self,
+        project: &Project,
+        comparison: &'a Comparison<'a>,
+        rev: Option<&str>,
+        clock: &Clock,
+    ) -> Report<'a> {
+        let provenance = Sides { baseline: &self.baseline.provenance, candidate: &self.this.provenance };
+        let baseline = shown_commit(&provenance.baseline.commit, provenance.baseline.dirty);
+        let this = shown_commit(&provenance.candidate.commit, provenance.candidate.dirty);
+        let rev = rev.map_or_else(String::new, |rev| format!("{rev}, "));
+        let sides = format!(
+            "baseline: {rev}commit {baseline}; candidate: this tree, commit {this}; measured in turn on one machine"
+        );
+        Report {
+            comparison,
+            distribution: &self.baseline.distribution,
+            runs: &self.this.runs,
+            histories: &self.this.histories,
+            provenance,
+            baseline: printable(&sides),
+            warnings: self.warnings.iter().map(|warning| printable(warning)).collect(),
+            details: details(project, &self.this, clock),
+        }
+    }
+}
+
+/// The service at the other commit.
+struct Other {
+    rev: String,
+    commit: String,
+    shell: Shell,
+    service: OtherService,
+}
+
+/// How the service is started there.
+struct OtherService {
+    config: ServiceConfig,
+    /// What sets it apart beyond its code, as a warning for the report.
+    warning: Option<String>,
+}
+
+impl Other {
+    fn read(project: &Project, rev: &str, commit: &str, service: &ServiceConfig, worktree: &Worktree) -> Result<Other> {
+        let prefix = git::prefix(&project.shell);
+        let root = worktree.folder.join(&prefix);
+        ensure!(root.is_dir(), "--against {rev}: there is no folder {prefix} in that commit");
+        let shell = Shell::new()?;
+        shell.change_dir(&root);
+        // Whatever the user's own setting, the two sides never share what they build.
+        shell.set_var("CARGO_TARGET_DIR", root.join("target"));
+        let perf_toml = files::read_to_string(&root.join("perf.toml")).ok();
+        let service = OtherService::choose(rev, service, perf_toml.as_deref());
+        Ok(Other { rev: rev.to_owned(), commit: commit.to_owned(), shell, service })
+    }
+
+    fn side(&self) -> Side<'_> {
+        Side {
+            name: Some(&self.rev),
+            commit: Some(&self.commit),
+            shell: &self.shell,
+            service: Some(&self.service.config),
+            warning: self.service.warning.as_deref(),
+        }
+    }
+}
+
+impl OtherService {
+    /// Takes the `[service]` of the commit's own `perf.toml`, or this tree's where it has none that can be read.
+    fn choose(rev: &str, ours: &ServiceConfig, perf_toml: Option<&str>) -> OtherService {
+        let Some(text) = perf_toml else {
+            let warning = format!("{rev} has no perf.toml, so this tree's [service] starts it there too");
+            return OtherService { config: ours.clone(), warning: Some(warning) };
+        };
+        match Config::parse(text) {
+            Ok(Config { service: Some(own), .. }) if own != *ours => {
+                let warning = format!("at {rev} the service is that of its own perf.toml: `{}`", own.command);
+                OtherService { config: own, warning: Some(warning) }
+            }
+            Ok(_) => OtherService { config: ours.clone(), warning: None },
+            Err(error) => {
+                let warning = format!("this tree's [service] is used for {rev}, whose perf.toml{error:#}");
+                OtherService { config: ours.clone(), warning: Some(warning) }
+            }
+        }
+    }
+}

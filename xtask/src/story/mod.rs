@@ -1,0 +1,6 @@
+//! The stories of the commands, each told from top to bottom.
+
+pub mod against;
+pub mod delivery;
+pub mod judging;
+pub mod perf;

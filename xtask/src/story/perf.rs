@@ -1,0 +1,261 @@
+//! The story of `cargo xtask perf`.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use judge::baseline::Baseline;
+use judge::comparability::comparability;
+use judge::compare::{Comparison, Verdict, compare, lacking};
+use judge::limits::Rules;
+use judge::run::{Provenance, Run};
+use judge::text::printable;
+use report::Report;
+use report::content::Sides;
+use report::words::{count, shown_commit, values};
+
+use crate::config::Settings;
+use crate::flags::Perf;
+use crate::measure::bench::{Bench, Clock, Side};
+use crate::project::Project;
+use crate::results::Measured;
+use crate::story::against::{against, judge_again};
+use crate::story::delivery::{Delivery, deliver_failure, deliver_no_verdict, deliver_saved_baseline};
+use crate::story::judging::{Measurement, another_follows, details};
+use crate::system::{ci, files, git, process};
+
+/// How a command ended.
+pub enum Outcome {
+    /// A verdict was reached.
+    Judged(Verdict),
+    /// What was asked for is done, such as a baseline written, and nothing could fail.
+    Done(String),
+    /// There was no baseline to judge by, and a gate whose baseline is never committed always passes.
+    SavedInCi(String),
+}
+
+/// Runs the gate. Where it cannot judge, the reports asked for say why.
+///
+/// # Errors
+///
+/// Says why there is no verdict.
+pub fn perf(flags: &Perf) -> Result<Outcome> {
+    let outcome = run(flags);
+    match &outcome {
+        Err(error) => deliver_failure(flags, error),
+        Ok(Outcome::SavedInCi(message)) => deliver_no_verdict(flags, message),
+        Ok(Outcome::Judged(_) | Outcome::Done(_)) => {}
+    }
+    outcome
+}
+
+/// Reads and checks, measures or takes the results given, judges, reports, writes a baseline.
+fn run(flags: &Perf) -> Result<Outcome> {
+    let mut clock = Clock::start();
+    // 1. Read and check everything that can fail cheaply, before the first request.
+    let project = Project::read(flags)?;
+    let delivery = Delivery::prepare(&project)?;
+    if let Some(rev) = &flags.against {
+        return against(&project, &delivery, rev, &mut clock).map(Outcome::Judged);
+    }
+    if let Some(rounds) = project.read_rounds()? {
+        return judge_again(&project, &delivery, rounds, &clock).map(Outcome::Judged);
+    }
+    let former = project.read_baseline()?;
+    let plan = Plan::new(&project, former.as_ref())?;
+    // 2. Measure, or take the results given.
+    let (measured, rules) = if flags.results.is_empty() {
+        (measure(&project, plan, &mut clock)?, project.rules.clone())
+    } else {
+        let measured = project.read_results()?;
+        let rules = project.rules_for(&measured);
+        (measured, rules)
+    };
+    let measurement = Measurement::new(measured, &project)?;
+    rules.check_all_met(former.as_ref(), &measurement.runs)?;
+    // 3. Judge and report, or write a baseline.
+    let judging = Judging { project: &project, rules: &rules, measurement: &measurement, clock: &clock };
+    match plan {
+        Plan::Judge(baseline) => {
+            let comparison = judging.compare(baseline)?;
+            delivery.deliver(&judging.report(baseline, &comparison)).map(Outcome::Judged)
+        }
+        Plan::Update(former) => {
+            let was_compared = match former {
+                Some(former) => judging.show_change(former, &delivery)?,
+                None => false,
+            };
+            let message = update(&project, former, &measurement)?;
+            if !was_compared {
+                deliver_saved_baseline(flags, &message);
+            }
+            Ok(Outcome::Done(format!("SAVED: {message}")))
+        }
+        Plan::First => save_first(&project, &measurement),
+    }
+}
+
+/// What a command does with its runs.
+#[derive(Clone, Copy)]
+enum Plan<'a> {
+    /// Judge them against the baseline.
+    Judge(&'a Baseline),
+    /// Make a new baseline of them, and show what changed since the former one.
+    Update(Option<&'a Baseline>),
+    /// Make the first baseline of them.
+    First,
+}
+
+impl<'a> Plan<'a> {
+    /// Chooses the plan, and checks that it can be carried out.
+    fn new(project: &Project, former: Option<&'a Baseline>) -> Result<Plan<'a>> {
+        let plan = match former {
+            former if project.flags.update_baseline => Plan::Update(former),
+            Some(baseline) => Plan::Judge(baseline),
+            None => Plan::First,
+        };
+        match plan {
+            Plan::Judge(baseline) => {
+                lacking(baseline).with_context(|| project.shown(&project.baseline_path))?;
+            }
+            Plan::Update(_) | Plan::First => files::check_writable(&project.baseline_path)?,
+        }
+        Ok(plan)
+    }
+
+    /// Checks, before the load, that its runs can be compared with the baseline.
+    fn check_load(self, project: &Project, settings: &Settings) -> Result<()> {
+        let Plan::Judge(baseline) = self else { return Ok(()) };
+        let loaded = Provenance { load: Some(settings.load.kept()), ..project.provenance() };
+        if let Some(refusal) = comparability(&baseline.provenance, &loaded).refusal {
+            bail!("{} is not comparable: {refusal}", project.shown(&project.baseline_path));
+        }
+        Ok(())
+    }
+}
+
+/// Starts what has to be started, loads the service, and leaves nothing running.
+fn measure(project: &Project, plan: Plan, clock: &mut Clock) -> Result<Vec<Measured>> {
+    let settings = project.settle()?;
+    plan.check_load(project, &settings)?;
+    let service = if settings.starts_service { project.config.service.as_ref() } else { None };
+    let side = Side { name: None, commit: None, shell: &project.shell, service, warning: None };
+    let mut bench = Bench::prepare(project, &settings, project.rules.max_runs, &side, clock)?;
+    let mut measured = Vec::new();
+    loop {
+        measured.push(bench.run(&side, &format!("run-{}", measured.len() + 1))?);
+        if !needs_another_run(project, plan, &measured)? {
+            return Ok(measured);
+        }
+    }
+}
+
+/// Returns whether to measure once more: until the verdict is settled, within the runs allowed. A new baseline gets all
+/// of them. Says why.
+fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Result<bool> {
+    let (made, &Rules { min_runs, max_runs, .. }) = (measured.len(), &project.rules);
+    match plan {
+        Plan::Judge(baseline) => {
+            let runs: Vec<Run> = measured.iter().map(|measured| measured.run.clone()).collect();
+            let comparison =
+                compare(baseline, &runs, &project.rules).with_context(|| project.shown(&project.baseline_path))?;
+            Ok(another_follows(project, &project.rules, &comparison, "run"))
+        }
+        Plan::Update(_) => {
+            project.say(&format!("run {made} of {max_runs} is done"));
+            Ok(made < max_runs)
+        }
+        Plan::First => Ok(made < min_runs),
+    }
+}
+
+/// What is judged, and by which rules.
+struct Judging<'a> {
+    project: &'a Project<'a>,
+    rules: &'a Rules,
+    measurement: &'a Measurement,
+    clock: &'a Clock,
+}
+
+impl<'a> Judging<'a> {
+    fn compare(&self, baseline: &'a Baseline) -> Result<Comparison<'a>> {
+        let shown = || self.project.shown(&self.project.baseline_path);
+        let refusal = comparability(&baseline.provenance, &self.measurement.provenance).refusal;
+        ensure!(refusal.is_none(), "{} is not comparable: {}", shown(), refusal.unwrap_or_default());
+        compare(baseline, &self.measurement.runs, self.rules).with_context(shown)
+    }
+
+    /// Shows what changed since the former baseline. Returns whether the two could be compared.
+    fn show_change(&self, former: &'a Baseline, delivery: &Delivery) -> Result<bool> {
+        match self.compare(former) {
+            Ok(comparison) => {
+                delivery.deliver(&self.report(former, &comparison))?;
+                Ok(true)
+            }
+            Err(error) => {
+                self.project.say(&format!("no comparison with the former baseline: {error:#}"));
+                Ok(false)
+            }
+        }
+    }
+
+    fn report<'r>(&'r self, baseline: &'r Baseline, comparison: &'r Comparison<'r>) -> Report<'r> {
+        let Measurement { runs, histories, provenance, warnings } = self.measurement;
+        let mut warnings = warnings.clone();
+        warnings.extend(comparability(&baseline.provenance, provenance).warnings);
+        Report {
+            comparison,
+            distribution: &baseline.distribution,
+            runs,
+            histories,
+            provenance: Sides { baseline: &baseline.provenance, candidate: provenance },
+            // These quote the baseline file, which anybody may have written.
+            baseline: printable(&baseline_origin(self.project, baseline)),
+            warnings: warnings.iter().map(|warning| printable(warning)).collect(),
+            details: details(self.project, self.measurement, self.clock),
+        }
+    }
+}
+
+fn baseline_origin(project: &Project, baseline: &Baseline) -> String {
+    let Provenance { commit, timestamp, dirty, .. } = &baseline.provenance;
+    let date: String = timestamp.chars().take("2026-01-27".len()).collect();
+    let age = match git::commits_since(&project.shell, commit) {
+        None => String::new(),
+        Some(0) => ", the current commit".to_owned(),
+        Some(commits) => format!(", {} ago", count(commits as usize, "commit")),
+    };
+    format!(
+        "baseline: commit {}, {date}{age} ({})",
+        shown_commit(commit, *dirty),
+        project.shown(&project.baseline_path)
+    )
+}
+
+/// Rewrites the baseline, as asked, and says so.
+fn update(project: &Project, former: Option<&Baseline>, measurement: &Measurement) -> Result<String> {
+    let baseline = save_baseline(project, former, measurement)?;
+    let shown = project.shown(&project.baseline_path);
+    Ok(format!("{} is the baseline now; commit {shown}", values(&baseline)))
+}
+
+/// Saves the first baseline, since there is nothing to compare with.
+fn save_first(project: &Project, measurement: &Measurement) -> Result<Outcome> {
+    let baseline = save_baseline(project, None, measurement)?;
+    let shown = project.shown(&project.baseline_path);
+    let message = format!("{} is saved as {shown}: commit this file", values(&baseline));
+    if ci::is_any() {
+        let message = format!("there is no baseline, and without one this gate would always pass; {message}");
+        return Ok(Outcome::SavedInCi(message));
+    }
+    deliver_saved_baseline(project.flags, &message);
+    Ok(Outcome::Done(format!("NO BASELINE: there was nothing to compare with; {message}")))
+}
+
+fn save_baseline(project: &Project, former: Option<&Baseline>, measurement: &Measurement) -> Result<Baseline> {
+    let Measurement { runs, provenance, .. } = measurement;
+    let baseline = Baseline::new(runs, provenance.clone(), project.flags.note.as_deref(), former)?;
+    if baseline.provenance.commit == "unknown" {
+        project.say("warning: git does not know the commit here, so the baseline says `unknown`");
+    }
+    process::check_interrupted()?;
+    files::write_atomically(&project.baseline_path, &baseline.to_text())?;
+    Ok(baseline)
+}

@@ -1,0 +1,33 @@
+//! GitHub Actions: whether it reads what is printed, and the page that it shows of a job.
+
+use std::env;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+/// Returns whether GitHub Actions reads what is printed.
+pub fn is_github() -> bool {
+    env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true")
+}
+
+/// Returns whether any CI system runs the command.
+pub fn is_any() -> bool {
+    env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"))
+}
+
+/// Adds to what this step shows on the job's page, if there is one.
+///
+/// # Errors
+///
+/// Names the file that cannot be written.
+pub fn append_to_summary(markdown: &str) -> Result<()> {
+    let path = match env::var_os("GITHUB_STEP_SUMMARY") {
+        Some(path) if !path.is_empty() => path,
+        _ => return Ok(()),
+    };
+    let append = |mut file: File| file.write_all(format!("\n{markdown}").as_bytes());
+    let written = File::options().append(true).create(true).open(&path).and_then(append);
+    written.with_context(|| format!("cannot add to the job's summary {}", Path::new(&path).display()))
+}

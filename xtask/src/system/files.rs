@@ -1,0 +1,192 @@
+//! Files on disk: read within bounds, written whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// The size of a file that is read whole. A result of 100,000 endpoints takes 15 MB, and reading takes several times that
+/// in memory.
+const MAX_BYTES: u64 = 64_000_000;
+
+/// The size of a part of a file of any size, such as a log.
+const PART_BYTES: u64 = 1 << 20;
+
+/// Reads a file whole.
+///
+/// # Errors
+///
+/// Names a file that cannot be read, that is a pipe or a device, or that is too large for anything that the gate reads.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let read = || -> Result<Vec<u8>> {
+        let metadata = fs::metadata(path)?;
+        // Opening a pipe waits for somebody who writes into it.
+        ensure!(metadata.is_file() || metadata.is_dir(), "it is a pipe or a device, not a file");
+        let mut bytes = Vec::new();
+        if metadata.len() <= MAX_BYTES {
+            // It may grow meanwhile.
+            File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+        }
+        let length = metadata.len().max(bytes.len() as u64);
+        ensure!(
+            length <= MAX_BYTES,
+            "it holds {} MB, and nothing that the gate reads has more than {}: name another file",
+            length.div_ceil(1_000_000),
+            MAX_BYTES / 1_000_000
+        );
+        Ok(bytes)
+    };
+    read().with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Reads a text file whole.
+///
+/// # Errors
+///
+/// Refuses what [`read`] refuses, and a file that is not UTF-8.
+pub fn read_to_string(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?).ok().with_context(|| format!("cannot read {}: it is not UTF-8", path.display()))
+}
+
+/// Reads a file from `offset` on, at most [`PART_BYTES`]. A file that cannot be read gives nothing.
+pub fn read_part(path: &Path, offset: u64) -> Vec<u8> {
+    let mut part = Vec::new();
+    let read = |mut file: File| {
+        file.seek(SeekFrom::Start(offset))?;
+        file.take(PART_BYTES).read_to_end(&mut part)
+    };
+    let _: io::Result<usize> = File::open(path).and_then(read);
+    part
+}
+
+/// Returns the last [`PART_BYTES`] of a log of any size.
+pub fn tail(log: &Path) -> String {
+    let offset = length(log).saturating_sub(PART_BYTES);
+    String::from_utf8_lossy(&read_part(log, offset)).into_owned()
+}
+
+/// Returns the length of a file in bytes, 0 where there is none.
+pub fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// Reads a log of any size while it grows, each line once.
+pub struct Follower {
+    log: PathBuf,
+    offset: u64,
+}
+
+impl Follower {
+    /// Starts at the beginning of the log.
+    pub fn new(log: PathBuf) -> Follower {
+        Follower { log, offset: 0 }
+    }
+
+    /// Returns the next lines, or nothing where there are none yet. A line without an end comes alone.
+    pub fn next_lines(&mut self) -> Vec<u8> {
+        let mut part = read_part(&self.log, self.offset);
+        if let Some(end) = part.iter().rposition(|byte| *byte == b'\n') {
+            part.truncate(end + 1);
+        }
+        self.offset += part.len() as u64;
+        part
+    }
+
+    /// Returns whether one of the remaining lines holds one of these phrases.
+    pub fn finds(mut self, phrases: &[&str]) -> bool {
+        loop {
+            let lines = self.next_lines();
+            let text = String::from_utf8_lossy(&lines);
+            if text.is_empty() || phrases.iter().any(|phrase| text.contains(phrase)) {
+                return !text.is_empty();
+            }
+        }
+    }
+}
+
+/// Writes a file whole: a reader or a crash meets the former file or the new one, never half of one. A link stays a link.
+///
+/// # Errors
+///
+/// Names the file that cannot be written; it is left as it was.
+pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let temporary = temporary_beside(path);
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        // The rename itself is on disk only when its folder is.
+        File::open(folder_of(path))?.sync_all()
+    };
+    write().with_context(|| {
+        let _ = fs::remove_file(&temporary);
+        format!("cannot write {}, it is left as it was", path.display())
+    })
+}
+
+/// Finds out before the load whether [`write_atomically`] can work.
+///
+/// # Errors
+///
+/// Names the file that could not be written.
+pub fn check_writable(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        bail!("cannot write {}: it is a folder", path.display());
+    }
+    let temporary = temporary_beside(path);
+    let written = fs::write(&temporary, "probe");
+    let _ = fs::remove_file(&temporary);
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Returns the path of a temporary file beside another one.
+pub fn temporary_beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.tmp", process::id()))
+}
+
+/// Returns the folder that a file lies in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Returns the result files that a path stands for: itself, or those of the runs in a folder.
+///
+/// # Errors
+///
+/// Names a folder that holds no result, and the newest one beside it that does.
+pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
+    const NAME: &str = "perf_results_stats.csv";
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let direct = path.join(NAME);
+    if direct.is_file() {
+        return Ok(vec![direct]);
+    }
+    let entries = fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut runs: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path().join(NAME))).filter(|file| file.is_file()).collect();
+    // run-2 before run-10.
+    runs.sort_by_key(|file| (file.as_os_str().len(), file.clone()));
+    if runs.is_empty() {
+        let newest =
+            newest_finished(path).map_or_else(String::new, |newest| format!("; the newest is {}", newest.display()));
+        bail!(
+            "{}: there is no finished run in this folder, no {NAME} in it or one level below{newest}",
+            path.display()
+        );
+    }
+    Ok(runs)
+}
+
+/// Returns the newest folder of a finished command beside this one, for a `latest` of a command that failed.
+fn newest_finished(folder: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(fs::canonicalize(folder).ok()?.parent()?).ok()?;
+    let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    folders.filter(|folder| folder.join("run-1/run.json").is_file()).max()
+}

@@ -1,0 +1,10 @@
+//! The operating system and what runs on it: processes, files, locks, git, the machine, CI.
+
+pub mod ci;
+pub mod files;
+pub mod git;
+pub mod lock;
+pub mod machine;
+pub mod process;
+pub mod session;
+pub mod worktree;

@@ -1,0 +1,356 @@
+//! Child processes: each leads a process group of its own, every wait is bounded, and none outlives us.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+
+use crate::system::files;
+
+/// The time between two looks: short against everything that is waited for, long enough to cost no measurable CPU beside
+/// the load.
+const POLL: Duration = Duration::from_millis(10);
+
+static CAUGHT: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
+/// Catches SIGINT, SIGTERM and SIGHUP, which do not end us from here on: the next wait returns [`Interrupted`], and what
+/// is on the stack cleans up after itself. It is called before the first child is started.
+///
+/// # Errors
+///
+/// Says that the system lets nobody catch signals.
+pub fn catch_signals() -> Result<()> {
+    let caught = Arc::new(AtomicUsize::new(0));
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let number = signal.as_raw();
+        let value = usize::try_from(number).expect("signal numbers are positive");
+        signal_hook::flag::register_usize(number, Arc::clone(&caught), value).context("cannot catch signals")?;
+    }
+    let _ = CAUGHT.set(caught);
+    Ok(())
+}
+
+/// A signal asked us to stop.
+#[derive(Debug)]
+pub struct Interrupted {
+    /// The signal's number.
+    pub signal: u8,
+}
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.signal {
+            1 => f.write_str("stopped by SIGHUP"),
+            2 => f.write_str("stopped by SIGINT (Ctrl-C)"),
+            15 => f.write_str("stopped by SIGTERM"),
+            signal => write!(f, "stopped by signal {signal}"),
+        }
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// Asks whether a signal has come since [`catch_signals`].
+///
+/// # Errors
+///
+/// Returns [`Interrupted`] where one has.
+pub fn check_interrupted() -> Result<(), Interrupted> {
+    match CAUGHT.get().map_or(0, |caught| caught.load(Ordering::Relaxed)) {
+        0 => Ok(()),
+        signal => Err(Interrupted { signal: u8::try_from(signal).expect("the signals caught are below 256") }),
+    }
+}
+
+/// Sleeps for one poll interval.
+///
+/// # Errors
+///
+/// Returns [`Interrupted`] where a signal has come.
+pub fn pause() -> Result<(), Interrupted> {
+    thread::sleep(POLL);
+    check_interrupted()
+}
+
+/// What went wrong with a child, and the end of its log.
+#[derive(Debug)]
+pub struct Failure {
+    /// The sentence that says it.
+    pub line: String,
+    log: PathBuf,
+    /// The last lines of its log.
+    pub tail: String,
+}
+
+impl Failure {
+    const TAIL_LINES: usize = 20;
+    const TAIL_WIDTH: usize = 300;
+
+    /// Makes a failure, with the tail of the log as it is now.
+    pub fn new(line: String, log: &Path) -> Failure {
+        let text = files::tail(log);
+        let lines: Vec<&str> = text.trim_end().lines().collect();
+        let tail = &lines[lines.len().saturating_sub(Failure::TAIL_LINES)..];
+        let cut = |line: &&str| line.chars().take(Failure::TAIL_WIDTH).collect::<String>();
+        let tail = tail.iter().map(cut).collect::<Vec<_>>().join("\n");
+        Failure { line, log: log.to_owned(), tail }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is = if self.tail.is_empty() { ", which is empty" } else { "" };
+        write!(f, "{} (its log{is}: {})", self.line, self.log.display())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Ends a process group when we are gone, however we went: with us its pipe closes, after SIGKILL too.
+struct Guard(Child);
+
+impl Guard {
+    fn of(group: Pid) -> io::Result<Guard> {
+        const WHEN_WE_ARE_GONE: &str = "read -r _; kill -s TERM -- -$1; sleep 2; kill -s KILL -- -$1";
+        let mut command = Command::new("sh");
+        command.args(["-c", WHEN_WE_ARE_GONE, "sh", &group.to_string()]).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().map(Guard)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A child and its process group. Dropping it ends the group.
+pub struct Group {
+    what: &'static str,
+    child: Child,
+    pid: Pid,
+    log: PathBuf,
+    status: Option<ExitStatus>,
+    /// From SIGTERM to SIGKILL.
+    grace: Duration,
+    _guard: Option<Guard>,
+}
+
+impl Group {
+    /// Starts `command` with no input and with all output in `log`. `grace` is the time from SIGTERM to SIGKILL.
+    ///
+    /// # Errors
+    ///
+    /// Names the command that cannot be started, or the log that cannot be written.
+    pub fn spawn(what: &'static str, mut command: Command, log: &Path, grace: Duration) -> Result<Group> {
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| format!("cannot write {}", log.display()))?;
+        let errors = output.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
+        command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors);
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {what} `{}`", command.get_program().to_string_lossy()))?;
+        let pid = Pid::from_child(&child);
+        // Where it cannot be had, only SIGKILL to us would leave the group.
+        let guard = Guard::of(pid).ok();
+        Ok(Group { what, child, pid, log: log.to_owned(), status: None, grace, _guard: guard })
+    }
+
+    /// Returns the process id of the leader.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns the path of the log.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Returns the leader's exit status, once it has exited.
+    ///
+    /// # Errors
+    ///
+    /// Names a child that the system does not let us wait for.
+    pub fn status(&mut self) -> Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait().with_context(|| format!("cannot wait for {}", self.what))?;
+        }
+        Ok(self.status)
+    }
+
+    /// Waits for the leader. Returns `None` when `timeout` is over first. `tick` runs at each poll and may end the wait.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `tick`, or [`Interrupted`].
+    pub fn wait(&mut self, timeout: Duration, mut tick: impl FnMut() -> Result<()>) -> Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some(status) = self.status()? {
+                return Ok(Some(status));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            pause()?;
+            tick()?;
+        }
+    }
+
+    /// Waits for the leader to end well.
+    ///
+    /// # Errors
+    ///
+    /// Anything but exit code 0 within `timeout` is a [`Failure`].
+    pub fn finish(mut self, timeout: Duration) -> Result<()> {
+        let what = self.what;
+        let line = match self.wait(timeout, || Ok(()))? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => format!("{what} failed: {}", describe(status)),
+            None => format!("{what} did not end within {}", humantime::format_duration(timeout)),
+        };
+        Err(Failure::new(line, &self.log).into())
+    }
+
+    /// Sends SIGTERM to the group, waits for its grace, then sends SIGKILL. Returns whether SIGKILL was needed.
+    pub fn stop(mut self) -> bool {
+        self.end()
+    }
+
+    fn end(&mut self) -> bool {
+        if !self.is_alive() {
+            return false;
+        }
+        let _ = kill_process_group(self.pid, Signal::TERM);
+        if self.wait_until_gone(self.grace) {
+            return false;
+        }
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        self.wait_until_gone(Duration::from_secs(2));
+        true
+    }
+
+    /// Returns whether the group runs. Until the leader is reaped its id, and so the group's, cannot be another's.
+    fn is_alive(&mut self) -> bool {
+        matches!(self.status(), Ok(None)) || has_members(self.pid)
+    }
+
+    /// Sends SIGINT to the leader alone, so that it can collect its workers' results, and waits up to `grace` for it.
+    pub fn interrupt(&mut self, grace: Duration) {
+        if !matches!(self.status(), Ok(None)) {
+            return;
+        }
+        let _ = kill_process(self.pid, Signal::INT);
+        let deadline = Instant::now() + grace;
+        while matches!(self.status(), Ok(None)) && Instant::now() < deadline {
+            thread::sleep(POLL);
+        }
+    }
+
+    fn wait_until_gone(&mut self, grace: Duration) -> bool {
+        let deadline = Instant::now() + grace;
+        while self.is_alive() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            thread::sleep(POLL);
+        }
+        true
+    }
+}
+
+/// Returns whether a process of the group runs. A zombie has ended, and only waits for its parent: where `/proc` tells, it
+/// does not count, since nobody may ever ask for the child of a service that has gone.
+fn has_members(group: Pid) -> bool {
+    if test_kill_process_group(group).is_err() {
+        return false;
+    }
+    let Ok(processes) = fs::read_dir("/proc") else { return true };
+    let mut is_told = false;
+    for process in processes.flatten() {
+        let Ok(line) = fs::read_to_string(process.path().join("stat")) else { continue };
+        is_told = true;
+        if let Some(stat) = parse_stat(&line)
+            && stat.group == group.as_raw_nonzero().get()
+            && stat.is_running
+        {
+            return true;
+        }
+    }
+    !is_told
+}
+
+/// What `/proc/PID/stat` says of a process.
+#[derive(Debug, PartialEq)]
+struct Stat {
+    is_running: bool,
+    group: i32,
+}
+
+/// Parses `PID (NAME) STATE PARENT GROUP ...`. The name may hold spaces and brackets.
+fn parse_stat(line: &str) -> Option<Stat> {
+    let (_, rest) = line.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?;
+    let group = fields.nth(1)?.parse().ok()?;
+    Some(Stat { is_running: !matches!(state, "Z" | "X"), group })
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Runs `command` to its end, with its output in `log`.
+///
+/// # Errors
+///
+/// Anything but exit code 0 within `timeout` is a [`Failure`].
+pub fn run(what: &'static str, command: Command, log: &Path, timeout: Duration) -> Result<()> {
+    Group::spawn(what, command, log, Duration::ZERO)?.finish(timeout)
+}
+
+/// Describes an exit status: `exit code 3` or `killed by signal 9`.
+pub fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_from_proc() {
+        for (line, expected) in [
+            ("7 (sh) S 1 5 5 0 -1", Some(Stat { is_running: true, group: 5 })),
+            ("7 (a) b) (c) R 1 5 5 0 -1", Some(Stat { is_running: true, group: 5 })),
+            ("7 (sh) Z 1 5 5 0 -1", Some(Stat { is_running: false, group: 5 })),
+            ("7 (sh) X 1 5 5 0 -1", Some(Stat { is_running: false, group: 5 })),
+            ("7 (sh) S 1", None),
+            ("7 (sh) S 1 group", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_stat(line), expected, "{line}");
+        }
+    }
+}
