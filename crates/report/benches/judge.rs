@@ -12,12 +12,14 @@ use std::{env, fs, process};
 
 use anyhow::{Context as _, Result, ensure};
 use csv::ByteRecord;
-use xtask::baseline::Baseline;
-use xtask::compare::{Rules, compare};
-use xtask::locust_csv;
-use xtask::report::Report;
-use xtask::report::terminal::{Verbosity, render};
-use xtask::run::{Precision, Provenance};
+use judge::baseline::Baseline;
+use judge::compare::compare;
+use judge::limits::Rules;
+use judge::locust_csv;
+use judge::run::{Precision, Provenance};
+use report::Report;
+use report::content::Sides;
+use report::terminal::{Verbosity, render};
 
 use crate::bounds::{Line, median};
 
@@ -69,7 +71,7 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
         distribution: &[],
         runs: &[],
         histories: &[],
-        provenance: [&baseline.provenance; 2],
+        provenance: Sides { baseline: &baseline.provenance, candidate: &baseline.provenance },
         baseline: String::new(),
         warnings: Vec::new(),
         details: Vec::new(),

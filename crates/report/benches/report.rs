@@ -10,12 +10,14 @@ use std::{array, env};
 
 use anyhow::{Result, ensure};
 use fastrand::Rng;
-use xtask::baseline::Baseline;
-use xtask::compare::{Rules, compare};
-use xtask::locust_history::{History, Point};
-use xtask::report::terminal::{self, Verbosity};
-use xtask::report::{Format, Report};
-use xtask::run::{Precision, Provenance, Run, Stats};
+use judge::baseline::Baseline;
+use judge::compare::compare;
+use judge::limits::Rules;
+use judge::locust_history::{History, Percentiles, Point};
+use judge::run::{Precision, Provenance, Run, Stats};
+use report::content::Sides;
+use report::terminal::{self, Verbosity};
+use report::{Format, Report};
 
 use crate::bounds::{Line, median};
 
@@ -162,7 +164,7 @@ impl Measured {
             users: 10.0,
             requests_per_sec: 60.0,
             failures_per_sec: 0.0,
-            percentiles_ms: Some([40.0, 180.0, 250.0]),
+            percentiles: Some(Percentiles { p50_ms: 40.0, p95_ms: 180.0, p99_ms: 250.0 }),
         };
         let history = || Ok(History { is_windowed: false, points: (0..60).map(point).collect() });
         read(&Report {
@@ -170,7 +172,7 @@ impl Measured {
             runs: &self.runs,
             histories: &array::from_fn::<_, RUNS, _>(|_| history()),
             comparison: &compare(&self.baseline, &self.runs, &rules)?,
-            provenance: [&self.baseline.provenance, &self.provenance],
+            provenance: Sides { baseline: &self.baseline.provenance, candidate: &self.provenance },
             baseline: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
             warnings: Vec::new(),
             details: Vec::new(),

@@ -5,9 +5,10 @@ use std::fs;
 use std::ops::Deref;
 use std::process::Command;
 
-use xtask::adopt::ALIAS;
-
 use crate::real;
+
+/// The alias that is adopted.
+const ALIAS: &str = "[alias]\nxtask = \"run --package xtask --bin xtask --\"\n";
 use crate::support::Scratch;
 
 struct Repository(Scratch);

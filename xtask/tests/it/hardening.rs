@@ -5,8 +5,9 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::PathBuf;
 
-use xtask::baseline::Baseline;
-use xtask::files::{Follower, Session};
+use judge::baseline::Baseline;
+use locust_gate::system::files::Follower;
+use locust_gate::system::session::Session;
 
 use crate::support::{BASELINE, Output, RESULTS, Scratch};
 

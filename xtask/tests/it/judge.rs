@@ -6,7 +6,7 @@ use std::process::Command;
 
 use expect_test::expect;
 
-use crate::core::VERSION_1_0;
+use crate::samples::VERSION_1_0;
 
 const HEADER: &str = "Type,Name,Request Count,Failure Count,50%,95%,99%,Average Response Time,Requests/s";
 
@@ -291,7 +291,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 fn help_goes_to_stdout_and_colour_only_to_a_terminal() {
     let folder = Folder::new("help").with("perf_baseline.json", VERSION_1_0).with("results.csv", &results(350, 2));
     let help = folder.perf("--help");
-    assert_eq!((help.code, help.stdout.as_str()), (0, xtask::flags::HELP));
+    assert_eq!((help.code, help.stdout.as_str()), (0, crate::tidy::help().as_str()));
     assert!(!folder.perf("results.csv").stdout.contains('\u{1b}'));
     assert!(folder.perf_with_env("results.csv", &[("CLICOLOR_FORCE", "1")]).stdout.contains("\u{1b}[1m"));
     let plain = folder.perf_with_env("results.csv", &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]);

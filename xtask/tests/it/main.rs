@@ -1,26 +1,29 @@
-//! The one integration binary.
+//! The integration tests of the command.
 
 // expect-test writes the hashes; what is compared bit for bit is a value that was put in; a table of cases has a type.
-#![allow(clippy::needless_raw_string_hashes, clippy::float_cmp, clippy::type_complexity)]
+#![allow(clippy::needless_raw_string_hashes, clippy::float_cmp, clippy::type_complexity, missing_docs)]
 
 mod adopt;
 mod against;
-mod calibration;
-mod core;
 mod faults;
 mod hardening;
-mod html;
 mod judge;
+#[path = "../../../crates/judge/tests/it/mangle.rs"]
+mod mangle;
 mod mangled;
-mod markdown;
 mod matrix;
 mod measure;
 mod projects;
 mod real;
-mod report_data;
+#[path = "../../src/repo/flags.rs"]
+#[allow(dead_code)]
+mod repo_flags;
+mod reports;
+#[path = "../../../crates/judge/tests/it/samples.rs"]
+#[allow(dead_code)]
+mod samples;
 mod selftest;
-#[path = "../../benches/calibration/simulation.rs"]
-mod simulation;
+mod settings;
 mod support;
 mod tidy;
 mod workers;

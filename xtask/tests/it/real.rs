@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
+use judge::run::Precision;
+use locust_gate::config::LocustConfig;
+use locust_gate::measure::install;
+use locust_gate::system::git::blob_hash;
 use xshell::Shell;
-use xtask::config::LocustConfig;
-use xtask::git::blob_hash;
-use xtask::locust::Locust;
-use xtask::run::Precision;
 
 const BASELINE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/real_baseline.json");
 
@@ -30,7 +30,7 @@ pub fn root() -> &'static Path {
 pub fn installed_locust() -> PathBuf {
     let perf = root().join("target/perf");
     fs::create_dir_all(&perf).unwrap();
-    Locust::prepare(&Shell::new().unwrap(), &LocustConfig::default(), &perf, &|_| ()).unwrap();
+    install::prepare(&Shell::new().unwrap(), &LocustConfig::default(), &perf, &|_| ()).unwrap();
     perf.join(format!("locust-{}", &blob_hash(include_bytes!("../../locust/requirements.txt"))[..12]))
 }
 
@@ -76,7 +76,7 @@ fn the_demo_is_measured_finely_and_wholly_and_fails_when_slower() {
     };
     assert!(total("perf_results_stats.csv") >= total("locust_stats.csv"));
     let json = fs::read_to_string(latest.join("perf_results.json")).unwrap();
-    let run = xtask::locust_json::parse(&json).unwrap();
+    let run = judge::locust_json::parse(&json).unwrap();
     assert_eq!(run.precision, Precision::Fine, "the listener keeps three significant digits");
 
     // What else it must find is proved by `cargo xtask selftest`.
@@ -89,14 +89,14 @@ fn the_demo_is_measured_finely_and_wholly_and_fails_when_slower() {
     fs::write(CONFIG, config).unwrap();
     let (code, text) = perf(&[&load[..], &["--config", CONFIG, "--update-baseline", "--max-runs", "1"]].concat(), &[]);
     assert_eq!(code, 0, "{text}");
-    let warmed = xtask::locust_json::parse(&fs::read_to_string(latest.join("perf_results.json")).unwrap()).unwrap();
+    let warmed = judge::locust_json::parse(&fs::read_to_string(latest.join("perf_results.json")).unwrap()).unwrap();
     let (part, all) = (warmed.total.requests, run.total.requests);
     assert!(part * 4 < all * 3, "{part} requests with a warm-up of half the run time, {all} without");
 
     // The workers of several processes round as finely: they bucket the response times, not their master.
     let (code, text) = perf(&[&load[..], &["--processes", "2", "--update-baseline", "--max-runs", "1"]].concat(), &[]);
     assert_eq!(code, 0, "{text}");
-    let shared = xtask::locust_json::parse(&fs::read_to_string(latest.join("perf_results.json")).unwrap()).unwrap();
+    let shared = judge::locust_json::parse(&fs::read_to_string(latest.join("perf_results.json")).unwrap()).unwrap();
     assert_eq!(shared.precision, Precision::Fine, "of two processes: {text}");
 
     let (code, text) = perf(&["--run-time", "3s", "--spawn-rate", "1", "--users", "10"], &[]);

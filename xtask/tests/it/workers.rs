@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use judge::run::Precision;
 use serde_json::Value;
-use xtask::run::Precision;
 
 use crate::real::{ALONE, link_locust};
 use crate::support::{BASELINE, FAKE_LOCUST, Scratch, is_running};
@@ -146,7 +146,7 @@ fn the_load_is_shared_as_the_flags_or_else_the_file_say() {
     );
     // A master that listens everywhere is found at one address.
     for everywhere in [None, Some("*"), Some("0.0.0.0")] {
-        let address: IpAddr = xtask::workers::address(everywhere).parse().unwrap();
+        let address: IpAddr = locust_gate::measure::workers::address(everywhere).parse().unwrap();
         assert!(!address.is_unspecified(), "{address}");
     }
 }
@@ -263,7 +263,7 @@ fn assert_is_union(scratch: &Scratch, run: &str, workers: usize) {
     }
     assert_eq!(files, workers);
     let json = scratch.read(&format!("target/perf/latest/{run}/perf_results.json"));
-    let merged = xtask::locust_json::parse(&json).unwrap();
+    let merged = judge::locust_json::parse(&json).unwrap();
     assert_eq!(merged.precision, Precision::Fine);
     let total = (String::new(), merged.total.clone());
     let endpoints = merged.endpoints.iter().map(|(name, stats)| (name.to_string(), stats.clone()));

@@ -15,7 +15,7 @@ use simulation::{
     all_endpoint_cells, promises, share_pct,
 };
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/calibration.md");
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/calibration.md");
 
 fn main() -> io::Result<ExitCode> {
     let is_bench = env::args().any(|arg| arg == "--bench");

@@ -6,9 +6,10 @@ use std::thread;
 
 use distrs::Normal;
 use fastrand::Rng;
-use xtask::baseline::Baseline;
-use xtask::compare::{Comparison, Rules, Status, Verdict, compare};
-use xtask::run::{Metric, Precision, Provenance, Run, Stats};
+use judge::baseline::Baseline;
+use judge::compare::{Comparison, Verdict, compare};
+use judge::limits::Rules;
+use judge::run::{Metric, Precision, Provenance, Run, Stats};
 
 pub const SPREADS_PCT: [f64; 4] = [2.0, 5.0, 10.0, 15.0];
 pub const CHANGES_PCT: [f64; 7] = [0.0, 5.0, 10.0, 15.0, 25.0, 30.0, 50.0];
@@ -173,8 +174,9 @@ fn simulate_drift(change_pct: f64, comparisons: usize, seed: u64) -> DriftOutcom
         rounds += made;
         let all_before = baseline(&before);
         let p95 = compare(&all_before, &after, &at_one_look).expect("drawn runs compare").total;
-        let [low, high] = p95.iter().find(|row| row.metric == Metric::P95).and_then(|row| row.interval).expect("noise");
-        covered += usize::from((low..=high).contains(&change_pct));
+        let interval =
+            p95.iter().find(|row| row.metric == Metric::P95).and_then(|row| row.evidence.interval).expect("noise");
+        covered += usize::from((interval.low..=interval.high).contains(&change_pct));
 
         let mut session: Vec<Run> = Vec::new();
         for slot in 0..2 * RUNS {
@@ -201,7 +203,7 @@ fn judge_rounds(before: &[Run], after: &[Run], rules: &Rules) -> (bool, usize) {
     loop {
         let baseline = baseline(&before[..made]);
         let comparison = compare(&baseline, &after[..made], rules).expect("drawn runs compare");
-        if !rules.wants_another_run(&comparison) {
+        if !comparison.wants_another_run(rules) {
             return (comparison.verdict == Verdict::Fail, made);
         }
         made += 1;
@@ -324,7 +326,7 @@ fn gate<T>(baseline: &Baseline, runs: &[Run], rules: &Rules, found: impl Fn(&Com
     let mut made = 1;
     loop {
         let comparison = compare(baseline, &runs[..made], rules).expect("drawn runs compare");
-        if !rules.wants_another_run(&comparison) {
+        if !comparison.wants_another_run(rules) {
             return (found(&comparison), made);
         }
         made += 1;
@@ -367,9 +369,9 @@ fn simulate_endpoints(noise: Noise, change_pct: f64, comparisons: usize, seed: u
             let is_slow = |endpoint| change_pct > 0.0 && endpoint == Some(&*names[0]);
             let p95 = || comparison.endpoints.iter().filter(|row| row.metric == Metric::P95);
             [
-                p95().any(|row| row.status.is_finding() && !is_slow(row.endpoint)),
-                p95().any(|row| row.status == Status::Fail && !is_slow(row.endpoint)),
-                p95().any(|row| row.status == Status::Fail && is_slow(row.endpoint)),
+                p95().any(|row| row.is_finding() && !is_slow(row.endpoint)),
+                p95().any(|row| row.is_failure() && !is_slow(row.endpoint)),
+                p95().any(|row| row.is_failure() && is_slow(row.endpoint)),
             ]
         });
         outcomes.any_over += usize::from(any_over);

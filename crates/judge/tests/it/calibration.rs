@@ -7,7 +7,7 @@ use crate::simulation::{
 /// Standard errors between a short simulation and what it samples: so many are no chance, among so many numbers.
 const SLACK: f64 = 4.5;
 
-const DOCUMENT: &str = include_str!("../../../docs/calibration.md");
+const DOCUMENT: &str = include_str!("../../../../docs/calibration.md");
 
 /// The rows below a heading of the document, as numbers; a cell without one is left out.
 fn table(heading: &str) -> Vec<Vec<f64>> {

@@ -8,15 +8,23 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use judge::baseline::Baseline;
+use judge::compare::compare;
+use judge::limits::Rules;
+use judge::locust_history::{History, Percentiles, Point};
+use judge::run::{Load, Machine, PERCENTILES, Precision, Provenance, Run, Stats};
+use report::content::{Cells, Sides, Unjudged};
+use report::terminal::{self, Verbosity};
+use report::{Report, html};
 use scraper::{ElementRef, Html, Selector};
-use xtask::baseline::Baseline;
-use xtask::compare::{Rules, compare};
-use xtask::locust_history::{History, Point};
-use xtask::report::terminal::{self, Verbosity};
-use xtask::report::{Cells, Report, html};
-use xtask::run::{Load, Machine, PERCENTILES, Precision, Provenance, Run, Stats};
 
-use crate::support::PATIENCE;
+/// The time for the browser: only a hang takes longer.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Returns what a command says that could not judge.
+fn no_verdict(reason: &str) -> Unjudged {
+    Unjudged::NoVerdict(reason.to_owned())
+}
 
 /// What a report rests on.
 struct Measured {
@@ -35,7 +43,7 @@ impl Measured {
             distribution: &self.baseline.distribution,
             runs: &self.runs,
             histories: &self.histories,
-            provenance: [&self.baseline.provenance, &self.provenance],
+            provenance: Sides { baseline: &self.baseline.provenance, candidate: &self.provenance },
             baseline: "baseline: commit 8402e029a80f, 2026-11-20, 3 commits ago (perf_baseline.json)".to_owned(),
             warnings: vec!["Locust's version differs: baseline 2.46.0, candidate 2.47.0".to_owned()],
             details: vec!["results: target/perf/latest".to_owned(), "time: 101.2 s".to_owned()],
@@ -114,13 +122,17 @@ fn history(run: f64) -> History {
     let point = |second: u32| {
         let time_s = f64::from(second);
         let wave = 1.0 + 0.1 * (time_s / 3.0 + run).sin();
-        let percentiles_ms = (second > 0).then(|| [42.0 * wave, 140.0 * wave, 210.0 * wave * (1.0 + 1.0 / time_s)]);
+        let percentiles = (second > 0).then(|| Percentiles {
+            p50_ms: 42.0 * wave,
+            p95_ms: 140.0 * wave,
+            p99_ms: 210.0 * wave * (1.0 + 1.0 / time_s),
+        });
         Point {
             time_s,
             users: (2.0 * time_s).min(10.0),
             requests_per_sec: 61.0 * wave * (time_s / 5.0).min(1.0),
             failures_per_sec: if second == 12 { 0.4 } else { 0.0 },
-            percentiles_ms,
+            percentiles,
         }
     };
     History { is_windowed: false, points: (0..=20).map(point).collect() }
@@ -343,8 +355,12 @@ fn a_hostile_name_is_shown_and_does_nothing() {
             assert!(shown.starts_with(head) && tail.ends_with(" p95 ms") && row.chars().count() == 72, "{row:.80}");
         }
         assert!(pages[0].0.len() < 150_000, "{about}: {}", pages[0].0.len());
-        let failure = Html::parse_document(&html::render_failure(&format!("{name}: cannot be read")));
-        assert_eq!(elements(&failure), elements(&Html::parse_document(&html::render_failure("x"))), "{about}");
+        let failure = Html::parse_document(&html::render_unjudged(&no_verdict(&format!("{name}: cannot be read"))));
+        assert_eq!(
+            elements(&failure),
+            elements(&Html::parse_document(&html::render_unjudged(&no_verdict("x")))),
+            "{about}"
+        );
     }
 }
 
@@ -354,7 +370,7 @@ fn run_name(measured: &Measured) -> String {
 
 #[test]
 fn where_nothing_was_judged_the_page_says_why() {
-    let page = Html::parse_document(&html::render_failure("Locust did not start:\nno such file"));
+    let page = Html::parse_document(&html::render_unjudged(&no_verdict("Locust did not start:\nno such file")));
     assert_eq!(text(select(&page, "h1")[0]), "NOT JUDGED: nothing was judged");
     assert_eq!(text(select(&page, "pre")[0]), "Locust did not start:\nno such file");
 }
@@ -401,7 +417,7 @@ fn a_picture_is_drawn_of_any_values() {
                     users: value,
                     requests_per_sec: value,
                     failures_per_sec: value,
-                    percentiles_ms: Some([value; 3]),
+                    percentiles: Some(Percentiles { p50_ms: value, p95_ms: value, p99_ms: value }),
                 })
                 .to_vec(),
         })];
@@ -461,7 +477,7 @@ fn open(browser: &Path, page: &Path, flags: &[String]) -> [String; 2] {
             .spawn()
             .unwrap(),
     );
-    let deadline = Instant::now() + 2 * PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while child.0.try_wait().unwrap().is_none() {
         assert!(Instant::now() < deadline, "the browser does not end: {}", fs::read_to_string(&err).unwrap());
         thread::sleep(Duration::from_millis(20));

@@ -1,1 +1,14 @@
+//! The tests of the reports: a comparison in, text out.
 
+// Tests read files, and one opens a browser; only the crate itself is pure.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
+// A value is compared with the one that was put in, and expect-test writes the hashes.
+#![allow(clippy::float_cmp, clippy::needless_raw_string_hashes, clippy::type_complexity, missing_docs)]
+
+mod data;
+mod html;
+mod markdown;
+#[path = "../../../judge/tests/it/samples.rs"]
+#[allow(dead_code)]
+mod samples;
+mod terminal;

@@ -4,19 +4,19 @@
 use std::time::{Duration, Instant};
 
 use expect_test::expect;
+use judge::baseline::Baseline;
+use judge::compare::compare;
+use judge::limits::Rules;
+use judge::run::{Precision, Run, Stats};
+use judge::stats::Interval;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use report::content::{Cells, HEADER, Sides, Unjudged};
+use report::github::{self, Locustfile, Places};
+use report::terminal::{self, Verbosity};
+use report::{Report, markdown};
 use unicode_width::UnicodeWidthStr as _;
-use xtask::baseline::Baseline;
-use xtask::compare::{Rules, compare};
-use xtask::flags::{Command, parse as parse_flags};
-use xtask::report::github::{self, Places};
-use xtask::report::terminal::{self, Verbosity};
-use xtask::report::{Cells, HEADER, Report, markdown};
-use xtask::run::{Precision, Run, Stats};
-use yaml_rust2::YamlLoader;
 
-use crate::core::VERSION_1_0;
-use crate::support::Scratch;
+use crate::samples::{self, VERSION_1_0};
 
 /// Names as a client may ask for them, and what a report may make of them by mistake.
 pub const HOSTILE: [&str; 27] = [
@@ -50,7 +50,7 @@ pub const HOSTILE: [&str; 27] = [
 ];
 
 fn stats(p95_ms: f64) -> Stats {
-    Stats { p95_interval_ms: Some([p95_ms - 10.0, p95_ms + 10.0]), ..crate::core::stats(p95_ms) }
+    Stats { p95_interval_ms: Some(Interval { low: p95_ms - 10.0, high: p95_ms + 10.0 }), ..samples::stats(p95_ms) }
 }
 
 fn run<'a>(endpoints: impl IntoIterator<Item = (&'a str, f64)>, total_p95_ms: f64) -> Run {
@@ -71,7 +71,7 @@ fn with_report<T>(endpoints: &[(&str, f64, f64)], p95_ms: f64, then: impl FnOnce
         runs: &[],
         histories: &[],
         comparison: &comparison,
-        provenance: [&provenance, &provenance],
+        provenance: Sides { baseline: &provenance, candidate: &provenance },
         baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
         warnings: endpoints
             .iter()
@@ -263,7 +263,7 @@ fn no_name_breaks_the_page_or_the_annotations() {
                 // It may be printed, by `cat` for instance.
                 assert!(!text.lines().any(|line| line.trim_start().starts_with("::")), "{name:?}: {text}");
                 assert!(page.lines.iter().any(|line| line.starts_with("note: the most frequent failure")), "{name:?}");
-                let failed = markdown::render_failure(&format!("{name}: {}", name.repeat(10)));
+                let failed = markdown::render_unjudged(&Unjudged::NoVerdict(format!("{name}: {}", name.repeat(10))));
                 assert!(failed.len() < 10_000, "{}", failed.len());
                 assert_eq!(parse(&failed).headings, ["⛔ NOT JUDGED"], "{name:?}");
                 assert_harmless(&parse(&failed).prose, name);
@@ -448,118 +448,6 @@ fn a_narrow_terminal_loses_columns_and_not_lines() {
     "#]].assert_eq(&at(160));
 }
 
-/// Locust's statistics with one endpoint.
-fn results(endpoint: &str, p95_ms: u32) -> String {
-    let row = format!("450,0,100,15,100,{p95_ms},{}", p95_ms.max(400));
-    format!(
-        "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n{endpoint},{row}\n,Aggregated,{row}\n"
-    )
-}
-
-/// As under GitHub Actions, with what an earlier step wrote.
-fn on_github(name: &str) -> Scratch {
-    let scratch = Scratch::new(name);
-    let summary = scratch.path("pids/summary.md").display().to_string();
-    scratch.write("pids/summary.md", "what was there");
-    scratch.with("GITHUB_ACTIONS", "true").with("GITHUB_STEP_SUMMARY", &summary)
-}
-
-#[test]
-fn github_gets_annotations_and_a_summary_beside_the_same_verdict() {
-    let scratch = on_github("github-verdict");
-    scratch.write("same.csv", &results("GET,/claims", 300));
-    scratch.write("slower.csv", &results("GET,/claims", 400));
-    for (args, code, last) in [
-        ("same.csv", 0, "PASS: nothing is over its limit"),
-        ("slower.csv", 1, "FAIL: p95 is over its limit"),
-        ("slower.csv --quiet", 1, "FAIL: p95 is over its limit"),
-    ] {
-        let before = scratch.read("pids/summary.md");
-        let output = scratch.perf(args);
-        assert_eq!((output.code, output.stdout.lines().last()), (code, Some(last)), "{args}: {}", output.stderr);
-        assert_eq!(output.stderr, "", "{args}");
-        let annotations: Vec<_> = output.stdout.lines().filter(|line| line.starts_with("::")).collect();
-        let expected =
-            "::error file=perf_baseline.json,line=1,title=FAIL p95::p95: 300 -> 400 ms (+33.3%25, limit +20%25)";
-        assert_eq!(annotations, if code == 1 { vec![expected] } else { vec![] });
-        let summary = scratch.read("pids/summary.md");
-        let page = summary.strip_prefix(&before).unwrap().strip_prefix('\n').expect("a line of its own");
-        assert!(page.starts_with("<!-- cargo xtask perf -->\n## ") && page.contains(last), "{args}: {page}");
-    }
-    let output = scratch.perf("slower.csv --report out.md");
-    let text = scratch.read("out.md");
-    assert_eq!(output.code, 1, "{}", output.stderr);
-    assert!(scratch.read("pids/summary.md").ends_with(&text), "one page, wherever it is written");
-    // What is accepted is no alarm.
-    let output = scratch.perf("slower.csv --update-baseline");
-    assert_eq!((output.code, output.stdout.contains("::error")), (0, false), "{}", output.stdout);
-}
-
-#[test]
-fn a_summary_that_cannot_be_written_changes_no_verdict() {
-    for path in ["pids", "nowhere/summary.md"] {
-        let scratch = on_github("github-unwritable").with("GITHUB_STEP_SUMMARY", path);
-        scratch.write("slower.csv", &results("GET,/claims", 400));
-        let output = scratch.perf("slower.csv");
-        assert_eq!((output.code, output.stdout.lines().last()), (1, Some("FAIL: p95 is over its limit")));
-        let warning = format!("warning: cannot add to the job's summary {path}: ");
-        assert!(output.stderr.starts_with(&warning), "{}", output.stderr);
-    }
-    // Elsewhere than under GitHub Actions the variable means nothing.
-    let scratch = on_github("github-elsewhere").with("GITHUB_ACTIONS", "");
-    scratch.write("slower.csv", &results("GET,/claims", 400));
-    let output = scratch.perf("slower.csv");
-    assert_eq!((output.code, output.stdout.contains("::error")), (1, false), "{}", output.stdout);
-    assert_eq!(scratch.read("pids/summary.md"), "what was there");
-}
-
-#[test]
-fn what_was_not_judged_is_one_error_and_says_so_in_the_summary() {
-    let scratch = on_github("github-not-judged");
-    scratch.write("torn.csv", &results("GET,/claims", 300)[..90]);
-    let output = scratch.refuses("torn.csv --report out.md", "torn.csv: ");
-    assert_eq!(output.stdout.matches("::error title=NOT JUDGED::torn.csv: ").count(), 1, "{}", output.stdout);
-    assert_eq!(output.stdout.lines().count(), 1, "{}", output.stdout);
-    let (summary, report) = (scratch.read("pids/summary.md"), scratch.read("out.md"));
-    assert_eq!(summary, format!("what was there\n{report}"));
-    assert_eq!(parse(&report).headings, ["⛔ NOT JUDGED"]);
-    assert!(report.contains("The reason: "), "{report}");
-
-    // A gate whose baseline is never committed is not judged either.
-    let scratch = scratch.with("CI", "true");
-    scratch.write("same.csv", &results("GET,/claims", 300));
-    scratch.sh("rm perf_baseline.json");
-    let output = scratch.perf("same.csv --report out.md");
-    assert_eq!((output.code, output.stdout.matches("::error title=NOT JUDGED::there is no").count()), (2, 1));
-    assert!(scratch.read("out.md").contains("The reason: there is no baseline"), "{}", scratch.read("out.md"));
-}
-
-#[test]
-fn a_report_that_cannot_be_written_is_said_before_any_load() {
-    let scratch = on_github("github-report-nowhere");
-    scratch.refuses("--report nowhere/out.md", "cannot write nowhere/out.md");
-    scratch.assert_not_started(&["locust", "service"]);
-}
-
-#[test]
-fn locusts_log_is_folded_and_starts_no_command() {
-    let scratch = on_github("github-log").with("FAKE_LOCUST", "says-commands");
-    let output = scratch.perf("--max-runs 1");
-    assert_eq!(output.code, 0, "{}", output.stderr);
-    let (_, rest) = output.stderr.split_once("::group::Locust's log, run-1\n").expect(&output.stderr);
-    let (log, after) = rest.split_once("\n::endgroup::\n").expect(&output.stderr);
-    assert!(log.contains("10 total users") && log.contains(": :error::owned"), "{log}");
-    assert_no_command(log, "Locust's log");
-    assert!(log.starts_with("... ") && log.lines().count() == 201, "the last 200 lines: {}", log.lines().count());
-    assert!(!after.contains("::"), "{after}");
-    scratch.assert_clean();
-    // As the run that fails is the one whose log is wanted.
-    let output = on_github("github-log-failed").with("FAKE_LOCUST", "exit1").perf("--verbose");
-    assert_eq!(output.code, 2);
-    let shown = output.stderr.matches("Traceback: the locustfile is broken").count();
-    assert_eq!(shown, 3, "in the group, above the verdict and in it: {}", output.stderr);
-}
-
 #[test]
 fn an_annotation_points_at_the_task() {
     let locustfile = "import locust\n\nclass User:\n    def list(self):\n        self.client.get(\"/claims\")\n\
@@ -575,44 +463,10 @@ fn an_annotation_points_at_the_task() {
         with_report(&[(endpoint, 300.0, 450.0)], 300.0, |report| {
             let places = Places {
                 baseline: Some("perf_baseline.json".to_owned()),
-                locustfiles: vec![("load/locustfile.py".to_owned(), locustfile.to_owned())],
+                locustfiles: vec![Locustfile { path: "load/locustfile.py".to_owned(), text: locustfile.to_owned() }],
             };
             let annotations = github::annotations(report, &places);
             assert!(annotations.starts_with(&format!("::error {place}title=FAIL ")), "{endpoint}: {annotations}");
         });
     }
-    // In a folder of the repository paths are told from the top.
-    let scratch = on_github("github-folder");
-    scratch.sh("mkdir services && git mv perf.toml perf_baseline.json locustfile.py services");
-    scratch.write("services/slower.csv", &results("GET,/claims", 400));
-    let slower = results("GET,/claims", 300).replacen("450,0", "450,40", 1);
-    scratch.write("services/failing.csv", &slower.replace(",Aggregated,450,0", ",Aggregated,450,40"));
-    scratch.write("services/locustfile.py", "\nclient.get('/claims')\n");
-    scratch.sh("cd services && \"$0\" perf slower.csv --update-baseline > /dev/null 2>&1"
-        .replace("$0", env!("CARGO_BIN_EXE_xtask"))
-        .as_str());
-    let output = scratch.script("cd services && \"$XTASK\" perf failing.csv");
-    assert_eq!(output.code, 1, "{}", output.stderr);
-    for place in [
-        "file=services/perf_baseline.json,line=1,title=FAIL error_rate:",
-        "file=services/locustfile.py,line=2,title=FAIL GET /claims error_rate:",
-    ] {
-        assert!(output.stdout.contains(place), "{place}: {}", output.stdout);
-    }
-}
-
-#[test]
-fn the_documented_workflow_finds_its_own_comment() {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ci.md")).unwrap();
-    let block = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let steps = YamlLoader::load_from_str(block).unwrap().remove(0);
-    let [measure, post] = [0, 1].map(|step| steps[step]["run"].as_str().unwrap());
-    assert!(post.contains(&format!("startswith(\"{}\")", markdown::MARKER)), "{post}");
-    let words = measure.strip_prefix("cargo xtask ").unwrap().split(' ').map(Into::into).collect();
-    let Command::Perf(perf) = parse_flags(words).unwrap() else { panic!("{measure}") };
-    let written = perf.reports[0].display().to_string();
-    assert!(
-        post.contains(&format!("body=@{written}")) && steps[1]["if"].as_str().unwrap().contains(&written),
-        "{post}"
-    );
 }

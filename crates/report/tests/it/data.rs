@@ -5,18 +5,28 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::support::Scratch;
 use boon::{Compiler, SchemaIndex, Schemas};
 use expect_test::expect;
+use judge::baseline::Baseline;
+use judge::compare::compare;
+use judge::decision::Presence;
+use judge::limits::{EndpointLimits, Limit, Limits, Rules};
+use judge::run::{Load, Machine, Metric, Precision, Provenance, Run, Stats};
+use judge::stats::Interval;
+use judge::text::{cut, printable};
+use report::content::{Sides, Unjudged};
+use report::terminal::{self, Verbosity};
+use report::words::Status;
+use report::{Report, html, json, junit, markdown};
 use roxmltree::{Document, Node};
 use serde_json::{Value, json};
-use xtask::baseline::Baseline;
-use xtask::compare::{EndpointLimits, Limit, Limits, Rules, Status, compare};
-use xtask::report::terminal::{self, Verbosity};
-use xtask::report::{Report, cut, html, json, junit, markdown, printable};
-use xtask::run::{Load, Machine, Metric, Precision, Provenance, Run, Stats};
 
-use crate::core::VERSION_1_0;
+use crate::samples::{self, VERSION_1_0};
+
+/// Returns what a command says that could not judge.
+fn no_verdict(reason: &str) -> Unjudged {
+    Unjudged::NoVerdict(reason.to_owned())
+}
 
 // What is reported
 
@@ -43,7 +53,7 @@ fn provenance() -> Provenance {
 }
 
 fn stats(p95_ms: f64) -> Stats {
-    Stats { p99_ms: p95_ms.max(400.0), avg_ms: 1000.0 / 9.0, ..crate::core::stats(p95_ms) }
+    Stats { p99_ms: p95_ms.max(400.0), avg_ms: 1000.0 / 9.0, ..samples::stats(p95_ms) }
 }
 
 fn run(total_ms: f64, endpoints: &[(&str, f64)]) -> Run {
@@ -81,7 +91,7 @@ impl Case {
             runs: &self.runs,
             histories: &[],
             comparison: &compare(&self.baseline, &self.runs, &self.rules).unwrap(),
-            provenance: [&self.baseline.provenance, &candidate],
+            provenance: Sides { baseline: &self.baseline.provenance, candidate: &candidate },
             baseline: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
             warnings: vec!["Locust's version differs: baseline <1>, candidate \"2\"".to_owned()],
             details: vec!["load: 10 users".to_owned()],
@@ -104,7 +114,7 @@ fn cases() -> Vec<Case> {
     }
     let mut failing = runs(&[300.0]);
     failing[0].total.failures = 30;
-    let single = |p95_ms: f64, ends: Option<[f64; 2]>| {
+    let single = |p95_ms: f64, ends: Option<Interval>| {
         let mut runs = runs(&[300.0]);
         let stats = &mut runs[0].endpoints[0].1;
         (stats.p95_ms, stats.p95_interval_ms) = (p95_ms, ends);
@@ -133,11 +143,17 @@ fn cases() -> Vec<Case> {
         case("new and missing", &gone, new.clone(), false, false),
         case("few requests", &few, runs(&[400.0]), false, false),
         case("not significant", &runs(&noisy), runs(&[500.0]), false, false),
-        case("single runs", &single(300.0, Some([280.0, 330.0])), single(420.0, Some([397.0, 480.0])), false, false),
+        case(
+            "single runs",
+            &single(300.0, Some(Interval { low: 280.0, high: 330.0 })),
+            single(420.0, Some(Interval { low: 397.0, high: 480.0 })),
+            false,
+            false,
+        ),
         case(
             "below the limit",
-            &single(300.0, Some([280.0, 330.0])),
-            single(420.0, Some([396.0, 480.0])),
+            &single(300.0, Some(Interval { low: 280.0, high: 330.0 })),
+            single(420.0, Some(Interval { low: 396.0, high: 480.0 })),
             false,
             false,
         ),
@@ -238,8 +254,8 @@ fn a_verdict_that_is_not_settled_says_so_in_every_format() {
 fn what_is_not_significant_is_said_without_a_count() {
     let case = cases().into_iter().find(|case| case.name == "not significant").unwrap();
     case.report(|report| {
-        let (findings, _) = report.findings(usize::MAX);
-        let (_, finding) = findings.into_iter().find(|(_, text)| text.starts_with("GET /a p95")).unwrap();
+        let findings = report.findings(usize::MAX).shown;
+        let finding = findings.into_iter().find(|finding| finding.text.starts_with("GET /a p95")).unwrap().text;
         expect!["GET /a p95: 308 -> 500 ms (+62.3%, limit +20%); not significant among all endpoints"]
             .assert_eq(&finding);
     });
@@ -258,7 +274,7 @@ fn an_interval_beyond_measure_is_told_to_people_as_that() {
             let wild = if is_escaped { wild.replace('>', "&gt;") } else { wild.clone() };
             assert!(*format == "quiet" || text.contains(&wild), "{format}: {text}");
         }
-        expect!["2 baseline runs, 1 candidate run: not settled: p95 -100.0..>+999 % reaches to both sides of the limit, error_rate <-999..>+999 pp reaches to both sides of the limit; any p95 change could be noise"].assert_eq(&xtask::report::evidence(report.comparison));
+        expect!["2 baseline runs, 1 candidate run: not settled: p95 -100.0..>+999 % reaches to both sides of the limit, error_rate <-999..>+999 pp reaches to both sides of the limit; any p95 change could be noise"].assert_eq(&report::content::evidence(report.comparison));
         // In percentage points it goes below that, too.
         expect!["<-999..>+999"].assert_eq(&report.total_cells()[5].texts[4]);
         let value: Value = serde_json::from_str(&json::render(report)).unwrap();
@@ -273,7 +289,7 @@ struct Schema(Schemas, SchemaIndex);
 
 impl Schema {
     fn read() -> Schema {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/report.schema.json");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/report.schema.json");
         let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
         let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
         compiler.add_resource("report.schema.json", schema).unwrap();
@@ -312,7 +328,7 @@ fn the_json_is_what_its_schema_says() {
     expect![[r#"
         [{"fail", "pass"}, {"below_resolution", "fail", "new", "no_baseline", "ok", "shown", "warn"}, {"few_samples", "noise_unknown", "not_significant", "reaches_below_limit"}, {"one_run_over", "reaches_across"}]"#]]
     .assert_eq(&format!("{met:?}"));
-    let failure: Value = serde_json::from_str(&json::render_failure("there is no baseline")).unwrap();
+    let failure: Value = serde_json::from_str(&json::render_unjudged(&no_verdict("there is no baseline"))).unwrap();
     schema.assert_accepts("not judged", &failure);
 }
 
@@ -352,7 +368,7 @@ fn the_schema_can_say_no() {
         };
         assert!(!schema.accepts(&bad), "{pointer}/{key} {planted:?}");
     }
-    let failure: Value = serde_json::from_str(&json::render_failure("no baseline")).unwrap();
+    let failure: Value = serde_json::from_str(&json::render_unjudged(&no_verdict("no baseline"))).unwrap();
     for (key, planted) in [("rows", json!([])), ("exit_code", json!(0)), ("verdict", json!("pass"))] {
         let mut bad = failure.clone();
         bad[key] = planted;
@@ -383,15 +399,16 @@ fn the_json_holds_the_comparison_in_full() {
                     (row.endpoint, Some(row.metric.name()))
                 );
                 for (key, number) in [
-                    ("baseline", row.baseline),
-                    ("candidate", row.candidate),
-                    ("change", row.change),
-                    ("detectable", row.detectable),
+                    ("baseline", row.presence.baseline()),
+                    ("candidate", row.presence.candidate()),
+                    ("change", row.change()),
+                    ("detectable", row.evidence.detectable),
                 ] {
                     assert!(is_same(shown[key].as_f64(), number), "{}: {key} of {row:?}", case.name);
                 }
-                for end in 0..2 {
-                    let number = row.interval.map(|ends| ends[end]);
+                let ends = row.evidence.interval;
+                let (low, high) = (ends.map(|ends| ends.low), ends.map(|ends| ends.high));
+                for (end, number) in [low, high].into_iter().enumerate() {
                     assert!(is_same(shown["interval"][end].as_f64(), number), "{}: {row:?}", case.name);
                 }
                 let limit = row
@@ -400,7 +417,7 @@ fn the_json_holds_the_comparison_in_full() {
                 assert_eq!(shown["limit"], json!(limit));
             }
             assert_eq!(value["findings"].as_array().unwrap().len(), comparison.findings().len());
-            assert_eq!(value["provenance"]["candidate"], json!(report.provenance[1]));
+            assert_eq!(value["provenance"]["candidate"], json!(report.provenance.candidate));
             assert_eq!(value["sentence"], json!(report.sentence()));
             assert_eq!([&value["strict"], &value["paired"]], [case.rules.strict, case.rules.paired]);
             assert!(text.ends_with("}\n"));
@@ -415,8 +432,9 @@ fn what_is_no_number_is_null() {
     let case = cases().remove(0);
     let mut comparison = compare(&case.baseline, &case.runs, &case.rules).unwrap();
     let row = &mut comparison.total[0];
-    (row.baseline, row.change, row.detectable) = (Some(f64::NAN), Some(f64::INFINITY), Some(f64::NAN));
-    row.interval = Some([f64::NEG_INFINITY, 1.0]);
+    row.presence = Presence::Both { baseline: f64::NAN, candidate: f64::INFINITY };
+    row.evidence.detectable = Some(f64::NAN);
+    row.evidence.interval = Some(Interval { low: f64::NEG_INFINITY, high: 1.0 });
     let text = case.report(|report| {
         let (baseline, warnings, details) = (String::new(), Vec::new(), Vec::new());
         json::render(&Report {
@@ -432,7 +450,7 @@ fn what_is_no_number_is_null() {
     });
     let value: Value = serde_json::from_str(&text).unwrap();
     Schema::read().assert_accepts("no numbers", &value);
-    for key in ["baseline", "change", "detectable", "interval"] {
+    for key in ["baseline", "candidate", "change", "detectable", "interval"] {
         assert_eq!(value["rows"][0][key], Value::Null, "{key}");
     }
 }
@@ -441,18 +459,18 @@ fn what_is_no_number_is_null() {
 fn the_json_reads_from_verdict_to_details() {
     expect![[r#"
         {
-          "schema_version": "1.0",
+          "schema_version": "1.1",
           "verdict": "not_judged",
           "exit_code": 2,
           "sentence": "cannot read perf.toml"
         }
     "#]]
-    .assert_eq(&json::render_failure("cannot read perf.toml"));
+    .assert_eq(&json::render_unjudged(&no_verdict("cannot read perf.toml")));
     let text = cases()[2].report(json::render);
     let start: Vec<&str> = text.lines().take_while(|line| !line.contains("\"rows\"")).collect();
     expect![[r#"
         {
-          "schema_version": "1.0",
+          "schema_version": "1.1",
           "verdict": "fail",
           "exit_code": 1,
           "sentence": "p95, GET /a p95 are over their limits; not settled: noise could change the verdict on p95",
@@ -631,16 +649,17 @@ fn the_junit_is_what_jenkins_and_gitlab_read() {
                 let node = find_case(&document, row.endpoint.unwrap_or("Aggregated"), row.metric.name());
                 let output = child(node, "system-out").and_then(|output| output.text()).unwrap_or_default();
                 let has = ["failure", "skipped", "error"].map(|tag| child(node, tag).is_some());
-                let is_skipped = matches!(row.status, Status::Shown | Status::NoBaseline);
-                assert_eq!(has, [row.status == Status::Fail, is_skipped, false], "{}: {row:?}", case.name);
-                assert_eq!(output.starts_with("WARN "), row.status == Status::Warn, "{}: {output}", case.name);
-                assert_eq!(output.starts_with("NEW: "), row.status == Status::New, "{}: {output}", case.name);
+                let status = Status::of(row);
+                let is_skipped = matches!(status, Status::Shown | Status::NoBaseline);
+                assert_eq!(has, [status == Status::Fail, is_skipped, false], "{}: {row:?}", case.name);
+                assert_eq!(output.starts_with("WARN "), status == Status::Warn, "{}: {output}", case.name);
+                assert_eq!(output.starts_with("NEW: "), status == Status::New, "{}: {output}", case.name);
             }
             let failures = document.descendants().filter(|node| node.has_tag_name("failure"));
             let messages: Vec<String> = failures.map(|node| node.attribute("message").unwrap().to_owned()).collect();
-            let (findings, _) = report.findings(usize::MAX);
+            let findings = report.findings(usize::MAX).shown.into_iter();
             let failed: BTreeSet<_> =
-                findings.into_iter().filter(|(status, _)| *status == Status::Fail).map(|(_, text)| text).collect();
+                findings.filter(|finding| finding.status == Status::Fail).map(|finding| finding.text).collect();
             assert_eq!(messages.into_iter().collect::<BTreeSet<_>>(), failed, "{}", case.name);
         });
     }
@@ -658,8 +677,8 @@ fn a_measurement_that_failed_is_an_error() {
           </testsuite>
         </testsuites>
     "#]]
-    .assert_eq(&junit::render_failure("the service <died>:\nits log"));
-    let text = junit::render_failure("the service <died>:\nits log");
+    .assert_eq(&junit::render_unjudged(&no_verdict("the service <died>:\nits log")));
+    let text = junit::render_unjudged(&no_verdict("the service <died>:\nits log"));
     let document = assert_is_junit("failure", &text);
     let error = child(find_case(&document, "Aggregated", "measurement"), "error").unwrap();
     assert_eq!(error.text(), Some("the service <died>:\\nits log"));
@@ -673,7 +692,7 @@ fn the_junit_reads_from_suite_to_case() {
         <testsuites name="cargo xtask perf" tests="14" failures="1" errors="0" time="0">
           <testsuite name="Aggregated" id="0" tests="7" failures="0" errors="0" time="0" skipped="2" timestamp="2026-11-23T12:00:00">
             <properties>
-              <property name="verdict" value="FAIL: GET /gone p95 is over its limit"/>
+              <property name="verdict" value="FAIL: GET /gone is missing"/>
               <property name="evidence" value="5 baseline runs, 1 candidate run: settled; p95 changes under 4.6 % could be noise"/>
               <property name="strict" value="false"/>
               <property name="baseline" value="baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)"/>
@@ -733,7 +752,7 @@ fn the_junit_reads_from_suite_to_case() {
           </testsuite>
           <testsuite name="GET /gone" id="3" tests="1" failures="1" errors="0" time="0" skipped="0" timestamp="2026-11-23T12:00:00">
             <testcase classname="GET /gone" name="p95" time="0">
-              <failure type="FAIL" message="GET /gone was loaded for the baseline and had no request now">GET /gone was loaded for the baseline and had no request now
+              <failure type="FAIL" message="GET /gone: no requests in this run; it had some in the baseline">GET /gone: no requests in this run; it had some in the baseline
         FAIL (missing): baseline 300 ms, limit +20%</failure>
             </testcase>
           </testsuite>
@@ -777,7 +796,7 @@ fn a_timestamp_has_the_form_of_the_schema_or_is_left_out() {
         let candidate = Provenance { timestamp: timestamp.to_owned(), ..provenance() };
         let text = case.report(|report| {
             let (baseline, warnings, details) = (report.baseline.clone(), Vec::new(), Vec::new());
-            let provenance = [report.provenance[0], &candidate];
+            let provenance = Sides { baseline: report.provenance.baseline, candidate: &candidate };
             junit::render(&Report {
                 distribution: &[],
                 runs: &[],
@@ -842,23 +861,11 @@ fn no_name_of_an_endpoint_breaks_a_format() {
 #[test]
 fn a_reason_may_hold_every_character_there_is() {
     let reason: String = ('\0'..=char::MAX).collect();
-    let text = json::render_failure(&reason);
+    let text = json::render_unjudged(&no_verdict(&reason));
     assert_harmless("every character", &text);
     let value: Value = serde_json::from_str(&text).unwrap();
     assert!(value["sentence"] == reason.as_str(), "it is not the same");
-    let text = junit::render_failure(&reason);
+    let text = junit::render_unjudged(&no_verdict(&reason));
     assert_harmless("every character", &text);
     assert!(Document::parse(&text).is_ok());
-}
-
-#[test]
-fn a_report_that_cannot_be_written_takes_nothing_back() {
-    let scratch = Scratch::new("report-gone").toml("[service]\n", "[service]\nbuild = \"rm -r gone\"\n");
-    scratch.sh("mkdir gone");
-    let output = scratch.perf("--report kept.json --report gone/b.json");
-    assert_eq!(output.code, 2, "{}", output.stderr);
-    assert!(output.stdout.ends_with("PASS: nothing is over its limit\n"), "{}", output.stdout);
-    assert!(output.last_line().contains("the verdict above stands, but a report of it is missing: cannot write gone"));
-    assert!(scratch.read("kept.json").contains("\"verdict\": \"pass\""));
-    scratch.assert_clean();
 }

@@ -1,0 +1,465 @@
+//! Runs against a baseline: what is found, and the verdict.
+
+use expect_test::{Expect, expect};
+use judge::baseline::Baseline;
+use judge::compare::{Verdict, compare};
+use judge::decision::{Decision, Presence, Row, Why};
+use judge::limits::{EndpointLimits, JUDGED, Limit, Limits, Rules, default_limits};
+use judge::run::{Metric, Precision, Run};
+use judge::stats::Interval;
+
+use crate::samples::{
+    VERSION_1_0, baseline, candidate, error, provenance, rules, rules_with, run, runs_of, runs_with, stats, with_limits,
+};
+
+/// Returns how severe a finding is.
+fn word(row: &Row) -> &'static str {
+    if row.is_failure() { "Fail" } else { "Warn" }
+}
+
+/// Checks what is found, worst first, as `Fail p95`.
+#[track_caller]
+fn check(pairs: &[(Metric, f64, f64)], limits: &Limits, strict: bool, expected: &[&str]) {
+    let reference = baseline(&pairs.iter().map(|(metric, value, _)| (*metric, *value)).collect::<Vec<_>>());
+    let runs = [candidate(&pairs.iter().map(|(metric, _, value)| (*metric, *value)).collect::<Vec<_>>())];
+    let comparison = compare(&reference, &runs, rules_with(limits.clone(), strict)).unwrap();
+    let found: Vec<String> = comparison.findings().iter().map(|row| format!("{} {}", word(row), row.metric)).collect();
+    assert_eq!(found, expected, "{pairs:?}");
+    let failed = found.iter().any(|finding| finding.starts_with("Fail"));
+    assert_eq!(comparison.verdict, if failed { Verdict::Fail } else { Verdict::Pass });
+}
+
+#[test]
+fn the_default_limits_are_strict_and_hold_at_the_edge() {
+    use Metric::{ErrorRate, P50, P95, P99, RequestsPerSec};
+    let limits = default_limits();
+    let cases: &[(&[(Metric, f64, f64)], &[&str])] = &[
+        (&[(P50, 100.0, 110.0), (P95, 300.0, 330.0), (ErrorRate, 1.0, 1.5)], &[]),
+        (&[(P95, 300.0, 400.0)], &["Fail p95"]),
+        (&[(ErrorRate, 1.0, 3.5)], &["Fail error_rate"]),
+        (&[(P95, 300.0, 360.0)], &[]),
+        (&[(P95, 300.0, 361.0)], &["Fail p95"]),
+        (&[(P95, 350.0, 420.0)], &[]),
+        (&[(P95, 35.0, 42.0)], &[]),
+        (&[(P95, 0.1, 0.12)], &[]),
+        (&[(P50, 200.0, 240.0)], &[]),
+        (&[(P50, 200.0, 250.0)], &["Warn p50"]),
+        (&[(P99, 400.0, 500.0)], &[]),
+        (&[(P99, 400.0, 510.0)], &["Warn p99"]),
+        (&[(ErrorRate, 1.0, 3.0)], &[]),
+        (&[(ErrorRate, 0.1, 2.1)], &[]),
+        (&[(ErrorRate, 1.0, 3.01)], &["Fail error_rate"]),
+        (&[(RequestsPerSec, 10.0, 7.0)], &[]),
+        (&[(RequestsPerSec, 10.0, 6.9)], &["Warn requests_per_sec"]),
+        (&[(RequestsPerSec, 10.0, 100.0), (P95, 300.0, 3.0)], &[]),
+        // From nothing to something exceeds any percentage.
+        (&[(P95, 0.0, 500.0)], &["Fail p95"]),
+        (&[(P95, 0.0, 0.0)], &[]),
+        (&[(RequestsPerSec, 0.0, 5.0)], &[]),
+        // Errors come first, failures before warnings.
+        (
+            &[(P50, 100.0, 200.0), (P95, 300.0, 600.0), (ErrorRate, 0.0, 50.0)],
+            &["Fail error_rate", "Fail p95", "Warn p50"],
+        ),
+    ];
+    for (pairs, expected) in cases {
+        check(pairs, &limits, false, expected);
+    }
+}
+
+#[test]
+fn strict_makes_failures_of_warnings() {
+    check(&[(Metric::P50, 200.0, 250.0)], &default_limits(), true, &["Fail p50"]);
+    check(&[(Metric::RequestsPerSec, 10.0, 1.0)], &default_limits(), true, &["Fail requests_per_sec"]);
+    check(&[(Metric::P50, 200.0, 240.0)], &default_limits(), true, &[]);
+}
+
+#[test]
+fn a_change_within_locusts_rounding_is_no_regression() {
+    for (baseline_ms, candidate_ms, expected) in [
+        (4.0, 5.0, Decision::BelowResolution),
+        (0.0, 1.0, Decision::BelowResolution),
+        (4.0, 6.0, Decision::Fail(Why::OverLimit)),
+        (2.0, 4.0, Decision::Fail(Why::OverLimit)),
+        (99.0, 120.0, Decision::Fail(Why::OverLimit)),
+    ] {
+        let reference = baseline(&[(Metric::P95, baseline_ms)]);
+        let runs = [candidate(&[(Metric::P95, candidate_ms)])];
+        let comparison = compare(&reference, &runs, rules(false)).unwrap();
+        let row = comparison.total.iter().find(|row| row.metric == Metric::P95).unwrap();
+        assert_eq!(row.decision, Some(expected), "{baseline_ms} -> {candidate_ms}");
+    }
+    for (value_ms, width_ms) in
+        [(4.0, 1.0), (99.0, 1.0), (100.0, 10.0), (990.0, 10.0), (1000.0, 100.0), (12_000.0, 1000.0)]
+    {
+        assert!((Precision::Coarse.resolution_ms(value_ms) - width_ms).abs() < 1e-9, "{value_ms}");
+    }
+}
+
+#[test]
+fn finer_response_times_resolve_smaller_changes_and_the_coarser_side_rules() {
+    let judged = |baseline_precision: Precision, candidate_precision: Precision| {
+        let mut reference = baseline(&[(Metric::P95, 4.0)]);
+        reference.provenance.precision = baseline_precision;
+        let mut run = candidate(&[(Metric::P95, 5.0)]);
+        run.precision = candidate_precision;
+        compare(&reference, &[run], rules(false)).unwrap().verdict
+    };
+    assert_eq!(judged(Precision::Fine, Precision::Fine), Verdict::Fail);
+    assert_eq!(judged(Precision::Fine, Precision::Coarse), Verdict::Pass);
+    assert_eq!(judged(Precision::Coarse, Precision::Fine), Verdict::Pass);
+    for (value_ms, width_ms) in [(0.5, 0.001), (4.0, 0.01), (43.7, 0.1), (127.0, 1.0), (1000.0, 10.0)] {
+        assert!((Precision::Fine.resolution_ms(value_ms) - width_ms).abs() < 1e-9, "{value_ms}");
+    }
+}
+
+#[test]
+fn limits_of_perf_toml_change_the_verdict() {
+    use Metric::{ErrorRate, P95, RequestsPerSec};
+    let cases: &[(Metric, &str, f64, f64, &[&str])] = &[
+        (P95, "50%", 300.0, 400.0, &[]),
+        (P95, "10%", 300.0, 340.0, &["Fail p95"]),
+        (P95, "20% and 50ms", 100.0, 140.0, &[]),
+        (P95, "20% and 50ms", 100.0, 160.0, &["Fail p95"]),
+        (P95, "20% and 50ms", 1000.0, 1100.0, &[]),
+        (P95, "max 500ms", 100.0, 500.0, &[]),
+        (P95, "max 500ms", 490.0, 510.0, &["Fail p95"]),
+        (P95, "20%, max 500ms", 490.0, 510.0, &["Fail p95"]),
+        (P95, "20%, max 500ms", 100.0, 130.0, &["Fail p95"]),
+        (ErrorRate, "0.5pp", 1.0, 1.6, &["Fail error_rate"]),
+        (ErrorRate, "max 1%", 0.9, 1.1, &["Fail error_rate"]),
+        (RequestsPerSec, "10%", 10.0, 8.0, &["Warn requests_per_sec"]),
+        (RequestsPerSec, "min 9/s", 10.0, 8.9, &["Warn requests_per_sec"]),
+    ];
+    for (metric, limit, baseline, candidate, expected) in cases {
+        check(&[(*metric, *baseline, *candidate)], &with_limits(&[(*metric, limit)]), false, expected);
+    }
+}
+
+#[test]
+fn a_limit_that_cannot_be_meant_is_refused() {
+    for (metric, text, expected) in [
+        (
+            Metric::P95,
+            "20",
+            expect![[r#"`20` does not end in `%`: write for example "20%", "20% and 5ms" or "max 500ms""#]],
+        ),
+        (
+            Metric::P95,
+            "-5%",
+            expect![[r#"`-5` is not a number of 0 or more: write for example "20%", "20% and 5ms" or "max 500ms""#]],
+        ),
+        (
+            Metric::P95,
+            "20%, 30%",
+            expect![[r#"the limit of change is given twice: write for example "20%", "20% and 5ms" or "max 500ms""#]],
+        ),
+        (Metric::ErrorRate, "2%", expect![[r#"`2%` does not end in `pp`: write for example "2pp" or "max 5%""#]]),
+        (Metric::TotalRequests, "2%", expect!["`total_requests` is shown but not judged, so it takes no limit"]),
+    ] {
+        expected.assert_eq(&error(Limit::parse(metric, text)));
+    }
+}
+
+#[test]
+fn a_baseline_is_judged_on_what_it_has() {
+    let reference = baseline(&[(Metric::P50, 100.0), (Metric::P95, 300.0), (Metric::ErrorRate, 0.0)]);
+    let runs = [candidate(&[(Metric::P95, 400.0)])];
+    let comparison = compare(&reference, &runs, rules(false)).unwrap();
+    assert_eq!(comparison.lacking, [Metric::P99, Metric::RequestsPerSec]);
+    assert_eq!(comparison.verdict, Verdict::Fail);
+    for metric in ["p95", "error_rate"] {
+        let blind = Baseline::parse(&VERSION_1_0.replace(&format!("\"{metric}\""), "\"renamed\"")).unwrap();
+        let found = error(compare(&blind, &runs, rules(false)));
+        assert!(
+            found.starts_with(&format!("the baseline lacks {metric}, so the gate could not fail on it")),
+            "{found}"
+        );
+    }
+}
+
+#[test]
+fn several_runs_count_by_their_mean() {
+    let reference = baseline(&[(Metric::P95, 300.0), (Metric::ErrorRate, 0.0)]);
+    // 320 and 400: the geometric mean is 357.8, within 20 %; either run alone would differ.
+    let runs = [
+        candidate(&[(Metric::P95, 320.0), (Metric::ErrorRate, 0.0)]),
+        candidate(&[(Metric::P95, 400.0), (Metric::ErrorRate, 3.0)]),
+    ];
+    let comparison = compare(&reference, &runs, rules(false)).unwrap();
+    assert_eq!(comparison.verdict, Verdict::Pass);
+    let value =
+        |metric| comparison.total.iter().find(|row| row.metric == metric).unwrap().presence.candidate().unwrap();
+    assert_eq!(format!("{:.1} {:.1}", value(Metric::P95), value(Metric::ErrorRate)), "357.8 1.5");
+}
+
+#[test]
+fn a_verdict_is_settled_when_noise_cannot_change_it() {
+    for (baseline_ms, candidate_ms, settled, verdict) in [
+        // A quiet machine pays for one run.
+        (&[300.0, 303.0, 297.0, 301.0, 299.0][..], &[304.0][..], true, Verdict::Pass),
+        // A red one for two: the first may have met a busy neighbour.
+        (&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0], false, Verdict::Fail),
+        (&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0, 415.0], true, Verdict::Fail),
+        (&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0, 300.0], false, Verdict::Pass),
+        // A close call, and a noisy machine, do not.
+        (&[300.0, 303.0, 297.0, 301.0, 299.0], &[358.0], false, Verdict::Pass),
+        (&[300.0, 320.0, 285.0, 310.0, 290.0], &[310.0], false, Verdict::Pass),
+        (&[300.0, 320.0, 285.0, 310.0, 290.0], &[310.0, 300.0, 305.0, 290.0, 300.0], true, Verdict::Pass),
+    ] {
+        let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
+        let runs = runs_of(candidate_ms);
+        let comparison = compare(&reference, &runs, rules(false)).unwrap();
+        let unsettled: Vec<Metric> = comparison.unsettled().map(|row| row.metric).collect();
+        let expected = if settled { vec![] } else { vec![Metric::P95] };
+        assert_eq!((unsettled, comparison.verdict), (expected, verdict), "{baseline_ms:?} {candidate_ms:?}");
+    }
+}
+
+/// The findings on endpoints, and why they are no more than that.
+#[track_caller]
+fn check_endpoints(baseline: &[Run], candidate: &[Run], rules: &Rules, expected: &Expect) {
+    let reference = Baseline::new(baseline, provenance(), None, None).unwrap();
+    let comparison = compare(&reference, candidate, rules).unwrap();
+    let findings = comparison.findings();
+    let lines: Vec<String> = findings
+        .iter()
+        .filter_map(|row| Some(format!("{:?} {} {}", row.decision?, row.endpoint?, row.metric)))
+        .collect();
+    expected.assert_eq(&lines.join("\n"));
+    let failed = findings.iter().any(|row| row.is_failure());
+    assert_eq!(comparison.verdict, if failed { Verdict::Fail } else { Verdict::Pass });
+}
+
+#[test]
+fn an_endpoint_fails_on_evidence_and_warns_without() {
+    let steady = [300.0, 303.0, 297.0, 301.0, 299.0];
+    let noisy = [300.0, 400.0, 250.0, 330.0, 280.0];
+    let baseline = runs_with("GET /a", &steady, 450, 0);
+    let cases = [
+        (
+            &baseline,
+            runs_with("GET /a", &[900.0], 450, 0),
+            expect![[r#"
+                Fail(OverLimit) GET /a p95
+                Warn(FewSamples(FewSamples { requests: 450, samples: 4 })) GET /a p99"#]],
+        ),
+        // Three times as slow, but the baseline varies too.
+        (
+            &runs_with("GET /a", &noisy, 450, 0),
+            runs_with("GET /a", &[500.0], 450, 0),
+            expect!["Warn(NotSignificant) GET /a p95"],
+        ),
+        // A p95 of 99 requests rests on four.
+        (
+            &runs_with("GET /a", &steady, 99, 0),
+            runs_with("GET /a", &[390.0], 450, 0),
+            expect!["Warn(FewSamples(FewSamples { requests: 99, samples: 4 })) GET /a p95"],
+        ),
+        (
+            &runs_with("GET /a", &steady, 100, 0),
+            runs_with("GET /a", &[390.0], 100, 0),
+            expect!["Fail(OverLimit) GET /a p95"],
+        ),
+        // Over no limit: however significant, it is irrelevant.
+        (&baseline, runs_with("GET /a", &[350.0], 450, 0), expect![""]),
+        // 5 % of 450 requests failed, and 5 % of 60.
+        (&baseline, runs_with("GET /a", &[300.0], 450, 23), expect!["Fail(OverLimit) GET /a error_rate"]),
+        (
+            &baseline,
+            runs_with("GET /a", &[300.0], 60, 3),
+            expect!["Warn(FewSamples(FewSamples { requests: 60, samples: 3 })) GET /a error_rate"],
+        ),
+        // 6 of 150 against 2 of 150 in each run before: so many more come by chance.
+        (
+            &runs_with("GET /a", &steady, 150, 2),
+            runs_with("GET /a", &[300.0], 150, 6),
+            expect!["Warn(NotSignificant) GET /a error_rate"],
+        ),
+    ];
+    for (baseline, candidate, expected) in cases {
+        check_endpoints(baseline, &candidate, rules(false), &expected);
+    }
+    check_endpoints(
+        &runs_with("GET /a", &noisy, 450, 0),
+        &runs_with("GET /a", &[500.0], 450, 0),
+        rules(true),
+        &expect!["Fail(NotSignificant) GET /a p95"],
+    );
+}
+
+#[test]
+fn significance_is_shared_out_over_the_endpoints() {
+    let names: Vec<String> = (0..200).map(|number| format!("GET /{number}")).collect();
+    let all = |p95_ms: f64, first_ms: f64| {
+        let mut endpoints: Vec<(&str, f64)> = names.iter().map(|name| (name.as_str(), p95_ms)).collect();
+        endpoints[0].1 = first_ms;
+        run(&endpoints)
+    };
+    let baseline: Vec<Run> = [300.0, 315.0, 288.0, 305.0, 294.0].map(|p95_ms| all(p95_ms, p95_ms)).into();
+    let slow = [all(300.0, 400.0)];
+    check_endpoints(&baseline, &slow, rules(false), &expect!["Warn(NotSignificant) GET /0 p95"]);
+    let alone = |run: &Run| Run { endpoints: run.endpoints[..1].to_vec(), ..run.clone() };
+    let baseline: Vec<Run> = baseline.iter().map(alone).collect();
+    check_endpoints(&baseline, &[alone(&slow[0])], rules(false), &expect!["Fail(OverLimit) GET /0 p95"]);
+}
+
+#[test]
+fn an_endpoint_on_one_side_only_is_new_or_missing() {
+    let gone = |requests: u64| {
+        let mut runs = runs_with("GET /gone", &[300.0], requests, 0);
+        runs[0].endpoints.push(("GET /a".into(), stats(300.0)));
+        runs
+    };
+    let now = [run(&[("GET /a", 300.0), ("GET /new", 9000.0)])];
+    check_endpoints(&gone(10), &now, rules(false), &expect!["Fail(Missing) GET /gone p95"]);
+    check_endpoints(&gone(9), &now, rules(false), &expect!["Warn(Missing) GET /gone p95"]);
+    let reference = Baseline::new(&gone(10), provenance(), None, None).unwrap();
+    let comparison = compare(&reference, &now, rules(false)).unwrap();
+    let new: Vec<_> = comparison.endpoints.iter().filter(|row| row.endpoint == Some("GET /new")).collect();
+    assert_eq!((new.len(), new[0].decision), (1, None));
+    assert_eq!(new[0].presence, Presence::New { candidate: 9000.0 });
+}
+
+/// A run whose p95 of `GET /a` its requests leave between these ends.
+fn single(p95_ms: f64, p95_interval_ms: Option<Interval>) -> Vec<Run> {
+    let mut runs = runs_with("GET /a", &[p95_ms], 450, 0);
+    runs[0].endpoints[0].1.p95_interval_ms = p95_interval_ms;
+    runs
+}
+
+#[test]
+fn single_runs_are_told_apart_by_their_requests() {
+    let baseline = single(300.0, Some(Interval { low: 280.0, high: 330.0 }));
+    let check = |candidate: Vec<Run>, expected: &Expect| check_endpoints(&baseline, &candidate, rules(false), expected);
+    // 330 and a fifth is 396.
+    check(single(420.0, Some(Interval { low: 397.0, high: 480.0 })), &expect!["Fail(OverLimit) GET /a p95"]);
+    check(single(420.0, Some(Interval { low: 396.0, high: 480.0 })), &expect!["Warn(ReachesBelowLimit) GET /a p95"]);
+    check(single(420.0, None), &expect!["Warn(NoiseUnknown) GET /a p95"]);
+    check(single(350.0, Some(Interval { low: 397.0, high: 480.0 })), &expect![""]);
+    check(runs_with("GET /a", &[300.0], 450, 45), &expect!["Fail(OverLimit) GET /a error_rate"]);
+    check(runs_with("GET /a", &[300.0], 450, 12), &expect!["Warn(ReachesBelowLimit) GET /a error_rate"]);
+    // The baseline file holds the ends, of a single run only.
+    let text = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap().to_text();
+    assert!(text(&baseline).contains("\"p95_high\": [330.0]"));
+    assert!(!text(&[&baseline[..], &baseline[..]].concat()).contains("p95_high"));
+    let reference = Baseline::parse(&text(&baseline)).unwrap();
+    let candidate = single(420.0, Some(Interval { low: 397.0, high: 480.0 }));
+    let comparison = compare(&reference, &candidate, rules(false)).unwrap();
+    assert_eq!(comparison.verdict, Verdict::Fail);
+    assert!(comparison.rests_on_requests());
+}
+
+#[test]
+fn an_endpoint_may_have_limits_of_its_own() {
+    let limits = |limits: &[(Metric, &str)]| -> Limits {
+        limits.iter().map(|(metric, text)| (*metric, Limit::parse(*metric, text).unwrap())).collect()
+    };
+    let mut endpoint_limits = vec![
+        EndpointLimits::new("GET /*", limits(&[(Metric::P95, "50%")])),
+        EndpointLimits::new("GET /claims*", limits(&[(Metric::P95, "max 310ms"), (Metric::ErrorRate, "10pp")])),
+        EndpointLimits::new("GET /claims/[id]", limits(&[(Metric::P95, "200%")])),
+    ];
+    endpoint_limits.sort_by_cached_key(EndpointLimits::precedence);
+    let rules = Rules { limits: with_limits(&[(Metric::P95, "15%")]), endpoint_limits, ..Rules::default() };
+    let steady = [300.0, 303.0, 297.0, 301.0, 299.0];
+    for (name, p95_ms, failures, expected) in [
+        ("POST /a", 350.0, 0, expect!["Fail(OverLimit) POST /a p95"]),
+        ("GET /a", 440.0, 0, expect![""]),
+        ("GET /a", 460.0, 0, expect!["Fail(OverLimit) GET /a p95"]),
+        // A bound is judged on the estimate; what a longer pattern leaves open is the shorter one's.
+        ("GET /claims", 311.0, 0, expect!["Fail(OverBound) GET /claims p95"]),
+        (
+            "GET /claims/[id]",
+            890.0,
+            40,
+            expect!["Warn(FewSamples(FewSamples { requests: 450, samples: 4 })) GET /claims/[id] p99"],
+        ),
+        ("GET /claims/[id]", 310.0, 50, expect!["Fail(OverLimit) GET /claims/[id] error_rate"]),
+    ] {
+        check_endpoints(
+            &runs_with(name, &steady, 450, 0),
+            &runs_with(name, &[p95_ms], 450, failures),
+            &rules,
+            &expected,
+        );
+    }
+    // A bound needs no baseline.
+    let new = [run(&[("POST /a", 300.0), ("GET /claims/new", 320.0)])];
+    let old = runs_with("POST /a", &steady, 450, 0);
+    check_endpoints(&old, &new, &rules, &expect!["Fail(OverBound) GET /claims/new p95"]);
+}
+
+/// Returns rules with a limit of these endpoints.
+fn rules_of(pattern: &str) -> Rules {
+    Rules { endpoint_limits: vec![EndpointLimits::new(pattern, Limits::new())], ..Rules::default() }
+}
+
+#[test]
+fn a_limit_that_meets_no_endpoint_is_an_error() {
+    let runs = [run(&[("GET /a", 300.0), ("GET /claims", 300.0)])];
+    let reference = Baseline::new(&[run(&[("GET /gone", 300.0)])], provenance(), None, None).unwrap();
+    for (name, is_met) in [
+        ("GET /a", true),
+        ("GET *", true),
+        ("*/claims", true),
+        ("GET /?", true),
+        ("GET /gone", true),
+        ("GET /clams", false),
+        ("get /a", false),
+        ("claims", false),
+    ] {
+        let result = rules_of(name).check_all_met(Some(&reference), &runs);
+        assert_eq!(result.is_ok(), is_met, "{name}: {result:?}");
+    }
+    expect![[r#"[limits."GET /clams"] matches no endpoint (did you mean "GET /claims"?), so it checks nothing: fix the name, then judge the same results again with `cargo xtask perf target/perf/latest`"#]].assert_eq(&error(rules_of("GET /clams").check_all_met(None, &runs)));
+}
+
+#[test]
+fn every_judged_metric_has_a_default_limit() {
+    assert!(JUDGED.iter().all(|metric| default_limits().contains_key(metric)));
+}
+
+/// 0 at the baseline, 1 at the limit, whichever way the metric goes and whatever the limit is made of.
+#[test]
+fn a_series_takes_up_a_share_of_its_limit() {
+    use Metric::{ErrorRate, P95, RequestsPerSec};
+    for (metric, limit, baseline_value, candidate_value, allowed, strain) in [
+        (P95, "20%", 100.0, 110.0, 120.0, 0.5),
+        (P95, "20% and 50ms", 100.0, 125.0, 150.0, 0.5),
+        (P95, "20% and 5ms", 100.0, 80.0, 120.0, -1.0),
+        (P95, "20%, max 110ms", 100.0, 105.0, 110.0, 0.5),
+        (P95, "max 200ms", 100.0, 300.0, 200.0, 2.0),
+        (P95, "max 90ms", 100.0, 100.0, 90.0, f64::INFINITY),
+        (P95, "20%", 0.0, 1.0, 0.0, f64::INFINITY),
+        (P95, "20%", 0.0, 0.0, 0.0, 0.0),
+        (ErrorRate, "2pp", 1.0, 2.0, 3.0, 0.5),
+        (RequestsPerSec, "30%", 10.0, 8.5, 7.0, 0.5),
+        (RequestsPerSec, "30%, min 9/s", 10.0, 8.0, 9.0, 2.0),
+    ] {
+        let reference = baseline(&[(metric, baseline_value)]);
+        let runs = [candidate(&[(metric, candidate_value)])];
+        let rules = rules_with(with_limits(&[(metric, limit)]), false);
+        let comparison = compare(&reference, &runs, rules).unwrap();
+        let row = comparison.total.iter().find(|row| row.metric == metric).unwrap();
+        let found = [row.allowed().unwrap(), row.strain(candidate_value).unwrap()];
+        let is_close = |a: f64, b: f64| a == b || (a - b).abs() < 1e-9;
+        assert!(is_close(found[0], allowed) && is_close(found[1], strain), "{limit} {candidate_value}: {found:?}");
+    }
+}
+
+#[test]
+fn rounds_are_judged_by_their_differences() {
+    let paired = Rules { paired: true, min_runs: 2, max_runs: 7, ..Rules::default() };
+    let judged = |baseline_ms: &[f64], candidate_ms: &[f64]| {
+        let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
+        let runs = runs_of(candidate_ms);
+        let comparison = compare(&reference, &runs, &paired).unwrap();
+        (comparison.verdict, comparison.wants_another_run(&paired))
+    };
+    // The machine gets slower by a half, and both sides with it.
+    assert_eq!(judged(&[300.0, 350.0, 400.0, 450.0], &[306.0, 355.0, 412.0, 455.0]), (Verdict::Pass, false));
+    assert_eq!(judged(&[300.0, 350.0, 400.0, 450.0], &[420.0, 497.0, 560.0, 625.0]), (Verdict::Fail, false));
+    assert!(judged(&[300.0, 350.0], &[330.0, 390.0]).1, "two rounds tell little");
+    assert!(judged(&[300.0], &[300.0]).1, "one round tells nothing");
+}

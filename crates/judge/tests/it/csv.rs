@@ -1,0 +1,167 @@
+//! Locust's statistics as CSV.
+
+use expect_test::expect;
+use judge::locust_csv;
+use judge::run::{Metric, Precision, Run, Stats};
+use judge::stats::Interval;
+
+use crate::samples::{HEADER, error, fixture, row};
+
+pub fn csv_error(text: &str) -> String {
+    error(locust_csv::parse(text.as_bytes()))
+}
+
+#[test]
+fn a_full_aggregated_row_alone_is_read() {
+    let text = row("None,Aggregated,450,2,120,150,45,890,1024,15.0,0.066,120,180,220,250,300,350,420,480,650,890,890");
+    let run = locust_csv::parse(text.as_bytes()).unwrap();
+    let total = Stats {
+        requests: 450,
+        failures: 2,
+        p50_ms: 120.0,
+        p95_ms: 350.0,
+        p99_ms: 480.0,
+        avg_ms: 150.0,
+        requests_per_sec: 15.0,
+        p95_interval_ms: Some(Interval { low: 300.0, high: 420.0 }),
+    };
+    assert_eq!(run, Run { precision: Precision::Coarse, total, endpoints: vec![], distribution: vec![] });
+}
+
+#[test]
+fn few_columns_in_any_order_are_enough() {
+    let text = "Name,Type,99%,95%,50%,Requests/s,Average Response Time,Failure Count,Request Count\nAggregated,,480,350,120,15.0,150,2,450\n";
+    let run = locust_csv::parse(text.as_bytes()).unwrap();
+    assert_eq!(format!("{:.2}", run.total.value(Metric::ErrorRate)), "0.44");
+    assert_eq!(run.total.p95_ms.to_bits(), 350f64.to_bits());
+}
+
+#[test]
+fn real_results_of_three_versions_are_read() {
+    for (path, requests, p95_ms, endpoints) in [
+        ("locust-1.6.0/ok", 354, 170.0, 3),
+        ("locust-2.15.1/ok", 383, 160.0, 3),
+        ("locust-2.47.0/ok", 367, 170.0, 3),
+        ("locust-2.47.0/some-failures", 714, 170.0, 3),
+        ("locust-2.47.0/all-failing", 144, 4.0, 2),
+        ("locust-2.47.0/names", 2065, 4.0, 15),
+    ] {
+        let run = locust_csv::parse(&fixture(&format!("{path}/perf_results_stats.csv"))).expect(path);
+        assert_eq!((run.total.requests, run.endpoints.len()), (requests, endpoints), "{path}");
+        assert_eq!(run.total.p95_ms.to_bits(), f64::to_bits(p95_ms), "{path}");
+    }
+}
+
+#[test]
+fn a_column_that_is_no_percentile_is_left_alone() {
+    let text =
+        row("None,Aggregated,1000,0,5,5,1,9,11,2.0,0.0,5,5,5,5,5,5,5,5,5,5,5").replace("66%", "18446744073709551616%");
+    assert_eq!(
+        locust_csv::parse(text.as_bytes()).unwrap().total.p95_interval_ms,
+        Some(Interval { low: 5.0, high: 5.0 })
+    );
+}
+
+#[test]
+fn an_endpoint_named_aggregated_is_not_the_total() {
+    let run = locust_csv::parse(&fixture("locust-2.47.0/names/perf_results_stats.csv")).unwrap();
+    assert_eq!(run.total.requests, 2065);
+    assert!(run.endpoints.iter().any(|(name, stats)| &**name == "GET Aggregated" && stats.requests == 137));
+}
+
+#[test]
+fn a_file_that_is_no_result_is_refused_with_its_fault() {
+    let full = "GET,/a,10,0,5,5,1,9,11,2.0,0.0,5,5,5,5,5,5,5,5,5,5,5";
+    let total = ",Aggregated,10,0,5,5,1,9,11,2.0,0.0,5,5,5,5,5,5,5,5,5,5,5";
+    for (text, expected) in [
+        (String::new(), expect!["the file is empty: Locust had not written any result yet"]),
+        (
+            format!("{HEADER}\r\n"),
+            expect!["there is no `Aggregated` row: the file is cut, or Locust died while it wrote"],
+        ),
+        (row(full), expect!["there is no `Aggregated` row: the file is cut, or Locust died while it wrote"]),
+        (
+            row(&total[..30]),
+            expect![
+                "line 2 has 10 fields where the header has 22: the file is torn, as when Locust is killed while it writes"
+            ],
+        ),
+        (
+            row(&format!("{full}\r\nGET,/b")),
+            expect![
+                "line 3 has 2 fields where the header has 22: the file is torn, as when Locust is killed while it writes"
+            ],
+        ),
+        (
+            row(",Aggregated,0,0,0,0.0,0,0,0,0.0,0.0,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A"),
+            expect!["Locust made no requests: there is nothing to judge"],
+        ),
+        (
+            row(",Aggregated,10,0,0,0.0,0,0,0,0.0,0.0,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A,N/A"),
+            expect!["line 2: 50% is `N/A`, not a number of 0 or more"],
+        ),
+        (
+            row(&total.replace("5,5,5,5,5,5,5,5,5,5,5", "5,5,5,5,5,4,5,5,5,5,5")),
+            expect!["line 2: its percentiles fall: 50% 5, 95% 4, 99% 5"],
+        ),
+        (row(&total.replace(",2.0,", ",nan,")), expect!["line 2: Requests/s is `nan`, not a number of 0 or more"]),
+        (row(&total.replace(",2.0,", ",inf,")), expect!["line 2: Requests/s is `inf`, not a number of 0 or more"]),
+        (
+            row(&total.replace("Aggregated,10", "Aggregated,ten")),
+            expect!["line 2: Request Count is `ten`, not a whole number"],
+        ),
+        (
+            row(&total.replace("Aggregated,10,0", "Aggregated,10,11")),
+            expect!["`Aggregated` counts 11 failures of 10 requests: the file does not add up"],
+        ),
+        (
+            row(&format!("{full}\r\n{}", total.replace("Aggregated,10", "Aggregated,12"))),
+            expect![
+                "the endpoints' requests add up to 10 where `Aggregated` says 12: the file is torn, rows of two writings are mixed"
+            ],
+        ),
+        (
+            row(&format!("{full}\r\n{}", total.replace("Aggregated,10,0", "Aggregated,10,1"))),
+            expect![
+                "the endpoints' failures add up to 0 where `Aggregated` says 1: the file is torn, rows of two writings are mixed"
+            ],
+        ),
+        (
+            row(&format!("{full}\r\n{full}\r\n{}", total.replace("Aggregated,10", "Aggregated,20"))),
+            expect!["`GET /a` is there twice: the file is torn, rows of two writings are mixed"],
+        ),
+        (
+            HEADER.replace(",95%", ",94%") + "\r\n" + total + "\r\n",
+            expect!["there is no column `95%`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"],
+        ),
+        (
+            "hello\nworld\n".to_owned(),
+            expect!["line 1: there is no column `Name`: this is not a stats CSV of Locust 1.2 or later"],
+        ),
+    ] {
+        expected.assert_eq(&csv_error(&text));
+    }
+    let killed = fixture("locust-2.47.0/killed-midway/perf_results_stats.csv");
+    expect![
+        "line 57 has 17 fields where the header has 22: the file is torn, as when Locust is killed while it writes"
+    ]
+    .assert_eq(&error(locust_csv::parse(&killed)));
+    let none = fixture("locust-2.47.0/zero-requests/perf_results_stats.csv");
+    expect!["Locust made no requests: there is nothing to judge"].assert_eq(&error(locust_csv::parse(&none)));
+    let custom = fixture("locust-2.47.0/custom-percentiles/perf_results_stats.csv");
+    expect!["there is no column `99%`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"]
+        .assert_eq(&error(locust_csv::parse(&custom)));
+}
+
+#[test]
+fn a_file_cut_anywhere_is_never_a_result() {
+    let whole = fixture("locust-2.47.0/ok/perf_results_stats.csv");
+    let text = String::from_utf8(whole.clone()).unwrap();
+    // Until the last field of the last row begins, something is missing; from there on a shorter number is a number.
+    let last_field = text.trim_end().rfind(',').unwrap();
+    for end in 0..=last_field {
+        let result = locust_csv::parse(&whole[..end]);
+        assert!(result.is_err(), "cut at byte {end}: {result:?}");
+    }
+    assert!(locust_csv::parse(&whole).is_ok());
+}

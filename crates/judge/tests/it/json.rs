@@ -1,0 +1,111 @@
+//! Locust's statistics as JSON.
+
+use expect_test::expect;
+use judge::run::{PERCENTILES, Precision};
+use judge::stats::Interval;
+use judge::{locust_csv, locust_json};
+
+use crate::csv::csv_error;
+use crate::samples::{error, fixture, json_of, row};
+
+#[test]
+fn the_json_gives_what_locust_reports() {
+    // The CSV of the fixture lacks the last second, so only what the JSON says itself is held against it.
+    let text = String::from_utf8(fixture("locust-2.47.0/ok/report.json")).unwrap();
+    let run = locust_json::parse(&text).unwrap();
+    assert_eq!(run.total.requests, 397);
+    assert_eq!(run.endpoints.iter().map(|(_, stats)| stats.requests).sum::<u64>(), 397);
+    assert_eq!([run.total.p50_ms, run.total.p95_ms, run.total.p99_ms], [7.0, 170.0, 170.0]);
+}
+
+#[test]
+fn an_endpoint_without_response_times_has_the_zeros_of_locusts_csv() {
+    let untimed = json_of(r#""5": 0"#).replace(r#""5": 0"#, "").replace(r#""num_requests":0"#, r#""num_requests":9"#);
+    expect!["no request has a response time"].assert_eq(&error(locust_json::parse(&untimed)));
+    let untimed = untimed.replace(r#""name":"/""#, r#""name":"sent""#).replace("1.0,\"start", "0.0,\"start");
+    let both = format!("{},{}", json_of(r#""5": 3"#).trim_end_matches(']'), untimed.trim_start_matches('['));
+    let run = locust_json::parse(&both).unwrap();
+    assert_eq!(run.names().collect::<Vec<_>>(), ["GET /", "GET sent"]);
+    let sent = &run.endpoints[1].1;
+    assert_eq!((sent.requests, [sent.avg_ms, sent.p50_ms, sent.p95_ms, sent.p99_ms]), (9, [0.0; 4]));
+    assert_eq!((run.total.requests, run.total.p50_ms), (12, 5.0));
+}
+
+/// Values computed with `calculate_response_time_percentile` of Locust 2.47.0.
+#[test]
+fn percentiles_follow_locusts_rank_rule() {
+    for (times, expected) in [
+        (r#""5": 1"#, [5.0, 5.0, 5.0]),
+        (r#""5": 1, "9": 1"#, [9.0, 9.0, 9.0]),
+        (r#""100": 19, "200": 1"#, [100.0, 200.0, 200.0]),
+        (r#""100": 20, "200": 1"#, [100.0, 100.0, 200.0]),
+        (r#""10": 50, "20": 45, "30": 5"#, [20.0, 30.0, 30.0]),
+        (r#""10": 51, "20": 45, "30": 5"#, [10.0, 20.0, 30.0]),
+    ] {
+        let stats = locust_json::parse(&json_of(times)).unwrap().total;
+        assert_eq!([stats.p50_ms, stats.p95_ms, stats.p99_ms], expected, "{times}");
+    }
+}
+
+#[test]
+fn counts_beyond_all_bounds_are_no_panic() {
+    let most = u64::MAX;
+    let entry = |name: &str| {
+        format!(
+            r#"{{"name":"{name}","method":"GET","num_requests":{most},"num_failures":{most},"total_response_time":1e308,"start_time":1.0,"last_request_timestamp":2.0,"response_times":{{"5":{most},"6":{most}}}}}"#
+        )
+    };
+    let found = error(locust_json::parse(&format!("[{},{}]", entry("/a"), entry("/b"))));
+    assert_eq!(found, "it counts more requests than any test makes");
+    let total = ",Aggregated,18446744073709551615,0,5,5,1,9,11,2.0,0.0,5,5,5,5,5,5,5,5,5,5,5";
+    assert_eq!(csv_error(&row(total)), "line 2: Request Count is `18446744073709551615`, not a whole number");
+    let endless = json_of(r#""5": 1"#).replace("\"total_response_time\":1.0", "\"total_response_time\":1e308");
+    let twice =
+        format!("[{0},{1}]", &endless[1..endless.len() - 1], endless[1..endless.len() - 1].replace("\"/\"", "\"/b\""));
+    assert_eq!(error(locust_json::parse(&twice)), "its response times add up to no number");
+}
+
+#[test]
+fn a_json_that_is_no_result_is_refused() {
+    expect!["Locust made no requests: there is nothing to judge"].assert_eq(&error(locust_json::parse("[]")));
+    expect!["this is not a JSON result of Locust's --json-file: EOF while parsing a value at line 1 column 0"]
+        .assert_eq(&error(locust_json::parse("")));
+    let text = String::from_utf8(fixture("locust-2.47.0/ok/report.json")).unwrap();
+    let endless = text.replace("\"6\":", "\"NaN\":");
+    assert_ne!(text, endless);
+    expect!["`GET /fast`: response time `NaN` is not a number of 0 or more"]
+        .assert_eq(&error(locust_json::parse(&endless)));
+}
+
+#[test]
+fn a_distribution_follows_the_same_rule() {
+    let run = locust_json::parse(&json_of(r#""10": 500, "20": 449, "30": 50, "99": 1"#)).unwrap();
+    let at = |percent: f64| run.distribution[PERCENTILES.iter().position(|at| *at == percent).unwrap()];
+    assert_eq!([1.0, 40.0, 50.0, 90.0, 95.0, 99.9].map(at), [10.0, 10.0, 20.0, 20.0, 30.0, 99.0]);
+    assert_eq!([at(50.0), at(95.0), at(99.0)], [run.total.p50_ms, run.total.p95_ms, run.total.p99_ms]);
+}
+
+#[test]
+fn the_precision_of_a_json_is_what_its_response_times_show() {
+    for (times, expected) in [
+        (r#""5": 1, "99": 2, "170": 1, "1200": 1"#, Precision::Coarse),
+        (r#""5": 1, "127.0": 1"#, Precision::Fine),
+        (r#""43.7": 1"#, Precision::Fine),
+        (r#""1230.0": 1"#, Precision::Fine),
+    ] {
+        assert_eq!(locust_json::parse(&json_of(times)).unwrap().precision, expected, "{times}");
+    }
+}
+
+/// A hundred response times of 1, 2 .. 1000 ms; the ranks are those of the binomial test.
+#[test]
+fn a_histogram_and_a_csv_give_the_interval_of_the_p95() {
+    let times: Vec<String> = (1..=1000).map(|time| format!("\"{time}\": 1")).collect();
+    let total = locust_json::parse(&json_of(&times.join(","))).unwrap().total;
+    assert_eq!(total.p95_interval_ms, Some(Interval { low: 926.0, high: 972.0 }));
+    assert_eq!(locust_json::parse(&json_of(r#""5": 100"#)).unwrap().total.p95_interval_ms, None);
+    // A CSV has the 90 % and the 98 %, and no rank between.
+    let text = row("None,Aggregated,1000,0,500,500,1,1000,1024,15.0,0,501,661,751,801,901,951,981,991,1000,1000,1000");
+    let total = locust_csv::parse(text.as_bytes()).unwrap().total;
+    assert_eq!(total.p95_interval_ms, Some(Interval { low: 901.0, high: 981.0 }));
+}

@@ -1,0 +1,269 @@
+//! The configuration, the command line, and the order in which they count.
+
+use expect_test::expect;
+use locust_gate::config::{Config, LocustSettings, settle};
+use locust_gate::flags;
+
+/// Returns the error of what must be refused.
+fn error(result: anyhow::Result<impl Sized>) -> String {
+    match result {
+        Ok(_) => panic!("this must be refused"),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+#[test]
+fn a_configuration_error_points_at_its_line() {
+    for (text, expected) in [
+        (
+            "[load]\nusers = 3\nuser = 4\n",
+            expect![
+                ":3: `user = 4`: unknown field `user`, expected one of `users`, `spawn_rate`, `run_time`, `host`, `locustfile`, `processes`, `expect_workers`, `workers_timeout`, `warmup`, `stop_timeout`, `deadline_margin`"
+            ],
+        ),
+        ("[service]\ncommand = \"x\"\n", expect![":1: `[service]`: missing field `ready_url`"]),
+        (
+            "[load]\nusers = \"three\"\n",
+            expect![[r#":2: `users = "three"`: invalid type: string "three", expected u32"#]],
+        ),
+        (
+            "[load]\nstop_timeout = \"soon\"\n",
+            expect![[r#":2: `stop_timeout = "soon"`: `soon` is no length of time like "500ms", "30s" or "2m""#]],
+        ),
+        (
+            "\n[limits]\np95 = \"20\"\n",
+            expect![[
+                r#":3: [limits] `p95`: `20` does not end in `%`: write for example "20%", "20% and 5ms" or "max 500ms""#
+            ]],
+        ),
+        (
+            "[limits]\np94 = \"20%\"\n",
+            expect![[
+                r#":2: [limits] `p94` is no metric: use p50, p95, p99, requests_per_sec or error_rate, or a table [limits."GET /path"]"#
+            ]],
+        ),
+        (
+            "[locust]\nversion = \"2.40.0\"\ncommand = \"locust\"\n",
+            expect![
+                ":1: [locust] `command` names a Locust of your own, `version` and `requirements` the managed one: give either"
+            ],
+        ),
+        (
+            "[limits.\"GET /a\"]\np95 = \"20\"\n",
+            expect![[
+                r#":2: [limits."GET /a"] `p95`: `20` does not end in `%`: write for example "20%", "20% and 5ms" or "max 500ms""#
+            ]],
+        ),
+        (
+            "[limits.\"GET /a\"]\np95 = 20\n",
+            expect![[r#":2: `p95 = 20`: invalid type: integer `20`, expected a string: write it as "30s" or "20%""#]],
+        ),
+        (
+            "[limits]\np95 = 20\n",
+            expect![[
+                r#":2: `p95 = 20`: invalid type: integer `20`, expected a limit such as "20%", or the table of an endpoint's limits"#
+            ]],
+        ),
+        (
+            "[limits.\"GET /a\"]\navg_response_time = \"20%\"\n",
+            expect![[
+                r#":2: [limits."GET /a"] `avg_response_time`: `avg_response_time` is shown, not judged: it takes no limit"#
+            ]],
+        ),
+        ("[load\n", expect![":1: `[load`: unclosed table, expected `]`"]),
+    ] {
+        expected.assert_eq(&error(Config::parse(text)));
+    }
+}
+
+#[test]
+fn a_command_line_error_names_the_flag() {
+    for (line, expected) in [
+        ("", expect!["no command is given: try `cargo xtask perf` or `cargo xtask --help`"]),
+        ("prf", expect!["there is no command `prf`: try `cargo xtask perf` or `cargo xtask --help`"]),
+        (
+            "perf --strikt",
+            expect![
+                "there is no flag `--strikt`: the nearest is `--strict`; what is meant for Locust goes behind `--`"
+            ],
+        ),
+        ("perf --users", expect!["`--users` needs a value: `--users N`"]),
+        ("perf --users --strict", expect!["`--users` needs a value: `--users N`"]),
+        ("perf --users 0", expect!["`--users 0`: this is no whole number from 1 up; write `--users N`"]),
+        ("perf --users 1 --users 2", expect!["`--users` is given twice"]),
+        ("perf --strict --strict", expect!["`--strict` is given twice"]),
+        ("perf --strict=yes", expect!["`--strict` takes no value"]),
+        (
+            "perf --run-time 0",
+            expect!["`--run-time 0`: Locust runs for whole seconds, at least one; write `--run-time T`"],
+        ),
+        (
+            "perf --run-time soon",
+            expect!["`--run-time soon`: this is no length of time like 45s, 2m or 1h30m; write `--run-time T`"],
+        ),
+        (
+            "perf --run-time 1500ms",
+            expect!["`--run-time 1500ms`: Locust runs for whole seconds, at least one; write `--run-time T`"],
+        ),
+        ("perf --spawn-rate -1", expect!["`--spawn-rate -1`: this is no number above 0; write `--spawn-rate R`"]),
+        ("perf --quiet --verbose", expect!["--quiet and --verbose contradict each other: give one"]),
+        ("perf --note hello", expect!["--note is kept in the baseline: give it with --update-baseline"]),
+        (
+            "perf results.csv --users 3",
+            expect!["RESULTS are judged as they are, so flags of a measurement have no effect: give either"],
+        ),
+        (
+            "perf --quick",
+            expect!["there is no flag `--quick`: the nearest is `--quiet`; what is meant for Locust goes behind `--`"],
+        ),
+        ("selftest --quik", expect!["there is no flag `--quik`: the nearest is `--quick`"]),
+        ("selftest --strict", expect!["there is no flag `--strict`: see --help"]),
+        ("selftest --hlep", expect!["there is no flag `--hlep`: the nearest is `--help`"]),
+        ("selftest --quick --quick", expect!["`--quick` is given twice"]),
+        ("selftest --quick=yes", expect!["`--quick` takes no value"]),
+        ("selftest results.csv", expect!["`results.csv`: selftest takes nothing but its flags; leave it out"]),
+        ("selftest -- --tags read", expect!["`--tags`: selftest takes nothing but its flags; leave it out"]),
+        ("perf --against", expect!["`--against` needs a value: `--against REV`"]),
+        (
+            "perf --against HEAD results.csv",
+            expect!["--against measures both sides and knows no baseline file: leave out RESULTS"],
+        ),
+        (
+            "perf --against HEAD --update-baseline",
+            expect!["--against measures both sides and knows no baseline file: leave out --update-baseline"],
+        ),
+        (
+            "perf --against HEAD --baseline b.json",
+            expect!["--against measures both sides and knows no baseline file: leave out --baseline"],
+        ),
+        (
+            "perf --against HEAD --max-runs 1",
+            expect!["--against takes at least 2 rounds: one tells nothing of the noise"],
+        ),
+        (
+            "perf --against HEAD --min-runs 1",
+            expect!["--against takes at least 2 rounds: one tells nothing of the noise"],
+        ),
+        ("perf -- -u50", expect!["`-u50` behind `--`: the gate sets Locust's `-u` itself; use --users"]),
+        (
+            "perf -- --csv=x",
+            expect!["`--csv=x` behind `--`: the gate decides on Locust's `--csv` itself; leave it out"],
+        ),
+        (
+            "perf -- --head",
+            expect!["`--head` behind `--`: the gate decides on Locust's `--headless` itself; leave it out"],
+        ),
+    ] {
+        let args = line.split_whitespace().map(Into::into).collect();
+        expected.assert_eq(&error(flags::parse(args)));
+    }
+}
+
+#[test]
+fn lengths_of_time_are_read_as_locust_reads_them() {
+    for (text, seconds) in [("20", 20), ("20s", 20), ("3m", 180), ("2h", 7200), ("1h20m", 4800), ("3h30m10s", 12_610)] {
+        assert_eq!(flags::parse_run_time_s(text).unwrap(), seconds, "{text}");
+    }
+}
+
+#[test]
+fn a_setting_comes_from_flag_then_perf_toml_then_locust_then_default() {
+    let load = |flags: &str, toml: &str, env: &[(&str, &str)], conf: &str| {
+        let flags::Command::Perf(perf) = flags::parse(flags.split_whitespace().map(Into::into).collect()).unwrap()
+        else {
+            panic!("{flags} is the perf command")
+        };
+        let config = Config::parse(toml).unwrap();
+        let mut locust = LocustSettings::default();
+        locust.add_env(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        locust.add_pyproject("pyproject.toml", "[tool.locust]\nspawn-rate = 4\n").unwrap();
+        locust.add_conf("locust.conf", conf);
+        settle(&perf.load, &[], &config, &locust).map(|settings| settings.load.to_string())
+    };
+    let all = "host = http://127.0.0.1:1\nusers = 5\nrun-time: 2m\n";
+    for (flags, toml, env, expected) in [
+        ("perf --users 1", "[load]\nusers = 2", vec![("LOCUST_USERS", "3")], "1 users, 4 started per second, 120 s"),
+        ("perf", "[load]\nusers = 2", vec![("LOCUST_USERS", "3")], "2 users, 4 started per second, 120 s"),
+        ("perf", "", vec![("LOCUST_USERS", "3")], "3 users, 4 started per second, 120 s"),
+        ("perf", "", vec![], "5 users, 4 started per second, 120 s"),
+        ("perf --run-time 9", "", vec![("LOCUST_SPAWN_RATE", "6")], "5 users, 6 started per second, 9 s"),
+    ] {
+        assert_eq!(load(flags, toml, &env, all).unwrap(), expected, "{flags} {toml} {env:?}");
+    }
+    let commented =
+        "host = http://127.0.0.1:1#top ; ours\nusers = 6\nusers = 7 # seven\n; users = 8\nrun-time '2m'\t; two\n";
+    assert_eq!(load("perf", "", &[], commented).unwrap(), "7 users, 4 started per second, 120 s");
+    assert_eq!(load("perf --host http://127.0.0.1:1", "", &[], "").unwrap(), "10 users, 4 started per second, 30 s");
+    expect!["LOCUST_USERS sets Locust's `users` to `many`: invalid digit found in string"].assert_eq(&error(load(
+        "perf",
+        "",
+        &[("LOCUST_USERS", "many")],
+        all,
+    )));
+    expect![
+        "there is no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
+    ]
+    .assert_eq(&error(load("perf", "", &[], "")));
+}
+
+#[test]
+fn the_time_to_stop_is_read_where_locust_reads_it() {
+    for (toml, conf, expected) in [
+        ("", "", Ok(10.0)),
+        ("", "stop-timeout = 45\n", Ok(45.0)),
+        ("", "stop-timeout = 1m30s\n", Ok(90.0)),
+        ("[load]\nstop_timeout = \"500ms\"", "stop-timeout = 45\n", Ok(0.5)),
+        (
+            "",
+            "stop-timeout = soon\n",
+            Err("locust.conf sets Locust's `stop-timeout` to `soon`: this is no length of time like 10 or 45s"),
+        ),
+    ] {
+        let mut locust = LocustSettings::default();
+        locust.add_conf("locust.conf", conf);
+        let host = flags::LoadFlags { host: Some("http://127.0.0.1:1".to_owned()), ..Default::default() };
+        let result = settle(&host, &[], &Config::parse(toml).unwrap(), &locust);
+        let seconds = result.map(|settings| settings.stop_timeout.as_secs_f64()).map_err(|error| error.to_string());
+        assert_eq!(seconds.as_ref().map_err(String::as_str), expected.as_ref().map_err(|error| *error), "{toml}{conf}");
+    }
+}
+
+#[test]
+fn a_locust_configuration_that_would_make_another_run_is_refused() {
+    for (conf, expected) in [
+        (
+            "headful = true\n",
+            Some(
+                "locust.conf sets Locust's `headful`, which would make another run than the gate's, or none that ends: remove it there",
+            ),
+        ),
+        (
+            "processes = 4\n",
+            Some(
+                "locust.conf sets Locust's `processes`, which would make another run than the gate's, or none that ends: remove it there",
+            ),
+        ),
+        (
+            "# headful = true\nheadful = false\nlogfile = \n",
+            Some(
+                "locust.conf sets Locust's `logfile`, which would make another run than the gate's, or none that ends: remove it there",
+            ),
+        ),
+        (
+            // It clears the statistics before they are written to a file.
+            "json = true\n",
+            Some(
+                "locust.conf sets Locust's `json`, which would make another run than the gate's, or none that ends: remove it there",
+            ),
+        ),
+        ("tags = read\nheadful = false\n", None),
+    ] {
+        let mut locust = LocustSettings::default();
+        locust.add_conf("locust.conf", conf);
+        // The variables are taken out of Locust's environment instead.
+        locust.add_env([("LOCUST_HEADFUL".to_owned(), "true".to_owned())].into_iter());
+        let host = flags::LoadFlags { host: Some("http://127.0.0.1:1".to_owned()), ..Default::default() };
+        let result = settle(&host, &[], &Config::default(), &locust);
+        assert_eq!(result.err().map(|error| error.to_string()).as_deref(), expected, "{conf}");
+    }
+}
