@@ -164,7 +164,7 @@ impl Config {
         {
             let line = text.lines().position(|line| line.trim() == "[locust]").map_or(1, |line| line + 1);
             bail!(
-                ":{line}: [locust] `command` names a Locust of your own, `version` and `requirements` the managed one: give either"
+                ":{line}: [locust] `command` is for a Locust of your own, `version` and `requirements` for the managed one: remove one or the other"
             );
         }
         Ok(config)
@@ -181,7 +181,7 @@ fn parse_limit(
     let at = |span: Range<usize>| format!(":{}: {table} `{}`", line_of(text, span.start), name.get_ref());
     let metric = Metric::from_name(name.get_ref()).with_context(|| at(name.span())).map_err(|error| {
         anyhow!(
-            "{error} is no metric: use p50, p95, p99, requests_per_sec or error_rate, or a table [limits.\"GET /path\"]"
+            "{error} is not a metric: use p50, p95, p99, requests_per_sec or error_rate, or a table [limits.\"GET /path\"]"
         )
     })?;
     let limit = Limit::parse(metric, limit).map_err(|error| anyhow!("{}: {error}", at(limit_at)))?;
@@ -219,7 +219,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text)
-        .map_err(|_| de::Error::custom(format!("`{text}` is no length of time like \"500ms\", \"30s\" or \"2m\"")))
+        .map_err(|_| de::Error::custom(format!("`{text}` is not a duration such as \"500ms\", \"30s\" or \"2m\"")))
 }
 
 fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -374,7 +374,7 @@ fn locust_duration(text: &str) -> Result<Duration> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds
         .or_else(|| humantime::parse_duration(text).ok())
-        .ok_or_else(|| anyhow!("this is no length of time like 10 or 45s"))
+        .ok_or_else(|| anyhow!("expected a duration such as 10 or 45s"))
 }
 
 /// The settings that Locust itself would read: the `LOCUST_*` variables, then its configuration files in its own order.
@@ -475,7 +475,7 @@ impl LocustSettings {
             let is_off = matches!(value.to_lowercase().as_str(), "false" | "0" | "no");
             if *origin == Origin::File && !is_off && OTHER_MODES.contains(&key.as_str()) {
                 bail!(
-                    "{source} sets Locust's `{key}`, which would make another run than the gate's, or none that ends: remove it there"
+                    "{source} sets Locust's `{key}`, which would change the run, or keep it from ending: remove it there"
                 );
             }
         }

@@ -35,12 +35,36 @@ type Histogram = Vec<(f64, u64)>;
 pub fn parse(text: &str) -> Result<Run> {
     let entries: Vec<Entry> =
         serde_json::from_str(text).context("this is not a JSON result of Locust's --json-file")?;
+    let parts = read_parts(&entries)?;
+    ensure!(!parts.is_empty(), "Locust made no requests: there is nothing to judge");
+    let everything = merged(&parts);
+    ensure!(!everything.is_empty(), "no request has a response time");
+    let elapsed_s = elapsed_s(&parts)?;
+    let all: Vec<&Entry> = parts.iter().map(|part| part.entry).collect();
+    let total = stats(&all, &everything, elapsed_s)?;
+    let mut endpoints = Vec::with_capacity(parts.len());
+    for Part { name, entry, histogram } in parts {
+        let stats = stats(&[entry], &histogram, elapsed_s).with_context(|| format!("`{}`", name.escape_debug()))?;
+        endpoints.push((name, stats));
+    }
+    let distribution = PERCENTILES.iter().map(|percent| percentile(&everything, percent / 100.0)).collect();
+    Ok(Run { precision: precision(&everything), total, endpoints, distribution })
+}
+
+/// An endpoint with requests.
+struct Part<'a> {
+    name: Box<str>,
+    entry: &'a Entry,
+    histogram: Histogram,
+}
+
+/// Checks each entry by itself, and that no endpoint is there twice.
+fn read_parts(entries: &[Entry]) -> Result<Vec<Part<'_>>> {
     let counts = entries.iter().flat_map(|entry| {
         let timed = entry.response_times.values().copied();
         timed.chain([entry.num_requests, entry.num_failures]).map(u128::from)
     });
     ensure!(counts.sum::<u128>() <= u128::from(MAX_COUNT), "it counts more requests than any test makes");
-    let mut merged: BTreeMap<u64, u64> = BTreeMap::new();
     let mut names = HashSet::new();
     let mut parts = Vec::new();
     for entry in entries.iter().filter(|entry| entry.num_requests > 0) {
@@ -49,61 +73,60 @@ pub fn parse(text: &str) -> Result<Run> {
         ensure!(names.insert(name.clone()), "{} is there twice", about());
         ensure!(
             entry.total_response_time.is_finite() && entry.total_response_time >= 0.0,
-            "{}: total_response_time is not a number from 0 up",
+            "{}: total_response_time is not a number of 0 or more",
             about()
         );
         let histogram = histogram(&entry.response_times).with_context(about)?;
-        for (time_ms, count) in &histogram {
-            *merged.entry(time_ms.to_bits()).or_default() += count;
-        }
-        parts.push((name, entry, histogram));
+        parts.push(Part { name, entry, histogram });
     }
-    ensure!(!parts.is_empty(), "Locust made no requests: there is nothing to judge");
-    ensure!(!merged.is_empty(), "no request has a response time");
+    Ok(parts)
+}
 
-    // Locust's `total_rps`: from the start of the test to the last request of any endpoint, for every endpoint.
-    let start_s = parts.iter().map(|(_, entry, _)| entry.start_time).fold(f64::INFINITY, f64::min);
-    let end_s = parts.iter().filter_map(|(_, entry, _)| entry.last_request_timestamp).fold(f64::NEG_INFINITY, f64::max);
-    let elapsed_s = end_s - start_s;
+/// Adds the histograms of all endpoints up.
+fn merged(parts: &[Part]) -> Histogram {
+    // Times are positive, so their bits sort as they do.
+    let mut merged: BTreeMap<u64, u64> = BTreeMap::new();
+    for (time_ms, count) in parts.iter().flat_map(|part| &part.histogram) {
+        *merged.entry(time_ms.to_bits()).or_default() += count;
+    }
+    merged.into_iter().map(|(bits, count)| (f64::from_bits(bits), count)).collect()
+}
+
+/// Returns the time in seconds that throughput is counted over. Like Locust's `total_rps` it goes from the start of the
+/// test to the last request of any endpoint, for every endpoint.
+fn elapsed_s(parts: &[Part]) -> Result<f64> {
+    let start_s = parts.iter().map(|part| part.entry.start_time).fold(f64::INFINITY, f64::min);
+    let ends = parts.iter().filter_map(|part| part.entry.last_request_timestamp);
+    let elapsed_s = ends.fold(f64::NEG_INFINITY, f64::max) - start_s;
     ensure!(
         elapsed_s.is_finite() && elapsed_s > 0.0,
         "the requests span {elapsed_s} s from start_time to last_request_timestamp: the clock was set meanwhile, or the file is damaged; run it again"
     );
+    Ok(elapsed_s)
+}
 
-    let stats = |entries: &[&Entry], histogram: &Histogram| -> Result<Stats> {
-        let requests: u64 = entries.iter().map(|entry| entry.num_requests).sum();
-        let timed: u64 = histogram.iter().map(|(_, count)| count).sum();
-        // A request of the user's own kind may have no response time; where none has, Locust's CSV says 0.
-        let avg_ms = entries.iter().map(|entry| entry.total_response_time).sum::<f64>() / timed.max(1) as f64;
-        let requests_per_sec = requests as f64 / elapsed_s;
-        ensure!(flaw(avg_ms).is_none(), "its response times add up to no number");
-        ensure!(flaw(requests_per_sec).is_none(), "{requests} requests in {elapsed_s} s are more than can be measured");
-        Ok(Stats {
-            requests,
-            failures: entries.iter().map(|entry| entry.num_failures).sum(),
-            p50_ms: percentile(histogram, 0.50),
-            p95_ms: percentile(histogram, 0.95),
-            p99_ms: percentile(histogram, 0.99),
-            avg_ms,
-            requests_per_sec,
-            p95_interval_ms: quantile_ranks(timed, 0.95, REQUEST_Z).map(|ranks| Interval {
-                low: order_statistic(histogram, ranks.low - 1),
-                high: order_statistic(histogram, ranks.high - 1),
-            }),
-        })
-    };
-    let everything: Histogram = merged.into_iter().map(|(bits, count)| (f64::from_bits(bits), count)).collect();
-    let all: Vec<&Entry> = parts.iter().map(|(_, entry, _)| *entry).collect();
-    let total = stats(&all, &everything)?;
-    let endpoints = parts
-        .into_iter()
-        .map(|(name, entry, histogram)| {
-            let stats = stats(&[entry], &histogram).with_context(|| format!("`{}`", name.escape_debug()))?;
-            Ok((name, stats))
-        })
-        .collect::<Result<_>>()?;
-    let distribution = PERCENTILES.iter().map(|percent| percentile(&everything, percent / 100.0)).collect();
-    Ok(Run { precision: precision(&everything), total, endpoints, distribution })
+/// Returns the statistics of some entries, whose response times are in `histogram`.
+fn stats(entries: &[&Entry], histogram: &Histogram, elapsed_s: f64) -> Result<Stats> {
+    let requests: u64 = entries.iter().map(|entry| entry.num_requests).sum();
+    let timed: u64 = histogram.iter().map(|(_, count)| count).sum();
+    // A request of the user's own kind may have no response time; where none has, Locust's CSV says 0.
+    let avg_ms = entries.iter().map(|entry| entry.total_response_time).sum::<f64>() / timed.max(1) as f64;
+    let requests_per_sec = requests as f64 / elapsed_s;
+    ensure!(flaw(avg_ms).is_none(), "its response times add up to no number");
+    ensure!(flaw(requests_per_sec).is_none(), "{requests} requests in {elapsed_s} s are more than can be measured");
+    Ok(Stats {
+        requests,
+        failures: entries.iter().map(|entry| entry.num_failures).sum(),
+        p50_ms: percentile(histogram, 0.50),
+        p95_ms: percentile(histogram, 0.95),
+        p99_ms: percentile(histogram, 0.99),
+        avg_ms,
+        requests_per_sec,
+        p95_interval_ms: quantile_ranks(timed, 0.95, REQUEST_Z).map(|ranks| Interval {
+            low: order_statistic(histogram, ranks.low - 1),
+            high: order_statistic(histogram, ranks.high - 1),
+        }),
+    })
 }
 
 /// Tells the precision: fine only where a response time shows it, since Locust's own rounding leaves multiples of its

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use xtask::config::{Config, LocustSettings, settle};
-use xtask::flags::LoadFlags;
+use locust_gate::config::{Config, LocustSettings, settle};
+use locust_gate::flags::LoadFlags;
 
 fuzz_target!(|text: &str| {
     let mut locust = LocustSettings::default();

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use xtask::flags;
+use locust_gate::flags;
 
 fuzz_target!(|text: &str| {
     fuzz::read(flags::parse(text.split('\n').map(Into::into).collect()));

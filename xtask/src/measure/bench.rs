@@ -50,8 +50,8 @@ pub struct Bench<'a> {
 
 /// A version of the service that is measured.
 pub struct Side<'a> {
-    /// Its name where there are two, such as `v1.2`.
-    pub name: Option<&'a str>,
+    /// The words that tell it from the other side, where there are two: `of this tree`, `at v1.2`.
+    pub label: Option<&'a str>,
     /// Its commit, where that is not the one checked out.
     pub commit: Option<&'a str>,
     /// Runs its commands in its folder.
@@ -63,9 +63,9 @@ pub struct Side<'a> {
 }
 
 impl Side<'_> {
-    /// Returns the words that tell this side from the other one: ` at v1.2`, or nothing.
-    fn at(&self) -> String {
-        self.name.map_or_else(String::new, |name| format!(" at {name}"))
+    /// Returns the label with a space before it, or nothing.
+    fn suffix(&self) -> String {
+        self.label.map_or_else(String::new, |label| format!(" {label}"))
     }
 }
 
@@ -170,7 +170,7 @@ impl<'a> Bench<'a> {
             folder: folder.strip_prefix(&project.root).unwrap_or(folder),
             verbose: project.flags.verbose,
         };
-        project.say(&format!("loading {}{} with {load}", mask::url(host), side.at()));
+        project.say(&format!("loading {}{} with {load}", mask::url(host), side.suffix()));
         if let Some(asked) = load.workers
             && !*has_invited
         {
@@ -210,7 +210,7 @@ impl Build {
     fn start(project: &Project, side: &Side, log: &Path) -> Result<Build> {
         let Some(service) = side.service else { return Ok(Build { group: None, timeout: Duration::ZERO }) };
         if let Some(build) = &service.build {
-            project.say(&format!("building the service{}: {build}", side.at()));
+            project.say(&format!("building the service{}: {build}", side.suffix()));
         }
         let group = service::start_build(side.shell, service, log)?;
         Ok(Build { group, timeout: service.build_timeout })

@@ -34,8 +34,13 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Cl
         "--against builds and starts the service of either side: describe it in [service] of perf.toml, without --host",
     )?;
     // 2. Build this tree, check the other commit out, and build it too.
-    let this =
-        Side { name: Some("this tree"), commit: None, shell: &project.shell, service: Some(service), warning: None };
+    let this = Side {
+        label: Some("of this tree"),
+        commit: None,
+        shell: &project.shell,
+        service: Some(service),
+        warning: None,
+    };
     let rules = &project.rules;
     let mut bench = Bench::prepare(project, &settings, rules.max_runs, &this, clock)?;
     let log = bench.session.folder.join("worktree.log");
@@ -134,7 +139,8 @@ impl Rounds {
 
 /// The service at the other commit.
 struct Other {
-    rev: String,
+    /// `at v1.2`.
+    label: String,
     commit: String,
     shell: Shell,
     service: OtherService,
@@ -158,12 +164,12 @@ impl Other {
         shell.set_var("CARGO_TARGET_DIR", root.join("target"));
         let perf_toml = files::read_to_string(&root.join("perf.toml")).ok();
         let service = OtherService::choose(rev, service, perf_toml.as_deref());
-        Ok(Other { rev: rev.to_owned(), commit: commit.to_owned(), shell, service })
+        Ok(Other { label: format!("at {rev}"), commit: commit.to_owned(), shell, service })
     }
 
     fn side(&self) -> Side<'_> {
         Side {
-            name: Some(&self.rev),
+            label: Some(&self.label),
             commit: Some(&self.commit),
             shell: &self.shell,
             service: Some(&self.service.config),

@@ -136,7 +136,7 @@ fn measure(project: &Project, plan: Plan, clock: &mut Clock) -> Result<Vec<Measu
     let settings = project.settle()?;
     plan.check_load(project, &settings)?;
     let service = if settings.starts_service { project.config.service.as_ref() } else { None };
-    let side = Side { name: None, commit: None, shell: &project.shell, service, warning: None };
+    let side = Side { label: None, commit: None, shell: &project.shell, service, warning: None };
     let mut bench = Bench::prepare(project, &settings, project.rules.max_runs, &side, clock)?;
     let mut measured = Vec::new();
     loop {

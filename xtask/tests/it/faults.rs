@@ -360,7 +360,7 @@ fn a_stale_result_is_never_taken() {
 #[test]
 fn failures_alone_are_no_baseline() {
     let repository = scratch("all-failing").with("FAKE_FAILURES", "450");
-    repository.refuses("--update-baseline", "every one of the 450 requests failed");
+    repository.refuses("--update-baseline", "all 450 requests failed");
     let output = repository.perf("");
     assert_eq!((output.code, output.stdout.lines().last()), (1, Some("FAIL: error_rate is over its limit")));
 }

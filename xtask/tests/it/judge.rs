@@ -157,7 +157,7 @@ fn what_is_no_measurement_replaces_nothing() {
         .with("failed.csv", &results(3, 450))
         .with("torn.csv", &results(350, 2)[..100]);
     for (file, says) in
-        [("none.csv", "no requests"), ("failed.csv", "every one of the 450"), ("torn.csv", "torn.csv: ")]
+        [("none.csv", "no requests"), ("failed.csv", "all 450 requests failed"), ("torn.csv", "torn.csv: ")]
     {
         let output = folder.perf(&format!("{file} --update-baseline"));
         assert_eq!(output.code, 2, "{file}: {}", output.stdout);
@@ -176,7 +176,7 @@ fn a_baseline_that_could_not_fail_is_refused_and_can_be_replaced() {
     let output = folder.perf("same.csv --strict");
     assert_eq!(output.code, 2, "{}", output.stdout);
     assert!(
-        output.stderr.contains("perf_baseline.json: the baseline lacks p95, on which the gate fails"),
+        output.stderr.contains("perf_baseline.json: the baseline lacks p95, so the gate could not fail on it"),
         "{}",
         output.stderr
     );
@@ -195,7 +195,7 @@ fn a_limit_that_checks_nothing_is_no_pass() {
     for args in ["same.csv", "same.csv --update-baseline"] {
         let output = folder.perf(args);
         assert_eq!((output.code, output.stdout.as_str()), (2, ""), "{args}");
-        assert!(output.stderr.contains("[limits.\"GET /nowhere\"] meets no endpoint"), "{args}: {}", output.stderr);
+        assert!(output.stderr.contains("[limits.\"GET /nowhere\"] matches no endpoint"), "{args}: {}", output.stderr);
         assert_eq!(folder.read("perf_baseline.json"), VERSION_1_0);
     }
 }
@@ -221,7 +221,8 @@ fn a_folder_stands_for_the_runs_in_it() {
 
 #[test]
 fn locusts_json_is_judged_too() {
-    let report = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/locust-2.47.0/some-failures/report.json");
+    let report =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/judge/tests/fixtures/locust-2.47.0/some-failures/report.json");
     let folder = Folder::new("json").with("perf_baseline.json", VERSION_1_0);
     let output = folder.perf(report);
     assert_eq!((output.code, output.stdout.lines().last()), (1, Some("FAIL: error_rate is over its limit")));
@@ -244,7 +245,7 @@ fn bad_input_is_one_line_that_names_it() {
         (
             "results.csv --baseline bad.json",
             expect![[r#"
-                NOT JUDGED: bad.json: this is no JSON object: expected value at line 1 column 100; restore it from git, or delete it and measure anew
+                NOT JUDGED: bad.json: this is not a JSON object: expected value at line 1 column 100; restore it from git, or delete it and record a new baseline
             "#]],
         ),
         (

@@ -66,7 +66,7 @@ fn results_are_read_whole_or_not_at_all() {
 #[test]
 fn a_locust_that_does_not_tell_a_version_is_said_before_anything_starts() {
     let scratch = Scratch::new("version").with("FAKE_LOCUST_VERSION", "banana");
-    scratch.refuses("", "is no version of Locust");
+    scratch.refuses("", "is not a version of Locust");
     scratch.assert_not_started(&["locust", "service"]);
 }
 

@@ -1,6 +1,6 @@
 //! How often the gate is wrong, and what that costs: writes `docs/calibration.md`.
 //!
-//! `cargo bench -p xtask --bench calibration` exits non-zero where a promise is not kept. Without `--bench`, as under
+//! `cargo bench -p locust-gate-judge --bench calibration` exits non-zero where a promise is not kept. Without `--bench`, as under
 //! `cargo test --all-targets`, it is a smoke run that writes nothing.
 
 mod simulation;
@@ -42,7 +42,7 @@ fn document(promises: &[Promise], cells: &[Cell], endpoints: &[(Noise, [Endpoint
         "# Calibration
 
 How often the gate is wrong, and how many runs it makes: drawn runs, judged by the product's own `compare`. Written by
-`cargo bench -p xtask --bench calibration`, which draws the same numbers each time.
+`cargo bench -p locust-gate-judge --bench calibration`, which draws the same numbers each time.
 
 The p95 of a run is log-normal with the given spread from run to run. With heavy tails a neighbour on the machine makes
 one run in ten half as slow again. The limit is +20 %, the baseline has {RUNS} runs. Shares are of {} comparisons.
