@@ -6,6 +6,7 @@
 
 mod api;
 mod claims;
+mod endpoint;
 mod http;
 mod pace;
 

@@ -24,7 +24,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::api::Endpoint;
+use crate::endpoint::Endpoint;
 
 const SLOWDOWN_PCT: &str = "DEMO_SLOWDOWN_PCT";
 const ERROR_PCT: &str = "DEMO_ERROR_PCT";
