@@ -9,6 +9,7 @@ mod claims;
 mod endpoint;
 mod http;
 mod pace;
+mod settings;
 
 use std::io::{self, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -20,11 +20,11 @@
 //! median and its 95th percentile.
 
 use std::ffi::OsString;
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::endpoint::Endpoint;
+use crate::settings::{number, text};
 
 const SLOWDOWN_PCT: &str = "DEMO_SLOWDOWN_PCT";
 const ERROR_PCT: &str = "DEMO_ERROR_PCT";
@@ -147,31 +147,6 @@ fn slow_endpoint(lookup: &impl Fn(&str) -> Option<OsString>) -> Result<Option<(E
         format!("{SLOW_ENDPOINT} is {name:?}, but must be one of: {known}")
     })?;
     Ok(Some((endpoint, factor.unwrap_or(DEFAULT_SLOW_FACTOR))))
-}
-
-fn number(
-    lookup: &impl Fn(&str) -> Option<OsString>,
-    name: &str,
-    range: RangeInclusive<f64>,
-) -> Result<Option<f64>, String> {
-    let Some(value) = text(lookup, name)? else {
-        return Ok(None);
-    };
-    match value.parse() {
-        Ok(number) if range.contains(&number) => Ok(Some(number)),
-        _ => Err(format!("{name} is {value:?}, but must be a number from {} to {}", range.start(), range.end())),
-    }
-}
-
-/// The trimmed value of a variable. An empty one counts as unset, because that
-/// is what an unfilled setting of a CI system turns into.
-fn text(lookup: &impl Fn(&str) -> Option<OsString>, name: &str) -> Result<Option<String>, String> {
-    let Some(value) = lookup(name) else {
-        return Ok(None);
-    };
-    let value = value.into_string().map_err(|_| format!("{name} is not valid UTF-8"))?;
-    let value = value.trim();
-    Ok((!value.is_empty()).then(|| value.to_owned()))
 }
 
 #[cfg(test)]
