@@ -1,14 +1,15 @@
 //! Which request goes where, and what it is answered.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::claims::{Claims, NewClaim};
 use crate::endpoint::Endpoint;
 use crate::http::{Request, Response};
-use crate::pace::Pace;
+use crate::pace::{Pace, Turn};
+use crate::stalls::Stalls;
 
 #[derive(Debug, PartialEq)]
 enum Route<'a> {
@@ -35,28 +36,30 @@ fn route<'a>(method: &str, path: &'a str) -> Route<'a> {
 pub struct Service {
     claims: Mutex<Claims>,
     pace: Pace,
+    stalls: Stalls,
 }
 
 impl Service {
-    pub fn new(pace: Pace) -> Self {
-        Self { claims: Mutex::new(Claims::seeded()), pace }
+    pub fn new(pace: Pace, stalls: Stalls) -> Self {
+        Self { claims: Mutex::new(Claims::seeded()), pace, stalls }
     }
 
-    /// The response to a request, and how long after its arrival to send it.
-    pub fn answer(&self, request: &Request) -> (Response, Duration) {
-        match route(&request.method, &request.path) {
+    /// The response to a request, and when to send it.
+    pub fn answer(&self, request: &Request, received: Instant) -> (Response, Instant) {
+        let (endpoint, response, delay) = match route(&request.method, &request.path) {
             Route::Found(endpoint, id) => {
-                let turn = self.pace.next_turn(endpoint);
-                let response = if turn.fails {
+                let Turn { delay, fails } = self.pace.next_turn(endpoint);
+                let response = if fails {
                     Response::error(500, "failing on purpose (DEMO_ERROR_PCT)")
                 } else {
                     self.respond(endpoint, id, &request.body)
                 };
-                (response, turn.delay)
+                (Some(endpoint), response, delay)
             }
-            Route::UnknownPath => (Response::error(404, "no such path"), Duration::ZERO),
-            Route::WrongMethod => (Response::error(405, "wrong method"), Duration::ZERO),
-        }
+            Route::UnknownPath => (None, Response::error(404, "no such path"), Duration::ZERO),
+            Route::WrongMethod => (None, Response::error(405, "wrong method"), Duration::ZERO),
+        };
+        (response, self.stalls.departure(endpoint, received, delay))
     }
 
     fn respond(&self, endpoint: Endpoint, id: &str, body: &[u8]) -> Response {
@@ -96,12 +99,12 @@ mod tests {
             body: body.as_bytes().to_vec(),
             keep_alive: true,
         };
-        service.answer(&request).0.status
+        service.answer(&request, Instant::now()).0.status
     }
 
     fn service(error_pct: &str) -> Service {
         let lookup = |name: &str| (name == "DEMO_ERROR_PCT").then(|| error_pct.into());
-        Service::new(Pace::from_lookup(lookup).expect("valid"))
+        Service::new(Pace::from_lookup(lookup).expect("valid"), Stalls::from_lookup(lookup).expect("valid"))
     }
 
     #[test]
