@@ -44,22 +44,22 @@ impl Service {
         Self { claims: Mutex::new(Claims::seeded()), pace, stalls }
     }
 
-    /// The response to a request, and when to send it.
-    pub fn answer(&self, request: &Request, received: Instant) -> (Response, Instant) {
-        let (endpoint, response, delay) = match route(&request.method, &request.path) {
-            Route::Found(endpoint, id) => {
-                let Turn { delay, fails } = self.pace.next_turn(endpoint);
-                let response = if fails {
-                    Response::error(500, "failing on purpose (DEMO_ERROR_PCT)")
-                } else {
-                    self.respond(endpoint, id, &request.body)
-                };
-                (Some(endpoint), response, delay)
-            }
-            Route::UnknownPath => (None, Response::error(404, "no such path"), Duration::ZERO),
-            Route::WrongMethod => (None, Response::error(405, "wrong method"), Duration::ZERO),
+    /// The response to a request, and when to send it. A request that is never
+    /// to be answered has none, and changes nothing.
+    pub fn answer(&self, request: &Request, received: Instant) -> Option<(Response, Instant)> {
+        let route = route(&request.method, &request.path);
+        let (endpoint, turn) = match route {
+            Route::Found(endpoint, _) => (Some(endpoint), self.pace.next_turn(endpoint)),
+            Route::UnknownPath | Route::WrongMethod => (None, Turn { delay: Duration::ZERO, fails: false }),
         };
-        (response, self.stalls.departure(endpoint, received, delay))
+        let departure = self.stalls.departure(endpoint, received, turn.delay)?;
+        let response = match route {
+            Route::Found(..) if turn.fails => Response::error(500, "failing on purpose (DEMO_ERROR_PCT)"),
+            Route::Found(endpoint, id) => self.respond(endpoint, id, &request.body),
+            Route::UnknownPath => Response::error(404, "no such path"),
+            Route::WrongMethod => Response::error(405, "wrong method"),
+        };
+        Some((response, departure))
     }
 
     fn respond(&self, endpoint: Endpoint, id: &str, body: &[u8]) -> Response {
@@ -92,18 +92,18 @@ fn json(status: u16, value: &impl Serialize) -> Response {
 mod tests {
     use super::*;
 
-    fn status(service: &Service, method: &str, path: &str, body: &str) -> u16 {
+    fn status(service: &Service, method: &str, path: &str, body: &str) -> Option<u16> {
         let request = Request {
             method: method.to_owned(),
             path: path.to_owned(),
             body: body.as_bytes().to_vec(),
             keep_alive: true,
         };
-        service.answer(&request, Instant::now()).0.status
+        Some(service.answer(&request, Instant::now())?.0.status)
     }
 
-    fn service(error_pct: &str) -> Service {
-        let lookup = |name: &str| (name == "DEMO_ERROR_PCT").then(|| error_pct.into());
+    fn service(variable: &str, value: &str) -> Service {
+        let lookup = |name: &str| (name == variable).then(|| value.into());
         Service::new(Pace::from_lookup(lookup).expect("valid"), Stalls::from_lookup(lookup).expect("valid"))
     }
 
@@ -125,22 +125,33 @@ mod tests {
 
     #[test]
     fn answers_have_the_promised_status() {
-        let service = service("0");
+        let service = service("DEMO_ERROR_PCT", "0");
         let body = r#"{"policy":"P-1","description":"Hail","amount_cents":5}"#;
-        assert_eq!(status(&service, "GET", "/claims", ""), 200);
-        assert_eq!(status(&service, "GET", "/claims/1", ""), 200);
-        assert_eq!(status(&service, "GET", "/claims/101", ""), 404);
-        assert_eq!(status(&service, "GET", "/claims/one", ""), 404);
-        assert_eq!(status(&service, "POST", "/claims", body), 201);
-        assert_eq!(status(&service, "GET", "/claims/101", ""), 200);
-        assert_eq!(status(&service, "POST", "/claims", "{"), 400);
-        assert_eq!(status(&service, "GET", "/dashboard", ""), 200);
+        assert_eq!(status(&service, "GET", "/claims", ""), Some(200));
+        assert_eq!(status(&service, "GET", "/claims/1", ""), Some(200));
+        assert_eq!(status(&service, "GET", "/claims/101", ""), Some(404));
+        assert_eq!(status(&service, "GET", "/claims/one", ""), Some(404));
+        assert_eq!(status(&service, "POST", "/claims", body), Some(201));
+        assert_eq!(status(&service, "GET", "/claims/101", ""), Some(200));
+        assert_eq!(status(&service, "POST", "/claims", "{"), Some(400));
+        assert_eq!(status(&service, "GET", "/dashboard", ""), Some(200));
     }
 
     #[test]
     fn health_never_fails() {
-        let service = service("100");
-        assert_eq!(status(&service, "GET", "/claims", ""), 500);
-        assert_eq!(status(&service, "GET", "/health", ""), 200);
+        let service = service("DEMO_ERROR_PCT", "100");
+        assert_eq!(status(&service, "GET", "/claims", ""), Some(500));
+        assert_eq!(status(&service, "GET", "/health", ""), Some(200));
+    }
+
+    #[test]
+    fn what_hangs_changes_nothing() {
+        let service = service("DEMO_HANG_AFTER_S", "0");
+        let body = r#"{"policy":"P-1","description":"Hail","amount_cents":5}"#;
+        for (method, path) in [("POST", "/claims"), ("GET", "/claims"), ("GET", "/nowhere"), ("PUT", "/health")] {
+            assert_eq!(status(&service, method, path, body), None, "{path}");
+        }
+        assert_eq!(status(&service, "GET", "/health", ""), Some(200));
+        assert_eq!(service.respond(Endpoint::GetClaim, "101", b"").status, 404);
     }
 }

@@ -44,6 +44,9 @@ Environment (read once at start; an empty value counts as unset):
                       end of each period: with 2/10, what is due in seconds 8
                       to 10, 18 to 20 and so on is answered when they are over;
                       seconds count from the first request but GET /health
+  DEMO_HANG_AFTER_S   from this many seconds after the first request but GET
+                      /health on, answer no request but GET /health (default:
+                      never)
 ";
 
 const DEFAULT_PORT: u16 = 8080;
@@ -176,7 +179,9 @@ fn serve(mut stream: &TcpStream, service: &Service) -> io::Result<()> {
             }
         };
         let received = Instant::now();
-        let (response, departure) = service.answer(&request, received);
+        let Some((response, departure)) = service.answer(&request, received) else {
+            return stay_silent(stream);
+        };
         // Sleeping up to a deadline keeps the time spent on the answer itself
         // from adding to the delay. The operating system wakes a sleeping
         // thread within about 0.1 ms, which is small next to every delay here,
@@ -188,6 +193,14 @@ fn serve(mut stream: &TcpStream, service: &Service) -> io::Result<()> {
             return Ok(());
         }
     }
+}
+
+/// Keeps a connection open, without an answer, until the client closes it. That
+/// the client has is only seen by reading, so whatever else it sends is read.
+fn stay_silent(mut stream: &TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(None)?;
+    io::copy(&mut stream, &mut io::sink())?;
+    Ok(())
 }
 
 #[cfg(test)]
