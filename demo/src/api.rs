@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::claims::{Claims, NewClaim};
 use crate::endpoint::Endpoint;
 use crate::http::{Request, Response};
-use crate::pace::{Pace, Turn};
+use crate::pace::{Fate, Pace, Turn};
 use crate::stalls::Stalls;
 
 #[derive(Debug, PartialEq)]
@@ -50,11 +50,14 @@ impl Service {
         let route = route(&request.method, &request.path);
         let (endpoint, turn) = match route {
             Route::Found(endpoint, _) => (Some(endpoint), self.pace.next_turn(endpoint)),
-            Route::UnknownPath | Route::WrongMethod => (None, Turn { delay: Duration::ZERO, fails: false }),
+            Route::UnknownPath | Route::WrongMethod => (None, Turn { delay: Duration::ZERO, fate: Fate::Served }),
         };
         let departure = self.stalls.departure(endpoint, received, turn.delay)?;
         let response = match route {
-            Route::Found(..) if turn.fails => Response::error(500, "failing on purpose (DEMO_ERROR_PCT)"),
+            Route::Found(..) if turn.fate == Fate::Lost => return None,
+            Route::Found(..) if turn.fate == Fate::Failing => {
+                Response::error(500, "failing on purpose (DEMO_ERROR_PCT)")
+            }
             Route::Found(endpoint, id) => self.respond(endpoint, id, &request.body),
             Route::UnknownPath => Response::error(404, "no such path"),
             Route::WrongMethod => Response::error(405, "wrong method"),
@@ -145,13 +148,16 @@ mod tests {
     }
 
     #[test]
-    fn what_hangs_changes_nothing() {
-        let service = service("DEMO_HANG_AFTER_S", "0");
+    fn what_is_never_answered_changes_nothing() {
         let body = r#"{"policy":"P-1","description":"Hail","amount_cents":5}"#;
-        for (method, path) in [("POST", "/claims"), ("GET", "/claims"), ("GET", "/nowhere"), ("PUT", "/health")] {
-            assert_eq!(status(&service, method, path, body), None, "{path}");
+        for (variable, value) in [("DEMO_HANG_AFTER_S", "0"), ("DEMO_LOST_PCT", "100")] {
+            let service = service(variable, value);
+            for (method, path) in [("POST", "/claims"), ("GET", "/claims"), ("GET", "/claims/1"), ("GET", "/dashboard")]
+            {
+                assert_eq!(status(&service, method, path, body), None, "{variable}, {path}");
+            }
+            assert_eq!(status(&service, "GET", "/health", ""), Some(200), "{variable}");
+            assert_eq!(service.respond(Endpoint::GetClaim, "101", b"").status, 404, "{variable}");
         }
-        assert_eq!(status(&service, "GET", "/health", ""), Some(200));
-        assert_eq!(service.respond(Endpoint::GetClaim, "101", b"").status, 404);
     }
 }

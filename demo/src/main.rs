@@ -1,8 +1,8 @@
 //! A small HTTP service about insurance claims, made to be measured.
 //!
 //! Its response times are drawn from fixed distributions, so that two runs of a
-//! load test agree closely, and environment variables make it slower or
-//! failing on purpose. See `demo --help`.
+//! load test agree closely, and environment variables make it slow, fail or
+//! stop answering on purpose. See `demo --help`.
 
 mod api;
 mod claims;
@@ -38,6 +38,9 @@ Environment (read once at start; an empty value counts as unset):
   DEMO_SLOWDOWN_PCT   make every response this many percent slower (default 0)
   DEMO_ERROR_PCT      answer this percentage of requests with 500, except
                       GET /health (default 0)
+  DEMO_LOST_PCT       never answer this percentage of requests, except
+                      GET /health (default 0); DEMO_ERROR_PCT is then a
+                      percentage of the others
   DEMO_SLOW_ENDPOINT  make only this endpoint slower, e.g. \"GET /dashboard\"
   DEMO_SLOW_FACTOR    how many times slower that endpoint is (default 3)
   DEMO_FREEZE         freeze everything, GET /health too, for this long at the

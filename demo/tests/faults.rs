@@ -64,6 +64,7 @@ impl Asked {
     fn is_silent(&self) -> bool {
         self.stream.set_nonblocking(true).expect("sets");
         let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).expect("sets");
         matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
@@ -137,11 +138,30 @@ fn a_client_that_gives_up_frees_its_connection() {
 }
 
 #[test]
+fn a_share_of_requests_is_lost_and_the_others_are_answered() {
+    let demo = Demo::start(&[("DEMO_LOST_PCT", "10")]);
+    let asked: Vec<Asked> = (0..20).map(|_| demo.send("/claims")).collect();
+    let start = Instant::now();
+    while asked.iter().filter(|asked| asked.is_silent()).count() > 2 {
+        assert!(start.elapsed() < PATIENCE, "more than 10 % are lost");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let_it_answer(&demo);
+    let (lost, answered): (Vec<Asked>, Vec<Asked>) = asked.into_iter().partition(Asked::is_silent);
+    assert_eq!(lost.len(), 2);
+    for asked in answered {
+        assert_eq!(asked.status(), Some(200));
+    }
+}
+
+#[test]
 fn a_bad_value_is_one_line_and_exit_2() {
     // A service that took the value would find its port in use, and end too.
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port().to_string();
-    for (name, value) in [("DEMO_ERROR_PCT", "101"), ("DEMO_FREEZE", "10/2"), ("DEMO_HANG_AFTER_S", "-1")] {
+    for (name, value) in
+        [("DEMO_ERROR_PCT", "101"), ("DEMO_FREEZE", "10/2"), ("DEMO_HANG_AFTER_S", "-1"), ("DEMO_LOST_PCT", "101")]
+    {
         let output = demo(&[(name, value)]).args(["--port", &port]).output().expect("starts");
         assert_eq!(output.status.code(), Some(2), "{name}");
         assert_eq!(output.stdout, b"", "{name}");
@@ -153,7 +173,7 @@ fn a_bad_value_is_one_line_and_exit_2() {
 
 #[test]
 fn an_empty_value_counts_as_unset_and_the_help_names_every_variable() {
-    let variables = ["DEMO_FREEZE", "DEMO_HANG_AFTER_S"];
+    let variables = ["DEMO_FREEZE", "DEMO_HANG_AFTER_S", "DEMO_LOST_PCT"];
     let demo = Demo::start(&variables.map(|name| (name, "")));
     assert_eq!(demo.send("/claims").status(), Some(200));
     let output = self::demo(&[]).arg("--help").output().expect("starts");
