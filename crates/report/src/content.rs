@@ -188,19 +188,19 @@ impl Report<'_> {
 /// Names what failed: the series over their limits, then the endpoints that are missing.
 fn failed_series(failed: &[&Row]) -> String {
     let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.iter().partition(|row| is_missing(row));
-    let named = |names: Vec<String>, one: &str, several: &str| {
+    let said = |names: Vec<String>, one: &str, several: &str| {
         let more = if names.len() > 3 { format!(" and {} more", names.len() - 3) } else { String::new() };
         let are = if names.len() == 1 { one } else { several };
         format!("{}{more} {are}", names[..names.len().min(3)].join(", "))
     };
     let mut parts = Vec::new();
     if !over.is_empty() {
-        let names = over.iter().map(|row| series_name(row)).collect();
-        parts.push(named(names, "is over its limit", "are over their limits"));
+        let over = over.iter().map(|row| series_name(row)).collect();
+        parts.push(said(over, "is over its limit", "are over their limits"));
     }
     if !missing.is_empty() {
-        let names = missing.iter().map(|row| row.endpoint.map_or_else(String::new, endpoint_shown)).collect();
-        parts.push(named(names, "is missing", "are missing"));
+        let missing = missing.iter().map(|row| row.endpoint.map_or_else(String::new, endpoint_shown)).collect();
+        parts.push(said(missing, "is missing", "are missing"));
     }
     parts.join("; ")
 }

@@ -190,3 +190,24 @@ fn newest_finished(folder: &Path) -> Option<PathBuf> {
     let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
     folders.filter(|folder| folder.join("run-1/run.json").is_file()).max()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let folder = std::env::temp_dir().join(format!("locust-gate-{}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("file");
+        write_atomically(&path, "the former text").unwrap();
+        // Who reads the former file meanwhile reads it to its end.
+        let mut former = File::open(&path).unwrap();
+        write_atomically(&path, "new").unwrap();
+        let mut text = String::new();
+        former.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), read_to_string(&path).unwrap().as_str()), ("the former text", "new"));
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no temporary file is left");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

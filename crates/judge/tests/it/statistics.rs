@@ -62,6 +62,11 @@ fn the_interval_of_rounds_is_students() {
     assert!((low - 0.700_114_2).abs() < 1e-5 && (high - 2.459_885_8).abs() < 1e-5, "{low} {high}");
     assert!((difference.p_value() - 0.002_833 / 2.0).abs() < 1e-5 && (difference.change() - 1.58).abs() < 1e-9);
     assert!(Difference::paired(Scale::Ratio, &[1.0], &[2.0], 0.0).is_none(), "one round tells no noise");
+    // The difference of two runs varies twice as much as one: with 4 rounds and a variance of 8 of one run, the standard
+    // error is sqrt(2 * 8 / 4) = 2, and t(3) at 0.975 is 3.182.
+    let floored = Difference::paired(Scale::Difference, &[1.0; 4], &[2.0; 4], 8.0).unwrap();
+    let Interval { low, high } = floored.interval(0.05);
+    assert!((low - (1.0 - 2.0 * 3.182)).abs() < 2e-3 && (high - (1.0 + 2.0 * 3.182)).abs() < 2e-3, "{low} {high}");
     // What both share drops out, a ratio as a difference of logarithms.
     let ratio = Difference::paired(Scale::Ratio, &[100.0, 200.0, 150.0], &[110.0, 220.0, 165.0], 0.0).unwrap();
     let Interval { low, high } = ratio.interval(0.05);
@@ -109,6 +114,9 @@ fn holm_lets_fall_what_r_lets_fall() {
         (&[0.01, 0.04, 0.03, 0.005][..], &[true, false, false, true][..]),
         (&[0.04, 0.03, 0.02, 0.01], &[false, false, false, true]),
         (&[0.02, 0.01], &[true, true]),
+        // Bonferroni would reject the first alone: R gives 0.03, 0.04, 0.04.
+        (&[0.01, 0.02, 0.03], &[true, true, true]),
+        (&[0.04, 0.01], &[true, true]),
         (&[0.06], &[false]),
         (&[0.0, 1.0, 0.03], &[true, false, false]),
         (&[], &[]),
