@@ -1,4 +1,4 @@
-//! What the service offers, for those who route requests and those who pace them.
+//! The endpoints of the service, for those who route requests and those who pace them.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {

@@ -78,12 +78,12 @@ fn golden_point(n: u32) -> f64 {
     f64::from(n.wrapping_mul(GOLDEN_STEP).wrapping_add(1 << 31)) / TWO_POW_32
 }
 
-/// How many of the first `requests` are picked, when this percentage is.
+/// Returns how many of the first `requests` are picked, when this percentage is.
 fn picked(requests: f64, pct: f64) -> f64 {
     (requests * pct / 100.0).round()
 }
 
-/// Whether the n-th request is picked, as Bresenham's line algorithm would place
+/// Returns whether the n-th request is picked, as Bresenham's line algorithm would place
 /// `pct` steps in 100: it is when the rounded number of those due so far rises.
 /// Any number of requests thus has its share, to within one, without clusters.
 fn is_picked(n: f64, pct: f64) -> bool {
@@ -110,7 +110,7 @@ fn fate(n: f64, error_pct: f64, lost_pct: f64) -> Fate {
     }
 }
 
-/// What happens to one request.
+/// The fate of one request.
 pub struct Turn {
     pub delay: Duration,
     pub fate: Fate,

@@ -25,7 +25,7 @@ struct Freeze {
 }
 
 impl Freeze {
-    /// How much longer the service is frozen at this time; zero when it is not.
+    /// Returns how much longer the service is frozen at this time; zero when it is not.
     fn left(&self, elapsed: Duration) -> Duration {
         let left_of_period_s = self.period_s - elapsed.as_secs_f64() % self.period_s;
         if left_of_period_s > self.freeze_s { Duration::ZERO } else { Duration::from_secs_f64(left_of_period_s) }

@@ -22,12 +22,12 @@ use crate::flags::{self, LoadFlags};
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// How the service is built, started and stopped; `None` where it runs already.
+    /// The commands and limits of the service; `None` where it runs already.
     pub service: Option<ServiceConfig>,
-    /// How it is loaded.
+    /// The load.
     #[serde(default)]
     pub load: LoadConfig,
-    /// Which Locust is used.
+    /// The choice of Locust.
     #[serde(default)]
     pub locust: LocustConfig,
     #[serde(default, rename = "limits")]
@@ -238,7 +238,7 @@ fn ten_seconds() -> Duration {
     Duration::from_secs(10)
 }
 
-/// What is loaded, how, and with which file.
+/// The settled load: the service, the load and the locustfile.
 #[derive(Debug)]
 pub struct Settings {
     /// The load.
@@ -390,7 +390,7 @@ struct Setting {
     /// The key in Locust's spelling: `spawn-rate`.
     key: String,
     value: String,
-    /// Where it was found.
+    /// The kind of the source.
     origin: Origin,
 }
 

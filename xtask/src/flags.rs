@@ -64,7 +64,7 @@ EXIT CODES
 /// The flag that makes exit code 2 a 125, which `git bisect run` takes for a commit to skip.
 const BISECT_EXIT_CODES: &str = "--bisect-exit-codes";
 
-/// What the command line asks for.
+/// The command that was asked for.
 #[derive(Debug, PartialEq)]
 pub enum Command {
     /// Print the help.

@@ -33,7 +33,7 @@ pub struct Project<'a> {
     current_dir: PathBuf,
     /// The configuration.
     pub config: Config,
-    /// What the runs of this command are judged by.
+    /// The rules that the runs of this command are judged by.
     pub rules: Rules,
     /// The path of the baseline.
     pub baseline_path: PathBuf,

@@ -16,12 +16,12 @@ use crate::system::files;
 /// The file `run.json`, which is kept beside the results of a run of ours.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunFile {
-    /// Where and how the run was measured.
+    /// The circumstances of the measurement.
     #[serde(flatten)]
     pub provenance: Provenance,
     /// Says that the CSV holds every request.
     exact: bool,
-    /// What weakens the measurement, a sentence each.
+    /// The facts that weaken the measurement, a sentence each.
     pub warnings: Vec<String>,
     /// The number of runs that the command would have made at most: they share the evidence's probability of error.
     #[serde(default)]
@@ -59,9 +59,9 @@ impl RunFile {
 /// A run, and what is known about it.
 #[derive(Clone, Debug)]
 pub struct Measured {
-    /// What was measured.
+    /// The run itself.
     pub run: Run,
-    /// What is known about it; a bare file of the user's tells nothing.
+    /// The circumstances; `None` for a bare file of the user's.
     pub about: Option<RunFile>,
     /// The run over time, or why that is not known. It is for a chart; nothing is judged by it.
     pub history: Result<History, String>,

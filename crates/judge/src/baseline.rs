@@ -22,7 +22,7 @@ pub type Series = BTreeMap<String, Vec<f64>>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     version: String,
-    /// Where and how it was measured.
+    /// The circumstances of the measurement.
     #[serde(flatten)]
     pub provenance: Provenance,
     /// The estimates over the runs, of all requests together.

@@ -1,16 +1,16 @@
-//! Whether two measurements may be compared at all.
+//! This module tells whether two measurements may be compared at all.
 
 use std::fmt::Display;
 
 use crate::decision::is_close;
 use crate::run::{Load, Provenance};
 
-/// What stands between two measurements and their comparison.
+/// The obstacles to comparing two measurements.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparability {
     /// The reason why they cannot be compared: what differs, and both values.
     pub refusal: Option<String>,
-    /// What weakens the comparison, a sentence each.
+    /// The facts that weaken the comparison, a sentence each.
     pub warnings: Vec<String>,
 }
 

@@ -108,7 +108,7 @@ impl fmt::Display for Metric {
     }
 }
 
-/// What one run measured of one endpoint, or of all requests together.
+/// The measurements of one endpoint, or of all requests together, in one run.
 /// Every value is finite and not negative; `requests` is at least 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stats {
@@ -174,7 +174,7 @@ impl Stats {
     }
 }
 
-/// How finely the response times of a run were rounded before percentiles were taken.
+/// The fineness to which response times were rounded before percentiles were taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -202,7 +202,7 @@ impl Precision {
 /// One finished Locust test.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// How finely its response times were rounded.
+    /// The precision of its response times.
     pub precision: Precision,
     /// All requests together: Locust's `Aggregated`.
     pub total: Stats,
@@ -258,7 +258,7 @@ pub fn endpoint_name(method: &str, name: &str) -> Box<str> {
     joined.into_boxed_str()
 }
 
-/// How the service is loaded.
+/// The load on the service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     /// Concurrent users.
@@ -323,7 +323,7 @@ impl fmt::Display for Machine {
     }
 }
 
-/// Where and how numbers were measured. What is not known is absent: a version 1.0 baseline and a bare CSV say little.
+/// The circumstances of a measurement. Unknown ones are absent: a version 1.0 baseline and a bare CSV say little.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The time in UTC, as RFC 3339 writes it.

@@ -1,4 +1,4 @@
-//! What a report says: every cell and sentence is made here once, and a format only arranges them.
+//! The content of a report: every cell and sentence is made here once, and a format only arranges them.
 
 use std::cmp::Ordering;
 
@@ -13,7 +13,7 @@ use crate::words::{Status, change, change_unit, count, interval_text, limit_text
 /// Everything that a format shows.
 #[derive(Clone)]
 pub struct Report<'a> {
-    /// What was found, and the verdict.
+    /// The findings, and the verdict.
     pub comparison: &'a Comparison<'a>,
     /// The baseline's response times in ms at each of [`judge::run::PERCENTILES`]; empty where it does not know them.
     pub distribution: &'a [f64],
@@ -21,13 +21,13 @@ pub struct Report<'a> {
     pub runs: &'a [Run],
     /// The candidate's runs over time, or why that is not known.
     pub histories: &'a [Result<History, String>],
-    /// Where and how both sides were measured.
+    /// The circumstances of both measurements.
     pub provenance: Sides<&'a Provenance>,
     /// The origin of the baseline, as a sentence.
     pub baseline: String,
-    /// What weakens the comparison, a sentence each.
+    /// The facts that weaken the comparison, a sentence each.
     pub warnings: Vec<String>,
-    /// What was run, where, and how long it took, a line each, for `--verbose`.
+    /// The commit, load, machine, versions and times, a line each, for `--verbose`.
     pub details: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ pub struct Sides<T> {
     pub candidate: T,
 }
 
-/// What a command says that judged nothing.
+/// The message of a command that judged nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unjudged {
     /// It could not judge, for this reason.
@@ -88,7 +88,7 @@ pub struct Cells {
 /// A finding in words.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// Whether it fails or warns.
+    /// The status, which is FAIL or WARN.
     pub status: Status,
     /// The sentence.
     pub text: String,

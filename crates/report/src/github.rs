@@ -1,4 +1,4 @@
-//! What GitHub Actions shows of a report beside its log: annotations, by workflow commands.
+//! The annotations that GitHub Actions shows of a report beside its log, as workflow commands.
 
 use std::fmt::Write as _;
 

@@ -89,7 +89,7 @@ fn finding_line(row: &Row) -> String {
 
 /// Writes all endpoints in one folded table, worst first, with as many rows as fit.
 fn endpoints(comparison: &Comparison, room: usize) -> String {
-    /// For the lines around the rows.
+    /// The room for the lines around the rows.
     const FRAME_BYTES: usize = 600;
     if comparison.endpoints.is_empty() {
         return String::new();

@@ -24,7 +24,7 @@ const STATUS: usize = HEADER.len() - 1;
 /// has so many.
 const LEAST_NAME: usize = 32;
 
-/// How much is printed.
+/// The amount of detail that is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
     /// Findings and the verdict.

@@ -8,10 +8,11 @@ use judge::run::Metric;
 use judge::stats::Interval;
 use judge::text::endpoint_shown;
 
-/// In percent or percentage points: an interval that reaches further says only that next to nothing is known.
+/// The farthest end of an interval that is shown, in percent or percentage points. One that reaches further says only
+/// that next to nothing is known.
 const FARTHEST: f64 = 999.0;
 
-/// What a report calls the state of a series. It follows from the decision and the presence, and adds nothing to them.
+/// The status of a series in a report. It follows from the decision and the presence, and adds nothing to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Over a limit that blocks.

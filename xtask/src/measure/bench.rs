@@ -1,4 +1,4 @@
-//! What stands ready for all runs of a command, and one run of them.
+//! The bench: everything that stands ready for all runs of a command, and one run on it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -40,7 +40,7 @@ pub struct Bench<'a> {
     has_invited: bool,
     /// The folder of this command.
     pub session: Session,
-    /// Where and how all runs are measured.
+    /// The circumstances of all runs.
     pub provenance: Provenance,
     /// Tells our own time from that of others.
     pub clock: &'a mut Clock,
@@ -235,7 +235,7 @@ fn wait_for_turn(project: &Project, perf_folder: &Path) -> Result<File> {
     lock::lock(&path, TURN_TIMEOUT)
 }
 
-/// Where Locust's master listens.
+/// The address on which Locust's master listens.
 struct MasterSocket<'a> {
     /// Locust's own choice where it is `None`.
     bind_host: Option<&'a str>,
@@ -287,7 +287,7 @@ struct Watch {
     echoes: bool,
     log: Follower,
     users: Option<u32>,
-    /// What was last said of the workers that have come.
+    /// The last line about the workers that have come.
     came: Option<String>,
 }
 

@@ -96,7 +96,7 @@ pub enum Moment {
     Loading(Duration),
 }
 
-/// What Locust is doing, for the progress line.
+/// The progress of a load, for the progress line.
 pub struct Progress {
     /// The time since the load began.
     pub elapsed: Duration,
@@ -146,7 +146,7 @@ impl Job<'_> {
     }
 }
 
-/// What the statistics of a run cover.
+/// The part of a run that its statistics cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coverage {
     /// Every request of the measured window.
@@ -159,9 +159,9 @@ pub enum Coverage {
 
 /// A finished run.
 pub struct Finished {
-    /// What its statistics cover.
+    /// The part that its statistics cover.
     pub coverage: Coverage,
-    /// What weakens the measurement, a sentence each.
+    /// The facts that weaken the measurement, a sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -487,7 +487,7 @@ fn explanation(status: ExitStatus, log: &str) -> String {
     format!("{said}{next}")
 }
 
-/// What the listener writes down about the run.
+/// The file `perf_listener.json`, which the listener writes.
 #[derive(Deserialize)]
 struct ListenerFile {
     ramp_up_left_out: bool,

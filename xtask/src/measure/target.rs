@@ -1,4 +1,4 @@
-//! What is loaded: a service that is started for each run, or one that runs already.
+//! The target of a load: a service that is started for each run, or one that runs already.
 
 use std::path::Path;
 

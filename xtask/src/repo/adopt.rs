@@ -76,7 +76,7 @@ const IGNORED: [Ignored; 3] = [
     Ignored { line: "perf_report.html", path: "perf_report.html" },
 ];
 
-/// What is done to one file or folder, and what its owner has to do.
+/// One file or folder: the change that is made to it, and the advice to its owner.
 struct Step {
     name: &'static str,
     writes: Vec<NewFile>,
@@ -358,7 +358,7 @@ impl Step {
     }
 }
 
-/// What was written. Dropping it takes everything back.
+/// The changes that were made. Dropping them takes everything back.
 #[derive(Default)]
 struct Undo {
     changes: Vec<Change>,

@@ -148,7 +148,7 @@ const EXPECTATIONS: [Expectation; 7] = [
     },
 ];
 
-/// How much is measured.
+/// The amount of load.
 struct Form {
     is_quick: bool,
     run_time_s: u32,
@@ -157,7 +157,7 @@ struct Form {
 /// The runs that the gate makes by default: five of the baseline, then one to five.
 const FULL: Form = Form { is_quick: false, run_time_s: 20 };
 
-/// For every push: 12 to 16 runs, so they are short and counted out.
+/// The form for every push: 12 to 16 runs, so they are short and their numbers are fixed.
 ///
 /// A run of 10 s asks `GET /claims/[id]` about 150 times (a quarter of 60 requests per second), and 100 is what its p95
 /// needs to FAIL. One endpoint is told by two runs: beside four of the baseline the interval of a single one is so wide
@@ -209,7 +209,7 @@ struct Trial<'a> {
     _lock: File,
 }
 
-/// What the gate said of a measurement.
+/// The gate's answer to a measurement.
 struct Seen {
     code: Option<i32>,
     output: String,

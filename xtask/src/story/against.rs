@@ -146,10 +146,10 @@ struct Other {
     service: OtherService,
 }
 
-/// How the service is started there.
+/// The `[service]` that is used there.
 struct OtherService {
     config: ServiceConfig,
-    /// What sets it apart beyond its code, as a warning for the report.
+    /// The difference to ours beyond the code, as a warning for the report.
     warning: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! How a report reaches people and programs: stdout, files, and the pages of GitHub Actions.
+//! The delivery of a report to people and programs: stdout, files, and the pages of GitHub Actions.
 
 use std::env;
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::project::Project;
 use crate::system::process::Interrupted;
 use crate::system::{ci, files, git};
 
-/// What goes wrong after the verdict was printed takes nothing of it back.
+/// Marks an error that came after the verdict was printed, which still stands.
 #[derive(Debug)]
 struct AfterVerdict;
 
@@ -29,7 +29,7 @@ impl fmt::Display for AfterVerdict {
     }
 }
 
-/// Where a report goes. It is prepared before the load, so that nothing that can fail early fails late.
+/// The destinations of a report. They are prepared before the load, so that nothing that can fail early fails late.
 pub struct Delivery<'a> {
     flags: &'a Perf,
     /// The files that annotations point into, where GitHub Actions reads what is printed.

@@ -1,4 +1,4 @@
-//! What all stories of a judgement share: the runs of a command, and whether another one follows.
+//! The parts that the stories share: the runs of a command, and whether another one follows.
 
 use anyhow::{Result, bail};
 use judge::comparability::comparability;
@@ -20,9 +20,9 @@ pub struct Measurement {
     pub runs: Vec<Run>,
     /// Each run over time, or why that is not known.
     pub histories: Vec<Result<History, String>>,
-    /// Where and how they were measured.
+    /// The circumstances of the measurement.
     pub provenance: Provenance,
-    /// What weakens the measurement, a sentence each.
+    /// The facts that weaken the measurement, a sentence each.
     pub warnings: Vec<String>,
 }
 

@@ -21,11 +21,11 @@ use crate::story::delivery::{Delivery, deliver_failure, deliver_no_verdict, deli
 use crate::story::judging::{Measurement, another_follows, details};
 use crate::system::{ci, files, git, process};
 
-/// How a command ended.
+/// The end of a command.
 pub enum Outcome {
     /// A verdict was reached.
     Judged(Verdict),
-    /// What was asked for is done, such as a baseline written, and nothing could fail.
+    /// The command did what was asked, such as writing a baseline, and nothing could fail.
     Done(String),
     /// There was no baseline to judge by, and a gate whose baseline is never committed always passes.
     SavedInCi(String),
@@ -92,7 +92,7 @@ fn run(flags: &Perf) -> Result<Outcome> {
     }
 }
 
-/// What a command does with its runs.
+/// The use that a command makes of its runs.
 #[derive(Clone, Copy)]
 enum Plan<'a> {
     /// Judge them against the baseline.
@@ -166,7 +166,7 @@ fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Re
     }
 }
 
-/// What is judged, and by which rules.
+/// The runs that are judged, and the rules.
 struct Judging<'a> {
     project: &'a Project<'a>,
     rules: &'a Rules,

@@ -81,7 +81,7 @@ pub fn pause() -> Result<(), Interrupted> {
     check_interrupted()
 }
 
-/// What went wrong with a child, and the end of its log.
+/// A failure of a child process, with the end of its log.
 #[derive(Debug)]
 pub struct Failure {
     /// The sentence that says it.
@@ -142,7 +142,7 @@ pub struct Group {
     pid: Pid,
     log: PathBuf,
     status: Option<ExitStatus>,
-    /// From SIGTERM to SIGKILL.
+    /// The time from SIGTERM to SIGKILL.
     grace: Duration,
     _guard: Option<Guard>,
 }
@@ -294,7 +294,7 @@ fn has_members(group: Pid) -> bool {
     !is_told
 }
 
-/// What `/proc/PID/stat` says of a process.
+/// The parts of `/proc/PID/stat` that are used.
 #[derive(Debug, PartialEq)]
 struct Stat {
     is_running: bool,

@@ -18,7 +18,7 @@ const CHECKOUT_TIMEOUT: Duration = Duration::from_mins(10);
 /// A commit's checkout. It is kept for the next call, with all that was built in it. Older ones are removed when this is
 /// dropped and nobody uses any.
 pub struct Worktree {
-    /// Where it is.
+    /// The folder of the checkout.
     pub folder: PathBuf,
     shell: Shell,
     lock: Option<File>,
