@@ -13,7 +13,7 @@ use crate::run::{Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, flaw};
 use crate::stats::{self, Interval, Scale};
 
 /// The version that is written. A reader refuses another major version, and keeps the keys of a newer minor one.
-const VERSION: &str = "1.1";
+const VERSION: &str = "1.2";
 
 /// The value of each run, by metric name, in the unit of [`Metric::unit`].
 pub type Series = BTreeMap<String, Vec<f64>>;
@@ -30,6 +30,10 @@ pub struct Baseline {
     /// The runs behind `metrics`.
     #[serde(default, skip_serializing_if = "Series::is_empty")]
     pub aggregated: Series,
+    /// The time in ms between two requests of one user: users / requests per second. Both sides of a comparison take
+    /// `p95_corrected` by it. `None` in older files, and where the number of users is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_interval_ms: Option<f64>,
     /// The estimates over the runs at each of [`PERCENTILES`], of all requests together; they are drawn, not judged. Empty
     /// in older files, and where a run was read from a CSV, which has no histogram.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,11 +71,17 @@ impl Baseline {
         }
         provenance.precision = Run::coarsest(runs);
         let total: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
+        let expected_interval_ms = expected_interval_ms(&total, &provenance);
+        let mut aggregated = series(&total);
+        let corrected = expected_interval_ms.and_then(|interval_ms| p95_corrected(runs, interval_ms));
+        if let Some(corrected) = corrected {
+            let name = Metric::P95Corrected.name().to_owned();
+            aggregated.insert(name, corrected.into_iter().map(rounded).collect());
+        }
         let mut endpoints: BTreeMap<String, Vec<&Stats>> = BTreeMap::new();
         for (name, stats) in runs.iter().flat_map(|run| &run.endpoints) {
             endpoints.entry(name.to_string()).or_default().push(stats);
         }
-        let aggregated = series(&total);
         let with_interval = |stats: &[&Stats]| {
             let mut series = series(stats);
             // Of several runs the spread tells more than the requests of each.
@@ -84,17 +94,18 @@ impl Baseline {
             }
             series
         };
-        let metrics = Metric::ALL
-            .iter()
-            .map(|metric| {
-                (metric.name().to_owned(), rounded(stats::estimate(metric.scale(), &aggregated[metric.name()])))
-            })
-            .collect();
+        let mut metrics = BTreeMap::new();
+        for metric in Metric::ALL {
+            if let Some(runs) = aggregated.get(metric.name()) {
+                metrics.insert(metric.name().to_owned(), rounded(stats::estimate(metric.scale(), runs)));
+            }
+        }
         Ok(Baseline {
             version: VERSION.to_owned(),
             provenance,
             metrics,
             aggregated,
+            expected_interval_ms,
             distribution: distribution(runs),
             endpoints: endpoints.into_iter().map(|(name, stats)| (name, with_interval(&stats))).collect(),
             notes: note.map_or_else(|| former.map_or_else(String::new, |former| former.notes.clone()), str::to_owned),
@@ -120,9 +131,9 @@ impl Baseline {
             Some(version) => bail!("its version is {version}, and this program reads version 1: update xtask"),
         }
         let baseline: Baseline = serde_json::from_str(text)?;
-        for value in &baseline.distribution {
+        for value in baseline.distribution.iter().chain(&baseline.expected_interval_ms) {
             if let Some(flaw) = flaw(*value) {
-                bail!("`distribution` holds {value}, {flaw}");
+                bail!("`distribution` or `expected_interval_ms` holds {value}, {flaw}");
             }
         }
         let numbers = baseline.metrics.iter().map(|(name, value)| (name, slice::from_ref(value)));
@@ -191,8 +202,23 @@ pub fn request_interval(series: &Series, metric: Metric) -> Option<Interval> {
     }
 }
 
+/// Returns the time in ms between two requests of one user. The users are those that were active, or else those that were
+/// asked for.
+fn expected_interval_ms(runs: &[&Stats], provenance: &Provenance) -> Option<f64> {
+    let asked = provenance.load.as_ref().map(|load| f64::from(load.users));
+    let users = provenance.mean_users.or(asked)?;
+    let rates: Vec<f64> = runs.iter().map(|stats| stats.requests_per_sec).collect();
+    let interval_ms = 1000.0 * users / stats::estimate(Metric::RequestsPerSec.scale(), &rates);
+    (interval_ms.is_finite() && interval_ms > 0.0).then(|| rounded(interval_ms))
+}
+
+/// Returns the [`Run::p95_corrected_ms`] of each run; `None` unless every run has a histogram.
+pub fn p95_corrected(runs: &[Run], expected_interval_ms: f64) -> Option<Vec<f64>> {
+    runs.iter().map(|run| run.p95_corrected_ms(expected_interval_ms)).collect()
+}
+
 fn series(runs: &[&Stats]) -> Series {
-    Metric::ALL
+    Metric::OF_ENDPOINTS
         .iter()
         .map(|metric| (metric.name().to_owned(), runs.iter().map(|stats| rounded(stats.value(*metric))).collect()))
         .collect()

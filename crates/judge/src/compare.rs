@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Result, bail};
 
-use crate::baseline::{Baseline, Series, request_interval};
+use crate::baseline::{Baseline, Series, p95_corrected, request_interval};
 use crate::decision::{Decision, Evidence, Excess, FewSamples, Presence, Row, Significance, Unsettled, decide, fails};
 use crate::limits::{JUDGED, Limit, Rules, can_fail};
 use crate::run::{Metric, Precision, Run, Stats};
@@ -113,7 +113,9 @@ impl Comparison<'_> {
 ///
 /// Refuses a baseline that lacks a metric on which the gate fails: such a gate could not fail.
 pub fn lacking(baseline: &Baseline) -> Result<Vec<Metric>> {
-    let lacking: Vec<Metric> = JUDGED.into_iter().filter(|metric| baseline.total(*metric).is_none()).collect();
+    // A baseline without a histogram has no p95_corrected, and its row says so.
+    let needed = JUDGED.into_iter().filter(|metric| *metric != Metric::P95Corrected);
+    let lacking: Vec<Metric> = needed.filter(|metric| baseline.total(*metric).is_none()).collect();
     if let Some(metric) = lacking.iter().find(|metric| can_fail(**metric)) {
         bail!("the baseline lacks {metric}, so the gate could not fail on it: record it again with --update-baseline");
     }
@@ -209,6 +211,11 @@ fn stats_by_endpoint(runs: &[Run]) -> Vec<(&str, Vec<&Stats>)> {
     named
 }
 
+/// Returns the metrics judged of each endpoint.
+fn judged_of_endpoints() -> impl Iterator<Item = Metric> {
+    JUDGED.into_iter().filter(|metric| Metric::OF_ENDPOINTS.contains(metric))
+}
+
 fn values(metric: Metric, runs: &[&Stats]) -> Vec<f64> {
     runs.iter().map(|stats| stats.value(metric)).collect()
 }
@@ -220,14 +227,15 @@ struct Sides<'s> {
     /// Empty where the baseline has no such series.
     baseline: &'s [f64],
     baseline_requests: &'s [f64],
-    candidate: &'s [&'s Stats],
+    /// The value of each run.
+    candidate: &'s [f64],
+    stats: &'s [&'s Stats],
 }
 
 impl Sides<'_> {
     fn presence(&self, difference: Option<Difference>) -> Presence {
         if self.baseline.is_empty() {
-            let candidate = estimate(self.metric.scale(), &values(self.metric, self.candidate));
-            return Presence::New { candidate };
+            return Presence::New { candidate: estimate(self.metric.scale(), self.candidate) };
         }
         let baseline = estimate(self.metric.scale(), self.baseline);
         let candidate = match difference {
@@ -235,31 +243,30 @@ impl Sides<'_> {
             Some(difference) if self.paired && self.metric.scale() == Scale::Ratio => {
                 self.metric.changed(baseline, difference.change())
             }
-            _ => estimate(self.metric.scale(), &values(self.metric, self.candidate)),
+            _ => estimate(self.metric.scale(), self.candidate),
         };
         Presence::Both { baseline, candidate }
     }
 
     fn difference(&self) -> Option<Difference> {
-        let candidate = values(self.metric, self.candidate);
         let least_variance = match self.metric {
             // However steady the service, a share of its requests varies as samples do.
             Metric::ErrorRate if self.baseline.len() == self.baseline_requests.len() => chance_variance(
-                &[self.baseline, &candidate].concat(),
-                &[self.baseline_requests, &values(Metric::TotalRequests, self.candidate)].concat(),
+                &[self.baseline, self.candidate].concat(),
+                &[self.baseline_requests, &values(Metric::TotalRequests, self.stats)].concat(),
             ),
             _ => 0.0,
         };
         // An endpoint that a round did not meet leaves the other runs without their pairs.
-        let is_paired = self.paired && self.baseline.len() == candidate.len();
+        let is_paired = self.paired && self.baseline.len() == self.candidate.len();
         let of = if is_paired { Difference::paired } else { Difference::between };
-        of(self.metric.scale(), self.baseline, &candidate, least_variance)
+        of(self.metric.scale(), self.baseline, self.candidate, least_variance)
     }
 
     /// Counts the requests of the side that has fewer in a run, and how many of them the metric rests on.
     fn few_samples(&self) -> Option<FewSamples> {
-        let of_candidate: u64 = self.candidate.iter().map(|stats| stats.requests).sum();
-        let mut requests = of_candidate as f64 / self.candidate.len() as f64;
+        let of_candidate: u64 = self.stats.iter().map(|stats| stats.requests).sum();
+        let mut requests = of_candidate as f64 / self.stats.len() as f64;
         if !self.baseline_requests.is_empty() {
             let of_baseline: f64 = self.baseline_requests.iter().sum();
             requests = requests.min(of_baseline / self.baseline_requests.len() as f64);
@@ -268,7 +275,9 @@ impl Sides<'_> {
             Metric::P50 => requests / 2.0,
             Metric::P95 => requests / 20.0,
             Metric::P99 => requests / 100.0,
-            Metric::ErrorRate => self.candidate.iter().map(|stats| stats.failures as f64).sum(),
+            Metric::ErrorRate => self.stats.iter().map(|stats| stats.failures as f64).sum(),
+            // The p95 beside it says the same.
+            Metric::P95Corrected => return None,
             Metric::AvgResponseTime | Metric::RequestsPerSec | Metric::TotalRequests => return None,
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of requests")]
@@ -288,12 +297,20 @@ impl<'a> Judge<'a> {
         let stats: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
         let mut rows = Vec::new();
         for metric in Metric::ALL {
+            let candidate = match (metric, baseline.expected_interval_ms) {
+                (Metric::P95Corrected, Some(interval_ms)) => p95_corrected(runs, interval_ms),
+                (Metric::P95Corrected, None) => None,
+                _ => Some(values(metric, &stats)),
+            };
+            // Without Locust's JSON nothing is known of p95_corrected, on this side.
+            let Some(candidate) = candidate else { continue };
             let sides = Sides {
                 metric,
                 paired: self.rules.paired,
                 baseline: baseline.total_runs(metric),
                 baseline_requests: baseline.total_runs(Metric::TotalRequests),
-                candidate: &stats,
+                candidate: &candidate,
+                stats: &stats,
             };
             let mut row = self.row(None, &sides, sides.difference());
             // A failure count of all requests is never too small to tell.
@@ -322,9 +339,9 @@ impl<'a> Judge<'a> {
     fn endpoint(&self, name: &'a str, series: &'a Series, runs: &[&Stats], endpoints: &mut Endpoints<'a>) {
         let baseline = |metric: Metric| series.get(metric.name()).map(Vec::as_slice).unwrap_or_default();
         let baseline_requests = baseline(Metric::TotalRequests);
-        for metric in JUDGED {
-            let (paired, baseline) = (self.rules.paired, baseline(metric));
-            let sides = Sides { metric, paired, baseline, baseline_requests, candidate: runs };
+        for metric in judged_of_endpoints() {
+            let (paired, baseline, candidate) = (self.rules.paired, baseline(metric), values(metric, runs));
+            let sides = Sides { metric, paired, baseline, baseline_requests, candidate: &candidate, stats: runs };
             let difference = sides.difference();
             let mut row = self.row(Some(name), &sides, difference);
             let excess = self.excess(&row);
@@ -365,9 +382,11 @@ impl<'a> Judge<'a> {
     fn new_endpoint(&self, name: &'a str, runs: &[&Stats]) -> Vec<Row<'a>> {
         let has_bound = |metric| self.rules.limit(Some(name), metric).is_some_and(|limit| limit.bound.is_some());
         let mut rows = Vec::new();
-        for metric in JUDGED {
+        for metric in judged_of_endpoints() {
             if metric == Metric::P95 || has_bound(metric) {
-                let sides = Sides { metric, paired: false, baseline: &[], baseline_requests: &[], candidate: runs };
+                let (baseline, baseline_requests, candidate) = (&[], &[], values(metric, runs));
+                let sides =
+                    Sides { metric, paired: false, baseline, baseline_requests, candidate: &candidate, stats: runs };
                 let mut row = self.row(Some(name), &sides, None);
                 row.evidence.few_samples = sides.few_samples();
                 rows.push(row);

@@ -7,6 +7,7 @@ pub mod baseline;
 pub mod comparability;
 pub mod compare;
 pub mod decision;
+pub mod histogram;
 pub mod limits;
 pub mod locust_csv;
 pub mod locust_history;

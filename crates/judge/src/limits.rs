@@ -22,7 +22,8 @@ pub struct Limit {
 }
 
 /// The metrics judged, in the order of the findings: errors first, since a failing service has no latency to speak of.
-pub const JUDGED: [Metric; 5] = [Metric::ErrorRate, Metric::P95, Metric::P99, Metric::P50, Metric::RequestsPerSec];
+pub const JUDGED: [Metric; 6] =
+    [Metric::ErrorRate, Metric::P95, Metric::P95Corrected, Metric::P99, Metric::P50, Metric::RequestsPerSec];
 
 /// A limit for each metric that is judged.
 pub type Limits = BTreeMap<Metric, Limit>;
@@ -33,6 +34,7 @@ pub fn default_limits() -> Limits {
     BTreeMap::from([
         (Metric::P50, limit(20.0)),
         (Metric::P95, limit(20.0)),
+        (Metric::P95Corrected, limit(20.0)),
         (Metric::P99, limit(25.0)),
         (Metric::RequestsPerSec, limit(30.0)),
         (Metric::ErrorRate, limit(2.0)),
@@ -41,7 +43,7 @@ pub fn default_limits() -> Limits {
 
 /// Returns whether the gate fails on this metric without `--strict`.
 pub fn can_fail(metric: Metric) -> bool {
-    matches!(metric, Metric::P95 | Metric::ErrorRate)
+    matches!(metric, Metric::P95 | Metric::P95Corrected | Metric::ErrorRate)
 }
 
 impl Limit {
@@ -55,7 +57,9 @@ impl Limit {
         let (relative_unit, unit, bound_word, example) = match metric {
             Metric::ErrorRate => ("pp", "%", "max", "\"2pp\" or \"max 5%\""),
             Metric::RequestsPerSec => ("%", "/s", "min", "\"30%\" or \"min 10/s\""),
-            Metric::P50 | Metric::P95 | Metric::P99 => ("%", "ms", "max", "\"20%\", \"20% and 5ms\" or \"max 500ms\""),
+            Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99 => {
+                ("%", "ms", "max", "\"20%\", \"20% and 5ms\" or \"max 500ms\"")
+            }
             Metric::AvgResponseTime | Metric::TotalRequests => {
                 bail!("`{metric}` is shown but not judged, so it takes no limit")
             }

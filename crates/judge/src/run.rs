@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::histogram::Histogram;
 use crate::mask;
 use crate::stats::{Interval, Scale, rate_interval_pct};
 
@@ -15,6 +16,9 @@ pub enum Metric {
     P50,
     /// The response time in ms that 95 % of the requests do not exceed.
     P95,
+    /// The p95 in ms that users arriving on schedule would have seen, of all requests together
+    /// ([`crate::histogram`]).
+    P95Corrected,
     /// The response time in ms that 99 % of the requests do not exceed.
     P99,
     /// The mean response time, in ms.
@@ -29,7 +33,19 @@ pub enum Metric {
 
 impl Metric {
     /// All metrics, in the order of the table.
-    pub const ALL: [Metric; 7] = [
+    pub const ALL: [Metric; 8] = [
+        Metric::P50,
+        Metric::P95,
+        Metric::P95Corrected,
+        Metric::P99,
+        Metric::AvgResponseTime,
+        Metric::RequestsPerSec,
+        Metric::ErrorRate,
+        Metric::TotalRequests,
+    ];
+
+    /// The metrics that each endpoint has, and that [`Stats`] holds, in the order of the table.
+    pub const OF_ENDPOINTS: [Metric; 7] = [
         Metric::P50,
         Metric::P95,
         Metric::P99,
@@ -44,6 +60,7 @@ impl Metric {
         match self {
             Metric::P50 => "p50",
             Metric::P95 => "p95",
+            Metric::P95Corrected => "p95_corrected",
             Metric::P99 => "p99",
             Metric::AvgResponseTime => "avg_response_time",
             Metric::RequestsPerSec => "requests_per_sec",
@@ -74,7 +91,7 @@ impl Metric {
 
     /// Returns whether this is a percentile of the response time, which Locust rounds.
     pub fn is_percentile(self) -> bool {
-        matches!(self, Metric::P50 | Metric::P95 | Metric::P99)
+        matches!(self, Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99)
     }
 
     /// Returns the change from one value to another: percent of the baseline (`None` where that is 0), for `error_rate`
@@ -151,10 +168,15 @@ pub const REQUEST_Z: f64 = 3.2905;
 
 impl Stats {
     /// Returns the value in the unit of [`Metric::unit`]; `error_rate` is in percent of the requests, 0 to 100.
+    ///
+    /// # Panics
+    ///
+    /// `p95_corrected` is of a whole run: see [`Run::p95_corrected_ms`].
     pub fn value(&self, metric: Metric) -> f64 {
         match metric {
             Metric::P50 => self.p50_ms,
             Metric::P95 => self.p95_ms,
+            Metric::P95Corrected => unreachable!("p95_corrected is of a whole run"),
             Metric::P99 => self.p99_ms,
             Metric::AvgResponseTime => self.avg_ms,
             Metric::RequestsPerSec => self.requests_per_sec,
@@ -210,6 +232,8 @@ pub struct Run {
     pub endpoints: Vec<(Box<str>, Stats)>,
     /// The response time in ms of all requests together at each of [`PERCENTILES`]; empty where no histogram tells it.
     pub distribution: Vec<f64>,
+    /// The response times of all requests together; empty where the file has no histogram.
+    pub histogram: Histogram,
 }
 
 /// The percentiles at which a distribution is kept, in percent: closer together where a limit is likely to lie, and few
@@ -221,6 +245,12 @@ impl Run {
     /// Returns the coarsest precision, which decides for all of them.
     pub fn coarsest(runs: &[Run]) -> Precision {
         runs.iter().map(|run| run.precision).min().unwrap_or_default()
+    }
+
+    /// Returns the p95 in ms that users arriving on schedule would have seen, where one of them asks every so many ms;
+    /// `None` where the file has no histogram.
+    pub fn p95_corrected_ms(&self, expected_interval_ms: f64) -> Option<f64> {
+        (self.histogram.count() > 0).then(|| self.histogram.corrected_percentile(0.95, expected_interval_ms))
     }
 
     /// Returns the names of the endpoints.
@@ -238,6 +268,7 @@ impl Run {
         };
         self.precision = finer.precision;
         self.distribution = finer.distribution;
+        self.histogram = finer.histogram;
         take(&mut self.total, &finer.total);
         let finer: HashMap<Box<str>, Stats> = finer.endpoints.into_iter().collect();
         for (name, stats) in &mut self.endpoints {
@@ -348,6 +379,9 @@ pub struct Provenance {
     /// The precision of the percentiles; a file that does not say has Locust's own.
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: Precision,
+    /// The mean number of active users over the measured window, as our listener counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_users: Option<f64>,
     /// The digest of the locustfile, as `git hash-object` gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locustfile: Option<String>,

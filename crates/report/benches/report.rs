@@ -15,6 +15,7 @@ use anyhow::{Result, ensure};
 use fastrand::Rng;
 use judge::baseline::Baseline;
 use judge::compare::compare;
+use judge::histogram::Histogram;
 use judge::limits::Rules;
 use judge::locust_history::{History, Percentiles, Point};
 use judge::run::{Precision, Provenance, Run, Stats};
@@ -153,6 +154,7 @@ impl Measured {
                     endpoints: endpoints.collect(),
                     total: stats(55.0),
                     distribution: (1..=20).map(|step| 5.0 * f64::from(step)).collect(),
+                    histogram: Histogram::default(),
                 }
             })
         };

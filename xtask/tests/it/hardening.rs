@@ -247,7 +247,7 @@ fn times_out_of_this_world_are_shown_or_refused() {
         assert!(!output.stdout.contains("\u{1b}[31mnow") && !output.stdout.contains('\u{7}'), "{}", output.stdout);
     }
     // The clock was set back an hour during the run.
-    let json = r#"[{"name":"/","method":"GET","num_requests":1,"num_failures":0,"total_response_time":1.0,"start_time":7200.0,"last_request_timestamp":3600.0,"response_times":{"5":1}}]"#;
+    let json = r#"[{"name":"/","method":"GET","num_requests":1,"num_failures":0,"total_response_time":5.0,"start_time":7200.0,"last_request_timestamp":3600.0,"response_times":{"5":1}}]"#;
     scratch.write("perf_baseline.json", BASELINE);
     scratch.write("results.json", json);
     let refused = scratch.perf("results.json");

@@ -8,6 +8,7 @@ use distrs::Normal;
 use fastrand::Rng;
 use judge::baseline::Baseline;
 use judge::compare::{Comparison, Verdict, compare};
+use judge::histogram::Histogram;
 use judge::limits::Rules;
 use judge::run::{Metric, Precision, Provenance, Run, Stats};
 
@@ -383,7 +384,13 @@ fn simulate_endpoints(noise: Noise, change_pct: f64, comparisons: usize, seed: u
 
 /// A run so many times as slow as the plain one.
 fn run(factor: f64) -> Run {
-    Run { precision: Precision::Fine, total: stats(factor), endpoints: Vec::new(), distribution: Vec::new() }
+    Run {
+        precision: Precision::Fine,
+        total: stats(factor),
+        endpoints: Vec::new(),
+        distribution: Vec::new(),
+        histogram: Histogram::default(),
+    }
 }
 
 fn stats(factor: f64) -> Stats {

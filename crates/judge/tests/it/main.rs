@@ -9,6 +9,7 @@ mod baseline;
 mod calibration;
 mod compare;
 mod csv;
+mod histogram;
 mod history;
 mod json;
 mod mangle;

@@ -10,6 +10,7 @@ use expect_test::expect;
 use judge::baseline::Baseline;
 use judge::compare::compare;
 use judge::decision::Presence;
+use judge::histogram::Histogram;
 use judge::limits::{EndpointLimits, Limit, Limits, Rules};
 use judge::run::{Load, Machine, Metric, Precision, Provenance, Run, Stats};
 use judge::stats::Interval;
@@ -48,6 +49,7 @@ fn provenance() -> Provenance {
         locust: Some("2.47.0".to_owned()),
         python: Some("3.13.1".to_owned()),
         precision: Precision::Fine,
+        mean_users: Some(10.0),
         locustfile: Some("0123456789abcdef".to_owned()),
     }
 }
@@ -58,7 +60,13 @@ fn stats(p95_ms: f64) -> Stats {
 
 fn run(total_ms: f64, endpoints: &[(&str, f64)]) -> Run {
     let endpoints = endpoints.iter().map(|(name, p95_ms)| ((*name).into(), stats(*p95_ms))).collect();
-    Run { precision: Precision::Fine, total: stats(total_ms), endpoints, distribution: Vec::new() }
+    Run {
+        precision: Precision::Fine,
+        total: stats(total_ms),
+        endpoints,
+        distribution: Vec::new(),
+        histogram: Histogram::default(),
+    }
 }
 
 /// Runs of these p95 of all requests together and of `GET /a`.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use judge::baseline::Baseline;
 use judge::compare::compare;
+use judge::histogram::Histogram;
 use judge::limits::Rules;
 use judge::locust_history::{History, Percentiles, Point};
 use judge::run::{Load, Machine, PERCENTILES, Precision, Provenance, Run, Stats};
@@ -73,6 +74,7 @@ fn provenance() -> Provenance {
         locust: Some("2.47.0".to_owned()),
         python: Some("3.11.7".to_owned()),
         precision: Precision::Fine,
+        mean_users: Some(10.0),
         locustfile: Some("50b2c961c73c21f2cdc50cb92b32c9eb887bb8ea".to_owned()),
     }
 }
@@ -101,7 +103,13 @@ fn measured(names: &[String], slowdown: f64) -> Measured {
         let endpoints = endpoints.collect();
         // Roughly a logistic distribution of the logarithm.
         let at = |percent: f64| 42.0 * slowdown * (0.39 * (percent / (100.0 - percent)).ln()).exp();
-        Run { precision: Precision::Fine, total, endpoints, distribution: PERCENTILES.map(at).to_vec() }
+        Run {
+            precision: Precision::Fine,
+            total,
+            endpoints,
+            distribution: PERCENTILES.map(at).to_vec(),
+            histogram: Histogram::default(),
+        }
     };
     let former: Vec<Run> = (0..5).map(|_| run(1.0)).collect();
     let mut runs: Vec<Run> = (0..5).map(|_| run(slowdown)).collect();

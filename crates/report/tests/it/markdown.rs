@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use expect_test::expect;
 use judge::baseline::Baseline;
 use judge::compare::compare;
+use judge::histogram::Histogram;
 use judge::limits::Rules;
 use judge::run::{Precision, Run, Stats};
 use judge::stats::Interval;
@@ -55,7 +56,13 @@ fn stats(p95_ms: f64) -> Stats {
 
 fn run<'a>(endpoints: impl IntoIterator<Item = (&'a str, f64)>, total_p95_ms: f64) -> Run {
     let endpoints = endpoints.into_iter().map(|(name, p95_ms)| (name.into(), stats(p95_ms))).collect();
-    Run { precision: Precision::Coarse, total: stats(total_p95_ms), endpoints, distribution: Vec::new() }
+    Run {
+        precision: Precision::Coarse,
+        total: stats(total_p95_ms),
+        endpoints,
+        distribution: Vec::new(),
+        histogram: Histogram::default(),
+    }
 }
 
 /// A report of these endpoints, each with the p95 of the baseline and of the candidate.
