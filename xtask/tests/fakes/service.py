@@ -1,4 +1,5 @@
-"""What the real Locust of `projects` and `matrix` loads: 20 ms an answer, or as the environment says."""
+"""The service that the real Locust of `projects` and `matrix` loads: an answer takes 20 ms, or what
+the environment says."""
 
 import os
 import sys
