@@ -13,7 +13,7 @@ use toml::Spanned;
 
 use judge::limits::{EndpointLimits, Limit, Limits, default_limits};
 use judge::mask;
-use judge::run::{Load, Metric};
+use judge::run::{LEAST_REQUESTS, Load, Metric};
 use judge::text::printable;
 
 use crate::flags::{self, LoadFlags};
@@ -93,6 +93,9 @@ pub struct LoadConfig {
     warmup: Duration,
     #[serde(deserialize_with = "some_duration")]
     stop_timeout: Option<Duration>,
+    /// The number of requests that a run must have to be judged.
+    #[serde(deserialize_with = "min_requests")]
+    pub min_requests: u64,
     /// The time that Locust may take beyond run time and stop timeout.
     #[serde(deserialize_with = "duration")]
     pub deadline_margin: Duration,
@@ -111,6 +114,7 @@ impl Default for LoadConfig {
             workers_timeout: Duration::from_mins(2),
             warmup: Duration::ZERO,
             stop_timeout: None,
+            min_requests: LEAST_REQUESTS,
             deadline_margin: thirty_seconds(),
         }
     }
@@ -226,6 +230,17 @@ fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Du
     duration(deserializer).map(Some)
 }
 
+/// Parses a number of requests. A run may be asked for more than the least, not for less.
+fn min_requests<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let requests = u64::deserialize(deserializer)?;
+    if requests < LEAST_REQUESTS {
+        return Err(de::Error::custom(format!(
+            "a run needs at least {LEAST_REQUESTS} requests, since its p95 is its maximum below that: give {LEAST_REQUESTS} or more"
+        )));
+    }
+    Ok(requests)
+}
+
 fn ten_minutes() -> Duration {
     Duration::from_mins(10)
 }
@@ -312,7 +327,16 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
     );
     let Sharing { processes, workers } = settle_sharing(flags, own)?;
     Ok(Settings {
-        load: Load { users, spawn_rate, run_time_s, warmup_s, processes, workers, locust_args: locust_args.to_vec() },
+        load: Load {
+            users,
+            spawn_rate,
+            run_time_s,
+            warmup_s,
+            processes,
+            workers,
+            has_shape: false,
+            locust_args: locust_args.to_vec(),
+        },
         locustfile,
         host,
         starts_service,

@@ -1,12 +1,13 @@
 //! The repository where the command runs, and what flags and files say.
 
+use std::collections::HashMap;
 use std::env;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::baseline::Baseline;
 use judge::limits::Rules;
 use judge::run::Provenance;
@@ -106,7 +107,21 @@ impl Project<'_> {
         for path in &self.flags.results {
             measured.extend(results::read_all(&self.current_dir.join(path))?);
         }
+        self.refuse_repeated(&measured)?;
         Ok(measured)
+    }
+
+    /// Refuses a file that is there twice, also under another name: it would count as two runs that agree to the last bit,
+    /// and hide the noise.
+    fn refuse_repeated(&self, measured: &[Measured]) -> Result<()> {
+        let mut seen: HashMap<&str, &Path> = HashMap::new();
+        for Measured { path, digest, .. } in measured {
+            if let Some(former) = seen.insert(digest, path) {
+                let (path, former) = (self.shown(path), self.shown(former));
+                bail!("{path} is the same result as {former}, which counts once: name each run once");
+            }
+        }
+        Ok(())
     }
 
     /// Reads both sides, where RESULTS are the folder of a command with `--against` and no baseline is asked for.

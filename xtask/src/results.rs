@@ -1,6 +1,6 @@
 //! Result files, fresh or old, become runs: what was measured, and what is known about how.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -10,8 +10,10 @@ use judge::run::{Metric, Provenance, Run};
 use judge::{locust_csv, locust_json};
 use serde::{Deserialize, Serialize};
 
-use crate::measure::locust::Coverage;
+use crate::measure::listener::UsersLeft;
+use crate::measure::locust::{Coverage, Finished};
 use crate::system::files;
+use crate::system::git::blob_hash;
 
 /// The file `run.json`, which is kept beside the results of a run of ours.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,15 +28,23 @@ pub struct RunFile {
     /// The number of runs that the command would have made at most: they share the evidence's probability of error.
     #[serde(default)]
     pub max_runs: Option<usize>,
+    /// The users that left before the load was asked to stop.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users_left: Vec<UsersLeft>,
 }
 
 impl RunFile {
     const NAME: &str = "run.json";
 
     /// Makes the file of a finished run.
-    pub fn new(provenance: Provenance, coverage: Coverage, warnings: Vec<String>, max_runs: usize) -> RunFile {
+    pub fn new(mut provenance: Provenance, finished: Finished, max_runs: usize) -> RunFile {
+        let Finished { coverage, mean_users, users_left, warnings } = finished;
+        provenance.mean_users = mean_users;
+        if let Some(load) = &mut provenance.load {
+            load.has_shape = coverage == Coverage::WholeRun;
+        }
         let exact = coverage != Coverage::WithoutLastSecond;
-        RunFile { provenance, exact, warnings, max_runs: Some(max_runs) }
+        RunFile { provenance, exact, warnings, max_runs: Some(max_runs), users_left }
     }
 
     /// Writes the file.
@@ -59,6 +69,10 @@ impl RunFile {
 /// A run, and what is known about it.
 #[derive(Clone, Debug)]
 pub struct Measured {
+    /// The file that it was read from.
+    pub path: PathBuf,
+    /// The digest of that file.
+    pub digest: String,
     /// The run itself.
     pub run: Run,
     /// The circumstances; `None` for a bare file of the user's.
@@ -103,7 +117,7 @@ pub fn read(path: &Path) -> Result<Measured> {
         })?;
         run.take_percentiles(other);
     }
-    Ok(Measured { run, about, history: history(path) })
+    Ok(Measured { path: path.to_owned(), digest: blob_hash(&bytes), run, about, history: history(path) })
 }
 
 /// Reads Locust's own `--csv` file of the run over time, beside the results: under our prefix, or under that of the results.

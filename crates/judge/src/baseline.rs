@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Map, Serializer, Value};
 
-use crate::run::{Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, flaw};
+use crate::run::{LEAST_REQUESTS, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, flaw};
 use crate::stats::{self, Interval, Scale};
 
 /// The version that is written. A reader refuses another major version, and keeps the keys of a newer minor one.
@@ -55,7 +55,7 @@ impl Baseline {
     ///
     /// # Errors
     ///
-    /// Refuses a run in which every request failed, since its latencies are those of the failures.
+    /// Refuses a run with too few requests, and one in which every request failed, since its latencies are those of the failures.
     pub fn new(
         runs: &[Run],
         mut provenance: Provenance,
@@ -63,6 +63,11 @@ impl Baseline {
         former: Option<&Baseline>,
     ) -> Result<Baseline> {
         for run in runs {
+            ensure!(
+                run.total.requests >= LEAST_REQUESTS,
+                "a run of {} requests cannot be a baseline, since at least {LEAST_REQUESTS} are needed: lengthen the run, or add users",
+                run.total.requests
+            );
             ensure!(
                 run.total.failures < run.total.requests,
                 "all {} requests failed, so this cannot be a baseline: fix the service or the locustfile first",

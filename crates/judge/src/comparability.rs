@@ -21,6 +21,7 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
         (Some(baseline), Some(candidate)) => load_difference(baseline, candidate),
         _ => None,
     };
+    let refusal = refusal.or_else(|| users_difference(baseline, candidate));
     let mut warnings = Vec::new();
     for (baseline, candidate) in facts(baseline).into_iter().zip(facts(candidate)) {
         if let (Some(before), Some(now)) = (baseline.value, candidate.value)
@@ -57,6 +58,27 @@ fn facts(of: &Provenance) -> Vec<Fact> {
         ),
         fact("what Locust gets after `--`", load.map(|load| format!("`{}`", load.kept().locust_args.join(" ")))),
     ]
+}
+
+/// The share of users that may be missing. Each of them waits for its answer before it asks again, so fewer users ask for
+/// less, and a service that is asked for less looks faster.
+const MISSING_USERS: f64 = 0.05;
+
+/// Describes users that were not there: fewer than the baseline had or, where it does not say, than were asked for.
+pub fn users_difference(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
+    let active = candidate.mean_users?;
+    let (expected, whose) = match (baseline.mean_users, &candidate.load) {
+        (Some(mean), _) => (mean, "the baseline had"),
+        // A load shape ignores the users that were asked for.
+        (None, Some(load)) if !load.has_shape => (f64::from(load.users), "this load asked for"),
+        _ => return None,
+    };
+    if active >= (1.0 - MISSING_USERS) * expected {
+        return None;
+    }
+    Some(format!(
+        "{active:.1} users were active on average, and {whose} {expected:.1}: find out why the others left, or accept this load with --update-baseline"
+    ))
 }
 
 /// Describes the first part of the load that differs.

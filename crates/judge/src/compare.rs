@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::{Result, bail};
 
 use crate::baseline::{Baseline, Series, p95_corrected, request_interval};
-use crate::decision::{Decision, Evidence, Excess, FewSamples, Presence, Row, Significance, Unsettled, decide, fails};
-use crate::limits::{JUDGED, Limit, Rules, can_fail};
-use crate::run::{Metric, Precision, Run, Stats};
+use crate::decision::{Decision, Evidence, Excess, FewSamples, Presence, Row, Significance, Unsettled, decide};
+use crate::limits::{JUDGED, Level, Limit, Rules};
+use crate::run::{LEAST_REQUESTS, Metric, Precision, Run, Stats};
 use crate::stats::{Difference, Interval, Scale, chance_variance, estimate, holm};
 
 /// The probability that any of the intervals of one series misses, over all looks (Bonferroni).
@@ -23,8 +23,11 @@ const FAMILY_ERROR: f64 = 0.05;
 /// The samples that a percentile must rest on, and the failures an error rate, for an endpoint to fail.
 const LEAST_SAMPLES: usize = 5;
 
+/// The share of its side's median number of requests that a run must have: one with less was no run of that load.
+const LEAST_SHARE_OF_MEDIAN: f64 = 0.1;
+
 /// An endpoint with so many requests a run in the baseline, and none now, is missing.
-const LEAST_REQUESTS: f64 = 10.0;
+const LEAST_MISSED: f64 = 10.0;
 
 /// What the gate says of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +70,8 @@ pub struct Comparison<'a> {
     pub runs: RunCounts,
     /// Says that the runs are of the same rounds.
     pub paired: bool,
+    /// The metrics among p95 and the error rate on which the gate cannot fail, since their limits were lowered.
+    pub cannot_fail: Vec<Metric>,
     /// Says that every warning was made a failure.
     pub strict: bool,
     /// The verdict: a failure where any row fails.
@@ -107,17 +112,58 @@ impl Comparison<'_> {
     }
 }
 
+/// A run without enough requests to be judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooFewRequests {
+    /// The place of the run among those of its side, from 0.
+    pub run: usize,
+    /// The sentence that says so.
+    pub why: String,
+}
+
+/// Finds a run with too few requests: fewer than `min_requests`, or less than a tenth of the median of its own side. The
+/// other side does not matter: a service that is three times slower answers a third, and that is a regression.
+pub fn too_few_requests(requests: &[u64], min_requests: u64) -> Option<TooFewRequests> {
+    let mut sorted = requests.to_vec();
+    sorted.sort_unstable();
+    let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+    for (run, requests) in requests.iter().enumerate() {
+        let why = if *requests < min_requests {
+            format!(
+                "it has {requests} requests, and at least {min_requests} are needed to judge it: lengthen the run, or add users"
+            )
+        } else if (*requests as f64) < LEAST_SHARE_OF_MEDIAN * median as f64 {
+            format!(
+                "it has {requests} requests where these runs have {median} in the middle, so it is not a run of the same load: leave it out, or run it again"
+            )
+        } else {
+            continue;
+        };
+        return Some(TooFewRequests { run, why });
+    }
+    None
+}
+
 /// Returns the judged metrics that the baseline does not have.
 ///
 /// # Errors
 ///
-/// Refuses a baseline that lacks a metric on which the gate fails: such a gate could not fail.
-pub fn lacking(baseline: &Baseline) -> Result<Vec<Metric>> {
+/// Refuses a baseline that lacks a metric on which the gate fails, since such a gate could not fail, and one with a run of
+/// too few requests.
+pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
     // A baseline without a histogram has no p95_corrected, and its row says so.
     let needed = JUDGED.into_iter().filter(|metric| *metric != Metric::P95Corrected);
     let lacking: Vec<Metric> = needed.filter(|metric| baseline.total(*metric).is_none()).collect();
-    if let Some(metric) = lacking.iter().find(|metric| can_fail(**metric)) {
+    if let Some(metric) =
+        lacking.iter().find(|metric| rules.limit(None, **metric).is_some_and(|limit| limit.level == Level::Fail))
+    {
         bail!("the baseline lacks {metric}, so the gate could not fail on it: record it again with --update-baseline");
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of requests")]
+    let requests: Vec<u64> =
+        baseline.total_runs(Metric::TotalRequests).iter().map(|requests| *requests as u64).collect();
+    if let Some(few) = too_few_requests(&requests, LEAST_REQUESTS) {
+        bail!("run {} of the baseline cannot be compared with: {}", few.run + 1, few.why);
     }
     Ok(lacking)
 }
@@ -152,7 +198,7 @@ pub fn lacking(baseline: &Baseline) -> Result<Vec<Metric>> {
 ///
 /// Refuses what [`lacking`] refuses.
 pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
-    let lacking = lacking(baseline)?;
+    let lacking = lacking(baseline, rules)?;
     // Where the two sides differ in precision, the coarser one decides.
     let precision = Run::coarsest(runs).min(baseline.provenance.precision);
     let judge = Judge { rules, precision };
@@ -176,7 +222,9 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
     let verdict = if has_failed { Verdict::Fail } else { Verdict::Pass };
     let baseline_runs = JUDGED.map(|metric| baseline.total_runs(metric).len()).into_iter().max().unwrap_or(0);
     let runs = RunCounts { baseline: baseline_runs, candidate: runs.len() };
-    Ok(Comparison { total, endpoints, lacking, runs, paired: rules.paired, strict: rules.strict, verdict })
+    let cannot_fail = [Metric::P95, Metric::ErrorRate].into_iter().filter(|metric| !rules.can_fail(*metric)).collect();
+    let Rules { paired, strict, .. } = *rules;
+    Ok(Comparison { total, endpoints, lacking, runs, paired, cannot_fail, strict, verdict })
 }
 
 /// The rows of all endpoints, and those of them whose significance is to be tested.
@@ -346,7 +394,10 @@ impl<'a> Judge<'a> {
             let mut row = self.row(Some(name), &sides, difference);
             let excess = self.excess(&row);
             row.evidence.few_samples = if excess.is_relevant() { sides.few_samples() } else { None };
-            if row.evidence.few_samples.is_none() && excess != Excess::Bound && can_fail(metric) {
+            if row.evidence.few_samples.is_none()
+                && excess != Excess::Bound
+                && row.limit.is_some_and(|limit| limit.level == Level::Fail)
+            {
                 match difference {
                     Some(difference) => {
                         endpoints.tested.push(Test { row: endpoints.rows.len(), p_value: difference.p_value() });
@@ -406,7 +457,7 @@ impl<'a> Judge<'a> {
             metric,
             limit: self.rules.limit(Some(name), metric),
             presence: Presence::Missing { baseline: mean(metric) },
-            evidence: Evidence { few_samples: (requests < LEAST_REQUESTS).then_some(few), ..Evidence::default() },
+            evidence: Evidence { few_samples: (requests < LEAST_MISSED).then_some(few), ..Evidence::default() },
             decision: None,
         }
     }
@@ -440,7 +491,7 @@ impl<'a> Judge<'a> {
     fn unsettled(&self, row: &Row, runs: usize) -> Option<Unsettled> {
         let (limit, interval, baseline): (&Limit, Interval, f64) =
             (row.limit?, row.evidence.interval?, row.presence.baseline()?);
-        if !fails(row.metric, self.rules) {
+        if !self.rules.fails(limit) {
             return None;
         }
         let is_over = |end: f64| {

@@ -18,7 +18,7 @@
 //! so it fails only if its change is *relevant* (over the limit) and *significant* (more than noise explains, over all
 //! endpoints together). What is relevant without evidence is no more than a warning.
 
-use crate::limits::{Limit, Rules, can_fail};
+use crate::limits::{Limit, Rules};
 use crate::run::{Metric, Precision};
 use crate::stats::Interval;
 
@@ -292,14 +292,9 @@ pub fn decide(row: &Row, rules: &Rules, precision: Precision) -> Option<Decision
     Some(match doubt {
         Some(doubt) if rules.strict => Decision::Fail(doubt),
         Some(doubt) => Decision::Warn(doubt),
-        None if fails(row.metric, rules) => Decision::Fail(why),
+        None if rules.fails(limit) => Decision::Fail(why),
         None => Decision::Warn(why),
     })
-}
-
-/// Returns whether a series over its limit fails the gate.
-pub fn fails(metric: Metric, rules: &Rules) -> bool {
-    can_fail(metric) || rules.strict
 }
 
 /// Returns what an endpoint over its limit lacks to fail. A bound holds for the estimate and needs no significance.

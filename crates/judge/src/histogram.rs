@@ -15,7 +15,7 @@
 /// A response time and the number of requests that took it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
-    /// The response time, rounded as [`crate::run::Precision`] says.
+    /// The response time, to the precision of its run.
     pub time_ms: f64,
     /// The number of requests.
     pub count: u64,

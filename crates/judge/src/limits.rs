@@ -19,6 +19,29 @@ pub struct Limit {
     pub floor: Option<f64>,
     /// The worst value allowed whatever the baseline says, in the metric's own unit.
     pub bound: Option<f64>,
+    /// What a value over the limit does to the verdict.
+    pub level: Level,
+}
+
+/// What a value over its limit does to the verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// It fails the gate.
+    Fail,
+    /// It is a warning.
+    Warn,
+    /// Nothing: the metric is shown but not judged.
+    Off,
+}
+
+impl Level {
+    /// Returns the level of a limit that does not say.
+    pub fn default_of(metric: Metric) -> Level {
+        match metric {
+            Metric::P95 | Metric::P95Corrected | Metric::ErrorRate => Level::Fail,
+            _ => Level::Warn,
+        }
+    }
 }
 
 /// The metrics judged, in the order of the findings: errors first, since a failing service has no latency to speak of.
@@ -30,25 +53,26 @@ pub type Limits = BTreeMap<Metric, Limit>;
 
 /// Returns the limits that hold where `perf.toml` has none.
 pub fn default_limits() -> Limits {
-    let limit = |worsening| Limit { worsening: Some(worsening), floor: None, bound: None };
-    BTreeMap::from([
-        (Metric::P50, limit(20.0)),
-        (Metric::P95, limit(20.0)),
-        (Metric::P95Corrected, limit(20.0)),
-        (Metric::P99, limit(25.0)),
-        (Metric::RequestsPerSec, limit(30.0)),
-        (Metric::ErrorRate, limit(2.0)),
-    ])
-}
-
-/// Returns whether the gate fails on this metric without `--strict`.
-pub fn can_fail(metric: Metric) -> bool {
-    matches!(metric, Metric::P95 | Metric::P95Corrected | Metric::ErrorRate)
+    let limits = [
+        (Metric::P50, 20.0),
+        (Metric::P95, 20.0),
+        (Metric::P95Corrected, 20.0),
+        (Metric::P99, 25.0),
+        (Metric::RequestsPerSec, 30.0),
+        (Metric::ErrorRate, 2.0),
+    ];
+    let limit = |metric, worsening| Limit {
+        worsening: Some(worsening),
+        floor: None,
+        bound: None,
+        level: Level::default_of(metric),
+    };
+    limits.into_iter().map(|(metric, worsening)| (metric, limit(metric, worsening))).collect()
 }
 
 impl Limit {
     /// Parses a limit: `20%`, `2pp`, `20% and 5ms`, `max 500ms`, `20%, max 500ms`; for `requests_per_sec` `30%`,
-    /// `min 10/s`.
+    /// `min 10/s`. A level may stand before it, as in `fail 25%` and `warn 20%`; `off` stands alone.
     ///
     /// # Errors
     ///
@@ -75,7 +99,19 @@ impl Limit {
                 format!("`{}` is not a number of 0 or more: write for example {example}", number.trim())
             })
         };
-        let mut limit = Limit { worsening: None, floor: None, bound: None };
+        let mut limit = Limit { worsening: None, floor: None, bound: None, level: Level::default_of(metric) };
+        let text = match text.trim().split_once(' ') {
+            None if text.trim() == "off" => return Ok(Limit { level: Level::Off, ..limit }),
+            Some(("fail", rest)) => {
+                limit.level = Level::Fail;
+                rest
+            }
+            Some(("warn", rest)) => {
+                limit.level = Level::Warn;
+                rest
+            }
+            _ => text,
+        };
         for part in text.split(',').map(str::trim) {
             if let Some(bound) = part.strip_prefix(bound_word) {
                 ensure!(limit.bound.is_none(), "`{bound_word}` is given twice");
@@ -166,15 +202,24 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Returns the limit of a series; an `endpoint` of `None` is all requests together.
+    /// Returns the limit of a series, `None` where it is not judged; an `endpoint` of `None` is all requests together.
     pub fn limit(&self, endpoint: Option<&str>, metric: Metric) -> Option<&Limit> {
-        if let Some(endpoint) = endpoint {
+        let of_endpoint = endpoint.and_then(|endpoint| {
             let mut covering = self.endpoint_limits.iter().filter(|own| own.covers(endpoint));
-            if let Some(limit) = covering.find_map(|own| own.limits.get(&metric)) {
-                return Some(limit);
-            }
-        }
-        self.limits.get(&metric)
+            covering.find_map(|own| own.limits.get(&metric))
+        });
+        let limit = of_endpoint.or_else(|| self.limits.get(&metric))?;
+        (limit.level != Level::Off).then_some(limit)
+    }
+
+    /// Returns whether a series over this limit fails the gate.
+    pub fn fails(&self, limit: &Limit) -> bool {
+        limit.level == Level::Fail || self.strict
+    }
+
+    /// Returns whether the gate can fail on a metric of all requests together.
+    pub fn can_fail(&self, metric: Metric) -> bool {
+        self.limit(None, metric).is_some_and(|limit| self.fails(limit))
     }
 
     /// Checks that every limit of an endpoint meets one, on either side.

@@ -148,6 +148,9 @@ pub struct Stats {
     pub p95_interval_ms: Option<Interval>,
 }
 
+/// The number of requests that a run must have: with fewer, its p95 is its maximum.
+pub const LEAST_REQUESTS: u64 = 20;
+
 /// The largest number of requests in a file. Beyond it a count is no longer exact as a floating-point number, and nobody
 /// makes so many requests.
 pub const MAX_COUNT: u64 = 1 << 53;
@@ -307,6 +310,9 @@ pub struct Load {
     /// The number of workers elsewhere that share the load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<u32>,
+    /// Says that a load shape decides on the number of users, so that `users` has no effect.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub has_shape: bool,
     /// The arguments after `--`, passed to Locust.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locust_args: Vec<String>,

@@ -8,7 +8,9 @@ use judge::locust_history::History;
 use judge::run::{Metric, Provenance, Run};
 use judge::text::endpoint_shown;
 
-use crate::words::{Status, change, change_unit, count, interval_text, limit_text, noise_text, series_name, value};
+use crate::words::{
+    Status, change, change_unit, count, interval_text, limit_text, noise_advice, noise_text, series_name, value,
+};
 
 /// Everything that a format shows.
 #[derive(Clone)]
@@ -152,6 +154,8 @@ impl Report<'_> {
                 remarks.push(few_samples_text(row, few));
             }
         }
+        let p95 = self.comparison.total.iter().find(|row| row.metric == Metric::P95);
+        remarks.extend(p95.and_then(|row| noise_advice(row.evidence.detectable?)));
         remarks.extend(self.warnings.iter().cloned());
         remarks
     }
@@ -169,8 +173,22 @@ impl Report<'_> {
         format!("{}; not settled: noise could {could} {}", self.by_estimates(), unsettled.join(" and "))
     }
 
-    /// Returns the verdict in words by the estimates alone.
+    /// Returns the verdict in words by the estimates alone, with what it rests on.
     fn by_estimates(&self) -> String {
+        let mut parts = vec![self.found()];
+        let p95 = self.comparison.total.iter().find(|row| row.metric == Metric::P95);
+        if let Some(FewSamples { requests, samples }) = p95.and_then(|row| row.evidence.few_samples) {
+            parts.push(format!("p95 rests on only {samples} of {}", count(requests, "request")));
+        }
+        if !self.comparison.cannot_fail.is_empty() {
+            let metrics: Vec<&str> = self.comparison.cannot_fail.iter().map(|metric| metric.name()).collect();
+            parts.push(format!("the gate cannot fail on {}", metrics.join(" and ")));
+        }
+        parts.join("; ")
+    }
+
+    /// Returns what was found, in words.
+    fn found(&self) -> String {
         let findings = self.comparison.findings();
         if self.comparison.verdict == Verdict::Fail {
             let failed = findings.into_iter().filter(|row| row.is_failure());

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use judge::compare::{RunCounts, Verdict};
 use judge::decision::{Decision, FewSamples, Row, Unsettled, Why};
-use judge::limits::Limit;
+use judge::limits::{Level, Limit};
 use judge::run::Provenance;
 use judge::stats::Interval;
 use judge::text::is_unprintable;
@@ -76,6 +76,7 @@ struct Allowed {
     worsening: Option<f64>,
     floor: Option<f64>,
     bound: Option<f64>,
+    level: &'static str,
 }
 
 #[derive(Serialize)]
@@ -164,13 +165,23 @@ fn series<'a>(row: &Row<'a>) -> Series<'a> {
             _ => None,
         },
         detectable: finite(row.evidence.detectable),
-        limit: row.limit.map(|&Limit { worsening, floor, bound }| Allowed { worsening, floor, bound }),
+        limit: row.limit.map(allowed),
         doubt: doubted(row),
         unsettled: row.evidence.unsettled.map(|unsettled| match unsettled {
             Unsettled::ReachesAcross => "reaches_across",
             Unsettled::OneRunOver => "one_run_over",
         }),
     }
+}
+
+fn allowed(limit: &Limit) -> Allowed {
+    let Limit { worsening, floor, bound, level } = *limit;
+    let level = match level {
+        Level::Fail => "fail",
+        Level::Warn => "warn",
+        Level::Off => "off",
+    };
+    Allowed { worsening, floor, bound, level }
 }
 
 /// Returns what keeps a series from being trusted: the doubt about an endpoint's finding, or the few requests behind a

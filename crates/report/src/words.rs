@@ -148,6 +148,19 @@ pub fn noise_text(detectable: f64) -> String {
     }
 }
 
+/// The smallest p95 change in percent that a comparison should be able to see.
+const DETECTABLE_PCT: f64 = 30.0;
+
+/// Advises a longer run where the noise hides p95 changes that matter.
+pub fn noise_advice(detectable: f64) -> Option<String> {
+    if detectable <= DETECTABLE_PCT {
+        return None;
+    }
+    let hidden =
+        if detectable > FARTHEST { "any p95 change".to_owned() } else { format!("p95 changes under {detectable:.0}%") };
+    Some(format!("the noise hides {hidden}: lengthen the runs (--run-time), or add users, to see smaller ones"))
+}
+
 /// Returns a number with its noun: `1 run`, `2 runs`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })

@@ -135,7 +135,7 @@ impl<'a> Bench<'a> {
         let log = folder.join("service.log");
         let mut target = self.clock.beside(|| Target::start(side.shell, side.service, settings, &log))?;
         let host = target.host(settings);
-        let finished = self.load(side, &mut target, &host, name, &folder)?;
+        let mut finished = self.load(side, &mut target, &host, name, &folder)?;
         if self.clock.beside(|| target.stop()) {
             project.say("the service did not end on SIGTERM in time and was killed: see [service] stop_timeout");
         }
@@ -145,9 +145,8 @@ impl<'a> Bench<'a> {
         if let Some(commit) = side.commit {
             (provenance.commit, provenance.dirty) = (commit.to_owned(), false);
         }
-        let mut warnings = finished.warnings;
-        warnings.extend(side.warning.map(str::to_owned));
-        RunFile::new(provenance, finished.coverage, warnings, self.max_runs).write(&folder)?;
+        finished.warnings.extend(side.warning.map(str::to_owned));
+        RunFile::new(provenance, finished, self.max_runs).write(&folder)?;
         results::read(&folder.join("perf_results_stats.csv"))
             .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
     }

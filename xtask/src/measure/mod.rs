@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod install;
+pub mod listener;
 pub mod locust;
 pub mod progress;
 pub mod service;

@@ -106,6 +106,7 @@ impl Rounds {
     }
 
     fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
+        self.this.check_comparable(&self.baseline.provenance, "the other commit")?;
         compare(&self.baseline, &self.this.runs, rules)
     }
 

@@ -1,16 +1,18 @@
 //! The parts that the stories share: the runs of a command, and whether another one follows.
 
 use anyhow::{Result, bail};
-use judge::comparability::comparability;
-use judge::compare::Comparison;
+use judge::comparability::{comparability, users_difference};
+use judge::compare::{Comparison, ERROR, too_few_requests};
 use judge::limits::Rules;
 use judge::locust_history::History;
-use judge::run::{Provenance, Run};
+use judge::run::{Metric, Provenance, Run};
+use judge::stats::Difference;
 use judge::text::printable;
 use report::content::{evidence, unsettled};
-use report::words::{count, shown_commit};
+use report::words::{count, noise_advice, shown_commit};
 
 use crate::measure::bench::Clock;
+use crate::measure::listener::{UsersLeft, users_left_text};
 use crate::project::Project;
 use crate::results::Measured;
 
@@ -24,6 +26,8 @@ pub struct Measurement {
     pub provenance: Provenance,
     /// The facts that weaken the measurement, a sentence each.
     pub warnings: Vec<String>,
+    /// The users that left before a load was asked to stop.
+    users_left: Vec<UsersLeft>,
 }
 
 impl Measurement {
@@ -31,12 +35,12 @@ impl Measurement {
     ///
     /// # Errors
     ///
-    /// Says how the loads of two runs differ.
+    /// Names a run with too few requests, and says how the loads of two runs differ.
     pub fn new(measured: Vec<Measured>, project: &Project) -> Result<Measurement> {
-        let mut provenance: Option<Provenance> = None;
-        let mut warnings: Vec<String> = Vec::new();
-        let (mut runs, mut histories) = (Vec::new(), Vec::new());
-        for Measured { run, about, history } in measured {
+        check_requests(&measured, project)?;
+        let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
+        for Measured { run, about, history, .. } in measured {
             runs.push(run);
             histories.push(history);
             let Some(about) = about else { continue };
@@ -45,6 +49,8 @@ impl Measurement {
             {
                 bail!("the results are runs of different loads: {refusal}");
             }
+            mean_users.extend(about.provenance.mean_users);
+            users_left.extend(about.users_left);
             provenance.get_or_insert(about.provenance);
             for warning in about.warnings {
                 if !warnings.contains(&warning) {
@@ -52,10 +58,63 @@ impl Measurement {
                 }
             }
         }
-        let mut provenance = provenance.unwrap_or_else(|| project.provenance());
+        let mut provenance: Provenance = provenance.unwrap_or_else(|| project.provenance());
         provenance.precision = Run::coarsest(&runs);
-        Ok(Measurement { runs, histories, provenance, warnings })
+        provenance.mean_users = mean(&mean_users);
+        Ok(Measurement { runs, histories, provenance, warnings, users_left })
     }
+
+    /// Checks that the runs can be compared with a baseline that was measured so.
+    ///
+    /// # Errors
+    ///
+    /// Says what differs, and where users are missing why they left.
+    pub fn check_comparable(&self, baseline: &Provenance, shown: &str) -> Result<()> {
+        let Some(refusal) = comparability(baseline, &self.provenance).refusal else { return Ok(()) };
+        match users_left_text(&self.users_left) {
+            Some(left) if users_difference(baseline, &self.provenance).is_some() => {
+                bail!("{shown} is not comparable: {left}; {refusal}")
+            }
+            _ => bail!("{shown} is not comparable: {refusal}"),
+        }
+    }
+}
+
+impl Measurement {
+    /// Returns what speaks against these runs as a baseline, a sentence each.
+    pub fn warnings_of_baseline(&self) -> Vec<String> {
+        let asked = Provenance { mean_users: None, ..self.provenance.clone() };
+        let mut warnings = Vec::new();
+        if let Some(missing) = users_difference(&asked, &self.provenance) {
+            let left = users_left_text(&self.users_left).map_or_else(String::new, |left| format!("; {left}"));
+            warnings.push(format!("{missing}{left}"));
+        }
+        warnings.extend(noise_of_baseline(&self.runs));
+        warnings
+    }
+}
+
+/// Says that the runs vary so much that a comparison of single runs with them would miss a large change.
+fn noise_of_baseline(runs: &[Run]) -> Option<String> {
+    let p95_ms: Vec<f64> = runs.iter().map(|run| run.total.value(Metric::P95)).collect();
+    let (last, others) = p95_ms.split_last()?;
+    let spread = Difference::between(Metric::P95.scale(), others, &[*last], 0.0)?;
+    let detectable = spread.with_runs(p95_ms.len(), p95_ms.len()).detectable(ERROR);
+    noise_advice(detectable)
+}
+
+/// Returns the mean, to a thousandth; `None` of nothing.
+fn mean(values: &[f64]) -> Option<f64> {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    (!values.is_empty()).then(|| (mean * 1000.0).round() / 1000.0)
+}
+
+fn check_requests(measured: &[Measured], project: &Project) -> Result<()> {
+    let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
+    if let Some(few) = too_few_requests(&requests, project.config.load.min_requests) {
+        bail!("{}: {}", project.shown(&measured[few.run].path), few.why);
+    }
+    Ok(())
 }
 
 /// Returns whether another run, or round, is to be made. Says so, and why.

@@ -1,11 +1,11 @@
 //! The story of `cargo xtask perf`.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use judge::baseline::Baseline;
 use judge::comparability::comparability;
 use judge::compare::{Comparison, Verdict, compare, lacking};
 use judge::limits::Rules;
-use judge::run::{Provenance, Run};
+use judge::run::Provenance;
 use judge::text::printable;
 use report::Report;
 use report::content::Sides;
@@ -113,7 +113,7 @@ impl<'a> Plan<'a> {
         };
         match plan {
             Plan::Judge(baseline) => {
-                lacking(baseline).with_context(|| project.shown(&project.baseline_path))?;
+                lacking(baseline, &project.rules).with_context(|| project.shown(&project.baseline_path))?;
             }
             Plan::Update(_) | Plan::First => files::check_writable(&project.baseline_path)?,
         }
@@ -153,9 +153,10 @@ fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Re
     let (made, &Rules { min_runs, max_runs, .. }) = (measured.len(), &project.rules);
     match plan {
         Plan::Judge(baseline) => {
-            let runs: Vec<Run> = measured.iter().map(|measured| measured.run.clone()).collect();
-            let comparison =
-                compare(baseline, &runs, &project.rules).with_context(|| project.shown(&project.baseline_path))?;
+            let measurement = Measurement::new(measured.to_vec(), project)?;
+            let shown = project.shown(&project.baseline_path);
+            measurement.check_comparable(&baseline.provenance, &shown)?;
+            let comparison = compare(baseline, &measurement.runs, &project.rules).context(shown)?;
             Ok(another_follows(project, &project.rules, &comparison, "run"))
         }
         Plan::Update(_) => {
@@ -176,10 +177,9 @@ struct Judging<'a> {
 
 impl<'a> Judging<'a> {
     fn compare(&self, baseline: &'a Baseline) -> Result<Comparison<'a>> {
-        let shown = || self.project.shown(&self.project.baseline_path);
-        let refusal = comparability(&baseline.provenance, &self.measurement.provenance).refusal;
-        ensure!(refusal.is_none(), "{} is not comparable: {}", shown(), refusal.unwrap_or_default());
-        compare(baseline, &self.measurement.runs, self.rules).with_context(shown)
+        let shown = self.project.shown(&self.project.baseline_path);
+        self.measurement.check_comparable(&baseline.provenance, &shown)?;
+        compare(baseline, &self.measurement.runs, self.rules).context(shown)
     }
 
     /// Shows what changed since the former baseline. Returns whether the two could be compared.
@@ -197,7 +197,7 @@ impl<'a> Judging<'a> {
     }
 
     fn report<'r>(&'r self, baseline: &'r Baseline, comparison: &'r Comparison<'r>) -> Report<'r> {
-        let Measurement { runs, histories, provenance, warnings } = self.measurement;
+        let Measurement { runs, histories, provenance, warnings, .. } = self.measurement;
         let mut warnings = warnings.clone();
         warnings.extend(comparability(&baseline.provenance, provenance).warnings);
         Report {
@@ -254,6 +254,9 @@ fn save_baseline(project: &Project, former: Option<&Baseline>, measurement: &Mea
     let baseline = Baseline::new(runs, provenance.clone(), project.flags.note.as_deref(), former)?;
     if baseline.provenance.commit == "unknown" {
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
+    }
+    for warning in measurement.warnings_of_baseline() {
+        project.say(&format!("warning: {warning}"));
     }
     process::check_interrupted()?;
     files::write_atomically(&project.baseline_path, &baseline.to_text())?;

@@ -85,6 +85,7 @@ fn an_empty_repository_gets_all_of_it() {
         xtask/vendor/crates/judge/src/comparability.rs
         xtask/vendor/crates/judge/src/compare.rs
         xtask/vendor/crates/judge/src/decision.rs
+        xtask/vendor/crates/judge/src/histogram.rs
         xtask/vendor/crates/judge/src/lib.rs
         xtask/vendor/crates/judge/src/limits.rs
         xtask/vendor/crates/judge/src/locust_csv.rs
@@ -116,6 +117,7 @@ fn an_empty_repository_gets_all_of_it() {
         xtask/vendor/xtask/src/lib.rs
         xtask/vendor/xtask/src/measure/bench.rs
         xtask/vendor/xtask/src/measure/install.rs
+        xtask/vendor/xtask/src/measure/listener.rs
         xtask/vendor/xtask/src/measure/locust.rs
         xtask/vendor/xtask/src/measure/mod.rs
         xtask/vendor/xtask/src/measure/progress.rs

@@ -89,11 +89,8 @@ fn a_baseline_keeps_the_distribution_of_runs_that_all_have_one() {
     assert_eq!(of(&[with(&[2.0; 17]), with(&[])]), Vec::<f64>::new());
     // A newer version may keep it elsewhere; what is there and cannot be meant is refused.
     let text = Baseline::new(&[with(&[2.0; 17])], provenance(), None, None).unwrap().to_text();
-    expect!["`distribution` or `expected_interval_ms` holds -2, not a number of 0 or more"].assert_eq(&error(Baseline::parse(&text.replacen(
-        "[2.0, 2.0",
-        "[-2.0, 2.0",
-        1,
-    ))));
+    expect!["`distribution` or `expected_interval_ms` holds -2, not a number of 0 or more"]
+        .assert_eq(&error(Baseline::parse(&text.replacen("[2.0, 2.0", "[-2.0, 2.0", 1))));
 }
 
 #[test]

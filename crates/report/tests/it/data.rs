@@ -43,6 +43,7 @@ fn provenance() -> Provenance {
             warmup_s: 1.5,
             processes: Some(2),
             workers: Some(4),
+            has_shape: false,
             locust_args: vec!["--tags".to_owned(), "read".to_owned()],
         }),
         machine: Some(Machine { cpu: "CPU <9> & more".to_owned(), cores: 2, os: "Linux".to_owned() }),
@@ -421,7 +422,7 @@ fn the_json_holds_the_comparison_in_full() {
                 }
                 let limit = row
                     .limit
-                    .map(|limit| json!({"worsening": limit.worsening, "floor": limit.floor, "bound": limit.bound}));
+                    .map(|limit| json!({"worsening": limit.worsening, "floor": limit.floor, "bound": limit.bound, "level": format!("{:?}", limit.level).to_lowercase()}));
                 assert_eq!(shown["limit"], json!(limit));
             }
             assert_eq!(value["findings"].as_array().unwrap().len(), comparison.findings().len());

@@ -68,6 +68,7 @@ fn provenance() -> Provenance {
             warmup_s: 0.0,
             processes: None,
             workers: None,
+            has_shape: false,
             locust_args: vec![],
         }),
         machine: Some(Machine { cpu: "AMD EPYC".to_owned(), cores: 2, os: "linux x86_64".to_owned() }),
