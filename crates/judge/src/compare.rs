@@ -324,9 +324,10 @@ impl Sides<'_> {
             Metric::P95 => requests / 20.0,
             Metric::P99 => requests / 100.0,
             Metric::ErrorRate => self.stats.iter().map(|stats| stats.failures as f64).sum(),
-            // The p95 beside it says the same.
-            Metric::P95Corrected => return None,
-            Metric::AvgResponseTime | Metric::RequestsPerSec | Metric::TotalRequests => return None,
+            // The p95 beside it says the same of p95_corrected.
+            Metric::P95Corrected | Metric::AvgResponseTime | Metric::RequestsPerSec | Metric::TotalRequests => {
+                return None;
+            }
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of requests")]
         let (requests, samples) = (requests as usize, samples as usize);

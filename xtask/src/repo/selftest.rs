@@ -82,7 +82,7 @@ struct Expectation {
 const BASELINE: &str = "baseline";
 const SAME_BUILD: &str = "same build again";
 
-const EXPECTATIONS: [Expectation; 7] = [
+const EXPECTATIONS: [Expectation; 10] = [
     Expectation {
         name: BASELINE,
         must: "must be saved",
@@ -129,6 +129,33 @@ const EXPECTATIONS: [Expectation; 7] = [
         says: "FAIL GET /claims/[id] p95: ",
     },
     Expectation {
+        name: "frozen 2 s in every 10",
+        must: "must fail on p95_corrected",
+        env: &[("DEMO_FREEZE", "2/10")],
+        args: &[],
+        quick_args: &["--max-runs", "1"],
+        code: 1,
+        says: "FAIL p95_corrected: ",
+    },
+    Expectation {
+        name: "hanging from the middle",
+        must: "must fail on p95_corrected",
+        env: &[("DEMO_HANG_AFTER_S", "5")],
+        args: &[],
+        quick_args: &["--max-runs", "1"],
+        code: 1,
+        says: "FAIL p95_corrected: ",
+    },
+    Expectation {
+        name: "users that leave",
+        must: "must not be judged",
+        env: &[],
+        args: &["--locustfile", LEAVING_LOCUSTFILE],
+        quick_args: &["--max-runs", "1"],
+        code: 2,
+        says: "NOT JUDGED: target/perf/selftest/baseline.json is not comparable: users left before the end",
+    },
+    Expectation {
         name: "service that ends",
         must: "must not be judged",
         env: &[("SELFTEST_SIGNAL", "KILL")],
@@ -147,6 +174,30 @@ const EXPECTATIONS: [Expectation; 7] = [
         says: "NOT JUDGED: the service does not answer after the load",
     },
 ];
+
+/// The locustfile of users that leave, relative to the root.
+const LEAVING_LOCUSTFILE: &str = "target/perf/selftest/leaving_users.py";
+
+/// Every user leaves after a few seconds of load.
+const LEAVING_USERS: &str = r#""""Written by `cargo xtask selftest`."""
+
+import time
+
+from locust import HttpUser, constant, task
+
+
+class LeavingUser(HttpUser):
+    wait_time = constant(0.1)
+
+    def on_start(self):
+        self.leaves_at = time.monotonic() + 4
+
+    @task
+    def list_claims(self):
+        self.client.get("/claims")
+        if time.monotonic() > self.leaves_at:
+            self.stop()
+"#;
 
 /// The amount of load.
 struct Form {
@@ -186,6 +237,7 @@ stop_timeout = "2s"
 [limits]
 p50 = "20% and 5ms"
 p95 = "20% and 5ms"
+p95_corrected = "20% and 5ms"
 p99 = "25% and 10ms"
 "#;
 
@@ -257,6 +309,7 @@ impl Trial<'_> {
         let service = SERVICE.replace("{stopped_after_s}", &STOPPED_AFTER_S.to_string());
         let config = format!("{service}\n{}", locust_table(&locust)?);
         files::write_atomically(&trial.folder.join("perf.toml"), &config)?;
+        files::write_atomically(&trial.root.join(LEAVING_LOCUSTFILE), LEAVING_USERS)?;
         remove(&trial.baseline_path())?;
         Ok(trial)
     }

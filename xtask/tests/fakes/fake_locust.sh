@@ -31,8 +31,8 @@ done
 [ -f "$PIDS/p95" ] && p95=$(cat "$PIDS/p95")
 failures=${FAKE_FAILURES:-0}
 name=${FAKE_NAME:-/claims}
-p99=400
-[ "$p95" -gt 400 ] && p99=$p95
+p99=${FAKE_P99_MS:-400}
+[ "$p95" -gt "$p99" ] && p99=$p95
 header=Type,Name,Request\ Count,Failure\ Count,Average\ Response\ Time,Requests/s,50%,95%,99%
 requests=${FAKE_REQUESTS:-450}
 # Of 450 requests 427 take 100 ms, so that the ranks 225, 427 and 445 are p50, p95 and p99. No two runs have the same
