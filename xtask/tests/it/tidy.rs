@@ -208,6 +208,8 @@ fn assert_known(file: &str, line: &str) {
             | ["cargo", "fmt", "--check"]
             // Where cargo-deny is installed; the test of licences holds to `deny.toml` itself.
             | ["cargo", "deny", "check"]
+            // What `listener` does.
+            | ["python3", "xtask/locust/test_perf_listener.py"]
             | ["cargo", "clippy", "--all-targets", "--", "-D", "warnings"]
             // What `against::git_bisect_finds_the_slow_commit` does.
             | ["cargo", "build", "-p", "locust-gate"]
