@@ -202,7 +202,10 @@ fn output(body: &mut String, indent: &str, lines: &[String]) {
 /// something else.
 fn without_zone(timestamp: &str) -> Option<&str> {
     const FORM: &str = "0000-00-00T00:00:00";
-    let seconds = timestamp.get(..FORM.len()).filter(|_| timestamp.ends_with('Z'))?;
+    let seconds = timestamp.get(..FORM.len())?;
+    if !timestamp.ends_with('Z') {
+        return None;
+    }
     let is_of_form = |(c, form): (char, char)| if form == '0' { c.is_ascii_digit() } else { c == form };
     seconds.chars().zip(FORM.chars()).all(is_of_form).then_some(seconds)
 }

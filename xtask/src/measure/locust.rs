@@ -516,8 +516,10 @@ fn check_load(job: &Job, took: Duration) -> Result<Option<ListenerFile>> {
             format!("Locust ended after {load_s:.0} s of a load of {run_time_s} s: something stopped it; run it again");
         Failure::new(line, &job.log())
     };
-    let listener = ListenerFile::read(&job.path("perf_listener.json"))?;
-    let Some(listener) = listener.filter(|_| job.path(FINAL_CSV).is_file()) else {
+    // The listener writes its account first, and the statistics last.
+    let has_final = job.path(FINAL_CSV).is_file();
+    let listener = if has_final { ListenerFile::read(&job.path("perf_listener.json"))? } else { None };
+    let Some(listener) = listener else {
         let has_ended = took.as_secs() >= job.load.run_time_s || Follower::new(job.log()).finds(&[LOG_SHAPE_ENDED]);
         ensure!(has_ended, cut_short(took.as_secs_f64()));
         return Ok(None);

@@ -50,7 +50,7 @@ pub fn read_to_string(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).ok().with_context(|| format!("cannot read {}: it is not UTF-8", path.display()))
 }
 
-/// Reads a file from `offset` on, at most [`PART_BYTES`]. A file that cannot be read gives nothing.
+/// Reads a file from `offset` on, at most `PART_BYTES`. A file that cannot be read gives nothing.
 pub fn read_part(path: &Path, offset: u64) -> Vec<u8> {
     let mut part = Vec::new();
     let read = |mut file: File| {
@@ -61,7 +61,7 @@ pub fn read_part(path: &Path, offset: u64) -> Vec<u8> {
     part
 }
 
-/// Returns the last [`PART_BYTES`] of a log of any size.
+/// Returns the last `PART_BYTES` of a log of any size.
 pub fn tail(log: &Path) -> String {
     let offset = length(log).saturating_sub(PART_BYTES);
     String::from_utf8_lossy(&read_part(log, offset)).into_owned()

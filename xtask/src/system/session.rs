@@ -21,7 +21,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Makes the folder, points `latest` to it, and removes all but the last [`KEPT`] folders.
+    /// Makes the folder, points `latest` to it, and removes all but the last `KEPT` folders.
     ///
     /// # Errors
     ///
