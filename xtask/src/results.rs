@@ -159,6 +159,11 @@ fn agree(csv: &Run, json: &Run) -> Result<()> {
                 bail!("{metric} of `{}` is {left} against {right}", name.escape_debug());
             }
         }
+        // Both span the whole window; what differs beyond the last digits is another window.
+        let (left, right) = (csv.requests_per_sec, json.requests_per_sec);
+        if (left - right).abs() > 0.001 * right {
+            bail!("requests_per_sec of `{}` is {left} against {right}", name.escape_debug());
+        }
     }
     Ok(())
 }

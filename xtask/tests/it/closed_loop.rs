@@ -72,12 +72,19 @@ fn every_request_and_every_user_is_accounted_for() {
         assert!(output.stdout.contains(found), "{fault}: {}", output.stdout);
         let is_unfinished = output.stdout.contains("never ended and count as failed: ");
         assert_eq!(is_unfinished, fault != "DEMO_FREEZE", "{fault}: {}", output.stdout);
+        // Silence at the end of the window lowers the throughput.
+        let is_silent = output.stdout.contains("WARN requests_per_sec: ");
+        assert_eq!(is_silent, fault != "DEMO_FREEZE", "{fault}: {}", output.stdout);
     }
     // They are in all files alike, under their endpoints.
     let latest = "target/perf/latest/run-1/";
     assert!(scratch.read(&format!("{latest}perf_results_failures.csv")).contains(",unfinished,"));
     let listener = scratch.read(&format!("{latest}perf_listener.json"));
     assert!(listener.contains("\"ended_by\": \"run_time\"") && listener.contains("\"/claims\""), "{listener}");
+    // Of several processes each tells its own.
+    let output = perf(&scratch, "--processes 2 --max-runs 1", "DEMO_LOST_PCT", "10");
+    assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains("never ended and count as failed: "), "{}", output.stdout);
     for how in ["raise StopUser()", "self.stop()"] {
         scratch.write("leaving.py", &LEAVING.replace("HOW", how));
         let output = perf(&scratch, "--locustfile leaving.py --max-runs 1", "DEMO_FREEZE", "");
@@ -85,5 +92,30 @@ fn every_request_and_every_user_is_accounted_for() {
         let said = output.last_line();
         assert!(said.contains("is not comparable: users left before the end: 10 x Leaving ("), "{how}: {said}");
     }
+    scratch.assert_nothing_is_left();
+}
+
+#[test]
+fn a_service_that_becomes_slow_in_the_middle_is_red() {
+    let _alone = ALONE.lock();
+    let scratch = Scratch::new("slow-middle");
+    let service = root().join("xtask/tests/fakes/service.py").display().to_string();
+    scratch.write(
+        "perf.toml",
+        &format!(
+            "[service]\ncommand = \"exec python3 '{service}' {{port}}\"\nready_url = \"http://127.0.0.1:{{port}}/ready\"\n\
+             [load]\nusers = 10\nspawn_rate = 10\nrun_time = \"10s\"\n"
+        ),
+    );
+    let locustfile = "from locust import HttpUser, constant, task\n\n\nclass U(HttpUser):\n    wait_time = constant(0.1)\n\n    \
+                      @task\n    def a(self):\n        self.client.get(\"/a\")\n";
+    scratch.write("locustfile.py", locustfile);
+    link_locust(&scratch.path("target/perf"));
+    let output = perf(&scratch, "--update-baseline --max-runs 1", "SERVICE_SLOW_AFTER_S", "");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    // Half of the window is slow, but it holds few requests of the closed loop, and hardly 5 % of them are late.
+    let output = perf(&scratch, "--max-runs 1", "SERVICE_SLOW_AFTER_S", "6");
+    assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains("FAIL p95_corrected: "), "{}", output.stdout);
     scratch.assert_nothing_is_left();
 }
