@@ -498,8 +498,15 @@ class _Recorder:
 
         That is what was under way when the user was asked to stop: it had the whole stop timeout.
         What began later had less. Locust even kills a user at once that has just ceased to wait.
+        Nobody asks a greenlet that the locustfile has started: it is given the same time.
         """
-        return began_at < self.asked_to_stop_at.get(gevent.getcurrent(), math.inf)
+        asked_at = self.asked_to_stop_at.get(gevent.getcurrent())
+        if asked_at is None:
+            return self._is_overdue(began_at)
+        return began_at < asked_at
+
+    def _is_overdue(self, began_at):
+        return time.perf_counter() - began_at > (self.environment.stop_timeout or 0)
 
     def _cut_off_request(self, number):
         began_at, method, title, default_name, session, url, kwargs = self.under_way.pop(number)
@@ -647,12 +654,10 @@ class _Recorder:
         return stop_users
 
     def _end(self):
-        now = time.perf_counter()
-        self.load.end(now)
-        # Greenlets that the locustfile starts outlive their users. Their requests get the same
-        # stop timeout.
+        self.load.end(time.perf_counter())
+        # A greenlet that the locustfile has started outlives its user.
         for number, (began_at, *_rest) in list(self.under_way.items()):
-            if now - began_at > (self.environment.stop_timeout or 0):
+            if self._is_overdue(began_at):
                 self._cut_off_request(number)
 
 

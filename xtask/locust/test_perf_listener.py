@@ -512,7 +512,7 @@ class Watched(unittest.TestCase):
         def request(_session, _method, _url, _name=None):
             self.now += 1.0
             self.open()
-            self.now += 1.0
+            self.now += 2.0
             raise GreenletExit
 
         with self.assertRaises(GreenletExit):
@@ -524,11 +524,17 @@ class Watched(unittest.TestCase):
         self.recorder.asked_to_stop_at["greenlet"] = self.now
         self.killed("GET", "/a", takes_s=0.003)
         self.assertEqual(self.logged, [])
-        self.recorder.asked_to_stop_at["greenlet"] = self.now + 1
-        self.killed("GET", "/a")
+        self.recorder.asked_to_stop_at["greenlet"] = self.now + 0.001
+        self.killed("GET", "/a", takes_s=0.003)
         self.assertEqual(self.logged, [["GET", "/a", "unfinished"]])
 
-    def test_a_greenlet_that_outlives_its_user_is_given_the_stop_timeout(self):
+    def test_a_greenlet_that_nobody_asks_is_given_the_stop_timeout(self):
+        self.open()
+        self.killed("GET", "/quick", takes_s=1.9)
+        self.killed("GET", "/slow", takes_s=2.1)
+        self.assertEqual(self.logged, [["GET", "/slow", "unfinished"]])
+
+    def test_so_is_one_that_outlives_its_user(self):
         self.open()
         for number, age_s in enumerate([1.0, 3.0]):
             about = (self.now - age_s, "GET", None, by_path, Session(), f"/{age_s}", {})
