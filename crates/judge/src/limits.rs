@@ -188,16 +188,16 @@ pub struct Rules {
     pub paired: bool,
     /// The number of runs made in any case.
     pub min_runs: usize,
-    /// The number of runs made at most. The evidence is looked at after each, and all looks share its probability of
-    /// error.
+    /// The number of runs made at most. The verdict of all of them is the one that counts, and the gate stops once it is as
+    /// good as known.
     pub max_runs: usize,
 }
 
 impl Default for Rules {
-    /// Returns the default limits, with one run and up to five.
+    /// Returns the default limits, with one run and up to eight.
     fn default() -> Rules {
         let (limits, endpoint_limits) = (default_limits(), Vec::new());
-        Rules { limits, endpoint_limits, strict: false, paired: false, min_runs: 1, max_runs: 5 }
+        Rules { limits, endpoint_limits, strict: false, paired: false, min_runs: 1, max_runs: 8 }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
 use crate::mask;
-use crate::stats::{Interval, Scale, rate_interval_pct};
+use crate::stats::{Interval, Scale, Worse, rate_interval_pct};
 
 /// A metric of an endpoint or of all requests together, named as in the baseline file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,10 +112,15 @@ impl Metric {
         }
     }
 
+    /// Returns the direction in which this gets worse.
+    pub fn worse(self) -> Worse {
+        if self == Metric::RequestsPerSec { Worse::Lower } else { Worse::Higher }
+    }
+
     /// Returns a difference, candidate minus baseline, counted positive where the candidate is worse; and the other way
     /// round.
     pub fn worsening(self, difference: f64) -> f64 {
-        if self == Metric::RequestsPerSec { -difference } else { difference }
+        self.worse().sign() * difference
     }
 }
 
