@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use judge::comparability::comparability;
-use judge::compare::Comparison;
+use judge::compare::{Comparison, Verdict};
 use judge::limits::Rules;
 use judge::locust_history::History;
 use judge::run::{Provenance, Run};
@@ -60,16 +60,20 @@ impl Measurement {
 
 /// Returns whether another run, or round, is to be made. Says so, and why.
 pub fn another_follows(project: &Project, rules: &Rules, comparison: &Comparison, what: &str) -> bool {
-    let (made, &Rules { min_runs, max_runs, .. }) = (comparison.runs.candidate, rules);
+    let (made, least) = (comparison.runs.candidate, comparison.least_runs);
+    let is_over = comparison.verdict == Verdict::Fail || !comparison.findings().is_empty();
     let more = comparison.wants_another_run(rules);
     let why = match unsettled(comparison) {
-        _ if made < min_runs => format!("at least {min_runs} are made"),
+        _ if made < least && comparison.runs.baseline == 1 && !comparison.paired => {
+            format!("the baseline has one run, so at least {least} are made; running again")
+        }
+        _ if made < least => format!("at least {least} are made; running again"),
         None => evidence(comparison),
-        Some(unsettled) if more => unsettled,
+        Some(unsettled) if more && is_over => format!("{unsettled}; running again to confirm"),
+        Some(unsettled) if more => format!("{unsettled}; running again"),
         Some(unsettled) => format!("{unsettled}; the estimate decides"),
     };
-    let follows = if more { format!("; another {what} follows") } else { String::new() };
-    project.say(&format!("{what} {made} of at most {max_runs}: {why}{follows}"));
+    project.say(&format!("{what} {made} of at most {}: {why}", rules.max_runs));
     more
 }
 
