@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use judge::mask;
 use judge::run::{LEAST_REQUESTS, Load, Metric};
 use judge::text::printable;
 
-use crate::flags::{self, LoadFlags};
+use crate::flags::{self, LoadFlags, Perf};
 
 /// The content of `perf.toml`; `xtask/adopt/perf.toml` explains each key.
 #[derive(Debug, Default, Deserialize)]
@@ -30,6 +31,9 @@ pub struct Config {
     /// The choice of Locust.
     #[serde(default)]
     pub locust: LocustConfig,
+    /// How many runs are made.
+    #[serde(default)]
+    pub runs: RunsConfig,
     #[serde(default, rename = "limits")]
     entries: BTreeMap<Spanned<String>, Spanned<LimitEntry>>,
     /// The limits of all requests together, and of endpoints without limits of their own.
@@ -120,6 +124,54 @@ impl Default for LoadConfig {
     }
 }
 
+/// `[runs]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunsConfig {
+    min: NonZeroU32,
+    max: NonZeroU32,
+    baseline: NonZeroU32,
+}
+
+impl Default for RunsConfig {
+    fn default() -> RunsConfig {
+        const fn runs(number: u32) -> NonZeroU32 {
+            NonZeroU32::new(number).expect("not 0")
+        }
+        RunsConfig { min: runs(1), max: runs(8), baseline: runs(10) }
+    }
+}
+
+/// The numbers of runs, or of rounds, that a command makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunRange {
+    /// The number made in any case.
+    pub min: usize,
+    /// The number made at most.
+    pub max: usize,
+    /// The number made for a new baseline.
+    pub baseline: usize,
+}
+
+impl RunRange {
+    /// Settles the numbers: flag > `perf.toml` > default. What `perf.toml` says of runs does not hold for rounds, and one
+    /// round tells nothing of the noise.
+    pub fn settle(flags: &Perf, own: RunsConfig) -> RunRange {
+        let number = |runs: NonZeroU32| runs.get() as usize;
+        let by_flag = |runs: Option<u32>| runs.map(|runs| runs as usize);
+        let (min_flag, max_flag) = (by_flag(flags.load.min_runs), by_flag(flags.load.max_runs));
+        let own = RunRange { min: number(own.min), max: number(own.max), baseline: number(own.baseline) };
+        let rounds = RunRange { min: 2, max: 7, ..own };
+        let default = if flags.against.is_some() { rounds } else { own };
+        let min = min_flag.unwrap_or_else(|| default.min.min(max_flag.unwrap_or(default.min)));
+        RunRange {
+            min,
+            max: max_flag.unwrap_or(default.max).max(min),
+            baseline: max_flag.unwrap_or(default.baseline).max(min_flag.unwrap_or(1)),
+        }
+    }
+}
+
 /// `[locust]`.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -161,6 +213,11 @@ impl Config {
                     config.endpoint_limits.push(EndpointLimits::new(name.get_ref(), own.collect::<Result<_>>()?));
                 }
             }
+        }
+        let RunsConfig { min, max, .. } = config.runs;
+        if min > max {
+            let line = text.lines().position(|line| line.trim() == "[runs]").map_or(1, |line| line + 1);
+            bail!(":{line}: [runs] `min` is {min}, more than `max`, which is {max}");
         }
         config.endpoint_limits.sort_by_cached_key(EndpointLimits::precedence);
         if config.locust.command.is_some()

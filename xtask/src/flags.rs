@@ -43,8 +43,8 @@ FLAGS OF perf
       --expect-workers N    Locust workers on other machines that share the load; the command
                             that starts each is printed
       --min-runs N          minimum number of runs [default: 1; with --against 2 rounds]
-      --max-runs N          maximum number of runs while inconclusive, and the exact number for
-                            a new baseline [default: 5; with --against 7 rounds]
+      --max-runs N          maximum number of runs while inconclusive [default: 8; with --against
+                            7 rounds]; with --update-baseline the number of its runs [default: 10]
       --report FILE         also write the report: .html, .md, .json, or .xml (JUnit);
                             may be given several times
       --bisect-exit-codes   exit 125 instead of 2, so that `git bisect run` skips the commit
@@ -123,25 +123,6 @@ pub struct LoadFlags {
     pub min_runs: Option<u32>,
     /// `--max-runs`.
     pub max_runs: Option<u32>,
-}
-
-/// The numbers of runs, or of rounds, that a command makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunRange {
-    /// The number made in any case.
-    pub min: usize,
-    /// The number made at most.
-    pub max: usize,
-}
-
-impl Perf {
-    /// Returns the numbers of runs, or of rounds. One round tells nothing of the noise.
-    pub fn runs(&self) -> RunRange {
-        let default = if self.against.is_some() { RunRange { min: 2, max: 7 } } else { RunRange { min: 1, max: 5 } };
-        let min = self.load.min_runs.map_or(default.min, |runs| runs as usize);
-        let max = self.load.max_runs.map_or(default.max, |runs| runs as usize);
-        RunRange { min, max: max.max(min) }
-    }
 }
 
 /// Returns whether the arguments ask for exit code 125. They are looked at before they are parsed, since `git bisect run`

@@ -13,8 +13,8 @@ use judge::limits::Rules;
 use judge::run::Provenance;
 use xshell::Shell;
 
-use crate::config::{Config, LocustSettings, Settings, settle};
-use crate::flags::{Perf, RunRange};
+use crate::config::{Config, LocustSettings, RunRange, Settings, settle};
+use crate::flags::Perf;
 use crate::results::{self, Measured};
 use crate::system::files;
 use crate::system::git::{self, Head};
@@ -36,6 +36,8 @@ pub struct Project<'a> {
     pub config: Config,
     /// The rules that the runs of this command are judged by.
     pub rules: Rules,
+    /// The number of runs of a new baseline.
+    pub baseline_runs: usize,
     /// The path of the baseline.
     pub baseline_path: PathBuf,
     /// The commit that is checked out, where git knows one.
@@ -70,7 +72,7 @@ impl Project<'_> {
         let baseline_path =
             flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
         let head = git::head(&shell);
-        let RunRange { min: min_runs, max: max_runs } = flags.runs();
+        let RunRange { min: min_runs, max: max_runs, baseline: baseline_runs } = RunRange::settle(flags, config.runs);
         let rules = Rules {
             limits: config.limits.clone(),
             endpoint_limits: config.endpoint_limits.clone(),
@@ -79,7 +81,7 @@ impl Project<'_> {
             min_runs,
             max_runs,
         };
-        Ok(Project { flags, shell, root, current_dir, config, rules, baseline_path, head })
+        Ok(Project { flags, shell, root, current_dir, config, rules, baseline_runs, baseline_path, head })
     }
 
     /// Reads the baseline; `None` where there is no file.

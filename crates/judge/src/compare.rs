@@ -33,11 +33,18 @@ const GAP_FACTOR: f64 = 2.0;
 /// The runs that are made at least where the baseline has one: its noise is in the candidate's runs alone.
 const LEAST_RUNS_AGAINST_ONE: usize = 3;
 
-/// The samples that a percentile must rest on, and the failures an error rate, for an endpoint to fail.
+/// The samples that a percentile of an endpoint must rest on to be a finding.
 const LEAST_SAMPLES: usize = 5;
 
 /// The share of its side's median number of requests that a run must have: one with less was no run of that load.
 const LEAST_SHARE_OF_MEDIAN: f64 = 0.1;
+
+/// The failures that an error rate of an endpoint must rest on: the exact test knows how little few of them prove, and
+/// fewer than these are an accident.
+const LEAST_FAILURES: usize = 3;
+
+/// The requests in a run that the throughput of an endpoint must rest on: fewer scatter too much for a limit.
+const LEAST_THROUGHPUT: usize = 20;
 
 /// An endpoint with so many requests a run in the baseline, and none now, is missing.
 const LEAST_MISSED: f64 = 10.0;
@@ -361,19 +368,19 @@ impl Sides<'_> {
             let of_baseline: f64 = self.baseline_requests.iter().sum();
             requests = requests.min(of_baseline / self.baseline_requests.len() as f64);
         }
-        let samples = match self.metric {
-            Metric::P50 => requests / 2.0,
-            Metric::P95 => requests / 20.0,
-            Metric::P99 => requests / 100.0,
-            Metric::ErrorRate => self.stats.iter().map(|stats| stats.failures as f64).sum(),
+        let failures = || self.stats.iter().map(|stats| stats.failures as f64).sum();
+        let (samples, least) = match self.metric {
+            Metric::P50 => (requests / 2.0, LEAST_SAMPLES),
+            Metric::P95 => (requests / 20.0, LEAST_SAMPLES),
+            Metric::P99 => (requests / 100.0, LEAST_SAMPLES),
+            Metric::ErrorRate => (failures(), LEAST_FAILURES),
+            Metric::RequestsPerSec => (requests, LEAST_THROUGHPUT),
             // The p95 beside it says the same of p95_corrected.
-            Metric::P95Corrected | Metric::AvgResponseTime | Metric::RequestsPerSec | Metric::TotalRequests => {
-                return None;
-            }
+            Metric::P95Corrected | Metric::AvgResponseTime | Metric::TotalRequests => return None,
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of requests")]
         let (requests, samples) = (requests as usize, samples as usize);
-        (samples < LEAST_SAMPLES).then_some(FewSamples { requests, samples: samples.max(1) })
+        (samples < least).then_some(FewSamples { requests, samples: samples.max(1) })
     }
 }
 

@@ -3,13 +3,14 @@
 use std::cmp::Ordering;
 
 use judge::compare::{Comparison, Verdict};
-use judge::decision::{Decision, FewSamples, Presence, Row, Unsettled, Why};
+use judge::decision::{Decision, Doubt, FewSamples, Presence, Row, Unsettled, Why};
 use judge::locust_history::History;
 use judge::run::{Metric, Provenance, Run};
 use judge::text::endpoint_shown;
 
 use crate::words::{
-    Status, change, change_unit, count, interval_text, limit_text, noise_advice, noise_text, series_name, value,
+    Status, change, change_unit, count, interval_text, limit_text, noise_advice, noise_text, series_name, series_of,
+    value,
 };
 
 /// Everything that a format shows.
@@ -153,6 +154,9 @@ impl Report<'_> {
             if let Some(few) = row.evidence.few_samples {
                 remarks.push(few_samples_text(row, few));
             }
+            if let Some(doubt @ Doubt::InGap) = row.decision.and_then(Decision::doubt) {
+                remarks.push(format!("{} is over its limit ({}), but {}", row.metric, change(row), doubt_text(row, doubt)));
+            }
         }
         let p95 = self.comparison.total.iter().find(|row| row.metric == Metric::P95);
         remarks.extend(p95.and_then(|row| noise_advice(row.evidence.detectable?)));
@@ -162,7 +166,7 @@ impl Report<'_> {
 
     /// Returns the verdict in words, without the word itself, and whether another run could change it.
     pub fn sentence(&self) -> String {
-        let unsettled: Vec<&str> = self.comparison.unsettled().map(|row| row.metric.name()).collect();
+        let unsettled: Vec<String> = self.comparison.unsettled().map(series_name).collect();
         if unsettled.is_empty() {
             return self.by_estimates();
         }
@@ -170,7 +174,7 @@ impl Report<'_> {
             Verdict::Pass => "hide a regression of",
             Verdict::Fail => "change the verdict on",
         };
-        format!("{}; not settled: noise could {could} {}", self.by_estimates(), unsettled.join(" and "))
+        format!("{}; not settled: noise could {could} {}", self.by_estimates(), listed(&unsettled, " and "))
     }
 
     /// Returns the verdict in words by the estimates alone, with what it rests on.
@@ -207,9 +211,8 @@ impl Report<'_> {
 fn failed_series(failed: &[&Row]) -> String {
     let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.iter().partition(|row| is_missing(row));
     let said = |names: Vec<String>, one: &str, several: &str| {
-        let more = if names.len() > 3 { format!(" and {} more", names.len() - 3) } else { String::new() };
         let are = if names.len() == 1 { one } else { several };
-        format!("{}{more} {are}", names[..names.len().min(3)].join(", "))
+        format!("{} {are}", listed(&names, ", "))
     };
     let mut parts = Vec::new();
     if !over.is_empty() {
@@ -221,6 +224,12 @@ fn failed_series(failed: &[&Row]) -> String {
         parts.push(said(missing, "is missing", "are missing"));
     }
     parts.join("; ")
+}
+
+/// Returns up to three of the names, and how many more there are.
+fn listed(names: &[String], between: &str) -> String {
+    let more = if names.len() > 3 { format!(" and {} more", names.len() - 3) } else { String::new() };
+    format!("{}{more}", names[..names.len().min(3)].join(between))
 }
 
 fn is_missing(row: &Row) -> bool {
@@ -262,14 +271,18 @@ pub fn cells(row: &Row) -> Cells {
 
 /// Returns what stands after the status: why it is in doubt.
 fn status_remark(row: &Row) -> &'static str {
-    if row.evidence.unsettled.is_some() {
-        return ", unsettled";
+    if let Some(doubt) = row.decision.and_then(Decision::doubt) {
+        return match doubt {
+            Doubt::FewSamples(_) => ", few requests",
+            Doubt::NotSignificant => ", not significant",
+            Doubt::NoiseUnknown | Doubt::ReachesBelowLimit => ", noise unknown",
+            Doubt::InGap => ", in a gap",
+        };
     }
     match row.decision.and_then(Decision::why) {
         Some(Why::Missing) => " (missing)",
-        Some(Why::FewSamples(_)) => ", few requests",
-        Some(Why::NotSignificant) => ", not significant",
-        Some(Why::NoiseUnknown | Why::ReachesBelowLimit) => ", noise unknown",
+        Some(Why::OneRun) => ", one run",
+        _ if row.evidence.unsettled.is_some() => ", unsettled",
         _ if row.endpoint.is_none() && row.evidence.few_samples.is_some() => ", few requests",
         _ => "",
     }
@@ -291,25 +304,30 @@ pub fn finding(row: &Row) -> String {
             format!("{series}: {baseline} -> {candidate} {unit} ({}, {limit_said})", change(row))
         }
     };
-    match doubt_text(row) {
-        Some(doubt) => format!("{found}; {doubt}"),
-        None => found,
+    match row.decision.and_then(Decision::why) {
+        Some(Why::OneRun) => format!("{found}; {ONE_RUN}"),
+        _ => found,
     }
 }
 
-/// Returns what an endpoint over its limit lacks to fail.
-pub fn doubt_text(row: &Row) -> Option<String> {
-    let why = row.decision.and_then(Decision::why)?;
-    match why {
-        Why::OverLimit | Why::OverBound | Why::Missing => None,
-        Why::FewSamples(few) => Some(few_samples_text(row, few)),
-        Why::NotSignificant => Some("not significant among all endpoints".to_owned()),
-        Why::NoiseUnknown => Some("noise unknown by one run of few requests on each side".to_owned()),
-        Why::ReachesBelowLimit => Some(format!(
+/// What the finding of an endpoint in one run lacks to fail.
+pub const ONE_RUN: &str = "in a single run, where an endpoint fails by two or more";
+
+/// Returns what a series over its limit lacks to be a finding.
+pub fn doubt_text(row: &Row, doubt: Doubt) -> String {
+    match doubt {
+        Doubt::FewSamples(few) => few_samples_text(row, few),
+        Doubt::NotSignificant => "not significant among all endpoints".to_owned(),
+        Doubt::NoiseUnknown => "noise unknown by one run of few requests on each side".to_owned(),
+        Doubt::ReachesBelowLimit => format!(
             "one run on each side leaves {} {}",
             row.evidence.interval.map_or_else(String::new, interval_text),
             change_unit(row.metric)
-        )),
+        ),
+        Doubt::InGap => {
+            "it lies in a gap between fast and slow requests, where it jumps by chance, and the mean is not significantly up"
+                .to_owned()
+        }
     }
 }
 
@@ -335,22 +353,40 @@ pub fn evidence(comparison: &Comparison) -> String {
         };
         return format!("{runs}: noise unknown, the estimate decides{endpoints}; --update-baseline keeps several runs");
     };
-    let settled = unsettled(comparison).unwrap_or_else(|| "settled".to_owned());
-    format!("{runs}: {settled}; {}", noise_text(detectable))
+    let settled = unsettled(comparison).map_or_else(|| "settled".to_owned(), |why| format!("not settled: {why}"));
+    let by_five = comparison.detectable_by_five.map_or_else(String::new, |detectable| {
+        format!("; a baseline of five runs would tell changes from {detectable:.1} % on")
+    });
+    format!("{runs}: {settled}; {}{by_five}", noise_text(detectable))
 }
 
-/// Returns the series whose decision another run may change, and why.
+/// Returns why another run may change the verdict, in words.
 pub fn unsettled(comparison: &Comparison) -> Option<String> {
-    let mut series = Vec::new();
-    for row in comparison.unsettled() {
-        let ends = row.evidence.interval.map_or_else(String::new, interval_text);
-        let why = match row.evidence.unsettled {
-            Some(Unsettled::OneRunOver) => "is over the limit by one run alone",
-            _ => "reaches to both sides of the limit",
-        };
-        series.push(format!("{} {ends} {} {why}", row.metric, change_unit(row.metric)));
+    let whys: Vec<String> = comparison.unsettled().map(|row| unsettled_text(row, comparison.runs.candidate)).collect();
+    (!whys.is_empty()).then(|| listed(&whys, ", "))
+}
+
+fn unsettled_text(row: &Row, runs: usize) -> String {
+    let series = series_of(row);
+    let is_over = row.decision.is_some_and(|decision| decision.is_finding() || decision.doubt().is_some());
+    match row.evidence.unsettled {
+        Some(Unsettled::FewRuns) if runs == 1 => format!("{series} exceeds its limit in a single run"),
+        Some(Unsettled::FewRuns) => format!("{series} exceeds its limit in {}", count(runs, "run")),
+        Some(Unsettled::Close) => format!(
+            "{series} is close to its limit, {} {} reaches to both sides",
+            row.evidence.interval.map_or_else(String::new, interval_text),
+            change_unit(row.metric)
+        ),
+        Some(Unsettled::Open) | None if row.is_failure() => {
+            format!("{series} exceeds its limit ({}), but further runs could take it back", change(row))
+        }
+        Some(Unsettled::Open) | None if is_over => {
+            format!("{series} exceeds its limit ({}), and further runs could prove it", change(row))
+        }
+        Some(Unsettled::Open) | None => {
+            format!("{series} is within its limit ({}), but further runs could take it over", change(row))
+        }
     }
-    (!series.is_empty()).then(|| format!("not settled: {}", series.join(", ")))
 }
 
 /// Ranks rows: failures before warnings before the rest.
@@ -360,7 +396,7 @@ pub fn rank(row: &Row) -> u8 {
         Status::Warn => 1,
         // There is nothing to compare it with.
         Status::New => 2,
-        Status::Ok | Status::BelowResolution => 3,
+        Status::InDoubt | Status::Ok | Status::BelowResolution => 3,
         Status::NoBaseline | Status::Shown => 4,
     }
 }

@@ -39,7 +39,7 @@ pub fn render(report: &Report) -> String {
         let confidence_pct = 100.0 * (1.0 - ERROR);
         let _ = writeln!(
             body,
-            "<p class=\"note\">interval: where the change lies by the spread of the runs, with {confidence_pct:.0} % confidence, over all looks at them together.</p>"
+            "<p class=\"note\">interval: where the change lies, with {confidence_pct:.0} % confidence, by the spread of the runs; of an error rate by the counts of failures.</p>"
         );
     }
     table(&mut body, "total", [report.total_cells().iter().map(row).collect::<String>()].into_iter());
@@ -245,7 +245,7 @@ fn class(status: Status) -> &'static str {
         Status::Fail => "fail",
         Status::Warn => "warn",
         Status::Ok | Status::BelowResolution => "ok",
-        Status::New | Status::NoBaseline | Status::Shown => "shown",
+        Status::InDoubt | Status::New | Status::NoBaseline | Status::Shown => "shown",
     }
 }
 

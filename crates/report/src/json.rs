@@ -6,17 +6,17 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use judge::compare::{RunCounts, Verdict};
-use judge::decision::{Decision, FewSamples, Row, Unsettled, Why};
+use judge::decision::{Decision, Doubt, FewSamples, Row, Unsettled, Why};
 use judge::limits::{Level, Limit};
 use judge::run::Provenance;
 use judge::stats::Interval;
 use judge::text::is_unprintable;
 
-use crate::content::{Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding};
+use crate::content::{ONE_RUN, Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding};
 use crate::words::{Status, change_unit};
 
 /// The version of the keys and what they mean: a new key raises the second number, another meaning the first.
-const SCHEMA_VERSION: &str = "1.1";
+const SCHEMA_VERSION: &str = "1.2";
 
 /// The report, with its keys in the order of the file: what a reader wants first comes first.
 #[derive(Serialize)]
@@ -168,8 +168,9 @@ fn series<'a>(row: &Row<'a>) -> Series<'a> {
         limit: row.limit.map(allowed),
         doubt: doubted(row),
         unsettled: row.evidence.unsettled.map(|unsettled| match unsettled {
-            Unsettled::ReachesAcross => "reaches_across",
-            Unsettled::OneRunOver => "one_run_over",
+            Unsettled::Open => "open",
+            Unsettled::FewRuns => "few_runs",
+            Unsettled::Close => "close",
         }),
     }
 }
@@ -184,33 +185,37 @@ fn allowed(limit: &Limit) -> Allowed {
     Allowed { worsening, floor, bound, level }
 }
 
-/// Returns what keeps a series from being trusted: the doubt about an endpoint's finding, or the few requests behind a
-/// percentile of all requests together.
+/// Returns what a series over its limit lacks to be a finding, or to fail; of a percentile of all requests together, the few
+/// requests behind it.
 fn doubted(row: &Row) -> Option<Doubted> {
-    let (reason, few) = match row.decision.and_then(Decision::why) {
-        Some(Why::FewSamples(few)) => ("few_samples", Some(few)),
-        Some(Why::NotSignificant) => ("not_significant", None),
-        Some(Why::NoiseUnknown) => ("noise_unknown", None),
-        Some(Why::ReachesBelowLimit) => ("reaches_below_limit", None),
-        _ if row.endpoint.is_none() => ("few_samples", Some(row.evidence.few_samples?)),
-        _ => return None,
+    let doubted = |reason, text| Doubted { reason, requests: None, samples: None, text };
+    let few_samples = |few: FewSamples| Doubted {
+        requests: Some(few.requests),
+        samples: Some(few.samples),
+        ..doubted("few_samples", few_samples_text(row, few))
     };
-    Some(Doubted {
-        reason,
-        requests: few.map(|few| few.requests),
-        samples: few.map(|few| few.samples),
-        text: match (doubt_text(row), few) {
-            (Some(text), _) => text,
-            (None, Some(few @ FewSamples { .. })) => few_samples_text(row, few),
-            (None, None) => String::new(),
-        },
-    })
+    if row.decision.and_then(Decision::why) == Some(Why::OneRun) {
+        return Some(doubted("one_run", ONE_RUN.to_owned()));
+    }
+    let Some(doubt) = row.decision.and_then(Decision::doubt) else {
+        let few = row.evidence.few_samples.filter(|_| row.endpoint.is_none())?;
+        return Some(few_samples(few));
+    };
+    let reason = match doubt {
+        Doubt::FewSamples(few) => return Some(few_samples(few)),
+        Doubt::NotSignificant => "not_significant",
+        Doubt::NoiseUnknown => "noise_unknown",
+        Doubt::ReachesBelowLimit => "reaches_below_limit",
+        Doubt::InGap => "in_gap",
+    };
+    Some(doubted(reason, doubt_text(row, doubt)))
 }
 
 fn status(row: &Row) -> &'static str {
     match Status::of(row) {
         Status::Fail => "fail",
         Status::Warn => "warn",
+        Status::InDoubt => "in_doubt",
         Status::Ok => "ok",
         Status::BelowResolution => "below_resolution",
         Status::New => "new",

@@ -180,7 +180,7 @@ fn style(status: Status) -> Style {
         Status::Fail => RED,
         Status::Warn => YELLOW,
         Status::Ok | Status::BelowResolution => GREEN,
-        Status::New | Status::NoBaseline | Status::Shown => Style::new(),
+        Status::InDoubt | Status::New | Status::NoBaseline | Status::Shown => Style::new(),
     }
 }
 

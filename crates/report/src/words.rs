@@ -12,13 +12,18 @@ use judge::text::endpoint_shown;
 /// that next to nothing is known.
 const FARTHEST: f64 = 999.0;
 
+/// The smallest change that is not shown as 0.0, in percent.
+const LEAST_SHOWN: f64 = 0.05;
+
 /// The status of a series in a report. It follows from the decision and the presence, and adds nothing to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Over a limit that blocks.
     Fail,
-    /// Over a limit that does not block, or without the evidence to block.
+    /// Over a limit that does not block, or an endpoint over one that does by a single run.
     Warn,
+    /// Over its limit on paper, without what makes that a finding.
+    InDoubt,
     /// Within its limit.
     Ok,
     /// Over its limit on paper, but no further than response times were rounded.
@@ -37,6 +42,7 @@ impl Status {
         match (row.decision, row.presence) {
             (Some(Decision::Fail(_)), _) => Status::Fail,
             (Some(Decision::Warn(_)), _) => Status::Warn,
+            (Some(Decision::InDoubt(_)), _) => Status::InDoubt,
             (Some(Decision::Ok), _) => Status::Ok,
             (Some(Decision::BelowResolution), _) => Status::BelowResolution,
             (None, _) if row.limit.is_none() => Status::Shown,
@@ -55,6 +61,7 @@ impl Status {
         match self {
             Status::Fail => "FAIL",
             Status::Warn => "WARN",
+            Status::InDoubt => "over",
             Status::Ok => "ok",
             Status::BelowResolution => "ok (below resolution)",
             Status::New => "NEW",
@@ -98,7 +105,7 @@ pub fn change(row: &Row) -> String {
     let Some(change) = row.change() else { return "n/a".to_owned() };
     let unit = change_unit(row.metric);
     let least_digits = if row.metric == Metric::ErrorRate { 2 } else { 1 };
-    let exceeded = if row.is_finding() { row.limit.and_then(|limit| limit.worsening) } else { None };
+    let exceeded = if row.is_finding() || row.decision.and_then(Decision::doubt).is_some() { row.limit.and_then(|limit| limit.worsening) } else { None };
     let looks_equal = |digits: usize| {
         exceeded.is_some_and(|allowed| format!("{:.digits$}", change.abs()) == format!("{allowed:.digits$}"))
     };
@@ -139,10 +146,17 @@ pub fn interval_text(interval: Interval) -> String {
     format!("{}..{}", end(interval.low), end(interval.high))
 }
 
+/// Returns a series as it stands in a sentence: `p95 of all requests`, `p95 of GET /claims`.
+pub fn series_of(row: &Row) -> String {
+    format!("{} of {}", row.metric, row.endpoint.map_or_else(|| "all requests".to_owned(), endpoint_shown))
+}
+
 /// Returns the smallest detectable change in words.
 pub fn noise_text(detectable: f64) -> String {
     if detectable > FARTHEST {
         "any p95 change could be noise".to_owned()
+    } else if detectable < LEAST_SHOWN {
+        "the runs are equal, so they show no noise".to_owned()
     } else {
         format!("p95 changes under {detectable:.1} % could be noise")
     }

@@ -20,7 +20,6 @@ use judge::compare::{ERROR, Verdict};
 use judge::run::Metric;
 use judge::stats::{Difference, Scale};
 use locust_gate::config::LocustConfig;
-use locust_gate::flags::Perf;
 use locust_gate::project::read_config;
 use locust_gate::results;
 use locust_gate::system::process::{self, Failure, Group};
@@ -386,13 +385,13 @@ impl Trial<'_> {
     fn detectable(&self, same_build_p95_ms: &[f64]) -> Result<String> {
         let baseline = Baseline::parse(&files::read_to_string(&self.baseline_path())?)?;
         let baseline_p95_ms = baseline.total_runs(Metric::P95);
-        let difference = Difference::between(Scale::Ratio, baseline_p95_ms, same_build_p95_ms, 0.0);
+        let difference = Difference::between(Scale::Ratio, baseline_p95_ms, same_build_p95_ms);
         let Some(difference) = difference else {
             return Ok("detectable: unknown, since the same build left no runs to tell the noise by".to_owned());
         };
-        let error = ERROR / Perf::default().runs().max as f64;
-        let [one, three, five] =
-            [1, 3, 5].map(|runs| difference.with_runs(baseline_p95_ms.len(), runs).detectable(error));
+        let [one, three, five] = [1, 3, 5].map(|runs| {
+            difference.with_runs(baseline_p95_ms.len(), runs).detectable(ERROR, Metric::P95.worse())
+        });
         Ok(format!(
             "detectable: a p95 change of {one:.1} % in 1 run, {three:.1} % in 3, {five:.1} % in 5 (this machine, {} baseline runs of {} s)",
             baseline_p95_ms.len(),

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use judge::comparability::{comparability, users_difference};
-use judge::compare::{Comparison, ERROR, too_few_requests};
+use judge::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::limits::Rules;
 use judge::locust_history::History;
 use judge::run::{Metric, Provenance, Run};
@@ -98,8 +98,8 @@ impl Measurement {
 fn noise_of_baseline(runs: &[Run]) -> Option<String> {
     let p95_ms: Vec<f64> = runs.iter().map(|run| run.total.value(Metric::P95)).collect();
     let (last, others) = p95_ms.split_last()?;
-    let spread = Difference::between(Metric::P95.scale(), others, &[*last], 0.0)?;
-    let detectable = spread.with_runs(p95_ms.len(), p95_ms.len()).detectable(ERROR);
+    let spread = Difference::between(Metric::P95.scale(), others, &[*last])?;
+    let detectable = spread.with_runs(p95_ms.len(), p95_ms.len()).detectable(ERROR, Metric::P95.worse());
     noise_advice(detectable)
 }
 
@@ -119,16 +119,20 @@ fn check_requests(measured: &[Measured], project: &Project) -> Result<()> {
 
 /// Returns whether another run, or round, is to be made. Says so, and why.
 pub fn another_follows(project: &Project, rules: &Rules, comparison: &Comparison, what: &str) -> bool {
-    let (made, &Rules { min_runs, max_runs, .. }) = (comparison.runs.candidate, rules);
+    let (made, least) = (comparison.runs.candidate, comparison.least_runs);
+    let is_over = comparison.verdict == Verdict::Fail || !comparison.findings().is_empty();
     let more = comparison.wants_another_run(rules);
     let why = match unsettled(comparison) {
-        _ if made < min_runs => format!("at least {min_runs} are made"),
+        _ if made < least && comparison.runs.baseline == 1 && !comparison.paired => {
+            format!("the baseline has one run, so at least {least} are made; running again")
+        }
+        _ if made < least => format!("at least {least} are made; running again"),
         None => evidence(comparison),
-        Some(unsettled) if more => unsettled,
+        Some(unsettled) if more && is_over => format!("{unsettled}; running again to confirm"),
+        Some(unsettled) if more => format!("{unsettled}; running again"),
         Some(unsettled) => format!("{unsettled}; the estimate decides"),
     };
-    let follows = if more { format!("; another {what} follows") } else { String::new() };
-    project.say(&format!("{what} {made} of at most {max_runs}: {why}{follows}"));
+    project.say(&format!("{what} {made} of at most {}: {why}", rules.max_runs));
     more
 }
 

@@ -147,10 +147,10 @@ fn measure(project: &Project, plan: Plan, clock: &mut Clock) -> Result<Vec<Measu
     }
 }
 
-/// Returns whether to measure once more: until the verdict is settled, within the runs allowed. A new baseline gets all
-/// of them. Says why.
+/// Returns whether to measure once more: until the verdict is settled, within the runs allowed. A new baseline gets a
+/// number of its own. Says why.
 fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Result<bool> {
-    let (made, &Rules { min_runs, max_runs, .. }) = (measured.len(), &project.rules);
+    let made = measured.len();
     match plan {
         Plan::Judge(baseline) => {
             let measurement = Measurement::new(measured.to_vec(), project)?;
@@ -160,10 +160,10 @@ fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Re
             Ok(another_follows(project, &project.rules, &comparison, "run"))
         }
         Plan::Update(_) => {
-            project.say(&format!("run {made} of {max_runs} is done"));
-            Ok(made < max_runs)
+            project.say(&format!("run {made} of {} is done", project.baseline_runs));
+            Ok(made < project.baseline_runs)
         }
-        Plan::First => Ok(made < min_runs),
+        Plan::First => Ok(made < project.rules.min_runs),
     }
 }
 

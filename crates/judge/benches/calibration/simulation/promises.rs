@@ -139,7 +139,8 @@ fn of_errors(promises: &mut Promises, simulation: &Simulation) {
         if case.after_pct > case.before_pct {
             promises.least(&what, if case.endpoints > 0 { 95.0 } else { 99.0 }, share);
         } else {
-            promises.most(&what, 0.5, share);
+            // Where the rate itself varies, Holm's level holds and no more.
+            promises.most(&what, if case.spread_pct > 0.0 { 5.0 } else { 0.5 }, share);
         }
     }
     for seen in &simulation.coverage {
@@ -155,17 +156,20 @@ fn of_starts(promises: &mut Promises, simulation: &Simulation) {
     for seen in &simulation.bimodal {
         let share = |count| Share { count, of: seen.comparisons };
         let shares = format!("5. slow requests {} -> {} %", seen.before_pct, seen.after_pct);
-        let former = share(seen.former.fails);
-        if seen.change_pct > 0.0 {
-            let what = format!("{shares}, all 30 % slower, FAILs, as before");
-            let least_pct = (former.pct() - 1.0).floor().max(0.0);
-            promises.least(&what, least_pct, share(seen.gate.fails));
-        } else if seen.after_pct > seen.before_pct {
-            promises.least(&format!("{shares}, FAILs"), 95.0, share(seen.gate.fails));
-        } else {
+        if seen.change_pct == 0.0 && seen.after_pct > seen.before_pct {
+            promises.least(&format!("{shares}, FAILs"), 60.0, share(seen.gate.fails));
+        } else if seen.change_pct == 0.0 {
             promises.most(&format!("{shares}, no change, FAILs"), 5.0, share(seen.gate.fails));
         }
     }
+    // Which p95 the runs of a baseline have in the gap is luck, so all shares together are compared.
+    let (mut gate, mut former) = (Share { count: 0, of: 0 }, Share { count: 0, of: 0 });
+    for seen in simulation.bimodal.iter().filter(|seen| seen.change_pct > 0.0) {
+        gate = Share { count: gate.count + seen.gate.fails, of: gate.of + seen.comparisons };
+        former = Share { count: former.count + seen.former.fails, of: former.of + seen.comparisons };
+    }
+    let least_pct = (former.pct() - 1.0).floor();
+    promises.least("5. slow requests 4 to 6 %, all 30 % slower, FAILs, as before", least_pct, gate);
     for seen in simulation.one_run.iter().filter(|seen| seen.spread_pct > 5.0) {
         let share = Share { count: seen.gate.fails, of: seen.comparisons };
         if seen.change_pct == 0.0 {
