@@ -154,7 +154,12 @@ impl Report<'_> {
                 remarks.push(few_samples_text(row, few));
             }
             if let Some(doubt @ Doubt::InGap) = row.decision.and_then(Decision::doubt) {
-                remarks.push(format!("{} is over its limit ({}), but {}", row.metric, change(row), doubt_text(row, doubt)));
+                remarks.push(format!(
+                    "{} is over its limit ({}), but {}",
+                    row.metric,
+                    change(row),
+                    doubt_text(row, doubt)
+                ));
             }
         }
         remarks.extend(self.warnings.iter().cloned());
