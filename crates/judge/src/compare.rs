@@ -449,9 +449,9 @@ impl<'a> Judge<'a> {
             measured.is_tested = few_samples.is_none() && measured.noise.is_some() && measured.row.limit.is_some();
             if self.excess(&measured.row).is_relevant() {
                 measured.row.evidence.few_samples = few_samples;
-                if measured.noise.is_none() {
-                    self.test_by_requests(&mut measured.row, series, runs);
-                }
+            }
+            if measured.noise.is_none() {
+                self.test_by_requests(&mut measured.row, series, runs);
             }
             endpoint.push(measured);
         }

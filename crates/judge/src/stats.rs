@@ -227,8 +227,7 @@ impl Difference {
     /// the approximation of Abramowitz & Stegun, 26.7.10. Of a value that gets worse as it falls it is negative.
     pub fn detectable(&self, error: f64, worse: Worse) -> f64 {
         let t = StudentsT::ppf(1.0 - error / 2.0, self.freedom);
-        let noncentrality =
-            t * (1.0 - 0.25 / self.freedom) + POWER_Z * (1.0 + t * t / (2.0 * self.freedom)).sqrt();
+        let noncentrality = t * (1.0 - 0.25 / self.freedom) + POWER_Z * (1.0 + t * t / (2.0 * self.freedom)).sqrt();
         self.in_units(worse.sign() * noncentrality * self.standard_error())
     }
 

@@ -155,7 +155,12 @@ impl Report<'_> {
                 remarks.push(few_samples_text(row, few));
             }
             if let Some(doubt @ Doubt::InGap) = row.decision.and_then(Decision::doubt) {
-                remarks.push(format!("{} is over its limit ({}), but {}", row.metric, change(row), doubt_text(row, doubt)));
+                remarks.push(format!(
+                    "{} is over its limit ({}), but {}",
+                    row.metric,
+                    change(row),
+                    doubt_text(row, doubt)
+                ));
             }
         }
         let p95 = self.comparison.total.iter().find(|row| row.metric == Metric::P95);

@@ -105,7 +105,11 @@ pub fn change(row: &Row) -> String {
     let Some(change) = row.change() else { return "n/a".to_owned() };
     let unit = change_unit(row.metric);
     let least_digits = if row.metric == Metric::ErrorRate { 2 } else { 1 };
-    let exceeded = if row.is_finding() || row.decision.and_then(Decision::doubt).is_some() { row.limit.and_then(|limit| limit.worsening) } else { None };
+    let exceeded = if row.is_finding() || row.decision.and_then(Decision::doubt).is_some() {
+        row.limit.and_then(|limit| limit.worsening)
+    } else {
+        None
+    };
     let looks_equal = |digits: usize| {
         exceeded.is_some_and(|allowed| format!("{:.digits$}", change.abs()) == format!("{allowed:.digits$}"))
     };

@@ -389,9 +389,8 @@ impl Trial<'_> {
         let Some(difference) = difference else {
             return Ok("detectable: unknown, since the same build left no runs to tell the noise by".to_owned());
         };
-        let [one, three, five] = [1, 3, 5].map(|runs| {
-            difference.with_runs(baseline_p95_ms.len(), runs).detectable(ERROR, Metric::P95.worse())
-        });
+        let [one, three, five] = [1, 3, 5]
+            .map(|runs| difference.with_runs(baseline_p95_ms.len(), runs).detectable(ERROR, Metric::P95.worse()));
         Ok(format!(
             "detectable: a p95 change of {one:.1} % in 1 run, {three:.1} % in 3, {five:.1} % in 5 (this machine, {} baseline runs of {} s)",
             baseline_p95_ms.len(),

@@ -16,6 +16,6 @@ mod mangle;
 mod mangled;
 mod samples;
 mod secrets;
-#[path = "../../benches/calibration/simulation.rs"]
+#[path = "../../benches/calibration/simulation/mod.rs"]
 mod simulation;
 mod statistics;

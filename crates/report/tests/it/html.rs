@@ -256,7 +256,13 @@ fn the_page_says_what_its_lines_and_intervals_are() {
         let described = text(select(&page, "svg > desc")[2]);
         assert!(described.starts_with(if runs == 1 { "1 run over " } else { "5 runs over " }), "{described}");
         let confidence: Vec<String> = select(&page, "main p").into_iter().map(text).collect();
-        assert!(confidence.iter().any(|note| note.contains("95 % confidence, over all looks")), "{confidence:?}");
+        assert!(
+            confidence
+                .iter()
+                .any(|note| note
+                    .contains("with 95 % confidence, by the spread of the runs; of an error rate by the counts")),
+            "{confidence:?}"
+        );
     }
 }
 

@@ -67,10 +67,17 @@ fn run<'a>(endpoints: impl IntoIterator<Item = (&'a str, f64)>, total_p95_ms: f6
 
 /// A report of these endpoints, each with the p95 of the baseline and of the candidate.
 fn with_report<T>(endpoints: &[(&str, f64, f64)], p95_ms: f64, then: impl FnOnce(&Report) -> T) -> T {
+    let former = run(endpoints.iter().map(|(name, baseline, _)| (*name, *baseline)), 300.0);
+    let candidate = run(endpoints.iter().map(|(name, _, candidate)| (*name, *candidate)), p95_ms);
+    with_runs(&former, candidate, then)
+}
+
+/// A report of three such runs on each side.
+fn with_runs<T>(former: &Run, candidate: Run, then: impl FnOnce(&Report) -> T) -> T {
     let provenance = Baseline::parse(VERSION_1_0).unwrap().provenance;
-    let former = [run(endpoints.iter().map(|(name, baseline, _)| (*name, *baseline)), 300.0)];
-    let baseline = Baseline::new(&former, provenance.clone(), None, None).unwrap();
-    let runs = [run(endpoints.iter().map(|(name, _, candidate)| (*name, *candidate)), p95_ms)];
+    let names: Vec<String> = candidate.names().map(str::to_owned).collect();
+    let baseline = Baseline::new(&vec![former.clone(); 3], provenance.clone(), None, None).unwrap();
+    let runs = vec![candidate; 3];
     let rules = Rules::default();
     let comparison = compare(&baseline, &runs, &rules).unwrap();
     then(&Report {
@@ -80,10 +87,7 @@ fn with_report<T>(endpoints: &[(&str, f64, f64)], p95_ms: f64, then: impl FnOnce
         comparison: &comparison,
         provenance: Sides { baseline: &provenance, candidate: &provenance },
         baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
-        warnings: endpoints
-            .iter()
-            .map(|(name, ..)| format!("the most frequent failure, 3 times: {name}: {name}"))
-            .collect(),
+        warnings: names.iter().map(|name| format!("the most frequent failure, 3 times: {name}: {name}")).collect(),
         details: vec!["load: 10 users".to_owned()],
     })
 }
@@ -172,38 +176,38 @@ fn the_page_reads_from_verdict_to_details() {
             <!-- cargo xtask perf -->
             ## ❌ FAIL: p95, POST /claims p95 are over their limits
 
-            |  | baseline | candidate | change | limit | status |
-            |:--|--:|--:|--:|--:|:--|
-            | p50 ms | 100 | 100 | +0.0% | +20% | ok |
-            | p95 ms | 300 | 400 | +33.3% | +20% | ❌ **FAIL** |
-            | p99 ms | 400 | 400 | +0.0% | +25% | ok, few requests |
-            | avg_response_time ms | 100.0 | 100.0 | +0.0% |  |  |
-            | requests_per_sec 1/s | 15.0 | 15.0 | +0.0% | -30% | ok |
-            | error_rate % | 0.00 | 0.00 | +0.00pp | +2pp | ok |
-            | total_requests | 450 | 450 | +0.0% |  |  |
+            |  | baseline | candidate | change | interval | limit | status |
+            |:--|--:|--:|--:|--:|--:|:--|
+            | p50 ms | 100 | 100 | +0.0% | +0.0..+0.0 | +20% | ok |
+            | p95 ms | 300 | 400 | +33.3% | +33.3..+33.3 | +20% | ❌ **FAIL** |
+            | p99 ms | 400 | 400 | +0.0% | +0.0..+0.0 | +25% | ok, few requests |
+            | avg_response_time ms | 100.0 | 100.0 | +0.0% |  |  |  |
+            | requests_per_sec 1/s | 15.0 | 15.0 | +0.0% | +0.0..+0.0 | -30% | ok |
+            | error_rate % | 0.00 | 0.00 | +0.00pp | -0.3..+0.3 | +2pp | ok |
+            | total_requests | 450 | 450 | +0.0% |  |  |  |
 
             - ❌ **FAIL** p95: 300 -> 400 ms (+33.3%, limit +20%)
             - ❌ **FAIL** `POST /claims` p95: 300 -> 390 ms (+30.0%, limit +20%)
             - note: p99 of 450 requests rests on 4
             - note: the load generator was saturated
 
-            evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides; endpoints by the order statistics of their own requests; --update-baseline keeps several runs
+            evidence: 3 baseline runs, 3 candidate runs: settled; the runs are equal, so they show no noise
 
             <details>
             <summary>Endpoints, worst first: 10 series, 1 of them FAIL or WARN</summary>
 
             |  | baseline | candidate | change | interval | limit | status |
             |:--|--:|--:|--:|--:|--:|:--|
-            | `POST /claims` p95 ms | 300 | 390 | +30.0% | +22.6..+37.9 | +20% | ❌ **FAIL** |
-            | `GET /claims` error_rate % | 0.00 | 0.00 | +0.00pp | -2.3..+2.3 | +2pp | ok |
-            | `GET /claims` p95 ms | 300 | 300 | +0.0% | -6.5..+6.9 | +20% | ok |
-            | `GET /claims` p99 ms | 400 | 400 | +0.0% |  | +25% | ok |
-            | `GET /claims` p50 ms | 100 | 100 | +0.0% |  | +20% | ok |
-            | `POST /claims` error_rate % | 0.00 | 0.00 | +0.00pp | -2.3..+2.3 | +2pp | ok |
-            | `POST /claims` p99 ms | 400 | 400 | +0.0% |  | +25% | ok |
-            | `POST /claims` p50 ms | 100 | 100 | +0.0% |  | +20% | ok |
-            | `GET /claims` requests_per_sec 1/s | 15.0 | 15.0 | +0.0% |  | -30% | ok |
-            | `POST /claims` requests_per_sec 1/s | 15.0 | 15.0 | +0.0% |  | -30% | ok |
+            | `POST /claims` p95 ms | 300 | 390 | +30.0% | +30.0..+30.0 | +20% | ❌ **FAIL** |
+            | `GET /claims` error_rate % | 0.00 | 0.00 | +0.00pp | -0.3..+0.3 | +2pp | ok |
+            | `GET /claims` p95 ms | 300 | 300 | +0.0% | +0.0..+0.0 | +20% | ok |
+            | `GET /claims` p99 ms | 400 | 400 | +0.0% | +0.0..+0.0 | +25% | ok |
+            | `GET /claims` p50 ms | 100 | 100 | +0.0% | +0.0..+0.0 | +20% | ok |
+            | `POST /claims` error_rate % | 0.00 | 0.00 | +0.00pp | -0.3..+0.3 | +2pp | ok |
+            | `POST /claims` p99 ms | 400 | 400 | +0.0% | +0.0..+0.0 | +25% | ok |
+            | `POST /claims` p50 ms | 100 | 100 | +0.0% | +0.0..+0.0 | +20% | ok |
+            | `GET /claims` requests_per_sec 1/s | 15.0 | 15.0 | +0.0% | +0.0..+0.0 | -30% | ok |
+            | `POST /claims` requests_per_sec 1/s | 15.0 | 15.0 | +0.0% | +0.0..+0.0 | -30% | ok |
 
             </details>
 
@@ -313,11 +317,13 @@ fn assert_no_command(text: &str, name: &str) {
 fn any_number_of_endpoints_fits_into_a_comment() {
     for (count, tail) in [(300, ""), (10_000, ""), (300, "|`@x\u{202e}"), (10_000, "語")] {
         let names: Vec<String> = (0..count).map(|number| format!("GET /{number}/{}", tail.repeat(200))).collect();
-        // Some of them FAIL, and some WARN, since their interval reaches below the limit.
-        let p95_ms = |place: usize| if place.is_multiple_of(2) { 450.0 } else { 365.0 };
-        let endpoints: Vec<_> =
-            names.iter().enumerate().map(|(place, name)| (name.as_str(), 300.0, p95_ms(place))).collect();
-        with_report(&endpoints, 400.0, |report| {
+        // Some of them FAIL by their p95, and some WARN by their p50.
+        let former = run(names.iter().map(|name| (name.as_str(), 300.0)), 300.0);
+        let mut candidate = Run { total: stats(400.0), ..former.clone() };
+        for (place, (_, stats)) in candidate.endpoints.iter_mut().enumerate() {
+            if place.is_multiple_of(2) { stats.p95_ms = 450.0 } else { stats.p50_ms = 150.0 }
+        }
+        with_runs(&former, candidate, |report| {
             let started = Instant::now();
             let text = markdown::render(report);
             let annotations = github::annotations(report, &Places::default());
@@ -389,9 +395,8 @@ fn a_narrow_terminal_loses_columns_and_not_lines() {
         FAIL GET /a/rather/long/path/of/many/segments/[id]/download
           p95: 300 -> 450 ms (+50.0%, limit +20%)
         note: p99 of 450 requests rests on 4
-        evidence: 1 baseline run, 1 candidate run: noise unknown,
-          the estimate decides; endpoints by the order statistics of
-          their own requests; --update-baseline keeps several runs
+        evidence: 3 baseline runs, 3 candidate runs: settled; the
+          runs are equal, so they show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago
           (perf_baseline.json)
         FAIL: p95, GET
@@ -420,36 +425,34 @@ fn a_narrow_terminal_loses_columns_and_not_lines() {
         FAIL GET /a/rather/long/path/of/many/segments/[id]/download p95: 300 -> 450 ms
           (+50.0%, limit +20%)
         note: p99 of 450 requests rests on 4
-        evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides;
-          endpoints by the order statistics of their own requests; --update-baseline
-          keeps several runs
+        evidence: 3 baseline runs, 3 candidate runs: settled; the runs are equal, so
+          they show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
         FAIL: p95, GET /a/rather/long/path/of/many/segments/[id]/download p95 are over
           their limits
     "#]]
     .assert_eq(&at(80));
     expect![[r#"
-                              baseline  candidate   change  limit  status
-        p50 ms                     100        100    +0.0%   +20%  ok
-        p95 ms                     300        400   +33.3%   +20%  FAIL
-        p99 ms                     400        400    +0.0%   +25%  ok, few requests
+                              baseline  candidate   change      interval  limit  status
+        p50 ms                     100        100    +0.0%    +0.0..+0.0   +20%  ok
+        p95 ms                     300        400   +33.3%  +33.3..+33.3   +20%  FAIL
+        p99 ms                     400        400    +0.0%    +0.0..+0.0   +25%  ok, few requests
         avg_response_time ms     100.0      100.0    +0.0%
-        requests_per_sec 1/s      15.0       15.0    +0.0%   -30%  ok
-        error_rate %              0.00       0.00  +0.00pp   +2pp  ok
+        requests_per_sec 1/s      15.0       15.0    +0.0%    +0.0..+0.0   -30%  ok
+        error_rate %              0.00       0.00  +0.00pp    -0.3..+0.3   +2pp  ok
         total_requests             450        450    +0.0%
 
                                                                                      baseline  candidate   change      interval  limit  status
-        GET /a/rather/long/path/of/many/segments/[id]/download error_rate %              0.00       0.00  +0.00pp    -2.3..+2.3   +2pp  ok
-        GET /a/rather/long/path/of/many/segments/[id]/download p95 ms                     300        450   +50.0%  +41.9..+58.6   +20%  FAIL
-        GET /a/rather/long/path/of/many/segments/[id]/download p99 ms                     400        400    +0.0%                 +25%  ok
-        GET /a/rather/long/path/of/many/segments/[id]/download p50 ms                     100        100    +0.0%                 +20%  ok
-        GET /a/rather/long/path/of/many/segments/[id]/download requests_per_sec 1/s      15.0       15.0    +0.0%                 -30%  ok
+        GET /a/rather/long/path/of/many/segments/[id]/download error_rate %              0.00       0.00  +0.00pp    -0.3..+0.3   +2pp  ok
+        GET /a/rather/long/path/of/many/segments/[id]/download p95 ms                     300        450   +50.0%  +50.0..+50.0   +20%  FAIL
+        GET /a/rather/long/path/of/many/segments/[id]/download p99 ms                     400        400    +0.0%    +0.0..+0.0   +25%  ok
+        GET /a/rather/long/path/of/many/segments/[id]/download p50 ms                     100        100    +0.0%    +0.0..+0.0   +20%  ok
+        GET /a/rather/long/path/of/many/segments/[id]/download requests_per_sec 1/s      15.0       15.0    +0.0%    +0.0..+0.0   -30%  ok
 
         FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
         FAIL GET /a/rather/long/path/of/many/segments/[id]/download p95: 300 -> 450 ms (+50.0%, limit +20%)
         note: p99 of 450 requests rests on 4
-        evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides; endpoints by the order statistics of their own requests; --update-baseline keeps
-          several runs
+        evidence: 3 baseline runs, 3 candidate runs: settled; the runs are equal, so they show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
         FAIL: p95, GET /a/rather/long/path/of/many/segments/[id]/download p95 are over their limits
     "#]].assert_eq(&at(160));

@@ -95,8 +95,7 @@ pub fn all(comparisons: usize) -> Vec<Service> {
 
 fn simulate(endpoints: usize, event: Event, comparisons: usize, seed: u64) -> Service {
     let none = Found::default();
-    let mut seen =
-        Service { endpoints, event, comparisons, former: none, gate: none, warned: 0, strict_failed: 0 };
+    let mut seen = Service { endpoints, event, comparisons, former: none, gate: none, warned: 0, strict_failed: 0 };
     let names: Vec<Box<str>> = (1..=endpoints).map(|rank| format!("GET /{rank:03}").into()).collect();
     let slow = match event {
         Event::Slower(rank) => Some(&*names[rank - 1]),

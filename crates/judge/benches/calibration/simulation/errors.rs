@@ -24,12 +24,40 @@ pub struct Case {
 }
 
 const CASES: [Case; 6] = [
-    Case { what: "of 30 endpoints, one", requests: 187, endpoints: 30, before_pct: 0.0, after_pct: 5.0, spread_pct: 0.0 },
-    Case { what: "of 100 endpoints, one", requests: 50, endpoints: 100, before_pct: 0.0, after_pct: 20.0, spread_pct: 0.0 },
+    Case {
+        what: "of 30 endpoints, one",
+        requests: 187,
+        endpoints: 30,
+        before_pct: 0.0,
+        after_pct: 5.0,
+        spread_pct: 0.0,
+    },
+    Case {
+        what: "of 100 endpoints, one",
+        requests: 50,
+        endpoints: 100,
+        before_pct: 0.0,
+        after_pct: 20.0,
+        spread_pct: 0.0,
+    },
     Case { what: "of all requests", requests: 450, endpoints: 0, before_pct: 0.0, after_pct: 3.0, spread_pct: 0.0 },
     Case { what: "of all requests", requests: 450, endpoints: 0, before_pct: 1.0, after_pct: 1.0, spread_pct: 0.0 },
-    Case { what: "of 30 endpoints, any", requests: 187, endpoints: 30, before_pct: 1.0, after_pct: 1.0, spread_pct: 0.0 },
-    Case { what: "of 30 endpoints, any", requests: 187, endpoints: 30, before_pct: 2.0, after_pct: 2.0, spread_pct: 70.0 },
+    Case {
+        what: "of 30 endpoints, any",
+        requests: 187,
+        endpoints: 30,
+        before_pct: 1.0,
+        after_pct: 1.0,
+        spread_pct: 0.0,
+    },
+    Case {
+        what: "of 30 endpoints, any",
+        requests: 187,
+        endpoints: 30,
+        before_pct: 2.0,
+        after_pct: 2.0,
+        spread_pct: 70.0,
+    },
 ];
 
 /// What came of many comparisons.
@@ -121,8 +149,14 @@ pub fn all_coverage(draws: usize) -> Vec<Coverage> {
     }
     on_all_cores(&items, |seed, (baseline_runs, runs, requests)| {
         let mut random = Rng::with_seed(4000 + seed);
-        let mut worst =
-            Coverage { baseline_runs: *baseline_runs, runs: *runs, requests: *requests, draws, most_missed: 0, at: [0.0; 2] };
+        let mut worst = Coverage {
+            baseline_runs: *baseline_runs,
+            runs: *runs,
+            requests: *requests,
+            draws,
+            most_missed: 0,
+            at: [0.0; 2],
+        };
         for before_pct in RATES_PCT {
             for after_pct in [before_pct, 2.0 * before_pct + 1.0] {
                 let missed = missed(&mut random, &worst, before_pct, after_pct);

@@ -102,4 +102,9 @@ pub fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(u64, &T) -> R +
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-fn t<T>(what:&str,f:impl FnOnce()->T)->T{let a=std::time::Instant::now();let r=f();eprintln!("{what} {:.1}s",a.elapsed().as_secs_f64());r}
+fn t<T>(what: &str, f: impl FnOnce() -> T) -> T {
+    let a = std::time::Instant::now();
+    let r = f();
+    eprintln!("{what} {:.1}s", a.elapsed().as_secs_f64());
+    r
+}

@@ -111,9 +111,15 @@ fn of_endpoints(promises: &mut Promises, services: &[Service]) {
                 let least_pct = if requests >= 480.0 { 88.0 } else { 75.0 };
                 let what = format!("2. {service}, +30 % where {requests:.0} requests, found");
                 promises.least(&what, least_pct, share(seen.gate.slow));
-                promises.most(&format!("2. {service}, +30 % where {requests:.0} requests, another FAILs"), 3.0, share(seen.gate.other));
+                promises.most(
+                    &format!("2. {service}, +30 % where {requests:.0} requests, another FAILs"),
+                    3.0,
+                    share(seen.gate.other),
+                );
             }
-            Event::Hits => promises.most(&format!("2. {service} that meet something each, FAILs"), 1.0, share(seen.gate.other)),
+            Event::Hits => {
+                promises.most(&format!("2. {service} that meet something each, FAILs"), 1.0, share(seen.gate.other))
+            }
             Event::Nothing => {
                 promises.most(&format!("2. {service}, no change, FAILs"), 1.0, share(seen.gate.other));
                 if seen.endpoints == 30 {

@@ -67,8 +67,7 @@ pub fn all(comparisons: usize) -> Vec<Series> {
 fn simulate(noise: Noise, change_pct: f64, comparisons: usize, seed: u64) -> Series {
     let mut random = Rng::with_seed(seed);
     let none = Outcomes::default();
-    let mut seen =
-        Series { noise, change_pct, comparisons, plain: none, former: none, with_five: none, gate: none };
+    let mut seen = Series { noise, change_pct, comparisons, plain: none, former: none, with_five: none, gate: none };
     for _ in 0..comparisons {
         let mut draw = |runs: usize, change_pct: f64| -> Vec<f64> {
             (0..runs).map(|_| 300.0 * noise.factor(&mut random) * (1.0 + change_pct / 100.0)).collect()
