@@ -547,7 +547,8 @@ fn the_json_reads_from_verdict_to_details() {
               "limit": {
                 "worsening": 20.0,
                 "floor": null,
-                "bound": null
+                "bound": null,
+                "level": "fail"
               },
               "doubt": {
                 "reason": "one_run",
