@@ -605,8 +605,11 @@ impl<'a> Judge<'a> {
 }
 
 /// Returns whether the requests of each run leave the p95 of all of them open by more than [`GAP_FACTOR`], on the
-/// geometric mean over the runs. Runs without a histogram do not tell.
+/// geometric mean over the runs. Only a histogram tells: the percentiles of a CSV are too far apart.
 fn is_in_gap(runs: &[Run]) -> bool {
+    if runs.iter().any(|run| run.distribution.is_empty()) {
+        return false;
+    }
     let ratio = |run: &Run| run.total.p95_interval_ms.map(|Interval { low, high }| high / low);
     let Some(ratios) = runs.iter().map(ratio).collect::<Option<Vec<f64>>>() else { return false };
     estimate(Scale::Ratio, &ratios) > GAP_FACTOR

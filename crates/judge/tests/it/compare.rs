@@ -5,7 +5,7 @@ use judge::baseline::Baseline;
 use judge::compare::{Verdict, compare};
 use judge::decision::{Decision, Doubt, Presence, Row, Why};
 use judge::limits::{EndpointLimits, JUDGED, Limit, Limits, Rules, default_limits};
-use judge::run::{Metric, Precision, Run};
+use judge::run::{Metric, PERCENTILES, Precision, Run};
 use judge::stats::Interval;
 
 use crate::samples::{
@@ -360,6 +360,7 @@ fn in_gap(p95_ms: f64, avg_ms: f64) -> Run {
     let mut run = candidate(&[(Metric::P95, p95_ms)]);
     run.total.avg_ms = avg_ms;
     run.total.p95_interval_ms = Some(Interval { low: 20.0, high: 200.0 });
+    run.distribution = vec![20.0; PERCENTILES.len()];
     run
 }
 
@@ -383,6 +384,10 @@ fn a_p95_in_a_gap_needs_the_mean_beside_it() {
     assert_eq!(decided(&narrow), Decision::Fail(Why::OverLimit));
     narrow[0].total.p95_interval_ms = None;
     assert_eq!(decided(&narrow), Decision::Fail(Why::OverLimit));
+    // The percentiles of a CSV are too far apart to tell.
+    let mut of_csv = runs([29.1, 28.8, 29.3, 29.0, 29.2]);
+    of_csv[4].distribution.clear();
+    assert_eq!(decided(&of_csv), Decision::Fail(Why::OverLimit));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use judge::compare::compare;
 use judge::decision::Presence;
 use judge::histogram::Histogram;
 use judge::limits::{EndpointLimits, Limit, Limits, Rules};
-use judge::run::{Load, Machine, Metric, Precision, Provenance, Run, Stats};
+use judge::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats};
 use judge::stats::Interval;
 use judge::text::{cut, printable};
 use report::content::{Sides, Unjudged};
@@ -144,6 +144,7 @@ fn cases() -> Vec<Case> {
         let mut runs = runs(&[p95_ms; 3]);
         for run in &mut runs {
             run.total.p95_interval_ms = Some(Interval { low: 20.0, high: 200.0 });
+            run.distribution = vec![20.0; PERCENTILES.len()];
         }
         runs
     };

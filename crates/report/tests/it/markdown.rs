@@ -218,7 +218,8 @@ fn the_page_reads_from_verdict_to_details() {
             - load: 10 users
 
             </details>
-        "#]].assert_eq(&markdown::render(&report));
+        "#]]
+        .assert_eq(&markdown::render(&report));
     });
     with_report(&endpoints, 400.0, |report| {
         let page = parse(&markdown::render(report));

@@ -4,7 +4,7 @@ use distrs::Normal;
 use fastrand::Rng;
 use judge::histogram::Histogram;
 use judge::baseline::Baseline;
-use judge::run::{Precision, Provenance, REQUEST_Z, Run, Stats};
+use judge::run::{PERCENTILES, Precision, Provenance, REQUEST_Z, Run, Stats};
 use judge::stats::{Interval, Ranks, quantile_ranks};
 
 /// A run that a neighbour hits is so many times as slow.
@@ -133,6 +133,8 @@ pub fn bimodal(random: &mut Rng, requests: u64, slow_share: f64, factor: f64) ->
     };
     let interval = quantile_ranks(requests, 0.95, REQUEST_Z);
     let mut run = run(1.0);
+    // It is drawn, not judged, but says that there was a histogram.
+    run.distribution = vec![20.0; PERCENTILES.len()];
     run.total = Stats {
         requests,
         failures: 0,

@@ -46,15 +46,15 @@ impl Simulation {
     /// Draws all of it. The numbers depend on the seeds and the sizes alone.
     pub fn run(sizes: Sizes) -> Simulation {
         Simulation {
-            series: t("series", || series::all(sizes.series)),
-            one_run: t("one_run", || series::all_one_run(sizes.series)),
-            endpoints: t("endpoints", || endpoints::all(sizes.endpoints)),
-            errors: t("errors", || errors::all(sizes.errors)),
-            coverage: t("coverage", || errors::all_coverage(sizes.errors)),
-            bimodal: t("bimodal", || starts::all_bimodal(sizes.starts)),
-            starts: t("starts", || starts::all(sizes.starts)),
-            dependence: t("dependence", || dependence::all(sizes.dependence)),
-            rounds: t("rounds", || rounds::all(sizes.rounds)),
+            series: series::all(sizes.series),
+            one_run: series::all_one_run(sizes.series),
+            endpoints: endpoints::all(sizes.endpoints),
+            errors: errors::all(sizes.errors),
+            coverage: errors::all_coverage(sizes.errors),
+            bimodal: starts::all_bimodal(sizes.starts),
+            starts: starts::all(sizes.starts),
+            dependence: dependence::all(sizes.dependence),
+            rounds: rounds::all(sizes.rounds),
         }
     }
 
@@ -100,11 +100,4 @@ pub fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(u64, &T) -> R +
     });
     done.sort_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, result)| result).collect()
-}
-
-fn t<T>(what: &str, f: impl FnOnce() -> T) -> T {
-    let a = std::time::Instant::now();
-    let r = f();
-    eprintln!("{what} {:.1}s", a.elapsed().as_secs_f64());
-    r
 }
