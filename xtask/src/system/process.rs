@@ -1,7 +1,7 @@
 //! Child processes: each leads a process group of its own, every wait is bounded, and none outlives us.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -154,11 +154,7 @@ impl Group {
     ///
     /// Names the command that cannot be started, or the log that cannot be written.
     pub fn spawn(what: &'static str, mut command: Command, log: &Path, grace: Duration) -> Result<Group> {
-        let output = File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .with_context(|| format!("cannot write {}", log.display()))?;
+        let output = files::open_own(log)?;
         let errors = output.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
         command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors);
         let child = command

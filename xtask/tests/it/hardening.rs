@@ -1,6 +1,8 @@
 //! Files that are huge, endless or no files, names without an end, a clock that jumps, a repository that is read-only or
 //! elsewhere: an answer or one line, in bounded memory. And what must not get out.
 
+mod files;
+
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::PathBuf;
