@@ -81,3 +81,30 @@ fn only_a_regular_file_is_replaced() {
     assert_eq!(output.code, 0, "{}", output.stderr);
     scratch.assert_clean();
 }
+
+#[test]
+fn what_a_load_leaves_beside_its_results_is_read_within_bounds() {
+    for (name, fault) in [
+        ("failures", "mkfifo"),
+        ("exceptions", "mkfifo"),
+        ("failures", "endless"),
+        ("exceptions", "endless"),
+        ("failures", "short"),
+        ("log", "pipe-log"),
+    ] {
+        let scratch = Scratch::new(&format!("beside-{name}-{fault}"));
+        let make = match fault {
+            "mkfifo" => format!("rm -f \"${{csv}}_{name}.csv\"; mkfifo \"${{csv}}_{name}.csv\""),
+            "endless" => format!("ln -s /dev/zero \"${{csv}}_{name}.csv\""),
+            // As many rows as a file that is read may have.
+            "short" => format!("yes 1,2,3,4 | head -c 63000000 > \"${{csv}}_{name}.csv\""),
+            _ => "rm \"$folder/locust.log\"; mkfifo \"$folder/locust.log\"".to_owned(),
+        };
+        let fake = fs::read_to_string(crate::support::FAKE_LOCUST).unwrap();
+        scratch.write("fake.sh", &fake.replace("case $FAKE_LOCUST in", &format!("{make}\ncase $FAKE_LOCUST in")));
+        let scratch = scratch.toml(&format!("sh '{}'", crate::support::FAKE_LOCUST), "sh ./fake.sh");
+        let output = scratch.script("ulimit -v 500000; exec \"$XTASK\" perf");
+        assert_eq!(output.code, 0, "{name}, {fault}: {}{}", output.stdout, output.stderr);
+        scratch.assert_clean();
+    }
+}
