@@ -15,4 +15,5 @@ pub mod locust_json;
 pub mod mask;
 pub mod run;
 pub mod stats;
+mod strict_json;
 pub mod text;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 
-use crate::support::{RESULTS, Scratch};
+use crate::support::{BASELINE, RESULTS, Scratch};
 
 #[test]
 fn a_report_never_replaces_what_the_command_reads() {
@@ -106,5 +106,37 @@ fn what_a_load_leaves_beside_its_results_is_read_within_bounds() {
         let output = scratch.script("ulimit -v 500000; exec \"$XTASK\" perf");
         assert_eq!(output.code, 0, "{name}, {fault}: {}{}", output.stdout, output.stderr);
         scratch.assert_clean();
+    }
+}
+
+#[test]
+fn a_baseline_by_which_nothing_can_fail_is_refused() {
+    let scratch = Scratch::new("baseline-odd");
+    scratch.write("ok.csv", RESULTS);
+    for (from, to, says) in [
+        ("\"p95\":300.0", "\"p95\":300.0,\"p95\":9000.0", "`p95` is there twice"),
+        (
+            "\"notes\"",
+            "\"endpoints\":{\"GET /\":{\"p95\":[1.0]},\"GET /\":{\"p95\":[9.0]}},\"notes\"",
+            "`GET /` is there twice",
+        ),
+        ("\"notes\"", "\"commit\":\"def\",\"notes\"", "`commit`"),
+        ("\"error_rate\":0.5", "\"error_rate\":5000", "`error_rate` is 5000, and no more than 100 % can fail"),
+        ("\"p95\":300.0", "\"p95\":9e15", "`p95` is 9000000000000000, and no request takes more than a day"),
+        ("\"p95\":300.0", "\"p95\":5e-324", "less than any clock tells"),
+        ("\"requests_per_sec\":15.0", "\"requests_per_sec\":5e-324", "less than any clock tells"),
+        ("\"requests_per_sec\":15.0", "\"requests_per_sec\":9e12", "more than any service answers"),
+        (
+            "{\"version\"",
+            "<<<<<<< HEAD\n{\"version\"",
+            "it holds git's conflict markers, the first in line 1: settle the conflict",
+        ),
+        (",\"notes\"", "\n=======\n,\"notes\"", "it holds git's conflict markers, the first in line 2"),
+    ] {
+        assert!(BASELINE.contains(from), "{from}");
+        scratch.write("perf_baseline.json", &BASELINE.replace(from, to));
+        let output = scratch.perf("ok.csv");
+        assert_eq!(output.code, 2, "{to}: {}{}", output.stdout, output.stderr);
+        assert!(output.last_line().contains(says) && output.stderr.lines().count() == 1, "{to}: {}", output.stderr);
     }
 }
