@@ -69,7 +69,7 @@ impl Project<'_> {
         };
         let baseline_path =
             flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
-        let head = git::head(&shell);
+        let head = git::head(&shell)?;
         let RunRange { min: min_runs, max: max_runs } = flags.runs();
         let rules = Rules {
             limits: config.limits.clone(),

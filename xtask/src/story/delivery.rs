@@ -16,7 +16,7 @@ use rustix::termios::tcgetwinsize;
 
 use crate::flags::Perf;
 use crate::project::{self, Project};
-use crate::system::process::Interrupted;
+use crate::system::process::{self, Interrupted};
 use crate::system::{ci, files, git};
 
 /// Marks an error that came after the verdict was printed, which still stands.
@@ -60,6 +60,7 @@ impl<'a> Delivery<'a> {
     ///
     /// Names the file that cannot be written.
     pub fn deliver(&self, report: &Report) -> Result<Verdict> {
+        process::check_interrupted()?;
         let verbosity = match (self.flags.quiet, self.flags.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
