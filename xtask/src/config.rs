@@ -279,8 +279,10 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text)
-        .map_err(|_| de::Error::custom(format!("`{text}` is not a duration such as \"500ms\", \"30s\" or \"2m\"")))
+    let duration = humantime::parse_duration(&text)
+        .map_err(|_| de::Error::custom(format!("`{text}` is not a duration such as \"500ms\", \"30s\" or \"2m\"")))?;
+    flags::check_length(duration).map_err(|error| de::Error::custom(format!("`{text}` {error}")))?;
+    Ok(duration)
 }
 
 fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -453,9 +455,11 @@ fn settle_sharing(flags: &LoadFlags, own: &LoadConfig) -> Result<Sharing> {
 /// Parses seconds, or a length of time in Locust's form.
 fn locust_duration(text: &str) -> Result<Duration> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds
+    let duration = seconds
         .or_else(|| humantime::parse_duration(text).ok())
-        .ok_or_else(|| anyhow!("expected a duration such as 10 or 45s"))
+        .ok_or_else(|| anyhow!("expected a duration such as 10 or 45s"))?;
+    flags::check_length(duration)?;
+    Ok(duration)
 }
 
 /// The settings that Locust itself would read: the `LOCUST_*` variables, then its configuration files in its own order.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::iter;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use pico_args::Arguments;
@@ -313,6 +314,19 @@ pub fn parse_spawn_rate(text: &str) -> Result<f64> {
         .ok_or_else(|| anyhow!("expected a number above 0"))
 }
 
+/// The longest time that can be asked for: no wait is longer, and a deadline beyond it may be no point in time.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
+/// Refuses a length of time beyond a year.
+///
+/// # Errors
+///
+/// Says so.
+pub fn check_length(duration: Duration) -> Result<()> {
+    ensure!(duration <= LONGEST, "must be a year or less");
+    Ok(())
+}
+
 /// Parses whole seconds in the forms that Locust takes: `20`, `20s`, `3m`, `1h30m`.
 ///
 /// # Errors
@@ -320,11 +334,12 @@ pub fn parse_spawn_rate(text: &str) -> Result<f64> {
 /// Refuses other text, fractions of a second, and 0, which Locust takes for "run for ever".
 pub fn parse_run_time_s(text: &str) -> Result<u64> {
     let duration = match text.parse::<u64>() {
-        Ok(seconds) => std::time::Duration::from_secs(seconds),
+        Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
             humantime::parse_duration(text).map_err(|_| anyhow!("expected a duration such as 45s, 2m or 1h30m"))?
         }
     };
+    check_length(duration)?;
     ensure!(duration.subsec_nanos() == 0 && duration.as_secs() > 0, "must be a whole number of seconds, 1 or more");
     Ok(duration.as_secs())
 }

@@ -16,7 +16,7 @@ use xshell::Shell;
 use crate::config::{Config, LocustSettings, RunRange, Settings, settle};
 use crate::flags::Perf;
 use crate::results::{self, Measured};
-use crate::system::files;
+use crate::system::files::{self, Identity};
 use crate::system::git::{self, Head};
 
 /// The command in a starter's `perf.toml`, which its owner is to replace.
@@ -71,7 +71,7 @@ impl Project<'_> {
         };
         let baseline_path =
             flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
-        let head = git::head(&shell);
+        let head = git::head(&shell)?;
         let RunRange { min: min_runs, max: max_runs, baseline: baseline_runs } = RunRange::settle(flags, config.runs);
         let rules = Rules {
             limits: config.limits.clone(),
@@ -216,6 +216,45 @@ impl Project<'_> {
             ..Provenance::default()
         }
     }
+}
+
+/// Returns the file which the command reads, as far as flags and `perf.toml` tell, that a report of this name would replace.
+pub fn input_behind(flags: &Perf, report: &Path) -> Option<PathBuf> {
+    let identity = Identity::of(report)?;
+    let current_dir = env::current_dir().unwrap_or_default();
+    let input =
+        inputs(flags, &current_dir).into_iter().find(|input| Identity::of(input).as_ref() == Some(&identity))?;
+    let root = fs::canonicalize(git::root(&current_dir)).unwrap_or_default();
+    let shown = input.strip_prefix(root).or(input.strip_prefix(&current_dir)).unwrap_or(&input);
+    Some(shown.to_owned())
+}
+
+/// Returns the files that the command reads. A configuration that cannot be read names none.
+fn inputs(flags: &Perf, current_dir: &Path) -> Vec<PathBuf> {
+    let root = git::root(current_dir);
+    let at_root = |name: &str| root.join(name);
+    let given = |path: &Option<PathBuf>, name: &str| path.as_ref().map_or(at_root(name), |path| current_dir.join(path));
+    let config_path = given(&flags.config, "perf.toml");
+    let config = read_config(&config_path).unwrap_or_default();
+    let mut inputs = vec![given(&flags.baseline, "perf_baseline.json"), config_path];
+    inputs.extend(["pyproject.toml", "locust.conf"].map(at_root));
+    inputs.extend(config.locust.requirements.iter().map(|requirement| at_root(requirement)));
+    let locust = locust_settings(root).unwrap_or_default();
+    match (settle(&flags.load, &flags.locust_args, &config, &locust), &flags.load.locustfile) {
+        (_, Some(file)) => inputs.push(current_dir.join(file)),
+        (Ok(settings), None) => inputs.extend(settings.locustfile.split(',').map(|part| at_root(part.trim()))),
+        (Err(_), None) => inputs.push(at_root("locustfile.py")),
+    }
+    for results in &flags.results {
+        let results = current_dir.join(results);
+        for folder in [results.join("against"), results] {
+            for file in files::result_files(&folder).unwrap_or_default() {
+                inputs.extend(["perf_results.json", "run.json"].map(|name| file.with_file_name(name)));
+                inputs.push(file);
+            }
+        }
+    }
+    inputs
 }
 
 /// Finds the locustfiles of a folder as Locust does, which before 2.20 takes no folder beside our listener. Locust's order

@@ -11,6 +11,7 @@ use serde_json::{Map, Serializer, Value};
 
 use crate::run::{LEAST_REQUESTS, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, flaw};
 use crate::stats::{self, Interval, Scale};
+use crate::strict_json;
 
 /// The version that is written. A reader refuses another major version, and keeps the keys of a newer minor one.
 const VERSION: &str = "1.2";
@@ -105,7 +106,7 @@ impl Baseline {
                 metrics.insert(metric.name().to_owned(), rounded(stats::estimate(metric.scale(), runs)));
             }
         }
-        Ok(Baseline {
+        let baseline = Baseline {
             version: VERSION.to_owned(),
             provenance,
             metrics,
@@ -115,7 +116,9 @@ impl Baseline {
             endpoints: endpoints.into_iter().map(|(name, stats)| (name, with_interval(&stats))).collect(),
             notes: note.map_or_else(|| former.map_or_else(String::new, |former| former.notes.clone()), str::to_owned),
             other: former.map_or_else(Map::new, |former| former.other.clone()),
-        })
+        };
+        baseline.check_values()?;
+        Ok(baseline)
     }
 
     /// Reads version 1.0 and its successors of the same major version.
@@ -129,37 +132,46 @@ impl Baseline {
         struct Versioned {
             version: Option<Value>,
         }
+        refuse_conflict_markers(text)?;
         let versioned: Versioned = serde_json::from_str(text).context("this is not a JSON object")?;
         match versioned.version {
             None => bail!("there is no `version`, so this is not a baseline of cargo xtask perf"),
             Some(Value::String(version)) if version.split('.').next() == Some("1") => {}
             Some(version) => bail!("its version is {version}, and this program reads version 1: update xtask"),
         }
+        strict_json::check(text)?;
         let baseline: Baseline = serde_json::from_str(text)?;
-        for value in baseline.distribution.iter().chain(&baseline.expected_interval_ms) {
+        baseline.check_values()?;
+        Ok(baseline)
+    }
+
+    /// Checks that every value can have been measured: a baseline that nobody can reach never fails.
+    fn check_values(&self) -> Result<()> {
+        for value in self.distribution.iter().chain(&self.expected_interval_ms) {
             if let Some(flaw) = flaw(*value) {
                 bail!("`distribution` or `expected_interval_ms` holds {value}, {flaw}");
             }
         }
-        let numbers = baseline.metrics.iter().map(|(name, value)| (name, slice::from_ref(value)));
-        let series = baseline.endpoints.values().chain([&baseline.aggregated]).flatten();
+        let numbers = self.metrics.iter().map(|(name, value)| (name, slice::from_ref(value)));
+        let series = self.endpoints.values().chain([&self.aggregated]).flatten();
         for (name, values) in numbers.chain(series.map(|(name, values)| (name, values.as_slice()))) {
             ensure!(!values.is_empty(), "`{name}` is an empty list");
             for value in values {
-                if let Some(flaw) = flaw(*value) {
+                let unlikely = || Metric::from_name(name).and_then(|metric| metric.unlikely(*value));
+                if let Some(flaw) = flaw(*value).or_else(unlikely) {
                     bail!("`{name}` is {value}, {flaw}");
                 }
             }
         }
-        for (name, runs) in &baseline.aggregated {
+        for (name, runs) in &self.aggregated {
             let [least, most] = [f64::min, f64::max].map(|pick| runs.iter().copied().reduce(pick).unwrap_or(0.0));
-            let told = baseline.metrics.get(name).copied().unwrap_or(least);
+            let told = self.metrics.get(name).copied().unwrap_or(least);
             ensure!(
                 (least - 0.001..=most + 0.001).contains(&told),
                 "`{name}` is {told} in `metrics`, and its runs in `aggregated` lie between {least} and {most}: one of them was edited"
             );
         }
-        Ok(baseline)
+        Ok(())
     }
 
     /// Returns the text of the file: keys in a fixed order, a series on a line, so that a change reads well in a diff.
@@ -185,6 +197,16 @@ impl Baseline {
         let runs = self.aggregated.get(metric.name()).map(Vec::as_slice);
         runs.or_else(|| self.metrics.get(metric.name()).map(slice::from_ref)).unwrap_or_default()
     }
+}
+
+/// Refuses a file that a merge has left in two versions. No line of JSON begins so.
+fn refuse_conflict_markers(text: &str) -> Result<()> {
+    let is_marker =
+        |line: &str| ["<<<<<<< ", "=======", ">>>>>>> ", "||||||| "].iter().any(|mark| line.starts_with(mark));
+    if let Some(line) = text.lines().position(is_marker) {
+        bail!("it holds git's conflict markers, the first in line {}: settle the conflict", line + 1);
+    }
+    Ok(())
 }
 
 /// The keys that an endpoint of a single run has beyond the metrics: the ends of [`Stats::p95_interval_ms`].

@@ -18,4 +18,5 @@ pub mod noise;
 pub mod run;
 pub mod stats;
 pub mod stopping;
+mod strict_json;
 pub mod text;

@@ -94,6 +94,18 @@ impl Metric {
         matches!(self, Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99)
     }
 
+    /// Returns what keeps a value from having been measured, beyond [`flaw`]. A file is written to the thousandth.
+    pub fn unlikely(self, value: f64) -> Option<&'static str> {
+        const DAY_MS: f64 = 86_400_000.0;
+        match self {
+            _ if self.scale() == Scale::Ratio && value > 0.0 && value < 0.000_1 => Some("less than any clock tells"),
+            Metric::ErrorRate if value > 100.0 => Some("and no more than 100 % can fail"),
+            Metric::RequestsPerSec if value > 1e9 => Some("more than any service answers"),
+            _ if self.unit() == "ms" && value > DAY_MS => Some("and no request takes more than a day"),
+            _ => None,
+        }
+    }
+
     /// Returns the change from one value to another: percent of the baseline (`None` where that is 0), for `error_rate`
     /// percentage points.
     pub fn change(self, baseline: f64, candidate: f64) -> Option<f64> {

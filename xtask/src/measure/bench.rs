@@ -13,6 +13,7 @@ use report::github;
 use xshell::Shell;
 
 use crate::config::{ServiceConfig, Settings};
+use crate::measure::http;
 use crate::measure::install;
 use crate::measure::locust::{self, Finished, Job, Locust, Moment};
 use crate::measure::progress::ProgressLine;
@@ -272,7 +273,7 @@ fn invite(project: &Project, locust: &Locust, job: &Job, asked: u32) {
     for line in locust.setup.invitation(asked, &locust.version, &master, &folders) {
         project.say(&line);
     }
-    if service::is_loopback(job.host) {
+    if http::is_loopback(job.host) {
         project.say(&format!(
             "{} is reached from this machine alone, so start all workers here, or name an address that they reach in [load] host",
             mask::url(job.host)

@@ -449,8 +449,11 @@ fn warnings(job: &Job) -> Vec<String> {
     if let Some(failure) = most_frequent_failure(job) {
         warnings.push(failure);
     }
-    let exceptions: u64 =
-        records(job, "exceptions").iter().filter_map(|record| record.get(0)?.parse::<u64>().ok()).sum();
+    let mut exceptions = 0_u64;
+    for_each_record(job, "exceptions", |record| {
+        let times = record.get(0).and_then(|times| times.parse().ok()).unwrap_or(0);
+        exceptions = exceptions.saturating_add(times);
+    });
     if exceptions > 0 {
         warnings.push(format!(
             "the locustfile itself raised {exceptions} exceptions, which are no failed requests: see {}",
@@ -460,18 +463,25 @@ fn warnings(job: &Job) -> Vec<String> {
     warnings
 }
 
-/// Reads the failures or the exceptions of a run: the final file of our listener, or else Locust's own.
-fn records(job: &Job, what: &str) -> Vec<StringRecord> {
+/// Reads the failures or the exceptions of a run: the final file of our listener, or else Locust's own. There may be
+/// millions of them, and only one is in memory at a time.
+fn for_each_record(job: &Job, what: &str, mut take: impl FnMut(&StringRecord)) {
     let own = job.path(&format!("perf_results_{what}.csv"));
     let path = if own.is_file() { own } else { job.path(&format!("locust_{what}.csv")) };
-    let Ok(bytes) = files::read(&path) else { return Vec::new() };
-    csv::Reader::from_reader(bytes.as_slice()).into_records().filter_map(Result::ok).collect()
+    let Ok(bytes) = files::read(&path) else { return };
+    let mut reader = csv::Reader::from_reader(bytes.as_slice());
+    reader.records().filter_map(Result::ok).for_each(|record| take(&record));
 }
 
 fn most_frequent_failure(job: &Job) -> Option<String> {
-    let failures =
-        records(job, "failures").into_iter().filter_map(|record| Some((record.get(3)?.parse::<u64>().ok()?, record)));
-    let (times, record) = failures.max_by_key(|(times, _)| *times)?;
+    let (mut times, mut most_frequent) = (0, None);
+    for_each_record(job, "failures", |record| {
+        let own = record.get(3).and_then(|times| times.parse::<u64>().ok()).unwrap_or(0);
+        if own > times {
+            (times, most_frequent) = (own, Some(record.clone()));
+        }
+    });
+    let record = most_frequent?;
     let endpoint = endpoint_shown(&endpoint_name(record.get(0)?, record.get(1)?));
     let error: String = mask::text(record.get(2)?).chars().take(200).collect();
     Some(printable(&format!("the most frequent failure, {times} times: {endpoint}: {error}")))

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use judge::compare::Verdict;
 use judge::text::error_line;
 use report::content::Unjudged;
@@ -15,8 +15,8 @@ use report::{Format, Report, markdown};
 use rustix::termios::tcgetwinsize;
 
 use crate::flags::Perf;
-use crate::project::Project;
-use crate::system::process::Interrupted;
+use crate::project::{self, Project};
+use crate::system::process::{self, Interrupted};
 use crate::system::{ci, files, git};
 
 /// Marks an error that came after the verdict was printed, which still stands.
@@ -44,6 +44,10 @@ impl<'a> Delivery<'a> {
     /// Names a file that cannot be written.
     pub fn prepare(project: &Project<'a>) -> Result<Delivery<'a>> {
         for path in &project.flags.reports {
+            if let Some(input) = project::input_behind(project.flags, path) {
+                let (report, input) = (path.display(), input.display());
+                bail!("--report {report} would replace {input}, which this command reads: name another file");
+            }
             files::check_writable(path)?;
         }
         let places = ci::is_github().then(|| places(project));
@@ -56,6 +60,7 @@ impl<'a> Delivery<'a> {
     ///
     /// Names the file that cannot be written.
     pub fn deliver(&self, report: &Report) -> Result<Verdict> {
+        process::check_interrupted()?;
         let verbosity = match (self.flags.quiet, self.flags.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
@@ -111,6 +116,10 @@ pub fn deliver_no_verdict(flags: &Perf, reason: &str) {
 /// Writes what can be written: the reason itself is printed on stderr, and an error beside it would hide it.
 fn write_unjudged(flags: &Perf, unjudged: &Unjudged) {
     for path in &flags.reports {
+        // The command may have failed before it refused a report in the place of what it reads.
+        if project::input_behind(flags, path).is_some() {
+            continue;
+        }
         if let Ok(format) = Format::of(path) {
             let _ = files::write_atomically(path, &format.render_unjudged(unjudged));
         }

@@ -1,17 +1,17 @@
 //! Child processes: each leads a process group of its own, every wait is bounded, and none outlives us.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
+use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
 use crate::system::files;
@@ -154,13 +154,15 @@ impl Group {
     ///
     /// Names the command that cannot be started, or the log that cannot be written.
     pub fn spawn(what: &'static str, mut command: Command, log: &Path, grace: Duration) -> Result<Group> {
-        let output = File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .with_context(|| format!("cannot write {}", log.display()))?;
+        let output = files::open_own(log)?;
         let errors = output.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
-        command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors);
+        command.stdout(output).stderr(errors);
+        Group::start(what, command, log, grace)
+    }
+
+    /// Starts a command whose output goes where the command says.
+    fn start(what: &'static str, mut command: Command, log: &Path, grace: Duration) -> Result<Group> {
+        command.process_group(0).stdin(Stdio::null());
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {what} `{}`", command.get_program().to_string_lossy()))?;
@@ -325,6 +327,41 @@ pub fn run(what: &'static str, command: Command, log: &Path, timeout: Duration) 
     Group::spawn(what, command, log, Duration::ZERO)?.finish(timeout)
 }
 
+/// The length of an answer that is read.
+const ANSWER_BYTES: u64 = 64_000_000;
+
+/// Runs a program that is asked something, and returns its answer; `None` where it cannot be started, or fails.
+///
+/// # Errors
+///
+/// Returns [`Interrupted`], or names a program that does not answer within `timeout`.
+pub fn answer(what: &'static str, mut command: Command, timeout: Duration) -> Result<Option<String>> {
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let Ok(mut group) = Group::start(what, command, Path::new(""), Duration::ZERO) else { return Ok(None) };
+    let Some(stdout) = group.child.stdout.take() else { return Ok(None) };
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut answer = Vec::new();
+        let read = stdout.take(ANSWER_BYTES).read_to_end(&mut answer);
+        let _ = sender.send(read.map(|_| answer));
+    });
+    let status = group.wait(timeout, || Ok(()))?;
+    // A child of its own may hold the pipe.
+    drop(group);
+    match status {
+        None => bail!(
+            "{what} does not answer within {}: see what keeps it, and try again",
+            humantime::format_duration(timeout)
+        ),
+        Some(status) if !status.success() => Ok(None),
+        Some(_) => {
+            let answer = receiver.recv_timeout(Duration::from_secs(2)).ok().and_then(io::Result::ok);
+            Ok(answer
+                .and_then(|answer| Some(String::from_utf8(answer).ok()?.trim_end_matches(['\r', '\n']).to_owned())))
+        }
+    }
+}
+
 /// Describes an exit status: `exit code 3` or `killed by signal 9`.
 pub fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
@@ -338,6 +375,22 @@ pub fn describe(status: ExitStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_comes_in_time_or_not_at_all() {
+        let ask = |script: &str, timeout_ms| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            answer("sh", command, Duration::from_millis(timeout_ms)).map_err(|error| error.to_string())
+        };
+        assert_eq!(ask("echo a; echo b", 30_000), Ok(Some("a\nb".to_owned())));
+        assert_eq!(ask("exit 1", 30_000), Ok(None));
+        // Its own child holds the pipe, and goes with it.
+        assert_eq!(ask("sleep 1000 & echo a", 30_000), Ok(Some("a".to_owned())));
+        let late = "sh does not answer within 20ms: see what keeps it, and try again".to_owned();
+        assert_eq!(ask("sleep 1000", 20), Err(late));
+        assert_eq!(answer("none", Command::new("/no/such/program"), Duration::from_secs(30)).unwrap(), None);
+    }
 
     #[test]
     fn a_process_is_read_from_proc() {

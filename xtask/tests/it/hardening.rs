@@ -1,6 +1,9 @@
 //! Files that are huge, endless or no files, names without an end, a clock that jumps, a repository that is read-only or
 //! elsewhere: an answer or one line, in bounded memory. And what must not get out.
 
+mod files;
+mod processes;
+
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -252,6 +255,47 @@ fn times_out_of_this_world_are_shown_or_refused() {
     scratch.write("results.json", json);
     let refused = scratch.perf("results.json");
     assert!(refused.code == 2 && refused.stderr.contains("the clock was set meanwhile"), "{}", refused.stderr);
+}
+
+// Numbers
+#[test]
+fn no_number_of_a_flag_a_file_or_a_variable_ends_in_a_panic() {
+    let huge = ["18446744073709551615", "99999999999", "1e308", "500000000000y", "584542046090y"];
+    for number in huge {
+        for flag in
+            ["--run-time", "--users", "--spawn-rate", "--processes", "--expect-workers", "--max-runs", "--min-runs"]
+        {
+            let scratch = Scratch::new("huge-flag").with("FAKE_LOCUST", "exit1");
+            let output = scratch.perf(&format!("{flag} {number} --host http://127.0.0.1:1"));
+            assert_eq!(output.code, 2, "{flag} {number}: {}", output.stderr);
+        }
+        for key in ["deadline_margin", "stop_timeout", "workers_timeout", "warmup", "run_time"] {
+            let scratch = Scratch::new("huge-key").with("FAKE_LOCUST", "exit1");
+            let config = scratch.read("perf.toml");
+            let config: String =
+                config.lines().filter(|line| !line.starts_with(key)).map(|line| format!("{line}\n")).collect();
+            scratch.write("perf.toml", &config.replace("[load]", &format!("[load]\n{key} = \"{number}\"")));
+            scratch.refuses("", "");
+        }
+        for key in ["ready_timeout", "build_timeout"] {
+            let scratch = Scratch::new("huge-service").with("FAKE_LOCUST", "exit1");
+            let scratch = scratch
+                .toml("ready_timeout = \"20s\"\n", "")
+                .toml("[service]", &format!("[service]\n{key} = \"{number}\""));
+            scratch.refuses("", "");
+        }
+        for name in
+            ["LOCUST_RUN_TIME", "LOCUST_STOP_TIMEOUT", "LOCUST_USERS", "LOCUST_SPAWN_RATE", "LOCUST_MASTER_BIND_PORT"]
+        {
+            let scratch = Scratch::new("huge-variable").with(name, number).with("FAKE_LOCUST", "exit1");
+            let scratch =
+                scratch.toml("run_time = \"1s\"\n", "").toml("stop_timeout = \"500ms\"\ndeadline", "deadline");
+            scratch.refuses("--host http://127.0.0.1:1", "");
+        }
+    }
+    let scratch = Scratch::new("huge-said");
+    scratch.refuses("--run-time 18446744073709551615", "must be a year or less");
+    scratch.toml("\"20s\"\n[locust]", "\"500000000000y\"\n[locust]").refuses("", "must be a year or less");
 }
 
 // Secrets

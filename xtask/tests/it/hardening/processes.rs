@@ -1,0 +1,62 @@
+//! Processes that hide, hang or come in between.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::support::{PATIENCE, RESULTS, Scratch};
+
+/// A `git` that hangs at one of its commands, notes itself, and otherwise is the real one. It shows what it was asked, and
+/// with which variables.
+fn with_git(scratch: Scratch, hangs_at: &str) -> Scratch {
+    let real = scratch.sh("command -v git");
+    scratch.tool(
+        "git",
+        &format!(
+            "#!/bin/sh\nenv | grep ^GIT_ | sort > \"$PIDS/git-environment\"\nfor word; do\n  if [ \"$word\" = '{hangs_at}' ]; then\n    echo $$ > \"$PIDS/git\"\n    trap '' INT\n    sleep 1000\n  fi\ndone\nexec '{real}' \"$@\"\n"
+        ),
+    )
+}
+
+#[test]
+fn a_git_that_hangs_hears_a_signal() {
+    for (hangs_at, args, codes) in [
+        // Before anything is started a signal ends us as it ends any program.
+        ("status", "ok.csv", [-15, 143]),
+        ("rev-parse", "ok.csv", [-15, 143]),
+        ("merge-base", "ok.csv", [-15, 143]),
+        ("merge-base", "--max-runs 1", [143, 143]),
+        ("worktree", "--against HEAD", [143, 143]),
+    ] {
+        let scratch = Scratch::new(&format!("git-hangs-{hangs_at}"));
+        scratch.write("ok.csv", RESULTS);
+        let head = scratch.sh("git rev-parse HEAD");
+        scratch.replace("perf_baseline.json", "abc123", &head);
+        let scratch = with_git(scratch, hangs_at);
+        let child = scratch.command(args).spawn().unwrap();
+        scratch.wait_for("pids/git");
+        scratch.sh(&format!("kill -TERM {}", child.id()));
+        let output = scratch.finish(child);
+        assert!(codes.contains(&output.code), "{hangs_at}: {}{}", output.stdout, output.stderr);
+        scratch.assert_nothing_is_left();
+        scratch.assert_no_process_is_left();
+    }
+}
+
+#[test]
+fn every_call_of_git_stays_here_and_asks_nobody() {
+    let scratch = with_git(Scratch::new("git-variables"), "never");
+    scratch.write("ok.csv", RESULTS);
+    scratch.sh("git init -q pids/other && cd pids/other && git commit -q --allow-empty -m other");
+    let own = scratch.sh("git rev-parse HEAD");
+    let other = scratch.path("pids/other/.git").display().to_string();
+    let scratch = scratch.with("GIT_DIR", &other).with("GIT_COMMON_DIR", &other).with("GIT_WORK_TREE", "/");
+    let output = scratch.perf("ok.csv --update-baseline");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(scratch.read("perf_baseline.json").contains(&own), "the commit is that of this repository");
+    let variables = scratch.read("pids/git-environment");
+    for line in ["GIT_NO_LAZY_FETCH=1\n", "GIT_TERMINAL_PROMPT=0\n", "GIT_OPTIONAL_LOCKS=0\n"] {
+        assert!(variables.contains(line), "{line}: {variables}");
+    }
+    assert!(!variables.contains("GIT_DIR=") && !variables.contains("GIT_WORK_TREE="), "{variables}");
+}
