@@ -7,7 +7,7 @@
 
 use distrs::{Normal, StudentsT};
 
-use crate::stats::{Interval, POWER_Z};
+use crate::stats::{Interval, POWER_Z, upper_tail};
 
 /// The failures of one run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -179,7 +179,7 @@ impl Rates {
             return exact;
         }
         let t = (self.candidate.rate() - self.baseline.rate()) / standard_error;
-        StudentsT::cdf(-t, self.freedom).max(exact)
+        upper_tail(t, self.freedom).max(exact)
     }
 }
 

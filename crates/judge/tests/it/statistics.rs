@@ -2,7 +2,7 @@
 
 use judge::counts::{Counts, Rates, fisher};
 use judge::run::REQUEST_Z;
-use judge::stats::{Difference, Interval, Ranks, Scale, Worse, estimate, holm, quantile_ranks, rate_interval_pct};
+use judge::stats::{Difference, Interval, Ranks, Scale, Worse, estimate, holm, quantile_ranks, rate_interval_pct, upper_tail};
 
 /// By hand: the median of the logarithms of the first is 0, the median deviation 0.02, so that the run at 0.4 counts as
 /// one at 3 * 1.4826 * 0.02 = 0.088956.
@@ -295,5 +295,18 @@ fn the_forecast_of_counts_is_the_beta_binomials() {
         let found = Rates::between(&side(0.0, 10), &side(failures, runs)).unwrap().forecast(8, 0.01);
         // In steps of 1/36 %, and by a beta distribution with the same mean and variance.
         assert!((found.low - low).abs() < 0.06 && (found.high - high).abs() < 0.1, "{found:?} for {low} {high}");
+    }
+}
+
+/// The values beyond which lie 2.5 %, of the usual table; and no whole number of degrees of freedom is beyond the library.
+#[test]
+fn the_tail_of_students_t_is_that_of_the_tables() {
+    for (freedom, t) in [(4.0, 2.776_445), (10.0, 2.228_139), (13.0, 2.160_369), (16.0, 2.119_905), (30.0, 2.042_272)] {
+        let found = upper_tail(t, freedom);
+        assert!((found - 0.025).abs() < 1e-6, "{found} of {freedom} degrees of freedom");
+    }
+    for freedom in 1..100 {
+        let tails: Vec<f64> = (0..80).map(|tenths| upper_tail(f64::from(tenths) / 10.0, f64::from(freedom))).collect();
+        assert!((tails[0] - 0.5).abs() < 1e-9 && tails.is_sorted_by(|a, b| a >= b), "{freedom}: {tails:?}");
     }
 }
