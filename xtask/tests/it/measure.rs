@@ -463,7 +463,7 @@ fn a_configuration_of_locusts_that_would_never_end_is_refused_wherever_it_is() {
     }
     let scratch = Scratch::new("modes-arguments");
     for arg in ["--worker", "--autoquit=3", "-u5", "--csv=x", "--headful"] {
-        scratch.refuses(&format!("-- {arg}"), &format!("`{arg}` behind `--`"));
+        scratch.refuses(&format!("-- {arg}"), &format!("`{arg}` after `--`"));
         scratch.assert_not_started(&["locust", "service"]);
     }
 }
