@@ -82,7 +82,7 @@ fn the_exit_code_and_the_last_line_are_the_verdict() {
         (
             "slower.csv failing.csv same.csv",
             0,
-            "PASS: nothing is over its limit; not settled: noise could hide a regression of error_rate",
+            "PASS: nothing is over its limit; not settled: noise could hide a regression of p95 and error_rate",
         ),
     ] {
         let output = folder.perf(args);
