@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Result, bail};
 
-use crate::baseline::{Baseline, Series, p95_corrected, request_interval};
+use crate::baseline::{Baseline, Series, distribution, p95_corrected, request_interval};
 use crate::counts::{Counts, Rates};
 use crate::decision::{Evidence, Excess, FewSamples, Presence, Row, Significance, decide};
 use crate::limits::{JUDGED, Level, Rules};
 use crate::noise::{Noise, Proof};
-use crate::run::{LEAST_REQUESTS, Metric, Precision, Run, Stats};
+use crate::run::{LEAST_REQUESTS, Metric, PERCENTILES, Precision, Run, Stats};
 use crate::stats::{Difference, Interval, Scale, estimate, holm};
 use crate::stopping::Outlook;
 
@@ -23,12 +23,15 @@ pub const ERROR: f64 = 0.05;
 /// The probability that any endpoint fails by noise alone, over all looks together, and likewise that any warns.
 const FAMILY_ERROR: f64 = 0.05;
 
-/// The p-value by which the mean must be up where the p95 lies in a gap.
+/// The p-value by which the mean is up where the p95 lies in a gap.
 const GAP_ERROR: f64 = 0.01;
 
 /// The requests of a run leave a p95 open by this factor where it lies in a gap between fast and slow requests: of one
 /// cloud of response times they leave much less.
 const GAP_FACTOR: f64 = 2.0;
+
+/// The percentiles, of [`PERCENTILES`], that lie on either side of a gap at p95.
+const BESIDE_P95: [f64; 2] = [90.0, 98.0];
 
 /// The runs that are made at least where the baseline has one: its noise is in the candidate's runs alone.
 const LEAST_RUNS_AGAINST_ONE: usize = 3;
@@ -233,9 +236,9 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
     // 1. Compute: both sides of each series, and what they tell.
     let mut total = judge.total(baseline, runs);
     let mut endpoints = judge.endpoints(baseline, runs);
-    // 2. Test: significance is shared out over all endpoints, and a p95 in a gap needs the mean beside it.
+    // 2. Test: significance is shared out over all endpoints, and a p95 in a gap needs more than itself.
     judge.test_endpoints(&mut endpoints);
-    judge.test_gap(&mut total, runs);
+    judge.test_gap(&mut total, baseline, runs);
     // 3. Decide, and see whether another run may change it.
     let (total, five): (Vec<Row>, Option<f64>) = (judge.decided(&total), judge.detectable_by_five(baseline, &total));
     let endpoints = judge.decided(&endpoints);
@@ -485,19 +488,29 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Asks the mean beside a p95 of all requests that lies in a gap between fast and slow ones: there it jumps from the
-    /// one side to the other by chance, and no spread of a few runs tells how often.
-    fn test_gap(&self, total: &mut [Measured], runs: &[Run]) {
+    /// Asks for more than the p95 of all requests where it lies in a gap between fast and slow ones. There it jumps from the
+    /// one side to the other by chance, and no spread of a few runs tells how often. So one of the percentiles on either
+    /// side of the gap must be over the limit too, or the mean significantly up.
+    fn test_gap(&self, total: &mut [Measured], baseline: &Baseline, runs: &[Run]) {
         let mean = total.iter().find(|measured| measured.row.metric == Metric::AvgResponseTime);
         let Some(noise) = mean.and_then(|measured| measured.noise) else { return };
-        if !is_in_gap(runs) {
+        let now = distribution(runs);
+        if now.is_empty() || baseline.distribution.len() != now.len() || !is_in_gap(runs) {
             return;
         }
-        let proof = Proof { noise, worse: Metric::AvgResponseTime.worse(), level: GAP_ERROR };
-        for measured in total.iter_mut().filter(|measured| measured.row.metric == Metric::P95) {
-            measured.proof = Some(proof);
-            measured.row.evidence.significance =
-                if proof.is_given() { Significance::Significant } else { Significance::InGap };
+        for Measured { row, proof, .. } in total.iter_mut().filter(|measured| measured.row.metric == Metric::P95) {
+            let Some(limit) = row.limit else { continue };
+            let is_over_beside =
+                PERCENTILES.iter().zip(baseline.distribution.iter().zip(&now)).any(|(at, (before, now))| {
+                    BESIDE_P95.contains(at)
+                        && Excess::of(row.metric, limit, *before, *now, self.precision).is_relevant()
+                });
+            if is_over_beside {
+                continue;
+            }
+            let needed = Proof { noise, worse: Metric::AvgResponseTime.worse(), level: GAP_ERROR };
+            row.evidence.significance = if needed.is_given() { Significance::Significant } else { Significance::InGap };
+            *proof = Some(needed);
         }
     }
 
@@ -605,11 +618,8 @@ impl<'a> Judge<'a> {
 }
 
 /// Returns whether the requests of each run leave the p95 of all of them open by more than [`GAP_FACTOR`], on the
-/// geometric mean over the runs. Only a histogram tells: the percentiles of a CSV are too far apart.
+/// geometric mean over the runs.
 fn is_in_gap(runs: &[Run]) -> bool {
-    if runs.iter().any(|run| run.distribution.is_empty()) {
-        return false;
-    }
     let ratio = |run: &Run| run.total.p95_interval_ms.map(|Interval { low, high }| high / low);
     let Some(ratios) = runs.iter().map(ratio).collect::<Option<Vec<f64>>>() else { return false };
     estimate(Scale::Ratio, &ratios) > GAP_FACTOR

@@ -2,7 +2,7 @@
 //!
 //! Where the runs of a side differ by no more than chance, all its requests are one binomial sample, tested exactly
 //! (Fisher). Where they differ by more, the counts are quasi-binomial: the variance is the binomial one times the
-//! dispersion that the runs show (McCullagh & Nelder, Generalized Linear Models, 2nd ed., section 4.5), which is as if so
+//! dispersion that the runs show (`McCullagh` & Nelder, Generalized Linear Models, 2nd ed., section 4.5), which is as if so
 //! many times fewer requests had been made.
 
 use distrs::{Normal, StudentsT};
@@ -258,19 +258,19 @@ struct Beta {
     a: f64,
     b: f64,
     /// The logarithm of the beta function of both.
-    ln_beta: f64,
+    ln_scale: f64,
 }
 
 impl Beta {
     fn new(a: f64, b: f64) -> Beta {
-        Beta { a, b, ln_beta: ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b) }
+        Beta { a, b, ln_scale: ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b) }
     }
 
     /// Returns the distribution function, the regularized incomplete beta function: the continued fraction of DLMF
     /// 8.17.22, evaluated by Lentz's method as Thompson & Barnett have it (1986, Coulomb and Bessel functions of complex
     /// arguments and order, Journal of Computational Physics 64).
     fn cdf(self, x: f64) -> f64 {
-        let Beta { a, b, ln_beta } = self;
+        let Beta { a, b, ln_scale } = self;
         if x <= 0.0 {
             return 0.0;
         }
@@ -279,9 +279,9 @@ impl Beta {
         }
         // Beyond its mean the fraction converges slowly; the other tail does not.
         if x > (a + 1.0) / (a + b + 2.0) {
-            return 1.0 - Beta { a: b, b: a, ln_beta }.cdf(1.0 - x);
+            return 1.0 - Beta { a: b, b: a, ln_scale }.cdf(1.0 - x);
         }
-        let front = (a * x.ln() + b * (-x).ln_1p() - ln_beta).exp() / a;
+        let front = (a * x.ln() + b * (-x).ln_1p() - ln_scale).exp() / a;
         let (mut c, mut d) = (1.0, 1.0 / off_zero(1.0 - (a + b) * x / (a + 1.0)));
         let mut fraction = d;
         for step in 1..10_000 {

@@ -20,7 +20,7 @@
 //! so it is a finding only if its change is *relevant* (over the limit), rests on enough samples, and is *significant*
 //! (more than noise explains, over all endpoints together); and it fails only by two runs or more. One exception concerns
 //! all requests: where their p95 lies in a gap between fast and slow requests, it jumps from the one side to the other by
-//! chance, so their mean must be significantly up too.
+//! chance, so the percentiles beside the gap must be over the limit too, or the mean significantly up.
 
 use crate::limits::{Limit, Rules};
 use crate::run::{Metric, Precision};
@@ -129,8 +129,8 @@ pub enum Doubt {
     NoiseUnknown,
     /// There is a single run on each side, and the interval of its requests reaches below the limit.
     ReachesBelowLimit,
-    /// The p95 of all requests lies in a gap between fast and slow requests, where it jumps by chance, and their mean is
-    /// not significantly up.
+    /// The p95 of all requests lies in a gap between fast and slow requests, where it jumps by chance; neither are the
+    /// percentiles beside the gap over the limit, nor is the mean significantly up.
     InGap,
 }
 
@@ -172,7 +172,7 @@ pub enum Significance {
     Unknown,
     /// Of single runs, the interval of the requests reaches below the limit.
     ReachesBelowLimit,
-    /// The p95 lies in a gap between fast and slow requests, and the mean is not significantly up.
+    /// The p95 lies in a gap between fast and slow requests, and nothing else bears its change out.
     InGap,
 }
 

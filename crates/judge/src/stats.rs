@@ -169,7 +169,7 @@ impl Difference {
         }
     }
 
-    fn from_units(&self, change: f64) -> f64 {
+    fn scaled(&self, change: f64) -> f64 {
         match self.scale {
             Scale::Ratio => (change / 100.0).ln_1p(),
             Scale::Difference => change,
@@ -215,7 +215,7 @@ impl Difference {
     pub fn after(&self, last_runs: usize, change: f64) -> Difference {
         let further = last_runs.saturating_sub(self.runs);
         Difference {
-            mean: self.from_units(change),
+            mean: self.scaled(change),
             runs: self.runs + further,
             freedom: self.freedom + further as f64,
             ..*self

@@ -330,7 +330,7 @@ pub fn doubt_text(row: &Row, doubt: Doubt) -> String {
             change_unit(row.metric)
         ),
         Doubt::InGap => {
-            "it lies in a gap between fast and slow requests, where it jumps by chance, and the mean is not significantly up"
+            "it lies in a gap between fast and slow requests, where it jumps by chance, and neither p90, p98 nor the mean bears it out"
                 .to_owned()
         }
     }

@@ -2,7 +2,9 @@
 
 use judge::counts::{Counts, Rates, fisher};
 use judge::run::REQUEST_Z;
-use judge::stats::{Difference, Interval, Ranks, Scale, Worse, estimate, holm, quantile_ranks, rate_interval_pct, upper_tail};
+use judge::stats::{
+    Difference, Interval, Ranks, Scale, Worse, estimate, holm, quantile_ranks, rate_interval_pct, upper_tail,
+};
 
 /// By hand: the median of the logarithms of the first is 0, the median deviation 0.02, so that the run at 0.4 counts as
 /// one at 3 * 1.4826 * 0.02 = 0.088956.

@@ -133,8 +133,7 @@ pub fn bimodal(random: &mut Rng, requests: u64, slow_share: f64, factor: f64) ->
     };
     let interval = quantile_ranks(requests, 0.95, REQUEST_Z);
     let mut run = run(1.0);
-    // It is drawn, not judged, but says that there was a histogram.
-    run.distribution = vec![20.0; PERCENTILES.len()];
+    run.distribution = PERCENTILES.map(|percentile| at(rank(percentile / 100.0))).to_vec();
     run.total = Stats {
         requests,
         failures: 0,

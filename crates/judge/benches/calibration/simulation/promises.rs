@@ -174,8 +174,14 @@ fn of_starts(promises: &mut Promises, simulation: &Simulation) {
         gate = Share { count: gate.count + seen.gate.fails, of: gate.of + seen.comparisons };
         former = Share { count: former.count + seen.former.fails, of: former.of + seen.comparisons };
     }
-    let least_pct = (former.pct() - 1.0).floor();
-    promises.least("5. slow requests 4 to 6 %, all 30 % slower, FAILs, as before", least_pct, gate);
+    promises.push(
+        format!(
+            "5. slow requests 4 to 6 %, all 30 % slower, FAILs: at most a point less often than the first edition's {:.2} %",
+            former.pct()
+        ),
+        format!("{:.2} %", gate.pct()),
+        gate.pct() >= former.pct() - 1.0 - promises.slack * former.error_pct(former.pct()),
+    );
     for seen in simulation.one_run.iter().filter(|seen| seen.spread_pct > 5.0) {
         let share = Share { count: seen.gate.fails, of: seen.comparisons };
         if seen.change_pct == 0.0 {
