@@ -112,10 +112,16 @@ impl Service {
     pub fn check_alive(&mut self, when: &str) -> Result<()> {
         match self.group.status()? {
             None => Ok(()),
-            Some(status) => bail!(Failure::new(
-                format!("the service ended {when}: {}", process::describe(status)),
-                self.group.log()
-            )),
+            Some(status) => {
+                let next = match self.group.survivor() {
+                    Some(survivor) => format!(
+                        ", and left {survivor} behind: let it stay in the foreground, without `&` and without an option such as --daemon"
+                    ),
+                    None => String::new(),
+                };
+                let line = format!("the service ended {when}: {}{next}", process::describe(status));
+                bail!(Failure::new(line, self.group.log()))
+            }
         }
     }
 
@@ -141,9 +147,24 @@ impl Service {
         Ok(())
     }
 
-    /// Stops the service, and returns whether it had to be killed.
-    pub fn stop(self) -> bool {
-        self.group.stop()
+    /// Stops the service, and returns what is to be said of it, a sentence each.
+    pub fn stop(self) -> Vec<String> {
+        let mut said = Vec::new();
+        if self.group.stop() {
+            said.push(
+                "the service did not end on SIGTERM in time and was killed: see [service] stop_timeout".to_owned(),
+            );
+        }
+        if let Ok(url) = parse_url(&self.ready_url)
+            && url.answers_tcp()
+        {
+            let holder = machine::holder_of(url.port);
+            said.push(format!(
+                "port {} is still held by {holder} though the service has ended: end that one",
+                url.port
+            ));
+        }
+        said
     }
 }
 

@@ -1,7 +1,6 @@
 //! Child processes: each leads a process group of its own, every wait is bounded, and none outlives us.
 
 use std::fmt;
-use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -15,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
 use crate::system::files;
+use crate::system::orphans::{self, Mark, Registered};
 
 /// The time between two looks: short against everything that is waited for, long enough to cost no measurable CPU beside
 /// the load.
@@ -36,6 +36,7 @@ pub fn catch_signals() -> Result<()> {
         signal_hook::flag::register_usize(number, Arc::clone(&caught), value).context("cannot catch signals")?;
     }
     let _ = CAUGHT.set(caught);
+    orphans::adopt();
     Ok(())
 }
 
@@ -116,7 +117,10 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// Ends a process group when we are gone, however we went: with us its pipe closes, after SIGKILL too.
-struct Guard(Child);
+struct Guard {
+    child: Child,
+    _registered: Registered,
+}
 
 impl Guard {
     fn of(group: Pid) -> io::Result<Guard> {
@@ -124,14 +128,16 @@ impl Guard {
         let mut command = Command::new("sh");
         command.args(["-c", WHEN_WE_ARE_GONE, "sh", &group.to_string()]).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().map(Guard)
+        let child = command.spawn()?;
+        let registered = Registered::new(Pid::from_child(&child));
+        Ok(Guard { child, _registered: registered })
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -144,6 +150,9 @@ pub struct Group {
     status: Option<ExitStatus>,
     /// The time from SIGTERM to SIGKILL.
     grace: Duration,
+    /// Tells what belongs to the group though it has left it.
+    mark: Mark,
+    _registered: Registered,
     _guard: Option<Guard>,
 }
 
@@ -162,6 +171,7 @@ impl Group {
 
     /// Starts a command whose output goes where the command says.
     fn start(what: &'static str, mut command: Command, log: &Path, grace: Duration) -> Result<Group> {
+        let mark = Mark::put_on(&mut command);
         command.process_group(0).stdin(Stdio::null());
         let child = command
             .spawn()
@@ -169,7 +179,18 @@ impl Group {
         let pid = Pid::from_child(&child);
         // Where it cannot be had, only SIGKILL to us would leave the group.
         let guard = Guard::of(pid).ok();
-        Ok(Group { what, child, pid, log: log.to_owned(), status: None, grace, _guard: guard })
+        let registered = Registered::new(pid);
+        Ok(Group {
+            what,
+            child,
+            pid,
+            log: log.to_owned(),
+            status: None,
+            grace,
+            mark,
+            _registered: registered,
+            _guard: guard,
+        })
     }
 
     /// Returns the process id of the leader.
@@ -228,12 +249,28 @@ impl Group {
         Err(Failure::new(line, &self.log).into())
     }
 
-    /// Sends SIGTERM to the group, waits for its grace, then sends SIGKILL. Returns whether SIGKILL was needed.
+    /// Returns whether a process belongs to the group, also where it has left it.
+    pub fn owns(&self, pid: u32) -> bool {
+        self.mark.owns(self.pid, pid)
+    }
+
+    /// Describes a process that runs on though the leader has ended, where the machine tells.
+    pub fn survivor(&self) -> Option<String> {
+        self.mark.survivor(self.pid)
+    }
+
+    /// Sends SIGTERM to the group, waits for its grace, then sends SIGKILL; likewise to what has left it. Returns whether
+    /// SIGKILL was needed.
     pub fn stop(mut self) -> bool {
         self.end()
     }
 
     fn end(&mut self) -> bool {
+        let was_killed = self.end_members();
+        self.mark.end_left(self.grace) || was_killed
+    }
+
+    fn end_members(&mut self) -> bool {
         if !self.is_alive() {
             return false;
         }
@@ -281,35 +318,9 @@ fn has_members(group: Pid) -> bool {
     if test_kill_process_group(group).is_err() {
         return false;
     }
-    let Ok(processes) = fs::read_dir("/proc") else { return true };
-    let mut is_told = false;
-    for process in processes.flatten() {
-        let Ok(line) = fs::read_to_string(process.path().join("stat")) else { continue };
-        is_told = true;
-        if let Some(stat) = parse_stat(&line)
-            && stat.group == group.as_raw_nonzero().get()
-            && stat.is_running
-        {
-            return true;
-        }
-    }
-    !is_told
-}
-
-/// The parts of `/proc/PID/stat` that are used.
-#[derive(Debug, PartialEq)]
-struct Stat {
-    is_running: bool,
-    group: i32,
-}
-
-/// Parses `PID (NAME) STATE PARENT GROUP ...`. The name may hold spaces and brackets.
-fn parse_stat(line: &str) -> Option<Stat> {
-    let (_, rest) = line.rsplit_once(") ")?;
-    let mut fields = rest.split(' ');
-    let state = fields.next()?;
-    let group = fields.nth(1)?.parse().ok()?;
-    Some(Stat { is_running: !matches!(state, "Z" | "X"), group })
+    let processes = orphans::all();
+    let leader = group.as_raw_nonzero().get();
+    processes.is_empty() || processes.iter().any(|process| process.group == leader && process.is_running)
 }
 
 impl Drop for Group {
@@ -390,20 +401,5 @@ mod tests {
         let late = "sh does not answer within 20ms: see what keeps it, and try again".to_owned();
         assert_eq!(ask("sleep 1000", 20), Err(late));
         assert_eq!(answer("none", Command::new("/no/such/program"), Duration::from_secs(30)).unwrap(), None);
-    }
-
-    #[test]
-    fn a_process_is_read_from_proc() {
-        for (line, expected) in [
-            ("7 (sh) S 1 5 5 0 -1", Some(Stat { is_running: true, group: 5 })),
-            ("7 (a) b) (c) R 1 5 5 0 -1", Some(Stat { is_running: true, group: 5 })),
-            ("7 (sh) Z 1 5 5 0 -1", Some(Stat { is_running: false, group: 5 })),
-            ("7 (sh) X 1 5 5 0 -1", Some(Stat { is_running: false, group: 5 })),
-            ("7 (sh) S 1", None),
-            ("7 (sh) S 1 group", None),
-            ("", None),
-        ] {
-            assert_eq!(parse_stat(line), expected, "{line}");
-        }
     }
 }
