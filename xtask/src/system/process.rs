@@ -1,7 +1,7 @@
 //! Child processes: each leads a process group of its own, every wait is bounded, and none outlives us.
 
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -125,7 +125,7 @@ struct Guard {
 impl Guard {
     fn of(group: Pid) -> io::Result<Guard> {
         const WHEN_WE_ARE_GONE: &str = "read -r _; kill -s TERM -- -$1; sleep 2; kill -s KILL -- -$1";
-        let mut command = Command::new("sh");
+        let mut command = Command::new("/bin/sh");
         command.args(["-c", WHEN_WE_ARE_GONE, "sh", &group.to_string()]).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn()?;
@@ -139,6 +139,24 @@ impl Drop for Guard {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Makes a command that waits for a line from us before it becomes `command`, without any input. So the guard is there
+/// before the command is, and where we are gone before that, it never begins.
+fn held_back(command: &Command) -> Command {
+    const ONCE_GUARDED: &str = "read -r _ && exec \"$@\" < /dev/null";
+    let mut held_back = Command::new("/bin/sh");
+    held_back.args(["-c", ONCE_GUARDED, "sh"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => held_back.env(name, value),
+            None => held_back.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        held_back.current_dir(folder);
+    }
+    held_back
 }
 
 /// A child and its process group. Dropping it ends the group.
@@ -162,24 +180,33 @@ impl Group {
     /// # Errors
     ///
     /// Names the command that cannot be started, or the log that cannot be written.
-    pub fn spawn(what: &'static str, mut command: Command, log: &Path, grace: Duration) -> Result<Group> {
+    pub fn spawn(what: &'static str, command: Command, log: &Path, grace: Duration) -> Result<Group> {
         let output = files::open_own(log)?;
         let errors = output.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
-        command.stdout(output).stderr(errors);
-        Group::start(what, command, log, grace)
+        Group::start(what, &command, [output.into(), errors.into()], log, grace)
     }
 
-    /// Starts a command whose output goes where the command says.
-    fn start(what: &'static str, mut command: Command, log: &Path, grace: Duration) -> Result<Group> {
-        let mark = Mark::put_on(&mut command);
-        command.process_group(0).stdin(Stdio::null());
-        let child = command
+    /// Starts a command. What it says goes to `stdout` and `stderr`.
+    fn start(
+        what: &'static str,
+        command: &Command,
+        [stdout, stderr]: [Stdio; 2],
+        log: &Path,
+        grace: Duration,
+    ) -> Result<Group> {
+        let mut held_back = held_back(command);
+        let mark = Mark::put_on(&mut held_back);
+        held_back.process_group(0).stdin(Stdio::piped()).stdout(stdout).stderr(stderr);
+        let mut child = held_back
             .spawn()
             .with_context(|| format!("cannot start {what} `{}`", command.get_program().to_string_lossy()))?;
         let pid = Pid::from_child(&child);
+        let registered = Registered::new(pid);
         // Where it cannot be had, only SIGKILL to us would leave the group.
         let guard = Guard::of(pid).ok();
-        let registered = Registered::new(pid);
+        if let Some(mut go) = child.stdin.take() {
+            let _ = go.write_all(b"go\n");
+        }
         Ok(Group {
             what,
             child,
@@ -346,9 +373,9 @@ const ANSWER_BYTES: u64 = 64_000_000;
 /// # Errors
 ///
 /// Returns [`Interrupted`], or names a program that does not answer within `timeout`.
-pub fn answer(what: &'static str, mut command: Command, timeout: Duration) -> Result<Option<String>> {
-    command.stdout(Stdio::piped()).stderr(Stdio::null());
-    let Ok(mut group) = Group::start(what, command, Path::new(""), Duration::ZERO) else { return Ok(None) };
+pub fn answer(what: &'static str, command: &Command, timeout: Duration) -> Result<Option<String>> {
+    let output = [Stdio::piped(), Stdio::null()];
+    let Ok(mut group) = Group::start(what, command, output, Path::new(""), Duration::ZERO) else { return Ok(None) };
     let Some(stdout) = group.child.stdout.take() else { return Ok(None) };
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -392,7 +419,7 @@ mod tests {
         let ask = |script: &str, timeout_ms| {
             let mut command = Command::new("sh");
             command.args(["-c", script]);
-            answer("sh", command, Duration::from_millis(timeout_ms)).map_err(|error| error.to_string())
+            answer("sh", &command, Duration::from_millis(timeout_ms)).map_err(|error| error.to_string())
         };
         assert_eq!(ask("echo a; echo b", 30_000), Ok(Some("a\nb".to_owned())));
         assert_eq!(ask("exit 1", 30_000), Ok(None));
@@ -400,6 +427,6 @@ mod tests {
         assert_eq!(ask("sleep 1000 & echo a", 30_000), Ok(Some("a".to_owned())));
         let late = "sh does not answer within 20ms: see what keeps it, and try again".to_owned();
         assert_eq!(ask("sleep 1000", 20), Err(late));
-        assert_eq!(answer("none", Command::new("/no/such/program"), Duration::from_secs(30)).unwrap(), None);
+        assert_eq!(answer("none", &Command::new("/no/such/program"), Duration::from_secs(30)).unwrap(), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::support::{RESULTS, Scratch};
 
@@ -107,5 +108,18 @@ fn a_service_that_daemonizes_is_told_to_stay() {
         &config.replace(line, &format!("command = \"setsid '{service}' --port {{port}} --mode ok &\"")),
     );
     scratch.refuses("", "let it stay in the foreground, without `&` and without an option such as --daemon");
+    scratch.assert_no_process_is_left();
+}
+
+#[test]
+fn sigkill_at_any_moment_leaves_nothing() {
+    let scratch = Scratch::new("sigkill-early").with("FAKE_LOCUST", "waits");
+    let scratch = scratch.toml("[service]", "[service]\nbuild = \"sleep 1000\"");
+    for delay_ms in 0..80 {
+        let mut child = scratch.command("--max-runs 1").spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
     scratch.assert_no_process_is_left();
 }
