@@ -69,6 +69,10 @@ impl Service {
         let origin = format!("{}://{}", url.scheme, url.authority);
         let mut service = Service { group, origin, port, ready_url };
         service.wait_until_ready(config.ready_timeout)?;
+        // Nobody can have waited for a port that was chosen just now. It may be held for us, as by Docker.
+        if !config.ready_url.contains("{port}") {
+            service.refuse_stranger()?;
+        }
         Ok(service)
     }
 
@@ -97,6 +101,20 @@ impl Service {
             }
             pause()?;
         }
+    }
+
+    /// Refuses a process that took the port after it was found free and before the service did, where the machine tells.
+    fn refuse_stranger(&self) -> Result<()> {
+        let port = parse_url(&self.ready_url)?.port;
+        let listeners = machine::listeners_on(port);
+        if listeners.is_empty() || listeners.iter().any(|pid| self.group.owns(*pid)) {
+            return Ok(());
+        }
+        let line = format!(
+            "{} answers in the place of the service: end it, or write {{port}} for a free port",
+            machine::holder_of(port)
+        );
+        bail!(Failure::new(line, self.group.log()))
     }
 
     /// Asks the service once, and returns the status of its answer.

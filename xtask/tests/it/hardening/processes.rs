@@ -1,6 +1,8 @@
 //! Processes that hide, hang or come in between.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -122,4 +124,39 @@ fn sigkill_at_any_moment_leaves_nothing() {
         child.wait().unwrap();
     }
     scratch.assert_no_process_is_left();
+}
+
+#[test]
+fn a_stranger_on_the_services_port_is_not_measured() {
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let scratch = Scratch::new("stranger");
+    let config = scratch.read("perf.toml");
+    let line = config.lines().find(|line| line.starts_with("command = \"exec")).unwrap();
+    let config = config.replace(line, "command = \"echo $$ > pids/service; exec sleep 1000\"");
+    scratch.write("perf.toml", &config.replace("{port}", &port.to_string()));
+    let child = scratch.command("").spawn().unwrap();
+    // It takes the port once it was found free.
+    scratch.wait_for("pids/service");
+    let stranger = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    std::thread::spawn(move || {
+        for stream in stranger.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let output = scratch.finish(child);
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    assert!(
+        output.last_line().contains("answers in the place of the service: end it, or write {port} for a free port"),
+        "{}",
+        output.stderr
+    );
+    scratch.assert_not_started(&["locust"]);
+    scratch.assert_clean();
 }
