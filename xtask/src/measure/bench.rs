@@ -137,8 +137,8 @@ impl<'a> Bench<'a> {
         let mut target = self.clock.beside(|| Target::start(side.shell, side.service, settings, &log))?;
         let host = target.host(settings);
         let mut finished = self.load(side, &mut target, &host, name, &folder)?;
-        if self.clock.beside(|| target.stop()) {
-            project.say("the service did not end on SIGTERM in time and was killed: see [service] stop_timeout");
+        for sentence in self.clock.beside(|| target.stop()) {
+            project.say(&sentence);
         }
         // A signal may have come while the service ended, when nothing else asks for one.
         process::check_interrupted()?;

@@ -33,7 +33,7 @@ pub struct Service {
 /// Says that it cannot be started.
 pub fn start_build(shell: &Shell, config: &ServiceConfig, log: &Path) -> Result<Option<Group>> {
     let Some(build) = &config.build else { return Ok(None) };
-    Group::spawn("[service] build", cmd!(shell, "sh -c {build}").into(), log, Duration::ZERO).map(Some)
+    Group::spawn("[service] build", &cmd!(shell, "sh -c {build}").into(), log, Duration::ZERO).map(Some)
 }
 
 impl Service {
@@ -62,13 +62,17 @@ impl Service {
         let env = config.env.iter().map(|(name, value)| (name, fill(value)));
         let group = Group::spawn(
             "[service] command",
-            cmd!(shell, "sh -c {command}").envs(env).into(),
+            &cmd!(shell, "sh -c {command}").envs(env).into(),
             log,
             config.stop_timeout,
         )?;
         let origin = format!("{}://{}", url.scheme, url.authority);
         let mut service = Service { group, origin, port, ready_url };
         service.wait_until_ready(config.ready_timeout)?;
+        // Nobody can have waited for a port that was chosen just now. It may be held for us, as by Docker.
+        if !config.ready_url.contains("{port}") {
+            service.refuse_stranger()?;
+        }
         Ok(service)
     }
 
@@ -99,6 +103,20 @@ impl Service {
         }
     }
 
+    /// Refuses a process that took the port after it was found free and before the service did, where the machine tells.
+    fn refuse_stranger(&self) -> Result<()> {
+        let port = parse_url(&self.ready_url)?.port;
+        let listeners = machine::listeners_on(port);
+        if listeners.is_empty() || listeners.iter().any(|pid| self.group.owns(*pid)) {
+            return Ok(());
+        }
+        let line = format!(
+            "{} answers in the place of the service: end it, or write {{port}} for a free port",
+            machine::holder_of(port)
+        );
+        bail!(Failure::new(line, self.group.log()))
+    }
+
     /// Asks the service once, and returns the status of its answer.
     fn ask(&self) -> Result<u16, String> {
         parse_url(&self.ready_url).map_err(|error| error.to_string())?.get()
@@ -112,10 +130,16 @@ impl Service {
     pub fn check_alive(&mut self, when: &str) -> Result<()> {
         match self.group.status()? {
             None => Ok(()),
-            Some(status) => bail!(Failure::new(
-                format!("the service ended {when}: {}", process::describe(status)),
-                self.group.log()
-            )),
+            Some(status) => {
+                let next = match self.group.survivor() {
+                    Some(survivor) => format!(
+                        ", and left {survivor} behind: let it stay in the foreground, without `&` and without an option such as --daemon"
+                    ),
+                    None => String::new(),
+                };
+                let line = format!("the service ended {when}: {}{next}", process::describe(status));
+                bail!(Failure::new(line, self.group.log()))
+            }
         }
     }
 
@@ -141,9 +165,24 @@ impl Service {
         Ok(())
     }
 
-    /// Stops the service, and returns whether it had to be killed.
-    pub fn stop(self) -> bool {
-        self.group.stop()
+    /// Stops the service, and returns what is to be said of it, a sentence each.
+    pub fn stop(self) -> Vec<String> {
+        let mut said = Vec::new();
+        if self.group.stop() {
+            said.push(
+                "the service did not end on SIGTERM in time and was killed: see [service] stop_timeout".to_owned(),
+            );
+        }
+        if let Ok(url) = parse_url(&self.ready_url)
+            && url.answers_tcp()
+        {
+            let holder = machine::holder_of(url.port);
+            said.push(format!(
+                "port {} is still held by {holder} though the service has ended: end that one",
+                url.port
+            ));
+        }
+        said
     }
 }
 

@@ -122,5 +122,5 @@ fn upwards<'a>(from: &'a Path, name: &str) -> Option<&'a Path> {
 ///
 /// Says that git hangs, or that a signal came.
 pub fn read(shell: &Shell, args: &[&str]) -> Result<Option<String>> {
-    process::answer("git", command(shell, args), ANSWER_TIMEOUT)
+    process::answer("git", &command(shell, args), ANSWER_TIMEOUT)
 }

@@ -1,10 +1,12 @@
 //! Processes that hide, hang or come in between.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::support::{PATIENCE, RESULTS, Scratch};
+use crate::support::{RESULTS, Scratch};
 
 /// A `git` that hangs at one of its commands, notes itself, and otherwise is the real one. It shows what it was asked, and
 /// with which variables.
@@ -59,4 +61,102 @@ fn every_call_of_git_stays_here_and_asks_nobody() {
         assert!(variables.contains(line), "{line}: {variables}");
     }
     assert!(!variables.contains("GIT_DIR=") && !variables.contains("GIT_WORK_TREE="), "{variables}");
+}
+
+#[test]
+fn nothing_that_left_its_group_outlives_the_run() {
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    for (name, locust, service, code) in [
+        ("service", "", "setsid sleep 1000 & ", 0),
+        ("service-twice", "", "(setsid sh -c 'sleep 1000 & sleep 1000' &) ; ", 0),
+        ("service-deaf", "", "(setsid sh -c 'trap \\\"\\\" TERM; while :; do sleep 1; done' &) ; ", 0),
+        ("locust", "setsid", "", 0),
+        ("locust-fails", "setsid-exit1", "setsid sleep 1000 & ", 2),
+    ] {
+        let scratch = Scratch::new(&format!("left-{name}")).with("FAKE_LOCUST", locust);
+        let scratch = scratch.toml("command = \"exec ", &format!("command = \"{service}exec "));
+        let output = scratch.perf("");
+        assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
+        scratch.assert_no_process_is_left();
+        scratch.assert_clean();
+    }
+}
+
+#[test]
+fn what_a_service_starts_for_itself_lives_as_long_as_the_service() {
+    // While Locust ends, and while another group is still at work.
+    let scratch = Scratch::new("left-helper").with("FAKE_LOCUST", "setsid").toml(
+        "command = \"exec ",
+        "command = \"(setsid sh -c 'echo $$ > pids/service-child; exec sleep 1000' &) ; exec ",
+    );
+    let fake = fs::read_to_string(crate::support::FAKE_LOCUST).unwrap();
+    scratch.write("fake.sh", &format!("{}\n", fake.replace("exit \"${FAKE_LOCUST_EXIT:-0}\"", "")));
+    let output = scratch.perf("--min-runs 2 --max-runs 2");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    scratch.assert_no_process_is_left();
+    scratch.assert_clean();
+}
+
+#[test]
+fn a_service_that_daemonizes_is_told_to_stay() {
+    let scratch = Scratch::new("daemon");
+    let service = env!("CARGO_BIN_EXE_fake-service");
+    let config = scratch.read("perf.toml");
+    let line = config.lines().find(|line| line.starts_with("command = \"exec")).unwrap();
+    scratch.write(
+        "perf.toml",
+        &config.replace(line, &format!("command = \"setsid '{service}' --port {{port}} --mode ok &\"")),
+    );
+    scratch.refuses("", "let it stay in the foreground, without `&` and without an option such as --daemon");
+    scratch.assert_no_process_is_left();
+}
+
+#[test]
+fn sigkill_at_any_moment_leaves_nothing() {
+    let scratch = Scratch::new("sigkill-early").with("FAKE_LOCUST", "waits");
+    let scratch = scratch.toml("[service]", "[service]\nbuild = \"sleep 1000\"");
+    for delay_ms in 0..80 {
+        let mut child = scratch.command("--max-runs 1").spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    scratch.assert_no_process_is_left();
+}
+
+#[test]
+fn a_stranger_on_the_services_port_is_not_measured() {
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let scratch = Scratch::new("stranger");
+    let config = scratch.read("perf.toml");
+    let line = config.lines().find(|line| line.starts_with("command = \"exec")).unwrap();
+    let config = config.replace(line, "command = \"echo $$ > pids/service; exec sleep 1000\"");
+    scratch.write("perf.toml", &config.replace("{port}", &port.to_string()));
+    let child = scratch.command("").spawn().unwrap();
+    // It takes the port once it was found free.
+    scratch.wait_for("pids/service");
+    let stranger = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    std::thread::spawn(move || {
+        for stream in stranger.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let output = scratch.finish(child);
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    assert!(
+        output.last_line().contains("answers in the place of the service: end it, or write {port} for a free port"),
+        "{}",
+        output.stderr
+    );
+    scratch.assert_not_started(&["locust"]);
+    scratch.assert_clean();
 }
