@@ -194,9 +194,12 @@ fn ticks(from: f64, to: f64, about: u8) -> Vec<f64> {
 }
 
 /// Returns round numbers that lie well on a logarithmic axis: 1, 2 and 5 times each power of ten. A long axis has the
-/// powers alone.
+/// powers alone, and an axis shorter than one power has other round numbers.
 fn logarithmic_ticks(from: f64, to: f64) -> Vec<f64> {
     let decades = (to / from).log10();
+    if decades < 1.0 {
+        return ticks(from, to, 5);
+    }
     let digits: &[f64] = if decades > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
     let mut ticks = Vec::new();
     for power in floor(from.log10())..=floor(to.log10()) {
@@ -653,7 +656,7 @@ impl Course<'_> {
             most = self.runs.iter().flatten().filter_map(|moment| (line.value)(moment)).fold(most, f64::max);
         }
         let area = Rect { left: NUMBERS_PX, top, right: WIDTH - MARGIN_PX, bottom: top + panel.height - 16.0 };
-        let x = Axis { title: x_title.to_owned(), ..Axis::linear(0.0, self.end_s, 6, "") };
+        let x = Axis { title: x_title.to_owned(), ..Axis::linear(0.0, self.end_s, 8, "") };
         let y = Axis { title: panel.title.clone(), ..Axis::linear(0.0, most * 1.05, 4, "") };
         let field = Field { area, x, y };
         field.draw_axes(canvas);
@@ -742,7 +745,7 @@ fn slowest(report: &Report) -> Result<Chart> {
 
 #[cfg(test)]
 mod tests {
-    use super::{tick_label, ticks};
+    use super::{logarithmic_ticks, tick_label, ticks};
 
     fn labels(ticks: Vec<f64>) -> String {
         ticks.into_iter().map(tick_label).collect::<Vec<_>>().join(" ")
@@ -783,6 +786,21 @@ mod tests {
                 assert!(ticks.iter().all(|tick| *tick <= to * (1.0 + 1e-8)), "{to}, about {about}: {ticks:?}");
             }
             to *= 1.37;
+        }
+    }
+
+    #[test]
+    fn a_logarithmic_axis_always_has_ticks() {
+        let cases = [
+            (5.8, 1010.0, "10 20 50 100 200 500 1000"),
+            (0.01, 12_000.0, "0.01 0.1 1 10 100 1000 10000"),
+            (1.0, 10.0, "1 2 5 10"),
+            // No 1, 2 or 5 lies in here.
+            (25.0, 36.0, "25 30 35"),
+            (9.0, 80.0, "20 40 60 80"),
+        ];
+        for (from, to, expected) in cases {
+            assert_eq!(labels(logarithmic_ticks(from, to)), expected, "{from} to {to}");
         }
     }
 }
