@@ -2,14 +2,18 @@
 
 use std::cmp::Ordering;
 
-use judge::compare::{Comparison, Verdict};
+use judge::compare::Comparison;
 use judge::decision::{Decision, FewSamples, Presence, Row, Unsettled, Why};
 use judge::locust_history::History;
 use judge::run::{Metric, Provenance, Run};
 use judge::text::endpoint_shown;
 
+use crate::background::Background;
+use crate::headline::{Headline, is_conclusive};
+use crate::saved::Saved;
 use crate::words::{
-    Status, change, change_unit, count, interval_text, limit_text, noise_advice, noise_text, series_name, value,
+    Status, Tone, change, count, interval_text, interval_words, limit_text, noise_advice, noise_text, series_name,
+    value,
 };
 
 /// Everything that a format shows.
@@ -31,6 +35,8 @@ pub struct Report<'a> {
     pub warnings: Vec<String>,
     /// The commit, load, machine, versions and times, a line each, for `--verbose`.
     pub details: Vec<String>,
+    /// What is known beside the numbers.
+    pub background: &'a Background,
 }
 
 /// Something of both sides.
@@ -47,22 +53,36 @@ pub struct Sides<T> {
 pub enum Unjudged {
     /// It could not judge, for this reason.
     NoVerdict(String),
-    /// A baseline was saved, and there was none to compare with. The sentence says where.
-    BaselineSaved(String),
+    /// A baseline was saved, and there was none to compare with.
+    BaselineSaved(Saved),
+    /// The same in CI, where a baseline that nobody commits lets everything pass.
+    NoBaseline(Saved),
 }
 
 impl Unjudged {
     /// Returns the sentence itself.
-    pub fn sentence(&self) -> &str {
+    pub fn sentence(&self) -> String {
         match self {
-            Unjudged::NoVerdict(sentence) | Unjudged::BaselineSaved(sentence) => sentence,
+            Unjudged::NoVerdict(sentence) => sentence.clone(),
+            Unjudged::BaselineSaved(saved) => saved.sentence(),
+            Unjudged::NoBaseline(saved) => {
+                format!("no baseline: without one this gate would always pass; saved {}", saved.sentence())
+            }
+        }
+    }
+
+    /// Returns the baseline that was saved, if one was.
+    pub fn saved(&self) -> Option<&Saved> {
+        match self {
+            Unjudged::NoVerdict(_) => None,
+            Unjudged::BaselineSaved(saved) | Unjudged::NoBaseline(saved) => Some(saved),
         }
     }
 
     /// Returns the word in front of the sentence.
     pub fn word(&self) -> &'static str {
         match self {
-            Unjudged::NoVerdict(_) => "NOT JUDGED",
+            Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => "NO VERDICT",
             Unjudged::BaselineSaved(_) => "BASELINE SAVED",
         }
     }
@@ -70,7 +90,7 @@ impl Unjudged {
     /// Returns the exit code of the command.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Unjudged::NoVerdict(_) => 2,
+            Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => 2,
             Unjudged::BaselineSaved(_) => 0,
         }
     }
@@ -85,6 +105,8 @@ pub struct Cells {
     pub texts: [String; 7],
     /// The status, which is the last cell in words.
     pub status: Status,
+    /// What a colour and a sign say of it.
+    pub tone: Tone,
 }
 
 /// A finding in words.
@@ -112,8 +134,8 @@ pub const FINDINGS: usize = 12;
 /// The number of columns that any other text takes at most, where a format has to end somewhere.
 pub const LINE_COLUMNS: usize = 1000;
 
-/// The names of the columns; the first one, of the series, has none.
-pub const HEADER: [&str; 7] = ["", "baseline", "candidate", "change", "interval", "limit", "status"];
+/// The names of the columns.
+pub const HEADER: [&str; 7] = ["metric", "baseline", "candidate", "change", "interval", "limit", "status"];
 
 impl Report<'_> {
     /// Returns the rows of all requests together as text.
@@ -128,7 +150,7 @@ impl Report<'_> {
 
     /// Returns what failed or warned, worst first, at most `most` of them.
     pub fn findings(&self, most: usize) -> Findings {
-        let findings = self.comparison.findings();
+        let findings = findings(self.comparison);
         let mut shown = Vec::new();
         for row in findings.iter().take(most) {
             shown.push(Finding { status: Status::of(row), text: finding(row) });
@@ -142,12 +164,12 @@ impl Report<'_> {
         if !self.comparison.lacking.is_empty() {
             let names: Vec<&str> = self.comparison.lacking.iter().map(|metric| metric.name()).collect();
             remarks.push(format!(
-                "the baseline lacks {}, so it is not compared: record the baseline again with --update-baseline",
+                "the baseline lacks {}, so it is not compared: re-record it with --update-baseline",
                 names.join(", ")
             ));
         }
         if self.comparison.error_rate_failed() {
-            remarks.push("the latencies of a failing service are not comparable: fix the errors first".to_owned());
+            remarks.push("latencies of failing requests are not comparable: fix the errors first".to_owned());
         }
         for row in &self.comparison.total {
             if let Some(few) = row.evidence.few_samples {
@@ -160,71 +182,27 @@ impl Report<'_> {
         remarks
     }
 
-    /// Returns the verdict in words, without the word itself, and whether another run could change it.
+    /// Returns the headline, which is the same in every format.
+    pub fn headline(&self) -> Headline {
+        Headline::of(self.comparison)
+    }
+
+    /// Returns the headline without its first word.
     pub fn sentence(&self) -> String {
-        let unsettled: Vec<&str> = self.comparison.unsettled().map(|row| row.metric.name()).collect();
-        if unsettled.is_empty() {
-            return self.by_estimates();
-        }
-        let could = match self.comparison.verdict {
-            Verdict::Pass => "hide a regression of",
-            Verdict::Fail => "change the verdict on",
-        };
-        format!("{}; not settled: noise could {could} {}", self.by_estimates(), unsettled.join(" and "))
-    }
-
-    /// Returns the verdict in words by the estimates alone, with what it rests on.
-    fn by_estimates(&self) -> String {
-        let mut parts = vec![self.found()];
-        let p95 = self.comparison.total.iter().find(|row| row.metric == Metric::P95);
-        if let Some(FewSamples { requests, samples }) = p95.and_then(|row| row.evidence.few_samples) {
-            parts.push(format!("p95 rests on only {samples} of {}", count(requests, "request")));
-        }
-        if !self.comparison.cannot_fail.is_empty() {
-            let metrics: Vec<&str> = self.comparison.cannot_fail.iter().map(|metric| metric.name()).collect();
-            parts.push(format!("the gate cannot fail on {}", metrics.join(" and ")));
-        }
-        parts.join("; ")
-    }
-
-    /// Returns what was found, in words.
-    fn found(&self) -> String {
-        let findings = self.comparison.findings();
-        if self.comparison.verdict == Verdict::Fail {
-            let failed = findings.into_iter().filter(|row| row.is_failure());
-            return failed_series(&failed.collect::<Vec<_>>());
-        }
-        match findings.len() {
-            0 => "nothing is over its limit".to_owned(),
-            warnings => {
-                format!("nothing that fails the gate is over its limit; {}", count(warnings, "warning"))
-            }
-        }
+        self.headline().sentence()
     }
 }
 
-/// Names what failed: the series over their limits, then the endpoints that are missing.
-fn failed_series(failed: &[&Row]) -> String {
-    let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.iter().partition(|row| is_missing(row));
-    let said = |names: Vec<String>, one: &str, several: &str| {
-        let more = if names.len() > 3 { format!(" and {} more", names.len() - 3) } else { String::new() };
-        let are = if names.len() == 1 { one } else { several };
-        format!("{}{more} {are}", names[..names.len().min(3)].join(", "))
-    };
-    let mut parts = Vec::new();
-    if !over.is_empty() {
-        let over = over.iter().map(|row| series_name(row)).collect();
-        parts.push(said(over, "is over its limit", "are over their limits"));
-    }
-    if !missing.is_empty() {
-        let missing = missing.iter().map(|row| row.endpoint.map_or_else(String::new, endpoint_shown)).collect();
-        parts.push(said(missing, "is missing", "are missing"));
-    }
-    parts.join("; ")
+/// Returns what failed or warned, worst first: by status, then by how far it is over its limit.
+pub fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
+    let mut findings = comparison.findings();
+    findings.sort_by(|a, b| by_severity(a, b));
+    findings
 }
 
-fn is_missing(row: &Row) -> bool {
-    row.decision.and_then(Decision::why) == Some(Why::Missing)
+/// Returns the rows of each endpoint, in the order of the comparison.
+pub fn endpoint_groups<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a [Row<'a>]> {
+    comparison.endpoints.chunk_by(|a, b| a.endpoint == b.endpoint).collect()
 }
 
 /// Returns a row as text.
@@ -257,20 +235,21 @@ pub fn cells(row: &Row) -> Cells {
             status_text,
         ],
         status,
+        tone: Tone::of(row),
     }
 }
 
 /// Returns what stands after the status: why it is in doubt.
 fn status_remark(row: &Row) -> &'static str {
     if row.evidence.unsettled.is_some() {
-        return ", unsettled";
+        return "? (inconclusive)";
     }
     match row.decision.and_then(Decision::why) {
-        Some(Why::Missing) => " (missing)",
-        Some(Why::FewSamples(_)) => ", few requests",
-        Some(Why::NotSignificant) => ", not significant",
-        Some(Why::NoiseUnknown | Why::ReachesBelowLimit) => ", noise unknown",
-        _ if row.endpoint.is_none() && row.evidence.few_samples.is_some() => ", few requests",
+        Some(Why::Missing) => " (MISSING)",
+        Some(Why::FewSamples(_)) => " (too few requests)",
+        Some(Why::NotSignificant) => " (not significant)",
+        Some(Why::NoiseUnknown | Why::ReachesBelowLimit) => " (noise unknown)",
+        _ if row.endpoint.is_none() && row.evidence.few_samples.is_some() => " (too few requests)",
         _ => "",
     }
 }
@@ -282,13 +261,13 @@ pub fn finding(row: &Row) -> String {
     let unit = row.metric.unit();
     let found = match row.presence {
         Presence::Missing { .. } => format!(
-            "{}: no requests in this run; it had some in the baseline",
+            "{}: no requests in this run (it had some in the baseline)",
             row.endpoint.map_or_else(String::new, endpoint_shown)
         ),
         Presence::New { candidate } => format!("{series}: {} {unit}, {limit_said}", value(row.metric, candidate)),
         Presence::Both { baseline, candidate } => {
             let (baseline, candidate) = (value(row.metric, baseline), value(row.metric, candidate));
-            format!("{series}: {baseline} -> {candidate} {unit} ({}, {limit_said})", change(row))
+            format!("{series}: {baseline} → {candidate} {unit} ({}, {limit_said})", change(row))
         }
     };
     match doubt_text(row) {
@@ -303,54 +282,62 @@ pub fn doubt_text(row: &Row) -> Option<String> {
     match why {
         Why::OverLimit | Why::OverBound | Why::Missing => None,
         Why::FewSamples(few) => Some(few_samples_text(row, few)),
-        Why::NotSignificant => Some("not significant among all endpoints".to_owned()),
-        Why::NoiseUnknown => Some("noise unknown by one run of few requests on each side".to_owned()),
+        Why::NotSignificant => Some("not significant after correcting for all endpoints".to_owned()),
+        Why::NoiseUnknown => Some("noise unknown: one run per side, too few requests".to_owned()),
         Why::ReachesBelowLimit => Some(format!(
-            "one run on each side leaves {} {}",
-            row.evidence.interval.map_or_else(String::new, interval_text),
-            change_unit(row.metric)
+            "with one run per side the interval is {}",
+            row.evidence.interval.map_or_else(String::new, |interval| interval_words(row.metric, interval))
         )),
     }
 }
 
 /// Returns how few samples a metric rests on.
 pub fn few_samples_text(row: &Row, few: FewSamples) -> String {
-    format!("{} of {} rests on {}", row.metric, count(few.requests, "request"), few.samples)
+    /// The number of requests that a percentile, or an error rate, should rest on.
+    const NEEDED: usize = 5;
+    let FewSamples { requests, samples } = few;
+    let requests = count(requests, "request");
+    if row.metric.is_percentile() {
+        format!("only {samples} of {requests} are beyond {} ({NEEDED} needed)", row.metric)
+    } else {
+        format!("{} rests on only {samples} of {requests}", row.metric)
+    }
 }
 
 /// Returns how many runs the verdict rests on, whether another could change it, and what they could have told.
 pub fn evidence(comparison: &Comparison) -> String {
+    let (baseline, candidate) = (comparison.runs.baseline, comparison.runs.candidate);
     let runs = if comparison.paired {
-        format!("{}, both sides in each", count(comparison.runs.candidate, "round"))
+        format!("{}, both sides in each", count(candidate, "round"))
     } else {
-        let (baseline, candidate) = (comparison.runs.baseline, comparison.runs.candidate);
-        format!("{}, {}", count(baseline, "baseline run"), count(candidate, "candidate run"))
+        format!("{} (baseline: {baseline})", count(candidate, "run"))
     };
     let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95);
     let Some(detectable) = p95.and_then(|row| row.evidence.detectable) else {
-        let endpoints = if comparison.rests_on_requests() {
-            "; endpoints by the order statistics of their own requests"
-        } else {
-            ""
-        };
-        return format!("{runs}: noise unknown, the estimate decides{endpoints}; --update-baseline keeps several runs");
+        let endpoints =
+            if comparison.rests_on_requests() { "; endpoint intervals come from their own requests" } else { "" };
+        return format!("noise unknown after {runs}, so the point estimate decides{endpoints}");
     };
-    let settled = unsettled(comparison).unwrap_or_else(|| "settled".to_owned());
-    format!("{runs}: {settled}; {}", noise_text(detectable))
+    match unsettled(comparison) {
+        Some(why) if is_conclusive(comparison) => {
+            format!("conclusive after {runs}, though {why}; {}", noise_text(detectable))
+        }
+        Some(why) => format!("inconclusive after {runs}: {why}; {}", noise_text(detectable)),
+        None => format!("conclusive after {runs}; {}", noise_text(detectable)),
+    }
 }
 
 /// Returns the series whose decision another run may change, and why.
 pub fn unsettled(comparison: &Comparison) -> Option<String> {
     let mut series = Vec::new();
     for row in comparison.unsettled() {
-        let ends = row.evidence.interval.map_or_else(String::new, interval_text);
-        let why = match row.evidence.unsettled {
-            Some(Unsettled::OneRunOver) => "is over the limit by one run alone",
-            _ => "reaches to both sides of the limit",
-        };
-        series.push(format!("{} {ends} {} {why}", row.metric, change_unit(row.metric)));
+        let ends = row.evidence.interval.map_or_else(String::new, |interval| interval_words(row.metric, interval));
+        series.push(match row.evidence.unsettled {
+            Some(Unsettled::OneRunOver) => format!("{} exceeds its limit in a single run ({ends})", row.metric),
+            _ => format!("the {} interval ({ends}) straddles the limit", row.metric),
+        });
     }
-    (!series.is_empty()).then(|| format!("not settled: {}", series.join(", ")))
+    (!series.is_empty()).then(|| series.join(", "))
 }
 
 /// Ranks rows: failures before warnings before the rest.
@@ -368,9 +355,11 @@ pub fn rank(row: &Row) -> u8 {
 /// Orders rows worst first: by [`rank`], then by how much of its limit a series uses up.
 pub fn by_severity(a: &Row, b: &Row) -> Ordering {
     // A missing endpoint has no value, and is worse than any.
-    let strain = |row: &Row| match row.presence.candidate() {
-        Some(value) => row.strain(value).unwrap_or(f64::NEG_INFINITY),
-        None => f64::INFINITY,
+    let strain = |row: &Row| match row.presence {
+        Presence::Both { candidate, .. } => row.strain(candidate).unwrap_or(f64::NEG_INFINITY),
+        // Without a baseline it can only be over a bound.
+        Presence::New { candidate } => row.allowed().map_or(f64::NEG_INFINITY, |allowed| candidate / allowed),
+        Presence::Missing { .. } => f64::INFINITY,
     };
     rank(a).cmp(&rank(b)).then_with(|| strain(b).total_cmp(&strain(a)))
 }

@@ -63,7 +63,7 @@ pub fn render_unjudged(unjudged: &Unjudged) -> String {
     let mut body = String::new();
     let lines: Vec<String> = unjudged.sentence().lines().map(printable).collect();
     let (class, headline_text) = match unjudged {
-        Unjudged::NoVerdict(_) => ("fail", "nothing was judged"),
+        Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => ("fail", "could not compare"),
         Unjudged::BaselineSaved(_) => ("ok", "there was nothing to compare with"),
     };
     headline(&mut body, class, unjudged.word(), headline_text);
@@ -220,7 +220,6 @@ fn table(body: &mut String, label: &str, groups: impl Iterator<Item = String>) {
     let _ =
         writeln!(body, "<div class=\"scroll\">\n<table class=\"series\" aria-labelledby=\"{label}\">\n<thead>\n<tr>");
     for name in HEADER {
-        let name = if name.is_empty() { "series" } else { name };
         let _ = writeln!(body, "<th scope=\"col\">{name}</th>");
     }
     body.push_str("</tr>\n</thead>\n");

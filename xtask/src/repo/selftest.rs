@@ -47,7 +47,7 @@ pub fn selftest(flags: &Selftest) -> Result<Verdict> {
         let holds = expectation.holds(&seen);
         if expectation.name == BASELINE && !holds {
             // Without a baseline nothing can be tried, and the gate itself has said why.
-            let reason = seen.last_line().trim_start_matches("NOT JUDGED: ").to_owned();
+            let reason = seen.last_line().trim_start_matches("NO VERDICT: ").to_owned();
             bail!(Failure::new(format!("the baseline could not be measured: {reason}"), &trial.log(expectation)));
         }
         print(&line(expectation, &seen, holds))?;
@@ -90,7 +90,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &["--update-baseline"],
         quick_args: &["--max-runs", "4"],
         code: 0,
-        says: "SAVED: ",
+        says: "BASELINE SAVED: ",
     },
     Expectation {
         name: SAME_BUILD,
@@ -153,7 +153,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &["--locustfile", LEAVING_LOCUSTFILE],
         quick_args: &["--max-runs", "1"],
         code: 2,
-        says: "NOT JUDGED: target/perf/selftest/baseline.json is not comparable: users left before the end",
+        says: "NO VERDICT: target/perf/selftest/baseline.json is not comparable: users left before the end",
     },
     Expectation {
         name: "service that ends",
@@ -162,7 +162,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "1"],
         code: 2,
-        says: "NOT JUDGED: the service ended during the load",
+        says: "NO VERDICT: the service ended during the load",
     },
     Expectation {
         name: "service that hangs",
@@ -171,7 +171,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "1"],
         code: 2,
-        says: "NOT JUDGED: the service does not answer after the load",
+        says: "NO VERDICT: the service does not answer after the load",
     },
 ];
 
@@ -430,11 +430,11 @@ fn remove(path: &Path) -> Result<()> {
 /// The number of columns for what was seen.
 const SHOWN: usize = 70;
 
-/// `same build again  must pass  exit 0, PASS: nothing is over its limit  0.3 min of load  ok`
+/// `same build again  must pass  exit 0, PASS: all metrics within their limits  0.3 min of load  ok`
 fn line(expectation: &Expectation, seen: &Seen, holds: bool) -> String {
     let shown = expectation.proof(seen).unwrap_or_else(|| seen.last_line());
     // What is beyond the numbers is in the log.
-    let shown = shown.trim_start_matches("NOT JUDGED: ").split([';', '(']).next().unwrap_or_default();
+    let shown = shown.trim_start_matches("NO VERDICT: ").split([';', '(']).next().unwrap_or_default();
     let exit = seen.code.map_or_else(|| "killed".to_owned(), |code| format!("exit {code}"));
     let mut shown = format!("{exit}, {}", shown.trim_end());
     if shown.chars().count() > SHOWN {

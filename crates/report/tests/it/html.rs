@@ -14,8 +14,9 @@ use judge::histogram::Histogram;
 use judge::limits::Rules;
 use judge::locust_history::{History, Percentiles, Point};
 use judge::run::{Load, Machine, PERCENTILES, Precision, Provenance, Run, Stats};
+use report::Background;
 use report::content::{Cells, Sides, Unjudged};
-use report::terminal::{self, Verbosity};
+use report::terminal::{self, Screen, Verbosity};
 use report::{Report, html};
 use scraper::{ElementRef, Html, Selector};
 
@@ -41,6 +42,7 @@ impl Measured {
         let comparison = compare(&self.baseline, &self.runs, &self.rules).unwrap();
         show(&Report {
             comparison: &comparison,
+            background: Background::unknown(),
             distribution: &self.baseline.distribution,
             runs: &self.runs,
             histories: &self.histories,
@@ -190,7 +192,7 @@ fn the_page_says_what_the_terminal_says() {
         measured(&names(count), slowdown).with(|report| {
             let page = Html::parse_document(&html::render(report));
             assert_eq!(page.errors, Vec::<String>::new());
-            let verdict = terminal::render(report, Verbosity::Quiet, None);
+            let verdict = terminal::render(report, Verbosity::Quiet, Screen::default());
             let verdict = anstream::adapter::strip_str(verdict.lines().last().unwrap()).to_string();
             assert_eq!(text(select(&page, "h1")[0]), verdict);
             assert_eq!(
@@ -380,7 +382,7 @@ fn run_name(measured: &Measured) -> String {
 #[test]
 fn where_nothing_was_judged_the_page_says_why() {
     let page = Html::parse_document(&html::render_unjudged(&no_verdict("Locust did not start:\nno such file")));
-    assert_eq!(text(select(&page, "h1")[0]), "NOT JUDGED: nothing was judged");
+    assert_eq!(text(select(&page, "h1")[0]), "NO VERDICT: could not compare");
     assert_eq!(text(select(&page, "pre")[0]), "Locust did not start:\nno such file");
 }
 
