@@ -4,6 +4,7 @@
 //! process, opens a file, or reads a clock or the environment, and nothing is judged here.
 
 pub mod background;
+pub mod bars;
 pub mod charts;
 pub mod content;
 pub mod format;

@@ -100,6 +100,17 @@ impl Tone {
         }
     }
 
+    /// Returns the class of the page's elements that are of this tone.
+    pub fn class(self) -> &'static str {
+        match self {
+            Tone::Fail => "fail",
+            Tone::Warn => "warn",
+            Tone::Ok => "ok",
+            Tone::Unsure => "unsure",
+            Tone::Plain => "plain",
+        }
+    }
+
     /// Returns the sign; nothing that is not judged has one.
     pub fn sign(self) -> &'static str {
         match self {

@@ -15,7 +15,7 @@ fn measured(name: &str) -> Scratch {
 #[track_caller]
 fn assert_refused(output: &Output, reason: &str) {
     assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
-    assert!(output.last_line().starts_with("NOT JUDGED: ") && output.last_line().contains(reason), "{}", output.stderr);
+    assert!(output.last_line().starts_with("NO VERDICT: ") && output.last_line().contains(reason), "{}", output.stderr);
 }
 
 #[test]

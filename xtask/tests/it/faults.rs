@@ -565,6 +565,6 @@ fn a_full_disk_leaves_the_former_baseline() {
     command.current_dir(&repository.folder).stdout(Stdio::piped()).stderr(Stdio::piped());
     let output = repository.finish(command.spawn().unwrap());
     assert_eq!(output.code, 2, "{}", output.stdout);
-    expect!["NOT JUDGED: cannot write perf_baseline.json: File too large (os error 27)\n"].assert_eq(&output.stderr);
+    expect!["NO VERDICT: cannot write perf_baseline.json: File too large (os error 27)\n"].assert_eq(&output.stderr);
     repository.assert_clean();
 }

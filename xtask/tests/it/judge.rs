@@ -95,9 +95,9 @@ fn the_exit_code_and_the_last_line_are_the_verdict() {
 fn quiet_prints_findings_and_the_verdict() {
     let folder = Folder::new("quiet").with("perf_baseline.json", VERSION_1_0).with("slower.csv", &results(430, 2));
     expect![[r#"
-        FAIL p95: 350 -> 430 ms (+22.9%, limit +20%)
-        note: p99 of 450 requests rests on 4
-        FAIL: p95 is over its limit
+        FAIL p95: 350 → 430 ms (+22.9%, limit +20%)
+        note: only 4 of 450 requests are beyond p99 (5 needed)
+        FAIL: p95 is 23% slower, 350 → 430 ms (limit +20%)
     "#]]
     .assert_eq(&folder.perf("slower.csv --quiet").stdout);
 }
@@ -108,7 +108,14 @@ fn without_a_baseline_the_results_become_it() {
     let output = folder.perf("results.csv");
     assert_eq!(output.code, 0, "{}", output.stderr);
     expect![[r#"
-        NO BASELINE: there was nothing to compare with; p50 120 ms, p95 350 ms, p99 480 ms, error_rate 0.44 % (1 run) is saved as perf_baseline.json: commit this file
+        p50                   120 ms
+        p95                   350 ms
+        p99                   480 ms
+        error_rate             0.44%
+        requests_per_sec      15.0/s
+        next: commit the baseline: git add perf_baseline.json && git commit -m "Performance baseline"
+        next: compare with it, after the next change: cargo xtask perf
+        BASELINE SAVED: p50 120 ms, p95 350 ms, p99 480 ms, error_rate 0.44% from 1 run; commit perf_baseline.json
     "#]]
     .assert_eq(&output.stdout);
     expect!["warning: git does not know the commit here, so the baseline says `unknown`\n"].assert_eq(&output.stderr);
@@ -161,7 +168,7 @@ fn what_is_no_measurement_replaces_nothing() {
     {
         let output = folder.perf(&format!("{file} --update-baseline"));
         assert_eq!(output.code, 2, "{file}: {}", output.stdout);
-        assert!(output.stderr.starts_with("NOT JUDGED: ") && output.stderr.contains(says), "{file}: {}", output.stderr);
+        assert!(output.stderr.starts_with("NO VERDICT: ") && output.stderr.contains(says), "{file}: {}", output.stderr);
         assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
         assert_eq!(folder.read("perf_baseline.json"), VERSION_1_0);
     }
@@ -214,7 +221,7 @@ fn a_folder_stands_for_the_runs_in_it() {
     let output = folder.perf("empty");
     assert_eq!(output.code, 2);
     expect![[r"
-        NOT JUDGED: empty: there is no finished run in this folder, no perf_results_stats.csv in it or one level below
+        NO VERDICT: empty: there is no finished run in this folder, no perf_results_stats.csv in it or one level below
     "]]
     .assert_eq(&output.stderr);
 }
@@ -239,31 +246,31 @@ fn bad_input_is_one_line_that_names_it() {
         (
             "nowhere.csv",
             expect![[r"
-            NOT JUDGED: cannot read nowhere.csv: No such file or directory (os error 2)
+            NO VERDICT: cannot read nowhere.csv: No such file or directory (os error 2)
         "]],
         ),
         (
             "results.csv --baseline bad.json",
             expect![[r#"
-                NOT JUDGED: bad.json: this is not a JSON object: expected value at line 1 column 100; restore it from git, or delete it and record a new baseline
+                NO VERDICT: bad.json: this is not a JSON object: expected value at line 1 column 100; restore it from git, or delete it and record a new baseline
             "#]],
         ),
         (
             "results.csv --config bad.toml",
             expect![[r#"
-                NOT JUDGED: bad.toml:2: `p95 = 20`: invalid type: integer `20`, expected a limit such as "20%", or the table of an endpoint's limits
+                NO VERDICT: bad.toml:2: `p95 = 20`: invalid type: integer `20`, expected a limit such as "20%", or the table of an endpoint's limits
             "#]],
         ),
         (
             "results.csv --config nowhere.toml",
             expect![[r"
-            NOT JUDGED: cannot read nowhere.toml: No such file or directory (os error 2)
+            NO VERDICT: cannot read nowhere.toml: No such file or directory (os error 2)
         "]],
         ),
         (
             "results.csv --baseline nowhere/b.json",
             expect![[r"
-            NOT JUDGED: cannot write nowhere/b.json: No such file or directory (os error 2)
+            NO VERDICT: cannot write nowhere/b.json: No such file or directory (os error 2)
         "]],
         ),
     ] {

@@ -85,11 +85,11 @@ fn what_was_not_judged_is_one_error_and_says_so_in_the_summary() {
     let scratch = on_github("github-not-judged");
     scratch.write("torn.csv", &results("GET,/claims", 300)[..90]);
     let output = scratch.refuses("torn.csv --report out.md", "torn.csv: ");
-    assert_eq!(output.stdout.matches("::error title=NOT JUDGED::torn.csv: ").count(), 1, "{}", output.stdout);
+    assert_eq!(output.stdout.matches("::error title=NO VERDICT::torn.csv: ").count(), 1, "{}", output.stdout);
     assert_eq!(output.stdout.lines().count(), 1, "{}", output.stdout);
     let (summary, report) = (scratch.read("pids/summary.md"), scratch.read("out.md"));
     assert_eq!(summary, format!("what was there\n{report}"));
-    assert!(report.starts_with("<!-- cargo xtask perf -->\n## ⛔ NOT JUDGED\n\n"), "{report}");
+    assert!(report.starts_with("<!-- cargo xtask perf -->\n## ⛔ NO VERDICT\n\n"), "{report}");
     assert!(report.contains("torn.csv: line 2 has"), "{report}");
 
     // A gate whose baseline is never committed is not judged either.
@@ -97,7 +97,7 @@ fn what_was_not_judged_is_one_error_and_says_so_in_the_summary() {
     scratch.write("same.csv", &results("GET,/claims", 300));
     scratch.sh("rm perf_baseline.json");
     let output = scratch.perf("same.csv --report out.md");
-    assert_eq!((output.code, output.stdout.matches("::error title=NOT JUDGED::there is no").count()), (2, 1));
+    assert_eq!((output.code, output.stdout.matches("::error title=NO VERDICT::there is no").count()), (2, 1));
     assert!(scratch.read("out.md").contains("\n\nthere is no baseline"), "{}", scratch.read("out.md"));
 }
 

@@ -74,12 +74,12 @@ fn what_cannot_be_tried_is_exit_2() {
     let scratch = repository("no-demo", SEEING);
     scratch.sh("rm demo/Cargo.toml");
     let output = check(&scratch, 2, "");
-    assert!(output.last_line().contains("NOT JUDGED: there is no demo service demo/Cargo.toml"), "{}", output.stderr);
+    assert!(output.last_line().contains("NO VERDICT: there is no demo service demo/Cargo.toml"), "{}", output.stderr);
     scratch.assert_not_started(&["service", "locust"]);
 
     let scratch = repository("no-locust", SEEING).with("FAKE_LOCUST", "exit1");
     let output = check(&scratch, 2, "");
-    let reason = "NOT JUDGED: the baseline could not be measured: Locust failed: exit code 1";
+    let reason = "NO VERDICT: the baseline could not be measured: Locust failed: exit code 1";
     assert!(output.last_line().starts_with(reason), "{}", output.stderr);
 }
 

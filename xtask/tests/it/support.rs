@@ -207,7 +207,7 @@ impl Scratch {
         let output = self.perf(args);
         assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
         assert!(
-            output.last_line().starts_with("NOT JUDGED: ") && output.last_line().contains(reason),
+            output.last_line().starts_with("NO VERDICT: ") && output.last_line().contains(reason),
             "{}",
             output.stderr
         );

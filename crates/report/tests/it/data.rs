@@ -422,7 +422,9 @@ fn a_first_baseline_is_good_news_in_every_format() {
 
     "#]]
     .assert_eq(&markdown::render_unjudged(&unjudged));
-    for text in [terminal, markdown::render_unjudged(&unjudged).replace('\u{a0}', " ")] {
+    for text in
+        [terminal, html::render_unjudged(&unjudged), markdown::render_unjudged(&unjudged).replace('\u{a0}', " ")]
+    {
         assert!(text.contains("BASELINE SAVED") && text.contains("300 ms") && text.contains("297 to 303 ms"), "{text}");
         assert!(!text.contains("NO VERDICT") && text.contains("git add perf_baseline.json"), "{text}");
     }
