@@ -87,11 +87,12 @@ pub fn section(body: &mut String, comparison: &Comparison) {
     for (place, line) in lines.iter().enumerate() {
         write_line(body, line, &axis, place >= first);
     }
-    if let Some(total) = comparison.total.iter().find(|row| row.metric == Metric::P95) {
+    let total = comparison.total.iter().find(|row| row.metric == Metric::P95);
+    if let Some(total) = total {
         write_line(body, &Line { endpoint: None, p95: Some(total), worst: total }, &axis, false);
     }
     body.push_str("</tbody>\n");
-    write_axis(body, &axis);
+    write_axis(body, &axis, total.and_then(limit_pct));
     body.push_str("</table>\n</div>\n");
     if endpoints > first {
         let (less, more) = (
@@ -197,13 +198,32 @@ fn write_bar(body: &mut String, row: &Row, axis: &Axis) {
 }
 
 /// Writes the numbers below the bars.
-fn write_axis(body: &mut String, axis: &Axis) {
+fn write_axis(body: &mut String, axis: &Axis, limit: Option<f64>) {
     body.push_str(
         "<tfoot><tr><td colspan=\"3\"></td><td class=\"bar\"><svg width=\"100%\" height=\"20\" aria-hidden=\"true\">",
     );
+    let is_near = |tick: f64| limit.is_some_and(|limit| (tick - limit).abs() < 0.2 * (axis.to - axis.from));
     for tick in ticks(axis.from, axis.to, 5) {
+        // No change is 0, never -0.
+        let tick = if tick == 0.0 { 0.0 } else { tick };
         let sign = if tick > 0.0 { "+" } else { "" };
-        let _ = write!(body, "<text x=\"{}\" y=\"14\" text-anchor=\"middle\">{sign}{tick}%</text>", axis.x(tick));
+        if !is_near(tick) {
+            // Half a label would leave the axis at its ends.
+            let share = (tick - axis.from) / (axis.to - axis.from);
+            let anchor = match share {
+                ..0.06 => "start",
+                0.94.. => "end",
+                _ => "middle",
+            };
+            let _ = write!(body, "<text x=\"{}\" y=\"14\" text-anchor=\"{anchor}\">{sign}{tick}%</text>", axis.x(tick));
+        }
+    }
+    if let Some(limit) = limit {
+        let x = axis.x(limit);
+        let _ = write!(
+            body,
+            "<text class=\"limit-label\" x=\"{x}\" y=\"14\" text-anchor=\"middle\">limit {limit:+.0}%</text>"
+        );
     }
     body.push_str("</svg></td><td></td></tr></tfoot>\n");
 }

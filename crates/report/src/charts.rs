@@ -14,7 +14,7 @@ use crate::svg::{Anchor, Canvas, Color, Point, Rect, Stroke};
 use crate::words::{count, value};
 
 /// The width of every chart, in pixels: on a phone of 320 pixels its letters are still of 11.
-const WIDTH: f64 = 340.0;
+const WIDTH: f64 = 320.0;
 /// The width of the numbers left of a field.
 const NUMBERS_PX: f64 = 48.0;
 /// The room right of every field, for half a label: of `400 %`, or of a number of five digits.

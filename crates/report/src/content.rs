@@ -9,7 +9,6 @@ use judge::run::{Metric, Provenance, Run};
 use judge::text::endpoint_shown;
 
 use crate::background::Background;
-use crate::headline::{Headline, is_conclusive};
 use crate::saved::Saved;
 use crate::words::{
     Status, Tone, change, count, interval_text, interval_words, limit_text, noise_advice, noise_text, series_name,
@@ -181,16 +180,6 @@ impl Report<'_> {
         remarks.extend(self.warnings.iter().cloned());
         remarks
     }
-
-    /// Returns the headline, which is the same in every format.
-    pub fn headline(&self) -> Headline {
-        Headline::of(self.comparison)
-    }
-
-    /// Returns the headline without its first word.
-    pub fn sentence(&self) -> String {
-        self.headline().sentence()
-    }
 }
 
 /// Returns what failed or warned, worst first: by status, then by how far it is over its limit.
@@ -198,6 +187,17 @@ pub fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let mut findings = comparison.findings();
     findings.sort_by(|a, b| by_severity(a, b));
     findings
+}
+
+/// Returns whether no further run could change the verdict: every series is settled, or one that FAILs is.
+pub fn is_conclusive(comparison: &Comparison) -> bool {
+    comparison.unsettled().next().is_none() || has_standing_failure(comparison)
+}
+
+/// Returns whether a series FAILs whatever further runs say.
+pub fn has_standing_failure(comparison: &Comparison) -> bool {
+    let mut rows = comparison.total.iter().chain(&comparison.endpoints);
+    rows.any(|row| row.is_failure() && row.evidence.unsettled.is_none())
 }
 
 /// Returns the rows of each endpoint, in the order of the comparison.

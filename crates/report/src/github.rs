@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use judge::decision::Row;
 
-use crate::content::{Report, evidence, finding, findings};
-use crate::headline::is_conclusive;
+use crate::content::{Report, evidence, finding, findings, is_conclusive};
 use crate::words::{Status, series_name};
 
 /// The number of annotations of a kind that GitHub shows for a step.

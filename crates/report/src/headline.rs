@@ -8,7 +8,7 @@ use judge::limits::JUDGED;
 use judge::run::Metric;
 use judge::text::endpoint_shown;
 
-use crate::content::{by_severity, endpoint_groups, findings};
+use crate::content::{Report, by_severity, endpoint_groups, findings, has_standing_failure};
 use crate::words::{Status, count, limit_text, percent, series_name, short_change, value, verdict_word};
 
 /// The headline of a report, in the parts that a page may show in different sizes.
@@ -25,6 +25,18 @@ pub struct Headline {
 impl fmt::Display for Headline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.word, self.sentence())
+    }
+}
+
+impl Report<'_> {
+    /// Returns the headline, which is the same in every format.
+    pub fn headline(&self) -> Headline {
+        Headline::of(self.comparison)
+    }
+
+    /// Returns the headline without its first word.
+    pub fn sentence(&self) -> String {
+        self.headline().sentence()
     }
 }
 
@@ -53,17 +65,6 @@ impl Headline {
         parts.extend(self.also.iter().cloned());
         parts.join("; ")
     }
-}
-
-/// Returns whether no further run could change the verdict: every series is settled, or one that FAILs is.
-pub fn is_conclusive(comparison: &Comparison) -> bool {
-    comparison.unsettled().next().is_none() || has_standing_failure(comparison)
-}
-
-/// Returns whether a series FAILs whatever further runs say.
-fn has_standing_failure(comparison: &Comparison) -> bool {
-    let mut rows = comparison.total.iter().chain(&comparison.endpoints);
-    rows.any(|row| row.is_failure() && row.evidence.unsettled.is_none())
 }
 
 /// Says that noise could change the verdict, or a part of it that does not matter any more.

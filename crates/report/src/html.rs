@@ -8,8 +8,10 @@ use judge::run::{Metric, Precision, Provenance};
 use judge::text::{cut, endpoint_shown, escaped, printable};
 
 use crate::background::Failure;
-use crate::content::{Cells, FINDINGS, Finding, HEADER, Report, Sides, Unjudged, by_severity, cells, evidence, rank};
-use crate::headline::{Headline, is_conclusive};
+use crate::content::{
+    Cells, FINDINGS, Finding, HEADER, Report, Sides, Unjudged, by_severity, cells, evidence, is_conclusive, rank,
+};
+use crate::headline::Headline;
 use crate::next::{Step, steps, steps_unjudged};
 use crate::saved::Saved;
 use crate::words::{Status, Tone, change, count, interval_words, limit_text, shown_commit, value};
@@ -27,7 +29,7 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// The digests of the style and of the script. The browser uses nothing but these two, to the byte (`tests/it/html.rs`
 /// prints the digests after a change).
-const STYLE_DIGEST: &str = "sha256-2X86NlRz7S3TRHEOWA8gnaa4DBTmqBuPPHia2J8kt40=";
+const STYLE_DIGEST: &str = "sha256-izmcScZ3ZxmFAMT27fCf5y5HhVldh6s8ikRictb6VYc=";
 const SCRIPT_DIGEST: &str = "sha256-RxY3HqxubpBZNuJ0+yD59DRDPjAs2sxmkId/GGJEIBk=";
 
 /// What the words of a report mean, for who reads one for the first time.
@@ -240,7 +242,8 @@ fn tile(body: &mut String, row: &Row) {
     let limit =
         row.limit.map_or_else(|| "no limit".to_owned(), |limit| format!("limit {}", limit_text(row.metric, limit)));
     let interval = match row.evidence.interval {
-        Some(interval) if row.limit.is_some() => {
+        // Runs that are all equal have none to show.
+        Some(interval) if row.limit.is_some() && interval.low < interval.high => {
             format!("<dd>95% interval {}</dd>", escaped(&interval_words(row.metric, interval)))
         }
         _ => String::new(),

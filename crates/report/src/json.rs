@@ -12,8 +12,9 @@ use judge::run::Provenance;
 use judge::stats::Interval;
 use judge::text::is_unprintable;
 
-use crate::content::{Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding, findings};
-use crate::headline::is_conclusive;
+use crate::content::{
+    Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding, findings, is_conclusive,
+};
 use crate::next::{Step, steps, steps_unjudged};
 use crate::saved::Saved;
 use crate::words::{Status, change_unit};

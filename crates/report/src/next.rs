@@ -4,8 +4,8 @@ use judge::compare::{Comparison, Verdict};
 use judge::decision::{Presence, Row};
 use judge::run::Metric;
 
-use crate::content::{Report, Unjudged};
-use crate::headline::{is_conclusive, worst_endpoint};
+use crate::content::{Report, Unjudged, is_conclusive};
+use crate::headline::worst_endpoint;
 
 /// A command, and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

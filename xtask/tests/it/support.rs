@@ -143,6 +143,7 @@ impl Scratch {
     /// `xtask perf` in this repository; `program` may be a shell that comes to run it.
     pub fn prepared(&self, mut command: Command) -> Command {
         command.current_dir(&self.folder).env("GIT_CONFIG_GLOBAL", "/dev/null").env("HOME", &self.folder);
+        command.env("LC_ALL", "C.UTF-8");
         // What the caller's own environment says of CI and Locust is not part of a case.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();

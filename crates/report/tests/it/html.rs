@@ -16,9 +16,11 @@ use judge::locust_history::{History, Percentiles, Point};
 use judge::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats};
 use report::background::{Background, Failure};
 use report::content::{Cells, Sides, Unjudged};
+use report::saved::Saved;
 use report::terminal::{self, Screen, Verbosity};
 use report::{Report, html};
 use scraper::{ElementRef, Html, Selector};
+use serde_json::{Value, json};
 
 /// The time for the browser: only a hang takes longer.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -258,7 +260,7 @@ fn no_number_or_title_of_an_axis_leaves_its_picture() {
                 "end" => x - width_px(said),
                 _ => x,
             };
-            assert!(left >= 0.0 && left + width_px(said) <= 340.0, "{said:?} at {x}, {}", of("text-anchor"));
+            assert!(left >= 0.0 && left + width_px(said) <= 320.0, "{said:?} at {x}, {}", of("text-anchor"));
         }
     }
 }
@@ -566,4 +568,146 @@ fn a_browser_shows_the_page_without_a_complaint() {
     // That the console is heard at all: a script that the policy does not know is refused, and said so.
     let [_, log] = open(&browser, &write("refused.html", &page.replace("</body>", &typing)), &dump);
     assert_eq!(console(&log).len(), 1, "{log}");
+}
+
+// What it looks like
+
+/// A page of each kind that there is.
+fn pages() -> Vec<(&'static str, String)> {
+    let of = |slowdown: f64, runs: usize| {
+        let mut measured = measured(&names(5), slowdown);
+        measured.runs.truncate(runs);
+        measured.histories.truncate(runs);
+        without_new(&mut measured);
+        measured
+    };
+    let mut errors = of(1.1, 3);
+    for run in &mut errors.runs {
+        run.total.failures = run.total.requests / 15;
+        run.endpoints[1].1.failures = run.endpoints[1].1.requests / 3;
+    }
+    let failure = |endpoint: &str, error: &str, times| Failure {
+        endpoint: endpoint.to_owned(),
+        error: error.to_owned(),
+        times,
+        requests: Some(720),
+    };
+    errors.failures = vec![
+        failure("POST /api/claims/[id]", "HTTPError('500 Server Error: Internal Server Error')", 240),
+        failure("GET /api/claims", "unfinished", 12),
+    ];
+    let saved = Saved::new(&of(1.0, 5).baseline, "perf_baseline.json");
+    let refusal = "perf_baseline.json is not comparable: users: the baseline has 10, this load 50; measure with --users 10, or accept the new load with --update-baseline";
+    vec![
+        ("pass", of(1.0, 2).page()),
+        ("fail", of(1.5, 2).page()),
+        ("inconclusive", inconclusive().page()),
+        ("first-baseline", html::render_unjudged(&Unjudged::BaselineSaved(saved))),
+        ("no-verdict", html::render_unjudged(&no_verdict(refusal))),
+        ("errors", errors.page()),
+        ("1-endpoint", measured(&names(1), 1.35).page()),
+        ("5-endpoints", measured(&names(5), 1.35).page()),
+        ("300-endpoints", measured(&names(300), 1.35).page()),
+    ]
+}
+
+/// Gives the endpoint that is new the name of the one that is missing.
+fn without_new(measured: &mut Measured) {
+    for run in &mut measured.runs {
+        let last = run.endpoints.len() - 1;
+        run.endpoints[last].0 = names(5)[last].as_str().into();
+    }
+}
+
+/// A p95 just below its limit, in runs that vary.
+fn inconclusive() -> Measured {
+    let mut measured = measured(&names(5), 1.0);
+    measured.runs.truncate(2);
+    measured.histories.truncate(2);
+    without_new(&mut measured);
+    for (run, factor) in measured.runs.iter_mut().zip([1.1, 1.24]) {
+        run.total.p95_ms *= factor;
+    }
+    measured
+}
+
+/// What the driver below runs in each page, at each width: it says what is wrong.
+const FAULTS: &str = r"
+const faults = (page, width) => {
+  const found = [], root = page.documentElement, seen = page.defaultView;
+  const say = (what, of) => found.push(`${width}px: ${what}: ${of.className.baseVal ?? of.className} ${(of.textContent || '').trim().slice(0, 40)}`);
+  if (root.scrollWidth > root.clientWidth) say('the page is wider than the screen', root);
+  for (const of of page.querySelectorAll('main *, .head *')) {
+    const box = of.getBoundingClientRect(), style = seen.getComputedStyle(of);
+    if (!box.width || of.closest('.hidden, figure svg')) continue;
+    if (box.right > root.clientWidth + 1 || box.left < -1) say('outside of the screen', of);
+    if (of.scrollWidth > of.clientWidth + 1 && style.overflowX !== 'visible' && of.matches('.scroll')) say('scrolls', of);
+  }
+  for (const of of page.querySelectorAll('svg text')) {
+    const scale = of.getScreenCTM().a, size = parseFloat(seen.getComputedStyle(of).fontSize) * scale;
+    if (size < 10.95) say(`letters of ${size.toFixed(1)} px`, of);
+  }
+  return found;
+};
+";
+
+#[test]
+fn nothing_is_clipped_at_any_width_and_the_letters_of_charts_can_be_read() {
+    let Some(browser) = browser() else { return };
+    let pages: Vec<Value> = pages().into_iter().map(|(name, page)| json!([name, page])).collect();
+    // As JSON within a script, where `<` would end it.
+    let pages = json!(pages).to_string().replace('<', "\\u003c");
+    let driver = format!(
+        "<!DOCTYPE html><body><pre id=\"found\">running</pre><script>{FAULTS}
+        const pages = {pages};
+        (async () => {{
+          const found = [];
+          for (const [name, text] of pages) {{
+            const frame = document.createElement('iframe');
+            frame.style = 'border: 0; height: 900px; width: 1000px';
+            const loaded = new Promise((done) => frame.addEventListener('load', done));
+            frame.srcdoc = text;
+            document.body.append(frame);
+            await loaded;
+            for (const fold of frame.contentDocument.querySelectorAll('details')) fold.open = true;
+            for (const width of [320, 340, 360, 412, 480, 560, 641, 704, 720, 800, 880, 900, 1024, 1200, 1400, 1920]) {{
+              frame.style.width = `${{width}}px`;
+              for (const fault of faults(frame.contentDocument, width)) found.push(`${{name}}, ${{fault}}`);
+            }}
+            frame.remove();
+          }}
+          document.getElementById('found').textContent = found.join('\\n') || 'nothing';
+        }})();</script></body>"
+    );
+    let path = folder().join("widths.html");
+    fs::write(&path, driver).unwrap();
+    let flags = ["--dump-dom", "--virtual-time-budget=60000", "--window-size=2000,1000"].map(str::to_owned);
+    let [dom, _] = open(&browser, &path, &flags);
+    let dom = Html::parse_document(&dom);
+    assert_eq!(text(select(&dom, "#found")[0]), "nothing");
+}
+
+#[test]
+fn every_kind_of_page_is_photographed() {
+    let Some(browser) = browser() else { return };
+    for (name, page) in pages() {
+        let quoted = page.replace('&', "&amp;").replace('"', "&quot;");
+        let frames: String = [360, 800, 1400]
+            .iter()
+            .map(|width| format!("<iframe width=\"{width}\" height=\"2400\" srcdoc=\"{quoted}\"></iframe>\n"))
+            .collect();
+        let sheet = format!(
+            "<!DOCTYPE html><meta name=\"color-scheme\" content=\"light dark\"><style>body {{ margin: 0; width: 2600px; display: flex; gap: 10px; background: #999 }} iframe {{ border: 0; flex: none }}</style>{frames}"
+        );
+        let path = folder().join(format!("sheet-{name}.html"));
+        fs::write(&path, sheet).unwrap();
+        for (scheme, flag) in [("light", None), ("dark", Some("--blink-settings=preferredColorScheme=0"))] {
+            let picture = folder().join(format!("{name}-{scheme}.png"));
+            let _ = fs::remove_file(&picture);
+            let mut flags = vec![format!("--screenshot={}", picture.display()), "--window-size=2600,2400".to_owned()];
+            flags.extend(flag.map(str::to_owned));
+            open(&browser, &path, &flags);
+            assert!(fs::metadata(&picture).unwrap().len() > 10_000, "{}", picture.display());
+        }
+    }
 }
