@@ -20,9 +20,10 @@ use judge::compare::compare;
 use judge::limits::Rules;
 use judge::locust_csv;
 use judge::run::{Precision, Provenance};
+use report::Background;
 use report::Report;
 use report::content::Sides;
-use report::terminal::{Verbosity, render};
+use report::terminal::{Screen, Verbosity, render};
 
 use crate::bounds::{Line, median};
 
@@ -71,6 +72,7 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
     let comparison = compare(baseline, &runs, &rules)?;
     let report = Report {
         comparison: &comparison,
+        background: Background::unknown(),
         distribution: &[],
         runs: &[],
         histories: &[],
@@ -79,7 +81,7 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
         warnings: Vec::new(),
         details: Vec::new(),
     };
-    let text = render(&report, Verbosity::Normal, None);
+    let text = render(&report, Verbosity::Normal, Screen::default());
     ensure!(text.contains("evidence: "), "this is no report:\n{text}");
     Ok(text.len())
 }

@@ -19,8 +19,9 @@ use judge::histogram::Histogram;
 use judge::limits::Rules;
 use judge::locust_history::{History, Percentiles, Point};
 use judge::run::{Precision, Provenance, Run, Stats};
+use report::Background;
 use report::content::Sides;
-use report::terminal::{self, Verbosity};
+use report::terminal::{self, Screen, Verbosity};
 use report::{Format, Report};
 
 use crate::bounds::{Line, median};
@@ -48,7 +49,7 @@ const WRITERS: [Writer; 5] = [
     ("Markdown", |report| Format::Markdown.render(report), "|"),
     ("JSON", |report| Format::Json.render(report), "\"evidence\": "),
     ("JUnit", |report| Format::Junit.render(report), "</testsuites>"),
-    ("terminal", |report| terminal::render(report, Verbosity::Verbose, None), "evidence: "),
+    ("terminal", |report| terminal::render(report, Verbosity::Verbose, Screen::default()), "evidence: "),
 ];
 
 fn main() -> Result<ExitCode> {
@@ -173,6 +174,7 @@ impl Measured {
         };
         let history = || Ok(History { is_windowed: false, points: (0..60).map(point).collect() });
         read(&Report {
+            background: Background::unknown(),
             distribution: &self.baseline.distribution,
             runs: &self.runs,
             histories: &array::from_fn::<_, RUNS, _>(|_| history()),

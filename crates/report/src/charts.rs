@@ -5,33 +5,24 @@ use std::fmt::Write as _;
 use anyhow::{Error, Result, anyhow, bail};
 use judge::baseline;
 use judge::decision::Row;
-use judge::locust_history::Point as Moment;
+use judge::locust_history::{History, Point as Moment};
 use judge::run::{Metric, PERCENTILES};
 use judge::text::{cut, printable};
 
-use crate::content::{Report, by_severity, cells};
+use crate::content::Report;
 use crate::svg::{Anchor, Canvas, Color, Point, Rect, Stroke};
-use crate::words::{Status, count, value};
+use crate::words::{count, value};
 
-/// The width of every chart, in pixels: on a phone the letters of a wider one would become too small.
-const WIDTH: f64 = 480.0;
-/// The width of the names left of a field whose rows have names.
-const NAMES_PX: f64 = 216.0;
-/// The number of letters that fit there.
-const NAME_LETTERS: usize = 31;
-/// The width of the numbers left of any other field.
-const NUMBERS_PX: f64 = 46.0;
+/// The width of every chart, in pixels: on a phone of 320 pixels its letters are still of 11.
+const WIDTH: f64 = 320.0;
+/// The width of the numbers left of a field.
+const NUMBERS_PX: f64 = 48.0;
 /// The room right of every field, for half a label: of `400 %`, or of a number of five digits.
-const MARGIN_PX: f64 = 22.0;
+const MARGIN_PX: f64 = 24.0;
 /// The room below a field for the labels and the title of its axis.
-const AXIS_PX: f64 = 40.0;
+const AXIS_PX: f64 = 42.0;
 /// The width of a letter, on average, in the widest of the usual fonts.
-const LETTER_PX: f64 = 6.6;
-
-/// The number of series that a chart shows; the others are in the table.
-const MOST_SERIES: usize = 40;
-/// The number of endpoints that a chart shows; the others are in the table.
-const MOST_ENDPOINTS: usize = 20;
+const LETTER_PX: f64 = 7.2;
 
 /// A chart and its texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,15 +35,10 @@ pub struct Chart {
     pub svg: String,
 }
 
-/// Draws all charts. In place of one that has nothing to show stands a sentence that says why.
+/// Draws the charts of the details. In place of one that has nothing to show stands a sentence that says why.
 pub fn all(report: &Report) -> Vec<Result<Chart>> {
-    let absent = |what: &str, why: Error| anyhow!("no picture of {what}: {why}");
-    vec![
-        series(report).map_err(|why| absent("the series", why)),
-        Ok(distribution(report)),
-        over_time(report).map_err(|why| absent("the run's course", why)),
-        slowest(report).map_err(|why| absent("the slowest endpoints", why)),
-    ]
+    let absent = |what: &str, why: Error| anyhow!("no chart of {what}: {why}");
+    vec![Ok(distribution(report)), over_time(report).map_err(|why| absent("runs over time", why))]
 }
 
 // What all charts share: marks, legends, axes and fields
@@ -69,40 +55,23 @@ enum Shape {
     Dot,
     /// A ring around a dot at the same place leaves both visible.
     Ring,
-    Triangle,
-    Square,
     Line,
 }
 
 const BASELINE: Mark = Mark { shape: Shape::Ring, color: Color::Blue };
-const CANDIDATE: Mark = Mark { shape: Shape::Dot, color: Color::Vermilion };
-const WITHIN: Mark = Mark { shape: Shape::Dot, color: Color::Green };
-const WARN: Mark = Mark { shape: Shape::Triangle, color: Color::Purple };
-const FAIL: Mark = Mark { shape: Shape::Square, color: Color::Vermilion };
+const CANDIDATE: Mark = Mark { shape: Shape::Dot, color: Color::Violet };
 const LIMIT: Mark = Mark { shape: Shape::Line, color: Color::Ink };
 
 impl Mark {
     /// Draws the mark around a point.
     fn draw(self, canvas: &mut Canvas, at: Point) {
         let color = self.color;
-        let beside = |x: f64, y: f64| Point { x: at.x + x, y: at.y + y };
+        let beside = |x: f64| Point { x: at.x + x, y: at.y };
         match self.shape {
-            Shape::Dot => canvas.circle(at, 3.0, color),
+            Shape::Dot => canvas.circle(at, 4.0, color),
             Shape::Ring => canvas.ring(at, 5.0, Stroke::new(color, 2.0)),
-            Shape::Triangle => canvas.polygon(&[beside(0.0, -5.0), beside(5.0, 4.0), beside(-5.0, 4.0)], color),
-            Shape::Square => canvas.rect(around(at, 4.0), color),
-            Shape::Line => canvas.line(beside(-8.0, 0.0), beside(8.0, 0.0), Stroke::new(color, 2.0)),
+            Shape::Line => canvas.line(beside(-8.0), beside(8.0), Stroke::new(color, 2.0)),
         }
-    }
-}
-
-/// Returns the square around a point whose sides are so far from it.
-fn around(center: Point, distance: f64) -> Rect {
-    Rect {
-        left: center.x - distance,
-        top: center.y - distance,
-        right: center.x + distance,
-        bottom: center.y + distance,
     }
 }
 
@@ -158,16 +127,6 @@ impl Axis {
         Axis { from: from.log10(), to: to.log10(), ticks, title: String::new() }
     }
 
-    /// Returns an upright axis of rows that are numbered from 0 at the top.
-    fn rows(count: usize) -> Axis {
-        Axis { from: count as f64 - 0.5, to: -0.5, ticks: Vec::new(), title: String::new() }
-    }
-
-    /// Returns the value, or the end of the axis beyond which it lies.
-    fn clamp(&self, value: f64) -> f64 {
-        value.clamp(self.from.min(self.to), self.from.max(self.to))
-    }
-
     /// Returns where on the axis a value lies: 0 is the beginning, 1 the end.
     fn share(&self, value: f64) -> f64 {
         (value - self.from) / (self.to - self.from)
@@ -175,7 +134,7 @@ impl Axis {
 }
 
 /// Returns about so many round numbers from one number to a larger one: multiples of 1, 2 or 5 times a power of ten.
-fn ticks(from: f64, to: f64, about: u8) -> Vec<f64> {
+pub fn ticks(from: f64, to: f64, about: u8) -> Vec<f64> {
     let width = (to - from) / f64::from(about);
     let power = floor(width.log10());
     // The smallest step that is no smaller than this width, but for the last bits of a division.
@@ -280,126 +239,57 @@ impl Field {
             canvas.text(Point { x: 0.0, y: top - 13.0 }, Anchor::Start, &self.y.title);
         }
     }
+}
 
-    /// Writes the name of a row beside it, and the row's tip over its whole width.
-    fn write_row(&self, canvas: &mut Canvas, row: usize, name: &str, tip: &str) {
-        let y = self.at(self.x.from, row as f64).y;
-        canvas.text(Point { x: NAMES_PX - 6.0, y }, Anchor::End, name);
-        canvas.tip_within(Rect { left: 0.0, top: y - 9.0, right: WIDTH, bottom: y + 9.0 }, tip);
+// 1. The p95 of every run
+
+/// Draws the p95 of every run on both sides, and the limit: how far runs of the same code lie apart is the noise. Returns
+/// `None` where one side is not known.
+pub fn strip(report: &Report) -> Option<Chart> {
+    let row = report.comparison.total.iter().find(|row| row.metric == Metric::P95)?;
+    let known = &report.background.baseline_p95_ms;
+    let baseline = if known.is_empty() { vec![row.presence.baseline()?] } else { known.clone() };
+    let candidate: Vec<f64> = report.runs.iter().map(|run| run.total.value(Metric::P95)).collect();
+    if candidate.is_empty() {
+        return None;
     }
-}
-
-/// Returns the height of a chart of so many rows.
-fn rows_height(count: usize) -> f64 {
-    62.0 + 18.0 * count as f64 + AXIS_PX
-}
-
-/// Returns the place of such a chart's field, below its legend.
-fn rows_area(top: f64, height: f64) -> Rect {
-    Rect { left: NAMES_PX, top, right: WIDTH - MARGIN_PX, bottom: height - AXIS_PX }
-}
-
-/// Returns the name of a row where there is little room: its end, the metric, stays.
-fn short_name(row: &Row, end: &str) -> String {
-    let Some(endpoint) = row.endpoint else { return end.trim_start().to_owned() };
-    // A name may be of any length, and its first and last letters are enough to cut from.
-    cut(&printable(&cut(endpoint, 1000)), NAME_LETTERS - end.len()) + end
-}
-
-/// Returns a row of the table as a sentence.
-fn tip(row: &Row) -> String {
-    let [name, baseline, candidate, change, interval, limit, status] = cells(row).texts;
-    let name = cut(&name, 200);
-    let interval = if interval.is_empty() { String::new() } else { format!(", interval {interval}") };
-    let limit = if limit.is_empty() { String::new() } else { format!(", limit {limit}") };
-    format!("{name}: {baseline} -> {candidate} ({change}{interval}{limit}) {status}")
-}
-
-// 1. Every judged series against its limit
-
-/// Draws each series as a dot between the baseline and its limit.
-fn series(report: &Report) -> Result<Chart> {
-    let rows = report.comparison.total.iter().chain(&report.comparison.endpoints);
-    let mut rows: Vec<&Row> = rows.filter(|row| row.limit.is_some() && row.presence.baseline().is_some()).collect();
-    rows.sort_by(|a, b| by_severity(a, b));
-    let judged = rows.len();
-    rows.truncate(MOST_SERIES);
-    let Some(worst) = rows.first() else { bail!("none is judged") };
-    let over = rows.iter().filter(|row| row.is_finding()).count();
-    let title = "Each series against its limit";
-    let description = format!(
-        "Dots with intervals, worst first. The worst is {}; {over} of the {} shown are over their limits.",
-        cells(worst).texts.join(" "),
-        rows.len()
-    );
-    let shown = if judged > rows.len() {
-        format!("The {} worst of {judged} judged series. ", rows.len())
-    } else {
-        String::new()
+    let limit = row.allowed();
+    let title = "p95 of every run";
+    let spread = |runs: &[f64]| {
+        let least = runs.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = runs.iter().copied().fold(0.0, f64::max);
+        let ends = [least, most].map(|end| value(Metric::P95, end));
+        if ends[0] == ends[1] { format!("{} ms", ends[0]) } else { format!("{} to {} ms", ends[0], ends[1]) }
     };
-    let caption = format!(
-        "{shown}0 % is the baseline, 100 % the limit of each series; the bar is the confidence interval of the change. Changes beyond the scale stand at its edge."
-    );
-    let height = rows_height(rows.len());
-    let mut canvas = Canvas::new(WIDTH, height);
-    let entries = [
-        Entry { mark: WITHIN, text: "within its limit" },
-        Entry { mark: WARN, text: "WARN" },
-        Entry { mark: FAIL, text: "FAIL" },
-        Entry { mark: LIMIT, text: "limit" },
-    ];
-    let top = legend(&mut canvas, &entries);
-    let field = Field { area: rows_area(top, height), x: strain_axis(&rows), y: Axis::rows(rows.len()) };
-    field.draw_axes(&mut canvas);
-    field.draw_upright(&mut canvas, 0.0, Stroke::new(Color::Gray, 1.0));
-    field.draw_upright(&mut canvas, 100.0, Stroke::new(LIMIT.color, 2.0));
-    for (place, row) in rows.iter().enumerate() {
-        draw_series(&mut canvas, &field, place, row);
+    let limit_told = limit.map_or_else(String::new, |limit| format!(", limit {} ms", value(Metric::P95, limit)));
+    let description = format!("Baseline {}, candidate {}{limit_told}.", spread(&baseline), spread(&candidate));
+    let caption = format!("{description} The distance between runs of one side is the noise.");
+    let mut canvas = Canvas::new(WIDTH, 150.0);
+    let mut entries = vec![Entry { mark: BASELINE, text: "baseline" }, Entry { mark: CANDIDATE, text: "candidate" }];
+    if limit.is_some() {
+        entries.push(Entry { mark: LIMIT, text: "limit" });
     }
-    Ok(Chart { title, caption, svg: canvas.finish(title, &description) })
-}
-
-/// Returns the axis on which 0 is the baseline and 100 the limit. It reaches to all values and intervals, but no further
-/// than -200 and 400.
-fn strain_axis(rows: &[&Row]) -> Axis {
-    let mut least: f64 = -0.25;
-    let mut most: f64 = 1.25;
-    for row in rows {
-        let strain = row.presence.candidate().and_then(|value| row.strain(value));
-        let ends = row.strain_interval();
-        for strain in [strain, ends.map(|ends| ends.low), ends.map(|ends| ends.high)].into_iter().flatten() {
-            if strain.is_finite() {
-                least = least.min(strain);
-                most = most.max(strain);
-            }
+    let top = legend(&mut canvas, &entries);
+    let all = baseline.iter().chain(&candidate).copied().chain(limit);
+    let (least, most) = all.fold((f64::INFINITY, 0.0_f64), |(least, most), end| (least.min(end), most.max(end)));
+    let margin = ((most - least) * 0.08).max(most * 0.02);
+    let x = Axis { title: "p95, ms".to_owned(), ..Axis::linear(least - margin, most + margin, 4, "") };
+    let y = Axis { from: 1.5, to: -0.5, ticks: Vec::new(), title: String::new() };
+    let field = Field { area: Rect { left: 8.0, top, right: WIDTH - MARGIN_PX, bottom: 150.0 - AXIS_PX }, x, y };
+    field.draw_axes(&mut canvas);
+    if let Some(limit) = limit {
+        field.draw_upright(&mut canvas, limit, Stroke::new(LIMIT.color, 2.0));
+    }
+    for (place, (side, mark, runs)) in
+        [("baseline", BASELINE, &baseline), ("candidate", CANDIDATE, &candidate)].into_iter().enumerate()
+    {
+        for (run, p95_ms) in runs.iter().enumerate() {
+            let at = field.at(*p95_ms, place as f64);
+            mark.draw(&mut canvas, at);
+            canvas.tip_around(at, 9.0, &format!("{side} run {}: {} ms", run + 1, value(Metric::P95, *p95_ms)));
         }
     }
-    let title = "change, in percent of what the limit allows".to_owned();
-    Axis { title, ..Axis::linear(100.0 * least.max(-2.0), 100.0 * most.min(4.0), 5, " %") }
-}
-
-/// Draws one series: its interval, its mark, and in words what lies beyond the scale.
-fn draw_series(canvas: &mut Canvas, field: &Field, place: usize, row: &Row) {
-    let mark = match Status::of(row) {
-        Status::Fail => FAIL,
-        Status::Warn => WARN,
-        _ => WITHIN,
-    };
-    let at = |percent: f64| field.at(field.x.clamp(percent), place as f64);
-    if let Some(ends) = row.strain_interval() {
-        let stroke = Stroke { color: mark.color, width: 3.0, opacity: 0.6 };
-        canvas.line(at(100.0 * ends.low), at(100.0 * ends.high), stroke);
-    }
-    let candidate = row.presence.candidate();
-    let percent = 100.0 * candidate.and_then(|value| row.strain(value)).unwrap_or(f64::INFINITY);
-    mark.draw(canvas, at(percent));
-    if percent > field.x.to {
-        let Point { x, y } = at(percent);
-        let [_, _, _, change, ..] = cells(row).texts;
-        let text = if candidate.is_none() { "missing" } else { &change };
-        canvas.text(Point { x: x - 9.0, y }, Anchor::End, text);
-    }
-    field.write_row(canvas, place, &short_name(row, &format!(" {}", row.metric)), &tip(row));
+    Some(Chart { title, caption, svg: canvas.finish(title, &description) })
 }
 
 // 2. Percentile curves
@@ -446,11 +336,12 @@ fn distribution(report: &Report) -> Chart {
         known_percentiles(&baseline),
         known_percentiles(&candidate)
     );
-    let mut caption = "All requests together; logarithmic axes, so that both tails show.".to_owned();
-    for (side, curve) in [("baseline", &baseline), ("candidate", &candidate)] {
-        if curve.len() < PERCENTILES.len() {
-            let _ = write!(caption, " Of the {side} only p50, p95 and p99 are known.");
-        }
+    let mut caption = "All requests together, log scale.".to_owned();
+    match (baseline.len() < PERCENTILES.len(), candidate.len() < PERCENTILES.len()) {
+        (true, true) => caption.push_str(" Only p50, p95 and p99 were recorded."),
+        (true, false) => caption.push_str(" Of the baseline only p50, p95 and p99 were recorded."),
+        (false, true) => caption.push_str(" Of the candidate only p50, p95 and p99 were recorded."),
+        (false, false) => {}
     }
     let mut canvas = Canvas::new(WIDTH, 330.0);
     let mut entries = vec![Entry { mark: BASELINE, text: "baseline" }, Entry { mark: CANDIDATE, text: "candidate" }];
@@ -462,11 +353,11 @@ fn distribution(report: &Report) -> Chart {
     let times_ms = baseline.iter().chain(&candidate).map(|percentile| percentile.time_ms);
     let plot = DistributionPlot::new(area, times_ms.chain(limit));
     plot.field.draw_axes(&mut canvas);
+    plot.draw_curve(&mut canvas, &baseline, "baseline", BASELINE);
+    plot.draw_curve(&mut canvas, &candidate, "candidate", CANDIDATE);
     if let Some(limit_ms) = limit {
         plot.draw_limit(&mut canvas, limit_ms);
     }
-    plot.draw_curve(&mut canvas, &baseline, "baseline", BASELINE);
-    plot.draw_curve(&mut canvas, &candidate, "candidate", CANDIDATE);
     Chart { title, caption, svg: canvas.finish(title, &description) }
 }
 
@@ -511,13 +402,13 @@ impl DistributionPlot {
         time_ms.max(self.floor_ms).log10()
     }
 
-    /// Draws the limit across the field, with its value above it.
+    /// Draws the limit as a short tick at the percentile that it judges, with its value beside it.
     fn draw_limit(&self, canvas: &mut Canvas, limit_ms: f64) {
-        let y = self.y(limit_ms);
-        self.field.draw_level(canvas, y, Stroke::new(LIMIT.color, 2.0));
-        let left_end = self.field.at(self.field.x.from, y);
-        let above = Point { x: left_end.x + 6.0, y: left_end.y - 9.0 };
-        canvas.text(above, Anchor::Start, &format!("{} ms", value(Metric::P95, limit_ms)));
+        let at = self.field.at(log_odds(95.0), self.y(limit_ms));
+        let (left, right) = (Point { x: at.x - 14.0, y: at.y }, Point { x: at.x + 14.0, y: at.y });
+        canvas.line(left, right, Stroke::new(LIMIT.color, 3.0));
+        let beside = Point { x: at.x - 18.0, y: at.y - 4.0 };
+        canvas.text(beside, Anchor::End, &format!("limit {} ms", value(Metric::P95, limit_ms)));
     }
 
     /// Draws the curve of one side, with a mark and a tip at each percentile.
@@ -541,41 +432,36 @@ const MOST_POINTS: usize = 1500;
 /// The number of areas of a panel, side by side, in which the pointer is told the values of that time.
 const TIPS_A_PANEL: u8 = 40;
 
-/// One line of a panel.
-struct Line {
-    /// The line's name; empty where a panel has no other line.
-    name: &'static str,
-    color: Color,
-    /// What the line shows of a moment.
+/// One of the fields that show the same time, one below the other.
+struct Panel {
+    title: &'static str,
+    /// The height of the field with the labels of its axis.
+    height: f64,
+    /// What the panel shows of a moment.
     value: fn(&Moment) -> Option<f64>,
 }
 
-const RESPONSE_TIMES: [Line; 3] = [
-    Line { name: "p99", color: Color::Vermilion, value: |moment| Some(moment.percentiles?.p99_ms) },
-    Line { name: "p95", color: Color::Blue, value: |moment| Some(moment.percentiles?.p95_ms) },
-    Line { name: "p50", color: Color::Green, value: |moment| Some(moment.percentiles?.p50_ms) },
-];
-const REQUESTS: Line = Line { name: "", color: Color::Blue, value: |moment| Some(moment.requests_per_sec) };
-const FAILURES: Line = Line { name: "", color: Color::Vermilion, value: |moment| Some(moment.failures_per_sec) };
-const USERS: Line = Line { name: "", color: Color::Green, value: |moment| Some(moment.users) };
+const P95: Panel =
+    Panel { title: "p95 of the last 10 s, ms", height: 130.0, value: |moment| Some(moment.percentiles?.p95_ms) };
+const REQUESTS: Panel =
+    Panel { title: "requests per second", height: 84.0, value: |moment| Some(moment.requests_per_sec) };
+const FAILURES: Panel =
+    Panel { title: "failures per second", height: 84.0, value: |moment| Some(moment.failures_per_sec) };
+const USERS: Panel = Panel { title: "users", height: 74.0, value: |moment| Some(moment.users) };
 
-/// One of the fields that show the same time, one below the other.
-struct Panel {
-    title: String,
-    /// The height of the field with the labels of its axis.
-    height: f64,
-    lines: Vec<Line>,
-}
-
-/// Returns the panels from top to bottom.
-fn panels(is_windowed: bool) -> [Panel; 4] {
-    let span = if is_windowed { "of the last 10 s" } else { "of the run so far" };
-    [
-        Panel { title: format!("response time {span}, ms"), height: 150.0, lines: RESPONSE_TIMES.into() },
-        Panel { title: "requests per second, 1/s".to_owned(), height: 84.0, lines: vec![REQUESTS] },
-        Panel { title: "failures per second, 1/s".to_owned(), height: 84.0, lines: vec![FAILURES] },
-        Panel { title: "users".to_owned(), height: 84.0, lines: vec![USERS] },
-    ]
+/// Returns the panels from top to bottom. Percentiles of the whole run so far would hide what happened late in it, so they
+/// are not shown.
+fn panels(histories: &[&History]) -> Vec<&'static Panel> {
+    let mut panels: Vec<&Panel> = Vec::new();
+    if histories.iter().all(|history| history.is_windowed) {
+        panels.push(&P95);
+    }
+    panels.push(&REQUESTS);
+    if histories.iter().flat_map(|history| &history.points).any(|moment| moment.failures_per_sec > 0.0) {
+        panels.push(&FAILURES);
+    }
+    panels.push(&USERS);
+    panels
 }
 
 /// The room above a panel, for its title.
@@ -584,39 +470,40 @@ const PANEL_TITLE_PX: f64 = 26.0;
 /// Draws the runs over their time.
 fn over_time(report: &Report) -> Result<Chart> {
     let missing: Vec<&String> = report.histories.iter().filter_map(|history| history.as_ref().err()).collect();
-    let histories: Vec<_> = report.histories.iter().filter_map(|history| history.as_ref().ok()).collect();
-    let Some(first) = histories.first() else {
+    let histories: Vec<&History> = report.histories.iter().filter_map(|history| history.as_ref().ok()).collect();
+    if histories.is_empty() {
         match missing.first() {
             Some(why) => bail!(cut(&printable(why), 300)),
-            None => bail!("no run is known"),
+            None => bail!("no history file"),
         }
-    };
-    let panels = panels(first.is_windowed);
-    let points_a_line = (MOST_POINTS / histories.len() / RESPONSE_TIMES.len()).max(10);
-    let course = Course::new(histories.iter().map(|history| thinned(&history.points, points_a_line)).collect());
+    }
+    let panels = panels(&histories);
+    let behind = report.background.baseline_history.as_ref();
+    let points_a_line = (MOST_POINTS / (histories.len() + 1)).max(10);
+    let course = Course::new(
+        histories.iter().map(|history| thinned(&history.points, points_a_line)).collect(),
+        behind.map(|history| thinned(&history.points, points_a_line)),
+    );
     let made = histories.len();
-    let title = "The runs over their time";
-    let description = format!(
-        "{} over {} s: {}.",
-        count(made, "run"),
-        course.end_s,
-        panels.each_ref().map(|panel| panel.title.as_str()).join("; ")
-    );
-    let lines = if made == 1 {
-        "The lines are of one candidate run.".to_owned()
-    } else {
-        format!("Each of {made} candidate runs is a faint line.")
-    };
-    let mut caption = format!(
-        "{lines} Requests and failures per second are Locust's own means over the last 10 s, and so climb from 0 in the first seconds."
-    );
+    let title = "Runs over time";
+    let titles: Vec<&str> = panels.iter().map(|panel| panel.title).collect();
+    let description = format!("{} over {} s: {}.", count(made, "run"), course.end_s, titles.join("; "));
+    let mut caption =
+        if made == 1 { "One candidate run.".to_owned() } else { format!("One faint line per candidate run ({made}).") };
+    if behind.is_some() {
+        caption.push_str(" Behind them the baseline's last run.");
+    }
+    caption.push_str(" Rates are Locust's 10-second moving averages, so they start at 0.");
     if let Some(why) = missing.first() {
         let _ = write!(caption, " {} not drawn: {}.", missing.len(), cut(&printable(why), 300));
     }
     let panels_height: f64 = panels.iter().map(|panel| panel.height + PANEL_TITLE_PX).sum();
-    let mut canvas = Canvas::new(WIDTH, panels_height + 50.0);
-    let entries =
-        RESPONSE_TIMES.map(|line| Entry { mark: Mark { shape: Shape::Line, color: line.color }, text: line.name });
+    let mut canvas = Canvas::new(WIDTH, panels_height + 54.0);
+    let line = |color| Mark { shape: Shape::Line, color };
+    let mut entries = vec![Entry { mark: line(CANDIDATE.color), text: "candidate" }];
+    if behind.is_some() {
+        entries.push(Entry { mark: line(BASELINE.color), text: "baseline" });
+    }
     let mut top = legend(&mut canvas, &entries) + 18.0;
     for (place, panel) in panels.iter().enumerate() {
         let is_last = place + 1 == panels.len();
@@ -638,109 +525,60 @@ fn thinned(points: &[Moment], most: usize) -> Vec<&Moment> {
 /// What happened in the runs.
 struct Course<'a> {
     runs: Vec<Vec<&'a Moment>>,
+    /// The baseline's last run.
+    behind: Option<Vec<&'a Moment>>,
     /// When the longest run ended.
     end_s: f64,
 }
 
-impl Course<'_> {
+impl<'a> Course<'a> {
     /// Returns the course of runs, each with its moments in the order of time.
-    fn new(runs: Vec<Vec<&Moment>>) -> Course<'_> {
-        let end_s = runs.iter().flatten().map(|moment| moment.time_s).fold(1.0, f64::max).ceil();
-        Course { runs, end_s }
+    fn new(runs: Vec<Vec<&'a Moment>>, behind: Option<Vec<&'a Moment>>) -> Course<'a> {
+        let all = runs.iter().chain(&behind).flatten();
+        let end_s = all.map(|moment| moment.time_s).fold(1.0, f64::max).ceil();
+        Course { runs, behind, end_s }
     }
 
     /// Draws one panel.
     fn draw_panel(&self, canvas: &mut Canvas, panel: &Panel, top: f64, x_title: &str) {
-        let mut most: f64 = 0.0;
-        for line in &panel.lines {
-            most = self.runs.iter().flatten().filter_map(|moment| (line.value)(moment)).fold(most, f64::max);
-        }
+        let all = self.runs.iter().chain(&self.behind).flatten();
+        let most = all.filter_map(|moment| (panel.value)(moment)).fold(0.0, f64::max);
         let area = Rect { left: NUMBERS_PX, top, right: WIDTH - MARGIN_PX, bottom: top + panel.height - 16.0 };
-        let x = Axis { title: x_title.to_owned(), ..Axis::linear(0.0, self.end_s, 8, "") };
-        let y = Axis { title: panel.title.clone(), ..Axis::linear(0.0, most * 1.05, 4, "") };
+        let x = Axis { title: x_title.to_owned(), ..Axis::linear(0.0, self.end_s, 6, "") };
+        let y = Axis { title: panel.title.to_owned(), ..Axis::linear(0.0, most * 1.05, 4, "") };
         let field = Field { area, x, y };
         field.draw_axes(canvas);
         let opacity = if self.runs.len() == 1 { 1.0 } else { 0.5 };
-        for line in &panel.lines {
-            let stroke = Stroke { color: line.color, width: 2.0, opacity };
-            for run in &self.runs {
-                let at = |moment: &&Moment| Some(field.at(moment.time_s, (line.value)(moment)?));
-                let points: Vec<Point> = run.iter().filter_map(at).collect();
-                canvas.polyline(&points, stroke);
-            }
+        let behind = self.behind.iter().map(|run| (run, Stroke { color: BASELINE.color, width: 2.0, opacity: 0.8 }));
+        let front = self.runs.iter().map(|run| (run, Stroke { color: CANDIDATE.color, width: 2.0, opacity }));
+        for (run, stroke) in behind.chain(front) {
+            let at = |moment: &&Moment| Some(field.at(moment.time_s, (panel.value)(moment)?));
+            let points: Vec<Point> = run.iter().filter_map(at).collect();
+            canvas.polyline(&points, stroke);
         }
         self.write_tips(canvas, panel, &field);
     }
 
-    /// Writes the tips of a panel, with the means of all runs.
+    /// Writes the tips of a panel, with the means of all candidate runs.
     fn write_tips(&self, canvas: &mut Canvas, panel: &Panel, field: &Field) {
         let step_s = self.end_s / f64::from(TIPS_A_PANEL);
         for place in 0..TIPS_A_PANEL {
             let from_s = f64::from(place) * step_s;
             let to_s = f64::from(place + 1) * step_s;
-            let mut told = String::new();
-            for line in &panel.lines {
-                let Some(mean) = self.mean(line, from_s, to_s) else { continue };
-                let space = if line.name.is_empty() { "" } else { " " };
-                let _ = write!(told, "{space}{} {mean:.1}", line.name);
-            }
-            if !told.is_empty() {
+            if let Some(mean) = self.mean(panel, from_s, to_s) {
                 let (left, right) = (field.at(from_s, 0.0).x, field.at(to_s, 0.0).x);
-                let tip = format!("{} s: {}:{told}", from_s.round(), panel.title);
+                let tip = format!("{} s: {} {mean:.1}", from_s.round(), panel.title);
                 canvas.tip_within(Rect { left, right, ..field.area }, &tip);
             }
         }
     }
 
-    /// Returns the mean of what a line shows between two moments; `None` where it shows nothing.
-    fn mean(&self, line: &Line, from_s: f64, to_s: f64) -> Option<f64> {
+    /// Returns the mean of what a panel shows of the candidate between two moments; `None` where it shows nothing.
+    fn mean(&self, panel: &Panel, from_s: f64, to_s: f64) -> Option<f64> {
         let near = self.runs.iter().flatten().filter(|moment| (from_s..=to_s).contains(&moment.time_s));
-        let values: Vec<f64> = near.filter_map(|moment| (line.value)(moment)).collect();
+        let values: Vec<f64> = near.filter_map(|moment| (panel.value)(moment)).collect();
         if values.is_empty() { None } else { Some(values.iter().sum::<f64>() / values.len() as f64) }
     }
-}
-
-// 4. The slowest endpoints
-
-/// Draws the p95 of the slowest endpoints on both sides.
-fn slowest(report: &Report) -> Result<Chart> {
-    let slower_ms = |row: &Row| row.presence.baseline().unwrap_or(0.0).max(row.presence.candidate().unwrap_or(0.0));
-    let rows = report.comparison.endpoints.iter().filter(|row| row.metric == Metric::P95);
-    let mut rows: Vec<&Row> =
-        rows.filter(|row| row.presence.baseline().or(row.presence.candidate()).is_some()).collect();
-    rows.sort_by(|a, b| slower_ms(b).total_cmp(&slower_ms(a)));
-    let known = rows.len();
-    rows.truncate(MOST_ENDPOINTS);
-    let Some(first) = rows.first() else { bail!("no endpoint is known") };
-    let title = "The slowest endpoints, before and after";
-    let description = format!("p95 of {} endpoints, the slowest first: {}.", rows.len(), tip(first));
-    let shown =
-        if known > rows.len() { format!("The {} slowest of {known} endpoints. ", rows.len()) } else { String::new() };
-    let caption = format!("{shown}p95 of each endpoint in the baseline and now; one that lacks a side has one dot.");
-    let height = rows_height(rows.len());
-    let mut canvas = Canvas::new(WIDTH, height);
-    let entries = [Entry { mark: BASELINE, text: "baseline" }, Entry { mark: CANDIDATE, text: "candidate" }];
-    let top = legend(&mut canvas, &entries);
-    let x_title = "p95 of the response time, ms".to_owned();
-    let x = Axis { title: x_title, ..Axis::linear(0.0, slower_ms(first) * 1.05, 5, "") };
-    let field = Field { area: rows_area(top, height), x, y: Axis::rows(rows.len()) };
-    field.draw_axes(&mut canvas);
-    for (place, row) in rows.iter().enumerate() {
-        let at = |time_ms: f64| field.at(time_ms, place as f64);
-        let baseline = row.presence.baseline().map(at);
-        let candidate = row.presence.candidate().map(at);
-        if let (Some(baseline), Some(candidate)) = (baseline, candidate) {
-            canvas.line(baseline, candidate, Stroke::new(Color::Gray, 3.0));
-        }
-        if let Some(baseline) = baseline {
-            BASELINE.draw(&mut canvas, baseline);
-        }
-        if let Some(candidate) = candidate {
-            CANDIDATE.draw(&mut canvas, candidate);
-        }
-        field.write_row(&mut canvas, place, &short_name(row, ""), &tip(row));
-    }
-    Ok(Chart { title, caption, svg: canvas.finish(title, &description) })
 }
 
 #[cfg(test)]

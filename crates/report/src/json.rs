@@ -12,7 +12,11 @@ use judge::run::Provenance;
 use judge::stats::Interval;
 use judge::text::is_unprintable;
 
-use crate::content::{ONE_RUN, Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding};
+use crate::content::{
+    ONE_RUN, Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding, findings, is_conclusive,
+};
+use crate::next::{Step, steps, steps_unjudged};
+use crate::saved::Saved;
 use crate::words::{Status, change_unit};
 
 /// The version of the keys and what they mean: a new key raises the second number, another meaning the first.
@@ -24,6 +28,8 @@ struct Judged<'a> {
     schema_version: &'static str,
     verdict: &'static str,
     exit_code: u8,
+    headline: String,
+    conclusive: bool,
     sentence: String,
     evidence: String,
     strict: bool,
@@ -31,6 +37,7 @@ struct Judged<'a> {
     runs: Sides<usize>,
     findings: Vec<Finding<'a>>,
     remarks: Vec<String>,
+    next: Vec<Step>,
     lacking: Vec<&'static str>,
     rows: Vec<Series<'a>>,
     baseline_origin: &'a str,
@@ -43,7 +50,28 @@ struct NoComparison<'a> {
     schema_version: &'static str,
     verdict: &'static str,
     exit_code: u8,
-    sentence: &'a str,
+    headline: String,
+    conclusive: bool,
+    sentence: String,
+    next: Vec<Step>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<SavedBaseline<'a>>,
+}
+
+#[derive(Serialize)]
+struct SavedBaseline<'a> {
+    file: &'a str,
+    runs: usize,
+    values: Vec<SavedMetric>,
+}
+
+#[derive(Serialize)]
+struct SavedMetric {
+    metric: &'static str,
+    unit: Option<&'static str>,
+    value: f64,
+    least: f64,
+    most: f64,
 }
 
 #[derive(Serialize)]
@@ -91,7 +119,7 @@ struct Doubted {
 pub fn render(report: &Report) -> String {
     let comparison = report.comparison;
     let RunCounts { baseline, candidate } = comparison.runs;
-    let findings = comparison.findings().into_iter().map(|row| Finding {
+    let findings = findings(comparison).into_iter().map(|row| Finding {
         status: status(row),
         endpoint: row.endpoint,
         metric: row.metric.name(),
@@ -104,6 +132,8 @@ pub fn render(report: &Report) -> String {
             Verdict::Fail => "fail",
         },
         exit_code: comparison.verdict.exit_code(),
+        headline: report.headline().to_string(),
+        conclusive: is_conclusive(comparison),
         sentence: report.sentence(),
         evidence: evidence(comparison),
         strict: comparison.strict,
@@ -111,6 +141,7 @@ pub fn render(report: &Report) -> String {
         runs: Sides { baseline, candidate },
         findings: findings.collect(),
         remarks: report.remarks(),
+        next: steps(report),
         lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
         rows: comparison.total.iter().chain(&comparison.endpoints).map(series).collect(),
         baseline_origin: &report.baseline,
@@ -122,11 +153,31 @@ pub fn render(report: &Report) -> String {
 /// Writes the report of a command that judged nothing.
 pub fn render_unjudged(unjudged: &Unjudged) -> String {
     let verdict = match unjudged {
-        Unjudged::NoVerdict(_) => "not_judged",
+        Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => "not_judged",
         Unjudged::BaselineSaved(_) => "baseline_saved",
     };
     let (exit_code, sentence) = (unjudged.exit_code(), unjudged.sentence());
-    text(&NoComparison { schema_version: SCHEMA_VERSION, verdict, exit_code, sentence })
+    text(&NoComparison {
+        schema_version: SCHEMA_VERSION,
+        verdict,
+        exit_code,
+        headline: format!("{}: {sentence}", unjudged.word()),
+        conclusive: false,
+        sentence,
+        next: steps_unjudged(unjudged),
+        baseline: unjudged.saved().map(saved_baseline),
+    })
+}
+
+fn saved_baseline(saved: &Saved) -> SavedBaseline<'_> {
+    let metric = |saved: &crate::saved::SavedValue| SavedMetric {
+        metric: saved.metric.name(),
+        unit: Some(saved.metric.unit()).filter(|unit| !unit.is_empty()),
+        value: saved.value,
+        least: saved.least,
+        most: saved.most,
+    };
+    SavedBaseline { file: &saved.file, runs: saved.runs, values: saved.values.iter().map(metric).collect() }
 }
 
 /// Writes the JSON itself. Names are exact for a parser. What a terminal, or a page's `<script>`, would obey is escaped:

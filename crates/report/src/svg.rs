@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 use judge::text::escaped;
 
 /// The size of all letters.
-const FONT_PX: f64 = 12.0;
+const FONT_PX: f64 = 13.0;
 
 /// A place in a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,21 +50,17 @@ impl Rect {
     }
 }
 
-/// The colours of a picture. The colour-blind tell them apart (Okabe and Ito).
+/// The colours of a picture. Each means one thing, and none of them is that of a FAIL, a WARN or an ok.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Color {
     /// The colour of the page's text.
     Ink,
     /// A grey that is visible on black and on white.
     Gray,
-    /// A blue.
+    /// The baseline's blue.
     Blue,
-    /// A red that is almost orange.
-    Vermilion,
-    /// A green that is almost blue.
-    Green,
-    /// A purple that is almost pink.
-    Purple,
+    /// The candidate's violet.
+    Violet,
 }
 
 impl Color {
@@ -74,9 +70,7 @@ impl Color {
             Color::Ink => "currentColor",
             Color::Gray => "#888888",
             Color::Blue => "#0072B2",
-            Color::Vermilion => "#D55E00",
-            Color::Green => "#009E73",
-            Color::Purple => "#CC79A7",
+            Color::Violet => "#7B3FA0",
         }
     }
 }
@@ -278,20 +272,20 @@ mod tests {
         canvas.tip_within(rect, "inside");
         canvas.line(a, b, Stroke::new(Color::Ink, 2.0));
         canvas.polyline(&[a, b, a], Stroke { color: Color::Blue, width: 1.0, opacity: 0.35 });
-        canvas.circle(a, 3.0, Color::Green);
-        canvas.ring(a, 5.0, Stroke::new(Color::Vermilion, 2.0));
-        canvas.rect(rect, Color::Purple);
+        canvas.circle(a, 3.0, Color::Violet);
+        canvas.ring(a, 5.0, Stroke::new(Color::Violet, 2.0));
+        canvas.rect(rect, Color::Violet);
         canvas.polygon(&[a, b, Point { x: 0.0, y: 0.0 }], Color::Gray);
         canvas.text(b, Anchor::Middle, "word");
         expect![[r##"
-            <svg width="100" height="50" viewBox="0 0 100 50" role="img" font-family="sans-serif" font-size="12">
+            <svg width="100" height="50" viewBox="0 0 100 50" role="img" font-family="sans-serif" font-size="13">
             <title>name</title>
             <desc>more</desc>
             <line x1="1" y1="2" x2="30.5" y2="40" stroke="currentColor" stroke-width="2"/>
             <polyline points="1,2 30.5,40 1,2" fill="none" stroke="#0072B2" stroke-width="1" opacity="0.35"/>
-            <circle cx="1" cy="2" r="3" fill="#009E73"/>
-            <circle cx="1" cy="2" r="5" fill="none" stroke="#D55E00" stroke-width="2"/>
-            <rect x="1" y="2" width="10" height="5.25" fill="#CC79A7"/>
+            <circle cx="1" cy="2" r="3" fill="#7B3FA0"/>
+            <circle cx="1" cy="2" r="5" fill="none" stroke="#7B3FA0" stroke-width="2"/>
+            <rect x="1" y="2" width="10" height="5.25" fill="#7B3FA0"/>
             <polygon points="1,2 30.5,40 0,0" fill="#888888"/>
             <text x="30.5" y="40" dy="0.5ex" text-anchor="middle" fill="currentColor">word</text>
             <g fill="none" pointer-events="all">
@@ -320,7 +314,7 @@ mod tests {
     #[test]
     fn the_dark_page_knows_every_colour() {
         let style = include_str!("page.css");
-        for color in [Color::Blue, Color::Vermilion, Color::Green, Color::Purple] {
+        for color in [Color::Blue, Color::Violet] {
             for attribute in ["stroke", "fill"] {
                 assert!(style.contains(&format!("[{attribute}=\"{}\"] {{", color.css())), "{attribute}, {color:?}");
             }

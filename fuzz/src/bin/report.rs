@@ -12,8 +12,9 @@ use judge::locust_history::{self, History};
 use judge::locust_json;
 use judge::run::Run;
 use judge::text::printable;
+use report::Background;
 use report::content::Sides;
-use report::terminal::{self, Verbosity};
+use report::terminal::{self, Screen, Verbosity};
 use report::{Format, Report, github};
 
 static RUN: LazyLock<Run> = LazyLock::new(|| {
@@ -32,6 +33,7 @@ fuzz_target!(|text: &str| {
     let Some(comparison) = fuzz::read(compare(&baseline, runs, &rules)) else { return };
     let report = Report {
         comparison: &comparison,
+        background: Background::unknown(),
         distribution: &baseline.distribution,
         runs,
         histories: &[Ok(HISTORY.clone())],
@@ -44,7 +46,7 @@ fuzz_target!(|text: &str| {
         assert!(!format.render(&report).is_empty());
     }
     for width in [None, Some(1), Some(80)] {
-        let text = terminal::render(&report, Verbosity::Verbose, width);
+        let text = terminal::render(&report, Verbosity::Verbose, Screen { columns: width, ..Screen::default() });
         assert!(!text.contains('\r') && text.lines().count() > 3, "{text}");
     }
     github::annotations(&report, &github::Places::default());

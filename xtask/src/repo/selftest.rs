@@ -46,7 +46,7 @@ pub fn selftest(flags: &Selftest) -> Result<Verdict> {
         let holds = expectation.holds(&seen);
         if expectation.name == BASELINE && !holds {
             // Without a baseline nothing can be tried, and the gate itself has said why.
-            let reason = seen.last_line().trim_start_matches("NOT JUDGED: ").to_owned();
+            let reason = seen.last_line().trim_start_matches("NO VERDICT: ").to_owned();
             bail!(Failure::new(format!("the baseline could not be measured: {reason}"), &trial.log(expectation)));
         }
         print(&line(expectation, &seen, holds))?;
@@ -89,7 +89,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &["--update-baseline"],
         quick_args: &["--max-runs", "4"],
         code: 0,
-        says: "SAVED: ",
+        says: "BASELINE SAVED: ",
     },
     Expectation {
         name: SAME_BUILD,
@@ -107,7 +107,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "3"],
         code: 1,
-        says: "FAIL p95: ",
+        says: "p95 ms ",
     },
     Expectation {
         name: "5 % errors",
@@ -116,7 +116,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "1"],
         code: 1,
-        says: "FAIL error_rate: ",
+        says: "error_rate % ",
     },
     Expectation {
         name: "one endpoint 3 times slower",
@@ -134,7 +134,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "1"],
         code: 1,
-        says: "FAIL p95_corrected: ",
+        says: "p95_corrected ms ",
     },
     Expectation {
         name: "hanging from the middle",
@@ -143,7 +143,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "1"],
         code: 1,
-        says: "FAIL p95_corrected: ",
+        says: "p95_corrected ms ",
     },
     Expectation {
         name: "users that leave",
@@ -152,7 +152,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &["--locustfile", LEAVING_LOCUSTFILE],
         quick_args: &["--max-runs", "1"],
         code: 2,
-        says: "NOT JUDGED: target/perf/selftest/baseline.json is not comparable: users left before the end",
+        says: "NO VERDICT: target/perf/selftest/baseline.json is not comparable: users left before the end",
     },
     Expectation {
         name: "service that ends",
@@ -161,7 +161,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "1"],
         code: 2,
-        says: "NOT JUDGED: the service ended during the load",
+        says: "NO VERDICT: the service ended during the load",
     },
     Expectation {
         name: "service that hangs",
@@ -170,7 +170,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "1"],
         code: 2,
-        says: "NOT JUDGED: the service does not answer after the load",
+        says: "NO VERDICT: the service does not answer after the load",
     },
 ];
 
@@ -278,7 +278,9 @@ impl Seen {
 impl Expectation {
     /// Returns the line that shows it.
     fn proof<'s>(&self, seen: &'s Seen) -> Option<&'s str> {
-        seen.output.lines().find(|line| line.starts_with(self.says))
+        // A row of the table is there whatever its status.
+        let is_proof = |line: &&str| line.starts_with(self.says) && (self.code != 1 || line.contains("FAIL"));
+        seen.output.lines().find(is_proof)
     }
 
     fn holds(&self, seen: &Seen) -> bool {
@@ -392,7 +394,7 @@ impl Trial<'_> {
         let [one, three, five] = [1, 3, 5]
             .map(|runs| difference.with_runs(baseline_p95_ms.len(), runs).detectable(ERROR, Metric::P95.worse()));
         Ok(format!(
-            "detectable: a p95 change of {one:.1} % in 1 run, {three:.1} % in 3, {five:.1} % in 5 (this machine, {} baseline runs of {} s)",
+            "detectable: a p95 change of {one:.1}% in 1 run, {three:.1}% in 3, {five:.1}% in 5 (this machine, {} baseline runs of {} s)",
             baseline_p95_ms.len(),
             self.form.run_time_s
         ))
@@ -428,13 +430,14 @@ fn remove(path: &Path) -> Result<()> {
 /// The number of columns for what was seen.
 const SHOWN: usize = 70;
 
-/// `same build again  must pass  exit 0, PASS: nothing is over its limit  0.3 min of load  ok`
+/// `same build again  must pass  exit 0, PASS: p95 +0.4%  0.3 min of load  ok`
 fn line(expectation: &Expectation, seen: &Seen, holds: bool) -> String {
     let shown = expectation.proof(seen).unwrap_or_else(|| seen.last_line());
     // What is beyond the numbers is in the log.
-    let shown = shown.trim_start_matches("NOT JUDGED: ").split([';', '(']).next().unwrap_or_default();
+    let shown = shown.trim_start_matches("NO VERDICT: ").split([';', '(']).next().unwrap_or_default();
     let exit = seen.code.map_or_else(|| "killed".to_owned(), |code| format!("exit {code}"));
-    let mut shown = format!("{exit}, {}", shown.trim_end());
+    let shown: Vec<&str> = shown.split_whitespace().collect();
+    let mut shown = format!("{exit}, {}", shown.join(" "));
     if shown.chars().count() > SHOWN {
         shown = shown.chars().take(SHOWN - 3).chain("...".chars()).collect();
     }

@@ -1,6 +1,10 @@
 //! The parts that the stories share: the runs of a command, and whether another one follows.
 
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
+use judge::baseline::Baseline;
 use judge::comparability::{comparability, users_difference};
 use judge::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::limits::Rules;
@@ -8,13 +12,17 @@ use judge::locust_history::History;
 use judge::run::{Metric, Provenance, Run};
 use judge::stats::Difference;
 use judge::text::printable;
+use report::Background;
 use report::content::{evidence, unsettled};
 use report::words::{count, noise_advice, shown_commit};
 
+use crate::flags::Perf;
 use crate::measure::bench::Clock;
 use crate::measure::listener::{UsersLeft, users_left_text};
 use crate::project::Project;
 use crate::results::Measured;
+use crate::story::delivery::run_url;
+use crate::system::git;
 
 /// The runs of one side, and what is known about all of them.
 pub struct Measurement {
@@ -124,13 +132,13 @@ pub fn another_follows(project: &Project, rules: &Rules, comparison: &Comparison
     let more = comparison.wants_another_run(rules);
     let why = match unsettled(comparison) {
         _ if made < least && comparison.runs.baseline == 1 && !comparison.paired => {
-            format!("the baseline has one run, so at least {least} are made; running again")
+            format!("the baseline has one run, so the minimum is {least}; starting another")
         }
-        _ if made < least => format!("at least {least} are made; running again"),
+        _ if made < least => format!("minimum is {least}; starting another"),
         None => evidence(comparison),
         Some(unsettled) if more && is_over => format!("{unsettled}; running again to confirm"),
         Some(unsettled) if more => format!("{unsettled}; running again"),
-        Some(unsettled) => format!("{unsettled}; the estimate decides"),
+        Some(unsettled) => format!("{unsettled}; no {what}s are left, so the point estimate decides"),
     };
     project.say(&format!("{what} {made} of at most {}: {why}", rules.max_runs));
     more
@@ -149,10 +157,47 @@ pub fn details(project: &Project, measurement: &Measurement, clock: &Clock) -> V
     if project.flags.results.is_empty() {
         details.push(format!("results: {}", project.shown(&project.perf_folder().join("latest"))));
         details.push(format!(
-            "time: {:.1} s, of it {:.2} s our own beside Locust, the service and their set-up",
+            "took {:.1} s ({:.2} s of it in the gate itself)",
             clock.total().as_secs_f64(),
             clock.own().as_secs_f64()
         ));
     }
     details.iter().map(|detail| printable(detail)).collect()
+}
+
+/// Returns what is known of a comparison beside its numbers.
+pub fn background(project: &Project, baseline: &Baseline) -> Background {
+    let name = project.root.file_name().map(|name| printable(&name.to_string_lossy()));
+    Background {
+        name,
+        commits_between: git::commits_since(&project.shell, &baseline.provenance.commit),
+        baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
+        baseline_history: None,
+        failures: Vec::new(),
+        command: Some(command_again(project.flags)),
+        run_url: run_url(),
+    }
+}
+
+/// Returns the command that makes such a comparison again: with the flags that choose its files and its load.
+pub fn command_again(flags: &Perf) -> String {
+    let mut command = "cargo xtask perf".to_owned();
+    let load = &flags.load;
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| printable(&path.display().to_string()));
+    let named = [
+        ("--config", path(&flags.config)),
+        ("--baseline", path(&flags.baseline)),
+        ("--locustfile", path(&load.locustfile)),
+        ("--users", load.users.map(|users| users.to_string())),
+        ("--spawn-rate", load.spawn_rate.map(|rate| rate.to_string())),
+        ("--run-time", load.run_time_s.map(|seconds| format!("{seconds}s"))),
+    ];
+    for (flag, value) in named {
+        // What a shell would take for more than one word is left out.
+        let is_plain = |value: &String| value.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
+        if let Some(value) = value.filter(is_plain) {
+            let _ = write!(command, " {flag} {value}");
+        }
+    }
+    command
 }

@@ -7,9 +7,10 @@ use judge::compare::{Comparison, Verdict, compare, lacking};
 use judge::limits::Rules;
 use judge::run::Provenance;
 use judge::text::printable;
-use report::Report;
-use report::content::Sides;
-use report::words::{count, shown_commit, values};
+use report::content::{Sides, Unjudged};
+use report::saved::Saved;
+use report::words::{count, shown_commit};
+use report::{Background, Report};
 
 use crate::config::Settings;
 use crate::flags::Perf;
@@ -17,8 +18,8 @@ use crate::measure::bench::{Bench, Clock, Side};
 use crate::project::Project;
 use crate::results::Measured;
 use crate::story::against::{against, judge_again};
-use crate::story::delivery::{Delivery, deliver_failure, deliver_no_verdict, deliver_saved_baseline};
-use crate::story::judging::{Measurement, another_follows, details};
+use crate::story::delivery::{Delivery, deliver_failure, deliver_saved_baseline};
+use crate::story::judging::{Measurement, another_follows, background, details};
 use crate::system::{ci, files, git, process};
 
 /// The end of a command.
@@ -27,8 +28,8 @@ pub enum Outcome {
     Judged(Verdict),
     /// The command did what was asked, such as writing a baseline, and nothing could fail.
     Done(String),
-    /// There was no baseline to judge by, and a gate whose baseline is never committed always passes.
-    SavedInCi(String),
+    /// A baseline was saved, and there was none to compare with; in CI that is no verdict.
+    Saved(Unjudged),
 }
 
 /// Runs the gate. Where it cannot judge, the reports asked for say why.
@@ -40,7 +41,7 @@ pub fn perf(flags: &Perf) -> Result<Outcome> {
     let outcome = run(flags);
     match &outcome {
         Err(error) => deliver_failure(flags, error),
-        Ok(Outcome::SavedInCi(message)) => deliver_no_verdict(flags, message),
+        Ok(Outcome::Saved(unjudged)) => deliver_saved_baseline(flags, unjudged),
         Ok(Outcome::Judged(_) | Outcome::Done(_)) => {}
     }
     outcome
@@ -75,18 +76,20 @@ fn run(flags: &Perf) -> Result<Outcome> {
     match plan {
         Plan::Judge(baseline) => {
             let comparison = judging.compare(baseline)?;
-            delivery.deliver(&judging.report(baseline, &comparison)).map(Outcome::Judged)
+            let background = background(&project, baseline);
+            delivery.deliver(&judging.report(baseline, &comparison, &background)).map(Outcome::Judged)
         }
         Plan::Update(former) => {
             let was_compared = match former {
                 Some(former) => judging.show_change(former, &delivery)?,
                 None => false,
             };
-            let message = update(&project, former, &measurement)?;
-            if !was_compared {
-                deliver_saved_baseline(flags, &message);
-            }
-            Ok(Outcome::Done(format!("SAVED: {message}")))
+            let saved = Saved::new(&save_baseline(&project, former, &measurement)?, &shown_baseline(&project));
+            Ok(if was_compared {
+                Outcome::Done(format!("BASELINE SAVED: {}", saved.sentence()))
+            } else {
+                Outcome::Saved(Unjudged::BaselineSaved(saved))
+            })
         }
         Plan::First => save_first(&project, &measurement),
     }
@@ -186,7 +189,8 @@ impl<'a> Judging<'a> {
     fn show_change(&self, former: &'a Baseline, delivery: &Delivery) -> Result<bool> {
         match self.compare(former) {
             Ok(comparison) => {
-                delivery.deliver(&self.report(former, &comparison))?;
+                let background = background(self.project, former);
+                delivery.deliver(&self.report(former, &comparison, &background))?;
                 Ok(true)
             }
             Err(error) => {
@@ -196,7 +200,12 @@ impl<'a> Judging<'a> {
         }
     }
 
-    fn report<'r>(&'r self, baseline: &'r Baseline, comparison: &'r Comparison<'r>) -> Report<'r> {
+    fn report<'r>(
+        &'r self,
+        baseline: &'r Baseline,
+        comparison: &'r Comparison<'r>,
+        background: &'r Background,
+    ) -> Report<'r> {
         let Measurement { runs, histories, provenance, warnings, .. } = self.measurement;
         let mut warnings = warnings.clone();
         warnings.extend(comparability(&baseline.provenance, provenance).warnings);
@@ -210,6 +219,7 @@ impl<'a> Judging<'a> {
             baseline: printable(&baseline_origin(self.project, baseline)),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
             details: details(self.project, self.measurement, self.clock),
+            background,
         }
     }
 }
@@ -229,24 +239,16 @@ fn baseline_origin(project: &Project, baseline: &Baseline) -> String {
     )
 }
 
-/// Rewrites the baseline, as asked, and says so.
-fn update(project: &Project, former: Option<&Baseline>, measurement: &Measurement) -> Result<String> {
-    let baseline = save_baseline(project, former, measurement)?;
-    let shown = project.shown(&project.baseline_path);
-    Ok(format!("{} is the baseline now; commit {shown}", values(&baseline)))
+/// Saves the first baseline, since there is nothing to compare with. In CI nobody may ever commit it, and then the gate
+/// would always pass.
+fn save_first(project: &Project, measurement: &Measurement) -> Result<Outcome> {
+    let saved = Saved::new(&save_baseline(project, None, measurement)?, &shown_baseline(project));
+    let unjudged = if ci::is_any() { Unjudged::NoBaseline(saved) } else { Unjudged::BaselineSaved(saved) };
+    Ok(Outcome::Saved(unjudged))
 }
 
-/// Saves the first baseline, since there is nothing to compare with.
-fn save_first(project: &Project, measurement: &Measurement) -> Result<Outcome> {
-    let baseline = save_baseline(project, None, measurement)?;
-    let shown = project.shown(&project.baseline_path);
-    let message = format!("{} is saved as {shown}: commit this file", values(&baseline));
-    if ci::is_any() {
-        let message = format!("there is no baseline, and without one this gate would always pass; {message}");
-        return Ok(Outcome::SavedInCi(message));
-    }
-    deliver_saved_baseline(project.flags, &message);
-    Ok(Outcome::Done(format!("NO BASELINE: there was nothing to compare with; {message}")))
+fn shown_baseline(project: &Project) -> String {
+    project.shown(&project.baseline_path)
 }
 
 fn save_baseline(project: &Project, former: Option<&Baseline>, measurement: &Measurement) -> Result<Baseline> {

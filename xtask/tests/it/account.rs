@@ -15,7 +15,7 @@ fn measured(name: &str) -> Scratch {
 #[track_caller]
 fn assert_refused(output: &Output, reason: &str) {
     assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
-    assert!(output.last_line().starts_with("NOT JUDGED: ") && output.last_line().contains(reason), "{}", output.stderr);
+    assert!(output.last_line().starts_with("NO VERDICT: ") && output.last_line().contains(reason), "{}", output.stderr);
 }
 
 #[test]
@@ -149,11 +149,11 @@ fn a_limit_has_a_level() {
         scratch.perf("--max-runs 1")
     };
     for (limits, code, last) in [
-        ("", 1, "FAIL: p95 is over its limit"),
-        ("p95 = \"warn 20%\"", 0, "1 warning; the gate cannot fail on p95"),
+        ("", 1, "FAIL: p95 is 67% slower, 300 → 500 ms (limit +20%)"),
+        ("p95 = \"warn 20%\"", 0, "the gate cannot fail on p95"),
         ("p95 = \"off\"", 0, "the gate cannot fail on p95"),
         ("p95 = \"warn 20%\"\nerror_rate = \"off\"", 0, "the gate cannot fail on p95 and error_rate"),
-        ("p95 = \"warn 20%\"\np99 = \"fail 10%\"", 1, "FAIL: p99 is over its limit; the gate cannot fail on p95"),
+        ("p95 = \"warn 20%\"\np99 = \"fail 10%\"", 1, "the gate cannot fail on p95"),
         ("p95 = \"fail 90%\"", 0, "PASS: "),
     ] {
         let output = with(limits);

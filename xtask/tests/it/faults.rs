@@ -43,7 +43,7 @@ fn a_run_is_judged_and_its_results_can_be_judged_again() {
     let output = repository.perf("");
     assert_eq!(
         (output.code, output.stdout.lines().last()),
-        (0, Some("PASS: nothing is over its limit")),
+        (0, Some("PASS: p95 +0.0% (limit +20%), all metrics within their limits")),
         "{}",
         output.stderr
     );
@@ -56,7 +56,7 @@ fn a_run_is_judged_and_its_results_can_be_judged_again() {
     let output = slower.perf("");
     assert_eq!(
         (output.code, output.stdout.lines().last()),
-        (1, Some("FAIL: p95 is over its limit")),
+        (1, Some("FAIL: p95 is 23% slower, 300 → 370 ms (limit +20%)")),
         "{}",
         output.stderr
     );
@@ -103,8 +103,8 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
     let baseline = repository.read("perf_baseline.json");
     assert!(baseline.contains("\"p95\": [300.0, 310.0, 290.0, 305.0, 295.0, 300.0, 310.0, 290.0, 305.0, 295.0]"));
     for (name, p95_ms, args, code, runs, says) in [
-        ("quiet", "300", "", 0, 1, "run 1 of at most 8: 10 baseline runs, 1 candidate run: settled"),
-        ("far", "500", "", 1, 2, "run 2 of at most 8: 10 baseline runs, 2 candidate runs: settled"),
+        ("quiet", "300", "", 0, 1, "run 1 of at most 8: conclusive after 1 run (baseline: 10)"),
+        ("far", "500", "", 1, 2, "run 2 of at most 8: conclusive after 2 runs (baseline: 10)"),
         (
             "hit-once",
             "500 300",
@@ -114,8 +114,8 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
             "p95 of all requests exceeds its limit in a single run; running again to confirm",
         ),
         ("close", "355 360 350 355", "", 0, 8, "but further runs could take it over; running again"),
-        ("close-2", "355 360 350 355", "--max-runs 2", 0, 2, "the estimate decides"),
-        ("asked", "300", "--min-runs 3", 0, 3, "run 2 of at most 8: at least 3 are made; running again"),
+        ("close-2", "355 360 350 355", "--max-runs 2", 0, 2, "the point estimate decides"),
+        ("asked", "300", "--min-runs 3", 0, 3, "run 2 of at most 8: minimum is 3; starting another"),
     ] {
         let repository = scratch(&format!("repeat-{name}")).with("FAKE_P95_MS", p95_ms);
         repository.write("perf_baseline.json", &baseline);
@@ -222,7 +222,7 @@ fn without_a_baseline_ci_saves_one_and_does_not_pass() {
         fs::remove_file(repository.folder.join("perf_baseline.json")).unwrap();
         let output = repository.perf("");
         assert_eq!(output.code, code, "{}", output.stderr);
-        assert!(format!("{}{}", output.stdout, output.stderr).contains("commit this file"));
+        assert!(format!("{}{}", output.stdout, output.stderr).contains("commit perf_baseline.json"));
         assert!(repository.read("perf_baseline.json").contains("\"p95\": 300.0"));
     }
 }
@@ -372,7 +372,10 @@ fn failures_alone_are_no_baseline() {
     let repository = scratch("all-failing").with("FAKE_FAILURES", "450");
     repository.refuses("--update-baseline", "all 450 requests failed");
     let output = repository.perf("");
-    assert_eq!((output.code, output.stdout.lines().last()), (1, Some("FAIL: error_rate is over its limit")));
+    assert_eq!(
+        (output.code, output.stdout.lines().last()),
+        (1, Some("FAIL: error_rate rose by 99.50 pp, 0.50 → 100.00% (limit +2 pp)"))
+    );
 }
 
 #[test]
@@ -575,6 +578,6 @@ fn a_full_disk_leaves_the_former_baseline() {
     command.current_dir(&repository.folder).stdout(Stdio::piped()).stderr(Stdio::piped());
     let output = repository.finish(command.spawn().unwrap());
     assert_eq!(output.code, 2, "{}", output.stdout);
-    expect!["NOT JUDGED: cannot write perf_baseline.json: File too large (os error 27)\n"].assert_eq(&output.stderr);
+    expect!["NO VERDICT: cannot write perf_baseline.json: File too large (os error 27)\n"].assert_eq(&output.stderr);
     repository.assert_clean();
 }

@@ -144,6 +144,7 @@ impl Scratch {
     /// `xtask perf` in this repository; `program` may be a shell that comes to run it.
     pub fn prepared(&self, mut command: Command) -> Command {
         command.current_dir(&self.folder).env("GIT_CONFIG_GLOBAL", "/dev/null").env("HOME", &self.folder);
+        command.env("LC_ALL", "C.UTF-8");
         // What the caller's own environment says of CI and Locust is not part of a case.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
@@ -208,7 +209,7 @@ impl Scratch {
         let output = self.perf(args);
         assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
         assert!(
-            output.last_line().starts_with("NOT JUDGED: ") && output.last_line().contains(reason),
+            output.last_line().starts_with("NO VERDICT: ") && output.last_line().contains(reason),
             "{}",
             output.stderr
         );

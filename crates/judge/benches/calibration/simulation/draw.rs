@@ -2,8 +2,8 @@
 
 use distrs::Normal;
 use fastrand::Rng;
-use judge::histogram::Histogram;
 use judge::baseline::Baseline;
+use judge::histogram::Histogram;
 use judge::run::{PERCENTILES, Precision, Provenance, REQUEST_Z, Run, Stats};
 use judge::stats::{Interval, Ranks, quantile_ranks};
 
@@ -75,7 +75,13 @@ pub fn binomial(random: &mut Rng, requests: u64, rate: f64) -> u64 {
 
 /// A run so many times as slow as the plain one, of so many requests that its percentiles vary with the factor alone.
 pub fn run(factor: f64) -> Run {
-    Run { precision: Precision::Fine, total: stats(factor), endpoints: Vec::new(), distribution: Vec::new(), histogram: Histogram::default() }
+    Run {
+        precision: Precision::Fine,
+        total: stats(factor),
+        endpoints: Vec::new(),
+        distribution: Vec::new(),
+        histogram: Histogram::default(),
+    }
 }
 
 pub fn stats(factor: f64) -> Stats {
