@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use judge::mask;
 use judge::run::endpoint_name;
 use judge::text::{cut, endpoint_shown, printable};
 use serde::{Deserialize, Serialize};
@@ -74,7 +75,13 @@ impl ListenerFile {
         if !path.is_file() {
             return Ok(None);
         }
-        serde_json::from_str(&files::read_to_string(path)?).map(Some).with_context(|| path.display().to_string())
+        let read = serde_json::from_str(&files::read_to_string(path)?);
+        let mut file: ListenerFile = read.with_context(|| path.display().to_string())?;
+        // Exceptions quote what was sent, and the reasons are kept and posted.
+        for left in &mut file.users_left {
+            left.reason = mask::text(&left.reason);
+        }
+        Ok(Some(file))
     }
 
     /// Describes the requests that never ended: how many, of which endpoint, and how long they took so far.

@@ -292,7 +292,7 @@ impl Locust {
         for name in STRIPPED {
             command = command.env_remove(name);
         }
-        let mut group = Group::spawn("Locust", command.into(), &job.log(), Duration::ZERO)?;
+        let mut group = Group::spawn("Locust", &command.into(), &job.log(), Duration::ZERO)?;
         let took = self.watch(&mut group, job, tick);
         if took.is_err() && job.load.workers.is_some() {
             // Workers on other machines end by their master's word alone.

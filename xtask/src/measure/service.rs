@@ -33,7 +33,7 @@ pub struct Service {
 /// Says that it cannot be started.
 pub fn start_build(shell: &Shell, config: &ServiceConfig, log: &Path) -> Result<Option<Group>> {
     let Some(build) = &config.build else { return Ok(None) };
-    Group::spawn("[service] build", cmd!(shell, "sh -c {build}").into(), log, Duration::ZERO).map(Some)
+    Group::spawn("[service] build", &cmd!(shell, "sh -c {build}").into(), log, Duration::ZERO).map(Some)
 }
 
 impl Service {
@@ -62,7 +62,7 @@ impl Service {
         let env = config.env.iter().map(|(name, value)| (name, fill(value)));
         let group = Group::spawn(
             "[service] command",
-            cmd!(shell, "sh -c {command}").envs(env).into(),
+            &cmd!(shell, "sh -c {command}").envs(env).into(),
             log,
             config.stop_timeout,
         )?;

@@ -347,7 +347,7 @@ impl Trial<'_> {
             command.env_remove(name);
         }
         command.envs(expectation.env.iter().copied());
-        let mut gate = Group::spawn("cargo xtask perf", command, &log, GRACE)?;
+        let mut gate = Group::spawn("cargo xtask perf", &command, &log, GRACE)?;
         let id = gate.id();
         let Some(status) = gate.wait(TIMEOUT, || Ok(()))? else {
             let took = humantime::format_duration(TIMEOUT);

@@ -180,10 +180,10 @@ impl Group {
     /// # Errors
     ///
     /// Names the command that cannot be started, or the log that cannot be written.
-    pub fn spawn(what: &'static str, command: Command, log: &Path, grace: Duration) -> Result<Group> {
+    pub fn spawn(what: &'static str, command: &Command, log: &Path, grace: Duration) -> Result<Group> {
         let output = files::open_own(log)?;
         let errors = output.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
-        Group::start(what, &command, [output.into(), errors.into()], log, grace)
+        Group::start(what, command, [output.into(), errors.into()], log, grace)
     }
 
     /// Starts a command. What it says goes to `stdout` and `stderr`.
@@ -361,7 +361,7 @@ impl Drop for Group {
 /// # Errors
 ///
 /// Anything but exit code 0 within `timeout` is a [`Failure`].
-pub fn run(what: &'static str, command: Command, log: &Path, timeout: Duration) -> Result<()> {
+pub fn run(what: &'static str, command: &Command, log: &Path, timeout: Duration) -> Result<()> {
     Group::spawn(what, command, log, Duration::ZERO)?.finish(timeout)
 }
 

@@ -43,7 +43,7 @@ impl Worktree {
             remove(shell, &worktree.folder);
             let folder = worktree.folder.to_string_lossy();
             let add = git::command(shell, &["worktree", "add", "--force", "--detach", &folder, commit]);
-            process::run("git worktree add", add, log, CHECKOUT_TIMEOUT)?;
+            process::run("git worktree add", &add, log, CHECKOUT_TIMEOUT)?;
         }
         // The oldest one goes by this time.
         let _ = File::open(&worktree.folder).and_then(|folder| folder.set_modified(SystemTime::now()));
@@ -57,7 +57,7 @@ impl Worktree {
         let reset = ["--work-tree", &folder.to_string(), "reset", "--hard", "--quiet", commit];
         let args = [&[git_dir.as_str()], &reset[..]].concat();
         self.folder.join(".git").is_file()
-            && process::run("git reset", git::command(&self.shell, &args), log, CHECKOUT_TIMEOUT).is_ok()
+            && process::run("git reset", &git::command(&self.shell, &args), log, CHECKOUT_TIMEOUT).is_ok()
     }
 }
 

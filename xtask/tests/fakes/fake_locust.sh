@@ -93,6 +93,7 @@ case $FAKE_LOCUST in
         printf '%s\r\n,Aggregated,0,0,0,0,N/A,N/A,N/A\r\n' "$header" > "$PERF_FINAL_STATS_CSV"
         echo "You must specify the base host" >&2 ;;
     workers) sleep 1000 & echo $! > "$PIDS/locust-worker"; finish ;;
+    fails-saying) finish; printf 'Method,Name,Error,Occurrences\r\nGET,/a,"%s",7\r\n' "$FAKE_FAILURE" > "${csv}_failures.csv" ;;
     setsid) (setsid sleep 1000 &); finish ;;
     setsid-exit1) (setsid sh -c 'sleep 1000 & sleep 1000' &); exit 1 ;;
     shape) finish; account false true ;;

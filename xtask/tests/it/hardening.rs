@@ -272,8 +272,7 @@ fn no_number_of_a_flag_a_file_or_a_variable_ends_in_a_panic() {
         for key in ["deadline_margin", "stop_timeout", "workers_timeout", "warmup", "run_time"] {
             let scratch = Scratch::new("huge-key").with("FAKE_LOCUST", "exit1");
             let config = scratch.read("perf.toml");
-            let config: String =
-                config.lines().filter(|line| !line.starts_with(key)).map(|line| format!("{line}\n")).collect();
+            let config = Vec::from_iter(config.lines().filter(|line| !line.starts_with(key))).join("\n");
             scratch.write("perf.toml", &config.replace("[load]", &format!("[load]\n{key} = \"{number}\"")));
             scratch.refuses("", "");
         }
@@ -317,8 +316,9 @@ fn assert_no_secret(scratch: &Scratch, output: &Output) {
 #[test]
 fn no_secret_reaches_a_file_or_a_line_of_ours() {
     let reports = "--report perf.md --report perf.html --report perf.xml --report perf.json --verbose";
-    let args =
-        format!("-- --header X-Api:{SECRET} --auth-token={SECRET} --tags a --proxy http://me:{SECRET}@127.0.0.1:1");
+    let args = format!(
+        "-- --header X-Api:{SECRET} --auth-token={SECRET} --tags a --pwd {SECRET} -J{SECRET} --headers A {SECRET} --proxy http://me:{SECRET}@127.0.0.1:1"
+    );
     for (name, service, fake, args, code) in [
         ("passes", "ok", "", format!("--update-baseline --max-runs 2 {reports} {args}"), 0),
         ("judges", "ok", "", format!("{reports} {args}"), 0),
@@ -339,12 +339,13 @@ fn no_secret_reaches_a_file_or_a_line_of_ours() {
         for variable in ["API_TOKEN", "DATABASE_URL", "LOCUST_API_KEY", "GITHUB_TOKEN", "HTTP_PROXY", "SOMETHING"] {
             scratch = scratch.with(variable, &format!("http://me:{SECRET}@127.0.0.1:1"));
         }
+        let scratch = scratch.toml("/health\"", &format!("/health?api_key={SECRET}\""));
         let output = scratch.perf(&args);
         assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
         assert_no_secret(&scratch, &output);
         if name == "passes" {
             // What tells one load from another stays, and the next run is not said to differ.
-            let kept = r#"["--header", "***", "--auth-token=***", "--tags", "a", "--proxy", "http://***@127.0.0.1:1"]"#;
+            let kept = r##"["--header", "***", "--auth-token=***", "--tags", "a", "--pwd", "***", "-J***", "--headers", "***", "***", "--proxy", "***", "#"##;
             assert!(scratch.read("perf_baseline.json").contains(kept), "{}", scratch.read("perf_baseline.json"));
             assert!(scratch.read("pids/arguments").contains(SECRET), "Locust needs it");
             assert!(scratch.read("pids/arguments").contains(&format!("-H http://me:{SECRET}@127")), "Locust needs it");
@@ -353,6 +354,26 @@ fn no_secret_reaches_a_file_or_a_line_of_ours() {
             assert!(!again.stdout.contains("differs"), "{}", again.stdout);
             assert_no_secret(&scratch, &again);
         }
+    }
+}
+
+#[test]
+fn a_failure_is_quoted_without_its_secrets() {
+    for text in [
+        format!("404 for url: http://127.0.0.1:1/a?api_key={SECRET}&page=2"),
+        format!("refused: access_token={SECRET}"),
+        format!("sent Authorization: Bearer {SECRET}"),
+    ] {
+        let scratch = Scratch::new("secret-failure").with("FAKE_FAILURE", &text).with("FAKE_LOCUST", "fails-saying");
+        let left = r#"[{"user": "U", "reason": "TEXT", "times": 1}]"#.replace("TEXT", &text);
+        let scratch = scratch.with("FAKE_LEFT", &left);
+        let output = scratch.perf("--report perf.md --report perf.html --report perf.xml --report perf.json");
+        assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+        assert!(output.stdout.contains("the most frequent failure, 7 times: GET /a: "), "{}", output.stdout);
+        for name in ["perf.md", "perf.html", "perf.xml", "perf.json", "target/perf/latest/run-1/run.json"] {
+            assert!(!scratch.read(name).contains(SECRET), "{name}: {}", scratch.read(name));
+        }
+        assert!(!output.stdout.contains(SECRET), "{}", output.stdout);
     }
 }
 
