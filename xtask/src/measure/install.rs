@@ -105,7 +105,10 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
 
 /// Picks the one of the installer's many lines that tells, and says what to do.
 fn not_installed(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
-    let said = last_line(&files::tail(log), |line| line.starts_with("ERROR: ") && !line.contains("https://"));
+    let said = last_line(&files::tail(log), |line| {
+        let is_error = ["ERROR: ", "× Failed to build", "error: Failed to "].iter().any(|mark| line.starts_with(mark));
+        is_error && !line.contains("https://")
+    });
     failed(error, log, |what| {
         format!(
             "cannot install {pinned}: {what}{said}; name in perf.toml another [locust] version, or other [locust] requirements, or a Locust of your own: [locust] command"
