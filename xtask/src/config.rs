@@ -59,12 +59,16 @@ pub struct ServiceConfig {
     pub command: String,
     /// Builds the service before it is started.
     pub build: Option<String>,
-    /// Answers 2xx once the service is ready.
+    /// Prepares each start of the service: resets or seeds its database.
+    pub prepare: Option<String>,
+    /// Answers 2xx once the service is ready, or takes connections where it begins with `tcp://`.
     pub ready_url: String,
+    /// The status of that answer, where it is another one than 2xx.
+    pub ready_status: Option<u16>,
     /// Variables for `command`.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// The time for `build` to end.
+    /// The time for `build` to end, and for `prepare`.
     #[serde(default = "ten_minutes", deserialize_with = "duration")]
     pub build_timeout: Duration,
     /// The time for `ready_url` to answer.

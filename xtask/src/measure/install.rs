@@ -50,6 +50,7 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     for requirement in &config.requirements {
         let file = shell.current_dir().join(requirement);
         if file.is_file() {
+            refuse_utf_16(&file)?;
             wanted.push_str(&files::read_to_string(&file)?);
             extra.push("-r".into());
         } else {
@@ -101,6 +102,18 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     let locust = locust(python, &line)?;
     files::write_atomically(&complete, &line)?;
     Ok(locust)
+}
+
+/// Refuses a requirements file that PowerShell wrote, which the installers read in different ways.
+fn refuse_utf_16(file: &Path) -> Result<()> {
+    let bytes = files::read(file)?;
+    let is_utf_16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0);
+    ensure!(
+        !is_utf_16,
+        "cannot read {}: it is UTF-16, as PowerShell's `>` writes it: save it as UTF-8, such as by `pip freeze | Out-File -Encoding ascii`",
+        file.display()
+    );
+    Ok(())
 }
 
 /// Picks the one of the installer's many lines that tells, and says what to do.
