@@ -272,7 +272,8 @@ fn no_number_of_a_flag_a_file_or_a_variable_ends_in_a_panic() {
         for key in ["deadline_margin", "stop_timeout", "workers_timeout", "warmup", "run_time"] {
             let scratch = Scratch::new("huge-key").with("FAKE_LOCUST", "exit1");
             let config = scratch.read("perf.toml");
-            let config = Vec::from_iter(config.lines().filter(|line| !line.starts_with(key))).join("\n");
+            let kept: Vec<&str> = config.lines().filter(|line| !line.starts_with(key)).collect();
+            let config = kept.join("\n");
             scratch.write("perf.toml", &config.replace("[load]", &format!("[load]\n{key} = \"{number}\"")));
             scratch.refuses("", "");
         }
