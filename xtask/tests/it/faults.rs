@@ -111,7 +111,7 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
             "",
             0,
             4,
-            "p95 of all requests exceeds its limit in a single run; running again to confirm",
+            "p95 of GET /claims exceeds its limit in a single run; running again to confirm",
         ),
         ("close", "355 360 350 355", "", 0, 8, "but further runs could take it over; running again"),
         ("close-2", "355 360 350 355", "--max-runs 2", 0, 2, "the estimate decides"),

@@ -72,8 +72,8 @@ fn a_configuration_error_points_at_its_line() {
                 r#":2: [limits."GET /a"] `avg_response_time`: `avg_response_time` is shown but not judged, so it takes no limit"#
             ]],
         ),
-        ("[runs]\nmin = 9\n", expect![]),
-        ("[runs]\nbaseline = 0\n", expect![]),
+        ("[runs]\nmin = 9\n", expect![":1: [runs] `min` is 9, more than `max`, which is 8"]),
+        ("[runs]\nbaseline = 0\n", expect![":2: `baseline = 0`: invalid value: integer `0`, expected a nonzero u32"]),
         ("[load\n", expect![":1: `[load`: unclosed table, expected `]`"]),
     ] {
         expected.assert_eq(&error(Config::parse(text)));
