@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 
 use crate::baseline::{Baseline, Series, distribution, p95_corrected, request_interval};
 use crate::counts::{Counts, Rates};
-use crate::decision::{Evidence, Excess, FewSamples, Presence, Row, Significance, decide};
+use crate::decision::{Evidence, Excess, FewSamples, Presence, Row, Significance, decide, is_over};
 use crate::limits::{JUDGED, Level, Rules};
 use crate::noise::{Noise, Proof};
 use crate::run::{LEAST_REQUESTS, Metric, PERCENTILES, Precision, Run, Stats};
@@ -32,6 +32,9 @@ const GAP_FACTOR: f64 = 2.0;
 
 /// The percentiles, of [`PERCENTILES`], that lie on either side of a gap at p95.
 const BESIDE_P95: [f64; 2] = [90.0, 98.0];
+
+/// The share of its limit from which on such a percentile counts as near it.
+const NEAR_LIMIT: f64 = 0.5;
 
 /// The runs that are made at least where the baseline has one: its noise is in the candidate's runs alone.
 const LEAST_RUNS_AGAINST_ONE: usize = 3;
@@ -238,7 +241,7 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
     let mut endpoints = judge.endpoints(baseline, runs);
     // 2. Test: significance is shared out over all endpoints, and a p95 in a gap needs more than itself.
     judge.test_endpoints(&mut endpoints);
-    judge.test_gap(&mut total, baseline, runs);
+    test_gap(&mut total, baseline, runs);
     // 3. Decide, and see whether another run may change it.
     let (total, five): (Vec<Row>, Option<f64>) = (judge.decided(&total), judge.detectable_by_five(baseline, &total));
     let endpoints = judge.decided(&endpoints);
@@ -488,32 +491,6 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Asks for more than the p95 of all requests where it lies in a gap between fast and slow ones. There it jumps from the
-    /// one side to the other by chance, and no spread of a few runs tells how often. So one of the percentiles on either
-    /// side of the gap must be over the limit too, or the mean significantly up.
-    fn test_gap(&self, total: &mut [Measured], baseline: &Baseline, runs: &[Run]) {
-        let mean = total.iter().find(|measured| measured.row.metric == Metric::AvgResponseTime);
-        let Some(noise) = mean.and_then(|measured| measured.noise) else { return };
-        let now = distribution(runs);
-        if now.is_empty() || baseline.distribution.len() != now.len() || !is_in_gap(runs) {
-            return;
-        }
-        for Measured { row, proof, .. } in total.iter_mut().filter(|measured| measured.row.metric == Metric::P95) {
-            let Some(limit) = row.limit else { continue };
-            let is_over_beside =
-                PERCENTILES.iter().zip(baseline.distribution.iter().zip(&now)).any(|(at, (before, now))| {
-                    BESIDE_P95.contains(at)
-                        && Excess::of(row.metric, limit, *before, *now, self.precision).is_relevant()
-                });
-            if is_over_beside {
-                continue;
-            }
-            let needed = Proof { noise, worse: Metric::AvgResponseTime.worse(), level: GAP_ERROR };
-            row.evidence.significance = if needed.is_given() { Significance::Significant } else { Significance::InGap };
-            *proof = Some(needed);
-        }
-    }
-
     /// Decides on each series, and sees whether another run may change that.
     fn decided(&self, series: &[Measured<'a>]) -> Vec<Row<'a>> {
         let mut rows = Vec::with_capacity(series.len());
@@ -614,6 +591,35 @@ impl<'a> Judge<'a> {
             }
             _ => Excess::None,
         }
+    }
+}
+
+/// Asks for more than the p95 of all requests where it lies in a gap between fast and slow ones. There it jumps from the
+/// one side to the other by chance, and no spread of a few runs tells how often. So one of the percentiles on either
+/// side of the gap must be over the limit too, or the mean significantly up.
+fn test_gap(total: &mut [Measured], baseline: &Baseline, runs: &[Run]) {
+    let mean = total.iter().find(|measured| measured.row.metric == Metric::AvgResponseTime);
+    let Some(noise) = mean.and_then(|measured| measured.noise) else { return };
+    let now = distribution(runs);
+    if now.is_empty() || baseline.distribution.len() != now.len() || !is_in_gap(runs) {
+        return;
+    }
+    for Measured { row, proof, .. } in total.iter_mut().filter(|measured| measured.row.metric == Metric::P95) {
+        let Some(limit) = row.limit else { continue };
+        let mut strain: f64 = 0.0;
+        for (at, (before, now)) in PERCENTILES.iter().zip(baseline.distribution.iter().zip(&now)) {
+            let allowed = limit.allowed(row.metric, Some(*before)).unwrap_or(f64::INFINITY);
+            if BESIDE_P95.contains(at) && now > before {
+                strain = strain.max((now - before) / (allowed - before).max(0.0));
+            }
+        }
+        if is_over(strain, 1.0) {
+            continue;
+        }
+        let needed = Proof { noise, worse: Metric::AvgResponseTime.worse(), level: GAP_ERROR };
+        row.evidence.significance = if needed.is_given() { Significance::Significant } else { Significance::InGap };
+        // Where a percentile beside the gap is near its limit, further runs may take it over as they may the p95.
+        *proof = (strain < NEAR_LIMIT).then_some(needed);
     }
 }
 

@@ -95,8 +95,7 @@ impl Outlook<'_> {
         }
     }
 
-    /// Returns whether the mean, which a p95 in a gap needs beside it, may be proven after the last run. Whether the
-    /// percentiles beside the gap get over the limit is not forecast: they are where they are.
+    /// Returns whether the mean, which a p95 in a gap needs beside it, may be proven after the last run.
     fn may_prove(&self, proof: Proof) -> bool {
         let last = self.rules.max_runs.max(self.runs);
         let ends = proof.noise.forecast(last, CHANCE);

@@ -171,8 +171,12 @@ pub fn change(row: &Row) -> String {
 
 /// Returns the change as a headline has it, with as few digits as tell it from its limit: `+422%`, `-1.2%`.
 pub fn short_change(row: &Row) -> String {
-    let sign = if row.change().is_some_and(|change| change < 0.0) { "-" } else { "+" };
-    if row.change().is_some() { format!("{sign}{}", percent(row)) } else { "n/a".to_owned() }
+    let Some(change) = row.change() else { return "n/a".to_owned() };
+    let size = percent(row);
+    // No change is +0.0, never -0.0.
+    let is_none = !size.contains(|digit| matches!(digit, '1'..='9'));
+    let sign = if change < 0.0 && !is_none { "-" } else { "+" };
+    format!("{sign}{size}")
 }
 
 /// Returns the size of the change as a person says it, without a sign: `50%`, `2.3 pp`.

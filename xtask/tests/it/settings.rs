@@ -1,7 +1,7 @@
 //! The configuration, the command line, and the order in which they count.
 
 use expect_test::expect;
-use locust_gate::config::{Config, LocustSettings, settle};
+use locust_gate::config::{Config, LocustSettings, RunRange, settle};
 use locust_gate::flags;
 
 use crate::repo_flags;
@@ -72,6 +72,8 @@ fn a_configuration_error_points_at_its_line() {
                 r#":2: [limits."GET /a"] `avg_response_time`: `avg_response_time` is shown but not judged, so it takes no limit"#
             ]],
         ),
+        ("[runs]\nmin = 9\n", expect![":1: [runs] `min` is 9, more than `max`, which is 8"]),
+        ("[runs]\nbaseline = 0\n", expect![":2: `baseline = 0`: invalid value: integer `0`, expected a nonzero u32"]),
         ("[load\n", expect![":1: `[load`: unclosed table, expected `]`"]),
     ] {
         expected.assert_eq(&error(Config::parse(text)));
@@ -199,6 +201,29 @@ fn a_setting_comes_from_flag_then_perf_toml_then_locust_then_default() {
         "there is no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
     ]
     .assert_eq(&error(load("perf", "", &[], "")));
+}
+
+#[test]
+fn the_number_of_runs_comes_from_flag_then_perf_toml_then_default() {
+    let own = "[runs]\nmin = 2\nmax = 6\nbaseline = 12\n";
+    for (flags, toml, [min, max, baseline]) in [
+        ("perf", "", [1, 8, 10]),
+        ("perf", own, [2, 6, 12]),
+        ("perf --min-runs 3", own, [3, 6, 12]),
+        ("perf --min-runs 7", own, [7, 7, 12]),
+        ("perf --max-runs 4", own, [2, 4, 4]),
+        ("perf --max-runs 1", own, [1, 1, 1]),
+        // Rounds have numbers of their own.
+        ("perf --against HEAD", own, [2, 7, 12]),
+        ("perf --against HEAD --max-runs 4", own, [2, 4, 4]),
+    ] {
+        let flags::Command::Perf(perf) = flags::parse(flags.split_whitespace().map(Into::into).collect()).unwrap()
+        else {
+            panic!("{flags} is the perf command")
+        };
+        let found = RunRange::settle(&perf, Config::parse(toml).unwrap().runs);
+        assert_eq!(found, RunRange { min, max, baseline }, "{flags} {toml}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::time::Instant;
 use std::{env, fs, io};
 
 use simulation::promises::Promise;
+use simulation::table::{Cell, Table};
 use simulation::{Simulation, Sizes};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/calibration.md");
@@ -45,7 +46,27 @@ fn document(promises: &[Promise], simulation: &Simulation) -> String {
         let _ = writeln!(text, "| {what} | {seen} | {} |", if *is_kept { "kept" } else { "**broken**" });
     }
     for table in simulation.tables() {
-        text.push_str(&table.markdown());
+        text.push_str(&markdown(&table));
     }
     text
+}
+
+fn markdown(table: &Table) -> String {
+    let mut text = format!("\n## {}\n\n{}\n\n", table.heading, table.text.trim());
+    let aligned = |column: usize| if column == 0 { "---" } else { "---:" };
+    let rule: Vec<&str> = (0..table.columns.len()).map(aligned).collect();
+    let _ = writeln!(text, "| {} |\n|{}|", table.columns.join(" | "), rule.join("|"));
+    for row in &table.rows {
+        let cells: Vec<String> = row.iter().map(shown).collect();
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    }
+    text
+}
+
+fn shown(cell: &Cell) -> String {
+    match cell {
+        Cell::Label(text) => text.clone(),
+        Cell::Share(share) => format!("{:.2} %", share.pct()),
+        Cell::Mean(mean) => format!("{:.2}", mean.value()),
+    }
 }

@@ -16,7 +16,6 @@ mod mangle;
 mod mangled;
 mod samples;
 mod secrets;
-#[expect(dead_code, reason = "the benchmark alone writes the document")]
 #[path = "../../benches/calibration/simulation/mod.rs"]
 mod simulation;
 mod statistics;

@@ -92,8 +92,8 @@ pub fn all(comparisons: usize) -> Vec<Dependence> {
     on_all_cores(&items, |seed, (kind, change_pct)| simulate(*kind, *change_pct, comparisons, 7000 + seed))
 }
 
-fn simulate(kind: Kind, change_pct: f64, comparisons: usize, seed: u64) -> Dependence {
-    let mut random = Rng::with_seed(seed);
+fn simulate(kind: Kind, change_pct: f64, comparisons: usize, start: u64) -> Dependence {
+    let mut random = Rng::with_seed(start);
     let change = 1.0 + change_pct / 100.0;
     let by_rounds = Rules { paired: true, min_runs: 2, max_runs: ROUNDS, ..Rules::default() };
     let mut seen = Dependence { kind, change_pct, comparisons, fails: 0, runs: 0, confirmed: 0 };

@@ -93,7 +93,7 @@ pub fn all(comparisons: usize) -> Vec<Service> {
     on_all_cores(&items, |seed, (endpoints, event)| simulate(*endpoints, *event, comparisons, 2000 + seed))
 }
 
-fn simulate(endpoints: usize, event: Event, comparisons: usize, seed: u64) -> Service {
+fn simulate(endpoints: usize, event: Event, comparisons: usize, start: u64) -> Service {
     let none = Found::default();
     let mut seen = Service { endpoints, event, comparisons, former: none, gate: none, warned: 0, strict_failed: 0 };
     let names: Vec<Box<str>> = (1..=endpoints).map(|rank| format!("GET /{rank:03}").into()).collect();
@@ -103,7 +103,7 @@ fn simulate(endpoints: usize, event: Event, comparisons: usize, seed: u64) -> Se
     };
     let rules = rules(MAX_RUNS);
     let strict = Rules { strict: true, ..rules.clone() };
-    let mut random = Rng::with_seed(seed);
+    let mut random = Rng::with_seed(start);
     for _ in 0..comparisons {
         let before: Vec<Run> = (0..BASELINE_RUNS).map(|_| seen.draw(&mut random, &names, false)).collect();
         let after: Vec<Run> = (0..MAX_RUNS).map(|_| seen.draw(&mut random, &names, true)).collect();

@@ -118,7 +118,7 @@ fn of_endpoints(promises: &mut Promises, services: &[Service]) {
                 );
             }
             Event::Hits => {
-                promises.most(&format!("2. {service} that meet something each, FAILs"), 1.0, share(seen.gate.other))
+                promises.most(&format!("2. {service} that meet something each, FAILs"), 1.0, share(seen.gate.other));
             }
             Event::Nothing => {
                 promises.most(&format!("2. {service}, no change, FAILs"), 1.0, share(seen.gate.other));

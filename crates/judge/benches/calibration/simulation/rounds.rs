@@ -36,10 +36,10 @@ pub fn all(comparisons: usize) -> Vec<Drift> {
     on_all_cores(&[0.0, 10.0, 30.0, 50.0], |seed, change_pct| simulate(*change_pct, comparisons, 8000 + seed))
 }
 
-fn simulate(change_pct: f64, comparisons: usize, seed: u64) -> Drift {
+fn simulate(change_pct: f64, comparisons: usize, start: u64) -> Drift {
     let change = 1.0 + change_pct / 100.0;
     let by_rounds = Rules { paired: true, min_runs: 2, max_runs: ROUNDS, ..Rules::default() };
-    let mut random = Rng::with_seed(seed);
+    let mut random = Rng::with_seed(start);
     let none = super::rules::Outcomes::default();
     let mut seen = Drift { comparisons, change_pct, committed: 0, former: none, rounds: none, covered: 0 };
     for _ in 0..comparisons {

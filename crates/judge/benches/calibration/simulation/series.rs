@@ -64,8 +64,8 @@ pub fn all(comparisons: usize) -> Vec<Series> {
     on_all_cores(&items, |seed, (noise, change_pct)| simulate(*noise, *change_pct, comparisons, seed))
 }
 
-fn simulate(noise: Noise, change_pct: f64, comparisons: usize, seed: u64) -> Series {
-    let mut random = Rng::with_seed(seed);
+fn simulate(noise: Noise, change_pct: f64, comparisons: usize, start: u64) -> Series {
+    let mut random = Rng::with_seed(start);
     let none = Outcomes::default();
     let mut seen = Series { noise, change_pct, comparisons, plain: none, former: none, with_five: none, gate: none };
     for _ in 0..comparisons {

@@ -121,7 +121,7 @@ pub fn table(seen: &[Starts]) -> Table {
         text: format!(
             "Twice as slow in a third of its starts, {SPREAD_PCT} % spread beside. No rule on a few starts can do much: whether three of eight
 starts are slow, or one, is chance, and changes the estimate by more than the limit. The gate sees the spread and makes
-all its runs; it cannot tell such a service from a noisy machine. Give it more runs, a wider limit, or the same start.
+more runs; it cannot tell such a service from a noisy machine. Give it more runs, a wider limit, or the same start.
 Shares are of {} comparisons.",
             seen[0].comparisons
         ),

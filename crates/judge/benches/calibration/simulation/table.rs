@@ -1,7 +1,5 @@
 //! Tables of what was seen: written to the document, and read back from it by the tests.
 
-use std::fmt::Write as _;
-
 /// A table, with what stands above it.
 pub struct Table {
     pub heading: &'static str,
@@ -53,20 +51,6 @@ impl Mean {
     }
 }
 
-impl Table {
-    pub fn markdown(&self) -> String {
-        let mut text = format!("\n## {}\n\n{}\n\n", self.heading, self.text.trim());
-        let aligned = |first: usize| if first == 0 { "---" } else { "---:" };
-        let rule: Vec<&str> = (0..self.columns.len()).map(aligned).collect();
-        let _ = writeln!(text, "| {} |\n|{}|", self.columns.join(" | "), rule.join("|"));
-        for row in &self.rows {
-            let cells: Vec<String> = row.iter().map(Cell::text).collect();
-            let _ = writeln!(text, "| {} |", cells.join(" | "));
-        }
-        text
-    }
-}
-
 impl Cell {
     pub fn label(text: impl Into<String>) -> Cell {
         Cell::Label(text.into())
@@ -78,13 +62,5 @@ impl Cell {
 
     pub fn mean(sum: usize, of: usize) -> Cell {
         Cell::Mean(Mean { sum, of })
-    }
-
-    pub fn text(&self) -> String {
-        match self {
-            Cell::Label(text) => text.clone(),
-            Cell::Share(share) => format!("{:.2} %", share.pct()),
-            Cell::Mean(mean) => format!("{:.2}", mean.value()),
-        }
     }
 }
