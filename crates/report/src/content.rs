@@ -12,7 +12,7 @@ use crate::background::Background;
 use crate::saved::Saved;
 use crate::words::{
     Status, Tone, change, count, interval_text, interval_words, limit_text, noise_advice, noise_text, series_name,
-    value,
+    unit_of_value, value,
 };
 
 /// Everything that a format shows.
@@ -258,16 +258,16 @@ fn status_remark(row: &Row) -> &'static str {
 pub fn finding(row: &Row) -> String {
     let series = series_name(row);
     let limit_said = row.limit.map_or_else(String::new, |limit| format!("limit {}", limit_text(row.metric, limit)));
-    let unit = row.metric.unit();
+    let unit = unit_of_value(row.metric);
     let found = match row.presence {
         Presence::Missing { .. } => format!(
             "{}: no requests in this run (it had some in the baseline)",
             row.endpoint.map_or_else(String::new, endpoint_shown)
         ),
-        Presence::New { candidate } => format!("{series}: {} {unit}, {limit_said}", value(row.metric, candidate)),
+        Presence::New { candidate } => format!("{series}: {}{unit}, {limit_said}", value(row.metric, candidate)),
         Presence::Both { baseline, candidate } => {
             let (baseline, candidate) = (value(row.metric, baseline), value(row.metric, candidate));
-            format!("{series}: {baseline} → {candidate} {unit} ({}, {limit_said})", change(row))
+            format!("{series}: {baseline} → {candidate}{unit} ({}, {limit_said})", change(row))
         }
     };
     match doubt_text(row) {

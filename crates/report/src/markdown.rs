@@ -81,7 +81,7 @@ fn sides(report: &Report) -> String {
     let commit = |of: &judge::run::Provenance| code(&cut(&printable(&shown_commit(&of.commit, of.dirty)), 60));
     let mut parts = vec![format!("{} → {}", commit(report.provenance.baseline), commit(report.provenance.candidate))];
     if let Some(commits) = report.background.commits_between {
-        parts[0].push_str(&format!(" (+{})", count(commits as usize, "commit")));
+        let _ = write!(parts[0], " (+{})", count(commits as usize, "commit"));
     }
     parts.extend(report.provenance.candidate.load.as_ref().map(|load| prose(&load.to_string())));
     // Only CI's own variables make this link, and it is one only where it can be nothing else.

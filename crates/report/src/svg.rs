@@ -278,14 +278,14 @@ mod tests {
         canvas.polygon(&[a, b, Point { x: 0.0, y: 0.0 }], Color::Gray);
         canvas.text(b, Anchor::Middle, "word");
         expect![[r##"
-            <svg width="100" height="50" viewBox="0 0 100 50" role="img" font-family="sans-serif" font-size="12">
+            <svg width="100" height="50" viewBox="0 0 100 50" role="img" font-family="sans-serif" font-size="13">
             <title>name</title>
             <desc>more</desc>
             <line x1="1" y1="2" x2="30.5" y2="40" stroke="currentColor" stroke-width="2"/>
             <polyline points="1,2 30.5,40 1,2" fill="none" stroke="#0072B2" stroke-width="1" opacity="0.35"/>
-            <circle cx="1" cy="2" r="3" fill="#009E73"/>
-            <circle cx="1" cy="2" r="5" fill="none" stroke="#D55E00" stroke-width="2"/>
-            <rect x="1" y="2" width="10" height="5.25" fill="#CC79A7"/>
+            <circle cx="1" cy="2" r="3" fill="#7B3FA0"/>
+            <circle cx="1" cy="2" r="5" fill="none" stroke="#7B3FA0" stroke-width="2"/>
+            <rect x="1" y="2" width="10" height="5.25" fill="#7B3FA0"/>
             <polygon points="1,2 30.5,40 0,0" fill="#888888"/>
             <text x="30.5" y="40" dy="0.5ex" text-anchor="middle" fill="currentColor">word</text>
             <g fill="none" pointer-events="all">

@@ -105,9 +105,9 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
     for (name, p95_ms, args, code, runs, says) in [
         ("quiet", "300", "", 0, 1, "run 1/5: conclusive after 1 run (baseline: 5)"),
         ("far", "500", "", 1, 2, "run 2/5: conclusive after 2 runs (baseline: 5)"),
-        ("hit-once", "500 300", "", 0, 5, "is over the limit by one run alone; another run follows"),
+        ("hit-once", "500 300", "", 0, 5, "exceeds its limit in a single run ("),
         ("close", "350 355 345 350", "", 0, 5, "the p95 interval ("),
-        ("close-2", "350 355 345 350", "--max-runs 2", 0, 2, "the estimate decides"),
+        ("close-2", "350 355 345 350", "--max-runs 2", 0, 2, "no runs are left, so the point estimate decides"),
         ("asked", "300", "--min-runs 3", 0, 3, "run 2/5: minimum is 3; starting another"),
     ] {
         let repository = scratch(&format!("repeat-{name}")).with("FAKE_P95_MS", p95_ms);
@@ -362,7 +362,10 @@ fn failures_alone_are_no_baseline() {
     let repository = scratch("all-failing").with("FAKE_FAILURES", "450");
     repository.refuses("--update-baseline", "all 450 requests failed");
     let output = repository.perf("");
-    assert_eq!((output.code, output.stdout.lines().last()), (1, Some("FAIL: error_rate rose by 99.50 pp, 0.50 → 100.00% (limit +2 pp)")));
+    assert_eq!(
+        (output.code, output.stdout.lines().last()),
+        (1, Some("FAIL: error_rate rose by 99.50 pp, 0.50 → 100.00% (limit +2 pp)"))
+    );
 }
 
 #[test]
