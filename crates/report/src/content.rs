@@ -185,7 +185,7 @@ impl Report<'_> {
 /// Returns what failed or warned, worst first: by status, then by how far it is over its limit.
 pub fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let mut findings = comparison.findings();
-    findings.sort_by(|a, b| by_severity(a, b));
+    findings.sort_by_cached_key(|row| severity(row));
     findings
 }
 
@@ -354,12 +354,19 @@ pub fn rank(row: &Row) -> u8 {
 
 /// Orders rows worst first: by [`rank`], then by how much of its limit a series uses up.
 pub fn by_severity(a: &Row, b: &Row) -> Ordering {
+    severity(a).cmp(&severity(b))
+}
+
+/// Returns what [`by_severity`] compares: less is worse.
+pub fn severity(row: &Row) -> (u8, i64) {
     // A missing endpoint has no value, and is worse than any.
-    let strain = |row: &Row| match row.presence {
+    let strain = match row.presence {
         Presence::Both { candidate, .. } => row.strain(candidate).unwrap_or(f64::NEG_INFINITY),
         // Without a baseline it can only be over a bound.
         Presence::New { candidate } => row.allowed().map_or(f64::NEG_INFINITY, |allowed| candidate / allowed),
         Presence::Missing { .. } => f64::INFINITY,
     };
-    rank(a).cmp(&rank(b)).then_with(|| strain(b).total_cmp(&strain(a)))
+    // As `f64::total_cmp` orders numbers, by their bits; more strain is worse, and so less.
+    let bits = (-strain).to_bits().cast_signed();
+    (rank(row), bits ^ (bits >> 63).cast_unsigned().wrapping_shr(1).cast_signed())
 }

@@ -32,7 +32,7 @@ pub fn steps(report: &Report) -> Vec<Step> {
     if !is_conclusive(comparison) {
         steps.push(lengthen(report));
     }
-    let has_findings = !comparison.findings().is_empty();
+    let has_findings = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_finding);
     if has_findings {
         steps.extend(rule_out_the_machine(report));
     }

@@ -95,8 +95,8 @@ impl Tone {
         match comparison.verdict {
             Verdict::Fail => Tone::Fail,
             Verdict::Pass if comparison.unsettled().next().is_some() => Tone::Unsure,
-            Verdict::Pass if comparison.findings().is_empty() => Tone::Ok,
-            Verdict::Pass => Tone::Warn,
+            Verdict::Pass if comparison.total.iter().chain(&comparison.endpoints).any(Row::is_finding) => Tone::Warn,
+            Verdict::Pass => Tone::Ok,
         }
     }
 

@@ -674,7 +674,9 @@ fn nothing_is_clipped_at_any_width_and_the_letters_of_charts_can_be_read() {
             frame.srcdoc = text;
             document.body.append(frame);
             await loaded;
-            for (const fold of frame.contentDocument.querySelectorAll('details')) fold.open = true;
+            // Of 1500 rows the layout takes a second at each width, and a few tell the same.
+            const folds = frame.contentDocument.querySelectorAll('details');
+            if (!name.startsWith('300')) for (const fold of folds) fold.open = true;
             for (const width of [320, 340, 360, 412, 480, 560, 641, 704, 720, 800, 880, 900, 1024, 1200, 1400, 1920]) {{
               frame.style.width = `${{width}}px`;
               for (const fault of faults(frame.contentDocument, width)) found.push(`${{name}}, ${{fault}}`);
@@ -693,8 +695,14 @@ fn nothing_is_clipped_at_any_width_and_the_letters_of_charts_can_be_read() {
 }
 
 #[test]
+#[ignore = "takes a minute and asserts little: run it after a change of the page, and look at what it leaves in target/tmp/html"]
 fn every_kind_of_page_is_photographed() {
     let Some(browser) = browser() else { return };
+    // The picture of README.md.
+    let path = folder().join("readme.html");
+    fs::write(&path, &pages()[1].1).unwrap();
+    let picture = format!("--screenshot={}", folder().join("readme.png").display());
+    open(&browser, &path, &[picture, "--window-size=1180,640".to_owned(), "--hide-scrollbars".to_owned()]);
     for (name, page) in pages() {
         let quoted = page.replace('&', "&amp;").replace('"', "&quot;");
         let mut frames = String::new();
