@@ -20,6 +20,7 @@ use anstream::{stderr, stdout};
 use anyhow::Result;
 use judge::compare::Verdict;
 use judge::text::error_line;
+use report::content::Unjudged;
 use report::terminal;
 
 use crate::flags::{Command, HELP, parse, wants_bisect_exit_codes};
@@ -58,15 +59,12 @@ pub fn exit_code(outcome: Result<Outcome>, no_verdict: u8) -> ExitCode {
         Ok(Outcome::Saved(unjudged)) => {
             let screen = screen(&io::stdout());
             let text = terminal::render_unjudged(&unjudged, screen);
-            match unjudged.exit_code() {
-                0 => {
-                    let _ = write!(stdout(), "{text}");
-                    ExitCode::SUCCESS
-                }
-                _ => {
-                    let _ = write!(stderr(), "{text}");
-                    ExitCode::from(no_verdict)
-                }
+            if unjudged.exit_code() == 0 {
+                let _ = write!(stdout(), "{text}");
+                ExitCode::SUCCESS
+            } else {
+                let _ = write!(stderr(), "{text}");
+                ExitCode::from(no_verdict)
             }
         }
         Err(error) => report_error(&error, no_verdict),
@@ -83,7 +81,7 @@ fn report_error(error: &anyhow::Error, no_verdict: u8) -> ExitCode {
             let _ = writeln!(stderr(), "  | {line}");
         }
     }
-    let style = anstyle::AnsiColor::Red.on_default().bold();
-    let _ = writeln!(stderr(), "{style}NO VERDICT{style:#}: {}", error_line(error));
+    let text = terminal::render_unjudged(&Unjudged::NoVerdict(error_line(error)), screen(&io::stderr()));
+    let _ = write!(stderr(), "{text}");
     ExitCode::from(no_verdict)
 }

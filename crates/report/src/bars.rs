@@ -10,10 +10,10 @@ use judge::text::{cut, endpoint_shown, escaped};
 
 use crate::charts::ticks;
 use crate::content::{by_severity, cells, endpoint_groups, rank};
-use crate::words::{Status, Tone, change, interval_words, value};
+use crate::words::{Status, Tone, change, interval_words, unit_of_value, value};
 
 /// The number of endpoints that are shown first. The others are a click away.
-const FIRST: usize = 10;
+const FIRST: usize = 5;
 /// The number of letters of a name.
 const NAME: usize = 60;
 /// The farthest ends of the axis, in percent. What lies beyond has an arrow at the edge, and its number beside it.
@@ -162,7 +162,7 @@ fn change_of(row: &Row) -> String {
 
 fn before_and_after(row: &Row) -> String {
     let shown = |number: Option<f64>| number.map_or_else(|| "–".to_owned(), |number| value(row.metric, number));
-    format!("{} → {} {}", shown(row.presence.baseline()), shown(row.presence.candidate()), row.metric.unit())
+    format!("{} → {}{}", shown(row.presence.baseline()), shown(row.presence.candidate()), unit_of_value(row.metric))
 }
 
 /// Writes the interval of a row, its estimate and its limit, with no text: the numbers stand beside it.

@@ -12,7 +12,7 @@ use crate::background::Background;
 use crate::saved::Saved;
 use crate::words::{
     Status, Tone, change, count, interval_text, interval_words, limit_text, noise_advice, noise_text, series_name,
-    series_of, value,
+    series_of, unit_of_value, value,
 };
 
 /// Everything that a format shows.
@@ -193,7 +193,7 @@ impl Report<'_> {
 /// Returns what failed or warned, worst first: by status, then by how far it is over its limit.
 pub fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let mut findings = comparison.findings();
-    findings.sort_by(|a, b| by_severity(a, b));
+    findings.sort_by_cached_key(|row| severity(row));
     findings
 }
 
@@ -272,16 +272,16 @@ fn status_remark(row: &Row) -> &'static str {
 pub fn finding(row: &Row) -> String {
     let series = series_name(row);
     let limit_said = row.limit.map_or_else(String::new, |limit| format!("limit {}", limit_text(row.metric, limit)));
-    let unit = row.metric.unit();
+    let unit = unit_of_value(row.metric);
     let found = match row.presence {
         Presence::Missing { .. } => format!(
             "{}: no requests in this run (it had some in the baseline)",
             row.endpoint.map_or_else(String::new, endpoint_shown)
         ),
-        Presence::New { candidate } => format!("{series}: {} {unit}, {limit_said}", value(row.metric, candidate)),
+        Presence::New { candidate } => format!("{series}: {}{unit}, {limit_said}", value(row.metric, candidate)),
         Presence::Both { baseline, candidate } => {
             let (baseline, candidate) = (value(row.metric, baseline), value(row.metric, candidate));
-            format!("{series}: {baseline} → {candidate} {unit} ({}, {limit_said})", change(row))
+            format!("{series}: {baseline} → {candidate}{unit} ({}, {limit_said})", change(row))
         }
     };
     match row.decision.and_then(Decision::why) {
@@ -389,12 +389,19 @@ pub fn rank(row: &Row) -> u8 {
 
 /// Orders rows worst first: by [`rank`], then by how much of its limit a series uses up.
 pub fn by_severity(a: &Row, b: &Row) -> Ordering {
+    severity(a).cmp(&severity(b))
+}
+
+/// Returns what [`by_severity`] compares: less is worse.
+pub fn severity(row: &Row) -> (u8, i64) {
     // A missing endpoint has no value, and is worse than any.
-    let strain = |row: &Row| match row.presence {
+    let strain = match row.presence {
         Presence::Both { candidate, .. } => row.strain(candidate).unwrap_or(f64::NEG_INFINITY),
         // Without a baseline it can only be over a bound.
         Presence::New { candidate } => row.allowed().map_or(f64::NEG_INFINITY, |allowed| candidate / allowed),
         Presence::Missing { .. } => f64::INFINITY,
     };
-    rank(a).cmp(&rank(b)).then_with(|| strain(b).total_cmp(&strain(a)))
+    // As `f64::total_cmp` orders numbers, by their bits; more strain is worse, and so less.
+    let bits = (-strain).to_bits().cast_signed();
+    (rank(row), bits ^ (bits >> 63).cast_unsigned().wrapping_shr(1).cast_signed())
 }

@@ -9,7 +9,7 @@ use judge::run::Metric;
 use judge::text::endpoint_shown;
 
 use crate::content::{Report, by_severity, endpoint_groups, findings, has_standing_failure};
-use crate::words::{Status, count, limit_text, percent, series_name, short_change, value, verdict_word};
+use crate::words::{Status, count, limit_text, percent, series_name, short_change, unit_of_value, value, verdict_word};
 
 /// The headline of a report, in the parts that a page may show in different sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,7 +168,7 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
 /// Returns the change or, where there is none to take, the value.
 fn change_or_value(row: &Row) -> String {
     match (row.change(), row.presence.candidate()) {
-        (None, Some(candidate)) => format!("{} {}", value(row.metric, candidate), row.metric.unit()),
+        (None, Some(candidate)) => format!("{}{}", value(row.metric, candidate), unit_of_value(row.metric)),
         _ => short_change(row),
     }
 }
@@ -177,11 +177,7 @@ fn change_or_value(row: &Row) -> String {
 fn in_numbers(row: &Row) -> String {
     let series = series_name(row);
     let limit = row.limit.map_or_else(String::new, |limit| format!(" (limit {})", limit_text(row.metric, limit)));
-    let unit = match row.metric {
-        Metric::ErrorRate => "%".to_owned(),
-        Metric::RequestsPerSec => "/s".to_owned(),
-        metric => format!(" {}", metric.unit()),
-    };
+    let unit = unit_of_value(row.metric);
     let shown = |number: f64| value(row.metric, number);
     match row.presence {
         Presence::Both { baseline, candidate } => {

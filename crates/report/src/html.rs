@@ -14,7 +14,7 @@ use crate::content::{
 use crate::headline::Headline;
 use crate::next::{Step, steps, steps_unjudged};
 use crate::saved::Saved;
-use crate::words::{Status, Tone, change, count, interval_words, limit_text, shown_commit, value};
+use crate::words::{Status, Tone, change, count, interval_words, limit_text, shown_commit, unit_of_value, value};
 use crate::{bars, charts};
 
 /// The number of letters of a name that a cell shows.
@@ -29,7 +29,7 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// The digests of the style and of the script. The browser uses nothing but these two, to the byte (`tests/it/html.rs`
 /// prints the digests after a change).
-const STYLE_DIGEST: &str = "sha256-izmcScZ3ZxmFAMT27fCf5y5HhVldh6s8ikRictb6VYc=";
+const STYLE_DIGEST: &str = "sha256-vM02bbv8zvsHW8db+nu4Bu0y5zMvDjRYrqvtGMJ0SNY=";
 const SCRIPT_DIGEST: &str = "sha256-RxY3HqxubpBZNuJ0+yD59DRDPjAs2sxmkId/GGJEIBk=";
 
 /// What the words of a report mean, for who reads one for the first time.
@@ -71,20 +71,19 @@ pub fn render(report: &Report) -> String {
 /// Writes the report of a command that judged nothing.
 pub fn render_unjudged(unjudged: &Unjudged) -> String {
     let (tone, found) = match unjudged {
-        Unjudged::NoVerdict(_) => (Tone::Fail, "could not compare"),
-        Unjudged::NoBaseline(_) => (Tone::Fail, "no baseline, and without one this gate would always pass"),
+        Unjudged::NoVerdict(_) => (Tone::Unsure, "could not compare"),
+        Unjudged::NoBaseline(_) => (Tone::Unsure, "no baseline, and without one this gate would always pass"),
         Unjudged::BaselineSaved(_) => (Tone::Ok, "the next run is compared with it"),
     };
     let word = unjudged.word();
     let mut body = "<header class=\"head\"><p>cargo xtask perf</p></header>\n<main>\n".to_owned();
     let _ = writeln!(body, "<section class=\"hero {}\">", tone.class());
     let _ = writeln!(body, "<header><h1><strong>{word}</strong><span class=\"hidden\">: </span>{found}</h1>");
-    match unjudged.saved() {
-        Some(saved) => saved_baseline(&mut body, saved),
-        None => {
-            let lines: Vec<String> = unjudged.sentence().lines().map(printable).collect();
-            let _ = writeln!(body, "</header>\n<pre tabindex=\"0\">{}</pre>\n</section>", escaped(&lines.join("\n")));
-        }
+    if let Some(saved) = unjudged.saved() {
+        saved_baseline(&mut body, saved);
+    } else {
+        let lines: Vec<String> = unjudged.sentence().lines().map(printable).collect();
+        let _ = writeln!(body, "</header>\n<pre tabindex=\"0\">{}</pre>\n</section>", escaped(&lines.join("\n")));
     }
     next(&mut body, &steps_unjudged(unjudged));
     body.push_str("</main>\n");
@@ -223,11 +222,7 @@ fn tile_name(metric: Metric) -> &'static str {
 
 /// Writes one number: the change large, and what it is made of small.
 fn tile(body: &mut String, row: &Row) {
-    let unit = match row.metric {
-        Metric::ErrorRate => "%".to_owned(),
-        Metric::RequestsPerSec => "/s".to_owned(),
-        metric => format!(" {}", metric.unit()),
-    };
+    let unit = unit_of_value(row.metric);
     let shown = |number: Option<f64>| number.map_or_else(|| "–".to_owned(), |number| value(row.metric, number));
     let (before, now) = (shown(row.presence.baseline()), shown(row.presence.candidate()));
     let is_compared = matches!(row.presence, Presence::Both { .. });

@@ -5,11 +5,11 @@
 use std::fmt::Write as _;
 
 use judge::decision::Row;
-use judge::run::{Metric, Provenance};
+use judge::run::Provenance;
 use judge::text::{self, cut, printable};
 
 use crate::content::{HEADER, Report, Sides, Unjudged, cells, evidence, few_samples_text, finding};
-use crate::words::Status;
+use crate::words::{Status, unit_of_value};
 
 /// The number of columns of a name. Jenkins and GitLab tell cases by their names, so more of a name stays than where a
 /// person reads it.
@@ -183,12 +183,8 @@ fn case(body: &mut String, suite: &str, row: &Row) {
 /// Returns the cells of a row, without its name, as a sentence.
 fn measured(row: &Row) -> String {
     let [_, values @ .., status] = cells(row).texts;
-    let unit = match row.metric {
-        Metric::ErrorRate => "%".to_owned(),
-        Metric::RequestsPerSec => "/s".to_owned(),
-        metric => format!(" {}", metric.unit()),
-    };
-    let units = [unit.as_str(), &unit, "", "", ""];
+    let unit = unit_of_value(row.metric);
+    let units = [unit, unit, "", "", ""];
     let named = HEADER[1..].iter().zip(values).zip(units).filter(|((_, cell), _)| !["", "-"].contains(&cell.as_str()));
     let values: Vec<String> =
         named.map(|((header, cell), unit)| format!("{header} {cell}{unit}").trim_end().to_owned()).collect();

@@ -7,8 +7,8 @@ use judge::decision::Row;
 use judge::text::{cut, endpoint_shown, printable};
 
 use crate::content::{
-    Cells, FINDINGS, HEADER, LINE_COLUMNS, Report, Unjudged, by_severity, cells, endpoint_groups, evidence, finding,
-    findings,
+    Cells, FINDINGS, HEADER, LINE_COLUMNS, Report, Unjudged, cells, endpoint_groups, evidence, finding, findings,
+    severity,
 };
 use crate::next::{Step, steps, steps_unjudged};
 use crate::words::{Status, Tone, count, shown_commit};
@@ -81,7 +81,7 @@ fn sides(report: &Report) -> String {
     let commit = |of: &judge::run::Provenance| code(&cut(&printable(&shown_commit(&of.commit, of.dirty)), 60));
     let mut parts = vec![format!("{} → {}", commit(report.provenance.baseline), commit(report.provenance.candidate))];
     if let Some(commits) = report.background.commits_between {
-        parts[0].push_str(&format!(" (+{})", count(commits as usize, "commit")));
+        let _ = write!(parts[0], " (+{})", count(commits as usize, "commit"));
     }
     parts.extend(report.provenance.candidate.load.as_ref().map(|load| prose(&load.to_string())));
     // Only CI's own variables make this link, and it is one only where it can be nothing else.
@@ -146,7 +146,7 @@ fn endpoints(comparison: &Comparison, room: usize) -> String {
         return String::new();
     }
     let mut rows: Vec<&Row> = comparison.endpoints.iter().collect();
-    rows.sort_by(|a, b| by_severity(a, b));
+    rows.sort_by_cached_key(|row| severity(row));
     let columns: Vec<usize> = (0..HEADER.len()).collect();
     let mut table = String::new();
     // Rows that are left out are counted, not written: ten thousand rows cost no more than those that fit.
@@ -159,7 +159,7 @@ fn endpoints(comparison: &Comparison, room: usize) -> String {
         table.push_str(&line);
         shown += 1;
     }
-    let [over, all] = [comparison.findings().iter().filter(|row| row.endpoint.is_some()).count(), rows.len()];
+    let [over, all] = [rows.iter().filter(|row| row.is_finding()).count(), rows.len()];
     let groups = endpoint_groups(comparison);
     let failing = groups.iter().filter(|group| group.iter().any(Row::is_failure)).count();
     let mut text = format!(

@@ -32,7 +32,7 @@ pub fn steps(report: &Report) -> Vec<Step> {
     if !is_conclusive(comparison) {
         steps.push(lengthen(report));
     }
-    let has_findings = !comparison.findings().is_empty();
+    let has_findings = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_finding);
     if has_findings {
         steps.extend(rule_out_the_machine(report));
     }
@@ -53,8 +53,8 @@ pub fn steps(report: &Report) -> Vec<Step> {
         steps.push(accept(report, "keep the gain", "why it is faster"));
     }
     if steps.is_empty() {
-        let command = format!("{} {LATEST} --report report.html", report.background.command());
-        steps.push(Step { what: "see every endpoint", command });
+        let command = format!("{} {LATEST} --verbose", report.background.command());
+        steps.push(Step { what: "nothing to do; see every endpoint", command });
     }
     steps.truncate(MOST);
     steps

@@ -3,7 +3,7 @@
 use judge::baseline::Baseline;
 use judge::run::Metric;
 
-use crate::words::{count, shown_commit, value};
+use crate::words::{count, shown_commit, unit_of_value, value};
 
 /// A baseline that was saved.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,11 +49,7 @@ impl SavedValue {
 }
 
 fn with_unit(metric: Metric, shown: &str) -> String {
-    match metric {
-        Metric::ErrorRate => format!("{shown}%"),
-        Metric::RequestsPerSec => format!("{shown}/s"),
-        _ => format!("{shown} {}", metric.unit()).trim_end().to_owned(),
-    }
+    format!("{shown}{}", unit_of_value(metric))
 }
 
 impl Saved {

@@ -9,7 +9,7 @@ use judge::decision::Row;
 use judge::text::cut;
 
 use crate::content::{
-    Cells, FINDINGS, Finding, HEADER, Report, Unjudged, by_severity, cells, evidence, finding, findings,
+    Cells, FINDINGS, Finding, HEADER, Report, Unjudged, cells, evidence, finding, findings, severity,
 };
 use crate::next::{Step, steps, steps_unjudged};
 use crate::words::{Status, Tone};
@@ -57,7 +57,7 @@ pub fn render(report: &Report, verbosity: Verbosity, screen: Screen) -> String {
         table(&mut text, report.total_cells(), screen);
         if verbosity == Verbosity::Verbose && !report.comparison.endpoints.is_empty() {
             let mut rows: Vec<&Row> = report.comparison.endpoints.iter().collect();
-            rows.sort_by(|a, b| by_severity(a, b));
+            rows.sort_by_cached_key(|row| severity(row));
             text.push('\n');
             table(&mut text, rows.into_iter().map(cells).collect(), screen);
         }

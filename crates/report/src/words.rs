@@ -102,8 +102,8 @@ impl Tone {
         match comparison.verdict {
             Verdict::Fail => Tone::Fail,
             Verdict::Pass if comparison.unsettled().next().is_some() => Tone::Unsure,
-            Verdict::Pass if comparison.findings().is_empty() => Tone::Ok,
-            Verdict::Pass => Tone::Warn,
+            Verdict::Pass if comparison.total.iter().chain(&comparison.endpoints).any(Row::is_finding) => Tone::Warn,
+            Verdict::Pass => Tone::Ok,
         }
     }
 
@@ -207,6 +207,16 @@ pub fn change_unit(metric: Metric) -> &'static str {
     if metric == Metric::ErrorRate { "pp" } else { "%" }
 }
 
+/// Returns the unit of a value as it stands behind the number: ` ms`, `%`, `/s`.
+pub fn unit_of_value(metric: Metric) -> &'static str {
+    match metric {
+        Metric::ErrorRate => "%",
+        Metric::RequestsPerSec => "/s",
+        Metric::TotalRequests => "",
+        _ => " ms",
+    }
+}
+
 /// Returns a limit as `perf.toml` has it, with its sign: `+20% and 5 ms`.
 pub fn limit_text(metric: Metric, limit: &Limit) -> String {
     let (sign, bound_word) = if metric == Metric::RequestsPerSec { ("-", "min") } else { ("+", "max") };
@@ -215,12 +225,7 @@ pub fn limit_text(metric: Metric, limit: &Limit) -> String {
         let floor = limit.floor.map_or_else(String::new, |floor| format!(" and {floor} {floor_unit}"));
         format!("{sign}{worsening}{}{floor}", unit_behind(metric))
     });
-    let bound_unit = match metric {
-        Metric::RequestsPerSec => "/s".to_owned(),
-        Metric::ErrorRate => "%".to_owned(),
-        _ => format!(" {}", metric.unit()),
-    };
-    let bound = limit.bound.map(|bound| format!("{bound_word} {bound}{bound_unit}"));
+    let bound = limit.bound.map(|bound| format!("{bound_word} {bound}{}", unit_of_value(metric)));
     [worsening, bound].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

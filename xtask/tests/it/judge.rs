@@ -236,7 +236,7 @@ fn locusts_json_is_judged_too() {
         (output.code, output.stdout.lines().last()),
         (1, Some("FAIL: error_rate rose by 3.80 pp, 0.50 → 4.30% (limit +2 pp)"))
     );
-    assert!(output.stdout.contains("the latencies of a failing service are not comparable"), "{}", output.stdout);
+    assert!(output.stdout.contains("latencies of failing requests are not comparable"), "{}", output.stdout);
 }
 
 #[test]

@@ -348,7 +348,7 @@ fn what_next_depends_on_the_case() {
     }
     expect![[r#"
         a pass:
-          see every endpoint: cargo xtask perf target/perf/latest --report report.html
+          nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         a failure of several runs:
           rule out the machine: cargo xtask perf --against 0123456789ab
           find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
@@ -368,7 +368,7 @@ fn what_next_depends_on_the_case() {
           rule out the machine: cargo xtask perf --against 0123456789ab
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         rounds:
-          see every endpoint: cargo xtask perf target/perf/latest --report report.html
+          nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         new and missing:
           rule out the machine: cargo xtask perf --against 0123456789ab
           find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes

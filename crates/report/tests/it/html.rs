@@ -1,10 +1,12 @@
 //! The HTML page: read back by a browser's own parser, and opened in a browser.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -299,7 +301,7 @@ fn the_worst_endpoint_comes_first() {
     let bars = select(&page, ".bars tbody tr");
     assert_eq!(bars.len(), 302);
     let is_rest: Vec<bool> = bars.iter().map(|row| row.attr("class").unwrap().contains("rest")).collect();
-    assert_eq!(is_rest.iter().filter(|is_rest| !**is_rest).count(), 11);
+    assert_eq!(is_rest.iter().filter(|is_rest| !**is_rest).count(), 6);
     assert!(is_rest[..301].is_sorted() && !is_rest[301]);
 }
 
@@ -488,6 +490,9 @@ impl Drop for Owned {
 
 /// Opens a file without a window and returns what the browser prints, and what it and the page's console log.
 fn open(browser: &Path, page: &Path, flags: &[String]) -> [String; 2] {
+    /// One browser takes all cores for itself, and other tests beside it hold a time.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let name = page.file_stem().unwrap().to_str().unwrap();
     let profile = folder().join(format!("profile-{name}"));
     let _ = fs::remove_dir_all(&profile);
@@ -671,7 +676,9 @@ fn nothing_is_clipped_at_any_width_and_the_letters_of_charts_can_be_read() {
             frame.srcdoc = text;
             document.body.append(frame);
             await loaded;
-            for (const fold of frame.contentDocument.querySelectorAll('details')) fold.open = true;
+            // Of 1500 rows the layout takes a second at each width, and a few tell the same.
+            const folds = frame.contentDocument.querySelectorAll('details');
+            if (!name.startsWith('300')) for (const fold of folds) fold.open = true;
             for (const width of [320, 340, 360, 412, 480, 560, 641, 704, 720, 800, 880, 900, 1024, 1200, 1400, 1920]) {{
               frame.style.width = `${{width}}px`;
               for (const fault of faults(frame.contentDocument, width)) found.push(`${{name}}, ${{fault}}`);
@@ -690,14 +697,20 @@ fn nothing_is_clipped_at_any_width_and_the_letters_of_charts_can_be_read() {
 }
 
 #[test]
+#[ignore = "takes a minute and asserts little: run it after a change of the page, and look at what it leaves in target/tmp/html"]
 fn every_kind_of_page_is_photographed() {
     let Some(browser) = browser() else { return };
+    // The picture of README.md.
+    let path = folder().join("readme.html");
+    fs::write(&path, &pages()[1].1).unwrap();
+    let picture = format!("--screenshot={}", folder().join("readme.png").display());
+    open(&browser, &path, &[picture, "--window-size=1180,640".to_owned(), "--hide-scrollbars".to_owned()]);
     for (name, page) in pages() {
         let quoted = page.replace('&', "&amp;").replace('"', "&quot;");
-        let frames: String = [360, 800, 1400]
-            .iter()
-            .map(|width| format!("<iframe width=\"{width}\" height=\"2400\" srcdoc=\"{quoted}\"></iframe>\n"))
-            .collect();
+        let mut frames = String::new();
+        for width in [360, 800, 1400] {
+            let _ = writeln!(frames, "<iframe width=\"{width}\" height=\"2400\" srcdoc=\"{quoted}\"></iframe>");
+        }
         let sheet = format!(
             "<!DOCTYPE html><meta name=\"color-scheme\" content=\"light dark\"><style>body {{ margin: 0; width: 2600px; display: flex; gap: 10px; background: #999 }} iframe {{ border: 0; flex: none }}</style>{frames}"
         );
