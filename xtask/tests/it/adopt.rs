@@ -94,6 +94,7 @@ fn an_empty_repository_gets_all_of_it() {
         xtask/vendor/crates/judge/src/mask.rs
         xtask/vendor/crates/judge/src/run.rs
         xtask/vendor/crates/judge/src/stats.rs
+        xtask/vendor/crates/judge/src/strict_json.rs
         xtask/vendor/crates/judge/src/text.rs
         xtask/vendor/crates/report/Cargo.toml
         xtask/vendor/crates/report/src/charts.rs
@@ -107,6 +108,7 @@ fn an_empty_repository_gets_all_of_it() {
         xtask/vendor/crates/report/src/markdown.rs
         xtask/vendor/crates/report/src/page.css
         xtask/vendor/crates/report/src/page.js
+        xtask/vendor/crates/report/src/svg.rs
         xtask/vendor/crates/report/src/terminal.rs
         xtask/vendor/crates/report/src/words.rs
         xtask/vendor/xtask/Cargo.toml
@@ -116,6 +118,7 @@ fn an_empty_repository_gets_all_of_it() {
         xtask/vendor/xtask/src/flags.rs
         xtask/vendor/xtask/src/lib.rs
         xtask/vendor/xtask/src/measure/bench.rs
+        xtask/vendor/xtask/src/measure/http.rs
         xtask/vendor/xtask/src/measure/install.rs
         xtask/vendor/xtask/src/measure/listener.rs
         xtask/vendor/xtask/src/measure/locust.rs
@@ -137,6 +140,7 @@ fn an_empty_repository_gets_all_of_it() {
         xtask/vendor/xtask/src/system/lock.rs
         xtask/vendor/xtask/src/system/machine.rs
         xtask/vendor/xtask/src/system/mod.rs
+        xtask/vendor/xtask/src/system/orphans.rs
         xtask/vendor/xtask/src/system/process.rs
         xtask/vendor/xtask/src/system/session.rs
         xtask/vendor/xtask/src/system/worktree.rs
