@@ -83,11 +83,11 @@ case $FAKE_LOCUST in
         printf '::error::owned\n  ::stop-commands::x\nx ##[error]owned\n\r::error::owned\n::endgroup::\n(10 total users)\n'
         finish ;;
     says-much)
-        # 120 MB before what matters and as much behind it, which take no room on the disk.
+        # 60 MB before what matters and as much behind it, which take no room on the disk.
         log=$(dirname "$PERF_FINAL_STATS_CSV")/locust.log
-        truncate -s 120M "$log"
+        truncate -s 60M "$log"
         echo "CPU usage above 90%! This may constrain your throughput"
-        truncate -s 240M "$log"
+        truncate -s 120M "$log"
         echo
         finish ;;
     saturated) echo "WARNING/locust.runners: CPU usage above 90%! This may constrain your throughput" >&2; finish ;;

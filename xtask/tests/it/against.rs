@@ -87,8 +87,8 @@ fn the_users_checkout_is_not_touched() {
 
 #[test]
 fn builds_are_kept_and_the_oldest_go() {
-    let build = "ready_timeout = \"20s\"\nbuild = \"test -e built || { echo >> $PIDS/builds; touch built; }\"";
-    let scratch = repository("kept", 300, 300).toml("ready_timeout = \"20s\"", build);
+    let build = "ready_timeout = \"2m\"\nbuild = \"test -e built || { echo >> $PIDS/builds; touch built; }\"";
+    let scratch = repository("kept", 300, 300).toml("ready_timeout = \"2m\"", build);
     scratch.sh("git commit -q -a -m build");
     for number in 0..4 {
         scratch.write("number", &number.to_string());
@@ -207,8 +207,7 @@ fn an_interrupt_leaves_nothing_running_and_the_next_call_works() {
 #[test]
 fn a_crash_is_no_error_of_the_next_call() {
     let scratch = repository("crash", 300, 300).with("FAKE_LOCUST", "waits");
-    let mut child = scratch.command("--against first").spawn().unwrap();
-    scratch.wait_for("pids/locust");
+    let mut child = scratch.loading("--against first");
     child.kill().unwrap();
     child.wait().unwrap();
     scratch.assert_nothing_is_left();
