@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use judge::run::Precision;
 use serde_json::Value;
 
-use crate::real::{ALONE, link_locust};
+use crate::real::link_locust;
 use crate::support::{BASELINE, FAKE_LOCUST, Scratch, is_running};
 
 fn worker(name: &str, state: &str) -> String {
@@ -223,7 +223,7 @@ fn with_real_locust(name: &str) -> Scratch {
     scratch
 }
 
-/// The load of the tests with real Locust. They run one at a time, so all may take the time they need.
+/// The load of the tests with real Locust.
 const LOAD: &str = "--users 8 --spawn-rate 8 --run-time 3s --update-baseline";
 const LONG_LOAD: &str = "--users 8 --spawn-rate 8 --run-time 30s --update-baseline";
 
@@ -292,7 +292,6 @@ impl Drop for Shells {
 
 #[test]
 fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_missed() {
-    let _alone = ALONE.lock();
     let scratch = with_real_locust("workers-real")
         .toml("[load]\n", "[load]\nexpect_workers = 4\nworkers_timeout = \"60s\"\n")
         .with("LOCUST_MASTER_BIND_HOST", "127.0.0.1")
@@ -356,28 +355,26 @@ fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_
 }
 
 #[test]
-fn processes_count_to_the_last_request_and_none_outlives_the_command() {
-    let _alone = ALONE.lock();
+fn processes_count_to_the_last_request() {
     let scratch = with_real_locust("workers-processes-real");
-    let start = |args: &str| {
-        forget_latest(&scratch);
-        let mut command = scratch.command(&format!("--processes 2 --max-runs 1 {args}"));
-        command.stdout(Stdio::piped()).spawn().unwrap()
-    };
-    let finish = |gate| scratch.finish(gate);
-
-    let output = finish(start(LOAD));
+    let args = format!("--processes 2 --max-runs 1 {LOAD}");
+    let output = scratch.perf(&args);
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert_is_union(&scratch, "run-1", 2);
-    scratch.write("perf_baseline.json", BASELINE);
 
     // Between its last request and its last report, which no heartbeat can miss in time.
+    scratch.write("perf_baseline.json", BASELINE);
     scratch.write("pids/dies", "");
-    let output = finish(start(LOAD));
-    assert_eq!(output.code, 2, "{}", output.stderr);
-    assert!(output.last_line().contains(") was lost "), "{}", output.stderr);
-    fs::remove_file(scratch.path("pids/dies")).unwrap();
+    scratch.refuses(&args, ") was lost ");
+}
 
+#[test]
+fn none_of_the_processes_outlives_the_command() {
+    let scratch = with_real_locust("workers-killed-real");
+    let start = || {
+        forget_latest(&scratch);
+        scratch.command(&format!("--processes 2 {LONG_LOAD}")).spawn().unwrap()
+    };
     let loads = || {
         scratch.wait_until("the load", || workers_of(&scratch, "run-1").len() == 2);
         workers_of(&scratch, "run-1").iter().map(process_of).collect::<Vec<u32>>()
@@ -390,29 +387,29 @@ fn processes_count_to_the_last_request_and_none_outlives_the_command() {
         assert_eq!(scratch.read("perf_baseline.json"), BASELINE);
     };
     // One of them, while it loads.
-    let gate = start(LONG_LOAD);
+    let gate = start();
     let workers = loads();
     scratch.sh(&format!("kill -9 {}", workers[0]));
-    let output = finish(gate);
+    let output = scratch.finish(gate);
     assert_eq!(output.code, 2, "{}", output.stderr);
     let named = format!("process {}) was lost during the load", workers[0]);
     assert!(output.last_line().contains(&named), "{}", output.stderr);
     assert_gone(&workers);
 
     // Their master, which can tell them nothing any more.
-    let gate = start(LONG_LOAD);
+    let gate = start();
     let workers = loads();
     scratch.sh(&format!("kill -9 $(ps -o ppid= -p {})", workers[0]));
-    let output = finish(gate);
+    let output = scratch.finish(gate);
     assert_eq!(output.code, 2, "{}", output.stderr);
     assert!(output.last_line().contains("Locust failed: killed by signal 9"), "{}", output.stderr);
     assert_gone(&workers);
 
     // Ctrl-C.
-    let gate = start(LONG_LOAD);
+    let gate = start();
     let workers = loads();
     scratch.sh(&format!("kill -INT {}", gate.id()));
-    let output = finish(gate);
+    let output = scratch.finish(gate);
     assert_eq!(output.code, 130, "{}", output.stderr);
     assert_gone(&workers);
 }
