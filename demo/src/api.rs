@@ -1,37 +1,15 @@
 //! Which request goes where, and what it is answered.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::claims::{Claims, NewClaim};
+use crate::endpoint::Endpoint;
 use crate::http::{Request, Response};
-use crate::pace::Pace;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    ListClaims,
-    GetClaim,
-    CreateClaim,
-    Dashboard,
-    Health,
-}
-
-impl Endpoint {
-    pub const ALL: [Self; 5] = [Self::ListClaims, Self::GetClaim, Self::CreateClaim, Self::Dashboard, Self::Health];
-
-    /// The name as the load test reports it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ListClaims => "GET /claims",
-            Self::GetClaim => "GET /claims/[id]",
-            Self::CreateClaim => "POST /claims",
-            Self::Dashboard => "GET /dashboard",
-            Self::Health => "GET /health",
-        }
-    }
-}
+use crate::pace::{Fate, Pace, Turn};
+use crate::stalls::Stalls;
 
 #[derive(Debug, PartialEq)]
 enum Route<'a> {
@@ -58,28 +36,33 @@ fn route<'a>(method: &str, path: &'a str) -> Route<'a> {
 pub struct Service {
     claims: Mutex<Claims>,
     pace: Pace,
+    stalls: Stalls,
 }
 
 impl Service {
-    pub fn new(pace: Pace) -> Self {
-        Self { claims: Mutex::new(Claims::seeded()), pace }
+    pub fn new(pace: Pace, stalls: Stalls) -> Self {
+        Self { claims: Mutex::new(Claims::seeded()), pace, stalls }
     }
 
-    /// The response to a request, and how long after its arrival to send it.
-    pub fn answer(&self, request: &Request) -> (Response, Duration) {
-        match route(&request.method, &request.path) {
-            Route::Found(endpoint, id) => {
-                let turn = self.pace.next_turn(endpoint);
-                let response = if turn.fails {
-                    Response::error(500, "failing on purpose (DEMO_ERROR_PCT)")
-                } else {
-                    self.respond(endpoint, id, &request.body)
-                };
-                (response, turn.delay)
+    /// The response to a request, and when to send it. A request that is never
+    /// to be answered has none, and changes nothing.
+    pub fn answer(&self, request: &Request, received: Instant) -> Option<(Response, Instant)> {
+        let route = route(&request.method, &request.path);
+        let (endpoint, turn) = match route {
+            Route::Found(endpoint, _) => (Some(endpoint), self.pace.next_turn(endpoint)),
+            Route::UnknownPath | Route::WrongMethod => (None, Turn { delay: Duration::ZERO, fate: Fate::Served }),
+        };
+        let departure = self.stalls.departure(endpoint, received, turn.delay)?;
+        let response = match route {
+            Route::Found(..) if turn.fate == Fate::Lost => return None,
+            Route::Found(..) if turn.fate == Fate::Failing => {
+                Response::error(500, "failing on purpose (DEMO_ERROR_PCT)")
             }
-            Route::UnknownPath => (Response::error(404, "no such path"), Duration::ZERO),
-            Route::WrongMethod => (Response::error(405, "wrong method"), Duration::ZERO),
-        }
+            Route::Found(endpoint, id) => self.respond(endpoint, id, &request.body),
+            Route::UnknownPath => Response::error(404, "no such path"),
+            Route::WrongMethod => Response::error(405, "wrong method"),
+        };
+        Some((response, departure))
     }
 
     fn respond(&self, endpoint: Endpoint, id: &str, body: &[u8]) -> Response {
@@ -112,19 +95,19 @@ fn json(status: u16, value: &impl Serialize) -> Response {
 mod tests {
     use super::*;
 
-    fn status(service: &Service, method: &str, path: &str, body: &str) -> u16 {
+    fn status(service: &Service, method: &str, path: &str, body: &str) -> Option<u16> {
         let request = Request {
             method: method.to_owned(),
             path: path.to_owned(),
             body: body.as_bytes().to_vec(),
             keep_alive: true,
         };
-        service.answer(&request).0.status
+        Some(service.answer(&request, Instant::now())?.0.status)
     }
 
-    fn service(error_pct: &str) -> Service {
-        let lookup = |name: &str| (name == "DEMO_ERROR_PCT").then(|| error_pct.into());
-        Service::new(Pace::from_lookup(lookup).expect("valid"))
+    fn service(variable: &str, value: &str) -> Service {
+        let lookup = |name: &str| (name == variable).then(|| value.into());
+        Service::new(Pace::from_lookup(lookup).expect("valid"), Stalls::from_lookup(lookup).expect("valid"))
     }
 
     #[test]
@@ -145,22 +128,36 @@ mod tests {
 
     #[test]
     fn answers_have_the_promised_status() {
-        let service = service("0");
+        let service = service("DEMO_ERROR_PCT", "0");
         let body = r#"{"policy":"P-1","description":"Hail","amount_cents":5}"#;
-        assert_eq!(status(&service, "GET", "/claims", ""), 200);
-        assert_eq!(status(&service, "GET", "/claims/1", ""), 200);
-        assert_eq!(status(&service, "GET", "/claims/101", ""), 404);
-        assert_eq!(status(&service, "GET", "/claims/one", ""), 404);
-        assert_eq!(status(&service, "POST", "/claims", body), 201);
-        assert_eq!(status(&service, "GET", "/claims/101", ""), 200);
-        assert_eq!(status(&service, "POST", "/claims", "{"), 400);
-        assert_eq!(status(&service, "GET", "/dashboard", ""), 200);
+        assert_eq!(status(&service, "GET", "/claims", ""), Some(200));
+        assert_eq!(status(&service, "GET", "/claims/1", ""), Some(200));
+        assert_eq!(status(&service, "GET", "/claims/101", ""), Some(404));
+        assert_eq!(status(&service, "GET", "/claims/one", ""), Some(404));
+        assert_eq!(status(&service, "POST", "/claims", body), Some(201));
+        assert_eq!(status(&service, "GET", "/claims/101", ""), Some(200));
+        assert_eq!(status(&service, "POST", "/claims", "{"), Some(400));
+        assert_eq!(status(&service, "GET", "/dashboard", ""), Some(200));
     }
 
     #[test]
     fn health_never_fails() {
-        let service = service("100");
-        assert_eq!(status(&service, "GET", "/claims", ""), 500);
-        assert_eq!(status(&service, "GET", "/health", ""), 200);
+        let service = service("DEMO_ERROR_PCT", "100");
+        assert_eq!(status(&service, "GET", "/claims", ""), Some(500));
+        assert_eq!(status(&service, "GET", "/health", ""), Some(200));
+    }
+
+    #[test]
+    fn what_is_never_answered_changes_nothing() {
+        let body = r#"{"policy":"P-1","description":"Hail","amount_cents":5}"#;
+        for (variable, value) in [("DEMO_HANG_AFTER_S", "0"), ("DEMO_LOST_PCT", "100")] {
+            let service = service(variable, value);
+            for (method, path) in [("POST", "/claims"), ("GET", "/claims"), ("GET", "/claims/1"), ("GET", "/dashboard")]
+            {
+                assert_eq!(status(&service, method, path, body), None, "{variable}, {path}");
+            }
+            assert_eq!(status(&service, "GET", "/health", ""), Some(200), "{variable}");
+            assert_eq!(service.respond(Endpoint::GetClaim, "101", b"").status, 404, "{variable}");
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! A small HTTP service about insurance claims, made to be measured.
 //!
 //! Its response times are drawn from fixed distributions, so that two runs of a
-//! load test agree closely, and environment variables make it slower or
-//! failing on purpose. See `demo --help`.
+//! load test agree closely, and environment variables make it slow, fail or
+//! stop answering on purpose. See `demo --help`.
 
 mod api;
 mod claims;
+mod endpoint;
 mod http;
 mod pace;
+mod settings;
+mod stalls;
 
 use std::io::{self, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -20,6 +23,7 @@ use std::time::{Duration, Instant};
 use api::Service;
 use http::ReadError;
 use pace::Pace;
+use stalls::Stalls;
 
 const HELP: &str = "\
 A small insurance-claims HTTP service with repeatable response times.
@@ -34,8 +38,18 @@ Environment (read once at start; an empty value counts as unset):
   DEMO_SLOWDOWN_PCT   make every response this many percent slower (default 0)
   DEMO_ERROR_PCT      answer this percentage of requests with 500, except
                       GET /health (default 0)
+  DEMO_LOST_PCT       never answer this percentage of requests, except
+                      GET /health (default 0); DEMO_ERROR_PCT is then a
+                      percentage of the others
   DEMO_SLOW_ENDPOINT  make only this endpoint slower, e.g. \"GET /dashboard\"
   DEMO_SLOW_FACTOR    how many times slower that endpoint is (default 3)
+  DEMO_FREEZE         freeze everything, GET /health too, for this long at the
+                      end of each period: with 2/10, what is due in seconds 8
+                      to 10, 18 to 20 and so on is answered when they are over;
+                      seconds count from the first request but GET /health
+  DEMO_HANG_AFTER_S   from this many seconds after the first request but GET
+                      /health on, answer no request but GET /health (default:
+                      never)
 ";
 
 const DEFAULT_PORT: u16 = 8080;
@@ -66,12 +80,12 @@ fn main() -> ExitCode {
         }
         Err(message) => return fail(2, &message),
     };
-    let pace = match Pace::from_lookup(|name| std::env::var_os(name)) {
-        Ok(pace) => pace,
+    let service = match service() {
+        Ok(service) => service,
         Err(message) => return fail(2, &message),
     };
     match listen(port) {
-        Ok(listener) => accept_forever(&listener, &Arc::new(Service::new(pace))),
+        Ok(listener) => accept_forever(&listener, &Arc::new(service)),
         Err(message) => fail(1, &message),
     }
 }
@@ -85,6 +99,12 @@ fn parse_args(mut args: pico_args::Arguments) -> Result<Command, String> {
         None => Ok(Command::Serve { port }),
         Some(extra) => Err(format!("unknown argument {:?} (see --help)", extra.to_string_lossy())),
     }
+}
+
+/// The service as the environment asks for it.
+fn service() -> Result<Service, String> {
+    let lookup = |name: &str| std::env::var_os(name);
+    Ok(Service::new(Pace::from_lookup(lookup)?, Stalls::from_lookup(lookup)?))
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {
@@ -162,18 +182,28 @@ fn serve(mut stream: &TcpStream, service: &Service) -> io::Result<()> {
             }
         };
         let received = Instant::now();
-        let (response, delay) = service.answer(&request);
+        let Some((response, departure)) = service.answer(&request, received) else {
+            return stay_silent(stream);
+        };
         // Sleeping up to a deadline keeps the time spent on the answer itself
         // from adding to the delay. The operating system wakes a sleeping
         // thread within about 0.1 ms, which is small next to every delay here,
         // and unlike spinning it leaves the processors to the load generator.
-        thread::sleep(delay.saturating_sub(received.elapsed()));
+        thread::sleep(departure.saturating_duration_since(Instant::now()));
         let head_only = request.method == "HEAD";
         stream.write_all(&response.to_bytes(request.keep_alive, head_only))?;
         if !request.keep_alive {
             return Ok(());
         }
     }
+}
+
+/// Keeps a connection open, without an answer, until the client closes it. That
+/// the client has is only seen by reading, so whatever else it sends is read.
+fn stay_silent(mut stream: &TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(None)?;
+    io::copy(&mut stream, &mut io::sink())?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! How long each request takes and which ones fail: repeatable by design, and
-//! adjustable through environment variables.
+//! How long each request takes, which ones fail and which are lost: repeatable
+//! by design, and adjustable through environment variables.
 //!
 //! # Delays
 //!
@@ -20,14 +20,15 @@
 //! median and its 95th percentile.
 
 use std::ffi::OsString;
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::api::Endpoint;
+use crate::endpoint::Endpoint;
+use crate::settings::{number, text};
 
 const SLOWDOWN_PCT: &str = "DEMO_SLOWDOWN_PCT";
 const ERROR_PCT: &str = "DEMO_ERROR_PCT";
+const LOST_PCT: &str = "DEMO_LOST_PCT";
 const SLOW_ENDPOINT: &str = "DEMO_SLOW_ENDPOINT";
 const SLOW_FACTOR: &str = "DEMO_SLOW_FACTOR";
 
@@ -77,25 +78,49 @@ fn golden_point(n: u32) -> f64 {
     f64::from(n.wrapping_mul(GOLDEN_STEP).wrapping_add(1 << 31)) / TWO_POW_32
 }
 
-/// Whether the n-th request fails, as Bresenham's line algorithm would place
-/// `error_pct` steps in 100: it fails when the rounded number of failures due so
-/// far rises. Any number of requests thus has its share of failures, to within
-/// one, without clusters.
-fn is_failure(n: u32, error_pct: f64) -> bool {
-    let failures_due = |requests: f64| (requests * error_pct / 100.0).round();
-    failures_due(f64::from(n) + 1.0) > failures_due(f64::from(n))
+/// Returns how many of the first `requests` are picked, when this percentage is.
+fn picked(requests: f64, pct: f64) -> f64 {
+    (requests * pct / 100.0).round()
 }
 
-/// What happens to one request.
+/// Returns whether the n-th request is picked, as Bresenham's line algorithm would place
+/// `pct` steps in 100: it is when the rounded number of those due so far rises.
+/// Any number of requests thus has its share, to within one, without clusters.
+fn is_picked(n: f64, pct: f64) -> bool {
+    picked(n + 1.0, pct) > picked(n, pct)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Served,
+    Failing,
+    /// Such a request is never answered.
+    Lost,
+}
+
+/// The failing requests are picked from those that are not lost. Two equal
+/// percentages of all would pick the same ones, and none would be seen to fail.
+fn fate(n: f64, error_pct: f64, lost_pct: f64) -> Fate {
+    if is_picked(n, lost_pct) {
+        Fate::Lost
+    } else if is_picked(n - picked(n, lost_pct), error_pct) {
+        Fate::Failing
+    } else {
+        Fate::Served
+    }
+}
+
+/// The fate of one request.
 pub struct Turn {
     pub delay: Duration,
-    pub fails: bool,
+    pub fate: Fate,
 }
 
 #[derive(Debug)]
 pub struct Pace {
     slowdown_factor: f64,
     error_pct: f64,
+    lost_pct: f64,
     slow_endpoint: Option<(Endpoint, f64)>,
     /// How many requests each endpoint has had, in the order of the endpoints.
     /// Each has its own count, so that the mix of requests, which does vary,
@@ -111,6 +136,7 @@ impl Pace {
         Ok(Self {
             slowdown_factor: 1.0 + slowdown_pct / 100.0,
             error_pct: number(&lookup, ERROR_PCT, 0.0..=100.0)?.unwrap_or(0.0),
+            lost_pct: number(&lookup, LOST_PCT, 0.0..=100.0)?.unwrap_or(0.0),
             slow_endpoint: slow_endpoint(&lookup)?,
             counts: Default::default(),
         })
@@ -120,10 +146,11 @@ impl Pace {
         let n = self.counts[endpoint as usize].fetch_add(1, Ordering::Relaxed);
         let quantile_ms = spread(endpoint).quantile_ms(golden_point(n));
         let delay_ms = quantile_ms * self.factor(endpoint);
-        Turn {
-            delay: Duration::from_secs_f64(delay_ms / 1000.0),
-            fails: endpoint != Endpoint::Health && is_failure(n, self.error_pct),
-        }
+        let fate = match endpoint {
+            Endpoint::Health => Fate::Served,
+            _ => fate(f64::from(n), self.error_pct, self.lost_pct),
+        };
+        Turn { delay: Duration::from_secs_f64(delay_ms / 1000.0), fate }
     }
 
     fn factor(&self, endpoint: Endpoint) -> f64 {
@@ -147,31 +174,6 @@ fn slow_endpoint(lookup: &impl Fn(&str) -> Option<OsString>) -> Result<Option<(E
         format!("{SLOW_ENDPOINT} is {name:?}, but must be one of: {known}")
     })?;
     Ok(Some((endpoint, factor.unwrap_or(DEFAULT_SLOW_FACTOR))))
-}
-
-fn number(
-    lookup: &impl Fn(&str) -> Option<OsString>,
-    name: &str,
-    range: RangeInclusive<f64>,
-) -> Result<Option<f64>, String> {
-    let Some(value) = text(lookup, name)? else {
-        return Ok(None);
-    };
-    match value.parse() {
-        Ok(number) if range.contains(&number) => Ok(Some(number)),
-        _ => Err(format!("{name} is {value:?}, but must be a number from {} to {}", range.start(), range.end())),
-    }
-}
-
-/// The trimmed value of a variable. An empty one counts as unset, because that
-/// is what an unfilled setting of a CI system turns into.
-fn text(lookup: &impl Fn(&str) -> Option<OsString>, name: &str) -> Result<Option<String>, String> {
-    let Some(value) = lookup(name) else {
-        return Ok(None);
-    };
-    let value = value.into_string().map_err(|_| format!("{name} is not valid UTF-8"))?;
-    let value = value.trim();
-    Ok((!value.is_empty()).then(|| value.to_owned()))
 }
 
 #[cfg(test)]
@@ -228,18 +230,31 @@ mod tests {
         }
     }
 
+    /// The numbers of the requests to which this happens, of the first 1000.
+    fn with_fate(wanted: Fate, error_pct: f64, lost_pct: f64) -> Vec<u32> {
+        (0..1000).filter(|n| fate(f64::from(*n), error_pct, lost_pct) == wanted).collect()
+    }
+
     #[test]
-    fn error_share_is_exact_over_1000_requests() {
-        for (error_pct, expected) in [(0.0, 0), (0.1, 1), (5.0, 50), (33.3, 333), (100.0, 1000)] {
-            let failures = (0..1000).filter(|n| is_failure(*n, error_pct)).count();
-            assert_eq!(failures, expected, "{error_pct} %");
+    fn shares_are_exact_over_1000_requests() {
+        for (pct, expected) in [(0.0, 0), (0.1, 1), (5.0, 50), (33.3, 333), (100.0, 1000)] {
+            assert_eq!(with_fate(Fate::Failing, pct, 0.0).len(), expected, "{pct} %");
+            assert_eq!(with_fate(Fate::Lost, 0.0, pct).len(), expected, "{pct} %");
         }
     }
 
     #[test]
-    fn errors_do_not_cluster() {
-        let failing: Vec<u32> = (0..1000).filter(|n| is_failure(*n, 5.0)).collect();
-        assert!(failing.windows(2).all(|pair| pair[1] - pair[0] == 20));
+    fn what_is_picked_does_not_cluster() {
+        for picked in [with_fate(Fate::Failing, 5.0, 0.0), with_fate(Fate::Lost, 0.0, 5.0)] {
+            assert!(picked.windows(2).all(|pair| pair[1] - pair[0] == 20));
+        }
+    }
+
+    #[test]
+    fn errors_are_a_share_of_what_is_not_lost() {
+        assert_eq!(with_fate(Fate::Lost, 10.0, 10.0), with_fate(Fate::Lost, 0.0, 10.0));
+        assert_eq!(with_fate(Fate::Failing, 10.0, 10.0).len(), 90);
+        assert_eq!(with_fate(Fate::Failing, 100.0, 10.0).len(), 900);
     }
 
     #[test]
@@ -268,6 +283,8 @@ mod tests {
             (SLOWDOWN_PCT, "40%"),
             (ERROR_PCT, "101"),
             (ERROR_PCT, "five"),
+            (LOST_PCT, "-1"),
+            (LOST_PCT, "100.1"),
             (SLOW_ENDPOINT, "GET /nowhere"),
             (SLOW_FACTOR, "0"),
             (SLOW_FACTOR, "2"),

@@ -1,10 +1,11 @@
 //! What every target holds of what it reads.
 
 use anyhow::Result;
-use xtask::baseline::Baseline;
-use xtask::compare::{Rules, compare};
-use xtask::report::error_line;
-use xtask::run::{Metric, Provenance, Run};
+use judge::baseline::Baseline;
+use judge::compare::compare;
+use judge::limits::Rules;
+use judge::run::{Metric, Provenance, Run};
+use judge::text::error_line;
 
 /// Longer, a line is none that a person reads.
 const LONGEST_LINE: usize = 1000;

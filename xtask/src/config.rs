@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -13,23 +14,26 @@ use toml::Spanned;
 
 use judge::limits::{EndpointLimits, Limit, Limits, default_limits};
 use judge::mask;
-use judge::run::{Load, Metric};
+use judge::run::{LEAST_REQUESTS, Load, Metric};
 use judge::text::printable;
 
-use crate::flags::{self, LoadFlags};
+use crate::flags::{self, LoadFlags, Perf};
 
 /// The content of `perf.toml`; `xtask/adopt/perf.toml` explains each key.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// How the service is built, started and stopped; `None` where it runs already.
+    /// The commands and limits of the service; `None` where it runs already.
     pub service: Option<ServiceConfig>,
-    /// How it is loaded.
+    /// The load.
     #[serde(default)]
     pub load: LoadConfig,
-    /// Which Locust is used.
+    /// The choice of Locust.
     #[serde(default)]
     pub locust: LocustConfig,
+    /// How many runs are made.
+    #[serde(default)]
+    pub runs: RunsConfig,
     #[serde(default, rename = "limits")]
     entries: BTreeMap<Spanned<String>, Spanned<LimitEntry>>,
     /// The limits of all requests together, and of endpoints without limits of their own.
@@ -93,6 +97,9 @@ pub struct LoadConfig {
     warmup: Duration,
     #[serde(deserialize_with = "some_duration")]
     stop_timeout: Option<Duration>,
+    /// The number of requests that a run must have to be judged.
+    #[serde(deserialize_with = "min_requests")]
+    pub min_requests: u64,
     /// The time that Locust may take beyond run time and stop timeout.
     #[serde(deserialize_with = "duration")]
     pub deadline_margin: Duration,
@@ -111,7 +118,56 @@ impl Default for LoadConfig {
             workers_timeout: Duration::from_mins(2),
             warmup: Duration::ZERO,
             stop_timeout: None,
+            min_requests: LEAST_REQUESTS,
             deadline_margin: thirty_seconds(),
+        }
+    }
+}
+
+/// `[runs]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunsConfig {
+    min: NonZeroU32,
+    max: NonZeroU32,
+    baseline: NonZeroU32,
+}
+
+impl Default for RunsConfig {
+    fn default() -> RunsConfig {
+        const fn runs(number: u32) -> NonZeroU32 {
+            NonZeroU32::new(number).expect("not 0")
+        }
+        RunsConfig { min: runs(1), max: runs(8), baseline: runs(10) }
+    }
+}
+
+/// The numbers of runs, or of rounds, that a command makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunRange {
+    /// The number made in any case.
+    pub min: usize,
+    /// The number made at most.
+    pub max: usize,
+    /// The number made for a new baseline.
+    pub baseline: usize,
+}
+
+impl RunRange {
+    /// Settles the numbers: flag > `perf.toml` > default. What `perf.toml` says of runs does not hold for rounds, and one
+    /// round tells nothing of the noise.
+    pub fn settle(flags: &Perf, own: RunsConfig) -> RunRange {
+        let number = |runs: NonZeroU32| runs.get() as usize;
+        let by_flag = |runs: Option<u32>| runs.map(|runs| runs as usize);
+        let (min_flag, max_flag) = (by_flag(flags.load.min_runs), by_flag(flags.load.max_runs));
+        let own = RunRange { min: number(own.min), max: number(own.max), baseline: number(own.baseline) };
+        let rounds = RunRange { min: 2, max: 7, ..own };
+        let default = if flags.against.is_some() { rounds } else { own };
+        let min = min_flag.unwrap_or_else(|| default.min.min(max_flag.unwrap_or(default.min)));
+        RunRange {
+            min,
+            max: max_flag.unwrap_or(default.max).max(min),
+            baseline: max_flag.unwrap_or(default.baseline).max(min_flag.unwrap_or(1)),
         }
     }
 }
@@ -158,13 +214,18 @@ impl Config {
                 }
             }
         }
+        let RunsConfig { min, max, .. } = config.runs;
+        if min > max {
+            let line = text.lines().position(|line| line.trim() == "[runs]").map_or(1, |line| line + 1);
+            bail!(":{line}: [runs] `min` is {min}, more than `max`, which is {max}");
+        }
         config.endpoint_limits.sort_by_cached_key(EndpointLimits::precedence);
         if config.locust.command.is_some()
             && (config.locust.version.is_some() || !config.locust.requirements.is_empty())
         {
             let line = text.lines().position(|line| line.trim() == "[locust]").map_or(1, |line| line + 1);
             bail!(
-                ":{line}: [locust] `command` names a Locust of your own, `version` and `requirements` the managed one: give either"
+                ":{line}: [locust] `command` is for a Locust of your own, `version` and `requirements` for the managed one: remove one or the other"
             );
         }
         Ok(config)
@@ -181,7 +242,7 @@ fn parse_limit(
     let at = |span: Range<usize>| format!(":{}: {table} `{}`", line_of(text, span.start), name.get_ref());
     let metric = Metric::from_name(name.get_ref()).with_context(|| at(name.span())).map_err(|error| {
         anyhow!(
-            "{error} is no metric: use p50, p95, p99, requests_per_sec or error_rate, or a table [limits.\"GET /path\"]"
+            "{error} is not a metric: use p50, p95, p99, requests_per_sec or error_rate, or a table [limits.\"GET /path\"]"
         )
     })?;
     let limit = Limit::parse(metric, limit).map_err(|error| anyhow!("{}: {error}", at(limit_at)))?;
@@ -218,12 +279,25 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text)
-        .map_err(|_| de::Error::custom(format!("`{text}` is no length of time like \"500ms\", \"30s\" or \"2m\"")))
+    let duration = humantime::parse_duration(&text)
+        .map_err(|_| de::Error::custom(format!("`{text}` is not a duration such as \"500ms\", \"30s\" or \"2m\"")))?;
+    flags::check_length(duration).map_err(|error| de::Error::custom(format!("`{text}` {error}")))?;
+    Ok(duration)
 }
 
 fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     duration(deserializer).map(Some)
+}
+
+/// Parses a number of requests. A run may be asked for more than the least, not for less.
+fn min_requests<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let requests = u64::deserialize(deserializer)?;
+    if requests < LEAST_REQUESTS {
+        return Err(de::Error::custom(format!(
+            "a run needs at least {LEAST_REQUESTS} requests, since its p95 is its maximum below that: give {LEAST_REQUESTS} or more"
+        )));
+    }
+    Ok(requests)
 }
 
 fn ten_minutes() -> Duration {
@@ -238,7 +312,7 @@ fn ten_seconds() -> Duration {
     Duration::from_secs(10)
 }
 
-/// What is loaded, how, and with which file.
+/// The settled load: the service, the load and the locustfile.
 #[derive(Debug)]
 pub struct Settings {
     /// The load.
@@ -312,7 +386,16 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
     );
     let Sharing { processes, workers } = settle_sharing(flags, own)?;
     Ok(Settings {
-        load: Load { users, spawn_rate, run_time_s, warmup_s, processes, workers, locust_args: locust_args.to_vec() },
+        load: Load {
+            users,
+            spawn_rate,
+            run_time_s,
+            warmup_s,
+            processes,
+            workers,
+            has_shape: false,
+            locust_args: locust_args.to_vec(),
+        },
         locustfile,
         host,
         starts_service,
@@ -372,9 +455,11 @@ fn settle_sharing(flags: &LoadFlags, own: &LoadConfig) -> Result<Sharing> {
 /// Parses seconds, or a length of time in Locust's form.
 fn locust_duration(text: &str) -> Result<Duration> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds
+    let duration = seconds
         .or_else(|| humantime::parse_duration(text).ok())
-        .ok_or_else(|| anyhow!("this is no length of time like 10 or 45s"))
+        .ok_or_else(|| anyhow!("expected a duration such as 10 or 45s"))?;
+    flags::check_length(duration)?;
+    Ok(duration)
 }
 
 /// The settings that Locust itself would read: the `LOCUST_*` variables, then its configuration files in its own order.
@@ -390,7 +475,7 @@ struct Setting {
     /// The key in Locust's spelling: `spawn-rate`.
     key: String,
     value: String,
-    /// Where it was found.
+    /// The kind of the source.
     origin: Origin,
 }
 
@@ -475,7 +560,7 @@ impl LocustSettings {
             let is_off = matches!(value.to_lowercase().as_str(), "false" | "0" | "no");
             if *origin == Origin::File && !is_off && OTHER_MODES.contains(&key.as_str()) {
                 bail!(
-                    "{source} sets Locust's `{key}`, which would make another run than the gate's, or none that ends: remove it there"
+                    "{source} sets Locust's `{key}`, which would change the run, or keep it from ending: remove it there"
                 );
             }
         }

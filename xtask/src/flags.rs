@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::iter;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use pico_args::Arguments;
@@ -43,8 +44,8 @@ FLAGS OF perf
       --expect-workers N    Locust workers on other machines that share the load; the command
                             that starts each is printed
       --min-runs N          minimum number of runs [default: 1; with --against 2 rounds]
-      --max-runs N          maximum number of runs while inconclusive; exact number with
-                            --update-baseline [default: 5; with --against 7 rounds]
+      --max-runs N          maximum number of runs while inconclusive [default: 8; with --against
+                            7 rounds]; with --update-baseline the number of its runs [default: 10]
       --report FILE         also write the report: .html, .md, .json, or .xml (JUnit);
                             may be given several times
       --bisect-exit-codes   exit 125 instead of 2, so that `git bisect run` skips the commit
@@ -64,7 +65,7 @@ EXIT CODES
 /// The flag that makes exit code 2 a 125, which `git bisect run` takes for a commit to skip.
 const BISECT_EXIT_CODES: &str = "--bisect-exit-codes";
 
-/// What the command line asks for.
+/// The command that was asked for.
 #[derive(Debug, PartialEq)]
 pub enum Command {
     /// Print the help.
@@ -125,25 +126,6 @@ pub struct LoadFlags {
     pub max_runs: Option<u32>,
 }
 
-/// The numbers of runs, or of rounds, that a command makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunRange {
-    /// The number made in any case.
-    pub min: usize,
-    /// The number made at most.
-    pub max: usize,
-}
-
-impl Perf {
-    /// Returns the numbers of runs, or of rounds. One round tells nothing of the noise.
-    pub fn runs(&self) -> RunRange {
-        let default = if self.against.is_some() { RunRange { min: 2, max: 7 } } else { RunRange { min: 1, max: 5 } };
-        let min = self.load.min_runs.map_or(default.min, |runs| runs as usize);
-        let max = self.load.max_runs.map_or(default.max, |runs| runs as usize);
-        RunRange { min, max: max.max(min) }
-    }
-}
-
 /// Returns whether the arguments ask for exit code 125. They are looked at before they are parsed, since `git bisect run`
 /// takes the 2 of a usage error for a bad commit. What stands after `--` is for Locust.
 pub fn wants_bisect_exit_codes(args: &[OsString]) -> bool {
@@ -163,8 +145,8 @@ pub fn parse(args: Vec<OsString>) -> Result<Command> {
     }
     match args.subcommand().map_err(|error| anyhow!("{error}"))?.as_deref() {
         Some("perf") => Ok(Command::Perf(Box::new(perf(args, locust_args)?))),
-        Some(other) => bail!("there is no command `{other}`: try `cargo xtask perf` or `cargo xtask --help`"),
-        None => bail!("no command is given: try `cargo xtask perf` or `cargo xtask --help`"),
+        Some(other) => bail!("unknown command `{other}`: try `cargo xtask perf` or `cargo xtask --help`"),
+        None => bail!("missing command: try `cargo xtask perf` or `cargo xtask --help`"),
     }
 }
 
@@ -213,35 +195,32 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
     for report in &perf.reports {
         Format::of(report)?;
     }
-    ensure!(!(perf.quiet && perf.verbose), "--quiet and --verbose contradict each other: give one");
-    ensure!(
-        perf.note.is_none() || perf.update_baseline,
-        "--note is kept in the baseline: give it with --update-baseline"
-    );
+    ensure!(!(perf.quiet && perf.verbose), "--quiet and --verbose cannot be combined");
+    ensure!(perf.note.is_none() || perf.update_baseline, "--note requires --update-baseline");
     if perf.against.is_some() {
         for (with, is_given) in [
             ("RESULTS", !perf.results.is_empty()),
             ("--update-baseline", perf.update_baseline),
             ("--baseline", perf.baseline.is_some()),
         ] {
-            ensure!(!is_given, "--against measures both sides and knows no baseline file: leave out {with}");
+            ensure!(!is_given, "--against uses no baseline file, so it cannot be combined with {with}");
         }
         let least = perf.load.min_runs.or(perf.load.max_runs).unwrap_or(2);
-        ensure!(least >= 2, "--against takes at least 2 rounds: one tells nothing of the noise");
+        ensure!(least >= 2, "--against needs at least 2 rounds: one tells nothing of the noise");
     }
     if let (Some(min), Some(max)) = (perf.load.min_runs, perf.load.max_runs) {
         ensure!(min <= max, "--min-runs {min} is more than --max-runs {max}");
     }
     if !perf.results.is_empty() {
         let measures = perf.load != LoadFlags::default() || !perf.locust_args.is_empty();
-        ensure!(!measures, "RESULTS are judged as they are, so flags of a measurement have no effect: give either");
+        ensure!(!measures, "load flags have no effect when RESULTS are given; remove one or the other");
     }
     refuse_owned_locust_args(&perf.locust_args)?;
     Ok(perf)
 }
 
 fn results(args: Arguments) -> Result<Vec<PathBuf>> {
-    leftovers(args, "perf", HELP, "; what is meant for Locust goes behind `--`")
+    leftovers(args, "perf", HELP, " (Locust's own flags go after `--`)")
 }
 
 /// Returns the files that are left once all flags of the command are taken. `help` lists its flags; `hint` ends the
@@ -265,15 +244,15 @@ pub fn leftovers(args: Arguments, command: &str, help: &'static str, hint: &str)
             let nearest = known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
             let next = match nearest {
                 // All flags begin with `--`, which makes any two a little alike.
-                Some(flag) if likeness(flag) > 0.75 => format!("the nearest is `{flag}`"),
-                _ => "see --help".to_owned(),
+                Some(flag) if likeness(flag) > 0.75 => format!("did you mean `{flag}`?"),
+                _ => "see `cargo xtask --help`".to_owned(),
             };
-            bail!("there is no flag `{name}`: {next}{hint}");
+            bail!("unknown flag `{name}`; {next}{hint}");
         }
         if text.contains('=') && !usage(name, help).contains(' ') {
             bail!("`{name}` takes no value");
         }
-        bail!("`{name}` is given twice");
+        bail!("`{name}` was given more than once");
     }
     Ok(files)
 }
@@ -312,7 +291,7 @@ fn path(args: &mut Arguments, flag: &'static str) -> Result<Option<PathBuf>> {
 fn value<T>(args: &mut Arguments, flag: &'static str, parse: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
     let Some(text) = raw(args, flag)? else { return Ok(None) };
     let text = utf8(text)?;
-    parse(&text).map(Some).map_err(|error| anyhow!("`{flag} {text}`: {error}; write `{}`", usage(flag, HELP)))
+    parse(&text).map(Some).map_err(|error| anyhow!("`{flag} {text}`: {error}; usage: `{}`", usage(flag, HELP)))
 }
 
 fn utf8(text: OsString) -> Result<String> {
@@ -320,7 +299,7 @@ fn utf8(text: OsString) -> Result<String> {
 }
 
 fn positive(text: &str) -> Result<u32> {
-    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| anyhow!("this is no whole number from 1 up"))
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| anyhow!("expected a whole number, 1 or more"))
 }
 
 /// Parses a number of users started per second.
@@ -332,7 +311,20 @@ pub fn parse_spawn_rate(text: &str) -> Result<f64> {
     text.parse()
         .ok()
         .filter(|rate: &f64| rate.is_finite() && *rate > 0.0)
-        .ok_or_else(|| anyhow!("this is no number above 0"))
+        .ok_or_else(|| anyhow!("expected a number above 0"))
+}
+
+/// The longest time that can be asked for: no wait is longer, and a deadline beyond it may be no point in time.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
+/// Refuses a length of time beyond a year.
+///
+/// # Errors
+///
+/// Says so.
+pub fn check_length(duration: Duration) -> Result<()> {
+    ensure!(duration <= LONGEST, "must be a year or less");
+    Ok(())
 }
 
 /// Parses whole seconds in the forms that Locust takes: `20`, `20s`, `3m`, `1h30m`.
@@ -342,12 +334,13 @@ pub fn parse_spawn_rate(text: &str) -> Result<f64> {
 /// Refuses other text, fractions of a second, and 0, which Locust takes for "run for ever".
 pub fn parse_run_time_s(text: &str) -> Result<u64> {
     let duration = match text.parse::<u64>() {
-        Ok(seconds) => std::time::Duration::from_secs(seconds),
+        Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
-            humantime::parse_duration(text).map_err(|_| anyhow!("this is no length of time like 45s, 2m or 1h30m"))?
+            humantime::parse_duration(text).map_err(|_| anyhow!("expected a duration such as 45s, 2m or 1h30m"))?
         }
     };
-    ensure!(duration.subsec_nanos() == 0 && duration.as_secs() > 0, "Locust runs for whole seconds, at least one");
+    check_length(duration)?;
+    ensure!(duration.subsec_nanos() == 0 && duration.as_secs() > 0, "must be a whole number of seconds, 1 or more");
     Ok(duration.as_secs())
 }
 
@@ -415,8 +408,8 @@ fn refuse_owned_locust_args(locust_args: &[String]) -> Result<()> {
         };
         if let Some(Owned { option, instead }) = OWNED.iter().find(|owned| is(owned.option)) {
             match instead {
-                None => bail!("`{arg}` behind `--`: the gate decides on Locust's `{option}` itself; leave it out"),
-                Some(instead) => bail!("`{arg}` behind `--`: the gate sets Locust's `{option}` itself; use {instead}"),
+                None => bail!("`{arg}` after `--`: the gate sets Locust's `{option}` itself; remove it"),
+                Some(instead) => bail!("`{arg}` after `--`: the gate sets Locust's `{option}` itself; use {instead}"),
             }
         }
     }

@@ -13,15 +13,17 @@ pub mod system;
 
 use std::env;
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anstream::{stderr, stdout};
 use anyhow::Result;
 use judge::compare::Verdict;
 use judge::text::error_line;
+use report::terminal;
 
 use crate::flags::{Command, HELP, parse, wants_bisect_exit_codes};
+use crate::story::delivery::screen;
 use crate::story::perf::{Outcome, perf};
 use crate::system::process::{Failure, Interrupted};
 
@@ -53,9 +55,19 @@ pub fn exit_code(outcome: Result<Outcome>, no_verdict: u8) -> ExitCode {
             let _ = writeln!(stdout(), "{message}");
             ExitCode::SUCCESS
         }
-        Ok(Outcome::SavedInCi(message)) => {
-            let _ = writeln!(stderr(), "NOT JUDGED: {message}");
-            ExitCode::from(no_verdict)
+        Ok(Outcome::Saved(unjudged)) => {
+            let screen = screen(&io::stdout());
+            let text = terminal::render_unjudged(&unjudged, screen);
+            match unjudged.exit_code() {
+                0 => {
+                    let _ = write!(stdout(), "{text}");
+                    ExitCode::SUCCESS
+                }
+                _ => {
+                    let _ = write!(stderr(), "{text}");
+                    ExitCode::from(no_verdict)
+                }
+            }
         }
         Err(error) => report_error(&error, no_verdict),
     }
@@ -63,7 +75,7 @@ pub fn exit_code(outcome: Result<Outcome>, no_verdict: u8) -> ExitCode {
 
 fn report_error(error: &anyhow::Error, no_verdict: u8) -> ExitCode {
     if let Some(interrupted @ Interrupted { signal }) = error.downcast_ref() {
-        let _ = writeln!(stderr(), "INTERRUPTED: {interrupted}, nothing was judged");
+        let _ = writeln!(stderr(), "INTERRUPTED: {interrupted}, no verdict");
         return ExitCode::from(128 + signal);
     }
     if let Some(failure) = error.downcast_ref::<Failure>() {
@@ -72,6 +84,6 @@ fn report_error(error: &anyhow::Error, no_verdict: u8) -> ExitCode {
         }
     }
     let style = anstyle::AnsiColor::Red.on_default().bold();
-    let _ = writeln!(stderr(), "{style}NOT JUDGED{style:#}: {}", error_line(error));
+    let _ = writeln!(stderr(), "{style}NO VERDICT{style:#}: {}", error_line(error));
     ExitCode::from(no_verdict)
 }

@@ -1,21 +1,22 @@
 //! The repository where the command runs, and what flags and files say.
 
+use std::collections::HashMap;
 use std::env;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::baseline::Baseline;
 use judge::limits::Rules;
 use judge::run::Provenance;
 use xshell::Shell;
 
-use crate::config::{Config, LocustSettings, Settings, settle};
-use crate::flags::{Perf, RunRange};
+use crate::config::{Config, LocustSettings, RunRange, Settings, settle};
+use crate::flags::Perf;
 use crate::results::{self, Measured};
-use crate::system::files;
+use crate::system::files::{self, Identity};
 use crate::system::git::{self, Head};
 
 /// The command in a starter's `perf.toml`, which its owner is to replace.
@@ -33,8 +34,10 @@ pub struct Project<'a> {
     current_dir: PathBuf,
     /// The configuration.
     pub config: Config,
-    /// What the runs of this command are judged by.
+    /// The rules that the runs of this command are judged by.
     pub rules: Rules,
+    /// The number of runs of a new baseline.
+    pub baseline_runs: usize,
     /// The path of the baseline.
     pub baseline_path: PathBuf,
     /// The commit that is checked out, where git knows one.
@@ -68,8 +71,8 @@ impl Project<'_> {
         };
         let baseline_path =
             flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
-        let head = git::head(&shell);
-        let RunRange { min: min_runs, max: max_runs } = flags.runs();
+        let head = git::head(&shell)?;
+        let RunRange { min: min_runs, max: max_runs, baseline: baseline_runs } = RunRange::settle(flags, config.runs);
         let rules = Rules {
             limits: config.limits.clone(),
             endpoint_limits: config.endpoint_limits.clone(),
@@ -78,7 +81,7 @@ impl Project<'_> {
             min_runs,
             max_runs,
         };
-        Ok(Project { flags, shell, root, current_dir, config, rules, baseline_path, head })
+        Ok(Project { flags, shell, root, current_dir, config, rules, baseline_runs, baseline_path, head })
     }
 
     /// Reads the baseline; `None` where there is no file.
@@ -106,7 +109,21 @@ impl Project<'_> {
         for path in &self.flags.results {
             measured.extend(results::read_all(&self.current_dir.join(path))?);
         }
+        self.refuse_repeated(&measured)?;
         Ok(measured)
+    }
+
+    /// Refuses a file that is there twice, also under another name: it would count as two runs that agree to the last bit,
+    /// and hide the noise.
+    fn refuse_repeated(&self, measured: &[Measured]) -> Result<()> {
+        let mut seen: HashMap<&str, &Path> = HashMap::new();
+        for Measured { path, digest, .. } in measured {
+            if let Some(former) = seen.insert(digest, path) {
+                let (path, former) = (self.shown(path), self.shown(former));
+                bail!("{path} is the same result as {former}, which counts once: name each run once");
+            }
+        }
+        Ok(())
     }
 
     /// Reads both sides, where RESULTS are the folder of a command with `--against` and no baseline is asked for.
@@ -199,6 +216,45 @@ impl Project<'_> {
             ..Provenance::default()
         }
     }
+}
+
+/// Returns the file which the command reads, as far as flags and `perf.toml` tell, that a report of this name would replace.
+pub fn input_behind(flags: &Perf, report: &Path) -> Option<PathBuf> {
+    let identity = Identity::of(report)?;
+    let current_dir = env::current_dir().unwrap_or_default();
+    let input =
+        inputs(flags, &current_dir).into_iter().find(|input| Identity::of(input).as_ref() == Some(&identity))?;
+    let root = fs::canonicalize(git::root(&current_dir)).unwrap_or_default();
+    let shown = input.strip_prefix(root).or(input.strip_prefix(&current_dir)).unwrap_or(&input);
+    Some(shown.to_owned())
+}
+
+/// Returns the files that the command reads. A configuration that cannot be read names none.
+fn inputs(flags: &Perf, current_dir: &Path) -> Vec<PathBuf> {
+    let root = git::root(current_dir);
+    let at_root = |name: &str| root.join(name);
+    let given = |path: &Option<PathBuf>, name: &str| path.as_ref().map_or(at_root(name), |path| current_dir.join(path));
+    let config_path = given(&flags.config, "perf.toml");
+    let config = read_config(&config_path).unwrap_or_default();
+    let mut inputs = vec![given(&flags.baseline, "perf_baseline.json"), config_path];
+    inputs.extend(["pyproject.toml", "locust.conf"].map(at_root));
+    inputs.extend(config.locust.requirements.iter().map(|requirement| at_root(requirement)));
+    let locust = locust_settings(root).unwrap_or_default();
+    match (settle(&flags.load, &flags.locust_args, &config, &locust), &flags.load.locustfile) {
+        (_, Some(file)) => inputs.push(current_dir.join(file)),
+        (Ok(settings), None) => inputs.extend(settings.locustfile.split(',').map(|part| at_root(part.trim()))),
+        (Err(_), None) => inputs.push(at_root("locustfile.py")),
+    }
+    for results in &flags.results {
+        let results = current_dir.join(results);
+        for folder in [results.join("against"), results] {
+            for file in files::result_files(&folder).unwrap_or_default() {
+                inputs.extend(["perf_results.json", "run.json"].map(|name| file.with_file_name(name)));
+                inputs.push(file);
+            }
+        }
+    }
+    inputs
 }
 
 /// Finds the locustfiles of a folder as Locust does, which before 2.20 takes no folder beside our listener. Locust's order

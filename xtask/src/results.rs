@@ -1,6 +1,6 @@
 //! Result files, fresh or old, become runs: what was measured, and what is known about how.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -10,31 +10,41 @@ use judge::run::{Metric, Provenance, Run};
 use judge::{locust_csv, locust_json};
 use serde::{Deserialize, Serialize};
 
-use crate::measure::locust::Coverage;
+use crate::measure::listener::UsersLeft;
+use crate::measure::locust::{Coverage, Finished};
 use crate::system::files;
+use crate::system::git::blob_hash;
 
 /// The file `run.json`, which is kept beside the results of a run of ours.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunFile {
-    /// Where and how the run was measured.
+    /// The circumstances of the measurement.
     #[serde(flatten)]
     pub provenance: Provenance,
     /// Says that the CSV holds every request.
     exact: bool,
-    /// What weakens the measurement, a sentence each.
+    /// The facts that weaken the measurement, a sentence each.
     pub warnings: Vec<String>,
     /// The number of runs that the command would have made at most: they share the evidence's probability of error.
     #[serde(default)]
     pub max_runs: Option<usize>,
+    /// The users that left before the load was asked to stop.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users_left: Vec<UsersLeft>,
 }
 
 impl RunFile {
     const NAME: &str = "run.json";
 
     /// Makes the file of a finished run.
-    pub fn new(provenance: Provenance, coverage: Coverage, warnings: Vec<String>, max_runs: usize) -> RunFile {
+    pub fn new(mut provenance: Provenance, finished: Finished, max_runs: usize) -> RunFile {
+        let Finished { coverage, mean_users, users_left, warnings } = finished;
+        provenance.mean_users = mean_users;
+        if let Some(load) = &mut provenance.load {
+            load.has_shape = coverage == Coverage::WholeRun;
+        }
         let exact = coverage != Coverage::WithoutLastSecond;
-        RunFile { provenance, exact, warnings, max_runs: Some(max_runs) }
+        RunFile { provenance, exact, warnings, max_runs: Some(max_runs), users_left }
     }
 
     /// Writes the file.
@@ -59,9 +69,13 @@ impl RunFile {
 /// A run, and what is known about it.
 #[derive(Clone, Debug)]
 pub struct Measured {
-    /// What was measured.
+    /// The file that it was read from.
+    pub path: PathBuf,
+    /// The digest of that file.
+    pub digest: String,
+    /// The run itself.
     pub run: Run,
-    /// What is known about it; a bare file of the user's tells nothing.
+    /// The circumstances; `None` for a bare file of the user's.
     pub about: Option<RunFile>,
     /// The run over time, or why that is not known. It is for a chart; nothing is judged by it.
     pub history: Result<History, String>,
@@ -103,7 +117,7 @@ pub fn read(path: &Path) -> Result<Measured> {
         })?;
         run.take_percentiles(other);
     }
-    Ok(Measured { run, about, history: history(path) })
+    Ok(Measured { path: path.to_owned(), digest: blob_hash(&bytes), run, about, history: history(path) })
 }
 
 /// Reads Locust's own `--csv` file of the run over time, beside the results: under our prefix, or under that of the results.
@@ -144,6 +158,11 @@ fn agree(csv: &Run, json: &Run) -> Result<()> {
             if !same {
                 bail!("{metric} of `{}` is {left} against {right}", name.escape_debug());
             }
+        }
+        // Both span the whole window; what differs beyond the last digits is another window.
+        let (left, right) = (csv.requests_per_sec, json.requests_per_sec);
+        if (left - right).abs() > 0.001 * right {
+            bail!("requests_per_sec of `{}` is {left} against {right}", name.escape_debug());
         }
     }
     Ok(())

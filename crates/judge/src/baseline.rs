@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Map, Serializer, Value};
 
-use crate::run::{Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, flaw};
+use crate::run::{LEAST_REQUESTS, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, flaw};
 use crate::stats::{self, Interval, Scale};
+use crate::strict_json;
 
 /// The version that is written. A reader refuses another major version, and keeps the keys of a newer minor one.
-const VERSION: &str = "1.1";
+const VERSION: &str = "1.2";
 
 /// The value of each run, by metric name, in the unit of [`Metric::unit`].
 pub type Series = BTreeMap<String, Vec<f64>>;
@@ -22,7 +23,7 @@ pub type Series = BTreeMap<String, Vec<f64>>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     version: String,
-    /// Where and how it was measured.
+    /// The circumstances of the measurement.
     #[serde(flatten)]
     pub provenance: Provenance,
     /// The estimates over the runs, of all requests together.
@@ -30,6 +31,10 @@ pub struct Baseline {
     /// The runs behind `metrics`.
     #[serde(default, skip_serializing_if = "Series::is_empty")]
     pub aggregated: Series,
+    /// The time in ms between two requests of one user: users / requests per second. Both sides of a comparison take
+    /// `p95_corrected` by it. `None` in older files, and where the number of users is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_interval_ms: Option<f64>,
     /// The estimates over the runs at each of [`PERCENTILES`], of all requests together; they are drawn, not judged. Empty
     /// in older files, and where a run was read from a CSV, which has no histogram.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -51,7 +56,7 @@ impl Baseline {
     ///
     /// # Errors
     ///
-    /// Refuses a run in which every request failed, since its latencies are those of the failures.
+    /// Refuses a run with too few requests, and one in which every request failed, since its latencies are those of the failures.
     pub fn new(
         runs: &[Run],
         mut provenance: Provenance,
@@ -60,6 +65,11 @@ impl Baseline {
     ) -> Result<Baseline> {
         for run in runs {
             ensure!(
+                run.total.requests >= LEAST_REQUESTS,
+                "a run of {} requests cannot be a baseline, since at least {LEAST_REQUESTS} are needed: lengthen the run, or add users",
+                run.total.requests
+            );
+            ensure!(
                 run.total.failures < run.total.requests,
                 "all {} requests failed, so this cannot be a baseline: fix the service or the locustfile first",
                 run.total.requests
@@ -67,11 +77,17 @@ impl Baseline {
         }
         provenance.precision = Run::coarsest(runs);
         let total: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
+        let expected_interval_ms = expected_interval_ms(&total, &provenance);
+        let mut aggregated = series(&total);
+        let corrected = expected_interval_ms.and_then(|interval_ms| p95_corrected(runs, interval_ms));
+        if let Some(corrected) = corrected {
+            let name = Metric::P95Corrected.name().to_owned();
+            aggregated.insert(name, corrected.into_iter().map(rounded).collect());
+        }
         let mut endpoints: BTreeMap<String, Vec<&Stats>> = BTreeMap::new();
         for (name, stats) in runs.iter().flat_map(|run| &run.endpoints) {
             endpoints.entry(name.to_string()).or_default().push(stats);
         }
-        let aggregated = series(&total);
         let with_interval = |stats: &[&Stats]| {
             let mut series = series(stats);
             // Of several runs the spread tells more than the requests of each.
@@ -84,22 +100,25 @@ impl Baseline {
             }
             series
         };
-        let metrics = Metric::ALL
-            .iter()
-            .map(|metric| {
-                (metric.name().to_owned(), rounded(stats::estimate(metric.scale(), &aggregated[metric.name()])))
-            })
-            .collect();
-        Ok(Baseline {
+        let mut metrics = BTreeMap::new();
+        for metric in Metric::ALL {
+            if let Some(runs) = aggregated.get(metric.name()) {
+                metrics.insert(metric.name().to_owned(), rounded(stats::estimate(metric.scale(), runs)));
+            }
+        }
+        let baseline = Baseline {
             version: VERSION.to_owned(),
             provenance,
             metrics,
             aggregated,
+            expected_interval_ms,
             distribution: distribution(runs),
             endpoints: endpoints.into_iter().map(|(name, stats)| (name, with_interval(&stats))).collect(),
             notes: note.map_or_else(|| former.map_or_else(String::new, |former| former.notes.clone()), str::to_owned),
             other: former.map_or_else(Map::new, |former| former.other.clone()),
-        })
+        };
+        baseline.check_values()?;
+        Ok(baseline)
     }
 
     /// Reads version 1.0 and its successors of the same major version.
@@ -113,37 +132,46 @@ impl Baseline {
         struct Versioned {
             version: Option<Value>,
         }
+        refuse_conflict_markers(text)?;
         let versioned: Versioned = serde_json::from_str(text).context("this is not a JSON object")?;
         match versioned.version {
             None => bail!("there is no `version`, so this is not a baseline of cargo xtask perf"),
             Some(Value::String(version)) if version.split('.').next() == Some("1") => {}
             Some(version) => bail!("its version is {version}, and this program reads version 1: update xtask"),
         }
+        strict_json::check(text)?;
         let baseline: Baseline = serde_json::from_str(text)?;
-        for value in &baseline.distribution {
+        baseline.check_values()?;
+        Ok(baseline)
+    }
+
+    /// Checks that every value can have been measured: a baseline that nobody can reach never fails.
+    fn check_values(&self) -> Result<()> {
+        for value in self.distribution.iter().chain(&self.expected_interval_ms) {
             if let Some(flaw) = flaw(*value) {
-                bail!("`distribution` holds {value}, {flaw}");
+                bail!("`distribution` or `expected_interval_ms` holds {value}, {flaw}");
             }
         }
-        let numbers = baseline.metrics.iter().map(|(name, value)| (name, slice::from_ref(value)));
-        let series = baseline.endpoints.values().chain([&baseline.aggregated]).flatten();
+        let numbers = self.metrics.iter().map(|(name, value)| (name, slice::from_ref(value)));
+        let series = self.endpoints.values().chain([&self.aggregated]).flatten();
         for (name, values) in numbers.chain(series.map(|(name, values)| (name, values.as_slice()))) {
             ensure!(!values.is_empty(), "`{name}` is an empty list");
             for value in values {
-                if let Some(flaw) = flaw(*value) {
+                let unlikely = || Metric::from_name(name).and_then(|metric| metric.unlikely(*value));
+                if let Some(flaw) = flaw(*value).or_else(unlikely) {
                     bail!("`{name}` is {value}, {flaw}");
                 }
             }
         }
-        for (name, runs) in &baseline.aggregated {
+        for (name, runs) in &self.aggregated {
             let [least, most] = [f64::min, f64::max].map(|pick| runs.iter().copied().reduce(pick).unwrap_or(0.0));
-            let told = baseline.metrics.get(name).copied().unwrap_or(least);
+            let told = self.metrics.get(name).copied().unwrap_or(least);
             ensure!(
                 (least - 0.001..=most + 0.001).contains(&told),
                 "`{name}` is {told} in `metrics`, and its runs in `aggregated` lie between {least} and {most}: one of them was edited"
             );
         }
-        Ok(baseline)
+        Ok(())
     }
 
     /// Returns the text of the file: keys in a fixed order, a series on a line, so that a change reads well in a diff.
@@ -171,6 +199,16 @@ impl Baseline {
     }
 }
 
+/// Refuses a file that a merge has left in two versions. No line of JSON begins so.
+fn refuse_conflict_markers(text: &str) -> Result<()> {
+    let is_marker =
+        |line: &str| ["<<<<<<< ", "=======", ">>>>>>> ", "||||||| "].iter().any(|mark| line.starts_with(mark));
+    if let Some(line) = text.lines().position(is_marker) {
+        bail!("it holds git's conflict markers, the first in line {}: settle the conflict", line + 1);
+    }
+    Ok(())
+}
+
 /// The keys that an endpoint of a single run has beyond the metrics: the ends of [`Stats::p95_interval_ms`].
 const P95_LOW: &str = "p95_low";
 const P95_HIGH: &str = "p95_high";
@@ -191,8 +229,23 @@ pub fn request_interval(series: &Series, metric: Metric) -> Option<Interval> {
     }
 }
 
+/// Returns the time in ms between two requests of one user. The users are those that were active, or else those that were
+/// asked for.
+fn expected_interval_ms(runs: &[&Stats], provenance: &Provenance) -> Option<f64> {
+    let asked = provenance.load.as_ref().map(|load| f64::from(load.users));
+    let users = provenance.mean_users.or(asked)?;
+    let rates: Vec<f64> = runs.iter().map(|stats| stats.requests_per_sec).collect();
+    let interval_ms = 1000.0 * users / stats::estimate(Metric::RequestsPerSec.scale(), &rates);
+    (interval_ms.is_finite() && interval_ms > 0.0).then(|| rounded(interval_ms))
+}
+
+/// Returns the [`Run::p95_corrected_ms`] of each run; `None` unless every run has a histogram.
+pub fn p95_corrected(runs: &[Run], expected_interval_ms: f64) -> Option<Vec<f64>> {
+    runs.iter().map(|run| run.p95_corrected_ms(expected_interval_ms)).collect()
+}
+
 fn series(runs: &[&Stats]) -> Series {
-    Metric::ALL
+    Metric::OF_ENDPOINTS
         .iter()
         .map(|metric| (metric.name().to_owned(), runs.iter().map(|stats| rounded(stats.value(*metric))).collect()))
         .collect()

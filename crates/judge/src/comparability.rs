@@ -1,16 +1,16 @@
-//! Whether two measurements may be compared at all.
+//! This module tells whether two measurements may be compared at all.
 
 use std::fmt::Display;
 
 use crate::decision::is_close;
 use crate::run::{Load, Provenance};
 
-/// What stands between two measurements and their comparison.
+/// The obstacles to comparing two measurements.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparability {
     /// The reason why they cannot be compared: what differs, and both values.
     pub refusal: Option<String>,
-    /// What weakens the comparison, a sentence each.
+    /// The facts that weaken the comparison, a sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -21,6 +21,7 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
         (Some(baseline), Some(candidate)) => load_difference(baseline, candidate),
         _ => None,
     };
+    let refusal = refusal.or_else(|| users_difference(baseline, candidate));
     let mut warnings = Vec::new();
     for (baseline, candidate) in facts(baseline).into_iter().zip(facts(candidate)) {
         if let (Some(before), Some(now)) = (baseline.value, candidate.value)
@@ -57,6 +58,27 @@ fn facts(of: &Provenance) -> Vec<Fact> {
         ),
         fact("what Locust gets after `--`", load.map(|load| format!("`{}`", load.kept().locust_args.join(" ")))),
     ]
+}
+
+/// The share of users that may be missing. Each of them waits for its answer before it asks again, so fewer users ask for
+/// less, and a service that is asked for less looks faster.
+const MISSING_USERS: f64 = 0.05;
+
+/// Describes users that were not there: fewer than the baseline had or, where it does not say, than were asked for.
+pub fn users_difference(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
+    let active = candidate.mean_users?;
+    let (expected, whose) = match (baseline.mean_users, &candidate.load) {
+        (Some(mean), _) => (mean, "the baseline had"),
+        // A load shape ignores the users that were asked for.
+        (None, Some(load)) if !load.has_shape => (f64::from(load.users), "this load asked for"),
+        _ => return None,
+    };
+    if active >= (1.0 - MISSING_USERS) * expected {
+        return None;
+    }
+    Some(format!(
+        "{active:.1} users were active on average, and {whose} {expected:.1}: find out why the others left, or accept this load with --update-baseline"
+    ))
 }
 
 /// Describes the first part of the load that differs.

@@ -1,30 +1,56 @@
 //! Baseline + runs + rules -> [`Comparison`] -> [`Verdict`]. The verdict is computed here and nowhere else.
 //!
-//! Three steps: what both sides measured of each series and what that tells ([`Row`] with its [`Evidence`]); which of
-//! the endpoints' changes are significant over all endpoints together; then one decision for each series, by
-//! [`decide`].
+//! Four steps: what both sides measured of each series and what that tells ([`Row`] with its [`Evidence`]); which changes
+//! are significant over all endpoints together; one decision for each series, by [`decide`]; and whether another run may
+//! change it, by [`Outlook`].
 
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Result, bail};
 
-use crate::baseline::{Baseline, Series, request_interval};
-use crate::decision::{Decision, Evidence, Excess, FewSamples, Presence, Row, Significance, Unsettled, decide, fails};
-use crate::limits::{JUDGED, Limit, Rules, can_fail};
-use crate::run::{Metric, Precision, Run, Stats};
-use crate::stats::{Difference, Interval, Scale, chance_variance, estimate, holm};
+use crate::baseline::{Baseline, Series, distribution, p95_corrected, request_interval};
+use crate::counts::{Counts, Rates};
+use crate::decision::{Evidence, Excess, FewSamples, Presence, Row, Significance, decide};
+use crate::limits::{JUDGED, Level, Rules};
+use crate::noise::{Noise, Proof};
+use crate::run::{LEAST_REQUESTS, Metric, PERCENTILES, Precision, Run, Stats};
+use crate::stats::{Difference, Interval, Scale, estimate, holm};
+use crate::stopping::Outlook;
 
-/// The probability that any of the intervals of one series misses, over all looks (Bonferroni).
+/// The probability that the interval of a change misses it, and that no change is told for one by its size.
 pub const ERROR: f64 = 0.05;
 
-/// The probability that any endpoint fails by noise alone.
+/// The probability that any endpoint fails by noise alone, over all looks together, and likewise that any warns.
 const FAMILY_ERROR: f64 = 0.05;
 
-/// The samples that a percentile must rest on, and the failures an error rate, for an endpoint to fail.
+/// The p-value by which the mean is up where the p95 lies in a gap.
+const GAP_ERROR: f64 = 0.01;
+
+/// The requests of a run leave a p95 open by this factor where it lies in a gap between fast and slow requests: of one
+/// cloud of response times they leave much less.
+const GAP_FACTOR: f64 = 2.0;
+
+/// The percentiles, of [`PERCENTILES`], that lie on either side of a gap at p95.
+const BESIDE_P95: [f64; 2] = [90.0, 98.0];
+
+/// The runs that are made at least where the baseline has one: its noise is in the candidate's runs alone.
+const LEAST_RUNS_AGAINST_ONE: usize = 3;
+
+/// The samples that a percentile of an endpoint must rest on to be a finding.
 const LEAST_SAMPLES: usize = 5;
 
+/// The share of its side's median number of requests that a run must have: one with less was no run of that load.
+const LEAST_SHARE_OF_MEDIAN: f64 = 0.1;
+
+/// The failures that an error rate of an endpoint must rest on: the exact test knows how little few of them prove, and
+/// fewer than these are an accident.
+const LEAST_FAILURES: usize = 3;
+
+/// The requests in a run that the throughput of an endpoint must rest on: fewer scatter too much for a limit.
+const LEAST_THROUGHPUT: usize = 20;
+
 /// An endpoint with so many requests a run in the baseline, and none now, is missing.
-const LEAST_REQUESTS: f64 = 10.0;
+const LEAST_MISSED: f64 = 10.0;
 
 /// What the gate says of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +93,17 @@ pub struct Comparison<'a> {
     pub runs: RunCounts,
     /// Says that the runs are of the same rounds.
     pub paired: bool,
+    /// The metrics among p95 and the error rate on which the gate cannot fail, since their limits were lowered.
+    pub cannot_fail: Vec<Metric>,
     /// Says that every warning was made a failure.
     pub strict: bool,
     /// The verdict: a failure where any row fails.
     pub verdict: Verdict,
+    /// The number of runs made in any case.
+    pub least_runs: usize,
+    /// The smallest change of p95 that these runs would have told from none, had the baseline five of its kind; of a
+    /// baseline of one run.
+    pub detectable_by_five: Option<f64>,
 }
 
 impl Comparison<'_> {
@@ -84,15 +117,18 @@ impl Comparison<'_> {
         findings
     }
 
-    /// Returns the series whose decision another run may change.
+    /// Returns the series by which another run may change the verdict: none where a failure stands whatever the others
+    /// turn out to be.
     pub fn unsettled(&self) -> impl Iterator<Item = &Row<'_>> {
-        self.total.iter().filter(|row| row.evidence.unsettled.is_some())
+        let rows = || self.total.iter().chain(&self.endpoints);
+        let stands = rows().any(|row| row.is_failure() && row.evidence.unsettled.is_none());
+        rows().filter(move |row| !stands && row.evidence.unsettled.is_some())
     }
 
     /// Returns whether to measure once more: until the verdict is settled, within the runs allowed.
     pub fn wants_another_run(&self, rules: &Rules) -> bool {
         let made = self.runs.candidate;
-        made < rules.min_runs || (made < rules.max_runs && self.unsettled().next().is_some())
+        made < self.least_runs || (made < rules.max_runs && self.unsettled().next().is_some())
     }
 
     /// Returns whether there is one run on each side, so that the intervals of endpoints are those of their requests.
@@ -107,21 +143,64 @@ impl Comparison<'_> {
     }
 }
 
+/// A run without enough requests to be judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooFewRequests {
+    /// The place of the run among those of its side, from 0.
+    pub run: usize,
+    /// The sentence that says so.
+    pub why: String,
+}
+
+/// Finds a run with too few requests: fewer than `min_requests`, or less than a tenth of the median of its own side. The
+/// other side does not matter: a service that is three times slower answers a third, and that is a regression.
+pub fn too_few_requests(requests: &[u64], min_requests: u64) -> Option<TooFewRequests> {
+    let mut sorted = requests.to_vec();
+    sorted.sort_unstable();
+    let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+    for (run, requests) in requests.iter().enumerate() {
+        let why = if *requests < min_requests {
+            format!(
+                "it has {requests} requests, and at least {min_requests} are needed to judge it: lengthen the run, or add users"
+            )
+        } else if (*requests as f64) < LEAST_SHARE_OF_MEDIAN * median as f64 {
+            format!(
+                "it has {requests} requests where these runs have {median} in the middle, so it is not a run of the same load: leave it out, or run it again"
+            )
+        } else {
+            continue;
+        };
+        return Some(TooFewRequests { run, why });
+    }
+    None
+}
+
 /// Returns the judged metrics that the baseline does not have.
 ///
 /// # Errors
 ///
-/// Refuses a baseline that lacks a metric on which the gate fails: such a gate could not fail.
-pub fn lacking(baseline: &Baseline) -> Result<Vec<Metric>> {
-    let lacking: Vec<Metric> = JUDGED.into_iter().filter(|metric| baseline.total(*metric).is_none()).collect();
-    if let Some(metric) = lacking.iter().find(|metric| can_fail(**metric)) {
+/// Refuses a baseline that lacks a metric on which the gate fails, since such a gate could not fail, and one with a run of
+/// too few requests.
+pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
+    // A baseline without a histogram has no p95_corrected, and its row says so.
+    let needed = JUDGED.into_iter().filter(|metric| *metric != Metric::P95Corrected);
+    let lacking: Vec<Metric> = needed.filter(|metric| baseline.total(*metric).is_none()).collect();
+    if let Some(metric) =
+        lacking.iter().find(|metric| rules.limit(None, **metric).is_some_and(|limit| limit.level == Level::Fail))
+    {
         bail!("the baseline lacks {metric}, so the gate could not fail on it: record it again with --update-baseline");
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of requests")]
+    let requests: Vec<u64> =
+        baseline.total_runs(Metric::TotalRequests).iter().map(|requests| *requests as u64).collect();
+    if let Some(few) = too_few_requests(&requests, LEAST_REQUESTS) {
+        bail!("run {} of the baseline cannot be compared with: {}", few.run + 1, few.why);
     }
     Ok(lacking)
 }
 
-/// Judges the runs (at least one) against the baseline. The estimate over the runs decides, and the evidence says
-/// whether another run could change it. An endpoint needs evidence to fail.
+/// Judges the runs (at least one) against the baseline. Of all requests together the estimate over the runs decides, and
+/// an endpoint needs evidence and two runs to fail. The evidence also says whether another run could change the verdict.
 ///
 /// ```
 /// use judge::baseline::Baseline;
@@ -150,43 +229,58 @@ pub fn lacking(baseline: &Baseline) -> Result<Vec<Metric>> {
 ///
 /// Refuses what [`lacking`] refuses.
 pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
-    let lacking = lacking(baseline)?;
+    let lacking = lacking(baseline, rules)?;
     // Where the two sides differ in precision, the coarser one decides.
     let precision = Run::coarsest(runs).min(baseline.provenance.precision);
-    let judge = Judge { rules, precision };
+    let judge = Judge { rules, precision, runs: runs.len() };
     // 1. Compute: both sides of each series, and what they tell.
     let mut total = judge.total(baseline, runs);
-    let Endpoints { rows: mut endpoints, tested } = judge.endpoints(baseline, runs);
-    // 2. Correct: significance is shared out over all endpoints.
-    let p_values: Vec<f64> = tested.iter().map(|test| test.p_value).collect();
-    for (test, is_significant) in tested.iter().zip(holm(&p_values, FAMILY_ERROR)) {
-        endpoints[test.row].evidence.significance =
-            if is_significant { Significance::Significant } else { Significance::NotSignificant };
-    }
-    // 3. Decide.
-    for row in total.iter_mut().chain(&mut endpoints) {
-        row.decision = decide(row, rules, precision);
-    }
-    for row in &mut total {
-        row.evidence.unsettled = judge.unsettled(row, runs.len());
-    }
+    let mut endpoints = judge.endpoints(baseline, runs);
+    // 2. Test: significance is shared out over all endpoints, and a p95 in a gap needs more than itself.
+    judge.test_endpoints(&mut endpoints);
+    judge.test_gap(&mut total, baseline, runs);
+    // 3. Decide, and see whether another run may change it.
+    let (total, five): (Vec<Row>, Option<f64>) = (judge.decided(&total), judge.detectable_by_five(baseline, &total));
+    let endpoints = judge.decided(&endpoints);
     let has_failed = total.iter().chain(&endpoints).any(Row::is_failure);
     let verdict = if has_failed { Verdict::Fail } else { Verdict::Pass };
     let baseline_runs = JUDGED.map(|metric| baseline.total_runs(metric).len()).into_iter().max().unwrap_or(0);
-    let runs = RunCounts { baseline: baseline_runs, candidate: runs.len() };
-    Ok(Comparison { total, endpoints, lacking, runs, paired: rules.paired, strict: rules.strict, verdict })
+    let cannot_fail = [Metric::P95, Metric::ErrorRate].into_iter().filter(|metric| !rules.can_fail(*metric)).collect();
+    Ok(Comparison {
+        total,
+        endpoints,
+        lacking,
+        runs: RunCounts { baseline: baseline_runs, candidate: runs.len() },
+        paired: rules.paired,
+        cannot_fail,
+        strict: rules.strict,
+        verdict,
+        least_runs: least_runs(rules, baseline_runs),
+        detectable_by_five: five,
+    })
 }
 
-/// The rows of all endpoints, and those of them whose significance is to be tested.
-struct Endpoints<'a> {
-    rows: Vec<Row<'a>>,
-    tested: Vec<Test>,
+/// Returns the number of runs made in any case. Rounds bring a baseline run each.
+fn least_runs(rules: &Rules, baseline_runs: usize) -> usize {
+    let asked = if baseline_runs == 1 && !rules.paired { LEAST_RUNS_AGAINST_ONE } else { 1 };
+    asked.min(rules.max_runs).max(rules.min_runs)
 }
 
-/// A row that can fail by its change, and the probability that noise alone makes one so large.
-struct Test {
-    row: usize,
-    p_value: f64,
+/// A series on the way to its decision.
+struct Measured<'a> {
+    row: Row<'a>,
+    /// How sure its change is; `None` where nothing tells the noise.
+    noise: Option<Noise>,
+    /// What it must prove to be a finding.
+    proof: Option<Proof>,
+    /// Says that it is an endpoint's, and rests on enough samples to be one.
+    is_tested: bool,
+}
+
+impl<'a> Measured<'a> {
+    fn untested(row: Row<'a>) -> Measured<'a> {
+        Measured { row, noise: None, proof: None, is_tested: false }
+    }
 }
 
 /// Groups the runs' statistics by endpoint. The runs hold the endpoints each in its own order: the first run that names
@@ -209,6 +303,11 @@ fn stats_by_endpoint(runs: &[Run]) -> Vec<(&str, Vec<&Stats>)> {
     named
 }
 
+/// Returns the metrics judged of each endpoint.
+fn judged_of_endpoints() -> impl Iterator<Item = Metric> {
+    JUDGED.into_iter().filter(|metric| Metric::OF_ENDPOINTS.contains(metric))
+}
+
 fn values(metric: Metric, runs: &[&Stats]) -> Vec<f64> {
     runs.iter().map(|stats| stats.value(metric)).collect()
 }
@@ -220,60 +319,71 @@ struct Sides<'s> {
     /// Empty where the baseline has no such series.
     baseline: &'s [f64],
     baseline_requests: &'s [f64],
-    candidate: &'s [&'s Stats],
+    /// The value of each run.
+    candidate: &'s [f64],
+    stats: &'s [&'s Stats],
 }
 
 impl Sides<'_> {
-    fn presence(&self, difference: Option<Difference>) -> Presence {
+    fn presence(&self, noise: Option<Noise>) -> Presence {
         if self.baseline.is_empty() {
-            let candidate = estimate(self.metric.scale(), &values(self.metric, self.candidate));
-            return Presence::New { candidate };
+            return Presence::New { candidate: estimate(self.metric.scale(), self.candidate) };
         }
         let baseline = estimate(self.metric.scale(), self.baseline);
-        let candidate = match difference {
+        let candidate = match noise {
             // Of rounds: what the change that they show makes of the baseline.
-            Some(difference) if self.paired && self.metric.scale() == Scale::Ratio => {
+            Some(Noise::Spread(difference)) if self.paired && self.metric.scale() == Scale::Ratio => {
                 self.metric.changed(baseline, difference.change())
             }
-            _ => estimate(self.metric.scale(), &values(self.metric, self.candidate)),
+            _ => estimate(self.metric.scale(), self.candidate),
         };
         Presence::Both { baseline, candidate }
     }
 
-    fn difference(&self) -> Option<Difference> {
-        let candidate = values(self.metric, self.candidate);
-        let least_variance = match self.metric {
-            // However steady the service, a share of its requests varies as samples do.
-            Metric::ErrorRate if self.baseline.len() == self.baseline_requests.len() => chance_variance(
-                &[self.baseline, &candidate].concat(),
-                &[self.baseline_requests, &values(Metric::TotalRequests, self.candidate)].concat(),
-            ),
-            _ => 0.0,
-        };
+    /// Returns what the runs tell of the change of this series; `None` where nothing tells the noise.
+    fn noise(&self) -> Option<Noise> {
+        if self.metric == Metric::ErrorRate {
+            return self.rates().map(Noise::Counts);
+        }
         // An endpoint that a round did not meet leaves the other runs without their pairs.
-        let is_paired = self.paired && self.baseline.len() == candidate.len();
+        let is_paired = self.paired && self.baseline.len() == self.candidate.len();
         let of = if is_paired { Difference::paired } else { Difference::between };
-        of(self.metric.scale(), self.baseline, &candidate, least_variance)
+        of(self.metric.scale(), self.baseline, self.candidate).map(Noise::Spread)
+    }
+
+    fn rates(&self) -> Option<Rates> {
+        // Without its requests, a rate of the baseline counts nothing.
+        if self.baseline.len() != self.baseline_requests.len() {
+            return None;
+        }
+        let counts = |(rate, requests): (&f64, &f64)| Counts::of_rate(*rate, *requests);
+        let baseline: Vec<Counts> = self.baseline.iter().zip(self.baseline_requests).map(counts).collect();
+        let of_run = |stats: &&Stats| Counts { failures: stats.failures as f64, requests: stats.requests as f64 };
+        let candidate: Vec<Counts> = self.stats.iter().map(of_run).collect();
+        Rates::between(&baseline, &candidate)
     }
 
     /// Counts the requests of the side that has fewer in a run, and how many of them the metric rests on.
     fn few_samples(&self) -> Option<FewSamples> {
-        let of_candidate: u64 = self.candidate.iter().map(|stats| stats.requests).sum();
-        let mut requests = of_candidate as f64 / self.candidate.len() as f64;
+        let of_candidate: u64 = self.stats.iter().map(|stats| stats.requests).sum();
+        let mut requests = of_candidate as f64 / self.stats.len() as f64;
         if !self.baseline_requests.is_empty() {
             let of_baseline: f64 = self.baseline_requests.iter().sum();
             requests = requests.min(of_baseline / self.baseline_requests.len() as f64);
         }
-        let samples = match self.metric {
-            Metric::P50 => requests / 2.0,
-            Metric::P95 => requests / 20.0,
-            Metric::P99 => requests / 100.0,
-            Metric::ErrorRate => self.candidate.iter().map(|stats| stats.failures as f64).sum(),
-            Metric::AvgResponseTime | Metric::RequestsPerSec | Metric::TotalRequests => return None,
+        let failures = || self.stats.iter().map(|stats| stats.failures as f64).sum();
+        let (samples, least) = match self.metric {
+            Metric::P50 => (requests / 2.0, LEAST_SAMPLES),
+            Metric::P95 => (requests / 20.0, LEAST_SAMPLES),
+            Metric::P99 => (requests / 100.0, LEAST_SAMPLES),
+            Metric::ErrorRate => (failures(), LEAST_FAILURES),
+            Metric::RequestsPerSec => (requests, LEAST_THROUGHPUT),
+            // The p95 beside it says the same of p95_corrected.
+            Metric::P95Corrected | Metric::AvgResponseTime | Metric::TotalRequests => return None,
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of requests")]
         let (requests, samples) = (requests as usize, samples as usize);
-        (samples < LEAST_SAMPLES).then_some(FewSamples { requests, samples: samples.max(1) })
+        (samples < least).then_some(FewSamples { requests, samples: samples.max(1) })
     }
 }
 
@@ -281,63 +391,149 @@ impl Sides<'_> {
 struct Judge<'a> {
     rules: &'a Rules,
     precision: Precision,
+    /// The candidate's runs.
+    runs: usize,
 }
 
 impl<'a> Judge<'a> {
-    fn total(&self, baseline: &Baseline, runs: &[Run]) -> Vec<Row<'a>> {
+    fn total(&self, baseline: &Baseline, runs: &[Run]) -> Vec<Measured<'a>> {
         let stats: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
         let mut rows = Vec::new();
         for metric in Metric::ALL {
+            let candidate = match (metric, baseline.expected_interval_ms) {
+                (Metric::P95Corrected, Some(interval_ms)) => p95_corrected(runs, interval_ms),
+                (Metric::P95Corrected, None) => None,
+                _ => Some(values(metric, &stats)),
+            };
+            // Without Locust's JSON nothing is known of p95_corrected, on this side.
+            let Some(candidate) = candidate else { continue };
             let sides = Sides {
                 metric,
                 paired: self.rules.paired,
                 baseline: baseline.total_runs(metric),
                 baseline_requests: baseline.total_runs(Metric::TotalRequests),
-                candidate: &stats,
+                candidate: &candidate,
+                stats: &stats,
             };
-            let mut row = self.row(None, &sides, sides.difference());
+            let mut measured = self.measured(None, &sides);
             // A failure count of all requests is never too small to tell.
-            row.evidence.few_samples = if metric.is_percentile() { sides.few_samples() } else { None };
+            measured.row.evidence.few_samples = if metric.is_percentile() { sides.few_samples() } else { None };
+            rows.push(measured);
+        }
+        rows
+    }
+
+    fn endpoints(&self, baseline: &'a Baseline, runs: &'a [Run]) -> Vec<Measured<'a>> {
+        let mut unmet: BTreeMap<&str, &Series> =
+            baseline.endpoints.iter().map(|(name, series)| (name.as_str(), series)).collect();
+        let named = stats_by_endpoint(runs);
+        let mut endpoints = Vec::with_capacity(named.len() * JUDGED.len());
+        for (name, stats) in named {
+            match unmet.remove(name) {
+                None => endpoints.extend(self.new_endpoint(name, &stats).into_iter().map(Measured::untested)),
+                Some(series) => endpoints.extend(self.endpoint(name, series, &stats)),
+            }
+        }
+        let missing = unmet.into_iter().map(|(name, series)| Measured::untested(self.missing_endpoint(name, series)));
+        endpoints.extend(missing);
+        endpoints
+    }
+
+    /// Returns the judged series of an endpoint that both sides have.
+    fn endpoint(&self, name: &'a str, series: &'a Series, runs: &[&Stats]) -> Vec<Measured<'a>> {
+        let baseline = |metric: Metric| series.get(metric.name()).map(Vec::as_slice).unwrap_or_default();
+        let baseline_requests = baseline(Metric::TotalRequests);
+        let mut endpoint = Vec::with_capacity(JUDGED.len());
+        for metric in judged_of_endpoints() {
+            let (paired, baseline, candidate) = (self.rules.paired, baseline(metric), values(metric, runs));
+            let sides = Sides { metric, paired, baseline, baseline_requests, candidate: &candidate, stats: runs };
+            let mut measured = self.measured(Some(name), &sides);
+            let few_samples = sides.few_samples();
+            measured.is_tested = few_samples.is_none() && measured.noise.is_some() && measured.row.limit.is_some();
+            if self.excess(&measured.row).is_relevant() {
+                measured.row.evidence.few_samples = few_samples;
+            }
+            if measured.noise.is_none() {
+                self.test_by_requests(&mut measured.row, series, runs);
+            }
+            endpoint.push(measured);
+        }
+        endpoint
+    }
+
+    /// Tests the endpoints' changes together: those that can fail are one family, those that can warn another, and each
+    /// shares its error out over the looks after every run (Bonferroni) and over its series (Holm).
+    fn test_endpoints(&self, endpoints: &mut [Measured]) {
+        let level = FAMILY_ERROR / self.rules.max_runs as f64;
+        for blocks in [true, false] {
+            let mut places = Vec::new();
+            let mut proofs = Vec::new();
+            for (place, measured) in endpoints.iter().enumerate() {
+                let metric = measured.row.metric;
+                if let Some(noise) = measured.noise
+                    && measured.is_tested
+                    && measured.row.limit.is_some_and(|limit| self.rules.fails(limit)) == blocks
+                {
+                    places.push(place);
+                    proofs.push(Proof { noise, worse: metric.worse(), level });
+                }
+            }
+            let p_values: Vec<f64> = proofs.iter().map(|proof| proof.noise.p_value(proof.worse)).collect();
+            for ((place, proof), tested) in places.into_iter().zip(proofs).zip(holm(&p_values, level)) {
+                let measured = &mut endpoints[place];
+                measured.proof = Some(Proof { level: tested.level, ..proof });
+                measured.row.evidence.significance =
+                    if tested.is_rejected { Significance::Significant } else { Significance::NotSignificant };
+            }
+        }
+    }
+
+    /// Asks for more than the p95 of all requests where it lies in a gap between fast and slow ones. There it jumps from the
+    /// one side to the other by chance, and no spread of a few runs tells how often. So one of the percentiles on either
+    /// side of the gap must be over the limit too, or the mean significantly up.
+    fn test_gap(&self, total: &mut [Measured], baseline: &Baseline, runs: &[Run]) {
+        let mean = total.iter().find(|measured| measured.row.metric == Metric::AvgResponseTime);
+        let Some(noise) = mean.and_then(|measured| measured.noise) else { return };
+        let now = distribution(runs);
+        if now.is_empty() || baseline.distribution.len() != now.len() || !is_in_gap(runs) {
+            return;
+        }
+        for Measured { row, proof, .. } in total.iter_mut().filter(|measured| measured.row.metric == Metric::P95) {
+            let Some(limit) = row.limit else { continue };
+            let is_over_beside =
+                PERCENTILES.iter().zip(baseline.distribution.iter().zip(&now)).any(|(at, (before, now))| {
+                    BESIDE_P95.contains(at)
+                        && Excess::of(row.metric, limit, *before, *now, self.precision).is_relevant()
+                });
+            if is_over_beside {
+                continue;
+            }
+            let needed = Proof { noise, worse: Metric::AvgResponseTime.worse(), level: GAP_ERROR };
+            row.evidence.significance = if needed.is_given() { Significance::Significant } else { Significance::InGap };
+            *proof = Some(needed);
+        }
+    }
+
+    /// Decides on each series, and sees whether another run may change that.
+    fn decided(&self, series: &[Measured<'a>]) -> Vec<Row<'a>> {
+        let mut rows = Vec::with_capacity(series.len());
+        for Measured { row, noise, proof, .. } in series {
+            let mut row = row.clone();
+            row.decision = decide(&row, self.rules, self.precision, self.runs);
+            let (noise, proof, rules, precision, runs) = (*noise, *proof, self.rules, self.precision, self.runs);
+            row.evidence.unsettled = Outlook { noise, proof, rules, precision, runs, error: ERROR }.unsettled(&row);
             rows.push(row);
         }
         rows
     }
 
-    fn endpoints(&self, baseline: &'a Baseline, runs: &'a [Run]) -> Endpoints<'a> {
-        let mut unmet: BTreeMap<&str, &Series> =
-            baseline.endpoints.iter().map(|(name, series)| (name.as_str(), series)).collect();
-        let named = stats_by_endpoint(runs);
-        let mut endpoints = Endpoints { rows: Vec::with_capacity(named.len()), tested: Vec::new() };
-        for (name, stats) in named {
-            match unmet.remove(name) {
-                None => endpoints.rows.extend(self.new_endpoint(name, &stats)),
-                Some(series) => self.endpoint(name, series, &stats, &mut endpoints),
+    fn detectable_by_five(&self, baseline: &Baseline, total: &[Measured]) -> Option<f64> {
+        let p95 = total.iter().find(|measured| measured.row.metric == Metric::P95)?;
+        match p95.noise? {
+            Noise::Spread(difference) if baseline.total_runs(Metric::P95).len() == 1 && !self.rules.paired => {
+                Some(difference.with_runs(5, self.runs).detectable(ERROR, Metric::P95.worse()))
             }
-        }
-        endpoints.rows.extend(unmet.into_iter().map(|(name, series)| self.missing_endpoint(name, series)));
-        endpoints
-    }
-
-    /// Adds the judged series of an endpoint that both sides have.
-    fn endpoint(&self, name: &'a str, series: &'a Series, runs: &[&Stats], endpoints: &mut Endpoints<'a>) {
-        let baseline = |metric: Metric| series.get(metric.name()).map(Vec::as_slice).unwrap_or_default();
-        let baseline_requests = baseline(Metric::TotalRequests);
-        for metric in JUDGED {
-            let (paired, baseline) = (self.rules.paired, baseline(metric));
-            let sides = Sides { metric, paired, baseline, baseline_requests, candidate: runs };
-            let difference = sides.difference();
-            let mut row = self.row(Some(name), &sides, difference);
-            let excess = self.excess(&row);
-            row.evidence.few_samples = if excess.is_relevant() { sides.few_samples() } else { None };
-            if row.evidence.few_samples.is_none() && excess != Excess::Bound && can_fail(metric) {
-                match difference {
-                    Some(difference) => {
-                        endpoints.tested.push(Test { row: endpoints.rows.len(), p_value: difference.p_value() });
-                    }
-                    None => self.test_by_requests(&mut row, series, runs),
-                }
-            }
-            endpoints.rows.push(row);
+            _ => None,
         }
     }
 
@@ -365,10 +561,12 @@ impl<'a> Judge<'a> {
     fn new_endpoint(&self, name: &'a str, runs: &[&Stats]) -> Vec<Row<'a>> {
         let has_bound = |metric| self.rules.limit(Some(name), metric).is_some_and(|limit| limit.bound.is_some());
         let mut rows = Vec::new();
-        for metric in JUDGED {
+        for metric in judged_of_endpoints() {
             if metric == Metric::P95 || has_bound(metric) {
-                let sides = Sides { metric, paired: false, baseline: &[], baseline_requests: &[], candidate: runs };
-                let mut row = self.row(Some(name), &sides, None);
+                let (baseline, baseline_requests, candidate) = (&[], &[], values(metric, runs));
+                let sides =
+                    Sides { metric, paired: false, baseline, baseline_requests, candidate: &candidate, stats: runs };
+                let mut row = self.measured(Some(name), &sides).row;
                 row.evidence.few_samples = sides.few_samples();
                 rows.push(row);
             }
@@ -387,25 +585,26 @@ impl<'a> Judge<'a> {
             metric,
             limit: self.rules.limit(Some(name), metric),
             presence: Presence::Missing { baseline: mean(metric) },
-            evidence: Evidence { few_samples: (requests < LEAST_REQUESTS).then_some(few), ..Evidence::default() },
+            evidence: Evidence { few_samples: (requests < LEAST_MISSED).then_some(few), ..Evidence::default() },
             decision: None,
         }
     }
 
-    fn row(&self, endpoint: Option<&'a str>, sides: &Sides, difference: Option<Difference>) -> Row<'a> {
-        let error = ERROR / self.rules.max_runs as f64;
-        Row {
+    fn measured(&self, endpoint: Option<&'a str>, sides: &Sides) -> Measured<'a> {
+        let noise = sides.noise();
+        let row = Row {
             endpoint,
             metric: sides.metric,
             limit: self.rules.limit(endpoint, sides.metric),
-            presence: sides.presence(difference),
+            presence: sides.presence(noise),
             evidence: Evidence {
-                interval: difference.map(|difference| difference.interval(error)),
-                detectable: difference.map(|difference| difference.detectable(error)),
+                interval: noise.map(|noise| noise.interval(ERROR)),
+                detectable: noise.map(|noise| noise.detectable(ERROR, sides.metric.worse())),
                 ..Evidence::default()
             },
             decision: None,
-        }
+        };
+        Measured { noise, ..Measured::untested(row) }
     }
 
     fn excess(&self, row: &Row) -> Excess {
@@ -416,24 +615,12 @@ impl<'a> Judge<'a> {
             _ => Excess::None,
         }
     }
+}
 
-    /// Returns why another run may change the decision on a series of all requests together.
-    fn unsettled(&self, row: &Row, runs: usize) -> Option<Unsettled> {
-        let (limit, interval, baseline): (&Limit, Interval, f64) =
-            (row.limit?, row.evidence.interval?, row.presence.baseline()?);
-        if !fails(row.metric, self.rules) {
-            return None;
-        }
-        let is_over = |end: f64| {
-            let value = row.metric.changed(baseline, end);
-            Excess::of(row.metric, limit, baseline, value, self.precision).is_relevant()
-        };
-        if is_over(interval.low) != is_over(interval.high) {
-            Some(Unsettled::ReachesAcross)
-        } else if matches!(row.decision, Some(Decision::Fail(_))) && runs == 1 && self.rules.max_runs > 1 {
-            Some(Unsettled::OneRunOver)
-        } else {
-            None
-        }
-    }
+/// Returns whether the requests of each run leave the p95 of all of them open by more than [`GAP_FACTOR`], on the
+/// geometric mean over the runs.
+fn is_in_gap(runs: &[Run]) -> bool {
+    let ratio = |run: &Run| run.total.p95_interval_ms.map(|Interval { low, high }| high / low);
+    let Some(ratios) = runs.iter().map(ratio).collect::<Option<Vec<f64>>>() else { return false };
+    estimate(Scale::Ratio, &ratios) > GAP_FACTOR
 }

@@ -7,18 +7,22 @@
 //!                   baseline             limit
 //!                       0                 +20%
 //!   --------------------+-------------------|--------------------------->
-//!             |----o----|                   :        within: Ok. Another run could not change it.
-//!                            |---------o----:----|   within by the estimate `o`, but the interval reaches across the
-//!                       :                   :        limit: Ok, and unsettled, so another run follows.
-//!                       :             |-----:--o---| over by the estimate: Fail, and unsettled.
-//!                       :                   : |--o--|  over as a whole: Fail.
+//!             |----o----|                   :        the estimate `o` is within: Ok.
+//!                            |---------o----:----|   within, though the interval reaches across: Ok. `stopping` says
+//!                       :                   :        whether another run follows.
+//!                       :             |-----:--o---| over: of all requests together a Fail. An endpoint's interval
+//!                       :                   :        leaves out 0, so its change is significant: a Fail too.
+//!               |-------:-------------------:-o----------------| over, but the interval of this endpoint holds 0:
+//!                       :                   :        InDoubt, which is no finding.
 //! ```
 //!
-//! For all requests together the estimate decides, and the interval only asks for more runs. An endpoint is one of many,
-//! so it fails only if its change is *relevant* (over the limit) and *significant* (more than noise explains, over all
-//! endpoints together). What is relevant without evidence is no more than a warning.
+//! For all requests together the estimate decides, and the evidence only asks for more runs. An endpoint is one of many,
+//! so it is a finding only if its change is *relevant* (over the limit), rests on enough samples, and is *significant*
+//! (more than noise explains, over all endpoints together); and it fails only by two runs or more. One exception concerns
+//! all requests: where their p95 lies in a gap between fast and slow requests, it jumps from the one side to the other by
+//! chance, so the percentiles beside the gap must be over the limit too, or the mean significantly up.
 
-use crate::limits::{Limit, Rules, can_fail};
+use crate::limits::{Limit, Rules};
 use crate::run::{Metric, Precision};
 use crate::stats::Interval;
 
@@ -70,7 +74,9 @@ pub enum Decision {
     Ok,
     /// The series is over its limit on paper, but the change is no larger than the rounding of response times.
     BelowResolution,
-    /// The series is over a limit that does not block, or lacks the evidence to block.
+    /// The series is over its limit on paper, but lacks what makes that a finding.
+    InDoubt(Doubt),
+    /// The series is over a limit that does not block, or is an endpoint that a single run shows over one that does.
     Warn(Why),
     /// The series fails the gate.
     Fail(Why),
@@ -86,7 +92,15 @@ impl Decision {
     pub fn why(self) -> Option<Why> {
         match self {
             Decision::Warn(why) | Decision::Fail(why) => Some(why),
-            Decision::Ok | Decision::BelowResolution => None,
+            Decision::Ok | Decision::BelowResolution | Decision::InDoubt(_) => None,
+        }
+    }
+
+    /// Returns what a series over its limit lacks to be a finding.
+    pub fn doubt(self) -> Option<Doubt> {
+        match self {
+            Decision::InDoubt(doubt) => Some(doubt),
+            Decision::Ok | Decision::BelowResolution | Decision::Warn(_) | Decision::Fail(_) => None,
         }
     }
 }
@@ -100,16 +114,24 @@ pub enum Why {
     OverBound,
     /// The endpoint had requests in the baseline and has none now.
     Missing,
-    /// Its change is over the limit, but rests on too few samples.
+    /// Its change is over the limit and significant, but an endpoint fails by two runs or more, and there is one.
+    OneRun,
+}
+
+/// What a series over its limit lacks to be a finding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Doubt {
+    /// It rests on too few samples.
     FewSamples(FewSamples),
-    /// Its change is over the limit, but one so large is likely by noise alone among so many endpoints.
+    /// So large a change is likely by noise alone among so many endpoints.
     NotSignificant,
-    /// Its change is over the limit, but there is a single run on each side, and too few requests to tell the noise
-    /// from them.
+    /// There is a single run on each side, and too few requests to tell the noise from them.
     NoiseUnknown,
-    /// Its change is over the limit, but there is a single run on each side, and the interval of its requests reaches
-    /// below the limit.
+    /// There is a single run on each side, and the interval of its requests reaches below the limit.
     ReachesBelowLimit,
+    /// The p95 of all requests lies in a gap between fast and slow requests, where it jumps by chance; neither are the
+    /// percentiles beside the gap over the limit, nor is the mean significantly up.
+    InGap,
 }
 
 /// The samples that a metric rests on, where they are too few to trust it.
@@ -126,11 +148,11 @@ pub struct FewSamples {
 pub struct Evidence {
     /// The confidence interval of the change; `None` where nothing tells the noise.
     pub interval: Option<Interval>,
-    /// The smallest rise, in the unit of the change, that these runs would have told from none.
+    /// The smallest change for the worse, in the unit of the change, that these runs would have told from none.
     pub detectable: Option<f64>,
     /// Set where the metric rests on too few samples.
     pub few_samples: Option<FewSamples>,
-    /// How the change of an endpoint compares with noise.
+    /// How the change compares with noise, where that is asked.
     pub significance: Significance,
     /// Why another run may change the decision, of a series that can fail.
     pub unsettled: Option<Unsettled>,
@@ -150,15 +172,19 @@ pub enum Significance {
     Unknown,
     /// Of single runs, the interval of the requests reaches below the limit.
     ReachesBelowLimit,
+    /// The p95 lies in a gap between fast and slow requests, and nothing else bears its change out.
+    InGap,
 }
 
 /// Why another run may change the decision on a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsettled {
-    /// Its interval reaches to both sides of the limit.
-    ReachesAcross,
-    /// A single run is over the limit and may have met a busy neighbour: only a second one can tell.
-    OneRunOver,
+    /// The runs still allowed may take it to the other side of its limit, or prove it.
+    Open,
+    /// It is over the limit by so few runs that all of them may have met a busy neighbour.
+    FewRuns,
+    /// All runs allowed are made, and the interval reaches to both sides of the limit.
+    Close,
 }
 
 /// One series, a metric of an endpoint or of all requests together, on both sides.
@@ -267,10 +293,14 @@ impl Excess {
     }
 }
 
-/// Decides on one series, once its evidence is complete. `precision` is the coarser one of both sides.
+/// The runs by which an endpoint may fail.
+const LEAST_RUNS: usize = 2;
+
+/// Decides on one series, once its evidence is complete. `precision` is the coarser one of both sides, and `runs` the
+/// number of the candidate's.
 ///
 /// Returns `None` where nothing is judged: the metric has no limit, or the baseline lacks the series.
-pub fn decide(row: &Row, rules: &Rules, precision: Precision) -> Option<Decision> {
+pub fn decide(row: &Row, rules: &Rules, precision: Precision, runs: usize) -> Option<Decision> {
     if let Presence::Missing { .. } = row.presence {
         let was_rare = row.evidence.few_samples.is_some();
         let blocks = !was_rare || rules.strict;
@@ -288,33 +318,34 @@ pub fn decide(row: &Row, rules: &Rules, precision: Precision) -> Option<Decision
         Excess::Limit => Why::OverLimit,
         Excess::Bound => Why::OverBound,
     };
-    let doubt = if row.endpoint.is_some() { doubt(row, why) } else { None };
-    Some(match doubt {
-        Some(doubt) if rules.strict => Decision::Fail(doubt),
-        Some(doubt) => Decision::Warn(doubt),
-        None if fails(row.metric, rules) => Decision::Fail(why),
-        None => Decision::Warn(why),
+    if let Some(doubt) = doubt(row, why) {
+        return Some(Decision::InDoubt(doubt));
+    }
+    let blocks = rules.fails(limit);
+    let rests_on_one_run = blocks && row.endpoint.is_some() && runs < LEAST_RUNS;
+    Some(match (rests_on_one_run, blocks) {
+        (true, _) if rules.strict => Decision::Fail(Why::OneRun),
+        (true, _) => Decision::Warn(Why::OneRun),
+        (false, true) => Decision::Fail(why),
+        (false, false) => Decision::Warn(why),
     })
 }
 
-/// Returns whether a series over its limit fails the gate.
-pub fn fails(metric: Metric, rules: &Rules) -> bool {
-    can_fail(metric) || rules.strict
-}
-
-/// Returns what an endpoint over its limit lacks to fail. A bound holds for the estimate and needs no significance.
-fn doubt(row: &Row, why: Why) -> Option<Why> {
-    if let Some(few) = row.evidence.few_samples {
-        return Some(Why::FewSamples(few));
+/// Returns what a series over its limit lacks to be a finding. A bound holds for the estimate and needs no significance.
+fn doubt(row: &Row, why: Why) -> Option<Doubt> {
+    // All requests together say how few they rest on in a remark, and are judged.
+    if let (Some(_), Some(few)) = (row.endpoint, row.evidence.few_samples) {
+        return Some(Doubt::FewSamples(few));
     }
     if why == Why::OverBound {
         return None;
     }
     match row.evidence.significance {
         Significance::NotTested | Significance::Significant => None,
-        Significance::NotSignificant => Some(Why::NotSignificant),
-        Significance::Unknown => Some(Why::NoiseUnknown),
-        Significance::ReachesBelowLimit => Some(Why::ReachesBelowLimit),
+        Significance::NotSignificant => Some(Doubt::NotSignificant),
+        Significance::Unknown => Some(Doubt::NoiseUnknown),
+        Significance::ReachesBelowLimit => Some(Doubt::ReachesBelowLimit),
+        Significance::InGap => Some(Doubt::InGap),
     }
 }
 

@@ -6,12 +6,17 @@
 pub mod baseline;
 pub mod comparability;
 pub mod compare;
+pub mod counts;
 pub mod decision;
+pub mod histogram;
 pub mod limits;
 pub mod locust_csv;
 pub mod locust_history;
 pub mod locust_json;
 pub mod mask;
+pub mod noise;
 pub mod run;
 pub mod stats;
+pub mod stopping;
+mod strict_json;
 pub mod text;

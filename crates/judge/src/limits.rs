@@ -19,34 +19,60 @@ pub struct Limit {
     pub floor: Option<f64>,
     /// The worst value allowed whatever the baseline says, in the metric's own unit.
     pub bound: Option<f64>,
+    /// What a value over the limit does to the verdict.
+    pub level: Level,
+}
+
+/// What a value over its limit does to the verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// It fails the gate.
+    Fail,
+    /// It is a warning.
+    Warn,
+    /// Nothing: the metric is shown but not judged.
+    Off,
+}
+
+impl Level {
+    /// Returns the level of a limit that does not say.
+    pub fn default_of(metric: Metric) -> Level {
+        match metric {
+            Metric::P95 | Metric::P95Corrected | Metric::ErrorRate => Level::Fail,
+            _ => Level::Warn,
+        }
+    }
 }
 
 /// The metrics judged, in the order of the findings: errors first, since a failing service has no latency to speak of.
-pub const JUDGED: [Metric; 5] = [Metric::ErrorRate, Metric::P95, Metric::P99, Metric::P50, Metric::RequestsPerSec];
+pub const JUDGED: [Metric; 6] =
+    [Metric::ErrorRate, Metric::P95, Metric::P95Corrected, Metric::P99, Metric::P50, Metric::RequestsPerSec];
 
 /// A limit for each metric that is judged.
 pub type Limits = BTreeMap<Metric, Limit>;
 
 /// Returns the limits that hold where `perf.toml` has none.
 pub fn default_limits() -> Limits {
-    let limit = |worsening| Limit { worsening: Some(worsening), floor: None, bound: None };
-    BTreeMap::from([
-        (Metric::P50, limit(20.0)),
-        (Metric::P95, limit(20.0)),
-        (Metric::P99, limit(25.0)),
-        (Metric::RequestsPerSec, limit(30.0)),
-        (Metric::ErrorRate, limit(2.0)),
-    ])
-}
-
-/// Returns whether the gate fails on this metric without `--strict`.
-pub fn can_fail(metric: Metric) -> bool {
-    matches!(metric, Metric::P95 | Metric::ErrorRate)
+    let limits = [
+        (Metric::P50, 20.0),
+        (Metric::P95, 20.0),
+        (Metric::P95Corrected, 20.0),
+        (Metric::P99, 25.0),
+        (Metric::RequestsPerSec, 30.0),
+        (Metric::ErrorRate, 2.0),
+    ];
+    let limit = |metric, worsening| Limit {
+        worsening: Some(worsening),
+        floor: None,
+        bound: None,
+        level: Level::default_of(metric),
+    };
+    limits.into_iter().map(|(metric, worsening)| (metric, limit(metric, worsening))).collect()
 }
 
 impl Limit {
     /// Parses a limit: `20%`, `2pp`, `20% and 5ms`, `max 500ms`, `20%, max 500ms`; for `requests_per_sec` `30%`,
-    /// `min 10/s`.
+    /// `min 10/s`. A level may stand before it, as in `fail 25%` and `warn 20%`; `off` stands alone.
     ///
     /// # Errors
     ///
@@ -55,7 +81,9 @@ impl Limit {
         let (relative_unit, unit, bound_word, example) = match metric {
             Metric::ErrorRate => ("pp", "%", "max", "\"2pp\" or \"max 5%\""),
             Metric::RequestsPerSec => ("%", "/s", "min", "\"30%\" or \"min 10/s\""),
-            Metric::P50 | Metric::P95 | Metric::P99 => ("%", "ms", "max", "\"20%\", \"20% and 5ms\" or \"max 500ms\""),
+            Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99 => {
+                ("%", "ms", "max", "\"20%\", \"20% and 5ms\" or \"max 500ms\"")
+            }
             Metric::AvgResponseTime | Metric::TotalRequests => {
                 bail!("`{metric}` is shown but not judged, so it takes no limit")
             }
@@ -71,7 +99,19 @@ impl Limit {
                 format!("`{}` is not a number of 0 or more: write for example {example}", number.trim())
             })
         };
-        let mut limit = Limit { worsening: None, floor: None, bound: None };
+        let mut limit = Limit { worsening: None, floor: None, bound: None, level: Level::default_of(metric) };
+        let text = match text.trim().split_once(' ') {
+            None if text.trim() == "off" => return Ok(Limit { level: Level::Off, ..limit }),
+            Some(("fail", rest)) => {
+                limit.level = Level::Fail;
+                rest
+            }
+            Some(("warn", rest)) => {
+                limit.level = Level::Warn;
+                rest
+            }
+            _ => text,
+        };
         for part in text.split(',').map(str::trim) {
             if let Some(bound) = part.strip_prefix(bound_word) {
                 ensure!(limit.bound.is_none(), "`{bound_word}` is given twice");
@@ -148,29 +188,38 @@ pub struct Rules {
     pub paired: bool,
     /// The number of runs made in any case.
     pub min_runs: usize,
-    /// The number of runs made at most. The evidence is looked at after each, and all looks share its probability of
-    /// error.
+    /// The number of runs made at most. The verdict of all of them is the one that counts, and the gate stops once it is as
+    /// good as known.
     pub max_runs: usize,
 }
 
 impl Default for Rules {
-    /// Returns the default limits, with one run and up to five.
+    /// Returns the default limits, with one run and up to eight.
     fn default() -> Rules {
         let (limits, endpoint_limits) = (default_limits(), Vec::new());
-        Rules { limits, endpoint_limits, strict: false, paired: false, min_runs: 1, max_runs: 5 }
+        Rules { limits, endpoint_limits, strict: false, paired: false, min_runs: 1, max_runs: 8 }
     }
 }
 
 impl Rules {
-    /// Returns the limit of a series; an `endpoint` of `None` is all requests together.
+    /// Returns the limit of a series, `None` where it is not judged; an `endpoint` of `None` is all requests together.
     pub fn limit(&self, endpoint: Option<&str>, metric: Metric) -> Option<&Limit> {
-        if let Some(endpoint) = endpoint {
+        let of_endpoint = endpoint.and_then(|endpoint| {
             let mut covering = self.endpoint_limits.iter().filter(|own| own.covers(endpoint));
-            if let Some(limit) = covering.find_map(|own| own.limits.get(&metric)) {
-                return Some(limit);
-            }
-        }
-        self.limits.get(&metric)
+            covering.find_map(|own| own.limits.get(&metric))
+        });
+        let limit = of_endpoint.or_else(|| self.limits.get(&metric))?;
+        (limit.level != Level::Off).then_some(limit)
+    }
+
+    /// Returns whether a series over this limit fails the gate.
+    pub fn fails(&self, limit: &Limit) -> bool {
+        limit.level == Level::Fail || self.strict
+    }
+
+    /// Returns whether the gate can fail on a metric of all requests together.
+    pub fn can_fail(&self, metric: Metric) -> bool {
+        self.limit(None, metric).is_some_and(|limit| self.fails(limit))
     }
 
     /// Checks that every limit of an endpoint meets one, on either side.

@@ -7,6 +7,7 @@ use std::str;
 use anyhow::{Context as _, Result, bail, ensure};
 use csv::{ByteRecord, Position, ReaderBuilder};
 
+use crate::histogram::Histogram;
 use crate::run::{MAX_COUNT, Precision, REQUEST_Z, Run, Stats, endpoint_name, flaw};
 use crate::stats::{Interval, quantile_ranks};
 
@@ -127,7 +128,13 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
         counts.requests
     );
     // Even where the response times were finer, the CSV cuts its percentiles to whole ms.
-    Ok(Run { precision: Precision::Coarse, total, endpoints, distribution: Vec::new() })
+    Ok(Run {
+        precision: Precision::Coarse,
+        total,
+        endpoints,
+        distribution: Vec::new(),
+        histogram: Histogram::default(),
+    })
 }
 
 /// Returns the line on which a record begins, from 1. The csv crate's own count is one behind where lines end in CR LF.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
+use crate::histogram::{Bucket, Histogram};
 use crate::run::{MAX_COUNT, PERCENTILES, Precision, REQUEST_Z, Run, Stats, endpoint_name, flaw};
 use crate::stats::{Interval, quantile_ranks};
 
@@ -15,6 +16,10 @@ struct Entry {
     method: Option<String>,
     num_requests: u64,
     num_failures: u64,
+    /// Requests without a response time, as a user's own client may report them.
+    #[serde(default)]
+    num_none_requests: u64,
+    /// In ms.
     total_response_time: f64,
     /// Seconds since 1970.
     start_time: f64,
@@ -24,9 +29,6 @@ struct Entry {
     response_times: BTreeMap<String, u64>,
 }
 
-/// The count of requests by response time in ms, sorted by time.
-type Histogram = Vec<(f64, u64)>;
-
 /// Reads a whole JSON result.
 ///
 /// # Errors
@@ -35,12 +37,36 @@ type Histogram = Vec<(f64, u64)>;
 pub fn parse(text: &str) -> Result<Run> {
     let entries: Vec<Entry> =
         serde_json::from_str(text).context("this is not a JSON result of Locust's --json-file")?;
+    let parts = read_parts(&entries)?;
+    ensure!(!parts.is_empty(), "Locust made no requests: there is nothing to judge");
+    let everything = Histogram::merged(parts.iter().map(|part| &part.histogram));
+    ensure!(everything.count() > 0, "no request has a response time");
+    let elapsed_s = elapsed_s(&parts)?;
+    let all: Vec<&Entry> = parts.iter().map(|part| part.entry).collect();
+    let total = stats(&all, &everything, elapsed_s)?;
+    let mut endpoints = Vec::with_capacity(parts.len());
+    for Part { name, entry, histogram } in parts {
+        let stats = stats(&[entry], &histogram, elapsed_s).with_context(|| format!("`{}`", name.escape_debug()))?;
+        endpoints.push((name, stats));
+    }
+    let distribution = PERCENTILES.iter().map(|percent| everything.percentile(percent / 100.0)).collect();
+    Ok(Run { precision: precision(&everything), total, endpoints, distribution, histogram: everything })
+}
+
+/// An endpoint with requests.
+struct Part<'a> {
+    name: Box<str>,
+    entry: &'a Entry,
+    histogram: Histogram,
+}
+
+/// Checks each entry by itself, and that no endpoint is there twice.
+fn read_parts(entries: &[Entry]) -> Result<Vec<Part<'_>>> {
     let counts = entries.iter().flat_map(|entry| {
         let timed = entry.response_times.values().copied();
         timed.chain([entry.num_requests, entry.num_failures]).map(u128::from)
     });
     ensure!(counts.sum::<u128>() <= u128::from(MAX_COUNT), "it counts more requests than any test makes");
-    let mut merged: BTreeMap<u64, u64> = BTreeMap::new();
     let mut names = HashSet::new();
     let mut parts = Vec::new();
     for entry in entries.iter().filter(|entry| entry.num_requests > 0) {
@@ -49,61 +75,73 @@ pub fn parse(text: &str) -> Result<Run> {
         ensure!(names.insert(name.clone()), "{} is there twice", about());
         ensure!(
             entry.total_response_time.is_finite() && entry.total_response_time >= 0.0,
-            "{}: total_response_time is not a number from 0 up",
+            "{}: total_response_time is not a number of 0 or more",
             about()
         );
         let histogram = histogram(&entry.response_times).with_context(about)?;
-        for (time_ms, count) in &histogram {
-            *merged.entry(time_ms.to_bits()).or_default() += count;
-        }
-        parts.push((name, entry, histogram));
+        check_histogram(entry, &histogram).with_context(about)?;
+        parts.push(Part { name, entry, histogram });
     }
-    ensure!(!parts.is_empty(), "Locust made no requests: there is nothing to judge");
-    ensure!(!merged.is_empty(), "no request has a response time");
+    Ok(parts)
+}
 
-    // Locust's `total_rps`: from the start of the test to the last request of any endpoint, for every endpoint.
-    let start_s = parts.iter().map(|(_, entry, _)| entry.start_time).fold(f64::INFINITY, f64::min);
-    let end_s = parts.iter().filter_map(|(_, entry, _)| entry.last_request_timestamp).fold(f64::NEG_INFINITY, f64::max);
-    let elapsed_s = end_s - start_s;
+/// Checks that the response times are those of the counts: each request that has a time is there, and the sum of the
+/// times is one that rounding can make of them.
+fn check_histogram(entry: &Entry, histogram: &Histogram) -> Result<()> {
+    let (timed, requests) = (histogram.count(), entry.num_requests.saturating_sub(entry.num_none_requests));
+    ensure!(
+        timed == requests,
+        "its response times are those of {timed} requests, and it counts {requests}: the file is damaged"
+    );
+    let (mut least_ms, mut most_ms) = (0.0, 0.0);
+    for Bucket { time_ms, count } in histogram.buckets() {
+        let width_ms = Precision::Coarse.resolution_ms(*time_ms);
+        least_ms += *count as f64 * (time_ms - width_ms).max(0.0);
+        most_ms += *count as f64 * (time_ms + width_ms);
+    }
+    let total_ms = entry.total_response_time;
+    ensure!(
+        (least_ms..=most_ms).contains(&total_ms),
+        "its response times add up to {least_ms:.0} to {most_ms:.0} ms, and total_response_time is {total_ms:.0} ms: the file is damaged"
+    );
+    Ok(())
+}
+
+/// Returns the time in seconds that throughput is counted over. Like Locust's `total_rps` it goes from the start of the
+/// test to the last request of any endpoint, for every endpoint.
+fn elapsed_s(parts: &[Part]) -> Result<f64> {
+    let start_s = parts.iter().map(|part| part.entry.start_time).fold(f64::INFINITY, f64::min);
+    let ends = parts.iter().filter_map(|part| part.entry.last_request_timestamp);
+    let elapsed_s = ends.fold(f64::NEG_INFINITY, f64::max) - start_s;
     ensure!(
         elapsed_s.is_finite() && elapsed_s > 0.0,
         "the requests span {elapsed_s} s from start_time to last_request_timestamp: the clock was set meanwhile, or the file is damaged; run it again"
     );
+    Ok(elapsed_s)
+}
 
-    let stats = |entries: &[&Entry], histogram: &Histogram| -> Result<Stats> {
-        let requests: u64 = entries.iter().map(|entry| entry.num_requests).sum();
-        let timed: u64 = histogram.iter().map(|(_, count)| count).sum();
-        // A request of the user's own kind may have no response time; where none has, Locust's CSV says 0.
-        let avg_ms = entries.iter().map(|entry| entry.total_response_time).sum::<f64>() / timed.max(1) as f64;
-        let requests_per_sec = requests as f64 / elapsed_s;
-        ensure!(flaw(avg_ms).is_none(), "its response times add up to no number");
-        ensure!(flaw(requests_per_sec).is_none(), "{requests} requests in {elapsed_s} s are more than can be measured");
-        Ok(Stats {
-            requests,
-            failures: entries.iter().map(|entry| entry.num_failures).sum(),
-            p50_ms: percentile(histogram, 0.50),
-            p95_ms: percentile(histogram, 0.95),
-            p99_ms: percentile(histogram, 0.99),
-            avg_ms,
-            requests_per_sec,
-            p95_interval_ms: quantile_ranks(timed, 0.95, REQUEST_Z).map(|ranks| Interval {
-                low: order_statistic(histogram, ranks.low - 1),
-                high: order_statistic(histogram, ranks.high - 1),
-            }),
-        })
-    };
-    let everything: Histogram = merged.into_iter().map(|(bits, count)| (f64::from_bits(bits), count)).collect();
-    let all: Vec<&Entry> = parts.iter().map(|(_, entry, _)| *entry).collect();
-    let total = stats(&all, &everything)?;
-    let endpoints = parts
-        .into_iter()
-        .map(|(name, entry, histogram)| {
-            let stats = stats(&[entry], &histogram).with_context(|| format!("`{}`", name.escape_debug()))?;
-            Ok((name, stats))
-        })
-        .collect::<Result<_>>()?;
-    let distribution = PERCENTILES.iter().map(|percent| percentile(&everything, percent / 100.0)).collect();
-    Ok(Run { precision: precision(&everything), total, endpoints, distribution })
+/// Returns the statistics of some entries, whose response times are in `histogram`.
+fn stats(entries: &[&Entry], histogram: &Histogram, elapsed_s: f64) -> Result<Stats> {
+    let requests: u64 = entries.iter().map(|entry| entry.num_requests).sum();
+    let timed = histogram.count();
+    // A request of the user's own kind may have no response time; where none has, Locust's CSV says 0.
+    let avg_ms = entries.iter().map(|entry| entry.total_response_time).sum::<f64>() / timed.max(1) as f64;
+    let requests_per_sec = requests as f64 / elapsed_s;
+    ensure!(flaw(avg_ms).is_none(), "its response times add up to no number");
+    ensure!(flaw(requests_per_sec).is_none(), "{requests} requests in {elapsed_s} s are more than can be measured");
+    Ok(Stats {
+        requests,
+        failures: entries.iter().map(|entry| entry.num_failures).sum(),
+        p50_ms: histogram.percentile(0.50),
+        p95_ms: histogram.percentile(0.95),
+        p99_ms: histogram.percentile(0.99),
+        avg_ms,
+        requests_per_sec,
+        p95_interval_ms: quantile_ranks(timed, 0.95, REQUEST_Z).map(|ranks| Interval {
+            low: histogram.order_statistic(ranks.low - 1),
+            high: histogram.order_statistic(ranks.high - 1),
+        }),
+    })
 }
 
 /// Tells the precision: fine only where a response time shows it, since Locust's own rounding leaves multiples of its
@@ -113,41 +151,17 @@ fn precision(histogram: &Histogram) -> Precision {
         let steps = time_ms / Precision::Coarse.resolution_ms(time_ms);
         (steps - steps.round()).abs() < 1e-6
     };
-    if histogram.iter().all(|(time_ms, _)| is_coarse(*time_ms)) { Precision::Coarse } else { Precision::Fine }
+    if histogram.buckets().iter().all(|bucket| is_coarse(bucket.time_ms)) { Precision::Coarse } else { Precision::Fine }
 }
 
 fn histogram(response_times: &BTreeMap<String, u64>) -> Result<Histogram> {
-    let mut histogram = Histogram::with_capacity(response_times.len());
+    let mut buckets = Vec::with_capacity(response_times.len());
     for (time, count) in response_times {
         let time_ms = time.parse().unwrap_or(f64::NAN);
         if let Some(flaw) = flaw(time_ms) {
             bail!("response time `{}` is {flaw}", time.escape_debug());
         }
-        histogram.push((time_ms, *count));
+        buckets.push(Bucket { time_ms, count: *count });
     }
-    histogram.sort_by(|a, b| a.0.total_cmp(&b.0));
-    Ok(histogram)
-}
-
-/// Returns the response time in ms at rank `min(int(n * p), n - 1)` of the n timed requests, without interpolation: the rule
-/// of `calculate_response_time_percentile` in `locust.stats`.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "int() of Locust: a rank below the count")]
-fn percentile(histogram: &Histogram, p: f64) -> f64 {
-    let n: u64 = histogram.iter().map(|(_, count)| count).sum();
-    if n == 0 {
-        return 0.0;
-    }
-    order_statistic(histogram, ((n as f64 * p) as u64).min(n - 1))
-}
-
-/// Returns the response time in ms of the request at `rank`, from 0, by time.
-fn order_statistic(histogram: &Histogram, rank: u64) -> f64 {
-    let mut seen = 0;
-    for (time_ms, count) in histogram {
-        seen += count;
-        if rank < seen {
-            return *time_ms;
-        }
-    }
-    unreachable!("rank {rank} is below the count {seen}")
+    Ok(Histogram::new(buckets))
 }

@@ -7,18 +7,23 @@ const MASK: &str = "***";
 const SECRET_NAMES: [&str; 9] =
     ["auth", "cookie", "credential", "header", "key", "passphrase", "passw", "secret", "token"];
 
-/// Returns a host or URL without its user name and password, even where somebody forgot the scheme.
+/// Returns a host or URL without its user name and password, even where somebody forgot the scheme, and without the values
+/// of its query.
 pub fn url(url: &str) -> String {
     let start = url.find("://").map_or(0, |scheme| scheme + 3);
     // A password may hold what it must not, such as `/` or another `@`, so nothing before the last one stays.
     match url.rfind('@') {
-        Some(at) if at >= start => format!("{}{MASK}{}", &url[..start], &url[at..]),
-        _ => url.to_owned(),
+        Some(at) if at >= start => queries(&format!("{}{MASK}{}", &url[..start], &url[at..])),
+        _ => queries(url),
     }
 }
 
-/// Returns text in which no URL has a user name and password.
+/// Returns text in which no URL has a user name and password, no query a value, and no header a token.
 pub fn text(text: &str) -> String {
+    tokens(&queries(&users(text)))
+}
+
+fn users(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(scheme) = rest.find("://") {
@@ -35,6 +40,58 @@ pub fn text(text: &str) -> String {
     masked
 }
 
+/// Tells whether a character ends a value that stands in a text.
+fn ends_value(c: char) -> bool {
+    c.is_whitespace() || "&;,\"'`<>()[]{}".contains(c)
+}
+
+/// Masks what stands behind `=` where its name begins behind `?` or `&`, or tells of a secret: `?page=***`, `access_token=***`.
+fn queries(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(equals) = rest.find('=') {
+        let (before, behind) = rest.split_at(equals + 1);
+        masked.push_str(before);
+        let name_at = before[..equals].rfind(|c: char| ends_value(c) || c == '?' || c == '=').unwrap_or(0);
+        let name = &before[name_at..equals];
+        let is_query = name.starts_with(['?', '&']) && !name[1..].is_empty();
+        let end = behind.find(ends_value).unwrap_or(behind.len());
+        let is_hidden = end > 0 && (is_query || names_secret(name));
+        masked.push_str(if is_hidden { MASK } else { "" });
+        rest = if is_hidden { &behind[end..] } else { behind };
+    }
+    masked.push_str(rest);
+    masked
+}
+
+/// The words before a token in a header.
+const SCHEMES: [&str; 3] = ["bearer ", "basic ", "authorization: "];
+
+/// Masks the word behind `Bearer`, in any case.
+fn tokens(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        let lower = rest.to_ascii_lowercase();
+        let found = SCHEMES.iter().filter_map(|scheme| Some((lower.find(scheme)? + scheme.len(), scheme)));
+        let Some((start, _)) = found.min_by_key(|(end, _)| *end) else { break };
+        let (before, behind) = rest.split_at(start);
+        masked.push_str(before);
+        let end = behind.find(ends_value).unwrap_or(behind.len());
+        let word = &behind[..end];
+        // `Authorization: Bearer x`, and "a bearer token", which is no token.
+        let is_plain = word.len() < 8 && word.chars().all(|c| c.is_ascii_alphabetic());
+        if is_plain || word.is_empty() {
+            rest = behind;
+        } else {
+            masked.push_str(MASK);
+            rest = &behind[end..];
+        }
+    }
+    masked.push_str(rest);
+    masked
+}
+
 /// Returns a line of a configuration as an error quotes it.
 pub fn setting(line: &str) -> String {
     let name = line.split('=').next().unwrap_or_default();
@@ -46,19 +103,75 @@ fn names_secret(text: &str) -> bool {
     SECRET_NAMES.iter().any(|part| text.contains(part))
 }
 
-/// Returns the arguments for Locust as they may be kept, to tell one load from another.
+/// The options of Locust itself whose values tell no secret.
+const HARMLESS: [&str; 8] =
+    ["-T", "--tags", "-E", "--exclude-tags", "-i", "--iterations", "--exit-code-on-error", "--csv-flush-interval"];
+
+/// Marks the digest that stands behind arguments of which something is masked.
+const DIGEST: char = '#';
+
+/// Returns the arguments for Locust as they may be kept: the names of options, and the values of those that are known to be
+/// harmless. A digest of all the rest tells one load from another.
 pub fn args(args: &[String]) -> Vec<String> {
-    let mut is_secret = false;
-    let mut masked = Vec::new();
+    let (args, known_digest) = match args.split_last() {
+        Some((last, others)) if is_digest(last) => (others, Some(last.clone())),
+        _ => (args, None),
+    };
+    // What stands before all options are Locust's user classes.
+    let mut is_harmless = true;
+    let (mut kept, mut hidden) = (Vec::new(), Vec::new());
     for arg in args {
-        let (name, value) = arg.split_once('=').map_or((arg.as_str(), None), |(name, value)| (name, Some(value)));
-        let names_secret = name.starts_with('-') && names_secret(name);
-        masked.push(match value {
-            _ if is_secret && !arg.starts_with('-') => MASK.to_owned(),
-            Some(_) if names_secret => format!("{name}={MASK}"),
-            _ => text(arg),
-        });
-        is_secret = names_secret && value.is_none();
+        let (name, value) = split_option(arg);
+        match (name, value) {
+            (Some(name), value) => {
+                is_harmless = HARMLESS.contains(&name);
+                match value {
+                    Some(value) if !is_harmless => {
+                        hidden.push(value);
+                        let equals = if name.starts_with("--") { "=" } else { "" };
+                        kept.push(format!("{name}{equals}{MASK}"));
+                    }
+                    _ => kept.push(arg.clone()),
+                }
+            }
+            (None, _) if is_harmless && arg.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c)) => {
+                kept.push(arg.clone());
+            }
+            (None, _) => {
+                hidden.push(arg);
+                kept.push(MASK.to_owned());
+            }
+        }
     }
-    masked
+    kept.extend(known_digest.or_else(|| (!hidden.is_empty()).then(|| digest(&hidden))));
+    kept
+}
+
+/// Splits `--name=value` and `-Nvalue`. What begins like an option and is no name of one has none.
+fn split_option(arg: &str) -> (Option<&str>, Option<&str>) {
+    let is_name = |name: &str| name.len() < 50 && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if let Some(long) = arg.strip_prefix("--") {
+        let name = &arg[..long.find('=').map_or(arg.len(), |at| at + 2)];
+        return if is_name(name) { (Some(name), arg.get(name.len() + 1..)) } else { (None, None) };
+    }
+    match arg.char_indices().nth(2) {
+        _ if !arg.starts_with('-') => (None, None),
+        None => (Some(arg), None),
+        Some((end, _)) => (Some(&arg[..end]), Some(&arg[end..])),
+    }
+}
+
+fn is_digest(arg: &str) -> bool {
+    arg.len() == 5 && arg.starts_with(DIGEST) && arg[1..].bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Returns a digest of 16 bits (FNV-1a, folded). So short, it tells loads apart and nothing of a secret: of all words that
+/// somebody could try, one in 65,536 has the same.
+fn digest(hidden: &[&str]) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in hidden.iter().flat_map(|value| value.bytes().chain([0])) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    let folded = hash ^ (hash >> 32);
+    format!("{DIGEST}{:04x}", (folded ^ (folded >> 16)) & 0xffff)
 }

@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::histogram::Histogram;
 use crate::mask;
-use crate::stats::{Interval, Scale, rate_interval_pct};
+use crate::stats::{Interval, Scale, Worse, rate_interval_pct};
 
 /// A metric of an endpoint or of all requests together, named as in the baseline file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +16,9 @@ pub enum Metric {
     P50,
     /// The response time in ms that 95 % of the requests do not exceed.
     P95,
+    /// The p95 in ms that users arriving on schedule would have seen, of all requests together
+    /// ([`crate::histogram`]).
+    P95Corrected,
     /// The response time in ms that 99 % of the requests do not exceed.
     P99,
     /// The mean response time, in ms.
@@ -29,7 +33,19 @@ pub enum Metric {
 
 impl Metric {
     /// All metrics, in the order of the table.
-    pub const ALL: [Metric; 7] = [
+    pub const ALL: [Metric; 8] = [
+        Metric::P50,
+        Metric::P95,
+        Metric::P95Corrected,
+        Metric::P99,
+        Metric::AvgResponseTime,
+        Metric::RequestsPerSec,
+        Metric::ErrorRate,
+        Metric::TotalRequests,
+    ];
+
+    /// The metrics that each endpoint has, and that [`Stats`] holds, in the order of the table.
+    pub const OF_ENDPOINTS: [Metric; 7] = [
         Metric::P50,
         Metric::P95,
         Metric::P99,
@@ -44,6 +60,7 @@ impl Metric {
         match self {
             Metric::P50 => "p50",
             Metric::P95 => "p95",
+            Metric::P95Corrected => "p95_corrected",
             Metric::P99 => "p99",
             Metric::AvgResponseTime => "avg_response_time",
             Metric::RequestsPerSec => "requests_per_sec",
@@ -74,7 +91,19 @@ impl Metric {
 
     /// Returns whether this is a percentile of the response time, which Locust rounds.
     pub fn is_percentile(self) -> bool {
-        matches!(self, Metric::P50 | Metric::P95 | Metric::P99)
+        matches!(self, Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99)
+    }
+
+    /// Returns what keeps a value from having been measured, beyond [`flaw`]. A file is written to the thousandth.
+    pub fn unlikely(self, value: f64) -> Option<&'static str> {
+        const DAY_MS: f64 = 86_400_000.0;
+        match self {
+            _ if self.scale() == Scale::Ratio && value > 0.0 && value < 0.000_1 => Some("less than any clock tells"),
+            Metric::ErrorRate if value > 100.0 => Some("and no more than 100 % can fail"),
+            Metric::RequestsPerSec if value > 1e9 => Some("more than any service answers"),
+            _ if self.unit() == "ms" && value > DAY_MS => Some("and no request takes more than a day"),
+            _ => None,
+        }
     }
 
     /// Returns the change from one value to another: percent of the baseline (`None` where that is 0), for `error_rate`
@@ -95,10 +124,15 @@ impl Metric {
         }
     }
 
+    /// Returns the direction in which this gets worse.
+    pub fn worse(self) -> Worse {
+        if self == Metric::RequestsPerSec { Worse::Lower } else { Worse::Higher }
+    }
+
     /// Returns a difference, candidate minus baseline, counted positive where the candidate is worse; and the other way
     /// round.
     pub fn worsening(self, difference: f64) -> f64 {
-        if self == Metric::RequestsPerSec { -difference } else { difference }
+        self.worse().sign() * difference
     }
 }
 
@@ -108,7 +142,7 @@ impl fmt::Display for Metric {
     }
 }
 
-/// What one run measured of one endpoint, or of all requests together.
+/// The measurements of one endpoint, or of all requests together, in one run.
 /// Every value is finite and not negative; `requests` is at least 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stats {
@@ -131,6 +165,9 @@ pub struct Stats {
     pub p95_interval_ms: Option<Interval>,
 }
 
+/// The number of requests that a run must have: with fewer, its p95 is its maximum.
+pub const LEAST_REQUESTS: u64 = 20;
+
 /// The largest number of requests in a file. Beyond it a count is no longer exact as a floating-point number, and nobody
 /// makes so many requests.
 pub const MAX_COUNT: u64 = 1 << 53;
@@ -151,10 +188,15 @@ pub const REQUEST_Z: f64 = 3.2905;
 
 impl Stats {
     /// Returns the value in the unit of [`Metric::unit`]; `error_rate` is in percent of the requests, 0 to 100.
+    ///
+    /// # Panics
+    ///
+    /// `p95_corrected` is of a whole run: see [`Run::p95_corrected_ms`].
     pub fn value(&self, metric: Metric) -> f64 {
         match metric {
             Metric::P50 => self.p50_ms,
             Metric::P95 => self.p95_ms,
+            Metric::P95Corrected => unreachable!("p95_corrected is of a whole run"),
             Metric::P99 => self.p99_ms,
             Metric::AvgResponseTime => self.avg_ms,
             Metric::RequestsPerSec => self.requests_per_sec,
@@ -174,7 +216,7 @@ impl Stats {
     }
 }
 
-/// How finely the response times of a run were rounded before percentiles were taken.
+/// The fineness to which response times were rounded before percentiles were taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -202,7 +244,7 @@ impl Precision {
 /// One finished Locust test.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// How finely its response times were rounded.
+    /// The precision of its response times.
     pub precision: Precision,
     /// All requests together: Locust's `Aggregated`.
     pub total: Stats,
@@ -210,6 +252,8 @@ pub struct Run {
     pub endpoints: Vec<(Box<str>, Stats)>,
     /// The response time in ms of all requests together at each of [`PERCENTILES`]; empty where no histogram tells it.
     pub distribution: Vec<f64>,
+    /// The response times of all requests together; empty where the file has no histogram.
+    pub histogram: Histogram,
 }
 
 /// The percentiles at which a distribution is kept, in percent: closer together where a limit is likely to lie, and few
@@ -221,6 +265,12 @@ impl Run {
     /// Returns the coarsest precision, which decides for all of them.
     pub fn coarsest(runs: &[Run]) -> Precision {
         runs.iter().map(|run| run.precision).min().unwrap_or_default()
+    }
+
+    /// Returns the p95 in ms that users arriving on schedule would have seen, where one of them asks every so many ms;
+    /// `None` where the file has no histogram.
+    pub fn p95_corrected_ms(&self, expected_interval_ms: f64) -> Option<f64> {
+        (self.histogram.count() > 0).then(|| self.histogram.corrected_percentile(0.95, expected_interval_ms))
     }
 
     /// Returns the names of the endpoints.
@@ -238,6 +288,7 @@ impl Run {
         };
         self.precision = finer.precision;
         self.distribution = finer.distribution;
+        self.histogram = finer.histogram;
         take(&mut self.total, &finer.total);
         let finer: HashMap<Box<str>, Stats> = finer.endpoints.into_iter().collect();
         for (name, stats) in &mut self.endpoints {
@@ -258,7 +309,7 @@ pub fn endpoint_name(method: &str, name: &str) -> Box<str> {
     joined.into_boxed_str()
 }
 
-/// How the service is loaded.
+/// The load on the service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     /// Concurrent users.
@@ -276,6 +327,9 @@ pub struct Load {
     /// The number of workers elsewhere that share the load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<u32>,
+    /// Says that a load shape decides on the number of users, so that `users` has no effect.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub has_shape: bool,
     /// The arguments after `--`, passed to Locust.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locust_args: Vec<String>,
@@ -323,7 +377,7 @@ impl fmt::Display for Machine {
     }
 }
 
-/// Where and how numbers were measured. What is not known is absent: a version 1.0 baseline and a bare CSV say little.
+/// The circumstances of a measurement. Unknown ones are absent: a version 1.0 baseline and a bare CSV say little.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The time in UTC, as RFC 3339 writes it.
@@ -348,6 +402,9 @@ pub struct Provenance {
     /// The precision of the percentiles; a file that does not say has Locust's own.
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: Precision,
+    /// The mean number of active users over the measured window, as our listener counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_users: Option<f64>,
     /// The digest of the locustfile, as `git hash-object` gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locustfile: Option<String>,

@@ -63,48 +63,83 @@ impl Interval {
     }
 }
 
-/// The probability of noticing a change of the size called detectable.
-const POWER: f64 = 0.8;
+/// The direction in which a value gets worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worse {
+    /// A higher value is worse: latencies and error rates.
+    Higher,
+    /// A lower value is worse: throughput.
+    Lower,
+}
+
+impl Worse {
+    /// Returns 1 where higher is worse, and -1 where lower is.
+    pub fn sign(self) -> f64 {
+        match self {
+            Worse::Higher => 1.0,
+            Worse::Lower => -1.0,
+        }
+    }
+}
+
+/// The normal quantile of the probability, 80 %, with which a change of the size called detectable is noticed.
+pub const POWER_Z: f64 = 0.841_621_233_572_914_2;
+
+/// How the runs of both sides belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Design {
+    /// Each side has runs of its own.
+    TwoSamples {
+        /// The runs of the baseline.
+        baseline_runs: usize,
+    },
+    /// Each round has a run of either side.
+    Rounds,
+}
 
 /// How far the candidate's runs lie from the baseline's, and how sure that is by their spread: Student's t (1908), on
 /// logarithms for ratios.
 #[derive(Clone, Copy, Debug)]
 pub struct Difference {
     scale: Scale,
+    design: Design,
     /// Candidate minus baseline, of the means.
     mean: f64,
     /// The variance of one run, or of the difference of one round.
     variance: f64,
-    /// The standard error of `mean`.
-    standard_error: f64,
+    /// The candidate's runs, or the rounds.
+    runs: usize,
     /// The degrees of freedom of `variance`.
     freedom: f64,
 }
 
 impl Difference {
     /// Compares two samples, with pooled variance and m + n - 2 degrees of freedom (Snedecor & Cochran, Statistical
-    /// Methods, 8th ed., section 6.9). `least_variance` is what a run varies by in any case, by the sampling of its
-    /// requests.
+    /// Methods, 8th ed., section 6.9).
     ///
     /// Returns `None` where two single runs leave no degree of freedom, or a ratio meets a 0.
-    pub fn between(scale: Scale, baseline: &[f64], candidate: &[f64], least_variance: f64) -> Option<Difference> {
+    pub fn between(scale: Scale, baseline: &[f64], candidate: &[f64]) -> Option<Difference> {
         if baseline.is_empty() || candidate.is_empty() || baseline.len() + candidate.len() < 3 {
             return None;
         }
         let (baseline, candidate) = (scale.to_differences(baseline)?, scale.to_differences(candidate)?);
         let freedom = (baseline.len() + candidate.len() - 2) as f64;
-        let variance = ((squares(&baseline) + squares(&candidate)) / freedom).max(least_variance);
-        let mean = scale.mean(&candidate) - scale.mean(&baseline);
-        let standard_error = standard_error(variance, baseline.len(), candidate.len());
-        Some(Difference { scale, mean, variance, standard_error, freedom })
+        Some(Difference {
+            scale,
+            design: Design::TwoSamples { baseline_runs: baseline.len() },
+            mean: scale.mean(&candidate) - scale.mean(&baseline),
+            variance: (squares(&baseline) + squares(&candidate)) / freedom,
+            runs: candidate.len(),
+            freedom,
+        })
     }
 
     /// Compares rounds, each of which measured both sides one after the other, so that what they share (a slow hour of
     /// the machine) drops out: the one-sample t of the differences, with n - 1 degrees of freedom (Snedecor & Cochran,
-    /// section 6.3). The difference of two runs varies twice as much as one run, so `least_variance` counts twice.
+    /// section 6.3).
     ///
     /// Returns `None` for a single round, or where a ratio meets a 0.
-    pub fn paired(scale: Scale, baseline: &[f64], candidate: &[f64], least_variance: f64) -> Option<Difference> {
+    pub fn paired(scale: Scale, baseline: &[f64], candidate: &[f64]) -> Option<Difference> {
         if baseline.len() < 2 || baseline.len() != candidate.len() {
             return None;
         }
@@ -112,10 +147,14 @@ impl Difference {
         let rounds: Vec<f64> =
             candidate.iter().zip(&baseline).map(|(candidate, baseline)| candidate - baseline).collect();
         let freedom = (rounds.len() - 1) as f64;
-        let variance = (squares(&rounds) / freedom).max(2.0 * least_variance);
-        let mean = scale.mean(&rounds);
-        let standard_error = (variance / rounds.len() as f64).sqrt();
-        Some(Difference { scale, mean, variance, standard_error, freedom })
+        Some(Difference {
+            scale,
+            design: Design::Rounds,
+            mean: scale.mean(&rounds),
+            variance: squares(&rounds) / freedom,
+            runs: rounds.len(),
+            freedom,
+        })
     }
 
     /// Returns the change itself, in percent or in the unit of the values ([`Scale`]).
@@ -130,57 +169,111 @@ impl Difference {
         }
     }
 
+    fn scaled(&self, change: f64) -> f64 {
+        match self.scale {
+            Scale::Ratio => (change / 100.0).ln_1p(),
+            Scale::Difference => change,
+        }
+    }
+
+    /// Returns the standard error of the difference.
+    fn standard_error(&self) -> f64 {
+        let runs = self.runs as f64;
+        match self.design {
+            Design::TwoSamples { baseline_runs } => (self.variance * (1.0 / baseline_runs as f64 + 1.0 / runs)).sqrt(),
+            Design::Rounds => (self.variance / runs).sqrt(),
+        }
+    }
+
     /// Returns the confidence interval of the change, in percent or in the unit of the values
     /// ([`Scale`]). `error` is the probability, both sides together, that it misses.
     pub fn interval(&self, error: f64) -> Interval {
-        let reach = StudentsT::ppf(1.0 - error / 2.0, self.freedom) * self.standard_error;
+        let reach = StudentsT::ppf(1.0 - error / 2.0, self.freedom) * self.standard_error();
         Interval { low: self.in_units(self.mean - reach), high: self.in_units(self.mean + reach) }
     }
 
-    /// Returns the smallest rise that samples like these would have told from none in four cases of five:
-    /// (t(1 - error / 2) + t(power)) standard errors, the usual approximation (Snedecor & Cochran, section 6.14).
-    pub fn detectable(&self, error: f64) -> f64 {
-        let t = |p: f64| StudentsT::ppf(p, self.freedom);
-        self.in_units((t(1.0 - error / 2.0) + t(POWER)) * self.standard_error)
+    /// Returns where the change will lie after `last_runs` candidate runs, or rounds, in all: below the lower end, and
+    /// above the upper one, with the probability `chance` each.
+    ///
+    /// This is the predictive distribution that stochastic curtailment asks (Lan, Simon & Halperin 1982, Stochastically
+    /// curtailed tests in long-term clinical trials, Sequential Analysis 1; Spiegelhalter, Freedman & Blackburn 1986,
+    /// Monitoring clinical trials: conditional or predictive power?, Controlled Clinical Trials 7; Jennison & Turnbull
+    /// 2000, Group Sequential Methods, chapter 10), with the variance unknown. After k of K runs with the standard
+    /// deviation s, the mean of the K - k that follow lies around the mean of the k as s sqrt(1/k + 1/(K - k)) t, with the
+    /// t of s (the prediction interval of a future mean: Hahn & Meeker 1991, Statistical Intervals, section 4.7). The mean
+    /// of all K moves by the share (K - k) / K of that, which is s sqrt(1/k - 1/K) t. The baseline does not move. Of
+    /// rounds the same holds, with the differences for runs.
+    pub fn forecast(&self, last_runs: usize, chance: f64) -> Interval {
+        let left = (1.0 / self.runs as f64 - 1.0 / last_runs as f64).max(0.0);
+        let reach = StudentsT::ppf(1.0 - chance, self.freedom) * (self.variance * left).sqrt();
+        Interval { low: self.in_units(self.mean - reach), high: self.in_units(self.mean + reach) }
+    }
+
+    /// Returns this difference as it will be after `last_runs` in all, if the spread stays and the change is `change`
+    /// then.
+    #[must_use]
+    pub fn after(&self, last_runs: usize, change: f64) -> Difference {
+        let further = last_runs.saturating_sub(self.runs);
+        Difference {
+            mean: self.scaled(change),
+            runs: self.runs + further,
+            freedom: self.freedom + further as f64,
+            ..*self
+        }
+    }
+
+    /// Returns the smallest change for the worse that samples like these would have told from none in four cases of
+    /// five, where a test at `error`, both sides together, tells: the change at which the noncentral t has that power, by
+    /// the approximation of Abramowitz & Stegun, 26.7.10. Of a value that gets worse as it falls it is negative.
+    pub fn detectable(&self, error: f64, worse: Worse) -> f64 {
+        let t = StudentsT::ppf(1.0 - error / 2.0, self.freedom);
+        let noncentrality = t * (1.0 - 0.25 / self.freedom) + POWER_Z * (1.0 + t * t / (2.0 * self.freedom)).sqrt();
+        self.in_units(worse.sign() * noncentrality * self.standard_error())
     }
 
     /// Returns the difference that samples of the same spread would show with these numbers of runs.
     #[must_use]
     pub fn with_runs(self, baseline_runs: usize, candidate_runs: usize) -> Difference {
-        let standard_error = standard_error(self.variance, baseline_runs, candidate_runs);
         let freedom = (baseline_runs + candidate_runs).saturating_sub(2).max(1) as f64;
-        Difference { standard_error, freedom, ..self }
+        Difference { design: Design::TwoSamples { baseline_runs }, runs: candidate_runs, freedom, ..self }
     }
 
-    /// Returns the probability of a rise so large, or larger, where there is no change (one-sided).
-    pub fn p_value(&self) -> f64 {
-        if self.standard_error > 0.0 {
-            return StudentsT::cdf(-self.mean / self.standard_error, self.freedom);
+    /// Returns the probability of a change for the worse so large, or larger, where there is none (one-sided).
+    pub fn p_value(&self, worse: Worse) -> f64 {
+        let (mean, standard_error) = (worse.sign() * self.mean, self.standard_error());
+        if standard_error > 0.0 {
+            return upper_tail(mean / standard_error, self.freedom);
         }
-        // Runs that never vary: any rise is a change, and none is none.
-        if self.mean > 0.0 { 0.0 } else { 1.0 }
+        // Runs that never vary: any change is one, and none is none.
+        if mean > 0.0 { 0.0 } else { 1.0 }
     }
 }
 
-/// Returns the standard error of the difference of two means, of runs with this variance.
-fn standard_error(variance: f64, baseline_runs: usize, candidate_runs: usize) -> f64 {
-    (variance * (1.0 / baseline_runs as f64 + 1.0 / candidate_runs as f64)).sqrt()
+/// What a test among several comes to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tested {
+    /// Says that its hypothesis, no change, is rejected.
+    pub is_rejected: bool,
+    /// The level that its p-value was held against, or would have been held against next.
+    pub level: f64,
 }
 
 /// Tells which hypotheses are rejected so that the probability of any false rejection is at most `level`: Holm's
 /// step-down procedure (Holm 1979, A simple sequentially rejective multiple test procedure, Scandinavian Journal of
 /// Statistics 6). The result stands in the order of `p_values`.
-pub fn holm(p_values: &[f64], level: f64) -> Vec<bool> {
+pub fn holm(p_values: &[f64], level: f64) -> Vec<Tested> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
-    let mut rejected = vec![false; p_values.len()];
-    for (rank, place) in order.iter().enumerate() {
-        if p_values[*place] > level / (p_values.len() - rank) as f64 {
-            break;
+    let mut tested = vec![Tested { is_rejected: false, level }; p_values.len()];
+    let mut step = Tested { is_rejected: true, level };
+    for (rank, place) in order.into_iter().enumerate() {
+        if step.is_rejected {
+            step.level = level / (p_values.len() - rank) as f64;
+            step.is_rejected = p_values[place] <= step.level;
         }
-        rejected[*place] = true;
+        tested[place] = step;
     }
-    rejected
+    tested
 }
 
 /// Ranks of a sorted sample, from 1 to its size.
@@ -213,15 +306,6 @@ pub fn rate_interval_pct(rate_pct: f64, requests: f64, z: f64) -> Interval {
     let reach = z * (rate * (1.0 - rate) / requests + z * z / (4.0 * requests * requests)).sqrt();
     let in_percent = |end: f64| (end / (1.0 + z * z / requests)).clamp(0.0, 1.0) * 100.0;
     Interval { low: in_percent(middle - reach), high: in_percent(middle + reach) }
-}
-
-/// Returns the variance, in square points, of the rate in percent that runs of so many requests show by chance alone:
-/// that of a binomial share, at the rate of all runs together.
-pub fn chance_variance(rates_pct: &[f64], requests: &[f64]) -> f64 {
-    let all: f64 = requests.iter().sum();
-    let failures: f64 = rates_pct.iter().zip(requests).map(|(rate, requests)| rate / 100.0 * requests).sum();
-    let rate = (failures / all).clamp(0.0, 1.0);
-    1e4 * rate * (1.0 - rate) * requests.len() as f64 / all
 }
 
 fn logarithms(values: &[f64]) -> Vec<f64> {
@@ -259,4 +343,15 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn squares(values: &[f64]) -> f64 {
     let mean = mean(values);
     values.iter().map(|value| (value - mean).powi(2)).sum()
+}
+
+/// Returns the probability that Student's t of so many degrees of freedom is `t` or more.
+///
+/// `distrs` sums the exact series of whole degrees of freedom with 8-bit counters. From 12 degrees on, a `t` just over 2
+/// needs more terms than these can count, and the program would panic. Fractions take the other branch of its algorithm
+/// (Hill, 1970), which from 10 degrees on agrees with the exact series to the sixth decimal place.
+pub fn upper_tail(t: f64, freedom: f64) -> f64 {
+    let is_whole = freedom.fract() == 0.0;
+    let freedom = if is_whole && freedom >= 10.0 { freedom + 1e-9 } else { freedom };
+    StudentsT::cdf(-t, freedom)
 }

@@ -30,7 +30,29 @@ pub fn is_unprintable(c: char) -> bool {
     let breaks_line = matches!(c, '\u{2028}' | '\u{2029}');
     let turns_direction =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || breaks_line || turns_direction || matches!(c, '\u{fffe}' | '\u{ffff}')
+    c.is_control() || breaks_line || turns_direction || is_invisible(c) || matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
+/// Tells whether a character is there and cannot be seen, so that two names look like one: soft hyphens, fillers, marks of
+/// zero width, and tags, which can hide a whole text.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200d}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// Cuts text to `columns` columns. The middle is left out, since both ends of a path tell it from others.

@@ -3,6 +3,9 @@
 //! `cargo bench -p xtask --bench judge` exits non-zero where a bound does not hold. Without `--bench`, as under
 //! `cargo test --all-targets`, it is a smoke run: few endpoints, no bounds.
 
+// A benchmark measures and prints; only the crate itself is pure.
+#![allow(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
@@ -17,9 +20,10 @@ use judge::compare::compare;
 use judge::limits::Rules;
 use judge::locust_csv;
 use judge::run::{Precision, Provenance};
+use report::Background;
 use report::Report;
 use report::content::Sides;
-use report::terminal::{Verbosity, render};
+use report::terminal::{Screen, Verbosity, render};
 
 use crate::bounds::{Line, median};
 
@@ -68,6 +72,7 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
     let comparison = compare(baseline, &runs, &rules)?;
     let report = Report {
         comparison: &comparison,
+        background: Background::unknown(),
         distribution: &[],
         runs: &[],
         histories: &[],
@@ -76,7 +81,7 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
         warnings: Vec::new(),
         details: Vec::new(),
     };
-    let text = render(&report, Verbosity::Normal, None);
+    let text = render(&report, Verbosity::Normal, Screen::default());
     ensure!(text.contains("evidence: "), "this is no report:\n{text}");
     Ok(text.len())
 }

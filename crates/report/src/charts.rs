@@ -2,598 +2,643 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Result, anyhow};
-use plotters::coord::Shift;
-use plotters::coord::types::RangedCoordf64;
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-
+use anyhow::{Error, Result, anyhow, bail};
 use judge::baseline;
 use judge::decision::Row;
-use judge::locust_history::Point;
+use judge::locust_history::{History, Point as Moment};
 use judge::run::{Metric, PERCENTILES};
-use judge::text::{cut, escaped, printable};
+use judge::text::{cut, printable};
 
-use crate::content::{Report, by_severity, cells};
-use crate::words::{Status, count, value};
+use crate::content::Report;
+use crate::svg::{Anchor, Canvas, Color, Point, Rect, Stroke};
+use crate::words::{count, value};
 
-/// Colours that the colour-blind tell apart (Okabe and Ito). The page has lighter ones for the dark, by these very values.
-pub const BASELINE: RGBColor = RGBColor(0x00, 0x72, 0xb2);
-pub const CANDIDATE: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
-const GOOD: RGBColor = RGBColor(0x00, 0x9e, 0x73);
-const BAD: RGBColor = CANDIDATE;
-const DUBIOUS: RGBColor = RGBColor(0xcc, 0x79, 0xa7);
-/// Becomes the colour of the page's text.
-const INK: RGBColor = RGBColor(0, 0, 0);
-/// Visible on black and on white.
-const FAINT: RGBColor = RGBColor(0x88, 0x88, 0x88);
-
-/// As narrow as a picture can be on a phone without its letters becoming too small.
-const WIDTH: i32 = 480;
-const FONT_PX: f64 = 12.0;
-/// Left of a field whose rows have names, and the letters that fit there.
-const LABELS: i32 = 216;
-const LABEL: usize = 31;
-/// Right of every field, for half a label: of `400 %`, or of a number of five digits.
-const MARGIN: i32 = 22;
-/// Of a letter, on average, in the widest of the usual fonts.
-const LETTER_PX: f64 = 6.6;
-
-/// Series, and endpoints, that one picture shows: those beyond are in the table.
-const MOST_SERIES: usize = 40;
-const MOST_ENDPOINTS: usize = 20;
+/// The width of every chart, in pixels: on a phone of 320 pixels its letters are still of 11.
+const WIDTH: f64 = 320.0;
+/// The width of the numbers left of a field.
+const NUMBERS_PX: f64 = 48.0;
+/// The room right of every field, for half a label: of `400 %`, or of a number of five digits.
+const MARGIN_PX: f64 = 24.0;
+/// The room below a field for the labels and the title of its axis.
+const AXIS_PX: f64 = 42.0;
+/// The width of a letter, on average, in the widest of the usual fonts.
+const LETTER_PX: f64 = 7.2;
 
 /// A chart and its texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chart {
+    /// What the chart is called.
     pub title: &'static str,
+    /// What a reader has to know of it.
     pub caption: String,
+    /// The `<svg>` element.
     pub svg: String,
 }
 
-/// All of them, or why one is not there.
+/// Draws the charts of the details. In place of one that has nothing to show stands a sentence that says why.
 pub fn all(report: &Report) -> Vec<Result<Chart>> {
-    let none = |title: &str, error: anyhow::Error| anyhow!("no picture of {title}: {error:#}");
-    vec![
-        series(report).map_err(|error| none("the series", error)),
-        distribution(report).map_err(|error| none("the distribution", error)),
-        over_time(report).map_err(|error| none("the run's course", error)),
-        slowest(report).map_err(|error| none("the slowest endpoints", error)),
-    ]
+    let absent = |what: &str, why: Error| anyhow!("no chart of {what}: {why}");
+    vec![Ok(distribution(report)), over_time(report).map_err(|why| absent("runs over time", why))]
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Pixel = (i32, i32);
+// What all charts share: marks, legends, axes and fields
 
-/// Where a pointer rests, and what it is told there.
-struct Tips(String);
-
-impl Tips {
-    fn around(&mut self, (x, y): Pixel, text: &str) {
-        let _ = writeln!(self.0, r#"<circle cx="{x}" cy="{y}" r="9"><title>{}</title></circle>"#, escaped(text));
-    }
-
-    fn within(&mut self, [left, top, right, bottom]: [i32; 4], text: &str) {
-        let (width, height) = (right - left, bottom - top);
-        let title = escaped(text);
-        let _ = writeln!(
-            self.0,
-            r#"<rect x="{left}" y="{top}" width="{width}" height="{height}"><title>{title}</title></rect>"#
-        );
-    }
-}
-
-fn svg(
-    title: &'static str,
-    description: &str,
-    caption: String,
-    height: i32,
-    paint: impl FnOnce(&Area, &mut Tips) -> Result<()>,
-) -> Result<Chart> {
-    let mut drawn = String::new();
-    let mut tips = Tips(String::new());
-    {
-        let area =
-            SVGBackend::with_string(&mut drawn, (WIDTH.unsigned_abs(), height.unsigned_abs())).into_drawing_area();
-        paint(&area, &mut tips)?;
-        area.present()?;
-    }
-    // An image with a name for who cannot see it; the name of the format is told by where it stands.
-    let (title_text, description) = (escaped(title), escaped(description));
-    let head = format!(" role=\"img\">\n<title>{title_text}</title>\n<desc>{description}</desc>\n");
-    let drawn = drawn.replacen(" xmlns=\"http://www.w3.org/2000/svg\">\n", &head, 1);
-    // In an attribute alone: the text has its quotes escaped.
-    let drawn = drawn.replace("\"#000000\"", "\"currentColor\"").replace(" opacity=\"1\"", "");
-    let end = drawn.rfind("</svg>").unwrap_or(drawn.len());
-    let tips = format!("<g fill=\"none\" pointer-events=\"all\">\n{}</g>\n</svg>", tips.0);
-    Ok(Chart { title, caption, svg: drawn[..end].to_owned() + &tips })
-}
-
-// Marks, in pixels of the whole picture
-
-fn write(area: &Area, at: Pixel, horizontal: HPos, text: &str) -> Result<()> {
-    // The backend divides by what it takes to be the height of a line.
-    let style = TextStyle::from(("sans-serif", FONT_PX * 1.24)).color(&INK).pos(Pos::new(horizontal, VPos::Center));
-    Ok(area.draw(&Text::new(text.to_owned(), at, style))?)
-}
-
-fn line(area: &Area, points: Vec<Pixel>, color: impl Color, width: u32) -> Result<()> {
-    Ok(area.draw(&PathElement::new(points, color.stroke_width(width)))?)
+/// The sign that stands for a value.
+#[derive(Clone, Copy)]
+struct Mark {
+    shape: Shape,
+    color: Color,
 }
 
 #[derive(Clone, Copy)]
-enum Mark {
+enum Shape {
     Dot,
+    /// A ring around a dot at the same place leaves both visible.
     Ring,
-    Triangle,
-    Square,
     Line,
 }
 
-fn mark(area: &Area, mark: Mark, (x, y): Pixel, color: RGBColor) -> Result<()> {
-    match mark {
-        Mark::Dot => area.draw(&Circle::new((x, y), 3, color.filled()))?,
-        // Around a dot at the same place.
-        Mark::Ring => area.draw(&Circle::new((x, y), 5, color.stroke_width(2)))?,
-        Mark::Triangle => area.draw(&Polygon::new([(x, y - 5), (x + 5, y + 4), (x - 5, y + 4)], color.filled()))?,
-        Mark::Square => area.draw(&Rectangle::new([(x - 4, y - 4), (x + 4, y + 4)], color.filled()))?,
-        Mark::Line => line(area, vec![(x - 8, y), (x + 8, y)], color, 2)?,
-    }
-    Ok(())
-}
+const BASELINE: Mark = Mark { shape: Shape::Ring, color: Color::Blue };
+const CANDIDATE: Mark = Mark { shape: Shape::Dot, color: Color::Violet };
+const LIMIT: Mark = Mark { shape: Shape::Line, color: Color::Ink };
 
-/// At the top, in as many lines as it takes; returns where the picture itself begins.
-fn legend(area: &Area, entries: &[(Mark, RGBColor, &str)]) -> Result<i32> {
-    let (mut x, mut y) = (0, 10);
-    for (symbol, color, text) in entries {
-        let width = 24 + text_px(text);
-        if x > 0 && x + width > WIDTH {
-            (x, y) = (0, y + 18);
+impl Mark {
+    /// Draws the mark around a point.
+    fn draw(self, canvas: &mut Canvas, at: Point) {
+        let color = self.color;
+        let beside = |x: f64| Point { x: at.x + x, y: at.y };
+        match self.shape {
+            Shape::Dot => canvas.circle(at, 4.0, color),
+            Shape::Ring => canvas.ring(at, 5.0, Stroke::new(color, 2.0)),
+            Shape::Line => canvas.line(beside(-8.0), beside(8.0), Stroke::new(color, 2.0)),
         }
-        mark(area, *symbol, (x + 10, y), *color)?;
-        write(area, (x + 23, y), HPos::Left, text)?;
-        x += width + 14;
     }
-    Ok(y + 14)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a width in pixels of a picture")]
-fn text_px(text: &str) -> i32 {
-    (text.chars().count() as f64 * LETTER_PX) as i32
+/// A mark and what it stands for.
+struct Entry {
+    mark: Mark,
+    text: &'static str,
 }
 
-/// One side of a field: what it spans, and what stands where on it.
+/// Writes the legend at the top of a chart, in as many lines as it takes. Returns where the legend ends.
+fn legend(canvas: &mut Canvas, entries: &[Entry]) -> f64 {
+    let mut x = 0.0;
+    let mut y = 10.0;
+    for Entry { mark, text } in entries {
+        let width = 24.0 + LETTER_PX * text.chars().count() as f64;
+        if x > 0.0 && x + width > WIDTH {
+            x = 0.0;
+            y += 18.0;
+        }
+        mark.draw(canvas, Point { x: x + 10.0, y });
+        canvas.text(Point { x: x + 23.0, y }, Anchor::Start, text);
+        x += width + 14.0;
+    }
+    y + 14.0
+}
+
+/// A place on an axis that has a label.
+struct Tick {
+    at: f64,
+    label: String,
+}
+
+/// One side of a field: what it spans, and what stands along it.
 struct Axis {
     from: f64,
     to: f64,
-    /// `true` draws its lines across the field.
-    ticks: Vec<(f64, String)>,
+    ticks: Vec<Tick>,
     title: String,
 }
 
 impl Axis {
-    /// About so many ticks at round numbers.
-    fn linear(from: f64, to: f64, ticks: usize, unit: &str, title: &str) -> Axis {
+    /// Returns an axis with about so many ticks at round numbers, each with this unit behind it.
+    fn linear(from: f64, to: f64, about: u8, unit: &str) -> Axis {
         let to = if to > from { to } else { from + 1.0 };
-        let coordinate: RangedCoordf64 = (from..to).into();
-        let ticks = coordinate.key_points(ticks).into_iter().map(|at| (at, format!("{}{unit}", round(at)))).collect();
-        Axis { from, to, ticks, title: title.to_owned() }
+        let tick = |at| Tick { at, label: format!("{}{unit}", tick_label(at)) };
+        Axis { from, to, ticks: ticks(from, to, about).into_iter().map(tick).collect(), title: String::new() }
     }
 
-    /// Of logarithms, with ticks at 1, 2 and 5 times powers of ten, or at those alone where there are many.
-    fn logarithmic(from: f64, to: f64, title: &str) -> Axis {
-        let decades = (to / from).log10();
-        let digits: &[f64] = if decades > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-        #[expect(clippy::cast_possible_truncation, reason = "powers of ten of a finite number")]
-        let powers = from.log10().floor() as i32..=to.log10().ceil() as i32;
-        let ticks = powers.flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)));
-        let ticks = ticks.filter(|at| (from..=to).contains(at)).map(|at| (at.log10(), round(at))).collect();
-        Axis { from: from.log10(), to: to.log10(), ticks, title: title.to_owned() }
+    /// Returns an axis of logarithms: its ends and ticks are the logarithms of what they stand for.
+    fn logarithmic(from: f64, to: f64) -> Axis {
+        let tick = |at: f64| Tick { at: at.log10(), label: tick_label(at) };
+        let ticks = logarithmic_ticks(from, to).into_iter().map(tick).collect();
+        Axis { from: from.log10(), to: to.log10(), ticks, title: String::new() }
     }
 
-    /// One place a row, the first at the top, without ticks.
-    fn rows(count: usize) -> Axis {
-        Axis { from: count as f64 - 0.5, to: -0.5, ticks: Vec::new(), title: String::new() }
-    }
-
-    fn clamp(&self, value: f64) -> f64 {
-        value.clamp(self.from.min(self.to), self.from.max(self.to))
+    /// Returns where on the axis a value lies: 0 is the beginning, 1 the end.
+    fn share(&self, value: f64) -> f64 {
+        (value - self.from) / (self.to - self.from)
     }
 }
 
-/// Without the last bits of a sum of steps.
-fn round(value: f64) -> String {
-    let rounded = (value * 1e6).round() / 1e6;
-    format!("{}", if rounded == 0.0 { 0.0 } else { rounded })
+/// Returns about so many round numbers from one number to a larger one: multiples of 1, 2 or 5 times a power of ten.
+pub fn ticks(from: f64, to: f64, about: u8) -> Vec<f64> {
+    let width = (to - from) / f64::from(about);
+    let power = floor(width.log10());
+    // The smallest step that is no smaller than this width, but for the last bits of a division.
+    let is_enough = |digit: &f64| times_power_of_ten(*digit, power) >= width * (1.0 - 1e-9);
+    let digit = [1.0, 2.0, 5.0].into_iter().find(is_enough);
+    let (digit, power) = digit.map_or((1.0, power + 1), |digit| (digit, power));
+    let step = times_power_of_ten(digit, power);
+    let last = (to / step + 1e-9).floor();
+    let mut multiple = (from / step - 1e-9).ceil();
+    let mut ticks = Vec::new();
+    while multiple <= last {
+        ticks.push(times_power_of_ten(multiple * digit, power));
+        multiple += 1.0;
+    }
+    ticks
 }
 
-/// A field with its grid and labels, and where its values lie in pixels of the whole picture.
-struct Field<'a, 'b> {
-    chart: ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>,
-}
-
-impl<'a, 'b> Field<'a, 'b> {
-    /// Between `top` and `bottom`, right of `left`; the labels are outside of that.
-    fn new(area: &'a Area<'b>, [left, top, bottom]: [i32; 3], x: &Axis, y: &Axis) -> Result<Field<'a, 'b>> {
-        let (_, height) = area.dim_in_pixel();
-        let height = i32::try_from(height)?;
-        let chart = ChartBuilder::on(area)
-            .margin_top(top)
-            .margin_right(MARGIN)
-            .margin_left(left)
-            .margin_bottom(height - bottom)
-            .build_cartesian_2d(x.from..x.to, y.from..y.to)?;
-        let field = Field { chart };
-        let (right, middle) = (WIDTH - MARGIN, i32::midpoint(left, WIDTH - MARGIN));
-        for (at, text) in &x.ticks {
-            let (at, _) = field.at(*at, y.from);
-            line(area, vec![(at, top), (at, bottom)], FAINT.mix(0.35), 1)?;
-            write(area, (at, bottom + 10), HPos::Center, text)?;
+/// Returns round numbers that lie well on a logarithmic axis: 1, 2 and 5 times each power of ten. A long axis has the
+/// powers alone, and an axis shorter than one power has other round numbers.
+fn logarithmic_ticks(from: f64, to: f64) -> Vec<f64> {
+    let decades = (to / from).log10();
+    if decades < 1.0 {
+        return ticks(from, to, 5);
+    }
+    let digits: &[f64] = if decades > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let mut ticks = Vec::new();
+    for power in floor(from.log10())..=floor(to.log10()) {
+        for digit in digits {
+            let tick = times_power_of_ten(*digit, power);
+            if (from..=to).contains(&tick) {
+                ticks.push(tick);
+            }
         }
-        for (at, text) in &y.ticks {
-            let (_, at) = field.at(x.from, *at);
-            line(area, vec![(left, at), (right, at)], FAINT.mix(0.35), 1)?;
-            write(area, (left - 5, at), HPos::Right, text)?;
-        }
-        if !x.title.is_empty() {
-            write(area, (middle, bottom + 26), HPos::Center, &x.title)?;
-        }
-        if !y.title.is_empty() {
-            write(area, (0, top - 13), HPos::Left, &y.title)?;
-        }
-        Ok(field)
     }
+    ticks
+}
 
-    fn at(&self, x: f64, y: f64) -> Pixel {
-        self.chart.backend_coord(&(x, y))
+/// Returns the whole number at or below a logarithm.
+#[expect(clippy::cast_possible_truncation, reason = "the logarithm of a finite number is small")]
+fn floor(logarithm: f64) -> i32 {
+    logarithm.floor() as i32
+}
+
+/// Returns the number nearest to `number` · 10^`power`. A division is exact where a factor such as 0.1 is not.
+fn times_power_of_ten(number: f64, power: i32) -> f64 {
+    if power < 0 { number / 10f64.powi(-power) } else { number * 10f64.powi(power) }
+}
+
+/// Returns a number as short as its label has to be.
+fn tick_label(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        1e-3..1e5 => value.to_string(),
+        _ => format!("{value:e}"),
     }
 }
 
-// 1. Every judged series against its limit
+/// The part of a chart in which its values lie.
+struct Field {
+    area: Rect,
+    x: Axis,
+    y: Axis,
+}
 
-/// The row, and the dot's colour and form by its status.
-fn status_mark(status: Status) -> (Mark, RGBColor) {
-    match status {
-        Status::Fail => (Mark::Square, BAD),
-        Status::Warn => (Mark::Triangle, DUBIOUS),
-        _ => (Mark::Dot, GOOD),
+impl Field {
+    /// Returns the point that shows a pair of values.
+    fn at(&self, x: f64, y: f64) -> Point {
+        Point {
+            x: self.area.left + self.x.share(x) * self.area.width(),
+            y: self.area.bottom - self.y.share(y) * self.area.height(),
+        }
+    }
+
+    /// Draws a line from the bottom to the top.
+    fn draw_upright(&self, canvas: &mut Canvas, x: f64, stroke: Stroke) {
+        canvas.line(self.at(x, self.y.from), self.at(x, self.y.to), stroke);
+    }
+
+    /// Draws a line from the left to the right.
+    fn draw_level(&self, canvas: &mut Canvas, y: f64, stroke: Stroke) {
+        canvas.line(self.at(self.x.from, y), self.at(self.x.to, y), stroke);
+    }
+
+    /// Draws a line across the field at each tick, and writes the labels and titles around the field.
+    fn draw_axes(&self, canvas: &mut Canvas) {
+        let grid = Stroke { color: Color::Gray, width: 1.0, opacity: 0.35 };
+        let Rect { left, top, right, bottom } = self.area;
+        for tick in &self.x.ticks {
+            self.draw_upright(canvas, tick.at, grid);
+            let below = Point { x: self.at(tick.at, self.y.from).x, y: bottom + 10.0 };
+            canvas.text(below, Anchor::Middle, &tick.label);
+        }
+        for tick in &self.y.ticks {
+            self.draw_level(canvas, tick.at, grid);
+            let beside = Point { x: left - 5.0, y: self.at(self.x.from, tick.at).y };
+            canvas.text(beside, Anchor::End, &tick.label);
+        }
+        if !self.x.title.is_empty() {
+            canvas.text(Point { x: f64::midpoint(left, right), y: bottom + 26.0 }, Anchor::Middle, &self.x.title);
+        }
+        if !self.y.title.is_empty() {
+            canvas.text(Point { x: 0.0, y: top - 13.0 }, Anchor::Start, &self.y.title);
+        }
     }
 }
 
-fn series(report: &Report) -> Result<Chart> {
-    let rows = report.comparison.total.iter().chain(&report.comparison.endpoints);
-    let mut rows: Vec<&Row> = rows.filter(|row| row.limit.is_some() && row.presence.baseline().is_some()).collect();
-    rows.sort_by(|a, b| by_severity(a, b));
-    let judged = rows.len();
-    rows.truncate(MOST_SERIES);
-    let Some(worst) = rows.first() else { return Err(anyhow!("none is judged")) };
-    let over = rows.iter().filter(|row| row.is_finding()).count();
-    let description = format!(
-        "Dots with intervals, worst first. The worst is {}; {over} of the {} shown are over their limits.",
-        cells(worst).texts.join(" "),
-        rows.len()
-    );
-    let shown = if judged > rows.len() {
-        format!("The {} worst of {judged} judged series. ", rows.len())
-    } else {
-        String::new()
+// 1. The p95 of every run
+
+/// Draws the p95 of every run on both sides, and the limit: how far runs of the same code lie apart is the noise. Returns
+/// `None` where one side is not known.
+pub fn strip(report: &Report) -> Option<Chart> {
+    let row = report.comparison.total.iter().find(|row| row.metric == Metric::P95)?;
+    let known = &report.background.baseline_p95_ms;
+    let baseline = if known.is_empty() { vec![row.presence.baseline()?] } else { known.clone() };
+    let candidate: Vec<f64> = report.runs.iter().map(|run| run.total.value(Metric::P95)).collect();
+    if candidate.is_empty() {
+        return None;
+    }
+    let limit = row.allowed();
+    let title = "p95 of every run";
+    let spread = |runs: &[f64]| {
+        let least = runs.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = runs.iter().copied().fold(0.0, f64::max);
+        let ends = [least, most].map(|end| value(Metric::P95, end));
+        if ends[0] == ends[1] { format!("{} ms", ends[0]) } else { format!("{} to {} ms", ends[0], ends[1]) }
     };
-    let caption = format!(
-        "{shown}0 % is the baseline, 100 % the limit of each series; the bar is the confidence interval of the change. Changes beyond the scale stand at its edge."
-    );
-    let height = 62 + 18 * i32::try_from(rows.len())? + 40;
-    svg("Each series against its limit", &description, caption, height, |area, tips| {
-        series_field(area, tips, &rows, height)
-    })
-}
-
-fn series_field(area: &Area, tips: &mut Tips, rows: &[&Row], height: i32) -> Result<()> {
-    let top = legend(
-        area,
-        &[
-            (Mark::Dot, GOOD, "within its limit"),
-            (Mark::Triangle, DUBIOUS, "WARN"),
-            (Mark::Square, BAD, "FAIL"),
-            (Mark::Line, INK, "limit"),
-        ],
-    )?;
-    let strains = rows.iter().flat_map(|row| {
-        let value = row.presence.candidate().and_then(|value| row.strain(value));
-        value.into_iter().chain(row.strain_interval().into_iter().flat_map(|ends| [ends.low, ends.high]))
-    });
-    let strains: Vec<f64> = strains.filter(|strain| strain.is_finite()).collect();
-    let least = strains.iter().copied().fold(-0.25, f64::min).max(-2.0) * 100.0;
-    let most = strains.iter().copied().fold(1.25, f64::max).min(4.0) * 100.0;
-    let x = Axis::linear(least, most, 5, " %", "change, in percent of what the limit allows");
-    let field = Field::new(area, [LABELS, top, height - 40], &x, &Axis::rows(rows.len()))?;
-    let below = rows.len() as f64 - 0.5;
-    line(area, vec![field.at(0.0, -0.5), field.at(0.0, below)], FAINT, 1)?;
-    line(area, vec![field.at(100.0, -0.5), field.at(100.0, below)], INK, 2)?;
-    for (place, row) in rows.iter().enumerate() {
-        let y = place as f64;
-        let texts = cells(row).texts;
-        let (symbol, color) = status_mark(Status::of(row));
-        let (_, name_y) = field.at(x.from, y);
-        write(area, (LABELS - 6, name_y), HPos::Right, &label(row, &format!(" {}", row.metric)))?;
-        if let Some(ends) = row.strain_interval() {
-            let [low, high] = [ends.low, ends.high].map(|end| field.at(x.clamp(100.0 * end), y));
-            line(area, vec![low, high], color.mix(0.6), 3)?;
-        }
-        let strain = row.presence.candidate().and_then(|value| row.strain(value)).unwrap_or(f64::INFINITY);
-        let at = field.at(x.clamp(100.0 * strain), y);
-        mark(area, symbol, at, color)?;
-        if strain * 100.0 > x.to {
-            write(
-                area,
-                (at.0 - 9, at.1),
-                HPos::Right,
-                if row.presence.candidate().is_none() { "missing" } else { &texts[3] },
-            )?;
-        }
-        tips.within([0, at.1 - 9, WIDTH, at.1 + 9], &tip(&texts));
+    let limit_told = limit.map_or_else(String::new, |limit| format!(", limit {} ms", value(Metric::P95, limit)));
+    let description = format!("Baseline {}, candidate {}{limit_told}.", spread(&baseline), spread(&candidate));
+    let caption = format!("{description} The distance between runs of one side is the noise.");
+    let mut canvas = Canvas::new(WIDTH, 150.0);
+    let mut entries = vec![Entry { mark: BASELINE, text: "baseline" }, Entry { mark: CANDIDATE, text: "candidate" }];
+    if limit.is_some() {
+        entries.push(Entry { mark: LIMIT, text: "limit" });
     }
-    Ok(())
-}
-
-/// What a row is called where there is little room: the end of it, the metric, stays.
-fn label(row: &Row, end: &str) -> String {
-    let Some(endpoint) = row.endpoint else { return end.trim_start().to_owned() };
-    // A letter out of a thousand is enough to cut from.
-    cut(&printable(&cut(endpoint, 1000)), LABEL - end.len()) + end
-}
-
-/// A row of the table in a sentence.
-fn tip([name, baseline, candidate, change, interval, limit, status]: &[String; 7]) -> String {
-    let name = cut(name, 200);
-    let interval = if interval.is_empty() { String::new() } else { format!(", interval {interval}") };
-    let limit = if limit.is_empty() { String::new() } else { format!(", limit {limit}") };
-    format!("{name}: {baseline} -> {candidate} ({change}{interval}{limit}) {status}")
+    let top = legend(&mut canvas, &entries);
+    let all = baseline.iter().chain(&candidate).copied().chain(limit);
+    let (least, most) = all.fold((f64::INFINITY, 0.0_f64), |(least, most), end| (least.min(end), most.max(end)));
+    let margin = ((most - least) * 0.08).max(most * 0.02);
+    let x = Axis { title: "p95, ms".to_owned(), ..Axis::linear(least - margin, most + margin, 4, "") };
+    let y = Axis { from: 1.5, to: -0.5, ticks: Vec::new(), title: String::new() };
+    let field = Field { area: Rect { left: 8.0, top, right: WIDTH - MARGIN_PX, bottom: 150.0 - AXIS_PX }, x, y };
+    field.draw_axes(&mut canvas);
+    if let Some(limit) = limit {
+        field.draw_upright(&mut canvas, limit, Stroke::new(LIMIT.color, 2.0));
+    }
+    for (place, (side, mark, runs)) in
+        [("baseline", BASELINE, &baseline), ("candidate", CANDIDATE, &candidate)].into_iter().enumerate()
+    {
+        for (run, p95_ms) in runs.iter().enumerate() {
+            let at = field.at(*p95_ms, place as f64);
+            mark.draw(&mut canvas, at);
+            canvas.tip_around(at, 9.0, &format!("{side} run {}: {} ms", run + 1, value(Metric::P95, *p95_ms)));
+        }
+    }
+    Some(Chart { title, caption, svg: canvas.finish(title, &description) })
 }
 
 // 2. Percentile curves
 
-/// Percent and response time in ms, rising.
-type Curve = Vec<(f64, f64)>;
-
-/// From the distribution where there is one, else from the three percentiles that every side has.
-fn curve(distribution: &[f64], value: impl Fn(Metric) -> Option<f64>) -> Curve {
-    if distribution.len() == PERCENTILES.len() {
-        return PERCENTILES.into_iter().zip(distribution.iter().copied()).collect();
-    }
-    let known = [(50.0, Metric::P50), (95.0, Metric::P95), (99.0, Metric::P99)];
-    known.into_iter().filter_map(|(percent, metric)| Some((percent, value(metric)?))).collect()
+/// A response time that a share of the requests does not exceed.
+struct Percentile {
+    percent: f64,
+    time_ms: f64,
 }
 
-/// The logarithm of the odds: spreads both tails.
-fn spread(percent: f64) -> f64 {
+/// Returns the place of a percentile on its axis: the logarithm of its odds, which leaves room for both tails.
+fn log_odds(percent: f64) -> f64 {
     (percent / (100.0 - percent)).ln()
 }
 
-fn distribution(report: &Report) -> Result<Chart> {
-    let row = |metric: Metric| report.comparison.total.iter().find(|row| row.metric == metric);
-    let candidate = baseline::distribution(report.runs);
-    let baseline = curve(report.distribution, |metric| row(metric)?.presence.baseline());
-    let candidate = curve(&candidate, |metric| row(metric)?.presence.candidate());
-    let limit = row(Metric::P95).and_then(Row::allowed);
-    let told = |curve: &Curve| -> String {
-        let main = curve.iter().filter(|(percent, _)| [50.0, 95.0, 99.0].contains(percent));
-        let told = main.map(|(percent, time_ms)| format!("p{percent} {} ms", value(Metric::P50, *time_ms)));
-        told.collect::<Vec<_>>().join(", ")
-    };
-    let limit_told =
-        limit.map_or_else(String::new, |limit| format!("; the limit of p95 is {} ms", value(Metric::P95, limit)));
-    let description = format!("Baseline: {}; candidate: {}{limit_told}.", told(&baseline), told(&candidate));
-    let few = [("baseline", &baseline), ("candidate", &candidate)].map(|(side, curve)| {
-        if curve.len() < PERCENTILES.len() {
-            format!(" Of the {side} only p50, p95 and p99 are known.")
-        } else {
-            String::new()
+/// Returns the whole distribution where there is one, else the three percentiles that every side has.
+fn curve(distribution: &[f64], value: impl Fn(Metric) -> Option<f64>) -> Vec<Percentile> {
+    let mut curve = Vec::new();
+    if distribution.len() == PERCENTILES.len() {
+        for (percent, time_ms) in PERCENTILES.into_iter().zip(distribution) {
+            curve.push(Percentile { percent, time_ms: *time_ms });
         }
-    });
-    let caption = format!("All requests together; logarithmic axes, so that both tails show.{}", few.concat());
-    svg("Response times by percentile", &description, caption, 330, |area, tips| {
-        distribution_field(area, tips, [&baseline, &candidate], limit)
-    })
+    } else {
+        for (percent, metric) in [(50.0, Metric::P50), (95.0, Metric::P95), (99.0, Metric::P99)] {
+            if let Some(time_ms) = value(metric) {
+                curve.push(Percentile { percent, time_ms });
+            }
+        }
+    }
+    curve
 }
 
-fn distribution_field(area: &Area, tips: &mut Tips, curves: [&Curve; 2], limit: Option<f64>) -> Result<()> {
-    let entries =
-        [(Mark::Ring, BASELINE, "baseline"), (Mark::Dot, CANDIDATE, "candidate"), (Mark::Line, INK, "limit of p95")];
-    let top = legend(area, if limit.is_some() { &entries } else { &entries[..2] })? + 22;
-    let times = curves.into_iter().flatten().map(|(_, time_ms)| *time_ms).chain(limit);
-    let most = times.clone().fold(0.0, f64::max);
-    // A time of 0 has no logarithm.
-    let floor = (most / 1e5).max(0.01);
-    let least = times.fold(f64::INFINITY, f64::min).max(floor);
-    let y = Axis::logarithmic(least / 1.2, most.max(floor) * 1.2, "response time, ms");
-    let labelled = [1.0, 5.0, 20.0, 50.0, 80.0, 95.0, 99.0, 99.9];
-    let ticks = labelled.map(|percent| (spread(percent), format!("p{percent}"))).to_vec();
-    let x = Axis { from: spread(0.8), to: spread(99.93), ticks, title: "percentile of the requests".to_owned() };
-    let field = Field::new(area, [46, top, 290], &x, &y)?;
-    if let Some(limit) = limit {
-        let height = limit.max(floor).log10();
-        line(area, vec![field.at(x.from, height), field.at(x.to, height)], INK, 2)?;
-        let text = format!("{} ms", value(Metric::P95, limit));
-        let (left, at) = field.at(x.from, height);
-        write(area, (left + 6, at - 9), HPos::Left, &text)?;
+/// Draws the response times of both sides at each percentile.
+fn distribution(report: &Report) -> Chart {
+    let row = |metric: Metric| report.comparison.total.iter().find(|row| row.metric == metric);
+    let baseline = curve(report.distribution, |metric| row(metric)?.presence.baseline());
+    let candidate = curve(&baseline::distribution(report.runs), |metric| row(metric)?.presence.candidate());
+    let limit = row(Metric::P95).and_then(Row::allowed);
+    let title = "Response times by percentile";
+    let limit_told =
+        limit.map_or_else(String::new, |limit| format!("; the limit of p95 is {} ms", value(Metric::P95, limit)));
+    let description = format!(
+        "Baseline: {}; candidate: {}{limit_told}.",
+        known_percentiles(&baseline),
+        known_percentiles(&candidate)
+    );
+    let mut caption = "All requests together, log scale.".to_owned();
+    match (baseline.len() < PERCENTILES.len(), candidate.len() < PERCENTILES.len()) {
+        (true, true) => caption.push_str(" Only p50, p95 and p99 were recorded."),
+        (true, false) => caption.push_str(" Of the baseline only p50, p95 and p99 were recorded."),
+        (false, true) => caption.push_str(" Of the candidate only p50, p95 and p99 were recorded."),
+        (false, false) => {}
     }
-    let sides = [("baseline", BASELINE, Mark::Ring), ("candidate", CANDIDATE, Mark::Dot)];
-    for (curve, (side, color, symbol)) in curves.into_iter().zip(sides) {
-        let at = |(percent, time_ms): &(f64, f64)| field.at(spread(*percent), time_ms.max(floor).log10());
-        line(area, curve.iter().map(at).collect(), color, 2)?;
-        for point in curve {
-            mark(area, symbol, at(point), color)?;
-            tips.around(at(point), &format!("{side} p{}: {} ms", point.0, value(Metric::P50, point.1)));
+    let mut canvas = Canvas::new(WIDTH, 330.0);
+    let mut entries = vec![Entry { mark: BASELINE, text: "baseline" }, Entry { mark: CANDIDATE, text: "candidate" }];
+    if limit.is_some() {
+        entries.push(Entry { mark: LIMIT, text: "limit of p95" });
+    }
+    let top = legend(&mut canvas, &entries) + 22.0;
+    let area = Rect { left: NUMBERS_PX, top, right: WIDTH - MARGIN_PX, bottom: 330.0 - AXIS_PX };
+    let times_ms = baseline.iter().chain(&candidate).map(|percentile| percentile.time_ms);
+    let plot = DistributionPlot::new(area, times_ms.chain(limit));
+    plot.field.draw_axes(&mut canvas);
+    plot.draw_curve(&mut canvas, &baseline, "baseline", BASELINE);
+    plot.draw_curve(&mut canvas, &candidate, "candidate", CANDIDATE);
+    if let Some(limit_ms) = limit {
+        plot.draw_limit(&mut canvas, limit_ms);
+    }
+    Chart { title, caption, svg: canvas.finish(title, &description) }
+}
+
+/// Returns p50, p95 and p99 in words.
+fn known_percentiles(curve: &[Percentile]) -> String {
+    let mut told = Vec::new();
+    for Percentile { percent, time_ms } in curve {
+        if [50.0, 95.0, 99.0].contains(percent) {
+            told.push(format!("p{percent} {} ms", value(Metric::P50, *time_ms)));
         }
     }
-    Ok(())
+    told.join(", ")
+}
+
+/// The field of the percentile curves.
+struct DistributionPlot {
+    field: Field,
+    /// The least time that is drawn: a time of 0 has no logarithm.
+    floor_ms: f64,
+}
+
+impl DistributionPlot {
+    /// Returns a field that has room for all of these times.
+    fn new(area: Rect, times_ms: impl Iterator<Item = f64>) -> DistributionPlot {
+        let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
+        for time_ms in times_ms {
+            least = least.min(time_ms);
+            most = most.max(time_ms);
+        }
+        let floor_ms = (most / 1e5).max(0.01);
+        let y = Axis::logarithmic(least.max(floor_ms) / 1.2, most.max(floor_ms) * 1.2);
+        let y = Axis { title: "response time, ms".to_owned(), ..y };
+        let labelled = [1.0, 5.0, 20.0, 50.0, 80.0, 95.0, 99.0, 99.9];
+        let ticks = labelled.map(|percent| Tick { at: log_odds(percent), label: format!("p{percent}") }).into();
+        let title = "percentile of the requests".to_owned();
+        let x = Axis { from: log_odds(0.8), to: log_odds(99.93), ticks, title };
+        DistributionPlot { field: Field { area, x, y }, floor_ms }
+    }
+
+    /// Returns the place of a time on the upright axis.
+    fn y(&self, time_ms: f64) -> f64 {
+        time_ms.max(self.floor_ms).log10()
+    }
+
+    /// Draws the limit as a short tick at the percentile that it judges, with its value beside it.
+    fn draw_limit(&self, canvas: &mut Canvas, limit_ms: f64) {
+        let at = self.field.at(log_odds(95.0), self.y(limit_ms));
+        let (left, right) = (Point { x: at.x - 14.0, y: at.y }, Point { x: at.x + 14.0, y: at.y });
+        canvas.line(left, right, Stroke::new(LIMIT.color, 3.0));
+        let beside = Point { x: at.x - 18.0, y: at.y - 4.0 };
+        canvas.text(beside, Anchor::End, &format!("limit {} ms", value(Metric::P95, limit_ms)));
+    }
+
+    /// Draws the curve of one side, with a mark and a tip at each percentile.
+    fn draw_curve(&self, canvas: &mut Canvas, curve: &[Percentile], side: &str, mark: Mark) {
+        let at = |of: &Percentile| self.field.at(log_odds(of.percent), self.y(of.time_ms));
+        let points: Vec<Point> = curve.iter().map(at).collect();
+        canvas.polyline(&points, Stroke::new(mark.color, 2.0));
+        for (Percentile { percent, time_ms }, point) in curve.iter().zip(points) {
+            mark.draw(canvas, point);
+            canvas.tip_around(point, 9.0, &format!("{side} p{percent}: {} ms", value(Metric::P50, *time_ms)));
+        }
+    }
 }
 
 // 3. The course of the runs
 
-/// Points of all lines together that one panel may hold, so that the page stays small however many and long the runs.
+/// The number of points of all lines together that one panel may hold, so that the page stays small however many and
+/// long the runs are.
 const MOST_POINTS: usize = 1500;
 
-/// One line of a panel: its colour, its name where a panel has several, and its value at a moment.
-type Line = (RGBColor, &'static str, fn(&Point) -> Option<f64>);
+/// The number of areas of a panel, side by side, in which the pointer is told the values of that time.
+const TIPS_A_PANEL: u8 = 40;
 
-/// What is drawn over the same time, one below the other.
+/// One of the fields that show the same time, one below the other.
 struct Panel {
-    title: String,
-    height: i32,
-    lines: Vec<Line>,
+    title: &'static str,
+    /// The height of the field with the labels of its axis.
+    height: f64,
+    /// What the panel shows of a moment.
+    value: fn(&Moment) -> Option<f64>,
 }
 
-fn panels(is_windowed: bool) -> Vec<Panel> {
-    let span = if is_windowed { "of the last 10 s" } else { "of the run so far" };
-    let panel = |title: &str, height, lines| Panel { title: title.to_owned(), height, lines };
-    vec![
-        Panel {
-            title: format!("response time {span}, ms"),
-            height: 150,
-            lines: vec![
-                (CANDIDATE, "p99", |point| Some(point.percentiles?.p99_ms)),
-                (BASELINE, "p95", |point| Some(point.percentiles?.p95_ms)),
-                (GOOD, "p50", |point| Some(point.percentiles?.p50_ms)),
-            ],
-        },
-        panel("requests per second, 1/s", 84, vec![(BASELINE, "", |point| Some(point.requests_per_sec))]),
-        panel("failures per second, 1/s", 84, vec![(CANDIDATE, "", |point| Some(point.failures_per_sec))]),
-        panel("users", 84, vec![(GOOD, "", |point| Some(point.users))]),
-    ]
+const P95: Panel =
+    Panel { title: "p95 of the last 10 s, ms", height: 130.0, value: |moment| Some(moment.percentiles?.p95_ms) };
+const REQUESTS: Panel =
+    Panel { title: "requests per second", height: 84.0, value: |moment| Some(moment.requests_per_sec) };
+const FAILURES: Panel =
+    Panel { title: "failures per second", height: 84.0, value: |moment| Some(moment.failures_per_sec) };
+const USERS: Panel = Panel { title: "users", height: 74.0, value: |moment| Some(moment.users) };
+
+/// Returns the panels from top to bottom. Percentiles of the whole run so far would hide what happened late in it, so they
+/// are not shown.
+fn panels(histories: &[&History]) -> Vec<&'static Panel> {
+    let mut panels: Vec<&Panel> = Vec::new();
+    if histories.iter().all(|history| history.is_windowed) {
+        panels.push(&P95);
+    }
+    panels.push(&REQUESTS);
+    if histories.iter().flat_map(|history| &history.points).any(|moment| moment.failures_per_sec > 0.0) {
+        panels.push(&FAILURES);
+    }
+    panels.push(&USERS);
+    panels
 }
 
+/// The room above a panel, for its title.
+const PANEL_TITLE_PX: f64 = 26.0;
+
+/// Draws the runs over their time.
 fn over_time(report: &Report) -> Result<Chart> {
     let missing: Vec<&String> = report.histories.iter().filter_map(|history| history.as_ref().err()).collect();
-    let histories: Vec<_> = report.histories.iter().filter_map(|history| history.as_ref().ok()).collect();
-    let Some(first) = histories.first() else {
-        return Err(missing
-            .first()
-            .map_or_else(|| anyhow!("no run is known"), |why| anyhow!(cut(&printable(why), 300))));
-    };
-    let panels = panels(first.is_windowed);
-    let each = MOST_POINTS / histories.len() / 3;
-    let runs: Vec<Vec<&Point>> = histories.iter().map(|history| thinned(&history.points, each.max(10))).collect();
-    #[expect(clippy::cast_possible_truncation, reason = "the length of a run, which saturates")]
-    let end_s = runs.iter().flatten().map(|point| point.time_s).fold(1.0, f64::max).ceil() as i32;
-    let height = panels.iter().map(|panel| panel.height + 26).sum::<i32>() + 50;
-    let made = runs.len();
-    let description = format!(
-        "{} over {end_s} s: {}.",
-        count(made, "run"),
-        panels.iter().map(|panel| panel.title.as_str()).collect::<Vec<_>>().join("; ")
+    let histories: Vec<&History> = report.histories.iter().filter_map(|history| history.as_ref().ok()).collect();
+    if histories.is_empty() {
+        match missing.first() {
+            Some(why) => bail!(cut(&printable(why), 300)),
+            None => bail!("no history file"),
+        }
+    }
+    let panels = panels(&histories);
+    let behind = report.background.baseline_history.as_ref();
+    let points_a_line = (MOST_POINTS / (histories.len() + 1)).max(10);
+    let course = Course::new(
+        histories.iter().map(|history| thinned(&history.points, points_a_line)).collect(),
+        behind.map(|history| thinned(&history.points, points_a_line)),
     );
-    let lines = if made == 1 {
-        "The lines are of one candidate run.".to_owned()
-    } else {
-        format!("Each of {made} candidate runs is a faint line.")
-    };
-    let mut caption = format!(
-        "{lines} Requests and failures per second are Locust's own means over the last 10 s, and so climb from 0 in the first seconds."
-    );
+    let made = histories.len();
+    let title = "Runs over time";
+    let titles: Vec<&str> = panels.iter().map(|panel| panel.title).collect();
+    let description = format!("{} over {} s: {}.", count(made, "run"), course.end_s, titles.join("; "));
+    let mut caption =
+        if made == 1 { "One candidate run.".to_owned() } else { format!("One faint line per candidate run ({made}).") };
+    if behind.is_some() {
+        caption.push_str(" Behind them the baseline's last run.");
+    }
+    caption.push_str(" Rates are Locust's 10-second moving averages, so they start at 0.");
     if let Some(why) = missing.first() {
         let _ = write!(caption, " {} not drawn: {}.", missing.len(), cut(&printable(why), 300));
     }
-    svg("The runs over their time", &description, caption, height, |area, tips| {
-        let mut top =
-            legend(area, &[(Mark::Line, CANDIDATE, "p99"), (Mark::Line, BASELINE, "p95"), (Mark::Line, GOOD, "p50")])?
-                + 18;
-        let last = panels.len() - 1;
-        for (place, panel) in panels.iter().enumerate() {
-            panel_field(area, tips, panel, &runs, [top, end_s], place == last)?;
-            top += panel.height + 26;
-        }
-        Ok(())
-    })
+    let panels_height: f64 = panels.iter().map(|panel| panel.height + PANEL_TITLE_PX).sum();
+    let mut canvas = Canvas::new(WIDTH, panels_height + 54.0);
+    let line = |color| Mark { shape: Shape::Line, color };
+    let mut entries = vec![Entry { mark: line(CANDIDATE.color), text: "candidate" }];
+    if behind.is_some() {
+        entries.push(Entry { mark: line(BASELINE.color), text: "baseline" });
+    }
+    let mut top = legend(&mut canvas, &entries) + 18.0;
+    for (place, panel) in panels.iter().enumerate() {
+        let is_last = place + 1 == panels.len();
+        let x_title = if is_last { "seconds since the start of the run" } else { "" };
+        course.draw_panel(&mut canvas, panel, top, x_title);
+        top += panel.height + PANEL_TITLE_PX;
+    }
+    Ok(Chart { title, caption, svg: canvas.finish(title, &description) })
 }
 
-/// At most so many of them, evenly, the first and the last included.
-fn thinned(points: &[Point], most: usize) -> Vec<&Point> {
+/// Returns at most so many of the points, evenly, with the first and the last.
+fn thinned(points: &[Moment], most: usize) -> Vec<&Moment> {
     if points.len() <= most {
         return points.iter().collect();
     }
     (0..most).map(|place| &points[place * (points.len() - 1) / (most - 1)]).collect()
 }
 
-/// Seconds at which a pointer is told the values of the nearest moment.
-const TIPS_A_PANEL: i32 = 40;
-
-fn panel_field(
-    area: &Area,
-    tips: &mut Tips,
-    panel: &Panel,
-    runs: &[Vec<&Point>],
-    [top, end_s]: [i32; 2],
-    is_last: bool,
-) -> Result<()> {
-    let values = |of: &Line| runs.iter().flatten().filter_map(|point| (of.2)(point)).collect::<Vec<f64>>();
-    let most = panel.lines.iter().flat_map(values).fold(0.0, f64::max);
-    let y = Axis::linear(0.0, most * 1.05, 4, "", &panel.title);
-    let mut x = Axis::linear(0.0, f64::from(end_s), 6, "", "seconds since the start of the run");
-    if !is_last {
-        x.title.clear();
-    }
-    let bottom = top + panel.height;
-    let field = Field::new(area, [46, top, bottom - 16], &x, &y)?;
-    let faint = if runs.len() == 1 { 1.0 } else { 0.5 };
-    for (color, _, value) in &panel.lines {
-        for run in runs {
-            let points = run.iter().filter_map(|point| Some(field.at(point.time_s, value(point)?)));
-            line(area, points.collect(), color.mix(faint), 2)?;
-        }
-    }
-    let step = f64::from(end_s) / f64::from(TIPS_A_PANEL);
-    for place in 0..TIPS_A_PANEL {
-        let [from, to] = [place, place + 1].map(|place| f64::from(place) * step);
-        let near = || runs.iter().flatten().filter(|point| (from..=to).contains(&point.time_s));
-        let told = panel.lines.iter().filter_map(|(_, name, value)| {
-            let values: Vec<f64> = near().filter_map(|point| value(point)).collect();
-            let mean = values.iter().sum::<f64>() / values.len() as f64;
-            (!values.is_empty()).then(|| format!(" {name} {mean:.1}"))
-        });
-        let told: String = told.collect();
-        if !told.is_empty() {
-            let ([left, _], [right, _]) = (<[i32; 2]>::from(field.at(from, 0.0)), <[i32; 2]>::from(field.at(to, 0.0)));
-            tips.within([left, top, right, bottom - 16], &format!("{} s: {}:{told}", round(from.round()), panel.title));
-        }
-    }
-    Ok(())
+/// What happened in the runs.
+struct Course<'a> {
+    runs: Vec<Vec<&'a Moment>>,
+    /// The baseline's last run.
+    behind: Option<Vec<&'a Moment>>,
+    /// When the longest run ended.
+    end_s: f64,
 }
 
-// 4. The slowest endpoints
+impl<'a> Course<'a> {
+    /// Returns the course of runs, each with its moments in the order of time.
+    fn new(runs: Vec<Vec<&'a Moment>>, behind: Option<Vec<&'a Moment>>) -> Course<'a> {
+        let all = runs.iter().chain(&behind).flatten();
+        let end_s = all.map(|moment| moment.time_s).fold(1.0, f64::max).ceil();
+        Course { runs, behind, end_s }
+    }
 
-fn slowest(report: &Report) -> Result<Chart> {
-    let slower = |row: &Row| row.presence.baseline().unwrap_or(0.0).max(row.presence.candidate().unwrap_or(0.0));
-    let rows = report.comparison.endpoints.iter().filter(|row| row.metric == Metric::P95);
-    let mut rows: Vec<&Row> =
-        rows.filter(|row| row.presence.baseline().or(row.presence.candidate()).is_some()).collect();
-    rows.sort_by(|a, b| slower(b).total_cmp(&slower(a)));
-    let all = rows.len();
-    rows.truncate(MOST_ENDPOINTS);
-    let Some(first) = rows.first() else { return Err(anyhow!("no endpoint is known")) };
-    let most = slower(first);
-    let description = format!("p95 of {} endpoints, the slowest first: {}.", rows.len(), tip(&cells(first).texts));
-    let shown =
-        if all > rows.len() { format!("The {} slowest of {all} endpoints. ", rows.len()) } else { String::new() };
-    let caption = format!("{shown}p95 of each endpoint in the baseline and now; one that lacks a side has one dot.");
-    let height = 62 + 18 * i32::try_from(rows.len())? + 40;
-    svg("The slowest endpoints, before and after", &description, caption, height, |area, tips| {
-        let top = legend(area, &[(Mark::Ring, BASELINE, "baseline"), (Mark::Dot, CANDIDATE, "candidate")])?;
-        let x = Axis::linear(0.0, most * 1.05, 5, "", "p95 of the response time, ms");
-        let field = Field::new(area, [LABELS, top, height - 40], &x, &Axis::rows(rows.len()))?;
-        for (place, row) in rows.iter().enumerate() {
-            let at = |value: f64| field.at(value, place as f64);
-            let (_, y) = at(0.0);
-            write(area, (LABELS - 6, y), HPos::Right, &label(row, ""))?;
-            if let (Some(baseline), Some(candidate)) = (row.presence.baseline(), row.presence.candidate()) {
-                line(area, vec![at(baseline), at(candidate)], FAINT, 3)?;
-            }
-            for (value, symbol, color) in
-                [(row.presence.baseline(), Mark::Ring, BASELINE), (row.presence.candidate(), Mark::Dot, CANDIDATE)]
-            {
-                value.map(|value| mark(area, symbol, at(value), color)).transpose()?;
-            }
-            tips.within([0, y - 9, WIDTH, y + 9], &tip(&cells(row).texts));
+    /// Draws one panel.
+    fn draw_panel(&self, canvas: &mut Canvas, panel: &Panel, top: f64, x_title: &str) {
+        let all = self.runs.iter().chain(&self.behind).flatten();
+        let most = all.filter_map(|moment| (panel.value)(moment)).fold(0.0, f64::max);
+        let area = Rect { left: NUMBERS_PX, top, right: WIDTH - MARGIN_PX, bottom: top + panel.height - 16.0 };
+        let x = Axis { title: x_title.to_owned(), ..Axis::linear(0.0, self.end_s, 6, "") };
+        let y = Axis { title: panel.title.to_owned(), ..Axis::linear(0.0, most * 1.05, 4, "") };
+        let field = Field { area, x, y };
+        field.draw_axes(canvas);
+        let opacity = if self.runs.len() == 1 { 1.0 } else { 0.5 };
+        let behind = self.behind.iter().map(|run| (run, Stroke { color: BASELINE.color, width: 2.0, opacity: 0.8 }));
+        let front = self.runs.iter().map(|run| (run, Stroke { color: CANDIDATE.color, width: 2.0, opacity }));
+        for (run, stroke) in behind.chain(front) {
+            let at = |moment: &&Moment| Some(field.at(moment.time_s, (panel.value)(moment)?));
+            let points: Vec<Point> = run.iter().filter_map(at).collect();
+            canvas.polyline(&points, stroke);
         }
-        Ok(())
-    })
+        self.write_tips(canvas, panel, &field);
+    }
+
+    /// Writes the tips of a panel, with the means of all candidate runs.
+    fn write_tips(&self, canvas: &mut Canvas, panel: &Panel, field: &Field) {
+        let step_s = self.end_s / f64::from(TIPS_A_PANEL);
+        for place in 0..TIPS_A_PANEL {
+            let from_s = f64::from(place) * step_s;
+            let to_s = f64::from(place + 1) * step_s;
+            if let Some(mean) = self.mean(panel, from_s, to_s) {
+                let (left, right) = (field.at(from_s, 0.0).x, field.at(to_s, 0.0).x);
+                let tip = format!("{} s: {} {mean:.1}", from_s.round(), panel.title);
+                canvas.tip_within(Rect { left, right, ..field.area }, &tip);
+            }
+        }
+    }
+
+    /// Returns the mean of what a panel shows of the candidate between two moments; `None` where it shows nothing.
+    fn mean(&self, panel: &Panel, from_s: f64, to_s: f64) -> Option<f64> {
+        let near = self.runs.iter().flatten().filter(|moment| (from_s..=to_s).contains(&moment.time_s));
+        let values: Vec<f64> = near.filter_map(|moment| (panel.value)(moment)).collect();
+        if values.is_empty() { None } else { Some(values.iter().sum::<f64>() / values.len() as f64) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{logarithmic_ticks, tick_label, ticks};
+
+    fn labels(ticks: Vec<f64>) -> String {
+        ticks.into_iter().map(tick_label).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn ticks_are_round_numbers_within_the_axis() {
+        let cases = [
+            (0.0, 10.0, 5, "0 2 4 6 8 10"),
+            (0.0, 10.5, 4, "0 5 10"),
+            (0.0, 66.0, 4, "0 20 40 60"),
+            (0.0, 0.3, 3, "0 0.1 0.2 0.3"),
+            (0.0, 0.42, 4, "0 0.2 0.4"),
+            (0.0, 1.05, 4, "0 0.5 1"),
+            (0.0, 1000.0, 10, "0 100 200 300 400 500 600 700 800 900 1000"),
+            (-30.0, 281.0, 5, "0 100 200"),
+            (-200.0, 400.0, 5, "-200 0 200 400"),
+            (-25.0, 125.0, 5, "0 50 100"),
+            (0.0, 7.0, 1, "0"),
+            (99.5, 100.7, 6, "99.6 99.8 100 100.2 100.4 100.6"),
+            (0.0, 1.05e-9, 4, "0 5e-10 1e-9"),
+            (0.0, 1.05e12, 4, "0 5e11 1e12"),
+            (0.0, 240_000.0, 5, "0 50000 1e5 1.5e5 2e5"),
+        ];
+        for (from, to, about, expected) in cases {
+            assert_eq!(labels(ticks(from, to, about)), expected, "{from} to {to}, about {about}");
+        }
+    }
+
+    #[test]
+    fn ticks_are_about_as_many_as_wanted_whatever_the_axis() {
+        let mut to = 1e-9;
+        while to < 1e15 {
+            for about in 3..10 {
+                let ticks = ticks(0.0, to, about);
+                let least = usize::from(about) / 3 + 1;
+                assert!((least..=usize::from(about) + 1).contains(&ticks.len()), "{to}, about {about}: {ticks:?}");
+                assert!(ticks.iter().all(|tick| *tick <= to * (1.0 + 1e-8)), "{to}, about {about}: {ticks:?}");
+            }
+            to *= 1.37;
+        }
+    }
+
+    #[test]
+    fn a_logarithmic_axis_always_has_ticks() {
+        let cases = [
+            (5.8, 1010.0, "10 20 50 100 200 500 1000"),
+            (0.01, 12_000.0, "0.01 0.1 1 10 100 1000 10000"),
+            (1.0, 10.0, "1 2 5 10"),
+            // No 1, 2 or 5 lies in here.
+            (25.0, 36.0, "25 30 35"),
+            (9.0, 80.0, "20 40 60 80"),
+        ];
+        for (from, to, expected) in cases {
+            assert_eq!(labels(logarithmic_ticks(from, to)), expected, "{from} to {to}");
+        }
+    }
 }

@@ -1,19 +1,24 @@
-//! What a report says: every cell and sentence is made here once, and a format only arranges them.
+//! The content of a report: every cell and sentence is made here once, and a format only arranges them.
 
 use std::cmp::Ordering;
 
-use judge::compare::{Comparison, Verdict};
-use judge::decision::{Decision, FewSamples, Presence, Row, Unsettled, Why};
+use judge::compare::Comparison;
+use judge::decision::{Decision, Doubt, FewSamples, Presence, Row, Unsettled, Why};
 use judge::locust_history::History;
 use judge::run::{Metric, Provenance, Run};
 use judge::text::endpoint_shown;
 
-use crate::words::{Status, change, change_unit, count, interval_text, limit_text, noise_text, series_name, value};
+use crate::background::Background;
+use crate::saved::Saved;
+use crate::words::{
+    Status, Tone, change, count, interval_text, interval_words, limit_text, noise_advice, noise_text, series_name,
+    series_of, value,
+};
 
 /// Everything that a format shows.
 #[derive(Clone)]
 pub struct Report<'a> {
-    /// What was found, and the verdict.
+    /// The findings, and the verdict.
     pub comparison: &'a Comparison<'a>,
     /// The baseline's response times in ms at each of [`judge::run::PERCENTILES`]; empty where it does not know them.
     pub distribution: &'a [f64],
@@ -21,14 +26,16 @@ pub struct Report<'a> {
     pub runs: &'a [Run],
     /// The candidate's runs over time, or why that is not known.
     pub histories: &'a [Result<History, String>],
-    /// Where and how both sides were measured.
+    /// The circumstances of both measurements.
     pub provenance: Sides<&'a Provenance>,
     /// The origin of the baseline, as a sentence.
     pub baseline: String,
-    /// What weakens the comparison, a sentence each.
+    /// The facts that weaken the comparison, a sentence each.
     pub warnings: Vec<String>,
-    /// What was run, where, and how long it took, a line each, for `--verbose`.
+    /// The commit, load, machine, versions and times, a line each, for `--verbose`.
     pub details: Vec<String>,
+    /// What is known beside the numbers.
+    pub background: &'a Background,
 }
 
 /// Something of both sides.
@@ -40,27 +47,41 @@ pub struct Sides<T> {
     pub candidate: T,
 }
 
-/// What a command says that judged nothing.
+/// The message of a command that judged nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unjudged {
     /// It could not judge, for this reason.
     NoVerdict(String),
-    /// A baseline was saved, and there was none to compare with. The sentence says where.
-    BaselineSaved(String),
+    /// A baseline was saved, and there was none to compare with.
+    BaselineSaved(Saved),
+    /// The same in CI, where a baseline that nobody commits lets everything pass.
+    NoBaseline(Saved),
 }
 
 impl Unjudged {
     /// Returns the sentence itself.
-    pub fn sentence(&self) -> &str {
+    pub fn sentence(&self) -> String {
         match self {
-            Unjudged::NoVerdict(sentence) | Unjudged::BaselineSaved(sentence) => sentence,
+            Unjudged::NoVerdict(sentence) => sentence.clone(),
+            Unjudged::BaselineSaved(saved) => saved.sentence(),
+            Unjudged::NoBaseline(saved) => {
+                format!("no baseline: without one this gate would always pass; saved {}", saved.sentence())
+            }
+        }
+    }
+
+    /// Returns the baseline that was saved, if one was.
+    pub fn saved(&self) -> Option<&Saved> {
+        match self {
+            Unjudged::NoVerdict(_) => None,
+            Unjudged::BaselineSaved(saved) | Unjudged::NoBaseline(saved) => Some(saved),
         }
     }
 
     /// Returns the word in front of the sentence.
     pub fn word(&self) -> &'static str {
         match self {
-            Unjudged::NoVerdict(_) => "NOT JUDGED",
+            Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => "NO VERDICT",
             Unjudged::BaselineSaved(_) => "BASELINE SAVED",
         }
     }
@@ -68,7 +89,7 @@ impl Unjudged {
     /// Returns the exit code of the command.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Unjudged::NoVerdict(_) => 2,
+            Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => 2,
             Unjudged::BaselineSaved(_) => 0,
         }
     }
@@ -83,12 +104,14 @@ pub struct Cells {
     pub texts: [String; 7],
     /// The status, which is the last cell in words.
     pub status: Status,
+    /// What a colour and a sign say of it.
+    pub tone: Tone,
 }
 
 /// A finding in words.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// Whether it fails or warns.
+    /// The status, which is FAIL or WARN.
     pub status: Status,
     /// The sentence.
     pub text: String,
@@ -110,8 +133,8 @@ pub const FINDINGS: usize = 12;
 /// The number of columns that any other text takes at most, where a format has to end somewhere.
 pub const LINE_COLUMNS: usize = 1000;
 
-/// The names of the columns; the first one, of the series, has none.
-pub const HEADER: [&str; 7] = ["", "baseline", "candidate", "change", "interval", "limit", "status"];
+/// The names of the columns.
+pub const HEADER: [&str; 7] = ["metric", "baseline", "candidate", "change", "interval", "limit", "status"];
 
 impl Report<'_> {
     /// Returns the rows of all requests together as text.
@@ -126,7 +149,7 @@ impl Report<'_> {
 
     /// Returns what failed or warned, worst first, at most `most` of them.
     pub fn findings(&self, most: usize) -> Findings {
-        let findings = self.comparison.findings();
+        let findings = findings(self.comparison);
         let mut shown = Vec::new();
         for row in findings.iter().take(most) {
             shown.push(Finding { status: Status::of(row), text: finding(row) });
@@ -140,73 +163,54 @@ impl Report<'_> {
         if !self.comparison.lacking.is_empty() {
             let names: Vec<&str> = self.comparison.lacking.iter().map(|metric| metric.name()).collect();
             remarks.push(format!(
-                "the baseline lacks {}, so it is not compared: record the baseline again with --update-baseline",
+                "the baseline lacks {}, so it is not compared: re-record it with --update-baseline",
                 names.join(", ")
             ));
         }
         if self.comparison.error_rate_failed() {
-            remarks.push("the latencies of a failing service are not comparable: fix the errors first".to_owned());
+            remarks.push("latencies of failing requests are not comparable: fix the errors first".to_owned());
         }
         for row in &self.comparison.total {
             if let Some(few) = row.evidence.few_samples {
                 remarks.push(few_samples_text(row, few));
             }
+            if let Some(doubt @ Doubt::InGap) = row.decision.and_then(Decision::doubt) {
+                remarks.push(format!(
+                    "{} is over its limit ({}), but {}",
+                    row.metric,
+                    change(row),
+                    doubt_text(row, doubt)
+                ));
+            }
         }
+        let p95 = self.comparison.total.iter().find(|row| row.metric == Metric::P95);
+        remarks.extend(p95.and_then(|row| noise_advice(row.evidence.detectable?)));
         remarks.extend(self.warnings.iter().cloned());
         remarks
     }
-
-    /// Returns the verdict in words, without the word itself, and whether another run could change it.
-    pub fn sentence(&self) -> String {
-        let unsettled: Vec<&str> = self.comparison.unsettled().map(|row| row.metric.name()).collect();
-        if unsettled.is_empty() {
-            return self.by_estimates();
-        }
-        let could = match self.comparison.verdict {
-            Verdict::Pass => "hide a regression of",
-            Verdict::Fail => "change the verdict on",
-        };
-        format!("{}; not settled: noise could {could} {}", self.by_estimates(), unsettled.join(" and "))
-    }
-
-    /// Returns the verdict in words by the estimates alone.
-    fn by_estimates(&self) -> String {
-        let findings = self.comparison.findings();
-        if self.comparison.verdict == Verdict::Fail {
-            let failed = findings.into_iter().filter(|row| row.is_failure());
-            return failed_series(&failed.collect::<Vec<_>>());
-        }
-        match findings.len() {
-            0 => "nothing is over its limit".to_owned(),
-            warnings => {
-                format!("nothing that fails the gate is over its limit; {}", count(warnings, "warning"))
-            }
-        }
-    }
 }
 
-/// Names what failed: the series over their limits, then the endpoints that are missing.
-fn failed_series(failed: &[&Row]) -> String {
-    let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.iter().partition(|row| is_missing(row));
-    let named = |names: Vec<String>, one: &str, several: &str| {
-        let more = if names.len() > 3 { format!(" and {} more", names.len() - 3) } else { String::new() };
-        let are = if names.len() == 1 { one } else { several };
-        format!("{}{more} {are}", names[..names.len().min(3)].join(", "))
-    };
-    let mut parts = Vec::new();
-    if !over.is_empty() {
-        let names = over.iter().map(|row| series_name(row)).collect();
-        parts.push(named(names, "is over its limit", "are over their limits"));
-    }
-    if !missing.is_empty() {
-        let names = missing.iter().map(|row| row.endpoint.map_or_else(String::new, endpoint_shown)).collect();
-        parts.push(named(names, "is missing", "are missing"));
-    }
-    parts.join("; ")
+/// Returns what failed or warned, worst first: by status, then by how far it is over its limit.
+pub fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
+    let mut findings = comparison.findings();
+    findings.sort_by(|a, b| by_severity(a, b));
+    findings
 }
 
-fn is_missing(row: &Row) -> bool {
-    row.decision.and_then(Decision::why) == Some(Why::Missing)
+/// Returns whether no further run could change the verdict: every series is settled, or one that FAILs is.
+pub fn is_conclusive(comparison: &Comparison) -> bool {
+    comparison.unsettled().next().is_none() || has_standing_failure(comparison)
+}
+
+/// Returns whether a series FAILs whatever further runs say.
+pub fn has_standing_failure(comparison: &Comparison) -> bool {
+    let mut rows = comparison.total.iter().chain(&comparison.endpoints);
+    rows.any(|row| row.is_failure() && row.evidence.unsettled.is_none())
+}
+
+/// Returns the rows of each endpoint, in the order of the comparison.
+pub fn endpoint_groups<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a [Row<'a>]> {
+    comparison.endpoints.chunk_by(|a, b| a.endpoint == b.endpoint).collect()
 }
 
 /// Returns a row as text.
@@ -239,20 +243,27 @@ pub fn cells(row: &Row) -> Cells {
             status_text,
         ],
         status,
+        tone: Tone::of(row),
     }
 }
 
 /// Returns what stands after the status: why it is in doubt.
 fn status_remark(row: &Row) -> &'static str {
+    if let Some(doubt) = row.decision.and_then(Decision::doubt) {
+        return match doubt {
+            Doubt::FewSamples(_) => " (too few requests)",
+            Doubt::NotSignificant => " (not significant)",
+            Doubt::NoiseUnknown | Doubt::ReachesBelowLimit => " (noise unknown)",
+            Doubt::InGap => " (in a gap)",
+        };
+    }
     if row.evidence.unsettled.is_some() {
-        return ", unsettled";
+        return "? (inconclusive)";
     }
     match row.decision.and_then(Decision::why) {
-        Some(Why::Missing) => " (missing)",
-        Some(Why::FewSamples(_)) => ", few requests",
-        Some(Why::NotSignificant) => ", not significant",
-        Some(Why::NoiseUnknown | Why::ReachesBelowLimit) => ", noise unknown",
-        _ if row.endpoint.is_none() && row.evidence.few_samples.is_some() => ", few requests",
+        Some(Why::Missing) => " (MISSING)",
+        Some(Why::OneRun) => " (one run)",
+        _ if row.endpoint.is_none() && row.evidence.few_samples.is_some() => " (too few requests)",
         _ => "",
     }
 }
@@ -264,75 +275,104 @@ pub fn finding(row: &Row) -> String {
     let unit = row.metric.unit();
     let found = match row.presence {
         Presence::Missing { .. } => format!(
-            "{}: no requests in this run; it had some in the baseline",
+            "{}: no requests in this run (it had some in the baseline)",
             row.endpoint.map_or_else(String::new, endpoint_shown)
         ),
         Presence::New { candidate } => format!("{series}: {} {unit}, {limit_said}", value(row.metric, candidate)),
         Presence::Both { baseline, candidate } => {
             let (baseline, candidate) = (value(row.metric, baseline), value(row.metric, candidate));
-            format!("{series}: {baseline} -> {candidate} {unit} ({}, {limit_said})", change(row))
+            format!("{series}: {baseline} → {candidate} {unit} ({}, {limit_said})", change(row))
         }
     };
-    match doubt_text(row) {
-        Some(doubt) => format!("{found}; {doubt}"),
-        None => found,
+    match row.decision.and_then(Decision::why) {
+        Some(Why::OneRun) => format!("{found}; {ONE_RUN}"),
+        _ => found,
     }
 }
 
-/// Returns what an endpoint over its limit lacks to fail.
-pub fn doubt_text(row: &Row) -> Option<String> {
-    let why = row.decision.and_then(Decision::why)?;
-    match why {
-        Why::OverLimit | Why::OverBound | Why::Missing => None,
-        Why::FewSamples(few) => Some(few_samples_text(row, few)),
-        Why::NotSignificant => Some("not significant among all endpoints".to_owned()),
-        Why::NoiseUnknown => Some("noise unknown by one run of few requests on each side".to_owned()),
-        Why::ReachesBelowLimit => Some(format!(
-            "one run on each side leaves {} {}",
-            row.evidence.interval.map_or_else(String::new, interval_text),
-            change_unit(row.metric)
-        )),
+/// What the finding of an endpoint in one run lacks to fail.
+pub const ONE_RUN: &str = "seen in a single run, and an endpoint fails only by two or more";
+
+/// Returns what a series over its limit lacks to be a finding.
+pub fn doubt_text(row: &Row, doubt: Doubt) -> String {
+    match doubt {
+        Doubt::FewSamples(few) => few_samples_text(row, few),
+        Doubt::NotSignificant => "not significant after correcting for all endpoints".to_owned(),
+        Doubt::NoiseUnknown => "noise unknown: one run per side, too few requests".to_owned(),
+        Doubt::ReachesBelowLimit => format!(
+            "with one run per side the interval is {}",
+            row.evidence.interval.map_or_else(String::new, |interval| interval_words(row.metric, interval))
+        ),
+        Doubt::InGap => {
+            "it lies in a gap between fast and slow requests, where it jumps by chance; p90, p98 and the mean are not up"
+                .to_owned()
+        }
     }
 }
 
 /// Returns how few samples a metric rests on.
 pub fn few_samples_text(row: &Row, few: FewSamples) -> String {
-    format!("{} of {} rests on {}", row.metric, count(few.requests, "request"), few.samples)
+    /// The number of requests that a percentile, or an error rate, should rest on.
+    const NEEDED: usize = 5;
+    let FewSamples { requests, samples } = few;
+    let requests = count(requests, "request");
+    if row.metric.is_percentile() {
+        format!("only {samples} of {requests} are beyond {} ({NEEDED} needed)", row.metric)
+    } else {
+        format!("{} rests on only {samples} of {requests}", row.metric)
+    }
 }
 
 /// Returns how many runs the verdict rests on, whether another could change it, and what they could have told.
 pub fn evidence(comparison: &Comparison) -> String {
+    let (baseline, candidate) = (comparison.runs.baseline, comparison.runs.candidate);
     let runs = if comparison.paired {
-        format!("{}, both sides in each", count(comparison.runs.candidate, "round"))
+        format!("{}, both sides in each", count(candidate, "round"))
     } else {
-        let (baseline, candidate) = (comparison.runs.baseline, comparison.runs.candidate);
-        format!("{}, {}", count(baseline, "baseline run"), count(candidate, "candidate run"))
+        format!("{} (baseline: {baseline})", count(candidate, "run"))
     };
     let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95);
     let Some(detectable) = p95.and_then(|row| row.evidence.detectable) else {
-        let endpoints = if comparison.rests_on_requests() {
-            "; endpoints by the order statistics of their own requests"
-        } else {
-            ""
-        };
-        return format!("{runs}: noise unknown, the estimate decides{endpoints}; --update-baseline keeps several runs");
+        let endpoints =
+            if comparison.rests_on_requests() { "; endpoint intervals come from their own requests" } else { "" };
+        return format!("noise unknown after {runs}, so the point estimate decides{endpoints}");
     };
-    let settled = unsettled(comparison).unwrap_or_else(|| "settled".to_owned());
-    format!("{runs}: {settled}; {}", noise_text(detectable))
+    match unsettled(comparison) {
+        Some(why) if is_conclusive(comparison) => {
+            format!("conclusive after {runs}, though {why}; {}", noise_text(detectable))
+        }
+        Some(why) => format!("inconclusive after {runs}: {why}; {}", noise_text(detectable)),
+        None => format!("conclusive after {runs}; {}", noise_text(detectable)),
+    }
 }
 
-/// Returns the series whose decision another run may change, and why.
+/// Returns why another run may change the verdict, in words.
 pub fn unsettled(comparison: &Comparison) -> Option<String> {
-    let mut series = Vec::new();
-    for row in comparison.unsettled() {
-        let ends = row.evidence.interval.map_or_else(String::new, interval_text);
-        let why = match row.evidence.unsettled {
-            Some(Unsettled::OneRunOver) => "is over the limit by one run alone",
-            _ => "reaches to both sides of the limit",
-        };
-        series.push(format!("{} {ends} {} {why}", row.metric, change_unit(row.metric)));
+    let whys: Vec<String> = comparison.unsettled().map(|row| unsettled_text(row, comparison.runs.candidate)).collect();
+    let more = if whys.len() > 3 { format!(" and {} more", whys.len() - 3) } else { String::new() };
+    (!whys.is_empty()).then(|| format!("{}{more}", whys[..whys.len().min(3)].join(", ")))
+}
+
+fn unsettled_text(row: &Row, runs: usize) -> String {
+    let series = series_of(row);
+    let is_over = row.decision.is_some_and(|decision| decision.is_finding() || decision.doubt().is_some());
+    match row.evidence.unsettled {
+        Some(Unsettled::FewRuns) if runs == 1 => format!("{series} exceeds its limit in a single run"),
+        Some(Unsettled::FewRuns) => format!("{series} exceeds its limit in {}", count(runs, "run")),
+        Some(Unsettled::Close) => {
+            let ends = row.evidence.interval.map_or_else(String::new, |interval| interval_words(row.metric, interval));
+            format!("the interval of {series} ({ends}) straddles the limit")
+        }
+        Some(Unsettled::Open) | None if row.is_failure() => {
+            format!("{series} exceeds its limit ({}), but further runs could bring it back", change(row))
+        }
+        Some(Unsettled::Open) | None if is_over => {
+            format!("{series} exceeds its limit ({}), and further runs could confirm it", change(row))
+        }
+        Some(Unsettled::Open) | None => {
+            format!("{series} is within its limit ({}), but further runs could take it over", change(row))
+        }
     }
-    (!series.is_empty()).then(|| format!("not settled: {}", series.join(", ")))
 }
 
 /// Ranks rows: failures before warnings before the rest.
@@ -342,7 +382,7 @@ pub fn rank(row: &Row) -> u8 {
         Status::Warn => 1,
         // There is nothing to compare it with.
         Status::New => 2,
-        Status::Ok | Status::BelowResolution => 3,
+        Status::InDoubt | Status::Ok | Status::BelowResolution => 3,
         Status::NoBaseline | Status::Shown => 4,
     }
 }
@@ -350,9 +390,11 @@ pub fn rank(row: &Row) -> u8 {
 /// Orders rows worst first: by [`rank`], then by how much of its limit a series uses up.
 pub fn by_severity(a: &Row, b: &Row) -> Ordering {
     // A missing endpoint has no value, and is worse than any.
-    let strain = |row: &Row| match row.presence.candidate() {
-        Some(value) => row.strain(value).unwrap_or(f64::NEG_INFINITY),
-        None => f64::INFINITY,
+    let strain = |row: &Row| match row.presence {
+        Presence::Both { candidate, .. } => row.strain(candidate).unwrap_or(f64::NEG_INFINITY),
+        // Without a baseline it can only be over a bound.
+        Presence::New { candidate } => row.allowed().map_or(f64::NEG_INFINITY, |allowed| candidate / allowed),
+        Presence::Missing { .. } => f64::INFINITY,
     };
     rank(a).cmp(&rank(b)).then_with(|| strain(b).total_cmp(&strain(a)))
 }

@@ -1,10 +1,10 @@
-//! What GitHub Actions shows of a report beside its log: annotations, by workflow commands.
+//! The annotations that GitHub Actions shows of a report beside its log, as workflow commands.
 
 use std::fmt::Write as _;
 
 use judge::decision::Row;
 
-use crate::content::{Report, finding};
+use crate::content::{Report, evidence, finding, findings, is_conclusive};
 use crate::words::{Status, series_name};
 
 /// The number of annotations of a kind that GitHub shows for a step.
@@ -34,26 +34,37 @@ struct Place<'a> {
     line: usize,
 }
 
-/// Returns the findings as workflow commands, a line each: at most 10 of a kind, worst first.
+/// Returns the headline and the findings as workflow commands, a line each: at most 10 of a kind, worst first. A
+/// conclusive PASS without warnings says nothing.
 pub fn annotations(report: &Report, places: &Places) -> String {
     let mut text = String::new();
-    let findings = report.comparison.findings();
+    let headline = report.headline();
+    let findings = findings(report.comparison);
     for (status, command) in [(Status::Fail, "error"), (Status::Warn, "warning")] {
         for row in findings.iter().filter(|row| Status::of(row) == status).take(ANNOTATIONS) {
             let place = match places.of(row) {
                 Some(place) => format!("file={},line={},", property(place.path), place.line),
                 None => String::new(),
             };
-            let title = property(&format!("{} {}", status.word(), series_name(row)));
+            // The first one is read first, so its title answers.
+            let title = if text.is_empty() {
+                property(&headline.to_string())
+            } else {
+                property(&format!("{} {}", status.word(), series_name(row)))
+            };
             let _ = writeln!(text, "::{command} {place}title={title}::{}", data(&finding(row)));
         }
+    }
+    if text.is_empty() && !is_conclusive(report.comparison) {
+        let evidence = data(&evidence(report.comparison));
+        let _ = writeln!(text, "::warning title={}::{evidence}", property(&headline.to_string()));
     }
     text
 }
 
 /// Returns the one annotation of a command that judged nothing.
 pub fn failure(reason: &str) -> String {
-    format!("::error title=NOT JUDGED::{}\n", data(reason))
+    format!("::error title=NO VERDICT::{}\n", data(reason))
 }
 
 /// Returns Locust's log, or another log, as a folded group.

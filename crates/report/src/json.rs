@@ -6,17 +6,21 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use judge::compare::{RunCounts, Verdict};
-use judge::decision::{Decision, FewSamples, Row, Unsettled, Why};
-use judge::limits::Limit;
+use judge::decision::{Decision, Doubt, FewSamples, Row, Unsettled, Why};
+use judge::limits::{Level, Limit};
 use judge::run::Provenance;
 use judge::stats::Interval;
 use judge::text::is_unprintable;
 
-use crate::content::{Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding};
+use crate::content::{
+    ONE_RUN, Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding, findings, is_conclusive,
+};
+use crate::next::{Step, steps, steps_unjudged};
+use crate::saved::Saved;
 use crate::words::{Status, change_unit};
 
 /// The version of the keys and what they mean: a new key raises the second number, another meaning the first.
-const SCHEMA_VERSION: &str = "1.1";
+const SCHEMA_VERSION: &str = "1.2";
 
 /// The report, with its keys in the order of the file: what a reader wants first comes first.
 #[derive(Serialize)]
@@ -24,6 +28,8 @@ struct Judged<'a> {
     schema_version: &'static str,
     verdict: &'static str,
     exit_code: u8,
+    headline: String,
+    conclusive: bool,
     sentence: String,
     evidence: String,
     strict: bool,
@@ -31,6 +37,7 @@ struct Judged<'a> {
     runs: Sides<usize>,
     findings: Vec<Finding<'a>>,
     remarks: Vec<String>,
+    next: Vec<Step>,
     lacking: Vec<&'static str>,
     rows: Vec<Series<'a>>,
     baseline_origin: &'a str,
@@ -43,7 +50,28 @@ struct NoComparison<'a> {
     schema_version: &'static str,
     verdict: &'static str,
     exit_code: u8,
-    sentence: &'a str,
+    headline: String,
+    conclusive: bool,
+    sentence: String,
+    next: Vec<Step>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<SavedBaseline<'a>>,
+}
+
+#[derive(Serialize)]
+struct SavedBaseline<'a> {
+    file: &'a str,
+    runs: usize,
+    values: Vec<SavedMetric>,
+}
+
+#[derive(Serialize)]
+struct SavedMetric {
+    metric: &'static str,
+    unit: Option<&'static str>,
+    value: f64,
+    least: f64,
+    most: f64,
 }
 
 #[derive(Serialize)]
@@ -76,6 +104,7 @@ struct Allowed {
     worsening: Option<f64>,
     floor: Option<f64>,
     bound: Option<f64>,
+    level: &'static str,
 }
 
 #[derive(Serialize)]
@@ -90,7 +119,7 @@ struct Doubted {
 pub fn render(report: &Report) -> String {
     let comparison = report.comparison;
     let RunCounts { baseline, candidate } = comparison.runs;
-    let findings = comparison.findings().into_iter().map(|row| Finding {
+    let findings = findings(comparison).into_iter().map(|row| Finding {
         status: status(row),
         endpoint: row.endpoint,
         metric: row.metric.name(),
@@ -103,6 +132,8 @@ pub fn render(report: &Report) -> String {
             Verdict::Fail => "fail",
         },
         exit_code: comparison.verdict.exit_code(),
+        headline: report.headline().to_string(),
+        conclusive: is_conclusive(comparison),
         sentence: report.sentence(),
         evidence: evidence(comparison),
         strict: comparison.strict,
@@ -110,6 +141,7 @@ pub fn render(report: &Report) -> String {
         runs: Sides { baseline, candidate },
         findings: findings.collect(),
         remarks: report.remarks(),
+        next: steps(report),
         lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
         rows: comparison.total.iter().chain(&comparison.endpoints).map(series).collect(),
         baseline_origin: &report.baseline,
@@ -121,11 +153,31 @@ pub fn render(report: &Report) -> String {
 /// Writes the report of a command that judged nothing.
 pub fn render_unjudged(unjudged: &Unjudged) -> String {
     let verdict = match unjudged {
-        Unjudged::NoVerdict(_) => "not_judged",
+        Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => "not_judged",
         Unjudged::BaselineSaved(_) => "baseline_saved",
     };
     let (exit_code, sentence) = (unjudged.exit_code(), unjudged.sentence());
-    text(&NoComparison { schema_version: SCHEMA_VERSION, verdict, exit_code, sentence })
+    text(&NoComparison {
+        schema_version: SCHEMA_VERSION,
+        verdict,
+        exit_code,
+        headline: format!("{}: {sentence}", unjudged.word()),
+        conclusive: false,
+        sentence,
+        next: steps_unjudged(unjudged),
+        baseline: unjudged.saved().map(saved_baseline),
+    })
+}
+
+fn saved_baseline(saved: &Saved) -> SavedBaseline<'_> {
+    let metric = |saved: &crate::saved::SavedValue| SavedMetric {
+        metric: saved.metric.name(),
+        unit: Some(saved.metric.unit()).filter(|unit| !unit.is_empty()),
+        value: saved.value,
+        least: saved.least,
+        most: saved.most,
+    };
+    SavedBaseline { file: &saved.file, runs: saved.runs, values: saved.values.iter().map(metric).collect() }
 }
 
 /// Writes the JSON itself. Names are exact for a parser. What a terminal, or a page's `<script>`, would obey is escaped:
@@ -164,42 +216,57 @@ fn series<'a>(row: &Row<'a>) -> Series<'a> {
             _ => None,
         },
         detectable: finite(row.evidence.detectable),
-        limit: row.limit.map(|&Limit { worsening, floor, bound }| Allowed { worsening, floor, bound }),
+        limit: row.limit.map(allowed),
         doubt: doubted(row),
         unsettled: row.evidence.unsettled.map(|unsettled| match unsettled {
-            Unsettled::ReachesAcross => "reaches_across",
-            Unsettled::OneRunOver => "one_run_over",
+            Unsettled::Open => "open",
+            Unsettled::FewRuns => "few_runs",
+            Unsettled::Close => "close",
         }),
     }
 }
 
-/// Returns what keeps a series from being trusted: the doubt about an endpoint's finding, or the few requests behind a
-/// percentile of all requests together.
-fn doubted(row: &Row) -> Option<Doubted> {
-    let (reason, few) = match row.decision.and_then(Decision::why) {
-        Some(Why::FewSamples(few)) => ("few_samples", Some(few)),
-        Some(Why::NotSignificant) => ("not_significant", None),
-        Some(Why::NoiseUnknown) => ("noise_unknown", None),
-        Some(Why::ReachesBelowLimit) => ("reaches_below_limit", None),
-        _ if row.endpoint.is_none() => ("few_samples", Some(row.evidence.few_samples?)),
-        _ => return None,
+fn allowed(limit: &Limit) -> Allowed {
+    let Limit { worsening, floor, bound, level } = *limit;
+    let level = match level {
+        Level::Fail => "fail",
+        Level::Warn => "warn",
+        Level::Off => "off",
     };
-    Some(Doubted {
-        reason,
-        requests: few.map(|few| few.requests),
-        samples: few.map(|few| few.samples),
-        text: match (doubt_text(row), few) {
-            (Some(text), _) => text,
-            (None, Some(few @ FewSamples { .. })) => few_samples_text(row, few),
-            (None, None) => String::new(),
-        },
-    })
+    Allowed { worsening, floor, bound, level }
+}
+
+/// Returns what a series over its limit lacks to be a finding, or to fail; of a percentile of all requests together, the few
+/// requests behind it.
+fn doubted(row: &Row) -> Option<Doubted> {
+    let doubted = |reason, text| Doubted { reason, requests: None, samples: None, text };
+    let few_samples = |few: FewSamples| Doubted {
+        requests: Some(few.requests),
+        samples: Some(few.samples),
+        ..doubted("few_samples", few_samples_text(row, few))
+    };
+    if row.decision.and_then(Decision::why) == Some(Why::OneRun) {
+        return Some(doubted("one_run", ONE_RUN.to_owned()));
+    }
+    let Some(doubt) = row.decision.and_then(Decision::doubt) else {
+        let few = row.evidence.few_samples.filter(|_| row.endpoint.is_none())?;
+        return Some(few_samples(few));
+    };
+    let reason = match doubt {
+        Doubt::FewSamples(few) => return Some(few_samples(few)),
+        Doubt::NotSignificant => "not_significant",
+        Doubt::NoiseUnknown => "noise_unknown",
+        Doubt::ReachesBelowLimit => "reaches_below_limit",
+        Doubt::InGap => "in_gap",
+    };
+    Some(doubted(reason, doubt_text(row, doubt)))
 }
 
 fn status(row: &Row) -> &'static str {
     match Status::of(row) {
         Status::Fail => "fail",
         Status::Warn => "warn",
+        Status::InDoubt => "in_doubt",
         Status::Ok => "ok",
         Status::BelowResolution => "below_resolution",
         Status::New => "new",

@@ -5,11 +5,11 @@
 use std::fmt::Write as _;
 
 use judge::decision::Row;
-use judge::run::Provenance;
+use judge::run::{Metric, Provenance};
 use judge::text::{self, cut, printable};
 
 use crate::content::{HEADER, Report, Sides, Unjudged, cells, evidence, few_samples_text, finding};
-use crate::words::{Status, verdict_word};
+use crate::words::Status;
 
 /// The number of columns of a name. Jenkins and GitLab tell cases by their names, so more of a name stays than where a
 /// person reads it.
@@ -57,9 +57,9 @@ pub fn render(report: &Report) -> String {
 /// Writes the report of a command that judged nothing: one case, with an error, or skipped where a first baseline was
 /// saved.
 pub fn render_unjudged(unjudged: &Unjudged) -> String {
-    let sentence = escaped(unjudged.sentence());
+    let sentence = escaped(&unjudged.sentence());
     let (counts, outcome) = match unjudged {
-        Unjudged::NoVerdict(_) => (
+        Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => (
             Counts { tests: 1, errors: 1, ..Counts::default() },
             format!("<error type=\"{}\" message=\"{sentence}\">{sentence}</error>", unjudged.word()),
         ),
@@ -98,12 +98,11 @@ struct Counts {
 
 impl Counts {
     fn of(rows: &[Row]) -> Counts {
-        let count = |is: fn(&Row) -> bool| rows.iter().filter(|row| is(row)).count();
         Counts {
             tests: rows.len(),
-            failures: count(|row| row.is_failure()),
+            failures: rows.iter().filter(|row| row.is_failure()).count(),
             errors: 0,
-            skipped: count(|row| is_unjudged(Status::of(row))),
+            skipped: rows.iter().filter(|row| is_unjudged(Status::of(row))).count(),
         }
     }
 
@@ -137,7 +136,7 @@ fn properties(body: &mut String, report: &Report) {
     let machine = |provenance: &Provenance| provenance.machine.as_ref().map(ToString::to_string);
     let Sides { baseline, candidate } = report.provenance;
     let properties = [
-        ("verdict", Some(format!("{}: {}", verdict_word(comparison.verdict), report.sentence()))),
+        ("verdict", Some(report.headline().to_string())),
         ("evidence", Some(evidence(comparison))),
         ("strict", Some(comparison.strict.to_string())),
         ("baseline", Some(report.baseline.clone())),
@@ -170,7 +169,7 @@ fn case(body: &mut String, suite: &str, row: &Row) {
         lines.push(measured(row));
     }
     if is_unjudged(status) {
-        let why = if status == Status::Shown { "shown, not judged" } else { status.word() };
+        let why = if status == Status::Shown { "informational, no limit" } else { status.word() };
         let _ = writeln!(body, "      <skipped message=\"{why}\">{why}</skipped>");
     }
     // The finding on an endpoint has already said this.
@@ -184,10 +183,15 @@ fn case(body: &mut String, suite: &str, row: &Row) {
 /// Returns the cells of a row, without its name, as a sentence.
 fn measured(row: &Row) -> String {
     let [_, values @ .., status] = cells(row).texts;
-    let units = [row.metric.unit(), row.metric.unit(), "", "", ""];
+    let unit = match row.metric {
+        Metric::ErrorRate => "%".to_owned(),
+        Metric::RequestsPerSec => "/s".to_owned(),
+        metric => format!(" {}", metric.unit()),
+    };
+    let units = [unit.as_str(), &unit, "", "", ""];
     let named = HEADER[1..].iter().zip(values).zip(units).filter(|((_, cell), _)| !["", "-"].contains(&cell.as_str()));
     let values: Vec<String> =
-        named.map(|((header, cell), unit)| format!("{header} {cell} {unit}").trim_end().to_owned()).collect();
+        named.map(|((header, cell), unit)| format!("{header} {cell}{unit}").trim_end().to_owned()).collect();
     let values = values.join(", ");
     if status.is_empty() { values } else { format!("{status}: {values}") }
 }
@@ -203,7 +207,10 @@ fn output(body: &mut String, indent: &str, lines: &[String]) {
 /// something else.
 fn without_zone(timestamp: &str) -> Option<&str> {
     const FORM: &str = "0000-00-00T00:00:00";
-    let seconds = timestamp.get(..FORM.len()).filter(|_| timestamp.ends_with('Z'))?;
+    let seconds = timestamp.get(..FORM.len())?;
+    if !timestamp.ends_with('Z') {
+        return None;
+    }
     let is_of_form = |(c, form): (char, char)| if form == '0' { c.is_ascii_digit() } else { c == form };
     seconds.chars().zip(FORM.chars()).all(is_of_form).then_some(seconds)
 }

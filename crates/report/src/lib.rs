@@ -3,16 +3,23 @@
 //! Every cell and sentence is made once, in [`content`] and [`words`]; a format only arranges them. Nothing here starts a
 //! process, opens a file, or reads a clock or the environment, and nothing is judged here.
 
+pub mod background;
+pub mod bars;
 pub mod charts;
 pub mod content;
 pub mod format;
 pub mod github;
+pub mod headline;
 pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+pub mod next;
+pub mod saved;
+pub mod svg;
 pub mod terminal;
 pub mod words;
 
+pub use background::Background;
 pub use content::Report;
 pub use format::Format;

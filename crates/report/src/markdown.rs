@@ -2,12 +2,16 @@
 
 use std::fmt::Write as _;
 
-use judge::compare::{Comparison, Verdict};
+use judge::compare::Comparison;
 use judge::decision::Row;
 use judge::text::{cut, endpoint_shown, printable};
 
-use crate::content::{Cells, FINDINGS, HEADER, LINE_COLUMNS, Report, Unjudged, by_severity, cells, evidence, finding};
-use crate::words::{Status, verdict_word};
+use crate::content::{
+    Cells, FINDINGS, HEADER, LINE_COLUMNS, Report, Unjudged, by_severity, cells, endpoint_groups, evidence, finding,
+    findings,
+};
+use crate::next::{Step, steps, steps_unjudged};
+use crate::words::{Status, Tone, count, shown_commit};
 
 /// Marks the first line, where a workflow finds the comment that it wrote before.
 pub const MARKER: &str = "<!-- cargo xtask perf -->";
@@ -21,9 +25,13 @@ const PART_BYTES: usize = 12_000;
 /// Writes the report.
 pub fn render(report: &Report) -> String {
     let comparison = report.comparison;
-    let sign = if comparison.verdict == Verdict::Fail { "❌" } else { "✅" };
-    let verdict = verdict_word(comparison.verdict);
-    let mut text = format!("{MARKER}\n## {sign} {verdict}: {}\n\n", prose(&report.sentence()));
+    let sign = match Tone::of_verdict(comparison) {
+        Tone::Fail => "❌",
+        Tone::Ok => "✅",
+        Tone::Warn | Tone::Unsure | Tone::Plain => "⚠️",
+    };
+    let mut text = format!("{MARKER}\n## {sign} {}\n\n", prose(&report.headline().to_string()));
+    text.push_str(&sides(report));
     let total = report.total_cells();
     let columns = columns(&total);
     text.push_str(&table_head(&columns));
@@ -32,7 +40,7 @@ pub fn render(report: &Report) -> String {
     }
     text.push('\n');
 
-    let findings = comparison.findings();
+    let findings = findings(comparison);
     let listed = findings.iter().take(FINDINGS).map(|row| finding_line(row));
     let left_out = append(&mut text, listed, PART_BYTES) + findings.len().saturating_sub(FINDINGS);
     say_left_out(&mut text, left_out, "findings");
@@ -40,6 +48,7 @@ pub fn render(report: &Report) -> String {
     let left_out = append(&mut text, notes, PART_BYTES);
     say_left_out(&mut text, left_out, "notes");
     let _ = writeln!(text, "\nevidence: {}\n", prose(&evidence(comparison)));
+    text.push_str(&next(&steps(report)));
 
     let compared = compared(report);
     let room = MAX_BYTES.saturating_sub(text.len() + compared.len());
@@ -51,10 +60,52 @@ pub fn render(report: &Report) -> String {
 /// Writes the report of a command that judged nothing.
 pub fn render_unjudged(unjudged: &Unjudged) -> String {
     let sign = match unjudged {
-        Unjudged::NoVerdict(_) => "⛔",
-        Unjudged::BaselineSaved(_) => "🆕",
+        Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => "⛔",
+        Unjudged::BaselineSaved(_) => "✅",
     };
-    format!("{MARKER}\n## {sign} {}\n\n{}\n", unjudged.word(), prose(unjudged.sentence()))
+    let mut text = format!("{MARKER}\n## {sign} {}\n\n{}\n", unjudged.word(), prose(&unjudged.sentence()));
+    if let Some(saved) = unjudged.saved() {
+        let _ = write!(text, "\n| metric | baseline | spread of {} |\n|:--|--:|--:|\n", count(saved.runs, "run"));
+        for value in &saved.values {
+            let spread = value.spread().unwrap_or_default();
+            let _ = writeln!(text, "| {} | {} | {spread} |", value.metric, unbroken(&value.shown()));
+        }
+    }
+    text.push('\n');
+    text.push_str(&next(&steps_unjudged(unjudged)));
+    text
+}
+
+/// Writes which commits were compared, and where the run is.
+fn sides(report: &Report) -> String {
+    let commit = |of: &judge::run::Provenance| code(&cut(&printable(&shown_commit(&of.commit, of.dirty)), 60));
+    let mut parts = vec![format!("{} → {}", commit(report.provenance.baseline), commit(report.provenance.candidate))];
+    if let Some(commits) = report.background.commits_between {
+        parts[0].push_str(&format!(" (+{})", count(commits as usize, "commit")));
+    }
+    parts.extend(report.provenance.candidate.load.as_ref().map(|load| prose(&load.to_string())));
+    // Only CI's own variables make this link, and it is one only where it can be nothing else.
+    let is_plain = |url: &&String| {
+        url.starts_with("https://")
+            && url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/?=&%".contains(&byte))
+    };
+    parts.extend(report.background.run_url.as_ref().filter(is_plain).map(|url| format!("[run and artifacts]({url})")));
+    format!("{}\n\n", parts.join(" · "))
+}
+
+/// Writes what to do next.
+fn next(steps: &[Step]) -> String {
+    let mut text = "**What next**\n\n".to_owned();
+    for Step { what, command } in steps {
+        let _ = writeln!(text, "- {what}: {}", code(&printable(command)));
+    }
+    text.push('\n');
+    text
+}
+
+/// Returns text that no line ends within.
+fn unbroken(text: &str) -> String {
+    text.replace(' ', "\u{a0}")
 }
 
 /// Appends whole lines while they fit into so many bytes, and returns how many did not.
@@ -89,7 +140,7 @@ fn finding_line(row: &Row) -> String {
 
 /// Writes all endpoints in one folded table, worst first, with as many rows as fit.
 fn endpoints(comparison: &Comparison, room: usize) -> String {
-    /// For the lines around the rows.
+    /// The room for the lines around the rows.
     const FRAME_BYTES: usize = 600;
     if comparison.endpoints.is_empty() {
         return String::new();
@@ -108,13 +159,16 @@ fn endpoints(comparison: &Comparison, room: usize) -> String {
         table.push_str(&line);
         shown += 1;
     }
-    let [of_findings, all] = [comparison.findings().iter().filter(|row| row.endpoint.is_some()).count(), rows.len()];
+    let [over, all] = [comparison.findings().iter().filter(|row| row.endpoint.is_some()).count(), rows.len()];
+    let groups = endpoint_groups(comparison);
+    let failing = groups.iter().filter(|group| group.iter().any(Row::is_failure)).count();
     let mut text = format!(
-        "<details>\n<summary>Endpoints, worst first: {all} series, {of_findings} of them FAIL or WARN</summary>\n\n{}{table}\n",
+        "<details>\n<summary>{}: {failing} failing, {over} of {all} metrics over a limit</summary>\n\n{}{table}\n",
+        count(groups.len(), "endpoint"),
         table_head(&columns)
     );
     if shown < all {
-        let _ = writeln!(text, "{} more rows are left out, for want of room.\n", all - shown);
+        let _ = writeln!(text, "{} more rows omitted to fit GitHub's size limit; see the HTML report.\n", all - shown);
     }
     text.push_str("</details>\n\n");
     text
@@ -151,6 +205,7 @@ fn table_row(row: &Cells, columns: &[usize]) -> String {
         let cell = &row.texts[*column];
         let dressed = match (column, cell.strip_prefix(&row.endpoint)) {
             (0, Some(metric)) if !row.endpoint.is_empty() => format!("{}{metric}", code(&row.endpoint)),
+            (5, _) => unbroken(cell),
             (6, _) => status_sign(row.status, cell),
             _ => cell.clone(),
         };

@@ -1,6 +1,19 @@
+const all = (selector) => [...document.querySelectorAll(selector)];
+const more = document.getElementById('more');
+if (more) {
+  const rest = all('.bars tr.rest');
+  const show = (shown) => { for (const row of rest) row.hidden = !shown; more.setAttribute('aria-expanded', shown); };
+  more.hidden = false;
+  more.addEventListener('click', () => {
+    const shown = more.getAttribute('aria-expanded') !== 'true';
+    show(shown);
+    more.textContent = shown ? more.dataset.less : more.dataset.more;
+  });
+  show(false);
+}
 const find = document.getElementById('find');
 if (find) {
-  const groups = [...document.querySelectorAll('table[aria-labelledby=endpoints] tbody')];
+  const groups = all('table[aria-labelledby=endpoints] tbody');
   const text = groups.map((group) =>
     [group.textContent, ...[...group.querySelectorAll('[title]')].map((part) => part.title)].join(' ').toLowerCase());
   const [box] = find.getElementsByTagName('input'), [told] = find.getElementsByTagName('output');
@@ -9,5 +22,27 @@ if (find) {
     const wanted = box.value.toLowerCase();
     const shown = groups.filter((group, place) => !(group.hidden = !text[place].includes(wanted)));
     told.value = `${shown.length} of ${groups.length}`;
+  });
+}
+// An anchor into a folded section opens it.
+const unfold = () => { const at = document.getElementById(location.hash.slice(1)); const fold = at && at.closest('details'); if (fold) { fold.open = true; at.scrollIntoView(); } };
+addEventListener('hashchange', unfold);
+unfold();
+// The tips of the charts, by touch and by the arrow keys.
+const tip = document.getElementById('tip');
+const tell = (of) => { tip.hidden = !of; tip.textContent = of ? of.querySelector('title').textContent : ''; };
+for (const svg of all('figure svg')) {
+  const tips = [...svg.querySelectorAll('g[pointer-events] > *')];
+  if (!tips.length) continue;
+  let place = -1;
+  svg.tabIndex = 0;
+  svg.addEventListener('click', (event) => tell(tips.find((of) => of === event.target)));
+  svg.addEventListener('blur', () => tell());
+  svg.addEventListener('keydown', (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    place = (place + step + tips.length) % tips.length;
+    tell(tips[place]);
   });
 }

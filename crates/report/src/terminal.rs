@@ -5,11 +5,14 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
-use judge::compare::Verdict;
+use judge::decision::Row;
 use judge::text::cut;
 
-use crate::content::{Cells, FINDINGS, Finding, HEADER, Report, evidence};
-use crate::words::{Status, verdict_word};
+use crate::content::{
+    Cells, FINDINGS, Finding, HEADER, Report, Unjudged, by_severity, cells, evidence, finding, findings,
+};
+use crate::next::{Step, steps, steps_unjudged};
+use crate::words::{Status, Tone};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -24,7 +27,10 @@ const STATUS: usize = HEADER.len() - 1;
 /// has so many.
 const LEAST_NAME: usize = 32;
 
-/// How much is printed.
+/// The number of columns that a sign takes before a status.
+const SIGN: usize = 2;
+
+/// The amount of detail that is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
     /// Findings and the verdict.
@@ -35,26 +41,37 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// Writes the report. `width` is that of the terminal in columns; a file or a pipe has none, and gets lines of any length.
-pub fn render(report: &Report, verbosity: Verbosity, width: Option<usize>) -> String {
+/// What a report is printed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Screen {
+    /// The width in columns; a file or a pipe has none, and gets lines of any length.
+    pub columns: Option<usize>,
+    /// Says that it shows ASCII only, since the locale is not UTF-8.
+    pub is_ascii: bool,
+}
+
+/// Writes the report. The last line is the headline.
+pub fn render(report: &Report, verbosity: Verbosity, screen: Screen) -> String {
     let mut text = String::new();
     if verbosity != Verbosity::Quiet {
-        table(&mut text, report.total_cells(), width);
+        table(&mut text, report.total_cells(), screen);
         if verbosity == Verbosity::Verbose && !report.comparison.endpoints.is_empty() {
+            let mut rows: Vec<&Row> = report.comparison.endpoints.iter().collect();
+            rows.sort_by(|a, b| by_severity(a, b));
             text.push('\n');
-            table(&mut text, report.endpoint_cells(), width);
+            table(&mut text, rows.into_iter().map(cells).collect(), screen);
         }
         text.push('\n');
     }
     let none = Style::new();
-    let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, width);
+    let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
+    let findings = untold(report, verbosity);
     let most = if verbosity == Verbosity::Verbose { usize::MAX } else { FINDINGS };
-    let findings = report.findings(most);
-    for Finding { status, text } in findings.shown {
-        line(style(status), status.word(), &format!(" {text}"));
+    for Finding { status, text } in findings.iter().take(most) {
+        line(style(*status), status.word(), &format!(" {text}"));
     }
-    if findings.left_out > 0 {
-        line(none, "", &format!("... and {} more: see --verbose", findings.left_out));
+    if findings.len() > most {
+        line(none, "", &format!("... and {} more: see --verbose", findings.len() - most));
     }
     for remark in report.remarks() {
         line(YELLOW, "note", &format!(": {remark}"));
@@ -68,23 +85,74 @@ pub fn render(report: &Report, verbosity: Verbosity, width: Option<usize>) -> St
             line(none, "", detail);
         }
     }
-    let verdict = report.comparison.verdict;
-    let style = if verdict == Verdict::Fail { RED } else { GREEN.bold() };
-    line(style, verdict_word(verdict), &format!(": {}", report.sentence()));
+    if verbosity != Verbosity::Quiet {
+        for Step { what, command } in steps(report) {
+            line(BOLD, "next", &format!(": {what}: {command}"));
+        }
+    }
+    let headline = report.headline();
+    let style = match Tone::of_verdict(report.comparison) {
+        Tone::Fail => RED,
+        Tone::Ok => GREEN.bold(),
+        Tone::Warn | Tone::Unsure | Tone::Plain => YELLOW.bold(),
+    };
+    line(style, headline.word, &format!(": {}", headline.sentence()));
     text
 }
 
+/// Returns the findings that the tables above do not show: those of endpoints, or all where there are no tables.
+fn untold(report: &Report, verbosity: Verbosity) -> Vec<Finding> {
+    let mut untold = Vec::new();
+    for row in findings(report.comparison) {
+        let is_told = match verbosity {
+            Verbosity::Quiet => false,
+            Verbosity::Normal => row.endpoint.is_none(),
+            Verbosity::Verbose => true,
+        };
+        if !is_told {
+            untold.push(Finding { status: Status::of(row), text: finding(row) });
+        }
+    }
+    untold
+}
+
+/// Writes what a command says that compared nothing, the first baseline for instance. The last line is the verdict.
+pub fn render_unjudged(unjudged: &Unjudged, screen: Screen) -> String {
+    let mut text = String::new();
+    let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
+    if let Some(saved) = unjudged.saved() {
+        for value in &saved.values {
+            let spread = value.spread().map_or_else(String::new, |spread| format!("  ({spread})"));
+            let metric = value.metric.name();
+            line(Style::new(), "", &format!("{metric:<18}{:>10}{spread}", value.shown()));
+        }
+        for Step { what, command } in steps_unjudged(unjudged) {
+            line(BOLD, "next", &format!(": {what}: {command}"));
+        }
+    }
+    let style = if unjudged.exit_code() == 0 { GREEN.bold() } else { RED };
+    line(style, unjudged.word(), &format!(": {}", unjudged.sentence()));
+    text
+}
+
+/// Returns text as an ASCII terminal shows it.
+fn in_ascii(text: &str) -> String {
+    text.replace('→', "->").replace('…', "...")
+}
+
 /// Writes one line. Where it is too long it goes on below, indented, at the next word.
-fn wrap(text: &mut String, style: Style, head: &str, rest: &str, width: Option<usize>) {
+fn wrap(text: &mut String, style: Style, head: &str, rest: &str, screen: Screen) {
     const INDENT: usize = 2;
+    let rest = if screen.is_ascii { &in_ascii(rest) } else { rest };
     text.push_str(&painted(style, head));
-    let Some(width) = width else {
+    let Some(width) = screen.columns else {
         let _ = writeln!(text, "{rest}");
         return;
     };
     let mut column = head.width();
     for (place, word) in rest.split(' ').enumerate() {
         let word = cut(word, width.saturating_sub(INDENT));
+        let word = if screen.is_ascii { in_ascii(&word) } else { word };
         let needed = word.width();
         if place > 0 && column + 1 + needed > width {
             let _ = write!(text, "\n{:INDENT$}", "");
@@ -100,15 +168,23 @@ fn wrap(text: &mut String, style: Style, head: &str, rest: &str, width: Option<u
 }
 
 /// Writes a table, with names on the left and numbers on the right of their columns.
-fn table(text: &mut String, mut rows: Vec<Cells>, width: Option<usize>) {
+fn table(text: &mut String, mut rows: Vec<Cells>, screen: Screen) {
     let mut header = HEADER;
     // Without runs to judge the noise by there is no interval to show.
     let is_empty = |column: usize| rows.iter().all(|row| row.texts[column].is_empty());
     for column in (0..header.len()).filter(|column| is_empty(*column)) {
         header[column] = "";
     }
-    if let Some(width) = width {
+    if let Some(width) = screen.columns {
         fit(&mut header, &mut rows, width);
+    }
+    for cells in &mut rows {
+        let sign = cells.tone.sign();
+        if screen.is_ascii {
+            cells.texts[0] = in_ascii(&cells.texts[0]);
+        } else if !sign.is_empty() {
+            cells.texts[STATUS].insert_str(0, &format!("{sign} "));
+        }
     }
     let widths = widths(&header, &rows);
     line(text, &header, &widths, [DIM; 3]);
@@ -135,6 +211,7 @@ fn fit(header: &mut [&str; 7], rows: &mut [Cells], width: usize) {
     let room = |header: &[&str; 7], rows: &[Cells]| {
         let columns = widths(header, rows);
         let others: usize = columns[1..].iter().filter(|column| **column > 0).map(|column| column + 2).sum();
+        let others = others + SIGN;
         (width.saturating_sub(others), columns[0])
     };
     // Interval, limit, why a status is in doubt (a finding says it again below), baseline, candidate.
@@ -147,7 +224,7 @@ fn fit(header: &mut [&str; 7], rows: &mut [Cells], width: usize) {
             header[column] = "";
         }
         for cell in rows.iter_mut().map(|row| &mut row.texts[column]) {
-            let kept = if column == STATUS { cell.find([',', '(']).unwrap_or(cell.len()) } else { 0 };
+            let kept = if column == STATUS { cell.find('(').unwrap_or(cell.len()) } else { 0 };
             cell.truncate(kept);
             cell.truncate(cell.trim_end().len());
         }
@@ -180,7 +257,7 @@ fn style(status: Status) -> Style {
         Status::Fail => RED,
         Status::Warn => YELLOW,
         Status::Ok | Status::BelowResolution => GREEN,
-        Status::New | Status::NoBaseline | Status::Shown => Style::new(),
+        Status::InDoubt | Status::New | Status::NoBaseline | Status::Shown => Style::new(),
     }
 }
 

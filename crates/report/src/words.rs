@@ -1,23 +1,28 @@
 //! Single values and statuses as text.
 
-use judge::baseline::Baseline;
-use judge::compare::Verdict;
+use judge::compare::{Comparison, Verdict};
 use judge::decision::{Decision, Presence, Row};
 use judge::limits::Limit;
 use judge::run::Metric;
 use judge::stats::Interval;
 use judge::text::endpoint_shown;
 
-/// In percent or percentage points: an interval that reaches further says only that next to nothing is known.
+/// The farthest end of an interval that is shown, in percent or percentage points. One that reaches further says only
+/// that next to nothing is known.
 const FARTHEST: f64 = 999.0;
 
-/// What a report calls the state of a series. It follows from the decision and the presence, and adds nothing to them.
+/// The smallest change that is not shown as 0.0, in percent.
+const LEAST_SHOWN: f64 = 0.05;
+
+/// The status of a series in a report. It follows from the decision and the presence, and adds nothing to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Over a limit that blocks.
     Fail,
-    /// Over a limit that does not block, or without the evidence to block.
+    /// Over a limit that does not block, or an endpoint over one that does by a single run.
     Warn,
+    /// Over its limit on paper, without what makes that a finding.
+    InDoubt,
     /// Within its limit.
     Ok,
     /// Over its limit on paper, but no further than response times were rounded.
@@ -36,6 +41,7 @@ impl Status {
         match (row.decision, row.presence) {
             (Some(Decision::Fail(_)), _) => Status::Fail,
             (Some(Decision::Warn(_)), _) => Status::Warn,
+            (Some(Decision::InDoubt(_)), _) => Status::InDoubt,
             (Some(Decision::Ok), _) => Status::Ok,
             (Some(Decision::BelowResolution), _) => Status::BelowResolution,
             (None, _) if row.limit.is_none() => Status::Shown,
@@ -54,11 +60,72 @@ impl Status {
         match self {
             Status::Fail => "FAIL",
             Status::Warn => "WARN",
+            Status::InDoubt => "over",
             Status::Ok => "ok",
             Status::BelowResolution => "ok (below resolution)",
             Status::New => "NEW",
             Status::NoBaseline => "no baseline",
             Status::Shown => "",
+        }
+    }
+}
+
+/// What a colour and a sign say. Each of them means one thing, and the sign says it to the colour-blind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// It FAILs.
+    Fail,
+    /// It WARNs.
+    Warn,
+    /// It is within its limit.
+    Ok,
+    /// Another run may change it.
+    Unsure,
+    /// There is nothing to judge.
+    Plain,
+}
+
+impl Tone {
+    /// Returns what to say of a series.
+    pub fn of(row: &Row) -> Tone {
+        match Status::of(row) {
+            Status::Fail => Tone::Fail,
+            Status::Warn => Tone::Warn,
+            Status::Ok | Status::BelowResolution if row.evidence.unsettled.is_some() => Tone::Unsure,
+            Status::Ok | Status::BelowResolution => Tone::Ok,
+            Status::InDoubt | Status::New | Status::NoBaseline | Status::Shown => Tone::Plain,
+        }
+    }
+
+    /// Returns what to say of a comparison: a PASS is only green where nothing speaks against it.
+    pub fn of_verdict(comparison: &Comparison) -> Tone {
+        match comparison.verdict {
+            Verdict::Fail => Tone::Fail,
+            Verdict::Pass if comparison.unsettled().next().is_some() => Tone::Unsure,
+            Verdict::Pass if comparison.findings().is_empty() => Tone::Ok,
+            Verdict::Pass => Tone::Warn,
+        }
+    }
+
+    /// Returns the class of the page's elements that are of this tone.
+    pub fn class(self) -> &'static str {
+        match self {
+            Tone::Fail => "fail",
+            Tone::Warn => "warn",
+            Tone::Ok => "ok",
+            Tone::Unsure => "unsure",
+            Tone::Plain => "plain",
+        }
+    }
+
+    /// Returns the sign; nothing that is not judged has one.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Tone::Fail => "✖",
+            Tone::Warn => "▲",
+            Tone::Ok => "✔",
+            Tone::Unsure => "?",
+            Tone::Plain => "",
         }
     }
 }
@@ -95,16 +162,40 @@ pub fn value(metric: Metric, value: f64) -> String {
 /// it exceeds.
 pub fn change(row: &Row) -> String {
     let Some(change) = row.change() else { return "n/a".to_owned() };
-    let unit = change_unit(row.metric);
     let least_digits = if row.metric == Metric::ErrorRate { 2 } else { 1 };
-    let exceeded = if row.is_finding() { row.limit.and_then(|limit| limit.worsening) } else { None };
+    let digits = digits_of(row, change, least_digits);
+    // No change is +0.0, never -0.0.
+    let rounded: f64 = format!("{change:.digits$}").parse().unwrap_or(change);
+    format!("{:+.digits$}{}", if rounded == 0.0 { 0.0 } else { rounded }, unit_behind(row.metric))
+}
+
+/// Returns the change as a headline has it, with as few digits as tell it from its limit: `+422%`, `-1.2%`.
+pub fn short_change(row: &Row) -> String {
+    let sign = if row.change().is_some_and(|change| change < 0.0) { "-" } else { "+" };
+    if row.change().is_some() { format!("{sign}{}", percent(row)) } else { "n/a".to_owned() }
+}
+
+/// Returns the size of the change as a person says it, without a sign: `50%`, `2.3 pp`.
+pub fn percent(row: &Row) -> String {
+    let Some(change) = row.change() else { return "n/a".to_owned() };
+    let least_digits = if row.metric == Metric::ErrorRate { 2 } else { usize::from(change.abs() < 10.0) };
+    let digits = digits_of(row, change, least_digits);
+    format!("{:.digits$}{}", change.abs(), unit_behind(row.metric))
+}
+
+/// Returns the number of digits that tell a change from the limit that it exceeds.
+fn digits_of(row: &Row, change: f64, least_digits: usize) -> usize {
+    let is_over = row.is_finding() || row.decision.and_then(Decision::doubt).is_some();
+    let exceeded = if is_over { row.limit.and_then(|limit| limit.worsening) } else { None };
     let looks_equal = |digits: usize| {
         exceeded.is_some_and(|allowed| format!("{:.digits$}", change.abs()) == format!("{allowed:.digits$}"))
     };
-    let digits = (least_digits..8).find(|digits| !looks_equal(*digits)).unwrap_or(least_digits);
-    // No change is +0.0, never -0.0.
-    let rounded: f64 = format!("{change:.digits$}").parse().unwrap_or(change);
-    format!("{:+.digits$}{unit}", if rounded == 0.0 { 0.0 } else { rounded })
+    (least_digits..8).find(|digits| !looks_equal(*digits)).unwrap_or(least_digits)
+}
+
+/// Returns the unit of a change as it stands behind the number: `%`, ` pp`.
+fn unit_behind(metric: Metric) -> &'static str {
+    if metric == Metric::ErrorRate { " pp" } else { "%" }
 }
 
 /// Returns the unit of a change: percentage points for an error rate, else percent.
@@ -112,39 +203,72 @@ pub fn change_unit(metric: Metric) -> &'static str {
     if metric == Metric::ErrorRate { "pp" } else { "%" }
 }
 
-/// Returns a limit as `perf.toml` has it, with its sign: `+20% & 5ms`.
+/// Returns a limit as `perf.toml` has it, with its sign: `+20% and 5 ms`.
 pub fn limit_text(metric: Metric, limit: &Limit) -> String {
     let (sign, bound_word) = if metric == Metric::RequestsPerSec { ("-", "min") } else { ("+", "max") };
-    let (relative_unit, floor_unit) = if metric == Metric::ErrorRate { ("pp", "pp") } else { ("%", metric.unit()) };
+    let floor_unit = if metric == Metric::ErrorRate { "pp" } else { metric.unit() };
     let worsening = limit.worsening.map(|worsening| {
-        let floor = limit.floor.map_or_else(String::new, |floor| format!(" & {floor}{floor_unit}"));
-        format!("{sign}{worsening}{relative_unit}{floor}")
+        let floor = limit.floor.map_or_else(String::new, |floor| format!(" and {floor} {floor_unit}"));
+        format!("{sign}{worsening}{}{floor}", unit_behind(metric))
     });
-    let bound = limit.bound.map(|bound| format!("{bound_word} {bound}{}", metric.unit()));
+    let bound_unit = match metric {
+        Metric::RequestsPerSec => "/s".to_owned(),
+        Metric::ErrorRate => "%".to_owned(),
+        _ => format!(" {}", metric.unit()),
+    };
+    let bound = limit.bound.map(|bound| format!("{bound_word} {bound}{bound_unit}"));
     [worsening, bound].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Returns an interval without its unit: `-1.2..+3.4`.
 pub fn interval_text(interval: Interval) -> String {
-    let end = |end: f64| {
-        if end > FARTHEST {
-            format!(">+{FARTHEST}")
-        } else if end < -FARTHEST {
-            format!("<-{FARTHEST}")
-        } else {
-            format!("{end:+.1}")
-        }
-    };
-    format!("{}..{}", end(interval.low), end(interval.high))
+    format!("{}..{}", interval_end(interval.low), interval_end(interval.high))
+}
+
+/// Returns an interval in a sentence: `-1.2% to +3.4%`, `-1.2 to +3.4 pp`.
+pub fn interval_words(metric: Metric, interval: Interval) -> String {
+    let (low, high) = (interval_end(interval.low), interval_end(interval.high));
+    if metric == Metric::ErrorRate { format!("{low} to {high} pp") } else { format!("{low}% to {high}%") }
+}
+
+fn interval_end(end: f64) -> String {
+    if end > FARTHEST {
+        format!(">+{FARTHEST}")
+    } else if end < -FARTHEST {
+        format!("<-{FARTHEST}")
+    } else {
+        // No change is +0.0, never -0.0.
+        format!("{:+.1}", if end.abs() < 0.05 { 0.0 } else { end })
+    }
+}
+
+/// Returns a series as it stands in a sentence: `p95 of all requests`, `p95 of GET /claims`.
+pub fn series_of(row: &Row) -> String {
+    format!("{} of {}", row.metric, row.endpoint.map_or_else(|| "all requests".to_owned(), endpoint_shown))
 }
 
 /// Returns the smallest detectable change in words.
 pub fn noise_text(detectable: f64) -> String {
     if detectable > FARTHEST {
-        "any p95 change could be noise".to_owned()
+        "too noisy to detect any p95 change".to_owned()
+    } else if detectable < LEAST_SHOWN {
+        "the runs are equal, so they show no noise".to_owned()
     } else {
-        format!("p95 changes under {detectable:.1} % could be noise")
+        format!("smallest detectable p95 change: {detectable:.1}%")
     }
+}
+
+/// The smallest p95 change in percent that a comparison should be able to see.
+const DETECTABLE_PCT: f64 = 30.0;
+
+/// Advises a longer run where the noise hides p95 changes that matter.
+pub fn noise_advice(detectable: f64) -> Option<String> {
+    if detectable <= DETECTABLE_PCT {
+        return None;
+    }
+    let hidden =
+        if detectable > FARTHEST { "any p95 change".to_owned() } else { format!("p95 changes under {detectable:.0}%") };
+    Some(format!("the noise hides {hidden}: lengthen the runs (--run-time), or add users, to see smaller ones"))
 }
 
 /// Returns a number with its noun: `1 run`, `2 runs`.
@@ -152,19 +276,8 @@ pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Returns a baseline in a few words.
-pub fn values(baseline: &Baseline) -> String {
-    let mut values = Vec::new();
-    for metric in [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate] {
-        if let Some(total) = baseline.total(metric) {
-            values.push(format!("{metric} {} {}", value(metric, total), metric.unit()));
-        }
-    }
-    format!("{} ({})", values.join(", "), count(baseline.total_runs(Metric::P95).len(), "run"))
-}
-
-/// Returns a commit as people read it: `8402e029a80f`, or `8402e029a80f with changes`.
+/// Returns a commit as people read it: `8402e029a80f`, or `8402e029a80f + uncommitted changes`.
 pub fn shown_commit(commit: &str, dirty: bool) -> String {
     let short: String = commit.chars().take(12).collect();
-    if dirty { format!("{short} with changes") } else { short }
+    if dirty { format!("{short} + uncommitted changes") } else { short }
 }

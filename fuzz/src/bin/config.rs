@@ -2,9 +2,11 @@
 
 #![no_main]
 
+use std::time::{Duration, Instant};
+
 use libfuzzer_sys::fuzz_target;
-use xtask::config::{Config, LocustSettings, settle};
-use xtask::flags::LoadFlags;
+use locust_gate::config::{Config, LocustSettings, settle};
+use locust_gate::flags::LoadFlags;
 
 fuzz_target!(|text: &str| {
     let mut locust = LocustSettings::default();
@@ -13,5 +15,9 @@ fuzz_target!(|text: &str| {
     let config = fuzz::read(Config::parse(text)).unwrap_or_default();
     if let Some(settings) = fuzz::read(settle(&LoadFlags::default(), &[], &config, &locust)) {
         assert!(settings.load.users > 0 && settings.load.run_time_s > 0);
+        // Deadlines are points in time.
+        let waits = [settings.stop_timeout, config.load.deadline_margin, config.load.workers_timeout];
+        let longest = waits.iter().sum::<Duration>() + Duration::from_secs(settings.load.run_time_s);
+        assert!(Instant::now().checked_add(longest).is_some());
     }
 });

@@ -5,20 +5,24 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use xtask::baseline::Baseline;
-use xtask::compare::{Rules, compare};
-use xtask::locust_history::{self, History};
-use xtask::locust_json;
-use xtask::report::terminal::{self, Verbosity};
-use xtask::report::{Format, Report, github, printable};
-use xtask::run::Run;
+use judge::baseline::Baseline;
+use judge::compare::compare;
+use judge::limits::Rules;
+use judge::locust_history::{self, History};
+use judge::locust_json;
+use judge::run::Run;
+use judge::text::printable;
+use report::Background;
+use report::content::Sides;
+use report::terminal::{self, Screen, Verbosity};
+use report::{Format, Report, github};
 
 static RUN: LazyLock<Run> = LazyLock::new(|| {
-    locust_json::parse(include_str!("../../../xtask/tests/fixtures/locust-2.47.0/ok/report.json")).expect("a fixture")
+    locust_json::parse(include_str!("../../../crates/judge/tests/fixtures/locust-2.47.0/ok/report.json")).expect("a fixture")
 });
 
 static HISTORY: LazyLock<History> = LazyLock::new(|| {
-    let bytes = include_bytes!("../../../xtask/tests/fixtures/locust-2.47.0/ok/perf_results_stats_history.csv");
+    let bytes = include_bytes!("../../../crates/judge/tests/fixtures/locust-2.47.0/ok/perf_results_stats_history.csv");
     locust_history::parse(bytes).expect("a fixture")
 });
 
@@ -29,10 +33,11 @@ fuzz_target!(|text: &str| {
     let Some(comparison) = fuzz::read(compare(&baseline, runs, &rules)) else { return };
     let report = Report {
         comparison: &comparison,
+        background: Background::unknown(),
         distribution: &baseline.distribution,
         runs,
         histories: &[Ok(HISTORY.clone())],
-        provenance: [&baseline.provenance, &baseline.provenance],
+        provenance: Sides { baseline: &baseline.provenance, candidate: &baseline.provenance },
         baseline: printable(&baseline.provenance.commit),
         warnings: vec![printable(&baseline.notes)],
         details: Vec::new(),
@@ -41,7 +46,7 @@ fuzz_target!(|text: &str| {
         assert!(!format.render(&report).is_empty());
     }
     for width in [None, Some(1), Some(80)] {
-        let text = terminal::render(&report, Verbosity::Verbose, width);
+        let text = terminal::render(&report, Verbosity::Verbose, Screen { columns: width, ..Screen::default() });
         assert!(!text.contains('\r') && text.lines().count() > 3, "{text}");
     }
     github::annotations(&report, &github::Places::default());

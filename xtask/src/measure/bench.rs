@@ -1,4 +1,4 @@
-//! What stands ready for all runs of a command, and one run of them.
+//! The bench: everything that stands ready for all runs of a command, and one run on it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,6 +13,7 @@ use report::github;
 use xshell::Shell;
 
 use crate::config::{ServiceConfig, Settings};
+use crate::measure::http;
 use crate::measure::install;
 use crate::measure::locust::{self, Finished, Job, Locust, Moment};
 use crate::measure::progress::ProgressLine;
@@ -40,7 +41,7 @@ pub struct Bench<'a> {
     has_invited: bool,
     /// The folder of this command.
     pub session: Session,
-    /// Where and how all runs are measured.
+    /// The circumstances of all runs.
     pub provenance: Provenance,
     /// Tells our own time from that of others.
     pub clock: &'a mut Clock,
@@ -50,8 +51,8 @@ pub struct Bench<'a> {
 
 /// A version of the service that is measured.
 pub struct Side<'a> {
-    /// Its name where there are two, such as `v1.2`.
-    pub name: Option<&'a str>,
+    /// The words that tell it from the other side, where there are two: `of this tree`, `at v1.2`.
+    pub label: Option<&'a str>,
     /// Its commit, where that is not the one checked out.
     pub commit: Option<&'a str>,
     /// Runs its commands in its folder.
@@ -63,9 +64,9 @@ pub struct Side<'a> {
 }
 
 impl Side<'_> {
-    /// Returns the words that tell this side from the other one: ` at v1.2`, or nothing.
-    fn at(&self) -> String {
-        self.name.map_or_else(String::new, |name| format!(" at {name}"))
+    /// Returns the label with a space before it, or nothing.
+    fn suffix(&self) -> String {
+        self.label.map_or_else(String::new, |label| format!(" {label}"))
     }
 }
 
@@ -135,9 +136,9 @@ impl<'a> Bench<'a> {
         let log = folder.join("service.log");
         let mut target = self.clock.beside(|| Target::start(side.shell, side.service, settings, &log))?;
         let host = target.host(settings);
-        let finished = self.load(side, &mut target, &host, name, &folder)?;
-        if self.clock.beside(|| target.stop()) {
-            project.say("the service did not end on SIGTERM in time and was killed: see [service] stop_timeout");
+        let mut finished = self.load(side, &mut target, &host, name, &folder)?;
+        for sentence in self.clock.beside(|| target.stop()) {
+            project.say(&sentence);
         }
         // A signal may have come while the service ended, when nothing else asks for one.
         process::check_interrupted()?;
@@ -145,9 +146,8 @@ impl<'a> Bench<'a> {
         if let Some(commit) = side.commit {
             (provenance.commit, provenance.dirty) = (commit.to_owned(), false);
         }
-        let mut warnings = finished.warnings;
-        warnings.extend(side.warning.map(str::to_owned));
-        RunFile::new(provenance, finished.coverage, warnings, self.max_runs).write(&folder)?;
+        finished.warnings.extend(side.warning.map(str::to_owned));
+        RunFile::new(provenance, finished, self.max_runs).write(&folder)?;
         results::read(&folder.join("perf_results_stats.csv"))
             .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
     }
@@ -170,7 +170,7 @@ impl<'a> Bench<'a> {
             folder: folder.strip_prefix(&project.root).unwrap_or(folder),
             verbose: project.flags.verbose,
         };
-        project.say(&format!("loading {}{} with {load}", mask::url(host), side.at()));
+        project.say(&format!("loading {}{} with {load}", mask::url(host), side.suffix()));
         if let Some(asked) = load.workers
             && !*has_invited
         {
@@ -210,7 +210,7 @@ impl Build {
     fn start(project: &Project, side: &Side, log: &Path) -> Result<Build> {
         let Some(service) = side.service else { return Ok(Build { group: None, timeout: Duration::ZERO }) };
         if let Some(build) = &service.build {
-            project.say(&format!("building the service{}: {build}", side.at()));
+            project.say(&format!("building the service{}: {build}", side.suffix()));
         }
         let group = service::start_build(side.shell, service, log)?;
         Ok(Build { group, timeout: service.build_timeout })
@@ -235,7 +235,7 @@ fn wait_for_turn(project: &Project, perf_folder: &Path) -> Result<File> {
     lock::lock(&path, TURN_TIMEOUT)
 }
 
-/// Where Locust's master listens.
+/// The address on which Locust's master listens.
 struct MasterSocket<'a> {
     /// Locust's own choice where it is `None`.
     bind_host: Option<&'a str>,
@@ -273,7 +273,7 @@ fn invite(project: &Project, locust: &Locust, job: &Job, asked: u32) {
     for line in locust.setup.invitation(asked, &locust.version, &master, &folders) {
         project.say(&line);
     }
-    if service::is_loopback(job.host) {
+    if http::is_loopback(job.host) {
         project.say(&format!(
             "{} is reached from this machine alone, so start all workers here, or name an address that they reach in [load] host",
             mask::url(job.host)
@@ -287,7 +287,7 @@ struct Watch {
     echoes: bool,
     log: Follower,
     users: Option<u32>,
-    /// What was last said of the workers that have come.
+    /// The last line about the workers that have come.
     came: Option<String>,
 }
 

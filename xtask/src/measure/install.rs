@@ -83,17 +83,17 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     files::write_atomically(&pin_file, &format!("{pinned}\n"))?;
     let has_uv = answer(cmd!(shell, "uv --version"), &log)?.is_some();
     if has_uv {
-        process::run("uv venv", cmd!(shell, "uv venv --quiet {folder}").into(), &log, INSTALL_TIMEOUT)?;
+        process::run("uv venv", &cmd!(shell, "uv venv --quiet {folder}").into(), &log, INSTALL_TIMEOUT)?;
         let install = cmd!(shell, "uv pip install --quiet --python {python} -r {pin_file} {extra...}");
-        process::run("uv pip install", install.into(), &log, INSTALL_TIMEOUT)
+        process::run("uv pip install", &install.into(), &log, INSTALL_TIMEOUT)
             .map_err(|error| not_installed(error, pinned, &log))?;
     } else {
         let system_python = system_python(shell, pinned, &log)?;
-        process::run("python3 -m venv", cmd!(shell, "{system_python} -m venv {folder}").into(), &log, INSTALL_TIMEOUT)
+        process::run("python3 -m venv", &cmd!(shell, "{system_python} -m venv {folder}").into(), &log, INSTALL_TIMEOUT)
             .context("cannot make Locust's environment; on Debian and Ubuntu install python3-venv, or install uv")?;
         let install =
             cmd!(shell, "{python} -m pip install --quiet --disable-pip-version-check -r {pin_file} {extra...}");
-        process::run("pip install", install.into(), &log, INSTALL_TIMEOUT)
+        process::run("pip install", &install.into(), &log, INSTALL_TIMEOUT)
             .map_err(|error| not_installed(error, pinned, &log))?;
     }
     let line = version_line(cmd!(shell, "{python} -m locust --version").env("PYTHONSAFEPATH", "1"), &log)
@@ -179,6 +179,6 @@ fn answer(command: Cmd, log: &Path) -> Result<Option<String>> {
 /// Runs a program that answers at once, and returns what it prints, which is in `log` too.
 fn output(what: &'static str, command: Cmd, log: &Path) -> Result<String> {
     let before = files::length(log);
-    process::run(what, command.into(), log, VERSION_TIMEOUT)?;
+    process::run(what, &command.into(), log, VERSION_TIMEOUT)?;
     Ok(String::from_utf8_lossy(&files::read_part(log, before)).into_owned())
 }

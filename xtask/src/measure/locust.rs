@@ -8,13 +8,14 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use csv::StringRecord;
 use judge::mask;
 use judge::run::{Load, endpoint_name};
 use judge::text::{endpoint_shown, printable};
-use serde::Deserialize;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::config::STRIPPED;
+use crate::measure::listener::{EndedBy, ListenerFile, UsersLeft};
 use crate::measure::workers::{Roll, Setup};
 use crate::system::files::{self, Follower};
 use crate::system::process::{self, Failure, Group};
@@ -47,8 +48,8 @@ const LOG_GAVE_UP: &str = "Gave up waiting for workers";
 const LOG_SATURATED: [&str; 2] = ["CPU usage above 90%", "CPU usage was too high"];
 /// It follows a load shape.
 const LOG_SHAPE_STARTED: &str = "Shape test starting";
-/// The load came to its own end.
-const LOG_LOAD_ENDED: [&str; 2] = ["imit reached", "Shape test stopping"];
+/// The load shape ended. Only runs without our listener are asked for it.
+const LOG_SHAPE_ENDED: &str = "/locust.runners: Shape test stopping";
 /// The locustfile, or Locust itself, crashed.
 const LOG_CRASHED: [&str; 2] = ["Unhandled exception in greenlet", "Uncaught exception in event handler"];
 /// This version takes no run time beside a load shape.
@@ -96,7 +97,7 @@ pub enum Moment {
     Loading(Duration),
 }
 
-/// What Locust is doing, for the progress line.
+/// The progress of a load, for the progress line.
 pub struct Progress {
     /// The time since the load began.
     pub elapsed: Duration,
@@ -146,7 +147,7 @@ impl Job<'_> {
     }
 }
 
-/// What the statistics of a run cover.
+/// The part of a run that its statistics cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coverage {
     /// Every request of the measured window.
@@ -159,9 +160,13 @@ pub enum Coverage {
 
 /// A finished run.
 pub struct Finished {
-    /// What its statistics cover.
+    /// The part that its statistics cover.
     pub coverage: Coverage,
-    /// What weakens the measurement, a sentence each.
+    /// The mean number of active users over the measured window, where our listener was loaded.
+    pub mean_users: Option<f64>,
+    /// The users that left before the load was asked to stop.
+    pub users_left: Vec<UsersLeft>,
+    /// The facts that weaken the measurement, a sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -287,7 +292,7 @@ impl Locust {
         for name in STRIPPED {
             command = command.env_remove(name);
         }
-        let mut group = Group::spawn("Locust", command.into(), &job.log(), Duration::ZERO)?;
+        let mut group = Group::spawn("Locust", &command.into(), &job.log(), Duration::ZERO)?;
         let took = self.watch(&mut group, job, tick);
         if took.is_err() && job.load.workers.is_some() {
             // Workers on other machines end by their master's word alone.
@@ -295,7 +300,13 @@ impl Locust {
         }
         let took = took?;
         let mut warnings = warnings(job);
-        let coverage = check_load(job, took)?;
+        let listener = check_load(job, took)?;
+        let coverage = match &listener {
+            None => Coverage::WithoutLastSecond,
+            Some(listener) if listener.ramp_up_left_out => Coverage::Window,
+            Some(_) => Coverage::WholeRun,
+        };
+        warnings.extend(listener.as_ref().and_then(ListenerFile::unfinished_text));
         match coverage {
             Coverage::Window => {}
             Coverage::WholeRun => warnings
@@ -313,7 +324,9 @@ impl Locust {
                 warnings.push(format!("the last second of the run is missing in the results: {why}"));
             }
         }
-        Ok(Finished { coverage, warnings })
+        let (mean_users, users_left) =
+            listener.map_or((None, Vec::new()), |listener| (listener.mean_users, listener.users_left));
+        Ok(Finished { coverage, mean_users, users_left, warnings })
     }
 
     /// Takes Locust's own statistics for the results, where nobody can expect those of our listener.
@@ -433,11 +446,14 @@ fn warnings(job: &Job) -> Vec<String> {
     if Follower::new(job.log()).finds(&LOG_SATURATED) {
         warnings.push("the load generator was saturated (Locust's CPU above 90 %), so latencies are partly its own: spread the load with --processes, or load less".to_owned());
     }
-    let exceptions = csv::Reader::from_path(job.path("locust_exceptions.csv"))
-        .map_or(0, |mut reader| reader.records().filter_map(|record| record.ok()?.get(0)?.parse::<u64>().ok()).sum());
     if let Some(failure) = most_frequent_failure(job) {
         warnings.push(failure);
     }
+    let mut exceptions = 0_u64;
+    for_each_record(job, "exceptions", |record| {
+        let times = record.get(0).and_then(|times| times.parse().ok()).unwrap_or(0);
+        exceptions = exceptions.saturating_add(times);
+    });
     if exceptions > 0 {
         warnings.push(format!(
             "the locustfile itself raised {exceptions} exceptions, which are no failed requests: see {}",
@@ -447,11 +463,25 @@ fn warnings(job: &Job) -> Vec<String> {
     warnings
 }
 
+/// Reads the failures or the exceptions of a run: the final file of our listener, or else Locust's own. There may be
+/// millions of them, and only one is in memory at a time.
+fn for_each_record(job: &Job, what: &str, mut take: impl FnMut(&StringRecord)) {
+    let own = job.path(&format!("perf_results_{what}.csv"));
+    let path = if own.is_file() { own } else { job.path(&format!("locust_{what}.csv")) };
+    let Ok(bytes) = files::read(&path) else { return };
+    let mut reader = csv::Reader::from_reader(bytes.as_slice());
+    reader.records().filter_map(Result::ok).for_each(|record| take(&record));
+}
+
 fn most_frequent_failure(job: &Job) -> Option<String> {
-    let mut reader = csv::Reader::from_path(job.path("locust_failures.csv")).ok()?;
-    let records = reader.records().filter_map(Result::ok);
-    let failures = records.filter_map(|record| Some((record.get(3)?.parse::<u64>().ok()?, record)));
-    let (times, record) = failures.max_by_key(|(times, _)| *times)?;
+    let (mut times, mut most_frequent) = (0, None);
+    for_each_record(job, "failures", |record| {
+        let own = record.get(3).and_then(|times| times.parse::<u64>().ok()).unwrap_or(0);
+        if own > times {
+            (times, most_frequent) = (own, Some(record.clone()));
+        }
+    });
+    let record = most_frequent?;
     let endpoint = endpoint_shown(&endpoint_name(record.get(0)?, record.get(1)?));
     let error: String = mask::text(record.get(2)?).chars().take(200).collect();
     Some(printable(&format!("the most frequent failure, {times} times: {endpoint}: {error}")))
@@ -487,42 +517,30 @@ fn explanation(status: ExitStatus, log: &str) -> String {
     format!("{said}{next}")
 }
 
-/// What the listener writes down about the run.
-#[derive(Deserialize)]
-struct ListenerFile {
-    ramp_up_left_out: bool,
-    began: bool,
-}
-
-/// Checks that the load went on to its end, and returns what its statistics cover.
-fn check_load(job: &Job, took: Duration) -> Result<Coverage> {
-    let path = job.path("perf_listener.json");
-    // A load shape ends when it wants to.
-    let reached_its_end = took.as_secs() >= job.load.run_time_s || Follower::new(job.log()).finds(&LOG_LOAD_ENDED);
+/// Checks that the load went on to its end. Returns the listener's account, or `None` where it was not loaded.
+fn check_load(job: &Job, took: Duration) -> Result<Option<ListenerFile>> {
     // Locust exits with 0 also when a signal or the locustfile itself ends it early.
-    let cut_short = || {
-        let line = format!(
-            "Locust ended after {} s of a load of {} s: something stopped it; run it again",
-            took.as_secs(),
-            job.load.run_time_s
-        );
+    let cut_short = |load_s: f64| {
+        let run_time_s = job.load.run_time_s;
+        let line =
+            format!("Locust ended after {load_s:.0} s of a load of {run_time_s} s: something stopped it; run it again");
         Failure::new(line, &job.log())
     };
-    if !job.path(FINAL_CSV).is_file() || !path.is_file() {
-        ensure!(reached_its_end, cut_short());
-        return Ok(Coverage::WithoutLastSecond);
-    }
-    let listener: ListenerFile =
-        serde_json::from_str(&files::read_to_string(&path)?).with_context(|| path.display().to_string())?;
+    // The listener writes its account first, and the statistics last.
+    let has_final = job.path(FINAL_CSV).is_file();
+    let listener = if has_final { ListenerFile::read(&job.path("perf_listener.json"))? } else { None };
+    let Some(listener) = listener else {
+        let has_ended = took.as_secs() >= job.load.run_time_s || Follower::new(job.log()).finds(&[LOG_SHAPE_ENDED]);
+        ensure!(has_ended, cut_short(took.as_secs_f64()));
+        return Ok(None);
+    };
     let too_short = || {
-        Failure::new(
-            "the load was over before all users were started and warmed up: raise the run time".to_owned(),
-            &job.log(),
-        )
+        let line = "the load was over before all users were started and warmed up: raise the run time";
+        Failure::new(line.to_owned(), &job.log())
     };
     ensure!(listener.began, too_short());
-    ensure!(reached_its_end, cut_short());
-    Ok(if listener.ramp_up_left_out { Coverage::Window } else { Coverage::WholeRun })
+    ensure!(listener.ended_by != EndedBy::Early, cut_short(listener.load_s));
+    Ok(Some(listener))
 }
 
 /// Reads what Locust rewrites every second or so; a torn read shows nothing new. `users` is the number known before.

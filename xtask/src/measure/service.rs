@@ -1,6 +1,6 @@
 //! The service under test: built, started on a port of its own, waited for, watched, stopped.
 
-use std::net::{IpAddr, TcpListener, TcpStream, ToSocketAddrs as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,9 @@ use judge::mask;
 use xshell::{Shell, cmd};
 
 use crate::config::ServiceConfig;
+use crate::measure::http::parse_url;
 use crate::system::machine;
 use crate::system::process::{self, Failure, Group, pause};
-
-/// The time for one answer of a ready URL.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The time for a service that is no longer loaded to answer once.
 const ANSWERS_AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,7 +33,7 @@ pub struct Service {
 /// Says that it cannot be started.
 pub fn start_build(shell: &Shell, config: &ServiceConfig, log: &Path) -> Result<Option<Group>> {
     let Some(build) = &config.build else { return Ok(None) };
-    Group::spawn("[service] build", cmd!(shell, "sh -c {build}").into(), log, Duration::ZERO).map(Some)
+    Group::spawn("[service] build", &cmd!(shell, "sh -c {build}").into(), log, Duration::ZERO).map(Some)
 }
 
 impl Service {
@@ -55,7 +53,7 @@ impl Service {
             "[service] ready_url {shown_url}: the service runs on this machine, so ask it by http"
         );
         ensure!(
-            !answers_tcp(&url),
+            !url.answers_tcp(),
             "the port of {shown_url} is held by {} before the service starts: end that one, or write {{port}} for a free one",
             machine::holder_of(url.port)
         );
@@ -64,13 +62,17 @@ impl Service {
         let env = config.env.iter().map(|(name, value)| (name, fill(value)));
         let group = Group::spawn(
             "[service] command",
-            cmd!(shell, "sh -c {command}").envs(env).into(),
+            &cmd!(shell, "sh -c {command}").envs(env).into(),
             log,
             config.stop_timeout,
         )?;
         let origin = format!("{}://{}", url.scheme, url.authority);
         let mut service = Service { group, origin, port, ready_url };
         service.wait_until_ready(config.ready_timeout)?;
+        // Nobody can have waited for a port that was chosen just now. It may be held for us, as by Docker.
+        if !config.ready_url.contains("{port}") {
+            service.refuse_stranger()?;
+        }
         Ok(service)
     }
 
@@ -79,7 +81,7 @@ impl Service {
         loop {
             // Before and after: another process may answer in the place of a service that died of a busy port.
             self.check_alive("before it was ready")?;
-            let answer = get(&self.ready_url);
+            let answer = self.ask();
             self.check_alive("before it was ready")?;
             let last = match answer {
                 Ok(status) if (200..300).contains(&status) => return Ok(()),
@@ -101,6 +103,25 @@ impl Service {
         }
     }
 
+    /// Refuses a process that took the port after it was found free and before the service did, where the machine tells.
+    fn refuse_stranger(&self) -> Result<()> {
+        let port = parse_url(&self.ready_url)?.port;
+        let listeners = machine::listeners_on(port);
+        if listeners.is_empty() || listeners.iter().any(|pid| self.group.owns(*pid)) {
+            return Ok(());
+        }
+        let line = format!(
+            "{} answers in the place of the service: end it, or write {{port}} for a free port",
+            machine::holder_of(port)
+        );
+        bail!(Failure::new(line, self.group.log()))
+    }
+
+    /// Asks the service once, and returns the status of its answer.
+    fn ask(&self) -> Result<u16, String> {
+        parse_url(&self.ready_url).map_err(|error| error.to_string())?.get()
+    }
+
     /// Checks that the service runs.
     ///
     /// # Errors
@@ -109,10 +130,16 @@ impl Service {
     pub fn check_alive(&mut self, when: &str) -> Result<()> {
         match self.group.status()? {
             None => Ok(()),
-            Some(status) => bail!(Failure::new(
-                format!("the service ended {when}: {}", process::describe(status)),
-                self.group.log()
-            )),
+            Some(status) => {
+                let next = match self.group.survivor() {
+                    Some(survivor) => format!(
+                        ", and left {survivor} behind: let it stay in the foreground, without `&` and without an option such as --daemon"
+                    ),
+                    None => String::new(),
+                };
+                let line = format!("the service ended {when}: {}{next}", process::describe(status));
+                bail!(Failure::new(line, self.group.log()))
+            }
         }
     }
 
@@ -124,7 +151,7 @@ impl Service {
     /// Says that it does not, with the tail of its log.
     pub fn check_answers(&mut self) -> Result<()> {
         let deadline = Instant::now() + ANSWERS_AGAIN_TIMEOUT;
-        while let Err(error) = get(&self.ready_url) {
+        while let Err(error) = self.ask() {
             self.check_alive("after the load")?;
             if Instant::now() >= deadline {
                 let line = format!(
@@ -138,9 +165,24 @@ impl Service {
         Ok(())
     }
 
-    /// Stops the service, and returns whether it had to be killed.
-    pub fn stop(self) -> bool {
-        self.group.stop()
+    /// Stops the service, and returns what is to be said of it, a sentence each.
+    pub fn stop(self) -> Vec<String> {
+        let mut said = Vec::new();
+        if self.group.stop() {
+            said.push(
+                "the service did not end on SIGTERM in time and was killed: see [service] stop_timeout".to_owned(),
+            );
+        }
+        if let Ok(url) = parse_url(&self.ready_url)
+            && url.answers_tcp()
+        {
+            let holder = machine::holder_of(url.port);
+            said.push(format!(
+                "port {} is still held by {holder} though the service has ended: end that one",
+                url.port
+            ));
+        }
+        said
     }
 }
 
@@ -152,8 +194,8 @@ impl Service {
 pub fn check_answers(host: &str) -> Result<()> {
     let url = parse_url(host).map_err(|error| anyhow!("--host {}: {error}", mask::url(host)))?;
     let answers = if url.scheme == "http" {
-        get(host).map(|_| ())
-    } else if answers_tcp(&url) {
+        url.get().map(|_| ())
+    } else if url.answers_tcp() {
         Ok(())
     } else {
         Err("no connection".to_owned())
@@ -165,56 +207,6 @@ pub fn check_answers(host: &str) -> Result<()> {
             mask::url(host)
         )
     })
-}
-
-/// Makes one GET and follows no redirect, so that only the URL itself is contacted. A user name and password are for
-/// Locust; minreq would take them for the host.
-fn get(url: &str) -> Result<u16, String> {
-    let origin = parse_url(url).map_err(|error| error.to_string())?;
-    let request = minreq::get(url.replacen(origin.authority, origin.named, 1))
-        .with_follow_redirects(false)
-        .with_timeout(ANSWER_TIMEOUT.as_secs());
-    request.send_lazy().map(|response| response.status_code).map_err(|error| error.to_string())
-}
-
-/// The scheme, host and port of a URL.
-struct Origin<'a> {
-    scheme: &'a str,
-    authority: &'a str,
-    /// The authority without a user name and password.
-    named: &'a str,
-    host: &'a str,
-    port: u16,
-}
-
-fn parse_url(url: &str) -> Result<Origin<'_>> {
-    let example = || anyhow!("this is not a URL like http://127.0.0.1:8080");
-    let (scheme, rest) = url.split_once("://").ok_or_else(example)?;
-    let default_port = match scheme {
-        "http" => 80,
-        "https" => 443,
-        _ => return Err(example()),
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let named = authority.rsplit_once('@').map_or(authority, |(_, named)| named);
-    // The colons of an IPv6 address stand in brackets.
-    let (host, port) = match named.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| example())?),
-        _ => (named, default_port),
-    };
-    ensure!(!host.is_empty(), example());
-    Ok(Origin { scheme, authority, named, host: host.trim_matches(['[', ']']), port })
-}
-
-fn answers_tcp(origin: &Origin) -> bool {
-    let Ok(mut addresses) = (origin.host, origin.port).to_socket_addrs() else { return false };
-    addresses.any(|address| TcpStream::connect_timeout(&address, ANSWER_TIMEOUT).is_ok())
-}
-
-/// Returns whether the URL means this machine wherever it is used.
-pub fn is_loopback(url: &str) -> bool {
-    let is_loopback = |address: IpAddr| address.is_loopback();
-    parse_url(url).is_ok_and(|url| url.host == "localhost" || url.host.parse().is_ok_and(is_loopback))
 }
 
 /// Finds a port that nobody holds now. The operating system gives another one at each call.

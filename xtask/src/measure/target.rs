@@ -1,4 +1,4 @@
-//! What is loaded: a service that is started for each run, or one that runs already.
+//! The target of a load: a service that is started for each run, or one that runs already.
 
 use std::path::Path;
 
@@ -62,11 +62,11 @@ impl Target {
         }
     }
 
-    /// Stops a service that was started here, and returns whether it had to be killed.
-    pub fn stop(self) -> bool {
+    /// Stops a service that was started here, and returns what is to be said of it, a sentence each.
+    pub fn stop(self) -> Vec<String> {
         match self {
             Target::Ours(service) => service.stop(),
-            Target::Running(_) => false,
+            Target::Running(_) => Vec::new(),
         }
     }
 }

@@ -169,7 +169,7 @@ fn quoted(text: &str) -> String {
     if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// Where workers find their master.
+/// The address of the master, for its workers.
 pub struct Master {
     /// The address or name.
     pub address: String,

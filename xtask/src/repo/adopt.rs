@@ -76,7 +76,7 @@ const IGNORED: [Ignored; 3] = [
     Ignored { line: "perf_report.html", path: "perf_report.html" },
 ];
 
-/// What is done to one file or folder, and what its owner has to do.
+/// One file or folder: the change that is made to it, and the advice to its owner.
 struct Step {
     name: &'static str,
     writes: Vec<NewFile>,
@@ -134,7 +134,7 @@ fn root_of_repository(path: &Path) -> Result<PathBuf> {
     ensure!(root.is_dir(), "cannot install the gate in {shown}: it is a file; name the repository's folder");
     let shell = Shell::new()?;
     shell.change_dir(&root);
-    let top = git::read(git::command(&shell, &["rev-parse", "--show-toplevel"])).with_context(|| {
+    let top = git::read(&shell, &["rev-parse", "--show-toplevel"])?.with_context(|| {
         format!("{shown} is no git repository, and a baseline must be committed: run `git init` there first")
     })?;
     ensure!(
@@ -322,8 +322,10 @@ fn gitignore(shell: &Shell, root: &Path) -> Result<Step> {
 
 /// Returns the paths that git ignores by the repository's own rules: a colleague does not have the user's.
 fn ignored(shell: &Shell, paths: impl Iterator<Item = String>) -> Vec<String> {
-    let check = git::command(shell, &["-c", "core.excludesFile=/dev/null", "check-ignore", "--no-index", "--"]);
-    git::read(check.args(paths)).unwrap_or_default().lines().map(str::to_owned).collect()
+    let paths = Vec::from_iter(paths);
+    let mut args = vec!["-c", "core.excludesFile=/dev/null", "check-ignore", "--no-index", "--"];
+    args.extend(paths.iter().map(String::as_str));
+    git::read(shell, &args).ok().flatten().unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 /// Returns the files that must be committed and that git ignores.
@@ -358,7 +360,7 @@ impl Step {
     }
 }
 
-/// What was written. Dropping it takes everything back.
+/// The changes that were made. Dropping them takes everything back.
 #[derive(Default)]
 struct Undo {
     changes: Vec<Change>,

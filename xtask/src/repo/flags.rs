@@ -23,7 +23,7 @@ FLAGS OF selftest
   -h, --help                print this
 ";
 
-/// What the command line asks for.
+/// The command that was asked for.
 #[derive(Debug, PartialEq)]
 pub enum Command {
     /// Print the help of all commands.

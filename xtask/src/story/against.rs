@@ -5,10 +5,11 @@ use anyhow::{Context as _, Result, ensure};
 use judge::baseline::Baseline;
 use judge::compare::{Comparison, Verdict, compare};
 use judge::limits::Rules;
+use judge::locust_history::History;
 use judge::text::printable;
-use report::Report;
 use report::content::Sides;
 use report::words::shown_commit;
+use report::{Background, Report};
 use xshell::Shell;
 
 use crate::config::{Config, ServiceConfig};
@@ -16,7 +17,7 @@ use crate::measure::bench::{Bench, Clock, Side};
 use crate::project::{self, Project};
 use crate::results::Measured;
 use crate::story::delivery::Delivery;
-use crate::story::judging::{Measurement, another_follows, details};
+use crate::story::judging::{Measurement, another_follows, background, details};
 use crate::system::worktree::Worktree;
 use crate::system::{files, git};
 
@@ -34,8 +35,13 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Cl
         "--against builds and starts the service of either side: describe it in [service] of perf.toml, without --host",
     )?;
     // 2. Build this tree, check the other commit out, and build it too.
-    let this =
-        Side { name: Some("this tree"), commit: None, shell: &project.shell, service: Some(service), warning: None };
+    let this = Side {
+        label: Some("of this tree"),
+        commit: None,
+        shell: &project.shell,
+        service: Some(service),
+        warning: None,
+    };
     let rules = &project.rules;
     let mut bench = Bench::prepare(project, &settings, rules.max_runs, &this, clock)?;
     let log = bench.session.folder.join("worktree.log");
@@ -60,7 +66,8 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Cl
         let comparison = rounds.compare(rules)?;
         if !another_follows(project, rules, &comparison, "round") {
             rules.check_all_met(Some(&rounds.baseline), &rounds.this.runs)?;
-            return delivery.deliver(&rounds.report(project, &comparison, Some(rev), bench.clock));
+            let background = rounds.background(project);
+            return delivery.deliver(&rounds.report(project, &comparison, Some(rev), &background, bench.clock));
         }
     }
 }
@@ -75,13 +82,16 @@ pub fn judge_again(project: &Project, delivery: &Delivery, sides: project::Round
     let rounds = Rounds::new(project, sides.candidate, sides.baseline)?;
     rules.check_all_met(Some(&rounds.baseline), &rounds.this.runs)?;
     let comparison = rounds.compare(&rules)?;
-    delivery.deliver(&rounds.report(project, &comparison, None, clock))
+    let background = rounds.background(project);
+    delivery.deliver(&rounds.report(project, &comparison, None, &background, clock))
 }
 
 /// Both sides, with a run of each in every round.
 struct Rounds {
     this: Measurement,
     baseline: Baseline,
+    /// The other side's last run over time.
+    history: Option<History>,
     warnings: Vec<String>,
 }
 
@@ -93,15 +103,22 @@ impl Rounds {
         measured_at_rev.truncate(rounds);
         let this = Measurement::new(measured, project)?;
         let other = Measurement::new(measured_at_rev, project)?;
+        let history = other.histories.into_iter().filter_map(Result::ok).last();
         let baseline = Baseline::new(&other.runs, other.provenance, None, None)?;
         let mut warnings = other.warnings;
         warnings.extend_from_slice(&this.warnings);
         warnings.dedup();
-        Ok(Rounds { this, baseline, warnings })
+        Ok(Rounds { this, baseline, history, warnings })
     }
 
     fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
+        self.this.check_comparable(&self.baseline.provenance, "the other commit")?;
         compare(&self.baseline, &self.this.runs, rules)
+    }
+
+    /// Returns what is known beside the numbers.
+    fn background(&self, project: &Project) -> Background {
+        Background { baseline_history: self.history.clone(), ..background(project, &self.baseline) }
     }
 
     /// Makes the report. `rev` is the name of the other side, where that is known beside its commit.
@@ -110,6 +127,7 @@ impl Rounds {
         project: &Project,
         comparison: &'a Comparison<'a>,
         rev: Option<&str>,
+        background: &'a Background,
         clock: &Clock,
     ) -> Report<'a> {
         let provenance = Sides { baseline: &self.baseline.provenance, candidate: &self.this.provenance };
@@ -128,22 +146,24 @@ impl Rounds {
             baseline: printable(&sides),
             warnings: self.warnings.iter().map(|warning| printable(warning)).collect(),
             details: details(project, &self.this, clock),
+            background,
         }
     }
 }
 
 /// The service at the other commit.
 struct Other {
-    rev: String,
+    /// `at v1.2`.
+    label: String,
     commit: String,
     shell: Shell,
     service: OtherService,
 }
 
-/// How the service is started there.
+/// The `[service]` that is used there.
 struct OtherService {
     config: ServiceConfig,
-    /// What sets it apart beyond its code, as a warning for the report.
+    /// The difference to ours beyond the code, as a warning for the report.
     warning: Option<String>,
 }
 
@@ -158,12 +178,12 @@ impl Other {
         shell.set_var("CARGO_TARGET_DIR", root.join("target"));
         let perf_toml = files::read_to_string(&root.join("perf.toml")).ok();
         let service = OtherService::choose(rev, service, perf_toml.as_deref());
-        Ok(Other { rev: rev.to_owned(), commit: commit.to_owned(), shell, service })
+        Ok(Other { label: format!("at {rev}"), commit: commit.to_owned(), shell, service })
     }
 
     fn side(&self) -> Side<'_> {
         Side {
-            name: Some(&self.rev),
+            label: Some(&self.label),
             commit: Some(&self.commit),
             shell: &self.shell,
             service: Some(&self.service.config),

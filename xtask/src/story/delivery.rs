@@ -1,25 +1,26 @@
-//! How a report reaches people and programs: stdout, files, and the pages of GitHub Actions.
+//! The delivery of a report to people and programs: stdout, files, and the pages of GitHub Actions.
 
 use std::env;
 use std::fmt;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal, Write as _};
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use judge::compare::Verdict;
 use judge::text::error_line;
 use report::content::Unjudged;
 use report::github::{self, Locustfile, Places};
-use report::terminal::{self, Verbosity};
+use report::terminal::{self, Screen, Verbosity};
 use report::{Format, Report, markdown};
 use rustix::termios::tcgetwinsize;
 
 use crate::flags::Perf;
-use crate::project::Project;
-use crate::system::process::Interrupted;
+use crate::project::{self, Project};
+use crate::system::process::{self, Interrupted};
 use crate::system::{ci, files, git};
 
-/// What goes wrong after the verdict was printed takes nothing of it back.
+/// Marks an error that came after the verdict was printed, which still stands.
 #[derive(Debug)]
 struct AfterVerdict;
 
@@ -29,7 +30,7 @@ impl fmt::Display for AfterVerdict {
     }
 }
 
-/// Where a report goes. It is prepared before the load, so that nothing that can fail early fails late.
+/// The destinations of a report. They are prepared before the load, so that nothing that can fail early fails late.
 pub struct Delivery<'a> {
     flags: &'a Perf,
     /// The files that annotations point into, where GitHub Actions reads what is printed.
@@ -44,6 +45,10 @@ impl<'a> Delivery<'a> {
     /// Names a file that cannot be written.
     pub fn prepare(project: &Project<'a>) -> Result<Delivery<'a>> {
         for path in &project.flags.reports {
+            if let Some(input) = project::input_behind(project.flags, path) {
+                let (report, input) = (path.display(), input.display());
+                bail!("--report {report} would replace {input}, which this command reads: name another file");
+            }
             files::check_writable(path)?;
         }
         let places = ci::is_github().then(|| places(project));
@@ -56,12 +61,13 @@ impl<'a> Delivery<'a> {
     ///
     /// Names the file that cannot be written.
     pub fn deliver(&self, report: &Report) -> Result<Verdict> {
+        process::check_interrupted()?;
         let verbosity = match (self.flags.quiet, self.flags.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        let mut text = terminal::render(report, verbosity, terminal_width());
+        let mut text = terminal::render(report, verbosity, screen(&io::stdout()));
         if let Some(places) = &self.places {
             text = github::harmless(&text);
             // The verdict stays the last line. A change that is accepted with this very command is no alarm.
@@ -85,9 +91,15 @@ impl<'a> Delivery<'a> {
     }
 }
 
-/// Writes into the reports asked for that a baseline was saved, and nothing was compared.
-pub fn deliver_saved_baseline(flags: &Perf, sentence: &str) {
-    write_unjudged(flags, &Unjudged::BaselineSaved(sentence.to_owned()));
+/// Writes into the reports asked for that a baseline was saved, and nothing was compared. In CI that is no verdict.
+pub fn deliver_saved_baseline(flags: &Perf, unjudged: &Unjudged) {
+    write_unjudged(flags, unjudged);
+    if ci::is_github() {
+        if unjudged.exit_code() != 0 {
+            let _ = anstream::stdout().write_all(github::failure(&unjudged.sentence()).as_bytes());
+        }
+        summarize(&markdown::render_unjudged(unjudged));
+    }
 }
 
 /// Writes the reason of a command without a verdict into the reports asked for.
@@ -95,15 +107,11 @@ pub fn deliver_failure(flags: &Perf, error: &anyhow::Error) {
     if error.is::<Interrupted>() || error.is::<AfterVerdict>() {
         return;
     }
-    deliver_no_verdict(flags, &error_line(error));
-}
-
-/// Writes the reason of a command without a verdict into the reports asked for.
-pub fn deliver_no_verdict(flags: &Perf, reason: &str) {
-    let unjudged = Unjudged::NoVerdict(reason.to_owned());
+    let reason = error_line(error);
+    let unjudged = Unjudged::NoVerdict(reason.clone());
     write_unjudged(flags, &unjudged);
     if ci::is_github() {
-        let _ = anstream::stdout().write_all(github::failure(reason).as_bytes());
+        let _ = anstream::stdout().write_all(github::failure(&reason).as_bytes());
         summarize(&markdown::render_unjudged(&unjudged));
     }
 }
@@ -111,6 +119,10 @@ pub fn deliver_no_verdict(flags: &Perf, reason: &str) {
 /// Writes what can be written: the reason itself is printed on stderr, and an error beside it would hide it.
 fn write_unjudged(flags: &Perf, unjudged: &Unjudged) {
     for path in &flags.reports {
+        // The command may have failed before it refused a report in the place of what it reads.
+        if project::input_behind(flags, path).is_some() {
+            continue;
+        }
         if let Ok(format) = Format::of(path) {
             let _ = files::write_atomically(path, &format.render_unjudged(unjudged));
         }
@@ -124,15 +136,35 @@ fn summarize(markdown: &str) {
     }
 }
 
-/// Returns the width of stdout in columns, `None` where it is not a terminal. `COLUMNS` has the last word.
-fn terminal_width() -> Option<usize> {
-    let stdout = io::stdout();
-    if !stdout.is_terminal() {
+/// Returns the page of this run of GitHub Actions, by the variables that it sets.
+pub fn run_url() -> Option<String> {
+    if !ci::is_github() {
         return None;
     }
-    let by_variable = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    let width = by_variable.or_else(|| Some(usize::from(tcgetwinsize(&stdout).ok()?.ws_col)));
-    width.filter(|width| *width > 0)
+    let [server, repository, run] =
+        ["GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"].map(|name| env::var(name).ok());
+    Some(format!("{}/{}/actions/runs/{}", server?, repository?, run?))
+}
+
+/// Returns what a stream shows: its width, where it is a terminal, and whether it takes more than ASCII. `COLUMNS` has the
+/// last word on the width.
+pub fn screen(stream: &(impl IsTerminal + AsFd)) -> Screen {
+    let columns = if stream.is_terminal() {
+        let by_variable = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        by_variable.or_else(|| Some(usize::from(tcgetwinsize(stream).ok()?.ws_col)))
+    } else {
+        None
+    };
+    Screen { columns: columns.filter(|columns| *columns > 0), is_ascii: !is_utf8() }
+}
+
+/// Returns whether the locale is UTF-8. Where no variable says so, a file or a CI log takes it, and a terminal is not
+/// asked for more than ASCII.
+fn is_utf8() -> bool {
+    let set = |name: &&str| env::var(name).is_ok_and(|value| !value.is_empty());
+    let Some(name) = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find(set) else { return ci::is_any() };
+    let locale = env::var(name).unwrap_or_default().to_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
 }
 
 /// Finds the files that annotations may point into.

@@ -1,18 +1,28 @@
-//! What all stories of a judgement share: the runs of a command, and whether another one follows.
+//! The parts that the stories share: the runs of a command, and whether another one follows.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use judge::comparability::comparability;
-use judge::compare::Comparison;
+use judge::baseline::Baseline;
+use judge::comparability::{comparability, users_difference};
+use judge::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::limits::Rules;
 use judge::locust_history::History;
-use judge::run::{Provenance, Run};
+use judge::run::{Metric, Provenance, Run};
+use judge::stats::Difference;
 use judge::text::printable;
+use report::Background;
 use report::content::{evidence, unsettled};
-use report::words::{count, shown_commit};
+use report::words::{count, noise_advice, shown_commit};
 
+use crate::flags::Perf;
 use crate::measure::bench::Clock;
+use crate::measure::listener::{UsersLeft, users_left_text};
 use crate::project::Project;
 use crate::results::Measured;
+use crate::story::delivery::run_url;
+use crate::system::git;
 
 /// The runs of one side, and what is known about all of them.
 pub struct Measurement {
@@ -20,10 +30,12 @@ pub struct Measurement {
     pub runs: Vec<Run>,
     /// Each run over time, or why that is not known.
     pub histories: Vec<Result<History, String>>,
-    /// Where and how they were measured.
+    /// The circumstances of the measurement.
     pub provenance: Provenance,
-    /// What weakens the measurement, a sentence each.
+    /// The facts that weaken the measurement, a sentence each.
     pub warnings: Vec<String>,
+    /// The users that left before a load was asked to stop.
+    users_left: Vec<UsersLeft>,
 }
 
 impl Measurement {
@@ -31,12 +43,12 @@ impl Measurement {
     ///
     /// # Errors
     ///
-    /// Says how the loads of two runs differ.
+    /// Names a run with too few requests, and says how the loads of two runs differ.
     pub fn new(measured: Vec<Measured>, project: &Project) -> Result<Measurement> {
-        let mut provenance: Option<Provenance> = None;
-        let mut warnings: Vec<String> = Vec::new();
-        let (mut runs, mut histories) = (Vec::new(), Vec::new());
-        for Measured { run, about, history } in measured {
+        check_requests(&measured, project)?;
+        let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
+        for Measured { run, about, history, .. } in measured {
             runs.push(run);
             histories.push(history);
             let Some(about) = about else { continue };
@@ -45,6 +57,8 @@ impl Measurement {
             {
                 bail!("the results are runs of different loads: {refusal}");
             }
+            mean_users.extend(about.provenance.mean_users);
+            users_left.extend(about.users_left);
             provenance.get_or_insert(about.provenance);
             for warning in about.warnings {
                 if !warnings.contains(&warning) {
@@ -52,24 +66,81 @@ impl Measurement {
                 }
             }
         }
-        let mut provenance = provenance.unwrap_or_else(|| project.provenance());
+        let mut provenance: Provenance = provenance.unwrap_or_else(|| project.provenance());
         provenance.precision = Run::coarsest(&runs);
-        Ok(Measurement { runs, histories, provenance, warnings })
+        provenance.mean_users = mean(&mean_users);
+        Ok(Measurement { runs, histories, provenance, warnings, users_left })
     }
+
+    /// Checks that the runs can be compared with a baseline that was measured so.
+    ///
+    /// # Errors
+    ///
+    /// Says what differs, and where users are missing why they left.
+    pub fn check_comparable(&self, baseline: &Provenance, shown: &str) -> Result<()> {
+        let Some(refusal) = comparability(baseline, &self.provenance).refusal else { return Ok(()) };
+        match users_left_text(&self.users_left) {
+            Some(left) if users_difference(baseline, &self.provenance).is_some() => {
+                bail!("{shown} is not comparable: {left}; {refusal}")
+            }
+            _ => bail!("{shown} is not comparable: {refusal}"),
+        }
+    }
+}
+
+impl Measurement {
+    /// Returns what speaks against these runs as a baseline, a sentence each.
+    pub fn warnings_of_baseline(&self) -> Vec<String> {
+        let asked = Provenance { mean_users: None, ..self.provenance.clone() };
+        let mut warnings = Vec::new();
+        if let Some(missing) = users_difference(&asked, &self.provenance) {
+            let left = users_left_text(&self.users_left).map_or_else(String::new, |left| format!("; {left}"));
+            warnings.push(format!("{missing}{left}"));
+        }
+        warnings.extend(noise_of_baseline(&self.runs));
+        warnings
+    }
+}
+
+/// Says that the runs vary so much that a comparison of single runs with them would miss a large change.
+fn noise_of_baseline(runs: &[Run]) -> Option<String> {
+    let p95_ms: Vec<f64> = runs.iter().map(|run| run.total.value(Metric::P95)).collect();
+    let (last, others) = p95_ms.split_last()?;
+    let spread = Difference::between(Metric::P95.scale(), others, &[*last])?;
+    let detectable = spread.with_runs(p95_ms.len(), p95_ms.len()).detectable(ERROR, Metric::P95.worse());
+    noise_advice(detectable)
+}
+
+/// Returns the mean, to a thousandth; `None` of nothing.
+fn mean(values: &[f64]) -> Option<f64> {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    (!values.is_empty()).then(|| (mean * 1000.0).round() / 1000.0)
+}
+
+fn check_requests(measured: &[Measured], project: &Project) -> Result<()> {
+    let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
+    if let Some(few) = too_few_requests(&requests, project.config.load.min_requests) {
+        bail!("{}: {}", project.shown(&measured[few.run].path), few.why);
+    }
+    Ok(())
 }
 
 /// Returns whether another run, or round, is to be made. Says so, and why.
 pub fn another_follows(project: &Project, rules: &Rules, comparison: &Comparison, what: &str) -> bool {
-    let (made, &Rules { min_runs, max_runs, .. }) = (comparison.runs.candidate, rules);
+    let (made, least) = (comparison.runs.candidate, comparison.least_runs);
+    let is_over = comparison.verdict == Verdict::Fail || !comparison.findings().is_empty();
     let more = comparison.wants_another_run(rules);
     let why = match unsettled(comparison) {
-        _ if made < min_runs => format!("at least {min_runs} are made"),
+        _ if made < least && comparison.runs.baseline == 1 && !comparison.paired => {
+            format!("the baseline has one run, so the minimum is {least}; starting another")
+        }
+        _ if made < least => format!("minimum is {least}; starting another"),
         None => evidence(comparison),
-        Some(unsettled) if more => unsettled,
-        Some(unsettled) => format!("{unsettled}; the estimate decides"),
+        Some(unsettled) if more && is_over => format!("{unsettled}; running again to confirm"),
+        Some(unsettled) if more => format!("{unsettled}; running again"),
+        Some(unsettled) => format!("{unsettled}; no {what}s are left, so the point estimate decides"),
     };
-    let follows = if more { format!("; another {what} follows") } else { String::new() };
-    project.say(&format!("{what} {made} of at most {max_runs}: {why}{follows}"));
+    project.say(&format!("{what} {made} of at most {}: {why}", rules.max_runs));
     more
 }
 
@@ -86,10 +157,47 @@ pub fn details(project: &Project, measurement: &Measurement, clock: &Clock) -> V
     if project.flags.results.is_empty() {
         details.push(format!("results: {}", project.shown(&project.perf_folder().join("latest"))));
         details.push(format!(
-            "time: {:.1} s, of it {:.2} s our own beside Locust, the service and their set-up",
+            "took {:.1} s ({:.2} s of it in the gate itself)",
             clock.total().as_secs_f64(),
             clock.own().as_secs_f64()
         ));
     }
     details.iter().map(|detail| printable(detail)).collect()
+}
+
+/// Returns what is known of a comparison beside its numbers.
+pub fn background(project: &Project, baseline: &Baseline) -> Background {
+    let name = project.root.file_name().map(|name| printable(&name.to_string_lossy()));
+    Background {
+        name,
+        commits_between: git::commits_since(&project.shell, &baseline.provenance.commit),
+        baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
+        baseline_history: None,
+        failures: Vec::new(),
+        command: Some(command_again(project.flags)),
+        run_url: run_url(),
+    }
+}
+
+/// Returns the command that makes such a comparison again: with the flags that choose its files and its load.
+pub fn command_again(flags: &Perf) -> String {
+    let mut command = "cargo xtask perf".to_owned();
+    let load = &flags.load;
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| printable(&path.display().to_string()));
+    let named = [
+        ("--config", path(&flags.config)),
+        ("--baseline", path(&flags.baseline)),
+        ("--locustfile", path(&load.locustfile)),
+        ("--users", load.users.map(|users| users.to_string())),
+        ("--spawn-rate", load.spawn_rate.map(|rate| rate.to_string())),
+        ("--run-time", load.run_time_s.map(|seconds| format!("{seconds}s"))),
+    ];
+    for (flag, value) in named {
+        // What a shell would take for more than one word is left out.
+        let is_plain = |value: &String| value.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
+        if let Some(value) = value.filter(is_plain) {
+            let _ = write!(command, " {flag} {value}");
+        }
+    }
+    command
 }

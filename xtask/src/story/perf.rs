@@ -1,15 +1,16 @@
 //! The story of `cargo xtask perf`.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use judge::baseline::Baseline;
 use judge::comparability::comparability;
 use judge::compare::{Comparison, Verdict, compare, lacking};
 use judge::limits::Rules;
-use judge::run::{Provenance, Run};
+use judge::run::Provenance;
 use judge::text::printable;
-use report::Report;
-use report::content::Sides;
-use report::words::{count, shown_commit, values};
+use report::content::{Sides, Unjudged};
+use report::saved::Saved;
+use report::words::{count, shown_commit};
+use report::{Background, Report};
 
 use crate::config::Settings;
 use crate::flags::Perf;
@@ -17,18 +18,18 @@ use crate::measure::bench::{Bench, Clock, Side};
 use crate::project::Project;
 use crate::results::Measured;
 use crate::story::against::{against, judge_again};
-use crate::story::delivery::{Delivery, deliver_failure, deliver_no_verdict, deliver_saved_baseline};
-use crate::story::judging::{Measurement, another_follows, details};
+use crate::story::delivery::{Delivery, deliver_failure, deliver_saved_baseline};
+use crate::story::judging::{Measurement, another_follows, background, details};
 use crate::system::{ci, files, git, process};
 
-/// How a command ended.
+/// The end of a command.
 pub enum Outcome {
     /// A verdict was reached.
     Judged(Verdict),
-    /// What was asked for is done, such as a baseline written, and nothing could fail.
+    /// The command did what was asked, such as writing a baseline, and nothing could fail.
     Done(String),
-    /// There was no baseline to judge by, and a gate whose baseline is never committed always passes.
-    SavedInCi(String),
+    /// A baseline was saved, and there was none to compare with; in CI that is no verdict.
+    Saved(Unjudged),
 }
 
 /// Runs the gate. Where it cannot judge, the reports asked for say why.
@@ -40,7 +41,7 @@ pub fn perf(flags: &Perf) -> Result<Outcome> {
     let outcome = run(flags);
     match &outcome {
         Err(error) => deliver_failure(flags, error),
-        Ok(Outcome::SavedInCi(message)) => deliver_no_verdict(flags, message),
+        Ok(Outcome::Saved(unjudged)) => deliver_saved_baseline(flags, unjudged),
         Ok(Outcome::Judged(_) | Outcome::Done(_)) => {}
     }
     outcome
@@ -75,24 +76,26 @@ fn run(flags: &Perf) -> Result<Outcome> {
     match plan {
         Plan::Judge(baseline) => {
             let comparison = judging.compare(baseline)?;
-            delivery.deliver(&judging.report(baseline, &comparison)).map(Outcome::Judged)
+            let background = background(&project, baseline);
+            delivery.deliver(&judging.report(baseline, &comparison, &background)).map(Outcome::Judged)
         }
         Plan::Update(former) => {
             let was_compared = match former {
                 Some(former) => judging.show_change(former, &delivery)?,
                 None => false,
             };
-            let message = update(&project, former, &measurement)?;
-            if !was_compared {
-                deliver_saved_baseline(flags, &message);
-            }
-            Ok(Outcome::Done(format!("SAVED: {message}")))
+            let saved = Saved::new(&save_baseline(&project, former, &measurement)?, &shown_baseline(&project));
+            Ok(if was_compared {
+                Outcome::Done(format!("BASELINE SAVED: {}", saved.sentence()))
+            } else {
+                Outcome::Saved(Unjudged::BaselineSaved(saved))
+            })
         }
         Plan::First => save_first(&project, &measurement),
     }
 }
 
-/// What a command does with its runs.
+/// The use that a command makes of its runs.
 #[derive(Clone, Copy)]
 enum Plan<'a> {
     /// Judge them against the baseline.
@@ -113,7 +116,7 @@ impl<'a> Plan<'a> {
         };
         match plan {
             Plan::Judge(baseline) => {
-                lacking(baseline).with_context(|| project.shown(&project.baseline_path))?;
+                lacking(baseline, &project.rules).with_context(|| project.shown(&project.baseline_path))?;
             }
             Plan::Update(_) | Plan::First => files::check_writable(&project.baseline_path)?,
         }
@@ -136,7 +139,7 @@ fn measure(project: &Project, plan: Plan, clock: &mut Clock) -> Result<Vec<Measu
     let settings = project.settle()?;
     plan.check_load(project, &settings)?;
     let service = if settings.starts_service { project.config.service.as_ref() } else { None };
-    let side = Side { name: None, commit: None, shell: &project.shell, service, warning: None };
+    let side = Side { label: None, commit: None, shell: &project.shell, service, warning: None };
     let mut bench = Bench::prepare(project, &settings, project.rules.max_runs, &side, clock)?;
     let mut measured = Vec::new();
     loop {
@@ -147,26 +150,27 @@ fn measure(project: &Project, plan: Plan, clock: &mut Clock) -> Result<Vec<Measu
     }
 }
 
-/// Returns whether to measure once more: until the verdict is settled, within the runs allowed. A new baseline gets all
-/// of them. Says why.
+/// Returns whether to measure once more: until the verdict is settled, within the runs allowed. A new baseline gets a
+/// number of its own. Says why.
 fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Result<bool> {
-    let (made, &Rules { min_runs, max_runs, .. }) = (measured.len(), &project.rules);
+    let made = measured.len();
     match plan {
         Plan::Judge(baseline) => {
-            let runs: Vec<Run> = measured.iter().map(|measured| measured.run.clone()).collect();
-            let comparison =
-                compare(baseline, &runs, &project.rules).with_context(|| project.shown(&project.baseline_path))?;
+            let measurement = Measurement::new(measured.to_vec(), project)?;
+            let shown = project.shown(&project.baseline_path);
+            measurement.check_comparable(&baseline.provenance, &shown)?;
+            let comparison = compare(baseline, &measurement.runs, &project.rules).context(shown)?;
             Ok(another_follows(project, &project.rules, &comparison, "run"))
         }
         Plan::Update(_) => {
-            project.say(&format!("run {made} of {max_runs} is done"));
-            Ok(made < max_runs)
+            project.say(&format!("run {made} of {} is done", project.baseline_runs));
+            Ok(made < project.baseline_runs)
         }
-        Plan::First => Ok(made < min_runs),
+        Plan::First => Ok(made < project.rules.min_runs),
     }
 }
 
-/// What is judged, and by which rules.
+/// The runs that are judged, and the rules.
 struct Judging<'a> {
     project: &'a Project<'a>,
     rules: &'a Rules,
@@ -176,17 +180,17 @@ struct Judging<'a> {
 
 impl<'a> Judging<'a> {
     fn compare(&self, baseline: &'a Baseline) -> Result<Comparison<'a>> {
-        let shown = || self.project.shown(&self.project.baseline_path);
-        let refusal = comparability(&baseline.provenance, &self.measurement.provenance).refusal;
-        ensure!(refusal.is_none(), "{} is not comparable: {}", shown(), refusal.unwrap_or_default());
-        compare(baseline, &self.measurement.runs, self.rules).with_context(shown)
+        let shown = self.project.shown(&self.project.baseline_path);
+        self.measurement.check_comparable(&baseline.provenance, &shown)?;
+        compare(baseline, &self.measurement.runs, self.rules).context(shown)
     }
 
     /// Shows what changed since the former baseline. Returns whether the two could be compared.
     fn show_change(&self, former: &'a Baseline, delivery: &Delivery) -> Result<bool> {
         match self.compare(former) {
             Ok(comparison) => {
-                delivery.deliver(&self.report(former, &comparison))?;
+                let background = background(self.project, former);
+                delivery.deliver(&self.report(former, &comparison, &background))?;
                 Ok(true)
             }
             Err(error) => {
@@ -196,8 +200,13 @@ impl<'a> Judging<'a> {
         }
     }
 
-    fn report<'r>(&'r self, baseline: &'r Baseline, comparison: &'r Comparison<'r>) -> Report<'r> {
-        let Measurement { runs, histories, provenance, warnings } = self.measurement;
+    fn report<'r>(
+        &'r self,
+        baseline: &'r Baseline,
+        comparison: &'r Comparison<'r>,
+        background: &'r Background,
+    ) -> Report<'r> {
+        let Measurement { runs, histories, provenance, warnings, .. } = self.measurement;
         let mut warnings = warnings.clone();
         warnings.extend(comparability(&baseline.provenance, provenance).warnings);
         Report {
@@ -210,6 +219,7 @@ impl<'a> Judging<'a> {
             baseline: printable(&baseline_origin(self.project, baseline)),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
             details: details(self.project, self.measurement, self.clock),
+            background,
         }
     }
 }
@@ -229,24 +239,16 @@ fn baseline_origin(project: &Project, baseline: &Baseline) -> String {
     )
 }
 
-/// Rewrites the baseline, as asked, and says so.
-fn update(project: &Project, former: Option<&Baseline>, measurement: &Measurement) -> Result<String> {
-    let baseline = save_baseline(project, former, measurement)?;
-    let shown = project.shown(&project.baseline_path);
-    Ok(format!("{} is the baseline now; commit {shown}", values(&baseline)))
+/// Saves the first baseline, since there is nothing to compare with. In CI nobody may ever commit it, and then the gate
+/// would always pass.
+fn save_first(project: &Project, measurement: &Measurement) -> Result<Outcome> {
+    let saved = Saved::new(&save_baseline(project, None, measurement)?, &shown_baseline(project));
+    let unjudged = if ci::is_any() { Unjudged::NoBaseline(saved) } else { Unjudged::BaselineSaved(saved) };
+    Ok(Outcome::Saved(unjudged))
 }
 
-/// Saves the first baseline, since there is nothing to compare with.
-fn save_first(project: &Project, measurement: &Measurement) -> Result<Outcome> {
-    let baseline = save_baseline(project, None, measurement)?;
-    let shown = project.shown(&project.baseline_path);
-    let message = format!("{} is saved as {shown}: commit this file", values(&baseline));
-    if ci::is_any() {
-        let message = format!("there is no baseline, and without one this gate would always pass; {message}");
-        return Ok(Outcome::SavedInCi(message));
-    }
-    deliver_saved_baseline(project.flags, &message);
-    Ok(Outcome::Done(format!("NO BASELINE: there was nothing to compare with; {message}")))
+fn shown_baseline(project: &Project) -> String {
+    project.shown(&project.baseline_path)
 }
 
 fn save_baseline(project: &Project, former: Option<&Baseline>, measurement: &Measurement) -> Result<Baseline> {
@@ -254,6 +256,9 @@ fn save_baseline(project: &Project, former: Option<&Baseline>, measurement: &Mea
     let baseline = Baseline::new(runs, provenance.clone(), project.flags.note.as_deref(), former)?;
     if baseline.provenance.commit == "unknown" {
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
+    }
+    for warning in measurement.warnings_of_baseline() {
+        project.say(&format!("warning: {warning}"));
     }
     process::check_interrupted()?;
     files::write_atomically(&project.baseline_path, &baseline.to_text())?;

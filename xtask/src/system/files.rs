@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -50,9 +51,12 @@ pub fn read_to_string(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).ok().with_context(|| format!("cannot read {}: it is not UTF-8", path.display()))
 }
 
-/// Reads a file from `offset` on, at most [`PART_BYTES`]. A file that cannot be read gives nothing.
+/// Reads a file from `offset` on, at most [`PART_BYTES`]. A file that cannot be read gives nothing, nor does a pipe.
 pub fn read_part(path: &Path, offset: u64) -> Vec<u8> {
     let mut part = Vec::new();
+    if !path.is_file() {
+        return part;
+    }
     let read = |mut file: File| {
         file.seek(SeekFrom::Start(offset))?;
         file.take(PART_BYTES).read_to_end(&mut part)
@@ -61,7 +65,7 @@ pub fn read_part(path: &Path, offset: u64) -> Vec<u8> {
     part
 }
 
-/// Returns the last [`PART_BYTES`] of a log of any size.
+/// Returns the last `PART_BYTES` of a log of any size.
 pub fn tail(log: &Path) -> String {
     let offset = length(log).saturating_sub(PART_BYTES);
     String::from_utf8_lossy(&read_part(log, offset)).into_owned()
@@ -106,16 +110,63 @@ impl Follower {
     }
 }
 
+/// The identity of a file: of two names that have the same one, writing to the one replaces the other.
+#[derive(Debug, PartialEq)]
+pub enum Identity {
+    /// The file exists, whatever links lead to it.
+    Existing {
+        /// The device.
+        device: u64,
+        /// Its number on that device.
+        inode: u64,
+    },
+    /// There is no file of this name yet, but there is its folder.
+    New(PathBuf),
+}
+
+impl Identity {
+    /// Finds the identity of the file that a path leads to; `None` where there cannot be one.
+    pub fn of(path: &Path) -> Option<Identity> {
+        if let Ok(metadata) = fs::metadata(path) {
+            return Some(Identity::Existing { device: metadata.dev(), inode: metadata.ino() });
+        }
+        Some(Identity::New(fs::canonicalize(folder_of(path)).ok()?.join(path.file_name()?)))
+    }
+}
+
+/// Returns the file that a path leads to, through links, where it may be replaced or made. Only a regular file may: as
+/// root a rename replaces a device, too.
+fn replaceable(path: &Path) -> Result<PathBuf> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(fs::canonicalize(path)?),
+        Ok(metadata) if metadata.is_dir() => bail!("it is a folder"),
+        Ok(_) => bail!("it is a pipe or a device, not a file"),
+        Err(_) if path.is_symlink() => bail!("it is a link to a file that is not there: remove it"),
+        Err(_) => Ok(path.to_owned()),
+    }
+}
+
+/// Opens a file of our own, such as a log or a lock, to write to it. What it holds stays.
+///
+/// # Errors
+///
+/// Names a file that cannot be written, and a pipe or a device in its place.
+pub fn open_own(path: &Path) -> Result<File> {
+    let open = || -> Result<File> { Ok(File::options().create(true).append(true).open(replaceable(path)?)?) };
+    open().with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// Writes a file whole: a reader or a crash meets the former file or the new one, never half of one. A link stays a link.
 ///
 /// # Errors
 ///
 /// Names the file that cannot be written; it is left as it was.
 pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let not_written = || format!("cannot write {}, it is left as it was", path.display());
+    let path = &replaceable(path).with_context(not_written)?;
     let temporary = temporary_beside(path);
     let write = || -> io::Result<()> {
-        let mut file = File::create(&temporary)?;
+        let mut file = create_new(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -124,8 +175,14 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
     };
     write().with_context(|| {
         let _ = fs::remove_file(&temporary);
-        format!("cannot write {}, it is left as it was", path.display())
+        not_written()
     })
+}
+
+/// Makes a file, in place of what an earlier process of our number may have left. It follows no link.
+fn create_new(path: &Path) -> io::Result<File> {
+    let _ = fs::remove_file(path);
+    File::create_new(path)
 }
 
 /// Finds out before the load whether [`write_atomically`] can work.
@@ -134,13 +191,11 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
 ///
 /// Names the file that could not be written.
 pub fn check_writable(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        bail!("cannot write {}: it is a folder", path.display());
-    }
-    let temporary = temporary_beside(path);
-    let written = fs::write(&temporary, "probe");
+    let not_written = || format!("cannot write {}", path.display());
+    let temporary = temporary_beside(&replaceable(path).with_context(not_written)?);
+    let written = create_new(&temporary).and_then(|mut file| file.write_all(b"probe"));
     let _ = fs::remove_file(&temporary);
-    written.with_context(|| format!("cannot write {}", path.display()))
+    written.with_context(not_written)
 }
 
 /// Returns the path of a temporary file beside another one.
@@ -189,4 +244,25 @@ fn newest_finished(folder: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(fs::canonicalize(folder).ok()?.parent()?).ok()?;
     let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
     folders.filter(|folder| folder.join("run-1/run.json").is_file()).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let folder = std::env::temp_dir().join(format!("locust-gate-{}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("file");
+        write_atomically(&path, "the former text").unwrap();
+        // Who reads the former file meanwhile reads it to its end.
+        let mut former = File::open(&path).unwrap();
+        write_atomically(&path, "new").unwrap();
+        let mut text = String::new();
+        former.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), read_to_string(&path).unwrap().as_str()), ("the former text", "new"));
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no temporary file is left");
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

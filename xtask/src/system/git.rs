@@ -1,9 +1,28 @@
 //! Questions to git. Without git, or outside a repository, there is no answer, which is not an error.
 
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
-use xshell::{Cmd, Shell, cmd};
+use xshell::{Shell, cmd};
+
+use crate::system::process;
+
+/// The time for git to answer. A cold disk and a large tree take seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// The variables that would name another repository, or parts of one, than that around the folder: a hook that calls us
+/// sets some of them.
+const OTHER_REPOSITORIES: [&str; 7] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+];
 
 /// The commit that is checked out, and whether the tree differs from it.
 #[derive(Debug, PartialEq)]
@@ -15,11 +34,15 @@ pub struct Head {
 }
 
 /// Returns the commit that is checked out.
-pub fn head(shell: &Shell) -> Option<Head> {
-    let commit = read(cmd!(shell, "git rev-parse --verify HEAD"))?;
+///
+/// # Errors
+///
+/// Says that git hangs, or that a signal came.
+pub fn head(shell: &Shell) -> Result<Option<Head>> {
+    let Some(commit) = read(shell, &["rev-parse", "--verify", "HEAD"])? else { return Ok(None) };
     // The baseline itself is not what is measured.
-    let status = read(cmd!(shell, "git status --porcelain -- . :(exclude,top)*perf_baseline.json"))?;
-    Some(Head { commit, dirty: !status.is_empty() })
+    let status = read(shell, &["status", "--porcelain", "--", ".", ":(exclude,top)*perf_baseline.json"])?;
+    Ok(status.map(|status| Head { commit, dirty: !status.is_empty() }))
 }
 
 /// Returns how many commits HEAD is ahead of `commit`; `None` where git does not know it, as in a shallow clone.
@@ -29,8 +52,9 @@ pub fn commits_since(shell: &Shell, commit: &str) -> Option<u32> {
         return None;
     }
     let range = format!("{commit}..HEAD");
-    read(cmd!(shell, "git merge-base --is-ancestor {commit} HEAD"))?;
-    read(cmd!(shell, "git rev-list --count {range}"))?.parse().ok()
+    // Whoever asks finds out by itself that a signal came.
+    read(shell, &["merge-base", "--is-ancestor", commit, "HEAD"]).ok()??;
+    read(shell, &["rev-list", "--count", &range]).ok()??.parse().ok()
 }
 
 /// Returns the full hash of the commit that `rev` names.
@@ -40,11 +64,11 @@ pub fn commits_since(shell: &Shell, commit: &str) -> Option<u32> {
 /// Says that git does not know it, and how to fetch it.
 pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
     let commit = format!("{rev}^{{commit}}");
-    if let Some(commit) = read(cmd!(shell, "git rev-parse --verify --quiet --end-of-options {commit}")) {
+    if let Some(commit) = read(shell, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])? {
         return Ok(commit);
     }
     let branch = rev.strip_prefix("origin/").unwrap_or(rev);
-    match read(cmd!(shell, "git rev-parse --is-shallow-repository")).as_deref() {
+    match read(shell, &["rev-parse", "--is-shallow-repository"])?.as_deref() {
         None => bail!("--against {rev}: git knows no repository here, and so no other commit"),
         Some("true") => bail!(
             "--against {rev}: this shallow clone has no such commit: fetch it with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"
@@ -57,14 +81,19 @@ pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
 
 /// Returns the path of the shell's folder in its repository: empty, or `services/claims/`.
 pub fn prefix(shell: &Shell) -> String {
-    read(cmd!(shell, "git rev-parse --show-prefix")).unwrap_or_default()
+    read(shell, &["rev-parse", "--show-prefix"]).ok().flatten().unwrap_or_default()
 }
 
-/// Makes a git command that works on the repository around the shell's folder, whatever a hook that calls us has set. It
-/// runs no hook itself.
-pub fn command<'a>(shell: &'a Shell, args: &[&str]) -> Cmd<'a> {
-    let command = cmd!(shell, "git -c core.hooksPath=/dev/null {args...}");
-    ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"].iter().fold(command, Cmd::env_remove)
+/// Makes a git command that works on the repository around the shell's folder. It runs no hook, asks nobody for a password,
+/// and fetches nothing that a partial clone lacks.
+pub fn command(shell: &Shell, args: &[&str]) -> Command {
+    let command = cmd!(shell, "git -c core.hooksPath=/dev/null -c core.fsmonitor=false {args...}");
+    let mut command = Command::from(command);
+    for name in OTHER_REPOSITORIES {
+        command.env_remove(name);
+    }
+    command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_NO_LAZY_FETCH", "1").env("GIT_TERMINAL_PROMPT", "0");
+    command
 }
 
 /// Returns the digest that `git hash-object` gives a file of these bytes (SHA-1 over a header and the content).
@@ -88,6 +117,10 @@ fn upwards<'a>(from: &'a Path, name: &str) -> Option<&'a Path> {
 }
 
 /// Runs a git command and returns what it prints, or `None` where it fails.
-pub fn read(command: Cmd<'_>) -> Option<String> {
-    command.quiet().ignore_stderr().env("GIT_OPTIONAL_LOCKS", "0").read().ok()
+///
+/// # Errors
+///
+/// Says that git hangs, or that a signal came.
+pub fn read(shell: &Shell, args: &[&str]) -> Result<Option<String>> {
+    process::answer("git", &command(shell, args), ANSWER_TIMEOUT)
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::system::files;
 use crate::system::process::pause;
 
 /// Waits up to `timeout` for the lock of a lock file. The lock is held as long as the file is open.
@@ -27,7 +28,7 @@ pub fn lock_shared(path: &Path, timeout: Duration) -> Result<File> {
 }
 
 fn wait_for_lock(path: &Path, timeout: Duration, take: fn(&File) -> Result<(), TryLockError>) -> Result<File> {
-    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let file = files::open_own(path)?;
     let deadline = Instant::now() + timeout;
     loop {
         match take(&file) {

@@ -1,6 +1,7 @@
 //! The machine: its description, to tell one runner from another, and the process that holds a port.
 
 use std::fs;
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use judge::run::Machine;
@@ -26,26 +27,29 @@ fn cpu(shell: &Shell) -> Option<String> {
 
 /// Describes the process that listens on the port, where the machine tells.
 pub fn holder_of(port: u16) -> String {
-    find_holder(port).unwrap_or_else(|| "another process".to_owned())
+    let described = listeners_on(port).first().and_then(|pid| {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        Some(format!("`{}` (process {pid})", printable(name.trim())))
+    });
+    described.unwrap_or_else(|| "another process".to_owned())
 }
 
-fn find_holder(port: u16) -> Option<String> {
+/// Returns the processes that listen on the port, as far as the machine tells.
+pub fn listeners_on(port: u16) -> Vec<u32> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
-    let mut sockets = tables.iter().flat_map(|table| table.lines()).filter_map(parse_tcp_line);
-    let listener = sockets.find(|socket| socket.is_listening && socket.port == port)?;
-    let socket = format!("socket:[{}]", listener.inode);
-    for process in fs::read_dir("/proc").ok()?.flatten() {
+    let sockets = tables.iter().flat_map(|table| table.lines()).filter_map(parse_tcp_line);
+    let listening = sockets.filter(|socket| socket.is_listening && socket.port == port);
+    let names: Vec<String> = listening.map(|socket| format!("socket:[{}]", socket.inode)).collect();
+    let is_named = |link: PathBuf| names.iter().any(|name| link.as_os_str() == name.as_str());
+    let mut listeners = Vec::new();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
-        let holds = files
-            .flatten()
-            .any(|file| fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == socket.as_str()));
-        if holds {
-            let name = fs::read_to_string(process.path().join("comm")).ok()?;
-            let id = process.file_name();
-            return Some(format!("`{}` (process {})", printable(name.trim()), id.to_string_lossy()));
+        if files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(is_named)) {
+            listeners.push(pid);
         }
     }
-    None
+    listeners
 }
 
 /// A line of `/proc/net/tcp`.

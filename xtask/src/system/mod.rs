@@ -5,6 +5,7 @@ pub mod files;
 pub mod git;
 pub mod lock;
 pub mod machine;
+pub mod orphans;
 pub mod process;
 pub mod session;
 pub mod worktree;

@@ -1,20 +1,20 @@
 //! Child processes: each leads a process group of its own, every wait is bounded, and none outlives us.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
 use crate::system::files;
+use crate::system::orphans::{self, Mark, Registered};
 
 /// The time between two looks: short against everything that is waited for, long enough to cost no measurable CPU beside
 /// the load.
@@ -36,6 +36,7 @@ pub fn catch_signals() -> Result<()> {
         signal_hook::flag::register_usize(number, Arc::clone(&caught), value).context("cannot catch signals")?;
     }
     let _ = CAUGHT.set(caught);
+    orphans::adopt();
     Ok(())
 }
 
@@ -81,7 +82,7 @@ pub fn pause() -> Result<(), Interrupted> {
     check_interrupted()
 }
 
-/// What went wrong with a child, and the end of its log.
+/// A failure of a child process, with the end of its log.
 #[derive(Debug)]
 pub struct Failure {
     /// The sentence that says it.
@@ -116,23 +117,46 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// Ends a process group when we are gone, however we went: with us its pipe closes, after SIGKILL too.
-struct Guard(Child);
+struct Guard {
+    child: Child,
+    _registered: Registered,
+}
 
 impl Guard {
     fn of(group: Pid) -> io::Result<Guard> {
         const WHEN_WE_ARE_GONE: &str = "read -r _; kill -s TERM -- -$1; sleep 2; kill -s KILL -- -$1";
-        let mut command = Command::new("sh");
+        let mut command = Command::new("/bin/sh");
         command.args(["-c", WHEN_WE_ARE_GONE, "sh", &group.to_string()]).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().map(Guard)
+        let child = command.spawn()?;
+        let registered = Registered::new(Pid::from_child(&child));
+        Ok(Guard { child, _registered: registered })
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
+}
+
+/// Makes a command that waits for a line from us before it becomes `command`, without any input. So the guard is there
+/// before the command is, and where we are gone before that, it never begins.
+fn held_back(command: &Command) -> Command {
+    const ONCE_GUARDED: &str = "read -r _ && exec \"$@\" < /dev/null";
+    let mut held_back = Command::new("/bin/sh");
+    held_back.args(["-c", ONCE_GUARDED, "sh"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => held_back.env(name, value),
+            None => held_back.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        held_back.current_dir(folder);
+    }
+    held_back
 }
 
 /// A child and its process group. Dropping it ends the group.
@@ -142,8 +166,11 @@ pub struct Group {
     pid: Pid,
     log: PathBuf,
     status: Option<ExitStatus>,
-    /// From SIGTERM to SIGKILL.
+    /// The time from SIGTERM to SIGKILL.
     grace: Duration,
+    /// Tells what belongs to the group though it has left it.
+    mark: Mark,
+    _registered: Registered,
     _guard: Option<Guard>,
 }
 
@@ -153,21 +180,44 @@ impl Group {
     /// # Errors
     ///
     /// Names the command that cannot be started, or the log that cannot be written.
-    pub fn spawn(what: &'static str, mut command: Command, log: &Path, grace: Duration) -> Result<Group> {
-        let output = File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .with_context(|| format!("cannot write {}", log.display()))?;
+    pub fn spawn(what: &'static str, command: &Command, log: &Path, grace: Duration) -> Result<Group> {
+        let output = files::open_own(log)?;
         let errors = output.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
-        command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors);
-        let child = command
+        Group::start(what, command, [output.into(), errors.into()], log, grace)
+    }
+
+    /// Starts a command. What it says goes to `stdout` and `stderr`.
+    fn start(
+        what: &'static str,
+        command: &Command,
+        [stdout, stderr]: [Stdio; 2],
+        log: &Path,
+        grace: Duration,
+    ) -> Result<Group> {
+        let mut held_back = held_back(command);
+        let mark = Mark::put_on(&mut held_back);
+        held_back.process_group(0).stdin(Stdio::piped()).stdout(stdout).stderr(stderr);
+        let mut child = held_back
             .spawn()
             .with_context(|| format!("cannot start {what} `{}`", command.get_program().to_string_lossy()))?;
         let pid = Pid::from_child(&child);
+        let registered = Registered::new(pid);
         // Where it cannot be had, only SIGKILL to us would leave the group.
         let guard = Guard::of(pid).ok();
-        Ok(Group { what, child, pid, log: log.to_owned(), status: None, grace, _guard: guard })
+        if let Some(mut go) = child.stdin.take() {
+            let _ = go.write_all(b"go\n");
+        }
+        Ok(Group {
+            what,
+            child,
+            pid,
+            log: log.to_owned(),
+            status: None,
+            grace,
+            mark,
+            _registered: registered,
+            _guard: guard,
+        })
     }
 
     /// Returns the process id of the leader.
@@ -226,12 +276,28 @@ impl Group {
         Err(Failure::new(line, &self.log).into())
     }
 
-    /// Sends SIGTERM to the group, waits for its grace, then sends SIGKILL. Returns whether SIGKILL was needed.
+    /// Returns whether a process belongs to the group, also where it has left it.
+    pub fn owns(&self, pid: u32) -> bool {
+        self.mark.owns(self.pid, pid)
+    }
+
+    /// Describes a process that runs on though the leader has ended, where the machine tells.
+    pub fn survivor(&self) -> Option<String> {
+        self.mark.survivor(self.pid)
+    }
+
+    /// Sends SIGTERM to the group, waits for its grace, then sends SIGKILL; likewise to what has left it. Returns whether
+    /// SIGKILL was needed.
     pub fn stop(mut self) -> bool {
         self.end()
     }
 
     fn end(&mut self) -> bool {
+        let was_killed = self.end_members();
+        self.mark.end_left(self.grace) || was_killed
+    }
+
+    fn end_members(&mut self) -> bool {
         if !self.is_alive() {
             return false;
         }
@@ -279,35 +345,9 @@ fn has_members(group: Pid) -> bool {
     if test_kill_process_group(group).is_err() {
         return false;
     }
-    let Ok(processes) = fs::read_dir("/proc") else { return true };
-    let mut is_told = false;
-    for process in processes.flatten() {
-        let Ok(line) = fs::read_to_string(process.path().join("stat")) else { continue };
-        is_told = true;
-        if let Some(stat) = parse_stat(&line)
-            && stat.group == group.as_raw_nonzero().get()
-            && stat.is_running
-        {
-            return true;
-        }
-    }
-    !is_told
-}
-
-/// What `/proc/PID/stat` says of a process.
-#[derive(Debug, PartialEq)]
-struct Stat {
-    is_running: bool,
-    group: i32,
-}
-
-/// Parses `PID (NAME) STATE PARENT GROUP ...`. The name may hold spaces and brackets.
-fn parse_stat(line: &str) -> Option<Stat> {
-    let (_, rest) = line.rsplit_once(") ")?;
-    let mut fields = rest.split(' ');
-    let state = fields.next()?;
-    let group = fields.nth(1)?.parse().ok()?;
-    Some(Stat { is_running: !matches!(state, "Z" | "X"), group })
+    let processes = orphans::all();
+    let leader = group.as_raw_nonzero().get();
+    processes.is_empty() || processes.iter().any(|process| process.group == leader && process.is_running)
 }
 
 impl Drop for Group {
@@ -321,8 +361,43 @@ impl Drop for Group {
 /// # Errors
 ///
 /// Anything but exit code 0 within `timeout` is a [`Failure`].
-pub fn run(what: &'static str, command: Command, log: &Path, timeout: Duration) -> Result<()> {
+pub fn run(what: &'static str, command: &Command, log: &Path, timeout: Duration) -> Result<()> {
     Group::spawn(what, command, log, Duration::ZERO)?.finish(timeout)
+}
+
+/// The length of an answer that is read.
+const ANSWER_BYTES: u64 = 64_000_000;
+
+/// Runs a program that is asked something, and returns its answer; `None` where it cannot be started, or fails.
+///
+/// # Errors
+///
+/// Returns [`Interrupted`], or names a program that does not answer within `timeout`.
+pub fn answer(what: &'static str, command: &Command, timeout: Duration) -> Result<Option<String>> {
+    let output = [Stdio::piped(), Stdio::null()];
+    let Ok(mut group) = Group::start(what, command, output, Path::new(""), Duration::ZERO) else { return Ok(None) };
+    let Some(stdout) = group.child.stdout.take() else { return Ok(None) };
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut answer = Vec::new();
+        let read = stdout.take(ANSWER_BYTES).read_to_end(&mut answer);
+        let _ = sender.send(read.map(|_| answer));
+    });
+    let status = group.wait(timeout, || Ok(()))?;
+    // A child of its own may hold the pipe.
+    drop(group);
+    match status {
+        None => bail!(
+            "{what} does not answer within {}: see what keeps it, and try again",
+            humantime::format_duration(timeout)
+        ),
+        Some(status) if !status.success() => Ok(None),
+        Some(_) => {
+            let answer = receiver.recv_timeout(Duration::from_secs(2)).ok().and_then(io::Result::ok);
+            Ok(answer
+                .and_then(|answer| Some(String::from_utf8(answer).ok()?.trim_end_matches(['\r', '\n']).to_owned())))
+        }
+    }
 }
 
 /// Describes an exit status: `exit code 3` or `killed by signal 9`.
@@ -340,17 +415,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_read_from_proc() {
-        for (line, expected) in [
-            ("7 (sh) S 1 5 5 0 -1", Some(Stat { is_running: true, group: 5 })),
-            ("7 (a) b) (c) R 1 5 5 0 -1", Some(Stat { is_running: true, group: 5 })),
-            ("7 (sh) Z 1 5 5 0 -1", Some(Stat { is_running: false, group: 5 })),
-            ("7 (sh) X 1 5 5 0 -1", Some(Stat { is_running: false, group: 5 })),
-            ("7 (sh) S 1", None),
-            ("7 (sh) S 1 group", None),
-            ("", None),
-        ] {
-            assert_eq!(parse_stat(line), expected, "{line}");
-        }
+    fn an_answer_comes_in_time_or_not_at_all() {
+        let ask = |script: &str, timeout_ms| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            answer("sh", &command, Duration::from_millis(timeout_ms)).map_err(|error| error.to_string())
+        };
+        assert_eq!(ask("echo a; echo b", 30_000), Ok(Some("a\nb".to_owned())));
+        assert_eq!(ask("exit 1", 30_000), Ok(None));
+        // Its own child holds the pipe, and goes with it.
+        assert_eq!(ask("sleep 1000 & echo a", 30_000), Ok(Some("a".to_owned())));
+        let late = "sh does not answer within 20ms: see what keeps it, and try again".to_owned();
+        assert_eq!(ask("sleep 1000", 20), Err(late));
+        assert_eq!(answer("none", &Command::new("/no/such/program"), Duration::from_secs(30)).unwrap(), None);
     }
 }

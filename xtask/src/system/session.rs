@@ -15,13 +15,13 @@ const KEPT: usize = 10;
 
 /// The folder of one command under `target/perf`. It holds a folder for each run, and is locked while the command runs.
 pub struct Session {
-    /// Where it is.
+    /// The folder itself.
     pub folder: PathBuf,
     _lock: File,
 }
 
 impl Session {
-    /// Makes the folder, points `latest` to it, and removes all but the last [`KEPT`] folders.
+    /// Makes the folder, points `latest` to it, and removes all but the last `KEPT` folders.
     ///
     /// # Errors
     ///

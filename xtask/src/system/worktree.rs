@@ -18,7 +18,7 @@ const CHECKOUT_TIMEOUT: Duration = Duration::from_mins(10);
 /// A commit's checkout. It is kept for the next call, with all that was built in it. Older ones are removed when this is
 /// dropped and nobody uses any.
 pub struct Worktree {
-    /// Where it is.
+    /// The folder of the checkout.
     pub folder: PathBuf,
     shell: Shell,
     lock: Option<File>,
@@ -43,7 +43,7 @@ impl Worktree {
             remove(shell, &worktree.folder);
             let folder = worktree.folder.to_string_lossy();
             let add = git::command(shell, &["worktree", "add", "--force", "--detach", &folder, commit]);
-            process::run("git worktree add", add.into(), log, CHECKOUT_TIMEOUT)?;
+            process::run("git worktree add", &add, log, CHECKOUT_TIMEOUT)?;
         }
         // The oldest one goes by this time.
         let _ = File::open(&worktree.folder).and_then(|folder| folder.set_modified(SystemTime::now()));
@@ -57,7 +57,7 @@ impl Worktree {
         let reset = ["--work-tree", &folder.to_string(), "reset", "--hard", "--quiet", commit];
         let args = [&[git_dir.as_str()], &reset[..]].concat();
         self.folder.join(".git").is_file()
-            && process::run("git reset", git::command(&self.shell, &args).into(), log, CHECKOUT_TIMEOUT).is_ok()
+            && process::run("git reset", &git::command(&self.shell, &args), log, CHECKOUT_TIMEOUT).is_ok()
     }
 }
 
@@ -84,13 +84,13 @@ fn prune(shell: &Shell, all: &Path) {
 /// Removes a checkout. What cannot be removed now is left to the next call.
 fn remove(shell: &Shell, folder: &Path) {
     let path = folder.to_string_lossy();
-    git::read(git::command(shell, &["worktree", "remove", "--force", "--force", &path]));
+    let _ = git::read(shell, &["worktree", "remove", "--force", "--force", &path]);
     let _ = fs::remove_dir_all(folder);
 }
 
 /// Removes worktrees that git still knows though their folder is gone, as after `cargo clean`.
 fn forget_missing(shell: &Shell, all: &Path) {
-    let known = git::read(git::command(shell, &["worktree", "list", "--porcelain"])).unwrap_or_default();
+    let known = git::read(shell, &["worktree", "list", "--porcelain"]).ok().flatten().unwrap_or_default();
     for folder in known.lines().filter_map(|line| line.strip_prefix("worktree ")).map(Path::new) {
         if folder.starts_with(all) && !folder.exists() {
             remove(shell, folder);

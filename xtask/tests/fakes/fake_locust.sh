@@ -19,6 +19,7 @@ while [ $# -gt 0 ]; do
 done
 # The value of this run, of as many as are given; the last one stays.
 runs=$(cat "$PIDS/../runs-made" 2> /dev/null || echo 0)
+run=$runs
 echo $((runs + 1)) > "$PIDS/../runs-made"
 p95=300
 for value in $FAKE_P95_MS; do
@@ -30,27 +31,43 @@ done
 [ -f "$PIDS/p95" ] && p95=$(cat "$PIDS/p95")
 failures=${FAKE_FAILURES:-0}
 name=${FAKE_NAME:-/claims}
-p99=400
-[ "$p95" -gt 400 ] && p99=$p95
+p99=${FAKE_P99_MS:-400}
+[ "$p95" -gt "$p99" ] && p99=$p95
 header=Type,Name,Request\ Count,Failure\ Count,Average\ Response\ Time,Requests/s,50%,95%,99%
-row="450,$failures,100.0,15.0,100,$p95,$p99"
+requests=${FAKE_REQUESTS:-450}
+# Of 450 requests 427 take 100 ms, so that the ranks 225, 427 and 445 are p50, p95 and p99. No two runs have the same
+# mean, so that none is taken for another.
+typical=$((requests * 95 / 100))
+slowest=$((requests - requests * 99 / 100))
+slower=$((requests - typical - slowest))
+mean=$(((100 * typical + p95 * slower + p99 * slowest) / requests + run % 5))
+row="$requests,$failures,$mean.0,15.0,100,$p95,$p99"
 
 stats() { printf '%s\r\nGET,%s,%s\r\n,Aggregated,%s\r\n' "$header" "$name" "$row" "$row" > "$1"; }
-# 428 requests at the median, 22 slower: ranks 225, 427 and 445 of 450 are p50, p95 and p99.
 json() {
-    printf '[{"name":"%s","method":"GET","num_requests":%s,"num_failures":%s,"num_none_requests":0,' "$name" "${1:-450}" "$failures"
-    printf '"total_response_time":%s,"start_time":1.0,"last_request_timestamp":31.0,' "$((${1:-450} * 100))"
-    printf '"response_times":{"100":427,"%s":18,"%s.0":%s}}]' "$p95" "$p99" "$((${1:-450} - 445))"
+    printf '[{"name":"%s","method":"GET","num_requests":%s,"num_failures":%s,"num_none_requests":0,' "$name" "${1:-$requests}" "$failures"
+    printf '"total_response_time":%s,"start_time":1.0,"last_request_timestamp":%s.%03d,' "$((${1:-$requests} * mean))" \
+        "$((1 + requests / 15))" "$((requests * 1000 / 15 % 1000))"
+    printf '"response_times":{"100":%s,"%s":%s,"%s.0":%s}}]' "$((typical + ${1:-$requests} - requests))" "$p95" "$slower" "$p99" "$slowest"
 }
-about=$(dirname "$PERF_FINAL_STATS_CSV")/perf_listener.json
+folder=${PERF_FINAL_STATS_CSV%/*}
+about=$folder/perf_listener.json
+# What the listener tells of the run: whether ramp-up is left out, whether the window was opened.
+account() {
+    ended_by=run_time
+    load_s=1.0
+    [ "$FAKE_LOCUST" = cut-short ] && { ended_by=early; load_s=0.4; }
+    printf '{"ramp_up_left_out": %s, "began": %s, "ended_by": "%s", "load_s": %s, "window_s": 30.0, "mean_users": %s, "unfinished": %s, "users_left": %s}' \
+        "$1" "$2" "$ended_by" "$load_s" "${FAKE_USERS:-10.0}" "${FAKE_UNFINISHED:-[]}" "${FAKE_LEFT:-[]}" > "$about"
+}
 finish() {
-    echo '{"ramp_up_left_out": true, "began": true}' > "$about"
+    account true true
     stats "$PERF_FINAL_STATS_CSV"
     [ -n "$json" ] && json > "$json"
 }
 
 # Which workers take part, as the listener would tell.
-[ -n "$FAKE_ROLL" ] && echo "$FAKE_ROLL" > "$(dirname "$PERF_FINAL_STATS_CSV")/perf_workers.json"
+[ -n "$FAKE_ROLL" ] && echo "$FAKE_ROLL" > "$folder/perf_workers.json"
 [ -n "$FAKE_WORKERS" ] && { sleep 1000 & echo $! > "$PIDS/locust-worker"; }
 stats "${csv}_stats.csv"
 echo "All users spawned: {\"User\": 10} (10 total users)" >&2
@@ -68,23 +85,27 @@ case $FAKE_LOCUST in
         finish
         kill -9 "$(cat "$PIDS/service")"
         while kill -0 "$(cat "$PIDS/service")" 2> "$PIDS/kill"; do sleep 0.05; done ;;
-    none) rm "${csv}_stats.csv" ;;
-    no-listener) ;;
+    # Nothing but the time tells that these were not cut short.
+    none) rm "${csv}_stats.csv"; sleep 2 ;;
+    no-listener) sleep 2 ;;
     disagrees) finish; json 460 > "$json" ;;
     no-requests)
-        echo '{"ramp_up_left_out": true, "began": true}' > "$about"
+        account true true
         printf '%s\r\n,Aggregated,0,0,0,0,N/A,N/A,N/A\r\n' "$header" > "$PERF_FINAL_STATS_CSV"
         echo "You must specify the base host" >&2 ;;
     workers) sleep 1000 & echo $! > "$PIDS/locust-worker"; finish ;;
-    shape) finish; echo '{"ramp_up_left_out": false, "began": true}' > "$about" ;;
-    never-began) finish; echo '{"ramp_up_left_out": true, "began": false}' > "$about" ;;
+    fails-saying) finish; printf 'Method,Name,Error,Occurrences\r\nGET,/a,"%s",7\r\n' "$FAKE_FAILURE" > "${csv}_failures.csv" ;;
+    setsid) (setsid sleep 1000 &); finish ;;
+    setsid-exit1) (setsid sh -c 'sleep 1000 & sleep 1000' &); exit 1 ;;
+    shape) finish; account false true ;;
+    never-began) finish; account true false ;;
     says-commands)
         i=0; while [ $i -lt 300 ]; do echo "line $i"; i=$((i + 1)); done
         printf '::error::owned\n  ::stop-commands::x\nx ##[error]owned\n\r::error::owned\n::endgroup::\n(10 total users)\n'
         finish ;;
     says-much)
         # 60 MB before what matters and as much behind it, which take no room on the disk.
-        log=$(dirname "$PERF_FINAL_STATS_CSV")/locust.log
+        log=$folder/locust.log
         truncate -s 60M "$log"
         echo "CPU usage above 90%! This may constrain your throughput"
         truncate -s 120M "$log"

@@ -29,7 +29,8 @@ fn main() {
     if has("ignores-sigterm") || has("notes-sigterm") {
         note_sigterm(has("notes-sigterm"));
     }
-    let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+    let host = if has("ipv6") { "::1" } else { "127.0.0.1" };
+    let listener = TcpListener::bind((host, port)).expect("the port is free");
     for stream in listener.incoming().flatten() {
         answer(stream, &mode);
     }

@@ -1,4 +1,5 @@
-"""What the real Locust of `projects` and `matrix` loads: 20 ms an answer, or as the environment says."""
+"""The service that the real Locust of `projects` and `matrix` loads: an answer takes 20 ms, or what
+the environment says."""
 
 import os
 import sys
@@ -7,6 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 
 DELAY_S = float(os.environ.get("SERVICE_DELAY_MS", "20")) / 1000
+# From this many seconds after the start on an answer takes 4 s; never, where it is not set.
+SLOW_AFTER_S = float(os.environ.get("SERVICE_SLOW_AFTER_S") or "inf")
+STARTED_AT = time.monotonic()
 ERROR_PCT = int(os.environ.get("SERVICE_ERROR_PCT", "0"))
 turns = count()
 
@@ -17,7 +21,8 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self):
-        time.sleep(DELAY_S)
+        is_slow = time.monotonic() - STARTED_AT > SLOW_AFTER_S and self.path != "/ready"
+        time.sleep(4 if is_slow else DELAY_S)
         fails = self.path != "/ready" and next(turns) * ERROR_PCT % 100 < ERROR_PCT
         self.send_response(500 if fails else 200)
         self.send_header("Content-Length", "2")

@@ -67,7 +67,7 @@ fn an_empty_repository_gets_all_of_it() {
     let (code, text) = repository.adopt();
     assert_eq!(code, 0, "{text}");
     let files = repository.sh("git ls-files --others --exclude-standard | grep -v '^xtask/src/\\|^xtask/adopt/'");
-    expect_test::expect![[r"
+    expect_test::expect![[r#"
         .cargo/config.toml
         .github/workflows/perf.yml
         .gitignore
@@ -79,15 +79,73 @@ fn an_empty_repository_gets_all_of_it() {
         xtask/LICENSE-APACHE
         xtask/LICENSE-MIT
         xtask/README.md
-        xtask/locust/perf_listener.py
-        xtask/locust/requirements.txt
         xtask/rustfmt.toml
-    "]]
+        xtask/vendor/crates/judge/Cargo.toml
+        xtask/vendor/crates/judge/src/baseline.rs
+        xtask/vendor/crates/judge/src/comparability.rs
+        xtask/vendor/crates/judge/src/compare.rs
+        xtask/vendor/crates/judge/src/decision.rs
+        xtask/vendor/crates/judge/src/histogram.rs
+        xtask/vendor/crates/judge/src/lib.rs
+        xtask/vendor/crates/judge/src/limits.rs
+        xtask/vendor/crates/judge/src/locust_csv.rs
+        xtask/vendor/crates/judge/src/locust_history.rs
+        xtask/vendor/crates/judge/src/locust_json.rs
+        xtask/vendor/crates/judge/src/mask.rs
+        xtask/vendor/crates/judge/src/run.rs
+        xtask/vendor/crates/judge/src/stats.rs
+        xtask/vendor/crates/judge/src/text.rs
+        xtask/vendor/crates/report/Cargo.toml
+        xtask/vendor/crates/report/src/charts.rs
+        xtask/vendor/crates/report/src/content.rs
+        xtask/vendor/crates/report/src/format.rs
+        xtask/vendor/crates/report/src/github.rs
+        xtask/vendor/crates/report/src/html.rs
+        xtask/vendor/crates/report/src/json.rs
+        xtask/vendor/crates/report/src/junit.rs
+        xtask/vendor/crates/report/src/lib.rs
+        xtask/vendor/crates/report/src/markdown.rs
+        xtask/vendor/crates/report/src/page.css
+        xtask/vendor/crates/report/src/page.js
+        xtask/vendor/crates/report/src/terminal.rs
+        xtask/vendor/crates/report/src/words.rs
+        xtask/vendor/xtask/Cargo.toml
+        xtask/vendor/xtask/locust/perf_listener.py
+        xtask/vendor/xtask/locust/requirements.txt
+        xtask/vendor/xtask/src/config.rs
+        xtask/vendor/xtask/src/flags.rs
+        xtask/vendor/xtask/src/lib.rs
+        xtask/vendor/xtask/src/measure/bench.rs
+        xtask/vendor/xtask/src/measure/install.rs
+        xtask/vendor/xtask/src/measure/listener.rs
+        xtask/vendor/xtask/src/measure/locust.rs
+        xtask/vendor/xtask/src/measure/mod.rs
+        xtask/vendor/xtask/src/measure/progress.rs
+        xtask/vendor/xtask/src/measure/service.rs
+        xtask/vendor/xtask/src/measure/target.rs
+        xtask/vendor/xtask/src/measure/workers.rs
+        xtask/vendor/xtask/src/project.rs
+        xtask/vendor/xtask/src/results.rs
+        xtask/vendor/xtask/src/story/against.rs
+        xtask/vendor/xtask/src/story/delivery.rs
+        xtask/vendor/xtask/src/story/judging.rs
+        xtask/vendor/xtask/src/story/mod.rs
+        xtask/vendor/xtask/src/story/perf.rs
+        xtask/vendor/xtask/src/system/ci.rs
+        xtask/vendor/xtask/src/system/files.rs
+        xtask/vendor/xtask/src/system/git.rs
+        xtask/vendor/xtask/src/system/lock.rs
+        xtask/vendor/xtask/src/system/machine.rs
+        xtask/vendor/xtask/src/system/mod.rs
+        xtask/vendor/xtask/src/system/process.rs
+        xtask/vendor/xtask/src/system/session.rs
+        xtask/vendor/xtask/src/system/worktree.rs
+    "#]]
     .assert_eq(&format!("{files}\n"));
     for line in ["/target/", "__pycache__/", "perf_report.html"] {
         assert!(repository.read(".gitignore").lines().any(|found| found == line), "{line}");
     }
-    assert!(text.contains("2. say in perf.toml how the service is started"), "{text}");
+    assert!(text.contains("2. edit perf.toml (how to start the service)"), "{text}");
     // Where that was not done it is said before anything is built or installed.
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["perf"]);
     assert!(code == 2 && text.contains("`command` is still the starter's: say there"), "{text}");
@@ -126,10 +184,10 @@ fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
                members = ["xtask"]
           2. add these two lines to .cargo/config.toml:
                [alias]
-               xtask = "run --quiet --package xtask --bin xtask --"
+               xtask = "run --package xtask --bin xtask --"
           3. say in .github/workflows/perf.yml what the service needs on the runner to be built and started
-          4. git ignores what must be committed, mend .gitignore: perf_baseline.json
-          5. say in perf.toml how the service is started, and in the locustfile what its users do
+          4. git ignores files that must be committed; fix .gitignore: perf_baseline.json
+          5. edit perf.toml (how to start the service) and the locustfile (what users do)
           6. measure the baseline: cargo xtask perf --update-baseline
           7. commit all of it; from then on the gate is `cargo xtask perf`, here and in CI
     "#]]
@@ -160,7 +218,7 @@ fn where_it_cannot_do_all_it_does_nothing() {
     assert!(text.contains("no git repository") || text.contains("is a folder inside the repository"), "{text}");
     assert_eq!(repository.sh("ls -A"), "a.txt");
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["adopt", "nowhere"]);
-    assert!(code == 2 && text.contains("cannot adopt the gate into nowhere"), "{text}");
+    assert!(code == 2 && text.contains("cannot install the gate in nowhere"), "{text}");
 
     Repository::new("other-xtask", &[("xtask/src/main.rs", "fn main() {}")]).refuses("another xtask than the gate");
     Repository::new("broken-manifest", &[("Cargo.toml", "[workspace\n")]).refuses("ROOT/Cargo.toml: ");

@@ -29,9 +29,9 @@ fn repository(name: &str, first_ms: u32, last_ms: u32) -> Scratch {
 #[test]
 fn a_slowdown_is_red_and_an_improvement_green() {
     for (name, first_ms, last_ms, code, last) in [
-        ("red", 300, 420, 1, "FAIL: p95, GET /claims p95 are over their limits"),
+        ("red", 300, 420, 1, "FAIL: p95, p95_corrected, GET /claims p95 are over their limits"),
         ("green", 420, 300, 0, "PASS: nothing is over its limit"),
-        ("same", 300, 300, 0, "PASS: nothing is over its limit"),
+        ("same", 300, 300, 0, "PASS: p95 +0.0% (limit +20%), all metrics within their limits"),
     ] {
         let scratch = repository(name, first_ms, last_ms);
         let output = scratch.perf("--against first");
@@ -40,7 +40,11 @@ fn a_slowdown_is_red_and_an_improvement_green() {
         let [first, head] = ["first", "HEAD"].map(|rev| scratch.sh(&format!("git rev-parse {rev}"))[..12].to_owned());
         let sides = format!("baseline: first, commit {first}; candidate: this tree, commit {head}; measured in turn");
         assert!(output.stdout.contains(&sides), "{name}: {}", output.stdout);
-        assert!(output.stdout.contains("evidence: 2 rounds, both sides in each: settled"), "{}", output.stdout);
+        assert!(
+            output.stdout.contains("evidence: conclusive after 2 rounds, both sides in each; "),
+            "{}",
+            output.stdout
+        );
         // In the one order, then in the other.
         let loads = output.stderr.lines().filter(|line| line.starts_with("loading "));
         let order: Vec<bool> = loads.map(|line| line.contains(" of this tree ")).collect();
@@ -70,7 +74,7 @@ fn the_users_checkout_is_not_touched() {
     let output = scratch.perf("--against HEAD");
     // What is not committed is part of this tree.
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
-    assert!(output.stdout.contains(" with changes; measured in turn"), "{}", output.stdout);
+    assert!(output.stdout.contains(" + uncommitted changes; measured in turn"), "{}", output.stdout);
     assert_eq!(scratch.sh(state), before);
     // A checkout that lost its link to git is made anew; git never takes the repository around it instead.
     let checkout = format!("target/perf/against/{}", scratch.sh("git rev-parse HEAD"));
@@ -220,7 +224,11 @@ fn two_calls_at_once_do_not_disturb_each_other() {
     let children = ["--against first", "--against first"].map(|args| scratch.command(args).spawn().unwrap());
     for output in children.map(|child| scratch.finish(child)) {
         assert_eq!(output.code, 0, "{}", output.stderr);
-        assert!(output.stdout.ends_with("PASS: nothing is over its limit\n"), "{}", output.stdout);
+        assert!(
+            output.stdout.ends_with("PASS: p95 +0.0% (limit +20%), all metrics within their limits\n"),
+            "{}",
+            output.stdout
+        );
     }
     scratch.assert_clean();
 }

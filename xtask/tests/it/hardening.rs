@@ -1,6 +1,9 @@
 //! Files that are huge, endless or no files, names without an end, a clock that jumps, a repository that is read-only or
 //! elsewhere: an answer or one line, in bounded memory. And what must not get out.
 
+mod files;
+mod processes;
+
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -248,11 +251,51 @@ fn times_out_of_this_world_are_shown_or_refused() {
         assert!(!output.stdout.contains("\u{1b}[31mnow") && !output.stdout.contains('\u{7}'), "{}", output.stdout);
     }
     // The clock was set back an hour during the run.
-    let json = r#"[{"name":"/","method":"GET","num_requests":1,"num_failures":0,"total_response_time":1.0,"start_time":7200.0,"last_request_timestamp":3600.0,"response_times":{"5":1}}]"#;
+    let json = r#"[{"name":"/","method":"GET","num_requests":1,"num_failures":0,"total_response_time":5.0,"start_time":7200.0,"last_request_timestamp":3600.0,"response_times":{"5":1}}]"#;
     scratch.write("perf_baseline.json", BASELINE);
     scratch.write("results.json", json);
     let refused = scratch.perf("results.json");
     assert!(refused.code == 2 && refused.stderr.contains("the clock was set meanwhile"), "{}", refused.stderr);
+}
+
+// Numbers
+#[test]
+fn no_number_of_a_flag_a_file_or_a_variable_ends_in_a_panic() {
+    let huge = ["18446744073709551615", "99999999999", "1e308", "500000000000y", "584542046090y"];
+    for number in huge {
+        for flag in
+            ["--run-time", "--users", "--spawn-rate", "--processes", "--expect-workers", "--max-runs", "--min-runs"]
+        {
+            let scratch = Scratch::new("huge-flag").with("FAKE_LOCUST", "exit1");
+            let output = scratch.perf(&format!("{flag} {number} --host http://127.0.0.1:1"));
+            assert_eq!(output.code, 2, "{flag} {number}: {}", output.stderr);
+        }
+        for key in ["deadline_margin", "stop_timeout", "workers_timeout", "warmup", "run_time"] {
+            let scratch = Scratch::new("huge-key").with("FAKE_LOCUST", "exit1");
+            let config = scratch.read("perf.toml");
+            let config = Vec::from_iter(config.lines().filter(|line| !line.starts_with(key))).join("\n");
+            scratch.write("perf.toml", &config.replace("[load]", &format!("[load]\n{key} = \"{number}\"")));
+            scratch.refuses("", "");
+        }
+        for key in ["ready_timeout", "build_timeout"] {
+            let scratch = Scratch::new("huge-service").with("FAKE_LOCUST", "exit1");
+            let scratch = scratch
+                .toml("ready_timeout = \"2m\"\n", "")
+                .toml("[service]", &format!("[service]\n{key} = \"{number}\""));
+            scratch.refuses("", "");
+        }
+        for name in
+            ["LOCUST_RUN_TIME", "LOCUST_STOP_TIMEOUT", "LOCUST_USERS", "LOCUST_SPAWN_RATE", "LOCUST_MASTER_BIND_PORT"]
+        {
+            let scratch = Scratch::new("huge-variable").with(name, number).with("FAKE_LOCUST", "exit1");
+            let scratch =
+                scratch.toml("run_time = \"1s\"\n", "").toml("stop_timeout = \"500ms\"\ndeadline", "deadline");
+            scratch.refuses("--host http://127.0.0.1:1", "");
+        }
+    }
+    let scratch = Scratch::new("huge-said");
+    scratch.refuses("--run-time 18446744073709551615", "must be a year or less");
+    scratch.toml("\"2m\"\n[locust]", "\"500000000000y\"\n[locust]").refuses("", "must be a year or less");
 }
 
 // Secrets
@@ -274,8 +317,9 @@ fn assert_no_secret(scratch: &Scratch, output: &Output) {
 #[test]
 fn no_secret_reaches_a_file_or_a_line_of_ours() {
     let reports = "--report perf.md --report perf.html --report perf.xml --report perf.json --verbose";
-    let args =
-        format!("-- --header X-Api:{SECRET} --auth-token={SECRET} --tags a --proxy http://me:{SECRET}@127.0.0.1:1");
+    let args = format!(
+        "-- --header X-Api:{SECRET} --auth-token={SECRET} --tags a --pwd {SECRET} -J{SECRET} --headers A {SECRET} --proxy http://me:{SECRET}@127.0.0.1:1"
+    );
     for (name, service, fake, args, code) in [
         ("passes", "ok", "", format!("--update-baseline --max-runs 2 {reports} {args}"), 0),
         ("judges", "ok", "", format!("{reports} {args}"), 0),
@@ -300,12 +344,13 @@ fn no_secret_reaches_a_file_or_a_line_of_ours() {
         for variable in ["API_TOKEN", "DATABASE_URL", "LOCUST_API_KEY", "GITHUB_TOKEN", "HTTP_PROXY", "SOMETHING"] {
             scratch = scratch.with(variable, &format!("http://me:{SECRET}@127.0.0.1:1"));
         }
+        let scratch = scratch.toml("/health\"", &format!("/health?api_key={SECRET}\""));
         let output = scratch.perf(&args);
         assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
         assert_no_secret(&scratch, &output);
         if name == "passes" {
             // What tells one load from another stays, and the next run is not said to differ.
-            let kept = r#"["--header", "***", "--auth-token=***", "--tags", "a", "--proxy", "http://***@127.0.0.1:1"]"#;
+            let kept = r##"["--header", "***", "--auth-token=***", "--tags", "a", "--pwd", "***", "-J***", "--headers", "***", "***", "--proxy", "***", "#"##;
             assert!(scratch.read("perf_baseline.json").contains(kept), "{}", scratch.read("perf_baseline.json"));
             assert!(scratch.read("pids/arguments").contains(SECRET), "Locust needs it");
             assert!(scratch.read("pids/arguments").contains(&format!("-H http://me:{SECRET}@127")), "Locust needs it");
@@ -314,6 +359,26 @@ fn no_secret_reaches_a_file_or_a_line_of_ours() {
             assert!(!again.stdout.contains("differs"), "{}", again.stdout);
             assert_no_secret(&scratch, &again);
         }
+    }
+}
+
+#[test]
+fn a_failure_is_quoted_without_its_secrets() {
+    for text in [
+        format!("404 for url: http://127.0.0.1:1/a?api_key={SECRET}&page=2"),
+        format!("refused: access_token={SECRET}"),
+        format!("sent Authorization: Bearer {SECRET}"),
+    ] {
+        let scratch = Scratch::new("secret-failure").with("FAKE_FAILURE", &text).with("FAKE_LOCUST", "fails-saying");
+        let left = r#"[{"user": "U", "reason": "TEXT", "times": 1}]"#.replace("TEXT", &text);
+        let scratch = scratch.with("FAKE_LEFT", &left);
+        let output = scratch.perf("--report perf.md --report perf.html --report perf.xml --report perf.json");
+        assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+        assert!(output.stdout.contains("the most frequent failure, 7 times: GET /a: "), "{}", output.stdout);
+        for name in ["perf.md", "perf.html", "perf.xml", "perf.json", "target/perf/latest/run-1/run.json"] {
+            assert!(!scratch.read(name).contains(SECRET), "{name}: {}", scratch.read(name));
+        }
+        assert!(!output.stdout.contains(SECRET), "{}", output.stdout);
     }
 }
 

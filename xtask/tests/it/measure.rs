@@ -67,7 +67,7 @@ fn results_are_read_whole_or_not_at_all() {
 #[test]
 fn a_locust_that_does_not_tell_a_version_is_said_before_anything_starts() {
     let scratch = Scratch::new("version").with("FAKE_LOCUST_VERSION", "banana");
-    scratch.refuses("", "is no version of Locust");
+    scratch.refuses("", "is not a version of Locust");
     scratch.assert_not_started(&["locust", "service"]);
 }
 
@@ -479,7 +479,7 @@ fn a_configuration_of_locusts_that_would_never_end_is_refused_wherever_it_is() {
     }
     let scratch = Scratch::new("modes-arguments");
     for arg in ["--worker", "--autoquit=3", "-u5", "--csv=x", "--headful"] {
-        scratch.refuses(&format!("-- {arg}"), &format!("`{arg}` behind `--`"));
+        scratch.refuses(&format!("-- {arg}"), &format!("`{arg}` after `--`"));
         scratch.assert_not_started(&["locust", "service"]);
     }
 }

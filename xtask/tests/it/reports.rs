@@ -37,17 +37,16 @@ fn github_gets_annotations_and_a_summary_beside_the_same_verdict() {
     scratch.write("same.csv", &results("GET,/claims", 300));
     scratch.write("slower.csv", &results("GET,/claims", 400));
     for (args, code, last) in [
-        ("same.csv", 0, "PASS: nothing is over its limit"),
-        ("slower.csv", 1, "FAIL: p95 is over its limit"),
-        ("slower.csv --quiet", 1, "FAIL: p95 is over its limit"),
+        ("same.csv", 0, "PASS: p95 +0.0% (limit +20%), all metrics within their limits"),
+        ("slower.csv", 1, "FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%)"),
+        ("slower.csv --quiet", 1, "FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%)"),
     ] {
         let before = scratch.read("pids/summary.md");
         let output = scratch.perf(args);
         assert_eq!((output.code, output.stdout.lines().last()), (code, Some(last)), "{args}: {}", output.stderr);
         assert_eq!(output.stderr, "", "{args}");
         let annotations: Vec<_> = output.stdout.lines().filter(|line| line.starts_with("::")).collect();
-        let expected =
-            "::error file=perf_baseline.json,line=1,title=FAIL p95::p95: 300 -> 400 ms (+33.3%25, limit +20%25)";
+        let expected = "::error file=perf_baseline.json,line=1,title=FAIL%3A p95 is 33%25 slower%2C 300 → 400 ms (limit +20%25)::p95: 300 → 400 ms (+33.3%25, limit +20%25)";
         assert_eq!(annotations, if code == 1 { vec![expected] } else { vec![] });
         let summary = scratch.read("pids/summary.md");
         let page = summary.strip_prefix(&before).unwrap().strip_prefix('\n').expect("a line of its own");
@@ -68,7 +67,10 @@ fn a_summary_that_cannot_be_written_changes_no_verdict() {
         let scratch = on_github("github-unwritable").with("GITHUB_STEP_SUMMARY", path);
         scratch.write("slower.csv", &results("GET,/claims", 400));
         let output = scratch.perf("slower.csv");
-        assert_eq!((output.code, output.stdout.lines().last()), (1, Some("FAIL: p95 is over its limit")));
+        assert_eq!(
+            (output.code, output.stdout.lines().last()),
+            (1, Some("FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%)"))
+        );
         let warning = format!("warning: cannot add to the job's summary {path}: ");
         assert!(output.stderr.starts_with(&warning), "{}", output.stderr);
     }
@@ -85,19 +87,23 @@ fn what_was_not_judged_is_one_error_and_says_so_in_the_summary() {
     let scratch = on_github("github-not-judged");
     scratch.write("torn.csv", &results("GET,/claims", 300)[..90]);
     let output = scratch.refuses("torn.csv --report out.md", "torn.csv: ");
-    assert_eq!(output.stdout.matches("::error title=NOT JUDGED::torn.csv: ").count(), 1, "{}", output.stdout);
+    assert_eq!(output.stdout.matches("::error title=NO VERDICT::torn.csv: ").count(), 1, "{}", output.stdout);
     assert_eq!(output.stdout.lines().count(), 1, "{}", output.stdout);
     let (summary, report) = (scratch.read("pids/summary.md"), scratch.read("out.md"));
     assert_eq!(summary, format!("what was there\n{report}"));
-    assert!(report.starts_with("<!-- cargo xtask perf -->\n## ⛔ NOT JUDGED\n\ntorn.csv: "), "{report}");
+    assert!(report.starts_with("<!-- cargo xtask perf -->\n## ⛔ NO VERDICT\n\n"), "{report}");
+    assert!(report.contains("torn.csv: line 2 has"), "{report}");
 
     // A gate whose baseline is never committed is not judged either.
     let scratch = scratch.with("CI", "true");
     scratch.write("same.csv", &results("GET,/claims", 300));
     scratch.sh("rm perf_baseline.json");
     let output = scratch.perf("same.csv --report out.md");
-    assert_eq!((output.code, output.stdout.matches("::error title=NOT JUDGED::there is no").count()), (2, 1));
-    assert!(scratch.read("out.md").contains("\n\nthere is no baseline"), "{}", scratch.read("out.md"));
+    assert_eq!(
+        (output.code, output.stdout.matches("::error title=NO VERDICT::no baseline: without one").count()),
+        (2, 1)
+    );
+    assert!(scratch.read("out.md").contains("\n\nno baseline: without one"), "{}", scratch.read("out.md"));
 }
 
 #[test]
@@ -156,8 +162,8 @@ fn in_a_folder_of_the_repository_paths_start_at_its_root() {
     let output = scratch.script("cd services && \"$XTASK\" perf failing.csv");
     assert_eq!(output.code, 1, "{}", output.stderr);
     for place in [
-        "file=services/perf_baseline.json,line=1,title=FAIL error_rate:",
-        "file=services/locustfile.py,line=2,title=FAIL GET /claims error_rate:",
+        "file=services/perf_baseline.json,line=1,title=FAIL%3A error_rate rose by 8.89 pp",
+        "file=services/locustfile.py,line=2,title=WARN GET /claims error_rate:",
     ] {
         assert!(output.stdout.contains(place), "{place}: {}", output.stdout);
     }
@@ -169,7 +175,11 @@ fn a_report_that_cannot_be_written_takes_nothing_back() {
     scratch.sh("mkdir gone");
     let output = scratch.perf("--report kept.json --report gone/b.json");
     assert_eq!(output.code, 2, "{}", output.stderr);
-    assert!(output.stdout.ends_with("PASS: nothing is over its limit\n"), "{}", output.stdout);
+    assert!(
+        output.stdout.ends_with("PASS: p95 +0.0% (limit +20%), all metrics within their limits\n"),
+        "{}",
+        output.stdout
+    );
     assert!(output.last_line().contains("the verdict above stands, but a report of it is missing: cannot write gone"));
     assert!(scratch.read("kept.json").contains("\"verdict\": \"pass\""));
     scratch.assert_clean();

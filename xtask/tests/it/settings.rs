@@ -4,6 +4,8 @@ use expect_test::expect;
 use locust_gate::config::{Config, LocustSettings, settle};
 use locust_gate::flags;
 
+use crate::repo_flags;
+
 /// Returns the error of what must be refused.
 fn error(result: anyhow::Result<impl Sized>) -> String {
     match result {
@@ -18,7 +20,7 @@ fn a_configuration_error_points_at_its_line() {
         (
             "[load]\nusers = 3\nuser = 4\n",
             expect![
-                ":3: `user = 4`: unknown field `user`, expected one of `users`, `spawn_rate`, `run_time`, `host`, `locustfile`, `processes`, `expect_workers`, `workers_timeout`, `warmup`, `stop_timeout`, `deadline_margin`"
+                ":3: `user = 4`: unknown field `user`, expected one of `users`, `spawn_rate`, `run_time`, `host`, `locustfile`, `processes`, `expect_workers`, `workers_timeout`, `warmup`, `stop_timeout`, `min_requests`, `deadline_margin`"
             ],
         ),
         ("[service]\ncommand = \"x\"\n", expect![":1: `[service]`: missing field `ready_url`"]),
@@ -28,7 +30,7 @@ fn a_configuration_error_points_at_its_line() {
         ),
         (
             "[load]\nstop_timeout = \"soon\"\n",
-            expect![[r#":2: `stop_timeout = "soon"`: `soon` is no length of time like "500ms", "30s" or "2m""#]],
+            expect![[r#":2: `stop_timeout = "soon"`: `soon` is not a duration such as "500ms", "30s" or "2m""#]],
         ),
         (
             "\n[limits]\np95 = \"20\"\n",
@@ -39,13 +41,13 @@ fn a_configuration_error_points_at_its_line() {
         (
             "[limits]\np94 = \"20%\"\n",
             expect![[
-                r#":2: [limits] `p94` is no metric: use p50, p95, p99, requests_per_sec or error_rate, or a table [limits."GET /path"]"#
+                r#":2: [limits] `p94` is not a metric: use p50, p95, p99, requests_per_sec or error_rate, or a table [limits."GET /path"]"#
             ]],
         ),
         (
             "[locust]\nversion = \"2.40.0\"\ncommand = \"locust\"\n",
             expect![
-                ":1: [locust] `command` names a Locust of your own, `version` and `requirements` the managed one: give either"
+                ":1: [locust] `command` is for a Locust of your own, `version` and `requirements` for the managed one: remove one or the other"
             ],
         ),
         (
@@ -67,7 +69,7 @@ fn a_configuration_error_points_at_its_line() {
         (
             "[limits.\"GET /a\"]\navg_response_time = \"20%\"\n",
             expect![[
-                r#":2: [limits."GET /a"] `avg_response_time`: `avg_response_time` is shown, not judged: it takes no limit"#
+                r#":2: [limits."GET /a"] `avg_response_time`: `avg_response_time` is shown but not judged, so it takes no limit"#
             ]],
         ),
         ("[load\n", expect![":1: `[load`: unclosed table, expected `]`"]),
@@ -79,83 +81,76 @@ fn a_configuration_error_points_at_its_line() {
 #[test]
 fn a_command_line_error_names_the_flag() {
     for (line, expected) in [
-        ("", expect!["no command is given: try `cargo xtask perf` or `cargo xtask --help`"]),
-        ("prf", expect!["there is no command `prf`: try `cargo xtask perf` or `cargo xtask --help`"]),
+        ("", expect!["missing command: try `cargo xtask perf` or `cargo xtask --help`"]),
+        ("prf", expect!["unknown command `prf`: try `cargo xtask perf` or `cargo xtask --help`"]),
         (
             "perf --strikt",
-            expect![
-                "there is no flag `--strikt`: the nearest is `--strict`; what is meant for Locust goes behind `--`"
-            ],
+            expect!["unknown flag `--strikt`; did you mean `--strict`? (Locust's own flags go after `--`)"],
         ),
         ("perf --users", expect!["`--users` needs a value: `--users N`"]),
         ("perf --users --strict", expect!["`--users` needs a value: `--users N`"]),
-        ("perf --users 0", expect!["`--users 0`: this is no whole number from 1 up; write `--users N`"]),
-        ("perf --users 1 --users 2", expect!["`--users` is given twice"]),
-        ("perf --strict --strict", expect!["`--strict` is given twice"]),
+        ("perf --users 0", expect!["`--users 0`: expected a whole number, 1 or more; usage: `--users N`"]),
+        ("perf --users 1 --users 2", expect!["`--users` was given more than once"]),
+        ("perf --strict --strict", expect!["`--strict` was given more than once"]),
         ("perf --strict=yes", expect!["`--strict` takes no value"]),
         (
             "perf --run-time 0",
-            expect!["`--run-time 0`: Locust runs for whole seconds, at least one; write `--run-time T`"],
+            expect!["`--run-time 0`: must be a whole number of seconds, 1 or more; usage: `--run-time T`"],
         ),
         (
             "perf --run-time soon",
-            expect!["`--run-time soon`: this is no length of time like 45s, 2m or 1h30m; write `--run-time T`"],
+            expect!["`--run-time soon`: expected a duration such as 45s, 2m or 1h30m; usage: `--run-time T`"],
         ),
         (
             "perf --run-time 1500ms",
-            expect!["`--run-time 1500ms`: Locust runs for whole seconds, at least one; write `--run-time T`"],
+            expect!["`--run-time 1500ms`: must be a whole number of seconds, 1 or more; usage: `--run-time T`"],
         ),
-        ("perf --spawn-rate -1", expect!["`--spawn-rate -1`: this is no number above 0; write `--spawn-rate R`"]),
-        ("perf --quiet --verbose", expect!["--quiet and --verbose contradict each other: give one"]),
-        ("perf --note hello", expect!["--note is kept in the baseline: give it with --update-baseline"]),
+        ("perf --spawn-rate -1", expect!["`--spawn-rate -1`: expected a number above 0; usage: `--spawn-rate R`"]),
+        ("perf --quiet --verbose", expect!["--quiet and --verbose cannot be combined"]),
+        ("perf --note hello", expect!["--note requires --update-baseline"]),
         (
             "perf results.csv --users 3",
-            expect!["RESULTS are judged as they are, so flags of a measurement have no effect: give either"],
+            expect!["load flags have no effect when RESULTS are given; remove one or the other"],
         ),
-        (
-            "perf --quick",
-            expect!["there is no flag `--quick`: the nearest is `--quiet`; what is meant for Locust goes behind `--`"],
-        ),
-        ("selftest --quik", expect!["there is no flag `--quik`: the nearest is `--quick`"]),
-        ("selftest --strict", expect!["there is no flag `--strict`: see --help"]),
-        ("selftest --hlep", expect!["there is no flag `--hlep`: the nearest is `--help`"]),
-        ("selftest --quick --quick", expect!["`--quick` is given twice"]),
+        ("perf --quick", expect!["unknown flag `--quick`; did you mean `--quiet`? (Locust's own flags go after `--`)"]),
+        ("selftest --quik", expect!["unknown flag `--quik`; did you mean `--quick`?"]),
+        ("selftest --strict", expect!["unknown flag `--strict`; see `cargo xtask --help`"]),
+        ("selftest --hlep", expect!["unknown flag `--hlep`; did you mean `--help`?"]),
+        ("selftest --quick --quick", expect!["`--quick` was given more than once"]),
         ("selftest --quick=yes", expect!["`--quick` takes no value"]),
         ("selftest results.csv", expect!["`results.csv`: selftest takes nothing but its flags; leave it out"]),
         ("selftest -- --tags read", expect!["`--tags`: selftest takes nothing but its flags; leave it out"]),
         ("perf --against", expect!["`--against` needs a value: `--against REV`"]),
         (
             "perf --against HEAD results.csv",
-            expect!["--against measures both sides and knows no baseline file: leave out RESULTS"],
+            expect!["--against uses no baseline file, so it cannot be combined with RESULTS"],
         ),
         (
             "perf --against HEAD --update-baseline",
-            expect!["--against measures both sides and knows no baseline file: leave out --update-baseline"],
+            expect!["--against uses no baseline file, so it cannot be combined with --update-baseline"],
         ),
         (
             "perf --against HEAD --baseline b.json",
-            expect!["--against measures both sides and knows no baseline file: leave out --baseline"],
+            expect!["--against uses no baseline file, so it cannot be combined with --baseline"],
         ),
         (
             "perf --against HEAD --max-runs 1",
-            expect!["--against takes at least 2 rounds: one tells nothing of the noise"],
+            expect!["--against needs at least 2 rounds: one tells nothing of the noise"],
         ),
         (
             "perf --against HEAD --min-runs 1",
-            expect!["--against takes at least 2 rounds: one tells nothing of the noise"],
+            expect!["--against needs at least 2 rounds: one tells nothing of the noise"],
         ),
-        ("perf -- -u50", expect!["`-u50` behind `--`: the gate sets Locust's `-u` itself; use --users"]),
-        (
-            "perf -- --csv=x",
-            expect!["`--csv=x` behind `--`: the gate decides on Locust's `--csv` itself; leave it out"],
-        ),
-        (
-            "perf -- --head",
-            expect!["`--head` behind `--`: the gate decides on Locust's `--headless` itself; leave it out"],
-        ),
+        ("perf -- -u50", expect!["`-u50` after `--`: the gate sets Locust's `-u` itself; use --users"]),
+        ("perf -- --csv=x", expect!["`--csv=x` after `--`: the gate sets Locust's `--csv` itself; remove it"]),
+        ("perf -- --head", expect!["`--head` after `--`: the gate sets Locust's `--headless` itself; remove it"]),
     ] {
         let args = line.split_whitespace().map(Into::into).collect();
-        expected.assert_eq(&error(flags::parse(args)));
+        let parsed = match repo_flags::parse(args) {
+            Ok(repo_flags::Command::Library(args)) => flags::parse(args).map(drop),
+            own => own.map(drop),
+        };
+        expected.assert_eq(&error(parsed));
     }
 }
 
@@ -216,7 +211,7 @@ fn the_time_to_stop_is_read_where_locust_reads_it() {
         (
             "",
             "stop-timeout = soon\n",
-            Err("locust.conf sets Locust's `stop-timeout` to `soon`: this is no length of time like 10 or 45s"),
+            Err("locust.conf sets Locust's `stop-timeout` to `soon`: expected a duration such as 10 or 45s"),
         ),
     ] {
         let mut locust = LocustSettings::default();
@@ -234,26 +229,26 @@ fn a_locust_configuration_that_would_make_another_run_is_refused() {
         (
             "headful = true\n",
             Some(
-                "locust.conf sets Locust's `headful`, which would make another run than the gate's, or none that ends: remove it there",
+                "locust.conf sets Locust's `headful`, which would change the run, or keep it from ending: remove it there",
             ),
         ),
         (
             "processes = 4\n",
             Some(
-                "locust.conf sets Locust's `processes`, which would make another run than the gate's, or none that ends: remove it there",
+                "locust.conf sets Locust's `processes`, which would change the run, or keep it from ending: remove it there",
             ),
         ),
         (
             "# headful = true\nheadful = false\nlogfile = \n",
             Some(
-                "locust.conf sets Locust's `logfile`, which would make another run than the gate's, or none that ends: remove it there",
+                "locust.conf sets Locust's `logfile`, which would change the run, or keep it from ending: remove it there",
             ),
         ),
         (
             // It clears the statistics before they are written to a file.
             "json = true\n",
             Some(
-                "locust.conf sets Locust's `json`, which would make another run than the gate's, or none that ends: remove it there",
+                "locust.conf sets Locust's `json`, which would change the run, or keep it from ending: remove it there",
             ),
         ),
         ("tags = read\nheadful = false\n", None),

@@ -21,7 +21,8 @@ pub const BASELINE: &str = r#"{"version":"1.0","timestamp":"2026-01-27T00:00:00Z
 pub const RESULTS: &str = "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n,Aggregated,450,0,100,15,100,300,400\n";
 
 /// What the fakes and the tests write process ids to, in `pids`.
-const PID_FILES: [&str; 7] = ["build-child", "locust", "locust-worker", "python", "service", "service-child", "uv"];
+const PID_FILES: [&str; 8] =
+    ["build-child", "git", "locust", "locust-worker", "python", "service", "service-child", "uv"];
 
 /// A repository of its own, with a service and a Locust that do as they are told. The fakes write their process ids to
 /// `pids`.
@@ -144,6 +145,7 @@ impl Scratch {
     /// `xtask perf` in this repository; `program` may be a shell that comes to run it.
     pub fn prepared(&self, mut command: Command) -> Command {
         command.current_dir(&self.folder).env("GIT_CONFIG_GLOBAL", "/dev/null").env("HOME", &self.folder);
+        command.env("LC_ALL", "C.UTF-8");
         // What the caller's own environment says of CI and Locust is not part of a case.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
@@ -203,7 +205,7 @@ impl Scratch {
         let output = self.perf(args);
         assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
         assert!(
-            output.last_line().starts_with("NOT JUDGED: ") && output.last_line().contains(reason),
+            output.last_line().starts_with("NO VERDICT: ") && output.last_line().contains(reason),
             "{}",
             output.stderr
         );
@@ -231,6 +233,35 @@ impl Scratch {
             }
         }
         assert_eq!(self.sh("find . -name '*.tmp'"), "", "half a file is left");
+    }
+
+    /// No process whose folder is this repository or below, whatever its session or parent.
+    #[track_caller]
+    pub fn assert_no_process_is_left(&self) {
+        let own = fs::canonicalize(&self.folder).unwrap();
+        let left = || -> Vec<u32> {
+            let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+            let ids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+            ids.filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder.starts_with(&own)))
+                .filter(|pid| is_running(*pid))
+                .collect()
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while !left().is_empty() {
+            if Instant::now() >= deadline {
+                let shown: Vec<String> = left()
+                    .iter()
+                    .map(|pid| {
+                        fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " ")
+                    })
+                    .collect();
+                for pid in left() {
+                    self.sh(&format!("kill -9 {pid} || true"));
+                }
+                panic!("these are left: {shown:?}");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     #[track_caller]

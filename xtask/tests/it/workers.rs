@@ -338,7 +338,7 @@ fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_
     let gate = start(LONG_LOAD);
     scratch.wait_until("the load", || workers_of(&scratch, "run-1").len() == 4);
     let fifth = Shells(vec![worker(&commands[3])]);
-    is_refused(gate, ["NOT JUDGED: worker 4 (", " joined when the load had begun"]);
+    is_refused(gate, ["NO VERDICT: worker 4 (", " joined when the load had begun"]);
     drop(fifth);
 
     // 3. And the next, until one of them dies.
@@ -346,7 +346,7 @@ fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_
     scratch.wait_until("the load", || workers_of(&scratch, "run-1").len() == 4);
     let third = workers_of(&scratch, "run-1").into_iter().find(|worker| worker["name"] == "3").unwrap();
     scratch.sh(&format!("kill -9 {}", process_of(&third)));
-    is_refused(gate, ["NOT JUDGED: worker 3 (", " was lost during the load"]);
+    is_refused(gate, ["NO VERDICT: worker 3 (", " was lost during the load"]);
 
     // 4. It does not come again, and that is said of it by its number.
     let text = scratch.read("perf.toml").replace("workers_timeout = \"60s\"", "workers_timeout = \"8s\"");

@@ -3,9 +3,9 @@
 use expect_test::{Expect, expect};
 use judge::baseline::Baseline;
 use judge::compare::{Verdict, compare};
-use judge::decision::{Decision, Presence, Row, Why};
+use judge::decision::{Decision, Doubt, Presence, Row, Why};
 use judge::limits::{EndpointLimits, JUDGED, Limit, Limits, Rules, default_limits};
-use judge::run::{Metric, Precision, Run};
+use judge::run::{Metric, PERCENTILES, Precision, Run};
 use judge::stats::Interval;
 
 use crate::samples::{
@@ -216,76 +216,184 @@ fn a_verdict_is_settled_when_noise_cannot_change_it() {
     }
 }
 
-/// The findings on endpoints, and why they are no more than that.
+/// What is decided of the endpoints that are over their limits, worst first.
 #[track_caller]
 fn check_endpoints(baseline: &[Run], candidate: &[Run], rules: &Rules, expected: &Expect) {
     let reference = Baseline::new(baseline, provenance(), None, None).unwrap();
     let comparison = compare(&reference, candidate, rules).unwrap();
-    let findings = comparison.findings();
-    let lines: Vec<String> = findings
-        .iter()
-        .filter_map(|row| Some(format!("{:?} {} {}", row.decision?, row.endpoint?, row.metric)))
-        .collect();
+    let mut rows: Vec<&Row> = comparison.findings();
+    rows.extend(comparison.endpoints.iter().filter(|row| matches!(row.decision, Some(Decision::InDoubt(_)))));
+    let lines: Vec<String> =
+        rows.iter().filter_map(|row| Some(format!("{:?} {} {}", row.decision?, row.endpoint?, row.metric))).collect();
     expected.assert_eq(&lines.join("\n"));
-    let failed = findings.iter().any(|row| row.is_failure());
+    let failed = rows.iter().any(|row| row.is_failure());
     assert_eq!(comparison.verdict, if failed { Verdict::Fail } else { Verdict::Pass });
 }
 
 #[test]
-fn an_endpoint_fails_on_evidence_and_warns_without() {
+fn an_endpoint_is_a_finding_by_two_runs_samples_and_significance() {
     let steady = [300.0, 303.0, 297.0, 301.0, 299.0];
     let noisy = [300.0, 400.0, 250.0, 330.0, 280.0];
     let baseline = runs_with("GET /a", &steady, 450, 0);
     let cases = [
         (
             &baseline,
-            runs_with("GET /a", &[900.0], 450, 0),
+            runs_with("GET /a", &[900.0, 905.0], 450, 0),
             expect![[r#"
                 Fail(OverLimit) GET /a p95
-                Warn(FewSamples(FewSamples { requests: 450, samples: 4 })) GET /a p99"#]],
+                InDoubt(FewSamples(FewSamples { requests: 450, samples: 4 })) GET /a p99"#]],
         ),
-        // Three times as slow, but the baseline varies too.
+        // By one run it never fails, however clear it is.
+        (&baseline, runs_with("GET /a", &[390.0], 450, 0), expect!["Warn(OneRun) GET /a p95"]),
+        // Much slower, but the baseline varies too.
         (
             &runs_with("GET /a", &noisy, 450, 0),
-            runs_with("GET /a", &[500.0], 450, 0),
-            expect!["Warn(NotSignificant) GET /a p95"],
+            runs_with("GET /a", &[400.0, 410.0], 450, 0),
+            expect!["InDoubt(NotSignificant) GET /a p95"],
         ),
         // A p95 of 99 requests rests on four.
         (
             &runs_with("GET /a", &steady, 99, 0),
-            runs_with("GET /a", &[390.0], 450, 0),
-            expect!["Warn(FewSamples(FewSamples { requests: 99, samples: 4 })) GET /a p95"],
+            runs_with("GET /a", &[390.0, 390.0], 450, 0),
+            expect!["InDoubt(FewSamples(FewSamples { requests: 99, samples: 4 })) GET /a p95"],
         ),
         (
             &runs_with("GET /a", &steady, 100, 0),
-            runs_with("GET /a", &[390.0], 100, 0),
+            runs_with("GET /a", &[390.0, 390.0], 100, 0),
             expect!["Fail(OverLimit) GET /a p95"],
         ),
         // Over no limit: however significant, it is irrelevant.
-        (&baseline, runs_with("GET /a", &[350.0], 450, 0), expect![""]),
-        // 5 % of 450 requests failed, and 5 % of 60.
-        (&baseline, runs_with("GET /a", &[300.0], 450, 23), expect!["Fail(OverLimit) GET /a error_rate"]),
+        (&baseline, runs_with("GET /a", &[350.0, 350.0], 450, 0), expect![""]),
+        // 5 % of 450 requests failed, 4 % of 60, and two of 60 in all.
+        (&baseline, runs_with("GET /a", &[300.0, 300.0], 450, 23), expect!["Fail(OverLimit) GET /a error_rate"]),
         (
-            &baseline,
-            runs_with("GET /a", &[300.0], 60, 3),
-            expect!["Warn(FewSamples(FewSamples { requests: 60, samples: 3 })) GET /a error_rate"],
+            &runs_with("GET /a", &steady, 60, 0),
+            runs_with("GET /a", &[300.0, 300.0], 60, 2),
+            expect!["InDoubt(NotSignificant) GET /a error_rate"],
+        ),
+        (
+            &runs_with("GET /a", &steady, 30, 0),
+            runs_with("GET /a", &[300.0, 300.0], 30, 1),
+            expect!["InDoubt(FewSamples(FewSamples { requests: 30, samples: 2 })) GET /a error_rate"],
         ),
         // 6 of 150 against 2 of 150 in each run before: so many more come by chance.
         (
             &runs_with("GET /a", &steady, 150, 2),
             runs_with("GET /a", &[300.0], 150, 6),
-            expect!["Warn(NotSignificant) GET /a error_rate"],
+            expect!["InDoubt(NotSignificant) GET /a error_rate"],
         ),
     ];
     for (baseline, candidate, expected) in cases {
         check_endpoints(baseline, &candidate, rules(false), &expected);
     }
+    // `--strict` promotes what warns, and nothing else.
+    let noisy = runs_with("GET /a", &noisy, 450, 0);
     check_endpoints(
-        &runs_with("GET /a", &noisy, 450, 0),
-        &runs_with("GET /a", &[500.0], 450, 0),
+        &noisy,
+        &runs_with("GET /a", &[400.0, 410.0], 450, 0),
         rules(true),
-        &expect!["Fail(NotSignificant) GET /a p95"],
+        &expect!["InDoubt(NotSignificant) GET /a p95"],
     );
+    let mut slow = runs_with("GET /a", &steady, 450, 0);
+    for run in &mut slow {
+        run.endpoints[0].1.p50_ms = 130.0;
+    }
+    check_endpoints(&baseline, &slow, rules(false), &expect!["Warn(OverLimit) GET /a p50"]);
+    check_endpoints(&baseline, &slow, rules(true), &expect!["Fail(OverLimit) GET /a p50"]);
+    // Throughput warns as it falls, and not as it rises.
+    for run in &mut slow {
+        (run.endpoints[0].1.p50_ms, run.endpoints[0].1.requests_per_sec) = (100.0, 9.0);
+    }
+    check_endpoints(&baseline, &slow, rules(false), &expect!["Warn(OverLimit) GET /a requests_per_sec"]);
+    check_endpoints(&slow, &baseline, rules(false), &expect![""]);
+}
+
+/// What the runs of an endpoint, as p95 in ms, come to after each.
+#[track_caller]
+fn check_runs(baseline_ms: &[f64], candidate_ms: &[f64], expected: &[(bool, bool)]) {
+    let reference = Baseline::new(&runs_with("GET /a", baseline_ms, 450, 0), provenance(), None, None).unwrap();
+    let runs = runs_with("GET /a", candidate_ms, 450, 0);
+    let mut found = Vec::new();
+    for made in 1..=runs.len() {
+        let comparison = compare(&reference, &runs[..made], rules(false)).unwrap();
+        found.push((comparison.verdict == Verdict::Fail, comparison.wants_another_run(rules(false))));
+    }
+    assert_eq!(found, expected, "{candidate_ms:?}");
+}
+
+#[test]
+fn an_endpoint_over_its_limit_asks_for_runs() {
+    let steady = [300.0, 303.0, 297.0, 301.0, 299.0];
+    // One run is over: a second follows. Two are: a third confirms them.
+    check_runs(&steady, &[500.0, 505.0, 502.0], &[(false, true), (true, true), (true, false)]);
+    // A run that met something of its own, and two that did not.
+    check_runs(&steady, &[500.0, 300.0, 301.0], &[(false, true), (false, true), (false, false)]);
+    check_runs(&steady, &[310.0], &[(false, false)]);
+    // Too few requests to be a finding ask for nothing.
+    let few = |p95_ms: &[f64]| runs_with("GET /a", p95_ms, 60, 0);
+    let reference = Baseline::new(&few(&steady), provenance(), None, None).unwrap();
+    let runs = few(&[500.0]);
+    assert!(!compare(&reference, &runs, rules(false)).unwrap().wants_another_run(rules(false)));
+    // A failure that stands needs no other series to be settled.
+    let mut both = runs_with("GET /a", &[500.0, 505.0, 502.0], 450, 0);
+    both[2].total.p95_ms = 420.0;
+    let reference = Baseline::new(&runs_with("GET /a", &steady, 450, 0), provenance(), None, None).unwrap();
+    let comparison = compare(&reference, &both, rules(false)).unwrap();
+    assert!(comparison.total.iter().any(|row| row.evidence.unsettled.is_some()));
+    assert_eq!(comparison.unsettled().count(), 0);
+}
+
+#[test]
+fn a_baseline_of_one_run_gets_three_runs_at_least() {
+    let reference = Baseline::new(&runs_of(&[300.0]), provenance(), None, None).unwrap();
+    for (runs, max_runs, is_wanted) in [(1, 8, true), (2, 8, true), (3, 8, false), (1, 1, false), (2, 2, false)] {
+        let rules = Rules { max_runs, ..Rules::default() };
+        let runs = runs_of(&[300.0, 301.0, 299.0][..runs]);
+        let comparison = compare(&reference, &runs, &rules).unwrap();
+        assert_eq!(comparison.wants_another_run(&rules), is_wanted, "{} of {max_runs}", runs.len());
+        assert_eq!(comparison.detectable_by_five.is_some(), runs.len() > 1);
+    }
+}
+
+/// The p95 of a run lies between 20 and 200 ms, and the mean of all requests is this.
+fn in_gap(p95_ms: f64, avg_ms: f64) -> Run {
+    let mut run = candidate(&[(Metric::P95, p95_ms)]);
+    run.total.avg_ms = avg_ms;
+    run.total.p95_interval_ms = Some(Interval { low: 20.0, high: 200.0 });
+    run.distribution = PERCENTILES.map(|percentile| if percentile > 95.0 { 200.0 } else { 20.0 }).to_vec();
+    run
+}
+
+#[test]
+fn a_p95_in_a_gap_needs_more_than_itself() {
+    let runs = |means: [f64; 5]| means.map(|mean| in_gap(200.0, mean)).to_vec();
+    let baseline = [(20.0, 29.0), (20.0, 29.4), (20.0, 28.7), (200.0, 29.3), (20.0, 28.9)];
+    let reference = Baseline::new(&baseline.map(|(p95, mean)| in_gap(p95, mean)), provenance(), None, None).unwrap();
+    let rules = Rules { max_runs: 5, ..Rules::default() };
+    let decided = |runs: &[Run]| {
+        let comparison = compare(&reference, runs, &rules).unwrap();
+        comparison.total.iter().find(|row| row.metric == Metric::P95).unwrap().decision.unwrap()
+    };
+    assert_eq!(decided(&runs([29.1, 28.8, 29.3, 29.0, 29.2])), Decision::InDoubt(Doubt::InGap));
+    assert_eq!(decided(&runs([37.1, 36.8, 37.3, 37.0, 37.2])), Decision::Fail(Why::OverLimit));
+    // The slow requests became slower still, which hardly moves the mean.
+    let mut slower = runs([29.1, 28.8, 29.3, 29.0, 29.2]);
+    for run in &mut slower {
+        run.distribution[13] = 250.0;
+    }
+    assert_eq!(decided(&slower), Decision::Fail(Why::OverLimit));
+    // Where the requests leave little room, or do not tell, the estimate decides.
+    let mut narrow = runs([29.1, 28.8, 29.3, 29.0, 29.2]);
+    for run in &mut narrow {
+        run.total.p95_interval_ms = Some(Interval { low: 190.0, high: 200.0 });
+    }
+    assert_eq!(decided(&narrow), Decision::Fail(Why::OverLimit));
+    narrow[0].total.p95_interval_ms = None;
+    assert_eq!(decided(&narrow), Decision::Fail(Why::OverLimit));
+    // A CSV has no histogram, and its percentiles are too far apart to tell.
+    let mut of_csv = runs([29.1, 28.8, 29.3, 29.0, 29.2]);
+    of_csv[4].distribution.clear();
+    assert_eq!(decided(&of_csv), Decision::Fail(Why::OverLimit));
 }
 
 #[test]
@@ -297,11 +405,16 @@ fn significance_is_shared_out_over_the_endpoints() {
         run(&endpoints)
     };
     let baseline: Vec<Run> = [300.0, 315.0, 288.0, 305.0, 294.0].map(|p95_ms| all(p95_ms, p95_ms)).into();
-    let slow = [all(300.0, 400.0)];
-    check_endpoints(&baseline, &slow, rules(false), &expect!["Warn(NotSignificant) GET /0 p95"]);
+    let slow = [all(300.0, 400.0), all(300.0, 400.0)];
+    check_endpoints(&baseline, &slow, rules(false), &expect!["InDoubt(NotSignificant) GET /0 p95"]);
     let alone = |run: &Run| Run { endpoints: run.endpoints[..1].to_vec(), ..run.clone() };
     let baseline: Vec<Run> = baseline.iter().map(alone).collect();
-    check_endpoints(&baseline, &[alone(&slow[0])], rules(false), &expect!["Fail(OverLimit) GET /0 p95"]);
+    check_endpoints(
+        &baseline,
+        &[alone(&slow[0]), alone(&slow[1])],
+        rules(false),
+        &expect!["Fail(OverLimit) GET /0 p95"],
+    );
 }
 
 #[test]
@@ -333,12 +446,12 @@ fn single_runs_are_told_apart_by_their_requests() {
     let baseline = single(300.0, Some(Interval { low: 280.0, high: 330.0 }));
     let check = |candidate: Vec<Run>, expected: &Expect| check_endpoints(&baseline, &candidate, rules(false), expected);
     // 330 and a fifth is 396.
-    check(single(420.0, Some(Interval { low: 397.0, high: 480.0 })), &expect!["Fail(OverLimit) GET /a p95"]);
-    check(single(420.0, Some(Interval { low: 396.0, high: 480.0 })), &expect!["Warn(ReachesBelowLimit) GET /a p95"]);
-    check(single(420.0, None), &expect!["Warn(NoiseUnknown) GET /a p95"]);
+    check(single(420.0, Some(Interval { low: 397.0, high: 480.0 })), &expect!["Warn(OneRun) GET /a p95"]);
+    check(single(420.0, Some(Interval { low: 396.0, high: 480.0 })), &expect!["InDoubt(ReachesBelowLimit) GET /a p95"]);
+    check(single(420.0, None), &expect!["InDoubt(NoiseUnknown) GET /a p95"]);
     check(single(350.0, Some(Interval { low: 397.0, high: 480.0 })), &expect![""]);
-    check(runs_with("GET /a", &[300.0], 450, 45), &expect!["Fail(OverLimit) GET /a error_rate"]);
-    check(runs_with("GET /a", &[300.0], 450, 12), &expect!["Warn(ReachesBelowLimit) GET /a error_rate"]);
+    check(runs_with("GET /a", &[300.0], 450, 45), &expect!["Warn(OneRun) GET /a error_rate"]);
+    check(runs_with("GET /a", &[300.0], 450, 12), &expect!["InDoubt(ReachesBelowLimit) GET /a error_rate"]);
     // The baseline file holds the ends, of a single run only.
     let text = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap().to_text();
     assert!(text(&baseline).contains("\"p95_high\": [330.0]"));
@@ -346,8 +459,10 @@ fn single_runs_are_told_apart_by_their_requests() {
     let reference = Baseline::parse(&text(&baseline)).unwrap();
     let candidate = single(420.0, Some(Interval { low: 397.0, high: 480.0 }));
     let comparison = compare(&reference, &candidate, rules(false)).unwrap();
-    assert_eq!(comparison.verdict, Verdict::Fail);
     assert!(comparison.rests_on_requests());
+    // `--strict` promotes it.
+    assert_eq!(comparison.verdict, Verdict::Pass);
+    assert_eq!(compare(&reference, &candidate, rules(true)).unwrap().verdict, Verdict::Fail);
 }
 
 #[test]
@@ -373,19 +488,19 @@ fn an_endpoint_may_have_limits_of_its_own() {
             "GET /claims/[id]",
             890.0,
             40,
-            expect!["Warn(FewSamples(FewSamples { requests: 450, samples: 4 })) GET /claims/[id] p99"],
+            expect!["InDoubt(FewSamples(FewSamples { requests: 450, samples: 4 })) GET /claims/[id] p99"],
         ),
         ("GET /claims/[id]", 310.0, 50, expect!["Fail(OverLimit) GET /claims/[id] error_rate"]),
     ] {
         check_endpoints(
             &runs_with(name, &steady, 450, 0),
-            &runs_with(name, &[p95_ms], 450, failures),
+            &runs_with(name, &[p95_ms, p95_ms], 450, failures),
             &rules,
             &expected,
         );
     }
     // A bound needs no baseline.
-    let new = [run(&[("POST /a", 300.0), ("GET /claims/new", 320.0)])];
+    let new = [run(&[("POST /a", 300.0), ("GET /claims/new", 320.0)]), run(&[("GET /claims/new", 320.0)])];
     let old = runs_with("POST /a", &steady, 450, 0);
     check_endpoints(&old, &new, &rules, &expect!["Fail(OverBound) GET /claims/new p95"]);
 }

@@ -1,6 +1,7 @@
 //! Locust's statistics as CSV.
 
 use expect_test::expect;
+use judge::histogram::Histogram;
 use judge::locust_csv;
 use judge::run::{Metric, Precision, Run, Stats};
 use judge::stats::Interval;
@@ -25,7 +26,16 @@ fn a_full_aggregated_row_alone_is_read() {
         requests_per_sec: 15.0,
         p95_interval_ms: Some(Interval { low: 300.0, high: 420.0 }),
     };
-    assert_eq!(run, Run { precision: Precision::Coarse, total, endpoints: vec![], distribution: vec![] });
+    assert_eq!(
+        run,
+        Run {
+            precision: Precision::Coarse,
+            total,
+            endpoints: vec![],
+            distribution: vec![],
+            histogram: Histogram::default()
+        }
+    );
 }
 
 #[test]

@@ -9,12 +9,14 @@ mod baseline;
 mod calibration;
 mod compare;
 mod csv;
+mod histogram;
 mod history;
 mod json;
 mod mangle;
 mod mangled;
 mod samples;
 mod secrets;
-#[path = "../../benches/calibration/simulation.rs"]
+#[expect(dead_code, reason = "the benchmark alone writes the document")]
+#[path = "../../benches/calibration/simulation/mod.rs"]
 mod simulation;
 mod statistics;

@@ -33,7 +33,7 @@ fn a_value_beyond_all_measure_is_refused() {
     let csv = "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n,Aggregated,9,0,1e308,1,1,1,1\n";
     let json = |times: &str| {
         format!(
-            r#"[{{"name":"/","method":"GET","num_requests":1,"num_failures":0,"total_response_time":1.0,"start_time":0.0,{times}}}]"#
+            r#"[{{"name":"/","method":"GET","num_requests":1,"num_failures":0,"total_response_time":5.0,"start_time":0.0,{times}}}]"#
         )
     };
     let json = |times: &str| locust_json::parse(&json(times)).unwrap_err();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use judge::baseline::Baseline;
+use judge::histogram::Histogram;
 use judge::limits::{Limit, Limits, Rules, default_limits};
 use judge::run::{Metric, Precision, Provenance, Run, Stats};
 
@@ -30,9 +31,15 @@ pub fn row(start: &str) -> String {
 
 /// A result with these response times in ms and their counts.
 pub fn json_of(times: &str) -> String {
-    let n: u64 = times.split(',').map(|pair| pair.split(':').nth(1).unwrap().trim().parse::<u64>().unwrap()).sum();
+    let (mut n, mut total_ms) = (0, 0.0);
+    for pair in times.split(',') {
+        let (time, count) = pair.split_once(':').unwrap();
+        let count: u32 = count.trim().parse().unwrap();
+        n += count;
+        total_ms += f64::from(count) * time.trim().trim_matches('"').parse::<f64>().unwrap();
+    }
     format!(
-        r#"[{{"name":"/","method":"GET","num_requests":{n},"num_failures":0,"num_none_requests":0,"total_response_time":1.0,"start_time":1.0,"last_request_timestamp":2.0,"response_times":{{{times}}}}}]"#
+        r#"[{{"name":"/","method":"GET","num_requests":{n},"num_failures":0,"num_none_requests":0,"total_response_time":{total_ms:.1},"start_time":1.0,"last_request_timestamp":2.0,"response_times":{{{times}}}}}]"#
     )
 }
 
@@ -73,6 +80,7 @@ pub fn run(endpoints: &[(&str, f64)]) -> Run {
         total: stats(300.0),
         endpoints: endpoints.iter().map(|(name, p95_ms)| ((*name).into(), stats(*p95_ms))).collect(),
         distribution: vec![],
+        histogram: Histogram::default(),
     }
 }
 
@@ -99,10 +107,17 @@ pub fn candidate(values: &[(Metric, f64)]) -> Run {
             Metric::RequestsPerSec => total.requests_per_sec = *value,
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 10,000")]
             Metric::ErrorRate => total.failures = (*value * 100.0).round() as u64,
+            Metric::P95Corrected => panic!("it takes a histogram"),
             Metric::AvgResponseTime | Metric::TotalRequests => panic!("{metric} is not judged"),
         }
     }
-    Run { precision: Precision::Coarse, total, endpoints: vec![], distribution: vec![] }
+    Run {
+        precision: Precision::Coarse,
+        total,
+        endpoints: vec![],
+        distribution: vec![],
+        histogram: Histogram::default(),
+    }
 }
 
 pub fn with_limits(limits: &[(Metric, &str)]) -> Limits {

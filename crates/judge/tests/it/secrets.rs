@@ -1,6 +1,18 @@
-//! Secrets are not kept.
+//! Secrets are not kept, and nothing is hidden in a name.
 
-use judge::mask;
+use judge::{mask, text};
+
+#[test]
+fn a_character_that_cannot_be_seen_is_shown() {
+    for (name, expected) in [
+        ("/a\u{200b}b", r"/a\u{200b}b"),
+        ("/a\u{e0041}b", r"/a\u{e0041}b"),
+        ("/a\u{ad}\u{feff}\u{2060}", r"/a\u{ad}\u{feff}\u{2060}"),
+        ("/ü/路/\u{1f600}", "/ü/路/\u{1f600}"),
+    ] {
+        assert_eq!(text::printable(name), expected);
+    }
+}
 
 #[test]
 fn a_url_is_told_without_its_user_and_password() {
@@ -40,14 +52,49 @@ fn a_text_is_told_without_the_users_and_passwords_of_its_urls() {
 fn what_is_handed_to_locust_is_kept_without_its_secrets() {
     for (args, expected) in [
         ("--tags read --class-picker", "--tags read --class-picker"),
-        ("--auth-token abc --tags read", "--auth-token *** --tags read"),
-        ("--API_KEY=a=b -H", "--API_KEY=*** -H"),
+        ("--auth-token abc --tags read", "--auth-token *** --tags read #52e4"),
+        ("--API_KEY=a=b -H", "--API_KEY=*** -H #0000"),
         ("--password --tags read", "--password --tags read"),
-        ("--my-proxy http://me:word@a:1 TokenUser", "--my-proxy http://***@a:1 TokenUser"),
+        ("--my-proxy http://me:word@a:1 TokenUser", "--my-proxy *** *** #0000"),
+        ("ReadUser --tags a b --pass x", "ReadUser --tags a b --pass *** #0000"),
+        ("--headers A SECRET -pSECRET --SEC/RET", "--headers *** *** -p*** *** #0000"),
+        ("-T a -E b -- c", "-T a -E b -- *** #0000"),
+        ("no/class", "*** #0000"),
     ] {
         let args: Vec<String> = args.split(' ').map(str::to_owned).collect();
         let masked = mask::args(&args);
-        assert_eq!(masked.join(" "), expected);
+        assert_eq!(
+            without_digest(&masked),
+            without_digest(&expected.split(' ').map(str::to_owned).collect::<Vec<_>>())
+        );
         assert_eq!(mask::args(&masked), masked, "twice is once");
     }
+    let kept = |word: &str| mask::args(&["--pass".to_owned(), word.to_owned()]);
+    assert_ne!(kept("one"), kept("two"), "loads are told apart");
+    assert_eq!(kept("one"), ["--pass", "***", "#a727"], "and no other program makes another digest");
+}
+
+/// The arguments with any digest as `#`.
+fn without_digest(args: &[String]) -> String {
+    let shown = args.iter().map(|arg| if arg.starts_with('#') { "#" } else { arg });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn queries_and_tokens_are_masked_wherever_text_is_quoted() {
+    for (text, expected) in [
+        ("404 for url: http://a/b?api_key=SECRET&page=2, again", "404 for url: http://a/b?api_key=***&page=***, again"),
+        ("GET /a?t=SECRET: refused", "GET /a?t=*** refused"),
+        ("access_token=SECRET and more", "access_token=*** and more"),
+        ("{'Authorization': 'Bearer SECRET.x-y_z'}", "{'Authorization': 'Bearer ***'}"),
+        ("Authorization: Basic U0VDUkVU=", "Authorization: Basic ***"),
+        ("authorization: SECRET123 x", "authorization: *** x"),
+        ("a bearer token is missing", "a bearer token is missing"),
+        ("assert x == 3, a=b", "assert x == 3, a=b"),
+        ("a==b ?=x", "a==b ?=x"),
+    ] {
+        assert_eq!(mask::text(text), expected);
+        assert_eq!(mask::text(expected), expected, "twice is once");
+    }
+    assert_eq!(mask::url("http://me:w@a/b?api_key=SECRET#x"), "http://***@a/b?api_key=***");
 }

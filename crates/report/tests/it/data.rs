@@ -10,14 +10,18 @@ use expect_test::expect;
 use judge::baseline::Baseline;
 use judge::compare::compare;
 use judge::decision::Presence;
+use judge::histogram::Histogram;
 use judge::limits::{EndpointLimits, Limit, Limits, Rules};
-use judge::run::{Load, Machine, Metric, Precision, Provenance, Run, Stats};
+use judge::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats};
 use judge::stats::Interval;
 use judge::text::{cut, printable};
-use report::content::{Sides, Unjudged};
-use report::terminal::{self, Verbosity};
+use report::Background;
+use report::content::{Sides, Unjudged, by_severity, finding, findings, is_conclusive};
+use report::next::steps;
+use report::saved::Saved;
+use report::terminal::{self, Screen, Verbosity};
 use report::words::Status;
-use report::{Report, html, json, junit, markdown};
+use report::{Report, github, html, json, junit, markdown};
 use roxmltree::{Document, Node};
 use serde_json::{Value, json};
 
@@ -42,12 +46,14 @@ fn provenance() -> Provenance {
             warmup_s: 1.5,
             processes: Some(2),
             workers: Some(4),
+            has_shape: false,
             locust_args: vec!["--tags".to_owned(), "read".to_owned()],
         }),
         machine: Some(Machine { cpu: "CPU <9> & more".to_owned(), cores: 2, os: "Linux".to_owned() }),
         locust: Some("2.47.0".to_owned()),
         python: Some("3.13.1".to_owned()),
         precision: Precision::Fine,
+        mean_users: Some(10.0),
         locustfile: Some("0123456789abcdef".to_owned()),
     }
 }
@@ -58,7 +64,13 @@ fn stats(p95_ms: f64) -> Stats {
 
 fn run(total_ms: f64, endpoints: &[(&str, f64)]) -> Run {
     let endpoints = endpoints.iter().map(|(name, p95_ms)| ((*name).into(), stats(*p95_ms))).collect();
-    Run { precision: Precision::Fine, total: stats(total_ms), endpoints, distribution: Vec::new() }
+    Run {
+        precision: Precision::Fine,
+        total: stats(total_ms),
+        endpoints,
+        distribution: Vec::new(),
+        histogram: Histogram::default(),
+    }
 }
 
 /// Runs of these p95 of all requests together and of `GET /a`.
@@ -87,6 +99,7 @@ impl Case {
     fn report<T>(&self, read: impl FnOnce(&Report) -> T) -> T {
         let candidate = provenance();
         read(&Report {
+            background: Background::unknown(),
             distribution: &[],
             runs: &self.runs,
             histories: &[],
@@ -130,6 +143,15 @@ fn cases() -> Vec<Case> {
         EndpointLimits::new("*", limit("max 1ms")),
     ];
     let steady = runs(&STEADY);
+    // The p95 of a run lies between two ends far apart, and the mean is the same on both sides.
+    let gap = |p95_ms: f64| {
+        let mut runs = runs(&[p95_ms; 3]);
+        for run in &mut runs {
+            run.total.p95_interval_ms = Some(Interval { low: 20.0, high: 200.0 });
+            run.distribution = vec![20.0; PERCENTILES.len()];
+        }
+        runs
+    };
     let case = |name, baseline: &[Run], runs, strict, paired| Case::new(name, baseline, runs, rules(strict, paired));
     let new = vec![run(300.0, &[("GET /a", 300.0), ("GET /new", 1000.0 / 3.0)])];
     vec![
@@ -142,7 +164,15 @@ fn cases() -> Vec<Case> {
         case("rounds", &steady, runs(&[310.0, 312.0, 308.0, 311.0, 309.0]), false, true),
         case("new and missing", &gone, new.clone(), false, false),
         case("few requests", &few, runs(&[400.0]), false, false),
-        case("not significant", &runs(&noisy), runs(&[500.0]), false, false),
+        case("not significant", &runs(&noisy), runs(&[390.0]), false, false),
+        case("in a gap", &gap(20.0), gap(200.0), false, false),
+        case(
+            "close after all runs",
+            &steady,
+            runs(&[300.0, 420.0, 310.0, 400.0, 350.0, 300.0, 450.0, 390.0]),
+            false,
+            false,
+        ),
         case(
             "single runs",
             &single(300.0, Some(Interval { low: 280.0, high: 330.0 })),
@@ -202,14 +232,15 @@ fn hostile_case(names: &[String]) -> Case {
         let endpoints: Vec<(&str, f64)> = names.iter().map(|name| (name.as_str(), p95_ms)).collect();
         run(p95_ms, &endpoints)
     };
-    Case::new("hostile", &STEADY.map(of), vec![of(900.0), of(905.0)], rules(false, false))
+    Case::new("hostile", &STEADY.map(of), vec![of(900.0), of(905.0), of(910.0)], rules(false, false))
 }
 
 // What every format says
 
 /// For people, then for programs; of the terminal without colours.
 fn in_every_format(report: &Report) -> [(&'static str, String); 6] {
-    let terminal = |verbosity| anstream::adapter::strip_str(&terminal::render(report, verbosity, None)).to_string();
+    let terminal =
+        |verbosity| anstream::adapter::strip_str(&terminal::render(report, verbosity, Screen::default())).to_string();
     [
         ("terminal", terminal(Verbosity::Verbose)),
         ("quiet", terminal(Verbosity::Quiet)),
@@ -221,43 +252,216 @@ fn in_every_format(report: &Report) -> [(&'static str, String); 6] {
 }
 
 #[test]
-fn a_verdict_that_is_not_settled_says_so_in_every_format() {
+fn every_format_has_the_same_headline() {
     let mut said = Vec::new();
     for case in cases() {
         case.report(|report| {
-            let is_settled = report.comparison.unsettled().next().is_none();
-            let formats = in_every_format(report);
-            for (format, text) in &formats {
-                assert_eq!(text.contains("not settled: noise"), !is_settled, "{}, {format}: {text}", case.name);
+            let headline = report.headline().to_string();
+            for (format, text) in &in_every_format(report) {
+                let shown = match *format {
+                    "terminal" | "quiet" => text.lines().last().unwrap().to_owned(),
+                    // Neither escapes a character of these.
+                    "Markdown" => text.lines().nth(1).unwrap().replace("\\_", "_").replace("\\[", "["),
+                    _ => text.clone(),
+                };
+                match *format {
+                    "terminal" | "quiet" => assert_eq!(shown, headline, "{}, {format}", case.name),
+                    "HTML" => assert!(shown.contains(&format!("<title>{}", &headline[..4])), "{}, {format}", case.name),
+                    _ => assert!(shown.contains(&headline), "{}, {format}: {shown}", case.name),
+                }
             }
-            for (format, text) in &formats[..2] {
-                let last = text.lines().last().unwrap();
-                assert_eq!(last.contains("not settled"), !is_settled, "{}, {format}: {last}", case.name);
-            }
-            if !is_settled {
-                said.push(formats[1].1.lines().last().unwrap().to_owned());
-            }
+            let annotations = github::annotations(report, &github::Places::default());
+            let title = headline.replace('%', "%25").replace(':', "%3A").replace(',', "%2C");
+            let is_silent = headline.starts_with("PASS") && is_conclusive(report.comparison);
+            assert!(annotations.contains(&format!("title={title}::")) || is_silent, "{annotations}");
+            said.push(format!("{}: {headline}", case.name));
         });
     }
-    // What tools look for stays the beginning.
     expect![[r#"
-        FAIL: p95, GET /a p95 are over their limits; not settled: noise could change the verdict on p95
-        PASS: nothing is over its limit; not settled: noise could hide a regression of p95
-        FAIL: error_rate is over its limit; not settled: noise could change the verdict on error_rate
-        FAIL: p95, GET /a p95 are over their limits; not settled: noise could change the verdict on p95
-        FAIL: p95 is over its limit; not settled: noise could change the verdict on p95
-        FAIL: p95 is over its limit; not settled: noise could change the verdict on p95"#]]
-    .assert_eq(&said.join("\n"));
+        a pass: PASS: p95 +0.0% (limit +20%), all metrics within their limits
+        a failure of several runs: FAIL: p95 is 39% slower, 300 → 417 ms (limit +20%); 1 of 1 endpoint: GET /a +39%
+        one run over: FAIL: p95 is 40% slower, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
+        a close call: PASS: p95 +19% (limit +20%), all metrics within their limits; inconclusive: noise may be hiding a p95 regression
+        errors: FAIL: error_rate rose by 6.67 pp, 0.00 → 6.67% (limit +2 pp); inconclusive: noise could change the verdict on error_rate
+        strict: FAIL: p95 is 62% slower, 308 → 500 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
+        rounds: PASS: p95 +3.3% (limit +20%), all metrics within their limits
+        new and missing: FAIL: GET /gone is MISSING: no requests in this run
+        few requests: FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%); inconclusive: noise could change the verdict on p95
+        not significant: FAIL: p95 is 27% slower, 308 → 390 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
+        in a gap: FAIL: p95 is 900% slower, 20.0 → 200 ms (limit +20%); 1 of 1 endpoint: GET /a +900%
+        close after all runs: FAIL: p95 is 20.3% slower, 300 → 361 ms (limit +20%); inconclusive: noise could change the verdict on p95
+        single runs: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /a p95 +40%; inconclusive: noise may be hiding a GET /a p95 regression
+        below the limit: PASS: p95 +0.0% (limit +20%), all metrics within their limits
+        noise unknown: PASS: p95 +0.0% (limit +20%), all metrics within their limits
+        below resolution: PASS: p95 +25% (limit +20%, but no more than rounding), all metrics within their limits
+        a metric that the baseline lacks: PASS: p95 -14% (limit +20%), all metrics within their limits
+        limits of an endpoint: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /new p95 333 ms; inconclusive: noise may be hiding a GET /new p95 regression"#]].assert_eq(&said.join("\n"));
 }
 
 #[test]
-fn what_is_not_significant_is_said_without_a_count() {
+fn an_inconclusive_verdict_says_so_in_every_format() {
+    for case in cases() {
+        case.report(|report| {
+            let is_settled = report.comparison.unsettled().next().is_none();
+            assert!(is_conclusive(report.comparison) || !is_settled, "{}", case.name);
+            for (format, text) in &in_every_format(report) {
+                let says = text.contains("inconclusive: noise") || text.contains("inconclusive on ");
+                assert_eq!(says, !is_settled, "{}, {format}: {text}", case.name);
+            }
+            let value: Value = serde_json::from_str(&json::render(report)).unwrap();
+            assert_eq!(value["conclusive"], json!(is_conclusive(report.comparison)), "{}", case.name);
+        });
+    }
+}
+
+#[test]
+fn findings_are_the_worst_first_in_every_format() {
+    for case in cases() {
+        case.report(|report| {
+            let sorted = findings(report.comparison);
+            assert!(sorted.is_sorted_by(|a, b| by_severity(a, b).is_le()), "{}", case.name);
+            let texts: Vec<String> = sorted.iter().map(|row| finding(row)).collect();
+            let value: Value = serde_json::from_str(&json::render(report)).unwrap();
+            let in_json = value["findings"].as_array().unwrap().iter().map(|of| of["text"].as_str().unwrap());
+            assert!(in_json.eq(texts.iter().map(String::as_str)), "{}", case.name);
+            let quiet = &in_every_format(report)[1].1;
+            let places: Vec<usize> = texts.iter().map(|text| quiet.find(text.as_str()).unwrap()).collect();
+            assert!(places.is_sorted(), "{}: {quiet}", case.name);
+        });
+    }
+}
+
+#[test]
+fn what_next_depends_on_the_case() {
+    let mut said = Vec::new();
+    for case in cases() {
+        case.report(|report| {
+            let steps = steps(report);
+            assert!((1..=3).contains(&steps.len()), "{}", case.name);
+            for (format, text) in &in_every_format(report) {
+                let is_there = text.contains(&steps[0].command) || ["quiet", "JUnit", "JSON", "HTML"].contains(format);
+                assert!(is_there, "{}, {format}: {text}", case.name);
+            }
+            let steps: Vec<String> = steps.iter().map(|step| format!("  {}: {}", step.what, step.command)).collect();
+            said.push(format!("{}:\n{}", case.name, steps.join("\n")));
+        });
+    }
+    expect![[r#"
+        a pass:
+          see every endpoint: cargo xtask perf target/perf/latest --report report.html
+        a failure of several runs:
+          rule out the machine: cargo xtask perf --against 0123456789ab
+          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        one run over:
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          rule out the machine: cargo xtask perf --against 0123456789ab
+          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        a close call:
+          lengthen the run: cargo xtask perf --against 0123456789ab --run-time 9m
+        errors:
+          see the errors: head target/perf/latest/run-1/perf_results_failures.csv
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        strict:
+          lengthen the run: cargo xtask perf --against 0123456789ab --run-time 80s
+          rule out the machine: cargo xtask perf --against 0123456789ab
+          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        rounds:
+          see every endpoint: cargo xtask perf target/perf/latest --report report.html
+        new and missing:
+          rule out the machine: cargo xtask perf --against 0123456789ab
+          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        few requests:
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          rule out the machine: cargo xtask perf --against 0123456789ab
+          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        not significant:
+          lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m
+          rule out the machine: cargo xtask perf --against 0123456789ab
+          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        in a gap:
+          rule out the machine: cargo xtask perf --against 0123456789ab
+          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        close after all runs:
+          lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m
+          rule out the machine: cargo xtask perf --against 0123456789ab
+          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        single runs:
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          rule out the machine: cargo xtask perf --against 0123456789ab
+          record a baseline of several runs: cargo xtask perf --update-baseline
+        below the limit:
+          record a baseline of several runs: cargo xtask perf --update-baseline
+        noise unknown:
+          record a baseline of several runs: cargo xtask perf --update-baseline
+        below resolution:
+          record a baseline of several runs: cargo xtask perf --update-baseline
+        a metric that the baseline lacks:
+          record a baseline of several runs: cargo xtask perf --update-baseline
+        limits of an endpoint:
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          rule out the machine: cargo xtask perf --against 0123456789ab
+          look at one endpoint: cargo xtask perf target/perf/latest --verbose | grep -F 'GET /new'"#]].assert_eq(&said.join("\n"));
+}
+
+#[test]
+fn a_first_baseline_is_good_news_in_every_format() {
+    let saved = Saved::new(&cases()[0].baseline, "perf_baseline.json");
+    let unjudged = Unjudged::BaselineSaved(saved);
+    let screen = Screen::default();
+    let terminal = anstream::adapter::strip_str(&terminal::render_unjudged(&unjudged, screen)).to_string();
+    expect![[r#"
+        p50                   100 ms
+        p95                   300 ms  (297 to 303 ms)
+        p99                   400 ms
+        error_rate             0.00%
+        requests_per_sec      15.0/s
+        next: commit the baseline: git add perf_baseline.json && git commit -m "Performance baseline"
+        next: compare with it, after the next change: cargo xtask perf
+        BASELINE SAVED: p50 100 ms, p95 300 ms (297 to 303 ms), p99 400 ms, error_rate 0.00% from 5 runs; commit perf_baseline.json
+    "#]].assert_eq(&terminal);
+    expect![[r#"
+        <!-- cargo xtask perf -->
+        ## ✅ BASELINE SAVED
+
+        p50 100 ms, p95 300 ms (297 to 303 ms), p99 400 ms, error\_rate 0.00% from 5 runs; commit perf\_baseline.json
+
+        | metric | baseline | spread of 5 runs |
+        |:--|--:|--:|
+        | p50 | 100 ms |  |
+        | p95 | 300 ms | 297 to 303 ms |
+        | p99 | 400 ms |  |
+        | error_rate | 0.00% |  |
+        | requests_per_sec | 15.0/s |  |
+
+        **What next**
+
+        - commit the baseline: `git add perf_baseline.json && git commit -m "Performance baseline"`
+        - compare with it, after the next change: `cargo xtask perf`
+
+    "#]]
+    .assert_eq(&markdown::render_unjudged(&unjudged));
+    for text in
+        [terminal, html::render_unjudged(&unjudged), markdown::render_unjudged(&unjudged).replace('\u{a0}', " ")]
+    {
+        assert!(text.contains("BASELINE SAVED") && text.contains("300 ms") && text.contains("297 to 303 ms"), "{text}");
+        assert!(!text.contains("NO VERDICT") && text.contains("git add perf_baseline.json"), "{text}");
+    }
+    let text = json::render_unjudged(&unjudged);
+    assert!(text.contains("\"least\": 297.0"), "{text}");
+}
+
+#[test]
+fn what_is_not_significant_is_no_finding() {
     let case = cases().into_iter().find(|case| case.name == "not significant").unwrap();
     case.report(|report| {
-        let findings = report.findings(usize::MAX).shown;
-        let finding = findings.into_iter().find(|finding| finding.text.starts_with("GET /a p95")).unwrap().text;
-        expect!["GET /a p95: 308 -> 500 ms (+62.3%, limit +20%); not significant among all endpoints"]
-            .assert_eq(&finding);
+        assert!(report.findings(usize::MAX).shown.iter().all(|finding| !finding.text.contains("GET /a")));
+        let cells = report.endpoint_cells();
+        let cells = cells.iter().find(|cells| cells.texts[0] == "GET /a p95 ms").unwrap();
+        expect!["over (not significant)"].assert_eq(&cells.texts[6]);
     });
 }
 
@@ -274,9 +478,9 @@ fn an_interval_beyond_measure_is_told_to_people_as_that() {
             let wild = if is_escaped { wild.replace('>', "&gt;") } else { wild.clone() };
             assert!(*format == "quiet" || text.contains(&wild), "{format}: {text}");
         }
-        expect!["2 baseline runs, 1 candidate run: not settled: p95 -100.0..>+999 % reaches to both sides of the limit, error_rate <-999..>+999 pp reaches to both sides of the limit; any p95 change could be noise"].assert_eq(&report::content::evidence(report.comparison));
+        expect!["inconclusive after 1 run (baseline: 2): p95 of all requests is within its limit (-40.3%), but further runs could take it over, error_rate of all requests is within its limit (-44.44 pp), but further runs could take it over; too noisy to detect any p95 change"].assert_eq(&report::content::evidence(report.comparison));
         // In percentage points it goes below that, too.
-        expect!["<-999..>+999"].assert_eq(&report.total_cells()[5].texts[4]);
+        expect!["-100.0..+65.0"].assert_eq(&report.total_cells()[5].texts[4]);
         let value: Value = serde_json::from_str(&json::render(report)).unwrap();
         assert!(value["rows"][1]["interval"][1].as_f64().unwrap() > 1000.0, "{}", value["rows"][1]);
         assert!(value["rows"][1]["detectable"].as_f64().unwrap() > 1000.0, "{}", value["rows"][1]);
@@ -325,11 +529,20 @@ fn the_json_is_what_its_schema_says() {
         }
     }
     // What no case makes, the schema would not be held to.
-    expect![[r#"
-        [{"fail", "pass"}, {"below_resolution", "fail", "new", "no_baseline", "ok", "shown", "warn"}, {"few_samples", "noise_unknown", "not_significant", "reaches_below_limit"}, {"one_run_over", "reaches_across"}]"#]]
+    expect![[r#"[{"fail", "pass"}, {"below_resolution", "fail", "in_doubt", "new", "no_baseline", "ok", "shown", "warn"}, {"few_samples", "noise_unknown", "not_significant", "one_run", "reaches_below_limit"}, {"close", "few_runs", "open"}]"#]]
     .assert_eq(&format!("{met:?}"));
     let failure: Value = serde_json::from_str(&json::render_unjudged(&no_verdict("there is no baseline"))).unwrap();
-    schema.assert_accepts("not judged", &failure);
+    schema.assert_accepts("no verdict", &failure);
+    let saved = Saved::new(&cases()[0].baseline, "perf_baseline.json");
+    for unjudged in [Unjudged::BaselineSaved(saved.clone()), Unjudged::NoBaseline(saved)] {
+        let value: Value = serde_json::from_str(&json::render_unjudged(&unjudged)).unwrap();
+        schema.assert_accepts(unjudged.word(), &value);
+        assert_eq!(value["baseline"]["values"].as_array().unwrap().len(), 5);
+    }
+    // What a later version may add.
+    let mut later: Value = serde_json::from_str(&cases()[0].report(json::render)).unwrap();
+    (later["extra"], later["rows"][0]["extra"]) = (json!(1), json!(null));
+    schema.assert_accepts("a later version", &later);
 }
 
 #[test]
@@ -338,7 +551,6 @@ fn the_schema_can_say_no() {
     let good: Value = serde_json::from_str(&cases()[1].report(json::render)).unwrap();
     let row = good["rows"].as_array().unwrap().iter().position(|row| row["interval"].is_array()).unwrap();
     for (pointer, key, planted) in [
-        ("", "extra", Some(json!(1))),
         ("", "schema_version", Some(json!("2.0"))),
         ("", "verdict", Some(json!("not_judged"))),
         ("", "exit_code", Some(json!("0"))),
@@ -348,7 +560,8 @@ fn the_schema_can_say_no() {
         ("/provenance/baseline", "commit", None),
         ("/provenance/baseline/load", "users", Some(json!("10"))),
         ("/findings/0", "status", Some(json!("ok"))),
-        ("/row", "extra", Some(json!(null))),
+        ("", "headline", None),
+        ("", "conclusive", Some(json!("yes"))),
         ("/row", "baseline", Some(json!("300"))),
         ("/row", "candidate", None),
         ("/row", "status", Some(json!("FAIL"))),
@@ -369,7 +582,7 @@ fn the_schema_can_say_no() {
         assert!(!schema.accepts(&bad), "{pointer}/{key} {planted:?}");
     }
     let failure: Value = serde_json::from_str(&json::render_unjudged(&no_verdict("no baseline"))).unwrap();
-    for (key, planted) in [("rows", json!([])), ("exit_code", json!(0)), ("verdict", json!("pass"))] {
+    for (key, planted) in [("conclusive", json!(true)), ("exit_code", json!(0)), ("verdict", json!("pass"))] {
         let mut bad = failure.clone();
         bad[key] = planted;
         assert!(!schema.accepts(&bad), "{key}");
@@ -413,7 +626,7 @@ fn the_json_holds_the_comparison_in_full() {
                 }
                 let limit = row
                     .limit
-                    .map(|limit| json!({"worsening": limit.worsening, "floor": limit.floor, "bound": limit.bound}));
+                    .map(|limit| json!({"worsening": limit.worsening, "floor": limit.floor, "bound": limit.bound, "level": format!("{:?}", limit.level).to_lowercase()}));
                 assert_eq!(shown["limit"], json!(limit));
             }
             assert_eq!(value["findings"].as_array().unwrap().len(), comparison.findings().len());
@@ -438,6 +651,7 @@ fn what_is_no_number_is_null() {
     let text = case.report(|report| {
         let (baseline, warnings, details) = (String::new(), Vec::new(), Vec::new());
         json::render(&Report {
+            background: Background::unknown(),
             distribution: &[],
             runs: &[],
             histories: &[],
@@ -459,10 +673,18 @@ fn what_is_no_number_is_null() {
 fn the_json_reads_from_verdict_to_details() {
     expect![[r#"
         {
-          "schema_version": "1.1",
+          "schema_version": "1.2",
           "verdict": "not_judged",
           "exit_code": 2,
-          "sentence": "cannot read perf.toml"
+          "headline": "NO VERDICT: cannot read perf.toml",
+          "conclusive": false,
+          "sentence": "cannot read perf.toml",
+          "next": [
+            {
+              "what": "run it again with every detail",
+              "command": "cargo xtask perf --verbose"
+            }
+          ]
         }
     "#]]
     .assert_eq(&json::render_unjudged(&no_verdict("cannot read perf.toml")));
@@ -470,11 +692,13 @@ fn the_json_reads_from_verdict_to_details() {
     let start: Vec<&str> = text.lines().take_while(|line| !line.contains("\"rows\"")).collect();
     expect![[r#"
         {
-          "schema_version": "1.1",
+          "schema_version": "1.2",
           "verdict": "fail",
           "exit_code": 1,
-          "sentence": "p95, GET /a p95 are over their limits; not settled: noise could change the verdict on p95",
-          "evidence": "5 baseline runs, 1 candidate run: not settled: p95 +34.8..+45.4 % is over the limit by one run alone; p95 changes under 4.6 % could be noise",
+          "headline": "FAIL: p95 is 40% slower, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95",
+          "conclusive": false,
+          "sentence": "p95 is 40% slower, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95",
+          "evidence": "inconclusive after 1 run (baseline: 5): p95 of all requests exceeds its limit in a single run, p95 of GET /a exceeds its limit in a single run; smallest detectable p95 change: 3.1%",
           "strict": false,
           "paired": false,
           "runs": {
@@ -486,18 +710,32 @@ fn the_json_reads_from_verdict_to_details() {
               "status": "fail",
               "endpoint": null,
               "metric": "p95",
-              "text": "p95: 300 -> 420 ms (+40.0%, limit +20%)"
+              "text": "p95: 300 → 420 ms (+40.0%, limit +20%)"
             },
             {
-              "status": "fail",
+              "status": "warn",
               "endpoint": "GET /a",
               "metric": "p95",
-              "text": "GET /a p95: 300 -> 420 ms (+40.0%, limit +20%)"
+              "text": "GET /a p95: 300 → 420 ms (+40.0%, limit +20%); seen in a single run, and an endpoint fails only by two or more"
             }
           ],
           "remarks": [
-            "p99 of 450 requests rests on 4",
+            "only 4 of 450 requests are beyond p99 (5 needed)",
             "Locust's version differs: baseline \u003c1>, candidate \"2\""
+          ],
+          "next": [
+            {
+              "what": "make more runs",
+              "command": "cargo xtask perf --min-runs 2 --max-runs 5"
+            },
+            {
+              "what": "rule out the machine",
+              "command": "cargo xtask perf --against 0123456789ab"
+            },
+            {
+              "what": "accept it",
+              "command": "cargo xtask perf --update-baseline --note \"why it is slower\""
+            }
           ],
           "lacking": [],"#]].assert_eq(&start.join("\n"));
     let start = text.find("{\n      \"endpoint\": \"GET /a\",\n      \"metric\": \"p95\",\n      \"unit\"").unwrap();
@@ -507,23 +745,29 @@ fn the_json_reads_from_verdict_to_details() {
               "endpoint": "GET /a",
               "metric": "p95",
               "unit": "ms",
-              "status": "fail",
+              "status": "warn",
               "baseline": 299.9933331036898,
               "candidate": 420.0,
               "change": 40.003111287420204,
               "change_unit": "%",
               "interval": [
-                34.83758665089583,
-                45.3665232151167
+                36.86489157016905,
+                43.21328826763888
               ],
-              "detectable": 4.631751985594169,
+              "detectable": 3.1364996788637587,
               "limit": {
                 "worsening": 20.0,
                 "floor": null,
-                "bound": null
+                "bound": null,
+                "level": "fail"
               },
-              "doubt": null,
-              "unsettled": null
+              "doubt": {
+                "reason": "one_run",
+                "requests": null,
+                "samples": null,
+                "text": "seen in a single run, and an endpoint fails only by two or more"
+              },
+              "unsettled": "few_runs"
             }"#]]
     .assert_eq(&text[start..end]);
 }
@@ -672,7 +916,7 @@ fn a_measurement_that_failed_is_an_error() {
         <testsuites name="cargo xtask perf" tests="1" failures="0" errors="1" time="0">
           <testsuite name="Aggregated" id="0" tests="1" failures="0" errors="1" time="0" skipped="0">
             <testcase classname="Aggregated" name="measurement" time="0">
-              <error type="NOT JUDGED" message="the service &lt;died&gt;:\nits log">the service &lt;died&gt;:\nits log</error>
+              <error type="NO VERDICT" message="the service &lt;died&gt;:\nits log">the service &lt;died&gt;:\nits log</error>
             </testcase>
           </testsuite>
         </testsuites>
@@ -692,8 +936,8 @@ fn the_junit_reads_from_suite_to_case() {
         <testsuites name="cargo xtask perf" tests="14" failures="1" errors="0" time="0">
           <testsuite name="Aggregated" id="0" tests="7" failures="0" errors="0" time="0" skipped="2" timestamp="2026-11-23T12:00:00">
             <properties>
-              <property name="verdict" value="FAIL: GET /gone is missing"/>
-              <property name="evidence" value="5 baseline runs, 1 candidate run: settled; p95 changes under 4.6 % could be noise"/>
+              <property name="verdict" value="FAIL: GET /gone is MISSING: no requests in this run"/>
+              <property name="evidence" value="conclusive after 1 run (baseline: 5); smallest detectable p95 change: 3.1%"/>
               <property name="strict" value="false"/>
               <property name="baseline" value="baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)"/>
               <property name="baseline commit" value="0123456789abcdef0123456789abcdef01234567"/>
@@ -705,35 +949,35 @@ fn the_junit_reads_from_suite_to_case() {
               <system-out>ok: baseline 100 ms, candidate 100 ms, change +0.0%, interval +0.0..+0.0, limit +20%</system-out>
             </testcase>
             <testcase classname="Aggregated" name="p95" time="0">
-              <system-out>ok: baseline 300 ms, candidate 300 ms, change +0.0%, interval -3.7..+3.8, limit +20%</system-out>
+              <system-out>ok: baseline 300 ms, candidate 300 ms, change +0.0%, interval -2.2..+2.3, limit +20%</system-out>
             </testcase>
             <testcase classname="Aggregated" name="p99" time="0">
-              <system-out>ok, few requests: baseline 400 ms, candidate 400 ms, change +0.0%, interval +0.0..+0.0, limit +25%
-        p99 of 450 requests rests on 4</system-out>
+              <system-out>ok (too few requests): baseline 400 ms, candidate 400 ms, change +0.0%, interval +0.0..+0.0, limit +25%
+        only 4 of 450 requests are beyond p99 (5 needed)</system-out>
             </testcase>
             <testcase classname="Aggregated" name="avg_response_time" time="0">
-              <skipped message="shown, not judged">shown, not judged</skipped>
+              <skipped message="informational, no limit">informational, no limit</skipped>
               <system-out>baseline 111.1 ms, candidate 111.1 ms, change +0.0%</system-out>
             </testcase>
             <testcase classname="Aggregated" name="requests_per_sec" time="0">
-              <system-out>ok: baseline 15.0 1/s, candidate 15.0 1/s, change +0.0%, interval +0.0..+0.0, limit -30%</system-out>
+              <system-out>ok: baseline 15.0/s, candidate 15.0/s, change +0.0%, interval +0.0..+0.0, limit -30%</system-out>
             </testcase>
             <testcase classname="Aggregated" name="error_rate" time="0">
-              <system-out>ok: baseline 0.00 %, candidate 0.00 %, change +0.00pp, interval +0.0..+0.0, limit +2pp</system-out>
+              <system-out>ok: baseline 0.00%, candidate 0.00%, change +0.00 pp, interval -0.2..+0.8, limit +2 pp</system-out>
             </testcase>
             <testcase classname="Aggregated" name="total_requests" time="0">
-              <skipped message="shown, not judged">shown, not judged</skipped>
+              <skipped message="informational, no limit">informational, no limit</skipped>
               <system-out>baseline 450, candidate 450, change +0.0%</system-out>
             </testcase>
-            <system-out>p99 of 450 requests rests on 4
+            <system-out>only 4 of 450 requests are beyond p99 (5 needed)
         Locust&#39;s version differs: baseline &lt;1&gt;, candidate &quot;2&quot;</system-out>
           </testsuite>
           <testsuite name="GET /a" id="1" tests="5" failures="0" errors="0" time="0" skipped="0" timestamp="2026-11-23T12:00:00">
             <testcase classname="GET /a" name="error_rate" time="0">
-              <system-out>ok: baseline 0.00 %, candidate 0.00 %, change +0.00pp, interval +0.0..+0.0, limit +2pp</system-out>
+              <system-out>ok: baseline 0.00%, candidate 0.00%, change +0.00 pp, interval -0.2..+0.8, limit +2 pp</system-out>
             </testcase>
             <testcase classname="GET /a" name="p95" time="0">
-              <system-out>ok: baseline 300 ms, candidate 300 ms, change +0.0%, interval -3.7..+3.8, limit +20%</system-out>
+              <system-out>ok: baseline 300 ms, candidate 300 ms, change +0.0%, interval -2.2..+2.3, limit +20%</system-out>
             </testcase>
             <testcase classname="GET /a" name="p99" time="0">
               <system-out>ok: baseline 400 ms, candidate 400 ms, change +0.0%, interval +0.0..+0.0, limit +25%</system-out>
@@ -742,7 +986,7 @@ fn the_junit_reads_from_suite_to_case() {
               <system-out>ok: baseline 100 ms, candidate 100 ms, change +0.0%, interval +0.0..+0.0, limit +20%</system-out>
             </testcase>
             <testcase classname="GET /a" name="requests_per_sec" time="0">
-              <system-out>ok: baseline 15.0 1/s, candidate 15.0 1/s, change +0.0%, interval +0.0..+0.0, limit -30%</system-out>
+              <system-out>ok: baseline 15.0/s, candidate 15.0/s, change +0.0%, interval +0.0..+0.0, limit -30%</system-out>
             </testcase>
           </testsuite>
           <testsuite name="GET /new" id="2" tests="1" failures="0" errors="0" time="0" skipped="0" timestamp="2026-11-23T12:00:00">
@@ -752,8 +996,8 @@ fn the_junit_reads_from_suite_to_case() {
           </testsuite>
           <testsuite name="GET /gone" id="3" tests="1" failures="1" errors="0" time="0" skipped="0" timestamp="2026-11-23T12:00:00">
             <testcase classname="GET /gone" name="p95" time="0">
-              <failure type="FAIL" message="GET /gone: no requests in this run; it had some in the baseline">GET /gone: no requests in this run; it had some in the baseline
-        FAIL (missing): baseline 300 ms, limit +20%</failure>
+              <failure type="FAIL" message="GET /gone: no requests in this run (it had some in the baseline)">GET /gone: no requests in this run (it had some in the baseline)
+        FAIL (MISSING): baseline 300 ms, limit +20%</failure>
             </testcase>
           </testsuite>
         </testsuites>
@@ -798,6 +1042,7 @@ fn a_timestamp_has_the_form_of_the_schema_or_is_left_out() {
             let (baseline, warnings, details) = (report.baseline.clone(), Vec::new(), Vec::new());
             let provenance = Sides { baseline: report.provenance.baseline, candidate: &candidate };
             junit::render(&Report {
+                background: Background::unknown(),
                 distribution: &[],
                 runs: &[],
                 histories: &[],

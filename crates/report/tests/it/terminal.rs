@@ -4,9 +4,10 @@ use expect_test::{Expect, expect};
 use judge::baseline::Baseline;
 use judge::compare::{Comparison, compare};
 use judge::run::{Metric, Provenance};
+use report::Background;
 use report::Report;
 use report::content::Sides;
-use report::terminal::{Verbosity, render};
+use report::terminal::{Screen, Verbosity, render};
 
 use crate::samples::{baseline, candidate, provenance, rules, run, runs_of};
 
@@ -14,6 +15,7 @@ fn text_of(comparison: &Comparison, verbosity: Verbosity) -> String {
     let provenance: &'static Provenance = Box::leak(Box::new(provenance()));
     let report = Report {
         comparison,
+        background: Background::unknown(),
         distribution: &[],
         runs: &[],
         histories: &[],
@@ -22,7 +24,7 @@ fn text_of(comparison: &Comparison, verbosity: Verbosity) -> String {
         warnings: vec!["the load generator was saturated".to_owned()],
         details: vec!["load: 10 users".to_owned()],
     };
-    anstream::adapter::strip_str(&render(&report, verbosity, None)).to_string()
+    anstream::adapter::strip_str(&render(&report, verbosity, Screen::default())).to_string()
 }
 
 #[track_caller]
@@ -42,64 +44,65 @@ fn the_table_reads_from_series_to_verdict() {
         &[("GET /a", 450.0)],
         Verbosity::Normal,
         &expect![[r#"
-                                  baseline  candidate   change  limit  status
-            p50 ms                     100        100    +0.0%   +20%  ok
-            p95 ms                     300        400   +33.3%   +20%  FAIL
-            p99 ms                     400        400    +0.0%   +25%  ok, few requests
-            avg_response_time ms     100.0      100.0    +0.0%
-            requests_per_sec 1/s      15.0       15.0    +0.0%   -30%  ok
-            error_rate %              0.00       2.00  +2.00pp   +2pp  ok
-            total_requests             450        450    +0.0%
+            metric                baseline  candidate    change  limit  status
+            p50 ms                     100        100     +0.0%   +20%  ✔ ok
+            p95 ms                     300        400    +33.3%   +20%  ✖ FAIL
+            p99 ms                     400        400     +0.0%   +25%  ✔ ok (too few requests)
+            avg_response_time ms     100.0      100.0     +0.0%
+            requests_per_sec 1/s      15.0       15.0     +0.0%   -30%  ✔ ok
+            error_rate %              0.00       2.00  +2.00 pp  +2 pp  ✔ ok
+            total_requests             450        450     +0.0%
 
-            FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
-            WARN GET /a p95: 300 -> 450 ms (+50.0%, limit +20%); noise unknown by one run of few requests on each side
-            note: p99 of 450 requests rests on 4
+            note: only 4 of 450 requests are beyond p99 (5 needed)
             note: the load generator was saturated
-            evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides; endpoints by the order statistics of their own requests; --update-baseline keeps several runs
+            evidence: noise unknown after 1 run (baseline: 1), so the point estimate decides; endpoint intervals come from their own requests
             baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
-            FAIL: p95 is over its limit
+            next: rule out the machine: cargo xtask perf --against 0123456789ab
+            next: record a baseline of several runs: cargo xtask perf --update-baseline
+            next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
+            FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%)
         "#]],
     );
     check_report(
         &[("GET /a", 450.0)],
         Verbosity::Quiet,
         &expect![[r#"
-            FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
-            WARN GET /a p95: 300 -> 450 ms (+50.0%, limit +20%); noise unknown by one run of few requests on each side
-            note: p99 of 450 requests rests on 4
+            FAIL p95: 300 → 400 ms (+33.3%, limit +20%)
+            note: only 4 of 450 requests are beyond p99 (5 needed)
             note: the load generator was saturated
-            FAIL: p95 is over its limit
+            FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%)
         "#]],
     );
     check_report(
         &[("GET /a", 450.0), ("GET /n\new\u{202e}\u{1b}[31m", 10.0)],
         Verbosity::Verbose,
         &expect![[r#"
-                                  baseline  candidate   change  limit  status
-            p50 ms                     100        100    +0.0%   +20%  ok
-            p95 ms                     300        400   +33.3%   +20%  FAIL
-            p99 ms                     400        400    +0.0%   +25%  ok, few requests
-            avg_response_time ms     100.0      100.0    +0.0%
-            requests_per_sec 1/s      15.0       15.0    +0.0%   -30%  ok
-            error_rate %              0.00       2.00  +2.00pp   +2pp  ok
-            total_requests             450        450    +0.0%
+            metric                baseline  candidate    change  limit  status
+            p50 ms                     100        100     +0.0%   +20%  ✔ ok
+            p95 ms                     300        400    +33.3%   +20%  ✖ FAIL
+            p99 ms                     400        400     +0.0%   +25%  ✔ ok (too few requests)
+            avg_response_time ms     100.0      100.0     +0.0%
+            requests_per_sec 1/s      15.0       15.0     +0.0%   -30%  ✔ ok
+            error_rate %              0.00       2.00  +2.00 pp  +2 pp  ✔ ok
+            total_requests             450        450     +0.0%
 
-                                                 baseline  candidate   change    interval  limit  status
-            GET /a error_rate %                      0.00       0.00  +0.00pp  -2.3..+2.3   +2pp  ok
-            GET /a p95 ms                             300        450   +50.0%               +20%  WARN, noise unknown
-            GET /a p99 ms                             400        400    +0.0%               +25%  ok
-            GET /a p50 ms                             100        100    +0.0%               +20%  ok
-            GET /a requests_per_sec 1/s              15.0       15.0    +0.0%               -30%  ok
-            GET /n\new\u{202e}\u{1b}[31m p95 ms         -         10        -               +20%  NEW
+            metric                               baseline  candidate    change    interval  limit  status
+            GET /n\new\u{202e}\u{1b}[31m p95 ms         -         10         -               +20%  NEW
+            GET /a p95 ms                             300        450    +50.0%               +20%  over (noise unknown)
+            GET /a error_rate %                      0.00       0.00  +0.00 pp  -2.3..+2.3  +2 pp  ✔ ok
+            GET /a p99 ms                             400        400     +0.0%               +25%  ✔ ok
+            GET /a p50 ms                             100        100     +0.0%               +20%  ✔ ok
+            GET /a requests_per_sec 1/s              15.0       15.0     +0.0%               -30%  ✔ ok
 
-            FAIL p95: 300 -> 400 ms (+33.3%, limit +20%)
-            WARN GET /a p95: 300 -> 450 ms (+50.0%, limit +20%); noise unknown by one run of few requests on each side
-            note: p99 of 450 requests rests on 4
+            note: only 4 of 450 requests are beyond p99 (5 needed)
             note: the load generator was saturated
-            evidence: 1 baseline run, 1 candidate run: noise unknown, the estimate decides; endpoints by the order statistics of their own requests; --update-baseline keeps several runs
+            evidence: noise unknown after 1 run (baseline: 1), so the point estimate decides; endpoint intervals come from their own requests
             baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
             load: 10 users
-            FAIL: p95 is over its limit
+            next: rule out the machine: cargo xtask perf --against 0123456789ab
+            next: record a baseline of several runs: cargo xtask perf --update-baseline
+            next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
+            FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%)
         "#]],
     );
 }
@@ -112,11 +115,12 @@ fn a_finding_never_looks_equal_to_its_limit() {
     let runs = [run];
     let text = text_of(&compare(&reference, &runs, rules(false)).unwrap(), Verbosity::Quiet);
     expect![[r#"
-        FAIL p95: 10000 -> 12000 ms (+20.001%, limit +20%)
-        note: the baseline lacks p99, p50, requests_per_sec, so it is not compared: record the baseline again with --update-baseline
+        FAIL p95: 10000 → 12000 ms (+20.001%, limit +20%)
+        note: the baseline lacks p99, p50, requests_per_sec, so it is not compared: re-record it with --update-baseline
         note: the load generator was saturated
-        FAIL: p95 is over its limit
-    "#]].assert_eq(&text);
+        FAIL: p95 is 20.001% slower, 10000 → 12000 ms (limit +20%)
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]
@@ -127,12 +131,10 @@ fn what_the_runs_rest_on_is_said() {
         let comparison = compare(&reference, &runs, rules(false)).unwrap();
         report::content::evidence(&comparison)
     };
-    expect![
-        "1 baseline run, 1 candidate run: noise unknown, the estimate decides; --update-baseline keeps several runs"
-    ]
-    .assert_eq(&said(&[300.0], &[310.0]));
-    expect!["5 baseline runs, 1 candidate run: settled; p95 changes under 4.6 % could be noise"]
+    expect!["noise unknown after 1 run (baseline: 1), so the point estimate decides"]
+        .assert_eq(&said(&[300.0], &[310.0]));
+    expect!["conclusive after 1 run (baseline: 5); smallest detectable p95 change: 3.1%"]
         .assert_eq(&said(&[300.0, 303.0, 297.0, 301.0, 299.0], &[310.0]));
-    expect!["5 baseline runs, 1 candidate run: not settled: p95 +34.8..+45.4 % is over the limit by one run alone; p95 changes under 4.6 % could be noise"].assert_eq(&said(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
-    expect!["5 baseline runs, 1 candidate run: not settled: p95 -49.3..+113.9 % reaches to both sides of the limit; p95 changes under 137.9 % could be noise"].assert_eq(&said(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
+    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests exceeds its limit in a single run; smallest detectable p95 change: 3.1%"].assert_eq(&said(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
+    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests is within its limit (+4.2%), but further runs could take it over; smallest detectable p95 change: 80.6%"].assert_eq(&said(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
 }

@@ -1,0 +1,222 @@
+//! What the calibration must show.
+
+use super::Simulation;
+use super::dependence::Kind;
+use super::endpoints::{Event, Service};
+use super::series::{Noise, Series};
+use super::table::{Mean, Share};
+
+/// What is promised, what was seen, and whether that keeps it.
+pub struct Promise {
+    pub what: String,
+    pub seen: String,
+    pub is_kept: bool,
+}
+
+/// The promises so far.
+struct Promises {
+    promises: Vec<Promise>,
+    slack: f64,
+}
+
+impl Promises {
+    fn most(&mut self, what: &str, most_pct: f64, seen: Share) {
+        let is_kept = seen.pct() <= most_pct + self.slack * seen.error_pct(most_pct);
+        self.push(format!("{what}: at most {most_pct} %"), format!("{:.2} %", seen.pct()), is_kept);
+    }
+
+    fn least(&mut self, what: &str, least_pct: f64, seen: Share) {
+        let is_kept = seen.pct() >= least_pct - self.slack * seen.error_pct(least_pct);
+        self.push(format!("{what}: at least {least_pct} %"), format!("{:.2} %", seen.pct()), is_kept);
+    }
+
+    fn runs(&mut self, what: &str, least: f64, most: f64, seen: Mean) {
+        let slack = self.slack * seen.error();
+        let is_kept = (least - slack..=most + slack).contains(&seen.value());
+        let range = if least > 1.0 { format!("{least} to {most} runs") } else { format!("at most {most} runs") };
+        self.push(format!("{what}: {range} on average"), format!("{:.2}", seen.value()), is_kept);
+    }
+
+    fn push(&mut self, what: String, seen: String, is_kept: bool) {
+        self.promises.push(Promise { what, seen, is_kept });
+    }
+}
+
+pub fn all(simulation: &Simulation, slack: f64) -> Vec<Promise> {
+    let mut promises = Promises { promises: Vec::new(), slack };
+    of_series(&mut promises, &simulation.series);
+    of_endpoints(&mut promises, &simulation.endpoints);
+    of_errors(&mut promises, simulation);
+    of_starts(&mut promises, simulation);
+    of_rounds(&mut promises, simulation);
+    promises.promises
+}
+
+fn of_series(promises: &mut Promises, series: &[Series]) {
+    let at = |spread_pct: f64, change_pct: f64| {
+        let noise = Noise { spread_pct, heavy_tails: false };
+        let is_it = |seen: &&Series| seen.noise == noise && (seen.change_pct - change_pct).abs() < 0.1;
+        *series.iter().find(is_it).expect("the cell is simulated")
+    };
+    let fails = |seen: Series| Share { count: seen.gate.fails, of: seen.comparisons };
+    let runs = |seen: Series| Mean { sum: seen.gate.runs, of: seen.comparisons };
+    for (spread_pct, most_pct) in [(5.0, 0.05), (10.0, 0.1)] {
+        promises.most(&format!("1. no change, {spread_pct} % spread, FAILs"), most_pct, fails(at(spread_pct, 0.0)));
+    }
+    for (spread_pct, most) in [(2.0, 1.1), (5.0, 1.4), (10.0, 2.5)] {
+        promises.runs(&format!("1. no change, {spread_pct} % spread"), 1.0, most, runs(at(spread_pct, 0.0)));
+    }
+    for (spread_pct, least_pct) in [(5.0, 99.5), (10.0, 94.0)] {
+        promises.least(&format!("1. +30 %, {spread_pct} % spread, FAILs"), least_pct, fails(at(spread_pct, 30.0)));
+    }
+    for spread_pct in [2.0, 5.0, 10.0] {
+        promises.runs(&format!("1. +50 %, {spread_pct} % spread"), 2.0, 2.4, runs(at(spread_pct, 50.0)));
+    }
+    for (tails, heavy_tails, most) in [("normal", false, 0.5), ("heavy", true, 1.5)] {
+        let worse_by = |seen: &Series| {
+            let [gate, former] =
+                [seen.gate, seen.former].map(|outcomes| Share { count: outcomes.fails, of: seen.comparisons });
+            let worse = if seen.is_within() { gate.pct() - former.pct() } else { former.pct() - gate.pct() };
+            worse - promises.slack * former.error_pct(former.pct().clamp(0.5, 99.5))
+        };
+        let of_tails = series.iter().filter(|seen| seen.noise.heavy_tails == heavy_tails);
+        let worst = of_tails.map(worse_by).fold(f64::NEG_INFINITY, f64::max);
+        promises.push(
+            format!("1. more often wrong than the first edition, {tails} tails: nowhere by more than {most} points"),
+            format!("{worst:.2} points"),
+            worst <= most,
+        );
+    }
+    let worse_than_plain = |seen: &Series| {
+        let [gate, plain] = [seen.gate, seen.plain].map(|rule| Share { count: rule.fails, of: seen.comparisons });
+        let worse = if seen.is_within() { gate.pct() - plain.pct() } else { plain.pct() - gate.pct() };
+        worse - promises.slack * plain.error_pct(plain.pct())
+    };
+    let worst = series.iter().map(worse_than_plain).fold(f64::NEG_INFINITY, f64::max);
+    promises.push(
+        "1. never more often wrong than one run against one: at worst, points more".to_owned(),
+        format!("{worst:.2}"),
+        worst <= 0.0,
+    );
+}
+
+fn of_endpoints(promises: &mut Promises, services: &[Service]) {
+    for seen in services {
+        let share = |count| Share { count, of: seen.comparisons };
+        let service = format!("{} endpoints", seen.endpoints);
+        match seen.event {
+            Event::Slower(rank) => {
+                let requests = seen.requests(rank);
+                // Some have a little less than the round number.
+                let least_pct = if requests >= 480.0 { 88.0 } else { 75.0 };
+                let what = format!("2. {service}, +30 % where {requests:.0} requests, found");
+                promises.least(&what, least_pct, share(seen.gate.slow));
+                promises.most(
+                    &format!("2. {service}, +30 % where {requests:.0} requests, another FAILs"),
+                    3.0,
+                    share(seen.gate.other),
+                );
+            }
+            Event::Hits => {
+                promises.most(&format!("2. {service} that meet something each, FAILs"), 1.0, share(seen.gate.other))
+            }
+            Event::Nothing => {
+                promises.most(&format!("2. {service}, no change, FAILs"), 1.0, share(seen.gate.other));
+                if seen.endpoints == 30 {
+                    let runs = Mean { sum: seen.gate.runs, of: seen.comparisons };
+                    promises.runs(&format!("2. {service}, no change"), 1.0, 1.8, runs);
+                }
+                let most_pct = if seen.endpoints == 100 { 10.0 } else { 5.0 };
+                promises.most(&format!("4. {service}, no change, any WARN"), most_pct, share(seen.warned));
+                promises.most(&format!("4. {service}, no change, `--strict` FAILs"), 1.0, share(seen.strict_failed));
+            }
+        }
+    }
+}
+
+fn of_errors(promises: &mut Promises, simulation: &Simulation) {
+    for seen in &simulation.errors {
+        let case = seen.case;
+        let what = format!(
+            "3. errors {}, {} requests, {} -> {} %, FAILs",
+            case.what, case.requests, case.before_pct, case.after_pct
+        );
+        let share = Share { count: seen.fails, of: seen.comparisons };
+        if case.after_pct > case.before_pct {
+            promises.least(&what, if case.endpoints > 0 { 95.0 } else { 99.0 }, share);
+        } else {
+            // Where the rate itself varies, Holm's level holds and no more.
+            promises.most(&what, if case.spread_pct > 0.0 { 5.0 } else { 0.5 }, share);
+        }
+    }
+    for seen in &simulation.coverage {
+        let what = format!(
+            "3. {} and {} runs of {} requests, the interval of the error rate misses",
+            seen.baseline_runs, seen.runs, seen.requests
+        );
+        promises.most(&what, 5.0, Share { count: seen.most_missed, of: seen.draws });
+    }
+}
+
+fn of_starts(promises: &mut Promises, simulation: &Simulation) {
+    for seen in &simulation.bimodal {
+        let share = |count| Share { count, of: seen.comparisons };
+        let shares = format!("5. slow requests {} -> {} %", seen.before_pct, seen.after_pct);
+        if seen.change_pct == 0.0 && seen.after_pct > seen.before_pct {
+            promises.least(&format!("{shares}, FAILs"), 60.0, share(seen.gate.fails));
+        } else if seen.change_pct == 0.0 {
+            promises.most(&format!("{shares}, no change, FAILs"), 5.0, share(seen.gate.fails));
+        }
+    }
+    // Which p95 the runs of a baseline have in the gap is luck, so all shares together are compared.
+    let (mut gate, mut former) = (Share { count: 0, of: 0 }, Share { count: 0, of: 0 });
+    for seen in simulation.bimodal.iter().filter(|seen| seen.change_pct > 0.0) {
+        gate = Share { count: gate.count + seen.gate.fails, of: gate.of + seen.comparisons };
+        former = Share { count: former.count + seen.former.fails, of: former.of + seen.comparisons };
+    }
+    promises.push(
+        format!(
+            "5. slow requests 4 to 6 %, all 30 % slower, FAILs: at most a point less often than the first edition's {:.2} %",
+            former.pct()
+        ),
+        format!("{:.2} %", gate.pct()),
+        gate.pct() >= former.pct() - 1.0 - promises.slack * former.error_pct(former.pct()),
+    );
+    for seen in simulation.one_run.iter().filter(|seen| seen.spread_pct > 5.0) {
+        let share = Share { count: seen.gate.fails, of: seen.comparisons };
+        if seen.change_pct == 0.0 {
+            promises.most("6. a baseline of one run, no change, 10 % spread, FAILs", 6.0, share);
+        } else if seen.change_pct < 40.0 {
+            promises.least("6. a baseline of one run, +30 %, 10 % spread, FAILs", 75.0, share);
+        }
+    }
+}
+
+fn of_rounds(promises: &mut Promises, simulation: &Simulation) {
+    for seen in &simulation.dependence {
+        if seen.kind == Kind::Independent && seen.change_pct == 0.0 {
+            let share = Share { count: seen.confirmed, of: seen.comparisons };
+            promises.most("7. independent runs, no change, confirmed FAILs", 0.05, share);
+        }
+    }
+    for seen in &simulation.rounds {
+        let share = |count| Share { count, of: seen.comparisons };
+        if seen.change_pct == 0.0 {
+            promises.most("8. no change on a drifting machine, in rounds, FAILs", 0.5, share(seen.rounds.fails));
+            promises.least("8. the same by a baseline measured before, FAILs", 0.5, share(seen.committed));
+        }
+        let [rounds, former] = [seen.rounds, seen.former].map(|rule| Mean { sum: rule.runs, of: seen.comparisons });
+        promises.push(
+            format!("8. {:+} % in rounds: fewer than the first edition's {:.2}", seen.change_pct, former.value()),
+            format!("{:.2}", rounds.value()),
+            rounds.value() < former.value(),
+        );
+        let covered = share(seen.covered);
+        let is_kept = (covered.pct() - 95.0).abs() <= 2.0 + promises.slack * covered.error_pct(95.0);
+        promises.push(
+            format!("8. {:+} % in rounds: the 95 % interval holds it in 93 to 97 %", seen.change_pct),
+            format!("{:.2} %", covered.pct()),
+            is_kept,
+        );
+    }
+}

@@ -1,0 +1,207 @@
+//! The one line that answers first: the verdict, the worst finding in numbers, and what else. Every format shows this one.
+
+use std::fmt;
+
+use judge::compare::{Comparison, Verdict};
+use judge::decision::{Decision, FewSamples, Presence, Row, Why};
+use judge::limits::JUDGED;
+use judge::run::Metric;
+use judge::text::endpoint_shown;
+
+use crate::content::{Report, by_severity, endpoint_groups, findings, has_standing_failure};
+use crate::words::{Status, count, limit_text, percent, series_name, short_change, value, verdict_word};
+
+/// The headline of a report, in the parts that a page may show in different sizes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headline {
+    /// `PASS` or `FAIL`.
+    pub word: &'static str,
+    /// The worst finding, or the p95 where nothing is over its limit.
+    pub found: String,
+    /// What else was found, and what the verdict rests on.
+    pub also: Vec<String>,
+}
+
+impl fmt::Display for Headline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.word, self.sentence())
+    }
+}
+
+impl Report<'_> {
+    /// Returns the headline, which is the same in every format.
+    pub fn headline(&self) -> Headline {
+        Headline::of(self.comparison)
+    }
+
+    /// Returns the headline without its first word.
+    pub fn sentence(&self) -> String {
+        self.headline().sentence()
+    }
+}
+
+impl Headline {
+    /// Returns the headline of a comparison.
+    pub fn of(comparison: &Comparison) -> Headline {
+        let (found, mut also) = match comparison.verdict {
+            Verdict::Fail => of_fail(comparison),
+            Verdict::Pass => of_pass(comparison),
+        };
+        also.extend(inconclusive(comparison));
+        let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95);
+        if let Some(FewSamples { requests, samples }) = p95.and_then(|row| row.evidence.few_samples) {
+            also.push(format!("p95 rests on only {samples} of {}", count(requests, "request")));
+        }
+        if !comparison.cannot_fail.is_empty() {
+            let metrics: Vec<&str> = comparison.cannot_fail.iter().map(|metric| metric.name()).collect();
+            also.push(format!("the gate cannot fail on {}", metrics.join(" and ")));
+        }
+        Headline { word: verdict_word(comparison.verdict), found, also }
+    }
+
+    /// Returns the headline without its word.
+    pub fn sentence(&self) -> String {
+        let mut parts = vec![self.found.clone()];
+        parts.extend(self.also.iter().cloned());
+        parts.join("; ")
+    }
+}
+
+/// Says that noise could change the verdict, or a part of it that does not matter any more.
+fn inconclusive(comparison: &Comparison) -> Option<String> {
+    /// The number of series that are named.
+    const NAMED: usize = 3;
+    let unsettled: Vec<String> = comparison.unsettled().map(series_name).collect();
+    if unsettled.is_empty() {
+        return None;
+    }
+    let more = if unsettled.len() > NAMED { format!(" and {} more", unsettled.len() - NAMED) } else { String::new() };
+    let names = format!("{}{more}", unsettled[..unsettled.len().min(NAMED)].join(" and "));
+    Some(match comparison.verdict {
+        Verdict::Pass if unsettled.len() == 1 => format!("inconclusive: noise may be hiding a {names} regression"),
+        Verdict::Pass => format!("inconclusive: noise may be hiding regressions of {names}"),
+        Verdict::Fail if has_standing_failure(comparison) => format!("inconclusive on {names} (the FAIL stands)"),
+        Verdict::Fail => format!("inconclusive: noise could change the verdict on {names}"),
+    })
+}
+
+fn is_missing(row: &Row) -> bool {
+    row.decision.and_then(Decision::why) == Some(Why::Missing)
+}
+
+/// Returns the worst failure in numbers, and what else failed.
+fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
+    let failed: Vec<&Row> = findings(comparison).into_iter().filter(|row| row.is_failure()).collect();
+    let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.into_iter().partition(|row| is_missing(row));
+    let (mut total, of_endpoints): (Vec<&Row>, Vec<&Row>) = over.into_iter().partition(|row| row.endpoint.is_none());
+    total.sort_by_key(|row| JUDGED.iter().position(|metric| *metric == row.metric));
+    let mut also = Vec::new();
+    let first = total.first().or(of_endpoints.first()).copied();
+    for row in total.iter().skip(1) {
+        also.push(format!("{} {} too", row.metric, short_change(row)));
+    }
+    also.extend(failed_endpoints(comparison, &of_endpoints, first));
+    let missing: Vec<String> = missing.iter().filter_map(|row| row.endpoint).map(endpoint_shown).collect();
+    let missing = missing_endpoints(&missing);
+    match (first, missing) {
+        (Some(first), missing) => {
+            also.extend(missing);
+            (in_numbers(first), also)
+        }
+        (None, missing) => (missing.unwrap_or_default(), also),
+    }
+}
+
+/// Says how many endpoints failed, and which is the worst.
+fn failed_endpoints(comparison: &Comparison, failed: &[&Row], first: Option<&Row>) -> Option<String> {
+    let worst = failed.first()?;
+    let mut names: Vec<&str> = failed.iter().filter_map(|row| row.endpoint).collect();
+    names.sort_unstable();
+    names.dedup();
+    let of_all = format!("{} of {}", names.len(), count(endpoint_groups(comparison).len(), "endpoint"));
+    if first.is_some_and(|first| first.endpoint.is_some()) {
+        return Some(of_all);
+    }
+    let metric = if worst.metric == Metric::P95 { String::new() } else { format!(" {}", worst.metric) };
+    let endpoint = worst.endpoint.map_or_else(String::new, endpoint_shown);
+    let worst_word = if names.len() > 1 { ", worst" } else { ":" };
+    Some(format!("{of_all}{worst_word} {endpoint}{metric} {}", change_or_value(worst)))
+}
+
+/// Names the endpoints that had requests in the baseline and have none now.
+fn missing_endpoints(names: &[String]) -> Option<String> {
+    match names {
+        [] => None,
+        [name] => Some(format!("{name} is MISSING: no requests in this run")),
+        [name, more @ ..] => Some(format!("{name} and {} more are MISSING: no requests in this run", more.len())),
+    }
+}
+
+/// Returns the p95 of all requests together, and how the metrics compare with their limits.
+fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
+    let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95);
+    let p95 = p95.map_or_else(String::new, |row| {
+        let change = change_or_value(row);
+        let limit = row.limit.map(|limit| limit_text(row.metric, limit));
+        match (limit, Status::of(row)) {
+            (None, _) => format!("p95 {change} (no limit)"),
+            (Some(limit), Status::BelowResolution) => {
+                format!("p95 {change} (limit {limit}, but no more than rounding)")
+            }
+            (Some(limit), _) => format!("p95 {change} (limit {limit})"),
+        }
+    });
+    let warnings = findings(comparison);
+    let Some(worst) = warnings.first() else {
+        return (format!("{p95}, all metrics within their limits"), Vec::new());
+    };
+    let worst_word = if warnings.len() > 1 { ", worst" } else { ":" };
+    let number = count(warnings.len(), "warning");
+    let worst = if is_missing(worst) {
+        format!("{} is MISSING", worst.endpoint.map_or_else(String::new, endpoint_shown))
+    } else {
+        format!("{} {}", series_name(worst), change_or_value(worst))
+    };
+    (format!("{p95}, no blocking limit is exceeded"), vec![format!("{number}{worst_word} {worst}")])
+}
+
+/// Returns the change or, where there is none to take, the value.
+fn change_or_value(row: &Row) -> String {
+    match (row.change(), row.presence.candidate()) {
+        (None, Some(candidate)) => format!("{} {}", value(row.metric, candidate), row.metric.unit()),
+        _ => short_change(row),
+    }
+}
+
+/// Returns a finding in numbers: `p95 is 50% slower, 181 → 272 ms (limit +20%)`.
+fn in_numbers(row: &Row) -> String {
+    let series = series_name(row);
+    let limit = row.limit.map_or_else(String::new, |limit| format!(" (limit {})", limit_text(row.metric, limit)));
+    let unit = match row.metric {
+        Metric::ErrorRate => "%".to_owned(),
+        Metric::RequestsPerSec => "/s".to_owned(),
+        metric => format!(" {}", metric.unit()),
+    };
+    let shown = |number: f64| value(row.metric, number);
+    match row.presence {
+        Presence::Both { baseline, candidate } => {
+            let values = format!("{} → {}{unit}{limit}", shown(baseline), shown(candidate));
+            match row.change() {
+                Some(change) if row.metric.worsening(change) > 0.0 => match row.metric {
+                    Metric::ErrorRate => format!("{series} rose by {}, {values}", percent(row)),
+                    Metric::RequestsPerSec => format!("{series} fell by {}, {values}", percent(row)),
+                    _ => format!("{series} is {} slower, {values}", percent(row)),
+                },
+                _ => format!("{series} went {values}"),
+            }
+        }
+        Presence::New { candidate } => format!("{series} is {}{unit}{limit}", shown(candidate)),
+        Presence::Missing { .. } => format!("{series} is MISSING"),
+    }
+}
+
+/// Returns the endpoint to look at first: the worst that FAILs or WARNs.
+pub fn worst_endpoint<'a>(comparison: &'a Comparison<'a>) -> Option<&'a Row<'a>> {
+    let rows = comparison.endpoints.iter().filter(|row| Status::of(row).is_finding());
+    rows.min_by(|a, b| by_severity(a, b))
+}

@@ -1,0 +1,194 @@
+//! URLs of the service, and the one question that the gate itself asks it: does it answer?
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, TcpStream, ToSocketAddrs as _};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, ensure};
+
+/// The time for one answer of a ready URL.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The length of an answer's first line, of which only the status is read.
+const STATUS_LINE_BYTES: u64 = 1024;
+
+/// The parts of a URL.
+pub struct Url<'a> {
+    /// `http`, `https` or `tcp`.
+    pub scheme: &'a str,
+    /// What stands between `://` and the path.
+    pub authority: &'a str,
+    /// The authority without a user name and password, which are for Locust.
+    named: &'a str,
+    /// The host, without the brackets of an IPv6 address.
+    host: &'a str,
+    /// The port.
+    pub port: u16,
+    /// The path and the query.
+    path: &'a str,
+}
+
+/// Parses a URL.
+///
+/// # Errors
+///
+/// Says that it is none.
+pub fn parse_url(url: &str) -> Result<Url<'_>> {
+    let example = || anyhow!("this is not a URL like http://127.0.0.1:8080");
+    let (scheme, rest) = url.split_once("://").ok_or_else(example)?;
+    let default_port = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return Err(example()),
+    };
+    // A line of its own would be a header of its own.
+    ensure!(!rest.contains(|c: char| c.is_whitespace() || c.is_control()), example());
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let named = authority.rsplit_once('@').map_or(authority, |(_, named)| named);
+    // The colons of an IPv6 address stand in brackets.
+    let (host, port) = match named.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| example())?),
+        _ => (named, default_port),
+    };
+    ensure!(!host.is_empty(), example());
+    let path = path.split('#').next().unwrap_or_default();
+    Ok(Url { scheme, authority, named, host: host.trim_matches(['[', ']']), port, path })
+}
+
+impl Url<'_> {
+    fn connect(&self, deadline: Instant) -> io::Result<TcpStream> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "its host has no address");
+        for address in (self.host, self.port).to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, remaining(deadline)?) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Returns whether somebody listens there.
+    pub fn answers_tcp(&self) -> bool {
+        self.connect(Instant::now() + ANSWER_TIMEOUT).is_ok()
+    }
+
+    /// Makes one GET and returns the status of the answer. It follows no redirect, so that only the URL itself is contacted.
+    ///
+    /// # Errors
+    ///
+    /// Says why there is no answer in time.
+    pub fn get(&self) -> Result<u16, String> {
+        self.ask(Instant::now() + ANSWER_TIMEOUT).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                format!("timeout: no answer within {} s", ANSWER_TIMEOUT.as_secs())
+            }
+            _ => error.to_string(),
+        })
+    }
+
+    fn ask(&self, deadline: Instant) -> io::Result<u16> {
+        let mut stream = self.connect(deadline)?;
+        let slash = if self.path.starts_with('/') { "" } else { "/" };
+        let request = format!(
+            "GET {slash}{} HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+            percent_encoded(self.path),
+            self.named
+        );
+        stream.set_write_timeout(Some(remaining(deadline)?))?;
+        stream.write_all(request.as_bytes())?;
+        status(stream, deadline)
+    }
+}
+
+/// Reads the status of an answer, byte by byte where somebody sends it so slowly, until the deadline.
+fn status(stream: TcpStream, deadline: Instant) -> io::Result<u16> {
+    let mut line = Vec::new();
+    let mut answer = BufReader::new(stream).take(STATUS_LINE_BYTES);
+    while !line.ends_with(b"\n") {
+        answer.get_ref().get_ref().set_read_timeout(Some(remaining(deadline)?))?;
+        let read = answer.fill_buf()?;
+        if read.is_empty() {
+            break;
+        }
+        let end = read.iter().position(|byte| *byte == b'\n').map_or(read.len(), |at| at + 1);
+        line.extend_from_slice(&read[..end]);
+        answer.consume(end);
+    }
+    let line = String::from_utf8_lossy(&line);
+    let status = line.strip_prefix("HTTP/").and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+    status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it answers something else than HTTP"))
+}
+
+/// Returns the time until the deadline.
+fn remaining(deadline: Instant) -> io::Result<Duration> {
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    if remaining.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(remaining) }
+}
+
+/// Writes what a URL cannot hold as `%C3`.
+fn percent_encoded(path: &str) -> String {
+    let mut encoded = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii() {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.extend(format!("%{byte:02X}").chars());
+        }
+    }
+    encoded
+}
+
+/// Returns whether the URL means this machine wherever it is used.
+pub fn is_loopback(url: &str) -> bool {
+    let is_loopback = |address: IpAddr| address.is_loopback();
+    parse_url(url).is_ok_and(|url| url.host == "localhost" || url.host.parse().is_ok_and(is_loopback))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_url_has_these_parts() {
+        for (url, host, port, path) in [
+            ("http://127.0.0.1:8080/health?a=b#c", "127.0.0.1", 8080, "/health?a=b"),
+            ("http://[::1]:8080/", "::1", 8080, "/"),
+            ("http://[::1]", "::1", 80, ""),
+            ("https://me:p@ss@host?x", "host", 443, "?x"),
+        ] {
+            let parsed = parse_url(url).unwrap();
+            assert_eq!((parsed.host, parsed.port, parsed.path), (host, port, path), "{url}");
+        }
+        for url in ["", "http://", "host", "ftp://a", "http://a:99999", "http://a/\r\nX: y", "http://a b"] {
+            assert!(parse_url(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_read_to_its_status() {
+        for (answer, expected) in [
+            ("HTTP/1.1 200 OK\r\n\r\n", Ok(200)),
+            ("HTTP/1.0 503\n", Ok(503)),
+            ("HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\n", Ok(302)),
+            ("SSH-2.0-OpenSSH\r\n", Err("it answers something else than HTTP".to_owned())),
+            ("", Err("it answers something else than HTTP".to_owned())),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}/a", listener.local_addr().unwrap());
+            let server = thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 1024];
+                let length = stream.read(&mut request).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+                request[..length].to_vec()
+            });
+            assert_eq!(parse_url(&url).unwrap().get(), expected, "{answer}");
+            assert!(server.join().unwrap().starts_with(b"GET /a HTTP/1.1\r\nHost: 127.0.0.1:"));
+        }
+        assert_eq!(percent_encoded("/a?ü"), "/a?%C3%BC");
+    }
+}

@@ -1,0 +1,208 @@
+//! What left the process group that it was started in, as `setsid` and daemons do. On Linux we adopt it once its parent
+//! is gone, and a variable that it inherited tells whose it is.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use judge::text::printable;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+/// The variable that tells to which group a process belongs.
+const MARK: &str = "PERF_GROUP";
+
+/// The time between two looks.
+const POLL: Duration = Duration::from_millis(10);
+
+/// The time for what is killed to be gone.
+const KILL_GRACE: Duration = Duration::from_secs(2);
+
+/// Says that we adopt.
+static ADOPTS: AtomicBool = AtomicBool::new(false);
+
+/// The children that we started ourselves, and that somebody here waits for.
+static OWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+fn own() -> MutexGuard<'static, BTreeSet<i32>> {
+    OWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Becomes the parent of every process below us whose own parent is gone. Elsewhere than on Linux they go to init.
+pub fn adopt() {
+    #[cfg(target_os = "linux")]
+    {
+        let is_adopting = rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_ok();
+        ADOPTS.store(is_adopting, Ordering::Relaxed);
+    }
+}
+
+/// A child of our own, registered as long as this lives.
+pub struct Registered(i32);
+
+impl Registered {
+    /// Registers a child.
+    pub fn new(pid: Pid) -> Registered {
+        own().insert(pid.as_raw_nonzero().get());
+        Registered(pid.as_raw_nonzero().get())
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        own().remove(&self.0);
+    }
+}
+
+/// The mark of one group, which everything below it inherits.
+pub struct Mark(String);
+
+impl Mark {
+    /// Marks the command of a new group.
+    pub fn put_on(command: &mut Command) -> Mark {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let mark = format!("{}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        command.env(MARK, &mark);
+        Mark(mark)
+    }
+
+    /// Returns whether a process has this mark; `None` where that is not told.
+    fn is_on(&self, pid: i32) -> Option<bool> {
+        let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let marked = environment
+            .split(|byte| *byte == 0)
+            .find_map(|variable| variable.strip_prefix(MARK.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")));
+        marked.map(|mark| mark == self.0.as_bytes())
+    }
+
+    /// Returns whether a process belongs to the group that `leader` leads: by its group, its mark, or its parents.
+    pub fn owns(&self, leader: Pid, pid: u32) -> bool {
+        let leader = leader.as_raw_nonzero().get();
+        let mut pid = i32::try_from(pid).unwrap_or(0);
+        // A chain of parents longer than this is none.
+        for _ in 0..1000 {
+            if pid == leader || self.is_on(pid) == Some(true) {
+                return true;
+            }
+            let Some(process) = Process::read(pid) else { return false };
+            if process.group == leader {
+                return true;
+            }
+            pid = process.parent;
+        }
+        false
+    }
+
+    /// Returns the processes that the group left to us. What does not tell its mark is left by the last group.
+    fn left(&self) -> Vec<Pid> {
+        if !ADOPTS.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let us = i32::try_from(std::process::id()).unwrap_or(0);
+        let own = own().clone();
+        let mut left = Vec::new();
+        for process in all() {
+            if process.parent != us || own.contains(&process.pid) || own.contains(&process.group) {
+                continue;
+            }
+            let Some(pid) = Pid::from_raw(process.pid) else { continue };
+            if !process.is_running {
+                let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+            } else if self.is_on(process.pid).unwrap_or(own.is_empty()) {
+                left.push(pid);
+            }
+        }
+        left
+    }
+
+    /// Ends what the group left to us: by SIGTERM, and after `grace` by SIGKILL. Returns whether that was needed.
+    pub fn end_left(&self, grace: Duration) -> bool {
+        let mut asked = BTreeSet::new();
+        let deadline = Instant::now() + grace;
+        let mut was_killed = false;
+        loop {
+            let left = self.left();
+            if left.is_empty() || Instant::now() >= deadline + KILL_GRACE {
+                return was_killed;
+            }
+            let is_late = Instant::now() >= deadline;
+            was_killed |= is_late;
+            for pid in left {
+                if is_late {
+                    let _ = kill_process(pid, Signal::KILL);
+                } else if asked.insert(pid.as_raw_nonzero()) {
+                    let _ = kill_process(pid, Signal::TERM);
+                }
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Describes a process that runs on though the leader has ended.
+    pub fn survivor(&self, leader: Pid) -> Option<String> {
+        let leader = leader.as_raw_nonzero().get();
+        let left = self.left().first().map(|pid| pid.as_raw_nonzero().get());
+        let member = || all().into_iter().find(|process| process.group == leader && process.is_running);
+        let pid = left.or_else(|| member().map(|process| process.pid))?;
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        Some(format!("`{}` (process {pid})", printable(name.trim())))
+    }
+}
+
+/// A process as `/proc` shows it.
+#[derive(Debug, PartialEq)]
+pub struct Process {
+    pid: i32,
+    parent: i32,
+    /// Its process group.
+    pub group: i32,
+    /// Says that it is no zombie, which has ended and only waits for its parent.
+    pub is_running: bool,
+}
+
+impl Process {
+    fn read(pid: i32) -> Option<Process> {
+        parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+}
+
+/// Returns all processes; none where there is no `/proc`.
+pub fn all() -> Vec<Process> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.flatten().filter_map(|process| process.file_name().to_str()?.parse().ok());
+    pids.filter_map(Process::read).collect()
+}
+
+/// Parses `PID (NAME) STATE PARENT GROUP ...`. The name may hold spaces and brackets.
+fn parse_stat(line: &str) -> Option<Process> {
+    let (start, rest) = line.rsplit_once(") ")?;
+    let pid = start.split(' ').next()?.parse().ok()?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?;
+    let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(Process { pid, parent, group, is_running: !matches!(state, "Z" | "X") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_from_proc() {
+        let process = |is_running| Some(Process { pid: 7, parent: 1, group: 5, is_running });
+        for (line, expected) in [
+            ("7 (sh) S 1 5 5 0 -1", process(true)),
+            ("7 (a) b) (c) R 1 5 5 0 -1", process(true)),
+            ("7 (sh) Z 1 5 5 0 -1", process(false)),
+            ("7 (sh) X 1 5 5 0 -1", process(false)),
+            ("7 (sh) S 1", None),
+            ("7 (sh) S 1 group", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_stat(line), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Every request and every user is accounted for: what a run must have to be judged, played by fakes and by files. What
+//! real Locust does is in `closed_loop`.
+
+use crate::support::{Output, Scratch};
+
+/// A repository whose baseline has five runs of the fake Locust, with ten users.
+fn measured(name: &str) -> Scratch {
+    let scratch = Scratch::new(name);
+    let output = scratch.perf("--update-baseline");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    scratch.sh("rm runs-made");
+    scratch
+}
+
+#[track_caller]
+fn assert_refused(output: &Output, reason: &str) {
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    assert!(output.last_line().starts_with("NO VERDICT: ") && output.last_line().contains(reason), "{}", output.stderr);
+}
+
+#[test]
+fn users_that_are_not_there_are_another_load() {
+    let scratch = measured("users");
+    assert!(scratch.read("perf_baseline.json").contains("\"mean_users\": 10.0"));
+    let left = r#"[{"user": "ClaimsUser", "reason": "StopUser", "times": 5}]"#;
+    let at = |users: &str, left: &str| {
+        let mut command = scratch.command("--max-runs 1");
+        scratch.finish(command.env("FAKE_USERS", users).env("FAKE_LEFT", left).spawn().unwrap())
+    };
+    // Up to 5 % may be missing.
+    assert_eq!(at("9.5", "[]").code, 0);
+    let output = at("9.4", left);
+    assert_refused(
+        &output,
+        "perf_baseline.json is not comparable: users left before the end: 5 x ClaimsUser (StopUser); 9.4 users were active on average, and the baseline had 10.0",
+    );
+    // Also when it is judged again, and more users than before are no fault.
+    assert_refused(&scratch.perf("target/perf/latest"), "9.4 users were active on average");
+    assert_eq!(at("12.0", "[]").code, 0);
+    scratch.assert_nothing_is_left();
+}
+
+#[test]
+fn a_baseline_that_does_not_tell_its_users_is_held_to_those_asked_for() {
+    let scratch = Scratch::new("users-asked").with("FAKE_USERS", "5.0");
+    assert_refused(&scratch.perf(""), "5.0 users were active on average, and this load asked for 10.0");
+    // A load shape decides on its users by itself.
+    assert_eq!(scratch.perf("--update-baseline").code, 0);
+    let shape = Scratch::new("users-shape").with("FAKE_USERS", "5.0").with("FAKE_LOCUST", "shape");
+    assert_eq!(shape.perf("").code, 0);
+    // It can become the baseline, with a warning.
+    let scratch = scratch.with("FAKE_LEFT", r#"[{"user": "U", "reason": "ValueError: boom", "times": 1}]"#);
+    let output = scratch.perf("--update-baseline");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let warning = "warning: 5.0 users were active on average, and this load asked for 10.0";
+    assert!(output.stderr.contains(warning) && output.stderr.contains("1 x U (ValueError: boom)"), "{}", output.stderr);
+    assert_eq!(scratch.perf("").code, 0, "the baseline had so few too");
+}
+
+#[test]
+fn requests_that_never_ended_are_named() {
+    let scratch = measured("unfinished")
+        .with("FAKE_UNFINISHED", r#"[{"method": "GET", "name": "/claims", "times": 10, "longest_ms": 21040.5}]"#);
+    let output = scratch.perf("--max-runs 1");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let note = "note: 10 requests never ended and count as failed: 10 x GET /claims (longest 21.0 s)";
+    assert!(output.stdout.contains(note), "{}", output.stdout);
+    assert!(scratch.perf("target/perf/latest").stdout.contains(note));
+}
+
+#[test]
+fn too_little_is_no_evidence() {
+    for (requests, args, code, says) in [
+        (
+            "19",
+            "--max-runs 1",
+            2,
+            "run-1/perf_results_stats.csv: it has 19 requests, and at least 20 are needed to judge it",
+        ),
+        ("19", "--update-baseline", 2, "it has 19 requests, and at least 20 are needed"),
+        ("20", "--max-runs 1", 1, "; p95 rests on only 1 of 20 requests"),
+        ("99", "--max-runs 1", 0, "; p95 rests on only 4 of 99 requests"),
+        ("100", "--max-runs 1", 0, "PASS: "),
+    ] {
+        let scratch = Scratch::new(&format!("few-{requests}-{code}{args}")).with("FAKE_REQUESTS", requests);
+        // Of so few requests the p95 is the p99.
+        let p95_ms = if requests.len() == 2 && requests < "21" { "400" } else { "300" };
+        let scratch = scratch.with("FAKE_P95_MS", p95_ms);
+        let output = scratch.perf(args);
+        assert_eq!(output.code, code, "{requests}: {}{}", output.stdout, output.stderr);
+        let last = if code == 2 { output.last_line() } else { output.stdout.lines().last().unwrap() };
+        assert!(last.contains(says), "{requests}: {last}");
+        assert_eq!(last.contains("rests on only"), says.contains("rests on only"), "{last}");
+    }
+    let more = Scratch::new("few-asked").toml("[load]", "[load]\nmin_requests = 451");
+    more.refuses("", "it has 450 requests, and at least 451 are needed");
+    let less = Scratch::new("few-less").toml("[load]", "[load]\nmin_requests = 19");
+    less.refuses("", "a run needs at least 20 requests, since its p95 is its maximum below that");
+}
+
+/// Locust's statistics of so many requests with this p95.
+fn csv(requests: u32, p95_ms: u32) -> String {
+    format!(
+        "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n,Aggregated,{requests},0,100,15,100,{p95_ms},900\n"
+    )
+}
+
+#[test]
+fn a_file_counts_once_and_a_stub_of_a_run_does_not_count() {
+    let scratch = Scratch::new("results");
+    for (name, text) in [
+        ("slow.csv", csv(1200, 450)),
+        ("again.csv", csv(1200, 450)),
+        ("a.csv", csv(1200, 300)),
+        ("b.csv", csv(1190, 301)),
+        ("stub.csv", csv(30, 300)),
+        ("third.csv", csv(400, 600)),
+        ("one.csv", csv(1, 300)),
+    ] {
+        scratch.write(name, &text);
+    }
+    scratch.sh("ln -s slow.csv link.csv");
+    for (files, code, says) in [
+        ("slow.csv slow.csv slow.csv", 2, "slow.csv is the same result as slow.csv, which counts once"),
+        ("slow.csv again.csv", 2, "again.csv is the same result as slow.csv"),
+        ("slow.csv link.csv", 2, "link.csv is the same result as slow.csv"),
+        // One slow run is not washed out by stubs.
+        ("a.csv b.csv stub.csv", 2, "stub.csv: it has 30 requests where these runs have 1190 in the middle"),
+        ("one.csv", 2, "one.csv: it has 1 requests, and at least 20 are needed"),
+        // A service that is three times slower answers a third: that is a regression.
+        ("third.csv", 1, "FAIL: p95"),
+        ("a.csv b.csv", 0, "PASS: "),
+    ] {
+        let output = scratch.perf(files);
+        assert_eq!(output.code, code, "{files}: {}{}", output.stdout, output.stderr);
+        let last = if code == 2 { output.last_line() } else { output.stdout.lines().last().unwrap() };
+        assert!(last.contains(says), "{files}: {last}");
+    }
+    scratch.assert_nothing_is_left();
+}
+
+#[test]
+fn a_limit_has_a_level() {
+    let scratch = Scratch::new("levels").with("FAKE_P95_MS", "500");
+    let with = |limits: &str| {
+        let config = scratch.read("perf.toml");
+        let config = config.split("[limits]").next().unwrap();
+        scratch.write("perf.toml", &format!("{config}[limits]\n{limits}"));
+        scratch.perf("--max-runs 1")
+    };
+    for (limits, code, last) in [
+        ("", 1, "FAIL: p95 is 67% slower, 300 → 500 ms (limit +20%)"),
+        ("p95 = \"warn 20%\"", 0, "the gate cannot fail on p95"),
+        ("p95 = \"off\"", 0, "the gate cannot fail on p95"),
+        ("p95 = \"warn 20%\"\nerror_rate = \"off\"", 0, "the gate cannot fail on p95 and error_rate"),
+        ("p95 = \"warn 20%\"\np99 = \"fail 10%\"", 1, "the gate cannot fail on p95"),
+        ("p95 = \"fail 90%\"", 0, "PASS: "),
+    ] {
+        let output = with(limits);
+        assert_eq!(output.code, code, "{limits}: {}{}", output.stdout, output.stderr);
+        assert!(output.stdout.lines().last().unwrap().contains(last), "{limits}: {}", output.stdout);
+    }
+    for (limit, reason) in
+        [("fail", "does not end in `%`"), ("loud 20%", "is not a number"), ("off 20%", "is not a number")]
+    {
+        let output = with(&format!("p95 = {limit:?}"));
+        assert_refused(&output, reason);
+    }
+}
+
+#[test]
+fn any_word_of_a_log_does_not_end_a_load() {
+    let scratch = Scratch::new("log-phrase").with("FAKE_LOCUST", "cut-short").with("FAKE_FAILURES", "3");
+    let script = scratch.read("locustfile.py");
+    scratch.write("locustfile.py", &format!("{script}# 429 rate limit reached\n"));
+    scratch.refuses("", "Locust ended after 0 s of a load of 1 s: something stopped it");
+}
+
+#[test]
+fn noise_that_hides_a_third_asks_for_a_longer_run() {
+    let scratch = Scratch::new("noise").with("FAKE_P95_MS", "300 500 250 420 350");
+    let output = scratch.perf("--update-baseline");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("warning: the noise hides p95 changes under "), "{}", output.stderr);
+    let output = scratch.perf("--max-runs 1");
+    assert!(output.stdout.contains("note: the noise hides "), "{}", output.stdout);
+    assert!(output.stdout.contains("lengthen the runs (--run-time), or add users"), "{}", output.stdout);
+}

@@ -1,0 +1,142 @@
+//! Files that lie in the way: where a report would go, beside the results, in the baseline.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+
+use crate::support::{BASELINE, RESULTS, Scratch};
+
+#[test]
+fn a_report_never_replaces_what_the_command_reads() {
+    let links = "ln perf.toml hard.json; ln -s perf.toml soft.json; ln -s locustfile.py users.md; ln -s ok.csv csv.md";
+    for (args, named) in [
+        ("ok.csv --report perf_baseline.json", "perf_baseline.json"),
+        ("ok.csv --report ./pids/../perf_baseline.json", "perf_baseline.json"),
+        ("ok.csv --report hard.json", "perf.toml"),
+        ("ok.csv --report soft.json", "perf.toml"),
+        ("ok.csv --report csv.md", "ok.csv"),
+        ("ok.json --report ok.json", "ok.json"),
+        ("runs --report runs/run-1/run.json", "runs/run-1/run.json"),
+        ("--report users.md", "locustfile.py"),
+        ("--update-baseline --baseline new.json --report new.json", "new.json"),
+        ("--against HEAD --report soft.json", "perf.toml"),
+        // What fails before that is no reason to replace it either.
+        ("ok.csv --config broken.json --report broken.json", "broken.json"),
+        ("ok.csv --baseline broken.json --report broken.json", "broken.json"),
+    ] {
+        let scratch = Scratch::new("report-over");
+        scratch.write("ok.csv", RESULTS);
+        scratch.write("ok.json", "[]");
+        scratch.write("broken.json", "no = \n");
+        scratch.write("runs/run-1/perf_results_stats.csv", RESULTS);
+        scratch.write("runs/run-1/run.json", "{}");
+        scratch.sh(links);
+        let listed = || scratch.sh("ls -i *.* runs/run-1; cat *.* runs/run-1/*");
+        let before = listed();
+        let output = scratch.perf(args);
+        assert_eq!(output.code, 2, "{args}: {}{}", output.stdout, output.stderr);
+        assert_eq!(listed(), before, "{args}");
+        let says = format!("would replace {named}, which this command reads: name another file");
+        assert!(args.contains("broken") || output.last_line().contains(&says), "{args}: {}", output.stderr);
+        scratch.assert_not_started(&["service", "locust"]);
+        scratch.assert_clean();
+    }
+}
+
+#[test]
+fn only_a_regular_file_is_replaced() {
+    let scratch = Scratch::new("no-file");
+    scratch.write("ok.csv", RESULTS);
+    for (make, args, says) in [
+        ("mkfifo it.md", "ok.csv --report it.md", "cannot write it.md: it is a pipe or a device"),
+        ("ln -s /dev/null it.md", "ok.csv --report it.md", "cannot write it.md: it is a pipe or a device"),
+        ("mkfifo pipe; ln -s pipe it.md", "ok.csv --report it.md", "cannot write it.md: it is a pipe or a device"),
+        (
+            "ln -s nowhere it.md",
+            "ok.csv --report it.md",
+            "cannot write it.md: it is a link to a file that is not there",
+        ),
+        (
+            "ln -s nowhere it.md",
+            "ok.csv --update-baseline --baseline it.md",
+            "it is a link to a file that is not there",
+        ),
+    ] {
+        scratch.sh(make);
+        let is_pipe = fs::metadata(scratch.path("it.md")).map(|it| (it.file_type().is_fifo(), it.ino())).ok();
+        scratch.refuses(args, says);
+        let after = fs::metadata(scratch.path("it.md")).map(|it| (it.file_type().is_fifo(), it.ino())).ok();
+        assert_eq!(after, is_pipe, "{make}");
+        scratch.sh("rm it.md; rm -f pipe");
+        assert!(!scratch.path("nowhere").exists(), "{make}");
+    }
+    // What lies in our own folder is no file of ours either.
+    for (name, says) in
+        [("measuring.lock", "cannot write target/perf/measuring.lock"), ("locust-version.log", "cannot write")]
+    {
+        scratch.sh(&format!("rm -rf target; mkdir -p target/perf; mkfifo target/perf/{name}"));
+        scratch.refuses("", says);
+    }
+    scratch.sh("rm -rf target; mkdir -p target/perf; ln -s ../../perf_baseline.json target/perf/measuring.lock");
+    let output = scratch.perf("");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    scratch.assert_clean();
+}
+
+#[test]
+fn what_a_load_leaves_beside_its_results_is_read_within_bounds() {
+    for (name, fault) in [
+        ("failures", "mkfifo"),
+        ("exceptions", "mkfifo"),
+        ("failures", "endless"),
+        ("exceptions", "endless"),
+        ("failures", "short"),
+        ("log", "pipe-log"),
+    ] {
+        let scratch = Scratch::new(&format!("beside-{name}-{fault}"));
+        let make = match fault {
+            "mkfifo" => format!("rm -f \"${{csv}}_{name}.csv\"; mkfifo \"${{csv}}_{name}.csv\""),
+            "endless" => format!("ln -s /dev/zero \"${{csv}}_{name}.csv\""),
+            // As many rows as a file that is read may have.
+            "short" => format!("yes 1,2,3,4 | head -c 63000000 > \"${{csv}}_{name}.csv\""),
+            _ => "rm \"$folder/locust.log\"; mkfifo \"$folder/locust.log\"".to_owned(),
+        };
+        let fake = fs::read_to_string(crate::support::FAKE_LOCUST).unwrap();
+        scratch.write("fake.sh", &fake.replace("case $FAKE_LOCUST in", &format!("{make}\ncase $FAKE_LOCUST in")));
+        let scratch = scratch.toml(&format!("sh '{}'", crate::support::FAKE_LOCUST), "sh ./fake.sh");
+        let output = scratch.script("ulimit -v 500000; exec \"$XTASK\" perf");
+        assert_eq!(output.code, 0, "{name}, {fault}: {}{}", output.stdout, output.stderr);
+        scratch.assert_clean();
+    }
+}
+
+#[test]
+fn a_baseline_by_which_nothing_can_fail_is_refused() {
+    let scratch = Scratch::new("baseline-odd");
+    scratch.write("ok.csv", RESULTS);
+    for (from, to, says) in [
+        ("\"p95\":300.0", "\"p95\":300.0,\"p95\":9000.0", "`p95` is there twice"),
+        (
+            "\"notes\"",
+            "\"endpoints\":{\"GET /\":{\"p95\":[1.0]},\"GET /\":{\"p95\":[9.0]}},\"notes\"",
+            "`GET /` is there twice",
+        ),
+        ("\"notes\"", "\"commit\":\"def\",\"notes\"", "`commit`"),
+        ("\"error_rate\":0.5", "\"error_rate\":5000", "`error_rate` is 5000, and no more than 100 % can fail"),
+        ("\"p95\":300.0", "\"p95\":9e15", "`p95` is 9000000000000000, and no request takes more than a day"),
+        ("\"p95\":300.0", "\"p95\":5e-324", "less than any clock tells"),
+        ("\"requests_per_sec\":15.0", "\"requests_per_sec\":5e-324", "less than any clock tells"),
+        ("\"requests_per_sec\":15.0", "\"requests_per_sec\":9e12", "more than any service answers"),
+        (
+            "{\"version\"",
+            "<<<<<<< HEAD\n{\"version\"",
+            "it holds git's conflict markers, the first in line 1: settle the conflict",
+        ),
+        (",\"notes\"", "\n=======\n,\"notes\"", "it holds git's conflict markers, the first in line 2"),
+    ] {
+        assert!(BASELINE.contains(from), "{from}");
+        scratch.write("perf_baseline.json", &BASELINE.replace(from, to));
+        let output = scratch.perf("ok.csv");
+        assert_eq!(output.code, 2, "{to}: {}{}", output.stdout, output.stderr);
+        assert!(output.last_line().contains(says) && output.stderr.lines().count() == 1, "{to}: {}", output.stderr);
+    }
+}

@@ -1,0 +1,162 @@
+//! Processes that hide, hang or come in between.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::{RESULTS, Scratch};
+
+/// A `git` that hangs at one of its commands, notes itself, and otherwise is the real one. It shows what it was asked, and
+/// with which variables.
+fn with_git(scratch: Scratch, hangs_at: &str) -> Scratch {
+    let real = scratch.sh("command -v git");
+    scratch.tool(
+        "git",
+        &format!(
+            "#!/bin/sh\nenv | grep ^GIT_ | sort > \"$PIDS/git-environment\"\nfor word; do\n  if [ \"$word\" = '{hangs_at}' ]; then\n    echo $$ > \"$PIDS/git\"\n    trap '' INT\n    sleep 1000\n  fi\ndone\nexec '{real}' \"$@\"\n"
+        ),
+    )
+}
+
+#[test]
+fn a_git_that_hangs_hears_a_signal() {
+    for (hangs_at, args, codes) in [
+        // Before anything is started a signal ends us as it ends any program.
+        ("status", "ok.csv", [-15, 143]),
+        ("rev-parse", "ok.csv", [-15, 143]),
+        ("merge-base", "ok.csv", [-15, 143]),
+        ("merge-base", "--max-runs 1", [143, 143]),
+        ("worktree", "--against HEAD", [143, 143]),
+    ] {
+        let scratch = Scratch::new(&format!("git-hangs-{hangs_at}"));
+        scratch.write("ok.csv", RESULTS);
+        let head = scratch.sh("git rev-parse HEAD");
+        scratch.replace("perf_baseline.json", "abc123", &head);
+        let scratch = with_git(scratch, hangs_at);
+        let child = scratch.command(args).spawn().unwrap();
+        scratch.wait_for("pids/git");
+        scratch.sh(&format!("kill -TERM {}", child.id()));
+        let output = scratch.finish(child);
+        assert!(codes.contains(&output.code), "{hangs_at}: {}{}", output.stdout, output.stderr);
+        scratch.assert_nothing_is_left();
+        scratch.assert_no_process_is_left();
+    }
+}
+
+#[test]
+fn every_call_of_git_stays_here_and_asks_nobody() {
+    let scratch = with_git(Scratch::new("git-variables"), "never");
+    scratch.write("ok.csv", RESULTS);
+    scratch.sh("git init -q pids/other && cd pids/other && git commit -q --allow-empty -m other");
+    let own = scratch.sh("git rev-parse HEAD");
+    let other = scratch.path("pids/other/.git").display().to_string();
+    let scratch = scratch.with("GIT_DIR", &other).with("GIT_COMMON_DIR", &other).with("GIT_WORK_TREE", "/");
+    let output = scratch.perf("ok.csv --update-baseline");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(scratch.read("perf_baseline.json").contains(&own), "the commit is that of this repository");
+    let variables = scratch.read("pids/git-environment");
+    for line in ["GIT_NO_LAZY_FETCH=1\n", "GIT_TERMINAL_PROMPT=0\n", "GIT_OPTIONAL_LOCKS=0\n"] {
+        assert!(variables.contains(line), "{line}: {variables}");
+    }
+    assert!(!variables.contains("GIT_DIR=") && !variables.contains("GIT_WORK_TREE="), "{variables}");
+}
+
+#[test]
+fn nothing_that_left_its_group_outlives_the_run() {
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    for (name, locust, service, code) in [
+        ("service", "", "setsid sleep 1000 & ", 0),
+        ("service-twice", "", "(setsid sh -c 'sleep 1000 & sleep 1000' &) ; ", 0),
+        ("service-deaf", "", "(setsid sh -c 'trap \\\"\\\" TERM; while :; do sleep 1; done' &) ; ", 0),
+        ("locust", "setsid", "", 0),
+        ("locust-fails", "setsid-exit1", "setsid sleep 1000 & ", 2),
+    ] {
+        let scratch = Scratch::new(&format!("left-{name}")).with("FAKE_LOCUST", locust);
+        let scratch = scratch.toml("command = \"exec ", &format!("command = \"{service}exec "));
+        let output = scratch.perf("");
+        assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
+        scratch.assert_no_process_is_left();
+        scratch.assert_clean();
+    }
+}
+
+#[test]
+fn what_a_service_starts_for_itself_lives_as_long_as_the_service() {
+    // While Locust ends, and while another group is still at work.
+    let scratch = Scratch::new("left-helper").with("FAKE_LOCUST", "setsid").toml(
+        "command = \"exec ",
+        "command = \"(setsid sh -c 'echo $$ > pids/service-child; exec sleep 1000' &) ; exec ",
+    );
+    let fake = fs::read_to_string(crate::support::FAKE_LOCUST).unwrap();
+    scratch.write("fake.sh", &format!("{}\n", fake.replace("exit \"${FAKE_LOCUST_EXIT:-0}\"", "")));
+    let output = scratch.perf("--min-runs 2 --max-runs 2");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    scratch.assert_no_process_is_left();
+    scratch.assert_clean();
+}
+
+#[test]
+fn a_service_that_daemonizes_is_told_to_stay() {
+    let scratch = Scratch::new("daemon");
+    let service = env!("CARGO_BIN_EXE_fake-service");
+    let config = scratch.read("perf.toml");
+    let line = config.lines().find(|line| line.starts_with("command = \"exec")).unwrap();
+    scratch.write(
+        "perf.toml",
+        &config.replace(line, &format!("command = \"setsid '{service}' --port {{port}} --mode ok &\"")),
+    );
+    scratch.refuses("", "let it stay in the foreground, without `&` and without an option such as --daemon");
+    scratch.assert_no_process_is_left();
+}
+
+#[test]
+fn sigkill_at_any_moment_leaves_nothing() {
+    let scratch = Scratch::new("sigkill-early").with("FAKE_LOCUST", "waits");
+    let scratch = scratch.toml("[service]", "[service]\nbuild = \"sleep 1000\"");
+    for delay_ms in 0..80 {
+        let mut child = scratch.command("--max-runs 1").spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    scratch.assert_no_process_is_left();
+}
+
+#[test]
+fn a_stranger_on_the_services_port_is_not_measured() {
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let scratch = Scratch::new("stranger");
+    let config = scratch.read("perf.toml");
+    let line = config.lines().find(|line| line.starts_with("command = \"exec")).unwrap();
+    let config = config.replace(line, "command = \"echo $$ > pids/service; exec sleep 1000\"");
+    scratch.write("perf.toml", &config.replace("{port}", &port.to_string()));
+    let child = scratch.command("").spawn().unwrap();
+    // It takes the port once it was found free.
+    scratch.wait_for("pids/service");
+    let stranger = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    std::thread::spawn(move || {
+        for stream in stranger.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let output = scratch.finish(child);
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    assert!(
+        output.last_line().contains("answers in the place of the service: end it, or write {port} for a free port"),
+        "{}",
+        output.stderr
+    );
+    scratch.assert_not_started(&["locust"]);
+    scratch.assert_clean();
+}
