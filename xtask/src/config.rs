@@ -63,12 +63,16 @@ pub struct ServiceConfig {
     pub command: String,
     /// Builds the service before it is started.
     pub build: Option<String>,
-    /// Answers 2xx once the service is ready.
+    /// Prepares each start of the service: resets or seeds its database.
+    pub prepare: Option<String>,
+    /// Answers 2xx once the service is ready, or takes connections where it begins with `tcp://`.
     pub ready_url: String,
+    /// The status of that answer, where it is another one than 2xx.
+    pub ready_status: Option<u16>,
     /// Variables for `command`.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// The time for `build` to end.
+    /// The time for `build` to end, and for `prepare`.
     #[serde(default = "ten_minutes", deserialize_with = "duration")]
     pub build_timeout: Duration,
     /// The time for `ready_url` to answer.
@@ -394,7 +398,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
             processes,
             workers,
             has_shape: false,
-            locust_args: locust_args.to_vec(),
+            locust_args: [locust_args, &locust.tags(locust_args)?].concat(),
         },
         locustfile,
         host,
@@ -513,7 +517,11 @@ impl LocustSettings {
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Float(number) => number.to_string(),
                 toml::Value::Boolean(switch) => switch.to_string(),
-                // No setting of the gate's is a list or a table.
+                toml::Value::Array(list) => {
+                    let list: Vec<&str> = list.iter().filter_map(toml::Value::as_str).collect();
+                    format!("[{}]", list.join(", "))
+                }
+                // No setting of the gate's is a table.
                 _ => continue,
             };
             let (source, key) = (source.to_owned(), key.replace('_', "-"));
@@ -529,8 +537,9 @@ impl LocustSettings {
             if line.is_empty() || line.starts_with(['#', ';', '[']) {
                 continue;
             }
-            let (key, value) = line.split_once(['=', ':', ' ']).unwrap_or((line, "true"));
-            let value = value.trim_start_matches(['=', ':', ' ']);
+            let parts = [['=', ':'].as_slice(), &[' ', '\t', '\u{b}', '\u{c}']].concat();
+            let (key, value) = line.split_once(parts.as_slice()).unwrap_or((line, "true"));
+            let value = value.trim_start_matches(parts.as_slice());
             let comment = value.match_indices([';', '#']).find(|(at, _)| value[..*at].ends_with([' ', '\t']));
             let value = comment.map_or(value, |(at, _)| &value[..at]).trim().trim_matches(['"', '\'']);
             self.settings.push(Setting {
@@ -552,6 +561,29 @@ impl LocustSettings {
             return Ok(None);
         };
         parse(value).map(Some).map_err(|error| anyhow!("{source} sets Locust's `{key}` to `{value}`: {error}"))
+    }
+
+    /// Returns the tags that choose the users' tasks, as arguments, where those given do not replace them. As arguments they
+    /// are a part of the load that is kept and compared.
+    fn tags(&self, given: &[String]) -> Result<Vec<String>> {
+        let mut args = Vec::new();
+        for (key, long, short) in [("tags", "--tags", "-T"), ("exclude-tags", "--exclude-tags", "-E")] {
+            let is_it = |arg: &String| {
+                let name = arg.split('=').next().unwrap_or_default();
+                arg.starts_with(short) || name.len() > 2 && long.starts_with(name)
+            };
+            let value = self.get(key, |text| Ok(text.trim().to_owned()))?.unwrap_or_default();
+            if value.is_empty() || given.iter().any(is_it) {
+                continue;
+            }
+            args.push(long.to_owned());
+            // Locust takes any other text for one tag.
+            match value.strip_prefix('[').and_then(|list| list.strip_suffix(']')) {
+                Some(list) => args.extend(list.split(',').map(|tag| tag.trim().trim_matches(['"', '\'']).to_owned())),
+                None => args.push(value),
+            }
+        }
+        Ok(args)
     }
 
     /// Refuses a file that makes another run. A variable is taken out of Locust's environment instead ([`STRIPPED`]).

@@ -15,6 +15,9 @@ use crate::measure::locust::{Coverage, Finished};
 use crate::system::files;
 use crate::system::git::blob_hash;
 
+/// The number of warnings of a run that are shown: the gate itself writes a handful.
+const MAX_WARNINGS: usize = 20;
+
 /// The file `run.json`, which is kept beside the results of a run of ours.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunFile {
@@ -62,7 +65,19 @@ impl RunFile {
         if !path.is_file() {
             return Ok(None);
         }
-        serde_json::from_str(&files::read_to_string(&path)?).map(Some).with_context(|| path.display().to_string())
+        let read = serde_json::from_str(&files::read_to_string(&path)?);
+        let mut file: RunFile = read.with_context(|| path.display().to_string())?;
+        ensure!(
+            file.max_runs != Some(0),
+            "{}: `max_runs` is 0, and this result is of a run: remove the key",
+            path.display()
+        );
+        let more = file.warnings.len().saturating_sub(MAX_WARNINGS);
+        if more > 0 {
+            file.warnings.truncate(MAX_WARNINGS);
+            file.warnings.push(format!("and {more} more in {}", path.display()));
+        }
+        Ok(Some(file))
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Map, Serializer, Value};
 
-use crate::run::{LEAST_REQUESTS, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, flaw};
+use crate::run::{LEAST_REQUESTS, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, check_endpoints, flaw};
 use crate::stats::{self, Interval, Scale};
 use crate::strict_json;
 
@@ -147,6 +147,7 @@ impl Baseline {
 
     /// Checks that every value can have been measured: a baseline that nobody can reach never fails.
     fn check_values(&self) -> Result<()> {
+        check_endpoints(self.endpoints.len())?;
         for value in self.distribution.iter().chain(&self.expected_interval_ms) {
             if let Some(flaw) = flaw(*value) {
                 bail!("`distribution` or `expected_interval_ms` holds {value}, {flaw}");

@@ -81,25 +81,32 @@ pub fn users_difference(baseline: &Provenance, candidate: &Provenance) -> Option
     ))
 }
 
-/// Describes the first part of the load that differs.
+/// Describes all parts of the load that differ, and how to measure with those of the baseline.
 fn load_difference(baseline: &Load, candidate: &Load) -> Option<String> {
-    let differs = |what: &str, flag: &str, baseline: &dyn Display, candidate: &dyn Display| {
-        Some(format!(
-            "{what}: the baseline has {baseline}, this load {candidate}; measure with {flag} {baseline}, or accept the new load with --update-baseline"
-        ))
-    };
+    let (mut differences, mut changes, mut flags) = (Vec::new(), Vec::new(), Vec::new());
     if !is_close(baseline.warmup_s, candidate.warmup_s) {
-        Some(format!(
-            "the baseline has {} s of warm-up, this load {} s; change [load] warmup, or accept the new load with --update-baseline",
-            baseline.warmup_s, candidate.warmup_s
-        ))
-    } else if baseline.users != candidate.users {
-        differs("users", "--users", &baseline.users, &candidate.users)
-    } else if !is_close(baseline.spawn_rate, candidate.spawn_rate) {
-        differs("spawn rate", "--spawn-rate", &baseline.spawn_rate, &candidate.spawn_rate)
-    } else if baseline.run_time_s != candidate.run_time_s {
-        differs("run time", "--run-time", &format!("{}s", baseline.run_time_s), &format!("{}s", candidate.run_time_s))
-    } else {
-        None
+        let (before, now) = (baseline.warmup_s, candidate.warmup_s);
+        differences.push(format!("the baseline has {before} s of warm-up, this load {now} s"));
+        changes.push("change [load] warmup".to_owned());
     }
+    let mut differs = |what: &str, flag: &str, baseline: &dyn Display, candidate: &dyn Display| {
+        differences.push(format!("{what}: the baseline has {baseline}, this load {candidate}"));
+        flags.push(format!("{flag} {baseline}"));
+    };
+    if baseline.users != candidate.users {
+        differs("users", "--users", &baseline.users, &candidate.users);
+    }
+    if !is_close(baseline.spawn_rate, candidate.spawn_rate) {
+        differs("spawn rate", "--spawn-rate", &baseline.spawn_rate, &candidate.spawn_rate);
+    }
+    if baseline.run_time_s != candidate.run_time_s {
+        let [before, now] = [baseline, candidate].map(|load| format!("{}s", load.run_time_s));
+        differs("run time", "--run-time", &before, &now);
+    }
+    if !flags.is_empty() {
+        changes.push(format!("measure with {}", flags.join(" ")));
+    }
+    let differences = differences.join("; ");
+    let changes = changes.join(", ");
+    (!changes.is_empty()).then(|| format!("{differences}; {changes}, or accept the new load with --update-baseline"))
 }

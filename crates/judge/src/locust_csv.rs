@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use csv::{ByteRecord, Position, ReaderBuilder};
 
 use crate::histogram::Histogram;
-use crate::run::{MAX_COUNT, Precision, REQUEST_Z, Run, Stats, endpoint_name, flaw};
+use crate::run::{MAX_COUNT, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw};
 use crate::stats::{Interval, quantile_ranks};
 
 /// The places of the columns that are read, in the records of one file.
@@ -106,7 +106,10 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
         sums.requests = sums.requests.saturating_add(row.counts.requests);
         sums.failures = sums.failures.saturating_add(row.counts.failures);
         match row.stats {
-            Some(stats) => endpoints.push((row.name, stats)),
+            Some(stats) => {
+                endpoints.push((row.name, stats));
+                check_endpoints(endpoints.len())?;
+            }
             None => idle.push(row.name),
         }
     }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::histogram::{Bucket, Histogram};
-use crate::run::{MAX_COUNT, PERCENTILES, Precision, REQUEST_Z, Run, Stats, endpoint_name, flaw};
+use crate::run::{MAX_COUNT, PERCENTILES, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw};
 use crate::stats::{Interval, quantile_ranks};
 
 /// One endpoint as `StatsEntry.serialize` of `locust.stats` writes it; keys that nothing here needs are left out.
@@ -44,6 +44,7 @@ pub fn parse(text: &str) -> Result<Run> {
     let elapsed_s = elapsed_s(&parts)?;
     let all: Vec<&Entry> = parts.iter().map(|part| part.entry).collect();
     let total = stats(&all, &everything, elapsed_s)?;
+    check_endpoints(parts.len())?;
     let mut endpoints = Vec::with_capacity(parts.len());
     for Part { name, entry, histogram } in parts {
         let stats = stats(&[entry], &histogram, elapsed_s).with_context(|| format!("`{}`", name.escape_debug()))?;

@@ -119,12 +119,14 @@ pub fn args(args: &[String]) -> Vec<String> {
     };
     // What stands before all options are Locust's user classes.
     let mut is_harmless = true;
+    let mut has_option = false;
     let (mut kept, mut hidden) = (Vec::new(), Vec::new());
     for arg in args {
         let (name, value) = split_option(arg);
         match (name, value) {
             (Some(name), value) => {
                 is_harmless = HARMLESS.contains(&name);
+                has_option = true;
                 match value {
                     Some(value) if !is_harmless => {
                         hidden.push(value);
@@ -134,8 +136,8 @@ pub fn args(args: &[String]) -> Vec<String> {
                     _ => kept.push(arg.clone()),
                 }
             }
-            (None, _) if is_harmless && arg.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c)) => {
-                kept.push(arg.clone());
+            (None, _) if is_harmless && (has_option || arg.chars().all(|c| c.is_alphanumeric() || c == '_')) => {
+                kept.push(text(arg));
             }
             (None, _) => {
                 hidden.push(arg);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
@@ -171,6 +172,22 @@ pub const LEAST_REQUESTS: u64 = 20;
 /// The largest number of requests in a file. Beyond it a count is no longer exact as a floating-point number, and nobody
 /// makes so many requests.
 pub const MAX_COUNT: u64 = 1 << 53;
+
+/// The number of endpoints in a file that are judged. Nobody reads so many, and reports of more take gigabytes.
+pub const MAX_ENDPOINTS: usize = 200_000;
+
+/// Refuses a file with more endpoints than [`MAX_ENDPOINTS`].
+///
+/// # Errors
+///
+/// Says where they come from.
+pub fn check_endpoints(count: usize) -> Result<()> {
+    ensure!(
+        count <= MAX_ENDPOINTS,
+        "it has more than {MAX_ENDPOINTS} endpoints: give requests to one path one name, by `name=` in the locustfile"
+    );
+    Ok(())
+}
 
 /// Returns what keeps a number in a file from being a measured value. Far beyond [`MAX_COUNT`], means are not numbers any
 /// more.

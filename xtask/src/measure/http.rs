@@ -39,6 +39,8 @@ pub fn parse_url(url: &str) -> Result<Url<'_>> {
     let default_port = match scheme {
         "http" => 80,
         "https" => 443,
+        // It has no port of its own, and 0 is none.
+        "tcp" => 0,
         _ => return Err(example()),
     };
     // A line of its own would be a header of its own.
@@ -51,7 +53,7 @@ pub fn parse_url(url: &str) -> Result<Url<'_>> {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| example())?),
         _ => (named, default_port),
     };
-    ensure!(!host.is_empty(), example());
+    ensure!(!host.is_empty() && port > 0, example());
     let path = path.split('#').next().unwrap_or_default();
     Ok(Url { scheme, authority, named, host: host.trim_matches(['[', ']']), port, path })
 }
@@ -70,7 +72,22 @@ impl Url<'_> {
 
     /// Returns whether somebody listens there.
     pub fn answers_tcp(&self) -> bool {
-        self.connect(Instant::now() + ANSWER_TIMEOUT).is_ok()
+        self.connects().is_ok()
+    }
+
+    /// Makes a connection, and sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// Says why there is none.
+    pub fn connects(&self) -> Result<(), String> {
+        self.connect(Instant::now() + ANSWER_TIMEOUT).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Returns the origin that Locust loads. What is asked by `tcp` is loaded by `http`.
+    pub fn origin(&self) -> String {
+        let scheme = if self.scheme == "tcp" { "http" } else { self.scheme };
+        format!("{scheme}://{}", self.authority)
     }
 
     /// Makes one GET and returns the status of the answer. It follows no redirect, so that only the URL itself is contacted.
@@ -158,12 +175,23 @@ mod tests {
             ("http://127.0.0.1:8080/health?a=b#c", "127.0.0.1", 8080, "/health?a=b"),
             ("http://[::1]:8080/", "::1", 8080, "/"),
             ("http://[::1]", "::1", 80, ""),
+            ("tcp://127.0.0.1:5", "127.0.0.1", 5, ""),
             ("https://me:p@ss@host?x", "host", 443, "?x"),
         ] {
             let parsed = parse_url(url).unwrap();
             assert_eq!((parsed.host, parsed.port, parsed.path), (host, port, path), "{url}");
         }
-        for url in ["", "http://", "host", "ftp://a", "http://a:99999", "http://a/\r\nX: y", "http://a b"] {
+        for url in [
+            "",
+            "http://",
+            "host",
+            "ftp://a",
+            "tcp://a",
+            "http://a:0",
+            "http://a:99999",
+            "http://a/\r\nX: y",
+            "http://a b",
+        ] {
             assert!(parse_url(url).is_err(), "{url}");
         }
     }

@@ -50,6 +50,7 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     for requirement in &config.requirements {
         let file = shell.current_dir().join(requirement);
         if file.is_file() {
+            refuse_utf_16(&file)?;
             wanted.push_str(&files::read_to_string(&file)?);
             extra.push("-r".into());
         } else {
@@ -103,9 +104,24 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     Ok(locust)
 }
 
+/// Refuses a requirements file that PowerShell wrote, which the installers read in different ways.
+fn refuse_utf_16(file: &Path) -> Result<()> {
+    let bytes = files::read(file)?;
+    let is_utf_16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0);
+    ensure!(
+        !is_utf_16,
+        "cannot read {}: it is UTF-16, as PowerShell's `>` writes it: save it as UTF-8, such as by `pip freeze | Out-File -Encoding ascii`",
+        file.display()
+    );
+    Ok(())
+}
+
 /// Picks the one of the installer's many lines that tells, and says what to do.
 fn not_installed(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
-    let said = last_line(&files::tail(log), |line| line.starts_with("ERROR: ") && !line.contains("https://"));
+    let said = last_line(&files::tail(log), |line| {
+        let is_error = ["ERROR: ", "× Failed to build", "error: Failed to "].iter().any(|mark| line.starts_with(mark));
+        is_error && !line.contains("https://")
+    });
     failed(error, log, |what| {
         format!(
             "cannot install {pinned}: {what}{said}; name in perf.toml another [locust] version, or other [locust] requirements, or a Locust of your own: [locust] command"

@@ -487,13 +487,42 @@ fn most_frequent_failure(job: &Job) -> Option<String> {
     Some(printable(&format!("the most frequent failure, {times} times: {endpoint}: {error}")))
 }
 
-/// Returns what a log says of a failure, with a colon before it: the last line that `tells`, or else the last one.
+/// Returns what a log says of a failure, with a colon before it: the last line that `tells`, or else the last exception of a
+/// traceback, or else the last line that is no remark on another.
 pub fn last_line(log: &str, tells: impl Fn(&str) -> bool) -> String {
     let mut lines = log.lines().rev().map(str::trim).filter(|line| !line.is_empty());
-    let last = lines.clone().next();
-    let line = lines.find(|line| tells(line)).or(last);
+    let is_remark =
+        |line: &str| ["note: ", "hint: ", "Shutting down (exit code "].iter().any(|mark| line.contains(mark));
+    let last = lines.clone().find(|line| !is_remark(line)).or(lines.clone().next());
+    let line = lines.find(|line| tells(line)).or_else(|| exception(log)).or(last);
     let shown = |line: &str| printable(line.trim_end_matches('.')).chars().take(200).collect::<String>();
     line.map_or_else(String::new, |line| format!(": {}", shown(line)))
+}
+
+/// Returns the last exception that Python printed: below a traceback, the first line that is not indented.
+fn exception(log: &str) -> Option<&str> {
+    let (mut exception, mut is_in_traceback) = (None, false);
+    for line in log.lines() {
+        if line.contains("Traceback (most recent call last):") {
+            is_in_traceback = true;
+        } else if is_in_traceback && !line.starts_with(' ') && !line.trim().is_empty() {
+            exception = Some(line.trim());
+            is_in_traceback = false;
+        }
+    }
+    exception
+}
+
+/// Says what to do about an import that failed.
+fn import_advice(log: &str) -> Option<String> {
+    let said = exception(log)?;
+    let quoted = |text: &str| Some(text.split('\'').nth(1)?.to_owned());
+    if said.contains("No module named") {
+        let module = quoted(said)?;
+        return Some(format!("; add what has the module `{}` to [locust] requirements", printable(&module)));
+    }
+    let is_locusts = said.contains("cannot import name") && said.contains("from 'locust");
+    is_locusts.then(|| "; this Locust lacks it: name another [locust] version".to_owned())
 }
 
 /// Explains why Locust ended with another code than 0, and what to do about it where its log tells.
@@ -512,7 +541,7 @@ fn explanation(status: ExitStatus, log: &str) -> String {
     {
         "; the locustfile itself set this code (environment.process_exit_code): leave it at 0 under the gate, whose limits stand in [limits]"
     } else {
-        ""
+        return format!("{said}{}", import_advice(log).unwrap_or_default());
     };
     format!("{said}{next}")
 }
@@ -560,4 +589,43 @@ pub fn progress(job: &Job, elapsed: Duration, log: &mut Follower, mut users: Opt
         users = spawned(&String::from_utf8_lossy(&lines)).or(users);
     }
     Progress { elapsed, users, requests, failures }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_names_the_cause_is_told() {
+        for (log, expected) in [
+            (
+                "t/INFO: up\nTraceback (most recent call last):\n  File \"l.py\", line 3, in f\n    int([])\nTypeError: int() argument must be a string\n[t] h/INFO/locust.main: Shutting down (exit code 1)\n",
+                ": TypeError: int() argument must be a string",
+            ),
+            (
+                "Traceback (most recent call last):\n  a\nValueError: boom1\n\nDuring handling of the above, another:\n\nTraceback (most recent call last):\n  b\nmine.Boom: boom2\nlast words\n",
+                ": mine.Boom: boom2",
+            ),
+            ("what is wrong\nnote: This error originates from a subprocess\nhint: See above\n", ": what is wrong"),
+            ("note: only this\n", ": note: only this"),
+            ("", ""),
+        ] {
+            assert_eq!(last_line(log, |_| false), expected);
+        }
+        let traceback = |line: &str| format!("Traceback (most recent call last):\n  a\n{line}\nmore\n");
+        for (line, expected) in [
+            (
+                "ModuleNotFoundError: No module named 'dotenv'",
+                Some("; add what has the module `dotenv` to [locust] requirements"),
+            ),
+            (
+                "ImportError: cannot import name 'LocustResponse' from 'locust.clients' (/x.py)",
+                Some("; this Locust lacks it: name another [locust] version"),
+            ),
+            ("ImportError: cannot import name 'a' from 'mine' (/x.py)", None),
+            ("ValueError: boom", None),
+        ] {
+            assert_eq!(import_advice(&traceback(line)).as_deref(), expected, "{line}");
+        }
+    }
 }

@@ -24,6 +24,15 @@ pub struct Service {
     /// The free port that `{port}` stands for.
     pub port: u16,
     ready_url: String,
+    ready_status: Option<u16>,
+}
+
+/// The answer of a service.
+enum Answer {
+    /// It took a connection, and was asked no more.
+    Connected,
+    /// It answered with this status.
+    Status(u16),
 }
 
 /// Starts `[service] build`, if there is one. Dropping it ends it.
@@ -49,8 +58,8 @@ impl Service {
         let shown_url = mask::url(&ready_url);
         let url = parse_url(&ready_url).map_err(|error| anyhow!("[service] ready_url {shown_url}: {error}"))?;
         ensure!(
-            url.scheme == "http",
-            "[service] ready_url {shown_url}: the service runs on this machine, so ask it by http"
+            ["http", "tcp"].contains(&url.scheme),
+            "[service] ready_url {shown_url}: the service runs on this machine, so ask it by http or tcp"
         );
         ensure!(
             !url.answers_tcp(),
@@ -58,16 +67,22 @@ impl Service {
             machine::holder_of(url.port)
         );
 
+        let env = || config.env.iter().map(|(name, value)| (name, fill(value)));
+        if let Some(prepare) = &config.prepare {
+            let prepare = fill(prepare);
+            let log = log.with_file_name("prepare.log");
+            let command = cmd!(shell, "sh -c {prepare}").envs(env());
+            process::run("[service] prepare", &command.into(), &log, config.build_timeout)?;
+        }
         let command = fill(&config.command);
-        let env = config.env.iter().map(|(name, value)| (name, fill(value)));
         let group = Group::spawn(
             "[service] command",
-            &cmd!(shell, "sh -c {command}").envs(env).into(),
+            &cmd!(shell, "sh -c {command}").envs(env()).into(),
             log,
             config.stop_timeout,
         )?;
-        let origin = format!("{}://{}", url.scheme, url.authority);
-        let mut service = Service { group, origin, port, ready_url };
+        let (origin, ready_status) = (url.origin(), config.ready_status);
+        let mut service = Service { group, origin, port, ready_url, ready_status };
         service.wait_until_ready(config.ready_timeout)?;
         // Nobody can have waited for a port that was chosen just now. It may be held for us, as by Docker.
         if !config.ready_url.contains("{port}") {
@@ -84,8 +99,9 @@ impl Service {
             let answer = self.ask();
             self.check_alive("before it was ready")?;
             let last = match answer {
-                Ok(status) if (200..300).contains(&status) => return Ok(()),
-                Ok(status) => format!("it answers {status}"),
+                Ok(Answer::Connected) => return Ok(()),
+                Ok(Answer::Status(status)) if self.is_ready(status) => return Ok(()),
+                Ok(Answer::Status(status)) => format!("it answers {status}"),
                 Err(error) if error.contains("refused") => {
                     "nothing listens there; does the service get {port}, by its command or by [service] env?".to_owned()
                 }
@@ -117,9 +133,18 @@ impl Service {
         bail!(Failure::new(line, self.group.log()))
     }
 
-    /// Asks the service once, and returns the status of its answer.
-    fn ask(&self) -> Result<u16, String> {
-        parse_url(&self.ready_url).map_err(|error| error.to_string())?.get()
+    /// Returns whether this status means that the service is ready.
+    fn is_ready(&self, status: u16) -> bool {
+        self.ready_status.map_or((200..300).contains(&status), |ready| status == ready)
+    }
+
+    /// Asks the service once.
+    fn ask(&self) -> Result<Answer, String> {
+        let url = parse_url(&self.ready_url).map_err(|error| error.to_string())?;
+        match url.scheme {
+            "tcp" => url.connects().map(|()| Answer::Connected),
+            _ => url.get().map(Answer::Status),
+        }
     }
 
     /// Checks that the service runs.
@@ -193,6 +218,7 @@ impl Service {
 /// Names a host that is not a URL, or that does not answer.
 pub fn check_answers(host: &str) -> Result<()> {
     let url = parse_url(host).map_err(|error| anyhow!("--host {}: {error}", mask::url(host)))?;
+    ensure!(url.scheme != "tcp", "--host {}: Locust loads by http or https", mask::url(host));
     let answers = if url.scheme == "http" {
         url.get().map(|_| ())
     } else if url.answers_tcp() {

@@ -322,7 +322,7 @@ fn gitignore(shell: &Shell, root: &Path) -> Result<Step> {
 
 /// Returns the paths that git ignores by the repository's own rules: a colleague does not have the user's.
 fn ignored(shell: &Shell, paths: impl Iterator<Item = String>) -> Vec<String> {
-    let paths = Vec::from_iter(paths);
+    let paths: Vec<String> = paths.collect();
     let mut args = vec!["-c", "core.excludesFile=/dev/null", "check-ignore", "--no-index", "--"];
     args.extend(paths.iter().map(String::as_str));
     git::read(shell, &args).ok().flatten().unwrap_or_default().lines().map(str::to_owned).collect()

@@ -315,7 +315,7 @@ fn another_load_than_the_baselines_is_refused_before_any_load() {
     for (flags, reason) in [
         (
             "--users 20 --spawn-rate 20",
-            "users: the baseline has 10, this load 20; measure with --users 10, or accept the new load with --update-baseline",
+            "users: the baseline has 10, this load 20; spawn rate: the baseline has 10, this load 20; measure with --users 10 --spawn-rate 10, or accept the new load with --update-baseline",
         ),
         ("--spawn-rate 40", "spawn rate: the baseline has 10, this load 40"),
         ("--run-time 2s", "run time: the baseline has 1s, this load 2s"),

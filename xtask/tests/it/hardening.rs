@@ -273,7 +273,8 @@ fn no_number_of_a_flag_a_file_or_a_variable_ends_in_a_panic() {
         for key in ["deadline_margin", "stop_timeout", "workers_timeout", "warmup", "run_time"] {
             let scratch = Scratch::new("huge-key").with("FAKE_LOCUST", "exit1");
             let config = scratch.read("perf.toml");
-            let config = Vec::from_iter(config.lines().filter(|line| !line.starts_with(key))).join("\n");
+            let kept: Vec<&str> = config.lines().filter(|line| !line.starts_with(key)).collect();
+            let config = kept.join("\n");
             scratch.write("perf.toml", &config.replace("[load]", &format!("[load]\n{key} = \"{number}\"")));
             scratch.refuses("", "");
         }
@@ -296,6 +297,45 @@ fn no_number_of_a_flag_a_file_or_a_variable_ends_in_a_panic() {
     let scratch = Scratch::new("huge-said");
     scratch.refuses("--run-time 18446744073709551615", "must be a year or less");
     scratch.toml("\"2m\"\n[locust]", "\"500000000000y\"\n[locust]").refuses("", "must be a year or less");
+}
+
+// Locust's own configuration
+
+#[test]
+fn tags_are_part_of_the_load_wherever_they_are_set() {
+    let scratch = Scratch::new("tags");
+    assert_eq!(scratch.perf("--update-baseline --max-runs 1").code, 0);
+    for (variable, file, given, expected) in [
+        ("read", "", "", "--tags read"),
+        ("[read, \"a b\"]", "", "", "--tags read a b"),
+        ("", "tags = [read, write]\n", "", "--tags read write"),
+        ("", "exclude-tags\tslow\n", "", "--exclude-tags slow"),
+        ("read", "tags = other\n", "-- --tags write", "--tags write"),
+    ] {
+        let mut command = scratch.command(given);
+        if !variable.is_empty() {
+            command.env("LOCUST_TAGS", variable);
+        }
+        scratch.write("locust.conf", file);
+        let output = scratch.finish(command.spawn().unwrap());
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert!(
+            scratch.read("pids/arguments").ends_with(&format!(" {expected}\n")),
+            "{}",
+            scratch.read("pids/arguments")
+        );
+        let says = format!("what Locust gets after `--` differs: baseline ``, candidate `{expected}`");
+        assert!(output.stdout.contains(&says), "{}", output.stdout);
+    }
+}
+
+#[test]
+fn a_tab_is_a_space_in_a_configuration_of_locusts() {
+    let scratch = Scratch::new("tabs");
+    for line in ["headful\ttrue", "headful \t = true", "headful\t:\ttrue", "\theadful"] {
+        scratch.write("locust.conf", &format!("{line}\n"));
+        scratch.refuses("", "locust.conf sets Locust's `headful`");
+    }
 }
 
 // Secrets

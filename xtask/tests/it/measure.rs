@@ -349,6 +349,51 @@ fn the_managed_locust_must_write_the_exact_results() {
         .refuses("", "Locust ended without writing its final statistics");
 }
 
+#[test]
+fn a_service_without_a_public_page_is_ready_by_its_port_or_a_status() {
+    let scratch = Scratch::new("ready-tcp")
+        .service("never-ready")
+        .toml("http://127.0.0.1:{port}/health", "tcp://127.0.0.1:{port}");
+    assert_eq!(scratch.perf("").code, 0);
+    assert!(scratch.read("pids/arguments").contains("-H http://127.0.0.1:"));
+    scratch.assert_clean();
+    let scratch =
+        Scratch::new("ready-status").service("never-ready").toml("[service]", "[service]\nready_status = 503");
+    assert_eq!(scratch.perf("").code, 0);
+    let scratch = scratch.toml("503", "204").toml("\"20s\"", "\"500ms\"");
+    scratch.refuses("", "it answers 503");
+    Scratch::new("ready-no-port").toml("http://127.0.0.1:{port}/health", "tcp://127.0.0.1").refuses("", "not a URL");
+    Scratch::new("host-tcp").refuses("--host tcp://127.0.0.1:1", "Locust loads by http or https");
+}
+
+#[test]
+fn each_start_of_a_service_is_prepared() {
+    let prepare = "[service]\nprepare = \"echo $DB {port} >> pids/prepared\"\nenv = { DB = \"db-{port}\" }";
+    let scratch = Scratch::new("prepare").toml("[service]", prepare);
+    assert_eq!(scratch.perf("--min-runs 2 --max-runs 2").code, 0);
+    let prepared = scratch.read("pids/prepared");
+    assert_eq!(prepared.lines().count(), 2, "{prepared}");
+    for line in prepared.lines() {
+        let (db, port) = line.split_once(' ').unwrap();
+        assert_eq!(db, format!("db-{port}"));
+    }
+    let scratch = scratch.toml("echo $DB {port} >> pids/prepared", "echo no database >&2; exit 3");
+    let _ = fs::remove_file(scratch.path("pids/service"));
+    let output = scratch.refuses("", "[service] prepare failed: exit code 3");
+    assert!(output.stderr.contains("  | no database"), "{}", output.stderr);
+    scratch.assert_not_started(&["service"]);
+}
+
+#[test]
+fn a_requirements_file_in_utf_16_is_refused_with_the_remedy() {
+    let scratch = managed("utf-16").toml("[load]", "[locust]\nrequirements = [\"requirements.txt\"]\n[load]");
+    for bytes in [&b"\xff\xfef\0l\0a\0s\0k\0"[..], b"\xfe\xff\0f\0l", b"f\0l\0"] {
+        fs::write(scratch.path("requirements.txt"), bytes).unwrap();
+        scratch.refuses("", "it is UTF-16, as PowerShell's `>` writes it: save it as UTF-8");
+        scratch.assert_not_started(&["locust"]);
+    }
+}
+
 // Places
 
 #[test]

@@ -140,3 +140,39 @@ fn a_baseline_by_which_nothing_can_fail_is_refused() {
         assert!(output.last_line().contains(says) && output.stderr.lines().count() == 1, "{to}: {}", output.stderr);
     }
 }
+
+#[test]
+fn what_nobody_reads_is_not_judged() {
+    let scratch = Scratch::new("many");
+    let header = RESULTS.lines().next().unwrap();
+    let rows: String =
+        (0..300_000).fold(String::new(), |rows, number| rows + &format!("GET,/{number},1,0,1,1,1,1,1\n"));
+    scratch.write("many.csv", &format!("{header}\n{rows},Aggregated,300000,0,1,1,1,1,1\n"));
+    let entry = r#"{"name":"N","method":"GET","num_requests":1,"num_failures":0,"total_response_time":5.0,"start_time":1.0,"last_request_timestamp":3.0,"response_times":{"5":1}}"#;
+    let entries: Vec<String> = (0..200_001).map(|number| entry.replace('N', &format!("/{number}"))).collect();
+    scratch.write("many.json", &format!("[{}]", entries.join(",")));
+    for file in ["many.csv", "many.json"] {
+        let output = scratch.perf(&format!("{file} --report perf.html"));
+        assert_eq!(output.code, 2, "{file}: {}", output.stderr);
+        assert!(
+            output.last_line().contains(&format!("{file}: it has more than 200000 endpoints")),
+            "{}",
+            output.stderr
+        );
+        assert_eq!(output.stderr.lines().count(), 1);
+    }
+
+    scratch.write("run/perf_results_stats.csv", RESULTS);
+    let warnings: Vec<String> = (0..200_000).map(|number| format!("\"warning {number}\"")).collect();
+    let run = format!(
+        r#"{{"timestamp":"","commit":"abc","exact":false,"warnings":[{}],"max_runs":MAX}}"#,
+        warnings.join(",")
+    );
+    scratch.write("run/run.json", &run.replace("MAX", "5"));
+    let output = scratch.perf("run");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("note: and 199980 more in run/run.json"), "{}", output.stdout);
+    assert!(output.stdout.lines().count() < 60, "{}", output.stdout);
+    scratch.write("run/run.json", &run.replace("MAX", "0"));
+    scratch.refuses("run", "run/run.json: `max_runs` is 0");
+}
