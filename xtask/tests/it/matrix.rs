@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::projects::{project, user};
-use crate::real::ALONE;
 use crate::support::{Output, Scratch};
 
 struct Version {
@@ -193,7 +192,6 @@ fn precision(scratch: &Scratch, is_fine: bool) -> (&'static str, bool, String) {
 #[test]
 #[ignore = "installs five versions of Locust and loads with each: ten minutes, and Pythons from 3.8 on; run it by hand"]
 fn the_versions_of_locust() {
-    let _alone = ALONE.lock();
     // Such as `1.6.0`, to look at one version again.
     let only = env::var("MATRIX_ONLY").ok();
     let is_wanted = |version: &&Version| only.as_ref().is_none_or(|only| *only == version.name());

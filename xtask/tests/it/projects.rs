@@ -7,7 +7,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::real::{ALONE, installed_locust, link_locust};
+use crate::real::{installed_locust, link_locust};
 use crate::support::{Output, Scratch};
 
 const SERVICE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fakes/service.py");
@@ -68,7 +68,6 @@ fn loads(scratch: &Scratch, args: &str, endpoints: &[&str], load: &Value) {
 
 #[test]
 fn a_folder_of_locustfiles_with_packages_beside_it() {
-    let _alone = ALONE.lock();
     let base = user("Base", "/package").replace("    wait_time", "    abstract = True\n    wait_time");
     let fast = user("Fast", "/fast").replace("HttpUser", "FastHttpUser");
     let scratch = pinned(
@@ -95,7 +94,6 @@ fn a_folder_of_locustfiles_with_packages_beside_it() {
 
 #[test]
 fn locusts_own_configuration_is_the_load() {
-    let _alone = ALONE.lock();
     let tagged = |class: &str| {
         let read = user(class, &format!("/{class}/read")).replace("    @task", "    @tag(\"read\")\n    @task");
         let read = read.replace("task\n\n", "tag, task\n\n");
@@ -135,7 +133,6 @@ fn locusts_own_configuration_is_the_load() {
 
 #[test]
 fn users_of_ones_own_kind() {
-    let _alone = ALONE.lock();
     let locustfile = r#"
 import locust.stats
 from locust import HttpUser, User, constant, events, task
@@ -188,9 +185,7 @@ class Other(User):
 "#;
     let environment = installed_locust();
     let command = format!("[locust]\ncommand = \"FLAVOUR=1 '{}/bin/python' -m locust\"\n", environment.display());
-    // So that a load shape without an end is soon stopped.
-    let toml = format!("{LOAD}stop_timeout = \"1s\"\ndeadline_margin = \"4s\"\n{command}");
-    let scratch = pinned("kinds", &toml, &[("locustfile.py", locustfile)]);
+    let scratch = pinned("kinds", &format!("{LOAD}{command}"), &[("locustfile.py", locustfile)]);
     let (_, baseline, requests) = measure(&scratch, "-- --flavour mint");
     let names: Vec<&str> = requests.keys().map(String::as_str).collect();
     let expected =
@@ -210,26 +205,35 @@ class Other(User):
     assert!(output.code < 2 && output.stdout.contains("the locustfile itself raised"), "{}", output.stderr);
 
     let own_limit = locustfile.replace("process_exit_code = 0", "process_exit_code = 3");
-    let shape = user("Web", "/a")
-        + "from locust import LoadTestShape\n\n\
-           class Shape(LoadTestShape):\n    def tick(self):\n        run_time = self.get_run_time()\n        return None if run_time > 60 else (2, 10)\n";
     for (locustfile, args, reason) in [
         (own_limit.as_str(), "", "the locustfile itself set this code (environment.process_exit_code)"),
         (locustfile, "-- --flavor mint", "error: unrecognized arguments: --flavor"),
         (locustfile, "-- Webb", "Unknown User(s): Webb"),
-        (&shape, "", "its load shape takes longer, let the run time cover it"),
     ] {
         scratch.write("locustfile.py", locustfile);
         let output = scratch.perf(&format!("--update-baseline {args}"));
         assert_eq!(output.code, 2, "{args}: {}", output.stderr);
         assert!(output.last_line().contains(reason), "{args}: {}", output.stderr);
     }
+}
 
-    scratch.write("locustfile.py", &shape.replace("> 60", "> 1"));
+#[test]
+fn a_load_shape_ends_when_it_wants_to_but_not_after_the_run_time() {
+    let shape = user("Web", "/a")
+        + "from locust import LoadTestShape\n\n\
+           class Shape(LoadTestShape):\n    def tick(self):\n        return None if self.get_run_time() > 1 else (2, 10)\n";
+    let scratch = pinned("shape", LOAD, &[("locustfile.py", &shape)]);
     // It ends long before the run time, as it may.
-    let (_, _, requests) = measure(&scratch, "--run-time 5s");
+    let (_, _, requests) = measure(&scratch, "--run-time 1m");
     assert_eq!(requests.keys().collect::<Vec<_>>(), ["GET /a"]);
-    let output = scratch.perf("--run-time 5s --max-runs 1");
+    let output = scratch.perf("--run-time 1m --max-runs 1");
     let says = "ramp-up is included in the results: a load shape never finishes starting its users";
     assert!(output.code < 2 && output.stdout.contains(says), "{}{}", output.stdout, output.stderr);
+
+    scratch.write("locustfile.py", &shape.replace("> 1 ", "> 600 "));
+    scratch.replace("perf.toml", LOAD, &format!("{LOAD}stop_timeout = \"1s\"\ndeadline_margin = \"7s\"\n"));
+    let output = scratch.perf("--update-baseline");
+    assert_eq!(output.code, 2, "{}", output.stderr);
+    let reason = "did not end within 10s (run time, stop timeout and margin), so it was stopped: its load shape takes longer, let the run time cover it";
+    assert!(output.last_line().contains(reason), "{}", output.stderr);
 }

@@ -1,6 +1,6 @@
 //! A scratch repository with a fake service and a fake Locust, and what must hold after every command run in it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,8 +8,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Far beyond what any wait here needs: only a hang gets there.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Far beyond what any wait here needs, on the busiest machine: only a hang gets there. What the commands themselves wait
+/// for has less time, so that a command that hangs says where.
+pub const PATIENCE: Duration = Duration::from_mins(5);
 
 pub const FAKE_LOCUST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fakes/fake_locust.sh");
 pub const FAKE_PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fakes/fake_python.sh");
@@ -66,12 +67,12 @@ impl Scratch {
                 "[service]\n\
                  command = \"exec '{service}' --port {{port}} --mode ok\"\n\
                  ready_url = \"http://127.0.0.1:{{port}}/health\"\n\
-                 ready_timeout = \"20s\"\n\
+                 ready_timeout = \"2m\"\n\
                  stop_timeout = \"500ms\"\n\
                  [load]\n\
                  run_time = \"1s\"\n\
                  stop_timeout = \"500ms\"\n\
-                 deadline_margin = \"20s\"\n\
+                 deadline_margin = \"2m\"\n\
                  [locust]\n\
                  command = \"sh '{FAKE_LOCUST}'\"\n"
             ),
@@ -184,15 +185,10 @@ impl Scratch {
     /// negative number.
     #[track_caller]
     pub fn finish(&self, child: Child) -> Output {
-        self.finish_within(PATIENCE, child)
-    }
-
-    #[track_caller]
-    pub fn finish_within(&self, patience: Duration, child: Child) -> Output {
         let id = child.id();
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || sender.send(child.wait_with_output()));
-        let Ok(output) = receiver.recv_timeout(patience) else {
+        let Ok(output) = receiver.recv_timeout(PATIENCE) else {
             self.kill_noted();
             self.sh(&format!("kill -9 {id} || true"));
             panic!("the command hangs");
@@ -273,6 +269,17 @@ impl Scratch {
         for name in names {
             assert!(!self.path("pids").join(name).exists(), "{name} was started");
         }
+    }
+
+    /// Starts the command, and returns once it watches the load: by then all that it has started is known to those who end
+    /// it after a SIGKILL.
+    #[track_caller]
+    pub fn loading(&self, args: &str) -> Child {
+        let said = self.path("pids/said");
+        let mut command = self.command(&format!("{args} --verbose"));
+        let child = command.stderr(File::create(&said).unwrap()).spawn().unwrap();
+        self.wait_until("the load", || fs::read_to_string(&said).unwrap().contains("All users spawned"));
+        child
     }
 
     /// Waits for a file that a fake writes.

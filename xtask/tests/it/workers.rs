@@ -6,12 +6,11 @@ use std::net::{IpAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use judge::run::Precision;
 use serde_json::Value;
 
-use crate::real::{ALONE, link_locust};
+use crate::real::link_locust;
 use crate::support::{BASELINE, FAKE_LOCUST, Scratch, is_running};
 
 fn worker(name: &str, state: &str) -> String {
@@ -68,7 +67,7 @@ fn a_load_that_a_worker_leaves_or_joins_is_not_judged() {
         let scratch = match name {
             "hanging" => scratch
                 .toml("[load]\n", "[load]\nworkers_timeout = \"1s\"\n")
-                .toml("deadline_margin = \"20s\"", "deadline_margin = \"0s\""),
+                .toml("deadline_margin = \"2m\"", "deadline_margin = \"0s\""),
             _ => scratch,
         };
         scratch.with("LOCUST_MASTER_BIND_PORT", &free_port().to_string()).refuses("--expect-workers 2", reason);
@@ -224,10 +223,9 @@ fn with_real_locust(name: &str) -> Scratch {
     scratch
 }
 
-/// The load of the tests with real Locust. They run one at a time, so all may take the time they need.
+/// The load of the tests with real Locust.
 const LOAD: &str = "--users 8 --spawn-rate 8 --run-time 3s --update-baseline";
 const LONG_LOAD: &str = "--users 8 --spawn-rate 8 --run-time 30s --update-baseline";
-const REAL_PATIENCE: Duration = Duration::from_mins(2);
 
 /// So that what is waited for is the next run's.
 fn forget_latest(scratch: &Scratch) {
@@ -294,7 +292,6 @@ impl Drop for Shells {
 
 #[test]
 fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_missed() {
-    let _alone = ALONE.lock();
     let scratch = with_real_locust("workers-real")
         .toml("[load]\n", "[load]\nexpect_workers = 4\nworkers_timeout = \"60s\"\n")
         .with("LOCUST_MASTER_BIND_HOST", "127.0.0.1")
@@ -318,7 +315,7 @@ fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_
         shell.spawn().unwrap()
     };
     let _workers = Shells(commands.iter().map(|command| worker(command)).collect());
-    let output = scratch.finish_within(REAL_PATIENCE, gate);
+    let output = scratch.finish(gate);
     assert_eq!(output.code, 0, "{}", said());
     for run in ["run-1", "run-2"] {
         assert_is_union(&scratch, run, 4);
@@ -330,7 +327,7 @@ fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_
     assert!(said().contains("4 of 4 workers have come: 1, 2, 3, 4"), "{}", said());
 
     let is_refused = |gate, reasons: [&str; 2]| {
-        let output = scratch.finish_within(REAL_PATIENCE, gate);
+        let output = scratch.finish(gate);
         let last = said().lines().last().unwrap().to_owned();
         assert_eq!(output.code, 2, "{}", said());
         assert!(reasons.iter().all(|reason| last.contains(reason)), "{last}");
@@ -358,28 +355,26 @@ fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_
 }
 
 #[test]
-fn processes_count_to_the_last_request_and_none_outlives_the_command() {
-    let _alone = ALONE.lock();
+fn processes_count_to_the_last_request() {
     let scratch = with_real_locust("workers-processes-real");
-    let start = |args: &str| {
-        forget_latest(&scratch);
-        let mut command = scratch.command(&format!("--processes 2 --max-runs 1 {args}"));
-        command.stdout(Stdio::piped()).spawn().unwrap()
-    };
-    let finish = |gate| scratch.finish_within(REAL_PATIENCE, gate);
-
-    let output = finish(start(LOAD));
+    let args = format!("--processes 2 --max-runs 1 {LOAD}");
+    let output = scratch.perf(&args);
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert_is_union(&scratch, "run-1", 2);
-    scratch.write("perf_baseline.json", BASELINE);
 
     // Between its last request and its last report, which no heartbeat can miss in time.
+    scratch.write("perf_baseline.json", BASELINE);
     scratch.write("pids/dies", "");
-    let output = finish(start(LOAD));
-    assert_eq!(output.code, 2, "{}", output.stderr);
-    assert!(output.last_line().contains(") was lost "), "{}", output.stderr);
-    fs::remove_file(scratch.path("pids/dies")).unwrap();
+    scratch.refuses(&args, ") was lost ");
+}
 
+#[test]
+fn none_of_the_processes_outlives_the_command() {
+    let scratch = with_real_locust("workers-killed-real");
+    let start = || {
+        forget_latest(&scratch);
+        scratch.command(&format!("--processes 2 {LONG_LOAD}")).spawn().unwrap()
+    };
     let loads = || {
         scratch.wait_until("the load", || workers_of(&scratch, "run-1").len() == 2);
         workers_of(&scratch, "run-1").iter().map(process_of).collect::<Vec<u32>>()
@@ -392,29 +387,29 @@ fn processes_count_to_the_last_request_and_none_outlives_the_command() {
         assert_eq!(scratch.read("perf_baseline.json"), BASELINE);
     };
     // One of them, while it loads.
-    let gate = start(LONG_LOAD);
+    let gate = start();
     let workers = loads();
     scratch.sh(&format!("kill -9 {}", workers[0]));
-    let output = finish(gate);
+    let output = scratch.finish(gate);
     assert_eq!(output.code, 2, "{}", output.stderr);
     let named = format!("process {}) was lost during the load", workers[0]);
     assert!(output.last_line().contains(&named), "{}", output.stderr);
     assert_gone(&workers);
 
     // Their master, which can tell them nothing any more.
-    let gate = start(LONG_LOAD);
+    let gate = start();
     let workers = loads();
     scratch.sh(&format!("kill -9 $(ps -o ppid= -p {})", workers[0]));
-    let output = finish(gate);
+    let output = scratch.finish(gate);
     assert_eq!(output.code, 2, "{}", output.stderr);
     assert!(output.last_line().contains("Locust failed: killed by signal 9"), "{}", output.stderr);
     assert_gone(&workers);
 
     // Ctrl-C.
-    let gate = start(LONG_LOAD);
+    let gate = start();
     let workers = loads();
     scratch.sh(&format!("kill -INT {}", gate.id()));
-    let output = finish(gate);
+    let output = scratch.finish(gate);
     assert_eq!(output.code, 130, "{}", output.stderr);
     assert_gone(&workers);
 }
