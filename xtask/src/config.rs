@@ -218,6 +218,13 @@ impl Config {
                 }
             }
         }
+        // Who sets the limit of p95 means the users, and these are whom the corrected one is about.
+        let is_set = |metric: Metric| config.entries.keys().any(|name| name.get_ref() == metric.name());
+        if !is_set(Metric::P95Corrected)
+            && let Some(limit) = config.limits.get(&Metric::P95).cloned()
+        {
+            config.limits.insert(Metric::P95Corrected, limit);
+        }
         let RunsConfig { min, max, .. } = config.runs;
         if min > max {
             let line = text.lines().position(|line| line.trim() == "[runs]").map_or(1, |line| line + 1);

@@ -107,14 +107,14 @@ fn locusts_own_configuration_is_the_load() {
     let (web, api) = (tagged("Web"), tagged("Api"));
     let files = [("load/web.py", web.as_str()), ("load/api.py", &api), ("locust.conf", conf)];
     let scratch = pinned("conf", "", &files);
-    let load = json!({"users": 4, "spawn_rate": 8.0, "run_time_s": 2});
+    let load = json!({"users": 4, "spawn_rate": 8.0, "run_time_s": 2, "locust_args": ["--tags", "read"]});
     loads(&scratch, "", &["GET /Api/read", "GET /Web/read"], &load);
     assert!(scratch.path("target/report.html").exists() && !scratch.path("results_stats.csv").exists());
 
     // pyproject.toml before locust.conf, and a variable before both.
     scratch.write("pyproject.toml", "[tool.locust]\nusers = 5\nspawn-rate = 50\ntags = [\"write\"]\n");
     let scratch = scratch.with("LOCUST_SPAWN_RATE", "25");
-    let load = json!({"users": 5, "spawn_rate": 25.0, "run_time_s": 2});
+    let load = json!({"users": 5, "spawn_rate": 25.0, "run_time_s": 2, "locust_args": ["--tags", "write"]});
     loads(&scratch, "", &["GET /Api/write", "GET /Web/write"], &load);
 
     // Behind `--` tags win, and user classes come last.

@@ -105,7 +105,7 @@ fn the_demo_is_measured_finely_and_wholly_and_fails_when_slower() {
 
     let (code, text) = perf(&["--run-time", "4s", "--max-runs", "2"], &[("DEMO_SLOWDOWN_PCT", "200")]);
     assert_eq!(code, 1, "three times as slow: {text}");
-    assert!(text.contains("FAIL p95: "), "{text}");
+    assert!(text.contains("FAIL: p95 is "), "{text}");
 
     // A warm-up of most of the run time leaves few of the requests. (Of two processes: see `workers`.)
     fs::write(CONFIG, config.replace("[load]\n", "[load]\nwarmup = \"3s\"\n")).unwrap();
