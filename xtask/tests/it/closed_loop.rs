@@ -67,7 +67,7 @@ fn every_request_and_every_user_is_accounted_for() {
         ("DEMO_HANG_AFTER_S", "5", "FAIL p95_corrected: "),
         ("DEMO_LOST_PCT", "10", "FAIL error_rate: "),
     ] {
-        let output = perf(&scratch, "--max-runs 1", fault, value);
+        let output = perf(&scratch, "--max-runs 1 --quiet", fault, value);
         assert_eq!(output.code, 1, "{fault}: {}{}", output.stdout, output.stderr);
         assert!(output.stdout.contains(found), "{fault}: {}", output.stdout);
         let is_unfinished = output.stdout.contains("never ended and count as failed: ");

@@ -82,7 +82,7 @@ fn the_demo_is_measured_finely_and_wholly_and_fails_when_slower() {
     // What else it must find is proved by `cargo xtask selftest`.
     let (code, text) = perf(&load, &[("DEMO_SLOWDOWN_PCT", "60")]);
     assert_eq!(code, 1, "60 % slower: {text}");
-    assert!(text.contains("FAIL p95: "), "{text}");
+    assert!(text.contains("FAIL: p95 is "), "{text}");
 
     // A warm-up of half the run time leaves about half of the requests.
     let config = fs::read_to_string(root().join("perf.toml")).unwrap().replace("[load]\n", "[load]\nwarmup = \"4s\"\n");
