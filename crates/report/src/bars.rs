@@ -75,9 +75,11 @@ pub fn section(body: &mut String, comparison: &Comparison) {
     let over = lines.iter().filter(|line| Status::of(line.worst).is_finding()).count();
     let first = if over == 0 { FIRST } else { over.min(FIRST) };
     let endpoints = lines.len();
-    let axis = Axis::of(lines.iter().take(first).filter_map(|line| line.p95));
+    let total = comparison.total.iter().find(|row| row.metric == Metric::P95);
+    let axis = Axis::of(lines.iter().take(first).filter_map(|line| line.p95).chain(total));
+    let is_slower = over > 0 || total.is_some_and(Row::is_finding);
     let title =
-        if over == 0 { "Where it changed (p95, most slowed first)" } else { "Where it got slower (p95, worst first)" };
+        if is_slower { "Where it got slower (p95, worst first)" } else { "Where it changed (p95, most slowed first)" };
     let _ = write!(
         body,
         "<section>\n<h2 id=\"where\">{title}</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"where\">\n\
@@ -87,7 +89,6 @@ pub fn section(body: &mut String, comparison: &Comparison) {
     for (place, line) in lines.iter().enumerate() {
         write_line(body, line, &axis, place >= first);
     }
-    let total = comparison.total.iter().find(|row| row.metric == Metric::P95);
     if let Some(total) = total {
         write_line(body, &Line { endpoint: None, p95: Some(total), worst: total }, &axis, false);
     }

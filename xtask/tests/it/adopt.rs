@@ -97,17 +97,22 @@ fn an_empty_repository_gets_all_of_it() {
         xtask/vendor/crates/judge/src/strict_json.rs
         xtask/vendor/crates/judge/src/text.rs
         xtask/vendor/crates/report/Cargo.toml
+        xtask/vendor/crates/report/src/background.rs
+        xtask/vendor/crates/report/src/bars.rs
         xtask/vendor/crates/report/src/charts.rs
         xtask/vendor/crates/report/src/content.rs
         xtask/vendor/crates/report/src/format.rs
         xtask/vendor/crates/report/src/github.rs
+        xtask/vendor/crates/report/src/headline.rs
         xtask/vendor/crates/report/src/html.rs
         xtask/vendor/crates/report/src/json.rs
         xtask/vendor/crates/report/src/junit.rs
         xtask/vendor/crates/report/src/lib.rs
         xtask/vendor/crates/report/src/markdown.rs
+        xtask/vendor/crates/report/src/next.rs
         xtask/vendor/crates/report/src/page.css
         xtask/vendor/crates/report/src/page.js
+        xtask/vendor/crates/report/src/saved.rs
         xtask/vendor/crates/report/src/svg.rs
         xtask/vendor/crates/report/src/terminal.rs
         xtask/vendor/crates/report/src/words.rs
