@@ -84,6 +84,7 @@ fn an_empty_repository_gets_all_of_it() {
         xtask/vendor/crates/judge/src/baseline.rs
         xtask/vendor/crates/judge/src/comparability.rs
         xtask/vendor/crates/judge/src/compare.rs
+        xtask/vendor/crates/judge/src/counts.rs
         xtask/vendor/crates/judge/src/decision.rs
         xtask/vendor/crates/judge/src/histogram.rs
         xtask/vendor/crates/judge/src/lib.rs
@@ -92,8 +93,10 @@ fn an_empty_repository_gets_all_of_it() {
         xtask/vendor/crates/judge/src/locust_history.rs
         xtask/vendor/crates/judge/src/locust_json.rs
         xtask/vendor/crates/judge/src/mask.rs
+        xtask/vendor/crates/judge/src/noise.rs
         xtask/vendor/crates/judge/src/run.rs
         xtask/vendor/crates/judge/src/stats.rs
+        xtask/vendor/crates/judge/src/stopping.rs
         xtask/vendor/crates/judge/src/strict_json.rs
         xtask/vendor/crates/judge/src/text.rs
         xtask/vendor/crates/report/Cargo.toml
