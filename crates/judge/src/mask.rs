@@ -125,8 +125,9 @@ pub fn args(args: &[String]) -> Vec<String> {
         let (name, value) = split_option(arg);
         match (name, value) {
             (Some(name), value) => {
-                is_harmless = HARMLESS.contains(&name);
-                has_option = true;
+                // What stands behind a `--` are Locust's user classes again.
+                is_harmless = name == "--" || HARMLESS.contains(&name);
+                has_option = name != "--";
                 match value {
                     Some(value) if !is_harmless => {
                         hidden.push(value);

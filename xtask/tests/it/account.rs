@@ -178,7 +178,7 @@ fn any_word_of_a_log_does_not_end_a_load() {
 
 #[test]
 fn noise_that_hides_a_third_asks_for_a_longer_run() {
-    let scratch = Scratch::new("noise").with("FAKE_P95_MS", "300 500 250 420 350");
+    let scratch = Scratch::new("noise").with("FAKE_P95_MS", "300 900 150 600 350");
     let output = scratch.perf("--update-baseline");
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(output.stderr.contains("warning: the noise hides p95 changes under "), "{}", output.stderr);

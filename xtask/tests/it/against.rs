@@ -63,7 +63,7 @@ fn a_slowdown_is_red_and_an_improvement_green() {
         assert!(scratch.read("again.html").contains("in turn on one machine"));
         scratch.sh("rm again.html");
         let runs = scratch.perf("target/perf/latest --baseline perf_baseline.json");
-        assert!(runs.stdout.contains("1 baseline run, 2 candidate runs"), "{}", runs.stdout);
+        assert!(runs.stdout.contains("after 2 runs (baseline: 1)"), "{}", runs.stdout);
     }
 }
 

@@ -72,7 +72,7 @@ fn every_request_and_every_user_is_accounted_for() {
     let check = &check;
     thread::scope(|scope| {
         for (name, fault, value) in
-            [("freeze", "DEMO_FREEZE", "1.2/6"), ("hang", "DEMO_HANG_AFTER_S", "3"), ("lost", "DEMO_LOST_PCT", "10")]
+            [("freeze", "DEMO_FREEZE", "1.2/3"), ("hang", "DEMO_HANG_AFTER_S", "3"), ("lost", "DEMO_LOST_PCT", "10")]
         {
             scope.spawn(move || check(name, &|scratch| a_fault_is_red(scratch, fault, value)));
         }
