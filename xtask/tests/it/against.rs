@@ -272,7 +272,7 @@ fn demo_repository() -> Scratch {
     scratch.write(
         "perf.toml",
         "[service]\ncommand = \"exec sh service.sh {port}\"\nready_url = \"http://127.0.0.1:{port}/health\"\n\
-         [load]\nusers = 10\nspawn_rate = 10\nrun_time = \"3s\"\n\
+         [load]\nusers = 10\nspawn_rate = 10\nrun_time = \"5s\"\n\
          [limits]\np95 = \"60% and 20ms\"\n",
     );
     scratch.write("locustfile.py", &fs::read_to_string(root().join("locustfile.py")).unwrap());
