@@ -450,7 +450,7 @@ fn warnings(job: &Job) -> Vec<String> {
         warnings.push(failure);
     }
     let mut exceptions = 0_u64;
-    for_each_record(job, "exceptions", |record| {
+    for_each_record(&job.path(""), "exceptions", |record| {
         let times = record.get(0).and_then(|times| times.parse().ok()).unwrap_or(0);
         exceptions = exceptions.saturating_add(times);
     });
@@ -465,25 +465,33 @@ fn warnings(job: &Job) -> Vec<String> {
 
 /// Reads the failures or the exceptions of a run: the final file of our listener, or else Locust's own. There may be
 /// millions of them, and only one is in memory at a time.
-fn for_each_record(job: &Job, what: &str, mut take: impl FnMut(&StringRecord)) {
-    let own = job.path(&format!("perf_results_{what}.csv"));
-    let path = if own.is_file() { own } else { job.path(&format!("locust_{what}.csv")) };
+fn for_each_record(folder: &Path, what: &str, mut take: impl FnMut(&StringRecord)) {
+    let own = folder.join(format!("perf_results_{what}.csv"));
+    let path = if own.is_file() { own } else { folder.join(format!("locust_{what}.csv")) };
     let Ok(bytes) = files::read(&path) else { return };
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
     reader.records().filter_map(Result::ok).for_each(|record| take(&record));
 }
 
-fn most_frequent_failure(job: &Job) -> Option<String> {
-    let (mut times, mut most_frequent) = (0, None);
-    for_each_record(job, "failures", |record| {
-        let own = record.get(3).and_then(|times| times.parse::<u64>().ok()).unwrap_or(0);
-        if own > times {
-            (times, most_frequent) = (own, Some(record.clone()));
+/// Hands on each failure of the run in this folder: its endpoint, Locust's text of its error, and how often it was met.
+pub fn for_each_failure(folder: &Path, mut take: impl FnMut(Box<str>, &str, u64)) {
+    for_each_record(folder, "failures", |record| {
+        if let [Some(method), Some(name), Some(error), Some(times)] = [0, 1, 2, 3].map(|column| record.get(column)) {
+            take(endpoint_name(method, name), error, times.parse().unwrap_or(0));
         }
     });
-    let record = most_frequent?;
-    let endpoint = endpoint_shown(&endpoint_name(record.get(0)?, record.get(1)?));
-    let error: String = mask::text(record.get(2)?).chars().take(200).collect();
+}
+
+fn most_frequent_failure(job: &Job) -> Option<String> {
+    let (mut most, mut most_frequent) = (0, None);
+    for_each_failure(&job.path(""), |endpoint, error, times| {
+        if times > most {
+            (most, most_frequent) = (times, Some((endpoint, error.to_owned())));
+        }
+    });
+    let (endpoint, error) = most_frequent?;
+    let (times, endpoint) = (most, endpoint_shown(&endpoint));
+    let error: String = mask::text(&error).chars().take(200).collect();
     Some(printable(&format!("the most frequent failure, {times} times: {endpoint}: {error}")))
 }
 

@@ -1,7 +1,7 @@
 //! The parts that the stories share: the runs of a command, and whether another one follows.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use judge::baseline::Baseline;
@@ -13,7 +13,6 @@ use judge::run::{Metric, Provenance, Run};
 use judge::stats::Difference;
 use judge::text::printable;
 use report::Background;
-use report::background::Failure;
 use report::content::{evidence, unsettled};
 use report::words::{count, noise_advice, shown_commit};
 
@@ -35,8 +34,8 @@ pub struct Measurement {
     pub provenance: Provenance,
     /// The facts that weaken the measurement, a sentence each.
     pub warnings: Vec<String>,
-    /// The failures of all runs, the most frequent first.
-    failures: Vec<Failure>,
+    /// The folders of the runs that are ours.
+    folders: Vec<PathBuf>,
     /// The users that left before a load was asked to stop.
     users_left: Vec<UsersLeft>,
 }
@@ -49,13 +48,14 @@ impl Measurement {
     /// Names a run with too few requests, and says how the loads of two runs differ.
     pub fn new(measured: Vec<Measured>, project: &Project) -> Result<Measurement> {
         check_requests(&measured, project)?;
-        let failures = results::failures(&measured);
         let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
-        for Measured { run, about, history, .. } in measured {
+        let mut folders = Vec::new();
+        for Measured { path, run, about, history, .. } in measured {
             runs.push(run);
             histories.push(history);
             let Some(about) = about else { continue };
+            folders.extend(path.parent().map(Path::to_owned));
             if let Some(first) = &provenance
                 && let Some(refusal) = comparability(first, &about.provenance).refusal
             {
@@ -73,7 +73,7 @@ impl Measurement {
         let mut provenance: Provenance = provenance.unwrap_or_else(|| project.provenance());
         provenance.precision = Run::coarsest(&runs);
         provenance.mean_users = mean(&mean_users);
-        Ok(Measurement { runs, histories, provenance, warnings, failures, users_left })
+        Ok(Measurement { runs, histories, provenance, warnings, folders, users_left })
     }
 
     /// Checks that the runs can be compared with a baseline that was measured so.
@@ -90,9 +90,7 @@ impl Measurement {
             _ => bail!("{shown} is not comparable: {refusal}"),
         }
     }
-}
 
-impl Measurement {
     /// Returns what speaks against these runs as a baseline, a sentence each.
     pub fn warnings_of_baseline(&self) -> Vec<String> {
         let asked = Provenance { mean_users: None, ..self.provenance.clone() };
@@ -177,7 +175,7 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
         commits_between: git::commits_since(&project.shell, &baseline.provenance.commit),
         baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
         baseline_history: None,
-        failures: candidate.failures.clone(),
+        failures: results::failures(&candidate.folders, &candidate.runs),
         command: Some(command_again(project.flags)),
         run_url: run_url(),
     }

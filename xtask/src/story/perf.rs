@@ -20,7 +20,7 @@ use crate::results::Measured;
 use crate::story::against::{against, judge_again};
 use crate::story::delivery::{Delivery, deliver_failure, deliver_saved_baseline};
 use crate::story::judging::{Measurement, another_follows, background, details};
-use crate::system::{ci, files, git, process};
+use crate::system::{ci, files, process};
 
 /// The end of a command.
 pub enum Outcome {
@@ -216,7 +216,7 @@ impl<'a> Judging<'a> {
             histories,
             provenance: Sides { baseline: &baseline.provenance, candidate: provenance },
             // These quote the baseline file, which anybody may have written.
-            baseline: printable(&baseline_origin(self.project, baseline)),
+            baseline: printable(&baseline_origin(self.project, baseline, background)),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
             details: details(self.project, self.measurement, self.clock),
             background,
@@ -224,10 +224,10 @@ impl<'a> Judging<'a> {
     }
 }
 
-fn baseline_origin(project: &Project, baseline: &Baseline) -> String {
+fn baseline_origin(project: &Project, baseline: &Baseline, background: &Background) -> String {
     let Provenance { commit, timestamp, dirty, .. } = &baseline.provenance;
     let date: String = timestamp.chars().take("2026-01-27".len()).collect();
-    let age = match git::commits_since(&project.shell, commit) {
+    let age = match background.commits_between {
         None => String::new(),
         Some(0) => ", the current commit".to_owned(),
         Some(commits) => format!(", {} ago", count(commits as usize, "commit")),

@@ -51,7 +51,7 @@ pub fn read_to_string(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).ok().with_context(|| format!("cannot read {}: it is not UTF-8", path.display()))
 }
 
-/// Reads a file from `offset` on, at most [`PART_BYTES`]. A file that cannot be read gives nothing, nor does a pipe.
+/// Reads a file from `offset` on, at most `PART_BYTES`. A file that cannot be read gives nothing, nor does a pipe.
 pub fn read_part(path: &Path, offset: u64) -> Vec<u8> {
     let mut part = Vec::new();
     if !path.is_file() {

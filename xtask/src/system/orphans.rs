@@ -15,8 +15,9 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 /// The variable that tells to which group a process belongs.
 const MARK: &str = "PERF_GROUP";
 
-/// The time between two looks.
-const POLL: Duration = Duration::from_millis(10);
+/// The time between two looks: short against everything that is waited for, long enough to cost no measurable CPU beside
+/// the load.
+pub const POLL: Duration = Duration::from_millis(10);
 
 /// The time for what is killed to be gone.
 const KILL_GRACE: Duration = Duration::from_secs(2);

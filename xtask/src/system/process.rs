@@ -14,11 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
 use crate::system::files;
-use crate::system::orphans::{self, Mark, Registered};
-
-/// The time between two looks: short against everything that is waited for, long enough to cost no measurable CPU beside
-/// the load.
-const POLL: Duration = Duration::from_millis(10);
+use crate::system::orphans::{self, Mark, POLL, Registered};
 
 static CAUGHT: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
