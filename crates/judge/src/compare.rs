@@ -40,7 +40,7 @@ const NEAR_LIMIT: f64 = 0.5;
 const LEAST_RUNS_AGAINST_ONE: usize = 3;
 
 /// The samples that a percentile of an endpoint must rest on to be a finding.
-const LEAST_SAMPLES: usize = 5;
+pub const LEAST_SAMPLES: usize = 5;
 
 /// The share of its side's median number of requests that a run must have: one with less was no run of that load.
 const LEAST_SHARE_OF_MEDIAN: f64 = 0.1;
@@ -109,7 +109,12 @@ pub struct Comparison<'a> {
     pub detectable_by_five: Option<f64>,
 }
 
-impl Comparison<'_> {
+impl<'a> Comparison<'a> {
+    /// Returns the row of a metric of all requests together.
+    pub fn total_row(&self, metric: Metric) -> Option<&Row<'a>> {
+        self.total.iter().find(|row| row.metric == metric)
+    }
+
     /// Returns what warns or fails: errors first, then failures before warnings, all requests before endpoints.
     pub fn findings(&self) -> Vec<&Row<'_>> {
         let mut findings: Vec<&Row> = self.total.iter().chain(&self.endpoints).filter(|row| row.is_finding()).collect();
@@ -128,10 +133,15 @@ impl Comparison<'_> {
         rows().filter(move |row| !stands && row.evidence.unsettled.is_some())
     }
 
+    /// Returns whether no further run could change the verdict.
+    pub fn is_conclusive(&self) -> bool {
+        self.unsettled().next().is_none()
+    }
+
     /// Returns whether to measure once more: until the verdict is settled, within the runs allowed.
     pub fn wants_another_run(&self, rules: &Rules) -> bool {
         let made = self.runs.candidate;
-        made < self.least_runs || (made < rules.max_runs && self.unsettled().next().is_some())
+        made < self.least_runs || (made < rules.max_runs && !self.is_conclusive())
     }
 
     /// Returns whether there is one run on each side, so that the intervals of endpoints are those of their requests.
@@ -142,7 +152,7 @@ impl Comparison<'_> {
 
     /// Returns whether so many requests fail that the latencies are those of the failures.
     pub fn error_rate_failed(&self) -> bool {
-        self.total.iter().any(|row| row.metric == Metric::ErrorRate && row.is_failure())
+        self.total_row(Metric::ErrorRate).is_some_and(Row::is_failure)
     }
 }
 
@@ -453,7 +463,7 @@ impl<'a> Judge<'a> {
             let mut measured = self.measured(Some(name), &sides);
             let few_samples = sides.few_samples();
             measured.is_tested = few_samples.is_none() && measured.noise.is_some() && measured.row.limit.is_some();
-            if self.excess(&measured.row).is_relevant() {
+            if measured.row.excess(self.precision).is_some_and(Excess::is_relevant) {
                 measured.row.evidence.few_samples = few_samples;
             }
             if measured.noise.is_none() {
@@ -582,15 +592,6 @@ impl<'a> Judge<'a> {
             decision: None,
         };
         Measured { noise, ..Measured::untested(row) }
-    }
-
-    fn excess(&self, row: &Row) -> Excess {
-        match (row.limit, row.presence) {
-            (Some(limit), Presence::Both { baseline, candidate }) => {
-                Excess::of(row.metric, limit, baseline, candidate, self.precision)
-            }
-            _ => Excess::None,
-        }
     }
 }
 

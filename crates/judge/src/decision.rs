@@ -224,6 +224,17 @@ impl Row<'_> {
         matches!(self.decision, Some(Decision::Fail(_)))
     }
 
+    /// Compares the change with the limit; `None` where there is no limit, or one side is absent. `precision` is the
+    /// coarser one of both sides.
+    pub fn excess(&self, precision: Precision) -> Option<Excess> {
+        match self.presence {
+            Presence::Both { baseline, candidate } => {
+                Some(Excess::of(self.metric, self.limit?, baseline, candidate, precision))
+            }
+            Presence::New { .. } | Presence::Missing { .. } => None,
+        }
+    }
+
     /// Returns the worst value that the limit lets pass, in the metric's own unit.
     pub fn allowed(&self) -> Option<f64> {
         self.limit?.allowed(self.metric, self.presence.baseline())
@@ -309,8 +320,7 @@ pub fn decide(row: &Row, rules: &Rules, precision: Precision, runs: usize) -> Op
     let limit = row.limit?;
     let excess = match row.presence {
         Presence::New { candidate } if is_out_of_bound(row.metric, limit, candidate) => Excess::Bound,
-        Presence::New { .. } | Presence::Missing { .. } => return None,
-        Presence::Both { baseline, candidate } => Excess::of(row.metric, limit, baseline, candidate, precision),
+        _ => row.excess(precision)?,
     };
     let why = match excess {
         Excess::None => return Some(Decision::Ok),

@@ -30,7 +30,7 @@ impl Scale {
     }
 }
 
-/// Estimates a value from the runs (at least one): the geometric mean of ratios ([`robust_mean`]), the arithmetic mean
+/// Estimates a value from the runs (at least one): the geometric mean of ratios (`robust_mean`), the arithmetic mean
 /// of differences. The estimate of one run is its value, to the last bit.
 pub fn estimate(scale: Scale, values: &[f64]) -> f64 {
     match (scale, values) {

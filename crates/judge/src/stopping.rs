@@ -11,7 +11,7 @@
 //! 10): the verdict of all the runs allowed is the one that counts, and the gate stops as soon as it is as good as known.
 //! [`Noise::forecast`] says where the estimate may move.
 
-use crate::decision::{Decision, Excess, Presence, Row, Unsettled, Why};
+use crate::decision::{Decision, Excess, Row, Unsettled, Why};
 use crate::limits::Rules;
 use crate::noise::{Noise, Proof};
 use crate::run::Precision;
@@ -54,7 +54,7 @@ impl Outlook<'_> {
         if row.decision.and_then(Decision::why) == Some(Why::OneRun) {
             return (!is_last).then_some(Unsettled::FewRuns);
         }
-        let is_relevant = self.is_relevant(row);
+        let is_relevant = row.excess(self.precision).is_some_and(Excess::is_relevant);
         if row.endpoint.is_some() && (!is_relevant || row.evidence.few_samples.is_some() || is_last) {
             return None;
         }
@@ -70,15 +70,6 @@ impl Outlook<'_> {
             return Some(Unsettled::FewRuns);
         }
         (fails_at_ends != [is_failure; 2]).then_some(Unsettled::Open)
-    }
-
-    fn is_relevant(&self, row: &Row) -> bool {
-        match (row.limit, row.presence) {
-            (Some(limit), Presence::Both { baseline, candidate }) => {
-                Excess::of(row.metric, limit, baseline, candidate, self.precision).is_relevant()
-            }
-            _ => false,
-        }
     }
 
     /// Returns whether the series would fail with such a change after the last run.

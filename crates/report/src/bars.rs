@@ -75,7 +75,7 @@ pub fn section(body: &mut String, comparison: &Comparison) {
     let over = lines.iter().filter(|line| Status::of(line.worst).is_finding()).count();
     let first = if over == 0 { FIRST } else { over.min(FIRST) };
     let endpoints = lines.len();
-    let total = comparison.total.iter().find(|row| row.metric == Metric::P95);
+    let total = comparison.total_row(Metric::P95);
     let axis = Axis::of(lines.iter().take(first).filter_map(|line| line.p95).chain(total));
     let is_slower = over > 0 || total.is_some_and(Row::is_finding);
     let title =

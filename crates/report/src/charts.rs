@@ -246,7 +246,7 @@ impl Field {
 /// Draws the p95 of every run on both sides, and the limit: how far runs of the same code lie apart is the noise. Returns
 /// `None` where one side is not known.
 pub fn strip(report: &Report) -> Option<Chart> {
-    let row = report.comparison.total.iter().find(|row| row.metric == Metric::P95)?;
+    let row = report.comparison.total_row(Metric::P95)?;
     let known = &report.background.baseline_p95_ms;
     let baseline = if known.is_empty() { vec![row.presence.baseline()?] } else { known.clone() };
     let candidate: Vec<f64> = report.runs.iter().map(|run| run.total.value(Metric::P95)).collect();

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use judge::compare::Comparison;
+use judge::compare::{Comparison, LEAST_SAMPLES};
 use judge::decision::{Decision, Doubt, FewSamples, Presence, Row, Unsettled, Why};
 use judge::locust_history::History;
 use judge::run::{Metric, Provenance, Run};
@@ -11,8 +11,8 @@ use judge::text::endpoint_shown;
 use crate::background::Background;
 use crate::saved::Saved;
 use crate::words::{
-    Status, Tone, change, count, interval_text, interval_words, limit_text, noise_advice, noise_text, series_name,
-    series_of, unit_of_value, value,
+    LEAST_SHOWN, Status, Tone, change, count, interval_text, interval_words, limit_text, listed, noise_advice,
+    noise_text, series_name, series_of, unit_of_value, value,
 };
 
 /// Everything that a format shows.
@@ -183,14 +183,14 @@ impl Report<'_> {
                 ));
             }
         }
-        if self.comparison.total.iter().any(|row| row.metric == Metric::P95Corrected && row.is_finding()) {
+        if self.comparison.total_row(Metric::P95Corrected).is_some_and(Row::is_finding) {
             remarks.push(
                 "p95_corrected is the p95 that users arriving on schedule would have seen: it counts the requests that were \
                  not made while users waited for an answer"
                     .to_owned(),
             );
         }
-        let p95 = self.comparison.total.iter().find(|row| row.metric == Metric::P95);
+        let p95 = self.comparison.total_row(Metric::P95);
         remarks.extend(p95.and_then(|row| noise_advice(row.evidence.detectable?)));
         remarks.extend(self.warnings.iter().cloned());
         remarks
@@ -202,17 +202,6 @@ pub fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let mut findings = comparison.findings();
     findings.sort_by_cached_key(|row| severity(row));
     findings
-}
-
-/// Returns whether no further run could change the verdict: every series is settled, or one that FAILs is.
-pub fn is_conclusive(comparison: &Comparison) -> bool {
-    comparison.unsettled().next().is_none() || has_standing_failure(comparison)
-}
-
-/// Returns whether a series FAILs whatever further runs say.
-pub fn has_standing_failure(comparison: &Comparison) -> bool {
-    let mut rows = comparison.total.iter().chain(&comparison.endpoints);
-    rows.any(|row| row.is_failure() && row.evidence.unsettled.is_none())
 }
 
 /// Returns the rows of each endpoint, in the order of the comparison.
@@ -319,12 +308,10 @@ pub fn doubt_text(row: &Row, doubt: Doubt) -> String {
 
 /// Returns how few samples a metric rests on.
 pub fn few_samples_text(row: &Row, few: FewSamples) -> String {
-    /// The number of requests that a percentile, or an error rate, should rest on.
-    const NEEDED: usize = 5;
     let FewSamples { requests, samples } = few;
     let requests = count(requests, "request");
     if row.metric.is_percentile() {
-        format!("only {samples} of {requests} are beyond {} ({NEEDED} needed)", row.metric)
+        format!("only {samples} of {requests} are beyond {} ({LEAST_SAMPLES} needed)", row.metric)
     } else {
         format!("{} rests on only {samples} of {requests}", row.metric)
     }
@@ -338,26 +325,29 @@ pub fn evidence(comparison: &Comparison) -> String {
     } else {
         format!("{} (baseline: {baseline})", count(candidate, "run"))
     };
-    let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95);
+    let p95 = comparison.total_row(Metric::P95);
     let Some(detectable) = p95.and_then(|row| row.evidence.detectable) else {
         let endpoints =
             if comparison.rests_on_requests() { "; endpoint intervals come from their own requests" } else { "" };
         return format!("noise unknown after {runs}, so the point estimate decides{endpoints}");
     };
-    match unsettled(comparison) {
-        Some(why) if is_conclusive(comparison) => {
-            format!("conclusive after {runs}, though {why}; {}", noise_text(detectable))
+    let answer = match unsettled(comparison) {
+        Some(why) => format!("inconclusive after {runs}: {why}"),
+        None => format!("conclusive after {runs}"),
+    };
+    let by_five = match comparison.detectable_by_five {
+        Some(detectable) if detectable >= LEAST_SHOWN => {
+            format!("; a baseline of five runs would detect p95 changes from {detectable:.1}% on")
         }
-        Some(why) => format!("inconclusive after {runs}: {why}; {}", noise_text(detectable)),
-        None => format!("conclusive after {runs}; {}", noise_text(detectable)),
-    }
+        _ => String::new(),
+    };
+    format!("{answer}; {}{by_five}", noise_text(detectable))
 }
 
 /// Returns why another run may change the verdict, in words.
 pub fn unsettled(comparison: &Comparison) -> Option<String> {
     let whys: Vec<String> = comparison.unsettled().map(|row| unsettled_text(row, comparison.runs.candidate)).collect();
-    let more = if whys.len() > 3 { format!(" and {} more", whys.len() - 3) } else { String::new() };
-    (!whys.is_empty()).then(|| format!("{}{more}", whys[..whys.len().min(3)].join(", ")))
+    (!whys.is_empty()).then(|| listed(&whys, ", "))
 }
 
 fn unsettled_text(row: &Row, runs: usize) -> String {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use judge::decision::Row;
 
-use crate::content::{Report, evidence, finding, findings, is_conclusive};
+use crate::content::{Report, evidence, finding, findings};
 use crate::words::{Status, series_name};
 
 /// The number of annotations of a kind that GitHub shows for a step.
@@ -55,7 +55,7 @@ pub fn annotations(report: &Report, places: &Places) -> String {
             let _ = writeln!(text, "::{command} {place}title={title}::{}", data(&finding(row)));
         }
     }
-    if text.is_empty() && !is_conclusive(report.comparison) {
+    if text.is_empty() && !report.comparison.is_conclusive() {
         let evidence = data(&evidence(report.comparison));
         let _ = writeln!(text, "::warning title={}::{evidence}", property(&headline.to_string()));
     }

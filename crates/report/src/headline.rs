@@ -8,8 +8,10 @@ use judge::limits::JUDGED;
 use judge::run::Metric;
 use judge::text::endpoint_shown;
 
-use crate::content::{Report, by_severity, endpoint_groups, findings, has_standing_failure};
-use crate::words::{Status, count, limit_text, percent, series_name, short_change, unit_of_value, value, verdict_word};
+use crate::content::{Report, by_severity, endpoint_groups, findings};
+use crate::words::{
+    Status, count, limit_text, listed, percent, series_name, short_change, unit_of_value, value, verdict_word,
+};
 
 /// The headline of a report, in the parts that a page may show in different sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +50,7 @@ impl Headline {
             Verdict::Pass => of_pass(comparison),
         };
         also.extend(inconclusive(comparison));
-        let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95);
+        let p95 = comparison.total_row(Metric::P95);
         if let Some(FewSamples { requests, samples }) = p95.and_then(|row| row.evidence.few_samples) {
             also.push(format!("p95 rests on only {samples} of {}", count(requests, "request")));
         }
@@ -67,20 +69,16 @@ impl Headline {
     }
 }
 
-/// Says that noise could change the verdict, or a part of it that does not matter any more.
+/// Says that noise could change the verdict.
 fn inconclusive(comparison: &Comparison) -> Option<String> {
-    /// The number of series that are named.
-    const NAMED: usize = 3;
     let unsettled: Vec<String> = comparison.unsettled().map(series_name).collect();
     if unsettled.is_empty() {
         return None;
     }
-    let more = if unsettled.len() > NAMED { format!(" and {} more", unsettled.len() - NAMED) } else { String::new() };
-    let names = format!("{}{more}", unsettled[..unsettled.len().min(NAMED)].join(" and "));
+    let names = listed(&unsettled, " and ");
     Some(match comparison.verdict {
         Verdict::Pass if unsettled.len() == 1 => format!("inconclusive: noise may be hiding a {names} regression"),
         Verdict::Pass => format!("inconclusive: noise may be hiding regressions of {names}"),
-        Verdict::Fail if has_standing_failure(comparison) => format!("inconclusive on {names} (the FAIL stands)"),
         Verdict::Fail => format!("inconclusive: noise could change the verdict on {names}"),
     })
 }
@@ -139,7 +137,7 @@ fn missing_endpoints(names: &[String]) -> Option<String> {
 
 /// Returns the p95 of all requests together, and how the metrics compare with their limits.
 fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
-    let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95);
+    let p95 = comparison.total_row(Metric::P95);
     let p95 = p95.map_or_else(String::new, |row| {
         let change = change_or_value(row);
         let limit = row.limit.map(|limit| limit_text(row.metric, limit));

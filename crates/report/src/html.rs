@@ -8,9 +8,7 @@ use judge::run::{Metric, Precision, Provenance};
 use judge::text::{cut, endpoint_shown, escaped, printable};
 
 use crate::background::Failure;
-use crate::content::{
-    Cells, FINDINGS, Finding, HEADER, Report, Sides, Unjudged, by_severity, cells, evidence, is_conclusive, rank,
-};
+use crate::content::{Cells, FINDINGS, Finding, HEADER, Report, Sides, Unjudged, by_severity, cells, evidence, rank};
 use crate::headline::Headline;
 use crate::next::{Step, steps, steps_unjudged};
 use crate::saved::Saved;
@@ -262,9 +260,9 @@ fn capitalized(text: &str) -> String {
 /// Writes what the verdict rests on, with the p95 of every run.
 fn trust(body: &mut String, report: &Report) {
     let comparison = report.comparison;
-    let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95);
+    let p95 = comparison.total_row(Metric::P95);
     let is_noise_known = p95.is_some_and(|row| row.evidence.detectable.is_some());
-    let answer = match (is_noise_known, is_conclusive(comparison)) {
+    let answer = match (is_noise_known, comparison.is_conclusive()) {
         (false, _) => "Only in part.",
         (true, true) => "Yes.",
         (true, false) => "Not yet.",

@@ -12,9 +12,7 @@ use judge::run::Provenance;
 use judge::stats::Interval;
 use judge::text::is_unprintable;
 
-use crate::content::{
-    ONE_RUN, Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding, findings, is_conclusive,
-};
+use crate::content::{ONE_RUN, Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding, findings};
 use crate::next::{Step, steps, steps_unjudged};
 use crate::saved::Saved;
 use crate::words::{Status, change_unit};
@@ -133,7 +131,7 @@ pub fn render(report: &Report) -> String {
         },
         exit_code: comparison.verdict.exit_code(),
         headline: report.headline().to_string(),
-        conclusive: is_conclusive(comparison),
+        conclusive: comparison.is_conclusive(),
         sentence: report.sentence(),
         evidence: evidence(comparison),
         strict: comparison.strict,

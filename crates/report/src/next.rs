@@ -4,7 +4,7 @@ use judge::compare::{Comparison, Verdict};
 use judge::decision::{Presence, Row};
 use judge::run::Metric;
 
-use crate::content::{Report, Unjudged, is_conclusive};
+use crate::content::{Report, Unjudged};
 use crate::headline::worst_endpoint;
 
 /// A command, and what it is for.
@@ -29,7 +29,7 @@ pub fn steps(report: &Report) -> Vec<Step> {
     if comparison.error_rate_failed() {
         steps.push(Step { what: "see the errors", command: format!("head {LATEST}/run-1/perf_results_failures.csv") });
     }
-    if !is_conclusive(comparison) {
+    if !comparison.is_conclusive() {
         steps.push(lengthen(report));
     }
     let has_findings = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_finding);
@@ -135,13 +135,13 @@ fn record_a_baseline(report: &Report) -> Step {
 
 /// Returns whether nothing tells the noise.
 fn is_noise_unknown(comparison: &Comparison) -> bool {
-    let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95);
+    let p95 = comparison.total_row(Metric::P95);
     p95.is_none_or(|row| row.evidence.detectable.is_none())
 }
 
 /// Returns whether p95 fell by more than noise explains.
 fn is_faster(comparison: &Comparison) -> bool {
-    let p95 = comparison.total.iter().find(|row| row.metric == Metric::P95);
+    let p95 = comparison.total_row(Metric::P95);
     p95.and_then(|row| row.evidence.interval).is_some_and(|interval| interval.high < 0.0)
 }
 

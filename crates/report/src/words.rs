@@ -12,7 +12,7 @@ use judge::text::endpoint_shown;
 const FARTHEST: f64 = 999.0;
 
 /// The smallest change that is not shown as 0.0, in percent.
-const LEAST_SHOWN: f64 = 0.05;
+pub const LEAST_SHOWN: f64 = 0.05;
 
 /// The status of a series in a report. It follows from the decision and the presence, and adds nothing to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Tone {
     pub fn of_verdict(comparison: &Comparison) -> Tone {
         match comparison.verdict {
             Verdict::Fail => Tone::Fail,
-            Verdict::Pass if comparison.unsettled().next().is_some() => Tone::Unsure,
+            Verdict::Pass if !comparison.is_conclusive() => Tone::Unsure,
             Verdict::Pass if comparison.total.iter().chain(&comparison.endpoints).any(Row::is_finding) => Tone::Warn,
             Verdict::Pass => Tone::Ok,
         }
@@ -278,6 +278,13 @@ pub fn noise_advice(detectable: f64) -> Option<String> {
     let hidden =
         if detectable > FARTHEST { "any p95 change".to_owned() } else { format!("p95 changes under {detectable:.0}%") };
     Some(format!("the noise hides {hidden}: lengthen the runs (--run-time), or add users, to see smaller ones"))
+}
+
+/// Returns up to three of the texts, and how many more there are.
+pub fn listed(texts: &[String], between: &str) -> String {
+    const SHOWN: usize = 3;
+    let more = if texts.len() > SHOWN { format!(" and {} more", texts.len() - SHOWN) } else { String::new() };
+    format!("{}{more}", texts[..texts.len().min(SHOWN)].join(between))
 }
 
 /// Returns a number with its noun: `1 run`, `2 runs`.
