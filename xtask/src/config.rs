@@ -31,7 +31,7 @@ pub struct Config {
     /// The choice of Locust.
     #[serde(default)]
     pub locust: LocustConfig,
-    /// How many runs are made.
+    /// The number of runs that are made.
     #[serde(default)]
     pub runs: RunsConfig,
     #[serde(default, rename = "limits")]

@@ -1,13 +1,16 @@
 //! Result files, fresh or old, become runs: what was measured, and what is known about how.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::decision::is_close;
 use judge::locust_history::{self, History};
-use judge::run::{Metric, Provenance, Run};
-use judge::{locust_csv, locust_json};
+use judge::run::{Metric, Provenance, Run, endpoint_name};
+use judge::{locust_csv, locust_json, mask};
+use report::background::Failure;
 use serde::{Deserialize, Serialize};
 
 use crate::measure::listener::UsersLeft;
@@ -94,6 +97,40 @@ pub struct Measured {
     pub about: Option<RunFile>,
     /// The run over time, or why that is not known. It is for a chart; nothing is judged by it.
     pub history: Result<History, String>,
+}
+
+/// Returns the failures of our own runs, each endpoint's by its error, the most frequent first.
+///
+/// A failure's text may hold a request's number or time, so that each is another: beyond `MAX_FAILURES` kinds only those
+/// that are known are counted on.
+pub fn failures(measured: &[Measured]) -> Vec<Failure> {
+    const MAX_FAILURES: usize = 1000;
+    let mut times_of: BTreeMap<(Box<str>, String), u64> = BTreeMap::new();
+    for own in measured.iter().filter(|measured| measured.about.is_some()) {
+        let Ok(bytes) = files::read(&own.path.with_file_name("perf_results_failures.csv")) else { continue };
+        for record in csv::Reader::from_reader(bytes.as_slice()).records().filter_map(Result::ok) {
+            let [Some(method), Some(name), Some(error), Some(times)] = [0, 1, 2, 3].map(|column| record.get(column))
+            else {
+                continue;
+            };
+            let kind = (endpoint_name(method, name), mask::text(error));
+            if times_of.len() < MAX_FAILURES || times_of.contains_key(&kind) {
+                let sum = times_of.entry(kind).or_default();
+                *sum = sum.saturating_add(times.parse().unwrap_or(0));
+            }
+        }
+    }
+    let requests_of = |endpoint: &str| {
+        let of_runs = measured.iter().flat_map(|measured| &measured.run.endpoints);
+        of_runs.filter(|(name, _)| **name == *endpoint).map(|(_, stats)| stats.requests).sum()
+    };
+    let mut failures = Vec::new();
+    for ((endpoint, error), times) in times_of {
+        let requests = Some(requests_of(&endpoint)).filter(|requests| *requests > 0);
+        failures.push(Failure { endpoint: endpoint.into(), error, times, requests });
+    }
+    failures.sort_by_key(|failure| Reverse(failure.times));
+    failures
 }
 
 /// Reads a result, or those of all runs in a folder.

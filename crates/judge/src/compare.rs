@@ -55,7 +55,7 @@ const LEAST_THROUGHPUT: usize = 20;
 /// An endpoint with so many requests a run in the baseline, and none now, is missing.
 const LEAST_MISSED: f64 = 10.0;
 
-/// What the gate says of a comparison.
+/// The gate's answer to a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// No series fails; warnings may be there.
@@ -272,9 +272,9 @@ fn least_runs(rules: &Rules, baseline_runs: usize) -> usize {
 /// A series on the way to its decision.
 struct Measured<'a> {
     row: Row<'a>,
-    /// How sure its change is; `None` where nothing tells the noise.
+    /// The certainty of its change; `None` where nothing tells the noise.
     noise: Option<Noise>,
-    /// What it must prove to be a finding.
+    /// The proof that it needs to be a finding.
     proof: Option<Proof>,
     /// Says that it is an endpoint's, and rests on enough samples to be one.
     is_tested: bool,
@@ -390,7 +390,7 @@ impl Sides<'_> {
     }
 }
 
-/// What all series are judged by.
+/// The sides and rules that all series are judged by.
 struct Judge<'a> {
     rules: &'a Rules,
     precision: Precision,

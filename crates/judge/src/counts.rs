@@ -61,7 +61,7 @@ pub struct Rates {
     baseline: Counts,
     candidate: Counts,
     candidate_runs: usize,
-    /// How much more the runs differ than chance explains: 1, or more.
+    /// The factor by which the runs differ more than chance explains: 1, or more.
     dispersion: f64,
     /// The degrees of freedom of `dispersion`.
     freedom: f64,

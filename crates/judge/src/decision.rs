@@ -67,7 +67,7 @@ impl Presence {
     }
 }
 
-/// What is decided of a series.
+/// The decision on a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decision {
     /// The series is within its limit.
@@ -118,7 +118,7 @@ pub enum Why {
     OneRun,
 }
 
-/// What a series over its limit lacks to be a finding.
+/// The property that a series over its limit lacks to be a finding.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Doubt {
     /// It rests on too few samples.
@@ -139,11 +139,11 @@ pub enum Doubt {
 pub struct FewSamples {
     /// Requests in a run, of the side that has fewer.
     pub requests: usize,
-    /// How many of them lie beyond the percentile, or failed.
+    /// The number of them that lie beyond the percentile, or failed.
     pub samples: usize,
 }
 
-/// What the runs tell about how sure a change is.
+/// The certainty of a change, as the runs tell it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Evidence {
     /// The confidence interval of the change; `None` where nothing tells the noise.
@@ -152,13 +152,13 @@ pub struct Evidence {
     pub detectable: Option<f64>,
     /// Set where the metric rests on too few samples.
     pub few_samples: Option<FewSamples>,
-    /// How the change compares with noise, where that is asked.
+    /// The comparison of the change with noise, where that is asked.
     pub significance: Significance,
     /// Why another run may change the decision, of a series that can fail.
     pub unsettled: Option<Unsettled>,
 }
 
-/// How a change compares with noise.
+/// The comparison of a change with noise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Significance {
     /// Nobody asks: the estimate decides.
@@ -192,15 +192,15 @@ pub enum Unsettled {
 pub struct Row<'a> {
     /// The endpoint's name; `None` for all requests together, Locust's `Aggregated`.
     pub endpoint: Option<&'a str>,
-    /// What was measured.
+    /// The metric that was measured.
     pub metric: Metric,
     /// The limit; `None` where the metric is shown but not judged.
     pub limit: Option<&'a Limit>,
     /// The sides that have the series, and their values.
     pub presence: Presence,
-    /// How sure the change is.
+    /// The certainty of the change.
     pub evidence: Evidence,
-    /// What was decided; `None` where there is no limit, or nothing to compare with.
+    /// The decision; `None` where there is no limit, or nothing to compare with.
     pub decision: Option<Decision>,
 }
 
@@ -251,7 +251,7 @@ impl Row<'_> {
     }
 }
 
-/// How far a value is over its limit.
+/// The extent to which a value is over its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excess {
     /// It is within the limit.

@@ -1,4 +1,4 @@
-//! What a comparison is judged by: limits, of all requests together and of single endpoints, and the number of runs.
+//! The rules that a comparison is judged by: limits, of all requests together and of single endpoints, and the number of runs.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use wildmatch::WildMatch;
 use crate::baseline::Baseline;
 use crate::run::{Metric, Run};
 
-/// How far a metric may be worse than its baseline. All limits are strict: exactly at the limit passes.
+/// The extent to which a metric may be worse than its baseline. All limits are strict: exactly at the limit passes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
     /// The largest worsening allowed, in percent of the baseline or, for `error_rate`, in percentage points; never
@@ -19,11 +19,11 @@ pub struct Limit {
     pub floor: Option<f64>,
     /// The worst value allowed whatever the baseline says, in the metric's own unit.
     pub bound: Option<f64>,
-    /// What a value over the limit does to the verdict.
+    /// The effect of a value over the limit on the verdict.
     pub level: Level,
 }
 
-/// What a value over its limit does to the verdict.
+/// The effect of a value over its limit on the verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// It fails the gate.

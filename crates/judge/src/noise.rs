@@ -3,7 +3,7 @@
 use crate::counts::Rates;
 use crate::stats::{Difference, Interval, Worse};
 
-/// What both sides tell of the change of a series.
+/// The noise of a series, as both sides tell it.
 #[derive(Clone, Copy, Debug)]
 pub enum Noise {
     /// By the spread of the runs: latencies and throughput.
@@ -55,7 +55,7 @@ impl Noise {
     }
 }
 
-/// What a series over its limit must show beside, to be a finding: that a change is no noise.
+/// The proof that the change of a series over its limit is not noise, which a finding needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Proof {
     /// The change: of an endpoint its own, of a p95 in a gap that of the mean.

@@ -85,7 +85,7 @@ impl Worse {
 /// The normal quantile of the probability, 80 %, with which a change of the size called detectable is noticed.
 pub const POWER_Z: f64 = 0.841_621_233_572_914_2;
 
-/// How the runs of both sides belong together.
+/// The way in which the runs of both sides belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Design {
     /// Each side has runs of its own.
@@ -97,7 +97,7 @@ enum Design {
     Rounds,
 }
 
-/// How far the candidate's runs lie from the baseline's, and how sure that is by their spread: Student's t (1908), on
+/// The distance of the candidate's runs from the baseline's, and its certainty by their spread: Student's t (1908), on
 /// logarithms for ratios.
 #[derive(Clone, Copy, Debug)]
 pub struct Difference {
@@ -249,7 +249,7 @@ impl Difference {
     }
 }
 
-/// What a test among several comes to.
+/// The result of a test among several.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tested {
     /// Says that its hypothesis, no change, is rejected.

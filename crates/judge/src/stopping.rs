@@ -27,14 +27,14 @@ const RUNS_TO_FAIL: usize = 2;
 /// something of their own are no rarity.
 const RUNS_TO_FAIL_ENDPOINT: usize = 3;
 
-/// What is known of a series beyond its row.
+/// The facts about a series that are not in its row.
 #[derive(Clone, Copy, Debug)]
 pub struct Outlook<'r> {
-    /// How sure its change is; `None` where nothing tells the noise.
+    /// The certainty of its change; `None` where nothing tells the noise.
     pub noise: Option<Noise>,
-    /// What it must prove to be a finding.
+    /// The proof that it needs to be a finding.
     pub proof: Option<Proof>,
-    /// What it is judged by.
+    /// The rules that it is judged by.
     pub rules: &'r Rules,
     /// The coarser precision of both sides.
     pub precision: Precision,

@@ -2,7 +2,7 @@
 
 use judge::locust_history::History;
 
-/// What is known about a comparison beside its numbers.
+/// The facts about a comparison beside its numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Background {
     /// The name of the service, or of its repository.
@@ -13,9 +13,7 @@ pub struct Background {
     pub baseline_p95_ms: Vec<f64>,
     /// The baseline's last run over time.
     pub baseline_history: Option<History>,
-    /// What failed, over all runs of the candidate, the most frequent first.
-    ///
-    /// The shell leaves this empty so far: it reads Locust's failures into a warning, a sentence a run.
+    /// The failures over all runs of the candidate, the most frequent first.
     pub failures: Vec<Failure>,
     /// The command that makes such a comparison again, with the flags that choose its files and its load.
     pub command: Option<String>,
@@ -28,9 +26,9 @@ pub struct Background {
 pub struct Failure {
     /// The endpoint.
     pub endpoint: String,
-    /// What Locust says of the error.
+    /// Locust's text of the error.
     pub error: String,
-    /// How many requests ended so, over all runs.
+    /// The number of requests that ended so, over all runs.
     pub times: u64,
     /// The number of requests of the endpoint over all runs, where that is known.
     pub requests: Option<u64>,

@@ -27,9 +27,9 @@ const LETTER_PX: f64 = 7.2;
 /// A chart and its texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chart {
-    /// What the chart is called.
+    /// The title of the chart.
     pub title: &'static str,
-    /// What a reader has to know of it.
+    /// The caption, which says what a reader has to know.
     pub caption: String,
     /// The `<svg>` element.
     pub svg: String,
@@ -437,7 +437,7 @@ struct Panel {
     title: &'static str,
     /// The height of the field with the labels of its axis.
     height: f64,
-    /// What the panel shows of a moment.
+    /// The value that the panel shows of a moment.
     value: fn(&Moment) -> Option<f64>,
 }
 
@@ -522,7 +522,7 @@ fn thinned(points: &[Moment], most: usize) -> Vec<&Moment> {
     (0..most).map(|place| &points[place * (points.len() - 1) / (most - 1)]).collect()
 }
 
-/// What happened in the runs.
+/// The chart of the runs over time.
 struct Course<'a> {
     runs: Vec<Vec<&'a Moment>>,
     /// The baseline's last run.

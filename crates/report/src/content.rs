@@ -34,7 +34,7 @@ pub struct Report<'a> {
     pub warnings: Vec<String>,
     /// The commit, load, machine, versions and times, a line each, for `--verbose`.
     pub details: Vec<String>,
-    /// What is known beside the numbers.
+    /// The facts beside the numbers.
     pub background: &'a Background,
 }
 
@@ -104,7 +104,7 @@ pub struct Cells {
     pub texts: [String; 7],
     /// The status, which is the last cell in words.
     pub status: Status,
-    /// What a colour and a sign say of it.
+    /// The tone that a colour and a sign give it.
     pub tone: Tone,
 }
 
@@ -182,6 +182,13 @@ impl Report<'_> {
                     doubt_text(row, doubt)
                 ));
             }
+        }
+        if self.comparison.total.iter().any(|row| row.metric == Metric::P95Corrected && row.is_finding()) {
+            remarks.push(
+                "p95_corrected is the p95 that users arriving on schedule would have seen: it counts the requests that were \
+                 not made while users waited for an answer"
+                    .to_owned(),
+            );
         }
         let p95 = self.comparison.total.iter().find(|row| row.metric == Metric::P95);
         remarks.extend(p95.and_then(|row| noise_advice(row.evidence.detectable?)));
@@ -290,7 +297,7 @@ pub fn finding(row: &Row) -> String {
     }
 }
 
-/// What the finding of an endpoint in one run lacks to fail.
+/// The reason why an endpoint over its limit in one run does not fail.
 pub const ONE_RUN: &str = "seen in a single run, and an endpoint fails only by two or more";
 
 /// Returns what a series over its limit lacks to be a finding.

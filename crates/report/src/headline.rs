@@ -18,7 +18,7 @@ pub struct Headline {
     pub word: &'static str,
     /// The worst finding, or the p95 where nothing is over its limit.
     pub found: String,
-    /// What else was found, and what the verdict rests on.
+    /// The other findings, and the evidence that the verdict rests on.
     pub also: Vec<String>,
 }
 

@@ -32,7 +32,7 @@ const SCRIPT: &str = include_str!("page.js");
 const STYLE_DIGEST: &str = "sha256-vM02bbv8zvsHW8db+nu4Bu0y5zMvDjRYrqvtGMJ0SNY=";
 const SCRIPT_DIGEST: &str = "sha256-RxY3HqxubpBZNuJ0+yD59DRDPjAs2sxmkId/GGJEIBk=";
 
-/// What the words of a report mean, for who reads one for the first time.
+/// The meaning of a report's words, for a first reader.
 const TERMS: &str = "<details>\n<summary><h2>Understanding this report</h2></summary>\n<ul>\n\
     <li><strong>Baseline, candidate</strong>: what was measured before, and what was measured now. The candidate is judged.</li>\n\
     <li><strong>p50, p95, p99</strong>: the response time that 50%, 95% or 99% of the requests do not exceed.</li>\n\
@@ -388,7 +388,7 @@ fn total(body: &mut String, report: &Report) {
         let confidence_pct = 100.0 * (1.0 - ERROR);
         let _ = writeln!(
             body,
-            "<p class=\"note\">Interval: {confidence_pct:.0}% confidence interval of the change, from run-to-run spread, corrected for repeated looks.</p>"
+            "<p class=\"note\">Interval: {confidence_pct:.0}% confidence interval of the change, from run-to-run spread; of an error rate, from the counts of failures.</p>"
         );
     }
     table(body, "total", [report.total_cells().iter().map(row).collect::<String>()].into_iter());

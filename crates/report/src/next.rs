@@ -10,7 +10,7 @@ use crate::headline::worst_endpoint;
 /// A command, and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Step {
-    /// What the command is for.
+    /// The purpose of the command.
     pub what: &'static str,
     /// The command itself.
     pub command: String,

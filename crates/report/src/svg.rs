@@ -75,14 +75,14 @@ impl Color {
     }
 }
 
-/// How a line looks.
+/// The look of a line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stroke {
     /// The colour.
     pub color: Color,
     /// The width.
     pub width: f64,
-    /// How much the line hides of what lies under it, from 0 (nothing) to 1 (all).
+    /// The opacity of the line, from 0 (nothing) to 1 (all).
     pub opacity: f64,
 }
 

@@ -41,7 +41,7 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// What a report is printed on.
+/// The screen that a report is printed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Screen {
     /// The width in columns; a file or a pipe has none, and gets lines of any length.

@@ -70,7 +70,7 @@ impl Status {
     }
 }
 
-/// What a colour and a sign say. Each of them means one thing, and the sign says it to the colour-blind.
+/// The meaning of a colour and its sign. Each of them means one thing, and the sign says it to the colour-blind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     /// It FAILs.

@@ -16,7 +16,7 @@ const STATUS_LINE_BYTES: u64 = 1024;
 pub struct Url<'a> {
     /// `http`, `https` or `tcp`.
     pub scheme: &'a str,
-    /// What stands between `://` and the path.
+    /// The text between `://` and the path.
     pub authority: &'a str,
     /// The authority without a user name and password, which are for Locust.
     named: &'a str,

@@ -118,7 +118,7 @@ impl Rounds {
 
     /// Returns what is known beside the numbers.
     fn background(&self, project: &Project) -> Background {
-        Background { baseline_history: self.history.clone(), ..background(project, &self.baseline) }
+        Background { baseline_history: self.history.clone(), ..background(project, &self.baseline, &self.this) }
     }
 
     /// Makes the report. `rev` is the name of the other side, where that is known beside its commit.

@@ -13,6 +13,7 @@ use judge::run::{Metric, Provenance, Run};
 use judge::stats::Difference;
 use judge::text::printable;
 use report::Background;
+use report::background::Failure;
 use report::content::{evidence, unsettled};
 use report::words::{count, noise_advice, shown_commit};
 
@@ -20,7 +21,7 @@ use crate::flags::Perf;
 use crate::measure::bench::Clock;
 use crate::measure::listener::{UsersLeft, users_left_text};
 use crate::project::Project;
-use crate::results::Measured;
+use crate::results::{self, Measured};
 use crate::story::delivery::run_url;
 use crate::system::git;
 
@@ -34,6 +35,8 @@ pub struct Measurement {
     pub provenance: Provenance,
     /// The facts that weaken the measurement, a sentence each.
     pub warnings: Vec<String>,
+    /// The failures of all runs, the most frequent first.
+    failures: Vec<Failure>,
     /// The users that left before a load was asked to stop.
     users_left: Vec<UsersLeft>,
 }
@@ -46,6 +49,7 @@ impl Measurement {
     /// Names a run with too few requests, and says how the loads of two runs differ.
     pub fn new(measured: Vec<Measured>, project: &Project) -> Result<Measurement> {
         check_requests(&measured, project)?;
+        let failures = results::failures(&measured);
         let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
         for Measured { run, about, history, .. } in measured {
@@ -69,7 +73,7 @@ impl Measurement {
         let mut provenance: Provenance = provenance.unwrap_or_else(|| project.provenance());
         provenance.precision = Run::coarsest(&runs);
         provenance.mean_users = mean(&mean_users);
-        Ok(Measurement { runs, histories, provenance, warnings, users_left })
+        Ok(Measurement { runs, histories, provenance, warnings, failures, users_left })
     }
 
     /// Checks that the runs can be compared with a baseline that was measured so.
@@ -166,14 +170,14 @@ pub fn details(project: &Project, measurement: &Measurement, clock: &Clock) -> V
 }
 
 /// Returns what is known of a comparison beside its numbers.
-pub fn background(project: &Project, baseline: &Baseline) -> Background {
+pub fn background(project: &Project, baseline: &Baseline, candidate: &Measurement) -> Background {
     let name = project.root.file_name().map(|name| printable(&name.to_string_lossy()));
     Background {
         name,
         commits_between: git::commits_since(&project.shell, &baseline.provenance.commit),
         baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
         baseline_history: None,
-        failures: Vec::new(),
+        failures: candidate.failures.clone(),
         command: Some(command_again(project.flags)),
         run_url: run_url(),
     }

@@ -76,7 +76,7 @@ fn run(flags: &Perf) -> Result<Outcome> {
     match plan {
         Plan::Judge(baseline) => {
             let comparison = judging.compare(baseline)?;
-            let background = background(&project, baseline);
+            let background = background(&project, baseline, &measurement);
             delivery.deliver(&judging.report(baseline, &comparison, &background)).map(Outcome::Judged)
         }
         Plan::Update(former) => {
@@ -189,7 +189,7 @@ impl<'a> Judging<'a> {
     fn show_change(&self, former: &'a Baseline, delivery: &Delivery) -> Result<bool> {
         match self.compare(former) {
             Ok(comparison) => {
-                let background = background(self.project, former);
+                let background = background(self.project, former, self.measurement);
                 delivery.deliver(&self.report(former, &comparison, &background))?;
                 Ok(true)
             }

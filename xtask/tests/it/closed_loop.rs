@@ -92,7 +92,7 @@ fn every_request_and_every_user_is_accounted_for() {
 
 #[track_caller]
 fn a_fault_is_red(scratch: &Scratch, fault: &str, value: &str) {
-    let output = perf(scratch, "--max-runs 1", fault, value);
+    let output = perf(scratch, "--max-runs 1 --report target/report.html", fault, value);
     assert_eq!(output.code, 1, "{fault}: {}{}", output.stdout, output.stderr);
     let found = if fault == "DEMO_LOST_PCT" { "error_rate" } else { "p95_corrected" };
     assert!(has_failed(&output.stdout, found), "{fault}: {}", output.stdout);
@@ -107,6 +107,7 @@ fn a_fault_is_red(scratch: &Scratch, fault: &str, value: &str) {
         // They are in all files alike, under their endpoints.
         assert!(scratch.read("target/perf/latest/run-1/perf_results_failures.csv").contains(",unfinished,"));
         assert!(listener.contains("\"/claims\""), "{listener}");
+        assert!(scratch.read("target/report.html").contains("<td>unfinished</td>"));
     }
 }
 
