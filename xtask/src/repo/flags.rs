@@ -19,7 +19,7 @@ adopt: installs the gate in the git repository at PATH; existing files are kept 
 followed by the next steps.
 
 FLAGS OF selftest
-      --quick               fewer and shorter runs: two minutes instead of four
+      --quick               fewer and shorter runs: about three minutes
   -h, --help                print this
 ";
 

@@ -58,7 +58,8 @@ fn what_is_handed_to_locust_is_kept_without_its_secrets() {
         ("--my-proxy http://me:word@a:1 TokenUser", "--my-proxy *** *** #0000"),
         ("ReadUser --tags a b --pass x", "ReadUser --tags a b --pass *** #0000"),
         ("--headers A SECRET -pSECRET --SEC/RET", "--headers *** *** -p*** *** #0000"),
-        ("-T a -E b -- c", "-T a -E b -- *** #0000"),
+        ("-T a -E b -- ReadUser", "-T a -E b -- ReadUser"),
+        ("-T a -E b -- no/class", "-T a -E b -- *** #0000"),
         ("no/class", "*** #0000"),
     ] {
         let args: Vec<String> = args.split(' ').map(str::to_owned).collect();
