@@ -289,12 +289,12 @@ fn demo_repository() -> Scratch {
 #[test]
 fn the_demo_is_told_from_a_slower_one_and_not_from_itself() {
     let scratch = demo_repository();
-    let output = scratch.perf("--against fast --max-runs 3");
+    let output = scratch.perf("--against fast --max-runs 2");
     let text = format!("{}{}", output.stdout, output.stderr);
     assert_eq!(output.code, 1, "six times as slow: {text}");
     assert!(text.contains("FAIL: p95 is "), "{text}");
     scratch.sh("git checkout -q fast");
-    let output = scratch.perf("--against fast --max-runs 3");
+    let output = scratch.perf("--against fast --max-runs 2");
     assert_eq!(output.code, 0, "the same: {}{}", output.stdout, output.stderr);
     // One commit but two sides.
     assert_eq!(scratch.sh("git worktree list | wc -l"), "2");
