@@ -8,11 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 
 DELAY_S = float(os.environ.get("SERVICE_DELAY_MS", "20")) / 1000
-# From this many seconds after the start on an answer takes 4 s; never, where it is not set.
+# From this many seconds after the first request of the load on an answer takes 4 s; never, where it
+# is not set.
 SLOW_AFTER_S = float(os.environ.get("SERVICE_SLOW_AFTER_S") or "inf")
-STARTED_AT = time.monotonic()
 ERROR_PCT = int(os.environ.get("SERVICE_ERROR_PCT", "0"))
 turns = count()
+began_at = []
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -21,9 +22,12 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self):
-        is_slow = time.monotonic() - STARTED_AT > SLOW_AFTER_S and self.path != "/ready"
+        is_load = self.path != "/ready"
+        if is_load:
+            began_at.append(time.monotonic())
+        is_slow = is_load and time.monotonic() - began_at[0] > SLOW_AFTER_S
         time.sleep(4 if is_slow else DELAY_S)
-        fails = self.path != "/ready" and next(turns) * ERROR_PCT % 100 < ERROR_PCT
+        fails = is_load and next(turns) * ERROR_PCT % 100 < ERROR_PCT
         self.send_response(500 if fails else 200)
         self.send_header("Content-Length", "2")
         self.end_headers()

@@ -1,9 +1,8 @@
 //! What a closed loop hides, with real Locust on the demo: each fault passed the gate once.
 
-use std::fs;
 use std::thread;
 
-use crate::real::{self, link_locust, root};
+use crate::real::{self, FULL_RUN_TIME, demo_locustfile, link_locust, root};
 use crate::support::{Output, Scratch};
 
 /// Ends its users after a while: by `StopUser` after a failed login, or by `self.stop()`.
@@ -39,7 +38,7 @@ fn demo(name: &str) -> Scratch {
             real::demo()
         ),
     );
-    scratch.write("locustfile.py", &fs::read_to_string(root().join("locustfile.py")).unwrap());
+    scratch.write("locustfile.py", &demo_locustfile());
     link_locust(&scratch.path("target/perf"));
     scratch
 }
@@ -72,7 +71,7 @@ fn every_request_and_every_user_is_accounted_for() {
     let check = &check;
     thread::scope(|scope| {
         for (name, fault, value) in
-            [("freeze", "DEMO_FREEZE", "1.2/3"), ("hang", "DEMO_HANG_AFTER_S", "3"), ("lost", "DEMO_LOST_PCT", "10")]
+            [("freeze", "DEMO_FREEZE", "1.2/3"), ("hang", "DEMO_HANG_AFTER_S", "1.5"), ("lost", "DEMO_LOST_PCT", "10")]
         {
             scope.spawn(move || check(name, &|scratch| a_fault_is_red(scratch, fault, value)));
         }
@@ -113,7 +112,7 @@ fn a_fault_is_red(scratch: &Scratch, fault: &str, value: &str) {
 
 #[track_caller]
 fn users_that_leave_are_another_load(scratch: &Scratch, how: &str) {
-    scratch.write("leaving.py", &LEAVING.replace("HOW", how));
+    scratch.write("leaving.py", &format!("{FULL_RUN_TIME}{}", LEAVING.replace("HOW", how)));
     let output = perf(scratch, "--locustfile leaving.py --max-runs 1", "DEMO_FREEZE", "");
     assert_eq!(output.code, 2, "{how}: {}{}", output.stdout, output.stderr);
     let said = output.last_line();
@@ -133,7 +132,7 @@ fn a_service_that_becomes_slow_in_the_middle_is_red() {
     );
     let locustfile = "from locust import HttpUser, constant, task\n\n\nclass U(HttpUser):\n    wait_time = constant(0.1)\n\n    \
                       @task\n    def a(self):\n        self.client.get(\"/a\")\n";
-    scratch.write("locustfile.py", locustfile);
+    scratch.write("locustfile.py", &format!("{FULL_RUN_TIME}{locustfile}"));
     link_locust(&scratch.path("target/perf"));
     let output = perf(&scratch, "--update-baseline --max-runs 1", "SERVICE_SLOW_AFTER_S", "");
     assert_eq!(output.code, 0, "{}", output.stderr);

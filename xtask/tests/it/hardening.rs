@@ -71,7 +71,7 @@ fn what_is_only_shown_may_be_huge() {
 fn a_huge_log_of_locusts_is_read_in_parts() {
     let scratch = Scratch::new("huge-log").with("FAKE_LOCUST", "says-much");
     for args in ["--report perf.md", "--verbose"] {
-        let output = perf_in_bounded_memory(&scratch, args);
+        let output = perf_in_bounded_memory(&scratch, &format!("--max-runs 1 {args}"));
         assert_eq!(output.code, 0, "{args}: {}", output.stderr.chars().take(2000).collect::<String>());
         // It stands between what is huge.
         assert!(output.stdout.contains("the load generator was saturated"), "{args}: {}", output.stdout);
@@ -91,20 +91,20 @@ fn a_huge_log_of_locusts_is_read_in_parts() {
 }
 
 #[test]
-fn a_baseline_of_fifty_megabytes_is_judged() {
+fn a_baseline_of_many_megabytes_is_judged() {
     let scratch = Scratch::new("large-baseline");
     let mut baseline: serde_json::Value = serde_json::from_str(BASELINE).unwrap();
     let name = "/a/path/of/some/length/".repeat(5);
     let series = serde_json::json!({"p50": [100.0], "p95": [300.0], "p99": [400.0], "avg_response_time": [100.0],
         "requests_per_sec": [15.0], "error_rate": [0.0], "total_requests": [450.0]});
-    let endpoints = (0..190_000).map(|number| (format!("GET {name}{number}"), series.clone()));
+    let endpoints = (0..50_000).map(|number| (format!("GET {name}{number}"), series.clone()));
     baseline["endpoints"] = endpoints.collect::<serde_json::Map<_, _>>().into();
     let text = baseline.to_string();
-    assert!((50_000_000..60_000_000).contains(&text.len()), "{}", text.len());
+    assert!((12_000_000..16_000_000).contains(&text.len()), "{}", text.len());
     scratch.write("perf_baseline.json", &text);
     drop((baseline, text));
     scratch.write("results.csv", RESULTS);
-    let output = scratch.script("ulimit -v 1000000; exec \"$XTASK\" perf results.csv");
+    let output = scratch.script("ulimit -v 300000; exec \"$XTASK\" perf results.csv");
     // Every endpoint of it is missing.
     assert_eq!(output.code, 1, "{}", output.stderr);
     assert!(output.stdout.len() < 100_000, "{} bytes of report", output.stdout.len());

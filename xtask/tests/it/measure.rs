@@ -360,7 +360,7 @@ fn a_service_without_a_public_page_is_ready_by_its_port_or_a_status() {
     let scratch =
         Scratch::new("ready-status").service("never-ready").toml("[service]", "[service]\nready_status = 503");
     assert_eq!(scratch.perf("").code, 0);
-    let scratch = scratch.toml("503", "204").toml("\"2m\"", "\"500ms\"");
+    let scratch = scratch.toml("503", "204").toml("\"2m\"", "\"5s\"");
     scratch.refuses("", "it answers 503");
     Scratch::new("ready-no-port").toml("http://127.0.0.1:{port}/health", "tcp://127.0.0.1").refuses("", "not a URL");
     Scratch::new("host-tcp").refuses("--host tcp://127.0.0.1:1", "Locust loads by http or https");

@@ -7,12 +7,12 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::real::{installed_locust, link_locust};
+use crate::real::{FULL_RUN_TIME, installed_locust, link_locust};
 use crate::support::{Output, Scratch};
 
 const SERVICE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fakes/service.py");
 
-const LOAD: &str = "[load]\nusers = 3\nrun_time = \"2s\"\n";
+const LOAD: &str = "[load]\nusers = 6\nrun_time = \"2s\"\n";
 
 /// A repository with a real service, and no baseline yet.
 pub fn project(name: &str, toml: &str) -> Scratch {
@@ -38,7 +38,7 @@ fn pinned(name: &str, toml: &str, files: &[(&str, &str)]) -> Scratch {
 /// A user class that asks for a path again and again.
 pub fn user(class: &str, path: &str) -> String {
     format!(
-        "from locust import HttpUser, constant, task\n\n\
+        "{FULL_RUN_TIME}from locust import HttpUser, constant, task\n\n\
          class {class}(HttpUser):\n    wait_time = constant(0.05)\n    @task\n    def ask(self):\n        self.client.get(\"{path}\")\n"
     )
 }
@@ -83,7 +83,7 @@ fn a_folder_of_locustfiles_with_packages_beside_it() {
             ("loadtests/sub/paths.py", "FAST = \"/fast\"\n"),
         ],
     );
-    loads(&scratch, "", &["GET /fast", "GET /package"], &json!({"users": 3, "spawn_rate": 10.0, "run_time_s": 2}));
+    loads(&scratch, "", &["GET /fast", "GET /package"], &json!({"users": 6, "spawn_rate": 10.0, "run_time_s": 2}));
 
     // Without a file in it, it is no folder of locustfiles.
     fs::create_dir(scratch.path("empty")).unwrap();
@@ -101,25 +101,25 @@ fn locusts_own_configuration_is_the_load() {
             "{read}    @tag(\"write\")\n    @task\n    def write(self):\n        self.client.get(\"/{class}/write\")\n"
         )
     };
-    let conf = "# of the team\nlocustfile = load/web.py, load/api.py  ; both\nheadless = true\nusers = 4 # four\n\
+    let conf = "# of the team\nlocustfile = load/web.py, load/api.py  ; both\nheadless = true\nusers = 8 # eight\n\
                 spawn-rate: 8\nrun-time 2s\nhost = http://127.0.0.1:9\ntags = [read]\nstop-timeout = 5\ncsv = results\n\
                 only-summary\nhtml = target/report.html\nloglevel = WARNING\nreset-stats = true\n";
     let (web, api) = (tagged("Web"), tagged("Api"));
     let files = [("load/web.py", web.as_str()), ("load/api.py", &api), ("locust.conf", conf)];
     let scratch = pinned("conf", "", &files);
-    let load = json!({"users": 4, "spawn_rate": 8.0, "run_time_s": 2, "locust_args": ["--tags", "read"]});
+    let load = json!({"users": 8, "spawn_rate": 8.0, "run_time_s": 2, "locust_args": ["--tags", "read"]});
     loads(&scratch, "", &["GET /Api/read", "GET /Web/read"], &load);
     assert!(scratch.path("target/report.html").exists() && !scratch.path("results_stats.csv").exists());
 
     // pyproject.toml before locust.conf, and a variable before both.
-    scratch.write("pyproject.toml", "[tool.locust]\nusers = 5\nspawn-rate = 50\ntags = [\"write\"]\n");
+    scratch.write("pyproject.toml", "[tool.locust]\nusers = 9\nspawn-rate = 50\ntags = [\"write\"]\n");
     let scratch = scratch.with("LOCUST_SPAWN_RATE", "25");
-    let load = json!({"users": 5, "spawn_rate": 25.0, "run_time_s": 2, "locust_args": ["--tags", "write"]});
+    let load = json!({"users": 9, "spawn_rate": 25.0, "run_time_s": 2, "locust_args": ["--tags", "write"]});
     loads(&scratch, "", &["GET /Api/write", "GET /Web/write"], &load);
 
     // Behind `--` tags win, and user classes come last.
     let args = ["--exclude-tags", "read", "--tags", "write", "read", "--", "Api"];
-    let load = json!({"users": 5, "spawn_rate": 25.0, "run_time_s": 2, "locust_args": args});
+    let load = json!({"users": 9, "spawn_rate": 25.0, "run_time_s": 2, "locust_args": args});
     loads(&scratch, &format!("-- {}", args.join(" ")), &["GET /Api/write"], &load);
 
     for line in ["json = true", "show-task-ratio = true", "list", "master = true"] {
@@ -133,7 +133,8 @@ fn locusts_own_configuration_is_the_load() {
 
 #[test]
 fn users_of_ones_own_kind() {
-    let locustfile = r#"
+    let locustfile = FULL_RUN_TIME.to_owned()
+        + r#"
 import locust.stats
 from locust import HttpUser, User, constant, events, task
 
@@ -185,7 +186,7 @@ class Other(User):
 "#;
     let environment = installed_locust();
     let command = format!("[locust]\ncommand = \"FLAVOUR=1 '{}/bin/python' -m locust\"\n", environment.display());
-    let scratch = pinned("kinds", &format!("{LOAD}{command}"), &[("locustfile.py", locustfile)]);
+    let scratch = pinned("kinds", &format!("{LOAD}{command}"), &[("locustfile.py", &locustfile)]);
     let (_, baseline, requests) = measure(&scratch, "-- --flavour mint");
     let names: Vec<&str> = requests.keys().map(String::as_str).collect();
     let expected =
@@ -207,8 +208,8 @@ class Other(User):
     let own_limit = locustfile.replace("process_exit_code = 0", "process_exit_code = 3");
     for (locustfile, args, reason) in [
         (own_limit.as_str(), "", "the locustfile itself set this code (environment.process_exit_code)"),
-        (locustfile, "-- --flavor mint", "error: unrecognized arguments: --flavor"),
-        (locustfile, "-- Webb", "Unknown User(s): Webb"),
+        (&locustfile, "-- --flavor mint", "error: unrecognized arguments: --flavor"),
+        (&locustfile, "-- Webb", "Unknown User(s): Webb"),
     ] {
         scratch.write("locustfile.py", locustfile);
         let output = scratch.perf(&format!("--update-baseline {args}"));
@@ -221,7 +222,7 @@ class Other(User):
 fn a_load_shape_ends_when_it_wants_to_but_not_after_the_run_time() {
     let shape = user("Web", "/a")
         + "from locust import LoadTestShape\n\n\
-           class Shape(LoadTestShape):\n    def tick(self):\n        return None if self.get_run_time() > 1 else (2, 10)\n";
+           class Shape(LoadTestShape):\n    def tick(self):\n        return None if self.get_run_time() > 1 else (9, 90)\n";
     let scratch = pinned("shape", LOAD, &[("locustfile.py", &shape)]);
     // It ends long before the run time, as it may.
     let (_, _, requests) = measure(&scratch, "--run-time 1m");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::iter;
 use std::net::{IpAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use judge::run::Precision;
 use serde_json::Value;
 
-use crate::real::link_locust;
+use crate::real::{FULL_RUN_TIME, link_locust};
 use crate::support::{BASELINE, FAKE_LOCUST, Scratch, is_running};
 
 fn worker(name: &str, state: &str) -> String {
@@ -150,8 +151,10 @@ fn the_load_is_shared_as_the_flags_or_else_the_file_say() {
     }
 }
 
+/// A port below those that the system gives to connections, of which the tests beside this one make many.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    iter::repeat_with(|| fastrand::u16(12_000..32_000)).find(is_free).unwrap()
 }
 
 /// Its users make no requests, but times: nothing but Locust itself is measured. Each worker keeps what it has counted,
@@ -212,7 +215,7 @@ fn with_real_locust(name: &str) -> Scratch {
         .toml("stop_timeout = \"500ms\"\n[load]\n", "stop_timeout = \"10s\"\n[load]\n")
         .toml("stop_timeout = \"500ms\"\ndeadline", "stop_timeout = \"10s\"\ndeadline");
     let locustfile = LOCUSTFILE.replace("@FOLDER@", &scratch.path("pids").display().to_string());
-    scratch.write("loads/locustfile.py", &format!("import beside\n{locustfile}"));
+    scratch.write("loads/locustfile.py", &format!("{FULL_RUN_TIME}import beside\n{locustfile}"));
     scratch.write(
         "loads/beside.py",
         "# Workers get their locustfile from their master, and this one from their checkout.\n",
@@ -224,8 +227,9 @@ fn with_real_locust(name: &str) -> Scratch {
 }
 
 /// The load of the tests with real Locust.
-const LOAD: &str = "--users 8 --spawn-rate 8 --run-time 3s --update-baseline";
-const LONG_LOAD: &str = "--users 8 --spawn-rate 8 --run-time 30s --update-baseline";
+const LOAD: &str = "--users 16 --spawn-rate 16 --run-time 3s --update-baseline";
+/// One that is ended by what a test does to it.
+const LONG_LOAD: &str = "--users 16 --spawn-rate 16 --run-time 10m --update-baseline";
 
 /// So that what is waited for is the next run's.
 fn forget_latest(scratch: &Scratch) {
@@ -290,68 +294,95 @@ impl Drop for Shells {
     }
 }
 
+/// A repository with real Locust, whose load is shared by four workers.
+fn with_four_workers(name: &str, timeout: &str) -> Scratch {
+    with_real_locust(name)
+        .toml("[load]\n", &format!("[load]\nexpect_workers = 4\nworkers_timeout = \"{timeout}\"\n"))
+        .with("LOCUST_MASTER_BIND_HOST", "127.0.0.1")
+        .with("LOCUST_MASTER_BIND_PORT", &free_port().to_string())
+}
+
+/// Starts the command, and writes what it says to `pids/stderr`.
+fn start(scratch: &Scratch, args: &str) -> Child {
+    forget_latest(scratch);
+    let mut command = scratch.command(args);
+    command.stderr(File::create(scratch.path("pids/stderr")).unwrap()).spawn().unwrap()
+}
+
+fn said(scratch: &Scratch) -> String {
+    scratch.read("pids/stderr")
+}
+
+/// The commands that it prints for its workers.
+fn commands_said(scratch: &Scratch) -> Vec<String> {
+    scratch.wait_until("the commands", || said(scratch).contains("PERF_WORKER=4 "));
+    let said = said(scratch);
+    let commands: Vec<String> =
+        said.lines().filter(|line| line.starts_with("  PERF_WORKER=")).map(str::to_owned).collect();
+    assert_eq!(commands.len(), 4, "{said}");
+    commands
+}
+
+fn start_worker(scratch: &Scratch, command: &str) -> Child {
+    let mut shell = scratch.prepared(Command::new("sh"));
+    shell.args(["-c", command]).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    shell.spawn().unwrap()
+}
+
 #[test]
 fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_missed() {
-    let scratch = with_real_locust("workers-real")
-        .toml("[load]\n", "[load]\nexpect_workers = 4\nworkers_timeout = \"60s\"\n")
-        .with("LOCUST_MASTER_BIND_HOST", "127.0.0.1")
-        .with("LOCUST_MASTER_BIND_PORT", &free_port().to_string());
-    let start = |args: &str| {
-        forget_latest(&scratch);
-        let mut command = scratch.command(args);
-        command.stderr(File::create(scratch.path("pids/stderr")).unwrap()).spawn().unwrap()
-    };
-    let said = || scratch.read("pids/stderr");
+    let scratch = with_four_workers("workers-real", "4m");
 
     // 1. Two runs, each with a master of its own, are served by workers that are started once.
-    let gate = start(&format!("{LOAD} --max-runs 2"));
-    scratch.wait_until("the commands", || said().contains("PERF_WORKER=4 "));
-    let commands: Vec<String> =
-        said().lines().filter(|line| line.starts_with("  PERF_WORKER=")).map(str::to_owned).collect();
-    assert_eq!(commands.len(), 4, "{}", said());
-    let worker = |command: &str| {
-        let mut shell = scratch.prepared(Command::new("sh"));
-        shell.args(["-c", command]).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        shell.spawn().unwrap()
-    };
-    let _workers = Shells(commands.iter().map(|command| worker(command)).collect());
+    let gate = start(&scratch, &format!("{LOAD} --max-runs 2"));
+    let commands = commands_said(&scratch);
+    let _workers = Shells(commands.iter().map(|command| start_worker(&scratch, command)).collect());
     let output = scratch.finish(gate);
-    assert_eq!(output.code, 0, "{}", said());
+    assert_eq!(output.code, 0, "{}", said(&scratch));
     for run in ["run-1", "run-2"] {
         assert_is_union(&scratch, run, 4);
         let log = scratch.read(&format!("target/perf/latest/{run}/locust.log"));
-        assert!(log.contains("(8 total users)"), "{log}");
+        assert!(log.contains("(16 total users)"), "{log}");
     }
     let saved = scratch.read("perf_baseline.json");
     assert!(saved.contains("\"workers\": 4") && saved.contains("\"precision\": \"fine\""), "{saved}");
-    assert!(said().contains("4 of 4 workers have come: 1, 2, 3, 4"), "{}", said());
+    assert!(said(&scratch).contains("4 of 4 workers have come: 1, 2, 3, 4"), "{}", said(&scratch));
 
     let is_refused = |gate, reasons: [&str; 2]| {
         let output = scratch.finish(gate);
-        let last = said().lines().last().unwrap().to_owned();
-        assert_eq!(output.code, 2, "{}", said());
+        let last = said(&scratch).lines().last().unwrap().to_owned();
+        assert_eq!(output.code, 2, "{}", said(&scratch));
         assert!(reasons.iter().all(|reason| last.contains(reason)), "{last}");
         assert_eq!(scratch.read("perf_baseline.json"), saved);
     };
 
     // 2. They serve the next command too, until one more joins.
-    let gate = start(LONG_LOAD);
+    let gate = start(&scratch, LONG_LOAD);
     scratch.wait_until("the load", || workers_of(&scratch, "run-1").len() == 4);
-    let fifth = Shells(vec![worker(&commands[3])]);
+    let fifth = Shells(vec![start_worker(&scratch, &commands[3])]);
     is_refused(gate, ["NO VERDICT: worker 4 (", " joined when the load had begun"]);
     drop(fifth);
 
     // 3. And the next, until one of them dies.
-    let gate = start(LONG_LOAD);
+    let gate = start(&scratch, LONG_LOAD);
     scratch.wait_until("the load", || workers_of(&scratch, "run-1").len() == 4);
     let third = workers_of(&scratch, "run-1").into_iter().find(|worker| worker["name"] == "3").unwrap();
     scratch.sh(&format!("kill -9 {}", process_of(&third)));
     is_refused(gate, ["NO VERDICT: worker 3 (", " was lost during the load"]);
+}
 
-    // 4. It does not come again, and that is said of it by its number.
-    let text = scratch.read("perf.toml").replace("workers_timeout = \"60s\"", "workers_timeout = \"8s\"");
-    scratch.write("perf.toml", &text);
-    is_refused(start(LOAD), ["within 8s 3 of 4 workers have come: 1, 2, 4", "; missing: 3; start them"]);
+#[test]
+fn a_worker_that_does_not_come_is_named() {
+    let scratch = with_four_workers("workers-missing-real", "15s");
+    let gate = start(&scratch, LOAD);
+    let commands = commands_said(&scratch);
+    let _workers = Shells([0, 1, 3].map(|number| start_worker(&scratch, &commands[number])).into());
+    assert_eq!(scratch.finish(gate).code, 2, "{}", said(&scratch));
+    let last = said(&scratch).lines().last().unwrap().to_owned();
+    for reason in ["within 15s 3 of 4 workers have come: 1, 2, 4", "; missing: 3; start them"] {
+        assert!(last.contains(reason), "{last}");
+    }
+    assert_eq!(scratch.read("perf_baseline.json"), BASELINE);
 }
 
 #[test]
