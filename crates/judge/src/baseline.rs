@@ -198,6 +198,25 @@ impl Baseline {
         let runs = self.aggregated.get(metric.name()).map(Vec::as_slice);
         runs.or_else(|| self.metrics.get(metric.name()).map(slice::from_ref)).unwrap_or_default()
     }
+
+    /// Returns the runs of an endpoint, or of all requests together where that is `None`; empty where there are none.
+    pub fn runs(&self, endpoint: Option<&str>, metric: Metric) -> &[f64] {
+        match endpoint {
+            None => self.total_runs(metric),
+            Some(name) => {
+                let series = self.endpoints.get(name).and_then(|series| series.get(metric.name()));
+                series.map(Vec::as_slice).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Returns the estimate of an endpoint, or of all requests together where that is `None`.
+    pub fn estimate(&self, endpoint: Option<&str>, metric: Metric) -> Option<f64> {
+        match self.runs(endpoint, metric) {
+            [] => None,
+            runs => Some(stats::estimate(metric.scale(), runs)),
+        }
+    }
 }
 
 /// Refuses a file that a merge has left in two versions. No line of JSON begins so.

@@ -9,6 +9,7 @@ use judge::run::Metric;
 use judge::text::endpoint_shown;
 
 use crate::content::{Report, by_severity, endpoint_groups, findings};
+use crate::further::{drift_headline, exceptions_headline};
 use crate::words::{
     Status, count, limit_text, listed, percent, series_name, short_change, unit_of_value, value, verdict_word,
 };
@@ -45,10 +46,15 @@ impl Report<'_> {
 impl Headline {
     /// Returns the headline of a comparison.
     pub fn of(comparison: &Comparison) -> Headline {
-        let (found, mut also) = match comparison.verdict {
+        let (mut found, mut also) = match comparison.verdict {
             Verdict::Fail => of_fail(comparison),
             Verdict::Pass => of_pass(comparison),
         };
+        match drift_headline(comparison) {
+            Some(drift) if found.is_empty() => found = drift,
+            drift => also.extend(drift),
+        }
+        also.extend(exceptions_headline(comparison));
         also.extend(inconclusive(comparison));
         let p95 = comparison.total_row(Metric::P95);
         if let Some(FewSamples { requests, samples }) = p95.and_then(|row| row.evidence.few_samples) {
@@ -151,6 +157,9 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
     });
     let warnings = findings(comparison);
     let Some(worst) = warnings.first() else {
+        if comparison.has_remarkable() {
+            return (format!("{p95}, no blocking limit is exceeded"), Vec::new());
+        }
         return (format!("{p95}, all metrics within their limits"), Vec::new());
     };
     let worst_word = if warnings.len() > 1 { ", worst" } else { ":" };

@@ -9,7 +9,8 @@ use judge::run::Provenance;
 use judge::text::{self, cut, printable};
 
 use crate::content::{HEADER, Report, Sides, Unjudged, cells, evidence, few_samples_text, finding};
-use crate::words::{Status, unit_of_value};
+use crate::further::{self, accepted_text, anchor_name};
+use crate::words::{Status, series_name, unit_of_value};
 
 /// The number of columns of a name. Jenkins and GitLab tell cases by their names, so more of a name stays than where a
 /// person reads it.
@@ -23,12 +24,16 @@ pub fn render(report: &Report) -> String {
     let comparison = report.comparison;
     let timestamp = without_zone(&report.provenance.candidate.timestamp);
     let endpoints = comparison.endpoints.chunk_by(|a, b| a.endpoint == b.endpoint);
-    let suites = [comparison.total.as_slice()].into_iter().chain(endpoints);
+    let suites =
+        [comparison.total.as_slice()].into_iter().chain(endpoints).map(|rows| (suite_name(rows).to_owned(), rows));
+    let drift = comparison.drift.iter().filter(|drift| !drift.rows.is_empty());
+    let drift = drift.map(|drift| (format!("drift since {}", anchor_name(&drift.anchor)), drift.rows.as_slice()));
+    let endpoint_suites = 1 + comparison.endpoints.chunk_by(|a, b| a.endpoint == b.endpoint).count();
     let mut counts = Counts::default();
     let mut body = String::new();
-    for (id, rows) in suites.enumerate() {
+    for (id, (name, rows)) in suites.chain(drift).enumerate() {
         let of_suite = Counts::of(rows);
-        let name = escaped(&cut(&printable(suite_name(rows)), NAME_COLUMNS));
+        let name = escaped(&cut(&printable(&name), NAME_COLUMNS));
         let _ = write!(
             body,
             "  <testsuite name=\"{name}\" id=\"{id}\" {} skipped=\"{}\"",
@@ -43,10 +48,14 @@ pub fn render(report: &Report) -> String {
             properties(&mut body, report);
         }
         for row in rows {
-            case(&mut body, &name, row);
+            // Of the drift, the suite holds several endpoints.
+            let series = if id < endpoint_suites { row.metric.to_string() } else { series_name(row) };
+            case(&mut body, &name, &series, row);
         }
         if id == 0 {
-            output(&mut body, "    ", &report.remarks());
+            let further = further::findings(comparison).into_iter();
+            let further = further.map(|finding| format!("{} {}", finding.status.word(), finding.text));
+            output(&mut body, "    ", &further.chain(report.remarks()).collect::<Vec<_>>());
         }
         body.push_str("  </testsuite>\n");
         counts.add(of_suite);
@@ -122,7 +131,7 @@ impl Counts {
 
 /// Returns whether nothing was judged, so that the case must not look passed.
 fn is_unjudged(status: Status) -> bool {
-    matches!(status, Status::Shown | Status::NoBaseline)
+    matches!(status, Status::Shown | Status::NoBaseline | Status::Waived)
 }
 
 fn suite_name<'a>(rows: &[Row<'a>]) -> &'a str {
@@ -154,8 +163,9 @@ fn properties(body: &mut String, report: &Report) {
     body.push_str("    </properties>\n");
 }
 
-fn case(body: &mut String, suite: &str, row: &Row) {
-    let _ = writeln!(body, "    <testcase classname=\"{suite}\" name=\"{}\" time=\"0\">", row.metric);
+fn case(body: &mut String, suite: &str, series: &str, row: &Row) {
+    let series = escaped(series);
+    let _ = writeln!(body, "    <testcase classname=\"{suite}\" name=\"{series}\" time=\"0\">");
     let status = Status::of(row);
     let mut lines = Vec::new();
     if status == Status::Warn {
@@ -169,7 +179,11 @@ fn case(body: &mut String, suite: &str, row: &Row) {
         lines.push(measured(row));
     }
     if is_unjudged(status) {
-        let why = if status == Status::Shown { "informational, no limit" } else { status.word() };
+        let why = match (status, row.accepted) {
+            (Status::Shown, _) => "informational, no limit".to_owned(),
+            (Status::Waived, Some(accepted)) => escaped(&format!("WAIVED: {}", accepted_text(accepted))),
+            _ => status.word().to_owned(),
+        };
         let _ = writeln!(body, "      <skipped message=\"{why}\">{why}</skipped>");
     }
     // The finding on an endpoint has already said this.

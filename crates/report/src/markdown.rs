@@ -10,6 +10,7 @@ use crate::content::{
     Cells, FINDINGS, HEADER, LINE_COLUMNS, Report, Unjudged, cells, endpoint_groups, evidence, finding, findings,
     severity,
 };
+use crate::further;
 use crate::next::{Step, steps, steps_unjudged};
 use crate::words::{Status, Tone, count, shown_commit};
 
@@ -43,6 +44,10 @@ pub fn render(report: &Report) -> String {
     let findings = findings(comparison);
     let listed = findings.iter().take(FINDINGS).map(|row| finding_line(row));
     let left_out = append(&mut text, listed, PART_BYTES) + findings.len().saturating_sub(FINDINGS);
+    say_left_out(&mut text, left_out, "findings");
+    let further = further::findings(comparison).into_iter();
+    let further = further.map(|of| format!("- {} {}\n", status_sign(of.status, of.status.word()), prose(&of.text)));
+    let left_out = append(&mut text, further, PART_BYTES);
     say_left_out(&mut text, left_out, "findings");
     let notes = report.remarks().into_iter().map(|remark| format!("- note: {}\n", prose(&remark)));
     let left_out = append(&mut text, notes, PART_BYTES);
@@ -235,7 +240,7 @@ fn code(name: &str) -> String {
 }
 
 /// Escapes text that may quote anything: no character of it is Markdown, and none notifies a person or refers to an issue.
-fn prose(text: &str) -> String {
+pub fn prose(text: &str) -> String {
     let mut escaped = String::new();
     let text = cut(&printable(text), LINE_COLUMNS);
     let mut characters = text.chars().peekable();

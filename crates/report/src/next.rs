@@ -1,10 +1,11 @@
 //! What to do next: one to three commands to copy, chosen by the case.
 
-use judge::compare::{Comparison, Verdict};
+use judge::compare::Comparison;
 use judge::decision::{Presence, Row};
 use judge::run::Metric;
 
 use crate::content::{Report, Unjudged};
+use crate::further::drift_headline;
 use crate::headline::worst_endpoint;
 
 /// A command, and what it is for.
@@ -39,17 +40,23 @@ pub fn steps(report: &Report) -> Vec<Step> {
     if is_noise_unknown(comparison) {
         steps.push(record_a_baseline(report));
     }
-    if comparison.verdict == Verdict::Fail {
+    let has_drifted = drift_headline(comparison).is_some();
+    if has_drifted {
+        steps.push(Step { what: "see who accepted what, and why", command: "cargo xtask history".to_owned() });
+    }
+    let has_failed = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_failure);
+    if has_failed {
         steps.extend(find_the_commit(report));
     }
     if has_findings && comparison.total.iter().all(|row| !row.is_finding()) {
         steps.extend(worst_endpoint(comparison).map(|row| look_at(report, row)));
     }
-    if comparison.verdict == Verdict::Fail {
+    // A new baseline settles no drift.
+    if has_failed {
         // The last step is kept: a slowdown that is wanted has to get in somehow.
         steps.truncate(MOST - 1);
         steps.push(accept(report, "accept it", "why it is slower"));
-    } else if is_faster(comparison) {
+    } else if is_faster(comparison) && !has_drifted {
         steps.push(accept(report, "keep the gain", "why it is faster"));
     }
     if steps.is_empty() {
