@@ -6,6 +6,7 @@
 pub mod config;
 pub mod flags;
 pub mod measure;
+pub mod over_time;
 pub mod project;
 pub mod results;
 pub mod story;
@@ -25,6 +26,7 @@ use report::terminal;
 
 use crate::flags::{Command, HELP, parse, wants_bisect_exit_codes};
 use crate::story::delivery::screen;
+use crate::story::history::history;
 use crate::story::perf::{Outcome, perf};
 use crate::system::process::{Failure, Interrupted};
 
@@ -38,12 +40,13 @@ pub fn main() -> ExitCode {
     run(env::args_os().skip(1).collect())
 }
 
-/// Runs the command that the arguments ask for, without the program's name: `perf`, and its flags.
+/// Runs the command that the arguments ask for, without the program's name: a command, and its flags.
 pub fn run(args: Vec<OsString>) -> ExitCode {
     let no_verdict = if wants_bisect_exit_codes(&args) { NO_VERDICT_IN_BISECT } else { NO_VERDICT };
     let outcome = parse(args).and_then(|command| match command {
         Command::Help => Ok(Outcome::Done(HELP.trim_end().to_owned())),
         Command::Perf(flags) => perf(&flags),
+        Command::History(flags) => history(&flags),
     });
     exit_code(outcome, no_verdict)
 }

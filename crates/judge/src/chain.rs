@@ -108,6 +108,11 @@ pub fn breaks_between(version: &Version, measured: &Provenance) -> Vec<Break> {
     known.meet(measured)
 }
 
+/// Returns what differs, without the values: `the machine and Locust's version`.
+pub fn break_names(breaks: &[Break]) -> String {
+    breaks.iter().map(|of| of.what).collect::<Vec<_>>().join(" and ")
+}
+
 /// Returns the place of the oldest version of the stretch that the version at `place` belongs to. `breaks` is what
 /// [`breaks`] returns.
 pub fn oldest_of_stretch(breaks: &[Vec<Break>], place: usize) -> usize {

@@ -2,12 +2,14 @@
 
 use anyhow::{Context as _, Result, bail};
 use judge::baseline::Baseline;
+use judge::chain::is_unchanged;
 use judge::comparability::comparability;
 use judge::compare::{Comparison, Verdict, compare, lacking};
 use judge::limits::Rules;
 use judge::run::Provenance;
 use judge::text::printable;
 use report::content::{Sides, Unjudged};
+use report::further::{drift_told, taken_over};
 use report::saved::Saved;
 use report::words::{count, shown_commit};
 use report::{Background, Report};
@@ -20,6 +22,7 @@ use crate::results::Measured;
 use crate::story::against::{against, judge_again};
 use crate::story::delivery::{Delivery, deliver_failure, deliver_saved_baseline};
 use crate::story::judging::{Measurement, another_follows, background, details};
+use crate::story::watch::{Watch, age_warning};
 use crate::system::{ci, files, process};
 
 /// The end of a command.
@@ -61,9 +64,10 @@ fn run(flags: &Perf) -> Result<Outcome> {
     }
     let former = project.read_baseline()?;
     let plan = Plan::new(&project, former.as_ref())?;
+    let watch = if former.is_some() { Watch::read(&project)? } else { None };
     // 2. Measure, or take the results given.
     let (measured, rules) = if flags.results.is_empty() {
-        (measure(&project, plan, &mut clock)?, project.rules.clone())
+        (measure(&project, plan, watch.as_ref(), &mut clock)?, project.rules.clone())
     } else {
         let measured = project.read_results()?;
         let rules = project.rules_for(&measured);
@@ -72,28 +76,55 @@ fn run(flags: &Perf) -> Result<Outcome> {
     let measurement = Measurement::new(measured, &project)?;
     rules.check_all_met(former.as_ref(), &measurement.runs)?;
     // 3. Judge and report, or write a baseline.
-    let judging = Judging { project: &project, rules: &rules, measurement: &measurement, clock: &clock };
+    let judging =
+        Judging { project: &project, rules: &rules, measurement: &measurement, watch: watch.as_ref(), clock: &clock };
     match plan {
         Plan::Judge(baseline) => {
             let comparison = judging.compare(baseline)?;
             let background = background(&project, baseline, &measurement);
             delivery.deliver(&judging.report(baseline, &comparison, &background)).map(Outcome::Judged)
         }
-        Plan::Update(former) => {
-            let was_compared = match former {
-                Some(former) => judging.show_change(former, &delivery)?,
-                None => false,
-            };
-            let saved = Saved::new(&save_baseline(&project, former, &measurement)?, &shown_baseline(&project));
-            Ok(if was_compared {
-                Outcome::Done(format!("BASELINE SAVED: {}", saved.sentence()))
-            } else {
-                Outcome::Saved(Unjudged::BaselineSaved(saved))
-            })
-        }
+        Plan::Update(former) => update(&judging, former, &delivery),
         Plan::First => save_first(&project, &measurement),
     }
 }
+
+/// Shows what changed since the former baseline, and replaces it.
+fn update<'a>(judging: &Judging<'a>, former: Option<&'a Baseline>, delivery: &Delivery) -> Result<Outcome> {
+    let Judging { project, measurement, .. } = judging;
+    let shown = match former {
+        Some(former) => judging.show_change(former, delivery)?,
+        None => Shown::Nothing,
+    };
+    let baseline = new_baseline(project, former, measurement)?;
+    let is_unchanged = former.is_some_and(|former| is_unchanged(former, &baseline));
+    if is_unchanged && project.flags.if_changed {
+        return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} in {}", shown_baseline(project))));
+    }
+    save(project, &baseline, measurement)?;
+    let saved = Saved::new(&baseline, &shown_baseline(project));
+    let Shown::Change { taken_over } = shown else { return Ok(Outcome::Saved(Unjudged::BaselineSaved(saved))) };
+    let mut message = format!("BASELINE SAVED: {}", saved.sentence());
+    if let Some(taken_over) = taken_over {
+        message = format!("note: {taken_over}\n{message}");
+    }
+    if is_unchanged {
+        let keep = "keep the old baseline? (git checkout it, or --if-changed next time)";
+        message = format!("note: {NOTHING_CHANGED}; {keep}\n{message}");
+    }
+    Ok(Outcome::Done(message))
+}
+
+/// What was told of the change since the former baseline.
+enum Shown {
+    /// Nothing: there is none, or it cannot be compared with.
+    Nothing,
+    /// The comparison, and what the new baseline takes over of what exceptions accept.
+    Change { taken_over: Option<String> },
+}
+
+/// Says that the former baseline is as good as the new one.
+const NOTHING_CHANGED: &str = "no metric changed beyond noise";
 
 /// The use that a command makes of its runs.
 #[derive(Clone, Copy)]
@@ -135,7 +166,7 @@ impl<'a> Plan<'a> {
 }
 
 /// Starts what has to be started, loads the service, and leaves nothing running.
-fn measure(project: &Project, plan: Plan, clock: &mut Clock) -> Result<Vec<Measured>> {
+fn measure(project: &Project, plan: Plan, watch: Option<&Watch>, clock: &mut Clock) -> Result<Vec<Measured>> {
     let settings = project.settle()?;
     plan.check_load(project, &settings)?;
     let service = if settings.starts_service { project.config.service.as_ref() } else { None };
@@ -144,7 +175,7 @@ fn measure(project: &Project, plan: Plan, clock: &mut Clock) -> Result<Vec<Measu
     let mut measured = Vec::new();
     loop {
         measured.push(bench.run(&side, &format!("run-{}", measured.len() + 1))?);
-        if !needs_another_run(project, plan, &measured)? {
+        if !needs_another_run(project, plan, watch, &measured)? {
             return Ok(measured);
         }
     }
@@ -152,7 +183,7 @@ fn measure(project: &Project, plan: Plan, clock: &mut Clock) -> Result<Vec<Measu
 
 /// Returns whether to measure once more: until the verdict is settled, within the runs allowed. A new baseline gets a
 /// number of its own. Says why.
-fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Result<bool> {
+fn needs_another_run(project: &Project, plan: Plan, watch: Option<&Watch>, measured: &[Measured]) -> Result<bool> {
     let made = measured.len();
     match plan {
         Plan::Judge(baseline) => {
@@ -160,6 +191,7 @@ fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Re
             let shown = project.shown(&project.baseline_path);
             measurement.check_comparable(&baseline.provenance, &shown)?;
             let comparison = compare(baseline, &measurement.runs, &project.rules).context(shown)?;
+            let comparison = watched(watch, comparison, &measurement)?;
             Ok(another_follows(project, &project.rules, &comparison, "run"))
         }
         Plan::Update(_) => {
@@ -170,11 +202,24 @@ fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Re
     }
 }
 
+/// Judges the drift too, where `perf.toml` asks for it.
+fn watched<'a>(
+    watch: Option<&'a Watch>,
+    comparison: Comparison<'a>,
+    measurement: &'a Measurement,
+) -> Result<Comparison<'a>> {
+    match watch {
+        Some(watch) => watch.judge(comparison, measurement),
+        None => Ok(comparison),
+    }
+}
+
 /// The runs that are judged, and the rules.
 struct Judging<'a> {
     project: &'a Project<'a>,
     rules: &'a Rules,
     measurement: &'a Measurement,
+    watch: Option<&'a Watch>,
     clock: &'a Clock,
 }
 
@@ -182,20 +227,21 @@ impl<'a> Judging<'a> {
     fn compare(&self, baseline: &'a Baseline) -> Result<Comparison<'a>> {
         let shown = self.project.shown(&self.project.baseline_path);
         self.measurement.check_comparable(&baseline.provenance, &shown)?;
-        compare(baseline, &self.measurement.runs, self.rules).context(shown)
+        let comparison = compare(baseline, &self.measurement.runs, self.rules).context(shown)?;
+        watched(self.watch, comparison, self.measurement)
     }
 
-    /// Shows what changed since the former baseline. Returns whether the two could be compared.
-    fn show_change(&self, former: &'a Baseline, delivery: &Delivery) -> Result<bool> {
+    /// Shows what changed since the former baseline, where the two can be compared.
+    fn show_change(&self, former: &'a Baseline, delivery: &Delivery) -> Result<Shown> {
         match self.compare(former) {
             Ok(comparison) => {
                 let background = background(self.project, former, self.measurement);
                 delivery.deliver(&self.report(former, &comparison, &background))?;
-                Ok(true)
+                Ok(Shown::Change { taken_over: taken_over(&comparison) })
             }
             Err(error) => {
                 self.project.say(&format!("no comparison with the former baseline: {error:#}"));
-                Ok(false)
+                Ok(Shown::Nothing)
             }
         }
     }
@@ -209,6 +255,8 @@ impl<'a> Judging<'a> {
         let Measurement { runs, histories, provenance, warnings, .. } = self.measurement;
         let mut warnings = warnings.clone();
         warnings.extend(comparability(&baseline.provenance, provenance).warnings);
+        warnings.extend(age_warning(self.project, baseline, background));
+        warnings.extend(self.watch.map(|watch| watch.notes(self.measurement)).unwrap_or_default());
         Report {
             comparison,
             distribution: &baseline.distribution,
@@ -216,7 +264,7 @@ impl<'a> Judging<'a> {
             histories,
             provenance: Sides { baseline: &baseline.provenance, candidate: provenance },
             // These quote the baseline file, which anybody may have written.
-            baseline: printable(&baseline_origin(self.project, baseline, background)),
+            baseline: printable(&baseline_origin(self.project, baseline, background, comparison)),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
             details: details(self.project, self.measurement, self.clock),
             background,
@@ -224,7 +272,7 @@ impl<'a> Judging<'a> {
     }
 }
 
-fn baseline_origin(project: &Project, baseline: &Baseline, background: &Background) -> String {
+fn baseline_origin(project: &Project, baseline: &Baseline, background: &Background, comparison: &Comparison) -> String {
     let Provenance { commit, timestamp, dirty, .. } = &baseline.provenance;
     let date: String = timestamp.chars().take("2026-01-27".len()).collect();
     let age = match background.commits_between {
@@ -232,8 +280,9 @@ fn baseline_origin(project: &Project, baseline: &Baseline, background: &Backgrou
         Some(0) => ", the current commit".to_owned(),
         Some(commits) => format!(", {} ago", count(commits as usize, "commit")),
     };
+    let drift = drift_told(comparison).map_or_else(String::new, |drift| format!("; {drift}"));
     format!(
-        "baseline: commit {}, {date}{age} ({})",
+        "baseline: commit {}, {date}{age} ({}){drift}",
         shown_commit(commit, *dirty),
         project.shown(&project.baseline_path)
     )
@@ -242,7 +291,9 @@ fn baseline_origin(project: &Project, baseline: &Baseline, background: &Backgrou
 /// Saves the first baseline, since there is nothing to compare with. In CI nobody may ever commit it, and then the gate
 /// would always pass.
 fn save_first(project: &Project, measurement: &Measurement) -> Result<Outcome> {
-    let saved = Saved::new(&save_baseline(project, None, measurement)?, &shown_baseline(project));
+    let baseline = new_baseline(project, None, measurement)?;
+    save(project, &baseline, measurement)?;
+    let saved = Saved::new(&baseline, &shown_baseline(project));
     let unjudged = if ci::is_any() { Unjudged::NoBaseline(saved) } else { Unjudged::BaselineSaved(saved) };
     Ok(Outcome::Saved(unjudged))
 }
@@ -251,9 +302,13 @@ fn shown_baseline(project: &Project) -> String {
     project.shown(&project.baseline_path)
 }
 
-fn save_baseline(project: &Project, former: Option<&Baseline>, measurement: &Measurement) -> Result<Baseline> {
+fn new_baseline(project: &Project, former: Option<&Baseline>, measurement: &Measurement) -> Result<Baseline> {
     let Measurement { runs, provenance, .. } = measurement;
-    let baseline = Baseline::new(runs, provenance.clone(), project.flags.note.as_deref(), former)?;
+    Baseline::new(runs, provenance.clone(), project.flags.note.as_deref(), former)
+}
+
+/// Writes the baseline, and says what speaks against it.
+fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Result<()> {
     if baseline.provenance.commit == "unknown" {
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
     }
@@ -261,6 +316,5 @@ fn save_baseline(project: &Project, former: Option<&Baseline>, measurement: &Mea
         project.say(&format!("warning: {warning}"));
     }
     process::check_interrupted()?;
-    files::write_atomically(&project.baseline_path, &baseline.to_text())?;
-    Ok(baseline)
+    files::write_atomically(&project.baseline_path, &baseline.to_text())
 }

@@ -8,4 +8,5 @@ pub mod machine;
 pub mod orphans;
 pub mod process;
 pub mod session;
+pub mod versions;
 pub mod worktree;

@@ -18,7 +18,7 @@ struct Whole<'t> {
     metric: &'static str,
     anchor: Option<&'t str>,
     anchor_name: Option<&'t str>,
-    unreadable: &'t [String],
+    notes: &'t [String],
     series: Vec<Series<'t>>,
 }
 
@@ -93,7 +93,7 @@ pub fn render(timeline: &Timeline) -> String {
         metric: timeline.metric.name(),
         anchor: timeline.versions.get(timeline.anchor).map(|version| version.commit.as_str()),
         anchor_name: timeline.anchor_name.as_deref(),
-        unreadable: &timeline.unreadable,
+        notes: &timeline.notes,
         series,
     })
 }

@@ -40,8 +40,8 @@ pub struct Timeline<'a> {
     pub endpoints: Vec<Option<&'a str>>,
     /// The metric that steps and changes are of.
     pub metric: Metric,
-    /// The versions that cannot be read, a sentence each.
-    pub unreadable: Vec<String>,
+    /// What else is to be known, such as the versions that cannot be read, a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// A version as a history shows it.
@@ -150,7 +150,7 @@ impl Timeline<'_> {
         if self.versions.iter().take(self.shown).any(|version| version.baseline.runs(None, self.metric).len() == 1) {
             remarks.push("a baseline of one run has no interval of its own, and two of them none at all".to_owned());
         }
-        remarks.extend(self.unreadable.iter().map(|line| printable(line)));
+        remarks.extend(self.notes.iter().map(|line| printable(line)));
         remarks
     }
 }
