@@ -142,7 +142,7 @@ pub fn another_follows(project: &Project, rules: &Rules, comparison: &Comparison
         Some(unsettled) if more => format!("{unsettled}; running again"),
         Some(unsettled) => format!("{unsettled}; no {what}s are left, so the point estimate decides"),
     };
-    project.say(&format!("{what} {made} of at most {}: {why}", rules.max_runs));
+    project.say(&format!("{what} {made}/{}: {why}", rules.max_runs));
     more
 }
 

@@ -123,6 +123,15 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
+    /// Returns the number of runs that are made at most.
+    fn most_runs(self, project: &Project) -> usize {
+        match self {
+            Plan::Judge(_) => project.rules.max_runs,
+            Plan::Update(_) => project.baseline_runs,
+            Plan::First => project.rules.min_runs,
+        }
+    }
+
     /// Checks, before the load, that its runs can be compared with the baseline.
     fn check_load(self, project: &Project, settings: &Settings) -> Result<()> {
         let Plan::Judge(baseline) = self else { return Ok(()) };
@@ -141,6 +150,7 @@ fn measure(project: &Project, plan: Plan, clock: &mut Clock) -> Result<Vec<Measu
     let service = if settings.starts_service { project.config.service.as_ref() } else { None };
     let side = Side { label: None, commit: None, shell: &project.shell, service, warning: None };
     let mut bench = Bench::prepare(project, &settings, project.rules.max_runs, &side, clock)?;
+    bench.most_loads = plan.most_runs(project);
     let mut measured = Vec::new();
     loop {
         measured.push(bench.run(&side, &format!("run-{}", measured.len() + 1))?);
@@ -163,7 +173,7 @@ fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Re
             Ok(another_follows(project, &project.rules, &comparison, "run"))
         }
         Plan::Update(_) => {
-            project.say(&format!("run {made} of {} is done", project.baseline_runs));
+            project.say(&format!("run {made}/{} is done", project.baseline_runs));
             Ok(made < project.baseline_runs)
         }
         Plan::First => Ok(made < project.rules.min_runs),

@@ -102,8 +102,8 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
     let baseline = repository.read("perf_baseline.json");
     assert!(baseline.contains("\"p95\": [300.0, 310.0, 290.0, 305.0, 295.0, 300.0, 310.0, 290.0, 305.0, 295.0]"));
     for (name, p95_ms, args, code, runs, says) in [
-        ("quiet", "300", "", 0, 1, "run 1 of at most 8: conclusive after 1 run (baseline: 10)"),
-        ("far", "500", "", 1, 2, "run 2 of at most 8: conclusive after 2 runs (baseline: 10)"),
+        ("quiet", "300", "", 0, 1, "run 1/8: conclusive after 1 run (baseline: 10)"),
+        ("far", "500", "", 1, 2, "run 2/8: conclusive after 2 runs (baseline: 10)"),
         (
             "hit-once",
             "500 300",
@@ -114,7 +114,7 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
         ),
         ("close", "355 360 350 356 354 358 352 357", "", 0, 6, "but further runs could take it over; running again"),
         ("close-2", "355 360 350 355", "--max-runs 2", 0, 2, "the point estimate decides"),
-        ("asked", "300", "--min-runs 3", 0, 3, "run 2 of at most 8: minimum is 3; starting another"),
+        ("asked", "300", "--min-runs 3", 0, 3, "run 2/8: minimum is 3; starting another"),
     ] {
         let repository = scratch(&format!("repeat-{name}")).with("FAKE_P95_MS", p95_ms);
         repository.write("perf_baseline.json", &baseline);
