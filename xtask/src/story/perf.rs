@@ -239,7 +239,7 @@ fn baseline_origin(project: &Project, baseline: &Baseline, background: &Backgrou
     let date: String = timestamp.chars().take("2026-01-27".len()).collect();
     let age = match background.commits_between {
         None => String::new(),
-        Some(0) => ", the current commit".to_owned(),
+        Some(0) => ", the same commit".to_owned(),
         Some(commits) => format!(", {} ago", count(commits as usize, "commit")),
     };
     format!(

@@ -165,6 +165,44 @@ fn the_report_says_how_old_the_baseline_is() {
     assert!(output.stdout.contains("baseline: commit ") && !output.stdout.contains("ago"), "{}", output.stdout);
 }
 
+/// `RESULTS` are some commits old, which is not the age of the baseline.
+#[test]
+fn the_commits_between_end_at_the_results_own() {
+    let repository = scratch("between");
+    assert_eq!(repository.perf("--update-baseline").code, 0);
+    repository.sh("git add . && git commit -q -m second");
+    assert_eq!(repository.perf("").code, 0);
+    repository.sh("git commit -q --allow-empty -m third && git commit -q --allow-empty -m fourth");
+    let output = repository.perf("target/perf/latest --report report.html");
+    assert!(output.stdout.contains(", 1 commit ago (perf_baseline.json)"), "{}", output.stdout);
+    let page = repository.read("report.html");
+    assert!(page.contains(" (+1 commit)"), "{}", &page[page.find("<body>").unwrap()..][..900]);
+}
+
+/// A baseline keeps numbers alone, so what its last run was like over time is known as long as its folder is there.
+#[test]
+fn the_baselines_last_run_is_drawn_where_it_is_still_there() {
+    let repository = scratch("behind");
+    assert_eq!(repository.perf("--update-baseline --max-runs 2").code, 0);
+    let history = "Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%,99%\n1,10,,Aggregated,60,0,40,180,250\n2,10,,Aggregated,61,0,40,181,250\n";
+    repository.write("target/perf/latest/run-2/locust_stats_history.csv", history);
+    repository.sh("cp -r target/perf/latest/run-2 theirs");
+    for (what, said) in [
+        ("true", "Behind them the baseline's last run."),
+        ("rm -r target/perf/latest/run-2", "The baseline's runs over time are not kept here any more."),
+        ("rm -r target/perf", "The baseline's runs over time are not kept here any more."),
+    ] {
+        repository.sh(what);
+        assert_eq!(repository.perf("theirs --report report.html").code, 0, "{what}");
+        let page = repository.read("report.html");
+        assert!(
+            page.contains(&said.replace('\'', "&#39;")),
+            "{what}: {}",
+            &page[page.find("Runs over time").unwrap()..][..300]
+        );
+    }
+}
+
 #[test]
 fn a_subfolder_is_as_good_as_the_root() {
     let repository = scratch("subfolder");
