@@ -191,6 +191,8 @@ impl AcceptedConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BaselineConfig {
+    /// Confirms a FAIL by the stored numbers, as `--confirm` does.
+    pub confirm: bool,
     /// The age from which on a report says that the baseline is old.
     #[serde(deserialize_with = "age")]
     pub old_after: Duration,
@@ -200,7 +202,7 @@ pub struct BaselineConfig {
 
 impl Default for BaselineConfig {
     fn default() -> BaselineConfig {
-        BaselineConfig { old_after: Duration::from_hours(90 * 24), old_after_commits: 200 }
+        BaselineConfig { confirm: false, old_after: Duration::from_hours(90 * 24), old_after_commits: 200 }
     }
 }
 

@@ -142,6 +142,11 @@ impl<'a> Comparison<'a> {
         unused.map(|applied| applied.accepted)
     }
 
+    /// Returns whether anything fails against the baseline itself, whatever the drift.
+    pub fn has_failed_itself(&self) -> bool {
+        self.total.iter().chain(&self.endpoints).any(Row::is_failure)
+    }
+
     /// Returns whether anything warns or fails, or an exception is in use or needs a look.
     pub fn has_remarkable(&self) -> bool {
         self.rows().any(|row| row.is_finding() || row.is_waived())
@@ -276,7 +281,7 @@ pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
 /// let baseline = Baseline::new(&before, Default::default(), None, None)?;
 /// let rules = Rules::default();
 /// let comparison = compare(&baseline, &now, &rules)?;
-/// // p95 went from 180 to 240 ms: 33 % slower, where 20 % is allowed.
+/// // p95 went from 180 to 240 ms: 33% slower, where 20% is allowed.
 /// assert_eq!(comparison.verdict, Verdict::Fail);
 /// assert_eq!(comparison.findings().len(), 1);
 /// # Ok::<(), anyhow::Error>(())

@@ -15,10 +15,10 @@ use crate::config::Config;
 use crate::flags::History;
 use crate::over_time::Since;
 use crate::project::{read_config, today};
-use crate::story::delivery::screen;
 use crate::story::perf::Outcome;
 use crate::story::versions::{Origin, Versions, origin};
 use crate::system::files::{self, Identity};
+use crate::system::screen::screen;
 use crate::system::{git, process, versions};
 
 /// Shows the accepted baselines of the current branch.

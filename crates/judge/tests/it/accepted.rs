@@ -44,7 +44,15 @@ fn an_exception_has_one_state_and_one_effect() {
     let cases: [(&str, &[f64], &str, i64, State, Verdict, &str); 9] = [
         ("over the limit, within the exception", &over, "45%", 30, State::Waived, Verdict::Pass, "Waived"),
         ("on the last day", &over, "45%", 0, State::Waived, Verdict::Pass, "Waived"),
-        ("exactly at the exception's limit", &[139.99, 139.99, 139.99], "40%", 9, State::Waived, Verdict::Pass, "Waived"),
+        (
+            "exactly at the exception's limit",
+            &[139.99, 139.99, 139.99],
+            "40%",
+            9,
+            State::Waived,
+            Verdict::Pass,
+            "Waived",
+        ),
         ("over both", &over, "35%", 30, State::Exceeded, Verdict::Fail, "Fail"),
         ("after the last day", &over, "45%", -1, State::Expired, Verdict::Fail, "Fail"),
         ("within the limit, after the last day", &[100.0, 101.0], "45%", -1, State::Expired, Verdict::Pass, "Ok"),
