@@ -9,13 +9,16 @@ use judge::drift::{Anchor, Drift};
 use judge::limits::Accepted;
 use judge::text::{cut, endpoint_shown, printable};
 
-use crate::history::timeline::why;
+use crate::history::timeline::{author, why};
 use crate::words::{
     Finding, Status, change, count, limit_text, listed, movement_text, series_name, short_change, unit_of_value, value,
 };
 
 /// The number of accepted updates that a finding names.
 const UPDATES: usize = 10;
+
+/// The number of series that a drift names: a service that got slower did so everywhere.
+const DRIFTED: usize = 6;
 
 /// The number of columns of a reason, and of the name of an anchor.
 const REASON_COLUMNS: usize = 200;
@@ -54,8 +57,17 @@ pub fn findings(comparison: &Comparison) -> Vec<Finding> {
 
 /// Returns what is over its limit of drift.
 pub fn drift_findings(drift: &Drift) -> Vec<Finding> {
-    let found = drift.rows.iter().filter(|row| row.is_finding());
-    found.map(|row| Finding { status: Status::of(row), text: drift_text(drift, row) }).collect()
+    let rows: Vec<&Row> = drift.rows.iter().filter(|row| row.is_finding()).collect();
+    let shown = rows.iter().take(DRIFTED);
+    let mut found: Vec<Finding> =
+        shown.map(|row| Finding { status: Status::of(row), text: drift_text(drift, row) }).collect();
+    if let [_, ..] = &rows[rows.len().min(DRIFTED)..] {
+        let more = rows.len() - DRIFTED;
+        let status = rows.iter().map(|row| Status::of(row)).find(|status| *status == Status::Fail);
+        let text = format!("drift since {}: {more} more series are over their limits", anchor_name(&drift.anchor));
+        found.push(Finding { status: status.unwrap_or(Status::Warn), text });
+    }
+    found
 }
 
 /// Returns the notes on exceptions whose end is near or over, and on limits that are nearly used up.
@@ -72,7 +84,7 @@ pub fn notes(comparison: &Comparison) -> Vec<String> {
                 0 => "today".to_owned(),
                 days => format!("in {}", count(usize::try_from(days).unwrap_or(0), "day")),
             };
-            notes.push(format!("the exception for {series} ends {left}, after {until}: {}", reason(accepted)));
+            notes.push(format!("the exception for {series} ends {left} ({until}): {}", reason(accepted)));
         }
     }
     if !comparison.paired {
@@ -91,16 +103,20 @@ fn used_up(row: &Row) -> Option<String> {
     (least > 0.0).then(|| format!("{} uses up {percent:.0}% of its limit: {change} of {limit}", row.metric))
 }
 
-/// Returns how the drift stands, in a few words; `None` where none is judged. `p95 +3.1% since v1.0 (limit +25%)`.
+/// Returns how the drift stands, in a few words; `None` where none is judged. `since v1.0 of
+/// 2026-01-03 p95 +3.1% (drift limit +25%)`.
 pub fn drift_told(comparison: &Comparison) -> Option<String> {
     let drift = comparison.drift.as_ref()?;
     let told: Vec<String> = drift.rows.iter().filter(|row| row.endpoint.is_none()).map(short_drift).collect();
-    (!told.is_empty()).then(|| format!("{} since {}", told.join(", "), anchor_name(&drift.anchor)))
+    (!told.is_empty()).then(|| format!("since {} {}", anchor_name(&drift.anchor), told.join(", ")))
 }
 
 fn short_drift(row: &Row) -> String {
-    let limit = row.limit.map_or_else(String::new, |limit| format!(" (drift limit {})", limit_text(row.metric, limit)));
-    format!("{} {}{limit}", row.metric, short_change(row))
+    format!("{} {}{}", row.metric, short_change(row), drift_limit(row))
+}
+
+fn drift_limit(row: &Row) -> String {
+    row.limit.map_or_else(String::new, |limit| format!(" (drift limit {})", limit_text(row.metric, limit)))
 }
 
 /// Returns the worst finding of the drift, for the headline.
@@ -108,14 +124,14 @@ pub fn drift_headline(comparison: &Comparison) -> Option<String> {
     let drift = comparison.drift.as_ref()?;
     let failure = drift.rows.iter().find(|row| row.is_failure());
     let row = failure.or_else(|| drift.rows.iter().find(|row| row.is_finding()))?;
-    let limit = row.limit.map_or_else(String::new, |limit| format!(" (drift limit {})", limit_text(row.metric, limit)));
     let updates = count(drift.anchor.updates.len(), "accepted update");
     let verb = if row.is_failure() { "drifted" } else { "drifted, which only warns:" };
     Some(format!(
-        "{} {verb} {} since {}{limit}, by {updates}",
+        "{} {verb} {} since {}{}, by {updates}",
         series_name(row),
         short_change(row),
-        anchor_name(&drift.anchor)
+        anchor_name(&drift.anchor),
+        drift_limit(row)
     ))
 }
 
@@ -126,11 +142,26 @@ pub fn exceptions_headline(comparison: &Comparison) -> Option<String> {
         let until = row.accepted.map_or_else(String::new, |accepted| format!(" until {}", accepted.until));
         waived.push(format!("{} {} WAIVED{until}", series_name(row), short_change(row)));
     }
-    (!waived.is_empty()).then(|| listed(&waived, ", "))
+    let unused = comparison.unused_exceptions().count();
+    let unused = (unused > 0).then(|| format!("{} not used", count(unused, "exception")));
+    let waived = (!waived.is_empty()).then(|| listed(&waived, ", "));
+    let told: Vec<String> = waived.into_iter().chain(unused).collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
-/// Returns what is over its limit of drift, and the accepted updates that brought it.
-fn drift_text(drift: &Drift, row: &Row) -> String {
+/// Returns what is over its limit of drift, and at the first of them the accepted updates that brought it.
+pub fn drift_text(drift: &Drift, row: &Row) -> String {
+    let found = format!("drift since {}: {}", anchor_name(&drift.anchor), over_limit(row));
+    let first = drift.rows.iter().find(|row| row.is_finding());
+    if first.is_some_and(|first| (first.endpoint, first.metric) == (row.endpoint, row.metric)) {
+        format!("{found}; accepted since: {}", brought(drift, row))
+    } else {
+        found
+    }
+}
+
+/// Returns the accepted updates since the anchor, with their steps of a series.
+fn brought(drift: &Drift, row: &Row) -> String {
     let Anchor { version, updates, .. } = &drift.anchor;
     let mut brought = Vec::new();
     for (place, update) in updates.iter().enumerate() {
@@ -138,23 +169,20 @@ fn drift_text(drift: &Drift, row: &Row) -> String {
         let step = Movement::between(&before.baseline, &update.baseline, row.endpoint, row.metric);
         let step = step.map_or_else(|| "n/a".to_owned(), |step| movement_text(row.metric, step.change));
         let commit: String = update.commit.chars().take(12).collect();
-        let (author, note) = (cut(&printable(&update.author), 24), cut(&why(update, Some(before)), 40));
+        let (author, note) = (author(update), cut(&why(update, Some(before)), 40));
         brought.push(format!("{step} by {author} on {}, \"{note}\" ({commit})", update.day));
     }
     let shown = brought[..brought.len().min(UPDATES)].join("; ");
     let more = brought.len().saturating_sub(UPDATES);
     let more = if more > 0 { format!("; and {more} more: see `cargo xtask history`") } else { String::new() };
-    let updates = if brought.is_empty() { "no accepted update".to_owned() } else { shown };
-    format!("drift since {}: {}; accepted since: {updates}{more}", anchor_name(&drift.anchor), over_limit(row))
+    if brought.is_empty() { "no update".to_owned() } else { format!("{shown}{more}") }
 }
 
-/// Returns an anchor as people know it: `v1.0 (2026-01-03, 0123456789ab)`.
+/// Returns an anchor as people know it: `v1.0 of 2026-01-03`, or its commit for a name.
 pub fn anchor_name(anchor: &Anchor) -> String {
-    let commit: String = anchor.version.commit.chars().take(12).collect();
-    match anchor.name {
-        Some(name) => format!("{} ({}, {commit})", cut(&printable(name), 60), anchor.version.day),
-        None => format!("{} ({commit})", anchor.version.day),
-    }
+    let name =
+        anchor.name.map_or_else(|| anchor.version.commit.chars().take(12).collect(), |name| cut(&printable(name), 60));
+    format!("{name} of {}", anchor.version.day)
 }
 
 /// Returns a series over its limit: `p95: 100 → 131 ms (+31.2%, limit +25%)`.

@@ -241,12 +241,14 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
         }
     });
     let warnings = findings(comparison);
-    let Some(worst) = warnings.first() else {
-        if comparison.has_remarkable() {
-            return (format!("{p95}, no blocking limit is exceeded"), Vec::new());
-        }
-        return (format!("{p95}, all metrics within their limits"), Vec::new());
+    let is_waived = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_waived);
+    let within = match warnings.first() {
+        _ if is_waived => "no blocking limit is exceeded beyond what is accepted",
+        Some(_) => "no blocking limit is exceeded",
+        None => "all metrics within their limits",
     };
+    let found = format!("{p95}, {within}");
+    let Some(worst) = warnings.first() else { return (found, Vec::new()) };
     let worst_word = if warnings.len() > 1 { ", worst" } else { ":" };
     let number = count(warnings.len(), "warning");
     let worst = if is_missing(worst) {
@@ -254,7 +256,7 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
     } else {
         format!("{} {}", series_name(worst), change_or_value(worst))
     };
-    (format!("{p95}, no blocking limit is exceeded"), vec![format!("{number}{worst_word} {worst}")])
+    (found, vec![format!("{number}{worst_word} {worst}")])
 }
 
 /// Returns the change or, where there is none to take, the value.

@@ -19,7 +19,7 @@ use crate::confirmation::Confirmation;
 use crate::content::{ONE_RUN, Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding, findings};
 use crate::further::drift_findings;
 use crate::headline::Headline;
-use crate::history::timeline::why;
+use crate::history::timeline::{author, why};
 use crate::next::{Step, steps, steps_unjudged};
 use crate::saved::Saved;
 use crate::words::{Status, change_unit};
@@ -138,7 +138,7 @@ struct Drifted<'a> {
 struct Update<'a> {
     commit: &'a str,
     date: String,
-    author: &'a str,
+    author: String,
     note: String,
 }
 
@@ -315,7 +315,7 @@ fn drifted<'a>(drift: &Drift<'a>) -> Drifted<'a> {
     let update = |(place, update): (usize, &'a Version)| Update {
         commit: &update.commit,
         date: update.day.to_string(),
-        author: &update.author,
+        author: author(update),
         note: why(update, updates.get(place + 1).or(Some(version))),
     };
     Drifted {

@@ -8,7 +8,7 @@ use judge::run::Metric;
 use judge::text::cut;
 
 use crate::charts::{Axis, Chart, Field, Tick};
-use crate::history::timeline::{Entry, Timeline, moved};
+use crate::history::timeline::{Entry, Timeline, author, moved};
 use crate::svg::{Anchor, Canvas, Color, Point, Rect, Stroke};
 use crate::words::{count, tile_name, unit_of_value, value};
 
@@ -112,7 +112,7 @@ fn estimate(entry: &Entry, metric: Metric) -> Option<f64> {
 fn told(entry: &Entry, metric: Metric, estimate: f64) -> String {
     let shown = format!("{}{}", value(metric, estimate), unit_of_value(metric));
     let step = entry.step.map_or_else(String::new, |step| format!(", {}", moved(metric, step)));
-    format!("{} {}: {shown}{step}: {}", entry.version.day, entry.version.author, cut(&entry.why, 60))
+    format!("{} {}: {shown}{step}: {}", entry.version.day, author(entry.version), cut(&entry.why, 60))
 }
 
 /// Marks the steps that noise does not explain with a number each, and returns what they stand for.
@@ -128,7 +128,7 @@ fn draw_steps(canvas: &mut Canvas, field: &Field, entries: &[Entry], metric: Met
             steps.len() + 1,
             entry.version.day,
             moved(metric, step),
-            cut(&entry.version.author, 24),
+            author(entry.version),
             cut(&entry.why, 60)
         ));
         // Numbers that stand on each other tell nothing.

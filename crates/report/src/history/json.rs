@@ -5,7 +5,7 @@ use judge::run::Metric;
 use judge::stats::Interval;
 use serde::Serialize;
 
-use crate::history::timeline::Timeline;
+use crate::history::timeline::{Timeline, author};
 use crate::json;
 
 /// The version of the keys and what they mean.
@@ -33,7 +33,7 @@ struct Series<'t> {
 struct Accepted<'t> {
     date: String,
     commit: &'t str,
-    author: &'t str,
+    author: String,
     note: &'t str,
     values: Vec<Estimate>,
     runs: &'t [f64],
@@ -73,7 +73,7 @@ pub fn render(timeline: &Timeline) -> String {
         let versions = entries.iter().map(|entry| Accepted {
             date: entry.version.day.to_string(),
             commit: &entry.version.commit,
-            author: &entry.version.author,
+            author: author(entry.version),
             note: &entry.why,
             values: values(&timeline.metrics(), &entry.values),
             runs: entry.runs,

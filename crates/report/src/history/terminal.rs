@@ -35,8 +35,11 @@ fn table(text: &mut String, timeline: &Timeline, endpoint: Option<&str>, screen:
     let entries = timeline.entries(endpoint, timeline.metric);
     let mut rows = vec![timeline.header()];
     rows.extend(entries.iter().map(|entry| timeline.cells(entry)));
+    if screen.is_ascii {
+        rows.iter_mut().flatten().for_each(|cell| *cell = in_ascii(cell));
+    }
     if let Some(width) = screen.columns {
-        fit(&mut rows, width);
+        fit(&mut rows, width, screen.is_ascii);
     }
     let columns = rows[0].len();
     let mut widths = vec![0; columns];
@@ -56,7 +59,8 @@ fn table(text: &mut String, timeline: &Timeline, endpoint: Option<&str>, screen:
         let breaks = place.checked_sub(1).map_or(&[][..], |place| entries[place].breaks);
         if !breaks.is_empty() {
             let broken = format!("-- {} --", break_text(breaks));
-            let _ = writeln!(text, "{}", screen.columns.map_or_else(|| broken.clone(), |width| cut(&broken, width)));
+            let broken = screen.columns.map_or_else(|| broken.clone(), |width| cut(&broken, width.saturating_sub(2)));
+            let _ = writeln!(text, "{broken}");
         }
     }
 }
@@ -67,7 +71,7 @@ fn is_number(name: &str) -> bool {
 }
 
 /// Leaves out columns until the note has room, and then cuts the notes.
-fn fit(rows: &mut [Vec<String>], width: usize) {
+fn fit(rows: &mut [Vec<String>], width: usize, is_ascii: bool) {
     let taken = |rows: &[Vec<String>]| -> usize {
         let columns = 0..rows[0].len() - 1;
         let widest = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
@@ -85,10 +89,9 @@ fn fit(rows: &mut [Vec<String>], width: usize) {
         }
     }
     let room = width.saturating_sub(taken(rows)).max(1);
-    for row in rows {
-        if let Some(note) = row.last_mut() {
-            *note = cut(note, room);
-        }
+    for note in rows.iter_mut().filter_map(|row| row.last_mut()).filter(|note| note.width() > room) {
+        // In ASCII the mark of what is left out takes two columns more.
+        *note = if is_ascii { in_ascii(&cut(note, room.saturating_sub(2))) } else { cut(note, room) };
     }
 }
 

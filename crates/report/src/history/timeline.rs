@@ -122,13 +122,13 @@ impl Timeline<'_> {
 
     /// Returns a row as text, in the columns of [`Timeline::header`].
     pub fn cells(&self, entry: &Entry) -> Vec<String> {
-        let Version { commit, day, author, .. } = entry.version;
+        let Version { commit, day, .. } = entry.version;
         let values = self.metrics().into_iter().zip(&entry.values);
         let values =
             values.map(|(metric, number)| number.map_or_else(|| "-".to_owned(), |number| value(metric, number)));
         let movement = |of: Option<Movement>| of.map_or_else(String::new, |of| moved(self.metric, of));
         let since = if entry.is_anchor { "anchor".to_owned() } else { movement(entry.since) };
-        [day.to_string(), commit.chars().take(HASH).collect(), cut(&printable(author), AUTHOR_COLUMNS)]
+        [day.to_string(), commit.chars().take(HASH).collect(), author(entry.version)]
             .into_iter()
             .chain(values)
             .chain([movement(entry.step), since, entry.why.clone()])
@@ -143,7 +143,7 @@ impl Timeline<'_> {
     /// Returns what a reader has to know of the rows, a sentence each.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = vec![format!(
-            "{} of {}; * marks a change that noise does not explain (its 95% interval leaves out 0)",
+            "{} of {}; * marks a change that neither noise nor rounding explains (95% interval)",
             count(self.shown, "accepted baseline"),
             self.file
         )];
@@ -153,6 +153,11 @@ impl Timeline<'_> {
         remarks.extend(self.notes.iter().map(|line| printable(line)));
         remarks
     }
+}
+
+/// Returns the author of a version as a report shows the name.
+pub fn author(version: &Version) -> String {
+    cut(&printable(&mask::text(&version.author)), AUTHOR_COLUMNS)
 }
 
 /// Returns the reason that was given for a version. A baseline keeps the note of the one that it replaces, unless it gets
