@@ -18,7 +18,7 @@ use crate::project::{self, Project};
 use crate::results::Measured;
 use crate::story::delivery::Delivery;
 use crate::story::judging::{Measurement, another_follows, background, details};
-use crate::system::worktree::Worktree;
+use crate::system::worktree::{self, Worktree};
 use crate::system::{files, git};
 
 /// Measures and judges this tree against `rev`.
@@ -29,6 +29,7 @@ use crate::system::{files, git};
 pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Clock) -> Result<Verdict> {
     // 1. Check what can be checked before anything is built.
     let commit = git::resolve(&project.shell, rev)?;
+    let checkouts = worktree::folder_of_checkouts(&project.shell, project.config.against.folder.as_deref())?;
     let settings = project.settle()?;
     let service = if settings.starts_service { project.config.service.as_ref() } else { None };
     let service = service.context(
@@ -45,9 +46,11 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Cl
     let rules = &project.rules;
     let mut bench = Bench::prepare(project, &settings, rules.max_runs, &this, clock)?;
     let log = bench.session.folder.join("worktree.log");
-    let worktree = bench.clock.beside(|| Worktree::check_out(&project.shell, &project.perf_folder(), &commit, &log))?;
-    let other = Other::read(project, rev, &commit, service, &worktree)?;
+    let say = |line: &str| project.say(line);
     let at_rev = || format!("at {rev} ({})", shown_commit(&commit, false));
+    let check_out = || Worktree::check_out(&project.shell, &checkouts, &commit, &log, &say);
+    let worktree = bench.clock.beside(check_out).with_context(at_rev)?;
+    let other = Other::read(project, rev, &commit, service, &worktree)?;
     bench.build(&other.side(), "against-build.log").with_context(at_rev)?;
     // 3. Measure in rounds, in the one order and then in the other, until the verdict is settled.
     let (mut measured, mut measured_at_rev): (Vec<Measured>, Vec<Measured>) = (Vec::new(), Vec::new());
@@ -200,6 +203,12 @@ impl OtherService {
             return OtherService { config: ours.clone(), warning: Some(warning) };
         };
         match Config::parse(text) {
+            // The files that git does not hold are named here alone.
+            Ok(Config { service: Some(own), .. }) if ours.names_root() && !own.names_root() => {
+                let warning =
+                    format!("this tree's [service] is used for {rev} too, since that of {rev} does not name {{root}}");
+                OtherService { config: ours.clone(), warning: Some(warning) }
+            }
             Ok(Config { service: Some(own), .. }) if own != *ours => {
                 let warning = format!("at {rev} the service is that of its own perf.toml: `{}`", own.command);
                 OtherService { config: own, warning: Some(warning) }
