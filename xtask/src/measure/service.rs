@@ -71,7 +71,7 @@ fn fill(text: &str, name: &str, value: &str) -> String {
 /// says.
 pub fn misses_a_file(failure: &Failure) -> bool {
     const WORDS: [&str; 12] = [
-        "no such file or directory",
+        "no such file",
         "no module named",
         "cannot find module",
         "cannot find package",
