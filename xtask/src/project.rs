@@ -18,6 +18,7 @@ use crate::flags::Perf;
 use crate::results::{self, Measured};
 use crate::system::files::{self, Identity};
 use crate::system::git::{self, Head};
+use crate::system::worktree;
 
 /// The command in a starter's `perf.toml`, which its owner is to replace.
 pub const PLACEHOLDER: &str = "./my-service";
@@ -126,14 +127,15 @@ impl Project<'_> {
         Ok(())
     }
 
-    /// Reads both sides, where RESULTS are the folder of a command with `--against` and no baseline is asked for.
+    /// Reads the rounds that lie in `below`, where RESULTS are the folder of a command and no baseline is asked for: those
+    /// of `--against` in the folder itself, and those that confirmed a FAIL in `confirm`.
     ///
     /// # Errors
     ///
     /// Names the file that cannot be read or judged.
-    pub fn read_rounds(&self) -> Result<Option<Rounds>> {
+    pub fn read_rounds(&self, below: &[&str]) -> Result<Option<Rounds>> {
         let [folder] = &self.flags.results[..] else { return Ok(None) };
-        let folder = self.current_dir.join(folder);
+        let folder = below.iter().fold(self.current_dir.join(folder), |folder, name| folder.join(name));
         let other = folder.join("against");
         if !other.is_dir() || self.flags.baseline.is_some() || self.flags.update_baseline {
             return Ok(None);
@@ -192,6 +194,15 @@ impl Project<'_> {
     /// Returns the folder of everything that commands leave behind.
     pub fn perf_folder(&self) -> PathBuf {
         self.root.join("target/perf")
+    }
+
+    /// Returns the folder of the checkouts of other commits.
+    ///
+    /// # Errors
+    ///
+    /// Says that there is no place for one.
+    pub fn folder_of_checkouts(&self) -> Result<PathBuf> {
+        worktree::folder_of_checkouts(&self.shell, self.config.against.folder.as_deref())
     }
 
     /// Returns a path as short as it can be shown.

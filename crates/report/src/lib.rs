@@ -6,6 +6,7 @@
 pub mod background;
 pub mod bars;
 pub mod charts;
+pub mod confirmation;
 pub mod content;
 pub mod format;
 pub mod github;

@@ -8,6 +8,7 @@ mod adopt;
 mod against;
 mod checkouts;
 mod closed_loop;
+mod confirm;
 mod faults;
 mod hardening;
 mod judge;
