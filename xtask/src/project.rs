@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::env;
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::baseline::Baseline;
 use judge::limits::Rules;
 use judge::run::Provenance;
+use report::terminal;
 use xshell::Shell;
 
 use crate::config::{Config, LocustSettings, RunRange, Settings, settle};
@@ -18,6 +19,7 @@ use crate::flags::Perf;
 use crate::results::{self, Measured};
 use crate::system::files::{self, Identity};
 use crate::system::git::{self, Head};
+use crate::system::screen::screen;
 use crate::system::worktree;
 
 /// The command in a starter's `perf.toml`, which its owner is to replace.
@@ -214,7 +216,8 @@ impl Project<'_> {
     pub fn say(&self, line: &str) {
         if !self.flags.quiet {
             // Progress that cannot be shown is no reason to end a measurement.
-            let _ = writeln!(anstream::stderr(), "{line}");
+            let text = terminal::wrapped(line, screen(&io::stderr()));
+            let _ = write!(anstream::stderr(), "{text}");
         }
     }
 

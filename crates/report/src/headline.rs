@@ -112,7 +112,7 @@ impl Headline {
 /// Says why the stored numbers failed, by what the baseline's own commit does now where it was worst.
 fn cause(rounds: &Comparison, stored: &Comparison) -> String {
     let Some(worst) = first_failure(stored) else {
-        return "measured in turn the two commits do not differ so".to_owned();
+        return "what is MISSING is missing at the baseline's own commit too".to_owned();
     };
     let is_same = |row: &&Row| row.metric == worst.metric && row.endpoint == worst.endpoint;
     let now = rounds.total.iter().chain(&rounds.endpoints).find(is_same);
@@ -128,12 +128,6 @@ fn cause(rounds: &Comparison, stored: &Comparison) -> String {
         _ if is_worse => format!("the machine is slower than when the baseline was recorded ({own})"),
         _ => format!("measured in turn the two commits do not differ so ({own})"),
     }
-}
-
-/// Returns the failure that a headline tells in numbers: of all requests together before endpoints, and MISSING ones last.
-fn first_failure<'a>(comparison: &'a Comparison<'a>) -> Option<&'a Row<'a>> {
-    let place = |row: &&Row| (is_missing(row), row.endpoint.is_some(), JUDGED.iter().position(|m| *m == row.metric));
-    findings(comparison).into_iter().filter(|row| row.is_failure()).min_by_key(place)
 }
 
 /// Says that noise could change the verdict.
@@ -154,19 +148,43 @@ fn is_missing(row: &Row) -> bool {
     row.decision.and_then(Decision::why) == Some(Why::Missing)
 }
 
+/// The failures of a comparison: of all requests together in the order of the metrics, of endpoints worst first.
+struct Failures<'a> {
+    total: Vec<&'a Row<'a>>,
+    of_endpoints: Vec<&'a Row<'a>>,
+    missing: Vec<&'a Row<'a>>,
+}
+
+impl<'a> Failures<'a> {
+    fn of(comparison: &'a Comparison<'a>) -> Failures<'a> {
+        let failed: Vec<&Row> = findings(comparison).into_iter().filter(|row| row.is_failure()).collect();
+        let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.into_iter().partition(|row| is_missing(row));
+        let (mut total, of_endpoints): (Vec<&Row>, Vec<&Row>) =
+            over.into_iter().partition(|row| row.endpoint.is_none());
+        total.sort_by_key(|row| JUDGED.iter().position(|metric| *metric == row.metric));
+        Failures { total, of_endpoints, missing }
+    }
+
+    fn first(&self) -> Option<&'a Row<'a>> {
+        self.total.first().or(self.of_endpoints.first()).copied()
+    }
+}
+
+/// Returns the failure that the headline has in numbers; `None` where nothing failed but what is missing.
+pub fn first_failure<'a>(comparison: &'a Comparison<'a>) -> Option<&'a Row<'a>> {
+    Failures::of(comparison).first()
+}
+
 /// Returns the worst failure in numbers, and what else failed.
 fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
-    let failed: Vec<&Row> = findings(comparison).into_iter().filter(|row| row.is_failure()).collect();
-    let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.into_iter().partition(|row| is_missing(row));
-    let (mut total, of_endpoints): (Vec<&Row>, Vec<&Row>) = over.into_iter().partition(|row| row.endpoint.is_none());
-    total.sort_by_key(|row| JUDGED.iter().position(|metric| *metric == row.metric));
+    let failures = Failures::of(comparison);
     let mut also = Vec::new();
-    let first = total.first().or(of_endpoints.first()).copied();
-    for row in total.iter().skip(1) {
+    let first = failures.first();
+    for row in failures.total.iter().skip(1) {
         also.push(format!("{} {} too", row.metric, short_change(row)));
     }
-    also.extend(failed_endpoints(comparison, &of_endpoints, first));
-    let missing: Vec<String> = missing.iter().filter_map(|row| row.endpoint).map(endpoint_shown).collect();
+    also.extend(failed_endpoints(comparison, &failures.of_endpoints, first));
+    let missing: Vec<String> = failures.missing.iter().filter_map(|row| row.endpoint).map(endpoint_shown).collect();
     let missing = missing_endpoints(&missing);
     match (first, missing) {
         (Some(first), missing) => {

@@ -17,7 +17,7 @@ use crate::config::{ServiceConfig, Settings};
 use crate::measure::http;
 use crate::measure::install;
 use crate::measure::locust::{self, Finished, Job, Locust, Moment};
-use crate::measure::progress::ProgressLine;
+use crate::measure::progress::{Place, ProgressLine};
 use crate::measure::service;
 use crate::measure::target::Target;
 use crate::measure::workers::{self, Master, Roll};
@@ -37,12 +37,18 @@ pub struct Bench<'a> {
     project: &'a Project<'a>,
     settings: &'a Settings,
     /// The number of runs, or of rounds, that are made at most.
-    pub max_runs: usize,
+    max_runs: usize,
     locust: Locust,
     /// The label of the side that was built last.
     built: Option<String>,
     /// The program that answered for this tree last, where there are two sides.
     program: Option<Program>,
+    /// The number of loads that the command makes at most, for those who wait.
+    pub most_loads: usize,
+    /// The number of loads begun.
+    loads: usize,
+    /// The moment when the first of them began.
+    first_load: Option<Instant>,
     /// Says that the workers were told to start: they serve every run of this command.
     has_invited: bool,
     /// The folder of this command.
@@ -139,6 +145,8 @@ impl<'a> Bench<'a> {
             locustfile: locustfile_digest(&project.root, &settings.locustfile),
             ..project.provenance()
         };
+        // With a label there are two sides, and each round loads both.
+        let most_loads = if first.label.is_some() { 2 * max_runs } else { max_runs };
         Ok(Bench {
             project,
             settings,
@@ -146,12 +154,21 @@ impl<'a> Bench<'a> {
             locust,
             built: first.label.map(str::to_owned),
             program: None,
+            most_loads,
+            loads: 0,
+            first_load: None,
             has_invited: false,
             session,
             provenance,
             clock,
             _turn: turn,
         })
+    }
+
+    /// Makes ready for rounds of both sides, at most so many, after the runs that are made.
+    pub fn begin_rounds(&mut self, max_rounds: usize) {
+        self.max_runs = max_rounds;
+        self.most_loads = self.loads + 2 * max_rounds;
     }
 
     /// Returns the service that is started for each run; `None` where one runs already.
@@ -180,6 +197,8 @@ impl<'a> Bench<'a> {
     pub fn run(&mut self, side: &Side, name: &str) -> Result<Measured> {
         let (project, settings) = (self.project, self.settings);
         let folder = self.session.run_folder(name)?;
+        self.loads += 1;
+        self.first_load.get_or_insert_with(Instant::now);
         if self.built.as_deref() != side.label {
             self.build(side, &format!("{name}/build.log"))?;
         }
@@ -222,8 +241,16 @@ impl<'a> Bench<'a> {
         ))
     }
 
+    /// Returns the place of the load that has begun among all loads.
+    fn place(&self) -> Place {
+        let before = u32::try_from(self.loads.saturating_sub(1)).unwrap_or(u32::MAX);
+        let run_took = self.first_load.filter(|_| before > 0).map(|first| first.elapsed() / before);
+        Place { run: self.loads, most: self.most_loads.max(self.loads), run_took }
+    }
+
     /// Loads the service, and checks that it holds.
     fn load(&mut self, side: &Side, target: &mut Target, host: &str, name: &str, folder: &Path) -> Result<Finished> {
+        let place = self.place();
         let Bench { project, settings, locust, has_invited, clock, .. } = self;
         let load = &settings.load;
         let master = master_of(settings)?;
@@ -247,7 +274,7 @@ impl<'a> Bench<'a> {
             *has_invited = true;
             invite(project, locust, &job, asked);
         }
-        let mut watch = Watch::new(project, &job);
+        let mut watch = Watch::new(project, &job, place);
         let finished = clock.beside(|| {
             locust.run(&project.shell, &job, &mut |moment| {
                 match moment {
@@ -362,11 +389,11 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(project: &Project, job: &Job) -> Watch {
+    fn new(project: &Project, job: &Job, place: Place) -> Watch {
         // Under GitHub Actions Locust's log is shown once the run is over.
         let echoes = project.flags.verbose && !ci::is_github();
         let shows_line = !project.flags.quiet && !echoes;
-        let line = shows_line.then(|| ProgressLine::new(job.load.run_time_s, job.load.users));
+        let line = shows_line.then(|| ProgressLine::new(job.load.run_time_s, job.load.users, place));
         Watch { line, echoes, log: Follower::new(job.log()), users: None, came: None }
     }
 

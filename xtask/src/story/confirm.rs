@@ -131,7 +131,7 @@ fn second_look(project: &Project, stored: &Report, means: Means, rules: &Rules) 
         "confirming it: the baseline's commit {short} is measured in turn with this tree, in {} to {} rounds, which decide",
         rules.min_runs, rules.max_runs
     ));
-    bench.max_runs = rules.max_runs;
+    bench.begin_rounds(rules.max_runs);
     let this = this_side(project, service);
     let checkouts = project.folder_of_checkouts()?;
     let other = Other::build(project, bench, &checkouts, &short, &commit, service)?;

@@ -142,7 +142,7 @@ pub fn another_follows(project: &Project, rules: &Rules, comparison: &Comparison
         Some(unsettled) if more => format!("{unsettled}; running again"),
         Some(unsettled) => format!("{unsettled}; no {what}s are left, so the point estimate decides"),
     };
-    project.say(&format!("{what} {made} of at most {}: {why}", rules.max_runs));
+    project.say(&format!("{what} {made}/{}: {why}", rules.max_runs));
     more
 }
 
@@ -174,9 +174,13 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
     let name = project.root.file_name().map(|name| printable(&name.to_string_lossy()));
     Background {
         name,
-        commits_between: git::commits_since(&project.shell, &baseline.provenance.commit),
+        commits_between: git::commits_between(
+            &project.shell,
+            &baseline.provenance.commit,
+            &candidate.provenance.commit,
+        ),
         baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
-        baseline_history: None,
+        baseline_history: results::history_of(&project.perf_folder(), &baseline.provenance),
         failures: results::failures(&candidate.folders, &candidate.runs),
         command: Some(command_again(project.flags)),
         run_url: run_url(),

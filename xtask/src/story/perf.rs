@@ -74,6 +74,7 @@ fn run(flags: &Perf) -> Result<Outcome> {
     let service = if settings.starts_service { project.config.service.as_ref() } else { None };
     let side = Side { label: None, commit: None, shell: &project.shell, service, warning: None };
     let mut bench = Bench::prepare(&project, &settings, project.rules.max_runs, &side, &mut clock)?;
+    bench.most_loads = plan.most_runs(&project);
     let measured = measure(&project, plan, &mut bench, &side)?;
     conclude(&project, &delivery, plan, &project.rules, measured, Means::Bench(&mut bench))
 }
@@ -153,6 +154,15 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Returns the number of runs that are made at most.
+    fn most_runs(self, project: &Project) -> usize {
+        match self {
+            Plan::Judge(_) => project.rules.max_runs,
+            Plan::Update(_) => project.baseline_runs,
+            Plan::First => project.rules.min_runs,
+        }
+    }
+
     /// Checks, before the load, that its runs can be compared with the baseline.
     fn check_load(self, project: &Project, settings: &Settings) -> Result<()> {
         let Plan::Judge(baseline) = self else { return Ok(()) };
@@ -188,7 +198,7 @@ fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Re
             Ok(another_follows(project, &project.rules, &comparison, "run"))
         }
         Plan::Update(_) => {
-            project.say(&format!("run {made} of {} is done", project.baseline_runs));
+            project.say(&format!("run {made}/{} is done", project.baseline_runs));
             Ok(made < project.baseline_runs)
         }
         Plan::First => Ok(made < project.rules.min_runs),
@@ -255,7 +265,7 @@ fn baseline_origin(project: &Project, baseline: &Baseline, background: &Backgrou
     let date: String = timestamp.chars().take("2026-01-27".len()).collect();
     let age = match background.commits_between {
         None => String::new(),
-        Some(0) => ", the current commit".to_owned(),
+        Some(0) => ", the same commit".to_owned(),
         Some(commits) => format!(", {} ago", count(commits as usize, "commit")),
     };
     format!(

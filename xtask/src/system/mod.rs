@@ -8,5 +8,6 @@ pub mod machine;
 pub mod orphans;
 pub mod process;
 pub mod program;
+pub mod screen;
 pub mod session;
 pub mod worktree;

@@ -683,7 +683,7 @@ fn the_json_reads_from_verdict_to_details() {
           "sentence": "cannot read perf.toml",
           "next": [
             {
-              "what": "run it again with every detail",
+              "what": "once that is fixed, run it again with every detail",
               "command": "cargo xtask perf --verbose"
             }
           ]
