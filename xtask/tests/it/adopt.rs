@@ -97,6 +97,7 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/crates/judge/src/strict_json.rs
         xtask/vendor/crates/judge/src/text.rs
         xtask/vendor/crates/report/Cargo.toml
+        xtask/vendor/crates/report/src/anchors.rs
         xtask/vendor/crates/report/src/background.rs
         xtask/vendor/crates/report/src/bars.rs
         xtask/vendor/crates/report/src/charts.rs
@@ -149,6 +150,8 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/system/mod.rs
         xtask/vendor/xtask/src/system/orphans.rs
         xtask/vendor/xtask/src/system/process.rs
+        xtask/vendor/xtask/src/system/program.rs
+        xtask/vendor/xtask/src/system/screen.rs
         xtask/vendor/xtask/src/system/session.rs
         xtask/vendor/xtask/src/system/worktree.rs
     "#]]

@@ -6,6 +6,7 @@
 mod account;
 mod adopt;
 mod against;
+mod checkouts;
 mod closed_loop;
 mod confirm;
 mod faults;
