@@ -12,6 +12,7 @@ use crate::content::{Cells, FINDINGS, Finding, HEADER, Report, Sides, Unjudged, 
 use crate::headline::Headline;
 use crate::next::{Step, steps, steps_unjudged};
 use crate::saved::Saved;
+use crate::usage;
 use crate::words::{Status, Tone, change, count, interval_words, limit_text, shown_commit, unit_of_value, value};
 use crate::{bars, charts};
 
@@ -432,7 +433,7 @@ struct Fact {
     value: Option<String>,
 }
 
-fn facts(of: &Provenance, runs: usize) -> [Fact; 8] {
+fn facts(of: &Provenance, runs: usize) -> [Fact; 11] {
     let fact = |name, value| Fact { name, value };
     let timestamp = if of.timestamp.is_empty() { None } else { Some(of.timestamp.clone()) };
     let precision = match of.precision {
@@ -448,6 +449,9 @@ fn facts(of: &Provenance, runs: usize) -> [Fact; 8] {
         fact("Locust", of.locust.clone()),
         fact("Python", of.python.clone()),
         fact("precision", Some(precision.to_owned())),
+        fact("service's CPU per request", of.usage.as_ref().and_then(usage::cpu_text)),
+        fact("service's memory at its peak", of.usage.as_ref().and_then(usage::memory_text)),
+        fact("cores that others used", of.usage.as_ref().and_then(usage::others_text)),
     ]
 }
 

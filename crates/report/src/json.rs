@@ -18,7 +18,7 @@ use crate::saved::Saved;
 use crate::words::{Status, change_unit};
 
 /// The version of the keys and what they mean: a new key raises the second number, another meaning the first.
-const SCHEMA_VERSION: &str = "1.2";
+const SCHEMA_VERSION: &str = "1.3";
 
 /// The report, with its keys in the order of the file: what a reader wants first comes first.
 #[derive(Serialize)]

@@ -19,6 +19,7 @@ use crate::measure::locust::{self, Finished, Job, Locust, Moment};
 use crate::measure::progress::ProgressLine;
 use crate::measure::service;
 use crate::measure::target::Target;
+use crate::measure::usage::Sampler;
 use crate::measure::workers::{self, Master, Roll};
 use crate::project::Project;
 use crate::results::{self, Measured, RunFile};
@@ -136,7 +137,8 @@ impl<'a> Bench<'a> {
         let log = folder.join("service.log");
         let mut target = self.clock.beside(|| Target::start(side.shell, side.service, settings, &log))?;
         let host = target.host(settings);
-        let mut finished = self.load(side, &mut target, &host, name, &folder)?;
+        let mut sampler = Sampler::default();
+        let mut finished = self.load(side, &mut target, &mut sampler, &host, name, &folder)?;
         for sentence in self.clock.beside(|| target.stop()) {
             project.say(&sentence);
         }
@@ -146,6 +148,7 @@ impl<'a> Bench<'a> {
         if let Some(commit) = side.commit {
             (provenance.commit, provenance.dirty) = (commit.to_owned(), false);
         }
+        provenance.usage = finished.window.and_then(|window| sampler.usage(&window));
         finished.warnings.extend(side.warning.map(str::to_owned));
         RunFile::new(provenance, finished, self.max_runs).write(&folder)?;
         results::read(&folder.join("perf_results_stats.csv"))
@@ -153,7 +156,15 @@ impl<'a> Bench<'a> {
     }
 
     /// Loads the service, and checks that it holds.
-    fn load(&mut self, side: &Side, target: &mut Target, host: &str, name: &str, folder: &Path) -> Result<Finished> {
+    fn load(
+        &mut self,
+        side: &Side,
+        target: &mut Target,
+        sampler: &mut Sampler,
+        host: &str,
+        name: &str,
+        folder: &Path,
+    ) -> Result<Finished> {
         let Bench { project, settings, locust, has_invited, clock, .. } = self;
         let load = &settings.load;
         let master = master_of(settings)?;
@@ -184,6 +195,7 @@ impl<'a> Bench<'a> {
                     Moment::Waiting(roll) => watch.wait(project, &job, roll),
                     Moment::Loading(elapsed) => watch.tick(&job, elapsed),
                 }
+                sampler.tick(target.group());
                 target.check_alive("during the load")
             })
         });

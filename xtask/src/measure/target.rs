@@ -7,6 +7,7 @@ use xshell::Shell;
 
 use crate::config::{ServiceConfig, Settings};
 use crate::measure::service::{self, Service};
+use crate::system::process::Group;
 
 /// The service of one run.
 pub enum Target {
@@ -35,6 +36,14 @@ impl Target {
             (Target::Ours(service), Some(host)) => host.replace("{port}", &service.port.to_string()),
             (Target::Ours(service), None) => service.origin.clone(),
             (Target::Running(host), _) => host.clone(),
+        }
+    }
+
+    /// Returns the processes of a service that was started here.
+    pub fn group(&self) -> Option<&Group> {
+        match self {
+            Target::Ours(service) => Some(service.group()),
+            Target::Running(_) => None,
         }
     }
 

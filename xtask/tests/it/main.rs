@@ -29,4 +29,6 @@ mod selftest;
 mod settings;
 mod support;
 mod tidy;
+#[cfg(target_os = "linux")]
+mod usage;
 mod workers;

@@ -12,7 +12,7 @@ use judge::compare::compare;
 use judge::decision::Presence;
 use judge::histogram::Histogram;
 use judge::limits::{EndpointLimits, Limit, Limits, Rules};
-use judge::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats};
+use judge::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats, Usage};
 use judge::stats::Interval;
 use judge::text::{cut, printable};
 use report::Background;
@@ -55,6 +55,11 @@ fn provenance() -> Provenance {
         precision: Precision::Fine,
         mean_users: Some(10.0),
         locustfile: Some("0123456789abcdef".to_owned()),
+        usage: Some(Usage {
+            others_pct: vec![2.5, 9.75],
+            cpu_ms_per_request: vec![1.5, 1.25],
+            peak_memory_mb: vec![44.5, 123.0],
+        }),
     }
 }
 
@@ -673,7 +678,7 @@ fn what_is_no_number_is_null() {
 fn the_json_reads_from_verdict_to_details() {
     expect![[r#"
         {
-          "schema_version": "1.2",
+          "schema_version": "1.3",
           "verdict": "not_judged",
           "exit_code": 2,
           "headline": "NO VERDICT: cannot read perf.toml",
@@ -692,7 +697,7 @@ fn the_json_reads_from_verdict_to_details() {
     let start: Vec<&str> = text.lines().take_while(|line| !line.contains("\"rows\"")).collect();
     expect![[r#"
         {
-          "schema_version": "1.2",
+          "schema_version": "1.3",
           "verdict": "fail",
           "exit_code": 1,
           "headline": "FAIL: p95 is 40% slower, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95",
