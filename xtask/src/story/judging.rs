@@ -14,6 +14,7 @@ use judge::stats::Difference;
 use judge::text::printable;
 use report::Background;
 use report::content::{evidence, unsettled};
+use report::usage;
 use report::words::{count, noise_advice, shown_commit};
 
 use crate::flags::Perf;
@@ -104,6 +105,7 @@ impl Measurement {
             warnings.push(format!("{missing}{left}"));
         }
         warnings.extend(noise_of_baseline(&self.runs));
+        warnings.extend(usage::note(&Provenance::default(), &self.provenance));
         warnings
     }
 }

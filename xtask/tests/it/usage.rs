@@ -9,7 +9,7 @@ use std::thread;
 
 use judge::run::{Provenance, Usage};
 
-use crate::support::Scratch;
+use crate::support::{Output, Scratch};
 
 /// A repository whose fake Locust loads for three seconds and tells so.
 fn loading(name: &str) -> Scratch {
@@ -111,20 +111,29 @@ fn busy_neighbours_are_noted() {
     let scratch = loading("usage-neighbours");
     let output = {
         let _neighbours = Neighbours::on_all_cores();
+        let output = scratch.perf("--update-baseline --max-runs 1");
+        let warning = "warning: other programs, containers or virtual machines used the cores: ";
+        assert!(output.stderr.contains(warning), "nobody should rely on such a baseline: {}", output.stderr);
         scratch.perf("--max-runs 1")
     };
     assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("% in the baseline's run 1"), "{}", output.stdout);
     let others_pct = used(&scratch).others_pct;
     assert!(others_pct > 10.0, "the neighbours keep all cores busy, and are said to use {others_pct} %");
-    let note = format!(
-        "note: other programs, containers or virtual machines used the cores: {others_pct:.0}% in run 1; measure on an idle machine"
-    );
-    assert!(output.stdout.contains(&note), "{note}: {}", output.stdout);
+    let note_of = |output: &Output| {
+        let is_note =
+            |line: &&str| line.starts_with("note: other programs, containers or virtual machines used the cores: ");
+        output.stdout.lines().find(is_note).unwrap_or_default().to_owned()
+    };
+    let note = note_of(&output);
+    assert!(note.contains(&format!("{others_pct:.0}% in run 1")), "{}", output.stdout);
     // The run tells it for ever.
-    assert!(scratch.perf("target/perf/latest").stdout.contains(&note));
+    assert_eq!(note_of(&scratch.perf("target/perf/latest")), note);
     let run = scratch.read("target/perf/latest/run-1/run.json");
     scratch.write("target/perf/latest/run-1/run.json", &run.replace(&format!("{others_pct}"), "-4"));
-    scratch.refuses("target/perf/latest", "run.json: `usage` holds -4, not a number of 0 or more");
+    let output = scratch.perf("target/perf/latest");
+    assert_eq!(output.code, 2, "{}", output.stdout);
+    assert!(output.last_line().contains("run.json: `usage` holds -4, not a number of 0 or more"), "{}", output.stderr);
 }
 
 #[test]
