@@ -42,38 +42,45 @@ fn busy_runs(name: &str, of: &Provenance) -> Vec<BusyRun> {
     busy
 }
 
-/// Returns what the service and others used, a line each, with the baseline's where that is known.
-pub fn details(baseline: &Provenance, candidate: &Provenance) -> Vec<String> {
-    let facts: [(&str, fn(&Usage) -> Option<String>); 3] = [
-        ("service's CPU per request", cpu_text),
-        ("service's memory at its peak", memory_text),
-        ("cores that others used", others_text),
-    ];
-    let mut details = Vec::new();
-    for (name, text) in facts {
-        let Some(now) = candidate.usage.as_ref().and_then(text) else { continue };
-        let before = baseline.usage.as_ref().and_then(text);
-        let before = before.map_or_else(String::new, |before| format!(" (baseline: {before})"));
-        details.push(format!("{name}: {now}{before}"));
-    }
-    details
+/// Something that was used on one side.
+pub struct Used {
+    /// The words for it.
+    pub name: &'static str,
+    /// How much it was, over all runs; `None` where that is not known.
+    pub amount: Option<String>,
 }
 
-/// Returns the service's mean CPU time per request.
-pub fn cpu_text(usage: &Usage) -> Option<String> {
-    mean(&usage.cpu_ms_per_request).map(|cpu_ms| format!("{} ms", three_digits(cpu_ms)))
-}
-
-/// Returns the service's memory at its peak in any run.
-pub fn memory_text(usage: &Usage) -> Option<String> {
-    most(&usage.peak_memory_mb).map(|memory_mb| format!("{} MB", three_digits(memory_mb)))
+/// Returns what the service and others used on one side.
+pub fn used(of: &Provenance) -> [Used; 3] {
+    let usage = of.usage.as_ref();
+    let cpu_ms = usage.and_then(|usage| mean(&usage.cpu_ms_per_request));
+    let memory_mb = usage.and_then(|usage| most(&usage.peak_memory_mb));
+    [
+        Used { name: "service's CPU per request", amount: cpu_ms.map(|cpu_ms| format!("{} ms", three_digits(cpu_ms))) },
+        Used {
+            name: "service's memory at its peak",
+            amount: memory_mb.map(|memory_mb| format!("{} MB", three_digits(memory_mb))),
+        },
+        Used { name: "cores that others used", amount: usage.and_then(others) },
+    ]
 }
 
 /// Returns the share of the cores that others used, on average and in the worst run.
-pub fn others_text(usage: &Usage) -> Option<String> {
+fn others(usage: &Usage) -> Option<String> {
     let (mean, most) = (mean(&usage.others_pct)?, most(&usage.others_pct)?);
     let most = if usage.others_pct.len() > 1 { format!(", at most {most:.1}% in a run") } else { String::new() };
     Some(format!("{mean:.1}%{most}"))
+}
+
+/// Returns what the service and others used, a line each, with the baseline's where that is known.
+pub fn details(baseline: &Provenance, candidate: &Provenance) -> Vec<String> {
+    let mut details = Vec::new();
+    for (before, now) in used(baseline).into_iter().zip(used(candidate)) {
+        let Some(amount) = now.amount else { continue };
+        let before = before.amount.map_or_else(String::new, |before| format!(" (baseline: {before})"));
+        details.push(format!("{}: {amount}{before}", now.name));
+    }
+    details
 }
 
 /// Returns a number with about three digits, and a whole one from 100 on.

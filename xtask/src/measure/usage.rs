@@ -75,13 +75,13 @@ impl Sampler {
         let own = passed(|sample| sample.own.all_ticks);
         // Ours and the machine's are not read in the same moment.
         let others = (passed(|sample| sample.machine.busy) - own).max(0.0);
-        let service_s = passed(|sample| sample.own.service_ticks) / clock_ticks_per_second() as f64;
+        let service_cores = passed(|sample| sample.own.service_ticks) / clock_ticks_per_second() as f64 / seconds;
         let peak_pages = self.samples.iter().map(|sample| sample.own.service_pages).max()?;
         // The samples span a little less than the window, and are taken for all of it.
-        let service_ms = 1000.0 * service_s / seconds * window.length_s;
+        let cpu_ms = 1000.0 * service_cores * window.length_s;
         Some(Usage {
             others_pct: vec![rounded(100.0 * others / all)],
-            cpu_ms_per_request: vec![rounded(service_ms / window.requests as f64)],
+            cpu_ms_per_request: vec![rounded(cpu_ms / window.requests as f64)],
             peak_memory_mb: vec![rounded(peak_pages as f64 * page_size() as f64 / 1e6)],
         })
     }
@@ -103,7 +103,7 @@ impl Sample {
     }
 }
 
-/// Parses the first line of `/proc/stat`, as proc_stat(5) has it: the time in user space, niced, in the kernel, idle,
+/// Parses the first line of `/proc/stat`, as `proc_stat(5)` has it: the time in user space, niced, in the kernel, idle,
 /// waiting for a disk, in interrupts and soft interrupts, stolen. What follows is part of the first two.
 fn machine_ticks(stat: &str) -> Option<MachineTicks> {
     let mut ticks = [0; 8];
@@ -116,8 +116,8 @@ fn machine_ticks(stat: &str) -> Option<MachineTicks> {
     Some(MachineTicks { busy, all: busy + idle + waiting })
 }
 
-/// Sums up what was used by `us` and all that we have started, and by the service. `is_service` tells of a child of ours
-/// whether it is the service's first process, or what left the service's group and was adopted by us.
+/// Sums up what was used by `us` and all that we have started, and by the service. `is_service` tells of a child of
+/// ours whether it is the service's first process, or what left the service's group and was adopted by us.
 fn own_use(processes: &[Process], us: i32, is_service: impl Fn(&Process) -> bool) -> OwnUse {
     let own = family(processes, BTreeSet::from([us]));
     let children = processes.iter().filter(|process| process.parent == us && is_service(process));
@@ -206,8 +206,8 @@ mod tests {
         let pages = 3_000_000 / page_size() as u64;
         // Before and after the window everything is different.
         let early = Sample { machine: MachineTicks { busy: 0, all: 0 }, ..sample(0, 2 * pages) };
-        let samples = vec![early, sample(2, pages), sample(3, pages), sample(6, pages), sample(9, pages)];
-        let sampler = Sampler { samples, due: None };
+        let taken = vec![early, sample(2, pages), sample(3, pages), sample(6, pages), sample(9, pages)];
+        let sampler = Sampler { samples: taken, due: None };
         let window = Window { opened_s: 1001.5, length_s: 5.0, requests: 100 };
         let usage = sampler.usage(&window).unwrap();
         assert_eq!((usage.others_pct, usage.cpu_ms_per_request), (vec![12.5], vec![25.0]));

@@ -183,7 +183,7 @@ pub fn all() -> Vec<Process> {
     pids.filter_map(Process::read).collect()
 }
 
-/// Parses `PID (NAME) STATE PARENT GROUP ...`, as proc_pid_stat(5) has it. The name may hold spaces and brackets.
+/// Parses `PID (NAME) STATE PARENT GROUP ...`, as `proc_pid_stat(5)` has it. The name may hold spaces and brackets.
 fn parse_stat(line: &str) -> Option<Process> {
     let (start, rest) = line.rsplit_once(") ")?;
     let pid = start.split(' ').next()?.parse().ok()?;

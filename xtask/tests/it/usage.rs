@@ -1,5 +1,5 @@
-//! What is used of the machine: a fake service burns CPU and holds memory, alone or by its children, and neighbours burn
-//! CPU beside it.
+//! What is used of the machine: a fake service burns CPU and holds memory, alone or by its children, and neighbours
+//! burn CPU beside it.
 //!
 //! Only what every machine shows is asserted, however busy it is: that work is seen, never that there is none.
 
