@@ -12,6 +12,7 @@ use crate::background::Background;
 use crate::confirmation::{Confirmation, Stored};
 use crate::further::{self, accepted_text};
 use crate::saved::Saved;
+use crate::usage;
 pub use crate::words::Finding;
 use crate::words::{
     LEAST_SHOWN, Status, Tone, change, count, interval_text, interval_words, limit_text, listed, noise_advice,
@@ -153,7 +154,8 @@ impl Report<'_> {
         Findings { shown, left_out: findings.len().saturating_sub(most) }
     }
 
-    /// Returns what the baseline cannot tell, what the errors make of the latencies, and what weakens the comparison.
+    /// Returns what the baseline cannot tell, what the errors make of the latencies, and what weakens the comparison: the
+    /// warnings, and a machine that was not theirs alone.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         remarks.extend(self.confirmation_remark());
@@ -191,6 +193,7 @@ impl Report<'_> {
         remarks.extend(p95.and_then(|row| noise_advice(row.evidence.detectable?)));
         remarks.extend(further::notes(self.comparison));
         remarks.extend(self.warnings.iter().cloned());
+        remarks.extend(usage::note(self.provenance.baseline, self.provenance.candidate));
         remarks
     }
 }

@@ -7,6 +7,7 @@ mod accepted;
 mod account;
 mod adopt;
 mod against;
+mod checkouts;
 mod closed_loop;
 mod confirm;
 mod drift;
@@ -33,4 +34,6 @@ mod selftest;
 mod settings;
 mod support;
 mod tidy;
+#[cfg(target_os = "linux")]
+mod usage;
 mod workers;

@@ -13,3 +13,4 @@ mod over_time;
 #[allow(dead_code)]
 mod samples;
 mod terminal;
+mod usage;
