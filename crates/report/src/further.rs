@@ -15,7 +15,7 @@ use crate::words::{
 };
 
 /// The number of accepted updates that a finding names.
-const UPDATES: usize = 10;
+pub const UPDATES: usize = 10;
 
 /// The number of series that a drift names: a service that got slower did so everywhere.
 const DRIFTED: usize = 6;

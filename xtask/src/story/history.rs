@@ -16,7 +16,7 @@ use crate::flags::History;
 use crate::over_time::Since;
 use crate::project::{read_config, today};
 use crate::story::perf::Outcome;
-use crate::story::versions::{Origin, Versions, origin};
+use crate::story::versions::{Origin, Part, Versions, origin};
 use crate::system::files::{self, Identity};
 use crate::system::screen::screen;
 use crate::system::{git, process, versions};
@@ -43,7 +43,8 @@ pub fn history(flags: &History) -> Result<Outcome> {
         "this clone is shallow, so its history only looks short: fetch the rest with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"
     );
     // 2. Read all versions, and find the one that changes are counted from.
-    let Versions { readable, unreadable } = Versions::read(&shell, &path)?;
+    let part = if flags.endpoint.is_some() { Part::Whole } else { Part::Total };
+    let Versions { readable, unreadable, .. } = Versions::read(&shell, &path, part)?;
     if readable.is_empty() {
         let why = unreadable.first().map_or_else(String::new, |why| format!(" ({why})"));
         bail!("git has no version of {file} on this branch{why}: commit the baseline first");

@@ -12,12 +12,23 @@ use xshell::Shell;
 use crate::over_time::Since;
 use crate::system::versions;
 
+/// The part of a baseline that is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// All requests together, without the endpoints, which take most of the time.
+    Total,
+}
+
 /// The versions of a baseline on the current branch.
 pub struct Versions {
     /// Those that can be read, newest first.
     pub readable: Vec<Version>,
     /// The others, a sentence each.
     pub unreadable: Vec<String>,
+    /// The texts of those that can be read.
+    texts: Vec<String>,
 }
 
 impl Versions {
@@ -26,21 +37,25 @@ impl Versions {
     /// # Errors
     ///
     /// Says that git hangs, or does not answer as it should.
-    pub fn read(shell: &Shell, path: &Path) -> Result<Versions> {
+    pub fn read(shell: &Shell, path: &Path, part: Part) -> Result<Versions> {
         let logged = versions::log(shell, path)?;
-        let mut found = Versions { readable: Vec::new(), unreadable: Vec::new() };
+        let mut found = Versions { readable: Vec::new(), unreadable: Vec::new(), texts: Vec::new() };
         if logged.is_empty() {
             return Ok(found);
         }
+        let parse = if part == Part::Whole { Baseline::parse } else { Baseline::parse_total };
         for (of, content) in logged.iter().zip(versions::contents(shell, &logged)?) {
-            match parse(content) {
-                Ok(baseline) => found.readable.push(Version {
-                    commit: of.commit.clone(),
-                    day: of.day,
-                    author: of.author.clone(),
-                    subject: of.subject.clone(),
-                    baseline,
-                }),
+            match text(content).and_then(|text| Ok((parse(&text)?, text))) {
+                Ok((baseline, text)) => {
+                    found.texts.push(text);
+                    found.readable.push(Version {
+                        commit: of.commit.clone(),
+                        day: of.day,
+                        author: of.author.clone(),
+                        subject: of.subject.clone(),
+                        baseline,
+                    });
+                }
                 Err(error) => {
                     let short: String = of.commit.chars().take(12).collect();
                     found.unreadable.push(format!("{short} of {} is left out: {}", of.day, error_line(&error)));
@@ -49,11 +64,21 @@ impl Versions {
         }
         Ok(found)
     }
+
+    /// Reads the endpoints of a version too.
+    ///
+    /// # Errors
+    ///
+    /// Says what cannot be read.
+    pub fn complete(&mut self, place: usize) -> Result<()> {
+        self.readable[place].baseline = Baseline::parse(&self.texts[place])?;
+        Ok(())
+    }
 }
 
-fn parse(content: Option<Vec<u8>>) -> Result<Baseline> {
+fn text(content: Option<Vec<u8>>) -> Result<String> {
     let content = content.context("git does not have its content here")?;
-    Baseline::parse(&String::from_utf8(content).ok().context("it is not UTF-8")?)
+    String::from_utf8(content).ok().context("it is not UTF-8")
 }
 
 /// The version that changes are counted from.

@@ -9,12 +9,13 @@ use judge::day::Day;
 use judge::drift::Anchor;
 use judge::limits::Rules;
 use report::Background;
+use report::further::UPDATES;
 use report::words::count;
 
 use crate::over_time::DriftConfig;
 use crate::project::{Project, today};
 use crate::story::judging::Measurement;
-use crate::story::versions::{Origin, Versions, origin};
+use crate::story::versions::{Origin, Part, Versions, origin};
 use crate::system::{ci, versions};
 
 /// The limit of drift of a command, and what it is held against.
@@ -50,19 +51,25 @@ impl Watch {
             watch.notes.push(why.to_owned());
             return Ok(Some(watch));
         }
-        let Versions { readable, unreadable } = Versions::read(&project.shell, &project.baseline_path)?;
-        watch.notes.extend(unreadable);
-        if readable.is_empty() {
+        let mut found = Versions::read(&project.shell, &project.baseline_path, Part::Total)?;
+        watch.notes.append(&mut found.unreadable);
+        if found.readable.is_empty() {
             watch.notes.push(format!("git has no version of {file} yet, so there is no drift to judge"));
-        } else {
-            watch.choose(project, drift, &readable)?;
-            watch.versions = readable;
+            return Ok(Some(watch));
         }
+        let anchor = watch.choose(project, drift, &found.readable)?;
+        let day = found.readable[anchor].day;
+        found.complete(anchor).with_context(|| format!("[drift] in perf.toml: the baseline of {day}"))?;
+        // What brought a drift of an endpoint is told as far as it can be read.
+        for place in 0..anchor.min(UPDATES + 1) {
+            let _ = found.complete(place);
+        }
+        watch.versions = found.readable;
         Ok(Some(watch))
     }
 
-    /// Chooses the anchor, which lies in the newest stretch.
-    fn choose(&mut self, project: &Project, drift: &DriftConfig, versions: &[Version]) -> Result<()> {
+    /// Chooses the anchor, which lies in the newest stretch, and returns its place.
+    fn choose(&mut self, project: &Project, drift: &DriftConfig, versions: &[Version]) -> Result<usize> {
         let breaks = breaks(versions.iter());
         let begin = oldest_of_stretch(&breaks, 0);
         let asked = drift.since.as_ref().map(|since| origin(&project.shell, versions, since, today()));
@@ -71,7 +78,7 @@ impl Watch {
             self.notes
                 .push("no tag matches [drift] `since`, so the drift is that since the oldest baseline".to_owned());
         }
-        self.origin = Some(match asked.flatten() {
+        let origin = match asked.flatten() {
             Some(origin) if origin.place <= begin => origin,
             Some(_) => {
                 self.notes.push(format!(
@@ -82,8 +89,10 @@ impl Watch {
                 Origin { place: begin, name: None }
             }
             None => Origin { place: begin, name: None },
-        });
-        Ok(())
+        };
+        let place = origin.place;
+        self.origin = Some(origin);
+        Ok(place)
     }
 
     fn anchor(&self) -> Option<Anchor<'_>> {
