@@ -20,6 +20,7 @@ use crate::measure::locust::{self, Finished, Job, Locust, Moment};
 use crate::measure::progress::{Place, ProgressLine};
 use crate::measure::service;
 use crate::measure::target::Target;
+use crate::measure::usage::Sampler;
 use crate::measure::workers::{self, Master, Roll};
 use crate::project::Project;
 use crate::results::{self, Measured, RunFile};
@@ -207,7 +208,8 @@ impl<'a> Bench<'a> {
         let mut target = self.clock.beside(start).map_err(|error| side.explain(error))?;
         let same_program = self.same_program(side, &target);
         let host = target.host(settings);
-        let mut finished = self.load(side, &mut target, &host, name, &folder)?;
+        let mut sampler = Sampler::default();
+        let mut finished = self.load(side, &mut target, &mut sampler, &host, name, &folder)?;
         for sentence in self.clock.beside(|| target.stop()) {
             project.say(&sentence);
         }
@@ -217,6 +219,7 @@ impl<'a> Bench<'a> {
         if let Some(commit) = side.commit {
             (provenance.commit, provenance.dirty) = (commit.to_owned(), false);
         }
+        provenance.usage = finished.window.and_then(|window| sampler.usage(&window));
         finished.warnings.extend(side.warning.map(str::to_owned).into_iter().chain(same_program));
         RunFile::new(provenance, finished, self.max_runs).write(&folder)?;
         results::read(&folder.join("perf_results_stats.csv"))
@@ -249,7 +252,15 @@ impl<'a> Bench<'a> {
     }
 
     /// Loads the service, and checks that it holds.
-    fn load(&mut self, side: &Side, target: &mut Target, host: &str, name: &str, folder: &Path) -> Result<Finished> {
+    fn load(
+        &mut self,
+        side: &Side,
+        target: &mut Target,
+        sampler: &mut Sampler,
+        host: &str,
+        name: &str,
+        folder: &Path,
+    ) -> Result<Finished> {
         let place = self.place();
         let Bench { project, settings, locust, has_invited, clock, .. } = self;
         let load = &settings.load;
@@ -281,6 +292,7 @@ impl<'a> Bench<'a> {
                     Moment::Waiting(roll) => watch.wait(project, &job, roll),
                     Moment::Loading(elapsed) => watch.tick(&job, elapsed),
                 }
+                sampler.tick(target.group());
                 target.check_alive("during the load")
             })
         });

@@ -198,6 +198,11 @@ impl Service {
         }
     }
 
+    /// Returns the processes of the service.
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+
     /// Checks that the service runs.
     ///
     /// # Errors

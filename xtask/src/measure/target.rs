@@ -7,6 +7,7 @@ use xshell::Shell;
 
 use crate::config::{ServiceConfig, Settings};
 use crate::measure::service::{self, Service};
+use crate::system::process::Group;
 use crate::system::program::Program;
 
 /// The service of one run.
@@ -49,6 +50,14 @@ impl Target {
     pub fn program(&self) -> Option<Program> {
         match self {
             Target::Ours(service) => service.program(),
+            Target::Running(_) => None,
+        }
+    }
+
+    /// Returns the processes of a service that was started here.
+    pub fn group(&self) -> Option<&Group> {
+        match self {
+            Target::Ours(service) => Some(service.group()),
             Target::Running(_) => None,
         }
     }

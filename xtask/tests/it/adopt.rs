@@ -117,6 +117,7 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/crates/report/src/saved.rs
         xtask/vendor/crates/report/src/svg.rs
         xtask/vendor/crates/report/src/terminal.rs
+        xtask/vendor/crates/report/src/usage.rs
         xtask/vendor/crates/report/src/words.rs
         xtask/vendor/xtask/Cargo.toml
         xtask/vendor/xtask/locust/perf_listener.py
@@ -133,6 +134,7 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/measure/progress.rs
         xtask/vendor/xtask/src/measure/service.rs
         xtask/vendor/xtask/src/measure/target.rs
+        xtask/vendor/xtask/src/measure/usage.rs
         xtask/vendor/xtask/src/measure/workers.rs
         xtask/vendor/xtask/src/project.rs
         xtask/vendor/xtask/src/results.rs

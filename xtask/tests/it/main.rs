@@ -31,4 +31,6 @@ mod selftest;
 mod settings;
 mod support;
 mod tidy;
+#[cfg(target_os = "linux")]
+mod usage;
 mod workers;
