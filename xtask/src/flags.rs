@@ -206,7 +206,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
             ensure!(!is_given, "--against uses no baseline file, so it cannot be combined with {with}");
         }
         let least = perf.load.min_runs.or(perf.load.max_runs).unwrap_or(2);
-        ensure!(least >= 2, "--against needs at least 2 rounds: one tells nothing of the noise");
+        ensure!(least >= 2, "--against needs at least 2 rounds: a single round says nothing about noise");
     }
     if let (Some(min), Some(max)) = (perf.load.min_runs, perf.load.max_runs) {
         ensure!(min <= max, "--min-runs {min} is more than --max-runs {max}");

@@ -178,7 +178,7 @@ pub fn too_few_requests(requests: &[u64], min_requests: u64) -> Option<TooFewReq
             )
         } else if (*requests as f64) < LEAST_SHARE_OF_MEDIAN * median as f64 {
             format!(
-                "it has {requests} requests where these runs have {median} in the middle, so it is not a run of the same load: leave it out, or run it again"
+                "it has {requests} requests, and the median of these runs is {median}, so it is not a run of the same load: leave it out, or run it again"
             )
         } else {
             continue;

@@ -168,7 +168,7 @@ fn the_page_reads_from_verdict_to_details() {
     let endpoints = [("GET /claims", 300.0, 300.0), ("POST /claims", 300.0, 390.0), ("GET /health", 100.0, 110.0)];
     with_report(&endpoints[..2], 400.0, |report| {
         let report = Report {
-            warnings: vec!["the load generator was saturated".to_owned()],
+            warnings: vec!["the load generator was CPU-bound".to_owned()],
             details: report.details.clone(),
             baseline: report.baseline.clone(),
             ..*report
@@ -192,7 +192,7 @@ fn the_page_reads_from_verdict_to_details() {
             - ❌ **FAIL** p95: 300 → 400 ms (+33.3%, limit +20%)
             - ❌ **FAIL** `POST /claims` p95: 300 → 390 ms (+30.0%, limit +20%)
             - note: only 4 of 450 requests are beyond p99 (5 needed)
-            - note: the load generator was saturated
+            - note: the load generator was CPU-bound
 
             evidence: conclusive after 3 runs (baseline: 3); the runs are equal, so they show no noise
 
