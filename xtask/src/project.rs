@@ -128,14 +128,15 @@ impl Project<'_> {
         Ok(())
     }
 
-    /// Reads both sides, where RESULTS are the folder of a command with `--against` and no baseline is asked for.
+    /// Reads the rounds that lie in `below`, where RESULTS are the folder of a command and no baseline is asked for: those
+    /// of `--against` in the folder itself, and those that confirmed a FAIL in `confirm`.
     ///
     /// # Errors
     ///
     /// Names the file that cannot be read or judged.
-    pub fn read_rounds(&self) -> Result<Option<Rounds>> {
+    pub fn read_rounds(&self, below: &[&str]) -> Result<Option<Rounds>> {
         let [folder] = &self.flags.results[..] else { return Ok(None) };
-        let folder = self.current_dir.join(folder);
+        let folder = below.iter().fold(self.current_dir.join(folder), |folder, name| folder.join(name));
         let other = folder.join("against");
         if !other.is_dir() || self.flags.baseline.is_some() || self.flags.update_baseline {
             return Ok(None);

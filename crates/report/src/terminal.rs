@@ -62,6 +62,11 @@ pub fn render(report: &Report, verbosity: Verbosity, screen: Screen) -> String {
             table(&mut text, rows.into_iter().map(cells).collect(), screen);
         }
         text.push('\n');
+        if let Some(stored) = report.stored_headline() {
+            wrap(&mut text, DIM, "by the stored numbers", &format!(": {stored}"), screen);
+            table(&mut text, report.stored_cells(), screen);
+            text.push('\n');
+        }
     }
     let none = Style::new();
     let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);

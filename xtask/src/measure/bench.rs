@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use judge::mask;
 use judge::run::Provenance;
 use report::github;
+use report::words::shown_commit;
 use xshell::Shell;
 
 use crate::config::{ServiceConfig, Settings};
@@ -34,7 +35,7 @@ const TURN_TIMEOUT: Duration = Duration::from_hours(2);
 pub struct Bench<'a> {
     project: &'a Project<'a>,
     settings: &'a Settings,
-    /// The number of runs that the command makes at most.
+    /// The number of runs, or of rounds, that are made at most.
     max_runs: usize,
     locust: Locust,
     /// The number of loads that the command makes at most, for those who wait.
@@ -70,6 +71,12 @@ pub struct Side<'a> {
 }
 
 impl Side<'_> {
+    /// Returns the label and the commit: `at v1.2 (1f0c2a9d4b11)`.
+    pub fn shown(&self) -> String {
+        let label = self.label.unwrap_or("of this tree");
+        self.commit.map_or_else(|| label.to_owned(), |commit| format!("{label} ({})", shown_commit(commit, false)))
+    }
+
     /// Returns the label with a space before it, or nothing.
     fn suffix(&self) -> String {
         self.label.map_or_else(String::new, |label| format!(" {label}"))
@@ -133,6 +140,17 @@ impl<'a> Bench<'a> {
             clock,
             _turn: turn,
         })
+    }
+
+    /// Makes ready for rounds of both sides, at most so many, after the runs that are made.
+    pub fn begin_rounds(&mut self, max_rounds: usize) {
+        self.max_runs = max_rounds;
+        self.most_loads = self.loads + 2 * max_rounds;
+    }
+
+    /// Returns the service that is started for each run; `None` where one runs already.
+    pub fn service(&self) -> Option<&'a ServiceConfig> {
+        if self.settings.starts_service { self.project.config.service.as_ref() } else { None }
     }
 
     /// Builds another side.

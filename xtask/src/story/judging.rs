@@ -147,7 +147,9 @@ pub fn another_follows(project: &Project, rules: &Rules, comparison: &Comparison
 }
 
 /// Returns what was run, where, and how long it took, a line each.
-pub fn details(project: &Project, measurement: &Measurement, clock: &Clock) -> Vec<String> {
+///
+/// `clock` is that of the command which measured; `None` where results are judged.
+pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Clock>) -> Vec<String> {
     let Provenance { commit, dirty, load, machine, locust, python, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");
     let mut details = vec![format!("candidate: commit {}, {runs}", shown_commit(commit, *dirty))];
@@ -156,7 +158,7 @@ pub fn details(project: &Project, measurement: &Measurement, clock: &Clock) -> V
     if let Some(locust) = locust {
         details.push(format!("Locust {locust}, Python {}", python.as_deref().unwrap_or("unknown")));
     }
-    if project.flags.results.is_empty() {
+    if let Some(clock) = clock {
         details.push(format!("results: {}", project.shown(&project.perf_folder().join("latest"))));
         details.push(format!(
             "took {:.1} s ({:.2} s of it in the gate itself)",

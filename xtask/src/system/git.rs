@@ -70,13 +70,11 @@ pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
     }
     let branch = rev.strip_prefix("origin/").unwrap_or(rev);
     match read(shell, &["rev-parse", "--is-shallow-repository"])?.as_deref() {
-        None => bail!("--against {rev}: this is not a git repository, so it has no other commit"),
+        None => bail!("this is not a git repository, so it has no other commit"),
         Some("true") => bail!(
-            "--against {rev}: this shallow clone has no such commit: fetch it with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"
+            "this shallow clone has no such commit: fetch it with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"
         ),
-        Some(_) => {
-            bail!("--against {rev}: commit not found: check the name, or fetch it with `git fetch origin {branch}`")
-        }
+        Some(_) => bail!("commit not found: check the name, or fetch it with `git fetch origin {branch}`"),
     }
 }
 

@@ -81,6 +81,7 @@ fn with_runs<T>(former: &Run, candidate: Run, then: impl FnOnce(&Report) -> T) -
     let comparison = compare(&baseline, &runs, &rules).unwrap();
     then(&Report {
         background: Background::unknown(),
+        confirmation: None,
         distribution: &[],
         runs: &[],
         histories: &[],
@@ -198,7 +199,7 @@ fn the_page_reads_from_verdict_to_details() {
 
             **What next**
 
-            - rule out the machine: `cargo xtask perf --against abc123`
+            - rule out the machine: `cargo xtask perf --confirm`
             - find the commit: `cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes`
             - accept it: `cargo xtask perf --update-baseline --note "why it is slower"`
 
@@ -418,8 +419,7 @@ fn a_narrow_terminal_loses_columns_and_not_lines() {
           are equal, so they show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago
           (perf_baseline.json)
-        next: rule out the machine:
-          cargo xtask perf --against abc123
+        next: rule out the machine: cargo xtask perf --confirm
         next: find the commit:
           cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes
         next: accept it:
@@ -450,7 +450,7 @@ fn a_narrow_terminal_loses_columns_and_not_lines() {
         evidence: conclusive after 3 runs (baseline: 3); the runs are equal, so they
           show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
-        next: rule out the machine: cargo xtask perf --against abc123
+        next: rule out the machine: cargo xtask perf --confirm
         next: find the commit:
           cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes
         next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
@@ -478,7 +478,7 @@ fn a_narrow_terminal_loses_columns_and_not_lines() {
         note: only 4 of 450 requests are beyond p99 (5 needed)
         evidence: conclusive after 3 runs (baseline: 3); the runs are equal, so they show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
-        next: rule out the machine: cargo xtask perf --against abc123
+        next: rule out the machine: cargo xtask perf --confirm
         next: find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes
         next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
         FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%); 1 of 1 endpoint: GET /a/rather/long/path/of/many/segments/[id]/download +50%

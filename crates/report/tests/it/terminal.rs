@@ -20,6 +20,7 @@ fn text_on(comparison: &Comparison, verbosity: Verbosity, screen: Screen) -> Str
     let report = Report {
         comparison,
         background: Background::unknown(),
+        confirmation: None,
         distribution: &[],
         runs: &[],
         histories: &[],
@@ -61,7 +62,7 @@ fn the_table_reads_from_series_to_verdict() {
             note: the load generator was CPU-bound
             evidence: noise unknown after 1 run (baseline: 1), so the point estimate decides; endpoint intervals come from their own requests
             baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
-            next: rule out the machine: cargo xtask perf --against 0123456789ab
+            next: rule out the machine: cargo xtask perf --confirm
             next: record a baseline of several runs: cargo xtask perf --update-baseline
             next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
             FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%)
@@ -103,7 +104,7 @@ fn the_table_reads_from_series_to_verdict() {
             evidence: noise unknown after 1 run (baseline: 1), so the point estimate decides; endpoint intervals come from their own requests
             baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
             load: 10 users
-            next: rule out the machine: cargo xtask perf --against 0123456789ab
+            next: rule out the machine: cargo xtask perf --confirm
             next: record a baseline of several runs: cargo xtask perf --update-baseline
             next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
             FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%)
