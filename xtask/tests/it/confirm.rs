@@ -34,7 +34,7 @@ fn repository(name: &str, last_ms: u32) -> Scratch {
 
 /// The number of loads that a command made.
 fn loads(output: &Output) -> usize {
-    output.stderr.lines().filter(|line| line.starts_with("loading ")).count()
+    output.stderr.lines().filter(|line| line.starts_with("load-testing ")).count()
 }
 
 #[track_caller]
