@@ -160,7 +160,7 @@ impl Default for RunsConfig {
 /// The numbers of runs, or of rounds, that a command makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunRange {
-    /// The number made in any case.
+    /// The minimum number.
     pub min: usize,
     /// The number made at most.
     pub max: usize,
@@ -337,7 +337,7 @@ fn ten_seconds() -> Duration {
     Duration::from_secs(10)
 }
 
-/// The settled load: the service, the load and the locustfile.
+/// What the load is in the end: the service, the load and the locustfile.
 #[derive(Debug)]
 pub struct Settings {
     /// The load.

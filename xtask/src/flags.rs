@@ -346,7 +346,7 @@ pub fn check_length(duration: Duration) -> Result<()> {
 ///
 /// # Errors
 ///
-/// Refuses other text, fractions of a second, and 0, which Locust takes for "run for ever".
+/// Refuses other text, fractions of a second, and 0, which Locust takes for "run until stopped".
 pub fn parse_run_time_s(text: &str) -> Result<u64> {
     let duration = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),

@@ -1,4 +1,4 @@
-//! Locust's `_stats.csv`: text in, a [`Run`] out; a torn, empty or contradictory file is an error, never a pass.
+//! Locust's `_stats.csv`: text in, a [`Run`] out; a truncated, empty or contradictory file is an error, never a pass.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -580,7 +580,7 @@ fn check_load(job: &Job, took: Duration) -> Result<Option<ListenerFile>> {
     Ok(Some(listener))
 }
 
-/// Reads what Locust rewrites every second or so; a torn read shows nothing new. `users` is the number known before.
+/// Reads what Locust rewrites every second or so; a partial read shows nothing new. `users` is the number known before.
 pub fn progress(job: &Job, elapsed: Duration, log: &mut Follower, mut users: Option<u32>) -> Progress {
     let stats = files::read_to_string(&job.path("locust_stats.csv")).unwrap_or_default();
     let total = stats.lines().rev().find_map(|line| line.strip_prefix(",Aggregated,")).unwrap_or_default();

@@ -106,7 +106,7 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Measures in the one order and then in the other, until the verdict is settled. The runs lie in `folder` of the
+    /// Measures in the one order and then in the other, until the verdict is conclusive. The runs lie in `folder` of the
     /// session, and those of the other commit in `against` below it.
     ///
     /// # Errors
