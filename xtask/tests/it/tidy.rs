@@ -260,6 +260,7 @@ fn every_command_of_the_documents_is_known() {
                         assert_parses(&command);
                     }
                 }
+                "toml" => drop(Config::parse(code).unwrap_or_else(|error| panic!("{file}{error}"))),
                 // Output, and pictures of text.
                 "text" => {}
                 other => panic!("{file}: a block of `{other}`, of which nothing is checked"),
