@@ -114,7 +114,9 @@ fn what_git_does_not_hold_is_named_by_root() {
                 own checkout, as in {root}/.venv/bin/python (its log";
     let at = format!("NO VERDICT: at local ({}): ", &scratch.sh("git rev-parse local")[..12]);
     let output = scratch.refuses("--against local", hint);
-    assert!(output.last_line().starts_with(&format!("{at}the service exited before it was ready: exit code 127{hint}")));
+    assert!(
+        output.last_line().starts_with(&format!("{at}the service exited before it was ready: exit code 127{hint}"))
+    );
     for (command, said) in [
         ("exec sh local/start {port}", "the service exited before it was ready: exit code 2"),
         ("echo 'Error: Cannot find module express'; exit 1", "the service exited before it was ready: exit code 1"),
