@@ -113,10 +113,12 @@ fn what_git_does_not_hold_is_named_by_root() {
                 own checkout, as in {root}/.venv/bin/python (its log";
     let at = format!("NO VERDICT: at local ({}): ", &scratch.sh("git rev-parse local")[..12]);
     let output = scratch.refuses("--against local", hint);
-    assert!(output.last_line().starts_with(&format!("{at}the service ended before it was ready: exit code 127{hint}")));
+    assert!(
+        output.last_line().starts_with(&format!("{at}the service exited before it was ready: exit code 127{hint}"))
+    );
     for (command, said) in [
-        ("exec sh local/start {port}", "the service ended before it was ready: exit code 2"),
-        ("echo 'Error: Cannot find module express'; exit 1", "the service ended before it was ready: exit code 1"),
+        ("exec sh local/start {port}", "the service exited before it was ready: exit code 2"),
+        ("echo 'Error: Cannot find module express'; exit 1", "the service exited before it was ready: exit code 1"),
     ] {
         // Here it is there, and does not say so.
         scratch.write("perf.toml", &scratch.read("perf.toml").replace("exec local/start {port}", command));
@@ -283,7 +285,7 @@ fn submodules_are_checked_out_of_their_clones_here() {
     let said = format!("its submodule libs/the lib is at {lacking}, which is not here: `git -C");
     scratch.refuses("--against ahead", &said);
     scratch.sh("git submodule --quiet deinit --force --all");
-    let output = scratch.refuses("--against first", "the service ended before it was ready");
+    let output = scratch.refuses("--against first", "the service exited before it was ready");
     assert!(!output.last_line().contains("at first"), "neither side has it: {}", output.stderr);
 }
 

@@ -37,7 +37,7 @@ fn repository(name: &str, last_ms: u32) -> Scratch {
 
 /// The number of loads that a command made.
 fn loads(output: &Output) -> usize {
-    output.stderr.lines().filter(|line| line.starts_with("loading ")).count()
+    output.stderr.lines().filter(|line| line.starts_with("load-testing ")).count()
 }
 
 #[track_caller]
@@ -144,11 +144,7 @@ fn where_the_commit_cannot_be_measured_the_fail_stands() {
     unconfirmed(&scratch, "--confirm", "the baseline names no commit: record it in a git repository");
     scratch.write("perf_baseline.json", &kept);
     replace_commit(&scratch, "0123456789012345678901234567890123456789");
-    unconfirmed(
-        &scratch,
-        "--confirm",
-        "the baseline's commit 012345678901: there is no such commit here: check the name, or",
-    );
+    unconfirmed(&scratch, "--confirm", "the baseline's commit 012345678901: commit not found: check the name, or");
     scratch.write("perf_baseline.json", &kept);
     scratch.replace("perf_baseline.json", "\"dirty\": false", "\"dirty\": true");
     unconfirmed(&scratch, "--confirm", "the baseline was measured with uncommitted changes on commit ");
