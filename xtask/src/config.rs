@@ -174,7 +174,7 @@ impl Default for RunsConfig {
 /// The numbers of runs, or of rounds, that a command makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunRange {
-    /// The number made in any case.
+    /// The minimum number.
     pub min: usize,
     /// The number made at most.
     pub max: usize,
@@ -357,7 +357,7 @@ fn ten_seconds() -> Duration {
     Duration::from_secs(10)
 }
 
-/// The settled load: the service, the load and the locustfile.
+/// What the load is in the end: the service, the load and the locustfile.
 #[derive(Debug)]
 pub struct Settings {
     /// The load.
@@ -427,7 +427,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
     };
     ensure!(
         starts_service || host.is_some(),
-        "there is no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
+        "no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
     );
     let Sharing { processes, workers } = settle_sharing(flags, own)?;
     Ok(Settings {
@@ -492,7 +492,7 @@ fn settle_sharing(flags: &LoadFlags, own: &LoadConfig) -> Result<Sharing> {
     ensure!(sharing.workers != Some(0), "[load] `expect_workers` is 0: give 1 or more");
     ensure!(
         sharing.processes.is_none() || sharing.workers.is_none(),
-        "--processes makes Locust's workers itself, and --expect-workers waits for those started elsewhere: give one, and likewise in [load] of perf.toml"
+        "--processes starts Locust's workers itself, and --expect-workers waits for workers started elsewhere: use one of them, also in [load] of perf.toml"
     );
     Ok(sharing)
 }
@@ -573,7 +573,7 @@ impl LocustSettings {
 
     /// Adds `locust.conf`: lines of `key = value`, `key: value` or `key value`, comments behind `#` or `;`.
     pub fn add_conf(&mut self, source: &str, text: &str) {
-        // Of a key that is there twice, the last counts.
+        // Of a key that appears twice, the last counts.
         for line in text.lines().rev().map(str::trim) {
             if line.is_empty() || line.starts_with(['#', ';', '[']) {
                 continue;

@@ -162,7 +162,7 @@ impl Report<'_> {
         if !self.comparison.lacking.is_empty() {
             let names: Vec<&str> = self.comparison.lacking.iter().map(|metric| metric.name()).collect();
             remarks.push(format!(
-                "the baseline lacks {}, so it is not compared: re-record it with --update-baseline",
+                "the baseline lacks {}: re-record it with --update-baseline to compare that too",
                 names.join(", ")
             ));
         }
@@ -328,7 +328,7 @@ pub fn finding(row: &Row) -> String {
 }
 
 /// The reason why an endpoint over its limit in one run does not fail.
-pub const ONE_RUN: &str = "seen in a single run, and an endpoint fails only by two or more";
+pub const ONE_RUN: &str = "seen in a single run; an endpoint fails only with two or more";
 
 /// Returns what a series over its limit lacks to be a finding.
 pub fn doubt_text(row: &Row, doubt: Doubt) -> String {
@@ -378,7 +378,7 @@ pub fn evidence(comparison: &Comparison) -> String {
     };
     let by_five = match comparison.detectable_by_five {
         Some(detectable) if detectable >= LEAST_SHOWN => {
-            format!("; a baseline of five runs would detect p95 changes from {detectable:.1}% on")
+            format!("; a baseline of five runs would detect p95 changes of {detectable:.1}% or more")
         }
         _ => String::new(),
     };

@@ -7,8 +7,8 @@ use judge::decision::Row;
 use judge::text::{cut, endpoint_shown, printable};
 
 use crate::content::{
-    Cells, FINDINGS, HEADER, LINE_COLUMNS, Report, Unjudged, cells, endpoint_groups, evidence, finding, findings,
-    severity,
+    Cells, FINDINGS, Finding, HEADER, LINE_COLUMNS, Report, Unjudged, cells, endpoint_groups, evidence, finding,
+    findings, severity,
 };
 use crate::further;
 use crate::next::{Step, steps, steps_unjudged};
@@ -55,7 +55,14 @@ pub fn render(report: &Report) -> String {
     let left_out = append(&mut text, listed, PART_BYTES) + findings.len().saturating_sub(FINDINGS);
     say_left_out(&mut text, left_out, "findings");
     let further = further::findings(comparison).into_iter();
-    let further = further.map(|of| format!("- {} {}\n", status_sign(of.status, of.status.word()), prose(&of.text)));
+    let further = further.map(|Finding { status, text }| {
+        let tone = match status {
+            Status::Fail => Tone::Fail,
+            Status::Warn => Tone::Warn,
+            _ => Tone::Plain,
+        };
+        format!("- {} {}\n", signed(status, tone, status.word()), prose(&text))
+    });
     let left_out = append(&mut text, further, PART_BYTES);
     say_left_out(&mut text, left_out, "findings");
     let notes = report.remarks().into_iter().map(|remark| format!("- note: {}\n", prose(&remark)));
@@ -149,7 +156,7 @@ fn finding_line(row: &Row) -> String {
         Some(rest) if !endpoint.is_empty() => (code(&endpoint), rest),
         _ => (String::new(), found.as_str()),
     };
-    format!("- {} {endpoint}{}\n", status_sign(Status::of(row), Status::of(row).word()), prose(rest))
+    format!("- {} {endpoint}{}\n", signed(Status::of(row), Tone::of(row), Status::of(row).word()), prose(rest))
 }
 
 /// Writes all endpoints in one folded table, worst first, with as many rows as fit.
@@ -220,7 +227,7 @@ fn table_row(row: &Cells, columns: &[usize]) -> String {
         let dressed = match (column, cell.strip_prefix(&row.endpoint)) {
             (0, Some(metric)) if !row.endpoint.is_empty() => format!("{}{metric}", code(&row.endpoint)),
             (5, _) => unbroken(cell),
-            (6, _) => status_sign(row.status, cell),
+            (6, _) => signed(row.status, row.tone, cell),
             _ => cell.clone(),
         };
         let _ = write!(line, " {} |", dressed.replace('|', "\\|"));
@@ -229,13 +236,11 @@ fn table_row(row: &Cells, columns: &[usize]) -> String {
     line
 }
 
-/// Returns a sign for those who skim, and always the word.
-fn status_sign(status: Status, text: &str) -> String {
-    match status {
-        Status::Fail => format!("❌ **{text}**"),
-        Status::Warn => format!("⚠️ {text}"),
-        _ => text.to_owned(),
-    }
+/// Returns a status with its sign, which is that of every format; a FAIL stands out.
+fn signed(status: Status, tone: Tone, text: &str) -> String {
+    let text = if status == Status::Fail { format!("**{text}**") } else { text.to_owned() };
+    let sign = tone.sign();
+    if sign.is_empty() { text } else { format!("{sign} {text}") }
 }
 
 /// Returns a name as a code span, in which nothing is Markdown, a link, an issue's number or a person to notify.

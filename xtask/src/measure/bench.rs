@@ -278,7 +278,7 @@ impl<'a> Bench<'a> {
             folder: folder.strip_prefix(&project.root).unwrap_or(folder),
             verbose: project.flags.verbose,
         };
-        project.say(&format!("loading {}{} with {load}", mask::url(host), side.suffix()));
+        project.say(&format!("load-testing {}{} ({load})", mask::url(host), side.suffix()));
         if let Some(asked) = load.workers
             && !*has_invited
         {
@@ -339,8 +339,7 @@ fn wait_for_turn(project: &Project, perf_folder: &Path) -> Result<File> {
     if let Ok(turn) = lock::lock(&path, Duration::ZERO) {
         return Ok(turn);
     }
-    project
-        .say("another command measures in this repository, and two at once would measure each other: waiting for it");
+    project.say("waiting: another run is using this repository, and two loads at once would skew each other");
     lock::lock(&path, TURN_TIMEOUT)
 }
 
@@ -384,7 +383,7 @@ fn invite(project: &Project, locust: &Locust, job: &Job, asked: u32) {
     }
     if http::is_loopback(job.host) {
         project.say(&format!(
-            "{} is reached from this machine alone, so start all workers here, or name an address that they reach in [load] host",
+            "{} is only reachable from this machine, so start all workers here, or set [load] host to an address that they can reach",
             mask::url(job.host)
         ));
     }

@@ -74,7 +74,7 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     if let Some(line) = installed() {
         return locust(python, &line);
     }
-    say(&format!("setting {pinned} up in {} (once)", folder.display()));
+    say(&format!("installing {pinned} into {} (first run only)", folder.display()));
     let log = perf_folder.join(format!("{name}.log"));
     let _ = fs::remove_file(&log);
     if folder.exists() {
@@ -152,7 +152,7 @@ fn failed(error: anyhow::Error, log: &Path, line: impl Fn(&str) -> String) -> an
 fn system_python(shell: &Shell, pinned: &str, log: &Path) -> Result<&'static str> {
     let no_python = || {
         anyhow!(
-            "there is neither python3 nor uv on PATH, and Locust needs one: install Python 3.11 or later, or name a Locust of your own in perf.toml: [locust] command"
+            "neither python3 nor uv is on PATH, and Locust needs one: install Python 3.11 or later, or name a Locust of your own in perf.toml: [locust] command"
         )
     };
     let mut found = None;

@@ -379,7 +379,7 @@ impl Locust {
                 let next = if has_shape { ": its load shape takes longer, let the run time cover it" } else { "" };
                 bail!(Failure::new(
                     format!(
-                        "Locust did not end within {} (run time, stop timeout and margin), so it was stopped{next}",
+                        "Locust did not finish within {} (run time, stop timeout and margin), so it was stopped{next}",
                         humantime::format_duration(timeout)
                     ),
                     &log
@@ -447,7 +447,7 @@ pub fn own_command<'a>(shell: &'a Shell, command: &str, args: &[OsString]) -> Cm
 fn warnings(job: &Job) -> Vec<String> {
     let mut warnings = Vec::new();
     if Follower::new(job.log()).finds(&LOG_SATURATED) {
-        warnings.push("the load generator was saturated (Locust's CPU above 90%), so latencies are partly its own: spread the load with --processes, or load less".to_owned());
+        warnings.push("the load generator was CPU-bound (Locust's CPU above 90%), so its own delays inflate the latencies: spread the load with --processes, or use fewer users".to_owned());
     }
     if let Some(failure) = most_frequent_failure(job) {
         warnings.push(failure);
@@ -459,7 +459,7 @@ fn warnings(job: &Job) -> Vec<String> {
     });
     if exceptions > 0 {
         warnings.push(format!(
-            "the locustfile itself raised {exceptions} exceptions, which are no failed requests: see {}",
+            "the locustfile itself raised {exceptions} exceptions, which do not count as failed requests: see {}",
             job.log().display()
         ));
     }
@@ -495,7 +495,7 @@ fn most_frequent_failure(job: &Job) -> Option<String> {
     let (endpoint, error) = most_frequent?;
     let (times, endpoint) = (most, endpoint_shown(&endpoint));
     let error: String = mask::text(&error).chars().take(200).collect();
-    Some(printable(&format!("the most frequent failure, {times} times: {endpoint}: {error}")))
+    Some(printable(&format!("most frequent failure ({times}x): {endpoint}: {error}")))
 }
 
 /// Returns what a log says of a failure, with a colon before it: the last line that `tells`, or else the last exception of a
@@ -583,7 +583,7 @@ fn check_load(job: &Job, took: Duration) -> Result<Option<ListenerFile>> {
     Ok(Some(listener))
 }
 
-/// Reads what Locust rewrites every second or so; a torn read shows nothing new. `users` is the number known before.
+/// Reads what Locust rewrites every second or so; a partial read shows nothing new. `users` is the number known before.
 pub fn progress(job: &Job, elapsed: Duration, log: &mut Follower, mut users: Option<u32>) -> Progress {
     let stats = files::read_to_string(&job.path("locust_stats.csv")).unwrap_or_default();
     let total = stats.lines().rev().find_map(|line| line.strip_prefix(",Aggregated,")).unwrap_or_default();

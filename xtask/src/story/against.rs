@@ -109,7 +109,7 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Measures in the one order and then in the other, until the verdict is settled. The runs lie in `folder` of the
+    /// Measures in the one order and then in the other, until the verdict is conclusive. The runs lie in `folder` of the
     /// session, and those of the other commit in `against` below it.
     ///
     /// # Errors
@@ -253,7 +253,7 @@ impl Other {
     fn read(project: &Project, rev: &str, commit: &str, service: &ServiceConfig, worktree: Worktree) -> Result<Other> {
         let prefix = git::prefix(&project.shell);
         let root = worktree.folder.join(&prefix);
-        ensure!(root.is_dir(), "--against {rev}: there is no folder {prefix} in that commit");
+        ensure!(root.is_dir(), "--against {rev}: that commit has no folder {prefix}");
         let shell = Shell::new()?;
         shell.change_dir(&root);
         // Whatever the user's own setting, the two sides never share what they build.

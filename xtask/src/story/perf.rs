@@ -250,7 +250,7 @@ fn measure(project: &Project, plan: Plan, bench: &mut Bench, side: &Side) -> Res
     }
 }
 
-/// Returns whether to measure once more: until the verdict is settled, within the runs allowed. A new baseline gets a
+/// Returns whether to measure once more: until the verdict is conclusive, within the runs allowed. A new baseline gets a
 /// number of its own. Says why.
 fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Result<bool> {
     let made = measured.len();

@@ -33,7 +33,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
         let length = metadata.len().max(bytes.len() as u64);
         ensure!(
             length <= MAX_BYTES,
-            "it holds {} MB, and nothing that the gate reads has more than {}: name another file",
+            "it has {} MB, and the gate reads no file of more than {} MB: name another file",
             length.div_ceil(1_000_000),
             MAX_BYTES / 1_000_000
         );
@@ -141,7 +141,7 @@ fn replaceable(path: &Path) -> Result<PathBuf> {
         Ok(metadata) if metadata.is_file() => Ok(fs::canonicalize(path)?),
         Ok(metadata) if metadata.is_dir() => bail!("it is a folder"),
         Ok(_) => bail!("it is a pipe or a device, not a file"),
-        Err(_) if path.is_symlink() => bail!("it is a link to a file that is not there: remove it"),
+        Err(_) if path.is_symlink() => bail!("it is a broken link: remove it"),
         Err(_) => Ok(path.to_owned()),
     }
 }
@@ -231,10 +231,7 @@ pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
     if runs.is_empty() {
         let newest =
             newest_finished(path).map_or_else(String::new, |newest| format!("; the newest is {}", newest.display()));
-        bail!(
-            "{}: there is no finished run in this folder, no {NAME} in it or one level below{newest}",
-            path.display()
-        );
+        bail!("{}: no finished run in this folder: no {NAME} in it or one level below{newest}", path.display());
     }
     Ok(runs)
 }

@@ -71,11 +71,11 @@ pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
     }
     let branch = rev.strip_prefix("origin/").unwrap_or(rev);
     match read(shell, &["rev-parse", "--is-shallow-repository"])?.as_deref() {
-        None => bail!("git knows no repository here, and so no other commit"),
+        None => bail!("this is not a git repository, so it has no other commit"),
         Some("true") => bail!(
             "this shallow clone has no such commit: fetch it with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"
         ),
-        Some(_) => bail!("there is no such commit here: check the name, or fetch it with `git fetch origin {branch}`"),
+        Some(_) => bail!("commit not found: check the name, or fetch it with `git fetch origin {branch}`"),
     }
 }
 

@@ -403,7 +403,7 @@ pub fn answer_bytes(what: &'static str, command: &Command, timeout: Duration) ->
     drop(group);
     match status {
         None => bail!(
-            "{what} does not answer within {}: see what keeps it, and try again",
+            "{what} does not answer within {}: find out what blocks it, and try again",
             humantime::format_duration(timeout)
         ),
         Some(status) if !status.success() => Ok(None),
@@ -436,7 +436,7 @@ mod tests {
         assert_eq!(ask("exit 1", 30_000), Ok(None));
         // Its own child holds the pipe, and goes with it.
         assert_eq!(ask("sleep 1000 & echo a", 30_000), Ok(Some("a".to_owned())));
-        let late = "sh does not answer within 20ms: see what keeps it, and try again".to_owned();
+        let late = "sh does not answer within 20ms: find out what blocks it, and try again".to_owned();
         assert_eq!(ask("sleep 1000", 20), Err(late));
         assert_eq!(answer("none", &Command::new("/no/such/program"), Duration::from_secs(30)).unwrap(), None);
     }

@@ -85,14 +85,14 @@ fn a_service_that_dies_ends_the_load_at_once() {
     let scratch = Scratch::new("at-once").with("FAKE_LOCUST", "waits").service("dies-during-load");
     let scratch = scratch.toml("run_time = \"1s\"", "run_time = \"1h\"");
     // The load would last an hour, and the command is given up after much less.
-    scratch.refuses("", "the service ended during the load: exit code 4");
+    scratch.refuses("", "the service exited during the load: exit code 4");
 }
 
 #[test]
 fn a_service_that_dies_with_the_last_request_is_no_measurement() {
     let scratch = Scratch::new("last-request").with("FAKE_LOCUST", "kills-service");
-    scratch.refuses("", "the service ended during the load: killed by signal 9");
-    scratch.refuses("--update-baseline", "the service ended during the load: killed by signal 9");
+    scratch.refuses("", "the service exited during the load: killed by signal 9");
+    scratch.refuses("--update-baseline", "the service exited during the load: killed by signal 9");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_command_that_leaves_its_service_in_the_background_is_refused_and_leaves_non
     scratch
         .toml("command = \"exec ", "command = \"")
         .toml("--mode ok\"", "--mode ok &\"")
-        .refuses("", "the service ended ");
+        .refuses("", "the service exited ");
 }
 
 #[test]
@@ -362,8 +362,10 @@ fn a_service_without_a_public_page_is_ready_by_its_port_or_a_status() {
     assert_eq!(scratch.perf("").code, 0);
     let scratch = scratch.toml("503", "204").toml("\"2m\"", "\"5s\"");
     scratch.refuses("", "it answers 503");
-    Scratch::new("ready-no-port").toml("http://127.0.0.1:{port}/health", "tcp://127.0.0.1").refuses("", "not a URL");
-    Scratch::new("host-tcp").refuses("--host tcp://127.0.0.1:1", "Locust loads by http or https");
+    Scratch::new("ready-no-port")
+        .toml("http://127.0.0.1:{port}/health", "tcp://127.0.0.1")
+        .refuses("", "expected a URL");
+    Scratch::new("host-tcp").refuses("--host tcp://127.0.0.1:1", "expected an http or https URL");
 }
 
 #[test]
@@ -407,7 +409,7 @@ fn a_path_with_spaces_commas_and_quotes_is_a_path() {
 #[test]
 fn a_service_that_does_not_listen_there_is_asked_for_its_port() {
     let scratch = Scratch::new("elsewhere").toml("\"exec '", "\"exec sleep 1000 #'").toml("\"2m\"", "\"1s\"");
-    scratch.refuses("", "nothing listens there; does the service get {port}, by its command or by [service] env?");
+    scratch.refuses("", "nothing listens there; does the service get {port}, through its command or [service] env?");
 }
 
 #[test]
@@ -443,7 +445,7 @@ fn two_commands_at_once_have_ports_and_folders_of_their_own_and_take_turns() {
         command.spawn().unwrap()
     };
     let said = |name: &str| scratch.read(&format!("pids/{name}/stderr"));
-    let says_that_it_waits = |name: &str| said(name).contains("another command measures in this repository");
+    let says_that_it_waits = |name: &str| said(name).contains("another run is using this repository");
     let one = start("one");
     scratch.wait_until("the first one's turn", || scratch.path("target/perf/latest").exists());
     // One after the other: two loads at once would measure each other.

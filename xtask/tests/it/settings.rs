@@ -179,18 +179,18 @@ fn a_setting_comes_from_flag_then_perf_toml_then_locust_then_default() {
     };
     let all = "host = http://127.0.0.1:1\nusers = 5\nrun-time: 2m\n";
     for (flags, toml, env, expected) in [
-        ("perf --users 1", "[load]\nusers = 2", vec![("LOCUST_USERS", "3")], "1 users, 4 started per second, 120 s"),
-        ("perf", "[load]\nusers = 2", vec![("LOCUST_USERS", "3")], "2 users, 4 started per second, 120 s"),
-        ("perf", "", vec![("LOCUST_USERS", "3")], "3 users, 4 started per second, 120 s"),
-        ("perf", "", vec![], "5 users, 4 started per second, 120 s"),
-        ("perf --run-time 9", "", vec![("LOCUST_SPAWN_RATE", "6")], "5 users, 6 started per second, 9 s"),
+        ("perf --users 1", "[load]\nusers = 2", vec![("LOCUST_USERS", "3")], "1 users, spawn rate 4/s, 120 s"),
+        ("perf", "[load]\nusers = 2", vec![("LOCUST_USERS", "3")], "2 users, spawn rate 4/s, 120 s"),
+        ("perf", "", vec![("LOCUST_USERS", "3")], "3 users, spawn rate 4/s, 120 s"),
+        ("perf", "", vec![], "5 users, spawn rate 4/s, 120 s"),
+        ("perf --run-time 9", "", vec![("LOCUST_SPAWN_RATE", "6")], "5 users, spawn rate 6/s, 9 s"),
     ] {
         assert_eq!(load(flags, toml, &env, all).unwrap(), expected, "{flags} {toml} {env:?}");
     }
     let commented =
         "host = http://127.0.0.1:1#top ; ours\nusers = 6\nusers = 7 # seven\n; users = 8\nrun-time '2m'\t; two\n";
-    assert_eq!(load("perf", "", &[], commented).unwrap(), "7 users, 4 started per second, 120 s");
-    assert_eq!(load("perf --host http://127.0.0.1:1", "", &[], "").unwrap(), "10 users, 4 started per second, 30 s");
+    assert_eq!(load("perf", "", &[], commented).unwrap(), "7 users, spawn rate 4/s, 120 s");
+    assert_eq!(load("perf --host http://127.0.0.1:1", "", &[], "").unwrap(), "10 users, spawn rate 4/s, 30 s");
     expect!["LOCUST_USERS sets Locust's `users` to `many`: invalid digit found in string"].assert_eq(&error(load(
         "perf",
         "",

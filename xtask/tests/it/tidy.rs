@@ -62,6 +62,97 @@ fn the_readme_is_read_in_a_few_minutes() {
     assert!(lines < 150, "README.md has {lines} lines: what is not for a first reader goes into docs/");
 }
 
+/// Words that do not come back, each with the one to write: what a reader would have to look up, or to read twice.
+const GONE: [(&str, &str); 24] = [
+    ("mend", "fix"),
+    ("mends", "fixes"),
+    ("mended", "fixed"),
+    ("mending", "fixing"),
+    ("anew", "again"),
+    ("settled", "conclusive"),
+    ("there is no flag", "unknown flag"),
+    ("there is no command", "unknown command"),
+    ("no command is given", "missing command"),
+    ("gravest", "most severe"),
+    ("for ever", "always"),
+    ("torn", "truncated"),
+    ("handed to", "passed to"),
+    ("stands behind", "follows"),
+    ("stand behind", "follow"),
+    ("half as slow again", "50% slower"),
+    ("one a run", "one per run"),
+    ("no whole number", "expected a whole number"),
+    ("is no length of time", "expected a duration"),
+    ("meets no endpoint", "matches no endpoint"),
+    ("load less", "use fewer users"),
+    ("the starter's", "the example"),
+    ("\u{ab}", "a quotation mark"),
+    ("\u{bb}", "a quotation mark"),
+];
+
+/// Every text that a person reads: documents, comments of settings, and the source, whose strings become help, errors and
+/// reports.
+fn texts() -> Vec<(String, String)> {
+    let mut texts = sources();
+    let mut names = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "xtask/README.md", "perf.toml"]
+        .map(str::to_owned)
+        .to_vec();
+    names.extend([".github/workflows/ci.yml", "locustfile.py", "xtask/locust/perf_listener.py"].map(str::to_owned));
+    names.extend(["crates/report/src/page.css", "crates/report/src/page.js"].map(str::to_owned));
+    names.push("crates/judge/benches/calibration/preface.md".to_owned());
+    for folder in ["docs", "xtask/adopt"] {
+        let files = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        let files = files.filter(|file| file.extension().is_some_and(|extension| extension != "png"));
+        names.extend(files.map(|file| file.strip_prefix(root()).unwrap().display().to_string()));
+    }
+    for name in names {
+        let text = read(&name);
+        // What Markdown quotes as code may be an old name.
+        let text = if name.ends_with(".md") { text.split('`').step_by(2).collect() } else { text };
+        texts.push((name, text));
+    }
+    texts
+}
+
+/// Returns the words of a text that do not come back, with what to write instead.
+fn gone(original: &str) -> Vec<String> {
+    // An expression may go on in the next line, which may be one of a comment.
+    let words = original.split_whitespace().filter(|word| !["///", "//!", "//", "#"].contains(word));
+    let text = words.collect::<Vec<_>>().join(" ").to_lowercase();
+    let is_of_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    if original.contains("NOT JUDGED") {
+        found.push("`NOT JUDGED`, write NO VERDICT".to_owned());
+    }
+    for (word, instead) in GONE {
+        for (place, _) in text.match_indices(word) {
+            let before = text[..place].chars().next_back().is_some_and(is_of_word);
+            let after = text[place + word.len()..].chars().next().is_some_and(is_of_word);
+            if !before && !after {
+                found.push(format!("`{word}`, write {instead}"));
+            }
+        }
+    }
+    for (place, _) in text.match_indices(" %") {
+        let is_number = text[..place].ends_with(|c: char| c.is_ascii_digit());
+        let is_remainder = text[place + 2..].trim_start().starts_with(|c: char| c.is_ascii_digit());
+        if is_number && !is_remainder {
+            found.push("a number and ` %`, write it without the space".to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn words_that_are_gone_do_not_come_back() {
+    assert_eq!(gone("It is Mended: 20 % of it, not settled.\nHanded\n/// to it; amended, 7 % 3, unsettled").len(), 4);
+    let texts = texts();
+    assert!(texts.len() > 80, "{}", texts.len());
+    for (name, text) in texts {
+        assert_eq!(gone(&text), Vec::<String>::new(), "{name}");
+    }
+}
+
 #[test]
 fn help_names_every_flag_and_each_is_known() {
     for (command, some_flag, help) in [

@@ -852,7 +852,7 @@ fn the_json_reads_from_verdict_to_details() {
               "status": "warn",
               "endpoint": "GET /a",
               "metric": "p95",
-              "text": "GET /a p95: 300 → 420 ms (+40.0%, limit +20%); seen in a single run, and an endpoint fails only by two or more"
+              "text": "GET /a p95: 300 → 420 ms (+40.0%, limit +20%); seen in a single run; an endpoint fails only with two or more"
             }
           ],
           "drift": null,
@@ -905,7 +905,7 @@ fn the_json_reads_from_verdict_to_details() {
                 "reason": "one_run",
                 "requests": null,
                 "samples": null,
-                "text": "seen in a single run, and an endpoint fails only by two or more"
+                "text": "seen in a single run; an endpoint fails only with two or more"
               },
               "unsettled": "few_runs"
             }"#]]
@@ -1083,7 +1083,7 @@ fn the_junit_reads_from_suite_to_case() {
               <property name="baseline" value="baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)"/>
               <property name="baseline commit" value="0123456789abcdef0123456789abcdef01234567"/>
               <property name="candidate commit" value="0123456789abcdef0123456789abcdef01234567"/>
-              <property name="load" value="10 users, 2.5 started per second, 30 s with 1.5 s of warm-up"/>
+              <property name="load" value="10 users, spawn rate 2.5/s, 30 s with 1.5 s of warm-up"/>
               <property name="machine" value="CPU &lt;9&gt; &amp; more, 2 cores, Linux"/>
             </properties>
             <testcase classname="Aggregated" name="p50" time="0">

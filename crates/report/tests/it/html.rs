@@ -455,7 +455,7 @@ fn a_hostile_name_is_shown_and_does_nothing() {
         let harmless: String = shown.chars().map(|_| 'x').collect();
         let pages = [name.to_owned(), harmless].map(|name| {
             let mut measured = measured(&[name], 1.6);
-            // A finding of its own, and a remark and a reason that hold what the outside says.
+            // A finding of its own, and a remark and a reason that hold what others say.
             for run in &mut measured.runs {
                 run.endpoints[0].1.p95_ms *= 3.0;
             }

@@ -153,7 +153,7 @@ fn a_stranger_on_the_services_port_is_not_measured() {
     let output = scratch.finish(child);
     assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
     assert!(
-        output.last_line().contains("answers in the place of the service: end it, or write {port} for a free port"),
+        output.last_line().contains("answers in place of the service: stop it, or write {port} to get a free port"),
         "{}",
         output.stderr
     );
