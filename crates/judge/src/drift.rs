@@ -1,5 +1,5 @@
 //! The drift: how far the candidate is from an earlier baseline, the anchor. Each accepted update moves the baseline, so
-//! against the newest one alone a service may get 3 % slower with each release and never fail.
+//! against the newest one alone a service may get 3% slower with each release and never fail.
 
 use crate::chain::Version;
 use crate::decision::{Presence, Row};

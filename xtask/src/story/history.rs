@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::chain::{Version, break_names, breaks, oldest_of_stretch};
+use judge::comparability::Break;
 use report::Format;
 use report::history::timeline::Timeline;
 use report::history::{html, json, markdown, terminal};
@@ -50,31 +51,8 @@ pub fn history(flags: &History) -> Result<Outcome> {
         bail!("git has no version of {file} on this branch{why}: commit the baseline first");
     }
     let breaks = breaks(readable.iter());
-    let by_flag = flags.since.as_ref();
-    let since = by_flag.or(config.drift.as_ref().and_then(|drift| drift.since.as_ref()));
-    let found = since.map(|since| origin(&shell, &readable, since, today())).transpose()?.flatten();
-    if let (Some(Since::Tags(pattern)), None) = (by_flag, &found) {
-        bail!("--since {pattern}: no tag of this branch matches");
-    }
     let mut notes = unreadable;
-    let shown = match (&found, by_flag) {
-        (Some(found), Some(_)) => found.place + 1,
-        _ => readable.len(),
-    };
-    let stretch_begin = oldest_of_stretch(&breaks, 0);
-    let anchor = match found {
-        Some(found) if found.place > stretch_begin => {
-            let begin = &readable[stretch_begin];
-            notes.push(format!(
-                "the chain is broken since then, so changes are counted from {} on ({})",
-                begin.day,
-                break_names(&breaks[stretch_begin])
-            ));
-            Origin { place: stretch_begin, name: None }
-        }
-        Some(found) => found,
-        None => Origin { place: stretch_begin, name: None },
-    };
+    let Anchor { origin, shown } = anchor(flags, &config, &shell, &readable, &breaks, &mut notes)?;
     // 3. Arrange, print, and write what was asked for.
     let timeline = Timeline {
         file,
@@ -82,8 +60,8 @@ pub fn history(flags: &History) -> Result<Outcome> {
         versions: &readable,
         breaks,
         shown,
-        anchor: anchor.place,
-        anchor_name: anchor.name,
+        anchor: origin.place,
+        anchor_name: origin.name,
         metric: flags.metric,
         notes,
     };
@@ -96,6 +74,45 @@ pub fn history(flags: &History) -> Result<Outcome> {
         files::write_atomically(path, &text)?;
     }
     Ok(Outcome::Done(terminal::render(&timeline, screen(&io::stdout())).trim_end().to_owned()))
+}
+
+/// The version that changes are counted from, and what is shown.
+struct Anchor {
+    origin: Origin,
+    /// The number of versions, from the newest on.
+    shown: usize,
+}
+
+/// Finds the version that changes are counted from: in the newest stretch, by the flag, by `[drift]`, or the oldest.
+fn anchor(
+    flags: &History,
+    config: &Config,
+    shell: &Shell,
+    versions: &[Version],
+    breaks: &[Vec<Break>],
+    notes: &mut Vec<String>,
+) -> Result<Anchor> {
+    let by_flag = flags.since.as_ref();
+    let since = by_flag.or(config.drift.as_ref().and_then(|drift| drift.since.as_ref()));
+    let found = since.map(|since| origin(shell, versions, since, today())).transpose()?.flatten();
+    if let (Some(Since::Tags(pattern)), None) = (by_flag, &found) {
+        bail!("--since {pattern}: no tag of this branch matches");
+    }
+    let shown = match (&found, by_flag) {
+        (Some(found), Some(_)) => found.place + 1,
+        _ => versions.len(),
+    };
+    let begin = oldest_of_stretch(breaks, 0);
+    let origin = match found {
+        Some(found) if found.place <= begin => found,
+        Some(_) => {
+            let (day, names) = (versions[begin].day, break_names(&breaks[begin]));
+            notes.push(format!("the chain is broken since then, so changes are counted from {day} on ({names})"));
+            Origin { place: begin, name: None }
+        }
+        None => Origin { place: begin, name: None },
+    };
+    Ok(Anchor { origin, shown })
 }
 
 /// Checks that every report can be written, and that none replaces what is read.

@@ -89,14 +89,14 @@ fn update_baseline_shows_the_drift_before_it_saves() {
     assert_eq!(output.code, 0, "{}", output.stderr);
     let (drift, saved) = (output.stdout.find("FAIL drift since v1.0"), output.stdout.find("BASELINE SAVED: "));
     assert!(drift.unwrap() < saved.unwrap(), "{}", output.stdout);
-    // Who accepts +7.6 % sees that it is more since then.
+    // Who accepts +7.6% sees that it is more since then.
     accept(&scratch, &scratch.read("perf_baseline.json"), "Eve", "2026-04-01", "4");
     let output = judge(&scratch, 1295, "");
     assert!(output.stdout.contains("FAIL: p95 drifted +30% since v1.0 of 2026-01-01"), "{}", output.stdout);
     assert!(output.stdout.contains("by Eve on 2026-04-01, \"more\""), "{}", output.stdout);
 }
 
-/// Ten updates of 3 % each: every one passes, and the limit of drift turns red at the one that exceeds it.
+/// Ten updates of 3% each: every one passes, and the limit of drift turns red at the one that exceeds it.
 #[test]
 fn ten_small_steps_pass_one_by_one_and_fail_together() {
     let scratch = repository("drift-ten");
@@ -149,7 +149,7 @@ fn the_same_with_loads() {
         accept(&scratch, &scratch.read("perf_baseline.json"), author, "2026-01-01", "accepted");
         scratch.sh("git tag v1.0 2>/dev/null || true");
     }
-    assert_eq!(measure(1270, "").code, 0, "13 % more than the last");
+    assert_eq!(measure(1270, "").code, 0, "13% more than the last");
     scratch.sh("printf '[drift]\\nsince = \"v*\"\\np95 = \"25%%\"\\n' >> perf.toml");
     let output = measure(1270, "");
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
