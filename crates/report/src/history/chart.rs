@@ -12,12 +12,12 @@ use crate::history::timeline::{Entry, Timeline, author, moved};
 use crate::svg::{Anchor, Canvas, Color, Point, Rect, Stroke};
 use crate::words::{count, tile_name, unit_of_value, value};
 
-const WIDTH: f64 = 480.0;
-const HEIGHT: f64 = 260.0;
-/// The field of the values, with room for the numbers left of it and the dates below it.
-const AREA: Rect = Rect { left: 56.0, top: 34.0, right: 456.0, bottom: 214.0 };
+const WIDTH: f64 = 360.0;
+const HEIGHT: f64 = 240.0;
+/// The field of the values, with room for the numbers left of it, the dates below it, and the number of a step above it.
+const AREA: Rect = Rect { left: 48.0, top: 20.0, right: 324.0, bottom: 198.0 };
 /// The number of dates below the chart.
-const DATES: usize = 4;
+const DATES: usize = 3;
 /// The number of steps that the caption names.
 const NAMED: usize = 8;
 /// The number of dots that are drawn at most: more of them are one grey band.
@@ -34,8 +34,9 @@ pub fn draw(timeline: &Timeline, endpoint: Option<&str>, metric: Metric) -> Char
     draw_estimates(&mut canvas, &field, &entries, metric);
     let steps = draw_steps(&mut canvas, &field, &entries, metric);
     let title = tile_name(metric);
+    let unit = if metric.unit().is_empty() { String::new() } else { format!(" in {}", metric.unit()) };
     let description =
-        format!("{} of {}, {}", metric, timeline.title(endpoint), count(entries.len(), "accepted baseline"));
+        format!("{metric}{unit} of {}, {}", timeline.title(endpoint), count(entries.len(), "accepted baseline"));
     Chart { title, caption: caption(&description, &steps), svg: canvas.finish(&description, &steps.join("; ")) }
 }
 
@@ -60,8 +61,6 @@ fn field(entries: &[Entry], metric: Metric) -> Field {
     let (least, most) = all.fold((f64::INFINITY, 0.0_f64), |(least, most), end| (least.min(end), most.max(end)));
     let margin = ((most - least) * 0.08).max(most * 0.02);
     let from = if least.is_finite() { (least - margin).max(0.0) } else { 0.0 };
-    let unit = metric.unit();
-    let y_title = if unit.is_empty() { metric.to_string() } else { format!("{metric}, {unit}") };
     let newest = entries.len().saturating_sub(1);
     let mut ticks = Vec::new();
     for date in 0..DATES.min(entries.len()) {
@@ -72,7 +71,7 @@ fn field(entries: &[Entry], metric: Metric) -> Field {
     Field {
         area: AREA,
         x: Axis { from: -0.5, to: x(newest) + 0.5, ticks, title: x_title },
-        y: Axis { title: y_title, ..Axis::linear(from, most + margin, 5, "") },
+        y: Axis::linear(from, most + margin, 5, ""),
     }
 }
 
