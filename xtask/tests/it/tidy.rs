@@ -305,6 +305,8 @@ fn assert_known(file: &str, line: &str) {
             | ["cargo", "fmt", "--check"]
             // Where cargo-deny is installed; the test of licences holds to `deny.toml` itself.
             | ["cargo", "deny", "check"]
+            // Takes the picture of README.md; `html` opens such a page in the same browser.
+            | ["chromium", "--headless", "--hide-scrollbars", "--window-size=1180,850", "--screenshot=docs/report.png", _]
             // What `listener` does.
             | ["python3", "xtask/locust/test_perf_listener.py"]
             | ["cargo", "clippy", "--all-targets", "--", "-D", "warnings"]
