@@ -35,7 +35,7 @@ fn a_configuration_error_points_at_its_line() {
         (
             "\n[limits]\np95 = \"20\"\n",
             expect![[
-                r#":3: [limits] `p95`: `20` does not end in `%`: write for example "20%", "20% and 5ms" or "max 500ms""#
+                r#":3: [limits] `p95`: `20` does not end in `%`: write for example "20%", "20% and 5 ms" or "max 500 ms""#
             ]],
         ),
         (
@@ -53,7 +53,7 @@ fn a_configuration_error_points_at_its_line() {
         (
             "[limits.\"GET /a\"]\np95 = \"20\"\n",
             expect![[
-                r#":2: [limits."GET /a"] `p95`: `20` does not end in `%`: write for example "20%", "20% and 5ms" or "max 500ms""#
+                r#":2: [limits."GET /a"] `p95`: `20` does not end in `%`: write for example "20%", "20% and 5 ms" or "max 500 ms""#
             ]],
         ),
         (
@@ -137,11 +137,11 @@ fn a_command_line_error_names_the_flag() {
         ),
         (
             "perf --against HEAD --max-runs 1",
-            expect!["--against needs at least 2 rounds: one tells nothing of the noise"],
+            expect!["--against needs at least 2 rounds: a single round says nothing about noise"],
         ),
         (
             "perf --against HEAD --min-runs 1",
-            expect!["--against needs at least 2 rounds: one tells nothing of the noise"],
+            expect!["--against needs at least 2 rounds: a single round says nothing about noise"],
         ),
         ("perf -- -u50", expect!["`-u50` after `--`: the gate sets Locust's `-u` itself; use --users"]),
         ("perf -- --csv=x", expect!["`--csv=x` after `--`: the gate sets Locust's `--csv` itself; remove it"]),
@@ -197,10 +197,8 @@ fn a_setting_comes_from_flag_then_perf_toml_then_locust_then_default() {
         &[("LOCUST_USERS", "many")],
         all,
     )));
-    expect![
-        "there is no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
-    ]
-    .assert_eq(&error(load("perf", "", &[], "")));
+    expect!["no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"]
+        .assert_eq(&error(load("perf", "", &[], "")));
 }
 
 #[test]
