@@ -191,7 +191,7 @@ fn a_setting_comes_from_flag_then_perf_toml_then_locust_then_default() {
         "host = http://127.0.0.1:1#top ; ours\nusers = 6\nusers = 7 # seven\n; users = 8\nrun-time '2m'\t; two\n";
     assert_eq!(load("perf", "", &[], commented).unwrap(), "7 users, spawn rate 4/s, 120 s");
     assert_eq!(load("perf --host http://127.0.0.1:1", "", &[], "").unwrap(), "10 users, spawn rate 4/s, 30 s");
-    expect!["LOCUST_USERS sets Locust's `users` to `many`: invalid digit found in string"].assert_eq(&error(load(
+    expect!["LOCUST_USERS sets Locust's `users` to `many`: expected a whole number"].assert_eq(&error(load(
         "perf",
         "",
         &[("LOCUST_USERS", "many")],

@@ -108,7 +108,8 @@ fn texts() -> Vec<(String, String)> {
     for name in names {
         let text = read(&name);
         // What Markdown quotes as code may be an old name.
-        let text = if name.ends_with(".md") { text.split('`').step_by(2).collect() } else { text };
+        let is_markdown = Path::new(&name).extension().is_some_and(|extension| extension == "md");
+        let text = if is_markdown { text.split('`').step_by(2).collect() } else { text };
         texts.push((name, text));
     }
     texts
