@@ -163,21 +163,24 @@ fn prune(shell: &Shell, all: &Path) {
 pub fn remove_former(shell: &Shell, perf_folder: &Path) -> Option<String> {
     let all = fs::canonicalize(perf_folder.join("against")).ok()?;
     let is_commit = |name: &str| name.len() >= 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    for entry in fs::read_dir(&all).ok()?.flatten() {
-        if entry.file_name().to_str().is_some_and(is_commit) {
-            remove(shell, &entry.path());
-        }
+    let entries = fs::read_dir(&all).ok()?.flatten();
+    let former = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_commit)).map(|entry| entry.path());
+    let former: Vec<PathBuf> = former.collect();
+    for folder in &former {
+        remove(shell, folder);
     }
     for lock in [".lock", ".checkout.lock"] {
         let _ = fs::remove_file(all.join(lock));
     }
     forget_missing(shell, &all);
     let _ = fs::remove_dir(&all);
-    Some(if all.exists() {
-        format!("{} is no longer used, and could not be removed: delete it", all.display())
-    } else {
-        "removed target/perf/against: other commits are now checked out outside the repository".to_owned()
-    })
+    match former.iter().find(|folder| folder.exists()) {
+        Some(left) => Some(format!("{} is no longer used, and could not be removed: delete it", left.display())),
+        None if former.is_empty() => None,
+        None => Some(
+            "removed the checkouts in target/perf/against: other commits now lie outside the repository".to_owned(),
+        ),
+    }
 }
 
 /// Removes a checkout. What cannot be removed now is left to the next call.
