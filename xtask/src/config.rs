@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Range;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -399,7 +400,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         None => None,
     };
     let flag_locustfile = flags.locustfile.as_ref().map(|file| file.to_string_lossy().into_owned());
-    let users = first([flags.users, own.users], || locust.get("users", |text| Ok(text.parse()?)), DEFAULT_USERS)?;
+    let users = first([flags.users, own.users], || locust.get("users", whole_number), DEFAULT_USERS)?;
     let spawn_rate = first(
         [flags.spawn_rate, own.spawn_rate],
         || locust.get("spawn-rate", flags::parse_spawn_rate),
@@ -444,7 +445,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         host,
         starts_service,
         bind_host: locust.get("master-bind-host", text)?,
-        bind_port: locust.get("master-bind-port", |port| Ok(port.parse()?))?.unwrap_or(DEFAULT_BIND_PORT),
+        bind_port: locust.get("master-bind-port", whole_number)?.unwrap_or(DEFAULT_BIND_PORT),
         stop_timeout,
     })
 }
@@ -456,6 +457,11 @@ fn first<T>(given: [Option<T>; 2], locust: impl FnOnce() -> Result<Option<T>>, d
         Some(value) => Ok(value),
         None => Ok(locust()?.unwrap_or(default)),
     }
+}
+
+/// Parses a setting of Locust's that is a whole number.
+fn whole_number<T: FromStr>(text: &str) -> Result<T> {
+    text.parse().map_err(|_| anyhow!("expected a whole number"))
 }
 
 fn check_load(users: u32, spawn_rate: f64, run_time_s: u64, warmup_s: f64) -> Result<()> {

@@ -66,6 +66,18 @@ impl Axis {
         let share = (percent.clamp(self.from, self.to) - self.from) / (self.to - self.from);
         format!("{:.1}%", 100.0 * share)
     }
+
+    /// Returns the side of a label that stands at its place: half of one within `margin` of an end would leave the axis.
+    fn anchor(&self, change: f64, margin: f64) -> &'static str {
+        let share = (change - self.from) / (self.to - self.from);
+        if share < margin {
+            "start"
+        } else if share > 1.0 - margin {
+            "end"
+        } else {
+            "middle"
+        }
+    }
 }
 
 /// Returns the limit of a row as a change.
@@ -251,13 +263,7 @@ impl<'a> Table<'a> {
             let tick = if tick == 0.0 { 0.0 } else { tick };
             let sign = if tick > 0.0 { "+" } else { "" };
             if !is_near(tick) {
-                // Half a label would leave the axis at its ends.
-                let share = (tick - axis.from) / (axis.to - axis.from);
-                let anchor = match share {
-                    ..0.06 => "start",
-                    0.94.. => "end",
-                    _ => "middle",
-                };
+                let anchor = axis.anchor(tick, 0.06);
                 let _ = write!(
                     body,
                     "<text x=\"{}\" y=\"14\" text-anchor=\"{anchor}\">{sign}{tick}{unit}</text>",
@@ -266,10 +272,10 @@ impl<'a> Table<'a> {
             }
         }
         if let Some(limit) = limit {
-            let x = axis.x(limit);
+            let (x, anchor) = (axis.x(limit), axis.anchor(limit, 0.14));
             let _ = write!(
                 body,
-                "<text class=\"limit-label\" x=\"{x}\" y=\"14\" text-anchor=\"middle\">limit {limit:+.0}{unit}</text>"
+                "<text class=\"limit-label\" x=\"{x}\" y=\"14\" text-anchor=\"{anchor}\">limit {limit:+.0}{unit}</text>"
             );
         }
         body.push_str("</svg></td><td></td></tr></tfoot>\n");

@@ -108,7 +108,8 @@ fn texts() -> Vec<(String, String)> {
     for name in names {
         let text = read(&name);
         // What Markdown quotes as code may be an old name.
-        let text = if name.ends_with(".md") { text.split('`').step_by(2).collect() } else { text };
+        let is_markdown = Path::new(&name).extension().is_some_and(|extension| extension == "md");
+        let text = if is_markdown { text.split('`').step_by(2).collect() } else { text };
         texts.push((name, text));
     }
     texts
@@ -305,6 +306,8 @@ fn assert_known(file: &str, line: &str) {
             | ["cargo", "fmt", "--check"]
             // Where cargo-deny is installed; the test of licences holds to `deny.toml` itself.
             | ["cargo", "deny", "check"]
+            // Takes the picture of README.md; `html` opens such a page in the same browser.
+            | ["chromium", "--headless", "--hide-scrollbars", "--window-size=1180,850", "--screenshot=docs/report.png", _]
             // What `listener` does.
             | ["python3", "xtask/locust/test_perf_listener.py"]
             | ["cargo", "clippy", "--all-targets", "--", "-D", "warnings"]

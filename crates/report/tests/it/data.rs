@@ -367,11 +367,17 @@ fn a_pass_says_what_it_rests_on_where_the_circumstances_differ() {
         })
     };
     assert_eq!(ends(|_| ()), "PASS: p95 +0.0% (limit +20%), all metrics within their limits");
-    assert_eq!(ends(|of| of.machine.as_mut().unwrap().cpu = "another".to_owned()), "the baseline is of another CPU");
-    assert_eq!(ends(|of| of.machine.as_mut().unwrap().cores = 4), "the baseline is of another number of cores");
+    assert_eq!(
+        ends(|of| of.machine.as_mut().unwrap().cpu = "another".to_owned()),
+        "the baseline was measured with another CPU"
+    );
+    assert_eq!(
+        ends(|of| of.machine.as_mut().unwrap().cores = 4),
+        "the baseline was measured with another number of cores"
+    );
     assert_eq!(
         ends(|of| (of.locust, of.python) = (Some("2.32.0".to_owned()), Some("3.14.0".to_owned()))),
-        "the baseline is of another Locust and Python"
+        "the baseline was measured with another Locust and Python"
     );
     // What is not known is no difference.
     assert!(ends(|of| of.machine = None).starts_with("PASS: "));
