@@ -98,15 +98,9 @@ impl Follower {
         part
     }
 
-    /// Returns whether one of the remaining lines holds one of these phrases.
-    pub fn finds(mut self, phrases: &[&str]) -> bool {
-        loop {
-            let lines = self.next_lines();
-            let text = String::from_utf8_lossy(&lines);
-            if text.is_empty() || phrases.iter().any(|phrase| text.contains(phrase)) {
-                return !text.is_empty();
-            }
-        }
+    /// Returns the position of what comes next, in bytes.
+    pub fn offset(&self) -> u64 {
+        self.offset
     }
 }
 
@@ -180,7 +174,11 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Makes a file, in place of what an earlier process of our number may have left. It follows no link.
-fn create_new(path: &Path) -> io::Result<File> {
+///
+/// # Errors
+///
+/// Returns the system's error.
+pub fn create_new(path: &Path) -> io::Result<File> {
     let _ = fs::remove_file(path);
     File::create_new(path)
 }

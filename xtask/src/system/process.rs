@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
 use crate::system::files;
+use crate::system::log::Log;
 use crate::system::orphans::{self, Mark, POLL, Registered};
 
 static CAUGHT: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
@@ -160,7 +161,8 @@ pub struct Group {
     what: &'static str,
     child: Child,
     pid: Pid,
-    log: PathBuf,
+    /// The log of its output, where that goes to one.
+    log: Option<Log>,
     status: Option<ExitStatus>,
     /// The time from SIGTERM to SIGKILL.
     grace: Duration,
@@ -171,15 +173,18 @@ pub struct Group {
 }
 
 impl Group {
-    /// Starts `command` with no input and with all output in `log`. `grace` is the time from SIGTERM to SIGKILL.
+    /// Starts `command` with no input and with all output in `log`, of which the first and the last 10 MB stay. `grace` is
+    /// the time from SIGTERM to SIGKILL.
     ///
     /// # Errors
     ///
     /// Names the command that cannot be started, or the log that cannot be written.
     pub fn spawn(what: &'static str, command: &Command, log: &Path, grace: Duration) -> Result<Group> {
-        let output = files::open_own(log)?;
-        let errors = output.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
-        Group::start(what, command, [output.into(), errors.into()], log, grace)
+        let log = Log::open(log)?;
+        let handle = || log.handle().with_context(|| format!("cannot write {}", log.path().display()));
+        let mut group = Group::start(what, command, [handle()?.into(), handle()?.into()], grace)?;
+        group.log = Some(log);
+        Ok(group)
     }
 
     /// Starts a command. What it says goes to `stdout` and `stderr`.
@@ -187,7 +192,6 @@ impl Group {
         what: &'static str,
         command: &Command,
         [stdout, stderr]: [Stdio; 2],
-        log: &Path,
         grace: Duration,
     ) -> Result<Group> {
         let mut held_back = held_back(command);
@@ -207,7 +211,7 @@ impl Group {
             what,
             child,
             pid,
-            log: log.to_owned(),
+            log: None,
             status: None,
             grace,
             mark,
@@ -223,7 +227,19 @@ impl Group {
 
     /// Returns the path of the log.
     pub fn log(&self) -> &Path {
-        &self.log
+        self.log.as_ref().map_or(Path::new(""), Log::path)
+    }
+
+    /// Listens for these phrases in the log, from its beginning on.
+    pub fn listen_for(&mut self, phrases: &'static [&'static str]) {
+        if let Some(log) = &mut self.log {
+            log.listen_for(phrases);
+        }
+    }
+
+    /// Returns those phrases that the log held so far.
+    pub fn heard(&mut self) -> Vec<&'static str> {
+        self.log.as_mut().map_or_else(Vec::new, |log| log.heard().to_vec())
     }
 
     /// Returns the leader's exit status, once it has exited.
@@ -232,6 +248,9 @@ impl Group {
     ///
     /// Names a child that the system does not let us wait for.
     pub fn status(&mut self) -> Result<Option<ExitStatus>> {
+        if let Some(log) = &mut self.log {
+            log.tend();
+        }
         if self.status.is_none() {
             self.status = self.child.try_wait().with_context(|| format!("cannot wait for {}", self.what))?;
         }
@@ -269,7 +288,7 @@ impl Group {
             Some(status) => format!("{what} failed: {}", describe(status)),
             None => format!("{what} did not end within {}", humantime::format_duration(timeout)),
         };
-        Err(Failure::new(line, &self.log).into())
+        Err(Failure::new(line, self.log()).into())
     }
 
     /// Returns whether a process belongs to the group, also where it has left it.
@@ -290,7 +309,11 @@ impl Group {
 
     fn end(&mut self) -> bool {
         let was_killed = self.end_members();
-        self.mark.end_left(self.grace) || was_killed
+        let was_killed = self.mark.end_left(self.grace) || was_killed;
+        if let Some(log) = self.log.take() {
+            log.shorten();
+        }
+        was_killed
     }
 
     fn end_members(&mut self) -> bool {
@@ -371,7 +394,7 @@ const ANSWER_BYTES: u64 = 64_000_000;
 /// Returns [`Interrupted`], or names a program that does not answer within `timeout`.
 pub fn answer(what: &'static str, command: &Command, timeout: Duration) -> Result<Option<String>> {
     let output = [Stdio::piped(), Stdio::null()];
-    let Ok(mut group) = Group::start(what, command, output, Path::new(""), Duration::ZERO) else { return Ok(None) };
+    let Ok(mut group) = Group::start(what, command, output, Duration::ZERO) else { return Ok(None) };
     let Some(stdout) = group.child.stdout.take() else { return Ok(None) };
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
