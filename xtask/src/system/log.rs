@@ -117,18 +117,18 @@ impl Log {
     pub fn shorten(self) {
         if self.length() >= 2 * KEPT_BYTES + LEAST_BYTES {
             let temporary = files::temporary_beside(&self.path);
-            let shortened = write_shortened(&self.path, &temporary).and_then(|()| fs::rename(&temporary, &self.path));
+            let shortened = write_shortened(&self.file, &temporary).and_then(|()| fs::rename(&temporary, &self.path));
             let _ = shortened.inspect_err(|_| drop(fs::remove_file(&temporary)));
         }
     }
 }
 
 /// Writes the beginning and the end of a log to a new file.
-fn write_shortened(log: &Path, to: &Path) -> io::Result<()> {
-    let mut log = File::open(log)?;
+fn write_shortened(mut log: &File, to: &Path) -> io::Result<()> {
     let end = log.metadata()?.len() - KEPT_BYTES;
     let mut shortened = files::create_new(to)?;
-    io::copy(&mut (&log).take(KEPT_BYTES), &mut shortened)?;
+    log.seek(SeekFrom::Start(0))?;
+    io::copy(&mut log.take(KEPT_BYTES), &mut shortened)?;
     let left_out = end - KEPT_BYTES;
     write!(shortened, "\n[cargo xtask perf: {left_out} bytes of this log are left out here]\n")?;
     log.seek(SeekFrom::Start(end))?;

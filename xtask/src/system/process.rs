@@ -162,7 +162,7 @@ pub struct Group {
     child: Child,
     pid: Pid,
     /// The log of its output, where that goes to one.
-    log: Option<Log>,
+    log: Option<Box<Log>>,
     status: Option<ExitStatus>,
     /// The time from SIGTERM to SIGKILL.
     grace: Duration,
@@ -183,17 +183,12 @@ impl Group {
         let log = Log::open(log)?;
         let handle = || log.handle().with_context(|| format!("cannot write {}", log.path().display()));
         let mut group = Group::start(what, command, [handle()?.into(), handle()?.into()], grace)?;
-        group.log = Some(log);
+        group.log = Some(Box::new(log));
         Ok(group)
     }
 
     /// Starts a command. What it says goes to `stdout` and `stderr`.
-    fn start(
-        what: &'static str,
-        command: &Command,
-        [stdout, stderr]: [Stdio; 2],
-        grace: Duration,
-    ) -> Result<Group> {
+    fn start(what: &'static str, command: &Command, [stdout, stderr]: [Stdio; 2], grace: Duration) -> Result<Group> {
         let mut held_back = held_back(command);
         let mark = Mark::put_on(&mut held_back);
         held_back.process_group(0).stdin(Stdio::piped()).stdout(stdout).stderr(stderr);
@@ -207,17 +202,7 @@ impl Group {
         if let Some(mut go) = child.stdin.take() {
             let _ = go.write_all(b"go\n");
         }
-        Ok(Group {
-            what,
-            child,
-            pid,
-            log: None,
-            status: None,
-            grace,
-            mark,
-            _registered: registered,
-            _guard: guard,
-        })
+        Ok(Group { what, child, pid, log: None, status: None, grace, mark, _registered: registered, _guard: guard })
     }
 
     /// Returns the process id of the leader.
@@ -227,7 +212,7 @@ impl Group {
 
     /// Returns the path of the log.
     pub fn log(&self) -> &Path {
-        self.log.as_ref().map_or(Path::new(""), Log::path)
+        self.log.as_ref().map_or(Path::new(""), |log| log.path())
     }
 
     /// Listens for these phrases in the log, from its beginning on.
