@@ -892,6 +892,9 @@ def _listen(environment, runner, **_kwargs):
     is_worker = isinstance(runner, WorkerRunner)
     if not _TARGET and not is_worker:
         return
+    # Locust's run time counts from when gevent's loop last looked at the clock, which was before the
+    # locustfile was imported: a slow import would shorten the load.
+    gevent.get_hub().loop.update_now()
     # The user count of a load shape changes all the time: it never finishes spawning. All of it
     # is measured.
     load = _Load(leaves_ramp_up_out=environment.shape_class is None)

@@ -365,7 +365,6 @@ fn check(case: &Case) {
     repository.replace("perf.toml", "# run_time = \"30s\"", "run_time = \"4s\"");
     // In the middle between what is the same and what is slower: a busy machine may add most of a second to either.
     repository.replace("perf.toml", "# p95 = \"20%\"", "p95 = \"100% and 800ms\"");
-    repository.write("locustfile.py", &format!("{}{}", real::FULL_RUN_TIME, repository.read("locustfile.py")));
     // As old as the program that holds them: cargo builds them once for all repositories.
     let program = env!("CARGO_BIN_EXE_xtask");
     repository.sh(&format!("find xtask -type f -exec touch -r '{program}' {{}} +"));

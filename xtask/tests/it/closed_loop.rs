@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::real::{self, FULL_RUN_TIME, demo_locustfile, link_locust, root};
+use crate::real::{self, demo_locustfile, link_locust, root};
 use crate::support::{Output, Scratch};
 
 /// Ends its users after a while: by `StopUser` after a failed login, or by `self.stop()`.
@@ -112,7 +112,7 @@ fn a_fault_is_red(scratch: &Scratch, fault: &str, value: &str) {
 
 #[track_caller]
 fn users_that_leave_are_another_load(scratch: &Scratch, how: &str) {
-    scratch.write("leaving.py", &format!("{FULL_RUN_TIME}{}", LEAVING.replace("HOW", how)));
+    scratch.write("leaving.py", &LEAVING.replace("HOW", how));
     let output = perf(scratch, "--locustfile leaving.py --max-runs 1", "DEMO_FREEZE", "");
     assert_eq!(output.code, 2, "{how}: {}{}", output.stdout, output.stderr);
     let said = output.last_line();
@@ -132,7 +132,7 @@ fn a_service_that_becomes_slow_in_the_middle_is_red() {
     );
     let locustfile = "from locust import HttpUser, constant, task\n\n\nclass U(HttpUser):\n    wait_time = constant(0.1)\n\n    \
                       @task\n    def a(self):\n        self.client.get(\"/a\")\n";
-    scratch.write("locustfile.py", &format!("{FULL_RUN_TIME}{locustfile}"));
+    scratch.write("locustfile.py", locustfile);
     link_locust(&scratch.path("target/perf"));
     let output = perf(&scratch, "--update-baseline --max-runs 1", "SERVICE_SLOW_AFTER_S", "");
     assert_eq!(output.code, 0, "{}", output.stderr);

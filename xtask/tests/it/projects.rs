@@ -7,7 +7,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::real::{FULL_RUN_TIME, installed_locust, link_locust};
+use crate::real::{installed_locust, link_locust};
 use crate::support::{Output, Scratch};
 
 const SERVICE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fakes/service.py");
@@ -38,7 +38,7 @@ fn pinned(name: &str, toml: &str, files: &[(&str, &str)]) -> Scratch {
 /// A user class that asks for a path again and again.
 pub fn user(class: &str, path: &str) -> String {
     format!(
-        "{FULL_RUN_TIME}from locust import HttpUser, constant, task\n\n\
+        "from locust import HttpUser, constant, task\n\n\
          class {class}(HttpUser):\n    wait_time = constant(0.05)\n    @task\n    def ask(self):\n        self.client.get(\"{path}\")\n"
     )
 }
@@ -93,6 +93,15 @@ fn a_folder_of_locustfiles_with_packages_beside_it() {
 }
 
 #[test]
+fn a_locustfile_that_loads_slowly_takes_nothing_from_the_run_time() {
+    let slow = "import time\n\nended_at = time.monotonic() + 3\nwhile time.monotonic() < ended_at:\n    pass\n";
+    let scratch = pinned("slow-import", LOAD, &[("locustfile.py", &format!("{slow}{}", user("Web", "/a")))]);
+    measure(&scratch, "--run-time 4s");
+    let account: Value = serde_json::from_str(&scratch.read("target/perf/latest/run-1/perf_listener.json")).unwrap();
+    assert!(account["load_s"].as_f64().unwrap() >= 3.9, "{account}");
+}
+
+#[test]
 fn locusts_own_configuration_is_the_load() {
     let tagged = |class: &str| {
         let read = user(class, &format!("/{class}/read")).replace("    @task", "    @tag(\"read\")\n    @task");
@@ -133,8 +142,7 @@ fn locusts_own_configuration_is_the_load() {
 
 #[test]
 fn users_of_ones_own_kind() {
-    let locustfile = FULL_RUN_TIME.to_owned()
-        + r#"
+    let locustfile = r#"
 import locust.stats
 from locust import HttpUser, User, constant, events, task
 

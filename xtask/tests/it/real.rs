@@ -23,12 +23,6 @@ const BASELINE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/real_baseline.json
 
 const CONFIG: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/real_perf.toml");
 
-const LOCUSTFILE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/real_locustfile.py");
-
-/// What the locustfiles of these tests begin with. Locust's run time counts from the last time that gevent's loop looked at
-/// the clock, which is before the imports: of a short load on a busy machine there would be little left.
-pub const FULL_RUN_TIME: &str = "import gevent\n\ngevent.get_hub().loop.update_now()\n";
-
 /// Where cargo builds: of what it has built for these tests it builds nothing again.
 pub const TARGET: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/..");
 
@@ -56,7 +50,7 @@ pub fn link_locust(into: &Path) {
 
 /// The locustfile of the demo.
 pub fn demo_locustfile() -> String {
-    format!("{FULL_RUN_TIME}{}", fs::read_to_string(root().join("locustfile.py")).unwrap())
+    fs::read_to_string(root().join("locustfile.py")).unwrap()
 }
 
 /// The program of the demo service. `cargo test` builds it for the demo's own tests; where it is missing or old, as after
@@ -79,7 +73,7 @@ pub fn demo() -> &'static str {
 
 fn perf(args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["perf", "--baseline", BASELINE, "--config", CONFIG, "--locustfile", LOCUSTFILE])
+        .args(["perf", "--baseline", BASELINE, "--config", CONFIG])
         .args(args)
         .current_dir(root())
         .env_remove("CI")
@@ -100,7 +94,6 @@ fn the_demo_is_measured_finely_and_wholly_and_fails_when_slower() {
         demo()
     );
     fs::write(CONFIG, &config).unwrap();
-    fs::write(LOCUSTFILE, demo_locustfile()).unwrap();
     let update = ["--run-time", "5s", "--update-baseline", "--max-runs", "1"];
     let _ = fs::remove_file(BASELINE);
     let (code, text) = perf(&update, &[]);

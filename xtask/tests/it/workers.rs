@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use judge::run::Precision;
 use serde_json::Value;
 
-use crate::real::{FULL_RUN_TIME, link_locust};
+use crate::real::link_locust;
 use crate::support::{BASELINE, FAKE_LOCUST, Scratch, is_running};
 
 fn worker(name: &str, state: &str) -> String {
@@ -215,7 +215,7 @@ fn with_real_locust(name: &str) -> Scratch {
         .toml("stop_timeout = \"500ms\"\n[load]\n", "stop_timeout = \"10s\"\n[load]\n")
         .toml("stop_timeout = \"500ms\"\ndeadline", "stop_timeout = \"10s\"\ndeadline");
     let locustfile = LOCUSTFILE.replace("@FOLDER@", &scratch.path("pids").display().to_string());
-    scratch.write("loads/locustfile.py", &format!("{FULL_RUN_TIME}import beside\n{locustfile}"));
+    scratch.write("loads/locustfile.py", &format!("import beside\n{locustfile}"));
     scratch.write(
         "loads/beside.py",
         "# Workers get their locustfile from their master, and this one from their checkout.\n",
