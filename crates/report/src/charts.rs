@@ -17,7 +17,7 @@ use crate::words::{count, value};
 const WIDTH: f64 = 320.0;
 /// The width of the numbers left of a field.
 const NUMBERS_PX: f64 = 48.0;
-/// The room right of every field, for half a label: of `400 %`, or of a number of five digits.
+/// The room right of every field, for half a label: of `400%`, or of a number of five digits.
 const MARGIN_PX: f64 = 24.0;
 /// The room below a field for the labels and the title of its axis.
 const AXIS_PX: f64 = 42.0;

@@ -87,19 +87,43 @@ fn is_missing(row: &Row) -> bool {
     row.decision.and_then(Decision::why) == Some(Why::Missing)
 }
 
+/// The failures of a comparison: of all requests together in the order of the metrics, of endpoints worst first.
+struct Failures<'a> {
+    total: Vec<&'a Row<'a>>,
+    of_endpoints: Vec<&'a Row<'a>>,
+    missing: Vec<&'a Row<'a>>,
+}
+
+impl<'a> Failures<'a> {
+    fn of(comparison: &'a Comparison<'a>) -> Failures<'a> {
+        let failed: Vec<&Row> = findings(comparison).into_iter().filter(|row| row.is_failure()).collect();
+        let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.into_iter().partition(|row| is_missing(row));
+        let (mut total, of_endpoints): (Vec<&Row>, Vec<&Row>) =
+            over.into_iter().partition(|row| row.endpoint.is_none());
+        total.sort_by_key(|row| JUDGED.iter().position(|metric| *metric == row.metric));
+        Failures { total, of_endpoints, missing }
+    }
+
+    fn first(&self) -> Option<&'a Row<'a>> {
+        self.total.first().or(self.of_endpoints.first()).copied()
+    }
+}
+
+/// Returns the failure that the headline has in numbers; `None` where nothing failed but what is missing.
+pub fn first_failure<'a>(comparison: &'a Comparison<'a>) -> Option<&'a Row<'a>> {
+    Failures::of(comparison).first()
+}
+
 /// Returns the worst failure in numbers, and what else failed.
 fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
-    let failed: Vec<&Row> = findings(comparison).into_iter().filter(|row| row.is_failure()).collect();
-    let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.into_iter().partition(|row| is_missing(row));
-    let (mut total, of_endpoints): (Vec<&Row>, Vec<&Row>) = over.into_iter().partition(|row| row.endpoint.is_none());
-    total.sort_by_key(|row| JUDGED.iter().position(|metric| *metric == row.metric));
+    let failures = Failures::of(comparison);
     let mut also = Vec::new();
-    let first = total.first().or(of_endpoints.first()).copied();
-    for row in total.iter().skip(1) {
+    let first = failures.first();
+    for row in failures.total.iter().skip(1) {
         also.push(format!("{} {} too", row.metric, short_change(row)));
     }
-    also.extend(failed_endpoints(comparison, &of_endpoints, first));
-    let missing: Vec<String> = missing.iter().filter_map(|row| row.endpoint).map(endpoint_shown).collect();
+    also.extend(failed_endpoints(comparison, &failures.of_endpoints, first));
+    let missing: Vec<String> = failures.missing.iter().filter_map(|row| row.endpoint).map(endpoint_shown).collect();
     let missing = missing_endpoints(&missing);
     match (first, missing) {
         (Some(first), missing) => {

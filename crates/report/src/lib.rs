@@ -3,6 +3,7 @@
 //! Every cell and sentence is made once, in [`content`] and [`words`]; a format only arranges them. Nothing here starts a
 //! process, opens a file, or reads a clock or the environment, and nothing is judged here.
 
+pub mod anchors;
 pub mod background;
 pub mod bars;
 pub mod charts;

@@ -91,7 +91,7 @@ fn an_update_keeps_commit_load_machine_and_versions() {
     assert!(repository.read("perf_baseline.json").contains("\"dirty\": true"));
 }
 
-/// Ten runs, 3 % apart: a baseline that knows its noise.
+/// Ten runs, 3% apart: a baseline that knows its noise.
 const NOISY: &str = "300 310 290 305 295 300 310 290 305 295";
 
 #[test]

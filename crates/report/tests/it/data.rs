@@ -332,6 +332,36 @@ fn findings_are_the_worst_first_in_every_format() {
 }
 
 #[test]
+fn many_endpoints_make_no_format_longer_but_the_json() {
+    let sizes = [2_100, 3_000].map(|count| {
+        let names: Vec<String> = (0..count).map(|number| format!("GET /{number:05}")).collect();
+        let mut case = hostile_case(&names);
+        // The last one is the worst.
+        for run in &mut case.runs {
+            run.endpoints.last_mut().unwrap().1.p95_ms *= 3.0;
+        }
+        case.report(|report| {
+            let worst = format!("GET /{:05}", count - 1);
+            let says = format!(
+                "f {count} endpoints the 2000 worst are shown: all of them are in the JSON (--report perf.json)"
+            );
+            in_every_format(report).map(|(format, text)| {
+                let text = text.replace('\\', "");
+                assert!(text.contains(&worst) && text.contains(&says), "{format} of {count} endpoints");
+                if format == "JSON" {
+                    let all = names.iter().filter(|name| text.contains(*name)).count();
+                    assert_eq!(all, count);
+                }
+                (format, text.len())
+            })
+        })
+    });
+    for ((format, few), (_, many)) in sizes[0].into_iter().zip(sizes[1]) {
+        assert!(format == "JSON" || many < few + few / 10, "{format}: {many} bytes after {few}");
+    }
+}
+
+#[test]
 fn what_next_depends_on_the_case() {
     let mut said = Vec::new();
     for case in cases() {
@@ -681,7 +711,7 @@ fn the_json_reads_from_verdict_to_details() {
           "sentence": "cannot read perf.toml",
           "next": [
             {
-              "what": "run it again with every detail",
+              "what": "once that is fixed, run it again with every detail",
               "command": "cargo xtask perf --verbose"
             }
           ]
