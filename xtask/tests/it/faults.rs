@@ -379,6 +379,8 @@ fn a_stale_result_is_never_taken() {
 fn failures_alone_are_no_baseline() {
     let repository = scratch("all-failing").with("FAKE_FAILURES", "450");
     repository.refuses("--update-baseline", "all 450 requests failed");
+    let repository = repository.with("FAKE_LOCUST", "fails-saying").with("FAKE_FAILURE", "404");
+    repository.refuses("--update-baseline", "fix the service or the locustfile first; most failed so: 7 x GET /a: 404");
     let output = repository.perf("");
     assert_eq!(
         (output.code, output.stdout.lines().last()),
