@@ -511,15 +511,17 @@ pub fn last_line(log: &str, tells: impl Fn(&str) -> bool) -> String {
     line.map_or_else(String::new, |line| format!(": {}", shown(line)))
 }
 
-/// Returns the last exception that Python printed: below a traceback, the first line that is not indented.
+/// Returns the last exception that Python printed: below a traceback, the first line that is indented no further. What quotes
+/// a traceback indents all of it.
 fn exception(log: &str) -> Option<&str> {
-    let (mut exception, mut is_in_traceback) = (None, false);
+    let (mut exception, mut traceback) = (None, None);
     for line in log.lines() {
+        let indent = line.len() - line.trim_start_matches(' ').len();
         if line.contains("Traceback (most recent call last):") {
-            is_in_traceback = true;
-        } else if is_in_traceback && !line.starts_with(' ') && !line.trim().is_empty() {
+            traceback = Some(indent);
+        } else if traceback.is_some_and(|traceback| indent <= traceback) && !line.trim().is_empty() {
             exception = Some(line.trim());
-            is_in_traceback = false;
+            traceback = None;
         }
     }
     exception
@@ -620,6 +622,10 @@ mod tests {
             ),
             ("what is wrong\nnote: This error originates from a subprocess\nhint: See above\n", ": what is wrong"),
             ("note: only this\n", ": note: only this"),
+            (
+                "  x did not run\n      Traceback (most recent call last):\n        File \"s.py\", line 1\n      KeyError: 'a'\n      [end of output]\n\n  note: This error originates from a subprocess\nerror: metadata-generation-failed\n",
+                ": KeyError: 'a'",
+            ),
             ("", ""),
         ] {
             assert_eq!(last_line(log, |_| false), expected);
