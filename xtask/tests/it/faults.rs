@@ -516,6 +516,10 @@ fn a_signal_in_any_phase_leaves_nothing() {
         repository.write("perf.toml", &repository.read("perf.toml").replacen("[service]\n", build, 1));
         interrupt(&repository, "pids/build", signal, code);
 
+        let repository = scratch(&format!("signal-prepare-{signal}"));
+        repository.replace("perf.toml", "[service]\n", &build.replace("build", "prepare"));
+        interrupt(&repository, "pids/prepare", signal, code);
+
         let repository = scratch(&format!("signal-ready-{signal}"));
         configure(&repository, &service("never-ready"));
         interrupt(&repository, "pids/service", signal, code);

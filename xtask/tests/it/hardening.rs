@@ -2,6 +2,7 @@
 //! elsewhere: an answer or one line, in bounded memory. And what must not get out.
 
 mod files;
+mod places;
 mod processes;
 
 use std::fs::{self, File};
