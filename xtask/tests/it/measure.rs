@@ -106,8 +106,8 @@ fn a_service_that_hangs_is_no_measurement() {
 fn readiness_is_a_2xx_answer_in_time() {
     for (mode, says) in [
         ("redirects", "it answers 302"),
-        ("never-answers", "timeout"),
-        ("drips", "timeout"),
+        ("never-answers", "timeout: no answer within 2 s"),
+        ("drips", "timeout: no answer within 2 s"),
         ("never-ends", "it answers something else than HTTP"),
     ] {
         let scratch = Scratch::new(&format!("ready-{mode}")).service(mode).toml("\"2m\"", "\"5s\"");
