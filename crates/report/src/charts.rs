@@ -490,9 +490,11 @@ fn over_time(report: &Report) -> Result<Chart> {
     let description = format!("{} over {} s: {}.", count(made, "run"), course.end_s, titles.join("; "));
     let mut caption =
         if made == 1 { "One candidate run.".to_owned() } else { format!("One faint line per candidate run ({made}).") };
-    if behind.is_some() {
-        caption.push_str(" Behind them the baseline's last run.");
-    }
+    caption.push_str(if behind.is_some() {
+        " Behind them the baseline's last run."
+    } else {
+        " The baseline's runs over time are not kept here any more."
+    });
     caption.push_str(" Rates are Locust's 10-second moving averages, so they start at 0.");
     if let Some(why) = missing.first() {
         let _ = write!(caption, " {} not drawn: {}.", missing.len(), cut(&printable(why), 300));

@@ -62,6 +62,7 @@ pub fn render(report: &Report) -> String {
     failures(&mut body, &report.background.failures);
     charts(&mut body, report);
     total(&mut body, report);
+    stored(&mut body, report);
     endpoints(&mut body, report, &anchors);
     compared(&mut body, report);
     body.push_str(TERMS);
@@ -399,6 +400,16 @@ fn total(body: &mut String, report: &Report) {
         );
     }
     table(body, "total", [report.total_cells().iter().map(row).collect::<String>()].into_iter());
+    body.push_str("</details>\n");
+}
+
+/// Writes the comparison with the stored numbers, where the page is about the rounds that were to confirm it.
+fn stored(body: &mut String, report: &Report) {
+    let Some(headline) = report.stored_headline() else { return };
+    let headline = shortened(&headline.to_string(), SENTENCE);
+    let _ =
+        writeln!(body, "<details>\n<summary><h2 id=\"stored\">By the stored numbers</h2></summary>\n<p>{headline}</p>");
+    table(body, "stored", [report.stored_cells().iter().map(row).collect::<String>()].into_iter());
     body.push_str("</details>\n");
 }
 

@@ -7,6 +7,7 @@ pub mod anchors;
 pub mod background;
 pub mod bars;
 pub mod charts;
+pub mod confirmation;
 pub mod content;
 pub mod format;
 pub mod github;

@@ -23,8 +23,10 @@ use locust_gate::config::LocustConfig;
 use locust_gate::project::read_config;
 use locust_gate::results;
 use locust_gate::system::process::{self, Failure, Group};
+use locust_gate::system::screen::screen;
 use locust_gate::system::session::Session;
 use locust_gate::system::{files, git, lock};
+use report::terminal;
 
 use crate::repo::flags::Selftest;
 
@@ -469,5 +471,5 @@ fn print(line: &str) -> Result<()> {
 
 fn say(line: &str) {
     // Progress that cannot be shown is no reason to end a measurement.
-    let _ = writeln!(anstream::stderr(), "{line}");
+    let _ = write!(anstream::stderr(), "{}", terminal::wrapped(line, screen(&io::stderr())));
 }

@@ -8,5 +8,6 @@ pub mod log;
 pub mod machine;
 pub mod orphans;
 pub mod process;
+pub mod screen;
 pub mod session;
 pub mod worktree;

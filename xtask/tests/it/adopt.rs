@@ -100,6 +100,7 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/crates/report/src/background.rs
         xtask/vendor/crates/report/src/bars.rs
         xtask/vendor/crates/report/src/charts.rs
+        xtask/vendor/crates/report/src/confirmation.rs
         xtask/vendor/crates/report/src/content.rs
         xtask/vendor/crates/report/src/format.rs
         xtask/vendor/crates/report/src/github.rs
@@ -135,6 +136,7 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/project.rs
         xtask/vendor/xtask/src/results.rs
         xtask/vendor/xtask/src/story/against.rs
+        xtask/vendor/xtask/src/story/confirm.rs
         xtask/vendor/xtask/src/story/delivery.rs
         xtask/vendor/xtask/src/story/judging.rs
         xtask/vendor/xtask/src/story/mod.rs

@@ -16,6 +16,7 @@ use judge::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run,
 use judge::stats::Interval;
 use judge::text::{cut, printable};
 use report::Background;
+use report::confirmation::{Confirmation, Stored};
 use report::content::{Sides, Unjudged, by_severity, finding, findings};
 use report::next::steps;
 use report::saved::Saved;
@@ -100,6 +101,7 @@ impl Case {
         let candidate = provenance();
         read(&Report {
             background: Background::unknown(),
+            confirmation: None,
             distribution: &[],
             runs: &self.runs,
             histories: &[],
@@ -318,6 +320,78 @@ fn every_format_has_the_same_headline() {
         limits of an endpoint: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /new p95 333 ms; inconclusive: noise may be hiding a GET /new p95 regression"#]].assert_eq(&said.join("\n"));
 }
 
+/// A FAIL by the stored numbers, in three ways: confirmed by rounds, not confirmed by them, and beyond confirmation.
+fn confirmed<T>(rounds: [&[f64]; 2], read: impl FnOnce(&Report) -> T) -> T {
+    let [other, this] = rounds;
+    let case = Case::new("rounds", &runs(other), runs(this), rules(false, true));
+    let stored = Case::new("stored", &runs(&STEADY), runs(this), rules(false, false));
+    stored.report(|stored| {
+        let stored = Stored { comparison: stored.comparison, baseline: stored.baseline.clone() };
+        let confirmation = Confirmation::Measured(stored);
+        case.report(|report| read(&Report { confirmation: Some(&confirmation), ..report.clone() }))
+    })
+}
+
+#[test]
+fn a_confirmation_leads_every_format() {
+    let schema = Schema::read();
+    let mut said = Vec::new();
+    let mut check = |report: &Report| {
+        let headline = report.headline().to_string();
+        for (format, text) in &in_every_format(report) {
+            assert!(text.contains(report.headline().word), "{format}: {text}");
+            let shows_stored = text.to_lowercase().contains("stored numbers") || text.contains("\"stored\": {");
+            assert!(shows_stored || *format == "quiet", "{format}: {text}");
+        }
+        let value: Value = serde_json::from_str(&json::render(report)).unwrap();
+        schema.assert_accepts(&headline, &value);
+        said.push(format!("{}: {headline}", value["confirmation"]["outcome"].as_str().unwrap()));
+        said.extend(steps(report).iter().map(|step| format!("  {}: {}", step.what, step.command)));
+    };
+    confirmed([&[300.0, 301.0, 299.0], &[420.0, 421.0, 419.0]], &mut check);
+    confirmed([&[420.0, 421.0, 419.0], &[420.0, 422.0, 418.0]], &mut check);
+    confirmed([&[280.0, 300.0, 290.0], &[370.0, 345.0, 350.0]], &mut check);
+    let failing = Case::new("stored", &runs(&STEADY), runs(&[420.0, 421.0]), rules(false, false));
+    let confirmation = Confirmation::Impossible("git does not know the commit".to_owned());
+    failing.report(|report| check(&Report { confirmation: Some(&confirmation), ..report.clone() }));
+    expect![[r#"
+        confirmed: FAIL, confirmed: p95 is 40% slower, 300 → 420 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds); 1 of 1 endpoint: GET /a +40%
+          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        not_confirmed: PASS: not confirmed; the machine is slower than when the baseline was recorded (its own commit: p95 300 ms then, 420 ms now); against commit 0123456789ab on this machine (3 rounds): p95 +0.0% (limit +20%), all metrics within their limits
+          record a baseline on this machine: cargo xtask perf --update-baseline
+        confirmed: FAIL, confirmed: p95 is 22% slower, 290 → 355 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds); inconclusive: noise could change the verdict on p95 and GET /a p95
+          lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m
+          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        impossible: FAIL, not confirmed: p95 is 40% slower, 300 → 420 ms (limit +20%); 1 of 1 endpoint: GET /a +40%
+          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          accept it: cargo xtask perf --update-baseline --note "why it is slower""#]].assert_eq(&said.join("\n"));
+}
+
+#[test]
+fn a_pass_says_what_it_rests_on_where_the_circumstances_differ() {
+    let case = &cases()[0];
+    let ends = |change: fn(&mut Provenance)| {
+        let mut candidate = provenance();
+        change(&mut candidate);
+        case.report(|report| {
+            let provenance = Sides { candidate: &candidate, ..report.provenance };
+            let headline = Report { provenance, ..report.clone() }.headline().to_string();
+            headline.rsplit("; ").next().unwrap().to_owned()
+        })
+    };
+    assert_eq!(ends(|_| ()), "PASS: p95 +0.0% (limit +20%), all metrics within their limits");
+    assert_eq!(ends(|of| of.machine.as_mut().unwrap().cpu = "another".to_owned()), "the baseline is of another CPU");
+    assert_eq!(ends(|of| of.machine.as_mut().unwrap().cores = 4), "the baseline is of another number of cores");
+    assert_eq!(
+        ends(|of| (of.locust, of.python) = (Some("2.32.0".to_owned()), Some("3.14.0".to_owned()))),
+        "the baseline is of another Locust and Python"
+    );
+    // What is not known is no difference.
+    assert!(ends(|of| of.machine = None).starts_with("PASS: "));
+}
+
 #[test]
 fn an_inconclusive_verdict_says_so_in_every_format() {
     for case in cases() {
@@ -400,12 +474,12 @@ fn what_next_depends_on_the_case() {
         a pass:
           nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         a failure of several runs:
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         one run over:
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         a close call:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 9m
@@ -415,29 +489,29 @@ fn what_next_depends_on_the_case() {
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         strict:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 80s
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         rounds:
           nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         new and missing:
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         few requests:
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         not significant:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         in a gap:
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         close after all runs:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         single runs:
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
@@ -702,6 +776,7 @@ fn what_is_no_number_is_null() {
         let (baseline, warnings, details) = (String::new(), Vec::new(), Vec::new());
         json::render(&Report {
             background: Background::unknown(),
+            confirmation: None,
             distribution: &[],
             runs: &[],
             histories: &[],
@@ -723,7 +798,7 @@ fn what_is_no_number_is_null() {
 fn the_json_reads_from_verdict_to_details() {
     expect![[r#"
         {
-          "schema_version": "1.2",
+          "schema_version": "1.3",
           "verdict": "not_judged",
           "exit_code": 2,
           "headline": "NO VERDICT: cannot read perf.toml",
@@ -742,7 +817,7 @@ fn the_json_reads_from_verdict_to_details() {
     let start: Vec<&str> = text.lines().take_while(|line| !line.contains("\"rows\"")).collect();
     expect![[r#"
         {
-          "schema_version": "1.2",
+          "schema_version": "1.3",
           "verdict": "fail",
           "exit_code": 1,
           "headline": "FAIL: p95 is 40% slower, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95",
@@ -780,13 +855,14 @@ fn the_json_reads_from_verdict_to_details() {
             },
             {
               "what": "rule out the machine",
-              "command": "cargo xtask perf --against 0123456789ab"
+              "command": "cargo xtask perf --confirm"
             },
             {
               "what": "accept it",
               "command": "cargo xtask perf --update-baseline --note \"why it is slower\""
             }
           ],
+          "confirmation": null,
           "lacking": [],"#]].assert_eq(&start.join("\n"));
     let start = text.find("{\n      \"endpoint\": \"GET /a\",\n      \"metric\": \"p95\",\n      \"unit\"").unwrap();
     let end = start + text[start..].find("\n    }").unwrap() + "\n    }".len();
@@ -1093,6 +1169,7 @@ fn a_timestamp_has_the_form_of_the_schema_or_is_left_out() {
             let provenance = Sides { baseline: report.provenance.baseline, candidate: &candidate };
             junit::render(&Report {
                 background: Background::unknown(),
+                confirmation: None,
                 distribution: &[],
                 runs: &[],
                 histories: &[],

@@ -59,6 +59,7 @@ impl Measured {
         show(&Report {
             comparison: &comparison,
             background: &background,
+            confirmation: None,
             distribution: &self.baseline.distribution,
             runs: &self.runs,
             histories: &self.histories,
