@@ -66,9 +66,10 @@ impl Log {
         self.phrases = phrases;
     }
 
-    /// Returns those phrases that the log held so far, also in what is left out.
+    /// Returns those phrases that the log holds by now, also in what is left out.
     pub fn heard(&mut self) -> &[&'static str] {
-        while self.listen(MAX_PARTS) {}
+        let end = self.length();
+        while self.listener.offset() < end && self.listen(1) {}
         &self.heard
     }
 
