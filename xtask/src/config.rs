@@ -34,6 +34,9 @@ pub struct Config {
     /// The number of runs that are made.
     #[serde(default)]
     pub runs: RunsConfig,
+    /// The checkouts of other commits.
+    #[serde(default)]
+    pub against: AgainstConfig,
     /// The use of the baseline.
     #[serde(default)]
     pub baseline: BaselineConfig,
@@ -84,6 +87,14 @@ pub struct ServiceConfig {
     /// The time from SIGTERM to SIGKILL.
     #[serde(default = "ten_seconds", deserialize_with = "duration")]
     pub stop_timeout: Duration,
+}
+
+impl ServiceConfig {
+    /// Returns whether it uses files of the user's own checkout: `{root}`, or `PERF_ROOT`.
+    pub fn names_root(&self) -> bool {
+        let texts = [Some(&self.command), self.build.as_ref(), self.prepare.as_ref()].into_iter().flatten();
+        texts.chain(self.env.values()).any(|text| text.contains("{root}") || text.contains("PERF_ROOT"))
+    }
 }
 
 /// `[load]`.
@@ -188,6 +199,14 @@ impl RunRange {
             baseline: max_flag.unwrap_or(default.baseline).max(min_flag.unwrap_or(1)),
         }
     }
+}
+
+/// `[against]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgainstConfig {
+    /// The folder of the checkouts, from the root or from `~/`, instead of the user's cache.
+    pub folder: Option<String>,
 }
 
 /// `[locust]`.

@@ -20,6 +20,7 @@ use crate::results::{self, Measured};
 use crate::system::files::{self, Identity};
 use crate::system::git::{self, Head};
 use crate::system::screen::screen;
+use crate::system::worktree;
 
 /// The command in a starter's `perf.toml`, which its owner is to replace.
 pub const PLACEHOLDER: &str = "./my-service";
@@ -195,6 +196,15 @@ impl Project<'_> {
     /// Returns the folder of everything that commands leave behind.
     pub fn perf_folder(&self) -> PathBuf {
         self.root.join("target/perf")
+    }
+
+    /// Returns the folder of the checkouts of other commits.
+    ///
+    /// # Errors
+    ///
+    /// Says that there is no place for one.
+    pub fn folder_of_checkouts(&self) -> Result<PathBuf> {
+        worktree::folder_of_checkouts(&self.shell, self.config.against.folder.as_deref())
     }
 
     /// Returns a path as short as it can be shown.

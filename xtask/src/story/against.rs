@@ -1,6 +1,8 @@
 //! The story of `cargo xtask perf --against REV`: this tree and another commit, measured in turn on one machine, so that
 //! a slow hour of the machine meets both.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::Baseline;
 use judge::compare::{Comparison, Verdict, compare};
@@ -37,6 +39,7 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Cl
     } else {
         git::resolve(&project.shell, rev).with_context(|| format!("--against {rev}"))?
     };
+    let checkouts = project.folder_of_checkouts()?;
     let settings = project.settle()?;
     let service = if settings.starts_service { project.config.service.as_ref() } else { None };
     let service = service.context(
@@ -46,7 +49,7 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Cl
     let this = this_side(project, service);
     let rules = &project.rules;
     let mut bench = Bench::prepare(project, &settings, rules.max_runs, &this, clock)?;
-    let other = Other::build(project, &mut bench, rev, &commit, service)?;
+    let other = Other::build(project, &mut bench, &checkouts, rev, &commit, service)?;
     // 3. Measure in rounds, and judge by their differences.
     let rounds = Rounds::measure(project, &mut bench, Sides { baseline: &other.side(), candidate: &this }, rules, "")?;
     rules.check_all_met(Some(&rounds.baseline), &rounds.this.runs)?;
@@ -224,7 +227,7 @@ struct OtherService {
 }
 
 impl Other {
-    /// Checks the other commit out, and builds its service.
+    /// Checks the other commit out in the folder of all checkouts, and builds its service.
     ///
     /// # Errors
     ///
@@ -232,15 +235,18 @@ impl Other {
     pub fn build(
         project: &Project,
         bench: &mut Bench,
+        checkouts: &Path,
         rev: &str,
         commit: &str,
         service: &ServiceConfig,
     ) -> Result<Other> {
         let log = bench.session.folder.join("worktree.log");
-        let worktree =
-            bench.clock.beside(|| Worktree::check_out(&project.shell, &project.perf_folder(), commit, &log))?;
+        let say = |line: &str| project.say(line);
+        let check_out = || Worktree::check_out(&project.shell, checkouts, commit, &log, &say);
+        let at_rev = || format!("at {rev} ({})", shown_commit(commit, false));
+        let worktree = bench.clock.beside(check_out).with_context(at_rev)?;
         let other = Other::read(project, rev, commit, service, worktree)?;
-        bench.build(&other.side(), "against-build.log").with_context(|| other.side().shown())?;
+        bench.build(&other.side(), "against-build.log").with_context(at_rev)?;
         Ok(other)
     }
 
@@ -277,6 +283,12 @@ impl OtherService {
             return OtherService { config: ours.clone(), warning: Some(warning) };
         };
         match Config::parse(text) {
+            // The files that git does not hold are named here alone.
+            Ok(Config { service: Some(own), .. }) if ours.names_root() && !own.names_root() => {
+                let warning =
+                    format!("this tree's [service] is used for {rev} too, since that of {rev} does not name {{root}}");
+                OtherService { config: ours.clone(), warning: Some(warning) }
+            }
             Ok(Config { service: Some(own), .. }) if own != *ours => {
                 let warning = format!("at {rev} the service is that of its own perf.toml: `{}`", own.command);
                 OtherService { config: own, warning: Some(warning) }

@@ -25,6 +25,8 @@ pub struct Log {
     /// The phrases that are listened for.
     phrases: &'static [&'static str],
     heard: Vec<&'static str>,
+    /// The end of what was listened to, in which a phrase may begin.
+    unheard: Vec<u8>,
     listener: Follower,
     /// The end of what has given its room back.
     given_back: u64,
@@ -42,6 +44,7 @@ impl Log {
             file: files::open_own(path)?,
             phrases: &[],
             heard: Vec::new(),
+            unheard: Vec::new(),
             listener: Follower::new(path.to_owned()),
             given_back: KEPT_BYTES,
         })
@@ -69,7 +72,7 @@ impl Log {
     /// Returns those phrases that the log holds by now, also in what is left out.
     pub fn heard(&mut self) -> &[&'static str] {
         let end = self.length();
-        while self.listener.offset() < end && self.listen(1) {}
+        while self.listener.offset() < end && self.listen() {}
         &self.heard
     }
 
@@ -78,7 +81,11 @@ impl Log {
         let length = self.length();
         let mut end = length.saturating_sub(KEPT_BYTES);
         if !self.phrases.is_empty() {
-            self.listen(MAX_PARTS);
+            for _ in 0..MAX_PARTS {
+                if !self.listen() {
+                    break;
+                }
+            }
             end = end.min(self.listener.offset());
         }
         // The child may have cut its log off.
@@ -89,24 +96,22 @@ impl Log {
         }
     }
 
-    /// Listens to some more of the log. Returns whether there was any.
-    fn listen(&mut self, parts: u32) -> bool {
-        let mut is_new = false;
-        for _ in 0..parts {
-            if self.phrases.is_empty() || self.length() <= self.listener.offset() {
-                break;
-            }
-            let lines = self.listener.next_lines();
-            if lines.is_empty() {
-                return false;
-            }
-            is_new = true;
-            let text = String::from_utf8_lossy(&lines);
-            let new = self.phrases.iter().filter(|phrase| text.contains(**phrase));
-            let new: Vec<&str> = new.copied().filter(|phrase| !self.heard.contains(phrase)).collect();
-            self.heard.extend(new);
+    /// Listens to the next part of the log. Returns whether there was one.
+    fn listen(&mut self) -> bool {
+        if self.phrases.is_empty() || self.length() <= self.listener.offset() {
+            return false;
         }
-        is_new
+        let lines = self.listener.next_lines();
+        self.unheard.extend_from_slice(&lines);
+        let text = String::from_utf8_lossy(&self.unheard);
+        for phrase in self.phrases {
+            if text.contains(phrase) && !self.heard.contains(phrase) {
+                self.heard.push(phrase);
+            }
+        }
+        let longest = self.phrases.iter().map(|phrase| phrase.len()).max().unwrap_or(0);
+        self.unheard.drain(..self.unheard.len().saturating_sub(longest));
+        !lines.is_empty()
     }
 
     fn length(&self) -> u64 {
@@ -159,9 +164,13 @@ mod tests {
         let path = std::env::temp_dir().join(format!("locust-gate-log-{}", std::process::id()));
         let _ = fs::remove_file(&path);
         let mut log = Log::open(&path).unwrap();
-        log.listen_for(&["all is well", "the end is near", "never said"]);
+        log.listen_for(&["half of a phrase", "all is well", "the end is near", "never said"]);
         let mut child = log.handle().unwrap();
         writeln!(child, "first").unwrap();
+        for part in ["half of a phr", "ase, and the rest\n"] {
+            child.write_all(part.as_bytes()).unwrap();
+            log.tend();
+        }
         for number in 0..60 {
             let line = if number == 25 { "all is well\n" } else { "all is wrong\n" };
             child.write_all(line.repeat(80_000).as_bytes()).unwrap();
@@ -170,7 +179,7 @@ mod tests {
             assert!(room < 25_000_000 || cfg!(not(target_os = "linux")), "{room} bytes in part {number}");
         }
         writeln!(child, "the end is near\nlast").unwrap();
-        assert_eq!(log.heard(), ["all is well", "the end is near"]);
+        assert_eq!(log.heard(), ["half of a phrase", "all is well", "the end is near"]);
         let length = log.length();
         log.shorten();
         let text = files::read_to_string(&path).unwrap();
@@ -180,7 +189,10 @@ mod tests {
         let (note, tail) = rest.split_once("]\n").unwrap();
         assert_eq!(note, format!("cargo xtask perf: {left_out} bytes of this log are left out here"));
         assert_eq!((head.len(), tail.len()), (10_000_000, 10_000_000));
-        assert!(head.starts_with("first\nall is wrong\n") && tail.ends_with("all is wrong\nthe end is near\nlast\n"));
+        assert!(
+            head.starts_with("first\nhalf of a phrase, and the rest\nall is wrong\n")
+                && tail.ends_with("all is wrong\nthe end is near\nlast\n")
+        );
         assert!(!text.contains('\0'), "nothing that is kept was given back");
     }
 }

@@ -8,6 +8,7 @@ pub mod log;
 pub mod machine;
 pub mod orphans;
 pub mod process;
+pub mod program;
 pub mod screen;
 pub mod session;
 pub mod worktree;

@@ -97,6 +97,7 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/crates/judge/src/strict_json.rs
         xtask/vendor/crates/judge/src/text.rs
         xtask/vendor/crates/report/Cargo.toml
+        xtask/vendor/crates/report/src/anchors.rs
         xtask/vendor/crates/report/src/background.rs
         xtask/vendor/crates/report/src/bars.rs
         xtask/vendor/crates/report/src/charts.rs
@@ -116,6 +117,7 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/crates/report/src/saved.rs
         xtask/vendor/crates/report/src/svg.rs
         xtask/vendor/crates/report/src/terminal.rs
+        xtask/vendor/crates/report/src/usage.rs
         xtask/vendor/crates/report/src/words.rs
         xtask/vendor/xtask/Cargo.toml
         xtask/vendor/xtask/locust/perf_listener.py
@@ -132,6 +134,7 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/measure/progress.rs
         xtask/vendor/xtask/src/measure/service.rs
         xtask/vendor/xtask/src/measure/target.rs
+        xtask/vendor/xtask/src/measure/usage.rs
         xtask/vendor/xtask/src/measure/workers.rs
         xtask/vendor/xtask/src/project.rs
         xtask/vendor/xtask/src/results.rs
@@ -150,6 +153,8 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/system/mod.rs
         xtask/vendor/xtask/src/system/orphans.rs
         xtask/vendor/xtask/src/system/process.rs
+        xtask/vendor/xtask/src/system/program.rs
+        xtask/vendor/xtask/src/system/screen.rs
         xtask/vendor/xtask/src/system/session.rs
         xtask/vendor/xtask/src/system/worktree.rs
     "#]]

@@ -6,6 +6,7 @@
 mod account;
 mod adopt;
 mod against;
+mod checkouts;
 mod closed_loop;
 mod confirm;
 mod faults;
@@ -30,4 +31,6 @@ mod selftest;
 mod settings;
 mod support;
 mod tidy;
+#[cfg(target_os = "linux")]
+mod usage;
 mod workers;

@@ -169,6 +169,7 @@ fn every_command_of_the_documents_is_known() {
                         assert_parses(&command);
                     }
                 }
+                "toml" => drop(Config::parse(code).unwrap_or_else(|error| panic!("{file}{error}"))),
                 // Output, and pictures of text.
                 "text" => {}
                 other => panic!("{file}: a block of `{other}`, of which nothing is checked"),
@@ -561,7 +562,7 @@ fn every_test_that_holds_a_promise_exists() {
             let name = path.rsplit("::").next().unwrap_or(path);
             let begins = |start: &str| code.contains(&format!("{start} {}", name.trim_end_matches('*')));
             let is_target = root().join(format!("fuzz/src/bin/{name}.rs")).exists();
-            assert!(begins("fn") || begins("mod") || is_target || name.ends_with(".rs"), "{path} is no test");
+            assert!(begins("fn") || begins("mod") || is_target || name.contains('.'), "{path} is no test");
         }
     }
 }

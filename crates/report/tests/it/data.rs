@@ -12,7 +12,7 @@ use judge::compare::compare;
 use judge::decision::Presence;
 use judge::histogram::Histogram;
 use judge::limits::{EndpointLimits, Limit, Limits, Rules};
-use judge::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats};
+use judge::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats, Usage};
 use judge::stats::Interval;
 use judge::text::{cut, printable};
 use report::Background;
@@ -56,6 +56,11 @@ fn provenance() -> Provenance {
         precision: Precision::Fine,
         mean_users: Some(10.0),
         locustfile: Some("0123456789abcdef".to_owned()),
+        usage: Some(Usage {
+            others_pct: vec![2.5, 9.75],
+            cpu_ms_per_request: vec![1.5, 1.25],
+            peak_memory_mb: vec![44.5, 123.0],
+        }),
     }
 }
 
