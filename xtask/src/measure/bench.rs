@@ -426,7 +426,9 @@ impl Watch {
             line.show(&progress);
         }
         if self.echoes {
-            let _ = io::stderr().write_all(&self.log.next_lines());
+            // Zeros are what was left out of the log meanwhile.
+            let lines: Vec<u8> = self.log.next_lines().into_iter().filter(|byte| *byte != 0).collect();
+            let _ = io::stderr().write_all(&lines);
         }
     }
 }

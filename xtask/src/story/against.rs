@@ -154,8 +154,8 @@ impl Rounds {
         measured_at_rev.truncate(rounds);
         let this = Measurement::new(measured, project)?;
         let other = Measurement::new(measured_at_rev, project)?;
+        let baseline = other.baseline(None, None)?;
         let history = other.histories.into_iter().filter_map(Result::ok).next_back();
-        let baseline = Baseline::new(&other.runs, other.provenance, None, None)?;
         let mut warnings = other.warnings;
         warnings.extend_from_slice(&this.warnings);
         warnings.dedup();

@@ -148,6 +148,7 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/system/files.rs
         xtask/vendor/xtask/src/system/git.rs
         xtask/vendor/xtask/src/system/lock.rs
+        xtask/vendor/xtask/src/system/log.rs
         xtask/vendor/xtask/src/system/machine.rs
         xtask/vendor/xtask/src/system/mod.rs
         xtask/vendor/xtask/src/system/orphans.rs

@@ -630,6 +630,37 @@ fn every_fuzz_target_is_documented() {
     }
 }
 
+/// The text of every Rust file below a folder of the repository.
+fn rust_below(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text.push_str(&rust_below(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+    text
+}
+
+#[test]
+fn every_test_that_holds_a_promise_exists() {
+    let robustness = read("docs/robustness.md");
+    assert!(robustness.lines().count() < 80, "docs/robustness.md is a page");
+    let folders = ["xtask/src", "xtask/tests", "crates/judge/tests", "crates/report/tests"];
+    let code: String = folders.iter().map(|folder| rust_below(&root().join(folder))).collect();
+    let rows = robustness.lines().filter(|line| line.starts_with("| ") && line.ends_with(" |"));
+    for tests in rows.filter_map(|line| line.trim_end_matches(" |").rsplit_once(" | ")).map(|(_, tests)| tests) {
+        for path in tests.split('`').skip(1).step_by(2) {
+            let name = path.rsplit("::").next().unwrap_or(path);
+            let begins = |start: &str| code.contains(&format!("{start} {}", name.trim_end_matches('*')));
+            let is_target = root().join(format!("fuzz/src/bin/{name}.rs")).exists();
+            assert!(begins("fn") || begins("mod") || is_target || name.contains('.'), "{path} is no test");
+        }
+    }
+}
+
 // Dependencies
 
 /// Of an SPDX expression such as `(MIT OR Apache-2.0) AND Unicode-3.0`; one that is nested further is refused.
