@@ -121,7 +121,7 @@ fn a_file_counts_once_and_a_stub_of_a_run_does_not_count() {
     }
     scratch.sh("ln -s slow.csv link.csv");
     for (files, code, says) in [
-        ("slow.csv slow.csv slow.csv", 2, "slow.csv is the same result as slow.csv, which counts once"),
+        ("slow.csv slow.csv slow.csv", 2, "slow.csv is the same result as slow.csv: name each run once"),
         ("slow.csv again.csv", 2, "again.csv is the same result as slow.csv"),
         ("slow.csv link.csv", 2, "link.csv is the same result as slow.csv"),
         // One slow run is not washed out by stubs.

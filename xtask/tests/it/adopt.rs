@@ -173,7 +173,7 @@ fn an_empty_repository_gets_all_of_it() {
     assert!(text.contains("2. edit perf.toml (how to start the service)"), "{text}");
     // Where that was not done it is said before anything is built or installed.
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["perf"]);
-    assert!(code == 2 && text.contains("`command` is still the starter's: say there"), "{text}");
+    assert!(code == 2 && text.contains("`command` is still the example: replace it"), "{text}");
     assert!(!repository.path("target/perf/runs").exists());
 
     // Once more, nothing is left to be done, and what the owner wrote stays.
