@@ -109,6 +109,13 @@ pub struct LoadConfig {
     pub deadline_margin: Duration,
 }
 
+impl LoadConfig {
+    /// Returns the locustfiles that are named, with commas between.
+    pub fn locustfile(&self) -> Option<&str> {
+        self.locustfile.as_deref()
+    }
+}
+
 impl Default for LoadConfig {
     fn default() -> LoadConfig {
         LoadConfig {

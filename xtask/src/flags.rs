@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail, ensure};
+use judge::program;
 use pico_args::Arguments;
 
 use report::Format;
@@ -50,6 +51,7 @@ FLAGS OF perf
                             may be given several times
       --bisect-exit-codes   exit 125 instead of 2, so that `git bisect run` skips the commit
   -h, --help                print this
+      --version             print the version and its commit
   -- LOCUST-ARGS            passed to Locust unchanged
 
 Flag > perf.toml > Locust's own configuration (LOCUST_*, pyproject.toml, locust.conf).
@@ -70,6 +72,8 @@ const BISECT_EXIT_CODES: &str = "--bisect-exit-codes";
 pub enum Command {
     /// Print the help.
     Help,
+    /// Print the version.
+    Version,
     /// Run the gate.
     Perf(Box<Perf>),
 }
@@ -143,10 +147,14 @@ pub fn parse(args: Vec<OsString>) -> Result<Command> {
     if args.contains(["-h", "--help"]) {
         return Ok(Command::Help);
     }
+    if args.contains("--version") {
+        return Ok(Command::Version);
+    }
+    let name = program::name();
     match args.subcommand().map_err(|error| anyhow!("{error}"))?.as_deref() {
         Some("perf") => Ok(Command::Perf(Box::new(perf(args, locust_args)?))),
-        Some(other) => bail!("unknown command `{other}`: try `cargo xtask perf` or `cargo xtask --help`"),
-        None => bail!("missing command: try `cargo xtask perf` or `cargo xtask --help`"),
+        Some(other) => bail!("unknown command `{other}`: try `{name} perf` or `{name} --help`"),
+        None => bail!("missing command: try `{name} perf` or `{name} --help`"),
     }
 }
 
@@ -245,7 +253,7 @@ pub fn leftovers(args: Arguments, command: &str, help: &'static str, hint: &str)
             let next = match nearest {
                 // All flags begin with `--`, which makes any two a little alike.
                 Some(flag) if likeness(flag) > 0.75 => format!("did you mean `{flag}`?"),
-                _ => "see `cargo xtask --help`".to_owned(),
+                _ => format!("see `{} --help`", program::name()),
             };
             bail!("unknown flag `{name}`; {next}{hint}");
         }

@@ -18,6 +18,7 @@ use crate::flags::Perf;
 use crate::results::{self, Measured};
 use crate::system::files::{self, Identity};
 use crate::system::git::{self, Head};
+use crate::version;
 
 /// The command in a starter's `perf.toml`, which its owner is to replace.
 pub const PLACEHOLDER: &str = "./my-service";
@@ -213,6 +214,7 @@ impl Project<'_> {
             timestamp: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             commit: self.head.as_ref().map_or_else(|| "unknown".to_owned(), |head| head.commit.clone()),
             dirty: self.head.as_ref().is_some_and(|head| head.dirty),
+            gate: Some(version::text()),
             ..Provenance::default()
         }
     }

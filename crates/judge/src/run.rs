@@ -416,6 +416,9 @@ pub struct Provenance {
     /// Python's version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<String>,
+    /// The version of the gate that measured, and its commit: `0.2.0 (1f0c3a9b7d21)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<String>,
     /// The precision of the percentiles; a file that does not say has Locust's own.
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: Precision,

@@ -432,7 +432,7 @@ struct Fact {
     value: Option<String>,
 }
 
-fn facts(of: &Provenance, runs: usize) -> [Fact; 8] {
+fn facts(of: &Provenance, runs: usize) -> [Fact; 9] {
     let fact = |name, value| Fact { name, value };
     let timestamp = if of.timestamp.is_empty() { None } else { Some(of.timestamp.clone()) };
     let precision = match of.precision {
@@ -447,6 +447,7 @@ fn facts(of: &Provenance, runs: usize) -> [Fact; 8] {
         fact("machine", of.machine.as_ref().map(ToString::to_string)),
         fact("Locust", of.locust.clone()),
         fact("Python", of.python.clone()),
+        fact("locust-gate", of.gate.clone()),
         fact("precision", Some(precision.to_owned())),
     ]
 }

@@ -9,6 +9,7 @@ use judge::comparability::{comparability, users_difference};
 use judge::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::limits::Rules;
 use judge::locust_history::History;
+use judge::program;
 use judge::run::{Metric, Provenance, Run};
 use judge::stats::Difference;
 use judge::text::printable;
@@ -148,7 +149,7 @@ pub fn another_follows(project: &Project, rules: &Rules, comparison: &Comparison
 
 /// Returns what was run, where, and how long it took, a line each.
 pub fn details(project: &Project, measurement: &Measurement, clock: &Clock) -> Vec<String> {
-    let Provenance { commit, dirty, load, machine, locust, python, .. } = &measurement.provenance;
+    let Provenance { commit, dirty, load, machine, locust, python, gate, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");
     let mut details = vec![format!("candidate: commit {}, {runs}", shown_commit(commit, *dirty))];
     details.extend(load.as_ref().map(|load| format!("load: {load}")));
@@ -156,6 +157,7 @@ pub fn details(project: &Project, measurement: &Measurement, clock: &Clock) -> V
     if let Some(locust) = locust {
         details.push(format!("Locust {locust}, Python {}", python.as_deref().unwrap_or("unknown")));
     }
+    details.extend(gate.as_ref().map(|gate| format!("locust-gate {gate}")));
     if project.flags.results.is_empty() {
         details.push(format!("results: {}", project.shown(&project.perf_folder().join("latest"))));
         details.push(format!(
@@ -183,7 +185,7 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
 
 /// Returns the command that makes such a comparison again: with the flags that choose its files and its load.
 pub fn command_again(flags: &Perf) -> String {
-    let mut command = "cargo xtask perf".to_owned();
+    let mut command = format!("{} perf", program::name());
     let load = &flags.load;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| printable(&path.display().to_string()));
     let named = [
