@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -83,6 +84,18 @@ pub struct ServiceConfig {
     pub stop_timeout: Duration,
 }
 
+impl ServiceConfig {
+    /// Puts the root of the user's repository in the place of `{root}`, in every command and variable. A checkout of another
+    /// commit has no virtual environment, no installed packages and no file that git ignores.
+    pub fn fill_root(&mut self, root: &Path) {
+        let fill = |text: &mut String| *text = text.replace("{root}", &root.display().to_string());
+        fill(&mut self.command);
+        self.build.iter_mut().for_each(fill);
+        self.prepare.iter_mut().for_each(fill);
+        self.env.values_mut().for_each(fill);
+    }
+}
+
 /// `[load]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -92,6 +105,7 @@ pub struct LoadConfig {
     run_time: Option<String>,
     host: Option<String>,
     locustfile: Option<String>,
+    args: Vec<String>,
     processes: Option<u32>,
     expect_workers: Option<u32>,
     /// The time for the workers to connect.
@@ -124,6 +138,7 @@ impl Default for LoadConfig {
             run_time: None,
             host: None,
             locustfile: None,
+            args: Vec::new(),
             processes: None,
             expect_workers: None,
             workers_timeout: Duration::from_mins(2),
@@ -403,6 +418,9 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         "there is no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
     );
     let Sharing { processes, workers } = settle_sharing(flags, own)?;
+    flags::refuse_owned_locust_args(&own.args, "in [load] `args`")?;
+    // Options of the file first: of a repeated one Locust takes the last.
+    let given = [own.args.as_slice(), locust_args].concat();
     Ok(Settings {
         load: Load {
             users,
@@ -412,7 +430,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
             processes,
             workers,
             has_shape: false,
-            locust_args: [locust_args, &locust.tags(locust_args)?].concat(),
+            locust_args: [given.as_slice(), &locust.tags(&given)?].concat(),
         },
         locustfile,
         host,

@@ -223,7 +223,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
         let measures = perf.load != LoadFlags::default() || !perf.locust_args.is_empty();
         ensure!(!measures, "load flags have no effect when RESULTS are given; remove one or the other");
     }
-    refuse_owned_locust_args(&perf.locust_args)?;
+    refuse_owned_locust_args(&perf.locust_args, "after `--`")?;
     Ok(perf)
 }
 
@@ -403,7 +403,12 @@ const OWNED: [Owned; 32] = [
     set_by("--master-bind-port", "LOCUST_MASTER_BIND_PORT"),
 ];
 
-fn refuse_owned_locust_args(locust_args: &[String]) -> Result<()> {
+/// Refuses options of Locust that the gate sets itself. `place` is where they were given, as an error says it.
+///
+/// # Errors
+///
+/// Names the option, and the setting to use instead.
+pub fn refuse_owned_locust_args(locust_args: &[String], place: &str) -> Result<()> {
     for arg in locust_args {
         let name = arg.split('=').next().unwrap_or_default();
         // Short options may hold their value (`-u50`), long ones may be cut short (`--user`).
@@ -416,8 +421,8 @@ fn refuse_owned_locust_args(locust_args: &[String]) -> Result<()> {
         };
         if let Some(Owned { option, instead }) = OWNED.iter().find(|owned| is(owned.option)) {
             match instead {
-                None => bail!("`{arg}` after `--`: the gate sets Locust's `{option}` itself; remove it"),
-                Some(instead) => bail!("`{arg}` after `--`: the gate sets Locust's `{option}` itself; use {instead}"),
+                None => bail!("`{arg}` {place}: the gate sets Locust's `{option}` itself; remove it"),
+                Some(instead) => bail!("`{arg}` {place}: the gate sets Locust's `{option}` itself; use {instead}"),
             }
         }
     }

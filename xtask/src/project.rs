@@ -23,6 +23,9 @@ use crate::version;
 /// The command in a starter's `perf.toml`, which its owner is to replace.
 pub const PLACEHOLDER: &str = "./my-service";
 
+/// The digest of a starter's `locustfile.py`, which its owner is to edit.
+pub const STARTER: &str = "940273c4f643f5d673c780db47493dc84c9f9979";
+
 /// The repository where the command runs, and what flags and files say.
 pub struct Project<'a> {
     /// The flags.
@@ -65,11 +68,14 @@ impl Project<'_> {
         let root = git::root(&current_dir).to_owned();
         shell.change_dir(&root);
         let config_path = flags.config.as_ref().map(|path| current_dir.join(path));
-        let config = match config_path {
+        let mut config = match config_path {
             Some(path) => read_config(&path)?,
             None if root.join("perf.toml").exists() => read_config(&root.join("perf.toml"))?,
             None => Config::parse("")?,
         };
+        if let Some(service) = &mut config.service {
+            service.fill_root(&root);
+        }
         let baseline_path =
             flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
         let head = git::head(&shell)?;
@@ -165,7 +171,17 @@ impl Project<'_> {
         let mut settings = settle(&flags.load, &flags.locust_args, &self.config, &locust)?;
         let base = if flags.load.locustfile.is_some() { &self.current_dir } else { &self.root };
         settings.locustfile = self.find_locustfile(&settings.locustfile, base)?;
+        self.refuse_starter(&settings.locustfile)?;
         Ok(settings)
+    }
+
+    /// Refuses a locustfile that nobody has edited since it was made: it would load a page that the service may not have.
+    fn refuse_starter(&self, locustfiles: &str) -> Result<()> {
+        for part in locustfiles.split(',') {
+            let is_starter = files::read(&self.root.join(part)).is_ok_and(|text| git::blob_hash(&text) == STARTER);
+            ensure!(!is_starter, "{part} is still the starter: say there what the users of your service do");
+        }
+        Ok(())
     }
 
     /// Finds the locustfiles. Like Locust it takes several files with commas between, and folders. The files come back

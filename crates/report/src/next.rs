@@ -65,7 +65,9 @@ pub fn steps(report: &Report) -> Vec<Step> {
 pub fn steps_unjudged(unjudged: &Unjudged) -> Vec<Step> {
     let step = |what, command: &str| Step { what, command: command.to_owned() };
     match unjudged {
-        Unjudged::NoVerdict(_) => vec![step("run it again with every detail", &format!("{} perf --verbose", program::name()))],
+        Unjudged::NoVerdict(_) => {
+            vec![step("run it again with every detail", &format!("{} perf --verbose", program::name()))]
+        }
         Unjudged::BaselineSaved(saved) | Unjudged::NoBaseline(saved) => {
             let file = quoted(&saved.file);
             vec![

@@ -82,7 +82,9 @@ pub fn adopt(flags: &Adopt) -> Result<String> {
         write_all(steps.iter().flat_map(|step| &step.writes))?;
     }
     // 4. Say it.
-    Ok(summary(flags, &place, &source, &steps, &hidden(&at_top, &place, &steps)))
+    let is_upgrade = matches!(present, Present::Ours);
+    let hidden = hidden(&at_top, &place, &steps);
+    Ok(summary(flags, &place, &source, is_upgrade, &steps, &hidden))
 }
 
 /// Finds the repository around the path, and the folder in it.
@@ -96,10 +98,7 @@ fn place(path: &Path) -> Result<Place> {
         format!("{shown} is no git repository, and a baseline must be committed: run `git init` there first")
     })?;
     let top = fs::canonicalize(top).with_context(|| format!("cannot install the gate in {shown}"))?;
-    ensure!(
-        workspace().ok() != Some(top.as_path()),
-        "{shown} is where this gate is already: name another repository"
-    );
+    ensure!(workspace().ok() != Some(top.as_path()), "{shown} is where this gate is already: name another repository");
     let inside = folder.strip_prefix(&top).unwrap_or(Path::new("")).display().to_string();
     let inside = if inside.is_empty() { inside } else { format!("{inside}/") };
     Ok(Place { top, folder, inside })
@@ -163,9 +162,7 @@ fn cargo_config(root: &Path) -> &'static str {
 fn present_alias(root: &Path) -> Result<Option<String>> {
     Ok(match cargo_settings(root)?.get("alias").and_then(|aliases| aliases.get("xtask")) {
         Some(Value::String(alias)) => Some(alias.clone()),
-        Some(Value::Array(words)) => {
-            Some(words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "))
-        }
+        Some(Value::Array(words)) => Some(words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),
         _ => None,
     })
 }
@@ -250,7 +247,9 @@ fn settings(place: &Place, shell: &Shell) -> Result<(Step, Step)> {
         step.advice.extend(locust.advice);
         if !locust.also.is_empty() {
             let also = locust.also.join(", ");
-            step.advice.push(format!("Locust is also in {also}: take that one in [locust] of {perf_name}, if it is the one you use"));
+            step.advice.push(format!(
+                "Locust is also in {also}: take that one in [locust] of {perf_name}, if it is the one you use"
+            ));
         }
     }
     Ok((step, locustfile))
@@ -270,7 +269,10 @@ fn find_locustfile(place: &Place, shell: &Shell, name: String) -> (Step, Option<
         candidates => {
             let done = format!("not created: {} files here use Locust", candidates.len());
             let advice = vec![
-                format!("name one of these, several with commas between, or their folder: [load] locustfile of {}perf.toml", place.inside),
+                format!(
+                    "name one of these, several with commas between, or their folder: [load] locustfile of {}perf.toml",
+                    place.inside
+                ),
                 candidates.join(" "),
             ];
             (Step { done, ..Step::kept(name) }.advising(advice), None)
@@ -369,7 +371,14 @@ fn hidden(shell: &Shell, place: &Place, steps: &[Step]) -> Vec<String> {
     lines.into_iter().map(line).collect()
 }
 
-fn summary(flags: &Adopt, place: &Place, source: &Source, steps: &[Step], hidden: &[String]) -> String {
+fn summary(
+    flags: &Adopt,
+    place: &Place,
+    source: &Source,
+    is_upgrade: bool,
+    steps: &[Step],
+    hidden: &[String],
+) -> String {
     let mut text = String::new();
     if flags.check {
         text.push_str("--check: nothing is written; this is what adopt would do.\n\n");
@@ -386,11 +395,14 @@ fn summary(flags: &Adopt, place: &Place, source: &Source, steps: &[Step], hidden
     match source {
         Source::Git(dependency) => next.extend(dependency.warning.clone()),
         Source::Vendored { why, .. } if is_new => {
-            let _ = writeln!(text, "\nThe gate's source is copied into xtask/vendor ({why}). Adopt again to upgrade it.");
+            let _ =
+                writeln!(text, "\nThe gate's source is copied into xtask/vendor ({why}). Adopt again to upgrade it.");
         }
         Source::Vendored { .. } | Source::Packaged => {}
     }
-    if is_new {
+    if is_new && is_upgrade {
+        next.push("read in the gate's CHANGELOG.md what an upgrade changes, and commit all of it".to_owned());
+    } else if is_new {
         let at = if place.inside.is_empty() { String::new() } else { format!(", in {}", place.inside) };
         next.push(format!("edit perf.toml (how to start the service) and the locustfile (what users do){at}"));
         next.push(format!("measure the baseline{at}: {name} perf --update-baseline"));

@@ -90,8 +90,7 @@ fn requirements(shell: &Shell) -> Vec<String> {
     let patterns = ["*requirements*.txt", "requirements/*.txt"];
     let args = [&["ls-files", "--cached", "--others", "--exclude-standard", "--"], &patterns[..]].concat();
     let listed = git::read(shell, &args).ok().flatten().unwrap_or_default();
-    let mut found: Vec<String> =
-        listed.lines().filter(|name| !name.starts_with("xtask/")).map(str::to_owned).collect();
+    let mut found: Vec<String> = listed.lines().filter(|name| !name.starts_with("xtask/")).map(str::to_owned).collect();
     found.sort_by_key(|name| (name.matches('/').count(), name.clone()));
     found.dedup();
     found
@@ -156,9 +155,8 @@ fn find_wanted(value: &Value) -> Option<Wanted> {
 fn environments(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let has_locust = |name: &String| {
-        folder.join(name).join("pyvenv.cfg").is_file() && folder.join(name).join("bin/locust").exists()
-    };
+    let has_locust =
+        |name: &String| folder.join(name).join("pyvenv.cfg").is_file() && folder.join(name).join("bin/locust").exists();
     let mut found: Vec<String> = names.filter(has_locust).collect();
     found.sort();
     found

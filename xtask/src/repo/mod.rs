@@ -24,9 +24,7 @@ pub fn main() -> ExitCode {
     locust_gate::remember_name(&args);
     let outcome = match parse(args) {
         Ok(Command::Library(args)) => return locust_gate::run(args),
-        Ok(Command::Help) => {
-            Ok(Outcome::Done(locust_gate::named(&format!("{}\n{HELP}", locust_gate::flags::HELP))))
-        }
+        Ok(Command::Help) => Ok(Outcome::Done(locust_gate::named(&format!("{}\n{HELP}", locust_gate::flags::HELP)))),
         Ok(Command::Selftest(flags)) => selftest(&flags).map(Outcome::Judged),
         Ok(Command::Adopt(flags)) => adopt(&flags).map(Outcome::Done),
         Err(error) => Err(error),

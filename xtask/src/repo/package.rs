@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use locust_gate::system::{files, git};
 use locust_gate::version;
+use report::words::count;
 use toml::{Table, Value};
 use xshell::Shell;
 
@@ -199,9 +200,10 @@ pub fn package(top: &Path, present: &Present, source: &Source) -> Result<Step> {
             }
             let removed = writes.iter().filter(|file| file.text.is_none()).count();
             let done = format!(
-                "from {former} to {}: {} files written, {removed} removed; none of them was edited",
+                "upgraded from {former} to {}: {} written, {} removed, none of which was edited",
                 shown(source),
-                writes.len() - removed
+                count(writes.len() - removed, "file"),
+                count(removed, "file")
             );
             Ok(Step { done, ..Step::created("xtask/", writes) })
         }
@@ -219,9 +221,14 @@ fn dependency(source: &Source) -> Option<String> {
 
 fn shown(source: &Source) -> String {
     match source {
-        Source::Git(dependency) => dependency.line(),
+        Source::Git(dependency) => place_in(&dependency.line()),
         Source::Vendored { .. } | Source::Packaged => format!("a copy of {}", version::text()),
     }
+}
+
+/// Returns the version that the line of a dependency names: `tag = "v0.2.0"`.
+fn place_in(line: &str) -> String {
+    line.rsplit(", ").next().unwrap_or(line).trim_end_matches(" }").to_owned()
 }
 
 /// Describes what a former `adopt` left.
@@ -231,7 +238,7 @@ fn former(target: &Path) -> String {
     let digests = files::read_to_string(&target.join(DIGESTS)).unwrap_or_default();
     let version = digests.lines().next().and_then(|line| line.strip_prefix("# locust-gate ")?.split(',').next());
     match (line, version) {
-        (Some(line), _) => line.to_owned(),
+        (Some(line), _) => place_in(line),
         (None, Some(version)) => format!("a copy of {version}"),
         (None, None) => "a copy without a version".to_owned(),
     }

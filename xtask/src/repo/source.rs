@@ -170,9 +170,7 @@ mod tests {
 
     #[test]
     fn a_dependency_is_one_line() {
-        let line = |at| {
-            Dependency { url: "https://git.example.org/gate.git".to_owned(), at, warning: None }.line()
-        };
+        let line = |at| Dependency { url: "https://git.example.org/gate.git".to_owned(), at, warning: None }.line();
         assert_eq!(
             line(At::Tag("v0.2.0".to_owned())),
             r#"locust-gate = { git = "https://git.example.org/gate.git", tag = "v0.2.0" }"#

@@ -56,7 +56,11 @@ fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
 fn packaged(text: &str, name: &str) -> String {
     let version = version::number();
     let build = between(text, "env:\n  # Nothing is built", "concurrency:");
-    let cache = between(text, "      - uses: actions/cache@v4\n        with:\n          path: |", "      # Locust's environment");
+    let cache = between(
+        text,
+        "      - uses: actions/cache@v4\n        with:\n          path: |",
+        "      # Locust's environment",
+    );
     let install = format!(
         "      # The gate. To upgrade, name another version here.\n      - run: pip install locust-gate=={version}\n"
     );
@@ -72,7 +76,8 @@ fn inside(text: &str, inside: &str) -> String {
     let mut lines = Vec::new();
     for line in text.lines() {
         let entry = line.trim_start().trim_start_matches("path: ");
-        let is_path = ["target/perf/", "perf_baseline.json", "perf_report.html"].iter().any(|path| entry.starts_with(path));
+        let is_path =
+            ["target/perf/", "perf_baseline.json", "perf_report.html"].iter().any(|path| entry.starts_with(path));
         let line = if is_path { line.replacen(entry, &format!("{inside}{entry}"), 1) } else { line.to_owned() };
         lines.push(line.replace("'perf.toml'", &format!("'{inside}perf.toml'")));
         if line.starts_with("    timeout-minutes: ") {

@@ -1,6 +1,8 @@
 //! The story of `cargo xtask perf --against REV`: this tree and another commit, measured in turn on one machine, so that
 //! a slow hour of the machine meets both.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, ensure};
 use judge::baseline::Baseline;
 use judge::compare::{Comparison, Verdict, compare};
@@ -177,7 +179,7 @@ impl Other {
         // Whatever the user's own setting, the two sides never share what they build.
         shell.set_var("CARGO_TARGET_DIR", root.join("target"));
         let perf_toml = files::read_to_string(&root.join("perf.toml")).ok();
-        let service = OtherService::choose(rev, service, perf_toml.as_deref());
+        let service = OtherService::choose(rev, service, perf_toml.as_deref(), &project.root);
         Ok(Other { label: format!("at {rev}"), commit: commit.to_owned(), shell, service })
     }
 
@@ -194,12 +196,18 @@ impl Other {
 
 impl OtherService {
     /// Takes the `[service]` of the commit's own `perf.toml`, or this tree's where it has none that can be read.
-    fn choose(rev: &str, ours: &ServiceConfig, perf_toml: Option<&str>) -> OtherService {
+    fn choose(rev: &str, ours: &ServiceConfig, perf_toml: Option<&str>, user_root: &Path) -> OtherService {
         let Some(text) = perf_toml else {
             let warning = format!("{rev} has no perf.toml, so this tree's [service] starts it there too");
             return OtherService { config: ours.clone(), warning: Some(warning) };
         };
-        match Config::parse(text) {
+        let parsed = Config::parse(text).map(|mut config| {
+            if let Some(service) = &mut config.service {
+                service.fill_root(user_root);
+            }
+            config
+        });
+        match parsed {
             Ok(Config { service: Some(own), .. }) if own != *ours => {
                 let warning = format!("at {rev} the service is that of its own perf.toml: `{}`", own.command);
                 OtherService { config: own, warning: Some(warning) }
