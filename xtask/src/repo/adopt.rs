@@ -69,6 +69,7 @@ pub fn adopt(flags: &Adopt) -> Result<String> {
         steps.extend(alias_step(&place, alias.as_deref(), &present)?);
     }
     let (perf_toml, locustfile) = settings(&place, &in_folder)?;
+    let is_upgrade = matches!(present, Present::Ours) && perf_toml.writes.is_empty();
     steps.extend([perf_toml, locustfile]);
     if !matches!(source, Source::Packaged) && !place.inside.is_empty() {
         steps.extend(ignore(&at_top, &place.top, "", &IGNORED[..1])?);
@@ -82,7 +83,6 @@ pub fn adopt(flags: &Adopt) -> Result<String> {
         write_all(steps.iter().flat_map(|step| &step.writes))?;
     }
     // 4. Say it.
-    let is_upgrade = matches!(present, Present::Ours);
     let hidden = hidden(&at_top, &place, &steps);
     Ok(summary(flags, &place, &source, is_upgrade, &steps, &hidden))
 }

@@ -124,12 +124,106 @@ fn snapshot() -> &'static Snapshot {
 
 /// The files that adopt adds.
 fn all_files() -> expect_test::Expect {
-    expect_test::expect![[r#""#]]
+    expect_test::expect![[r#"
+        .cargo/config.toml
+        .gitattributes
+        .github/workflows/perf.yml
+        .gitignore
+        Cargo.lock
+        Cargo.toml
+        locustfile.py
+        perf.toml
+        xtask/Cargo.toml
+        xtask/src/main.rs
+    "#]]
 }
 
 /// The files of `xtask/` where the gate is copied.
 fn copied_files() -> expect_test::Expect {
-    expect_test::expect![[r#""#]]
+    expect_test::expect![[r#"
+        xtask/Cargo.toml
+        xtask/src/main.rs
+        xtask/vendor/LICENSE-APACHE
+        xtask/vendor/LICENSE-MIT
+        xtask/vendor/crates/judge/Cargo.toml
+        xtask/vendor/crates/judge/src/baseline.rs
+        xtask/vendor/crates/judge/src/comparability.rs
+        xtask/vendor/crates/judge/src/compare.rs
+        xtask/vendor/crates/judge/src/counts.rs
+        xtask/vendor/crates/judge/src/decision.rs
+        xtask/vendor/crates/judge/src/histogram.rs
+        xtask/vendor/crates/judge/src/lib.rs
+        xtask/vendor/crates/judge/src/limits.rs
+        xtask/vendor/crates/judge/src/locust_csv.rs
+        xtask/vendor/crates/judge/src/locust_history.rs
+        xtask/vendor/crates/judge/src/locust_json.rs
+        xtask/vendor/crates/judge/src/mask.rs
+        xtask/vendor/crates/judge/src/noise.rs
+        xtask/vendor/crates/judge/src/program.rs
+        xtask/vendor/crates/judge/src/run.rs
+        xtask/vendor/crates/judge/src/stats.rs
+        xtask/vendor/crates/judge/src/stopping.rs
+        xtask/vendor/crates/judge/src/strict_json.rs
+        xtask/vendor/crates/judge/src/text.rs
+        xtask/vendor/crates/report/Cargo.toml
+        xtask/vendor/crates/report/src/background.rs
+        xtask/vendor/crates/report/src/bars.rs
+        xtask/vendor/crates/report/src/charts.rs
+        xtask/vendor/crates/report/src/content.rs
+        xtask/vendor/crates/report/src/format.rs
+        xtask/vendor/crates/report/src/github.rs
+        xtask/vendor/crates/report/src/headline.rs
+        xtask/vendor/crates/report/src/html.rs
+        xtask/vendor/crates/report/src/json.rs
+        xtask/vendor/crates/report/src/junit.rs
+        xtask/vendor/crates/report/src/lib.rs
+        xtask/vendor/crates/report/src/markdown.rs
+        xtask/vendor/crates/report/src/next.rs
+        xtask/vendor/crates/report/src/page.css
+        xtask/vendor/crates/report/src/page.js
+        xtask/vendor/crates/report/src/saved.rs
+        xtask/vendor/crates/report/src/svg.rs
+        xtask/vendor/crates/report/src/terminal.rs
+        xtask/vendor/crates/report/src/words.rs
+        xtask/vendor/digests.txt
+        xtask/vendor/rustfmt.toml
+        xtask/vendor/xtask/Cargo.toml
+        xtask/vendor/xtask/README.md
+        xtask/vendor/xtask/locust/perf_listener.py
+        xtask/vendor/xtask/locust/requirements.txt
+        xtask/vendor/xtask/src/called.rs
+        xtask/vendor/xtask/src/config.rs
+        xtask/vendor/xtask/src/flags.rs
+        xtask/vendor/xtask/src/lib.rs
+        xtask/vendor/xtask/src/measure/bench.rs
+        xtask/vendor/xtask/src/measure/http.rs
+        xtask/vendor/xtask/src/measure/install.rs
+        xtask/vendor/xtask/src/measure/listener.rs
+        xtask/vendor/xtask/src/measure/locust.rs
+        xtask/vendor/xtask/src/measure/mod.rs
+        xtask/vendor/xtask/src/measure/progress.rs
+        xtask/vendor/xtask/src/measure/service.rs
+        xtask/vendor/xtask/src/measure/target.rs
+        xtask/vendor/xtask/src/measure/workers.rs
+        xtask/vendor/xtask/src/project.rs
+        xtask/vendor/xtask/src/results.rs
+        xtask/vendor/xtask/src/story/against.rs
+        xtask/vendor/xtask/src/story/delivery.rs
+        xtask/vendor/xtask/src/story/judging.rs
+        xtask/vendor/xtask/src/story/mod.rs
+        xtask/vendor/xtask/src/story/perf.rs
+        xtask/vendor/xtask/src/system/ci.rs
+        xtask/vendor/xtask/src/system/files.rs
+        xtask/vendor/xtask/src/system/git.rs
+        xtask/vendor/xtask/src/system/lock.rs
+        xtask/vendor/xtask/src/system/machine.rs
+        xtask/vendor/xtask/src/system/mod.rs
+        xtask/vendor/xtask/src/system/orphans.rs
+        xtask/vendor/xtask/src/system/process.rs
+        xtask/vendor/xtask/src/system/session.rs
+        xtask/vendor/xtask/src/system/worktree.rs
+        xtask/vendor/xtask/src/version.rs
+    "#]]
 }
 
 #[test]
@@ -284,7 +378,22 @@ fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
     assert_eq!(repository.read(".gitattributes"), "*.png binary\nperf_baseline.json -merge\n");
     assert_eq!(repository.read(".dockerignore"), ".git\ntarget\n");
     assert!(!repository.path("Cargo.lock").exists(), "the lock file of their workspace is theirs");
-    expect_test::expect![[r#""#]].assert_eq(&text[text.find("The gate is").unwrap()..]);
+    expect_test::expect![[r#"
+        The gate is in ROOT. What comes next:
+          1. add these two lines to Cargo.toml:
+               [workspace]
+               members = ["xtask"]
+          2. add these two lines to .cargo/config.toml:
+               [alias]
+               xtask = "run --package xtask --bin xtask --"
+          3. say in .github/workflows/perf.yml what the service needs on the runner to be built and started
+          4. `.gitignore:2: *.json` hides what must be committed; fix it: perf_baseline.json
+          5. `.gitignore:4: *.lock` hides what must be committed; fix it: Cargo.lock
+          6. edit perf.toml (how to start the service) and the locustfile (what users do)
+          7. measure the baseline: cargo xtask perf --update-baseline
+          8. commit all of it; from then on the gate is `cargo xtask perf`, here and in CI
+    "#]]
+    .assert_eq(&text[text.find("The gate is").unwrap()..]);
 
     // A folder `report` that is ignored would hide a part of the copy.
     let repository = Repository::new("hidden", &[(".gitignore", "report/\n")]);
@@ -380,11 +489,33 @@ fn a_folder_of_a_monorepo_gets_its_own_part() {
     repository.adopt("services/claims");
     let text = repository.adopt("services/quotes");
     let files = repository.sh("git ls-files --others --exclude-standard | grep -v '^tools\\|/src/\\|load.py'");
-    expect_test::expect![[r#""#]].assert_eq(&(files + "\n"));
+    expect_test::expect![[r#"
+        .cargo/config.toml
+        .github/workflows/perf-services-claims.yml
+        .github/workflows/perf-services-quotes.yml
+        .gitignore
+        Cargo.lock
+        Cargo.toml
+        services/claims/.gitattributes
+        services/claims/.gitignore
+        services/claims/perf.toml
+        services/quotes/.cargo/config.toml
+        services/quotes/.gitattributes
+        services/quotes/.gitignore
+        services/quotes/Cargo.toml
+        services/quotes/locustfile.py
+        services/quotes/perf.toml
+        xtask/Cargo.toml
+    "#]]
+    .assert_eq(&(files + "\n"));
     // What is a package already stays one, beside the workspace.
     assert!(repository.read("Cargo.toml").contains("exclude = [\"services/quotes\", \"tools/native\"]\n"));
+    // Elsewhere: around this folder there is the workspace of this repository.
     for folder in ["services/quotes", "tools/native"] {
-        repository.sh(&format!("cd {folder} && cargo metadata --offline --no-deps --format-version=1"));
+        let metadata = "cargo metadata --offline --no-deps --format-version=1";
+        repository.sh(&format!(
+            "at=$(mktemp -d); trap 'rm -rf \"$at\"' EXIT; cp -r . \"$at\"; cd \"$at/{folder}\"; {metadata}"
+        ));
     }
     assert!(
         repository
@@ -626,6 +757,7 @@ fn check(case: &Case) {
     repository.replace("perf.toml", "# run_time = \"30s\"", "run_time = \"4s\"");
     // In the middle between what is the same and what is slower: a busy machine may add most of a second to either.
     repository.replace("perf.toml", "# p95 = \"20%\"", "p95 = \"100% and 800ms\"");
+    repository.replace("locustfile.py", "constant(0.1)", "constant(0.05)");
     // As old as the program that holds them: cargo builds them once for all repositories.
     let program = env!("CARGO_BIN_EXE_xtask");
     repository.sh(&format!("find xtask -type f -exec touch -r '{program}' {{}} +"));
