@@ -17,6 +17,7 @@ Performance regression gate built on Locust.
 
 USAGE
   cargo xtask perf [RESULTS ...] [FLAGS] [-- LOCUST-ARGS]
+  cargo xtask --version
 
 perf without RESULTS: starts the service of perf.toml, loads it with Locust, and compares
 p50, p95, p99, throughput and error rate with the committed baseline. It runs once if that
@@ -51,7 +52,6 @@ FLAGS OF perf
                             may be given several times
       --bisect-exit-codes   exit 125 instead of 2, so that `git bisect run` skips the commit
   -h, --help                print this
-      --version             print the version and its commit
   -- LOCUST-ARGS            passed to Locust unchanged
 
 Flag > perf.toml > Locust's own configuration (LOCUST_*, pyproject.toml, locust.conf).

@@ -1,6 +1,7 @@
 //! The folder `xtask` of the other repository: a package of a few lines, and a copy of the gate where nobody can fetch it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -182,7 +183,7 @@ pub fn package(top: &Path, present: &Present, source: &Source) -> Result<Step> {
             let step = if replaced.is_empty() { Step::kept(name) } else { Step::created(name, replaced) };
             let advice = lines_for_owner(top, folder, source)?;
             let done = if step.writes.is_empty() { "yours, kept as it is".to_owned() } else { step.done };
-            Ok(Step { advice, done, ..step })
+            Ok(Step { done, advice, ..step })
         }
         Present::Nothing | Present::Ours => {
             let line = dependency(source).context("a package has no manifest")?;
@@ -287,7 +288,7 @@ fn copy(target: &Path, commit: Option<&str>) -> Result<Vec<NewFile>> {
     for NewFile { path, text } in &copied {
         let path = path.strip_prefix(target).unwrap_or(path);
         let digest = git::blob_hash(text.as_deref().unwrap_or_default().as_bytes());
-        digests.push_str(&format!("{digest}  {}\n", path.display()));
+        let _ = writeln!(digests, "{digest}  {}", path.display());
     }
     copied.push(NewFile::new(target.join(DIGESTS), digests));
     Ok(copied)

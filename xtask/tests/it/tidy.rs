@@ -64,8 +64,11 @@ fn the_readme_is_read_in_a_few_minutes() {
 
 #[test]
 fn help_names_every_flag_and_each_is_known() {
-    for (command, some_flag, help) in [("perf", "--processes", flags::HELP), ("selftest", "--quick", repo_flags::HELP)]
-    {
+    for (command, some_flag, help) in [
+        ("perf", "--processes", flags::HELP),
+        ("selftest", "--quick", repo_flags::HELP),
+        ("adopt", "--vendor", repo_flags::HELP),
+    ] {
         let flags = known_flags(command, help);
         assert_eq!(flags.len(), flags.iter().collect::<BTreeSet<_>>().len());
         assert!(flags.contains(&"--help") && flags.contains(&some_flag), "{command}: {flags:?}");
@@ -91,6 +94,7 @@ fn help_names_every_flag_and_each_is_known() {
     for (command, file, from, to, help) in [
         ("perf", "xtask/src/flags.rs", "fn perf(", "fn results(", flags::HELP),
         ("selftest", "xtask/src/repo/flags.rs", "fn selftest(", "fn adopt(", repo_flags::HELP),
+        ("adopt", "xtask/src/repo/flags.rs", "fn adopt(", "adopt takes one PATH", repo_flags::HELP),
     ] {
         let source = read(file);
         let parser = &source[source.find(from).unwrap()..source.find(to).unwrap()];
