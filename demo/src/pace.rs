@@ -39,7 +39,7 @@ const DEFAULT_SLOW_FACTOR: f64 = 3.0;
 const GOLDEN_STEP: u32 = 0x9E37_79B9;
 const TWO_POW_32: f64 = 4_294_967_296.0;
 
-/// The distribution has no upper end; cutting 0.5 % off both sides keeps a
+/// The distribution has no upper end; cutting 0.5% off both sides keeps a
 /// single request from taking seconds.
 const U_MIN: f64 = 0.005;
 const U_MAX: f64 = 0.995;
@@ -238,8 +238,8 @@ mod tests {
     #[test]
     fn shares_are_exact_over_1000_requests() {
         for (pct, expected) in [(0.0, 0), (0.1, 1), (5.0, 50), (33.3, 333), (100.0, 1000)] {
-            assert_eq!(with_fate(Fate::Failing, pct, 0.0).len(), expected, "{pct} %");
-            assert_eq!(with_fate(Fate::Lost, 0.0, pct).len(), expected, "{pct} %");
+            assert_eq!(with_fate(Fate::Failing, pct, 0.0).len(), expected, "{pct}%");
+            assert_eq!(with_fate(Fate::Lost, 0.0, pct).len(), expected, "{pct}%");
         }
     }
 

@@ -143,7 +143,7 @@ fn a_share_of_requests_is_lost_and_the_others_are_answered() {
     let asked: Vec<Asked> = (0..20).map(|_| demo.send("/claims")).collect();
     let start = Instant::now();
     while asked.iter().filter(|asked| asked.is_silent()).count() > 2 {
-        assert!(start.elapsed() < PATIENCE, "more than 10 % are lost");
+        assert!(start.elapsed() < PATIENCE, "more than 10% are lost");
         thread::sleep(Duration::from_millis(10));
     }
     let_it_answer(&demo);

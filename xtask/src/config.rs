@@ -35,6 +35,9 @@ pub struct Config {
     /// The number of runs that are made.
     #[serde(default)]
     pub runs: RunsConfig,
+    /// The use of the baseline.
+    #[serde(default)]
+    pub baseline: BaselineConfig,
     #[serde(default, rename = "limits")]
     entries: BTreeMap<Spanned<String>, Spanned<LimitEntry>>,
     /// The limits of all requests together, and of endpoints without limits of their own.
@@ -150,6 +153,14 @@ impl Default for LoadConfig {
     }
 }
 
+/// `[baseline]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BaselineConfig {
+    /// Confirms a FAIL by the stored numbers, as `--confirm` does.
+    pub confirm: bool,
+}
+
 /// `[runs]`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -180,6 +191,9 @@ pub struct RunRange {
 }
 
 impl RunRange {
+    /// The rounds of a comparison with another commit.
+    pub const ROUNDS: RunRange = RunRange { min: 2, max: 7, baseline: 0 };
+
     /// Settles the numbers: flag > `perf.toml` > default. What `perf.toml` says of runs does not hold for rounds, and one
     /// round tells nothing of the noise.
     pub fn settle(flags: &Perf, own: RunsConfig) -> RunRange {
@@ -187,7 +201,7 @@ impl RunRange {
         let by_flag = |runs: Option<u32>| runs.map(|runs| runs as usize);
         let (min_flag, max_flag) = (by_flag(flags.load.min_runs), by_flag(flags.load.max_runs));
         let own = RunRange { min: number(own.min), max: number(own.max), baseline: number(own.baseline) };
-        let rounds = RunRange { min: 2, max: 7, ..own };
+        let rounds = RunRange { baseline: own.baseline, ..RunRange::ROUNDS };
         let default = if flags.against.is_some() { rounds } else { own };
         let min = min_flag.unwrap_or_else(|| default.min.min(max_flag.unwrap_or(default.min)));
         RunRange {

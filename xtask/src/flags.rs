@@ -30,7 +30,10 @@ FLAGS OF perf
       --update-baseline     measure (or take RESULTS), show the comparison, and rewrite
                             the baseline with the git commit
       --against REV         compare with this commit instead of the baseline: both are built
-                            and measured in turn on this machine
+                            and measured in turn on this machine; `baseline` is the commit
+                            that the baseline names
+      --confirm             where the baseline's numbers give a FAIL, measure its commit and this
+                            tree in turn on this machine: these rounds decide
       --note TEXT           keep a note in the baseline's `notes`; with --update-baseline
       --baseline FILE       the baseline [default: perf_baseline.json]
       --config FILE         the configuration [default: perf.toml]
@@ -87,6 +90,8 @@ pub struct Perf {
     pub update_baseline: bool,
     /// `--against`.
     pub against: Option<String>,
+    /// `--confirm`.
+    pub confirm: bool,
     /// `--note`.
     pub note: Option<String>,
     /// `--baseline`.
@@ -178,6 +183,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
         results: Vec::new(),
         update_baseline: args.contains("--update-baseline"),
         against: value(&mut args, "--against", |text| Ok(text.to_owned()))?,
+        confirm: args.contains("--confirm"),
         note: value(&mut args, "--note", |text| Ok(text.to_owned()))?,
         baseline: path(&mut args, "--baseline")?,
         config: path(&mut args, "--config")?,
@@ -209,12 +215,21 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
         for (with, is_given) in [
             ("RESULTS", !perf.results.is_empty()),
             ("--update-baseline", perf.update_baseline),
-            ("--baseline", perf.baseline.is_some()),
+            ("--baseline", perf.baseline.is_some() && perf.against.as_deref() != Some("baseline")),
         ] {
             ensure!(!is_given, "--against uses no baseline file, so it cannot be combined with {with}");
         }
         let least = perf.load.min_runs.or(perf.load.max_runs).unwrap_or(2);
         ensure!(least >= 2, "--against needs at least 2 rounds: one tells nothing of the noise");
+    }
+    if perf.confirm {
+        for (with, is_given) in [
+            ("RESULTS, which are measured already", !perf.results.is_empty()),
+            ("--against, which measures both commits anyway", perf.against.is_some()),
+            ("--update-baseline, which accepts what is measured", perf.update_baseline),
+        ] {
+            ensure!(!is_given, "--confirm cannot be combined with {with}");
+        }
     }
     if let (Some(min), Some(max)) = (perf.load.min_runs, perf.load.max_runs) {
         ensure!(min <= max, "--min-runs {min} is more than --max-runs {max}");

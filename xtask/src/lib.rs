@@ -38,9 +38,9 @@ use report::terminal;
 
 use crate::called::Call;
 use crate::flags::{Command, HELP, parse, wants_bisect_exit_codes};
-use crate::story::delivery::screen;
 use crate::story::perf::{Outcome, perf};
 use crate::system::process::{Failure, Interrupted};
+use crate::system::screen::screen;
 
 /// The exit code of a command without a verdict.
 const NO_VERDICT: u8 = 2;

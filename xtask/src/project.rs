@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::env;
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::baseline::Baseline;
 use judge::limits::Rules;
 use judge::run::Provenance;
+use report::terminal;
 use xshell::Shell;
 
 use crate::config::{Config, LocustSettings, RunRange, Settings, settle};
@@ -18,6 +19,7 @@ use crate::flags::Perf;
 use crate::results::{self, Measured};
 use crate::system::files::{self, Identity};
 use crate::system::git::{self, Head};
+use crate::system::screen::screen;
 use crate::version;
 
 /// The command in a starter's `perf.toml`, which its owner is to replace.
@@ -133,14 +135,15 @@ impl Project<'_> {
         Ok(())
     }
 
-    /// Reads both sides, where RESULTS are the folder of a command with `--against` and no baseline is asked for.
+    /// Reads the rounds that lie in `below`, where RESULTS are the folder of a command and no baseline is asked for: those
+    /// of `--against` in the folder itself, and those that confirmed a FAIL in `confirm`.
     ///
     /// # Errors
     ///
     /// Names the file that cannot be read or judged.
-    pub fn read_rounds(&self) -> Result<Option<Rounds>> {
+    pub fn read_rounds(&self, below: &[&str]) -> Result<Option<Rounds>> {
         let [folder] = &self.flags.results[..] else { return Ok(None) };
-        let folder = self.current_dir.join(folder);
+        let folder = below.iter().fold(self.current_dir.join(folder), |folder, name| folder.join(name));
         let other = folder.join("against");
         if !other.is_dir() || self.flags.baseline.is_some() || self.flags.update_baseline {
             return Ok(None);
@@ -220,7 +223,8 @@ impl Project<'_> {
     pub fn say(&self, line: &str) {
         if !self.flags.quiet {
             // Progress that cannot be shown is no reason to end a measurement.
-            let _ = writeln!(anstream::stderr(), "{line}");
+            let text = terminal::wrapped(line, screen(&io::stderr()));
+            let _ = write!(anstream::stderr(), "{text}");
         }
     }
 

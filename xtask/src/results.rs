@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::str;
 
@@ -177,6 +178,25 @@ fn history(path: &Path) -> Result<History, String> {
     let file = if own.is_file() || beside == path { own } else { beside };
     let bytes = files::read(&file).map_err(|error| format!("{error:#}"))?;
     locust_history::parse(&bytes).map_err(|error| format!("{}: {error:#}", file.display()))
+}
+
+/// Returns the last run over time of the measurement with these circumstances, where a folder of an earlier command still
+/// holds it: a baseline keeps numbers alone.
+pub fn history_of(perf_folder: &Path, measured: &Provenance) -> Option<History> {
+    let sessions = fs::read_dir(perf_folder.join("runs")).ok()?;
+    for session in sessions.filter_map(|entry| Some(entry.ok()?.path())) {
+        let Ok(runs) = files::result_files(&session) else { continue };
+        let about = runs.first().and_then(|run| RunFile::read(run.parent()?).ok()?);
+        // Commands take turns, so no two of them begin at the same time.
+        let is_its = |about: RunFile| {
+            let Provenance { timestamp, commit, dirty, .. } = about.provenance;
+            (timestamp, commit, dirty) == (measured.timestamp.clone(), measured.commit.clone(), measured.dirty)
+        };
+        if about.is_some_and(is_its) {
+            return runs.iter().rev().find_map(|run| history(run).ok());
+        }
+    }
+    None
 }
 
 fn parse_json(bytes: &[u8]) -> Result<Run> {

@@ -36,6 +36,27 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
     Comparability { refusal, warnings }
 }
 
+/// Returns what other circumstances the two sides were measured in, by name: another CPU, number of cores, Locust or Python.
+pub fn other_circumstances(baseline: &Provenance, candidate: &Provenance) -> Vec<&'static str> {
+    let mut others = Vec::new();
+    if let (Some(before), Some(now)) = (&baseline.machine, &candidate.machine) {
+        if before.cpu != now.cpu {
+            others.push("CPU");
+        }
+        if before.cores != now.cores {
+            others.push("number of cores");
+        }
+    }
+    let differs = |before: &Option<String>, now: &Option<String>| before.is_some() && now.is_some() && before != now;
+    if differs(&baseline.locust, &candidate.locust) {
+        others.push("Locust");
+    }
+    if differs(&baseline.python, &candidate.python) {
+        others.push("Python");
+    }
+    others
+}
+
 /// Something about a measurement that may explain other numbers.
 struct Fact {
     name: &'static str,

@@ -232,7 +232,7 @@ pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
 /// let baseline = Baseline::new(&before, Default::default(), None, None)?;
 /// let rules = Rules::default();
 /// let comparison = compare(&baseline, &now, &rules)?;
-/// // p95 went from 180 to 240 ms: 33 % slower, where 20 % is allowed.
+/// // p95 went from 180 to 240 ms: 33% slower, where 20% is allowed.
 /// assert_eq!(comparison.verdict, Verdict::Fail);
 /// assert_eq!(comparison.findings().len(), 1);
 /// # Ok::<(), anyhow::Error>(())

@@ -364,7 +364,7 @@ fn is_out_of_bound(metric: Metric, limit: &Limit, value: f64) -> bool {
 }
 
 /// Returns whether a value is strictly over what is allowed. The tolerance is for the last bits of a division: 420 / 350
-/// - 1 is not quite 20 %, and 360 / 300 - 1 must not become more than it.
+/// - 1 is not quite 20%, and 360 / 300 - 1 must not become more than it.
 pub fn is_over(value: f64, allowed: f64) -> bool {
     value > allowed + 1e-9 * allowed.abs().max(1.0)
 }

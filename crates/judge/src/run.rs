@@ -15,12 +15,12 @@ use crate::stats::{Interval, Scale, Worse, rate_interval_pct};
 pub enum Metric {
     /// The median response time, in ms.
     P50,
-    /// The response time in ms that 95 % of the requests do not exceed.
+    /// The response time in ms that 95% of the requests do not exceed.
     P95,
     /// The p95 in ms that users arriving on schedule would have seen, of all requests together
     /// ([`crate::histogram`]).
     P95Corrected,
-    /// The response time in ms that 99 % of the requests do not exceed.
+    /// The response time in ms that 99% of the requests do not exceed.
     P99,
     /// The mean response time, in ms.
     AvgResponseTime,
@@ -100,7 +100,7 @@ impl Metric {
         const DAY_MS: f64 = 86_400_000.0;
         match self {
             _ if self.scale() == Scale::Ratio && value > 0.0 && value < 0.000_1 => Some("less than any clock tells"),
-            Metric::ErrorRate if value > 100.0 => Some("and no more than 100 % can fail"),
+            Metric::ErrorRate if value > 100.0 => Some("and no more than 100% can fail"),
             Metric::RequestsPerSec if value > 1e9 => Some("more than any service answers"),
             _ if self.unit() == "ms" && value > DAY_MS => Some("and no request takes more than a day"),
             _ => None,
@@ -199,7 +199,7 @@ pub fn flaw(value: f64) -> Option<&'static str> {
     }
 }
 
-/// The confidence of an interval from the requests of one run: the normal quantile at 99.95 % on either side, so that
+/// The confidence of an interval from the requests of one run: the normal quantile at 99.95% on either side, so that
 /// among fifty endpoints, with two runs each, one misses in one case of twenty.
 pub const REQUEST_Z: f64 = 3.2905;
 

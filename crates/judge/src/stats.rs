@@ -82,7 +82,7 @@ impl Worse {
     }
 }
 
-/// The normal quantile of the probability, 80 %, with which a change of the size called detectable is noticed.
+/// The normal quantile of the probability, 80%, with which a change of the size called detectable is noticed.
 pub const POWER_Z: f64 = 0.841_621_233_572_914_2;
 
 /// The way in which the runs of both sides belong together.
@@ -320,7 +320,7 @@ fn mean(values: &[f64]) -> f64 {
 /// one that far: a neighbour on the machine that hits one run in ten would drag the mean of five along.
 ///
 /// This is metric winsorizing (Huber & Ronchetti, Robust Statistics, 2nd ed., section 1.8) at the median absolute
-/// deviation, which is 1 / 1.4826 standard deviations of a normal distribution. Fences closer than 1 % would only tell
+/// deviation, which is 1 / 1.4826 standard deviations of a normal distribution. Fences closer than 1% would only tell
 /// equal runs from nearly equal ones.
 fn robust_mean(logarithms: &[f64]) -> f64 {
     if logarithms.len() < 4 {

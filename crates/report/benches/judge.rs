@@ -73,6 +73,7 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
     let report = Report {
         comparison: &comparison,
         background: Background::unknown(),
+        confirmation: None,
         distribution: &[],
         runs: &[],
         histories: &[],

@@ -175,6 +175,7 @@ impl Measured {
         let history = || Ok(History { is_windowed: false, points: (0..60).map(point).collect() });
         read(&Report {
             background: Background::unknown(),
+            confirmation: None,
             distribution: &self.baseline.distribution,
             runs: &self.runs,
             histories: &array::from_fn::<_, RUNS, _>(|_| history()),

@@ -1,5 +1,5 @@
-//! The table that says where it got slower: a row for each endpoint, with the interval of its p95's change on one true
-//! percent axis.
+//! The table that says where it got slower: a row for each endpoint, with the interval of a metric's change on one true
+//! axis. It shows p95, or the metric that fails; a script lets the reader choose another one.
 
 use std::fmt::Write as _;
 
@@ -8,28 +8,35 @@ use judge::decision::{Presence, Row};
 use judge::run::Metric;
 use judge::text::{cut, endpoint_shown, escaped};
 
+use crate::anchors::Anchors;
 use crate::charts::ticks;
 use crate::content::{by_severity, cells, endpoint_groups, rank};
-use crate::words::{Status, Tone, change, interval_words, unit_of_value, value};
+use crate::headline::first_failure;
+use crate::words::{Status, Tone, change, change_unit, interval_words, unit_of_value, value};
 
 /// The number of endpoints that are shown first. The others are a click away.
 const FIRST: usize = 5;
+/// The number of endpoints that the table of a metric has that is not shown first. All metrics of all endpoints stand in
+/// another table.
+const MOST_OF_OTHERS: usize = 60;
 /// The number of letters of a name.
 const NAME: usize = 60;
 /// The farthest ends of the axis, in percent. What lies beyond has an arrow at the edge, and its number beside it.
 const FARTHEST: Axis = Axis { from: -60.0, to: 150.0 };
+/// The metrics that a reader can choose.
+const METRICS: [Metric; 5] = [Metric::P95, Metric::P50, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
 /// An endpoint, or all requests together.
 struct Line<'a> {
     /// `None` for all requests together.
     endpoint: Option<&'a str>,
-    /// Its p95.
-    p95: Option<&'a Row<'a>>,
+    /// The metric that the table shows.
+    shown: Option<&'a Row<'a>>,
     /// Its worst metric.
     worst: &'a Row<'a>,
 }
 
-/// The percent axis that all rows share.
+/// The axis of changes that all rows share, in percent or percentage points.
 struct Axis {
     from: f64,
     to: f64,
@@ -37,13 +44,17 @@ struct Axis {
 
 impl Axis {
     /// Returns an axis that reaches to all changes and intervals, but no further than [`FARTHEST`].
-    fn of<'a>(rows: impl Iterator<Item = &'a Row<'a>>) -> Axis {
-        let (mut from, mut to): (f64, f64) = (-10.0, 30.0);
+    fn of<'a>(metric: Metric, rows: impl Iterator<Item = &'a Row<'a>>) -> Axis {
+        let (mut from, mut to): (f64, f64) = match metric {
+            Metric::ErrorRate => (-1.0, 4.0),
+            Metric::RequestsPerSec => (-40.0, 10.0),
+            _ => (-10.0, 30.0),
+        };
         for row in rows {
             let ends = row.evidence.interval;
-            for end in [row.change(), limit_pct(row), ends.map(|ends| ends.low), ends.map(|ends| ends.high)] {
+            for end in [row.change(), limit_of(row), ends.map(|ends| ends.low), ends.map(|ends| ends.high)] {
                 let end = end.filter(|end| end.is_finite()).unwrap_or(0.0);
-                from = from.min(end);
+                from = from.min(end * 1.05);
                 to = to.max(end * 1.05);
             }
         }
@@ -57,104 +68,230 @@ impl Axis {
     }
 }
 
-/// Returns the limit of a row as a change in percent.
-fn limit_pct(row: &Row) -> Option<f64> {
+/// Returns the limit of a row as a change.
+fn limit_of(row: &Row) -> Option<f64> {
     row.metric.change(row.presence.baseline()?, row.allowed()?)
 }
 
 /// Writes the section; nothing where no endpoint is known.
-pub fn section(body: &mut String, comparison: &Comparison) {
-    let mut lines: Vec<Line> = endpoint_groups(comparison).into_iter().filter_map(line).collect();
-    if lines.is_empty() {
+pub fn section(body: &mut String, comparison: &Comparison, anchors: &Anchors) {
+    if comparison.endpoints.is_empty() {
         return;
     }
-    lines.sort_by(|a, b| {
-        let by_change = || moved(b).total_cmp(&moved(a));
-        rank(a.worst).cmp(&rank(b.worst)).then_with(by_change).then_with(|| by_severity(a.worst, b.worst))
-    });
-    let over = lines.iter().filter(|line| Status::of(line.worst).is_finding()).count();
-    let first = if over == 0 { FIRST } else { over.min(FIRST) };
-    let endpoints = lines.len();
-    let total = comparison.total_row(Metric::P95);
-    let axis = Axis::of(lines.iter().take(first).filter_map(|line| line.p95).chain(total));
-    let is_slower = over > 0 || total.is_some_and(Row::is_finding);
-    let title =
-        if is_slower { "Where it got slower (p95, worst first)" } else { "Where it changed (p95, most slowed first)" };
-    let _ = write!(
+    let is_known = |metric: Metric| comparison.endpoints.iter().any(|row| row.metric == metric);
+    let first =
+        first_failure(comparison).map(|row| row.metric).filter(|metric| METRICS.contains(metric) && is_known(*metric));
+    let first = first.unwrap_or(Metric::P95);
+    let metrics: Vec<Metric> = METRICS.into_iter().filter(|metric| *metric == first || is_known(*metric)).collect();
+    let tables: Vec<Table> = metrics.iter().map(|metric| Table::new(comparison, *metric, *metric == first)).collect();
+    let title = tables.iter().find(|table| table.is_first).map_or("", |table| table.title);
+    let is_folded = tables.iter().any(|table| table.lines.len() > table.first);
+    let _ = writeln!(
         body,
-        "<section>\n<h2 id=\"where\">{title}</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"where\">\n\
-         <table class=\"bars\" aria-labelledby=\"where\">\n<thead><tr><th scope=\"col\">endpoint</th><th scope=\"col\" class=\"number\">before → after</th>\
-         <th scope=\"col\" class=\"number\">change</th><th scope=\"col\" class=\"bar\">95% interval, in percent</th><th scope=\"col\">status</th></tr></thead>\n<tbody>\n"
+        "<section>\n<h2 id=\"where\">{title} ({}, worst first)</h2>\n<p id=\"choice\" hidden><label>Metric <select>",
+        name(first)
     );
-    for (place, line) in lines.iter().enumerate() {
-        write_line(body, line, &axis, place >= first);
-    }
-    if let Some(total) = total {
-        write_line(body, &Line { endpoint: None, p95: Some(total), worst: total }, &axis, false);
-    }
-    body.push_str("</tbody>\n");
-    write_axis(body, &axis, total.and_then(limit_pct));
-    body.push_str("</table>\n</div>\n");
-    if endpoints > first {
-        let (less, more) = (
-            if over == 0 { format!("Show the first {first}") } else { format!("Show the worst {first}") },
-            format!("Show all {endpoints} endpoints"),
-        );
+    for table in &tables {
+        let selected = if table.is_first { " selected" } else { "" };
+        let (metric, shown, title) = (table.metric, name(table.metric), table.title);
         let _ = writeln!(
             body,
-            "<button type=\"button\" id=\"more\" hidden aria-expanded=\"true\" data-more=\"{more}\" data-less=\"{less}\">{more}</button>"
+            "<option value=\"{metric}\" data-title=\"{title} ({shown}, worst first)\"{selected}>{shown}</option>"
+        );
+    }
+    let long = if is_folded { " long" } else { "" };
+    let _ = writeln!(
+        body,
+        "</select></label></p>\n<div class=\"scroll{long}\" tabindex=\"0\" role=\"region\" aria-labelledby=\"where\">"
+    );
+    for table in &tables {
+        table.write(body, anchors);
+    }
+    body.push_str("</div>\n");
+    if is_folded {
+        let all = format!("Show all {}", tables[0].endpoints);
+        let _ = writeln!(
+            body,
+            "<button type=\"button\" id=\"more\" hidden aria-expanded=\"true\" data-more=\"{all} endpoints\" data-less=\"Show fewer endpoints\">{all} endpoints</button>"
         );
     }
     body.push_str("</section>\n");
 }
 
-fn line<'a>(group: &'a [Row<'a>]) -> Option<Line<'a>> {
-    let worst = group.iter().min_by(|a, b| by_severity(a, b))?;
-    Some(Line { endpoint: worst.endpoint, p95: group.iter().find(|row| row.metric == Metric::P95), worst })
+/// Returns the name of a metric as a reader says it.
+fn name(metric: Metric) -> &'static str {
+    match metric {
+        Metric::ErrorRate => "errors",
+        Metric::RequestsPerSec => "requests/s",
+        metric => metric.name(),
+    }
 }
 
-/// Returns how far the p95 of an endpoint moved; a missing one is the worst.
+/// The table of one metric.
+struct Table<'a> {
+    metric: Metric,
+    title: &'static str,
+    /// Says that it is the one that is shown first.
+    is_first: bool,
+    lines: Vec<Line<'a>>,
+    total: Option<&'a Row<'a>>,
+    /// The number of all endpoints, of which `lines` may have fewer.
+    endpoints: usize,
+    /// The number of endpoints that are shown first.
+    first: usize,
+    axis: Axis,
+}
+
+impl<'a> Table<'a> {
+    fn new(comparison: &'a Comparison<'a>, metric: Metric, is_first: bool) -> Table<'a> {
+        let groups = endpoint_groups(comparison);
+        let mut lines: Vec<Line> = groups.into_iter().filter_map(|group| line(group, metric)).collect();
+        lines.sort_by(|a, b| {
+            let by_change = || moved(b).total_cmp(&moved(a));
+            let by_status = || shown_rank(a).cmp(&shown_rank(b));
+            let by_worst = rank(a.worst).cmp(&rank(b.worst));
+            by_worst.then_with(by_status).then_with(by_change).then_with(|| by_severity(a.worst, b.worst))
+        });
+        let endpoints = lines.len();
+        if !is_first {
+            lines.truncate(MOST_OF_OTHERS);
+        }
+        let over = lines.iter().filter(|line| Status::of(line.worst).is_finding()).count();
+        let first = if over == 0 { FIRST } else { over.min(FIRST) };
+        let total = comparison.total.iter().find(|row| row.metric == metric);
+        let axis = Axis::of(metric, lines.iter().take(first).filter_map(|line| line.shown).chain(total));
+        let is_worse = (is_first && over > 0)
+            || lines.iter().filter_map(|line| line.shown).chain(total).any(|row| Status::of(row).is_finding());
+        let title = match metric {
+            Metric::ErrorRate if is_worse => "Where errors rose",
+            Metric::RequestsPerSec if is_worse => "Where throughput fell",
+            _ if is_worse => "Where it got slower",
+            _ => "Where it changed",
+        };
+        Table { metric, title, is_first, lines, total, endpoints, first, axis }
+    }
+
+    fn write(&self, body: &mut String, anchors: &Anchors) {
+        let unit = if self.metric == Metric::ErrorRate { "in percentage points" } else { "in percent" };
+        let (metric, hidden) = (self.metric, if self.is_first { "" } else { " hidden" });
+        let _ = write!(
+            body,
+            "<table class=\"bars\" data-metric=\"{metric}\" aria-label=\"{}\"{hidden}>\n<thead><tr><th scope=\"col\">endpoint</th><th scope=\"col\" class=\"number\">before → after</th>\
+             <th scope=\"col\" class=\"number\">change</th><th scope=\"col\" class=\"bar\">95% interval, {unit}</th><th scope=\"col\">status</th></tr></thead>\n<tbody>\n",
+            name(metric)
+        );
+        for (place, line) in self.lines.iter().enumerate() {
+            self.write_line(body, line, anchors, place >= self.first);
+        }
+        if let Some(total) = self.total {
+            self.write_line(body, &Line { endpoint: None, shown: Some(total), worst: total }, anchors, false);
+        }
+        body.push_str("</tbody>\n");
+        self.write_axis(body);
+        body.push_str("</table>\n");
+        let left_out = self.endpoints - self.lines.len();
+        if left_out > 0 {
+            let _ = writeln!(
+                body,
+                "<p class=\"note\" data-metric=\"{metric}\" hidden>{left_out} more are in <a href=\"#endpoints\">the table of all endpoints</a>.</p>"
+            );
+        }
+    }
+
+    fn write_line(&self, body: &mut String, line: &Line, anchors: &Anchors, is_rest: bool) {
+        let name = line.endpoint.map_or_else(|| "all requests".to_owned(), endpoint_shown);
+        let short = cut(&name, NAME);
+        let title = if short == name { String::new() } else { format!(" title=\"{}\"", escaped(&name)) };
+        let label = match line.endpoint.and_then(|endpoint| anchors.of(endpoint)) {
+            Some(anchor) => format!("<a href=\"#{anchor}\">{}</a>", escaped(&short)),
+            None => escaped(&short),
+        };
+        let tone = line.shown.map_or(Tone::Plain, Tone::of);
+        let rest = if is_rest { " rest" } else { "" };
+        let all = if line.endpoint.is_none() { " all" } else { "" };
+        let _ = write!(
+            body,
+            "<tr class=\"{}{all}{rest}\"><th scope=\"row\"{title}>{label}</th><td class=\"number values\">{}</td>",
+            tone.class(),
+            line.shown.map_or_else(String::new, before_and_after)
+        );
+        let change = line.shown.map_or_else(String::new, change_of);
+        let _ = write!(body, "<td class=\"number change\">{change}</td><td class=\"bar\">");
+        if let Some(row) = line.shown {
+            write_bar(body, row, &self.axis);
+        }
+        let worst = Tone::of(line.worst);
+        let [.., status] = cells(line.worst).texts;
+        let is_other = line.worst.metric != self.metric && Status::of(line.worst).is_finding();
+        let is_missing = matches!(line.worst.presence, Presence::Missing { .. });
+        let other = if is_other && !is_missing {
+            format!(" {} {}", line.worst.metric, change_of(line.worst))
+        } else {
+            String::new()
+        };
+        let _ = writeln!(
+            body,
+            "</td><td class=\"verdict {}\"><span class=\"status\">{}{}</span></td></tr>",
+            worst.class(),
+            escaped(&status),
+            escaped(&other)
+        );
+    }
+
+    /// Writes the numbers below the bars.
+    fn write_axis(&self, body: &mut String) {
+        let (axis, limit) = (&self.axis, self.total.and_then(limit_of));
+        let unit = if self.metric == Metric::ErrorRate { " pp" } else { change_unit(self.metric) };
+        body.push_str(
+            "<tfoot><tr><td colspan=\"3\"></td><td class=\"bar\"><svg width=\"100%\" height=\"20\" aria-hidden=\"true\">",
+        );
+        let is_near = |tick: f64| limit.is_some_and(|limit| (tick - limit).abs() < 0.2 * (axis.to - axis.from));
+        for tick in ticks(axis.from, axis.to, 5) {
+            // No change is 0, never -0.
+            let tick = if tick == 0.0 { 0.0 } else { tick };
+            let sign = if tick > 0.0 { "+" } else { "" };
+            if !is_near(tick) {
+                // Half a label would leave the axis at its ends.
+                let share = (tick - axis.from) / (axis.to - axis.from);
+                let anchor = match share {
+                    ..0.06 => "start",
+                    0.94.. => "end",
+                    _ => "middle",
+                };
+                let _ = write!(
+                    body,
+                    "<text x=\"{}\" y=\"14\" text-anchor=\"{anchor}\">{sign}{tick}{unit}</text>",
+                    axis.x(tick)
+                );
+            }
+        }
+        if let Some(limit) = limit {
+            let x = axis.x(limit);
+            let _ = write!(
+                body,
+                "<text class=\"limit-label\" x=\"{x}\" y=\"14\" text-anchor=\"middle\">limit {limit:+.0}{unit}</text>"
+            );
+        }
+        body.push_str("</svg></td><td></td></tr></tfoot>\n");
+    }
+}
+
+fn line<'a>(group: &'a [Row<'a>], metric: Metric) -> Option<Line<'a>> {
+    let worst = group.iter().min_by(|a, b| by_severity(a, b))?;
+    Some(Line { endpoint: worst.endpoint, shown: group.iter().find(|row| row.metric == metric), worst })
+}
+
+/// Ranks the metric that is shown: of two endpoints that fail, the one that fails by it comes first.
+fn shown_rank(line: &Line) -> u8 {
+    line.shown.map_or(u8::MAX, rank)
+}
+
+/// Returns how much worse the metric of an endpoint got; a missing endpoint is the worst.
 fn moved(line: &Line) -> f64 {
     match line.worst.presence {
         Presence::Missing { .. } => f64::INFINITY,
-        _ => line.p95.and_then(Row::change).unwrap_or(f64::NEG_INFINITY),
+        _ => line.shown.and_then(|row| Some(row.metric.worsening(row.change()?))).unwrap_or(f64::NEG_INFINITY),
     }
-}
-
-fn write_line(body: &mut String, line: &Line, axis: &Axis, is_rest: bool) {
-    let name = line.endpoint.map_or_else(|| "all requests".to_owned(), endpoint_shown);
-    let short = cut(&name, NAME);
-    let title = if short == name { String::new() } else { format!(" title=\"{}\"", escaped(&name)) };
-    let tone = line.p95.map_or(Tone::Plain, Tone::of);
-    let rest = if is_rest { " rest" } else { "" };
-    let all = if line.endpoint.is_none() { " all" } else { "" };
-    let _ = write!(
-        body,
-        "<tr class=\"{}{all}{rest}\"><th scope=\"row\"{title}>{}</th><td class=\"number values\">{}</td>",
-        tone.class(),
-        escaped(&short),
-        line.p95.map_or_else(String::new, before_and_after)
-    );
-    let change = line.p95.filter(|row| matches!(row.presence, Presence::Both { .. })).map_or_else(String::new, change);
-    let _ = write!(body, "<td class=\"number change\">{change}</td><td class=\"bar\">");
-    if let Some(row) = line.p95 {
-        write_bar(body, row, axis);
-    }
-    let worst = Tone::of(line.worst);
-    let [.., status] = cells(line.worst).texts;
-    let other = match line.p95 {
-        Some(p95) if p95.metric == line.worst.metric => String::new(),
-        _ => format!(" {} {}", line.worst.metric, change_of(line.worst)),
-    };
-    let is_told = Status::of(line.worst).is_finding();
-    let other = if is_told { other } else { String::new() };
-    let _ = writeln!(
-        body,
-        "</td><td class=\"verdict {}\"><span class=\"status\">{}{}</span></td></tr>",
-        worst.class(),
-        escaped(&status),
-        escaped(&other)
-    );
 }
 
 fn change_of(row: &Row) -> String {
@@ -162,8 +299,19 @@ fn change_of(row: &Row) -> String {
 }
 
 fn before_and_after(row: &Row) -> String {
-    let shown = |number: Option<f64>| number.map_or_else(|| "–".to_owned(), |number| value(row.metric, number));
-    format!("{} → {}{}", shown(row.presence.baseline()), shown(row.presence.candidate()), unit_of_value(row.metric))
+    let unit = unit_of_value(row.metric);
+    match row.presence {
+        Presence::Both { baseline, candidate } => {
+            format!("{} → {}{unit}", value(row.metric, baseline), value(row.metric, candidate))
+        }
+        Presence::New { candidate } => format!("new: {}{unit}", value(row.metric, candidate)),
+        Presence::Missing { baseline } => {
+            format!(
+                "{} → none",
+                baseline.map_or_else(String::new, |baseline| format!("{}{unit}", value(row.metric, baseline)))
+            )
+        }
+    }
 }
 
 /// Writes the interval of a row, its estimate and its limit, with no text: the numbers stand beside it.
@@ -174,7 +322,7 @@ fn write_bar(body: &mut String, row: &Row, axis: &Axis) {
         format!("<line class=\"{class}\" x1=\"{x}\" x2=\"{x}\" y1=\"0\" y2=\"20\"/>")
     };
     body.push_str(&upright("zero", 0.0));
-    if let Some(limit) = limit_pct(row) {
+    if let Some(limit) = limit_of(row) {
         body.push_str(&upright("limit", limit));
     }
     let told = row.evidence.interval.map_or_else(|| "no interval".to_owned(), |ends| interval_words(row.metric, ends));
@@ -196,35 +344,4 @@ fn write_bar(body: &mut String, row: &Row, axis: &Axis) {
         None => {}
     }
     let _ = write!(body, "</svg><span class=\"hidden\">{}</span>", escaped(&told));
-}
-
-/// Writes the numbers below the bars.
-fn write_axis(body: &mut String, axis: &Axis, limit: Option<f64>) {
-    body.push_str(
-        "<tfoot><tr><td colspan=\"3\"></td><td class=\"bar\"><svg width=\"100%\" height=\"20\" aria-hidden=\"true\">",
-    );
-    let is_near = |tick: f64| limit.is_some_and(|limit| (tick - limit).abs() < 0.2 * (axis.to - axis.from));
-    for tick in ticks(axis.from, axis.to, 5) {
-        // No change is 0, never -0.
-        let tick = if tick == 0.0 { 0.0 } else { tick };
-        let sign = if tick > 0.0 { "+" } else { "" };
-        if !is_near(tick) {
-            // Half a label would leave the axis at its ends.
-            let share = (tick - axis.from) / (axis.to - axis.from);
-            let anchor = match share {
-                ..0.06 => "start",
-                0.94.. => "end",
-                _ => "middle",
-            };
-            let _ = write!(body, "<text x=\"{}\" y=\"14\" text-anchor=\"{anchor}\">{sign}{tick}%</text>", axis.x(tick));
-        }
-    }
-    if let Some(limit) = limit {
-        let x = axis.x(limit);
-        let _ = write!(
-            body,
-            "<text class=\"limit-label\" x=\"{x}\" y=\"14\" text-anchor=\"middle\">limit {limit:+.0}%</text>"
-        );
-    }
-    body.push_str("</svg></td><td></td></tr></tfoot>\n");
 }

@@ -17,7 +17,7 @@ use crate::words::{count, value};
 const WIDTH: f64 = 320.0;
 /// The width of the numbers left of a field.
 const NUMBERS_PX: f64 = 48.0;
-/// The room right of every field, for half a label: of `400 %`, or of a number of five digits.
+/// The room right of every field, for half a label: of `400%`, or of a number of five digits.
 const MARGIN_PX: f64 = 24.0;
 /// The room below a field for the labels and the title of its axis.
 const AXIS_PX: f64 = 42.0;
@@ -490,9 +490,11 @@ fn over_time(report: &Report) -> Result<Chart> {
     let description = format!("{} over {} s: {}.", count(made, "run"), course.end_s, titles.join("; "));
     let mut caption =
         if made == 1 { "One candidate run.".to_owned() } else { format!("One faint line per candidate run ({made}).") };
-    if behind.is_some() {
-        caption.push_str(" Behind them the baseline's last run.");
-    }
+    caption.push_str(if behind.is_some() {
+        " Behind them the baseline's last run."
+    } else {
+        " The baseline's runs over time are not kept here any more."
+    });
     caption.push_str(" Rates are Locust's 10-second moving averages, so they start at 0.");
     if let Some(why) = missing.first() {
         let _ = write!(caption, " {} not drawn: {}.", missing.len(), cut(&printable(why), 300));

@@ -2,13 +2,14 @@
 
 use std::cmp::Ordering;
 
-use judge::compare::{Comparison, LEAST_SAMPLES};
+use judge::compare::{Comparison, LEAST_SAMPLES, Verdict};
 use judge::decision::{Decision, Doubt, FewSamples, Presence, Row, Unsettled, Why};
 use judge::locust_history::History;
 use judge::run::{Metric, Provenance, Run};
 use judge::text::endpoint_shown;
 
 use crate::background::Background;
+use crate::confirmation::{Confirmation, Stored};
 use crate::saved::Saved;
 use crate::words::{
     LEAST_SHOWN, Status, Tone, change, count, interval_text, interval_words, limit_text, listed, noise_advice,
@@ -36,6 +37,8 @@ pub struct Report<'a> {
     pub details: Vec<String>,
     /// The facts beside the numbers.
     pub background: &'a Background,
+    /// The second look at a FAIL by the stored numbers; `None` where there was none.
+    pub confirmation: Option<&'a Confirmation<'a>>,
 }
 
 /// Something of both sides.
@@ -160,6 +163,7 @@ impl Report<'_> {
     /// Returns what the baseline cannot tell, what the errors make of the latencies, and what weakens the comparison.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
+        remarks.extend(self.confirmation_remark());
         if !self.comparison.lacking.is_empty() {
             let names: Vec<&str> = self.comparison.lacking.iter().map(|metric| metric.name()).collect();
             remarks.push(format!(
@@ -194,6 +198,35 @@ impl Report<'_> {
         remarks.extend(p95.and_then(|row| noise_advice(row.evidence.detectable?)));
         remarks.extend(self.warnings.iter().cloned());
         remarks
+    }
+}
+
+impl<'a> Report<'a> {
+    /// Returns the comparison with the stored numbers, where this report is about the rounds that were to confirm it.
+    pub fn stored(&self) -> Option<&'a Stored<'a>> {
+        match self.confirmation {
+            Some(Confirmation::Measured(stored)) => Some(stored),
+            Some(Confirmation::Impossible(_)) | None => None,
+        }
+    }
+
+    /// Returns the rows with a limit of that comparison, of all requests together, as text.
+    pub fn stored_cells(&self) -> Vec<Cells> {
+        let rows = self.stored().into_iter().flat_map(|stored| &stored.comparison.total);
+        rows.filter(|row| row.limit.is_some()).map(cells).collect()
+    }
+
+    fn confirmation_remark(&self) -> Option<String> {
+        match self.confirmation {
+            Some(Confirmation::Impossible(why)) => {
+                Some(format!("the FAIL is by the stored numbers alone, and not confirmed: {why}"))
+            }
+            Some(Confirmation::Measured(_)) if self.comparison.verdict == Verdict::Pass => Some(
+                "the stored numbers do not fit this machine: record the baseline on this kind of machine, or compare with --against"
+                    .to_owned(),
+            ),
+            Some(Confirmation::Measured(_)) | None => None,
+        }
     }
 }
 

@@ -2,21 +2,24 @@
 
 use std::fmt;
 
+use judge::comparability::other_circumstances;
 use judge::compare::{Comparison, Verdict};
 use judge::decision::{Decision, FewSamples, Presence, Row, Why};
 use judge::limits::JUDGED;
 use judge::run::Metric;
 use judge::text::endpoint_shown;
 
-use crate::content::{Report, by_severity, endpoint_groups, findings};
+use crate::confirmation::{Confirmation, Stored};
+use crate::content::{Report, Sides, by_severity, endpoint_groups, findings};
 use crate::words::{
-    Status, count, limit_text, listed, percent, series_name, short_change, unit_of_value, value, verdict_word,
+    Status, count, limit_text, listed, percent, series_name, short_change, shown_commit, unit_of_value, value,
+    verdict_word,
 };
 
 /// The headline of a report, in the parts that a page may show in different sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headline {
-    /// `PASS` or `FAIL`.
+    /// `PASS`, `FAIL`, or `FAIL, confirmed`.
     pub word: &'static str,
     /// The worst finding, or the p95 where nothing is over its limit.
     pub found: String,
@@ -33,7 +36,27 @@ impl fmt::Display for Headline {
 impl Report<'_> {
     /// Returns the headline, which is the same in every format.
     pub fn headline(&self) -> Headline {
-        Headline::of(self.comparison)
+        let mut headline = Headline::of(self.comparison);
+        match self.confirmation {
+            Some(Confirmation::Measured(stored)) => headline.lead_with_rounds(self, stored),
+            Some(Confirmation::Impossible(_)) => headline.word = "FAIL, not confirmed",
+            None => headline.also.extend(self.other_circumstances()),
+        }
+        headline
+    }
+
+    /// Says of a PASS that it rests on numbers of other circumstances, where a regression may hide.
+    fn other_circumstances(&self) -> Option<String> {
+        let Sides { baseline, candidate } = self.provenance;
+        let others = other_circumstances(baseline, candidate);
+        let rests_on_them = self.comparison.verdict == Verdict::Pass && !self.comparison.paired && !others.is_empty();
+        let others: Vec<String> = others.into_iter().map(str::to_owned).collect();
+        rests_on_them.then(|| format!("the baseline is of another {}", listed(&others, " and ")))
+    }
+
+    /// Returns the headline of the stored numbers, where this report is about the rounds that were to confirm it.
+    pub fn stored_headline(&self) -> Option<Headline> {
+        self.stored().map(|stored| Headline::of(stored.comparison))
     }
 
     /// Returns the headline without its first word.
@@ -61,11 +84,49 @@ impl Headline {
         Headline { word: verdict_word(comparison.verdict), found, also }
     }
 
+    /// Says first what the rounds made of the stored numbers' FAIL.
+    fn lead_with_rounds(&mut self, report: &Report, stored: &Stored) {
+        let commit = shown_commit(&report.provenance.baseline.commit, false);
+        let rounds = count(report.comparison.runs.candidate, "round");
+        match report.comparison.verdict {
+            Verdict::Fail => {
+                self.word = "FAIL, confirmed";
+                self.also.insert(0, format!("against the baseline's commit {commit} on this machine ({rounds})"));
+            }
+            Verdict::Pass => {
+                let measured = format!("against commit {commit} on this machine ({rounds}): {}", self.found);
+                self.also.insert(0, measured);
+                self.found = format!("not confirmed; {}", cause(report.comparison, stored.comparison));
+            }
+        }
+    }
+
     /// Returns the headline without its word.
     pub fn sentence(&self) -> String {
         let mut parts = vec![self.found.clone()];
         parts.extend(self.also.iter().cloned());
         parts.join("; ")
+    }
+}
+
+/// Says why the stored numbers failed, by what the baseline's own commit does now where it was worst.
+fn cause(rounds: &Comparison, stored: &Comparison) -> String {
+    let Some(worst) = first_failure(stored) else {
+        return "what is MISSING is missing at the baseline's own commit too".to_owned();
+    };
+    let is_same = |row: &&Row| row.metric == worst.metric && row.endpoint == worst.endpoint;
+    let now = rounds.total.iter().chain(&rounds.endpoints).find(is_same);
+    let (Some(then), Some(now)) = (worst.presence.baseline(), now.and_then(|row| row.presence.baseline())) else {
+        return format!("the baseline's own commit has no {} here either", series_name(worst));
+    };
+    let unit = unit_of_value(worst.metric);
+    let [then_shown, now_shown] = [then, now].map(|number| format!("{}{unit}", value(worst.metric, number)));
+    let own = format!("its own commit: {} {then_shown} then, {now_shown} now", series_name(worst));
+    let is_worse = worst.metric.worsening(now - then) > 0.0;
+    match worst.metric {
+        Metric::ErrorRate if is_worse => format!("the baseline's commit fails more often too ({own})"),
+        _ if is_worse => format!("the machine is slower than when the baseline was recorded ({own})"),
+        _ => format!("measured in turn the two commits do not differ so ({own})"),
     }
 }
 
@@ -87,19 +148,43 @@ fn is_missing(row: &Row) -> bool {
     row.decision.and_then(Decision::why) == Some(Why::Missing)
 }
 
+/// The failures of a comparison: of all requests together in the order of the metrics, of endpoints worst first.
+struct Failures<'a> {
+    total: Vec<&'a Row<'a>>,
+    of_endpoints: Vec<&'a Row<'a>>,
+    missing: Vec<&'a Row<'a>>,
+}
+
+impl<'a> Failures<'a> {
+    fn of(comparison: &'a Comparison<'a>) -> Failures<'a> {
+        let failed: Vec<&Row> = findings(comparison).into_iter().filter(|row| row.is_failure()).collect();
+        let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.into_iter().partition(|row| is_missing(row));
+        let (mut total, of_endpoints): (Vec<&Row>, Vec<&Row>) =
+            over.into_iter().partition(|row| row.endpoint.is_none());
+        total.sort_by_key(|row| JUDGED.iter().position(|metric| *metric == row.metric));
+        Failures { total, of_endpoints, missing }
+    }
+
+    fn first(&self) -> Option<&'a Row<'a>> {
+        self.total.first().or(self.of_endpoints.first()).copied()
+    }
+}
+
+/// Returns the failure that the headline has in numbers; `None` where nothing failed but what is missing.
+pub fn first_failure<'a>(comparison: &'a Comparison<'a>) -> Option<&'a Row<'a>> {
+    Failures::of(comparison).first()
+}
+
 /// Returns the worst failure in numbers, and what else failed.
 fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
-    let failed: Vec<&Row> = findings(comparison).into_iter().filter(|row| row.is_failure()).collect();
-    let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.into_iter().partition(|row| is_missing(row));
-    let (mut total, of_endpoints): (Vec<&Row>, Vec<&Row>) = over.into_iter().partition(|row| row.endpoint.is_none());
-    total.sort_by_key(|row| JUDGED.iter().position(|metric| *metric == row.metric));
+    let failures = Failures::of(comparison);
     let mut also = Vec::new();
-    let first = total.first().or(of_endpoints.first()).copied();
-    for row in total.iter().skip(1) {
+    let first = failures.first();
+    for row in failures.total.iter().skip(1) {
         also.push(format!("{} {} too", row.metric, short_change(row)));
     }
-    also.extend(failed_endpoints(comparison, &of_endpoints, first));
-    let missing: Vec<String> = missing.iter().filter_map(|row| row.endpoint).map(endpoint_shown).collect();
+    also.extend(failed_endpoints(comparison, &failures.of_endpoints, first));
+    let missing: Vec<String> = failures.missing.iter().filter_map(|row| row.endpoint).map(endpoint_shown).collect();
     let missing = missing_endpoints(&missing);
     match (first, missing) {
         (Some(first), missing) => {

@@ -7,8 +7,11 @@ use judge::decision::{Presence, Row};
 use judge::run::{Metric, Precision, Provenance};
 use judge::text::{cut, endpoint_shown, escaped, printable};
 
+use crate::anchors::Anchors;
 use crate::background::Failure;
-use crate::content::{Cells, FINDINGS, Finding, HEADER, Report, Sides, Unjudged, by_severity, cells, evidence, rank};
+use crate::content::{
+    Cells, FINDINGS, Finding, HEADER, Report, Sides, Unjudged, by_severity, cells, endpoint_groups, evidence, rank,
+};
 use crate::headline::Headline;
 use crate::next::{Step, steps, steps_unjudged};
 use crate::saved::Saved;
@@ -27,8 +30,8 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// The digests of the style and of the script. The browser uses nothing but these two, to the byte (`tests/it/html.rs`
 /// prints the digests after a change).
-const STYLE_DIGEST: &str = "sha256-vM02bbv8zvsHW8db+nu4Bu0y5zMvDjRYrqvtGMJ0SNY=";
-const SCRIPT_DIGEST: &str = "sha256-RxY3HqxubpBZNuJ0+yD59DRDPjAs2sxmkId/GGJEIBk=";
+const STYLE_DIGEST: &str = "sha256-A5QCyJUR/5QX4BvAT/lKhFEW5C0/5wf0ut0xaURgvvs=";
+const SCRIPT_DIGEST: &str = "sha256-SZrICqf2Od8zCXoRawLgICl9SbGBVOK8mq78ZvpdFOo=";
 
 /// The meaning of a report's words, for a first reader.
 const TERMS: &str = "<details>\n<summary><h2>Understanding this report</h2></summary>\n<ul>\n\
@@ -49,7 +52,8 @@ pub fn render(report: &Report) -> String {
     head(&mut body, report);
     body.push_str("<main>\n");
     hero(&mut body, report, &headline);
-    bars::section(&mut body, comparison);
+    let anchors = Anchors::new(comparison);
+    bars::section(&mut body, comparison, &anchors);
     body.push_str("<div class=\"answers\">\n");
     trust(&mut body, report);
     next(&mut body, &steps(report));
@@ -58,7 +62,8 @@ pub fn render(report: &Report) -> String {
     failures(&mut body, &report.background.failures);
     charts(&mut body, report);
     total(&mut body, report);
-    endpoints(&mut body, report);
+    stored(&mut body, report);
+    endpoints(&mut body, report, &anchors);
     compared(&mut body, report);
     body.push_str(TERMS);
     body.push_str("</main>\n");
@@ -81,7 +86,12 @@ pub fn render_unjudged(unjudged: &Unjudged) -> String {
         saved_baseline(&mut body, saved);
     } else {
         let lines: Vec<String> = unjudged.sentence().lines().map(printable).collect();
-        let _ = writeln!(body, "</header>\n<pre tabindex=\"0\">{}</pre>\n</section>", escaped(&lines.join("\n")));
+        let _ = writeln!(
+            body,
+            "<p>Neither a pass nor a regression: exit code {}.</p></header>\n<pre tabindex=\"0\">{}</pre>\n</section>",
+            unjudged.exit_code(),
+            escaped(&lines.join("\n"))
+        );
     }
     next(&mut body, &steps_unjudged(unjudged));
     body.push_str("</main>\n");
@@ -393,6 +403,16 @@ fn total(body: &mut String, report: &Report) {
     body.push_str("</details>\n");
 }
 
+/// Writes the comparison with the stored numbers, where the page is about the rounds that were to confirm it.
+fn stored(body: &mut String, report: &Report) {
+    let Some(headline) = report.stored_headline() else { return };
+    let headline = shortened(&headline.to_string(), SENTENCE);
+    let _ =
+        writeln!(body, "<details>\n<summary><h2 id=\"stored\">By the stored numbers</h2></summary>\n<p>{headline}</p>");
+    table(body, "stored", [report.stored_cells().iter().map(row).collect::<String>()].into_iter());
+    body.push_str("</details>\n");
+}
+
 /// Writes which commits were compared, where, and under which load.
 fn compared(body: &mut String, report: &Report) {
     body.push_str("<details>\n<summary><h2 id=\"compared\">What was compared</h2></summary>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"compared\">\n<table class=\"facts\" aria-labelledby=\"compared\">\n");
@@ -453,26 +473,18 @@ fn facts(of: &Provenance, runs: usize) -> [Fact; 9] {
 }
 
 /// Writes a group of rows for each endpoint, the one with the worst series first.
-fn endpoints(body: &mut String, report: &Report) {
-    let mut groups: Vec<Vec<&Row>> = Vec::new();
-    for row in &report.comparison.endpoints {
-        match groups.last_mut().filter(|group| group[0].endpoint == row.endpoint) {
-            Some(group) => group.push(row),
-            None => groups.push(vec![row]),
-        }
+fn endpoints(body: &mut String, report: &Report, anchors: &Anchors) {
+    let mut groups: Vec<(&Row, Vec<&Row>)> = Vec::new();
+    for rows in endpoint_groups(report.comparison) {
+        let mut rows: Vec<&Row> = rows.iter().collect();
+        let Some(worst) = rows.iter().copied().min_by(|a, b| by_severity(a, b)) else { continue };
+        // Otherwise in the order of the metrics, the same in each group.
+        rows.sort_by_key(|row| rank(row));
+        groups.push((worst, rows));
     }
     if groups.is_empty() {
         return;
     }
-    let mut groups: Vec<(&Row, Vec<&Row>)> = groups
-        .into_iter()
-        .filter_map(|mut group| {
-            let worst = group.iter().copied().min_by(|a, b| by_severity(a, b))?;
-            // Otherwise in the order of the metrics, the same in each group.
-            group.sort_by_key(|row| rank(row));
-            Some((worst, group))
-        })
-        .collect();
     groups.sort_by(|(a, _), (b, _)| by_severity(a, b));
     let _ = writeln!(
         body,
@@ -480,17 +492,18 @@ fn endpoints(body: &mut String, report: &Report) {
          <p id=\"find\" hidden><label>Find <input type=\"search\" autocomplete=\"off\" spellcheck=\"false\"></label> <output></output></p>",
         count(groups.len(), "endpoint"),
     );
-    table(body, "endpoints", groups.iter().map(|(_, rows)| group(rows)));
+    table(body, "endpoints", groups.iter().map(|(_, rows)| group(rows, anchors)));
     body.push_str("</details>\n");
 }
 
-/// Writes the rows of an endpoint, with its name once above them.
-fn group(rows: &[&Row]) -> String {
-    let name = rows.first().and_then(|row| row.endpoint).map(endpoint_shown).unwrap_or_default();
+/// Writes the rows of an endpoint, with its name once above them, which is a link to itself.
+fn group(rows: &[&Row], anchors: &Anchors) -> String {
+    let endpoint = rows.first().and_then(|row| row.endpoint).unwrap_or_default();
+    let anchor = anchors.of(endpoint).unwrap_or_default();
     let columns = HEADER.len();
     let mut text = format!(
-        "<tr class=\"group\"><th colspan=\"{columns}\" scope=\"rowgroup\">{}</th></tr>\n",
-        shortened(&name, NAME)
+        "<tr class=\"group\" id=\"{anchor}\"><th colspan=\"{columns}\" scope=\"rowgroup\"><a href=\"#{anchor}\">{}</a></th></tr>\n",
+        shortened(&endpoint_shown(endpoint), NAME)
     );
     for of in rows {
         let mut cells = cells(of);

@@ -12,13 +12,15 @@ use judge::run::Provenance;
 use judge::stats::Interval;
 use judge::text::is_unprintable;
 
+use crate::confirmation::Confirmation;
 use crate::content::{ONE_RUN, Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding, findings};
+use crate::headline::Headline;
 use crate::next::{Step, steps, steps_unjudged};
 use crate::saved::Saved;
 use crate::words::{Status, change_unit};
 
 /// The version of the keys and what they mean: a new key raises the second number, another meaning the first.
-const SCHEMA_VERSION: &str = "1.2";
+const SCHEMA_VERSION: &str = "1.3";
 
 /// The report, with its keys in the order of the file: what a reader wants first comes first.
 #[derive(Serialize)]
@@ -36,6 +38,7 @@ struct Judged<'a> {
     findings: Vec<Finding<'a>>,
     remarks: Vec<String>,
     next: Vec<Step>,
+    confirmation: Option<Confirmed<'a>>,
     lacking: Vec<&'static str>,
     rows: Vec<Series<'a>>,
     baseline_origin: &'a str,
@@ -70,6 +73,22 @@ struct SavedMetric {
     value: f64,
     least: f64,
     most: f64,
+}
+
+/// What became of a FAIL by the stored numbers.
+#[derive(Serialize)]
+struct Confirmed<'a> {
+    outcome: &'static str,
+    reason: Option<&'a str>,
+    stored: Option<StoredNumbers<'a>>,
+}
+
+#[derive(Serialize)]
+struct StoredNumbers<'a> {
+    headline: String,
+    baseline_origin: &'a str,
+    runs: Sides<usize>,
+    rows: Vec<Series<'a>>,
 }
 
 #[derive(Serialize)]
@@ -140,12 +159,36 @@ pub fn render(report: &Report) -> String {
         findings: findings.collect(),
         remarks: report.remarks(),
         next: steps(report),
+        confirmation: report.confirmation.map(|confirmation| confirmed(confirmation, comparison.verdict)),
         lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
         rows: comparison.total.iter().chain(&comparison.endpoints).map(series).collect(),
         baseline_origin: &report.baseline,
         provenance: report.provenance,
         details: &report.details,
     })
+}
+
+fn confirmed<'a>(confirmation: &'a Confirmation<'a>, verdict: Verdict) -> Confirmed<'a> {
+    let stored = match confirmation {
+        Confirmation::Impossible(reason) => {
+            return Confirmed { outcome: "impossible", reason: Some(reason), stored: None };
+        }
+        Confirmation::Measured(stored) => stored,
+    };
+    let RunCounts { baseline, candidate } = stored.comparison.runs;
+    Confirmed {
+        outcome: match verdict {
+            Verdict::Fail => "confirmed",
+            Verdict::Pass => "not_confirmed",
+        },
+        reason: None,
+        stored: Some(StoredNumbers {
+            headline: Headline::of(stored.comparison).to_string(),
+            baseline_origin: &stored.baseline,
+            runs: Sides { baseline, candidate },
+            rows: stored.comparison.total.iter().chain(&stored.comparison.endpoints).map(series).collect(),
+        }),
+    }
 }
 
 /// Writes the report of a command that judged nothing.

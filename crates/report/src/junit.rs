@@ -138,6 +138,7 @@ fn properties(body: &mut String, report: &Report) {
     let properties = [
         ("verdict", Some(report.headline().to_string())),
         ("evidence", Some(evidence(comparison))),
+        ("stored numbers", report.stored_headline().map(|headline| headline.to_string())),
         ("strict", Some(comparison.strict.to_string())),
         ("baseline", Some(report.baseline.clone())),
         ("baseline commit", Some(baseline.commit.clone())),

@@ -3,9 +3,11 @@
 //! Every cell and sentence is made once, in [`content`] and [`words`]; a format only arranges them. Nothing here starts a
 //! process, opens a file, or reads a clock or the environment, and nothing is judged here.
 
+pub mod anchors;
 pub mod background;
 pub mod bars;
 pub mod charts;
+pub mod confirmation;
 pub mod content;
 pub mod format;
 pub mod github;

@@ -39,6 +39,15 @@ pub fn render(report: &Report) -> String {
         text.push_str(&table_row(row, &columns));
     }
     text.push('\n');
+    if let Some(stored) = report.stored_headline() {
+        let _ = writeln!(text, "By the stored numbers: {}\n", prose(&stored.to_string()));
+        let cells = report.stored_cells();
+        text.push_str(&table_head(&columns));
+        for row in &cells {
+            text.push_str(&table_row(row, &columns));
+        }
+        text.push('\n');
+    }
 
     let findings = findings(comparison);
     let listed = findings.iter().take(FINDINGS).map(|row| finding_line(row));

@@ -34,8 +34,12 @@ pub fn steps(report: &Report) -> Vec<Step> {
         steps.push(lengthen(report));
     }
     let has_findings = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_finding);
-    if has_findings {
+    if has_findings && report.confirmation.is_none() {
         steps.extend(rule_out_the_machine(report));
+    }
+    if report.stored().is_some() && comparison.verdict == Verdict::Pass {
+        let command = format!("{} --update-baseline", report.background.command());
+        steps.push(Step { what: "record a baseline on this machine", command });
     }
     if is_noise_unknown(comparison) {
         steps.push(record_a_baseline(report));
@@ -66,7 +70,10 @@ pub fn steps_unjudged(unjudged: &Unjudged) -> Vec<Step> {
     let step = |what, command: &str| Step { what, command: command.to_owned() };
     match unjudged {
         Unjudged::NoVerdict(_) => {
-            vec![step("run it again with every detail", &format!("{} perf --verbose", program::name()))]
+            vec![step(
+                "once that is fixed, run it again with every detail",
+                &format!("{} perf --verbose", program::name()),
+            )]
         }
         Unjudged::BaselineSaved(saved) | Unjudged::NoBaseline(saved) => {
             let file = quoted(&saved.file);
@@ -85,10 +92,14 @@ fn baseline_commit<'a>(report: &Report<'a>) -> Option<&'a str> {
     is_hash.then(|| &commit[..commit.len().min(12)])
 }
 
-/// Measures both commits here, in turn.
+/// Measures both commits here, in turn: a FAIL by the stored numbers is confirmed so.
 fn rule_out_the_machine(report: &Report) -> Option<Step> {
     if report.comparison.paired {
         return None;
+    }
+    if report.comparison.verdict == Verdict::Fail {
+        let command = format!("{} --confirm", report.background.command());
+        return Some(Step { what: "rule out the machine", command });
     }
     let command = format!("{} --against {}", without_baseline(report), baseline_commit(report)?);
     Some(Step { what: "rule out the machine", command })

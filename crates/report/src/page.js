@@ -1,15 +1,25 @@
 const all = (selector) => [...document.querySelectorAll(selector)];
 const more = document.getElementById('more');
 if (more) {
-  const rest = all('.bars tr.rest');
-  const show = (shown) => { for (const row of rest) row.hidden = !shown; more.setAttribute('aria-expanded', shown); };
-  more.hidden = false;
-  more.addEventListener('click', () => {
-    const shown = more.getAttribute('aria-expanded') !== 'true';
-    show(shown);
+  const rest = all('.bars tr.rest'), region = document.querySelector('.scroll');
+  const show = (shown) => {
+    for (const row of rest) row.hidden = !shown;
+    region.classList.toggle('long', shown);
+    more.setAttribute('aria-expanded', shown);
     more.textContent = shown ? more.dataset.less : more.dataset.more;
-  });
+  };
+  more.hidden = false;
+  more.addEventListener('click', () => show(more.getAttribute('aria-expanded') !== 'true'));
   show(false);
+}
+const choice = document.getElementById('choice');
+if (choice) {
+  const [select] = choice.getElementsByTagName('select');
+  choice.hidden = select.options.length < 2;
+  select.addEventListener('change', () => {
+    document.getElementById('where').textContent = select.selectedOptions[0].dataset.title;
+    for (const part of all('[data-metric]')) part.hidden = part.dataset.metric !== select.value;
+  });
 }
 const find = document.getElementById('find');
 if (find) {

@@ -62,6 +62,11 @@ pub fn render(report: &Report, verbosity: Verbosity, screen: Screen) -> String {
             table(&mut text, rows.into_iter().map(cells).collect(), screen);
         }
         text.push('\n');
+        if let Some(stored) = report.stored_headline() {
+            wrap(&mut text, DIM, "by the stored numbers", &format!(": {stored}"), screen);
+            table(&mut text, report.stored_cells(), screen);
+            text.push('\n');
+        }
     }
     let none = Style::new();
     let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
@@ -86,9 +91,7 @@ pub fn render(report: &Report, verbosity: Verbosity, screen: Screen) -> String {
         }
     }
     if verbosity != Verbosity::Quiet {
-        for Step { what, command } in steps(report) {
-            line(BOLD, "next", &format!(": {what}: {command}"));
-        }
+        next(&mut text, steps(report), screen);
     }
     let headline = report.headline();
     let style = match Tone::of_verdict(report.comparison) {
@@ -96,7 +99,35 @@ pub fn render(report: &Report, verbosity: Verbosity, screen: Screen) -> String {
         Tone::Ok => GREEN.bold(),
         Tone::Warn | Tone::Unsure | Tone::Plain => YELLOW.bold(),
     };
-    line(style, headline.word, &format!(": {}", headline.sentence()));
+    wrap(&mut text, style, headline.word, &format!(": {}", headline.sentence()), screen);
+    text
+}
+
+/// Writes the commands to copy. One that does not fit beside its purpose stands alone in a line that the terminal breaks:
+/// a line that ends within a command could not be copied.
+fn next(text: &mut String, steps: Vec<Step>, screen: Screen) {
+    for Step { what, command } in steps {
+        let line = format!(": {what}: {command}");
+        if screen.columns.is_none_or(|width| "next".width() + line.width() <= width) {
+            wrap(text, BOLD, "next", &line, screen);
+        } else {
+            wrap(text, BOLD, "next", &format!(": {what}:"), screen);
+            let _ = writeln!(text, "  {}", if screen.is_ascii { in_ascii(&command) } else { command });
+        }
+    }
+}
+
+/// Returns lines as a screen shows them: one that is too long goes on below, at the next word. An indented line is a
+/// command to copy, or a quotation, and stays as it is.
+pub fn wrapped(lines: &str, screen: Screen) -> String {
+    let mut text = String::new();
+    for line in lines.lines() {
+        if line.starts_with(' ') {
+            let _ = writeln!(text, "{line}");
+        } else {
+            wrap(&mut text, Style::new(), "", line, screen);
+        }
+    }
     text
 }
 
@@ -126,12 +157,10 @@ pub fn render_unjudged(unjudged: &Unjudged, screen: Screen) -> String {
             let metric = value.metric.name();
             line(Style::new(), "", &format!("{metric:<18}{:>10}{spread}", value.shown()));
         }
-        for Step { what, command } in steps_unjudged(unjudged) {
-            line(BOLD, "next", &format!(": {what}: {command}"));
-        }
+        next(&mut text, steps_unjudged(unjudged), screen);
     }
     let style = if unjudged.exit_code() == 0 { GREEN.bold() } else { RED };
-    line(style, unjudged.word(), &format!(": {}", unjudged.sentence()));
+    wrap(&mut text, style, unjudged.word(), &format!(": {}", unjudged.sentence()), screen);
     text
 }
 

@@ -10,13 +10,14 @@ use anyhow::{Context as _, Result};
 use judge::mask;
 use judge::run::Provenance;
 use report::github;
+use report::words::shown_commit;
 use xshell::Shell;
 
 use crate::config::{ServiceConfig, Settings};
 use crate::measure::http;
 use crate::measure::install;
 use crate::measure::locust::{self, Finished, Job, Locust, Moment};
-use crate::measure::progress::ProgressLine;
+use crate::measure::progress::{Place, ProgressLine};
 use crate::measure::service;
 use crate::measure::target::Target;
 use crate::measure::workers::{self, Master, Roll};
@@ -34,9 +35,15 @@ const TURN_TIMEOUT: Duration = Duration::from_hours(2);
 pub struct Bench<'a> {
     project: &'a Project<'a>,
     settings: &'a Settings,
-    /// The number of runs that the command makes at most.
+    /// The number of runs, or of rounds, that are made at most.
     max_runs: usize,
     locust: Locust,
+    /// The number of loads that the command makes at most, for those who wait.
+    pub most_loads: usize,
+    /// The number of loads begun.
+    loads: usize,
+    /// The moment when the first of them began.
+    first_load: Option<Instant>,
     /// Says that the workers were told to start: they serve every run of this command.
     has_invited: bool,
     /// The folder of this command.
@@ -64,6 +71,12 @@ pub struct Side<'a> {
 }
 
 impl Side<'_> {
+    /// Returns the label and the commit: `at v1.2 (1f0c2a9d4b11)`.
+    pub fn shown(&self) -> String {
+        let label = self.label.unwrap_or("of this tree");
+        self.commit.map_or_else(|| label.to_owned(), |commit| format!("{label} ({})", shown_commit(commit, false)))
+    }
+
     /// Returns the label with a space before it, or nothing.
     fn suffix(&self) -> String {
         self.label.map_or_else(String::new, |label| format!(" {label}"))
@@ -111,8 +124,33 @@ impl<'a> Bench<'a> {
             locustfile: locustfile_digest(&project.root, &settings.locustfile),
             ..project.provenance()
         };
-        let has_invited = false;
-        Ok(Bench { project, settings, max_runs, locust, has_invited, session, provenance, clock, _turn: turn })
+        // With a label there are two sides, and each round loads both.
+        let most_loads = if first.label.is_some() { 2 * max_runs } else { max_runs };
+        Ok(Bench {
+            project,
+            settings,
+            max_runs,
+            locust,
+            most_loads,
+            loads: 0,
+            first_load: None,
+            has_invited: false,
+            session,
+            provenance,
+            clock,
+            _turn: turn,
+        })
+    }
+
+    /// Makes ready for rounds of both sides, at most so many, after the runs that are made.
+    pub fn begin_rounds(&mut self, max_rounds: usize) {
+        self.max_runs = max_rounds;
+        self.most_loads = self.loads + 2 * max_rounds;
+    }
+
+    /// Returns the service that is started for each run; `None` where one runs already.
+    pub fn service(&self) -> Option<&'a ServiceConfig> {
+        if self.settings.starts_service { self.project.config.service.as_ref() } else { None }
     }
 
     /// Builds another side.
@@ -133,6 +171,8 @@ impl<'a> Bench<'a> {
     pub fn run(&mut self, side: &Side, name: &str) -> Result<Measured> {
         let (project, settings) = (self.project, self.settings);
         let folder = self.session.run_folder(name)?;
+        self.loads += 1;
+        self.first_load.get_or_insert_with(Instant::now);
         let log = folder.join("service.log");
         let mut target = self.clock.beside(|| Target::start(side.shell, side.service, settings, &log))?;
         let host = target.host(settings);
@@ -152,8 +192,16 @@ impl<'a> Bench<'a> {
             .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
     }
 
+    /// Returns the place of the load that has begun among all loads.
+    fn place(&self) -> Place {
+        let before = u32::try_from(self.loads.saturating_sub(1)).unwrap_or(u32::MAX);
+        let run_took = self.first_load.filter(|_| before > 0).map(|first| first.elapsed() / before);
+        Place { run: self.loads, most: self.most_loads.max(self.loads), run_took }
+    }
+
     /// Loads the service, and checks that it holds.
     fn load(&mut self, side: &Side, target: &mut Target, host: &str, name: &str, folder: &Path) -> Result<Finished> {
+        let place = self.place();
         let Bench { project, settings, locust, has_invited, clock, .. } = self;
         let load = &settings.load;
         let master = master_of(settings)?;
@@ -177,7 +225,7 @@ impl<'a> Bench<'a> {
             *has_invited = true;
             invite(project, locust, &job, asked);
         }
-        let mut watch = Watch::new(project, &job);
+        let mut watch = Watch::new(project, &job, place);
         let finished = clock.beside(|| {
             locust.run(&project.shell, &job, &mut |moment| {
                 match moment {
@@ -292,11 +340,11 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(project: &Project, job: &Job) -> Watch {
+    fn new(project: &Project, job: &Job, place: Place) -> Watch {
         // Under GitHub Actions Locust's log is shown once the run is over.
         let echoes = project.flags.verbose && !ci::is_github();
         let shows_line = !project.flags.quiet && !echoes;
-        let line = shows_line.then(|| ProgressLine::new(job.load.run_time_s, job.load.users));
+        let line = shows_line.then(|| ProgressLine::new(job.load.run_time_s, job.load.users, place));
         Watch { line, echoes, log: Follower::new(job.log()), users: None, came: None }
     }
 

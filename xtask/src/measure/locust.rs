@@ -444,7 +444,7 @@ pub fn own_command<'a>(shell: &'a Shell, command: &str, args: &[OsString]) -> Cm
 fn warnings(job: &Job) -> Vec<String> {
     let mut warnings = Vec::new();
     if Follower::new(job.log()).finds(&LOG_SATURATED) {
-        warnings.push("the load generator was saturated (Locust's CPU above 90 %), so latencies are partly its own: spread the load with --processes, or load less".to_owned());
+        warnings.push("the load generator was saturated (Locust's CPU above 90%), so latencies are partly its own: spread the load with --processes, or load less".to_owned());
     }
     if let Some(failure) = most_frequent_failure(job) {
         warnings.push(failure);

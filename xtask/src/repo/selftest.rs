@@ -23,8 +23,10 @@ use locust_gate::config::LocustConfig;
 use locust_gate::project::read_config;
 use locust_gate::results;
 use locust_gate::system::process::{self, Failure, Group};
+use locust_gate::system::screen::screen;
 use locust_gate::system::session::Session;
 use locust_gate::system::{files, git, lock};
+use report::terminal;
 
 use crate::repo::flags::Selftest;
 
@@ -101,7 +103,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         says: "PASS: ",
     },
     Expectation {
-        name: "40 % slower",
+        name: "40% slower",
         must: "must fail on p95",
         env: &[("DEMO_SLOWDOWN_PCT", "40")],
         args: &[],
@@ -110,7 +112,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         says: "p95 ms ",
     },
     Expectation {
-        name: "5 % errors",
+        name: "5% errors",
         must: "must fail on error_rate",
         env: &[("DEMO_ERROR_PCT", "5")],
         args: &[],
@@ -211,8 +213,8 @@ const FULL: Form = Form { is_quick: false, run_time_s: 20 };
 ///
 /// A run of 10 s asks `GET /claims/[id]` about 150 times (a quarter of 60 requests per second), and 100 is what its p95
 /// needs to FAIL. One endpoint is told by two runs: beside four of the baseline the interval of a single one is so wide
-/// that Holm's correction may not let it through. The demo spreads its errors evenly, so 4.2 % of all requests
-/// (`GET /health` never fails) are 4.2 % in any one run.
+/// that Holm's correction may not let it through. The demo spreads its errors evenly, so 4.2% of all requests
+/// (`GET /health` never fails) are 4.2% in any one run.
 const QUICK: Form = Form { is_quick: true, run_time_s: 10 };
 
 /// The load and the limits of the bundled `perf.toml`, and a service that is stopped on demand: by a signal to the
@@ -320,7 +322,7 @@ impl Trial<'_> {
     }
 
     fn log(&self, expectation: &Expectation) -> PathBuf {
-        let name = expectation.name.replace(" %", "-percent").replace(' ', "-");
+        let name = expectation.name.replace('%', "-percent").replace(' ', "-");
         self.folder.join(format!("{name}.log"))
     }
 
@@ -469,5 +471,5 @@ fn print(line: &str) -> Result<()> {
 
 fn say(line: &str) {
     // Progress that cannot be shown is no reason to end a measurement.
-    let _ = writeln!(anstream::stderr(), "{line}");
+    let _ = write!(anstream::stderr(), "{}", terminal::wrapped(line, screen(&io::stderr())));
 }

@@ -3,11 +3,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::Baseline;
 use judge::compare::{Comparison, Verdict, compare};
 use judge::limits::Rules;
 use judge::locust_history::History;
+use judge::run::Provenance;
 use judge::text::printable;
 use report::content::Sides;
 use report::words::shown_commit;
@@ -23,6 +24,9 @@ use crate::story::judging::{Measurement, another_follows, background, details};
 use crate::system::worktree::Worktree;
 use crate::system::{files, git};
 
+/// What `--against baseline` stands for: the commit that the baseline names.
+const BASELINE: &str = "baseline";
+
 /// Measures and judges this tree against `rev`.
 ///
 /// # Errors
@@ -30,48 +34,52 @@ use crate::system::{files, git};
 /// Says why there is no verdict.
 pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Clock) -> Result<Verdict> {
     // 1. Check what can be checked before anything is built.
-    let commit = git::resolve(&project.shell, rev)?;
+    let commit = if rev == BASELINE {
+        commit_of_baseline(project)?
+    } else {
+        git::resolve(&project.shell, rev).with_context(|| format!("--against {rev}"))?
+    };
     let settings = project.settle()?;
     let service = if settings.starts_service { project.config.service.as_ref() } else { None };
     let service = service.context(
         "--against builds and starts the service of either side: describe it in [service] of perf.toml, without --host",
     )?;
     // 2. Build this tree, check the other commit out, and build it too.
-    let this = Side {
-        label: Some("of this tree"),
-        commit: None,
-        shell: &project.shell,
-        service: Some(service),
-        warning: None,
-    };
+    let this = this_side(project, service);
     let rules = &project.rules;
     let mut bench = Bench::prepare(project, &settings, rules.max_runs, &this, clock)?;
-    let log = bench.session.folder.join("worktree.log");
-    let worktree = bench.clock.beside(|| Worktree::check_out(&project.shell, &project.perf_folder(), &commit, &log))?;
-    let other = Other::read(project, rev, &commit, service, &worktree)?;
-    let at_rev = || format!("at {rev} ({})", shown_commit(&commit, false));
-    bench.build(&other.side(), "against-build.log").with_context(at_rev)?;
-    // 3. Measure in rounds, in the one order and then in the other, until the verdict is settled.
-    let (mut measured, mut measured_at_rev): (Vec<Measured>, Vec<Measured>) = (Vec::new(), Vec::new());
-    loop {
-        let round = measured.len() + 1;
-        let measure_this = |bench: &mut Bench| bench.run(&this, &format!("run-{round}"));
-        if round % 2 == 1 {
-            measured.push(measure_this(&mut bench)?);
-        }
-        measured_at_rev.push(bench.run(&other.side(), &format!("against/run-{round}")).with_context(at_rev)?);
-        if round % 2 == 0 {
-            measured.push(measure_this(&mut bench)?);
-        }
-        // 4. Judge by the differences of the rounds.
-        let rounds = Rounds::new(project, measured.clone(), measured_at_rev.clone()).with_context(at_rev)?;
-        let comparison = rounds.compare(rules)?;
-        if !another_follows(project, rules, &comparison, "round") {
-            rules.check_all_met(Some(&rounds.baseline), &rounds.this.runs)?;
-            let background = rounds.background(project);
-            return delivery.deliver(&rounds.report(project, &comparison, Some(rev), &background, bench.clock));
-        }
-    }
+    let other = Other::build(project, &mut bench, rev, &commit, service)?;
+    // 3. Measure in rounds, and judge by their differences.
+    let rounds = Rounds::measure(project, &mut bench, Sides { baseline: &other.side(), candidate: &this }, rules, "")?;
+    rules.check_all_met(Some(&rounds.baseline), &rounds.this.runs)?;
+    let comparison = rounds.compare(rules)?;
+    let background = rounds.background(project);
+    delivery.deliver(&rounds.report(project, &comparison, Some(rev), &background, Some(bench.clock)))
+}
+
+/// Returns this tree as a side of rounds.
+pub fn this_side<'a>(project: &'a Project, service: &'a ServiceConfig) -> Side<'a> {
+    Side { label: Some("of this tree"), commit: None, shell: &project.shell, service: Some(service), warning: None }
+}
+
+/// Returns the commit that the baseline names. Its numbers are not looked at.
+fn commit_of_baseline(project: &Project) -> Result<String> {
+    ensure!(
+        git::resolve(&project.shell, BASELINE).is_err(),
+        "--against {BASELINE} means the commit that the baseline file names, but a branch or tag has that name too: name its commit instead"
+    );
+    let shown = project.shown(&project.baseline_path);
+    let Some(baseline) = project.read_baseline()? else {
+        bail!("--against {BASELINE}: {shown} not found: record one with --update-baseline, or name a commit");
+    };
+    let Provenance { commit, dirty, .. } = baseline.provenance;
+    ensure!(
+        !dirty,
+        "--against {BASELINE}: {shown} was measured with uncommitted changes on commit {}, which are in no commit: name a commit instead",
+        shown_commit(&commit, false)
+    );
+    git::resolve(&project.shell, &commit)
+        .with_context(|| format!("{shown} names commit {}", shown_commit(&commit, false)))
 }
 
 /// Judges once more what an earlier command measured, and nothing else.
@@ -79,27 +87,67 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Cl
 /// # Errors
 ///
 /// Says why there is no verdict.
-pub fn judge_again(project: &Project, delivery: &Delivery, sides: project::Rounds, clock: &Clock) -> Result<Verdict> {
+pub fn judge_again(project: &Project, delivery: &Delivery, sides: project::Rounds) -> Result<Verdict> {
     let rules = Rules { paired: true, ..project.rules_for(&sides.candidate) };
     let rounds = Rounds::new(project, sides.candidate, sides.baseline)?;
     rules.check_all_met(Some(&rounds.baseline), &rounds.this.runs)?;
     let comparison = rounds.compare(&rules)?;
     let background = rounds.background(project);
-    delivery.deliver(&rounds.report(project, &comparison, None, &background, clock))
+    delivery.deliver(&rounds.report(project, &comparison, None, &background, None))
 }
 
 /// Both sides, with a run of each in every round.
-struct Rounds {
-    this: Measurement,
-    baseline: Baseline,
+pub struct Rounds {
+    /// The runs of this tree.
+    pub this: Measurement,
+    /// The runs of the other commit.
+    pub baseline: Baseline,
     /// The other side's last run over time.
     history: Option<History>,
     warnings: Vec<String>,
 }
 
 impl Rounds {
+    /// Measures in the one order and then in the other, until the verdict is settled. The runs lie in `folder` of the
+    /// session, and those of the other commit in `against` below it.
+    ///
+    /// # Errors
+    ///
+    /// Says why a run cannot be judged.
+    pub fn measure(
+        project: &Project,
+        bench: &mut Bench,
+        sides: Sides<&Side>,
+        rules: &Rules,
+        folder: &str,
+    ) -> Result<Rounds> {
+        let (mut measured, mut measured_at_rev): (Vec<Measured>, Vec<Measured>) = (Vec::new(), Vec::new());
+        let at_rev = || sides.baseline.shown();
+        loop {
+            let round = measured.len() + 1;
+            let measure_this = |bench: &mut Bench| bench.run(sides.candidate, &format!("{folder}run-{round}"));
+            if round % 2 == 1 {
+                measured.push(measure_this(bench)?);
+            }
+            let at = format!("{folder}against/run-{round}");
+            measured_at_rev.push(bench.run(sides.baseline, &at).with_context(at_rev)?);
+            if round % 2 == 0 {
+                measured.push(measure_this(bench)?);
+            }
+            let rounds = Rounds::new(project, measured.clone(), measured_at_rev.clone()).with_context(at_rev)?;
+            let comparison = rounds.compare(rules)?;
+            if !another_follows(project, rules, &comparison, "round") {
+                return Ok(rounds);
+            }
+        }
+    }
+
     /// Takes the rounds that both sides have: a round that was interrupted does not count.
-    fn new(project: &Project, mut measured: Vec<Measured>, mut measured_at_rev: Vec<Measured>) -> Result<Rounds> {
+    ///
+    /// # Errors
+    ///
+    /// Names a run with too few requests, and says how the loads of two runs differ.
+    pub fn new(project: &Project, mut measured: Vec<Measured>, mut measured_at_rev: Vec<Measured>) -> Result<Rounds> {
         let rounds = measured.len().min(measured_at_rev.len());
         measured.truncate(rounds);
         measured_at_rev.truncate(rounds);
@@ -113,24 +161,29 @@ impl Rounds {
         Ok(Rounds { this, baseline, history, warnings })
     }
 
-    fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
+    /// Compares both sides by the differences of the rounds.
+    ///
+    /// # Errors
+    ///
+    /// Says why they cannot be compared.
+    pub fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
         self.this.check_comparable(&self.baseline.provenance, "the other commit")?;
         compare(&self.baseline, &self.this.runs, rules)
     }
 
     /// Returns what is known beside the numbers.
-    fn background(&self, project: &Project) -> Background {
+    pub fn background(&self, project: &Project) -> Background {
         Background { baseline_history: self.history.clone(), ..background(project, &self.baseline, &self.this) }
     }
 
     /// Makes the report. `rev` is the name of the other side, where that is known beside its commit.
-    fn report<'a>(
+    pub fn report<'a>(
         &'a self,
         project: &Project,
         comparison: &'a Comparison<'a>,
         rev: Option<&str>,
         background: &'a Background,
-        clock: &Clock,
+        clock: Option<&Clock>,
     ) -> Report<'a> {
         let provenance = Sides { baseline: &self.baseline.provenance, candidate: &self.this.provenance };
         let baseline = shown_commit(&provenance.baseline.commit, provenance.baseline.dirty);
@@ -149,17 +202,20 @@ impl Rounds {
             warnings: self.warnings.iter().map(|warning| printable(warning)).collect(),
             details: details(project, &self.this, clock),
             background,
+            confirmation: None,
         }
     }
 }
 
 /// The service at the other commit.
-struct Other {
+pub struct Other {
     /// `at v1.2`.
     label: String,
     commit: String,
     shell: Shell,
     service: OtherService,
+    /// Its checkout, which stays as long as this does.
+    _worktree: Worktree,
 }
 
 /// The `[service]` that is used there.
@@ -170,7 +226,27 @@ struct OtherService {
 }
 
 impl Other {
-    fn read(project: &Project, rev: &str, commit: &str, service: &ServiceConfig, worktree: &Worktree) -> Result<Other> {
+    /// Checks the other commit out, and builds its service.
+    ///
+    /// # Errors
+    ///
+    /// Says that git failed, or shows the tail of a build's log that failed.
+    pub fn build(
+        project: &Project,
+        bench: &mut Bench,
+        rev: &str,
+        commit: &str,
+        service: &ServiceConfig,
+    ) -> Result<Other> {
+        let log = bench.session.folder.join("worktree.log");
+        let worktree =
+            bench.clock.beside(|| Worktree::check_out(&project.shell, &project.perf_folder(), commit, &log))?;
+        let other = Other::read(project, rev, commit, service, worktree)?;
+        bench.build(&other.side(), "against-build.log").with_context(|| other.side().shown())?;
+        Ok(other)
+    }
+
+    fn read(project: &Project, rev: &str, commit: &str, service: &ServiceConfig, worktree: Worktree) -> Result<Other> {
         let prefix = git::prefix(&project.shell);
         let root = worktree.folder.join(&prefix);
         ensure!(root.is_dir(), "--against {rev}: there is no folder {prefix} in that commit");
@@ -180,10 +256,11 @@ impl Other {
         shell.set_var("CARGO_TARGET_DIR", root.join("target"));
         let perf_toml = files::read_to_string(&root.join("perf.toml")).ok();
         let service = OtherService::choose(rev, service, perf_toml.as_deref(), &project.root);
-        Ok(Other { label: format!("at {rev}"), commit: commit.to_owned(), shell, service })
+        Ok(Other { label: format!("at {rev}"), commit: commit.to_owned(), shell, service, _worktree: worktree })
     }
 
-    fn side(&self) -> Side<'_> {
+    /// Returns it as a side of rounds.
+    pub fn side(&self) -> Side<'_> {
         Side {
             label: Some(&self.label),
             commit: Some(&self.commit),

@@ -2,8 +2,7 @@
 
 use std::env;
 use std::fmt;
-use std::io::{self, IsTerminal, Write as _};
-use std::os::fd::AsFd;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -11,13 +10,13 @@ use judge::compare::Verdict;
 use judge::text::error_line;
 use report::content::Unjudged;
 use report::github::{self, Locustfile, Places};
-use report::terminal::{self, Screen, Verbosity};
+use report::terminal::{self, Verbosity};
 use report::{Format, Report, markdown};
-use rustix::termios::tcgetwinsize;
 
 use crate::flags::Perf;
 use crate::project::{self, Project};
 use crate::system::process::{self, Interrupted};
+use crate::system::screen::screen;
 use crate::system::{ci, files, git};
 
 /// Marks an error that came after the verdict was printed, which still stands.
@@ -144,27 +143,6 @@ pub fn run_url() -> Option<String> {
     let [server, repository, run] =
         ["GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"].map(|name| env::var(name).ok());
     Some(format!("{}/{}/actions/runs/{}", server?, repository?, run?))
-}
-
-/// Returns what a stream shows: its width, where it is a terminal, and whether it takes more than ASCII. `COLUMNS` has the
-/// last word on the width.
-pub fn screen(stream: &(impl IsTerminal + AsFd)) -> Screen {
-    let columns = if stream.is_terminal() {
-        let by_variable = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-        by_variable.or_else(|| Some(usize::from(tcgetwinsize(stream).ok()?.ws_col)))
-    } else {
-        None
-    };
-    Screen { columns: columns.filter(|columns| *columns > 0), is_ascii: !is_utf8() }
-}
-
-/// Returns whether the locale is UTF-8. Where no variable says so, a file or a CI log takes it, and a terminal is not
-/// asked for more than ASCII.
-fn is_utf8() -> bool {
-    let set = |name: &&str| env::var(name).is_ok_and(|value| !value.is_empty());
-    let Some(name) = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find(set) else { return ci::is_any() };
-    let locale = env::var(name).unwrap_or_default().to_lowercase();
-    locale.contains("utf-8") || locale.contains("utf8")
 }
 
 /// Finds the files that annotations may point into.

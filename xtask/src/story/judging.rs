@@ -143,12 +143,14 @@ pub fn another_follows(project: &Project, rules: &Rules, comparison: &Comparison
         Some(unsettled) if more => format!("{unsettled}; running again"),
         Some(unsettled) => format!("{unsettled}; no {what}s are left, so the point estimate decides"),
     };
-    project.say(&format!("{what} {made} of at most {}: {why}", rules.max_runs));
+    project.say(&format!("{what} {made}/{}: {why}", rules.max_runs));
     more
 }
 
 /// Returns what was run, where, and how long it took, a line each.
-pub fn details(project: &Project, measurement: &Measurement, clock: &Clock) -> Vec<String> {
+///
+/// `clock` is that of the command which measured; `None` where results are judged.
+pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Clock>) -> Vec<String> {
     let Provenance { commit, dirty, load, machine, locust, python, gate, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");
     let mut details = vec![format!("candidate: commit {}, {runs}", shown_commit(commit, *dirty))];
@@ -158,7 +160,7 @@ pub fn details(project: &Project, measurement: &Measurement, clock: &Clock) -> V
         details.push(format!("Locust {locust}, Python {}", python.as_deref().unwrap_or("unknown")));
     }
     details.extend(gate.as_ref().map(|gate| format!("locust-gate {gate}")));
-    if project.flags.results.is_empty() {
+    if let Some(clock) = clock {
         details.push(format!("results: {}", project.shown(&project.perf_folder().join("latest"))));
         details.push(format!(
             "took {:.1} s ({:.2} s of it in the gate itself)",
@@ -174,9 +176,13 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
     let name = project.root.file_name().map(|name| printable(&name.to_string_lossy()));
     Background {
         name,
-        commits_between: git::commits_since(&project.shell, &baseline.provenance.commit),
+        commits_between: git::commits_between(
+            &project.shell,
+            &baseline.provenance.commit,
+            &candidate.provenance.commit,
+        ),
         baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
-        baseline_history: None,
+        baseline_history: results::history_of(&project.perf_folder(), &baseline.provenance),
         failures: results::failures(&candidate.folders, &candidate.runs),
         command: Some(command_again(project.flags)),
         run_url: run_url(),

@@ -1,6 +1,7 @@
 //! The stories of the commands, each told from top to bottom.
 
 pub mod against;
+pub mod confirm;
 pub mod delivery;
 pub mod judging;
 pub mod perf;

@@ -18,6 +18,7 @@ use crate::measure::bench::{Bench, Clock, Side};
 use crate::project::Project;
 use crate::results::Measured;
 use crate::story::against::{against, judge_again};
+use crate::story::confirm::{Means, confirm, is_asked_for};
 use crate::story::delivery::{Delivery, deliver_failure, deliver_saved_baseline};
 use crate::story::judging::{Measurement, another_follows, background, details};
 use crate::system::{ci, files, process};
@@ -56,42 +57,63 @@ fn run(flags: &Perf) -> Result<Outcome> {
     if let Some(rev) = &flags.against {
         return against(&project, &delivery, rev, &mut clock).map(Outcome::Judged);
     }
-    if let Some(rounds) = project.read_rounds()? {
-        return judge_again(&project, &delivery, rounds, &clock).map(Outcome::Judged);
+    if let Some(rounds) = project.read_rounds(&[])? {
+        return judge_again(&project, &delivery, rounds).map(Outcome::Judged);
     }
     let former = project.read_baseline()?;
     let plan = Plan::new(&project, former.as_ref())?;
-    // 2. Measure, or take the results given.
-    let (measured, rules) = if flags.results.is_empty() {
-        (measure(&project, plan, &mut clock)?, project.rules.clone())
-    } else {
+    // 2. Take the results given, or measure: start what has to be started, load the service, and leave nothing running.
+    if !flags.results.is_empty() {
         let measured = project.read_results()?;
+        let means = project.read_rounds(&["confirm"])?.map_or(Means::None, Means::Earlier);
         let rules = project.rules_for(&measured);
-        (measured, rules)
-    };
-    let measurement = Measurement::new(measured, &project)?;
-    rules.check_all_met(former.as_ref(), &measurement.runs)?;
-    // 3. Judge and report, or write a baseline.
-    let judging = Judging { project: &project, rules: &rules, measurement: &measurement, clock: &clock };
+        return conclude(&project, &delivery, plan, &rules, measured, means);
+    }
+    let settings = project.settle()?;
+    plan.check_load(&project, &settings)?;
+    let service = if settings.starts_service { project.config.service.as_ref() } else { None };
+    let side = Side { label: None, commit: None, shell: &project.shell, service, warning: None };
+    let mut bench = Bench::prepare(&project, &settings, project.rules.max_runs, &side, &mut clock)?;
+    bench.most_loads = plan.most_runs(&project);
+    let measured = measure(&project, plan, &mut bench, &side)?;
+    conclude(&project, &delivery, plan, &project.rules, measured, Means::Bench(&mut bench))
+}
+
+/// Judges and reports, or writes a baseline.
+fn conclude(
+    project: &Project,
+    delivery: &Delivery,
+    plan: Plan,
+    rules: &Rules,
+    measured: Vec<Measured>,
+    means: Means,
+) -> Result<Outcome> {
+    let measurement = Measurement::new(measured, project)?;
+    rules.check_all_met(plan.baseline(), &measurement.runs)?;
+    let judging = Judging { project, rules, measurement: &measurement };
     match plan {
         Plan::Judge(baseline) => {
             let comparison = judging.compare(baseline)?;
-            let background = background(&project, baseline, &measurement);
-            delivery.deliver(&judging.report(baseline, &comparison, &background)).map(Outcome::Judged)
+            let background = background(project, baseline, &measurement);
+            let report = judging.report(baseline, &comparison, &background, means.clock());
+            if comparison.verdict == Verdict::Fail && is_asked_for(project, &means) {
+                return confirm(project, delivery, &report, means).map(Outcome::Judged);
+            }
+            delivery.deliver(&report).map(Outcome::Judged)
         }
         Plan::Update(former) => {
             let was_compared = match former {
-                Some(former) => judging.show_change(former, &delivery)?,
+                Some(former) => judging.show_change(former, delivery, means.clock())?,
                 None => false,
             };
-            let saved = Saved::new(&save_baseline(&project, former, &measurement)?, &shown_baseline(&project));
+            let saved = Saved::new(&save_baseline(project, former, &measurement)?, &shown_baseline(project));
             Ok(if was_compared {
                 Outcome::Done(format!("BASELINE SAVED: {}", saved.sentence()))
             } else {
                 Outcome::Saved(Unjudged::BaselineSaved(saved))
             })
         }
-        Plan::First => save_first(&project, &measurement),
+        Plan::First => save_first(project, &measurement),
     }
 }
 
@@ -123,6 +145,24 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
+    /// Returns the baseline that there is already.
+    fn baseline(self) -> Option<&'a Baseline> {
+        match self {
+            Plan::Judge(baseline) => Some(baseline),
+            Plan::Update(former) => former,
+            Plan::First => None,
+        }
+    }
+
+    /// Returns the number of runs that are made at most.
+    fn most_runs(self, project: &Project) -> usize {
+        match self {
+            Plan::Judge(_) => project.rules.max_runs,
+            Plan::Update(_) => project.baseline_runs,
+            Plan::First => project.rules.min_runs,
+        }
+    }
+
     /// Checks, before the load, that its runs can be compared with the baseline.
     fn check_load(self, project: &Project, settings: &Settings) -> Result<()> {
         let Plan::Judge(baseline) = self else { return Ok(()) };
@@ -134,16 +174,11 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Starts what has to be started, loads the service, and leaves nothing running.
-fn measure(project: &Project, plan: Plan, clock: &mut Clock) -> Result<Vec<Measured>> {
-    let settings = project.settle()?;
-    plan.check_load(project, &settings)?;
-    let service = if settings.starts_service { project.config.service.as_ref() } else { None };
-    let side = Side { label: None, commit: None, shell: &project.shell, service, warning: None };
-    let mut bench = Bench::prepare(project, &settings, project.rules.max_runs, &side, clock)?;
+/// Makes one run after the other, as long as another is needed.
+fn measure(project: &Project, plan: Plan, bench: &mut Bench, side: &Side) -> Result<Vec<Measured>> {
     let mut measured = Vec::new();
     loop {
-        measured.push(bench.run(&side, &format!("run-{}", measured.len() + 1))?);
+        measured.push(bench.run(side, &format!("run-{}", measured.len() + 1))?);
         if !needs_another_run(project, plan, &measured)? {
             return Ok(measured);
         }
@@ -163,7 +198,7 @@ fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Re
             Ok(another_follows(project, &project.rules, &comparison, "run"))
         }
         Plan::Update(_) => {
-            project.say(&format!("run {made} of {} is done", project.baseline_runs));
+            project.say(&format!("run {made}/{} is done", project.baseline_runs));
             Ok(made < project.baseline_runs)
         }
         Plan::First => Ok(made < project.rules.min_runs),
@@ -175,7 +210,6 @@ struct Judging<'a> {
     project: &'a Project<'a>,
     rules: &'a Rules,
     measurement: &'a Measurement,
-    clock: &'a Clock,
 }
 
 impl<'a> Judging<'a> {
@@ -186,11 +220,11 @@ impl<'a> Judging<'a> {
     }
 
     /// Shows what changed since the former baseline. Returns whether the two could be compared.
-    fn show_change(&self, former: &'a Baseline, delivery: &Delivery) -> Result<bool> {
+    fn show_change(&self, former: &'a Baseline, delivery: &Delivery, clock: Option<&Clock>) -> Result<bool> {
         match self.compare(former) {
             Ok(comparison) => {
                 let background = background(self.project, former, self.measurement);
-                delivery.deliver(&self.report(former, &comparison, &background))?;
+                delivery.deliver(&self.report(former, &comparison, &background, clock))?;
                 Ok(true)
             }
             Err(error) => {
@@ -205,6 +239,7 @@ impl<'a> Judging<'a> {
         baseline: &'r Baseline,
         comparison: &'r Comparison<'r>,
         background: &'r Background,
+        clock: Option<&Clock>,
     ) -> Report<'r> {
         let Measurement { runs, histories, provenance, warnings, .. } = self.measurement;
         let mut warnings = warnings.clone();
@@ -218,8 +253,9 @@ impl<'a> Judging<'a> {
             // These quote the baseline file, which anybody may have written.
             baseline: printable(&baseline_origin(self.project, baseline, background)),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
-            details: details(self.project, self.measurement, self.clock),
+            details: details(self.project, self.measurement, clock),
             background,
+            confirmation: None,
         }
     }
 }
@@ -229,7 +265,7 @@ fn baseline_origin(project: &Project, baseline: &Baseline, background: &Backgrou
     let date: String = timestamp.chars().take("2026-01-27".len()).collect();
     let age = match background.commits_between {
         None => String::new(),
-        Some(0) => ", the current commit".to_owned(),
+        Some(0) => ", the same commit".to_owned(),
         Some(commits) => format!(", {} ago", count(commits as usize, "commit")),
     };
     format!(

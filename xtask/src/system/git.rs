@@ -45,15 +45,16 @@ pub fn head(shell: &Shell) -> Result<Option<Head>> {
     Ok(status.map(|status| Head { commit, dirty: !status.is_empty() }))
 }
 
-/// Returns how many commits HEAD is ahead of `commit`; `None` where git does not know it, as in a shallow clone.
-pub fn commits_since(shell: &Shell, commit: &str) -> Option<u32> {
-    // From the file, so it must not be read as an option.
-    if commit.is_empty() || !commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+/// Returns how many commits one commit is ahead of another, given by their hashes; `None` where git does not know them, as
+/// in a shallow clone, or where the one does not come before the other.
+pub fn commits_between(shell: &Shell, from: &str, to: &str) -> Option<u32> {
+    // From files, so they must not be read as options.
+    if [from, to].iter().any(|hash| hash.is_empty() || !hash.bytes().all(|byte| byte.is_ascii_hexdigit())) {
         return None;
     }
-    let range = format!("{commit}..HEAD");
+    let range = format!("{from}..{to}");
     // Whoever asks finds out by itself that a signal came.
-    read(shell, &["merge-base", "--is-ancestor", commit, "HEAD"]).ok()??;
+    read(shell, &["merge-base", "--is-ancestor", from, to]).ok()??;
     read(shell, &["rev-list", "--count", &range]).ok()??.parse().ok()
 }
 
@@ -69,13 +70,11 @@ pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
     }
     let branch = rev.strip_prefix("origin/").unwrap_or(rev);
     match read(shell, &["rev-parse", "--is-shallow-repository"])?.as_deref() {
-        None => bail!("--against {rev}: git knows no repository here, and so no other commit"),
+        None => bail!("git knows no repository here, and so no other commit"),
         Some("true") => bail!(
-            "--against {rev}: this shallow clone has no such commit: fetch it with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"
+            "this shallow clone has no such commit: fetch it with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"
         ),
-        Some(_) => bail!(
-            "--against {rev}: there is no such commit here: check the name, or fetch it with `git fetch origin {branch}`"
-        ),
+        Some(_) => bail!("there is no such commit here: check the name, or fetch it with `git fetch origin {branch}`"),
     }
 }
 

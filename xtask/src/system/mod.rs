@@ -7,5 +7,6 @@ pub mod lock;
 pub mod machine;
 pub mod orphans;
 pub mod process;
+pub mod screen;
 pub mod session;
 pub mod worktree;

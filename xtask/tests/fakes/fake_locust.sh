@@ -47,7 +47,7 @@ stats() { printf '%s\r\nGET,%s,%s\r\n,Aggregated,%s\r\n' "$header" "$name" "$row
 json() {
     printf '[{"name":"%s","method":"GET","num_requests":%s,"num_failures":%s,"num_none_requests":0,' "$name" "${1:-$requests}" "$failures"
     printf '"total_response_time":%s,"start_time":1.0,"last_request_timestamp":%s.%03d,' "$((${1:-$requests} * mean))" \
-        "$((1 + requests / 15))" "$((requests * 1000 / 15 % 1000))"
+        "$((1 + requests / 15))" "$((requests * 1000 / 15% 1000))"
     printf '"response_times":{"100":%s,"%s":%s,"%s.0":%s}}]' "$((typical + ${1:-$requests} - requests))" "$p95" "$slower" "$p99" "$slowest"
 }
 folder=${PERF_FINAL_STATS_CSV%/*}

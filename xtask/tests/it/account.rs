@@ -27,7 +27,7 @@ fn users_that_are_not_there_are_another_load() {
         let mut command = scratch.command("--max-runs 1");
         scratch.finish(command.env("FAKE_USERS", users).env("FAKE_LEFT", left).spawn().unwrap())
     };
-    // Up to 5 % may be missing.
+    // Up to 5% may be missing.
     assert_eq!(at("9.5", "[]").code, 0);
     let output = at("9.4", left);
     assert_refused(

@@ -166,9 +166,11 @@ fn copied_files() -> expect_test::Expect {
         xtask/vendor/crates/judge/src/strict_json.rs
         xtask/vendor/crates/judge/src/text.rs
         xtask/vendor/crates/report/Cargo.toml
+        xtask/vendor/crates/report/src/anchors.rs
         xtask/vendor/crates/report/src/background.rs
         xtask/vendor/crates/report/src/bars.rs
         xtask/vendor/crates/report/src/charts.rs
+        xtask/vendor/crates/report/src/confirmation.rs
         xtask/vendor/crates/report/src/content.rs
         xtask/vendor/crates/report/src/format.rs
         xtask/vendor/crates/report/src/github.rs
@@ -208,6 +210,7 @@ fn copied_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/project.rs
         xtask/vendor/xtask/src/results.rs
         xtask/vendor/xtask/src/story/against.rs
+        xtask/vendor/xtask/src/story/confirm.rs
         xtask/vendor/xtask/src/story/delivery.rs
         xtask/vendor/xtask/src/story/judging.rs
         xtask/vendor/xtask/src/story/mod.rs
@@ -220,6 +223,7 @@ fn copied_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/system/mod.rs
         xtask/vendor/xtask/src/system/orphans.rs
         xtask/vendor/xtask/src/system/process.rs
+        xtask/vendor/xtask/src/system/screen.rs
         xtask/vendor/xtask/src/system/session.rs
         xtask/vendor/xtask/src/system/worktree.rs
         xtask/vendor/xtask/src/version.rs

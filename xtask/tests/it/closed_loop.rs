@@ -136,7 +136,7 @@ fn a_service_that_becomes_slow_in_the_middle_is_red() {
     link_locust(&scratch.path("target/perf"));
     let output = perf(&scratch, "--update-baseline --max-runs 1", "SERVICE_SLOW_AFTER_S", "");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    // The end of the window is slow, but it holds few requests of the closed loop, and hardly 5 % of them are late.
+    // The end of the window is slow, but it holds few requests of the closed loop, and hardly 5% of them are late.
     let output = perf(&scratch, "--max-runs 1", "SERVICE_SLOW_AFTER_S", "4");
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
     assert!(has_failed(&output.stdout, "p95_corrected"), "{}", output.stdout);

@@ -91,7 +91,7 @@ fn an_update_keeps_commit_load_machine_and_versions() {
     assert!(repository.read("perf_baseline.json").contains("\"dirty\": true"));
 }
 
-/// Ten runs, 3 % apart: a baseline that knows its noise.
+/// Ten runs, 3% apart: a baseline that knows its noise.
 const NOISY: &str = "300 310 290 305 295 300 310 290 305 295";
 
 #[test]
@@ -102,8 +102,8 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
     let baseline = repository.read("perf_baseline.json");
     assert!(baseline.contains("\"p95\": [300.0, 310.0, 290.0, 305.0, 295.0, 300.0, 310.0, 290.0, 305.0, 295.0]"));
     for (name, p95_ms, args, code, runs, says) in [
-        ("quiet", "300", "", 0, 1, "run 1 of at most 8: conclusive after 1 run (baseline: 10)"),
-        ("far", "500", "", 1, 2, "run 2 of at most 8: conclusive after 2 runs (baseline: 10)"),
+        ("quiet", "300", "", 0, 1, "run 1/8: conclusive after 1 run (baseline: 10)"),
+        ("far", "500", "", 1, 2, "run 2/8: conclusive after 2 runs (baseline: 10)"),
         (
             "hit-once",
             "500 300",
@@ -114,7 +114,7 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
         ),
         ("close", "355 360 350 356 354 358 352 357", "", 0, 6, "but further runs could take it over; running again"),
         ("close-2", "355 360 350 355", "--max-runs 2", 0, 2, "the point estimate decides"),
-        ("asked", "300", "--min-runs 3", 0, 3, "run 2 of at most 8: minimum is 3; starting another"),
+        ("asked", "300", "--min-runs 3", 0, 3, "run 2/8: minimum is 3; starting another"),
     ] {
         let repository = scratch(&format!("repeat-{name}")).with("FAKE_P95_MS", p95_ms);
         repository.write("perf_baseline.json", &baseline);
@@ -163,6 +163,44 @@ fn the_report_says_how_old_the_baseline_is() {
     let output = shallow.perf("");
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(output.stdout.contains("baseline: commit ") && !output.stdout.contains("ago"), "{}", output.stdout);
+}
+
+/// `RESULTS` are some commits old, which is not the age of the baseline.
+#[test]
+fn the_commits_between_end_at_the_results_own() {
+    let repository = scratch("between");
+    assert_eq!(repository.perf("--update-baseline").code, 0);
+    repository.sh("git add . && git commit -q -m second");
+    assert_eq!(repository.perf("").code, 0);
+    repository.sh("git commit -q --allow-empty -m third && git commit -q --allow-empty -m fourth");
+    let output = repository.perf("target/perf/latest --report report.html");
+    assert!(output.stdout.contains(", 1 commit ago (perf_baseline.json)"), "{}", output.stdout);
+    let page = repository.read("report.html");
+    assert!(page.contains(" (+1 commit)"), "{}", &page[page.find("<body>").unwrap()..][..900]);
+}
+
+/// A baseline keeps numbers alone, so what its last run was like over time is known as long as its folder is there.
+#[test]
+fn the_baselines_last_run_is_drawn_where_it_is_still_there() {
+    let repository = scratch("behind");
+    assert_eq!(repository.perf("--update-baseline --max-runs 2").code, 0);
+    let history = "Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%,99%\n1,10,,Aggregated,60,0,40,180,250\n2,10,,Aggregated,61,0,40,181,250\n";
+    repository.write("target/perf/latest/run-2/locust_stats_history.csv", history);
+    repository.sh("cp -r target/perf/latest/run-2 theirs");
+    for (what, said) in [
+        ("true", "Behind them the baseline's last run."),
+        ("rm -r target/perf/latest/run-2", "The baseline's runs over time are not kept here any more."),
+        ("rm -r target/perf", "The baseline's runs over time are not kept here any more."),
+    ] {
+        repository.sh(what);
+        assert_eq!(repository.perf("theirs --report report.html").code, 0, "{what}");
+        let page = repository.read("report.html");
+        assert!(
+            page.contains(&said.replace('\'', "&#39;")),
+            "{what}: {}",
+            &page[page.find("Runs over time").unwrap()..][..300]
+        );
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod account;
 mod adopt;
 mod against;
 mod closed_loop;
+mod confirm;
 mod faults;
 mod hardening;
 mod judge;

@@ -194,7 +194,7 @@ class Other(User):
 "#;
     let environment = installed_locust();
     let command = format!("[locust]\ncommand = \"FLAVOUR=1 '{}/bin/python' -m locust\"\n", environment.display());
-    let scratch = pinned("kinds", &format!("{LOAD}{command}"), &[("locustfile.py", &locustfile)]);
+    let scratch = pinned("kinds", &format!("{LOAD}{command}"), &[("locustfile.py", locustfile)]);
     let (_, baseline, requests) = measure(&scratch, "-- --flavour mint");
     let names: Vec<&str> = requests.keys().map(String::as_str).collect();
     let expected =
@@ -216,8 +216,8 @@ class Other(User):
     let own_limit = locustfile.replace("process_exit_code = 0", "process_exit_code = 3");
     for (locustfile, args, reason) in [
         (own_limit.as_str(), "", "the locustfile itself set this code (environment.process_exit_code)"),
-        (&locustfile, "-- --flavor mint", "error: unrecognized arguments: --flavor"),
-        (&locustfile, "-- Webb", "Unknown User(s): Webb"),
+        (locustfile, "-- --flavor mint", "error: unrecognized arguments: --flavor"),
+        (locustfile, "-- Webb", "Unknown User(s): Webb"),
     ] {
         scratch.write("locustfile.py", locustfile);
         let output = scratch.perf(&format!("--update-baseline {args}"));

@@ -20,7 +20,7 @@ fn a_configuration_error_points_at_its_line() {
         (
             "[load]\nusers = 3\nuser = 4\n",
             expect![
-                ":3: `user = 4`: unknown field `user`, expected one of `users`, `spawn_rate`, `run_time`, `host`, `locustfile`, `processes`, `expect_workers`, `workers_timeout`, `warmup`, `stop_timeout`, `min_requests`, `deadline_margin`"
+                ":3: `user = 4`: unknown field `user`, expected one of `users`, `spawn_rate`, `run_time`, `host`, `locustfile`, `args`, `processes`, `expect_workers`, `workers_timeout`, `warmup`, `stop_timeout`, `min_requests`, `deadline_margin`"
             ],
         ),
         ("[service]\ncommand = \"x\"\n", expect![":1: `[service]`: missing field `ready_url`"]),

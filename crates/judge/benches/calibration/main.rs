@@ -66,7 +66,7 @@ fn markdown(table: &Table) -> String {
 fn shown(cell: &Cell) -> String {
     match cell {
         Cell::Label(text) => text.clone(),
-        Cell::Share(share) => format!("{:.2} %", share.pct()),
+        Cell::Share(share) => format!("{:.2}%", share.pct()),
         Cell::Mean(mean) => format!("{:.2}", mean.value()),
     }
 }

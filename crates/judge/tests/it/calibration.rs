@@ -19,14 +19,14 @@ fn documented(heading: &str) -> Vec<Vec<&'static str>> {
 
 #[track_caller]
 fn assert_documented(heading: &str, seen: &Cell, documented: &str) {
-    let number = || documented.trim_end_matches(" %").parse::<f64>().unwrap();
+    let number = || documented.trim_end_matches('%').parse::<f64>().unwrap();
     match seen {
         Cell::Label(label) => assert_eq!(label, documented, "{heading}"),
         Cell::Share(share) => {
             // Of a share at its end, such as 0 of 200, the error is taken a little inside.
             let reach = SLACK * share.error_pct(number().clamp(2.0, 98.0));
             let is_near = (share.pct() - number()).abs() <= reach;
-            assert!(is_near, "{heading}: {:.2} %, documented {documented}", share.pct());
+            assert!(is_near, "{heading}: {:.2}%, documented {documented}", share.pct());
         }
         Cell::Mean(mean) => {
             let is_near = (mean.value() - number()).abs() <= SLACK * mean.error();

@@ -181,7 +181,7 @@ fn a_baseline_is_judged_on_what_it_has() {
 #[test]
 fn several_runs_count_by_their_mean() {
     let reference = baseline(&[(Metric::P95, 300.0), (Metric::ErrorRate, 0.0)]);
-    // 320 and 400: the geometric mean is 357.8, within 20 %; either run alone would differ.
+    // 320 and 400: the geometric mean is 357.8, within 20%; either run alone would differ.
     let runs = [
         candidate(&[(Metric::P95, 320.0), (Metric::ErrorRate, 0.0)]),
         candidate(&[(Metric::P95, 400.0), (Metric::ErrorRate, 3.0)]),
@@ -264,7 +264,7 @@ fn an_endpoint_is_a_finding_by_two_runs_samples_and_significance() {
         ),
         // Over no limit: however significant, it is irrelevant.
         (&baseline, runs_with("GET /a", &[350.0, 350.0], 450, 0), expect![""]),
-        // 5 % of 450 requests failed, 4 % of 60, and two of 60 in all.
+        // 5% of 450 requests failed, 4% of 60, and two of 60 in all.
         (&baseline, runs_with("GET /a", &[300.0, 300.0], 450, 23), expect!["Fail(OverLimit) GET /a error_rate"]),
         (
             &runs_with("GET /a", &steady, 60, 0),

@@ -103,7 +103,7 @@ fn a_histogram_and_a_csv_give_the_interval_of_the_p95() {
     let total = locust_json::parse(&json_of(&times.join(","))).unwrap().total;
     assert_eq!(total.p95_interval_ms, Some(Interval { low: 926.0, high: 972.0 }));
     assert_eq!(locust_json::parse(&json_of(r#""5": 100"#)).unwrap().total.p95_interval_ms, None);
-    // A CSV has the 90 % and the 98 %, and no rank between.
+    // A CSV has the 90% and the 98%, and no rank between.
     let text = row("None,Aggregated,1000,0,500,500,1,1000,1024,15.0,0,501,661,751,801,901,951,981,991,1000,1000,1000");
     let total = locust_csv::parse(text.as_bytes()).unwrap().total;
     assert_eq!(total.p95_interval_ms, Some(Interval { low: 901.0, high: 981.0 }));

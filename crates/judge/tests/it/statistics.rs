@@ -12,7 +12,7 @@ use judge::stats::{
 fn a_run_that_a_neighbour_hit_does_not_drag_the_estimate_along() {
     for (logarithms, expected) in [
         (&[-0.02, -0.01, 0.0, 0.02, 0.4][..], (-0.02 - 0.01 + 0.02 + 0.088_956) / 5.0),
-        // Equal runs leave no deviation: the fence is at 3 % then.
+        // Equal runs leave no deviation: the fence is at 3% then.
         (&[0.0, 0.0, 0.0, 0.4], 0.03 / 4.0),
         (&[0.0, 0.01, 0.02, 0.03], 0.015),
         // Of three runs none can be told from the rest.
@@ -108,7 +108,7 @@ fn spread_of_one(baseline_runs: usize, candidate_runs: usize) -> Difference {
     unit_of_one.with_runs(baseline_runs, candidate_runs)
 }
 
-/// The noncentrality at which a t test at 5 % on two sides has a power of 80 %, by numerical integration of the noncentral
+/// The noncentrality at which a t test at 5% on two sides has a power of 80%, by numerical integration of the noncentral
 /// t distribution (which gives the 0.8689528 of `power.t.test(n = 20, delta = 1)` of R).
 #[test]
 fn four_cases_of_five_are_four_of_five() {
@@ -117,7 +117,7 @@ fn four_cases_of_five_are_four_of_five() {
     {
         let error = (1.0 / baseline_runs as f64 + 1.0 / candidate_runs as f64).sqrt();
         let found = spread_of_one(baseline_runs, candidate_runs).detectable(0.05, Worse::Higher) / error;
-        // By the approximation, the power is 81 % at two degrees of freedom, and 80 % from four on.
+        // By the approximation, the power is 81% at two degrees of freedom, and 80% from four on.
         assert!((found / expected - 1.0).abs() < 0.02, "{baseline_runs} and {candidate_runs}: {found} for {expected}");
     }
     // Throughput gets worse as it falls, and cannot fall by more than all of it.
@@ -175,7 +175,7 @@ fn holm_lets_fall_what_r_lets_fall() {
     }
 }
 
-/// Exact binomial ranks for 99.95 % a side, by summing the distribution; the approximation may lie one further out.
+/// Exact binomial ranks for 99.95% a side, by summing the distribution; the approximation may lie one further out.
 #[test]
 fn the_ranks_of_a_quantile_are_the_binomials() {
     for (n, q, exact) in [
@@ -201,7 +201,7 @@ fn the_ranks_of_a_quantile_are_the_binomials() {
     }
 }
 
-/// Newcombe 1998 (Statistics in Medicine 17, table I, method 3): 81 of 263 and 15 of 148, 95 %.
+/// Newcombe 1998 (Statistics in Medicine 17, table I, method 3): 81 of 263 and 15 of 148, 95%.
 #[test]
 fn the_interval_of_a_rate_is_wilsons() {
     for (failures, requests, expected) in
@@ -237,7 +237,7 @@ fn the_exact_test_is_fishers() {
     }
 }
 
-/// Newcombe 1998 (Statistics in Medicine 17, table I, method 5): 81 of 263, 15 of 148, 0 of 20 and 1 of 29, 95 %.
+/// Newcombe 1998 (Statistics in Medicine 17, table I, method 5): 81 of 263, 15 of 148, 0 of 20 and 1 of 29, 95%.
 #[test]
 fn the_interval_of_counts_is_clopper_and_pearsons() {
     for (side, expected) in [
@@ -263,7 +263,7 @@ fn the_interval_of_a_difference_of_rates_squares_and_adds() {
     let high = 100.0 * (now - before + (0.3676 - now).hypot(before - 0.0578));
     let found = rates.interval(0.05);
     assert!((found.low - low).abs() < 0.02 && (found.high - high).abs() < 0.02, "{found:?} for {low} {high}");
-    // No failure leaves an interval: of 500 requests 0.735 %, of 50 requests 7.11 % (1 - 0.025^(1/n)).
+    // No failure leaves an interval: of 500 requests 0.735%, of 50 requests 7.11% (1 - 0.025^(1/n)).
     let none = Rates::between(&of(&[(0.0, 50.0); 10]), &of(&[(0.0, 50.0)])).unwrap();
     let found = none.interval(0.05);
     assert!((found.low + 0.735).abs() < 0.001 && (found.high - 7.112).abs() < 0.001, "{found:?}");
@@ -287,7 +287,7 @@ fn counts_that_differ_by_more_than_chance_count_for_less() {
 }
 
 /// The beta-binomial distribution itself, summed: after f failures of n requests in k of K runs, the rate of all of them, in
-/// percent, below and above which it lies with 1 % each.
+/// percent, below and above which it lies with 1% each.
 #[test]
 fn the_forecast_of_counts_is_the_beta_binomials() {
     for (failures, runs, [low, high]) in
@@ -295,12 +295,12 @@ fn the_forecast_of_counts_is_the_beta_binomials() {
     {
         let side = |failures: f64, runs: usize| vec![counts(failures, 450.0); runs];
         let found = Rates::between(&side(0.0, 10), &side(failures, runs)).unwrap().forecast(8, 0.01);
-        // In steps of 1/36 %, and by a beta distribution with the same mean and variance.
+        // In steps of 1/36%, and by a beta distribution with the same mean and variance.
         assert!((found.low - low).abs() < 0.06 && (found.high - high).abs() < 0.1, "{found:?} for {low} {high}");
     }
 }
 
-/// The values beyond which lie 2.5 %, of the usual table; and no whole number of degrees of freedom is beyond the library.
+/// The values beyond which lie 2.5%, of the usual table; and no whole number of degrees of freedom is beyond the library.
 #[test]
 fn the_tail_of_students_t_is_that_of_the_tables() {
     for (freedom, t) in [(4.0, 2.776_445), (10.0, 2.228_139), (13.0, 2.160_369), (16.0, 2.119_905), (30.0, 2.042_272)] {

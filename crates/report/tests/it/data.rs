@@ -101,6 +101,7 @@ impl Case {
         let candidate = provenance();
         read(&Report {
             background: Background::unknown(),
+            confirmation: None,
             distribution: &[],
             runs: &self.runs,
             histories: &[],
@@ -351,12 +352,12 @@ fn what_next_depends_on_the_case() {
         a pass:
           nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         a failure of several runs:
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         one run over:
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         a close call:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 9m
@@ -366,29 +367,29 @@ fn what_next_depends_on_the_case() {
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         strict:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 80s
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         rounds:
           nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         new and missing:
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         few requests:
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         not significant:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         in a gap:
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         close after all runs:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m
-          rule out the machine: cargo xtask perf --against 0123456789ab
+          rule out the machine: cargo xtask perf --confirm
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         single runs:
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
@@ -653,6 +654,7 @@ fn what_is_no_number_is_null() {
         let (baseline, warnings, details) = (String::new(), Vec::new(), Vec::new());
         json::render(&Report {
             background: Background::unknown(),
+            confirmation: None,
             distribution: &[],
             runs: &[],
             histories: &[],
@@ -674,7 +676,7 @@ fn what_is_no_number_is_null() {
 fn the_json_reads_from_verdict_to_details() {
     expect![[r#"
         {
-          "schema_version": "1.2",
+          "schema_version": "1.3",
           "verdict": "not_judged",
           "exit_code": 2,
           "headline": "NO VERDICT: cannot read perf.toml",
@@ -682,7 +684,7 @@ fn the_json_reads_from_verdict_to_details() {
           "sentence": "cannot read perf.toml",
           "next": [
             {
-              "what": "run it again with every detail",
+              "what": "once that is fixed, run it again with every detail",
               "command": "cargo xtask perf --verbose"
             }
           ]
@@ -693,7 +695,7 @@ fn the_json_reads_from_verdict_to_details() {
     let start: Vec<&str> = text.lines().take_while(|line| !line.contains("\"rows\"")).collect();
     expect![[r#"
         {
-          "schema_version": "1.2",
+          "schema_version": "1.3",
           "verdict": "fail",
           "exit_code": 1,
           "headline": "FAIL: p95 is 40% slower, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95",
@@ -731,13 +733,14 @@ fn the_json_reads_from_verdict_to_details() {
             },
             {
               "what": "rule out the machine",
-              "command": "cargo xtask perf --against 0123456789ab"
+              "command": "cargo xtask perf --confirm"
             },
             {
               "what": "accept it",
               "command": "cargo xtask perf --update-baseline --note \"why it is slower\""
             }
           ],
+          "confirmation": null,
           "lacking": [],"#]].assert_eq(&start.join("\n"));
     let start = text.find("{\n      \"endpoint\": \"GET /a\",\n      \"metric\": \"p95\",\n      \"unit\"").unwrap();
     let end = start + text[start..].find("\n    }").unwrap() + "\n    }".len();
@@ -1044,6 +1047,7 @@ fn a_timestamp_has_the_form_of_the_schema_or_is_left_out() {
             let provenance = Sides { baseline: report.provenance.baseline, candidate: &candidate };
             junit::render(&Report {
                 background: Background::unknown(),
+                confirmation: None,
                 distribution: &[],
                 runs: &[],
                 histories: &[],

@@ -1,6 +1,6 @@
 //! The HTML page: read back by a browser's own parser, and opened in a browser.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
@@ -57,12 +57,13 @@ impl Measured {
         show(&Report {
             comparison: &comparison,
             background: &background,
+            confirmation: None,
             distribution: &self.baseline.distribution,
             runs: &self.runs,
             histories: &self.histories,
             provenance: Sides { baseline: &self.baseline.provenance, candidate: &self.provenance },
-            baseline: "baseline: commit 8402e029a80f, 2026-11-20, 3 commits ago (perf_baseline.json)".to_owned(),
-            warnings: vec!["Locust's version differs: baseline 2.46.0, candidate 2.47.0".to_owned()],
+            baseline: "baseline: commit 8402e029a80f, 2026-11-23, 5 commits ago (perf_baseline.json)".to_owned(),
+            warnings: vec!["Locust's version differs: baseline 2.47.0, candidate 2.48.0".to_owned()],
             details: vec!["results: target/perf/latest".to_owned(), "time: 101.2 s".to_owned()],
         })
     }
@@ -76,7 +77,7 @@ fn provenance() -> Provenance {
     Provenance {
         timestamp: "2026-11-23T14:19:18Z".to_owned(),
         commit: "8402e029a80f21b97cb093cea1ea758e8b4c092a".to_owned(),
-        dirty: true,
+        dirty: false,
         load: Some(Load {
             users: 10,
             spawn_rate: 10.0,
@@ -141,7 +142,14 @@ fn measured(names: &[String], slowdown: f64) -> Measured {
     let rules = Rules::default();
     let baseline = Baseline::new(&former, provenance(), None, None).unwrap();
     let histories = (0..5).map(|run| Ok(history(f64::from(run)))).collect();
-    Measured { baseline, runs, histories, provenance: provenance(), rules, failures: Vec::new() }
+    let provenance = Provenance {
+        timestamp: "2026-11-25T09:02:40Z".to_owned(),
+        commit: "36338e10c2f9d84fbbf0f4de58cf6ac5b5a4d7be".to_owned(),
+        locust: Some("2.48.0".to_owned()),
+        dirty: true,
+        ..provenance()
+    };
+    Measured { baseline, runs, histories, provenance, rules, failures: Vec::new() }
 }
 
 fn history(run: f64) -> History {
@@ -299,7 +307,7 @@ fn the_worst_endpoint_comes_first() {
     assert!(ranks.is_sorted(), "{ranks:?}");
     assert!([0, 2, 4].iter().all(|rank| ranks.contains(rank)), "{ranks:?}");
     // Each endpoint has a bar, and so have all requests together; those that are hidden first come last.
-    let bars = select(&page, ".bars tbody tr");
+    let bars = select(&page, ".bars:not([hidden]) tbody tr");
     assert_eq!(bars.len(), 302);
     let is_rest: Vec<bool> = bars.iter().map(|row| row.attr("class").unwrap().contains("rest")).collect();
     assert_eq!(is_rest.iter().filter(|is_rest| !**is_rest).count(), 6);
@@ -317,8 +325,8 @@ fn the_page_fetches_nothing_and_stays_small() {
         assert_eq!(found, Vec::<&str>::new(), "{word}");
     }
     let document = Html::parse_document(&page);
-    let links: Vec<_> = select(&document, "[href]").into_iter().map(|link| link.attr("href")).collect();
-    assert!(matches!(links[..], [Some(icon)] if icon.starts_with("data:image/svg+xml,")), "{links:?}");
+    let icons: Vec<_> = select(&document, "head [href]").into_iter().map(|link| link.attr("href")).collect();
+    assert!(matches!(icons[..], [Some(icon)] if icon.starts_with("data:image/svg+xml,")), "{icons:?}");
     assert!(select(&document, "html[lang=en] meta[name=viewport]").len() == 1);
     let policy = select(&document, "meta[http-equiv=Content-Security-Policy]")[0].attr("content").unwrap();
     assert!(policy.starts_with("default-src 'none'; "), "{policy}");
@@ -327,6 +335,47 @@ fn the_page_fetches_nothing_and_stays_small() {
         let digest = format!("'{}'", digest(&content));
         assert!(policy.contains(&format!("{element}-src {digest}")), "html.rs needs {digest} for its {element}");
     }
+}
+
+#[test]
+fn every_endpoint_has_an_anchor_and_every_link_leads_to_something() {
+    // Two names of the same letters, and one of none.
+    let mut names = names(300);
+    names.extend(["GET /a-b", "GET /a/b", "GET /a b", "/", "//"].map(str::to_owned));
+    let page = Html::parse_document(&measured(&names, 1.35).page());
+    let ids: Vec<&str> = select(&page, "[id]").into_iter().filter_map(|element| element.attr("id")).collect();
+    assert_eq!(ids.len(), ids.iter().collect::<BTreeSet<_>>().len(), "an id is given twice");
+    let links: Vec<&str> = select(&page, "body [href]").into_iter().filter_map(|link| link.attr("href")).collect();
+    for link in &links {
+        assert!(link.strip_prefix('#').is_some_and(|id| ids.contains(&id)), "{link}");
+    }
+    let groups = select(&page, "tr.group");
+    assert_eq!(groups.len(), 306);
+    for group in groups {
+        let link = format!("#{}", group.attr("id").unwrap());
+        assert!(links.iter().filter(|known| **known == link).count() >= 2, "{link}: from the bars, and from itself");
+    }
+    assert!(ids.contains(&"endpoint-get-api-claims") && ids.contains(&"endpoint-get-a-b"), "{ids:?}");
+}
+
+#[test]
+fn the_bars_begin_with_the_metric_that_fails() {
+    let shown = |measured: &Measured| {
+        let page = Html::parse_document(&measured.page());
+        let shown = select(&page, ".bars:not([hidden])");
+        assert_eq!(shown.len(), 1);
+        let options: Vec<String> = select(&page, "#choice option").into_iter().map(text).collect();
+        assert_eq!(options, ["p95", "p50", "p99", "errors", "requests/s"]);
+        assert_eq!(select(&page, "#choice option[selected]")[0].attr("value"), shown[0].attr("data-metric"));
+        (text(select(&page, "#where")[0]), text(select(&page, ".bars:not([hidden]) tbody tr")[0]))
+    };
+    let (title, worst) = shown(&measured(&names(5), 1.0));
+    assert_eq!(title, "Where it got slower (p95, worst first)");
+    assert!(worst.starts_with("DELETE /api/policies/[id]/documents503 ms → none"), "{worst}");
+    let (title, worst) = shown(&failing());
+    assert_eq!(title, "Where errors rose (errors, worst first)");
+    assert!(worst.starts_with("POST /api/claims/[id]0.00 → 33.33%+33.33 pp"), "{worst}");
+    assert!(worst.contains(" pp") && worst.ends_with("FAIL"), "{worst}");
 }
 
 fn digest(content: &str) -> String {
@@ -584,17 +633,42 @@ fn a_browser_finds_what_is_searched_and_runs_no_script_but_the_pages() {
     assert_eq!(console(&log).len(), 1, "{log}");
 }
 
+#[test]
+fn a_browser_shows_the_metric_that_is_chosen_and_the_endpoint_that_a_link_names() {
+    let Some(browser) = browser() else { return };
+    let page = measured(&names(300), 1.35).page();
+    let (head, rest) = page.split_once("<meta http-equiv").unwrap();
+    let choosing = "<script>const box = document.querySelector('#choice select'); box.value = 'error_rate'; \
+                    box.dispatchEvent(new Event('change')); document.getElementById('more').click(); \
+                    location.hash = 'endpoint-get-api-v7-claims'; \
+                    addEventListener('hashchange', () => { document.title = document.querySelector(':target').textContent });</script></body>";
+    let page = format!("{head}{}", rest.split_once('>').unwrap().1.replace("</body>", choosing));
+    let flags = ["--dump-dom", "--virtual-time-budget=5000"].map(str::to_owned);
+    let [dom, _] = open(&browser, &write("choosing.html", &page), &flags);
+    let dom = Html::parse_document(&dom);
+    assert_eq!(text(select(&dom, "#where")[0]), "Where it changed (errors, worst first)");
+    let shown = select(&dom, ".bars:not([hidden])");
+    assert_eq!((shown.len(), shown[0].attr("data-metric")), (1, Some("error_rate")));
+    assert_eq!(select(&dom, ".bars:not([hidden]) tbody tr:not([hidden])").len(), 61);
+    assert_eq!(select(&dom, "p[data-metric]:not([hidden])").len(), 1);
+    assert_eq!(select(&dom, ".scroll.long")[0].attr("aria-labelledby"), Some("where"));
+    assert_eq!(text(select(&dom, "title")[0]), "GET /api/v7/claims");
+    assert!(select(&dom, "details[open] #endpoint-get-api-v7-claims").len() == 1);
+}
+
 // What it looks like
 
-/// A page of each kind that there is.
-fn pages() -> Vec<(&'static str, String)> {
-    let of = |slowdown: f64, runs: usize| {
-        let mut measured = measured(&names(5), slowdown);
-        measured.runs.truncate(runs);
-        measured.histories.truncate(runs);
-        without_new(&mut measured);
-        measured
-    };
+/// A service of five endpoints, all of them on both sides.
+fn of(slowdown: f64, runs: usize) -> Measured {
+    let mut measured = measured(&names(5), slowdown);
+    measured.runs.truncate(runs);
+    measured.histories.truncate(runs);
+    without_new(&mut measured);
+    measured
+}
+
+/// A service a third of whose requests to one endpoint fail.
+fn failing() -> Measured {
     let mut errors = of(1.1, 3);
     for run in &mut errors.runs {
         run.total.failures = run.total.requests / 15;
@@ -610,6 +684,11 @@ fn pages() -> Vec<(&'static str, String)> {
         failure("POST /api/claims/[id]", "HTTPError('500 Server Error: Internal Server Error')", 240),
         failure("GET /api/claims", "unfinished", 12),
     ];
+    errors
+}
+
+/// A page of each kind that there is.
+fn pages() -> Vec<(&'static str, String)> {
     let saved = Saved::new(&of(1.0, 5).baseline, "perf_baseline.json");
     let refusal = "perf_baseline.json is not comparable: users: the baseline has 10, this load 50; measure with --users 10, or accept the new load with --update-baseline";
     vec![
@@ -618,7 +697,7 @@ fn pages() -> Vec<(&'static str, String)> {
         ("inconclusive", inconclusive().page()),
         ("first-baseline", html::render_unjudged(&Unjudged::BaselineSaved(saved))),
         ("no-verdict", html::render_unjudged(&no_verdict(refusal))),
-        ("errors", errors.page()),
+        ("errors", failing().page()),
         ("1-endpoint", measured(&names(1), 1.35).page()),
         ("5-endpoints", measured(&names(5), 1.35).page()),
         ("300-endpoints", measured(&names(300), 1.35).page()),

@@ -7,15 +7,20 @@ use judge::run::{Metric, Provenance};
 use report::Background;
 use report::Report;
 use report::content::Sides;
-use report::terminal::{Screen, Verbosity, render};
+use report::terminal::{Screen, Verbosity, render, wrapped};
 
 use crate::samples::{baseline, candidate, provenance, rules, run, runs_of};
 
 fn text_of(comparison: &Comparison, verbosity: Verbosity) -> String {
+    text_on(comparison, verbosity, Screen::default())
+}
+
+fn text_on(comparison: &Comparison, verbosity: Verbosity, screen: Screen) -> String {
     let provenance: &'static Provenance = Box::leak(Box::new(provenance()));
     let report = Report {
         comparison,
         background: Background::unknown(),
+        confirmation: None,
         distribution: &[],
         runs: &[],
         histories: &[],
@@ -24,7 +29,7 @@ fn text_of(comparison: &Comparison, verbosity: Verbosity) -> String {
         warnings: vec!["the load generator was saturated".to_owned()],
         details: vec!["load: 10 users".to_owned()],
     };
-    anstream::adapter::strip_str(&render(&report, verbosity, Screen::default())).to_string()
+    anstream::adapter::strip_str(&render(&report, verbosity, screen)).to_string()
 }
 
 #[track_caller]
@@ -57,7 +62,7 @@ fn the_table_reads_from_series_to_verdict() {
             note: the load generator was saturated
             evidence: noise unknown after 1 run (baseline: 1), so the point estimate decides; endpoint intervals come from their own requests
             baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
-            next: rule out the machine: cargo xtask perf --against 0123456789ab
+            next: rule out the machine: cargo xtask perf --confirm
             next: record a baseline of several runs: cargo xtask perf --update-baseline
             next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
             FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%)
@@ -99,7 +104,7 @@ fn the_table_reads_from_series_to_verdict() {
             evidence: noise unknown after 1 run (baseline: 1), so the point estimate decides; endpoint intervals come from their own requests
             baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
             load: 10 users
-            next: rule out the machine: cargo xtask perf --against 0123456789ab
+            next: rule out the machine: cargo xtask perf --confirm
             next: record a baseline of several runs: cargo xtask perf --update-baseline
             next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
             FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%)
@@ -139,4 +144,33 @@ fn what_the_runs_rest_on_is_said() {
     expect!["inconclusive after 1 run (baseline: 5): p95 of all requests is within its limit (+4.2%), but further runs could take it over; smallest detectable p95 change: 80.6%"].assert_eq(&said(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
     // What more runs on the other side would buy.
     expect!["conclusive after 3 runs (baseline: 1); smallest detectable p95 change: 11.5%; a baseline of five runs would detect p95 changes from 4.1% on"].assert_eq(&said(&[300.0], &[310.0, 300.0, 305.0]));
+}
+
+#[test]
+fn a_narrow_terminal_shows_what_is_inconclusive() {
+    let reference = Baseline::new(&runs_of(&[300.0, 360.0, 250.0, 320.0, 270.0]), provenance(), None, None).unwrap();
+    let runs = runs_of(&[310.0]);
+    let comparison = compare(&reference, &runs, rules(false)).unwrap();
+    for columns in [40, 60, 80, 120] {
+        for (is_ascii, status) in [(false, "? ok?"), (true, " ok?")] {
+            let text = text_on(&comparison, Verbosity::Normal, Screen { columns: Some(columns), is_ascii });
+            let row = text.lines().find(|line| line.starts_with("p95 ms")).unwrap();
+            assert!(row.contains(status), "{columns}: {row}");
+            assert_eq!(text.is_ascii(), is_ascii, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_long_line_goes_on_at_the_next_word_and_a_command_stays_whole() {
+    let command = format!("  locust --worker --master-host {}", "a".repeat(60));
+    let lines = format!("run 1/8: p95 of all requests exceeds its limit in a single run → again\n{command}");
+    let on = |columns, is_ascii| wrapped(&lines, Screen { columns, is_ascii });
+    assert_eq!(on(None, false), format!("{lines}\n"));
+    expect![[r"
+        run 1/8: p95 of all requests exceeds its
+          limit in a single run -> again
+    "]]
+    .assert_eq(&on(Some(40), true).replace(&format!("{command}\n"), ""));
+    assert!(on(Some(40), false).ends_with(&format!("single run → again\n{command}\n")));
 }

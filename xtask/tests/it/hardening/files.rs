@@ -121,7 +121,7 @@ fn a_baseline_by_which_nothing_can_fail_is_refused() {
             "`GET /` is there twice",
         ),
         ("\"notes\"", "\"commit\":\"def\",\"notes\"", "`commit`"),
-        ("\"error_rate\":0.5", "\"error_rate\":5000", "`error_rate` is 5000, and no more than 100 % can fail"),
+        ("\"error_rate\":0.5", "\"error_rate\":5000", "`error_rate` is 5000, and no more than 100% can fail"),
         ("\"p95\":300.0", "\"p95\":9e15", "`p95` is 9000000000000000, and no request takes more than a day"),
         ("\"p95\":300.0", "\"p95\":5e-324", "less than any clock tells"),
         ("\"requests_per_sec\":15.0", "\"requests_per_sec\":5e-324", "less than any clock tells"),

@@ -126,11 +126,11 @@ pub fn table(seen: &[Dependence]) -> Table {
             Kind::Independent => "none".to_owned(),
             Kind::Autoregressive(share) => format!("AR(1), {share}"),
             Kind::Neighbour => "a neighbour that stays for ten runs".to_owned(),
-            Kind::Session(pct) => format!("sessions that differ by {pct} %"),
+            Kind::Session(pct) => format!("sessions that differ by {pct}%"),
         };
         vec![
             Cell::label(kind),
-            Cell::label(format!("{:+} %", seen.change_pct)),
+            Cell::label(format!("{:+}%", seen.change_pct)),
             Cell::share(seen.fails, seen.comparisons),
             Cell::mean(seen.runs, seen.comparisons),
             Cell::share(seen.confirmed, seen.comparisons),
@@ -139,7 +139,7 @@ pub fn table(seen: &[Dependence]) -> Table {
     Table {
         heading: "Runs that depend on each other",
         text: format!(
-            "The t distribution takes runs for independent. Here they are not, at {SPREAD_PCT} % spread: each takes over a share of the last
+            "The t distribution takes runs for independent. Here they are not, at {SPREAD_PCT}% spread: each takes over a share of the last
 one's noise, a neighbour comes in one run of a hundred and stays for ten, or whole sessions differ, of which the baseline
 is one and the candidate another. **confirmed**: a FAIL counts where rounds of both commits, measured after it, FAIL too.
 Nothing is promised here. Shares are of {} comparisons.",

@@ -152,7 +152,7 @@ pub fn table(services: &[Service]) -> Table {
             Cell::label(match seen.event {
                 Event::Nothing => "nothing".to_owned(),
                 Event::Hits => "hits".to_owned(),
-                Event::Slower(rank) => format!("+{CHANGE_PCT} % where {:.0} requests", seen.requests(rank)),
+                Event::Slower(rank) => format!("+{CHANGE_PCT}% where {:.0} requests", seen.requests(rank)),
             }),
         ];
         for found in [seen.former, seen.gate] {
@@ -167,8 +167,8 @@ pub fn table(services: &[Service]) -> Table {
     Table {
         heading: "One endpoint of many",
         text: format!(
-            "Endpoints with traffic by Zipf's law, {REQUESTS} log-normal requests a run in all, {SPREAD_PCT} % spread from run to run beside the
-scatter of the requests themselves. One got {CHANGE_PCT} % slower, or none, or (hits) each endpoint meets something of its own that
+            "Endpoints with traffic by Zipf's law, {REQUESTS} log-normal requests a run in all, {SPREAD_PCT}% spread from run to run beside the
+scatter of the requests themselves. One got {CHANGE_PCT}% slower, or none, or (hits) each endpoint meets something of its own that
 makes it half as slow again in one run of twenty. Shares are of {} comparisons: the slow one FAILs; any other does.",
             services[0].comparisons
         ),

@@ -111,10 +111,10 @@ fn simulate(case: Case, comparisons: usize, start: u64) -> Errors {
 pub fn table(seen: &[Errors]) -> Table {
     let row = |seen: &Errors| {
         let Case { what, requests, before_pct, after_pct, spread_pct, .. } = seen.case;
-        let varies = if spread_pct > 0.0 { format!(", which varies by {spread_pct} %") } else { String::new() };
+        let varies = if spread_pct > 0.0 { format!(", which varies by {spread_pct}%") } else { String::new() };
         vec![
             Cell::label(format!("{what}, {requests} requests each")),
-            Cell::label(format!("{before_pct} -> {after_pct} %{varies}")),
+            Cell::label(format!("{before_pct} -> {after_pct}%{varies}")),
             Cell::share(seen.fails, seen.comparisons),
             Cell::mean(seen.runs, seen.comparisons),
         ]
@@ -137,7 +137,7 @@ pub struct Coverage {
     pub runs: usize,
     pub requests: u64,
     pub draws: usize,
-    /// The most that it missed at any of [`RATES_PCT`], against the same rate or twice that and 1 %.
+    /// The most that it missed at any of [`RATES_PCT`], against the same rate or twice that and 1%.
     pub most_missed: usize,
 }
 
@@ -184,7 +184,7 @@ pub fn coverage_table(seen: &[Coverage]) -> Table {
     Table {
         heading: "Intervals of an error rate",
         text: format!(
-            "How often the interval of the change, at 95 %, misses it: the worst of 14 pairs of rates from 0 to 41 %, of {} draws each.",
+            "How often the interval of the change, at 95%, misses it: the worst of 14 pairs of rates from 0 to 41%, of {} draws each.",
             seen[0].draws
         ),
         columns: vec!["runs", "requests in a run", "it misses, at worst"],

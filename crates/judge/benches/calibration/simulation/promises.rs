@@ -22,12 +22,12 @@ struct Promises {
 impl Promises {
     fn most(&mut self, what: &str, most_pct: f64, seen: Share) {
         let is_kept = seen.pct() <= most_pct + self.slack * seen.error_pct(most_pct);
-        self.push(format!("{what}: at most {most_pct} %"), format!("{:.2} %", seen.pct()), is_kept);
+        self.push(format!("{what}: at most {most_pct}%"), format!("{:.2}%", seen.pct()), is_kept);
     }
 
     fn least(&mut self, what: &str, least_pct: f64, seen: Share) {
         let is_kept = seen.pct() >= least_pct - self.slack * seen.error_pct(least_pct);
-        self.push(format!("{what}: at least {least_pct} %"), format!("{:.2} %", seen.pct()), is_kept);
+        self.push(format!("{what}: at least {least_pct}%"), format!("{:.2}%", seen.pct()), is_kept);
     }
 
     fn runs(&mut self, what: &str, least: f64, most: f64, seen: Mean) {
@@ -61,16 +61,16 @@ fn of_series(promises: &mut Promises, series: &[Series]) {
     let fails = |seen: Series| Share { count: seen.gate.fails, of: seen.comparisons };
     let runs = |seen: Series| Mean { sum: seen.gate.runs, of: seen.comparisons };
     for (spread_pct, most_pct) in [(5.0, 0.05), (10.0, 0.1)] {
-        promises.most(&format!("1. no change, {spread_pct} % spread, FAILs"), most_pct, fails(at(spread_pct, 0.0)));
+        promises.most(&format!("1. no change, {spread_pct}% spread, FAILs"), most_pct, fails(at(spread_pct, 0.0)));
     }
     for (spread_pct, most) in [(2.0, 1.1), (5.0, 1.4), (10.0, 2.5)] {
-        promises.runs(&format!("1. no change, {spread_pct} % spread"), 1.0, most, runs(at(spread_pct, 0.0)));
+        promises.runs(&format!("1. no change, {spread_pct}% spread"), 1.0, most, runs(at(spread_pct, 0.0)));
     }
     for (spread_pct, least_pct) in [(5.0, 99.5), (10.0, 94.0)] {
-        promises.least(&format!("1. +30 %, {spread_pct} % spread, FAILs"), least_pct, fails(at(spread_pct, 30.0)));
+        promises.least(&format!("1. +30%, {spread_pct}% spread, FAILs"), least_pct, fails(at(spread_pct, 30.0)));
     }
     for spread_pct in [2.0, 5.0, 10.0] {
-        promises.runs(&format!("1. +50 %, {spread_pct} % spread"), 2.0, 2.4, runs(at(spread_pct, 50.0)));
+        promises.runs(&format!("1. +50%, {spread_pct}% spread"), 2.0, 2.4, runs(at(spread_pct, 50.0)));
     }
     for (tails, heavy_tails, most) in [("normal", false, 0.5), ("heavy", true, 1.5)] {
         let worse_by = |seen: &Series| {
@@ -109,10 +109,10 @@ fn of_endpoints(promises: &mut Promises, services: &[Service]) {
                 let requests = seen.requests(rank);
                 // Some have a little less than the round number.
                 let least_pct = if requests >= 480.0 { 88.0 } else { 75.0 };
-                let what = format!("2. {service}, +30 % where {requests:.0} requests, found");
+                let what = format!("2. {service}, +30% where {requests:.0} requests, found");
                 promises.least(&what, least_pct, share(seen.gate.slow));
                 promises.most(
-                    &format!("2. {service}, +30 % where {requests:.0} requests, another FAILs"),
+                    &format!("2. {service}, +30% where {requests:.0} requests, another FAILs"),
                     3.0,
                     share(seen.gate.other),
                 );
@@ -138,7 +138,7 @@ fn of_errors(promises: &mut Promises, simulation: &Simulation) {
     for seen in &simulation.errors {
         let case = seen.case;
         let what = format!(
-            "3. errors {}, {} requests, {} -> {} %, FAILs",
+            "3. errors {}, {} requests, {} -> {}%, FAILs",
             case.what, case.requests, case.before_pct, case.after_pct
         );
         let share = Share { count: seen.fails, of: seen.comparisons };
@@ -161,7 +161,7 @@ fn of_errors(promises: &mut Promises, simulation: &Simulation) {
 fn of_starts(promises: &mut Promises, simulation: &Simulation) {
     for seen in &simulation.bimodal {
         let share = |count| Share { count, of: seen.comparisons };
-        let shares = format!("5. slow requests {} -> {} %", seen.before_pct, seen.after_pct);
+        let shares = format!("5. slow requests {} -> {}%", seen.before_pct, seen.after_pct);
         if seen.change_pct == 0.0 && seen.after_pct > seen.before_pct {
             promises.least(&format!("{shares}, FAILs"), 60.0, share(seen.gate.fails));
         } else if seen.change_pct == 0.0 {
@@ -176,18 +176,18 @@ fn of_starts(promises: &mut Promises, simulation: &Simulation) {
     }
     promises.push(
         format!(
-            "5. slow requests 4 to 6 %, all 30 % slower, FAILs: at most a point less often than the first edition's {:.2} %",
+            "5. slow requests 4 to 6%, all 30% slower, FAILs: at most a point less often than the first edition's {:.2}%",
             former.pct()
         ),
-        format!("{:.2} %", gate.pct()),
+        format!("{:.2}%", gate.pct()),
         gate.pct() >= former.pct() - 1.0 - promises.slack * former.error_pct(former.pct()),
     );
     for seen in simulation.one_run.iter().filter(|seen| seen.spread_pct > 5.0) {
         let share = Share { count: seen.gate.fails, of: seen.comparisons };
         if seen.change_pct == 0.0 {
-            promises.most("6. a baseline of one run, no change, 10 % spread, FAILs", 6.0, share);
+            promises.most("6. a baseline of one run, no change, 10% spread, FAILs", 6.0, share);
         } else if seen.change_pct < 40.0 {
-            promises.least("6. a baseline of one run, +30 %, 10 % spread, FAILs", 75.0, share);
+            promises.least("6. a baseline of one run, +30%, 10% spread, FAILs", 75.0, share);
         }
     }
 }
@@ -207,15 +207,15 @@ fn of_rounds(promises: &mut Promises, simulation: &Simulation) {
         }
         let [rounds, former] = [seen.rounds, seen.former].map(|rule| Mean { sum: rule.runs, of: seen.comparisons });
         promises.push(
-            format!("8. {:+} % in rounds: fewer than the first edition's {:.2}", seen.change_pct, former.value()),
+            format!("8. {:+}% in rounds: fewer than the first edition's {:.2}", seen.change_pct, former.value()),
             format!("{:.2}", rounds.value()),
             rounds.value() < former.value(),
         );
         let covered = share(seen.covered);
         let is_kept = (covered.pct() - 95.0).abs() <= 2.0 + promises.slack * covered.error_pct(95.0);
         promises.push(
-            format!("8. {:+} % in rounds: the 95 % interval holds it in 93 to 97 %", seen.change_pct),
-            format!("{:.2} %", covered.pct()),
+            format!("8. {:+}% in rounds: the 95% interval holds it in 93 to 97%", seen.change_pct),
+            format!("{:.2}%", covered.pct()),
             is_kept,
         );
     }

@@ -86,7 +86,7 @@ pub fn table(seen: &[Drift]) -> Table {
     let row = |seen: &Drift| {
         let of = seen.comparisons;
         vec![
-            Cell::label(format!("{:+} %", seen.change_pct)),
+            Cell::label(format!("{:+}%", seen.change_pct)),
             Cell::share(seen.committed, of),
             Cell::share(seen.former.fails, of),
             Cell::mean(seen.former.runs, of),
@@ -98,10 +98,10 @@ pub fn table(seen: &[Drift]) -> Table {
     Table {
         heading: "On a machine that drifts",
         text: format!(
-            "The machine gets 30 % slower over the session, evenly; the spread from run to run is 10 %, half of whose variance the
+            "The machine gets 30% slower over the session, evenly; the spread from run to run is 10%, half of whose variance the
 two runs of a round share. **committed**: {BASELINE_RUNS} runs of the baseline, then the gate's runs against them. **rounds**:
 `--against`, this tree and the other commit in turn, up to {ROUNDS} rounds, judged by their differences. The last column:
-how often the interval of {ROUNDS} rounds, at 95 %, holds the true change. Shares are of {} comparisons.",
+how often the interval of {ROUNDS} rounds, at 95%, holds the true change. Shares are of {} comparisons.",
             seen[0].comparisons
         ),
         columns: vec![

@@ -69,7 +69,7 @@ fn change_pct(baseline: &[f64], candidate: &[f64]) -> f64 {
     (estimate(Scale::Ratio, candidate) / estimate(Scale::Ratio, baseline) - 1.0) * 100.0
 }
 
-/// The first edition, on the p95 of all requests together: it repeats until the interval of the change, 95 % shared out
+/// The first edition, on the p95 of all requests together: it repeats until the interval of the change, 95% shared out
 /// over the looks by Bonferroni, lies on one side of the limit, and a FAIL by one run is confirmed by a second.
 pub fn former(baseline: &[f64], candidate: &[f64]) -> (bool, usize) {
     let most = FORMER_RUNS;

@@ -88,8 +88,8 @@ pub fn table(series: &[Series]) -> Table {
         let of = seen.comparisons;
         let mut cells = vec![
             Cell::label(if seen.noise.heavy_tails { "heavy" } else { "normal" }),
-            Cell::label(format!("{} %", seen.noise.spread_pct)),
-            Cell::label(format!("{:+} %", seen.change_pct)),
+            Cell::label(format!("{}%", seen.noise.spread_pct)),
+            Cell::label(format!("{:+}%", seen.change_pct)),
             Cell::share(seen.plain.fails, of),
         ];
         for outcomes in [seen.former, seen.with_five, seen.gate] {
@@ -101,11 +101,11 @@ pub fn table(series: &[Series]) -> Table {
         heading: "One series",
         text: format!(
             "The p95 of a run is log-normal with the given spread from run to run. With heavy tails a neighbour on the machine makes
-one run in ten half as slow again. Up to +20 % a FAIL is a false alarm; beyond, a PASS is a miss. Shares are of {}
+one run in ten half as slow again. Up to +20% a FAIL is a false alarm; beyond, a PASS is a miss. Shares are of {}
 comparisons.
 
 - **plain**: one baseline run, one candidate run, FAIL over the limit.
-- **former**: the first edition, {FORMER_RUNS} baseline runs, up to {FORMER_RUNS} until the interval (95 %, shared out over the looks by
+- **former**: the first edition, {FORMER_RUNS} baseline runs, up to {FORMER_RUNS} until the interval (95%, shared out over the looks by
   Bonferroni) lies on one side of the limit.
 - **5 and 5**: this edition with as many runs.
 - **gate**: this edition, {BASELINE_RUNS} baseline runs, up to {MAX_RUNS}.",
@@ -162,8 +162,8 @@ pub fn all_one_run(comparisons: usize) -> Vec<OneRun> {
 pub fn one_run_table(seen: &[OneRun]) -> Table {
     let row = |seen: &OneRun| {
         vec![
-            Cell::label(format!("{} %", seen.spread_pct)),
-            Cell::label(format!("{:+} %", seen.change_pct)),
+            Cell::label(format!("{}%", seen.spread_pct)),
+            Cell::label(format!("{:+}%", seen.change_pct)),
             Cell::share(seen.former.fails, seen.comparisons),
             Cell::share(seen.gate.fails, seen.comparisons),
             Cell::mean(seen.gate.runs, seen.comparisons),

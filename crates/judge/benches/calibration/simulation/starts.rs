@@ -55,8 +55,8 @@ pub fn bimodal_table(seen: &[Bimodal]) -> Table {
     let row = |seen: &Bimodal| {
         let of = seen.comparisons;
         vec![
-            Cell::label(format!("{} -> {} %", seen.before_pct, seen.after_pct)),
-            Cell::label(format!("{:+} %", seen.change_pct)),
+            Cell::label(format!("{} -> {}%", seen.before_pct, seen.after_pct)),
+            Cell::label(format!("{:+}%", seen.change_pct)),
             Cell::share(seen.former.fails, of),
             Cell::share(seen.gate.fails, of),
             Cell::mean(seen.gate.runs, of),
@@ -65,9 +65,9 @@ pub fn bimodal_table(seen: &[Bimodal]) -> Table {
     Table {
         heading: "A p95 in a gap",
         text: format!(
-            "A request takes 20 ms, or 200 ms in a share of about 5 %, so that the p95 of a run is the one or the other by chance. {REQUESTS}
-requests a run, {SPREAD_PCT} % spread. Where the requests of the runs leave their p95 open by a factor of two, p90 or p98 must be
-over the limit too, or the mean up at 1 %. Shares are of {} comparisons.",
+            "A request takes 20 ms, or 200 ms in a share of about 5%, so that the p95 of a run is the one or the other by chance. {REQUESTS}
+requests a run, {SPREAD_PCT}% spread. Where the requests of the runs leave their p95 open by a factor of two, p90 or p98 must be
+over the limit too, or the mean up at 1%. Shares are of {} comparisons.",
             seen[0].comparisons
         ),
         columns: vec!["slow requests", "all of them slower by", "former FAILs", "gate FAILs", "its runs"],
@@ -110,7 +110,7 @@ pub fn table(seen: &[Starts]) -> Table {
     let row = |seen: &Starts| {
         let of = seen.comparisons;
         vec![
-            Cell::label(format!("{:+} %", seen.change_pct)),
+            Cell::label(format!("{:+}%", seen.change_pct)),
             Cell::share(seen.former.fails, of),
             Cell::share(seen.gate.fails, of),
             Cell::mean(seen.gate.runs, of),
@@ -119,7 +119,7 @@ pub fn table(seen: &[Starts]) -> Table {
     Table {
         heading: "A service that is slow in some of its starts",
         text: format!(
-            "Twice as slow in a third of its starts, {SPREAD_PCT} % spread beside. No rule on a few starts can do much: whether three of eight
+            "Twice as slow in a third of its starts, {SPREAD_PCT}% spread beside. No rule on a few starts can do much: whether three of eight
 starts are slow, or one, is chance, and changes the estimate by more than the limit. The gate sees the spread and makes
 more runs; it cannot tell such a service from a noisy machine. Give it more runs, a wider limit, or the same start.
 Shares are of {} comparisons.",

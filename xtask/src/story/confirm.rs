@@ -1,0 +1,153 @@
+//! The story of a FAIL by the stored numbers. They are of another hour, and mostly of another machine: so the commit that
+//! they were measured at is measured once more, in turn with this tree, and these rounds decide.
+//!
+//! ```text
+//!   stored numbers ── PASS ──────────────────────────────────► PASS
+//!         │
+//!       FAIL ── the commit cannot be measured here ──────────► FAIL, not confirmed: why
+//!         │
+//!       rounds: the baseline's commit and this tree, in turn ─► FAIL, confirmed
+//!                                                            └► PASS, not confirmed
+//! ```
+
+use anyhow::{Error, Result, anyhow};
+use judge::compare::Verdict;
+use judge::decision::{Decision, Row, Why};
+use judge::limits::Rules;
+use judge::program;
+use judge::run::Provenance;
+use judge::text::{error_line, printable};
+use report::Report;
+use report::confirmation::{Confirmation, Stored};
+use report::content::Sides;
+use report::words::shown_commit;
+
+use crate::config::RunRange;
+use crate::measure::bench::{Bench, Clock};
+use crate::project::{self, Project};
+use crate::story::against::{Other, Rounds, this_side};
+use crate::story::delivery::Delivery;
+use crate::system::git;
+use crate::system::process::Interrupted;
+
+/// The means of a second look.
+pub enum Means<'a, 'b> {
+    /// The bench of the command that measured.
+    Bench(&'a mut Bench<'b>),
+    /// The rounds that an earlier command has measured.
+    Earlier(project::Rounds),
+    /// None: these results may be from anywhere.
+    None,
+}
+
+impl Means<'_, '_> {
+    /// Returns the clock of the command that measured.
+    pub fn clock(&self) -> Option<&Clock> {
+        match self {
+            Means::Bench(bench) => Some(bench.clock),
+            Means::Earlier(_) | Means::None => None,
+        }
+    }
+}
+
+/// Returns whether a FAIL of this command is to be confirmed.
+pub fn is_asked_for(project: &Project, means: &Means) -> bool {
+    project.flags.confirm || project.config.baseline.confirm || matches!(means, Means::Earlier(_))
+}
+
+/// Confirms the FAIL of `stored`, which is the report by the stored numbers, and delivers what the rounds say. Where there
+/// can be none, the FAIL stands.
+///
+/// # Errors
+///
+/// Says that a signal came, or that the report cannot be written.
+pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, means: Means) -> Result<Verdict> {
+    let rules =
+        Rules { paired: true, min_runs: RunRange::ROUNDS.min, max_runs: RunRange::ROUNDS.max, ..project.rules.clone() };
+    let measured = match obstacle(stored) {
+        Some(why) => Err(anyhow!(why)),
+        None => second_look(project, stored, means, &rules),
+    };
+    let rounds = match measured {
+        Err(error) if error.is::<Interrupted>() => return Err(error),
+        Err(error) => return deliver_unconfirmed(project, delivery, stored, &error),
+        Ok(rounds) => rounds,
+    };
+    let comparison = match rounds.compare(&rules) {
+        Ok(comparison) => comparison,
+        Err(error) => return deliver_unconfirmed(project, delivery, stored, &error),
+    };
+    let background = rounds.background(project);
+    let mut report = rounds.report(project, &comparison, None, &background, None);
+    report.details.clone_from(&stored.details);
+    let confirmation =
+        Confirmation::Measured(Stored { comparison: stored.comparison, baseline: stored.baseline.clone() });
+    report.confirmation = Some(&confirmation);
+    delivery.deliver(&report)
+}
+
+fn deliver_unconfirmed(project: &Project, delivery: &Delivery, stored: &Report, error: &Error) -> Result<Verdict> {
+    let why = error_line(error);
+    project.say(&format!("the FAIL is not confirmed: {why}"));
+    let confirmation = Confirmation::Impossible(printable(&why));
+    delivery.deliver(&Report { confirmation: Some(&confirmation), ..stored.clone() })
+}
+
+/// Returns why the baseline's own commit would tell nothing.
+fn obstacle(stored: &Report) -> Option<String> {
+    let Sides { baseline, candidate } = stored.provenance;
+    let is_missing = |row: &Row| row.decision.and_then(Decision::why) == Some(Why::Missing);
+    if baseline.locustfile != candidate.locustfile && stored.comparison.endpoints.iter().any(is_missing) {
+        // Both sides would be loaded by this locustfile, and both would lack what it no longer asks for.
+        return Some(
+            "the locustfile has changed since the baseline, and an endpoint is MISSING: restore its task, or accept the new load with --update-baseline"
+                .to_owned(),
+        );
+    }
+    if baseline.dirty {
+        return Some(format!(
+            "the baseline was measured with uncommitted changes on commit {}, which are in no commit: record it on a clean tree",
+            shown_commit(&baseline.commit, false)
+        ));
+    }
+    None
+}
+
+/// Measures the baseline's commit and this tree in rounds, or takes those that an earlier command has measured.
+fn second_look(project: &Project, stored: &Report, means: Means, rules: &Rules) -> Result<Rounds> {
+    let bench = match means {
+        Means::Bench(bench) => bench,
+        Means::Earlier(rounds) => return Rounds::new(project, rounds.candidate, rounds.baseline),
+        Means::None => {
+            return Err(anyhow!(
+                "only results were judged: measure with `{} perf --confirm` to confirm it",
+                program::name()
+            ));
+        }
+    };
+    let service = bench.service().ok_or_else(|| {
+        anyhow!("the service was not started here: describe it in [service] of perf.toml, and measure without --host")
+    })?;
+    let commit = commit_of(project, stored.provenance.baseline)?;
+    let short = shown_commit(&commit, false);
+    project.say(&format!("FAIL by the stored numbers: {}", stored.sentence()));
+    project.say(&format!(
+        "confirming it: the baseline's commit {short} is measured in turn with this tree, in {} to {} rounds, which decide",
+        rules.min_runs, rules.max_runs
+    ));
+    bench.begin_rounds(rules.max_runs);
+    let this = this_side(project, service);
+    let other = Other::build(project, bench, &short, &commit, service)?;
+    Rounds::measure(project, bench, Sides { baseline: &other.side(), candidate: &this }, rules, "confirm/")
+}
+
+/// Returns the full hash of the baseline's commit.
+fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
+    let is_hash = baseline.commit.len() >= 7 && baseline.commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_hash {
+        return Err(anyhow!("the baseline names no commit: record it in a git repository"));
+    }
+    let short = shown_commit(&baseline.commit, false);
+    git::resolve(&project.shell, &baseline.commit)
+        .map_err(|error| error.context(format!("the baseline's commit {short}")))
+}
