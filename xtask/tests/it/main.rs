@@ -19,6 +19,7 @@ mod matrix;
 mod measure;
 mod projects;
 mod real;
+mod release;
 #[path = "../../src/repo/flags.rs"]
 #[allow(dead_code)]
 mod repo_flags;
