@@ -432,8 +432,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         "there is no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
     );
     let Sharing { processes, workers } = settle_sharing(flags, own)?;
-    flags::refuse_owned_locust_args(&own.args, "in [load] `args`")?;
-    // Options of the file first: of a repeated one Locust takes the last.
+    check_args(&own.args, locust_args)?;
     let given = [own.args.as_slice(), locust_args].concat();
     Ok(Settings {
         load: Load {
@@ -444,7 +443,8 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
             processes,
             workers,
             has_shape: false,
-            locust_args: [given.as_slice(), &locust.tags(&given)?].concat(),
+            args: own.args.clone(),
+            locust_args: [locust_args, &locust.tags(&given)?].concat(),
         },
         locustfile,
         host,
@@ -453,6 +453,20 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         bind_port: locust.get("master-bind-port", |port| Ok(port.parse()?))?.unwrap_or(DEFAULT_BIND_PORT),
         stop_timeout,
     })
+}
+
+/// Checks the arguments for Locust of `perf.toml` beside those behind `--`. They are kept apart, each without its secrets, so
+/// an option of the one must not take its value from the other.
+fn check_args(own: &[String], locust_args: &[String]) -> Result<()> {
+    flags::refuse_owned_locust_args(own, "in [load] `args`")?;
+    let open = own.last().filter(|last| last.starts_with('-') && *last != "--");
+    if let (Some(open), Some(first)) = (open, locust_args.first().filter(|first| !first.starts_with('-'))) {
+        bail!(
+            "[load] `args` ends with `{open}`, which would take `{}` behind `--` for its value: write all of an option in one place, and user classes as `-- -- NAME`",
+            mask::text(first)
+        );
+    }
+    Ok(())
 }
 
 /// Returns the first value that is given: by flag, by `perf.toml`, by Locust's own configuration, or by default.

@@ -347,6 +347,9 @@ pub struct Load {
     /// Says that a load shape decides on the number of users, so that `users` has no effect.
     #[serde(default, skip_serializing_if = "is_default")]
     pub has_shape: bool,
+    /// The arguments for Locust of `[load] args`, which come before those behind `--`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
     /// The arguments after `--`, passed to Locust.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locust_args: Vec<String>,
@@ -361,7 +364,7 @@ impl Load {
     /// Returns the load as it may be written to a file: without what looks like a secret.
     #[must_use]
     pub fn kept(&self) -> Load {
-        Load { locust_args: mask::args(&self.locust_args), ..self.clone() }
+        Load { args: mask::args(&self.args), locust_args: mask::args(&self.locust_args), ..self.clone() }
     }
 }
 

@@ -28,6 +28,7 @@ mod reports;
 #[allow(dead_code)]
 mod samples;
 mod selftest;
+mod services;
 mod settings;
 mod support;
 mod tidy;

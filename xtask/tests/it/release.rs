@@ -84,7 +84,9 @@ impl Job {
         for (name, value) in step["env"].as_hash().unwrap() {
             command.env(name.as_str().unwrap(), self.expand(value.as_str().unwrap()));
         }
-        self.scratch.finish(command.stdin(Stdio::null()).spawn().unwrap())
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Output { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 }
 
@@ -105,8 +107,8 @@ fn the_action_takes_the_release_of_its_tag_or_builds_it() {
     assert!(job.scratch.read("pids/path").trim().ends_with("pids/temp/locust-gate-bin"));
 
     let job = Job::new("build");
-    let cargo = "#!/bin/sh\necho \"$@\" > \"$PIDS/cargo\"\nfor last; do :; done\nmkdir -p \"$last/release\"\n\
-                 printf '#!/bin/sh\\necho built\\n' > \"$last/release/locust-gate\"\nchmod +x \"$last/release/locust-gate\"\n";
+    let cargo = "#!/bin/sh\necho \"$@\" > \"$PIDS/cargo\"\nfor last; do :; done\nmkdir -p \"$last/debug\"\n\
+                 printf '#!/bin/sh\\necho built\\n' > \"$last/debug/locust-gate\"\nchmod +x \"$last/debug/locust-gate\"\n";
     let job = Job { scratch: job.scratch.tool("cargo", cargo), ..job };
     let output = job.step("Get the gate");
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);

@@ -47,6 +47,7 @@ fn provenance() -> Provenance {
             processes: Some(2),
             workers: Some(4),
             has_shape: false,
+            args: vec![],
             locust_args: vec!["--tags".to_owned(), "read".to_owned()],
         }),
         machine: Some(Machine { cpu: "CPU <9> & more".to_owned(), cores: 2, os: "Linux".to_owned() }),

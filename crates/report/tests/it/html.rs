@@ -86,6 +86,7 @@ fn provenance() -> Provenance {
             processes: None,
             workers: None,
             has_shape: false,
+            args: vec![],
             locust_args: vec![],
         }),
         machine: Some(Machine { cpu: "AMD EPYC".to_owned(), cores: 2, os: "linux x86_64".to_owned() }),
