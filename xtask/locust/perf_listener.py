@@ -120,7 +120,7 @@ class _Load:
         self.leaves_ramp_up_out = leaves_ramp_up_out
         self.began_at = None
         self.opened_at = math.inf
-        # Seconds since 1970, for Locust's own files.
+        # Seconds since 1970, for Locust's own files and for what else was measured meanwhile.
         self.opened_time = None
         self.asked_at = None
         self.ended_at = None
@@ -232,8 +232,9 @@ class _UsersLeft:
         return rows[:_MOST_ROWS]
 
 
-def _account(load, parts):
-    """Makes what perf_listener.json holds, from the part of each process that ran users."""
+def _account(load, parts, requests):
+    """Makes what perf_listener.json holds, from the part of each process that ran users, and from
+    the number of requests that were measured."""
     unfinished, users_left = _Unfinished(), _UsersLeft()
     for part in parts:
         for row in part["unfinished"]:
@@ -249,7 +250,9 @@ def _account(load, parts):
         "began": load.is_open or not load.leaves_ramp_up_out,
         "ended_by": load.ended_by,
         "load_s": round(load.load_s(load.ended_at), 3),
+        "opened_time": load.opened_time,
         "window_s": None if window_s is None else round(window_s, 3),
+        "requests": requests,
         "mean_users": round(sum(means), 3) if means else None,
         "unfinished": unfinished.rows(),
         "users_left": users_left.rows(),
@@ -798,7 +801,7 @@ def _write_results(environment, load, parts):
     for failure in environment.stats.errors.values():
         if isinstance(failure.error, str):
             failure.error = _Verbatim(failure.error)
-    account = _account(load, parts)
+    account = _account(load, parts, environment.stats.total.num_requests)
     percentiles = list(stats.PERCENTILES_TO_REPORT)
     percentiles += [needed for needed in (0.50, 0.95, 0.99) if needed not in percentiles]
     tables = stats.StatsCSV(environment, percentiles)

@@ -272,13 +272,15 @@ class Account(unittest.TestCase):
             },
             {"mean_users": None, "unfinished": [], "users_left": []},
         ]
-        account = listener._account(self.ended(leaves_ramp_up_out=True), parts)
+        account = listener._account(self.ended(leaves_ramp_up_out=True), parts, 450)
         expected = {
             "ramp_up_left_out": True,
             "began": True,
             "ended_by": "run_time",
             "load_s": 10.0,
+            "opened_time": 1_700_000_000.25,
             "window_s": 10.5,
+            "requests": 450,
             "mean_users": 5.25,
             "unfinished": [{"method": "GET", "name": "/a", "times": 3, "longest_ms": 9.0}],
             "users_left": [{"user": "U", "reason": "StopUser", "times": 3}],
@@ -293,9 +295,10 @@ class Account(unittest.TestCase):
                 load = listener._Load(leaves_ramp_up_out)
                 load.ask_to_stop(100.0, "early")
                 load.end(100.0)
-                account = listener._account(load, [])
+                account = listener._account(load, [], 0)
                 self.assertEqual(account["began"], began)
-                self.assertEqual((account["window_s"], account["mean_users"]), (None, None))
+                told = [account[key] for key in ("opened_time", "window_s", "mean_users")]
+                self.assertEqual(told, [None, None, None])
 
     def test_every_entry_spans_the_window(self):
         def entry():

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Range;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -35,6 +34,9 @@ pub struct Config {
     /// The number of runs that are made.
     #[serde(default)]
     pub runs: RunsConfig,
+    /// The checkouts of other commits.
+    #[serde(default)]
+    pub against: AgainstConfig,
     /// The use of the baseline.
     #[serde(default)]
     pub baseline: BaselineConfig,
@@ -88,14 +90,10 @@ pub struct ServiceConfig {
 }
 
 impl ServiceConfig {
-    /// Puts the root of the user's repository in the place of `{root}`, in every command and variable. A checkout of another
-    /// commit has no virtual environment, no installed packages and no file that git ignores.
-    pub fn fill_root(&mut self, root: &Path) {
-        let fill = |text: &mut String| *text = text.replace("{root}", &root.display().to_string());
-        fill(&mut self.command);
-        self.build.iter_mut().for_each(fill);
-        self.prepare.iter_mut().for_each(fill);
-        self.env.values_mut().for_each(fill);
+    /// Returns whether it uses files of the user's own checkout: `{root}`, or `PERF_ROOT`.
+    pub fn names_root(&self) -> bool {
+        let texts = [Some(&self.command), self.build.as_ref(), self.prepare.as_ref()].into_iter().flatten();
+        texts.chain(self.env.values()).any(|text| text.contains("{root}") || text.contains("PERF_ROOT"))
     }
 }
 
@@ -210,6 +208,14 @@ impl RunRange {
             baseline: max_flag.unwrap_or(default.baseline).max(min_flag.unwrap_or(1)),
         }
     }
+}
+
+/// `[against]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgainstConfig {
+    /// The folder of the checkouts, from the root or from `~/`, instead of the user's cache.
+    pub folder: Option<String>,
 }
 
 /// `[locust]`.

@@ -20,6 +20,7 @@ use crate::results::{self, Measured};
 use crate::system::files::{self, Identity};
 use crate::system::git::{self, Head};
 use crate::system::screen::screen;
+use crate::system::worktree;
 use crate::version;
 
 /// The command in a starter's `perf.toml`, which its owner is to replace.
@@ -70,14 +71,11 @@ impl Project<'_> {
         let root = git::root(&current_dir).to_owned();
         shell.change_dir(&root);
         let config_path = flags.config.as_ref().map(|path| current_dir.join(path));
-        let mut config = match config_path {
+        let config = match config_path {
             Some(path) => read_config(&path)?,
             None if root.join("perf.toml").exists() => read_config(&root.join("perf.toml"))?,
             None => Config::parse("")?,
         };
-        if let Some(service) = &mut config.service {
-            service.fill_root(&root);
-        }
         let baseline_path =
             flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
         let head = git::head(&shell)?;
@@ -212,6 +210,15 @@ impl Project<'_> {
     /// Returns the folder of everything that commands leave behind.
     pub fn perf_folder(&self) -> PathBuf {
         self.root.join("target/perf")
+    }
+
+    /// Returns the folder of the checkouts of other commits.
+    ///
+    /// # Errors
+    ///
+    /// Says that there is no place for one.
+    pub fn folder_of_checkouts(&self) -> Result<PathBuf> {
+        worktree::folder_of_checkouts(&self.shell, self.config.against.folder.as_deref())
     }
 
     /// Returns a path as short as it can be shown.

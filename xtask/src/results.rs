@@ -45,7 +45,7 @@ impl RunFile {
 
     /// Makes the file of a finished run.
     pub fn new(mut provenance: Provenance, finished: Finished, max_runs: usize) -> RunFile {
-        let Finished { coverage, mean_users, users_left, warnings } = finished;
+        let Finished { coverage, mean_users, users_left, warnings, .. } = finished;
         provenance.mean_users = mean_users;
         if let Some(load) = &mut provenance.load {
             load.has_shape = coverage == Coverage::WholeRun;
@@ -76,6 +76,9 @@ impl RunFile {
             "{}: `max_runs` is 0, and this result is of a run: remove the key",
             path.display()
         );
+        if let Some(usage) = &file.provenance.usage {
+            usage.check().with_context(|| path.display().to_string())?;
+        }
         let more = file.warnings.len().saturating_sub(MAX_WARNINGS);
         if more > 0 {
             file.warnings.truncate(MAX_WARNINGS);

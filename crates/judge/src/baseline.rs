@@ -14,7 +14,7 @@ use crate::stats::{self, Interval, Scale};
 use crate::strict_json;
 
 /// The version that is written. A reader refuses another major version, and keeps the keys of a newer minor one.
-const VERSION: &str = "1.2";
+const VERSION: &str = "1.3";
 
 /// The value of each run, by metric name, in the unit of [`Metric::unit`].
 pub type Series = BTreeMap<String, Vec<f64>>;
@@ -152,6 +152,9 @@ impl Baseline {
             if let Some(flaw) = flaw(*value) {
                 bail!("`distribution` or `expected_interval_ms` holds {value}, {flaw}");
             }
+        }
+        if let Some(usage) = &self.provenance.usage {
+            usage.check()?;
         }
         let numbers = self.metrics.iter().map(|(name, value)| (name, slice::from_ref(value)));
         let series = self.endpoints.values().chain([&self.aggregated]).flatten();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
@@ -431,4 +431,50 @@ pub struct Provenance {
     /// The digest of the locustfile, as `git hash-object` gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locustfile: Option<String>,
+    /// What was used of the machine, where the gate started the service and the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// What was used of the machine while runs were made: a value for each run, in their order. It is shown, not judged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// The share of the machine's cores that was busy with anything but the service, Locust and the gate over the measured
+    /// window, in percent. Time that a hypervisor gave to other virtual machines counts.
+    #[serde(default)]
+    pub others_pct: Vec<f64>,
+    /// The CPU time in ms that the service's process group took for each measured request.
+    #[serde(default)]
+    pub cpu_ms_per_request: Vec<f64>,
+    /// The most memory that the service's processes held at a time, in MB of 1,000,000 bytes: the sum of what is resident
+    /// of each, so that pages that they share count for each of them.
+    #[serde(default)]
+    pub peak_memory_mb: Vec<f64>,
+}
+
+impl Usage {
+    /// Joins those of several runs, in their order.
+    pub fn joined(of_runs: Vec<Usage>) -> Usage {
+        let mut joined = Usage::default();
+        for Usage { others_pct, cpu_ms_per_request, peak_memory_mb } in of_runs {
+            joined.others_pct.extend(others_pct);
+            joined.cpu_ms_per_request.extend(cpu_ms_per_request);
+            joined.peak_memory_mb.extend(peak_memory_mb);
+        }
+        joined
+    }
+
+    /// Refuses what a file says of it where that cannot have been measured.
+    ///
+    /// # Errors
+    ///
+    /// Names the value, and what is wrong with it.
+    pub fn check(&self) -> Result<()> {
+        for value in self.others_pct.iter().chain(&self.cpu_ms_per_request).chain(&self.peak_memory_mb) {
+            if let Some(flaw) = flaw(*value) {
+                bail!("`usage` holds {value}, {flaw}");
+            }
+        }
+        Ok(())
+    }
 }

@@ -11,6 +11,7 @@ use judge::text::endpoint_shown;
 use crate::background::Background;
 use crate::confirmation::{Confirmation, Stored};
 use crate::saved::Saved;
+use crate::usage;
 use crate::words::{
     LEAST_SHOWN, Status, Tone, change, count, interval_text, interval_words, limit_text, listed, noise_advice,
     noise_text, series_name, series_of, unit_of_value, value,
@@ -160,7 +161,8 @@ impl Report<'_> {
         Findings { shown, left_out: findings.len().saturating_sub(most) }
     }
 
-    /// Returns what the baseline cannot tell, what the errors make of the latencies, and what weakens the comparison.
+    /// Returns what the baseline cannot tell, what the errors make of the latencies, and what weakens the comparison: the
+    /// warnings, and a machine that was not theirs alone.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         remarks.extend(self.confirmation_remark());
@@ -197,6 +199,7 @@ impl Report<'_> {
         let p95 = self.comparison.total_row(Metric::P95);
         remarks.extend(p95.and_then(|row| noise_advice(row.evidence.detectable?)));
         remarks.extend(self.warnings.iter().cloned());
+        remarks.extend(usage::note(self.provenance.baseline, self.provenance.candidate));
         remarks
     }
 }

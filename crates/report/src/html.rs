@@ -15,6 +15,7 @@ use crate::content::{
 use crate::headline::Headline;
 use crate::next::{Step, steps, steps_unjudged};
 use crate::saved::Saved;
+use crate::usage;
 use crate::words::{Status, Tone, change, count, interval_words, limit_text, shown_commit, unit_of_value, value};
 use crate::{bars, charts};
 
@@ -452,14 +453,14 @@ struct Fact {
     value: Option<String>,
 }
 
-fn facts(of: &Provenance, runs: usize) -> [Fact; 9] {
+fn facts(of: &Provenance, runs: usize) -> Vec<Fact> {
     let fact = |name, value| Fact { name, value };
     let timestamp = if of.timestamp.is_empty() { None } else { Some(of.timestamp.clone()) };
     let precision = match of.precision {
         Precision::Coarse => "2 significant digits (Locust's default)",
         Precision::Fine => "3 significant digits",
     };
-    [
+    let mut facts = vec![
         fact("commit", Some(shown_commit(&of.commit, of.dirty))),
         fact("measured", timestamp),
         fact("runs", Some(runs.to_string())),
@@ -469,7 +470,9 @@ fn facts(of: &Provenance, runs: usize) -> [Fact; 9] {
         fact("Python", of.python.clone()),
         fact("locust-gate", of.gate.clone()),
         fact("precision", Some(precision.to_owned())),
-    ]
+    ];
+    facts.extend(usage::used(of).map(|used| fact(used.name, used.amount)));
+    facts
 }
 
 /// Writes a group of rows for each endpoint, the one with the worst series first.

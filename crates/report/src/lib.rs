@@ -20,6 +20,7 @@ pub mod next;
 pub mod saved;
 pub mod svg;
 pub mod terminal;
+pub mod usage;
 pub mod words;
 
 pub use background::Background;

@@ -12,6 +12,7 @@ use crate::content::{
     Cells, FINDINGS, Finding, HEADER, Report, Unjudged, cells, evidence, finding, findings, severity,
 };
 use crate::next::{Step, steps, steps_unjudged};
+use crate::usage;
 use crate::words::{Status, Tone};
 
 const BOLD: Style = Style::new().bold();
@@ -86,7 +87,8 @@ pub fn render(report: &Report, verbosity: Verbosity, screen: Screen) -> String {
         line(none, "", &report.baseline);
     }
     if verbosity == Verbosity::Verbose {
-        for detail in &report.details {
+        let used = usage::details(report.provenance.baseline, report.provenance.candidate);
+        for detail in report.details.iter().chain(&used) {
             line(none, "", detail);
         }
     }

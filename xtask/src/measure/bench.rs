@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use judge::mask;
 use judge::run::Provenance;
 use report::github;
@@ -20,13 +20,15 @@ use crate::measure::locust::{self, Finished, Job, Locust, Moment};
 use crate::measure::progress::{Place, ProgressLine};
 use crate::measure::service;
 use crate::measure::target::Target;
+use crate::measure::usage::Sampler;
 use crate::measure::workers::{self, Master, Roll};
 use crate::project::Project;
 use crate::results::{self, Measured, RunFile};
 use crate::system::files::{self, Follower};
 use crate::system::process::{self, Failure, Group};
+use crate::system::program::Program;
 use crate::system::session::Session;
-use crate::system::{ci, git, lock, machine};
+use crate::system::{ci, git, lock, machine, worktree};
 
 /// The time for another command to end: a long one makes seven rounds of minutes.
 const TURN_TIMEOUT: Duration = Duration::from_hours(2);
@@ -38,6 +40,10 @@ pub struct Bench<'a> {
     /// The number of runs, or of rounds, that are made at most.
     max_runs: usize,
     locust: Locust,
+    /// The label of the side that was built last.
+    built: Option<String>,
+    /// The program that answered for this tree last, where there are two sides.
+    program: Option<Program>,
     /// The number of loads that the command makes at most, for those who wait.
     pub most_loads: usize,
     /// The number of loads begun.
@@ -81,6 +87,19 @@ impl Side<'_> {
     fn suffix(&self) -> String {
         self.label.map_or_else(String::new, |label| format!(" {label}"))
     }
+
+    /// Says of a missing file how to name it, where only what git holds is there.
+    fn explain(&self, error: Error) -> Error {
+        const MISSING: &str = "; a file or module that git does not hold is missing in the checkout of another commit: write {root} for your own checkout, as in {root}/.venv/bin/python";
+        match error.downcast::<Failure>() {
+            Ok(mut failure) if self.commit.is_some() && service::misses_a_file(&failure) => {
+                failure.line.push_str(MISSING);
+                failure.into()
+            }
+            Ok(failure) => failure.into(),
+            Err(error) => error,
+        }
+    }
 }
 
 impl<'a> Bench<'a> {
@@ -103,6 +122,9 @@ impl<'a> Bench<'a> {
         // In a repository that does not ignore `target`, our files would make the tree dirty.
         files::write_atomically(&perf_folder.join(".gitignore"), "*\n")?;
         let turn = wait_for_turn(project, &perf_folder)?;
+        if let Some(sentence) = worktree::remove_former(&project.shell, &perf_folder) {
+            project.say(&sentence);
+        }
         let session = Session::create(&perf_folder)?;
         if !settings.starts_service {
             service::check_answers(settings.host.as_deref().unwrap_or_default())?;
@@ -131,6 +153,8 @@ impl<'a> Bench<'a> {
             settings,
             max_runs,
             locust,
+            built: first.label.map(str::to_owned),
+            program: None,
             most_loads,
             loads: 0,
             first_load: None,
@@ -153,17 +177,20 @@ impl<'a> Bench<'a> {
         if self.settings.starts_service { self.project.config.service.as_ref() } else { None }
     }
 
-    /// Builds another side.
+    /// Builds a side.
     ///
     /// # Errors
     ///
     /// Shows the tail of a build's log that failed.
     pub fn build(&mut self, side: &Side, log: &str) -> Result<()> {
         let build = Build::start(self.project, side, &self.session.folder.join(log))?;
-        self.clock.beside(|| build.finish())
+        self.clock.beside(|| build.finish()).map_err(|error| side.explain(error))?;
+        self.built = side.label.map(str::to_owned);
+        Ok(())
     }
 
-    /// Makes one run: a fresh service, a fresh folder of this name, one Locust.
+    /// Makes one run: a fresh service, a fresh folder of this name, one Locust. Where the other side was built last, this one
+    /// is built again: they may build into one place, such as a tag of Docker's.
     ///
     /// # Errors
     ///
@@ -173,10 +200,16 @@ impl<'a> Bench<'a> {
         let folder = self.session.run_folder(name)?;
         self.loads += 1;
         self.first_load.get_or_insert_with(Instant::now);
+        if self.built.as_deref() != side.label {
+            self.build(side, &format!("{name}/build.log"))?;
+        }
         let log = folder.join("service.log");
-        let mut target = self.clock.beside(|| Target::start(side.shell, side.service, settings, &log))?;
+        let start = || Target::start(side.shell, side.service, settings, &project.root, &log);
+        let mut target = self.clock.beside(start).map_err(|error| side.explain(error))?;
+        let same_program = self.same_program(side, &target);
         let host = target.host(settings);
-        let mut finished = self.load(side, &mut target, &host, name, &folder)?;
+        let mut sampler = Sampler::default();
+        let mut finished = self.load(side, &mut target, &mut sampler, &host, name, &folder)?;
         for sentence in self.clock.beside(|| target.stop()) {
             project.say(&sentence);
         }
@@ -186,10 +219,29 @@ impl<'a> Bench<'a> {
         if let Some(commit) = side.commit {
             (provenance.commit, provenance.dirty) = (commit.to_owned(), false);
         }
-        finished.warnings.extend(side.warning.map(str::to_owned));
+        provenance.usage = finished.window.and_then(|window| sampler.usage(&window));
+        finished.warnings.extend(side.warning.map(str::to_owned).into_iter().chain(same_program));
         RunFile::new(provenance, finished, self.max_runs).write(&folder)?;
         results::read(&folder.join("perf_results_stats.csv"))
             .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
+    }
+
+    /// Warns where the other side answers from the program that answered for this tree, unless that runs other files, as
+    /// interpreters do. Notes the program of this tree.
+    fn same_program(&mut self, side: &Side, target: &Target) -> Option<String> {
+        side.label?;
+        let program = target.program()?;
+        if side.commit.is_none() {
+            self.program = Some(program);
+            return None;
+        }
+        if self.program.as_ref() != Some(&program) || program.runs_other_files() {
+            return None;
+        }
+        Some(format!(
+            "both sides answered from one file, {}, so one version may have been measured twice: let [service] build put its program into the checkout, and command start that",
+            program.path.display()
+        ))
     }
 
     /// Returns the place of the load that has begun among all loads.
@@ -200,7 +252,15 @@ impl<'a> Bench<'a> {
     }
 
     /// Loads the service, and checks that it holds.
-    fn load(&mut self, side: &Side, target: &mut Target, host: &str, name: &str, folder: &Path) -> Result<Finished> {
+    fn load(
+        &mut self,
+        side: &Side,
+        target: &mut Target,
+        sampler: &mut Sampler,
+        host: &str,
+        name: &str,
+        folder: &Path,
+    ) -> Result<Finished> {
         let place = self.place();
         let Bench { project, settings, locust, has_invited, clock, .. } = self;
         let load = &settings.load;
@@ -232,6 +292,7 @@ impl<'a> Bench<'a> {
                     Moment::Waiting(roll) => watch.wait(project, &job, roll),
                     Moment::Loading(elapsed) => watch.tick(&job, elapsed),
                 }
+                sampler.tick(target.group());
                 target.check_alive("during the load")
             })
         });
@@ -260,7 +321,7 @@ impl Build {
         if let Some(build) = &service.build {
             project.say(&format!("building the service{}: {build}", side.suffix()));
         }
-        let group = service::start_build(side.shell, service, log)?;
+        let group = service::start_build(side.shell, service, &project.root, log)?;
         Ok(Build { group, timeout: service.build_timeout })
     }
 

@@ -25,6 +25,15 @@ pub struct ListenerFile {
     pub ended_by: EndedBy,
     /// The time from the start of the load to its end.
     pub load_s: f64,
+    /// The moment when the measured window was opened, in seconds since 1970.
+    #[serde(default)]
+    pub opened_time: Option<f64>,
+    /// The length of the measured window.
+    #[serde(default)]
+    pub window_s: Option<f64>,
+    /// The number of measured requests.
+    #[serde(default)]
+    pub requests: Option<u64>,
     /// The mean number of active users over the measured window.
     #[serde(default)]
     pub mean_users: Option<f64>,
@@ -34,6 +43,24 @@ pub struct ListenerFile {
     /// The users that left before the load was asked to stop.
     #[serde(default)]
     pub users_left: Vec<UsersLeft>,
+}
+
+/// The part of a load that is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    /// The moment when it was opened, in seconds since 1970.
+    pub opened_s: f64,
+    /// Its length.
+    pub length_s: f64,
+    /// The number of requests in it.
+    pub requests: u64,
+}
+
+impl Window {
+    /// Returns whether a moment, in seconds since 1970, lies in it.
+    pub fn holds(&self, moment_s: f64) -> bool {
+        (self.opened_s..=self.opened_s + self.length_s).contains(&moment_s)
+    }
 }
 
 /// The reason why a load ended.
@@ -84,6 +111,11 @@ impl ListenerFile {
         Ok(Some(file))
     }
 
+    /// Returns the measured window, where the listener tells all of it.
+    pub fn window(&self) -> Option<Window> {
+        Some(Window { opened_s: self.opened_time?, length_s: self.window_s?, requests: self.requests? })
+    }
+
     /// Describes the requests that never ended: how many, of which endpoint, and how long they took so far.
     pub fn unfinished_text(&self) -> Option<String> {
         let all: u64 = self.unfinished.iter().map(|row| row.times).sum();
@@ -130,7 +162,8 @@ mod tests {
     #[test]
     fn what_never_ended_and_who_left_is_named() {
         let file: ListenerFile = serde_json::from_str(
-            r#"{"ramp_up_left_out": true, "began": true, "ended_by": "run_time", "load_s": 20.0, "window_s": 19.0,
+            r#"{"ramp_up_left_out": true, "began": true, "ended_by": "run_time", "load_s": 20.0,
+                "opened_time": 1800000000.5, "window_s": 19.0, "requests": 450,
                 "mean_users": 8.5,
                 "unfinished": [{"method": "GET", "name": "/a", "times": 3, "longest_ms": 12040.0},
                                {"method": "", "name": "unfinished", "times": 1, "longest_ms": 10000.0}],
@@ -144,5 +177,7 @@ mod tests {
         assert_eq!(users_left_text(&file.users_left).unwrap(), "users left before the end: 5 x ClaimsUser (StopUser)");
         assert_eq!((file.ended_by, file.mean_users), (EndedBy::RunTime, Some(8.5)));
         assert_eq!(users_left_text(&[]), None);
+        assert_eq!(file.window(), Some(Window { opened_s: 1_800_000_000.5, length_s: 19.0, requests: 450 }));
+        assert_eq!(ListenerFile { requests: None, ..file }.window(), None);
     }
 }

@@ -15,7 +15,7 @@ use judge::text::{endpoint_shown, printable};
 use xshell::{Cmd, Shell, cmd};
 
 use crate::config::STRIPPED;
-use crate::measure::listener::{EndedBy, ListenerFile, UsersLeft};
+use crate::measure::listener::{EndedBy, ListenerFile, UsersLeft, Window};
 use crate::measure::workers::{Roll, Setup};
 use crate::system::files::{self, Follower};
 use crate::system::process::{self, Failure, Group};
@@ -162,6 +162,8 @@ pub enum Coverage {
 pub struct Finished {
     /// The part that its statistics cover.
     pub coverage: Coverage,
+    /// The measured window, where our listener was loaded.
+    pub window: Option<Window>,
     /// The mean number of active users over the measured window, where our listener was loaded.
     pub mean_users: Option<f64>,
     /// The users that left before the load was asked to stop.
@@ -325,9 +327,10 @@ impl Locust {
                 warnings.push(format!("the last second of the run is missing in the results: {why}"));
             }
         }
+        let window = listener.as_ref().and_then(ListenerFile::window);
         let (mean_users, users_left) =
             listener.map_or((None, Vec::new()), |listener| (listener.mean_users, listener.users_left));
-        Ok(Finished { coverage, mean_users, users_left, warnings })
+        Ok(Finished { coverage, window, mean_users, users_left, warnings })
     }
 
     /// Takes Locust's own statistics for the results, where nobody can expect those of our listener.

@@ -8,4 +8,5 @@ pub mod locust;
 pub mod progress;
 pub mod service;
 pub mod target;
+pub mod usage;
 pub mod workers;

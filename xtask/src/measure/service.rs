@@ -12,6 +12,7 @@ use crate::config::ServiceConfig;
 use crate::measure::http::parse_url;
 use crate::system::machine;
 use crate::system::process::{self, Failure, Group, pause};
+use crate::system::program::Program;
 
 /// The time for a service that is no longer loaded to answer once.
 const ANSWERS_AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,26 +36,69 @@ enum Answer {
     Status(u16),
 }
 
-/// Starts `[service] build`, if there is one. Dropping it ends it.
+/// The variable that names the root of the user's own checkout, as `{root}` does.
+const ROOT: &str = "PERF_ROOT";
+
+/// Starts `[service] build`, if there is one. `root` is the user's own checkout. Dropping it ends it.
 ///
 /// # Errors
 ///
 /// Says that it cannot be started.
-pub fn start_build(shell: &Shell, config: &ServiceConfig, log: &Path) -> Result<Option<Group>> {
+pub fn start_build(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<Option<Group>> {
     let Some(build) = &config.build else { return Ok(None) };
-    Group::spawn("[service] build", &cmd!(shell, "sh -c {build}").into(), log, Duration::ZERO).map(Some)
+    let build = fill(build, "root", &root.to_string_lossy());
+    let command = cmd!(shell, "sh -c {build}").env(ROOT, root);
+    Group::spawn("[service] build", &command.into(), log, Duration::ZERO).map(Some)
+}
+
+/// Writes a value for `{name}`. `${name}` is a variable of the shell's.
+fn fill(text: &str, name: &str, value: &str) -> String {
+    let name = format!("{{{name}}}");
+    let mut parts = text.split(&name);
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        if filled.ends_with('$') {
+            filled.push_str(&name);
+        } else {
+            filled.push_str(value);
+        }
+        filled.push_str(part);
+    }
+    filled
+}
+
+/// Returns whether a failure is that of a program, a file or a module that is not there, as the exit code of `sh` or the log
+/// says.
+pub fn misses_a_file(failure: &Failure) -> bool {
+    const WORDS: [&str; 12] = [
+        "no such file",
+        "no module named",
+        "cannot find module",
+        "cannot find package",
+        "err_module_not_found",
+        "cannot load such file",
+        "can't locate",
+        "failed opening required",
+        "unable to access jarfile",
+        "could not find or load main class",
+        "could not load file or assembly",
+        ": not found",
+    ];
+    // An answer of 404 is about a page.
+    let says = |line: &str| !line.contains("404") && WORDS.iter().any(|word| line.contains(word));
+    matches!(failure.exit_code, Some(126 | 127)) || failure.tail.to_lowercase().lines().any(says)
 }
 
 impl Service {
-    /// Starts `[service] command` and waits until its ready URL answers 2xx.
+    /// Starts `[service] command` and waits until its ready URL answers 2xx. `root` is the user's own checkout.
     ///
     /// # Errors
     ///
     /// Names a port that somebody else holds, and a service that ends or does not answer in time, with the tail of its log.
-    pub fn start(shell: &Shell, config: &ServiceConfig, log: &Path) -> Result<Service> {
+    pub fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<Service> {
         let port = free_port()?;
-        let fill = |text: &str| text.replace("{port}", &port.to_string());
-        let ready_url = fill(&config.ready_url);
+        let fill = |text: &str| fill(&fill(text, "root", &root.to_string_lossy()), "port", &port.to_string());
+        let ready_url = config.ready_url.replace("{port}", &port.to_string());
         let shown_url = mask::url(&ready_url);
         let url = parse_url(&ready_url).map_err(|error| anyhow!("[service] ready_url {shown_url}: {error}"))?;
         ensure!(
@@ -71,13 +115,13 @@ impl Service {
         if let Some(prepare) = &config.prepare {
             let prepare = fill(prepare);
             let log = log.with_file_name("prepare.log");
-            let command = cmd!(shell, "sh -c {prepare}").envs(env());
+            let command = cmd!(shell, "sh -c {prepare}").env(ROOT, root).envs(env());
             process::run("[service] prepare", &command.into(), &log, config.build_timeout)?;
         }
         let command = fill(&config.command);
         let group = Group::spawn(
             "[service] command",
-            &cmd!(shell, "sh -c {command}").envs(env()).into(),
+            &cmd!(shell, "sh -c {command}").env(ROOT, root).envs(env()).into(),
             log,
             config.stop_timeout,
         )?;
@@ -133,6 +177,13 @@ impl Service {
         bail!(Failure::new(line, self.group.log()))
     }
 
+    /// Returns the program of the process that answers, where the machine tells and the process is one of the service's.
+    pub fn program(&self) -> Option<Program> {
+        let port = parse_url(&self.ready_url).ok()?.port;
+        let listeners = machine::listeners_on(port);
+        Program::of(*listeners.iter().find(|pid| self.group.owns(**pid))?)
+    }
+
     /// Returns whether this status means that the service is ready.
     fn is_ready(&self, status: u16) -> bool {
         self.ready_status.map_or((200..300).contains(&status), |ready| status == ready)
@@ -145,6 +196,11 @@ impl Service {
             "tcp" => url.connects().map(|()| Answer::Connected),
             _ => url.get().map(Answer::Status),
         }
+    }
+
+    /// Returns the processes of the service.
+    pub fn group(&self) -> &Group {
+        &self.group
     }
 
     /// Checks that the service runs.
@@ -163,7 +219,7 @@ impl Service {
                     None => String::new(),
                 };
                 let line = format!("the service ended {when}: {}{next}", process::describe(status));
-                bail!(Failure::new(line, self.group.log()))
+                bail!(Failure::ended(line, self.group.log(), status))
             }
         }
     }
@@ -243,4 +299,45 @@ pub fn check_answers(host: &str) -> Result<()> {
 pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("cannot find a free port")?;
     Ok(listener.local_addr().context("cannot find a free port")?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_braces_is_filled_in_and_a_variable_of_the_shell_is_not() {
+        for (text, expected) in [
+            ("{root}/bin/app --port {port}", "/home/a b/bin/app --port {port}"),
+            ("cd {root}; ls \"{root}\"", "cd /home/a b; ls \"/home/a b\""),
+            ("root=/x; exec ${root}/bin/app {root}", "root=/x; exec ${root}/bin/app /home/a b"),
+            ("no name", "no name"),
+            ("", ""),
+        ] {
+            assert_eq!(fill(text, "root", "/home/a b"), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_told_in_every_language() {
+        for (exit_code, tail, misses) in [
+            (Some(127), "", true),
+            (Some(126), "", true),
+            (Some(1), "no database", false),
+            (Some(1), "sh: 1: .venv/bin/python: not found", true),
+            (Some(2), "python3: can't open file '/x/manage.py': [Errno 2] No such file or directory", true),
+            (Some(1), "ModuleNotFoundError: No module named 'django'", true),
+            (Some(1), "  code: 'MODULE_NOT_FOUND',\nError: Cannot find module 'express'", true),
+            (Some(1), "Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'express' imported from /x/app.mjs", true),
+            (Some(1), "kernel_require.rb:136:in 'require': cannot load such file -- rack (LoadError)", true),
+            (Some(2), "Can't locate Mojolicious.pm in @INC (you may need to install it)", true),
+            (Some(255), "PHP Fatal error: Uncaught Error: Failed opening required 'vendor/autoload.php'", true),
+            (Some(1), "Error: Unable to access jarfile build/app.jar", true),
+            (None, "GET /health 404: Not Found", false),
+        ] {
+            let mut failure = Failure::new(String::new(), Path::new("/no/log"));
+            (failure.tail, failure.exit_code) = (tail.to_owned(), exit_code);
+            assert_eq!(misses_a_file(&failure), misses, "{exit_code:?} {tail}");
+        }
+    }
 }

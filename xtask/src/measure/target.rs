@@ -7,6 +7,8 @@ use xshell::Shell;
 
 use crate::config::{ServiceConfig, Settings};
 use crate::measure::service::{self, Service};
+use crate::system::process::Group;
+use crate::system::program::Program;
 
 /// The service of one run.
 pub enum Target {
@@ -17,14 +19,20 @@ pub enum Target {
 }
 
 impl Target {
-    /// Starts `service`, or takes the running one where there is none to start.
+    /// Starts `service`, or takes the running one where there is none to start. `root` is the user's own checkout.
     ///
     /// # Errors
     ///
     /// Names the reason why the service did not get ready.
-    pub fn start(shell: &Shell, service: Option<&ServiceConfig>, settings: &Settings, log: &Path) -> Result<Target> {
+    pub fn start(
+        shell: &Shell,
+        service: Option<&ServiceConfig>,
+        settings: &Settings,
+        root: &Path,
+        log: &Path,
+    ) -> Result<Target> {
         Ok(match service {
-            Some(config) => Target::Ours(Service::start(shell, config, log)?),
+            Some(config) => Target::Ours(Service::start(shell, config, root, log)?),
             None => Target::Running(settings.host.clone().unwrap_or_default()),
         })
     }
@@ -35,6 +43,22 @@ impl Target {
             (Target::Ours(service), Some(host)) => host.replace("{port}", &service.port.to_string()),
             (Target::Ours(service), None) => service.origin.clone(),
             (Target::Running(host), _) => host.clone(),
+        }
+    }
+
+    /// Returns the program of the process that answers, where the service was started here and the machine tells.
+    pub fn program(&self) -> Option<Program> {
+        match self {
+            Target::Ours(service) => service.program(),
+            Target::Running(_) => None,
+        }
+    }
+
+    /// Returns the processes of a service that was started here.
+    pub fn group(&self) -> Option<&Group> {
+        match self {
+            Target::Ours(service) => Some(service.group()),
+            Target::Running(_) => None,
         }
     }
 

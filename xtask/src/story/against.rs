@@ -39,6 +39,7 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Cl
     } else {
         git::resolve(&project.shell, rev).with_context(|| format!("--against {rev}"))?
     };
+    let checkouts = project.folder_of_checkouts()?;
     let settings = project.settle()?;
     let service = if settings.starts_service { project.config.service.as_ref() } else { None };
     let service = service.context(
@@ -48,7 +49,7 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Cl
     let this = this_side(project, service);
     let rules = &project.rules;
     let mut bench = Bench::prepare(project, &settings, rules.max_runs, &this, clock)?;
-    let other = Other::build(project, &mut bench, rev, &commit, service)?;
+    let other = Other::build(project, &mut bench, &checkouts, rev, &commit, service)?;
     // 3. Measure in rounds, and judge by their differences.
     let rounds = Rounds::measure(project, &mut bench, Sides { baseline: &other.side(), candidate: &this }, rules, "")?;
     rules.check_all_met(Some(&rounds.baseline), &rounds.this.runs)?;
@@ -226,7 +227,7 @@ struct OtherService {
 }
 
 impl Other {
-    /// Checks the other commit out, and builds its service.
+    /// Checks the other commit out in the folder of all checkouts, and builds its service.
     ///
     /// # Errors
     ///
@@ -234,15 +235,18 @@ impl Other {
     pub fn build(
         project: &Project,
         bench: &mut Bench,
+        checkouts: &Path,
         rev: &str,
         commit: &str,
         service: &ServiceConfig,
     ) -> Result<Other> {
         let log = bench.session.folder.join("worktree.log");
-        let worktree =
-            bench.clock.beside(|| Worktree::check_out(&project.shell, &project.perf_folder(), commit, &log))?;
+        let say = |line: &str| project.say(line);
+        let check_out = || Worktree::check_out(&project.shell, checkouts, commit, &log, &say);
+        let at_rev = || format!("at {rev} ({})", shown_commit(commit, false));
+        let worktree = bench.clock.beside(check_out).with_context(at_rev)?;
         let other = Other::read(project, rev, commit, service, worktree)?;
-        bench.build(&other.side(), "against-build.log").with_context(|| other.side().shown())?;
+        bench.build(&other.side(), "against-build.log").with_context(at_rev)?;
         Ok(other)
     }
 
@@ -255,7 +259,7 @@ impl Other {
         // Whatever the user's own setting, the two sides never share what they build.
         shell.set_var("CARGO_TARGET_DIR", root.join("target"));
         let perf_toml = files::read_to_string(&root.join("perf.toml")).ok();
-        let service = OtherService::choose(rev, service, perf_toml.as_deref(), &project.root);
+        let service = OtherService::choose(rev, service, perf_toml.as_deref());
         Ok(Other { label: format!("at {rev}"), commit: commit.to_owned(), shell, service, _worktree: worktree })
     }
 
@@ -273,18 +277,18 @@ impl Other {
 
 impl OtherService {
     /// Takes the `[service]` of the commit's own `perf.toml`, or this tree's where it has none that can be read.
-    fn choose(rev: &str, ours: &ServiceConfig, perf_toml: Option<&str>, user_root: &Path) -> OtherService {
+    fn choose(rev: &str, ours: &ServiceConfig, perf_toml: Option<&str>) -> OtherService {
         let Some(text) = perf_toml else {
             let warning = format!("{rev} has no perf.toml, so this tree's [service] starts it there too");
             return OtherService { config: ours.clone(), warning: Some(warning) };
         };
-        let parsed = Config::parse(text).map(|mut config| {
-            if let Some(service) = &mut config.service {
-                service.fill_root(user_root);
+        match Config::parse(text) {
+            // The files that git does not hold are named here alone.
+            Ok(Config { service: Some(own), .. }) if ours.names_root() && !own.names_root() => {
+                let warning =
+                    format!("this tree's [service] is used for {rev} too, since that of {rev} does not name {{root}}");
+                OtherService { config: ours.clone(), warning: Some(warning) }
             }
-            config
-        });
-        match parsed {
             Ok(Config { service: Some(own), .. }) if own != *ours => {
                 let warning = format!("at {rev} the service is that of its own perf.toml: `{}`", own.command);
                 OtherService { config: own, warning: Some(warning) }

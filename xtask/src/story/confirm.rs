@@ -137,7 +137,8 @@ fn second_look(project: &Project, stored: &Report, means: Means, rules: &Rules) 
     ));
     bench.begin_rounds(rules.max_runs);
     let this = this_side(project, service);
-    let other = Other::build(project, bench, &short, &commit, service)?;
+    let checkouts = project.folder_of_checkouts()?;
+    let other = Other::build(project, bench, &checkouts, &short, &commit, service)?;
     Rounds::measure(project, bench, Sides { baseline: &other.side(), candidate: &this }, rules, "confirm/")
 }
 

@@ -10,11 +10,12 @@ use judge::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::limits::Rules;
 use judge::locust_history::History;
 use judge::program;
-use judge::run::{Metric, Provenance, Run};
+use judge::run::{Metric, Provenance, Run, Usage};
 use judge::stats::Difference;
 use judge::text::printable;
 use report::Background;
 use report::content::{evidence, unsettled};
+use report::usage;
 use report::words::{count, noise_advice, shown_commit};
 
 use crate::flags::Perf;
@@ -51,6 +52,7 @@ impl Measurement {
         check_requests(&measured, project)?;
         let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
+        let mut usages = Vec::new();
         let mut folders = Vec::new();
         for Measured { path, run, about, history, .. } in measured {
             runs.push(run);
@@ -63,6 +65,7 @@ impl Measurement {
                 bail!("the results are runs of different loads: {refusal}");
             }
             mean_users.extend(about.provenance.mean_users);
+            usages.extend(about.provenance.usage.clone());
             users_left.extend(about.users_left);
             provenance.get_or_insert(about.provenance);
             for warning in about.warnings {
@@ -74,6 +77,8 @@ impl Measurement {
         let mut provenance: Provenance = provenance.unwrap_or_else(|| project.provenance());
         provenance.precision = Run::coarsest(&runs);
         provenance.mean_users = mean(&mean_users);
+        // A list of some of the runs would not tell which of them.
+        provenance.usage = (usages.len() == runs.len()).then(|| Usage::joined(usages));
         Ok(Measurement { runs, histories, provenance, warnings, folders, users_left })
     }
 
@@ -101,6 +106,7 @@ impl Measurement {
             warnings.push(format!("{missing}{left}"));
         }
         warnings.extend(noise_of_baseline(&self.runs));
+        warnings.extend(usage::note(&Provenance::default(), &self.provenance));
         warnings
     }
 }

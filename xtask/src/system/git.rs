@@ -1,6 +1,7 @@
 //! Questions to git. Without git, or outside a repository, there is no answer, which is not an error.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -83,10 +84,47 @@ pub fn prefix(shell: &Shell) -> String {
     read(shell, &["rev-parse", "--show-prefix"]).ok().flatten().unwrap_or_default()
 }
 
+/// Returns the root of the checkout around the shell's folder.
+pub fn top(shell: &Shell) -> Option<PathBuf> {
+    read(shell, &["rev-parse", "--show-toplevel"]).ok().flatten().map(PathBuf::from)
+}
+
+/// Returns the folder of git's own files, which all checkouts of a repository share.
+pub fn common_dir(shell: &Shell) -> Option<PathBuf> {
+    let folder = read(shell, &["rev-parse", "--git-common-dir"]).ok().flatten()?;
+    fs::canonicalize(shell.current_dir().join(folder)).ok()
+}
+
+/// A submodule of a commit.
+#[derive(Debug, PartialEq)]
+pub struct Submodule {
+    /// Its folder, from the root of the repository.
+    pub path: String,
+    /// The commit that is checked out there.
+    pub commit: String,
+}
+
+/// Returns the submodules of a commit.
+///
+/// # Errors
+///
+/// Says that git hangs, or that a signal came.
+pub fn submodules(shell: &Shell, commit: &str) -> Result<Vec<Submodule>> {
+    let entries = read(shell, &["ls-tree", "-r", "-z", "--full-tree", commit])?.unwrap_or_default();
+    Ok(entries.split('\0').filter_map(parse_submodule).collect())
+}
+
+/// Parses `160000 commit HASH\tPATH`; `None` of a file.
+fn parse_submodule(entry: &str) -> Option<Submodule> {
+    let (commit, path) = entry.strip_prefix("160000 commit ")?.split_once('\t')?;
+    Some(Submodule { path: path.to_owned(), commit: commit.to_owned() })
+}
+
 /// Makes a git command that works on the repository around the shell's folder. It runs no hook, asks nobody for a password,
-/// and fetches nothing that a partial clone lacks.
+/// fetches nothing that a partial clone lacks, and leaves submodules alone.
 pub fn command(shell: &Shell, args: &[&str]) -> Command {
-    let command = cmd!(shell, "git -c core.hooksPath=/dev/null -c core.fsmonitor=false {args...}");
+    let command =
+        cmd!(shell, "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c submodule.recurse=false {args...}");
     let mut command = Command::from(command);
     for name in OTHER_REPOSITORIES {
         command.env_remove(name);

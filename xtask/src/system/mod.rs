@@ -7,6 +7,7 @@ pub mod lock;
 pub mod machine;
 pub mod orphans;
 pub mod process;
+pub mod program;
 pub mod screen;
 pub mod session;
 pub mod worktree;

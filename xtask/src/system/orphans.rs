@@ -156,12 +156,18 @@ impl Mark {
 /// A process as `/proc` shows it.
 #[derive(Debug, PartialEq)]
 pub struct Process {
-    pid: i32,
-    parent: i32,
+    /// Its id.
+    pub pid: i32,
+    /// The id of its parent.
+    pub parent: i32,
     /// Its process group.
     pub group: i32,
     /// Says that it is no zombie, which has ended and only waits for its parent.
     pub is_running: bool,
+    /// The CPU time that it and its children that have ended took, in clock ticks.
+    pub cpu_ticks: u64,
+    /// The memory of it that is resident, in pages.
+    pub resident_pages: u64,
 }
 
 impl Process {
@@ -177,14 +183,23 @@ pub fn all() -> Vec<Process> {
     pids.filter_map(Process::read).collect()
 }
 
-/// Parses `PID (NAME) STATE PARENT GROUP ...`. The name may hold spaces and brackets.
+/// Parses `PID (NAME) STATE PARENT GROUP ...`, as `proc_pid_stat(5)` has it. The name may hold spaces and brackets.
 fn parse_stat(line: &str) -> Option<Process> {
     let (start, rest) = line.rsplit_once(") ")?;
     let pid = start.split(' ').next()?.parse().ok()?;
     let mut fields = rest.split(' ');
     let state = fields.next()?;
     let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some(Process { pid, parent, group, is_running: !matches!(state, "Z" | "X") })
+    // Session, terminal and its group, flags, four counts of page faults.
+    let mut fields = fields.skip(8);
+    let mut cpu_ticks: u64 = 0;
+    // Of its own, of its children; each in user space and in the kernel.
+    for ticks in fields.by_ref().take(4) {
+        cpu_ticks = cpu_ticks.saturating_add(ticks.parse().ok()?);
+    }
+    // Behind priority, nice value, threads, two times and the size of its address space.
+    let resident_pages = fields.nth(6)?.parse().ok()?;
+    Some(Process { pid, parent, group, is_running: !matches!(state, "Z" | "X"), cpu_ticks, resident_pages })
 }
 
 #[cfg(test)]
@@ -193,17 +208,20 @@ mod tests {
 
     #[test]
     fn a_process_is_read_from_proc() {
-        let process = |is_running| Some(Process { pid: 7, parent: 1, group: 5, is_running });
-        for (line, expected) in [
-            ("7 (sh) S 1 5 5 0 -1", process(true)),
-            ("7 (a) b) (c) R 1 5 5 0 -1", process(true)),
-            ("7 (sh) Z 1 5 5 0 -1", process(false)),
-            ("7 (sh) X 1 5 5 0 -1", process(false)),
-            ("7 (sh) S 1", None),
-            ("7 (sh) S 1 group", None),
-            ("", None),
+        let process =
+            |is_running| Process { pid: 7, parent: 1, group: 5, is_running, cpu_ticks: 1234, resident_pages: 400 };
+        for (start, expected) in [
+            ("7 (sh) S 1 5", process(true)),
+            ("7 (a) b) (c) R 1 5", process(true)),
+            ("7 (sh) Z 1 5", process(false)),
+            ("7 (sh) X 1 5", process(false)),
         ] {
-            assert_eq!(parse_stat(line), expected, "{line}");
+            let line = format!("{start} 5 0 -1 4194304 101 0 0 0 4 30 200 1000 20 0 1 0 1444909 3133440 400 184467");
+            assert_eq!(parse_stat(&line), Some(expected), "{line}");
+        }
+        for short in ["7 (sh) S 1 5 5 0 -1 4194304 101 0 0 0 4 30 200 1000 20 0", "7 (sh) S 1", "7 (sh) S 1 group", ""]
+        {
+            assert_eq!(parse_stat(short), None, "{short}");
         }
     }
 }

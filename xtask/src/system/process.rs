@@ -86,6 +86,8 @@ pub struct Failure {
     log: PathBuf,
     /// The last lines of its log.
     pub tail: String,
+    /// The exit code of the child, where that is what failed.
+    pub exit_code: Option<i32>,
 }
 
 impl Failure {
@@ -99,7 +101,12 @@ impl Failure {
         let tail = &lines[lines.len().saturating_sub(Failure::TAIL_LINES)..];
         let cut = |line: &&str| line.chars().take(Failure::TAIL_WIDTH).collect::<String>();
         let tail = tail.iter().map(cut).collect::<Vec<_>>().join("\n");
-        Failure { line, log: log.to_owned(), tail }
+        Failure { line, log: log.to_owned(), tail, exit_code: None }
+    }
+
+    /// Makes the failure of a child that has ended so.
+    pub fn ended(line: String, log: &Path, status: ExitStatus) -> Failure {
+        Failure { exit_code: status.code(), ..Failure::new(line, log) }
     }
 }
 
@@ -264,12 +271,14 @@ impl Group {
     /// Anything but exit code 0 within `timeout` is a [`Failure`].
     pub fn finish(mut self, timeout: Duration) -> Result<()> {
         let what = self.what;
-        let line = match self.wait(timeout, || Ok(()))? {
+        Err(match self.wait(timeout, || Ok(()))? {
             Some(status) if status.success() => return Ok(()),
-            Some(status) => format!("{what} failed: {}", describe(status)),
-            None => format!("{what} did not end within {}", humantime::format_duration(timeout)),
-        };
-        Err(Failure::new(line, &self.log).into())
+            Some(status) => Failure::ended(format!("{what} failed: {}", describe(status)), &self.log, status),
+            None => {
+                Failure::new(format!("{what} did not end within {}", humantime::format_duration(timeout)), &self.log)
+            }
+        }
+        .into())
     }
 
     /// Returns whether a process belongs to the group, also where it has left it.

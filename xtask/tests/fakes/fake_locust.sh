@@ -57,8 +57,8 @@ account() {
     ended_by=run_time
     load_s=1.0
     [ "$FAKE_LOCUST" = cut-short ] && { ended_by=early; load_s=0.4; }
-    printf '{"ramp_up_left_out": %s, "began": %s, "ended_by": "%s", "load_s": %s, "window_s": 30.0, "mean_users": %s, "unfinished": %s, "users_left": %s}' \
-        "$1" "$2" "$ended_by" "$load_s" "${FAKE_USERS:-10.0}" "${FAKE_UNFINISHED:-[]}" "${FAKE_LEFT:-[]}" > "$about"
+    printf '{"ramp_up_left_out": %s, "began": %s, "ended_by": "%s", "load_s": %s, "window_s": 30.0,%s "mean_users": %s, "unfinished": %s, "users_left": %s}' \
+        "$1" "$2" "$ended_by" "$load_s" "$window" "${FAKE_USERS:-10.0}" "${FAKE_UNFINISHED:-[]}" "${FAKE_LEFT:-[]}" > "$about"
 }
 finish() {
     account true true
@@ -95,6 +95,11 @@ case $FAKE_LOCUST in
         echo "You must specify the base host" >&2 ;;
     workers) sleep 1000 & echo $! > "$PIDS/locust-worker"; finish ;;
     fails-saying) finish; printf 'Method,Name,Error,Occurrences\r\nGET,/a,"%s",7\r\n' "$FAKE_FAILURE" > "${csv}_failures.csv" ;;
+    loads)
+        # Only such a run tells when its window was opened, and so what was used meanwhile.
+        window=" \"opened_time\": $(date +%s).0, \"requests\": $requests,"
+        sleep 3
+        finish ;;
     setsid) (setsid sleep 1000 &); finish ;;
     setsid-exit1) (setsid sh -c 'sleep 1000 & sleep 1000' &); exit 1 ;;
     shape) finish; account false true ;;

@@ -14,6 +14,9 @@ use std::{env, fs, process, thread};
 fn main() {
     let args: Vec<String> = env::args().collect();
     let value = |flag: &str| args.iter().position(|arg| arg == flag).map(|at| args[at + 1].clone());
+    if let Some(child) = value("--child") {
+        work(&child);
+    }
     let port: u16 = value("--port").expect("--port").parse().expect("a port");
     let mode = value("--mode").unwrap_or_default();
     note_pid("service", process::id());
@@ -21,6 +24,17 @@ fn main() {
     if has("forks-child") {
         let child = Command::new("sleep").arg("1000").spawn().expect("sleep");
         note_pid("service-child", child.id());
+    }
+    if has("works") {
+        thread::spawn(|| work("service-working"));
+        wait_for("service-working");
+    }
+    if has("preforked") {
+        for child in ["service-child", "service-child-2"] {
+            let program = env::current_exe().expect("a path");
+            Command::new(program).args(["--child", child]).spawn().expect("a child");
+            wait_for(child);
+        }
     }
     if has("dies-before-ready") {
         eprintln!("no database");
@@ -33,6 +47,17 @@ fn main() {
     let listener = TcpListener::bind((host, port)).expect("the port is free");
     for stream in listener.incoming().flatten() {
         answer(stream, &mode);
+    }
+}
+
+/// Holds 50 MB, and takes all the CPU time that it gets. That it does so is noted under this name.
+fn work(name: &str) -> ! {
+    let mut held = vec![1_u8; 50_000_000];
+    note_pid(name, process::id());
+    loop {
+        for byte in &mut held {
+            *byte = byte.wrapping_mul(3);
+        }
     }
 }
 
@@ -57,6 +82,14 @@ fn note_pid(name: &str, pid: u32) {
     fs::write(format!("{folder}/{name}"), pid.to_string()).expect("PIDS is a folder");
 }
 
+/// Waits for a note.
+fn wait_for(name: &str) {
+    let folder = env::var("PIDS").expect("PIDS");
+    while !Path::new(&folder).join(name).exists() {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 fn answer(mut stream: TcpStream, mode: &str) {
     let mut request = [0; 1024];
     let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
@@ -76,11 +109,7 @@ fn answer(mut stream: TcpStream, mode: &str) {
     drop(stream);
     if has("dies-during-load") {
         // The load has begun when Locust has noted its process id, and its worker's.
-        let folder = env::var("PIDS").expect("PIDS");
-        let name = if env::var_os("FAKE_WORKERS").is_some() { "locust-worker" } else { "locust" };
-        while !Path::new(&folder).join(name).exists() {
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait_for(if env::var_os("FAKE_WORKERS").is_some() { "locust-worker" } else { "locust" });
         eprintln!("out of memory");
         exit(4);
     }

@@ -186,6 +186,7 @@ fn copied_files() -> expect_test::Expect {
         xtask/vendor/crates/report/src/saved.rs
         xtask/vendor/crates/report/src/svg.rs
         xtask/vendor/crates/report/src/terminal.rs
+        xtask/vendor/crates/report/src/usage.rs
         xtask/vendor/crates/report/src/words.rs
         xtask/vendor/digests.txt
         xtask/vendor/rustfmt.toml
@@ -206,6 +207,7 @@ fn copied_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/measure/progress.rs
         xtask/vendor/xtask/src/measure/service.rs
         xtask/vendor/xtask/src/measure/target.rs
+        xtask/vendor/xtask/src/measure/usage.rs
         xtask/vendor/xtask/src/measure/workers.rs
         xtask/vendor/xtask/src/project.rs
         xtask/vendor/xtask/src/results.rs
@@ -223,6 +225,7 @@ fn copied_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/system/mod.rs
         xtask/vendor/xtask/src/system/orphans.rs
         xtask/vendor/xtask/src/system/process.rs
+        xtask/vendor/xtask/src/system/program.rs
         xtask/vendor/xtask/src/system/screen.rs
         xtask/vendor/xtask/src/system/session.rs
         xtask/vendor/xtask/src/system/worktree.rs

@@ -7,7 +7,7 @@ use crate::real::{demo, demo_locustfile, link_locust};
 use crate::support::Scratch;
 
 /// A service script whose p95 is `p95_ms`: the fake Locust reports what the service notes.
-fn service(p95_ms: u32) -> String {
+pub fn service(p95_ms: u32) -> String {
     let service = env!("CARGO_BIN_EXE_fake-service");
     format!(
         "echo {p95_ms} > \"$PIDS/p95.$$\" && mv \"$PIDS/p95.$$\" \"$PIDS/p95\"\nexec '{service}' --port \"$1\" --mode ok\n"
@@ -15,7 +15,7 @@ fn service(p95_ms: u32) -> String {
 }
 
 /// A repository whose first commit has this p95, and whose last has that one.
-fn repository(name: &str, first_ms: u32, last_ms: u32) -> Scratch {
+pub fn repository(name: &str, first_ms: u32, last_ms: u32) -> Scratch {
     let service_command = format!("exec '{}' --port {{port}} --mode ok", env!("CARGO_BIN_EXE_fake-service"));
     let scratch = Scratch::new(&format!("against-{name}")).toml(&service_command, "exec sh service.sh {port}");
     scratch.write(".gitignore", "/target\n/pids\n/runs-made\n/built\n");
@@ -83,9 +83,9 @@ fn the_users_checkout_is_not_touched() {
     assert!(output.stdout.contains(" + uncommitted changes; measured in turn"), "{}", output.stdout);
     assert_eq!(scratch.sh(state), before);
     // A checkout that lost its link to git is made anew; git never takes the repository around it instead.
-    let checkout = format!("target/perf/against/{}", scratch.sh("git rev-parse HEAD"));
-    fs::remove_file(scratch.path(&checkout).join(".git")).unwrap();
-    fs::remove_file(scratch.path(&checkout).join("service.sh")).unwrap();
+    let checkout = scratch.checkouts().join(scratch.sh("git rev-parse HEAD"));
+    fs::remove_file(checkout.join(".git")).unwrap();
+    fs::remove_file(checkout.join("service.sh")).unwrap();
     assert_eq!(scratch.perf("--against HEAD").code, 1);
     assert_eq!(scratch.sh(state), before);
     scratch.assert_clean();
@@ -113,12 +113,12 @@ fn builds_are_kept_and_the_oldest_go() {
         against(rev);
     }
     assert_eq!(builds(), 5);
-    assert_eq!(scratch.sh("ls target/perf/against | wc -l"), "3");
+    assert_eq!(scratch.sh("ls pids/cache/locust-gate/* | wc -l"), "3");
     assert_eq!(scratch.sh("git worktree list | wc -l"), "4");
     against("HEAD~4");
     assert_eq!(builds(), 5);
     // Someone removed everything, and git still knows of it.
-    fs::remove_dir_all(scratch.path("target")).unwrap();
+    fs::remove_dir_all(scratch.path("pids/cache")).unwrap();
     against("HEAD~1");
     assert_eq!(scratch.sh("git worktree list | wc -l"), "2");
     scratch.assert_clean();

@@ -2,6 +2,9 @@
 //! every way it can go, and with real Locust and the real demo for what it is for.
 
 use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -157,6 +160,17 @@ fn where_the_commit_cannot_be_measured_the_fail_stands() {
     let output = scratch.script(&format!("cd '{}' && \"$XTASK\" perf --confirm", shallow.display()));
     assert_eq!(output.code, 1, "{}", output.stderr);
     assert!(output.stdout.contains("this shallow clone has no such commit: fetch it with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"), "{}", output.stdout);
+
+    // A service that runs already is not started at any commit.
+    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let mut service = Command::new("sh");
+    service.args(["service.sh", &port.to_string()]).process_group(0);
+    let mut service = scratch.prepared(service).spawn().unwrap();
+    scratch.wait_until("the service", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let host = format!("--confirm --host http://127.0.0.1:{port}");
+    unconfirmed(&scratch, &host, "the service was not started here: describe it in [service]");
+    service.kill().unwrap();
+    service.wait().unwrap();
 
     // Results alone, whatever perf.toml asks for.
     let latest = fs::canonicalize(scratch.path("target/perf/latest")).unwrap();

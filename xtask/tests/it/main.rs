@@ -6,6 +6,7 @@
 mod account;
 mod adopt;
 mod against;
+mod checkouts;
 mod closed_loop;
 mod confirm;
 mod faults;
@@ -32,4 +33,6 @@ mod services;
 mod settings;
 mod support;
 mod tidy;
+#[cfg(target_os = "linux")]
+mod usage;
 mod workers;

@@ -133,7 +133,7 @@ fn every_command_of_the_examples_runs() {
         // The checkout of another commit has no virtual environment, and takes that of the repository.
         let output = scratch.perf("--against HEAD --max-runs 2");
         assert_eq!(output.code, 0, "{example}: {}{}", output.stdout, output.stderr);
-        let there = scratch.read("pids/called").lines().filter(|line| line.contains("target/perf/against/")).count();
+        let there = scratch.read("pids/called").lines().filter(|line| line.contains("/cache/locust-gate/")).count();
         assert_eq!(there > 0, example != "Postgres", "{example}: {}", scratch.read("pids/called"));
     }
 }

@@ -118,6 +118,16 @@ impl Scratch {
         self.folder.join(name)
     }
 
+    /// The folder of the checkouts of other commits.
+    #[track_caller]
+    pub fn checkouts(&self) -> PathBuf {
+        let folders = fs::read_dir(self.path("pids/cache/locust-gate")).unwrap();
+        let [folder] = &folders.map(|folder| folder.unwrap().path()).collect::<Vec<_>>()[..] else {
+            panic!("a folder a repository")
+        };
+        folder.clone()
+    }
+
     pub fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -145,7 +155,8 @@ impl Scratch {
     /// `xtask perf` in this repository; `program` may be a shell that comes to run it.
     pub fn prepared(&self, mut command: Command) -> Command {
         command.current_dir(&self.folder).env("GIT_CONFIG_GLOBAL", "/dev/null").env("HOME", &self.folder);
-        command.env("LC_ALL", "C.UTF-8");
+        // What outlives the command lies in the user's cache.
+        command.env("LC_ALL", "C.UTF-8").env("XDG_CACHE_HOME", self.path("pids/cache"));
         // What the caller's own environment says of CI and Locust is not part of a case.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();

@@ -173,8 +173,9 @@ fn every_command_of_the_documents_is_known() {
                         assert_parses(&command);
                     }
                 }
-                // What `services` parses and runs.
-                "toml" | "python" if file == "docs/services.md" => {}
+                "toml" => drop(Config::parse(code).unwrap_or_else(|error| panic!("{file}{error}"))),
+                // What `services` compiles.
+                "python" if file == "docs/services.md" => {}
                 // Output, and pictures of text.
                 "text" => {}
                 other => panic!("{file}: a block of `{other}`, of which nothing is checked"),

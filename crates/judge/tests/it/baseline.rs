@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use judge::baseline::Baseline;
-use judge::run::{Metric, PERCENTILES, Precision, Run};
+use judge::run::{Metric, PERCENTILES, Precision, Provenance, Run, Usage};
 
 use crate::samples::{VERSION_1_0, error, provenance, run};
 
@@ -20,7 +20,9 @@ fn a_baseline_survives_saving_and_loading() {
     let former = Baseline::parse(&VERSION_1_0.replacen('{', r#"{"colour":"blue","#, 1)).unwrap();
     let mut run = run(&[("GET /b", 80.0), ("GET /a", 90.0)]);
     run.distribution = PERCENTILES.to_vec();
-    let baseline = Baseline::new(&[run], provenance(), None, Some(&former)).unwrap();
+    let usage = Usage { others_pct: vec![4.25], cpu_ms_per_request: vec![1.5], peak_memory_mb: vec![44.0] };
+    let provenance = Provenance { usage: Some(usage), ..provenance() };
+    let baseline = Baseline::new(&[run], provenance, None, Some(&former)).unwrap();
     let text = baseline.to_text();
     assert_eq!(Baseline::parse(&text).unwrap(), baseline);
     assert_eq!(Baseline::parse(&text).unwrap().to_text(), text);
@@ -28,10 +30,15 @@ fn a_baseline_survives_saving_and_loading() {
     assert!(text.contains(r#""notes": "...""#), "notes are kept: {text}");
     expect![[r#"
         {
-          "version": "1.2",
+          "version": "1.3",
           "timestamp": "2026-11-23T12:00:00Z",
           "commit": "0123456789abcdef0123456789abcdef01234567",
           "dirty": false,
+          "usage": {
+            "others_pct": [4.25],
+            "cpu_ms_per_request": [1.5],
+            "peak_memory_mb": [44.0]
+          },
           "metrics": {
             "avg_response_time": 100.0,
             "error_rate": 0.0,
@@ -67,6 +74,10 @@ fn a_baseline_that_cannot_be_meant_is_refused() {
         (
             &VERSION_1_0.replace("1.0", "2.0"),
             expect![[r#"its version is "2.0", and this program reads version 1: update xtask"#]],
+        ),
+        (
+            &VERSION_1_0.replacen('{', r#"{"usage":{"others_pct":[4.25],"peak_memory_mb":[44,-1]},"#, 1),
+            expect!["`usage` holds -1, not a number of 0 or more"],
         ),
         (&VERSION_1_0.replace("350.0", "-1"), expect!["`p95` is -1, not a number of 0 or more"]),
         (&VERSION_1_0.replace("350.0", "1e999"), expect!["number out of range at line 1 column 104"]),

@@ -12,10 +12,11 @@ use judge::compare::compare;
 use judge::decision::Presence;
 use judge::histogram::Histogram;
 use judge::limits::{EndpointLimits, Limit, Limits, Rules};
-use judge::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats};
+use judge::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats, Usage};
 use judge::stats::Interval;
 use judge::text::{cut, printable};
 use report::Background;
+use report::confirmation::{Confirmation, Stored};
 use report::content::{Sides, Unjudged, by_severity, finding, findings};
 use report::next::steps;
 use report::saved::Saved;
@@ -57,6 +58,11 @@ fn provenance() -> Provenance {
         precision: Precision::Fine,
         mean_users: Some(10.0),
         locustfile: Some("0123456789abcdef".to_owned()),
+        usage: Some(Usage {
+            others_pct: vec![2.5, 9.75],
+            cpu_ms_per_request: vec![1.5, 1.25],
+            peak_memory_mb: vec![44.5, 123.0],
+        }),
     }
 }
 
@@ -299,6 +305,78 @@ fn every_format_has_the_same_headline() {
         below resolution: PASS: p95 +25% (limit +20%, but no more than rounding), all metrics within their limits
         a metric that the baseline lacks: PASS: p95 -14% (limit +20%), all metrics within their limits
         limits of an endpoint: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /new p95 333 ms; inconclusive: noise may be hiding a GET /new p95 regression"#]].assert_eq(&said.join("\n"));
+}
+
+/// A FAIL by the stored numbers, in three ways: confirmed by rounds, not confirmed by them, and beyond confirmation.
+fn confirmed<T>(rounds: [&[f64]; 2], read: impl FnOnce(&Report) -> T) -> T {
+    let [other, this] = rounds;
+    let case = Case::new("rounds", &runs(other), runs(this), rules(false, true));
+    let stored = Case::new("stored", &runs(&STEADY), runs(this), rules(false, false));
+    stored.report(|stored| {
+        let stored = Stored { comparison: stored.comparison, baseline: stored.baseline.clone() };
+        let confirmation = Confirmation::Measured(stored);
+        case.report(|report| read(&Report { confirmation: Some(&confirmation), ..report.clone() }))
+    })
+}
+
+#[test]
+fn a_confirmation_leads_every_format() {
+    let schema = Schema::read();
+    let mut said = Vec::new();
+    let mut check = |report: &Report| {
+        let headline = report.headline().to_string();
+        for (format, text) in &in_every_format(report) {
+            assert!(text.contains(report.headline().word), "{format}: {text}");
+            let shows_stored = text.to_lowercase().contains("stored numbers") || text.contains("\"stored\": {");
+            assert!(shows_stored || *format == "quiet", "{format}: {text}");
+        }
+        let value: Value = serde_json::from_str(&json::render(report)).unwrap();
+        schema.assert_accepts(&headline, &value);
+        said.push(format!("{}: {headline}", value["confirmation"]["outcome"].as_str().unwrap()));
+        said.extend(steps(report).iter().map(|step| format!("  {}: {}", step.what, step.command)));
+    };
+    confirmed([&[300.0, 301.0, 299.0], &[420.0, 421.0, 419.0]], &mut check);
+    confirmed([&[420.0, 421.0, 419.0], &[420.0, 422.0, 418.0]], &mut check);
+    confirmed([&[280.0, 300.0, 290.0], &[370.0, 345.0, 350.0]], &mut check);
+    let failing = Case::new("stored", &runs(&STEADY), runs(&[420.0, 421.0]), rules(false, false));
+    let confirmation = Confirmation::Impossible("git does not know the commit".to_owned());
+    failing.report(|report| check(&Report { confirmation: Some(&confirmation), ..report.clone() }));
+    expect![[r#"
+        confirmed: FAIL, confirmed: p95 is 40% slower, 300 → 420 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds); 1 of 1 endpoint: GET /a +40%
+          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        not_confirmed: PASS: not confirmed; the machine is slower than when the baseline was recorded (its own commit: p95 300 ms then, 420 ms now); against commit 0123456789ab on this machine (3 rounds): p95 +0.0% (limit +20%), all metrics within their limits
+          record a baseline on this machine: cargo xtask perf --update-baseline
+        confirmed: FAIL, confirmed: p95 is 22% slower, 290 → 355 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds); inconclusive: noise could change the verdict on p95 and GET /a p95
+          lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m
+          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        impossible: FAIL, not confirmed: p95 is 40% slower, 300 → 420 ms (limit +20%); 1 of 1 endpoint: GET /a +40%
+          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          accept it: cargo xtask perf --update-baseline --note "why it is slower""#]].assert_eq(&said.join("\n"));
+}
+
+#[test]
+fn a_pass_says_what_it_rests_on_where_the_circumstances_differ() {
+    let case = &cases()[0];
+    let ends = |change: fn(&mut Provenance)| {
+        let mut candidate = provenance();
+        change(&mut candidate);
+        case.report(|report| {
+            let provenance = Sides { candidate: &candidate, ..report.provenance };
+            let headline = Report { provenance, ..report.clone() }.headline().to_string();
+            headline.rsplit("; ").next().unwrap().to_owned()
+        })
+    };
+    assert_eq!(ends(|_| ()), "PASS: p95 +0.0% (limit +20%), all metrics within their limits");
+    assert_eq!(ends(|of| of.machine.as_mut().unwrap().cpu = "another".to_owned()), "the baseline is of another CPU");
+    assert_eq!(ends(|of| of.machine.as_mut().unwrap().cores = 4), "the baseline is of another number of cores");
+    assert_eq!(
+        ends(|of| (of.locust, of.python) = (Some("2.32.0".to_owned()), Some("3.14.0".to_owned()))),
+        "the baseline is of another Locust and Python"
+    );
+    // What is not known is no difference.
+    assert!(ends(|of| of.machine = None).starts_with("PASS: "));
 }
 
 #[test]

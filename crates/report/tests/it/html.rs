@@ -15,7 +15,7 @@ use judge::compare::compare;
 use judge::histogram::Histogram;
 use judge::limits::Rules;
 use judge::locust_history::{History, Percentiles, Point};
-use judge::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats};
+use judge::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats, Usage};
 use report::background::{Background, Failure};
 use report::content::{Cells, Sides, Unjudged};
 use report::saved::Saved;
@@ -96,6 +96,11 @@ fn provenance() -> Provenance {
         precision: Precision::Fine,
         mean_users: Some(10.0),
         locustfile: Some("50b2c961c73c21f2cdc50cb92b32c9eb887bb8ea".to_owned()),
+        usage: Some(Usage {
+            others_pct: vec![2.5, 9.75],
+            cpu_ms_per_request: vec![1.5, 1.25],
+            peak_memory_mb: vec![44.5, 123.0],
+        }),
     }
 }
 
@@ -217,6 +222,34 @@ fn by_name(cells: Vec<Cells>) -> Vec<Vec<String>> {
     let mut rows: Vec<Vec<String>> = cells.into_iter().map(|cells| cells.texts.to_vec()).collect();
     rows.sort();
     rows
+}
+
+#[test]
+fn what_was_used_of_the_machine_stands_beside_what_was_compared() {
+    let mut measured = measured(&["GET /a".to_owned()], 1.0);
+    measured.baseline.provenance.usage = None;
+    let page = measured.page();
+    for row in [
+        "<th scope=\"row\">service's CPU per request</th><td>not known</td><td>1.38 ms</td>",
+        "<th scope=\"row\">service's memory at its peak</th><td>not known</td><td>123 MB</td>",
+        "<th scope=\"row\">cores that others used</th><td>not known</td><td>6.1%, at most 9.8% in a run</td>",
+    ] {
+        assert!(page.contains(row), "{row}");
+    }
+    measured.baseline.provenance.usage = provenance().usage;
+    let shown = |measured: &Measured, verbosity| {
+        let text = measured.with(|report| terminal::render(report, verbosity, Screen::default()));
+        anstream::adapter::strip_str(&text).to_string()
+    };
+    let text = shown(&measured, Verbosity::Verbose);
+    assert!(text.contains("\nservice's CPU per request: 1.38 ms (baseline: 1.38 ms)\n"), "{text}");
+    assert!(!text.contains("used the cores"), "{text}");
+    measured.provenance.usage.as_mut().unwrap().others_pct[1] = 10.5;
+    let note = "ther programs, containers or virtual machines used the cores: 10% in run 2; measure on an idle machine";
+    assert!(measured.page().contains(&format!("<li>O{note}</li>")));
+    let text = shown(&measured, Verbosity::Normal);
+    assert!(text.contains(&format!("\nnote: o{note}\n")), "{text}");
+    assert!(!text.contains("per request"), "{text}");
 }
 
 #[test]

@@ -12,3 +12,4 @@ mod markdown;
 #[allow(dead_code)]
 mod samples;
 mod terminal;
+mod usage;

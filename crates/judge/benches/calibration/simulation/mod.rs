@@ -1,6 +1,7 @@
 //! Comparisons of drawn runs by the product's own `compare`: how often it FAILs, after how many runs, and whether that is
 //! what is promised.
 
+pub mod confirmation;
 pub mod dependence;
 pub mod draw;
 pub mod endpoints;
@@ -40,6 +41,7 @@ pub struct Simulation {
     pub starts: Vec<starts::Starts>,
     pub dependence: Vec<dependence::Dependence>,
     pub rounds: Vec<rounds::Drift>,
+    pub confirmation: Vec<confirmation::Confirmation>,
 }
 
 impl Simulation {
@@ -55,6 +57,7 @@ impl Simulation {
             starts: starts::all(sizes.starts),
             dependence: dependence::all(sizes.dependence),
             rounds: rounds::all(sizes.rounds),
+            confirmation: confirmation::all(sizes.rounds),
         }
     }
 
@@ -77,6 +80,7 @@ impl Simulation {
             series::one_run_table(&self.one_run),
             dependence::table(&self.dependence),
             rounds::table(&self.rounds),
+            confirmation::table(&self.confirmation),
         ]
     }
 }

@@ -1,6 +1,7 @@
 //! What the calibration must show.
 
 use super::Simulation;
+use super::confirmation::Case;
 use super::dependence::Kind;
 use super::endpoints::{Event, Service};
 use super::series::{Noise, Series};
@@ -49,6 +50,7 @@ pub fn all(simulation: &Simulation, slack: f64) -> Vec<Promise> {
     of_errors(&mut promises, simulation);
     of_starts(&mut promises, simulation);
     of_rounds(&mut promises, simulation);
+    of_confirmation(&mut promises, simulation);
     promises.promises
 }
 
@@ -218,5 +220,20 @@ fn of_rounds(promises: &mut Promises, simulation: &Simulation) {
             format!("{:.2}%", covered.pct()),
             is_kept,
         );
+    }
+}
+
+fn of_confirmation(promises: &mut Promises, simulation: &Simulation) {
+    for seen in &simulation.confirmation {
+        let Case { slower, change, spread } = seen.case;
+        let share = |count| Share { count, of: seen.comparisons };
+        let case = format!("9. a machine {slower}% slower, {change:+}%, {spread}% spread");
+        if change == 0.0 {
+            let most = if spread > 10.0 { 0.5 } else { 0.1 };
+            promises.most(&format!("{case}, confirmed FAILs"), most, share(seen.confirmed.fails));
+        } else if spread <= 10.0 {
+            let least = if spread > 5.0 { 85.0 } else { 98.0 };
+            promises.least(&format!("{case}, confirmed FAILs"), least, share(seen.confirmed.fails));
+        }
     }
 }
