@@ -63,6 +63,14 @@ fn the_readme_is_read_in_a_few_minutes() {
 }
 
 #[test]
+fn adopting_is_told_in_a_few_lines() {
+    let readme = read("README.md");
+    let section = readme.split("\n## ").find(|section| section.starts_with("Add it to your repository")).unwrap();
+    let lines = section.trim_end().lines().count();
+    assert!(lines <= 25, "README.md tells in {lines} lines how to add the gate: the rest belongs into docs/adopt.md");
+}
+
+#[test]
 fn help_names_every_flag_and_each_is_known() {
     for (command, some_flag, help) in [
         ("perf", "--processes", flags::HELP),
@@ -167,6 +175,8 @@ fn every_command_of_the_documents_is_known() {
             let (language, code) = block.split_once('\n').unwrap();
             match language {
                 "sh" => code.lines().for_each(|line| assert_known(file, line)),
+                // What `adopt` prints, and tries.
+                "toml" | "rust" if file == "docs/adopt.md" => assert_printed_by_adopt(code),
                 "yaml" => {
                     let runs = code.lines().filter(|line| line.contains("run: ")).map(|line| format!("{line}\n"));
                     for command in xtask_commands(&runs.collect::<String>()) {
@@ -185,6 +195,17 @@ fn every_command_of_the_documents_is_known() {
     }
     assert!(known > 50);
     read(".ci/run").lines().filter(|line| line.starts_with("cargo ")).for_each(|line| assert_known(".ci/run", line));
+}
+
+/// A line that `adopt` prints or writes, apart from where this repository lies.
+#[track_caller]
+fn assert_printed_by_adopt(code: &str) {
+    let source = read("xtask/src/repo/package.rs") + &read("xtask/src/repo/source.rs");
+    let source = source.replace("\\\"", "\"");
+    for line in code.lines() {
+        let known = line.split("://").next().unwrap().trim_start_matches("locust-gate = { git = \"https");
+        assert!(source.contains(known), "docs/adopt.md: `{line}` is not what adopt prints");
+    }
 }
 
 /// One line of shell: commands joined by `&&`, variables before them, a comment behind.
@@ -211,11 +232,17 @@ fn assert_known(file: &str, line: &str) {
                 assert_parses(&rest.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
                 true
             }
+            // The same program in its package, which `.ci/wheel` tries.
+            ["locust-gate" , ref rest @ ..] | ["uvx", "locust-gate", ref rest @ ..] => {
+                assert_parses(&rest.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+                true
+            }
+            ["pip", "install", package] => package == format!("locust-gate=={}", locust_gate::version::number()),
             ["cargo", "test", "-p", package, "--test", "it", module, ..] => has_module(package, module),
             ["cargo", "test", "-p", package] => !folder(package).is_empty(),
             ["fuzz/run", target] => root().join(format!("fuzz/src/bin/{target}.rs")).is_file(),
             ["cargo", "bench", "-p", package, "--bench", bench] => has_bench(package, bench),
-            [".ci/run"]
+            [".ci/run" | ".ci/wheel"]
             | ["cargo", "test"]
             | ["cargo", "fmt", "--check"]
             // Where cargo-deny is installed; the test of licences holds to `deny.toml` itself.
