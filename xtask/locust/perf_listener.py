@@ -301,7 +301,7 @@ class _Roll:
         if self.taking_part is None:
             return
         if client_id not in self.taking_part:
-            # It joined late, or its own master has died: Locust counts its requests in any case.
+            # It joined late, or its own master has died: Locust counts its requests anyway.
             if has_requests:
                 self.faults.setdefault(client_id, "late")
         elif not report:
@@ -707,7 +707,7 @@ def _take_part(environment, runner, recorder):
 
 
 class _Master:
-    """Keeps the roll of the workers in a file that is written anew at every change, and collects
+    """Keeps the roll of the workers in a file that is rewritten at every change, and collects
     their last reports."""
 
     def __init__(self, environment, runner, load):
@@ -895,8 +895,8 @@ def _listen(environment, runner, **_kwargs):
     is_worker = isinstance(runner, WorkerRunner)
     if not _TARGET and not is_worker:
         return
-    # Locust's run time counts from when gevent's loop last looked at the clock, which was before the
-    # locustfile was imported: a slow import would shorten the load.
+    # Locust's run time counts from when gevent's loop last looked at the clock, which was before
+    # the locustfile was imported: a slow import would shorten the load.
     gevent.get_hub().loop.update_now()
     # The user count of a load shape changes all the time: it never finishes spawning. All of it
     # is measured.

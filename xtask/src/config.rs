@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Range;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -180,7 +181,7 @@ impl Default for RunsConfig {
 /// The numbers of runs, or of rounds, that a command makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunRange {
-    /// The number made in any case.
+    /// The minimum number.
     pub min: usize,
     /// The number made at most.
     pub max: usize,
@@ -365,7 +366,7 @@ fn ten_seconds() -> Duration {
     Duration::from_secs(10)
 }
 
-/// The settled load: the service, the load and the locustfile.
+/// What the load is in the end: the service, the load and the locustfile.
 #[derive(Debug)]
 pub struct Settings {
     /// The load.
@@ -408,7 +409,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         None => None,
     };
     let flag_locustfile = flags.locustfile.as_ref().map(|file| file.to_string_lossy().into_owned());
-    let users = first([flags.users, own.users], || locust.get("users", |text| Ok(text.parse()?)), DEFAULT_USERS)?;
+    let users = first([flags.users, own.users], || locust.get("users", whole_number), DEFAULT_USERS)?;
     let spawn_rate = first(
         [flags.spawn_rate, own.spawn_rate],
         || locust.get("spawn-rate", flags::parse_spawn_rate),
@@ -435,7 +436,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
     };
     ensure!(
         starts_service || host.is_some(),
-        "there is no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
+        "no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
     );
     let Sharing { processes, workers } = settle_sharing(flags, own)?;
     check_args(&own.args, locust_args)?;
@@ -456,7 +457,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         host,
         starts_service,
         bind_host: locust.get("master-bind-host", text)?,
-        bind_port: locust.get("master-bind-port", |port| Ok(port.parse()?))?.unwrap_or(DEFAULT_BIND_PORT),
+        bind_port: locust.get("master-bind-port", whole_number)?.unwrap_or(DEFAULT_BIND_PORT),
         stop_timeout,
     })
 }
@@ -482,6 +483,11 @@ fn first<T>(given: [Option<T>; 2], locust: impl FnOnce() -> Result<Option<T>>, d
         Some(value) => Ok(value),
         None => Ok(locust()?.unwrap_or(default)),
     }
+}
+
+/// Parses a setting of Locust's that is a whole number.
+fn whole_number<T: FromStr>(text: &str) -> Result<T> {
+    text.parse().map_err(|_| anyhow!("expected a whole number"))
 }
 
 fn check_load(users: u32, spawn_rate: f64, run_time_s: u64, warmup_s: f64) -> Result<()> {
@@ -517,7 +523,7 @@ fn settle_sharing(flags: &LoadFlags, own: &LoadConfig) -> Result<Sharing> {
     ensure!(sharing.workers != Some(0), "[load] `expect_workers` is 0: give 1 or more");
     ensure!(
         sharing.processes.is_none() || sharing.workers.is_none(),
-        "--processes makes Locust's workers itself, and --expect-workers waits for those started elsewhere: give one, and likewise in [load] of perf.toml"
+        "--processes starts Locust's workers itself, and --expect-workers waits for workers started elsewhere: use one of them, also in [load] of perf.toml"
     );
     Ok(sharing)
 }
@@ -598,7 +604,7 @@ impl LocustSettings {
 
     /// Adds `locust.conf`: lines of `key = value`, `key: value` or `key value`, comments behind `#` or `;`.
     pub fn add_conf(&mut self, source: &str, text: &str) {
-        // Of a key that is there twice, the last counts.
+        // Of a key that appears twice, the last counts.
         for line in text.lines().rev().map(str::trim) {
             if line.is_empty() || line.starts_with(['#', ';', '[']) {
                 continue;

@@ -220,7 +220,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
             ensure!(!is_given, "--against uses no baseline file, so it cannot be combined with {with}");
         }
         let least = perf.load.min_runs.or(perf.load.max_runs).unwrap_or(2);
-        ensure!(least >= 2, "--against needs at least 2 rounds: one tells nothing of the noise");
+        ensure!(least >= 2, "--against needs at least 2 rounds: a single round says nothing about noise");
     }
     if perf.confirm {
         for (with, is_given) in [
@@ -354,7 +354,7 @@ pub fn check_length(duration: Duration) -> Result<()> {
 ///
 /// # Errors
 ///
-/// Refuses other text, fractions of a second, and 0, which Locust takes for "run for ever".
+/// Refuses other text, fractions of a second, and 0, which Locust takes for "run until stopped".
 pub fn parse_run_time_s(text: &str) -> Result<u64> {
     let duration = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),

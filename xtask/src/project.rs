@@ -120,14 +120,14 @@ impl Project<'_> {
         Ok(measured)
     }
 
-    /// Refuses a file that is there twice, also under another name: it would count as two runs that agree to the last bit,
+    /// Refuses a file that appears twice, also under another name: it would count as two runs that agree to the last bit,
     /// and hide the noise.
     fn refuse_repeated(&self, measured: &[Measured]) -> Result<()> {
         let mut seen: HashMap<&str, &Path> = HashMap::new();
         for Measured { path, digest, .. } in measured {
             if let Some(former) = seen.insert(digest, path) {
                 let (path, former) = (self.shown(path), self.shown(former));
-                bail!("{path} is the same result as {former}, which counts once: name each run once");
+                bail!("{path} is the same result as {former}: name each run once");
             }
         }
         Ok(())
@@ -166,7 +166,7 @@ impl Project<'_> {
         let is_starter = self.config.service.as_ref().is_some_and(|service| service.command.contains(PLACEHOLDER));
         ensure!(
             !is_starter,
-            "perf.toml: [service] `command` is still the starter's: say there how your service is started"
+            "perf.toml: [service] `command` is still the example: replace it with the command that starts your service"
         );
         let locust = locust_settings(&self.root)?;
         let mut settings = settle(&flags.load, &flags.locust_args, &self.config, &locust)?;
@@ -180,7 +180,7 @@ impl Project<'_> {
     fn refuse_starter(&self, locustfiles: &str) -> Result<()> {
         for part in locustfiles.split(',') {
             let is_starter = files::read(&self.root.join(part)).is_ok_and(|text| git::blob_hash(&text) == STARTER);
-            ensure!(!is_starter, "{part} is still the starter: say there what the users of your service do");
+            ensure!(!is_starter, "{part} is still the example: replace it with what the users of your service do");
         }
         Ok(())
     }
@@ -191,14 +191,10 @@ impl Project<'_> {
         let mut found = Vec::new();
         for part in locustfile.split(',').map(str::trim) {
             let path = base.join(part);
-            ensure!(
-                path.exists(),
-                "there is no locustfile {}: write one, or name it with --locustfile FILE",
-                self.shown(&path)
-            );
+            ensure!(path.exists(), "locustfile {} not found: create it, or pass --locustfile FILE", self.shown(&path));
             if path.is_dir() {
                 let files = locustfiles_below(&path)?;
-                ensure!(!files.is_empty(), "there is no locustfile in the folder {}", self.shown(&path));
+                ensure!(!files.is_empty(), "no locustfile in the folder {}", self.shown(&path));
                 found.extend(files.iter().map(|file| self.shown(file)));
             } else {
                 found.push(self.shown(&path));

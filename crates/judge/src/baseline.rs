@@ -208,7 +208,7 @@ fn refuse_conflict_markers(text: &str) -> Result<()> {
     let is_marker =
         |line: &str| ["<<<<<<< ", "=======", ">>>>>>> ", "||||||| "].iter().any(|mark| line.starts_with(mark));
     if let Some(line) = text.lines().position(is_marker) {
-        bail!("it holds git's conflict markers, the first in line {}: settle the conflict", line + 1);
+        bail!("it holds git conflict markers, the first in line {}: resolve the conflict", line + 1);
     }
     Ok(())
 }

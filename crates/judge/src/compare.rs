@@ -102,7 +102,7 @@ pub struct Comparison<'a> {
     pub strict: bool,
     /// The verdict: a failure where any row fails.
     pub verdict: Verdict,
-    /// The number of runs made in any case.
+    /// The number of runs that are always made.
     pub least_runs: usize,
     /// The smallest change of p95 that these runs would have told from none, had the baseline five of its kind; of a
     /// baseline of one run.
@@ -138,7 +138,7 @@ impl<'a> Comparison<'a> {
         self.unsettled().next().is_none()
     }
 
-    /// Returns whether to measure once more: until the verdict is settled, within the runs allowed.
+    /// Returns whether to measure once more: until the verdict is conclusive, within the runs allowed.
     pub fn wants_another_run(&self, rules: &Rules) -> bool {
         let made = self.runs.candidate;
         made < self.least_runs || (made < rules.max_runs && !self.is_conclusive())
@@ -178,7 +178,7 @@ pub fn too_few_requests(requests: &[u64], min_requests: u64) -> Option<TooFewReq
             )
         } else if (*requests as f64) < LEAST_SHARE_OF_MEDIAN * median as f64 {
             format!(
-                "it has {requests} requests where these runs have {median} in the middle, so it is not a run of the same load: leave it out, or run it again"
+                "it has {requests} requests, and the median of these runs is {median}, so it is not a run of the same load: leave it out, or run it again"
             )
         } else {
             continue;
@@ -273,7 +273,7 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
     })
 }
 
-/// Returns the number of runs made in any case. Rounds bring a baseline run each.
+/// Returns the number of runs that are always made. Rounds bring a baseline run each.
 fn least_runs(rules: &Rules, baseline_runs: usize) -> usize {
     let asked = if baseline_runs == 1 && !rules.paired { LEAST_RUNS_AGAINST_ONE } else { 1 };
     asked.min(rules.max_runs).max(rules.min_runs)

@@ -83,7 +83,7 @@ impl Limit {
             Metric::ErrorRate => ("pp", "%", "max", "\"2pp\" or \"max 5%\""),
             Metric::RequestsPerSec => ("%", "/s", "min", "\"30%\" or \"min 10/s\""),
             Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99 => {
-                ("%", "ms", "max", "\"20%\", \"20% and 5ms\" or \"max 500ms\"")
+                ("%", "ms", "max", "\"20%\", \"20% and 5 ms\" or \"max 500 ms\"")
             }
             Metric::AvgResponseTime | Metric::TotalRequests => {
                 bail!("`{metric}` is shown but not judged, so it takes no limit")
@@ -187,7 +187,7 @@ pub struct Rules {
     pub strict: bool,
     /// Says that the runs of both sides are of the same rounds, in their order.
     pub paired: bool,
-    /// The number of runs made in any case.
+    /// The number of runs that are always made.
     pub min_runs: usize,
     /// The number of runs made at most. The verdict of all of them is the one that counts, and the gate stops once it is as
     /// good as known.

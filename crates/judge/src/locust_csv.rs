@@ -1,4 +1,4 @@
-//! Locust's `_stats.csv`: text in, a [`Run`] out; a torn, empty or contradictory file is an error, never a pass.
+//! Locust's `_stats.csv`: text in, a [`Run`] out; a truncated, empty or contradictory file is an error, never a pass.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -35,12 +35,15 @@ impl Columns {
     fn find(header: &ByteRecord) -> Result<Columns> {
         let find = |name: &str| header.iter().position(|column| column.trim_ascii() == name.as_bytes());
         let required = |name: &str| {
-            find(name).with_context(|| {
-                format!("line 1: there is no column `{name}`: this is not a stats CSV of Locust 1.2 or later")
-            })
+            find(name)
+                .with_context(|| format!("line 1: missing column `{name}`; not a stats CSV from Locust 1.2 or later"))
         };
         let percentile = |name: &str| {
-            find(name).with_context(|| format!("there is no column `{name}`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"))
+            find(name).with_context(|| {
+                format!(
+                    "missing column `{name}`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"
+                )
+            })
         };
         let mut all_percentiles: Vec<Percentile> = Vec::new();
         for (column, name) in header.iter().enumerate() {
@@ -94,7 +97,7 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
         let line = || line_of(bytes, record.position());
         ensure!(
             record.len() == width,
-            "line {} has {} fields where the header has {width}: the file is torn, as when Locust is killed while it writes",
+            "line {} has {} fields where the header has {width}: the file is truncated, probably because Locust was killed while writing",
             line(),
             record.len(),
         );
@@ -114,7 +117,7 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
         }
     }
     let Some((counts, total)) = aggregated else {
-        bail!("there is no `Aggregated` row: the file is cut, or Locust died while it wrote");
+        bail!("no `Aggregated` row: the file is truncated, probably because Locust was killed while writing");
     };
     // A file of the `Aggregated` row alone is an extract, which has nothing to add up.
     if !(endpoints.is_empty() && idle.is_empty()) {
@@ -180,7 +183,13 @@ fn read_row(record: &ByteRecord, columns: &Columns) -> Result<Row> {
             p95_interval_ms: p95_interval_ms(record, columns, requests)?,
         };
         let in_order = stats.p50_ms <= stats.p95_ms && stats.p95_ms <= stats.p99_ms;
-        ensure!(in_order, "its percentiles fall: 50% {}, 95% {}, 99% {}", stats.p50_ms, stats.p95_ms, stats.p99_ms);
+        ensure!(
+            in_order,
+            "its percentiles are not in order: 50% {}, 95% {}, 99% {}",
+            stats.p50_ms,
+            stats.p95_ms,
+            stats.p99_ms
+        );
         Some(stats)
     };
     // A request may be named `Aggregated` too, but it has a type.
@@ -209,7 +218,7 @@ fn check_names<'a>(names: impl Iterator<Item = &'a Box<str>>) -> Result<()> {
     for name in names {
         ensure!(
             seen.insert(&**name),
-            "`{}` is there twice: the file is torn, rows of two writings are mixed",
+            "`{}` appears twice: the file is corrupt, with rows of two writes mixed",
             name.escape_debug()
         );
     }
@@ -222,7 +231,7 @@ fn check_sums(total: &Counts, sums: &Counts) -> Result<()> {
     {
         ensure!(
             sum == told,
-            "the endpoints' {what} add up to {sum} where `Aggregated` says {told}: the file is torn, rows of two writings are mixed"
+            "the endpoints' {what} add up to {sum} where `Aggregated` says {told}: the file is corrupt, with rows of two writes mixed"
         );
     }
     Ok(())

@@ -58,7 +58,7 @@ pub fn parse(bytes: &[u8]) -> Result<History> {
     let mut columns = [0; COLUMNS.len()];
     for (column, name) in columns.iter_mut().zip(COLUMNS) {
         let found = header.iter().position(|field| field.trim_ascii() == name.as_bytes());
-        *column = found.with_context(|| format!("there is no column `{name}`"))?;
+        *column = found.with_context(|| format!("missing column `{name}`"))?;
     }
     let (mut is_windowed, mut start_s) = (false, None);
     let mut points: Vec<Point> = Vec::new();
@@ -92,7 +92,7 @@ pub fn parse(bytes: &[u8]) -> Result<History> {
         let line = record.position().map_or(0, csv::Position::line);
         let point = point().with_context(|| format!("line {line}"))?;
         let is_in_order = points.last().is_none_or(|last| last.time_s <= point.time_s);
-        ensure!(is_in_order, "line {line}: its time lies before that of the line above");
+        ensure!(is_in_order, "line {line}: its time is before that of the previous line");
         points.push(point);
     }
     ensure!(points.len() > 1, "it holds too few lines to draw: Locust before 2.47 loses the last ones of every run");

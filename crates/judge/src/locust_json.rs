@@ -61,7 +61,7 @@ struct Part<'a> {
     histogram: Histogram,
 }
 
-/// Checks each entry by itself, and that no endpoint is there twice.
+/// Checks each entry by itself, and that no endpoint appears twice.
 fn read_parts(entries: &[Entry]) -> Result<Vec<Part<'_>>> {
     let counts = entries.iter().flat_map(|entry| {
         let timed = entry.response_times.values().copied();
@@ -73,7 +73,7 @@ fn read_parts(entries: &[Entry]) -> Result<Vec<Part<'_>>> {
     for entry in entries.iter().filter(|entry| entry.num_requests > 0) {
         let name = endpoint_name(entry.method.as_deref().unwrap_or(""), &entry.name);
         let about = || format!("`{}`", name.escape_debug());
-        ensure!(names.insert(name.clone()), "{} is there twice", about());
+        ensure!(names.insert(name.clone()), "{} appears twice", about());
         ensure!(
             entry.total_response_time.is_finite() && entry.total_response_time >= 0.0,
             "{}: total_response_time is not a number of 0 or more",
@@ -92,7 +92,7 @@ fn check_histogram(entry: &Entry, histogram: &Histogram) -> Result<()> {
     let (timed, requests) = (histogram.count(), entry.num_requests.saturating_sub(entry.num_none_requests));
     ensure!(
         timed == requests,
-        "its response times are those of {timed} requests, and it counts {requests}: the file is damaged"
+        "it counts {requests} requests, and has response times for {timed}: the file is damaged"
     );
     let (mut least_ms, mut most_ms) = (0.0, 0.0);
     for Bucket { time_ms, count } in histogram.buckets() {
@@ -116,7 +116,7 @@ fn elapsed_s(parts: &[Part]) -> Result<f64> {
     let elapsed_s = ends.fold(f64::NEG_INFINITY, f64::max) - start_s;
     ensure!(
         elapsed_s.is_finite() && elapsed_s > 0.0,
-        "the requests span {elapsed_s} s from start_time to last_request_timestamp: the clock was set meanwhile, or the file is damaged; run it again"
+        "the requests span {elapsed_s} s from start_time to last_request_timestamp: the clock was changed during the run, or the file is damaged; run it again"
     );
     Ok(elapsed_s)
 }

@@ -45,7 +45,7 @@ fn ends_value(c: char) -> bool {
     c.is_whitespace() || "&;,\"'`<>()[]{}".contains(c)
 }
 
-/// Masks what stands behind `=` where its name begins behind `?` or `&`, or tells of a secret: `?page=***`, `access_token=***`.
+/// Masks what follows `=` where its name follows `?` or `&`, or tells of a secret: `?page=***`, `access_token=***`.
 fn queries(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
@@ -67,7 +67,7 @@ fn queries(text: &str) -> String {
 /// The words before a token in a header.
 const SCHEMES: [&str; 3] = ["bearer ", "basic ", "authorization: "];
 
-/// Masks the word behind `Bearer`, in any case.
+/// Masks the word after `Bearer`, in upper or lower case.
 fn tokens(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
@@ -107,7 +107,7 @@ fn names_secret(text: &str) -> bool {
 const HARMLESS: [&str; 8] =
     ["-T", "--tags", "-E", "--exclude-tags", "-i", "--iterations", "--exit-code-on-error", "--csv-flush-interval"];
 
-/// Marks the digest that stands behind arguments of which something is masked.
+/// Marks the digest that follows arguments of which something is masked.
 const DIGEST: char = '#';
 
 /// Returns the arguments for Locust as they may be kept: the names of options, and the values of those that are known to be
@@ -125,7 +125,7 @@ pub fn args(args: &[String]) -> Vec<String> {
         let (name, value) = split_option(arg);
         match (name, value) {
             (Some(name), value) => {
-                // What stands behind a `--` are Locust's user classes again.
+                // What follows a `--` are Locust's user classes again.
                 is_harmless = name == "--" || HARMLESS.contains(&name);
                 has_option = name != "--";
                 match value {

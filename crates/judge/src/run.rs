@@ -99,7 +99,9 @@ impl Metric {
     pub fn unlikely(self, value: f64) -> Option<&'static str> {
         const DAY_MS: f64 = 86_400_000.0;
         match self {
-            _ if self.scale() == Scale::Ratio && value > 0.0 && value < 0.000_1 => Some("less than any clock tells"),
+            _ if self.scale() == Scale::Ratio && value > 0.0 && value < 0.000_1 => {
+                Some("less than any clock can measure")
+            }
             Metric::ErrorRate if value > 100.0 => Some("and no more than 100% can fail"),
             Metric::RequestsPerSec if value > 1e9 => Some("more than any service answers"),
             _ if self.unit() == "ms" && value > DAY_MS => Some("and no request takes more than a day"),
@@ -370,7 +372,7 @@ impl Load {
 
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} users, {} started per second, {} s", self.users, self.spawn_rate, self.run_time_s)?;
+        write!(f, "{} users, spawn rate {}/s, {} s", self.users, self.spawn_rate, self.run_time_s)?;
         if is_default(&self.warmup_s) { Ok(()) } else { write!(f, " with {} s of warm-up", self.warmup_s) }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!                          limit                      after 1 of 8 runs, where the estimate `o` may move until the last
-//!   ---------|---o---|-------:------------------->     one: it stays within. Settled after one run.
+//!   ---------|---o---|-------:------------------->     one: it stays within: conclusive after one run.
 //!         |---------o--------:--|---------------->     it may get over: another run.
-//!                            :  |---o---|-------->     it stays over: settled, but for the run that confirms a FAIL.
+//!                            :  |---o---|-------->     it stays over: conclusive, but for the run that confirms a FAIL.
 //! ```
 //!
 //! This is stochastic curtailment (Lan, Simon & Halperin 1982; Jennison & Turnbull 2000, Group Sequential Methods, chapter

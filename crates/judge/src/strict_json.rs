@@ -63,7 +63,7 @@ impl<'de> Visitor<'de> for Unique {
         let mut keys = HashSet::new();
         while let Some(key) = entries.next_key::<String>()? {
             if keys.contains(&key) {
-                return Err(de::Error::custom(format_args!("`{key}` is there twice: remove one")));
+                return Err(de::Error::custom(format_args!("`{key}` appears twice: remove one")));
             }
             keys.insert(key);
             entries.next_value::<Unique>()?;

@@ -134,6 +134,9 @@ pub struct Findings {
 /// slower everywhere.
 pub const FINDINGS: usize = 12;
 
+/// The number of endpoints that are shown, the worst ones. Only the JSON holds all of them.
+pub const ENDPOINTS: usize = 2000;
+
 /// The number of columns that any other text takes at most, where a format has to end somewhere.
 pub const LINE_COLUMNS: usize = 1000;
 
@@ -169,7 +172,7 @@ impl Report<'_> {
         if !self.comparison.lacking.is_empty() {
             let names: Vec<&str> = self.comparison.lacking.iter().map(|metric| metric.name()).collect();
             remarks.push(format!(
-                "the baseline lacks {}, so it is not compared: re-record it with --update-baseline",
+                "the baseline lacks {}: re-record it with --update-baseline to compare that too",
                 names.join(", ")
             ));
         }
@@ -195,6 +198,12 @@ impl Report<'_> {
                  not made while users waited for an answer"
                     .to_owned(),
             );
+        }
+        let endpoints = endpoint_groups(self.comparison).len();
+        if endpoints > ENDPOINTS {
+            remarks.push(format!(
+                "of {endpoints} endpoints the {ENDPOINTS} worst are shown: all of them are in the JSON (--report perf.json)"
+            ));
         }
         let p95 = self.comparison.total_row(Metric::P95);
         remarks.extend(p95.and_then(|row| noise_advice(row.evidence.detectable?)));
@@ -238,6 +247,19 @@ pub fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let mut findings = comparison.findings();
     findings.sort_by_cached_key(|row| severity(row));
     findings
+}
+
+/// Returns the rows of each endpoint that is shown, in the order of the comparison.
+pub fn shown_groups<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a [Row<'a>]> {
+    let groups = endpoint_groups(comparison);
+    if groups.len() <= ENDPOINTS {
+        return groups;
+    }
+    let mut shown: Vec<usize> = (0..groups.len()).collect();
+    shown.sort_by_cached_key(|place| groups[*place].iter().map(severity).min());
+    shown.truncate(ENDPOINTS);
+    shown.sort_unstable();
+    shown.into_iter().map(|place| groups[place]).collect()
 }
 
 /// Returns the rows of each endpoint, in the order of the comparison.
@@ -323,7 +345,7 @@ pub fn finding(row: &Row) -> String {
 }
 
 /// The reason why an endpoint over its limit in one run does not fail.
-pub const ONE_RUN: &str = "seen in a single run, and an endpoint fails only by two or more";
+pub const ONE_RUN: &str = "seen in a single run; an endpoint fails only with two or more";
 
 /// Returns what a series over its limit lacks to be a finding.
 pub fn doubt_text(row: &Row, doubt: Doubt) -> String {
@@ -373,7 +395,7 @@ pub fn evidence(comparison: &Comparison) -> String {
     };
     let by_five = match comparison.detectable_by_five {
         Some(detectable) if detectable >= LEAST_SHOWN => {
-            format!("; a baseline of five runs would detect p95 changes from {detectable:.1}% on")
+            format!("; a baseline of five runs would detect p95 changes of {detectable:.1}% or more")
         }
         _ => String::new(),
     };

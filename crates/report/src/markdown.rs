@@ -7,8 +7,8 @@ use judge::decision::Row;
 use judge::text::{cut, endpoint_shown, printable};
 
 use crate::content::{
-    Cells, FINDINGS, HEADER, LINE_COLUMNS, Report, Unjudged, cells, endpoint_groups, evidence, finding, findings,
-    severity,
+    Cells, ENDPOINTS, FINDINGS, HEADER, LINE_COLUMNS, Report, Unjudged, cells, endpoint_groups, evidence, finding,
+    findings, severity,
 };
 use crate::next::{Step, steps, steps_unjudged};
 use crate::words::{Status, Tone, count, shown_commit};
@@ -144,7 +144,7 @@ fn finding_line(row: &Row) -> String {
         Some(rest) if !endpoint.is_empty() => (code(&endpoint), rest),
         _ => (String::new(), found.as_str()),
     };
-    format!("- {} {endpoint}{}\n", status_sign(Status::of(row), Status::of(row).word()), prose(rest))
+    format!("- {} {endpoint}{}\n", signed(Status::of(row), Tone::of(row), Status::of(row).word()), prose(rest))
 }
 
 /// Writes all endpoints in one folded table, worst first, with as many rows as fit.
@@ -177,7 +177,10 @@ fn endpoints(comparison: &Comparison, room: usize) -> String {
         table_head(&columns)
     );
     if shown < all {
-        let _ = writeln!(text, "{} more rows omitted to fit GitHub's size limit; see the HTML report.\n", all - shown);
+        // The page does not hold all endpoints of very many.
+        let report = if groups.len() > ENDPOINTS { "JSON" } else { "HTML" };
+        let omitted = all - shown;
+        let _ = writeln!(text, "{omitted} more rows omitted to fit GitHub's size limit; see the {report} report.\n");
     }
     text.push_str("</details>\n\n");
     text
@@ -215,7 +218,7 @@ fn table_row(row: &Cells, columns: &[usize]) -> String {
         let dressed = match (column, cell.strip_prefix(&row.endpoint)) {
             (0, Some(metric)) if !row.endpoint.is_empty() => format!("{}{metric}", code(&row.endpoint)),
             (5, _) => unbroken(cell),
-            (6, _) => status_sign(row.status, cell),
+            (6, _) => signed(row.status, row.tone, cell),
             _ => cell.clone(),
         };
         let _ = write!(line, " {} |", dressed.replace('|', "\\|"));
@@ -224,13 +227,11 @@ fn table_row(row: &Cells, columns: &[usize]) -> String {
     line
 }
 
-/// Returns a sign for those who skim, and always the word.
-fn status_sign(status: Status, text: &str) -> String {
-    match status {
-        Status::Fail => format!("❌ **{text}**"),
-        Status::Warn => format!("⚠️ {text}"),
-        _ => text.to_owned(),
-    }
+/// Returns a status with its sign, which is that of every format; a FAIL stands out.
+fn signed(status: Status, tone: Tone, text: &str) -> String {
+    let text = if status == Status::Fail { format!("**{text}**") } else { text.to_owned() };
+    let sign = tone.sign();
+    if sign.is_empty() { text } else { format!("{sign} {text}") }
 }
 
 /// Returns a name as a code span, in which nothing is Markdown, a link, an issue's number or a person to notify.

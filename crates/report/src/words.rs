@@ -197,7 +197,7 @@ fn digits_of(row: &Row, change: f64, least_digits: usize) -> usize {
     (least_digits..8).find(|digits| !looks_equal(*digits)).unwrap_or(least_digits)
 }
 
-/// Returns the unit of a change as it stands behind the number: `%`, ` pp`.
+/// Returns the unit of a change as it follows the number: `%`, ` pp`.
 fn unit_behind(metric: Metric) -> &'static str {
     if metric == Metric::ErrorRate { " pp" } else { "%" }
 }
@@ -207,7 +207,7 @@ pub fn change_unit(metric: Metric) -> &'static str {
     if metric == Metric::ErrorRate { "pp" } else { "%" }
 }
 
-/// Returns the unit of a value as it stands behind the number: ` ms`, `%`, `/s`.
+/// Returns the unit of a value as it follows the number: ` ms`, `%`, `/s`.
 pub fn unit_of_value(metric: Metric) -> &'static str {
     match metric {
         Metric::ErrorRate => "%",

@@ -90,7 +90,7 @@ impl Side<'_> {
 
     /// Says of a missing file how to name it, where only what git holds is there.
     fn explain(&self, error: Error) -> Error {
-        const MISSING: &str = "; a file or module that git does not hold is missing in the checkout of another commit: write {root} for your own checkout, as in {root}/.venv/bin/python";
+        const MISSING: &str = "; a file or module was not found: that checkout only has what is in git, so write {root} for your own checkout, as in {root}/.venv/bin/python";
         match error.downcast::<Failure>() {
             Ok(mut failure) if self.commit.is_some() && service::misses_a_file(&failure) => {
                 failure.line.push_str(MISSING);
@@ -239,7 +239,7 @@ impl<'a> Bench<'a> {
             return None;
         }
         Some(format!(
-            "both sides answered from one file, {}, so one version may have been measured twice: let [service] build put its program into the checkout, and command start that",
+            "both sides ran the same program file, {}, so one version may have been measured twice: build it inside the checkout, and start that",
             program.path.display()
         ))
     }
@@ -278,7 +278,7 @@ impl<'a> Bench<'a> {
             folder: folder.strip_prefix(&project.root).unwrap_or(folder),
             verbose: project.flags.verbose,
         };
-        project.say(&format!("loading {}{} with {load}", mask::url(host), side.suffix()));
+        project.say(&format!("load-testing {}{} ({load})", mask::url(host), side.suffix()));
         if let Some(asked) = load.workers
             && !*has_invited
         {
@@ -339,8 +339,7 @@ fn wait_for_turn(project: &Project, perf_folder: &Path) -> Result<File> {
     if let Ok(turn) = lock::lock(&path, Duration::ZERO) {
         return Ok(turn);
     }
-    project
-        .say("another command measures in this repository, and two at once would measure each other: waiting for it");
+    project.say("waiting: another run is using this repository, and two loads at once would skew each other");
     lock::lock(&path, TURN_TIMEOUT)
 }
 
@@ -384,7 +383,7 @@ fn invite(project: &Project, locust: &Locust, job: &Job, asked: u32) {
     }
     if http::is_loopback(job.host) {
         project.say(&format!(
-            "{} is reached from this machine alone, so start all workers here, or name an address that they reach in [load] host",
+            "{} is only reachable from this machine, so start all workers here, or set [load] host to an address that they can reach",
             mask::url(job.host)
         ));
     }
@@ -427,7 +426,9 @@ impl Watch {
             line.show(&progress);
         }
         if self.echoes {
-            let _ = io::stderr().write_all(&self.log.next_lines());
+            // Zeros are what was left out of the log meanwhile.
+            let lines: Vec<u8> = self.log.next_lines().into_iter().filter(|byte| *byte != 0).collect();
+            let _ = io::stderr().write_all(&lines);
         }
     }
 }

@@ -34,7 +34,7 @@ pub struct Url<'a> {
 ///
 /// Says that it is none.
 pub fn parse_url(url: &str) -> Result<Url<'_>> {
-    let example = || anyhow!("this is not a URL like http://127.0.0.1:8080");
+    let example = || anyhow!("expected a URL such as http://127.0.0.1:8080");
     let (scheme, rest) = url.split_once("://").ok_or_else(example)?;
     let default_port = match scheme {
         "http" => 80,

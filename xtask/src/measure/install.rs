@@ -89,7 +89,7 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     if let Some(line) = installed() {
         return locust(python, &line);
     }
-    say(&format!("setting {pinned} up in {} (once)", folder.display()));
+    say(&format!("installing {pinned} into {} (first run only)", folder.display()));
     let log = perf_folder.join(format!("{name}.log"));
     let _ = fs::remove_file(&log);
     if folder.exists() {
@@ -133,15 +133,18 @@ fn refuse_utf_16(file: &Path) -> Result<()> {
 
 /// Picks the one of the installer's many lines that tells, and says what to do.
 fn not_installed(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
-    let said = last_line(&files::tail(log), |line| {
-        let is_error = ["ERROR: ", "× Failed to build", "error: Failed to "].iter().any(|mark| line.starts_with(mark));
-        is_error && !line.contains("https://")
-    });
+    let said = last_line(&files::tail(log), tells_of_installers);
     failed(error, log, |what| {
         format!(
             "cannot install {pinned}: {what}{said}; name in perf.toml another [locust] version, or other [locust] requirements, or a Locust of your own: [locust] command"
         )
     })
+}
+
+/// Returns whether pip or uv says in this line what went wrong.
+fn tells_of_installers(line: &str) -> bool {
+    let is_error = ["ERROR: ", "× Failed to build", "error: Failed to "].iter().any(|mark| line.starts_with(mark));
+    is_error && !line.contains("https://")
 }
 
 /// Explains a Locust that does not start: an old one installs beside today's packages, or on today's Python, and then
@@ -167,7 +170,7 @@ fn failed(error: anyhow::Error, log: &Path, line: impl Fn(&str) -> String) -> an
 fn system_python(shell: &Shell, pinned: &str, log: &Path) -> Result<&'static str> {
     let no_python = || {
         anyhow!(
-            "there is neither python3 nor uv on PATH, and Locust needs one: install Python 3.11 or later, or name a Locust of your own in perf.toml: [locust] command"
+            "neither python3 nor uv is on PATH, and Locust needs one: install Python 3.11 or later, or name a Locust of your own in perf.toml: [locust] command"
         )
     };
     let mut found = None;
@@ -212,4 +215,35 @@ fn output(what: &'static str, command: Cmd, log: &Path) -> Result<String> {
     let before = files::length(log);
     process::run(what, &command.into(), log, VERSION_TIMEOUT)?;
     Ok(String::from_utf8_lossy(&files::read_part(log, before)).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_an_installer_that_names_the_cause_is_told() {
+        for (log, expected) in [
+            (
+                "ERROR: Could not find a version that satisfies the requirement locust==99.9 (from versions: 1.0)\nERROR: No matching distribution found for locust==99.9\n",
+                ": ERROR: No matching distribution found for locust==99.9",
+            ),
+            // pip, of a package that does not build on this Python.
+            (
+                "  error: subprocess-exited-with-error\n  \n  × Preparing metadata (pyproject.toml) did not run successfully.\n  ╰─> [18 lines of output]\n      Traceback (most recent call last):\n        File \"<string>\", line 1, in <module>\n      ModuleNotFoundError: No module named 'distutils'\n      [end of output]\n  \n  note: This error originates from a subprocess, and is likely not a problem with pip.\nerror: metadata-generation-failed\n\n× Encountered error while generating package metadata.\n╰─> See above for output.\n\nnote: This is an issue with the package mentioned above, not pip.\nhint: See above for details.\n",
+                ": ModuleNotFoundError: No module named 'distutils'",
+            ),
+            // pip from 25 on, and uv.
+            (
+                "  note: This error originates from a subprocess, and is likely not a problem with pip.\nERROR: Failed to build 'gevent' when getting requirements to build wheel\n",
+                ": ERROR: Failed to build 'gevent' when getting requirements to build wheel",
+            ),
+            (
+                "  × Failed to build `gevent==1.5.0`\n  ├─▶ The build backend returned an error\n  ╰─▶ Call to `setuptools.build_meta` failed (exit status: 1)\n      hint: This usually indicates a problem with the package or the build environment.\n",
+                ": × Failed to build `gevent==1.5.0`",
+            ),
+        ] {
+            assert_eq!(last_line(log, tells_of_installers), expected);
+        }
+    }
 }

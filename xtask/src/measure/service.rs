@@ -103,11 +103,11 @@ impl Service {
         let url = parse_url(&ready_url).map_err(|error| anyhow!("[service] ready_url {shown_url}: {error}"))?;
         ensure!(
             ["http", "tcp"].contains(&url.scheme),
-            "[service] ready_url {shown_url}: the service runs on this machine, so ask it by http or tcp"
+            "[service] ready_url {shown_url}: use http:// or tcp:// (the service runs locally)"
         );
         ensure!(
             !url.answers_tcp(),
-            "the port of {shown_url} is held by {} before the service starts: end that one, or write {{port}} for a free one",
+            "the port of {shown_url} is already in use by {}: stop it, or write {{port}} to get a free port",
             machine::holder_of(url.port)
         );
 
@@ -147,7 +147,8 @@ impl Service {
                 Ok(Answer::Status(status)) if self.is_ready(status) => return Ok(()),
                 Ok(Answer::Status(status)) => format!("it answers {status}"),
                 Err(error) if error.contains("refused") => {
-                    "nothing listens there; does the service get {port}, by its command or by [service] env?".to_owned()
+                    "nothing listens there; does the service get {port}, through its command or [service] env?"
+                        .to_owned()
                 }
                 Err(error) => error,
             };
@@ -171,7 +172,7 @@ impl Service {
             return Ok(());
         }
         let line = format!(
-            "{} answers in the place of the service: end it, or write {{port}} for a free port",
+            "{} answers in place of the service: stop it, or write {{port}} to get a free port",
             machine::holder_of(port)
         );
         bail!(Failure::new(line, self.group.log()))
@@ -218,7 +219,7 @@ impl Service {
                     ),
                     None => String::new(),
                 };
-                let line = format!("the service ended {when}: {}{next}", process::describe(status));
+                let line = format!("the service exited {when}: {}{next}", process::describe(status));
                 bail!(Failure::ended(line, self.group.log(), status))
             }
         }
@@ -236,7 +237,7 @@ impl Service {
             self.check_alive("after the load")?;
             if Instant::now() >= deadline {
                 let line = format!(
-                    "the service does not answer after the load: {}: {error}; fix what it hung on under load",
+                    "the service does not answer after the load: {}: {error}; fix what made it hang",
                     self.ready_url
                 );
                 bail!(Failure::new(line, self.group.log()));
@@ -251,17 +252,14 @@ impl Service {
         let mut said = Vec::new();
         if self.group.stop() {
             said.push(
-                "the service did not end on SIGTERM in time and was killed: see [service] stop_timeout".to_owned(),
+                "the service did not stop in time after SIGTERM and was killed; raise [service] stop_timeout if it needs longer".to_owned(),
             );
         }
         if let Ok(url) = parse_url(&self.ready_url)
             && url.answers_tcp()
         {
             let holder = machine::holder_of(url.port);
-            said.push(format!(
-                "port {} is still held by {holder} though the service has ended: end that one",
-                url.port
-            ));
+            said.push(format!("port {} is still in use by {holder} after the service has exited: stop it", url.port));
         }
         said
     }
@@ -274,7 +272,7 @@ impl Service {
 /// Names a host that is not a URL, or that does not answer.
 pub fn check_answers(host: &str) -> Result<()> {
     let url = parse_url(host).map_err(|error| anyhow!("--host {}: {error}", mask::url(host)))?;
-    ensure!(url.scheme != "tcp", "--host {}: Locust loads by http or https", mask::url(host));
+    ensure!(url.scheme != "tcp", "--host {}: expected an http or https URL", mask::url(host));
     let answers = if url.scheme == "http" {
         url.get().map(|_| ())
     } else if url.answers_tcp() {

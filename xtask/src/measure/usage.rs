@@ -214,10 +214,10 @@ mod tests {
         let peak = usage.peak_memory_mb[0];
         assert!((5.9..=6.0).contains(&peak), "the peak is of the whole load, and it is {peak}");
         // Ours and the machine's are not read at once, so ours may seem to be more than all.
-        let torn =
+        let partial =
             |second| Sample { machine: MachineTicks { busy: 0, ..sample(second, 1).machine }, ..sample(second, 1) };
-        let torn = Sampler { samples: vec![torn(2), torn(6)], due: None };
-        assert_eq!(torn.usage(&window).unwrap().others_pct, [0.0]);
+        let partial = Sampler { samples: vec![partial(2), partial(6)], due: None };
+        assert_eq!(partial.usage(&window).unwrap().others_pct, [0.0]);
         for untold in [
             Window { opened_s: 1002.5, length_s: 1.0, requests: 100 },
             Window { opened_s: 2000.0, length_s: 5.0, requests: 100 },

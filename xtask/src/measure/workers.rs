@@ -71,7 +71,7 @@ impl Roll {
             ));
         }
         if let Some(late) = with(State::Late) {
-            return Some(format!("{late} joined when the load had begun: end the workers that are not asked for"));
+            return Some(format!("{late} joined after the load had begun: stop the workers that are not expected"));
         }
         if let Some(bare) = with(State::Bare) {
             return Some(format!("{bare} runs without our listener: start workers with the commands printed"));
@@ -80,13 +80,13 @@ impl Roll {
         if let Some(other) = self.workers.iter().find(differs) {
             let own = printable(other.locust.as_deref().unwrap_or_default());
             return Some(format!(
-                "{other} runs Locust {own}, and its master {version}: install locust=={version} there"
+                "{other} runs Locust {own}, but its master runs {version}: install locust=={version} there"
             ));
         }
         let came = self.workers.len();
         (self.began && came != asked as usize).then(|| {
             let names: Vec<String> = self.workers.iter().map(Worker::to_string).collect();
-            format!("{came} workers came where {asked} are asked for: end those too many of {}", names.join(", "))
+            format!("{came} workers connected, and {asked} are expected: stop the extra ones of {}", names.join(", "))
         })
     }
 
@@ -102,7 +102,7 @@ impl Roll {
         names.sort_by_key(|name| (name.len(), *name));
         let colon = if names.is_empty() { "" } else { ": " };
         let verb = if asked == 1 { "worker has" } else { "workers have" };
-        format!("{} of {asked} {verb} come{colon}{}", self.workers.len(), printable(&names.join(", ")))
+        format!("{} of {asked} {verb} connected{colon}{}", self.workers.len(), printable(&names.join(", ")))
     }
 
     /// Returns the numbers of the commands whose workers have not come.
@@ -141,13 +141,13 @@ impl Setup {
         let Master { address, port } = master;
         let mut lines = Vec::new();
         match &self.install {
-            Some(install) => lines.extend(["on each machine of workers, once:".to_owned(), format!("  {install}")]),
+            Some(install) => lines.extend(["on each worker machine, once:".to_owned(), format!("  {install}")]),
             None => {
-                lines.push(format!("[locust] command must be there on each machine of workers, as Locust {version}"));
+                lines.push(format!("[locust] command must be installed on each worker machine, as Locust {version}"));
             }
         }
         lines.push(
-            "then each of these once, in the root of a checkout where the locustfile imports files of its own:"
+            "then run each of these once, in the root of a checkout if the locustfile imports files of its own:"
                 .to_owned(),
         );
         let locust = &self.command;
@@ -200,7 +200,7 @@ pub fn check_port(bind_host: Option<&str>, port: u16) -> Result<()> {
     match TcpListener::bind((host, port)) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             bail!(
-                "port {port}, on which Locust's master waits for workers, is held by {}: end that one, or set LOCUST_MASTER_BIND_PORT to a free port",
+                "port {port}, on which Locust's master waits for workers, is already in use by {}: stop it, or set LOCUST_MASTER_BIND_PORT to a free port",
                 machine::holder_of(port)
             )
         }

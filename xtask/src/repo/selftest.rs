@@ -163,7 +163,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "1"],
         code: 2,
-        says: "NO VERDICT: the service ended during the load",
+        says: "NO VERDICT: the service exited during the load",
     },
     Expectation {
         name: "service that hangs",
@@ -455,7 +455,7 @@ fn line(expectation: &Expectation, seen: &Seen, holds: bool) -> String {
 fn verdict(broken: &[&str]) -> String {
     let all = EXPECTATIONS.len();
     match broken {
-        [] => "PASS: the gate holds on this machine".to_owned(),
+        [] => "PASS: the gate caught every injected fault on this machine".to_owned(),
         [only] => format!("FAIL: 1 of {all} expectations does not hold: {only}"),
         several => format!("FAIL: {} of {all} expectations do not hold: {}", several.len(), several.join(", ")),
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use judge::baseline::Baseline;
 use judge::comparability::{comparability, users_difference};
 use judge::compare::{Comparison, ERROR, Verdict, too_few_requests};
@@ -12,8 +12,9 @@ use judge::locust_history::History;
 use judge::program;
 use judge::run::{Metric, Provenance, Run, Usage};
 use judge::stats::Difference;
-use judge::text::printable;
+use judge::text::{endpoint_shown, printable};
 use report::Background;
+use report::background::Failure;
 use report::content::{evidence, unsettled};
 use report::usage;
 use report::words::{count, noise_advice, shown_commit};
@@ -95,6 +96,24 @@ impl Measurement {
             }
             _ => bail!("{shown} is not comparable: {refusal}"),
         }
+    }
+
+    /// Makes a baseline of the runs.
+    ///
+    /// # Errors
+    ///
+    /// Says why they cannot be one, and where every request failed, how most of them did.
+    pub fn baseline(&self, note: Option<&str>, former: Option<&Baseline>) -> Result<Baseline> {
+        Baseline::new(&self.runs, self.provenance.clone(), note, former).map_err(|refusal| {
+            let has_failed = self.runs.iter().any(|run| run.total.failures == run.total.requests);
+            match results::failures(&self.folders, &self.runs).first() {
+                Some(Failure { endpoint, error, times, .. }) if has_failed => {
+                    let error: String = error.chars().take(200).collect();
+                    anyhow!("{refusal}; most failed so: {times} x {}: {}", endpoint_shown(endpoint), printable(&error))
+                }
+                _ => refusal,
+            }
+        })
     }
 
     /// Returns what speaks against these runs as a baseline, a sentence each.

@@ -66,16 +66,19 @@ pub fn commits_between(shell: &Shell, from: &str, to: &str) -> Option<u32> {
 /// Says that git does not know it, and how to fetch it.
 pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
     let commit = format!("{rev}^{{commit}}");
-    if let Some(commit) = read(shell, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])? {
+    // Of `^HEAD` git would answer with the hash and the `^`.
+    if let Some(commit) = read(shell, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])?
+        && !commit.starts_with('^')
+    {
         return Ok(commit);
     }
     let branch = rev.strip_prefix("origin/").unwrap_or(rev);
     match read(shell, &["rev-parse", "--is-shallow-repository"])?.as_deref() {
-        None => bail!("git knows no repository here, and so no other commit"),
+        None => bail!("this is not a git repository, so it has no other commit"),
         Some("true") => bail!(
             "this shallow clone has no such commit: fetch it with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"
         ),
-        Some(_) => bail!("there is no such commit here: check the name, or fetch it with `git fetch origin {branch}`"),
+        Some(_) => bail!("commit not found: check the name, or fetch it with `git fetch origin {branch}`"),
     }
 }
 

@@ -50,7 +50,7 @@ fn cache() -> Result<PathBuf> {
     let below_home = if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" };
     let folder = folder_in("XDG_CACHE_HOME").or_else(|| Some(folder_in("HOME")?.join(below_home)));
     folder.context(
-        "neither XDG_CACHE_HOME nor HOME is set, so there is no place for the checkout of another commit: name one outside the repository in [against] folder of perf.toml",
+        "neither XDG_CACHE_HOME nor HOME is set, so there is no folder for the checkout of another commit: set one, or name a folder in [against] folder of perf.toml",
     )
 }
 
@@ -105,7 +105,7 @@ fn wait_for_turn(path: &Path, say: &dyn Fn(&str)) -> Result<File> {
         return Ok(turn);
     }
     process::check_interrupted()?;
-    say("another command measures another commit of this repository: waiting for it");
+    say("waiting: another run is using this repository's checkouts of other commits");
     lock::lock(path, TURN_TIMEOUT)
 }
 
@@ -163,21 +163,24 @@ fn prune(shell: &Shell, all: &Path) {
 pub fn remove_former(shell: &Shell, perf_folder: &Path) -> Option<String> {
     let all = fs::canonicalize(perf_folder.join("against")).ok()?;
     let is_commit = |name: &str| name.len() >= 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    for entry in fs::read_dir(&all).ok()?.flatten() {
-        if entry.file_name().to_str().is_some_and(is_commit) {
-            remove(shell, &entry.path());
-        }
+    let entries = fs::read_dir(&all).ok()?.flatten();
+    let former = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_commit)).map(|entry| entry.path());
+    let former: Vec<PathBuf> = former.collect();
+    for folder in &former {
+        remove(shell, folder);
     }
     for lock in [".lock", ".checkout.lock"] {
         let _ = fs::remove_file(all.join(lock));
     }
     forget_missing(shell, &all);
     let _ = fs::remove_dir(&all);
-    Some(if all.exists() {
-        format!("{} is no longer used, and could not be removed: delete it", all.display())
-    } else {
-        "removed target/perf/against: other commits are now checked out outside the repository".to_owned()
-    })
+    match former.iter().find(|folder| folder.exists()) {
+        Some(left) => Some(format!("{} is no longer used, and could not be removed: delete it", left.display())),
+        None if former.is_empty() => None,
+        None => Some(
+            "removed the old checkouts in target/perf/against: other commits are now checked out outside the repository".to_owned(),
+        ),
+    }
 }
 
 /// Removes a checkout. What cannot be removed now is left to the next call.

@@ -221,6 +221,7 @@ fn copied_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/system/files.rs
         xtask/vendor/xtask/src/system/git.rs
         xtask/vendor/xtask/src/system/lock.rs
+        xtask/vendor/xtask/src/system/log.rs
         xtask/vendor/xtask/src/system/machine.rs
         xtask/vendor/xtask/src/system/mod.rs
         xtask/vendor/xtask/src/system/orphans.rs
@@ -258,10 +259,10 @@ fn an_empty_repository_gets_all_of_it() {
     );
     // Where nothing was edited it is said before anything is built or installed.
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["perf"]);
-    assert!(code == 2 && text.contains("`command` is still the starter's: say there"), "{text}");
+    assert!(code == 2 && text.contains("`command` is still the example: replace it"), "{text}");
     repository.replace("perf.toml", "./my-service", "./ours");
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["perf"]);
-    assert!(code == 2 && text.contains("locustfile.py is still the starter: say there"), "{text}");
+    assert!(code == 2 && text.contains("locustfile.py is still the example: replace it"), "{text}");
     assert!(!repository.path("target/perf/runs").exists());
     assert_eq!(blob_hash(repository.read("locustfile.py").as_bytes()), STARTER);
 
@@ -465,7 +466,7 @@ fn locustfiles_and_a_locust_that_are_there_are_found() {
     assert!(text.contains("Locust is also in .venv/bin/locust: take that one"), "{text}");
     repository.replace("perf.toml", "./my-service", "./ours");
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["perf"]);
-    assert!(code == 2 && text.contains("there is no locustfile locustfile.py: write one, or name it"), "{text}");
+    assert!(code == 2 && text.contains("locustfile locustfile.py not found: create it, or pass"), "{text}");
 
     // An environment alone is in no commit.
     let own = [("env/pyvenv.cfg", ""), ("env/bin/locust", ""), ("locustfile.py", users)];

@@ -52,7 +52,7 @@ fn a_slowdown_is_red_and_an_improvement_green() {
             output.stdout
         );
         // In the one order, then in the other.
-        let loads = output.stderr.lines().filter(|line| line.starts_with("loading "));
+        let loads = output.stderr.lines().filter(|line| line.starts_with("load-testing "));
         let order: Vec<bool> = loads.map(|line| line.contains(" of this tree ")).collect();
         assert_eq!(order, [true, false, false, true], "{}", output.stderr);
         scratch.assert_clean();
@@ -127,8 +127,7 @@ fn builds_are_kept_and_the_oldest_go() {
 #[test]
 fn what_cannot_be_compared_says_how_to_go_on() {
     let scratch = repository("unknown", 300, 300);
-    scratch
-        .refuses("--against nowhere", "--against nowhere: there is no such commit here: check the name, or fetch it");
+    scratch.refuses("--against nowhere", "--against nowhere: commit not found: check the name, or fetch it");
     scratch.refuses("--against origin/main", "fetch it with `git fetch origin main`");
     scratch.refuses("--against first --host http://127.0.0.1:1", "builds and starts the service of either side");
     let output = scratch.perf("--against nowhere --bisect-exit-codes");
@@ -191,7 +190,7 @@ fn a_folder_of_any_name_and_depth_will_do() {
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     let output = scratch.script("cd services/claims && \"$XTASK\" perf --against first");
     assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
-    let said = "--against first: there is no folder services/claims/ in that commit";
+    let said = "--against first: that commit has no folder services/claims/";
     assert!(output.last_line().contains(said), "{}", output.stderr);
     scratch.assert_nothing_is_left();
 }

@@ -37,7 +37,7 @@ fn repository(name: &str, last_ms: u32) -> Scratch {
 
 /// The number of loads that a command made.
 fn loads(output: &Output) -> usize {
-    output.stderr.lines().filter(|line| line.starts_with("loading ")).count()
+    output.stderr.lines().filter(|line| line.starts_with("load-testing ")).count()
 }
 
 #[track_caller]
@@ -144,11 +144,7 @@ fn where_the_commit_cannot_be_measured_the_fail_stands() {
     unconfirmed(&scratch, "--confirm", "the baseline names no commit: record it in a git repository");
     scratch.write("perf_baseline.json", &kept);
     replace_commit(&scratch, "0123456789012345678901234567890123456789");
-    unconfirmed(
-        &scratch,
-        "--confirm",
-        "the baseline's commit 012345678901: there is no such commit here: check the name, or",
-    );
+    unconfirmed(&scratch, "--confirm", "the baseline's commit 012345678901: commit not found: check the name, or");
     scratch.write("perf_baseline.json", &kept);
     scratch.replace("perf_baseline.json", "\"dirty\": false", "\"dirty\": true");
     unconfirmed(&scratch, "--confirm", "the baseline was measured with uncommitted changes on commit ");
@@ -272,7 +268,7 @@ fn demo_repository(name: &str, slower_pct: &str) -> Scratch {
     scratch.write(
         "perf.toml",
         "[service]\ncommand = \"exec sh service.sh {port}\"\nready_url = \"http://127.0.0.1:{port}/health\"\n\
-         [load]\nusers = 20\nspawn_rate = 20\nrun_time = \"3s\"\n[limits]\np95 = \"100% and 400ms\"\n",
+         [load]\nusers = 30\nspawn_rate = 30\nrun_time = \"5s\"\n[limits]\np95 = \"100% and 1000ms\"\n",
     );
     scratch.write("locustfile.py", &demo_locustfile());
     let start = |pct: &str| {
@@ -288,14 +284,19 @@ fn demo_repository(name: &str, slower_pct: &str) -> Scratch {
     scratch
 }
 
+// The slowdowns are so large that no busy machine hides them, and the limit lies between.
+
 #[test]
-fn the_demo_on_a_slower_machine_is_told_from_a_slower_demo() {
-    // The machine is six times as slow for both sides.
-    let scratch = demo_repository("confirm-demo-machine", "0").with("MACHINE_PCT", "500");
+fn a_slower_machine_is_not_the_demos_fault() {
+    let scratch = demo_repository("confirm-demo-machine", "0").with("MACHINE_PCT", "1500");
     let output = scratch.perf("--confirm --max-runs 2");
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     assert!(output.stdout.contains("PASS: not confirmed; the machine is slower"), "{}", output.stdout);
-    let scratch = demo_repository("confirm-demo-code", "500");
+}
+
+#[test]
+fn a_slower_demo_is_confirmed() {
+    let scratch = demo_repository("confirm-demo-code", "1500");
     let output = scratch.perf("--confirm --max-runs 2");
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
     assert!(output.stdout.contains("FAIL, confirmed: p95 is "), "{}", output.stdout);

@@ -48,7 +48,7 @@ fn a_run_is_judged_and_its_results_can_be_judged_again() {
     );
     let again = repository.perf("target/perf/latest --verbose");
     assert_eq!(again.code, 0, "{}", again.stderr);
-    assert!(again.stdout.contains("load: 10 users, 10 started per second, 1 s"), "{}", again.stdout);
+    assert!(again.stdout.contains("load: 10 users, spawn rate 10/s, 1 s"), "{}", again.stdout);
     repository.assert_clean();
 
     let slower = scratch("fail").with("FAKE_P95_MS", "370");
@@ -283,7 +283,7 @@ fn a_running_service_is_loaded_where_it_is() {
     answering.join().unwrap();
     repository.refuses(&format!("--host {host}"), "does not answer");
     configure(&repository, "");
-    repository.refuses("", "there is no service to load");
+    repository.refuses("", "no service to load");
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn locust_gets_what_belongs_to_it_and_nothing_that_changes_the_run() {
 #[test]
 fn what_weakens_a_measurement_reaches_the_report() {
     for (name, env, expected) in [
-        ("saturated", ("FAKE_LOCUST", "saturated"), "note: the load generator was saturated"),
+        ("saturated", ("FAKE_LOCUST", "saturated"), "note: the load generator was CPU-bound"),
         (
             "shape",
             ("FAKE_LOCUST", "shape"),
@@ -399,7 +399,7 @@ fn a_locust_that_fails_is_no_measurement() {
 fn a_locust_that_hangs_is_no_measurement() {
     let repository = scratch("locust-hangs").with("FAKE_LOCUST", "hangs");
     repository.replace("perf.toml", "deadline_margin = \"2m\"", "deadline_margin = \"2500ms\"");
-    let output = repository.refuses("--update-baseline", "Locust did not end within 4s");
+    let output = repository.refuses("--update-baseline", "Locust did not finish within 4s");
     assert!(output.stderr.contains("All users spawned"), "the log's tail is shown: {}", output.stderr);
 }
 
@@ -417,6 +417,8 @@ fn a_stale_result_is_never_taken() {
 fn failures_alone_are_no_baseline() {
     let repository = scratch("all-failing").with("FAKE_FAILURES", "450");
     repository.refuses("--update-baseline", "all 450 requests failed");
+    let repository = repository.with("FAKE_LOCUST", "fails-saying").with("FAKE_FAILURE", "404");
+    repository.refuses("--update-baseline", "fix the service or the locustfile first; most failed so: 7 x GET /a: 404");
     let output = repository.perf("");
     assert_eq!(
         (output.code, output.stdout.lines().last()),
@@ -441,7 +443,7 @@ fn a_locust_that_is_not_there_is_said() {
     assert!(!repository.folder.join("pids/service").exists(), "found out before the service is started");
     configure(&repository, &service("ok"));
     fs::remove_file(repository.folder.join("locustfile.py")).unwrap();
-    repository.refuses("", "there is no locustfile locustfile.py");
+    repository.refuses("", "locustfile locustfile.py not found");
 }
 
 #[test]
@@ -453,7 +455,7 @@ fn without_a_python_the_next_step_is_said() {
     fs::create_dir_all(&bin).unwrap();
     let path = |repository: Scratch| repository.with("PATH", &bin.display().to_string());
     let repository = path(repository);
-    repository.refuses("", "there is neither python3 nor uv on PATH");
+    repository.refuses("", "neither python3 nor uv is on PATH");
 
     let python = bin.join("python3");
     fs::write(&python, "#!/bin/sh\necho 3 9\n").unwrap();
@@ -476,8 +478,8 @@ fn without_a_python_the_next_step_is_said() {
 fn a_service_that_fails_is_no_measurement() {
     for (mode, reason, says) in [
         ("never-ready", "the service is not ready after 5s", "it answers 503"),
-        ("dies-before-ready", "the service ended before it was ready: exit code 3", "no database"),
-        ("dies-during-load", "the service ended during the load: exit code 4", "out of memory"),
+        ("dies-before-ready", "the service exited before it was ready: exit code 3", "no database"),
+        ("dies-during-load", "the service exited during the load: exit code 4", "out of memory"),
     ] {
         let repository = scratch(&format!("service-{mode}")).with("FAKE_LOCUST", "waits");
         configure(&repository, &service(mode));
@@ -498,7 +500,7 @@ fn a_port_that_somebody_holds_is_said_before_the_service_is_started() {
     let port = holder.local_addr().unwrap().port();
     let config = repository.read("perf.toml").replace("{port}", &port.to_string());
     repository.write("perf.toml", &config);
-    repository.refuses("", &format!("the port of http://127.0.0.1:{port}/health is held by "));
+    repository.refuses("", &format!("the port of http://127.0.0.1:{port}/health is already in use by "));
     assert!(!repository.folder.join("pids/service").exists());
     drop(holder);
     assert_eq!(repository.perf("").code, 0, "a fixed port that is free is fine");
@@ -506,7 +508,8 @@ fn a_port_that_somebody_holds_is_said_before_the_service_is_started() {
 
 #[test]
 fn a_service_that_does_not_end_is_ended() {
-    for (mode, says) in [("ignores-sigterm", "did not end on SIGTERM in time and was killed"), ("forks-child", "")] {
+    for (mode, says) in [("ignores-sigterm", "did not stop in time after SIGTERM and was killed"), ("forks-child", "")]
+    {
         let repository = scratch(&format!("service-{mode}"));
         configure(&repository, &service(mode));
         let output = repository.perf("");
@@ -552,13 +555,17 @@ fn a_signal_in_any_phase_leaves_nothing() {
         repository.write("perf.toml", &repository.read("perf.toml").replacen("[service]\n", build, 1));
         interrupt(&repository, "pids/build", signal, code);
 
+        let repository = scratch(&format!("signal-prepare-{signal}"));
+        repository.replace("perf.toml", "[service]\n", &build.replace("build", "prepare"));
+        interrupt(&repository, "pids/prepare", signal, code);
+
         let repository = scratch(&format!("signal-ready-{signal}"));
         configure(&repository, &service("never-ready"));
         interrupt(&repository, "pids/service", signal, code);
 
         let repository = scratch(&format!("signal-load-{signal}")).with("FAKE_LOCUST", "waits");
         interrupt(&repository, "pids/locust", signal, code);
-        repository.refuses("target/perf/latest", "there is no finished run in this folder");
+        repository.refuses("target/perf/latest", "no finished run in this folder");
         let repository = repository.with("FAKE_LOCUST", "");
         assert_eq!(repository.perf("").code, 0);
         let finished = repository.sh("readlink target/perf/latest");

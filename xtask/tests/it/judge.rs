@@ -220,9 +220,9 @@ fn a_folder_stands_for_the_runs_in_it() {
     assert_eq!(folder.perf("runs/run-2").code, 1);
     let output = folder.perf("empty");
     assert_eq!(output.code, 2);
-    expect![[r"
-        NO VERDICT: empty: there is no finished run in this folder, no perf_results_stats.csv in it or one level below
-    "]]
+    expect![[r#"
+        NO VERDICT: empty: no finished run in this folder: no perf_results_stats.csv in it or one level below
+    "#]]
     .assert_eq(&output.stderr);
 }
 

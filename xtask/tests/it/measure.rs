@@ -85,14 +85,14 @@ fn a_service_that_dies_ends_the_load_at_once() {
     let scratch = Scratch::new("at-once").with("FAKE_LOCUST", "waits").service("dies-during-load");
     let scratch = scratch.toml("run_time = \"1s\"", "run_time = \"1h\"");
     // The load would last an hour, and the command is given up after much less.
-    scratch.refuses("", "the service ended during the load: exit code 4");
+    scratch.refuses("", "the service exited during the load: exit code 4");
 }
 
 #[test]
 fn a_service_that_dies_with_the_last_request_is_no_measurement() {
     let scratch = Scratch::new("last-request").with("FAKE_LOCUST", "kills-service");
-    scratch.refuses("", "the service ended during the load: killed by signal 9");
-    scratch.refuses("--update-baseline", "the service ended during the load: killed by signal 9");
+    scratch.refuses("", "the service exited during the load: killed by signal 9");
+    scratch.refuses("--update-baseline", "the service exited during the load: killed by signal 9");
 }
 
 #[test]
@@ -104,12 +104,28 @@ fn a_service_that_hangs_is_no_measurement() {
 
 #[test]
 fn readiness_is_a_2xx_answer_in_time() {
-    for (mode, says) in [("redirects", "it answers 302"), ("never-answers", "timeout")] {
+    for (mode, says) in [
+        ("redirects", "it answers 302"),
+        ("never-answers", "timeout: no answer within 2 s"),
+        ("drips", "timeout: no answer within 2 s"),
+        ("never-ends", "it answers something else than HTTP"),
+    ] {
         let scratch = Scratch::new(&format!("ready-{mode}")).service(mode).toml("\"2m\"", "\"5s\"");
         let output = scratch.refuses("", "the service is not ready after 5s");
         assert!(output.last_line().contains(says), "{}", output.stderr);
         scratch.assert_not_started(&["locust"]);
     }
+}
+
+#[test]
+fn a_service_on_an_ipv6_address_is_measured() {
+    if TcpListener::bind(("::1", 0)).is_err() {
+        return;
+    }
+    let scratch = Scratch::new("ipv6").service("ipv6").toml("http://127.0.0.1:", "http://[::1]:");
+    assert_eq!(scratch.perf("").code, 0);
+    assert!(scratch.read("pids/arguments").contains("-H http://[::1]:"));
+    scratch.assert_clean();
 }
 
 #[test]
@@ -125,7 +141,7 @@ fn a_command_that_leaves_its_service_in_the_background_is_refused_and_leaves_non
     scratch
         .toml("command = \"exec ", "command = \"")
         .toml("--mode ok\"", "--mode ok &\"")
-        .refuses("", "the service ended ");
+        .refuses("", "the service exited ");
 }
 
 #[test]
@@ -362,8 +378,10 @@ fn a_service_without_a_public_page_is_ready_by_its_port_or_a_status() {
     assert_eq!(scratch.perf("").code, 0);
     let scratch = scratch.toml("503", "204").toml("\"2m\"", "\"5s\"");
     scratch.refuses("", "it answers 503");
-    Scratch::new("ready-no-port").toml("http://127.0.0.1:{port}/health", "tcp://127.0.0.1").refuses("", "not a URL");
-    Scratch::new("host-tcp").refuses("--host tcp://127.0.0.1:1", "Locust loads by http or https");
+    Scratch::new("ready-no-port")
+        .toml("http://127.0.0.1:{port}/health", "tcp://127.0.0.1")
+        .refuses("", "expected a URL");
+    Scratch::new("host-tcp").refuses("--host tcp://127.0.0.1:1", "expected an http or https URL");
 }
 
 #[test]
@@ -407,7 +425,7 @@ fn a_path_with_spaces_commas_and_quotes_is_a_path() {
 #[test]
 fn a_service_that_does_not_listen_there_is_asked_for_its_port() {
     let scratch = Scratch::new("elsewhere").toml("\"exec '", "\"exec sleep 1000 #'").toml("\"2m\"", "\"1s\"");
-    scratch.refuses("", "nothing listens there; does the service get {port}, by its command or by [service] env?");
+    scratch.refuses("", "nothing listens there; does the service get {port}, through its command or [service] env?");
 }
 
 #[test]
@@ -443,7 +461,7 @@ fn two_commands_at_once_have_ports_and_folders_of_their_own_and_take_turns() {
         command.spawn().unwrap()
     };
     let said = |name: &str| scratch.read(&format!("pids/{name}/stderr"));
-    let says_that_it_waits = |name: &str| said(name).contains("another command measures in this repository");
+    let says_that_it_waits = |name: &str| said(name).contains("another run is using this repository");
     let one = start("one");
     scratch.wait_until("the first one's turn", || scratch.path("target/perf/latest").exists());
     // One after the other: two loads at once would measure each other.
@@ -581,6 +599,9 @@ fn a_report_that_cannot_be_printed_is_no_pass_and_no_panic() {
         ("\"$XTASK\" perf --no-such-flag 2> /dev/full", &[2]),
         ("\"$XTASK\" perf 2> /dev/full", &[0]),
         ("\"$XTASK\" --help > /dev/full", &[0, 2]),
+        ("\"$XTASK\" perf results.csv >&-", &[0]),
+        ("\"$XTASK\" perf results.csv 2>&-", &[0]),
+        ("\"$XTASK\" perf <&- >&- 2>&-", &[0]),
         ("\"$XTASK\" perf results.csv --baseline new.json > /dev/full", &[0, 2]),
     ] {
         let output = scratch.script(script);

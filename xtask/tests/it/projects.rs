@@ -89,7 +89,7 @@ fn a_folder_of_locustfiles_with_packages_beside_it() {
     fs::create_dir(scratch.path("empty")).unwrap();
     let output = scratch.perf("--update-baseline --locustfile empty");
     assert_eq!(output.code, 2);
-    assert!(output.last_line().contains("there is no locustfile in the folder empty"), "{}", output.stderr);
+    assert!(output.last_line().contains("no locustfile in the folder empty"), "{}", output.stderr);
 }
 
 #[test]
@@ -243,6 +243,6 @@ fn a_load_shape_ends_when_it_wants_to_but_not_after_the_run_time() {
     scratch.replace("perf.toml", LOAD, &format!("{LOAD}stop_timeout = \"1s\"\ndeadline_margin = \"7s\"\n"));
     let output = scratch.perf("--update-baseline");
     assert_eq!(output.code, 2, "{}", output.stderr);
-    let reason = "did not end within 10s (run time, stop timeout and margin), so it was stopped: its load shape takes longer, let the run time cover it";
+    let reason = "did not finish within 10s (run time, stop timeout and margin), so it was stopped: its load shape takes longer, let the run time cover it";
     assert!(output.last_line().contains(reason), "{}", output.stderr);
 }

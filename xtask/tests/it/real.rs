@@ -101,6 +101,12 @@ fn the_demo_is_measured_finely_and_wholly_and_fails_when_slower() {
 
     let saved = fs::read_to_string(BASELINE).unwrap();
     assert!(saved.contains("\"precision\": \"fine\""), "the JSON's percentiles are what is judged: {saved}");
+    let tells_usage = saved.contains("\"cpu_ms_per_request\": [");
+    assert_eq!(
+        tells_usage,
+        cfg!(target_os = "linux"),
+        "the listener tells which part of the load is measured: {saved}"
+    );
 
     // What Locust wrote last in its own file is older: the listener's file holds every request.
     let latest = root().join("target/perf/latest/run-1");

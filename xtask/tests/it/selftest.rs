@@ -44,7 +44,7 @@ fn check(scratch: &Scratch, code: i32, verdict: &str) -> Output {
 fn it_passes_where_every_fault_is_found_whatever_the_caller_has_set() {
     let scratch = repository("seeing", SEEING);
     let scratch = scratch.with("DEMO_SLOWDOWN_PCT", "40").with("CI", "true").with("CLICOLOR_FORCE", "1");
-    let output = check(&scratch, 0, "PASS: the gate holds on this machine");
+    let output = check(&scratch, 0, "PASS: the gate caught every injected fault on this machine");
     let tried: Vec<&str> = output.stdout.lines().filter(|line| line.ends_with(" min of load   ok")).collect();
     assert_eq!(tried.len(), 10, "{}", output.stdout);
     assert!(tried[4].contains("exit 1, FAIL GET /claims/[id] p95: 300 → 900 ms"), "{}", tried[4]);

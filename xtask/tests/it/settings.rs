@@ -38,7 +38,7 @@ fn a_configuration_error_points_at_its_line() {
         (
             "\n[limits]\np95 = \"20\"\n",
             expect![[
-                r#":3: [limits] `p95`: `20` does not end in `%`: write for example "20%", "20% and 5ms" or "max 500ms""#
+                r#":3: [limits] `p95`: `20` does not end in `%`: write for example "20%", "20% and 5 ms" or "max 500 ms""#
             ]],
         ),
         (
@@ -56,7 +56,7 @@ fn a_configuration_error_points_at_its_line() {
         (
             "[limits.\"GET /a\"]\np95 = \"20\"\n",
             expect![[
-                r#":2: [limits."GET /a"] `p95`: `20` does not end in `%`: write for example "20%", "20% and 5ms" or "max 500ms""#
+                r#":2: [limits."GET /a"] `p95`: `20` does not end in `%`: write for example "20%", "20% and 5 ms" or "max 500 ms""#
             ]],
         ),
         (
@@ -140,11 +140,11 @@ fn a_command_line_error_names_the_flag() {
         ),
         (
             "perf --against HEAD --max-runs 1",
-            expect!["--against needs at least 2 rounds: one tells nothing of the noise"],
+            expect!["--against needs at least 2 rounds: a single round says nothing about noise"],
         ),
         (
             "perf --against HEAD --min-runs 1",
-            expect!["--against needs at least 2 rounds: one tells nothing of the noise"],
+            expect!["--against needs at least 2 rounds: a single round says nothing about noise"],
         ),
         ("perf -- -u50", expect!["`-u50` after `--`: the gate sets Locust's `-u` itself; use --users"]),
         ("perf -- --csv=x", expect!["`--csv=x` after `--`: the gate sets Locust's `--csv` itself; remove it"]),
@@ -182,28 +182,26 @@ fn a_setting_comes_from_flag_then_perf_toml_then_locust_then_default() {
     };
     let all = "host = http://127.0.0.1:1\nusers = 5\nrun-time: 2m\n";
     for (flags, toml, env, expected) in [
-        ("perf --users 1", "[load]\nusers = 2", vec![("LOCUST_USERS", "3")], "1 users, 4 started per second, 120 s"),
-        ("perf", "[load]\nusers = 2", vec![("LOCUST_USERS", "3")], "2 users, 4 started per second, 120 s"),
-        ("perf", "", vec![("LOCUST_USERS", "3")], "3 users, 4 started per second, 120 s"),
-        ("perf", "", vec![], "5 users, 4 started per second, 120 s"),
-        ("perf --run-time 9", "", vec![("LOCUST_SPAWN_RATE", "6")], "5 users, 6 started per second, 9 s"),
+        ("perf --users 1", "[load]\nusers = 2", vec![("LOCUST_USERS", "3")], "1 users, spawn rate 4/s, 120 s"),
+        ("perf", "[load]\nusers = 2", vec![("LOCUST_USERS", "3")], "2 users, spawn rate 4/s, 120 s"),
+        ("perf", "", vec![("LOCUST_USERS", "3")], "3 users, spawn rate 4/s, 120 s"),
+        ("perf", "", vec![], "5 users, spawn rate 4/s, 120 s"),
+        ("perf --run-time 9", "", vec![("LOCUST_SPAWN_RATE", "6")], "5 users, spawn rate 6/s, 9 s"),
     ] {
         assert_eq!(load(flags, toml, &env, all).unwrap(), expected, "{flags} {toml} {env:?}");
     }
     let commented =
         "host = http://127.0.0.1:1#top ; ours\nusers = 6\nusers = 7 # seven\n; users = 8\nrun-time '2m'\t; two\n";
-    assert_eq!(load("perf", "", &[], commented).unwrap(), "7 users, 4 started per second, 120 s");
-    assert_eq!(load("perf --host http://127.0.0.1:1", "", &[], "").unwrap(), "10 users, 4 started per second, 30 s");
-    expect!["LOCUST_USERS sets Locust's `users` to `many`: invalid digit found in string"].assert_eq(&error(load(
+    assert_eq!(load("perf", "", &[], commented).unwrap(), "7 users, spawn rate 4/s, 120 s");
+    assert_eq!(load("perf --host http://127.0.0.1:1", "", &[], "").unwrap(), "10 users, spawn rate 4/s, 30 s");
+    expect!["LOCUST_USERS sets Locust's `users` to `many`: expected a whole number"].assert_eq(&error(load(
         "perf",
         "",
         &[("LOCUST_USERS", "many")],
         all,
     )));
-    expect![
-        "there is no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
-    ]
-    .assert_eq(&error(load("perf", "", &[], "")));
+    expect!["no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"]
+        .assert_eq(&error(load("perf", "", &[], "")));
 }
 
 #[test]

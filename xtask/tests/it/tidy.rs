@@ -62,6 +62,98 @@ fn the_readme_is_read_in_a_few_minutes() {
     assert!(lines < 150, "README.md has {lines} lines: what is not for a first reader goes into docs/");
 }
 
+/// Words that do not come back, each with the one to write: what a reader would have to look up, or to read twice.
+const GONE: [(&str, &str); 24] = [
+    ("mend", "fix"),
+    ("mends", "fixes"),
+    ("mended", "fixed"),
+    ("mending", "fixing"),
+    ("anew", "again"),
+    ("settled", "conclusive"),
+    ("there is no flag", "unknown flag"),
+    ("there is no command", "unknown command"),
+    ("no command is given", "missing command"),
+    ("gravest", "most severe"),
+    ("for ever", "always"),
+    ("torn", "truncated"),
+    ("handed to", "passed to"),
+    ("stands behind", "follows"),
+    ("stand behind", "follow"),
+    ("half as slow again", "50% slower"),
+    ("one a run", "one per run"),
+    ("no whole number", "expected a whole number"),
+    ("is no length of time", "expected a duration"),
+    ("meets no endpoint", "matches no endpoint"),
+    ("load less", "use fewer users"),
+    ("the starter's", "the example"),
+    ("\u{ab}", "a quotation mark"),
+    ("\u{bb}", "a quotation mark"),
+];
+
+/// Every text that a person reads: documents, comments of settings, and the source, whose strings become help, errors and
+/// reports.
+fn texts() -> Vec<(String, String)> {
+    let mut texts = sources();
+    let mut names = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "xtask/README.md", "perf.toml"]
+        .map(str::to_owned)
+        .to_vec();
+    names.extend([".github/workflows/ci.yml", "locustfile.py", "xtask/locust/perf_listener.py"].map(str::to_owned));
+    names.extend(["crates/report/src/page.css", "crates/report/src/page.js"].map(str::to_owned));
+    names.push("crates/judge/benches/calibration/preface.md".to_owned());
+    for folder in ["docs", "xtask/adopt"] {
+        let files = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        let files = files.filter(|file| file.extension().is_some_and(|extension| extension != "png"));
+        names.extend(files.map(|file| file.strip_prefix(root()).unwrap().display().to_string()));
+    }
+    for name in names {
+        let text = read(&name);
+        // What Markdown quotes as code may be an old name.
+        let is_markdown = Path::new(&name).extension().is_some_and(|extension| extension == "md");
+        let text = if is_markdown { text.split('`').step_by(2).collect() } else { text };
+        texts.push((name, text));
+    }
+    texts
+}
+
+/// Returns the words of a text that do not come back, with what to write instead.
+fn gone(original: &str) -> Vec<String> {
+    // An expression may go on in the next line, which may be one of a comment.
+    let words = original.split_whitespace().filter(|word| !["///", "//!", "//", "#"].contains(word));
+    let text = words.collect::<Vec<_>>().join(" ").to_lowercase();
+    let is_of_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    if original.contains("NOT JUDGED") {
+        found.push("`NOT JUDGED`, write NO VERDICT".to_owned());
+    }
+    for (word, instead) in GONE {
+        for (place, _) in text.match_indices(word) {
+            let before = text[..place].chars().next_back().is_some_and(is_of_word);
+            let after = text[place + word.len()..].chars().next().is_some_and(is_of_word);
+            if !before && !after {
+                found.push(format!("`{word}`, write {instead}"));
+            }
+        }
+    }
+    for (place, _) in text.match_indices(" %") {
+        let is_number = text[..place].ends_with(|c: char| c.is_ascii_digit());
+        let is_remainder = text[place + 2..].trim_start().starts_with(|c: char| c.is_ascii_digit());
+        if is_number && !is_remainder {
+            found.push("a number and ` %`, write it without the space".to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn words_that_are_gone_do_not_come_back() {
+    assert_eq!(gone("It is Mended: 20 % of it, not settled.\nHanded\n/// to it; amended, 7 % 3, unsettled").len(), 4);
+    let texts = texts();
+    assert!(texts.len() > 80, "{}", texts.len());
+    for (name, text) in texts {
+        assert_eq!(gone(&text), Vec::<String>::new(), "{name}");
+    }
+}
+
 #[test]
 fn adopting_is_told_in_a_few_lines() {
     let readme = read("README.md");
@@ -242,11 +334,13 @@ fn assert_known(file: &str, line: &str) {
             ["cargo", "test", "-p", package] => !folder(package).is_empty(),
             ["fuzz/run", target] => root().join(format!("fuzz/src/bin/{target}.rs")).is_file(),
             ["cargo", "bench", "-p", package, "--bench", bench] => has_bench(package, bench),
-            [".ci/run" | ".ci/wheel"]
+            [".ci/run" | ".ci/wheel" | ".ci/adopt"]
             | ["cargo", "test"]
             | ["cargo", "fmt", "--check"]
             // Where cargo-deny is installed; the test of licences holds to `deny.toml` itself.
             | ["cargo", "deny", "check"]
+            // Takes the picture of README.md; `html` opens such a page in the same browser.
+            | ["chromium", "--headless", "--hide-scrollbars", "--window-size=1180,850", "--screenshot=docs/report.png", _]
             // What `listener` does.
             | ["python3", "xtask/locust/test_perf_listener.py"]
             | ["cargo", "clippy", "--all-targets", "--", "-D", "warnings"]
@@ -566,6 +660,37 @@ fn every_fuzz_target_is_documented() {
     for parser in ["locust_csv", "locust_json", "locust_history", "Baseline", "Config", "flags"] {
         let call = format!("{parser}::parse(");
         assert!(targets.iter().any(|target| read(&format!("fuzz/src/bin/{target}.rs")).contains(&call)), "{call}");
+    }
+}
+
+/// The text of every Rust file below a folder of the repository.
+fn rust_below(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text.push_str(&rust_below(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+    text
+}
+
+#[test]
+fn every_test_that_holds_a_promise_exists() {
+    let robustness = read("docs/robustness.md");
+    assert!(robustness.lines().count() < 80, "docs/robustness.md is a page");
+    let folders = ["xtask/src", "xtask/tests", "crates/judge/tests", "crates/report/tests"];
+    let code: String = folders.iter().map(|folder| rust_below(&root().join(folder))).collect();
+    let rows = robustness.lines().filter(|line| line.starts_with("| ") && line.ends_with(" |"));
+    for tests in rows.filter_map(|line| line.trim_end_matches(" |").rsplit_once(" | ")).map(|(_, tests)| tests) {
+        for path in tests.split('`').skip(1).step_by(2) {
+            let name = path.rsplit("::").next().unwrap_or(path);
+            let begins = |start: &str| code.contains(&format!("{start} {}", name.trim_end_matches('*')));
+            let is_target = root().join(format!("fuzz/src/bin/{name}.rs")).exists();
+            assert!(begins("fn") || begins("mod") || is_target || name.contains('.'), "{path} is no test");
+        }
     }
 }
 

@@ -33,17 +33,17 @@ fn a_load_that_a_worker_leaves_or_joins_is_not_judged() {
             "missing",
             "gives-up",
             roll(false, std::slice::from_ref(&two)),
-            "within 2m 1 of 2 workers have come: 2; missing: 1; start them",
+            "within 2m 1 of 2 workers have connected: 2; missing: 1; start them",
         ),
-        ("nobody", "gives-up", String::new(), "within 2m 0 of 2 workers have come; missing: 1, 2; start them"),
-        ("hanging", "waits", roll(false, &[]), "within 1s 0 of 2 workers have come; missing: 1, 2; start them"),
+        ("nobody", "gives-up", String::new(), "within 2m 0 of 2 workers have connected; missing: 1, 2; start them"),
+        ("hanging", "waits", roll(false, &[]), "within 1s 0 of 2 workers have connected; missing: 1, 2; start them"),
         (
             "lost",
             "waits",
             roll(true, &[one.clone(), worker("\"2\"", "lost")]),
             "worker 2 (h, process 7) was lost during",
         ),
-        ("late", "waits", roll(true, &[one.clone(), worker("null", "late")]), "a worker (h, process 7) joined when"),
+        ("late", "waits", roll(true, &[one.clone(), worker("null", "late")]), "a worker (h, process 7) joined after"),
         (
             "bare",
             "waits",
@@ -54,13 +54,13 @@ fn a_load_that_a_worker_leaves_or_joins_is_not_judged() {
             "old",
             "waits",
             roll(false, &[one.clone(), old]),
-            "runs Locust 2.40.1, and its master 2.47.0: install locust==2.47.0",
+            "runs Locust 2.40.1, but its master runs 2.47.0: install locust==2.47.0",
         ),
         (
             "too-many",
             "waits",
             roll(true, &[one.clone(), two.clone(), two.clone()]),
-            "3 workers came where 2 are asked for",
+            "3 workers connected, and 2 are expected",
         ),
         ("cut-off", "ok", roll(true, &[whole, two.clone()]), "worker 2 (h, process 7) was lost at the end of the load"),
     ];
@@ -79,13 +79,13 @@ fn a_load_that_a_worker_leaves_or_joins_is_not_judged() {
     let scratch = Scratch::new("workers-process").with("FAKE_LOCUST", "waits").with("FAKE_ROLL", &lost);
     scratch.refuses("--processes 2", "a worker (h, process 7) was lost during the load");
     let scratch = Scratch::new("workers-processes").with("FAKE_LOCUST", "gives-up");
-    scratch.refuses("--processes 2", "within 2m 0 of 2 workers have come; these are processes of its own");
+    scratch.refuses("--processes 2", "within 2m 0 of 2 workers have connected; these are processes of its own");
 }
 
 #[test]
 fn what_no_worker_could_join_is_refused_before_the_load() {
     let both = Scratch::new("workers-both");
-    both.refuses("--processes 2 --expect-workers 2", "give one");
+    both.refuses("--processes 2 --expect-workers 2", "use one of them");
     both.assert_not_started(&["service", "locust"]);
 
     let old = Scratch::new("workers-too-old")
@@ -97,7 +97,7 @@ fn what_no_worker_could_join_is_refused_before_the_load() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let busy = Scratch::new("workers-busy").with("LOCUST_MASTER_BIND_PORT", &port);
-    let holder = format!("port {port}, on which Locust's master waits for workers, is held by ");
+    let holder = format!("port {port}, on which Locust's master waits for workers, is already in use by ");
     let output = busy.refuses("--expect-workers 2", &holder);
     if Path::new("/proc/self").exists() {
         assert!(output.last_line().contains(&format!("(process {})", std::process::id())), "{}", output.stderr);
@@ -160,7 +160,7 @@ fn the_load_is_shared_as_the_flags_or_else_the_file_say() {
         format!("while sh '\\''{FAKE_LOCUST}'\\'' -f - --worker --master-host 127.0.0.1 --master-port {port} ");
     assert!(output.stderr.contains(&command), "{}", output.stderr);
     assert!(
-        output.stderr.contains(" is reached from this machine alone, so start all workers here"),
+        output.stderr.contains(" is only reachable from this machine, so start all workers here"),
         "{}",
         output.stderr
     );
@@ -366,7 +366,7 @@ fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_
     }
     let saved = scratch.read("perf_baseline.json");
     assert!(saved.contains("\"workers\": 4") && saved.contains("\"precision\": \"fine\""), "{saved}");
-    assert!(said(&scratch).contains("4 of 4 workers have come: 1, 2, 3, 4"), "{}", said(&scratch));
+    assert!(said(&scratch).contains("4 of 4 workers have connected: 1, 2, 3, 4"), "{}", said(&scratch));
 
     let is_refused = |gate, reasons: [&str; 2]| {
         let output = scratch.finish(gate);
@@ -380,7 +380,7 @@ fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_
     let gate = start(&scratch, LONG_LOAD);
     scratch.wait_until("the load", || workers_of(&scratch, "run-1").len() == 4);
     let fifth = Shells(vec![start_worker(&scratch, &commands[3])]);
-    is_refused(gate, ["NO VERDICT: worker 4 (", " joined when the load had begun"]);
+    is_refused(gate, ["NO VERDICT: worker 4 (", " joined after the load had begun"]);
     drop(fifth);
 
     // 3. And the next, until one of them dies.
@@ -399,7 +399,7 @@ fn a_worker_that_does_not_come_is_named() {
     let _workers = Shells([0, 1, 3].map(|number| start_worker(&scratch, &commands[number])).into());
     assert_eq!(scratch.finish(gate).code, 2, "{}", said(&scratch));
     let last = said(&scratch).lines().last().unwrap().to_owned();
-    for reason in ["within 15s 3 of 4 workers have come: 1, 2, 4", "; missing: 3; start them"] {
+    for reason in ["within 15s 3 of 4 workers have connected: 1, 2, 4", "; missing: 3; start them"] {
         assert!(last.contains(reason), "{last}");
     }
     assert_eq!(scratch.read("perf_baseline.json"), BASELINE);

@@ -142,17 +142,17 @@ fn a_limit_that_cannot_be_meant_is_refused() {
         (
             Metric::P95,
             "20",
-            expect![[r#"`20` does not end in `%`: write for example "20%", "20% and 5ms" or "max 500ms""#]],
+            expect![[r#"`20` does not end in `%`: write for example "20%", "20% and 5 ms" or "max 500 ms""#]],
         ),
         (
             Metric::P95,
             "-5%",
-            expect![[r#"`-5` is not a number of 0 or more: write for example "20%", "20% and 5ms" or "max 500ms""#]],
+            expect![[r#"`-5` is not a number of 0 or more: write for example "20%", "20% and 5 ms" or "max 500 ms""#]],
         ),
         (
             Metric::P95,
             "20%, 30%",
-            expect![[r#"the limit of change is given twice: write for example "20%", "20% and 5ms" or "max 500ms""#]],
+            expect![[r#"the limit of change is given twice: write for example "20%", "20% and 5 ms" or "max 500 ms""#]],
         ),
         (Metric::ErrorRate, "2%", expect![[r#"`2%` does not end in `pp`: write for example "2pp" or "max 5%""#]]),
         (Metric::TotalRequests, "2%", expect!["`total_requests` is shown but not judged, so it takes no limit"]),

@@ -87,19 +87,22 @@ fn a_file_that_is_no_result_is_refused_with_its_fault() {
         (String::new(), expect!["the file is empty: Locust had not written any result yet"]),
         (
             format!("{HEADER}\r\n"),
-            expect!["there is no `Aggregated` row: the file is cut, or Locust died while it wrote"],
+            expect!["no `Aggregated` row: the file is truncated, probably because Locust was killed while writing"],
         ),
-        (row(full), expect!["there is no `Aggregated` row: the file is cut, or Locust died while it wrote"]),
+        (
+            row(full),
+            expect!["no `Aggregated` row: the file is truncated, probably because Locust was killed while writing"],
+        ),
         (
             row(&total[..30]),
             expect![
-                "line 2 has 10 fields where the header has 22: the file is torn, as when Locust is killed while it writes"
+                "line 2 has 10 fields where the header has 22: the file is truncated, probably because Locust was killed while writing"
             ],
         ),
         (
             row(&format!("{full}\r\nGET,/b")),
             expect![
-                "line 3 has 2 fields where the header has 22: the file is torn, as when Locust is killed while it writes"
+                "line 3 has 2 fields where the header has 22: the file is truncated, probably because Locust was killed while writing"
             ],
         ),
         (
@@ -112,7 +115,7 @@ fn a_file_that_is_no_result_is_refused_with_its_fault() {
         ),
         (
             row(&total.replace("5,5,5,5,5,5,5,5,5,5,5", "5,5,5,5,5,4,5,5,5,5,5")),
-            expect!["line 2: its percentiles fall: 50% 5, 95% 4, 99% 5"],
+            expect!["line 2: its percentiles are not in order: 50% 5, 95% 4, 99% 5"],
         ),
         (row(&total.replace(",2.0,", ",nan,")), expect!["line 2: Requests/s is `nan`, not a number of 0 or more"]),
         (row(&total.replace(",2.0,", ",inf,")), expect!["line 2: Requests/s is `inf`, not a number of 0 or more"]),
@@ -127,39 +130,39 @@ fn a_file_that_is_no_result_is_refused_with_its_fault() {
         (
             row(&format!("{full}\r\n{}", total.replace("Aggregated,10", "Aggregated,12"))),
             expect![
-                "the endpoints' requests add up to 10 where `Aggregated` says 12: the file is torn, rows of two writings are mixed"
+                "the endpoints' requests add up to 10 where `Aggregated` says 12: the file is corrupt, with rows of two writes mixed"
             ],
         ),
         (
             row(&format!("{full}\r\n{}", total.replace("Aggregated,10,0", "Aggregated,10,1"))),
             expect![
-                "the endpoints' failures add up to 0 where `Aggregated` says 1: the file is torn, rows of two writings are mixed"
+                "the endpoints' failures add up to 0 where `Aggregated` says 1: the file is corrupt, with rows of two writes mixed"
             ],
         ),
         (
             row(&format!("{full}\r\n{full}\r\n{}", total.replace("Aggregated,10", "Aggregated,20"))),
-            expect!["`GET /a` is there twice: the file is torn, rows of two writings are mixed"],
+            expect!["`GET /a` appears twice: the file is corrupt, with rows of two writes mixed"],
         ),
         (
             HEADER.replace(",95%", ",94%") + "\r\n" + total + "\r\n",
-            expect!["there is no column `95%`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"],
+            expect!["missing column `95%`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"],
         ),
         (
             "hello\nworld\n".to_owned(),
-            expect!["line 1: there is no column `Name`: this is not a stats CSV of Locust 1.2 or later"],
+            expect!["line 1: missing column `Name`; not a stats CSV from Locust 1.2 or later"],
         ),
     ] {
         expected.assert_eq(&csv_error(&text));
     }
     let killed = fixture("locust-2.47.0/killed-midway/perf_results_stats.csv");
     expect![
-        "line 57 has 17 fields where the header has 22: the file is torn, as when Locust is killed while it writes"
+        "line 57 has 17 fields where the header has 22: the file is truncated, probably because Locust was killed while writing"
     ]
     .assert_eq(&error(locust_csv::parse(&killed)));
     let none = fixture("locust-2.47.0/zero-requests/perf_results_stats.csv");
     expect!["Locust made no requests: there is nothing to judge"].assert_eq(&error(locust_csv::parse(&none)));
     let custom = fixture("locust-2.47.0/custom-percentiles/perf_results_stats.csv");
-    expect!["there is no column `99%`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"]
+    expect!["missing column `99%`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"]
         .assert_eq(&error(locust_csv::parse(&custom)));
 }
 

@@ -29,13 +29,13 @@ fn a_history_that_makes_no_picture_says_why() {
     let header = "Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%,99%";
     let with = |rows: &str| format!("{header}\n1,1,,Aggregated,0,0,N/A,N/A,N/A\n{rows}\n");
     for (text, expected) in [
-        (String::new(), expect!["there is no column `Timestamp`"]),
-        (header.replace("95%", "94%") + "\n", expect!["there is no column `95%`"]),
+        (String::new(), expect!["missing column `Timestamp`"]),
+        (header.replace("95%", "94%") + "\n", expect!["missing column `95%`"]),
         (with(""), expect!["it holds too few lines to draw: Locust before 2.47 loses the last ones of every run"]),
         (with("2,1,,Aggregated,nan,0,1,2,3"), expect!["line 3: Requests/s is `nan`, not a number of 0 or more"]),
         (with("2,1,,Aggregated,1,-1,1,2,3"), expect!["line 3: Failures/s is `-1`, not a number of 0 or more"]),
         (with("2,1,,Aggregated,1,0,1,N/A,3"), expect!["line 3: 95% is `N/A`, not a number of 0 or more"]),
-        (with("0,1,,Aggregated,1,0,1,2,3"), expect!["line 3: its time lies before that of the line above"]),
+        (with("0,1,,Aggregated,1,0,1,2,3"), expect!["line 3: its time is before that of the previous line"]),
         (
             with("2,1,,Aggregated,1"),
             expect![

@@ -115,16 +115,12 @@ fn a_histogram_is_that_of_the_counts() {
     let whole = json_of(r#""100": 1140, "300": 60"#);
     assert!(locust_json::parse(&whole).is_ok());
     for (from, to, expected) in [
-        (r#""100": 1140, "300": 60"#, r#""100": 1"#, "response times are those of 1 requests, and it counts 1200"),
-        (
-            r#""100": 1140, "300": 60"#,
-            r#""100": 5000"#,
-            "response times are those of 5000 requests, and it counts 1200",
-        ),
+        (r#""100": 1140, "300": 60"#, r#""100": 1"#, "counts 1200 requests, and has response times for 1:"),
+        (r#""100": 1140, "300": 60"#, r#""100": 5000"#, "counts 1200 requests, and has response times for 5000:"),
         (r#""300": 60"#, r#""9000": 60"#, "add up to 636600 to 671400 ms, and total_response_time is 132000 ms"),
         (r#""100": 1140"#, r#""10": 1140"#, "add up to 27660 to 31140 ms, and total_response_time is 132000 ms"),
     ] {
         let found = error(locust_json::parse(&whole.replace(from, to)));
-        assert!(found.starts_with("`GET /`: its") && found.contains(expected), "{to}: {found}");
+        assert!(found.starts_with("`GET /`: it") && found.contains(expected), "{to}: {found}");
     }
 }

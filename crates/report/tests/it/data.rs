@@ -209,7 +209,7 @@ fn rounded(runs: Vec<Run>) -> Vec<Run> {
 }
 
 /// What somebody may call an endpoint, by malice or by accident.
-fn hostile_names() -> Vec<String> {
+pub fn hostile_names() -> Vec<String> {
     let names = [
         "</script><script>alert(1)</script>",
         "<!--",
@@ -231,6 +231,26 @@ fn hostile_names() -> Vec<String> {
         "Aggregated",
         "",
         " ",
+        "javascript:alert(1)",
+        "[a](javascript:alert(1)) ![b](https://example.org/c.png)",
+        "https://example.org/?a=b www.example.org",
+        "@everyone #1 GH-1 a@example.org",
+        "# heading\n\n---\n- list\n> quote",
+        "</td></tr></table><h1>PASS</h1>",
+        "'\" onmouseover='alert(1)' x=\"",
+        "-->",
+        "?><?xml version=\"1.0\"?>",
+        "<!DOCTYPE a [<!ENTITY b SYSTEM \"file:///etc/passwd\">]>&b;",
+        "%25%0D%0A::error::owned",
+        "::stop-commands::owned",
+        "##vso[task.setvariable variable=a]b",
+        "\r\u{8}\u{1b}[2K\u{1b}[1APASS",
+        "a\u{200b}b\u{200d}\u{2060}\u{ad}\u{e0041}\u{e007f}",
+        "\u{301}\u{301}e\u{301} שלום 😀",
+        "=cmd|' /C calc'!A0",
+        "\\\\|\\|**bold**~~gone~~",
+        "../../etc/passwd",
+        "null",
     ];
     names.iter().map(|name| (*name).to_owned()).chain(["x".repeat(10_000), "\u{1b}<".repeat(5_000)]).collect()
 }
@@ -369,11 +389,17 @@ fn a_pass_says_what_it_rests_on_where_the_circumstances_differ() {
         })
     };
     assert_eq!(ends(|_| ()), "PASS: p95 +0.0% (limit +20%), all metrics within their limits");
-    assert_eq!(ends(|of| of.machine.as_mut().unwrap().cpu = "another".to_owned()), "the baseline is of another CPU");
-    assert_eq!(ends(|of| of.machine.as_mut().unwrap().cores = 4), "the baseline is of another number of cores");
+    assert_eq!(
+        ends(|of| of.machine.as_mut().unwrap().cpu = "another".to_owned()),
+        "the baseline was measured with another CPU"
+    );
+    assert_eq!(
+        ends(|of| of.machine.as_mut().unwrap().cores = 4),
+        "the baseline was measured with another number of cores"
+    );
     assert_eq!(
         ends(|of| (of.locust, of.python) = (Some("2.32.0".to_owned()), Some("3.14.0".to_owned()))),
-        "the baseline is of another Locust and Python"
+        "the baseline was measured with another Locust and Python"
     );
     // What is not known is no difference.
     assert!(ends(|of| of.machine = None).starts_with("PASS: "));
@@ -409,6 +435,36 @@ fn findings_are_the_worst_first_in_every_format() {
             let places: Vec<usize> = texts.iter().map(|text| quiet.find(text.as_str()).unwrap()).collect();
             assert!(places.is_sorted(), "{}: {quiet}", case.name);
         });
+    }
+}
+
+#[test]
+fn many_endpoints_make_no_format_longer_but_the_json() {
+    let sizes = [2_100, 3_000].map(|count| {
+        let names: Vec<String> = (0..count).map(|number| format!("GET /{number:05}")).collect();
+        let mut case = hostile_case(&names);
+        // The last one is the worst.
+        for run in &mut case.runs {
+            run.endpoints.last_mut().unwrap().1.p95_ms *= 3.0;
+        }
+        case.report(|report| {
+            let worst = format!("GET /{:05}", count - 1);
+            let says = format!(
+                "f {count} endpoints the 2000 worst are shown: all of them are in the JSON (--report perf.json)"
+            );
+            in_every_format(report).map(|(format, text)| {
+                let text = text.replace('\\', "");
+                assert!(text.contains(&worst) && text.contains(&says), "{format} of {count} endpoints");
+                if format == "JSON" {
+                    let all = names.iter().filter(|name| text.contains(*name)).count();
+                    assert_eq!(all, count);
+                }
+                (format, text.len())
+            })
+        })
+    });
+    for ((format, few), (_, many)) in sizes[0].into_iter().zip(sizes[1]) {
+        assert!(format == "JSON" || many < few + few / 10, "{format}: {many} bytes after {few}");
     }
 }
 
@@ -798,7 +854,7 @@ fn the_json_reads_from_verdict_to_details() {
               "status": "warn",
               "endpoint": "GET /a",
               "metric": "p95",
-              "text": "GET /a p95: 300 → 420 ms (+40.0%, limit +20%); seen in a single run, and an endpoint fails only by two or more"
+              "text": "GET /a p95: 300 → 420 ms (+40.0%, limit +20%); seen in a single run; an endpoint fails only with two or more"
             }
           ],
           "remarks": [
@@ -848,7 +904,7 @@ fn the_json_reads_from_verdict_to_details() {
                 "reason": "one_run",
                 "requests": null,
                 "samples": null,
-                "text": "seen in a single run, and an endpoint fails only by two or more"
+                "text": "seen in a single run; an endpoint fails only with two or more"
               },
               "unsettled": "few_runs"
             }"#]]
@@ -1025,7 +1081,7 @@ fn the_junit_reads_from_suite_to_case() {
               <property name="baseline" value="baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)"/>
               <property name="baseline commit" value="0123456789abcdef0123456789abcdef01234567"/>
               <property name="candidate commit" value="0123456789abcdef0123456789abcdef01234567"/>
-              <property name="load" value="10 users, 2.5 started per second, 30 s with 1.5 s of warm-up"/>
+              <property name="load" value="10 users, spawn rate 2.5/s, 30 s with 1.5 s of warm-up"/>
               <property name="machine" value="CPU &lt;9&gt; &amp; more, 2 cores, Linux"/>
             </properties>
             <testcase classname="Aggregated" name="p50" time="0">
@@ -1159,6 +1215,7 @@ fn assert_harmless(name: &str, text: &str) {
 fn no_name_of_an_endpoint_breaks_a_format() {
     let schema = Schema::read();
     let all = hostile_names();
+    assert_eq!(all.len(), 42);
     for names in all.chunks(1).chain([&all[..]]) {
         let shown = if names.len() == 1 { &names[0] } else { "all" };
         hostile_case(names).report(|report| {

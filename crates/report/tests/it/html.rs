@@ -24,6 +24,8 @@ use report::{Report, html};
 use scraper::{ElementRef, Html, Selector};
 use serde_json::{Value, json};
 
+use crate::data::hostile_names;
+
 /// The time for the browser: only a hang takes longer.
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -437,6 +439,27 @@ fn elements(page: &Html) -> BTreeMap<String, usize> {
 }
 
 #[test]
+fn no_name_adds_an_element_or_an_attribute() {
+    for name in hostile_names() {
+        let harmless: String = name.chars().map(|_| 'x').collect();
+        let [page, expected] = [name.clone(), harmless].map(|name| {
+            let mut measured = measured(&[name], 1.6);
+            measured.histories = vec![Err(run_name(&measured))];
+            Html::parse_document(&measured.page())
+        });
+        assert_eq!(page.errors, Vec::<String>::new(), "{name:?}");
+        assert_eq!(elements(&page), elements(&expected), "{name:?}");
+        let attributes = |page: &Html| -> BTreeSet<String> {
+            let of = |element: ElementRef| element.value().attrs().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+            select(page, "*").into_iter().flat_map(of).collect()
+        };
+        // What is long has a tooltip.
+        let added: Vec<String> = attributes(&page).difference(&attributes(&expected)).cloned().collect();
+        assert!(added.iter().all(|name| name == "title"), "{name:?}: {added:?}");
+    }
+}
+
+#[test]
 fn a_hostile_name_is_shown_and_does_nothing() {
     let long = "<b>'\"&".repeat(1700);
     for (name, shown) in [
@@ -457,7 +480,7 @@ fn a_hostile_name_is_shown_and_does_nothing() {
         let harmless: String = shown.chars().map(|_| 'x').collect();
         let pages = [name.to_owned(), harmless].map(|name| {
             let mut measured = measured(&[name], 1.6);
-            // A finding of its own, and a remark and a reason that hold what the outside says.
+            // A finding of its own, and a remark and a reason that hold what others say.
             for run in &mut measured.runs {
                 run.endpoints[0].1.p95_ms *= 3.0;
             }

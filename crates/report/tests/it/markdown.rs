@@ -16,6 +16,7 @@ use report::terminal::{self, Screen, Verbosity};
 use report::{Report, markdown};
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::data::hostile_names;
 use crate::samples::{self, VERSION_1_0};
 
 /// Names as a client may ask for them, and what a report may make of them by mistake.
@@ -146,7 +147,7 @@ fn parse(markdown: &str) -> Page {
 
 /// A cell without its sign.
 fn plain(cell: &str) -> String {
-    cell.trim_start_matches(['❌', '⚠', '\u{fe0f}', ' ']).trim().replace('\u{a0}', " ")
+    cell.trim_start_matches(['✖', '▲', '✔', '?', ' ']).trim().replace('\u{a0}', " ")
 }
 
 /// Every row is there, with the cells of the columns that the table has.
@@ -169,7 +170,7 @@ fn the_page_reads_from_verdict_to_details() {
     let endpoints = [("GET /claims", 300.0, 300.0), ("POST /claims", 300.0, 390.0), ("GET /health", 100.0, 110.0)];
     with_report(&endpoints[..2], 400.0, |report| {
         let report = Report {
-            warnings: vec!["the load generator was saturated".to_owned()],
+            warnings: vec!["the load generator was CPU-bound".to_owned()],
             details: report.details.clone(),
             baseline: report.baseline.clone(),
             ..*report
@@ -182,18 +183,18 @@ fn the_page_reads_from_verdict_to_details() {
 
             | metric | baseline | candidate | change | interval | limit | status |
             |:--|--:|--:|--:|--:|--:|:--|
-            | p50 ms | 100 | 100 | +0.0% | +0.0..+0.0 | +20% | ok |
-            | p95 ms | 300 | 400 | +33.3% | +33.3..+33.3 | +20% | ❌ **FAIL** |
-            | p99 ms | 400 | 400 | +0.0% | +0.0..+0.0 | +25% | ok (too few requests) |
+            | p50 ms | 100 | 100 | +0.0% | +0.0..+0.0 | +20% | ✔ ok |
+            | p95 ms | 300 | 400 | +33.3% | +33.3..+33.3 | +20% | ✖ **FAIL** |
+            | p99 ms | 400 | 400 | +0.0% | +0.0..+0.0 | +25% | ✔ ok (too few requests) |
             | avg_response_time ms | 100.0 | 100.0 | +0.0% |  |  |  |
-            | requests_per_sec 1/s | 15.0 | 15.0 | +0.0% | +0.0..+0.0 | -30% | ok |
-            | error_rate % | 0.00 | 0.00 | +0.00 pp | -0.3..+0.3 | +2 pp | ok |
+            | requests_per_sec 1/s | 15.0 | 15.0 | +0.0% | +0.0..+0.0 | -30% | ✔ ok |
+            | error_rate % | 0.00 | 0.00 | +0.00 pp | -0.3..+0.3 | +2 pp | ✔ ok |
             | total_requests | 450 | 450 | +0.0% |  |  |  |
 
-            - ❌ **FAIL** p95: 300 → 400 ms (+33.3%, limit +20%)
-            - ❌ **FAIL** `POST /claims` p95: 300 → 390 ms (+30.0%, limit +20%)
+            - ✖ **FAIL** p95: 300 → 400 ms (+33.3%, limit +20%)
+            - ✖ **FAIL** `POST /claims` p95: 300 → 390 ms (+30.0%, limit +20%)
             - note: only 4 of 450 requests are beyond p99 (5 needed)
-            - note: the load generator was saturated
+            - note: the load generator was CPU-bound
 
             evidence: conclusive after 3 runs (baseline: 3); the runs are equal, so they show no noise
 
@@ -208,16 +209,16 @@ fn the_page_reads_from_verdict_to_details() {
 
             | metric | baseline | candidate | change | interval | limit | status |
             |:--|--:|--:|--:|--:|--:|:--|
-            | `POST /claims` p95 ms | 300 | 390 | +30.0% | +30.0..+30.0 | +20% | ❌ **FAIL** |
-            | `GET /claims` error_rate % | 0.00 | 0.00 | +0.00 pp | -0.3..+0.3 | +2 pp | ok |
-            | `GET /claims` p95 ms | 300 | 300 | +0.0% | +0.0..+0.0 | +20% | ok |
-            | `GET /claims` p99 ms | 400 | 400 | +0.0% | +0.0..+0.0 | +25% | ok |
-            | `GET /claims` p50 ms | 100 | 100 | +0.0% | +0.0..+0.0 | +20% | ok |
-            | `POST /claims` error_rate % | 0.00 | 0.00 | +0.00 pp | -0.3..+0.3 | +2 pp | ok |
-            | `POST /claims` p99 ms | 400 | 400 | +0.0% | +0.0..+0.0 | +25% | ok |
-            | `POST /claims` p50 ms | 100 | 100 | +0.0% | +0.0..+0.0 | +20% | ok |
-            | `GET /claims` requests_per_sec 1/s | 15.0 | 15.0 | +0.0% | +0.0..+0.0 | -30% | ok |
-            | `POST /claims` requests_per_sec 1/s | 15.0 | 15.0 | +0.0% | +0.0..+0.0 | -30% | ok |
+            | `POST /claims` p95 ms | 300 | 390 | +30.0% | +30.0..+30.0 | +20% | ✖ **FAIL** |
+            | `GET /claims` error_rate % | 0.00 | 0.00 | +0.00 pp | -0.3..+0.3 | +2 pp | ✔ ok |
+            | `GET /claims` p95 ms | 300 | 300 | +0.0% | +0.0..+0.0 | +20% | ✔ ok |
+            | `GET /claims` p99 ms | 400 | 400 | +0.0% | +0.0..+0.0 | +25% | ✔ ok |
+            | `GET /claims` p50 ms | 100 | 100 | +0.0% | +0.0..+0.0 | +20% | ✔ ok |
+            | `POST /claims` error_rate % | 0.00 | 0.00 | +0.00 pp | -0.3..+0.3 | +2 pp | ✔ ok |
+            | `POST /claims` p99 ms | 400 | 400 | +0.0% | +0.0..+0.0 | +25% | ✔ ok |
+            | `POST /claims` p50 ms | 100 | 100 | +0.0% | +0.0..+0.0 | +20% | ✔ ok |
+            | `GET /claims` requests_per_sec 1/s | 15.0 | 15.0 | +0.0% | +0.0..+0.0 | -30% | ✔ ok |
+            | `POST /claims` requests_per_sec 1/s | 15.0 | 15.0 | +0.0% | +0.0..+0.0 | -30% | ✔ ok |
 
             </details>
 
@@ -240,16 +241,13 @@ fn the_page_reads_from_verdict_to_details() {
         let [total, table] = &page.tables[..] else { panic!("{:?}", page.tables) };
         assert_eq!(total.len(), 1 + 7);
         assert_rows(table, &report.endpoint_cells(), "endpoints");
-        // The terminal's cells, but for the signs.
+        // The terminal's cells, with the same signs.
         let terminal = terminal::render(report, Verbosity::Verbose, Screen::default());
         let terminal = anstream::adapter::strip_str(&terminal).to_string();
         for row in total[1..].iter().chain(&table[1..]) {
             let shown = |line: &str| {
-                let mut words = line.split_whitespace().filter(|word| !["✖", "▲", "✔", "?"].contains(word));
-                plain(&row.join(" "))
-                    .split_whitespace()
-                    .filter(|word| !word.starts_with(['❌', '⚠']))
-                    .all(|word| words.next() == Some(word))
+                let mut words = line.split_whitespace();
+                plain(&row.join(" ")).split_whitespace().all(|word| words.next() == Some(word))
             };
             assert!(terminal.lines().any(shown), "{row:?}: {terminal}");
         }
@@ -270,7 +268,8 @@ fn the_page_reads_from_verdict_to_details() {
 fn no_name_breaks_the_page_or_the_annotations() {
     let long =
         ["x".repeat(10_000), "`".repeat(10_000), "\u{301}".repeat(10_000), "|".repeat(10_000), "语@#".repeat(4000)];
-    for name in HOSTILE.into_iter().chain(long.iter().map(String::as_str)) {
+    let names = hostile_names();
+    for name in HOSTILE.into_iter().chain(long.iter().chain(&names).map(String::as_str)) {
         // As an endpoint over its limit, as one within it, and in whatever Locust says.
         for p95_ms in [300.0, 450.0] {
             with_report(&[(name, 300.0, p95_ms), ("GET /b", 300.0, 300.0)], 400.0, |report| {
@@ -331,6 +330,57 @@ fn assert_no_command(text: &str, name: &str) {
 }
 
 #[test]
+fn the_first_lines_say_whether_to_read_on_and_where_the_run_is() {
+    let slower = [("GET /claims", 300.0, 300.0)];
+    for (p50_ms, p95_ms, sign) in [(100.0, 300.0, "✅ PASS"), (140.0, 300.0, "⚠️ PASS"), (100.0, 400.0, "❌ FAIL")]
+    {
+        let former = run(slower.map(|(name, before, _)| (name, before)), 300.0);
+        let mut candidate = run(slower.map(|(name, _, now)| (name, now)), p95_ms);
+        candidate.total.p50_ms = p50_ms;
+        with_runs(&former, candidate, |report| {
+            let url = "https://github.com/a/b/actions/runs/7";
+            let background =
+                Background { run_url: Some(url.to_owned()), commits_between: Some(3), ..Background::default() };
+            let report = Report {
+                background: &background,
+                warnings: vec![],
+                details: vec![],
+                baseline: String::new(),
+                ..*report
+            };
+            let text = markdown::render(&report);
+            let lines: Vec<&str> = text.lines().collect();
+            assert!(lines[1].starts_with(&format!("## {sign}: p95 ")), "{}", lines[1]);
+            assert_eq!(lines[3], format!("`abc123` → `abc123` (+3 commits) · [run and artifacts]({url})"));
+            assert!(lines[5].starts_with("| metric | baseline "), "{}", lines[5]);
+            // Nothing that decides is folded, and no limit is broken by the end of a line.
+            let folded = text.find("<details>").unwrap();
+            assert!(text.find("\nevidence: ").unwrap() < folded && text.find("**What next**").unwrap() < folded);
+            assert!(text.contains("| +2\u{a0}pp |"), "{text}");
+        });
+    }
+    // An inconclusive PASS warns too.
+    let mut noisy = run(slower.map(|(name, before, _)| (name, before)), 300.0);
+    let provenance = Baseline::parse(VERSION_1_0).unwrap().provenance;
+    let former: Vec<Run> = [300.0, 360.0, 250.0]
+        .map(|p95_ms| {
+            noisy.total.p95_ms = p95_ms;
+            noisy.clone()
+        })
+        .to_vec();
+    let baseline = Baseline::new(&former, provenance.clone(), None, None).unwrap();
+    let runs = [former[0].clone()];
+    let rules = Rules::default();
+    let comparison = compare(&baseline, &runs, &rules).unwrap();
+    with_report(&slower, 300.0, |report| {
+        let report =
+            Report { comparison: &comparison, warnings: vec![], details: vec![], baseline: String::new(), ..*report };
+        let text = markdown::render(&report);
+        assert!(text.lines().nth(1).unwrap().starts_with("## ⚠️ PASS: p95 ") && text.contains("| ? ok? "), "{text}");
+    });
+}
+
+#[test]
 fn any_number_of_endpoints_fits_into_a_comment() {
     for (count, tail) in [(300, ""), (10_000, ""), (300, "|`@x\u{202e}"), (10_000, "語")] {
         let names: Vec<String> = (0..count).map(|number| format!("GET /{number}/{}", tail.repeat(200))).collect();
@@ -354,8 +404,9 @@ fn any_number_of_endpoints_fits_into_a_comment() {
             assert_eq!((total.len(), page.html.matches("</details>").count()), (8, 2), "{count}{tail}");
             assert!(table.iter().all(|row| row.len() == 7), "no row is cut");
             assert!(plain(&table[1][6]).starts_with("FAIL") || plain(&table[1][6]).starts_with("WARN"));
+            let report = if count == 300 { "HTML" } else { "JSON" };
             let left_out = format!(
-                "{} more rows omitted to fit GitHub's size limit; see the HTML report.",
+                "{} more rows omitted to fit GitHub's size limit; see the {report} report.",
                 count * 5 - (table.len() - 1)
             );
             assert!(page.lines.contains(&left_out), "{count}{tail}: {left_out}");

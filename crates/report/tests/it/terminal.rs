@@ -26,7 +26,7 @@ fn text_on(comparison: &Comparison, verbosity: Verbosity, screen: Screen) -> Str
         histories: &[],
         provenance: Sides { baseline: provenance, candidate: provenance },
         baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
-        warnings: vec!["the load generator was saturated".to_owned()],
+        warnings: vec!["the load generator was CPU-bound".to_owned()],
         details: vec!["load: 10 users".to_owned()],
     };
     anstream::adapter::strip_str(&render(&report, verbosity, screen)).to_string()
@@ -59,7 +59,7 @@ fn the_table_reads_from_series_to_verdict() {
             total_requests             450        450     +0.0%
 
             note: only 4 of 450 requests are beyond p99 (5 needed)
-            note: the load generator was saturated
+            note: the load generator was CPU-bound
             evidence: noise unknown after 1 run (baseline: 1), so the point estimate decides; endpoint intervals come from their own requests
             baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
             next: rule out the machine: cargo xtask perf --confirm
@@ -74,7 +74,7 @@ fn the_table_reads_from_series_to_verdict() {
         &expect![[r#"
             FAIL p95: 300 → 400 ms (+33.3%, limit +20%)
             note: only 4 of 450 requests are beyond p99 (5 needed)
-            note: the load generator was saturated
+            note: the load generator was CPU-bound
             FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%)
         "#]],
     );
@@ -100,7 +100,7 @@ fn the_table_reads_from_series_to_verdict() {
             GET /a requests_per_sec 1/s              15.0       15.0     +0.0%               -30%  ✔ ok
 
             note: only 4 of 450 requests are beyond p99 (5 needed)
-            note: the load generator was saturated
+            note: the load generator was CPU-bound
             evidence: noise unknown after 1 run (baseline: 1), so the point estimate decides; endpoint intervals come from their own requests
             baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
             load: 10 users
@@ -121,8 +121,8 @@ fn a_finding_never_looks_equal_to_its_limit() {
     let text = text_of(&compare(&reference, &runs, rules(false)).unwrap(), Verbosity::Quiet);
     expect![[r#"
         FAIL p95: 10000 → 12000 ms (+20.001%, limit +20%)
-        note: the baseline lacks p99, p50, requests_per_sec, so it is not compared: re-record it with --update-baseline
-        note: the load generator was saturated
+        note: the baseline lacks p99, p50, requests_per_sec: re-record it with --update-baseline to compare that too
+        note: the load generator was CPU-bound
         FAIL: p95 is 20.001% slower, 10000 → 12000 ms (limit +20%)
     "#]]
     .assert_eq(&text);
@@ -143,7 +143,7 @@ fn what_the_runs_rest_on_is_said() {
     expect!["inconclusive after 1 run (baseline: 5): p95 of all requests exceeds its limit in a single run; smallest detectable p95 change: 3.1%"].assert_eq(&said(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
     expect!["inconclusive after 1 run (baseline: 5): p95 of all requests is within its limit (+4.2%), but further runs could take it over; smallest detectable p95 change: 80.6%"].assert_eq(&said(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
     // What more runs on the other side would buy.
-    expect!["conclusive after 3 runs (baseline: 1); smallest detectable p95 change: 11.5%; a baseline of five runs would detect p95 changes from 4.1% on"].assert_eq(&said(&[300.0], &[310.0, 300.0, 305.0]));
+    expect!["conclusive after 3 runs (baseline: 1); smallest detectable p95 change: 11.5%; a baseline of five runs would detect p95 changes of 4.1% or more"].assert_eq(&said(&[300.0], &[310.0, 300.0, 305.0]));
 }
 
 #[test]

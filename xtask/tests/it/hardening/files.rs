@@ -50,16 +50,8 @@ fn only_a_regular_file_is_replaced() {
         ("mkfifo it.md", "ok.csv --report it.md", "cannot write it.md: it is a pipe or a device"),
         ("ln -s /dev/null it.md", "ok.csv --report it.md", "cannot write it.md: it is a pipe or a device"),
         ("mkfifo pipe; ln -s pipe it.md", "ok.csv --report it.md", "cannot write it.md: it is a pipe or a device"),
-        (
-            "ln -s nowhere it.md",
-            "ok.csv --report it.md",
-            "cannot write it.md: it is a link to a file that is not there",
-        ),
-        (
-            "ln -s nowhere it.md",
-            "ok.csv --update-baseline --baseline it.md",
-            "it is a link to a file that is not there",
-        ),
+        ("ln -s nowhere it.md", "ok.csv --report it.md", "cannot write it.md: it is a broken link"),
+        ("ln -s nowhere it.md", "ok.csv --update-baseline --baseline it.md", "it is a broken link"),
     ] {
         scratch.sh(make);
         let is_pipe = fs::metadata(scratch.path("it.md")).map(|it| (it.file_type().is_fifo(), it.ino())).ok();
@@ -114,24 +106,24 @@ fn a_baseline_by_which_nothing_can_fail_is_refused() {
     let scratch = Scratch::new("baseline-odd");
     scratch.write("ok.csv", RESULTS);
     for (from, to, says) in [
-        ("\"p95\":300.0", "\"p95\":300.0,\"p95\":9000.0", "`p95` is there twice"),
+        ("\"p95\":300.0", "\"p95\":300.0,\"p95\":9000.0", "`p95` appears twice"),
         (
             "\"notes\"",
             "\"endpoints\":{\"GET /\":{\"p95\":[1.0]},\"GET /\":{\"p95\":[9.0]}},\"notes\"",
-            "`GET /` is there twice",
+            "`GET /` appears twice",
         ),
         ("\"notes\"", "\"commit\":\"def\",\"notes\"", "`commit`"),
         ("\"error_rate\":0.5", "\"error_rate\":5000", "`error_rate` is 5000, and no more than 100% can fail"),
         ("\"p95\":300.0", "\"p95\":9e15", "`p95` is 9000000000000000, and no request takes more than a day"),
-        ("\"p95\":300.0", "\"p95\":5e-324", "less than any clock tells"),
-        ("\"requests_per_sec\":15.0", "\"requests_per_sec\":5e-324", "less than any clock tells"),
+        ("\"p95\":300.0", "\"p95\":5e-324", "less than any clock can measure"),
+        ("\"requests_per_sec\":15.0", "\"requests_per_sec\":5e-324", "less than any clock can measure"),
         ("\"requests_per_sec\":15.0", "\"requests_per_sec\":9e12", "more than any service answers"),
         (
             "{\"version\"",
             "<<<<<<< HEAD\n{\"version\"",
-            "it holds git's conflict markers, the first in line 1: settle the conflict",
+            "it holds git conflict markers, the first in line 1: resolve the conflict",
         ),
-        (",\"notes\"", "\n=======\n,\"notes\"", "it holds git's conflict markers, the first in line 2"),
+        (",\"notes\"", "\n=======\n,\"notes\"", "it holds git conflict markers, the first in line 2"),
     ] {
         assert!(BASELINE.contains(from), "{from}");
         scratch.write("perf_baseline.json", &BASELINE.replace(from, to));

@@ -169,7 +169,7 @@ pub fn table(services: &[Service]) -> Table {
         text: format!(
             "Endpoints with traffic by Zipf's law, {REQUESTS} log-normal requests a run in all, {SPREAD_PCT}% spread from run to run beside the
 scatter of the requests themselves. One got {CHANGE_PCT}% slower, or none, or (hits) each endpoint meets something of its own that
-makes it half as slow again in one run of twenty. Shares are of {} comparisons: the slow one FAILs; any other does.",
+makes it 50% slower in one run of twenty. Shares are of {} comparisons: the slow one FAILs; any other does.",
             services[0].comparisons
         ),
         columns: vec![

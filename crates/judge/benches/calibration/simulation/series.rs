@@ -101,7 +101,7 @@ pub fn table(series: &[Series]) -> Table {
         heading: "One series",
         text: format!(
             "The p95 of a run is log-normal with the given spread from run to run. With heavy tails a neighbour on the machine makes
-one run in ten half as slow again. Up to +20% a FAIL is a false alarm; beyond, a PASS is a miss. Shares are of {}
+one run in ten 50% slower. Up to +20% a FAIL is a false alarm; beyond, a PASS is a miss. Shares are of {}
 comparisons.
 
 - **plain**: one baseline run, one candidate run, FAIL over the limit.
