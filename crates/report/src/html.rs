@@ -473,6 +473,7 @@ fn facts(of: &Provenance, runs: usize) -> Vec<Fact> {
         fact("machine", of.machine.as_ref().map(ToString::to_string)),
         fact("Locust", of.locust.clone()),
         fact("Python", of.python.clone()),
+        fact("locust-gate", of.gate.clone()),
         fact("precision", Some(precision.to_owned())),
     ];
     facts.extend(usage::used(of).map(|used| fact(used.name, used.amount)));

@@ -1,5 +1,6 @@
 //! Finds the Locust to run: the user's own, or one in an environment under `target/perf`, installed once.
 
+use std::env;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -7,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use xshell::{Cmd, Shell, cmd};
 
+use crate::called::PACKAGED;
 use crate::config::LocustConfig;
 use crate::measure::locust::{Locust, Program, Version, last_line, own_command};
-use crate::measure::workers::Setup;
+use crate::measure::workers::{Setup, quoted};
 use crate::system::git::blob_hash;
 use crate::system::process::{self, Failure, Interrupted};
 use crate::system::{files, lock};
@@ -29,13 +31,26 @@ const PYTHON_3_11: Version = Version(2, 46, 0);
 ///
 /// Says what is missing, or what went wrong in the installation, with the tail of its log.
 pub fn prepare(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn Fn(&str)) -> Result<Locust> {
-    let Some(command) = &config.command else { return managed(shell, config, perf_folder, say) };
+    let Some(command) = &config.command.clone().or_else(|| of_environment(config)) else {
+        return managed(shell, config, perf_folder, say);
+    };
     let log = perf_folder.join("locust-version.log");
     let line = version_line(own_command(shell, command, &["--version".into()]), &log).map_err(|error| {
         let said = last_line(&files::tail(&log), |_| false);
         failed(error, &log, |what| format!("[locust] command `{command}` does not tell its version: {what}{said}"))
     })?;
     Locust::new(Program::Own(command.clone()), &line, Setup { install: None, command: command.clone() })
+}
+
+/// Returns the Locust beside this program, in the Python environment that both are installed in, where nothing else is
+/// asked for.
+fn of_environment(config: &LocustConfig) -> Option<String> {
+    let is_free = config.version.is_none() && config.requirements.is_empty();
+    let program =
+        env::current_exe().ok().filter(|program| is_free && program.file_name() == Some(PACKAGED.as_ref()))?;
+    let locust = program.with_file_name("locust");
+    let is_environment = locust.is_file() && program.with_file_name("python").exists();
+    is_environment.then(|| quoted(&locust.to_string_lossy()))
 }
 
 /// Returns the Locust of an environment under `target/perf`. Its name depends on what is installed in it, and it is

@@ -268,7 +268,8 @@ impl Locust {
         if !job.verbose {
             args.push("--only-summary".into());
         }
-        args.extend(load.locust_args.iter().map(OsString::from));
+        // Of a repeated option Locust takes the last.
+        args.extend(load.args.iter().chain(&load.locust_args).map(OsString::from));
         args
     }
 

@@ -9,6 +9,7 @@ use judge::comparability::{comparability, users_difference};
 use judge::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::limits::Rules;
 use judge::locust_history::History;
+use judge::program;
 use judge::run::{Metric, Provenance, Run, Usage};
 use judge::stats::Difference;
 use judge::text::{endpoint_shown, printable};
@@ -175,7 +176,7 @@ pub fn another_follows(project: &Project, rules: &Rules, comparison: &Comparison
 ///
 /// `clock` is that of the command which measured; `None` where results are judged.
 pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Clock>) -> Vec<String> {
-    let Provenance { commit, dirty, load, machine, locust, python, .. } = &measurement.provenance;
+    let Provenance { commit, dirty, load, machine, locust, python, gate, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");
     let mut details = vec![format!("candidate: commit {}, {runs}", shown_commit(commit, *dirty))];
     details.extend(load.as_ref().map(|load| format!("load: {load}")));
@@ -183,6 +184,7 @@ pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Cloc
     if let Some(locust) = locust {
         details.push(format!("Locust {locust}, Python {}", python.as_deref().unwrap_or("unknown")));
     }
+    details.extend(gate.as_ref().map(|gate| format!("locust-gate {gate}")));
     if let Some(clock) = clock {
         details.push(format!("results: {}", project.shown(&project.perf_folder().join("latest"))));
         details.push(format!(
@@ -214,7 +216,7 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
 
 /// Returns the command that makes such a comparison again: with the flags that choose its files and its load.
 pub fn command_again(flags: &Perf) -> String {
-    let mut command = "cargo xtask perf".to_owned();
+    let mut command = format!("{} perf", program::name());
     let load = &flags.load;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| printable(&path.display().to_string()));
     let named = [

@@ -155,9 +155,20 @@ fn words_that_are_gone_do_not_come_back() {
 }
 
 #[test]
+fn adopting_is_told_in_a_few_lines() {
+    let readme = read("README.md");
+    let section = readme.split("\n## ").find(|section| section.starts_with("Add it to your repository")).unwrap();
+    let lines = section.trim_end().lines().count();
+    assert!(lines <= 25, "README.md tells in {lines} lines how to add the gate: the rest belongs into docs/adopt.md");
+}
+
+#[test]
 fn help_names_every_flag_and_each_is_known() {
-    for (command, some_flag, help) in [("perf", "--processes", flags::HELP), ("selftest", "--quick", repo_flags::HELP)]
-    {
+    for (command, some_flag, help) in [
+        ("perf", "--processes", flags::HELP),
+        ("selftest", "--quick", repo_flags::HELP),
+        ("adopt", "--vendor", repo_flags::HELP),
+    ] {
         let flags = known_flags(command, help);
         assert_eq!(flags.len(), flags.iter().collect::<BTreeSet<_>>().len());
         assert!(flags.contains(&"--help") && flags.contains(&some_flag), "{command}: {flags:?}");
@@ -183,6 +194,7 @@ fn help_names_every_flag_and_each_is_known() {
     for (command, file, from, to, help) in [
         ("perf", "xtask/src/flags.rs", "fn perf(", "fn results(", flags::HELP),
         ("selftest", "xtask/src/repo/flags.rs", "fn selftest(", "fn adopt(", repo_flags::HELP),
+        ("adopt", "xtask/src/repo/flags.rs", "fn adopt(", "adopt takes one PATH", repo_flags::HELP),
     ] {
         let source = read(file);
         let parser = &source[source.find(from).unwrap()..source.find(to).unwrap()];
@@ -255,6 +267,8 @@ fn every_command_of_the_documents_is_known() {
             let (language, code) = block.split_once('\n').unwrap();
             match language {
                 "sh" => code.lines().for_each(|line| assert_known(file, line)),
+                // What `adopt` prints, and tries.
+                "toml" | "rust" if file == "docs/adopt.md" => assert_printed_by_adopt(code),
                 "yaml" => {
                     let runs = code.lines().filter(|line| line.contains("run: ")).map(|line| format!("{line}\n"));
                     for command in xtask_commands(&runs.collect::<String>()) {
@@ -262,6 +276,8 @@ fn every_command_of_the_documents_is_known() {
                     }
                 }
                 "toml" => drop(Config::parse(code).unwrap_or_else(|error| panic!("{file}{error}"))),
+                // What `services` compiles.
+                "python" if file == "docs/services.md" => {}
                 // Output, and pictures of text.
                 "text" => {}
                 other => panic!("{file}: a block of `{other}`, of which nothing is checked"),
@@ -271,6 +287,17 @@ fn every_command_of_the_documents_is_known() {
     }
     assert!(known > 50);
     read(".ci/run").lines().filter(|line| line.starts_with("cargo ")).for_each(|line| assert_known(".ci/run", line));
+}
+
+/// A line that `adopt` prints or writes, apart from where this repository lies.
+#[track_caller]
+fn assert_printed_by_adopt(code: &str) {
+    let source = read("xtask/src/repo/package.rs") + &read("xtask/src/repo/source.rs");
+    let source = source.replace("\\\"", "\"");
+    for line in code.lines() {
+        let known = line.split("://").next().unwrap().trim_start_matches("locust-gate = { git = \"https");
+        assert!(source.contains(known), "docs/adopt.md: `{line}` is not what adopt prints");
+    }
 }
 
 /// One line of shell: commands joined by `&&`, variables before them, a comment behind.
@@ -297,11 +324,17 @@ fn assert_known(file: &str, line: &str) {
                 assert_parses(&rest.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
                 true
             }
+            // The same program in its package, which `.ci/wheel` tries.
+            ["locust-gate" , ref rest @ ..] | ["uvx", "locust-gate", ref rest @ ..] => {
+                assert_parses(&rest.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+                true
+            }
+            ["pip", "install", package] => package == format!("locust-gate=={}", locust_gate::version::number()),
             ["cargo", "test", "-p", package, "--test", "it", module, ..] => has_module(package, module),
             ["cargo", "test", "-p", package] => !folder(package).is_empty(),
             ["fuzz/run", target] => root().join(format!("fuzz/src/bin/{target}.rs")).is_file(),
             ["cargo", "bench", "-p", package, "--bench", bench] => has_bench(package, bench),
-            [".ci/run"]
+            [".ci/run" | ".ci/wheel" | ".ci/adopt"]
             | ["cargo", "test"]
             | ["cargo", "fmt", "--check"]
             // Where cargo-deny is installed; the test of licences holds to `deny.toml` itself.
