@@ -10,7 +10,7 @@ use judge::text::{cut, endpoint_shown, escaped};
 
 use crate::anchors::Anchors;
 use crate::charts::ticks;
-use crate::content::{by_severity, cells, endpoint_groups, rank};
+use crate::content::{by_severity, cells, rank, shown_groups};
 use crate::headline::first_failure;
 use crate::words::{Status, Tone, change, change_unit, interval_words, unit_of_value, value};
 
@@ -65,6 +65,18 @@ impl Axis {
     fn x(&self, percent: f64) -> String {
         let share = (percent.clamp(self.from, self.to) - self.from) / (self.to - self.from);
         format!("{:.1}%", 100.0 * share)
+    }
+
+    /// Returns the side of a label that stands at its place: half of one within `margin` of an end would leave the axis.
+    fn anchor(&self, change: f64, margin: f64) -> &'static str {
+        let share = (change - self.from) / (self.to - self.from);
+        if share < margin {
+            "start"
+        } else if share > 1.0 - margin {
+            "end"
+        } else {
+            "middle"
+        }
     }
 }
 
@@ -144,7 +156,7 @@ struct Table<'a> {
 
 impl<'a> Table<'a> {
     fn new(comparison: &'a Comparison<'a>, metric: Metric, is_first: bool) -> Table<'a> {
-        let groups = endpoint_groups(comparison);
+        let groups = shown_groups(comparison);
         let mut lines: Vec<Line> = groups.into_iter().filter_map(|group| line(group, metric)).collect();
         lines.sort_by(|a, b| {
             let by_change = || moved(b).total_cmp(&moved(a));
@@ -251,13 +263,7 @@ impl<'a> Table<'a> {
             let tick = if tick == 0.0 { 0.0 } else { tick };
             let sign = if tick > 0.0 { "+" } else { "" };
             if !is_near(tick) {
-                // Half a label would leave the axis at its ends.
-                let share = (tick - axis.from) / (axis.to - axis.from);
-                let anchor = match share {
-                    ..0.06 => "start",
-                    0.94.. => "end",
-                    _ => "middle",
-                };
+                let anchor = axis.anchor(tick, 0.06);
                 let _ = write!(
                     body,
                     "<text x=\"{}\" y=\"14\" text-anchor=\"{anchor}\">{sign}{tick}{unit}</text>",
@@ -266,10 +272,10 @@ impl<'a> Table<'a> {
             }
         }
         if let Some(limit) = limit {
-            let x = axis.x(limit);
+            let (x, anchor) = (axis.x(limit), axis.anchor(limit, 0.14));
             let _ = write!(
                 body,
-                "<text class=\"limit-label\" x=\"{x}\" y=\"14\" text-anchor=\"middle\">limit {limit:+.0}{unit}</text>"
+                "<text class=\"limit-label\" x=\"{x}\" y=\"14\" text-anchor=\"{anchor}\">limit {limit:+.0}{unit}</text>"
             );
         }
         body.push_str("</svg></td><td></td></tr></tfoot>\n");

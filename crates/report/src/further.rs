@@ -7,6 +7,7 @@ use judge::compare::Comparison;
 use judge::decision::{Decision, Presence, Row};
 use judge::drift::{Anchor, Drift};
 use judge::limits::Accepted;
+use judge::program;
 use judge::text::{cut, endpoint_shown, printable};
 
 use crate::history::timeline::{author, why};
@@ -174,7 +175,7 @@ fn brought(drift: &Drift, row: &Row) -> String {
     }
     let shown = brought[..brought.len().min(UPDATES)].join("; ");
     let more = brought.len().saturating_sub(UPDATES);
-    let more = if more > 0 { format!("; and {more} more: see `cargo xtask history`") } else { String::new() };
+    let more = if more > 0 { format!("; and {more} more: see `{} history`", program::name()) } else { String::new() };
     if brought.is_empty() { "no update".to_owned() } else { format!("{shown}{more}") }
 }
 

@@ -52,7 +52,7 @@ impl Report<'_> {
         let others = other_circumstances(baseline, candidate);
         let rests_on_them = self.comparison.verdict == Verdict::Pass && !self.comparison.paired && !others.is_empty();
         let others: Vec<String> = others.into_iter().map(str::to_owned).collect();
-        rests_on_them.then(|| format!("the baseline is of another {}", listed(&others, " and ")))
+        rests_on_them.then(|| format!("the baseline was measured with another {}", listed(&others, " and ")))
     }
 
     /// Returns the headline of the stored numbers, where this report is about the rounds that were to confirm it.

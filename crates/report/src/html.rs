@@ -10,8 +10,8 @@ use judge::text::{cut, endpoint_shown, escaped, printable};
 use crate::anchors::Anchors;
 use crate::background::Failure;
 use crate::content::{
-    Cells, FINDINGS, Finding, HEADER, LINE_COLUMNS, Report, Sides, Unjudged, by_severity, cells, endpoint_groups,
-    evidence, rank,
+    Cells, FINDINGS, Finding, HEADER, LINE_COLUMNS, Report, Sides, Unjudged, by_severity, cells, evidence, rank,
+    shown_groups,
 };
 use crate::further;
 use crate::headline::Headline;
@@ -35,7 +35,7 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// The digests of the style and of the script. The browser uses nothing but these two, to the byte (`tests/it/html.rs`
 /// prints the digests after a change).
-const STYLE_DIGEST: &str = "sha256-A5QCyJUR/5QX4BvAT/lKhFEW5C0/5wf0ut0xaURgvvs=";
+const STYLE_DIGEST: &str = "sha256-AQ8lr853fa2hqqfr2XhXZItLrff64VIBEmowW5wJdS4=";
 const SCRIPT_DIGEST: &str = "sha256-SZrICqf2Od8zCXoRawLgICl9SbGBVOK8mq78ZvpdFOo=";
 
 /// The meaning of a report's words, for a first reader.
@@ -204,9 +204,14 @@ fn hero(body: &mut String, report: &Report, headline: &Headline) {
     };
     let evidence = evidence(report.comparison);
     let evidence = evidence.split(';').next().unwrap_or_default();
+    // Where the first screen is small, the other answers are a touch away.
+    let at_where = if report.comparison.endpoints.is_empty() { "" } else { "<a href=\"#where\">Where?</a>" };
+    let jump = format!(
+        "<nav class=\"jump\" aria-label=\"Answers\">{at_where}<a href=\"#trust\">Can I trust it?</a><a href=\"#next\">What next?</a></nav>"
+    );
     let _ = writeln!(
         body,
-        "<section class=\"hero {}\">\n<header><h1><strong>{}</strong><span class=\"hidden\">: </span>{}{also}</h1><p>{}.</p></header>\n<dl class=\"tiles\">",
+        "<section class=\"hero {}\">\n<header><h1><strong>{}</strong><span class=\"hidden\">: </span>{}{also}</h1><p>{}.</p>{jump}</header>\n<dl class=\"tiles\">",
         tone.class(),
         headline.word,
         shortened(&headline.found, SENTENCE),
@@ -275,7 +280,7 @@ fn trust(body: &mut String, report: &Report) {
     };
     let _ = writeln!(
         body,
-        "<section>\n<h2>Can I trust it?</h2>\n<p><strong>{answer}</strong> {}.{}</p>",
+        "<section>\n<h2 id=\"trust\">Can I trust it?</h2>\n<p><strong>{answer}</strong> {}.{}</p>",
         escaped(&capitalized(&evidence(comparison))),
         same_place(report)
     );
@@ -320,7 +325,7 @@ pub fn figure(body: &mut String, chart: &charts::Chart) {
 
 /// Writes the commands to copy.
 fn next(body: &mut String, steps: &[Step]) {
-    body.push_str("<section>\n<h2>What next?</h2>\n<ul class=\"steps\">\n");
+    body.push_str("<section>\n<h2 id=\"next\">What next?</h2>\n<ul class=\"steps\">\n");
     for Step { what, command } in steps {
         let _ = writeln!(body, "<li>{}: <code>{}</code></li>", capitalized(what), escaped(&printable(command)));
     }
@@ -467,6 +472,7 @@ fn facts(of: &Provenance, runs: usize) -> Vec<Fact> {
         fact("machine", of.machine.as_ref().map(ToString::to_string)),
         fact("Locust", of.locust.clone()),
         fact("Python", of.python.clone()),
+        fact("locust-gate", of.gate.clone()),
         fact("precision", Some(precision.to_owned())),
     ];
     facts.extend(usage::used(of).map(|used| fact(used.name, used.amount)));
@@ -476,7 +482,7 @@ fn facts(of: &Provenance, runs: usize) -> Vec<Fact> {
 /// Writes a group of rows for each endpoint, the one with the worst series first.
 fn endpoints(body: &mut String, report: &Report, anchors: &Anchors) {
     let mut groups: Vec<(&Row, Vec<&Row>)> = Vec::new();
-    for rows in endpoint_groups(report.comparison) {
+    for rows in shown_groups(report.comparison) {
         let mut rows: Vec<&Row> = rows.iter().collect();
         let Some(worst) = rows.iter().copied().min_by(|a, b| by_severity(a, b)) else { continue };
         // Otherwise in the order of the metrics, the same in each group.

@@ -9,7 +9,7 @@ use judge::drift::Drift;
 use judge::run::Provenance;
 use judge::text::{self, cut, printable};
 
-use crate::content::{HEADER, Report, Sides, Unjudged, cells, evidence, few_samples_text, finding};
+use crate::content::{HEADER, Report, Sides, Unjudged, cells, evidence, few_samples_text, finding, shown_groups};
 use crate::further::{self, accepted_text, anchor_name, drift_text};
 use crate::words::{Status, series_name, unit_of_value};
 
@@ -24,8 +24,7 @@ const TOTAL: &str = "Aggregated";
 pub fn render(report: &Report) -> String {
     let comparison = report.comparison;
     let timestamp = without_zone(&report.provenance.candidate.timestamp);
-    let endpoints = comparison.endpoints.chunk_by(|a, b| a.endpoint == b.endpoint);
-    let suites = [comparison.total.as_slice()].into_iter().chain(endpoints);
+    let suites = [comparison.total.as_slice()].into_iter().chain(shown_groups(comparison));
     let mut suites: Vec<Suite> = suites.map(Suite::of).collect();
     suites.extend(comparison.drift.as_ref().filter(|drift| !drift.rows.is_empty()).map(Suite::of_drift));
     let mut counts = Counts::default();

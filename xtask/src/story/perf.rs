@@ -264,6 +264,8 @@ fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Re
             Ok(another_follows(project, &project.rules, &comparison, "run"))
         }
         Plan::Update(_) => {
+            // What cannot be a baseline after one run cannot be one after ten.
+            Measurement::new(measured.to_vec(), project)?.baseline(None, None)?;
             project.say(&format!("run {made}/{} is done", project.baseline_runs));
             Ok(made < project.baseline_runs)
         }
@@ -357,8 +359,7 @@ fn save_first(project: &Project, measurement: &Measurement) -> Result<Outcome> {
 }
 
 fn new_baseline(project: &Project, former: Option<&Baseline>, measurement: &Measurement) -> Result<Baseline> {
-    let Measurement { runs, provenance, .. } = measurement;
-    Baseline::new(runs, provenance.clone(), project.flags.note.as_deref(), former)
+    measurement.baseline(project.flags.note.as_deref(), former)
 }
 
 /// Writes the baseline, and says what speaks against it.

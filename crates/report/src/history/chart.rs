@@ -27,7 +27,7 @@ const MOST_DOTS: usize = 4000;
 pub fn draw(timeline: &Timeline, endpoint: Option<&str>, metric: Metric) -> Chart {
     let mut entries = timeline.entries(endpoint, metric);
     entries.reverse();
-    let field = field(&entries, metric);
+    let field = field(&entries);
     let mut canvas = Canvas::new(WIDTH, HEIGHT);
     field.draw_axes(&mut canvas);
     draw_runs(&mut canvas, &field, &entries);
@@ -56,7 +56,7 @@ fn x(place: usize) -> f64 {
     place as f64
 }
 
-fn field(entries: &[Entry], metric: Metric) -> Field {
+fn field(entries: &[Entry]) -> Field {
     let all = entries.iter().flat_map(|entry| entry.runs.iter().copied());
     let (least, most) = all.fold((f64::INFINITY, 0.0_f64), |(least, most), end| (least.min(end), most.max(end)));
     let margin = ((most - least) * 0.08).max(most * 0.02);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use judge::program;
 use judge::run::Metric;
 use judge::text::escaped;
 
@@ -20,7 +21,8 @@ const BESIDE: [Metric; 5] = [Metric::P95, Metric::P50, Metric::P99, Metric::Erro
 pub fn render(timeline: &Timeline) -> String {
     let title = format!("History of {}", timeline.file);
     let mut body = format!(
-        "<header class=\"head\"><p>cargo xtask history</p></header>\n<main>\n<h1>{}</h1>\n<ul>\n",
+        "<header class=\"head\"><p>{} history</p></header>\n<main>\n<h1>{}</h1>\n<ul>\n",
+        escaped(program::name()),
         escaped(&title)
     );
     for remark in timeline.remarks() {
