@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
 /// fn main() -> ExitCode {
 ///     let args: Vec<_> = std::env::args_os().skip(1).collect();
 ///     match args.first().and_then(|command| command.to_str()) {
-///         Some("perf") => locust_gate::run(args),
+///         Some("perf" | "history") => locust_gate::run(args),
 ///         _ => ExitCode::SUCCESS, // The other commands.
 ///     }
 /// }
