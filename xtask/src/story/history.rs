@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::chain::{Version, break_names, breaks, oldest_of_stretch};
 use judge::comparability::Break;
-use report::Format;
 use report::history::timeline::Timeline;
 use report::history::{html, json, markdown, terminal};
+use report::{Format, github};
 use wildmatch::WildMatch;
 use xshell::Shell;
 
@@ -20,7 +20,7 @@ use crate::story::perf::Outcome;
 use crate::story::versions::{Origin, Part, Versions, origin};
 use crate::system::files::{self, Identity};
 use crate::system::screen::screen;
-use crate::system::{git, process, versions};
+use crate::system::{ci, git, process, versions};
 
 /// Shows the accepted baselines of the current branch.
 ///
@@ -73,7 +73,11 @@ pub fn history(flags: &History) -> Result<Outcome> {
         };
         files::write_atomically(path, &text)?;
     }
-    Ok(Outcome::Done(terminal::render(&timeline, screen(&io::stdout())).trim_end().to_owned()))
+    let mut text = terminal::render(&timeline, screen(&io::stdout()));
+    if ci::is_github() {
+        text = github::harmless(&text);
+    }
+    Ok(Outcome::Done(text.trim_end().to_owned()))
 }
 
 /// The version that changes are counted from, and what is shown.

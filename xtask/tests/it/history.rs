@@ -178,6 +178,8 @@ fn a_merge_is_the_update_of_this_branch_and_two_that_both_update_do_not_mix() {
     scratch.sh(
         "git config user.name A && git config user.email a@example.org && git merge -q --no-ff side -m 'Merge side'",
     );
+    // Whatever the user's own configuration of git.
+    scratch.sh("git config log.diffMerges off && git config log.showRoot false && git config diff.renames false");
     let output = history(&scratch, "");
     assert_eq!(first_words(&output).len(), 2, "{}", output.stdout);
     // Both sides update it now.
