@@ -283,9 +283,11 @@ fn trust(body: &mut String, report: &Report) {
     let comparison = report.comparison;
     let p95 = comparison.total_row(Metric::P95);
     let is_noise_known = p95.is_some_and(|row| row.evidence.detectable.is_some());
+    let is_weakened =
+        !report.warnings.is_empty() || usage::note(report.provenance.baseline, report.provenance.candidate).is_some();
     let answer = match (is_noise_known, comparison.is_conclusive()) {
         (false, _) => "Only in part.",
-        (true, true) if report.warnings.is_empty() => "Yes.",
+        (true, true) if !is_weakened => "Yes.",
         (true, true) => "With care.",
         (true, false) => "Not yet.",
     };
