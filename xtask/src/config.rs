@@ -107,6 +107,7 @@ pub struct LoadConfig {
     run_time: Option<String>,
     host: Option<String>,
     locustfile: Option<String>,
+    args: Vec<String>,
     processes: Option<u32>,
     expect_workers: Option<u32>,
     /// The time for the workers to connect.
@@ -124,6 +125,13 @@ pub struct LoadConfig {
     pub deadline_margin: Duration,
 }
 
+impl LoadConfig {
+    /// Returns the locustfiles that are named, with commas between.
+    pub fn locustfile(&self) -> Option<&str> {
+        self.locustfile.as_deref()
+    }
+}
+
 impl Default for LoadConfig {
     fn default() -> LoadConfig {
         LoadConfig {
@@ -132,6 +140,7 @@ impl Default for LoadConfig {
             run_time: None,
             host: None,
             locustfile: None,
+            args: Vec::new(),
             processes: None,
             expect_workers: None,
             workers_timeout: Duration::from_mins(2),
@@ -430,6 +439,8 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         "no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
     );
     let Sharing { processes, workers } = settle_sharing(flags, own)?;
+    check_args(&own.args, locust_args)?;
+    let given = [own.args.as_slice(), locust_args].concat();
     Ok(Settings {
         load: Load {
             users,
@@ -439,7 +450,8 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
             processes,
             workers,
             has_shape: false,
-            locust_args: [locust_args, &locust.tags(locust_args)?].concat(),
+            args: own.args.clone(),
+            locust_args: [locust_args, &locust.tags(&given)?].concat(),
         },
         locustfile,
         host,
@@ -448,6 +460,20 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         bind_port: locust.get("master-bind-port", whole_number)?.unwrap_or(DEFAULT_BIND_PORT),
         stop_timeout,
     })
+}
+
+/// Checks the arguments for Locust of `perf.toml` beside those behind `--`. They are kept apart, each without its secrets, so
+/// an option of the one must not take its value from the other.
+fn check_args(own: &[String], locust_args: &[String]) -> Result<()> {
+    flags::refuse_owned_locust_args(own, "in [load] `args`")?;
+    let open = own.last().filter(|last| last.starts_with('-') && *last != "--");
+    if let (Some(open), Some(first)) = (open, locust_args.first().filter(|first| !first.starts_with('-'))) {
+        bail!(
+            "[load] `args` ends with `{open}`, which would take `{}` behind `--` for its value: write all of an option in one place, and user classes as `-- -- NAME`",
+            mask::text(first)
+        );
+    }
+    Ok(())
 }
 
 /// Returns the first value that is given: by flag, by `perf.toml`, by Locust's own configuration, or by default.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail, ensure};
+use judge::program;
 use pico_args::Arguments;
 
 use report::Format;
@@ -16,6 +17,7 @@ Performance regression gate built on Locust.
 
 USAGE
   cargo xtask perf [RESULTS ...] [FLAGS] [-- LOCUST-ARGS]
+  cargo xtask --version
 
 perf without RESULTS: starts the service of perf.toml, loads it with Locust, and compares
 p50, p95, p99, throughput and error rate with the committed baseline. It runs once if that
@@ -73,6 +75,8 @@ const BISECT_EXIT_CODES: &str = "--bisect-exit-codes";
 pub enum Command {
     /// Print the help.
     Help,
+    /// Print the version.
+    Version,
     /// Run the gate.
     Perf(Box<Perf>),
 }
@@ -148,10 +152,14 @@ pub fn parse(args: Vec<OsString>) -> Result<Command> {
     if args.contains(["-h", "--help"]) {
         return Ok(Command::Help);
     }
+    if args.contains("--version") {
+        return Ok(Command::Version);
+    }
+    let name = program::name();
     match args.subcommand().map_err(|error| anyhow!("{error}"))?.as_deref() {
         Some("perf") => Ok(Command::Perf(Box::new(perf(args, locust_args)?))),
-        Some(other) => bail!("unknown command `{other}`: try `cargo xtask perf` or `cargo xtask --help`"),
-        None => bail!("missing command: try `cargo xtask perf` or `cargo xtask --help`"),
+        Some(other) => bail!("unknown command `{other}`: try `{name} perf` or `{name} --help`"),
+        None => bail!("missing command: try `{name} perf` or `{name} --help`"),
     }
 }
 
@@ -230,7 +238,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
         let measures = perf.load != LoadFlags::default() || !perf.locust_args.is_empty();
         ensure!(!measures, "load flags have no effect when RESULTS are given; remove one or the other");
     }
-    refuse_owned_locust_args(&perf.locust_args)?;
+    refuse_owned_locust_args(&perf.locust_args, "after `--`")?;
     Ok(perf)
 }
 
@@ -260,7 +268,7 @@ pub fn leftovers(args: Arguments, command: &str, help: &'static str, hint: &str)
             let next = match nearest {
                 // All flags begin with `--`, which makes any two a little alike.
                 Some(flag) if likeness(flag) > 0.75 => format!("did you mean `{flag}`?"),
-                _ => "see `cargo xtask --help`".to_owned(),
+                _ => format!("see `{} --help`", program::name()),
             };
             bail!("unknown flag `{name}`; {next}{hint}");
         }
@@ -410,7 +418,12 @@ const OWNED: [Owned; 32] = [
     set_by("--master-bind-port", "LOCUST_MASTER_BIND_PORT"),
 ];
 
-fn refuse_owned_locust_args(locust_args: &[String]) -> Result<()> {
+/// Refuses options of Locust that the gate sets itself. `place` is where they were given, as an error says it.
+///
+/// # Errors
+///
+/// Names the option, and the setting to use instead.
+pub fn refuse_owned_locust_args(locust_args: &[String], place: &str) -> Result<()> {
     for arg in locust_args {
         let name = arg.split('=').next().unwrap_or_default();
         // Short options may hold their value (`-u50`), long ones may be cut short (`--user`).
@@ -423,8 +436,8 @@ fn refuse_owned_locust_args(locust_args: &[String]) -> Result<()> {
         };
         if let Some(Owned { option, instead }) = OWNED.iter().find(|owned| is(owned.option)) {
             match instead {
-                None => bail!("`{arg}` after `--`: the gate sets Locust's `{option}` itself; remove it"),
-                Some(instead) => bail!("`{arg}` after `--`: the gate sets Locust's `{option}` itself; use {instead}"),
+                None => bail!("`{arg}` {place}: the gate sets Locust's `{option}` itself; remove it"),
+                Some(instead) => bail!("`{arg}` {place}: the gate sets Locust's `{option}` itself; use {instead}"),
             }
         }
     }

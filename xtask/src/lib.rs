@@ -1,8 +1,19 @@
 //! `cargo xtask perf`: is this service slower than its committed baseline?
 //!
+//! A repository's own `xtask` depends on this crate, and its `main` is one line:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     locust_gate::main()
+//! }
+//! ```
+//!
+//! One that has other commands calls [`run`] for those of the gate.
+//!
 //! This is the shell around the pure crates `judge` and `report`: processes, files, git and Locust. [`story::perf`] is
 //! the story of the command; ARCHITECTURE.md is the map.
 
+pub mod called;
 pub mod config;
 pub mod flags;
 pub mod measure;
@@ -10,6 +21,7 @@ pub mod project;
 pub mod results;
 pub mod story;
 pub mod system;
+pub mod version;
 
 use std::env;
 use std::ffi::OsString;
@@ -19,10 +31,12 @@ use std::process::ExitCode;
 use anstream::{stderr, stdout};
 use anyhow::Result;
 use judge::compare::Verdict;
+use judge::program;
 use judge::text::error_line;
 use report::content::Unjudged;
 use report::terminal;
 
+use crate::called::Call;
 use crate::flags::{Command, HELP, parse, wants_bisect_exit_codes};
 use crate::story::perf::{Outcome, perf};
 use crate::system::process::{Failure, Interrupted};
@@ -33,19 +47,49 @@ const NO_VERDICT: u8 = 2;
 /// The same for `git bisect run`, which takes 2 for a bad commit and skips this one.
 const NO_VERDICT_IN_BISECT: u8 = 125;
 
-/// Runs the command that the arguments of this process ask for.
+/// Runs the command that the arguments of this process ask for, and prints what comes of it: the report to stdout, the rest
+/// to stderr. It is the whole `main` of a program that has the gate's commands alone.
+///
+/// The exit code is 0 for a pass, 1 for a regression, 2 where there is no verdict, 130 or 143 after a signal.
 pub fn main() -> ExitCode {
     run(env::args_os().skip(1).collect())
 }
 
-/// Runs the command that the arguments ask for, without the program's name: `perf`, and its flags.
+/// Runs the command that the arguments ask for, without the program's name: `perf`, and its flags. It is the arm of a program
+/// that has other commands too, and ends as [`main`] does. Call it once, on the main thread, before other threads are
+/// started: it handles SIGINT and SIGTERM from then on. Messages name the command as this process was called.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     let args: Vec<_> = std::env::args_os().skip(1).collect();
+///     match args.first().and_then(|command| command.to_str()) {
+///         Some("perf") => locust_gate::run(args),
+///         _ => ExitCode::SUCCESS, // The other commands.
+///     }
+/// }
+/// ```
 pub fn run(args: Vec<OsString>) -> ExitCode {
+    remember_name(&args);
     let no_verdict = if wants_bisect_exit_codes(&args) { NO_VERDICT_IN_BISECT } else { NO_VERDICT };
     let outcome = parse(args).and_then(|command| match command {
-        Command::Help => Ok(Outcome::Done(HELP.trim_end().to_owned())),
+        Command::Help => Ok(Outcome::Done(named(HELP))),
+        Command::Version => Ok(Outcome::Done(format!("locust-gate {}", version::text()))),
         Command::Perf(flags) => perf(&flags),
     });
     exit_code(outcome, no_verdict)
+}
+
+/// Keeps the name that this process was called by, for messages. `args` are the arguments of the gate's command.
+pub fn remember_name(args: &[OsString]) {
+    let folder = env::current_dir().unwrap_or_default();
+    program::set_name(Call::of_this_process().name(args, &folder));
+}
+
+/// Returns a text of help with the name that this process was called by.
+pub fn named(help: &str) -> String {
+    help.trim_end().replace("cargo xtask", program::name())
 }
 
 /// Prints how a command ended, and returns its exit code. `no_verdict` is that of a command without a verdict.

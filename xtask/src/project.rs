@@ -21,9 +21,13 @@ use crate::system::files::{self, Identity};
 use crate::system::git::{self, Head};
 use crate::system::screen::screen;
 use crate::system::worktree;
+use crate::version;
 
 /// The command in a starter's `perf.toml`, which its owner is to replace.
 pub const PLACEHOLDER: &str = "./my-service";
+
+/// The digest of a starter's `locustfile.py`, which its owner is to edit.
+pub const STARTER: &str = "940273c4f643f5d673c780db47493dc84c9f9979";
 
 /// The repository where the command runs, and what flags and files say.
 pub struct Project<'a> {
@@ -168,7 +172,17 @@ impl Project<'_> {
         let mut settings = settle(&flags.load, &flags.locust_args, &self.config, &locust)?;
         let base = if flags.load.locustfile.is_some() { &self.current_dir } else { &self.root };
         settings.locustfile = self.find_locustfile(&settings.locustfile, base)?;
+        self.refuse_starter(&settings.locustfile)?;
         Ok(settings)
+    }
+
+    /// Refuses a locustfile that nobody has edited since it was made: it would load a page that the service may not have.
+    fn refuse_starter(&self, locustfiles: &str) -> Result<()> {
+        for part in locustfiles.split(',') {
+            let is_starter = files::read(&self.root.join(part)).is_ok_and(|text| git::blob_hash(&text) == STARTER);
+            ensure!(!is_starter, "{part} is still the example: replace it with what the users of your service do");
+        }
+        Ok(())
     }
 
     /// Finds the locustfiles. Like Locust it takes several files with commas between, and folders. The files come back
@@ -223,6 +237,7 @@ impl Project<'_> {
             timestamp: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             commit: self.head.as_ref().map_or_else(|| "unknown".to_owned(), |head| head.commit.clone()),
             dirty: self.head.as_ref().is_some_and(|head| head.dirty),
+            gate: Some(version::text()),
             ..Provenance::default()
         }
     }

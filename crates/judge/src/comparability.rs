@@ -110,6 +110,11 @@ fn load_difference(baseline: &Load, candidate: &Load) -> Option<String> {
         differences.push(format!("the baseline has {before} s of warm-up, this load {now} s"));
         changes.push("change [load] warmup".to_owned());
     }
+    let [before, now] = [baseline, candidate].map(|load| load.kept().args.join(" "));
+    if before != now {
+        differences.push(format!("arguments of Locust: the baseline has `{before}`, this load `{now}`"));
+        changes.push("change [load] args".to_owned());
+    }
     let mut differs = |what: &str, flag: &str, baseline: &dyn Display, candidate: &dyn Display| {
         differences.push(format!("{what}: the baseline has {baseline}, this load {candidate}"));
         flags.push(format!("{flag} {baseline}"));

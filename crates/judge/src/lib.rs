@@ -15,6 +15,7 @@ pub mod locust_history;
 pub mod locust_json;
 pub mod mask;
 pub mod noise;
+pub mod program;
 pub mod run;
 pub mod stats;
 pub mod stopping;

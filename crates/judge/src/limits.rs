@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use wildmatch::WildMatch;
 
 use crate::baseline::Baseline;
+use crate::program;
 use crate::run::{Metric, Run};
 
 /// The extent to which a metric may be worse than its baseline. All limits are strict: exactly at the limit passes.
@@ -236,8 +237,9 @@ impl Rules {
                 let nearest = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
                 let nearest = nearest.map_or_else(String::new, |nearest| format!(" (did you mean {nearest:?}?)"));
                 bail!(
-                    "[limits.{:?}] matches no endpoint{nearest}, so it checks nothing: fix the name, then judge the same results again with `cargo xtask perf target/perf/latest`",
-                    own.text
+                    "[limits.{:?}] matches no endpoint{nearest}, so it checks nothing: fix the name, then judge the same results again with `{} perf target/perf/latest`",
+                    own.text,
+                    program::name()
                 );
             }
         }

@@ -349,6 +349,9 @@ pub struct Load {
     /// Says that a load shape decides on the number of users, so that `users` has no effect.
     #[serde(default, skip_serializing_if = "is_default")]
     pub has_shape: bool,
+    /// The arguments for Locust of `[load] args`, which come before those behind `--`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
     /// The arguments after `--`, passed to Locust.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locust_args: Vec<String>,
@@ -363,7 +366,7 @@ impl Load {
     /// Returns the load as it may be written to a file: without what looks like a secret.
     #[must_use]
     pub fn kept(&self) -> Load {
-        Load { locust_args: mask::args(&self.locust_args), ..self.clone() }
+        Load { args: mask::args(&self.args), locust_args: mask::args(&self.locust_args), ..self.clone() }
     }
 }
 
@@ -418,6 +421,9 @@ pub struct Provenance {
     /// Python's version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<String>,
+    /// The version of the gate that measured, and its commit: `0.2.0 (1f0c3a9b7d21)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<String>,
     /// The precision of the percentiles; a file that does not say has Locust's own.
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: Precision,

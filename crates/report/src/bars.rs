@@ -11,7 +11,7 @@ use judge::text::{cut, endpoint_shown, escaped};
 
 use crate::anchors::Anchors;
 use crate::charts::ticks;
-use crate::content::{by_severity, cells, endpoint_groups, rank};
+use crate::content::{by_severity, cells, rank, shown_groups};
 use crate::headline::first_failure;
 use crate::words::{Status, Tone, change, change_unit, interval_words, unit_of_value, value};
 
@@ -159,7 +159,7 @@ struct Table<'a> {
 
 impl<'a> Table<'a> {
     fn new(comparison: &'a Comparison<'a>, metric: Metric, is_first: bool) -> Table<'a> {
-        let groups = endpoint_groups(comparison);
+        let groups = shown_groups(comparison);
         let mut lines: Vec<Line> = groups.into_iter().filter_map(|group| line(group, metric)).collect();
         lines.sort_by(|a, b| rank(a.worst).cmp(&rank(b.worst)).then_with(|| by_shown(a, b)));
         let endpoints = lines.len();

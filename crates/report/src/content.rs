@@ -134,6 +134,9 @@ pub struct Findings {
 /// slower everywhere.
 pub const FINDINGS: usize = 12;
 
+/// The number of endpoints that are shown, the worst ones. Only the JSON holds all of them.
+pub const ENDPOINTS: usize = 2000;
+
 /// The number of columns that any other text takes at most, where a format has to end somewhere.
 pub const LINE_COLUMNS: usize = 1000;
 
@@ -196,6 +199,12 @@ impl Report<'_> {
                     .to_owned(),
             );
         }
+        let endpoints = endpoint_groups(self.comparison).len();
+        if endpoints > ENDPOINTS {
+            remarks.push(format!(
+                "of {endpoints} endpoints the {ENDPOINTS} worst are shown: all of them are in the JSON (--report perf.json)"
+            ));
+        }
         let p95 = self.comparison.total_row(Metric::P95);
         remarks.extend(p95.and_then(|row| noise_advice(row.evidence.detectable?)));
         remarks.extend(self.warnings.iter().cloned());
@@ -238,6 +247,19 @@ pub fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let mut findings = comparison.findings();
     findings.sort_by_cached_key(|row| severity(row));
     findings
+}
+
+/// Returns the rows of each endpoint that is shown, in the order of the comparison.
+pub fn shown_groups<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a [Row<'a>]> {
+    let groups = endpoint_groups(comparison);
+    if groups.len() <= ENDPOINTS {
+        return groups;
+    }
+    let mut shown: Vec<usize> = (0..groups.len()).collect();
+    shown.sort_by_cached_key(|place| groups[*place].iter().map(severity).min());
+    shown.truncate(ENDPOINTS);
+    shown.sort_unstable();
+    shown.into_iter().map(|place| groups[place]).collect()
 }
 
 /// Returns the rows of each endpoint, in the order of the comparison.

@@ -10,7 +10,7 @@ use judge::text::{cut, endpoint_shown, escaped, printable};
 use crate::anchors::Anchors;
 use crate::background::Failure;
 use crate::content::{
-    Cells, FINDINGS, Finding, HEADER, Report, Sides, Unjudged, by_severity, cells, endpoint_groups, evidence, rank,
+    Cells, FINDINGS, Finding, HEADER, Report, Sides, Unjudged, by_severity, cells, evidence, rank, shown_groups,
 };
 use crate::headline::Headline;
 use crate::next::{Step, steps, steps_unjudged};
@@ -481,6 +481,7 @@ fn facts(of: &Provenance, runs: usize) -> Vec<Fact> {
         fact("machine", of.machine.as_ref().map(ToString::to_string)),
         fact("Locust", of.locust.clone()),
         fact("Python", of.python.clone()),
+        fact("locust-gate", of.gate.clone()),
         fact("precision", Some(precision.to_owned())),
     ];
     facts.extend(usage::used(of).map(|used| fact(used.name, used.amount)));
@@ -490,7 +491,7 @@ fn facts(of: &Provenance, runs: usize) -> Vec<Fact> {
 /// Writes a group of rows for each endpoint, the one with the worst series first.
 fn endpoints(body: &mut String, report: &Report, anchors: &Anchors) {
     let mut groups: Vec<(&Row, Vec<&Row>)> = Vec::new();
-    for rows in endpoint_groups(report.comparison) {
+    for rows in shown_groups(report.comparison) {
         let mut rows: Vec<&Row> = rows.iter().collect();
         let Some(worst) = rows.iter().copied().min_by(|a, b| by_severity(a, b)) else { continue };
         // Otherwise in the order of the metrics, the same in each group.

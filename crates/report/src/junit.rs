@@ -8,7 +8,7 @@ use judge::decision::Row;
 use judge::run::Provenance;
 use judge::text::{self, cut, printable};
 
-use crate::content::{HEADER, Report, Sides, Unjudged, cells, evidence, few_samples_text, finding};
+use crate::content::{HEADER, Report, Sides, Unjudged, cells, evidence, few_samples_text, finding, shown_groups};
 use crate::words::{Status, unit_of_value};
 
 /// The number of columns of a name. Jenkins and GitLab tell cases by their names, so more of a name stays than where a
@@ -22,8 +22,7 @@ const TOTAL: &str = "Aggregated";
 pub fn render(report: &Report) -> String {
     let comparison = report.comparison;
     let timestamp = without_zone(&report.provenance.candidate.timestamp);
-    let endpoints = comparison.endpoints.chunk_by(|a, b| a.endpoint == b.endpoint);
-    let suites = [comparison.total.as_slice()].into_iter().chain(endpoints);
+    let suites = [comparison.total.as_slice()].into_iter().chain(shown_groups(comparison));
     let mut counts = Counts::default();
     let mut body = String::new();
     for (id, rows) in suites.enumerate() {

@@ -7,8 +7,8 @@ use judge::decision::Row;
 use judge::text::{cut, endpoint_shown, printable};
 
 use crate::content::{
-    Cells, FINDINGS, HEADER, LINE_COLUMNS, Report, Unjudged, cells, endpoint_groups, evidence, finding, findings,
-    severity,
+    Cells, ENDPOINTS, FINDINGS, HEADER, LINE_COLUMNS, Report, Unjudged, cells, endpoint_groups, evidence, finding,
+    findings, severity,
 };
 use crate::next::{Step, steps, steps_unjudged};
 use crate::words::{Status, Tone, count, shown_commit};
@@ -177,7 +177,10 @@ fn endpoints(comparison: &Comparison, room: usize) -> String {
         table_head(&columns)
     );
     if shown < all {
-        let _ = writeln!(text, "{} more rows omitted to fit GitHub's size limit; see the HTML report.\n", all - shown);
+        // The page does not hold all endpoints of very many.
+        let report = if groups.len() > ENDPOINTS { "JSON" } else { "HTML" };
+        let omitted = all - shown;
+        let _ = writeln!(text, "{omitted} more rows omitted to fit GitHub's size limit; see the {report} report.\n");
     }
     text.push_str("</details>\n\n");
     text

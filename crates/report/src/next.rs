@@ -2,6 +2,7 @@
 
 use judge::compare::{Comparison, Verdict};
 use judge::decision::{Presence, Row};
+use judge::program;
 use judge::run::Metric;
 
 use crate::content::{Report, Unjudged};
@@ -69,13 +70,16 @@ pub fn steps_unjudged(unjudged: &Unjudged) -> Vec<Step> {
     let step = |what, command: &str| Step { what, command: command.to_owned() };
     match unjudged {
         Unjudged::NoVerdict(_) => {
-            vec![step("once that is fixed, run it again with every detail", "cargo xtask perf --verbose")]
+            vec![step(
+                "once that is fixed, run it again with every detail",
+                &format!("{} perf --verbose", program::name()),
+            )]
         }
         Unjudged::BaselineSaved(saved) | Unjudged::NoBaseline(saved) => {
             let file = quoted(&saved.file);
             vec![
                 step("commit the baseline", &format!("git add {file} && git commit -m \"Performance baseline\"")),
-                step("compare with it, after the next change", "cargo xtask perf"),
+                step("compare with it, after the next change", &format!("{} perf", program::name())),
             ]
         }
     }
@@ -118,8 +122,14 @@ fn find_the_commit(report: &Report) -> Option<Step> {
         return None;
     }
     let commit = baseline_commit(report)?;
+    let name = program::name();
+    // A program that cargo builds must be copied: each step changes the checkout.
+    let (copy, program) = match name.strip_prefix("cargo ") {
+        Some(alias) => (format!("cp target/debug/{alias} /tmp/ && "), format!("/tmp/{alias}")),
+        None => (String::new(), name.to_owned()),
+    };
     let command = format!(
-        "cp target/debug/xtask /tmp/ && git bisect start HEAD {commit} && git bisect run /tmp/xtask perf --against {commit} --bisect-exit-codes"
+        "{copy}git bisect start HEAD {commit} && git bisect run {program} perf --against {commit} --bisect-exit-codes"
     );
     Some(Step { what: "find the commit", command })
 }

@@ -9,7 +9,8 @@ use judge::decision::Row;
 use judge::text::cut;
 
 use crate::content::{
-    Cells, FINDINGS, Finding, HEADER, Report, Unjudged, cells, evidence, finding, findings, severity,
+    Cells, ENDPOINTS, FINDINGS, Finding, HEADER, Report, Unjudged, cells, evidence, finding, findings, severity,
+    shown_groups,
 };
 use crate::next::{Step, steps, steps_unjudged};
 use crate::usage;
@@ -57,7 +58,7 @@ pub fn render(report: &Report, verbosity: Verbosity, screen: Screen) -> String {
     if verbosity != Verbosity::Quiet {
         table(&mut text, report.total_cells(), screen);
         if verbosity == Verbosity::Verbose && !report.comparison.endpoints.is_empty() {
-            let mut rows: Vec<&Row> = report.comparison.endpoints.iter().collect();
+            let mut rows: Vec<&Row> = shown_groups(report.comparison).into_iter().flatten().collect();
             rows.sort_by_cached_key(|row| severity(row));
             text.push('\n');
             table(&mut text, rows.into_iter().map(cells).collect(), screen);
@@ -72,12 +73,15 @@ pub fn render(report: &Report, verbosity: Verbosity, screen: Screen) -> String {
     let none = Style::new();
     let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
     let findings = untold(report, verbosity);
-    let most = if verbosity == Verbosity::Verbose { usize::MAX } else { FINDINGS };
+    let (most, more) = match verbosity {
+        Verbosity::Verbose => (ENDPOINTS, "--report perf.json"),
+        Verbosity::Quiet | Verbosity::Normal => (FINDINGS, "--verbose"),
+    };
     for Finding { status, text } in findings.iter().take(most) {
         line(style(*status), status.word(), &format!(" {text}"));
     }
     if findings.len() > most {
-        line(none, "", &format!("... and {} more: see --verbose", findings.len() - most));
+        line(none, "", &format!("... and {} more: see {more}", findings.len() - most));
     }
     for remark in report.remarks() {
         line(YELLOW, "note", &format!(": {remark}"));

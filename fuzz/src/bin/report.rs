@@ -41,6 +41,7 @@ fuzz_target!(|text: &str| {
         baseline: printable(&baseline.provenance.commit),
         warnings: vec![printable(&baseline.notes)],
         details: Vec::new(),
+        confirmation: None,
     };
     for format in [Format::Html, Format::Markdown, Format::Json, Format::Junit] {
         assert!(!format.render(&report).is_empty());

@@ -90,7 +90,7 @@ impl Side<'_> {
 
     /// Says of a missing file how to name it, where only what git holds is there.
     fn explain(&self, error: Error) -> Error {
-        const MISSING: &str = "; a file or module that git does not hold is missing in the checkout of another commit: write {root} for your own checkout, as in {root}/.venv/bin/python";
+        const MISSING: &str = "; a file or module was not found: that checkout only has what is in git, so write {root} for your own checkout, as in {root}/.venv/bin/python";
         match error.downcast::<Failure>() {
             Ok(mut failure) if self.commit.is_some() && service::misses_a_file(&failure) => {
                 failure.line.push_str(MISSING);
@@ -239,7 +239,7 @@ impl<'a> Bench<'a> {
             return None;
         }
         Some(format!(
-            "both sides answered from one file, {}, so one version may have been measured twice: let [service] build put its program into the checkout, and command start that",
+            "both sides ran the same program file, {}, so one version may have been measured twice: build it inside the checkout, and start that",
             program.path.display()
         ))
     }
@@ -426,7 +426,9 @@ impl Watch {
             line.show(&progress);
         }
         if self.echoes {
-            let _ = io::stderr().write_all(&self.log.next_lines());
+            // Zeros are what was left out of the log meanwhile.
+            let lines: Vec<u8> = self.log.next_lines().into_iter().filter(|byte| *byte != 0).collect();
+            let _ = io::stderr().write_all(&lines);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Finds the Locust to run: the user's own, or one in an environment under `target/perf`, installed once.
 
+use std::env;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -7,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use xshell::{Cmd, Shell, cmd};
 
+use crate::called::PACKAGED;
 use crate::config::LocustConfig;
 use crate::measure::locust::{Locust, Program, Version, last_line, own_command};
-use crate::measure::workers::Setup;
+use crate::measure::workers::{Setup, quoted};
 use crate::system::git::blob_hash;
 use crate::system::process::{self, Failure, Interrupted};
 use crate::system::{files, lock};
@@ -29,13 +31,26 @@ const PYTHON_3_11: Version = Version(2, 46, 0);
 ///
 /// Says what is missing, or what went wrong in the installation, with the tail of its log.
 pub fn prepare(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn Fn(&str)) -> Result<Locust> {
-    let Some(command) = &config.command else { return managed(shell, config, perf_folder, say) };
+    let Some(command) = &config.command.clone().or_else(|| of_environment(config)) else {
+        return managed(shell, config, perf_folder, say);
+    };
     let log = perf_folder.join("locust-version.log");
     let line = version_line(own_command(shell, command, &["--version".into()]), &log).map_err(|error| {
         let said = last_line(&files::tail(&log), |_| false);
         failed(error, &log, |what| format!("[locust] command `{command}` does not tell its version: {what}{said}"))
     })?;
     Locust::new(Program::Own(command.clone()), &line, Setup { install: None, command: command.clone() })
+}
+
+/// Returns the Locust beside this program, in the Python environment that both are installed in, where nothing else is
+/// asked for.
+fn of_environment(config: &LocustConfig) -> Option<String> {
+    let is_free = config.version.is_none() && config.requirements.is_empty();
+    let program =
+        env::current_exe().ok().filter(|program| is_free && program.file_name() == Some(PACKAGED.as_ref()))?;
+    let locust = program.with_file_name("locust");
+    let is_environment = locust.is_file() && program.with_file_name("python").exists();
+    is_environment.then(|| quoted(&locust.to_string_lossy()))
 }
 
 /// Returns the Locust of an environment under `target/perf`. Its name depends on what is installed in it, and it is
@@ -118,15 +133,18 @@ fn refuse_utf_16(file: &Path) -> Result<()> {
 
 /// Picks the one of the installer's many lines that tells, and says what to do.
 fn not_installed(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
-    let said = last_line(&files::tail(log), |line| {
-        let is_error = ["ERROR: ", "× Failed to build", "error: Failed to "].iter().any(|mark| line.starts_with(mark));
-        is_error && !line.contains("https://")
-    });
+    let said = last_line(&files::tail(log), tells_of_installers);
     failed(error, log, |what| {
         format!(
             "cannot install {pinned}: {what}{said}; name in perf.toml another [locust] version, or other [locust] requirements, or a Locust of your own: [locust] command"
         )
     })
+}
+
+/// Returns whether pip or uv says in this line what went wrong.
+fn tells_of_installers(line: &str) -> bool {
+    let is_error = ["ERROR: ", "× Failed to build", "error: Failed to "].iter().any(|mark| line.starts_with(mark));
+    is_error && !line.contains("https://")
 }
 
 /// Explains a Locust that does not start: an old one installs beside today's packages, or on today's Python, and then
@@ -197,4 +215,35 @@ fn output(what: &'static str, command: Cmd, log: &Path) -> Result<String> {
     let before = files::length(log);
     process::run(what, &command.into(), log, VERSION_TIMEOUT)?;
     Ok(String::from_utf8_lossy(&files::read_part(log, before)).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_an_installer_that_names_the_cause_is_told() {
+        for (log, expected) in [
+            (
+                "ERROR: Could not find a version that satisfies the requirement locust==99.9 (from versions: 1.0)\nERROR: No matching distribution found for locust==99.9\n",
+                ": ERROR: No matching distribution found for locust==99.9",
+            ),
+            // pip, of a package that does not build on this Python.
+            (
+                "  error: subprocess-exited-with-error\n  \n  × Preparing metadata (pyproject.toml) did not run successfully.\n  ╰─> [18 lines of output]\n      Traceback (most recent call last):\n        File \"<string>\", line 1, in <module>\n      ModuleNotFoundError: No module named 'distutils'\n      [end of output]\n  \n  note: This error originates from a subprocess, and is likely not a problem with pip.\nerror: metadata-generation-failed\n\n× Encountered error while generating package metadata.\n╰─> See above for output.\n\nnote: This is an issue with the package mentioned above, not pip.\nhint: See above for details.\n",
+                ": ModuleNotFoundError: No module named 'distutils'",
+            ),
+            // pip from 25 on, and uv.
+            (
+                "  note: This error originates from a subprocess, and is likely not a problem with pip.\nERROR: Failed to build 'gevent' when getting requirements to build wheel\n",
+                ": ERROR: Failed to build 'gevent' when getting requirements to build wheel",
+            ),
+            (
+                "  × Failed to build `gevent==1.5.0`\n  ├─▶ The build backend returned an error\n  ╰─▶ Call to `setuptools.build_meta` failed (exit status: 1)\n      hint: This usually indicates a problem with the package or the build environment.\n",
+                ": × Failed to build `gevent==1.5.0`",
+            ),
+        ] {
+            assert_eq!(last_line(log, tells_of_installers), expected);
+        }
+    }
 }

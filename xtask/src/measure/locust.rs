@@ -50,6 +50,8 @@ const LOG_SATURATED: [&str; 2] = ["CPU usage above 90%", "CPU usage was too high
 const LOG_SHAPE_STARTED: &str = "Shape test starting";
 /// The load shape ended. Only runs without our listener are asked for it.
 const LOG_SHAPE_ENDED: &str = "/locust.runners: Shape test stopping";
+/// The phrases that matter wherever the log holds them; the others are looked for at its end.
+const LOG_LISTENED_FOR: [&str; 4] = [LOG_SATURATED[0], LOG_SATURATED[1], LOG_SHAPE_STARTED, LOG_SHAPE_ENDED];
 /// The locustfile, or Locust itself, crashed.
 const LOG_CRASHED: [&str; 2] = ["Unhandled exception in greenlet", "Uncaught exception in event handler"];
 /// This version takes no run time beside a load shape.
@@ -266,7 +268,8 @@ impl Locust {
         if !job.verbose {
             args.push("--only-summary".into());
         }
-        args.extend(load.locust_args.iter().map(OsString::from));
+        // Of a repeated option Locust takes the last.
+        args.extend(load.args.iter().chain(&load.locust_args).map(OsString::from));
         args
     }
 
@@ -295,14 +298,16 @@ impl Locust {
             command = command.env_remove(name);
         }
         let mut group = Group::spawn("Locust", &command.into(), &job.log(), Duration::ZERO)?;
+        group.listen_for(&LOG_LISTENED_FOR);
         let took = self.watch(&mut group, job, tick);
         if took.is_err() && job.load.workers.is_some() {
             // Workers on other machines end by their master's word alone.
             group.interrupt(INTERRUPT_GRACE);
         }
         let took = took?;
-        let mut warnings = warnings(job);
-        let listener = check_load(job, took)?;
+        let heard = group.heard();
+        let mut warnings = warnings(job, &heard);
+        let listener = check_load(job, took, &heard)?;
         let coverage = match &listener {
             None => Coverage::WithoutLastSecond,
             Some(listener) if listener.ramp_up_left_out => Coverage::Window,
@@ -375,7 +380,7 @@ impl Locust {
             }
             None => {
                 group.interrupt(INTERRUPT_GRACE);
-                let has_shape = Follower::new(log.clone()).finds(&[LOG_SHAPE_STARTED]);
+                let has_shape = group.heard().contains(&LOG_SHAPE_STARTED);
                 let next = if has_shape { ": its load shape takes longer, let the run time cover it" } else { "" };
                 bail!(Failure::new(
                     format!(
@@ -444,9 +449,9 @@ pub fn own_command<'a>(shell: &'a Shell, command: &str, args: &[OsString]) -> Cm
 }
 
 /// Returns what Locust's log and its exceptions say about the measurement.
-fn warnings(job: &Job) -> Vec<String> {
+fn warnings(job: &Job, heard: &[&str]) -> Vec<String> {
     let mut warnings = Vec::new();
-    if Follower::new(job.log()).finds(&LOG_SATURATED) {
+    if LOG_SATURATED.iter().any(|phrase| heard.contains(phrase)) {
         warnings.push("the load generator was CPU-bound (Locust's CPU above 90%), so its own delays inflate the latencies: spread the load with --processes, or use fewer users".to_owned());
     }
     if let Some(failure) = most_frequent_failure(job) {
@@ -510,15 +515,17 @@ pub fn last_line(log: &str, tells: impl Fn(&str) -> bool) -> String {
     line.map_or_else(String::new, |line| format!(": {}", shown(line)))
 }
 
-/// Returns the last exception that Python printed: below a traceback, the first line that is not indented.
+/// Returns the last exception that Python printed: below a traceback, the first line that is indented no further. What quotes
+/// a traceback indents all of it.
 fn exception(log: &str) -> Option<&str> {
-    let (mut exception, mut is_in_traceback) = (None, false);
+    let (mut exception, mut traceback) = (None, None);
     for line in log.lines() {
+        let indent = line.len() - line.trim_start_matches(' ').len();
         if line.contains("Traceback (most recent call last):") {
-            is_in_traceback = true;
-        } else if is_in_traceback && !line.starts_with(' ') && !line.trim().is_empty() {
+            traceback = Some(indent);
+        } else if traceback.is_some_and(|traceback| indent <= traceback) && !line.trim().is_empty() {
             exception = Some(line.trim());
-            is_in_traceback = false;
+            traceback = None;
         }
     }
     exception
@@ -558,7 +565,7 @@ fn explanation(status: ExitStatus, log: &str) -> String {
 }
 
 /// Checks that the load went on to its end. Returns the listener's account, or `None` where it was not loaded.
-fn check_load(job: &Job, took: Duration) -> Result<Option<ListenerFile>> {
+fn check_load(job: &Job, took: Duration, heard: &[&str]) -> Result<Option<ListenerFile>> {
     // Locust exits with 0 also when a signal or the locustfile itself ends it early.
     let cut_short = |load_s: f64| {
         let run_time_s = job.load.run_time_s;
@@ -570,7 +577,7 @@ fn check_load(job: &Job, took: Duration) -> Result<Option<ListenerFile>> {
     let has_final = job.path(FINAL_CSV).is_file();
     let listener = if has_final { ListenerFile::read(&job.path("perf_listener.json"))? } else { None };
     let Some(listener) = listener else {
-        let has_ended = took.as_secs() >= job.load.run_time_s || Follower::new(job.log()).finds(&[LOG_SHAPE_ENDED]);
+        let has_ended = took.as_secs() >= job.load.run_time_s || heard.contains(&LOG_SHAPE_ENDED);
         ensure!(has_ended, cut_short(took.as_secs_f64()));
         return Ok(None);
     };
@@ -619,6 +626,10 @@ mod tests {
             ),
             ("what is wrong\nnote: This error originates from a subprocess\nhint: See above\n", ": what is wrong"),
             ("note: only this\n", ": note: only this"),
+            (
+                "  x did not run\n      Traceback (most recent call last):\n        File \"s.py\", line 1\n      KeyError: 'a'\n      [end of output]\n\n  note: This error originates from a subprocess\nerror: metadata-generation-failed\n",
+                ": KeyError: 'a'",
+            ),
             ("", ""),
         ] {
             assert_eq!(last_line(log, |_| false), expected);

@@ -156,7 +156,8 @@ impl Setup {
         );
         let imports = match folders {
             [] => String::new(),
-            folders => format!("PYTHONPATH={}:\"$PYTHONPATH\" ", quoted(&folders.join(":"))),
+            // An empty entry, as behind `locust:`, is the current folder, whose own `locust` would come before Locust.
+            folders => format!("PYTHONPATH={}\"${{PYTHONPATH:+:$PYTHONPATH}}\" ", quoted(&folders.join(":"))),
         };
         lines.extend((1..=workers).map(|number| format!("  PERF_WORKER={number} {imports}sh -c {}", quoted(&script))));
         lines
@@ -164,7 +165,7 @@ impl Setup {
 }
 
 /// Quotes text as one word of a shell.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
     if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -2,67 +2,28 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
+use judge::program;
+use locust_gate::config::Config;
 use locust_gate::project::locust_settings;
 use locust_gate::system::{files, git, process};
 use toml::{Table, Value};
 use wildmatch::WildMatch;
 use xshell::Shell;
 
+use crate::repo::files::{NewFile, Place, Step, write_all};
 use crate::repo::flags::Adopt;
-
-/// The package of this program: what is adopted is what was built.
-const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
-
-/// The line of a manifest below which everything is for the development of the gate itself.
-const NOT_ADOPTED: &str = "\n# --- What follows is for the development of the gate itself";
-
-/// The packages that are adopted, by their folders here and below `xtask/vendor`.
-const PACKAGES: [&str; 3] = ["crates/judge", "crates/report", "xtask"];
-/// The folders of a package that are adopted, where it has them.
-const FOLDERS: [&str; 2] = ["src", "locust"];
-/// The files of a package's folders that stay here: this repository's own commands, and tests.
-const LEFT_OUT: [&str; 3] = ["src/main.rs", "src/repo", "locust/test_perf_listener.py"];
-/// The files of the workspace that go along: the licences, and the style that `cargo fmt` is to find there too.
-const BESIDE: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "rustfmt.toml"];
+use crate::repo::found::{self, locustfiles};
+use crate::repo::package::{Present, manifests, package, parse_toml};
+use crate::repo::source::{Source, workspace};
+use crate::repo::workflow::workflow;
 
 const PERF_TOML: &str = include_str!("../../adopt/perf.toml");
 const LOCUSTFILE: &str = include_str!("../../adopt/locustfile.py");
-const WORKFLOW: &str = include_str!("../../adopt/perf.yml");
 
 const ALIAS: &str = "[alias]\nxtask = \"run --package xtask --bin xtask --\"\n";
-
-/// The adopted package itself, which only calls the gate.
-const XTASK_MANIFEST: &str = "\
-[package]
-name = \"xtask\"
-version = \"0.0.0\"
-edition = \"2024\"
-publish = false
-
-[dependencies]
-locust-gate = { path = \"vendor/xtask\" }
-";
-
-const XTASK_MAIN: &str = "\
-//! This repository's automation: `cargo xtask perf` is the performance gate of `vendor/`.
-
-fn main() -> std::process::ExitCode {
-    locust_gate::main()
-}
-";
-
-const MANIFEST: &str = "\
-[workspace]
-members = [\"xtask\"]
-resolver = \"3\"
-
-# Every CI run pays for the cold build, and a panic names its line without it.
-[profile.dev]
-debug = false
-";
 
 /// A line of `.gitignore`, and a path that it is there for.
 struct Ignored {
@@ -76,155 +37,103 @@ const IGNORED: [Ignored; 3] = [
     Ignored { line: "perf_report.html", path: "perf_report.html" },
 ];
 
-/// One file or folder: the change that is made to it, and the advice to its owner.
-struct Step {
-    name: &'static str,
-    writes: Vec<NewFile>,
-    done: String,
-    /// Advice in lines, the first of them a sentence.
-    advice: Vec<String>,
-}
+/// Git merges two baselines line by line into one that nobody measured, unless it is told not to.
+const NO_MERGE: &str = "perf_baseline.json -merge";
 
-/// A file to be written, whether it is there already or not.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct NewFile {
-    path: PathBuf,
-    text: String,
-}
-
-/// Installs the gate in the git repository at the path. Returns what was done to each file, and the next steps.
+/// Installs the gate in the git repository at the path, or in a folder of it. Returns what was done to each file, and the
+/// next steps; with `--check` what would be done.
 ///
 /// # Errors
 ///
-/// Does nothing, and names the reason: no root of a repository, another `xtask` there, a manifest that cannot be read, a
+/// Does nothing, and names the reason: no git repository, a manifest that cannot be read, a former copy that was edited, a
 /// file that cannot be written.
 pub fn adopt(flags: &Adopt) -> Result<String> {
     process::catch_signals()?;
-    // 1. Find both sides, and what is to be done.
-    let root = root_of_repository(&flags.path)?;
-    let shell = Shell::new()?;
-    shell.change_dir(&root);
-    let steps: Vec<Step> = [
-        Some(package(&root)?),
-        Some(manifest(&root)?),
-        lock_file(&root)?,
-        Some(alias(&root)?),
-        Some(create_or_keep(&root, "perf.toml", PERF_TOML)),
-        Some(locustfile(&root)?),
-        Some(gitignore(&shell, &root)?),
-        Some(workflow(&root)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    // 2. Do it, or take it back.
-    let mut undo = Undo::default();
-    for NewFile { path, text } in steps.iter().flat_map(|step| &step.writes) {
-        process::check_interrupted()?;
-        undo.write(path, text)?;
+    // 1. Find both sides.
+    let place = place(&flags.path)?;
+    let source = Source::find(flags.vendor)?;
+    let at_top = Shell::new()?;
+    at_top.change_dir(&place.top);
+    let in_folder = Shell::new()?;
+    in_folder.change_dir(&place.folder);
+    let alias = present_alias(&place.top)?;
+    let present = Present::find(&place.top, &at_top, alias.as_deref())?;
+    // 2. Decide what is to be done.
+    let mut steps = Vec::new();
+    if !matches!(source, Source::Packaged) {
+        steps.push(package(&place.top, &present, &source)?);
+        if !matches!(present, Present::Own { .. }) {
+            steps.push(manifest(&place.top, &at_top)?);
+            steps.extend(lock_file(&place.top)?);
+        }
+        steps.extend(alias_step(&place, alias.as_deref(), &present)?);
     }
-    undo.changes.clear();
-    // 3. Say it.
-    Ok(summary(&root, &steps, &hidden(&shell, &steps)))
+    let (perf_toml, locustfile) = settings(&place, &in_folder)?;
+    let is_upgrade = matches!(present, Present::Ours) && perf_toml.writes.is_empty();
+    steps.extend([perf_toml, locustfile]);
+    if !matches!(source, Source::Packaged) && !place.inside.is_empty() {
+        steps.extend(ignore(&at_top, &place.top, "", &IGNORED[..1])?);
+    }
+    steps.extend(ignore(&in_folder, &place.folder, &place.inside, &IGNORED)?);
+    steps.push(attributes(&in_folder, &place)?);
+    steps.extend(dockerignore(&place)?);
+    steps.push(workflow(&place, &present, &source)?);
+    // 3. Do it, or take it back.
+    if !flags.check {
+        write_all(steps.iter().flat_map(|step| &step.writes))?;
+    }
+    // 4. Say it.
+    let hidden = hidden(&at_top, &place, &steps);
+    Ok(summary(flags, &place, &source, is_upgrade, &steps, &hidden))
 }
 
-fn root_of_repository(path: &Path) -> Result<PathBuf> {
+/// Finds the repository around the path, and the folder in it.
+fn place(path: &Path) -> Result<Place> {
     let shown = path.display();
-    let root = fs::canonicalize(path).with_context(|| format!("cannot install the gate in {shown}"))?;
-    ensure!(root.is_dir(), "cannot install the gate in {shown}: it is a file; name the repository's folder");
+    let folder = fs::canonicalize(path).with_context(|| format!("cannot install the gate in {shown}"))?;
+    ensure!(folder.is_dir(), "cannot install the gate in {shown}: it is a file; name the repository's folder");
     let shell = Shell::new()?;
-    shell.change_dir(&root);
+    shell.change_dir(&folder);
     let top = git::read(&shell, &["rev-parse", "--show-toplevel"])?.with_context(|| {
         format!("{shown} is no git repository, and a baseline must be committed: run `git init` there first")
     })?;
-    ensure!(
-        fs::canonicalize(&top).is_ok_and(|top| top == root),
-        "{shown} is a folder inside the repository {top}, and the workflow belongs to its root: name that one"
-    );
-    ensure!(workspace() != root, "{shown} is where this gate is already: name another repository");
-    Ok(root)
-}
-
-/// Returns the root of this workspace.
-fn workspace() -> &'static Path {
-    Path::new(PACKAGE).parent().unwrap_or(Path::new(PACKAGE))
-}
-
-/// Makes the package that calls the gate, and the gate's own packages, without their tests.
-fn package(root: &Path) -> Result<Step> {
-    let target = root.join("xtask");
-    ensure!(
-        Path::new(PACKAGE).is_dir(),
-        "the source of this program has gone from {PACKAGE}: run `cargo xtask adopt` in its repository"
-    );
-    if is_adopted(root) {
-        return Ok(Step::kept_because("xtask/", "to renew it, delete the folder and adopt again"));
-    }
-    ensure!(
-        fs::symlink_metadata(&target).is_err(),
-        "{} is there, and it is another xtask than the gate: rename it, or copy the gate under another name by hand",
-        target.display()
-    );
-    let new = |name: &str, text: &str| NewFile { path: target.join(name), text: text.to_owned() };
-    let mut writes = vec![new("Cargo.toml", XTASK_MANIFEST), new("src/main.rs", XTASK_MAIN)];
-    for name in BESIDE {
-        writes.push(new(name, &files::read_to_string(&workspace().join(name))?));
-    }
-    writes.push(new("README.md", &files::read_to_string(&Path::new(PACKAGE).join("README.md"))?));
-    for package in PACKAGES {
-        writes.extend(vendored(&workspace().join(package), &target.join("vendor").join(package))?);
-    }
-    writes.sort();
-    Ok(Step::created("xtask/", writes))
-}
-
-/// Returns the files of one package, without what is for its own development.
-fn vendored(source: &Path, target: &Path) -> Result<Vec<NewFile>> {
-    let manifest = files::read_to_string(&source.join("Cargo.toml"))?;
-    let manifest = manifest.split(NOT_ADOPTED).next().unwrap_or_default().to_owned();
-    let mut writes = vec![NewFile { path: target.join("Cargo.toml"), text: manifest }];
-    let mut folders: Vec<PathBuf> =
-        FOLDERS.iter().map(PathBuf::from).filter(|folder| source.join(folder).is_dir()).collect();
-    while let Some(folder) = folders.pop() {
-        let unreadable = || format!("cannot read {}", source.join(&folder).display());
-        for entry in fs::read_dir(source.join(&folder)).with_context(unreadable)? {
-            let path = folder.join(entry.with_context(unreadable)?.file_name());
-            let is_left_out = LEFT_OUT.iter().any(|left_out| path == Path::new(left_out));
-            if is_left_out || path.extension().is_some_and(|extension| extension == "pyc") {
-                continue;
-            }
-            if source.join(&path).is_dir() {
-                folders.push(path);
-            } else {
-                let text = files::read_to_string(&source.join(&path))?;
-                writes.push(NewFile { path: target.join(&path), text });
-            }
-        }
-    }
-    Ok(writes)
+    let top = fs::canonicalize(top).with_context(|| format!("cannot install the gate in {shown}"))?;
+    ensure!(workspace().ok() != Some(top.as_path()), "{shown} is where this gate is already: name another repository");
+    let inside = folder.strip_prefix(&top).unwrap_or(Path::new("")).display().to_string();
+    let inside = if inside.is_empty() { inside } else { format!("{inside}/") };
+    Ok(Place { top, folder, inside })
 }
 
 /// Keeps the versions that the gate was tested with; cargo drops what is not needed. In a workspace that is there already
 /// the versions are its owner's choice.
-fn lock_file(root: &Path) -> Result<Option<Step>> {
-    let ours = workspace().join("Cargo.lock");
-    if root.join("Cargo.toml").exists() || !ours.is_file() {
+fn lock_file(top: &Path) -> Result<Option<Step>> {
+    let ours = workspace()?.join("Cargo.lock");
+    if top.join("Cargo.toml").exists() || !ours.is_file() {
         return Ok(None);
     }
-    Ok(Some(create_or_keep(root, "Cargo.lock", &files::read_to_string(&ours)?)))
+    Ok(Some(Step::create_or_keep(top, "Cargo.lock", &files::read_to_string(&ours)?)))
 }
 
-fn manifest(root: &Path) -> Result<Step> {
-    let path = root.join("Cargo.toml");
-    if !path.exists() {
-        return Ok(Step::created("Cargo.toml", vec![NewFile { path, text: MANIFEST.to_owned() }]));
+/// Makes the workspace, or says what the one that is there lacks.
+fn manifest(top: &Path, shell: &Shell) -> Result<Step> {
+    let path = top.join("Cargo.toml");
+    if path.exists() {
+        let advice = lines_for_manifest(&files::read_to_string(&path)?).with_context(|| path.display().to_string())?;
+        return Ok(Step::kept("Cargo.toml").advising(advice));
     }
-    let text = files::read_to_string(&path)?;
-    let kept = Step {
-        advice: lines_for_manifest(&text).with_context(|| path.display().to_string())?,
-        ..Step::kept("Cargo.toml")
-    };
-    Ok(kept)
+    // A package below a workspace that does not list it is an error for cargo.
+    let others: Vec<String> = manifests(shell)
+        .iter()
+        .filter(|manifest| !manifest.starts_with("xtask/"))
+        .map(|manifest| manifest.trim_end_matches("/Cargo.toml").to_owned())
+        .collect();
+    let exclude = if others.is_empty() { String::new() } else { format!("exclude = {others:?}\n") };
+    let text = format!(
+        "[workspace]\nmembers = [\"xtask\"]\n{exclude}resolver = \"3\"\n\n\
+         # Every CI run pays for the cold build, and a panic names its line without it.\n\
+         [profile.dev]\ndebug = false\n"
+    );
+    Ok(Step::created("Cargo.toml", vec![NewFile::new(path, text)]))
 }
 
 /// Returns the lines that make `xtask` a member of the workspace; none where it is one.
@@ -244,184 +153,268 @@ fn lines_for_manifest(text: &str) -> Result<Vec<String>> {
     Ok(lines.map(str::to_owned).into())
 }
 
-fn alias(root: &Path) -> Result<Step> {
-    // Cargo reads the older name too, and that one first.
-    let name = if root.join(".cargo/config").exists() { ".cargo/config" } else { ".cargo/config.toml" };
-    let step = create_or_keep(root, name, ALIAS);
-    if !step.writes.is_empty() {
-        return Ok(step);
+/// Returns the name of cargo's configuration: cargo reads the older one too, and that one first.
+fn cargo_config(root: &Path) -> &'static str {
+    if root.join(".cargo/config").exists() { ".cargo/config" } else { ".cargo/config.toml" }
+}
+
+/// Returns what `cargo xtask` runs in the repository, where it says so.
+fn present_alias(root: &Path) -> Result<Option<String>> {
+    Ok(match cargo_settings(root)?.get("alias").and_then(|aliases| aliases.get("xtask")) {
+        Some(Value::String(alias)) => Some(alias.clone()),
+        Some(Value::Array(words)) => Some(words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),
+        _ => None,
+    })
+}
+
+fn cargo_settings(root: &Path) -> Result<Table> {
+    let path = root.join(cargo_config(root));
+    if !path.exists() {
+        return Ok(Table::new());
     }
-    let path = root.join(name);
-    let config = parse_toml(&files::read_to_string(&path)?).with_context(|| path.display().to_string())?;
-    let (aliases, ours) = (config.get("alias"), &parse_toml(ALIAS)?["alias"]["xtask"]);
-    let advice = match aliases.and_then(|aliases| aliases.get("xtask")) {
-        Some(alias) => {
-            ensure!(
-                alias == ours || is_adopted(root),
-                "{}: the alias `xtask` runs another program: rename it, and adopt again",
-                path.display()
-            );
-            Vec::new()
-        }
-        None if aliases.is_some() => {
-            vec![format!("add this line to [alias] in {name}:"), ALIAS.lines().skip(1).collect()]
-        }
-        None => format!("add these two lines to {name}:\n{ALIAS}").lines().map(str::to_owned).collect(),
+    parse_toml(&files::read_to_string(&path)?).with_context(|| path.display().to_string())
+}
+
+/// Makes the alias at the root, or says which line it lacks. A folder that is a package of its own, outside the workspace of
+/// the root, gets one too, since cargo would look for `xtask` in that package.
+fn alias_step(place: &Place, alias: Option<&str>, present: &Present) -> Result<Vec<Step>> {
+    let name = cargo_config(&place.top);
+    let text = match present {
+        Present::Own { package, .. } => format!("[alias]\nxtask = \"run --package {package} --\"\n"),
+        Present::Nothing | Present::Ours => ALIAS.to_owned(),
     };
-    Ok(Step { advice, ..step })
-}
-
-/// Returns whether the gate is there already.
-fn is_adopted(root: &Path) -> bool {
-    root.join("xtask/vendor/xtask/locust/perf_listener.py").is_file()
-}
-
-fn parse_toml(text: &str) -> Result<Table> {
-    toml::from_str(text).map_err(|error| anyhow!("{}", error.message().replace('\n', " ")))
-}
-
-/// Makes a starter, unless a file or Locust's own configuration says that there is a locustfile.
-fn locustfile(root: &Path) -> Result<Step> {
-    let named = locust_settings(root)?.get("locustfile", |text| Ok(text.to_owned()))?;
-    match named {
-        Some(named) if named != "locustfile.py" => {
-            let done = format!("not created: Locust's own configuration names {named}");
-            Ok(Step { done, ..Step::kept("locustfile.py") })
+    let line = text.lines().nth(1).unwrap_or_default().to_owned();
+    let step = Step::create_or_keep(&place.top, name, &text);
+    let advice = match alias {
+        Some(_) => Vec::new(),
+        None if !step.writes.is_empty() => Vec::new(),
+        None if cargo_settings(&place.top)?.contains_key("alias") => {
+            vec![format!("add this line to [alias] in {name}:"), line]
         }
-        _ => Ok(create_or_keep(root, "locustfile.py", LOCUSTFILE)),
+        None => vec![format!("add these two lines to {name}:"), "[alias]".to_owned(), line],
+    };
+    let mut steps = vec![step.advising(advice)];
+    if !place.inside.is_empty() && place.folder.join("Cargo.toml").is_file() {
+        let up = "../".repeat(Path::new(&place.inside).components().count());
+        let text = format!("[alias]\nxtask = \"run --manifest-path {up}Cargo.toml --package xtask --bin xtask --\"\n");
+        steps.push(Step::create_or_keep(&place.top, format!("{}.cargo/config.toml", place.inside), &text));
+    }
+    Ok(steps)
+}
+
+/// Makes `perf.toml`, which names the locustfile and the Locust that are there, and a starter where there is none.
+fn settings(place: &Place, shell: &Shell) -> Result<(Step, Step)> {
+    let perf_name = format!("{}perf.toml", place.inside);
+    let name = format!("{}locustfile.py", place.inside);
+    let by_locust = locust_settings(&place.folder)?.get("locustfile", |text| Ok(text.to_owned()))?;
+    let by_file = if place.folder.join("perf.toml").is_file() {
+        // One that cannot be read is its owner's to fix; measuring says how.
+        let text = files::read_to_string(&place.folder.join("perf.toml"))?;
+        Config::parse(&text).ok().and_then(|config| config.load.locustfile().map(str::to_owned))
+    } else {
+        None
+    };
+    let (locustfile, found) = match (by_file, by_locust) {
+        (Some(named), _) => (Step { done: format!("not needed: perf.toml names {named}"), ..Step::kept(name) }, None),
+        (None, Some(named)) if named != "locustfile.py" => {
+            let done = format!("not created: Locust's own configuration names {named}");
+            (Step { done, ..Step::kept(name) }, None)
+        }
+        _ => find_locustfile(place, shell, name),
+    };
+    let mut text = PERF_TOML.to_owned();
+    if let Some(found) = &found {
+        text = text.replacen("# locustfile = \"locustfile.py\"", &format!("locustfile = {found:?}"), 1);
+    }
+    let locust = found::locust(&place.folder, shell)?;
+    let is_new = !place.folder.join("perf.toml").exists();
+    for (sample, key) in [
+        ("# version = \"2.32.10\"                     # example", "version = "),
+        ("# requirements = [\"requirements.txt\"]     # example", "requirements = "),
+        ("# command = \".venv/bin/locust\"            # example", "command = "),
+    ] {
+        if let Some(line) = locust.lines.iter().find(|line| line.starts_with(key)) {
+            text = text.replacen(sample, line, 1);
+        }
+    }
+    let mut step = Step::create_or_keep(&place.top, perf_name.clone(), &text);
+    if is_new {
+        let mut named: Vec<String> = found.iter().map(|found| format!("locustfile {found}")).collect();
+        named.extend(locust.lines.iter().map(|line| format!("[locust] {line}")));
+        if !named.is_empty() {
+            let _ = write!(step.done, ", with what was found here: {}", named.join(", "));
+        }
+        step.advice.extend(locust.advice);
+        if !locust.also.is_empty() {
+            let also = locust.also.join(", ");
+            step.advice.push(format!(
+                "Locust is also in {also}: take that one in [locust] of {perf_name}, if it is the one you use"
+            ));
+        }
+    }
+    Ok((step, locustfile))
+}
+
+/// Looks for locustfiles. Returns what becomes of the starter, and the file that `perf.toml` is to name.
+fn find_locustfile(place: &Place, shell: &Shell, name: String) -> (Step, Option<String>) {
+    if fs::symlink_metadata(place.folder.join("locustfile.py")).is_ok() {
+        return (Step::kept(name), None);
+    }
+    match &locustfiles(shell)[..] {
+        [] => (Step::create_or_keep(&place.top, name, LOCUSTFILE), None),
+        [one] => {
+            let done = format!("not needed: {one} is there");
+            (Step { done, ..Step::kept(name) }, Some(one.clone()))
+        }
+        candidates => {
+            let done = format!("not created: {} files here use Locust", candidates.len());
+            let advice = vec![
+                format!(
+                    "name one of these, several with commas between, or their folder: [load] locustfile of {}perf.toml",
+                    place.inside
+                ),
+                candidates.join(" "),
+            ];
+            (Step { done, ..Step::kept(name) }.advising(advice), None)
+        }
     }
 }
 
-fn workflow(root: &Path) -> Step {
-    let name = ".github/workflows/perf.yml";
-    let mut step = create_or_keep(root, name, WORKFLOW);
-    if !step.writes.is_empty() {
-        step.advice.push(format!("say in {name} what the service needs on the runner to be built and started"));
-    }
-    step
-}
-
-fn gitignore(shell: &Shell, root: &Path) -> Result<Step> {
-    let path = root.join(".gitignore");
-    let former = if path.exists() { files::read_to_string(&path)? } else { String::new() };
-    let known = ignored(shell, IGNORED.iter().map(|ignored| ignored.path.to_owned()));
+/// Adds the lines that `.gitignore` lacks.
+fn ignore(shell: &Shell, root: &Path, inside: &str, lines: &[Ignored]) -> Result<Option<Step>> {
+    let known = ignored(shell, lines.iter().map(|ignored| ignored.path.to_owned()));
     let mut missing: Vec<&str> = Vec::new();
-    for Ignored { line, path } in IGNORED {
-        if !known.iter().any(|known| known == path) {
+    for Ignored { line, path } in lines {
+        if !known.iter().any(|known| known.path == *path) {
             missing.push(line);
         }
     }
-    if missing.is_empty() {
-        return Ok(Step::kept(".gitignore"));
+    append(root, inside, ".gitignore", &missing).map(Some)
+}
+
+/// Keeps git from merging two baselines.
+fn attributes(shell: &Shell, place: &Place) -> Result<Step> {
+    let known = git::read(shell, &["check-attr", "merge", "--", "perf_baseline.json"])?.unwrap_or_default();
+    let missing: &[&str] = if known.ends_with(": unset") { &[] } else { &[NO_MERGE] };
+    append(&place.folder, &place.inside, ".gitattributes", missing)
+}
+
+/// Keeps the folder of results and builds out of an image, where images are built here.
+fn dockerignore(place: &Place) -> Result<Option<Step>> {
+    let path = place.folder.join(".dockerignore");
+    if !path.exists() && !place.folder.join("Dockerfile").exists() {
+        return Ok(None);
     }
+    let text = if path.exists() { files::read_to_string(&path)? } else { String::new() };
+    let has_line = |line: &str| ["target", "**/target", "*"].contains(&line.trim().trim_matches('/'));
+    let missing: &[&str] = if text.lines().any(has_line) { &[] } else { &["target"] };
+    append(&place.folder, &place.inside, ".dockerignore", missing).map(Some)
+}
+
+/// Adds lines to a file, which need not be there.
+fn append(root: &Path, inside: &str, name: &str, missing: &[&str]) -> Result<Step> {
+    let path = root.join(name);
+    let name = format!("{inside}{name}");
+    if missing.is_empty() {
+        return Ok(Step::kept(name));
+    }
+    let former = if path.exists() { files::read_to_string(&path)? } else { String::new() };
     let end = if former.is_empty() || former.ends_with('\n') { "" } else { "\n" };
     let done = format!("{} {}", if path.exists() { "added" } else { "created with" }, missing.join(" "));
     let text = format!("{former}{end}{}\n", missing.join("\n"));
-    Ok(Step { name: ".gitignore", writes: vec![NewFile { path, text }], done, advice: Vec::new() })
+    Ok(Step { name, writes: vec![NewFile::new(path, text)], done, advice: Vec::new() })
+}
+
+/// A path that git ignores, and the rule.
+struct Rule {
+    path: String,
+    /// `.gitignore:3: report/`.
+    rule: String,
 }
 
 /// Returns the paths that git ignores by the repository's own rules: a colleague does not have the user's.
-fn ignored(shell: &Shell, paths: impl Iterator<Item = String>) -> Vec<String> {
+fn ignored(shell: &Shell, paths: impl Iterator<Item = String>) -> Vec<Rule> {
     let paths: Vec<String> = paths.collect();
-    let mut args = vec!["-c", "core.excludesFile=/dev/null", "check-ignore", "--no-index", "--"];
+    let mut args = vec!["-c", "core.excludesFile=/dev/null", "check-ignore", "--no-index", "--verbose", "--"];
     args.extend(paths.iter().map(String::as_str));
-    git::read(shell, &args).ok().flatten().unwrap_or_default().lines().map(str::to_owned).collect()
+    let listed = git::read(shell, &args).ok().flatten().unwrap_or_default();
+    let rules = listed.lines().filter_map(|line| {
+        let (rule, path) = line.split_once('\t')?;
+        let (place, pattern) = rule.rsplit_once(':')?;
+        let is_exception = pattern.starts_with('!');
+        (!is_exception).then(|| Rule { path: path.to_owned(), rule: format!("{place}: {pattern}") })
+    });
+    rules.collect()
 }
 
-/// Returns the files that must be committed and that git ignores.
-fn hidden(shell: &Shell, steps: &[Step]) -> Vec<String> {
-    let root = shell.current_dir();
-    let written = steps.iter().flat_map(|step| &step.writes).filter_map(|file| file.path.strip_prefix(&root).ok());
-    ignored(shell, written.map(|path| path.display().to_string()).chain(["perf_baseline.json".to_owned()]))
-}
-
-fn create_or_keep(root: &Path, name: &'static str, text: &str) -> Step {
-    let path = root.join(name);
-    // A link that leads nowhere is somebody's file too.
-    if fs::symlink_metadata(&path).is_ok() {
-        Step::kept(name)
-    } else {
-        Step::created(name, vec![NewFile { path, text: text.to_owned() }])
+/// Returns a line for each rule of git that hides files which must be committed.
+fn hidden(shell: &Shell, place: &Place, steps: &[Step]) -> Vec<String> {
+    let written = steps.iter().flat_map(|step| &step.writes).filter(|file| file.text.is_some());
+    let mut paths: Vec<String> =
+        written.filter_map(|file| Some(file.path.strip_prefix(&place.top).ok()?.display().to_string())).collect();
+    paths.push(format!("{}perf_baseline.json", place.inside));
+    if steps.iter().any(|step| step.name == "Cargo.toml") {
+        paths.push("Cargo.lock".to_owned());
     }
-}
-
-impl Step {
-    fn created(name: &'static str, writes: Vec<NewFile>) -> Step {
-        let done = if writes.len() == 1 { "created".to_owned() } else { format!("created, {} files", writes.len()) };
-        Step { name, writes, done, advice: Vec::new() }
-    }
-
-    fn kept(name: &'static str) -> Step {
-        Step { name, writes: Vec::new(), done: "kept as it is".to_owned(), advice: Vec::new() }
-    }
-
-    fn kept_because(name: &'static str, why: &str) -> Step {
-        Step { done: format!("kept as it is; {why}"), ..Step::kept(name) }
-    }
-}
-
-/// The changes that were made. Dropping them takes everything back.
-#[derive(Default)]
-struct Undo {
-    changes: Vec<Change>,
-}
-
-/// A file or a folder that was made or changed.
-struct Change {
-    path: PathBuf,
-    /// The text that was there; `None` where there was no such file or folder.
-    former: Option<String>,
-}
-
-impl Undo {
-    fn write(&mut self, path: &Path, text: &str) -> Result<()> {
-        let folder = path.parent().unwrap_or(path);
-        let mut missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
-        missing.reverse();
-        for folder in missing {
-            fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-            self.changes.push(Change { path: folder.to_owned(), former: None });
-        }
-        let former = if path.exists() { Some(files::read_to_string(path)?) } else { None };
-        files::write_atomically(path, text)?;
-        self.changes.push(Change { path: path.to_owned(), former });
-        Ok(())
-    }
-}
-
-impl Drop for Undo {
-    fn drop(&mut self) {
-        for Change { path, former } in self.changes.drain(..).rev() {
-            let _ = match former {
-                Some(former) => files::write_atomically(&path, &former),
-                None if path.is_dir() => fs::remove_dir(&path).map_err(Into::into),
-                None => fs::remove_file(&path).map_err(Into::into),
-            };
+    let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+    for Rule { path, rule } in ignored(shell, paths.into_iter()) {
+        match lines.iter_mut().find(|(known, _)| *known == rule) {
+            Some((_, paths)) if paths.contains(&path) => {}
+            Some((_, paths)) => paths.push(path),
+            None => lines.push((rule, vec![path])),
         }
     }
+    let line = |(rule, paths): (String, Vec<String>)| {
+        let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
+        format!("`{rule}` hides what must be committed; fix it: {}{more}", paths[0])
+    };
+    lines.into_iter().map(line).collect()
 }
 
-fn summary(root: &Path, steps: &[Step], hidden: &[String]) -> String {
+fn summary(
+    flags: &Adopt,
+    place: &Place,
+    source: &Source,
+    is_upgrade: bool,
+    steps: &[Step],
+    hidden: &[String],
+) -> String {
     let mut text = String::new();
+    if flags.check {
+        text.push_str("--check: nothing is written; this is what adopt would do.\n\n");
+    }
     let width = steps.iter().map(|step| step.name.len()).max().unwrap_or(0);
     for step in steps {
         let _ = writeln!(text, "{:width$}  {}", step.name, step.done);
     }
+    let name = program::name();
     let mut next: Vec<String> =
         steps.iter().filter(|step| !step.advice.is_empty()).map(|step| step.advice.join("\n       ")).collect();
-    if !hidden.is_empty() {
-        next.push(format!("git ignores files that must be committed; fix .gitignore: {}", hidden.join(" ")));
+    next.extend_from_slice(hidden);
+    let is_new = steps.iter().any(|step| !step.writes.is_empty());
+    match source {
+        Source::Git(dependency) => next.extend(dependency.warning.clone()),
+        Source::Vendored { why, .. } if is_new => {
+            let _ =
+                writeln!(text, "\nThe gate's source is copied into xtask/vendor ({why}). Adopt again to upgrade it.");
+        }
+        Source::Vendored { .. } | Source::Packaged => {}
     }
-    if steps.iter().any(|step| !step.writes.is_empty()) {
-        next.push("edit perf.toml (how to start the service) and the locustfile (what users do)".to_owned());
-        next.push("measure the baseline: cargo xtask perf --update-baseline".to_owned());
-        next.push("commit all of it; from then on the gate is `cargo xtask perf`, here and in CI".to_owned());
+    if is_new && is_upgrade {
+        next.push("read in the gate's CHANGELOG.md what an upgrade changes, and commit all of it".to_owned());
+    } else if is_new {
+        let at = if place.inside.is_empty() { String::new() } else { format!(", in {}", place.inside) };
+        next.push(format!("edit perf.toml (how to start the service) and the locustfile (what users do){at}"));
+        next.push(format!("measure the baseline{at}: {name} perf --update-baseline"));
+        next.push(format!("commit all of it; from then on the gate is `{name} perf`, here and in CI"));
     }
+    let folder = place.folder.display();
     if next.is_empty() {
-        let _ = write!(text, "\nThe gate is in {} already.", root.display());
+        let _ = write!(text, "\nThe gate is in {folder} already.");
         return text;
     }
-    let _ = write!(text, "\nThe gate is in {}. What comes next:", root.display());
+    let is = if flags.check { "would be" } else { "is" };
+    let _ = write!(text, "\nThe gate {is} in {folder}. What comes next:");
     for (number, line) in next.iter().enumerate() {
         let _ = write!(text, "\n  {}. {line}", number + 1);
     }

@@ -11,15 +11,20 @@ use pico_args::Arguments;
 pub const HELP: &str = "\
 OTHER COMMANDS OF THIS REPOSITORY
   cargo xtask selftest [--quick]
-  cargo xtask adopt PATH
+  cargo xtask adopt PATH [--check] [--vendor]
 
 selftest: checks the gate on this machine, with real Locust on the bundled demo: the unchanged
 demo passes; slower, failing and crashed ones do not.
-adopt: installs the gate in the git repository at PATH; existing files are kept and listed,
-followed by the next steps.
+adopt: installs the gate in the git repository at PATH, or in a folder of it; existing files
+are kept and listed, followed by the next steps.
 
 FLAGS OF selftest
       --quick               fewer and shorter runs: about three minutes
+  -h, --help                print this
+
+FLAGS OF adopt
+      --check               only say what would be done
+      --vendor              copy the gate's source, instead of depending on its repository
   -h, --help                print this
 ";
 
@@ -46,8 +51,12 @@ pub struct Selftest {
 /// The arguments of `cargo xtask adopt`.
 #[derive(Debug, PartialEq)]
 pub struct Adopt {
-    /// The root of the other repository.
+    /// The root of the other repository, or a folder in it.
     pub path: PathBuf,
+    /// `--check`.
+    pub check: bool,
+    /// `--vendor`.
+    pub vendor: bool,
 }
 
 /// Parses the arguments after the program's name.
@@ -77,10 +86,11 @@ fn selftest(mut args: Arguments, locust_args: &[String]) -> Result<Command> {
     Ok(Command::Selftest(selftest))
 }
 
-fn adopt(args: Arguments, locust_args: &[String]) -> Result<Command> {
+fn adopt(mut args: Arguments, locust_args: &[String]) -> Result<Command> {
+    let (check, vendor) = (args.contains("--check"), args.contains("--vendor"));
     let left = leftovers(args, "adopt", HELP, "")?;
     match (&left[..], locust_args) {
-        ([path], []) => Ok(Command::Adopt(Adopt { path: path.clone() })),
-        _ => bail!("adopt takes one PATH, the root of the git repository to install the gate in"),
+        ([path], []) => Ok(Command::Adopt(Adopt { path: path.clone(), check, vendor })),
+        _ => bail!("adopt takes one PATH, the git repository to install the gate in, or a folder of it"),
     }
 }

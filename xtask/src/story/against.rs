@@ -154,8 +154,8 @@ impl Rounds {
         measured_at_rev.truncate(rounds);
         let this = Measurement::new(measured, project)?;
         let other = Measurement::new(measured_at_rev, project)?;
+        let baseline = other.baseline(None, None)?;
         let history = other.histories.into_iter().filter_map(Result::ok).next_back();
-        let baseline = Baseline::new(&other.runs, other.provenance, None, None)?;
         let mut warnings = other.warnings;
         warnings.extend_from_slice(&this.warnings);
         warnings.dedup();
@@ -285,8 +285,7 @@ impl OtherService {
         match Config::parse(text) {
             // The files that git does not hold are named here alone.
             Ok(Config { service: Some(own), .. }) if ours.names_root() && !own.names_root() => {
-                let warning =
-                    format!("this tree's [service] is used for {rev} too, since that of {rev} does not name {{root}}");
+                let warning = format!("this tree's [service] is also used at {rev}, whose own does not use {{root}}");
                 OtherService { config: ours.clone(), warning: Some(warning) }
             }
             Ok(Config { service: Some(own), .. }) if own != *ours => {

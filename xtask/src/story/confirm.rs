@@ -14,6 +14,7 @@ use anyhow::{Error, Result, anyhow};
 use judge::compare::Verdict;
 use judge::decision::{Decision, Row, Why};
 use judge::limits::Rules;
+use judge::program;
 use judge::run::Provenance;
 use judge::text::{error_line, printable};
 use report::Report;
@@ -118,7 +119,10 @@ fn second_look(project: &Project, stored: &Report, means: Means, rules: &Rules) 
         Means::Bench(bench) => bench,
         Means::Earlier(rounds) => return Rounds::new(project, rounds.candidate, rounds.baseline),
         Means::None => {
-            return Err(anyhow!("only results were judged: measure with `cargo xtask perf --confirm` to confirm it"));
+            return Err(anyhow!(
+                "only results were judged: measure with `{} perf --confirm` to confirm it",
+                program::name()
+            ));
         }
     };
     let service = bench.service().ok_or_else(|| {

@@ -3,16 +3,18 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use judge::baseline::Baseline;
 use judge::comparability::{comparability, users_difference};
 use judge::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::limits::Rules;
 use judge::locust_history::History;
+use judge::program;
 use judge::run::{Metric, Provenance, Run, Usage};
 use judge::stats::Difference;
-use judge::text::printable;
+use judge::text::{endpoint_shown, printable};
 use report::Background;
+use report::background::Failure;
 use report::content::{evidence, unsettled};
 use report::usage;
 use report::words::{count, noise_advice, shown_commit};
@@ -96,6 +98,24 @@ impl Measurement {
         }
     }
 
+    /// Makes a baseline of the runs.
+    ///
+    /// # Errors
+    ///
+    /// Says why they cannot be one, and where every request failed, how most of them did.
+    pub fn baseline(&self, note: Option<&str>, former: Option<&Baseline>) -> Result<Baseline> {
+        Baseline::new(&self.runs, self.provenance.clone(), note, former).map_err(|refusal| {
+            let has_failed = self.runs.iter().any(|run| run.total.failures == run.total.requests);
+            match results::failures(&self.folders, &self.runs).first() {
+                Some(Failure { endpoint, error, times, .. }) if has_failed => {
+                    let error: String = error.chars().take(200).collect();
+                    anyhow!("{refusal}; most failed so: {times} x {}: {}", endpoint_shown(endpoint), printable(&error))
+                }
+                _ => refusal,
+            }
+        })
+    }
+
     /// Returns what speaks against these runs as a baseline, a sentence each.
     pub fn warnings_of_baseline(&self) -> Vec<String> {
         let asked = Provenance { mean_users: None, ..self.provenance.clone() };
@@ -156,7 +176,7 @@ pub fn another_follows(project: &Project, rules: &Rules, comparison: &Comparison
 ///
 /// `clock` is that of the command which measured; `None` where results are judged.
 pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Clock>) -> Vec<String> {
-    let Provenance { commit, dirty, load, machine, locust, python, .. } = &measurement.provenance;
+    let Provenance { commit, dirty, load, machine, locust, python, gate, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");
     let mut details = vec![format!("candidate: commit {}, {runs}", shown_commit(commit, *dirty))];
     details.extend(load.as_ref().map(|load| format!("load: {load}")));
@@ -164,6 +184,7 @@ pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Cloc
     if let Some(locust) = locust {
         details.push(format!("Locust {locust}, Python {}", python.as_deref().unwrap_or("unknown")));
     }
+    details.extend(gate.as_ref().map(|gate| format!("locust-gate {gate}")));
     if let Some(clock) = clock {
         details.push(format!("results: {}", project.shown(&project.perf_folder().join("latest"))));
         details.push(format!(
@@ -195,7 +216,7 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
 
 /// Returns the command that makes such a comparison again: with the flags that choose its files and its load.
 pub fn command_again(flags: &Perf) -> String {
-    let mut command = "cargo xtask perf".to_owned();
+    let mut command = format!("{} perf", program::name());
     let load = &flags.load;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| printable(&path.display().to_string()));
     let named = [

@@ -198,6 +198,8 @@ fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Re
             Ok(another_follows(project, &project.rules, &comparison, "run"))
         }
         Plan::Update(_) => {
+            // What cannot be a baseline after one run cannot be one after ten.
+            Measurement::new(measured.to_vec(), project)?.baseline(None, None)?;
             project.say(&format!("run {made}/{} is done", project.baseline_runs));
             Ok(made < project.baseline_runs)
         }
@@ -288,8 +290,7 @@ fn shown_baseline(project: &Project) -> String {
 }
 
 fn save_baseline(project: &Project, former: Option<&Baseline>, measurement: &Measurement) -> Result<Baseline> {
-    let Measurement { runs, provenance, .. } = measurement;
-    let baseline = Baseline::new(runs, provenance.clone(), project.flags.note.as_deref(), former)?;
+    let baseline = measurement.baseline(project.flags.note.as_deref(), former)?;
     if baseline.provenance.commit == "unknown" {
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
     }

@@ -1,12 +1,13 @@
 //! Files on disk: read within bounds, written whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::fs::OFlags;
 
 /// The size of a file that is read whole. A result of 100,000 endpoints takes 15 MB, and reading takes several times that
 /// in memory.
@@ -14,6 +15,18 @@ const MAX_BYTES: u64 = 64_000_000;
 
 /// The size of a part of a file of any size, such as a log.
 const PART_BYTES: u64 = 1 << 20;
+
+/// The error of a pipe or a device in the place of a file.
+const NO_FILE: &str = "it is a pipe or a device, not a file";
+
+/// Opens a file. A pipe that takes its place just before that is refused too, and holds nobody up: to open one waits for
+/// whoever is at its other end, unless it is opened like this.
+fn open(options: &mut OpenOptions, path: &Path) -> Result<File> {
+    let file = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    let metadata = file.metadata()?;
+    ensure!(metadata.is_file() || metadata.is_dir(), NO_FILE);
+    Ok(file)
+}
 
 /// Reads a file whole.
 ///
@@ -23,12 +36,12 @@ const PART_BYTES: u64 = 1 << 20;
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let read = || -> Result<Vec<u8>> {
         let metadata = fs::metadata(path)?;
-        // Opening a pipe waits for somebody who writes into it.
-        ensure!(metadata.is_file() || metadata.is_dir(), "it is a pipe or a device, not a file");
+        // To open a device may do something.
+        ensure!(metadata.is_file() || metadata.is_dir(), NO_FILE);
         let mut bytes = Vec::new();
         if metadata.len() <= MAX_BYTES {
             // It may grow meanwhile.
-            File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+            open(File::options().read(true), path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
         }
         let length = metadata.len().max(bytes.len() as u64);
         ensure!(
@@ -57,11 +70,11 @@ pub fn read_part(path: &Path, offset: u64) -> Vec<u8> {
     if !path.is_file() {
         return part;
     }
-    let read = |mut file: File| {
-        file.seek(SeekFrom::Start(offset))?;
-        file.take(PART_BYTES).read_to_end(&mut part)
-    };
-    let _: io::Result<usize> = File::open(path).and_then(read);
+    if let Ok(mut file) = open(File::options().read(true), path)
+        && file.seek(SeekFrom::Start(offset)).is_ok()
+    {
+        let _ = file.take(PART_BYTES).read_to_end(&mut part);
+    }
     part
 }
 
@@ -98,15 +111,9 @@ impl Follower {
         part
     }
 
-    /// Returns whether one of the remaining lines holds one of these phrases.
-    pub fn finds(mut self, phrases: &[&str]) -> bool {
-        loop {
-            let lines = self.next_lines();
-            let text = String::from_utf8_lossy(&lines);
-            if text.is_empty() || phrases.iter().any(|phrase| text.contains(phrase)) {
-                return !text.is_empty();
-            }
-        }
+    /// Returns the position of what comes next, in bytes.
+    pub fn offset(&self) -> u64 {
+        self.offset
     }
 }
 
@@ -140,20 +147,20 @@ fn replaceable(path: &Path) -> Result<PathBuf> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(fs::canonicalize(path)?),
         Ok(metadata) if metadata.is_dir() => bail!("it is a folder"),
-        Ok(_) => bail!("it is a pipe or a device, not a file"),
+        Ok(_) => bail!(NO_FILE),
         Err(_) if path.is_symlink() => bail!("it is a broken link: remove it"),
         Err(_) => Ok(path.to_owned()),
     }
 }
 
-/// Opens a file of our own, such as a log or a lock, to write to it. What it holds stays.
+/// Opens a file of our own, such as a log or a lock, to read it and to write at its end. What it holds stays.
 ///
 /// # Errors
 ///
 /// Names a file that cannot be written, and a pipe or a device in its place.
 pub fn open_own(path: &Path) -> Result<File> {
-    let open = || -> Result<File> { Ok(File::options().create(true).append(true).open(replaceable(path)?)?) };
-    open().with_context(|| format!("cannot write {}", path.display()))
+    let opened = replaceable(path).and_then(|path| open(File::options().create(true).read(true).append(true), &path));
+    opened.with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Writes a file whole: a reader or a crash meets the former file or the new one, never half of one. A link stays a link.
@@ -180,7 +187,11 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Makes a file, in place of what an earlier process of our number may have left. It follows no link.
-fn create_new(path: &Path) -> io::Result<File> {
+///
+/// # Errors
+///
+/// Returns the system's error.
+pub fn create_new(path: &Path) -> io::Result<File> {
     let _ = fs::remove_file(path);
     File::create_new(path)
 }
@@ -246,6 +257,18 @@ fn newest_finished(folder: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_that_comes_in_between_holds_nobody_up() {
+        let folder = std::env::temp_dir().join(format!("locust-gate-pipe-{}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let pipe = folder.join("pipe");
+        assert!(process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let error = |options: &mut OpenOptions| open(options, &pipe).unwrap_err().to_string();
+        assert_eq!(error(File::options().read(true)), NO_FILE);
+        assert_eq!(error(File::options().create(true).read(true).append(true)), NO_FILE);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn a_file_is_replaced_as_a_whole() {

@@ -66,7 +66,10 @@ pub fn commits_between(shell: &Shell, from: &str, to: &str) -> Option<u32> {
 /// Says that git does not know it, and how to fetch it.
 pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
     let commit = format!("{rev}^{{commit}}");
-    if let Some(commit) = read(shell, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])? {
+    // Of `^HEAD` git would answer with the hash and the `^`.
+    if let Some(commit) = read(shell, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])?
+        && !commit.starts_with('^')
+    {
         return Ok(commit);
     }
     let branch = rev.strip_prefix("origin/").unwrap_or(rev);

@@ -4,6 +4,7 @@ pub mod ci;
 pub mod files;
 pub mod git;
 pub mod lock;
+pub mod log;
 pub mod machine;
 pub mod orphans;
 pub mod process;

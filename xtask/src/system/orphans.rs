@@ -99,16 +99,9 @@ impl Mark {
 
     /// Returns the processes that the group left to us. What does not tell its mark is left by the last group.
     fn left(&self) -> Vec<Pid> {
-        if !ADOPTS.load(Ordering::Relaxed) {
-            return Vec::new();
-        }
-        let us = i32::try_from(std::process::id()).unwrap_or(0);
         let own = own().clone();
         let mut left = Vec::new();
-        for process in all() {
-            if process.parent != us || own.contains(&process.pid) || own.contains(&process.group) {
-                continue;
-            }
+        for process in adopted(&own) {
             let Some(pid) = Pid::from_raw(process.pid) else { continue };
             if !process.is_running {
                 let _ = waitpid(Some(pid), WaitOptions::NOHANG);
@@ -145,12 +138,31 @@ impl Mark {
     /// Describes a process that runs on though the leader has ended.
     pub fn survivor(&self, leader: Pid) -> Option<String> {
         let leader = leader.as_raw_nonzero().get();
-        let left = self.left().first().map(|pid| pid.as_raw_nonzero().get());
+        let left = || self.left().first().map(|pid| pid.as_raw_nonzero().get());
         let member = || all().into_iter().find(|process| process.group == leader && process.is_running);
-        let pid = left.or_else(|| member().map(|process| process.pid))?;
+        let find = || left().or_else(|| member().map(|process| process.pid));
+        // A process that is just becoming another program tells nothing.
+        let is_silent = |process: &Process| process.is_running && self.is_on(process.pid).is_none();
+        let deadline = Instant::now() + KILL_GRACE;
+        let mut found = find();
+        while found.is_none() && adopted(&own().clone()).iter().any(is_silent) && Instant::now() < deadline {
+            thread::sleep(POLL);
+            found = find();
+        }
+        let pid = found?;
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         Some(format!("`{}` (process {pid})", printable(name.trim())))
     }
+}
+
+/// Returns the processes that we have adopted: children of ours that we did not start ourselves.
+fn adopted(own: &BTreeSet<i32>) -> Vec<Process> {
+    if !ADOPTS.load(Ordering::Relaxed) {
+        return Vec::new();
+    }
+    let us = i32::try_from(std::process::id()).unwrap_or(0);
+    let is_own = |process: &Process| own.contains(&process.pid) || own.contains(&process.group);
+    all().into_iter().filter(|process| process.parent == us && !is_own(process)).collect()
 }
 
 /// A process as `/proc` shows it.

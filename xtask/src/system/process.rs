@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
 use crate::system::files;
+use crate::system::log::Log;
 use crate::system::orphans::{self, Mark, POLL, Registered};
 
 static CAUGHT: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
@@ -167,7 +168,8 @@ pub struct Group {
     what: &'static str,
     child: Child,
     pid: Pid,
-    log: PathBuf,
+    /// The log of its output, where that goes to one.
+    log: Option<Box<Log>>,
     status: Option<ExitStatus>,
     /// The time from SIGTERM to SIGKILL.
     grace: Duration,
@@ -178,25 +180,22 @@ pub struct Group {
 }
 
 impl Group {
-    /// Starts `command` with no input and with all output in `log`. `grace` is the time from SIGTERM to SIGKILL.
+    /// Starts `command` with no input and with all output in `log`, of which the first and the last 10 MB stay. `grace` is
+    /// the time from SIGTERM to SIGKILL.
     ///
     /// # Errors
     ///
     /// Names the command that cannot be started, or the log that cannot be written.
     pub fn spawn(what: &'static str, command: &Command, log: &Path, grace: Duration) -> Result<Group> {
-        let output = files::open_own(log)?;
-        let errors = output.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
-        Group::start(what, command, [output.into(), errors.into()], log, grace)
+        let log = Log::open(log)?;
+        let handle = || log.handle().with_context(|| format!("cannot write {}", log.path().display()));
+        let mut group = Group::start(what, command, [handle()?.into(), handle()?.into()], grace)?;
+        group.log = Some(Box::new(log));
+        Ok(group)
     }
 
     /// Starts a command. What it says goes to `stdout` and `stderr`.
-    fn start(
-        what: &'static str,
-        command: &Command,
-        [stdout, stderr]: [Stdio; 2],
-        log: &Path,
-        grace: Duration,
-    ) -> Result<Group> {
+    fn start(what: &'static str, command: &Command, [stdout, stderr]: [Stdio; 2], grace: Duration) -> Result<Group> {
         let mut held_back = held_back(command);
         let mark = Mark::put_on(&mut held_back);
         held_back.process_group(0).stdin(Stdio::piped()).stdout(stdout).stderr(stderr);
@@ -210,17 +209,7 @@ impl Group {
         if let Some(mut go) = child.stdin.take() {
             let _ = go.write_all(b"go\n");
         }
-        Ok(Group {
-            what,
-            child,
-            pid,
-            log: log.to_owned(),
-            status: None,
-            grace,
-            mark,
-            _registered: registered,
-            _guard: guard,
-        })
+        Ok(Group { what, child, pid, log: None, status: None, grace, mark, _registered: registered, _guard: guard })
     }
 
     /// Returns the process id of the leader.
@@ -230,7 +219,19 @@ impl Group {
 
     /// Returns the path of the log.
     pub fn log(&self) -> &Path {
-        &self.log
+        self.log.as_ref().map_or(Path::new(""), |log| log.path())
+    }
+
+    /// Listens for these phrases in the log, from its beginning on.
+    pub fn listen_for(&mut self, phrases: &'static [&'static str]) {
+        if let Some(log) = &mut self.log {
+            log.listen_for(phrases);
+        }
+    }
+
+    /// Returns those phrases that the log held so far.
+    pub fn heard(&mut self) -> Vec<&'static str> {
+        self.log.as_mut().map_or_else(Vec::new, |log| log.heard().to_vec())
     }
 
     /// Returns the leader's exit status, once it has exited.
@@ -239,6 +240,9 @@ impl Group {
     ///
     /// Names a child that the system does not let us wait for.
     pub fn status(&mut self) -> Result<Option<ExitStatus>> {
+        if let Some(log) = &mut self.log {
+            log.tend();
+        }
         if self.status.is_none() {
             self.status = self.child.try_wait().with_context(|| format!("cannot wait for {}", self.what))?;
         }
@@ -273,9 +277,9 @@ impl Group {
         let what = self.what;
         Err(match self.wait(timeout, || Ok(()))? {
             Some(status) if status.success() => return Ok(()),
-            Some(status) => Failure::ended(format!("{what} failed: {}", describe(status)), &self.log, status),
+            Some(status) => Failure::ended(format!("{what} failed: {}", describe(status)), self.log(), status),
             None => {
-                Failure::new(format!("{what} did not end within {}", humantime::format_duration(timeout)), &self.log)
+                Failure::new(format!("{what} did not end within {}", humantime::format_duration(timeout)), self.log())
             }
         }
         .into())
@@ -299,7 +303,11 @@ impl Group {
 
     fn end(&mut self) -> bool {
         let was_killed = self.end_members();
-        self.mark.end_left(self.grace) || was_killed
+        let was_killed = self.mark.end_left(self.grace) || was_killed;
+        if let Some(log) = self.log.take() {
+            log.shorten();
+        }
+        was_killed
     }
 
     fn end_members(&mut self) -> bool {
@@ -380,7 +388,7 @@ const ANSWER_BYTES: u64 = 64_000_000;
 /// Returns [`Interrupted`], or names a program that does not answer within `timeout`.
 pub fn answer(what: &'static str, command: &Command, timeout: Duration) -> Result<Option<String>> {
     let output = [Stdio::piped(), Stdio::null()];
-    let Ok(mut group) = Group::start(what, command, output, Path::new(""), Duration::ZERO) else { return Ok(None) };
+    let Ok(mut group) = Group::start(what, command, output, Duration::ZERO) else { return Ok(None) };
     let Some(stdout) = group.child.stdout.take() else { return Ok(None) };
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {

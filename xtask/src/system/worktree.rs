@@ -50,7 +50,7 @@ fn cache() -> Result<PathBuf> {
     let below_home = if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" };
     let folder = folder_in("XDG_CACHE_HOME").or_else(|| Some(folder_in("HOME")?.join(below_home)));
     folder.context(
-        "neither XDG_CACHE_HOME nor HOME is set, so there is no place for the checkout of another commit: name one outside the repository in [against] folder of perf.toml",
+        "neither XDG_CACHE_HOME nor HOME is set, so there is no folder for the checkout of another commit: set one, or name a folder in [against] folder of perf.toml",
     )
 }
 
@@ -105,7 +105,7 @@ fn wait_for_turn(path: &Path, say: &dyn Fn(&str)) -> Result<File> {
         return Ok(turn);
     }
     process::check_interrupted()?;
-    say("another command measures another commit of this repository: waiting for it");
+    say("waiting: another run is using this repository's checkouts of other commits");
     lock::lock(path, TURN_TIMEOUT)
 }
 
@@ -178,7 +178,7 @@ pub fn remove_former(shell: &Shell, perf_folder: &Path) -> Option<String> {
         Some(left) => Some(format!("{} is no longer used, and could not be removed: delete it", left.display())),
         None if former.is_empty() => None,
         None => Some(
-            "removed the checkouts in target/perf/against: other commits now lie outside the repository".to_owned(),
+            "removed the old checkouts in target/perf/against: other commits are now checked out outside the repository".to_owned(),
         ),
     }
 }

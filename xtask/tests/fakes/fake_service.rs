@@ -98,6 +98,10 @@ fn answer(mut stream: TcpStream, mode: &str) {
     if has("never-answers") {
         thread::sleep(Duration::from_mins(10));
     }
+    while has("drips") && stream.write_all(b"H").is_ok() {
+        thread::sleep(Duration::from_millis(50));
+    }
+    while has("never-ends") && stream.write_all(&[b'H'; 4096]).is_ok() {}
     let elsewhere = mode.split(',').find_map(|mode| mode.strip_prefix("redirects-to:"));
     let status = match elsewhere {
         Some(host) => format!("302 Found\r\nLocation: http://{host}/"),

@@ -3,13 +3,23 @@
 
 use std::fs;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
+
+use locust_gate::project::STARTER;
+use locust_gate::system::git::blob_hash;
 
 use crate::real;
+use crate::support::Scratch;
 
 /// The alias that is adopted.
 const ALIAS: &str = "[alias]\nxtask = \"run --package xtask --bin xtask --\"\n";
-use crate::support::Scratch;
+
+/// Where this checkout comes from, as git is told in these tests, in place of where it does come from.
+const ORIGIN: &str = "git@gate.example.org:team/gate.git";
+/// The same, as cargo takes it.
+const URL: &str = "ssh://git@gate.example.org/team/gate.git";
 
 struct Repository(Scratch);
 
@@ -34,8 +44,18 @@ impl Repository {
 
     /// The exit code, and all that was said. With the user's own home, where cargo has its toolchain.
     fn run(&self, program: &str, args: &[&str]) -> (i32, String) {
+        self.run_with_origin(program, args, ORIGIN)
+    }
+
+    fn run_with_origin(&self, program: &str, args: &[&str], origin: &str) -> (i32, String) {
         let mut command = Command::new(program);
         command.args(args).current_dir(&self.folder).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        let instead = format!("url.file://{}.insteadOf", snapshot().folder.display());
+        let settings = [("remote.origin.url", origin), (instead.as_str(), URL), ("safe.directory", "*")];
+        for (number, (key, value)) in settings.into_iter().enumerate() {
+            command.env(format!("GIT_CONFIG_KEY_{number}"), key).env(format!("GIT_CONFIG_VALUE_{number}"), value);
+        }
+        command.env("GIT_CONFIG_COUNT", settings.len().to_string()).env("CARGO_NET_GIT_FETCH_WITH_CLI", "true");
         // The dependencies are those that were built for these tests. An older cargo than 1.91 builds them again.
         command.env("CARGO_BUILD_BUILD_DIR", real::TARGET).env("CARGO_PROFILE_DEV_DEBUG", "false");
         // The last one is how the times of tests are had (`--report-time`), and cargo would build all of it again.
@@ -47,25 +67,66 @@ impl Repository {
         (output.status.code().unwrap(), text.replace(&self.folder.display().to_string(), "ROOT"))
     }
 
-    fn adopt(&self) -> (i32, String) {
-        self.run(env!("CARGO_BIN_EXE_xtask"), &["adopt", "."])
+    #[track_caller]
+    fn adopt(&self, args: &str) -> String {
+        let (code, text) = self.try_adopt(args);
+        assert_eq!(code, 0, "{text}");
+        text
+    }
+
+    fn try_adopt(&self, args: &str) -> (i32, String) {
+        let args: Vec<&str> = ["adopt"].into_iter().chain(args.split_whitespace()).collect();
+        self.run(env!("CARGO_BIN_EXE_xtask"), &args)
     }
 
     /// Exit 2, one line, and nothing changed.
     #[track_caller]
-    fn refuses(&self, reason: &str) {
-        let before = self.sh("find . | sort");
-        let (code, text) = self.adopt();
+    fn refuses(&self, args: &str, reason: &str) {
+        let all = "find . -type f -not -path './.git/*' -exec cksum {} + | sort; find . | sort";
+        let before = self.sh(all);
+        let (code, text) = self.try_adopt(args);
         assert_eq!((code, text.lines().count()), (2, 1), "{text}");
         assert!(text.contains(reason), "{text}");
-        assert_eq!(self.sh("find . | sort"), before);
+        assert_eq!(self.sh(all), before);
+    }
+
+    /// The files that git would add, one a line.
+    fn files(&self) -> String {
+        self.sh("git ls-files --others --exclude-standard") + "\n"
     }
 }
 
-/// The files that adopt adds, apart from those that are copied as a folder.
+/// This repository as it is now, as one commit of a repository that cargo fetches.
+struct Snapshot {
+    folder: PathBuf,
+    commit: String,
+}
+
+fn snapshot() -> &'static Snapshot {
+    static MADE: OnceLock<Snapshot> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let scratch = Scratch::empty("adopt-snapshot");
+        let script = format!(
+            "cd '{}' && git ls-files --cached --others --exclude-standard | while read -r name; do\n\
+                 [ ! -f \"$name\" ] || {{ mkdir -p \"$DESTINATION/$(dirname \"$name\")\" && cp -p \"$name\" \"$DESTINATION/$name\"; }}\n\
+             done",
+            real::root().display()
+        );
+        scratch.sh(&format!("DESTINATION=$PWD; ({script})"));
+        // The same tree is the same commit, which cargo has then.
+        let date = "2026-01-01T00:00:00Z";
+        scratch.sh(&format!(
+            "git init -q . && git add . && GIT_AUTHOR_DATE={date} GIT_COMMITTER_DATE={date} git commit -q -m snapshot"
+        ));
+        Snapshot { commit: scratch.sh("git rev-parse HEAD"), folder: scratch.folder }
+    })
+}
+
+/// The files that adopt adds.
 fn all_files() -> expect_test::Expect {
     expect_test::expect![[r#"
         .cargo/config.toml
+        .gitattributes
         .github/workflows/perf.yml
         .gitignore
         Cargo.lock
@@ -73,10 +134,17 @@ fn all_files() -> expect_test::Expect {
         locustfile.py
         perf.toml
         xtask/Cargo.toml
-        xtask/LICENSE-APACHE
-        xtask/LICENSE-MIT
-        xtask/README.md
-        xtask/rustfmt.toml
+        xtask/src/main.rs
+    "#]]
+}
+
+/// The files of `xtask/` where the gate is copied.
+fn copied_files() -> expect_test::Expect {
+    expect_test::expect![[r#"
+        xtask/Cargo.toml
+        xtask/src/main.rs
+        xtask/vendor/LICENSE-APACHE
+        xtask/vendor/LICENSE-MIT
         xtask/vendor/crates/judge/Cargo.toml
         xtask/vendor/crates/judge/src/baseline.rs
         xtask/vendor/crates/judge/src/comparability.rs
@@ -91,6 +159,7 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/crates/judge/src/locust_json.rs
         xtask/vendor/crates/judge/src/mask.rs
         xtask/vendor/crates/judge/src/noise.rs
+        xtask/vendor/crates/judge/src/program.rs
         xtask/vendor/crates/judge/src/run.rs
         xtask/vendor/crates/judge/src/stats.rs
         xtask/vendor/crates/judge/src/stopping.rs
@@ -119,9 +188,13 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/crates/report/src/terminal.rs
         xtask/vendor/crates/report/src/usage.rs
         xtask/vendor/crates/report/src/words.rs
+        xtask/vendor/digests.txt
+        xtask/vendor/rustfmt.toml
         xtask/vendor/xtask/Cargo.toml
+        xtask/vendor/xtask/README.md
         xtask/vendor/xtask/locust/perf_listener.py
         xtask/vendor/xtask/locust/requirements.txt
+        xtask/vendor/xtask/src/called.rs
         xtask/vendor/xtask/src/config.rs
         xtask/vendor/xtask/src/flags.rs
         xtask/vendor/xtask/src/lib.rs
@@ -148,6 +221,7 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/system/files.rs
         xtask/vendor/xtask/src/system/git.rs
         xtask/vendor/xtask/src/system/lock.rs
+        xtask/vendor/xtask/src/system/log.rs
         xtask/vendor/xtask/src/system/machine.rs
         xtask/vendor/xtask/src/system/mod.rs
         xtask/vendor/xtask/src/system/orphans.rs
@@ -156,33 +230,140 @@ fn all_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/system/screen.rs
         xtask/vendor/xtask/src/system/session.rs
         xtask/vendor/xtask/src/system/worktree.rs
+        xtask/vendor/xtask/src/version.rs
     "#]]
 }
 
 #[test]
 fn an_empty_repository_gets_all_of_it() {
     let repository = Repository::new("empty", &[]);
-    let (code, text) = repository.adopt();
-    assert_eq!(code, 0, "{text}");
-    let files = repository.sh("git ls-files --others --exclude-standard | grep -v '^xtask/src/\\|^xtask/adopt/'");
-    all_files().assert_eq(&format!("{files}\n"));
+    let text = repository.adopt(".");
+    all_files().assert_eq(&repository.files());
     for line in ["/target/", "__pycache__/", "perf_report.html"] {
         assert!(repository.read(".gitignore").lines().any(|found| found == line), "{line}");
     }
-    assert!(text.contains("2. edit perf.toml (how to start the service)"), "{text}");
-    // Where that was not done it is said before anything is built or installed.
+    assert_eq!(repository.read(".gitattributes"), "perf_baseline.json -merge\n");
+    assert!(text.contains(". edit perf.toml (how to start the service)"), "{text}");
+    // A package of a few lines, of which one is the gate.
+    let head = repository.sh(&format!("git -C '{}' rev-parse HEAD", real::root().display()));
+    let manifest = repository.read("xtask/Cargo.toml");
+    let tags = repository.sh(&format!("git -C '{}' tag --points-at HEAD", real::root().display()));
+    if tags.is_empty() {
+        assert_eq!(manifest.lines().last().unwrap(), format!("locust-gate = {{ git = \"{URL}\", rev = \"{head}\" }}"));
+    }
+    assert!(manifest.lines().count() <= 10, "{manifest}");
+    assert!(
+        repository
+            .read("xtask/src/main.rs")
+            .contains("fn main() -> std::process::ExitCode {\n    locust_gate::main()\n}")
+    );
+    // Where nothing was edited it is said before anything is built or installed.
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["perf"]);
-    assert!(code == 2 && text.contains("`command` is still the starter's: say there"), "{text}");
+    assert!(code == 2 && text.contains("`command` is still the example: replace it"), "{text}");
+    repository.replace("perf.toml", "./my-service", "./ours");
+    let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["perf"]);
+    assert!(code == 2 && text.contains("locustfile.py is still the example: replace it"), "{text}");
     assert!(!repository.path("target/perf/runs").exists());
+    assert_eq!(blob_hash(repository.read("locustfile.py").as_bytes()), STARTER);
 
     // Once more, nothing is left to be done, and what the owner wrote stays.
     repository.write("perf.toml", "# ours\n");
     let before = repository.sh("find . -type f -exec cksum {} + | sort");
-    let (code, text) = repository.adopt();
-    assert_eq!(code, 0, "{text}");
-    assert_eq!(text.matches("kept as it is").count(), 7, "{text}");
-    assert!(text.ends_with("\nThe gate is in ROOT already.\n"), "{text}");
+    let text = repository.adopt(".");
+    assert_eq!(text.matches("kept as it is").count(), 8, "{text}");
     assert_eq!(repository.sh("find . -type f -exec cksum {} + | sort"), before);
+
+    // A later version is one line, by hand or by adopting again.
+    repository.replace("xtask/Cargo.toml", &head, "0123456789abcdef0123456789abcdef01234567");
+    let text = repository.adopt(".");
+    let upgraded =
+        format!("upgraded from rev = \"0123456789abcdef0123456789abcdef01234567\" to rev = \"{head}\": 1 file written");
+    assert!(text.contains(&upgraded) && text.contains("CHANGELOG.md"), "{text}");
+    assert_eq!(repository.read("xtask/Cargo.toml"), manifest);
+}
+
+#[test]
+fn where_nobody_could_fetch_it_the_gate_is_copied_and_told_from_edited_files() {
+    for (name, origin) in [("path", "/srv/gate.git"), ("file", "file:///srv/gate.git")] {
+        let repository = Repository::new(&format!("origin-{name}"), &[]);
+        let (code, text) = repository.run_with_origin(env!("CARGO_BIN_EXE_xtask"), &["adopt", "."], origin);
+        assert!(
+            code == 0 && text.contains("copied into xtask/vendor (the origin of this checkout is a folder"),
+            "{text}"
+        );
+        assert!(repository.path("xtask/vendor/xtask/src/lib.rs").is_file());
+    }
+    let repository = Repository::new("vendor", &[]);
+    let text = repository.adopt("--vendor .");
+    assert!(text.contains("copied into xtask/vendor (by --vendor)"), "{text}");
+    copied_files().assert_eq(&(repository.sh("git ls-files --others xtask") + "\n"));
+    let head = repository.sh(&format!("git -C '{}' rev-parse HEAD", real::root().display()));
+    assert!(repository.read("xtask/vendor/xtask/Cargo.toml").contains(&format!("+{head}\"\n")));
+
+    // Another version of ours: two files with other texts, one that is gone by now.
+    let digest = |name: &str| format!("{}  {name}", blob_hash(repository.read(&format!("xtask/{name}")).as_bytes()));
+    let (lib, style) = ("vendor/xtask/src/lib.rs", "vendor/rustfmt.toml");
+    let before = repository.sh("cd xtask && find . -type f -exec cksum {} + | sort");
+    for name in [lib, style] {
+        let former = digest(name);
+        let path = format!("xtask/{name}");
+        repository.write(&path, &format!("// older\n{}", repository.read(&path)));
+        repository.replace("xtask/vendor/digests.txt", &former, &digest(name));
+    }
+    repository.write("xtask/vendor/xtask/src/former/gone.rs", "//! Gone.\n");
+    let digests = repository.read("xtask/vendor/digests.txt");
+    repository.write("xtask/vendor/digests.txt", &format!("{digests}{}\n", digest("vendor/xtask/src/former/gone.rs")));
+    // What its owner changed is not thrown away.
+    let lines = repository.read("xtask/vendor/crates/judge/src/stats.rs");
+    repository.write("xtask/vendor/crates/judge/src/stats.rs", &format!("{lines}// ours\n"));
+    repository.write("xtask/vendor/xtask/src/mine.rs", "//! Ours.\n");
+    let edited = "so they were edited: xtask/vendor/crates/judge/src/stats.rs xtask/vendor/xtask/src/mine.rs; undo";
+    for args in ["--vendor .", "--check --vendor .", "."] {
+        repository.refuses(args, edited);
+    }
+    repository.write("xtask/vendor/crates/judge/src/stats.rs", &lines);
+    fs::remove_file(repository.path("xtask/vendor/xtask/src/mine.rs")).unwrap();
+    let text = repository.adopt("--vendor .");
+    assert!(text.contains("3 files written, 1 file removed, none of which was edited"), "{text}");
+    assert_eq!(repository.sh("cd xtask && find . -type f -exec cksum {} + | sort"), before);
+    assert!(!repository.path("xtask/vendor/xtask/src/former").exists());
+
+    // From a copy to a dependency.
+    let text = repository.adopt(".");
+    assert!(text.contains("upgraded from a copy of ") && text.contains(" to rev = "), "{text}");
+    assert_eq!(repository.sh("find xtask -type f | sort"), "xtask/Cargo.toml\nxtask/src/main.rs");
+}
+
+/// The first edition copied its own folder, and wrote no digests: the history of this repository tells.
+#[test]
+fn a_copy_of_the_first_edition_is_replaced_where_nobody_edited_it() {
+    let repository = Repository::new("first-edition", &[]);
+    repository.sh("mkdir -p xtask/src/report xtask/locust .github/workflows .cargo");
+    let at_head = |from: &str, to: &str| {
+        repository.sh(&format!("git -C '{}' show HEAD:{from} > {to}", real::root().display()));
+    };
+    at_head("xtask/locust/perf_listener.py", "xtask/locust/perf_listener.py");
+    at_head("xtask/locust/requirements.txt", "xtask/locust/requirements.txt");
+    at_head("crates/judge/src/stats.rs", "xtask/src/stats.rs");
+    at_head("crates/report/src/html.rs", "xtask/src/report/html.rs");
+    at_head("LICENSE-MIT", "xtask/LICENSE-MIT");
+    at_head("xtask/adopt/perf.yml", ".github/workflows/perf.yml");
+    let cut = "sed '/^# --- What follows/,$d' | sed '$d'";
+    repository
+        .sh(&format!("git -C '{}' show HEAD:xtask/Cargo.toml | {cut} > xtask/Cargo.toml", real::root().display()));
+    repository.write(".cargo/config.toml", ALIAS);
+    repository.write("xtask/src/__pycache__/x.pyc", "left by a program");
+
+    repository.write("xtask/src/mine.rs", "//! Ours.\n");
+    repository.refuses(".", "so they were edited: xtask/src/mine.rs; undo the changes");
+    fs::remove_file(repository.path("xtask/src/mine.rs")).unwrap();
+    let text = repository.adopt(".");
+    assert!(text.contains("upgraded from a copy without a version to rev = "), "{text}");
+    assert!(text.contains(": 2 files written, 5 files removed, none of which was edited"), "{text}");
+    assert_eq!(
+        repository.sh("find xtask -name __pycache__ -prune -o -type f -print | sort"),
+        "xtask/Cargo.toml\nxtask/src/main.rs"
+    );
 }
 
 #[test]
@@ -191,15 +372,19 @@ fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
         ("Cargo.toml", "[package]\nname = \"app\"\n"),
         (".cargo/config.toml", "[build]\njobs = 2\n"),
         ("locustfile.py", "# ours\n"),
-        (".gitignore", "*.json\ntarget"),
+        (".gitignore", "# of ours\n*.json\ntarget\n*.lock"),
+        (".gitattributes", "*.png binary"),
+        ("Dockerfile", "FROM scratch\n"),
+        (".dockerignore", ".git\n"),
     ];
     let repository = Repository::new("own", &own);
-    let (code, text) = repository.adopt();
-    assert_eq!(code, 0, "{text}");
+    let text = repository.adopt("--vendor .");
     for (name, text) in &own[..3] {
         assert_eq!(repository.read(name), *text);
     }
-    assert_eq!(repository.read(".gitignore"), "*.json\ntarget\n__pycache__/\nperf_report.html\n");
+    assert_eq!(repository.read(".gitignore"), "# of ours\n*.json\ntarget\n*.lock\n__pycache__/\nperf_report.html\n");
+    assert_eq!(repository.read(".gitattributes"), "*.png binary\nperf_baseline.json -merge\n");
+    assert_eq!(repository.read(".dockerignore"), ".git\ntarget\n");
     assert!(!repository.path("Cargo.lock").exists(), "the lock file of their workspace is theirs");
     expect_test::expect![[r#"
         The gate is in ROOT. What comes next:
@@ -210,12 +395,20 @@ fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
                [alias]
                xtask = "run --package xtask --bin xtask --"
           3. say in .github/workflows/perf.yml what the service needs on the runner to be built and started
-          4. git ignores files that must be committed; fix .gitignore: perf_baseline.json
-          5. edit perf.toml (how to start the service) and the locustfile (what users do)
-          6. measure the baseline: cargo xtask perf --update-baseline
-          7. commit all of it; from then on the gate is `cargo xtask perf`, here and in CI
+          4. `.gitignore:2: *.json` hides what must be committed; fix it: perf_baseline.json
+          5. `.gitignore:4: *.lock` hides what must be committed; fix it: Cargo.lock
+          6. edit perf.toml (how to start the service) and the locustfile (what users do)
+          7. measure the baseline: cargo xtask perf --update-baseline
+          8. commit all of it; from then on the gate is `cargo xtask perf`, here and in CI
     "#]]
-    .assert_eq(&text[text.find("The gate").unwrap()..]);
+    .assert_eq(&text[text.find("The gate is").unwrap()..]);
+
+    // A folder `report` that is ignored would hide a part of the copy.
+    let repository = Repository::new("hidden", &[(".gitignore", "report/\n")]);
+    let text = repository.adopt("--vendor .");
+    let hides =
+        "`.gitignore:1: report/` hides what must be committed; fix it: xtask/vendor/crates/report/Cargo.toml and ";
+    assert!(text.contains(hides), "{text}");
 
     // A workspace that has the member by a pattern needs nothing; a locustfile may have another name.
     let own = [
@@ -224,8 +417,7 @@ fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
         (".cargo/config.toml", "[alias]\nb = \"build\"\n"),
     ];
     let repository = Repository::new("own-workspace", &own);
-    let (code, text) = repository.adopt();
-    assert_eq!(code, 0, "{text}");
+    let text = repository.adopt(".");
     let line = ALIAS.lines().nth(1).unwrap();
     assert!(text.contains(&format!("add this line to [alias] in .cargo/config.toml:\n       {line}\n")), "{text}");
     assert!(!text.contains("two lines"), "{text}");
@@ -233,28 +425,198 @@ fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
 }
 
 #[test]
+fn locustfiles_and_a_locust_that_are_there_are_found() {
+    let users = "from locust import HttpUser\n\n\nclass Web(HttpUser):\n    pass\n";
+    // One: it is named. The Locust of the requirements is installed, in that version.
+    let own = [
+        ("load_tests/web.py", users),
+        ("requirements.txt", "django==5.2\n"),
+        ("requirements-dev.txt", "-r requirements.txt\nlocust==2.40.1  # load\n"),
+        ("app/views.py", "# from locust import nothing\nimport locustly\n"),
+    ];
+    let repository = Repository::new("found-one", &own);
+    let text = repository.adopt(".");
+    assert!(!repository.path("locustfile.py").exists(), "{text}");
+    let toml = repository.read("perf.toml");
+    for line in
+        ["locustfile = \"load_tests/web.py\"", "version = \"2.40.1\"", "requirements = [\"requirements-dev.txt\"]"]
+    {
+        assert!(toml.lines().any(|found| found == line), "{line}: {toml}");
+        assert!(text.contains(line) || line.starts_with("locustfile"), "{text}");
+    }
+    assert!(text.contains("locustfile.py               not needed: load_tests/web.py is there"), "{text}");
+
+    // Several: they are listed, those with users first.
+    let own = [
+        ("tests/common.py", "import locust\n"),
+        ("tests/web.py", users),
+        ("locust/locustfile.py", users),
+        ("pyproject.toml", "[dependency-groups]\ndev = [\"locust>=2\"]\n"),
+        ("uv.lock", ""),
+        (".venv/pyvenv.cfg", ""),
+        (".venv/bin/locust", ""),
+        (".gitignore", ".venv\n"),
+    ];
+    let repository = Repository::new("found-several", &own);
+    let text = repository.adopt(".");
+    assert!(!repository.path("locustfile.py").exists(), "{text}");
+    assert!(text.contains("not created: 3 files here use Locust"), "{text}");
+    assert!(text.contains("\n       locust/locustfile.py tests/web.py tests/common.py\n"), "{text}");
+    assert!(repository.read("perf.toml").contains("\ncommand = \"uv run locust\"\n"), "{text}");
+    assert!(text.contains("Locust is also in .venv/bin/locust: take that one"), "{text}");
+    repository.replace("perf.toml", "./my-service", "./ours");
+    let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["perf"]);
+    assert!(code == 2 && text.contains("locustfile locustfile.py not found: create it, or pass"), "{text}");
+
+    // An environment alone is in no commit.
+    let own = [("env/pyvenv.cfg", ""), ("env/bin/locust", ""), ("locustfile.py", users)];
+    let repository = Repository::new("found-environment", &own);
+    let text = repository.adopt(".");
+    assert!(repository.read("perf.toml").contains("\ncommand = \"env/bin/locust\"\n"), "{text}");
+    assert!(text.contains("env is in no commit: make it in the workflow too"), "{text}");
+}
+
+#[test]
+fn a_folder_of_a_monorepo_gets_its_own_part() {
+    let own = [
+        ("services/claims/load.py", "from locust import HttpUser\n\n\nclass Web(HttpUser):\n    pass\n"),
+        ("services/quotes/Cargo.toml", "[package]\nname = \"quotes\"\nedition = \"2024\"\n"),
+        ("services/quotes/src/main.rs", "fn main() {}\n"),
+        ("tools/native/Cargo.toml", "[package]\nname = \"native\"\nedition = \"2024\"\n"),
+        ("tools/native/src/lib.rs", ""),
+    ];
+    let repository = Repository::new("monorepo", &own);
+    let text = repository.adopt("--check services/claims");
+    assert!(text.starts_with("--check: nothing is written; this is what adopt would do.\n"), "{text}");
+    assert!(
+        text.contains("services/claims/perf.toml ") && text.contains("The gate would be in ROOT/services/claims."),
+        "{text}"
+    );
+    assert!(!repository.path("xtask").exists() && !repository.path("services/claims/perf.toml").exists());
+
+    repository.adopt("services/claims");
+    let text = repository.adopt("services/quotes");
+    let files = repository.sh("git ls-files --others --exclude-standard | grep -v '^tools\\|/src/\\|load.py'");
+    expect_test::expect![[r#"
+        .cargo/config.toml
+        .github/workflows/perf-services-claims.yml
+        .github/workflows/perf-services-quotes.yml
+        .gitignore
+        Cargo.lock
+        Cargo.toml
+        services/claims/.gitattributes
+        services/claims/.gitignore
+        services/claims/perf.toml
+        services/quotes/.cargo/config.toml
+        services/quotes/.gitattributes
+        services/quotes/.gitignore
+        services/quotes/Cargo.toml
+        services/quotes/locustfile.py
+        services/quotes/perf.toml
+        xtask/Cargo.toml
+    "#]]
+    .assert_eq(&(files + "\n"));
+    // What is a package already stays one, beside the workspace.
+    assert!(repository.read("Cargo.toml").contains("exclude = [\"services/quotes\", \"tools/native\"]\n"));
+    // Elsewhere: around this folder there is the workspace of this repository.
+    for folder in ["services/quotes", "tools/native"] {
+        let metadata = "cargo metadata --offline --no-deps --format-version=1";
+        repository.sh(&format!(
+            "at=$(mktemp -d); trap 'rm -rf \"$at\"' EXIT; cp -r . \"$at\"; cd \"$at/{folder}\"; {metadata}"
+        ));
+    }
+    assert!(
+        repository
+            .read("services/quotes/.cargo/config.toml")
+            .contains("run --manifest-path ../../Cargo.toml --package xtask")
+    );
+    assert!(repository.read("services/claims/perf.toml").contains("\nlocustfile = \"load.py\"\n"));
+    assert!(text.contains("measure the baseline, in services/quotes/: cargo xtask perf --update-baseline"), "{text}");
+    let workflow = repository.read(".github/workflows/perf-services-quotes.yml");
+    assert!(workflow.contains("        working-directory: services/quotes\n"), "{workflow}");
+    assert!(workflow.contains("            services/quotes/target/perf/latest/\n"), "{workflow}");
+    yaml_rust2::YamlLoader::load_from_str(&workflow).unwrap();
+}
+
+#[test]
+fn another_xtask_is_its_owners_who_is_told_the_lines() {
+    let manifest = "[package]\nname = \"xtask\"\n\n[dependencies]\n";
+    let own = [
+        ("Cargo.toml", "[workspace]\nmembers = [\"xtask\"]\n"),
+        ("xtask/Cargo.toml", manifest),
+        ("xtask/src/main.rs", "fn main() {}\n"),
+    ];
+    let repository = Repository::new("own-xtask", &own);
+    let text = repository.adopt(".");
+    assert_eq!(repository.sh("find xtask -type f | sort"), "xtask/Cargo.toml\nxtask/src/main.rs");
+    assert_eq!(repository.read("xtask/Cargo.toml"), manifest);
+    let lines: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.contains("xtask is yours: add this line"))
+        .take(3)
+        .map(str::trim)
+        .collect();
+    assert!(lines[1].starts_with(&format!("locust-gate = {{ git = \"{URL}\", rev = ")), "{text}");
+    assert_eq!(lines[2], "Some(\"perf\") => return locust_gate::run(std::env::args_os().skip(1).collect()),");
+    // The rest is there, and once the line is, nothing more is said of it.
+    assert!(repository.path("perf.toml").is_file() && repository.path(".cargo/config.toml").is_file());
+    repository.write("xtask/Cargo.toml", &format!("{manifest}{}\n", lines[1]));
+    assert!(!repository.adopt(".").contains("is yours: add"));
+    repository.write("xtask/Cargo.toml", &format!("{manifest}{}\n", lines[1].replace("rev = \"", "rev = \"f")));
+    assert!(repository.adopt(".").contains("to upgrade, make this line of xtask/Cargo.toml so:"));
+
+    // A program of another name, by the alias; its copy of the gate lies beside nothing of its own.
+    let own = [
+        ("Cargo.toml", "[workspace]\nmembers = [\"dev/tools\"]\n"),
+        ("dev/tools/Cargo.toml", "[package]\nname = \"tools\"\n"),
+        (".cargo/config.toml", "[alias]\nxtask = [\"run\", \"--package\", \"tools\", \"--\"]\n"),
+    ];
+    let repository = Repository::new("own-tools", &own);
+    let text = repository.adopt("--vendor .");
+    assert!(text.contains("\n       locust-gate = { path = \"../../xtask/vendor/xtask\" }\n"), "{text}");
+    assert!(
+        repository.path("xtask/vendor/xtask/src/lib.rs").is_file() && !repository.path("xtask/Cargo.toml").exists()
+    );
+    assert!(!repository.adopt("--vendor .").contains("created"), "a second time");
+}
+
+#[test]
 fn where_it_cannot_do_all_it_does_nothing() {
     let repository = Repository::new("no-git", &[("a.txt", "a")]);
     fs::remove_dir_all(repository.path(".git")).unwrap();
-    // The repository around the scratch folders is none of its business.
-    let (code, text) = repository.adopt();
-    assert_eq!(code, 2, "{text}");
-    assert!(text.contains("no git repository") || text.contains("is a folder inside the repository"), "{text}");
+    let (code, text) = repository.run(
+        "env",
+        &[
+            &format!("GIT_CEILING_DIRECTORIES={}", repository.path("..").display()),
+            env!("CARGO_BIN_EXE_xtask"),
+            "adopt",
+            ".",
+        ],
+    );
+    assert!(code == 2 && text.contains("no git repository"), "{text}");
     assert_eq!(repository.sh("ls -A"), "a.txt");
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["adopt", "nowhere"]);
     assert!(code == 2 && text.contains("cannot install the gate in nowhere"), "{text}");
 
-    Repository::new("other-xtask", &[("xtask/src/main.rs", "fn main() {}")]).refuses("another xtask than the gate");
-    Repository::new("broken-manifest", &[("Cargo.toml", "[workspace\n")]).refuses("ROOT/Cargo.toml: ");
-    let theirs = "[alias]\nxtask = \"run --package tools --\"\n";
+    Repository::new("other-xtask", &[("xtask/notes.txt", "")]).refuses(".", "it is no Rust package: rename it");
+    Repository::new("broken-xtask", &[("xtask/Cargo.toml", "[package\n")]).refuses(".", "ROOT/xtask/Cargo.toml: ");
+    Repository::new("broken-manifest", &[("Cargo.toml", "[workspace\n")]).refuses(".", "ROOT/Cargo.toml: ");
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["adopt", &real::root().display().to_string()]);
     assert!(code == 2 && text.contains("is where this gate is already"), "{text}");
-    Repository::new("other-alias", &[(".cargo/config.toml", theirs)]).refuses("the alias `xtask` runs another program");
-    Repository::new("broken-alias", &[(".cargo/config.toml", "[alias\n")]).refuses("ROOT/.cargo/config.toml: ");
+    let theirs = "[alias]\nxtask = \"run --package tools --\"\n";
+    Repository::new("other-alias", &[(".cargo/config.toml", theirs)])
+        .refuses(".", "runs `tools`, which is no package here");
+    Repository::new("broken-alias", &[(".cargo/config.toml", "[alias\n")]).refuses(".", "ROOT/.cargo/config.toml: ");
     // Fails when most of it is written: a file where the workflow's folder should be.
     let repository = Repository::new("midway", &[(".github", "a file"), (".gitignore", "a\n")]);
-    repository.refuses("cannot ");
-    assert_eq!(repository.read(".gitignore"), "a\n");
+    repository.refuses(".", "cannot ");
+    // What was removed is there again.
+    let repository = Repository::new("midway-upgrade", &[]);
+    repository.adopt("--vendor .");
+    fs::remove_file(repository.path(".gitattributes")).unwrap();
+    fs::remove_dir_all(repository.path(".github")).unwrap();
+    repository.write(".github", "a file");
+    repository.refuses(".", "cannot ");
 }
 
 /// How a repository's service is started, and where it says how long it takes, in ms.
@@ -263,6 +625,8 @@ struct Case {
     files: &'static [(&'static str, &'static str)],
     service: &'static str,
     delay_in: &'static str,
+    /// The flags of `adopt`.
+    flags: &'static str,
 }
 
 const PYTHON: Case = Case {
@@ -296,6 +660,7 @@ ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
     )],
     service: "command = \"exec python3 service.py {port}\"",
     delay_in: "service.py",
+    flags: "",
 };
 
 const NODE: Case = Case {
@@ -315,12 +680,30 @@ require("http")
     ],
     service: "command = \"exec node server.js\"\nenv = { PORT = \"{port}\" }",
     delay_in: "server.js",
+    flags: "--vendor ",
 };
 
 const RUST: Case = Case {
     name: "rust",
     files: &[
-        ("Cargo.toml", "[workspace]\nmembers = [\"app\"]\nresolver = \"2\"\n"),
+        ("Cargo.toml", "[workspace]\nmembers = [\"app\", \"xtask\"]\nresolver = \"2\"\n"),
+        (".cargo/config.toml", ALIAS),
+        (
+            "xtask/Cargo.toml",
+            "[package]\nname = \"xtask\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\n",
+        ),
+        (
+            "xtask/src/main.rs",
+            r#"fn main() -> std::process::ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("hello") => println!("hello from xtask"),
+        // Here.
+        _ => println!("unknown"),
+    }
+    std::process::ExitCode::SUCCESS
+}
+"#,
+        ),
         ("Cargo.lock", include_str!("../../../Cargo.lock")),
         ("app/Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
         (
@@ -349,6 +732,7 @@ fn main() {
     ],
     service: "build = \"cargo build --quiet --package app\"\ncommand = \"exec target/debug/app {port}\"",
     delay_in: "app/src/main.rs",
+    flags: "",
 };
 
 /// Adopts as its output says, then: a baseline, a commit, green, a planted slowdown, red.
@@ -356,13 +740,23 @@ fn main() {
 fn check(case: &Case) {
     let repository = Repository::new(case.name, case.files);
     repository.sh("git add . && git commit -q -m service");
-    let (code, text) = repository.adopt();
-    assert_eq!(code, 0, "{text}");
+    let text = repository.adopt(&format!("{}.", case.flags));
     // What it asks for is done to the letter.
-    if let Some(lines) = text.split("make these two lines of Cargo.toml so:\n").nth(1) {
-        let mut lines = lines.lines().map(str::trim);
-        assert_eq!(lines.next(), Some("[workspace]"));
-        repository.replace("Cargo.toml", "members = [\"app\"]", lines.next().unwrap());
+    let mut lines = text.lines().skip_while(|line| !line.contains("xtask is yours: add this line")).skip(1);
+    if let (Some(line), Some(arm)) = (lines.next(), lines.next()) {
+        let manifest = repository.read("xtask/Cargo.toml");
+        repository.write("xtask/Cargo.toml", &format!("{manifest}{}\n", line.trim()));
+        repository.replace("xtask/src/main.rs", "// Here.", arm.trim());
+    }
+    // The commit that is checked out, with what is not committed yet.
+    let head = repository.sh(&format!("git -C '{}' rev-parse HEAD", real::root().display()));
+    if case.flags.is_empty() {
+        repository.sh(&format!(
+            "sed -i.bak 's/{{ git = .*/{{ git = \"{}\", rev = \"{}\" }}/' xtask/Cargo.toml",
+            URL.replace('/', "\\/"),
+            snapshot().commit
+        ));
+        fs::remove_file(repository.path("xtask/Cargo.toml.bak")).unwrap();
     }
     repository.replace("perf.toml", "command = \"exec ./my-service --port {port}\"", case.service);
     repository.replace("perf.toml", "/health\"", "/\"");
@@ -371,6 +765,7 @@ fn check(case: &Case) {
     repository.replace("perf.toml", "# run_time = \"30s\"", "run_time = \"4s\"");
     // In the middle between what is the same and what is slower: a busy machine may add most of a second to either.
     repository.replace("perf.toml", "# p95 = \"20%\"", "p95 = \"100% and 800ms\"");
+    repository.replace("locustfile.py", "constant(0.1)", "constant(0.05)");
     // As old as the program that holds them: cargo builds them once for all repositories.
     let program = env!("CARGO_BIN_EXE_xtask");
     repository.sh(&format!("find xtask -type f -exec touch -r '{program}' {{}} +"));
@@ -379,6 +774,14 @@ fn check(case: &Case) {
 
     let (code, text) = repository.run("cargo", &["xtask", "perf", "--update-baseline", "--max-runs", "1"]);
     assert_eq!(code, 0, "{text}");
+    // The baseline says which gate measured it.
+    let commit = if case.flags.is_empty() { &snapshot().commit[..7] } else { &head[..12] };
+    let baseline = repository.read("perf_baseline.json");
+    assert!(baseline.contains(&format!("\"gate\": \"{} ({commit}", locust_gate::version::number())), "{baseline}");
+    if case.files.iter().any(|(name, _)| *name == "xtask/src/main.rs") {
+        let (code, text) = repository.run("cargo", &["xtask", "hello"]);
+        assert!(code == 0 && text.contains("hello from xtask"), "{text}");
+    }
     repository.sh("git add . && git commit -q -m gate");
     assert_eq!(repository.sh("git status --porcelain"), "");
     let (code, text) = repository.run("cargo", &["xtask", "perf", "--max-runs", "1"]);

@@ -32,7 +32,8 @@ fn nothing_of_another_commit_lies_in_the_repository() {
     scratch.sh(&format!("git worktree add -q --detach target/perf/against/{first} first"));
     scratch.write("target/perf/against/.lock", "");
     scratch.write("target/perf/against/.checkout.lock", "");
-    let said = "removed the checkouts in target/perf/against: other commits now lie outside the repository\n";
+    let said =
+        "removed the old checkouts in target/perf/against: other commits are now checked out outside the repository\n";
     assert!(passes(&scratch, "--against first").contains(said));
     assert_eq!(services(), "./service.sh");
     assert!(!scratch.path("target/perf/against").exists());
@@ -60,8 +61,8 @@ fn the_place_of_checkouts_is_the_users_cache_or_a_folder_of_their_own() {
         assert_eq!(output.code, 0, "{variables}: {}", output.stderr);
         assert_eq!(scratch.sh(&format!("ls '{place}' | wc -l")), "1", "{variables}");
     }
-    let said = "NO VERDICT: neither XDG_CACHE_HOME nor HOME is set, so there is no place for the checkout of another commit: \
-                name one outside the repository in [against] folder of perf.toml";
+    let said = "NO VERDICT: neither XDG_CACHE_HOME nor HOME is set, so there is no folder for the checkout of another commit: \
+                set one, or name a folder in [against] folder of perf.toml";
     scratch.sh("rm pids/locust");
     let output = ran("env -u XDG_CACHE_HOME -u HOME");
     assert_eq!((output.code, output.last_line()), (2, said));
@@ -90,7 +91,7 @@ fn two_worktrees_of_one_repository_take_turns() {
     let second = "cd pids/second && FAKE_LOCUST= exec \"$XTASK\" perf --against first 2> ../said";
     let second = std::thread::scope(|scope| {
         let second = scope.spawn(|| scratch.script(second));
-        let said = "another command measures another commit of this repository: waiting for it\n";
+        let said = "waiting: another run is using this repository's checkouts of other commits\n";
         scratch.wait_until("the second one's turn", || {
             fs::read_to_string(scratch.path("pids/said")).is_ok_and(|text| text.contains(said))
         });
@@ -109,7 +110,7 @@ fn what_git_does_not_hold_is_named_by_root() {
     scratch.sh("mkdir local && cp service.sh local/start && chmod +x local/start && sed -i '1i #!/bin/sh' local/start");
     let scratch = scratch.toml("exec sh service.sh {port}", "exec local/start {port}");
     scratch.sh("git add . && git commit -q -m local && git tag local");
-    let hint = "; a file or module that git does not hold is missing in the checkout of another commit: write {root} for your \
+    let hint = "; a file or module was not found: that checkout only has what is in git, so write {root} for your \
                 own checkout, as in {root}/.venv/bin/python (its log";
     let at = format!("NO VERDICT: at local ({}): ", &scratch.sh("git rev-parse local")[..12]);
     let output = scratch.refuses("--against local", hint);
@@ -148,9 +149,9 @@ fn what_git_does_not_hold_is_named_by_root() {
     let scratch =
         scratch.toml("exec local/none {port}", command).toml("ready_timeout", &format!("{named}ready_timeout"));
     scratch.sh("git commit -q -a -m named");
-    let note = "note: this tree's [service] is used for local too, since that of local does not name {root}\n";
+    let note = "note: this tree's [service] is also used at local, whose own does not use {root}\n";
     assert!(passes(&scratch, "--against local").contains(note));
-    assert!(!passes(&scratch, "--against HEAD").contains("[service] is used for"));
+    assert!(!passes(&scratch, "--against HEAD").contains("[service] is also used"));
     scratch.assert_clean();
 }
 
@@ -184,7 +185,7 @@ fn both_sides_may_build_into_one_place() {
 
 #[test]
 fn one_program_for_both_sides_is_told() {
-    let said = "note: both sides answered from one file, ";
+    let said = "note: both sides ran the same program file, ";
     let warns = |scratch: &Scratch| {
         scratch.sh("git commit -q --allow-empty -a -m service");
         let text = passes(scratch, "--against HEAD");
@@ -358,14 +359,13 @@ fn a_django_project_has_its_virtual_environment_in_the_repository() {
     scratch.sh("git add . && git commit -q -m django && git tag -f first > /dev/null");
     scratch.write("urls.py", &urls(420));
     scratch.sh("git commit -q -a -m slower");
-    let output =
-        scratch.refuses("--against first", "exit code 127; a file or module that git does not hold is missing");
+    let output = scratch.refuses("--against first", "exit code 127; a file or module was not found");
     assert!(output.last_line().contains("write {root} for your own checkout"), "{}", output.stderr);
 
     let scratch = scratch.toml("exec .venv", "exec {root}/.venv");
     let output = scratch.perf("--against first");
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
     assert!(output.stdout.contains("300 → 420 ms"), "{}", output.stdout);
-    assert!(!output.stdout.contains("both sides answered from one file"), "{}", output.stdout);
+    assert!(!output.stdout.contains("both sides ran the same program file"), "{}", output.stdout);
     scratch.assert_clean();
 }

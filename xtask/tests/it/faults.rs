@@ -417,6 +417,8 @@ fn a_stale_result_is_never_taken() {
 fn failures_alone_are_no_baseline() {
     let repository = scratch("all-failing").with("FAKE_FAILURES", "450");
     repository.refuses("--update-baseline", "all 450 requests failed");
+    let repository = repository.with("FAKE_LOCUST", "fails-saying").with("FAKE_FAILURE", "404");
+    repository.refuses("--update-baseline", "fix the service or the locustfile first; most failed so: 7 x GET /a: 404");
     let output = repository.perf("");
     assert_eq!(
         (output.code, output.stdout.lines().last()),
@@ -552,6 +554,10 @@ fn a_signal_in_any_phase_leaves_nothing() {
         let build = "[service]\nbuild = \"echo $$ > pids/build; exec sleep 1000\"\n";
         repository.write("perf.toml", &repository.read("perf.toml").replacen("[service]\n", build, 1));
         interrupt(&repository, "pids/build", signal, code);
+
+        let repository = scratch(&format!("signal-prepare-{signal}"));
+        repository.replace("perf.toml", "[service]\n", &build.replace("build", "prepare"));
+        interrupt(&repository, "pids/prepare", signal, code);
 
         let repository = scratch(&format!("signal-ready-{signal}"));
         configure(&repository, &service("never-ready"));

@@ -20,6 +20,7 @@ mod matrix;
 mod measure;
 mod projects;
 mod real;
+mod release;
 #[path = "../../src/repo/flags.rs"]
 #[allow(dead_code)]
 mod repo_flags;
@@ -28,6 +29,7 @@ mod reports;
 #[allow(dead_code)]
 mod samples;
 mod selftest;
+mod services;
 mod settings;
 mod support;
 mod tidy;

@@ -104,12 +104,28 @@ fn a_service_that_hangs_is_no_measurement() {
 
 #[test]
 fn readiness_is_a_2xx_answer_in_time() {
-    for (mode, says) in [("redirects", "it answers 302"), ("never-answers", "timeout")] {
+    for (mode, says) in [
+        ("redirects", "it answers 302"),
+        ("never-answers", "timeout: no answer within 2 s"),
+        ("drips", "timeout: no answer within 2 s"),
+        ("never-ends", "it answers something else than HTTP"),
+    ] {
         let scratch = Scratch::new(&format!("ready-{mode}")).service(mode).toml("\"2m\"", "\"5s\"");
         let output = scratch.refuses("", "the service is not ready after 5s");
         assert!(output.last_line().contains(says), "{}", output.stderr);
         scratch.assert_not_started(&["locust"]);
     }
+}
+
+#[test]
+fn a_service_on_an_ipv6_address_is_measured() {
+    if TcpListener::bind(("::1", 0)).is_err() {
+        return;
+    }
+    let scratch = Scratch::new("ipv6").service("ipv6").toml("http://127.0.0.1:", "http://[::1]:");
+    assert_eq!(scratch.perf("").code, 0);
+    assert!(scratch.read("pids/arguments").contains("-H http://[::1]:"));
+    scratch.assert_clean();
 }
 
 #[test]
@@ -583,6 +599,9 @@ fn a_report_that_cannot_be_printed_is_no_pass_and_no_panic() {
         ("\"$XTASK\" perf --no-such-flag 2> /dev/full", &[2]),
         ("\"$XTASK\" perf 2> /dev/full", &[0]),
         ("\"$XTASK\" --help > /dev/full", &[0, 2]),
+        ("\"$XTASK\" perf results.csv >&-", &[0]),
+        ("\"$XTASK\" perf results.csv 2>&-", &[0]),
+        ("\"$XTASK\" perf <&- >&- 2>&-", &[0]),
         ("\"$XTASK\" perf results.csv --baseline new.json > /dev/full", &[0, 2]),
     ] {
         let output = scratch.script(script);

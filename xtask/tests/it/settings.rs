@@ -1,10 +1,13 @@
 //! The configuration, the command line, and the order in which they count.
 
+use std::fs;
+
 use expect_test::expect;
 use locust_gate::config::{Config, LocustSettings, RunRange, settle};
 use locust_gate::flags;
 
 use crate::repo_flags;
+use crate::support::Scratch;
 
 /// Returns the error of what must be refused.
 fn error(result: anyhow::Result<impl Sized>) -> String {
@@ -20,7 +23,7 @@ fn a_configuration_error_points_at_its_line() {
         (
             "[load]\nusers = 3\nuser = 4\n",
             expect![
-                ":3: `user = 4`: unknown field `user`, expected one of `users`, `spawn_rate`, `run_time`, `host`, `locustfile`, `processes`, `expect_workers`, `workers_timeout`, `warmup`, `stop_timeout`, `min_requests`, `deadline_margin`"
+                ":3: `user = 4`: unknown field `user`, expected one of `users`, `spawn_rate`, `run_time`, `host`, `locustfile`, `args`, `processes`, `expect_workers`, `workers_timeout`, `warmup`, `stop_timeout`, `min_requests`, `deadline_margin`"
             ],
         ),
         ("[service]\ncommand = \"x\"\n", expect![":1: `[service]`: missing field `ready_url`"]),
@@ -284,4 +287,40 @@ fn a_locust_configuration_that_would_make_another_run_is_refused() {
         let result = settle(&host, &[], &Config::default(), &locust);
         assert_eq!(result.err().map(|error| error.to_string()).as_deref(), expected, "{conf}");
     }
+}
+
+#[test]
+fn arguments_of_perf_toml_are_a_part_of_every_load() {
+    let args = "[load]\nargs = [\"--tags\", \"read\", \"--api-token\", \"hush-hush\"]\n";
+    let scratch = Scratch::new("settings-args").toml("[load]\n", args);
+    fs::remove_file(scratch.path("perf_baseline.json")).unwrap();
+    let output = scratch.perf("--update-baseline --max-runs 1 -- --flavour mint");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    // Those behind `--` come behind them, where Locust takes the last of an option.
+    let given = scratch.read("pids/arguments");
+    assert!(given.contains(" --tags read --api-token hush-hush --flavour mint"), "{given}");
+    let baseline = scratch.read("perf_baseline.json");
+    assert!(baseline.contains("\"--tags\"") && baseline.contains("\"--flavour\""), "{baseline}");
+    assert_eq!(scratch.sh("grep -rl hush-hush . --include='*.json' --include='*.html' || true"), "");
+
+    assert_eq!(scratch.perf("--max-runs 1 -- --flavour mint").code, 0);
+    // Others are another load. Those behind `--` may be of this command alone, so they are told and no more.
+    let output = scratch.perf("--max-runs 1");
+    assert!(output.code == 0 && output.stdout.contains("what Locust gets after `--` differs"), "{}", output.stderr);
+    for (from, to) in [("\"read\"", "\"write\""), ("hush-hush", "tell-all"), (args.lines().nth(1).unwrap(), "")] {
+        let text = scratch.read("perf.toml");
+        scratch.replace("perf.toml", from, to);
+        let output = scratch.perf("--max-runs 1 -- --flavour mint");
+        assert_eq!(output.code, 2, "{to}: {}", output.stdout);
+        let says =
+            "perf_baseline.json is not comparable: arguments of Locust: the baseline has `--tags read --api-token ***";
+        assert!(output.last_line().contains(says), "{}", output.stderr);
+        assert!(!output.stderr.contains("hush-hush") && !output.stderr.contains("tell-all"), "{}", output.stderr);
+        scratch.write("perf.toml", &text);
+    }
+    let open = Scratch::new("settings-open-args").toml("[load]\n", "[load]\nargs = [\"--api-token\"]\n");
+    open.refuses("-- hush", "[load] `args` ends with `--api-token`, which would take");
+    let owned = Scratch::new("settings-owned-args").toml("[load]\n", "[load]\nargs = [\"--users\", \"5\"]\n");
+    owned.refuses("", "`--users` in [load] `args`: the gate sets Locust's `--users` itself; use --users");
+    owned.assert_not_started(&["service", "locust"]);
 }

@@ -155,9 +155,20 @@ fn words_that_are_gone_do_not_come_back() {
 }
 
 #[test]
+fn adopting_is_told_in_a_few_lines() {
+    let readme = read("README.md");
+    let section = readme.split("\n## ").find(|section| section.starts_with("Add it to your repository")).unwrap();
+    let lines = section.trim_end().lines().count();
+    assert!(lines <= 25, "README.md tells in {lines} lines how to add the gate: the rest belongs into docs/adopt.md");
+}
+
+#[test]
 fn help_names_every_flag_and_each_is_known() {
-    for (command, some_flag, help) in [("perf", "--processes", flags::HELP), ("selftest", "--quick", repo_flags::HELP)]
-    {
+    for (command, some_flag, help) in [
+        ("perf", "--processes", flags::HELP),
+        ("selftest", "--quick", repo_flags::HELP),
+        ("adopt", "--vendor", repo_flags::HELP),
+    ] {
         let flags = known_flags(command, help);
         assert_eq!(flags.len(), flags.iter().collect::<BTreeSet<_>>().len());
         assert!(flags.contains(&"--help") && flags.contains(&some_flag), "{command}: {flags:?}");
@@ -183,6 +194,7 @@ fn help_names_every_flag_and_each_is_known() {
     for (command, file, from, to, help) in [
         ("perf", "xtask/src/flags.rs", "fn perf(", "fn results(", flags::HELP),
         ("selftest", "xtask/src/repo/flags.rs", "fn selftest(", "fn adopt(", repo_flags::HELP),
+        ("adopt", "xtask/src/repo/flags.rs", "fn adopt(", "adopt takes one PATH", repo_flags::HELP),
     ] {
         let source = read(file);
         let parser = &source[source.find(from).unwrap()..source.find(to).unwrap()];
@@ -255,6 +267,8 @@ fn every_command_of_the_documents_is_known() {
             let (language, code) = block.split_once('\n').unwrap();
             match language {
                 "sh" => code.lines().for_each(|line| assert_known(file, line)),
+                // What `adopt` prints, and tries.
+                "toml" | "rust" if file == "docs/adopt.md" => assert_printed_by_adopt(code),
                 "yaml" => {
                     let runs = code.lines().filter(|line| line.contains("run: ")).map(|line| format!("{line}\n"));
                     for command in xtask_commands(&runs.collect::<String>()) {
@@ -262,6 +276,8 @@ fn every_command_of_the_documents_is_known() {
                     }
                 }
                 "toml" => drop(Config::parse(code).unwrap_or_else(|error| panic!("{file}{error}"))),
+                // What `services` compiles.
+                "python" if file == "docs/services.md" => {}
                 // Output, and pictures of text.
                 "text" => {}
                 other => panic!("{file}: a block of `{other}`, of which nothing is checked"),
@@ -271,6 +287,17 @@ fn every_command_of_the_documents_is_known() {
     }
     assert!(known > 50);
     read(".ci/run").lines().filter(|line| line.starts_with("cargo ")).for_each(|line| assert_known(".ci/run", line));
+}
+
+/// A line that `adopt` prints or writes, apart from where this repository lies.
+#[track_caller]
+fn assert_printed_by_adopt(code: &str) {
+    let source = read("xtask/src/repo/package.rs") + &read("xtask/src/repo/source.rs");
+    let source = source.replace("\\\"", "\"");
+    for line in code.lines() {
+        let known = line.split("://").next().unwrap().trim_start_matches("locust-gate = { git = \"https");
+        assert!(source.contains(known), "docs/adopt.md: `{line}` is not what adopt prints");
+    }
 }
 
 /// One line of shell: commands joined by `&&`, variables before them, a comment behind.
@@ -297,11 +324,17 @@ fn assert_known(file: &str, line: &str) {
                 assert_parses(&rest.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
                 true
             }
+            // The same program in its package, which `.ci/wheel` tries.
+            ["locust-gate" , ref rest @ ..] | ["uvx", "locust-gate", ref rest @ ..] => {
+                assert_parses(&rest.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+                true
+            }
+            ["pip", "install", package] => package == format!("locust-gate=={}", locust_gate::version::number()),
             ["cargo", "test", "-p", package, "--test", "it", module, ..] => has_module(package, module),
             ["cargo", "test", "-p", package] => !folder(package).is_empty(),
             ["fuzz/run", target] => root().join(format!("fuzz/src/bin/{target}.rs")).is_file(),
             ["cargo", "bench", "-p", package, "--bench", bench] => has_bench(package, bench),
-            [".ci/run"]
+            [".ci/run" | ".ci/wheel" | ".ci/adopt"]
             | ["cargo", "test"]
             | ["cargo", "fmt", "--check"]
             // Where cargo-deny is installed; the test of licences holds to `deny.toml` itself.
@@ -627,6 +660,37 @@ fn every_fuzz_target_is_documented() {
     for parser in ["locust_csv", "locust_json", "locust_history", "Baseline", "Config", "flags"] {
         let call = format!("{parser}::parse(");
         assert!(targets.iter().any(|target| read(&format!("fuzz/src/bin/{target}.rs")).contains(&call)), "{call}");
+    }
+}
+
+/// The text of every Rust file below a folder of the repository.
+fn rust_below(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text.push_str(&rust_below(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+    text
+}
+
+#[test]
+fn every_test_that_holds_a_promise_exists() {
+    let robustness = read("docs/robustness.md");
+    assert!(robustness.lines().count() < 80, "docs/robustness.md is a page");
+    let folders = ["xtask/src", "xtask/tests", "crates/judge/tests", "crates/report/tests"];
+    let code: String = folders.iter().map(|folder| rust_below(&root().join(folder))).collect();
+    let rows = robustness.lines().filter(|line| line.starts_with("| ") && line.ends_with(" |"));
+    for tests in rows.filter_map(|line| line.trim_end_matches(" |").rsplit_once(" | ")).map(|(_, tests)| tests) {
+        for path in tests.split('`').skip(1).step_by(2) {
+            let name = path.rsplit("::").next().unwrap_or(path);
+            let begins = |start: &str| code.contains(&format!("{start} {}", name.trim_end_matches('*')));
+            let is_target = root().join(format!("fuzz/src/bin/{name}.rs")).exists();
+            assert!(begins("fn") || begins("mod") || is_target || name.contains('.'), "{path} is no test");
+        }
     }
 }
 

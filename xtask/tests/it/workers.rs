@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use judge::run::Precision;
+use locust_gate::measure::workers::{Master, Setup};
 use serde_json::Value;
 
 use crate::real::link_locust;
@@ -102,6 +103,25 @@ fn what_no_worker_could_join_is_refused_before_the_load() {
         assert!(output.last_line().contains(&format!("(process {})", std::process::id())), "{}", output.stderr);
     }
     busy.assert_not_started(&["service", "locust"]);
+}
+
+#[test]
+fn a_worker_finds_locust_before_the_repositorys_own_folder_of_that_name() {
+    let setup = Setup { install: None, command: "locust".to_owned() };
+    let master = Master { address: "127.0.0.1".to_owned(), port: 5557 };
+    let lines = setup.invitation(1, "2.47.0", &master, &["locust", "load tests"]);
+    let command = lines.last().unwrap();
+    let (variables, _) = command.split_once(" sh -c ").unwrap();
+    for (given, expected) in
+        [(None, "locust:load tests"), (Some(""), "locust:load tests"), (Some("/a:/b"), "locust:load tests:/a:/b")]
+    {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{variables} sh -c 'printf %s \"$PYTHONPATH\"'")]).env_remove("PYTHONPATH");
+        shell.envs(given.map(|given| ("PYTHONPATH", given)));
+        let output = shell.output().unwrap();
+        // An empty entry would be the current folder.
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected, "{command}");
+    }
 }
 
 #[test]

@@ -48,11 +48,13 @@ fn provenance() -> Provenance {
             processes: Some(2),
             workers: Some(4),
             has_shape: false,
+            args: vec![],
             locust_args: vec!["--tags".to_owned(), "read".to_owned()],
         }),
         machine: Some(Machine { cpu: "CPU <9> & more".to_owned(), cores: 2, os: "Linux".to_owned() }),
         locust: Some("2.47.0".to_owned()),
         python: Some("3.13.1".to_owned()),
+        gate: Some("0.2.0 (1f0c3a9b7d21)".to_owned()),
         precision: Precision::Fine,
         mean_users: Some(10.0),
         locustfile: Some("0123456789abcdef".to_owned()),
@@ -207,7 +209,7 @@ fn rounded(runs: Vec<Run>) -> Vec<Run> {
 }
 
 /// What somebody may call an endpoint, by malice or by accident.
-fn hostile_names() -> Vec<String> {
+pub fn hostile_names() -> Vec<String> {
     let names = [
         "</script><script>alert(1)</script>",
         "<!--",
@@ -229,6 +231,26 @@ fn hostile_names() -> Vec<String> {
         "Aggregated",
         "",
         " ",
+        "javascript:alert(1)",
+        "[a](javascript:alert(1)) ![b](https://example.org/c.png)",
+        "https://example.org/?a=b www.example.org",
+        "@everyone #1 GH-1 a@example.org",
+        "# heading\n\n---\n- list\n> quote",
+        "</td></tr></table><h1>PASS</h1>",
+        "'\" onmouseover='alert(1)' x=\"",
+        "-->",
+        "?><?xml version=\"1.0\"?>",
+        "<!DOCTYPE a [<!ENTITY b SYSTEM \"file:///etc/passwd\">]>&b;",
+        "%25%0D%0A::error::owned",
+        "::stop-commands::owned",
+        "##vso[task.setvariable variable=a]b",
+        "\r\u{8}\u{1b}[2K\u{1b}[1APASS",
+        "a\u{200b}b\u{200d}\u{2060}\u{ad}\u{e0041}\u{e007f}",
+        "\u{301}\u{301}e\u{301} שלום 😀",
+        "=cmd|' /C calc'!A0",
+        "\\\\|\\|**bold**~~gone~~",
+        "../../etc/passwd",
+        "null",
     ];
     names.iter().map(|name| (*name).to_owned()).chain(["x".repeat(10_000), "\u{1b}<".repeat(5_000)]).collect()
 }
@@ -413,6 +435,36 @@ fn findings_are_the_worst_first_in_every_format() {
             let places: Vec<usize> = texts.iter().map(|text| quiet.find(text.as_str()).unwrap()).collect();
             assert!(places.is_sorted(), "{}: {quiet}", case.name);
         });
+    }
+}
+
+#[test]
+fn many_endpoints_make_no_format_longer_but_the_json() {
+    let sizes = [2_100, 3_000].map(|count| {
+        let names: Vec<String> = (0..count).map(|number| format!("GET /{number:05}")).collect();
+        let mut case = hostile_case(&names);
+        // The last one is the worst.
+        for run in &mut case.runs {
+            run.endpoints.last_mut().unwrap().1.p95_ms *= 3.0;
+        }
+        case.report(|report| {
+            let worst = format!("GET /{:05}", count - 1);
+            let says = format!(
+                "f {count} endpoints the 2000 worst are shown: all of them are in the JSON (--report perf.json)"
+            );
+            in_every_format(report).map(|(format, text)| {
+                let text = text.replace('\\', "");
+                assert!(text.contains(&worst) && text.contains(&says), "{format} of {count} endpoints");
+                if format == "JSON" {
+                    let all = names.iter().filter(|name| text.contains(*name)).count();
+                    assert_eq!(all, count);
+                }
+                (format, text.len())
+            })
+        })
+    });
+    for ((format, few), (_, many)) in sizes[0].into_iter().zip(sizes[1]) {
+        assert!(format == "JSON" || many < few + few / 10, "{format}: {many} bytes after {few}");
     }
 }
 
@@ -1163,6 +1215,7 @@ fn assert_harmless(name: &str, text: &str) {
 fn no_name_of_an_endpoint_breaks_a_format() {
     let schema = Schema::read();
     let all = hostile_names();
+    assert_eq!(all.len(), 42);
     for names in all.chunks(1).chain([&all[..]]) {
         let shown = if names.len() == 1 { &names[0] } else { "all" };
         hostile_case(names).report(|report| {

@@ -24,6 +24,8 @@ use report::{Report, html};
 use scraper::{ElementRef, Html, Selector};
 use serde_json::{Value, json};
 
+use crate::data::hostile_names;
+
 /// The time for the browser: only a hang takes longer.
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -86,11 +88,13 @@ fn provenance() -> Provenance {
             processes: None,
             workers: None,
             has_shape: false,
+            args: vec![],
             locust_args: vec![],
         }),
         machine: Some(Machine { cpu: "AMD EPYC".to_owned(), cores: 2, os: "linux x86_64".to_owned() }),
         locust: Some("2.47.0".to_owned()),
         python: Some("3.11.7".to_owned()),
+        gate: Some("0.2.0 (1f0c3a9b7d21)".to_owned()),
         precision: Precision::Fine,
         mean_users: Some(10.0),
         locustfile: Some("50b2c961c73c21f2cdc50cb92b32c9eb887bb8ea".to_owned()),
@@ -467,6 +471,27 @@ fn elements(page: &Html) -> BTreeMap<String, usize> {
         *counts.entry(element.value().name().to_owned()).or_default() += 1;
     }
     counts
+}
+
+#[test]
+fn no_name_adds_an_element_or_an_attribute() {
+    for name in hostile_names() {
+        let harmless: String = name.chars().map(|_| 'x').collect();
+        let [page, expected] = [name.clone(), harmless].map(|name| {
+            let mut measured = measured(&[name], 1.6);
+            measured.histories = vec![Err(run_name(&measured))];
+            Html::parse_document(&measured.page())
+        });
+        assert_eq!(page.errors, Vec::<String>::new(), "{name:?}");
+        assert_eq!(elements(&page), elements(&expected), "{name:?}");
+        let attributes = |page: &Html| -> BTreeSet<String> {
+            let of = |element: ElementRef| element.value().attrs().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+            select(page, "*").into_iter().flat_map(of).collect()
+        };
+        // What is long has a tooltip.
+        let added: Vec<String> = attributes(&page).difference(&attributes(&expected)).cloned().collect();
+        assert!(added.iter().all(|name| name == "title"), "{name:?}: {added:?}");
+    }
 }
 
 #[test]

@@ -64,6 +64,34 @@ fn every_call_of_git_stays_here_and_asks_nobody() {
 }
 
 #[test]
+fn judging_in_a_partial_clone_asks_nothing_of_the_remote() {
+    let scratch = Scratch::new("partial-clone");
+    scratch.write("ok.csv", RESULTS);
+    // A commit that nobody has, which git would look for at the remote.
+    scratch.replace("perf_baseline.json", "abc123", &"ab12".repeat(10));
+    scratch.sh(
+        "git add . && git commit -q -m results
+        git config uploadpack.allowFilter true
+        git clone -q --filter=blob:none \"file://$PWD\" pids/clone
+        printf '#!/bin/sh\\necho asked >> \"%s/pids/asked\"\\nexec git-upload-pack \"$@\"\\n' \"$PWD\" > pids/upload-pack
+        chmod +x pids/upload-pack
+        git -C pids/clone config remote.origin.uploadpack \"$PWD/pids/upload-pack\"",
+    );
+    let judge = |environment: &str| {
+        scratch.script(&format!("cd pids/clone && {environment} git cat-file -e {} 2> /dev/null", "ab12".repeat(10)));
+        scratch.path("pids/asked").exists()
+    };
+    if judge("GIT_NO_LAZY_FETCH=1") {
+        return println!("this git is older than the variable");
+    }
+    assert!(judge(""), "and without it this git asks");
+    scratch.sh("rm pids/asked");
+    let output = scratch.script("cd pids/clone && \"$XTASK\" perf ok.csv");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(!scratch.path("pids/asked").exists(), "the remote was asked");
+}
+
+#[test]
 fn nothing_that_left_its_group_outlives_the_run() {
     if !Path::new("/proc/self").exists() {
         return;

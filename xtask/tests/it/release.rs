@@ -1,0 +1,227 @@
+//! What is released: the Python package, the workflow that builds it, and the action, whose steps a shell runs here.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Command, Stdio};
+
+use toml::Table;
+use yaml_rust2::{Yaml, YamlLoader};
+
+use crate::real::root;
+use crate::support::{Output, Scratch};
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn yaml(path: &str) -> Yaml {
+    YamlLoader::load_from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}")).remove(0)
+}
+
+/// A job of GitHub Actions that uses the action: its folders, and the values of expressions.
+struct Job {
+    scratch: Scratch,
+    values: BTreeMap<&'static str, String>,
+}
+
+impl Job {
+    /// A repository with a fake `gh`, which has no release unless the test brings one.
+    fn new(name: &str) -> Job {
+        let gh = "#!/bin/sh\necho \"$@\" >> \"$PIDS/gh\"\ncase \"$1 $2\" in\n\
+                  \"release download\") [ -f \"$PIDS/release.tar.gz\" ] && cp \"$PIDS/release.tar.gz\" \"${9}/$7\" ;;\n\
+                  \"api --paginate\") cat \"$PIDS/comments\" 2>/dev/null || true ;;\n\
+                  esac\n";
+        let scratch = Scratch::new(&format!("release-{name}")).tool("gh", gh);
+        fs::create_dir_all(scratch.path("pids/temp")).unwrap();
+        let values = [
+            ("github.action_path", root().display().to_string()),
+            ("github.action_repository", "team/gate".to_owned()),
+            ("github.action_ref", "v0.2.0".to_owned()),
+            ("github.token", "of-the-job".to_owned()),
+            ("github.repository", "team/service".to_owned()),
+            ("github.event.number", "7".to_owned()),
+            ("github.event.pull_request.base.sha", String::new()),
+            ("inputs.arguments", String::new()),
+            ("inputs.report", "perf_report.html".to_owned()),
+            ("inputs.working-directory", ".".to_owned()),
+        ];
+        Job { scratch, values: values.into() }
+    }
+
+    fn with(mut self, name: &'static str, value: &str) -> Job {
+        self.values.insert(name, value.to_owned());
+        self
+    }
+
+    fn expand(&self, text: &str) -> String {
+        let mut expanded = String::new();
+        let mut rest = text;
+        while let Some((before, behind)) = rest.split_once("${{ ") {
+            let (name, behind) = behind.split_once(" }}").unwrap();
+            expanded.push_str(before);
+            expanded.push_str(self.values.get(name).unwrap_or_else(|| panic!("no value of {name}")));
+            rest = behind;
+        }
+        expanded + rest
+    }
+
+    /// Runs a step as GitHub does: `bash -e` on its script, the variables of its own. What earlier steps put on PATH is there.
+    fn step(&self, name: &str) -> Output {
+        let action = yaml("action.yml");
+        let steps = action["runs"]["steps"].as_vec().unwrap();
+        let step =
+            steps.iter().find(|step| step["name"].as_str() == Some(name)).unwrap_or_else(|| panic!("no step {name}"));
+        assert_eq!(step["shell"].as_str(), Some("bash"), "{name}");
+        let mut command = Command::new("bash");
+        command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"].as_str().unwrap()]);
+        let mut command = self.scratch.prepared(command);
+        let paths = fs::read_to_string(self.scratch.path("pids/path")).unwrap_or_default();
+        if let Some(first) = paths.lines().next() {
+            let rest = self.scratch.path("pids/bin");
+            command.env("PATH", format!("{first}:{}:{}", rest.display(), std::env::var("PATH").unwrap()));
+        }
+        command.env("RUNNER_TEMP", self.scratch.path("pids/temp")).env("GITHUB_PATH", self.scratch.path("pids/path"));
+        for (name, value) in step["env"].as_hash().unwrap() {
+            command.env(name.as_str().unwrap(), self.expand(value.as_str().unwrap()));
+        }
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Output { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+}
+
+/// A program that says how it was called.
+const PROGRAM: &str =
+    "#!/bin/sh\necho \"$@\" >> \"$PIDS/called\"\nfor last; do :; done\n[ \"$1\" != perf ] || echo report > \"$last\"\n";
+
+#[test]
+fn the_action_takes_the_release_of_its_tag_or_builds_it() {
+    let job = Job::new("archive");
+    job.scratch.write("pids/made/locust-gate", PROGRAM);
+    job.scratch.sh("chmod +x pids/made/locust-gate && tar -czf pids/release.tar.gz -C pids/made .");
+    let output = job.step("Get the gate");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert_eq!(job.scratch.read("pids/called"), "--version\n");
+    let asked = job.scratch.read("pids/gh");
+    assert!(asked.starts_with("release download v0.2.0 --repo team/gate --pattern locust-gate-"), "{asked}");
+    assert!(job.scratch.read("pids/path").trim().ends_with("pids/temp/locust-gate-bin"));
+
+    let job = Job::new("build");
+    let cargo = "#!/bin/sh\necho \"$@\" > \"$PIDS/cargo\"\nfor last; do :; done\nmkdir -p \"$last/debug\"\n\
+                 printf '#!/bin/sh\\necho built\\n' > \"$last/debug/locust-gate\"\nchmod +x \"$last/debug/locust-gate\"\n";
+    let job = Job { scratch: job.scratch.tool("cargo", cargo), ..job };
+    let output = job.step("Get the gate");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(
+        output.stdout.contains("no archive of v0.2.0 for ") && output.stdout.ends_with("built\n"),
+        "{}",
+        output.stdout
+    );
+    let manifest = format!("--manifest-path {}/xtask/Cargo.toml --bin locust-gate", root().display());
+    assert!(job.scratch.read("pids/cargo").contains(&manifest));
+}
+
+#[test]
+fn the_action_compares_a_pull_request_with_its_base_and_comments_when_asked() {
+    for (arguments, base, expected) in [
+        ("", "", "perf --confirm --report perf_report.html --report "),
+        ("", "0a1b2c3", "perf --against 0a1b2c3 --report perf_report.html --report "),
+        ("--strict --max-runs 3", "0a1b2c3", "perf --strict --max-runs 3 --report perf_report.html --report "),
+    ] {
+        let job = Job::new("gate").with("inputs.arguments", arguments).with("github.event.pull_request.base.sha", base);
+        let job = Job { scratch: job.scratch.tool("locust-gate", PROGRAM), ..job };
+        let output = job.step("Performance gate");
+        assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+        let called = job.scratch.read("pids/called");
+        assert!(called.starts_with(expected) && called.ends_with("/perf_comment.md\n"), "{called}");
+
+        // The first comment is new, and later ones replace it.
+        assert_eq!(job.step("Comment on the pull request").code, 0);
+        let asked = job.scratch.read("pids/gh");
+        let body = job.scratch.path("pids/temp/perf_comment.md");
+        assert!(
+            asked
+                .ends_with(&format!("api --silent repos/team/service/issues/7/comments -F body=@{}\n", body.display())),
+            "{asked}"
+        );
+        job.scratch.write("pids/comments", "42\n43\n");
+        assert_eq!(job.step("Comment on the pull request").code, 0);
+        let asked = job.scratch.read("pids/gh");
+        let patched =
+            format!("api --silent -X PATCH repos/team/service/issues/comments/42 -F body=@{}\n", body.display());
+        assert!(asked.ends_with(&patched), "{asked}");
+    }
+    // Where there is no report there is nothing to say.
+    let job = Job::new("no-report");
+    assert_eq!(job.step("Comment on the pull request").code, 0);
+    assert!(!job.scratch.path("pids/gh").exists());
+
+    let action = yaml("action.yml");
+    let inputs: Vec<&str> = action["inputs"].as_hash().unwrap().keys().map(|name| name.as_str().unwrap()).collect();
+    let text = read("action.yml");
+    for input in inputs {
+        assert!(text.contains(&format!("inputs.{input}")), "{input} has no effect");
+    }
+    let marker = text.split("startswith(\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(marker, report::markdown::MARKER);
+}
+
+/// Takes minutes: cargo builds the program, as the action does where a tag has no archive.
+#[test]
+#[ignore = "builds the program as the action does, which takes minutes"]
+fn the_action_gates_a_service_here() {
+    let job = Job::new("real");
+    fs::remove_file(job.scratch.path("perf_baseline.json")).unwrap();
+    let job = Job { scratch: job.scratch.with("HOME", &std::env::var("HOME").unwrap()), ..job };
+    let output = job.step("Get the gate");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains("locust-gate 0."), "{}", output.stdout);
+    let job = job.with("inputs.arguments", "--update-baseline --max-runs 2");
+    let output = job.step("Performance gate");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    job.scratch.sh("git add . && git commit -q -m baseline");
+    let job = job.with("inputs.arguments", "");
+    let output = job.step("Performance gate");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(job.scratch.read("pids/temp/perf_comment.md").contains(report::markdown::MARKER));
+    assert!(job.scratch.path("perf_report.html").is_file());
+}
+
+#[test]
+fn the_release_has_every_platform_and_the_version_of_the_crate() {
+    let workflow = yaml(".github/workflows/release.yml");
+    let entries = workflow["jobs"]["build"]["strategy"]["matrix"]["include"].as_vec().unwrap();
+    let platforms: Vec<&str> = entries.iter().map(|entry| entry["platform"].as_str().unwrap()).collect();
+    // The action asks for `uname -s` and `uname -m`.
+    assert_eq!(platforms, ["Linux-x86_64", "Linux-aarch64", "Darwin-x86_64", "Darwin-arm64"]);
+    for (name, job) in workflow["jobs"].as_hash().unwrap() {
+        assert!(job["timeout-minutes"].as_i64().is_some(), "{name:?} has no timeout");
+    }
+    assert_eq!(workflow["permissions"]["contents"].as_str(), Some("read"));
+
+    // One version, which the changelog has.
+    let version = locust_gate::version::number();
+    for manifest in ["xtask/Cargo.toml", "crates/judge/Cargo.toml", "crates/report/Cargo.toml"] {
+        let table: Table = read(manifest).parse().unwrap();
+        assert_eq!(table["package"]["version"].as_str(), Some(version), "{manifest}");
+    }
+    let changes = read("CHANGELOG.md");
+    let section = changes.split("\n## ").find(|section| section.starts_with(version));
+    let section = section.unwrap_or_else(|| panic!("CHANGELOG.md has no section for {version}"));
+    assert!(
+        section.contains("\n### Upgrading from "),
+        "CHANGELOG.md does not say what an upgrade to {version} changes"
+    );
+
+    // The package has one program, which the crate builds, and nothing of its version by itself.
+    let package: Table = read("xtask/pyproject.toml").parse().unwrap();
+    let maturin = &package["tool"]["maturin"];
+    assert_eq!(maturin["bindings"].as_str(), Some("bin"));
+    let targets = maturin["targets"].as_array().unwrap();
+    assert_eq!(targets.len(), 1);
+    let program = targets[0]["name"].as_str().unwrap();
+    assert_eq!((program, package["project"]["name"].as_str()), (locust_gate::called::PACKAGED, Some("locust-gate")));
+    let crate_manifest: Table = read("xtask/Cargo.toml").parse().unwrap();
+    let programs = crate_manifest["bin"].as_array().unwrap();
+    assert!(programs.iter().any(|built| built["name"].as_str() == Some(program)));
+}
