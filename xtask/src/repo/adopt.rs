@@ -95,7 +95,7 @@ fn place(path: &Path) -> Result<Place> {
     let shell = Shell::new()?;
     shell.change_dir(&folder);
     let top = git::read(&shell, &["rev-parse", "--show-toplevel"])?.with_context(|| {
-        format!("{shown} is no git repository, and a baseline must be committed: run `git init` there first")
+        format!("{shown} is not a git repository, and a baseline must be committed: run `git init` there first")
     })?;
     let top = fs::canonicalize(top).with_context(|| format!("cannot install the gate in {shown}"))?;
     ensure!(workspace().ok() != Some(top.as_path()), "{shown} is where this gate is already: name another repository");
@@ -414,7 +414,7 @@ fn summary(
         return text;
     }
     let is = if flags.check { "would be" } else { "is" };
-    let _ = write!(text, "\nThe gate {is} in {folder}. What comes next:");
+    let _ = write!(text, "\nThe gate {is} in {folder}. Next steps:");
     for (number, line) in next.iter().enumerate() {
         let _ = write!(text, "\n  {}. {line}", number + 1);
     }

@@ -387,7 +387,7 @@ fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
     assert_eq!(repository.read(".dockerignore"), ".git\ntarget\n");
     assert!(!repository.path("Cargo.lock").exists(), "the lock file of their workspace is theirs");
     expect_test::expect![[r#"
-        The gate is in ROOT. What comes next:
+        The gate is in ROOT. Next steps:
           1. add these two lines to Cargo.toml:
                [workspace]
                members = ["xtask"]
@@ -593,7 +593,7 @@ fn where_it_cannot_do_all_it_does_nothing() {
             ".",
         ],
     );
-    assert!(code == 2 && text.contains("no git repository"), "{text}");
+    assert!(code == 2 && text.contains("not a git repository"), "{text}");
     assert_eq!(repository.sh("ls -A"), "a.txt");
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["adopt", "nowhere"]);
     assert!(code == 2 && text.contains("cannot install the gate in nowhere"), "{text}");
