@@ -222,7 +222,7 @@ fn settings(place: &Place, shell: &Shell) -> Result<(Step, Step)> {
         }
         _ => find_locustfile(place, shell, name),
     };
-    let mut text = PERF_TOML.to_owned();
+    let mut text = PERF_TOML.replace("cargo xtask", program::name());
     if let Some(found) = &found {
         text = text.replacen("# locustfile = \"locustfile.py\"", &format!("locustfile = {found:?}"), 1);
     }
