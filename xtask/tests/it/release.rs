@@ -207,7 +207,7 @@ fn the_package_takes_the_locust_beside_it() {
     // Messages name the program as it was called.
     let output = perf("--max-runs 1");
     assert!(output.stdout.contains("locust-gate perf") && !output.stdout.contains("cargo"), "{}", output.stdout);
-    let output = perf("--nope");
+    let output = perf("--zzz");
     assert!(output.code == 2 && output.stderr.contains("see `locust-gate --help`"), "{}", output.stderr);
 }
 
