@@ -147,7 +147,9 @@ fn parse(markdown: &str) -> Page {
 
 /// A cell without its sign.
 fn plain(cell: &str) -> String {
-    cell.trim_start_matches(['✖', '▲', '✔', '?', ' ']).trim().replace('\u{a0}', " ")
+    let signs = ["✖ ", "▲ ", "✔ ", "? "];
+    let status = signs.iter().find_map(|sign| cell.trim_start().strip_prefix(sign)).unwrap_or(cell);
+    status.trim().replace('\u{a0}', " ")
 }
 
 /// Every row is there, with the cells of the columns that the table has.

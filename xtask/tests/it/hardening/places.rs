@@ -106,6 +106,6 @@ fn a_hook_of_the_other_commit_is_not_run() {
 fn without_any_program_on_path_one_line_says_so() {
     let scratch = Scratch::new("empty-path").with("PATH", "");
     scratch.refuses("", "not found");
-    scratch.refuses("--against HEAD", "git knows no repository here");
+    scratch.refuses("--against HEAD", "this is not a git repository");
     scratch.assert_not_started(&["service", "locust"]);
 }
