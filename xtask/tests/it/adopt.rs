@@ -449,9 +449,15 @@ fn locustfiles_and_a_locust_that_are_there_are_found() {
         ["locustfile = \"load_tests/web.py\"", "version = \"2.40.1\"", "requirements = [\"requirements-dev.txt\"]"]
     {
         assert!(toml.lines().any(|found| found == line), "{line}: {toml}");
-        assert!(text.contains(line) || line.starts_with("locustfile"), "{text}");
+        assert!(text.contains(line), "{text}");
     }
     assert!(text.contains("locustfile.py               not needed: load_tests/web.py is there"), "{text}");
+
+    // A `perf.toml` that is there is its owner's.
+    fs::write(repository.path("perf.toml"), "[load]\nusers = 3\n").unwrap();
+    let text = repository.adopt(".");
+    let line = "add this line to [load] in perf.toml:\n       locustfile = \"load_tests/web.py\"\n";
+    assert!(text.contains(line) && repository.read("perf.toml") == "[load]\nusers = 3\n", "{text}");
 
     // Several: they are listed, those with users first.
     let own = [
