@@ -19,6 +19,7 @@ use judge::run::{LEAST_REQUESTS, Load, Metric};
 use judge::text::printable;
 
 use crate::flags::{self, LoadFlags, Perf};
+use crate::over_time::{AcceptedConfig, AcceptedEntry, BaselineConfig, DriftConfig, DriftTable, line_of};
 
 /// The content of `perf.toml`; `xtask/adopt/perf.toml` explains each key.
 #[derive(Debug, Default, Deserialize)]
@@ -41,6 +42,16 @@ pub struct Config {
     /// The use of the baseline.
     #[serde(default)]
     pub baseline: BaselineConfig,
+    #[serde(rename = "drift")]
+    drift_table: Option<DriftTable>,
+    /// The limits of the drift; `None` where none is judged.
+    #[serde(skip)]
+    pub drift: Option<DriftConfig>,
+    #[serde(default, rename = "accepted")]
+    accepted_entries: Vec<AcceptedEntry>,
+    /// The exceptions.
+    #[serde(skip)]
+    pub accepted: Vec<AcceptedConfig>,
     #[serde(default, rename = "limits")]
     entries: BTreeMap<Spanned<String>, Spanned<LimitEntry>>,
     /// The limits of all requests together, and of endpoints without limits of their own.
@@ -152,14 +163,6 @@ impl Default for LoadConfig {
     }
 }
 
-/// `[baseline]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BaselineConfig {
-    /// Confirms a FAIL by the stored numbers, as `--confirm` does.
-    pub confirm: bool,
-}
-
 /// `[runs]`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -268,6 +271,8 @@ impl Config {
         {
             config.limits.insert(Metric::P95Corrected, limit);
         }
+        config.drift = config.drift_table.as_ref().map(|table| table.resolve(text)).transpose()?;
+        config.accepted = AcceptedEntry::resolve_all(&config.accepted_entries, text)?;
         let RunsConfig { min, max, .. } = config.runs;
         if min > max {
             let line = text.lines().position(|line| line.trim() == "[runs]").map_or(1, |line| line + 1);
@@ -325,10 +330,6 @@ impl<'de> Deserialize<'de> for LimitEntry {
 
         deserializer.deserialize_any(Entry)
     }
-}
-
-fn line_of(text: &str, offset: usize) -> usize {
-    text[..offset.min(text.len())].matches('\n').count() + 1
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -5,11 +5,14 @@ use std::iter;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::program;
+use judge::run::Metric;
 use pico_args::Arguments;
 
 use report::Format;
+
+use crate::over_time::Since;
 
 /// The help of the commands that every repository with the gate has.
 pub const HELP: &str = "\
@@ -17,6 +20,7 @@ Performance regression gate built on Locust.
 
 USAGE
   cargo xtask perf [RESULTS ...] [FLAGS] [-- LOCUST-ARGS]
+  cargo xtask history [FLAGS]
   cargo xtask --version
 
 perf without RESULTS: starts the service of perf.toml, loads it with Locust, and compares
@@ -25,10 +29,13 @@ is conclusive, and otherwise repeats until it is.
 perf with RESULTS: compares existing results without running anything. RESULTS are
 perf_results_stats.csv files or Locust's JSON, one per run, or folders of runs
 (target/perf/latest).
+history: shows how the accepted baselines of this branch moved, who accepted them, and why.
 
 FLAGS OF perf
       --update-baseline     measure (or take RESULTS), show the comparison, and rewrite
                             the baseline with the git commit
+      --if-changed          with --update-baseline: keep the old baseline where nothing changed
+                            beyond noise
       --against REV         compare with this commit instead of the baseline: both are built
                             and measured in turn on this machine; `baseline` is the commit
                             that the baseline names
@@ -57,6 +64,16 @@ FLAGS OF perf
   -h, --help                print this
   -- LOCUST-ARGS            passed to Locust unchanged
 
+FLAGS OF history
+      --endpoint GLOB       the endpoints that match, instead of all requests together
+      --metric NAME         the metric whose steps are shown [default: p95]
+      --since REV           only what was accepted since: a commit, a tag or a pattern of tags
+                            (v*), a date (2026-01-31), an age (90d)
+      --baseline FILE       the baseline [default: perf_baseline.json]
+      --report FILE         also write it: .html with charts, .md, or .json; may be given
+                            several times
+  -h, --help                print this
+
 Flag > perf.toml > Locust's own configuration (LOCUST_*, pyproject.toml, locust.conf).
 
 EXIT CODES
@@ -79,6 +96,23 @@ pub enum Command {
     Version,
     /// Run the gate.
     Perf(Box<Perf>),
+    /// Show the history of the baseline.
+    History(History),
+}
+
+/// The flags of `cargo xtask history`.
+#[derive(Debug, PartialEq)]
+pub struct History {
+    /// `--endpoint`.
+    pub endpoint: Option<String>,
+    /// `--metric`.
+    pub metric: Metric,
+    /// `--since`.
+    pub since: Option<Since>,
+    /// `--baseline`.
+    pub baseline: Option<PathBuf>,
+    /// `--report`, in the order given.
+    pub reports: Vec<PathBuf>,
 }
 
 /// The flags of `cargo xtask perf`.
@@ -88,6 +122,8 @@ pub struct Perf {
     pub results: Vec<PathBuf>,
     /// `--update-baseline`.
     pub update_baseline: bool,
+    /// `--if-changed`.
+    pub if_changed: bool,
     /// `--against`.
     pub against: Option<String>,
     /// `--confirm`.
@@ -158,6 +194,7 @@ pub fn parse(args: Vec<OsString>) -> Result<Command> {
     let name = program::name();
     match args.subcommand().map_err(|error| anyhow!("{error}"))?.as_deref() {
         Some("perf") => Ok(Command::Perf(Box::new(perf(args, locust_args)?))),
+        Some("history") => Ok(Command::History(history(args, &locust_args)?)),
         Some(other) => bail!("unknown command `{other}`: try `{name} perf` or `{name} --help`"),
         None => bail!("missing command: try `{name} perf` or `{name} --help`"),
     }
@@ -182,6 +219,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
     let mut perf = Perf {
         results: Vec::new(),
         update_baseline: args.contains("--update-baseline"),
+        if_changed: args.contains("--if-changed"),
         against: value(&mut args, "--against", |text| Ok(text.to_owned()))?,
         confirm: args.contains("--confirm"),
         note: value(&mut args, "--note", |text| Ok(text.to_owned()))?,
@@ -211,6 +249,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
     }
     ensure!(!(perf.quiet && perf.verbose), "--quiet and --verbose cannot be combined");
     ensure!(perf.note.is_none() || perf.update_baseline, "--note requires --update-baseline");
+    ensure!(!perf.if_changed || perf.update_baseline, "--if-changed requires --update-baseline");
     if perf.against.is_some() {
         for (with, is_given) in [
             ("RESULTS", !perf.results.is_empty()),
@@ -244,6 +283,36 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
 
 fn results(args: Arguments) -> Result<Vec<PathBuf>> {
     leftovers(args, "perf", HELP, " (Locust's own flags go after `--`)")
+}
+
+fn history(mut args: Arguments, locust_args: &[String]) -> Result<History> {
+    let metric = |name: &str| {
+        let names = Metric::ALL.map(Metric::name).join(", ");
+        Metric::from_name(name).with_context(|| format!("expected one of {names}"))
+    };
+    let history = History {
+        endpoint: value(&mut args, "--endpoint", |text| Ok(text.to_owned()))?,
+        metric: value(&mut args, "--metric", metric)?.unwrap_or(Metric::P95),
+        since: value(&mut args, "--since", Since::parse)?,
+        baseline: path(&mut args, "--baseline")?,
+        reports: iter::from_fn(|| path(&mut args, "--report").transpose()).collect::<Result<_>>()?,
+    };
+    let left = leftovers(args, "history", HELP, "")?;
+    if let Some(left) = left.first().map(|path| path.to_string_lossy()).or(locust_args.first().map(Into::into)) {
+        bail!("`{left}`: history takes nothing but its flags; leave it out");
+    }
+    for report in &history.reports {
+        ensure!(
+            Format::of(report)? != Format::Junit,
+            "`--report {}`: a history is written as .html, .md or .json",
+            report.display()
+        );
+    }
+    ensure!(
+        history.endpoint.is_none() || history.metric != Metric::P95Corrected,
+        "p95_corrected is of all requests together: leave --endpoint out"
+    );
+    Ok(history)
 }
 
 /// Returns the files that are left once all flags of the command are taken. `help` lists its flags; `hint` ends the

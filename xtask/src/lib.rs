@@ -17,6 +17,7 @@ pub mod called;
 pub mod config;
 pub mod flags;
 pub mod measure;
+pub mod over_time;
 pub mod project;
 pub mod results;
 pub mod story;
@@ -38,6 +39,7 @@ use report::terminal;
 
 use crate::called::Call;
 use crate::flags::{Command, HELP, parse, wants_bisect_exit_codes};
+use crate::story::history::history;
 use crate::story::perf::{Outcome, perf};
 use crate::system::process::{Failure, Interrupted};
 use crate::system::screen::screen;
@@ -55,7 +57,7 @@ pub fn main() -> ExitCode {
     run(env::args_os().skip(1).collect())
 }
 
-/// Runs the command that the arguments ask for, without the program's name: `perf`, and its flags. It is the arm of a program
+/// Runs the command that the arguments ask for, without the program's name: a command, and its flags. It is the arm of a program
 /// that has other commands too, and ends as [`main`] does. Call it once, on the main thread, before other threads are
 /// started: it handles SIGINT and SIGTERM from then on. Messages name the command as this process was called.
 ///
@@ -65,7 +67,7 @@ pub fn main() -> ExitCode {
 /// fn main() -> ExitCode {
 ///     let args: Vec<_> = std::env::args_os().skip(1).collect();
 ///     match args.first().and_then(|command| command.to_str()) {
-///         Some("perf") => locust_gate::run(args),
+///         Some("perf" | "history") => locust_gate::run(args),
 ///         _ => ExitCode::SUCCESS, // The other commands.
 ///     }
 /// }
@@ -77,6 +79,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Command::Help => Ok(Outcome::Done(named(HELP))),
         Command::Version => Ok(Outcome::Done(format!("locust-gate {}", version::text()))),
         Command::Perf(flags) => perf(&flags),
+        Command::History(flags) => history(&flags),
     });
     exit_code(outcome, no_verdict)
 }

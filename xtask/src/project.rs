@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::baseline::Baseline;
+use judge::day::Day;
 use judge::limits::Rules;
 use judge::run::Provenance;
 use report::terminal;
@@ -20,6 +21,7 @@ use crate::results::{self, Measured};
 use crate::system::files::{self, Identity};
 use crate::system::git::{self, Head};
 use crate::system::screen::screen;
+use crate::system::versions;
 use crate::system::worktree;
 use crate::version;
 
@@ -83,6 +85,7 @@ impl Project<'_> {
         let rules = Rules {
             limits: config.limits.clone(),
             endpoint_limits: config.endpoint_limits.clone(),
+            accepted: config.accepted.iter().map(|accepted| accepted.on(today())).collect(),
             strict: flags.strict,
             paired: flags.against.is_some(),
             min_runs,
@@ -100,9 +103,14 @@ impl Project<'_> {
         if !self.baseline_path.exists() {
             return Ok(None);
         }
+        let shown = self.shown(&self.baseline_path);
+        ensure!(
+            self.flags.update_baseline || !versions::is_unmerged(&self.shell, &self.baseline_path),
+            "{shown}: a merge left both sides of it to you, and neither holds for the merged tree: take one (`git checkout --ours {shown} && git add {shown}`), finish the merge, and measure again with --update-baseline"
+        );
         let text = files::read_to_string(&self.baseline_path)?;
         let next = "restore it from git, or delete it and record a new baseline";
-        let named = |error| anyhow!("{}: {error:#}; {next}", self.shown(&self.baseline_path));
+        let named = |error| anyhow!("{shown}: {error:#}; {next}");
         Baseline::parse(&text).map(Some).map_err(named)
     }
 
@@ -234,13 +242,23 @@ impl Project<'_> {
     /// Returns what is known of any measurement that is made now.
     pub fn provenance(&self) -> Provenance {
         Provenance {
-            timestamp: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            timestamp: now(),
             commit: self.head.as_ref().map_or_else(|| "unknown".to_owned(), |head| head.commit.clone()),
             dirty: self.head.as_ref().is_some_and(|head| head.dirty),
             gate: Some(version::text()),
             ..Provenance::default()
         }
     }
+}
+
+/// Returns the time as RFC 3339 writes it, in UTC.
+fn now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+/// Returns the day that is today in UTC.
+pub fn today() -> Day {
+    Day::of_timestamp(&now()).expect("a time begins with its day")
 }
 
 /// Returns the file which the command reads, as far as flags and `perf.toml` tell, that a report of this name would replace.

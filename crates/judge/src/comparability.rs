@@ -1,6 +1,6 @@
 //! This module tells whether two measurements may be compared at all.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use crate::decision::is_close;
 use crate::run::{Load, Provenance};
@@ -79,6 +79,52 @@ fn facts(of: &Provenance) -> Vec<Fact> {
         ),
         fact("what Locust gets after `--`", load.map(|load| format!("`{}`", load.kept().locust_args.join(" ")))),
     ]
+}
+
+/// A difference that keeps two measurements from being compared by their numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Break {
+    /// The thing that differs.
+    pub what: &'static str,
+    /// Its value at the earlier measurement.
+    pub before: String,
+    /// Its value at the later one.
+    pub after: String,
+}
+
+impl Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}, then {}", self.what, self.before, self.after)
+    }
+}
+
+/// Everything that is known of the measurements of a stretch: where one of them does not say, another one may.
+#[derive(Default)]
+pub struct Known {
+    facts: Vec<Fact>,
+}
+
+impl Known {
+    /// Compares the next measurement with those before it. Where it differs, a new stretch begins with it.
+    pub fn meet(&mut self, next: &Provenance) -> Vec<Break> {
+        let load = next.load.as_ref().map(ToString::to_string);
+        let mut facts = facts(next);
+        facts.insert(0, Fact { name: "the load", value: load });
+        let mut breaks = Vec::new();
+        for (known, next) in self.facts.iter_mut().zip(&facts) {
+            match (&known.value, &next.value) {
+                (Some(before), Some(after)) if before != after => {
+                    breaks.push(Break { what: known.name, before: before.clone(), after: after.clone() });
+                }
+                (None, Some(after)) => known.value = Some(after.clone()),
+                _ => {}
+            }
+        }
+        if self.facts.is_empty() || !breaks.is_empty() {
+            self.facts = facts;
+        }
+        breaks
+    }
 }
 
 /// The share of users that may be missing. Each of them waits for its answer before it asks again, so fewer users ask for

@@ -8,17 +8,17 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Result, bail};
 
+use crate::accepted::{Applied, State, applied, crowded_days};
 use crate::baseline::{Baseline, Series, distribution, p95_corrected, request_interval};
 use crate::counts::{Counts, Rates};
-use crate::decision::{Evidence, Excess, FewSamples, Presence, Row, Significance, decide, is_over};
-use crate::limits::{JUDGED, Level, Rules};
+use crate::decision::{Evidence, Excess, FewSamples, Presence, Row, Significance, decide, is_over, waive};
+use crate::drift::{Anchor, Drift};
+use crate::limits::{Accepted, JUDGED, Level, Limit, Rules};
+pub use crate::noise::ERROR;
 use crate::noise::{Noise, Proof};
 use crate::run::{LEAST_REQUESTS, Metric, PERCENTILES, Precision, Run, Stats};
 use crate::stats::{Difference, Interval, Scale, estimate, holm};
 use crate::stopping::Outlook;
-
-/// The probability that the interval of a change misses it, and that no change is told for one by its size.
-pub const ERROR: f64 = 0.05;
 
 /// The probability that any endpoint fails by noise alone, over all looks together, and likewise that any warns.
 const FAMILY_ERROR: f64 = 0.05;
@@ -107,9 +107,59 @@ pub struct Comparison<'a> {
     /// The smallest change of p95 that these runs would have told from none, had the baseline five of its kind; of a
     /// baseline of one run.
     pub detectable_by_five: Option<f64>,
+    /// What became of the exceptions, in the order of the rules.
+    pub exceptions: Vec<Applied<'a>>,
+    /// The drift since an earlier baseline, where that is judged ([`Comparison::with_drift`]).
+    pub drift: Option<Drift<'a>>,
 }
 
 impl<'a> Comparison<'a> {
+    /// Judges the same runs against the anchor too: a failure there is one of the whole comparison.
+    ///
+    /// # Errors
+    ///
+    /// Refuses an anchor that [`lacking`] refuses.
+    #[must_use = "the comparison with its drift is returned"]
+    pub fn with_drift(mut self, anchor: Anchor<'a>, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
+        let Comparison { total, endpoints, .. } = compare(&anchor.version.baseline, runs, rules)?;
+        let drift = Drift::new(anchor, total.into_iter().chain(endpoints).collect());
+        if drift.rows.iter().any(Row::is_failure) {
+            self.verdict = Verdict::Fail;
+        }
+        self.drift = Some(drift);
+        Ok(self)
+    }
+
+    /// Returns the row of a series; an `endpoint` of `None` is all requests together.
+    pub fn row(&self, endpoint: Option<&str>, metric: Metric) -> Option<&Row<'a>> {
+        self.total.iter().chain(&self.endpoints).find(|row| row.endpoint == endpoint && row.metric == metric)
+    }
+
+    /// Returns the exceptions that nothing needs. They are made for the baseline: a comparison of rounds may have the
+    /// slower service on both sides.
+    pub fn unused_exceptions(&self) -> impl Iterator<Item = &'a Accepted> {
+        let unused = self.exceptions.iter().filter(|applied| !self.paired && applied.state == State::Unused);
+        unused.map(|applied| applied.accepted)
+    }
+
+    /// Returns whether anything fails against the baseline itself, whatever the drift.
+    pub fn has_failed_itself(&self) -> bool {
+        self.total.iter().chain(&self.endpoints).any(Row::is_failure)
+    }
+
+    /// Returns whether anything warns or fails, or an exception is in use or needs a look.
+    pub fn has_remarkable(&self) -> bool {
+        self.rows().any(|row| row.is_finding() || row.is_waived())
+            || self.unused_exceptions().next().is_some()
+            || !crowded_days(&self.exceptions).is_empty()
+    }
+
+    /// Returns the rows of the baseline's comparison and of the drift.
+    fn rows(&self) -> impl Iterator<Item = &Row<'a>> {
+        let of_drift = self.drift.iter().flat_map(|drift| &drift.rows);
+        self.total.iter().chain(&self.endpoints).chain(of_drift)
+    }
+
     /// Returns the row of a metric of all requests together.
     pub fn total_row(&self, metric: Metric) -> Option<&Row<'a>> {
         self.total.iter().find(|row| row.metric == metric)
@@ -128,9 +178,8 @@ impl<'a> Comparison<'a> {
     /// Returns the series by which another run may change the verdict: none where a failure stands whatever the others
     /// turn out to be.
     pub fn unsettled(&self) -> impl Iterator<Item = &Row<'_>> {
-        let rows = || self.total.iter().chain(&self.endpoints);
-        let stands = rows().any(|row| row.is_failure() && row.evidence.unsettled.is_none());
-        rows().filter(move |row| !stands && row.evidence.unsettled.is_some())
+        let stands = self.rows().any(|row| row.is_failure() && row.evidence.unsettled.is_none());
+        self.rows().filter(move |row| !stands && row.evidence.unsettled.is_some())
     }
 
     /// Returns whether no further run could change the verdict.
@@ -258,6 +307,7 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
     let has_failed = total.iter().chain(&endpoints).any(Row::is_failure);
     let verdict = if has_failed { Verdict::Fail } else { Verdict::Pass };
     let baseline_runs = JUDGED.map(|metric| baseline.total_runs(metric).len()).into_iter().max().unwrap_or(0);
+    let exceptions = applied(rules, || total.iter().chain(&endpoints));
     let cannot_fail = [Metric::P95, Metric::ErrorRate].into_iter().filter(|metric| !rules.can_fail(*metric)).collect();
     Ok(Comparison {
         total,
@@ -270,6 +320,8 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
         verdict,
         least_runs: least_runs(rules, baseline_runs),
         detectable_by_five: five,
+        exceptions,
+        drift: None,
     })
 }
 
@@ -365,12 +417,7 @@ impl Sides<'_> {
     }
 
     fn rates(&self) -> Option<Rates> {
-        // Without its requests, a rate of the baseline counts nothing.
-        if self.baseline.len() != self.baseline_requests.len() {
-            return None;
-        }
-        let counts = |(rate, requests): (&f64, &f64)| Counts::of_rate(*rate, *requests);
-        let baseline: Vec<Counts> = self.baseline.iter().zip(self.baseline_requests).map(counts).collect();
+        let baseline = Counts::of_rates(self.baseline, self.baseline_requests)?;
         let of_run = |stats: &&Stats| Counts { failures: stats.failures as f64, requests: stats.requests as f64 };
         let candidate: Vec<Counts> = self.stats.iter().map(of_run).collect();
         Rates::between(&baseline, &candidate)
@@ -508,7 +555,16 @@ impl<'a> Judge<'a> {
             let mut row = row.clone();
             row.decision = decide(&row, self.rules, self.precision, self.runs);
             let (noise, proof, rules, precision, runs) = (*noise, *proof, self.rules, self.precision, self.runs);
-            row.evidence.unsettled = Outlook { noise, proof, rules, precision, runs, error: ERROR }.unsettled(&row);
+            let outlook = Outlook { noise, proof, rules, precision, runs, error: ERROR };
+            row.evidence.unsettled = match (row.accepted, row.limit) {
+                // What is left open is on which side of the exception's limit it lies.
+                (Some(accepted), Some(limit)) => {
+                    let up_to = Limit { level: limit.level, ..accepted.up_to.clone() };
+                    row.decision = waive(&row, &up_to, rules, precision, runs).or(row.decision);
+                    outlook.unsettled(&Row { limit: Some(&up_to), ..row.clone() })
+                }
+                _ => outlook.unsettled(&row),
+            };
             rows.push(row);
         }
         rows
@@ -571,6 +627,7 @@ impl<'a> Judge<'a> {
             endpoint: Some(name),
             metric,
             limit: self.rules.limit(Some(name), metric),
+            accepted: None,
             presence: Presence::Missing { baseline: mean(metric) },
             evidence: Evidence { few_samples: (requests < LEAST_MISSED).then_some(few), ..Evidence::default() },
             decision: None,
@@ -583,6 +640,7 @@ impl<'a> Judge<'a> {
             endpoint,
             metric: sides.metric,
             limit: self.rules.limit(endpoint, sides.metric),
+            accepted: self.rules.accepted(endpoint, sides.metric),
             presence: sides.presence(noise),
             evidence: Evidence {
                 interval: noise.map(|noise| noise.interval(ERROR)),

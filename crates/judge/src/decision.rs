@@ -22,7 +22,7 @@
 //! all requests: where their p95 lies in a gap between fast and slow requests, it jumps from the one side to the other by
 //! chance, so the percentiles beside the gap must be over the limit too, or the mean significantly up.
 
-use crate::limits::{Limit, Rules};
+use crate::limits::{Accepted, Limit, Rules};
 use crate::run::{Metric, Precision};
 use crate::stats::Interval;
 
@@ -80,6 +80,8 @@ pub enum Decision {
     Warn(Why),
     /// The series fails the gate.
     Fail(Why),
+    /// The series would warn or fail, but an exception accepts it ([`waive`]).
+    Waived(Why),
 }
 
 impl Decision {
@@ -92,7 +94,7 @@ impl Decision {
     pub fn why(self) -> Option<Why> {
         match self {
             Decision::Warn(why) | Decision::Fail(why) => Some(why),
-            Decision::Ok | Decision::BelowResolution | Decision::InDoubt(_) => None,
+            Decision::Ok | Decision::BelowResolution | Decision::InDoubt(_) | Decision::Waived(_) => None,
         }
     }
 
@@ -100,7 +102,9 @@ impl Decision {
     pub fn doubt(self) -> Option<Doubt> {
         match self {
             Decision::InDoubt(doubt) => Some(doubt),
-            Decision::Ok | Decision::BelowResolution | Decision::Warn(_) | Decision::Fail(_) => None,
+            Decision::Ok | Decision::BelowResolution | Decision::Warn(_) | Decision::Fail(_) | Decision::Waived(_) => {
+                None
+            }
         }
     }
 }
@@ -196,6 +200,8 @@ pub struct Row<'a> {
     pub metric: Metric,
     /// The limit; `None` where the metric is shown but not judged.
     pub limit: Option<&'a Limit>,
+    /// The exception that holds for the series today.
+    pub accepted: Option<&'a Accepted>,
     /// The sides that have the series, and their values.
     pub presence: Presence,
     /// The certainty of the change.
@@ -217,6 +223,11 @@ impl Row<'_> {
     /// Returns whether the series warns or fails.
     pub fn is_finding(&self) -> bool {
         self.decision.is_some_and(Decision::is_finding)
+    }
+
+    /// Returns whether the series is over its limit, which an exception accepts.
+    pub fn is_waived(&self) -> bool {
+        matches!(self.decision, Some(Decision::Waived(_)))
     }
 
     /// Returns whether the series fails the gate.
@@ -339,6 +350,25 @@ pub fn decide(row: &Row, rules: &Rules, precision: Precision, runs: usize) -> Op
         (false, true) => Decision::Fail(why),
         (false, false) => Decision::Warn(why),
     })
+}
+
+/// Holds a finding against its exception, whose limit is in `up_to` with the level of the series' own: within that it is
+/// waived, and over it stays what it is.
+///
+/// ```text
+///          0        limit +20%      up_to +45%
+///   -------+------------|---------------|------------->
+///              o        :               :               Ok, and the exception is unused
+///                       :       o       :               Waived, also where this is in doubt by `up_to`
+///                       :               :     o         Fail, or Warn, as ever
+/// ```
+pub fn waive(row: &Row, up_to: &Limit, rules: &Rules, precision: Precision, runs: usize) -> Option<Decision> {
+    let why = row.decision.and_then(Decision::why)?;
+    let by_exception = Row { limit: Some(up_to), ..row.clone() };
+    match decide(&by_exception, rules, precision, runs)? {
+        Decision::Ok | Decision::BelowResolution | Decision::InDoubt(_) => Some(Decision::Waived(why)),
+        Decision::Warn(_) | Decision::Fail(_) | Decision::Waived(_) => None,
+    }
 }
 
 /// Returns what a series over its limit lacks to be a finding. A bound holds for the estimate and needs no significance.

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use wildmatch::WildMatch;
 
 use crate::baseline::Baseline;
+use crate::day::Day;
 use crate::program;
 use crate::run::{Metric, Run};
 
@@ -176,6 +177,35 @@ impl EndpointLimits {
     }
 }
 
+/// An exception: for a while one series may be worse than its limit, up to another one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    /// The endpoint, by Locust's Type and Name; `None` for all requests together.
+    pub endpoint: Option<String>,
+    /// The metric.
+    pub metric: Metric,
+    /// The limit that holds meanwhile. Its level does not matter: that of the series' own limit holds.
+    pub up_to: Limit,
+    /// The last day on which it holds.
+    pub until: Day,
+    /// The number of days from today to the last one: negative once that is over.
+    pub days_left: i64,
+    /// The user's reason.
+    pub reason: String,
+}
+
+impl Accepted {
+    /// Returns whether its last day is over, so that the series is judged as if it were not there.
+    pub fn is_expired(&self) -> bool {
+        self.days_left < 0
+    }
+
+    /// Returns whether it concerns a series; an `endpoint` of `None` is all requests together.
+    pub fn covers(&self, endpoint: Option<&str>, metric: Metric) -> bool {
+        self.metric == metric && self.endpoint.as_deref() == endpoint
+    }
+}
+
 /// Everything that a comparison is judged by.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -183,6 +213,8 @@ pub struct Rules {
     pub limits: Limits,
     /// The limits of single endpoints, sorted by [`EndpointLimits::precedence`].
     pub endpoint_limits: Vec<EndpointLimits>,
+    /// The exceptions, expired ones too.
+    pub accepted: Vec<Accepted>,
     /// Makes every WARN a FAIL.
     pub strict: bool,
     /// Says that the runs of both sides are of the same rounds, in their order.
@@ -197,8 +229,8 @@ pub struct Rules {
 impl Default for Rules {
     /// Returns the default limits, with one run and up to eight.
     fn default() -> Rules {
-        let (limits, endpoint_limits) = (default_limits(), Vec::new());
-        Rules { limits, endpoint_limits, strict: false, paired: false, min_runs: 1, max_runs: 8 }
+        let (limits, endpoint_limits, accepted) = (default_limits(), Vec::new(), Vec::new());
+        Rules { limits, endpoint_limits, accepted, strict: false, paired: false, min_runs: 1, max_runs: 8 }
     }
 }
 
@@ -211,6 +243,11 @@ impl Rules {
         });
         let limit = of_endpoint.or_else(|| self.limits.get(&metric))?;
         (limit.level != Level::Off).then_some(limit)
+    }
+
+    /// Returns the exception that holds for a series today; an `endpoint` of `None` is all requests together.
+    pub fn accepted(&self, endpoint: Option<&str>, metric: Metric) -> Option<&Accepted> {
+        self.accepted.iter().find(|accepted| !accepted.is_expired() && accepted.covers(endpoint, metric))
     }
 
     /// Returns whether a series over this limit fails the gate.

@@ -3,6 +3,9 @@
 use crate::counts::Rates;
 use crate::stats::{Difference, Interval, Worse};
 
+/// The probability that the interval of a change misses it, and that no change is told for one by its size.
+pub const ERROR: f64 = 0.05;
+
 /// The noise of a series, as both sides tell it.
 #[derive(Clone, Copy, Debug)]
 pub enum Noise {

@@ -99,22 +99,28 @@ fn legend(canvas: &mut Canvas, entries: &[Entry]) -> f64 {
 }
 
 /// A place on an axis that has a label.
-struct Tick {
-    at: f64,
-    label: String,
+pub struct Tick {
+    /// The value there.
+    pub at: f64,
+    /// The label.
+    pub label: String,
 }
 
 /// One side of a field: what it spans, and what stands along it.
-struct Axis {
-    from: f64,
-    to: f64,
-    ticks: Vec<Tick>,
-    title: String,
+pub struct Axis {
+    /// The value at the beginning.
+    pub from: f64,
+    /// The value at the end.
+    pub to: f64,
+    /// The labels.
+    pub ticks: Vec<Tick>,
+    /// What stands along it.
+    pub title: String,
 }
 
 impl Axis {
     /// Returns an axis with about so many ticks at round numbers, each with this unit behind it.
-    fn linear(from: f64, to: f64, about: u8, unit: &str) -> Axis {
+    pub fn linear(from: f64, to: f64, about: u8, unit: &str) -> Axis {
         let to = if to > from { to } else { from + 1.0 };
         let tick = |at| Tick { at, label: format!("{}{unit}", tick_label(at)) };
         Axis { from, to, ticks: ticks(from, to, about).into_iter().map(tick).collect(), title: String::new() }
@@ -193,15 +199,18 @@ fn tick_label(value: f64) -> String {
 }
 
 /// The part of a chart in which its values lie.
-struct Field {
-    area: Rect,
-    x: Axis,
-    y: Axis,
+pub struct Field {
+    /// The box of the values, without the labels around it.
+    pub area: Rect,
+    /// The level axis.
+    pub x: Axis,
+    /// The upright axis.
+    pub y: Axis,
 }
 
 impl Field {
     /// Returns the point that shows a pair of values.
-    fn at(&self, x: f64, y: f64) -> Point {
+    pub fn at(&self, x: f64, y: f64) -> Point {
         Point {
             x: self.area.left + self.x.share(x) * self.area.width(),
             y: self.area.bottom - self.y.share(y) * self.area.height(),
@@ -209,7 +218,7 @@ impl Field {
     }
 
     /// Draws a line from the bottom to the top.
-    fn draw_upright(&self, canvas: &mut Canvas, x: f64, stroke: Stroke) {
+    pub fn draw_upright(&self, canvas: &mut Canvas, x: f64, stroke: Stroke) {
         canvas.line(self.at(x, self.y.from), self.at(x, self.y.to), stroke);
     }
 
@@ -219,7 +228,7 @@ impl Field {
     }
 
     /// Draws a line across the field at each tick, and writes the labels and titles around the field.
-    fn draw_axes(&self, canvas: &mut Canvas) {
+    pub fn draw_axes(&self, canvas: &mut Canvas) {
         let grid = Stroke { color: Color::Gray, width: 1.0, opacity: 0.35 };
         let Rect { left, top, right, bottom } = self.area;
         for tick in &self.x.ticks {

@@ -10,8 +10,10 @@ use judge::text::endpoint_shown;
 
 use crate::background::Background;
 use crate::confirmation::{Confirmation, Stored};
+use crate::further::{self, accepted_text};
 use crate::saved::Saved;
 use crate::usage;
+pub use crate::words::Finding;
 use crate::words::{
     LEAST_SHOWN, Status, Tone, change, count, interval_text, interval_words, limit_text, listed, noise_advice,
     noise_text, series_name, series_of, unit_of_value, value,
@@ -112,15 +114,6 @@ pub struct Cells {
     pub tone: Tone,
 }
 
-/// A finding in words.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Finding {
-    /// The status, which is FAIL or WARN.
-    pub status: Status,
-    /// The sentence.
-    pub text: String,
-}
-
 /// Findings, worst first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Findings {
@@ -207,6 +200,7 @@ impl Report<'_> {
         }
         let p95 = self.comparison.total_row(Metric::P95);
         remarks.extend(p95.and_then(|row| noise_advice(row.evidence.detectable?)));
+        remarks.extend(further::notes(self.comparison));
         remarks.extend(self.warnings.iter().cloned());
         remarks.extend(usage::note(self.provenance.baseline, self.provenance.candidate));
         remarks
@@ -302,7 +296,14 @@ pub fn cells(row: &Row) -> Cells {
 }
 
 /// Returns what stands after the status: why it is in doubt.
-fn status_remark(row: &Row) -> &'static str {
+fn status_remark(row: &Row) -> String {
+    if let (true, Some(accepted)) = (row.is_waived(), row.accepted) {
+        return format!(" (until {})", accepted.until);
+    }
+    doubt_remark(row).to_owned()
+}
+
+fn doubt_remark(row: &Row) -> &'static str {
     if let Some(doubt) = row.decision.and_then(Decision::doubt) {
         return match doubt {
             Doubt::FewSamples(_) => " (too few requests)",
@@ -340,6 +341,10 @@ pub fn finding(row: &Row) -> String {
     };
     match row.decision.and_then(Decision::why) {
         Some(Why::OneRun) => format!("{found}; {ONE_RUN}"),
+        Some(Why::OverLimit | Why::OverBound) => match row.accepted {
+            Some(accepted) => format!("{found}; it was {}", accepted_text(accepted)),
+            None => found,
+        },
         _ => found,
     }
 }
@@ -435,8 +440,8 @@ pub fn rank(row: &Row) -> u8 {
     match Status::of(row) {
         Status::Fail => 0,
         Status::Warn => 1,
-        // There is nothing to compare it with.
-        Status::New => 2,
+        // A new one has nothing to be compared with.
+        Status::Waived | Status::New => 2,
         Status::InDoubt | Status::Ok | Status::BelowResolution => 3,
         Status::NoBaseline | Status::Shown => 4,
     }

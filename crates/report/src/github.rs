@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use judge::decision::Row;
 
-use crate::content::{Report, evidence, finding, findings};
+use crate::content::{Finding, Report, evidence, finding, findings};
+use crate::further;
 use crate::words::{Status, series_name};
 
 /// The number of annotations of a kind that GitHub shows for a step.
@@ -54,6 +55,17 @@ pub fn annotations(report: &Report, places: &Places) -> String {
             };
             let _ = writeln!(text, "::{command} {place}title={title}::{}", data(&finding(row)));
         }
+    }
+    for Finding { status, text: found } in further::findings(report.comparison) {
+        let command = match status {
+            Status::Fail => "error",
+            Status::Warn => "warning",
+            _ => "notice",
+        };
+        // An annotation of an accepted exception answers nothing, so its title does not either.
+        let title =
+            if text.is_empty() && status != Status::Waived { headline.to_string() } else { status.word().to_owned() };
+        let _ = writeln!(text, "::{command} title={}::{}", property(&title), data(&found));
     }
     if text.is_empty() && !report.comparison.is_conclusive() {
         let evidence = data(&evidence(report.comparison));

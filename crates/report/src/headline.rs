@@ -11,6 +11,7 @@ use judge::text::endpoint_shown;
 
 use crate::confirmation::{Confirmation, Stored};
 use crate::content::{Report, Sides, by_severity, endpoint_groups, findings};
+use crate::further::{drift_headline, exceptions_headline};
 use crate::words::{
     Status, count, limit_text, listed, percent, series_name, short_change, shown_commit, unit_of_value, value,
     verdict_word,
@@ -68,10 +69,15 @@ impl Report<'_> {
 impl Headline {
     /// Returns the headline of a comparison.
     pub fn of(comparison: &Comparison) -> Headline {
-        let (found, mut also) = match comparison.verdict {
+        let (mut found, mut also) = match comparison.verdict {
             Verdict::Fail => of_fail(comparison),
             Verdict::Pass => of_pass(comparison),
         };
+        match drift_headline(comparison) {
+            Some(drift) if found.is_empty() => found = drift,
+            drift => also.extend(drift),
+        }
+        also.extend(exceptions_headline(comparison));
         also.extend(inconclusive(comparison));
         let p95 = comparison.total_row(Metric::P95);
         if let Some(FewSamples { requests, samples }) = p95.and_then(|row| row.evidence.few_samples) {
@@ -235,9 +241,14 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
         }
     });
     let warnings = findings(comparison);
-    let Some(worst) = warnings.first() else {
-        return (format!("{p95}, all metrics within their limits"), Vec::new());
+    let is_waived = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_waived);
+    let within = match warnings.first() {
+        _ if is_waived => "no blocking limit is exceeded beyond what is accepted",
+        Some(_) => "no blocking limit is exceeded",
+        None => "all metrics within their limits",
     };
+    let found = format!("{p95}, {within}");
+    let Some(worst) = warnings.first() else { return (found, Vec::new()) };
     let worst_word = if warnings.len() > 1 { ", worst" } else { ":" };
     let number = count(warnings.len(), "warning");
     let worst = if is_missing(worst) {
@@ -245,7 +256,7 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
     } else {
         format!("{} {}", series_name(worst), change_or_value(worst))
     };
-    (format!("{p95}, no blocking limit is exceeded"), vec![format!("{number}{worst_word} {worst}")])
+    (found, vec![format!("{number}{worst_word} {worst}")])
 }
 
 /// Returns the change or, where there is none to take, the value.

@@ -10,13 +10,17 @@ use judge::text::{cut, endpoint_shown, escaped, printable};
 use crate::anchors::Anchors;
 use crate::background::Failure;
 use crate::content::{
-    Cells, FINDINGS, Finding, HEADER, Report, Sides, Unjudged, by_severity, cells, evidence, rank, shown_groups,
+    Cells, FINDINGS, Finding, HEADER, LINE_COLUMNS, Report, Sides, Unjudged, by_severity, cells, evidence, rank,
+    shown_groups,
 };
+use crate::further;
 use crate::headline::Headline;
 use crate::next::{Step, steps, steps_unjudged};
 use crate::saved::Saved;
 use crate::usage;
-use crate::words::{Status, Tone, change, count, interval_words, limit_text, shown_commit, unit_of_value, value};
+use crate::words::{
+    Status, Tone, change, count, interval_words, limit_text, shown_commit, tile_name, unit_of_value, value,
+};
 use crate::{bars, charts};
 
 /// The number of letters of a name that a cell shows.
@@ -124,7 +128,8 @@ fn saved_baseline(body: &mut String, saved: &Saved) {
     body.push_str("</dl>\n</section>\n");
 }
 
-fn page(title: &str, tone: Tone, body: &str) -> String {
+/// Returns the whole page around its body.
+pub fn page(title: &str, tone: Tone, body: &str) -> String {
     let title = escaped(title);
     let icon = icon(tone);
     format!(
@@ -224,16 +229,6 @@ fn hero(body: &mut String, report: &Report, headline: &Headline) {
 const TILES: [Metric; 6] =
     [Metric::P95, Metric::P95Corrected, Metric::P50, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
-/// Returns the name of a metric where it stands alone.
-fn tile_name(metric: Metric) -> &'static str {
-    match metric {
-        Metric::P95Corrected => "p95 corrected",
-        Metric::ErrorRate => "errors",
-        Metric::RequestsPerSec => "requests/s",
-        metric => metric.name(),
-    }
-}
-
 /// Writes one number: the change large, and what it is made of small.
 fn tile(body: &mut String, row: &Row) {
     let unit = unit_of_value(row.metric);
@@ -329,7 +324,8 @@ fn same_place(report: &Report) -> &'static str {
     }
 }
 
-fn figure(body: &mut String, chart: &charts::Chart) {
+/// Writes a chart with its texts.
+pub fn figure(body: &mut String, chart: &charts::Chart) {
     let charts::Chart { title, caption, svg } = chart;
     let caption = escaped(caption);
     let _ = writeln!(body, "<figure>\n<figcaption><h3>{title}</h3>{caption}</figcaption>\n{svg}\n</figure>");
@@ -345,19 +341,22 @@ fn next(body: &mut String, steps: &[Step]) {
 }
 
 fn findings(body: &mut String, report: &Report) {
-    let findings = report.findings(FINDINGS);
-    if findings.shown.is_empty() {
+    let mut findings = report.findings(FINDINGS);
+    let further = further::findings(report.comparison);
+    if findings.shown.is_empty() && further.is_empty() {
         return;
     }
+    findings.shown.extend(further);
     body.push_str("<section>\n<h2>Findings</h2>\n<ul class=\"findings\">\n");
     for Finding { status, text } in findings.shown {
         let tone = if status == Status::Fail { Tone::Fail } else { Tone::Warn };
+        // What a drift consists of takes its room.
         let _ = writeln!(
             body,
             "<li class=\"{}\"><strong class=\"status\">{}</strong> {}</li>",
             tone.class(),
             status.word(),
-            shortened(&text, SENTENCE)
+            shortened(&text, LINE_COLUMNS)
         );
     }
     if findings.left_out > 0 {

@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use judge::accepted::{Applied, State};
+use judge::chain::Version;
 use judge::compare::{RunCounts, Verdict};
 use judge::decision::{Decision, Doubt, FewSamples, Row, Unsettled, Why};
+use judge::drift::{Anchor, Drift};
 use judge::limits::{Level, Limit};
 use judge::run::Provenance;
 use judge::stats::Interval;
@@ -14,7 +17,9 @@ use judge::text::is_unprintable;
 
 use crate::confirmation::Confirmation;
 use crate::content::{ONE_RUN, Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding, findings};
+use crate::further::drift_findings;
 use crate::headline::Headline;
+use crate::history::timeline::{author, why};
 use crate::next::{Step, steps, steps_unjudged};
 use crate::saved::Saved;
 use crate::words::{Status, change_unit};
@@ -36,6 +41,8 @@ struct Judged<'a> {
     paired: bool,
     runs: Sides<usize>,
     findings: Vec<Finding<'a>>,
+    drift: Option<Drifted<'a>>,
+    exceptions: Vec<Exception<'a>>,
     remarks: Vec<String>,
     next: Vec<Step>,
     confirmation: Option<Confirmed<'a>>,
@@ -112,8 +119,38 @@ struct Series<'a> {
     interval: Option<[f64; 2]>,
     detectable: Option<f64>,
     limit: Option<Allowed>,
+    accepted: Option<Exception<'a>>,
     doubt: Option<Doubted>,
     unsettled: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Drifted<'a> {
+    since: Option<&'a str>,
+    commit: &'a str,
+    date: String,
+    findings: Vec<String>,
+    updates: Vec<Update<'a>>,
+    rows: Vec<Series<'a>>,
+}
+
+#[derive(Serialize)]
+struct Update<'a> {
+    commit: &'a str,
+    date: String,
+    author: String,
+    note: String,
+}
+
+#[derive(Serialize)]
+struct Exception<'a> {
+    endpoint: Option<&'a str>,
+    metric: &'static str,
+    up_to: Allowed,
+    until: String,
+    days_left: i64,
+    reason: &'a str,
+    state: &'static str,
 }
 
 #[derive(Serialize)]
@@ -157,6 +194,8 @@ pub fn render(report: &Report) -> String {
         paired: comparison.paired,
         runs: Sides { baseline, candidate },
         findings: findings.collect(),
+        drift: comparison.drift.as_ref().map(drifted),
+        exceptions: comparison.exceptions.iter().map(exception).collect(),
         remarks: report.remarks(),
         next: steps(report),
         confirmation: report.confirmation.map(|confirmation| confirmed(confirmation, comparison.verdict)),
@@ -223,7 +262,7 @@ fn saved_baseline(saved: &Saved) -> SavedBaseline<'_> {
 
 /// Writes the JSON itself. Names are exact for a parser. What a terminal, or a page's `<script>`, would obey is escaped:
 /// outside of strings JSON holds no such character.
-fn text(value: &impl Serialize) -> String {
+pub fn text(value: &impl Serialize) -> String {
     let plain = serde_json::to_string_pretty(value).expect("numbers, and keys that are text");
     let mut text = String::with_capacity(plain.len() + 1);
     for c in plain.chars() {
@@ -258,12 +297,53 @@ fn series<'a>(row: &Row<'a>) -> Series<'a> {
         },
         detectable: finite(row.evidence.detectable),
         limit: row.limit.map(allowed),
+        accepted: row
+            .accepted
+            .filter(|_| row.is_waived())
+            .map(|accepted| exception(&Applied { accepted, state: State::Waived })),
         doubt: doubted(row),
         unsettled: row.evidence.unsettled.map(|unsettled| match unsettled {
             Unsettled::Open => "open",
             Unsettled::FewRuns => "few_runs",
             Unsettled::Close => "close",
         }),
+    }
+}
+
+fn drifted<'a>(drift: &Drift<'a>) -> Drifted<'a> {
+    let Drift { anchor: Anchor { version, name, updates }, rows } = drift;
+    let update = |(place, update): (usize, &'a Version)| Update {
+        commit: &update.commit,
+        date: update.day.to_string(),
+        author: author(update),
+        note: why(update, updates.get(place + 1).or(Some(version))),
+    };
+    Drifted {
+        since: *name,
+        commit: &version.commit,
+        date: version.day.to_string(),
+        findings: drift_findings(drift).into_iter().map(|finding| finding.text).collect(),
+        updates: updates.iter().enumerate().map(update).collect(),
+        rows: rows.iter().map(series).collect(),
+    }
+}
+
+fn exception<'a>(applied: &Applied<'a>) -> Exception<'a> {
+    let Applied { accepted, state } = *applied;
+    Exception {
+        endpoint: accepted.endpoint.as_deref(),
+        metric: accepted.metric.name(),
+        up_to: allowed(&accepted.up_to),
+        until: accepted.until.to_string(),
+        days_left: accepted.days_left,
+        reason: &accepted.reason,
+        state: match state {
+            State::Waived => "waived",
+            State::Exceeded => "exceeded",
+            State::InDoubt => "in_doubt",
+            State::Unused => "unused",
+            State::Expired => "expired",
+        },
     }
 }
 
@@ -307,6 +387,7 @@ fn status(row: &Row) -> &'static str {
     match Status::of(row) {
         Status::Fail => "fail",
         Status::Warn => "warn",
+        Status::Waived => "waived",
         Status::InDoubt => "in_doubt",
         Status::Ok => "ok",
         Status::BelowResolution => "below_resolution",

@@ -5,11 +5,13 @@
 use std::fmt::Write as _;
 
 use judge::decision::Row;
+use judge::drift::Drift;
 use judge::run::Provenance;
 use judge::text::{self, cut, printable};
 
 use crate::content::{HEADER, Report, Sides, Unjudged, cells, evidence, few_samples_text, finding, shown_groups};
-use crate::words::{Status, unit_of_value};
+use crate::further::{self, accepted_text, anchor_name, drift_text};
+use crate::words::{Status, series_name, unit_of_value};
 
 /// The number of columns of a name. Jenkins and GitLab tell cases by their names, so more of a name stays than where a
 /// person reads it.
@@ -23,11 +25,13 @@ pub fn render(report: &Report) -> String {
     let comparison = report.comparison;
     let timestamp = without_zone(&report.provenance.candidate.timestamp);
     let suites = [comparison.total.as_slice()].into_iter().chain(shown_groups(comparison));
+    let mut suites: Vec<Suite> = suites.map(Suite::of).collect();
+    suites.extend(comparison.drift.as_ref().filter(|drift| !drift.rows.is_empty()).map(Suite::of_drift));
     let mut counts = Counts::default();
     let mut body = String::new();
-    for (id, rows) in suites.enumerate() {
-        let of_suite = Counts::of(rows);
-        let name = escaped(&cut(&printable(suite_name(rows)), NAME_COLUMNS));
+    for (id, suite) in suites.iter().enumerate() {
+        let of_suite = Counts::of(suite.rows);
+        let name = escaped(&cut(&printable(&suite.name), NAME_COLUMNS));
         let _ = write!(
             body,
             "  <testsuite name=\"{name}\" id=\"{id}\" {} skipped=\"{}\"",
@@ -41,11 +45,13 @@ pub fn render(report: &Report) -> String {
         if id == 0 {
             properties(&mut body, report);
         }
-        for row in rows {
-            case(&mut body, &name, row);
+        for row in suite.rows {
+            case(&mut body, &name, suite, row);
         }
         if id == 0 {
-            output(&mut body, "    ", &report.remarks());
+            let further = further::findings(comparison).into_iter();
+            let further = further.map(|finding| format!("{} {}", finding.status.word(), finding.text));
+            output(&mut body, "    ", &further.chain(report.remarks()).collect::<Vec<_>>());
         }
         body.push_str("  </testsuite>\n");
         counts.add(of_suite);
@@ -121,11 +127,38 @@ impl Counts {
 
 /// Returns whether nothing was judged, so that the case must not look passed.
 fn is_unjudged(status: Status) -> bool {
-    matches!(status, Status::Shown | Status::NoBaseline)
+    matches!(status, Status::Shown | Status::NoBaseline | Status::Waived)
 }
 
-fn suite_name<'a>(rows: &[Row<'a>]) -> &'a str {
-    rows.first().and_then(|row| row.endpoint).unwrap_or(TOTAL)
+/// A suite of the file.
+struct Suite<'a> {
+    name: String,
+    rows: &'a [Row<'a>],
+    /// The drift that it is of; `None` where it is of the comparison with the baseline.
+    drift: Option<&'a Drift<'a>>,
+}
+
+impl<'a> Suite<'a> {
+    /// Returns the suite of all requests together, or of an endpoint.
+    fn of(rows: &'a [Row<'a>]) -> Suite<'a> {
+        let name = rows.first().and_then(|row| row.endpoint).unwrap_or(TOTAL).to_owned();
+        Suite { name, rows, drift: None }
+    }
+
+    /// Returns the suite of a drift, of all endpoints.
+    fn of_drift(drift: &'a Drift<'a>) -> Suite<'a> {
+        Suite { name: format!("drift since {}", anchor_name(&drift.anchor)), rows: &drift.rows, drift: Some(drift) }
+    }
+
+    /// Returns the name of a case.
+    fn series(&self, row: &Row) -> String {
+        if self.drift.is_some() { series_name(row) } else { row.metric.to_string() }
+    }
+
+    /// Returns what was found.
+    fn finding(&self, row: &Row) -> String {
+        self.drift.map_or_else(|| finding(row), |drift| drift_text(drift, row))
+    }
 }
 
 /// Writes what holds for all suites, at the first.
@@ -154,22 +187,27 @@ fn properties(body: &mut String, report: &Report) {
     body.push_str("    </properties>\n");
 }
 
-fn case(body: &mut String, suite: &str, row: &Row) {
-    let _ = writeln!(body, "    <testcase classname=\"{suite}\" name=\"{}\" time=\"0\">", row.metric);
+fn case(body: &mut String, class: &str, suite: &Suite, row: &Row) {
+    let series = escaped(&suite.series(row));
+    let _ = writeln!(body, "    <testcase classname=\"{class}\" name=\"{series}\" time=\"0\">");
     let status = Status::of(row);
     let mut lines = Vec::new();
     if status == Status::Warn {
-        lines.push(format!("{} {}", status.word(), finding(row)));
+        lines.push(format!("{} {}", status.word(), suite.finding(row)));
     }
     if status == Status::Fail {
-        let (finding, measured) = (escaped(&finding(row)), escaped(&measured(row)));
+        let (finding, measured) = (escaped(&suite.finding(row)), escaped(&measured(row)));
         // Jenkins shows the attribute first, and GitLab the text alone.
         let _ = writeln!(body, "      <failure type=\"FAIL\" message=\"{finding}\">{finding}\n{measured}</failure>");
     } else {
         lines.push(measured(row));
     }
     if is_unjudged(status) {
-        let why = if status == Status::Shown { "informational, no limit" } else { status.word() };
+        let why = match (status, row.accepted) {
+            (Status::Shown, _) => "informational, no limit".to_owned(),
+            (Status::Waived, Some(accepted)) => escaped(&format!("WAIVED: {}", accepted_text(accepted))),
+            _ => status.word().to_owned(),
+        };
         let _ = writeln!(body, "      <skipped message=\"{why}\">{why}</skipped>");
     }
     // The finding on an endpoint has already said this.

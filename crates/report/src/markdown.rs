@@ -7,9 +7,10 @@ use judge::decision::Row;
 use judge::text::{cut, endpoint_shown, printable};
 
 use crate::content::{
-    Cells, ENDPOINTS, FINDINGS, HEADER, LINE_COLUMNS, Report, Unjudged, cells, endpoint_groups, evidence, finding,
-    findings, severity,
+    Cells, ENDPOINTS, FINDINGS, Finding, HEADER, LINE_COLUMNS, Report, Unjudged, cells, endpoint_groups, evidence,
+    finding, findings, severity,
 };
+use crate::further;
 use crate::next::{Step, steps, steps_unjudged};
 use crate::words::{Status, Tone, count, shown_commit};
 
@@ -52,6 +53,17 @@ pub fn render(report: &Report) -> String {
     let findings = findings(comparison);
     let listed = findings.iter().take(FINDINGS).map(|row| finding_line(row));
     let left_out = append(&mut text, listed, PART_BYTES) + findings.len().saturating_sub(FINDINGS);
+    say_left_out(&mut text, left_out, "findings");
+    let further = further::findings(comparison).into_iter();
+    let further = further.map(|Finding { status, text }| {
+        let tone = match status {
+            Status::Fail => Tone::Fail,
+            Status::Warn => Tone::Warn,
+            _ => Tone::Plain,
+        };
+        format!("- {} {}\n", signed(status, tone, status.word()), prose(&text))
+    });
+    let left_out = append(&mut text, further, PART_BYTES);
     say_left_out(&mut text, left_out, "findings");
     let notes = report.remarks().into_iter().map(|remark| format!("- note: {}\n", prose(&remark)));
     let left_out = append(&mut text, notes, PART_BYTES);
@@ -245,7 +257,7 @@ fn code(name: &str) -> String {
 }
 
 /// Escapes text that may quote anything: no character of it is Markdown, and none notifies a person or refers to an issue.
-fn prose(text: &str) -> String {
+pub fn prose(text: &str) -> String {
     let mut escaped = String::new();
     let text = cut(&printable(text), LINE_COLUMNS);
     let mut characters = text.chars().peekable();

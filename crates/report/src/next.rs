@@ -6,6 +6,7 @@ use judge::program;
 use judge::run::Metric;
 
 use crate::content::{Report, Unjudged};
+use crate::further::drift_headline;
 use crate::headline::worst_endpoint;
 
 /// A command, and what it is for.
@@ -44,17 +45,23 @@ pub fn steps(report: &Report) -> Vec<Step> {
     if is_noise_unknown(comparison) {
         steps.push(record_a_baseline(report));
     }
-    if comparison.verdict == Verdict::Fail {
+    let has_drifted = drift_headline(comparison).is_some();
+    if has_drifted {
+        steps.push(Step { what: "see who accepted what, and why", command: format!("{} history", program::name()) });
+    }
+    let has_failed = comparison.has_failed_itself();
+    if has_failed {
         steps.extend(find_the_commit(report));
     }
     if has_findings && comparison.total.iter().all(|row| !row.is_finding()) {
         steps.extend(worst_endpoint(comparison).map(|row| look_at(report, row)));
     }
-    if comparison.verdict == Verdict::Fail {
+    // A new baseline settles no drift.
+    if has_failed {
         // The last step is kept: a slowdown that is wanted has to get in somehow.
         steps.truncate(MOST - 1);
         steps.push(accept(report, "accept it", "why it is slower"));
-    } else if is_faster(comparison) {
+    } else if is_faster(comparison) && !has_drifted {
         steps.push(accept(report, "keep the gain", "why it is faster"));
     }
     if steps.is_empty() {
@@ -97,7 +104,7 @@ fn rule_out_the_machine(report: &Report) -> Option<Step> {
     if report.comparison.paired {
         return None;
     }
-    if report.comparison.verdict == Verdict::Fail {
+    if report.comparison.has_failed_itself() {
         let command = format!("{} --confirm", report.background.command());
         return Some(Step { what: "rule out the machine", command });
     }

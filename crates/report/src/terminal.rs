@@ -12,6 +12,7 @@ use crate::content::{
     Cells, ENDPOINTS, FINDINGS, Finding, HEADER, Report, Unjudged, cells, evidence, finding, findings, severity,
     shown_groups,
 };
+use crate::further;
 use crate::next::{Step, steps, steps_unjudged};
 use crate::usage;
 use crate::words::{Status, Tone};
@@ -82,6 +83,9 @@ pub fn render(report: &Report, verbosity: Verbosity, screen: Screen) -> String {
     }
     if findings.len() > most {
         line(none, "", &format!("... and {} more: see {more}", findings.len() - most));
+    }
+    for Finding { status, text } in further::findings(report.comparison) {
+        line(style(status), status.word(), &format!(" {text}"));
     }
     for remark in report.remarks() {
         line(YELLOW, "note", &format!(": {remark}"));
@@ -171,7 +175,7 @@ pub fn render_unjudged(unjudged: &Unjudged, screen: Screen) -> String {
 }
 
 /// Returns text as an ASCII terminal shows it.
-fn in_ascii(text: &str) -> String {
+pub fn in_ascii(text: &str) -> String {
     text.replace('→', "->").replace('…', "...")
 }
 
@@ -290,7 +294,7 @@ fn line(text: &mut String, cells: &[&str; 7], widths: &[usize; 7], [series, numb
 fn style(status: Status) -> Style {
     match status {
         Status::Fail => RED,
-        Status::Warn => YELLOW,
+        Status::Warn | Status::Waived => YELLOW,
         Status::Ok | Status::BelowResolution => GREEN,
         Status::InDoubt | Status::New | Status::NoBaseline | Status::Shown => Style::new(),
     }

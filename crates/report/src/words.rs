@@ -21,6 +21,8 @@ pub enum Status {
     Fail,
     /// Over a limit that does not block, or an endpoint over one that does by a single run.
     Warn,
+    /// Over its limit, which an exception accepts.
+    Waived,
     /// Over its limit on paper, without what makes that a finding.
     InDoubt,
     /// Within its limit.
@@ -41,6 +43,7 @@ impl Status {
         match (row.decision, row.presence) {
             (Some(Decision::Fail(_)), _) => Status::Fail,
             (Some(Decision::Warn(_)), _) => Status::Warn,
+            (Some(Decision::Waived(_)), _) => Status::Waived,
             (Some(Decision::InDoubt(_)), _) => Status::InDoubt,
             (Some(Decision::Ok), _) => Status::Ok,
             (Some(Decision::BelowResolution), _) => Status::BelowResolution,
@@ -60,6 +63,7 @@ impl Status {
         match self {
             Status::Fail => "FAIL",
             Status::Warn => "WARN",
+            Status::Waived => "WAIVED",
             Status::InDoubt => "over",
             Status::Ok => "ok",
             Status::BelowResolution => "ok (below resolution)",
@@ -68,6 +72,15 @@ impl Status {
             Status::Shown => "",
         }
     }
+}
+
+/// A finding in words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// The status: FAIL, WARN or WAIVED.
+    pub status: Status,
+    /// The sentence.
+    pub text: String,
 }
 
 /// The meaning of a colour and its sign. Each of them means one thing, and the sign says it to the colour-blind.
@@ -93,7 +106,7 @@ impl Tone {
             Status::Warn => Tone::Warn,
             Status::Ok | Status::BelowResolution if row.evidence.unsettled.is_some() => Tone::Unsure,
             Status::Ok | Status::BelowResolution => Tone::Ok,
-            Status::InDoubt | Status::New | Status::NoBaseline | Status::Shown => Tone::Plain,
+            Status::Waived | Status::InDoubt | Status::New | Status::NoBaseline | Status::Shown => Tone::Plain,
         }
     }
 
@@ -102,7 +115,7 @@ impl Tone {
         match comparison.verdict {
             Verdict::Fail => Tone::Fail,
             Verdict::Pass if !comparison.is_conclusive() => Tone::Unsure,
-            Verdict::Pass if comparison.total.iter().chain(&comparison.endpoints).any(Row::is_finding) => Tone::Warn,
+            Verdict::Pass if comparison.has_remarkable() => Tone::Warn,
             Verdict::Pass => Tone::Ok,
         }
     }
@@ -189,7 +202,7 @@ pub fn percent(row: &Row) -> String {
 
 /// Returns the number of digits that tell a change from the limit that it exceeds.
 fn digits_of(row: &Row, change: f64, least_digits: usize) -> usize {
-    let is_over = row.is_finding() || row.decision.and_then(Decision::doubt).is_some();
+    let is_over = row.is_finding() || row.is_waived() || row.decision.and_then(Decision::doubt).is_some();
     let exceeded = if is_over { row.limit.and_then(|limit| limit.worsening) } else { None };
     let looks_equal = |digits: usize| {
         exceeded.is_some_and(|allowed| format!("{:.digits$}", change.abs()) == format!("{allowed:.digits$}"))
@@ -205,6 +218,24 @@ fn unit_behind(metric: Metric) -> &'static str {
 /// Returns the unit of a change: percentage points for an error rate, else percent.
 pub fn change_unit(metric: Metric) -> &'static str {
     if metric == Metric::ErrorRate { "pp" } else { "%" }
+}
+
+/// Returns the name of a metric where it stands alone.
+pub fn tile_name(metric: Metric) -> &'static str {
+    match metric {
+        Metric::P95Corrected => "p95 corrected",
+        Metric::ErrorRate => "errors",
+        Metric::RequestsPerSec => "requests/s",
+        metric => metric.name(),
+    }
+}
+
+/// Returns a change with its sign: `+3.1%`, `-0.20 pp`.
+pub fn movement_text(metric: Metric, change: f64) -> String {
+    let digits = if metric == Metric::ErrorRate { 2 } else { 1 };
+    let rounded: f64 = format!("{change:.digits$}").parse().unwrap_or(change);
+    // No change is +0.0, never -0.0.
+    format!("{:+.digits$}{}", if rounded == 0.0 { 0.0 } else { rounded }, unit_behind(metric))
 }
 
 /// Returns the unit of a value as it follows the number: ` ms`, `%`, `/s`.

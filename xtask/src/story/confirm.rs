@@ -80,6 +80,11 @@ pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, means: M
     let background = rounds.background(project);
     let mut report = rounds.report(project, &comparison, None, &background, None);
     report.details.clone_from(&stored.details);
+    if stored.comparison.drift.is_some() {
+        report.warnings.push(
+            "these rounds are of the baseline's commit, and do not judge the drift since an earlier one".to_owned(),
+        );
+    }
     let confirmation =
         Confirmation::Measured(Stored { comparison: stored.comparison, baseline: stored.baseline.clone() });
     report.confirmation = Some(&confirmation);

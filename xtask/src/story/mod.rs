@@ -3,5 +3,8 @@
 pub mod against;
 pub mod confirm;
 pub mod delivery;
+pub mod history;
 pub mod judging;
 pub mod perf;
+pub mod versions;
+pub mod watch;

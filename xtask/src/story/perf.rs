@@ -1,13 +1,17 @@
 //! The story of `cargo xtask perf`.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context as _, Result, bail};
 use judge::baseline::Baseline;
+use judge::chain::is_unchanged;
 use judge::comparability::comparability;
 use judge::compare::{Comparison, Verdict, compare, lacking};
 use judge::limits::Rules;
 use judge::run::Provenance;
 use judge::text::printable;
 use report::content::{Sides, Unjudged};
+use report::further::{drift_told, taken_over};
 use report::saved::Saved;
 use report::words::{count, shown_commit};
 use report::{Background, Report};
@@ -21,6 +25,7 @@ use crate::story::against::{against, judge_again};
 use crate::story::confirm::{Means, confirm, is_asked_for};
 use crate::story::delivery::{Delivery, deliver_failure, deliver_saved_baseline};
 use crate::story::judging::{Measurement, another_follows, background, details};
+use crate::story::watch::{Watch, age_warning};
 use crate::system::{ci, files, process};
 
 /// The end of a command.
@@ -60,8 +65,10 @@ fn run(flags: &Perf) -> Result<Outcome> {
     if let Some(rounds) = project.read_rounds(&[])? {
         return judge_again(&project, &delivery, rounds).map(Outcome::Judged);
     }
-    let former = project.read_baseline()?;
-    let plan = Plan::new(&project, former.as_ref())?;
+    let baseline = project.read_baseline()?;
+    let watch = if baseline.is_some() { Watch::read(&project)? } else { None };
+    let former = baseline.as_ref().map(|baseline| Former { baseline, watch: watch.as_ref() });
+    let plan = Plan::new(&project, former)?;
     // 2. Take the results given, or measure: start what has to be started, load the service, and leave nothing running.
     if !flags.results.is_empty() {
         let measured = project.read_results()?;
@@ -89,31 +96,89 @@ fn conclude(
     means: Means,
 ) -> Result<Outcome> {
     let measurement = Measurement::new(measured, project)?;
-    rules.check_all_met(plan.baseline(), &measurement.runs)?;
+    rules.check_all_met(plan.former().map(|former| former.baseline), &measurement.runs)?;
     let judging = Judging { project, rules, measurement: &measurement };
     match plan {
-        Plan::Judge(baseline) => {
-            let comparison = judging.compare(baseline)?;
-            let background = background(project, baseline, &measurement);
-            let report = judging.report(baseline, &comparison, &background, means.clock());
-            if comparison.verdict == Verdict::Fail && is_asked_for(project, &means) {
+        Plan::Judge(former) => {
+            let comparison = judging.compare(former)?;
+            let background = background(project, former.baseline, &measurement);
+            let report = judging.report(former, &comparison, &background, means.clock());
+            // Rounds of the baseline's commit tell nothing of a drift since an earlier one.
+            if comparison.has_failed_itself() && is_asked_for(project, &means) {
                 return confirm(project, delivery, &report, means).map(Outcome::Judged);
             }
             delivery.deliver(&report).map(Outcome::Judged)
         }
-        Plan::Update(former) => {
-            let was_compared = match former {
-                Some(former) => judging.show_change(former, delivery, means.clock())?,
-                None => false,
-            };
-            let saved = Saved::new(&save_baseline(project, former, &measurement)?, &shown_baseline(project));
-            Ok(if was_compared {
-                Outcome::Done(format!("BASELINE SAVED: {}", saved.sentence()))
-            } else {
-                Outcome::Saved(Unjudged::BaselineSaved(saved))
-            })
-        }
+        Plan::Update(former) => update(&judging, former, delivery, means.clock()),
         Plan::First => save_first(project, &measurement),
+    }
+}
+
+/// Shows what changed since the former baseline, and replaces it.
+fn update<'a>(
+    judging: &Judging<'a>,
+    former: Option<Former<'a>>,
+    delivery: &Delivery,
+    clock: Option<&Clock>,
+) -> Result<Outcome> {
+    let Judging { project, measurement, .. } = judging;
+    let shown = match former {
+        Some(former) => judging.show_change(former, delivery, clock)?,
+        None => Shown::Nothing,
+    };
+    let former = former.map(|former| former.baseline);
+    let baseline = new_baseline(project, former, measurement)?;
+    let is_unchanged = former.is_some_and(|former| is_unchanged(former, &baseline));
+    let file = project.shown(&project.baseline_path);
+    if is_unchanged && project.flags.if_changed {
+        return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} since {file}")));
+    }
+    save(project, &baseline, measurement)?;
+    let saved = Saved::new(&baseline, &file);
+    let Shown::Change { taken_over } = shown else { return Ok(Outcome::Saved(Unjudged::BaselineSaved(saved))) };
+    let mut message = String::new();
+    if let Some(taken_over) = taken_over {
+        let _ = writeln!(message, "note: {taken_over}");
+    }
+    if is_unchanged {
+        let _ = writeln!(
+            message,
+            "note: {NOTHING_CHANGED}; keep the old baseline? (`git checkout {file}`, and --if-changed next time)"
+        );
+    }
+    let _ = write!(message, "BASELINE SAVED: {}", saved.sentence());
+    Ok(Outcome::Done(message))
+}
+
+/// Says that the former baseline is as good as the new one.
+const NOTHING_CHANGED: &str = "no metric changed beyond noise";
+
+/// The part of an update that was told.
+enum Shown {
+    /// Nothing: there is no former baseline, or none that can be compared with.
+    Nothing,
+    /// What changed since.
+    Change {
+        /// What the new baseline takes over of what exceptions accept.
+        taken_over: Option<String>,
+    },
+}
+
+/// The baseline that there is already.
+#[derive(Clone, Copy)]
+struct Former<'a> {
+    baseline: &'a Baseline,
+    /// What is watched beside it; `None` where `perf.toml` asks for nothing.
+    watch: Option<&'a Watch>,
+}
+
+impl<'a> Former<'a> {
+    /// Judges the drift too, where that is asked for.
+    fn watched(self, comparison: Comparison<'a>, measurement: &'a Measurement) -> Result<Comparison<'a>> {
+        match self.watch {
+            Some(watch) => watch.judge(comparison, measurement),
+            None => Ok(comparison),
+        }
     }
 }
 
@@ -121,23 +186,23 @@ fn conclude(
 #[derive(Clone, Copy)]
 enum Plan<'a> {
     /// Judge them against the baseline.
-    Judge(&'a Baseline),
+    Judge(Former<'a>),
     /// Make a new baseline of them, and show what changed since the former one.
-    Update(Option<&'a Baseline>),
+    Update(Option<Former<'a>>),
     /// Make the first baseline of them.
     First,
 }
 
 impl<'a> Plan<'a> {
     /// Chooses the plan, and checks that it can be carried out.
-    fn new(project: &Project, former: Option<&'a Baseline>) -> Result<Plan<'a>> {
+    fn new(project: &Project, former: Option<Former<'a>>) -> Result<Plan<'a>> {
         let plan = match former {
             former if project.flags.update_baseline => Plan::Update(former),
-            Some(baseline) => Plan::Judge(baseline),
+            Some(former) => Plan::Judge(former),
             None => Plan::First,
         };
         match plan {
-            Plan::Judge(baseline) => {
+            Plan::Judge(Former { baseline, .. }) => {
                 lacking(baseline, &project.rules).with_context(|| project.shown(&project.baseline_path))?;
             }
             Plan::Update(_) | Plan::First => files::check_writable(&project.baseline_path)?,
@@ -146,9 +211,9 @@ impl<'a> Plan<'a> {
     }
 
     /// Returns the baseline that there is already.
-    fn baseline(self) -> Option<&'a Baseline> {
+    fn former(self) -> Option<Former<'a>> {
         match self {
-            Plan::Judge(baseline) => Some(baseline),
+            Plan::Judge(former) => Some(former),
             Plan::Update(former) => former,
             Plan::First => None,
         }
@@ -165,7 +230,7 @@ impl<'a> Plan<'a> {
 
     /// Checks, before the load, that its runs can be compared with the baseline.
     fn check_load(self, project: &Project, settings: &Settings) -> Result<()> {
-        let Plan::Judge(baseline) = self else { return Ok(()) };
+        let Plan::Judge(Former { baseline, .. }) = self else { return Ok(()) };
         let loaded = Provenance { load: Some(settings.load.kept()), ..project.provenance() };
         if let Some(refusal) = comparability(&baseline.provenance, &loaded).refusal {
             bail!("{} is not comparable: {refusal}", project.shown(&project.baseline_path));
@@ -190,11 +255,12 @@ fn measure(project: &Project, plan: Plan, bench: &mut Bench, side: &Side) -> Res
 fn needs_another_run(project: &Project, plan: Plan, measured: &[Measured]) -> Result<bool> {
     let made = measured.len();
     match plan {
-        Plan::Judge(baseline) => {
+        Plan::Judge(former @ Former { baseline, .. }) => {
             let measurement = Measurement::new(measured.to_vec(), project)?;
             let shown = project.shown(&project.baseline_path);
             measurement.check_comparable(&baseline.provenance, &shown)?;
             let comparison = compare(baseline, &measurement.runs, &project.rules).context(shown)?;
+            let comparison = former.watched(comparison, &measurement)?;
             Ok(another_follows(project, &project.rules, &comparison, "run"))
         }
         Plan::Update(_) => {
@@ -215,37 +281,41 @@ struct Judging<'a> {
 }
 
 impl<'a> Judging<'a> {
-    fn compare(&self, baseline: &'a Baseline) -> Result<Comparison<'a>> {
+    fn compare(&self, former: Former<'a>) -> Result<Comparison<'a>> {
         let shown = self.project.shown(&self.project.baseline_path);
-        self.measurement.check_comparable(&baseline.provenance, &shown)?;
-        compare(baseline, &self.measurement.runs, self.rules).context(shown)
+        self.measurement.check_comparable(&former.baseline.provenance, &shown)?;
+        let comparison = compare(former.baseline, &self.measurement.runs, self.rules).context(shown)?;
+        former.watched(comparison, self.measurement)
     }
 
-    /// Shows what changed since the former baseline. Returns whether the two could be compared.
-    fn show_change(&self, former: &'a Baseline, delivery: &Delivery, clock: Option<&Clock>) -> Result<bool> {
+    /// Shows what changed since the former baseline, where the two can be compared.
+    fn show_change(&self, former: Former<'a>, delivery: &Delivery, clock: Option<&Clock>) -> Result<Shown> {
         match self.compare(former) {
             Ok(comparison) => {
-                let background = background(self.project, former, self.measurement);
+                let background = background(self.project, former.baseline, self.measurement);
                 delivery.deliver(&self.report(former, &comparison, &background, clock))?;
-                Ok(true)
+                Ok(Shown::Change { taken_over: taken_over(&comparison) })
             }
             Err(error) => {
                 self.project.say(&format!("no comparison with the former baseline: {error:#}"));
-                Ok(false)
+                Ok(Shown::Nothing)
             }
         }
     }
 
     fn report<'r>(
         &'r self,
-        baseline: &'r Baseline,
+        former: Former<'r>,
         comparison: &'r Comparison<'r>,
         background: &'r Background,
         clock: Option<&Clock>,
     ) -> Report<'r> {
         let Measurement { runs, histories, provenance, warnings, .. } = self.measurement;
+        let Former { baseline, watch } = former;
         let mut warnings = warnings.clone();
         warnings.extend(comparability(&baseline.provenance, provenance).warnings);
+        warnings.extend(age_warning(self.project, baseline, background));
+        warnings.extend(watch.map(|watch| watch.notes(self.measurement)).unwrap_or_default());
         Report {
             comparison,
             distribution: &baseline.distribution,
@@ -253,7 +323,7 @@ impl<'a> Judging<'a> {
             histories,
             provenance: Sides { baseline: &baseline.provenance, candidate: provenance },
             // These quote the baseline file, which anybody may have written.
-            baseline: printable(&baseline_origin(self.project, baseline, background)),
+            baseline: printable(&baseline_origin(self.project, baseline, background, comparison)),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
             details: details(self.project, self.measurement, clock),
             background,
@@ -262,7 +332,7 @@ impl<'a> Judging<'a> {
     }
 }
 
-fn baseline_origin(project: &Project, baseline: &Baseline, background: &Background) -> String {
+fn baseline_origin(project: &Project, baseline: &Baseline, background: &Background, comparison: &Comparison) -> String {
     let Provenance { commit, timestamp, dirty, .. } = &baseline.provenance;
     let date: String = timestamp.chars().take("2026-01-27".len()).collect();
     let age = match background.commits_between {
@@ -270,8 +340,9 @@ fn baseline_origin(project: &Project, baseline: &Baseline, background: &Backgrou
         Some(0) => ", the same commit".to_owned(),
         Some(commits) => format!(", {} ago", count(commits as usize, "commit")),
     };
+    let drift = drift_told(comparison).map_or_else(String::new, |drift| format!("; {drift}"));
     format!(
-        "baseline: commit {}, {date}{age} ({})",
+        "baseline: commit {}, {date}{age} ({}){drift}",
         shown_commit(commit, *dirty),
         project.shown(&project.baseline_path)
     )
@@ -280,17 +351,19 @@ fn baseline_origin(project: &Project, baseline: &Baseline, background: &Backgrou
 /// Saves the first baseline, since there is nothing to compare with. In CI nobody may ever commit it, and then the gate
 /// would always pass.
 fn save_first(project: &Project, measurement: &Measurement) -> Result<Outcome> {
-    let saved = Saved::new(&save_baseline(project, None, measurement)?, &shown_baseline(project));
+    let baseline = new_baseline(project, None, measurement)?;
+    save(project, &baseline, measurement)?;
+    let saved = Saved::new(&baseline, &project.shown(&project.baseline_path));
     let unjudged = if ci::is_any() { Unjudged::NoBaseline(saved) } else { Unjudged::BaselineSaved(saved) };
     Ok(Outcome::Saved(unjudged))
 }
 
-fn shown_baseline(project: &Project) -> String {
-    project.shown(&project.baseline_path)
+fn new_baseline(project: &Project, former: Option<&Baseline>, measurement: &Measurement) -> Result<Baseline> {
+    measurement.baseline(project.flags.note.as_deref(), former)
 }
 
-fn save_baseline(project: &Project, former: Option<&Baseline>, measurement: &Measurement) -> Result<Baseline> {
-    let baseline = measurement.baseline(project.flags.note.as_deref(), former)?;
+/// Writes the baseline, and says what speaks against it.
+fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Result<()> {
     if baseline.provenance.commit == "unknown" {
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
     }
@@ -298,6 +371,5 @@ fn save_baseline(project: &Project, former: Option<&Baseline>, measurement: &Mea
         project.say(&format!("warning: {warning}"));
     }
     process::check_interrupted()?;
-    files::write_atomically(&project.baseline_path, &baseline.to_text())?;
-    Ok(baseline)
+    files::write_atomically(&project.baseline_path, &baseline.to_text())
 }

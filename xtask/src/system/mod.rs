@@ -11,4 +11,5 @@ pub mod process;
 pub mod program;
 pub mod screen;
 pub mod session;
+pub mod versions;
 pub mod worktree;

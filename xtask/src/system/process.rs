@@ -387,6 +387,16 @@ const ANSWER_BYTES: u64 = 64_000_000;
 ///
 /// Returns [`Interrupted`], or names a program that does not answer within `timeout`.
 pub fn answer(what: &'static str, command: &Command, timeout: Duration) -> Result<Option<String>> {
+    let answer = answer_bytes(what, command, timeout)?;
+    Ok(answer.and_then(|answer| Some(String::from_utf8(answer).ok()?.trim_end_matches(['\r', '\n']).to_owned())))
+}
+
+/// Returns the answer as [`answer`] does, to the byte. One that is longer than is read is none.
+///
+/// # Errors
+///
+/// Returns what [`answer`] returns.
+pub fn answer_bytes(what: &'static str, command: &Command, timeout: Duration) -> Result<Option<Vec<u8>>> {
     let output = [Stdio::piped(), Stdio::null()];
     let Ok(mut group) = Group::start(what, command, output, Duration::ZERO) else { return Ok(None) };
     let Some(stdout) = group.child.stdout.take() else { return Ok(None) };
@@ -405,11 +415,7 @@ pub fn answer(what: &'static str, command: &Command, timeout: Duration) -> Resul
             humantime::format_duration(timeout)
         ),
         Some(status) if !status.success() => Ok(None),
-        Some(_) => {
-            let answer = receiver.recv_timeout(Duration::from_secs(2)).ok().and_then(io::Result::ok);
-            Ok(answer
-                .and_then(|answer| Some(String::from_utf8(answer).ok()?.trim_end_matches(['\r', '\n']).to_owned())))
-        }
+        Some(_) => Ok(receiver.recv_timeout(Duration::from_secs(2)).ok().and_then(io::Result::ok)),
     }
 }
 

@@ -146,11 +146,15 @@ fn copied_files() -> expect_test::Expect {
         xtask/vendor/LICENSE-APACHE
         xtask/vendor/LICENSE-MIT
         xtask/vendor/crates/judge/Cargo.toml
+        xtask/vendor/crates/judge/src/accepted.rs
         xtask/vendor/crates/judge/src/baseline.rs
+        xtask/vendor/crates/judge/src/chain.rs
         xtask/vendor/crates/judge/src/comparability.rs
         xtask/vendor/crates/judge/src/compare.rs
         xtask/vendor/crates/judge/src/counts.rs
+        xtask/vendor/crates/judge/src/day.rs
         xtask/vendor/crates/judge/src/decision.rs
+        xtask/vendor/crates/judge/src/drift.rs
         xtask/vendor/crates/judge/src/histogram.rs
         xtask/vendor/crates/judge/src/lib.rs
         xtask/vendor/crates/judge/src/limits.rs
@@ -173,8 +177,16 @@ fn copied_files() -> expect_test::Expect {
         xtask/vendor/crates/report/src/confirmation.rs
         xtask/vendor/crates/report/src/content.rs
         xtask/vendor/crates/report/src/format.rs
+        xtask/vendor/crates/report/src/further.rs
         xtask/vendor/crates/report/src/github.rs
         xtask/vendor/crates/report/src/headline.rs
+        xtask/vendor/crates/report/src/history/chart.rs
+        xtask/vendor/crates/report/src/history/html.rs
+        xtask/vendor/crates/report/src/history/json.rs
+        xtask/vendor/crates/report/src/history/markdown.rs
+        xtask/vendor/crates/report/src/history/mod.rs
+        xtask/vendor/crates/report/src/history/terminal.rs
+        xtask/vendor/crates/report/src/history/timeline.rs
         xtask/vendor/crates/report/src/html.rs
         xtask/vendor/crates/report/src/json.rs
         xtask/vendor/crates/report/src/junit.rs
@@ -209,14 +221,18 @@ fn copied_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/measure/target.rs
         xtask/vendor/xtask/src/measure/usage.rs
         xtask/vendor/xtask/src/measure/workers.rs
+        xtask/vendor/xtask/src/over_time.rs
         xtask/vendor/xtask/src/project.rs
         xtask/vendor/xtask/src/results.rs
         xtask/vendor/xtask/src/story/against.rs
         xtask/vendor/xtask/src/story/confirm.rs
         xtask/vendor/xtask/src/story/delivery.rs
+        xtask/vendor/xtask/src/story/history.rs
         xtask/vendor/xtask/src/story/judging.rs
         xtask/vendor/xtask/src/story/mod.rs
         xtask/vendor/xtask/src/story/perf.rs
+        xtask/vendor/xtask/src/story/versions.rs
+        xtask/vendor/xtask/src/story/watch.rs
         xtask/vendor/xtask/src/system/ci.rs
         xtask/vendor/xtask/src/system/files.rs
         xtask/vendor/xtask/src/system/git.rs
@@ -229,6 +245,7 @@ fn copied_files() -> expect_test::Expect {
         xtask/vendor/xtask/src/system/program.rs
         xtask/vendor/xtask/src/system/screen.rs
         xtask/vendor/xtask/src/system/session.rs
+        xtask/vendor/xtask/src/system/versions.rs
         xtask/vendor/xtask/src/system/worktree.rs
         xtask/vendor/xtask/src/version.rs
     "#]]
@@ -570,7 +587,10 @@ fn another_xtask_is_its_owners_who_is_told_the_lines() {
         .map(str::trim)
         .collect();
     assert!(lines[1].starts_with(&format!("locust-gate = {{ git = \"{URL}\", rev = ")), "{text}");
-    assert_eq!(lines[2], "Some(\"perf\") => return locust_gate::run(std::env::args_os().skip(1).collect()),");
+    assert_eq!(
+        lines[2],
+        "Some(\"perf\" | \"history\") => return locust_gate::run(std::env::args_os().skip(1).collect()),"
+    );
     // The rest is there, and once the line is, nothing more is said of it.
     assert!(repository.path("perf.toml").is_file() && repository.path(".cargo/config.toml").is_file());
     repository.write("xtask/Cargo.toml", &format!("{manifest}{}\n", lines[1]));

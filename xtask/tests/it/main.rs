@@ -3,14 +3,17 @@
 // expect-test writes the hashes; what is compared bit for bit is a value that was put in; a table of cases has a type.
 #![allow(clippy::needless_raw_string_hashes, clippy::float_cmp, clippy::type_complexity, missing_docs)]
 
+mod accepted;
 mod account;
 mod adopt;
 mod against;
 mod checkouts;
 mod closed_loop;
 mod confirm;
+mod drift;
 mod faults;
 mod hardening;
+mod history;
 mod judge;
 mod listener;
 #[path = "../../../crates/judge/tests/it/mangle.rs"]

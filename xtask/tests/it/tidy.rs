@@ -166,6 +166,7 @@ fn adopting_is_told_in_a_few_lines() {
 fn help_names_every_flag_and_each_is_known() {
     for (command, some_flag, help) in [
         ("perf", "--processes", flags::HELP),
+        ("history", "--endpoint", flags::HELP),
         ("selftest", "--quick", repo_flags::HELP),
         ("adopt", "--vendor", repo_flags::HELP),
     ] {
@@ -174,16 +175,17 @@ fn help_names_every_flag_and_each_is_known() {
         assert!(flags.contains(&"--help") && flags.contains(&some_flag), "{command}: {flags:?}");
         for flag in flags.into_iter().filter(|flag| *flag != "--help") {
             // As a switch, or with a value: one of the two is accepted, and nothing is left over.
-            let accepted = ["", "7", "http://127.0.0.1:1", "perf.md"].into_iter().any(|value| {
+            let accepted = ["", "7", "http://127.0.0.1:1", "perf.md", "p99"].into_iter().any(|value| {
                 let mut args = vec![command.to_owned(), flag.to_owned()];
                 if !value.is_empty() {
                     args.push(value.to_owned());
                 }
-                if flag == "--note" {
+                if ["--note", "--if-changed"].contains(&flag) {
                     args.push("--update-baseline".to_owned());
                 }
                 match parse(&args) {
                     Ok(Some(Command::Perf(perf))) => perf.results.is_empty(),
+                    Ok(Some(Command::History(_))) => true,
                     Ok(None) => true,
                     _ => false,
                 }
@@ -193,6 +195,7 @@ fn help_names_every_flag_and_each_is_known() {
     }
     for (command, file, from, to, help) in [
         ("perf", "xtask/src/flags.rs", "fn perf(", "fn results(", flags::HELP),
+        ("history", "xtask/src/flags.rs", "fn history(", "fn leftovers(", flags::HELP),
         ("selftest", "xtask/src/repo/flags.rs", "fn selftest(", "fn adopt(", repo_flags::HELP),
         ("adopt", "xtask/src/repo/flags.rs", "fn adopt(", "adopt takes one PATH", repo_flags::HELP),
     ] {
@@ -403,6 +406,7 @@ fn nothing_prints_but_what_is_there_to_print() {
         "xtask/src/project.rs",
         "xtask/src/repo/selftest.rs",
         "xtask/src/story/delivery.rs",
+        "xtask/src/story/history.rs",
     ];
     for (name, text) in sources().into_iter().filter(|(name, _)| name.starts_with("xtask/src")) {
         let prints =
@@ -576,7 +580,7 @@ fn starter_with(pick: impl Fn(&str) -> bool) -> String {
 #[test]
 fn every_key_of_perf_toml_is_in_the_starters_with_its_default() {
     // What the parser itself says that it knows.
-    for table in ["service", "load", "locust"] {
+    for table in ["service", "load", "locust", "baseline"] {
         let error = Config::parse(&format!("[{table}]\nno-such-key = 1\n")).unwrap_err().to_string();
         let known: Vec<&str> = error.split_once("expected one of").unwrap().1.split('`').skip(1).step_by(2).collect();
         assert!(known.len() > 2, "{error}");

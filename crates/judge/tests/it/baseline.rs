@@ -119,3 +119,31 @@ fn a_baseline_is_as_precise_as_the_coarsest_of_its_runs() {
     let precision = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap().provenance.precision;
     assert_eq!((precision(&runs[..1]), precision(&runs)), (Precision::Fine, Precision::Coarse));
 }
+
+/// A reader that leaves the endpoints out says the same of all the rest, and of what is wrong.
+#[test]
+fn the_total_alone_is_read_as_with_its_endpoints() {
+    let runs = [run(&[("GET /a", 300.0)]), run(&[("GET /a", 310.0)])];
+    let text = Baseline::new(&runs, provenance(), Some("why"), None).unwrap().to_text();
+    for text in [text.as_str(), VERSION_1_0] {
+        let (whole, total) = (Baseline::parse(text).unwrap(), Baseline::parse_total(text).unwrap());
+        assert_eq!(
+            (&total.provenance, &total.metrics, &total.notes),
+            (&whole.provenance, &whole.metrics, &whole.notes)
+        );
+        assert_eq!(total.aggregated, whole.aggregated);
+        assert!(total.endpoints.is_empty());
+    }
+    for bad in [
+        "",
+        "{}",
+        "<<<<<<< HEAD\n{}",
+        "{\"version\":\"1.0\"}",
+        &text.replace("\"1.", "\"2."),
+        &text[..text.len() / 2],
+        &text.replacen("\"notes\"", "\"notes\": \"\", \"notes\"", 1),
+        &VERSION_1_0.replace("350.0", "-350.0"),
+    ] {
+        assert_eq!(error(Baseline::parse_total(bad)), error(Baseline::parse(bad)), "{bad}");
+    }
+}

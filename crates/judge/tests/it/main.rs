@@ -5,8 +5,10 @@
 // A value is compared with the one that was put in, and expect-test writes the hashes.
 #![allow(clippy::float_cmp, clippy::needless_raw_string_hashes, clippy::type_complexity, missing_docs)]
 
+mod accepted;
 mod baseline;
 mod calibration;
+mod chain;
 mod compare;
 mod csv;
 mod histogram;

@@ -8,16 +8,20 @@ use std::path::Path;
 use boon::{Compiler, SchemaIndex, Schemas};
 use expect_test::expect;
 use judge::baseline::Baseline;
+use judge::chain::Version;
 use judge::compare::compare;
+use judge::day::Day;
 use judge::decision::Presence;
+use judge::drift::Anchor;
 use judge::histogram::Histogram;
-use judge::limits::{EndpointLimits, Limit, Limits, Rules};
+use judge::limits::{Accepted, EndpointLimits, Limit, Limits, Rules};
 use judge::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats, Usage};
 use judge::stats::Interval;
 use judge::text::{cut, printable};
 use report::Background;
 use report::confirmation::{Confirmation, Stored};
 use report::content::{Sides, Unjudged, by_severity, finding, findings};
+use report::further::drift_findings;
 use report::next::steps;
 use report::saved::Saved;
 use report::terminal::{self, Screen, Verbosity};
@@ -96,23 +100,32 @@ struct Case {
     baseline: Baseline,
     runs: Vec<Run>,
     rules: Rules,
+    /// The versions that a drift is judged by, newest first; empty where none is.
+    versions: Vec<Version>,
 }
 
 impl Case {
     fn new(name: &'static str, baseline: &[Run], runs: Vec<Run>, rules: Rules) -> Case {
         let baseline = Baseline::new(baseline, provenance(), None, None).unwrap();
-        Case { name, baseline, runs, rules }
+        Case { name, baseline, runs, rules, versions: Vec::new() }
     }
 
     fn report<T>(&self, read: impl FnOnce(&Report) -> T) -> T {
         let candidate = provenance();
+        let mut comparison = compare(&self.baseline, &self.runs, &self.rules).unwrap();
+        let limits = Limits::from([(Metric::P95, Limit::parse(Metric::P95, "25%").unwrap())]);
+        let of_drift = Rules { limits, accepted: Vec::new(), ..self.rules.clone() };
+        if let Some((version, updates)) = self.versions.split_last() {
+            comparison =
+                comparison.with_drift(Anchor { version, name: Some("v1.0"), updates }, &self.runs, &of_drift).unwrap();
+        }
         read(&Report {
             background: Background::unknown(),
             confirmation: None,
             distribution: &[],
             runs: &self.runs,
             histories: &[],
-            comparison: &compare(&self.baseline, &self.runs, &self.rules).unwrap(),
+            comparison: &comparison,
             provenance: Sides { baseline: &self.baseline.provenance, candidate: &candidate },
             baseline: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
             warnings: vec!["Locust's version differs: baseline <1>, candidate \"2\"".to_owned()],
@@ -200,7 +213,43 @@ fn cases() -> Vec<Case> {
         case("below resolution", &runs(&[2.0]), rounded(runs(&[2.5])), false, false),
         absent,
         Case { name: "limits of an endpoint", rules: limited, ..case("", &steady, new, false, false) },
+        Case {
+            name: "exceptions",
+            rules: Rules { accepted: exceptions(), ..rules(false, false) },
+            ..case("", &steady, runs(&[420.0, 415.0]), false, false)
+        },
+        Case { versions: versions(), ..case("a drift", &runs(&[360.0; 5]), runs(&[390.0, 391.0]), false, false) },
     ]
+}
+
+/// One of each kind of state.
+fn exceptions() -> Vec<Accepted> {
+    let accepted = |endpoint: Option<&str>, metric, up_to: &str, days_left| Accepted {
+        endpoint: endpoint.map(str::to_owned),
+        metric,
+        up_to: Limit::parse(metric, up_to).unwrap(),
+        until: Day::parse("2026-12-31").unwrap(),
+        days_left,
+        reason: "full-text search, issue 812".to_owned(),
+    };
+    vec![
+        accepted(None, Metric::P95, "45%", 9),
+        accepted(Some("GET /a"), Metric::P95, "45%", 37),
+        accepted(Some("GET /a"), Metric::P99, "45%", 37),
+        accepted(Some("GET /gone"), Metric::P95, "45%", -1),
+    ]
+}
+
+/// A baseline that was renewed twice.
+fn versions() -> Vec<Version> {
+    let version = |p95_ms: f64, author: &str, note: &str| Version {
+        commit: format!("{p95_ms:040}"),
+        day: Day::parse("2026-05-03").unwrap(),
+        author: author.to_owned(),
+        subject: "Baseline".to_owned(),
+        baseline: Baseline::new(&runs(&[p95_ms; 5]), provenance(), Some(note), None).unwrap(),
+    };
+    vec![version(360.0, "Bob", "search"), version(330.0, "Ann", "a cache less"), version(300.0, "Ann", "first")]
 }
 
 /// By Locust itself.
@@ -324,7 +373,9 @@ fn every_format_has_the_same_headline() {
         noise unknown: PASS: p95 +0.0% (limit +20%), all metrics within their limits
         below resolution: PASS: p95 +25% (limit +20%, but no more than rounding), all metrics within their limits
         a metric that the baseline lacks: PASS: p95 -14% (limit +20%), all metrics within their limits
-        limits of an endpoint: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /new p95 333 ms; inconclusive: noise may be hiding a GET /new p95 regression"#]].assert_eq(&said.join("\n"));
+        limits of an endpoint: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /new p95 333 ms; inconclusive: noise may be hiding a GET /new p95 regression
+        exceptions: PASS: p95 +39% (limit +20%), no blocking limit is exceeded beyond what is accepted; p95 +39% WAIVED until 2026-12-31, GET /a p95 +39% WAIVED until 2026-12-31; 1 exception not used
+        a drift: FAIL: p95 drifted +30% since v1.0 of 2026-05-03 (drift limit +25%), by 2 accepted updates"#]].assert_eq(&said.join("\n"));
 }
 
 /// A FAIL by the stored numbers, in three ways: confirmed by rounds, not confirmed by them, and beyond confirmation.
@@ -541,7 +592,11 @@ fn what_next_depends_on_the_case() {
         limits of an endpoint:
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
           rule out the machine: cargo xtask perf --against 0123456789ab
-          look at one endpoint: cargo xtask perf target/perf/latest --verbose | grep -F 'GET /new'"#]].assert_eq(&said.join("\n"));
+          look at one endpoint: cargo xtask perf target/perf/latest --verbose | grep -F 'GET /new'
+        exceptions:
+          nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
+        a drift:
+          see who accepted what, and why: cargo xtask history"#]].assert_eq(&said.join("\n"));
 }
 
 #[test]
@@ -666,7 +721,7 @@ fn the_json_is_what_its_schema_says() {
         }
     }
     // What no case makes, the schema would not be held to.
-    expect![[r#"[{"fail", "pass"}, {"below_resolution", "fail", "in_doubt", "new", "no_baseline", "ok", "shown", "warn"}, {"few_samples", "noise_unknown", "not_significant", "one_run", "reaches_below_limit"}, {"close", "few_runs", "open"}]"#]]
+    expect![[r#"[{"fail", "pass"}, {"below_resolution", "fail", "in_doubt", "new", "no_baseline", "ok", "shown", "waived", "warn"}, {"few_samples", "noise_unknown", "not_significant", "one_run", "reaches_below_limit"}, {"close", "few_runs", "open"}]"#]]
     .assert_eq(&format!("{met:?}"));
     let failure: Value = serde_json::from_str(&json::render_unjudged(&no_verdict("there is no baseline"))).unwrap();
     schema.assert_accepts("no verdict", &failure);
@@ -808,6 +863,7 @@ fn what_is_no_number_is_null() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the text of a whole file")]
 fn the_json_reads_from_verdict_to_details() {
     expect![[r#"
         {
@@ -857,6 +913,8 @@ fn the_json_reads_from_verdict_to_details() {
               "text": "GET /a p95: 300 → 420 ms (+40.0%, limit +20%); seen in a single run; an endpoint fails only with two or more"
             }
           ],
+          "drift": null,
+          "exceptions": [],
           "remarks": [
             "only 4 of 450 requests are beyond p99 (5 needed)",
             "Locust's version differs: baseline \u003c1>, candidate \"2\""
@@ -900,6 +958,7 @@ fn the_json_reads_from_verdict_to_details() {
                 "bound": null,
                 "level": "fail"
               },
+              "accepted": null,
               "doubt": {
                 "reason": "one_run",
                 "requests": null,
@@ -1033,14 +1092,15 @@ fn the_junit_is_what_jenkins_and_gitlab_read() {
                 let output = child(node, "system-out").and_then(|output| output.text()).unwrap_or_default();
                 let has = ["failure", "skipped", "error"].map(|tag| child(node, tag).is_some());
                 let status = Status::of(row);
-                let is_skipped = matches!(status, Status::Shown | Status::NoBaseline);
+                let is_skipped = matches!(status, Status::Shown | Status::NoBaseline | Status::Waived);
                 assert_eq!(has, [status == Status::Fail, is_skipped, false], "{}: {row:?}", case.name);
                 assert_eq!(output.starts_with("WARN "), status == Status::Warn, "{}: {output}", case.name);
                 assert_eq!(output.starts_with("NEW: "), status == Status::New, "{}: {output}", case.name);
             }
             let failures = document.descendants().filter(|node| node.has_tag_name("failure"));
             let messages: Vec<String> = failures.map(|node| node.attribute("message").unwrap().to_owned()).collect();
-            let findings = report.findings(usize::MAX).shown.into_iter();
+            let of_drift = comparison.drift.as_ref().map(drift_findings).unwrap_or_default();
+            let findings = report.findings(usize::MAX).shown.into_iter().chain(of_drift);
             let failed: BTreeSet<_> =
                 findings.filter(|finding| finding.status == Status::Fail).map(|finding| finding.text).collect();
             assert_eq!(messages.into_iter().collect::<BTreeSet<_>>(), failed, "{}", case.name);

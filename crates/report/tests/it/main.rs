@@ -8,6 +8,7 @@
 mod data;
 mod html;
 mod markdown;
+mod over_time;
 #[path = "../../../judge/tests/it/samples.rs"]
 #[allow(dead_code)]
 mod samples;

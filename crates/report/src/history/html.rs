@@ -1,0 +1,71 @@
+//! A history as one page: charts over time, and the table.
+
+use std::fmt::Write as _;
+
+use judge::program;
+use judge::run::Metric;
+use judge::text::escaped;
+
+use crate::history::chart;
+use crate::history::timeline::{Timeline, break_text};
+use crate::html::{figure, page};
+use crate::words::Tone;
+
+/// The number of endpoints that have a chart each: a page of more is only scrolled.
+const MOST_CHARTS: usize = 60;
+
+/// The metrics whose charts stand beside that of the steps, of all requests together.
+const BESIDE: [Metric; 5] = [Metric::P95, Metric::P50, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
+
+/// Writes the page.
+pub fn render(timeline: &Timeline) -> String {
+    let title = format!("History of {}", timeline.file);
+    let mut body = format!(
+        "<header class=\"head\"><p>{} history</p></header>\n<main>\n<h1>{}</h1>\n<ul>\n",
+        escaped(program::name()),
+        escaped(&title)
+    );
+    for remark in timeline.remarks() {
+        let _ = writeln!(body, "<li>{}</li>", escaped(&remark));
+    }
+    body.push_str("</ul>\n<section>\n<h2>Over time</h2>\n<div class=\"charts\">\n");
+    for endpoint in timeline.endpoints.iter().take(MOST_CHARTS) {
+        figure(&mut body, &chart::draw(timeline, *endpoint, timeline.metric));
+    }
+    for metric in BESIDE.into_iter().filter(|metric| *metric != timeline.metric) {
+        if timeline.endpoints.contains(&None) {
+            figure(&mut body, &chart::draw(timeline, None, metric));
+        }
+    }
+    body.push_str("</div>\n</section>\n");
+    for endpoint in &timeline.endpoints {
+        table(&mut body, timeline, *endpoint);
+    }
+    body.push_str("</main>\n");
+    page(&title, Tone::Plain, &body)
+}
+
+fn table(body: &mut String, timeline: &Timeline, endpoint: Option<&str>) {
+    let header = timeline.header();
+    let title = escaped(&timeline.title(endpoint));
+    let _ = writeln!(
+        body,
+        "<section>\n<h2>{title}</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\n<table>\n<thead><tr>"
+    );
+    for name in &header {
+        let _ = write!(body, "<th scope=\"col\">{}</th>", escaped(name));
+    }
+    body.push_str("</tr></thead>\n<tbody>\n");
+    for entry in timeline.entries(endpoint, timeline.metric) {
+        body.push_str("<tr>");
+        for cell in timeline.cells(&entry) {
+            let _ = write!(body, "<td>{}</td>", escaped(&cell));
+        }
+        body.push_str("</tr>\n");
+        if !entry.breaks.is_empty() {
+            let broken = escaped(&break_text(entry.breaks));
+            let _ = writeln!(body, "<tr><th colspan=\"{}\" class=\"note\">{broken}</th></tr>", header.len());
+        }
+    }
+    body.push_str("</tbody>\n</table>\n</div>\n</section>\n");
+}
