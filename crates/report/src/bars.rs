@@ -1,6 +1,7 @@
 //! The table that says where it got slower: a row for each endpoint, with the interval of a metric's change on one true
 //! axis. It shows p95, or the metric that fails; a script lets the reader choose another one.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use judge::compare::Comparison;
@@ -151,6 +152,8 @@ struct Table<'a> {
     endpoints: usize,
     /// The number of endpoints that are shown first.
     first: usize,
+    /// Says that no further run would change the verdict.
+    is_conclusive: bool,
     axis: Axis,
 }
 
@@ -158,12 +161,7 @@ impl<'a> Table<'a> {
     fn new(comparison: &'a Comparison<'a>, metric: Metric, is_first: bool) -> Table<'a> {
         let groups = shown_groups(comparison);
         let mut lines: Vec<Line> = groups.into_iter().filter_map(|group| line(group, metric)).collect();
-        lines.sort_by(|a, b| {
-            let by_change = || moved(b).total_cmp(&moved(a));
-            let by_status = || shown_rank(a).cmp(&shown_rank(b));
-            let by_worst = rank(a.worst).cmp(&rank(b.worst));
-            by_worst.then_with(by_status).then_with(by_change).then_with(|| by_severity(a.worst, b.worst))
-        });
+        lines.sort_by(|a, b| rank(a.worst).cmp(&rank(b.worst)).then_with(|| by_shown(a, b)));
         let endpoints = lines.len();
         if !is_first {
             lines.truncate(MOST_OF_OTHERS);
@@ -180,7 +178,8 @@ impl<'a> Table<'a> {
             _ if is_worse => "Where it got slower",
             _ => "Where it changed",
         };
-        Table { metric, title, is_first, lines, total, endpoints, first, axis }
+        let is_conclusive = comparison.is_conclusive();
+        Table { metric, title, is_first, lines, total, endpoints, first, is_conclusive, axis }
     }
 
     fn write(&self, body: &mut String, anchors: &Anchors) {
@@ -234,9 +233,14 @@ impl<'a> Table<'a> {
         }
         let worst = Tone::of(line.worst);
         let [.., status] = cells(line.worst).texts;
+        // Where the verdict stands, a failure that more runs could still change is no open question any more.
+        let status = if self.is_conclusive && line.worst.is_failure() && !is_missing(line.worst) {
+            Status::of(line.worst).word().to_owned()
+        } else {
+            status
+        };
         let is_other = line.worst.metric != self.metric && Status::of(line.worst).is_finding();
-        let is_missing = matches!(line.worst.presence, Presence::Missing { .. });
-        let other = if is_other && !is_missing {
+        let other = if is_other && !is_missing(line.worst) {
             format!(" {} {}", line.worst.metric, change_of(line.worst))
         } else {
             String::new()
@@ -287,17 +291,16 @@ fn line<'a>(group: &'a [Row<'a>], metric: Metric) -> Option<Line<'a>> {
     Some(Line { endpoint: worst.endpoint, shown: group.iter().find(|row| row.metric == metric), worst })
 }
 
-/// Ranks the metric that is shown: of two endpoints that fail, the one that fails by it comes first.
-fn shown_rank(line: &Line) -> u8 {
-    line.shown.map_or(u8::MAX, rank)
+/// Orders endpoints by the metric that is shown, as findings are: by status, then by how far it is over its limit.
+fn by_shown(a: &Line, b: &Line) -> Ordering {
+    match (a.shown, b.shown) {
+        (Some(a), Some(b)) => by_severity(a, b),
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    }
 }
 
-/// Returns how much worse the metric of an endpoint got; a missing endpoint is the worst.
-fn moved(line: &Line) -> f64 {
-    match line.worst.presence {
-        Presence::Missing { .. } => f64::INFINITY,
-        _ => line.shown.and_then(|row| Some(row.metric.worsening(row.change()?))).unwrap_or(f64::NEG_INFINITY),
-    }
+fn is_missing(row: &Row) -> bool {
+    matches!(row.presence, Presence::Missing { .. })
 }
 
 fn change_of(row: &Row) -> String {

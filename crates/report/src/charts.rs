@@ -502,7 +502,7 @@ fn over_time(report: &Report) -> Result<Chart> {
     caption.push_str(if behind.is_some() {
         " Behind them the baseline's last run."
     } else {
-        " The baseline's runs over time are not kept here any more."
+        " The history of the baseline's runs is not kept here."
     });
     caption.push_str(" Rates are Locust's 10-second moving averages, so they start at 0.");
     if let Some(why) = missing.first() {

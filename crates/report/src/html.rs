@@ -35,7 +35,7 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// The digests of the style and of the script. The browser uses nothing but these two, to the byte (`tests/it/html.rs`
 /// prints the digests after a change).
-const STYLE_DIGEST: &str = "sha256-AQ8lr853fa2hqqfr2XhXZItLrff64VIBEmowW5wJdS4=";
+const STYLE_DIGEST: &str = "sha256-f5CD8+ReuhytmGB9+o6/+OEGZ9plYZ87Lgj+yWH8ExM=";
 const SCRIPT_DIGEST: &str = "sha256-SZrICqf2Od8zCXoRawLgICl9SbGBVOK8mq78ZvpdFOo=";
 
 /// The meaning of a report's words, for a first reader.
@@ -263,7 +263,12 @@ fn tile(body: &mut String, row: &Row) {
     );
 }
 
+/// Returns a sentence with a capital at its beginning, unless it begins with the name of a metric.
 fn capitalized(text: &str) -> String {
+    let first_word = text.split(' ').next().unwrap_or_default();
+    if first_word.contains(|letter: char| letter.is_ascii_digit() || letter == '_') {
+        return text.to_owned();
+    }
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
@@ -273,9 +278,12 @@ fn trust(body: &mut String, report: &Report) {
     let comparison = report.comparison;
     let p95 = comparison.total_row(Metric::P95);
     let is_noise_known = p95.is_some_and(|row| row.evidence.detectable.is_some());
+    let is_weakened =
+        !report.warnings.is_empty() || usage::note(report.provenance.baseline, report.provenance.candidate).is_some();
     let answer = match (is_noise_known, comparison.is_conclusive()) {
         (false, _) => "Only in part.",
-        (true, true) => "Yes.",
+        (true, true) if !is_weakened => "Yes.",
+        (true, true) => "With care.",
         (true, false) => "Not yet.",
     };
     let _ = writeln!(

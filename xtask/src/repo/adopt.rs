@@ -1,5 +1,6 @@
 //! The story of `cargo xtask adopt PATH`: it installs the gate in another repository, all of it or nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -68,9 +69,10 @@ pub fn adopt(flags: &Adopt) -> Result<String> {
         }
         steps.extend(alias_step(&place, alias.as_deref(), &present)?);
     }
-    let (perf_toml, locustfile) = settings(&place, &in_folder)?;
+    let starter = Starter::find(&place, &in_folder)?;
+    let perf_toml = perf_toml(&place, &in_folder, starter.found.as_deref())?;
     let is_upgrade = matches!(present, Present::Ours) && perf_toml.writes.is_empty();
-    steps.extend([perf_toml, locustfile]);
+    steps.extend([perf_toml, starter.step]);
     if !matches!(source, Source::Packaged) && !place.inside.is_empty() {
         steps.extend(ignore(&at_top, &place.top, "", &IGNORED[..1])?);
     }
@@ -95,7 +97,7 @@ fn place(path: &Path) -> Result<Place> {
     let shell = Shell::new()?;
     shell.change_dir(&folder);
     let top = git::read(&shell, &["rev-parse", "--show-toplevel"])?.with_context(|| {
-        format!("{shown} is no git repository, and a baseline must be committed: run `git init` there first")
+        format!("{shown} is not a git repository, and a baseline must be committed: run `git init` there first")
     })?;
     let top = fs::canonicalize(top).with_context(|| format!("cannot install the gate in {shown}"))?;
     ensure!(workspace().ok() != Some(top.as_path()), "{shown} is where this gate is already: name another repository");
@@ -202,82 +204,87 @@ fn alias_step(place: &Place, alias: Option<&str>, present: &Present) -> Result<V
     Ok(steps)
 }
 
-/// Makes `perf.toml`, which names the locustfile and the Locust that are there, and a starter where there is none.
-fn settings(place: &Place, shell: &Shell) -> Result<(Step, Step)> {
-    let perf_name = format!("{}perf.toml", place.inside);
-    let name = format!("{}locustfile.py", place.inside);
-    let by_locust = locust_settings(&place.folder)?.get("locustfile", |text| Ok(text.to_owned()))?;
-    let by_file = if place.folder.join("perf.toml").is_file() {
-        // One that cannot be read is its owner's to fix; measuring says how.
-        let text = files::read_to_string(&place.folder.join("perf.toml"))?;
-        Config::parse(&text).ok().and_then(|config| config.load.locustfile().map(str::to_owned))
-    } else {
-        None
-    };
-    let (locustfile, found) = match (by_file, by_locust) {
-        (Some(named), _) => (Step { done: format!("not needed: perf.toml names {named}"), ..Step::kept(name) }, None),
-        (None, Some(named)) if named != "locustfile.py" => {
-            let done = format!("not created: Locust's own configuration names {named}");
-            (Step { done, ..Step::kept(name) }, None)
-        }
-        _ => find_locustfile(place, shell, name),
-    };
-    let mut text = PERF_TOML.to_owned();
-    if let Some(found) = &found {
-        text = text.replacen("# locustfile = \"locustfile.py\"", &format!("locustfile = {found:?}"), 1);
+/// What becomes of the starter of a locustfile.
+struct Starter {
+    step: Step,
+    /// The locustfile that is there, and that `perf.toml` is to name.
+    found: Option<String>,
+}
+
+impl Starter {
+    /// Makes a starter, unless a locustfile is there, or named.
+    fn find(place: &Place, shell: &Shell) -> Result<Starter> {
+        let name = format!("{}locustfile.py", place.inside);
+        let without = |done: String| Step { done, ..Step::kept(name.clone()) };
+        let of_locust = locust_settings(&place.folder)?.get("locustfile", |text| Ok(text.to_owned()))?;
+        let step = match (named_in_perf_toml(place)?, of_locust) {
+            (Some(named), _) => without(format!("not needed: perf.toml names {named}")),
+            (None, Some(named)) if named != "locustfile.py" => {
+                without(format!("not created: Locust's own configuration names {named}"))
+            }
+            _ if fs::symlink_metadata(place.folder.join("locustfile.py")).is_ok() => Step::kept(name),
+            _ => match &locustfiles(shell)[..] {
+                [] => Step::create_or_keep(&place.top, name, LOCUSTFILE),
+                [one] => {
+                    let step = without(format!("not needed: {one} is there"));
+                    return Ok(Starter { step, found: Some(one.clone()) });
+                }
+                candidates => without(format!("not created: {} files here use Locust", candidates.len())).advising(vec![
+                    format!(
+                        "name one of these, several with commas between, or their folder: [load] locustfile of {}perf.toml",
+                        place.inside
+                    ),
+                    candidates.join(" "),
+                ]),
+            },
+        };
+        Ok(Starter { step, found: None })
+    }
+}
+
+/// Returns the locustfile that a `perf.toml` of the owner's names. One that cannot be read is its owner's to fix, and
+/// measuring says how.
+fn named_in_perf_toml(place: &Place) -> Result<Option<String>> {
+    let path = place.folder.join("perf.toml");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let config = Config::parse(&files::read_to_string(&path)?).ok();
+    Ok(config.and_then(|config| config.load.locustfile().map(str::to_owned)))
+}
+
+/// Makes `perf.toml`, which names the locustfile and the Locust that are there.
+fn perf_toml(place: &Place, shell: &Shell, locustfile: Option<&str>) -> Result<Step> {
+    let name = format!("{}perf.toml", place.inside);
+    let locustfile = locustfile.map(|found| format!("locustfile = {found:?}"));
+    if place.folder.join("perf.toml").exists() {
+        let advice = locustfile.map(|line| vec![format!("add this line to [load] in {name}:"), line]);
+        return Ok(Step::kept(name).advising(advice.unwrap_or_default()));
     }
     let locust = found::locust(&place.folder, shell)?;
-    let is_new = !place.folder.join("perf.toml").exists();
+    let mut text = PERF_TOML.replace("cargo xtask", program::name());
     for (sample, key) in [
+        ("# locustfile = \"locustfile.py\"", "locustfile = "),
         ("# version = \"2.32.10\"                     # example", "version = "),
         ("# requirements = [\"requirements.txt\"]     # example", "requirements = "),
         ("# command = \".venv/bin/locust\"            # example", "command = "),
     ] {
-        if let Some(line) = locust.lines.iter().find(|line| line.starts_with(key)) {
+        if let Some(line) = locustfile.iter().chain(&locust.lines).find(|line| line.starts_with(key)) {
             text = text.replacen(sample, line, 1);
         }
     }
-    let mut step = Step::create_or_keep(&place.top, perf_name.clone(), &text);
-    if is_new {
-        let mut named: Vec<String> = found.iter().map(|found| format!("locustfile {found}")).collect();
-        named.extend(locust.lines.iter().map(|line| format!("[locust] {line}")));
-        if !named.is_empty() {
-            let _ = write!(step.done, ", with what was found here: {}", named.join(", "));
-        }
-        step.advice.extend(locust.advice);
-        if !locust.also.is_empty() {
-            let also = locust.also.join(", ");
-            step.advice.push(format!(
-                "Locust is also in {also}: take that one in [locust] of {perf_name}, if it is the one you use"
-            ));
-        }
+    let mut step = Step::create_or_keep(&place.top, name.clone(), &text);
+    let found: Vec<&str> = locustfile.iter().chain(&locust.lines).map(String::as_str).collect();
+    if !found.is_empty() {
+        let _ = write!(step.done, ", with what was found here: {}", found.join(", "));
     }
-    Ok((step, locustfile))
-}
-
-/// Looks for locustfiles. Returns what becomes of the starter, and the file that `perf.toml` is to name.
-fn find_locustfile(place: &Place, shell: &Shell, name: String) -> (Step, Option<String>) {
-    if fs::symlink_metadata(place.folder.join("locustfile.py")).is_ok() {
-        return (Step::kept(name), None);
+    step.advice.extend(locust.advice);
+    if !locust.also.is_empty() {
+        let also = locust.also.join(", ");
+        step.advice
+            .push(format!("Locust is also in {also}: take that one in [locust] of {name}, if it is the one you use"));
     }
-    match &locustfiles(shell)[..] {
-        [] => (Step::create_or_keep(&place.top, name, LOCUSTFILE), None),
-        [one] => {
-            let done = format!("not needed: {one} is there");
-            (Step { done, ..Step::kept(name) }, Some(one.clone()))
-        }
-        candidates => {
-            let done = format!("not created: {} files here use Locust", candidates.len());
-            let advice = vec![
-                format!(
-                    "name one of these, several with commas between, or their folder: [load] locustfile of {}perf.toml",
-                    place.inside
-                ),
-                candidates.join(" "),
-            ];
-            (Step { done, ..Step::kept(name) }.advising(advice), None)
-        }
-    }
+    Ok(step)
 }
 
 /// Adds the lines that `.gitignore` lacks.
@@ -356,19 +363,17 @@ fn hidden(shell: &Shell, place: &Place, steps: &[Step]) -> Vec<String> {
     if steps.iter().any(|step| step.name == "Cargo.toml") {
         paths.push("Cargo.lock".to_owned());
     }
-    let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+    let mut hidden: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for Rule { path, rule } in ignored(shell, paths.into_iter()) {
-        match lines.iter_mut().find(|(known, _)| *known == rule) {
-            Some((_, paths)) if paths.contains(&path) => {}
-            Some((_, paths)) => paths.push(path),
-            None => lines.push((rule, vec![path])),
-        }
+        hidden.entry(rule).or_default().insert(path);
     }
-    let line = |(rule, paths): (String, Vec<String>)| {
+    let mut lines = Vec::new();
+    for (rule, paths) in hidden {
         let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
-        format!("`{rule}` hides what must be committed; fix it: {}{more}", paths[0])
-    };
-    lines.into_iter().map(line).collect()
+        let first = paths.first().map_or("", String::as_str);
+        lines.push(format!("`{rule}` hides what must be committed; fix it: {first}{more}"));
+    }
+    lines
 }
 
 fn summary(
@@ -414,7 +419,7 @@ fn summary(
         return text;
     }
     let is = if flags.check { "would be" } else { "is" };
-    let _ = write!(text, "\nThe gate {is} in {folder}. What comes next:");
+    let _ = write!(text, "\nThe gate {is} in {folder}. Next steps:");
     for (number, line) in next.iter().enumerate() {
         let _ = write!(text, "\n  {}. {line}", number + 1);
     }

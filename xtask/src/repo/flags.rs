@@ -9,12 +9,12 @@ use pico_args::Arguments;
 
 /// The help of these commands, printed below that of the library's.
 pub const HELP: &str = "\
-OTHER COMMANDS OF THIS REPOSITORY
+OTHER COMMANDS
   cargo xtask selftest [--quick]
   cargo xtask adopt PATH [--check] [--vendor]
 
-selftest: checks the gate on this machine, with real Locust on the bundled demo: the unchanged
-demo passes; slower, failing and crashed ones do not.
+selftest: checks the gate on this machine, in its own repository, with real Locust on the
+bundled demo: the unchanged demo passes; slower, failing and crashed ones do not.
 adopt: installs the gate in the git repository at PATH, or in a folder of it; existing files
 are kept and listed, followed by the next steps.
 

@@ -61,7 +61,7 @@ impl Source {
         }
         ensure!(
             Path::new(PACKAGE).is_dir(),
-            "the source of this program has gone from {PACKAGE}: run `cargo xtask adopt` in its repository"
+            "the source of this program is no longer in {PACKAGE}: run `cargo xtask adopt` in its repository"
         );
         let shell = Shell::new()?;
         shell.change_dir(PACKAGE);

@@ -141,11 +141,11 @@ impl Mark {
         let left = || self.left().first().map(|pid| pid.as_raw_nonzero().get());
         let member = || all().into_iter().find(|process| process.group == leader && process.is_running);
         let find = || left().or_else(|| member().map(|process| process.pid));
-        // A process that is just becoming another program tells nothing.
-        let is_silent = |process: &Process| process.is_running && self.is_on(process.pid).is_none();
+        // A process that was just leaving its group, or becoming another program, is found at the next look.
+        let may_be_ours = |process: &Process| process.is_running && self.is_on(process.pid) != Some(false);
         let deadline = Instant::now() + KILL_GRACE;
         let mut found = find();
-        while found.is_none() && adopted(&own().clone()).iter().any(is_silent) && Instant::now() < deadline {
+        while found.is_none() && adopted(&own().clone()).iter().any(may_be_ours) && Instant::now() < deadline {
             thread::sleep(POLL);
             found = find();
         }

@@ -365,7 +365,11 @@ fn a_copy_of_the_first_edition_is_replaced_where_nobody_edited_it() {
     at_head("crates/judge/src/stats.rs", "xtask/src/stats.rs");
     at_head("crates/report/src/html.rs", "xtask/src/report/html.rs");
     at_head("LICENSE-MIT", "xtask/LICENSE-MIT");
-    at_head("xtask/adopt/perf.yml", ".github/workflows/perf.yml");
+    let first = "$(git rev-list HEAD -- xtask/adopt/perf.yml | tail -n 1):xtask/adopt/perf.yml";
+    let here = repository.folder.display();
+    let workflow = ".github/workflows/perf.yml";
+    repository.sh(&format!("cd '{}' && git show \"{first}\" > '{here}/{workflow}'", real::root().display()));
+    let former_workflow = repository.read(workflow);
     let cut = "sed '/^# --- What follows/,$d' | sed '$d'";
     repository
         .sh(&format!("git -C '{}' show HEAD:xtask/Cargo.toml | {cut} > xtask/Cargo.toml", real::root().display()));
@@ -378,6 +382,9 @@ fn a_copy_of_the_first_edition_is_replaced_where_nobody_edited_it() {
     let text = repository.adopt(".");
     assert!(text.contains("upgraded from a copy without a version to rev = "), "{text}");
     assert!(text.contains(": 2 files written, 5 files removed, none of which was edited"), "{text}");
+    // A clone of one commit knows no former one.
+    let renewed = text.contains("perf.yml  renewed: it was as a former version wrote it");
+    assert_eq!(renewed, former_workflow != repository.read(workflow), "{text}");
     assert_eq!(
         repository.sh("find xtask -name __pycache__ -prune -o -type f -print | sort"),
         "xtask/Cargo.toml\nxtask/src/main.rs"
@@ -405,7 +412,7 @@ fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
     assert_eq!(repository.read(".dockerignore"), ".git\ntarget\n");
     assert!(!repository.path("Cargo.lock").exists(), "the lock file of their workspace is theirs");
     expect_test::expect![[r#"
-        The gate is in ROOT. What comes next:
+        The gate is in ROOT. Next steps:
           1. add these two lines to Cargo.toml:
                [workspace]
                members = ["xtask"]
@@ -460,9 +467,15 @@ fn locustfiles_and_a_locust_that_are_there_are_found() {
         ["locustfile = \"load_tests/web.py\"", "version = \"2.40.1\"", "requirements = [\"requirements-dev.txt\"]"]
     {
         assert!(toml.lines().any(|found| found == line), "{line}: {toml}");
-        assert!(text.contains(line) || line.starts_with("locustfile"), "{text}");
+        assert!(text.contains(line), "{text}");
     }
     assert!(text.contains("locustfile.py               not needed: load_tests/web.py is there"), "{text}");
+
+    // A `perf.toml` that is there is its owner's.
+    fs::write(repository.path("perf.toml"), "[load]\nusers = 3\n").unwrap();
+    let text = repository.adopt(".");
+    let line = "add this line to [load] in perf.toml:\n       locustfile = \"load_tests/web.py\"\n";
+    assert!(text.contains(line) && repository.read("perf.toml") == "[load]\nusers = 3\n", "{text}");
 
     // Several: they are listed, those with users first.
     let own = [
@@ -602,6 +615,25 @@ fn another_xtask_is_its_owners_who_is_told_the_lines() {
 }
 
 #[test]
+fn without_rust_a_repository_gets_nothing_of_it() {
+    let repository = Repository::new("packaged", &[]);
+    let (code, text) = repository.run(env!("CARGO_BIN_EXE_locust-gate"), &["adopt", "."]);
+    assert_eq!(code, 0, "{text}");
+    let files = [".gitattributes", ".github/workflows/perf.yml", ".gitignore", "locustfile.py", "perf.toml"];
+    assert_eq!(repository.files(), files.join("\n") + "\n");
+    assert!(text.contains("measure the baseline: locust-gate perf --update-baseline"), "{text}");
+    for name in files {
+        let text = repository.read(name);
+        assert!(!text.contains("cargo") && !text.contains("xtask"), "{name}: {text}");
+    }
+    let workflow = repository.read(".github/workflows/perf.yml");
+    assert!(workflow.contains(&format!("pip install locust-gate=={}\n", locust_gate::version::number())), "{workflow}");
+    yaml_rust2::YamlLoader::load_from_str(&workflow).unwrap();
+    let (code, text) = repository.run(env!("CARGO_BIN_EXE_locust-gate"), &["adopt", "--vendor", "."]);
+    assert!(code == 2 && text.contains("which the Python package does not have"), "{text}");
+}
+
+#[test]
 fn where_it_cannot_do_all_it_does_nothing() {
     let repository = Repository::new("no-git", &[("a.txt", "a")]);
     fs::remove_dir_all(repository.path(".git")).unwrap();
@@ -614,7 +646,7 @@ fn where_it_cannot_do_all_it_does_nothing() {
             ".",
         ],
     );
-    assert!(code == 2 && text.contains("no git repository"), "{text}");
+    assert!(code == 2 && text.contains("not a git repository"), "{text}");
     assert_eq!(repository.sh("ls -A"), "a.txt");
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["adopt", "nowhere"]);
     assert!(code == 2 && text.contains("cannot install the gate in nowhere"), "{text}");

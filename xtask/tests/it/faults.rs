@@ -189,8 +189,8 @@ fn the_baselines_last_run_is_drawn_where_it_is_still_there() {
     repository.sh("cp -r target/perf/latest/run-2 theirs");
     for (what, said) in [
         ("true", "Behind them the baseline's last run."),
-        ("rm -r target/perf/latest/run-2", "The baseline's runs over time are not kept here any more."),
-        ("rm -r target/perf", "The baseline's runs over time are not kept here any more."),
+        ("rm -r target/perf/latest/run-2", "The history of the baseline's runs is not kept here."),
+        ("rm -r target/perf", "The history of the baseline's runs is not kept here."),
     ] {
         repository.sh(what);
         assert_eq!(repository.perf("theirs --report report.html").code, 0, "{what}");

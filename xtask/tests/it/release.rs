@@ -8,7 +8,7 @@ use toml::Table;
 use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::real::root;
-use crate::support::{Output, Scratch};
+use crate::support::{FAKE_LOCUST, Output, Scratch};
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -185,6 +185,30 @@ fn the_action_gates_a_service_here() {
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     assert!(job.scratch.read("pids/temp/perf_comment.md").contains(report::markdown::MARKER));
     assert!(job.scratch.path("perf_report.html").is_file());
+}
+
+#[test]
+fn the_package_takes_the_locust_beside_it() {
+    let scratch = Scratch::new("release-beside").toml(&format!("[locust]\ncommand = \"sh '{FAKE_LOCUST}'\"\n"), "");
+    fs::create_dir_all(scratch.path(".venv of ours/bin")).unwrap();
+    let program = scratch.path(".venv of ours/bin/locust-gate");
+    fs::copy(env!("CARGO_BIN_EXE_locust-gate"), &program).unwrap();
+    scratch.write(".venv of ours/bin/python", "");
+    scratch.write(".venv of ours/bin/locust", &format!("#!/bin/sh\nexec sh '{FAKE_LOCUST}' \"$@\"\n"));
+    scratch.sh("chmod +x '.venv of ours/bin/locust'");
+    let perf = |args: &str| {
+        let mut command = Command::new(&program);
+        command.arg("perf").args(args.split_whitespace());
+        scratch.finish(scratch.prepared(command).spawn().unwrap())
+    };
+    let output = perf("--update-baseline --max-runs 1");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert_eq!(scratch.sh("find target/perf -maxdepth 1 -type d -name 'locust-*'"), "", "a Locust was installed");
+    // Messages name the program as it was called.
+    let output = perf("--max-runs 1");
+    assert!(output.stdout.contains("locust-gate perf") && !output.stdout.contains("cargo"), "{}", output.stdout);
+    let output = perf("--zzz");
+    assert!(output.code == 2 && output.stderr.contains("see `locust-gate --help`"), "{}", output.stderr);
 }
 
 #[test]

@@ -416,6 +416,30 @@ fn nothing_prints_but_what_is_there_to_print() {
     }
 }
 
+/// A literal `cargo xtask` in a message would be wrong for the Python package, and for a program with commands of its own. What
+/// is left is the name of the product, and the help, in which the name is put.
+#[test]
+fn messages_name_the_command_as_it_was_called() {
+    let allowed = [
+        "crates/judge/src/baseline.rs",
+        "crates/judge/src/program.rs",
+        "crates/report/src/background.rs",
+        "crates/report/src/html.rs",
+        "crates/report/src/junit.rs",
+        "crates/report/src/markdown.rs",
+        "xtask/src/called.rs",
+        "xtask/src/flags.rs",
+        "xtask/src/lib.rs",
+        "xtask/src/system/log.rs",
+    ];
+    for (name, text) in sources().into_iter().filter(|(name, _)| !name.contains("/repo/") && !name.starts_with("demo/"))
+    {
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let names = code.lines().any(|line| !line.trim_start().starts_with("//") && line.contains("cargo xtask"));
+        assert_eq!(names, allowed.contains(&name.as_str()), "{name}");
+    }
+}
+
 /// Modules of a crate, and the modules that each imports. A folder is no module of its own.
 fn imports(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
     let files: Vec<(String, String)> = sources().into_iter().filter(|(name, _)| name.starts_with(folder)).collect();
