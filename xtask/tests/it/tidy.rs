@@ -185,8 +185,7 @@ fn help_names_every_flag_and_each_is_known() {
                 }
                 match parse(&args) {
                     Ok(Some(Command::Perf(perf))) => perf.results.is_empty(),
-                    Ok(Some(Command::History(_))) => true,
-                    Ok(None) => true,
+                    Ok(Some(Command::History(_)) | None) => true,
                     _ => false,
                 }
             });
