@@ -140,7 +140,6 @@ fn all_files() -> expect_test::Expect {
 
 /// The files of `xtask/` where the gate is copied.
 #[expect(clippy::too_many_lines, reason = "a list of files")]
-#[expect(clippy::too_many_lines, reason = "a list")]
 fn copied_files() -> expect_test::Expect {
     expect_test::expect![[r#"
         xtask/Cargo.toml
