@@ -5,6 +5,7 @@
 //! change it, by [`Outlook`].
 
 use std::collections::{BTreeMap, HashMap};
+use std::ptr;
 
 use anyhow::{Result, bail};
 
@@ -180,6 +181,11 @@ impl<'a> Comparison<'a> {
     pub fn unsettled(&self) -> impl Iterator<Item = &Row<'_>> {
         let stands = self.rows().any(|row| row.is_failure() && row.evidence.unsettled.is_none());
         self.rows().filter(move |row| !stands && row.evidence.unsettled.is_some())
+    }
+
+    /// Returns whether a row of this comparison is one of its drift.
+    pub fn is_of_drift(&self, row: &Row) -> bool {
+        self.drift.as_ref().is_some_and(|drift| drift.rows.iter().any(|of_drift| ptr::eq(of_drift, row)))
     }
 
     /// Returns whether no further run could change the verdict.

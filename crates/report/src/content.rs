@@ -409,7 +409,9 @@ pub fn evidence(comparison: &Comparison) -> String {
 
 /// Returns why another run may change the verdict, in words.
 pub fn unsettled(comparison: &Comparison) -> Option<String> {
-    let whys: Vec<String> = comparison.unsettled().map(|row| unsettled_text(row, comparison.runs.candidate)).collect();
+    let of_drift = |row: &Row| if comparison.is_of_drift(row) { "the drift of " } else { "" };
+    let why = |row: &Row| format!("{}{}", of_drift(row), unsettled_text(row, comparison.runs.candidate));
+    let whys: Vec<String> = comparison.unsettled().map(why).collect();
     (!whys.is_empty()).then(|| listed(&whys, ", "))
 }
 

@@ -138,7 +138,9 @@ fn cause(rounds: &Comparison, stored: &Comparison) -> String {
 
 /// Says that noise could change the verdict.
 fn inconclusive(comparison: &Comparison) -> Option<String> {
-    let unsettled: Vec<String> = comparison.unsettled().map(series_name).collect();
+    let of_drift = |row: &Row| if comparison.is_of_drift(row) { "the drift of " } else { "" };
+    let name = |row: &Row| format!("{}{}", of_drift(row), series_name(row));
+    let unsettled: Vec<String> = comparison.unsettled().map(name).collect();
     if unsettled.is_empty() {
         return None;
     }

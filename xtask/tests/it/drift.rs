@@ -154,7 +154,11 @@ fn the_same_with_loads() {
     let output = measure(1270, "");
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
     assert!(output.stdout.contains("by Bob on 2026-01-01, \"accepted\""), "{}", output.stdout);
-    assert!(output.stderr.contains("run 1/8"), "a FAIL by one run is confirmed: {}", output.stderr);
+    assert!(
+        output.stderr.contains("run 1/8: the drift of p95 of all requests exceeds its limit in a single run"),
+        "a FAIL by one run is confirmed: {}",
+        output.stderr
+    );
     scratch.assert_nothing_is_left();
 }
 

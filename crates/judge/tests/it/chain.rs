@@ -24,12 +24,12 @@ fn of(p95_ms: &[f64]) -> Version {
     version(&runs_of(p95_ms), provenance())
 }
 
-fn machine(cpu: &str) -> Option<Machine> {
-    Some(Machine { cpu: cpu.to_owned(), cores: 2, os: "linux x86_64".to_owned() })
+fn machine(cpu: &str) -> Machine {
+    Machine { cpu: cpu.to_owned(), cores: 2, os: "linux x86_64".to_owned() }
 }
 
-fn load(users: u32) -> Option<Load> {
-    Some(Load { users, spawn_rate: 10.0, run_time_s: 20, ..serde_json::from_str(LOAD).unwrap() })
+fn load(users: u32) -> Load {
+    Load { users, spawn_rate: 10.0, run_time_s: 20, ..serde_json::from_str(LOAD).unwrap() }
 }
 
 const LOAD: &str = r#"{"users":1,"spawn_rate":1.0,"run_time_s":1}"#;
@@ -37,8 +37,8 @@ const LOAD: &str = r#"{"users":1,"spawn_rate":1.0,"run_time_s":1}"#;
 #[test]
 fn the_chain_is_broken_where_anything_of_the_measurement_differs() {
     let base = || Provenance {
-        load: load(10),
-        machine: machine("A"),
+        load: Some(load(10)),
+        machine: Some(machine("A")),
         locust: Some("2.47.0".to_owned()),
         python: Some("3.12.1".to_owned()),
         locustfile: Some("aa".to_owned()),
@@ -46,8 +46,8 @@ fn the_chain_is_broken_where_anything_of_the_measurement_differs() {
     };
     let cases: [(&str, Provenance); 8] = [
         ("", base()),
-        ("the load", Provenance { load: load(20), ..base() }),
-        ("the machine", Provenance { machine: machine("B"), ..base() }),
+        ("the load", Provenance { load: Some(load(20)), ..base() }),
+        ("the machine", Provenance { machine: Some(machine("B")), ..base() }),
         ("Locust's version", Provenance { locust: Some("2.48.0".to_owned()), ..base() }),
         ("Python's version", Provenance { python: Some("3.13.0".to_owned()), ..base() }),
         ("the locustfile (git hash-object)", Provenance { locustfile: Some("bb".to_owned()), ..base() }),
@@ -67,7 +67,7 @@ fn the_chain_is_broken_where_anything_of_the_measurement_differs() {
     }
     // One that does not say stands between two that differ.
     let unknown = Provenance { machine: None, ..base() };
-    let other = Provenance { machine: machine("B"), ..base() };
+    let other = Provenance { machine: Some(machine("B")), ..base() };
     let versions = [other.clone(), other, unknown.clone(), base(), unknown].map(|of| version(&runs, of));
     let found = breaks(versions.iter());
     let places: Vec<usize> = (0..found.len()).filter(|place| !found[*place].is_empty()).collect();
@@ -124,8 +124,11 @@ fn a_baseline_is_unchanged_only_where_every_series_is() {
     assert!(!is_unchanged(&before, &of("GET /a", &[240.0, 245.0, 235.0], 0)), "faster");
     assert!(!is_unchanged(&before, &of("GET /a", &p95_ms, 45)), "errors");
     assert!(!is_unchanged(&before, &of("GET /b", &p95_ms, 0)), "another endpoint");
-    let elsewhere = Provenance { machine: machine("B"), ..provenance() };
-    let here = Provenance { machine: machine("A"), ..provenance() };
+    let mut one_more = before.clone();
+    one_more.endpoints.insert("GET /b".to_owned(), before.endpoints["GET /a"].clone());
+    assert!(!is_unchanged(&before, &one_more), "one more endpoint");
+    let elsewhere = Provenance { machine: Some(machine("B")), ..provenance() };
+    let here = Provenance { machine: Some(machine("A")), ..provenance() };
     let runs = runs_with("GET /a", &p95_ms, 450, 0);
     assert!(!is_unchanged(&version(&runs, here).baseline, &version(&runs, elsewhere).baseline), "another machine");
     let first = Baseline::parse(VERSION_1_0).unwrap();
