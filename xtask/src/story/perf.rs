@@ -66,7 +66,10 @@ fn run(flags: &Perf) -> Result<Outcome> {
         return judge_again(&project, &delivery, rounds).map(Outcome::Judged);
     }
     let baseline = project.read_baseline()?;
-    let watch = if baseline.is_some() { Watch::read(&project)? } else { None };
+    let watch = match &baseline {
+        Some(baseline) => Watch::read(&project, baseline)?,
+        None => None,
+    };
     let former = baseline.as_ref().map(|baseline| Former { baseline, watch: watch.as_ref() });
     let plan = Plan::new(&project, former)?;
     // 2. Take the results given, or measure: start what has to be started, load the service, and leave nothing running.

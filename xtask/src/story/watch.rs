@@ -28,12 +28,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Finds the anchor; `None` where `perf.toml` has no `[drift]`.
+    /// Finds the anchor; `None` where `perf.toml` has no `[drift]`. Where it is `current` itself, nothing drifted yet, and
+    /// the comparison with the baseline says all.
     ///
     /// # Errors
     ///
     /// Says that the clone is too shallow in CI, or which commit git does not know.
-    pub fn read(project: &Project) -> Result<Option<Watch>> {
+    pub fn read(project: &Project, current: &Baseline) -> Result<Option<Watch>> {
         let Some(drift) = &project.config.drift else { return Ok(None) };
         let file = project.shown(&project.baseline_path);
         let rules = Rules {
@@ -58,6 +59,12 @@ impl Watch {
             return Ok(Some(watch));
         }
         let anchor = watch.choose(project, drift, &found.readable)?;
+        // Of these only the total is read by now.
+        let of_anchor = &found.readable[anchor].baseline;
+        if of_anchor.provenance == current.provenance && of_anchor.aggregated == current.aggregated {
+            watch.origin = None;
+            return Ok(Some(watch));
+        }
         let day = found.readable[anchor].day;
         found.complete(anchor).with_context(|| format!("[drift] in perf.toml: the baseline of {day}"))?;
         // What brought a drift of an endpoint is told as far as it can be read.
