@@ -261,7 +261,13 @@ impl<'a> Table<'a> {
         body.push_str(
             "<tfoot><tr><td colspan=\"3\"></td><td class=\"bar\"><svg width=\"100%\" height=\"20\" aria-hidden=\"true\">",
         );
-        let is_near = |tick: f64| limit.is_some_and(|limit| (tick - limit).abs() < 0.2 * (axis.to - axis.from));
+        // A label that begins or ends at its place reaches twice as far to one side.
+        let is_near = |tick: f64| {
+            limit.is_some_and(|limit| {
+                let reach = if axis.anchor(limit, 0.14) == "middle" { 0.2 } else { 0.28 };
+                (tick - limit).abs() < reach * (axis.to - axis.from)
+            })
+        };
         for tick in ticks(axis.from, axis.to, 5) {
             // No change is 0, never -0.
             let tick = if tick == 0.0 { 0.0 } else { tick };
@@ -277,9 +283,10 @@ impl<'a> Table<'a> {
         }
         if let Some(limit) = limit {
             let (x, anchor) = (axis.x(limit), axis.anchor(limit, 0.14));
+            let digits = usize::from(limit.fract().abs() > 0.05);
             let _ = write!(
                 body,
-                "<text class=\"limit-label\" x=\"{x}\" y=\"14\" text-anchor=\"{anchor}\">limit {limit:+.0}{unit}</text>"
+                "<text class=\"limit-label\" x=\"{x}\" y=\"14\" text-anchor=\"{anchor}\">limit {limit:+.digits$}{unit}</text>"
             );
         }
         body.push_str("</svg></td><td></td></tr></tfoot>\n");
