@@ -176,7 +176,7 @@ impl<'a> Table<'a> {
             Metric::ErrorRate if is_worse => "Where errors rose",
             Metric::RequestsPerSec if is_worse => "Where throughput fell",
             _ if is_worse => "Where it got slower",
-            _ => "Where it changed",
+            _ => "Each endpoint",
         };
         let is_conclusive = comparison.is_conclusive();
         Table { metric, title, is_first, lines, total, endpoints, first, is_conclusive, axis }

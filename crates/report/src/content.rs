@@ -426,13 +426,13 @@ fn unsettled_text(row: &Row, runs: usize) -> String {
             format!("the interval of {series} ({ends}) straddles the limit")
         }
         Some(Unsettled::Open) | None if row.is_failure() => {
-            format!("{series} exceeds its limit ({}), but further runs could bring it back", change(row))
+            format!("{series} exceeds its limit ({}), but further runs could bring it back within", change(row))
         }
         Some(Unsettled::Open) | None if is_over => {
             format!("{series} exceeds its limit ({}), and further runs could confirm it", change(row))
         }
         Some(Unsettled::Open) | None => {
-            format!("{series} is within its limit ({}), but further runs could take it over", change(row))
+            format!("{series} is within its limit ({}), but further runs could take it over the limit", change(row))
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use judge::compare::ERROR;
 use judge::decision::{Presence, Row};
+use judge::limits::Level;
 use judge::run::{Metric, Precision, Provenance};
 use judge::text::{cut, endpoint_shown, escaped, printable};
 
@@ -243,8 +244,13 @@ fn tile(body: &mut String, row: &Row) {
     } else {
         format!("{before} → {now}{unit}")
     };
-    let limit =
-        row.limit.map_or_else(|| "no limit".to_owned(), |limit| format!("limit {}", limit_text(row.metric, limit)));
+    let limit = row.limit.map_or_else(
+        || "no limit".to_owned(),
+        |limit| {
+            let level = if limit.level == Level::Warn { ", only warns" } else { "" };
+            format!("limit {}{level}", limit_text(row.metric, limit))
+        },
+    );
     let interval = match row.evidence.interval {
         // Runs that are all equal have none to show.
         Some(interval) if row.limit.is_some() && interval.low < interval.high => {

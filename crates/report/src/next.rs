@@ -58,9 +58,11 @@ pub fn steps(report: &Report) -> Vec<Step> {
     }
     // A new baseline settles no drift.
     if has_failed {
-        // The last step is kept: a slowdown that is wanted has to get in somehow.
-        steps.truncate(MOST - 1);
-        steps.push(accept(report, "accept it", "why it is slower"));
+        // The last step is kept: a slowdown that is wanted has to get in somehow. Nobody wants errors.
+        if !comparison.error_rate_failed() {
+            steps.truncate(MOST - 1);
+            steps.push(accept(report, "accept it", "why it is slower"));
+        }
     } else if is_faster(comparison) && !has_drifted {
         steps.push(accept(report, "keep the gain", "why it is faster"));
     }
@@ -78,7 +80,7 @@ pub fn steps_unjudged(unjudged: &Unjudged) -> Vec<Step> {
     match unjudged {
         Unjudged::NoVerdict(_) => {
             vec![step(
-                "once that is fixed, run it again with every detail",
+                "fix what is named above, then run it again with every detail",
                 &format!("{} perf --verbose", program::name()),
             )]
         }

@@ -112,7 +112,14 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
             4,
             "p95 of GET /claims exceeds its limit in a single run; running again to confirm",
         ),
-        ("close", "355 360 350 356 354 358 352 357", "", 0, 6, "but further runs could take it over; running again"),
+        (
+            "close",
+            "355 360 350 356 354 358 352 357",
+            "",
+            0,
+            6,
+            "but further runs could take it over the limit; running again",
+        ),
         ("close-2", "355 360 350 355", "--max-runs 2", 0, 2, "the point estimate decides"),
         ("asked", "300", "--min-runs 3", 0, 3, "run 2/8: minimum is 3; starting another"),
     ] {

@@ -550,7 +550,7 @@ fn what_next_depends_on_the_case() {
         errors:
           see the errors: head target/perf/latest/run-1/perf_results_failures.csv
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
-          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+          rule out the machine: cargo xtask perf --confirm
         strict:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 80s
           rule out the machine: cargo xtask perf --confirm
@@ -670,7 +670,7 @@ fn an_interval_beyond_measure_is_told_to_people_as_that() {
             let wild = if is_escaped { wild.replace('>', "&gt;") } else { wild.clone() };
             assert!(*format == "quiet" || text.contains(&wild), "{format}: {text}");
         }
-        expect!["inconclusive after 1 run (baseline: 2): p95 of all requests is within its limit (-40.3%), but further runs could take it over, error_rate of all requests is within its limit (-44.44 pp), but further runs could take it over; too noisy to detect any p95 change"].assert_eq(&report::content::evidence(report.comparison));
+        expect!["inconclusive after 1 run (baseline: 2): p95 of all requests is within its limit (-40.3%), but further runs could take it over the limit, error_rate of all requests is within its limit (-44.44 pp), but further runs could take it over the limit; too noisy to detect any p95 change"].assert_eq(&report::content::evidence(report.comparison));
         // In percentage points it goes below that, too.
         expect!["-100.0..+65.0"].assert_eq(&report.total_cells()[5].texts[4]);
         let value: Value = serde_json::from_str(&json::render(report)).unwrap();
@@ -875,7 +875,7 @@ fn the_json_reads_from_verdict_to_details() {
           "sentence": "cannot read perf.toml",
           "next": [
             {
-              "what": "once that is fixed, run it again with every detail",
+              "what": "fix what is named above, then run it again with every detail",
               "command": "cargo xtask perf --verbose"
             }
           ]

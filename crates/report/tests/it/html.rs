@@ -738,7 +738,7 @@ fn a_browser_shows_the_metric_that_is_chosen_and_the_endpoint_that_a_link_names(
     let flags = ["--dump-dom", "--virtual-time-budget=5000"].map(str::to_owned);
     let [dom, _] = open(&browser, &write("choosing.html", &page), &flags);
     let dom = Html::parse_document(&dom);
-    assert_eq!(text(select(&dom, "#where")[0]), "Where it changed (errors, worst first)");
+    assert_eq!(text(select(&dom, "#where")[0]), "Each endpoint (errors, worst first)");
     let shown = select(&dom, ".bars:not([hidden])");
     assert_eq!((shown.len(), shown[0].attr("data-metric")), (1, Some("error_rate")));
     assert_eq!(select(&dom, ".bars:not([hidden]) tbody tr:not([hidden])").len(), 61);
