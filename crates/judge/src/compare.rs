@@ -122,10 +122,12 @@ impl<'a> Comparison<'a> {
     /// Refuses an anchor that [`lacking`] refuses.
     #[must_use = "the comparison with its drift is returned"]
     pub fn with_drift(mut self, anchor: Anchor<'a>, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
-        let Comparison { total, endpoints, .. } = compare(&anchor.version.baseline, runs, rules)?;
+        let Comparison { total, endpoints, least_runs, .. } = compare(&anchor.version.baseline, runs, rules)?;
         let drift = Drift::new(anchor, total.into_iter().chain(endpoints).collect());
         if drift.rows.iter().any(Row::is_failure) {
             self.verdict = Verdict::Fail;
+            // An anchor of one run tells nothing of the noise, and one run against it may have met a neighbour.
+            self.least_runs = self.least_runs.max(least_runs);
         }
         self.drift = Some(drift);
         Ok(self)

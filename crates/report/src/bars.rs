@@ -283,7 +283,7 @@ impl<'a> Table<'a> {
         }
         if let Some(limit) = limit {
             let (x, anchor) = (axis.x(limit), axis.anchor(limit, 0.14));
-            let digits = usize::from(limit.fract().abs() > 0.05);
+            let digits = usize::from((limit - limit.round()).abs() > 0.05);
             let _ = write!(
                 body,
                 "<text class=\"limit-label\" x=\"{x}\" y=\"14\" text-anchor=\"{anchor}\">limit {limit:+.digits$}{unit}</text>"

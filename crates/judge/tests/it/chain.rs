@@ -142,7 +142,17 @@ fn drift_rules(limit: &str, strict: bool) -> &'static Rules {
 
 /// Judges runs against a baseline that was renewed since the anchor of 300 ms.
 fn drifted(baseline_ms: &[f64], now: Vec<Run>, limit: &str, strict: bool) -> Comparison<'static> {
-    let versions: &'static [Version] = Box::leak(Box::new([of(baseline_ms), of(&[300.0, 301.0, 299.0])]));
+    drifted_since(&[300.0, 301.0, 299.0], baseline_ms, now, limit, strict)
+}
+
+fn drifted_since(
+    anchor_ms: &[f64],
+    baseline_ms: &[f64],
+    now: Vec<Run>,
+    limit: &str,
+    strict: bool,
+) -> Comparison<'static> {
+    let versions: &'static [Version] = Box::leak(Box::new([of(baseline_ms), of(anchor_ms)]));
     let runs: &'static [Run] = Box::leak(now.into_boxed_slice());
     let rules: &'static Rules = Box::leak(Box::default());
     let anchor = Anchor { version: &versions[1], name: None, updates: &versions[..1] };
@@ -174,6 +184,11 @@ fn a_drift_near_its_limit_asks_for_more_runs_and_what_came_or_went_is_none() {
     let baseline_ms = [360.0, 361.0, 359.0];
     let one_run = drifted(&baseline_ms, runs_of(&[376.0]), "25%", false);
     assert!(!one_run.is_conclusive(), "a FAIL by one run is confirmed");
+    // An anchor of one run tells nothing of the noise, so a FAIL takes the runs that such a baseline takes.
+    for (now_ms, asks) in [(376.0, true), (370.0, false)] {
+        let comparison = drifted_since(&[300.0], &baseline_ms, runs_of(&[now_ms]), "25%", false);
+        assert_eq!(comparison.wants_another_run(&Rules::default()), asks, "{now_ms} ms");
+    }
     let mut new = run(&[("GET /new", 900.0)]);
     new.total.p95_ms = 361.0;
     (new.total.p99_ms, new.precision) = (400.0, Precision::Coarse);
