@@ -15,7 +15,7 @@ use judge::run::Provenance;
 use report::terminal;
 use xshell::Shell;
 
-use crate::config::{Config, LocustSettings, RunRange, Settings, settle};
+use crate::config::{Config, LocustSettings, RunRange, ServiceConfig, Settings, settle};
 use crate::flags::Perf;
 use crate::results::{self, Measured};
 use crate::system::files::{self, Identity};
@@ -209,6 +209,11 @@ impl Project<'_> {
             }
         }
         Ok(found.join(","))
+    }
+
+    /// Returns the service that is started for each run; `None` where one runs already.
+    pub fn service(&self, settings: &Settings) -> Option<&ServiceConfig> {
+        if settings.starts_service { self.config.service.as_ref() } else { None }
     }
 
     /// Returns the folder of everything that commands leave behind.

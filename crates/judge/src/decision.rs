@@ -235,6 +235,11 @@ impl Row<'_> {
         matches!(self.decision, Some(Decision::Fail(_)))
     }
 
+    /// Returns whether the series was found to be missing: an endpoint that had requests in the baseline, and has none.
+    pub fn is_missing(&self) -> bool {
+        self.decision.and_then(Decision::why) == Some(Why::Missing)
+    }
+
     /// Compares the change with the limit; `None` where there is no limit, or one side is absent. `precision` is the
     /// coarser one of both sides.
     pub fn excess(&self, precision: Precision) -> Option<Excess> {

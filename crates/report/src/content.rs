@@ -16,7 +16,7 @@ use crate::usage;
 pub use crate::words::Finding;
 use crate::words::{
     LEAST_SHOWN, Status, Tone, change, count, interval_text, interval_words, limit_text, listed, noise_advice,
-    noise_text, series_name, series_of, unit_of_value, value,
+    noise_text, over_limit, series_of, value,
 };
 
 /// Everything that a format shows.
@@ -325,19 +325,12 @@ fn doubt_remark(row: &Row) -> &'static str {
 
 /// Returns what was found, as a sentence.
 pub fn finding(row: &Row) -> String {
-    let series = series_name(row);
-    let limit_said = row.limit.map_or_else(String::new, |limit| format!("limit {}", limit_text(row.metric, limit)));
-    let unit = unit_of_value(row.metric);
     let found = match row.presence {
         Presence::Missing { .. } => format!(
             "{}: no requests in this run (it had some in the baseline)",
             row.endpoint.map_or_else(String::new, endpoint_shown)
         ),
-        Presence::New { candidate } => format!("{series}: {}{unit}, {limit_said}", value(row.metric, candidate)),
-        Presence::Both { baseline, candidate } => {
-            let (baseline, candidate) = (value(row.metric, baseline), value(row.metric, candidate));
-            format!("{series}: {baseline} → {candidate}{unit} ({}, {limit_said})", change(row))
-        }
+        Presence::New { .. } | Presence::Both { .. } => over_limit(row),
     };
     match row.decision.and_then(Decision::why) {
         Some(Why::OneRun) => format!("{found}; {ONE_RUN}"),

@@ -4,7 +4,7 @@
 use judge::accepted::{Applied, State, crowded_days};
 use judge::chain::Movement;
 use judge::compare::Comparison;
-use judge::decision::{Decision, Presence, Row};
+use judge::decision::{Decision, Row};
 use judge::drift::{Anchor, Drift};
 use judge::limits::Accepted;
 use judge::program;
@@ -12,7 +12,7 @@ use judge::text::{cut, endpoint_shown, printable};
 
 use crate::history::timeline::{author, why};
 use crate::words::{
-    Finding, Status, change, count, limit_text, listed, movement_text, series_name, short_change, unit_of_value, value,
+    Finding, Status, change, count, limit_text, listed, movement_text, over_limit, series_name, short_change,
 };
 
 /// The number of accepted updates that a finding names.
@@ -184,20 +184,6 @@ pub fn anchor_name(anchor: &Anchor) -> String {
     let name =
         anchor.name.map_or_else(|| anchor.version.commit.chars().take(12).collect(), |name| cut(&printable(name), 60));
     format!("{name} of {}", anchor.version.day)
-}
-
-/// Returns a series over its limit: `p95: 100 → 131 ms (+31.2%, limit +25%)`.
-fn over_limit(row: &Row) -> String {
-    let limit = row.limit.map_or_else(String::new, |limit| format!(", limit {}", limit_text(row.metric, limit)));
-    let (series, unit) = (series_name(row), unit_of_value(row.metric));
-    match row.presence {
-        Presence::Both { baseline, candidate } => {
-            let (baseline, candidate) = (value(row.metric, baseline), value(row.metric, candidate));
-            format!("{series}: {baseline} → {candidate}{unit} ({}{limit})", change(row))
-        }
-        Presence::New { candidate } => format!("{series}: {}{unit}{limit}", value(row.metric, candidate)),
-        Presence::Missing { .. } => series,
-    }
 }
 
 /// Returns an exception in words: `accepted up to +45% until 2026-12-31: full-text search, issue 812`.

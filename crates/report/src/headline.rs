@@ -4,7 +4,7 @@ use std::fmt;
 
 use judge::comparability::other_circumstances;
 use judge::compare::{Comparison, Verdict};
-use judge::decision::{Decision, FewSamples, Presence, Row, Why};
+use judge::decision::{FewSamples, Presence, Row};
 use judge::limits::JUDGED;
 use judge::run::Metric;
 use judge::text::endpoint_shown;
@@ -152,10 +152,6 @@ fn inconclusive(comparison: &Comparison) -> Option<String> {
     })
 }
 
-fn is_missing(row: &Row) -> bool {
-    row.decision.and_then(Decision::why) == Some(Why::Missing)
-}
-
 /// The failures of a comparison: of all requests together in the order of the metrics, of endpoints worst first.
 struct Failures<'a> {
     total: Vec<&'a Row<'a>>,
@@ -166,7 +162,7 @@ struct Failures<'a> {
 impl<'a> Failures<'a> {
     fn of(comparison: &'a Comparison<'a>) -> Failures<'a> {
         let failed: Vec<&Row> = findings(comparison).into_iter().filter(|row| row.is_failure()).collect();
-        let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.into_iter().partition(|row| is_missing(row));
+        let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.into_iter().partition(|row| row.is_missing());
         let (mut total, of_endpoints): (Vec<&Row>, Vec<&Row>) =
             over.into_iter().partition(|row| row.endpoint.is_none());
         total.sort_by_key(|row| JUDGED.iter().position(|metric| *metric == row.metric));
@@ -253,7 +249,7 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
     let Some(worst) = warnings.first() else { return (found, Vec::new()) };
     let worst_word = if warnings.len() > 1 { ", worst" } else { ":" };
     let number = count(warnings.len(), "warning");
-    let worst = if is_missing(worst) {
+    let worst = if worst.is_missing() {
         format!("{} is MISSING", worst.endpoint.map_or_else(String::new, endpoint_shown))
     } else {
         format!("{} {}", series_name(worst), change_or_value(worst))

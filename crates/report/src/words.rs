@@ -159,6 +159,20 @@ pub fn series_name(row: &Row) -> String {
     }
 }
 
+/// Returns a series over its limit: `p95: 100 → 131 ms (+31.2%, limit +25%)`.
+pub fn over_limit(row: &Row) -> String {
+    let limit = row.limit.map_or_else(String::new, |limit| format!(", limit {}", limit_text(row.metric, limit)));
+    let (series, unit) = (series_name(row), unit_of_value(row.metric));
+    match row.presence {
+        Presence::Both { baseline, candidate } => {
+            let (baseline, candidate) = (value(row.metric, baseline), value(row.metric, candidate));
+            format!("{series}: {baseline} → {candidate}{unit} ({}{limit})", change(row))
+        }
+        Presence::New { candidate } => format!("{series}: {}{unit}{limit}", value(row.metric, candidate)),
+        Presence::Missing { .. } => series,
+    }
+}
+
 /// Returns a value without its unit, with as many digits as help.
 pub fn value(metric: Metric, value: f64) -> String {
     match metric {

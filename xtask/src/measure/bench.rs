@@ -174,7 +174,7 @@ impl<'a> Bench<'a> {
 
     /// Returns the service that is started for each run; `None` where one runs already.
     pub fn service(&self) -> Option<&'a ServiceConfig> {
-        if self.settings.starts_service { self.project.config.service.as_ref() } else { None }
+        self.project.service(self.settings)
     }
 
     /// Builds a side.

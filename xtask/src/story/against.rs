@@ -41,8 +41,7 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Cl
     };
     let checkouts = project.folder_of_checkouts()?;
     let settings = project.settle()?;
-    let service = if settings.starts_service { project.config.service.as_ref() } else { None };
-    let service = service.context(
+    let service = project.service(&settings).context(
         "--against builds and starts the service of either side: describe it in [service] of perf.toml, without --host",
     )?;
     // 2. Build this tree, check the other commit out, and build it too.
@@ -73,14 +72,34 @@ fn commit_of_baseline(project: &Project) -> Result<String> {
     let Some(baseline) = project.read_baseline()? else {
         bail!("--against {BASELINE}: {shown} not found: record one with --update-baseline, or name a commit");
     };
-    let Provenance { commit, dirty, .. } = baseline.provenance;
+    let commit = check_clean(&baseline.provenance).and_then(|()| commit_of(project, &baseline.provenance));
+    commit.with_context(|| format!("--against {BASELINE}"))
+}
+
+/// Checks that the baseline was measured at a commit, and nothing else.
+///
+/// # Errors
+///
+/// Says that it was measured with uncommitted changes.
+pub fn check_clean(baseline: &Provenance) -> Result<()> {
     ensure!(
-        !dirty,
-        "--against {BASELINE}: {shown} was measured with uncommitted changes on commit {}, which are in no commit: name a commit instead",
-        shown_commit(&commit, false)
+        !baseline.dirty,
+        "the baseline was measured with uncommitted changes on commit {}, which are in no commit: record it on a clean tree",
+        shown_commit(&baseline.commit, false)
     );
-    git::resolve(&project.shell, &commit)
-        .with_context(|| format!("{shown} names commit {}", shown_commit(&commit, false)))
+    Ok(())
+}
+
+/// Returns the full hash of the baseline's commit.
+///
+/// # Errors
+///
+/// Says that the baseline names none, or that git does not know it.
+pub fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
+    let is_hash = baseline.commit.len() >= 7 && baseline.commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    ensure!(is_hash, "the baseline names no commit: record it in a git repository");
+    git::resolve(&project.shell, &baseline.commit)
+        .with_context(|| format!("the baseline's commit {}", shown_commit(&baseline.commit, false)))
 }
 
 /// Judges once more what an earlier command measured, and nothing else.

@@ -10,12 +10,11 @@
 //!                                                            └► PASS, not confirmed
 //! ```
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Context as _, Error, Result, bail, ensure};
 use judge::compare::Verdict;
-use judge::decision::{Decision, Row, Why};
+use judge::decision::Row;
 use judge::limits::Rules;
 use judge::program;
-use judge::run::Provenance;
 use judge::text::{error_line, printable};
 use report::Report;
 use report::confirmation::{Confirmation, Stored};
@@ -25,9 +24,8 @@ use report::words::shown_commit;
 use crate::config::RunRange;
 use crate::measure::bench::{Bench, Clock};
 use crate::project::{self, Project};
-use crate::story::against::{Other, Rounds, this_side};
+use crate::story::against::{Other, Rounds, check_clean, commit_of, this_side};
 use crate::story::delivery::Delivery;
-use crate::system::git;
 use crate::system::process::Interrupted;
 
 /// The means of a second look.
@@ -64,11 +62,7 @@ pub fn is_asked_for(project: &Project, means: &Means) -> bool {
 pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, means: Means) -> Result<Verdict> {
     let rules =
         Rules { paired: true, min_runs: RunRange::ROUNDS.min, max_runs: RunRange::ROUNDS.max, ..project.rules.clone() };
-    let measured = match obstacle(stored) {
-        Some(why) => Err(anyhow!(why)),
-        None => second_look(project, stored, means, &rules),
-    };
-    let rounds = match measured {
+    let rounds = match check_tells(stored).and_then(|()| second_look(project, stored, means, &rules)) {
         Err(error) if error.is::<Interrupted>() => return Err(error),
         Err(error) => return deliver_unconfirmed(project, delivery, stored, &error),
         Ok(rounds) => rounds,
@@ -98,24 +92,15 @@ fn deliver_unconfirmed(project: &Project, delivery: &Delivery, stored: &Report, 
     delivery.deliver(&Report { confirmation: Some(&confirmation), ..stored.clone() })
 }
 
-/// Returns why the baseline's own commit would tell nothing.
-fn obstacle(stored: &Report) -> Option<String> {
+/// Checks that the baseline's own commit would tell something.
+fn check_tells(stored: &Report) -> Result<()> {
     let Sides { baseline, candidate } = stored.provenance;
-    let is_missing = |row: &Row| row.decision.and_then(Decision::why) == Some(Why::Missing);
-    if baseline.locustfile != candidate.locustfile && stored.comparison.endpoints.iter().any(is_missing) {
-        // Both sides would be loaded by this locustfile, and both would lack what it no longer asks for.
-        return Some(
-            "the locustfile has changed since the baseline, and an endpoint is MISSING: restore its task, or accept the new load with --update-baseline"
-                .to_owned(),
-        );
-    }
-    if baseline.dirty {
-        return Some(format!(
-            "the baseline was measured with uncommitted changes on commit {}, which are in no commit: record it on a clean tree",
-            shown_commit(&baseline.commit, false)
-        ));
-    }
-    None
+    // Both sides would be loaded by this locustfile, and both would lack what it no longer asks for.
+    ensure!(
+        baseline.locustfile == candidate.locustfile || !stored.comparison.endpoints.iter().any(Row::is_missing),
+        "the locustfile has changed since the baseline, and an endpoint is MISSING: restore its task, or accept the new load with --update-baseline"
+    );
+    check_clean(baseline)
 }
 
 /// Measures the baseline's commit and this tree in rounds, or takes those that an earlier command has measured.
@@ -124,15 +109,12 @@ fn second_look(project: &Project, stored: &Report, means: Means, rules: &Rules) 
         Means::Bench(bench) => bench,
         Means::Earlier(rounds) => return Rounds::new(project, rounds.candidate, rounds.baseline),
         Means::None => {
-            return Err(anyhow!(
-                "only results were judged: measure with `{} perf --confirm` to confirm it",
-                program::name()
-            ));
+            bail!("only results were judged: measure with `{} perf --confirm` to confirm it", program::name())
         }
     };
-    let service = bench.service().ok_or_else(|| {
-        anyhow!("the service was not started here: describe it in [service] of perf.toml, and measure without --host")
-    })?;
+    let service = bench.service().context(
+        "the service was not started here: describe it in [service] of perf.toml, and measure without --host",
+    )?;
     let commit = commit_of(project, stored.provenance.baseline)?;
     let short = shown_commit(&commit, false);
     project.say(&format!("FAIL by the stored numbers: {}", stored.sentence()));
@@ -145,15 +127,4 @@ fn second_look(project: &Project, stored: &Report, means: Means, rules: &Rules) 
     let checkouts = project.folder_of_checkouts()?;
     let other = Other::build(project, bench, &checkouts, &short, &commit, service)?;
     Rounds::measure(project, bench, Sides { baseline: &other.side(), candidate: &this }, rules, "confirm/")
-}
-
-/// Returns the full hash of the baseline's commit.
-fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
-    let is_hash = baseline.commit.len() >= 7 && baseline.commit.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !is_hash {
-        return Err(anyhow!("the baseline names no commit: record it in a git repository"));
-    }
-    let short = shown_commit(&baseline.commit, false);
-    git::resolve(&project.shell, &baseline.commit)
-        .map_err(|error| error.context(format!("the baseline's commit {short}")))
 }

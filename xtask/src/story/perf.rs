@@ -81,7 +81,7 @@ fn run(flags: &Perf) -> Result<Outcome> {
     }
     let settings = project.settle()?;
     plan.check_load(&project, &settings)?;
-    let service = if settings.starts_service { project.config.service.as_ref() } else { None };
+    let service = project.service(&settings);
     let side = Side { label: None, commit: None, shell: &project.shell, service, warning: None };
     let mut bench = Bench::prepare(&project, &settings, project.rules.max_runs, &side, &mut clock)?;
     bench.most_loads = plan.most_runs(&project);

@@ -8,24 +8,13 @@ use judge::decision::Decision;
 use judge::limits::{Accepted, Level, Limit, Rules};
 use judge::run::{Metric, Run};
 
-use crate::samples::{provenance, runs_with};
+use crate::samples::{accepted, provenance, runs_with};
 
 const ENDPOINT: &str = "GET /claims";
 
 fn baseline() -> &'static Baseline {
     let runs = runs_with(ENDPOINT, &[99.0, 100.0, 101.0, 100.0, 100.0], 450, 0);
     Box::leak(Box::new(Baseline::new(&runs, provenance(), None, None).unwrap()))
-}
-
-fn accepted(endpoint: &str, metric: Metric, up_to: &str, days_left: i64) -> Accepted {
-    Accepted {
-        endpoint: (!endpoint.is_empty()).then(|| endpoint.to_owned()),
-        metric,
-        up_to: Limit::parse(metric, up_to).unwrap(),
-        until: Day::parse("2026-12-31").unwrap(),
-        days_left,
-        reason: "full-text search, issue 812".to_owned(),
-    }
 }
 
 fn rules(accepted: Vec<Accepted>) -> &'static Rules {

@@ -8,7 +8,7 @@ use judge::chain::{Version, breaks};
 use judge::compare::{Comparison, compare};
 use judge::day::Day;
 use judge::drift::Anchor;
-use judge::limits::{Accepted, Limit, Limits, Rules};
+use judge::limits::{Limit, Limits, Rules};
 use judge::run::{Machine, Metric, Provenance, Run};
 use report::content::Finding;
 use report::further::{self, drift_headline, drift_told, taken_over};
@@ -19,7 +19,7 @@ use roxmltree::Document;
 use scraper::{Html, Selector};
 use serde_json::Value;
 
-use crate::samples::{provenance, runs_with};
+use crate::samples::{accepted, provenance, runs_with};
 
 const ENDPOINT: &str = "GET /claims";
 
@@ -219,14 +219,6 @@ fn a_drift_names_the_updates_that_brought_it() {
 #[test]
 fn each_state_of_an_exception_is_told() {
     let baseline = version(1, 300.0, "", "A").baseline;
-    let accepted = |endpoint: &str, metric, up_to: &str, days_left| Accepted {
-        endpoint: (!endpoint.is_empty()).then(|| endpoint.to_owned()),
-        metric,
-        up_to: Limit::parse(metric, up_to).unwrap(),
-        until: Day::parse("2026-12-31").unwrap(),
-        days_left,
-        reason: "full-text search, issue 812".to_owned(),
-    };
     let runs = runs_with(ENDPOINT, &[415.0, 416.0, 417.0], 450, 0);
     let mut all = String::new();
     for (name, exceptions) in [
