@@ -1,11 +1,11 @@
 //! What every target holds of what it reads.
 
 use anyhow::Result;
-use judge::baseline::Baseline;
-use judge::compare::compare;
-use judge::limits::Rules;
-use judge::run::{Metric, Provenance, Run};
-use judge::text::error_line;
+use judge::baseline::file::Baseline;
+use judge::verdict::compare::compare;
+use judge::model::limits::Rules;
+use judge::model::run::{Metric, Provenance, Run};
+use judge::model::text::error_line;
 
 /// Longer, a line is none that a person reads.
 const LONGEST_LINE: usize = 1000;

@@ -13,16 +13,16 @@
 //! This is the shell around the pure crates `judge` and `report`: processes, files, git and Locust. [`story::perf`] is
 //! the story of the command; ARCHITECTURE.md is the map.
 
-pub mod called;
+#[cfg(feature = "maintenance")]
+pub mod adopt;
+pub mod commands;
 pub mod config;
-pub mod flags;
-pub mod measure;
-pub mod over_time;
-pub mod project;
-pub mod results;
-pub mod story;
-pub mod system;
-pub mod version;
+#[cfg(feature = "maintenance")]
+pub mod repo_flags;
+pub mod run;
+#[cfg(feature = "maintenance")]
+pub mod selftest;
+pub mod sys;
 
 use std::env;
 use std::ffi::OsString;
@@ -31,18 +31,18 @@ use std::process::ExitCode;
 
 use anstream::{stderr, stdout};
 use anyhow::Result;
-use judge::compare::Verdict;
-use judge::program;
-use judge::text::error_line;
-use report::content::Unjudged;
-use report::terminal;
+use judge::model::program;
+use judge::model::text::error_line;
+use judge::verdict::compare::Verdict;
+use report::formats::terminal;
+use report::view::content::Unjudged;
 
-use crate::called::Call;
-use crate::flags::{Command, HELP, parse, wants_bisect_exit_codes};
-use crate::story::history::history;
-use crate::story::perf::{Outcome, perf};
-use crate::system::process::{Failure, Interrupted};
-use crate::system::screen::screen;
+use crate::commands::history::history;
+use crate::commands::perf::{Outcome, perf};
+use crate::config::flags::{Command, HELP, parse, wants_bisect_exit_codes};
+use crate::sys::invocation::Call;
+use crate::sys::process::{Failure, Interrupted};
+use crate::sys::screen::screen;
 
 /// The exit code of a command without a verdict.
 const NO_VERDICT: u8 = 2;
@@ -54,7 +54,26 @@ const NO_VERDICT_IN_BISECT: u8 = 125;
 ///
 /// The exit code is 0 for a pass, 1 for a regression, 2 where there is no verdict, 130 or 143 after a signal.
 pub fn main() -> ExitCode {
-    run(env::args_os().skip(1).collect())
+    let args: Vec<_> = env::args_os().skip(1).collect();
+    #[cfg(feature = "maintenance")]
+    return run_maintenance(args);
+    #[cfg(not(feature = "maintenance"))]
+    run(args)
+}
+
+/// Runs a command of the gate's own repository (`selftest`, `adopt`), or one that every repository has.
+#[cfg(feature = "maintenance")]
+fn run_maintenance(args: Vec<OsString>) -> ExitCode {
+    use crate::repo_flags::Command;
+    remember_name(&args);
+    let outcome = match repo_flags::parse(args) {
+        Ok(Command::Library(args)) => return run(args),
+        Ok(Command::Help) => Ok(Outcome::Done(named(&format!("{HELP}\n{}", repo_flags::HELP)))),
+        Ok(Command::Selftest(flags)) => selftest::selftest(&flags).map(Outcome::Judged),
+        Ok(Command::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
+        Err(error) => Err(error),
+    };
+    exit_code(outcome, NO_VERDICT)
 }
 
 /// Runs the command that the arguments ask for, without the program's name: a command, and its flags. It is the arm of a program
@@ -77,7 +96,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     let no_verdict = if wants_bisect_exit_codes(&args) { NO_VERDICT_IN_BISECT } else { NO_VERDICT };
     let outcome = parse(args).and_then(|command| match command {
         Command::Help => Ok(Outcome::Done(named(HELP))),
-        Command::Version => Ok(Outcome::Done(format!("locust-gate {}", version::text()))),
+        Command::Version => Ok(Outcome::Done(format!("locust-gate {}", sys::version::text()))),
         Command::Perf(flags) => perf(&flags),
         Command::History(flags) => history(&flags),
     });

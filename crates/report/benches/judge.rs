@@ -15,15 +15,15 @@ use std::{env, fs, process};
 
 use anyhow::{Context as _, Result, ensure};
 use csv::ByteRecord;
-use judge::baseline::Baseline;
-use judge::compare::compare;
-use judge::limits::Rules;
-use judge::locust_csv;
-use judge::run::{Precision, Provenance};
+use judge::baseline::file::Baseline;
+use judge::model::limits::Rules;
+use judge::model::run::{Precision, Provenance};
+use judge::parse::locust_csv;
+use judge::verdict::compare::compare;
 use report::Background;
 use report::Report;
-use report::content::Sides;
-use report::terminal::{Screen, Verbosity, render};
+use report::formats::terminal::{Screen, Verbosity, render};
+use report::view::content::Sides;
 
 use crate::bounds::{Line, median};
 

@@ -13,15 +13,15 @@ use std::{array, env};
 
 use anyhow::{Result, ensure};
 use fastrand::Rng;
-use judge::baseline::Baseline;
-use judge::compare::compare;
-use judge::histogram::Histogram;
-use judge::limits::Rules;
-use judge::locust_history::{History, Percentiles, Point};
-use judge::run::{Precision, Provenance, Run, Stats};
+use judge::baseline::file::Baseline;
+use judge::model::limits::Rules;
+use judge::model::run::{Precision, Provenance, Run, Stats};
+use judge::parse::locust_history::{History, Percentiles, Point};
+use judge::stats::histogram::Histogram;
+use judge::verdict::compare::compare;
 use report::Background;
-use report::content::Sides;
-use report::terminal::{self, Screen, Verbosity};
+use report::formats::terminal::{self, Screen, Verbosity};
+use report::view::content::Sides;
 use report::{Format, Report};
 
 use crate::bounds::{Line, median};

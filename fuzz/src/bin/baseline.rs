@@ -1,7 +1,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use judge::baseline::Baseline;
+use judge::baseline::file::Baseline;
 
 fuzz_target!(|text: &str| {
     if let Some(baseline) = fuzz::read(Baseline::parse(text)) {

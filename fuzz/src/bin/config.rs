@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use locust_gate::config::{Config, LocustSettings, settle};
-use locust_gate::flags::LoadFlags;
+use locust_gate::config::settings::{Config, LocustSettings, settle};
+use locust_gate::config::flags::LoadFlags;
 
 fuzz_target!(|text: &str| {
     let mut locust = LocustSettings::default();

@@ -1,7 +1,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use judge::locust_csv;
+use judge::parse::locust_csv;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some(run) = fuzz::read(locust_csv::parse(bytes)) {

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use locust_gate::flags::{self, Command};
+use locust_gate::config::flags::{self, Command};
 
 fuzz_target!(|text: &str| {
     if let Some(Command::Perf(flags)) = fuzz::read(flags::parse(text.split('\n').map(Into::into).collect())) {

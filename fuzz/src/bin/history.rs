@@ -1,7 +1,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use judge::locust_history;
+use judge::parse::locust_history;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some(history) = fuzz::read(locust_history::parse(bytes)) {

@@ -5,17 +5,18 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use judge::baseline::Baseline;
-use judge::compare::compare;
-use judge::limits::Rules;
-use judge::locust_history::{self, History};
-use judge::locust_json;
-use judge::run::Run;
-use judge::text::printable;
+use judge::baseline::file::Baseline;
+use judge::verdict::compare::compare;
+use judge::model::limits::Rules;
+use judge::parse::locust_history::{self, History};
+use judge::parse::locust_json;
+use judge::model::run::Run;
+use judge::model::text::printable;
 use report::Background;
-use report::content::Sides;
-use report::terminal::{self, Screen, Verbosity};
-use report::{Format, Report, github};
+use report::view::content::Sides;
+use report::formats::terminal::{self, Screen, Verbosity};
+use report::formats::github;
+use report::{Format, Report};
 
 static RUN: LazyLock<Run> = LazyLock::new(|| {
     locust_json::parse(include_str!("../../../crates/judge/tests/fixtures/locust-2.47.0/ok/report.json")).expect("a fixture")

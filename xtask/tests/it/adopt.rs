@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use locust_gate::project::STARTER;
-use locust_gate::system::git::blob_hash;
+use locust_gate::config::project::STARTER;
+use locust_gate::sys::git::blob_hash;
 
 use crate::real;
 use crate::support::Scratch;
@@ -627,7 +627,10 @@ fn without_rust_a_repository_gets_nothing_of_it() {
         assert!(!text.contains("cargo") && !text.contains("xtask"), "{name}: {text}");
     }
     let workflow = repository.read(".github/workflows/perf.yml");
-    assert!(workflow.contains(&format!("pip install locust-gate=={}\n", locust_gate::version::number())), "{workflow}");
+    assert!(
+        workflow.contains(&format!("pip install locust-gate=={}\n", locust_gate::sys::version::number())),
+        "{workflow}"
+    );
     yaml_rust2::YamlLoader::load_from_str(&workflow).unwrap();
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_locust-gate"), &["adopt", "--vendor", "."]);
     assert!(code == 2 && text.contains("which the Python package does not have"), "{text}");
@@ -830,7 +833,7 @@ fn check(case: &Case) {
     // The baseline says which gate measured it.
     let commit = if case.flags.is_empty() { &snapshot().commit[..7] } else { &head[..12] };
     let baseline = repository.read("perf_baseline.json");
-    assert!(baseline.contains(&format!("\"gate\": \"{} ({commit}", locust_gate::version::number())), "{baseline}");
+    assert!(baseline.contains(&format!("\"gate\": \"{} ({commit}", locust_gate::sys::version::number())), "{baseline}");
     if case.files.iter().any(|(name, _)| *name == "xtask/src/main.rs") {
         let (code, text) = repository.run("cargo", &["xtask", "hello"]);
         assert!(code == 0 && text.contains("hello from xtask"), "{text}");

@@ -1,6 +1,6 @@
 //! `[drift]` and the age of a baseline: what creeps in over many accepted updates.
 
-use judge::baseline::Baseline;
+use judge::baseline::file::Baseline;
 
 use crate::history::{accept, baseline, history, repository};
 use crate::samples::VERSION_1_0;

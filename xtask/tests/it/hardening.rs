@@ -10,9 +10,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 
-use judge::baseline::Baseline;
-use locust_gate::system::files::Follower;
-use locust_gate::system::session::Session;
+use judge::baseline::file::Baseline;
+use locust_gate::sys::files::Follower;
+use locust_gate::sys::session::Session;
 
 use crate::support::{BASELINE, Output, RESULTS, Scratch};
 

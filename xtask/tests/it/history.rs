@@ -1,7 +1,7 @@
 //! `cargo xtask history`: the accepted baselines of a scratch repository.
 
-use judge::baseline::Baseline;
-use judge::run::{Machine, Provenance};
+use judge::baseline::file::Baseline;
+use judge::model::run::{Machine, Provenance};
 use serde_json::Value;
 
 use crate::samples::{VERSION_1_0, provenance, runs_with};

@@ -24,9 +24,6 @@ mod measure;
 mod projects;
 mod real;
 mod release;
-#[path = "../../src/repo/flags.rs"]
-#[allow(dead_code)]
-mod repo_flags;
 mod reports;
 #[path = "../../../crates/judge/tests/it/samples.rs"]
 #[allow(dead_code)]

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use judge::locust_json;
-use judge::text::error_line;
-use locust_gate::config::{Config, LocustSettings};
-use locust_gate::flags;
+use judge::model::text::error_line;
+use judge::parse::locust_json;
+use locust_gate::config::flags;
+use locust_gate::config::settings::{Config, LocustSettings};
 
 use crate::mangle::{check, check_refuses};
 use crate::real::root;

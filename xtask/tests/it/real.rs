@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use judge::run::Precision;
-use locust_gate::config::LocustConfig;
-use locust_gate::measure::install;
-use locust_gate::system::git::blob_hash;
+use judge::model::run::Precision;
+use locust_gate::config::settings::LocustConfig;
+use locust_gate::run::install;
+use locust_gate::sys::git::blob_hash;
 use xshell::Shell;
 
 const BASELINE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/real_baseline.json");
@@ -117,7 +117,7 @@ fn the_demo_is_measured_finely_and_wholly_and_fails_when_slower() {
     };
     assert!(total("perf_results_stats.csv") >= total("locust_stats.csv"));
     let json = fs::read_to_string(latest.join("perf_results.json")).unwrap();
-    let run = judge::locust_json::parse(&json).unwrap();
+    let run = judge::parse::locust_json::parse(&json).unwrap();
     assert_eq!(run.precision, Precision::Fine, "the listener keeps three significant digits");
 
     let (code, text) = perf(&["--run-time", "5s", "--max-runs", "2"], &[("DEMO_SLOWDOWN_PCT", "300")]);
@@ -128,7 +128,8 @@ fn the_demo_is_measured_finely_and_wholly_and_fails_when_slower() {
     fs::write(CONFIG, config.replace("[load]\n", "[load]\nwarmup = \"3s\"\n")).unwrap();
     let (code, text) = perf(&update, &[]);
     assert_eq!(code, 0, "{text}");
-    let warmed = judge::locust_json::parse(&fs::read_to_string(latest.join("perf_results.json")).unwrap()).unwrap();
+    let warmed =
+        judge::parse::locust_json::parse(&fs::read_to_string(latest.join("perf_results.json")).unwrap()).unwrap();
     let (part, all) = (warmed.total.requests, run.total.requests);
     assert!(part * 4 < all * 3, "{part} requests with a warm-up of three fifths of the run time, {all} without");
 

@@ -163,7 +163,7 @@ fn the_action_compares_a_pull_request_with_its_base_and_comments_when_asked() {
         assert!(text.contains(&format!("inputs.{input}")), "{input} has no effect");
     }
     let marker = text.split("startswith(\"").nth(1).unwrap().split('"').next().unwrap();
-    assert_eq!(marker, report::markdown::MARKER);
+    assert_eq!(marker, report::formats::markdown::MARKER);
 }
 
 /// Takes minutes: cargo builds the program, as the action does where a tag has no archive.
@@ -183,7 +183,7 @@ fn the_action_gates_a_service_here() {
     let job = job.with("inputs.arguments", "");
     let output = job.step("Performance gate");
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
-    assert!(job.scratch.read("pids/temp/perf_comment.md").contains(report::markdown::MARKER));
+    assert!(job.scratch.read("pids/temp/perf_comment.md").contains(report::formats::markdown::MARKER));
     assert!(job.scratch.path("perf_report.html").is_file());
 }
 
@@ -224,7 +224,7 @@ fn the_release_has_every_platform_and_the_version_of_the_crate() {
     assert_eq!(workflow["permissions"]["contents"].as_str(), Some("read"));
 
     // One version, which the changelog has.
-    let version = locust_gate::version::number();
+    let version = locust_gate::sys::version::number();
     for manifest in ["xtask/Cargo.toml", "crates/judge/Cargo.toml", "crates/report/Cargo.toml"] {
         let table: Table = read(manifest).parse().unwrap();
         assert_eq!(table["package"]["version"].as_str(), Some(version), "{manifest}");
@@ -244,7 +244,10 @@ fn the_release_has_every_platform_and_the_version_of_the_crate() {
     let targets = maturin["targets"].as_array().unwrap();
     assert_eq!(targets.len(), 1);
     let program = targets[0]["name"].as_str().unwrap();
-    assert_eq!((program, package["project"]["name"].as_str()), (locust_gate::called::PACKAGED, Some("locust-gate")));
+    assert_eq!(
+        (program, package["project"]["name"].as_str()),
+        (locust_gate::sys::invocation::PACKAGED, Some("locust-gate"))
+    );
     let crate_manifest: Table = read("xtask/Cargo.toml").parse().unwrap();
     let programs = crate_manifest["bin"].as_array().unwrap();
     assert!(programs.iter().any(|built| built["name"].as_str() == Some(program)));

@@ -1,7 +1,7 @@
 //! Where reports go: files, and what GitHub Actions shows.
 
-use locust_gate::flags::{Command, parse as parse_flags};
-use report::markdown;
+use locust_gate::config::flags::{Command, parse as parse_flags};
+use report::formats::markdown;
 use yaml_rust2::YamlLoader;
 
 use crate::real::root;

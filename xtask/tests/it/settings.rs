@@ -3,11 +3,11 @@
 use std::fs;
 
 use expect_test::expect;
-use locust_gate::config::{Config, LocustSettings, RunRange, settle};
-use locust_gate::flags;
+use locust_gate::config::flags;
+use locust_gate::config::settings::{Config, LocustSettings, RunRange, settle};
 
-use crate::repo_flags;
 use crate::support::Scratch;
+use locust_gate::repo_flags;
 
 /// Returns the error of what must be refused.
 fn error(result: anyhow::Result<impl Sized>) -> String {

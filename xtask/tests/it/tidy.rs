@@ -5,15 +5,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command as Program;
 
-use judge::limits::default_limits;
-use locust_gate::config::{Config, LocustSettings, settle};
-use locust_gate::flags::{self, Command, LoadFlags, known_flags};
+use judge::model::limits::default_limits;
+use locust_gate::config::flags::{self, Command, LoadFlags, known_flags};
+use locust_gate::config::settings::{Config, LocustSettings, settle};
 use serde_json::Value;
 use toml::Table;
 use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::real::root;
-use crate::repo_flags;
+use locust_gate::repo_flags;
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -62,98 +62,6 @@ fn the_readme_is_read_in_a_few_minutes() {
     assert!(lines < 150, "README.md has {lines} lines: what is not for a first reader goes into docs/");
 }
 
-/// Words that do not come back, each with the one to write: what a reader would have to look up, or to read twice.
-const GONE: [(&str, &str); 24] = [
-    ("mend", "fix"),
-    ("mends", "fixes"),
-    ("mended", "fixed"),
-    ("mending", "fixing"),
-    ("anew", "again"),
-    ("settled", "conclusive"),
-    ("there is no flag", "unknown flag"),
-    ("there is no command", "unknown command"),
-    ("no command is given", "missing command"),
-    ("gravest", "most severe"),
-    ("for ever", "always"),
-    ("torn", "truncated"),
-    ("handed to", "passed to"),
-    ("stands behind", "follows"),
-    ("stand behind", "follow"),
-    ("half as slow again", "50% slower"),
-    ("one a run", "one per run"),
-    ("no whole number", "expected a whole number"),
-    ("is no length of time", "expected a duration"),
-    ("meets no endpoint", "matches no endpoint"),
-    ("load less", "use fewer users"),
-    ("the starter's", "the example"),
-    ("\u{ab}", "a quotation mark"),
-    ("\u{bb}", "a quotation mark"),
-];
-
-/// Every text that a person reads: documents, comments of settings, and the source, whose strings become help, errors and
-/// reports.
-fn texts() -> Vec<(String, String)> {
-    let mut texts = sources();
-    let mut names = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "xtask/README.md", "perf.toml"]
-        .map(str::to_owned)
-        .to_vec();
-    names.extend([".github/workflows/ci.yml", "locustfile.py", "xtask/locust/perf_listener.py"].map(str::to_owned));
-    names.extend(["crates/report/src/page.css", "crates/report/src/page.js"].map(str::to_owned));
-    names.push("crates/judge/benches/calibration/preface.md".to_owned());
-    for folder in ["docs", "xtask/adopt"] {
-        let files = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
-        let files = files.filter(|file| file.extension().is_some_and(|extension| extension != "png"));
-        names.extend(files.map(|file| file.strip_prefix(root()).unwrap().display().to_string()));
-    }
-    for name in names {
-        let text = read(&name);
-        // What Markdown quotes as code may be an old name.
-        let is_markdown = Path::new(&name).extension().is_some_and(|extension| extension == "md");
-        let text = if is_markdown { text.split('`').step_by(2).collect() } else { text };
-        texts.push((name, text));
-    }
-    texts
-}
-
-/// Returns the words of a text that do not come back, with what to write instead.
-fn gone(original: &str) -> Vec<String> {
-    // An expression may go on in the next line, which may be one of a comment.
-    let words = original.split_whitespace().filter(|word| !["///", "//!", "//", "#"].contains(word));
-    let text = words.collect::<Vec<_>>().join(" ").to_lowercase();
-    let is_of_word = |c: char| c.is_alphanumeric() || c == '_';
-    let mut found = Vec::new();
-    if original.contains("NOT JUDGED") {
-        found.push("`NOT JUDGED`, write NO VERDICT".to_owned());
-    }
-    for (word, instead) in GONE {
-        for (place, _) in text.match_indices(word) {
-            let before = text[..place].chars().next_back().is_some_and(is_of_word);
-            let after = text[place + word.len()..].chars().next().is_some_and(is_of_word);
-            if !before && !after {
-                found.push(format!("`{word}`, write {instead}"));
-            }
-        }
-    }
-    for (place, _) in text.match_indices(" %") {
-        let is_number = text[..place].ends_with(|c: char| c.is_ascii_digit());
-        let is_remainder = text[place + 2..].trim_start().starts_with(|c: char| c.is_ascii_digit());
-        if is_number && !is_remainder {
-            found.push("a number and ` %`, write it without the space".to_owned());
-        }
-    }
-    found
-}
-
-#[test]
-fn words_that_are_gone_do_not_come_back() {
-    assert_eq!(gone("It is Mended: 20 % of it, not settled.\nHanded\n/// to it; amended, 7 % 3, unsettled").len(), 4);
-    let texts = texts();
-    assert!(texts.len() > 80, "{}", texts.len());
-    for (name, text) in texts {
-        assert_eq!(gone(&text), Vec::<String>::new(), "{name}");
-    }
-}
-
 #[test]
 fn adopting_is_told_in_a_few_lines() {
     let readme = read("README.md");
@@ -193,10 +101,10 @@ fn help_names_every_flag_and_each_is_known() {
         }
     }
     for (command, file, from, to, help) in [
-        ("perf", "xtask/src/flags.rs", "fn perf(", "fn results(", flags::HELP),
-        ("history", "xtask/src/flags.rs", "fn history(", "fn leftovers(", flags::HELP),
-        ("selftest", "xtask/src/repo/flags.rs", "fn selftest(", "fn adopt(", repo_flags::HELP),
-        ("adopt", "xtask/src/repo/flags.rs", "fn adopt(", "adopt takes one PATH", repo_flags::HELP),
+        ("perf", "xtask/src/config/flags.rs", "fn perf(", "fn results(", flags::HELP),
+        ("history", "xtask/src/config/flags.rs", "fn history(", "fn leftovers(", flags::HELP),
+        ("selftest", "xtask/src/repo_flags.rs", "fn selftest(", "fn adopt(", repo_flags::HELP),
+        ("adopt", "xtask/src/repo_flags.rs", "fn adopt(", "adopt takes one PATH", repo_flags::HELP),
     ] {
         let source = read(file);
         let parser = &source[source.find(from).unwrap()..source.find(to).unwrap()];
@@ -294,7 +202,7 @@ fn every_command_of_the_documents_is_known() {
 /// A line that `adopt` prints or writes, apart from where this repository lies.
 #[track_caller]
 fn assert_printed_by_adopt(code: &str) {
-    let source = read("xtask/src/repo/package.rs") + &read("xtask/src/repo/source.rs");
+    let source = read("xtask/src/adopt/package.rs") + &read("xtask/src/adopt/source.rs");
     let source = source.replace("\\\"", "\"");
     for line in code.lines() {
         let known = line.split("://").next().unwrap().trim_start_matches("locust-gate = { git = \"https");
@@ -331,7 +239,7 @@ fn assert_known(file: &str, line: &str) {
                 assert_parses(&rest.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
                 true
             }
-            ["pip", "install", package] => package == format!("locust-gate=={}", locust_gate::version::number()),
+            ["pip", "install", package] => package == format!("locust-gate=={}", locust_gate::sys::version::number()),
             ["cargo", "test", "-p", package, "--test", "it", module, ..] => has_module(package, module),
             ["cargo", "test", "-p", package] => !folder(package).is_empty(),
             ["fuzz/run", target] => root().join(format!("fuzz/src/bin/{target}.rs")).is_file(),
@@ -400,12 +308,12 @@ fn the_pure_crates_depend_on_nothing_that_reaches_outside() {
 fn nothing_prints_but_what_is_there_to_print() {
     let printers = [
         "xtask/src/lib.rs",
-        "xtask/src/measure/bench.rs",
-        "xtask/src/measure/progress.rs",
-        "xtask/src/project.rs",
-        "xtask/src/repo/selftest.rs",
-        "xtask/src/story/delivery.rs",
-        "xtask/src/story/history.rs",
+        "xtask/src/run/bench.rs",
+        "xtask/src/run/progress.rs",
+        "xtask/src/config/project.rs",
+        "xtask/src/selftest.rs",
+        "xtask/src/commands/delivery.rs",
+        "xtask/src/commands/history.rs",
     ];
     for (name, text) in sources().into_iter().filter(|(name, _)| name.starts_with("xtask/src")) {
         let prints =
@@ -421,23 +329,29 @@ fn nothing_prints_but_what_is_there_to_print() {
 #[test]
 fn messages_name_the_command_as_it_was_called() {
     let allowed = [
-        "crates/judge/src/baseline.rs",
-        "crates/judge/src/program.rs",
-        "crates/report/src/background.rs",
-        "crates/report/src/html.rs",
-        "crates/report/src/junit.rs",
-        "crates/report/src/markdown.rs",
-        "xtask/src/called.rs",
-        "xtask/src/flags.rs",
+        "crates/judge/src/baseline/file.rs",
+        "crates/judge/src/model/program.rs",
+        "crates/report/src/view/background.rs",
+        "crates/report/src/page/html.rs",
+        "crates/report/src/formats/junit.rs",
+        "crates/report/src/formats/markdown.rs",
+        "xtask/src/sys/invocation.rs",
+        "xtask/src/config/flags.rs",
         "xtask/src/lib.rs",
-        "xtask/src/system/log.rs",
+        "xtask/src/sys/log.rs",
     ];
-    for (name, text) in sources().into_iter().filter(|(name, _)| !name.contains("/repo/") && !name.starts_with("demo/"))
-    {
+    for (name, text) in sources().into_iter().filter(|(name, _)| !is_maintenance(name) && !name.starts_with("demo/")) {
         let code = text.split("#[cfg(test)]").next().unwrap();
         let names = code.lines().any(|line| !line.trim_start().starts_with("//") && line.contains("cargo xtask"));
         assert_eq!(names, allowed.contains(&name.as_str()), "{name}");
     }
+}
+
+/// Whether a file is only built for the gate's own repository and the Python package.
+fn is_maintenance(name: &str) -> bool {
+    ["xtask/src/adopt/", "xtask/src/selftest.rs", "xtask/src/repo_flags.rs", "xtask/src/main.rs", "xtask/src/bin/"]
+        .iter()
+        .any(|start| name.starts_with(start))
 }
 
 /// Modules of a crate, and the modules that each imports. A folder is no module of its own.
@@ -488,9 +402,9 @@ fn imports(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
 #[test]
 fn no_two_modules_import_each_other() {
     for (folder, some_module, imported) in [
-        ("crates/judge/src", "compare", "decision"),
-        ("crates/report/src", "html", "content"),
-        ("xtask/src", "system::process", "system::files"),
+        ("crates/judge/src", "verdict::compare", "verdict::decision"),
+        ("crates/report/src", "page::html", "view::content"),
+        ("xtask/src", "sys::process", "sys::files"),
         ("demo/src", "api", "pace"),
     ] {
         let imports = imports(folder);
@@ -519,23 +433,26 @@ fn no_two_modules_import_each_other() {
     }
 }
 
+/// The folders of each crate, from the one that may import all others to the one that imports none. ARCHITECTURE.md draws
+/// them.
+const FOLDERS: [(&str, &[&str]); 3] = [
+    ("crates/judge/src", &["verdict", "baseline", "parse", "model", "stats"]),
+    ("crates/report/src", &["history", "formats", "page", "view"]),
+    ("xtask/src", &["selftest", "adopt", "commands", "run", "config", "sys"]),
+];
+
 #[test]
-fn the_map_names_every_file() {
-    let map = read("ARCHITECTURE.md");
-    for (name, _) in sources() {
-        // The roots of crates and folders only name the others; the demo is shown as a whole.
-        let is_root = name.ends_with("/lib.rs") || name.ends_with("/mod.rs") || name.starts_with("demo/");
-        let shown = name.rsplit_once("src/").unwrap().1;
-        assert!(is_root || map.contains(&format!("`{shown}`")), "ARCHITECTURE.md does not name {name}");
-    }
-    for folder in ["crates/judge/tests/it", "crates/report/tests/it", "xtask/tests/it"] {
-        for entry in fs::read_dir(root().join(folder)).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            let shown = name.trim_end_matches(".rs");
-            assert!(
-                shown == "main" || map.contains(&format!("`{shown}`")),
-                "ARCHITECTURE.md does not name {folder}/{name}"
-            );
+fn folders_import_one_way() {
+    for (crate_folder, folders) in FOLDERS {
+        let place = |module: &str| {
+            let folder = module.split("::").next().unwrap();
+            folders.iter().position(|name| *name == folder)
+        };
+        for (module, imported) in imports(crate_folder) {
+            let Some(own) = place(&module) else { continue };
+            for other in imported {
+                assert!(place(&other).is_none_or(|other| other >= own), "{crate_folder}: {module} imports {other}");
+            }
         }
     }
 }

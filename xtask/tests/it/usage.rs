@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command};
 use std::thread;
 
-use judge::run::{Provenance, Usage};
+use judge::model::run::{Provenance, Usage};
 
 use crate::support::{Output, Scratch};
 
@@ -69,7 +69,7 @@ fn what_was_used_is_shown_with_the_baselines() {
     let scratch = loading("usage-baseline").service("works");
     let output = scratch.perf("--update-baseline --max-runs 2");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    let baseline = judge::baseline::Baseline::parse(&scratch.read("perf_baseline.json")).unwrap();
+    let baseline = judge::baseline::file::Baseline::parse(&scratch.read("perf_baseline.json")).unwrap();
     let Usage { others_pct, cpu_ms_per_request, peak_memory_mb } = baseline.provenance.usage.unwrap();
     let values = [others_pct.len(), cpu_ms_per_request.len(), peak_memory_mb.len()];
     assert_eq!(values, [2, 2, 2], "a value for each run");

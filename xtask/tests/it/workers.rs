@@ -8,8 +8,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use judge::run::Precision;
-use locust_gate::measure::workers::{Master, Setup};
+use judge::model::run::Precision;
+use locust_gate::run::workers::{Master, Setup};
 use serde_json::Value;
 
 use crate::real::link_locust;
@@ -166,7 +166,7 @@ fn the_load_is_shared_as_the_flags_or_else_the_file_say() {
     );
     // A master that listens everywhere is found at one address.
     for everywhere in [None, Some("*"), Some("0.0.0.0")] {
-        let address: IpAddr = locust_gate::measure::workers::address(everywhere).parse().unwrap();
+        let address: IpAddr = locust_gate::run::workers::address(everywhere).parse().unwrap();
         assert!(!address.is_unspecified(), "{address}");
     }
 }
@@ -285,7 +285,7 @@ fn assert_is_union(scratch: &Scratch, run: &str, workers: usize) {
     }
     assert_eq!(files, workers);
     let json = scratch.read(&format!("target/perf/latest/{run}/perf_results.json"));
-    let merged = judge::locust_json::parse(&json).unwrap();
+    let merged = judge::parse::locust_json::parse(&json).unwrap();
     assert_eq!(merged.precision, Precision::Fine);
     let total = (String::new(), merged.total.clone());
     let endpoints = merged.endpoints.iter().map(|(name, stats)| (name.to_string(), stats.clone()));

@@ -1,12 +1,12 @@
 //! Accepted exceptions: every state of one.
 
-use judge::accepted::{State, crowded_days};
-use judge::baseline::Baseline;
-use judge::compare::{Comparison, Verdict, compare};
-use judge::day::Day;
-use judge::decision::Decision;
-use judge::limits::{Accepted, Level, Limit, Rules};
-use judge::run::{Metric, Run};
+use judge::baseline::file::Baseline;
+use judge::model::day::Day;
+use judge::model::limits::{Accepted, Level, Limit, Rules};
+use judge::model::run::{Metric, Run};
+use judge::verdict::accepted::{State, crowded_days};
+use judge::verdict::compare::{Comparison, Verdict, compare};
+use judge::verdict::decision::Decision;
 
 use crate::samples::{accepted, provenance, runs_with};
 

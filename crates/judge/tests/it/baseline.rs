@@ -1,8 +1,8 @@
 //! The baseline file.
 
 use expect_test::expect;
-use judge::baseline::Baseline;
-use judge::run::{Metric, PERCENTILES, Precision, Provenance, Run, Usage};
+use judge::baseline::file::Baseline;
+use judge::model::run::{Metric, PERCENTILES, Precision, Provenance, Run, Usage};
 
 use crate::samples::{VERSION_1_0, error, provenance, run};
 

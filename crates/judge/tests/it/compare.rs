@@ -1,12 +1,12 @@
 //! Runs against a baseline: what is found, and the verdict.
 
 use expect_test::{Expect, expect};
-use judge::baseline::Baseline;
-use judge::compare::{Verdict, compare};
-use judge::decision::{Decision, Doubt, Presence, Row, Why};
-use judge::limits::{EndpointLimits, JUDGED, Limit, Limits, Rules, default_limits};
-use judge::run::{Metric, PERCENTILES, Precision, Run};
-use judge::stats::Interval;
+use judge::baseline::file::Baseline;
+use judge::model::limits::{EndpointLimits, JUDGED, Limit, Limits, Rules, default_limits};
+use judge::model::run::{Metric, PERCENTILES, Precision, Run};
+use judge::stats::estimate::Interval;
+use judge::verdict::compare::{Verdict, compare};
+use judge::verdict::decision::{Decision, Doubt, Presence, Row, Why};
 
 use crate::samples::{
     VERSION_1_0, baseline, candidate, error, provenance, rules, rules_with, run, runs_of, runs_with, stats, with_limits,

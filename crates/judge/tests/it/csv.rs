@@ -1,10 +1,10 @@
 //! Locust's statistics as CSV.
 
 use expect_test::expect;
-use judge::histogram::Histogram;
-use judge::locust_csv;
-use judge::run::{Metric, Precision, Run, Stats};
-use judge::stats::Interval;
+use judge::model::run::{Metric, Precision, Run, Stats};
+use judge::parse::locust_csv;
+use judge::stats::estimate::Interval;
+use judge::stats::histogram::Histogram;
 
 use crate::samples::{HEADER, error, fixture, row};
 

@@ -1,6 +1,6 @@
 //! Percentiles of counts, and the correction for coordinated omission.
 
-use judge::histogram::{Bucket, Histogram, percentile_rank};
+use judge::stats::histogram::{Bucket, Histogram, percentile_rank};
 
 fn histogram(buckets: &[(f64, u64)]) -> Histogram {
     Histogram::new(buckets.iter().map(|(time_ms, count)| Bucket { time_ms: *time_ms, count: *count }).collect())

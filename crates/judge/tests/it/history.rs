@@ -1,7 +1,7 @@
 //! Locust's statistics over time.
 
 use expect_test::expect;
-use judge::locust_history::{self, Percentiles};
+use judge::parse::locust_history::{self, Percentiles};
 
 use crate::samples::{error, fixture};
 

@@ -1,9 +1,9 @@
 //! Locust's statistics as JSON.
 
 use expect_test::expect;
-use judge::run::{PERCENTILES, Precision};
-use judge::stats::Interval;
-use judge::{locust_csv, locust_json};
+use judge::model::run::{PERCENTILES, Precision};
+use judge::parse::{locust_csv, locust_json};
+use judge::stats::estimate::Interval;
 
 use crate::csv::csv_error;
 use crate::samples::{error, fixture, json_of, row};

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use judge::baseline::Baseline;
-use judge::{locust_csv, locust_history, locust_json};
+use judge::baseline::file::Baseline;
+use judge::parse::{locust_csv, locust_history, locust_json};
 
 use crate::mangle::check_refuses;
 use crate::samples::VERSION_1_0;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use judge::baseline::Baseline;
-use judge::day::Day;
-use judge::histogram::Histogram;
-use judge::limits::{Accepted, Limit, Limits, Rules, default_limits};
-use judge::run::{Metric, Precision, Provenance, Run, Stats};
+use judge::baseline::file::Baseline;
+use judge::model::day::Day;
+use judge::model::limits::{Accepted, Limit, Limits, Rules, default_limits};
+use judge::model::run::{Metric, Precision, Provenance, Run, Stats};
+use judge::stats::histogram::Histogram;
 
 pub const HEADER: &str = "Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,Min Response Time,\
     Max Response Time,Average Content Size,Requests/s,Failures/s,50%,66%,75%,80%,90%,95%,98%,99%,99.9%,99.99%,100%";

@@ -1,6 +1,6 @@
 //! Secrets are not kept, and nothing is hidden in a name.
 
-use judge::{mask, text};
+use judge::model::{mask, text};
 
 #[test]
 fn a_character_that_cannot_be_seen_is_shown() {

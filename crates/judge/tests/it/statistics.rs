@@ -1,8 +1,8 @@
 //! The formulas, held against published values and R.
 
-use judge::counts::{Counts, Rates, fisher};
-use judge::run::REQUEST_Z;
-use judge::stats::{
+use judge::model::run::REQUEST_Z;
+use judge::stats::counts::{Counts, Rates, fisher};
+use judge::stats::estimate::{
     Difference, Interval, Ranks, Scale, Worse, estimate, holm, quantile_ranks, rate_interval_pct, upper_tail,
 };
 

@@ -3,14 +3,14 @@
 
 use std::fmt::Write as _;
 
-use judge::chain::Movement;
-use judge::run::Metric;
-use judge::text::cut;
+use judge::baseline::chain::Movement;
+use judge::model::run::Metric;
+use judge::model::text::cut;
 
-use crate::charts::{Axis, Chart, Field, Tick};
 use crate::history::timeline::{Entry, Timeline, author, moved};
-use crate::svg::{Anchor, Canvas, Color, Point, Rect, Stroke};
-use crate::words::{count, tile_name, unit_of_value, value};
+use crate::page::charts::{Axis, Chart, Field, Tick};
+use crate::page::svg::{Anchor, Canvas, Color, Point, Rect, Stroke};
+use crate::view::words::{count, tile_name, unit_of_value, value};
 
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 240.0;
@@ -105,7 +105,7 @@ fn draw_estimates(canvas: &mut Canvas, field: &Field, entries: &[Entry], metric:
 }
 
 fn estimate(entry: &Entry, metric: Metric) -> Option<f64> {
-    (!entry.runs.is_empty()).then(|| judge::stats::estimate(metric.scale(), entry.runs))
+    (!entry.runs.is_empty()).then(|| judge::stats::estimate::estimate(metric.scale(), entry.runs))
 }
 
 fn told(entry: &Entry, metric: Metric, estimate: f64) -> String {

@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use judge::program;
-use judge::run::Metric;
-use judge::text::escaped;
+use judge::model::program;
+use judge::model::run::Metric;
+use judge::model::text::escaped;
 
 use crate::history::chart;
 use crate::history::timeline::{Timeline, break_text};
-use crate::html::{figure, page};
-use crate::words::Tone;
+use crate::page::html::{figure, page};
+use crate::view::words::Tone;
 
 /// The number of endpoints that have a chart each: a page of more is only scrolled.
 const MOST_CHARTS: usize = 60;

@@ -1,12 +1,12 @@
 //! A history as JSON, in full precision. `docs/history.md` describes the keys.
 
-use judge::chain::Movement;
-use judge::run::Metric;
-use judge::stats::Interval;
+use judge::baseline::chain::Movement;
+use judge::model::run::Metric;
+use judge::stats::estimate::Interval;
 use serde::Serialize;
 
+use crate::formats::json;
 use crate::history::timeline::{Timeline, author};
-use crate::json;
 
 /// The version of the keys and what they mean.
 const SCHEMA_VERSION: &str = "1.0";
@@ -107,7 +107,7 @@ fn change(metric: Metric, movement: Movement) -> Moved {
     let finite = movement.interval.filter(|interval| interval.is_finite());
     Moved {
         change: movement.change,
-        unit: crate::words::change_unit(metric),
+        unit: crate::view::words::change_unit(metric),
         interval: finite.map(|Interval { low, high }| [low, high]),
         significant: movement.is_significant(),
     }

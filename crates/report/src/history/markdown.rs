@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::formats::markdown::prose;
 use crate::history::timeline::{Timeline, break_text};
-use crate::markdown::prose;
 
 /// Writes a table for all requests together, or for each endpoint that was asked for.
 pub fn render(timeline: &Timeline) -> String {

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use judge::text::cut;
+use judge::model::text::cut;
 use unicode_width::UnicodeWidthStr;
 
+use crate::formats::terminal::{Screen, in_ascii};
 use crate::history::timeline::{Timeline, break_text};
-use crate::terminal::{Screen, in_ascii};
 
 /// The columns that give way on a narrow terminal, by the beginning of their names, the least important first.
 const GIVE_WAY: [&str; 6] = ["requests/s", "p99", "p50", "errors", "author", "commit"];

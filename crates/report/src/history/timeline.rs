@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use judge::chain::{Movement, Version, oldest_of_stretch};
-use judge::comparability::Break;
-use judge::mask;
-use judge::run::Metric;
-use judge::text::{cut, endpoint_shown, printable};
+use judge::baseline::chain::{Movement, Version, oldest_of_stretch};
+use judge::model::mask;
+use judge::model::run::Metric;
+use judge::model::text::{cut, endpoint_shown, printable};
+use judge::verdict::comparability::Break;
 
-use crate::words::{count, interval_text, movement_text, value};
+use crate::view::words::{count, interval_text, movement_text, value};
 
 /// The metrics that each row shows, whichever the steps are of.
 const SHOWN: [Metric; 5] = [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
@@ -28,7 +28,7 @@ pub struct Timeline<'a> {
     pub file: String,
     /// All versions that can be read, newest first.
     pub versions: &'a [Version],
-    /// What keeps each version from being compared with those before it ([`judge::chain::breaks`]).
+    /// What keeps each version from being compared with those before it ([`judge::baseline::chain::breaks`]).
     pub breaks: Vec<Vec<Break>>,
     /// The number of versions that are shown, from the newest on.
     pub shown: usize,

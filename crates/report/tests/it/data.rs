@@ -7,26 +7,28 @@ use std::path::Path;
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use expect_test::expect;
-use judge::baseline::Baseline;
-use judge::chain::Version;
-use judge::compare::compare;
-use judge::day::Day;
-use judge::decision::Presence;
-use judge::drift::Anchor;
-use judge::histogram::Histogram;
-use judge::limits::{Accepted, EndpointLimits, Limit, Limits, Rules};
-use judge::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats, Usage};
-use judge::stats::Interval;
-use judge::text::{cut, printable};
+use judge::baseline::chain::Version;
+use judge::baseline::drift::Anchor;
+use judge::baseline::file::Baseline;
+use judge::model::day::Day;
+use judge::model::limits::{Accepted, EndpointLimits, Limit, Limits, Rules};
+use judge::model::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats, Usage};
+use judge::model::text::{cut, printable};
+use judge::stats::estimate::Interval;
+use judge::stats::histogram::Histogram;
+use judge::verdict::compare::compare;
+use judge::verdict::decision::Presence;
 use report::Background;
-use report::confirmation::{Confirmation, Stored};
-use report::content::{Sides, Unjudged, by_severity, finding, findings};
-use report::further::drift_findings;
-use report::next::steps;
-use report::saved::Saved;
-use report::terminal::{self, Screen, Verbosity};
-use report::words::Status;
-use report::{Report, github, html, json, junit, markdown};
+use report::Report;
+use report::formats::terminal::{self, Screen, Verbosity};
+use report::formats::{github, json, junit, markdown};
+use report::page::html;
+use report::view::confirmation::{Confirmation, Stored};
+use report::view::content::{Sides, Unjudged, by_severity, finding, findings};
+use report::view::further::drift_findings;
+use report::view::next::steps;
+use report::view::saved::Saved;
+use report::view::words::Status;
 use roxmltree::{Document, Node};
 use serde_json::{Value, json};
 
@@ -670,7 +672,7 @@ fn an_interval_beyond_measure_is_told_to_people_as_that() {
             let wild = if is_escaped { wild.replace('>', "&gt;") } else { wild.clone() };
             assert!(*format == "quiet" || text.contains(&wild), "{format}: {text}");
         }
-        expect!["inconclusive after 1 run (baseline: 2): p95 of all requests is within its limit (-40.3%), but further runs could take it over the limit, error_rate of all requests is within its limit (-44.44 pp), but further runs could take it over the limit; too noisy to detect any p95 change"].assert_eq(&report::content::evidence(report.comparison));
+        expect!["inconclusive after 1 run (baseline: 2): p95 of all requests is within its limit (-40.3%), but further runs could take it over the limit, error_rate of all requests is within its limit (-44.44 pp), but further runs could take it over the limit; too noisy to detect any p95 change"].assert_eq(&report::view::content::evidence(report.comparison));
         // In percentage points it goes below that, too.
         expect!["-100.0..+65.0"].assert_eq(&report.total_cells()[5].texts[4]);
         let value: Value = serde_json::from_str(&json::render(report)).unwrap();

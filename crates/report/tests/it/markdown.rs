@@ -2,18 +2,19 @@
 //! the table in a terminal of any width.
 
 use expect_test::expect;
-use judge::baseline::Baseline;
-use judge::compare::compare;
-use judge::histogram::Histogram;
-use judge::limits::Rules;
-use judge::run::{Precision, Run, Stats};
-use judge::stats::Interval;
+use judge::baseline::file::Baseline;
+use judge::model::limits::Rules;
+use judge::model::run::{Precision, Run, Stats};
+use judge::stats::estimate::Interval;
+use judge::stats::histogram::Histogram;
+use judge::verdict::compare::compare;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use report::Background;
-use report::content::{Cells, HEADER, Sides, Unjudged};
-use report::github::{self, Locustfile, Places};
-use report::terminal::{self, Screen, Verbosity};
-use report::{Report, markdown};
+use report::Report;
+use report::formats::github::{self, Locustfile, Places};
+use report::formats::markdown;
+use report::formats::terminal::{self, Screen, Verbosity};
+use report::view::content::{Cells, HEADER, Sides, Unjudged};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::data::hostile_names;

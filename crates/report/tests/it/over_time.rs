@@ -3,18 +3,18 @@
 use std::fmt::Write as _;
 
 use expect_test::expect;
-use judge::baseline::Baseline;
-use judge::chain::{Version, breaks};
-use judge::compare::{Comparison, compare};
-use judge::day::Day;
-use judge::drift::Anchor;
-use judge::limits::{Limit, Limits, Rules};
-use judge::run::{Machine, Metric, Provenance, Run};
-use report::content::Finding;
-use report::further::{self, drift_headline, drift_told, taken_over};
+use judge::baseline::chain::{Version, breaks};
+use judge::baseline::drift::Anchor;
+use judge::baseline::file::Baseline;
+use judge::model::day::Day;
+use judge::model::limits::{Limit, Limits, Rules};
+use judge::model::run::{Machine, Metric, Provenance, Run};
+use judge::verdict::compare::{Comparison, compare};
+use report::formats::terminal::Screen;
 use report::history::timeline::Timeline;
 use report::history::{html, json, markdown, terminal};
-use report::terminal::Screen;
+use report::view::content::Finding;
+use report::view::further::{self, drift_headline, drift_told, taken_over};
 use roxmltree::Document;
 use scraper::{Html, Selector};
 use serde_json::Value;

@@ -1,13 +1,13 @@
 //! The table and the sentences in a terminal.
 
 use expect_test::{Expect, expect};
-use judge::baseline::Baseline;
-use judge::compare::{Comparison, compare};
-use judge::run::{Metric, Provenance};
+use judge::baseline::file::Baseline;
+use judge::model::run::{Metric, Provenance};
+use judge::verdict::compare::{Comparison, compare};
 use report::Background;
 use report::Report;
-use report::content::Sides;
-use report::terminal::{Screen, Verbosity, render, wrapped};
+use report::formats::terminal::{Screen, Verbosity, render, wrapped};
+use report::view::content::Sides;
 
 use crate::samples::{baseline, candidate, provenance, rules, run, runs_of};
 
@@ -134,7 +134,7 @@ fn what_the_runs_rest_on_is_said() {
         let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
         let runs = runs_of(candidate_ms);
         let comparison = compare(&reference, &runs, rules(false)).unwrap();
-        report::content::evidence(&comparison)
+        report::view::content::evidence(&comparison)
     };
     expect!["noise unknown after 1 run (baseline: 1), so the point estimate decides"]
         .assert_eq(&said(&[300.0], &[310.0]));

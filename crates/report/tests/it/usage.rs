@@ -1,7 +1,7 @@
 //! What was used of the machine: the note where others were busy, and the details.
 
-use judge::run::{Provenance, Usage};
-use report::usage::{details, note};
+use judge::model::run::{Provenance, Usage};
+use report::view::usage::{details, note};
 
 fn side(others_pct: &[f64]) -> Provenance {
     let usage = Usage {

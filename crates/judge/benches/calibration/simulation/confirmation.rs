@@ -1,8 +1,8 @@
 //! A FAIL by the stored numbers that is confirmed in rounds, on the machine of the baseline and on a slower one.
 
 use fastrand::Rng;
-use judge::limits::Rules;
-use judge::run::Run;
+use judge::model::limits::Rules;
+use judge::model::run::Run;
 
 use super::draw::{baseline, factor, run};
 use super::on_all_cores;

@@ -1,8 +1,8 @@
 //! Runs that depend on each other, with and without a confirmation in rounds.
 
 use fastrand::Rng;
-use judge::limits::Rules;
-use judge::run::Run;
+use judge::model::limits::Rules;
+use judge::model::run::Run;
 
 use super::draw::{HIT_FACTOR, baseline, normal, run};
 use super::on_all_cores;

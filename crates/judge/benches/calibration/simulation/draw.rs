@@ -2,10 +2,10 @@
 
 use distrs::Normal;
 use fastrand::Rng;
-use judge::baseline::Baseline;
-use judge::histogram::Histogram;
-use judge::run::{PERCENTILES, Precision, Provenance, REQUEST_Z, Run, Stats};
-use judge::stats::{Interval, Ranks, quantile_ranks};
+use judge::baseline::file::Baseline;
+use judge::model::run::{PERCENTILES, Precision, Provenance, REQUEST_Z, Run, Stats};
+use judge::stats::estimate::{Interval, Ranks, quantile_ranks};
+use judge::stats::histogram::Histogram;
 
 /// A run that a neighbour hits is so many times as slow.
 pub const HIT_FACTOR: f64 = 1.5;

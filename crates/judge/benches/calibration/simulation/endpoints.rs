@@ -1,9 +1,9 @@
 //! Many endpoints with traffic as unequal as real traffic: whether the one that got slower is found, and no other.
 
 use fastrand::Rng;
-use judge::decision::Row;
-use judge::limits::Rules;
-use judge::run::{Metric, Run};
+use judge::model::limits::Rules;
+use judge::model::run::{Metric, Run};
+use judge::verdict::decision::Row;
 
 use super::draw::{baseline, factor, hit, sampled};
 use super::on_all_cores;
@@ -121,7 +121,8 @@ fn simulate(endpoints: usize, event: Event, comparisons: usize, start: u64) -> S
         seen.gate.runs += runs;
         seen.warned += usize::from(any_warned);
         if event == Event::Nothing {
-            let any_failed = |comparison: &judge::compare::Comparison| comparison.endpoints.iter().any(Row::is_failure);
+            let any_failed =
+                |comparison: &judge::verdict::compare::Comparison| comparison.endpoints.iter().any(Row::is_failure);
             seen.strict_failed += usize::from(gate(&reference, &after, &strict, any_failed).0);
         }
         add_former(&mut seen, &before[..FORMER_RUNS], &after[..FORMER_RUNS]);

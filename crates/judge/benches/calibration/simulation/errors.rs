@@ -1,8 +1,8 @@
 //! Error rates: whether more failures are found, and how often the intervals miss.
 
 use fastrand::Rng;
-use judge::counts::{Counts, Rates};
-use judge::run::Run;
+use judge::model::run::Run;
+use judge::stats::counts::{Counts, Rates};
 
 use super::draw::{baseline, binomial, run, stats};
 use super::on_all_cores;
@@ -100,7 +100,7 @@ fn simulate(case: Case, comparisons: usize, start: u64) -> Errors {
         let before: Vec<Run> = (0..BASELINE_RUNS).map(|_| draw(case.before_pct, false)).collect();
         let after: Vec<Run> = (0..MAX_RUNS).map(|_| draw(case.after_pct, true)).collect();
         let (fails, runs) = gate(&baseline(&before), &after, &rules, |comparison| {
-            comparison.total.iter().chain(&comparison.endpoints).any(judge::decision::Row::is_failure)
+            comparison.total.iter().chain(&comparison.endpoints).any(judge::verdict::decision::Row::is_failure)
         });
         seen.fails += usize::from(fails);
         seen.runs += runs;

@@ -1,9 +1,9 @@
 //! Rounds of two commits on a machine that drifts.
 
 use fastrand::Rng;
-use judge::compare::compare;
-use judge::limits::Rules;
-use judge::run::{Metric, Run};
+use judge::model::limits::Rules;
+use judge::model::run::{Metric, Run};
+use judge::verdict::compare::compare;
 
 use super::draw::{baseline, normal, run};
 use super::on_all_cores;

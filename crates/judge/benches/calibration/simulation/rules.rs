@@ -1,10 +1,10 @@
 //! The rule of the product, run after run as it is used, and the rule of the first edition, which it is held against.
 
-use judge::baseline::Baseline;
-use judge::compare::{Comparison, Verdict, compare};
-use judge::limits::Rules;
-use judge::run::Run;
-use judge::stats::{Difference, Scale, Worse, estimate, holm};
+use judge::baseline::file::Baseline;
+use judge::model::limits::Rules;
+use judge::model::run::Run;
+use judge::stats::estimate::{Difference, Scale, Worse, estimate, holm};
+use judge::verdict::compare::{Comparison, Verdict, compare};
 
 /// Runs of a baseline, and at most of a candidate.
 pub const BASELINE_RUNS: usize = 10;

@@ -1,9 +1,9 @@
 //! One series, the p95 of all requests together: how often each rule FAILs, and after how many runs.
 
 use fastrand::Rng;
-use judge::baseline::Baseline;
-use judge::compare::{Verdict, compare};
-use judge::run::Run;
+use judge::baseline::file::Baseline;
+use judge::model::run::Run;
+use judge::verdict::compare::{Verdict, compare};
 
 use super::draw::{baseline, factor, hit, run};
 use super::on_all_cores;

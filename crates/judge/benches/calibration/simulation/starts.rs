@@ -1,7 +1,7 @@
 //! Services whose p95 jumps: between fast and slow requests, or from start to start.
 
 use fastrand::Rng;
-use judge::run::Run;
+use judge::model::run::Run;
 
 use super::draw::{baseline, bimodal, factor, run};
 use super::on_all_cores;

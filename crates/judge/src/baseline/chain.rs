@@ -1,0 +1,142 @@
+//! The accepted baselines of a repository, one after the other: the versions of `perf_baseline.json` in git.
+//!
+//! Numbers are compared within a stretch only: where the load, the machine, Locust, Python or the locustfile differ, the
+//! chain is broken, and another stretch begins.
+//!
+//! ```text
+//!   newest                                          oldest
+//!   v5 -------- v4 -------- v3 --- || --- v2 -------- v1
+//!     \ step /     \ step /     broken:      \ step /
+//!      a stretch                the machine   another stretch
+//! ```
+
+use crate::baseline::file::Baseline;
+use crate::model::day::Day;
+use crate::model::run::{Metric, Provenance};
+use crate::stats::counts::{Counts, Rates};
+use crate::stats::estimate::{Difference, Interval, estimate};
+use crate::stats::noise::{ERROR, Noise};
+use crate::verdict::comparability::{Break, Known};
+
+/// A baseline as a commit accepted it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Version {
+    /// The full hash of that commit.
+    pub commit: String,
+    /// The day of the commit.
+    pub day: Day,
+    /// The name of the commit's author.
+    pub author: String,
+    /// The first line of the commit's message.
+    pub subject: String,
+    /// The baseline.
+    pub baseline: Baseline,
+}
+
+/// The change of a series from one version to a later one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Movement {
+    /// The change in percent or, of an error rate, in percentage points.
+    pub change: f64,
+    /// The confidence interval of the change; `None` where both sides have a single value.
+    pub interval: Option<Interval>,
+    /// Says that it is no larger than the rounding of response times.
+    is_rounding: bool,
+}
+
+impl Movement {
+    /// Compares a series of two versions; an `endpoint` of `None` is all requests together.
+    ///
+    /// Returns `None` where one of them lacks it, or a ratio meets a 0.
+    pub fn between(before: &Baseline, after: &Baseline, endpoint: Option<&str>, metric: Metric) -> Option<Movement> {
+        Movement::by_error(before, after, endpoint, metric, ERROR)
+    }
+
+    fn by_error(
+        before: &Baseline,
+        after: &Baseline,
+        endpoint: Option<&str>,
+        metric: Metric,
+        error: f64,
+    ) -> Option<Movement> {
+        let [runs, runs_after] = [before, after].map(|baseline| baseline.runs(endpoint, metric));
+        if runs.is_empty() || runs_after.is_empty() {
+            return None;
+        }
+        let noise = if metric == Metric::ErrorRate {
+            let [requests, requests_after] =
+                [before, after].map(|baseline| baseline.runs(endpoint, Metric::TotalRequests));
+            let counts = Counts::of_rates(runs, requests).zip(Counts::of_rates(runs_after, requests_after));
+            counts.and_then(|(before, after)| Rates::between(&before, &after)).map(Noise::Counts)
+        } else {
+            Difference::between(metric.scale(), runs, runs_after).map(Noise::Spread)
+        };
+        let [value, value_after] = [runs, runs_after].map(|runs| estimate(metric.scale(), runs));
+        let precision = before.provenance.precision.min(after.provenance.precision);
+        let resolution_ms = precision.resolution_ms(value.max(value_after));
+        Some(Movement {
+            change: metric.change(value, value_after)?,
+            interval: noise.map(|noise| noise.interval(error)),
+            is_rounding: metric.is_percentile() && (value_after - value).abs() <= resolution_ms,
+        })
+    }
+
+    /// Returns whether it is more than noise and rounding explain; `None` where nothing tells the noise.
+    pub fn is_significant(&self) -> Option<bool> {
+        let Interval { low, high } = self.interval?;
+        Some(!self.is_rounding && (low > 0.0 || high < 0.0))
+    }
+}
+
+/// Returns what keeps each version from being compared with those before it; nothing where the chain holds. `versions`
+/// come newest first, and so does the answer.
+pub fn breaks<'v>(versions: impl DoubleEndedIterator<Item = &'v Version>) -> Vec<Vec<Break>> {
+    let mut all: Vec<Vec<Break>> = Vec::new();
+    let mut known = Known::default();
+    for version in versions.rev() {
+        let breaks = known.meet(&version.baseline.provenance);
+        all.push(breaks);
+    }
+    all.reverse();
+    all
+}
+
+/// Returns what keeps a measurement from being compared with a version.
+pub fn breaks_between(version: &Version, measured: &Provenance) -> Vec<Break> {
+    let mut known = Known::default();
+    known.meet(&version.baseline.provenance);
+    known.meet(measured)
+}
+
+/// Returns what differs, without the values: `the machine and Locust's version`.
+pub fn break_names(breaks: &[Break]) -> String {
+    breaks.iter().map(|of| of.what).collect::<Vec<_>>().join(" and ")
+}
+
+/// Returns the place of the oldest version of the stretch that the version at `place` belongs to. `breaks` is what
+/// [`breaks`] returns.
+pub fn oldest_of_stretch(breaks: &[Vec<Break>], place: usize) -> usize {
+    (place..breaks.len()).find(|place| !breaks[*place].is_empty()).unwrap_or(breaks.len().saturating_sub(1))
+}
+
+/// Returns whether nothing but noise lies between two baselines: the same endpoints, measured in the same way, and no
+/// change that is significant over all series together (Bonferroni). Single values tell no noise, and are no proof.
+pub fn is_unchanged(before: &Baseline, after: &Baseline) -> bool {
+    let is_same_way = {
+        let mut known = Known::default();
+        known.meet(&before.provenance);
+        known.meet(&after.provenance).is_empty()
+    };
+    if !is_same_way || !before.endpoints.keys().eq(after.endpoints.keys()) {
+        return false;
+    }
+    let endpoints = before.endpoints.keys().map(|name| Some(name.as_str()));
+    let metrics = [Metric::P50, Metric::P95, Metric::P99, Metric::RequestsPerSec, Metric::ErrorRate];
+    let error = ERROR / ((before.endpoints.len() + 1) * metrics.len()) as f64;
+    [None].into_iter().chain(endpoints).all(|endpoint| {
+        metrics.into_iter().all(|metric| {
+            let movement = Movement::by_error(before, after, endpoint, metric, error);
+            movement.and_then(|movement| movement.is_significant()) == Some(false)
+        })
+    })
+}

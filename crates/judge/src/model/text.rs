@@ -1,0 +1,107 @@
+//! Text that came from somebody's file: made fit to print, cut to a width, escaped for a page.
+
+use unicode_width::UnicodeWidthChar as _;
+
+use crate::model::mask;
+
+/// The number of columns that an endpoint's name takes at most. It comes from a file and may be of any length.
+const NAME_COLUMNS: usize = 100;
+
+/// The number of columns that an error takes at most.
+const ERROR_COLUMNS: usize = 1000;
+
+/// Makes text from a file fit to print on one line. It may hold newlines, terminal escapes, and marks that turn the
+/// direction of writing: each of them is shown as an escape sequence.
+pub fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unprintable(c) {
+            printable.extend(c.escape_default());
+        } else {
+            printable.push(c);
+        }
+    }
+    printable
+}
+
+/// Tells whether a character breaks a line, controls a terminal, turns the direction of writing, or is no character at
+/// all (XML forbids some of those).
+pub fn is_unprintable(c: char) -> bool {
+    let breaks_line = matches!(c, '\u{2028}' | '\u{2029}');
+    let turns_direction =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || breaks_line || turns_direction || is_invisible(c) || matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
+/// Tells whether a character is there and cannot be seen, so that two names look like one: soft hyphens, fillers, marks of
+/// zero width, and tags, which can hide a whole text.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200d}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// Cuts text to `columns` columns. The middle is left out, since both ends of a path tell it from others.
+pub fn cut(text: &str, columns: usize) -> String {
+    // A mark without a width counts as one column too, since a name may hold any number of them.
+    let width = |c: char| c.width().unwrap_or(0).max(1);
+    if text.chars().map(width).sum::<usize>() <= columns {
+        return text.to_owned();
+    }
+    let head_columns = columns.saturating_sub(1).div_ceil(2);
+    let fitting = |characters: &mut dyn Iterator<Item = char>, mut room: usize| -> Vec<char> {
+        let mut fitting = Vec::new();
+        for c in characters {
+            match room.checked_sub(width(c)) {
+                Some(left) => room = left,
+                None => break,
+            }
+            fitting.push(c);
+        }
+        fitting
+    };
+    let head = fitting(&mut text.chars(), head_columns);
+    let tail = fitting(&mut text.chars().rev(), columns.saturating_sub(1) - head_columns);
+    head.into_iter().chain(['…']).chain(tail.into_iter().rev()).collect()
+}
+
+/// Returns an endpoint's name as every report for people shows it.
+pub fn endpoint_shown(endpoint: &str) -> String {
+    cut(&printable(endpoint), NAME_COLUMNS)
+}
+
+/// Escapes text for an element or a quoted attribute, in HTML and in XML.
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Returns an error as the user reads it: on one line whatever it quotes, no longer than a person reads, and without
+/// the password of a URL. Both ends stay: what is wrong and where, and the next step.
+pub fn error_line(error: &anyhow::Error) -> String {
+    cut(&printable(&mask::text(&format!("{error:#}"))), ERROR_COLUMNS)
+}

@@ -1,0 +1,273 @@
+//! Locust's `_stats.csv`: text in, a [`Run`] out; a truncated, empty or contradictory file is an error, never a pass.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::str;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use csv::{ByteRecord, Position, ReaderBuilder};
+
+use crate::model::run::{MAX_COUNT, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw};
+use crate::stats::estimate::{Interval, quantile_ranks};
+use crate::stats::histogram::Histogram;
+
+/// The places of the columns that are read, in the records of one file.
+struct Columns {
+    method: Option<usize>,
+    name: usize,
+    requests: usize,
+    failures: usize,
+    avg_ms: usize,
+    requests_per_sec: usize,
+    percentiles: [usize; 3],
+    /// Every percentile that the file has, rising.
+    all_percentiles: Vec<Percentile>,
+}
+
+/// A percentile that the file has.
+struct Percentile {
+    /// The share of requests, from 0 to 1.
+    share: f64,
+    column: usize,
+}
+
+impl Columns {
+    fn find(header: &ByteRecord) -> Result<Columns> {
+        let find = |name: &str| header.iter().position(|column| column.trim_ascii() == name.as_bytes());
+        let required = |name: &str| {
+            find(name)
+                .with_context(|| format!("line 1: missing column `{name}`; not a stats CSV from Locust 1.2 or later"))
+        };
+        let percentile = |name: &str| {
+            find(name).with_context(|| {
+                format!(
+                    "missing column `{name}`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"
+                )
+            })
+        };
+        let mut all_percentiles: Vec<Percentile> = Vec::new();
+        for (column, name) in header.iter().enumerate() {
+            let percent = str::from_utf8(name).ok().and_then(|name| name.trim().strip_suffix('%')?.parse::<f64>().ok());
+            match percent {
+                Some(percent) if (0.0..=100.0).contains(&percent) => {
+                    all_percentiles.push(Percentile { share: percent / 100.0, column });
+                }
+                _ => {}
+            }
+        }
+        all_percentiles.sort_by(|a, b| a.share.total_cmp(&b.share));
+        Ok(Columns {
+            all_percentiles,
+            method: find("Type"),
+            name: required("Name")?,
+            requests: required("Request Count")?,
+            failures: required("Failure Count")?,
+            avg_ms: required("Average Response Time")?,
+            requests_per_sec: required("Requests/s")?,
+            // Never `Median Response Time`: Locust 2.47.0 changed how that one is computed.
+            percentiles: [percentile("50%")?, percentile("95%")?, percentile("99%")?],
+        })
+    }
+}
+
+/// Reads one whole `_stats.csv`.
+///
+/// Locust rewrites the file in place, so a reader may meet a cut file, or a new head on an old tail. Such a splice, in
+/// which every row is well formed, shows only in the sums: the rows' counts must add up to those of `Aggregated`.
+///
+/// # Errors
+///
+/// Names the line and what is wrong with it: a ragged row, text in place of a number, an endpoint twice. A file without
+/// an `Aggregated` row, without requests, or whose rows do not add up is refused too.
+pub fn parse(bytes: &[u8]) -> Result<Run> {
+    // A spreadsheet may have put a byte order mark in front.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    ensure!(!bytes.trim_ascii().is_empty(), "the file is empty: Locust had not written any result yet");
+    let mut reader = ReaderBuilder::new().flexible(true).from_reader(bytes);
+    let columns = Columns::find(reader.byte_headers()?)?;
+    let width = reader.byte_headers()?.len();
+
+    let mut endpoints = Vec::new();
+    // Rows without a request, as before the first one: they have counts and no statistics.
+    let mut idle = Vec::new();
+    let mut sums = Counts { requests: 0, failures: 0 };
+    let mut aggregated = None;
+    let mut record = ByteRecord::new();
+    while reader.read_byte_record(&mut record)? {
+        let line = || line_of(bytes, record.position());
+        ensure!(
+            record.len() == width,
+            "line {} has {} fields where the header has {width}: the file is truncated, probably because Locust was killed while writing",
+            line(),
+            record.len(),
+        );
+        let row = read_row(&record, &columns).with_context(|| format!("line {}", line()))?;
+        if row.is_aggregated {
+            aggregated = Some((row.counts, row.stats));
+            continue;
+        }
+        sums.requests = sums.requests.saturating_add(row.counts.requests);
+        sums.failures = sums.failures.saturating_add(row.counts.failures);
+        match row.stats {
+            Some(stats) => {
+                endpoints.push((row.name, stats));
+                check_endpoints(endpoints.len())?;
+            }
+            None => idle.push(row.name),
+        }
+    }
+    let Some((counts, total)) = aggregated else {
+        bail!("no `Aggregated` row: the file is truncated, probably because Locust was killed while writing");
+    };
+    // A file of the `Aggregated` row alone is an extract, which has nothing to add up.
+    if !(endpoints.is_empty() && idle.is_empty()) {
+        check_names(endpoints.iter().map(|(name, _)| name).chain(&idle))?;
+        check_sums(&counts, &sums)?;
+    }
+    let Some(total) = total else {
+        bail!("Locust made no requests: there is nothing to judge");
+    };
+    ensure!(
+        counts.failures <= counts.requests,
+        "`Aggregated` counts {} failures of {} requests: the file does not add up",
+        counts.failures,
+        counts.requests
+    );
+    // Even where the response times were finer, the CSV cuts its percentiles to whole ms.
+    Ok(Run {
+        precision: Precision::Coarse,
+        total,
+        endpoints,
+        distribution: Vec::new(),
+        histogram: Histogram::default(),
+    })
+}
+
+/// Returns the line on which a record begins, from 1. The csv crate's own count is one behind where lines end in CR LF.
+fn line_of(bytes: &[u8], position: Option<&Position>) -> usize {
+    let offset = position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(0);
+    1 + bytes.iter().take(offset + 1).filter(|byte| **byte == b'\n').count()
+}
+
+struct Counts {
+    requests: u64,
+    failures: u64,
+}
+
+/// One row: its counts always, and its statistics where it has requests.
+struct Row {
+    name: Box<str>,
+    is_aggregated: bool,
+    counts: Counts,
+    stats: Option<Stats>,
+}
+
+fn read_row(record: &ByteRecord, columns: &Columns) -> Result<Row> {
+    let method = text(record, columns.method, "Type")?;
+    let name = text(record, Some(columns.name), "Name")?;
+    let requests = count(record, columns.requests, "Request Count")?;
+    let failures = count(record, columns.failures, "Failure Count")?;
+    // Before its first request a row's percentiles are `N/A`.
+    let stats = if requests == 0 {
+        None
+    } else {
+        let [p50, p95, p99] = columns.percentiles;
+        let stats = Stats {
+            requests,
+            failures,
+            p50_ms: number(record, p50, "50%")?,
+            p95_ms: number(record, p95, "95%")?,
+            p99_ms: number(record, p99, "99%")?,
+            avg_ms: number(record, columns.avg_ms, "Average Response Time")?,
+            requests_per_sec: number(record, columns.requests_per_sec, "Requests/s")?,
+            p95_interval_ms: p95_interval_ms(record, columns, requests)?,
+        };
+        let in_order = stats.p50_ms <= stats.p95_ms && stats.p95_ms <= stats.p99_ms;
+        ensure!(
+            in_order,
+            "its percentiles are not in order: 50% {}, 95% {}, 99% {}",
+            stats.p50_ms,
+            stats.p95_ms,
+            stats.p99_ms
+        );
+        Some(stats)
+    };
+    // A request may be named `Aggregated` too, but it has a type.
+    let is_aggregated = name == "Aggregated" && matches!(method, "" | "None");
+    let counts = Counts { requests, failures };
+    Ok(Row { name: endpoint_name(method, name), is_aggregated, counts, stats })
+}
+
+/// Returns the nearest percentiles outside the ranks of the interval: a CSV has no others.
+fn p95_interval_ms(record: &ByteRecord, columns: &Columns, requests: u64) -> Result<Option<Interval>> {
+    let Some(ranks) = quantile_ranks(requests, 0.95, REQUEST_Z) else { return Ok(None) };
+    // Ranks count from 1; Locust shows the value at `int(n * p)`, counted from 0.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "int() of Locust: a rank")]
+    let rank = |percentile: &&Percentile| (requests as f64 * percentile.share) as u64 + 1;
+    let all = &columns.all_percentiles;
+    let below = all.iter().rev().find(|percentile| rank(percentile) <= ranks.low);
+    let above = all.iter().find(|percentile| rank(percentile) >= ranks.high);
+    let (Some(below), Some(above)) = (below, above) else { return Ok(None) };
+    let low = number(record, below.column, "a percentile")?;
+    let high = number(record, above.column, "a percentile")?;
+    Ok(Some(Interval { low, high }))
+}
+
+fn check_names<'a>(names: impl Iterator<Item = &'a Box<str>>) -> Result<()> {
+    let mut seen = HashSet::with_capacity(names.size_hint().0);
+    for name in names {
+        ensure!(
+            seen.insert(&**name),
+            "`{}` appears twice: the file is corrupt, with rows of two writes mixed",
+            name.escape_debug()
+        );
+    }
+    Ok(())
+}
+
+/// Checks that the rows add up: those written at different times do not, however well each is formed.
+fn check_sums(total: &Counts, sums: &Counts) -> Result<()> {
+    for (what, sum, told) in [("requests", sums.requests, total.requests), ("failures", sums.failures, total.failures)]
+    {
+        ensure!(
+            sum == told,
+            "the endpoints' {what} add up to {sum} where `Aggregated` says {told}: the file is corrupt, with rows of two writes mixed"
+        );
+    }
+    Ok(())
+}
+
+fn text<'a>(record: &'a ByteRecord, column: Option<usize>, what: &str) -> Result<&'a str> {
+    let Some(column) = column else { return Ok("") };
+    str::from_utf8(&record[column]).with_context(|| format!("the {what} is not UTF-8: start Locust with PYTHONUTF8=1"))
+}
+
+fn count(record: &ByteRecord, column: usize, what: &str) -> Result<u64> {
+    let field = str::from_utf8(record[column].trim_ascii()).unwrap_or("?");
+    let count = field.parse().ok().filter(|count| *count <= MAX_COUNT);
+    count.ok_or_else(|| Unfit::new(what, &record[column], "not a whole number").into())
+}
+
+fn number(record: &ByteRecord, column: usize, what: &str) -> Result<f64> {
+    let field = str::from_utf8(record[column].trim_ascii()).unwrap_or("?");
+    let value = field.parse().unwrap_or(f64::NAN);
+    flaw(value).map_or(Ok(value), |flaw| Err(Unfit::new(what, &record[column], flaw).into()))
+}
+
+#[derive(Debug)]
+struct Unfit(String);
+
+impl Unfit {
+    fn new(what: &str, field: &[u8], flaw: &str) -> Unfit {
+        let shown: String = String::from_utf8_lossy(field).chars().take(40).flat_map(char::escape_debug).collect();
+        Unfit(format!("{what} is `{shown}`, {flaw}"))
+    }
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unfit {}

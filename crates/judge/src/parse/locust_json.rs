@@ -1,0 +1,170 @@
+//! Locust's `--json-file`: text in, a [`Run`] out. It has no `Aggregated` entry, so that one is computed here.
+
+use std::collections::{BTreeMap, HashSet};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::model::run::{
+    MAX_COUNT, PERCENTILES, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw,
+};
+use crate::stats::estimate::{Interval, quantile_ranks};
+use crate::stats::histogram::{Bucket, Histogram};
+
+/// One endpoint as `StatsEntry.serialize` of `locust.stats` writes it; keys that nothing here needs are left out.
+#[derive(Deserialize)]
+struct Entry {
+    name: String,
+    method: Option<String>,
+    num_requests: u64,
+    num_failures: u64,
+    /// Requests without a response time, as a user's own client may report them.
+    #[serde(default)]
+    num_none_requests: u64,
+    /// In ms.
+    total_response_time: f64,
+    /// Seconds since 1970.
+    start_time: f64,
+    /// Seconds since 1970; `null` before the first request.
+    last_request_timestamp: Option<f64>,
+    /// Response time in ms, as rounded by Locust, to the count of requests.
+    response_times: BTreeMap<String, u64>,
+}
+
+/// Reads a whole JSON result.
+///
+/// # Errors
+///
+/// Refuses text that is not such a result, and one that makes no sense: names the endpoint and what is wrong with it.
+pub fn parse(text: &str) -> Result<Run> {
+    let entries: Vec<Entry> =
+        serde_json::from_str(text).context("this is not a JSON result of Locust's --json-file")?;
+    let parts = read_parts(&entries)?;
+    ensure!(!parts.is_empty(), "Locust made no requests: there is nothing to judge");
+    let everything = Histogram::merged(parts.iter().map(|part| &part.histogram));
+    ensure!(everything.count() > 0, "no request has a response time");
+    let elapsed_s = elapsed_s(&parts)?;
+    let all: Vec<&Entry> = parts.iter().map(|part| part.entry).collect();
+    let total = stats(&all, &everything, elapsed_s)?;
+    check_endpoints(parts.len())?;
+    let mut endpoints = Vec::with_capacity(parts.len());
+    for Part { name, entry, histogram } in parts {
+        let stats = stats(&[entry], &histogram, elapsed_s).with_context(|| format!("`{}`", name.escape_debug()))?;
+        endpoints.push((name, stats));
+    }
+    let distribution = PERCENTILES.iter().map(|percent| everything.percentile(percent / 100.0)).collect();
+    Ok(Run { precision: precision(&everything), total, endpoints, distribution, histogram: everything })
+}
+
+/// An endpoint with requests.
+struct Part<'a> {
+    name: Box<str>,
+    entry: &'a Entry,
+    histogram: Histogram,
+}
+
+/// Checks each entry by itself, and that no endpoint appears twice.
+fn read_parts(entries: &[Entry]) -> Result<Vec<Part<'_>>> {
+    let counts = entries.iter().flat_map(|entry| {
+        let timed = entry.response_times.values().copied();
+        timed.chain([entry.num_requests, entry.num_failures]).map(u128::from)
+    });
+    ensure!(counts.sum::<u128>() <= u128::from(MAX_COUNT), "it counts more requests than any test makes");
+    let mut names = HashSet::new();
+    let mut parts = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.num_requests > 0) {
+        let name = endpoint_name(entry.method.as_deref().unwrap_or(""), &entry.name);
+        let about = || format!("`{}`", name.escape_debug());
+        ensure!(names.insert(name.clone()), "{} appears twice", about());
+        ensure!(
+            entry.total_response_time.is_finite() && entry.total_response_time >= 0.0,
+            "{}: total_response_time is not a number of 0 or more",
+            about()
+        );
+        let histogram = histogram(&entry.response_times).with_context(about)?;
+        check_histogram(entry, &histogram).with_context(about)?;
+        parts.push(Part { name, entry, histogram });
+    }
+    Ok(parts)
+}
+
+/// Checks that the response times are those of the counts: each request that has a time is there, and the sum of the
+/// times is one that rounding can make of them.
+fn check_histogram(entry: &Entry, histogram: &Histogram) -> Result<()> {
+    let (timed, requests) = (histogram.count(), entry.num_requests.saturating_sub(entry.num_none_requests));
+    ensure!(
+        timed == requests,
+        "it counts {requests} requests, and has response times for {timed}: the file is damaged"
+    );
+    let (mut least_ms, mut most_ms) = (0.0, 0.0);
+    for Bucket { time_ms, count } in histogram.buckets() {
+        let width_ms = Precision::Coarse.resolution_ms(*time_ms);
+        least_ms += *count as f64 * (time_ms - width_ms).max(0.0);
+        most_ms += *count as f64 * (time_ms + width_ms);
+    }
+    let total_ms = entry.total_response_time;
+    ensure!(
+        (least_ms..=most_ms).contains(&total_ms),
+        "its response times add up to {least_ms:.0} to {most_ms:.0} ms, and total_response_time is {total_ms:.0} ms: the file is damaged"
+    );
+    Ok(())
+}
+
+/// Returns the time in seconds that throughput is counted over. Like Locust's `total_rps` it goes from the start of the
+/// test to the last request of any endpoint, for every endpoint.
+fn elapsed_s(parts: &[Part]) -> Result<f64> {
+    let start_s = parts.iter().map(|part| part.entry.start_time).fold(f64::INFINITY, f64::min);
+    let ends = parts.iter().filter_map(|part| part.entry.last_request_timestamp);
+    let elapsed_s = ends.fold(f64::NEG_INFINITY, f64::max) - start_s;
+    ensure!(
+        elapsed_s.is_finite() && elapsed_s > 0.0,
+        "the requests span {elapsed_s} s from start_time to last_request_timestamp: the clock was changed during the run, or the file is damaged; run it again"
+    );
+    Ok(elapsed_s)
+}
+
+/// Returns the statistics of some entries, whose response times are in `histogram`.
+fn stats(entries: &[&Entry], histogram: &Histogram, elapsed_s: f64) -> Result<Stats> {
+    let requests: u64 = entries.iter().map(|entry| entry.num_requests).sum();
+    let timed = histogram.count();
+    // A request of the user's own kind may have no response time; where none has, Locust's CSV says 0.
+    let avg_ms = entries.iter().map(|entry| entry.total_response_time).sum::<f64>() / timed.max(1) as f64;
+    let requests_per_sec = requests as f64 / elapsed_s;
+    ensure!(flaw(avg_ms).is_none(), "its response times add up to no number");
+    ensure!(flaw(requests_per_sec).is_none(), "{requests} requests in {elapsed_s} s are more than can be measured");
+    Ok(Stats {
+        requests,
+        failures: entries.iter().map(|entry| entry.num_failures).sum(),
+        p50_ms: histogram.percentile(0.50),
+        p95_ms: histogram.percentile(0.95),
+        p99_ms: histogram.percentile(0.99),
+        avg_ms,
+        requests_per_sec,
+        p95_interval_ms: quantile_ranks(timed, 0.95, REQUEST_Z).map(|ranks| Interval {
+            low: histogram.order_statistic(ranks.low - 1),
+            high: histogram.order_statistic(ranks.high - 1),
+        }),
+    })
+}
+
+/// Tells the precision: fine only where a response time shows it, since Locust's own rounding leaves multiples of its
+/// resolution.
+fn precision(histogram: &Histogram) -> Precision {
+    let is_coarse = |time_ms: f64| {
+        let steps = time_ms / Precision::Coarse.resolution_ms(time_ms);
+        (steps - steps.round()).abs() < 1e-6
+    };
+    if histogram.buckets().iter().all(|bucket| is_coarse(bucket.time_ms)) { Precision::Coarse } else { Precision::Fine }
+}
+
+fn histogram(response_times: &BTreeMap<String, u64>) -> Result<Histogram> {
+    let mut buckets = Vec::with_capacity(response_times.len());
+    for (time, count) in response_times {
+        let time_ms = time.parse().unwrap_or(f64::NAN);
+        if let Some(flaw) = flaw(time_ms) {
+            bail!("response time `{}` is {flaw}", time.escape_debug());
+        }
+        buckets.push(Bucket { time_ms, count: *count });
+    }
+    Ok(Histogram::new(buckets))
+}

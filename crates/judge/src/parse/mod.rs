@@ -1,0 +1,6 @@
+//! Parsers of Locust's files.
+
+pub mod locust_csv;
+pub mod locust_history;
+pub mod locust_json;
+pub mod strict_json;

@@ -1,0 +1,331 @@
+//! Error rates: failures are counts, and are compared as counts.
+//!
+//! Where the runs of a side differ by no more than chance, all its requests are one binomial sample, tested exactly
+//! (Fisher). Where they differ by more, the counts are quasi-binomial: the variance is the binomial one times the
+//! dispersion that the runs show (`McCullagh` & Nelder, Generalized Linear Models, 2nd ed., section 4.5), which is as if so
+//! many times fewer requests had been made.
+
+use distrs::{Normal, StudentsT};
+
+use crate::stats::estimate::{Interval, POWER_Z, upper_tail};
+
+/// The failures of one run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Counts {
+    /// Requests that failed.
+    pub failures: f64,
+    /// All requests.
+    pub requests: f64,
+}
+
+impl Counts {
+    /// Returns the counts behind a rate in percent.
+    pub fn of_rate(rate_pct: f64, requests: f64) -> Counts {
+        Counts { failures: (rate_pct / 100.0 * requests).round().clamp(0.0, requests), requests }
+    }
+
+    /// Returns the counts behind the rates in percent of several runs; `None` where not each of them has its requests,
+    /// without which a rate counts nothing.
+    pub fn of_rates(rates_pct: &[f64], requests: &[f64]) -> Option<Vec<Counts>> {
+        let counts = rates_pct.iter().zip(requests).map(|(rate_pct, requests)| Counts::of_rate(*rate_pct, *requests));
+        (rates_pct.len() == requests.len()).then(|| counts.collect())
+    }
+
+    fn sum(runs: &[Counts]) -> Counts {
+        let failures = runs.iter().map(|run| run.failures).sum();
+        Counts { failures, requests: runs.iter().map(|run| run.requests).sum() }
+    }
+
+    fn rate(self) -> f64 {
+        self.failures / self.requests
+    }
+
+    /// Returns the counts of so many times the requests, at the same rate.
+    fn times(self, factor: f64) -> Counts {
+        Counts { failures: self.failures * factor, requests: self.requests * factor }
+    }
+
+    /// Returns the interval of the true rate, whose ends are missed with the probability `error` together: Clopper &
+    /// Pearson 1934 (The use of confidence or fiducial limits illustrated in the case of the binomial, Biometrika 26), as
+    /// quantiles of beta distributions.
+    pub fn interval(self, error: f64) -> Interval {
+        let Counts { failures, requests } = self;
+        let successes = requests - failures;
+        // Without a failure the beta distribution is a power, whose quantile needs no search.
+        if failures <= 0.0 {
+            return Interval { low: 0.0, high: -((error / 2.0).ln() / requests).exp_m1() };
+        }
+        Interval {
+            low: Beta::new(failures, successes + 1.0).quantile(error / 2.0),
+            high: if successes <= 0.0 { 1.0 } else { Beta::new(failures + 1.0, successes).quantile(1.0 - error / 2.0) },
+        }
+    }
+}
+
+/// The error rates of both sides, and how sure their difference is. A change is in percentage points.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    baseline: Counts,
+    candidate: Counts,
+    candidate_runs: usize,
+    /// The factor by which the runs differ more than chance explains: 1, or more.
+    dispersion: f64,
+    /// The degrees of freedom of `dispersion`.
+    freedom: f64,
+}
+
+impl Rates {
+    /// Compares the runs of both sides.
+    ///
+    /// Returns `None` where two single runs leave nothing to tell by whether runs differ.
+    pub fn between(baseline: &[Counts], candidate: &[Counts]) -> Option<Rates> {
+        if baseline.is_empty() || candidate.is_empty() || baseline.len() + candidate.len() < 3 {
+            return None;
+        }
+        let freedom = (baseline.len() + candidate.len() - 2) as f64;
+        // Pearson's statistic over its degrees of freedom, each side around its own rate.
+        let dispersion = (pearson(baseline) + pearson(candidate)) / freedom;
+        Some(Rates {
+            baseline: Counts::sum(baseline),
+            candidate: Counts::sum(candidate),
+            candidate_runs: candidate.len(),
+            dispersion: dispersion.max(1.0),
+            freedom,
+        })
+    }
+
+    /// Returns the change, in percentage points.
+    pub fn change(&self) -> f64 {
+        100.0 * (self.candidate.rate() - self.baseline.rate())
+    }
+
+    fn is_dispersed(&self) -> bool {
+        self.dispersion > 1.0
+    }
+
+    /// Returns the error, of a normal distribution, whose quantile is that of the t distribution where the dispersion is
+    /// an estimate.
+    fn normal_error(&self, error: f64) -> f64 {
+        if !self.is_dispersed() {
+            return error;
+        }
+        2.0 * Normal::cdf(-StudentsT::ppf(1.0 - error / 2.0, self.freedom), 0.0, 1.0)
+    }
+
+    /// Returns the confidence interval of the change, which misses with the probability `error` at most: from the
+    /// intervals of both rates by square-and-add (Newcombe 1998, Interval estimation for the difference between
+    /// independent proportions, Statistics in Medicine 17, method 10), with the exact ones of [`Counts::interval`] in
+    /// place of Wilson's. It never has the width 0.
+    pub fn interval(&self, error: f64) -> Interval {
+        let error = self.normal_error(error);
+        let [baseline, candidate] =
+            [self.baseline, self.candidate].map(|side| side.times(1.0 / self.dispersion).interval(error));
+        let (before, now) = (self.baseline.rate(), self.candidate.rate());
+        let difference = now - before;
+        Interval {
+            low: 100.0 * (difference - (now - candidate.low).hypot(baseline.high - before)),
+            high: 100.0 * (difference + (candidate.high - now).hypot(before - baseline.low)),
+        }
+    }
+
+    /// Returns where the change will lie after `last_runs` candidate runs in all: below the lower end, and above the
+    /// upper one, with the probability `chance` each.
+    ///
+    /// As [`Difference::forecast`](crate::stats::estimate::Difference::forecast), for counts: the rate of the n' requests that
+    /// follow n, of which f failed, has the mean (f + 1/2) / (n + 1) and the variance of a share of n n' / (n + n')
+    /// requests, those of the beta-binomial distribution (Jeffreys' prior; Gelman et al., Bayesian Data Analysis, 3rd
+    /// ed., section 2.4). It is taken as a beta distribution with these.
+    pub fn forecast(&self, last_runs: usize, chance: f64) -> Interval {
+        let (made, last) = (self.candidate_runs as f64, last_runs as f64);
+        if last <= made {
+            return Interval { low: self.change(), high: self.change() };
+        }
+        let seen = self.candidate.times(1.0 / self.dispersion);
+        let mean = (seen.failures + 0.5) / (seen.requests + 1.0);
+        let further = seen.requests * (last - made) / made;
+        let size = seen.requests * further / (seen.requests + further);
+        let beta = Beta::new(mean * size, (1.0 - mean) * size);
+        let end = |p: f64| {
+            let rate = beta.quantile(p);
+            100.0 * ((made * self.candidate.rate() + (last - made) * rate) / last - self.baseline.rate())
+        };
+        Interval { low: end(chance), high: end(1.0 - chance) }
+    }
+
+    /// Returns these rates as they will be after `last_runs` in all, if the change is `change` then.
+    #[must_use]
+    pub fn after(&self, last_runs: usize, change: f64) -> Rates {
+        let last_runs = last_runs.max(self.candidate_runs);
+        let requests = self.candidate.requests * last_runs as f64 / self.candidate_runs as f64;
+        let candidate = Counts::of_rate(100.0 * self.baseline.rate() + change, requests);
+        let freedom = self.freedom + (last_runs - self.candidate_runs) as f64;
+        Rates { candidate, candidate_runs: last_runs, freedom, ..*self }
+    }
+
+    /// Returns the smallest rise, in percentage points, that counts like these would have told from none in four cases of
+    /// five: the usual normal approximation, at the rate of all requests and half a failure more, which is never 0.
+    pub fn detectable(&self, error: f64) -> f64 {
+        let z = -Normal::ppf(self.normal_error(error) / 2.0, 0.0, 1.0);
+        let all = Counts::sum(&[self.baseline, self.candidate]);
+        let rate = (all.failures + 0.5) / (all.requests + 1.0);
+        let share = self.dispersion * (1.0 / self.baseline.requests + 1.0 / self.candidate.requests);
+        100.0 * (z + POWER_Z) * (rate * (1.0 - rate) * share).sqrt()
+    }
+
+    /// Returns the probability of a rise so large, or larger, where there is none (one-sided): Fisher's exact test, or the
+    /// t of the quasi-binomial difference where that is less sure.
+    pub fn p_value(&self) -> f64 {
+        let exact = fisher(self.baseline, self.candidate);
+        if !self.is_dispersed() {
+            return exact;
+        }
+        let rate = Counts::sum(&[self.baseline, self.candidate]).rate();
+        let share = self.dispersion * (1.0 / self.baseline.requests + 1.0 / self.candidate.requests);
+        let standard_error = (rate * (1.0 - rate) * share).sqrt();
+        if standard_error <= 0.0 {
+            return exact;
+        }
+        let t = (self.candidate.rate() - self.baseline.rate()) / standard_error;
+        upper_tail(t, self.freedom).max(exact)
+    }
+}
+
+/// Returns Pearson's statistic of the runs of one side around their common rate.
+fn pearson(runs: &[Counts]) -> f64 {
+    let rate = Counts::sum(runs).rate();
+    if rate <= 0.0 || rate >= 1.0 {
+        return 0.0;
+    }
+    let square = |run: &Counts| (run.failures - run.requests * rate).powi(2) / (run.requests * rate * (1.0 - rate));
+    runs.iter().map(square).sum()
+}
+
+/// Returns the probability of so many failures of the candidate, or more, of all that both sides had, where both have the
+/// same rate: Fisher's exact test on one side (Fisher 1935, The Logic of Inductive Inference, Journal of the Royal
+/// Statistical Society 98), the upper tail of the hypergeometric distribution.
+pub fn fisher(baseline: Counts, candidate: Counts) -> f64 {
+    let failures = baseline.failures + candidate.failures;
+    let requests = baseline.requests + candidate.requests;
+    let least = (failures - baseline.requests).max(0.0);
+    let most = failures.min(candidate.requests);
+    let probability = |of_candidate: f64| {
+        (ln_choose(candidate.requests, of_candidate) + ln_choose(baseline.requests, failures - of_candidate)
+            - ln_choose(requests, failures))
+        .exp()
+    };
+    // The tail away from the mean falls fast, so that one is added up.
+    if candidate.failures > failures * candidate.requests / requests {
+        let mut sum = 0.0;
+        let mut at = candidate.failures;
+        while at <= most {
+            let term = probability(at);
+            sum += term;
+            if term <= 1e-16 * sum {
+                break;
+            }
+            at += 1.0;
+        }
+        return sum.min(1.0);
+    }
+    let mut below = 0.0;
+    let mut at = candidate.failures - 1.0;
+    while at >= least {
+        let term = probability(at);
+        below += term;
+        if term <= 1e-16 * below {
+            break;
+        }
+        at -= 1.0;
+    }
+    (1.0 - below).clamp(0.0, 1.0)
+}
+
+fn ln_choose(n: f64, k: f64) -> f64 {
+    ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0)
+}
+
+/// Returns the logarithm of the gamma function of a number above 0: Stirling's series (DLMF 5.11.1), from 10 on, to which
+/// the recurrence leads.
+fn ln_gamma(x: f64) -> f64 {
+    let (mut x, mut product) = (x, 1.0);
+    while x < 10.0 {
+        product *= x;
+        x += 1.0;
+    }
+    let inverse = 1.0 / (x * x);
+    let series = (1.0 / 12.0
+        - inverse * (1.0 / 360.0 - inverse * (1.0 / 1260.0 - inverse * (1.0 / 1680.0 - inverse / 1188.0))))
+        / x;
+    (x - 0.5) * x.ln() - x + 0.5 * (2.0 * std::f64::consts::PI).ln() + series - product.ln()
+}
+
+/// A beta distribution.
+#[derive(Clone, Copy)]
+struct Beta {
+    a: f64,
+    b: f64,
+    /// The logarithm of the beta function of both.
+    ln_scale: f64,
+}
+
+impl Beta {
+    fn new(a: f64, b: f64) -> Beta {
+        Beta { a, b, ln_scale: ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b) }
+    }
+
+    /// Returns the distribution function, the regularized incomplete beta function: the continued fraction of DLMF
+    /// 8.17.22, evaluated by Lentz's method as Thompson & Barnett have it (1986, Coulomb and Bessel functions of complex
+    /// arguments and order, Journal of Computational Physics 64).
+    fn cdf(self, x: f64) -> f64 {
+        let Beta { a, b, ln_scale } = self;
+        if x <= 0.0 {
+            return 0.0;
+        }
+        if x >= 1.0 {
+            return 1.0;
+        }
+        // Beyond its mean the fraction converges slowly; the other tail does not.
+        if x > (a + 1.0) / (a + b + 2.0) {
+            return 1.0 - Beta { a: b, b: a, ln_scale }.cdf(1.0 - x);
+        }
+        let front = (a * x.ln() + b * (-x).ln_1p() - ln_scale).exp() / a;
+        let (mut c, mut d) = (1.0, 1.0 / off_zero(1.0 - (a + b) * x / (a + 1.0)));
+        let mut fraction = d;
+        for step in 1..10_000 {
+            let m = f64::from(step);
+            let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
+            let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
+            let mut change = 1.0;
+            for term in [even, odd] {
+                d = 1.0 / off_zero(1.0 + term * d);
+                c = off_zero(1.0 + term / c);
+                change = c * d;
+                fraction *= change;
+            }
+            if (change - 1.0).abs() < 1e-12 {
+                break;
+            }
+        }
+        front * fraction
+    }
+
+    /// Returns the value that is not exceeded with the probability `p`, by bisection.
+    fn quantile(self, p: f64) -> f64 {
+        let (mut low, mut high) = (0.0, 1.0);
+        // Each step halves the error, which 40 leave at 1e-12.
+        for _ in 0..40 {
+            let middle = f64::midpoint(low, high);
+            if self.cdf(middle) < p {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        f64::midpoint(low, high)
+    }
+}
+
+/// Returns the value, or the smallest one that can be divided by.
+fn off_zero(value: f64) -> f64 {
+    if value.abs() < 1e-300 { 1e-300 } else { value }
+}

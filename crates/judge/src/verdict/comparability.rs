@@ -1,0 +1,184 @@
+//! This module tells whether two measurements may be compared at all.
+
+use std::fmt::{self, Display};
+
+use crate::model::run::{Load, Provenance};
+use crate::verdict::decision::is_close;
+
+/// The obstacles to comparing two measurements.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Comparability {
+    /// The reason why they cannot be compared: what differs, and both values.
+    pub refusal: Option<String>,
+    /// The facts that weaken the comparison, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Compares where and how both sides were measured. Another load makes other numbers, so it is refused. Another machine,
+/// Locust or locustfile may make other numbers, so there is a warning.
+pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparability {
+    let refusal = match (&baseline.load, &candidate.load) {
+        (Some(baseline), Some(candidate)) => load_difference(baseline, candidate),
+        _ => None,
+    };
+    let refusal = refusal.or_else(|| users_difference(baseline, candidate));
+    let mut warnings = Vec::new();
+    for (baseline, candidate) in facts(baseline).into_iter().zip(facts(candidate)) {
+        if let (Some(before), Some(now)) = (baseline.value, candidate.value)
+            && before != now
+        {
+            warnings.push(format!("{} differs: baseline {before}, candidate {now}", baseline.name));
+        }
+    }
+    if baseline.load.is_some() && candidate.load.is_none() {
+        warnings.push("the load behind these results is unknown, so it is not compared with the baseline's".to_owned());
+    }
+    Comparability { refusal, warnings }
+}
+
+/// Returns what other circumstances the two sides were measured in, by name: another CPU, number of cores, Locust or Python.
+pub fn other_circumstances(baseline: &Provenance, candidate: &Provenance) -> Vec<&'static str> {
+    let mut others = Vec::new();
+    if let (Some(before), Some(now)) = (&baseline.machine, &candidate.machine) {
+        if before.cpu != now.cpu {
+            others.push("CPU");
+        }
+        if before.cores != now.cores {
+            others.push("number of cores");
+        }
+    }
+    let differs = |before: &Option<String>, now: &Option<String>| before.is_some() && now.is_some() && before != now;
+    if differs(&baseline.locust, &candidate.locust) {
+        others.push("Locust");
+    }
+    if differs(&baseline.python, &candidate.python) {
+        others.push("Python");
+    }
+    others
+}
+
+/// Something about a measurement that may explain other numbers.
+struct Fact {
+    name: &'static str,
+    /// `None` where it is not known.
+    value: Option<String>,
+}
+
+fn facts(of: &Provenance) -> Vec<Fact> {
+    let fact = |name, value| Fact { name, value };
+    let load = of.load.as_ref();
+    vec![
+        fact("the machine", of.machine.as_ref().map(ToString::to_string)),
+        fact("Locust's version", of.locust.clone()),
+        fact("Python's version", of.python.clone()),
+        fact("the locustfile (git hash-object)", of.locustfile.clone()),
+        fact("the number of Locust's processes", load.map(|load| load.processes.unwrap_or(1).to_string())),
+        fact(
+            "the number of Locust's workers",
+            load.map(|load| load.workers.map_or_else(|| "none".to_owned(), |workers| workers.to_string())),
+        ),
+        fact("what Locust gets after `--`", load.map(|load| format!("`{}`", load.kept().locust_args.join(" ")))),
+    ]
+}
+
+/// A difference that keeps two measurements from being compared by their numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Break {
+    /// The thing that differs.
+    pub what: &'static str,
+    /// Its value at the earlier measurement.
+    pub before: String,
+    /// Its value at the later one.
+    pub after: String,
+}
+
+impl Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}, then {}", self.what, self.before, self.after)
+    }
+}
+
+/// Everything that is known of the measurements of a stretch: where one of them does not say, another one may.
+#[derive(Default)]
+pub struct Known {
+    facts: Vec<Fact>,
+}
+
+impl Known {
+    /// Compares the next measurement with those before it. Where it differs, a new stretch begins with it.
+    pub fn meet(&mut self, next: &Provenance) -> Vec<Break> {
+        let load = next.load.as_ref().map(ToString::to_string);
+        let mut facts = facts(next);
+        facts.insert(0, Fact { name: "the load", value: load });
+        let mut breaks = Vec::new();
+        for (known, next) in self.facts.iter_mut().zip(&facts) {
+            match (&known.value, &next.value) {
+                (Some(before), Some(after)) if before != after => {
+                    breaks.push(Break { what: known.name, before: before.clone(), after: after.clone() });
+                }
+                (None, Some(after)) => known.value = Some(after.clone()),
+                _ => {}
+            }
+        }
+        if self.facts.is_empty() || !breaks.is_empty() {
+            self.facts = facts;
+        }
+        breaks
+    }
+}
+
+/// The share of users that may be missing. Each of them waits for its answer before it asks again, so fewer users ask for
+/// less, and a service that is asked for less looks faster.
+const MISSING_USERS: f64 = 0.05;
+
+/// Describes users that were not there: fewer than the baseline had or, where it does not say, than were asked for.
+pub fn users_difference(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
+    let active = candidate.mean_users?;
+    let (expected, whose) = match (baseline.mean_users, &candidate.load) {
+        (Some(mean), _) => (mean, "the baseline had"),
+        // A load shape ignores the users that were asked for.
+        (None, Some(load)) if !load.has_shape => (f64::from(load.users), "this load asked for"),
+        _ => return None,
+    };
+    if active >= (1.0 - MISSING_USERS) * expected {
+        return None;
+    }
+    Some(format!(
+        "{active:.1} users were active on average, and {whose} {expected:.1}: find out why the others left, or accept this load with --update-baseline"
+    ))
+}
+
+/// Describes all parts of the load that differ, and how to measure with those of the baseline.
+fn load_difference(baseline: &Load, candidate: &Load) -> Option<String> {
+    let (mut differences, mut changes, mut flags) = (Vec::new(), Vec::new(), Vec::new());
+    if !is_close(baseline.warmup_s, candidate.warmup_s) {
+        let (before, now) = (baseline.warmup_s, candidate.warmup_s);
+        differences.push(format!("the baseline has {before} s of warm-up, this load {now} s"));
+        changes.push("change [load] warmup".to_owned());
+    }
+    let [before, now] = [baseline, candidate].map(|load| load.kept().args.join(" "));
+    if before != now {
+        differences.push(format!("arguments of Locust: the baseline has `{before}`, this load `{now}`"));
+        changes.push("change [load] args".to_owned());
+    }
+    let mut differs = |what: &str, flag: &str, baseline: &dyn Display, candidate: &dyn Display| {
+        differences.push(format!("{what}: the baseline has {baseline}, this load {candidate}"));
+        flags.push(format!("{flag} {baseline}"));
+    };
+    if baseline.users != candidate.users {
+        differs("users", "--users", &baseline.users, &candidate.users);
+    }
+    if !is_close(baseline.spawn_rate, candidate.spawn_rate) {
+        differs("spawn rate", "--spawn-rate", &baseline.spawn_rate, &candidate.spawn_rate);
+    }
+    if baseline.run_time_s != candidate.run_time_s {
+        let [before, now] = [baseline, candidate].map(|load| format!("{}s", load.run_time_s));
+        differs("run time", "--run-time", &before, &now);
+    }
+    if !flags.is_empty() {
+        changes.push(format!("measure with {}", flags.join(" ")));
+    }
+    let differences = differences.join("; ");
+    let changes = changes.join(", ");
+    (!changes.is_empty()).then(|| format!("{differences}; {changes}, or accept the new load with --update-baseline"))
+}

@@ -1,0 +1,655 @@
+//! The charts of a report, as inline SVG.
+
+use std::fmt::Write as _;
+
+use anyhow::{Error, Result, anyhow, bail};
+use judge::baseline::file;
+use judge::model::run::{Metric, PERCENTILES};
+use judge::model::text::{cut, printable};
+use judge::parse::locust_history::{History, Point as Moment};
+use judge::verdict::decision::Row;
+
+use crate::page::svg::{Anchor, Canvas, Color, Point, Rect, Stroke};
+use crate::view::content::Report;
+use crate::view::words::{count, value};
+
+/// The width of every chart, in pixels: on a phone of 320 pixels its letters are still of 11.
+const WIDTH: f64 = 320.0;
+/// The width of the numbers left of a field.
+const NUMBERS_PX: f64 = 48.0;
+/// The room right of every field, for half a label: of `400%`, or of a number of five digits.
+const MARGIN_PX: f64 = 24.0;
+/// The room below a field for the labels and the title of its axis.
+const AXIS_PX: f64 = 42.0;
+/// The width of a letter, on average, in the widest of the usual fonts.
+const LETTER_PX: f64 = 7.2;
+
+/// A chart and its texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chart {
+    /// The title of the chart.
+    pub title: &'static str,
+    /// The caption, which says what a reader has to know.
+    pub caption: String,
+    /// The `<svg>` element.
+    pub svg: String,
+}
+
+/// Draws the charts of the details. In place of one that has nothing to show stands a sentence that says why.
+pub fn all(report: &Report) -> Vec<Result<Chart>> {
+    let absent = |what: &str, why: Error| anyhow!("no chart of {what}: {why}");
+    vec![Ok(distribution(report)), over_time(report).map_err(|why| absent("runs over time", why))]
+}
+
+// What all charts share: marks, legends, axes and fields
+
+/// The sign that stands for a value.
+#[derive(Clone, Copy)]
+struct Mark {
+    shape: Shape,
+    color: Color,
+}
+
+#[derive(Clone, Copy)]
+enum Shape {
+    Dot,
+    /// A ring around a dot at the same place leaves both visible.
+    Ring,
+    Line,
+}
+
+const BASELINE: Mark = Mark { shape: Shape::Ring, color: Color::Blue };
+const CANDIDATE: Mark = Mark { shape: Shape::Dot, color: Color::Violet };
+const LIMIT: Mark = Mark { shape: Shape::Line, color: Color::Ink };
+
+impl Mark {
+    /// Draws the mark around a point.
+    fn draw(self, canvas: &mut Canvas, at: Point) {
+        let color = self.color;
+        let beside = |x: f64| Point { x: at.x + x, y: at.y };
+        match self.shape {
+            Shape::Dot => canvas.circle(at, 4.0, color),
+            Shape::Ring => canvas.ring(at, 5.0, Stroke::new(color, 2.0)),
+            Shape::Line => canvas.line(beside(-8.0), beside(8.0), Stroke::new(color, 2.0)),
+        }
+    }
+}
+
+/// A mark and what it stands for.
+struct Entry {
+    mark: Mark,
+    text: &'static str,
+}
+
+/// Writes the legend at the top of a chart, in as many lines as it takes. Returns where the legend ends.
+fn legend(canvas: &mut Canvas, entries: &[Entry]) -> f64 {
+    let mut x = 0.0;
+    let mut y = 10.0;
+    for Entry { mark, text } in entries {
+        let width = 24.0 + LETTER_PX * text.chars().count() as f64;
+        if x > 0.0 && x + width > WIDTH {
+            x = 0.0;
+            y += 18.0;
+        }
+        mark.draw(canvas, Point { x: x + 10.0, y });
+        canvas.text(Point { x: x + 23.0, y }, Anchor::Start, text);
+        x += width + 14.0;
+    }
+    y + 14.0
+}
+
+/// A place on an axis that has a label.
+pub struct Tick {
+    /// The value there.
+    pub at: f64,
+    /// The label.
+    pub label: String,
+}
+
+/// One side of a field: what it spans, and what stands along it.
+pub struct Axis {
+    /// The value at the beginning.
+    pub from: f64,
+    /// The value at the end.
+    pub to: f64,
+    /// The labels.
+    pub ticks: Vec<Tick>,
+    /// What stands along it.
+    pub title: String,
+}
+
+impl Axis {
+    /// Returns an axis with about so many ticks at round numbers, each with this unit behind it.
+    pub fn linear(from: f64, to: f64, about: u8, unit: &str) -> Axis {
+        let to = if to > from { to } else { from + 1.0 };
+        let tick = |at| Tick { at, label: format!("{}{unit}", tick_label(at)) };
+        Axis { from, to, ticks: ticks(from, to, about).into_iter().map(tick).collect(), title: String::new() }
+    }
+
+    /// Returns an axis of logarithms: its ends and ticks are the logarithms of what they stand for.
+    fn logarithmic(from: f64, to: f64) -> Axis {
+        let tick = |at: f64| Tick { at: at.log10(), label: tick_label(at) };
+        let ticks = logarithmic_ticks(from, to).into_iter().map(tick).collect();
+        Axis { from: from.log10(), to: to.log10(), ticks, title: String::new() }
+    }
+
+    /// Returns where on the axis a value lies: 0 is the beginning, 1 the end.
+    fn share(&self, value: f64) -> f64 {
+        (value - self.from) / (self.to - self.from)
+    }
+}
+
+/// Returns about so many round numbers from one number to a larger one: multiples of 1, 2 or 5 times a power of ten.
+pub fn ticks(from: f64, to: f64, about: u8) -> Vec<f64> {
+    let width = (to - from) / f64::from(about);
+    let power = floor(width.log10());
+    // The smallest step that is no smaller than this width, but for the last bits of a division.
+    let is_enough = |digit: &f64| times_power_of_ten(*digit, power) >= width * (1.0 - 1e-9);
+    let digit = [1.0, 2.0, 5.0].into_iter().find(is_enough);
+    let (digit, power) = digit.map_or((1.0, power + 1), |digit| (digit, power));
+    let step = times_power_of_ten(digit, power);
+    let last = (to / step + 1e-9).floor();
+    let mut multiple = (from / step - 1e-9).ceil();
+    let mut ticks = Vec::new();
+    while multiple <= last {
+        ticks.push(times_power_of_ten(multiple * digit, power));
+        multiple += 1.0;
+    }
+    ticks
+}
+
+/// Returns round numbers that lie well on a logarithmic axis: 1, 2 and 5 times each power of ten. A long axis has the
+/// powers alone, and an axis shorter than one power has other round numbers.
+fn logarithmic_ticks(from: f64, to: f64) -> Vec<f64> {
+    let decades = (to / from).log10();
+    if decades < 1.0 {
+        return ticks(from, to, 5);
+    }
+    let digits: &[f64] = if decades > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let mut ticks = Vec::new();
+    for power in floor(from.log10())..=floor(to.log10()) {
+        for digit in digits {
+            let tick = times_power_of_ten(*digit, power);
+            if (from..=to).contains(&tick) {
+                ticks.push(tick);
+            }
+        }
+    }
+    ticks
+}
+
+/// Returns the whole number at or below a logarithm.
+#[expect(clippy::cast_possible_truncation, reason = "the logarithm of a finite number is small")]
+fn floor(logarithm: f64) -> i32 {
+    logarithm.floor() as i32
+}
+
+/// Returns the number nearest to `number` · 10^`power`. A division is exact where a factor such as 0.1 is not.
+fn times_power_of_ten(number: f64, power: i32) -> f64 {
+    if power < 0 { number / 10f64.powi(-power) } else { number * 10f64.powi(power) }
+}
+
+/// Returns a number as short as its label has to be.
+fn tick_label(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        1e-3..1e5 => value.to_string(),
+        _ => format!("{value:e}"),
+    }
+}
+
+/// The part of a chart in which its values lie.
+pub struct Field {
+    /// The box of the values, without the labels around it.
+    pub area: Rect,
+    /// The level axis.
+    pub x: Axis,
+    /// The upright axis.
+    pub y: Axis,
+}
+
+impl Field {
+    /// Returns the point that shows a pair of values.
+    pub fn at(&self, x: f64, y: f64) -> Point {
+        Point {
+            x: self.area.left + self.x.share(x) * self.area.width(),
+            y: self.area.bottom - self.y.share(y) * self.area.height(),
+        }
+    }
+
+    /// Draws a line from the bottom to the top.
+    pub fn draw_upright(&self, canvas: &mut Canvas, x: f64, stroke: Stroke) {
+        canvas.line(self.at(x, self.y.from), self.at(x, self.y.to), stroke);
+    }
+
+    /// Draws a line from the left to the right.
+    fn draw_level(&self, canvas: &mut Canvas, y: f64, stroke: Stroke) {
+        canvas.line(self.at(self.x.from, y), self.at(self.x.to, y), stroke);
+    }
+
+    /// Draws a line across the field at each tick, and writes the labels and titles around the field.
+    pub fn draw_axes(&self, canvas: &mut Canvas) {
+        let grid = Stroke { color: Color::Gray, width: 1.0, opacity: 0.35 };
+        let Rect { left, top, right, bottom } = self.area;
+        for tick in &self.x.ticks {
+            self.draw_upright(canvas, tick.at, grid);
+            let below = Point { x: self.at(tick.at, self.y.from).x, y: bottom + 10.0 };
+            canvas.text(below, Anchor::Middle, &tick.label);
+        }
+        for tick in &self.y.ticks {
+            self.draw_level(canvas, tick.at, grid);
+            let beside = Point { x: left - 5.0, y: self.at(self.x.from, tick.at).y };
+            canvas.text(beside, Anchor::End, &tick.label);
+        }
+        if !self.x.title.is_empty() {
+            canvas.text(Point { x: f64::midpoint(left, right), y: bottom + 26.0 }, Anchor::Middle, &self.x.title);
+        }
+        if !self.y.title.is_empty() {
+            canvas.text(Point { x: 0.0, y: top - 13.0 }, Anchor::Start, &self.y.title);
+        }
+    }
+}
+
+// 1. The p95 of every run
+
+/// Draws the p95 of every run on both sides, and the limit: how far runs of the same code lie apart is the noise. Returns
+/// `None` where one side is not known.
+pub fn strip(report: &Report) -> Option<Chart> {
+    let row = report.comparison.total_row(Metric::P95)?;
+    let known = &report.background.baseline_p95_ms;
+    let baseline = if known.is_empty() { vec![row.presence.baseline()?] } else { known.clone() };
+    let candidate: Vec<f64> = report.runs.iter().map(|run| run.total.value(Metric::P95)).collect();
+    if candidate.is_empty() {
+        return None;
+    }
+    let limit = row.allowed();
+    let title = "p95 of every run";
+    let spread = |runs: &[f64]| {
+        let least = runs.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = runs.iter().copied().fold(0.0, f64::max);
+        let ends = [least, most].map(|end| value(Metric::P95, end));
+        if ends[0] == ends[1] { format!("{} ms", ends[0]) } else { format!("{} to {} ms", ends[0], ends[1]) }
+    };
+    let limit_told = limit.map_or_else(String::new, |limit| format!(", limit {} ms", value(Metric::P95, limit)));
+    let description = format!("Baseline {}, candidate {}{limit_told}.", spread(&baseline), spread(&candidate));
+    let caption = format!("{description} The distance between runs of one side is the noise.");
+    let mut canvas = Canvas::new(WIDTH, 150.0);
+    let mut entries = vec![Entry { mark: BASELINE, text: "baseline" }, Entry { mark: CANDIDATE, text: "candidate" }];
+    if limit.is_some() {
+        entries.push(Entry { mark: LIMIT, text: "limit" });
+    }
+    let top = legend(&mut canvas, &entries);
+    let all = baseline.iter().chain(&candidate).copied().chain(limit);
+    let (least, most) = all.fold((f64::INFINITY, 0.0_f64), |(least, most), end| (least.min(end), most.max(end)));
+    let margin = ((most - least) * 0.08).max(most * 0.02);
+    let x = Axis { title: "p95, ms".to_owned(), ..Axis::linear(least - margin, most + margin, 4, "") };
+    let y = Axis { from: 1.5, to: -0.5, ticks: Vec::new(), title: String::new() };
+    let field = Field { area: Rect { left: 8.0, top, right: WIDTH - MARGIN_PX, bottom: 150.0 - AXIS_PX }, x, y };
+    field.draw_axes(&mut canvas);
+    if let Some(limit) = limit {
+        field.draw_upright(&mut canvas, limit, Stroke::new(LIMIT.color, 2.0));
+    }
+    for (place, (side, mark, runs)) in
+        [("baseline", BASELINE, &baseline), ("candidate", CANDIDATE, &candidate)].into_iter().enumerate()
+    {
+        for (run, p95_ms) in runs.iter().enumerate() {
+            let at = field.at(*p95_ms, place as f64);
+            mark.draw(&mut canvas, at);
+            canvas.tip_around(at, 9.0, &format!("{side} run {}: {} ms", run + 1, value(Metric::P95, *p95_ms)));
+        }
+    }
+    Some(Chart { title, caption, svg: canvas.finish(title, &description) })
+}
+
+// 2. Percentile curves
+
+/// A response time that a share of the requests does not exceed.
+struct Percentile {
+    percent: f64,
+    time_ms: f64,
+}
+
+/// Returns the place of a percentile on its axis: the logarithm of its odds, which leaves room for both tails.
+fn log_odds(percent: f64) -> f64 {
+    (percent / (100.0 - percent)).ln()
+}
+
+/// Returns the whole distribution where there is one, else the three percentiles that every side has.
+fn curve(distribution: &[f64], value: impl Fn(Metric) -> Option<f64>) -> Vec<Percentile> {
+    let mut curve = Vec::new();
+    if distribution.len() == PERCENTILES.len() {
+        for (percent, time_ms) in PERCENTILES.into_iter().zip(distribution) {
+            curve.push(Percentile { percent, time_ms: *time_ms });
+        }
+    } else {
+        for (percent, metric) in [(50.0, Metric::P50), (95.0, Metric::P95), (99.0, Metric::P99)] {
+            if let Some(time_ms) = value(metric) {
+                curve.push(Percentile { percent, time_ms });
+            }
+        }
+    }
+    curve
+}
+
+/// Draws the response times of both sides at each percentile.
+fn distribution(report: &Report) -> Chart {
+    let row = |metric: Metric| report.comparison.total.iter().find(|row| row.metric == metric);
+    let baseline = curve(report.distribution, |metric| row(metric)?.presence.baseline());
+    let candidate = curve(&file::distribution(report.runs), |metric| row(metric)?.presence.candidate());
+    let limit = row(Metric::P95).and_then(Row::allowed);
+    let title = "Response times by percentile";
+    let limit_told =
+        limit.map_or_else(String::new, |limit| format!("; the limit of p95 is {} ms", value(Metric::P95, limit)));
+    let description = format!(
+        "Baseline: {}; candidate: {}{limit_told}.",
+        known_percentiles(&baseline),
+        known_percentiles(&candidate)
+    );
+    let mut caption = "All requests together, log scale.".to_owned();
+    match (baseline.len() < PERCENTILES.len(), candidate.len() < PERCENTILES.len()) {
+        (true, true) => caption.push_str(" Only p50, p95 and p99 were recorded."),
+        (true, false) => caption.push_str(" Of the baseline only p50, p95 and p99 were recorded."),
+        (false, true) => caption.push_str(" Of the candidate only p50, p95 and p99 were recorded."),
+        (false, false) => {}
+    }
+    let mut canvas = Canvas::new(WIDTH, 330.0);
+    let mut entries = vec![Entry { mark: BASELINE, text: "baseline" }, Entry { mark: CANDIDATE, text: "candidate" }];
+    if limit.is_some() {
+        entries.push(Entry { mark: LIMIT, text: "limit of p95" });
+    }
+    let top = legend(&mut canvas, &entries) + 22.0;
+    let area = Rect { left: NUMBERS_PX, top, right: WIDTH - MARGIN_PX, bottom: 330.0 - AXIS_PX };
+    let times_ms = baseline.iter().chain(&candidate).map(|percentile| percentile.time_ms);
+    let plot = DistributionPlot::new(area, times_ms.chain(limit));
+    plot.field.draw_axes(&mut canvas);
+    plot.draw_curve(&mut canvas, &baseline, "baseline", BASELINE);
+    plot.draw_curve(&mut canvas, &candidate, "candidate", CANDIDATE);
+    if let Some(limit_ms) = limit {
+        plot.draw_limit(&mut canvas, limit_ms);
+    }
+    Chart { title, caption, svg: canvas.finish(title, &description) }
+}
+
+/// Returns p50, p95 and p99 in words.
+fn known_percentiles(curve: &[Percentile]) -> String {
+    let mut told = Vec::new();
+    for Percentile { percent, time_ms } in curve {
+        if [50.0, 95.0, 99.0].contains(percent) {
+            told.push(format!("p{percent} {} ms", value(Metric::P50, *time_ms)));
+        }
+    }
+    told.join(", ")
+}
+
+/// The field of the percentile curves.
+struct DistributionPlot {
+    field: Field,
+    /// The least time that is drawn: a time of 0 has no logarithm.
+    floor_ms: f64,
+}
+
+impl DistributionPlot {
+    /// Returns a field that has room for all of these times.
+    fn new(area: Rect, times_ms: impl Iterator<Item = f64>) -> DistributionPlot {
+        let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
+        for time_ms in times_ms {
+            least = least.min(time_ms);
+            most = most.max(time_ms);
+        }
+        let floor_ms = (most / 1e5).max(0.01);
+        let y = Axis::logarithmic(least.max(floor_ms) / 1.2, most.max(floor_ms) * 1.2);
+        let y = Axis { title: "response time, ms".to_owned(), ..y };
+        let labelled = [1.0, 5.0, 20.0, 50.0, 80.0, 95.0, 99.0, 99.9];
+        let ticks = labelled.map(|percent| Tick { at: log_odds(percent), label: format!("p{percent}") }).into();
+        let title = "percentile of the requests".to_owned();
+        let x = Axis { from: log_odds(0.8), to: log_odds(99.93), ticks, title };
+        DistributionPlot { field: Field { area, x, y }, floor_ms }
+    }
+
+    /// Returns the place of a time on the upright axis.
+    fn y(&self, time_ms: f64) -> f64 {
+        time_ms.max(self.floor_ms).log10()
+    }
+
+    /// Draws the limit as a short tick at the percentile that it judges, with its value beside it.
+    fn draw_limit(&self, canvas: &mut Canvas, limit_ms: f64) {
+        let at = self.field.at(log_odds(95.0), self.y(limit_ms));
+        let (left, right) = (Point { x: at.x - 14.0, y: at.y }, Point { x: at.x + 14.0, y: at.y });
+        canvas.line(left, right, Stroke::new(LIMIT.color, 3.0));
+        let beside = Point { x: at.x - 18.0, y: at.y - 4.0 };
+        canvas.text(beside, Anchor::End, &format!("limit {} ms", value(Metric::P95, limit_ms)));
+    }
+
+    /// Draws the curve of one side, with a mark and a tip at each percentile.
+    fn draw_curve(&self, canvas: &mut Canvas, curve: &[Percentile], side: &str, mark: Mark) {
+        let at = |of: &Percentile| self.field.at(log_odds(of.percent), self.y(of.time_ms));
+        let points: Vec<Point> = curve.iter().map(at).collect();
+        canvas.polyline(&points, Stroke::new(mark.color, 2.0));
+        for (Percentile { percent, time_ms }, point) in curve.iter().zip(points) {
+            mark.draw(canvas, point);
+            canvas.tip_around(point, 9.0, &format!("{side} p{percent}: {} ms", value(Metric::P50, *time_ms)));
+        }
+    }
+}
+
+// 3. The course of the runs
+
+/// The number of points of all lines together that one panel may hold, so that the page stays small however many and
+/// long the runs are.
+const MOST_POINTS: usize = 1500;
+
+/// The number of areas of a panel, side by side, in which the pointer is told the values of that time.
+const TIPS_A_PANEL: u8 = 40;
+
+/// One of the fields that show the same time, one below the other.
+struct Panel {
+    title: &'static str,
+    /// The height of the field with the labels of its axis.
+    height: f64,
+    /// The value that the panel shows of a moment.
+    value: fn(&Moment) -> Option<f64>,
+}
+
+const P95: Panel =
+    Panel { title: "p95 of the last 10 s, ms", height: 130.0, value: |moment| Some(moment.percentiles?.p95_ms) };
+const REQUESTS: Panel =
+    Panel { title: "requests per second", height: 84.0, value: |moment| Some(moment.requests_per_sec) };
+const FAILURES: Panel =
+    Panel { title: "failures per second", height: 84.0, value: |moment| Some(moment.failures_per_sec) };
+const USERS: Panel = Panel { title: "users", height: 74.0, value: |moment| Some(moment.users) };
+
+/// Returns the panels from top to bottom. Percentiles of the whole run so far would hide what happened late in it, so they
+/// are not shown.
+fn panels(histories: &[&History]) -> Vec<&'static Panel> {
+    let mut panels: Vec<&Panel> = Vec::new();
+    if histories.iter().all(|history| history.is_windowed) {
+        panels.push(&P95);
+    }
+    panels.push(&REQUESTS);
+    if histories.iter().flat_map(|history| &history.points).any(|moment| moment.failures_per_sec > 0.0) {
+        panels.push(&FAILURES);
+    }
+    panels.push(&USERS);
+    panels
+}
+
+/// The room above a panel, for its title.
+const PANEL_TITLE_PX: f64 = 26.0;
+
+/// Draws the runs over their time.
+fn over_time(report: &Report) -> Result<Chart> {
+    let missing: Vec<&String> = report.histories.iter().filter_map(|history| history.as_ref().err()).collect();
+    let histories: Vec<&History> = report.histories.iter().filter_map(|history| history.as_ref().ok()).collect();
+    if histories.is_empty() {
+        match missing.first() {
+            Some(why) => bail!(cut(&printable(why), 300)),
+            None => bail!("no history file"),
+        }
+    }
+    let panels = panels(&histories);
+    let behind = report.background.baseline_history.as_ref();
+    let points_a_line = (MOST_POINTS / (histories.len() + 1)).max(10);
+    let course = Course::new(
+        histories.iter().map(|history| thinned(&history.points, points_a_line)).collect(),
+        behind.map(|history| thinned(&history.points, points_a_line)),
+    );
+    let made = histories.len();
+    let title = "Runs over time";
+    let titles: Vec<&str> = panels.iter().map(|panel| panel.title).collect();
+    let description = format!("{} over {} s: {}.", count(made, "run"), course.end_s, titles.join("; "));
+    let mut caption =
+        if made == 1 { "One candidate run.".to_owned() } else { format!("One faint line per candidate run ({made}).") };
+    caption.push_str(if behind.is_some() {
+        " Behind them the baseline's last run."
+    } else {
+        " The history of the baseline's runs is not kept here."
+    });
+    caption.push_str(" Rates are Locust's 10-second moving averages, so they start at 0.");
+    if let Some(why) = missing.first() {
+        let _ = write!(caption, " {} not drawn: {}.", missing.len(), cut(&printable(why), 300));
+    }
+    let panels_height: f64 = panels.iter().map(|panel| panel.height + PANEL_TITLE_PX).sum();
+    let mut canvas = Canvas::new(WIDTH, panels_height + 54.0);
+    let line = |color| Mark { shape: Shape::Line, color };
+    let mut entries = vec![Entry { mark: line(CANDIDATE.color), text: "candidate" }];
+    if behind.is_some() {
+        entries.push(Entry { mark: line(BASELINE.color), text: "baseline" });
+    }
+    let mut top = legend(&mut canvas, &entries) + 18.0;
+    for (place, panel) in panels.iter().enumerate() {
+        let is_last = place + 1 == panels.len();
+        let x_title = if is_last { "seconds since the start of the run" } else { "" };
+        course.draw_panel(&mut canvas, panel, top, x_title);
+        top += panel.height + PANEL_TITLE_PX;
+    }
+    Ok(Chart { title, caption, svg: canvas.finish(title, &description) })
+}
+
+/// Returns at most so many of the points, evenly, with the first and the last.
+fn thinned(points: &[Moment], most: usize) -> Vec<&Moment> {
+    if points.len() <= most {
+        return points.iter().collect();
+    }
+    (0..most).map(|place| &points[place * (points.len() - 1) / (most - 1)]).collect()
+}
+
+/// The chart of the runs over time.
+struct Course<'a> {
+    runs: Vec<Vec<&'a Moment>>,
+    /// The baseline's last run.
+    behind: Option<Vec<&'a Moment>>,
+    /// When the longest run ended.
+    end_s: f64,
+}
+
+impl<'a> Course<'a> {
+    /// Returns the course of runs, each with its moments in the order of time.
+    fn new(runs: Vec<Vec<&'a Moment>>, behind: Option<Vec<&'a Moment>>) -> Course<'a> {
+        let all = runs.iter().chain(&behind).flatten();
+        let end_s = all.map(|moment| moment.time_s).fold(1.0, f64::max).ceil();
+        Course { runs, behind, end_s }
+    }
+
+    /// Draws one panel.
+    fn draw_panel(&self, canvas: &mut Canvas, panel: &Panel, top: f64, x_title: &str) {
+        let all = self.runs.iter().chain(&self.behind).flatten();
+        let most = all.filter_map(|moment| (panel.value)(moment)).fold(0.0, f64::max);
+        let area = Rect { left: NUMBERS_PX, top, right: WIDTH - MARGIN_PX, bottom: top + panel.height - 16.0 };
+        let x = Axis { title: x_title.to_owned(), ..Axis::linear(0.0, self.end_s, 6, "") };
+        let y = Axis { title: panel.title.to_owned(), ..Axis::linear(0.0, most * 1.05, 4, "") };
+        let field = Field { area, x, y };
+        field.draw_axes(canvas);
+        let opacity = if self.runs.len() == 1 { 1.0 } else { 0.5 };
+        let behind = self.behind.iter().map(|run| (run, Stroke { color: BASELINE.color, width: 2.0, opacity: 0.8 }));
+        let front = self.runs.iter().map(|run| (run, Stroke { color: CANDIDATE.color, width: 2.0, opacity }));
+        for (run, stroke) in behind.chain(front) {
+            let at = |moment: &&Moment| Some(field.at(moment.time_s, (panel.value)(moment)?));
+            let points: Vec<Point> = run.iter().filter_map(at).collect();
+            canvas.polyline(&points, stroke);
+        }
+        self.write_tips(canvas, panel, &field);
+    }
+
+    /// Writes the tips of a panel, with the means of all candidate runs.
+    fn write_tips(&self, canvas: &mut Canvas, panel: &Panel, field: &Field) {
+        let step_s = self.end_s / f64::from(TIPS_A_PANEL);
+        for place in 0..TIPS_A_PANEL {
+            let from_s = f64::from(place) * step_s;
+            let to_s = f64::from(place + 1) * step_s;
+            if let Some(mean) = self.mean(panel, from_s, to_s) {
+                let (left, right) = (field.at(from_s, 0.0).x, field.at(to_s, 0.0).x);
+                let tip = format!("{} s: {} {mean:.1}", from_s.round(), panel.title);
+                canvas.tip_within(Rect { left, right, ..field.area }, &tip);
+            }
+        }
+    }
+
+    /// Returns the mean of what a panel shows of the candidate between two moments; `None` where it shows nothing.
+    fn mean(&self, panel: &Panel, from_s: f64, to_s: f64) -> Option<f64> {
+        let near = self.runs.iter().flatten().filter(|moment| (from_s..=to_s).contains(&moment.time_s));
+        let values: Vec<f64> = near.filter_map(|moment| (panel.value)(moment)).collect();
+        if values.is_empty() { None } else { Some(values.iter().sum::<f64>() / values.len() as f64) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{logarithmic_ticks, tick_label, ticks};
+
+    fn labels(ticks: Vec<f64>) -> String {
+        ticks.into_iter().map(tick_label).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn ticks_are_round_numbers_within_the_axis() {
+        let cases = [
+            (0.0, 10.0, 5, "0 2 4 6 8 10"),
+            (0.0, 10.5, 4, "0 5 10"),
+            (0.0, 66.0, 4, "0 20 40 60"),
+            (0.0, 0.3, 3, "0 0.1 0.2 0.3"),
+            (0.0, 0.42, 4, "0 0.2 0.4"),
+            (0.0, 1.05, 4, "0 0.5 1"),
+            (0.0, 1000.0, 10, "0 100 200 300 400 500 600 700 800 900 1000"),
+            (-30.0, 281.0, 5, "0 100 200"),
+            (-200.0, 400.0, 5, "-200 0 200 400"),
+            (-25.0, 125.0, 5, "0 50 100"),
+            (0.0, 7.0, 1, "0"),
+            (99.5, 100.7, 6, "99.6 99.8 100 100.2 100.4 100.6"),
+            (0.0, 1.05e-9, 4, "0 5e-10 1e-9"),
+            (0.0, 1.05e12, 4, "0 5e11 1e12"),
+            (0.0, 240_000.0, 5, "0 50000 1e5 1.5e5 2e5"),
+        ];
+        for (from, to, about, expected) in cases {
+            assert_eq!(labels(ticks(from, to, about)), expected, "{from} to {to}, about {about}");
+        }
+    }
+
+    #[test]
+    fn ticks_are_about_as_many_as_wanted_whatever_the_axis() {
+        let mut to = 1e-9;
+        while to < 1e15 {
+            for about in 3..10 {
+                let ticks = ticks(0.0, to, about);
+                let least = usize::from(about) / 3 + 1;
+                assert!((least..=usize::from(about) + 1).contains(&ticks.len()), "{to}, about {about}: {ticks:?}");
+                assert!(ticks.iter().all(|tick| *tick <= to * (1.0 + 1e-8)), "{to}, about {about}: {ticks:?}");
+            }
+            to *= 1.37;
+        }
+    }
+
+    #[test]
+    fn a_logarithmic_axis_always_has_ticks() {
+        let cases = [
+            (5.8, 1010.0, "10 20 50 100 200 500 1000"),
+            (0.01, 12_000.0, "0.01 0.1 1 10 100 1000 10000"),
+            (1.0, 10.0, "1 2 5 10"),
+            // No 1, 2 or 5 lies in here.
+            (25.0, 36.0, "25 30 35"),
+            (9.0, 80.0, "20 40 60 80"),
+        ];
+        for (from, to, expected) in cases {
+            assert_eq!(labels(logarithmic_ticks(from, to)), expected, "{from} to {to}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What the other repository has already: locustfiles, and a Locust with what it imports.
+
+use std::fs;
+use std::path::Path;
+
+use crate::sys::{files, git};
+use anyhow::Result;
+use toml::Value;
+use xshell::Shell;
+
+use crate::adopt::package::parse_toml;
+
+/// The Locust of the other repository, and what was found of it.
+#[derive(Debug, Default, PartialEq)]
+pub struct Locust {
+    /// The lines for `[locust]` of `perf.toml`.
+    pub lines: Vec<String>,
+    /// Other places that have a Locust, which are no part of the lines.
+    pub also: Vec<String>,
+    /// What a person must know of the choice.
+    pub advice: Option<String>,
+}
+
+/// The version of Locust that a requirement asks for.
+#[derive(Clone, Debug, PartialEq)]
+enum Wanted {
+    /// It leaves a choice.
+    Any,
+    /// This one.
+    Version(String),
+}
+
+/// Returns the locustfiles of the shell's folder, relative to it: what git knows or would add, and what imports Locust.
+/// Those that define users come first, since others are their helpers.
+pub fn locustfiles(shell: &Shell) -> Vec<String> {
+    let pattern = "^[[:space:]]*(from|import)[[:space:]]+locust([[:space:].,]|$)";
+    let of = |pattern: &str| {
+        let args = ["grep", "--untracked", "-l", "-E", "-e", pattern, "--", "*.py"];
+        let listed = git::read(shell, &args).ok().flatten().unwrap_or_default();
+        let is_ours = |name: &&str| name.starts_with("xtask/") || name.ends_with("perf_listener.py");
+        listed.lines().filter(|name| !is_ours(name)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let users = of("^class[[:space:]].*User[[:alnum:]]*[[:space:]]*[,)]");
+    let mut found = of(pattern);
+    found.sort_by_key(|name| {
+        let is_named = Path::new(name).file_name().is_some_and(|name| name == "locustfile.py");
+        (!is_named, !users.contains(name), name.clone())
+    });
+    found
+}
+
+/// Finds the Locust that the folder names: in its requirements, in `pyproject.toml`, or in a virtual environment.
+///
+/// # Errors
+///
+/// Names a file that cannot be read.
+pub fn locust(folder: &Path, shell: &Shell) -> Result<Locust> {
+    let environments = environments(folder);
+    let mut also: Vec<String> = Vec::new();
+    let mut chosen: Option<Locust> = None;
+    let mut take = |found: Locust, name: &str| match chosen {
+        None => chosen = Some(found),
+        Some(_) => also.push(name.to_owned()),
+    };
+    for name in requirements(shell) {
+        let text = files::read_to_string(&folder.join(&name))?;
+        let Some(wanted) = text.lines().find_map(wanted) else { continue };
+        let mut lines = Vec::new();
+        if let Wanted::Version(version) = wanted {
+            lines.push(format!("version = {version:?}"));
+        }
+        lines.push(format!("requirements = [{name:?}]"));
+        take(Locust { lines, ..Locust::default() }, &name);
+    }
+    if let Some(found) = of_pyproject(folder)? {
+        take(found, "pyproject.toml");
+    }
+    for environment in environments {
+        let advice = format!(
+            "{environment} is in no commit: make it in the workflow too, with Locust in it, or name in perf.toml what to install"
+        );
+        let lines = vec![format!("command = \"{environment}/bin/locust\"")];
+        take(Locust { lines, advice: Some(advice), ..Locust::default() }, &format!("{environment}/bin/locust"));
+    }
+    Ok(Locust { also, ..chosen.unwrap_or_default() })
+}
+
+/// Returns the requirements files of the folder, relative to it.
+fn requirements(shell: &Shell) -> Vec<String> {
+    let patterns = ["*requirements*.txt", "requirements/*.txt"];
+    let args = [&["ls-files", "--cached", "--others", "--exclude-standard", "--"], &patterns[..]].concat();
+    let listed = git::read(shell, &args).ok().flatten().unwrap_or_default();
+    let mut found: Vec<String> = listed.lines().filter(|name| !name.starts_with("xtask/")).map(str::to_owned).collect();
+    found.sort_by_key(|name| (name.matches('/').count(), name.clone()));
+    found.dedup();
+    found
+}
+
+/// Reads a line of requirements; `None` where it is not Locust's.
+fn wanted(line: &str) -> Option<Wanted> {
+    let requirement = line.split(['#', ';']).next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+    let rest = requirement.strip_prefix("locust")?;
+    let is_other = rest.starts_with(|c: char| c.is_alphanumeric() || "-_.".contains(c));
+    let rest = rest.trim_start();
+    // Extras, such as `locust[mqtt]`.
+    let rest = rest.strip_prefix('[').and_then(|rest| Some(rest.split_once(']')?.1)).unwrap_or(rest).trim_start();
+    if is_other {
+        return None;
+    }
+    let version = rest.strip_prefix("==").map(str::trim).filter(|version| !version.contains([',', '*', ' ']));
+    Some(version.map_or(Wanted::Any, |version| Wanted::Version(version.to_owned())))
+}
+
+/// Returns the Locust among the dependencies of `pyproject.toml`, of whatever tool.
+fn of_pyproject(folder: &Path) -> Result<Option<Locust>> {
+    let path = folder.join("pyproject.toml");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let Ok(project) = parse_toml(&files::read_to_string(&path)?) else { return Ok(None) };
+    let Some(wanted) = find_wanted(&Value::Table(project)) else { return Ok(None) };
+    let line = if folder.join("uv.lock").is_file() {
+        "command = \"uv run locust\"".to_owned()
+    } else if folder.join("poetry.lock").is_file() {
+        "command = \"poetry run locust\"".to_owned()
+    } else if let Wanted::Version(version) = wanted {
+        format!("version = {version:?}")
+    } else {
+        return Ok(Some(Locust::default()));
+    };
+    Ok(Some(Locust { lines: vec![line], ..Locust::default() }))
+}
+
+/// Finds Locust among dependencies: a string `locust==2.32.10` of a list, or a key `locust` of a table.
+fn find_wanted(value: &Value) -> Option<Wanted> {
+    match value {
+        Value::Array(values) => values.iter().find_map(|value| match value {
+            Value::String(text) => wanted(text),
+            other => find_wanted(other),
+        }),
+        Value::Table(table) => table.iter().find_map(|(name, value)| match (name.as_str(), value) {
+            ("locust", Value::String(version)) => {
+                let is_one = version.starts_with(|c: char| c.is_ascii_digit()) && !version.contains(['*', ',']);
+                Some(if is_one { Wanted::Version(version.clone()) } else { Wanted::Any })
+            }
+            // `[tool.locust]` is its configuration.
+            ("locust", _) => None,
+            (_, value) => find_wanted(value),
+        }),
+        _ => None,
+    }
+}
+
+/// Returns the virtual environments of the folder that hold a Locust.
+fn environments(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let has_locust =
+        |name: &String| folder.join(name).join("pyvenv.cfg").is_file() && folder.join(name).join("bin/locust").exists();
+    let mut found: Vec<String> = names.filter(has_locust).collect();
+    found.sort();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn want(version: &str) -> Wanted {
+        if version == "any" { Wanted::Any } else { Wanted::Version(version.to_owned()) }
+    }
+
+    #[test]
+    fn a_requirement_names_locust_and_perhaps_one_version() {
+        for (line, expected) in [
+            ("locust==2.32.10", Some("2.32.10")),
+            ("locust == 2.32.10  # load tests", Some("2.32.10")),
+            ("locust[mqtt]==2.32.10; python_version > '3.9'", Some("2.32.10")),
+            ("locust", Some("any")),
+            ("locust>=2,<3", Some("any")),
+            ("locust==2.*", Some("any")),
+            ("locust-plugins==4.0", None),
+            ("locustio==0.14", None),
+            ("# locust", None),
+            ("django==4.2", None),
+        ] {
+            assert_eq!(wanted(line), expected.map(want), "{line}");
+        }
+        for (text, expected) in [
+            ("[project]\ndependencies = [\"locust==2.40.0\"]", Some("2.40.0")),
+            ("[project.optional-dependencies]\nload = [\"locust>=2\"]", Some("any")),
+            ("[dependency-groups]\ndev = [\"ruff\", \"locust==2.41.0\"]", Some("2.41.0")),
+            ("[tool.poetry.group.dev.dependencies]\nlocust = \"2.42.0\"", Some("2.42.0")),
+            ("[tool.poetry.dependencies]\nlocust = \"^2.42\"", Some("any")),
+            ("[tool.locust]\nusers = 5", None),
+        ] {
+            let table = Value::Table(text.parse().unwrap());
+            assert_eq!(find_wanted(&table), expected.map(want), "{text}");
+        }
+    }
+}

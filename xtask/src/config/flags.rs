@@ -1,0 +1,514 @@
+//! The command line: [`HELP`] is what users read, and the list of flags that errors suggest from.
+
+use std::ffi::OsString;
+use std::iter;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use judge::model::program;
+use judge::model::run::Metric;
+use pico_args::Arguments;
+
+use report::Format;
+
+use crate::config::time::Since;
+
+/// The help of the commands that every repository with the gate has.
+pub const HELP: &str = "\
+Performance regression gate built on Locust.
+
+USAGE
+  cargo xtask perf [RESULTS ...] [FLAGS] [-- LOCUST-ARGS]
+  cargo xtask history [FLAGS]
+  cargo xtask --version
+
+perf without RESULTS: starts the service of perf.toml, loads it with Locust, and compares
+p50, p95, p99, throughput and error rate with the committed baseline. It runs once if that
+is conclusive, and otherwise repeats until it is.
+perf with RESULTS: compares existing results without running anything. RESULTS are
+perf_results_stats.csv files or Locust's JSON, one per run, or folders of runs
+(target/perf/latest).
+history: shows how the accepted baselines of this branch moved, who accepted them, and why.
+
+FLAGS OF perf
+      --update-baseline     measure (or take RESULTS), show the comparison, and rewrite
+                            the baseline with the git commit
+      --if-changed          with --update-baseline: keep the old baseline where nothing changed
+                            beyond noise
+      --against REV         compare with this commit instead of the baseline: both are built
+                            and measured in turn on this machine; `baseline` is the commit
+                            that the baseline names
+      --confirm             where the baseline's numbers give a FAIL, measure its commit and this
+                            tree in turn on this machine: these rounds decide
+      --note TEXT           keep a note in the baseline's `notes`; with --update-baseline
+      --baseline FILE       the baseline [default: perf_baseline.json]
+      --config FILE         the configuration [default: perf.toml]
+      --strict              treat warnings as failures
+      --verbose             also show every endpoint, what was run, the machine, Locust's output
+      --quiet               only show findings and the verdict
+      --users N             concurrent users
+      --spawn-rate R        users started per second
+      --run-time T          length of the load: 45s, 2m, 1h30m
+      --host URL            load an already running service; do not start [service]
+      --locustfile FILE     the locustfile to run
+      --processes N         Locust processes that share the load
+      --expect-workers N    Locust workers on other machines that share the load; the command
+                            that starts each is printed
+      --min-runs N          minimum number of runs [default: 1; with --against 2 rounds]
+      --max-runs N          maximum number of runs while inconclusive [default: 8; with --against
+                            7 rounds]; with --update-baseline the number of its runs [default: 10]
+      --report FILE         also write the report: .html, .md, .json, or .xml (JUnit);
+                            may be given several times
+      --bisect-exit-codes   exit 125 instead of 2, so that `git bisect run` skips the commit
+  -h, --help                print this
+  -- LOCUST-ARGS            passed to Locust unchanged
+
+FLAGS OF history
+      --endpoint GLOB       the endpoints that match, instead of all requests together
+      --metric NAME         the metric whose steps are shown [default: p95]
+      --since REV           only what was accepted since: a commit, a tag or a pattern of tags
+                            (v*), a date (2026-01-31), an age (90d)
+      --baseline FILE       the baseline [default: perf_baseline.json]
+      --report FILE         also write it: .html with charts, .md, or .json; may be given
+                            several times
+  -h, --help                print this
+
+Flag > perf.toml > Locust's own configuration (LOCUST_*, pyproject.toml, locust.conf).
+
+EXIT CODES
+  0    pass, warnings included
+  1    regression: a limit is exceeded
+  2    no verdict: usage or setup error, service or Locust failure, unreadable or
+       incomparable input
+  130  interrupted (143: terminated); no processes left behind, no partial files
+";
+
+/// The flag that makes exit code 2 a 125, which `git bisect run` takes for a commit to skip.
+const BISECT_EXIT_CODES: &str = "--bisect-exit-codes";
+
+/// The command that was asked for.
+#[derive(Debug, PartialEq)]
+pub enum Command {
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+    /// Run the gate.
+    Perf(Box<Perf>),
+    /// Show the history of the baseline.
+    History(History),
+}
+
+/// The flags of `cargo xtask history`.
+#[derive(Debug, PartialEq)]
+pub struct History {
+    /// `--endpoint`.
+    pub endpoint: Option<String>,
+    /// `--metric`.
+    pub metric: Metric,
+    /// `--since`.
+    pub since: Option<Since>,
+    /// `--baseline`.
+    pub baseline: Option<PathBuf>,
+    /// `--report`, in the order given.
+    pub reports: Vec<PathBuf>,
+}
+
+/// The flags of `cargo xtask perf`.
+#[derive(Debug, Default, PartialEq)]
+pub struct Perf {
+    /// Result files, or folders of runs, to judge instead of measuring.
+    pub results: Vec<PathBuf>,
+    /// `--update-baseline`.
+    pub update_baseline: bool,
+    /// `--if-changed`.
+    pub if_changed: bool,
+    /// `--against`.
+    pub against: Option<String>,
+    /// `--confirm`.
+    pub confirm: bool,
+    /// `--note`.
+    pub note: Option<String>,
+    /// `--baseline`.
+    pub baseline: Option<PathBuf>,
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--report`, in the order given.
+    pub reports: Vec<PathBuf>,
+    /// `--strict`.
+    pub strict: bool,
+    /// `--verbose`.
+    pub verbose: bool,
+    /// `--quiet`.
+    pub quiet: bool,
+    /// The flags of a measurement.
+    pub load: LoadFlags,
+    /// The arguments after `--`.
+    pub locust_args: Vec<String>,
+}
+
+/// The flags of a measurement. They have no effect where RESULTS are judged.
+#[derive(Debug, Default, PartialEq)]
+pub struct LoadFlags {
+    /// `--users`.
+    pub users: Option<u32>,
+    /// `--spawn-rate`, in users per second.
+    pub spawn_rate: Option<f64>,
+    /// `--run-time`.
+    pub run_time_s: Option<u64>,
+    /// `--host`.
+    pub host: Option<String>,
+    /// `--locustfile`.
+    pub locustfile: Option<PathBuf>,
+    /// `--processes`.
+    pub processes: Option<u32>,
+    /// `--expect-workers`.
+    pub expect_workers: Option<u32>,
+    /// `--min-runs`.
+    pub min_runs: Option<u32>,
+    /// `--max-runs`.
+    pub max_runs: Option<u32>,
+}
+
+/// Returns whether the arguments ask for exit code 125. They are looked at before they are parsed, since `git bisect run`
+/// takes the 2 of a usage error for a bad commit. What stands after `--` is for Locust.
+pub fn wants_bisect_exit_codes(args: &[OsString]) -> bool {
+    args.iter().take_while(|arg| *arg != "--").any(|arg| arg == BISECT_EXIT_CODES)
+}
+
+/// Parses the arguments after the program's name.
+///
+/// # Errors
+///
+/// Names what is wrong: an unknown flag (with the nearest known one), a flag given twice, a missing or malformed value,
+/// flags that contradict each other.
+pub fn parse(args: Vec<OsString>) -> Result<Command> {
+    let (mut args, locust_args) = split(args)?;
+    if args.contains(["-h", "--help"]) {
+        return Ok(Command::Help);
+    }
+    if args.contains("--version") {
+        return Ok(Command::Version);
+    }
+    let name = program::name();
+    match args.subcommand().map_err(|error| anyhow!("{error}"))?.as_deref() {
+        Some("perf") => Ok(Command::Perf(Box::new(perf(args, locust_args)?))),
+        Some("history") => Ok(Command::History(history(args, &locust_args)?)),
+        Some(other) => bail!("unknown command `{other}`: try `{name} perf` or `{name} --help`"),
+        None => bail!("missing command: try `{name} perf` or `{name} --help`"),
+    }
+}
+
+/// Splits the command line into our own arguments and those after `--`.
+///
+/// # Errors
+///
+/// Names an argument for Locust that is not UTF-8.
+pub fn split(mut args: Vec<OsString>) -> Result<(Arguments, Vec<String>)> {
+    let locust_args = match args.iter().position(|arg| arg == "--") {
+        Some(separator) => args.drain(separator..).skip(1).map(utf8).collect::<Result<_>>()?,
+        None => Vec::new(),
+    };
+    Ok((Arguments::from_vec(args), locust_args))
+}
+
+fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
+    // `run` has seen it.
+    args.contains(BISECT_EXIT_CODES);
+    let mut perf = Perf {
+        results: Vec::new(),
+        update_baseline: args.contains("--update-baseline"),
+        if_changed: args.contains("--if-changed"),
+        against: value(&mut args, "--against", |text| Ok(text.to_owned()))?,
+        confirm: args.contains("--confirm"),
+        note: value(&mut args, "--note", |text| Ok(text.to_owned()))?,
+        baseline: path(&mut args, "--baseline")?,
+        config: path(&mut args, "--config")?,
+        reports: iter::from_fn(|| path(&mut args, "--report").transpose()).collect::<Result<_>>()?,
+        strict: args.contains("--strict"),
+        verbose: args.contains("--verbose"),
+        quiet: args.contains("--quiet"),
+        load: LoadFlags {
+            users: value(&mut args, "--users", positive)?,
+            spawn_rate: value(&mut args, "--spawn-rate", parse_spawn_rate)?,
+            run_time_s: value(&mut args, "--run-time", parse_run_time_s)?,
+            host: value(&mut args, "--host", |text| Ok(text.to_owned()))?,
+            locustfile: path(&mut args, "--locustfile")?,
+            processes: value(&mut args, "--processes", positive)?,
+            expect_workers: value(&mut args, "--expect-workers", positive)?,
+            min_runs: value(&mut args, "--min-runs", positive)?,
+            max_runs: value(&mut args, "--max-runs", positive)?,
+        },
+        locust_args,
+    };
+    perf.results = results(args)?;
+
+    for report in &perf.reports {
+        Format::of(report)?;
+    }
+    ensure!(!(perf.quiet && perf.verbose), "--quiet and --verbose cannot be combined");
+    ensure!(perf.note.is_none() || perf.update_baseline, "--note requires --update-baseline");
+    ensure!(!perf.if_changed || perf.update_baseline, "--if-changed requires --update-baseline");
+    if perf.against.is_some() {
+        for (with, is_given) in [
+            ("RESULTS", !perf.results.is_empty()),
+            ("--update-baseline", perf.update_baseline),
+            ("--baseline", perf.baseline.is_some() && perf.against.as_deref() != Some("baseline")),
+        ] {
+            ensure!(!is_given, "--against uses no baseline file, so it cannot be combined with {with}");
+        }
+        let least = perf.load.min_runs.or(perf.load.max_runs).unwrap_or(2);
+        ensure!(least >= 2, "--against needs at least 2 rounds: a single round says nothing about noise");
+    }
+    if perf.confirm {
+        for (with, is_given) in [
+            ("RESULTS, which are measured already", !perf.results.is_empty()),
+            ("--against, which measures both commits anyway", perf.against.is_some()),
+            ("--update-baseline, which accepts what is measured", perf.update_baseline),
+        ] {
+            ensure!(!is_given, "--confirm cannot be combined with {with}");
+        }
+    }
+    if let (Some(min), Some(max)) = (perf.load.min_runs, perf.load.max_runs) {
+        ensure!(min <= max, "--min-runs {min} is more than --max-runs {max}");
+    }
+    if !perf.results.is_empty() {
+        let measures = perf.load != LoadFlags::default() || !perf.locust_args.is_empty();
+        ensure!(!measures, "load flags have no effect when RESULTS are given; remove one or the other");
+    }
+    refuse_owned_locust_args(&perf.locust_args, "after `--`")?;
+    Ok(perf)
+}
+
+fn results(args: Arguments) -> Result<Vec<PathBuf>> {
+    leftovers(args, "perf", HELP, " (Locust's own flags go after `--`)")
+}
+
+fn history(mut args: Arguments, locust_args: &[String]) -> Result<History> {
+    let metric = |name: &str| {
+        let names = Metric::ALL.map(Metric::name).join(", ");
+        Metric::from_name(name).with_context(|| format!("expected one of {names}"))
+    };
+    let history = History {
+        endpoint: value(&mut args, "--endpoint", |text| Ok(text.to_owned()))?,
+        metric: value(&mut args, "--metric", metric)?.unwrap_or(Metric::P95),
+        since: value(&mut args, "--since", Since::parse)?,
+        baseline: path(&mut args, "--baseline")?,
+        reports: iter::from_fn(|| path(&mut args, "--report").transpose()).collect::<Result<_>>()?,
+    };
+    let left = leftovers(args, "history", HELP, "")?;
+    if let Some(left) = left.first().map(|path| path.to_string_lossy()).or(locust_args.first().map(Into::into)) {
+        bail!("`{left}`: history takes nothing but its flags; leave it out");
+    }
+    for report in &history.reports {
+        ensure!(
+            Format::of(report)? != Format::Junit,
+            "`--report {}`: a history is written as .html, .md or .json",
+            report.display()
+        );
+    }
+    ensure!(
+        history.endpoint.is_none() || history.metric != Metric::P95Corrected,
+        "p95_corrected is of all requests together: leave --endpoint out"
+    );
+    Ok(history)
+}
+
+/// Returns the files that are left once all flags of the command are taken. `help` lists its flags; `hint` ends the
+/// error of an unknown one.
+///
+/// # Errors
+///
+/// Names a flag that is unknown, given twice, or has a value that it does not take.
+pub fn leftovers(args: Arguments, command: &str, help: &'static str, hint: &str) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for left in args.finish() {
+        let text = left.to_string_lossy();
+        if !text.starts_with('-') || text == "-" {
+            files.push(PathBuf::from(left));
+            continue;
+        }
+        let name = text.split('=').next().unwrap_or_default();
+        let known = known_flags(command, help);
+        if !known.contains(&name) {
+            let likeness = |flag: &str| strsim::jaro_winkler(flag, name);
+            let nearest = known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+            let next = match nearest {
+                // All flags begin with `--`, which makes any two a little alike.
+                Some(flag) if likeness(flag) > 0.75 => format!("did you mean `{flag}`?"),
+                _ => format!("see `{} --help`", program::name()),
+            };
+            bail!("unknown flag `{name}`; {next}{hint}");
+        }
+        if text.contains('=') && !usage(name, help).contains(' ') {
+            bail!("`{name}` takes no value");
+        }
+        bail!("`{name}` was given more than once");
+    }
+    Ok(files)
+}
+
+/// Returns every flag that a help text lists for the command.
+pub fn known_flags(command: &str, help: &'static str) -> Vec<&'static str> {
+    let Some((_, list)) = help.split_once(&format!("FLAGS OF {command}\n")) else { return Vec::new() };
+    let section = list.split("\n\n").next().unwrap_or_default();
+    flag_lines(section).map(|usage| usage.split(' ').next().unwrap_or(usage)).collect()
+}
+
+/// Returns a flag with its value as the help shows it: `--users N`.
+fn usage<'a>(flag: &'a str, help: &'static str) -> &'a str {
+    flag_lines(help).find(|usage| usage.split(' ').next() == Some(flag)).unwrap_or(flag)
+}
+
+fn flag_lines(help: &'static str) -> impl Iterator<Item = &'static str> {
+    let is_flag = |usage: &&str| usage.starts_with("--") && !usage.starts_with("-- ");
+    help.lines().filter_map(|line| line.trim_start().trim_start_matches("-h, ").split("  ").next()).filter(is_flag)
+}
+
+fn raw(args: &mut Arguments, flag: &'static str) -> Result<Option<OsString>> {
+    let missing = || anyhow!("`{flag}` needs a value: `{}`", usage(flag, HELP));
+    let value = args.opt_value_from_os_str(flag, |value| Ok::<_, String>(value.to_owned())).map_err(|_| missing())?;
+    match value {
+        // pico-args takes the next argument whatever it is.
+        Some(value) if value.is_empty() || value.to_string_lossy().starts_with("--") => Err(missing()),
+        value => Ok(value),
+    }
+}
+
+fn path(args: &mut Arguments, flag: &'static str) -> Result<Option<PathBuf>> {
+    Ok(raw(args, flag)?.map(PathBuf::from))
+}
+
+fn value<T>(args: &mut Arguments, flag: &'static str, parse: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
+    let Some(text) = raw(args, flag)? else { return Ok(None) };
+    let text = utf8(text)?;
+    parse(&text).map(Some).map_err(|error| anyhow!("`{flag} {text}`: {error}; usage: `{}`", usage(flag, HELP)))
+}
+
+fn utf8(text: OsString) -> Result<String> {
+    text.into_string().map_err(|text| anyhow!("`{}` is not UTF-8", text.to_string_lossy()))
+}
+
+fn positive(text: &str) -> Result<u32> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| anyhow!("expected a whole number, 1 or more"))
+}
+
+/// Parses a number of users started per second.
+///
+/// # Errors
+///
+/// Refuses what is not a number above 0.
+pub fn parse_spawn_rate(text: &str) -> Result<f64> {
+    text.parse()
+        .ok()
+        .filter(|rate: &f64| rate.is_finite() && *rate > 0.0)
+        .ok_or_else(|| anyhow!("expected a number above 0"))
+}
+
+/// The longest time that can be asked for: no wait is longer, and a deadline beyond it may be no point in time.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
+/// Refuses a length of time beyond a year.
+///
+/// # Errors
+///
+/// Says so.
+pub fn check_length(duration: Duration) -> Result<()> {
+    ensure!(duration <= LONGEST, "must be a year or less");
+    Ok(())
+}
+
+/// Parses whole seconds in the forms that Locust takes: `20`, `20s`, `3m`, `1h30m`.
+///
+/// # Errors
+///
+/// Refuses other text, fractions of a second, and 0, which Locust takes for "run until stopped".
+pub fn parse_run_time_s(text: &str) -> Result<u64> {
+    let duration = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            humantime::parse_duration(text).map_err(|_| anyhow!("expected a duration such as 45s, 2m or 1h30m"))?
+        }
+    };
+    check_length(duration)?;
+    ensure!(duration.subsec_nanos() == 0 && duration.as_secs() > 0, "must be a whole number of seconds, 1 or more");
+    Ok(duration.as_secs())
+}
+
+/// An option of Locust that the gate sets itself. Of a repeated option Locust takes the last without a word, so one of
+/// these after `--` would make another run than the one that is compared.
+struct Owned {
+    option: &'static str,
+    /// The setting to use instead; `None` where the gate leaves no choice.
+    instead: Option<&'static str>,
+}
+
+const fn set_by(option: &'static str, instead: &'static str) -> Owned {
+    Owned { option, instead: Some(instead) }
+}
+
+const fn fixed(option: &'static str) -> Owned {
+    Owned { option, instead: None }
+}
+
+const OWNED: [Owned; 32] = [
+    set_by("-f", "--locustfile"),
+    set_by("--locustfile", "--locustfile"),
+    set_by("-u", "--users"),
+    set_by("--users", "--users"),
+    set_by("-r", "--spawn-rate"),
+    set_by("--spawn-rate", "--spawn-rate"),
+    set_by("-t", "--run-time"),
+    set_by("--run-time", "--run-time"),
+    set_by("-H", "--host"),
+    set_by("--host", "--host"),
+    set_by("--processes", "--processes"),
+    set_by("--expect-workers", "--expect-workers"),
+    set_by("--expect-workers-max-wait", "[load] workers_timeout in perf.toml"),
+    set_by("-s", "[load] stop_timeout in perf.toml"),
+    set_by("--stop-timeout", "[load] stop_timeout in perf.toml"),
+    fixed("-L"),
+    fixed("--loglevel"),
+    fixed("--logfile"),
+    fixed("--skip-log-setup"),
+    fixed("--csv"),
+    fixed("--json"),
+    fixed("--json-file"),
+    fixed("--headless"),
+    fixed("--headful"),
+    fixed("--config"),
+    fixed("--autoquit"),
+    fixed("--master"),
+    fixed("--worker"),
+    fixed("--master-host"),
+    fixed("--master-port"),
+    set_by("--master-bind-host", "LOCUST_MASTER_BIND_HOST"),
+    set_by("--master-bind-port", "LOCUST_MASTER_BIND_PORT"),
+];
+
+/// Refuses options of Locust that the gate sets itself. `place` is where they were given, as an error says it.
+///
+/// # Errors
+///
+/// Names the option, and the setting to use instead.
+pub fn refuse_owned_locust_args(locust_args: &[String], place: &str) -> Result<()> {
+    for arg in locust_args {
+        let name = arg.split('=').next().unwrap_or_default();
+        // Short options may hold their value (`-u50`), long ones may be cut short (`--user`).
+        let is = |option: &str| {
+            if option.starts_with("--") {
+                name.len() > 2 && option.starts_with(name)
+            } else {
+                !arg.starts_with("--") && arg.starts_with(option)
+            }
+        };
+        if let Some(Owned { option, instead }) = OWNED.iter().find(|owned| is(owned.option)) {
+            match instead {
+                None => bail!("`{arg}` {place}: the gate sets Locust's `{option}` itself; remove it"),
+                Some(instead) => bail!("`{arg}` {place}: the gate sets Locust's `{option}` itself; use {instead}"),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! Finds the Locust to run: the user's own, or one in an environment under `target/perf`, installed once.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use xshell::{Cmd, Shell, cmd};
+
+use crate::config::settings::LocustConfig;
+use crate::run::locust::{Locust, Program, Version, last_line, own_command};
+use crate::run::workers::{Setup, quoted};
+use crate::sys::git::blob_hash;
+use crate::sys::invocation::PACKAGED;
+use crate::sys::process::{self, Failure, Interrupted};
+use crate::sys::{files, lock};
+
+/// The pinned Locust, in a file that a dependency bot updates.
+const REQUIREMENTS: &str = include_str!("../../locust/requirements.txt");
+
+const INSTALL_TIMEOUT: Duration = Duration::from_mins(10);
+const VERSION_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The first Locust that needs Python 3.11.
+const PYTHON_3_11: Version = Version(2, 46, 0);
+
+/// Finds the user's own Locust, or the managed one, which is installed if it is not there yet. `say` tells the user.
+///
+/// # Errors
+///
+/// Says what is missing, or what went wrong in the installation, with the tail of its log.
+pub fn prepare(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn Fn(&str)) -> Result<Locust> {
+    let Some(command) = &config.command.clone().or_else(|| of_environment(config)) else {
+        return managed(shell, config, perf_folder, say);
+    };
+    let log = perf_folder.join("locust-version.log");
+    let line = version_line(own_command(shell, command, &["--version".into()]), &log).map_err(|error| {
+        let said = last_line(&files::tail(&log), |_| false);
+        failed(error, &log, |what| format!("[locust] command `{command}` does not tell its version: {what}{said}"))
+    })?;
+    Locust::new(Program::Own(command.clone()), &line, Setup { install: None, command: command.clone() })
+}
+
+/// Returns the Locust beside this program, in the Python environment that both are installed in, where nothing else is
+/// asked for.
+fn of_environment(config: &LocustConfig) -> Option<String> {
+    let is_free = config.version.is_none() && config.requirements.is_empty();
+    let program =
+        env::current_exe().ok().filter(|program| is_free && program.file_name() == Some(PACKAGED.as_ref()))?;
+    let locust = program.with_file_name("locust");
+    let is_environment = locust.is_file() && program.with_file_name("python").exists();
+    is_environment.then(|| quoted(&locust.to_string_lossy()))
+}
+
+/// Returns the Locust of an environment under `target/perf`. Its name depends on what is installed in it, and it is
+/// complete or absent for everybody.
+fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn Fn(&str)) -> Result<Locust> {
+    let pinned = match &config.version {
+        Some(version) => format!("locust=={version}\n"),
+        None => REQUIREMENTS.to_owned(),
+    };
+    let mut wanted = pinned.clone();
+    let mut extra: Vec<String> = Vec::new();
+    for requirement in &config.requirements {
+        let file = shell.current_dir().join(requirement);
+        if file.is_file() {
+            refuse_utf_16(&file)?;
+            wanted.push_str(&files::read_to_string(&file)?);
+            extra.push("-r".into());
+        } else {
+            wanted.push_str(requirement);
+        }
+        wanted.push('\n');
+        extra.push(requirement.clone());
+    }
+    let name = format!("locust-{}", &blob_hash(wanted.as_bytes())[..12]);
+    let (pinned, extra) = (pinned.trim(), &extra);
+    let locust = |python, line: &str| Locust::new(Program::Managed(python), line, Setup::managed(&name, pinned, extra));
+    let folder = perf_folder.join(&name);
+    let python = folder.join("bin/python");
+    let complete = folder.join("complete");
+    let installed = || if python.exists() { files::read_to_string(&complete).ok() } else { None };
+    if let Some(line) = installed() {
+        return locust(python, &line);
+    }
+
+    let _lock = lock::lock(&perf_folder.join(format!("{name}.lock")), INSTALL_TIMEOUT)?;
+    if let Some(line) = installed() {
+        return locust(python, &line);
+    }
+    say(&format!("installing {pinned} into {} (first run only)", folder.display()));
+    let log = perf_folder.join(format!("{name}.log"));
+    let _ = fs::remove_file(&log);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove the incomplete {}", folder.display()))?;
+    }
+    let pin_file = perf_folder.join(format!("{name}.txt"));
+    files::write_atomically(&pin_file, &format!("{pinned}\n"))?;
+    let has_uv = answer(cmd!(shell, "uv --version"), &log)?.is_some();
+    if has_uv {
+        process::run("uv venv", &cmd!(shell, "uv venv --quiet {folder}").into(), &log, INSTALL_TIMEOUT)?;
+        let install = cmd!(shell, "uv pip install --quiet --python {python} -r {pin_file} {extra...}");
+        process::run("uv pip install", &install.into(), &log, INSTALL_TIMEOUT)
+            .map_err(|error| not_installed(error, pinned, &log))?;
+    } else {
+        let system_python = system_python(shell, pinned, &log)?;
+        process::run("python3 -m venv", &cmd!(shell, "{system_python} -m venv {folder}").into(), &log, INSTALL_TIMEOUT)
+            .context("cannot make Locust's environment; on Debian and Ubuntu install python3-venv, or install uv")?;
+        let install =
+            cmd!(shell, "{python} -m pip install --quiet --disable-pip-version-check -r {pin_file} {extra...}");
+        process::run("pip install", &install.into(), &log, INSTALL_TIMEOUT)
+            .map_err(|error| not_installed(error, pinned, &log))?;
+    }
+    let line = version_line(cmd!(shell, "{python} -m locust --version").env("PYTHONSAFEPATH", "1"), &log)
+        .map_err(|error| does_not_start(error, pinned, &log))?;
+    let locust = locust(python, &line)?;
+    files::write_atomically(&complete, &line)?;
+    Ok(locust)
+}
+
+/// Refuses a requirements file that PowerShell wrote, which the installers read in different ways.
+fn refuse_utf_16(file: &Path) -> Result<()> {
+    let bytes = files::read(file)?;
+    let is_utf_16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0);
+    ensure!(
+        !is_utf_16,
+        "cannot read {}: it is UTF-16, as PowerShell's `>` writes it: save it as UTF-8, such as by `pip freeze | Out-File -Encoding ascii`",
+        file.display()
+    );
+    Ok(())
+}
+
+/// Picks the one of the installer's many lines that tells, and says what to do.
+fn not_installed(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
+    let said = last_line(&files::tail(log), tells_of_installers);
+    failed(error, log, |what| {
+        format!(
+            "cannot install {pinned}: {what}{said}; name in perf.toml another [locust] version, or other [locust] requirements, or a Locust of your own: [locust] command"
+        )
+    })
+}
+
+/// Returns whether pip or uv says in this line what went wrong.
+fn tells_of_installers(line: &str) -> bool {
+    let is_error = ["ERROR: ", "× Failed to build", "error: Failed to "].iter().any(|mark| line.starts_with(mark));
+    is_error && !line.contains("https://")
+}
+
+/// Explains a Locust that does not start: an old one installs beside today's packages, or on today's Python, and then
+/// fails as it is imported.
+fn does_not_start(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
+    let said = last_line(&files::tail(log), |_| false);
+    failed(error, log, |what| {
+        format!(
+            "{pinned} is installed and does not start: {what}{said}; name older packages in [locust] requirements, such as \"flask<2\", or use an older Python, or a Locust of your own: [locust] command"
+        )
+    })
+}
+
+/// Says a failure in other words; a signal stays a signal.
+fn failed(error: anyhow::Error, log: &Path, line: impl Fn(&str) -> String) -> anyhow::Error {
+    match error.downcast::<Failure>() {
+        Ok(failure) => Failure::new(line(&failure.line), log).into(),
+        Err(error) => error,
+    }
+}
+
+/// Finds a Python that can hold the Locust `pinned`.
+fn system_python(shell: &Shell, pinned: &str, log: &Path) -> Result<&'static str> {
+    let no_python = || {
+        anyhow!(
+            "neither python3 nor uv is on PATH, and Locust needs one: install Python 3.11 or later, or name a Locust of your own in perf.toml: [locust] command"
+        )
+    };
+    let mut found = None;
+    for python in ["python3", "python"] {
+        let print_version = "import sys; print(*sys.version_info[:2])";
+        found = found.or(answer(cmd!(shell, "{python} -c {print_version}"), log)?.map(|version| (python, version)));
+    }
+    let (python, version) = found.ok_or_else(no_python)?;
+    let (major, minor) = version
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .split_once(' ')
+        .and_then(|(major, minor)| Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?)))
+        .ok_or_else(no_python)?;
+    let needs_3_11 =
+        pinned.strip_prefix("locust==").and_then(Version::parse).is_some_and(|version| version >= PYTHON_3_11);
+    ensure!(
+        !needs_3_11 || (major, minor) >= (3, 11),
+        "{pinned} needs Python 3.11 or later, and {python} is {major}.{minor}: install a newer one, or uv, or pin an older Locust in perf.toml: [locust] version"
+    );
+    Ok(python)
+}
+
+fn version_line(command: Cmd, log: &Path) -> Result<String> {
+    let text = output("locust --version", command, log)?;
+    let line = text.lines().find(|line| line.starts_with("locust ") || line.starts_with("__main__.py "));
+    let printed = || format!("`locust --version` printed `{}`", text.lines().next().unwrap_or_default());
+    line.map(str::to_owned).ok_or_else(|| Failure::new(printed(), log).into())
+}
+
+/// Returns what a program prints that may not be there; only a signal is an error.
+fn answer(command: Cmd, log: &Path) -> Result<Option<String>> {
+    match output("its version", command, log) {
+        Err(error) if error.is::<Interrupted>() => Err(error),
+        output => Ok(output.ok()),
+    }
+}
+
+/// Runs a program that answers at once, and returns what it prints, which is in `log` too.
+fn output(what: &'static str, command: Cmd, log: &Path) -> Result<String> {
+    let before = files::length(log);
+    process::run(what, &command.into(), log, VERSION_TIMEOUT)?;
+    Ok(String::from_utf8_lossy(&files::read_part(log, before)).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_an_installer_that_names_the_cause_is_told() {
+        for (log, expected) in [
+            (
+                "ERROR: Could not find a version that satisfies the requirement locust==99.9 (from versions: 1.0)\nERROR: No matching distribution found for locust==99.9\n",
+                ": ERROR: No matching distribution found for locust==99.9",
+            ),
+            // pip, of a package that does not build on this Python.
+            (
+                "  error: subprocess-exited-with-error\n  \n  × Preparing metadata (pyproject.toml) did not run successfully.\n  ╰─> [18 lines of output]\n      Traceback (most recent call last):\n        File \"<string>\", line 1, in <module>\n      ModuleNotFoundError: No module named 'distutils'\n      [end of output]\n  \n  note: This error originates from a subprocess, and is likely not a problem with pip.\nerror: metadata-generation-failed\n\n× Encountered error while generating package metadata.\n╰─> See above for output.\n\nnote: This is an issue with the package mentioned above, not pip.\nhint: See above for details.\n",
+                ": ModuleNotFoundError: No module named 'distutils'",
+            ),
+            // pip from 25 on, and uv.
+            (
+                "  note: This error originates from a subprocess, and is likely not a problem with pip.\nERROR: Failed to build 'gevent' when getting requirements to build wheel\n",
+                ": ERROR: Failed to build 'gevent' when getting requirements to build wheel",
+            ),
+            (
+                "  × Failed to build `gevent==1.5.0`\n  ├─▶ The build backend returned an error\n  ╰─▶ Call to `setuptools.build_meta` failed (exit status: 1)\n      hint: This usually indicates a problem with the package or the build environment.\n",
+                ": × Failed to build `gevent==1.5.0`",
+            ),
+        ] {
+            assert_eq!(last_line(log, tells_of_installers), expected);
+        }
+    }
+}

@@ -1,0 +1,475 @@
+//! The story of `cargo xtask selftest`: can the gate be trusted on this machine? It measures the demo with real Locust,
+//! then measures it again with faults of known size, and each time the gate must say what is known to be true.
+//!
+//! It calls the program itself as CI does, and looks at nothing but its exit code and its report. The configuration is not
+//! `perf.toml`, which may name another service or other limits, so that nothing expected here need hold. Only the Locust is
+//! the one named there, since Locust is a part of what the machine does.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::config::project::read_config;
+use crate::config::settings::LocustConfig;
+use crate::run::results;
+use crate::sys::process::{self, Failure, Group};
+use crate::sys::screen::screen;
+use crate::sys::session::Session;
+use crate::sys::{files, git, lock};
+use judge::baseline::file::Baseline;
+use judge::model::run::Metric;
+use judge::stats::estimate::{Difference, Scale};
+use judge::verdict::compare::{ERROR, Verdict};
+use report::formats::terminal;
+
+use crate::repo_flags::Selftest;
+
+/// Tries every expectation, and prints what was seen and what this machine could detect.
+///
+/// # Errors
+///
+/// Says what keeps the gate from being tried.
+pub fn selftest(flags: &Selftest) -> Result<Verdict> {
+    let form = if flags.quick { &QUICK } else { &FULL };
+    let trial = Trial::prepare(form)?;
+    process::catch_signals()?;
+    let mut broken = Vec::new();
+    let mut same_build_p95_ms = Vec::new();
+    for (number, expectation) in EXPECTATIONS.iter().enumerate() {
+        let log = trial.shown(&trial.log(expectation));
+        say(&format!("{} of {}: {}, its log: {log}", number + 1, EXPECTATIONS.len(), expectation.name));
+        let seen = trial.measure(expectation)?;
+        let holds = expectation.holds(&seen);
+        if expectation.name == BASELINE && !holds {
+            // Without a baseline nothing can be tried, and the gate itself has said why.
+            let reason = seen.last_line().trim_start_matches("NO VERDICT: ").to_owned();
+            bail!(Failure::new(format!("the baseline could not be measured: {reason}"), &trial.log(expectation)));
+        }
+        print(&line(expectation, &seen, holds))?;
+        if !holds {
+            print(&format!("  its last line: {}\n  its log: {log}", seen.last_line()))?;
+            broken.push(expectation.name);
+        }
+        if expectation.name == SAME_BUILD {
+            same_build_p95_ms = seen.p95_ms;
+        }
+    }
+    print(&trial.detectable(&same_build_p95_ms)?)?;
+    print(&verdict(&broken))?;
+    Ok(if broken.is_empty() { Verdict::Pass } else { Verdict::Fail })
+}
+
+/// A measurement, and what the gate must say of it.
+struct Expectation {
+    name: &'static str,
+    must: &'static str,
+    /// The fault, in variables that the demo and [`SERVICE`] read.
+    env: &'static [(&'static str, &'static str)],
+    /// The arguments of the gate, beyond those that are the same for all.
+    args: &'static [&'static str],
+    /// Further arguments of the quick form: the number of runs. The full form leaves that to the gate.
+    quick_args: &'static [&'static str],
+    code: i32,
+    /// The beginning of a line of the output.
+    says: &'static str,
+}
+
+const BASELINE: &str = "baseline";
+const SAME_BUILD: &str = "same build again";
+
+const EXPECTATIONS: [Expectation; 10] = [
+    Expectation {
+        name: BASELINE,
+        must: "must be saved",
+        env: &[],
+        args: &["--update-baseline"],
+        quick_args: &["--max-runs", "4"],
+        code: 0,
+        says: "BASELINE SAVED: ",
+    },
+    Expectation {
+        name: SAME_BUILD,
+        must: "must pass",
+        env: &[],
+        args: &[],
+        quick_args: &["--max-runs", "3"],
+        code: 0,
+        says: "PASS: ",
+    },
+    Expectation {
+        name: "40% slower",
+        must: "must fail on p95",
+        env: &[("DEMO_SLOWDOWN_PCT", "40")],
+        args: &[],
+        quick_args: &["--max-runs", "3"],
+        code: 1,
+        says: "p95 ms ",
+    },
+    Expectation {
+        name: "5% errors",
+        must: "must fail on error_rate",
+        env: &[("DEMO_ERROR_PCT", "5")],
+        args: &[],
+        quick_args: &["--max-runs", "1"],
+        code: 1,
+        says: "error_rate % ",
+    },
+    Expectation {
+        name: "one endpoint 3 times slower",
+        must: "must fail on that endpoint",
+        env: &[("DEMO_SLOW_ENDPOINT", "GET /claims/[id]"), ("DEMO_SLOW_FACTOR", "3")],
+        args: &[],
+        quick_args: &["--min-runs", "2", "--max-runs", "2"],
+        code: 1,
+        says: "FAIL GET /claims/[id] p95: ",
+    },
+    Expectation {
+        name: "frozen 2 s in every 10",
+        must: "must fail on p95_corrected",
+        env: &[("DEMO_FREEZE", "2/10")],
+        args: &[],
+        quick_args: &["--max-runs", "1"],
+        code: 1,
+        says: "p95_corrected ms ",
+    },
+    Expectation {
+        name: "hanging from the middle",
+        must: "must fail on p95_corrected",
+        env: &[("DEMO_HANG_AFTER_S", "5")],
+        args: &[],
+        quick_args: &["--max-runs", "1"],
+        code: 1,
+        says: "p95_corrected ms ",
+    },
+    Expectation {
+        name: "users that leave",
+        must: "must not be judged",
+        env: &[],
+        args: &["--locustfile", LEAVING_LOCUSTFILE],
+        quick_args: &["--max-runs", "1"],
+        code: 2,
+        says: "NO VERDICT: target/perf/selftest/baseline.json is not comparable: users left before the end",
+    },
+    Expectation {
+        name: "service that ends",
+        must: "must not be judged",
+        env: &[("SELFTEST_SIGNAL", "KILL")],
+        args: &[],
+        quick_args: &["--max-runs", "1"],
+        code: 2,
+        says: "NO VERDICT: the service exited during the load",
+    },
+    Expectation {
+        name: "service that hangs",
+        must: "must not be judged",
+        env: &[("SELFTEST_SIGNAL", "STOP")],
+        args: &[],
+        quick_args: &["--max-runs", "1"],
+        code: 2,
+        says: "NO VERDICT: the service does not answer after the load",
+    },
+];
+
+/// The locustfile of users that leave, relative to the root.
+const LEAVING_LOCUSTFILE: &str = "target/perf/selftest/leaving_users.py";
+
+/// Every user leaves after a few seconds of load.
+const LEAVING_USERS: &str = r#""""Written by `cargo xtask selftest`."""
+
+import time
+
+from locust import HttpUser, constant, task
+
+
+class LeavingUser(HttpUser):
+    wait_time = constant(0.1)
+
+    def on_start(self):
+        self.leaves_at = time.monotonic() + 4
+
+    @task
+    def list_claims(self):
+        self.client.get("/claims")
+        if time.monotonic() > self.leaves_at:
+            self.stop()
+"#;
+
+/// The amount of load.
+struct Form {
+    is_quick: bool,
+    run_time_s: u32,
+}
+
+/// The runs that the gate makes by default: five of the baseline, then one to five.
+const FULL: Form = Form { is_quick: false, run_time_s: 20 };
+
+/// The form for every push: 12 to 16 runs, so they are short and their numbers are fixed.
+///
+/// A run of 10 s asks `GET /claims/[id]` about 150 times (a quarter of 60 requests per second), and 100 is what its p95
+/// needs to FAIL. One endpoint is told by two runs: beside four of the baseline the interval of a single one is so wide
+/// that Holm's correction may not let it through. The demo spreads its errors evenly, so 4.2% of all requests
+/// (`GET /health` never fails) are 4.2% in any one run.
+const QUICK: Form = Form { is_quick: true, run_time_s: 10 };
+
+/// The load and the limits of the bundled `perf.toml`, and a service that is stopped on demand: by a signal to the
+/// process that the shell becomes, well after the load has begun and well before it ends.
+const SERVICE: &str = r#"# Written by `cargo xtask selftest`.
+[service]
+build = "cargo build --quiet --release --package demo"
+command = """
+if [ -n "$SELFTEST_SIGNAL" ]; then (sleep {stopped_after_s}; kill -s "$SELFTEST_SIGNAL" $$) & fi
+exec cargo run --quiet --release --package demo -- --port {port}
+"""
+ready_url = "http://127.0.0.1:{port}/health"
+stop_timeout = "2s"
+
+[load]
+users = 10
+spawn_rate = 10
+locustfile = "locustfile.py"
+stop_timeout = "2s"
+
+[limits]
+p50 = "20% and 5ms"
+p95 = "20% and 5ms"
+p95_corrected = "20% and 5ms"
+p99 = "25% and 10ms"
+"#;
+
+/// The time after which [`SERVICE`] stops: about so long was a run under load that left no results.
+const STOPPED_AFTER_S: u32 = 6;
+
+/// The time for one call of the gate. Every wait of the gate has a deadline of its own, and together they are less.
+const TIMEOUT: Duration = Duration::from_hours(1);
+
+/// The time from SIGTERM to SIGKILL: the gate itself ends Locust and the service meanwhile, which takes a few seconds.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// The place where the gate is tried.
+struct Trial<'a> {
+    form: &'a Form,
+    program: PathBuf,
+    root: PathBuf,
+    /// Holds the configuration, the baseline and a log for each expectation.
+    folder: PathBuf,
+    /// Two selftests at once would overwrite each other's files, and be each other's noise.
+    _lock: File,
+}
+
+/// The gate's answer to a measurement.
+struct Seen {
+    code: Option<i32>,
+    output: String,
+    load_s: u32,
+    /// The p95 of each finished run.
+    p95_ms: Vec<f64>,
+}
+
+impl Seen {
+    fn last_line(&self) -> &str {
+        self.output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it printed nothing")
+    }
+}
+
+impl Expectation {
+    /// Returns the line that shows it.
+    fn proof<'s>(&self, seen: &'s Seen) -> Option<&'s str> {
+        // A row of the table is there whatever its status.
+        let is_proof = |line: &&str| line.starts_with(self.says) && (self.code != 1 || line.contains("FAIL"));
+        seen.output.lines().find(is_proof)
+    }
+
+    fn holds(&self, seen: &Seen) -> bool {
+        seen.code == Some(self.code) && self.proof(seen).is_some()
+    }
+}
+
+impl Trial<'_> {
+    /// Checks what can be checked before the load, and writes the configuration.
+    fn prepare(form: &Form) -> Result<Trial<'_>> {
+        let current_dir = env::current_dir().context("the current folder is gone")?;
+        let root = git::root(&current_dir).to_owned();
+        for (path, what) in [("demo/Cargo.toml", "demo service"), ("locustfile.py", "locustfile")] {
+            ensure!(
+                root.join(path).is_file(),
+                "there is no {what} {} to try the gate on: selftest needs the bundled demo, so run it in the gate's own repository",
+                root.join(path).display()
+            );
+        }
+        let config_path = root.join("perf.toml");
+        let locust = if config_path.is_file() { read_config(&config_path)?.locust } else { LocustConfig::default() };
+        let folder = root.join("target/perf/selftest");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let lock = lock::lock(&folder.join("lock"), Duration::from_secs(1))?;
+        let program = env::current_exe().context("cannot find this program's own file")?;
+        let trial = Trial { form, program, root, folder, _lock: lock };
+        let service = SERVICE.replace("{stopped_after_s}", &STOPPED_AFTER_S.to_string());
+        let config = format!("{service}\n{}", locust_table(&locust)?);
+        files::write_atomically(&trial.folder.join("perf.toml"), &config)?;
+        files::write_atomically(&trial.root.join(LEAVING_LOCUSTFILE), LEAVING_USERS)?;
+        remove(&trial.baseline_path())?;
+        Ok(trial)
+    }
+
+    fn baseline_path(&self) -> PathBuf {
+        self.folder.join("baseline.json")
+    }
+
+    fn log(&self, expectation: &Expectation) -> PathBuf {
+        let name = expectation.name.replace('%', "-percent").replace(' ', "-");
+        self.folder.join(format!("{name}.log"))
+    }
+
+    fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+
+    /// Calls the gate on a demo with the fault.
+    fn measure(&self, expectation: &Expectation) -> Result<Seen> {
+        let log = self.log(expectation);
+        remove(&log)?;
+        let mut command = Command::new(&self.program);
+        command.current_dir(&self.root).arg("perf");
+        command.args([
+            "--config",
+            "target/perf/selftest/perf.toml",
+            "--baseline",
+            "target/perf/selftest/baseline.json",
+        ]);
+        command.args(["--run-time", &format!("{}s", self.form.run_time_s)]).args(expectation.args);
+        if self.form.is_quick {
+            command.args(expectation.quick_args);
+        }
+        for (name, _) in env::vars_os().filter(|(name, _)| is_meddling(&name.to_string_lossy())) {
+            command.env_remove(name);
+        }
+        command.envs(expectation.env.iter().copied());
+        let mut gate = Group::spawn("cargo xtask perf", &command, &log, GRACE)?;
+        let id = gate.id();
+        let Some(status) = gate.wait(TIMEOUT, || Ok(()))? else {
+            let took = humantime::format_duration(TIMEOUT);
+            bail!(Failure::new(format!("cargo xtask perf did not end within {took}"), &log));
+        };
+        let output = files::read(&log)?;
+        let output = String::from_utf8_lossy(&output).into_owned();
+        let (load_s, p95_ms) = self.measured(id)?;
+        Ok(Seen { code: status.code(), output, load_s, p95_ms })
+    }
+
+    /// Returns how long the gate with this process id put the demo under load, and the p95 of its finished runs.
+    fn measured(&self, id: u32) -> Result<(u32, Vec<f64>)> {
+        // A gate that refuses before the load leaves no folder.
+        let Some(folder) = Session::folder_of(&self.root.join("target/perf"), id) else {
+            return Ok((0, Vec::new()));
+        };
+        let (mut load_s, mut p95_ms) = (0, Vec::new());
+        for number in 1.. {
+            let run = folder.join(format!("run-{number}"));
+            if !run.is_dir() {
+                break;
+            }
+            let results = run.join("perf_results_stats.csv");
+            load_s += if results.is_file() { self.form.run_time_s } else { STOPPED_AFTER_S };
+            // The last file of a run that has counted.
+            if run.join("run.json").is_file() {
+                p95_ms.push(results::read(&results)?.run.total.value(Metric::P95));
+            }
+        }
+        Ok((load_s, p95_ms))
+    }
+
+    /// Returns the smallest changes that the gate would notice here: with as many runs on the baseline's side, and the
+    /// spread of these and of the same build's.
+    fn detectable(&self, same_build_p95_ms: &[f64]) -> Result<String> {
+        let baseline = Baseline::parse(&files::read_to_string(&self.baseline_path())?)?;
+        let baseline_p95_ms = baseline.total_runs(Metric::P95);
+        let difference = Difference::between(Scale::Ratio, baseline_p95_ms, same_build_p95_ms);
+        let Some(difference) = difference else {
+            return Ok("detectable: unknown, since the same build left no runs to tell the noise by".to_owned());
+        };
+        let [one, three, five] = [1, 3, 5]
+            .map(|runs| difference.with_runs(baseline_p95_ms.len(), runs).detectable(ERROR, Metric::P95.worse()));
+        Ok(format!(
+            "detectable: a p95 change of {one:.1}% in 1 run, {three:.1}% in 3, {five:.1}% in 5 (this machine, {} baseline runs of {} s)",
+            baseline_p95_ms.len(),
+            self.form.run_time_s
+        ))
+    }
+}
+
+/// Returns whether a variable of the caller would disturb a trial: faults of the demo, settings of Locust, and those that
+/// make the gate annotate a pull request, or colour its output.
+fn is_meddling(name: &str) -> bool {
+    let prefixes = ["DEMO_", "GITHUB_", "LOCUST_", "SELFTEST_"];
+    prefixes.iter().any(|prefix| name.starts_with(prefix)) || ["CI", "CLICOLOR_FORCE"].contains(&name)
+}
+
+/// Writes `[locust]`. A string, or a list of strings, is the same in JSON and TOML.
+fn locust_table(locust: &LocustConfig) -> Result<String> {
+    let mut table = "[locust]\n".to_owned();
+    let locust = serde_json::to_value(locust).context("cannot write [locust]")?;
+    for (key, value) in locust.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        let _ = writeln!(table, "{key} = {value}");
+    }
+    Ok(table)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The number of columns for what was seen.
+const SHOWN: usize = 70;
+
+/// `same build again  must pass  exit 0, PASS: p95 +0.4%  0.3 min of load  ok`
+fn line(expectation: &Expectation, seen: &Seen, holds: bool) -> String {
+    let shown = expectation.proof(seen).unwrap_or_else(|| seen.last_line());
+    // What is beyond the numbers is in the log.
+    let shown = shown.trim_start_matches("NO VERDICT: ").split([';', '(']).next().unwrap_or_default();
+    let exit = seen.code.map_or_else(|| "killed".to_owned(), |code| format!("exit {code}"));
+    let shown: Vec<&str> = shown.split_whitespace().collect();
+    let mut shown = format!("{exit}, {}", shown.join(" "));
+    if shown.chars().count() > SHOWN {
+        shown = shown.chars().take(SHOWN - 3).chain("...".chars()).collect();
+    }
+    format!(
+        "{:<27}  {:<26}  {shown:<SHOWN$}  {:.1} min of load   {}",
+        expectation.name,
+        expectation.must,
+        f64::from(seen.load_s) / 60.0,
+        if holds { "ok" } else { "NOT SO" }
+    )
+}
+
+fn verdict(broken: &[&str]) -> String {
+    let all = EXPECTATIONS.len();
+    match broken {
+        [] => "PASS: the gate caught every injected fault on this machine".to_owned(),
+        [only] => format!("FAIL: 1 of {all} expectations does not hold: {only}"),
+        several => format!("FAIL: {} of {all} expectations do not hold: {}", several.len(), several.join(", ")),
+    }
+}
+
+/// Prints a line of the report. Nobody may be reading it any more.
+fn print(line: &str) -> Result<()> {
+    match writeln!(anstream::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print the report"),
+        _ => Ok(()),
+    }
+}
+
+fn say(line: &str) {
+    // Progress that cannot be shown is no reason to end a measurement.
+    let _ = write!(anstream::stderr(), "{}", terminal::wrapped(line, screen(&io::stderr())));
+}

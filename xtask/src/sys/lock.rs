@@ -1,0 +1,45 @@
+//! Locks between commands, by files. Every wait is bounded and hears signals.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::sys::files;
+use crate::sys::process::pause;
+
+/// Waits up to `timeout` for the lock of a lock file. The lock is held as long as the file is open.
+///
+/// # Errors
+///
+/// Says that another process holds the lock, or that it cannot be taken.
+pub fn lock(path: &Path, timeout: Duration) -> Result<File> {
+    wait_for_lock(path, timeout, File::try_lock)
+}
+
+/// Waits up to `timeout` for a shared lock, beside others who hold it shared.
+///
+/// # Errors
+///
+/// Says that another process holds the lock, or that it cannot be taken.
+pub fn lock_shared(path: &Path, timeout: Duration) -> Result<File> {
+    wait_for_lock(path, timeout, File::try_lock_shared)
+}
+
+fn wait_for_lock(path: &Path, timeout: Duration, take: fn(&File) -> Result<(), TryLockError>) -> Result<File> {
+    let file = files::open_own(path)?;
+    let deadline = Instant::now() + timeout;
+    loop {
+        match take(&file) {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => pause()?,
+            Err(TryLockError::WouldBlock) => {
+                bail!("another process holds {} for over {} s", path.display(), timeout.as_secs())
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
+        }
+    }
+}
