@@ -1,4 +1,4 @@
-//! Text, Markdown, JSON, JUnit and annotations.
+//! Text, Markdown, JSON, `JUnit` and annotations.
 
 pub mod format;
 pub mod github;
