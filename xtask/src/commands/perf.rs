@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, bail};
 use judge::baseline::chain::is_unchanged;
+use judge::baseline::comparability::comparability;
 use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
-use judge::verdict::comparability::comparability;
 use judge::verdict::compare::{Comparison, Verdict, compare, lacking};
 use report::view::content::{Sides, Unjudged};
 use report::view::further::{drift_told, taken_over};

@@ -10,13 +10,13 @@
 //!      a stretch                the machine   another stretch
 //! ```
 
+use crate::baseline::comparability::{Break, Known};
 use crate::baseline::file::Baseline;
 use crate::model::day::Day;
 use crate::model::run::{Metric, Provenance};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, estimate};
-use crate::stats::noise::{ERROR, Noise};
-use crate::verdict::comparability::{Break, Known};
+use crate::stats::{ERROR, Noise};
 
 /// A baseline as a commit accepted it.
 #[derive(Clone, Debug, PartialEq)]

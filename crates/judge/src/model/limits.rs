@@ -1,15 +1,13 @@
 //! The rules that a comparison is judged by: limits, of all requests together and of single endpoints, and the number of runs.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use wildmatch::WildMatch;
 
-use crate::baseline::file::Baseline;
 use crate::model::day::Day;
-use crate::model::program;
-use crate::model::run::{Metric, Run};
+use crate::model::run::Metric;
 
 /// The extent to which a metric may be worse than its baseline. All limits are strict: exactly at the limit passes.
 #[derive(Clone, Debug, PartialEq)]
@@ -157,7 +155,7 @@ impl Limit {
 pub struct EndpointLimits {
     /// One endpoint, or several: `*` stands for any text and `?` for one character, as in `GET /claims*`.
     pattern: WildMatch,
-    text: String,
+    pub(crate) text: String,
     limits: Limits,
 }
 
@@ -172,7 +170,7 @@ impl EndpointLimits {
         (self.text.contains('*'), Reverse(self.text.len()))
     }
 
-    fn covers(&self, endpoint: &str) -> bool {
+    pub(crate) fn covers(&self, endpoint: &str) -> bool {
         self.text == endpoint || self.pattern.matches(endpoint)
     }
 }
@@ -258,28 +256,5 @@ impl Rules {
     /// Returns whether the gate can fail on a metric of all requests together.
     pub fn can_fail(&self, metric: Metric) -> bool {
         self.limit(None, metric).is_some_and(|limit| self.fails(limit))
-    }
-
-    /// Checks that every limit of an endpoint meets one, on either side.
-    ///
-    /// # Errors
-    ///
-    /// Names the first limit that meets none, since it would check nothing, and the nearest endpoint.
-    pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run]) -> Result<()> {
-        let former = baseline.into_iter().flat_map(|baseline| baseline.endpoints.keys().map(String::as_str));
-        let names: BTreeSet<&str> = former.chain(runs.iter().flat_map(Run::names)).collect();
-        for own in &self.endpoint_limits {
-            if !names.iter().any(|name| own.covers(name)) {
-                let likeness = |name: &str| strsim::jaro_winkler(&own.text, name);
-                let nearest = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-                let nearest = nearest.map_or_else(String::new, |nearest| format!(" (did you mean {nearest:?}?)"));
-                bail!(
-                    "[limits.{:?}] matches no endpoint{nearest}, so it checks nothing: fix the name, then judge the same results again with `{} perf target/perf/latest`",
-                    own.text,
-                    program::name()
-                );
-            }
-        }
-        Ok(())
     }
 }

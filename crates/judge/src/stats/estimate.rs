@@ -355,3 +355,8 @@ pub fn upper_tail(t: f64, freedom: f64) -> f64 {
     let freedom = if is_whole && freedom >= 10.0 { freedom + 1e-9 } else { freedom };
     StudentsT::cdf(-t, freedom)
 }
+
+/// Returns whether two numbers are equal but for the last bits of a sum.
+pub fn is_close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0)
+}

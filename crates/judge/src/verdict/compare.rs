@@ -4,19 +4,20 @@
 //! are significant over all endpoints together; one decision for each series, by [`decide`]; and whether another run may
 //! change it, by [`Outlook`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ptr;
 
 use anyhow::{Result, bail};
 
-use crate::baseline::drift::{Anchor, Drift};
+use crate::baseline::chain::Version;
 use crate::baseline::file::{Baseline, Series, distribution, p95_corrected, request_interval};
 use crate::model::limits::{Accepted, JUDGED, Level, Limit, Rules};
+use crate::model::program;
 use crate::model::run::{LEAST_REQUESTS, Metric, PERCENTILES, Precision, Run, Stats};
+pub use crate::stats::ERROR;
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, estimate, holm};
-pub use crate::stats::noise::ERROR;
-use crate::stats::noise::{Noise, Proof};
+use crate::stats::{Noise, Proof};
 use crate::verdict::accepted::{Applied, State, applied, crowded_days};
 use crate::verdict::decision::{Evidence, Excess, FewSamples, Presence, Row, Significance, decide, is_over, waive};
 use crate::verdict::stopping::Outlook;
@@ -82,6 +83,34 @@ pub struct RunCounts {
     pub baseline: usize,
     /// Runs judged.
     pub candidate: usize,
+}
+
+/// The earlier baseline that a drift is measured from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Anchor<'a> {
+    /// The anchor itself.
+    pub version: &'a Version,
+    /// The name that the user gave it, such as a tag.
+    pub name: Option<&'a str>,
+    /// The versions that were accepted since, newest first.
+    pub updates: &'a [Version],
+}
+
+/// What was judged against the anchor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drift<'a> {
+    /// The anchor.
+    pub anchor: Anchor<'a>,
+    /// The series that both sides have and that have a limit of drift, each with its decision.
+    pub rows: Vec<Row<'a>>,
+}
+
+impl<'a> Drift<'a> {
+    /// Keeps what tells of a drift: an endpoint that came or went since was accepted with its update.
+    pub fn new(anchor: Anchor<'a>, mut rows: Vec<Row<'a>>) -> Drift<'a> {
+        rows.retain(|row| row.limit.is_some() && matches!(row.presence, Presence::Both { .. }));
+        Drift { anchor, rows }
+    }
 }
 
 /// Everything that was found, and the verdict.
@@ -337,6 +366,31 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
 fn least_runs(rules: &Rules, baseline_runs: usize) -> usize {
     let asked = if baseline_runs == 1 && !rules.paired { LEAST_RUNS_AGAINST_ONE } else { 1 };
     asked.min(rules.max_runs).max(rules.min_runs)
+}
+
+impl Rules {
+    /// Checks that every limit of an endpoint meets one, on either side.
+    ///
+    /// # Errors
+    ///
+    /// Names the first limit that meets none, since it would check nothing, and the nearest endpoint.
+    pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run]) -> Result<()> {
+        let former = baseline.into_iter().flat_map(|baseline| baseline.endpoints.keys().map(String::as_str));
+        let names: BTreeSet<&str> = former.chain(runs.iter().flat_map(Run::names)).collect();
+        for own in &self.endpoint_limits {
+            if !names.iter().any(|name| own.covers(name)) {
+                let likeness = |name: &str| strsim::jaro_winkler(&own.text, name);
+                let nearest = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+                let nearest = nearest.map_or_else(String::new, |nearest| format!(" (did you mean {nearest:?}?)"));
+                bail!(
+                    "[limits.{:?}] matches no endpoint{nearest}, so it checks nothing: fix the name, then judge the same results again with `{} perf target/perf/latest`",
+                    own.text,
+                    program::name()
+                );
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A series on the way to its decision.

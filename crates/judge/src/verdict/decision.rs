@@ -403,8 +403,3 @@ fn is_out_of_bound(metric: Metric, limit: &Limit, value: f64) -> bool {
 pub fn is_over(value: f64, allowed: f64) -> bool {
     value > allowed + 1e-9 * allowed.abs().max(1.0)
 }
-
-/// Returns whether two numbers are equal but for the last bits of a sum.
-pub fn is_close(a: f64, b: f64) -> bool {
-    (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0)
-}

@@ -13,7 +13,7 @@
 
 use crate::model::limits::Rules;
 use crate::model::run::Precision;
-use crate::stats::noise::{Noise, Proof};
+use crate::stats::{Noise, Proof};
 use crate::verdict::decision::{Decision, Excess, Row, Unsettled, Why};
 
 /// The probability that the runs still allowed change the decision on a series, below which none of them is made.

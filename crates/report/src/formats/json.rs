@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use judge::baseline::chain::Version;
-use judge::baseline::drift::{Anchor, Drift};
 use judge::model::limits::{Level, Limit};
 use judge::model::run::Provenance;
 use judge::model::text::is_unprintable;
 use judge::stats::estimate::Interval;
 use judge::verdict::accepted::{Applied, State};
+use judge::verdict::compare::{Anchor, Drift};
 use judge::verdict::compare::{RunCounts, Verdict};
 use judge::verdict::decision::{Decision, Doubt, FewSamples, Row, Unsettled, Why};
 

@@ -2,12 +2,12 @@
 //! nearly used up.
 
 use judge::baseline::chain::Movement;
-use judge::baseline::drift::{Anchor, Drift};
 use judge::model::limits::Accepted;
 use judge::model::program;
 use judge::model::text::{cut, endpoint_shown, printable};
 use judge::verdict::accepted::{Applied, State, crowded_days};
 use judge::verdict::compare::Comparison;
+use judge::verdict::compare::{Anchor, Drift};
 use judge::verdict::decision::{Decision, Row};
 
 use crate::history::timeline::{author, why};

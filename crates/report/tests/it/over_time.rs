@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use expect_test::expect;
 use judge::baseline::chain::{Version, breaks};
-use judge::baseline::drift::Anchor;
 use judge::baseline::file::Baseline;
 use judge::model::day::Day;
 use judge::model::limits::{Limit, Limits, Rules};
 use judge::model::run::{Machine, Metric, Provenance, Run};
+use judge::verdict::compare::Anchor;
 use judge::verdict::compare::{Comparison, compare};
 use report::formats::terminal::Screen;
 use report::history::timeline::Timeline;

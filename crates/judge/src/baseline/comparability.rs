@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 
 use crate::model::run::{Load, Provenance};
-use crate::verdict::decision::is_close;
+use crate::stats::estimate::is_close;
 
 /// The obstacles to comparing two measurements.
 #[derive(Clone, Debug, Default, PartialEq)]
