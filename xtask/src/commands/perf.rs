@@ -234,7 +234,7 @@ impl<'a> Plan<'a> {
     /// Checks, before the load, that its runs can be compared with the baseline.
     fn check_load(self, project: &Project, settings: &Settings) -> Result<()> {
         let Plan::Judge(Former { baseline, .. }) = self else { return Ok(()) };
-        let loaded = Provenance { load: Some(settings.load.kept()), ..project.provenance() };
+        let loaded = Provenance { load: Some(settings.load.masked()), ..project.provenance() };
         if let Some(refusal) = comparability(&baseline.provenance, &loaded).refusal {
             bail!("{} is not comparable: {refusal}", project.shown(&project.baseline_path));
         }

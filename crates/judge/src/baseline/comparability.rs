@@ -77,7 +77,7 @@ fn facts(of: &Provenance) -> Vec<Fact> {
             "the number of Locust's workers",
             load.map(|load| load.workers.map_or_else(|| "none".to_owned(), |workers| workers.to_string())),
         ),
-        fact("what Locust gets after `--`", load.map(|load| format!("`{}`", load.kept().locust_args.join(" ")))),
+        fact("what Locust gets after `--`", load.map(|load| format!("`{}`", load.masked().locust_args.join(" ")))),
     ]
 }
 
@@ -156,7 +156,7 @@ fn load_difference(baseline: &Load, candidate: &Load) -> Option<String> {
         differences.push(format!("the baseline has {before} s of warm-up, this load {now} s"));
         changes.push("change [load] warmup".to_owned());
     }
-    let [before, now] = [baseline, candidate].map(|load| load.kept().args.join(" "));
+    let [before, now] = [baseline, candidate].map(|load| load.masked().args.join(" "));
     if before != now {
         differences.push(format!("arguments of Locust: the baseline has `{before}`, this load `{now}`"));
         changes.push("change [load] args".to_owned());

@@ -20,7 +20,7 @@ use crate::stats::estimate::{self, Interval, Scale};
 const VERSION: &str = "1.3";
 
 /// The value of each run, by metric name, in the unit of [`Metric::unit`].
-pub type Series = BTreeMap<String, Vec<f64>>;
+pub type RunsByMetric = BTreeMap<String, Vec<f64>>;
 
 /// The stored reference.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,8 +32,8 @@ pub struct Baseline {
     /// The estimates over the runs, of all requests together.
     pub metrics: BTreeMap<String, f64>,
     /// The runs behind `metrics`.
-    #[serde(default, skip_serializing_if = "Series::is_empty")]
-    pub aggregated: Series,
+    #[serde(default, skip_serializing_if = "RunsByMetric::is_empty")]
+    pub aggregated: RunsByMetric,
     /// The time in ms between two requests of one user: users / requests per second. Both sides of a comparison take
     /// `p95_corrected` by it. `None` in older files, and where the number of users is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ pub struct Baseline {
     pub distribution: Vec<f64>,
     /// The runs of each endpoint, by its name. A version 1.0 baseline has none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub endpoints: BTreeMap<String, Series>,
+    pub endpoints: BTreeMap<String, RunsByMetric>,
     /// The user's note.
     #[serde(default)]
     pub notes: String,
@@ -161,7 +161,7 @@ impl Baseline {
             provenance: Provenance,
             metrics: BTreeMap<String, f64>,
             #[serde(default)]
-            aggregated: Series,
+            aggregated: RunsByMetric,
             #[serde(default, rename = "endpoints")]
             _endpoints: IgnoredAny,
             #[serde(default)]
@@ -282,7 +282,7 @@ const P95_LOW: &str = "p95_low";
 const P95_HIGH: &str = "p95_high";
 
 /// Returns the [`Stats::request_interval`] of an endpoint whose series are of one run.
-pub fn request_interval(series: &Series, metric: Metric) -> Option<Interval> {
+pub fn request_interval(series: &RunsByMetric, metric: Metric) -> Option<Interval> {
     let only = |name: &str| match series.get(name).map(Vec::as_slice) {
         Some([value]) => Some(*value),
         _ => None,
@@ -312,7 +312,7 @@ pub fn p95_corrected(runs: &[Run], expected_interval_ms: f64) -> Option<Vec<f64>
     runs.iter().map(|run| run.p95_corrected_ms(expected_interval_ms)).collect()
 }
 
-fn series(runs: &[&Stats]) -> Series {
+fn series(runs: &[&Stats]) -> RunsByMetric {
     Metric::OF_ENDPOINTS
         .iter()
         .map(|metric| (metric.name().to_owned(), runs.iter().map(|stats| rounded(stats.value(*metric))).collect()))

@@ -365,7 +365,7 @@ impl Load {
 
     /// Returns the load as it may be written to a file: without what looks like a secret.
     #[must_use]
-    pub fn kept(&self) -> Load {
+    pub fn masked(&self) -> Load {
         Load { args: mask::args(&self.args), locust_args: mask::args(&self.locust_args), ..self.clone() }
     }
 }

@@ -3,4 +3,5 @@
 pub mod accepted;
 pub mod compare;
 pub mod decision;
-pub mod stopping;
+mod series;
+mod stopping;
