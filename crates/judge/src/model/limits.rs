@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use wildmatch::WildMatch;
 
 use crate::model::day::Day;
-use crate::model::run::Metric;
+use crate::model::run::{Endpoint, Metric};
 
 /// The extent to which a metric may be worse than its baseline. All limits are strict: exactly at the limit passes.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +36,7 @@ pub enum Level {
 
 impl Level {
     /// Returns the level of a limit that does not say.
-    pub fn default_of(metric: Metric) -> Level {
+    pub(crate) fn default_of(metric: Metric) -> Level {
         match metric {
             Metric::P95 | Metric::P95Corrected | Metric::ErrorRate => Level::Fail,
             _ => Level::Warn,
@@ -194,12 +194,12 @@ pub struct Accepted {
 
 impl Accepted {
     /// Returns whether its last day is over, so that the series is judged as if it were not there.
-    pub fn is_expired(&self) -> bool {
+    pub(crate) fn is_expired(&self) -> bool {
         self.days_left < 0
     }
 
     /// Returns whether it concerns a series; an `endpoint` of `None` is all requests together.
-    pub fn covers(&self, endpoint: Option<&str>, metric: Metric) -> bool {
+    pub(crate) fn covers(&self, endpoint: Endpoint, metric: Metric) -> bool {
         self.metric == metric && self.endpoint.as_deref() == endpoint
     }
 }
@@ -234,7 +234,7 @@ impl Default for Rules {
 
 impl Rules {
     /// Returns the limit of a series, `None` where it is not judged; an `endpoint` of `None` is all requests together.
-    pub fn limit(&self, endpoint: Option<&str>, metric: Metric) -> Option<&Limit> {
+    pub fn limit(&self, endpoint: Endpoint, metric: Metric) -> Option<&Limit> {
         let of_endpoint = endpoint.and_then(|endpoint| {
             let mut covering = self.endpoint_limits.iter().filter(|own| own.covers(endpoint));
             covering.find_map(|own| own.limits.get(&metric))
@@ -244,7 +244,7 @@ impl Rules {
     }
 
     /// Returns the exception that holds for a series today; an `endpoint` of `None` is all requests together.
-    pub fn accepted(&self, endpoint: Option<&str>, metric: Metric) -> Option<&Accepted> {
+    pub fn accepted(&self, endpoint: Endpoint, metric: Metric) -> Option<&Accepted> {
         self.accepted.iter().find(|accepted| !accepted.is_expired() && accepted.covers(endpoint, metric))
     }
 
@@ -254,7 +254,7 @@ impl Rules {
     }
 
     /// Returns whether the gate can fail on a metric of all requests together.
-    pub fn can_fail(&self, metric: Metric) -> bool {
+    pub(crate) fn can_fail(&self, metric: Metric) -> bool {
         self.limit(None, metric).is_some_and(|limit| self.fails(limit))
     }
 }

@@ -83,7 +83,7 @@ impl Worse {
 }
 
 /// The normal quantile of the probability, 80%, with which a change of the size called detectable is noticed.
-pub const POWER_Z: f64 = 0.841_621_233_572_914_2;
+pub(crate) const POWER_Z: f64 = 0.841_621_233_572_914_2;
 
 /// The way in which the runs of both sides belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -359,4 +359,9 @@ pub fn upper_tail(t: f64, freedom: f64) -> f64 {
 /// Returns whether two numbers are equal but for the last bits of a sum.
 pub fn is_close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0)
+}
+
+/// Rounds to a thousandth: microseconds of latency, and what a reader of the diff can take in.
+pub fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }

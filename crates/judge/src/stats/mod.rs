@@ -12,7 +12,7 @@ pub const ERROR: f64 = 0.05;
 
 /// The noise of a series, as both sides tell it.
 #[derive(Clone, Copy, Debug)]
-pub enum Noise {
+pub(crate) enum Noise {
     /// By the spread of the runs: latencies and throughput.
     Spread(Difference),
     /// By counts of failures: error rates.
@@ -21,7 +21,7 @@ pub enum Noise {
 
 impl Noise {
     /// Returns the confidence interval of the change; `error` is the probability that it misses.
-    pub fn interval(&self, error: f64) -> Interval {
+    pub(crate) fn interval(&self, error: f64) -> Interval {
         match self {
             Noise::Spread(difference) => difference.interval(error),
             Noise::Counts(rates) => rates.interval(error),
@@ -29,7 +29,7 @@ impl Noise {
     }
 
     /// Returns the smallest change for the worse that would have been told from none in four cases of five.
-    pub fn detectable(&self, error: f64, worse: Worse) -> f64 {
+    pub(crate) fn detectable(&self, error: f64, worse: Worse) -> f64 {
         match self {
             Noise::Spread(difference) => difference.detectable(error, worse),
             Noise::Counts(rates) => rates.detectable(error),
@@ -37,7 +37,7 @@ impl Noise {
     }
 
     /// Returns the probability of a change for the worse so large, or larger, where there is none.
-    pub fn p_value(&self, worse: Worse) -> f64 {
+    pub(crate) fn p_value(&self, worse: Worse) -> f64 {
         match self {
             Noise::Spread(difference) => difference.p_value(worse),
             Noise::Counts(rates) => rates.p_value(),
@@ -45,7 +45,7 @@ impl Noise {
     }
 
     /// Returns where the change will lie after `last_runs` in all, but for the probability `chance` on either side.
-    pub fn forecast(&self, last_runs: usize, chance: f64) -> Interval {
+    pub(crate) fn forecast(&self, last_runs: usize, chance: f64) -> Interval {
         match self {
             Noise::Spread(difference) => difference.forecast(last_runs, chance),
             Noise::Counts(rates) => rates.forecast(last_runs, chance),
@@ -54,7 +54,7 @@ impl Noise {
 
     /// Returns what `last_runs` in all would tell, if the change is `change` then.
     #[must_use]
-    pub fn after(&self, last_runs: usize, change: f64) -> Noise {
+    pub(crate) fn after(&self, last_runs: usize, change: f64) -> Noise {
         match self {
             Noise::Spread(difference) => Noise::Spread(difference.after(last_runs, change)),
             Noise::Counts(rates) => Noise::Counts(rates.after(last_runs, change)),
@@ -64,7 +64,7 @@ impl Noise {
 
 /// The proof that the change of a series over its limit is not noise, which a finding needs.
 #[derive(Clone, Copy, Debug)]
-pub struct Proof {
+pub(crate) struct Proof {
     /// The change: of an endpoint its own, of a p95 in a gap that of the mean.
     pub noise: Noise,
     /// The direction in which it gets worse.
@@ -75,7 +75,7 @@ pub struct Proof {
 
 impl Proof {
     /// Returns whether the runs prove it.
-    pub fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         self.noise.p_value(self.worse) <= self.level
     }
 }

@@ -36,15 +36,12 @@ impl Applied<'_> {
     }
 }
 
-pub(crate) fn applied<'a, 'r>(rules: &'a Rules, rows: impl Iterator<Item = &'r Row<'a>> + Clone) -> Vec<Applied<'a>>
-where
-    'a: 'r,
-{
+pub(crate) fn applied<'a>(rules: &'a Rules, total: &[Row], endpoints: &[Row]) -> Vec<Applied<'a>> {
     let state = |accepted: &Accepted| {
         if accepted.is_expired() {
             return State::Expired;
         }
-        let covered = rows.clone().find(|row| accepted.covers(row.endpoint, row.metric));
+        let covered = total.iter().chain(endpoints).find(|row| accepted.covers(row.endpoint, row.metric));
         match covered.and_then(|row| row.decision) {
             Some(Decision::Waived(_)) => State::Waived,
             Some(Decision::Warn(reason) | Decision::Fail(reason)) if reason != Reason::Missing => State::Exceeded,

@@ -12,7 +12,7 @@ use crate::baseline::chain::Version;
 use crate::baseline::file::Baseline;
 use crate::model::limits::{Accepted, JUDGED, Level, Rules};
 use crate::model::program;
-use crate::model::run::{LEAST_REQUESTS, Metric, Run};
+use crate::model::run::{Endpoint, LEAST_REQUESTS, Metric, Run};
 use crate::model::text::nearest;
 pub use crate::stats::ERROR;
 use crate::verdict::accepted::{Applied, State, applied};
@@ -110,7 +110,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// An `endpoint` of `None` is all requests together.
-    pub fn row(&self, endpoint: Option<&str>, metric: Metric) -> Option<&Row<'a>> {
+    pub fn row(&self, endpoint: Endpoint, metric: Metric) -> Option<&Row<'a>> {
         self.own_rows().find(|row| row.endpoint == endpoint && row.metric == metric)
     }
 
@@ -300,7 +300,7 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
         verdict: if has_failed { Verdict::Fail } else { Verdict::Pass },
         least_runs: least_runs(rules, baseline_runs),
         detectable_by_five: if is_of_one_run { judge.detectable_by_five(&measured) } else { None },
-        exceptions: applied(rules, total.iter().chain(&endpoints)),
+        exceptions: applied(rules, &total, &endpoints),
         drift: None,
         total,
         endpoints,

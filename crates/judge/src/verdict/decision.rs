@@ -22,7 +22,7 @@
 //! percentiles beside the gap must be over the limit too, or the mean significantly up.
 
 use crate::model::limits::{Accepted, Limit, Rules};
-use crate::model::run::{Metric, Precision};
+use crate::model::run::{Endpoint, Metric, Precision};
 use crate::stats::estimate::Interval;
 use crate::stats::{ERROR, Noise, Proof};
 
@@ -147,8 +147,7 @@ pub enum Unsettled {
 /// One series, a metric of an endpoint or of all requests together, on both sides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row<'a> {
-    /// The endpoint's name; `None` for all requests together, Locust's `Aggregated`.
-    pub endpoint: Option<&'a str>,
+    pub endpoint: Endpoint<'a>,
     pub metric: Metric,
     /// `None` if the metric is shown but not judged.
     pub limit: Option<&'a Limit>,
@@ -253,19 +252,33 @@ impl Excess {
     }
 }
 
-/// A series with everything that the decision on it rests on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Case<'a> {
-    pub endpoint: Option<&'a str>,
+/// A series as it was measured, before any test.
+pub(crate) struct Series<'a> {
+    pub endpoint: Endpoint<'a>,
     pub metric: Metric,
     pub limit: Option<&'a Limit>,
     pub presence: Presence,
+    /// The noise from run to run; `None` if it is unknown.
+    pub noise: Option<Noise>,
+    pub few_samples: Option<FewSamples>,
+    /// Set if each side has a single run with enough requests.
+    pub requests: Option<SingleRuns>,
+}
+
+/// The intervals that the requests of a single run on each side leave.
+pub(crate) struct SingleRuns {
+    pub baseline: Interval,
+    pub candidate: Interval,
+}
+
+/// A series with everything that the decision on it rests on.
+pub(crate) struct Case<'s, 'a> {
+    pub series: &'s Series<'a>,
     pub interval: Option<Interval>,
+    /// Set if the metric rests on too few samples, for an endpoint only if it is over its limit.
     pub few_samples: Option<FewSamples>,
     /// Why a change over the limit is no finding; `None` if it is one. A value over a bound is one in any case.
     pub doubt: Option<Reason>,
-    /// The noise from run to run; `None` if it is unknown.
-    pub noise: Option<Noise>,
     /// The proof that a change over the limit needs to be a finding.
     pub proof: Option<Proof>,
 }
@@ -284,37 +297,38 @@ pub(crate) struct Judge<'a> {
 const LEAST_RUNS: usize = 2;
 
 impl<'a> Judge<'a> {
-    pub fn row(&self, case: &Case<'a>) -> Row<'a> {
-        let Case { endpoint, metric, limit, presence, .. } = *case;
-        let (mut accepted, mut decision, mut unsettled) = (self.rules.accepted(endpoint, metric), None, None);
-        if let Presence::Missing { .. } = presence {
-            let blocks = case.few_samples.is_none() || self.rules.strict;
-            decision = Some(if blocks { Decision::Fail(Reason::Missing) } else { Decision::Warn(Reason::Missing) });
-            accepted = None;
-        } else if let Some(limit) = limit {
-            (decision, unsettled) = match accepted {
-                Some(accepted) => {
-                    let up_to = Limit { level: limit.level, ..accepted.up_to.clone() };
-                    // What is left open is on which side of the exception's limit it lies.
-                    let decision = self.decide_with_exception(case, limit, &up_to);
-                    (decision, self.unsettled(case, &up_to, decision))
-                }
-                None => {
-                    let decision = self.decide(case, limit);
-                    (decision, self.unsettled(case, limit, decision))
-                }
-            };
-        }
-        let detectable = case.noise.map(|noise| noise.detectable(ERROR, metric.worse()));
+    pub fn row(&self, case: &Case<'_, 'a>) -> Row<'a> {
+        let Series { endpoint, metric, limit, presence, .. } = *case.series;
+        let accepted = self.rules.accepted(endpoint, metric).filter(|_| !matches!(presence, Presence::Missing { .. }));
+        let (decision, unsettled) = match (presence, limit, accepted) {
+            (Presence::Missing { .. }, ..) => {
+                let blocks = case.few_samples.is_none() || self.rules.strict;
+                let decision = if blocks { Decision::Fail } else { Decision::Warn };
+                (Some(decision(Reason::Missing)), None)
+            }
+            (_, None, _) => (None, None),
+            (_, Some(limit), None) => {
+                let decision = self.decide(case, limit);
+                (decision, self.unsettled(case, limit, decision))
+            }
+            (_, Some(limit), Some(accepted)) => {
+                let up_to = Limit { level: limit.level, ..accepted.up_to.clone() };
+                let decision = self.decide_with_exception(case, limit, &up_to);
+                // What is left open is on which side of the exception's limit it lies.
+                (decision, self.unsettled(case, &up_to, decision))
+            }
+        };
+        let detectable = case.series.noise.map(|noise| noise.detectable(ERROR, metric.worse()));
         let evidence = Evidence { interval: case.interval, detectable, few_samples: case.few_samples, unsettled };
         Row { endpoint, metric, limit, accepted, presence, evidence, decision }
     }
 
     /// `None` if the baseline lacks the series, and no bound is exceeded.
     fn decide(&self, case: &Case, limit: &Limit) -> Option<Decision> {
-        let excess = match case.presence {
-            Presence::New { candidate } if is_out_of_bound(case.metric, limit, candidate) => Excess::Bound,
-            _ => self.excess(case.metric, case.presence, limit)?,
+        let Series { endpoint, metric, presence, .. } = *case.series;
+        let excess = match presence {
+            Presence::New { candidate } if is_out_of_bound(metric, limit, candidate) => Excess::Bound,
+            _ => self.excess(metric, presence, limit)?,
         };
         let reason = match excess {
             Excess::None => return Some(Decision::Ok),
@@ -323,13 +337,13 @@ impl<'a> Judge<'a> {
             Excess::Bound => Reason::OverBound,
         };
         // For all requests together, few samples only add a note.
-        let few_samples = case.few_samples.filter(|_| case.endpoint.is_some()).map(Reason::FewSamples);
+        let few_samples = case.few_samples.filter(|_| endpoint.is_some()).map(Reason::FewSamples);
         let doubt = case.doubt.filter(|_| excess != Excess::Bound);
         if let Some(doubt) = few_samples.or(doubt) {
             return Some(Decision::InDoubt(doubt));
         }
         let blocks = self.rules.fails(limit);
-        let rests_on_one_run = blocks && case.endpoint.is_some() && self.runs < LEAST_RUNS;
+        let rests_on_one_run = blocks && endpoint.is_some() && self.runs < LEAST_RUNS;
         Some(match (rests_on_one_run, blocks) {
             (true, _) if self.rules.strict => Decision::Fail(Reason::OneRun),
             (true, _) => Decision::Warn(Reason::OneRun),

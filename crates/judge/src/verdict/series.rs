@@ -9,7 +9,7 @@ use crate::model::run::{Metric, PERCENTILES, Run, Stats};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, Tested, estimate, holm, mean};
 use crate::stats::{ERROR, Noise, Proof};
-use crate::verdict::decision::{Case, Excess, FewSamples, Judge, Presence, Reason, Row, is_over};
+use crate::verdict::decision::{Case, Excess, FewSamples, Judge, Presence, Reason, Row, Series, SingleRuns, is_over};
 
 /// The probability that any endpoint fails by noise alone, over all looks together. Warnings have as much.
 const FAMILY_ERROR: f64 = 0.05;
@@ -39,24 +39,6 @@ const LEAST_THROUGHPUT: usize = 20;
 
 /// An endpoint with so many requests a run in the baseline, and none now, is missing.
 const LEAST_MISSED: f64 = 10.0;
-
-/// A series as it was measured, before any test.
-pub(crate) struct Measured<'a> {
-    endpoint: Option<&'a str>,
-    metric: Metric,
-    limit: Option<&'a Limit>,
-    presence: Presence,
-    /// The noise from run to run; `None` if it is unknown.
-    noise: Option<Noise>,
-    few_samples: Option<FewSamples>,
-    requests: Option<SingleRuns>,
-}
-
-/// The intervals that the requests of a single run on each side leave.
-struct SingleRuns {
-    baseline: Interval,
-    candidate: Interval,
-}
 
 /// The values of both sides of a series, one for each run.
 struct Values<'s> {
@@ -129,7 +111,7 @@ fn values(metric: Metric, runs: &[&Stats]) -> Vec<f64> {
 
 /// The series of all requests together.
 impl<'a> Judge<'a> {
-    pub fn measured_total(&self, baseline: &Baseline, runs: &[Run]) -> Vec<Measured<'a>> {
+    pub fn measured_total(&self, baseline: &Baseline, runs: &[Run]) -> Vec<Series<'a>> {
         let stats: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
         let mut measured = Vec::new();
         for metric in Metric::ALL {
@@ -149,7 +131,7 @@ impl<'a> Judge<'a> {
                 runs: &stats,
             };
             let noise = values.noise();
-            measured.push(Measured {
+            measured.push(Series {
                 endpoint: None,
                 metric,
                 limit: self.rules.limit(None, metric),
@@ -163,14 +145,14 @@ impl<'a> Judge<'a> {
         measured
     }
 
-    pub fn total_rows(&self, measured: &[Measured<'a>], baseline: &Baseline, runs: &[Run]) -> Vec<Row<'a>> {
+    pub fn total_rows(&self, measured: &[Series<'a>], baseline: &Baseline, runs: &[Run]) -> Vec<Row<'a>> {
         let mean = measured.iter().find(|series| series.metric == Metric::AvgResponseTime);
         let mean = mean.and_then(|series| series.noise);
         measured.iter().map(|series| self.row(&total_case(series, mean, baseline, runs))).collect()
     }
 
     /// The smallest change of p95 that is detectable with 80% power, if these runs had a baseline of five.
-    pub fn detectable_by_five(&self, measured: &[Measured]) -> Option<f64> {
+    pub fn detectable_by_five(&self, measured: &[Series]) -> Option<f64> {
         match measured.iter().find(|series| series.metric == Metric::P95)?.noise? {
             Noise::Spread(difference) => {
                 Some(difference.with_runs(5, self.runs).detectable(ERROR, Metric::P95.worse()))
@@ -181,46 +163,46 @@ impl<'a> Judge<'a> {
 }
 
 /// For all requests together the estimate decides, unless their p95 lies in a gap. `mean` is the noise of the mean.
-fn total_case<'a>(series: &Measured<'a>, mean: Option<Noise>, baseline: &Baseline, runs: &[Run]) -> Case<'a> {
-    let Measured { endpoint, metric, limit, presence, noise, few_samples, .. } = *series;
-    let (doubt, proof) = match (metric, limit, mean) {
-        (Metric::P95, Some(limit), Some(mean)) => gap_evidence(limit, mean, baseline, runs),
-        _ => (None, None),
-    };
-    let interval = noise.map(|noise| noise.interval(ERROR));
-    Case { endpoint, metric, limit, presence, interval, few_samples, doubt, noise, proof }
+fn total_case<'s, 'a>(series: &'s Series<'a>, mean: Option<Noise>, baseline: &Baseline, runs: &[Run]) -> Case<'s, 'a> {
+    let interval = series.noise.map(|noise| noise.interval(ERROR));
+    let case = Case { series, interval, few_samples: series.few_samples, doubt: None, proof: None };
+    match (series.metric, series.limit, mean) {
+        (Metric::P95, Some(limit), Some(mean)) if is_in_gap(baseline, runs) => {
+            gap_case(case, limit, mean, baseline, runs)
+        }
+        _ => case,
+    }
 }
 
 /// Requires corroboration when the aggregate p95 falls in a gap between fast and slow requests. It jumps from one side to
 /// the other by chance there, and no spread of a few runs shows how often. So one of the percentiles on either side of
 /// the gap must be over the limit too, or the mean significantly up.
-fn gap_evidence(limit: &Limit, mean: Noise, baseline: &Baseline, runs: &[Run]) -> (Option<Reason>, Option<Proof>) {
-    let now = distribution(runs);
-    if now.is_empty() || baseline.distribution.len() != now.len() || !is_in_gap(runs) {
-        return (None, None);
-    }
+fn gap_case<'s, 'a>(case: Case<'s, 'a>, limit: &Limit, mean: Noise, baseline: &Baseline, runs: &[Run]) -> Case<'s, 'a> {
     let mut usage: f64 = 0.0;
-    for (at, (before, now)) in PERCENTILES.iter().zip(baseline.distribution.iter().zip(&now)) {
+    for (at, (before, now)) in PERCENTILES.iter().zip(baseline.distribution.iter().zip(&distribution(runs))) {
         let allowed = limit.allowed(Metric::P95, Some(*before)).unwrap_or(f64::INFINITY);
         if BESIDE_P95.contains(at) && now > before {
             usage = usage.max((now - before) / (allowed - before).max(0.0));
         }
     }
     if is_over(usage, 1.0) {
-        return (None, None);
+        return case;
     }
     let proof = Proof { noise: mean, worse: Metric::AvgResponseTime.worse(), level: GAP_ERROR };
     let doubt = (!proof.is_given()).then_some(Reason::InGap);
     // Further runs may take a percentile near its limit over it, as they may the p95.
-    (doubt, (usage < NEAR_LIMIT).then_some(proof))
+    Case { doubt, proof: (usage < NEAR_LIMIT).then_some(proof), ..case }
 }
 
 /// Whether the requests of each run leave the p95 of all of them open by more than [`GAP_FACTOR`], on the geometric mean
-/// over the runs.
-fn is_in_gap(runs: &[Run]) -> bool {
+/// over the runs. Both sides need a distribution.
+fn is_in_gap(baseline: &Baseline, runs: &[Run]) -> bool {
     let ratio = |run: &Run| run.total.p95_interval_ms.map(|Interval { low, high }| high / low);
     let Some(ratios) = runs.iter().map(ratio).collect::<Option<Vec<f64>>>() else { return false };
-    estimate(Scale::Ratio, &ratios) > GAP_FACTOR
+    let has_distribution = |distribution: &[f64]| distribution.len() == PERCENTILES.len();
+    has_distribution(&baseline.distribution)
+        && has_distribution(&distribution(runs))
+        && estimate(Scale::Ratio, &ratios) > GAP_FACTOR
 }
 
 /// The series of endpoints.
@@ -228,14 +210,14 @@ impl<'a> Judge<'a> {
     pub fn endpoint_rows(&self, baseline: &'a Baseline, runs: &'a [Run]) -> Vec<Row<'a>> {
         let measured = self.measured_endpoints(baseline, runs);
         let tests = self.tests(&measured);
-        let case = |(series, test)| match series {
-            Measured { presence: Presence::Both { .. }, .. } => self.endpoint_case(&series, test),
-            _ => one_sided_case(&series),
+        let row = |(series, test): (&Series<'a>, _)| match series.presence {
+            Presence::Both { .. } => self.row(&self.endpoint_case(series, test)),
+            Presence::New { .. } | Presence::Missing { .. } => self.row(&one_sided_case(series)),
         };
-        measured.into_iter().zip(tests).map(|tested| self.row(&case(tested))).collect()
+        measured.iter().zip(tests).map(row).collect()
     }
 
-    fn measured_endpoints(&self, baseline: &'a Baseline, runs: &'a [Run]) -> Vec<Measured<'a>> {
+    fn measured_endpoints(&self, baseline: &'a Baseline, runs: &'a [Run]) -> Vec<Series<'a>> {
         let mut missing: BTreeMap<&str, &RunsByMetric> =
             baseline.endpoints.iter().map(|(name, series)| (name.as_str(), series)).collect();
         let named = stats_by_endpoint(runs);
@@ -253,7 +235,7 @@ impl<'a> Judge<'a> {
         name: &'a str,
         baseline: Option<&RunsByMetric>,
         runs: &[&Stats],
-        measured: &mut Vec<Measured<'a>>,
+        measured: &mut Vec<Series<'a>>,
     ) {
         let before =
             |metric: Metric| baseline.and_then(|series| series.get(metric.name())).map_or(&[][..], Vec::as_slice);
@@ -271,7 +253,7 @@ impl<'a> Judge<'a> {
                 runs,
             };
             let noise = values.noise();
-            measured.push(Measured {
+            measured.push(Series {
                 endpoint: Some(name),
                 metric,
                 limit,
@@ -283,12 +265,12 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn measured_missing(&self, name: &'a str, series: &RunsByMetric) -> Measured<'a> {
+    fn measured_missing(&self, name: &'a str, series: &RunsByMetric) -> Series<'a> {
         let mean = |metric: Metric| Some(estimate(metric.scale(), series.get(metric.name())?));
         let requests = mean(Metric::TotalRequests).unwrap_or(0.0);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests")]
         let few = FewSamples { requests: requests as usize, samples: requests as usize };
-        Measured {
+        Series {
             endpoint: Some(name),
             metric: Metric::P95,
             limit: self.rules.limit(Some(name), Metric::P95),
@@ -302,13 +284,13 @@ impl<'a> Judge<'a> {
     /// Tests the changes of endpoints together: those that can fail are one family, those that can warn another. Each
     /// family shares its error out over the looks after every run (Bonferroni) and over its series (Holm). The result is
     /// in the order of `measured`; series that are not judged or rest on too few samples are not tested.
-    fn tests(&self, measured: &[Measured]) -> Vec<Option<Tested>> {
+    fn tests(&self, measured: &[Series]) -> Vec<Option<Tested>> {
         let level = FAMILY_ERROR / self.rules.max_runs as f64;
         let mut tests = vec![None; measured.len()];
         for blocks in [true, false] {
             let (mut places, mut p_values) = (Vec::new(), Vec::new());
             for (place, series) in measured.iter().enumerate() {
-                if let Measured { noise: Some(noise), limit: Some(limit), few_samples: None, .. } = series
+                if let Series { noise: Some(noise), limit: Some(limit), few_samples: None, .. } = series
                     && self.rules.fails(limit) == blocks
                 {
                     places.push(place);
@@ -322,42 +304,41 @@ impl<'a> Judge<'a> {
         tests
     }
 
-    /// An endpoint that both sides have needs significance.
-    fn endpoint_case(&self, series: &Measured<'a>, test: Option<Tested>) -> Case<'a> {
-        let Measured { endpoint, metric, limit, presence, noise, few_samples, .. } = *series;
-        let (interval, doubt) = match noise {
-            Some(noise) => {
-                let is_noise = test.is_some_and(|tested| !tested.is_rejected);
-                (Some(noise.interval(ERROR)), is_noise.then_some(Reason::NotSignificant))
-            }
-            None => self.single_run_evidence(series),
-        };
-        let proof = noise.zip(test).map(|(noise, tested)| Proof { noise, worse: metric.worse(), level: tested.level });
-        let is_relevant = |limit| self.excess(metric, presence, limit).is_some_and(Excess::is_relevant);
-        let few_samples = few_samples.filter(|_| limit.is_some_and(is_relevant));
-        Case { endpoint, metric, limit, presence, interval, few_samples, doubt, noise, proof }
+    /// An endpoint that both sides have needs significance or, with a single run on each side, an interval of its
+    /// requests.
+    fn endpoint_case<'s>(&self, series: &'s Series<'a>, test: Option<Tested>) -> Case<'s, 'a> {
+        let is_relevant = |limit| self.excess(series.metric, series.presence, limit).is_some_and(Excess::is_relevant);
+        let few_samples = series.few_samples.filter(|_| series.limit.is_some_and(is_relevant));
+        let Some(noise) = series.noise else { return self.single_run_case(series, few_samples) };
+        let is_noise = test.is_some_and(|tested| !tested.is_rejected);
+        Case {
+            series,
+            interval: Some(noise.interval(ERROR)),
+            few_samples,
+            doubt: is_noise.then_some(Reason::NotSignificant),
+            proof: test.map(|tested| Proof { noise, worse: series.metric.worse(), level: tested.level }),
+        }
     }
 
     /// A single run on each side leaves the noise between runs unknown, so the requests decide: such a series fails if
     /// every change that they leave possible is over the limit.
-    fn single_run_evidence(&self, series: &Measured) -> (Option<Interval>, Option<Reason>) {
-        let (metric, Some(limit), Some(SingleRuns { baseline, candidate })) =
-            (series.metric, series.limit, &series.requests)
-        else {
-            return (None, Some(Reason::NoiseUnknown));
+    fn single_run_case<'s>(&self, series: &'s Series<'a>, few_samples: Option<FewSamples>) -> Case<'s, 'a> {
+        let (Some(limit), Some(SingleRuns { baseline, candidate })) = (series.limit, &series.requests) else {
+            return Case { series, interval: None, few_samples, doubt: Some(Reason::NoiseUnknown), proof: None };
         };
+        let metric = series.metric;
         let low = metric.change(baseline.high, candidate.low);
         let high = metric.change(baseline.low, candidate.high);
         let interval = low.zip(high).map(|(low, high)| Interval { low, high });
         let least = Excess::of(metric, limit, baseline.high, candidate.low, self.precision);
-        (interval, (!least.is_relevant()).then_some(Reason::ReachesBelowLimit))
+        let doubt = (!least.is_relevant()).then_some(Reason::ReachesBelowLimit);
+        Case { series, interval, few_samples, doubt, proof: None }
     }
 }
 
 /// A new or a missing endpoint has no change, so there is nothing to test.
-fn one_sided_case<'a>(series: &Measured<'a>) -> Case<'a> {
-    let Measured { endpoint, metric, limit, presence, noise, few_samples, .. } = *series;
-    Case { endpoint, metric, limit, presence, interval: None, few_samples, doubt: None, noise, proof: None }
+fn one_sided_case<'s, 'a>(series: &'s Series<'a>) -> Case<'s, 'a> {
+    Case { series, interval: None, few_samples: series.few_samples, doubt: None, proof: None }
 }
 
 fn single_runs(metric: Metric, baseline: Option<&RunsByMetric>, runs: &[&Stats]) -> Option<SingleRuns> {

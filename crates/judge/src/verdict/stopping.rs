@@ -36,17 +36,17 @@ impl Judge<'_> {
         if decision.and_then(Decision::reason) == Some(Reason::OneRun) {
             return (!is_last).then_some(Unsettled::FewRuns);
         }
-        let is_relevant = self.excess(case.metric, case.presence, limit).is_some_and(Excess::is_relevant);
-        if case.endpoint.is_some() && (!is_relevant || case.few_samples.is_some() || is_last) {
+        let is_relevant = self.excess(case.series.metric, case.series.presence, limit).is_some_and(Excess::is_relevant);
+        if case.series.endpoint.is_some() && (!is_relevant || case.few_samples.is_some() || is_last) {
             return None;
         }
-        let noise = case.noise?;
+        let noise = case.series.noise?;
         let ends = if is_last { noise.interval(ERROR) } else { noise.forecast(self.rules.max_runs, CHANCE) };
         let fails_at_ends = [ends.low, ends.high].map(|change| self.would_fail(case, limit, &noise, change));
         if is_last {
             return (fails_at_ends[0] != fails_at_ends[1]).then_some(Unsettled::Close);
         }
-        let confirmed = if case.endpoint.is_some() { RUNS_TO_FAIL_ENDPOINT } else { RUNS_TO_FAIL };
+        let confirmed = if case.series.endpoint.is_some() { RUNS_TO_FAIL_ENDPOINT } else { RUNS_TO_FAIL };
         let is_failure = matches!(decision, Some(Decision::Fail(_)));
         if is_relevant && self.runs < confirmed && (is_failure || fails_at_ends.contains(&true)) {
             return Some(Unsettled::FewRuns);
@@ -56,12 +56,12 @@ impl Judge<'_> {
 
     /// Whether the series would fail with such a change after the last run.
     fn would_fail(&self, case: &Case, limit: &Limit, noise: &Noise, change: f64) -> bool {
-        let Some(baseline) = case.presence.baseline() else { return false };
-        let value = case.metric.changed(baseline, change);
-        match Excess::of(case.metric, limit, baseline, value, self.precision) {
+        let Some(baseline) = case.series.presence.baseline() else { return false };
+        let value = case.series.metric.changed(baseline, change);
+        match Excess::of(case.series.metric, limit, baseline, value, self.precision) {
             Excess::None | Excess::Rounding => false,
             Excess::Bound => true,
-            Excess::Limit => case.proof.is_none_or(|proof| match case.endpoint {
+            Excess::Limit => case.proof.is_none_or(|proof| match case.series.endpoint {
                 Some(_) => Proof { noise: noise.after(self.rules.max_runs, change), ..proof }.is_given(),
                 None => self.may_prove(proof),
             }),

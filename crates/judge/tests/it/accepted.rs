@@ -1,7 +1,6 @@
 //! Accepted exceptions: every state of one.
 
 use judge::baseline::file::Baseline;
-use judge::model::day::Day;
 use judge::model::limits::{Accepted, Level, Limit, Rules};
 use judge::model::run::{Metric, Run};
 use judge::verdict::accepted::State;
