@@ -10,13 +10,13 @@
 //!      a stretch                the machine   another stretch
 //! ```
 
+use crate::baseline::comparability::{Break, Stretch};
 use crate::baseline::file::Baseline;
 use crate::model::day::Day;
-use crate::model::run::{Metric, Provenance};
+use crate::model::run::{Endpoint, Metric, Provenance};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, estimate};
-use crate::stats::noise::{ERROR, Noise};
-use crate::verdict::comparability::{Break, Known};
+use crate::stats::{ERROR, Noise};
 
 /// A baseline as a commit accepted it.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,14 +48,14 @@ impl Movement {
     /// Compares a series of two versions; an `endpoint` of `None` is all requests together.
     ///
     /// Returns `None` where one of them lacks it, or a ratio meets a 0.
-    pub fn between(before: &Baseline, after: &Baseline, endpoint: Option<&str>, metric: Metric) -> Option<Movement> {
+    pub fn between(before: &Baseline, after: &Baseline, endpoint: Endpoint, metric: Metric) -> Option<Movement> {
         Movement::by_error(before, after, endpoint, metric, ERROR)
     }
 
     fn by_error(
         before: &Baseline,
         after: &Baseline,
-        endpoint: Option<&str>,
+        endpoint: Endpoint,
         metric: Metric,
         error: f64,
     ) -> Option<Movement> {
@@ -92,9 +92,9 @@ impl Movement {
 /// come newest first, and so does the answer.
 pub fn breaks<'v>(versions: impl DoubleEndedIterator<Item = &'v Version>) -> Vec<Vec<Break>> {
     let mut all: Vec<Vec<Break>> = Vec::new();
-    let mut known = Known::default();
+    let mut stretch = Stretch::default();
     for version in versions.rev() {
-        let breaks = known.meet(&version.baseline.provenance);
+        let breaks = stretch.extend(&version.baseline.provenance);
         all.push(breaks);
     }
     all.reverse();
@@ -103,9 +103,9 @@ pub fn breaks<'v>(versions: impl DoubleEndedIterator<Item = &'v Version>) -> Vec
 
 /// Returns what keeps a measurement from being compared with a version.
 pub fn breaks_between(version: &Version, measured: &Provenance) -> Vec<Break> {
-    let mut known = Known::default();
-    known.meet(&version.baseline.provenance);
-    known.meet(measured)
+    let mut stretch = Stretch::default();
+    stretch.extend(&version.baseline.provenance);
+    stretch.extend(measured)
 }
 
 /// Returns what differs, without the values: `the machine and Locust's version`.
@@ -123,9 +123,9 @@ pub fn oldest_of_stretch(breaks: &[Vec<Break>], place: usize) -> usize {
 /// change that is significant over all series together (Bonferroni). Single values tell no noise, and are no proof.
 pub fn is_unchanged(before: &Baseline, after: &Baseline) -> bool {
     let is_same_way = {
-        let mut known = Known::default();
-        known.meet(&before.provenance);
-        known.meet(&after.provenance).is_empty()
+        let mut stretch = Stretch::default();
+        stretch.extend(&before.provenance);
+        stretch.extend(&after.provenance).is_empty()
     };
     if !is_same_way || !before.endpoints.keys().eq(after.endpoints.keys()) {
         return false;

@@ -11,16 +11,16 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Map, Serializer, Value};
 
 use crate::model::run::{
-    LEAST_REQUESTS, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, check_endpoints, flaw,
+    Endpoint, LEAST_REQUESTS, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, check_endpoints, flaw,
 };
 use crate::parse::strict_json;
-use crate::stats::estimate::{self, Interval, Scale};
+use crate::stats::estimate::{Interval, Scale, estimate, rate_interval_pct, rounded};
 
 /// The version that is written. A reader refuses another major version, and keeps the keys of a newer minor one.
 const VERSION: &str = "1.3";
 
 /// The value of each run, by metric name, in the unit of [`Metric::unit`].
-pub type Series = BTreeMap<String, Vec<f64>>;
+pub type RunsByMetric = BTreeMap<String, Vec<f64>>;
 
 /// The stored reference.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,8 +32,8 @@ pub struct Baseline {
     /// The estimates over the runs, of all requests together.
     pub metrics: BTreeMap<String, f64>,
     /// The runs behind `metrics`.
-    #[serde(default, skip_serializing_if = "Series::is_empty")]
-    pub aggregated: Series,
+    #[serde(default, skip_serializing_if = "RunsByMetric::is_empty")]
+    pub aggregated: RunsByMetric,
     /// The time in ms between two requests of one user: users / requests per second. Both sides of a comparison take
     /// `p95_corrected` by it. `None` in older files, and where the number of users is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ pub struct Baseline {
     pub distribution: Vec<f64>,
     /// The runs of each endpoint, by its name. A version 1.0 baseline has none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub endpoints: BTreeMap<String, Series>,
+    pub endpoints: BTreeMap<String, RunsByMetric>,
     /// The user's note.
     #[serde(default)]
     pub notes: String,
@@ -106,7 +106,7 @@ impl Baseline {
         let mut metrics = BTreeMap::new();
         for metric in Metric::ALL {
             if let Some(runs) = aggregated.get(metric.name()) {
-                metrics.insert(metric.name().to_owned(), rounded(estimate::estimate(metric.scale(), runs)));
+                metrics.insert(metric.name().to_owned(), rounded(estimate(metric.scale(), runs)));
             }
         }
         let baseline = Baseline {
@@ -161,7 +161,7 @@ impl Baseline {
             provenance: Provenance,
             metrics: BTreeMap<String, f64>,
             #[serde(default)]
-            aggregated: Series,
+            aggregated: RunsByMetric,
             #[serde(default, rename = "endpoints")]
             _endpoints: IgnoredAny,
             #[serde(default)]
@@ -233,12 +233,8 @@ impl Baseline {
         String::from_utf8(text).expect("serde_json writes UTF-8")
     }
 
-    /// Returns the estimate of `metric` over all requests together, where this baseline has one.
     pub fn total(&self, metric: Metric) -> Option<f64> {
-        match self.total_runs(metric) {
-            [] => None,
-            runs => Some(estimate::estimate(metric.scale(), runs)),
-        }
+        self.estimate(None, metric)
     }
 
     /// Returns the runs behind that estimate; a version 1.0 baseline has only the estimate, which counts as one run.
@@ -248,7 +244,7 @@ impl Baseline {
     }
 
     /// Returns the runs of an endpoint, or of all requests together where that is `None`; empty where there are none.
-    pub fn runs(&self, endpoint: Option<&str>, metric: Metric) -> &[f64] {
+    pub fn runs(&self, endpoint: Endpoint, metric: Metric) -> &[f64] {
         match endpoint {
             None => self.total_runs(metric),
             Some(name) => {
@@ -259,10 +255,10 @@ impl Baseline {
     }
 
     /// Returns the estimate of an endpoint, or of all requests together where that is `None`.
-    pub fn estimate(&self, endpoint: Option<&str>, metric: Metric) -> Option<f64> {
+    pub fn estimate(&self, endpoint: Endpoint, metric: Metric) -> Option<f64> {
         match self.runs(endpoint, metric) {
             [] => None,
-            runs => Some(estimate::estimate(metric.scale(), runs)),
+            runs => Some(estimate(metric.scale(), runs)),
         }
     }
 }
@@ -282,7 +278,7 @@ const P95_LOW: &str = "p95_low";
 const P95_HIGH: &str = "p95_high";
 
 /// Returns the [`Stats::request_interval`] of an endpoint whose series are of one run.
-pub fn request_interval(series: &Series, metric: Metric) -> Option<Interval> {
+pub(crate) fn request_interval(series: &RunsByMetric, metric: Metric) -> Option<Interval> {
     let only = |name: &str| match series.get(name).map(Vec::as_slice) {
         Some([value]) => Some(*value),
         _ => None,
@@ -291,7 +287,7 @@ pub fn request_interval(series: &Series, metric: Metric) -> Option<Interval> {
         Metric::P95 => Some(Interval { low: only(P95_LOW)?, high: only(P95_HIGH)? }),
         Metric::ErrorRate => {
             let requests = only(Metric::TotalRequests.name())?;
-            Some(estimate::rate_interval_pct(only(metric.name())?, requests, REQUEST_Z))
+            Some(rate_interval_pct(only(metric.name())?, requests, REQUEST_Z))
         }
         _ => None,
     }
@@ -303,16 +299,16 @@ fn expected_interval_ms(runs: &[&Stats], provenance: &Provenance) -> Option<f64>
     let asked = provenance.load.as_ref().map(|load| f64::from(load.users));
     let users = provenance.mean_users.or(asked)?;
     let rates: Vec<f64> = runs.iter().map(|stats| stats.requests_per_sec).collect();
-    let interval_ms = 1000.0 * users / estimate::estimate(Metric::RequestsPerSec.scale(), &rates);
+    let interval_ms = 1000.0 * users / estimate(Metric::RequestsPerSec.scale(), &rates);
     (interval_ms.is_finite() && interval_ms > 0.0).then(|| rounded(interval_ms))
 }
 
 /// Returns the [`Run::p95_corrected_ms`] of each run; `None` unless every run has a histogram.
-pub fn p95_corrected(runs: &[Run], expected_interval_ms: f64) -> Option<Vec<f64>> {
+pub(crate) fn p95_corrected(runs: &[Run], expected_interval_ms: f64) -> Option<Vec<f64>> {
     runs.iter().map(|run| run.p95_corrected_ms(expected_interval_ms)).collect()
 }
 
-fn series(runs: &[&Stats]) -> Series {
+fn series(runs: &[&Stats]) -> RunsByMetric {
     Metric::OF_ENDPOINTS
         .iter()
         .map(|metric| (metric.name().to_owned(), runs.iter().map(|stats| rounded(stats.value(*metric))).collect()))
@@ -325,12 +321,7 @@ pub fn distribution(runs: &[Run]) -> Vec<f64> {
         return Vec::new();
     }
     let at = |place: usize| -> Vec<f64> { runs.iter().map(|run| run.distribution[place]).collect() };
-    (0..PERCENTILES.len()).map(|place| rounded(estimate::estimate(Scale::Ratio, &at(place)))).collect()
-}
-
-/// Rounds to a thousandth: microseconds of latency, and what a reader of the diff can take in.
-fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
+    (0..PERCENTILES.len()).map(|place| rounded(estimate(Scale::Ratio, &at(place)))).collect()
 }
 
 /// Pretty JSON whose arrays stay on one line.

@@ -1,15 +1,13 @@
 //! The rules that a comparison is judged by: limits, of all requests together and of single endpoints, and the number of runs.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use wildmatch::WildMatch;
 
-use crate::baseline::file::Baseline;
 use crate::model::day::Day;
-use crate::model::program;
-use crate::model::run::{Metric, Run};
+use crate::model::run::{Endpoint, Metric};
 
 /// The extent to which a metric may be worse than its baseline. All limits are strict: exactly at the limit passes.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +36,7 @@ pub enum Level {
 
 impl Level {
     /// Returns the level of a limit that does not say.
-    pub fn default_of(metric: Metric) -> Level {
+    pub(crate) fn default_of(metric: Metric) -> Level {
         match metric {
             Metric::P95 | Metric::P95Corrected | Metric::ErrorRate => Level::Fail,
             _ => Level::Warn,
@@ -157,7 +155,7 @@ impl Limit {
 pub struct EndpointLimits {
     /// One endpoint, or several: `*` stands for any text and `?` for one character, as in `GET /claims*`.
     pattern: WildMatch,
-    text: String,
+    pub(crate) text: String,
     limits: Limits,
 }
 
@@ -172,7 +170,7 @@ impl EndpointLimits {
         (self.text.contains('*'), Reverse(self.text.len()))
     }
 
-    fn covers(&self, endpoint: &str) -> bool {
+    pub(crate) fn covers(&self, endpoint: &str) -> bool {
         self.text == endpoint || self.pattern.matches(endpoint)
     }
 }
@@ -196,12 +194,12 @@ pub struct Accepted {
 
 impl Accepted {
     /// Returns whether its last day is over, so that the series is judged as if it were not there.
-    pub fn is_expired(&self) -> bool {
+    pub(crate) fn is_expired(&self) -> bool {
         self.days_left < 0
     }
 
     /// Returns whether it concerns a series; an `endpoint` of `None` is all requests together.
-    pub fn covers(&self, endpoint: Option<&str>, metric: Metric) -> bool {
+    pub(crate) fn covers(&self, endpoint: Endpoint, metric: Metric) -> bool {
         self.metric == metric && self.endpoint.as_deref() == endpoint
     }
 }
@@ -236,7 +234,7 @@ impl Default for Rules {
 
 impl Rules {
     /// Returns the limit of a series, `None` where it is not judged; an `endpoint` of `None` is all requests together.
-    pub fn limit(&self, endpoint: Option<&str>, metric: Metric) -> Option<&Limit> {
+    pub fn limit(&self, endpoint: Endpoint, metric: Metric) -> Option<&Limit> {
         let of_endpoint = endpoint.and_then(|endpoint| {
             let mut covering = self.endpoint_limits.iter().filter(|own| own.covers(endpoint));
             covering.find_map(|own| own.limits.get(&metric))
@@ -246,7 +244,7 @@ impl Rules {
     }
 
     /// Returns the exception that holds for a series today; an `endpoint` of `None` is all requests together.
-    pub fn accepted(&self, endpoint: Option<&str>, metric: Metric) -> Option<&Accepted> {
+    pub fn accepted(&self, endpoint: Endpoint, metric: Metric) -> Option<&Accepted> {
         self.accepted.iter().find(|accepted| !accepted.is_expired() && accepted.covers(endpoint, metric))
     }
 
@@ -256,30 +254,7 @@ impl Rules {
     }
 
     /// Returns whether the gate can fail on a metric of all requests together.
-    pub fn can_fail(&self, metric: Metric) -> bool {
+    pub(crate) fn can_fail(&self, metric: Metric) -> bool {
         self.limit(None, metric).is_some_and(|limit| self.fails(limit))
-    }
-
-    /// Checks that every limit of an endpoint meets one, on either side.
-    ///
-    /// # Errors
-    ///
-    /// Names the first limit that meets none, since it would check nothing, and the nearest endpoint.
-    pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run]) -> Result<()> {
-        let former = baseline.into_iter().flat_map(|baseline| baseline.endpoints.keys().map(String::as_str));
-        let names: BTreeSet<&str> = former.chain(runs.iter().flat_map(Run::names)).collect();
-        for own in &self.endpoint_limits {
-            if !names.iter().any(|name| own.covers(name)) {
-                let likeness = |name: &str| strsim::jaro_winkler(&own.text, name);
-                let nearest = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-                let nearest = nearest.map_or_else(String::new, |nearest| format!(" (did you mean {nearest:?}?)"));
-                bail!(
-                    "[limits.{:?}] matches no endpoint{nearest}, so it checks nothing: fix the name, then judge the same results again with `{} perf target/perf/latest`",
-                    own.text,
-                    program::name()
-                );
-            }
-        }
-        Ok(())
     }
 }

@@ -96,7 +96,7 @@ impl Metric {
     }
 
     /// Returns what keeps a value from having been measured, beyond [`flaw`]. A file is written to the thousandth.
-    pub fn unlikely(self, value: f64) -> Option<&'static str> {
+    pub(crate) fn unlikely(self, value: f64) -> Option<&'static str> {
         const DAY_MS: f64 = 86_400_000.0;
         match self {
             _ if self.scale() == Scale::Ratio && value > 0.0 && value < 0.000_1 => {
@@ -173,17 +173,17 @@ pub const LEAST_REQUESTS: u64 = 20;
 
 /// The largest number of requests in a file. Beyond it a count is no longer exact as a floating-point number, and nobody
 /// makes so many requests.
-pub const MAX_COUNT: u64 = 1 << 53;
+pub(crate) const MAX_COUNT: u64 = 1 << 53;
 
 /// The number of endpoints in a file that are judged. Nobody reads so many, and reports of more take gigabytes.
-pub const MAX_ENDPOINTS: usize = 200_000;
+pub(crate) const MAX_ENDPOINTS: usize = 200_000;
 
 /// Refuses a file with more endpoints than [`MAX_ENDPOINTS`].
 ///
 /// # Errors
 ///
 /// Says where they come from.
-pub fn check_endpoints(count: usize) -> Result<()> {
+pub(crate) fn check_endpoints(count: usize) -> Result<()> {
     ensure!(
         count <= MAX_ENDPOINTS,
         "it has more than {MAX_ENDPOINTS} endpoints: give requests to one path one name, by `name=` in the locustfile"
@@ -193,7 +193,7 @@ pub fn check_endpoints(count: usize) -> Result<()> {
 
 /// Returns what keeps a number in a file from being a measured value. Far beyond [`MAX_COUNT`], means are not numbers any
 /// more.
-pub fn flaw(value: f64) -> Option<&'static str> {
+pub(crate) fn flaw(value: f64) -> Option<&'static str> {
     match value {
         _ if !value.is_finite() || value < 0.0 => Some("not a number of 0 or more"),
         _ if value > MAX_COUNT as f64 => Some("more than can be measured"),
@@ -226,7 +226,7 @@ impl Stats {
 
     /// Returns the interval of the true metric that these requests are a sample of; `None` where they do not tell. It
     /// knows nothing of the noise from run to run.
-    pub fn request_interval(&self, metric: Metric) -> Option<Interval> {
+    pub(crate) fn request_interval(&self, metric: Metric) -> Option<Interval> {
         match metric {
             Metric::P95 => self.p95_interval_ms,
             Metric::ErrorRate => Some(rate_interval_pct(self.value(metric), self.requests as f64, REQUEST_Z)),
@@ -259,6 +259,9 @@ impl Precision {
         }
     }
 }
+
+/// An endpoint by Locust's Type and Name; `None` is all requests together, Locust's `Aggregated`.
+pub type Endpoint<'a> = Option<&'a str>;
 
 /// One finished Locust test.
 #[derive(Clone, Debug, PartialEq)]
@@ -365,7 +368,7 @@ impl Load {
 
     /// Returns the load as it may be written to a file: without what looks like a secret.
     #[must_use]
-    pub fn kept(&self) -> Load {
+    pub fn masked(&self) -> Load {
         Load { args: mask::args(&self.args), locust_args: mask::args(&self.locust_args), ..self.clone() }
     }
 }

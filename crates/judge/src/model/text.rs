@@ -105,3 +105,9 @@ pub fn escaped(text: &str) -> String {
 pub fn error_line(error: &anyhow::Error) -> String {
     cut(&printable(&mask::text(&format!("{error:#}"))), ERROR_COLUMNS)
 }
+
+/// The name that is most like `text`.
+pub fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |name: &str| strsim::jaro_winkler(text, name);
+    names.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+}

@@ -21,11 +21,11 @@ struct Columns {
     requests_per_sec: usize,
     percentiles: [usize; 3],
     /// Every percentile that the file has, rising.
-    all_percentiles: Vec<Percentile>,
+    all_percentiles: Vec<PercentileColumn>,
 }
 
 /// A percentile that the file has.
-struct Percentile {
+struct PercentileColumn {
     /// The share of requests, from 0 to 1.
     share: f64,
     column: usize,
@@ -45,12 +45,12 @@ impl Columns {
                 )
             })
         };
-        let mut all_percentiles: Vec<Percentile> = Vec::new();
+        let mut all_percentiles: Vec<PercentileColumn> = Vec::new();
         for (column, name) in header.iter().enumerate() {
             let percent = str::from_utf8(name).ok().and_then(|name| name.trim().strip_suffix('%')?.parse::<f64>().ok());
             match percent {
                 Some(percent) if (0.0..=100.0).contains(&percent) => {
-                    all_percentiles.push(Percentile { share: percent / 100.0, column });
+                    all_percentiles.push(PercentileColumn { share: percent / 100.0, column });
                 }
                 _ => {}
             }
@@ -90,7 +90,7 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
     let mut endpoints = Vec::new();
     // Rows without a request, as before the first one: they have counts and no statistics.
     let mut idle = Vec::new();
-    let mut sums = Counts { requests: 0, failures: 0 };
+    let mut sums = RowCounts { requests: 0, failures: 0 };
     let mut aggregated = None;
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record)? {
@@ -149,20 +149,20 @@ fn line_of(bytes: &[u8], position: Option<&Position>) -> usize {
     1 + bytes.iter().take(offset + 1).filter(|byte| **byte == b'\n').count()
 }
 
-struct Counts {
+struct RowCounts {
     requests: u64,
     failures: u64,
 }
 
 /// One row: its counts always, and its statistics where it has requests.
-struct Row {
+struct CsvRow {
     name: Box<str>,
     is_aggregated: bool,
-    counts: Counts,
+    counts: RowCounts,
     stats: Option<Stats>,
 }
 
-fn read_row(record: &ByteRecord, columns: &Columns) -> Result<Row> {
+fn read_row(record: &ByteRecord, columns: &Columns) -> Result<CsvRow> {
     let method = text(record, columns.method, "Type")?;
     let name = text(record, Some(columns.name), "Name")?;
     let requests = count(record, columns.requests, "Request Count")?;
@@ -194,8 +194,8 @@ fn read_row(record: &ByteRecord, columns: &Columns) -> Result<Row> {
     };
     // A request may be named `Aggregated` too, but it has a type.
     let is_aggregated = name == "Aggregated" && matches!(method, "" | "None");
-    let counts = Counts { requests, failures };
-    Ok(Row { name: endpoint_name(method, name), is_aggregated, counts, stats })
+    let counts = RowCounts { requests, failures };
+    Ok(CsvRow { name: endpoint_name(method, name), is_aggregated, counts, stats })
 }
 
 /// Returns the nearest percentiles outside the ranks of the interval: a CSV has no others.
@@ -203,7 +203,7 @@ fn p95_interval_ms(record: &ByteRecord, columns: &Columns, requests: u64) -> Res
     let Some(ranks) = quantile_ranks(requests, 0.95, REQUEST_Z) else { return Ok(None) };
     // Ranks count from 1; Locust shows the value at `int(n * p)`, counted from 0.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "int() of Locust: a rank")]
-    let rank = |percentile: &&Percentile| (requests as f64 * percentile.share) as u64 + 1;
+    let rank = |percentile: &&PercentileColumn| (requests as f64 * percentile.share) as u64 + 1;
     let all = &columns.all_percentiles;
     let below = all.iter().rev().find(|percentile| rank(percentile) <= ranks.low);
     let above = all.iter().find(|percentile| rank(percentile) >= ranks.high);
@@ -226,7 +226,7 @@ fn check_names<'a>(names: impl Iterator<Item = &'a Box<str>>) -> Result<()> {
 }
 
 /// Checks that the rows add up: those written at different times do not, however well each is formed.
-fn check_sums(total: &Counts, sums: &Counts) -> Result<()> {
+fn check_sums(total: &RowCounts, sums: &RowCounts) -> Result<()> {
     for (what, sum, told) in [("requests", sums.requests, total.requests), ("failures", sums.failures, total.failures)]
     {
         ensure!(

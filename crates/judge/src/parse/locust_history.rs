@@ -13,12 +13,12 @@ pub struct History {
     /// Says that the percentiles are of the last ten seconds (`--csv-full-history`), not of the run so far.
     pub is_windowed: bool,
     /// The points in the order of time, about one a second.
-    pub points: Vec<Point>,
+    pub points: Vec<HistoryPoint>,
 }
 
 /// All requests together at one moment. Every value is finite and not negative.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Point {
+pub struct HistoryPoint {
     /// Seconds since the first row.
     pub time_s: f64,
     /// Active users.
@@ -61,7 +61,7 @@ pub fn parse(bytes: &[u8]) -> Result<History> {
         *column = found.with_context(|| format!("missing column `{name}`"))?;
     }
     let (mut is_windowed, mut start_s) = (false, None);
-    let mut points: Vec<Point> = Vec::new();
+    let mut points: Vec<HistoryPoint> = Vec::new();
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record)? {
         let field = |place: usize| str::from_utf8(&record[columns[place]]).unwrap_or("?").trim();
@@ -74,10 +74,10 @@ pub fn parse(bytes: &[u8]) -> Result<History> {
             let value = field(place).parse().unwrap_or(f64::NAN);
             flaw(value).map_or(Ok(value), |flaw| bail!("{} is `{}`, {flaw}", COLUMNS[place], field(place)))
         };
-        let mut point = || -> Result<Point> {
+        let mut point = || -> Result<HistoryPoint> {
             let time_s = number(0)?;
             let has_percentiles = (6..9).any(|place| field(place) != "N/A");
-            Ok(Point {
+            Ok(HistoryPoint {
                 time_s: time_s - *start_s.get_or_insert(time_s),
                 users: number(1)?,
                 requests_per_sec: number(4)?,

@@ -13,7 +13,7 @@ use crate::stats::histogram::{Bucket, Histogram};
 
 /// One endpoint as `StatsEntry.serialize` of `locust.stats` writes it; keys that nothing here needs are left out.
 #[derive(Deserialize)]
-struct Entry {
+struct StatsEntry {
     name: String,
     method: Option<String>,
     num_requests: u64,
@@ -37,18 +37,18 @@ struct Entry {
 ///
 /// Refuses text that is not such a result, and one that makes no sense: names the endpoint and what is wrong with it.
 pub fn parse(text: &str) -> Result<Run> {
-    let entries: Vec<Entry> =
+    let entries: Vec<StatsEntry> =
         serde_json::from_str(text).context("this is not a JSON result of Locust's --json-file")?;
     let parts = read_parts(&entries)?;
     ensure!(!parts.is_empty(), "Locust made no requests: there is nothing to judge");
     let everything = Histogram::merged(parts.iter().map(|part| &part.histogram));
     ensure!(everything.count() > 0, "no request has a response time");
     let elapsed_s = elapsed_s(&parts)?;
-    let all: Vec<&Entry> = parts.iter().map(|part| part.entry).collect();
+    let all: Vec<&StatsEntry> = parts.iter().map(|part| part.entry).collect();
     let total = stats(&all, &everything, elapsed_s)?;
     check_endpoints(parts.len())?;
     let mut endpoints = Vec::with_capacity(parts.len());
-    for Part { name, entry, histogram } in parts {
+    for EndpointEntry { name, entry, histogram } in parts {
         let stats = stats(&[entry], &histogram, elapsed_s).with_context(|| format!("`{}`", name.escape_debug()))?;
         endpoints.push((name, stats));
     }
@@ -57,14 +57,14 @@ pub fn parse(text: &str) -> Result<Run> {
 }
 
 /// An endpoint with requests.
-struct Part<'a> {
+struct EndpointEntry<'a> {
     name: Box<str>,
-    entry: &'a Entry,
+    entry: &'a StatsEntry,
     histogram: Histogram,
 }
 
 /// Checks each entry by itself, and that no endpoint appears twice.
-fn read_parts(entries: &[Entry]) -> Result<Vec<Part<'_>>> {
+fn read_parts(entries: &[StatsEntry]) -> Result<Vec<EndpointEntry<'_>>> {
     let counts = entries.iter().flat_map(|entry| {
         let timed = entry.response_times.values().copied();
         timed.chain([entry.num_requests, entry.num_failures]).map(u128::from)
@@ -83,14 +83,14 @@ fn read_parts(entries: &[Entry]) -> Result<Vec<Part<'_>>> {
         );
         let histogram = histogram(&entry.response_times).with_context(about)?;
         check_histogram(entry, &histogram).with_context(about)?;
-        parts.push(Part { name, entry, histogram });
+        parts.push(EndpointEntry { name, entry, histogram });
     }
     Ok(parts)
 }
 
 /// Checks that the response times are those of the counts: each request that has a time is there, and the sum of the
 /// times is one that rounding can make of them.
-fn check_histogram(entry: &Entry, histogram: &Histogram) -> Result<()> {
+fn check_histogram(entry: &StatsEntry, histogram: &Histogram) -> Result<()> {
     let (timed, requests) = (histogram.count(), entry.num_requests.saturating_sub(entry.num_none_requests));
     ensure!(
         timed == requests,
@@ -112,7 +112,7 @@ fn check_histogram(entry: &Entry, histogram: &Histogram) -> Result<()> {
 
 /// Returns the time in seconds that throughput is counted over. Like Locust's `total_rps` it goes from the start of the
 /// test to the last request of any endpoint, for every endpoint.
-fn elapsed_s(parts: &[Part]) -> Result<f64> {
+fn elapsed_s(parts: &[EndpointEntry]) -> Result<f64> {
     let start_s = parts.iter().map(|part| part.entry.start_time).fold(f64::INFINITY, f64::min);
     let ends = parts.iter().filter_map(|part| part.entry.last_request_timestamp);
     let elapsed_s = ends.fold(f64::NEG_INFINITY, f64::max) - start_s;
@@ -124,7 +124,7 @@ fn elapsed_s(parts: &[Part]) -> Result<f64> {
 }
 
 /// Returns the statistics of some entries, whose response times are in `histogram`.
-fn stats(entries: &[&Entry], histogram: &Histogram, elapsed_s: f64) -> Result<Stats> {
+fn stats(entries: &[&StatsEntry], histogram: &Histogram, elapsed_s: f64) -> Result<Stats> {
     let requests: u64 = entries.iter().map(|entry| entry.num_requests).sum();
     let timed = histogram.count();
     // A request of the user's own kind may have no response time; where none has, Locust's CSV says 0.

@@ -20,13 +20,13 @@ pub struct Counts {
 
 impl Counts {
     /// Returns the counts behind a rate in percent.
-    pub fn of_rate(rate_pct: f64, requests: f64) -> Counts {
+    pub(crate) fn of_rate(rate_pct: f64, requests: f64) -> Counts {
         Counts { failures: (rate_pct / 100.0 * requests).round().clamp(0.0, requests), requests }
     }
 
     /// Returns the counts behind the rates in percent of several runs; `None` where not each of them has its requests,
     /// without which a rate counts nothing.
-    pub fn of_rates(rates_pct: &[f64], requests: &[f64]) -> Option<Vec<Counts>> {
+    pub(crate) fn of_rates(rates_pct: &[f64], requests: &[f64]) -> Option<Vec<Counts>> {
         let counts = rates_pct.iter().zip(requests).map(|(rate_pct, requests)| Counts::of_rate(*rate_pct, *requests));
         (rates_pct.len() == requests.len()).then(|| counts.collect())
     }

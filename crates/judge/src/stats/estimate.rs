@@ -83,7 +83,7 @@ impl Worse {
 }
 
 /// The normal quantile of the probability, 80%, with which a change of the size called detectable is noticed.
-pub const POWER_Z: f64 = 0.841_621_233_572_914_2;
+pub(crate) const POWER_Z: f64 = 0.841_621_233_572_914_2;
 
 /// The way in which the runs of both sides belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,7 +312,7 @@ fn logarithms(values: &[f64]) -> Vec<f64> {
     values.iter().map(|value| value.ln()).collect()
 }
 
-fn mean(values: &[f64]) -> f64 {
+pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
@@ -354,4 +354,14 @@ pub fn upper_tail(t: f64, freedom: f64) -> f64 {
     let is_whole = freedom.fract() == 0.0;
     let freedom = if is_whole && freedom >= 10.0 { freedom + 1e-9 } else { freedom };
     StudentsT::cdf(-t, freedom)
+}
+
+/// Returns whether two numbers are equal but for the last bits of a sum.
+pub fn is_close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0)
+}
+
+/// Rounds to a thousandth: microseconds of latency, and what a reader of the diff can take in.
+pub fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }

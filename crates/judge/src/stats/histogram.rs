@@ -12,6 +12,8 @@
 //! The correction adds the requests that were left out. It is that of `HdrHistogram`
 //! (`copyCorrectedForCoordinatedOmission`; Gil Tene, "How NOT to Measure Latency", 2013).
 
+use crate::stats::estimate::rounded;
+
 /// A response time and the number of requests that took it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
@@ -48,7 +50,7 @@ impl Histogram {
     }
 
     /// Returns the buckets, by rising time.
-    pub fn buckets(&self) -> &[Bucket] {
+    pub(crate) fn buckets(&self) -> &[Bucket] {
         &self.buckets
     }
 
@@ -58,7 +60,7 @@ impl Histogram {
     }
 
     /// Returns the response time in ms of the request at `rank`, from 0, by time. A rank beyond the last is the last.
-    pub fn order_statistic(&self, rank: u64) -> f64 {
+    pub(crate) fn order_statistic(&self, rank: u64) -> f64 {
         let mut seen = 0;
         for bucket in &self.buckets {
             seen += bucket.count;
@@ -103,7 +105,7 @@ impl Histogram {
             }
         }
         // To a microsecond: the last bits are those of the divisions.
-        (f64::from_bits(low) * 1000.0).round() / 1000.0
+        rounded(f64::from_bits(low))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 
 use crate::model::run::{Load, Provenance};
-use crate::verdict::decision::is_close;
+use crate::stats::estimate::is_close;
 
 /// The obstacles to comparing two measurements.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,7 +23,7 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
     };
     let refusal = refusal.or_else(|| users_difference(baseline, candidate));
     let mut warnings = Vec::new();
-    for (baseline, candidate) in facts(baseline).into_iter().zip(facts(candidate)) {
+    for (baseline, candidate) in circumstances(baseline).into_iter().zip(circumstances(candidate)) {
         if let (Some(before), Some(now)) = (baseline.value, candidate.value)
             && before != now
         {
@@ -58,14 +58,14 @@ pub fn other_circumstances(baseline: &Provenance, candidate: &Provenance) -> Vec
 }
 
 /// Something about a measurement that may explain other numbers.
-struct Fact {
+struct Circumstance {
     name: &'static str,
     /// `None` where it is not known.
     value: Option<String>,
 }
 
-fn facts(of: &Provenance) -> Vec<Fact> {
-    let fact = |name, value| Fact { name, value };
+fn circumstances(of: &Provenance) -> Vec<Circumstance> {
+    let fact = |name, value| Circumstance { name, value };
     let load = of.load.as_ref();
     vec![
         fact("the machine", of.machine.as_ref().map(ToString::to_string)),
@@ -77,7 +77,7 @@ fn facts(of: &Provenance) -> Vec<Fact> {
             "the number of Locust's workers",
             load.map(|load| load.workers.map_or_else(|| "none".to_owned(), |workers| workers.to_string())),
         ),
-        fact("what Locust gets after `--`", load.map(|load| format!("`{}`", load.kept().locust_args.join(" ")))),
+        fact("what Locust gets after `--`", load.map(|load| format!("`{}`", load.masked().locust_args.join(" ")))),
     ]
 }
 
@@ -100,16 +100,16 @@ impl Display for Break {
 
 /// Everything that is known of the measurements of a stretch: where one of them does not say, another one may.
 #[derive(Default)]
-pub struct Known {
-    facts: Vec<Fact>,
+pub(crate) struct Stretch {
+    facts: Vec<Circumstance>,
 }
 
-impl Known {
+impl Stretch {
     /// Compares the next measurement with those before it. Where it differs, a new stretch begins with it.
-    pub fn meet(&mut self, next: &Provenance) -> Vec<Break> {
+    pub fn extend(&mut self, next: &Provenance) -> Vec<Break> {
         let load = next.load.as_ref().map(ToString::to_string);
-        let mut facts = facts(next);
-        facts.insert(0, Fact { name: "the load", value: load });
+        let mut facts = circumstances(next);
+        facts.insert(0, Circumstance { name: "the load", value: load });
         let mut breaks = Vec::new();
         for (known, next) in self.facts.iter_mut().zip(&facts) {
             match (&known.value, &next.value) {
@@ -156,7 +156,7 @@ fn load_difference(baseline: &Load, candidate: &Load) -> Option<String> {
         differences.push(format!("the baseline has {before} s of warm-up, this load {now} s"));
         changes.push("change [load] warmup".to_owned());
     }
-    let [before, now] = [baseline, candidate].map(|load| load.kept().args.join(" "));
+    let [before, now] = [baseline, candidate].map(|load| load.masked().args.join(" "));
     if before != now {
         differences.push(format!("arguments of Locust: the baseline has `{before}`, this load `{now}`"));
         changes.push("change [load] args".to_owned());
