@@ -59,6 +59,11 @@ impl Histogram {
         self.buckets.iter().map(|bucket| bucket.count).sum()
     }
 
+    /// The number of requests that took longer than `time_ms`.
+    pub fn count_above(&self, time_ms: f64) -> u64 {
+        self.buckets.iter().filter(|bucket| bucket.time_ms > time_ms).map(|bucket| bucket.count).sum()
+    }
+
     /// Returns the response time in ms of the request at `rank`, from 0, by time. A rank beyond the last is the last.
     pub(crate) fn order_statistic(&self, rank: u64) -> f64 {
         let mut seen = 0;

@@ -1,7 +1,5 @@
 //! A service as users see it: a closed loop over a queue, request by request, and the run that Locust reports of it.
 
-use std::collections::BTreeMap;
-
 use fastrand::Rng;
 use judge::model::run::{PERCENTILES, Precision, REQUEST_Z, Run, Stats};
 use judge::stats::estimate::{Interval, quantile_ranks};
@@ -233,24 +231,20 @@ fn run_of(mut times: Vec<Vec<f64>>) -> Run {
         all.extend_from_slice(times);
     }
     all.sort_unstable_by(f64::total_cmp);
-    let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
-    for time in &all {
-        *counts.entry(time.to_bits()).or_default() += 1;
-    }
-    let buckets = counts.into_iter().map(|(bits, count)| Bucket { time_ms: f64::from_bits(bits), count }).collect();
-    let histogram = Histogram::new(buckets);
-    let distribution = PERCENTILES.iter().map(|percent| histogram.percentile(percent / 100.0)).collect();
-    Run { precision: Precision::Fine, total: stats(&all), endpoints, distribution, histogram }
+    let total = stats(&all);
+    let distribution = PERCENTILES.iter().map(|percent| total.histogram.percentile(percent / 100.0)).collect();
+    Run { precision: Precision::Fine, total, endpoints, distribution, ..Run::default() }
 }
 
 fn stats(sorted: &[f64]) -> Stats {
     let requests = sorted.len() as u64;
+    let same = sorted.chunk_by(|a, b| a.total_cmp(b).is_eq());
+    let buckets = same.map(|times| Bucket { time_ms: times[0], count: times.len() as u64 }).collect();
     #[expect(clippy::cast_possible_truncation, reason = "a rank below the length")]
     let at = |rank: u64| sorted[rank as usize];
     let percentile = |p: f64| at(percentile_rank(requests, p));
     Stats {
         requests,
-        failures: 0,
         p50_ms: percentile(0.5),
         p95_ms: percentile(0.95),
         p99_ms: percentile(0.99),
@@ -258,5 +252,7 @@ fn stats(sorted: &[f64]) -> Stats {
         requests_per_sec: requests as f64 / RUN_MS * 1000.0,
         p95_interval_ms: quantile_ranks(requests, 0.95, REQUEST_Z)
             .map(|ranks| Interval { low: at(ranks.low - 1), high: at(ranks.high - 1) }),
+        histogram: Histogram::new(buckets),
+        ..Stats::default()
     }
 }
