@@ -18,7 +18,7 @@ use crate::parse::strict_json;
 use crate::stats::estimate::{Interval, Scale, estimate, rate_interval_pct, rounded};
 use crate::stats::histogram::Histogram;
 
-/// The version that is written. A reader refuses another major version, and keeps the keys of a newer minor one.
+/// A reader refuses another major version, and keeps the keys of a newer minor one.
 const VERSION: &str = "1.4";
 
 /// The value of each run, by metric name, in the unit of [`Metric::unit`].
@@ -31,27 +31,59 @@ pub struct TaskRuns {
     pub failures: Vec<u64>,
 }
 
-/// The stored reference.
+/// The lateness of Locust's event loops in each run, in ms.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatenessRuns {
+    pub p50_ms: Vec<f64>,
+    pub p95_ms: Vec<f64>,
+    pub p99_ms: Vec<f64>,
+}
+
+impl LatenessRuns {
+    /// Empty unless every run has its lateness.
+    fn of(runs: &[Run]) -> LatenessRuns {
+        let Some(all) = runs.iter().map(|run| run.lateness).collect::<Option<Vec<Lateness>>>() else {
+            return LatenessRuns::default();
+        };
+        let of = |value: fn(&Lateness) -> f64| all.iter().map(|lateness| rounded(value(lateness))).collect();
+        LatenessRuns { p50_ms: of(|run| run.p50_ms), p95_ms: of(|run| run.p95_ms), p99_ms: of(|run| run.p99_ms) }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.p99_ms.is_empty()
+    }
+
+    fn check(&self) -> Result<()> {
+        let LatenessRuns { p50_ms, p95_ms, p99_ms } = self;
+        let are_ordered =
+            |low: &[f64], high: &[f64]| low.len() == high.len() && low.iter().zip(high).all(|(a, b)| a <= b);
+        let is_sound = are_ordered(p50_ms, p95_ms)
+            && are_ordered(p95_ms, p99_ms)
+            && p50_ms.iter().chain(p99_ms).all(|ms| flaw(*ms).is_none());
+        ensure!(is_sound, "`lateness` has no rising percentiles of 0 or more for each run");
+        Ok(())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     version: String,
-    /// The circumstances of the measurement.
     #[serde(flatten)]
     pub provenance: Provenance,
-    /// The estimates over the runs, of all requests together.
+    /// The estimates over the runs of all requests together.
     pub metrics: BTreeMap<String, f64>,
     /// The runs behind `metrics`.
     #[serde(default, skip_serializing_if = "RunsByMetric::is_empty")]
     pub aggregated: RunsByMetric,
-    /// The time in ms between two requests of one user: users / requests per second. Both sides of a comparison take
-    /// `p95_corrected` by it. `None` in older files, and where the number of users is unknown.
+    /// The time in ms between two requests of one user: users / requests per second. Both sides of a comparison
+    /// compute `p95_corrected` with it. `None` in older files, and if the number of users is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_interval_ms: Option<f64>,
-    /// The estimates over the runs at each of [`PERCENTILES`], of all requests together; they are drawn, not judged. Empty
-    /// in older files, and where a run was read from a CSV, which has no histogram.
+    /// The estimates of all requests together at each of [`PERCENTILES`]; they are drawn, not judged. Empty in older
+    /// files, and if a run comes from a CSV, which has no histogram.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub distribution: Vec<f64>,
-    /// The runs of each endpoint, by its name. A version 1.0 baseline has none.
+    /// By endpoint. A version 1.0 baseline has none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub endpoints: BTreeMap<String, RunsByMetric>,
     /// The runs of each endpoint that `on_start` asks. Empty in files before version 1.4, which mixed them with the others.
@@ -64,9 +96,8 @@ pub struct Baseline {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tasks: BTreeMap<String, TaskRuns>,
     /// The lateness of Locust's event loops in each run; empty if a run has none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lateness: Vec<Lateness>,
-    /// The user's note.
+    #[serde(default, skip_serializing_if = "LatenessRuns::is_empty")]
+    pub lateness: LatenessRuns,
     #[serde(default)]
     pub notes: String,
     /// Keys of a newer minor version, kept as they are.
@@ -75,12 +106,9 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Makes a baseline of `runs`. `former` is the baseline that it replaces: keys that this program does not know are
-    /// kept, and so are its notes unless there is a new one.
-    ///
-    /// # Errors
-    ///
-    /// Refuses a run with too few requests, and one in which every request failed, since its latencies are those of the failures.
+    /// `former` is the baseline to replace: its unknown keys are kept, and so are its notes unless there is a new one.
+    /// A run of too few requests cannot be a baseline, and neither can a run of failures alone, whose latencies mean
+    /// nothing.
     pub fn new(
         runs: &[Run],
         mut provenance: Provenance,
@@ -127,7 +155,7 @@ impl Baseline {
             setup: runs_by_endpoint(runs.len(), runs.iter().flat_map(|run| &run.setup)),
             users_by_class: users_by_class(runs),
             tasks: tasks(runs),
-            lateness: runs.iter().map(|run| run.lateness).collect::<Option<_>>().unwrap_or_default(),
+            lateness: LatenessRuns::of(runs),
             notes: note.map_or_else(|| former.map_or_else(String::new, |former| former.notes.clone()), str::to_owned),
             other: former.map_or_else(Map::new, |former| former.other.clone()),
         };
@@ -135,13 +163,9 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// Reads version 1.0 and its successors of the same major version.
-    ///
-    /// # Errors
-    ///
-    /// Says what cannot be read, or which value makes no sense.
+    /// Reads every version 1.
     pub fn parse(text: &str) -> Result<Baseline> {
-        // The version comes first: of a format that is not known, no other key can be blamed.
+        // An unknown version is reported before any other fault.
         #[derive(Deserialize)]
         struct Versioned {
             version: Option<Value>,
@@ -151,7 +175,7 @@ impl Baseline {
         match versioned.version {
             None => bail!("there is no `version`, so this is not a baseline of cargo xtask perf"),
             Some(Value::String(version)) if version.split('.').next() == Some("1") => {}
-            Some(version) => bail!("its version is {version}, and this program reads version 1: update xtask"),
+            Some(version) => bail!("its version is {version}, but this program reads version 1: update xtask"),
         }
         strict_json::check(text)?;
         let baseline: Baseline = serde_json::from_str(text)?;
@@ -159,11 +183,8 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// Reads a baseline without its endpoints, which are most of it: of many baselines this takes a fraction of the time.
-    ///
-    /// # Errors
-    ///
-    /// Says what cannot be read, or which value makes no sense. What it leaves out is not looked at.
+    /// Reads a baseline without its endpoints, which are most of it: this takes a fraction of the time. Faults in the
+    /// endpoints are not found.
     pub fn parse_total(text: &str) -> Result<Baseline> {
         #[derive(Deserialize)]
         struct Total {
@@ -184,7 +205,7 @@ impl Baseline {
         }
         let Total { version, provenance, metrics, aggregated, notes, .. } = match serde_json::from_str(text) {
             Ok(total) => total,
-            // What is wrong with it, in the words of a reader that looks at all of it.
+            // The full reader explains what is wrong.
             Err(error) => return Baseline::parse(text).and(Err(error.into())),
         };
         if version.split('.').next() != Some("1") {
@@ -201,7 +222,7 @@ impl Baseline {
             setup: BTreeMap::new(),
             users_by_class: BTreeMap::new(),
             tasks: BTreeMap::new(),
-            lateness: Vec::new(),
+            lateness: LatenessRuns::default(),
             notes,
             other: Map::new(),
         };
@@ -209,7 +230,7 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// Checks that every value can have been measured: a baseline that nobody can reach never fails.
+    /// A baseline with values that cannot be measured would never fail.
     fn check_values(&self) -> Result<()> {
         check_endpoints(self.endpoints.len())?;
         for value in self.distribution.iter().chain(&self.expected_interval_ms) {
@@ -234,16 +255,16 @@ impl Baseline {
         }
         for (name, runs) in &self.aggregated {
             let [least, most] = [f64::min, f64::max].map(|pick| runs.iter().copied().reduce(pick).unwrap_or(0.0));
-            let told = self.metrics.get(name).copied().unwrap_or(least);
+            let estimate = self.metrics.get(name).copied().unwrap_or(least);
             ensure!(
-                (least - 0.001..=most + 0.001).contains(&told),
-                "`{name}` is {told} in `metrics`, and its runs in `aggregated` lie between {least} and {most}: one of them was edited"
+                (least - 0.001..=most + 0.001).contains(&estimate),
+                "`{name}` is {estimate} in `metrics`, but its runs in `aggregated` lie between {least} and {most}: one of them was edited"
             );
         }
         Ok(())
     }
 
-    /// Checks what version 1.4 counts: users, calls of tasks, lateness, and the pooled requests of each series.
+    /// Checks what version 1.4 counts: users, calls of tasks, lateness and the pooled requests of each series.
     fn check_counts(&self) -> Result<()> {
         for (class, users) in &self.users_by_class {
             if let Some(flaw) = users.iter().find_map(|users| flaw(*users)) {
@@ -263,18 +284,14 @@ impl Baseline {
                 name.escape_debug()
             );
         }
-        for Lateness { p50_ms, p95_ms, p99_ms } in &self.lateness {
-            let is_sound =
-                p50_ms <= p95_ms && p95_ms <= p99_ms && [*p50_ms, *p99_ms].into_iter().all(|ms| flaw(ms).is_none());
-            ensure!(is_sound, "`lateness` holds {p50_ms}, {p95_ms} and {p99_ms} ms, which are no percentiles");
-        }
+        self.lateness.check()?;
         for (name, series) in self.endpoints.iter().chain(&self.setup) {
             check_pooled(series).with_context(|| format!("`{}`", name.escape_debug()))?;
         }
         check_pooled(&self.aggregated)
     }
 
-    /// Returns the text of the file: keys in a fixed order, a series on a line, so that a change reads well in a diff.
+    /// Keys in a fixed order and a series on a line, so that a change reads well in a diff.
     pub fn to_text(&self) -> String {
         let mut text = Vec::new();
         let formatter = SeriesOnALine(PrettyFormatter::new());
@@ -288,13 +305,13 @@ impl Baseline {
         self.estimate(None, metric)
     }
 
-    /// Returns the runs behind that estimate; a version 1.0 baseline has only the estimate, which counts as one run.
+    /// A version 1.0 baseline has only the estimate, which counts as one run.
     pub fn total_runs(&self, metric: Metric) -> &[f64] {
         let runs = self.aggregated.get(metric.name()).map(Vec::as_slice);
         runs.or_else(|| self.metrics.get(metric.name()).map(slice::from_ref)).unwrap_or_default()
     }
 
-    /// Returns the runs of an endpoint, or of all requests together where that is `None`; empty where there are none.
+    /// Empty if the baseline lacks the series.
     pub fn runs(&self, endpoint: Endpoint, metric: Metric) -> &[f64] {
         match endpoint {
             None => self.total_runs(metric),
@@ -305,7 +322,6 @@ impl Baseline {
         }
     }
 
-    /// Returns the estimate of an endpoint, or of all requests together where that is `None`.
     pub fn estimate(&self, endpoint: Endpoint, metric: Metric) -> Option<f64> {
         match self.runs(endpoint, metric) {
             [] => None,
@@ -314,7 +330,7 @@ impl Baseline {
     }
 }
 
-/// Refuses a file that a merge has left in two versions. No line of JSON begins so.
+/// A merge may leave both versions of a file. No line of JSON begins like its markers.
 fn refuse_conflict_markers(text: &str) -> Result<()> {
     let is_marker =
         |line: &str| ["<<<<<<< ", "=======", ">>>>>>> ", "||||||| "].iter().any(|mark| line.starts_with(mark));
@@ -354,7 +370,7 @@ impl Pooled {
     }
 }
 
-/// Returns the pooled keys of a series; none unless every run has a histogram.
+/// The pooled keys of a series; none unless every run has a histogram.
 fn pooled(runs: &[&Stats]) -> RunsByMetric {
     if runs.is_empty() || runs.iter().any(|stats| stats.histogram.count() == 0) {
         return RunsByMetric::new();
@@ -379,7 +395,6 @@ fn check_pooled(series: &RunsByMetric) -> Result<()> {
     Ok(())
 }
 
-/// Returns the series of each endpoint of `runs` runs.
 fn runs_by_endpoint<'a>(
     runs: usize,
     endpoints: impl Iterator<Item = &'a (Box<str>, Stats)>,
@@ -394,7 +409,7 @@ fn runs_by_endpoint<'a>(
         if let Some(sizes) = stats.iter().map(|stats| stats.content_bytes).collect::<Option<Vec<f64>>>() {
             series.insert(CONTENT_BYTES.to_owned(), sizes.into_iter().map(rounded).collect());
         }
-        // Of several runs the spread tells more than the requests of each.
+        // The spread of several runs is better evidence than the requests of each.
         if let [only] = stats
             && runs == 1
             && let Some(interval) = only.p95_interval_ms
@@ -407,7 +422,7 @@ fn runs_by_endpoint<'a>(
     by_name.into_iter().map(|(name, stats)| (name.to_owned(), with_requests(&stats))).collect()
 }
 
-/// Returns the users of each class in each run; none unless every run knows its users. A class that is absent has 0.
+/// The users of each class in each run; none unless every run knows its users. A class that is absent has 0.
 fn users_by_class(runs: &[Run]) -> BTreeMap<String, Vec<f64>> {
     if runs.iter().any(|run| run.users_by_class.is_empty()) {
         return BTreeMap::new();
@@ -417,7 +432,7 @@ fn users_by_class(runs: &[Run]) -> BTreeMap<String, Vec<f64>> {
     classes.into_iter().map(|class| (class.clone(), users(class))).collect()
 }
 
-/// Returns the calls of each task in each run; none unless every run counted them.
+/// The calls of each task in each run; none unless every run counted them.
 fn tasks(runs: &[Run]) -> BTreeMap<String, TaskRuns> {
     let mut tasks: BTreeMap<String, TaskRuns> = BTreeMap::new();
     if runs.iter().any(|run| run.tasks.is_empty()) {
@@ -438,7 +453,7 @@ fn tasks(runs: &[Run]) -> BTreeMap<String, TaskRuns> {
 const P95_LOW: &str = "p95_low";
 const P95_HIGH: &str = "p95_high";
 
-/// Returns the [`Stats::request_interval`] of an endpoint whose series are of one run.
+/// The [`Stats::request_interval`] of an endpoint that has a single run.
 pub(crate) fn request_interval(series: &RunsByMetric, metric: Metric) -> Option<Interval> {
     let only = |name: &str| match series.get(name).map(Vec::as_slice) {
         Some([value]) => Some(*value),
@@ -454,8 +469,7 @@ pub(crate) fn request_interval(series: &RunsByMetric, metric: Metric) -> Option<
     }
 }
 
-/// Returns the time in ms between two requests of one user. The users are those that were active, or else those that were
-/// asked for.
+/// The time in ms between two requests of one user. The users are the active ones if known, else those of the load.
 fn expected_interval_ms(runs: &[&Stats], provenance: &Provenance) -> Option<f64> {
     let asked = provenance.load.as_ref().map(|load| f64::from(load.users));
     let users = provenance.mean_users.or(asked)?;
@@ -464,7 +478,7 @@ fn expected_interval_ms(runs: &[&Stats], provenance: &Provenance) -> Option<f64>
     (interval_ms.is_finite() && interval_ms > 0.0).then(|| rounded(interval_ms))
 }
 
-/// Returns the [`Run::p95_corrected_ms`] of each run; `None` unless every run has a histogram.
+/// `None` unless every run has a histogram.
 pub(crate) fn p95_corrected(runs: &[Run], expected_interval_ms: f64) -> Option<Vec<f64>> {
     runs.iter().map(|run| run.p95_corrected_ms(expected_interval_ms)).collect()
 }
@@ -476,7 +490,7 @@ fn series(runs: &[&Stats]) -> RunsByMetric {
         .collect()
 }
 
-/// Returns the estimated response time in ms at each of [`PERCENTILES`]; empty unless every run has a distribution.
+/// The estimated response time in ms at each of [`PERCENTILES`]; empty unless every run has a distribution.
 pub fn distribution(runs: &[Run]) -> Vec<f64> {
     if runs.iter().any(|run| run.distribution.len() != PERCENTILES.len()) {
         return Vec::new();

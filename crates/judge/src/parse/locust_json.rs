@@ -1,4 +1,4 @@
-//! Locust's `--json-file`: text in, a [`Run`] out. It has no `Aggregated` entry, so that one is computed here.
+//! Locust's `--json-file`: text in, a [`Run`] out. It has no `Aggregated` entry, so that is computed here.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,14 +11,14 @@ use crate::model::run::{
 use crate::stats::estimate::{Interval, quantile_ranks};
 use crate::stats::histogram::{Bucket, Histogram};
 
-/// One endpoint as `StatsEntry.serialize` of `locust.stats` writes it; keys that nothing here needs are left out.
+/// One endpoint as `StatsEntry.serialize` of `locust.stats` writes it, without unused keys.
 #[derive(Deserialize)]
 struct StatsEntry {
     name: String,
     method: Option<String>,
     num_requests: u64,
     num_failures: u64,
-    /// Requests without a response time, as a user's own client may report them.
+    /// Requests without a response time, which a custom client may report.
     #[serde(default)]
     num_none_requests: u64,
     /// In ms.
@@ -29,15 +29,10 @@ struct StatsEntry {
     start_time: f64,
     /// Seconds since 1970; `null` before the first request.
     last_request_timestamp: Option<f64>,
-    /// Response time in ms, as rounded by Locust, to the count of requests.
+    /// The number of requests by response time in ms, as rounded by Locust.
     response_times: BTreeMap<String, u64>,
 }
 
-/// Reads a whole JSON result.
-///
-/// # Errors
-///
-/// Refuses text that is not such a result, and one that makes no sense: names the endpoint and what is wrong with it.
 pub fn parse(text: &str) -> Result<Run> {
     let entries: Vec<StatsEntry> =
         serde_json::from_str(text).context("this is not a JSON result of Locust's --json-file")?;
@@ -59,14 +54,13 @@ pub fn parse(text: &str) -> Result<Run> {
     Ok(Run { precision, total, endpoints, distribution, ..Run::default() })
 }
 
-/// An endpoint with requests.
 struct EndpointEntry<'a> {
     name: Box<str>,
     entry: &'a StatsEntry,
     histogram: Histogram,
 }
 
-/// Checks each entry by itself, and that no endpoint appears twice.
+/// Checks each entry, and that no endpoint appears twice.
 fn read_parts(entries: &[StatsEntry]) -> Result<Vec<EndpointEntry<'_>>> {
     let counts = entries.iter().flat_map(|entry| {
         let timed = entry.response_times.values().copied();
@@ -91,8 +85,8 @@ fn read_parts(entries: &[StatsEntry]) -> Result<Vec<EndpointEntry<'_>>> {
     Ok(parts)
 }
 
-/// Checks that the response times are those of the counts: each request that has a time is there, and the sum of the
-/// times is one that rounding can make of them.
+/// Each request that has a response time must be in the histogram, and the sum of the times must be possible given the
+/// rounding.
 fn check_histogram(entry: &StatsEntry, histogram: &Histogram) -> Result<()> {
     let (timed, requests) = (histogram.count(), entry.num_requests.saturating_sub(entry.num_none_requests));
     ensure!(
@@ -113,8 +107,8 @@ fn check_histogram(entry: &StatsEntry, histogram: &Histogram) -> Result<()> {
     Ok(())
 }
 
-/// Returns the time in seconds that throughput is counted over. Like Locust's `total_rps` it goes from the start of the
-/// test to the last request of any endpoint, for every endpoint.
+/// Like Locust's `total_rps`, throughput counts from the start of the test to the last request of any endpoint, for
+/// every endpoint.
 fn elapsed_s(parts: &[EndpointEntry]) -> Result<f64> {
     let start_s = parts.iter().map(|part| part.entry.start_time).fold(f64::INFINITY, f64::min);
     let ends = parts.iter().filter_map(|part| part.entry.last_request_timestamp);
@@ -126,11 +120,10 @@ fn elapsed_s(parts: &[EndpointEntry]) -> Result<f64> {
     Ok(elapsed_s)
 }
 
-/// Returns the statistics of some entries, whose response times are in `histogram`.
 fn stats(entries: &[&StatsEntry], histogram: Histogram, elapsed_s: f64) -> Result<Stats> {
     let requests: u64 = entries.iter().map(|entry| entry.num_requests).sum();
     let timed = histogram.count();
-    // A request of the user's own kind may have no response time; where none has, Locust's CSV says 0.
+    // A custom request may have no response time; if none has, Locust's CSV has 0.
     let avg_ms = entries.iter().map(|entry| entry.total_response_time).sum::<f64>() / timed.max(1) as f64;
     let requests_per_sec = requests as f64 / elapsed_s;
     ensure!(flaw(avg_ms).is_none(), "its response times add up to no number");
@@ -159,8 +152,7 @@ fn content_bytes(entries: &[&StatsEntry], requests: u64) -> Option<f64> {
     flaw(mean).is_none().then_some(mean)
 }
 
-/// Tells the precision: fine only where a response time shows it, since Locust's own rounding leaves multiples of its
-/// resolution.
+/// Fine only if a response time shows it, since Locust's own rounding leaves multiples of its resolution.
 fn precision(histogram: &Histogram) -> Precision {
     let is_coarse = |time_ms: f64| {
         let steps = time_ms / Precision::Coarse.resolution_ms(time_ms);

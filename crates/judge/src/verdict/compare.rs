@@ -22,7 +22,7 @@ pub use crate::verdict::series::LEAST_SAMPLES;
 /// The runs that a baseline of one run takes at least: only the candidate's runs show its noise.
 const LEAST_RUNS_AGAINST_ONE: usize = 3;
 
-/// The share of its side's median number of requests that a run must have: one with less was no run of that load.
+/// The least share of its side's median number of requests: a run with less was no run of that load.
 const LEAST_SHARE_OF_MEDIAN: f64 = 0.1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,6 @@ impl Verdict {
     }
 }
 
-/// The number of runs on each side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunCounts {
     pub baseline: usize,
@@ -59,7 +58,6 @@ pub struct Anchor<'a> {
     pub updates: &'a [Version],
 }
 
-/// The comparison with an anchor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drift<'a> {
     pub anchor: Anchor<'a>,
@@ -70,31 +68,29 @@ pub struct Drift<'a> {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison<'a> {
-    /// The rows of all requests together, in the order of [`Metric::ALL`].
+    /// In the order of [`Metric::ALL`].
     pub total: Vec<Row<'a>>,
-    /// The judged rows of each endpoint; of a new one only the p95, and metrics with a bound.
+    /// Of a new endpoint only the p95, and metrics with a bound.
     pub endpoints: Vec<Row<'a>>,
     /// The judged metrics that the baseline lacks.
     pub lacking: Vec<Metric>,
     pub runs: RunCounts,
-    /// Whether the runs are of the same rounds.
+    /// Whether both sides have the runs of the same rounds.
     pub paired: bool,
-    /// The metrics among p95 and the error rate on which the gate cannot fail, since their limits were lowered.
+    /// Of p95 and the error rate, the metrics on which the gate cannot fail, since their limits were lowered.
     pub cannot_fail: Vec<Metric>,
     pub strict: bool,
     pub verdict: Verdict,
-    /// The number of runs that are always made.
     pub least_runs: usize,
-    /// The smallest change of p95 that is detectable with 80% power, if the baseline had five runs; of a baseline of one.
+    /// For a baseline of one run: the smallest change of p95 that is detectable with 80% power, if it had five.
     pub detectable_by_five: Option<f64>,
-    /// What became of the exceptions, in the order of the rules.
+    /// In the order of the rules.
     pub exceptions: Vec<Applied<'a>>,
-    /// The drift since an earlier baseline, if that is judged ([`Comparison::with_drift`]).
     pub drift: Option<Drift<'a>>,
 }
 
 impl<'a> Comparison<'a> {
-    /// Judges the same runs against the anchor too: a failure there is one of the whole comparison.
+    /// A failure against the anchor is a failure of the whole comparison.
     #[must_use = "the comparison with its drift is returned"]
     pub fn with_drift(mut self, anchor: Anchor<'a>, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
         let Comparison { total, endpoints, least_runs, .. } = compare(&anchor.version.baseline, runs, rules)?;
@@ -109,7 +105,6 @@ impl<'a> Comparison<'a> {
         Ok(self)
     }
 
-    /// An `endpoint` of `None` is all requests together.
     pub fn row(&self, endpoint: Endpoint, metric: Metric) -> Option<&Row<'a>> {
         self.own_rows().find(|row| row.endpoint == endpoint && row.metric == metric)
     }
@@ -121,7 +116,7 @@ impl<'a> Comparison<'a> {
         unused.map(|applied| applied.accepted)
     }
 
-    /// Whether anything fails against the baseline itself, whatever the drift.
+    /// Whether anything fails against the baseline, whatever the drift.
     pub fn has_failed_itself(&self) -> bool {
         self.own_rows().any(Row::is_failure)
     }
@@ -131,7 +126,7 @@ impl<'a> Comparison<'a> {
         self.rows().any(|row| row.is_finding() || row.is_waived()) || self.unused_exceptions().next().is_some()
     }
 
-    /// The rows without those of the drift.
+    /// Without the rows of the drift.
     fn own_rows(&self) -> impl Iterator<Item = &Row<'a>> {
         self.total.iter().chain(&self.endpoints)
     }
@@ -140,7 +135,6 @@ impl<'a> Comparison<'a> {
         self.own_rows().chain(self.drift.iter().flat_map(|drift| &drift.rows))
     }
 
-    /// The row of a metric of all requests together.
     pub fn total_row(&self, metric: Metric) -> Option<&Row<'a>> {
         self.total.iter().find(|row| row.metric == metric)
     }
@@ -161,17 +155,15 @@ impl<'a> Comparison<'a> {
         self.rows().filter(move |row| !is_final && row.evidence.unsettled.is_some())
     }
 
-    /// Whether a row of this comparison is one of its drift.
     pub fn is_of_drift(&self, row: &Row) -> bool {
         self.drift.as_ref().is_some_and(|drift| drift.rows.iter().any(|of_drift| ptr::eq(of_drift, row)))
     }
 
-    /// Whether no further run could change the verdict.
     pub fn is_conclusive(&self) -> bool {
         self.unsettled().next().is_none()
     }
 
-    /// Whether to measure once more: until the verdict is conclusive, within the runs allowed.
+    /// Until the verdict is conclusive, within the runs allowed.
     pub fn wants_another_run(&self, rules: &Rules) -> bool {
         let made = self.runs.candidate;
         made < self.least_runs || (made < rules.max_runs && !self.is_conclusive())
@@ -189,16 +181,15 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// A run without enough requests to be judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TooFewRequests {
-    /// The place of the run among the runs of its side, from 0.
+    /// From 0, among the runs of its side.
     pub run: usize,
     pub why: String,
 }
 
-/// Finds a run with too few requests: fewer than `min_requests`, or less than a tenth of the median of its own side. The
-/// other side does not matter: a service that is three times slower answers a third, and that is a regression.
+/// The first run with fewer than `min_requests` or less than a tenth of the median of its side. The other side does
+/// not matter: a service that is three times slower answers a third of the requests, and that is a regression.
 pub fn too_few_requests(requests: &[u64], min_requests: u64) -> Option<TooFewRequests> {
     let mut sorted = requests.to_vec();
     sorted.sort_unstable();
@@ -210,7 +201,7 @@ pub fn too_few_requests(requests: &[u64], min_requests: u64) -> Option<TooFewReq
             )
         } else if (*requests as f64) < LEAST_SHARE_OF_MEDIAN * median as f64 {
             format!(
-                "it has {requests} requests, and the median of these runs is {median}, so it is not a run of the same load: leave it out, or run it again"
+                "it has {requests} requests, far below the median of {median}: probably a different load; drop it or re-run"
             )
         } else {
             continue;
@@ -234,7 +225,7 @@ pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
     let requests: Vec<u64> =
         baseline.total_runs(Metric::TotalRequests).iter().map(|requests| *requests as u64).collect();
     if let Some(few) = too_few_requests(&requests, LEAST_REQUESTS) {
-        bail!("run {} of the baseline cannot be compared with: {}", few.run + 1, few.why);
+        bail!("run {} of the baseline cannot be judged: {}", few.run + 1, few.why);
     }
     Ok(lacking)
 }
@@ -257,29 +248,6 @@ impl Rules {
 
 /// Judges the runs (at least one) against the baseline. For all requests together the estimate over the runs decides,
 /// while an endpoint needs evidence and two runs to fail. Refuses what [`lacking`] refuses.
-///
-/// ```
-/// use judge::baseline::file::Baseline;
-/// use judge::verdict::compare::{Verdict, compare};
-/// use judge::model::limits::Rules;
-/// use judge::parse::locust_csv;
-///
-/// let csv = |p95: u32| {
-///     format!(
-///         "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n\
-///          ,Aggregated,1000,0,60,50.0,42,{p95},400\n"
-///     )
-/// };
-/// let before = [locust_csv::parse(csv(180).as_bytes())?];
-/// let now = [locust_csv::parse(csv(240).as_bytes())?];
-/// let baseline = Baseline::new(&before, Default::default(), None, None)?;
-/// let rules = Rules::default();
-/// let comparison = compare(&baseline, &now, &rules)?;
-/// // p95 went from 180 to 240 ms: 33% slower, where 20% is allowed.
-/// assert_eq!(comparison.verdict, Verdict::Fail);
-/// assert_eq!(comparison.findings().len(), 1);
-/// # Ok::<(), anyhow::Error>(())
-/// ```
 pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
     let lacking = lacking(baseline, rules)?;
     // If the two sides differ in precision, the coarser one decides.

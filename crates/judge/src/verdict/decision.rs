@@ -33,7 +33,6 @@ pub enum Presence {
         baseline: f64,
         candidate: f64,
     },
-    /// The baseline lacks it.
     New {
         candidate: f64,
     },
@@ -63,16 +62,15 @@ impl Presence {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decision {
-    /// The series is within its limit.
     Ok,
-    /// It is over its limit, but the change is no larger than the rounding of response times.
+    /// The change over the limit is no larger than the rounding of response times.
     BelowResolution,
-    /// It is over its limit, but is no finding.
+    /// Over the limit, but no finding.
     InDoubt(Reason),
-    /// It is over a limit that does not block, or is an endpoint that a single run shows over one that does.
+    /// Over a limit that does not block, or an endpoint over one that does, by a single run.
     Warn(Reason),
     Fail(Reason),
-    /// It would warn or fail for this reason, but an exception accepts it.
+    /// Would warn or fail for this reason, but an exception accepts it.
     Waived(Reason),
 }
 
@@ -81,7 +79,6 @@ impl Decision {
         matches!(self, Decision::Warn(_) | Decision::Fail(_))
     }
 
-    /// Why a series warns, fails or is in doubt.
     pub fn reason(self) -> Option<Reason> {
         match self {
             Decision::InDoubt(reason) | Decision::Warn(reason) | Decision::Fail(reason) => Some(reason),
@@ -93,18 +90,15 @@ impl Decision {
 /// Why a series over its limit is a finding (the first four), or why it is not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reason {
-    /// Its change is over the limit.
     OverLimit,
-    /// Its value is beyond the bound, whatever the baseline has.
     OverBound,
-    /// The endpoint had requests in the baseline and has none now.
     Missing,
-    /// Its change is over the limit and significant, but there is one run, and an endpoint fails by two or more.
+    /// Over the limit and significant, but an endpoint fails only by two runs or more.
     OneRun,
     FewSamples(FewSamples),
-    /// Noise alone makes so large a change likely among so many endpoints.
+    /// Noise alone makes such a change likely among so many endpoints.
     NotSignificant,
-    /// Each side has a single run with too few requests to estimate the noise from them.
+    /// Each side has a single run, with too few requests to estimate the noise from them.
     NoiseUnknown,
     /// Each side has a single run, and the interval of its requests reaches below the limit.
     ReachesBelowLimit,
@@ -112,28 +106,27 @@ pub enum Reason {
     InGap,
 }
 
-/// The samples that a metric rests on, if they are too few to trust it.
+/// Too few samples to trust a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FewSamples {
-    /// Requests in a run, of the side that has fewer.
+    /// In a run, of the side that has fewer.
     pub requests: usize,
-    /// How many of them lie beyond the percentile, or failed.
+    /// How many of the requests lie beyond the percentile, or failed.
     pub samples: usize,
 }
 
 /// Statistical evidence for a change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evidence {
-    /// The confidence interval of the change; `None` if the noise is unknown.
+    /// `None` if the noise is unknown.
     pub interval: Option<Interval>,
     /// The smallest change for the worse, in the unit of the change, that is detectable with 80% power.
     pub detectable: Option<f64>,
     pub few_samples: Option<FewSamples>,
-    /// Why another run may change the decision, of a series that can fail.
     pub unsettled: Option<Unsettled>,
 }
 
-/// Why another run may change the decision on a series.
+/// Why another run may change the decision on a series that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsettled {
     /// The runs still allowed may take it to the other side of its limit, or prove it.
@@ -144,14 +137,14 @@ pub enum Unsettled {
     Close,
 }
 
-/// One series, a metric of an endpoint or of all requests together, on both sides.
+/// A series on both sides: a metric of an endpoint or of all requests together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row<'a> {
     pub endpoint: Endpoint<'a>,
     pub metric: Metric,
     /// `None` if the metric is shown but not judged.
     pub limit: Option<&'a Limit>,
-    /// The exception that holds for the series today.
+    /// The exception that holds today.
     pub accepted: Option<&'a Accepted>,
     pub presence: Presence,
     pub evidence: Evidence,
@@ -160,8 +153,8 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// The change in percent of the baseline or, for `error_rate`, in percentage points; `None` if one side lacks the
-    /// series or the baseline is 0.
+    /// In percent of the baseline, or in percentage points for `error_rate`; `None` if one side lacks the series or
+    /// the baseline is 0.
     pub fn change(&self) -> Option<f64> {
         match self.presence {
             Presence::Both { baseline, candidate } => self.metric.change(baseline, candidate),
@@ -185,13 +178,11 @@ impl Row<'_> {
         matches!(self.presence, Presence::Missing { .. })
     }
 
-    /// The worst value that passes the limit, in the metric's own unit.
     pub fn allowed(&self) -> Option<f64> {
         self.limit?.allowed(self.metric, self.presence.baseline())
     }
 
-    /// The share of the limit that a value uses up: 0 at the baseline, 1 at the limit, infinite if the limit leaves no
-    /// room.
+    /// The share of the limit that a value uses up: 0 at the baseline, 1 at the limit, infinite if there is no room.
     pub fn limit_usage(&self, value: f64) -> Option<f64> {
         let (baseline, allowed) = (self.presence.baseline()?, self.allowed()?);
         let room = self.metric.worsening(allowed - baseline);
@@ -204,7 +195,6 @@ impl Row<'_> {
         })
     }
 
-    /// The [`Row::limit_usage`] at both ends of the interval.
     pub fn limit_usage_interval(&self) -> Option<Interval> {
         let (baseline, interval) = (self.presence.baseline()?, self.evidence.interval?);
         let usage = |end: f64| self.limit_usage(self.metric.changed(baseline, end));
@@ -216,15 +206,13 @@ impl Row<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Excess {
     None,
-    /// It is over the limit of change, but no further than response times were rounded.
+    /// Over the limit of change, but no further than response times were rounded.
     Rounding,
-    /// It is over the limit of change.
     Limit,
     Bound,
 }
 
 impl Excess {
-    /// `precision` is the coarser one of both sides.
     pub fn of(metric: Metric, limit: &Limit, baseline: f64, candidate: f64, precision: Precision) -> Excess {
         if is_out_of_bound(metric, limit, candidate) {
             return Excess::Bound;
@@ -246,7 +234,6 @@ impl Excess {
         }
     }
 
-    /// Whether the limit is exceeded by more than rounding.
     pub fn is_relevant(self) -> bool {
         matches!(self, Excess::Limit | Excess::Bound)
     }
@@ -258,14 +245,13 @@ pub(crate) struct Series<'a> {
     pub metric: Metric,
     pub limit: Option<&'a Limit>,
     pub presence: Presence,
-    /// The noise from run to run; `None` if it is unknown.
+    /// Unknown if `None`.
     pub noise: Option<Noise>,
     pub few_samples: Option<FewSamples>,
     /// Set if each side has a single run with enough requests.
     pub requests: Option<SingleRuns>,
 }
 
-/// The intervals that the requests of a single run on each side leave.
 pub(crate) struct SingleRuns {
     pub baseline: Interval,
     pub candidate: Interval,
@@ -277,9 +263,9 @@ pub(crate) struct Case<'s, 'a> {
     pub interval: Option<Interval>,
     /// Set if the metric rests on too few samples, for an endpoint only if it is over its limit.
     pub few_samples: Option<FewSamples>,
-    /// Why a change over the limit is no finding; `None` if it is one. A value over a bound is one in any case.
+    /// Why a change over the limit is no finding; `None` if it is one. A value over a bound always is.
     pub doubt: Option<Reason>,
-    /// The proof that a change over the limit needs to be a finding.
+    /// What a change over the limit must prove to be a finding.
     pub proof: Option<Proof>,
 }
 
@@ -289,7 +275,7 @@ pub(crate) struct Judge<'a> {
     pub rules: &'a Rules,
     /// The coarser one of both sides.
     pub precision: Precision,
-    /// The number of the candidate's runs.
+    /// Of the candidate.
     pub runs: usize,
 }
 
@@ -327,8 +313,9 @@ impl<'a> Judge<'a> {
     fn decide(&self, case: &Case, limit: &Limit) -> Option<Decision> {
         let Series { endpoint, metric, presence, .. } = *case.series;
         let excess = match presence {
+            Presence::Both { baseline, candidate } => Excess::of(metric, limit, baseline, candidate, self.precision),
             Presence::New { candidate } if is_out_of_bound(metric, limit, candidate) => Excess::Bound,
-            _ => self.excess(metric, presence, limit)?,
+            Presence::New { .. } | Presence::Missing { .. } => return None,
         };
         let reason = match excess {
             Excess::None => return Some(Decision::Ok),
@@ -369,13 +356,13 @@ impl<'a> Judge<'a> {
         Some(if is_within { Decision::Waived(reason) } else { decision })
     }
 
-    /// `None` if one side lacks the series.
-    pub fn excess(&self, metric: Metric, presence: Presence, limit: &Limit) -> Option<Excess> {
-        match presence {
+    /// Whether both sides have the series, and its change exceeds the limit by more than rounding.
+    pub fn is_relevant(&self, series: &Series, limit: &Limit) -> bool {
+        match series.presence {
             Presence::Both { baseline, candidate } => {
-                Some(Excess::of(metric, limit, baseline, candidate, self.precision))
+                Excess::of(series.metric, limit, baseline, candidate, self.precision).is_relevant()
             }
-            Presence::New { .. } | Presence::Missing { .. } => None,
+            Presence::New { .. } | Presence::Missing { .. } => false,
         }
     }
 }
@@ -384,8 +371,8 @@ fn is_out_of_bound(metric: Metric, limit: &Limit, value: f64) -> bool {
     limit.bound.is_some_and(|bound| is_over(metric.worsening(value), metric.worsening(bound)))
 }
 
-/// Whether a value is strictly over what is allowed. The tolerance is for the last bits of a division: 420 / 350 - 1 is
-/// not quite 20%, and 360 / 300 - 1 must not become more than 20%.
+/// The tolerance is for the last bits of a division: 420 / 350 - 1 is not quite 20%, and 360 / 300 - 1 must not exceed
+/// it.
 pub(crate) fn is_over(value: f64, allowed: f64) -> bool {
     value > allowed + 1e-9 * allowed.abs().max(1.0)
 }

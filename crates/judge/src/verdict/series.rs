@@ -11,14 +11,14 @@ use crate::stats::estimate::{Difference, Interval, Scale, Tested, estimate, holm
 use crate::stats::{ERROR, Noise, Proof};
 use crate::verdict::decision::{Case, Excess, FewSamples, Judge, Presence, Reason, Row, Series, SingleRuns, is_over};
 
-/// The probability that any endpoint fails by noise alone, over all looks together. Warnings have as much.
+/// The probability that noise alone makes any endpoint fail, over all looks together. Warnings have as much.
 const FAMILY_ERROR: f64 = 0.05;
 
 /// The p-value by which the mean is up if the p95 lies in a gap.
 const GAP_ERROR: f64 = 0.01;
 
-/// The ends of the interval of a p95 in a gap between fast and slow requests differ by this factor: within one cloud of
-/// response times they differ much less.
+/// In a gap between fast and slow requests, the ends of the interval of the p95 differ by more than this factor.
+/// Within one cloud of response times they differ much less.
 const GAP_FACTOR: f64 = 2.0;
 
 /// The percentiles, of [`PERCENTILES`], on either side of a gap at p95.
@@ -27,14 +27,14 @@ const BESIDE_P95: [f64; 2] = [90.0, 98.0];
 /// The share of its limit from which on such a percentile counts as near it.
 const NEAR_LIMIT: f64 = 0.5;
 
-/// The samples that a percentile of an endpoint must rest on to be a finding.
+/// The least samples of an endpoint's percentile that is a finding.
 pub const LEAST_SAMPLES: usize = 5;
 
-/// The failures that an error rate of an endpoint must rest on. The exact test knows how little a few failures prove, but
-/// fewer than these are an accident.
+/// The least failures of an endpoint's error rate that is a finding: fewer are an accident, whatever the exact test
+/// shows.
 const LEAST_FAILURES: usize = 3;
 
-/// The requests in a run that the throughput of an endpoint must rest on: fewer scatter too much for a limit.
+/// The least requests in a run for an endpoint's throughput: fewer scatter too much for a limit.
 const LEAST_THROUGHPUT: usize = 20;
 
 /// An endpoint with so many requests a run in the baseline, and none now, is missing.
@@ -48,7 +48,7 @@ struct Values<'s> {
     baseline: &'s [f64],
     baseline_requests: &'s [f64],
     candidate: &'s [f64],
-    /// The runs of the candidate.
+    /// Of the candidate.
     runs: &'s [&'s Stats],
 }
 
@@ -82,7 +82,7 @@ impl Values<'_> {
         of(self.metric.scale(), self.baseline, self.candidate).map(Noise::Spread)
     }
 
-    /// The requests of the side that has fewer in a run, and how many of them the metric rests on.
+    /// The requests in a run of the side that has fewer, and the samples among them.
     fn few_samples(&self) -> Option<FewSamples> {
         let of_candidate: u64 = self.runs.iter().map(|stats| stats.requests).sum();
         let mut requests = of_candidate as f64 / self.runs.len() as f64;
@@ -194,8 +194,8 @@ fn gap_case<'s, 'a>(case: Case<'s, 'a>, limit: &Limit, mean: Noise, baseline: &B
     Case { doubt, proof: (usage < NEAR_LIMIT).then_some(proof), ..case }
 }
 
-/// Whether the requests of each run leave the p95 of all of them open by more than [`GAP_FACTOR`], on the geometric mean
-/// over the runs. Both sides need a distribution.
+/// Whether the requests of each run leave the p95 open by more than [`GAP_FACTOR`], on the geometric mean over the
+/// runs. Both sides need a distribution.
 fn is_in_gap(baseline: &Baseline, runs: &[Run]) -> bool {
     let ratio = |run: &Run| run.total.p95_interval_ms.map(|Interval { low, high }| high / low);
     let Some(ratios) = runs.iter().map(ratio).collect::<Option<Vec<f64>>>() else { return false };
@@ -307,8 +307,8 @@ impl<'a> Judge<'a> {
     /// An endpoint that both sides have needs significance or, with a single run on each side, an interval of its
     /// requests.
     fn endpoint_case<'s>(&self, series: &'s Series<'a>, test: Option<Tested>) -> Case<'s, 'a> {
-        let is_relevant = |limit| self.excess(series.metric, series.presence, limit).is_some_and(Excess::is_relevant);
-        let few_samples = series.few_samples.filter(|_| series.limit.is_some_and(is_relevant));
+        let few_samples =
+            series.few_samples.filter(|_| series.limit.is_some_and(|limit| self.is_relevant(series, limit)));
         let Some(noise) = series.noise else { return self.single_run_case(series, few_samples) };
         let is_noise = test.is_some_and(|tested| !tested.is_rejected);
         Case {

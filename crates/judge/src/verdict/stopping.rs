@@ -7,9 +7,8 @@
 //!                            :  |---o---|-------->     it stays over: conclusive, but for the run that confirms a FAIL.
 //! ```
 //!
-//! This is stochastic curtailment (Lan, Simon & Halperin 1982; Jennison & Turnbull 2000, Group Sequential Methods, chapter
-//! 10): the verdict of all the runs allowed is the one that counts, and the gate stops as soon as it is as good as known.
-//! [`Noise::forecast`] gives the range in which the estimate may still move.
+//! This is stochastic curtailment: the verdict of all the runs allowed is the one that counts, and the gate stops as soon
+//! as it is as good as known. [`Difference::forecast`](crate::stats::estimate::Difference::forecast) has the sources.
 
 use crate::model::limits::Limit;
 use crate::stats::{ERROR, Noise, Proof};
@@ -36,7 +35,7 @@ impl Judge<'_> {
         if decision.and_then(Decision::reason) == Some(Reason::OneRun) {
             return (!is_last).then_some(Unsettled::FewRuns);
         }
-        let is_relevant = self.excess(case.series.metric, case.series.presence, limit).is_some_and(Excess::is_relevant);
+        let is_relevant = self.is_relevant(case.series, limit);
         if case.series.endpoint.is_some() && (!is_relevant || case.few_samples.is_some() || is_last) {
             return None;
         }

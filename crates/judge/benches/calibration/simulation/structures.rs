@@ -11,8 +11,7 @@ use super::on_all_cores;
 use super::rounds::ROUNDS;
 use super::rules::{BASELINE_RUNS, MAX_RUNS, rules};
 use super::service::{
-    CYCLE_MS, Change, Conditions, Pauses, RUN_MS, SERVICE, SLOW_CLASS, Service, SlowRequests, Spell, endpoint_name,
-    fast_normal,
+    CYCLE_MS, Change, Conditions, Pauses, RUN_MS, SERVICE, Service, SlowRequests, Spell, fast_normal,
 };
 use super::table::{Cell, Table};
 
@@ -181,9 +180,6 @@ pub struct Outcome {
     pub by_corrected: bool,
     pub by_endpoint: bool,
     pub by_missing: bool,
-    /// The endpoint that changed FAILed, or another one.
-    pub by_changed: bool,
-    pub by_other: bool,
     pub warned: bool,
     pub conclusive: bool,
     pub strict_failed: bool,
@@ -223,15 +219,7 @@ pub fn baseline_of(runs: &[Run], users: usize) -> Baseline {
     Baseline::new(runs, provenance, None, None).expect("drawn runs are a baseline")
 }
 
-fn changed_endpoint(change: Change) -> Option<String> {
-    match change {
-        Change::Endpoint(rank, _) | Change::Gone(rank) => Some(endpoint_name(rank)),
-        Change::SlowClass(_) => Some(SLOW_CLASS.to_owned()),
-        _ => None,
-    }
-}
-
-fn outcome(comparison: &Comparison, changed: Option<&str>, runs: usize) -> Outcome {
+fn outcome(comparison: &Comparison, runs: usize) -> Outcome {
     let failed_by = |is_it: &dyn Fn(&Row) -> bool| {
         comparison.total.iter().chain(&comparison.endpoints).any(|row| row.is_failure() && is_it(row))
     };
@@ -241,8 +229,6 @@ fn outcome(comparison: &Comparison, changed: Option<&str>, runs: usize) -> Outco
         by_corrected: failed_by(&|row| row.metric == Metric::P95Corrected),
         by_endpoint: failed_by(&|row| row.endpoint.is_some() && !row.is_missing()),
         by_missing: failed_by(&|row| row.is_missing()),
-        by_changed: failed_by(&|row| row.endpoint.is_some() && row.endpoint == changed),
-        by_other: failed_by(&|row| row.endpoint.is_some() && row.endpoint != changed),
         warned: comparison.total.iter().chain(&comparison.endpoints).any(|row| row.is_finding() && !row.is_failure()),
         conclusive: comparison.is_conclusive(),
         runs,
@@ -263,7 +249,6 @@ fn against_baseline(
     let before: Vec<Run> = (0..baseline_runs).map(|_| earlier.run(random, Change::None)).collect();
     let baseline = baseline_of(&before, users);
     let mut session = Session::begin(structure, false, random);
-    let changed = changed_endpoint(change);
     let mut made: Vec<Run> = Vec::new();
     let mut judged = |rules: &Rules, session: &mut Session, random: &mut Rng| {
         let mut runs = 1;
@@ -273,7 +258,7 @@ fn against_baseline(
             }
             let comparison = compare(&baseline, &made[..runs], rules).expect("drawn runs compare");
             if !comparison.wants_another_run(rules) {
-                return outcome(&comparison, changed.as_deref(), runs);
+                return outcome(&comparison, runs);
             }
             runs += 1;
         }
@@ -292,7 +277,6 @@ fn against_baseline(
 /// One comparison in rounds.
 fn rounds(session: &mut Session, change: Change, random: &mut Rng) -> Outcome {
     let rules = Rules { paired: true, min_runs: 2, max_runs: ROUNDS, ..Rules::default() };
-    let changed = changed_endpoint(change);
     let (mut before, mut after) = (Vec::new(), Vec::new());
     loop {
         let is_first = before.len() % 2 == 0;
@@ -307,7 +291,7 @@ fn rounds(session: &mut Session, change: Change, random: &mut Rng) -> Outcome {
         let baseline = baseline_of(&before, session.structure.service.users);
         let comparison = compare(&baseline, &after, &rules).expect("drawn runs compare");
         if !comparison.wants_another_run(&rules) {
-            return outcome(&comparison, changed.as_deref(), after.len());
+            return outcome(&comparison, after.len());
         }
     }
 }
