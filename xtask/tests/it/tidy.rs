@@ -57,17 +57,88 @@ fn the_documents_show_the_help_as_it_is() {
 }
 
 #[test]
-fn the_readme_is_read_in_a_few_minutes() {
-    let lines = read("README.md").lines().count();
-    assert!(lines < 150, "README.md has {lines} lines: what is not for a first reader goes into docs/");
+fn the_readme_is_short() {
+    let readme = read("README.md");
+    let (lines, words) = (readme.lines().count(), readme.split_whitespace().count());
+    assert!(lines <= 90, "README.md has {lines} lines: move what a first reader does not need into docs/");
+    assert!(words <= 900, "README.md has {words} words: move what a first reader does not need into docs/");
 }
 
 #[test]
-fn adopting_is_told_in_a_few_lines() {
+fn the_first_25_lines_of_the_readme_lead_to_a_verdict() {
+    let readme = read("README.md");
+    let first = readme.lines().take(25).collect::<Vec<_>>().join("\n");
+    for words in ["✖ FAIL", "\ncargo xtask perf ", "\ncargo test ", "\ncargo xtask adopt ", "\n**Python teams**"] {
+        assert!(first.contains(words), "the first 25 lines of README.md do not have `{}`", words.trim());
+    }
+    for command in first.lines().filter(|line| line.starts_with("cargo ")) {
+        assert!(
+            ["minute", "seconds"].iter().any(|unit| command.contains(unit)),
+            "`{command}` does not name how long it takes"
+        );
+    }
+}
+
+#[test]
+fn the_readme_names_the_rust_version_of_the_manifests() {
+    let manifest: Table = read("Cargo.toml").parse().unwrap();
+    let version = manifest["workspace"]["package"]["rust-version"].as_str().unwrap().to_owned();
+    assert!(
+        read("README.md").contains(&format!("Rust ({version} or later)")),
+        "README.md does not name Rust {version}"
+    );
+}
+
+#[test]
+fn adopting_takes_a_few_lines_of_the_readme() {
     let readme = read("README.md");
     let section = readme.split("\n## ").find(|section| section.starts_with("Add it to your repository")).unwrap();
     let lines = section.trim_end().lines().count();
-    assert!(lines <= 25, "README.md tells in {lines} lines how to add the gate: the rest belongs into docs/adopt.md");
+    assert!(lines <= 25, "README.md explains adopting in {lines} lines: move the rest into docs/adopt.md");
+}
+
+#[test]
+fn the_architecture_is_short_and_names_only_what_exists() {
+    let text = read("ARCHITECTURE.md");
+    let lines = text.lines().count();
+    assert!(lines <= 150, "ARCHITECTURE.md has {lines} lines: it names the files that matter, not all of them");
+    let prose: String = text.split("```").step_by(2).collect();
+    let paths: Vec<&str> =
+        prose.split('`').skip(1).step_by(2).filter(|span| span.contains('/') && !span.contains(' ')).collect();
+    assert!(paths.len() > 20, "{paths:?}");
+    for path in paths {
+        assert!(root().join(path).exists(), "ARCHITECTURE.md names `{path}`, which does not exist");
+    }
+}
+
+/// docs/calibration.md is generated, and begins with the text of its preface.
+#[test]
+fn each_document_begins_with_whom_it_is_for() {
+    let mut documents = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "xtask/README.md",
+        "crates/judge/benches/calibration/preface.md",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".md") && name != "calibration.md" {
+            documents.push(format!("docs/{name}"));
+        }
+    }
+    for file in documents {
+        let text = read(&file);
+        let mut lines = text.lines();
+        assert!(lines.next().unwrap().starts_with("# "), "{file} has no title");
+        let first = lines.find(|line| !line.is_empty()).unwrap();
+        assert!(
+            first.starts_with("For ") && first.ends_with('.'),
+            "{file} does not begin with whom it is for: {first}"
+        );
+    }
 }
 
 #[test]
@@ -249,7 +320,7 @@ fn assert_known(file: &str, line: &str) {
             | ["cargo", "fmt", "--check"]
             // Where cargo-deny is installed; the test of licences holds to `deny.toml` itself.
             | ["cargo", "deny", "check"]
-            // Takes the picture of README.md; `html` opens such a page in the same browser.
+            // Takes the picture of docs/report.md; `html` opens such a page in the same browser.
             | ["chromium", "--headless", "--hide-scrollbars", "--window-size=1180,850", "--screenshot=docs/report.png", _]
             // What `listener` does.
             | ["python3", "xtask/locust/test_perf_listener.py"]
