@@ -111,25 +111,52 @@ fn the_architecture_is_short_and_names_only_what_exists() {
     }
 }
 
+/// The documents in Markdown, by their paths.
+fn documents() -> Vec<String> {
+    let mut documents = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "xtask/README.md"]
+        .map(str::to_owned)
+        .to_vec();
+    let docs =
+        fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    documents.extend(docs.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")));
+    documents
+}
+
+/// The anchor that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
+}
+
+#[test]
+fn every_link_of_the_documents_leads_to_a_file_or_a_heading() {
+    let mut links = 0;
+    for file in documents() {
+        let prose: String = read(&file).split("```").step_by(2).collect();
+        let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.starts_with("http")) {
+            let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+            let place = root().join(&file);
+            let place = if path.is_empty() { place } else { place.with_file_name(path) };
+            assert!(place.exists(), "{file}: {target}: there is no such file");
+            if !heading.is_empty() {
+                let text = fs::read_to_string(place).unwrap();
+                let exists = text.lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+                assert!(exists, "{file}: {target}: there is no such heading");
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 20, "{links}");
+}
+
 /// docs/calibration.md is generated, and begins with the text of its preface.
 #[test]
 fn each_document_begins_with_whom_it_is_for() {
-    let mut documents = [
-        "README.md",
-        "ARCHITECTURE.md",
-        "CHANGELOG.md",
-        "xtask/README.md",
-        "crates/judge/benches/calibration/preface.md",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    for entry in fs::read_dir(root().join("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".md") && name != "calibration.md" {
-            documents.push(format!("docs/{name}"));
-        }
-    }
-    for file in documents {
+    let preface = "crates/judge/benches/calibration/preface.md".to_owned();
+    let written =
+        documents().into_iter().filter(|file| !["CONTRIBUTING.md", "docs/calibration.md"].contains(&file.as_str()));
+    for file in written.chain([preface]) {
         let text = read(&file);
         let mut lines = text.lines();
         assert!(lines.next().unwrap().starts_with("# "), "{file} has no title");
@@ -227,14 +254,8 @@ fn every_command_of_the_workflow_is_one_that_the_parser_accepts() {
 /// Every line of shell in the documents: run by a test, or taken by the parser that it is meant for.
 #[test]
 fn every_command_of_the_documents_is_known() {
-    let mut documents = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "xtask/README.md"]
-        .map(str::to_owned)
-        .to_vec();
-    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    documents.extend(docs.map(|path| path.strip_prefix(root()).unwrap().display().to_string()));
     let mut known = 0;
-    documents.retain(|file| Path::new(file).extension().is_some_and(|extension| extension == "md"));
-    for file in &documents {
+    for file in &documents() {
         // In a sentence: what stands between two backticks.
         let prose: String = read(file).split("```").step_by(2).collect();
         let spans = prose.split('`').skip(1).step_by(2).map(|span| span.replace('\n', " "));
