@@ -116,9 +116,12 @@ fn documents() -> Vec<String> {
     let mut documents = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "xtask/README.md"]
         .map(str::to_owned)
         .to_vec();
-    let docs =
-        fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    documents.extend(docs.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")));
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            documents.push(path.strip_prefix(root()).unwrap().display().to_string());
+        }
+    }
     documents
 }
 
