@@ -677,8 +677,10 @@ def _part_of_statistics(statistics):
 
 def _merge_statistics(statistics, part):
     for about in part["entries"]:
-        entry = stats.StatsEntry.unserialize(about, statistics)
-        statistics.entries[entry.name, entry.method].extend(entry)
+        # `unserialize` takes other arguments in each version.
+        entry = stats.StatsEntry(statistics, about["name"], about["method"])
+        vars(entry).update(about)
+        statistics.get(entry.name, entry.method).extend(entry)
         statistics.total.extend(entry)
     for method, name, text, times in part["errors"]:
         key = (method, name, text)
@@ -1131,11 +1133,12 @@ class _Recorder:
                 number = next(numbers)
                 # In old versions FastHttpSession has no `request_name`.
                 title = name or getattr(session, "request_name", None)
-                under_way[number] = clock(), method, title, default_name, session, url, kwargs
+                began_at = clock()
+                under_way[number] = began_at, method, title, default_name, session, url, kwargs
                 try:
                     response = former(session, method, url, name, *args, **kwargs)
                     if kwargs.get("stream"):
-                        response._perf_streams_since = clock()
+                        response._perf_streams_since = began_at
                     return response
                 except gevent.GreenletExit:
                     if number in under_way and self._had_its_time(under_way[number][0]):
@@ -1180,7 +1183,7 @@ class _Recorder:
             since = getattr(response, "_perf_streams_since", None)
             if since is not None:
                 response._perf_streams_since = None
-                response.request_meta["response_time"] += (time.perf_counter() - since) * 1000
+                response.request_meta["response_time"] = (time.perf_counter() - since) * 1000
             return former(response, kind, *rest)
 
         return leave
