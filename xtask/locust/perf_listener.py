@@ -24,7 +24,6 @@ A worker elsewhere gets this file from its master, but none of the master's envi
 All that is replaced in Locust stands in one list at the end, `_replacements`.
 """
 
-import contextlib
 import csv
 import functools
 import itertools
@@ -1492,16 +1491,12 @@ def _write_atomically(path, write):
 
 
 def _note_process():
-    """Notes in the folder of the results that this process is to write them: nobody else may."""
-    path = _beside_target("perf_processes.txt")
-    with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii") as file:
-        noted = set(file.read().split())
-        if str(os.getpid()) in noted:
-            return len(noted)
-    with open(path, "a", encoding="ascii") as file:
+    """Notes that this process is to write the results, and returns how many are: a fork at import
+    makes two of them."""
+    with open(_beside_target("perf_processes.txt"), "a+", encoding="ascii") as file:
         file.write(f"{os.getpid()}\n")
-    with open(path, encoding="ascii") as file:
-        return len(set(file.read().split()))
+        file.seek(0)
+        return len(set(file))
 
 
 def _run_time_s(environment):
