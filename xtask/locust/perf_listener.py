@@ -163,8 +163,8 @@ def _task_name(task):
     return _text(getattr(task, "__name__", None) or type(task).__name__)[:_LONGEST_REASON]
 
 
-def _told(error):
-    """Says in a line what was raised: `ValueError: boom`, or `StopUser` where it has no text."""
+def _error_line(error):
+    """Returns an exception as one line: `ValueError: boom`, or `StopUser` if it has no text."""
     name = type(error).__name__
     try:
         text = " ".join(_text(error).split())
@@ -175,10 +175,10 @@ def _told(error):
 
 
 def _reason_for_leaving(stopped_by, raised):
-    """Says why a user left, or None where Locust itself asked it to, as when a shape shrinks.
+    """Returns why a user left, or None if Locust itself asked it to, as when a shape shrinks.
 
-    `stopped_by` is who called the user's `stop`, and `raised` what ended its tasks, as `_told`
-    says it. A call of `stop` ends them by StopUser or by GreenletExit, which tell less.
+    `stopped_by` is who called the user's `stop`, and `raised` the line of the exception that ended
+    its tasks. A call of `stop` ends them by StopUser or GreenletExit, which do not name the caller.
     """
     if stopped_by == _BY_LOCUST:
         return None
@@ -189,7 +189,7 @@ def _reason_for_leaving(stopped_by, raised):
 
 
 def _ended_by(caller, load_s, run_time_s, shape_has_ended):
-    """Says what ended the load. `caller` is the module and the function that ask it to stop.
+    """Returns what ended the load. `caller` is the module and the function that ask it to stop.
 
     The function is the one that Locust's own timer calls, from 2.11 to 2.47. The clock alone would
     not do: the timer starts before the first user, so the load is a little shorter than asked.
@@ -246,13 +246,13 @@ class _Load:
             self.began_time = now_time
 
     def starts_warm_up(self):
-        """Says whether all users are spawned for the first time: a locustfile may add more."""
+        """Returns whether all users are spawned for the first time: a locustfile may add more."""
         is_first = not self._is_warming_up
         self._is_warming_up = True
         return is_first
 
     def open(self, now, now_time):
-        """Opens the window. Says False where it is open already, or where the load is over."""
+        """Opens the window. Returns False if it is open already, or if the load is over."""
         if self.is_open or self.is_asked_to_stop:
             return False
         self.opened_at = now
@@ -260,7 +260,7 @@ class _Load:
         return True
 
     def counts(self, began_at):
-        """Says whether a request that began then is measured."""
+        """Returns whether a request that began then is measured."""
         return not self.leaves_ramp_up_out or began_at >= self.opened_at
 
     def can_have_taken(self, response_time, now):
@@ -764,7 +764,7 @@ def _span(statistics, began_time, length_s):
 
 
 def _span_window(statistics, load):
-    """Lets all entries span the window, so that every file tells the same throughput.
+    """Lets all entries span the window, so that every file has the same throughput.
 
     Locust's own times end with the last answer, and so leave silence at the end out. With workers
     they begin with the oldest report, which may be three seconds older than the window.
@@ -774,7 +774,7 @@ def _span_window(statistics, load):
         _span(statistics, load.opened_time, window_s)
 
 
-class _Roll:
+class _WorkerList:
     """Knows which workers take part and what became of each, from what reaches their master.
 
     The requests of a worker that is lost are lost, and Locust's exit code does not tell.
@@ -795,7 +795,7 @@ class _Roll:
         self.taking_part = set(here)
 
     def report(self, client_id, report, has_requests):
-        """Takes a report of a worker. `report` is what our listener adds to it where it runs."""
+        """Takes a report of a worker, with what our listener adds to it, if it runs there."""
         previous = self.last_number.get(client_id)
         if report:
             self.last_number[client_id] = report["number"]
@@ -864,7 +864,7 @@ def _url_as_given(_session, url, _params):
 
 
 def _has_come_whole(response):
-    """Says whether the whole answer was read. With `stream` that is done after `request`."""
+    """Returns whether the whole answer was read. With `stream` that is done after `request`."""
     # The first is of HttpUser, and what follows of FastHttpUser.
     if hasattr(response, "_content_consumed"):
         return response._content_consumed
@@ -878,7 +878,7 @@ def _is_task_set(task):
 
 
 def _is_http(user):
-    """Says whether all requests of a user are watched: those of a client of Locust's own are."""
+    """Returns whether all requests of a user are hooked: only those of Locust's own clients are."""
     kinds = [users.HttpUser, fasthttp.FastHttpUser, getattr(users, "PytestUser", None)]
     sessions = (clients.HttpSession, fasthttp.FastHttpSession)
     return isinstance(user, tuple(kind for kind in kinds if kind)) or isinstance(
@@ -1151,7 +1151,7 @@ class _Recorder:
         return replacing
 
     def _had_its_time(self, began_at):
-        """Says whether what began then, in the greenlet that is being killed, is unfinished.
+        """Returns whether what began then, in the greenlet that is being killed, is unfinished.
 
         That is what was under way when the user was asked to stop: it had the whole stop timeout.
         What began later had less. Locust even kills a user at once that has just ceased to wait.
@@ -1223,7 +1223,7 @@ class _Recorder:
             except Exception as raised:
                 is_steering = isinstance(raised, _STEERING)
                 if not is_steering and not self.has_failed.get(greenlet):
-                    error = _told(raised)
+                    error = _error_line(raised)
                 raise
             finally:
                 self.in_setup.discard(greenlet)
@@ -1262,7 +1262,7 @@ class _Recorder:
                 try:
                     return former(user)
                 except BaseException as error:
-                    raised = _told(error)
+                    raised = _error_line(error)
                     raise
                 finally:
                     self.users.go(user_class)
@@ -1284,7 +1284,7 @@ class _Recorder:
             try:
                 return former(tasks)
             except BaseException as error:
-                tasks.user._perf_raised = _told(error)
+                tasks.user._perf_raised = _error_line(error)
                 raise
 
         return run
@@ -1323,7 +1323,7 @@ class _Recorder:
         return start
 
     def tick_replacing(self, former):
-        """For a load shape, which ends the load where it returns None."""
+        """For a load shape, which ends the load when it returns None."""
 
         def tick(*args, **kwargs):
             users_and_rate = former(*args, **kwargs)
@@ -1379,7 +1379,7 @@ def _open_when_all_users_are_spawned(recorder, environment, runner):
 
 
 def _take_part(environment, runner, recorder):
-    """As a worker: tells who this is, and numbers the reports, so that a lost one is missed."""
+    """As a worker: sends who this is, and numbers the reports, so that a lost one is missed."""
     numbers = itertools.count(1)
 
     def add_to_report(data, **_kwargs):
@@ -1404,14 +1404,14 @@ def _take_part(environment, runner, recorder):
 
 
 class _Master:
-    """Keeps the roll of the workers in a file that is rewritten at every change, and collects
+    """Keeps the list of the workers in a file that is rewritten at every change, and collects
     their last reports."""
 
     def __init__(self, environment, runner, load):
         self.runner = runner
         self.environment = environment
         self.load = load
-        self.roll = _Roll()
+        self.workers = _WorkerList()
         self.last_reports = {}
         self.is_collecting = False
         self.is_over = False
@@ -1422,10 +1422,10 @@ class _Master:
         gevent.spawn(self._watch)
 
     def _come(self, msg, **_kwargs):
-        self.roll.come(msg.node_id, msg.data)
+        self.workers.come(msg.node_id, msg.data)
 
     def _begin(self, **_kwargs):
-        self.roll.begin(self._here())
+        self.workers.begin(self._here())
 
     def _here(self):
         nodes = self.runner.clients.items()
@@ -1433,16 +1433,16 @@ class _Master:
 
     def _report(self, client_id, data, **_kwargs):
         report = data.get(_REPORT)
-        self.roll.report(client_id, report, bool(data["stats"]))
-        if report and report["is_last"] and client_id in self.roll.complete:
+        self.workers.report(client_id, report, bool(data["stats"]))
+        if report and report["is_last"] and client_id in self.workers.complete:
             self.last_reports[client_id] = report
             self.load.end(time.perf_counter() - report["ended_s_ago"])
 
     def _look(self):
         here = self._here()
-        self.roll.look(here, self.is_collecting)
-        has_begun = self.roll.taking_part is not None
-        text = json.dumps({"began": has_begun, "workers": self.roll.rows(here)})
+        self.workers.look(here, self.is_collecting)
+        has_begun = self.workers.taking_part is not None
+        text = json.dumps({"began": has_begun, "workers": self.workers.rows(here)})
         if text != self.written:
             self.written = text
             _write_atomically(_beside_target("perf_workers.json"), lambda file: file.write(text))
@@ -1457,8 +1457,8 @@ class _Master:
         long the requests under way take."""
         if self.is_over:
             return
-        if self.roll.taking_part is None:
-            # Nothing began. Who had come by now stays told, though all of them leave.
+        if self.workers.taking_part is None:
+            # Nothing began. Who had come by now stays listed, though all of them leave.
             self._look()
             self.is_over = True
             return
@@ -1468,10 +1468,10 @@ class _Master:
         self.runner.send_message("quit")
         stop_timeout_s = self.environment.stop_timeout or 0
         deadline = time.monotonic() + stop_timeout_s + _LAST_REPORT_S
-        while self.roll.awaited() and time.monotonic() < deadline:
+        while self.workers.awaited() and time.monotonic() < deadline:
             gevent.sleep(0.05)
             self._look()
-        self.roll.give_up()
+        self.workers.give_up()
         self._look()
         self.is_over = True
         self.is_collecting = False
@@ -1616,7 +1616,7 @@ def _replacements(recorder, environment, runner, master):
     writer = None if isinstance(runner, WorkerRunner) else runner
     http, fast_http = clients.HttpSession, fasthttp.FastHttpSession
     return [
-        # Three significant digits, since 2.43.4. Before, Locust rounds where nobody can step in.
+        # Three significant digits, since 2.43.4. Earlier versions cannot be changed.
         (stats, "bucket_response_time", lambda _former: _three_significant_digits),
         # What is counted: requests that begin in the window. All versions.
         (environment.stats, "log_request", recorder.log_request_replacing),
@@ -1640,7 +1640,7 @@ def _replacements(recorder, environment, runner, master):
         (getattr(users, "PytestUser", None), "run", recorder.run_replacing(has_on_start=False)),
         (DefaultTaskSet, "run", recorder.run_tasks_replacing),
         (users.User, "stop", recorder.stop_user_replacing),
-        # When and by whom the load is ended: no event tells it. All versions.
+        # When and by whom the load is ended: there is no event for it. All versions.
         (shape, "tick", recorder.tick_replacing),
         (writer, "start", recorder.start_replacing),
         (runner, "stop", recorder.stop_replacing),

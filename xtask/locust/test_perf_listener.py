@@ -172,7 +172,7 @@ class Text(unittest.TestCase):
                 self.assertEqual(text, expected)
                 text.encode("utf-8")
 
-    def test_an_error_is_told_in_a_line(self):
+    def test_an_error_is_one_line(self):
         class StopUser(Exception):
             pass
 
@@ -190,7 +190,7 @@ class Text(unittest.TestCase):
         ]
         for error, expected in cases:
             with self.subTest(expected):
-                self.assertEqual(listener._told(error), expected)
+                self.assertEqual(listener._error_line(error), expected)
 
     def test_an_error_is_written_as_it_is(self):
         error = listener._Verbatim("unfinished")
@@ -272,7 +272,7 @@ class Load(unittest.TestCase):
         late.end(103.0)
         self.assertIsNone(late.window_s())
 
-    def test_the_first_to_ask_tells_why_and_the_last_to_stop_when(self):
+    def test_the_first_to_ask_is_the_reason_and_the_last_to_stop_the_end(self):
         load = listener._Load(leaves_ramp_up_out=True)
         load.begin(100.0, 1_700_000_000.0)
         load.begin(101.0, 1_700_000_000.0)
@@ -445,7 +445,7 @@ class Bounds(unittest.TestCase):
 
 
 class Lateness(unittest.TestCase):
-    def test_delays_are_told_from_a_blocked_loop(self):
+    def test_a_blocked_loop_is_not_a_small_delay(self):
         cases = [
             # Delays in seconds, then the largest in ms, stalls, and both shares.
             ([-0.001], 0.0, 0, 0.0, 0.0),
@@ -650,7 +650,7 @@ def report(number, is_last=False):
 
 
 # Each is what reaches the master in turn, and what is to become of the workers.
-ROLLS = [
+WORKER_LISTS = [
     (
         "two that do as they should",
         [
@@ -724,36 +724,36 @@ ROLLS = [
 ]
 
 
-class Roll(unittest.TestCase):
+class WorkerList(unittest.TestCase):
     def test_what_becomes_of_the_workers(self):
-        for name, happenings, expected in ROLLS:
+        for name, happenings, expected in WORKER_LISTS:
             with self.subTest(name):
-                roll, here = listener._Roll(), set()
+                workers, here = listener._WorkerList(), set()
                 for kind, *rest in happenings:
                     if kind == "come":
-                        roll.come(rest[0], {"host": "h", "name": rest[0]})
+                        workers.come(rest[0], {"host": "h", "name": rest[0]})
                     elif kind in ("look", "collecting"):
                         here = rest[0]
-                        roll.look(here, is_collecting=kind == "collecting")
+                        workers.look(here, is_collecting=kind == "collecting")
                     else:
-                        getattr(roll, kind)(*rest)
-                found = {row.get("name") or row["host"]: row["state"] for row in roll.rows(here)}
+                        getattr(workers, kind)(*rest)
+                found = {row.get("name") or row["host"]: row["state"] for row in workers.rows(here)}
                 self.assertEqual(found, expected)
 
-    def test_one_that_does_not_tell_is_known_by_its_host(self):
-        roll = listener._Roll()
-        roll.begin({"some_host_0af1"})
-        self.assertEqual(roll.rows(set()), [{"host": "some_host", "state": "here"}])
+    def test_a_worker_without_a_name_is_known_by_its_host(self):
+        workers = listener._WorkerList()
+        workers.begin({"some_host_0af1"})
+        self.assertEqual(workers.rows(set()), [{"host": "some_host", "state": "here"}])
 
     def test_a_fault_ends_the_wait(self):
-        roll = listener._Roll()
-        roll.begin({"one", "two", "three"})
-        roll.report("one", report(1, is_last=True), True)
-        self.assertEqual(roll.awaited(), {"two", "three"})
-        roll.look({"three"}, is_collecting=True)
-        self.assertEqual(roll.awaited(), {"three"})
-        roll.give_up()
-        self.assertEqual(roll.awaited(), set())
+        workers = listener._WorkerList()
+        workers.begin({"one", "two", "three"})
+        workers.report("one", report(1, is_last=True), True)
+        self.assertEqual(workers.awaited(), {"two", "three"})
+        workers.look({"three"}, is_collecting=True)
+        self.assertEqual(workers.awaited(), {"three"})
+        workers.give_up()
+        self.assertEqual(workers.awaited(), set())
 
 
 class Session:
