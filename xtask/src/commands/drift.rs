@@ -3,10 +3,10 @@
 
 use anyhow::{Context as _, Result, bail};
 use judge::baseline::chain::{Version, break_names, breaks, breaks_between, oldest_of_stretch};
-use judge::baseline::drift::Anchor;
 use judge::baseline::file::Baseline;
 use judge::model::day::Day;
 use judge::model::limits::Rules;
+use judge::verdict::compare::Anchor;
 use judge::verdict::compare::Comparison;
 use report::Background;
 use report::view::further::UPDATES;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::chain::{Version, break_names, breaks, oldest_of_stretch};
-use judge::verdict::comparability::Break;
+use judge::baseline::comparability::Break;
 use report::Format;
 use report::formats::github;
 use report::history::timeline::Timeline;

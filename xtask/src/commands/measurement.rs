@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
+use judge::baseline::comparability::{comparability, users_difference};
 use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
 use judge::model::program;
@@ -11,7 +12,6 @@ use judge::model::run::{Metric, Provenance, Run, Usage};
 use judge::model::text::{endpoint_shown, printable};
 use judge::parse::locust_history::History;
 use judge::stats::estimate::Difference;
-use judge::verdict::comparability::{comparability, users_difference};
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use report::Background;
 use report::view::background::Failure;

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, bail};
 use judge::baseline::chain::is_unchanged;
+use judge::baseline::comparability::comparability;
 use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
-use judge::verdict::comparability::comparability;
 use judge::verdict::compare::{Comparison, Verdict, compare, lacking};
 use report::view::content::{Sides, Unjudged};
 use report::view::further::{drift_told, taken_over};
@@ -234,7 +234,7 @@ impl<'a> Plan<'a> {
     /// Checks, before the load, that its runs can be compared with the baseline.
     fn check_load(self, project: &Project, settings: &Settings) -> Result<()> {
         let Plan::Judge(Former { baseline, .. }) = self else { return Ok(()) };
-        let loaded = Provenance { load: Some(settings.load.kept()), ..project.provenance() };
+        let loaded = Provenance { load: Some(settings.load.masked()), ..project.provenance() };
         if let Some(refusal) = comparability(&baseline.provenance, &loaded).refusal {
             bail!("{} is not comparable: {refusal}", project.shown(&project.baseline_path));
         }

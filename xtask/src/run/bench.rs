@@ -139,7 +139,7 @@ impl<'a> Bench<'a> {
         locust.check(&settings.load, &settings.locustfile)?;
         clock.beside(|| build.finish())?;
         let provenance = Provenance {
-            load: Some(settings.load.kept()),
+            load: Some(settings.load.masked()),
             machine: Some(machine::describe(&project.shell)),
             locust: Some(locust.version.clone()),
             python: locust.python.clone(),

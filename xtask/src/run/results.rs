@@ -11,7 +11,7 @@ use judge::model::mask;
 use judge::model::run::{Metric, Provenance, Run};
 use judge::parse::locust_history::{self, History};
 use judge::parse::{locust_csv, locust_json};
-use judge::verdict::decision::is_close;
+use judge::stats::estimate::is_close;
 use report::view::background::Failure;
 use serde::{Deserialize, Serialize};
 

@@ -32,7 +32,7 @@ fn users_that_are_not_there_are_another_load() {
     let output = at("9.4", left);
     assert_refused(
         &output,
-        "perf_baseline.json is not comparable: users left before the end: 5 x ClaimsUser (StopUser); 9.4 users were active on average, and the baseline had 10.0",
+        "perf_baseline.json is not comparable: users left before the end: 5 x ClaimsUser (StopUser); only 9.4 users were active on average (10.0 in the baseline)",
     );
     // Also when it is judged again, and more users than before are no fault.
     assert_refused(&scratch.perf("target/perf/latest"), "9.4 users were active on average");
@@ -43,7 +43,7 @@ fn users_that_are_not_there_are_another_load() {
 #[test]
 fn a_baseline_that_does_not_tell_its_users_is_held_to_those_asked_for() {
     let scratch = Scratch::new("users-asked").with("FAKE_USERS", "5.0");
-    assert_refused(&scratch.perf(""), "5.0 users were active on average, and this load asked for 10.0");
+    assert_refused(&scratch.perf(""), "only 5.0 users were active on average (10.0 in its settings)");
     // A load shape decides on its users by itself.
     assert_eq!(scratch.perf("--update-baseline").code, 0);
     let shape = Scratch::new("users-shape").with("FAKE_USERS", "5.0").with("FAKE_LOCUST", "shape");
@@ -52,7 +52,7 @@ fn a_baseline_that_does_not_tell_its_users_is_held_to_those_asked_for() {
     let scratch = scratch.with("FAKE_LEFT", r#"[{"user": "U", "reason": "ValueError: boom", "times": 1}]"#);
     let output = scratch.perf("--update-baseline");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    let warning = "warning: 5.0 users were active on average, and this load asked for 10.0";
+    let warning = "warning: only 5.0 users were active on average (10.0 in its settings)";
     assert!(output.stderr.contains(warning) && output.stderr.contains("1 x U (ValueError: boom)"), "{}", output.stderr);
     assert_eq!(scratch.perf("").code, 0, "the baseline had so few too");
 }
