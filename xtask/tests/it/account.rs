@@ -121,9 +121,9 @@ fn a_file_counts_once_and_a_stub_of_a_run_does_not_count() {
     }
     scratch.sh("ln -s slow.csv link.csv");
     for (files, code, says) in [
-        ("slow.csv slow.csv slow.csv", 2, "slow.csv is the same result as slow.csv: name each run once"),
-        ("slow.csv again.csv", 2, "again.csv is the same result as slow.csv"),
-        ("slow.csv link.csv", 2, "link.csv is the same result as slow.csv"),
+        ("slow.csv slow.csv slow.csv", 2, "slow.csv duplicates slow.csv: pass each run once"),
+        ("slow.csv again.csv", 2, "again.csv duplicates slow.csv"),
+        ("slow.csv link.csv", 2, "link.csv duplicates slow.csv"),
         // One slow run is not washed out by stubs.
         ("a.csv b.csv stub.csv", 2, "stub.csv: it has 30 requests, and the median of these runs is 1190"),
         ("one.csv", 2, "one.csv: it has 1 requests, and at least 20 are needed"),
