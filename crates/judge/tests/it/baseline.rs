@@ -61,7 +61,7 @@ fn a_baseline_survives_saving_and_loading() {
             "total_requests": [450.0]
           },
           "distribution": [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9],
-    "#]]
+  "#]]
     .assert_eq(&text[..text.find("  \"endpoints\"").unwrap()]);
 }
 
@@ -171,7 +171,7 @@ fn version_1_4_keeps_setup_users_tasks_lateness_and_pooled_requests() {
     let total = Baseline::parse_total(&text).unwrap();
     assert_eq!((total.total(Metric::P95), total.setup.len()), (baseline.total(Metric::P95), 0));
     expect![[r#"
-          "endpoints": {
+        "endpoints": {
             "GET /": {
               "above_p95": [9.0, 0.0],
               "avg_response_time": [11.8, 10.2],
@@ -183,11 +183,10 @@ fn version_1_4_keeps_setup_users_tasks_lateness_and_pooled_requests() {
               "requests_per_sec": [100.0, 100.0],
               "total_requests": [100.0, 100.0]
             }
-          },
-    "#]]
-    .assert_eq(&text[text.find("  \"endpoints\"").unwrap()..text.find("  \"setup\"").unwrap()]);
+          },"#]]
+    .assert_eq(&text[text.find("\"endpoints\"").unwrap()..text.find("\n  \"setup\"").unwrap()]);
     expect![[r#"
-          "users_by_class": {
+        "users_by_class": {
             "Reader": [9.0, 9.0],
             "Writer7": [1.0, 0.0],
             "Writer8": [0.0, 1.0]
@@ -202,9 +201,8 @@ fn version_1_4_keeps_setup_users_tasks_lateness_and_pooled_requests() {
             "p50_ms": [0.5, 0.5],
             "p95_ms": [1.4, 1.4],
             "p99_ms": [3.4, 3.4]
-          },
-    "#]]
-    .assert_eq(&text[text.find("  \"users_by_class\"").unwrap()..text.find("  \"notes\"").unwrap()]);
+          },"#]]
+    .assert_eq(&text[text.find("\"users_by_class\"").unwrap()..text.find("\n  \"notes\"").unwrap()]);
     let pooled = Pooled::of(&baseline.endpoints["GET /"]).unwrap();
     assert_eq!((pooled.p95_ms, pooled.above_p95, pooled.requests), (20.0, vec![9.0, 0.0], vec![100.0, 100.0]));
     assert_eq!(Pooled::of(&baseline.setup["POST /login"]).unwrap().p95_ms, 20.0);
@@ -248,7 +246,7 @@ fn counts_that_cannot_be_meant_are_refused() {
         ),
     ] {
         // The endpoints come before the series of all requests, which have the same keys.
-        let (head, endpoints) = text.split_at(text.find("  \"endpoints\"").unwrap());
+        let (head, endpoints) = text.split_at(text.find("\"endpoints\"").unwrap());
         let edited = format!("{head}{}", endpoints.replacen(before, after, 1));
         assert_ne!(edited, text, "{before}");
         expected.assert_eq(&error(Baseline::parse(&edited)));
