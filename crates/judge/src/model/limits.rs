@@ -40,8 +40,15 @@ impl Level {
 }
 
 /// In the order of the findings: errors first, since the latencies of a failing service mean little.
-pub const JUDGED: [Metric; 6] =
-    [Metric::ErrorRate, Metric::P95, Metric::P95Corrected, Metric::P99, Metric::P50, Metric::RequestsPerSec];
+pub const JUDGED: [Metric; 7] = [
+    Metric::ErrorRate,
+    Metric::P95,
+    Metric::P95Corrected,
+    Metric::P99,
+    Metric::P50,
+    Metric::AvgResponseTime,
+    Metric::RequestsPerSec,
+];
 
 pub type Limits = BTreeMap<Metric, Limit>;
 
@@ -70,10 +77,10 @@ impl Limit {
         let (relative_unit, unit, bound_word, example) = match metric {
             Metric::ErrorRate => ("pp", "%", "max", "\"2pp\" or \"max 5%\""),
             Metric::RequestsPerSec => ("%", "/s", "min", "\"30%\" or \"min 10/s\""),
-            Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99 => {
+            Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99 | Metric::AvgResponseTime => {
                 ("%", "ms", "max", "\"20%\", \"20% and 5 ms\" or \"max 500 ms\"")
             }
-            Metric::AvgResponseTime | Metric::TotalRequests => {
+            Metric::TotalRequests => {
                 bail!("`{metric}` is shown but not judged, so it takes no limit")
             }
         };
@@ -202,12 +209,26 @@ pub struct Rules {
     pub min_runs: usize,
     /// The verdict of all these runs is the one that counts, and the gate stops once it is as good as known.
     pub max_runs: usize,
+    /// The same for rounds whose runs vary by more than 10%.
+    pub max_noisy_rounds: usize,
+    /// Whether the runs are all that there are, such as result files.
+    pub is_complete: bool,
 }
 
 impl Default for Rules {
     fn default() -> Rules {
         let (limits, endpoint_limits, accepted) = (default_limits(), Vec::new(), Vec::new());
-        Rules { limits, endpoint_limits, accepted, strict: false, paired: false, min_runs: 1, max_runs: 8 }
+        Rules {
+            limits,
+            endpoint_limits,
+            accepted,
+            strict: false,
+            paired: false,
+            min_runs: 1,
+            max_runs: 8,
+            max_noisy_rounds: 8,
+            is_complete: false,
+        }
     }
 }
 

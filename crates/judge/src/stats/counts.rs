@@ -86,6 +86,41 @@ impl Rates {
         })
     }
 
+    /// Compares the requests of the candidate that took longer than a limit with the share of the baseline's requests
+    /// that may: `above` are the baseline's own counts, run by run, for the dispersion alone.
+    ///
+    /// A quantile q of the baseline is a threshold that by its definition the share 1 - q of its sample exceeds. Counting
+    /// how many of the other sample exceed it and testing the two shares is the control quantile test (Mathisen 1943, A
+    /// Method of Testing the Hypothesis that Two Samples Are from the Same Population, Annals of Mathematical Statistics
+    /// 14; Gastwirth 1968, The First-Median Test, Journal of the American Statistical Association 63). Here the threshold
+    /// is the quantile times its limit, so a significant result means a quantile over the limit.
+    ///
+    /// `runs` are all runs of the candidate, with those that had no such request.
+    pub fn over_quantile(above: &[Counts], quantile: f64, candidate: &[Counts], runs: usize) -> Option<Rates> {
+        let rates = Rates::between(above, candidate)?;
+        let requests = rates.baseline.requests;
+        // The requests from the quantile on, as `percentile_rank` counts.
+        let failures = requests - (quantile * requests).floor();
+        Some(Rates { baseline: Counts { failures, requests }, candidate_runs: runs, ..rates })
+    }
+
+    /// Whether so many candidate requests that fail at this rate would be significant.
+    pub(crate) fn would_show(&self, requests: f64, rate: f64, level: f64) -> bool {
+        fisher(self.baseline, Counts { failures: (rate * requests).floor(), requests: requests.floor() }) <= level
+    }
+
+    /// The rate of the candidate.
+    pub(crate) fn candidate_rate(&self) -> f64 {
+        self.candidate.rate()
+    }
+
+    /// These rates with a baseline whose rate is `points` higher.
+    pub(crate) fn beyond(&self, points: f64) -> Rates {
+        let Counts { failures, requests } = self.baseline;
+        let failures = (failures + points / 100.0 * requests).ceil().min(requests);
+        Rates { baseline: Counts { failures, requests }, ..*self }
+    }
+
     pub fn change(&self) -> f64 {
         100.0 * (self.candidate.rate() - self.baseline.rate())
     }

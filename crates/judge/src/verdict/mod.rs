@@ -3,5 +3,7 @@
 pub mod accepted;
 pub mod compare;
 pub mod decision;
+pub mod endpoints;
+mod sensitivity;
 mod series;
 mod stopping;

@@ -187,7 +187,7 @@ fn a_drift_near_its_limit_asks_for_more_runs_and_what_came_or_went_is_none() {
     // An anchor of one run tells nothing of the noise, so a FAIL takes the runs that such a baseline takes.
     for (now_ms, asks) in [(376.0, true), (370.0, false)] {
         let comparison = drifted_since(&[300.0], &baseline_ms, runs_of(&[now_ms]), "25%", false);
-        assert_eq!(comparison.wants_another_run(&Rules::default()), asks, "{now_ms} ms");
+        assert_eq!(comparison.wants_another_run(), asks, "{now_ms} ms");
     }
     let mut new = run(&[("GET /new", 900.0)]);
     new.total.p95_ms = 361.0;

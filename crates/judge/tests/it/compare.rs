@@ -324,7 +324,7 @@ fn check_runs(baseline_ms: &[f64], candidate_ms: &[f64], expected: &[(bool, bool
     let mut found = Vec::new();
     for made in 1..=runs.len() {
         let comparison = compare(&reference, &runs[..made], rules(false)).unwrap();
-        found.push((comparison.verdict == Verdict::Fail, comparison.wants_another_run(rules(false))));
+        found.push((comparison.verdict == Verdict::Fail, comparison.wants_another_run()));
     }
     assert_eq!(found, expected, "{candidate_ms:?}");
 }
@@ -341,7 +341,7 @@ fn an_endpoint_over_its_limit_asks_for_runs() {
     let few = |p95_ms: &[f64]| runs_with("GET /a", p95_ms, 60, 0);
     let reference = Baseline::new(&few(&steady), provenance(), None, None).unwrap();
     let runs = few(&[500.0]);
-    assert!(!compare(&reference, &runs, rules(false)).unwrap().wants_another_run(rules(false)));
+    assert!(!compare(&reference, &runs, rules(false)).unwrap().wants_another_run());
     // A failure that stands needs no other series to be settled.
     let mut both = runs_with("GET /a", &[500.0, 505.0, 502.0], 450, 0);
     both[2].total.p95_ms = 420.0;
@@ -358,7 +358,7 @@ fn a_baseline_of_one_run_gets_three_runs_at_least() {
         let rules = Rules { max_runs, ..Rules::default() };
         let runs = runs_of(&[300.0, 301.0, 299.0][..runs]);
         let comparison = compare(&reference, &runs, &rules).unwrap();
-        assert_eq!(comparison.wants_another_run(&rules), is_wanted, "{} of {max_runs}", runs.len());
+        assert_eq!(comparison.wants_another_run(), is_wanted, "{} of {max_runs}", runs.len());
         assert_eq!(comparison.detectable_by_five.is_some(), runs.len() > 1);
     }
 }
@@ -578,7 +578,7 @@ fn rounds_are_judged_by_their_differences() {
         let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
         let runs = runs_of(candidate_ms);
         let comparison = compare(&reference, &runs, &paired).unwrap();
-        (comparison.verdict, comparison.wants_another_run(&paired))
+        (comparison.verdict, comparison.wants_another_run())
     };
     // The machine gets slower by a half, and both sides with it.
     assert_eq!(judged(&[300.0, 350.0, 400.0, 450.0], &[306.0, 355.0, 412.0, 455.0]), (Verdict::Pass, false));

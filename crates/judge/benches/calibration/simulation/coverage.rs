@@ -37,6 +37,9 @@ pub fn unchanged_table(comparisons: usize) -> Table {
     let mut rows = Vec::new();
     for (at, Case { name, service, .. }) in cases().into_iter().enumerate() {
         for (design_name, design) in DESIGNS {
+            if !super::is_wanted(&format!("{name}, {design_name}")) {
+                continue;
+            }
             let structure = structure(service);
             let of = |change, asked| simulate(&structure, change, design, asked, comparisons, 100 + at as u64);
             let none = of(Change::None, Asked { strict: design != Design::Rounds, confirm: false });
@@ -82,6 +85,9 @@ pub fn found_table(comparisons: usize) -> Table {
     for (at, Case { name, service, ranks }) in cases().into_iter().enumerate() {
         for rank in ranks {
             for (design_name, design) in DESIGNS {
+                if !super::is_wanted(&format!("{name}, {design_name}")) {
+                    continue;
+                }
                 let structure = structure(service);
                 let of = |factor| {
                     let change = if factor > 0.0 { Change::Endpoint(*rank, factor) } else { Change::Gone(*rank) };

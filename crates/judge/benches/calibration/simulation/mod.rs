@@ -89,6 +89,11 @@ impl Simulation {
     }
 }
 
+/// Whether a row is drawn: all of them, or while the rule is changed those that `ROWS` names.
+pub fn is_wanted(row: &str) -> bool {
+    std::env::var("ROWS").map_or(true, |wanted| row.contains(&wanted))
+}
+
 /// Does the work for each item, on all cores. Each gets its place as the seed.
 pub fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(u64, &T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);

@@ -45,6 +45,9 @@ pub fn table(comparisons: usize) -> Table {
     cases.push(("pauses of 400 ms every 4 s, +10%".to_owned(), pauses, Change::Everywhere(1.1)));
     let mut rows = Vec::new();
     for (at, (name, service, change)) in cases.into_iter().enumerate() {
+        if !super::is_wanted(&name) {
+            continue;
+        }
         let structure = Structure { service, ..PLAIN };
         let of = |design| simulate(&structure, change, design, Asked::default(), comparisons, 300 + at as u64);
         let (seen, rounds) = (of(Design::Baseline(10)), of(Design::Rounds));
