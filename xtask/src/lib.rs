@@ -111,7 +111,7 @@ fn named(help: &str) -> String {
 fn finish(outcome: &Outcome, bisect: bool) -> ExitCode {
     let code = outcome.exit_code(bisect);
     let _ = match outcome {
-        Outcome::Judged(_) => Ok(()),
+        Outcome::Judged(_) | Outcome::Inconclusive => Ok(()),
         Outcome::Done(message) => writeln!(stdout(), "{message}"),
         Outcome::Unjudged { unjudged, .. } if code == 0 => {
             write!(stdout(), "{}", terminal::render_unjudged(unjudged, screen(&io::stdout())))

@@ -38,7 +38,7 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: Clock) 
         "--against builds and starts the service of either side: describe it in [service] of perf.toml, without --host",
     )?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Side::This, 2 * rules.max_runs, clock)?;
+    let mut runner = Runner::prepare(project, settings, Side::This, 2 * rules.most_runs(), clock)?;
     let checkout = runner.check_out(rev, &commit, service, &checkouts)?;
     let rounds = Rounds::measure(project, &mut runner, &checkout, rules, "")?;
     rounds.deliver(project, delivery, rules, Some(rev), Some(&runner.clock))
@@ -116,8 +116,11 @@ impl Rounds {
                 measured.candidate.push(measure_this(runner)?);
             }
             let rounds = Rounds::new(project, measured.clone()).with_context(at_rev)?;
-            let next = next_step(&rounds.compare(rules)?, rules);
-            project.say(&format!("round {round}/{}: {}", rules.max_runs, next.reason()));
+            let (next, max_rounds) = {
+                let comparison = rounds.compare(rules)?;
+                (next_step(&comparison), comparison.max_runs)
+            };
+            project.say(&format!("round {round}/{max_rounds}: {}", next.reason()));
             if let Next::Stop(_) = next {
                 return Ok(rounds);
             }

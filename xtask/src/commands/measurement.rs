@@ -22,6 +22,7 @@ use report::view::words::{count, noise_advice, shown_commit};
 use crate::commands::delivery::run_url;
 use crate::config::flags::PerfFlags;
 use crate::config::project::Project;
+use crate::config::settings::RunRange;
 use crate::run::clock::Clock;
 use crate::run::listener::{UsersLeft, users_left_text};
 use crate::run::results::{self, MeasuredRun};
@@ -146,7 +147,12 @@ fn check_requests(measured: &[MeasuredRun], project: &Project) -> Result<()> {
 /// The rules for results, with the number of runs that their command would have made.
 pub fn rules_for(project: &Project, measured: &[MeasuredRun]) -> Rules {
     let max_runs = measured.iter().filter_map(|measured| measured.file.as_ref()?.max_runs).max();
-    Rules { max_runs: max_runs.unwrap_or(project.rules.max_runs), ..project.rules.clone() }
+    Rules {
+        is_complete: max_runs.is_none(),
+        max_runs: max_runs.unwrap_or(project.rules.max_runs),
+        max_noisy_rounds: max_runs.map_or(0, RunRange::noisy_rounds),
+        ..project.rules.clone()
+    }
 }
 
 /// What follows a run or a round, and why.
@@ -163,7 +169,7 @@ impl Next {
 }
 
 /// Decides whether to measure again, until the verdict is conclusive or no runs are left.
-pub fn next_step(comparison: &Comparison, rules: &Rules) -> Next {
+pub fn next_step(comparison: &Comparison) -> Next {
     let (made, least) = (comparison.runs.candidate, comparison.least_runs);
     if made < least {
         let has_one_run = comparison.runs.baseline == 1 && !comparison.paired;
@@ -171,7 +177,7 @@ pub fn next_step(comparison: &Comparison, rules: &Rules) -> Next {
         return Next::MeasureAgain(format!("{cause} {least}; starting another"));
     }
     let Some(unsettled) = unsettled(comparison) else { return Next::Stop(evidence(comparison)) };
-    if !comparison.wants_another_run(rules) {
+    if !comparison.wants_another_run() {
         let what = if comparison.paired { "rounds" } else { "runs" };
         return Next::Stop(format!(
             "{unsettled}; no {what} are left, so the limit was checked against the estimate alone"

@@ -78,7 +78,7 @@ fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, clock: Clo
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
         let measurement = Measurement::new(measured.clone(), project)?;
-        let next = next_step(&reference.compare(&measurement, rules)?, rules);
+        let next = next_step(&reference.compare(&measurement, rules)?);
         project.say(&format!("run {}/{}: {}", measured.len(), rules.max_runs, next.reason()));
         if let Next::Stop(_) = next {
             let remeasure = Remeasure::Now(&mut runner);

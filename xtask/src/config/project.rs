@@ -58,6 +58,9 @@ impl<'a> Project<'a> {
             paired: flags.against.is_some(),
             min_runs,
             max_runs,
+            max_noisy_rounds: if flags.against.is_some() { RunRange::noisy_rounds(max_runs) } else { max_runs },
+            is_complete: false,
+            inconclusive: config.runs.inconclusive,
         };
         Ok(Project { flags, paths, shell, config, rules, baseline_runs, head })
     }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
 use wildmatch::WildMatch;
 
 use crate::model::day::Day;
@@ -194,6 +195,16 @@ impl Accepted {
     }
 }
 
+/// What becomes of runs that could not show whether p95 is within its limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Inconclusive {
+    /// Nobody can act on such a red.
+    #[default]
+    Pass,
+    NoVerdict,
+}
+
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// The limits of all requests together, and of endpoints without limits of their own.
@@ -209,10 +220,11 @@ pub struct Rules {
     pub min_runs: usize,
     /// The verdict of all these runs is the one that counts, and the gate stops once it is as good as known.
     pub max_runs: usize,
-    /// The same for rounds whose runs vary by more than 10%.
+    /// The same for rounds whose runs vary by more than 10%, if these are more.
     pub max_noisy_rounds: usize,
     /// Whether the runs are all that there are, such as result files.
     pub is_complete: bool,
+    pub inconclusive: Inconclusive,
 }
 
 impl Default for Rules {
@@ -226,8 +238,9 @@ impl Default for Rules {
             paired: false,
             min_runs: 1,
             max_runs: 8,
-            max_noisy_rounds: 8,
+            max_noisy_rounds: 0,
             is_complete: false,
+            inconclusive: Inconclusive::Pass,
         }
     }
 }
@@ -246,6 +259,11 @@ impl Rules {
     /// The exception that holds for a series today.
     pub fn accepted(&self, endpoint: Endpoint, metric: Metric) -> Option<&Accepted> {
         self.accepted.iter().find(|accepted| !accepted.is_expired() && accepted.covers(endpoint, metric))
+    }
+
+    /// The runs or rounds that may be made in any case.
+    pub fn most_runs(&self) -> usize {
+        self.max_runs.max(self.max_noisy_rounds)
     }
 
     pub fn fails(&self, limit: &Limit) -> bool {

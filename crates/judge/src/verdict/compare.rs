@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 
 use crate::baseline::chain::Version;
 use crate::baseline::file::Baseline;
-use crate::model::limits::{Accepted, JUDGED, Level, Rules};
+use crate::model::limits::{Accepted, Inconclusive, JUDGED, Level, Rules};
 use crate::model::program;
 use crate::model::run::{Endpoint, LEAST_REQUESTS, Metric, Resolution, Run};
 use crate::model::text::nearest;
@@ -76,6 +76,7 @@ pub struct Comparison<'a> {
     pub cannot_fail: Vec<Metric>,
     pub strict: bool,
     pub verdict: Verdict,
+    pub inconclusive: Inconclusive,
     pub least_runs: usize,
     /// The runs or rounds allowed.
     pub max_runs: usize,
@@ -159,6 +160,14 @@ impl<'a> Comparison<'a> {
 
     pub fn is_of_drift(&self, row: &Row) -> bool {
         self.drift.as_ref().is_some_and(|drift| drift.rows.iter().any(|of_drift| ptr::eq(of_drift, row)))
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        match (self.verdict, self.inconclusive) {
+            (Verdict::Fail, _) => 1,
+            (Verdict::Inconclusive, Inconclusive::NoVerdict) => 2,
+            (Verdict::Pass | Verdict::Inconclusive, _) => 0,
+        }
     }
 
     /// Whether no further run could change the verdict, and a pass rests on runs that could have shown a change as large
@@ -283,6 +292,7 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
         cannot_fail: [Metric::P95, Metric::ErrorRate].into_iter().filter(|metric| !rules.can_fail(*metric)).collect(),
         strict: rules.strict,
         verdict,
+        inconclusive: rules.inconclusive,
         is_insensitive: sensitivity != Sensitivity::Sufficient,
         least_runs: least_runs(rules, baseline_runs),
         max_runs,

@@ -34,7 +34,7 @@ pub(crate) fn max_runs(baseline: &Baseline, runs: &[Run], rules: &Rules) -> usiz
     let difference = Difference::paired(Metric::P95.scale(), baseline.total_runs(Metric::P95), &p95_ms);
     // The difference of a round has the variance of two runs.
     let is_noisy = difference.is_some_and(|difference| difference.spread_pct() > NOISY_SPREAD_PCT * SQRT_2);
-    if rules.paired && is_noisy { rules.max_runs.max(rules.max_noisy_rounds) } else { rules.max_runs }
+    if rules.paired && is_noisy { rules.most_runs() } else { rules.max_runs }
 }
 
 /// Whether the runs could have shown that p95 or `p95_corrected` exceeds its limit.

@@ -185,7 +185,8 @@ impl<'a> Judge<'a> {
             });
         let Some(shift) = shifts.last() else { return case };
         let worse = Metric::AvgResponseTime.worse();
-        let proof = Proof { noise: mean, worse, beyond: SHIFT_SHARE * worsening, level: MEAN_ERROR };
+        let level = MEAN_ERROR / self.max_runs as f64;
+        let proof = Proof { noise: mean, worse, beyond: SHIFT_SHARE * worsening, level };
         Case { proof: Some(proof), shift: Some(shift), ..case }
     }
 

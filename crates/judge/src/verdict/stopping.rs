@@ -31,7 +31,7 @@ const RUNS_TO_FAIL_ENDPOINT: usize = 3;
 const CHANCE_TO_FIND: f64 = 0.1;
 
 /// The same for a p95 of few requests, which is over its limit by one or two of them in many endpoints that did not change.
-const CHANCE_TO_COUNT: f64 = 0.2;
+const CHANCE_TO_COUNT: f64 = 0.25;
 
 impl Judge<'_> {
     /// Why another run may change the decision by this limit, if the series can fail.

@@ -183,9 +183,10 @@ pub fn render(report: &Report) -> String {
         schema_version: SCHEMA_VERSION,
         verdict: match comparison.verdict {
             Verdict::Pass => "pass",
+            Verdict::Inconclusive => "inconclusive",
             Verdict::Fail => "fail",
         },
-        exit_code: comparison.verdict.exit_code(),
+        exit_code: comparison.exit_code(),
         headline: report.headline().to_string(),
         conclusive: comparison.is_conclusive(),
         sentence: report.sentence(),
@@ -218,7 +219,7 @@ fn confirmed<'a>(confirmation: &'a Confirmation<'a>, verdict: Verdict) -> Confir
     Confirmed {
         outcome: match verdict {
             Verdict::Fail => "confirmed",
-            Verdict::Pass => "not_confirmed",
+            Verdict::Pass | Verdict::Inconclusive => "not_confirmed",
         },
         reason: None,
         stored: Some(StoredNumbers {
@@ -374,7 +375,8 @@ fn doubted(row: &Row) -> Option<Doubted> {
         Some(reason @ Reason::NoiseUnknown) => named("noise_unknown", reason),
         Some(reason @ Reason::ReachesBelowLimit) => named("reaches_below_limit", reason),
         Some(reason @ Reason::InGap) => named("in_gap", reason),
-        Some(Reason::OverLimit | Reason::OverBound | Reason::Missing) | None => {
+        Some(reason @ Reason::NotConfirmed) => named("not_confirmed", reason),
+        Some(Reason::OverLimit | Reason::OverBound | Reason::Missing | Reason::Shift(_)) | None => {
             row.evidence.few_samples.filter(|_| row.endpoint.is_none()).map(few_samples)
         }
     }

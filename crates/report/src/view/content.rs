@@ -6,7 +6,7 @@ use judge::model::run::{Metric, Provenance, Run};
 use judge::model::text::endpoint_shown;
 use judge::parse::locust_history::History;
 use judge::verdict::compare::{Comparison, LEAST_SAMPLES, Verdict};
-use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row, Unsettled};
+use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row, Shift, Unsettled};
 
 use crate::view::background::Background;
 use crate::view::confirmation::{Confirmation, Stored};
@@ -227,7 +227,7 @@ impl<'a> Report<'a> {
             Some(Confirmation::Impossible(why)) => {
                 Some(format!("the FAIL is by the stored numbers alone, and not confirmed: {why}"))
             }
-            Some(Confirmation::Measured(_)) if self.comparison.verdict == Verdict::Pass => Some(
+            Some(Confirmation::Measured(_)) if self.comparison.verdict != Verdict::Fail => Some(
                 "the stored numbers do not fit this machine: record the baseline on this kind of machine, or compare with --against"
                     .to_owned(),
             ),
@@ -309,6 +309,7 @@ fn doubt_remark(row: &Row) -> &'static str {
         Some(Reason::NotSignificant) => " (not significant)",
         Some(Reason::NoiseUnknown | Reason::ReachesBelowLimit) => " (noise unknown)",
         Some(Reason::InGap) => " (in a gap)",
+        Some(Reason::NotConfirmed) => " (mean not up)",
         _ if row.evidence.unsettled.is_some() => "? (inconclusive)",
         Some(Reason::Missing) => " (MISSING)",
         Some(Reason::OneRun) => " (one run)",
@@ -328,6 +329,11 @@ pub fn finding(row: &Row) -> String {
     };
     match row.decision.and_then(Decision::reason) {
         Some(Reason::OneRun) => format!("{found}; {ONE_RUN}"),
+        Some(Reason::Shift(Shift { percentile, baseline_ms, candidate_ms })) => format!(
+            "{found}; p{percentile} of all requests: {} → {} ms, which is over the limit of p95, and the mean is up",
+            value(Metric::P95, baseline_ms),
+            value(Metric::P95, candidate_ms)
+        ),
         Some(Reason::OverLimit | Reason::OverBound) => match row.accepted {
             Some(accepted) => format!("{found}; it was {}", accepted_text(accepted)),
             None => found,
@@ -343,7 +349,8 @@ pub const ONE_RUN: &str = "seen in a single run; an endpoint fails only with two
 pub fn doubt_text(row: &Row, doubt: Reason) -> String {
     match doubt {
         Reason::OneRun => ONE_RUN.to_owned(),
-        Reason::OverLimit | Reason::OverBound | Reason::Missing => String::new(),
+        Reason::OverLimit | Reason::OverBound | Reason::Missing | Reason::Shift(_) => String::new(),
+        Reason::NotConfirmed => "p95 itself is within its limit, and the mean is not significantly up".to_owned(),
         Reason::FewSamples(few) => few_samples_text(row, few),
         Reason::NotSignificant => "not significant after correcting for all endpoints".to_owned(),
         Reason::NoiseUnknown => "noise unknown: one run per side, too few requests".to_owned(),
@@ -385,6 +392,9 @@ pub fn evidence(comparison: &Comparison) -> String {
     };
     let answer = match unsettled(comparison) {
         Some(why) => format!("inconclusive after {runs}: {why}"),
+        None if !comparison.is_conclusive() => {
+            format!("inconclusive after {runs}: p95 could have changed by more than its limit without being detected")
+        }
         None => format!("conclusive after {runs}"),
     };
     let by_five = match comparison.detectable_by_five {

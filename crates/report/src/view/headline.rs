@@ -50,7 +50,7 @@ impl Report<'_> {
     fn other_circumstances(&self) -> Option<String> {
         let Sides { baseline, candidate } = self.provenance;
         let others = other_circumstances(baseline, candidate);
-        let rests_on_them = self.comparison.verdict == Verdict::Pass && !self.comparison.paired && !others.is_empty();
+        let rests_on_them = self.comparison.verdict != Verdict::Fail && !self.comparison.paired && !others.is_empty();
         let others: Vec<String> = others.into_iter().map(str::to_owned).collect();
         rests_on_them.then(|| format!("the baseline was measured with another {}", listed(&others, " and ")))
     }
@@ -71,7 +71,7 @@ impl Headline {
     pub fn of(comparison: &Comparison) -> Headline {
         let (mut found, mut also) = match comparison.verdict {
             Verdict::Fail => of_fail(comparison),
-            Verdict::Pass => of_pass(comparison),
+            Verdict::Pass | Verdict::Inconclusive => of_pass(comparison),
         };
         match drift_headline(comparison) {
             Some(drift) if found.is_empty() => found = drift,
@@ -99,7 +99,7 @@ impl Headline {
                 self.word = "FAIL, confirmed";
                 self.also.insert(0, format!("against the baseline's commit {commit} on this machine ({rounds})"));
             }
-            Verdict::Pass => {
+            Verdict::Pass | Verdict::Inconclusive => {
                 let measured = format!("against commit {commit} on this machine ({rounds}): {}", self.found);
                 self.also.insert(0, measured);
                 self.found = format!("not confirmed; {}", cause(report.comparison, stored.comparison));
@@ -141,14 +141,15 @@ fn inconclusive(comparison: &Comparison) -> Option<String> {
     let of_drift = |row: &Row| if comparison.is_of_drift(row) { "the drift of " } else { "" };
     let name = |row: &Row| format!("{}{}", of_drift(row), series_name(row));
     let unsettled: Vec<String> = comparison.unsettled().map(name).collect();
-    if unsettled.is_empty() {
-        return None;
-    }
     let names = listed(&unsettled, " and ");
-    Some(match comparison.verdict {
-        Verdict::Pass if unsettled.len() == 1 => format!("inconclusive: noise may be hiding a {names} regression"),
-        Verdict::Pass => format!("inconclusive: noise may be hiding regressions of {names}"),
-        Verdict::Fail => format!("inconclusive: noise could change the verdict on {names}"),
+    Some(match (comparison.verdict, unsettled.len()) {
+        (Verdict::Inconclusive, 0) => "p95 may have changed by more than its limit without being detected".to_owned(),
+        (_, 0) => return None,
+        (Verdict::Inconclusive, 1) => format!("noise may be hiding a {names} regression"),
+        (Verdict::Inconclusive, _) => format!("noise may be hiding regressions of {names}"),
+        (Verdict::Pass, 1) => format!("inconclusive: noise may be hiding a {names} regression"),
+        (Verdict::Pass, _) => format!("inconclusive: noise may be hiding regressions of {names}"),
+        (Verdict::Fail, _) => format!("inconclusive: noise could change the verdict on {names}"),
     })
 }
 

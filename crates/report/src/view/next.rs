@@ -38,7 +38,7 @@ pub fn steps(report: &Report) -> Vec<Step> {
     if has_findings && report.confirmation.is_none() {
         steps.extend(rule_out_the_machine(report));
     }
-    if report.stored().is_some() && comparison.verdict == Verdict::Pass {
+    if report.stored().is_some() && comparison.verdict != Verdict::Fail {
         let command = format!("{} --update-baseline", report.background.command());
         steps.push(Step { what: "record a baseline on this machine", command });
     }
