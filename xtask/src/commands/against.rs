@@ -132,7 +132,7 @@ impl Rounds {
         let rounds = measured.candidate.len().min(measured.baseline.len());
         measured.candidate.truncate(rounds);
         measured.baseline.truncate(rounds);
-        let this = Measurement::new(measured.candidate, project)?;
+        let this = Measurement::of_candidate(measured.candidate, project)?;
         let other = Measurement::new(measured.baseline, project)?;
         let baseline = other.baseline(None, None)?;
         let history = other.histories.into_iter().filter_map(Result::ok).next_back();
@@ -145,7 +145,9 @@ impl Rounds {
     /// Compares both sides by the differences of the rounds.
     pub fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
         self.this.check_comparable(&self.baseline.provenance, "the other commit")?;
-        compare(&self.baseline, &self.this.runs, rules)
+        let comparison = compare(&self.baseline, &self.this.runs, rules)?;
+        self.this.check_answers(&comparison)?;
+        Ok(comparison)
     }
 
     pub fn background(&self, project: &Project) -> Background {

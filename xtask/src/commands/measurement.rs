@@ -40,11 +40,24 @@ pub struct Measurement {
     folders: Vec<PathBuf>,
     /// The users that left before a load was asked to stop.
     users_left: Vec<UsersLeft>,
+    /// Why runs with too few requests cannot be judged by their percentiles.
+    too_few_requests: Option<String>,
 }
 
 impl Measurement {
+    /// Refuses runs with too few requests.
     pub fn new(measured: Vec<MeasuredRun>, project: &Project) -> Result<Measurement> {
-        check_requests(&measured, project)?;
+        let measurement = Measurement::of_candidate(measured, project)?;
+        match measurement.too_few_requests {
+            Some(refusal) => bail!(refusal),
+            None => Ok(measurement),
+        }
+    }
+
+    /// The runs that a baseline is compared with. If they have too few requests, the comparison may still show a
+    /// regression ([`Measurement::check_answers`]).
+    pub fn of_candidate(measured: Vec<MeasuredRun>, project: &Project) -> Result<Measurement> {
+        let too_few_requests = too_few_requests_in(&measured, project);
         let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
         let mut usages = Vec::new();
@@ -74,7 +87,15 @@ impl Measurement {
         provenance.mean_users = mean(&mean_users);
         // A partial list could not be matched to the runs.
         provenance.usage = (usages.len() == runs.len()).then(|| Usage::joined(usages));
-        Ok(Measurement { runs, histories, provenance, warnings, folders, users_left })
+        Ok(Measurement { runs, histories, provenance, warnings, folders, users_left, too_few_requests })
+    }
+
+    /// Refuses runs with too few requests that do not show a regression.
+    pub fn check_answers(&self, comparison: &Comparison) -> Result<()> {
+        match &self.too_few_requests {
+            Some(refusal) if !comparison.is_proven_by_few_answers() => bail!(refusal.clone()),
+            _ => Ok(()),
+        }
     }
 
     /// Checks that the runs can be compared with a baseline of this provenance. If users are missing, the error has why they
@@ -136,12 +157,10 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| (mean * 1000.0).round() / 1000.0)
 }
 
-fn check_requests(measured: &[MeasuredRun], project: &Project) -> Result<()> {
+fn too_few_requests_in(measured: &[MeasuredRun], project: &Project) -> Option<String> {
     let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
-    if let Some(few) = too_few_requests(&requests, project.config.load.min_requests) {
-        bail!("{}: {}", project.shown(&measured[few.run].path), few.why);
-    }
-    Ok(())
+    let few = too_few_requests(&requests, project.config.load.min_requests)?;
+    Some(format!("{}: {}", project.shown(&measured[few.run].path), few.why))
 }
 
 /// The rules for results, with the number of runs that their command would have made.

@@ -60,6 +60,7 @@ impl<'a> Project<'a> {
             max_runs,
             max_noisy_rounds: if flags.against.is_some() { RunRange::noisy_rounds(max_runs) } else { max_runs },
             is_complete: false,
+            min_requests: config.load.min_requests,
             inconclusive: config.runs.inconclusive,
         };
         Ok(Project { flags, paths, shell, config, rules, baseline_runs, head })

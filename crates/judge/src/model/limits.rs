@@ -8,7 +8,7 @@ use serde::Deserialize;
 use wildmatch::WildMatch;
 
 use crate::model::day::Day;
-use crate::model::run::{Endpoint, Metric};
+use crate::model::run::{Endpoint, LEAST_REQUESTS, Metric};
 
 /// How much worse a metric may be than its baseline. All limits are strict: exactly at the limit passes.
 #[derive(Clone, Debug, PartialEq)]
@@ -224,6 +224,8 @@ pub struct Rules {
     pub max_noisy_rounds: usize,
     /// Whether the runs are all that there are, such as result files.
     pub is_complete: bool,
+    /// The requests that a run needs to be judged by its percentiles.
+    pub min_requests: u64,
     pub inconclusive: Inconclusive,
 }
 
@@ -240,6 +242,7 @@ impl Default for Rules {
             max_runs: 8,
             max_noisy_rounds: 0,
             is_complete: false,
+            min_requests: LEAST_REQUESTS,
             inconclusive: Inconclusive::Pass,
         }
     }

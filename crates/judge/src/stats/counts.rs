@@ -261,6 +261,17 @@ pub fn fisher(baseline: Counts, candidate: Counts) -> f64 {
     (1.0 - below).clamp(0.0, 1.0)
 }
 
+/// The probability of so few counts in the runs of the candidate, or fewer, if the baseline's rate is at most `factor` times
+/// theirs: the conditional test of two Poisson rates, whose counts are binomial given their sum (Przyborowski & Wilenski
+/// 1940, Homogeneity of Results in Testing Samples from Poisson Series, Biometrika 31).
+pub fn fewer(candidate: &[f64], baseline: &[f64], factor: f64) -> f64 {
+    let (now, before) = (candidate.iter().sum::<f64>(), baseline.iter().sum::<f64>());
+    let exposure = candidate.len() as f64 / factor;
+    let share = exposure / (exposure + baseline.len() as f64);
+    // The lower tail of the binomial distribution as a beta distribution (DLMF 8.17.5).
+    if before <= 0.0 { 1.0 } else { Beta::new(before, now + 1.0).cdf(1.0 - share) }
+}
+
 fn ln_choose(n: f64, k: f64) -> f64 {
     ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0)
 }

@@ -16,7 +16,7 @@ use crate::model::run::{Endpoint, LEAST_REQUESTS, Metric, Resolution, Run};
 use crate::model::text::nearest;
 pub use crate::stats::ERROR;
 use crate::verdict::accepted::{Applied, State, applied};
-use crate::verdict::decision::{Judge, Presence, Row};
+use crate::verdict::decision::{Judge, Presence, Reason, Row};
 use crate::verdict::endpoints::Coverage;
 use crate::verdict::sensitivity::{Sensitivity, max_runs, resolution};
 pub use crate::verdict::series::LEAST_SAMPLES;
@@ -190,6 +190,12 @@ impl<'a> Comparison<'a> {
     pub fn rests_on_requests(&self) -> bool {
         self.runs == RunCounts { baseline: 1, candidate: 1 }
             && self.endpoints.iter().any(|row| row.evidence.interval.is_some())
+    }
+
+    /// Whether the runs have too few requests for percentiles, and yet show a regression.
+    pub fn is_proven_by_few_answers(&self) -> bool {
+        let reason = self.total_row(Metric::P95).and_then(|row| row.decision?.reason());
+        matches!(reason, Some(Reason::FewAnswers(few)) if few.is_proven)
     }
 
     /// Whether so many requests fail that the latencies are mostly of failed requests.

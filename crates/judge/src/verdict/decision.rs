@@ -26,6 +26,7 @@ use crate::model::run::{Endpoint, Metric, Resolution};
 use crate::stats::counts::Rates;
 use crate::stats::estimate::Interval;
 use crate::stats::{ERROR, Noise, Proof};
+use crate::verdict::few_answers::FewAnswers;
 
 /// The sides that have a series, with their estimates over the runs in the unit of [`Metric::unit`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,7 +89,7 @@ impl Decision {
     }
 }
 
-/// Why a series is a finding (the first four, and `Shift`), or why a series over its limit is not.
+/// Why a series is a finding (the first four, `Shift` and `FewAnswers`), or why a series over its limit is not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reason {
     OverLimit,
@@ -109,6 +110,8 @@ pub enum Reason {
     NotConfirmed,
     /// A percentile below p95 is over the limit of p95, and the mean is up too.
     Shift(Shift),
+    /// Few answers came, and they show that p95 is over its limit, or do not show it.
+    FewAnswers(FewAnswers),
 }
 
 /// A percentile of all requests below p95 that is over the limit of p95.
@@ -273,8 +276,8 @@ pub(crate) struct Series<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct OverLimit {
     pub rates: Rates,
-    /// Whether the baseline's p95 lies in a gap between fast and slow requests. Its spread from run to run means little
-    /// then, and the counts alone decide.
+    /// Whether the p95 of a run lies in a gap between fast and slow requests. Its spread from run to run means little then,
+    /// and the counts alone decide.
     pub is_in_gap: bool,
     /// The p95 of all requests of each side.
     pub baseline_ms: f64,
@@ -300,6 +303,8 @@ pub(crate) struct Case<'s, 'a> {
     pub counts_proof: Option<Proof>,
     /// Of a p95 within its limit: a lower percentile that is over it. `proof` must be given for a finding.
     pub shift: Option<Shift>,
+    /// Of all requests: set if there are too few of them for percentiles.
+    pub few_answers: Option<FewAnswers>,
 }
 
 /// What the decisions of a comparison have in common.
@@ -349,6 +354,10 @@ impl<'a> Judge<'a> {
         };
         let blocks = self.rules.fails(limit);
         let finding = |reason| Some(if blocks { Decision::Fail(reason) } else { Decision::Warn(reason) });
+        if let Some(few) = case.few_answers {
+            let reason = Reason::FewAnswers(few);
+            return if few.is_proven { finding(reason) } else { Some(Decision::InDoubt(reason)) };
+        }
         let shift = case.shift.filter(|_| case.proof.is_some_and(|proof| proof.is_given()));
         let reason = match (excess, shift) {
             (Excess::None | Excess::Rounding, Some(shift)) => return finding(Reason::Shift(shift)),

@@ -20,7 +20,7 @@ const SHIFT_SHARE: f64 = 0.75;
 
 /// In a gap between fast and slow requests, the ends of the interval of the p95 differ by more than this factor.
 /// Within one cloud of response times they differ much less.
-pub(crate) const GAP_FACTOR: f64 = 2.0;
+const GAP_FACTOR: f64 = 2.0;
 
 /// The percentiles, of [`PERCENTILES`], on either side of a gap at p95.
 const BESIDE_P95: [f64; 2] = [90.0, 98.0];
@@ -152,6 +152,11 @@ impl<'a> Judge<'a> {
         let is_p95_over = of(Metric::P95).is_some_and(is_over);
         let case = |series| {
             let case = plain_case(series);
+            let few_answers = series.limit.filter(|_| series.metric == Metric::P95);
+            let few_answers = few_answers.and_then(|limit| self.few_answers(baseline, runs, limit));
+            if few_answers.is_some() {
+                return Case { few_answers, ..case };
+            }
             let (Some(limit), Some(mean)) = (series.limit, mean) else { return case };
             match series.metric {
                 Metric::P95 if !is_p95_over => self.shift_case(case, limit, mean, baseline, runs),
@@ -211,6 +216,7 @@ pub(crate) fn plain_case<'s, 'a>(series: &'s Series<'a>) -> Case<'s, 'a> {
         proof: None,
         counts_proof: None,
         shift: None,
+        few_answers: None,
     }
 }
 

@@ -40,6 +40,10 @@ impl Judge<'_> {
             return None;
         }
         let is_last = self.runs >= self.max_runs;
+        if let Some(few) = case.few_answers {
+            let is_confirmed = is_last || self.runs >= RUNS_TO_FAIL;
+            return (few.is_proven && !is_confirmed).then_some(Unsettled::FewRuns);
+        }
         if decision.and_then(Decision::reason) == Some(Reason::OneRun) {
             return (!is_last).then_some(Unsettled::FewRuns);
         }

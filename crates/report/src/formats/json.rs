@@ -376,9 +376,8 @@ fn doubted(row: &Row) -> Option<Doubted> {
         Some(reason @ Reason::ReachesBelowLimit) => named("reaches_below_limit", reason),
         Some(reason @ Reason::InGap) => named("in_gap", reason),
         Some(reason @ Reason::NotConfirmed) => named("not_confirmed", reason),
-        Some(Reason::OverLimit | Reason::OverBound | Reason::Missing | Reason::Shift(_)) | None => {
-            row.evidence.few_samples.filter(|_| row.endpoint.is_none()).map(few_samples)
-        }
+        Some(Reason::OverLimit | Reason::OverBound | Reason::Missing | Reason::Shift(_) | Reason::FewAnswers(_))
+        | None => row.evidence.few_samples.filter(|_| row.endpoint.is_none()).map(few_samples),
     }
 }
 

@@ -7,6 +7,7 @@ use judge::model::text::endpoint_shown;
 use judge::parse::locust_history::History;
 use judge::verdict::compare::{Comparison, LEAST_SAMPLES, Verdict};
 use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row, Shift, Unsettled};
+use judge::verdict::few_answers::FewAnswers;
 
 use crate::view::background::Background;
 use crate::view::confirmation::{Confirmation, Stored};
@@ -329,6 +330,7 @@ pub fn finding(row: &Row) -> String {
     };
     match row.decision.and_then(Decision::reason) {
         Some(Reason::OneRun) => format!("{found}; {ONE_RUN}"),
+        Some(Reason::FewAnswers(few)) => few_answers_text(few, None),
         Some(Reason::Shift(Shift { percentile, baseline_ms, candidate_ms })) => format!(
             "{found}; p{percentile} of all requests: {} → {} ms, which is over the limit of p95, and the mean is up",
             value(Metric::P95, baseline_ms),
@@ -342,6 +344,19 @@ pub fn finding(row: &Row) -> String {
     }
 }
 
+/// `p50` is the row of the median, which is worth more than a percentile of so few requests.
+pub fn few_answers_text(few: FewAnswers, p50: Option<&Row>) -> String {
+    let requests = format!("{:.0} requests where the baseline has {:.0}", few.candidate, few.baseline);
+    match p50.map(|row| row.presence) {
+        Some(Presence::Both { baseline, candidate }) => format!(
+            "{requests}; the median answer takes {} ms ({} ms)",
+            value(Metric::P50, candidate),
+            value(Metric::P50, baseline)
+        ),
+        _ => requests,
+    }
+}
+
 /// The reason why an endpoint over its limit in one run does not fail.
 pub const ONE_RUN: &str = "seen in a single run; an endpoint fails only with two or more";
 
@@ -350,6 +365,7 @@ pub fn doubt_text(row: &Row, doubt: Reason) -> String {
     match doubt {
         Reason::OneRun => ONE_RUN.to_owned(),
         Reason::OverLimit | Reason::OverBound | Reason::Missing | Reason::Shift(_) => String::new(),
+        Reason::FewAnswers(few) => few_answers_text(few, None),
         Reason::NotConfirmed => "p95 itself is within its limit, and the mean is not significantly up".to_owned(),
         Reason::FewSamples(few) => few_samples_text(row, few),
         Reason::NotSignificant => "not significant after correcting for all endpoints".to_owned(),

@@ -7,10 +7,10 @@ use judge::model::limits::JUDGED;
 use judge::model::run::Metric;
 use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, Verdict};
-use judge::verdict::decision::{FewSamples, Presence, Row};
+use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row};
 
 use crate::view::confirmation::{Confirmation, Stored};
-use crate::view::content::{Report, Sides, by_severity, endpoint_groups, findings};
+use crate::view::content::{Report, Sides, by_severity, endpoint_groups, few_answers_text, findings};
 use crate::view::further::{drift_headline, exceptions_headline};
 use crate::view::words::{
     Status, count, limit_text, listed, percent, series_name, short_change, shown_commit, unit_of_value, value,
@@ -193,6 +193,9 @@ fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
     let missing = missing_endpoints(&missing);
     match (first, missing) {
         (Some(first), missing) => {
+            if let Some(Reason::FewAnswers(few)) = first.decision.and_then(Decision::reason) {
+                return (few_answers_text(few, comparison.total_row(Metric::P50)), Vec::new());
+            }
             also.extend(missing);
             (in_numbers(first), also)
         }
