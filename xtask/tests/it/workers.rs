@@ -79,7 +79,7 @@ fn a_load_that_a_worker_leaves_or_joins_is_not_judged() {
     let scratch = Scratch::new("workers-process").with("FAKE_LOCUST", "waits").with("FAKE_ROLL", &lost);
     scratch.refuses("--processes 2", "a worker (h, process 7) was lost during the load");
     let scratch = Scratch::new("workers-processes").with("FAKE_LOCUST", "gives-up");
-    scratch.refuses("--processes 2", "within 2m 0 of 2 workers have connected; these are processes of its own");
+    scratch.refuses("--processes 2", "within 2m 0 of 2 workers have connected; Locust starts them itself");
 }
 
 #[test]
