@@ -117,8 +117,10 @@ fn finish(outcome: &Outcome, bisect: bool) -> ExitCode {
             write!(stdout(), "{}", terminal::render_unjudged(unjudged, screen(&io::stdout())))
         }
         Outcome::Unjudged { unjudged, log_tail } => {
-            let tail: String = log_tail.lines().map(|line| format!("  | {line}\n")).collect();
-            write!(stderr(), "{tail}{}", terminal::render_unjudged(unjudged, screen(&io::stderr())))
+            for line in log_tail.lines() {
+                let _ = writeln!(stderr(), "  | {line}");
+            }
+            write!(stderr(), "{}", terminal::render_unjudged(unjudged, screen(&io::stderr())))
         }
         Outcome::ReportMissing(reason) => {
             let unjudged = Unjudged::NoVerdict(reason.clone());

@@ -72,8 +72,8 @@ pub struct Locust {
 
 /// The stage of a run.
 pub(crate) enum Stage {
-    /// It waits for workers. The list is absent until Locust is up.
-    Waiting(Option<WorkerList>),
+    /// It waits for workers.
+    Waiting(WorkerList),
     /// The time since the load began.
     Loading(Duration),
 }
@@ -320,7 +320,7 @@ impl Locust {
         let workers = self.check_workers(job)?;
         match status {
             Some(status) if status.success() => {
-                if let Some(lost) = workers.and_then(|workers| workers.incomplete()) {
+                if let Some(lost) = workers.incomplete() {
                     bail!(Failure::new(lost, &log));
                 }
                 Ok(started.elapsed())
@@ -330,7 +330,7 @@ impl Locust {
                 if let Some(expected) = job.load.shared_by()
                     && log_text.contains(locust_log::GAVE_UP)
                 {
-                    bail!(not_all_connected(job, expected, workers));
+                    bail!(not_all_connected(job, expected, &workers));
                 }
                 let why = explanation(status, &log_text);
                 bail!(Failure::new(format!("Locust failed: {}{why}", process::describe(status)), &log))
@@ -361,9 +361,9 @@ impl Locust {
         let deadline = Instant::now() + job.workers_timeout + job.deadline_margin;
         while group.status()?.is_none() {
             let workers = self.check_workers(job)?;
-            let began = workers.as_ref().is_some_and(|workers| workers.began);
+            let began = workers.began;
             if !began && Instant::now() >= deadline {
-                bail!(not_all_connected(job, expected, workers));
+                bail!(not_all_connected(job, expected, &workers));
             }
             tick(Stage::Waiting(workers))?;
             if began {
@@ -374,19 +374,18 @@ impl Locust {
         Ok(())
     }
 
-    /// Checks that the run need not be discarded for a worker.
-    fn check_workers(&self, job: &Job) -> Result<Option<WorkerList>> {
-        let Some(expected) = job.load.shared_by() else { return Ok(None) };
+    /// Checks that the run need not be discarded for a worker. Without workers the list is empty.
+    fn check_workers(&self, job: &Job) -> Result<WorkerList> {
+        let Some(expected) = job.load.shared_by() else { return Ok(WorkerList::default()) };
         let workers = WorkerList::read(&job.path("perf_workers.json"));
-        match workers.as_ref().and_then(|workers| workers.fault(expected, &self.version)) {
+        match workers.fault(expected, &self.version) {
             Some(fault) => bail!(Failure::new(fault, &job.log())),
             None => Ok(workers),
         }
     }
 }
 
-fn not_all_connected(job: &Job, expected: u32, workers: Option<WorkerList>) -> Failure {
-    let workers = workers.unwrap_or_default();
+fn not_all_connected(job: &Job, expected: u32, workers: &WorkerList) -> Failure {
     let next = match job.load.workers {
         Some(_) => format!(
             "missing: {}; start them with the commands above, or raise [load] workers_timeout",

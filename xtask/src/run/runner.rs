@@ -118,9 +118,9 @@ impl<'a> Runner<'a> {
         let project = self.project;
         let log = self.session.folder.join("worktree.log");
         let say = |line: &str| project.say(line);
-        let check_out = || Worktree::check_out(&project.shell, folder, commit, &log, &say);
         let at_rev = || format!("at {rev} ({})", shown_commit(commit, false));
-        let worktree = self.clock.waiting(check_out).with_context(at_rev)?;
+        let worktree = self.clock.waiting(|| Worktree::check_out(&project.shell, folder, commit, &log, &say));
+        let worktree = worktree.with_context(at_rev)?;
         let checkout = Checkout::new(&project.shell, rev, commit, ours, worktree)?;
         self.build(Side::Other(&checkout), "against-build.log").with_context(at_rev)?;
         Ok(checkout)

@@ -19,7 +19,7 @@ fn assert_refused(output: &Output, reason: &str) {
 }
 
 #[test]
-fn users_that_are_not_there_are_another_load() {
+fn missing_users_are_another_load() {
     let scratch = measured("users");
     assert!(scratch.read("perf_baseline.json").contains("\"mean_users\": 10.0"));
     let left = r#"[{"user": "ClaimsUser", "reason": "StopUser", "times": 5}]"#;
@@ -41,7 +41,7 @@ fn users_that_are_not_there_are_another_load() {
 }
 
 #[test]
-fn a_baseline_that_does_not_tell_its_users_is_held_to_those_asked_for() {
+fn a_baseline_without_user_counts_is_compared_by_the_users_asked_for() {
     let scratch = Scratch::new("users-asked").with("FAKE_USERS", "5.0");
     assert_refused(&scratch.perf(""), "only 5.0 users were active on average (10.0 in its settings)");
     // A load shape decides on its users by itself.
@@ -69,7 +69,7 @@ fn requests_that_never_ended_are_named() {
 }
 
 #[test]
-fn too_little_is_no_evidence() {
+fn too_few_requests_are_no_evidence() {
     for (requests, args, code, says) in [
         (
             "19",
