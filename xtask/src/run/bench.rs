@@ -24,9 +24,9 @@ use crate::run::service;
 use crate::run::target::Target;
 use crate::run::usage::Sampler;
 use crate::run::workers::{self, Master, Roll};
+use crate::sys::executable::Executable;
 use crate::sys::files::{self, Follower};
 use crate::sys::process::{self, Failure, Group};
-use crate::sys::program::Program;
 use crate::sys::session::Session;
 use crate::sys::{ci, git, lock, machine, worktree};
 
@@ -43,7 +43,7 @@ pub struct Bench<'a> {
     /// The label of the side that was built last.
     built: Option<String>,
     /// The program that answered for this tree last, where there are two sides.
-    program: Option<Program>,
+    program: Option<Executable>,
     /// The number of loads that the command makes at most, for those who wait.
     pub most_loads: usize,
     /// The number of loads begun.
@@ -298,7 +298,7 @@ impl<'a> Bench<'a> {
         });
         drop(watch);
         if ci::is_github() {
-            project.say(&github::group(&format!("Locust's log, {name}"), &files::tail(&job.log())));
+            project.say(&github::group(&format!("Locust's log, {name}"), &crate::sys::log::tail(&job.log())));
         }
         // A service that died explains whatever Locust says of it.
         target.check_alive("during the load")?;

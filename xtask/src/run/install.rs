@@ -13,6 +13,7 @@ use crate::run::locust::{Locust, Program, Version, last_line, own_command};
 use crate::run::workers::{Setup, quoted};
 use crate::sys::git::blob_hash;
 use crate::sys::invocation::PACKAGED;
+use crate::sys::log::tail;
 use crate::sys::process::{self, Failure, Interrupted};
 use crate::sys::{files, lock};
 
@@ -36,7 +37,7 @@ pub fn prepare(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &d
     };
     let log = perf_folder.join("locust-version.log");
     let line = version_line(own_command(shell, command, &["--version".into()]), &log).map_err(|error| {
-        let said = last_line(&files::tail(&log), |_| false);
+        let said = last_line(&tail(&log), |_| false);
         failed(error, &log, |what| format!("[locust] command `{command}` does not tell its version: {what}{said}"))
     })?;
     Locust::new(Program::Own(command.clone()), &line, Setup { install: None, command: command.clone() })
@@ -97,26 +98,50 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     }
     let pin_file = perf_folder.join(format!("{name}.txt"));
     files::write_atomically(&pin_file, &format!("{pinned}\n"))?;
-    let has_uv = answer(cmd!(shell, "uv --version"), &log)?.is_some();
-    if has_uv {
-        process::run("uv venv", &cmd!(shell, "uv venv --quiet {folder}").into(), &log, INSTALL_TIMEOUT)?;
-        let install = cmd!(shell, "uv pip install --quiet --python {python} -r {pin_file} {extra...}");
-        process::run("uv pip install", &install.into(), &log, INSTALL_TIMEOUT)
-            .map_err(|error| not_installed(error, pinned, &log))?;
-    } else {
-        let system_python = system_python(shell, pinned, &log)?;
-        process::run("python3 -m venv", &cmd!(shell, "{system_python} -m venv {folder}").into(), &log, INSTALL_TIMEOUT)
-            .context("cannot make Locust's environment; on Debian and Ubuntu install python3-venv, or install uv")?;
-        let install =
-            cmd!(shell, "{python} -m pip install --quiet --disable-pip-version-check -r {pin_file} {extra...}");
-        process::run("pip install", &install.into(), &log, INSTALL_TIMEOUT)
-            .map_err(|error| not_installed(error, pinned, &log))?;
-    }
+    install(shell, pinned, &folder, &[&["-r".to_owned(), pin_file.display().to_string()], &extra[..]].concat(), &log)?;
     let line = version_line(cmd!(shell, "{python} -m locust --version").env("PYTHONSAFEPATH", "1"), &log)
         .map_err(|error| does_not_start(error, pinned, &log))?;
     let locust = locust(python, &line)?;
     files::write_atomically(&complete, &line)?;
     Ok(locust)
+}
+
+/// Makes an environment and installs `requirements` into it: by uv if there is one, or by Python's venv and pip.
+fn install(shell: &Shell, pinned: &str, folder: &Path, requirements: &[String], log: &Path) -> Result<()> {
+    let python = folder.join("bin/python");
+    if answer(cmd!(shell, "uv --version"), log)?.is_some() {
+        process::run("uv venv", &cmd!(shell, "uv venv --quiet {folder}").into(), log, INSTALL_TIMEOUT)?;
+        let install = cmd!(shell, "uv pip install --quiet --python {python} {requirements...}");
+        return process::run("uv pip install", &install.into(), log, INSTALL_TIMEOUT)
+            .map_err(|error| not_installed(error, pinned, log));
+    }
+    let system_python = system_python(shell, pinned, log)?;
+    // To install pip into the environment first takes seconds.
+    let quick = has_pip_for_others(shell, system_python, log)?;
+    let without_pip = quick.then_some("--without-pip");
+    process::run(
+        "python3 -m venv",
+        &cmd!(shell, "{system_python} -m venv {without_pip...} {folder}").into(),
+        log,
+        INSTALL_TIMEOUT,
+    )
+    .context("cannot make Locust's environment; on Debian and Ubuntu install python3-venv, or install uv")?;
+    let options = ["--quiet", "--disable-pip-version-check"];
+    let install = if quick {
+        cmd!(shell, "{system_python} -m pip --python {python} install {options...} {requirements...}")
+    } else {
+        cmd!(shell, "{python} -m pip install {options...} {requirements...}")
+    };
+    process::run("pip install", &install.into(), log, INSTALL_TIMEOUT)
+        .map_err(|error| not_installed(error, pinned, log))
+}
+
+/// Whether this Python has a pip that can install into another environment (`--python`, from 22.3 on).
+fn has_pip_for_others(shell: &Shell, python: &str, log: &Path) -> Result<bool> {
+    let printed = answer(cmd!(shell, "{python} -m pip --version"), log)?.unwrap_or_default();
+    let version = printed.lines().find_map(|line| line.strip_prefix("pip ")?.split(' ').next());
+    let mut parts = version.unwrap_or_default().split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    Ok((parts.next(), parts.next()) >= (Some(22), Some(3)))
 }
 
 /// Refuses a requirements file that PowerShell wrote, which the installers read in different ways.
@@ -133,7 +158,7 @@ fn refuse_utf_16(file: &Path) -> Result<()> {
 
 /// Picks the one of the installer's many lines that tells, and says what to do.
 fn not_installed(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
-    let said = last_line(&files::tail(log), tells_of_installers);
+    let said = last_line(&tail(log), tells_of_installers);
     failed(error, log, |what| {
         format!(
             "cannot install {pinned}: {what}{said}; name in perf.toml another [locust] version, or other [locust] requirements, or a Locust of your own: [locust] command"
@@ -150,7 +175,7 @@ fn tells_of_installers(line: &str) -> bool {
 /// Explains a Locust that does not start: an old one installs beside today's packages, or on today's Python, and then
 /// fails as it is imported.
 fn does_not_start(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
-    let said = last_line(&files::tail(log), |_| false);
+    let said = last_line(&tail(log), |_| false);
     failed(error, log, |what| {
         format!(
             "{pinned} is installed and does not start: {what}{said}; name older packages in [locust] requirements, such as \"flask<2\", or use an older Python, or a Locust of your own: [locust] command"

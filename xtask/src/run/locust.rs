@@ -298,14 +298,14 @@ impl Locust {
             command = command.env_remove(name);
         }
         let mut group = Group::spawn("Locust", &command.into(), &job.log(), Duration::ZERO)?;
-        group.listen_for(&LOG_LISTENED_FOR);
+        group.search_for(&LOG_LISTENED_FOR);
         let took = self.watch(&mut group, job, tick);
         if took.is_err() && job.load.workers.is_some() {
             // Workers on other machines end by their master's word alone.
             group.interrupt(INTERRUPT_GRACE);
         }
         let took = took?;
-        let heard = group.heard();
+        let heard = group.matches();
         let mut warnings = warnings(job, &heard);
         let listener = check_load(job, took, &heard)?;
         let coverage = match &listener {
@@ -369,7 +369,7 @@ impl Locust {
                 Ok(started.elapsed())
             }
             Some(status) => {
-                let log_text = files::tail(&log);
+                let log_text = crate::sys::log::tail(&log);
                 if let Some(asked) = job.load.shared_by()
                     && log_text.contains(LOG_GAVE_UP)
                 {
@@ -380,7 +380,7 @@ impl Locust {
             }
             None => {
                 group.interrupt(INTERRUPT_GRACE);
-                let has_shape = group.heard().contains(&LOG_SHAPE_STARTED);
+                let has_shape = group.matches().contains(&LOG_SHAPE_STARTED);
                 let next = if has_shape { ": its load shape takes longer, let the run time cover it" } else { "" };
                 bail!(Failure::new(
                     format!(

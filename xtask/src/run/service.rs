@@ -10,9 +10,9 @@ use xshell::{Shell, cmd};
 
 use crate::config::settings::ServiceConfig;
 use crate::run::http::parse_url;
-use crate::sys::machine;
+use crate::sys::executable::Executable;
 use crate::sys::process::{self, Failure, Group, pause};
-use crate::sys::program::Program;
+use crate::sys::{machine, proc};
 
 /// The time for a service that is no longer loaded to answer once.
 const ANSWERS_AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -167,8 +167,8 @@ impl Service {
     /// Refuses a process that took the port after it was found free and before the service did, where the machine tells.
     fn refuse_stranger(&self) -> Result<()> {
         let port = parse_url(&self.ready_url)?.port;
-        let listeners = machine::listeners_on(port);
-        if listeners.is_empty() || listeners.iter().any(|pid| self.group.owns(*pid)) {
+        let listeners = proc::listeners_on(port);
+        if listeners.is_empty() || listeners.iter().any(|pid| self.group.has_descendant(*pid)) {
             return Ok(());
         }
         let line = format!(
@@ -179,10 +179,10 @@ impl Service {
     }
 
     /// Returns the program of the process that answers, where the machine tells and the process is one of the service's.
-    pub fn program(&self) -> Option<Program> {
+    pub fn program(&self) -> Option<Executable> {
         let port = parse_url(&self.ready_url).ok()?.port;
-        let listeners = machine::listeners_on(port);
-        Program::of(*listeners.iter().find(|pid| self.group.owns(**pid))?)
+        let listeners = proc::listeners_on(port);
+        Executable::of(*listeners.iter().find(|pid| self.group.has_descendant(**pid))?)
     }
 
     /// Returns whether this status means that the service is ready.
@@ -213,7 +213,7 @@ impl Service {
         match self.group.status()? {
             None => Ok(()),
             Some(status) => {
-                let next = match self.group.survivor() {
+                let next = match self.group.surviving_child() {
                     Some(survivor) => format!(
                         ", and left {survivor} behind: let it stay in the foreground, without `&` and without an option such as --daemon"
                     ),

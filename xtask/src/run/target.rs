@@ -7,8 +7,8 @@ use xshell::Shell;
 
 use crate::config::settings::{ServiceConfig, Settings};
 use crate::run::service::{self, Service};
+use crate::sys::executable::Executable;
 use crate::sys::process::Group;
-use crate::sys::program::Program;
 
 /// The service of one run.
 pub enum Target {
@@ -47,7 +47,7 @@ impl Target {
     }
 
     /// Returns the program of the process that answers, where the service was started here and the machine tells.
-    pub fn program(&self) -> Option<Program> {
+    pub fn program(&self) -> Option<Executable> {
         match self {
             Target::Ours(service) => service.program(),
             Target::Running(_) => None,

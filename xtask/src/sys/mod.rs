@@ -1,6 +1,7 @@
 //! The operating system: processes, files, locks, git, the machine, CI.
 
 pub mod ci;
+pub mod executable;
 pub mod file_versions;
 pub mod files;
 pub mod git;
@@ -8,9 +9,8 @@ pub mod invocation;
 pub mod lock;
 pub mod log;
 pub mod machine;
-pub mod orphans;
+pub(crate) mod proc;
 pub mod process;
-pub mod program;
 pub mod screen;
 pub mod session;
 pub mod version;

@@ -404,7 +404,7 @@ fn no_two_modules_import_each_other() {
     for (folder, some_module, imported) in [
         ("crates/judge/src", "verdict::compare", "verdict::decision"),
         ("crates/report/src", "page::html", "view::content"),
-        ("xtask/src", "sys::process", "sys::files"),
+        ("xtask/src", "sys::process", "sys::proc"),
         ("demo/src", "api", "pace"),
     ] {
         let imports = imports(folder);
