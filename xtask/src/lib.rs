@@ -18,7 +18,7 @@ pub mod adopt;
 pub mod commands;
 pub mod config;
 #[cfg(feature = "maintenance")]
-pub mod repo_flags;
+pub mod maintenance_flags;
 pub mod run;
 #[cfg(feature = "maintenance")]
 pub mod selftest;
@@ -64,13 +64,13 @@ pub fn main() -> ExitCode {
 /// Runs a command of the gate's own repository (`selftest`, `adopt`), or one that every repository has.
 #[cfg(feature = "maintenance")]
 fn run_maintenance(args: Vec<OsString>) -> ExitCode {
-    use crate::repo_flags::Command;
+    use crate::maintenance_flags::MaintenanceCommand;
     remember_name(&args);
-    let outcome = match repo_flags::parse(args) {
-        Ok(Command::Library(args)) => return run(args),
-        Ok(Command::Help) => Ok(Outcome::Done(named(&format!("{HELP}\n{}", repo_flags::HELP)))),
-        Ok(Command::Selftest(flags)) => selftest::selftest(&flags).map(Outcome::Judged),
-        Ok(Command::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
+    let outcome = match maintenance_flags::parse(args) {
+        Ok(MaintenanceCommand::Other(args)) => return run(args),
+        Ok(MaintenanceCommand::Help) => Ok(Outcome::Done(named(&format!("{HELP}\n{}", maintenance_flags::HELP)))),
+        Ok(MaintenanceCommand::Selftest(flags)) => selftest::selftest(&flags).map(Outcome::Judged),
+        Ok(MaintenanceCommand::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
         Err(error) => Err(error),
     };
     exit_code(outcome, NO_VERDICT)

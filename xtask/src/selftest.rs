@@ -28,7 +28,7 @@ use judge::stats::estimate::{Difference, Scale};
 use judge::verdict::compare::{ERROR, Verdict};
 use report::formats::terminal;
 
-use crate::repo_flags::Selftest;
+use crate::maintenance_flags::Selftest;
 
 /// Tries every expectation, and prints what was seen and what this machine could detect.
 ///

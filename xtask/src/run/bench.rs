@@ -28,7 +28,7 @@ use crate::sys::executable::Executable;
 use crate::sys::files::{self, Follower};
 use crate::sys::process::{self, Failure, Group};
 use crate::sys::session::Session;
-use crate::sys::{ci, git, lock, machine, worktree};
+use crate::sys::{ci, git, lock, machine};
 
 /// The time for another command to end: a long one makes seven rounds of minutes.
 const TURN_TIMEOUT: Duration = Duration::from_hours(2);
@@ -122,9 +122,6 @@ impl<'a> Bench<'a> {
         // In a repository that does not ignore `target`, our files would make the tree dirty.
         files::write_atomically(&perf_folder.join(".gitignore"), "*\n")?;
         let turn = wait_for_turn(project, &perf_folder)?;
-        if let Some(sentence) = worktree::remove_former(&project.shell, &perf_folder) {
-            project.say(&sentence);
-        }
         let session = Session::create(&perf_folder)?;
         if !settings.starts_service {
             service::check_answers(settings.host.as_deref().unwrap_or_default())?;
