@@ -40,7 +40,7 @@ use report::view::content::Unjudged;
 use crate::commands::history::history;
 use crate::commands::perf::{Outcome, perf};
 use crate::config::flags::{Command, HELP, parse, wants_bisect_exit_codes};
-use crate::sys::invocation::Call;
+use crate::sys::invocation::Invocation;
 use crate::sys::process::{Failure, Interrupted};
 use crate::sys::screen::screen;
 
@@ -106,7 +106,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 /// Keeps the name that this process was called by, for messages. `args` are the arguments of the gate's command.
 pub fn remember_name(args: &[OsString]) {
     let folder = env::current_dir().unwrap_or_default();
-    program::set_name(Call::of_this_process().name(args, &folder));
+    program::set_name(Invocation::of_this_process().name(args, &folder));
 }
 
 /// Returns a text of help with the name that this process was called by.

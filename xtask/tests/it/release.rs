@@ -226,7 +226,9 @@ fn the_release_has_every_platform_and_the_version_of_the_crate() {
     let version = locust_gate::sys::version::number();
     // The step of the workflow that compares it with the tag reads this file.
     assert!(read("Cargo.toml").lines().any(|line| line == format!("version = \"{version}\"")), "{version}");
-    assert!(read(".github/workflows/release.yml").contains("run: grep -qx \"version = \\\"${TAG#v}\\\"\" Cargo.toml\n"));
+    assert!(
+        read(".github/workflows/release.yml").contains("run: grep -qx \"version = \\\"${TAG#v}\\\"\" Cargo.toml\n")
+    );
     let changes = read("CHANGELOG.md");
     let section = changes.split("\n## ").nth(1).unwrap();
     assert!(
