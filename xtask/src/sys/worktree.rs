@@ -16,10 +16,10 @@ use crate::sys::{lock, process};
 const KEPT: usize = 3;
 
 /// Long enough for git to check out a large repository.
-const CHECKOUT_TIMEOUT: Duration = Duration::from_mins(10);
+const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Long enough for another command of this repository to end: it may make seven rounds of minutes.
-const TURN_TIMEOUT: Duration = Duration::from_hours(2);
+const TURN_TIMEOUT: Duration = Duration::from_secs(7200);
 
 /// Returns the folder of this repository's checkouts, in the folder `own` that `perf.toml` names, or in the user's cache.
 pub fn folder_of_checkouts(shell: &Shell, own: Option<&str>) -> Result<PathBuf> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// Far beyond what any wait here needs, on the busiest machine: only a hang gets there. What the commands themselves wait
 /// for has less time, so that a command that hangs says where.
-pub const PATIENCE: Duration = Duration::from_mins(5);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 pub const FAKE_LOCUST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fakes/fake_locust.sh");
 pub const FAKE_PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fakes/fake_python.sh");
