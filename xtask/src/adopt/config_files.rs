@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use crate::config::project::locust_settings;
-use crate::config::settings::Config;
+use crate::config::locust_conf::LocustConf;
+use crate::config::perf_toml::Config;
 use crate::sys::files;
 use anyhow::Result;
 use judge::model::program;
@@ -29,7 +29,7 @@ fn locustfile(destination: &Destination, shell: &Shell) -> Result<(Edit, Option<
     let Destination { top, folder, inside } = destination;
     let name = format!("{inside}locustfile.py");
     let without = |done: String| Edit { done, ..Edit::kept(name.clone()) };
-    let of_locust = locust_settings(folder)?.get("locustfile", |text| Ok(text.to_owned()))?;
+    let of_locust = LocustConf::read(folder)?.get("locustfile", |text| Ok(text.to_owned()))?;
     let edit = match (named_in_perf_toml(destination)?, of_locust) {
         (Some(named), _) => without(format!("not needed: perf.toml names {named}")),
         (None, Some(named)) if named != "locustfile.py" => {
@@ -57,7 +57,7 @@ fn named_in_perf_toml(destination: &Destination) -> Result<Option<String>> {
         return Ok(None);
     }
     let config = Config::parse(&files::read_to_string(&path)?).ok();
-    Ok(config.and_then(|config| config.load.locustfile().map(str::to_owned)))
+    Ok(config.and_then(|config| config.load.locustfile))
 }
 
 fn perf_toml(destination: &Destination, shell: &Shell, locustfile: Option<&str>) -> Result<Edit> {

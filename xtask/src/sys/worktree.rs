@@ -18,9 +18,6 @@ const KEPT: usize = 3;
 /// Long enough for git to check out a large repository.
 const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Long enough for another command of this repository to end: it may make seven rounds of minutes.
-const TURN_TIMEOUT: Duration = Duration::from_secs(7200);
-
 /// Returns the folder of this repository's checkouts, in the folder `own` that `perf.toml` names, or in the user's cache.
 pub fn folder_of_checkouts(shell: &Shell, own: Option<&str>) -> Result<PathBuf> {
     let all = match own {
@@ -72,7 +69,9 @@ impl Worktree {
         })?;
         // Git knows its worktrees by the path without links.
         let all = fs::canonicalize(all).with_context(|| format!("cannot find {}", all.display()))?;
-        let turn = wait_for_turn(&all.join(".lock"), say)?;
+        // Two checkouts of the user's own, as two worktrees, share them.
+        let waiting = "waiting: another run is using this repository's checkouts of other commits";
+        let turn = lock::wait_for_turn(&all.join(".lock"), waiting, say)?;
         let folder = all.join(commit);
         put(shell, commit, &folder, &all, log)?;
         // `prune` removes the checkouts with the oldest times.
@@ -87,16 +86,6 @@ impl Drop for Worktree {
             prune(&self.shell, all);
         }
     }
-}
-
-/// Waits until no other command uses the checkouts: two checkouts of the user's own, as two worktrees, share them.
-fn wait_for_turn(path: &Path, say: &dyn Fn(&str)) -> Result<File> {
-    if let Ok(turn) = lock::lock(path, Duration::ZERO) {
-        return Ok(turn);
-    }
-    process::check_interrupted()?;
-    say("waiting: another run is using this repository's checkouts of other commits");
-    lock::lock(path, TURN_TIMEOUT)
 }
 
 /// Puts a commit of the shell's repository into `folder`, one of `all`, with the submodules that this tree has. They come
