@@ -17,6 +17,7 @@ use crate::run::listener::{EndedBy, ListenerFile, UsersLeft, Window};
 use crate::run::locust_log::{self, explanation};
 use crate::run::workers::{Setup, WorkerList};
 use crate::sys::files::{self, Follower};
+use crate::sys::log;
 use crate::sys::process::{self, Failure, Group};
 
 /// The listener, which is loaded beside the user's locustfile.
@@ -255,14 +256,14 @@ impl Locust {
             command = command.env_remove(name);
         }
         let mut group = Group::spawn("Locust", &command.into(), &job.log(), Duration::ZERO)?;
-        group.listen_for(&locust_log::SEARCHED);
+        group.search_for(&locust_log::SEARCHED);
         let took = self.watch(&mut group, job, tick);
         if took.is_err() && job.load.workers.is_some() {
             // Workers on other machines only end when their master stops them.
             group.interrupt(INTERRUPT_GRACE);
         }
         let took = took?;
-        let phrases = group.heard();
+        let phrases = group.matches();
         let mut warnings = warnings(job, &phrases);
         let listener = check_load(job, took, &phrases)?;
         let coverage = match &listener {
@@ -326,7 +327,7 @@ impl Locust {
                 Ok(started.elapsed())
             }
             Some(status) => {
-                let log_text = files::tail(&log);
+                let log_text = log::tail(&log);
                 if let Some(expected) = job.load.shared_by()
                     && log_text.contains(locust_log::GAVE_UP)
                 {
@@ -337,7 +338,7 @@ impl Locust {
             }
             None => {
                 group.interrupt(INTERRUPT_GRACE);
-                let has_shape = group.heard().contains(&locust_log::SHAPE_STARTED);
+                let has_shape = group.matches().contains(&locust_log::SHAPE_STARTED);
                 let next = if has_shape { ": its load shape takes longer, let the run time cover it" } else { "" };
                 bail!(Failure::new(
                     format!(

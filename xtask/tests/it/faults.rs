@@ -449,7 +449,7 @@ fn a_missing_locust_is_an_error() {
     let config = repository.read("perf.toml");
     let command = config.lines().find(|line| line.starts_with("command = \"sh ")).unwrap();
     repository.write("perf.toml", &config.replace(command, "command = \"./no-such-locust\""));
-    repository.refuses("", "[locust] command `./no-such-locust` does not tell its version");
+    repository.refuses("", "[locust] command `./no-such-locust` does not print its version");
     assert!(!repository.folder.join("pids/service").exists(), "found out before the service is started");
     configure(&repository, &service("ok"));
     fs::remove_file(repository.folder.join("locustfile.py")).unwrap();

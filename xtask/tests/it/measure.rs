@@ -335,12 +335,28 @@ fn locust_is_installed_once_also_by_two_commands_at_once() {
         assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     }
     assert_eq!(scratch.perf("").code, 0);
-    assert_eq!((calls(&scratch, "-m venv"), calls(&scratch, "-m pip")), (1, 1));
+    assert_eq!((calls(&scratch, "-m venv"), calls(&scratch, "-m pip --python ")), (1, 1));
 
     let scratch = scratch.toml("[load]", "[locust]\nversion = \"2.46.0\"\n[load]");
     assert_eq!(scratch.perf("").code, 0);
     assert_eq!(calls(&scratch, "-m venv"), 2, "another version is another environment");
     scratch.assert_clean();
+}
+
+#[test]
+fn old_pip_installs_from_inside_the_environment() {
+    for (pip, venv, install) in [
+        ("24.0", "-m venv --without-pip ", "-m pip --python "),
+        ("22.3", "-m venv --without-pip ", "-m pip --python "),
+        ("22.2.2", "-m venv /", "-m pip install "),
+        ("9.0.3", "-m venv /", "-m pip install "),
+        ("none", "-m venv /", "-m pip install "),
+    ] {
+        let scratch = managed(&format!("pip-{pip}")).with("FAKE_PIP", pip);
+        assert_eq!(scratch.perf("").code, 0, "{pip}");
+        let made = [calls(&scratch, "-m venv"), calls(&scratch, venv), calls(&scratch, install)];
+        assert_eq!(made, [1, 1, 1], "{pip}: {}", scratch.read("pids/python-calls"));
+    }
 }
 
 #[test]
@@ -355,7 +371,7 @@ fn a_failed_installation_is_reported_and_tried_again() {
 
     let scratch = scratch.with("FAKE_PYTHON", "ok");
     assert_eq!(scratch.perf("").code, 0);
-    assert_eq!((calls(&scratch, "-m venv"), calls(&scratch, "-m pip")), (3, 3));
+    assert_eq!((calls(&scratch, "-m venv"), calls(&scratch, "-m pip --python ")), (3, 3));
 }
 
 #[test]
