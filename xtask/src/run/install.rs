@@ -6,12 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use judge::model::text::quoted;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::config::perf_toml::LocustConfig;
 use crate::run::locust::{Locust, LocustVersion, Program, own_command};
 use crate::run::locust_log::last_line;
-use crate::run::workers::{Setup, quoted};
+use crate::run::workers::Setup;
 use crate::sys::git::blob_hash;
 use crate::sys::invocation::PACKAGED;
 use crate::sys::log::tail;
