@@ -21,7 +21,7 @@ pub enum Side<'a> {
 }
 
 impl Side<'_> {
-    /// What a line of progress adds to tell the sides apart.
+    /// Distinguishes the sides in a line of progress.
     pub fn suffix(self) -> String {
         match self {
             Side::Only => String::new(),
@@ -92,7 +92,7 @@ fn choose_service(rev: &str, ours: &ServiceConfig, perf_toml: Option<&str>) -> (
             (ours.clone(), Some(warning))
         }
         Ok(Config { service: Some(own), .. }) if own != *ours => {
-            let warning = format!("at {rev} the service is that of its own perf.toml: `{}`", own.command);
+            let warning = format!("at {rev} the service of its own perf.toml is used: `{}`", own.command);
             (own, Some(warning))
         }
         Ok(_) => (ours.clone(), None),

@@ -96,7 +96,7 @@ pub struct Job<'a> {
     pub stop_timeout: Duration,
     /// The time that Locust may take beyond run time and stop timeout.
     pub deadline_margin: Duration,
-    /// The address where a master listens for workers; Locust's own choice is every address of this machine.
+    /// The address where a master listens for workers. If it is `None`, Locust listens on every address of this machine.
     pub bind_host: Option<&'a str>,
     pub bind_port: u16,
     /// The time for the workers to connect.
@@ -138,14 +138,14 @@ pub struct Finished {
     pub window: Option<Window>,
     /// The mean number of active users over the window.
     pub mean_users: Option<f64>,
-    /// The users that left before the load was asked to stop.
+    /// The users that left before the load was stopped.
     pub users_left: Vec<UsersLeft>,
-    /// What weakens the measurement, a sentence each.
+    /// A sentence each.
     pub warnings: Vec<String>,
 }
 
 impl Locust {
-    /// Takes the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, in old versions
+    /// Parses the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, in old versions
     /// `locust 1.6.0`, or `__main__.py 1.6.0` if it is called as a module.
     pub fn new(program: Program, line: &str, setup: Setup) -> Result<Locust> {
         let version = line.split_whitespace().nth(1).unwrap_or_default();
@@ -403,7 +403,7 @@ pub fn own_command<'a>(shell: &'a Shell, command: &str, args: &[OsString]) -> Cm
     cmd!(shell, "sh -c {script} locust {args...}")
 }
 
-/// What weakens the measurement, by phrases of Locust's log, failures and exceptions.
+/// Warnings about the measurement, by phrases of Locust's log, failures and exceptions.
 fn warnings(job: &Job, phrases: &[&str]) -> Vec<String> {
     let mut warnings = Vec::new();
     if locust_log::SATURATED.iter().any(|phrase| phrases.contains(phrase)) {

@@ -48,7 +48,7 @@ fn exception(log: &str) -> Option<&str> {
     exception
 }
 
-/// What to do about an import that failed.
+/// The next step after an import that failed.
 fn import_advice(log: &str) -> Option<String> {
     let exception = exception(log)?;
     let quoted = |text: &str| Some(text.split('\'').nth(1)?.to_owned());

@@ -32,12 +32,12 @@ pub struct RunFile {
     pub provenance: Provenance,
     /// Whether the CSV holds every request.
     exact: bool,
-    /// What weakens the measurement, a sentence each.
+    /// A sentence each.
     pub warnings: Vec<String>,
     /// The number of runs that the command would have made at most. They share the evidence's probability of error.
     #[serde(default)]
     pub max_runs: Option<usize>,
-    /// The users that left before the load was asked to stop.
+    /// The users that left before the load was stopped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_left: Vec<UsersLeft>,
 }
@@ -118,12 +118,15 @@ fn refuse_repeated(project: &Project, measured: &[MeasuredRun]) -> Result<()> {
     Ok(())
 }
 
-/// Reads the rounds of both sides if RESULTS is the folder of a command that made some, and no baseline is asked for. The
+/// Reads the rounds of both sides if RESULTS is the folder of a command that made some, and no baseline is given. The
 /// rounds of `--against` are in the folder itself, and those that confirmed a FAIL in `confirm` below it.
 pub fn read_rounds(project: &Project, below: &str) -> Result<Option<Sides<Vec<MeasuredRun>>>> {
     let flags = project.flags;
     let [folder] = &flags.results[..] else { return Ok(None) };
-    let folder = project.paths.current_dir.join(folder).join(below);
+    let mut folder = project.paths.current_dir.join(folder);
+    if !below.is_empty() {
+        folder.push(below);
+    }
     let other = folder.join("against");
     if !other.is_dir() || flags.baseline.is_some() || flags.update_baseline {
         return Ok(None);

@@ -33,7 +33,7 @@ pub struct Runner<'a> {
     project: &'a Project<'a>,
     settings: Settings,
     locust: Locust,
-    /// What all runs have in common.
+    /// Common to all runs.
     provenance: Provenance,
     session: Session,
     pub clock: Clock,

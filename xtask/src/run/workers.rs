@@ -149,8 +149,7 @@ impl Setup {
             }
         }
         lines.push(
-            "then run each of these once, in the root of a checkout if the locustfile imports files of its own:"
-                .to_owned(),
+            "then run each of these once, in the root of a checkout if the locustfile imports other files:".to_owned(),
         );
         let locust = &self.command;
         let script = format!(
