@@ -102,7 +102,7 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// The service that is started for each run; `None` if one runs already.
+    /// `None` if the service runs already.
     pub fn service(&self) -> Option<&'a ServiceConfig> {
         self.project.service(&self.settings)
     }
@@ -219,8 +219,7 @@ impl<'a> Runner<'a> {
         finished
     }
 
-    /// Warns if the other commit answers from the program that answered for the working tree, unless that program runs other
-    /// files, as interpreters do. Stores the program of the working tree.
+    /// Warns if both sides answer from the same program, unless that runs other files, as interpreters do.
     fn same_program(&mut self, side: Side, target: &Target) -> Option<String> {
         match side {
             Side::Only => None,
@@ -251,7 +250,6 @@ fn shell<'s>(project: &'s Project, side: Side<'s>) -> &'s Shell {
     }
 }
 
-/// The service to start; `None` if one runs already.
 fn service_of<'s>(project: &'s Project, settings: &Settings, side: Side<'s>) -> Option<&'s ServiceConfig> {
     match side {
         Side::Only | Side::This => project.service(settings),
