@@ -219,7 +219,8 @@ impl<'a> Runner<'a> {
         finished
     }
 
-    /// Warns if both sides answer from the same program, unless that runs other files, as interpreters do.
+    /// Warns if the other commit answers from the program that answered for the working tree, unless that program runs other
+    /// files, as interpreters do. Stores the program of the working tree.
     fn same_program(&mut self, side: Side, target: &Target) -> Option<String> {
         match side {
             Side::Only => None,
