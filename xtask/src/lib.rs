@@ -34,8 +34,8 @@ use anyhow::Result;
 use judge::model::program;
 use judge::model::text::error_line;
 use judge::verdict::compare::Verdict;
+use report::Unjudged;
 use report::formats::terminal;
-use report::view::content::Unjudged;
 
 use crate::commands::history::history;
 use crate::commands::perf::{Outcome, perf};

@@ -20,10 +20,8 @@ use judge::model::limits::Rules;
 use judge::model::run::{Precision, Provenance};
 use judge::parse::locust_csv;
 use judge::verdict::compare::compare;
-use report::Background;
-use report::Report;
 use report::formats::terminal::{Screen, Verbosity, render};
-use report::view::content::Sides;
+use report::{Background, Report, Sides, View};
 
 use crate::bounds::{Line, median};
 
@@ -72,7 +70,7 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
     let comparison = compare(baseline, &runs, &rules)?;
     let report = Report {
         comparison: &comparison,
-        background: Background::unknown(),
+        background: &Background::default(),
         confirmation: None,
         distribution: &[],
         runs: &[],
@@ -82,7 +80,7 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
         warnings: Vec::new(),
         details: Vec::new(),
     };
-    let text = render(&report, Verbosity::Normal, Screen::default());
+    let text = render(&View::of(&report), Verbosity::Normal, Screen::default());
     ensure!(text.contains("evidence: "), "this is no report:\n{text}");
     Ok(text.len())
 }

@@ -19,10 +19,8 @@ use judge::model::run::{Precision, Provenance, Run, Stats};
 use judge::parse::locust_history::{History, Percentiles, Point};
 use judge::stats::histogram::Histogram;
 use judge::verdict::compare::compare;
-use report::Background;
 use report::formats::terminal::{self, Screen, Verbosity};
-use report::view::content::Sides;
-use report::{Format, Report};
+use report::{Background, Format, Report, Sides, View};
 
 use crate::bounds::{Line, median};
 
@@ -45,11 +43,11 @@ const MANY_PER_FEW: usize = 10;
 type Writer = (&'static str, fn(&Report) -> String, &'static str);
 
 const WRITERS: [Writer; 5] = [
-    ("HTML", |report| Format::Html.render(report), "</html>"),
-    ("Markdown", |report| Format::Markdown.render(report), "|"),
-    ("JSON", |report| Format::Json.render(report), "\"evidence\": "),
-    ("JUnit", |report| Format::Junit.render(report), "</testsuites>"),
-    ("terminal", |report| terminal::render(report, Verbosity::Verbose, Screen::default()), "evidence: "),
+    ("HTML", |report| Format::Html.render(&View::of(report)), "</html>"),
+    ("Markdown", |report| Format::Markdown.render(&View::of(report)), "|"),
+    ("JSON", |report| Format::Json.render(&View::of(report)), "\"evidence\": "),
+    ("JUnit", |report| Format::Junit.render(&View::of(report)), "</testsuites>"),
+    ("terminal", |report| terminal::render(&View::of(report), Verbosity::Verbose, Screen::default()), "evidence: "),
 ];
 
 fn main() -> Result<ExitCode> {
@@ -174,7 +172,7 @@ impl Measured {
         };
         let history = || Ok(History { is_windowed: false, points: (0..60).map(point).collect() });
         read(&Report {
-            background: Background::unknown(),
+            background: &Background::default(),
             confirmation: None,
             distribution: &self.baseline.distribution,
             runs: &self.runs,

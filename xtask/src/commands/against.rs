@@ -10,9 +10,8 @@ use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::parse::locust_history::History;
 use judge::verdict::compare::{Comparison, Verdict, compare};
-use report::view::content::Sides;
 use report::view::words::shown_commit;
-use report::{Background, Report};
+use report::{Background, Report, Sides};
 use xshell::Shell;
 
 use crate::commands::delivery::Delivery;

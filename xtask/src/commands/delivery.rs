@@ -11,8 +11,7 @@ use judge::verdict::compare::Verdict;
 use report::formats::github::{self, Locustfile, Places};
 use report::formats::markdown;
 use report::formats::terminal::{self, Verbosity};
-use report::view::content::Unjudged;
-use report::{Format, Report};
+use report::{Format, Report, Unjudged, View};
 
 use crate::config::flags::Perf;
 use crate::config::project::{self, Project};
@@ -67,12 +66,13 @@ impl<'a> Delivery<'a> {
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        let mut text = terminal::render(report, verbosity, screen(&io::stdout()));
+        let view = View::of(report);
+        let mut text = terminal::render(&view, verbosity, screen(&io::stdout()));
         if let Some(places) = &self.places {
             text = github::harmless(&text);
             // The verdict stays the last line. A change that is accepted with this very command is no alarm.
             if !self.flags.update_baseline {
-                text.insert_str(0, &github::annotations(report, places));
+                text.insert_str(0, &github::annotations(&view, places));
             }
         }
         match anstream::stdout().write_all(text.as_bytes()) {
@@ -82,10 +82,10 @@ impl<'a> Delivery<'a> {
             _ => {}
         }
         if self.places.is_some() {
-            summarize(&markdown::render(report));
+            summarize(&markdown::render(&view));
         }
         for path in &self.flags.reports {
-            files::write_atomically(path, &Format::of(path)?.render(report)).context(AfterVerdict)?;
+            files::write_atomically(path, &Format::of(path)?.render(&view)).context(AfterVerdict)?;
         }
         Ok(report.comparison.verdict)
     }

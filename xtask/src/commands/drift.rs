@@ -9,7 +9,7 @@ use judge::model::day::Day;
 use judge::model::limits::Rules;
 use judge::verdict::compare::Comparison;
 use report::Background;
-use report::view::further::UPDATES;
+use report::view::drift::UPDATES;
 use report::view::words::count;
 
 use crate::commands::baseline_versions::{Origin, Part, Versions, origin};

@@ -9,7 +9,7 @@ use judge::verdict::comparability::Break;
 use report::Format;
 use report::formats::github;
 use report::history::timeline::Timeline;
-use report::history::{html, json, markdown, terminal};
+use report::history::{html, json, terminal};
 use wildmatch::WildMatch;
 use xshell::Shell;
 
@@ -69,8 +69,7 @@ pub fn history(flags: &History) -> Result<Outcome> {
     for path in &flags.reports {
         let text = match Format::of(path)? {
             Format::Html => html::render(&timeline),
-            Format::Json => json::render(&timeline),
-            Format::Markdown | Format::Junit => markdown::render(&timeline),
+            _ => json::render(&timeline),
         };
         files::write_atomically(path, &text)?;
     }

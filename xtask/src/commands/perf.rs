@@ -10,11 +10,9 @@ use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::verdict::comparability::comparability;
 use judge::verdict::compare::{Comparison, Verdict, compare, lacking};
-use report::view::content::{Sides, Unjudged};
-use report::view::further::{drift_told, taken_over};
-use report::view::saved::Saved;
 use report::view::words::{count, shown_commit};
-use report::{Background, Report};
+use report::view::{drift, exceptions};
+use report::{Background, Report, Saved, Sides, Unjudged};
 
 use crate::commands::against::{against, judge_again};
 use crate::commands::confirm::{Means, confirm, is_asked_for};
@@ -297,7 +295,7 @@ impl<'a> Judging<'a> {
             Ok(comparison) => {
                 let background = background(self.project, former.baseline, self.measurement);
                 delivery.deliver(&self.report(former, &comparison, &background, clock))?;
-                Ok(Shown::Change { taken_over: taken_over(&comparison) })
+                Ok(Shown::Change { taken_over: exceptions::absorbed(&comparison) })
             }
             Err(error) => {
                 self.project.say(&format!("no comparison with the former baseline: {error:#}"));
@@ -343,7 +341,7 @@ fn baseline_origin(project: &Project, baseline: &Baseline, background: &Backgrou
         Some(0) => ", the same commit".to_owned(),
         Some(commits) => format!(", {} ago", count(commits as usize, "commit")),
     };
-    let drift = drift_told(comparison).map_or_else(String::new, |drift| format!("; {drift}"));
+    let drift = drift::summary(comparison).map_or_else(String::new, |drift| format!("; {drift}"));
     format!(
         "baseline: commit {}, {date}{age} ({}){drift}",
         shown_commit(commit, *dirty),

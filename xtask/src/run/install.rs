@@ -6,11 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use report::view::words::quoted;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::config::settings::LocustConfig;
 use crate::run::locust::{Locust, Program, Version, last_line, own_command};
-use crate::run::workers::{Setup, quoted};
+use crate::run::workers::Setup;
 use crate::sys::git::blob_hash;
 use crate::sys::invocation::PACKAGED;
 use crate::sys::process::{self, Failure, Interrupted};

@@ -12,7 +12,7 @@ use judge::model::run::{Metric, Provenance, Run};
 use judge::parse::locust_history::{self, History};
 use judge::parse::{locust_csv, locust_json};
 use judge::verdict::decision::is_close;
-use report::view::background::Failure;
+use report::FailedRequests;
 use serde::{Deserialize, Serialize};
 
 use crate::run::listener::UsersLeft;
@@ -108,7 +108,7 @@ pub struct Measured {
 ///
 /// A failure's text may hold a request's number or time, so that each is another: beyond `MAX_FAILURES` kinds only those
 /// that are known are counted on.
-pub fn failures(folders: &[PathBuf], runs: &[Run]) -> Vec<Failure> {
+pub fn failures(folders: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests> {
     const MAX_FAILURES: usize = 1000;
     let mut times_of: BTreeMap<(Box<str>, String), u64> = BTreeMap::new();
     for folder in folders {
@@ -129,7 +129,7 @@ pub fn failures(folders: &[PathBuf], runs: &[Run]) -> Vec<Failure> {
     let mut failures = Vec::new();
     for ((endpoint, error), times) in &times_of {
         let requests = requests_of.get(&**endpoint).copied().filter(|requests| *requests > 0);
-        failures.push(Failure { endpoint: endpoint.to_string(), error: error.clone(), times: *times, requests });
+        failures.push(FailedRequests { endpoint: endpoint.to_string(), error: error.clone(), times: *times, requests });
     }
     failures.sort_by_key(|failure| Reverse(failure.times));
     failures

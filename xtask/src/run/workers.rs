@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use judge::model::text::printable;
+use report::view::words::quoted;
 use serde::Deserialize;
 
 use crate::sys::{files, machine};
@@ -162,12 +163,6 @@ impl Setup {
         lines.extend((1..=workers).map(|number| format!("  PERF_WORKER={number} {imports}sh -c {}", quoted(&script))));
         lines
     }
-}
-
-/// Quotes text as one word of a shell.
-pub fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// The address of the master, for its workers.

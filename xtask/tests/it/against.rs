@@ -34,7 +34,7 @@ fn a_slowdown_is_red_and_an_improvement_green() {
             300,
             420,
             1,
-            "FAIL: p95 is 40% slower, 300 → 420 ms (limit +20%); p95_corrected +40% too; 1 of 1 endpoint: GET /claims +40%",
+            "FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); p95_corrected +40% too; 1 of 1 endpoint: GET /claims +40%",
         ),
         ("green", 420, 300, 0, "PASS: p95 -29% (limit +20%), all metrics within their limits"),
         ("same", 300, 300, 0, "PASS: p95 +0.0% (limit +20%), all metrics within their limits"),

@@ -69,7 +69,7 @@ fn rounds_with_the_baselines_own_commit_decide_a_fail() {
             420,
             "1",
             1,
-            "FAIL, confirmed: p95 is 40% slower, 300 → 420 ms (limit +20%); against the baseline's commit ",
+            "FAIL, confirmed: p95 rose 40%, 300 → 420 ms (limit +20%); against the baseline's commit ",
             " on this machine (2 rounds); p95_corrected +40% too; 1 of 1 endpoint: GET /claims +40%",
         ),
         (
@@ -77,7 +77,7 @@ fn rounds_with_the_baselines_own_commit_decide_a_fail() {
             420,
             "2",
             1,
-            "FAIL, confirmed: p95 is 40% slower, 600 → 840 ms (limit +20%); against the baseline's commit ",
+            "FAIL, confirmed: p95 rose 40%, 600 → 840 ms (limit +20%); against the baseline's commit ",
             "GET /claims +40%",
         ),
     ] {
@@ -130,7 +130,7 @@ fn where_the_commit_cannot_be_measured_the_fail_stands() {
         let output = scratch.perf(args);
         assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
         let last = output.stdout.lines().last().unwrap();
-        assert!(last.starts_with("FAIL, not confirmed: p95 is 40% slower"), "{last}");
+        assert!(last.starts_with("FAIL, not confirmed: p95 rose 40%"), "{last}");
         let note = format!("note: the FAIL is by the stored numbers alone, and not confirmed: {why}");
         assert!(output.stdout.contains(&note), "{}", output.stdout);
         output

@@ -55,7 +55,7 @@ fn a_run_is_judged_and_its_results_can_be_judged_again() {
     let output = slower.perf("");
     assert_eq!(
         (output.code, output.stdout.lines().last()),
-        (1, Some("FAIL: p95 is 23% slower, 300 → 370 ms (limit +20%)")),
+        (1, Some("FAIL: p95 rose 23%, 300 → 370 ms (limit +20%)")),
         "{}",
         output.stderr
     );
@@ -429,7 +429,7 @@ fn failures_alone_are_no_baseline() {
     let output = repository.perf("");
     assert_eq!(
         (output.code, output.stdout.lines().last()),
-        (1, Some("FAIL: error_rate rose by 99.50 pp, 0.50 → 100.00% (limit +2 pp)"))
+        (1, Some("FAIL: error_rate rose 99.50 pp, 0.50 → 100.00% (limit +2 pp)"))
     );
 }
 

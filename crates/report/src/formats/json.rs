@@ -1,82 +1,75 @@
-//! The report as JSON, with everything in full precision. `docs/report.schema.json` describes it, and the tests hold it to
-//! that.
+//! The report as JSON, with everything in full precision. `docs/report.schema.json` describes it.
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
-
-use judge::baseline::chain::Version;
-use judge::baseline::drift::{Anchor, Drift};
 use judge::model::limits::{Level, Limit};
 use judge::model::run::Provenance;
 use judge::model::text::is_unprintable;
 use judge::stats::estimate::Interval;
 use judge::verdict::accepted::{Applied, State};
 use judge::verdict::compare::{RunCounts, Verdict};
-use judge::verdict::decision::{Decision, Doubt, FewSamples, Row, Unsettled, Why};
+use judge::verdict::decision::Unsettled;
+use serde::Serialize;
 
-use crate::history::timeline::{author, why};
-use crate::view::confirmation::Confirmation;
-use crate::view::content::{
-    ONE_RUN, Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding, findings,
-};
-use crate::view::further::drift_findings;
-use crate::view::headline::Headline;
-use crate::view::next::{Step, steps, steps_unjudged};
-use crate::view::saved::Saved;
+use crate::view::drift::DriftView;
+use crate::view::input::Sides;
+use crate::view::next::NextStep;
+use crate::view::series::{DoubtView, SeriesView};
+use crate::view::unjudged::{Saved, SavedValue, Unjudged};
 use crate::view::words::{Status, change_unit};
+use crate::view::{ConfirmationView, Finding, StoredView, View};
 
 /// The version of the keys and what they mean: a new key raises the second number, another meaning the first.
 const SCHEMA_VERSION: &str = "1.3";
 
-/// The report, with its keys in the order of the file: what a reader wants first comes first.
+/// The report, with its keys in the order of the file.
 #[derive(Serialize)]
-struct Judged<'a> {
+struct ReportJson<'a> {
     schema_version: &'static str,
     verdict: &'static str,
     exit_code: u8,
     headline: String,
     conclusive: bool,
     sentence: String,
-    evidence: String,
+    evidence: &'a str,
     strict: bool,
     paired: bool,
     runs: Sides<usize>,
-    findings: Vec<Finding<'a>>,
-    drift: Option<Drifted<'a>>,
-    exceptions: Vec<Exception<'a>>,
-    remarks: Vec<String>,
-    next: Vec<Step>,
-    confirmation: Option<Confirmed<'a>>,
-    lacking: Vec<&'static str>,
-    rows: Vec<Series<'a>>,
+    findings: Vec<FindingJson<'a>>,
+    drift: Option<DriftJson<'a>>,
+    exceptions: Vec<ExceptionJson<'a>>,
+    remarks: &'a [String],
+    next: &'a [NextStep],
+    confirmation: Option<ConfirmationJson<'a>>,
+    lacking: &'a [&'static str],
+    rows: Vec<SeriesJson<'a>>,
     baseline_origin: &'a str,
     provenance: Sides<&'a Provenance>,
     details: &'a [String],
 }
 
 #[derive(Serialize)]
-struct NoComparison<'a> {
+struct UnjudgedJson<'a> {
     schema_version: &'static str,
     verdict: &'static str,
     exit_code: u8,
     headline: String,
     conclusive: bool,
     sentence: String,
-    next: Vec<Step>,
+    next: Vec<NextStep>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    baseline: Option<SavedBaseline<'a>>,
+    baseline: Option<SavedJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct SavedBaseline<'a> {
+struct SavedJson<'a> {
     file: &'a str,
     runs: usize,
-    values: Vec<SavedMetric>,
+    values: Vec<SavedValueJson>,
 }
 
 #[derive(Serialize)]
-struct SavedMetric {
+struct SavedValueJson {
     metric: &'static str,
     unit: Option<&'static str>,
     value: f64,
@@ -84,32 +77,31 @@ struct SavedMetric {
     most: f64,
 }
 
-/// What became of a FAIL by the stored numbers.
 #[derive(Serialize)]
-struct Confirmed<'a> {
+struct ConfirmationJson<'a> {
     outcome: &'static str,
     reason: Option<&'a str>,
-    stored: Option<StoredNumbers<'a>>,
+    stored: Option<StoredJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct StoredNumbers<'a> {
+struct StoredJson<'a> {
     headline: String,
     baseline_origin: &'a str,
     runs: Sides<usize>,
-    rows: Vec<Series<'a>>,
+    rows: Vec<SeriesJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct Finding<'a> {
+struct FindingJson<'a> {
     status: &'static str,
     endpoint: Option<&'a str>,
     metric: &'static str,
-    text: String,
+    text: &'a str,
 }
 
 #[derive(Serialize)]
-struct Series<'a> {
+struct SeriesJson<'a> {
     endpoint: Option<&'a str>,
     metric: &'static str,
     unit: Option<&'static str>,
@@ -120,35 +112,35 @@ struct Series<'a> {
     change_unit: &'static str,
     interval: Option<[f64; 2]>,
     detectable: Option<f64>,
-    limit: Option<Allowed>,
-    accepted: Option<Exception<'a>>,
-    doubt: Option<Doubted>,
+    limit: Option<LimitJson>,
+    accepted: Option<ExceptionJson<'a>>,
+    doubt: Option<DoubtJson<'a>>,
     unsettled: Option<&'static str>,
 }
 
 #[derive(Serialize)]
-struct Drifted<'a> {
+struct DriftJson<'a> {
     since: Option<&'a str>,
     commit: &'a str,
     date: String,
-    findings: Vec<String>,
-    updates: Vec<Update<'a>>,
-    rows: Vec<Series<'a>>,
+    findings: Vec<&'a str>,
+    updates: Vec<UpdateJson<'a>>,
+    rows: Vec<SeriesJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct Update<'a> {
+struct UpdateJson<'a> {
     commit: &'a str,
     date: String,
-    author: String,
-    note: String,
+    author: &'a str,
+    note: &'a str,
 }
 
 #[derive(Serialize)]
-struct Exception<'a> {
+struct ExceptionJson<'a> {
     endpoint: Option<&'a str>,
     metric: &'static str,
-    up_to: Allowed,
+    up_to: LimitJson,
     until: String,
     days_left: i64,
     reason: &'a str,
@@ -156,7 +148,7 @@ struct Exception<'a> {
 }
 
 #[derive(Serialize)]
-struct Allowed {
+struct LimitJson {
     worsening: Option<f64>,
     floor: Option<f64>,
     bound: Option<f64>,
@@ -164,107 +156,109 @@ struct Allowed {
 }
 
 #[derive(Serialize)]
-struct Doubted {
+struct DoubtJson<'a> {
     reason: &'static str,
     requests: Option<usize>,
     samples: Option<usize>,
-    text: String,
+    text: &'a str,
 }
 
 /// Writes the report.
-pub fn render(report: &Report) -> String {
-    let comparison = report.comparison;
-    let RunCounts { baseline, candidate } = comparison.runs;
-    let findings = findings(comparison).into_iter().map(|row| Finding {
-        status: status(row),
-        endpoint: row.endpoint,
-        metric: row.metric.name(),
-        text: finding(row),
-    });
-    text(&Judged {
+pub(crate) fn render(view: &View) -> String {
+    let of_endpoints = view.endpoints.iter().flat_map(|endpoint| &endpoint.series);
+    text(&ReportJson {
         schema_version: SCHEMA_VERSION,
-        verdict: match comparison.verdict {
+        verdict: match view.verdict {
             Verdict::Pass => "pass",
             Verdict::Fail => "fail",
         },
-        exit_code: comparison.verdict.exit_code(),
-        headline: report.headline().to_string(),
-        conclusive: comparison.is_conclusive(),
-        sentence: report.sentence(),
-        evidence: evidence(comparison),
-        strict: comparison.strict,
-        paired: comparison.paired,
-        runs: Sides { baseline, candidate },
-        findings: findings.collect(),
-        drift: comparison.drift.as_ref().map(drifted),
-        exceptions: comparison.exceptions.iter().map(exception).collect(),
-        remarks: report.remarks(),
-        next: steps(report),
-        confirmation: report.confirmation.map(|confirmation| confirmed(confirmation, comparison.verdict)),
-        lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
-        rows: comparison.total.iter().chain(&comparison.endpoints).map(series).collect(),
-        baseline_origin: &report.baseline,
-        provenance: report.provenance,
-        details: &report.details,
+        exit_code: view.verdict.exit_code(),
+        headline: view.headline.to_string(),
+        conclusive: view.is_conclusive,
+        sentence: view.headline.sentence(),
+        evidence: &view.evidence,
+        strict: view.strict,
+        paired: view.paired,
+        runs: run_counts(view.runs),
+        findings: view.findings.iter().filter_map(finding).collect(),
+        drift: view.drift.as_ref().map(drift),
+        exceptions: view.exceptions.iter().map(exception).collect(),
+        remarks: &view.notes,
+        next: &view.next,
+        confirmation: confirmation(view),
+        lacking: &view.lacking,
+        rows: view.total.iter().chain(of_endpoints).map(series).collect(),
+        baseline_origin: view.origin,
+        provenance: view.provenance,
+        details: view.details,
     })
 }
 
-fn confirmed<'a>(confirmation: &'a Confirmation<'a>, verdict: Verdict) -> Confirmed<'a> {
-    let stored = match confirmation {
-        Confirmation::Impossible(reason) => {
-            return Confirmed { outcome: "impossible", reason: Some(reason), stored: None };
+fn run_counts(RunCounts { baseline, candidate }: RunCounts) -> Sides<usize> {
+    Sides { baseline, candidate }
+}
+
+fn finding<'a>(finding: &'a Finding) -> Option<FindingJson<'a>> {
+    let row = finding.row?;
+    Some(FindingJson {
+        status: status(finding.status),
+        endpoint: row.endpoint,
+        metric: row.metric.name(),
+        text: &finding.text,
+    })
+}
+
+fn confirmation<'a>(view: &'a View) -> Option<ConfirmationJson<'a>> {
+    match &view.confirmation {
+        ConfirmationView::NotAsked => None,
+        ConfirmationView::Impossible(reason) => {
+            Some(ConfirmationJson { outcome: "impossible", reason: Some(reason), stored: None })
         }
-        Confirmation::Measured(stored) => stored,
-    };
-    let RunCounts { baseline, candidate } = stored.comparison.runs;
-    Confirmed {
-        outcome: match verdict {
-            Verdict::Fail => "confirmed",
-            Verdict::Pass => "not_confirmed",
-        },
-        reason: None,
-        stored: Some(StoredNumbers {
-            headline: Headline::of(stored.comparison).to_string(),
-            baseline_origin: &stored.baseline,
-            runs: Sides { baseline, candidate },
-            rows: stored.comparison.total.iter().chain(&stored.comparison.endpoints).map(series).collect(),
+        ConfirmationView::Measured(StoredView { headline, origin, runs, all, .. }) => Some(ConfirmationJson {
+            outcome: match view.verdict {
+                Verdict::Fail => "confirmed",
+                Verdict::Pass => "not_confirmed",
+            },
+            reason: None,
+            stored: Some(StoredJson {
+                headline: headline.to_string(),
+                baseline_origin: origin,
+                runs: run_counts(*runs),
+                rows: all.iter().map(series).collect(),
+            }),
         }),
     }
 }
 
 /// Writes the report of a command that judged nothing.
-pub fn render_unjudged(unjudged: &Unjudged) -> String {
-    let verdict = match unjudged {
-        Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => "not_judged",
-        Unjudged::BaselineSaved(_) => "baseline_saved",
-    };
+pub(crate) fn render_unjudged(unjudged: &Unjudged) -> String {
     let (exit_code, sentence) = (unjudged.exit_code(), unjudged.sentence());
-    text(&NoComparison {
+    text(&UnjudgedJson {
         schema_version: SCHEMA_VERSION,
-        verdict,
+        verdict: if exit_code == 0 { "baseline_saved" } else { "not_judged" },
         exit_code,
         headline: format!("{}: {sentence}", unjudged.word()),
         conclusive: false,
         sentence,
-        next: steps_unjudged(unjudged),
-        baseline: unjudged.saved().map(saved_baseline),
+        next: unjudged.next(),
+        baseline: unjudged.saved().map(saved),
     })
 }
 
-fn saved_baseline(saved: &Saved) -> SavedBaseline<'_> {
-    let metric = |saved: &crate::view::saved::SavedValue| SavedMetric {
+fn saved(saved: &Saved) -> SavedJson<'_> {
+    let value = |saved: &SavedValue| SavedValueJson {
         metric: saved.metric.name(),
         unit: Some(saved.metric.unit()).filter(|unit| !unit.is_empty()),
         value: saved.value,
         least: saved.least,
         most: saved.most,
     };
-    SavedBaseline { file: &saved.file, runs: saved.runs, values: saved.values.iter().map(metric).collect() }
+    SavedJson { file: &saved.file, runs: saved.runs, values: saved.values.iter().map(value).collect() }
 }
 
-/// Writes the JSON itself. Names are exact for a parser. What a terminal, or a page's `<script>`, would obey is escaped:
-/// outside of strings JSON holds no such character.
-pub fn text(value: &impl Serialize) -> String {
+/// Writes the JSON itself. Names are exact for a parser. Characters that a terminal, or a page's `<script>`, would obey are
+/// escaped: outside of strings JSON has none of them.
+pub(crate) fn text(value: &impl Serialize) -> String {
     let plain = serde_json::to_string_pretty(value).expect("numbers, and keys that are text");
     let mut text = String::with_capacity(plain.len() + 1);
     for c in plain.chars() {
@@ -280,30 +274,30 @@ pub fn text(value: &impl Serialize) -> String {
     text
 }
 
-fn series<'a>(row: &Row<'a>) -> Series<'a> {
-    let unit = row.metric.unit();
+fn series<'a>(view: &'a SeriesView) -> SeriesJson<'a> {
+    let row = view.row;
+    // From next to nothing a change can be beyond all numbers.
     let finite = |number: Option<f64>| number.filter(|number| number.is_finite());
-    Series {
+    let waived = row.accepted.filter(|_| row.is_waived());
+    SeriesJson {
         endpoint: row.endpoint,
         metric: row.metric.name(),
-        unit: Some(unit).filter(|unit| !unit.is_empty()),
-        status: status(row),
+        unit: Some(row.metric.unit()).filter(|unit| !unit.is_empty()),
+        status: status(view.status),
         baseline: row.presence.baseline(),
         candidate: row.presence.candidate(),
-        // From next to nothing a change can be beyond all numbers.
         change: finite(row.change()),
         change_unit: change_unit(row.metric),
-        interval: match row.evidence.interval {
-            Some(interval @ Interval { low, high }) if interval.is_finite() => Some([low, high]),
-            _ => None,
-        },
+        interval: row.evidence.interval.filter(|ends| ends.is_finite()).map(|Interval { low, high }| [low, high]),
         detectable: finite(row.evidence.detectable),
-        limit: row.limit.map(allowed),
-        accepted: row
-            .accepted
-            .filter(|_| row.is_waived())
-            .map(|accepted| exception(&Applied { accepted, state: State::Waived })),
-        doubt: doubted(row),
+        limit: row.limit.map(limit),
+        accepted: waived.map(|accepted| exception(&Applied { accepted, state: State::Waived })),
+        doubt: view.doubt.as_ref().map(|DoubtView { reason, few_samples, text }| DoubtJson {
+            reason,
+            requests: few_samples.map(|few| few.requests),
+            samples: few_samples.map(|few| few.samples),
+            text,
+        }),
         unsettled: row.evidence.unsettled.map(|unsettled| match unsettled {
             Unsettled::Open => "open",
             Unsettled::FewRuns => "few_runs",
@@ -312,30 +306,28 @@ fn series<'a>(row: &Row<'a>) -> Series<'a> {
     }
 }
 
-fn drifted<'a>(drift: &Drift<'a>) -> Drifted<'a> {
-    let Drift { anchor: Anchor { version, name, updates }, rows } = drift;
-    let update = |(place, update): (usize, &'a Version)| Update {
-        commit: &update.commit,
-        date: update.day.to_string(),
-        author: author(update),
-        note: why(update, updates.get(place + 1).or(Some(version))),
-    };
-    Drifted {
-        since: *name,
-        commit: &version.commit,
-        date: version.day.to_string(),
-        findings: drift_findings(drift).into_iter().map(|finding| finding.text).collect(),
-        updates: updates.iter().enumerate().map(update).collect(),
-        rows: rows.iter().map(series).collect(),
+fn drift<'a>(drift: &'a DriftView) -> DriftJson<'a> {
+    let mut updates = Vec::new();
+    for update in &drift.updates {
+        let date = update.version.day.to_string();
+        updates.push(UpdateJson { commit: &update.version.commit, date, author: &update.author, note: &update.note });
+    }
+    DriftJson {
+        since: drift.anchor.name,
+        commit: &drift.anchor.version.commit,
+        date: drift.anchor.version.day.to_string(),
+        findings: drift.findings.iter().map(|finding| finding.text.as_str()).collect(),
+        updates,
+        rows: drift.series.iter().map(series).collect(),
     }
 }
 
-fn exception<'a>(applied: &Applied<'a>) -> Exception<'a> {
+fn exception<'a>(applied: &Applied<'a>) -> ExceptionJson<'a> {
     let Applied { accepted, state } = *applied;
-    Exception {
+    ExceptionJson {
         endpoint: accepted.endpoint.as_deref(),
         metric: accepted.metric.name(),
-        up_to: allowed(&accepted.up_to),
+        up_to: limit(&accepted.up_to),
         until: accepted.until.to_string(),
         days_left: accepted.days_left,
         reason: &accepted.reason,
@@ -349,44 +341,18 @@ fn exception<'a>(applied: &Applied<'a>) -> Exception<'a> {
     }
 }
 
-fn allowed(limit: &Limit) -> Allowed {
+fn limit(limit: &Limit) -> LimitJson {
     let Limit { worsening, floor, bound, level } = *limit;
     let level = match level {
         Level::Fail => "fail",
         Level::Warn => "warn",
         Level::Off => "off",
     };
-    Allowed { worsening, floor, bound, level }
+    LimitJson { worsening, floor, bound, level }
 }
 
-/// Returns what a series over its limit lacks to be a finding, or to fail; of a percentile of all requests together, the few
-/// requests behind it.
-fn doubted(row: &Row) -> Option<Doubted> {
-    let doubted = |reason, text| Doubted { reason, requests: None, samples: None, text };
-    let few_samples = |few: FewSamples| Doubted {
-        requests: Some(few.requests),
-        samples: Some(few.samples),
-        ..doubted("few_samples", few_samples_text(row, few))
-    };
-    if row.decision.and_then(Decision::why) == Some(Why::OneRun) {
-        return Some(doubted("one_run", ONE_RUN.to_owned()));
-    }
-    let Some(doubt) = row.decision.and_then(Decision::doubt) else {
-        let few = row.evidence.few_samples.filter(|_| row.endpoint.is_none())?;
-        return Some(few_samples(few));
-    };
-    let reason = match doubt {
-        Doubt::FewSamples(few) => return Some(few_samples(few)),
-        Doubt::NotSignificant => "not_significant",
-        Doubt::NoiseUnknown => "noise_unknown",
-        Doubt::ReachesBelowLimit => "reaches_below_limit",
-        Doubt::InGap => "in_gap",
-    };
-    Some(doubted(reason, doubt_text(row, doubt)))
-}
-
-fn status(row: &Row) -> &'static str {
-    match Status::of(row) {
+fn status(status: Status) -> &'static str {
+    match status {
         Status::Fail => "fail",
         Status::Warn => "warn",
         Status::Waived => "waived",

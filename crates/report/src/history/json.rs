@@ -6,51 +6,53 @@ use judge::stats::estimate::Interval;
 use serde::Serialize;
 
 use crate::formats::json;
-use crate::history::timeline::{Timeline, author};
+use crate::history::timeline::Timeline;
+use crate::view::drift::author;
+use crate::view::words::change_unit;
 
 /// The version of the keys and what they mean.
 const SCHEMA_VERSION: &str = "1.0";
 
 #[derive(Serialize)]
-struct Whole<'t> {
+struct HistoryJson<'t> {
     schema_version: &'static str,
     file: &'t str,
     metric: &'static str,
     anchor: Option<&'t str>,
     anchor_name: Option<&'t str>,
     notes: &'t [String],
-    series: Vec<Series<'t>>,
+    series: Vec<HistorySeriesJson<'t>>,
 }
 
 #[derive(Serialize)]
-struct Series<'t> {
+struct HistorySeriesJson<'t> {
     /// `None` is all requests together.
     endpoint: Option<&'t str>,
-    versions: Vec<Accepted<'t>>,
+    versions: Vec<VersionJson<'t>>,
 }
 
 #[derive(Serialize)]
-struct Accepted<'t> {
+struct VersionJson<'t> {
     date: String,
     commit: &'t str,
     author: String,
     note: &'t str,
-    values: Vec<Estimate>,
+    values: Vec<EstimateJson>,
     runs: &'t [f64],
-    step: Option<Moved>,
-    since_anchor: Option<Moved>,
-    broken_by: Vec<Broken<'t>>,
+    step: Option<MovementJson>,
+    since_anchor: Option<MovementJson>,
+    broken_by: Vec<BreakJson<'t>>,
 }
 
 #[derive(Serialize)]
-struct Estimate {
+struct EstimateJson {
     metric: &'static str,
     unit: &'static str,
     value: Option<f64>,
 }
 
 #[derive(Serialize)]
-struct Moved {
+struct MovementJson {
     change: f64,
     unit: &'static str,
     interval: Option<[f64; 2]>,
@@ -58,7 +60,7 @@ struct Moved {
 }
 
 #[derive(Serialize)]
-struct Broken<'t> {
+struct BreakJson<'t> {
     what: &'static str,
     before: &'t str,
     after: &'t str,
@@ -67,27 +69,27 @@ struct Broken<'t> {
 /// Writes the history.
 pub fn render(timeline: &Timeline) -> String {
     let mut series = Vec::new();
-    let all: Vec<_> =
-        timeline.endpoints.iter().map(|endpoint| (*endpoint, timeline.entries(*endpoint, timeline.metric))).collect();
-    for (endpoint, entries) in &all {
-        let versions = entries.iter().map(|entry| Accepted {
-            date: entry.version.day.to_string(),
-            commit: &entry.version.commit,
-            author: author(entry.version),
-            note: &entry.why,
-            values: values(&timeline.metrics(), &entry.values),
-            runs: entry.runs,
-            step: entry.step.map(|step| change(timeline.metric, step)),
-            since_anchor: entry.since.map(|since| change(timeline.metric, since)),
-            broken_by: entry
+    let rows_of = |endpoint| (endpoint, timeline.rows(endpoint, timeline.metric));
+    let all: Vec<_> = timeline.endpoints.iter().copied().map(rows_of).collect();
+    for (endpoint, rows) in &all {
+        let versions = rows.iter().map(|row| VersionJson {
+            date: row.version.day.to_string(),
+            commit: &row.version.commit,
+            author: author(row.version),
+            note: &row.note,
+            values: estimates(&timeline.metrics(), &row.values),
+            runs: row.runs,
+            step: row.step.map(|step| change(timeline.metric, step)),
+            since_anchor: row.since.map(|since| change(timeline.metric, since)),
+            broken_by: row
                 .breaks
                 .iter()
-                .map(|of| Broken { what: of.what, before: &of.before, after: &of.after })
+                .map(|of| BreakJson { what: of.what, before: &of.before, after: &of.after })
                 .collect(),
         });
-        series.push(Series { endpoint: *endpoint, versions: versions.collect() });
+        series.push(HistorySeriesJson { endpoint: *endpoint, versions: versions.collect() });
     }
-    json::text(&Whole {
+    json::text(&HistoryJson {
         schema_version: SCHEMA_VERSION,
         file: &timeline.file,
         metric: timeline.metric.name(),
@@ -98,16 +100,16 @@ pub fn render(timeline: &Timeline) -> String {
     })
 }
 
-fn values(metrics: &[Metric], values: &[Option<f64>]) -> Vec<Estimate> {
+fn estimates(metrics: &[Metric], values: &[Option<f64>]) -> Vec<EstimateJson> {
     let pairs = metrics.iter().zip(values);
-    pairs.map(|(metric, value)| Estimate { metric: metric.name(), unit: metric.unit(), value: *value }).collect()
+    pairs.map(|(metric, value)| EstimateJson { metric: metric.name(), unit: metric.unit(), value: *value }).collect()
 }
 
-fn change(metric: Metric, movement: Movement) -> Moved {
+fn change(metric: Metric, movement: Movement) -> MovementJson {
     let finite = movement.interval.filter(|interval| interval.is_finite());
-    Moved {
+    MovementJson {
         change: movement.change,
-        unit: crate::view::words::change_unit(metric),
+        unit: change_unit(metric),
         interval: finite.map(|Interval { low, high }| [low, high]),
         significant: movement.is_significant(),
     }
