@@ -7,7 +7,9 @@ use std::process::Command as Program;
 
 use judge::model::limits::default_limits;
 use locust_gate::config::flags::{self, Command, LoadFlags, known_flags};
-use locust_gate::config::settings::{Config, LocustSettings, settle};
+use locust_gate::config::locust_conf::LocustConf;
+use locust_gate::config::perf_toml::Config;
+use locust_gate::config::settings::settle;
 use serde_json::Value;
 use toml::Table;
 use yaml_rust2::{Yaml, YamlLoader};
@@ -57,17 +59,118 @@ fn the_documents_show_the_help_as_it_is() {
 }
 
 #[test]
-fn the_readme_is_read_in_a_few_minutes() {
-    let lines = read("README.md").lines().count();
-    assert!(lines < 150, "README.md has {lines} lines: what is not for a first reader goes into docs/");
+fn the_readme_is_short() {
+    let readme = read("README.md");
+    let (lines, words) = (readme.lines().count(), readme.split_whitespace().count());
+    assert!(lines <= 90, "README.md has {lines} lines: move what a first reader does not need into docs/");
+    assert!(words <= 900, "README.md has {words} words: move what a first reader does not need into docs/");
 }
 
 #[test]
-fn adopting_is_told_in_a_few_lines() {
+fn the_first_25_lines_of_the_readme_lead_to_a_verdict() {
+    let readme = read("README.md");
+    let first = readme.lines().take(25).collect::<Vec<_>>().join("\n");
+    for words in ["✖ FAIL", "\ncargo xtask perf ", "\ncargo test ", "\ncargo xtask adopt ", "\n**Python teams**"] {
+        assert!(first.contains(words), "the first 25 lines of README.md do not have `{}`", words.trim());
+    }
+    for command in first.lines().filter(|line| line.starts_with("cargo ")) {
+        assert!(
+            ["minute", "seconds"].iter().any(|unit| command.contains(unit)),
+            "`{command}` does not name how long it takes"
+        );
+    }
+}
+
+#[test]
+fn the_readme_names_the_rust_version_of_the_manifests() {
+    let manifest: Table = read("Cargo.toml").parse().unwrap();
+    let version = manifest["workspace"]["package"]["rust-version"].as_str().unwrap().to_owned();
+    assert!(
+        read("README.md").contains(&format!("Rust ({version} or later)")),
+        "README.md does not name Rust {version}"
+    );
+}
+
+#[test]
+fn adopting_takes_a_few_lines_of_the_readme() {
     let readme = read("README.md");
     let section = readme.split("\n## ").find(|section| section.starts_with("Add it to your repository")).unwrap();
     let lines = section.trim_end().lines().count();
-    assert!(lines <= 25, "README.md tells in {lines} lines how to add the gate: the rest belongs into docs/adopt.md");
+    assert!(lines <= 25, "README.md explains adopting in {lines} lines: move the rest into docs/adopt.md");
+}
+
+#[test]
+fn the_architecture_is_short_and_names_only_what_exists() {
+    let text = read("ARCHITECTURE.md");
+    let lines = text.lines().count();
+    assert!(lines <= 150, "ARCHITECTURE.md has {lines} lines: it names the files that matter, not all of them");
+    let prose: String = text.split("```").step_by(2).collect();
+    let paths: Vec<&str> =
+        prose.split('`').skip(1).step_by(2).filter(|span| span.contains('/') && !span.contains(' ')).collect();
+    assert!(paths.len() > 20, "{paths:?}");
+    for path in paths {
+        assert!(root().join(path).exists(), "ARCHITECTURE.md names `{path}`, which does not exist");
+    }
+}
+
+/// The documents in Markdown, by their paths.
+fn documents() -> Vec<String> {
+    let mut documents = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "xtask/README.md"]
+        .map(str::to_owned)
+        .to_vec();
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            documents.push(path.strip_prefix(root()).unwrap().display().to_string());
+        }
+    }
+    documents
+}
+
+/// The anchor that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
+}
+
+#[test]
+fn every_link_of_the_documents_leads_to_a_file_or_a_heading() {
+    let mut links = 0;
+    for file in documents() {
+        let prose: String = read(&file).split("```").step_by(2).collect();
+        let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.starts_with("http")) {
+            let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+            let place = root().join(&file);
+            let place = if path.is_empty() { place } else { place.with_file_name(path) };
+            assert!(place.exists(), "{file}: {target}: there is no such file");
+            if !heading.is_empty() {
+                let text = fs::read_to_string(place).unwrap();
+                let exists = text.lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+                assert!(exists, "{file}: {target}: there is no such heading");
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 20, "{links}");
+}
+
+/// docs/calibration.md is generated, and begins with the text of its preface.
+#[test]
+fn each_document_begins_with_whom_it_is_for() {
+    let preface = "crates/judge/benches/calibration/preface.md".to_owned();
+    let written =
+        documents().into_iter().filter(|file| !["CONTRIBUTING.md", "docs/calibration.md"].contains(&file.as_str()));
+    for file in written.chain([preface]) {
+        let text = read(&file);
+        let mut lines = text.lines();
+        assert!(lines.next().unwrap().starts_with("# "), "{file} has no title");
+        let first = lines.find(|line| !line.is_empty()).unwrap();
+        assert!(
+            first.starts_with("For ") && first.ends_with('.'),
+            "{file} does not begin with whom it is for: {first}"
+        );
+    }
 }
 
 #[test]
@@ -156,14 +259,8 @@ fn every_command_of_the_workflow_is_one_that_the_parser_accepts() {
 /// Every line of shell in the documents: run by a test, or taken by the parser that it is meant for.
 #[test]
 fn every_command_of_the_documents_is_known() {
-    let mut documents = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "xtask/README.md"]
-        .map(str::to_owned)
-        .to_vec();
-    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    documents.extend(docs.map(|path| path.strip_prefix(root()).unwrap().display().to_string()));
     let mut known = 0;
-    documents.retain(|file| Path::new(file).extension().is_some_and(|extension| extension == "md"));
-    for file in &documents {
+    for file in &documents() {
         // In a sentence: what stands between two backticks.
         let prose: String = read(file).split("```").step_by(2).collect();
         let spans = prose.split('`').skip(1).step_by(2).map(|span| span.replace('\n', " "));
@@ -249,7 +346,7 @@ fn assert_known(file: &str, line: &str) {
             | ["cargo", "fmt", "--check"]
             // Where cargo-deny is installed; the test of licences holds to `deny.toml` itself.
             | ["cargo", "deny", "check"]
-            // Takes the picture of README.md; `html` opens such a page in the same browser.
+            // Takes the picture of docs/report.md; `html` opens such a page in the same browser.
             | ["chromium", "--headless", "--hide-scrollbars", "--window-size=1180,850", "--screenshot=docs/report.png", _]
             // What `listener` does.
             | ["python3", "xtask/locust/test_perf_listener.py"]
@@ -308,7 +405,6 @@ fn the_pure_crates_depend_on_nothing_that_reaches_outside() {
 fn nothing_prints_but_what_is_there_to_print() {
     let printers = [
         "xtask/src/lib.rs",
-        "xtask/src/run/bench.rs",
         "xtask/src/run/progress.rs",
         "xtask/src/config/project.rs",
         "xtask/src/selftest.rs",
@@ -514,7 +610,7 @@ fn every_key_of_perf_toml_is_in_the_starters_with_its_default() {
     Config::parse(&starter_with(|line| !line.starts_with("# version") && !line.starts_with("# requirements"))).unwrap();
     let settled = |text: &str| {
         let config = Config::parse(text).unwrap();
-        let settings = settle(&LoadFlags::default(), &[], &config, &LocustSettings::default()).unwrap();
+        let settings = settle(&LoadFlags::default(), &[], &config, &LocustConf::default()).unwrap();
         let Config { service, locust, limits, endpoint_limits, load, .. } = config;
         let times = (load.workers_timeout, load.deadline_margin);
         format!("{service:#?}{locust:#?}{limits:#?}{endpoint_limits:#?}{times:#?}{settings:#?}")

@@ -1,7 +1,7 @@
 //! Decisions about each series, and the comparison that they add up to.
 
 pub mod accepted;
-pub mod comparability;
 pub mod compare;
 pub mod decision;
-pub mod stopping;
+mod series;
+mod stopping;

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use judge::baseline::chain::{Movement, Version, oldest_of_stretch};
+use judge::baseline::comparability::Break;
 use judge::model::run::Metric;
 use judge::model::text::{cut, printable};
-use judge::verdict::comparability::Break;
 
 use crate::view::drift::{author, note};
 use crate::view::words::{change_text, count, interval_text, value};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use judge::model::run::{Metric, PERCENTILES};
 use judge::model::text::{cut, printable};
-use judge::parse::locust_history::{History, Point as Moment};
+use judge::parse::locust_history::{History, HistoryPoint as Moment};
 
 use crate::page::svg::{Canvas, Color, Position, Rect, Stroke, TextAnchor};
 use crate::view::charts::{ChartData, CurvePoint};

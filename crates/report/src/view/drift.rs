@@ -1,10 +1,9 @@
 //! The drift since an earlier baseline, the anchor.
 
 use judge::baseline::chain::{Movement, Version};
-use judge::baseline::drift::{Anchor, Drift};
 use judge::model::text::{cut, printable};
 use judge::model::{mask, program};
-use judge::verdict::compare::Comparison;
+use judge::verdict::compare::{Anchor, Comparison, Drift};
 use judge::verdict::decision::Row;
 
 use crate::view::Finding;

@@ -2,7 +2,7 @@
 
 use judge::model::run::{Metric, Provenance};
 use judge::verdict::compare::{Comparison, Verdict};
-use judge::verdict::decision::{Row, Unsettled};
+use judge::verdict::decision::{Decision, Row, Unsettled};
 
 use crate::view::input::{Report, Sides};
 use crate::view::usage;
@@ -52,7 +52,7 @@ fn of_drift(comparison: &Comparison, row: &Row) -> &'static str {
 
 fn unsettled_text(row: &Row, runs: usize) -> String {
     let series = series_of(row.endpoint, row.metric);
-    let is_over = row.decision.is_some_and(|decision| decision.is_finding() || decision.doubt().is_some());
+    let is_over = row.decision.and_then(Decision::reason).is_some();
     match row.evidence.unsettled {
         Some(Unsettled::FewRuns) if runs == 1 => format!("{series} exceeds its limit in a single run"),
         Some(Unsettled::FewRuns) => format!("{series} exceeds its limit in {}", count(runs, "run")),

@@ -2,7 +2,7 @@
 
 use judge::model::run::Metric;
 use judge::verdict::compare::{Comparison, Verdict};
-use judge::verdict::decision::{Decision, Doubt, Row};
+use judge::verdict::decision::{Decision, Reason, Row};
 
 use crate::view::input::{Confirmation, Report};
 use crate::view::series::SeriesView;
@@ -60,7 +60,7 @@ fn confirmation(report: &Report) -> Option<String> {
 
 fn few_requests_or_gap(series: &SeriesView) -> Option<String> {
     let (row, doubt) = (series.row, series.doubt.as_ref()?);
-    if row.decision.and_then(Decision::doubt) == Some(Doubt::InGap) {
+    if row.decision.and_then(Decision::reason) == Some(Reason::InGap) {
         return Some(format!("{} is over its limit ({}), but {}", row.metric, change(row), doubt.text));
     }
     doubt.few_samples.map(|_| doubt.text.clone())
@@ -77,8 +77,8 @@ fn nearly_used_limits(comparison: &Comparison) -> Vec<String> {
 
 fn nearly_used_limit(row: &Row) -> Option<String> {
     let (limit, candidate) = (row.limit?, row.presence.candidate()?);
-    let usage = row.strain(candidate).filter(|usage| *usage > MOSTLY && row.decision == Some(Decision::Ok))?;
-    let least = row.strain_interval()?.low;
+    let usage = row.limit_usage(candidate).filter(|usage| *usage > MOSTLY && row.decision == Some(Decision::Ok))?;
+    let least = row.limit_usage_interval()?.low;
     let (percent, change, limit) = (100.0 * usage, change(row), limit_text(row.metric, limit));
     (least > 0.0).then(|| format!("{} has used {percent:.0}% of its limit ({change} of {limit})", row.metric))
 }

@@ -4,7 +4,7 @@ use judge::model::limits::Level;
 use judge::model::run::Metric;
 use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, LEAST_SAMPLES};
-use judge::verdict::decision::{Decision, Doubt, FewSamples, Presence, Row, Why};
+use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row};
 
 use crate::view::exceptions::accepted_text;
 use crate::view::words::{
@@ -113,18 +113,16 @@ fn status_remark(row: &Row) -> String {
     if let (true, Some(accepted)) = (row.is_waived(), row.accepted) {
         return format!(" (until {})", accepted.until);
     }
-    let remark = match row.decision.and_then(Decision::doubt) {
-        Some(Doubt::FewSamples(_)) => " (too few requests)",
-        Some(Doubt::NotSignificant) => " (not significant)",
-        Some(Doubt::NoiseUnknown | Doubt::ReachesBelowLimit) => " (noise unknown)",
-        Some(Doubt::InGap) => " (in a gap)",
-        None if row.evidence.unsettled.is_some() => "? (inconclusive)",
-        None => match row.decision.and_then(Decision::why) {
-            Some(Why::Missing) => " (MISSING)",
-            Some(Why::OneRun) => " (one run)",
-            _ if row.endpoint.is_none() && row.evidence.few_samples.is_some() => " (too few requests)",
-            _ => "",
-        },
+    let remark = match row.decision.and_then(Decision::reason) {
+        Some(Reason::FewSamples(_)) => " (too few requests)",
+        Some(Reason::NotSignificant) => " (not significant)",
+        Some(Reason::NoiseUnknown | Reason::ReachesBelowLimit) => " (noise unknown)",
+        Some(Reason::InGap) => " (in a gap)",
+        _ if row.evidence.unsettled.is_some() => "? (inconclusive)",
+        Some(Reason::Missing) => " (MISSING)",
+        Some(Reason::OneRun) => " (one run)",
+        _ if row.endpoint.is_none() && row.evidence.few_samples.is_some() => " (too few requests)",
+        _ => "",
     };
     remark.to_owned()
 }
@@ -136,9 +134,9 @@ pub(crate) fn finding(row: &Row) -> String {
         }
         _ => over_limit(row),
     };
-    match (row.decision.and_then(Decision::why), row.accepted) {
-        (Some(Why::OneRun), _) => format!("{found}; {ONE_RUN}"),
-        (Some(Why::OverLimit | Why::OverBound), Some(accepted)) => {
+    match (row.decision.and_then(Decision::reason), row.accepted) {
+        (Some(Reason::OneRun), _) => format!("{found}; {ONE_RUN}"),
+        (Some(Reason::OverLimit | Reason::OverBound), Some(accepted)) => {
             format!("{found}; it was {}", accepted_text(accepted))
         }
         _ => found,
@@ -151,22 +149,22 @@ fn doubt(row: &Row) -> Option<DoubtView> {
         let text = few_samples_text(row, few);
         Some(DoubtView { reason: "few_samples", few_samples: Some(few), text })
     };
-    if row.decision.and_then(Decision::why) == Some(Why::OneRun) {
-        return doubt("one_run", ONE_RUN);
-    }
-    match row.decision.and_then(Decision::doubt) {
-        Some(Doubt::FewSamples(few)) => few_samples(few),
-        Some(Doubt::NotSignificant) => doubt("not_significant", "not significant after correcting for all endpoints"),
-        Some(Doubt::NoiseUnknown) => doubt("noise_unknown", "noise unknown: one run per side, too few requests"),
-        Some(Doubt::ReachesBelowLimit) => {
+    match row.decision.and_then(Decision::reason) {
+        Some(Reason::OneRun) => doubt("one_run", ONE_RUN),
+        Some(Reason::FewSamples(few)) => few_samples(few),
+        Some(Reason::NotSignificant) => doubt("not_significant", "not significant after correcting for all endpoints"),
+        Some(Reason::NoiseUnknown) => doubt("noise_unknown", "noise unknown: one run per side, too few requests"),
+        Some(Reason::ReachesBelowLimit) => {
             let ends = row.evidence.interval.map_or_else(String::new, |ends| interval_words(row.metric, ends));
             doubt("reaches_below_limit", &format!("with one run per side the interval is {ends}"))
         }
-        Some(Doubt::InGap) => doubt(
+        Some(Reason::InGap) => doubt(
             "in_gap",
             "it lies in a gap between fast and slow requests, where it jumps by chance; p90, p98 and the mean are not up",
         ),
-        None => row.evidence.few_samples.filter(|_| row.endpoint.is_none()).and_then(few_samples),
+        Some(Reason::OverLimit | Reason::OverBound | Reason::Missing) | None => {
+            row.evidence.few_samples.filter(|_| row.endpoint.is_none()).and_then(few_samples)
+        }
     }
 }
 
@@ -193,7 +191,7 @@ pub fn severity(row: &Row) -> Severity {
         Status::NoBaseline | Status::Shown => 4,
     };
     let limit_usage = match row.presence {
-        Presence::Both { candidate, .. } => row.strain(candidate).unwrap_or(f64::NEG_INFINITY),
+        Presence::Both { candidate, .. } => row.limit_usage(candidate).unwrap_or(f64::NEG_INFINITY),
         // Without a baseline it can only be over a bound.
         Presence::New { candidate } => row.allowed().map_or(f64::NEG_INFINITY, |allowed| candidate / allowed),
         // A missing endpoint has no value, and is worse than any.

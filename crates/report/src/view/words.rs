@@ -201,7 +201,7 @@ pub(crate) fn change_text(metric: Metric, change: f64) -> String {
 
 fn change_with(row: &Row, least_digits: usize) -> String {
     let Some(change) = row.change() else { return "n/a".to_owned() };
-    let is_over = row.is_finding() || row.is_waived() || row.decision.and_then(Decision::doubt).is_some();
+    let is_over = row.is_waived() || row.decision.and_then(Decision::reason).is_some();
     let exceeded = if is_over { row.limit.and_then(|limit| limit.worsening) } else { None };
     let looks_equal = |digits: usize| {
         exceeded.is_some_and(|allowed| format!("{:.digits$}", change.abs()) == format!("{allowed:.digits$}"))

@@ -1,14 +1,13 @@
 //! Comparisons that the tests of several formats share.
 
 use judge::baseline::chain::Version;
-use judge::baseline::drift::Anchor;
 use judge::baseline::file::Baseline;
 use judge::model::day::Day;
 use judge::model::limits::{Accepted, EndpointLimits, Limit, Limits, Rules};
 use judge::model::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats, Usage};
 use judge::stats::estimate::Interval;
 use judge::stats::histogram::Histogram;
-use judge::verdict::compare::compare;
+use judge::verdict::compare::{Anchor, compare};
 use report::formats::terminal::{self, Screen, Verbosity};
 use report::{Background, Confirmation, Format, Report, Sides, Stored, Unjudged, View};
 

@@ -1,7 +1,7 @@
 //! The charts of the page.
 
 use judge::baseline::file::Baseline;
-use judge::parse::locust_history::{History, Percentiles, Point};
+use judge::parse::locust_history::{History, HistoryPoint, Percentiles};
 use scraper::Html;
 
 use crate::service::{measured, names, provenance, select, text};
@@ -94,7 +94,7 @@ fn charts_are_drawn_for_any_values() {
         measured.histories = vec![Ok(History {
             is_windowed: true,
             points: [0.0, value]
-                .map(|time_s| Point {
+                .map(|time_s| HistoryPoint {
                     time_s,
                     users: value,
                     requests_per_sec: value,

@@ -3,10 +3,9 @@
 use std::fmt::Write as _;
 
 use expect_test::expect;
-use judge::baseline::drift::Anchor;
 use judge::model::limits::{Limit, Limits, Rules};
 use judge::model::run::{Metric, Run};
-use judge::verdict::compare::{Comparison, compare};
+use judge::verdict::compare::{Anchor, Comparison, compare};
 use report::view::drift;
 use report::view::exceptions::absorbed;
 use report::{Background, Report, Sides, View};

@@ -3,7 +3,7 @@
 use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
 use judge::model::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats, Usage};
-use judge::parse::locust_history::{History, Percentiles, Point};
+use judge::parse::locust_history::{History, HistoryPoint, Percentiles};
 use judge::stats::histogram::Histogram;
 use judge::verdict::compare::compare;
 use report::{Background, FailedRequests, Format, Report, Sides, View};
@@ -143,7 +143,7 @@ fn history(run: f64) -> History {
             p95_ms: 140.0 * wave,
             p99_ms: 210.0 * wave * (1.0 + 1.0 / time_s),
         });
-        Point {
+        HistoryPoint {
             time_s,
             users: (2.0 * time_s).min(10.0),
             requests_per_sec: 61.0 * wave * (time_s / 5.0).min(1.0),
