@@ -9,256 +9,108 @@ use judge::stats::estimate::Interval;
 use judge::verdict::accepted::{Applied, State};
 use judge::verdict::compare::{RunCounts, Verdict};
 use judge::verdict::decision::Unsettled;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::view::drift::DriftView;
-use crate::view::input::Sides;
 use crate::view::next::NextStep;
 use crate::view::series::{DoubtView, SeriesView};
-use crate::view::unjudged::{Saved, SavedValue, Unjudged};
+use crate::view::unjudged::{Saved, Unjudged};
 use crate::view::words::{Status, change_unit};
-use crate::view::{ConfirmationView, Finding, StoredView, View};
+use crate::view::{ConfirmationView, Finding, View};
 
 /// The version of the keys and what they mean: a new key raises the second number, another meaning the first.
 const SCHEMA_VERSION: &str = "1.3";
 
-/// The report, with its keys in the order of the file.
-#[derive(Serialize)]
-struct ReportJson<'a> {
-    schema_version: &'static str,
-    verdict: &'static str,
-    exit_code: u8,
-    headline: String,
-    conclusive: bool,
-    sentence: String,
-    evidence: &'a str,
-    strict: bool,
-    paired: bool,
-    runs: Sides<usize>,
-    findings: Vec<FindingJson<'a>>,
-    drift: Option<DriftJson<'a>>,
-    exceptions: Vec<ExceptionJson<'a>>,
-    remarks: &'a [String],
-    next: &'a [NextStep],
-    confirmation: Option<ConfirmationJson<'a>>,
-    lacking: &'a [&'static str],
-    rows: Vec<SeriesJson<'a>>,
-    baseline_origin: &'a str,
-    provenance: Sides<&'a Provenance>,
-    details: &'a [String],
+/// A value whose objects keep their keys in order, so that the file begins with the answer.
+pub(crate) enum Json<'a> {
+    Value(Value),
+    Provenance(&'a Provenance),
+    List(Vec<Json<'a>>),
+    Object(Vec<(&'static str, Json<'a>)>),
 }
 
-#[derive(Serialize)]
-struct UnjudgedJson<'a> {
-    schema_version: &'static str,
-    verdict: &'static str,
-    exit_code: u8,
-    headline: String,
-    conclusive: bool,
-    sentence: String,
-    next: Vec<NextStep>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    baseline: Option<SavedJson<'a>>,
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Json::Value(value) => value.serialize(serializer),
+            Json::Provenance(provenance) => provenance.serialize(serializer),
+            Json::List(items) => serializer.collect_seq(items),
+            Json::Object(keys) => serializer.collect_map(keys.iter().map(|(key, value)| (key, value))),
+        }
+    }
 }
 
-#[derive(Serialize)]
-struct SavedJson<'a> {
-    file: &'a str,
-    runs: usize,
-    values: Vec<SavedValueJson>,
+/// Text, a number or a list of them; null if there is none, or if a number is not finite.
+pub(crate) fn json(value: impl Serialize) -> Json<'static> {
+    Json::Value(serde_json::to_value(value).expect("a value without keys"))
 }
 
-#[derive(Serialize)]
-struct SavedValueJson {
-    metric: &'static str,
-    unit: Option<&'static str>,
-    value: f64,
-    least: f64,
-    most: f64,
+pub(crate) fn list<'a, T>(items: impl IntoIterator<Item = T>, json: impl Fn(T) -> Json<'a>) -> Json<'a> {
+    Json::List(items.into_iter().map(json).collect())
 }
 
-#[derive(Serialize)]
-struct ConfirmationJson<'a> {
-    outcome: &'static str,
-    reason: Option<&'a str>,
-    stored: Option<StoredJson<'a>>,
+/// The object, or null.
+pub(crate) fn optional<'a, T>(item: Option<T>, object: impl Fn(T) -> Json<'a>) -> Json<'a> {
+    item.map_or(Json::Value(Value::Null), object)
 }
 
-#[derive(Serialize)]
-struct StoredJson<'a> {
-    headline: String,
-    baseline_origin: &'a str,
-    runs: Sides<usize>,
-    rows: Vec<SeriesJson<'a>>,
-}
-
-#[derive(Serialize)]
-struct FindingJson<'a> {
-    status: &'static str,
-    endpoint: Option<&'a str>,
-    metric: &'static str,
-    text: &'a str,
-}
-
-#[derive(Serialize)]
-struct SeriesJson<'a> {
-    endpoint: Option<&'a str>,
-    metric: &'static str,
-    unit: Option<&'static str>,
-    status: &'static str,
-    baseline: Option<f64>,
-    candidate: Option<f64>,
-    change: Option<f64>,
-    change_unit: &'static str,
-    interval: Option<[f64; 2]>,
-    detectable: Option<f64>,
-    limit: Option<LimitJson>,
-    accepted: Option<ExceptionJson<'a>>,
-    doubt: Option<DoubtJson<'a>>,
-    unsettled: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct DriftJson<'a> {
-    since: Option<&'a str>,
-    commit: &'a str,
-    date: String,
-    findings: Vec<&'a str>,
-    updates: Vec<UpdateJson<'a>>,
-    rows: Vec<SeriesJson<'a>>,
-}
-
-#[derive(Serialize)]
-struct UpdateJson<'a> {
-    commit: &'a str,
-    date: String,
-    author: &'a str,
-    note: &'a str,
-}
-
-#[derive(Serialize)]
-struct ExceptionJson<'a> {
-    endpoint: Option<&'a str>,
-    metric: &'static str,
-    up_to: LimitJson,
-    until: String,
-    days_left: i64,
-    reason: &'a str,
-    state: &'static str,
-}
-
-#[derive(Serialize)]
-struct LimitJson {
-    worsening: Option<f64>,
-    floor: Option<f64>,
-    bound: Option<f64>,
-    level: &'static str,
-}
-
-#[derive(Serialize)]
-struct DoubtJson<'a> {
-    reason: &'static str,
-    requests: Option<usize>,
-    samples: Option<usize>,
-    text: &'a str,
+pub(crate) fn object<'a, const N: usize>(keys: [(&'static str, Json<'a>); N]) -> Json<'a> {
+    Json::Object(keys.into())
 }
 
 /// Writes the report.
 pub(crate) fn render(view: &View) -> String {
     let of_endpoints = view.endpoints.iter().flat_map(|endpoint| &endpoint.series);
-    text(&ReportJson {
-        schema_version: SCHEMA_VERSION,
-        verdict: match view.verdict {
-            Verdict::Pass => "pass",
-            Verdict::Fail => "fail",
-        },
-        exit_code: view.verdict.exit_code(),
-        headline: view.headline.to_string(),
-        conclusive: view.is_conclusive,
-        sentence: view.headline.sentence(),
-        evidence: &view.evidence,
-        strict: view.strict,
-        paired: view.paired,
-        runs: run_counts(view.runs),
-        findings: view.findings.iter().filter_map(finding).collect(),
-        drift: view.drift.as_ref().map(drift),
-        exceptions: view.exceptions.iter().map(exception).collect(),
-        remarks: &view.notes,
-        next: &view.next,
-        confirmation: confirmation(view),
-        lacking: &view.lacking,
-        rows: view.total.iter().chain(of_endpoints).map(series).collect(),
-        baseline_origin: view.origin,
-        provenance: view.provenance,
-        details: view.details,
-    })
-}
-
-fn run_counts(RunCounts { baseline, candidate }: RunCounts) -> Sides<usize> {
-    Sides { baseline, candidate }
-}
-
-fn finding<'a>(finding: &'a Finding) -> Option<FindingJson<'a>> {
-    let row = finding.row?;
-    Some(FindingJson {
-        status: status(finding.status),
-        endpoint: row.endpoint,
-        metric: row.metric.name(),
-        text: &finding.text,
-    })
-}
-
-fn confirmation<'a>(view: &'a View) -> Option<ConfirmationJson<'a>> {
-    match &view.confirmation {
-        ConfirmationView::NotAsked => None,
-        ConfirmationView::Impossible(reason) => {
-            Some(ConfirmationJson { outcome: "impossible", reason: Some(reason), stored: None })
-        }
-        ConfirmationView::Measured(StoredView { headline, origin, runs, all, .. }) => Some(ConfirmationJson {
-            outcome: match view.verdict {
-                Verdict::Fail => "confirmed",
-                Verdict::Pass => "not_confirmed",
-            },
-            reason: None,
-            stored: Some(StoredJson {
-                headline: headline.to_string(),
-                baseline_origin: origin,
-                runs: run_counts(*runs),
-                rows: all.iter().map(series).collect(),
-            }),
-        }),
-    }
+    let verdict = match view.verdict {
+        Verdict::Pass => "pass",
+        Verdict::Fail => "fail",
+    };
+    let [baseline, candidate] = [view.provenance.baseline, view.provenance.candidate].map(Json::Provenance);
+    text(&object([
+        ("schema_version", json(SCHEMA_VERSION)),
+        ("verdict", json(verdict)),
+        ("exit_code", json(view.verdict.exit_code())),
+        ("headline", json(view.headline.to_string())),
+        ("conclusive", json(view.is_conclusive)),
+        ("sentence", json(view.headline.sentence())),
+        ("evidence", json(&view.evidence)),
+        ("strict", json(view.strict)),
+        ("paired", json(view.paired)),
+        ("runs", run_counts(view.runs)),
+        ("findings", list(&view.findings, finding)),
+        ("drift", optional(view.drift.as_ref(), drift)),
+        ("exceptions", list(view.exceptions, exception)),
+        ("remarks", json(&view.notes)),
+        ("next", list(&view.next, next)),
+        ("confirmation", confirmation(view)),
+        ("lacking", json(&view.lacking)),
+        ("rows", list(view.total.iter().chain(of_endpoints), series)),
+        ("baseline_origin", json(view.origin)),
+        ("provenance", object([("baseline", baseline), ("candidate", candidate)])),
+        ("details", json(view.details)),
+    ]))
 }
 
 /// Writes the report of a command that judged nothing.
 pub(crate) fn render_unjudged(unjudged: &Unjudged) -> String {
     let (exit_code, sentence) = (unjudged.exit_code(), unjudged.sentence());
-    text(&UnjudgedJson {
-        schema_version: SCHEMA_VERSION,
-        verdict: if exit_code == 0 { "baseline_saved" } else { "not_judged" },
-        exit_code,
-        headline: format!("{}: {sentence}", unjudged.word()),
-        conclusive: false,
-        sentence,
-        next: unjudged.next(),
-        baseline: unjudged.saved().map(saved),
-    })
-}
-
-fn saved(saved: &Saved) -> SavedJson<'_> {
-    let value = |saved: &SavedValue| SavedValueJson {
-        metric: saved.metric.name(),
-        unit: Some(saved.metric.unit()).filter(|unit| !unit.is_empty()),
-        value: saved.value,
-        least: saved.least,
-        most: saved.most,
-    };
-    SavedJson { file: &saved.file, runs: saved.runs, values: saved.values.iter().map(value).collect() }
+    let mut keys = vec![
+        ("schema_version", json(SCHEMA_VERSION)),
+        ("verdict", json(if exit_code == 0 { "baseline_saved" } else { "not_judged" })),
+        ("exit_code", json(exit_code)),
+        ("headline", json(format!("{}: {sentence}", unjudged.word()))),
+        ("conclusive", json(false)),
+        ("sentence", json(sentence)),
+        ("next", list(&unjudged.next(), next)),
+    ];
+    keys.extend(unjudged.saved().map(|baseline| ("baseline", saved(baseline))));
+    text(&Json::Object(keys))
 }
 
 /// Writes the JSON itself. Names are exact for a parser. Characters that a terminal, or a page's `<script>`, would obey are
 /// escaped: outside of strings JSON has none of them.
-pub(crate) fn text(value: &impl Serialize) -> String {
+pub(crate) fn text(value: &Json) -> String {
     let plain = serde_json::to_string_pretty(value).expect("numbers, and keys that are text");
     let mut text = String::with_capacity(plain.len() + 1);
     for c in plain.chars() {
@@ -274,81 +126,139 @@ pub(crate) fn text(value: &impl Serialize) -> String {
     text
 }
 
-fn series<'a>(view: &'a SeriesView) -> SeriesJson<'a> {
+fn run_counts(RunCounts { baseline, candidate }: RunCounts) -> Json<'static> {
+    object([("baseline", json(baseline)), ("candidate", json(candidate))])
+}
+
+fn finding(finding: &Finding) -> Json<'static> {
+    object([
+        ("status", json(status(finding.status))),
+        ("endpoint", json(finding.row.and_then(|row| row.endpoint))),
+        ("metric", json(finding.row.map(|row| row.metric.name()))),
+        ("text", json(&finding.text)),
+    ])
+}
+
+fn next(step: &NextStep) -> Json<'static> {
+    object([("what", json(step.what)), ("command", json(&step.command))])
+}
+
+fn confirmation(view: &View) -> Json<'static> {
+    let (outcome, reason, stored) = match (&view.confirmation, view.verdict) {
+        (ConfirmationView::NotAsked, _) => return json(()),
+        (ConfirmationView::Impossible(reason), _) => ("impossible", Some(reason), None),
+        (ConfirmationView::Measured(stored), Verdict::Fail) => ("confirmed", None, Some(stored)),
+        (ConfirmationView::Measured(stored), Verdict::Pass) => ("not_confirmed", None, Some(stored)),
+    };
+    let stored = optional(stored, |stored| {
+        object([
+            ("headline", json(stored.headline.to_string())),
+            ("baseline_origin", json(stored.origin)),
+            ("runs", run_counts(stored.runs)),
+            ("rows", list(&stored.all, series)),
+        ])
+    });
+    object([("outcome", json(outcome)), ("reason", json(reason)), ("stored", stored)])
+}
+
+fn saved(saved: &Saved) -> Json<'static> {
+    let values = list(&saved.values, |saved| {
+        object([
+            ("metric", json(saved.metric.name())),
+            ("unit", unit(saved.metric.unit())),
+            ("value", json(saved.value)),
+            ("least", json(saved.least)),
+            ("most", json(saved.most)),
+        ])
+    });
+    object([("file", json(&saved.file)), ("runs", json(saved.runs)), ("values", values)])
+}
+
+fn unit(unit: &str) -> Json<'static> {
+    if unit.is_empty() { json(()) } else { json(unit) }
+}
+
+fn series(view: &SeriesView) -> Json<'static> {
     let row = view.row;
-    // From next to nothing a change can be beyond all numbers.
-    let finite = |number: Option<f64>| number.filter(|number| number.is_finite());
+    let interval = row.evidence.interval.filter(|ends| ends.is_finite());
     let waived = row.accepted.filter(|_| row.is_waived());
-    SeriesJson {
-        endpoint: row.endpoint,
-        metric: row.metric.name(),
-        unit: Some(row.metric.unit()).filter(|unit| !unit.is_empty()),
-        status: status(view.status),
-        baseline: row.presence.baseline(),
-        candidate: row.presence.candidate(),
-        change: finite(row.change()),
-        change_unit: change_unit(row.metric),
-        interval: row.evidence.interval.filter(|ends| ends.is_finite()).map(|Interval { low, high }| [low, high]),
-        detectable: finite(row.evidence.detectable),
-        limit: row.limit.map(limit),
-        accepted: waived.map(|accepted| exception(&Applied { accepted, state: State::Waived })),
-        doubt: view.doubt.as_ref().map(|DoubtView { reason, few_samples, text }| DoubtJson {
-            reason,
-            requests: few_samples.map(|few| few.requests),
-            samples: few_samples.map(|few| few.samples),
-            text,
-        }),
-        unsettled: row.evidence.unsettled.map(|unsettled| match unsettled {
-            Unsettled::Open => "open",
-            Unsettled::FewRuns => "few_runs",
-            Unsettled::Close => "close",
-        }),
-    }
+    let unsettled = row.evidence.unsettled.map(|unsettled| match unsettled {
+        Unsettled::Open => "open",
+        Unsettled::FewRuns => "few_runs",
+        Unsettled::Close => "close",
+    });
+    object([
+        ("endpoint", json(row.endpoint)),
+        ("metric", json(row.metric.name())),
+        ("unit", unit(row.metric.unit())),
+        ("status", json(status(view.status))),
+        ("baseline", json(row.presence.baseline())),
+        ("candidate", json(row.presence.candidate())),
+        ("change", json(row.change())),
+        ("change_unit", json(change_unit(row.metric))),
+        ("interval", json(interval.map(|Interval { low, high }| [low, high]))),
+        ("detectable", json(row.evidence.detectable)),
+        ("limit", optional(row.limit, limit)),
+        ("accepted", optional(waived, |accepted| exception(&Applied { accepted, state: State::Waived }))),
+        ("doubt", optional(view.doubt.as_ref(), doubt)),
+        ("unsettled", json(unsettled)),
+    ])
 }
 
-fn drift<'a>(drift: &'a DriftView) -> DriftJson<'a> {
-    let mut updates = Vec::new();
-    for update in &drift.updates {
-        let date = update.version.day.to_string();
-        updates.push(UpdateJson { commit: &update.version.commit, date, author: &update.author, note: &update.note });
-    }
-    DriftJson {
-        since: drift.anchor.name,
-        commit: &drift.anchor.version.commit,
-        date: drift.anchor.version.day.to_string(),
-        findings: drift.findings.iter().map(|finding| finding.text.as_str()).collect(),
-        updates,
-        rows: drift.series.iter().map(series).collect(),
-    }
+fn doubt(DoubtView { reason, few_samples, text }: &DoubtView) -> Json<'static> {
+    object([
+        ("reason", json(reason)),
+        ("requests", json(few_samples.map(|few| few.requests))),
+        ("samples", json(few_samples.map(|few| few.samples))),
+        ("text", json(text)),
+    ])
 }
 
-fn exception<'a>(applied: &Applied<'a>) -> ExceptionJson<'a> {
-    let Applied { accepted, state } = *applied;
-    ExceptionJson {
-        endpoint: accepted.endpoint.as_deref(),
-        metric: accepted.metric.name(),
-        up_to: limit(&accepted.up_to),
-        until: accepted.until.to_string(),
-        days_left: accepted.days_left,
-        reason: &accepted.reason,
-        state: match state {
-            State::Waived => "waived",
-            State::Exceeded => "exceeded",
-            State::InDoubt => "in_doubt",
-            State::Unused => "unused",
-            State::Expired => "expired",
-        },
-    }
+fn drift(drift: &DriftView) -> Json<'static> {
+    let updates = list(&drift.updates, |update| {
+        object([
+            ("commit", json(&update.version.commit)),
+            ("date", json(update.version.day.to_string())),
+            ("author", json(&update.author)),
+            ("note", json(&update.note)),
+        ])
+    });
+    object([
+        ("since", json(drift.anchor.name)),
+        ("commit", json(&drift.anchor.version.commit)),
+        ("date", json(drift.anchor.version.day.to_string())),
+        ("findings", list(&drift.findings, |finding| json(&finding.text))),
+        ("updates", updates),
+        ("rows", list(&drift.series, series)),
+    ])
 }
 
-fn limit(limit: &Limit) -> LimitJson {
-    let Limit { worsening, floor, bound, level } = *limit;
+fn exception(Applied { accepted, state }: &Applied) -> Json<'static> {
+    let state = match state {
+        State::Waived => "waived",
+        State::Exceeded => "exceeded",
+        State::InDoubt => "in_doubt",
+        State::Unused => "unused",
+        State::Expired => "expired",
+    };
+    object([
+        ("endpoint", json(&accepted.endpoint)),
+        ("metric", json(accepted.metric.name())),
+        ("up_to", limit(&accepted.up_to)),
+        ("until", json(accepted.until.to_string())),
+        ("days_left", json(accepted.days_left)),
+        ("reason", json(&accepted.reason)),
+        ("state", json(state)),
+    ])
+}
+
+fn limit(Limit { worsening, floor, bound, level }: &Limit) -> Json<'static> {
     let level = match level {
         Level::Fail => "fail",
         Level::Warn => "warn",
         Level::Off => "off",
     };
-    LimitJson { worsening, floor, bound, level }
+    object([("worsening", json(worsening)), ("floor", json(floor)), ("bound", json(bound)), ("level", json(level))])
 }
 
 fn status(status: Status) -> &'static str {

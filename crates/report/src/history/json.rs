@@ -3,114 +3,59 @@
 use judge::baseline::chain::Movement;
 use judge::model::run::Metric;
 use judge::stats::estimate::Interval;
-use serde::Serialize;
 
-use crate::formats::json;
-use crate::history::timeline::Timeline;
+use crate::formats::json::{Json, json, list, object, optional, text};
+use crate::history::timeline::{HistoryRow, Timeline};
 use crate::view::drift::author;
 use crate::view::words::change_unit;
 
 /// The version of the keys and what they mean.
 const SCHEMA_VERSION: &str = "1.0";
 
-#[derive(Serialize)]
-struct HistoryJson<'t> {
-    schema_version: &'static str,
-    file: &'t str,
-    metric: &'static str,
-    anchor: Option<&'t str>,
-    anchor_name: Option<&'t str>,
-    notes: &'t [String],
-    series: Vec<HistorySeriesJson<'t>>,
-}
-
-#[derive(Serialize)]
-struct HistorySeriesJson<'t> {
-    /// `None` is all requests together.
-    endpoint: Option<&'t str>,
-    versions: Vec<VersionJson<'t>>,
-}
-
-#[derive(Serialize)]
-struct VersionJson<'t> {
-    date: String,
-    commit: &'t str,
-    author: String,
-    note: &'t str,
-    values: Vec<EstimateJson>,
-    runs: &'t [f64],
-    step: Option<MovementJson>,
-    since_anchor: Option<MovementJson>,
-    broken_by: Vec<BreakJson<'t>>,
-}
-
-#[derive(Serialize)]
-struct EstimateJson {
-    metric: &'static str,
-    unit: &'static str,
-    value: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct MovementJson {
-    change: f64,
-    unit: &'static str,
-    interval: Option<[f64; 2]>,
-    significant: Option<bool>,
-}
-
-#[derive(Serialize)]
-struct BreakJson<'t> {
-    what: &'static str,
-    before: &'t str,
-    after: &'t str,
-}
-
 /// Writes the history.
 pub fn render(timeline: &Timeline) -> String {
-    let mut series = Vec::new();
-    let rows_of = |endpoint| (endpoint, timeline.rows(endpoint, timeline.metric));
-    let all: Vec<_> = timeline.endpoints.iter().copied().map(rows_of).collect();
-    for (endpoint, rows) in &all {
-        let versions = rows.iter().map(|row| VersionJson {
-            date: row.version.day.to_string(),
-            commit: &row.version.commit,
-            author: author(row.version),
-            note: &row.note,
-            values: estimates(&timeline.metrics(), &row.values),
-            runs: row.runs,
-            step: row.step.map(|step| change(timeline.metric, step)),
-            since_anchor: row.since.map(|since| change(timeline.metric, since)),
-            broken_by: row
-                .breaks
-                .iter()
-                .map(|of| BreakJson { what: of.what, before: &of.before, after: &of.after })
-                .collect(),
-        });
-        series.push(HistorySeriesJson { endpoint: *endpoint, versions: versions.collect() });
-    }
-    json::text(&HistoryJson {
-        schema_version: SCHEMA_VERSION,
-        file: &timeline.file,
-        metric: timeline.metric.name(),
-        anchor: timeline.versions.get(timeline.anchor).map(|version| version.commit.as_str()),
-        anchor_name: timeline.anchor_name.as_deref(),
-        notes: &timeline.notes,
-        series,
-    })
+    let anchor = timeline.versions.get(timeline.anchor);
+    let series = list(&timeline.endpoints, |endpoint| {
+        let rows = timeline.rows(*endpoint, timeline.metric);
+        object([("endpoint", json(endpoint)), ("versions", list(&rows, |row| version(timeline, row)))])
+    });
+    text(&object([
+        ("schema_version", json(SCHEMA_VERSION)),
+        ("file", json(&timeline.file)),
+        ("metric", json(timeline.metric.name())),
+        ("anchor", json(anchor.map(|version| &version.commit))),
+        ("anchor_name", json(&timeline.anchor_name)),
+        ("notes", json(&timeline.notes)),
+        ("series", series),
+    ]))
 }
 
-fn estimates(metrics: &[Metric], values: &[Option<f64>]) -> Vec<EstimateJson> {
-    let pairs = metrics.iter().zip(values);
-    pairs.map(|(metric, value)| EstimateJson { metric: metric.name(), unit: metric.unit(), value: *value }).collect()
+fn version(timeline: &Timeline, row: &HistoryRow) -> Json<'static> {
+    let values = list(timeline.metrics().into_iter().zip(&row.values), |(metric, value)| {
+        object([("metric", json(metric.name())), ("unit", json(metric.unit())), ("value", json(value))])
+    });
+    let broken_by = list(row.breaks, |of| {
+        object([("what", json(of.what)), ("before", json(&of.before)), ("after", json(&of.after))])
+    });
+    object([
+        ("date", json(row.version.day.to_string())),
+        ("commit", json(&row.version.commit)),
+        ("author", json(author(row.version))),
+        ("note", json(&row.note)),
+        ("values", values),
+        ("runs", json(row.runs)),
+        ("step", optional(row.step, |step| movement(timeline.metric, step))),
+        ("since_anchor", optional(row.since, |since| movement(timeline.metric, since))),
+        ("broken_by", broken_by),
+    ])
 }
 
-fn change(metric: Metric, movement: Movement) -> MovementJson {
-    let finite = movement.interval.filter(|interval| interval.is_finite());
-    MovementJson {
-        change: movement.change,
-        unit: change_unit(metric),
-        interval: finite.map(|Interval { low, high }| [low, high]),
-        significant: movement.is_significant(),
-    }
+fn movement(metric: Metric, movement: Movement) -> Json<'static> {
+    let interval = movement.interval.filter(|interval| interval.is_finite());
+    object([
+        ("change", json(movement.change)),
+        ("unit", json(change_unit(metric))),
+        ("interval", json(interval.map(|Interval { low, high }| [low, high]))),
+        ("significant", json(movement.is_significant())),
+    ])
 }

@@ -27,7 +27,7 @@ pub struct Report<'a> {
     pub confirmation: Option<&'a Confirmation<'a>>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sides<T> {
     pub baseline: T,
     pub candidate: T,

@@ -13,7 +13,7 @@ use crate::view::series::findings;
 use crate::view::words::quoted;
 
 /// A command, and what it is for.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextStep {
     pub what: &'static str,
     pub command: String,
