@@ -1,6 +1,6 @@
-//! What a report costs: the time of all formats, how it grows with the endpoints, and the size of the page.
+//! The cost of a report: the time of all formats, its growth with the endpoints, and the size of the page.
 //!
-//! `cargo bench -p xtask --bench report` exits non-zero where a bound does not hold. Without `--bench`, as under
+//! `cargo bench -p locust-gate-report --bench report` exits non-zero if a value is over its bound. Without `--bench`, as under
 //! `cargo test --all-targets`, it is a smoke run: few endpoints, no bounds.
 
 // A benchmark measures and prints; only the crate itself is pure.
@@ -39,7 +39,7 @@ const RUNS: usize = 5;
 /// How many times as many endpoints a report of many has as one of few.
 const MANY_PER_FEW: usize = 10;
 
-/// What writes a report, and what must be in it.
+/// The name of a format, what writes it, and a text that it must have.
 type Writer = (&'static str, fn(&Report) -> String, &'static str);
 
 const WRITERS: [Writer; 5] = [
@@ -132,7 +132,7 @@ struct Measured {
 }
 
 impl Measured {
-    /// Of a fifth of the endpoints some series got slower than its limit allows: the most that is ever to be said.
+    /// In a fifth of the endpoints a series is over its limit, so that the findings are long.
     fn new(endpoints: usize) -> Result<Measured> {
         let mut random = Rng::with_seed(endpoints as u64);
         let provenance = Provenance {

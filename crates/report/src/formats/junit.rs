@@ -1,5 +1,5 @@
 //! The report as `JUnit`'s XML, as Jenkins (`junit-10.xsd` of its xunit plugin) and GitLab read it: a suite for each
-//! endpoint, a case for each metric. The file is the same for the same results: its only time is that of the candidate's
+//! endpoint, a case for each metric. The file is the same for the same results: its only time is from the candidate's
 //! provenance.
 
 use std::fmt::Write as _;

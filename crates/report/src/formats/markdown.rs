@@ -68,7 +68,7 @@ pub fn render_unjudged(unjudged: &Unjudged) -> String {
     text
 }
 
-/// Writes which commits were compared, and where the run is.
+/// The compared commits, the load, and a link to the run.
 fn sides(view: &View) -> String {
     let commit = |commit: &str| code(&cut(&printable(commit), 60));
     let mut parts = vec![format!("{} → {}", commit(&view.commits.baseline), commit(&view.commits.candidate))];
@@ -251,7 +251,7 @@ fn prose(text: &str) -> String {
             escaped.push('\\');
         }
         escaped.push(c);
-        // GitHub looks for these in what Markdown has become, where the backslash is gone.
+        // GitHub looks for these after it has removed the backslash.
         if matches!(c, '@' | '#') {
             escaped.push('\u{200b}');
         }

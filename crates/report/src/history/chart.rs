@@ -8,7 +8,7 @@ use judge::model::run::Metric;
 use judge::model::text::cut;
 
 use crate::history::timeline::{HistoryRow, Timeline, movement_text};
-use crate::page::charts::{Axis, Chart, Field, Tick};
+use crate::page::charts::{Axis, Chart, Field, Tick, range};
 use crate::page::svg::{Canvas, Color, Position, Rect, Stroke, TextAnchor};
 use crate::view::drift::author;
 use crate::view::words::{count, endpoint_or_all, tile_name, with_unit};
@@ -57,8 +57,7 @@ fn x(place: usize) -> f64 {
 }
 
 fn field(rows: &[HistoryRow]) -> Field {
-    let all = rows.iter().flat_map(|row| row.runs.iter().copied());
-    let (least, most) = all.fold((f64::INFINITY, 0.0_f64), |(least, most), end| (least.min(end), most.max(end)));
+    let (least, most) = range(rows.iter().flat_map(|row| row.runs.iter().copied()));
     let margin = ((most - least) * 0.08).max(most * 0.02);
     let from = if least.is_finite() { (least - margin).max(0.0) } else { 0.0 };
     let newest = rows.len().saturating_sub(1);

@@ -10,7 +10,7 @@ use judge::model::text::{cut, printable};
 use crate::view::drift::{author, note};
 use crate::view::words::{change_text, count, interval_text, value};
 
-/// The metrics that each row shows, whatever the metric of the steps.
+/// The metrics that each row shows, besides the metric of the steps.
 const SHOWN: [Metric; 5] = [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
 /// The accepted baselines of a file, newest first, as the caller hands them over.

@@ -118,6 +118,11 @@ impl Axis {
     }
 }
 
+/// The least and the most of positive values.
+pub(crate) fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, 0.0), |(least, most), value| (least.min(value), most.max(value)))
+}
+
 /// About so many round numbers from one number to a larger one: multiples of 1, 2 or 5 times a power of ten.
 pub(crate) fn ticks(from: f64, to: f64, about: u8) -> Vec<f64> {
     let width = (to - from) / f64::from(about);
@@ -236,14 +241,13 @@ pub(crate) fn strip(data: &ChartData) -> Option<Chart> {
         return None;
     }
     let title = "p95 of every run";
-    let range = |runs: &[f64]| {
-        let least = runs.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = runs.iter().copied().fold(0.0, f64::max);
+    let range_text = |runs: &[f64]| {
+        let (least, most) = range(runs.iter().copied());
         let ends = [least, most].map(|end| value(Metric::P95, end));
         if ends[0] == ends[1] { format!("{} ms", ends[0]) } else { format!("{} to {} ms", ends[0], ends[1]) }
     };
     let limit_text = limit.map_or_else(String::new, |limit| format!(", limit {} ms", value(Metric::P95, limit)));
-    let description = format!("Baseline {}, candidate {}{limit_text}.", range(baseline), range(candidate));
+    let description = format!("Baseline {}, candidate {}{limit_text}.", range_text(baseline), range_text(candidate));
     let caption = format!("{description} The distance between runs of one side is the noise.");
     let mut canvas = Canvas::new(WIDTH, 150.0);
     let mut entries =
@@ -252,8 +256,7 @@ pub(crate) fn strip(data: &ChartData) -> Option<Chart> {
         entries.push(LegendEntry { mark: LIMIT, text: "limit" });
     }
     let top = legend(&mut canvas, &entries);
-    let all = baseline.iter().chain(candidate).copied().chain(limit);
-    let (least, most) = all.fold((f64::INFINITY, 0.0_f64), |(least, most), end| (least.min(end), most.max(end)));
+    let (least, most) = range(baseline.iter().chain(candidate).copied().chain(limit));
     let margin = ((most - least) * 0.08).max(most * 0.02);
     let x = Axis { title: "p95, ms".to_owned(), ..Axis::linear(least - margin, most + margin, 4) };
     let y = Axis { from: 1.5, to: -0.5, ticks: Vec::new(), title: String::new() };
@@ -335,11 +338,7 @@ struct DistributionPlot {
 
 impl DistributionPlot {
     fn new(area: Rect, times_ms: impl Iterator<Item = f64>) -> DistributionPlot {
-        let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
-        for time_ms in times_ms {
-            least = least.min(time_ms);
-            most = most.max(time_ms);
-        }
+        let (least, most) = range(times_ms);
         let floor_ms = (most / 1e5).max(0.01);
         let y = Axis::logarithmic(least.max(floor_ms) / 1.2, most.max(floor_ms) * 1.2);
         let y = Axis { title: "response time, ms".to_owned(), ..y };
@@ -377,7 +376,7 @@ impl DistributionPlot {
 
 // 3. The runs over time
 
-/// The number of points of all lines together that one panel may hold, so that the page stays small however many and
+/// The number of points of all lines together in one panel, so that the page stays small however many and
 /// long the runs are.
 const MOST_POINTS: usize = 1500;
 
@@ -562,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_are_about_as_many_as_wanted_whatever_the_axis() {
+    fn axes_of_any_length_have_about_as_many_ticks_as_asked_for() {
         let mut to = 1e-9;
         while to < 1e15 {
             for about in 3..10 {
@@ -576,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn a_logarithmic_axis_always_has_ticks() {
+    fn logarithmic_axes_have_ticks() {
         let cases = [
             (5.8, 1010.0, "10 20 50 100 200 500 1000"),
             (0.01, 12_000.0, "0.01 0.1 1 10 100 1000 10000"),

@@ -28,7 +28,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// The digests of the style and of the script. The browser uses nothing but these two, to the byte. The test
 /// `the_page_fetches_nothing_and_stays_small` prints them after a change.
 const STYLE_DIGEST: &str = "sha256-f5CD8+ReuhytmGB9+o6/+OEGZ9plYZ87Lgj+yWH8ExM=";
-const SCRIPT_DIGEST: &str = "sha256-SZrICqf2Od8zCXoRawLgICl9SbGBVOK8mq78ZvpdFOo=";
+const SCRIPT_DIGEST: &str = "sha256-4ZqGwwBWewFgj+vsQpZKo+Nqt5GEZciSttoRdtc9lbE=";
 
 /// The meaning of a report's words, for a first reader.
 const TERMS: &str = "<details>\n<summary><h2>Understanding this report</h2></summary>\n<ul>\n\
@@ -140,7 +140,6 @@ fn icon(tone: Tone) -> String {
     )
 }
 
-/// Writes what was compared, in one line.
 fn head(body: &mut String, view: &View) {
     let candidate = view.provenance.candidate;
     let mut left = Vec::new();
@@ -336,7 +335,6 @@ fn stored(body: &mut String, view: &View) {
     body.push_str("</details>\n");
 }
 
-/// Writes which commits were compared, where, and under which load.
 fn compared(body: &mut String, view: &View) {
     body.push_str("<details>\n<summary><h2 id=\"compared\">What was compared</h2></summary>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"compared\">\n<table class=\"facts\" aria-labelledby=\"compared\">\n");
     body.push_str(

@@ -1,4 +1,4 @@
-//! The facts about both sides: what was compared, where, and under which load.
+//! The facts about both sides: commits, machines, load and versions.
 
 use judge::model::run::{Precision, Provenance};
 

@@ -39,8 +39,8 @@ pub struct SeriesView<'a> {
     pub(crate) severity: Severity,
 }
 
-/// What a series over its limit lacks to be a finding, or to fail; for a percentile of all requests together also how few
-/// requests it rests on.
+/// The evidence that a series over its limit lacks to be a finding, or to fail; for a percentile of all requests together
+/// also how few requests it rests on.
 #[derive(Clone, Debug)]
 pub struct DoubtView {
     /// The word that programs read.

@@ -7,7 +7,7 @@ use judge::model::run::Metric;
 use crate::view::next::NextStep;
 use crate::view::words::{Tone, count, quoted, shown_commit, unit_of_value, value, with_unit};
 
-/// What a command reports that judged nothing.
+/// The report of a command that judged nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unjudged {
     /// The reason.
@@ -93,7 +93,7 @@ pub struct Saved {
     pub(crate) commit: String,
     pub(crate) load: Option<String>,
     pub(crate) runs: usize,
-    /// Of all requests together.
+    /// The values of all requests together.
     pub(crate) values: Vec<SavedValue>,
     /// The number of endpoints.
     pub(crate) endpoints: usize,

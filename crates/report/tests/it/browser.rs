@@ -25,8 +25,6 @@ fn folder() -> PathBuf {
     folder
 }
 
-// In a browser
-
 /// The browser on the path, if any.
 fn browser() -> Option<PathBuf> {
     let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
@@ -46,7 +44,7 @@ impl Drop for Owned {
 
 /// Opens a file without a window and returns what the browser prints, and what it and the page's console log.
 fn open(browser: &Path, page: &Path, flags: &[String]) -> [String; 2] {
-    /// One browser takes all cores for itself, and other tests beside it hold a time.
+    /// One browser uses all cores.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let name = page.file_stem().unwrap().to_str().unwrap();
@@ -57,7 +55,7 @@ fn open(browser: &Path, page: &Path, flags: &[String]) -> [String; 2] {
         Command::new(browser)
             .args([
                 "--headless=new",
-                // In a container there is no user to sandbox for; what is opened is ours.
+                // A container has no user to sandbox for, and the pages are ours.
                 "--no-sandbox",
                 "--disable-gpu",
                 "--disable-dev-shm-usage",
@@ -100,7 +98,7 @@ fn browser_shows_the_page_without_errors() {
     let Some(browser) = browser() else {
         let in_ci = std::env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"));
         assert!(!in_ci, "there is no Chromium on the path, and under CI the page must be opened in one");
-        // The macros' output is kept from who runs the tests.
+        // The test harness captures the output of the macros.
         let _ = io::stderr().write_all(b"SKIPPED: there is no Chromium on the path to open the HTML page with\n");
         return;
     };
@@ -115,7 +113,7 @@ fn browser_shows_the_page_without_errors() {
         let dom = Html::parse_document(&dom);
         assert!(text(select(&dom, "h1")[0]).starts_with("FAIL: p95"), "{}", text(select(&dom, "h1")[0]));
         assert_eq!((rows(&dom, "total").len(), rows(&dom, "endpoints").len()), (7, endpoint_rows));
-        // The script ran: the page's own policy lets it.
+        // The script ran, since the page's policy allows it.
         assert!(select(&dom, "#find")[0].attr("hidden").is_none());
         assert!(fs::metadata(&picture).unwrap().len() > 10_000, "{}", picture.display());
     }
@@ -126,7 +124,7 @@ fn browser_search_works_and_only_our_script_runs() {
     let Some(browser) = browser() else { return };
     let dump = ["--dump-dom".to_owned()];
     let page = measured(&names(300), 1.35).page();
-    // Someone who writes in the search box; the page's policy would not let this script run.
+    // A person who types in the search box; the page's policy would not allow this script.
     let (head, rest) = page.split_once("<meta http-equiv").unwrap();
     let typing = "<script>box.value = 'V7/Customers'; box.dispatchEvent(new Event('input'))</script></body>";
     let typing = typing.replace("box", "document.querySelector('#find input')");
@@ -134,7 +132,7 @@ fn browser_search_works_and_only_our_script_runs() {
     let [dom, _] = open(&browser, &write("typing.html", &page_with_typing), &dump);
     let dom = Html::parse_document(&dom);
     assert_eq!(select(&dom, "table[aria-labelledby=endpoints] tbody:not([hidden])").len(), 1);
-    // That the console is heard at all: a script that the policy does not know is refused, and said so.
+    // The console is read at all: the policy refuses a script that it does not know, and the browser logs that.
     let [_, log] = open(&browser, &write("refused.html", &page.replace("</body>", &typing)), &dump);
     assert_eq!(console(&log).len(), 1, "{log}");
 }
@@ -162,7 +160,7 @@ fn browser_switches_the_metric_and_opens_a_linked_endpoint() {
     assert!(select(&dom, "details[open] #endpoint-get-api-v7-claims").len() == 1);
 }
 
-/// A page of each kind that there is.
+/// A page of each kind.
 fn pages() -> Vec<(&'static str, String)> {
     let saved = Saved::new(&of(1.0, 5).baseline, "perf_baseline.json");
     let refusal = "perf_baseline.json is not comparable: users: the baseline has 10, this load 50; measure with --users 10, or accept the new load with --update-baseline";
@@ -179,7 +177,7 @@ fn pages() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What the driver below runs in each page, at each width: it says what is wrong.
+/// The script that the driver below runs in each page, at each width: it lists the faults.
 const FAULTS: &str = r"
 const faults = (page, width) => {
   const found = [], root = page.documentElement, seen = page.defaultView;
@@ -217,7 +215,7 @@ fn nothing_is_clipped_at_any_width_and_chart_text_is_legible() {
             frame.srcdoc = text;
             document.body.append(frame);
             await loaded;
-            // Of 1500 rows the layout takes a second at each width, and a few tell the same.
+            // The layout of 1500 rows takes a second at each width, and a few rows show the same.
             const folds = frame.contentDocument.querySelectorAll('details');
             if (!name.startsWith('300')) for (const fold of folds) fold.open = true;
             for (const width of [320, 340, 360, 412, 480, 560, 641, 704, 720, 800, 880, 900, 1024, 1200, 1400, 1920]) {{

@@ -13,12 +13,9 @@ use report::{Background, Confirmation, Format, Report, Sides, Stored, Unjudged, 
 
 use crate::samples::{self, VERSION_1_0};
 
-/// Returns what a command says that could not judge.
 pub fn no_verdict(reason: &str) -> Unjudged {
     Unjudged::NoVerdict(reason.to_owned())
 }
-
-// What is reported
 
 pub fn provenance() -> Provenance {
     Provenance {
@@ -75,13 +72,12 @@ pub fn rules(strict: bool, paired: bool) -> Rules {
     Rules { strict, paired, ..Rules::default() }
 }
 
-/// One comparison, and what it is of.
 pub struct Case {
     pub name: &'static str,
     pub baseline: Baseline,
     pub runs: Vec<Run>,
     pub rules: Rules,
-    /// The versions that a drift is judged by, newest first; empty where none is.
+    /// The versions by which a drift is judged, newest first; empty if none is.
     versions: Vec<Version>,
 }
 
@@ -121,7 +117,7 @@ impl Case {
 
 pub const STEADY: [f64; 5] = [300.0, 303.0, 297.0, 301.0, 299.0];
 
-/// Every status, every doubt, and both reasons to measure again occur in them.
+/// Every status, every reason of doubt, and every reason to measure again occur in them.
 pub fn cases() -> Vec<Case> {
     let noisy = [300.0, 400.0, 250.0, 330.0, 280.0];
     let mut few = runs(&STEADY);
@@ -237,7 +233,7 @@ fn versions() -> Vec<Version> {
     vec![version(360.0, "Bob", "search"), version(330.0, "Ann", "a cache less"), version(300.0, "Ann", "first")]
 }
 
-/// By Locust itself.
+/// Response times as Locust itself rounds them.
 fn rounded(runs: Vec<Run>) -> Vec<Run> {
     runs.into_iter().map(|run| Run { precision: Precision::Coarse, ..run }).collect()
 }
@@ -257,8 +253,6 @@ pub fn confirmed<T>(rounds: [&[f64]; 2], read: impl FnOnce(&Report) -> T) -> T {
         case.report(|report| read(&Report { confirmation: Some(&confirmation), ..report.clone() }))
     })
 }
-
-// What every format says
 
 /// For people, then for programs; for the terminal without colours.
 pub fn in_every_format(report: &Report) -> [(&'static str, String); 6] {

@@ -6,7 +6,7 @@ use scraper::Html;
 
 use crate::service::{measured, names, provenance, select, text};
 
-/// How wide a text of the pictures is with `DejaVu Sans`, the widest of the usual fonts.
+/// The width of a chart's text with `DejaVu Sans`, the widest of the usual fonts.
 fn width_px(text: &str) -> f64 {
     let of_size_1 = |c: char| match c {
         ' ' | '.' | ',' | '/' | 'i' | 'l' => 0.33,
@@ -20,7 +20,6 @@ fn width_px(text: &str) -> f64 {
 
 #[test]
 fn axis_labels_stay_inside_their_chart() {
-    // The scale of a change ends at what a label says: the farthest, and the least.
     for slowdown in [1.0, 1.35, 3.0] {
         let page = Html::parse_document(&measured(&names(5), slowdown).page());
         let texts = select(&page, "figure svg text");
@@ -67,18 +66,18 @@ fn missing_data_is_explained_in_place_of_its_chart() {
     }
     measured.baseline.endpoints.clear();
     let page = Html::parse_document(&measured.page());
-    let told: String = select(&page, ".charts").into_iter().map(text).collect();
+    let shown: String = select(&page, ".charts").into_iter().map(text).collect();
     for part in [
         "no chart of runs over time: cannot read locust_stats_history.csv: it is not there",
         "Only p50, p95 and p99 were recorded.",
     ] {
-        assert!(told.contains(part), "{told}");
+        assert!(shown.contains(part), "{shown}");
     }
     assert_eq!(select(&page, "svg").len(), 2);
     assert_eq!(select(&page, "#endpoints, #where").len(), 0);
 }
 
-/// Values at which a scale has nothing to stand on.
+/// Values without a range for an axis.
 #[test]
 fn charts_are_drawn_for_any_values() {
     for value in [0.0, 1e-9, 1e12_f64] {

@@ -13,8 +13,6 @@ use report::{Background, Report, Sides, View};
 use crate::history::{ENDPOINT, version, versions};
 use crate::samples::{accepted, provenance, runs_with};
 
-// Drift and exceptions
-
 fn view_of<T>(comparison: &Comparison, runs: &[Run], read: impl FnOnce(&View) -> T) -> T {
     let provenance = provenance();
     let report = Report {

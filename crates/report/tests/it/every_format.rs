@@ -21,7 +21,7 @@ fn every_format_has_the_same_headline() {
             for (format, text) in &in_every_format(report) {
                 let shown = match *format {
                     "terminal" | "quiet" => text.lines().last().unwrap().to_owned(),
-                    // Neither escapes a character of these.
+                    // The headlines have no other characters that Markdown escapes.
                     "Markdown" => text.lines().nth(1).unwrap().replace("\\_", "_").replace("\\[", "["),
                     _ => text.clone(),
                 };
@@ -123,7 +123,7 @@ fn pass_names_other_circumstances_of_the_baseline() {
         ends(|of| (of.locust, of.python) = (Some("2.32.0".to_owned()), Some("3.14.0".to_owned()))),
         "the baseline was measured with another Locust and Python"
     );
-    // What is not known is no difference.
+    // An unknown machine is no other machine.
     assert!(ends(|of| of.machine = None).starts_with("PASS: "));
 }
 
@@ -134,8 +134,8 @@ fn every_format_marks_an_inconclusive_verdict() {
             let is_settled = report.comparison.unsettled().next().is_none();
             assert_eq!(report.comparison.is_conclusive(), is_settled, "{}", case.name);
             for (format, text) in &in_every_format(report) {
-                let says = text.contains("inconclusive: noise");
-                assert_eq!(says, !is_settled, "{}, {format}: {text}", case.name);
+                let is_marked = text.contains("inconclusive: noise");
+                assert_eq!(is_marked, !is_settled, "{}, {format}: {text}", case.name);
             }
             let value: Value = serde_json::from_str(&Format::Json.render(&View::of(report))).unwrap();
             assert_eq!(value["conclusive"], json!(report.comparison.is_conclusive()), "{}", case.name);
@@ -172,11 +172,11 @@ fn only_the_json_grows_beyond_2000_endpoints() {
         }
         case.report(|report| {
             let worst = format!("GET /{:05}", count - 1);
-            let says =
+            let note =
                 format!("howing the 2000 worst of {count} endpoints; the JSON has them all (--report perf.json)");
             in_every_format(report).map(|(format, text)| {
                 let text = text.replace('\\', "");
-                assert!(text.contains(&worst) && text.contains(&says), "{format} of {count} endpoints");
+                assert!(text.contains(&worst) && text.contains(&note), "{format} of {count} endpoints");
                 if format == "JSON" {
                     let all = names.iter().filter(|name| text.contains(*name)).count();
                     assert_eq!(all, count);

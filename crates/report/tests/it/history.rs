@@ -108,7 +108,7 @@ fn anchor_counts_only_in_its_stretch() {
         rows.iter().map(|row| row.since.map(|since| since.change.round() as i64)).collect()
     };
     assert_eq!(since(2), [Some(20), Some(9), None, Some(0), None]);
-    // Those before it have nothing to be counted from.
+    // Versions before the anchor have no change.
     assert_eq!(since(1), [Some(10), None, None, Some(0), None]);
     assert_eq!(since(4), [Some(20), Some(9), None, Some(0), None]);
 }
@@ -132,7 +132,7 @@ fn history_page_is_well_formed_with_hostile_notes() {
     for chart in &charts {
         Document::parse(chart).unwrap();
     }
-    // A dot for each run, an estimate for each version, and a ring for each step that noise does not explain.
+    // A dot for each run, an estimate for each version, and a ring for each significant step.
     let count = |of: &str| charts[0].matches(of).count();
     assert_eq!((count("r=\"2\""), count("r=\"3\""), count("r=\"6\"")), (25, 5, 2), "{}", charts[0]);
     for text in [page, terminal::render(&timeline, Screen::default()), json::render(&timeline)] {

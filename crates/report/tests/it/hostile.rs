@@ -58,7 +58,7 @@ pub fn hostile_names() -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).chain(["x".repeat(10_000), "\u{1b}<".repeat(5_000)]).collect()
 }
 
-/// A comparison in which every one of them fails, so that it is in every sentence that names an endpoint.
+/// A comparison in which each endpoint fails, so that its name is in every sentence that names one.
 pub fn hostile_case(names: &[String]) -> Case {
     let of = |p95_ms: f64| {
         let endpoints: Vec<(&str, f64)> = names.iter().map(|name| (name.as_str(), p95_ms)).collect();
@@ -67,9 +67,7 @@ pub fn hostile_case(names: &[String]) -> Case {
     Case::new("hostile", &STEADY.map(of), vec![of(900.0), of(905.0), of(910.0)], rules(false, false))
 }
 
-// Both
-
-/// Nothing in the file itself that a terminal, a page or a log would obey.
+/// The file has nothing that a terminal, a page or a log would obey.
 #[track_caller]
 fn assert_harmless(name: &str, text: &str) {
     const MARKS: &str = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2028}\u{2029}\u{2066}\u{2067}\u{2068}\u{2069}\u{fffe}\u{ffff}";

@@ -14,8 +14,6 @@ use serde_json::{Value, json};
 
 use crate::cases::{case, cases, no_verdict};
 
-// JSON
-
 pub struct Schema(Schemas, SchemaIndex);
 
 impl Schema {
@@ -55,7 +53,7 @@ fn json_matches_its_schema() {
             }
         }
     }
-    // What no case makes, the schema would not be held to.
+    // A word that no case produces would not be checked.
     expect![[r#"[{"fail", "pass"}, {"below_resolution", "fail", "in_doubt", "new", "no_baseline", "ok", "shown", "waived", "warn"}, {"few_samples", "noise_unknown", "not_significant", "one_run", "reaches_below_limit"}, {"close", "few_runs", "open"}]"#]]
     .assert_eq(&format!("{met:?}"));
     let failure: Value =
@@ -67,7 +65,7 @@ fn json_matches_its_schema() {
         schema.assert_accepts(unjudged.word(), &value);
         assert_eq!(value["baseline"]["values"].as_array().unwrap().len(), 5);
     }
-    // What a later version may add.
+    // A later version may add keys.
     let mut later: Value = serde_json::from_str(&cases()[0].render(Format::Json)).unwrap();
     (later["extra"], later["rows"][0]["extra"]) = (json!(1), json!(null));
     schema.assert_accepts("a later version", &later);
@@ -117,7 +115,7 @@ fn schema_rejects_planted_faults() {
     }
 }
 
-/// But for the last bit, which `serde_json` gives up to read faster.
+/// Equal but for the last bit, which `serde_json` gives up to read faster.
 fn is_same(read: Option<f64>, written: Option<f64>) -> bool {
     match (read, written) {
         (Some(read), Some(written)) => (read - written).abs() <= f64::EPSILON * written.abs(),

@@ -10,13 +10,11 @@ use roxmltree::{Document, Node};
 
 use crate::cases::{case, cases, no_verdict, provenance};
 
-// JUnit
-
-/// What may be in an element: its children, and its attributes, those required first.
+/// The children of an element, its required attributes, and its optional ones.
 type Rule = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
 
 /// The grammar of `junit-10.xsd` in Jenkins's xunit plugin, which is stricter than what GitLab reads. Children may come
-/// in any order there; of those with an empty list some hold text.
+/// in any order there; some of those with an empty list have text.
 const GRAMMAR: [Rule; 10] = [
     ("testsuites", &["testsuite"], &[], &["name", "time", "tests", "failures", "errors"]),
     (
@@ -40,9 +38,9 @@ const GRAMMAR: [Rule; 10] = [
     ("system-err", &[], &[], &[]),
 ];
 
-const HOLD_TEXT: [&str; 5] = ["skipped", "error", "failure", "system-out", "system-err"];
+const WITH_TEXT: [&str; 5] = ["skipped", "error", "failure", "system-out", "system-err"];
 
-/// What is wrong with the document by the grammar, and by its own counts.
+/// The faults of the document by the grammar, and by its own counts.
 fn faults(document: &Document) -> Vec<String> {
     let mut faults = Vec::new();
     let root = document.root_element();
@@ -51,8 +49,8 @@ fn faults(document: &Document) -> Vec<String> {
     }
     for node in root.descendants() {
         if node.is_text() {
-            let holds_text = node.parent().is_some_and(|parent| HOLD_TEXT.contains(&parent.tag_name().name()));
-            if !holds_text && !node.text().unwrap().trim().is_empty() {
+            let may_have_text = node.parent().is_some_and(|parent| WITH_TEXT.contains(&parent.tag_name().name()));
+            if !may_have_text && !node.text().unwrap().trim().is_empty() {
                 faults.push(format!("text where none may be: {:?}", node.text()));
             }
         } else if node.is_element() {

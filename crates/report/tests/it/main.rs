@@ -2,7 +2,7 @@
 
 // Tests read files, and one opens a browser; only the crate itself is pure.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
-// A value is compared with the one that was put in, and expect-test writes the hashes.
+// Values are compared exactly with those that were put in, and expect-test writes the hashes.
 #![allow(clippy::float_cmp, clippy::needless_raw_string_hashes, clippy::type_complexity)]
 
 mod browser;

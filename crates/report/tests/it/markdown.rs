@@ -92,15 +92,15 @@ fn with_runs<T>(former: &Run, candidate: Run, then: impl FnOnce(&Report) -> T) -
     })
 }
 
-/// What an independent parser sees of a page.
+/// A page as an independent parser reads it.
 #[derive(Default)]
 struct Page {
     headings: Vec<String>,
     /// Rows of cells, with the header.
     tables: Vec<Vec<Vec<String>>>,
-    /// Lists and their like, and what stands between them.
+    /// List items and paragraphs.
     lines: Vec<String>,
-    /// What is not in code, where GitHub looks for people and issues.
+    /// The text outside code, in which GitHub looks for people and issues.
     prose: String,
     html: String,
 }
@@ -275,7 +275,7 @@ fn hostile_names_break_no_markdown_and_no_annotation() {
         ["x".repeat(10_000), "`".repeat(10_000), "\u{301}".repeat(10_000), "|".repeat(10_000), "语@#".repeat(4000)];
     let names = hostile_names();
     for name in HOSTILE.into_iter().chain(long.iter().chain(&names).map(String::as_str)) {
-        // As an endpoint over its limit, as one within it, and in whatever Locust says.
+        // As an endpoint over its limit, as one within it, and in a warning.
         for p95_ms in [300.0, 450.0] {
             with_report(&[(name, 300.0, p95_ms), ("GET /b", 300.0, 300.0)], 400.0, |report| {
                 let text = markdown::render(&View::of(report));
@@ -359,7 +359,7 @@ fn first_lines_show_the_verdict_and_the_run() {
             assert!(lines[1].starts_with(&format!("## {sign}: p95 ")), "{}", lines[1]);
             assert_eq!(lines[3], format!("`abc123` → `abc123` (+3 commits) · [run and artifacts]({url})"));
             assert!(lines[5].starts_with("| metric | baseline "), "{}", lines[5]);
-            // Nothing that decides is folded, and no limit is broken by the end of a line.
+            // Nothing decisive is folded, and no line ends within a limit.
             let folded = text.find("<details>").unwrap();
             assert!(text.find("\nevidence: ").unwrap() < folded && text.find("**What next**").unwrap() < folded);
             assert!(text.contains("| +2\u{a0}pp |"), "{text}");

@@ -83,7 +83,7 @@ fn endpoints_are_worst_first() {
     let ranks: Vec<usize> = groups.iter().map(rank).collect();
     assert!(ranks.is_sorted(), "{ranks:?}");
     assert!([0, 2, 4].iter().all(|rank| ranks.contains(rank)), "{ranks:?}");
-    // Each endpoint has a bar, and so have all requests together; those that are hidden first come last.
+    // Each endpoint has a bar, and all requests together have one; those that are hidden at first come last.
     let bars = select(&page, ".bars:not([hidden]) tbody tr");
     assert_eq!(bars.len(), 302);
     let is_rest: Vec<bool> = bars.iter().map(|row| row.attr("class").unwrap().contains("rest")).collect();
@@ -96,7 +96,7 @@ fn page_fetches_nothing_and_stays_small() {
     let page = measured(&names(300), 1.35).page();
     assert!(page.len() < 1_000_000, "{}", page.len());
     for word in ["http:", "https:", "//", "src=", "@import", "url(", " style=", " on"] {
-        // What follows a name within a tag is an attribute; elsewhere the words are text.
+        // Inside a tag these words begin an attribute; elsewhere they are text.
         let tags = page.split('<').skip(1).filter_map(|rest| rest.split_once('>')).map(|(tag, _)| tag);
         let found: Vec<&str> = tags.filter(|tag| !tag.starts_with('/') && tag.contains(word)).collect();
         assert_eq!(found, Vec::<&str>::new(), "{word}");
@@ -150,14 +150,14 @@ fn warnings_weaken_the_trust_answer() {
     assert_eq!(text(select(&page, "#trust + p strong")[0]), "Not yet.");
 }
 
-/// The bars, the headline and the findings name the same endpoint first, also where a floor makes another one's change
-/// the largest.
+/// The bars, the headline and the findings name the same endpoint first, even if a floor makes another one's change the
+/// largest.
 #[test]
 fn every_part_of_the_page_has_the_same_worst_endpoint() {
     let mut measured = of(1.5, 5);
     measured.rules.limits.get_mut(&Metric::P95).unwrap().floor = Some(20.0);
     for run in &mut measured.runs {
-        // About twice as slow, 26 to 50 ms, where 46 are allowed; another one from 267 to 395 ms, where 320 are.
+        // About twice as slow, 26 to 50 ms, with 46 ms allowed; another one rises from 267 to 395 ms, with 320 ms allowed.
         run.endpoints[0].1.p95_ms *= 1.75;
     }
     measured.with(|report| {
@@ -229,7 +229,7 @@ fn hostile_names_add_no_element_or_attribute() {
             let of = |element: ElementRef| element.value().attrs().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
             select(page, "*").into_iter().flat_map(of).collect()
         };
-        // What is long has a tooltip.
+        // Long names have a tooltip.
         let added: Vec<String> = attributes(&page).difference(&attributes(&expected)).cloned().collect();
         assert!(added.iter().all(|name| name == "title"), "{name:?}: {added:?}");
     }
@@ -256,7 +256,7 @@ fn hostile_names_are_shown_as_text() {
         let harmless: String = shown.chars().map(|_| 'x').collect();
         let pages = [name.to_owned(), harmless].map(|name| {
             let mut measured = measured(&[name], 1.6);
-            // A finding of its own, and a remark and a reason that hold what others say.
+            // The name is in a finding, in a note, and in the reason for a missing chart.
             for run in &mut measured.runs {
                 run.endpoints[0].1.p95_ms *= 3.0;
             }

@@ -9,7 +9,7 @@ use judge::verdict::compare::compare;
 use report::{Background, FailedRequests, Format, Report, Sides, View};
 use scraper::{ElementRef, Html, Selector};
 
-/// What a report rests on.
+/// The inputs of a report.
 pub struct Measured {
     pub baseline: Baseline,
     pub runs: Vec<Run>,
@@ -80,8 +80,8 @@ pub fn provenance() -> Provenance {
     }
 }
 
-/// A service of so many endpoints in five runs on each side; the candidate is slower in some endpoints, and altogether
-/// by `slowdown`.
+/// A service with these endpoints in five runs on each side; the candidate is slower in some endpoints, and by `slowdown`
+/// altogether.
 pub fn measured(names: &[String], slowdown: f64) -> Measured {
     let mut random = fastrand::Rng::with_seed(7);
     let mut run = |slowdown: f64| {
@@ -115,7 +115,7 @@ pub fn measured(names: &[String], slowdown: f64) -> Measured {
     let former: Vec<Run> = (0..5).map(|_| run(1.0)).collect();
     let mut runs: Vec<Run> = (0..5).map(|_| run(slowdown)).collect();
     if names.len() > 1 {
-        // One is new, and one has gone.
+        // One endpoint is new, and one is missing.
         for run in &mut runs {
             let last = run.endpoints.len() - 1;
             run.endpoints[last].0 = "PATCH /an/endpoint/that/is/new".into();
@@ -165,9 +165,7 @@ pub fn names(count: usize) -> Vec<String> {
         .collect()
 }
 
-// What it looks like
-
-/// A service of five endpoints, all of them on both sides.
+/// A service with five endpoints, all of them on both sides.
 pub fn of(slowdown: f64, runs: usize) -> Measured {
     let mut measured = measured(&names(5), slowdown);
     measured.runs.truncate(runs);
@@ -176,7 +174,7 @@ pub fn of(slowdown: f64, runs: usize) -> Measured {
     measured
 }
 
-/// A service a third of whose requests to one endpoint fail.
+/// A third of the requests to one endpoint fail.
 pub fn failing() -> Measured {
     let mut errors = of(1.1, 3);
     for run in &mut errors.runs {
@@ -224,7 +222,7 @@ pub fn text(element: ElementRef) -> String {
     element.text().collect()
 }
 
-/// The cells of a table's rows; where an endpoint has rows, its name stands once above them.
+/// The cells of a table's rows, with the name of an endpoint, which is once above its rows.
 pub fn rows(page: &Html, label: &str) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut name = String::new();

@@ -130,20 +130,20 @@ fn finding_never_looks_equal_to_its_limit() {
 
 #[test]
 fn evidence_names_the_runs_and_the_noise() {
-    let said = |baseline_ms: &[f64], candidate_ms: &[f64]| {
+    let evidence_of = |baseline_ms: &[f64], candidate_ms: &[f64]| {
         let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
         let runs = runs_of(candidate_ms);
         let comparison = compare(&reference, &runs, rules(false)).unwrap();
         report::view::evidence::evidence(&comparison)
     };
     expect!["noise unknown after 1 run (baseline: 1), so the point estimate decides"]
-        .assert_eq(&said(&[300.0], &[310.0]));
+        .assert_eq(&evidence_of(&[300.0], &[310.0]));
     expect!["conclusive after 1 run (baseline: 5); smallest detectable p95 change: 3.1%"]
-        .assert_eq(&said(&[300.0, 303.0, 297.0, 301.0, 299.0], &[310.0]));
-    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests exceeds its limit in a single run; smallest detectable p95 change: 3.1%"].assert_eq(&said(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
-    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests is within its limit (+4.2%), but more runs could take it over the limit; smallest detectable p95 change: 80.6%"].assert_eq(&said(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
-    // What more runs on the other side would buy.
-    expect!["conclusive after 3 runs (baseline: 1); smallest detectable p95 change: 11.5%; a baseline of five runs would detect p95 changes of 4.1% or more"].assert_eq(&said(&[300.0], &[310.0, 300.0, 305.0]));
+        .assert_eq(&evidence_of(&[300.0, 303.0, 297.0, 301.0, 299.0], &[310.0]));
+    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests exceeds its limit in a single run; smallest detectable p95 change: 3.1%"].assert_eq(&evidence_of(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
+    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests is within its limit (+4.2%), but more runs could take it over the limit; smallest detectable p95 change: 80.6%"].assert_eq(&evidence_of(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
+    // A baseline of one run would gain from more.
+    expect!["conclusive after 3 runs (baseline: 1); smallest detectable p95 change: 11.5%; a baseline of five runs would detect p95 changes of 4.1% or more"].assert_eq(&evidence_of(&[300.0], &[310.0, 300.0, 305.0]));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn terminal_lines_fit_the_width() {
                 let is_command = place > 0 && lines[place - 1].starts_with("next: ") && line.starts_with("  ");
                 assert!(line.width() <= width || is_command, "{width}: {line}");
             }
-            // Whatever had to go, a series keeps its metric, its change and its status.
+            // Whichever columns are dropped, a series keeps its metric, change and status.
             let rows = text.lines().filter(|line| line.contains(" p95 ms ") && line.contains("+50.0%"));
             assert_eq!(rows.filter(|line| line.contains("FAIL")).count(), endpoints.len(), "{width}: {text}");
         }

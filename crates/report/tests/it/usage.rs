@@ -41,7 +41,7 @@ fn busy_machine_is_noted_worst_run_first() {
     }
 }
 
-/// The lines of `--verbose` about what was used.
+/// The lines of `--verbose` about CPU and memory.
 fn details(baseline: &Provenance, candidate: &Provenance) -> Vec<String> {
     case("a pass").report(|report| {
         let report = Report { provenance: Sides { baseline, candidate }, details: vec![], ..report.clone() };
