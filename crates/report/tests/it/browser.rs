@@ -17,7 +17,7 @@ use crate::cases::no_verdict;
 use crate::service::{failing, inconclusive, measured, names, of, rows, select, text};
 
 /// The time for the browser: only a hang takes longer.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 fn folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("html");

@@ -6,7 +6,6 @@ use judge::model::day::Day;
 use judge::model::limits::{Accepted, EndpointLimits, Limit, Limits, Rules};
 use judge::model::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats, Usage};
 use judge::stats::estimate::Interval;
-use judge::stats::histogram::Histogram;
 use judge::verdict::compare::{Anchor, compare};
 use report::formats::terminal::{self, Screen, Verbosity};
 use report::{Background, Confirmation, Format, Report, Sides, Stored, Unjudged, View};
@@ -54,13 +53,7 @@ fn stats(p95_ms: f64) -> Stats {
 
 pub fn run(total_ms: f64, endpoints: &[(&str, f64)]) -> Run {
     let endpoints = endpoints.iter().map(|(name, p95_ms)| ((*name).into(), stats(*p95_ms))).collect();
-    Run {
-        precision: Precision::Fine,
-        total: stats(total_ms),
-        endpoints,
-        distribution: Vec::new(),
-        histogram: Histogram::default(),
-    }
+    Run { precision: Precision::Fine, total: stats(total_ms), endpoints, distribution: Vec::new(), ..Run::default() }
 }
 
 /// Runs of these p95 of all requests together and of `GET /a`.
