@@ -3,9 +3,10 @@
 use judge::baseline::file::Baseline;
 use judge::model::program;
 use judge::model::run::Metric;
+use judge::model::text::quoted;
 
 use crate::view::next::NextStep;
-use crate::view::words::{Tone, count, quoted, shown_commit, unit_of_value, value, with_unit};
+use crate::view::words::{Tone, count, shown_commit, unit_of_value, value, with_unit};
 
 /// The report of a command that judged nothing.
 #[derive(Clone, Debug, PartialEq)]

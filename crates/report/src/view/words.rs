@@ -327,12 +327,3 @@ pub fn shown_commit(commit: &str, dirty: bool) -> String {
     let short: String = commit.chars().take(12).collect();
     if dirty { format!("{short} + uncommitted changes") } else { short }
 }
-
-/// Text as one word of a shell.
-pub fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
