@@ -72,7 +72,7 @@ FLAGS OF history
                             (v*), a date (2026-01-31), an age (90d)
       --baseline FILE       the baseline [default: perf_baseline.json]
       --config FILE         the configuration [default: perf.toml]
-      --report FILE         also write it: .html with charts, .md, or .json; may be given
+      --report FILE         also write it: .html with charts, or .json; may be given
                             several times
   -h, --help                print this
 
@@ -266,8 +266,8 @@ fn history(mut args: Arguments, locust_args: &[String]) -> Result<HistoryFlags> 
     }
     for report in &history.reports {
         ensure!(
-            Format::of(report)? != Format::Junit,
-            "`--report {}`: a history is written as .html, .md or .json",
+            matches!(Format::of(report)?, Format::Html | Format::Json),
+            "`--report {}`: a history is written as .html or .json",
             report.display()
         );
     }
