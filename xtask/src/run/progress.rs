@@ -1,4 +1,4 @@
-//! What a person sees during a load: the commands for workers elsewhere, then Locust's log, or one line that is rewritten on
+//! The display during a load: the commands for workers elsewhere, then Locust's log, or one line that is rewritten on
 //! a terminal and printed every 10 s in a log.
 
 use std::collections::BTreeSet;
@@ -78,7 +78,7 @@ pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, work
     }
 }
 
-/// What is shown of one load.
+/// The display of one load.
 pub struct LoadView<'a> {
     project: &'a Project<'a>,
     job: &'a Job<'a>,
@@ -110,14 +110,14 @@ impl LoadView<'_> {
 
     pub(crate) fn show(&mut self, stage: Stage) {
         match stage {
-            Stage::Waiting(workers) => self.show_workers(workers),
+            Stage::Waiting(workers) => self.show_workers(&workers),
             Stage::Loading(elapsed) => self.show_load(elapsed),
         }
     }
 
     /// Prints a line whenever a worker connects or leaves.
-    fn show_workers(&mut self, workers: Option<WorkerList>) {
-        let Some((workers, expected)) = workers.zip(self.job.load.workers) else { return };
+    fn show_workers(&mut self, workers: &WorkerList) {
+        let Some(expected) = self.job.load.workers else { return };
         let connected = workers.connected(expected);
         if connected != self.connected {
             self.project.say(&connected);

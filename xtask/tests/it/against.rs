@@ -34,7 +34,7 @@ fn a_slowdown_is_red_and_an_improvement_green() {
             300,
             420,
             1,
-            "FAIL: p95 is 40% slower, 300 → 420 ms (limit +20%); p95_corrected +40% too; 1 of 1 endpoint: GET /claims +40%",
+            "FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); p95_corrected +40% too; 1 of 1 endpoint: GET /claims +40%",
         ),
         ("green", 420, 300, 0, "PASS: p95 -29% (limit +20%), all metrics within their limits"),
         ("same", 300, 300, 0, "PASS: p95 +0.0% (limit +20%), all metrics within their limits"),
@@ -125,7 +125,7 @@ fn builds_are_kept_and_the_oldest_go() {
 }
 
 #[test]
-fn what_cannot_be_compared_says_how_to_go_on() {
+fn an_impossible_comparison_is_an_error_with_the_next_step() {
     let scratch = repository("unknown", 300, 300);
     scratch.refuses("--against nowhere", "--against nowhere: commit not found: check the name, or fetch it");
     scratch.refuses("--against origin/main", "fetch it with `git fetch origin main`");
@@ -159,7 +159,7 @@ fn the_other_commit_is_started_by_its_own_service_and_loaded_by_this_trees_locus
     scratch.sh("git add . && git commit -q -m renamed");
     let output = scratch.perf("--against first");
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
-    let said = "note: at first the service is that of its own perf.toml: `exec sh service.sh {port}`";
+    let said = "note: at first the service of its own perf.toml is used: `exec sh service.sh {port}`";
     assert!(output.stdout.contains(said), "{}", output.stdout);
     let about = scratch.read("target/perf/latest/against/run-1/run.json");
     assert!(about.contains(&scratch.sh("git rev-parse first")), "{about}");
@@ -286,12 +286,12 @@ fn demo_repository() -> Scratch {
 }
 
 #[test]
-fn the_demo_is_told_from_a_slower_one_and_not_from_itself() {
+fn a_slower_demo_fails_and_the_same_demo_passes() {
     let scratch = demo_repository();
     let output = scratch.perf("--against fast --max-runs 2");
     let text = format!("{}{}", output.stdout, output.stderr);
     assert_eq!(output.code, 1, "six times as slow: {text}");
-    assert!(text.contains("FAIL: p95 is "), "{text}");
+    assert!(text.contains("FAIL: p95 rose "), "{text}");
     scratch.sh("git checkout -q fast");
     let output = scratch.perf("--against fast --max-runs 2");
     assert_eq!(output.code, 0, "the same: {}{}", output.stdout, output.stderr);

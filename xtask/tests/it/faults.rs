@@ -55,7 +55,7 @@ fn a_run_is_judged_and_its_results_can_be_judged_again() {
     let output = slower.perf("");
     assert_eq!(
         (output.code, output.stdout.lines().last()),
-        (1, Some("FAIL: p95 is 23% slower, 300 → 370 ms (limit +20%)")),
+        (1, Some("FAIL: p95 rose 23%, 300 → 370 ms (limit +20%)")),
         "{}",
         output.stderr
     );
@@ -118,7 +118,7 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
             "",
             0,
             6,
-            "but further runs could take it over the limit; running again",
+            "but more runs could take it over the limit; running again",
         ),
         ("close-2", "355 360 350 355", "--max-runs 2", 0, 2, "the limit was checked against the estimate alone"),
         ("asked", "300", "--min-runs 3", 0, 3, "run 2/8: minimum is 3; starting another"),
@@ -211,7 +211,7 @@ fn the_baselines_last_run_is_drawn_where_it_is_still_there() {
 }
 
 #[test]
-fn a_subfolder_is_as_good_as_the_root() {
+fn a_subfolder_gives_the_same_result_as_the_root() {
     let repository = scratch("subfolder");
     repository.write("deep/down/readme.txt", "");
     let mut command = repository.command("");
@@ -271,7 +271,7 @@ fn without_a_baseline_ci_saves_one_and_does_not_pass() {
 }
 
 #[test]
-fn a_running_service_is_loaded_where_it_is() {
+fn a_running_service_is_loaded_at_its_host() {
     let repository = scratch("host");
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let host = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
@@ -320,7 +320,7 @@ fn locust_gets_what_belongs_to_it_and_nothing_that_changes_the_run() {
 }
 
 #[test]
-fn what_weakens_a_measurement_reaches_the_report() {
+fn warnings_about_the_measurement_reach_the_report() {
     for (name, env, expected) in [
         ("saturated", ("FAKE_LOCUST", "saturated"), "note: the load generator was CPU-bound"),
         (
@@ -432,7 +432,7 @@ fn failures_alone_are_no_baseline() {
     let output = repository.perf("");
     assert_eq!(
         (output.code, output.stdout.lines().last()),
-        (1, Some("FAIL: error_rate rose by 99.50 pp, 0.50 → 100.00% (limit +2 pp)"))
+        (1, Some("FAIL: error_rate rose 99.50 pp, 0.50 → 100.00% (limit +2 pp)"))
     );
 }
 
@@ -444,12 +444,12 @@ fn locusts_workers_do_not_outlive_it() {
 }
 
 #[test]
-fn a_locust_that_is_not_there_is_said() {
+fn a_missing_locust_is_an_error() {
     let repository = scratch("no-locust");
     let config = repository.read("perf.toml");
     let command = config.lines().find(|line| line.starts_with("command = \"sh ")).unwrap();
     repository.write("perf.toml", &config.replace(command, "command = \"./no-such-locust\""));
-    repository.refuses("", "[locust] command `./no-such-locust` does not tell its version");
+    repository.refuses("", "[locust] command `./no-such-locust` does not print its version");
     assert!(!repository.folder.join("pids/service").exists(), "found out before the service is started");
     configure(&repository, &service("ok"));
     fs::remove_file(repository.folder.join("locustfile.py")).unwrap();
@@ -457,7 +457,7 @@ fn a_locust_that_is_not_there_is_said() {
 }
 
 #[test]
-fn without_a_python_the_next_step_is_said() {
+fn without_python_the_error_has_the_next_step() {
     let repository = scratch("no-python");
     let config = repository.read("perf.toml");
     repository.write("perf.toml", &config[..config.find("[locust]").unwrap()]);
@@ -504,7 +504,7 @@ fn a_service_that_fails_is_no_measurement() {
 }
 
 #[test]
-fn a_port_that_somebody_holds_is_said_before_the_service_is_started() {
+fn a_port_in_use_is_an_error_before_the_service_is_started() {
     let repository = scratch("port");
     let holder = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = holder.local_addr().unwrap().port();

@@ -51,7 +51,7 @@ fn used_by(mode: &str) -> Used {
 }
 
 #[test]
-fn a_service_is_told_by_its_cpu_and_its_memory_with_its_children() {
+fn usage_of_a_service_includes_its_children() {
     let idle = used_by("ok");
     let alone = used_by("works");
     assert!(alone.cpu_ms_per_request > idle.cpu_ms_per_request, "it works, and the other does not");
@@ -65,7 +65,7 @@ fn a_service_is_told_by_its_cpu_and_its_memory_with_its_children() {
 }
 
 #[test]
-fn what_was_used_is_shown_with_the_baselines() {
+fn usage_is_shown_beside_the_baselines_usage() {
     let scratch = loading("usage-baseline").service("works");
     let output = scratch.perf("--update-baseline --max-runs 2");
     assert_eq!(output.code, 0, "{}", output.stderr);
@@ -75,7 +75,7 @@ fn what_was_used_is_shown_with_the_baselines() {
     assert_eq!(values, [2, 2, 2], "a value for each run");
     let output = scratch.perf("--verbose --report perf.json --report perf.html");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    for name in ["service's CPU per request", "service's memory at its peak", "cores that others used"] {
+    for name in ["service's CPU per request", "service's memory at its peak", "CPU used by other processes"] {
         let line = output.stdout.lines().find(|line| line.starts_with(&format!("{name}: "))).unwrap_or_default();
         assert!(line.contains(" (baseline: "), "{name}: {}", output.stdout);
         assert!(scratch.read("perf.html").contains(&format!("<th scope=\"row\">{name}</th><td>")), "{name}");
@@ -112,7 +112,7 @@ fn busy_neighbours_are_noted() {
     let output = {
         let _neighbours = Neighbours::on_all_cores();
         let output = scratch.perf("--update-baseline --max-runs 1");
-        let warning = "warning: other programs, containers or virtual machines used the cores: ";
+        let warning = "warning: the machine was busy: other processes, containers or virtual machines used the CPU, ";
         assert!(output.stderr.contains(warning), "nobody should rely on such a baseline: {}", output.stderr);
         scratch.perf("--max-runs 1")
     };
@@ -121,8 +121,11 @@ fn busy_neighbours_are_noted() {
     let others_pct = used(&scratch).others_pct;
     assert!(others_pct > 10.0, "the neighbours keep all cores busy, and are said to use {others_pct} %");
     let note_of = |output: &Output| {
-        let is_note =
-            |line: &&str| line.starts_with("note: other programs, containers or virtual machines used the cores: ");
+        let is_note = |line: &&str| {
+            line.starts_with(
+                "note: the machine was busy: other processes, containers or virtual machines used the CPU, ",
+            )
+        };
         output.stdout.lines().find(is_note).unwrap_or_default().to_owned()
     };
     let note = note_of(&output);
@@ -137,7 +140,7 @@ fn busy_neighbours_are_noted() {
 }
 
 #[test]
-fn a_service_that_runs_already_cannot_be_told_from_its_neighbours() {
+fn usage_of_a_service_that_runs_already_is_unknown() {
     let scratch = loading("usage-host");
     let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
     let mut service = Command::new(env!("CARGO_BIN_EXE_fake-service"));

@@ -11,11 +11,11 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Map, Serializer, Value};
 
 use crate::model::run::{
-    Endpoint, LEAST_REQUESTS, Lateness, MAX_COUNT, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, TaskCalls,
-    check_endpoints, flaw,
+    EndpointName, LEAST_REQUESTS, Lateness, MAX_COUNT, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats,
+    TaskCalls, check_endpoints, flaw,
 };
 use crate::parse::strict_json;
-use crate::stats::estimate::{Interval, Scale, estimate, is_close, rate_interval_pct, rounded};
+use crate::stats::estimate::{Interval, Scale, estimate, rate_interval_pct, rounded};
 use crate::stats::histogram::Histogram;
 
 /// A reader refuses another major version, and keeps the keys of a newer minor one.
@@ -312,7 +312,7 @@ impl Baseline {
     }
 
     /// Empty if the baseline lacks the series.
-    pub fn runs(&self, endpoint: Endpoint, metric: Metric) -> &[f64] {
+    pub fn runs(&self, endpoint: EndpointName, metric: Metric) -> &[f64] {
         match endpoint {
             None => self.total_runs(metric),
             Some(name) => {
@@ -322,7 +322,7 @@ impl Baseline {
         }
     }
 
-    pub fn estimate(&self, endpoint: Endpoint, metric: Metric) -> Option<f64> {
+    pub fn estimate(&self, endpoint: EndpointName, metric: Metric) -> Option<f64> {
         match self.runs(endpoint, metric) {
             [] => None,
             runs => Some(estimate(metric.scale(), runs)),
@@ -361,7 +361,7 @@ pub struct Pooled {
 impl Pooled {
     /// `None` for a series without histograms.
     pub fn of(series: &RunsByMetric) -> Option<Pooled> {
-        let p95 = PERCENTILES.iter().position(|percent| is_close(*percent, 95.0))?;
+        let p95 = PERCENTILES.iter().position(|percent| *percent >= 95.0)?;
         Some(Pooled {
             p95_ms: *series.get(POOLED)?.get(p95)?,
             above_p95: series.get(ABOVE_P95)?.clone(),

@@ -254,7 +254,7 @@ impl Resolution {
 }
 
 /// An endpoint by Locust's Type and Name; `None` is all requests together, Locust's `Aggregated`.
-pub type Endpoint<'a> = Option<&'a str>;
+pub type EndpointName<'a> = Option<&'a str>;
 
 /// The calls of one task, a method of a class of users, in one run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -441,6 +441,9 @@ pub struct Provenance {
     /// The digest of `git hash-object`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locustfile: Option<String>,
+    /// From the root; several with commas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locustfile_path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
