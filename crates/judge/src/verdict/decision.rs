@@ -26,7 +26,6 @@ use crate::model::run::{EndpointName, Metric, Resolution};
 use crate::stats::counts::Rates;
 use crate::stats::estimate::Interval;
 use crate::stats::{ERROR, Noise, Proof};
-use crate::verdict::few_answers::FewAnswers;
 
 /// The sides that have a series, with their estimates over the runs in the unit of [`Metric::unit`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,6 +120,15 @@ pub struct Shift {
     pub percentile: f64,
     pub baseline_ms: f64,
     pub candidate_ms: f64,
+}
+
+/// Too few requests for percentiles: how many of them a run has on average.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FewAnswers {
+    pub candidate: f64,
+    pub baseline: f64,
+    /// Whether they prove that p95 is over its limit.
+    pub is_proven: bool,
 }
 
 /// Too few samples to trust a metric.

@@ -6,22 +6,13 @@ use crate::model::limits::Limit;
 use crate::model::run::{Metric, Run};
 use crate::stats::counts::{Counts, fewer, fisher};
 use crate::stats::estimate::mean;
-use crate::verdict::decision::Judge;
+use crate::verdict::decision::{FewAnswers, Judge};
 
 /// The probability that noise alone fails such runs, over all looks together.
 const FEW_ERROR: f64 = 0.01;
 
 /// The share of the baseline's users that must be there: without its users a run has few requests for another reason.
 const USERS: f64 = 0.95;
-
-/// Requests in a run, on average.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FewAnswers {
-    pub candidate: f64,
-    pub baseline: f64,
-    /// Whether they prove that p95 is over its limit.
-    pub is_proven: bool,
-}
 
 impl Judge<'_> {
     /// `None` if each run has the requests that it needs, or the baseline lacks them too.

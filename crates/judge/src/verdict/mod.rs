@@ -4,7 +4,7 @@ pub mod accepted;
 pub mod compare;
 pub mod decision;
 pub mod endpoints;
-pub mod few_answers;
+mod few_answers;
 mod sensitivity;
 mod series;
 mod stopping;

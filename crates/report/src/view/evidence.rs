@@ -1,6 +1,7 @@
 //! What a verdict rests on.
 
 use judge::model::run::{Metric, Provenance};
+use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Decision, Row, Unsettled};
 
@@ -57,6 +58,13 @@ fn unsettled_text(row: &Row, runs: usize) -> String {
     let series = series_of(row.endpoint, row.metric);
     let is_over = row.decision.and_then(Decision::reason).is_some();
     match row.evidence.unsettled {
+        Some(Unsettled::FewRuns) if row.is_missing() => {
+            format!(
+                "{} has no requests in {}",
+                row.endpoint.map_or_else(String::new, endpoint_shown),
+                count(runs, "run")
+            )
+        }
         Some(Unsettled::FewRuns) if runs == 1 => format!("{series} exceeds its limit in a single run"),
         Some(Unsettled::FewRuns) => format!("{series} exceeds its limit in {}", count(runs, "run")),
         Some(Unsettled::Close) => {

@@ -4,8 +4,7 @@ use judge::model::limits::Level;
 use judge::model::run::Metric;
 use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, LEAST_SAMPLES};
-use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row, Shift};
-use judge::verdict::few_answers::FewAnswers;
+use judge::verdict::decision::{Decision, FewAnswers, FewSamples, Presence, Reason, Row, Shift};
 
 use crate::view::exceptions::accepted_text;
 use crate::view::words::{
