@@ -109,11 +109,6 @@ impl Rates {
         fisher(self.baseline, Counts { failures: (rate * requests).floor(), requests: requests.floor() }) <= level
     }
 
-    /// The rate of the candidate.
-    pub(crate) fn candidate_rate(&self) -> f64 {
-        self.candidate.rate()
-    }
-
     /// These rates with a baseline whose rate is `points` higher.
     pub(crate) fn beyond(&self, points: f64) -> Rates {
         let Counts { failures, requests } = self.baseline;
