@@ -1,5 +1,6 @@
 //! What the commands share: the runs of one side, the next step, and the facts of a report.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -8,16 +9,16 @@ use judge::baseline::comparability::{comparability, users_difference};
 use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
 use judge::model::program;
-use judge::model::run::{Metric, Provenance, Run, Usage};
-use judge::model::text::{endpoint_shown, printable};
+use judge::model::run::{Metric, Provenance, Run, Stats, Usage};
+use judge::model::text::{cut, endpoint_shown, printable};
 use judge::parse::locust_history::History;
-use judge::stats::estimate::Difference;
+use judge::stats::estimate::{Difference, estimate};
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use report::Background;
 use report::view::background::Failure;
 use report::view::content::{evidence, unsettled};
 use report::view::usage;
-use report::view::words::{count, noise_advice, shown_commit};
+use report::view::words::{count, listed, noise_advice, shown_commit};
 
 use crate::commands::delivery::run_url;
 use crate::config::flags::PerfFlags;
@@ -106,6 +107,21 @@ impl Measurement {
         })
     }
 
+    /// Why the failed requests make these runs no reference, with the most frequent failures; `None` if they are few.
+    pub fn too_many_failures(&self, rules: &Rules) -> Option<String> {
+        let why = too_many_failures(&self.runs, rules)?;
+        let mut shown = Vec::new();
+        for Failure { endpoint, error, times, .. } in results::failures(&self.folders, &self.runs) {
+            shown.push(printable(&format!("{times}x {}: {}", endpoint_shown(&endpoint), cut(&error, 200))));
+        }
+        Some(if shown.is_empty() { why } else { format!("{why}: {}", listed(&shown, ", ")) })
+    }
+
+    /// Whether the gate made any of these runs.
+    pub fn is_ours(&self) -> bool {
+        !self.folders.is_empty()
+    }
+
     /// Warnings about using these runs as a baseline, a sentence each.
     pub fn warnings_of_baseline(&self) -> Vec<String> {
         let expected = Provenance { mean_users: None, ..self.provenance.clone() };
@@ -118,6 +134,44 @@ impl Measurement {
         warnings.extend(usage::note(&Provenance::default(), &self.provenance));
         warnings
     }
+}
+
+/// The share of all requests from which on their failures make a baseline useless.
+const MOST_FAILURES: f64 = 0.2;
+
+/// An endpoint that fails altogether has so many failures at least: fewer are an accident.
+const LEAST_FAILURES: u64 = 3;
+
+/// Why the failed requests make these runs no reference; `None` if they are few.
+fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
+    let all = |count: fn(&Stats) -> u64| runs.iter().map(|run| count(&run.total)).sum::<u64>();
+    let (requests, failures) = (all(|stats| stats.requests), all(|stats| stats.failures));
+    if failures as f64 >= MOST_FAILURES * requests as f64 {
+        let percent = 100.0 * failures as f64 / requests as f64;
+        return Some(format!("{failures} of {requests} requests failed ({percent:.0}%)"));
+    }
+    let mut endpoints: BTreeMap<&str, Vec<&Stats>> = BTreeMap::new();
+    for (name, stats) in runs.iter().flat_map(|run| &run.endpoints) {
+        endpoints.entry(name).or_default().push(stats);
+    }
+    for (name, stats) in &endpoints {
+        let [requests, failures] =
+            [0, 1].map(|place| stats.iter().map(|stats| [stats.requests, stats.failures][place]).sum::<u64>());
+        if failures == requests && failures >= LEAST_FAILURES {
+            return Some(format!("all {requests} requests of {} failed", endpoint_shown(name)));
+        }
+    }
+    let total = (None, runs.iter().map(|run| &run.total).collect());
+    let series = [total].into_iter().chain(endpoints.into_iter().map(|(name, stats)| (Some(name), stats)));
+    series.into_iter().find_map(|(endpoint, stats)| over_error_bound(endpoint, &stats, rules))
+}
+
+fn over_error_bound(endpoint: Option<&str>, stats: &[&Stats], rules: &Rules) -> Option<String> {
+    let bound = rules.limit(endpoint, Metric::ErrorRate)?.bound?;
+    let rates: Vec<f64> = stats.iter().map(|stats| stats.value(Metric::ErrorRate)).collect();
+    let rate = estimate(Metric::ErrorRate.scale(), &rates);
+    let series = endpoint.map_or_else(String::new, |name| format!(" of {}", endpoint_shown(name)));
+    (rate > bound).then(|| format!("the error rate{series} is {rate:.2}%, and [limits] allows max {bound}%"))
 }
 
 /// Warns if the runs vary so much that a comparison of single runs with them would miss a large change.

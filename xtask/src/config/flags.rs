@@ -36,6 +36,7 @@ FLAGS OF perf
                             the baseline with the git commit
       --if-changed          with --update-baseline: keep the old baseline if nothing changed
                             beyond noise
+      --allow-errors        save a baseline although many of its requests failed
       --against REV         compare with this commit instead of the baseline: both are built
                             and measured in turn on this machine; `baseline` is the commit
                             that the baseline names
@@ -110,6 +111,7 @@ pub struct PerfFlags {
     pub results: Vec<PathBuf>,
     pub update_baseline: bool,
     pub if_changed: bool,
+    pub allow_errors: bool,
     pub against: Option<String>,
     pub confirm: bool,
     pub note: Option<String>,
@@ -179,6 +181,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
         results: Vec::new(),
         update_baseline: args.contains("--update-baseline"),
         if_changed: args.contains("--if-changed"),
+        allow_errors: args.contains("--allow-errors"),
         against: value(&mut args, "--against", |text| Ok(text.to_owned()))?,
         confirm: args.contains("--confirm"),
         note: value(&mut args, "--note", |text| Ok(text.to_owned()))?,
@@ -213,6 +216,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
         for (with, is_given) in [
             ("RESULTS", !perf.results.is_empty()),
             ("--update-baseline", perf.update_baseline),
+            ("--allow-errors", perf.allow_errors),
             ("--baseline", perf.baseline.is_some() && perf.against.as_deref() != Some("baseline")),
         ] {
             ensure!(!is_given, "--against uses no baseline file, so it cannot be combined with {with}");

@@ -48,7 +48,9 @@ impl<'a> Project<'a> {
         shell.change_dir(&paths.root);
         let has_config = flags.config.is_some() || paths.config.exists();
         let config = if has_config { Config::read(&paths.config)? } else { Config::default() };
-        let head = git::head(&shell)?;
+        let mut own_files: Vec<PathBuf> = flags.reports.iter().map(|report| paths.current_dir.join(report)).collect();
+        own_files.push(paths.baseline.clone());
+        let head = git::head(&shell, &own_files)?;
         let RunRange { min: min_runs, max: max_runs, baseline: baseline_runs } = RunRange::settle(flags, config.runs);
         let rules = Rules {
             limits: config.limits.clone(),
@@ -163,12 +165,17 @@ impl<'a> Project<'a> {
         }
     }
 
+    /// The files that differed from the commit before anything was measured.
+    pub fn dirty_files(&self) -> &[String] {
+        self.head.as_ref().map_or(&[], |head| &head.dirty_files)
+    }
+
     /// The provenance that all runs of this command share.
     pub fn provenance(&self) -> Provenance {
         Provenance {
             timestamp: now(),
             commit: self.head.as_ref().map_or_else(|| "unknown".to_owned(), |head| head.commit.clone()),
-            dirty: self.head.as_ref().is_some_and(|head| head.dirty),
+            dirty: !self.dirty_files().is_empty(),
             gate: Some(version::text()),
             ..Provenance::default()
         }

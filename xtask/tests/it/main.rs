@@ -12,6 +12,7 @@ mod closed_loop;
 mod confirm;
 mod drift;
 mod faults;
+mod first_baseline;
 mod hardening;
 mod history;
 mod judge;
