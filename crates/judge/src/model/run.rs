@@ -212,7 +212,8 @@ impl Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// Locust's rounding: whole ms below 100, then two significant digits (`bucket_response_time` in `locust.stats`).
+    /// Locust's rounding: whole ms below 100, then two significant digits, and whole seconds from 10 s on
+    /// (`bucket_response_time` in `locust.stats`).
     #[default]
     Coarse,
     /// The listener's rounding: three significant digits.
@@ -225,6 +226,7 @@ impl Precision {
         let magnitude = |digits: f64| 10f64.powf(value_ms.log10().floor() + 1.0 - digits);
         match self {
             Precision::Coarse if value_ms < 100.0 => 1.0,
+            Precision::Coarse if value_ms >= 10_000.0 => 1000.0,
             Precision::Coarse => magnitude(2.0),
             Precision::Fine if value_ms < 1.0 => 0.001,
             Precision::Fine => magnitude(3.0),
@@ -271,6 +273,10 @@ pub struct Run {
     pub tasks: Vec<TaskCalls>,
     /// `None` for results that were measured without our listener.
     pub lateness: Option<Lateness>,
+    /// What is odd about the file, a sentence each. It is judged all the same.
+    pub oddities: Vec<String>,
+    /// The fastest and the slowest response of all requests together, which no file of Locust's rounds.
+    pub extremes_ms: Option<Interval>,
 }
 
 /// The percentiles of a distribution: closer together near limits, and few enough for one line of a file.
