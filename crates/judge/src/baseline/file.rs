@@ -11,8 +11,8 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Map, Serializer, Value};
 
 use crate::model::run::{
-    Endpoint, LEAST_REQUESTS, Lateness, MAX_COUNT, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, TaskCalls,
-    check_endpoints, flaw,
+    EndpointName, LEAST_REQUESTS, Lateness, MAX_COUNT, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats,
+    TaskCalls, check_endpoints, flaw,
 };
 use crate::parse::strict_json;
 use crate::stats::estimate::{Interval, Scale, estimate, rate_interval_pct, rounded};
@@ -316,7 +316,7 @@ impl Baseline {
     }
 
     /// Empty if the baseline lacks the series.
-    pub fn runs(&self, endpoint: Endpoint, metric: Metric) -> &[f64] {
+    pub fn runs(&self, endpoint: EndpointName, metric: Metric) -> &[f64] {
         match endpoint {
             None => self.total_runs(metric),
             Some(name) => {
@@ -326,7 +326,7 @@ impl Baseline {
         }
     }
 
-    pub fn estimate(&self, endpoint: Endpoint, metric: Metric) -> Option<f64> {
+    pub fn estimate(&self, endpoint: EndpointName, metric: Metric) -> Option<f64> {
         match self.runs(endpoint, metric) {
             [] => None,
             runs => Some(estimate(metric.scale(), runs)),

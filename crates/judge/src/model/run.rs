@@ -235,7 +235,7 @@ impl Precision {
 }
 
 /// An endpoint by Locust's Type and Name; `None` is all requests together, Locust's `Aggregated`.
-pub type Endpoint<'a> = Option<&'a str>;
+pub type EndpointName<'a> = Option<&'a str>;
 
 /// The calls of one task, a method of a class of users, in one run.
 #[derive(Clone, Debug, Default, PartialEq)]
