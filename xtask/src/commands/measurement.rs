@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 use judge::baseline::comparability::{comparability, users_difference};
 use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
@@ -14,6 +14,7 @@ use judge::model::text::{cut, endpoint_shown, printable};
 use judge::parse::locust_history::History;
 use judge::stats::estimate::{Difference, estimate};
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
+use judge::verdict::decision::{Presence, Row};
 use report::Background;
 use report::view::background::Failure;
 use report::view::content::{evidence, unsettled};
@@ -25,7 +26,7 @@ use crate::config::flags::PerfFlags;
 use crate::config::project::Project;
 use crate::run::clock::Clock;
 use crate::run::listener::{UsersLeft, users_left_text};
-use crate::run::results::{self, MeasuredRun};
+use crate::run::results::{self, MeasuredRun, RunFile};
 use crate::sys::git;
 
 /// The runs of one side.
@@ -36,8 +37,10 @@ pub struct Measurement {
     pub provenance: Provenance,
     /// What weakens the measurement, a sentence each.
     pub warnings: Vec<String>,
-    /// The folders of the runs that the gate made.
-    folders: Vec<PathBuf>,
+    /// Whether the gate made any of these runs.
+    pub is_ours: bool,
+    /// Locust's lists of failures.
+    failures_files: Vec<PathBuf>,
     /// The users that left before a load was asked to stop.
     users_left: Vec<UsersLeft>,
 }
@@ -48,12 +51,17 @@ impl Measurement {
         let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
         let mut usages = Vec::new();
-        let mut folders = Vec::new();
-        for MeasuredRun { path, run, file, history, .. } in measured {
+        let is_ours = measured.iter().any(|measured| measured.file.is_some());
+        ensure!(
+            !is_ours || project.flags.results.is_empty() || project.flags.load.users.is_none(),
+            "--users has no effect here, because the runs of the gate have counted their users: leave it out"
+        );
+        let failures_files: Vec<PathBuf> = measured.iter().map(MeasuredRun::failures_file).collect();
+        for MeasuredRun { path, run, file, history } in measured {
+            warnings.extend(run.oddities.iter().map(|oddity| format!("{}: {oddity}", project.shown(&path))));
+            let file = file.unwrap_or_else(|| RunFile::of_others(project.provenance(), history.as_ref().ok()));
             runs.push(run);
             histories.push(history);
-            let Some(file) = file else { continue };
-            folders.extend(path.parent().map(Path::to_owned));
             if let Some(first) = &provenance
                 && let Some(refusal) = comparability(first, &file.provenance).refusal
             {
@@ -69,12 +77,20 @@ impl Measurement {
                 }
             }
         }
+        if !is_ours {
+            mean_users.extend(project.flags.load.users.map(f64::from));
+        }
         let mut provenance: Provenance = provenance.unwrap_or_else(|| project.provenance());
         provenance.precision = Run::coarsest(&runs);
         provenance.mean_users = mean(&mean_users);
         // A partial list could not be matched to the runs.
         provenance.usage = (usages.len() == runs.len()).then(|| Usage::joined(usages));
-        Ok(Measurement { runs, histories, provenance, warnings, folders, users_left })
+        if !is_ours && let Some(failure) = results::failures(&failures_files, &runs).first() {
+            let Failure { endpoint, error, times, .. } = failure;
+            let (endpoint, error) = (endpoint_shown(endpoint), cut(error, 200));
+            warnings.push(format!("most frequent failure ({times}x): {endpoint}: {error}"));
+        }
+        Ok(Measurement { runs, histories, provenance, warnings, is_ours, failures_files, users_left })
     }
 
     /// Checks that the runs can be compared with a baseline of this provenance. If users are missing, the error has why they
@@ -93,7 +109,7 @@ impl Measurement {
     pub fn baseline(&self, note: Option<&str>, former: Option<&Baseline>) -> Result<Baseline> {
         Baseline::new(&self.runs, self.provenance.clone(), note, former).map_err(|refusal| {
             let has_failed = self.runs.iter().any(|run| run.total.failures == run.total.requests);
-            match results::failures(&self.folders, &self.runs).first() {
+            match results::failures(&self.failures_files, &self.runs).first() {
                 Some(Failure { endpoint, error, times, .. }) if has_failed => {
                     let error: String = error.chars().take(200).collect();
                     anyhow!(
@@ -111,15 +127,33 @@ impl Measurement {
     pub fn too_many_failures(&self, rules: &Rules) -> Option<String> {
         let why = too_many_failures(&self.runs, rules)?;
         let mut shown = Vec::new();
-        for Failure { endpoint, error, times, .. } in results::failures(&self.folders, &self.runs) {
+        for Failure { endpoint, error, times, .. } in results::failures(&self.failures_files, &self.runs) {
             shown.push(printable(&format!("{times}x {}: {}", endpoint_shown(&endpoint), cut(&error, 200))));
         }
         Some(if shown.is_empty() { why } else { format!("{why}: {}", listed(&shown, ", ")) })
     }
 
-    /// Whether the gate made any of these runs.
-    pub fn is_ours(&self) -> bool {
-        !self.folders.is_empty()
+    /// What a comparison of results of others cannot know, a sentence each.
+    pub fn limits_of_others(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.is_ours {
+            return warnings;
+        }
+        let has_corrected = |row: &Row| matches!(row.presence, Presence::Both { .. });
+        if !comparison.total_row(Metric::P95Corrected).is_some_and(has_corrected) {
+            warnings.push("stalls of the service are not seen, since users wait meanwhile: judge Locust's --json-file, and save its baseline with --users N".to_owned());
+        }
+        let is_load_known = baseline.provenance.load.is_some()
+            || baseline.provenance.observed_load.is_some() && self.provenance.observed_load.is_some();
+        if let Some(before) = baseline.total(Metric::TotalRequests).filter(|_| !is_load_known) {
+            let requests: Vec<f64> = self.runs.iter().map(|run| run.total.value(Metric::TotalRequests)).collect();
+            let now = estimate(Metric::TotalRequests.scale(), &requests);
+            if !(0.5 * before..=1.5 * before).contains(&now) {
+                warnings
+                    .push(format!("{now:.0} requests a run, and {before:.0} in the baseline: is it the same load?"));
+            }
+        }
+        warnings
     }
 
     /// Warnings about using these runs as a baseline, a sentence each.
@@ -270,7 +304,7 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
         ),
         baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
         baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
-        failures: results::failures(&candidate.folders, &candidate.runs),
+        failures: results::failures(&candidate.failures_files, &candidate.runs),
         command: Some(command_again(project.flags)),
         run_url: run_url(),
     }

@@ -161,8 +161,8 @@ fn measure_baseline<'a>(project: &'a Project, runs: usize, clock: Clock) -> Resu
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
         // Runs that cannot be a baseline now cannot be one after the last.
         let measurement = Measurement::new(measured.clone(), project)?;
-        check_failures(project, &project.rules, &measurement)?;
         measurement.baseline(None, None)?;
+        check_failures(project, &project.rules, &measurement)?;
         project.say(&format!("run {}/{runs} is done", measured.len()));
     }
     Ok((measured, runner))
@@ -171,7 +171,7 @@ fn measure_baseline<'a>(project: &'a Project, runs: usize, clock: Clock) -> Resu
 /// Refuses runs of ours that failed too often to be a reference, unless that is wanted. Results of others may be one.
 fn check_failures(project: &Project, rules: &Rules, measurement: &Measurement) -> Result<()> {
     match measurement.too_many_failures(rules) {
-        Some(failures) if measurement.is_ours() && !project.flags.allow_errors => bail!(
+        Some(failures) if measurement.is_ours && !project.flags.allow_errors => bail!(
             "the baseline is not saved: {failures}; fix the service or the locustfile, or accept these errors with --allow-errors"
         ),
         _ => Ok(()),
@@ -211,8 +211,8 @@ fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
     let rules = rules_for(project, &measured);
     let measurement = Measurement::new(measured, project)?;
     rules.check_all_met(None, &measurement.runs)?;
-    check_failures(project, &rules, &measurement)?;
     let baseline = measurement.baseline(None, None)?;
+    check_failures(project, &rules, &measurement)?;
     for warning in &measurement.warnings {
         project.say(&format!("warning: {}", printable(warning)));
     }
@@ -295,6 +295,7 @@ impl<'a> Reference<'a> {
         let Measurement { runs, histories, provenance, warnings, .. } = measurement;
         let mut warnings = warnings.clone();
         warnings.extend(comparability(&baseline.provenance, provenance).warnings);
+        warnings.extend(measurement.limits_of_others(baseline, comparison));
         warnings.extend(age_warning(project, baseline, background));
         warnings.extend(drift.iter().flat_map(|drift| drift.notes(measurement)));
         Report {

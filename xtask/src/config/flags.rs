@@ -48,7 +48,7 @@ FLAGS OF perf
       --strict              treat warnings as failures
       --verbose             also show every endpoint, what was run, the machine, Locust's output
       --quiet               only show findings and the verdict
-      --users N             concurrent users
+      --users N             concurrent users; with RESULTS, the users of your load
       --spawn-rate R        users started per second
       --run-time T          length of the load: 45s, 2m, 1h30m
       --host URL            load an already running service; do not start [service]
@@ -126,7 +126,7 @@ pub struct PerfFlags {
     pub locust_args: Vec<String>,
 }
 
-/// The flags of a measurement. They have no effect if RESULTS are judged.
+/// The flags of a measurement. All but `users` have no effect if RESULTS are judged.
 #[derive(Debug, Default, PartialEq)]
 pub struct LoadFlags {
     pub users: Option<u32>,
@@ -237,7 +237,9 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
         ensure!(min <= max, "--min-runs {min} is more than --max-runs {max}");
     }
     if !perf.results.is_empty() {
-        let measures = perf.load != LoadFlags::default() || !perf.locust_args.is_empty();
+        // The number of users is a fact about results, which they do not hold.
+        let of_results = LoadFlags { users: perf.load.users, ..LoadFlags::default() };
+        let measures = perf.load != of_results || !perf.locust_args.is_empty();
         ensure!(!measures, "load flags have no effect when RESULTS are given; remove one or the other");
     }
     refuse_owned_locust_args(&perf.locust_args, "after `--`")?;

@@ -22,7 +22,10 @@ use crate::sys::process::{self, Failure, Group};
 
 /// The listener, which is loaded beside the user's locustfile.
 const LISTENER: &str = include_str!("../../locust/perf_listener.py");
-const LISTENER_NAME: &str = "perf_listener.py";
+pub const LISTENER_NAME: &str = "perf_listener.py";
+
+/// The variable that names the final statistics to the listener.
+pub const FINAL_CSV_VARIABLE: &str = "PERF_FINAL_STATS_CSV";
 
 /// The final statistics, which the listener writes when the load is over.
 const FINAL_CSV: &str = "perf_results_stats.csv";
@@ -250,7 +253,7 @@ impl Locust {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             // The load is measured from when all users are started, which workers on a busy machine report late.
             .env("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "10")
-            .env("PERF_FINAL_STATS_CSV", job.path(FINAL_CSV))
+            .env(FINAL_CSV_VARIABLE, job.path(FINAL_CSV))
             .env("PERF_WARMUP_S", job.load.warmup_s.to_string());
         for name in STRIPPED {
             command = command.env_remove(name);
@@ -414,7 +417,7 @@ fn warnings(job: &Job, phrases: &[&str]) -> Vec<String> {
         warnings.push(failure);
     }
     let mut exceptions = 0_u64;
-    for_each_record(&job.path(""), "exceptions", |record| {
+    for_each_record(&records_file(&job.path(""), "exceptions"), |record| {
         let times = record.get(0).and_then(|times| times.parse().ok()).unwrap_or(0);
         exceptions = exceptions.saturating_add(times);
     });
@@ -427,19 +430,23 @@ fn warnings(job: &Job, phrases: &[&str]) -> Vec<String> {
     warnings
 }
 
-/// Calls `take` for each failure or exception of a run, by the final file of our listener or else Locust's own. There may be
-/// millions of them, and only one is in memory at a time.
-fn for_each_record(folder: &Path, what: &str, mut take: impl FnMut(&StringRecord)) {
+/// The final file of our listener, or else Locust's own, of the `failures` or `exceptions` of a run.
+pub fn records_file(folder: &Path, what: &str) -> PathBuf {
     let own = folder.join(format!("perf_results_{what}.csv"));
-    let path = if own.is_file() { own } else { folder.join(format!("locust_{what}.csv")) };
-    let Ok(bytes) = files::read(&path) else { return };
+    if own.is_file() { own } else { folder.join(format!("locust_{what}.csv")) }
+}
+
+/// Calls `take` for each failure or exception in a file of Locust's. There may be millions of them, and only one is in memory
+/// at a time.
+fn for_each_record(file: &Path, mut take: impl FnMut(&StringRecord)) {
+    let Ok(bytes) = files::read(file) else { return };
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
     reader.records().filter_map(Result::ok).for_each(|record| take(&record));
 }
 
-/// Calls `take` for each failure in this run's folder: the endpoint, Locust's text of the error, and how often it occurred.
-pub fn for_each_failure(folder: &Path, mut take: impl FnMut(Box<str>, &str, u64)) {
-    for_each_record(folder, "failures", |record| {
+/// Calls `take` for each failure in a file: the endpoint, Locust's text of the error, and how often it occurred.
+pub fn for_each_failure(file: &Path, mut take: impl FnMut(Box<str>, &str, u64)) {
+    for_each_record(file, |record| {
         if let [Some(method), Some(name), Some(error), Some(times)] = [0, 1, 2, 3].map(|column| record.get(column)) {
             take(endpoint_name(method, name), error, times.parse().unwrap_or(0));
         }
@@ -448,7 +455,7 @@ pub fn for_each_failure(folder: &Path, mut take: impl FnMut(Box<str>, &str, u64)
 
 fn most_frequent_failure(job: &Job) -> Option<String> {
     let (mut most, mut most_frequent) = (0, None);
-    for_each_failure(&job.path(""), |endpoint, error, times| {
+    for_each_failure(&records_file(&job.path(""), "failures"), |endpoint, error, times| {
         if times > most {
             (most, most_frequent) = (times, Some((endpoint, error.to_owned())));
         }

@@ -22,6 +22,7 @@ mod mangle;
 mod mangled;
 mod matrix;
 mod measure;
+mod own_results;
 mod projects;
 mod real;
 mod release;

@@ -245,6 +245,9 @@ impl Baseline {
         if let Some(usage) = &self.provenance.usage {
             usage.check()?;
         }
+        if let Some(observed) = self.provenance.observed_load {
+            observed.check()?;
+        }
         self.check_counts()?;
         let numbers = self.metrics.iter().map(|(name, value)| (name, slice::from_ref(value)));
         let series = self.endpoints.values().chain(self.setup.values()).chain([&self.aggregated]).flatten();
@@ -476,7 +479,8 @@ pub(crate) fn request_interval(series: &RunsByMetric, metric: Metric) -> Option<
 /// The time in ms between two requests of one user. The users are the active ones if known, else those of the load.
 fn expected_interval_ms(runs: &[&Stats], provenance: &Provenance) -> Option<f64> {
     let asked = provenance.load.as_ref().map(|load| f64::from(load.users));
-    let users = provenance.mean_users.or(asked)?;
+    let observed = provenance.observed_load.map(|observed| observed.users);
+    let users = provenance.mean_users.or(asked).or(observed)?;
     let rates: Vec<f64> = runs.iter().map(|stats| stats.requests_per_sec).collect();
     let interval_ms = 1000.0 * users / estimate(Metric::RequestsPerSec.scale(), &rates);
     (interval_ms.is_finite() && interval_ms > 0.0).then(|| rounded(interval_ms))

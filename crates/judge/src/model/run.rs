@@ -397,6 +397,23 @@ impl fmt::Display for Machine {
     }
 }
 
+/// A load as Locust's history shows it, for results whose settings are unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObservedLoad {
+    /// The largest number of users.
+    pub users: f64,
+    /// From the first row to the last.
+    pub length_s: f64,
+}
+
+impl ObservedLoad {
+    pub(crate) fn check(self) -> Result<()> {
+        let is_sound = [self.users, self.length_s].into_iter().all(|value| flaw(value).is_none());
+        ensure!(is_sound, "`observed_load` holds a value that is not a number of 0 or more");
+        Ok(())
+    }
+}
+
 /// The circumstances of a measurement. Unknown fields are `None`: a 1.0 baseline or a bare CSV has few of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
@@ -420,6 +437,8 @@ pub struct Provenance {
     pub gate: Option<String>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: Precision,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_load: Option<ObservedLoad>,
     /// The mean number of active users over the measured window, counted by the listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_users: Option<f64>,
