@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail, ensure};
-use judge::baseline::comparability::{comparability, users_difference};
+use judge::baseline::comparability::{USERS_LEFT, comparability, users_difference};
 use judge::baseline::file::Baseline;
+use judge::baseline::work::work;
 use judge::model::limits::Rules;
 use judge::model::program;
 use judge::model::run::{Metric, Provenance, Run, Stats, Usage};
@@ -37,17 +38,11 @@ pub struct Measurement {
     pub provenance: Provenance,
     /// Warnings about the measurement, a sentence each.
     pub warnings: Vec<String>,
-<<<<<<< HEAD
     /// Whether the gate made any of these runs.
     pub is_ours: bool,
     /// Locust's lists of failures.
     failures_files: Vec<PathBuf>,
-    /// The users that left before a load was asked to stop.
-=======
-    /// The folders of the runs that the gate made.
-    folders: Vec<PathBuf>,
     /// The users that left before the load was stopped.
->>>>>>> main
     users_left: Vec<UsersLeft>,
 }
 
@@ -101,12 +96,12 @@ impl Measurement {
 
     /// Checks that the runs can be compared with a baseline of this provenance. If users are missing, the error has why they
     /// left.
-    pub fn check_comparable(&self, baseline: &Provenance, shown: &str) -> Result<()> {
-        let Some(refusal) = comparability(baseline, &self.provenance).refusal else { return Ok(()) };
+    pub fn check_comparable(&self, baseline: &Baseline, shown: &str) -> Result<()> {
+        let work = work(baseline, &self.runs);
+        let refusal = comparability(&baseline.provenance, &self.provenance).refusal.or(work.refusal);
+        let Some(refusal) = refusal else { return Ok(()) };
         match users_left_text(&self.users_left) {
-            Some(left) if users_difference(baseline, &self.provenance).is_some() => {
-                bail!("{shown} is not comparable: {left}; {refusal}")
-            }
+            Some(left) if refusal.contains(USERS_LEFT) => bail!("{shown} is not comparable: {left}; {refusal}"),
             _ => bail!("{shown} is not comparable: {refusal}"),
         }
     }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use judge::baseline::chain::is_unchanged;
 use judge::baseline::comparability::comparability;
 use judge::baseline::file::Baseline;
+use judge::baseline::work::work;
 use judge::model::limits::Rules;
 use judge::model::program;
 use judge::model::run::Provenance;
@@ -237,7 +238,6 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
     files::write_atomically(&project.paths.baseline, &baseline.to_text())
 }
 
-<<<<<<< HEAD
 /// What a baseline of uncommitted changes cannot be used for.
 fn dirty_warning(project: &Project, baseline: &Baseline) -> Option<String> {
     if !baseline.provenance.dirty {
@@ -251,10 +251,7 @@ fn dirty_warning(project: &Project, baseline: &Baseline) -> Option<String> {
     ))
 }
 
-/// What a measurement is compared with: the baseline, and the drift since an earlier one.
-=======
 /// The reference of a comparison: the baseline, and the drift since an earlier one.
->>>>>>> main
 struct Reference<'a> {
     project: &'a Project<'a>,
     baseline: &'a Baseline,
@@ -280,7 +277,7 @@ impl<'a> Reference<'a> {
 
     fn compare<'c>(&'c self, measurement: &'c Measurement, rules: &'c Rules) -> Result<Comparison<'c>> {
         let shown = self.project.shown(&self.project.paths.baseline);
-        measurement.check_comparable(&self.baseline.provenance, &shown)?;
+        measurement.check_comparable(self.baseline, &shown)?;
         let comparison = compare(self.baseline, &measurement.runs, rules).context(shown)?;
         match &self.drift {
             Some(drift) => drift.judge(comparison, measurement),
@@ -299,6 +296,7 @@ impl<'a> Reference<'a> {
         let Measurement { runs, histories, provenance, warnings, .. } = measurement;
         let mut warnings = warnings.clone();
         warnings.extend(comparability(&baseline.provenance, provenance).warnings);
+        warnings.extend(work(baseline, runs).warnings);
         warnings.extend(measurement.limits_of_others(baseline, comparison));
         warnings.extend(age_warning(project, baseline, background));
         warnings.extend(drift.iter().flat_map(|drift| drift.notes(measurement)));

@@ -1,5 +1,6 @@
 //! One run of Locust: start, deadline, end, and what its results cover.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +11,11 @@ use csv::StringRecord;
 use judge::model::mask;
 use judge::model::run::{Load, endpoint_name};
 use judge::model::text::{endpoint_shown, printable};
+use judge::parse::locust_csv;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::config::locust_conf::STRIPPED;
-use crate::run::listener::{EndedBy, ListenerFile, UsersLeft, Window};
+use crate::run::listener::{EndedBy, LISTENER_FILE, ListenerFile, UsersLeft, Window};
 use crate::run::locust_log::{self, explanation};
 use crate::run::workers::{Setup, WorkerList};
 use crate::sys::files::{self, Follower};
@@ -267,7 +269,10 @@ impl Locust {
             Some(listener) if listener.ramp_up_left_out => Coverage::Window,
             Some(_) => Coverage::WholeRun,
         };
-        warnings.extend(listener.as_ref().and_then(ListenerFile::unfinished_text));
+        if let Some(listener) = &listener {
+            warnings.extend(listener.unfinished_text());
+            warnings.extend(left_out(job, listener)?);
+        }
         match coverage {
             Coverage::Window => {}
             Coverage::WholeRun => warnings
@@ -422,13 +427,8 @@ fn warnings(job: &Job, phrases: &[&str]) -> Vec<String> {
     warnings
 }
 
-<<<<<<< HEAD
 /// The final file of our listener, or else Locust's own, of the `failures` or `exceptions` of a run.
 pub fn records_file(folder: &Path, what: &str) -> PathBuf {
-=======
-/// Reads the final file of our listener, or else Locust's own. Only one of maybe millions of records is in memory at a time.
-fn for_each_record(folder: &Path, what: &str, mut take: impl FnMut(&StringRecord)) {
->>>>>>> main
     let own = folder.join(format!("perf_results_{what}.csv"));
     if own.is_file() { own } else { folder.join(format!("locust_{what}.csv")) }
 }
@@ -441,15 +441,9 @@ fn for_each_record(file: &Path, mut take: impl FnMut(&StringRecord)) {
     reader.records().filter_map(Result::ok).for_each(|record| take(&record));
 }
 
-<<<<<<< HEAD
 /// Calls `take` for each failure in a file: the endpoint, Locust's text of the error, and how often it occurred.
 pub fn for_each_failure(file: &Path, mut take: impl FnMut(Box<str>, &str, u64)) {
     for_each_record(file, |record| {
-=======
-/// Calls `take` for each failure in this run's folder: endpoint, Locust's text of the error, and count.
-pub fn for_each_failure(folder: &Path, mut take: impl FnMut(Box<str>, &str, u64)) {
-    for_each_record(folder, "failures", |record| {
->>>>>>> main
         if let [Some(method), Some(name), Some(error), Some(times)] = [0, 1, 2, 3].map(|column| record.get(column)) {
             take(endpoint_name(method, name), error, times.parse().unwrap_or(0));
         }
@@ -469,6 +463,15 @@ fn most_frequent_failure(job: &Job) -> Option<String> {
     Some(printable(&format!("most frequent failure ({times}x): {endpoint}: {error}")))
 }
 
+/// Checks the requests that the statistics lack.
+fn left_out(job: &Job, listener: &ListenerFile) -> Result<Vec<String>> {
+    // A file that cannot be read is an error of its own.
+    let statistics = files::read(&job.path(FINAL_CSV)).and_then(|bytes| locust_csv::parse(&bytes)).unwrap_or_default();
+    let requests: HashMap<_, _> = statistics.endpoints.iter().map(|(name, stats)| (&**name, stats.requests)).collect();
+    let warnings = listener.check_left_out(|endpoint| requests.get(endpoint).copied().unwrap_or(0));
+    warnings.map_err(|error| Failure::new(error.to_string(), &job.log()).into())
+}
+
 /// Checks that the load went on to its end. Without the listener there is no file.
 fn check_load(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<ListenerFile>> {
     // Locust exits with 0 also when a signal or the locustfile itself ends it early.
@@ -480,7 +483,7 @@ fn check_load(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<List
     };
     // The listener writes its own file first, and the statistics last.
     let has_final = job.path(FINAL_CSV).is_file();
-    let listener = if has_final { ListenerFile::read(&job.path("perf_listener.json"))? } else { None };
+    let listener = if has_final { ListenerFile::read(&job.path(LISTENER_FILE))? } else { None };
     let Some(listener) = listener else {
         let has_ended = took.as_secs() >= job.load.run_time_s || phrases.contains(&locust_log::SHAPE_ENDED);
         ensure!(has_ended, cut_short(took.as_secs_f64()));

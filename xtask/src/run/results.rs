@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::project::Project;
-use crate::run::listener::UsersLeft;
+use crate::run::listener::{LISTENER_FILE, ListenerFile, UsersLeft};
 use crate::run::locust::{self, Coverage, Finished};
 use crate::sys::files;
 
@@ -117,7 +117,6 @@ pub fn read_results(project: &Project) -> Result<Vec<MeasuredRun>> {
     Ok(measured)
 }
 
-<<<<<<< HEAD
 impl MeasuredRun {
     /// Locust's list of the failures of this run.
     pub fn failures_file(&self) -> PathBuf {
@@ -131,9 +130,6 @@ impl MeasuredRun {
 
 /// Refuses a run that appears twice, also under another name or in Locust's other format. It would count as two runs that
 /// agree to the last bit, and hide the noise.
-=======
-/// Refuses a file that appears twice, also under another name, because two equal runs would hide the noise.
->>>>>>> main
 fn refuse_repeated(project: &Project, measured: &[MeasuredRun]) -> Result<()> {
     for (place, second) in measured.iter().enumerate() {
         let first = measured[..place].iter().find(|first| is_same_run(&first.run, &second.run));
@@ -144,7 +140,6 @@ fn refuse_repeated(project: &Project, measured: &[MeasuredRun]) -> Result<()> {
     Ok(())
 }
 
-<<<<<<< HEAD
 /// Whether two files are of one run. Locust's CSV lacks the requests of the last second, which its JSON has, but both have the
 /// fastest and the slowest response to the last digit, unless one of them came that late.
 fn is_same_run(a: &Run, b: &Run) -> bool {
@@ -160,10 +155,7 @@ fn is_same_run(a: &Run, b: &Run) -> bool {
     a == b || same_extremes || agree(a, b).is_ok() || agree(b, a).is_ok()
 }
 
-/// Reads the rounds of both sides if RESULTS is the folder of a command that made some, and no baseline is asked for. The
-=======
 /// Reads the rounds of both sides if RESULTS is the folder of a command that made some, and no baseline is given. The
->>>>>>> main
 /// rounds of `--against` are in the folder itself, and those that confirmed a FAIL in `confirm` below it.
 pub fn read_rounds(project: &Project, below: &str) -> Result<Option<Sides<Vec<MeasuredRun>>>> {
     let flags = project.flags;
@@ -179,17 +171,9 @@ pub fn read_rounds(project: &Project, below: &str) -> Result<Option<Sides<Vec<Me
     Ok(Some(Sides { baseline: read_all(&other)?, candidate: read_all(&folder)? }))
 }
 
-<<<<<<< HEAD
-/// The failures in these files of Locust's, of each endpoint by error, the most frequent first.
-///
-/// A failure's text may hold a request's number or time, so that no two are equal. Beyond `MAX_FAILURES` kinds only known
-/// kinds are counted.
+/// The failures in these files of Locust's, by endpoint and error, the most frequent first. Errors may quote a number or a
+/// time, so that no two are equal: beyond `MAX_FAILURES` kinds only known kinds are counted.
 pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<Failure> {
-=======
-/// The failures of the gate's own runs, by endpoint and error, the most frequent first. Errors may quote a number or a time, so
-/// that no two are equal: beyond `MAX_FAILURES` kinds only known kinds are counted.
-pub fn failures(folders: &[PathBuf], runs: &[Run]) -> Vec<Failure> {
->>>>>>> main
     const MAX_FAILURES: usize = 1000;
     let mut times_of: BTreeMap<(Box<str>, String), u64> = BTreeMap::new();
     for file in failures_files {
@@ -244,11 +228,16 @@ pub fn read(path: &Path) -> Result<MeasuredRun> {
         })?;
         run.take_percentiles(other);
     }
+    if file.is_some()
+        && !is_json
+        && let Some(listener) = ListenerFile::read(&folder.join(LISTENER_FILE))?
+    {
+        listener.complete(&mut run);
+    }
     let history = history(path, file.is_some());
     Ok(MeasuredRun { path: path.to_owned(), run, file, history })
 }
 
-<<<<<<< HEAD
 /// Whether the gate made the runs in a folder. A `locust.log` may be anybody's, but the listener is ours.
 fn is_ours(folder: &Path) -> bool {
     let listener = files::read_to_string(&folder.join(locust::LISTENER_NAME));
@@ -258,10 +247,6 @@ fn is_ours(folder: &Path) -> bool {
 /// Reads Locust's own `--csv` file of the run over time, beside the results: under our prefix if the run is ours, or else under
 /// the results' prefix, since other runs may lie in the same folder.
 fn history(path: &Path, is_ours: bool) -> Result<History, String> {
-=======
-/// Reads Locust's own history beside the results, under our prefix or theirs.
-fn history(path: &Path) -> Result<History, String> {
->>>>>>> main
     let own = path.with_file_name("locust_stats_history.csv");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let prefix = name.strip_suffix("_stats.csv").or(name.strip_suffix(".json")).unwrap_or(&name);

@@ -209,7 +209,6 @@ pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(runs)
 }
 
-<<<<<<< HEAD
 /// The statistics of Locust's `--csv` in a folder, whatever their prefix.
 fn stats_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
@@ -219,10 +218,7 @@ fn stats_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Returns the newest folder of a finished command beside this one: `latest` may belong to a command that failed.
-=======
 /// The newest folder of a finished command beside this one: `latest` may belong to a command that failed.
->>>>>>> main
 fn newest_finished(folder: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(fs::canonicalize(folder).ok()?.parent()?).ok()?;
     let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));

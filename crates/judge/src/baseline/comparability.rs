@@ -154,6 +154,9 @@ fn observed_difference(baseline: &Provenance, candidate: &Provenance) -> Option<
     })
 }
 
+/// What a refusal for missing users asks for.
+pub const USERS_LEFT: &str = "find out why the others left";
+
 /// Explains missing users: fewer than in the baseline or, if it does not know, than the load has.
 pub fn users_difference(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
     let active = candidate.mean_users?;
@@ -167,7 +170,7 @@ pub fn users_difference(baseline: &Provenance, candidate: &Provenance) -> Option
         return None;
     }
     Some(format!(
-        "only {active:.1} users were active on average ({expected:.1} {whose}): find out why the others left, or accept this load with --update-baseline"
+        "only {active:.1} users were active on average ({expected:.1} {whose}): {USERS_LEFT}, or accept this load with --update-baseline"
     ))
 }
 
