@@ -16,11 +16,10 @@ use judge::parse::locust_history::History;
 use judge::stats::estimate::{Difference, estimate};
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::verdict::decision::{Presence, Row};
-use report::Background;
-use report::view::background::Failure;
-use report::view::content::{evidence, unsettled};
+use report::view::evidence::{evidence, unsettled};
 use report::view::usage;
 use report::view::words::{count, listed, noise_advice, shown_commit};
+use report::{Background, FailedRequests};
 
 use crate::commands::delivery::run_url;
 use crate::config::flags::PerfFlags;
@@ -87,7 +86,7 @@ impl Measurement {
         // A partial list could not be matched to the runs.
         provenance.usage = (usages.len() == runs.len()).then(|| Usage::joined(usages));
         if !is_ours && let Some(failure) = results::failures(&failures_files, &runs).first() {
-            let Failure { endpoint, error, times, .. } = failure;
+            let FailedRequests { endpoint, error, times, .. } = failure;
             let (endpoint, error) = (endpoint_shown(endpoint), cut(error, 200));
             warnings.push(format!("most frequent failure ({times}x): {endpoint}: {error}"));
         }
@@ -111,7 +110,7 @@ impl Measurement {
         Baseline::new(&self.runs, self.provenance.clone(), note, former).map_err(|refusal| {
             let has_failed = self.runs.iter().any(|run| run.total.failures == run.total.requests);
             match results::failures(&self.failures_files, &self.runs).first() {
-                Some(Failure { endpoint, error, times, .. }) if has_failed => {
+                Some(FailedRequests { endpoint, error, times, .. }) if has_failed => {
                     let error: String = error.chars().take(200).collect();
                     anyhow!(
                         "{refusal}; most frequent failure: {times} x {}: {}",
@@ -128,7 +127,7 @@ impl Measurement {
     pub fn too_many_failures(&self, rules: &Rules) -> Option<String> {
         let why = too_many_failures(&self.runs, rules)?;
         let mut shown = Vec::new();
-        for Failure { endpoint, error, times, .. } in results::failures(&self.failures_files, &self.runs) {
+        for FailedRequests { endpoint, error, times, .. } in results::failures(&self.failures_files, &self.runs) {
             shown.push(printable(&format!("{times}x {}: {}", endpoint_shown(&endpoint), cut(&error, 200))));
         }
         Some(if shown.is_empty() { why } else { format!("{why}: {}", listed(&shown, ", ")) })
@@ -306,7 +305,7 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
         baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
         baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
         failures: results::failures(&candidate.failures_files, &candidate.runs),
-        command: Some(command_again(project.flags)),
+        command: command_again(project.flags),
         run_url: run_url(),
     }
 }

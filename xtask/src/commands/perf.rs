@@ -12,11 +12,9 @@ use judge::model::program;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::verdict::compare::{Comparison, compare, lacking};
-use report::view::content::{Sides, Unjudged};
-use report::view::further::{drift_told, taken_over};
-use report::view::saved::Saved;
 use report::view::words::{count, listed, shown_commit};
-use report::{Background, Report};
+use report::view::{drift, exceptions};
+use report::{Background, Report, Saved, Sides, Unjudged};
 
 use crate::commands::against::{against, judge_rounds};
 use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
@@ -37,7 +35,7 @@ use crate::sys::{ci, files, process};
 /// Runs the gate. If it cannot judge, the report files have the reason.
 pub fn perf(flags: &PerfFlags) -> Outcome {
     let clock = Clock::start();
-    let paths = Paths::resolve(flags.config.as_deref(), flags.baseline.as_deref());
+    let paths = Paths::resolve(flags.config.as_deref());
     let project = Project::read(flags, &paths);
     let inputs = project.as_ref().map_or_else(|_| paths.inputs(flags), Project::inputs);
     let delivery = Delivery { flags, paths: &paths, inputs };
@@ -64,7 +62,7 @@ fn run(project: &Project, delivery: &Delivery, clock: Clock) -> Result<Outcome> 
 /// Judges RESULTS, or new runs until the verdict is conclusive, against the baseline.
 fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, clock: Clock) -> Result<Outcome> {
     let reference = Reference::read(project, baseline)?;
-    lacking(baseline, &project.rules).with_context(|| project.shown(&project.paths.baseline))?;
+    lacking(baseline, &project.rules).with_context(|| project.shown(&project.baseline))?;
     if !project.flags.results.is_empty() {
         let measured = read_results(project)?;
         let remeasure = read_rounds(project, "confirm")?.map_or(Remeasure::Impossible, Remeasure::Earlier);
@@ -111,7 +109,7 @@ fn report_comparison(
 /// Shows what changed since the former baseline, and replaces it.
 fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clock: Clock) -> Result<Outcome> {
     let reference = former.map(|former| Reference::read(project, former)).transpose()?;
-    files::check_writable(&project.paths.baseline)?;
+    files::check_writable(&project.baseline)?;
     let (measured, runner) = if project.flags.results.is_empty() {
         let (measured, runner) = measure_baseline(project, project.baseline_runs, clock)?;
         (measured, Some(runner))
@@ -132,7 +130,7 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
         measurement.warnings.iter().for_each(|warning| project.say(&format!("warning: {}", printable(warning))));
     }
     let is_unchanged = former.is_some_and(|former| is_unchanged(former, &baseline));
-    let file = project.shown(&project.paths.baseline);
+    let file = project.shown(&project.baseline);
     if is_unchanged && project.flags.if_changed {
         return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} since {file}")));
     }
@@ -192,7 +190,7 @@ fn report_update(
         Ok(comparison) => {
             let background = background(project, reference.baseline, measurement);
             delivery.deliver(project, &reference.report(measurement, &comparison, &background, clock))?;
-            Ok(Some(Vec::from_iter(taken_over(&comparison))))
+            Ok(Some(Vec::from_iter(exceptions::absorbed(&comparison))))
         }
         Err(error) => {
             project.say(&format!("no comparison with the former baseline: {error:#}"));
@@ -203,7 +201,7 @@ fn report_update(
 
 /// Saves the first baseline. In CI that is no verdict, because the gate would always pass if nobody commits the baseline.
 fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
-    files::check_writable(&project.paths.baseline)?;
+    files::check_writable(&project.baseline)?;
     let measured = if project.flags.results.is_empty() {
         measure_baseline(project, project.rules.min_runs, clock)?.0
     } else {
@@ -218,7 +216,7 @@ fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
         project.say(&format!("warning: {}", printable(warning)));
     }
     save(project, &baseline, &measurement)?;
-    let saved = Saved::new(&baseline, &project.shown(&project.paths.baseline));
+    let saved = Saved::new(&baseline, &project.shown(&project.baseline));
     let unjudged = if ci::is_any() { Unjudged::NoBaseline(saved) } else { Unjudged::BaselineSaved(saved) };
     Ok(unjudged.into())
 }
@@ -235,7 +233,7 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
         project.say(&format!("warning: {warning}"));
     }
     process::check_interrupted()?;
-    files::write_atomically(&project.paths.baseline, &baseline.to_text())
+    files::write_atomically(&project.baseline, &baseline.to_text())
 }
 
 /// What a baseline of uncommitted changes cannot be used for.
@@ -268,15 +266,19 @@ impl<'a> Reference<'a> {
 
     /// Checks, before the load, that its runs can be compared with the baseline.
     fn check_load(&self, settings: &Settings) -> Result<()> {
-        let expected = Provenance { load: Some(settings.load.masked()), ..self.project.provenance() };
+        let expected = Provenance {
+            load: Some(settings.load.masked()),
+            locustfile_path: settings.locustfile_path.clone(),
+            ..self.project.provenance()
+        };
         if let Some(refusal) = comparability(&self.baseline.provenance, &expected).refusal {
-            bail!("{} is not comparable: {refusal}", self.project.shown(&self.project.paths.baseline));
+            bail!("{} is not comparable: {refusal}", self.project.shown(&self.project.baseline));
         }
         Ok(())
     }
 
     fn compare<'c>(&'c self, measurement: &'c Measurement, rules: &'c Rules) -> Result<Comparison<'c>> {
-        let shown = self.project.shown(&self.project.paths.baseline);
+        let shown = self.project.shown(&self.project.baseline);
         measurement.check_comparable(self.baseline, &shown)?;
         let comparison = compare(self.baseline, &measurement.runs, rules).context(shown)?;
         match &self.drift {
@@ -324,10 +326,10 @@ fn baseline_origin(project: &Project, baseline: &Baseline, background: &Backgrou
         Some(0) => ", the same commit".to_owned(),
         Some(commits) => format!(", {} ago", count(commits as usize, "commit")),
     };
-    let drift = drift_told(comparison).map_or_else(String::new, |drift| format!("; {drift}"));
+    let drift = drift::summary(comparison).map_or_else(String::new, |drift| format!("; {drift}"));
     format!(
         "baseline: commit {}, {date}{age} ({}){drift}",
         shown_commit(commit, *dirty),
-        project.shown(&project.paths.baseline)
+        project.shown(&project.baseline)
     )
 }

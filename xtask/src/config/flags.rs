@@ -72,7 +72,8 @@ FLAGS OF history
       --since REV           only what was accepted since: a commit, a tag or a pattern of tags
                             (v*), a date (2026-01-31), an age (90d)
       --baseline FILE       the baseline [default: perf_baseline.json]
-      --report FILE         also write it: .html with charts, .md, or .json; may be given
+      --config FILE         the configuration [default: perf.toml]
+      --report FILE         also write it: .html with charts, or .json; may be given
                             several times
   -h, --help                print this
 
@@ -103,6 +104,7 @@ pub struct HistoryFlags {
     pub metric: Metric,
     pub since: Option<Since>,
     pub baseline: Option<PathBuf>,
+    pub config: Option<PathBuf>,
     pub reports: Vec<PathBuf>,
 }
 
@@ -261,6 +263,7 @@ fn history(mut args: Arguments, locust_args: &[String]) -> Result<HistoryFlags> 
         metric: value(&mut args, "--metric", metric)?.unwrap_or(Metric::P95),
         since: value(&mut args, "--since", Since::parse)?,
         baseline: path(&mut args, "--baseline")?,
+        config: path(&mut args, "--config")?,
         reports: iter::from_fn(|| path(&mut args, "--report").transpose()).collect::<Result<_>>()?,
     };
     let left = leftovers(args, "history", HELP, "")?;
@@ -269,8 +272,8 @@ fn history(mut args: Arguments, locust_args: &[String]) -> Result<HistoryFlags> 
     }
     for report in &history.reports {
         ensure!(
-            Format::of(report)? != Format::Junit,
-            "`--report {}`: a history is written as .html, .md or .json",
+            matches!(Format::of(report)?, Format::Html | Format::Json),
+            "`--report {}`: a history is written as .html or .json",
             report.display()
         );
     }

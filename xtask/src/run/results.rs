@@ -12,8 +12,7 @@ use judge::model::run::{Metric, Provenance, Run};
 use judge::parse::locust_history::{self, History};
 use judge::parse::{locust_csv, locust_json, strict_json};
 use judge::stats::estimate::is_close;
-use report::view::background::Failure;
-use report::view::content::Sides;
+use report::{FailedRequests, Sides};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -173,7 +172,7 @@ pub fn read_rounds(project: &Project, below: &str) -> Result<Option<Sides<Vec<Me
 
 /// The failures in these files of Locust's, by endpoint and error, the most frequent first. Errors may quote a number or a
 /// time, so that no two are equal: beyond `MAX_FAILURES` kinds only known kinds are counted.
-pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<Failure> {
+pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests> {
     const MAX_FAILURES: usize = 1000;
     let mut times_of: BTreeMap<(Box<str>, String), u64> = BTreeMap::new();
     for file in failures_files {
@@ -194,7 +193,7 @@ pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<Failure> {
     let mut failures = Vec::new();
     for ((endpoint, error), times) in &times_of {
         let requests = requests_of.get(&**endpoint).copied().filter(|requests| *requests > 0);
-        failures.push(Failure { endpoint: endpoint.to_string(), error: error.clone(), times: *times, requests });
+        failures.push(FailedRequests { endpoint: endpoint.to_string(), error: error.clone(), times: *times, requests });
     }
     failures.sort_by_key(|failure| Reverse(failure.times));
     failures

@@ -13,6 +13,7 @@ mod confirm;
 mod drift;
 mod faults;
 mod first_baseline;
+mod gates;
 mod hardening;
 mod history;
 mod judge;
