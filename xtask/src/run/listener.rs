@@ -46,7 +46,7 @@ pub struct ListenerFile {
     #[serde(default)]
     users: Vec<UsersOfClass>,
     #[serde(default)]
-    tasks: Vec<Task>,
+    tasks: Vec<TaskOfClass>,
     /// The requests that are in no statistics, or are there without a time.
     #[serde(default)]
     left_out: LeftOut,
@@ -62,7 +62,7 @@ struct UsersOfClass {
 
 /// The calls of a task of one class.
 #[derive(Debug, Deserialize)]
-struct Task {
+struct TaskOfClass {
     class: String,
     task: String,
     calls: u64,
@@ -196,7 +196,7 @@ impl ListenerFile {
         for UsersOfClass { user, mean } in &self.users {
             *run.users_by_class.entry(printable(user)).or_default() += mean.max(0.0);
         }
-        for Task { class, task, calls, failures, errors } in &self.tasks {
+        for TaskOfClass { class, task, calls, failures, errors } in &self.tasks {
             let exception = errors.first().map_or_else(String::new, |first| cut(&mask::text(&first.error), 200));
             run.tasks.push(TaskCalls {
                 name: printable(&format!("{class}.{task}")),

@@ -150,8 +150,8 @@ fn observed_difference(baseline: &Provenance, candidate: &Provenance) -> Option<
         differences
             .push(format!("users: the baseline's history has up to {}, this one up to {}", before.users, now.users));
     }
-    let difference_s = (now.length_s - before.length_s).abs();
-    if difference_s > LENGTH_TOLERANCE_S && difference_s > MISSING_USERS * before.length_s {
+    let apart_s = (now.length_s - before.length_s).abs();
+    if apart_s > LENGTH_TOLERANCE_S && apart_s > MISSING_USERS * before.length_s {
         differences.push(format!(
             "length: the baseline's history covers {:.0} s, this one {:.0} s",
             before.length_s, now.length_s

@@ -83,30 +83,24 @@ impl Columns {
     }
 }
 
-/// Locust rewrites the file in place, so a reader may get a truncated file, or a new head on an old tail. In such a
-/// splice every row is well formed, and only the sums show it: the rows' counts must add up to those of `Aggregated`.
-pub fn parse(bytes: &[u8]) -> Result<Run> {
-    if let Some(explanation) = foreign::explanation(bytes) {
-        bail!(explanation);
-    }
-    // A spreadsheet may have added a byte order mark.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    ensure!(!bytes.trim_ascii().is_empty(), "the file is empty: Locust had not written any result yet");
+/// What the rows of a file hold together.
+#[derive(Default)]
+struct Rows {
+    endpoints: Vec<(Box<str>, Stats)>,
+    /// The endpoints without a request, which have counts but no statistics.
+    idle: Vec<Box<str>>,
+    /// Of the endpoints.
+    sums: RowCounts,
+    aggregated: Option<(RowCounts, Option<Stats>)>,
+    oddities: Vec<String>,
+    extremes_ms: Option<Interval>,
+}
+
+fn read_rows(bytes: &[u8]) -> Result<Rows> {
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(bytes);
-    let header = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if let Some(explanation) = foreign::other_csv(header) {
-        bail!(explanation);
-    }
     let columns = Columns::find(reader.byte_headers()?)?;
     let width = reader.byte_headers()?.len();
-
-    let mut endpoints = Vec::new();
-    // Rows without a request have counts but no statistics.
-    let mut idle = Vec::new();
-    let mut sums = RowCounts { requests: 0, failures: 0 };
-    let mut aggregated = None;
-    let mut oddities = Vec::new();
-    let mut extremes_ms = None;
+    let mut rows = Rows::default();
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record)? {
         let line = || line_of(bytes, record.position());
@@ -121,22 +115,45 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
             record.len(),
         );
         let row = read_row(&record, &columns).with_context(|| format!("line {}", line()))?;
-        oddities.extend(row.oddity.map(|oddity| format!("line {}: {oddity}", line())));
+        rows.oddities.extend(row.oddity.map(|oddity| format!("line {}: {oddity}", line())));
         if row.is_aggregated {
-            extremes_ms = extremes_ms_of(&record, &columns);
-            aggregated = Some((row.counts, row.stats));
+            rows.extremes_ms = extremes_ms(&record, &columns);
+            rows.aggregated = Some((row.counts, row.stats));
             continue;
         }
-        sums.requests = sums.requests.saturating_add(row.counts.requests);
-        sums.failures = sums.failures.saturating_add(row.counts.failures);
+        rows.sums.requests = rows.sums.requests.saturating_add(row.counts.requests);
+        rows.sums.failures = rows.sums.failures.saturating_add(row.counts.failures);
         match row.stats {
             Some(stats) => {
-                endpoints.push((row.name, stats));
-                check_endpoints(endpoints.len())?;
+                rows.endpoints.push((row.name, stats));
+                check_endpoints(rows.endpoints.len())?;
             }
-            None => idle.push(row.name),
+            None => rows.idle.push(row.name),
         }
     }
+    if !bytes.ends_with(b"\n") && columns.is_used(width - 1) {
+        rows.oddities.push(
+            "its last number has no line end behind it, so it may be cut off: was the file copied while Locust wrote it?"
+                .to_owned(),
+        );
+    }
+    Ok(rows)
+}
+
+/// Locust rewrites the file in place, so a reader may get a truncated file, or a new head on an old tail. In such a
+/// splice every row is well formed, and only the sums show it: the rows' counts must add up to those of `Aggregated`.
+pub fn parse(bytes: &[u8]) -> Result<Run> {
+    if let Some(explanation) = foreign::explanation(bytes) {
+        bail!(explanation);
+    }
+    // A spreadsheet may have added a byte order mark.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    ensure!(!bytes.trim_ascii().is_empty(), "the file is empty: Locust had not written any result yet");
+    let header = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if let Some(explanation) = foreign::other_csv(header) {
+        bail!(explanation);
+    }
+    let Rows { endpoints, idle, sums, aggregated, oddities, extremes_ms } = read_rows(bytes)?;
     let Some((counts, total)) = aggregated else {
         bail!("no `Aggregated` row: the file is truncated, probably because Locust was killed while writing");
     };
@@ -154,18 +171,12 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
         counts.failures,
         counts.requests
     );
-    if !bytes.ends_with(b"\n") && columns.is_used(width - 1) {
-        oddities.push(
-            "its last number has no line end behind it, so it may be cut off: was the file copied while Locust wrote it?"
-                .to_owned(),
-        );
-    }
     // The CSV truncates percentiles to whole ms, even if response times were finer.
     Ok(Run { precision: Precision::Coarse, total, endpoints, oddities, extremes_ms, ..Run::default() })
 }
 
 /// The fastest and the slowest response of all requests together.
-fn extremes_ms_of(record: &ByteRecord, columns: &Columns) -> Option<Interval> {
+fn extremes_ms(record: &ByteRecord, columns: &Columns) -> Option<Interval> {
     let [low, high] = columns.extremes.map(|column| number(record, column?, "a response time").ok());
     Some(Interval { low: low?, high: high? })
 }
@@ -176,6 +187,7 @@ fn line_of(bytes: &[u8], position: Option<&Position>) -> usize {
     1 + bytes.iter().take(offset + 1).filter(|byte| **byte == b'\n').count()
 }
 
+#[derive(Default)]
 struct RowCounts {
     requests: u64,
     failures: u64,
