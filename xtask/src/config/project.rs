@@ -49,7 +49,9 @@ impl<'a> Project<'a> {
         shell.change_dir(&paths.root);
         let config = Config::read(&paths.config, flags.config.is_some())?;
         let baseline = paths.baseline(flags.baseline.as_deref(), &config.baseline.file);
-        let head = git::head(&shell)?;
+        let mut own_files: Vec<PathBuf> = flags.reports.iter().map(|report| paths.current_dir.join(report)).collect();
+        own_files.push(baseline.clone());
+        let head = git::head(&shell, &own_files)?;
         let RunRange { min: min_runs, max: max_runs, baseline: baseline_runs } = RunRange::settle(flags, config.runs);
         let rules = Rules {
             limits: config.limits.clone(),
@@ -175,12 +177,17 @@ impl<'a> Project<'a> {
         }
     }
 
+    /// The files that differed from the commit before anything was measured.
+    pub fn dirty_files(&self) -> &[String] {
+        self.head.as_ref().map_or(&[], |head| &head.dirty_files)
+    }
+
     /// The provenance that all runs of this command share.
     pub fn provenance(&self) -> Provenance {
         Provenance {
             timestamp: now(),
             commit: self.head.as_ref().map_or_else(|| "unknown".to_owned(), |head| head.commit.clone()),
-            dirty: self.head.as_ref().is_some_and(|head| head.dirty),
+            dirty: !self.dirty_files().is_empty(),
             gate: Some(version::text()),
             ..Provenance::default()
         }

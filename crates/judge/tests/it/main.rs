@@ -21,3 +21,4 @@ mod secrets;
 #[path = "../../benches/calibration/simulation/mod.rs"]
 mod simulation;
 mod statistics;
+mod work;
