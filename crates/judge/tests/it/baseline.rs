@@ -1,13 +1,16 @@
 //! The baseline file.
 
-use expect_test::expect;
-use judge::baseline::file::Baseline;
-use judge::model::run::{Metric, PERCENTILES, Precision, Provenance, Run, Usage};
+use std::collections::BTreeMap;
 
-use crate::samples::{VERSION_1_0, error, provenance, run};
+use expect_test::expect;
+use judge::baseline::file::{Baseline, Pooled};
+use judge::model::run::{Lateness, Metric, PERCENTILES, Precision, Provenance, Run, TaskCalls, Usage};
+use judge::parse::locust_json;
+
+use crate::samples::{VERSION_1_0, error, json_of, provenance, run};
 
 #[test]
-fn a_version_1_0_baseline_loads_as_it_is() {
+fn version_1_0_baseline_loads_unchanged() {
     let baseline = Baseline::parse(VERSION_1_0).unwrap();
     assert_eq!(baseline.provenance.commit, "abc123");
     assert_eq!(baseline.total(Metric::P95), Some(350.0));
@@ -16,7 +19,7 @@ fn a_version_1_0_baseline_loads_as_it_is() {
 }
 
 #[test]
-fn a_baseline_survives_saving_and_loading() {
+fn saved_baseline_loads_unchanged() {
     let former = Baseline::parse(&VERSION_1_0.replacen('{', r#"{"colour":"blue","#, 1)).unwrap();
     let mut run = run(&[("GET /b", 80.0), ("GET /a", 90.0)]);
     run.distribution = PERCENTILES.to_vec();
@@ -30,7 +33,7 @@ fn a_baseline_survives_saving_and_loading() {
     assert!(text.contains(r#""notes": "...""#), "notes are kept: {text}");
     expect![[r#"
         {
-          "version": "1.3",
+          "version": "1.4",
           "timestamp": "2026-11-23T12:00:00Z",
           "commit": "0123456789abcdef0123456789abcdef01234567",
           "dirty": false,
@@ -58,12 +61,12 @@ fn a_baseline_survives_saving_and_loading() {
             "total_requests": [450.0]
           },
           "distribution": [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9],
-    "#]]
+  "#]]
     .assert_eq(&text[..text.find("  \"endpoints\"").unwrap()]);
 }
 
 #[test]
-fn a_baseline_that_cannot_be_meant_is_refused() {
+fn implausible_baseline_is_refused() {
     let edited = Baseline::new(&[run(&[])], provenance(), None, None).unwrap().to_text();
     let edited = edited.replacen("\"p95\": 300.0", "\"p95\": 999.0", 1);
     expect!["`p95` is 999 in `metrics`, but its runs in `aggregated` lie between 300 and 300: one of them was edited"]
@@ -93,19 +96,19 @@ fn a_baseline_that_cannot_be_meant_is_refused() {
 }
 
 #[test]
-fn a_baseline_keeps_the_distribution_of_runs_that_all_have_one() {
+fn distribution_is_kept_if_all_runs_have_one() {
     let with = |values: &[f64]| Run { distribution: values.to_vec(), ..run(&[]) };
     let of = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap().distribution;
     assert_eq!(of(&[with(&[2.0; 17]), with(&[8.0; 17])]), [4.0; 17]);
     assert_eq!(of(&[with(&[2.0; 17]), with(&[])]), Vec::<f64>::new());
-    // A newer version may keep it elsewhere; what is there and cannot be meant is refused.
+    // A newer version may keep it elsewhere, but implausible values are refused.
     let text = Baseline::new(&[with(&[2.0; 17])], provenance(), None, None).unwrap().to_text();
     expect!["`distribution` or `expected_interval_ms` holds -2, not a number of 0 or more"]
         .assert_eq(&error(Baseline::parse(&text.replacen("[2.0, 2.0", "[-2.0, 2.0", 1))));
 }
 
 #[test]
-fn a_run_of_failures_alone_is_no_baseline() {
+fn run_of_failures_alone_cannot_be_a_baseline() {
     let mut run = run(&[]);
     run.total.failures = run.total.requests;
     expect!["all 450 requests failed, so this cannot be a baseline: fix the service or the locustfile first"]
@@ -113,16 +116,15 @@ fn a_run_of_failures_alone_is_no_baseline() {
 }
 
 #[test]
-fn a_baseline_is_as_precise_as_the_coarsest_of_its_runs() {
+fn coarsest_run_sets_the_precision_of_a_baseline() {
     let mut runs = [run(&[]), run(&[])];
     runs[0].precision = Precision::Fine;
     let precision = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap().provenance.precision;
     assert_eq!((precision(&runs[..1]), precision(&runs)), (Precision::Fine, Precision::Coarse));
 }
 
-/// A reader that leaves the endpoints out says the same of all the rest, and of what is wrong.
 #[test]
-fn the_total_alone_is_read_as_with_its_endpoints() {
+fn reading_without_endpoints_gives_the_same_total_and_errors() {
     let runs = [run(&[("GET /a", 300.0)]), run(&[("GET /a", 310.0)])];
     let text = Baseline::new(&runs, provenance(), Some("why"), None).unwrap().to_text();
     for text in [text.as_str(), VERSION_1_0] {
@@ -145,5 +147,107 @@ fn the_total_alone_is_read_as_with_its_endpoints() {
         &VERSION_1_0.replace("350.0", "-350.0"),
     ] {
         assert_eq!(error(Baseline::parse_total(bad)), error(Baseline::parse(bad)), "{bad}");
+    }
+}
+
+/// A run of one endpoint with these response times in ms and their counts, with everything that version 1.4 keeps.
+fn full_run(times: &str, calls: u64) -> Run {
+    let mut run = locust_json::parse(&json_of(times)).unwrap();
+    run.setup = vec![("POST /login".into(), run.total.clone())];
+    run.users_by_class = BTreeMap::from([("Reader".to_owned(), 9.0), (format!("Writer{calls}"), 1.0)]);
+    run.tasks =
+        vec![TaskCalls { name: "Reader.read".to_owned(), calls, failures: 1, exception: "KeyError".to_owned() }];
+    run.lateness = Some(Lateness { p50_ms: 0.5, p95_ms: 1.4, p99_ms: 3.4 });
+    run
+}
+
+#[test]
+fn version_1_4_keeps_setup_users_tasks_lateness_and_pooled_requests() {
+    let runs = [full_run(r#""10":91,"30":9"#, 7), full_run(r#""10":98,"20":2"#, 8)];
+    let baseline = Baseline::new(&runs, provenance(), None, None).unwrap();
+    let text = baseline.to_text();
+    assert_eq!(Baseline::parse(&text).unwrap(), baseline);
+    let total = Baseline::parse_total(&text).unwrap();
+    assert_eq!((total.total(Metric::P95), total.setup.len()), (baseline.total(Metric::P95), 0));
+    expect![[r#"
+        "endpoints": {
+            "GET /": {
+              "above_p95": [9.0, 0.0],
+              "avg_response_time": [11.8, 10.2],
+              "error_rate": [0.0, 0.0],
+              "p50": [10.0, 10.0],
+              "p95": [30.0, 10.0],
+              "p99": [30.0, 20.0],
+              "pooled": [10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 20.0, 30.0, 30.0, 30.0, 30.0],
+              "requests_per_sec": [100.0, 100.0],
+              "total_requests": [100.0, 100.0]
+            }
+          },"#]]
+    .assert_eq(&text[text.find("\"endpoints\"").unwrap()..text.find("\n  \"setup\"").unwrap()]);
+    expect![[r#"
+        "users_by_class": {
+            "Reader": [9.0, 9.0],
+            "Writer7": [1.0, 0.0],
+            "Writer8": [0.0, 1.0]
+          },
+          "tasks": {
+            "Reader.read": {
+              "calls": [7, 8],
+              "failures": [1, 1]
+            }
+          },
+          "lateness": {
+            "p50_ms": [0.5, 0.5],
+            "p95_ms": [1.4, 1.4],
+            "p99_ms": [3.4, 3.4]
+          },"#]]
+    .assert_eq(&text[text.find("\"users_by_class\"").unwrap()..text.find("\n  \"notes\"").unwrap()]);
+    let pooled = Pooled::of(&baseline.endpoints["GET /"]).unwrap();
+    assert_eq!((pooled.p95_ms, pooled.above_p95, pooled.requests), (20.0, vec![9.0, 0.0], vec![100.0, 100.0]));
+    assert_eq!(Pooled::of(&baseline.setup["POST /login"]).unwrap().p95_ms, 20.0);
+}
+
+#[test]
+fn a_baseline_keeps_of_each_run_only_what_all_runs_have() {
+    let bare = Run { setup: Vec::new(), ..locust_json::parse(&json_of(r#""10":90,"30":10"#)).unwrap() };
+    let runs = [full_run(r#""10":90,"30":10"#, 7), bare];
+    let baseline = Baseline::new(&runs, provenance(), None, None).unwrap();
+    assert!(baseline.users_by_class.is_empty() && baseline.tasks.is_empty() && baseline.lateness.is_empty());
+    assert_eq!(baseline.setup["POST /login"]["p95"], [30.0]);
+    let of_csv = Baseline::new(&[run(&[("GET /a", 90.0)])], provenance(), None, None).unwrap();
+    assert_eq!(Pooled::of(&of_csv.endpoints["GET /a"]), None);
+}
+
+#[test]
+fn counts_that_cannot_be_meant_are_refused() {
+    let text = Baseline::new(&[full_run(r#""10":90,"30":10"#, 7)], provenance(), None, None).unwrap().to_text();
+    for (before, after, expected) in [
+        (
+            r#""above_p95": [0.0]"#,
+            r#""above_p95": [101.0]"#,
+            expect!["`GET /`: `above_p95` is not a part of `total_requests` of each run"],
+        ),
+        (r#""pooled": [10.0"#, r#""pooled": [20.0"#, expect!["`GET /`: `pooled` is not 17 rising percentiles"]),
+        (
+            r#""calls": [7]"#,
+            r#""calls": [0]"#,
+            expect!["`tasks`: `Reader.read` has more failures than calls, or not one of each per run"],
+        ),
+        (
+            r#""p50_ms": [0.5]"#,
+            r#""p50_ms": [9]"#,
+            expect!["`lateness` has no rising percentiles of 0 or more for each run"],
+        ),
+        (
+            r#""Reader": [9.0]"#,
+            r#""Reader": [-1]"#,
+            expect!["`users_by_class` of `Reader` holds not a number of 0 or more"],
+        ),
+    ] {
+        // The endpoints come before the series of all requests, which have the same keys.
+        let (head, endpoints) = text.split_at(text.find("\"endpoints\"").unwrap());
+        let edited = format!("{head}{}", endpoints.replacen(before, after, 1));
+        assert_ne!(edited, text, "{before}");
+        expected.assert_eq(&error(Baseline::parse(&edited)));
     }
 }
