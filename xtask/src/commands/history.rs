@@ -29,7 +29,7 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     let shell = Shell::new()?;
     let paths = Paths::resolve(None, flags.baseline.as_deref());
     shell.change_dir(&paths.root);
-    let config = if paths.config.exists() { Config::read(&paths.config)? } else { Config::default() };
+    let config = if files::exists(&paths.config) { Config::read(&paths.config)? } else { Config::default() };
     check_reports(flags, &paths)?;
     ensure!(
         !file_versions::is_shallow(&shell)?,

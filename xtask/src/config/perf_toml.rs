@@ -96,6 +96,12 @@ pub struct ServiceConfig {
 }
 
 impl ServiceConfig {
+    /// Whether `prepare` may get the port that `{port}` stands for.
+    pub fn names_port_in_prepare(&self) -> bool {
+        let texts = self.prepare.iter().chain(self.env.values());
+        texts.into_iter().any(|text| text.contains("{port}"))
+    }
+
     /// Whether it uses files of the user's own checkout, by `{root}` or `PERF_ROOT`.
     pub fn names_root(&self) -> bool {
         let texts = [Some(&self.command), self.build.as_ref(), self.prepare.as_ref()].into_iter().flatten();

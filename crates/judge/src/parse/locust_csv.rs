@@ -97,6 +97,10 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
         );
         let row = read_row(&record, &columns).with_context(|| format!("line {}", line()))?;
         if row.is_aggregated {
+            ensure!(
+                aggregated.is_none(),
+                "`Aggregated` appears twice: the file is corrupt, with rows of two writes mixed"
+            );
             aggregated = Some((row.counts, row.stats));
             continue;
         }

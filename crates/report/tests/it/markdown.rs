@@ -306,7 +306,7 @@ fn no_name_breaks_the_page_or_the_annotations() {
 
                 let terminal = terminal::render(report, Verbosity::Verbose, Screen::default());
                 assert_no_command(&github::harmless(&terminal), name);
-                let group = github::group("Locust's log", &format!("{name}\n  {name}"));
+                let group = github::group("Locust's log", &format!("{name}\n  {name}"), "word");
                 let inside =
                     group.strip_prefix("::group::Locust's log\n").unwrap().strip_suffix("::endgroup::").unwrap();
                 assert_no_command(inside, name);
