@@ -39,7 +39,7 @@ pub fn adopt(flags: &Adopt) -> Result<String> {
     if let Some(line) = &line {
         edits.extend(cargo::edits(&destination, &at_top, &present, line)?);
     }
-    edits.extend(config_files::edits(&destination, &in_folder)?);
+    edits.extend(config_files::edits(&destination, &in_folder, &source.excluded(&destination.top))?);
     edits.extend(git_files::edits(&destination, &at_top, &in_folder, line.is_some())?);
     let manifest = format!("{}/Cargo.toml", present.folder());
     let install = match line {
@@ -100,7 +100,7 @@ fn summary(flags: &Adopt, destination: &Destination, source: &Source, edits: &[E
     text
 }
 
-/// Returns the steps after which the gate works: to commit an upgrade, or to measure the first baseline.
+/// The steps after which the gate works: to commit an upgrade, or to measure the first baseline.
 fn last_steps(destination: &Destination, written: &[&Edit]) -> Vec<String> {
     if written.iter().any(|edit| edit.done.starts_with("upgraded")) {
         return vec!["see the gate's CHANGELOG.md for changes, then commit everything".to_owned()];

@@ -7,7 +7,7 @@ const TEMPLATE: &str = include_str!("../../adopt/perf.yml");
 
 const CARGO_ENV: &str = "\
 env:
-  # Nothing is built twice here, and keeping notes for a second build takes seconds.
+  # Nothing is built twice here, and incremental builds cost seconds.
   CARGO_INCREMENTAL: 0
 
 ";
@@ -58,7 +58,7 @@ fn name(inside: &str) -> String {
     }
 }
 
-/// Returns the text of the workflow for a service in the folder `inside` of its repository, such as `services/claims/`.
+/// The text of the workflow for a service in the folder `inside` of its repository, such as `services/claims/`.
 pub fn text(inside: &str, install: &Install) -> String {
     let folder = inside.trim_end_matches('/');
     let own_name = name(inside);

@@ -8,7 +8,7 @@ use judge::model::limits::Rules;
 use judge::verdict::compare::Anchor;
 use judge::verdict::compare::Comparison;
 use report::Background;
-use report::view::further::UPDATES;
+use report::view::drift::UPDATES;
 use report::view::words::count;
 
 use crate::commands::baseline_versions::{
@@ -89,7 +89,7 @@ fn find_anchor(
         notes.push(problem.to_owned());
         return Ok(None);
     }
-    let path = &project.paths.baseline;
+    let path = &project.baseline;
     let mut versions = BaselineVersions::read(&project.shell, path, BaselinePart::WithoutEndpoints)?;
     notes.append(&mut versions.unreadable);
     if versions.readable.is_empty() {

@@ -1,4 +1,4 @@
-//! What the commands share: the runs of one side, the next step, and the facts of a report.
+//! The shared steps of commands: the runs of one side, the next step, and the facts of a report.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,10 @@ use judge::model::text::{endpoint_shown, printable};
 use judge::parse::locust_history::History;
 use judge::stats::estimate::Difference;
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
-use report::Background;
-use report::view::background::Failure;
-use report::view::content::{evidence, unsettled};
+use report::view::evidence::{evidence, unsettled};
 use report::view::usage;
 use report::view::words::{count, noise_advice, shown_commit};
+use report::{Background, FailedRequests};
 
 use crate::commands::delivery::run_url;
 use crate::config::flags::PerfFlags;
@@ -33,11 +32,11 @@ pub struct Measurement {
     /// Each run over time, or why that is missing.
     pub histories: Vec<Result<History, String>>,
     pub provenance: Provenance,
-    /// What weakens the measurement, a sentence each.
+    /// Warnings about the measurement, a sentence each.
     pub warnings: Vec<String>,
     /// The folders of the runs that the gate made.
     folders: Vec<PathBuf>,
-    /// The users that left before a load was asked to stop.
+    /// The users that left before the load was stopped.
     users_left: Vec<UsersLeft>,
 }
 
@@ -93,7 +92,7 @@ impl Measurement {
         Baseline::new(&self.runs, self.provenance.clone(), note, former).map_err(|refusal| {
             let has_failed = self.runs.iter().any(|run| run.total.failures == run.total.requests);
             match results::failures(&self.folders, &self.runs).first() {
-                Some(Failure { endpoint, error, times, .. }) if has_failed => {
+                Some(FailedRequests { endpoint, error, times, .. }) if has_failed => {
                     let error: String = error.chars().take(200).collect();
                     anyhow!(
                         "{refusal}; most frequent failure: {times} x {}: {}",
@@ -149,7 +148,7 @@ pub fn rules_for(project: &Project, measured: &[MeasuredRun]) -> Rules {
     Rules { max_runs: max_runs.unwrap_or(project.rules.max_runs), ..project.rules.clone() }
 }
 
-/// What follows a run or a round, and why.
+/// The step after a run or a round, with its reason.
 pub enum Next {
     MeasureAgain(String),
     Stop(String),
@@ -182,7 +181,7 @@ pub fn next_step(comparison: &Comparison, rules: &Rules) -> Next {
     Next::MeasureAgain(format!("{unsettled}; running again{purpose}"))
 }
 
-/// What was run, where, and how long it took, a line each. `clock` is `None` if the command did not measure.
+/// The commit, the load, the machine, the versions and the time, a line each. `clock` is `None` if the command did not measure.
 pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Clock>) -> Vec<String> {
     let Provenance { commit, dirty, load, machine, locust, python, gate, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");
@@ -217,7 +216,7 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
         baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
         baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
         failures: results::failures(&candidate.folders, &candidate.runs),
-        command: Some(command_again(project.flags)),
+        command: command_again(project.flags),
         run_url: run_url(),
     }
 }

@@ -11,11 +11,9 @@ use judge::model::mask;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::verdict::compare::{Comparison, compare, lacking};
-use report::view::content::{Sides, Unjudged};
-use report::view::further::{drift_told, taken_over};
-use report::view::saved::Saved;
 use report::view::words::{count, shown_commit};
-use report::{Background, Report};
+use report::view::{drift, exceptions};
+use report::{Background, Report, Saved, Sides, Unjudged};
 
 use crate::commands::against::{against, judge_rounds};
 use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
@@ -34,10 +32,10 @@ use crate::run::runner::Runner;
 use crate::sys::session::SessionFile;
 use crate::sys::{ci, files, process};
 
-/// Runs the gate. If it cannot judge, the report files say why.
+/// Runs the gate. If it cannot judge, the report files have the reason.
 pub fn perf(flags: &PerfFlags) -> Outcome {
     let clock = Clock::start();
-    let paths = Paths::resolve(flags.config.as_deref(), flags.baseline.as_deref());
+    let paths = Paths::resolve(flags.config.as_deref());
     let project = Project::read(flags, &paths);
     let inputs = project.as_ref().map_or_else(|_| paths.inputs(flags), Project::inputs);
     let delivery = Delivery { flags, paths: &paths, inputs };
@@ -80,7 +78,7 @@ fn judge(
     clock: Clock,
 ) -> Result<Outcome> {
     let reference = Reference::read(project, baseline)?;
-    lacking(baseline, &project.rules).with_context(|| project.shown(&project.paths.baseline))?;
+    lacking(baseline, &project.rules).with_context(|| project.shown(&project.baseline))?;
     if !project.flags.results.is_empty() {
         let measured = read_results(project)?;
         let remeasure = match sessions.iter().find_map(|session| session.not_confirmed.clone()) {
@@ -130,7 +128,7 @@ fn report_comparison(
 /// Shows what changed since the former baseline, and replaces it.
 fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clock: Clock) -> Result<Outcome> {
     let reference = former.map(|former| Reference::read(project, former)).transpose()?;
-    files::check_writable(&project.paths.baseline)?;
+    files::check_writable(&project.baseline)?;
     let (measured, runner) = if project.flags.results.is_empty() {
         let (measured, runner) = measure_baseline(project, clock)?;
         (measured, Some(runner))
@@ -148,7 +146,7 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
     let note = project.flags.note.as_deref().map(mask::text);
     let baseline = measurement.baseline(note.as_deref(), former)?;
     let is_unchanged = former.is_some_and(|former| is_unchanged(former, &baseline));
-    let file = project.shown(&project.paths.baseline);
+    let file = project.shown(&project.baseline);
     if is_unchanged && project.flags.if_changed {
         record_verdict(project)?;
         return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} since {file}")));
@@ -197,7 +195,7 @@ fn report_update(
         Ok(comparison) => {
             let background = background(project, reference.baseline, measurement);
             delivery.deliver(project, &reference.report(measurement, &comparison, &background, clock))?;
-            Ok(Some(Vec::from_iter(taken_over(&comparison))))
+            Ok(Some(Vec::from_iter(exceptions::absorbed(&comparison))))
         }
         Err(error) => {
             project.say(&format!("no comparison with the former baseline: {error:#}"));
@@ -206,9 +204,9 @@ fn report_update(
     }
 }
 
-/// Saves the first baseline. In CI that is no verdict, because if nobody commits the baseline the gate would always pass.
+/// Saves the first baseline. In CI that is no verdict, because the gate would always pass if nobody commits the baseline.
 fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
-    files::check_writable(&project.paths.baseline)?;
+    files::check_writable(&project.baseline)?;
     if let Some(next) = project.baseline_in_git() {
         ensure!(!ci::is_any(), "{next}");
         project.say(&format!("warning: {next}"));
@@ -225,7 +223,7 @@ fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
     rules.check_all_met(None, &measurement.runs)?;
     let baseline = measurement.baseline(None, None)?;
     save(project, &baseline, &measurement)?;
-    let saved = Saved::new(&baseline, &project.shown(&project.paths.baseline));
+    let saved = Saved::new(&baseline, &project.shown(&project.baseline));
     let unjudged = if ci::is_any() { Unjudged::NoBaseline(saved) } else { Unjudged::BaselineSaved(saved) };
     Ok(unjudged.into())
 }
@@ -240,7 +238,7 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
     }
     process::check_interrupted()?;
     project.check_baseline_unchanged()?;
-    files::write_atomically(&project.paths.baseline, &baseline.to_text())?;
+    files::write_atomically(&project.baseline, &baseline.to_text())?;
     record_verdict(project)
 }
 
@@ -249,7 +247,7 @@ fn record_verdict(project: &Project) -> Result<()> {
     project.session.get().map_or(Ok(()), |session| SessionFile::record_verdict(session, None))
 }
 
-/// What a measurement is compared with: the baseline, and the drift since an earlier one.
+/// The reference of a comparison: the baseline, and the drift since an earlier one.
 struct Reference<'a> {
     project: &'a Project<'a>,
     baseline: &'a Baseline,
@@ -266,15 +264,19 @@ impl<'a> Reference<'a> {
 
     /// Checks, before the load, that its runs can be compared with the baseline.
     fn check_load(&self, settings: &Settings) -> Result<()> {
-        let expected = Provenance { load: Some(settings.load.masked()), ..self.project.provenance() };
+        let expected = Provenance {
+            load: Some(settings.load.masked()),
+            locustfile_path: settings.locustfile_path.clone(),
+            ..self.project.provenance()
+        };
         if let Some(refusal) = comparability(&self.baseline.provenance, &expected).refusal {
-            bail!("{} is not comparable: {refusal}", self.project.shown(&self.project.paths.baseline));
+            bail!("{} is not comparable: {refusal}", self.project.shown(&self.project.baseline));
         }
         Ok(())
     }
 
     fn compare<'c>(&'c self, measurement: &'c Measurement, rules: &'c Rules) -> Result<Comparison<'c>> {
-        let shown = self.project.shown(&self.project.paths.baseline);
+        let shown = self.project.shown(&self.project.baseline);
         measurement.check_comparable(&self.baseline.provenance, &shown)?;
         let comparison = compare(self.baseline, &measurement.runs, rules).context(shown)?;
         match &self.drift {
@@ -320,10 +322,10 @@ fn baseline_origin(project: &Project, baseline: &Baseline, background: &Backgrou
         Some(0) => ", the same commit".to_owned(),
         Some(commits) => format!(", {} ago", count(commits as usize, "commit")),
     };
-    let drift = drift_told(comparison).map_or_else(String::new, |drift| format!("; {drift}"));
+    let drift = drift::summary(comparison).map_or_else(String::new, |drift| format!("; {drift}"));
     format!(
         "baseline: commit {}, {date}{age} ({}){drift}",
         shown_commit(commit, *dirty),
-        project.shown(&project.paths.baseline)
+        project.shown(&project.baseline)
     )
 }

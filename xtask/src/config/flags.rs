@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::program;
 use judge::model::run::Metric;
+use judge::model::text::{likeness, nearest};
 use pico_args::Arguments;
 
 use report::Format;
@@ -70,7 +71,8 @@ FLAGS OF history
       --since REV           only what was accepted since: a commit, a tag or a pattern of tags
                             (v*), a date (2026-01-31), an age (90d)
       --baseline FILE       the baseline [default: perf_baseline.json]
-      --report FILE         also write it: .html with charts, .md, or .json; may be given
+      --config FILE         the configuration [default: perf.toml]
+      --report FILE         also write it: .html with charts, or .json; may be given
                             several times
   -h, --help                print this
 
@@ -101,6 +103,7 @@ pub struct HistoryFlags {
     pub metric: Metric,
     pub since: Option<Since>,
     pub baseline: Option<PathBuf>,
+    pub config: Option<PathBuf>,
     pub reports: Vec<PathBuf>,
 }
 
@@ -254,6 +257,7 @@ fn history(mut args: Arguments, locust_args: &[String]) -> Result<HistoryFlags> 
         metric: value(&mut args, "--metric", metric)?.unwrap_or(Metric::P95),
         since: value(&mut args, "--since", Since::parse)?,
         baseline: path(&mut args, "--baseline")?,
+        config: path(&mut args, "--config")?,
         reports: iter::from_fn(|| path(&mut args, "--report").transpose()).collect::<Result<_>>()?,
     };
     let left = leftovers(args, "history", HELP, "")?;
@@ -262,8 +266,8 @@ fn history(mut args: Arguments, locust_args: &[String]) -> Result<HistoryFlags> 
     }
     for report in &history.reports {
         ensure!(
-            Format::of(report)? != Format::Junit,
-            "`--report {}`: a history is written as .html, .md or .json",
+            matches!(Format::of(report)?, Format::Html | Format::Json),
+            "`--report {}`: a history is written as .html or .json",
             report.display()
         );
     }
@@ -289,11 +293,9 @@ pub fn leftovers(args: Arguments, command: &str, help: &'static str, hint: &str)
         let name = text.split('=').next().unwrap_or_default();
         let known = known_flags(command, help);
         if !known.contains(&name) {
-            let likeness = |flag: &str| strsim::jaro_winkler(flag, name);
-            let nearest = known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-            let next = match nearest {
+            let next = match nearest(name, known) {
                 // All flags begin with `--`, which makes any two a little alike.
-                Some(flag) if likeness(flag) > 0.75 => format!("did you mean `{flag}`?"),
+                Some(flag) if likeness(name, flag) > 0.75 => format!("did you mean `{flag}`?"),
                 _ => format!("see `{} --help`", program::name()),
             };
             bail!("unknown flag `{name}`; {next}{hint}");

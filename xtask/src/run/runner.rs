@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Error, Result, ensure};
 use judge::model::run::Provenance;
+use judge::model::text::quoted;
 use judge::model::{mask, program};
 use report::view::words::shown_commit;
 use xshell::Shell;
@@ -22,7 +23,7 @@ use crate::run::progress::{self, LoadCounter, LoadNumber, LoadView};
 use crate::run::results::{self, MeasuredRun, RunFile};
 use crate::run::service::{self, Build, Target};
 use crate::run::usage::Sampler;
-use crate::run::workers::{self, quoted};
+use crate::run::workers;
 use crate::sys::executable::Executable;
 use crate::sys::process::{self, Failure};
 use crate::sys::session::Session;
@@ -34,7 +35,7 @@ pub struct Runner<'a> {
     project: &'a Project<'a>,
     settings: Settings,
     locust: Locust,
-    /// What all runs have in common.
+    /// Common to all runs.
     provenance: Provenance,
     session: Session,
     pub clock: Clock,
@@ -86,6 +87,7 @@ impl<'a> Runner<'a> {
             locust: Some(locust.version.clone()),
             python: locust.python.clone(),
             locustfile: locustfile_digest(&project.paths.root, &settings.locustfile),
+            locustfile_path: settings.locustfile_path.clone(),
             ..project.provenance()
         };
         Ok(Runner {
@@ -104,7 +106,7 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// The service that is started for each run; `None` if one runs already.
+    /// `None` if the service runs already.
     pub fn service(&self) -> Option<&'a ServiceConfig> {
         self.project.service(&self.settings)
     }
@@ -293,7 +295,6 @@ fn shell<'s>(project: &'s Project, side: Side<'s>) -> &'s Shell {
     }
 }
 
-/// The service to start; `None` if one runs already.
 fn service_of<'s>(project: &'s Project, settings: &Settings, side: Side<'s>) -> Option<&'s ServiceConfig> {
     match side {
         Side::Only | Side::This => project.service(settings),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::sys::files::{self, folder_of, temporary_beside};
 use crate::sys::lock::lock;
 
-/// The number of folders of finished commands that are kept, newest first.
+/// Folders of finished commands.
 const KEPT: usize = 10;
 
 const LOCK: &str = ".lock";
@@ -91,14 +91,13 @@ impl Session {
         Ok(Session { folder, _lock: lock })
     }
 
-    /// Returns the folder of the command with this process id, the newest if there are several.
+    /// The newest folder of a command with this process id.
     pub fn folder_of(perf_folder: &Path, id: u32) -> Option<PathBuf> {
         let entries = fs::read_dir(perf_folder.join("runs")).ok()?;
         let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
         folders.filter(|folder| folder.to_string_lossy().ends_with(&format!("Z-{id}"))).max()
     }
 
-    /// Makes the folder of one run, such as `run-1`.
     pub fn run_folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join(name);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;

@@ -12,13 +12,12 @@ use xshell::Shell;
 use crate::sys::git::{self, Submodule};
 use crate::sys::{lock, process};
 
-/// The number of commits whose checkout and build are kept, those used last.
+/// Checkouts of the commits that were used last are kept with their builds.
 const KEPT: usize = 3;
 
-/// Long enough for git to check out a large repository.
 const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Returns the folder of this repository's checkouts, in the folder `own` that `perf.toml` names, or in the user's cache.
+/// The folder of this repository's checkouts, in the folder `own` that `perf.toml` names, or in the user's cache.
 pub fn folder_of_checkouts(shell: &Shell, own: Option<&str>) -> Result<PathBuf> {
     let all = match own {
         None => cache()?.join("locust-gate"),
@@ -31,7 +30,7 @@ pub fn folder_of_checkouts(shell: &Shell, own: Option<&str>) -> Result<PathBuf> 
     let is_git = |path: &&Path| path.file_name().is_some_and(|name| name == ".git");
     let named = Some(&*git_dir).filter(is_git).and_then(Path::parent).unwrap_or(&git_dir);
     let name = named.file_name().unwrap_or_default().to_string_lossy();
-    // Some tools fail on other characters in a path.
+    // Some tools fail on other characters.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
     let name: String = name.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
     let digest = git::blob_hash(git_dir.as_os_str().as_encoded_bytes());
@@ -46,13 +45,12 @@ fn cache() -> Result<PathBuf> {
     )
 }
 
-/// Returns the folder that a variable names. The XDG base directory specification ignores relative paths.
+/// The XDG base directory specification ignores relative paths.
 fn folder_in(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute())
 }
 
-/// A commit's checkout, which is kept for the next call with everything that was built in it. Dropping it removes older
-/// checkouts.
+/// A commit's checkout, which is kept for the next call with its build. Dropping it removes older checkouts.
 pub struct Worktree {
     pub folder: PathBuf,
     shell: Shell,
@@ -61,8 +59,7 @@ pub struct Worktree {
 }
 
 impl Worktree {
-    /// Checks out `commit` in the folder of all checkouts, or finds it there. Does not touch the user's own checkout, index
-    /// and stash. `say` prints a line of progress.
+    /// Does not touch the user's own checkout, index and stash. `say` prints a line of progress.
     pub fn check_out(shell: &Shell, all: &Path, commit: &str, log: &Path, say: &dyn Fn(&str)) -> Result<Worktree> {
         fs::create_dir_all(all).with_context(|| {
             format!("cannot make {}: name another folder in [against] folder of perf.toml", all.display())
@@ -119,8 +116,8 @@ fn put(shell: &Shell, commit: &str, folder: &Path, all: &Path, log: &Path) -> Re
     Ok(())
 }
 
-/// Restores a checkout, which a killed command may have left half made, and returns whether that worked. Git would take the
-/// repository around the folder if `.git` were not named.
+/// Restores a checkout, which a killed command may have left half made. Without the name of `.git`, git would take the
+/// repository around the folder.
 fn is_restored(shell: &Shell, commit: &str, folder: &Path, log: &Path) -> bool {
     let (git_dir, work_tree) = (format!("--git-dir={}/.git", folder.display()), folder.display().to_string());
     let reset = [&git_dir, "--work-tree", &work_tree, "reset", "--hard", "--quiet", commit];
@@ -138,7 +135,6 @@ fn prune(shell: &Shell, all: &Path) {
     }
 }
 
-/// Removes a checkout as far as possible. The next call tries again.
 fn remove(shell: &Shell, folder: &Path) {
     let path = folder.to_string_lossy();
     let _ = git::read(shell, &["worktree", "remove", "--force", "--force", &path]);

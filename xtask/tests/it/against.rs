@@ -34,7 +34,7 @@ fn a_slowdown_is_red_and_an_improvement_green() {
             300,
             420,
             1,
-            "FAIL: p95 is 40% slower, 300 → 420 ms (limit +20%); p95_corrected +40% too; 1 of 1 endpoint: GET /claims +40%",
+            "FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); p95_corrected +40% too; 1 of 1 endpoint: GET /claims +40%",
         ),
         ("green", 420, 300, 0, "PASS: p95 -29% (limit +20%), all metrics within their limits"),
         ("same", 300, 300, 0, "PASS: p95 +0.0% (limit +20%), all metrics within their limits"),
@@ -159,7 +159,7 @@ fn the_other_commit_is_started_by_its_own_service_and_loaded_by_this_trees_locus
     scratch.sh("git add . && git commit -q -m renamed");
     let output = scratch.perf("--against first");
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
-    let said = "note: at first the service is that of its own perf.toml: `exec sh service.sh {port}`";
+    let said = "note: at first the service of its own perf.toml is used: `exec sh service.sh {port}`";
     assert!(output.stdout.contains(said), "{}", output.stdout);
     let about = scratch.read("target/perf/latest/against/run-1/run.json");
     assert!(about.contains(&scratch.sh("git rev-parse first")), "{about}");
@@ -291,7 +291,7 @@ fn a_slower_demo_fails_and_the_same_demo_passes() {
     let output = scratch.perf("--against fast --max-runs 2");
     let text = format!("{}{}", output.stdout, output.stderr);
     assert_eq!(output.code, 1, "six times as slow: {text}");
-    assert!(text.contains("FAIL: p95 is "), "{text}");
+    assert!(text.contains("FAIL: p95 rose "), "{text}");
     scratch.sh("git checkout -q fast");
     let output = scratch.perf("--against fast --max-runs 2");
     assert_eq!(output.code, 0, "the same: {}{}", output.stdout, output.stderr);
