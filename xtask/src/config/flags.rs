@@ -290,6 +290,8 @@ pub fn leftovers(args: Arguments, command: &str, help: &'static str, hint: &str)
     let mut files = Vec::new();
     for left in args.finish() {
         let text = left.to_string_lossy();
+        // It would mean the folder where the user is.
+        ensure!(!text.is_empty(), "an argument is empty: leave it out, or set the variable that it comes from");
         if !text.starts_with('-') || text == "-" {
             files.push(PathBuf::from(left));
             continue;
