@@ -90,3 +90,20 @@ fn toml_string(text: &str) -> String {
     string.push('"');
     string
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_escaped_as_toml_has_it() {
+        for (name, expected) in [
+            ("GET /a", r#""GET /a""#),
+            (r#"a"b\c"#, r#""a\"b\\c""#),
+            ("a\nb\u{7f}", r#""a\U0000000ab\U0000007f""#),
+            ("\u{e0041} ü", r#""\U000e0041 ü""#),
+        ] {
+            assert_eq!(toml_string(name), expected);
+        }
+    }
+}
