@@ -353,7 +353,7 @@ fn assert_known(file: &str, line: &str) {
             | ["chromium", "--headless", "--hide-scrollbars", "--window-size=1180,850", "--screenshot=docs/report.png", _]
             // What `listener` does.
             | ["python3", "xtask/locust/test_perf_listener.py"]
-            | ["cargo", "clippy", "--all-targets", "--", "-D", "warnings"]
+            | ["cargo", "clippy", "--all-targets" | "--package", .., "--", "-D", "warnings"]
             // What `against::git_bisect_finds_the_slow_commit` does.
             | ["cargo", "build", "-p", "locust-gate"]
             | ["cp", "target/debug/xtask", "/tmp/xtask"]
