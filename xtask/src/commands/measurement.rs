@@ -23,7 +23,7 @@ use report::{Background, FailedRequests};
 
 use crate::commands::delivery::run_url;
 use crate::config::flags::PerfFlags;
-use crate::config::project::Project;
+use crate::config::project::{Project, days_from_today};
 use crate::run::clock::Clock;
 use crate::run::listener::{UsersLeft, users_left_text};
 use crate::run::results::{self, MeasuredRun, RunFile};
@@ -306,12 +306,14 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
         baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
         failures: results::failures(&candidate.failures_files, &candidate.runs),
         command: command_again(project.flags),
+        config: project.shown(&project.paths.config),
+        accept_until: Some(days_from_today(30)),
         run_url: run_url(),
     }
 }
 
 /// The command that makes such a comparison again, with the flags that choose its files and its load.
-fn command_again(flags: &PerfFlags) -> String {
+pub fn command_again(flags: &PerfFlags) -> String {
     let mut command = format!("{} perf", program::name());
     let load = &flags.load;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| printable(&path.display().to_string()));

@@ -21,7 +21,7 @@ use crate::commands::against::{against, judge_rounds};
 use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
 use crate::commands::delivery::Delivery;
 use crate::commands::drift::{DriftCheck, age_warning};
-use crate::commands::measurement::{Measurement, Next, background, details, next_step, rules_for};
+use crate::commands::measurement::{Measurement, Next, background, command_again, details, next_step, rules_for};
 use crate::commands::outcome::Outcome;
 use crate::config::flags::PerfFlags;
 use crate::config::paths::Paths;
@@ -158,7 +158,7 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
         return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} since {file}")));
     }
     save(project, &baseline, &measurement)?;
-    let saved = Saved::new(&baseline, &file);
+    let saved = Saved::new(&baseline, &file, command_again(project.flags));
     let Some(notes) = notes else { return Ok(Unjudged::BaselineSaved(saved).into()) };
     let mut message = String::new();
     for note in notes {
@@ -243,7 +243,7 @@ fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
         project.say(&format!("warning: {}", printable(warning)));
     }
     save(project, &baseline, &measurement)?;
-    let saved = Saved::new(&baseline, &project.shown(&project.baseline));
+    let saved = Saved::new(&baseline, &project.shown(&project.baseline), command_again(project.flags));
     let unjudged = if ci::is_any() { Unjudged::NoBaseline(saved) } else { Unjudged::BaselineSaved(saved) };
     Ok(unjudged.into())
 }

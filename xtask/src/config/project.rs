@@ -6,7 +6,7 @@ use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use judge::baseline::file::Baseline;
@@ -239,9 +239,15 @@ fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
+/// The day in UTC that is so many days from now.
+pub(crate) fn days_from_today(days: u64) -> Day {
+    let then = SystemTime::now() + Duration::from_secs(days * 86_400);
+    Day::of_timestamp(&humantime::format_rfc3339_seconds(then).to_string()).expect("a time begins with its day")
+}
+
 /// The day in UTC.
 pub(crate) fn today() -> Day {
-    Day::of_timestamp(&now()).expect("a time begins with its day")
+    days_from_today(0)
 }
 
 fn digest_of_file(path: &Path) -> Option<String> {
