@@ -1,17 +1,23 @@
 """Loaded by `cargo xtask perf` beside the user's locustfile. It changes what Locust records, never
 what Locust does:
 
-1. Response times keep three significant digits instead of two.
+1. Response times keep three significant digits instead of two. A streamed body is timed to the end
+   of its `with` block.
 2. Only requests that begin once all users are spawned, plus a warm-up, are counted. Throughput is
    counted over the whole of this window, silence at its end included.
-3. A request that is cut off at the end counts as a failed one, with the time it has taken so far.
-4. Users are counted, and those that leave before the end are told with their reason.
-5. The final statistics are written whole. Locust rewrites its own CSV files every second and never
+3. Set-up requests, those of `on_start`, have statistics of their own, from the first user on.
+4. A request that is cut off at the end counts as a failed one, with the time it has taken so far.
+   Requests that are left out are counted with their reason.
+5. Users are counted by class, and those that leave before the end are listed with their reason.
+   Tasks are counted, and those that end in an exception that no failed request explains.
+6. The lateness of Locust's event loop is sampled, and requests are counted over time.
+7. The final statistics are written whole. Locust rewrites its own CSV files every second and never
    at the end, so the last second of the run is missing there. These files are written after the
    last request, to a temporary name that is then renamed. The file of the statistics comes last:
-   where it exists the load is over and everything is written.
-6. Where workers share the load, a master waits for the last report of each, and tells who takes
-   part and who was lost.
+   if it exists, the load is over and all of these files are written. Locust itself has come to its
+   end if `perf_complete.json` exists.
+8. If workers share the load, a master waits for the last report of each, and lists who takes part
+   and who was lost.
 
 A worker elsewhere gets this file from its master, but none of the master's environment.
 
@@ -27,10 +33,13 @@ import os
 import socket
 import sys
 import time
+import types
+from urllib.parse import urlsplit
 
 import gevent
 import locust
-from locust import clients, events, stats
+from gevent import socket as gevent_socket
+from locust import clients, events, exception, stats
 from locust.contrib import fasthttp
 from locust.runners import STATE_MISSING, STATE_STOPPED, MasterRunner, WorkerRunner
 from locust.user import users
@@ -46,8 +55,44 @@ _LAST_REPORT_S = 10
 _SAMPLE_S = 0.2
 _MOST_ROWS = 1000
 _LONGEST_REASON = 200
+_LONGEST_NAME = 500
+_LONGEST_EXAMPLE = 40
 _UNFINISHED = "unfinished"
 _BY_LOCUST = "Locust"
+# The name of all that is beyond a bound.
+_OTHERS = "(others)"
+
+_BEFORE_WINDOW = "before_window"
+_NO_TIME = "no_time"
+_IMPOSSIBLE_TIME = "impossible_time"
+
+_MOST_TASKS = 300
+_MOST_ERRORS_KEPT = 20
+_MOST_ERRORS_REPORTED = 5
+
+_LATENESS_SAMPLE_S = 0.02
+# A delay of this length is a sign of a blocked event loop, not of a busy machine.
+_BLOCKED_S = 0.1
+_STALL_S = 0.5
+
+_SHORTEST_BUCKET_S = 0.25
+_MOST_BUCKETS = 60
+# Two response times in one step of a bucket's histogram differ by 2 % at most.
+_SHORTEST_STEP_MS = 0.1
+_STEP = math.log(1.02)
+
+# Exceptions by which Locust itself and its users steer tasks.
+_STEERING = tuple(
+    getattr(exception, name)
+    for name in [
+        "InterruptTaskSet",
+        "RescheduleTask",
+        "RescheduleTaskImmediately",
+        "StopTest",
+        "StopUser",
+    ]
+    if hasattr(exception, name)
+)
 
 
 # What follows needs no Locust, and is tried by test_perf_listener.py.
@@ -66,8 +111,60 @@ def _text(value):
     return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _told(error):
-    """Says in a line what was raised: `ValueError: boom`, or `StopUser` where it has no text."""
+def _label(value):
+    """Makes the method or the name of a request, of which a locustfile's own client gives anything.
+
+    Locust sorts its statistics by them, which fails for a mixture of types.
+    """
+    if type(value) is str:
+        return value
+    return "" if value is None else _text(value)
+
+
+def _milliseconds(response_time):
+    """Makes a float of a response time, NaN if it is no number. It may also be None."""
+    if response_time is None or type(response_time) is float:
+        return response_time
+    try:
+        return float(response_time)
+    except Exception:
+        return math.nan
+
+
+def _content_length(value):
+    """Makes a count of bytes, which Locust adds up without a look."""
+    try:
+        return max(int(value), 0)
+    except Exception:
+        return 0
+
+
+def _percentile(counts, percent):
+    """Returns a percentile of values with their counts, by Locust's rule: no interpolation."""
+    total = sum(counts.values())
+    rank, passed = min(int(total * percent), total - 1), 0
+    for value in sorted(counts):
+        passed += counts[value]
+        if passed > rank:
+            return value
+    return None
+
+
+def _port(host):
+    """Returns the port of Locust's `--host`, or None if it has none that can be known."""
+    try:
+        parts = urlsplit(host)
+        return parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except Exception:
+        return None
+
+
+def _task_name(task):
+    return _text(getattr(task, "__name__", None) or type(task).__name__)[:_LONGEST_REASON]
+
+
+def _error_line(error):
+    """Returns an exception as one line: `ValueError: boom`, or `StopUser` if it has no text."""
     name = type(error).__name__
     try:
         text = " ".join(_text(error).split())
@@ -78,10 +175,10 @@ def _told(error):
 
 
 def _reason_for_leaving(stopped_by, raised):
-    """Says why a user left, or None where Locust itself asked it to, as when a shape shrinks.
+    """Returns why a user left, or None if Locust itself asked it to, as when a shape shrinks.
 
-    `stopped_by` is who called the user's `stop`, and `raised` what ended its tasks, as `_told`
-    says it. A call of `stop` ends them by StopUser or by GreenletExit, which tell less.
+    `stopped_by` is who called the user's `stop`, and `raised` the line of the exception that ended
+    its tasks. A call of `stop` ends them by StopUser or GreenletExit, which do not name the caller.
     """
     if stopped_by == _BY_LOCUST:
         return None
@@ -92,7 +189,7 @@ def _reason_for_leaving(stopped_by, raised):
 
 
 def _ended_by(caller, load_s, run_time_s, shape_has_ended):
-    """Says what ended the load. `caller` is the module and the function that ask it to stop.
+    """Returns what ended the load. `caller` is the module and the function that ask it to stop.
 
     The function is the one that Locust's own timer calls, from 2.11 to 2.47. The clock alone would
     not do: the timer starts before the first user, so the load is a little shorter than asked.
@@ -118,7 +215,10 @@ class _Load:
 
     def __init__(self, leaves_ramp_up_out):
         self.leaves_ramp_up_out = leaves_ramp_up_out
+        self.loaded_at = time.perf_counter()
         self.began_at = None
+        # Seconds since 1970.
+        self.began_time = None
         self.opened_at = math.inf
         # Seconds since 1970, for Locust's own files and for what else was measured meanwhile.
         self.opened_time = None
@@ -135,18 +235,24 @@ class _Load:
     def is_asked_to_stop(self):
         return self.asked_at is not None
 
-    def begin(self, now):
+    @property
+    def is_measured(self):
+        """Whether the window is open and users are still to go on."""
+        return self.is_open and not self.is_asked_to_stop
+
+    def begin(self, now, now_time):
         if self.began_at is None:
             self.began_at = now
+            self.began_time = now_time
 
     def starts_warm_up(self):
-        """Says whether all users are spawned for the first time: a locustfile may add more."""
+        """Returns whether all users are spawned for the first time: a locustfile may add more."""
         is_first = not self._is_warming_up
         self._is_warming_up = True
         return is_first
 
     def open(self, now, now_time):
-        """Opens the window. Says False where it is open already, or where the load is over."""
+        """Opens the window. Returns False if it is open already, or if the load is over."""
         if self.is_open or self.is_asked_to_stop:
             return False
         self.opened_at = now
@@ -154,8 +260,17 @@ class _Load:
         return True
 
     def counts(self, began_at):
-        """Says whether a request that began then is measured."""
+        """Returns whether a request that began then is measured."""
         return not self.leaves_ramp_up_out or began_at >= self.opened_at
+
+    def can_have_taken(self, response_time, now):
+        """Whether a request can have taken so many ms: no request is older than the load.
+
+        The comparison is false for NaN.
+        """
+        # A greenlet of the locustfile's may ask for something a little earlier.
+        oldest = self.loaded_at if self.began_at is None else self.began_at - 1
+        return 0 <= response_time <= (now - oldest) * 1000
 
     def ask_to_stop(self, now, ended_by):
         if not self.is_asked_to_stop:
@@ -178,6 +293,12 @@ class _Load:
         if not self.is_open or self.ended_at is None:
             return None
         return max(self.ended_at - self.opened_at, 0.0)
+
+    def measured_s(self):
+        """How long the window had been open when the load was asked to stop."""
+        if not self.is_open or self.asked_at is None:
+            return 0.0
+        return max(self.asked_at - self.opened_at, 0.0)
 
 
 class _Mean:
@@ -232,18 +353,382 @@ class _UsersLeft:
         return rows[:_MOST_ROWS]
 
 
-def _account(load, parts, requests):
+class _LeftOut:
+    """Counts requests that are not in the statistics, or are there without a time, by reason."""
+
+    _COLUMNS = ("reason", "method", "name", "example", "requests")
+
+    def __init__(self):
+        self.totals = {_BEFORE_WINDOW: 0, _NO_TIME: 0, _IMPOSSIBLE_TIME: 0}
+        self._endpoints = {}
+
+    def add(self, reason, method, name, example=None, requests=1):
+        self.totals[reason] += requests
+        self._add_to_endpoint(reason, method, name, example, requests)
+
+    def _add_to_endpoint(self, reason, method, name, example, requests):
+        key = (reason, method[:_LONGEST_NAME], name[:_LONGEST_NAME])
+        row = self._endpoints.get(key)
+        if row is None:
+            if len(self._endpoints) >= _MOST_ROWS:
+                return
+            text = None if example is None else _text(example)[:_LONGEST_EXAMPLE]
+            row = self._endpoints[key] = [0, text]
+        row[0] += requests
+
+    def merge(self, part):
+        for row in part["endpoints"]:
+            self._add_to_endpoint(*(row[key] for key in self._COLUMNS))
+        for reason, requests in part["totals"].items():
+            self.totals[reason] += requests
+
+    def part(self):
+        rows = [
+            dict(zip(self._COLUMNS, (*key, example, requests)))
+            for key, (requests, example) in self._endpoints.items()
+        ]
+        rows.sort(key=lambda row: (row["reason"], -row["requests"], row["name"], row["method"]))
+        return {"totals": self.totals, "endpoints": rows}
+
+
+class _Tasks:
+    """Counts calls of tasks, and those that end in an exception that no failed request explains."""
+
+    def __init__(self):
+        # By class and task: calls, failures, and how often each error was met.
+        self._tasks = {}
+
+    def add(self, of_class, task, error=None):
+        if error is None:
+            self._add(of_class, task, 1, 0, {})
+        else:
+            self._add(of_class, task, 1, 1, {error: 1})
+
+    def _add(self, of_class, task, calls, failures, errors):
+        row = self._tasks.get((of_class, task))
+        if row is None:
+            if len(self._tasks) >= _MOST_TASKS:
+                of_class = task = _OTHERS
+            row = self._tasks.setdefault((of_class, task), [0, 0, {}])
+        row[0] += calls
+        row[1] += failures
+        for error, times in errors.items():
+            # Errors may name a number that is another each time.
+            is_known = error in row[2] or len(row[2]) < _MOST_ERRORS_KEPT
+            text = error if is_known else error.split(":", 1)[0]
+            row[2][text] = row[2].get(text, 0) + times
+
+    def merge(self, part):
+        for row in part:
+            errors = {about["error"]: about["times"] for about in row["errors"]}
+            self._add(row["class"], row["task"], row["calls"], row["failures"], errors)
+
+    def part(self):
+        rows = []
+        for (of_class, task), (calls, failures, errors) in self._tasks.items():
+            most = sorted(errors.items(), key=lambda pair: (-pair[1], pair[0]))
+            row = {"class": of_class, "task": task, "calls": calls, "failures": failures}
+            row["errors"] = [
+                {"error": error, "times": times} for error, times in most[:_MOST_ERRORS_REPORTED]
+            ]
+            rows.append(row)
+        rows.sort(key=lambda row: (-row["failures"], -row["calls"], row["class"], row["task"]))
+        return rows
+
+
+class _UsersByClass:
+    """Knows how many users of each class are there, and samples it."""
+
+    def __init__(self):
+        self.present = {}
+        self._sums = {}
+        self._samples = 0
+        self._last = {}
+
+    def come(self, user_class):
+        self.present[user_class] = self.present.get(user_class, 0) + 1
+
+    def go(self, user_class):
+        self.present[user_class] -= 1
+
+    def sample(self):
+        self._samples += 1
+        self._last = dict(self.present)
+        for user_class, number in self.present.items():
+            self._sums[user_class] = self._sums.get(user_class, 0) + number
+
+    def part(self):
+        return [
+            {
+                "user": _text(user_class)[:_LONGEST_REASON],
+                "mean": total / self._samples,
+                "last": self._last.get(user_class, 0),
+            }
+            for user_class, total in sorted(self._sums.items())[:_MOST_ROWS]
+        ]
+
+
+def _sum_of_classes(parts):
+    """Adds up the users of each class over processes, which all sample the same window."""
+    sums = {}
+    for row in (row for part in parts for row in part):
+        mean, last = sums.get(row["user"], (0, 0))
+        sums[row["user"]] = (mean + row["mean"], last + row["last"])
+    return [
+        {"user": user, "mean": round(mean, 3), "last": last}
+        for user, (mean, last) in sorted(sums.items())
+    ]
+
+
+class _Lateness:
+    """Keeps by how much a timer of the event loop was late, in a histogram."""
+
+    def __init__(self):
+        self._counts = {}
+        self._sampled_s = 0.0
+        self._blocked_s = 0.0
+        self._stalled_s = 0.0
+        self._stalls = 0
+        self._longest_s = 0.0
+
+    def add(self, late_s):
+        late_s = max(late_s, 0.0)
+        late_ms = late_s * 1000
+        step = (
+            round(late_ms, 1) if late_ms < _BLOCKED_S * 1000 else _three_significant_digits(late_ms)
+        )
+        self._counts[step] = self._counts.get(step, 0) + 1
+        self._sampled_s += _LATENESS_SAMPLE_S + late_s
+        self._longest_s = max(self._longest_s, late_s)
+        if late_s >= _BLOCKED_S:
+            self._blocked_s += late_s
+        if late_s >= _STALL_S:
+            self._stalls += 1
+            self._stalled_s += late_s
+
+    def part(self):
+        if not self._counts:
+            return None
+        return {
+            "counts": self._counts,
+            "max_ms": self._longest_s * 1000,
+            "stalls": self._stalls,
+            "stalled_share": self._stalled_s / self._sampled_s,
+            "blocked_share": self._blocked_s / self._sampled_s,
+        }
+
+
+def _lateness_of_all(parts):
+    """Pools the samples of all processes. The shares are those of the process that is worst off."""
+    parts = [part for part in parts if part]
+    if not parts:
+        return None
+    counts = {}
+    for part in parts:
+        for late_ms, samples in part["counts"].items():
+            counts[late_ms] = counts.get(late_ms, 0) + samples
+    return {
+        "samples": sum(counts.values()),
+        "p50_ms": _percentile(counts, 0.50),
+        "p95_ms": _percentile(counts, 0.95),
+        "p99_ms": _percentile(counts, 0.99),
+        "max_ms": round(max(part["max_ms"] for part in parts), 1),
+        "stalls": sum(part["stalls"] for part in parts),
+        "stalled_share": round(max(part["stalled_share"] for part in parts), 4),
+        "blocked_share": round(max(part["blocked_share"] for part in parts), 4),
+    }
+
+
+class _Bucket:
+    """What happened in a part of the window. A request belongs to the part in which it ended."""
+
+    __slots__ = ("failures", "requests", "samples", "steps", "total_ms", "users")
+
+    def __init__(self, row=(0, 0, 0.0, 0, 0, ())):
+        self.requests, self.failures, self.total_ms, self.users, self.samples, steps = row
+        # A histogram of response times, by step.
+        self.steps = dict(steps)
+
+    def add_time(self, time_ms):
+        self.total_ms += time_ms
+        step = int(math.log(max(time_ms, _SHORTEST_STEP_MS) / _SHORTEST_STEP_MS) / _STEP)
+        self.steps[step] = self.steps.get(step, 0) + 1
+
+    def merge(self, other):
+        self.requests += other.requests
+        self.failures += other.failures
+        self.total_ms += other.total_ms
+        self.users += other.users
+        self.samples += other.samples
+        for step, requests in other.steps.items():
+            self.steps[step] = self.steps.get(step, 0) + requests
+
+    def part(self):
+        steps = list(self.steps.items())
+        return [self.requests, self.failures, self.total_ms, self.users, self.samples, steps]
+
+    def times(self):
+        timed = sum(self.steps.values())
+        return {
+            "requests": self.requests,
+            "failures": self.failures,
+            "mean_ms": round(self.total_ms / timed, 3) if timed else None,
+            "p50_ms": self._percentile(0.50),
+            "p95_ms": self._percentile(0.95),
+        }
+
+    def _percentile(self, percent):
+        step = _percentile(self.steps, percent)
+        if step is None:
+            return None
+        return _three_significant_digits(_SHORTEST_STEP_MS * math.exp((step + 0.5) * _STEP))
+
+
+class _History:
+    """Counts over the window, in buckets that get twice as long if there are too many of them."""
+
+    def __init__(self):
+        self.bucket_s = _SHORTEST_BUCKET_S
+        self.buckets = []
+
+    def at(self, at_s):
+        """Returns the bucket of a moment, in seconds since the window was opened."""
+        while at_s >= self.bucket_s * _MOST_BUCKETS:
+            self._halve()
+        index = max(int(at_s / self.bucket_s), 0)
+        while len(self.buckets) <= index:
+            self.buckets.append(_Bucket())
+        return self.buckets[index]
+
+    def _halve(self):
+        self.bucket_s *= 2
+        for bucket, next_one in zip(self.buckets[::2], self.buckets[1::2]):
+            bucket.merge(next_one)
+        self.buckets = self.buckets[::2]
+
+    def part(self):
+        return {"bucket_s": self.bucket_s, "buckets": [bucket.part() for bucket in self.buckets]}
+
+    @classmethod
+    def of_all(cls, parts):
+        """Adds up processes, whose users are there beside each other."""
+        histories = [cls._of_part(part) for part in parts]
+        merged = cls()
+        merged.bucket_s = max((one.bucket_s for one in histories), default=merged.bucket_s)
+        for one in histories:
+            while one.bucket_s < merged.bucket_s:
+                one._halve()
+        length = max((len(one.buckets) for one in histories), default=0)
+        merged.buckets = [_Bucket() for _ in range(length)]
+        for one in histories:
+            users = 0.0
+            for index, total in enumerate(merged.buckets):
+                bucket = one.buckets[index] if index < len(one.buckets) else _Bucket()
+                # Without a sample, as when the process was busy, the number is the one before.
+                users = bucket.users / bucket.samples if bucket.samples else users
+                bucket.users, bucket.samples = users, 0
+                total.merge(bucket)
+        return merged
+
+    @classmethod
+    def _of_part(cls, part):
+        history = cls()
+        history.bucket_s = part["bucket_s"]
+        history.buckets = [_Bucket(row) for row in part["buckets"]]
+        return history
+
+    def most_users(self, length_s):
+        """Returns the largest number of users in a bucket that begins within the load."""
+        number = math.ceil(length_s / self.bucket_s)
+        return round(max((bucket.users for bucket in self.buckets[:number]), default=0.0), 3)
+
+    def rows(self, length_s):
+        rows = []
+        for index, bucket in enumerate(self.buckets):
+            at_s = index * self.bucket_s
+            # Users leave once the load has ended.
+            users = round(bucket.users, 3) if at_s < length_s else None
+            rows.append({"at_s": at_s, "users": users, **bucket.times()})
+        return rows
+
+    def halves(self, length_s):
+        """Sums up both halves of the load. The second has what ends after it, too."""
+        middle = round(length_s / self.bucket_s / 2)
+        halves = []
+        for part in (self.buckets[:middle], self.buckets[middle:]):
+            half = _Bucket()
+            for bucket in part:
+                half.merge(bucket)
+            halves.append(half.times())
+        return halves
+
+
+def _part_of_statistics(statistics):
+    """Makes of statistics what reaches a master. It stays as it is, unlike Locust's own report."""
+    return {
+        "entries": [entry.serialize() for entry in statistics.entries.values()],
+        "errors": [
+            [error.method, error.name, stats.StatsError.parse_error(error.error), error.occurrences]
+            for error in statistics.errors.values()
+        ],
+    }
+
+
+def _merge_statistics(statistics, part):
+    for about in part["entries"]:
+        # `unserialize` takes other arguments in each version.
+        entry = stats.StatsEntry(statistics, about["name"], about["method"])
+        vars(entry).update(about)
+        statistics.get(entry.name, entry.method).extend(entry)
+        statistics.total.extend(entry)
+    for method, name, text, times in part["errors"]:
+        key = (method, name, text)
+        if key not in statistics.errors:
+            statistics.errors[key] = stats.StatsError(method, name, _Verbatim(text))
+        statistics.errors[key].occurrences += times
+
+
+def _merged_statistics(parts):
+    statistics = stats.RequestStats(use_response_times_cache=False)
+    for part in parts:
+        _merge_statistics(statistics, part)
+    return statistics
+
+
+class _Asked:
+    """Knows for how many users the runner was asked."""
+
+    def __init__(self):
+        self.first = self.least = self.most = None
+
+    def add(self, users):
+        if not isinstance(users, int):
+            return
+        if self.first is None:
+            self.first = self.least = self.most = users
+        self.least, self.most = min(self.least, users), max(self.most, users)
+
+    def row(self):
+        return {"first": self.first, "least": self.least, "most": self.most}
+
+
+def _account(load, parts, requests, about):
     """Makes what perf_listener.json holds, from the part of each process that ran users, and from
-    the number of requests that were measured."""
+    the number of requests that were measured. `about` is what only the writing process knows."""
     unfinished, users_left = _Unfinished(), _UsersLeft()
+    left_out, tasks = _LeftOut(), _Tasks()
     for part in parts:
         for row in part["unfinished"]:
             unfinished.add(row["method"], row["name"], row["longest_ms"], row["times"])
         for row in part["users_left"]:
             users_left.add(row["user"], row["reason"], row["times"])
+        left_out.merge(part["left_out"])
+        tasks.merge(part["tasks"])
+    history = _History.of_all(part["history"] for part in parts)
     # All of them sample the same window, so the mean of the sum is the sum of the means.
     means = [part["mean_users"] for part in parts if part["mean_users"] is not None]
     window_s = load.window_s()
+    measured_s = load.measured_s()
     return {
         "ramp_up_left_out": load.leaves_ramp_up_out,
         # A load shape has no ramp-up to wait for.
@@ -256,24 +741,40 @@ def _account(load, parts, requests):
         "mean_users": round(sum(means), 3) if means else None,
         "unfinished": unfinished.rows(),
         "users_left": users_left.rows(),
+        "own_requests": sum(part["requests"] for part in parts),
+        "setup_requests": sum(part["setup_requests"] for part in parts),
+        "loaders": sum(1 for part in parts if part["is_loader"]),
+        "connections": sum(part["connections"] for part in parts),
+        "resets": sum(part["resets"] for part in parts),
+        "max_users": history.most_users(measured_s) if means else None,
+        "users": _sum_of_classes(part["users"] for part in parts),
+        "tasks": tasks.part(),
+        "left_out": left_out.part(),
+        "lateness": _lateness_of_all(part["lateness"] for part in parts),
+        "history": {"bucket_s": history.bucket_s, "buckets": history.rows(measured_s)},
+        "halves": history.halves(measured_s),
+        **about,
     }
 
 
+def _span(statistics, began_time, length_s):
+    for entry in [statistics.total, *statistics.entries.values()]:
+        entry.start_time = began_time
+        entry.last_request_timestamp = began_time + length_s
+
+
 def _span_window(statistics, load):
-    """Lets all entries span the window, so that every file tells the same throughput.
+    """Lets all entries span the window, so that every file has the same throughput.
 
     Locust's own times end with the last answer, and so leave silence at the end out. With workers
     they begin with the oldest report, which may be three seconds older than the window.
     """
     window_s = load.window_s()
-    if window_s is None:
-        return
-    for entry in [statistics.total, *statistics.entries.values()]:
-        entry.start_time = load.opened_time
-        entry.last_request_timestamp = load.opened_time + window_s
+    if window_s is not None:
+        _span(statistics, load.opened_time, window_s)
 
 
-class _Roll:
+class _WorkerList:
     """Knows which workers take part and what became of each, from what reaches their master.
 
     The requests of a worker that is lost are lost, and Locust's exit code does not tell.
@@ -294,7 +795,7 @@ class _Roll:
         self.taking_part = set(here)
 
     def report(self, client_id, report, has_requests):
-        """Takes a report of a worker. `report` is what our listener adds to it where it runs."""
+        """Takes a report of a worker, with what our listener adds to it, if it runs there."""
         previous = self.last_number.get(client_id)
         if report:
             self.last_number[client_id] = report["number"]
@@ -363,7 +864,7 @@ def _url_as_given(_session, url, _params):
 
 
 def _has_come_whole(response):
-    """Says whether the whole answer was read. With `stream` that is done after `request`."""
+    """Returns whether the whole answer was read. With `stream` that is done after `request`."""
     # The first is of HttpUser, and what follows of FastHttpUser.
     if hasattr(response, "_content_consumed"):
         return response._content_consumed
@@ -372,8 +873,12 @@ def _has_come_whole(response):
     return getattr(getattr(response, "_response", None), "message_complete", True)
 
 
+def _is_task_set(task):
+    return isinstance(task, type) and issubclass(task, TaskSet)
+
+
 def _is_http(user):
-    """Says whether all requests of a user are watched: those of a client of Locust's own are."""
+    """Returns whether all requests of a user are hooked: only those of Locust's own clients are."""
     kinds = [users.HttpUser, fasthttp.FastHttpUser, getattr(users, "PytestUser", None)]
     sessions = (clients.HttpSession, fasthttp.FastHttpSession)
     return isinstance(user, tuple(kind for kind in kinds if kind)) or isinstance(
@@ -394,6 +899,23 @@ class _Recorder:
         self.unfinished = _Unfinished()
         self.users_left = _UsersLeft()
         self.mean_users = _Mean()
+        self.users = _UsersByClass()
+        self.tasks = _Tasks()
+        self.left_out = _LeftOut()
+        self.lateness = _Lateness()
+        self.history = _History()
+        self.asked = _Asked()
+        self.requests = 0
+        self.connections = 0
+        self.resets = 0
+        self.port = None
+        self.setup = stats.RequestStats(use_response_times_cache=False)
+        # Those of them that a listener without set-up statistics would have measured.
+        self.setup_in_window = stats.RequestStats(use_response_times_cache=False)
+        # Greenlets of users that have not begun their first task.
+        self.in_setup = set()
+        # By greenlet of a user in a task: whether a request of the task has failed.
+        self.has_failed = {}
         # Requests by number: when each began, and what it takes to name it.
         self.under_way = {}
         self.numbers = itertools.count()
@@ -403,19 +925,33 @@ class _Recorder:
         self.asked_to_stop_at = {}
         self.stopping_users = 0
         self.shape_has_ended = None if environment.shape_class is None else False
-        self.last_counted = False
+        # Where the error of a request goes, which Locust logs right after the request.
+        self.last_targets = ()
         self.log_request = None
         self.log_error = None
 
     def part(self):
         return {
+            # A master has no users of its own, and learns of others late.
+            "is_loader": not isinstance(self.runner, MasterRunner),
+            "requests": self.requests,
+            "setup_requests": self.setup.total.num_requests,
+            "connections": self.connections,
+            "resets": self.resets,
             "mean_users": self.mean_users.get(),
+            "users": self.users.part(),
             "unfinished": self.unfinished.rows(),
             "users_left": self.users_left.rows(),
+            "tasks": self.tasks.part(),
+            "left_out": self.left_out.part(),
+            "lateness": self.lateness.part(),
+            "history": self.history.part(),
+            "setup": _part_of_statistics(self.setup),
+            "setup_in_window": _part_of_statistics(self.setup_in_window),
         }
 
     def begin(self, **_kwargs):
-        self.load.begin(time.perf_counter())
+        self.load.begin(time.perf_counter(), time.time())
         if not self.load.leaves_ramp_up_out:
             self.open()
 
@@ -424,15 +960,32 @@ class _Recorder:
             return False
         if self.load.leaves_ramp_up_out:
             self.environment.stats.reset_all()
-        # A master has no users of its own, and learns of others late.
+        self.resets = 0
+        self.port = _port(self.environment.host)
         if not isinstance(self.runner, MasterRunner):
             gevent.spawn(self._sample_users)
+            gevent.spawn(self._sample_lateness)
         return True
 
     def _sample_users(self):
         while not self.load.is_asked_to_stop:
-            self.mean_users.add(self.runner.user_count)
+            users = self.runner.user_count
+            self.mean_users.add(users)
+            self.users.sample()
+            bucket = self._bucket(time.perf_counter())
+            bucket.users += users
+            bucket.samples += 1
             gevent.sleep(_SAMPLE_S)
+
+    def _sample_lateness(self):
+        clock = time.perf_counter
+        while not self.load.is_asked_to_stop:
+            due = clock() + _LATENESS_SAMPLE_S
+            gevent.sleep(_LATENESS_SAMPLE_S)
+            self.lateness.add(clock() - due)
+
+    def _bucket(self, now):
+        return self.history.at(now - self.load.opened_at)
 
     # Requests.
 
@@ -445,31 +998,128 @@ class _Recorder:
                 greenlet = gevent.getcurrent()
                 if greenlet in self.quiet_since:
                     self.quiet_since[greenlet] = now
-            self.last_counted = self.load.counts(now - (response_time or 0) / 1000)
-            if self.last_counted:
-                former(method, name, response_time, content_length)
+            method, name = _label(method), _label(name)
+            time_ms = _milliseconds(response_time)
+            is_setup = bool(self.in_setup) and gevent.getcurrent() in self.in_setup
+            self.last_targets = ()
+            reason = self._reason_to_leave_out(is_setup, now, time_ms)
+            if reason is not None:
+                example = response_time if reason == _IMPOSSIBLE_TIME else None
+                self.left_out.add(reason, method, name, example)
+                return
+            if time_ms is None:
+                self.left_out.add(_NO_TIME, method, name)
+            if type(content_length) is not int:
+                content_length = _content_length(content_length)
+            if is_setup:
+                in_window = self.load.counts(now - (time_ms or 0) / 1000)
+                self._log_setup(method, name, time_ms, content_length, in_window)
+            else:
+                self._log_measured(method, name, time_ms, content_length)
 
         return log_request
+
+    def _reason_to_leave_out(self, is_setup, now, time_ms):
+        is_before = not is_setup and not self.load.counts(now - (time_ms or 0) / 1000)
+        if is_before and not self.load.is_open:
+            return _BEFORE_WINDOW
+        if time_ms is not None and not self.load.can_have_taken(time_ms, now):
+            return _IMPOSSIBLE_TIME
+        return _BEFORE_WINDOW if is_before else None
+
+    def _log_measured(self, method, name, time_ms, content_length):
+        self.last_targets = (self._log_measured_error,)
+        self.requests += 1
+        self.log_request(method, name, time_ms, content_length)
+        if self.load.is_open:
+            bucket = self._bucket(time.perf_counter())
+            bucket.requests += 1
+            if time_ms is not None:
+                bucket.add_time(time_ms)
+
+    def _log_measured_error(self, method, name, error):
+        self.log_error(method, name, error)
+        if self.load.is_open:
+            self._bucket(time.perf_counter()).failures += 1
+
+    def _log_setup(self, method, name, time_ms, content_length, in_window):
+        targets = [self.setup, self.setup_in_window] if in_window else [self.setup]
+        method, name = self._bounded(method, name)
+        for statistics in targets:
+            statistics.log_request(method, name, time_ms, content_length)
+        self.last_targets = [functools.partial(self._log_setup_error, one) for one in targets]
+
+    def _log_setup_error(self, statistics, method, name, error):
+        if len(statistics.errors) >= _MOST_ROWS:
+            error = _Verbatim(_OTHERS)
+        statistics.log_error(*self._bounded(method, name), error)
+
+    def _bounded(self, method, name):
+        """Sums up the set-up requests beyond a number of endpoints, as of a name with an id."""
+        entries = self.setup.entries
+        is_known = len(entries) < _MOST_ROWS or (name, method) in entries
+        return (method, name) if is_known else ("", _OTHERS)
 
     def log_error_replacing(self, former):
         self.log_error = former
 
-        # Locust logs the error of a request right after the request.
         def log_error(method, name, error):
-            if self.last_counted:
-                former(method, name, error)
+            self._note_failed_request()
+            for log in self.last_targets:
+                log(_label(method), _label(name), error)
 
         return log_error
 
+    def _note_failed_request(self):
+        """Notes that a request of a task has failed. It may be made in a greenlet of the task's."""
+        if not self.has_failed:
+            return
+        greenlet = gevent.getcurrent()
+        for _generation in range(3):
+            if greenlet in self.has_failed:
+                self.has_failed[greenlet] = True
+                return
+            parent = getattr(greenlet, "spawning_greenlet", None)
+            greenlet = parent() if parent else None
+
     def _log_unfinished(self, method, name, response_time):
         # The task of this user is not to count as cut off too.
-        self.quiet_since.pop(gevent.getcurrent(), None)
+        greenlet = gevent.getcurrent()
+        self.quiet_since.pop(greenlet, None)
+        method, name = _label(method), _label(name)
+        if greenlet in self.in_setup:
+            self._log_setup(method, name, response_time, 0, in_window=self.load.is_open)
         # It counts even if it began before the window was opened: it reaches into it.
-        if not self.load.is_open:
+        elif self.load.is_open:
+            self._log_measured(method, name, response_time, 0)
+        else:
             return
-        self.log_request(method, name, response_time, 0)
-        self.log_error(method, name, _Verbatim(_UNFINISHED))
+        for log in self.last_targets:
+            log(method, name, _Verbatim(_UNFINISHED))
         self.unfinished.add(method, name, response_time)
+
+    def reset_replacing(self, former):
+        """For what clears the statistics, as a plugin may do in the window."""
+
+        @functools.wraps(former)
+        def reset(*args, **kwargs):
+            self.resets += self.load.is_open
+            return former(*args, **kwargs)
+
+        return reset
+
+    def connect_replacing(self, former):
+        """For `connect` of gevent's sockets, which all clients of Locust's own use."""
+
+        @functools.wraps(former)
+        def connect(connection, address):
+            result = former(connection, address)
+            is_local = not isinstance(address, (tuple, list))
+            if self.load.is_measured and not is_local and self.port in (None, address[1]):
+                self.connections += 1
+            return result
+
+        return connect
 
     def request_replacing(self, default_name):
         """For `request` of a client whose requests are called by `default_name` without a name."""
@@ -482,9 +1132,13 @@ class _Recorder:
                 number = next(numbers)
                 # In old versions FastHttpSession has no `request_name`.
                 title = name or getattr(session, "request_name", None)
-                under_way[number] = clock(), method, title, default_name, session, url, kwargs
+                began_at = clock()
+                under_way[number] = began_at, method, title, default_name, session, url, kwargs
                 try:
-                    return former(session, method, url, name, *args, **kwargs)
+                    response = former(session, method, url, name, *args, **kwargs)
+                    if kwargs.get("stream"):
+                        response._perf_streams_since = began_at
+                    return response
                 except gevent.GreenletExit:
                     if number in under_way and self._had_its_time(under_way[number][0]):
                         self._cut_off_request(number)
@@ -497,7 +1151,7 @@ class _Recorder:
         return replacing
 
     def _had_its_time(self, began_at):
-        """Says whether what began then, in the greenlet that is being killed, is unfinished.
+        """Returns whether what began then, in the greenlet that is being killed, is unfinished.
 
         That is what was under way when the user was asked to stop: it had the whole stop timeout.
         What began later had less. Locust even kills a user at once that has just ceased to wait.
@@ -524,6 +1178,11 @@ class _Recorder:
         def leave(response, kind, *rest):
             if kind is not None and issubclass(kind, gevent.GreenletExit):
                 self._cut_off_reading(response)
+            # Locust's own time ends with the headers. A block that has begun may be left only once.
+            since = getattr(response, "_perf_streams_since", None)
+            if since is not None:
+                response._perf_streams_since = None
+                response.request_meta["response_time"] = (time.perf_counter() - since) * 1000
             return former(response, kind, *rest)
 
         return leave
@@ -539,20 +1198,38 @@ class _Recorder:
             self._log_unfinished(about["request_type"], about["name"], so_far_s * 1000)
 
     def execute_next_task_replacing(self, former):
-        """For each task, where users of other clients than Locust's own are watched."""
+        """For each task: a function, or a nested task set."""
 
         @functools.wraps(former)
         def execute_next_task(tasks, *args, **kwargs):
-            if not self.quiet_since:
-                return former(tasks, *args, **kwargs)
             greenlet = gevent.getcurrent()
             if greenlet in self.quiet_since:
                 self.quiet_since[greenlet] = time.perf_counter()
+            is_root = isinstance(tasks, DefaultTaskSet)
+            queue = getattr(tasks, "_task_queue", None)
+            task = queue[0] if queue else None
+            # The `on_start` of the first task set belongs to the set-up.
+            if greenlet in self.in_setup and not (is_root and _is_task_set(task)):
+                self.in_setup.discard(greenlet)
+            is_measured = self.load.is_measured
+            self.has_failed[greenlet] = False
+            error = None
             try:
                 return former(tasks, *args, **kwargs)
             except gevent.GreenletExit:
+                is_measured = False
                 self._cut_off_task(tasks.user, greenlet)
                 raise
+            except Exception as raised:
+                is_steering = isinstance(raised, _STEERING)
+                if not is_steering and not self.has_failed.get(greenlet):
+                    error = _error_line(raised)
+                raise
+            finally:
+                self.in_setup.discard(greenlet)
+                if is_measured and task is not None:
+                    owner = tasks.user if is_root else tasks
+                    self.tasks.add(type(owner).__name__, _task_name(task), error)
 
         return execute_next_task
 
@@ -568,26 +1245,36 @@ class _Recorder:
 
     # Users.
 
-    def run_replacing(self, former):
+    def run_replacing(self, has_on_start):
         """For the whole life of a user."""
 
-        @functools.wraps(former)
-        def run(user):
-            greenlet = gevent.getcurrent()
-            if not _is_http(user):
-                self.quiet_since[greenlet] = time.perf_counter()
-            raised = None
-            try:
-                return former(user)
-            except BaseException as error:
-                raised = _told(error)
-                raise
-            finally:
-                self.quiet_since.pop(greenlet, None)
-                self.asked_to_stop_at.pop(greenlet, None)
-                self._leave(user, raised)
+        def replacing(former):
+            @functools.wraps(former)
+            def run(user):
+                greenlet = gevent.getcurrent()
+                user_class = type(user).__name__
+                self.users.come(user_class)
+                if has_on_start:
+                    self.in_setup.add(greenlet)
+                if not _is_http(user):
+                    self.quiet_since[greenlet] = time.perf_counter()
+                raised = None
+                try:
+                    return former(user)
+                except BaseException as error:
+                    raised = _error_line(error)
+                    raise
+                finally:
+                    self.users.go(user_class)
+                    self.in_setup.discard(greenlet)
+                    self.has_failed.pop(greenlet, None)
+                    self.quiet_since.pop(greenlet, None)
+                    self.asked_to_stop_at.pop(greenlet, None)
+                    self._leave(user, raised)
 
-        return run
+            return run
+
+        return replacing
 
     def run_tasks_replacing(self, former):
         """For the tasks of a user: `run` hides what ends them."""
@@ -597,7 +1284,7 @@ class _Recorder:
             try:
                 return former(tasks)
             except BaseException as error:
-                tasks.user._perf_raised = _told(error)
+                tasks.user._perf_raised = _error_line(error)
                 raise
 
         return run
@@ -625,8 +1312,18 @@ class _Recorder:
 
     # The load.
 
+    def start_replacing(self, former):
+        """For `start` of the runner, which a locustfile may call for more users or for fewer."""
+
+        @functools.wraps(former)
+        def start(user_count, *args, **kwargs):
+            self.asked.add(user_count)
+            return former(user_count, *args, **kwargs)
+
+        return start
+
     def tick_replacing(self, former):
-        """For a load shape, which ends the load where it returns None."""
+        """For a load shape, which ends the load when it returns None."""
 
         def tick(*args, **kwargs):
             users_and_rate = former(*args, **kwargs)
@@ -682,7 +1379,7 @@ def _open_when_all_users_are_spawned(recorder, environment, runner):
 
 
 def _take_part(environment, runner, recorder):
-    """As a worker: tells who this is, and numbers the reports, so that a lost one is missed."""
+    """As a worker: sends who this is, and numbers the reports, so that a lost one is missed."""
     numbers = itertools.count(1)
 
     def add_to_report(data, **_kwargs):
@@ -707,14 +1404,14 @@ def _take_part(environment, runner, recorder):
 
 
 class _Master:
-    """Keeps the roll of the workers in a file that is rewritten at every change, and collects
+    """Keeps the list of the workers in a file that is rewritten at every change, and collects
     their last reports."""
 
     def __init__(self, environment, runner, load):
         self.runner = runner
         self.environment = environment
         self.load = load
-        self.roll = _Roll()
+        self.workers = _WorkerList()
         self.last_reports = {}
         self.is_collecting = False
         self.is_over = False
@@ -725,10 +1422,10 @@ class _Master:
         gevent.spawn(self._watch)
 
     def _come(self, msg, **_kwargs):
-        self.roll.come(msg.node_id, msg.data)
+        self.workers.come(msg.node_id, msg.data)
 
     def _begin(self, **_kwargs):
-        self.roll.begin(self._here())
+        self.workers.begin(self._here())
 
     def _here(self):
         nodes = self.runner.clients.items()
@@ -736,16 +1433,16 @@ class _Master:
 
     def _report(self, client_id, data, **_kwargs):
         report = data.get(_REPORT)
-        self.roll.report(client_id, report, bool(data["stats"]))
-        if report and report["is_last"] and client_id in self.roll.complete:
+        self.workers.report(client_id, report, bool(data["stats"]))
+        if report and report["is_last"] and client_id in self.workers.complete:
             self.last_reports[client_id] = report
             self.load.end(time.perf_counter() - report["ended_s_ago"])
 
     def _look(self):
         here = self._here()
-        self.roll.look(here, self.is_collecting)
-        has_begun = self.roll.taking_part is not None
-        text = json.dumps({"began": has_begun, "workers": self.roll.rows(here)})
+        self.workers.look(here, self.is_collecting)
+        has_begun = self.workers.taking_part is not None
+        text = json.dumps({"began": has_begun, "workers": self.workers.rows(here)})
         if text != self.written:
             self.written = text
             _write_atomically(_beside_target("perf_workers.json"), lambda file: file.write(text))
@@ -760,8 +1457,8 @@ class _Master:
         long the requests under way take."""
         if self.is_over:
             return
-        if self.roll.taking_part is None:
-            # Nothing began. Who had come by now stays told, though all of them leave.
+        if self.workers.taking_part is None:
+            # Nothing began. Who had come by now stays listed, though all of them leave.
             self._look()
             self.is_over = True
             return
@@ -771,10 +1468,10 @@ class _Master:
         self.runner.send_message("quit")
         stop_timeout_s = self.environment.stop_timeout or 0
         deadline = time.monotonic() + stop_timeout_s + _LAST_REPORT_S
-        while self.roll.awaited() and time.monotonic() < deadline:
+        while self.workers.awaited() and time.monotonic() < deadline:
             gevent.sleep(0.05)
             self._look()
-        self.roll.give_up()
+        self.workers.give_up()
         self._look()
         self.is_over = True
         self.is_collecting = False
@@ -793,7 +1490,54 @@ def _write_atomically(path, write):
     os.replace(temporary, path)
 
 
-def _write_results(environment, load, parts):
+def _note_process():
+    """Notes that this process is to write the results, and returns how many are: a fork at import
+    makes two of them."""
+    with open(_beside_target("perf_processes.txt"), "a+", encoding="ascii") as file:
+        file.write(f"{os.getpid()}\n")
+        file.seek(0)
+        return len(set(file))
+
+
+def _run_time_s(environment):
+    """Returns the run time that Locust goes by, which a locustfile may have changed."""
+    run_time_s = getattr(environment.parsed_options, "run_time", None)
+    return run_time_s if isinstance(run_time_s, (int, float)) else None
+
+
+def _files_of_setup(load, parts, percentiles):
+    """Lists the files of the set-up requests, of which there are none without any."""
+    setup = _merged_statistics(part["setup"] for part in parts)
+    if not setup.total.num_requests:
+        return []
+    if load.began_at is not None:
+        _span(setup, load.began_time, max(load.ended_at - load.began_at, 0.0))
+    tables = stats.StatsCSV(types.SimpleNamespace(stats=setup, runner=None), percentiles)
+    return [
+        ("perf_setup_stats.csv", lambda file: tables.requests_csv(csv.writer(file))),
+        ("perf_setup_failures.csv", lambda file: tables.failures_csv(csv.writer(file))),
+        ("perf_setup.json", lambda file: _dump_entries(setup, file)),
+    ]
+
+
+def _files_with_setup(environment, load, parts):
+    """Lists the file of the measured requests together with the set-up requests of the window, as
+    older listeners measured them: it is for comparisons with their baselines."""
+    setup = [part["setup_in_window"] for part in parts]
+    if not any(part["entries"] for part in setup):
+        return []
+    everything = _merged_statistics([_part_of_statistics(environment.stats), *setup])
+    _span_window(everything, load)
+    return [("perf_with_setup.json", lambda file: _dump_entries(everything, file))]
+
+
+def _dump_entries(statistics, file):
+    """Writes the format of `--json-file`."""
+    entries = statistics.entries.values()
+    json.dump([entry.serialize() for entry in entries if entry.num_requests], file)
+
+
+def _write_results(environment, load, parts, asked):
     if load.ended_at is None:
         load.end(time.perf_counter())
     _span_window(environment.stats, load)
@@ -801,17 +1545,30 @@ def _write_results(environment, load, parts):
     for failure in environment.stats.errors.values():
         if isinstance(failure.error, str):
             failure.error = _Verbatim(failure.error)
-    account = _account(load, parts, environment.stats.total.num_requests)
+    about = {
+        "run_time_s": _run_time_s(environment),
+        "users_asked": asked.row(),
+        "writers": _note_process(),
+    }
+    account = _account(load, parts, environment.stats.total.num_requests, about)
     percentiles = list(stats.PERCENTILES_TO_REPORT)
     percentiles += [needed for needed in (0.50, 0.95, 0.99) if needed not in percentiles]
     tables = stats.StatsCSV(environment, percentiles)
     for name, write in [
         ("perf_results_failures.csv", lambda file: tables.failures_csv(csv.writer(file))),
         ("perf_results_exceptions.csv", lambda file: tables.exceptions_csv(csv.writer(file))),
+        *_files_of_setup(load, parts, percentiles),
+        *_files_with_setup(environment, load, parts),
         ("perf_listener.json", lambda file: json.dump(account, file)),
     ]:
         _write_atomically(_beside_target(name), write)
     _write_atomically(_TARGET, lambda file: tables.requests_csv(csv.writer(file)))
+
+
+def _mark_complete(exit_code, **_kwargs):
+    """Marks that Locust has written its own files too: a locustfile may end it before that."""
+    text = json.dumps({"exit_code": exit_code if isinstance(exit_code, int) else None})
+    _write_atomically(_beside_target("perf_complete.json"), lambda file: file.write(text))
 
 
 def _name_of(frame):
@@ -829,7 +1586,7 @@ def _quit_replacing(recorder, environment, runner, master):
             ended_by = _ended_by(
                 _name_of(sys._getframe().f_back),
                 recorder.load.load_s(now),
-                getattr(environment.parsed_options, "run_time", None),
+                _run_time_s(environment),
                 recorder.shape_has_ended,
             )
             recorder.load.ask_to_stop(now, ended_by)
@@ -840,8 +1597,9 @@ def _quit_replacing(recorder, environment, runner, master):
                 master.collect()
             # A user or a load shape that quits is killed in here. Locust quits again at its end.
             former()
-            parts = list(master.last_reports.values()) if master else [recorder.part()]
-            _write_results(environment, recorder.load, parts)
+            workers = master.last_reports.values() if master else []
+            parts = [*workers, recorder.part()]
+            _write_results(environment, recorder.load, parts, recorder.asked)
 
         return quit_and_write
 
@@ -858,25 +1616,33 @@ def _replacements(recorder, environment, runner, master):
     writer = None if isinstance(runner, WorkerRunner) else runner
     http, fast_http = clients.HttpSession, fasthttp.FastHttpSession
     return [
-        # Three significant digits, since 2.43.4. Before, Locust rounds where nobody can step in.
+        # Three significant digits, since 2.43.4. Earlier versions cannot be changed.
         (stats, "bucket_response_time", lambda _former: _three_significant_digits),
         # What is counted: requests that begin in the window. All versions.
         (environment.stats, "log_request", recorder.log_request_replacing),
         (environment.stats, "log_error", recorder.log_error_replacing),
+        # Who clears what is counted. All versions.
+        (environment.stats, "reset_all", recorder.reset_replacing),
+        (environment.stats, "clear_all", recorder.reset_replacing),
+        # How many connections are opened. All versions.
+        (gevent_socket.socket, "connect", recorder.connect_replacing),
         # What does not end: Locust cuts it off without an event. All versions.
         (http, "request", recorder.request_replacing(_path_with_query)),
         (fast_http, "request", recorder.request_replacing(_url_as_given)),
+        # The end of a streamed body too.
         (clients.ResponseContextManager, "__exit__", recorder.exit_replacing),
         (fasthttp.ResponseContextManager, "__exit__", recorder.exit_replacing),
+        # What becomes of tasks too, and where the set-up of a user ends.
         (TaskSet, "execute_next_task", recorder.execute_next_task_replacing),
         # Why users leave: Locust lets most of them go without a word. All versions, but for
         # PytestUser, since 2.40.
-        (users.User, "run", recorder.run_replacing),
-        (getattr(users, "PytestUser", None), "run", recorder.run_replacing),
+        (users.User, "run", recorder.run_replacing(has_on_start=True)),
+        (getattr(users, "PytestUser", None), "run", recorder.run_replacing(has_on_start=False)),
         (DefaultTaskSet, "run", recorder.run_tasks_replacing),
         (users.User, "stop", recorder.stop_user_replacing),
-        # When and by whom the load is ended: no event tells it. All versions.
+        # When and by whom the load is ended: there is no event for it. All versions.
         (shape, "tick", recorder.tick_replacing),
+        (writer, "start", recorder.start_replacing),
         (runner, "stop", recorder.stop_replacing),
         (runner, "stop_users", recorder.stop_users_replacing),
         (writer, "quit", _quit_replacing(recorder, environment, runner, master)),
@@ -898,6 +1664,12 @@ def _listen(environment, runner, **_kwargs):
     # Locust's run time counts from when gevent's loop last looked at the clock, which was before
     # the locustfile was imported: a slow import would shorten the load.
     gevent.get_hub().loop.update_now()
+    # The ramp-up is left out here. Locust would clear its statistics a little later once more.
+    environment.reset_stats = False
+    if not is_worker:
+        _note_process()
+        # First of all, since another listener of this event may end the process.
+        events.quit._handlers.insert(0, _mark_complete)
     # The user count of a load shape changes all the time: it never finishes spawning. All of it
     # is measured.
     load = _Load(leaves_ramp_up_out=environment.shape_class is None)

@@ -15,8 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::config::project::read_config;
-use crate::config::settings::LocustConfig;
+use crate::config::perf_toml::{Config, LocustConfig};
 use crate::run::results;
 use crate::sys::process::{self, Failure, Group};
 use crate::sys::screen::screen;
@@ -303,7 +302,7 @@ impl Trial<'_> {
             );
         }
         let config_path = root.join("perf.toml");
-        let locust = if config_path.is_file() { read_config(&config_path)?.locust } else { LocustConfig::default() };
+        let locust = if config_path.is_file() { Config::read(&config_path)?.locust } else { LocustConfig::default() };
         let folder = root.join("target/perf/selftest");
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let lock = lock::lock(&folder.join("lock"), Duration::from_secs(1))?;

@@ -16,7 +16,7 @@ use fastrand::Rng;
 use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
 use judge::model::run::{Precision, Provenance, Run, Stats};
-use judge::parse::locust_history::{History, Percentiles, Point};
+use judge::parse::locust_history::{History, HistoryPoint, Percentiles};
 use judge::stats::histogram::Histogram;
 use judge::verdict::compare::compare;
 use report::Background;
@@ -165,7 +165,7 @@ impl Measured {
 
     fn report<T>(&self, read: impl FnOnce(&Report) -> Result<T>) -> Result<T> {
         let rules = Rules { max_runs: RUNS, ..Rules::default() };
-        let point = |second: u32| Point {
+        let point = |second: u32| HistoryPoint {
             time_s: f64::from(second),
             users: 10.0,
             requests_per_sec: 60.0,

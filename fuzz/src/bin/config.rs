@@ -5,11 +5,13 @@
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use locust_gate::config::settings::{Config, LocustSettings, settle};
 use locust_gate::config::flags::LoadFlags;
+use locust_gate::config::locust_conf::LocustConf;
+use locust_gate::config::perf_toml::Config;
+use locust_gate::config::settings::settle;
 
 fuzz_target!(|text: &str| {
-    let mut locust = LocustSettings::default();
+    let mut locust = LocustConf::default();
     locust.add_conf("locust.conf", text);
     fuzz::read(locust.add_pyproject("pyproject.toml", text));
     let config = fuzz::read(Config::parse(text)).unwrap_or_default();

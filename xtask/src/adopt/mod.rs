@@ -11,8 +11,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::config::project::locust_settings;
-use crate::config::settings::Config;
+use crate::config::locust_conf::LocustConf;
+use crate::config::perf_toml::Config;
 use crate::sys::{files, git, process};
 use anyhow::{Context as _, Result, ensure};
 use judge::model::program;
@@ -222,7 +222,7 @@ impl Starter {
     fn find(place: &Place, shell: &Shell) -> Result<Starter> {
         let name = format!("{}locustfile.py", place.inside);
         let without = |done: String| Step { done, ..Step::kept(name.clone()) };
-        let of_locust = locust_settings(&place.folder)?.get("locustfile", |text| Ok(text.to_owned()))?;
+        let of_locust = LocustConf::read(&place.folder)?.get("locustfile", |text| Ok(text.to_owned()))?;
         let step = match (named_in_perf_toml(place)?, of_locust) {
             (Some(named), _) => without(format!("not needed: perf.toml names {named}")),
             (None, Some(named)) if named != "locustfile.py" => {
@@ -256,7 +256,7 @@ fn named_in_perf_toml(place: &Place) -> Result<Option<String>> {
         return Ok(None);
     }
     let config = Config::parse(&files::read_to_string(&path)?).ok();
-    Ok(config.and_then(|config| config.load.locustfile().map(str::to_owned)))
+    Ok(config.and_then(|config| config.load.locustfile))
 }
 
 /// Makes `perf.toml`, which names the locustfile and the Locust that are there.

@@ -261,7 +261,8 @@ fn lines_for_owner(top: &Path, folder: &str, source: &Source) -> Result<Vec<Stri
         None => Ok(vec![
             format!("{folder} is yours: add this line to [dependencies] of {name}, and this arm to its commands:"),
             line,
-            "Some(\"perf\" | \"history\") => return locust_gate::run(std::env::args_os().skip(1).collect()),".to_owned(),
+            "Some(\"perf\" | \"history\") => return locust_gate::run(std::env::args_os().skip(1).collect()),"
+                .to_owned(),
         ]),
     }
 }

@@ -1,7 +1,5 @@
-//! The story of `cargo xtask perf --against REV`: this tree and another commit, measured in turn on one machine, so that
-//! a slow hour of the machine meets both.
-
-use std::path::Path;
+//! `cargo xtask perf --against REV`: this tree and another commit, measured in turn on one machine, so that a slow hour of the
+//! machine meets both.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::file::Baseline;
@@ -9,31 +7,26 @@ use judge::model::limits::Rules;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::parse::locust_history::History;
-use judge::verdict::compare::{Comparison, Verdict, compare};
+use judge::verdict::compare::{Comparison, compare};
 use report::view::content::Sides;
 use report::view::words::shown_commit;
 use report::{Background, Report};
-use xshell::Shell;
 
 use crate::commands::delivery::Delivery;
-use crate::commands::measurement::{Measurement, another_follows, background, details};
-use crate::config::project::{self, Project};
-use crate::config::settings::{Config, ServiceConfig};
-use crate::run::bench::{Bench, Clock, Side};
-use crate::run::results::Measured;
-use crate::sys::worktree::Worktree;
-use crate::sys::{files, git};
+use crate::commands::measurement::{Measurement, Next, background, details, next_step, rules_for};
+use crate::commands::outcome::Outcome;
+use crate::config::project::Project;
+use crate::run::checkout::{Checkout, Side};
+use crate::run::clock::Clock;
+use crate::run::results::MeasuredRun;
+use crate::run::runner::Runner;
+use crate::sys::git;
 
-/// What `--against baseline` stands for: the commit that the baseline names.
+/// The value of `--against` that means the commit of the baseline.
 const BASELINE: &str = "baseline";
 
 /// Measures and judges this tree against `rev`.
-///
-/// # Errors
-///
-/// Says why there is no verdict.
-pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Clock) -> Result<Verdict> {
-    // 1. Check what can be checked before anything is built.
+pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: Clock) -> Result<Outcome> {
     let commit = if rev == BASELINE {
         commit_of_baseline(project)?
     } else {
@@ -44,31 +37,26 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: &mut Cl
     let service = project.service(&settings).context(
         "--against builds and starts the service of either side: describe it in [service] of perf.toml, without --host",
     )?;
-    // 2. Build this tree, check the other commit out, and build it too.
-    let this = this_side(project, service);
     let rules = &project.rules;
-    let mut bench = Bench::prepare(project, &settings, rules.max_runs, &this, clock)?;
-    let other = Other::build(project, &mut bench, &checkouts, rev, &commit, service)?;
-    // 3. Measure in rounds, and judge by their differences.
-    let rounds = Rounds::measure(project, &mut bench, Sides { baseline: &other.side(), candidate: &this }, rules, "")?;
-    rules.check_all_met(Some(&rounds.baseline), &rounds.this.runs)?;
-    let comparison = rounds.compare(rules)?;
-    let background = rounds.background(project);
-    delivery.deliver(&rounds.report(project, &comparison, Some(rev), &background, Some(bench.clock)))
+    let mut runner = Runner::prepare(project, settings, Side::This, 2 * rules.max_runs, clock)?;
+    let checkout = runner.check_out(rev, &commit, service, &checkouts)?;
+    let rounds = Rounds::measure(project, &mut runner, &checkout, rules, "")?;
+    rounds.deliver(project, delivery, rules, Some(rev), Some(&runner.clock))
 }
 
-/// Returns this tree as a side of rounds.
-pub fn this_side<'a>(project: &'a Project, service: &'a ServiceConfig) -> Side<'a> {
-    Side { label: Some("of this tree"), commit: None, shell: &project.shell, service: Some(service), warning: None }
+/// Judges the rounds of an earlier command once more.
+pub fn judge_rounds(project: &Project, delivery: &Delivery, measured: Sides<Vec<MeasuredRun>>) -> Result<Outcome> {
+    let rules = Rules { paired: true, ..rules_for(project, &measured.candidate) };
+    Rounds::new(project, measured)?.deliver(project, delivery, &rules, None, None)
 }
 
-/// Returns the commit that the baseline names. Its numbers are not looked at.
+/// The commit that the baseline names. Its numbers do not matter here.
 fn commit_of_baseline(project: &Project) -> Result<String> {
     ensure!(
         git::resolve(&project.shell, BASELINE).is_err(),
         "--against {BASELINE} means the commit that the baseline file names, but a branch or tag has that name too: name its commit instead"
     );
-    let shown = project.shown(&project.baseline_path);
+    let shown = project.shown(&project.paths.baseline);
     let Some(baseline) = project.read_baseline()? else {
         bail!("--against {BASELINE}: {shown} not found: record one with --update-baseline, or name a commit");
     };
@@ -76,25 +64,17 @@ fn commit_of_baseline(project: &Project) -> Result<String> {
     commit.with_context(|| format!("--against {BASELINE}"))
 }
 
-/// Checks that the baseline was measured at a commit, and nothing else.
-///
-/// # Errors
-///
-/// Says that it was measured with uncommitted changes.
+/// Checks that the baseline was measured without uncommitted changes.
 pub fn check_clean(baseline: &Provenance) -> Result<()> {
     ensure!(
         !baseline.dirty,
-        "the baseline was measured with uncommitted changes on commit {}, which are in no commit: record it on a clean tree",
+        "the baseline was measured with uncommitted changes on commit {}, so it cannot be checked out: re-record it on a clean tree",
         shown_commit(&baseline.commit, false)
     );
     Ok(())
 }
 
-/// Returns the full hash of the baseline's commit.
-///
-/// # Errors
-///
-/// Says that the baseline names none, or that git does not know it.
+/// The full hash of the baseline's commit.
 pub fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
     let is_hash = baseline.commit.len() >= 7 && baseline.commit.bytes().all(|byte| byte.is_ascii_hexdigit());
     ensure!(is_hash, "the baseline names no commit: record it in a git repository");
@@ -102,26 +82,11 @@ pub fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
         .with_context(|| format!("the baseline's commit {}", shown_commit(&baseline.commit, false)))
 }
 
-/// Judges once more what an earlier command measured, and nothing else.
-///
-/// # Errors
-///
-/// Says why there is no verdict.
-pub fn judge_again(project: &Project, delivery: &Delivery, sides: project::Rounds) -> Result<Verdict> {
-    let rules = Rules { paired: true, ..project.rules_for(&sides.candidate) };
-    let rounds = Rounds::new(project, sides.candidate, sides.baseline)?;
-    rules.check_all_met(Some(&rounds.baseline), &rounds.this.runs)?;
-    let comparison = rounds.compare(&rules)?;
-    let background = rounds.background(project);
-    delivery.deliver(&rounds.report(project, &comparison, None, &background, None))
-}
-
 /// Both sides, with a run of each in every round.
 pub struct Rounds {
-    /// The runs of this tree.
-    pub this: Measurement,
+    this: Measurement,
     /// The runs of the other commit.
-    pub baseline: Baseline,
+    baseline: Baseline,
     /// The other side's last run over time.
     history: Option<History>,
     warnings: Vec<String>,
@@ -129,50 +94,43 @@ pub struct Rounds {
 
 impl Rounds {
     /// Measures in the one order and then in the other, until the verdict is conclusive. The runs lie in `folder` of the
-    /// session, and those of the other commit in `against` below it.
-    ///
-    /// # Errors
-    ///
-    /// Says why a run cannot be judged.
+    /// session, and the other commit's runs in `against` below it.
     pub fn measure(
         project: &Project,
-        bench: &mut Bench,
-        sides: Sides<&Side>,
+        runner: &mut Runner,
+        checkout: &Checkout,
         rules: &Rules,
         folder: &str,
     ) -> Result<Rounds> {
-        let (mut measured, mut measured_at_rev): (Vec<Measured>, Vec<Measured>) = (Vec::new(), Vec::new());
-        let at_rev = || sides.baseline.shown();
+        let mut measured = Sides { baseline: Vec::new(), candidate: Vec::new() };
+        let at_rev = || checkout.shown();
         loop {
-            let round = measured.len() + 1;
-            let measure_this = |bench: &mut Bench| bench.run(sides.candidate, &format!("{folder}run-{round}"));
+            let round = measured.candidate.len() + 1;
+            let measure_this = |runner: &mut Runner| runner.run(Side::This, &format!("{folder}run-{round}"));
             if round % 2 == 1 {
-                measured.push(measure_this(bench)?);
+                measured.candidate.push(measure_this(runner)?);
             }
-            let at = format!("{folder}against/run-{round}");
-            measured_at_rev.push(bench.run(sides.baseline, &at).with_context(at_rev)?);
+            let other = runner.run(Side::Other(checkout), &format!("{folder}against/run-{round}"));
+            measured.baseline.push(other.with_context(at_rev)?);
             if round % 2 == 0 {
-                measured.push(measure_this(bench)?);
+                measured.candidate.push(measure_this(runner)?);
             }
-            let rounds = Rounds::new(project, measured.clone(), measured_at_rev.clone()).with_context(at_rev)?;
-            let comparison = rounds.compare(rules)?;
-            if !another_follows(project, rules, &comparison, "round") {
+            let rounds = Rounds::new(project, measured.clone()).with_context(at_rev)?;
+            let next = next_step(&rounds.compare(rules)?, rules);
+            project.say(&format!("round {round}/{}: {}", rules.max_runs, next.reason()));
+            if let Next::Stop(_) = next {
                 return Ok(rounds);
             }
         }
     }
 
-    /// Takes the rounds that both sides have: a round that was interrupted does not count.
-    ///
-    /// # Errors
-    ///
-    /// Names a run with too few requests, and says how the loads of two runs differ.
-    pub fn new(project: &Project, mut measured: Vec<Measured>, mut measured_at_rev: Vec<Measured>) -> Result<Rounds> {
-        let rounds = measured.len().min(measured_at_rev.len());
-        measured.truncate(rounds);
-        measured_at_rev.truncate(rounds);
-        let this = Measurement::new(measured, project)?;
-        let other = Measurement::new(measured_at_rev, project)?;
+    /// Takes the rounds that both sides have, because a round that was interrupted does not count.
+    pub fn new(project: &Project, mut measured: Sides<Vec<MeasuredRun>>) -> Result<Rounds> {
+        let rounds = measured.candidate.len().min(measured.baseline.len());
+        measured.candidate.truncate(rounds);
+        measured.baseline.truncate(rounds);
+        let this = Measurement::new(measured.candidate, project)?;
+        let other = Measurement::new(measured.baseline, project)?;
         let baseline = other.baseline(None, None)?;
         let history = other.histories.into_iter().filter_map(Result::ok).next_back();
         let mut warnings = other.warnings;
@@ -182,21 +140,30 @@ impl Rounds {
     }
 
     /// Compares both sides by the differences of the rounds.
-    ///
-    /// # Errors
-    ///
-    /// Says why they cannot be compared.
     pub fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
         self.this.check_comparable(&self.baseline.provenance, "the other commit")?;
         compare(&self.baseline, &self.this.runs, rules)
     }
 
-    /// Returns what is known beside the numbers.
     pub fn background(&self, project: &Project) -> Background {
         Background { baseline_history: self.history.clone(), ..background(project, &self.baseline, &self.this) }
     }
 
-    /// Makes the report. `rev` is the name of the other side, where that is known beside its commit.
+    fn deliver(
+        &self,
+        project: &Project,
+        delivery: &Delivery,
+        rules: &Rules,
+        rev: Option<&str>,
+        clock: Option<&Clock>,
+    ) -> Result<Outcome> {
+        rules.check_all_met(Some(&self.baseline), &self.this.runs)?;
+        let comparison = self.compare(rules)?;
+        let background = self.background(project);
+        delivery.deliver(project, &self.report(project, &comparison, rev, &background, clock))
+    }
+
+    /// `rev` is the name of the other side, if the user gave one.
     pub fn report<'a>(
         &'a self,
         project: &Project,
@@ -223,99 +190,6 @@ impl Rounds {
             details: details(project, &self.this, clock),
             background,
             confirmation: None,
-        }
-    }
-}
-
-/// The service at the other commit.
-pub struct Other {
-    /// `at v1.2`.
-    label: String,
-    commit: String,
-    shell: Shell,
-    service: OtherService,
-    /// Its checkout, which stays as long as this does.
-    _worktree: Worktree,
-}
-
-/// The `[service]` that is used there.
-struct OtherService {
-    config: ServiceConfig,
-    /// The difference to ours beyond the code, as a warning for the report.
-    warning: Option<String>,
-}
-
-impl Other {
-    /// Checks the other commit out in the folder of all checkouts, and builds its service.
-    ///
-    /// # Errors
-    ///
-    /// Says that git failed, or shows the tail of a build's log that failed.
-    pub fn build(
-        project: &Project,
-        bench: &mut Bench,
-        checkouts: &Path,
-        rev: &str,
-        commit: &str,
-        service: &ServiceConfig,
-    ) -> Result<Other> {
-        let log = bench.session.folder.join("worktree.log");
-        let say = |line: &str| project.say(line);
-        let check_out = || Worktree::check_out(&project.shell, checkouts, commit, &log, &say);
-        let at_rev = || format!("at {rev} ({})", shown_commit(commit, false));
-        let worktree = bench.clock.beside(check_out).with_context(at_rev)?;
-        let other = Other::read(project, rev, commit, service, worktree)?;
-        bench.build(&other.side(), "against-build.log").with_context(at_rev)?;
-        Ok(other)
-    }
-
-    fn read(project: &Project, rev: &str, commit: &str, service: &ServiceConfig, worktree: Worktree) -> Result<Other> {
-        let prefix = git::prefix(&project.shell);
-        let root = worktree.folder.join(&prefix);
-        ensure!(root.is_dir(), "--against {rev}: that commit has no folder {prefix}");
-        let shell = Shell::new()?;
-        shell.change_dir(&root);
-        // Whatever the user's own setting, the two sides never share what they build.
-        shell.set_var("CARGO_TARGET_DIR", root.join("target"));
-        let perf_toml = files::read_to_string(&root.join("perf.toml")).ok();
-        let service = OtherService::choose(rev, service, perf_toml.as_deref());
-        Ok(Other { label: format!("at {rev}"), commit: commit.to_owned(), shell, service, _worktree: worktree })
-    }
-
-    /// Returns it as a side of rounds.
-    pub fn side(&self) -> Side<'_> {
-        Side {
-            label: Some(&self.label),
-            commit: Some(&self.commit),
-            shell: &self.shell,
-            service: Some(&self.service.config),
-            warning: self.service.warning.as_deref(),
-        }
-    }
-}
-
-impl OtherService {
-    /// Takes the `[service]` of the commit's own `perf.toml`, or this tree's where it has none that can be read.
-    fn choose(rev: &str, ours: &ServiceConfig, perf_toml: Option<&str>) -> OtherService {
-        let Some(text) = perf_toml else {
-            let warning = format!("{rev} has no perf.toml, so this tree's [service] starts it there too");
-            return OtherService { config: ours.clone(), warning: Some(warning) };
-        };
-        match Config::parse(text) {
-            // The files that git does not hold are named here alone.
-            Ok(Config { service: Some(own), .. }) if ours.names_root() && !own.names_root() => {
-                let warning = format!("this tree's [service] is also used at {rev}, whose own does not use {{root}}");
-                OtherService { config: ours.clone(), warning: Some(warning) }
-            }
-            Ok(Config { service: Some(own), .. }) if own != *ours => {
-                let warning = format!("at {rev} the service is that of its own perf.toml: `{}`", own.command);
-                OtherService { config: own, warning: Some(warning) }
-            }
-            Ok(_) => OtherService { config: ours.clone(), warning: None },
-            Err(error) => {
-                let warning = format!("this tree's [service] is used for {rev}, whose perf.toml{error:#}");
-                OtherService { config: ours.clone(), warning: Some(warning) }
-            }
         }
     }
 }

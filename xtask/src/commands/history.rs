@@ -1,11 +1,10 @@
-//! The story of `cargo xtask history`: how the accepted baselines moved. Everything comes from git.
+//! `cargo xtask history`: how the accepted baselines moved. Everything comes from git.
 
 use std::io;
-use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use judge::baseline::chain::{Version, break_names, breaks, oldest_of_stretch};
-use judge::verdict::comparability::Break;
+use judge::baseline::chain::{Version, breaks};
+use judge::baseline::comparability::Break;
 use report::Format;
 use report::formats::github;
 use report::history::timeline::Timeline;
@@ -13,56 +12,47 @@ use report::history::{html, json, markdown, terminal};
 use wildmatch::WildMatch;
 use xshell::Shell;
 
-use crate::commands::baseline_versions::{Origin, Part, Versions, origin};
-use crate::commands::perf::Outcome;
-use crate::config::flags::History;
-use crate::config::project::{read_config, today};
-use crate::config::settings::Config;
-use crate::config::time::Since;
-use crate::sys::files::{self, Identity};
+use crate::commands::baseline_versions::{
+    BaselinePart, BaselineVersions, CountedFrom, version_in_force, within_stretch,
+};
+use crate::commands::outcome::Outcome;
+use crate::config::drift::Since;
+use crate::config::flags::HistoryFlags;
+use crate::config::paths::Paths;
+use crate::config::perf_toml::Config;
 use crate::sys::screen::screen;
-use crate::sys::{ci, file_versions, git, process};
+use crate::sys::{ci, file_versions, files, process};
 
 /// Shows the accepted baselines of the current branch.
-///
-/// # Errors
-///
-/// Says why there is no history to show.
-pub fn history(flags: &History) -> Result<Outcome> {
+pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     process::catch_signals()?;
-    // 1. Check what can be checked before anything is read.
     let shell = Shell::new()?;
-    let current_dir = shell.current_dir();
-    let root = git::root(&current_dir).to_owned();
-    shell.change_dir(&root);
-    let config_path = root.join("perf.toml");
-    let config = if config_path.exists() { read_config(&config_path)? } else { Config::parse("")? };
-    let path = flags.baseline.as_ref().map_or_else(|| root.join("perf_baseline.json"), |path| current_dir.join(path));
-    let file = path.strip_prefix(&root).unwrap_or(&path).display().to_string();
-    check_reports(flags, &[&path, &config_path])?;
+    let paths = Paths::resolve(None, flags.baseline.as_deref());
+    shell.change_dir(&paths.root);
+    let config = if paths.config.exists() { Config::read(&paths.config)? } else { Config::default() };
+    check_reports(flags, &paths)?;
     ensure!(
         !file_versions::is_shallow(&shell)?,
-        "this clone is shallow, so its history only looks short: fetch the rest with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"
+        "shallow clone: history is incomplete: fetch the rest with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"
     );
-    // 2. Read all versions, and find the one that changes are counted from.
-    let part = if flags.endpoint.is_some() { Part::Whole } else { Part::Total };
-    let Versions { readable, unreadable, .. } = Versions::read(&shell, &path, part)?;
+    let file = paths.shown(&paths.baseline);
+    let part = if flags.endpoint.is_some() { BaselinePart::All } else { BaselinePart::WithoutEndpoints };
+    let BaselineVersions { readable, unreadable: mut notes, .. } =
+        BaselineVersions::read(&shell, &paths.baseline, part)?;
     if readable.is_empty() {
-        let why = unreadable.first().map_or_else(String::new, |why| format!(" ({why})"));
-        bail!("git has no version of {file} on this branch{why}: commit the baseline first");
+        let cause = notes.first().map_or_else(String::new, |note| format!(" ({note})"));
+        bail!("git has no version of {file} on this branch{cause}: commit the baseline first");
     }
     let breaks = breaks(readable.iter());
-    let mut notes = unreadable;
-    let Anchor { origin, shown } = anchor(flags, &config, &shell, &readable, &breaks, &mut notes)?;
-    // 3. Arrange, print, and write what was asked for.
+    let Selection { anchor, shown } = select(flags, &config, &shell, &readable, &breaks, &mut notes)?;
     let timeline = Timeline {
         file,
         endpoints: endpoints(flags, &readable)?,
         versions: &readable,
         breaks,
         shown,
-        anchor: origin.place,
-        anchor_name: origin.name,
+        anchor: anchor.place,
+        anchor_name: anchor.name,
         metric: flags.metric,
         notes,
     };
@@ -81,25 +71,34 @@ pub fn history(flags: &History) -> Result<Outcome> {
     Ok(Outcome::Done(text.trim_end().to_owned()))
 }
 
-/// The version that changes are counted from, and what is shown.
-struct Anchor {
-    origin: Origin,
-    /// The number of versions, from the newest on.
+fn check_reports(flags: &HistoryFlags, paths: &Paths) -> Result<()> {
+    let inputs = [paths.baseline.clone(), paths.config.clone()];
+    for report in &flags.reports {
+        paths.refuse_input(report, &inputs)?;
+        files::check_writable(report)?;
+    }
+    Ok(())
+}
+
+struct Selection {
+    /// The version that changes are counted from.
+    anchor: CountedFrom,
+    /// The number of versions that are shown, from the newest on.
     shown: usize,
 }
 
-/// Finds the version that changes are counted from: in the newest stretch, by the flag, by `[drift]`, or the oldest.
-fn anchor(
-    flags: &History,
+/// Selects the anchor in the newest stretch, by the flag, by `[drift]`, or else the oldest.
+fn select(
+    flags: &HistoryFlags,
     config: &Config,
     shell: &Shell,
     versions: &[Version],
     breaks: &[Vec<Break>],
     notes: &mut Vec<String>,
-) -> Result<Anchor> {
+) -> Result<Selection> {
     let by_flag = flags.since.as_ref();
     let since = by_flag.or(config.drift.as_ref().and_then(|drift| drift.since.as_ref()));
-    let found = since.map(|since| origin(shell, versions, since, today())).transpose()?.flatten();
+    let found = since.map(|since| version_in_force(shell, versions, since)).transpose()?.flatten();
     if let (Some(Since::Tags(pattern)), None) = (by_flag, &found) {
         bail!("--since {pattern}: no tag of this branch matches");
     }
@@ -107,32 +106,15 @@ fn anchor(
         (Some(found), Some(_)) => found.place + 1,
         _ => versions.len(),
     };
-    let begin = oldest_of_stretch(breaks, 0);
-    let origin = match found {
-        Some(found) if found.place <= begin => found,
-        Some(_) => {
-            let (day, names) = (versions[begin].day, break_names(&breaks[begin]));
-            notes.push(format!("the chain is broken since then, so changes are counted from {day} on ({names})"));
-            Origin { place: begin, name: None }
-        }
-        None => Origin { place: begin, name: None },
-    };
-    Ok(Anchor { origin, shown })
+    let (anchor, note) = within_stretch(found, versions, breaks, |day, cause| {
+        format!("the chain is broken since then, so changes are counted from {day} on ({cause})")
+    });
+    notes.extend(note);
+    Ok(Selection { anchor, shown })
 }
 
-/// Checks that every report can be written, and that none replaces what is read.
-fn check_reports(flags: &History, inputs: &[&Path]) -> Result<()> {
-    for report in &flags.reports {
-        let identity = Identity::of(report);
-        let is_input = identity.is_some() && inputs.iter().any(|input| Identity::of(input) == identity);
-        ensure!(!is_input, "--report {} would replace what this command reads: name another file", report.display());
-        files::check_writable(report)?;
-    }
-    Ok(())
-}
-
-/// Returns the endpoints that were asked for; `None` is all requests together.
-fn endpoints<'v>(flags: &History, versions: &'v [Version]) -> Result<Vec<Option<&'v str>>> {
+/// The endpoints that were asked for. `None` is all requests together.
+fn endpoints<'v>(flags: &HistoryFlags, versions: &'v [Version]) -> Result<Vec<Option<&'v str>>> {
     let Some(pattern) = &flags.endpoint else { return Ok(vec![None]) };
     let glob = WildMatch::new(pattern);
     let mut names: Vec<&str> =

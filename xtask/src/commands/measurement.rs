@@ -1,9 +1,10 @@
-//! The parts that the stories share: the runs of a command, and whether another one follows.
+//! What the commands share: the runs of one side, the next step, and the facts of a report.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
+use judge::baseline::comparability::{comparability, users_difference};
 use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
 use judge::model::program;
@@ -11,7 +12,6 @@ use judge::model::run::{Metric, Provenance, Run, Usage};
 use judge::model::text::{endpoint_shown, printable};
 use judge::parse::locust_history::History;
 use judge::stats::estimate::Difference;
-use judge::verdict::comparability::{comparability, users_difference};
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use report::Background;
 use report::view::background::Failure;
@@ -20,56 +20,49 @@ use report::view::usage;
 use report::view::words::{count, noise_advice, shown_commit};
 
 use crate::commands::delivery::run_url;
-use crate::config::flags::Perf;
+use crate::config::flags::PerfFlags;
 use crate::config::project::Project;
-use crate::run::bench::Clock;
+use crate::run::clock::Clock;
 use crate::run::listener::{UsersLeft, users_left_text};
-use crate::run::results::{self, Measured};
+use crate::run::results::{self, MeasuredRun};
 use crate::sys::git;
 
-/// The runs of one side, and what is known about all of them.
+/// The runs of one side.
 pub struct Measurement {
-    /// The runs.
     pub runs: Vec<Run>,
-    /// Each run over time, or why that is not known.
+    /// Each run over time, or why that is missing.
     pub histories: Vec<Result<History, String>>,
-    /// The circumstances of the measurement.
     pub provenance: Provenance,
-    /// The facts that weaken the measurement, a sentence each.
+    /// What weakens the measurement, a sentence each.
     pub warnings: Vec<String>,
-    /// The folders of the runs that are ours.
+    /// The folders of the runs that the gate made.
     folders: Vec<PathBuf>,
     /// The users that left before a load was asked to stop.
     users_left: Vec<UsersLeft>,
 }
 
 impl Measurement {
-    /// Collects the runs.
-    ///
-    /// # Errors
-    ///
-    /// Names a run with too few requests, and says how the loads of two runs differ.
-    pub fn new(measured: Vec<Measured>, project: &Project) -> Result<Measurement> {
+    pub fn new(measured: Vec<MeasuredRun>, project: &Project) -> Result<Measurement> {
         check_requests(&measured, project)?;
         let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
         let mut usages = Vec::new();
         let mut folders = Vec::new();
-        for Measured { path, run, about, history, .. } in measured {
+        for MeasuredRun { path, run, file, history, .. } in measured {
             runs.push(run);
             histories.push(history);
-            let Some(about) = about else { continue };
+            let Some(file) = file else { continue };
             folders.extend(path.parent().map(Path::to_owned));
             if let Some(first) = &provenance
-                && let Some(refusal) = comparability(first, &about.provenance).refusal
+                && let Some(refusal) = comparability(first, &file.provenance).refusal
             {
                 bail!("the results are runs of different loads: {refusal}");
             }
-            mean_users.extend(about.provenance.mean_users);
-            usages.extend(about.provenance.usage.clone());
-            users_left.extend(about.users_left);
-            provenance.get_or_insert(about.provenance);
-            for warning in about.warnings {
+            mean_users.extend(file.provenance.mean_users);
+            usages.extend(file.provenance.usage.clone());
+            users_left.extend(file.users_left);
+            provenance.get_or_insert(file.provenance);
+            for warning in file.warnings {
                 if !warnings.contains(&warning) {
                     warnings.push(warning);
                 }
@@ -78,16 +71,13 @@ impl Measurement {
         let mut provenance: Provenance = provenance.unwrap_or_else(|| project.provenance());
         provenance.precision = Run::coarsest(&runs);
         provenance.mean_users = mean(&mean_users);
-        // A list of some of the runs would not tell which of them.
+        // A partial list could not be matched to the runs.
         provenance.usage = (usages.len() == runs.len()).then(|| Usage::joined(usages));
         Ok(Measurement { runs, histories, provenance, warnings, folders, users_left })
     }
 
-    /// Checks that the runs can be compared with a baseline that was measured so.
-    ///
-    /// # Errors
-    ///
-    /// Says what differs, and where users are missing why they left.
+    /// Checks that the runs can be compared with a baseline of this provenance. If users are missing, the error has why they
+    /// left.
     pub fn check_comparable(&self, baseline: &Provenance, shown: &str) -> Result<()> {
         let Some(refusal) = comparability(baseline, &self.provenance).refusal else { return Ok(()) };
         match users_left_text(&self.users_left) {
@@ -98,29 +88,29 @@ impl Measurement {
         }
     }
 
-    /// Makes a baseline of the runs.
-    ///
-    /// # Errors
-    ///
-    /// Says why they cannot be one, and where every request failed, how most of them did.
+    /// Makes a baseline of the runs. If every request failed, the error has the most frequent failure.
     pub fn baseline(&self, note: Option<&str>, former: Option<&Baseline>) -> Result<Baseline> {
         Baseline::new(&self.runs, self.provenance.clone(), note, former).map_err(|refusal| {
             let has_failed = self.runs.iter().any(|run| run.total.failures == run.total.requests);
             match results::failures(&self.folders, &self.runs).first() {
                 Some(Failure { endpoint, error, times, .. }) if has_failed => {
                     let error: String = error.chars().take(200).collect();
-                    anyhow!("{refusal}; most failed so: {times} x {}: {}", endpoint_shown(endpoint), printable(&error))
+                    anyhow!(
+                        "{refusal}; most frequent failure: {times} x {}: {}",
+                        endpoint_shown(endpoint),
+                        printable(&error)
+                    )
                 }
                 _ => refusal,
             }
         })
     }
 
-    /// Returns what speaks against these runs as a baseline, a sentence each.
+    /// Warnings about using these runs as a baseline, a sentence each.
     pub fn warnings_of_baseline(&self) -> Vec<String> {
-        let asked = Provenance { mean_users: None, ..self.provenance.clone() };
+        let expected = Provenance { mean_users: None, ..self.provenance.clone() };
         let mut warnings = Vec::new();
-        if let Some(missing) = users_difference(&asked, &self.provenance) {
+        if let Some(missing) = users_difference(&expected, &self.provenance) {
             let left = users_left_text(&self.users_left).map_or_else(String::new, |left| format!("; {left}"));
             warnings.push(format!("{missing}{left}"));
         }
@@ -130,7 +120,7 @@ impl Measurement {
     }
 }
 
-/// Says that the runs vary so much that a comparison of single runs with them would miss a large change.
+/// Warns if the runs vary so much that a comparison of single runs with them would miss a large change.
 fn noise_of_baseline(runs: &[Run]) -> Option<String> {
     let p95_ms: Vec<f64> = runs.iter().map(|run| run.total.value(Metric::P95)).collect();
     let (last, others) = p95_ms.split_last()?;
@@ -139,13 +129,13 @@ fn noise_of_baseline(runs: &[Run]) -> Option<String> {
     noise_advice(detectable)
 }
 
-/// Returns the mean, to a thousandth; `None` of nothing.
+/// The mean, to a thousandth.
 fn mean(values: &[f64]) -> Option<f64> {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     (!values.is_empty()).then(|| (mean * 1000.0).round() / 1000.0)
 }
 
-fn check_requests(measured: &[Measured], project: &Project) -> Result<()> {
+fn check_requests(measured: &[MeasuredRun], project: &Project) -> Result<()> {
     let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
     if let Some(few) = too_few_requests(&requests, project.config.load.min_requests) {
         bail!("{}: {}", project.shown(&measured[few.run].path), few.why);
@@ -153,28 +143,46 @@ fn check_requests(measured: &[Measured], project: &Project) -> Result<()> {
     Ok(())
 }
 
-/// Returns whether another run, or round, is to be made. Says so, and why.
-pub fn another_follows(project: &Project, rules: &Rules, comparison: &Comparison, what: &str) -> bool {
-    let (made, least) = (comparison.runs.candidate, comparison.least_runs);
-    let is_over = comparison.verdict == Verdict::Fail || !comparison.findings().is_empty();
-    let more = comparison.wants_another_run(rules);
-    let why = match unsettled(comparison) {
-        _ if made < least && comparison.runs.baseline == 1 && !comparison.paired => {
-            format!("the baseline has one run, so the minimum is {least}; starting another")
-        }
-        _ if made < least => format!("minimum is {least}; starting another"),
-        None => evidence(comparison),
-        Some(unsettled) if more && is_over => format!("{unsettled}; running again to confirm"),
-        Some(unsettled) if more => format!("{unsettled}; running again"),
-        Some(unsettled) => format!("{unsettled}; no {what}s are left, so the point estimate decides"),
-    };
-    project.say(&format!("{what} {made}/{}: {why}", rules.max_runs));
-    more
+/// The rules for results, with the number of runs that their command would have made.
+pub fn rules_for(project: &Project, measured: &[MeasuredRun]) -> Rules {
+    let max_runs = measured.iter().filter_map(|measured| measured.file.as_ref()?.max_runs).max();
+    Rules { max_runs: max_runs.unwrap_or(project.rules.max_runs), ..project.rules.clone() }
 }
 
-/// Returns what was run, where, and how long it took, a line each.
-///
-/// `clock` is that of the command which measured; `None` where results are judged.
+/// What follows a run or a round, and why.
+pub enum Next {
+    MeasureAgain(String),
+    Stop(String),
+}
+
+impl Next {
+    pub fn reason(&self) -> &str {
+        let (Next::MeasureAgain(reason) | Next::Stop(reason)) = self;
+        reason
+    }
+}
+
+/// Decides whether to measure again, until the verdict is conclusive or no runs are left.
+pub fn next_step(comparison: &Comparison, rules: &Rules) -> Next {
+    let (made, least) = (comparison.runs.candidate, comparison.least_runs);
+    if made < least {
+        let has_one_run = comparison.runs.baseline == 1 && !comparison.paired;
+        let cause = if has_one_run { "the baseline has one run, so the minimum is" } else { "minimum is" };
+        return Next::MeasureAgain(format!("{cause} {least}; starting another"));
+    }
+    let Some(unsettled) = unsettled(comparison) else { return Next::Stop(evidence(comparison)) };
+    if !comparison.wants_another_run(rules) {
+        let what = if comparison.paired { "rounds" } else { "runs" };
+        return Next::Stop(format!(
+            "{unsettled}; no {what} are left, so the limit was checked against the estimate alone"
+        ));
+    }
+    let is_over = comparison.verdict == Verdict::Fail || !comparison.findings().is_empty();
+    let purpose = if is_over { " to confirm" } else { "" };
+    Next::MeasureAgain(format!("{unsettled}; running again{purpose}"))
+}
+
+/// What was run, where, and how long it took, a line each. `clock` is `None` if the command did not measure.
 pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Clock>) -> Vec<String> {
     let Provenance { commit, dirty, load, machine, locust, python, gate, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");
@@ -186,7 +194,7 @@ pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Cloc
     }
     details.extend(gate.as_ref().map(|gate| format!("locust-gate {gate}")));
     if let Some(clock) = clock {
-        details.push(format!("results: {}", project.shown(&project.perf_folder().join("latest"))));
+        details.push(format!("results: {}", project.shown(&project.paths.perf_folder().join("latest"))));
         details.push(format!(
             "took {:.1} s ({:.2} s of it in the gate itself)",
             clock.total().as_secs_f64(),
@@ -196,9 +204,9 @@ pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Cloc
     details.iter().map(|detail| printable(detail)).collect()
 }
 
-/// Returns what is known of a comparison beside its numbers.
+/// The facts of a report beside the comparison.
 pub fn background(project: &Project, baseline: &Baseline, candidate: &Measurement) -> Background {
-    let name = project.root.file_name().map(|name| printable(&name.to_string_lossy()));
+    let name = project.paths.root.file_name().map(|name| printable(&name.to_string_lossy()));
     Background {
         name,
         commits_between: git::commits_between(
@@ -207,15 +215,15 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
             &candidate.provenance.commit,
         ),
         baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
-        baseline_history: results::history_of(&project.perf_folder(), &baseline.provenance),
+        baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
         failures: results::failures(&candidate.folders, &candidate.runs),
         command: Some(command_again(project.flags)),
         run_url: run_url(),
     }
 }
 
-/// Returns the command that makes such a comparison again: with the flags that choose its files and its load.
-pub fn command_again(flags: &Perf) -> String {
+/// The command that makes such a comparison again, with the flags that choose its files and its load.
+fn command_again(flags: &PerfFlags) -> String {
     let mut command = format!("{} perf", program::name());
     let load = &flags.load;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| printable(&path.display().to_string()));
@@ -228,7 +236,7 @@ pub fn command_again(flags: &Perf) -> String {
         ("--run-time", load.run_time_s.map(|seconds| format!("{seconds}s"))),
     ];
     for (flag, value) in named {
-        // What a shell would take for more than one word is left out.
+        // A value that a shell would split is left out.
         let is_plain = |value: &String| value.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
         if let Some(value) = value.filter(is_plain) {
             let _ = write!(command, " {flag} {value}");

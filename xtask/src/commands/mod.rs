@@ -1,10 +1,11 @@
-//! One module per command.
+//! One module per command, and what they share.
 
-pub mod against;
-pub mod baseline_versions;
-pub mod confirm;
-pub mod delivery;
-pub mod drift;
+mod against;
+mod baseline_versions;
+mod confirm;
+mod delivery;
+mod drift;
 pub mod history;
-pub mod measurement;
+mod measurement;
+pub mod outcome;
 pub mod perf;

@@ -12,9 +12,9 @@ use pico_args::Arguments;
 
 use report::Format;
 
-use crate::config::time::Since;
+use crate::config::drift::Since;
 
-/// The help of the commands that every repository with the gate has.
+/// The help of `perf` and `history`.
 pub const HELP: &str = "\
 Performance regression gate built on Locust.
 
@@ -34,13 +34,13 @@ history: shows how the accepted baselines of this branch moved, who accepted the
 FLAGS OF perf
       --update-baseline     measure (or take RESULTS), show the comparison, and rewrite
                             the baseline with the git commit
-      --if-changed          with --update-baseline: keep the old baseline where nothing changed
+      --if-changed          with --update-baseline: keep the old baseline if nothing changed
                             beyond noise
       --against REV         compare with this commit instead of the baseline: both are built
                             and measured in turn on this machine; `baseline` is the commit
                             that the baseline names
-      --confirm             where the baseline's numbers give a FAIL, measure its commit and this
-                            tree in turn on this machine: these rounds decide
+      --confirm             on a FAIL, re-measure this tree and the baseline's commit alternately
+                            on this machine; that result decides
       --note TEXT           keep a note in the baseline's `notes`; with --update-baseline
       --baseline FILE       the baseline [default: perf_baseline.json]
       --config FILE         the configuration [default: perf.toml]
@@ -53,11 +53,11 @@ FLAGS OF perf
       --host URL            load an already running service; do not start [service]
       --locustfile FILE     the locustfile to run
       --processes N         Locust processes that share the load
-      --expect-workers N    Locust workers on other machines that share the load; the command
-                            that starts each is printed
+      --expect-workers N    Locust workers on other machines that share the load; prints the
+                            command to start each one
       --min-runs N          minimum number of runs [default: 1; with --against 2 rounds]
       --max-runs N          maximum number of runs while inconclusive [default: 8; with --against
-                            7 rounds]; with --update-baseline the number of its runs [default: 10]
+                            7 rounds]; with --update-baseline, runs to record [default: 10]
       --report FILE         also write the report: .html, .md, .json, or .xml (JUnit);
                             may be given several times
       --bisect-exit-codes   exit 125 instead of 2, so that `git bisect run` skips the commit
@@ -84,105 +84,68 @@ EXIT CODES
   130  interrupted (143: terminated); no processes left behind, no partial files
 ";
 
-/// The flag that makes exit code 2 a 125, which `git bisect run` takes for a commit to skip.
+/// Changes exit code 2 into 125, by which `git bisect run` skips a commit.
 const BISECT_EXIT_CODES: &str = "--bisect-exit-codes";
 
-/// The command that was asked for.
 #[derive(Debug, PartialEq)]
 pub enum Command {
-    /// Print the help.
     Help,
-    /// Print the version.
     Version,
-    /// Run the gate.
-    Perf(Box<Perf>),
-    /// Show the history of the baseline.
-    History(History),
+    Perf(Box<PerfFlags>),
+    History(HistoryFlags),
 }
 
-/// The flags of `cargo xtask history`.
 #[derive(Debug, PartialEq)]
-pub struct History {
-    /// `--endpoint`.
+pub struct HistoryFlags {
     pub endpoint: Option<String>,
-    /// `--metric`.
     pub metric: Metric,
-    /// `--since`.
     pub since: Option<Since>,
-    /// `--baseline`.
     pub baseline: Option<PathBuf>,
-    /// `--report`, in the order given.
     pub reports: Vec<PathBuf>,
 }
 
-/// The flags of `cargo xtask perf`.
 #[derive(Debug, Default, PartialEq)]
-pub struct Perf {
+pub struct PerfFlags {
     /// Result files, or folders of runs, to judge instead of measuring.
     pub results: Vec<PathBuf>,
-    /// `--update-baseline`.
     pub update_baseline: bool,
-    /// `--if-changed`.
     pub if_changed: bool,
-    /// `--against`.
     pub against: Option<String>,
-    /// `--confirm`.
     pub confirm: bool,
-    /// `--note`.
     pub note: Option<String>,
-    /// `--baseline`.
     pub baseline: Option<PathBuf>,
-    /// `--config`.
     pub config: Option<PathBuf>,
-    /// `--report`, in the order given.
     pub reports: Vec<PathBuf>,
-    /// `--strict`.
     pub strict: bool,
-    /// `--verbose`.
     pub verbose: bool,
-    /// `--quiet`.
     pub quiet: bool,
-    /// The flags of a measurement.
     pub load: LoadFlags,
     /// The arguments after `--`.
     pub locust_args: Vec<String>,
 }
 
-/// The flags of a measurement. They have no effect where RESULTS are judged.
+/// The flags of a measurement. They have no effect if RESULTS are judged.
 #[derive(Debug, Default, PartialEq)]
 pub struct LoadFlags {
-    /// `--users`.
     pub users: Option<u32>,
-    /// `--spawn-rate`, in users per second.
+    /// Users per second.
     pub spawn_rate: Option<f64>,
-    /// `--run-time`.
     pub run_time_s: Option<u64>,
-    /// `--host`.
     pub host: Option<String>,
-    /// `--locustfile`.
     pub locustfile: Option<PathBuf>,
-    /// `--processes`.
     pub processes: Option<u32>,
-    /// `--expect-workers`.
     pub expect_workers: Option<u32>,
-    /// `--min-runs`.
     pub min_runs: Option<u32>,
-    /// `--max-runs`.
     pub max_runs: Option<u32>,
 }
 
-/// Returns whether the arguments ask for exit code 125. They are looked at before they are parsed, since `git bisect run`
-/// takes the 2 of a usage error for a bad commit. What stands after `--` is for Locust.
+/// Whether the arguments ask for exit code 125. This is read before they are parsed, because `git bisect run` takes the 2 of a
+/// usage error for a bad commit. The arguments after `--` are Locust's.
 pub fn wants_bisect_exit_codes(args: &[OsString]) -> bool {
     args.iter().take_while(|arg| *arg != "--").any(|arg| arg == BISECT_EXIT_CODES)
 }
 
 /// Parses the arguments after the program's name.
-///
-/// # Errors
-///
-/// Names what is wrong: an unknown flag (with the nearest known one), a flag given twice, a missing or malformed value,
-/// flags that contradict each other.
 pub fn parse(args: Vec<OsString>) -> Result<Command> {
     let (mut args, locust_args) = split(args)?;
     if args.contains(["-h", "--help"]) {
@@ -200,11 +163,7 @@ pub fn parse(args: Vec<OsString>) -> Result<Command> {
     }
 }
 
-/// Splits the command line into our own arguments and those after `--`.
-///
-/// # Errors
-///
-/// Names an argument for Locust that is not UTF-8.
+/// Splits the command line into our own arguments and Locust's, which follow `--`.
 pub fn split(mut args: Vec<OsString>) -> Result<(Arguments, Vec<String>)> {
     let locust_args = match args.iter().position(|arg| arg == "--") {
         Some(separator) => args.drain(separator..).skip(1).map(utf8).collect::<Result<_>>()?,
@@ -213,10 +172,10 @@ pub fn split(mut args: Vec<OsString>) -> Result<(Arguments, Vec<String>)> {
     Ok((Arguments::from_vec(args), locust_args))
 }
 
-fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<Perf> {
-    // `run` has seen it.
+fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
+    // `wants_bisect_exit_codes` reads it.
     args.contains(BISECT_EXIT_CODES);
-    let mut perf = Perf {
+    let mut perf = PerfFlags {
         results: Vec::new(),
         update_baseline: args.contains("--update-baseline"),
         if_changed: args.contains("--if-changed"),
@@ -285,12 +244,12 @@ fn results(args: Arguments) -> Result<Vec<PathBuf>> {
     leftovers(args, "perf", HELP, " (Locust's own flags go after `--`)")
 }
 
-fn history(mut args: Arguments, locust_args: &[String]) -> Result<History> {
+fn history(mut args: Arguments, locust_args: &[String]) -> Result<HistoryFlags> {
     let metric = |name: &str| {
         let names = Metric::ALL.map(Metric::name).join(", ");
         Metric::from_name(name).with_context(|| format!("expected one of {names}"))
     };
-    let history = History {
+    let history = HistoryFlags {
         endpoint: value(&mut args, "--endpoint", |text| Ok(text.to_owned()))?,
         metric: value(&mut args, "--metric", metric)?.unwrap_or(Metric::P95),
         since: value(&mut args, "--since", Since::parse)?,
@@ -299,7 +258,7 @@ fn history(mut args: Arguments, locust_args: &[String]) -> Result<History> {
     };
     let left = leftovers(args, "history", HELP, "")?;
     if let Some(left) = left.first().map(|path| path.to_string_lossy()).or(locust_args.first().map(Into::into)) {
-        bail!("`{left}`: history takes nothing but its flags; leave it out");
+        bail!("history takes no arguments: remove `{left}`");
     }
     for report in &history.reports {
         ensure!(
@@ -315,12 +274,8 @@ fn history(mut args: Arguments, locust_args: &[String]) -> Result<History> {
     Ok(history)
 }
 
-/// Returns the files that are left once all flags of the command are taken. `help` lists its flags; `hint` ends the
-/// error of an unknown one.
-///
-/// # Errors
-///
-/// Names a flag that is unknown, given twice, or has a value that it does not take.
+/// The arguments that are left after all flags of the command are taken. A flag among them is unknown, given twice, or has a
+/// value that it does not take. `help` lists the known flags, and `hint` ends the error of an unknown one.
 pub fn leftovers(args: Arguments, command: &str, help: &'static str, hint: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for left in args.finish() {
@@ -349,14 +304,14 @@ pub fn leftovers(args: Arguments, command: &str, help: &'static str, hint: &str)
     Ok(files)
 }
 
-/// Returns every flag that a help text lists for the command.
+/// Every flag that a help text lists for the command.
 pub fn known_flags(command: &str, help: &'static str) -> Vec<&'static str> {
     let Some((_, list)) = help.split_once(&format!("FLAGS OF {command}\n")) else { return Vec::new() };
     let section = list.split("\n\n").next().unwrap_or_default();
     flag_lines(section).map(|usage| usage.split(' ').next().unwrap_or(usage)).collect()
 }
 
-/// Returns a flag with its value as the help shows it: `--users N`.
+/// A flag with its value as the help shows it: `--users N`.
 fn usage<'a>(flag: &'a str, help: &'static str) -> &'a str {
     flag_lines(help).find(|usage| usage.split(' ').next() == Some(flag)).unwrap_or(flag)
 }
@@ -394,36 +349,24 @@ fn positive(text: &str) -> Result<u32> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| anyhow!("expected a whole number, 1 or more"))
 }
 
-/// Parses a number of users started per second.
-///
-/// # Errors
-///
-/// Refuses what is not a number above 0.
-pub fn parse_spawn_rate(text: &str) -> Result<f64> {
+/// Parses users per second.
+pub(crate) fn parse_spawn_rate(text: &str) -> Result<f64> {
     text.parse()
         .ok()
         .filter(|rate: &f64| rate.is_finite() && *rate > 0.0)
         .ok_or_else(|| anyhow!("expected a number above 0"))
 }
 
-/// The longest time that can be asked for: no wait is longer, and a deadline beyond it may be no point in time.
-const LONGEST: Duration = Duration::from_hours(365 * 24);
+/// The longest time that a user can give. A deadline much further away cannot be represented.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
-/// Refuses a length of time beyond a year.
-///
-/// # Errors
-///
-/// Says so.
-pub fn check_length(duration: Duration) -> Result<()> {
+pub(crate) fn check_length(duration: Duration) -> Result<()> {
     ensure!(duration <= LONGEST, "must be a year or less");
     Ok(())
 }
 
-/// Parses whole seconds in the forms that Locust takes: `20`, `20s`, `3m`, `1h30m`.
-///
-/// # Errors
-///
-/// Refuses other text, fractions of a second, and 0, which Locust takes for "run until stopped".
+/// Parses whole seconds in the forms that Locust takes: `20`, `20s`, `3m`, `1h30m`. Locust takes 0 for "run until stopped", so
+/// it is refused.
 pub fn parse_run_time_s(text: &str) -> Result<u64> {
     let duration = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
@@ -436,11 +379,11 @@ pub fn parse_run_time_s(text: &str) -> Result<u64> {
     Ok(duration.as_secs())
 }
 
-/// An option of Locust that the gate sets itself. Of a repeated option Locust takes the last without a word, so one of
-/// these after `--` would make another run than the one that is compared.
+/// An option of Locust that the gate sets itself. Locust silently takes the last of a repeated option, so one of these after
+/// `--` would make another run than the one that is compared.
 struct Owned {
     option: &'static str,
-    /// The setting to use instead; `None` where the gate leaves no choice.
+    /// The setting to use instead; `None` if the gate leaves no choice.
     instead: Option<&'static str>,
 }
 
@@ -487,12 +430,8 @@ const OWNED: [Owned; 32] = [
     set_by("--master-bind-port", "LOCUST_MASTER_BIND_PORT"),
 ];
 
-/// Refuses options of Locust that the gate sets itself. `place` is where they were given, as an error says it.
-///
-/// # Errors
-///
-/// Names the option, and the setting to use instead.
-pub fn refuse_owned_locust_args(locust_args: &[String], place: &str) -> Result<()> {
+/// Refuses options of Locust that the gate sets itself. `place` completes the error.
+pub(crate) fn refuse_owned_locust_args(locust_args: &[String], place: &str) -> Result<()> {
     for arg in locust_args {
         let name = arg.split('=').next().unwrap_or_default();
         // Short options may hold their value (`-u50`), long ones may be cut short (`--user`).

@@ -1,4 +1,4 @@
-//! URLs of the service, and the one question that the gate itself asks it: does it answer?
+//! URLs of the service, and the readiness probe.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, TcpStream, ToSocketAddrs as _};
@@ -6,49 +6,42 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 
-/// The time for one answer of a ready URL.
+/// The time for the answer to one probe.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The length of an answer's first line, of which only the status is read.
+/// The part of an answer's first line that is read, for the status.
 const STATUS_LINE_BYTES: u64 = 1024;
 
-/// The parts of a URL.
 pub struct Url<'a> {
     /// `http`, `https` or `tcp`.
     pub scheme: &'a str,
     /// The text between `://` and the path.
-    pub authority: &'a str,
-    /// The authority without a user name and password, which are for Locust.
+    authority: &'a str,
+    /// The authority without user name and password, which are for Locust.
     named: &'a str,
     /// The host, without the brackets of an IPv6 address.
     host: &'a str,
-    /// The port.
     pub port: u16,
     /// The path and the query.
     path: &'a str,
 }
 
-/// Parses a URL.
-///
-/// # Errors
-///
-/// Says that it is none.
 pub fn parse_url(url: &str) -> Result<Url<'_>> {
     let example = || anyhow!("expected a URL such as http://127.0.0.1:8080");
     let (scheme, rest) = url.split_once("://").ok_or_else(example)?;
     let default_port = match scheme {
         "http" => 80,
         "https" => 443,
-        // It has no port of its own, and 0 is none.
+        // It has no default port, and 0 is refused below.
         "tcp" => 0,
         _ => return Err(example()),
     };
-    // A line of its own would be a header of its own.
+    // Another line would be another header.
     ensure!(!rest.contains(|c: char| c.is_whitespace() || c.is_control()), example());
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let named = authority.rsplit_once('@').map_or(authority, |(_, named)| named);
-    // The colons of an IPv6 address stand in brackets.
+    // The colons of an IPv6 address are in brackets.
     let (host, port) = match named.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| example())?),
         _ => (named, default_port),
@@ -70,33 +63,25 @@ impl Url<'_> {
         Err(last)
     }
 
-    /// Returns whether somebody listens there.
+    /// Whether the port accepts connections.
     pub fn answers_tcp(&self) -> bool {
         self.connects().is_ok()
     }
 
     /// Makes a connection, and sends nothing.
-    ///
-    /// # Errors
-    ///
-    /// Says why there is none.
     pub fn connects(&self) -> Result<(), String> {
         self.connect(Instant::now() + ANSWER_TIMEOUT).map(drop).map_err(|error| error.to_string())
     }
 
-    /// Returns the origin that Locust loads. What is asked by `tcp` is loaded by `http`.
+    /// The origin that Locust loads. A service that is probed by `tcp` is loaded by `http`.
     pub fn origin(&self) -> String {
         let scheme = if self.scheme == "tcp" { "http" } else { self.scheme };
         format!("{scheme}://{}", self.authority)
     }
 
     /// Makes one GET and returns the status of the answer. It follows no redirect, so that only the URL itself is contacted.
-    ///
-    /// # Errors
-    ///
-    /// Says why there is no answer in time.
     pub fn get(&self) -> Result<u16, String> {
-        self.ask(Instant::now() + ANSWER_TIMEOUT).map_err(|error| match error.kind() {
+        self.request(Instant::now() + ANSWER_TIMEOUT).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 format!("timeout: no answer within {} s", ANSWER_TIMEOUT.as_secs())
             }
@@ -104,21 +89,21 @@ impl Url<'_> {
         })
     }
 
-    fn ask(&self, deadline: Instant) -> io::Result<u16> {
+    fn request(&self, deadline: Instant) -> io::Result<u16> {
         let mut stream = self.connect(deadline)?;
         let slash = if self.path.starts_with('/') { "" } else { "/" };
-        let request = format!(
+        let text = format!(
             "GET {slash}{} HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\nConnection: close\r\n\r\n",
             percent_encoded(self.path),
             self.named
         );
         stream.set_write_timeout(Some(remaining(deadline)?))?;
-        stream.write_all(request.as_bytes())?;
+        stream.write_all(text.as_bytes())?;
         status(stream, deadline)
     }
 }
 
-/// Reads the status of an answer, byte by byte where somebody sends it so slowly, until the deadline.
+/// Reads the status of an answer, byte by byte if it arrives so slowly, until the deadline.
 fn status(stream: TcpStream, deadline: Instant) -> io::Result<u16> {
     let mut line = Vec::new();
     let mut answer = BufReader::new(stream).take(STATUS_LINE_BYTES);
@@ -137,13 +122,13 @@ fn status(stream: TcpStream, deadline: Instant) -> io::Result<u16> {
     status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it answers something else than HTTP"))
 }
 
-/// Returns the time until the deadline.
+/// The time until the deadline.
 fn remaining(deadline: Instant) -> io::Result<Duration> {
     let remaining = deadline.saturating_duration_since(Instant::now());
     if remaining.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(remaining) }
 }
 
-/// Writes what a URL cannot hold as `%C3`.
+/// Writes the bytes that a URL cannot hold as `%C3`.
 fn percent_encoded(path: &str) -> String {
     let mut encoded = String::with_capacity(path.len());
     for byte in path.bytes() {
@@ -156,7 +141,7 @@ fn percent_encoded(path: &str) -> String {
     encoded
 }
 
-/// Returns whether the URL means this machine wherever it is used.
+/// Whether the URL means the machine on which it is used.
 pub fn is_loopback(url: &str) -> bool {
     let is_loopback = |address: IpAddr| address.is_loopback();
     parse_url(url).is_ok_and(|url| url.host == "localhost" || url.host.parse().is_ok_and(is_loopback))
@@ -170,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_has_these_parts() {
+    fn urls_are_split_into_their_parts() {
         for (url, host, port, path) in [
             ("http://127.0.0.1:8080/health?a=b#c", "127.0.0.1", 8080, "/health?a=b"),
             ("http://[::1]:8080/", "::1", 8080, "/"),
@@ -197,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_read_to_its_status() {
+    fn the_status_of_an_answer_is_read() {
         for (answer, expected) in [
             ("HTTP/1.1 200 OK\r\n\r\n", Ok(200)),
             ("HTTP/1.0 503\n", Ok(503)),

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use xshell::{Cmd, Shell, cmd};
 
-use crate::config::settings::LocustConfig;
-use crate::run::locust::{Locust, Program, Version, last_line, own_command};
+use crate::config::perf_toml::LocustConfig;
+use crate::run::locust::{Locust, LocustVersion, Program, own_command};
+use crate::run::locust_log::last_line;
 use crate::run::workers::{Setup, quoted};
 use crate::sys::git::blob_hash;
 use crate::sys::invocation::PACKAGED;
@@ -23,7 +24,7 @@ const INSTALL_TIMEOUT: Duration = Duration::from_mins(10);
 const VERSION_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The first Locust that needs Python 3.11.
-const PYTHON_3_11: Version = Version(2, 46, 0);
+const PYTHON_3_11: LocustVersion = LocustVersion(2, 46, 0);
 
 /// Finds the user's own Locust, or the managed one, which is installed if it is not there yet. `say` tells the user.
 ///
@@ -187,7 +188,7 @@ fn system_python(shell: &Shell, pinned: &str, log: &Path) -> Result<&'static str
         .and_then(|(major, minor)| Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?)))
         .ok_or_else(no_python)?;
     let needs_3_11 =
-        pinned.strip_prefix("locust==").and_then(Version::parse).is_some_and(|version| version >= PYTHON_3_11);
+        pinned.strip_prefix("locust==").and_then(LocustVersion::parse).is_some_and(|version| version >= PYTHON_3_11);
     ensure!(
         !needs_3_11 || (major, minor) >= (3, 11),
         "{pinned} needs Python 3.11 or later, and {python} is {major}.{minor}: install a newer one, or uv, or pin an older Locust in perf.toml: [locust] version"

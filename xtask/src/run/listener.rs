@@ -1,5 +1,4 @@
-//! The file `perf_listener.json`, in which our listener accounts for a run: its end, its users, and the requests that
-//! never ended.
+//! The file `perf_listener.json`, in which our listener reports the end of a run, its users, and the requests that never ended.
 
 use std::path::Path;
 
@@ -14,32 +13,30 @@ use crate::sys::files;
 /// The number of endpoints, or of reasons, that one sentence names.
 const NAMED: usize = 5;
 
-/// The listener's account of a run.
 #[derive(Debug, Deserialize)]
 pub struct ListenerFile {
-    /// Says that only requests after the ramp-up are counted; false for a load shape, which has none.
+    /// Whether only requests after the ramp-up are counted. A load shape has no ramp-up.
     pub ramp_up_left_out: bool,
-    /// Says that the measured window was opened.
+    /// Whether the measured window was opened.
     pub began: bool,
-    /// The reason why the load ended.
     pub ended_by: EndedBy,
     /// The time from the start of the load to its end.
     pub load_s: f64,
-    /// The moment when the measured window was opened, in seconds since 1970.
+    /// When the measured window was opened, in seconds since 1970.
     #[serde(default)]
-    pub opened_time: Option<f64>,
+    opened_time: Option<f64>,
     /// The length of the measured window.
     #[serde(default)]
-    pub window_s: Option<f64>,
+    window_s: Option<f64>,
     /// The number of measured requests.
     #[serde(default)]
-    pub requests: Option<u64>,
+    requests: Option<u64>,
     /// The mean number of active users over the measured window.
     #[serde(default)]
     pub mean_users: Option<f64>,
     /// The requests that were under way when Locust stopped and had not ended after the stop timeout.
     #[serde(default)]
-    pub unfinished: Vec<Unfinished>,
+    unfinished: Vec<Unfinished>,
     /// The users that left before the load was asked to stop.
     #[serde(default)]
     pub users_left: Vec<UsersLeft>,
@@ -48,30 +45,26 @@ pub struct ListenerFile {
 /// The part of a load that is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
-    /// The moment when it was opened, in seconds since 1970.
+    /// Seconds since 1970.
     pub opened_s: f64,
-    /// Its length.
     pub length_s: f64,
-    /// The number of requests in it.
     pub requests: u64,
 }
 
 impl Window {
-    /// Returns whether a moment, in seconds since 1970, lies in it.
+    /// Whether it holds a moment, in seconds since 1970.
     pub fn holds(&self, moment_s: f64) -> bool {
         (self.opened_s..=self.opened_s + self.length_s).contains(&moment_s)
     }
 }
 
-/// The reason why a load ended.
+/// Why a load ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
-    /// Its run time was over.
     RunTime,
-    /// Its load shape ended.
     Shape,
-    /// Something stopped it: a signal, or the locustfile.
+    /// By a signal, or by the locustfile.
     Early,
 }
 
@@ -93,25 +86,21 @@ pub struct UsersLeft {
 }
 
 impl ListenerFile {
-    /// Reads the file; `None` where there is none, since the listener was not loaded.
-    ///
-    /// # Errors
-    ///
-    /// Names a file that cannot be read.
+    /// Reads the file; `None` if there is none, because the listener was not loaded.
     pub fn read(path: &Path) -> Result<Option<ListenerFile>> {
         if !path.is_file() {
             return Ok(None);
         }
         let read = serde_json::from_str(&files::read_to_string(path)?);
         let mut file: ListenerFile = read.with_context(|| path.display().to_string())?;
-        // Exceptions quote what was sent, and the reasons are kept and posted.
+        // Exceptions quote what was sent, and the reasons are stored and posted.
         for left in &mut file.users_left {
             left.reason = mask::text(&left.reason);
         }
         Ok(Some(file))
     }
 
-    /// Returns the measured window, where the listener tells all of it.
+    /// The measured window; `None` if the listener did not write all of it.
     pub fn window(&self) -> Option<Window> {
         Some(Window { opened_s: self.opened_time?, length_s: self.window_s?, requests: self.requests? })
     }
@@ -160,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_never_ended_and_who_left_is_named() {
+    fn unfinished_requests_and_users_that_left_are_described() {
         let file: ListenerFile = serde_json::from_str(
             r#"{"ramp_up_left_out": true, "began": true, "ended_by": "run_time", "load_s": 20.0,
                 "opened_time": 1800000000.5, "window_s": 19.0, "requests": 450,

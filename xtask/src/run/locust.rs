@@ -1,10 +1,8 @@
-//! Locust: how one run is started, watched and ended, and what its results cover.
+//! One run of Locust: start, deadline, end, and what its results cover.
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,9 +12,10 @@ use judge::model::run::{Load, endpoint_name};
 use judge::model::text::{endpoint_shown, printable};
 use xshell::{Cmd, Shell, cmd};
 
-use crate::config::settings::STRIPPED;
+use crate::config::locust_conf::STRIPPED;
 use crate::run::listener::{EndedBy, ListenerFile, UsersLeft, Window};
-use crate::run::workers::{Roll, Setup};
+use crate::run::locust_log::{self, explanation};
+use crate::run::workers::{Setup, WorkerList};
 use crate::sys::files::{self, Follower};
 use crate::sys::process::{self, Failure, Group};
 
@@ -24,54 +23,36 @@ use crate::sys::process::{self, Failure, Group};
 const LISTENER: &str = include_str!("../../locust/perf_listener.py");
 const LISTENER_NAME: &str = "perf_listener.py";
 
-/// The final statistics, which the listener writes. That they exist means that the load is over.
+/// The final statistics, which the listener writes when the load is over.
 const FINAL_CSV: &str = "perf_results_stats.csv";
 
 /// The time for Locust to write its results after SIGINT.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 
 /// The first version that takes several locustfiles in one `-f`, and with them our listener.
-const SEVERAL_LOCUSTFILES: Version = Version(2, 11, 0);
+const SEVERAL_LOCUSTFILES: LocustVersion = LocustVersion(2, 11, 0);
 /// The first version with `--processes`.
-const PROCESSES: Version = Version(2, 19, 0);
+const PROCESSES: LocustVersion = LocustVersion(2, 19, 0);
 /// The first version that finds a load shape in any locustfile, not only in the last one.
-const SHAPE_IN_ANY_LOCUSTFILE: Version = Version(2, 20, 0);
+const SHAPE_IN_ANY_LOCUSTFILE: LocustVersion = LocustVersion(2, 20, 0);
 /// The first version with `--json-file`, after nine patch releases without it.
-const JSON_FILE: Version = Version(2, 37, 10);
+const JSON_FILE: LocustVersion = LocustVersion(2, 37, 10);
 /// The first version whose workers get all locustfiles, and so our listener, from their master.
-const LOCUSTFILES_TRAVEL: Version = Version(2, 31, 0);
+const LOCUSTFILES_TRAVEL: LocustVersion = LocustVersion(2, 31, 0);
 
-// Phrases of Locust's log. They are a protocol of sorts: other words in another version would go unnoticed.
-/// Its workers have not come in time.
-const LOG_GAVE_UP: &str = "Gave up waiting for workers";
-/// It made the load's own delays part of the latencies.
-const LOG_SATURATED: [&str; 2] = ["CPU usage above 90%", "CPU usage was too high"];
-/// It follows a load shape.
-const LOG_SHAPE_STARTED: &str = "Shape test starting";
-/// The load shape ended. Only runs without our listener are asked for it.
-const LOG_SHAPE_ENDED: &str = "/locust.runners: Shape test stopping";
-/// The phrases that matter wherever the log holds them; the others are looked for at its end.
-const LOG_LISTENED_FOR: [&str; 4] = [LOG_SATURATED[0], LOG_SATURATED[1], LOG_SHAPE_STARTED, LOG_SHAPE_ENDED];
-/// The locustfile, or Locust itself, crashed.
-const LOG_CRASHED: [&str; 2] = ["Unhandled exception in greenlet", "Uncaught exception in event handler"];
-/// This version takes no run time beside a load shape.
-const LOG_NO_RUN_TIME_WITH_SHAPE: &str = "no sense to combine --run-time and LoadShapes";
-
-/// A version of Locust: major, minor, patch.
+/// Major, minor, patch.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub struct Version(pub u32, pub u32, pub u32);
+pub struct LocustVersion(pub u32, pub u32, pub u32);
 
-impl Version {
-    /// Parses a version; `None` where the text is none.
-    pub fn parse(text: &str) -> Option<Version> {
+impl LocustVersion {
+    pub fn parse(text: &str) -> Option<LocustVersion> {
         // A pre-release like 2.47.1.dev3 counts as its release.
         let mut numbers =
             text.split('.').map(|part| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok());
-        Some(Version(numbers.next()??, numbers.next()??, numbers.next().flatten().unwrap_or(0)))
+        Some(LocustVersion(numbers.next()??, numbers.next()??, numbers.next().flatten().unwrap_or(0)))
     }
 }
 
-/// The program that Locust is.
 pub enum Program {
     /// The Python of the environment under `target/perf`.
     Managed(PathBuf),
@@ -82,42 +63,34 @@ pub enum Program {
 /// A Locust that can be run.
 pub struct Locust {
     program: Program,
-    parsed: Version,
-    /// Its version.
+    parsed: LocustVersion,
     pub version: String,
-    /// The version of its Python, where it says so.
+    /// The version of its Python, if Locust prints it.
     pub python: Option<String>,
-    /// The commands for its workers on other machines.
     pub setup: Setup,
 }
 
 /// The stage of a run.
-pub enum Moment {
-    /// It waits for workers; nothing is known before Locust is up.
-    Waiting(Option<Roll>),
-    /// It has been loading for so long.
+pub(crate) enum Stage {
+    /// It waits for workers. The list is absent until Locust is up.
+    Waiting(Option<WorkerList>),
+    /// The time since the load began.
     Loading(Duration),
 }
 
-/// The progress of a load, for the progress line.
 pub struct Progress {
-    /// The time since the load began.
     pub elapsed: Duration,
     /// The number of users, once all of them are started.
     pub users: Option<u32>,
-    /// Requests so far.
     pub requests: u64,
-    /// Failures so far.
     pub failures: u64,
 }
 
 /// One run to make.
 pub struct Job<'a> {
-    /// The load.
     pub load: &'a Load,
-    /// The locustfiles, relative to the root, with commas between.
+    /// The locustfiles, relative to the root, separated by commas.
     pub locustfile: &'a str,
-    /// The service to load.
     pub host: &'a str,
     /// The time for requests that are under way to end when the load is over.
     pub stop_timeout: Duration,
@@ -125,16 +98,15 @@ pub struct Job<'a> {
     pub deadline_margin: Duration,
     /// The address where a master listens for workers; Locust's own choice is every address of this machine.
     pub bind_host: Option<&'a str>,
-    /// The port where a master listens for workers.
     pub bind_port: u16,
     /// The time for the workers to connect.
     pub workers_timeout: Duration,
     /// The folder where Locust runs.
     pub root: &'a Path,
-    /// The folder of the results. It is fresh, so nothing of an older run can be taken for this one's. It is relative to
-    /// the root, since Locust takes a comma in the path of a locustfile for the end of its name.
+    /// The folder of the results. It is fresh, so no older file can be taken for a result of this run. It is relative to the
+    /// root, because Locust takes a comma in the path of a locustfile for the end of its name.
     pub folder: &'a Path,
-    /// Shows Locust's own table in its log.
+    /// Whether Locust prints its own table to its log.
     pub verbose: bool,
 }
 
@@ -143,7 +115,6 @@ impl Job<'_> {
         self.root.join(self.folder).join(name)
     }
 
-    /// Returns the path of Locust's log.
     pub fn log(&self) -> PathBuf {
         self.path("locust.log")
     }
@@ -154,46 +125,37 @@ impl Job<'_> {
 pub enum Coverage {
     /// Every request of the measured window.
     Window,
-    /// Every request, with the ramp-up: a load shape never finishes starting its users.
+    /// Every request, with the ramp-up, because a load shape never finishes starting its users.
     WholeRun,
-    /// Locust's own statistics, with the ramp-up and without the last second: our listener was not loaded.
+    /// Locust's own statistics, with the ramp-up and without the last second, because our listener was not loaded.
     WithoutLastSecond,
 }
 
 /// A finished run.
 pub struct Finished {
-    /// The part that its statistics cover.
     pub coverage: Coverage,
-    /// The measured window, where our listener was loaded.
+    /// The measured window, if our listener was loaded.
     pub window: Option<Window>,
-    /// The mean number of active users over the measured window, where our listener was loaded.
+    /// The mean number of active users over the window.
     pub mean_users: Option<f64>,
     /// The users that left before the load was asked to stop.
     pub users_left: Vec<UsersLeft>,
-    /// The facts that weaken the measurement, a sentence each.
+    /// What weakens the measurement, a sentence each.
     pub warnings: Vec<String>,
 }
 
 impl Locust {
     /// Takes the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, in old versions
-    /// `locust 1.6.0`, or `__main__.py 1.6.0` where it is called as a module.
-    ///
-    /// # Errors
-    ///
-    /// Shows a line without a version.
+    /// `locust 1.6.0`, or `__main__.py 1.6.0` if it is called as a module.
     pub fn new(program: Program, line: &str, setup: Setup) -> Result<Locust> {
         let version = line.split_whitespace().nth(1).unwrap_or_default();
-        let parsed = Version::parse(version).with_context(|| format!("`{line}` is not a version of Locust"))?;
+        let parsed = LocustVersion::parse(version).with_context(|| format!("`{line}` is not a version of Locust"))?;
         let python =
             line.to_lowercase().rsplit_once("(python ").and_then(|(_, rest)| Some(rest.split_once(')')?.0.to_owned()));
         Ok(Locust { program, parsed, version: version.to_owned(), python, setup })
     }
 
     /// Checks that this version can make the load, before anything is started.
-    ///
-    /// # Errors
-    ///
-    /// Says what it cannot do, and from which version on it can.
     pub fn check(&self, load: &Load, locustfile: &str) -> Result<()> {
         ensure!(
             self.parsed >= PROCESSES || load.processes.is_none(),
@@ -225,7 +187,7 @@ impl Locust {
         let listener = job.folder.join(LISTENER_NAME);
         let locustfiles = match job.locustfile {
             file if !listens => file.to_owned(),
-            // The first names Locust's HTML report.
+            // The first locustfile names Locust's HTML report.
             files if self.parsed >= SHAPE_IN_ANY_LOCUSTFILE => format!("{files},{}", listener.display()),
             files => format!("{},{files}", listener.display()),
         };
@@ -268,18 +230,13 @@ impl Locust {
         if !job.verbose {
             args.push("--only-summary".into());
         }
-        // Of a repeated option Locust takes the last.
+        // Locust takes the last of a repeated option.
         args.extend(load.args.iter().chain(&load.locust_args).map(OsString::from));
         args
     }
 
     /// Runs Locust to its end. `tick` is called about every 10 ms and may end the run by an error.
-    ///
-    /// # Errors
-    ///
-    /// Workers that do not come or are lost, another exit code than 0, no end within run time + stop timeout + margin, a
-    /// load that was cut short, no statistics.
-    pub fn run(&self, shell: &Shell, job: &Job, tick: &mut dyn FnMut(Moment) -> Result<()>) -> Result<Finished> {
+    pub(crate) fn run(&self, shell: &Shell, job: &Job, tick: &mut dyn FnMut(Stage) -> Result<()>) -> Result<Finished> {
         let listens = self.parsed >= SEVERAL_LOCUSTFILES;
         if listens {
             let listener = job.path(LISTENER_NAME);
@@ -290,7 +247,7 @@ impl Locust {
             .command(shell, &args)
             .env("PYTHONUTF8", "1")
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            // The load is measured from when all users are started, and workers on a busy machine tell late.
+            // The load is measured from when all users are started, which workers on a busy machine report late.
             .env("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "10")
             .env("PERF_FINAL_STATS_CSV", job.path(FINAL_CSV))
             .env("PERF_WARMUP_S", job.load.warmup_s.to_string());
@@ -298,16 +255,16 @@ impl Locust {
             command = command.env_remove(name);
         }
         let mut group = Group::spawn("Locust", &command.into(), &job.log(), Duration::ZERO)?;
-        group.listen_for(&LOG_LISTENED_FOR);
+        group.listen_for(&locust_log::SEARCHED);
         let took = self.watch(&mut group, job, tick);
         if took.is_err() && job.load.workers.is_some() {
-            // Workers on other machines end by their master's word alone.
+            // Workers on other machines only end when their master stops them.
             group.interrupt(INTERRUPT_GRACE);
         }
         let took = took?;
-        let heard = group.heard();
-        let mut warnings = warnings(job, &heard);
-        let listener = check_load(job, took, &heard)?;
+        let phrases = group.heard();
+        let mut warnings = warnings(job, &phrases);
+        let listener = check_load(job, took, &phrases)?;
         let coverage = match &listener {
             None => Coverage::WithoutLastSecond,
             Some(listener) if listener.ramp_up_left_out => Coverage::Window,
@@ -337,7 +294,7 @@ impl Locust {
         Ok(Finished { coverage, window, mean_users, users_left, warnings })
     }
 
-    /// Takes Locust's own statistics for the results, where nobody can expect those of our listener.
+    /// Takes Locust's own statistics for the results, if our listener cannot have written its own.
     fn take_own_statistics(&self, job: &Job, listens: bool) -> Result<()> {
         let is_expected = (!listens || matches!(self.program, Program::Own(_))) && job.load.workers.is_none();
         let missing = |what: &str| Failure::new(format!("Locust ended without writing {what} statistics"), &job.log());
@@ -347,40 +304,40 @@ impl Locust {
         files::write_atomically(&job.path(FINAL_CSV), &files::read_to_string(&last_csv)?)
     }
 
-    /// Waits until Locust has ended well, with all of its workers. Returns how long the load took.
-    fn watch(&self, group: &mut Group, job: &Job, tick: &mut dyn FnMut(Moment) -> Result<()>) -> Result<Duration> {
+    /// Waits until Locust and all of its workers have ended well. Returns the time that the load took.
+    fn watch(&self, group: &mut Group, job: &Job, tick: &mut dyn FnMut(Stage) -> Result<()>) -> Result<Duration> {
         let log = job.log();
-        if let Some(asked) = job.load.workers {
-            self.wait_for_workers(group, job, asked, tick)?;
+        if let Some(expected) = job.load.workers {
+            self.wait_for_workers(group, job, expected, tick)?;
         }
         let timeout = Duration::from_secs(job.load.run_time_s) + job.stop_timeout + job.deadline_margin;
         let started = Instant::now();
         let status = group.wait(timeout, || {
             self.check_workers(job)?;
-            tick(Moment::Loading(started.elapsed()))
+            tick(Stage::Loading(started.elapsed()))
         })?;
-        // A worker that was lost explains whatever Locust says of it.
-        let roll = self.check_workers(job)?;
+        // A lost worker explains whatever Locust reports.
+        let workers = self.check_workers(job)?;
         match status {
             Some(status) if status.success() => {
-                if let Some(lost) = roll.and_then(|roll| roll.incomplete()) {
+                if let Some(lost) = workers.and_then(|workers| workers.incomplete()) {
                     bail!(Failure::new(lost, &log));
                 }
                 Ok(started.elapsed())
             }
             Some(status) => {
                 let log_text = files::tail(&log);
-                if let Some(asked) = job.load.shared_by()
-                    && log_text.contains(LOG_GAVE_UP)
+                if let Some(expected) = job.load.shared_by()
+                    && log_text.contains(locust_log::GAVE_UP)
                 {
-                    bail!(not_all_came(job, asked, roll));
+                    bail!(not_all_connected(job, expected, workers));
                 }
                 let why = explanation(status, &log_text);
                 bail!(Failure::new(format!("Locust failed: {}{why}", process::describe(status)), &log))
             }
             None => {
                 group.interrupt(INTERRUPT_GRACE);
-                let has_shape = group.heard().contains(&LOG_SHAPE_STARTED);
+                let has_shape = group.heard().contains(&locust_log::SHAPE_STARTED);
                 let next = if has_shape { ": its load shape takes longer, let the run time cover it" } else { "" };
                 bail!(Failure::new(
                     format!(
@@ -398,17 +355,17 @@ impl Locust {
         &self,
         group: &mut Group,
         job: &Job,
-        asked: u32,
-        tick: &mut dyn FnMut(Moment) -> Result<()>,
+        expected: u32,
+        tick: &mut dyn FnMut(Stage) -> Result<()>,
     ) -> Result<()> {
         let deadline = Instant::now() + job.workers_timeout + job.deadline_margin;
         while group.status()?.is_none() {
-            let roll = self.check_workers(job)?;
-            let began = roll.as_ref().is_some_and(|roll| roll.began);
+            let workers = self.check_workers(job)?;
+            let began = workers.as_ref().is_some_and(|workers| workers.began);
             if !began && Instant::now() >= deadline {
-                bail!(not_all_came(job, asked, roll));
+                bail!(not_all_connected(job, expected, workers));
             }
-            tick(Moment::Waiting(roll))?;
+            tick(Stage::Waiting(workers))?;
             if began {
                 break;
             }
@@ -417,41 +374,40 @@ impl Locust {
         Ok(())
     }
 
-    /// Checks that no worker makes the run worthless.
-    fn check_workers(&self, job: &Job) -> Result<Option<Roll>> {
-        let Some(asked) = job.load.shared_by() else { return Ok(None) };
-        let roll = Roll::read(&job.path("perf_workers.json"));
-        match roll.as_ref().and_then(|roll| roll.fault(asked, &self.version)) {
+    /// Checks that the run need not be discarded for a worker.
+    fn check_workers(&self, job: &Job) -> Result<Option<WorkerList>> {
+        let Some(expected) = job.load.shared_by() else { return Ok(None) };
+        let workers = WorkerList::read(&job.path("perf_workers.json"));
+        match workers.as_ref().and_then(|workers| workers.fault(expected, &self.version)) {
             Some(fault) => bail!(Failure::new(fault, &job.log())),
-            None => Ok(roll),
+            None => Ok(workers),
         }
     }
 }
 
-fn not_all_came(job: &Job, asked: u32, roll: Option<Roll>) -> Failure {
-    let roll = roll.unwrap_or(Roll { began: false, workers: Vec::new() });
+fn not_all_connected(job: &Job, expected: u32, workers: Option<WorkerList>) -> Failure {
+    let workers = workers.unwrap_or_default();
     let next = match job.load.workers {
         Some(_) => format!(
             "missing: {}; start them with the commands above, or raise [load] workers_timeout",
-            roll.missing(asked)
+            workers.missing(expected)
         ),
-        None => "these are processes of its own, so its log tells more".to_owned(),
+        None => "Locust starts them itself, so its log shows more".to_owned(),
     };
     let timeout = humantime::format_duration(job.workers_timeout);
-    Failure::new(format!("within {timeout} {}; {next}", roll.came(asked)), &job.log())
+    Failure::new(format!("within {timeout} {}; {next}", workers.connected(expected)), &job.log())
 }
 
-/// Makes a call of the user's own Locust: by `exec`, so that a signal reaches Locust, and by `env`, so that variables may
-/// stand before it.
+/// Calls the user's own Locust by `exec`, so that a signal reaches it, and by `env`, so that variables may precede it.
 pub fn own_command<'a>(shell: &'a Shell, command: &str, args: &[OsString]) -> Cmd<'a> {
     let script = format!("exec env {command} \"$@\"");
     cmd!(shell, "sh -c {script} locust {args...}")
 }
 
-/// Returns what Locust's log and its exceptions say about the measurement.
-fn warnings(job: &Job, heard: &[&str]) -> Vec<String> {
+/// What weakens the measurement, by phrases of Locust's log, failures and exceptions.
+fn warnings(job: &Job, phrases: &[&str]) -> Vec<String> {
     let mut warnings = Vec::new();
-    if LOG_SATURATED.iter().any(|phrase| heard.contains(phrase)) {
+    if locust_log::SATURATED.iter().any(|phrase| phrases.contains(phrase)) {
         warnings.push("the load generator was CPU-bound (Locust's CPU above 90%), so its own delays inflate the latencies: spread the load with --processes, or use fewer users".to_owned());
     }
     if let Some(failure) = most_frequent_failure(job) {
@@ -471,7 +427,7 @@ fn warnings(job: &Job, heard: &[&str]) -> Vec<String> {
     warnings
 }
 
-/// Reads the failures or the exceptions of a run: the final file of our listener, or else Locust's own. There may be
+/// Calls `take` for each failure or exception of a run, by the final file of our listener or else Locust's own. There may be
 /// millions of them, and only one is in memory at a time.
 fn for_each_record(folder: &Path, what: &str, mut take: impl FnMut(&StringRecord)) {
     let own = folder.join(format!("perf_results_{what}.csv"));
@@ -481,7 +437,7 @@ fn for_each_record(folder: &Path, what: &str, mut take: impl FnMut(&StringRecord
     reader.records().filter_map(Result::ok).for_each(|record| take(&record));
 }
 
-/// Hands on each failure of the run in this folder: its endpoint, Locust's text of its error, and how often it was met.
+/// Calls `take` for each failure in this run's folder: the endpoint, Locust's text of the error, and how often it occurred.
 pub fn for_each_failure(folder: &Path, mut take: impl FnMut(Box<str>, &str, u64)) {
     for_each_record(folder, "failures", |record| {
         if let [Some(method), Some(name), Some(error), Some(times)] = [0, 1, 2, 3].map(|column| record.get(column)) {
@@ -503,69 +459,8 @@ fn most_frequent_failure(job: &Job) -> Option<String> {
     Some(printable(&format!("most frequent failure ({times}x): {endpoint}: {error}")))
 }
 
-/// Returns what a log says of a failure, with a colon before it: the last line that `tells`, or else the last exception of a
-/// traceback, or else the last line that is no remark on another.
-pub fn last_line(log: &str, tells: impl Fn(&str) -> bool) -> String {
-    let mut lines = log.lines().rev().map(str::trim).filter(|line| !line.is_empty());
-    let is_remark =
-        |line: &str| ["note: ", "hint: ", "Shutting down (exit code "].iter().any(|mark| line.contains(mark));
-    let last = lines.clone().find(|line| !is_remark(line)).or(lines.clone().next());
-    let line = lines.find(|line| tells(line)).or_else(|| exception(log)).or(last);
-    let shown = |line: &str| printable(line.trim_end_matches('.')).chars().take(200).collect::<String>();
-    line.map_or_else(String::new, |line| format!(": {}", shown(line)))
-}
-
-/// Returns the last exception that Python printed: below a traceback, the first line that is indented no further. What quotes
-/// a traceback indents all of it.
-fn exception(log: &str) -> Option<&str> {
-    let (mut exception, mut traceback) = (None, None);
-    for line in log.lines() {
-        let indent = line.len() - line.trim_start_matches(' ').len();
-        if line.contains("Traceback (most recent call last):") {
-            traceback = Some(indent);
-        } else if traceback.is_some_and(|traceback| indent <= traceback) && !line.trim().is_empty() {
-            exception = Some(line.trim());
-            traceback = None;
-        }
-    }
-    exception
-}
-
-/// Says what to do about an import that failed.
-fn import_advice(log: &str) -> Option<String> {
-    let said = exception(log)?;
-    let quoted = |text: &str| Some(text.split('\'').nth(1)?.to_owned());
-    if said.contains("No module named") {
-        let module = quoted(said)?;
-        return Some(format!("; add what has the module `{}` to [locust] requirements", printable(&module)));
-    }
-    let is_locusts = said.contains("cannot import name") && said.contains("from 'locust");
-    is_locusts.then(|| "; this Locust lacks it: name another [locust] version".to_owned())
-}
-
-/// Explains why Locust ended with another code than 0, and what to do about it where its log tells.
-fn explanation(status: ExitStatus, log: &str) -> String {
-    // Below a refused argument it may guess what was meant.
-    let said = last_line(log, |line| line.starts_with("locust: error: ") || line.starts_with("__main__.py: error: "));
-    let has_crashed = LOG_CRASHED.iter().any(|phrase| log.contains(phrase));
-    if let Some(signal) = status.signal() {
-        let why = if signal == 9 { ", such as the kernel where memory is short" } else { "" };
-        return format!(": something ended it{why}; run it again");
-    }
-    let next = if log.contains(LOG_NO_RUN_TIME_WITH_SHAPE) {
-        "; Locust 2.2 to 2.16 take no run time beside a load shape, and the gate gives one: name another [locust] version"
-    } else if status.code().is_some_and(|code| log.contains(&format!("Shutting down (exit code {code})")))
-        && !has_crashed
-    {
-        "; the locustfile itself set this code (environment.process_exit_code): leave it at 0 under the gate, whose limits stand in [limits]"
-    } else {
-        return format!("{said}{}", import_advice(log).unwrap_or_default());
-    };
-    format!("{said}{next}")
-}
-
-/// Checks that the load went on to its end. Returns the listener's account, or `None` where it was not loaded.
-fn check_load(job: &Job, took: Duration, heard: &[&str]) -> Result<Option<ListenerFile>> {
+/// Checks that the load went on to its end. Returns the listener's file, or `None` if the listener was not loaded.
+fn check_load(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<ListenerFile>> {
     // Locust exits with 0 also when a signal or the locustfile itself ends it early.
     let cut_short = |load_s: f64| {
         let run_time_s = job.load.run_time_s;
@@ -573,11 +468,11 @@ fn check_load(job: &Job, took: Duration, heard: &[&str]) -> Result<Option<Listen
             format!("Locust ended after {load_s:.0} s of a load of {run_time_s} s: something stopped it; run it again");
         Failure::new(line, &job.log())
     };
-    // The listener writes its account first, and the statistics last.
+    // The listener writes its own file first, and the statistics last.
     let has_final = job.path(FINAL_CSV).is_file();
     let listener = if has_final { ListenerFile::read(&job.path("perf_listener.json"))? } else { None };
     let Some(listener) = listener else {
-        let has_ended = took.as_secs() >= job.load.run_time_s || heard.contains(&LOG_SHAPE_ENDED);
+        let has_ended = took.as_secs() >= job.load.run_time_s || phrases.contains(&locust_log::SHAPE_ENDED);
         ensure!(has_ended, cut_short(took.as_secs_f64()));
         return Ok(None);
     };
@@ -590,7 +485,7 @@ fn check_load(job: &Job, took: Duration, heard: &[&str]) -> Result<Option<Listen
     Ok(Some(listener))
 }
 
-/// Reads what Locust rewrites every second or so; a partial read shows nothing new. `users` is the number known before.
+/// Reads the counts that Locust rewrites every second or so. `users` is the number known before.
 pub fn progress(job: &Job, elapsed: Duration, log: &mut Follower, mut users: Option<u32>) -> Progress {
     let stats = files::read_to_string(&job.path("locust_stats.csv")).unwrap_or_default();
     let total = stats.lines().rev().find_map(|line| line.strip_prefix(",Aggregated,")).unwrap_or_default();
@@ -607,47 +502,4 @@ pub fn progress(job: &Job, elapsed: Duration, log: &mut Follower, mut users: Opt
         users = spawned(&String::from_utf8_lossy(&lines)).or(users);
     }
     Progress { elapsed, users, requests, failures }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_line_that_names_the_cause_is_told() {
-        for (log, expected) in [
-            (
-                "t/INFO: up\nTraceback (most recent call last):\n  File \"l.py\", line 3, in f\n    int([])\nTypeError: int() argument must be a string\n[t] h/INFO/locust.main: Shutting down (exit code 1)\n",
-                ": TypeError: int() argument must be a string",
-            ),
-            (
-                "Traceback (most recent call last):\n  a\nValueError: boom1\n\nDuring handling of the above, another:\n\nTraceback (most recent call last):\n  b\nmine.Boom: boom2\nlast words\n",
-                ": mine.Boom: boom2",
-            ),
-            ("what is wrong\nnote: This error originates from a subprocess\nhint: See above\n", ": what is wrong"),
-            ("note: only this\n", ": note: only this"),
-            (
-                "  x did not run\n      Traceback (most recent call last):\n        File \"s.py\", line 1\n      KeyError: 'a'\n      [end of output]\n\n  note: This error originates from a subprocess\nerror: metadata-generation-failed\n",
-                ": KeyError: 'a'",
-            ),
-            ("", ""),
-        ] {
-            assert_eq!(last_line(log, |_| false), expected);
-        }
-        let traceback = |line: &str| format!("Traceback (most recent call last):\n  a\n{line}\nmore\n");
-        for (line, expected) in [
-            (
-                "ModuleNotFoundError: No module named 'dotenv'",
-                Some("; add what has the module `dotenv` to [locust] requirements"),
-            ),
-            (
-                "ImportError: cannot import name 'LocustResponse' from 'locust.clients' (/x.py)",
-                Some("; this Locust lacks it: name another [locust] version"),
-            ),
-            ("ImportError: cannot import name 'a' from 'mine' (/x.py)", None),
-            ("ValueError: boom", None),
-        ] {
-            assert_eq!(import_advice(&traceback(line)).as_deref(), expected, "{line}");
-        }
-    }
 }

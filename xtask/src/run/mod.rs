@@ -1,13 +1,15 @@
-//! One measurement: the service, Locust and its workers, progress, and the result files.
+//! The measurement: Locust, the service, and their results.
 
-pub mod bench;
-pub mod http;
+pub(crate) mod checkout;
+pub(crate) mod clock;
+pub(crate) mod http;
 pub mod install;
-pub mod listener;
-pub mod locust;
-pub mod progress;
-pub mod results;
-pub mod service;
-pub mod target;
-pub mod usage;
+pub(crate) mod listener;
+pub(crate) mod locust;
+pub(crate) mod locust_log;
+pub(crate) mod progress;
+pub(crate) mod results;
+pub(crate) mod runner;
+pub(crate) mod service;
+pub(crate) mod usage;
 pub mod workers;

@@ -1,45 +1,164 @@
-//! The progress of a load: one line that is rewritten on a terminal, a plain line every 10 s in a log.
+//! What a person sees during a load: the commands for workers elsewhere, then Locust's log, or one line that is rewritten on
+//! a terminal and printed every 10 s in a log.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _, stderr};
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use judge::model::mask;
 use rustix::termios::tcgetwinsize;
 
-use crate::run::locust::Progress;
+use crate::config::project::Project;
+use crate::run::http;
+use crate::run::locust::{self, Job, Locust, Progress, Stage};
+use crate::run::workers::{self, Master, WorkerList};
+use crate::sys::ci;
+use crate::sys::files::Follower;
 
 const BAR_WIDTH: usize = 10;
 
-/// The place of a run among those that the command makes.
-#[derive(Clone, Copy, Debug)]
-pub struct Place {
-    /// The number of this run, from 1.
-    pub run: usize,
-    /// The number of runs that are made at most.
-    pub most: usize,
-    /// The time that each of the runs before took, with all that belongs to it; `None` for the first.
-    pub run_took: Option<Duration>,
+/// The loads of a command.
+pub struct LoadCounter {
+    begun: usize,
+    first_began: Instant,
+    /// The number that is made at most.
+    most: usize,
 }
 
-/// The progress line of one load.
-pub struct ProgressLine {
+/// The position of a load among those of its command.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadNumber {
+    /// From 1.
+    number: usize,
+    /// The number of loads that are made at most.
+    most: usize,
+    /// The mean time of the loads before, with building, starting and stopping; `None` for the first.
+    each_took: Option<Duration>,
+}
+
+impl LoadCounter {
+    pub fn new(most: usize) -> LoadCounter {
+        LoadCounter { begun: 0, first_began: Instant::now(), most }
+    }
+
+    /// Allows so many loads beyond those that have begun.
+    pub fn allow(&mut self, more: usize) {
+        self.most = self.begun + more;
+    }
+
+    pub fn begin(&mut self) -> LoadNumber {
+        if self.begun == 0 {
+            self.first_began = Instant::now();
+        }
+        let before = u32::try_from(self.begun).unwrap_or(u32::MAX);
+        let each_took = self.first_began.elapsed().checked_div(before);
+        self.begun += 1;
+        LoadNumber { number: self.begun, most: self.most.max(self.begun), each_took }
+    }
+}
+
+/// Prints how workers on other machines are started.
+pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, workers: u32) {
+    let mut folders: BTreeSet<&str> = BTreeSet::new();
+    for file in job.locustfile.split(',') {
+        folders.extend(Path::new(file).parent().and_then(Path::to_str).filter(|folder| !folder.is_empty()));
+    }
+    let folders = Vec::from_iter(folders);
+    let master = Master { address: workers::address(job.bind_host), port: job.bind_port };
+    for line in locust.setup.commands(workers, &locust.version, &master, &folders) {
+        project.say(&line);
+    }
+    if http::is_loopback(job.host) {
+        project.say(&format!(
+            "{} is only reachable from this machine, so start all workers here, or set [load] host to an address that they can reach",
+            mask::url(job.host)
+        ));
+    }
+}
+
+/// What is shown of one load.
+pub struct LoadView<'a> {
+    project: &'a Project<'a>,
+    job: &'a Job<'a>,
+    output: Output,
+    log: Follower,
+    /// The number of users, once Locust's log has it.
+    users: Option<u32>,
+    /// The last line about workers.
+    connected: String,
+}
+
+enum Output {
+    Line(ProgressLine),
+    /// Locust's own log, as it grows.
+    Log,
+    Nothing,
+}
+
+impl LoadView<'_> {
+    pub fn new<'a>(project: &'a Project<'a>, job: &'a Job<'a>, number: LoadNumber) -> LoadView<'a> {
+        let output = match (project.flags.verbose, project.flags.quiet) {
+            // GitHub Actions shows the log when the run is over.
+            (true, _) if !ci::is_github() => Output::Log,
+            (_, true) => Output::Nothing,
+            _ => Output::Line(ProgressLine::new(job.load.run_time_s, job.load.users, number)),
+        };
+        LoadView { project, job, output, log: Follower::new(job.log()), users: None, connected: String::new() }
+    }
+
+    pub(crate) fn show(&mut self, stage: Stage) {
+        match stage {
+            Stage::Waiting(workers) => self.show_workers(workers),
+            Stage::Loading(elapsed) => self.show_load(elapsed),
+        }
+    }
+
+    /// Prints a line whenever a worker connects or leaves.
+    fn show_workers(&mut self, workers: Option<WorkerList>) {
+        let Some((workers, expected)) = workers.zip(self.job.load.workers) else { return };
+        let connected = workers.connected(expected);
+        if connected != self.connected {
+            self.project.say(&connected);
+            self.connected = connected;
+        }
+    }
+
+    fn show_load(&mut self, elapsed: Duration) {
+        match &mut self.output {
+            Output::Line(line) if line.is_due(elapsed) => {
+                let progress = locust::progress(self.job, elapsed, &mut self.log, self.users);
+                self.users = progress.users;
+                line.show(&progress);
+            }
+            Output::Log => {
+                // Zeros stand for what was left out of a long log.
+                let lines: Vec<u8> = self.log.next_lines().into_iter().filter(|byte| *byte != 0).collect();
+                let _ = stderr().write_all(&lines);
+            }
+            Output::Line(_) | Output::Nothing => {}
+        }
+    }
+}
+
+/// The progress line of one load. Dropping it clears it.
+struct ProgressLine {
     run_time: Duration,
     users: u32,
-    place: Place,
+    load: LoadNumber,
     is_terminal: bool,
     shown_at: Option<Duration>,
 }
 
 impl ProgressLine {
-    /// Starts with nothing shown.
-    pub fn new(run_time_s: u64, users: u32, place: Place) -> ProgressLine {
+    fn new(run_time_s: u64, users: u32, load: LoadNumber) -> ProgressLine {
         let is_terminal = stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        ProgressLine { run_time: Duration::from_secs(run_time_s), users, place, is_terminal, shown_at: None }
+        ProgressLine { run_time: Duration::from_secs(run_time_s), users, load, is_terminal, shown_at: None }
     }
 
-    /// Returns whether to show the line again. Locust writes its counts about once a second, so a terminal is updated no
-    /// more often.
-    pub fn is_due(&self, elapsed: Duration) -> bool {
+    /// Whether to show the line again. Locust writes its counts about once a second, so a terminal is updated no more often.
+    fn is_due(&self, elapsed: Duration) -> bool {
         let interval = Duration::from_secs(if self.is_terminal { 1 } else { 10 });
         match self.shown_at {
             None => self.is_terminal || elapsed >= interval,
@@ -47,11 +166,10 @@ impl ProgressLine {
         }
     }
 
-    /// Shows the line.
-    pub fn show(&mut self, progress: &Progress) {
+    fn show(&mut self, progress: &Progress) {
         self.shown_at = Some(progress.elapsed);
-        let mut text = self.line(progress, self.is_terminal);
-        // A line that wraps could not be taken back.
+        let mut text = self.text(progress, self.is_terminal);
+        // A line that wraps could not be cleared.
         let columns = tcgetwinsize(stderr()).map_or(80, |size| usize::from(size.ws_col));
         if self.is_terminal && columns > 0 {
             text.truncate(columns - 1);
@@ -61,23 +179,8 @@ impl ProgressLine {
         let _ = stderr().flush();
     }
 
-    /// Clears the line.
-    pub fn clear(&mut self) {
-        if self.is_terminal && self.shown_at.take().is_some() {
-            let _ = write!(stderr(), "\r\x1b[2K");
-        }
-    }
-}
-
-impl Drop for ProgressLine {
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
-
-impl ProgressLine {
-    fn line(&self, progress: &Progress, with_bar: bool) -> String {
-        let Place { run, most, run_took } = self.place;
+    fn text(&self, progress: &Progress, with_bar: bool) -> String {
+        let LoadNumber { number, most, each_took } = self.load;
         let remaining = self.run_time.saturating_sub(progress.elapsed);
         let bar = if with_bar {
             let share = (progress.elapsed.as_secs_f64() / self.run_time.as_secs_f64()).min(1.0);
@@ -92,9 +195,9 @@ impl ProgressLine {
             ":".to_owned()
         };
         let mut left = if remaining.is_zero() { "finishing".to_owned() } else { format!("{} left", shown(remaining)) };
-        let more = u32::try_from(most.saturating_sub(run)).unwrap_or(u32::MAX);
+        let more = u32::try_from(most.saturating_sub(number)).unwrap_or(u32::MAX);
         if more > 0 {
-            let of_all = run_took.unwrap_or(self.run_time).max(self.run_time).saturating_mul(more);
+            let of_all = each_took.unwrap_or(self.run_time).max(self.run_time).saturating_mul(more);
             let _ = write!(left, " (up to {} for all runs)", shown(remaining.saturating_add(of_all)));
         }
         let users = match progress.users {
@@ -102,11 +205,19 @@ impl ProgressLine {
             None => format!("starting {} users", self.users),
         };
         let (requests, failures) = (progress.requests, progress.failures);
-        format!("run {run}/{most}{bar} {left}, {users}, {requests} requests, {failures} failures")
+        format!("run {number}/{most}{bar} {left}, {users}, {requests} requests, {failures} failures")
     }
 }
 
-/// Returns a length of time, rounded up: in seconds, or beyond two minutes in minutes.
+impl Drop for ProgressLine {
+    fn drop(&mut self) {
+        if self.is_terminal && self.shown_at.is_some() {
+            let _ = write!(stderr(), "\r\x1b[2K");
+        }
+    }
+}
+
+/// A length of time, rounded up to seconds, or beyond two minutes to minutes.
 fn shown(time: Duration) -> String {
     let seconds = time.as_secs_f64().ceil();
     if seconds <= 120.0 { format!("{seconds} s") } else { format!("{} min", (seconds / 60.0).ceil()) }
@@ -117,16 +228,16 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(place: Place, elapsed_s: u64, users: Option<u32>, with_bar: bool, expected: &str) {
+    fn check(load: LoadNumber, elapsed_s: u64, users: Option<u32>, with_bar: bool, expected: &str) {
         let progress = Progress { elapsed: Duration::from_secs(elapsed_s), users, requests: 1204, failures: 3 };
-        assert_eq!(ProgressLine::new(20, 10, place).line(&progress, with_bar), expected);
+        assert_eq!(ProgressLine::new(20, 10, load).text(&progress, with_bar), expected);
     }
 
     #[test]
-    fn a_line_says_how_far_the_load_is_and_all_of_them() {
-        let first = Place { run: 1, most: 8, run_took: None };
-        let third = Place { run: 3, most: 8, run_took: Some(Duration::from_millis(23_400)) };
-        let last = Place { run: 8, most: 8, ..third };
+    fn the_line_shows_this_load_and_all_of_them() {
+        let first = LoadNumber { number: 1, most: 8, each_took: None };
+        let third = LoadNumber { number: 3, most: 8, each_took: Some(Duration::from_millis(23_400)) };
+        let last = LoadNumber { number: 8, ..third };
         let counts = "10 users, 1204 requests, 3 failures";
         check(
             first,

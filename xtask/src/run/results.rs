@@ -1,7 +1,7 @@
-//! Result files, fresh or old, become runs: what was measured, and what is known about how.
+//! Reads result files into runs.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str;
@@ -11,29 +11,30 @@ use judge::model::mask;
 use judge::model::run::{Metric, Provenance, Run};
 use judge::parse::locust_history::{self, History};
 use judge::parse::{locust_csv, locust_json};
-use judge::verdict::decision::is_close;
+use judge::stats::estimate::is_close;
 use report::view::background::Failure;
+use report::view::content::Sides;
 use serde::{Deserialize, Serialize};
 
+use crate::config::project::Project;
 use crate::run::listener::UsersLeft;
 use crate::run::locust::{self, Coverage, Finished};
 use crate::sys::files;
 use crate::sys::git::blob_hash;
 
-/// The number of warnings of a run that are shown: the gate itself writes a handful.
+/// The number of warnings of a run that are shown. The gate itself writes a handful.
 const MAX_WARNINGS: usize = 20;
 
-/// The file `run.json`, which is kept beside the results of a run of ours.
+/// The file `run.json`, which the gate writes beside the results of its own runs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunFile {
-    /// The circumstances of the measurement.
     #[serde(flatten)]
     pub provenance: Provenance,
-    /// Says that the CSV holds every request.
+    /// Whether the CSV holds every request.
     exact: bool,
-    /// The facts that weaken the measurement, a sentence each.
+    /// What weakens the measurement, a sentence each.
     pub warnings: Vec<String>,
-    /// The number of runs that the command would have made at most: they share the evidence's probability of error.
+    /// The number of runs that the command would have made at most. They share the evidence's probability of error.
     #[serde(default)]
     pub max_runs: Option<usize>,
     /// The users that left before the load was asked to stop.
@@ -44,7 +45,6 @@ pub struct RunFile {
 impl RunFile {
     const NAME: &str = "run.json";
 
-    /// Makes the file of a finished run.
     pub fn new(mut provenance: Provenance, finished: Finished, max_runs: usize) -> RunFile {
         let Finished { coverage, mean_users, users_left, warnings, .. } = finished;
         provenance.mean_users = mean_users;
@@ -55,11 +55,6 @@ impl RunFile {
         RunFile { provenance, exact, warnings, max_runs: Some(max_runs), users_left }
     }
 
-    /// Writes the file.
-    ///
-    /// # Errors
-    ///
-    /// Names the file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).context("cannot write run.json")?;
         files::write_atomically(&folder.join(RunFile::NAME), &text)
@@ -89,25 +84,57 @@ impl RunFile {
     }
 }
 
-/// A run, and what is known about it.
 #[derive(Clone, Debug)]
-pub struct Measured {
+pub struct MeasuredRun {
     /// The file that it was read from.
     pub path: PathBuf,
-    /// The digest of that file.
-    pub digest: String,
-    /// The run itself.
+    digest: String,
     pub run: Run,
-    /// The circumstances; `None` for a bare file of the user's.
-    pub about: Option<RunFile>,
-    /// The run over time, or why that is not known. It is for a chart; nothing is judged by it.
+    /// `None` for a result that the gate did not measure.
+    pub file: Option<RunFile>,
+    /// The run over time for the charts, or why it is missing.
     pub history: Result<History, String>,
 }
 
-/// Returns the failures that runs of ours left in their folders, each endpoint's by its error, the most frequent first.
+/// Reads RESULTS of the command line.
+pub fn read_results(project: &Project) -> Result<Vec<MeasuredRun>> {
+    let mut measured = Vec::new();
+    for path in &project.flags.results {
+        measured.extend(read_all(&project.paths.current_dir.join(path))?);
+    }
+    refuse_repeated(project, &measured)?;
+    Ok(measured)
+}
+
+/// Refuses a file that appears twice, also under another name. It would count as two runs that agree to the last bit, and
+/// hide the noise.
+fn refuse_repeated(project: &Project, measured: &[MeasuredRun]) -> Result<()> {
+    let mut seen: HashMap<&str, &Path> = HashMap::new();
+    for MeasuredRun { path, digest, .. } in measured {
+        if let Some(former) = seen.insert(digest, path) {
+            bail!("{} duplicates {}: pass each run once", project.shown(path), project.shown(former));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the rounds of both sides if RESULTS is the folder of a command that made some, and no baseline is asked for. The
+/// rounds of `--against` are in the folder itself, and those that confirmed a FAIL in `confirm` below it.
+pub fn read_rounds(project: &Project, below: &str) -> Result<Option<Sides<Vec<MeasuredRun>>>> {
+    let flags = project.flags;
+    let [folder] = &flags.results[..] else { return Ok(None) };
+    let folder = project.paths.current_dir.join(folder).join(below);
+    let other = folder.join("against");
+    if !other.is_dir() || flags.baseline.is_some() || flags.update_baseline {
+        return Ok(None);
+    }
+    Ok(Some(Sides { baseline: read_all(&other)?, candidate: read_all(&folder)? }))
+}
+
+/// The failures that the gate's own runs left in their folders, of each endpoint by error, the most frequent first.
 ///
-/// A failure's text may hold a request's number or time, so that each is another: beyond `MAX_FAILURES` kinds only those
-/// that are known are counted on.
+/// A failure's text may hold a request's number or time, so that no two are equal. Beyond `MAX_FAILURES` kinds only known
+/// kinds are counted.
 pub fn failures(folders: &[PathBuf], runs: &[Run]) -> Vec<Failure> {
     const MAX_FAILURES: usize = 1000;
     let mut times_of: BTreeMap<(Box<str>, String), u64> = BTreeMap::new();
@@ -135,46 +162,38 @@ pub fn failures(folders: &[PathBuf], runs: &[Run]) -> Vec<Failure> {
     failures
 }
 
-/// Reads a result, or those of all runs in a folder.
-///
-/// # Errors
-///
-/// Names the file that cannot be read or judged.
-pub fn read_all(path: &Path) -> Result<Vec<Measured>> {
+/// Reads a result, or the results of all runs in a folder.
+fn read_all(path: &Path) -> Result<Vec<MeasuredRun>> {
     files::result_files(path)?.iter().map(|file| read(file)).collect()
 }
 
-/// Reads `perf_results_stats.csv` or Locust's JSON. Beside a CSV of ours, Locust's JSON must agree with it, and gives the
+/// Reads `perf_results_stats.csv` or Locust's JSON. Locust's JSON beside a CSV of ours must agree with it, and has finer
 /// percentiles, which the CSV cuts to whole ms.
-///
-/// # Errors
-///
-/// Names the file that cannot be read or judged, and what is wrong with it.
-pub fn read(path: &Path) -> Result<Measured> {
+pub fn read(path: &Path) -> Result<MeasuredRun> {
     let bytes = files::read(path)?;
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let folder = path.parent().unwrap_or(Path::new(""));
     let run = if is_json { parse_json(&bytes) } else { locust_csv::parse(&bytes) };
     let mut run = run.with_context(|| path.display().to_string())?;
-    let about = RunFile::read(folder)?;
-    // `run.json` comes last: beside a log of ours, a CSV without it is of a run that failed or was interrupted.
+    let file = RunFile::read(folder)?;
+    // `run.json` is written last, so a CSV beside our log but without `run.json` is from a run that failed or was interrupted.
     ensure!(
-        about.is_some() || !folder.join("locust.log").exists(),
+        file.is_some() || !folder.join("locust.log").exists(),
         "{}: this run failed or was interrupted, so its results are not judged; run it again",
         path.display()
     );
     let json = path.with_file_name("perf_results.json");
-    if !is_json && about.as_ref().is_some_and(|about| about.exact) && json.is_file() {
+    if !is_json && file.as_ref().is_some_and(|file| file.exact) && json.is_file() {
         let other = parse_json(&files::read(&json)?).with_context(|| json.display().to_string())?;
         agree(&run, &other).with_context(|| {
             format!("{} and {} disagree, so one of them is not this run's", path.display(), json.display())
         })?;
         run.take_percentiles(other);
     }
-    Ok(Measured { path: path.to_owned(), digest: blob_hash(&bytes), run, about, history: history(path) })
+    Ok(MeasuredRun { path: path.to_owned(), digest: blob_hash(&bytes), run, file, history: history(path) })
 }
 
-/// Reads Locust's own `--csv` file of the run over time, beside the results: under our prefix, or under that of the results.
+/// Reads Locust's own `--csv` file of the run over time, beside the results: under our prefix, or under the results' prefix.
 fn history(path: &Path) -> Result<History, String> {
     let own = path.with_file_name("locust_stats_history.csv");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -184,19 +203,19 @@ fn history(path: &Path) -> Result<History, String> {
     locust_history::parse(&bytes).map_err(|error| format!("{}: {error:#}", file.display()))
 }
 
-/// Returns the last run over time of the measurement with these circumstances, where a folder of an earlier command still
-/// holds it: a baseline keeps numbers alone.
+/// The last run over time of the measurement with this provenance, if the folder of an earlier command still holds it. A
+/// baseline has no such series.
 pub fn history_of(perf_folder: &Path, measured: &Provenance) -> Option<History> {
     let sessions = fs::read_dir(perf_folder.join("runs")).ok()?;
     for session in sessions.filter_map(|entry| Some(entry.ok()?.path())) {
         let Ok(runs) = files::result_files(&session) else { continue };
-        let about = runs.first().and_then(|run| RunFile::read(run.parent()?).ok()?);
+        let file = runs.first().and_then(|run| RunFile::read(run.parent()?).ok()?);
         // Commands take turns, so no two of them begin at the same time.
-        let is_its = |about: RunFile| {
-            let Provenance { timestamp, commit, dirty, .. } = about.provenance;
+        let is_the_same = |file: RunFile| {
+            let Provenance { timestamp, commit, dirty, .. } = file.provenance;
             (timestamp, commit, dirty) == (measured.timestamp.clone(), measured.commit.clone(), measured.dirty)
         };
-        if about.is_some_and(is_its) {
+        if file.is_some_and(is_the_same) {
             return runs.iter().rev().find_map(|run| history(run).ok());
         }
     }
@@ -207,7 +226,7 @@ fn parse_json(bytes: &[u8]) -> Result<Run> {
     locust_json::parse(str::from_utf8(bytes).context("this is not UTF-8")?)
 }
 
-/// Checks that two files of one run hold the same counts, and the same percentiles to the whole ms that a CSV shows.
+/// Checks that two files of one run hold the same counts, and the same percentiles to the whole ms of a CSV.
 fn agree(csv: &Run, json: &Run) -> Result<()> {
     ensure!(
         csv.endpoints.len() == json.endpoints.len(),
@@ -232,7 +251,7 @@ fn agree(csv: &Run, json: &Run) -> Result<()> {
                 bail!("{metric} of `{}` is {left} against {right}", name.escape_debug());
             }
         }
-        // Both span the whole window; what differs beyond the last digits is another window.
+        // Both span the whole window, so a difference beyond the last digits means another window.
         let (left, right) = (csv.requests_per_sec, json.requests_per_sec);
         if (left - right).abs() > 0.001 * right {
             bail!("requests_per_sec of `{}` is {left} against {right}", name.escape_debug());

@@ -1,4 +1,4 @@
-//! The service under test: built, started on a port of its own, waited for, watched, stopped.
+//! The service under test: build, start, readiness, checks, stop.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -8,50 +8,133 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::mask;
 use xshell::{Shell, cmd};
 
-use crate::config::settings::ServiceConfig;
+use crate::config::perf_toml::ServiceConfig;
+use crate::config::settings::Settings;
 use crate::run::http::parse_url;
 use crate::sys::machine;
 use crate::sys::process::{self, Failure, Group, pause};
 use crate::sys::program::Program;
 
-/// The time for a service that is no longer loaded to answer once.
+/// The time for a service to answer once after the load.
 const ANSWERS_AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A service that was started here. Dropping it ends it.
-pub struct Service {
+/// The service that a run loads.
+pub enum Target {
+    /// It was started for this run. Dropping it ends it.
+    Started(StartedService),
+    /// It runs already, at this host.
+    Running(String),
+}
+
+pub struct StartedService {
     group: Group,
     /// The origin of the ready URL, `http://127.0.0.1:8080`.
-    pub origin: String,
+    origin: String,
     /// The free port that `{port}` stands for.
-    pub port: u16,
+    port: u16,
     ready_url: String,
     ready_status: Option<u16>,
 }
 
-/// The answer of a service.
+/// The answer to a readiness probe.
 enum Answer {
-    /// It took a connection, and was asked no more.
+    /// A connection, for `tcp://`.
     Connected,
-    /// It answered with this status.
     Status(u16),
 }
 
 /// The variable that names the root of the user's own checkout, as `{root}` does.
 const ROOT: &str = "PERF_ROOT";
 
-/// Starts `[service] build`, if there is one. `root` is the user's own checkout. Dropping it ends it.
-///
-/// # Errors
-///
-/// Says that it cannot be started.
-pub fn start_build(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<Option<Group>> {
-    let Some(build) = &config.build else { return Ok(None) };
-    let build = fill(build, "root", &root.to_string_lossy());
-    let command = cmd!(shell, "sh -c {build}").env(ROOT, root);
-    Group::spawn("[service] build", &command.into(), log, Duration::ZERO).map(Some)
+/// A running `[service] build`. Dropping it ends it.
+pub struct Build {
+    group: Group,
+    timeout: Duration,
 }
 
-/// Writes a value for `{name}`. `${name}` is a variable of the shell's.
+impl Build {
+    /// Starts the build, if there is one. `root` is the user's own checkout.
+    pub fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<Option<Build>> {
+        let Some(build) = &config.build else { return Ok(None) };
+        let build = fill(build, "root", &root.to_string_lossy());
+        let command = cmd!(shell, "sh -c {build}").env(ROOT, root);
+        let group = Group::spawn("[service] build", &command.into(), log, Duration::ZERO)?;
+        Ok(Some(Build { group, timeout: config.build_timeout }))
+    }
+
+    pub fn finish(self) -> Result<()> {
+        self.group.finish(self.timeout)
+    }
+}
+
+impl Target {
+    /// Starts `service`, or takes the running one. `root` is the user's own checkout.
+    pub fn start(
+        shell: &Shell,
+        service: Option<&ServiceConfig>,
+        settings: &Settings,
+        root: &Path,
+        log: &Path,
+    ) -> Result<Target> {
+        Ok(match service {
+            Some(config) => Target::Started(StartedService::start(shell, config, root, log)?),
+            None => Target::Running(settings.host.clone().unwrap_or_default()),
+        })
+    }
+
+    /// What Locust gets as its host.
+    pub fn host(&self, settings: &Settings) -> String {
+        match (self, &settings.host) {
+            (Target::Started(service), Some(host)) => host.replace("{port}", &service.port.to_string()),
+            (Target::Started(service), None) => service.origin.clone(),
+            (Target::Running(host), _) => host.clone(),
+        }
+    }
+
+    fn started(&self) -> Option<&StartedService> {
+        match self {
+            Target::Started(service) => Some(service),
+            Target::Running(_) => None,
+        }
+    }
+
+    /// The program of the process that answers, if the service was started here and the system reports it.
+    pub fn program(&self) -> Option<Program> {
+        self.started()?.program()
+    }
+
+    /// The processes of a service that was started here.
+    pub fn group(&self) -> Option<&Group> {
+        self.started().map(|service| &service.group)
+    }
+
+    /// Checks that a service that was started here has not exited.
+    pub fn check_alive(&mut self, when: &str) -> Result<()> {
+        match self {
+            Target::Started(service) => service.check_alive(when),
+            Target::Running(_) => Ok(()),
+        }
+    }
+
+    /// Checks that the service answers after the load. One that hangs is alive, and the few requests that it did answer would
+    /// pass for the whole run.
+    pub fn check_answers(&mut self) -> Result<()> {
+        match self {
+            Target::Started(service) => service.check_answers(),
+            Target::Running(host) => check_answers(host),
+        }
+    }
+
+    /// Stops a service that was started here, and returns what went wrong, a sentence each.
+    pub fn stop(self) -> Vec<String> {
+        match self {
+            Target::Started(service) => service.stop(),
+            Target::Running(_) => Vec::new(),
+        }
+    }
+}
+
+/// Replaces `{name}` by a value, but not `${name}`, which is a variable of the shell.
 fn fill(text: &str, name: &str, value: &str) -> String {
     let name = format!("{{{name}}}");
     let mut parts = text.split(&name);
@@ -67,8 +150,7 @@ fn fill(text: &str, name: &str, value: &str) -> String {
     filled
 }
 
-/// Returns whether a failure is that of a program, a file or a module that is not there, as the exit code of `sh` or the log
-/// says.
+/// Whether a program, a file or a module is missing, by the exit code of `sh` or the log.
 pub fn misses_a_file(failure: &Failure) -> bool {
     const WORDS: [&str; 12] = [
         "no such file",
@@ -84,18 +166,14 @@ pub fn misses_a_file(failure: &Failure) -> bool {
         "could not load file or assembly",
         ": not found",
     ];
-    // An answer of 404 is about a page.
-    let says = |line: &str| !line.contains("404") && WORDS.iter().any(|word| line.contains(word));
-    matches!(failure.exit_code, Some(126 | 127)) || failure.tail.to_lowercase().lines().any(says)
+    // A 404 is about a page.
+    let is_about_a_file = |line: &str| !line.contains("404") && WORDS.iter().any(|word| line.contains(word));
+    matches!(failure.exit_code, Some(126 | 127)) || failure.tail.to_lowercase().lines().any(is_about_a_file)
 }
 
-impl Service {
-    /// Starts `[service] command` and waits until its ready URL answers 2xx. `root` is the user's own checkout.
-    ///
-    /// # Errors
-    ///
-    /// Names a port that somebody else holds, and a service that ends or does not answer in time, with the tail of its log.
-    pub fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<Service> {
+impl StartedService {
+    /// Starts `[service] command` and waits until its ready URL answers.
+    fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<StartedService> {
         let port = free_port()?;
         let fill = |text: &str| fill(&fill(text, "root", &root.to_string_lossy()), "port", &port.to_string());
         let ready_url = config.ready_url.replace("{port}", &port.to_string());
@@ -126,9 +204,9 @@ impl Service {
             config.stop_timeout,
         )?;
         let (origin, ready_status) = (url.origin(), config.ready_status);
-        let mut service = Service { group, origin, port, ready_url, ready_status };
+        let mut service = StartedService { group, origin, port, ready_url, ready_status };
         service.wait_until_ready(config.ready_timeout)?;
-        // Nobody can have waited for a port that was chosen just now. It may be held for us, as by Docker.
+        // No stranger can have waited for a port that was chosen just now. Another program may hold it for us, as Docker does.
         if !config.ready_url.contains("{port}") {
             service.refuse_stranger()?;
         }
@@ -138,9 +216,9 @@ impl Service {
     fn wait_until_ready(&mut self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
         loop {
-            // Before and after: another process may answer in the place of a service that died of a busy port.
+            // Before and after, because another process may answer instead of a service that died of a busy port.
             self.check_alive("before it was ready")?;
-            let answer = self.ask();
+            let answer = self.probe();
             self.check_alive("before it was ready")?;
             let last = match answer {
                 Ok(Answer::Connected) => return Ok(()),
@@ -164,7 +242,7 @@ impl Service {
         }
     }
 
-    /// Refuses a process that took the port after it was found free and before the service did, where the machine tells.
+    /// Refuses a process that took the port after it was found free and before the service did, if the system reports it.
     fn refuse_stranger(&self) -> Result<()> {
         let port = parse_url(&self.ready_url)?.port;
         let listeners = machine::listeners_on(port);
@@ -178,20 +256,18 @@ impl Service {
         bail!(Failure::new(line, self.group.log()))
     }
 
-    /// Returns the program of the process that answers, where the machine tells and the process is one of the service's.
-    pub fn program(&self) -> Option<Program> {
+    /// The program of the process that answers, if the system reports it and the process belongs to the service.
+    fn program(&self) -> Option<Program> {
         let port = parse_url(&self.ready_url).ok()?.port;
         let listeners = machine::listeners_on(port);
         Program::of(*listeners.iter().find(|pid| self.group.owns(**pid))?)
     }
 
-    /// Returns whether this status means that the service is ready.
     fn is_ready(&self, status: u16) -> bool {
         self.ready_status.map_or((200..300).contains(&status), |ready| status == ready)
     }
 
-    /// Asks the service once.
-    fn ask(&self) -> Result<Answer, String> {
+    fn probe(&self) -> Result<Answer, String> {
         let url = parse_url(&self.ready_url).map_err(|error| error.to_string())?;
         match url.scheme {
             "tcp" => url.connects().map(|()| Answer::Connected),
@@ -199,17 +275,7 @@ impl Service {
         }
     }
 
-    /// Returns the processes of the service.
-    pub fn group(&self) -> &Group {
-        &self.group
-    }
-
-    /// Checks that the service runs.
-    ///
-    /// # Errors
-    ///
-    /// Says that it has ended, with the tail of its log.
-    pub fn check_alive(&mut self, when: &str) -> Result<()> {
+    fn check_alive(&mut self, when: &str) -> Result<()> {
         match self.group.status()? {
             None => Ok(()),
             Some(status) => {
@@ -225,15 +291,9 @@ impl Service {
         }
     }
 
-    /// Checks that the service answers, with any status, once the load is over. A service that hangs is alive, and the few
-    /// requests that it did answer would pass for the whole run.
-    ///
-    /// # Errors
-    ///
-    /// Says that it does not, with the tail of its log.
-    pub fn check_answers(&mut self) -> Result<()> {
+    fn check_answers(&mut self) -> Result<()> {
         let deadline = Instant::now() + ANSWERS_AGAIN_TIMEOUT;
-        while let Err(error) = self.ask() {
+        while let Err(error) = self.probe() {
             self.check_alive("after the load")?;
             if Instant::now() >= deadline {
                 let line = format!(
@@ -247,11 +307,10 @@ impl Service {
         Ok(())
     }
 
-    /// Stops the service, and returns what is to be said of it, a sentence each.
-    pub fn stop(self) -> Vec<String> {
-        let mut said = Vec::new();
+    fn stop(self) -> Vec<String> {
+        let mut problems = Vec::new();
         if self.group.stop() {
-            said.push(
+            problems.push(
                 "the service did not stop in time after SIGTERM and was killed; raise [service] stop_timeout if it needs longer".to_owned(),
             );
         }
@@ -259,17 +318,14 @@ impl Service {
             && url.answers_tcp()
         {
             let holder = machine::holder_of(url.port);
-            said.push(format!("port {} is still in use by {holder} after the service has exited: stop it", url.port));
+            problems
+                .push(format!("port {} is still in use by {holder} after the service has exited: stop it", url.port));
         }
-        said
+        problems
     }
 }
 
 /// Checks that a running service answers: by `http` with any status, by `https` with an open port.
-///
-/// # Errors
-///
-/// Names a host that is not a URL, or that does not answer.
 pub fn check_answers(host: &str) -> Result<()> {
     let url = parse_url(host).map_err(|error| anyhow!("--host {}: {error}", mask::url(host)))?;
     ensure!(url.scheme != "tcp", "--host {}: expected an http or https URL", mask::url(host));
@@ -289,11 +345,7 @@ pub fn check_answers(host: &str) -> Result<()> {
     })
 }
 
-/// Finds a port that nobody holds now. The operating system gives another one at each call.
-///
-/// # Errors
-///
-/// Says that there is none.
+/// Finds a free port. The operating system gives another one at each call.
 pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("cannot find a free port")?;
     Ok(listener.local_addr().context("cannot find a free port")?.port())
@@ -304,7 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_in_braces_is_filled_in_and_a_variable_of_the_shell_is_not() {
+    fn names_in_braces_are_replaced_and_shell_variables_are_kept() {
         for (text, expected) in [
             ("{root}/bin/app --port {port}", "/home/a b/bin/app --port {port}"),
             ("cd {root}; ls \"{root}\"", "cd /home/a b; ls \"/home/a b\""),
@@ -317,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_told_in_every_language() {
+    fn missing_files_are_recognised_in_every_language() {
         for (exit_code, tail, misses) in [
             (Some(127), "", true),
             (Some(126), "", true),

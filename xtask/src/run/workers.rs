@@ -1,4 +1,4 @@
-//! Locust's workers: how they are started, where they find their master, which of them take part, and which were lost.
+//! Locust's workers: the commands that start them, the address of their master, and the list of those that take part.
 
 use std::fmt;
 use std::io;
@@ -11,33 +11,31 @@ use serde::Deserialize;
 
 use crate::sys::{files, machine};
 
-/// The workers that take part in a run, as our listener writes them down while it goes on.
-#[derive(Debug, Deserialize)]
-pub struct Roll {
-    /// The load has begun, and nobody may join any more.
+/// The workers that take part in a run, which our listener writes during the run.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct WorkerList {
+    /// Whether the load has begun, so that no worker may join any more.
     pub began: bool,
-    /// The workers.
-    pub workers: Vec<Worker>,
+    workers: Vec<Worker>,
 }
 
-/// One of Locust's workers.
 #[derive(Debug, Deserialize)]
-pub struct Worker {
-    /// The number of the command that it was started with; a process of Locust's own has none.
+struct Worker {
+    /// The number of the command that started it. A process that Locust started itself has none.
     name: Option<String>,
     host: String,
     process: Option<u32>,
     locust: Option<String>,
-    state: State,
+    state: WorkerState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+enum WorkerState {
     Here,
     /// All of its requests have arrived.
     Complete,
-    /// It ended, or has given no sign of life for seconds, or one of its reports is missing.
+    /// It ended, or has sent no heartbeat for seconds, or one of its reports is missing.
     Lost,
     /// It did not take part when the load began.
     Late,
@@ -56,24 +54,24 @@ impl fmt::Display for Worker {
     }
 }
 
-impl Roll {
-    /// Reads the roll; `None` until the listener has written it.
-    pub fn read(path: &Path) -> Option<Roll> {
+impl WorkerList {
+    /// Reads the list; `None` until the listener has written it.
+    pub fn read(path: &Path) -> Option<WorkerList> {
         serde_json::from_str(&files::read_to_string(path).ok()?).ok()
     }
 
-    /// Returns what makes the run worthless, where `asked` workers are to run this version of Locust.
-    pub fn fault(&self, asked: u32, version: &str) -> Option<String> {
-        let with = |state: State| self.workers.iter().find(|worker| worker.state == state);
-        if let Some(lost) = with(State::Lost) {
+    /// Why the run must be discarded, if so. `expected` workers must run this version of Locust.
+    pub fn fault(&self, expected: u32, version: &str) -> Option<String> {
+        let with = |state: WorkerState| self.workers.iter().find(|worker| worker.state == state);
+        if let Some(lost) = with(WorkerState::Lost) {
             return Some(format!(
-                "{lost} was lost during the load, and requests with it: see what it printed itself, and run it again"
+                "{lost} was lost during the load, and requests with it: see its own output, and run it again"
             ));
         }
-        if let Some(late) = with(State::Late) {
+        if let Some(late) = with(WorkerState::Late) {
             return Some(format!("{late} joined after the load had begun: stop the workers that are not expected"));
         }
-        if let Some(bare) = with(State::Bare) {
+        if let Some(bare) = with(WorkerState::Bare) {
             return Some(format!("{bare} runs without our listener: start workers with the commands printed"));
         }
         let differs = |worker: &&Worker| worker.locust.as_deref().is_some_and(|own| own != version);
@@ -83,61 +81,64 @@ impl Roll {
                 "{other} runs Locust {own}, but its master runs {version}: install locust=={version} there"
             ));
         }
-        let came = self.workers.len();
-        (self.began && came != asked as usize).then(|| {
+        let connected = self.workers.len();
+        (self.began && connected != expected as usize).then(|| {
             let names: Vec<String> = self.workers.iter().map(Worker::to_string).collect();
-            format!("{came} workers connected, and {asked} are expected: stop the extra ones of {}", names.join(", "))
+            format!(
+                "{connected} workers connected, and {expected} are expected: stop the extra ones of {}",
+                names.join(", ")
+            )
         })
     }
 
-    /// Names the first worker whose last requests have not arrived at the end of the run.
+    /// The first worker whose last requests did not arrive by the end of the run, in a sentence.
     pub fn incomplete(&self) -> Option<String> {
-        let worker = self.workers.iter().find(|worker| worker.state != State::Complete)?;
+        let worker = self.workers.iter().find(|worker| worker.state != WorkerState::Complete)?;
         Some(format!("{worker} was lost at the end of the load, and requests with it: run it again"))
     }
 
-    /// Says how many have come: `2 of 4 workers have come: 1, 3`.
-    pub fn came(&self, asked: u32) -> String {
+    /// `2 of 4 workers have connected: 1, 3`.
+    pub fn connected(&self, expected: u32) -> String {
         let mut names: Vec<&str> = self.workers.iter().filter_map(|worker| worker.name.as_deref()).collect();
         names.sort_by_key(|name| (name.len(), *name));
         let colon = if names.is_empty() { "" } else { ": " };
-        let verb = if asked == 1 { "worker has" } else { "workers have" };
-        format!("{} of {asked} {verb} connected{colon}{}", self.workers.len(), printable(&names.join(", ")))
+        let verb = if expected == 1 { "worker has" } else { "workers have" };
+        format!("{} of {expected} {verb} connected{colon}{}", self.workers.len(), printable(&names.join(", ")))
     }
 
-    /// Returns the numbers of the commands whose workers have not come.
-    pub fn missing(&self, asked: u32) -> String {
+    /// The numbers of the commands whose workers have not connected.
+    pub fn missing(&self, expected: u32) -> String {
         let is_here = |number: &String| self.workers.iter().any(|worker| worker.name.as_ref() == Some(number));
-        let missing: Vec<String> = (1..=asked).map(|number| number.to_string()).filter(|one| !is_here(one)).collect();
+        let missing: Vec<String> =
+            (1..=expected).map(|number| number.to_string()).filter(|one| !is_here(one)).collect();
         missing.join(", ")
     }
 }
 
 /// The commands for the machines of the workers.
 pub struct Setup {
-    /// Makes the environment that `command` needs; `None` where Locust is the user's own.
+    /// Makes the environment that `command` needs; `None` if Locust is the user's own.
     pub install: Option<String>,
     /// Starts Locust.
     pub command: String,
 }
 
 impl Setup {
-    /// Sets a managed Locust up. The environment has the same name there as here, which depends on what is installed in it.
-    pub fn managed(environment: &str, pinned: &str, extra: &[String]) -> Setup {
+    /// The commands for a managed Locust. The environment has the same name as here, which depends on what is installed in it.
+    pub(crate) fn managed(environment: &str, pinned: &str, extra: &[String]) -> Setup {
         let folder = format!("~/.cache/{environment}");
         let packages: Vec<String> = [pinned].into_iter().chain(extra.iter().map(String::as_str)).map(quoted).collect();
         let install = format!("python3 -m venv {folder} && {folder}/bin/pip install {}", packages.join(" "));
         Setup { install: Some(install), command: format!("{folder}/bin/locust") }
     }
 
-    /// Returns the instructions for the machines of the workers, a line each.
+    /// The commands to run on the machines of the workers, a line each. `folders` of the checkout hold files that the
+    /// locustfile imports.
     ///
-    /// A worker ends with its master, and each run has a master of its own, so the command starts it again until none
-    /// comes for five minutes: then Locust gives up. It writes the locustfiles to `TMPDIR` under their own names, where
-    /// those of another worker must not be.
-    ///
-    /// Files beside a locustfile can be imported there as here, from `folders` of a checkout.
-    pub fn invitation(&self, workers: u32, version: &str, master: &Master, folders: &[&str]) -> Vec<String> {
+    /// A worker ends with its master, and each run has its own master, so the command starts the worker again until Locust
+    /// gives up, which it does if no master appears for five minutes. Locust writes the locustfiles to `TMPDIR` under their
+    /// own names, so each worker needs a folder for itself.
+    pub fn commands(&self, workers: u32, version: &str, master: &Master, folders: &[&str]) -> Vec<String> {
         let Master { address, port } = master;
         let mut lines = Vec::new();
         match &self.install {
@@ -156,7 +157,7 @@ impl Setup {
         );
         let imports = match folders {
             [] => String::new(),
-            // An empty entry, as behind `locust:`, is the current folder, whose own `locust` would come before Locust.
+            // An empty entry, as behind `locust:`, is the current folder, whose own `locust` would hide Locust.
             folders => format!("PYTHONPATH={}\"${{PYTHONPATH:+:$PYTHONPATH}}\" ", quoted(&folders.join(":"))),
         };
         lines.extend((1..=workers).map(|number| format!("  PERF_WORKER={number} {imports}sh -c {}", quoted(&script))));
@@ -165,25 +166,23 @@ impl Setup {
 }
 
 /// Quotes text as one word of a shell.
-pub fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
     if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// The address of the master, for its workers.
 pub struct Master {
-    /// The address or name.
     pub address: String,
-    /// The port.
     pub port: u16,
 }
 
-/// Returns the address at which workers find the master: the one that it listens on, or else that of this machine on its
-/// default route. A name might not be known to them.
+/// The address at which workers find the master: the one that it listens on, or else this machine's address on its default
+/// route. A name might not be known to them.
 pub fn address(bind_host: Option<&str>) -> String {
     match bind_host {
         Some(host) if !["", "*", "0.0.0.0", "::"].contains(&host) => host.to_owned(),
-        // Nothing is sent: connecting only chooses the route. The address is reserved for documentation.
+        // Connecting only chooses the route and sends nothing. The address is reserved for documentation.
         _ => UdpSocket::bind("0.0.0.0:0")
             .and_then(|socket| socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()))
             .map_or_else(|_| "127.0.0.1".to_owned(), |address| address.ip().to_string()),
@@ -191,11 +190,7 @@ pub fn address(bind_host: Option<&str>) -> String {
 }
 
 /// Checks that the master can listen.
-///
-/// # Errors
-///
-/// Names the process that holds the port.
-pub fn check_port(bind_host: Option<&str>, port: u16) -> Result<()> {
+pub(crate) fn check_port(bind_host: Option<&str>, port: u16) -> Result<()> {
     let host = bind_host.filter(|host| *host != "*").unwrap_or("0.0.0.0");
     match TcpListener::bind((host, port)) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

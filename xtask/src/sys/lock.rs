@@ -7,7 +7,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::sys::files;
-use crate::sys::process::pause;
+use crate::sys::process::{check_interrupted, pause};
+
+/// The time for another command to end: a long one makes seven rounds of minutes.
+const TURN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
+
+/// Waits until no other command holds the lock. If one does, `say` prints `waiting` first.
+pub fn wait_for_turn(path: &Path, waiting: &str, say: &dyn Fn(&str)) -> Result<File> {
+    if let Ok(turn) = lock(path, Duration::ZERO) {
+        return Ok(turn);
+    }
+    check_interrupted()?;
+    say(waiting);
+    lock(path, TURN_TIMEOUT)
+}
 
 /// Waits up to `timeout` for the lock of a lock file. The lock is held as long as the file is open.
 ///

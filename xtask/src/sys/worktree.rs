@@ -18,9 +18,6 @@ const KEPT: usize = 3;
 /// The time for git to check a large repository out.
 const CHECKOUT_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// The time for another command to end, from another checkout of this repository: a long one makes seven rounds of minutes.
-const TURN_TIMEOUT: Duration = Duration::from_hours(2);
-
 /// Returns the folder of this repository's checkouts: in `own`, which `perf.toml` names, or in the user's cache.
 ///
 /// # Errors
@@ -82,7 +79,9 @@ impl Worktree {
         })?;
         // Git uses this name, whatever links lead here.
         let all = fs::canonicalize(all).with_context(|| format!("cannot find {}", all.display()))?;
-        let turn = wait_for_turn(&all.join(".lock"), say)?;
+        // Two checkouts of the user's own, as two worktrees, share them.
+        let waiting = "waiting: another run is using this repository's checkouts of other commits";
+        let turn = lock::wait_for_turn(&all.join(".lock"), waiting, say)?;
         let folder = all.join(commit);
         put(shell, commit, &folder, &all, log)?;
         // The oldest one goes by this time.
@@ -97,16 +96,6 @@ impl Drop for Worktree {
             prune(&self.shell, all);
         }
     }
-}
-
-/// Waits until no other command uses the checkouts: two checkouts of the user's own, as two worktrees, share them.
-fn wait_for_turn(path: &Path, say: &dyn Fn(&str)) -> Result<File> {
-    if let Ok(turn) = lock::lock(path, Duration::ZERO) {
-        return Ok(turn);
-    }
-    process::check_interrupted()?;
-    say("waiting: another run is using this repository's checkouts of other commits");
-    lock::lock(path, TURN_TIMEOUT)
 }
 
 /// Puts a commit of the repository around `shell` into `folder`, one of `all`, with the submodules that this tree has. These
@@ -156,30 +145,6 @@ fn prune(shell: &Shell, all: &Path) {
     folders.sort_by_key(|folder| folder.metadata().and_then(|metadata| metadata.modified()).ok());
     for folder in folders.iter().rev().skip(KEPT) {
         remove(shell, folder);
-    }
-}
-
-/// Removes the checkouts of former versions, which lay inside the repository. Returns what is to be said of it.
-pub fn remove_former(shell: &Shell, perf_folder: &Path) -> Option<String> {
-    let all = fs::canonicalize(perf_folder.join("against")).ok()?;
-    let is_commit = |name: &str| name.len() >= 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let entries = fs::read_dir(&all).ok()?.flatten();
-    let former = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_commit)).map(|entry| entry.path());
-    let former: Vec<PathBuf> = former.collect();
-    for folder in &former {
-        remove(shell, folder);
-    }
-    for lock in [".lock", ".checkout.lock"] {
-        let _ = fs::remove_file(all.join(lock));
-    }
-    forget_missing(shell, &all);
-    let _ = fs::remove_dir(&all);
-    match former.iter().find(|folder| folder.exists()) {
-        Some(left) => Some(format!("{} is no longer used, and could not be removed: delete it", left.display())),
-        None if former.is_empty() => None,
-        None => Some(
-            "removed the old checkouts in target/perf/against: other commits are now checked out outside the repository".to_owned(),
-        ),
     }
 }
 

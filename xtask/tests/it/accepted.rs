@@ -102,17 +102,6 @@ fn nothing_turns_red_by_the_calendar_alone() {
 }
 
 #[test]
-fn three_that_end_on_one_day_are_a_warning() {
-    let on_one_day = |metrics: &[&str]| -> String {
-        metrics.iter().map(|metric| table("GET /claims", metric, "45%", &day(60))).collect()
-    };
-    let output = judged("three", &on_one_day(&["p95", "p99", "p50"]));
-    assert!(output.stdout.contains("WARN 3 exceptions end on "), "{}", output.stdout);
-    let output = judged("two", &on_one_day(&["p95", "p99"]));
-    assert!(!output.stdout.contains("exceptions end on "), "{}", output.stdout);
-}
-
-#[test]
 fn every_report_shows_it_and_none_as_ok() {
     let scratch = slower("reports", &table("GET /claims", "p95", "45%", "2999-12-31"));
     let output = scratch.perf("results --verbose --report r.html --report r.md --report r.json --report r.xml");

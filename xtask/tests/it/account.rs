@@ -32,7 +32,7 @@ fn users_that_are_not_there_are_another_load() {
     let output = at("9.4", left);
     assert_refused(
         &output,
-        "perf_baseline.json is not comparable: users left before the end: 5 x ClaimsUser (StopUser); 9.4 users were active on average, and the baseline had 10.0",
+        "perf_baseline.json is not comparable: users left before the end: 5 x ClaimsUser (StopUser); only 9.4 users were active on average (10.0 in the baseline)",
     );
     // Also when it is judged again, and more users than before are no fault.
     assert_refused(&scratch.perf("target/perf/latest"), "9.4 users were active on average");
@@ -43,7 +43,7 @@ fn users_that_are_not_there_are_another_load() {
 #[test]
 fn a_baseline_that_does_not_tell_its_users_is_held_to_those_asked_for() {
     let scratch = Scratch::new("users-asked").with("FAKE_USERS", "5.0");
-    assert_refused(&scratch.perf(""), "5.0 users were active on average, and this load asked for 10.0");
+    assert_refused(&scratch.perf(""), "only 5.0 users were active on average (10.0 in its settings)");
     // A load shape decides on its users by itself.
     assert_eq!(scratch.perf("--update-baseline").code, 0);
     let shape = Scratch::new("users-shape").with("FAKE_USERS", "5.0").with("FAKE_LOCUST", "shape");
@@ -52,7 +52,7 @@ fn a_baseline_that_does_not_tell_its_users_is_held_to_those_asked_for() {
     let scratch = scratch.with("FAKE_LEFT", r#"[{"user": "U", "reason": "ValueError: boom", "times": 1}]"#);
     let output = scratch.perf("--update-baseline");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    let warning = "warning: 5.0 users were active on average, and this load asked for 10.0";
+    let warning = "warning: only 5.0 users were active on average (10.0 in its settings)";
     assert!(output.stderr.contains(warning) && output.stderr.contains("1 x U (ValueError: boom)"), "{}", output.stderr);
     assert_eq!(scratch.perf("").code, 0, "the baseline had so few too");
 }
@@ -121,9 +121,9 @@ fn a_file_counts_once_and_a_stub_of_a_run_does_not_count() {
     }
     scratch.sh("ln -s slow.csv link.csv");
     for (files, code, says) in [
-        ("slow.csv slow.csv slow.csv", 2, "slow.csv is the same result as slow.csv: name each run once"),
-        ("slow.csv again.csv", 2, "again.csv is the same result as slow.csv"),
-        ("slow.csv link.csv", 2, "link.csv is the same result as slow.csv"),
+        ("slow.csv slow.csv slow.csv", 2, "slow.csv duplicates slow.csv: pass each run once"),
+        ("slow.csv again.csv", 2, "again.csv duplicates slow.csv"),
+        ("slow.csv link.csv", 2, "link.csv duplicates slow.csv"),
         // One slow run is not washed out by stubs.
         ("a.csv b.csv stub.csv", 2, "stub.csv: it has 30 requests, and the median of these runs is 1190"),
         ("one.csv", 2, "one.csv: it has 1 requests, and at least 20 are needed"),

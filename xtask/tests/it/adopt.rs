@@ -277,7 +277,7 @@ fn an_empty_repository_gets_all_of_it() {
     );
     // Where nothing was edited it is said before anything is built or installed.
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["perf"]);
-    assert!(code == 2 && text.contains("`command` is still the example: replace it"), "{text}");
+    assert!(code == 2 && text.contains("`command` still contains the placeholder: set it"), "{text}");
     repository.replace("perf.toml", "./my-service", "./ours");
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["perf"]);
     assert!(code == 2 && text.contains("locustfile.py is still the example: replace it"), "{text}");

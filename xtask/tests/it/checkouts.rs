@@ -27,22 +27,6 @@ fn nothing_of_another_commit_lies_in_the_repository() {
     assert!(checkouts.join(&first).join("service.sh").is_file());
     let name = checkouts.file_name().unwrap().to_string_lossy();
     assert!(name.starts_with("against-outside-") && name.len() == "against-outside-".len() + 12, "{name}");
-
-    // Former versions put them there.
-    scratch.sh(&format!("git worktree add -q --detach target/perf/against/{first} first"));
-    scratch.write("target/perf/against/.lock", "");
-    scratch.write("target/perf/against/.checkout.lock", "");
-    let said =
-        "removed the old checkouts in target/perf/against: other commits are now checked out outside the repository\n";
-    assert!(passes(&scratch, "--against first").contains(said));
-    assert_eq!(services(), "./service.sh");
-    assert!(!scratch.path("target/perf/against").exists());
-    assert_eq!(scratch.sh("git worktree list | wc -l"), "2");
-    assert!(!passes(&scratch, "--against first").contains(said));
-    // What is not ours stays.
-    scratch.write("target/perf/against/notes.txt", "mine");
-    assert!(!passes(&scratch, "--against first").contains("target/perf/against/"));
-    assert_eq!(scratch.read("target/perf/against/notes.txt"), "mine");
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
             6,
             "but further runs could take it over the limit; running again",
         ),
-        ("close-2", "355 360 350 355", "--max-runs 2", 0, 2, "the point estimate decides"),
+        ("close-2", "355 360 350 355", "--max-runs 2", 0, 2, "the limit was checked against the estimate alone"),
         ("asked", "300", "--min-runs 3", 0, 3, "run 2/8: minimum is 3; starting another"),
     ] {
         let repository = scratch(&format!("repeat-{name}")).with("FAKE_P95_MS", p95_ms);
@@ -425,7 +425,10 @@ fn failures_alone_are_no_baseline() {
     let repository = scratch("all-failing").with("FAKE_FAILURES", "450");
     repository.refuses("--update-baseline", "all 450 requests failed");
     let repository = repository.with("FAKE_LOCUST", "fails-saying").with("FAKE_FAILURE", "404");
-    repository.refuses("--update-baseline", "fix the service or the locustfile first; most failed so: 7 x GET /a: 404");
+    repository.refuses(
+        "--update-baseline",
+        "fix the service or the locustfile first; most frequent failure: 7 x GET /a: 404",
+    );
     let output = repository.perf("");
     assert_eq!(
         (output.code, output.stdout.lines().last()),

@@ -129,10 +129,13 @@ fn endpoints_metrics_and_reports_are_chosen() {
         ),
         ("--metric p90", "`--metric p90`: expected one of p50, p95"),
         ("--report h.xml", "`--report h.xml`: a history is written as .html, .md or .json"),
-        ("--report perf_baseline.json", "--report perf_baseline.json would replace what this command reads"),
+        (
+            "--report perf_baseline.json",
+            "--report perf_baseline.json would replace perf_baseline.json, which this command reads",
+        ),
         ("--baseline other.json", "git has no version of other.json on this branch: commit the baseline first"),
         ("--endpont x", "unknown flag `--endpont`; did you mean `--endpoint`?"),
-        ("results.csv", "`results.csv`: history takes nothing but its flags"),
+        ("results.csv", "history takes no arguments: remove `results.csv`"),
         ("--endpoint x --metric p95_corrected", "p95_corrected is of all requests together"),
     ] {
         refuses(&scratch, args, reason);
@@ -192,8 +195,7 @@ fn a_merge_is_the_update_of_this_branch_and_two_that_both_update_do_not_mix() {
     scratch.write("results.csv", crate::support::RESULTS);
     let output = scratch.perf("results.csv");
     assert_eq!(output.code, 2, "{}", output.stdout);
-    let reason =
-        "perf_baseline.json: a merge left both sides of it to you, and neither holds for the merged tree: take one";
+    let reason = "perf_baseline.json: merge conflict: neither side's baseline applies to the merged code: take one";
     assert!(output.last_line().contains(reason), "{}", output.stderr);
     // As it says.
     scratch.sh("git checkout --ours perf_baseline.json && git add perf_baseline.json && git commit -q -m merged");

@@ -1,4 +1,4 @@
-//! Whatever bytes the parsers of the shell meet, they give an answer or one line that says what is wrong.
+//! Parsers of `xtask` on broken input: each returns a value or an error of one line.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -6,7 +6,8 @@ use std::fs;
 use judge::model::text::error_line;
 use judge::parse::locust_json;
 use locust_gate::config::flags;
-use locust_gate::config::settings::{Config, LocustSettings};
+use locust_gate::config::locust_conf::LocustConf;
+use locust_gate::config::perf_toml::Config;
 
 use crate::mangle::{check, check_refuses};
 use crate::real::root;
@@ -16,7 +17,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn an_error_is_one_line_of_bounded_length_whatever_it_quotes() {
+fn errors_are_one_line_of_bounded_length_whatever_they_quote() {
     let long = format!(r#"["{}"]"#, "a\u{1b}[31m".repeat(100_000));
     let argument = |name: &str| flags::parse(vec![name.into()]).map(drop);
     for error in [
@@ -38,7 +39,7 @@ fn a_mangled_configuration_is_read_or_refused() {
     check_refuses("perf.toml", &[own, limits], |bytes| Config::parse(&text(bytes)).map(drop));
     let conf = b"users = 10\nrun-time: 2m\nhost http://127.0.0.1\n# headful\n".to_vec();
     check("locust.conf", &[conf], |bytes| {
-        LocustSettings::default().add_conf("locust.conf", &text(bytes));
+        LocustConf::default().add_conf("locust.conf", &text(bytes));
         Ok(())
     });
 }

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use judge::model::run::Precision;
-use locust_gate::config::settings::LocustConfig;
+use locust_gate::config::perf_toml::LocustConfig;
 use locust_gate::run::install;
 use locust_gate::sys::git::blob_hash;
 use xshell::Shell;

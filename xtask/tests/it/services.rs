@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use locust_gate::config::settings::Config;
+use locust_gate::config::perf_toml::Config;
 use yaml_rust2::YamlLoader;
 
 use crate::real::root;

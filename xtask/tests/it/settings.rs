@@ -1,10 +1,12 @@
-//! The configuration, the command line, and the order in which they count.
+//! The configuration, the command line, and their precedence.
 
 use std::fs;
 
 use expect_test::expect;
 use locust_gate::config::flags;
-use locust_gate::config::settings::{Config, LocustSettings, RunRange, settle};
+use locust_gate::config::locust_conf::LocustConf;
+use locust_gate::config::perf_toml::Config;
+use locust_gate::config::settings::{RunRange, settle};
 
 use crate::support::Scratch;
 use locust_gate::repo_flags;
@@ -160,7 +162,7 @@ fn a_command_line_error_names_the_flag() {
 }
 
 #[test]
-fn lengths_of_time_are_read_as_locust_reads_them() {
+fn run_times_are_parsed_as_locust_parses_them() {
     for (text, seconds) in [("20", 20), ("20s", 20), ("3m", 180), ("2h", 7200), ("1h20m", 4800), ("3h30m10s", 12_610)] {
         assert_eq!(flags::parse_run_time_s(text).unwrap(), seconds, "{text}");
     }
@@ -174,7 +176,7 @@ fn a_setting_comes_from_flag_then_perf_toml_then_locust_then_default() {
             panic!("{flags} is the perf command")
         };
         let config = Config::parse(toml).unwrap();
-        let mut locust = LocustSettings::default();
+        let mut locust = LocustConf::default();
         locust.add_env(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         locust.add_pyproject("pyproject.toml", "[tool.locust]\nspawn-rate = 4\n").unwrap();
         locust.add_conf("locust.conf", conf);
@@ -214,7 +216,7 @@ fn the_number_of_runs_comes_from_flag_then_perf_toml_then_default() {
         ("perf --min-runs 7", own, [7, 7, 12]),
         ("perf --max-runs 4", own, [2, 4, 4]),
         ("perf --max-runs 1", own, [1, 1, 1]),
-        // Rounds have numbers of their own.
+        // [runs] does not apply to rounds.
         ("perf --against HEAD", own, [2, 7, 12]),
         ("perf --against HEAD --max-runs 4", own, [2, 4, 4]),
     ] {
@@ -228,7 +230,7 @@ fn the_number_of_runs_comes_from_flag_then_perf_toml_then_default() {
 }
 
 #[test]
-fn the_time_to_stop_is_read_where_locust_reads_it() {
+fn stop_timeout_comes_from_perf_toml_then_locust_then_default() {
     for (toml, conf, expected) in [
         ("", "", Ok(10.0)),
         ("", "stop-timeout = 45\n", Ok(45.0)),
@@ -240,7 +242,7 @@ fn the_time_to_stop_is_read_where_locust_reads_it() {
             Err("locust.conf sets Locust's `stop-timeout` to `soon`: expected a duration such as 10 or 45s"),
         ),
     ] {
-        let mut locust = LocustSettings::default();
+        let mut locust = LocustConf::default();
         locust.add_conf("locust.conf", conf);
         let host = flags::LoadFlags { host: Some("http://127.0.0.1:1".to_owned()), ..Default::default() };
         let result = settle(&host, &[], &Config::parse(toml).unwrap(), &locust);
@@ -250,7 +252,7 @@ fn the_time_to_stop_is_read_where_locust_reads_it() {
 }
 
 #[test]
-fn a_locust_configuration_that_would_make_another_run_is_refused() {
+fn locust_settings_that_would_change_the_run_are_refused() {
     for (conf, expected) in [
         (
             "headful = true\n",
@@ -279,9 +281,9 @@ fn a_locust_configuration_that_would_make_another_run_is_refused() {
         ),
         ("tags = read\nheadful = false\n", None),
     ] {
-        let mut locust = LocustSettings::default();
+        let mut locust = LocustConf::default();
         locust.add_conf("locust.conf", conf);
-        // The variables are taken out of Locust's environment instead.
+        // Variables are removed from Locust's environment instead.
         locust.add_env([("LOCUST_HEADFUL".to_owned(), "true".to_owned())].into_iter());
         let host = flags::LoadFlags { host: Some("http://127.0.0.1:1".to_owned()), ..Default::default() };
         let result = settle(&host, &[], &Config::default(), &locust);
@@ -290,13 +292,13 @@ fn a_locust_configuration_that_would_make_another_run_is_refused() {
 }
 
 #[test]
-fn arguments_of_perf_toml_are_a_part_of_every_load() {
+fn locust_arguments_of_perf_toml_are_part_of_every_load() {
     let args = "[load]\nargs = [\"--tags\", \"read\", \"--api-token\", \"hush-hush\"]\n";
     let scratch = Scratch::new("settings-args").toml("[load]\n", args);
     fs::remove_file(scratch.path("perf_baseline.json")).unwrap();
     let output = scratch.perf("--update-baseline --max-runs 1 -- --flavour mint");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    // Those behind `--` come behind them, where Locust takes the last of an option.
+    // Arguments behind `--` follow them, because Locust takes the last of a repeated option.
     let given = scratch.read("pids/arguments");
     assert!(given.contains(" --tags read --api-token hush-hush --flavour mint"), "{given}");
     let baseline = scratch.read("perf_baseline.json");
@@ -304,7 +306,7 @@ fn arguments_of_perf_toml_are_a_part_of_every_load() {
     assert_eq!(scratch.sh("grep -rl hush-hush . --include='*.json' --include='*.html' || true"), "");
 
     assert_eq!(scratch.perf("--max-runs 1 -- --flavour mint").code, 0);
-    // Others are another load. Those behind `--` may be of this command alone, so they are told and no more.
+    // Other arguments in `perf.toml` are another load. Arguments behind `--` may belong to this command alone, so they only warn.
     let output = scratch.perf("--max-runs 1");
     assert!(output.code == 0 && output.stdout.contains("what Locust gets after `--` differs"), "{}", output.stderr);
     for (from, to) in [("\"read\"", "\"write\""), ("hush-hush", "tell-all"), (args.lines().nth(1).unwrap(), "")] {
@@ -319,7 +321,7 @@ fn arguments_of_perf_toml_are_a_part_of_every_load() {
         scratch.write("perf.toml", &text);
     }
     let open = Scratch::new("settings-open-args").toml("[load]\n", "[load]\nargs = [\"--api-token\"]\n");
-    open.refuses("-- hush", "[load] `args` ends with `--api-token`, which would take");
+    open.refuses("-- hush", "[load] `args` ends with `--api-token`, which would swallow");
     let owned = Scratch::new("settings-owned-args").toml("[load]\n", "[load]\nargs = [\"--users\", \"5\"]\n");
     owned.refuses("", "`--users` in [load] `args`: the gate sets Locust's `--users` itself; use --users");
     owned.assert_not_started(&["service", "locust"]);

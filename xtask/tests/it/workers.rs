@@ -109,7 +109,7 @@ fn what_no_worker_could_join_is_refused_before_the_load() {
 fn a_worker_finds_locust_before_the_repositorys_own_folder_of_that_name() {
     let setup = Setup { install: None, command: "locust".to_owned() };
     let master = Master { address: "127.0.0.1".to_owned(), port: 5557 };
-    let lines = setup.invitation(1, "2.47.0", &master, &["locust", "load tests"]);
+    let lines = setup.commands(1, "2.47.0", &master, &["locust", "load tests"]);
     let command = lines.last().unwrap();
     let (variables, _) = command.split_once(" sh -c ").unwrap();
     for (given, expected) in

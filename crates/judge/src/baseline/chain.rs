@@ -1,7 +1,7 @@
 //! The accepted baselines of a repository, one after the other: the versions of `perf_baseline.json` in git.
 //!
-//! Numbers are compared within a stretch only: where the load, the machine, Locust, Python or the locustfile differ, the
-//! chain is broken, and another stretch begins.
+//! Numbers are compared within a stretch only: if the load, the machine, Locust, Python or the locustfile changes, the
+//! chain breaks, and another stretch begins.
 //!
 //! ```text
 //!   newest                                          oldest
@@ -10,52 +10,44 @@
 //!      a stretch                the machine   another stretch
 //! ```
 
+use crate::baseline::comparability::{Break, Stretch};
 use crate::baseline::file::Baseline;
 use crate::model::day::Day;
-use crate::model::run::{Metric, Provenance};
+use crate::model::run::{Endpoint, Metric, Provenance};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, estimate};
-use crate::stats::noise::{ERROR, Noise};
-use crate::verdict::comparability::{Break, Known};
+use crate::stats::{ERROR, Noise};
 
-/// A baseline as a commit accepted it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Version {
-    /// The full hash of that commit.
     pub commit: String,
-    /// The day of the commit.
     pub day: Day,
-    /// The name of the commit's author.
     pub author: String,
-    /// The first line of the commit's message.
     pub subject: String,
-    /// The baseline.
     pub baseline: Baseline,
 }
 
 /// The change of a series from one version to a later one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Movement {
-    /// The change in percent or, of an error rate, in percentage points.
+    /// In percent or, for an error rate, in percentage points.
     pub change: f64,
-    /// The confidence interval of the change; `None` where both sides have a single value.
+    /// `None` if both sides have a single value.
     pub interval: Option<Interval>,
-    /// Says that it is no larger than the rounding of response times.
+    /// The change is within rounding.
     is_rounding: bool,
 }
 
 impl Movement {
-    /// Compares a series of two versions; an `endpoint` of `None` is all requests together.
-    ///
-    /// Returns `None` where one of them lacks it, or a ratio meets a 0.
-    pub fn between(before: &Baseline, after: &Baseline, endpoint: Option<&str>, metric: Metric) -> Option<Movement> {
+    /// `None` if one of them lacks the series, or a ratio has a 0.
+    pub fn between(before: &Baseline, after: &Baseline, endpoint: Endpoint, metric: Metric) -> Option<Movement> {
         Movement::by_error(before, after, endpoint, metric, ERROR)
     }
 
     fn by_error(
         before: &Baseline,
         after: &Baseline,
-        endpoint: Option<&str>,
+        endpoint: Endpoint,
         metric: Metric,
         error: f64,
     ) -> Option<Movement> {
@@ -81,51 +73,49 @@ impl Movement {
         })
     }
 
-    /// Returns whether it is more than noise and rounding explain; `None` where nothing tells the noise.
+    /// Whether noise and rounding do not explain the change; `None` if the noise is unknown.
     pub fn is_significant(&self) -> Option<bool> {
         let Interval { low, high } = self.interval?;
         Some(!self.is_rounding && (low > 0.0 || high < 0.0))
     }
 }
 
-/// Returns what keeps each version from being compared with those before it; nothing where the chain holds. `versions`
-/// come newest first, and so does the answer.
+/// Why each version cannot be compared with earlier ones; empty if it can. Both lists are newest first.
 pub fn breaks<'v>(versions: impl DoubleEndedIterator<Item = &'v Version>) -> Vec<Vec<Break>> {
     let mut all: Vec<Vec<Break>> = Vec::new();
-    let mut known = Known::default();
+    let mut stretch = Stretch::default();
     for version in versions.rev() {
-        let breaks = known.meet(&version.baseline.provenance);
+        let breaks = stretch.extend(&version.baseline.provenance);
         all.push(breaks);
     }
     all.reverse();
     all
 }
 
-/// Returns what keeps a measurement from being compared with a version.
+/// Why a measurement cannot be compared with a version.
 pub fn breaks_between(version: &Version, measured: &Provenance) -> Vec<Break> {
-    let mut known = Known::default();
-    known.meet(&version.baseline.provenance);
-    known.meet(measured)
+    let mut stretch = Stretch::default();
+    stretch.extend(&version.baseline.provenance);
+    stretch.extend(measured)
 }
 
-/// Returns what differs, without the values: `the machine and Locust's version`.
+/// `the machine and Locust's version`.
 pub fn break_names(breaks: &[Break]) -> String {
     breaks.iter().map(|of| of.what).collect::<Vec<_>>().join(" and ")
 }
 
-/// Returns the place of the oldest version of the stretch that the version at `place` belongs to. `breaks` is what
-/// [`breaks`] returns.
+/// The place of the oldest version of the stretch of the version at `place`, from the result of [`breaks`].
 pub fn oldest_of_stretch(breaks: &[Vec<Break>], place: usize) -> usize {
     (place..breaks.len()).find(|place| !breaks[*place].is_empty()).unwrap_or(breaks.len().saturating_sub(1))
 }
 
-/// Returns whether nothing but noise lies between two baselines: the same endpoints, measured in the same way, and no
-/// change that is significant over all series together (Bonferroni). Single values tell no noise, and are no proof.
+/// Whether only noise lies between two baselines: the same endpoints, measured in the same way, and no change that is
+/// significant over all series together (Bonferroni). Single values have unknown noise, so they are no proof.
 pub fn is_unchanged(before: &Baseline, after: &Baseline) -> bool {
     let is_same_way = {
-        let mut known = Known::default();
-        known.meet(&before.provenance);
-        known.meet(&after.provenance).is_empty()
+        let mut stretch = Stretch::default();
+        stretch.extend(&before.provenance);
+        stretch.extend(&after.provenance).is_empty()
     };
     if !is_same_way || !before.endpoints.keys().eq(after.endpoints.keys()) {
         return false;

@@ -11,41 +11,38 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Map, Serializer, Value};
 
 use crate::model::run::{
-    LEAST_REQUESTS, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, check_endpoints, flaw,
+    Endpoint, LEAST_REQUESTS, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, check_endpoints, flaw,
 };
 use crate::parse::strict_json;
-use crate::stats::estimate::{self, Interval, Scale};
+use crate::stats::estimate::{Interval, Scale, estimate, rate_interval_pct, rounded};
 
-/// The version that is written. A reader refuses another major version, and keeps the keys of a newer minor one.
+/// A reader refuses another major version, and keeps the keys of a newer minor one.
 const VERSION: &str = "1.3";
 
 /// The value of each run, by metric name, in the unit of [`Metric::unit`].
-pub type Series = BTreeMap<String, Vec<f64>>;
+pub type RunsByMetric = BTreeMap<String, Vec<f64>>;
 
-/// The stored reference.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     version: String,
-    /// The circumstances of the measurement.
     #[serde(flatten)]
     pub provenance: Provenance,
-    /// The estimates over the runs, of all requests together.
+    /// The estimates over the runs of all requests together.
     pub metrics: BTreeMap<String, f64>,
     /// The runs behind `metrics`.
-    #[serde(default, skip_serializing_if = "Series::is_empty")]
-    pub aggregated: Series,
-    /// The time in ms between two requests of one user: users / requests per second. Both sides of a comparison take
-    /// `p95_corrected` by it. `None` in older files, and where the number of users is unknown.
+    #[serde(default, skip_serializing_if = "RunsByMetric::is_empty")]
+    pub aggregated: RunsByMetric,
+    /// The time in ms between two requests of one user: users / requests per second. Both sides of a comparison
+    /// compute `p95_corrected` with it. `None` in older files, and if the number of users is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_interval_ms: Option<f64>,
-    /// The estimates over the runs at each of [`PERCENTILES`], of all requests together; they are drawn, not judged. Empty
-    /// in older files, and where a run was read from a CSV, which has no histogram.
+    /// The estimates of all requests together at each of [`PERCENTILES`]; they are drawn, not judged. Empty in older
+    /// files, and if a run comes from a CSV, which has no histogram.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub distribution: Vec<f64>,
-    /// The runs of each endpoint, by its name. A version 1.0 baseline has none.
+    /// By endpoint. A version 1.0 baseline has none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub endpoints: BTreeMap<String, Series>,
-    /// The user's note.
+    pub endpoints: BTreeMap<String, RunsByMetric>,
     #[serde(default)]
     pub notes: String,
     /// Keys of a newer minor version, kept as they are.
@@ -54,12 +51,9 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Makes a baseline of `runs`. `former` is the baseline that it replaces: keys that this program does not know are
-    /// kept, and so are its notes unless there is a new one.
-    ///
-    /// # Errors
-    ///
-    /// Refuses a run with too few requests, and one in which every request failed, since its latencies are those of the failures.
+    /// `former` is the baseline to replace: its unknown keys are kept, and so are its notes unless there is a new one.
+    /// A run of too few requests cannot be a baseline, and neither can a run of failures alone, whose latencies mean
+    /// nothing.
     pub fn new(
         runs: &[Run],
         mut provenance: Provenance,
@@ -93,7 +87,7 @@ impl Baseline {
         }
         let with_interval = |stats: &[&Stats]| {
             let mut series = series(stats);
-            // Of several runs the spread tells more than the requests of each.
+            // The spread of several runs is better evidence than the requests of each.
             if let [only] = stats
                 && runs.len() == 1
                 && let Some(interval) = only.p95_interval_ms
@@ -106,7 +100,7 @@ impl Baseline {
         let mut metrics = BTreeMap::new();
         for metric in Metric::ALL {
             if let Some(runs) = aggregated.get(metric.name()) {
-                metrics.insert(metric.name().to_owned(), rounded(estimate::estimate(metric.scale(), runs)));
+                metrics.insert(metric.name().to_owned(), rounded(estimate(metric.scale(), runs)));
             }
         }
         let baseline = Baseline {
@@ -124,13 +118,9 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// Reads version 1.0 and its successors of the same major version.
-    ///
-    /// # Errors
-    ///
-    /// Says what cannot be read, or which value makes no sense.
+    /// Reads every version 1.
     pub fn parse(text: &str) -> Result<Baseline> {
-        // The version comes first: of a format that is not known, no other key can be blamed.
+        // An unknown version is reported before any other fault.
         #[derive(Deserialize)]
         struct Versioned {
             version: Option<Value>,
@@ -140,7 +130,7 @@ impl Baseline {
         match versioned.version {
             None => bail!("there is no `version`, so this is not a baseline of cargo xtask perf"),
             Some(Value::String(version)) if version.split('.').next() == Some("1") => {}
-            Some(version) => bail!("its version is {version}, and this program reads version 1: update xtask"),
+            Some(version) => bail!("its version is {version}, but this program reads version 1: update xtask"),
         }
         strict_json::check(text)?;
         let baseline: Baseline = serde_json::from_str(text)?;
@@ -148,11 +138,8 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// Reads a baseline without its endpoints, which are most of it: of many baselines this takes a fraction of the time.
-    ///
-    /// # Errors
-    ///
-    /// Says what cannot be read, or which value makes no sense. What it leaves out is not looked at.
+    /// Reads a baseline without its endpoints, which are most of it: this takes a fraction of the time. Faults in the
+    /// endpoints are not found.
     pub fn parse_total(text: &str) -> Result<Baseline> {
         #[derive(Deserialize)]
         struct Total {
@@ -161,7 +148,7 @@ impl Baseline {
             provenance: Provenance,
             metrics: BTreeMap<String, f64>,
             #[serde(default)]
-            aggregated: Series,
+            aggregated: RunsByMetric,
             #[serde(default, rename = "endpoints")]
             _endpoints: IgnoredAny,
             #[serde(default)]
@@ -169,7 +156,7 @@ impl Baseline {
         }
         let Total { version, provenance, metrics, aggregated, notes, .. } = match serde_json::from_str(text) {
             Ok(total) => total,
-            // What is wrong with it, in the words of a reader that looks at all of it.
+            // The full reader explains what is wrong.
             Err(error) => return Baseline::parse(text).and(Err(error.into())),
         };
         if version.split('.').next() != Some("1") {
@@ -190,7 +177,7 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// Checks that every value can have been measured: a baseline that nobody can reach never fails.
+    /// A baseline with values that cannot be measured would never fail.
     fn check_values(&self) -> Result<()> {
         check_endpoints(self.endpoints.len())?;
         for value in self.distribution.iter().chain(&self.expected_interval_ms) {
@@ -214,16 +201,16 @@ impl Baseline {
         }
         for (name, runs) in &self.aggregated {
             let [least, most] = [f64::min, f64::max].map(|pick| runs.iter().copied().reduce(pick).unwrap_or(0.0));
-            let told = self.metrics.get(name).copied().unwrap_or(least);
+            let estimate = self.metrics.get(name).copied().unwrap_or(least);
             ensure!(
-                (least - 0.001..=most + 0.001).contains(&told),
-                "`{name}` is {told} in `metrics`, and its runs in `aggregated` lie between {least} and {most}: one of them was edited"
+                (least - 0.001..=most + 0.001).contains(&estimate),
+                "`{name}` is {estimate} in `metrics`, but its runs in `aggregated` lie between {least} and {most}: one of them was edited"
             );
         }
         Ok(())
     }
 
-    /// Returns the text of the file: keys in a fixed order, a series on a line, so that a change reads well in a diff.
+    /// Keys in a fixed order and a series on a line, so that a change reads well in a diff.
     pub fn to_text(&self) -> String {
         let mut text = Vec::new();
         let formatter = SeriesOnALine(PrettyFormatter::new());
@@ -233,22 +220,18 @@ impl Baseline {
         String::from_utf8(text).expect("serde_json writes UTF-8")
     }
 
-    /// Returns the estimate of `metric` over all requests together, where this baseline has one.
     pub fn total(&self, metric: Metric) -> Option<f64> {
-        match self.total_runs(metric) {
-            [] => None,
-            runs => Some(estimate::estimate(metric.scale(), runs)),
-        }
+        self.estimate(None, metric)
     }
 
-    /// Returns the runs behind that estimate; a version 1.0 baseline has only the estimate, which counts as one run.
+    /// A version 1.0 baseline has only the estimate, which counts as one run.
     pub fn total_runs(&self, metric: Metric) -> &[f64] {
         let runs = self.aggregated.get(metric.name()).map(Vec::as_slice);
         runs.or_else(|| self.metrics.get(metric.name()).map(slice::from_ref)).unwrap_or_default()
     }
 
-    /// Returns the runs of an endpoint, or of all requests together where that is `None`; empty where there are none.
-    pub fn runs(&self, endpoint: Option<&str>, metric: Metric) -> &[f64] {
+    /// Empty if the baseline lacks the series.
+    pub fn runs(&self, endpoint: Endpoint, metric: Metric) -> &[f64] {
         match endpoint {
             None => self.total_runs(metric),
             Some(name) => {
@@ -258,16 +241,15 @@ impl Baseline {
         }
     }
 
-    /// Returns the estimate of an endpoint, or of all requests together where that is `None`.
-    pub fn estimate(&self, endpoint: Option<&str>, metric: Metric) -> Option<f64> {
+    pub fn estimate(&self, endpoint: Endpoint, metric: Metric) -> Option<f64> {
         match self.runs(endpoint, metric) {
             [] => None,
-            runs => Some(estimate::estimate(metric.scale(), runs)),
+            runs => Some(estimate(metric.scale(), runs)),
         }
     }
 }
 
-/// Refuses a file that a merge has left in two versions. No line of JSON begins so.
+/// A merge may leave both versions of a file. No line of JSON begins like its markers.
 fn refuse_conflict_markers(text: &str) -> Result<()> {
     let is_marker =
         |line: &str| ["<<<<<<< ", "=======", ">>>>>>> ", "||||||| "].iter().any(|mark| line.starts_with(mark));
@@ -277,12 +259,12 @@ fn refuse_conflict_markers(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The keys that an endpoint of a single run has beyond the metrics: the ends of [`Stats::p95_interval_ms`].
+/// The ends of [`Stats::p95_interval_ms`], which an endpoint of a single run has beside its metrics.
 const P95_LOW: &str = "p95_low";
 const P95_HIGH: &str = "p95_high";
 
-/// Returns the [`Stats::request_interval`] of an endpoint whose series are of one run.
-pub fn request_interval(series: &Series, metric: Metric) -> Option<Interval> {
+/// The [`Stats::request_interval`] of an endpoint that has a single run.
+pub(crate) fn request_interval(series: &RunsByMetric, metric: Metric) -> Option<Interval> {
     let only = |name: &str| match series.get(name).map(Vec::as_slice) {
         Some([value]) => Some(*value),
         _ => None,
@@ -291,46 +273,40 @@ pub fn request_interval(series: &Series, metric: Metric) -> Option<Interval> {
         Metric::P95 => Some(Interval { low: only(P95_LOW)?, high: only(P95_HIGH)? }),
         Metric::ErrorRate => {
             let requests = only(Metric::TotalRequests.name())?;
-            Some(estimate::rate_interval_pct(only(metric.name())?, requests, REQUEST_Z))
+            Some(rate_interval_pct(only(metric.name())?, requests, REQUEST_Z))
         }
         _ => None,
     }
 }
 
-/// Returns the time in ms between two requests of one user. The users are those that were active, or else those that were
-/// asked for.
+/// The time in ms between two requests of one user. The users are the active ones if known, else those of the load.
 fn expected_interval_ms(runs: &[&Stats], provenance: &Provenance) -> Option<f64> {
     let asked = provenance.load.as_ref().map(|load| f64::from(load.users));
     let users = provenance.mean_users.or(asked)?;
     let rates: Vec<f64> = runs.iter().map(|stats| stats.requests_per_sec).collect();
-    let interval_ms = 1000.0 * users / estimate::estimate(Metric::RequestsPerSec.scale(), &rates);
+    let interval_ms = 1000.0 * users / estimate(Metric::RequestsPerSec.scale(), &rates);
     (interval_ms.is_finite() && interval_ms > 0.0).then(|| rounded(interval_ms))
 }
 
-/// Returns the [`Run::p95_corrected_ms`] of each run; `None` unless every run has a histogram.
-pub fn p95_corrected(runs: &[Run], expected_interval_ms: f64) -> Option<Vec<f64>> {
+/// `None` unless every run has a histogram.
+pub(crate) fn p95_corrected(runs: &[Run], expected_interval_ms: f64) -> Option<Vec<f64>> {
     runs.iter().map(|run| run.p95_corrected_ms(expected_interval_ms)).collect()
 }
 
-fn series(runs: &[&Stats]) -> Series {
+fn series(runs: &[&Stats]) -> RunsByMetric {
     Metric::OF_ENDPOINTS
         .iter()
         .map(|metric| (metric.name().to_owned(), runs.iter().map(|stats| rounded(stats.value(*metric))).collect()))
         .collect()
 }
 
-/// Returns the estimated response time in ms at each of [`PERCENTILES`]; empty unless every run has a distribution.
+/// The estimated response time in ms at each of [`PERCENTILES`]; empty unless every run has a distribution.
 pub fn distribution(runs: &[Run]) -> Vec<f64> {
     if runs.iter().any(|run| run.distribution.len() != PERCENTILES.len()) {
         return Vec::new();
     }
     let at = |place: usize| -> Vec<f64> { runs.iter().map(|run| run.distribution[place]).collect() };
-    (0..PERCENTILES.len()).map(|place| rounded(estimate::estimate(Scale::Ratio, &at(place)))).collect()
-}
-
-/// Rounds to a thousandth: microseconds of latency, and what a reader of the diff can take in.
-fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
+    (0..PERCENTILES.len()).map(|place| rounded(estimate(Scale::Ratio, &at(place)))).collect()
 }
 
 /// Pretty JSON whose arrays stay on one line.

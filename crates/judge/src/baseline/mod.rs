@@ -1,5 +1,5 @@
-//! The baseline file, the chain of accepted baselines, and the drift along it.
+//! The baseline file, the chain of accepted baselines, and whether two measurements can be compared.
 
 pub mod chain;
-pub mod drift;
+pub mod comparability;
 pub mod file;

@@ -1,4 +1,4 @@
-//! Days of the calendar. Which one is today comes from outside.
+//! Calendar days. The caller provides today.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub struct Day {
 }
 
 impl Day {
-    /// Parses a day as ISO 8601 writes it: `2026-12-31`. Returns `None` where it is another text, or no day.
+    /// Parses `2026-12-31` (ISO 8601).
     pub fn parse(text: &str) -> Option<Day> {
         let is_of_form = text.len() == 10
             && text.bytes().enumerate().all(|(place, byte)| match place {
@@ -34,18 +34,18 @@ impl Day {
         (1..=days).contains(&day.date).then_some(day)
     }
 
-    /// Returns the day of a time as RFC 3339 writes it in UTC: `2026-11-24T10:54:52Z`.
+    /// The day of `2026-11-24T10:54:52Z` (RFC 3339, UTC).
     pub fn of_timestamp(timestamp: &str) -> Option<Day> {
         Day::parse(timestamp.get(..10)?)
     }
 
-    /// Returns the number of days from this one to another: negative where that lies before.
+    /// Negative if `other` is earlier.
     pub fn days_until(self, other: Day) -> i64 {
         other.number() - self.number()
     }
 
-    /// Returns the number of days since 1970-01-01: Howard Hinnant's `days_from_civil`
-    /// (<https://howardhinnant.github.io/date_algorithms.html>). A year begins in March there, so that the leap day is its
+    /// Days since 1970-01-01: Howard Hinnant's `days_from_civil`
+    /// (<https://howardhinnant.github.io/date_algorithms.html>). Its year begins in March, so that the leap day is the
     /// last one.
     fn number(self) -> i64 {
         let year = if self.month <= 2 { self.year - 1 } else { self.year };

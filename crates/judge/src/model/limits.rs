@@ -1,44 +1,37 @@
-//! The rules that a comparison is judged by: limits, of all requests together and of single endpoints, and the number of runs.
+//! The rules that a comparison is judged by.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use wildmatch::WildMatch;
 
-use crate::baseline::file::Baseline;
 use crate::model::day::Day;
-use crate::model::program;
-use crate::model::run::{Metric, Run};
+use crate::model::run::{Endpoint, Metric};
 
-/// The extent to which a metric may be worse than its baseline. All limits are strict: exactly at the limit passes.
+/// How much worse a metric may be than its baseline. All limits are strict: exactly at the limit passes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
-    /// The largest worsening allowed, in percent of the baseline or, for `error_rate`, in percentage points; never
-    /// negative.
+    /// In percent of the baseline, or in percentage points for `error_rate`; never negative.
     pub worsening: Option<f64>,
-    /// A worsening no larger than this, in the metric's own unit, passes whatever its percentage.
+    /// A worsening up to this, in the metric's own unit, passes whatever its percentage.
     pub floor: Option<f64>,
-    /// The worst value allowed whatever the baseline says, in the metric's own unit.
+    /// The worst value allowed whatever the baseline, in the metric's own unit.
     pub bound: Option<f64>,
-    /// The effect of a value over the limit on the verdict.
     pub level: Level,
 }
 
-/// The effect of a value over its limit on the verdict.
+/// The effect of a value over its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// It fails the gate.
     Fail,
-    /// It is a warning.
     Warn,
-    /// Nothing: the metric is shown but not judged.
+    /// The metric is shown but not judged.
     Off,
 }
 
 impl Level {
-    /// Returns the level of a limit that does not say.
-    pub fn default_of(metric: Metric) -> Level {
+    pub(crate) fn default_of(metric: Metric) -> Level {
         match metric {
             Metric::P95 | Metric::P95Corrected | Metric::ErrorRate => Level::Fail,
             _ => Level::Warn,
@@ -46,14 +39,12 @@ impl Level {
     }
 }
 
-/// The metrics judged, in the order of the findings: errors first, since a failing service has no latency to speak of.
+/// In the order of the findings: errors first, since the latencies of a failing service mean little.
 pub const JUDGED: [Metric; 6] =
     [Metric::ErrorRate, Metric::P95, Metric::P95Corrected, Metric::P99, Metric::P50, Metric::RequestsPerSec];
 
-/// A limit for each metric that is judged.
 pub type Limits = BTreeMap<Metric, Limit>;
 
-/// Returns the limits that hold where `perf.toml` has none.
 pub fn default_limits() -> Limits {
     let limits = [
         (Metric::P50, 20.0),
@@ -73,12 +64,8 @@ pub fn default_limits() -> Limits {
 }
 
 impl Limit {
-    /// Parses a limit: `20%`, `2pp`, `20% and 5ms`, `max 500ms`, `20%, max 500ms`; for `requests_per_sec` `30%`,
-    /// `min 10/s`. A level may stand before it, as in `fail 25%` and `warn 20%`; `off` stands alone.
-    ///
-    /// # Errors
-    ///
-    /// Names the part that is not a limit of this metric, and shows an example of one.
+    /// Parses a limit: `20%`, `2pp`, `20% and 5ms`, `max 500ms`, `20%, max 500ms`; for `requests_per_sec` `30%`, `min
+    /// 10/s`. A level may precede it, as in `fail 25%` and `warn 20%`; `off` stands alone.
     pub fn parse(metric: Metric, text: &str) -> Result<Limit> {
         let (relative_unit, unit, bound_word, example) = match metric {
             Metric::ErrorRate => ("pp", "%", "max", "\"2pp\" or \"max 5%\""),
@@ -131,7 +118,7 @@ impl Limit {
         Ok(limit)
     }
 
-    /// Returns the worst value that the limit lets pass, in the metric's own unit.
+    /// The worst value that passes the limit, in the metric's own unit.
     pub fn allowed(&self, metric: Metric, baseline: Option<f64>) -> Option<f64> {
         let [better_of, worse_of] =
             if metric == Metric::RequestsPerSec { [f64::max, f64::min] } else { [f64::min, f64::max] };
@@ -152,82 +139,72 @@ impl Limit {
     }
 }
 
-/// Limits of the endpoints that a pattern names. They come before those of all endpoints.
+/// Limits of the endpoints that match a pattern. They precede the limits of all endpoints.
 #[derive(Clone, Debug)]
 pub struct EndpointLimits {
-    /// One endpoint, or several: `*` stands for any text and `?` for one character, as in `GET /claims*`.
+    /// `*` matches any text and `?` one character, as in `GET /claims*`.
     pattern: WildMatch,
-    text: String,
+    pub(crate) text: String,
     limits: Limits,
 }
 
 impl EndpointLimits {
-    /// Makes the limits of the endpoints that `pattern` names.
     pub fn new(pattern: &str, limits: Limits) -> EndpointLimits {
         EndpointLimits { pattern: WildMatch::new(pattern), text: pattern.to_owned(), limits }
     }
 
-    /// Returns what to sort by: a name comes before patterns, and a longer pattern before a shorter one.
+    /// The sort key: names before patterns, longer patterns before shorter ones.
     pub fn precedence(&self) -> (bool, Reverse<usize>) {
         (self.text.contains('*'), Reverse(self.text.len()))
     }
 
-    fn covers(&self, endpoint: &str) -> bool {
+    pub(crate) fn covers(&self, endpoint: &str) -> bool {
         self.text == endpoint || self.pattern.matches(endpoint)
     }
 }
 
-/// An exception: for a while one series may be worse than its limit, up to another one.
+/// An exception: for a while one series may be worse than its limit, up to `up_to`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Accepted {
-    /// The endpoint, by Locust's Type and Name; `None` for all requests together.
     pub endpoint: Option<String>,
-    /// The metric.
     pub metric: Metric,
-    /// The limit that holds meanwhile. Its level does not matter: that of the series' own limit holds.
+    /// Its level has no effect: the level of the series' own limit holds.
     pub up_to: Limit,
     /// The last day on which it holds.
     pub until: Day,
-    /// The number of days from today to the last one: negative once that is over.
+    /// From today to `until`; negative once that is over.
     pub days_left: i64,
-    /// The user's reason.
     pub reason: String,
 }
 
 impl Accepted {
-    /// Returns whether its last day is over, so that the series is judged as if it were not there.
-    pub fn is_expired(&self) -> bool {
+    pub(crate) fn is_expired(&self) -> bool {
         self.days_left < 0
     }
 
-    /// Returns whether it concerns a series; an `endpoint` of `None` is all requests together.
-    pub fn covers(&self, endpoint: Option<&str>, metric: Metric) -> bool {
+    pub(crate) fn covers(&self, endpoint: Endpoint, metric: Metric) -> bool {
         self.metric == metric && self.endpoint.as_deref() == endpoint
     }
 }
 
-/// Everything that a comparison is judged by.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// The limits of all requests together, and of endpoints without limits of their own.
     pub limits: Limits,
-    /// The limits of single endpoints, sorted by [`EndpointLimits::precedence`].
+    /// Sorted by [`EndpointLimits::precedence`].
     pub endpoint_limits: Vec<EndpointLimits>,
     /// The exceptions, expired ones too.
     pub accepted: Vec<Accepted>,
     /// Makes every WARN a FAIL.
     pub strict: bool,
-    /// Says that the runs of both sides are of the same rounds, in their order.
+    /// Whether both sides have the runs of the same rounds, in their order.
     pub paired: bool,
-    /// The number of runs that are always made.
     pub min_runs: usize,
-    /// The number of runs made at most. The verdict of all of them is the one that counts, and the gate stops once it is as
-    /// good as known.
+    /// The verdict of all these runs is the one that counts, and the gate stops once it is as good as known.
     pub max_runs: usize,
 }
 
 impl Default for Rules {
-    /// Returns the default limits, with one run and up to eight.
     fn default() -> Rules {
         let (limits, endpoint_limits, accepted) = (default_limits(), Vec::new(), Vec::new());
         Rules { limits, endpoint_limits, accepted, strict: false, paired: false, min_runs: 1, max_runs: 8 }
@@ -235,8 +212,8 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Returns the limit of a series, `None` where it is not judged; an `endpoint` of `None` is all requests together.
-    pub fn limit(&self, endpoint: Option<&str>, metric: Metric) -> Option<&Limit> {
+    /// `None` if the series is not judged.
+    pub fn limit(&self, endpoint: Endpoint, metric: Metric) -> Option<&Limit> {
         let of_endpoint = endpoint.and_then(|endpoint| {
             let mut covering = self.endpoint_limits.iter().filter(|own| own.covers(endpoint));
             covering.find_map(|own| own.limits.get(&metric))
@@ -245,41 +222,16 @@ impl Rules {
         (limit.level != Level::Off).then_some(limit)
     }
 
-    /// Returns the exception that holds for a series today; an `endpoint` of `None` is all requests together.
-    pub fn accepted(&self, endpoint: Option<&str>, metric: Metric) -> Option<&Accepted> {
+    /// The exception that holds for a series today.
+    pub fn accepted(&self, endpoint: Endpoint, metric: Metric) -> Option<&Accepted> {
         self.accepted.iter().find(|accepted| !accepted.is_expired() && accepted.covers(endpoint, metric))
     }
 
-    /// Returns whether a series over this limit fails the gate.
     pub fn fails(&self, limit: &Limit) -> bool {
         limit.level == Level::Fail || self.strict
     }
 
-    /// Returns whether the gate can fail on a metric of all requests together.
-    pub fn can_fail(&self, metric: Metric) -> bool {
+    pub(crate) fn can_fail(&self, metric: Metric) -> bool {
         self.limit(None, metric).is_some_and(|limit| self.fails(limit))
-    }
-
-    /// Checks that every limit of an endpoint meets one, on either side.
-    ///
-    /// # Errors
-    ///
-    /// Names the first limit that meets none, since it would check nothing, and the nearest endpoint.
-    pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run]) -> Result<()> {
-        let former = baseline.into_iter().flat_map(|baseline| baseline.endpoints.keys().map(String::as_str));
-        let names: BTreeSet<&str> = former.chain(runs.iter().flat_map(Run::names)).collect();
-        for own in &self.endpoint_limits {
-            if !names.iter().any(|name| own.covers(name)) {
-                let likeness = |name: &str| strsim::jaro_winkler(&own.text, name);
-                let nearest = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-                let nearest = nearest.map_or_else(String::new, |nearest| format!(" (did you mean {nearest:?}?)"));
-                bail!(
-                    "[limits.{:?}] matches no endpoint{nearest}, so it checks nothing: fix the name, then judge the same results again with `{} perf target/perf/latest`",
-                    own.text,
-                    program::name()
-                );
-            }
-        }
-        Ok(())
     }
 }

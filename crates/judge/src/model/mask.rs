@@ -1,24 +1,22 @@
-//! Removes secrets from what is printed or kept.
+//! Removes secrets from text that is printed or kept.
 
-/// Takes the place of a secret.
 const MASK: &str = "***";
 
-/// Parts of an option's name that tell of a secret.
+/// Parts of the names of options with secrets.
 const SECRET_NAMES: [&str; 9] =
     ["auth", "cookie", "credential", "header", "key", "passphrase", "passw", "secret", "token"];
 
-/// Returns a host or URL without its user name and password, even where somebody forgot the scheme, and without the values
-/// of its query.
+/// Masks user name and password, even without a scheme, and the values of the query.
 pub fn url(url: &str) -> String {
     let start = url.find("://").map_or(0, |scheme| scheme + 3);
-    // A password may hold what it must not, such as `/` or another `@`, so nothing before the last one stays.
+    // A password may contain `/` or another `@`, although it must not, so nothing before the last `@` stays.
     match url.rfind('@') {
         Some(at) if at >= start => queries(&format!("{}{MASK}{}", &url[..start], &url[at..])),
         _ => queries(url),
     }
 }
 
-/// Returns text in which no URL has a user name and password, no query a value, and no header a token.
+/// Masks users and passwords of URLs, values of queries, and tokens of headers.
 pub fn text(text: &str) -> String {
     tokens(&queries(&users(text)))
 }
@@ -30,7 +28,7 @@ fn users(text: &str) -> String {
         let (before, behind) = rest.split_at(scheme + 3);
         masked.push_str(before);
         let word = behind.split_whitespace().next().filter(|word| behind.starts_with(word)).unwrap_or_default();
-        // Of two URLs in one word each has its own.
+        // Two URLs may be in one word.
         let word = word.split("://").next().unwrap_or_default();
         let at = word.rfind('@').unwrap_or(0);
         masked.push_str(if at > 0 { MASK } else { "" });
@@ -40,12 +38,12 @@ fn users(text: &str) -> String {
     masked
 }
 
-/// Tells whether a character ends a value that stands in a text.
 fn ends_value(c: char) -> bool {
     c.is_whitespace() || "&;,\"'`<>()[]{}".contains(c)
 }
 
-/// Masks what follows `=` where its name follows `?` or `&`, or tells of a secret: `?page=***`, `access_token=***`.
+/// Masks the value after `=` if its name follows `?` or `&` or is the name of a secret: `?page=***`,
+/// `access_token=***`.
 fn queries(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
@@ -67,7 +65,6 @@ fn queries(text: &str) -> String {
 /// The words before a token in a header.
 const SCHEMES: [&str; 3] = ["bearer ", "basic ", "authorization: "];
 
-/// Masks the word after `Bearer`, in upper or lower case.
 fn tokens(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
@@ -92,7 +89,7 @@ fn tokens(text: &str) -> String {
     masked
 }
 
-/// Returns a line of a configuration as an error quotes it.
+/// A line of a configuration, as errors quote it.
 pub fn setting(line: &str) -> String {
     let name = line.split('=').next().unwrap_or_default();
     if names_secret(line) && name != line { format!("{name}= {MASK}") } else { text(line) }
@@ -103,21 +100,20 @@ fn names_secret(text: &str) -> bool {
     SECRET_NAMES.iter().any(|part| text.contains(part))
 }
 
-/// The options of Locust itself whose values tell no secret.
+/// Locust's options whose values are no secrets.
 const HARMLESS: [&str; 8] =
     ["-T", "--tags", "-E", "--exclude-tags", "-i", "--iterations", "--exit-code-on-error", "--csv-flush-interval"];
 
-/// Marks the digest that follows arguments of which something is masked.
+/// Begins the digest after masked arguments.
 const DIGEST: char = '#';
 
-/// Returns the arguments for Locust as they may be kept: the names of options, and the values of those that are known to be
-/// harmless. A digest of all the rest tells one load from another.
+/// Keeps the names of options, and the values of harmless ones. A digest of all other values distinguishes loads.
 pub fn args(args: &[String]) -> Vec<String> {
     let (args, known_digest) = match args.split_last() {
         Some((last, others)) if is_digest(last) => (others, Some(last.clone())),
         _ => (args, None),
     };
-    // What stands before all options are Locust's user classes.
+    // Locust's user classes precede all options.
     let mut is_harmless = true;
     let mut has_option = false;
     let (mut kept, mut hidden) = (Vec::new(), Vec::new());
@@ -125,7 +121,7 @@ pub fn args(args: &[String]) -> Vec<String> {
         let (name, value) = split_option(arg);
         match (name, value) {
             (Some(name), value) => {
-                // What follows a `--` are Locust's user classes again.
+                // User classes may follow a `--` again.
                 is_harmless = name == "--" || HARMLESS.contains(&name);
                 has_option = name != "--";
                 match value {
@@ -150,7 +146,7 @@ pub fn args(args: &[String]) -> Vec<String> {
     kept
 }
 
-/// Splits `--name=value` and `-Nvalue`. What begins like an option and is no name of one has none.
+/// Splits `--name=value` and `-Nvalue`. A word that only begins like an option has no name.
 fn split_option(arg: &str) -> (Option<&str>, Option<&str>) {
     let is_name = |name: &str| name.len() < 50 && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     if let Some(long) = arg.strip_prefix("--") {
@@ -168,8 +164,8 @@ fn is_digest(arg: &str) -> bool {
     arg.len() == 5 && arg.starts_with(DIGEST) && arg[1..].bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Returns a digest of 16 bits (FNV-1a, folded). So short, it tells loads apart and nothing of a secret: of all words that
-/// somebody could try, one in 65,536 has the same.
+/// A digest of 16 bits (FNV-1a, folded). Short on purpose: it distinguishes loads but reveals nothing about the
+/// secret, since one in 65,536 words has the same digest.
 fn digest(hidden: &[&str]) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in hidden.iter().flat_map(|value| value.bytes().chain([0])) {

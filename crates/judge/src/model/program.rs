@@ -1,16 +1,15 @@
-//! The name of this program in the commands that messages tell a person to call.
+//! The program name used in suggested commands.
 
 use std::sync::OnceLock;
 
 static NAME: OnceLock<String> = OnceLock::new();
 
-/// Sets the name, once: a process is called by one name.
 pub fn set_name(name: String) {
-    // A second name is that of a call inside the first one.
+    // A process has one name; a later one is of a call inside the first.
     let _ = NAME.set(name);
 }
 
-/// Returns the name that the program was called by: `cargo xtask`, unless it was set.
+/// `cargo xtask`, unless it was set.
 pub fn name() -> &'static str {
     NAME.get().map_or("cargo xtask", String::as_str)
 }

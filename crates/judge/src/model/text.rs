@@ -1,17 +1,14 @@
-//! Text that came from somebody's file: made fit to print, cut to a width, escaped for a page.
+//! Text from files, made fit to print, cut to a width, or escaped for a page.
 
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::model::mask;
 
-/// The number of columns that an endpoint's name takes at most. It comes from a file and may be of any length.
 const NAME_COLUMNS: usize = 100;
 
-/// The number of columns that an error takes at most.
 const ERROR_COLUMNS: usize = 1000;
 
-/// Makes text from a file fit to print on one line. It may hold newlines, terminal escapes, and marks that turn the
-/// direction of writing: each of them is shown as an escape sequence.
+/// Escapes newlines, terminal escapes and bidirectional control characters, so that text prints on one line.
 pub fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for c in text.chars() {
@@ -24,8 +21,8 @@ pub fn printable(text: &str) -> String {
     printable
 }
 
-/// Tells whether a character breaks a line, controls a terminal, turns the direction of writing, or is no character at
-/// all (XML forbids some of those).
+/// Whether a character breaks a line, controls a terminal, changes the direction of writing, or is none (XML forbids
+/// some of those).
 pub fn is_unprintable(c: char) -> bool {
     let breaks_line = matches!(c, '\u{2028}' | '\u{2029}');
     let turns_direction =
@@ -33,8 +30,7 @@ pub fn is_unprintable(c: char) -> bool {
     c.is_control() || breaks_line || turns_direction || is_invisible(c) || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
-/// Tells whether a character is there and cannot be seen, so that two names look like one: soft hyphens, fillers, marks of
-/// zero width, and tags, which can hide a whole text.
+/// Invisible characters make two names look like one, and tags can hide a whole text.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -55,9 +51,9 @@ fn is_invisible(c: char) -> bool {
     )
 }
 
-/// Cuts text to `columns` columns. The middle is left out, since both ends of a path tell it from others.
+/// Leaves the middle out, since both ends of a path distinguish it from others.
 pub fn cut(text: &str, columns: usize) -> String {
-    // A mark without a width counts as one column too, since a name may hold any number of them.
+    // A mark without a width counts as one column, since a name may have any number of them.
     let width = |c: char| c.width().unwrap_or(0).max(1);
     if text.chars().map(width).sum::<usize>() <= columns {
         return text.to_owned();
@@ -79,12 +75,12 @@ pub fn cut(text: &str, columns: usize) -> String {
     head.into_iter().chain(['…']).chain(tail.into_iter().rev()).collect()
 }
 
-/// Returns an endpoint's name as every report for people shows it.
+/// An endpoint's name as reports for people show it.
 pub fn endpoint_shown(endpoint: &str) -> String {
     cut(&printable(endpoint), NAME_COLUMNS)
 }
 
-/// Escapes text for an element or a quoted attribute, in HTML and in XML.
+/// For an element or a quoted attribute, in HTML and in XML.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -100,8 +96,14 @@ pub fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Returns an error as the user reads it: on one line whatever it quotes, no longer than a person reads, and without
-/// the password of a URL. Both ends stay: what is wrong and where, and the next step.
+/// An error on one line of bounded length, without secrets. Both ends stay: what is wrong and where, and the next
+/// step.
 pub fn error_line(error: &anyhow::Error) -> String {
     cut(&printable(&mask::text(&format!("{error:#}"))), ERROR_COLUMNS)
+}
+
+/// The name that is most like `text`.
+pub fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |name: &str| strsim::jaro_winkler(text, name);
+    names.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
 }

@@ -11,7 +11,7 @@ use crate::model::run::{MAX_COUNT, Precision, REQUEST_Z, Run, Stats, check_endpo
 use crate::stats::estimate::{Interval, quantile_ranks};
 use crate::stats::histogram::Histogram;
 
-/// The places of the columns that are read, in the records of one file.
+/// The places of the columns in the records of a file.
 struct Columns {
     method: Option<usize>,
     name: usize,
@@ -20,13 +20,12 @@ struct Columns {
     avg_ms: usize,
     requests_per_sec: usize,
     percentiles: [usize; 3],
-    /// Every percentile that the file has, rising.
-    all_percentiles: Vec<Percentile>,
+    /// All percentiles, rising.
+    all_percentiles: Vec<PercentileColumn>,
 }
 
-/// A percentile that the file has.
-struct Percentile {
-    /// The share of requests, from 0 to 1.
+struct PercentileColumn {
+    /// From 0 to 1.
     share: f64,
     column: usize,
 }
@@ -45,12 +44,12 @@ impl Columns {
                 )
             })
         };
-        let mut all_percentiles: Vec<Percentile> = Vec::new();
+        let mut all_percentiles: Vec<PercentileColumn> = Vec::new();
         for (column, name) in header.iter().enumerate() {
             let percent = str::from_utf8(name).ok().and_then(|name| name.trim().strip_suffix('%')?.parse::<f64>().ok());
             match percent {
                 Some(percent) if (0.0..=100.0).contains(&percent) => {
-                    all_percentiles.push(Percentile { share: percent / 100.0, column });
+                    all_percentiles.push(PercentileColumn { share: percent / 100.0, column });
                 }
                 _ => {}
             }
@@ -64,23 +63,16 @@ impl Columns {
             failures: required("Failure Count")?,
             avg_ms: required("Average Response Time")?,
             requests_per_sec: required("Requests/s")?,
-            // Never `Median Response Time`: Locust 2.47.0 changed how that one is computed.
+            // Never `Median Response Time`: Locust 2.47.0 changed how it is computed.
             percentiles: [percentile("50%")?, percentile("95%")?, percentile("99%")?],
         })
     }
 }
 
-/// Reads one whole `_stats.csv`.
-///
-/// Locust rewrites the file in place, so a reader may meet a cut file, or a new head on an old tail. Such a splice, in
-/// which every row is well formed, shows only in the sums: the rows' counts must add up to those of `Aggregated`.
-///
-/// # Errors
-///
-/// Names the line and what is wrong with it: a ragged row, text in place of a number, an endpoint twice. A file without
-/// an `Aggregated` row, without requests, or whose rows do not add up is refused too.
+/// Locust rewrites the file in place, so a reader may get a truncated file, or a new head on an old tail. In such a
+/// splice every row is well formed, and only the sums show it: the rows' counts must add up to those of `Aggregated`.
 pub fn parse(bytes: &[u8]) -> Result<Run> {
-    // A spreadsheet may have put a byte order mark in front.
+    // A spreadsheet may have added a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     ensure!(!bytes.trim_ascii().is_empty(), "the file is empty: Locust had not written any result yet");
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(bytes);
@@ -88,16 +80,16 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
     let width = reader.byte_headers()?.len();
 
     let mut endpoints = Vec::new();
-    // Rows without a request, as before the first one: they have counts and no statistics.
+    // Rows without a request have counts but no statistics.
     let mut idle = Vec::new();
-    let mut sums = Counts { requests: 0, failures: 0 };
+    let mut sums = RowCounts { requests: 0, failures: 0 };
     let mut aggregated = None;
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record)? {
         let line = || line_of(bytes, record.position());
         ensure!(
             record.len() == width,
-            "line {} has {} fields where the header has {width}: the file is truncated, probably because Locust was killed while writing",
+            "line {} has {} fields, but the header has {width}: the file is truncated, probably because Locust was killed while writing",
             line(),
             record.len(),
         );
@@ -133,7 +125,7 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
         counts.failures,
         counts.requests
     );
-    // Even where the response times were finer, the CSV cuts its percentiles to whole ms.
+    // The CSV truncates percentiles to whole ms, even if response times were finer.
     Ok(Run {
         precision: Precision::Coarse,
         total,
@@ -143,26 +135,25 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
     })
 }
 
-/// Returns the line on which a record begins, from 1. The csv crate's own count is one behind where lines end in CR LF.
+/// The line on which a record begins, from 1. The csv crate's own count is one behind if lines end in CR LF.
 fn line_of(bytes: &[u8], position: Option<&Position>) -> usize {
     let offset = position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(0);
     1 + bytes.iter().take(offset + 1).filter(|byte| **byte == b'\n').count()
 }
 
-struct Counts {
+struct RowCounts {
     requests: u64,
     failures: u64,
 }
 
-/// One row: its counts always, and its statistics where it has requests.
-struct Row {
+struct CsvRow {
     name: Box<str>,
     is_aggregated: bool,
-    counts: Counts,
+    counts: RowCounts,
     stats: Option<Stats>,
 }
 
-fn read_row(record: &ByteRecord, columns: &Columns) -> Result<Row> {
+fn read_row(record: &ByteRecord, columns: &Columns) -> Result<CsvRow> {
     let method = text(record, columns.method, "Type")?;
     let name = text(record, Some(columns.name), "Name")?;
     let requests = count(record, columns.requests, "Request Count")?;
@@ -192,18 +183,18 @@ fn read_row(record: &ByteRecord, columns: &Columns) -> Result<Row> {
         );
         Some(stats)
     };
-    // A request may be named `Aggregated` too, but it has a type.
+    // An endpoint may be named `Aggregated` too, but it has a type.
     let is_aggregated = name == "Aggregated" && matches!(method, "" | "None");
-    let counts = Counts { requests, failures };
-    Ok(Row { name: endpoint_name(method, name), is_aggregated, counts, stats })
+    let counts = RowCounts { requests, failures };
+    Ok(CsvRow { name: endpoint_name(method, name), is_aggregated, counts, stats })
 }
 
-/// Returns the nearest percentiles outside the ranks of the interval: a CSV has no others.
+/// The nearest percentiles outside the ranks of the interval: a CSV has no others.
 fn p95_interval_ms(record: &ByteRecord, columns: &Columns, requests: u64) -> Result<Option<Interval>> {
     let Some(ranks) = quantile_ranks(requests, 0.95, REQUEST_Z) else { return Ok(None) };
     // Ranks count from 1; Locust shows the value at `int(n * p)`, counted from 0.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "int() of Locust: a rank")]
-    let rank = |percentile: &&Percentile| (requests as f64 * percentile.share) as u64 + 1;
+    let rank = |percentile: &&PercentileColumn| (requests as f64 * percentile.share) as u64 + 1;
     let all = &columns.all_percentiles;
     let below = all.iter().rev().find(|percentile| rank(percentile) <= ranks.low);
     let above = all.iter().find(|percentile| rank(percentile) >= ranks.high);
@@ -225,13 +216,14 @@ fn check_names<'a>(names: impl Iterator<Item = &'a Box<str>>) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the rows add up: those written at different times do not, however well each is formed.
-fn check_sums(total: &Counts, sums: &Counts) -> Result<()> {
-    for (what, sum, told) in [("requests", sums.requests, total.requests), ("failures", sums.failures, total.failures)]
+/// Rows written at different times do not add up.
+fn check_sums(total: &RowCounts, sums: &RowCounts) -> Result<()> {
+    for (what, sum, aggregated) in
+        [("requests", sums.requests, total.requests), ("failures", sums.failures, total.failures)]
     {
         ensure!(
-            sum == told,
-            "the endpoints' {what} add up to {sum} where `Aggregated` says {told}: the file is corrupt, with rows of two writes mixed"
+            sum == aggregated,
+            "the endpoints' {what} add up to {sum}, but `Aggregated` has {aggregated}: the file is corrupt, with rows of two writes mixed"
         );
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Locust's `_stats_history.csv`: text in, a run over time out. It is for a chart; nothing is judged by it.
+//! Locust's `_stats_history.csv`: text in, a run over time out. It is for a chart and is not judged.
 
 use std::str;
 
@@ -7,50 +7,39 @@ use csv::{ByteRecord, ReaderBuilder};
 
 use crate::model::run::flaw;
 
-/// A run over time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
-    /// Says that the percentiles are of the last ten seconds (`--csv-full-history`), not of the run so far.
+    /// Whether the percentiles are of the last ten seconds (`--csv-full-history`), not of the run so far.
     pub is_windowed: bool,
-    /// The points in the order of time, about one a second.
-    pub points: Vec<Point>,
+    /// In the order of time, about one a second.
+    pub points: Vec<HistoryPoint>,
 }
 
 /// All requests together at one moment. Every value is finite and not negative.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Point {
-    /// Seconds since the first row.
+pub struct HistoryPoint {
+    /// Since the first row.
     pub time_s: f64,
-    /// Active users.
     pub users: f64,
-    /// Requests per second, as a mean of about ten seconds.
+    /// The mean of about ten seconds.
     pub requests_per_sec: f64,
-    /// Failures per second, as a mean of about ten seconds.
+    /// The mean of about ten seconds.
     pub failures_per_sec: f64,
-    /// The percentiles; `None` before the first request.
+    /// `None` before the first request.
     pub percentiles: Option<Percentiles>,
 }
 
-/// Percentiles of the response time at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Percentiles {
-    /// The median.
     pub p50_ms: f64,
-    /// The 95th percentile.
     pub p95_ms: f64,
-    /// The 99th percentile.
     pub p99_ms: f64,
 }
 
-/// The columns that are read: a user can change the percentiles, and so the places of the rest.
+/// A user can change the percentiles, and so the places of other columns.
 const COLUMNS: [&str; 9] = ["Timestamp", "User Count", "Type", "Name", "Requests/s", "Failures/s", "50%", "95%", "99%"];
 
-/// Reads what is there of the file. Locust before 2.47 never writes the end of it, so a last line may be cut: it is left
-/// out.
-///
-/// # Errors
-///
-/// Names the line that cannot be read, or says that there is too little to draw.
+/// Leaves out an incomplete last line: Locust before 2.47 never writes the end of the file.
 pub fn parse(bytes: &[u8]) -> Result<History> {
     let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let mut reader = ReaderBuilder::new().from_reader(&bytes[..end]);
@@ -61,11 +50,11 @@ pub fn parse(bytes: &[u8]) -> Result<History> {
         *column = found.with_context(|| format!("missing column `{name}`"))?;
     }
     let (mut is_windowed, mut start_s) = (false, None);
-    let mut points: Vec<Point> = Vec::new();
+    let mut points: Vec<HistoryPoint> = Vec::new();
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record)? {
         let field = |place: usize| str::from_utf8(&record[columns[place]]).unwrap_or("?").trim();
-        // Endpoints are there with `--csv-full-history` alone; one may be named `Aggregated`, but it has a type.
+        // The file has endpoints only with `--csv-full-history`. One may be named `Aggregated`, but it has a type.
         if field(3) != "Aggregated" || !matches!(field(2), "" | "None") {
             is_windowed = true;
             continue;
@@ -74,10 +63,10 @@ pub fn parse(bytes: &[u8]) -> Result<History> {
             let value = field(place).parse().unwrap_or(f64::NAN);
             flaw(value).map_or(Ok(value), |flaw| bail!("{} is `{}`, {flaw}", COLUMNS[place], field(place)))
         };
-        let mut point = || -> Result<Point> {
+        let mut point = || -> Result<HistoryPoint> {
             let time_s = number(0)?;
             let has_percentiles = (6..9).any(|place| field(place) != "N/A");
-            Ok(Point {
+            Ok(HistoryPoint {
                 time_s: time_s - *start_s.get_or_insert(time_s),
                 users: number(1)?,
                 requests_per_sec: number(4)?,

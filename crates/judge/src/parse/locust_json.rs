@@ -1,4 +1,4 @@
-//! Locust's `--json-file`: text in, a [`Run`] out. It has no `Aggregated` entry, so that one is computed here.
+//! Locust's `--json-file`: text in, a [`Run`] out. It has no `Aggregated` entry, so that is computed here.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,14 +11,14 @@ use crate::model::run::{
 use crate::stats::estimate::{Interval, quantile_ranks};
 use crate::stats::histogram::{Bucket, Histogram};
 
-/// One endpoint as `StatsEntry.serialize` of `locust.stats` writes it; keys that nothing here needs are left out.
+/// One endpoint as `StatsEntry.serialize` of `locust.stats` writes it, without unused keys.
 #[derive(Deserialize)]
-struct Entry {
+struct StatsEntry {
     name: String,
     method: Option<String>,
     num_requests: u64,
     num_failures: u64,
-    /// Requests without a response time, as a user's own client may report them.
+    /// Requests without a response time, which a custom client may report.
     #[serde(default)]
     num_none_requests: u64,
     /// In ms.
@@ -27,28 +27,23 @@ struct Entry {
     start_time: f64,
     /// Seconds since 1970; `null` before the first request.
     last_request_timestamp: Option<f64>,
-    /// Response time in ms, as rounded by Locust, to the count of requests.
+    /// The number of requests by response time in ms, as rounded by Locust.
     response_times: BTreeMap<String, u64>,
 }
 
-/// Reads a whole JSON result.
-///
-/// # Errors
-///
-/// Refuses text that is not such a result, and one that makes no sense: names the endpoint and what is wrong with it.
 pub fn parse(text: &str) -> Result<Run> {
-    let entries: Vec<Entry> =
+    let entries: Vec<StatsEntry> =
         serde_json::from_str(text).context("this is not a JSON result of Locust's --json-file")?;
     let parts = read_parts(&entries)?;
     ensure!(!parts.is_empty(), "Locust made no requests: there is nothing to judge");
     let everything = Histogram::merged(parts.iter().map(|part| &part.histogram));
     ensure!(everything.count() > 0, "no request has a response time");
     let elapsed_s = elapsed_s(&parts)?;
-    let all: Vec<&Entry> = parts.iter().map(|part| part.entry).collect();
+    let all: Vec<&StatsEntry> = parts.iter().map(|part| part.entry).collect();
     let total = stats(&all, &everything, elapsed_s)?;
     check_endpoints(parts.len())?;
     let mut endpoints = Vec::with_capacity(parts.len());
-    for Part { name, entry, histogram } in parts {
+    for EndpointEntry { name, entry, histogram } in parts {
         let stats = stats(&[entry], &histogram, elapsed_s).with_context(|| format!("`{}`", name.escape_debug()))?;
         endpoints.push((name, stats));
     }
@@ -56,15 +51,14 @@ pub fn parse(text: &str) -> Result<Run> {
     Ok(Run { precision: precision(&everything), total, endpoints, distribution, histogram: everything })
 }
 
-/// An endpoint with requests.
-struct Part<'a> {
+struct EndpointEntry<'a> {
     name: Box<str>,
-    entry: &'a Entry,
+    entry: &'a StatsEntry,
     histogram: Histogram,
 }
 
-/// Checks each entry by itself, and that no endpoint appears twice.
-fn read_parts(entries: &[Entry]) -> Result<Vec<Part<'_>>> {
+/// Checks each entry, and that no endpoint appears twice.
+fn read_parts(entries: &[StatsEntry]) -> Result<Vec<EndpointEntry<'_>>> {
     let counts = entries.iter().flat_map(|entry| {
         let timed = entry.response_times.values().copied();
         timed.chain([entry.num_requests, entry.num_failures]).map(u128::from)
@@ -83,14 +77,14 @@ fn read_parts(entries: &[Entry]) -> Result<Vec<Part<'_>>> {
         );
         let histogram = histogram(&entry.response_times).with_context(about)?;
         check_histogram(entry, &histogram).with_context(about)?;
-        parts.push(Part { name, entry, histogram });
+        parts.push(EndpointEntry { name, entry, histogram });
     }
     Ok(parts)
 }
 
-/// Checks that the response times are those of the counts: each request that has a time is there, and the sum of the
-/// times is one that rounding can make of them.
-fn check_histogram(entry: &Entry, histogram: &Histogram) -> Result<()> {
+/// Each request that has a response time must be in the histogram, and the sum of the times must be possible given the
+/// rounding.
+fn check_histogram(entry: &StatsEntry, histogram: &Histogram) -> Result<()> {
     let (timed, requests) = (histogram.count(), entry.num_requests.saturating_sub(entry.num_none_requests));
     ensure!(
         timed == requests,
@@ -110,9 +104,9 @@ fn check_histogram(entry: &Entry, histogram: &Histogram) -> Result<()> {
     Ok(())
 }
 
-/// Returns the time in seconds that throughput is counted over. Like Locust's `total_rps` it goes from the start of the
-/// test to the last request of any endpoint, for every endpoint.
-fn elapsed_s(parts: &[Part]) -> Result<f64> {
+/// Like Locust's `total_rps`, throughput counts from the start of the test to the last request of any endpoint, for
+/// every endpoint.
+fn elapsed_s(parts: &[EndpointEntry]) -> Result<f64> {
     let start_s = parts.iter().map(|part| part.entry.start_time).fold(f64::INFINITY, f64::min);
     let ends = parts.iter().filter_map(|part| part.entry.last_request_timestamp);
     let elapsed_s = ends.fold(f64::NEG_INFINITY, f64::max) - start_s;
@@ -123,11 +117,10 @@ fn elapsed_s(parts: &[Part]) -> Result<f64> {
     Ok(elapsed_s)
 }
 
-/// Returns the statistics of some entries, whose response times are in `histogram`.
-fn stats(entries: &[&Entry], histogram: &Histogram, elapsed_s: f64) -> Result<Stats> {
+fn stats(entries: &[&StatsEntry], histogram: &Histogram, elapsed_s: f64) -> Result<Stats> {
     let requests: u64 = entries.iter().map(|entry| entry.num_requests).sum();
     let timed = histogram.count();
-    // A request of the user's own kind may have no response time; where none has, Locust's CSV says 0.
+    // A custom request may have no response time; if none has, Locust's CSV has 0.
     let avg_ms = entries.iter().map(|entry| entry.total_response_time).sum::<f64>() / timed.max(1) as f64;
     let requests_per_sec = requests as f64 / elapsed_s;
     ensure!(flaw(avg_ms).is_none(), "its response times add up to no number");
@@ -147,8 +140,7 @@ fn stats(entries: &[&Entry], histogram: &Histogram, elapsed_s: f64) -> Result<St
     })
 }
 
-/// Tells the precision: fine only where a response time shows it, since Locust's own rounding leaves multiples of its
-/// resolution.
+/// Fine only if a response time shows it, since Locust's own rounding leaves multiples of its resolution.
 fn precision(histogram: &Histogram) -> Precision {
     let is_coarse = |time_ms: f64| {
         let steps = time_ms / Precision::Coarse.resolution_ms(time_ms);

@@ -1,20 +1,15 @@
-//! JSON without duplicate keys: of two values of one key `serde_json` takes the last, and a reader of the file sees the first.
+//! JSON without duplicate keys: `serde_json` takes the last value of a key, but a reader of the file sees the first.
 
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// Checks that a text is JSON in which no object has a key twice.
-///
-/// # Errors
-///
-/// Names the key, or what is no JSON, with its line.
 pub fn check(text: &str) -> serde_json::Result<()> {
     serde_json::from_str::<Unique>(text).map(|_| ())
 }
 
-/// A value of JSON, looked through and thrown away.
+/// Visits a JSON value and discards it.
 struct Unique;
 
 impl<'de> Deserialize<'de> for Unique {

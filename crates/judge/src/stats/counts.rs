@@ -1,32 +1,26 @@
 //! Error rates: failures are counts, and are compared as counts.
 //!
-//! Where the runs of a side differ by no more than chance, all its requests are one binomial sample, tested exactly
-//! (Fisher). Where they differ by more, the counts are quasi-binomial: the variance is the binomial one times the
-//! dispersion that the runs show (`McCullagh` & Nelder, Generalized Linear Models, 2nd ed., section 4.5), which is as if so
-//! many times fewer requests had been made.
+//! If the runs of a side differ by no more than chance, all its requests are one binomial sample, tested exactly (Fisher).
+//! Otherwise the counts are quasi-binomial: the variance is the binomial one times the dispersion that the runs show
+//! (`McCullagh` & Nelder, Generalized Linear Models, 2nd ed., section 4.5), as if there were so many times fewer requests.
 
 use distrs::{Normal, StudentsT};
 
 use crate::stats::estimate::{Interval, POWER_Z, upper_tail};
 
-/// The failures of one run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Counts {
-    /// Requests that failed.
     pub failures: f64,
-    /// All requests.
     pub requests: f64,
 }
 
 impl Counts {
-    /// Returns the counts behind a rate in percent.
-    pub fn of_rate(rate_pct: f64, requests: f64) -> Counts {
+    pub(crate) fn of_rate(rate_pct: f64, requests: f64) -> Counts {
         Counts { failures: (rate_pct / 100.0 * requests).round().clamp(0.0, requests), requests }
     }
 
-    /// Returns the counts behind the rates in percent of several runs; `None` where not each of them has its requests,
-    /// without which a rate counts nothing.
-    pub fn of_rates(rates_pct: &[f64], requests: &[f64]) -> Option<Vec<Counts>> {
+    /// `None` unless each run has its number of requests.
+    pub(crate) fn of_rates(rates_pct: &[f64], requests: &[f64]) -> Option<Vec<Counts>> {
         let counts = rates_pct.iter().zip(requests).map(|(rate_pct, requests)| Counts::of_rate(*rate_pct, *requests));
         (rates_pct.len() == requests.len()).then(|| counts.collect())
     }
@@ -40,14 +34,14 @@ impl Counts {
         self.failures / self.requests
     }
 
-    /// Returns the counts of so many times the requests, at the same rate.
+    /// As many times the requests, at the same rate.
     fn times(self, factor: f64) -> Counts {
         Counts { failures: self.failures * factor, requests: self.requests * factor }
     }
 
-    /// Returns the interval of the true rate, whose ends are missed with the probability `error` together: Clopper &
-    /// Pearson 1934 (The use of confidence or fiducial limits illustrated in the case of the binomial, Biometrika 26), as
-    /// quantiles of beta distributions.
+    /// The interval of the true rate, which misses it with the probability `error`: Clopper & Pearson 1934 (The use of
+    /// confidence or fiducial limits illustrated in the case of the binomial, Biometrika 26), as quantiles of beta
+    /// distributions.
     pub fn interval(self, error: f64) -> Interval {
         let Counts { failures, requests } = self;
         let successes = requests - failures;
@@ -62,22 +56,20 @@ impl Counts {
     }
 }
 
-/// The error rates of both sides, and how sure their difference is. A change is in percentage points.
+/// The error rates of both sides, and the uncertainty of their difference. A change is in percentage points.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
     baseline: Counts,
     candidate: Counts,
     candidate_runs: usize,
-    /// The factor by which the runs differ more than chance explains: 1, or more.
+    /// The factor by which the runs differ more than chance explains: at least 1.
     dispersion: f64,
-    /// The degrees of freedom of `dispersion`.
+    /// Of `dispersion`.
     freedom: f64,
 }
 
 impl Rates {
-    /// Compares the runs of both sides.
-    ///
-    /// Returns `None` where two single runs leave nothing to tell by whether runs differ.
+    /// `None` for two single runs, which do not show whether runs differ.
     pub fn between(baseline: &[Counts], candidate: &[Counts]) -> Option<Rates> {
         if baseline.is_empty() || candidate.is_empty() || baseline.len() + candidate.len() < 3 {
             return None;
@@ -94,7 +86,6 @@ impl Rates {
         })
     }
 
-    /// Returns the change, in percentage points.
     pub fn change(&self) -> f64 {
         100.0 * (self.candidate.rate() - self.baseline.rate())
     }
@@ -103,8 +94,8 @@ impl Rates {
         self.dispersion > 1.0
     }
 
-    /// Returns the error, of a normal distribution, whose quantile is that of the t distribution where the dispersion is
-    /// an estimate.
+    /// The error of a normal distribution whose quantile is that of the t distribution, if the dispersion is an
+    /// estimate.
     fn normal_error(&self, error: f64) -> f64 {
         if !self.is_dispersed() {
             return error;
@@ -112,10 +103,9 @@ impl Rates {
         2.0 * Normal::cdf(-StudentsT::ppf(1.0 - error / 2.0, self.freedom), 0.0, 1.0)
     }
 
-    /// Returns the confidence interval of the change, which misses with the probability `error` at most: from the
-    /// intervals of both rates by square-and-add (Newcombe 1998, Interval estimation for the difference between
-    /// independent proportions, Statistics in Medicine 17, method 10), with the exact ones of [`Counts::interval`] in
-    /// place of Wilson's. It never has the width 0.
+    /// The confidence interval of the change, which misses it with the probability `error` at most: from the intervals of
+    /// both rates by square-and-add (Newcombe 1998, Interval estimation for the difference between independent
+    /// proportions, Statistics in Medicine 17, method 10), with [`Counts::interval`] for Wilson's. Its width is never 0.
     pub fn interval(&self, error: f64) -> Interval {
         let error = self.normal_error(error);
         let [baseline, candidate] =
@@ -128,13 +118,10 @@ impl Rates {
         }
     }
 
-    /// Returns where the change will lie after `last_runs` candidate runs in all: below the lower end, and above the
-    /// upper one, with the probability `chance` each.
-    ///
-    /// As [`Difference::forecast`](crate::stats::estimate::Difference::forecast), for counts: the rate of the n' requests that
-    /// follow n, of which f failed, has the mean (f + 1/2) / (n + 1) and the variance of a share of n n' / (n + n')
+    /// As [`Difference::forecast`](crate::stats::estimate::Difference::forecast), for counts: the rate of the n' requests
+    /// that follow n, of which f failed, has the mean (f + 1/2) / (n + 1) and the variance of a share of n n' / (n + n')
     /// requests, those of the beta-binomial distribution (Jeffreys' prior; Gelman et al., Bayesian Data Analysis, 3rd
-    /// ed., section 2.4). It is taken as a beta distribution with these.
+    /// ed., section 2.4). A beta distribution with these approximates it.
     pub fn forecast(&self, last_runs: usize, chance: f64) -> Interval {
         let (made, last) = (self.candidate_runs as f64, last_runs as f64);
         if last <= made {
@@ -152,7 +139,7 @@ impl Rates {
         Interval { low: end(chance), high: end(1.0 - chance) }
     }
 
-    /// Returns these rates as they will be after `last_runs` in all, if the change is `change` then.
+    /// These rates after `last_runs` in all, if the change is `change` then.
     #[must_use]
     pub fn after(&self, last_runs: usize, change: f64) -> Rates {
         let last_runs = last_runs.max(self.candidate_runs);
@@ -162,8 +149,8 @@ impl Rates {
         Rates { candidate, candidate_runs: last_runs, freedom, ..*self }
     }
 
-    /// Returns the smallest rise, in percentage points, that counts like these would have told from none in four cases of
-    /// five: the usual normal approximation, at the rate of all requests and half a failure more, which is never 0.
+    /// The smallest rise, in percentage points, that is detectable with 80% power: the usual normal approximation, at the
+    /// rate of all requests and half a failure more, which is never 0.
     pub fn detectable(&self, error: f64) -> f64 {
         let z = -Normal::ppf(self.normal_error(error) / 2.0, 0.0, 1.0);
         let all = Counts::sum(&[self.baseline, self.candidate]);
@@ -172,8 +159,7 @@ impl Rates {
         100.0 * (z + POWER_Z) * (rate * (1.0 - rate) * share).sqrt()
     }
 
-    /// Returns the probability of a rise so large, or larger, where there is none (one-sided): Fisher's exact test, or the
-    /// t of the quasi-binomial difference where that is less sure.
+    /// One-sided: Fisher's exact test, or the t of the quasi-binomial difference if that is less certain.
     pub fn p_value(&self) -> f64 {
         let exact = fisher(self.baseline, self.candidate);
         if !self.is_dispersed() {
@@ -190,7 +176,7 @@ impl Rates {
     }
 }
 
-/// Returns Pearson's statistic of the runs of one side around their common rate.
+/// Pearson's statistic of the runs of one side around their common rate.
 fn pearson(runs: &[Counts]) -> f64 {
     let rate = Counts::sum(runs).rate();
     if rate <= 0.0 || rate >= 1.0 {
@@ -200,8 +186,8 @@ fn pearson(runs: &[Counts]) -> f64 {
     runs.iter().map(square).sum()
 }
 
-/// Returns the probability of so many failures of the candidate, or more, of all that both sides had, where both have the
-/// same rate: Fisher's exact test on one side (Fisher 1935, The Logic of Inductive Inference, Journal of the Royal
+/// The probability that at least so many of all failures are the candidate's, if both sides have the same rate: Fisher's
+/// exact test on one side (Fisher 1935, The Logic of Inductive Inference, Journal of the Royal
 /// Statistical Society 98), the upper tail of the hypergeometric distribution.
 pub fn fisher(baseline: Counts, candidate: Counts) -> f64 {
     let failures = baseline.failures + candidate.failures;
@@ -213,7 +199,7 @@ pub fn fisher(baseline: Counts, candidate: Counts) -> f64 {
             - ln_choose(requests, failures))
         .exp()
     };
-    // The tail away from the mean falls fast, so that one is added up.
+    // The tail away from the mean falls fast, so it is summed.
     if candidate.failures > failures * candidate.requests / requests {
         let mut sum = 0.0;
         let mut at = candidate.failures;
@@ -244,8 +230,8 @@ fn ln_choose(n: f64, k: f64) -> f64 {
     ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0)
 }
 
-/// Returns the logarithm of the gamma function of a number above 0: Stirling's series (DLMF 5.11.1), from 10 on, to which
-/// the recurrence leads.
+/// The logarithm of the gamma function of a number above 0: Stirling's series (DLMF 5.11.1) from 10 on, the recurrence
+/// below.
 fn ln_gamma(x: f64) -> f64 {
     let (mut x, mut product) = (x, 1.0);
     while x < 10.0 {
@@ -259,7 +245,6 @@ fn ln_gamma(x: f64) -> f64 {
     (x - 0.5) * x.ln() - x + 0.5 * (2.0 * std::f64::consts::PI).ln() + series - product.ln()
 }
 
-/// A beta distribution.
 #[derive(Clone, Copy)]
 struct Beta {
     a: f64,
@@ -273,8 +258,8 @@ impl Beta {
         Beta { a, b, ln_scale: ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b) }
     }
 
-    /// Returns the distribution function, the regularized incomplete beta function: the continued fraction of DLMF
-    /// 8.17.22, evaluated by Lentz's method as Thompson & Barnett have it (1986, Coulomb and Bessel functions of complex
+    /// The regularized incomplete beta function: the continued fraction of DLMF 8.17.22 by Lentz's method in the form of
+    /// Thompson & Barnett (1986, Coulomb and Bessel functions of complex
     /// arguments and order, Journal of Computational Physics 64).
     fn cdf(self, x: f64) -> f64 {
         let Beta { a, b, ln_scale } = self;
@@ -284,7 +269,7 @@ impl Beta {
         if x >= 1.0 {
             return 1.0;
         }
-        // Beyond its mean the fraction converges slowly; the other tail does not.
+        // Beyond its mean the fraction converges slowly, but the other tail converges fast.
         if x > (a + 1.0) / (a + b + 2.0) {
             return 1.0 - Beta { a: b, b: a, ln_scale }.cdf(1.0 - x);
         }
@@ -309,10 +294,10 @@ impl Beta {
         front * fraction
     }
 
-    /// Returns the value that is not exceeded with the probability `p`, by bisection.
+    /// By bisection.
     fn quantile(self, p: f64) -> f64 {
         let (mut low, mut high) = (0.0, 1.0);
-        // Each step halves the error, which 40 leave at 1e-12.
+        // Each step halves the error, so 40 steps leave 1e-12.
         for _ in 0..40 {
             let middle = f64::midpoint(low, high);
             if self.cdf(middle) < p {
@@ -325,7 +310,7 @@ impl Beta {
     }
 }
 
-/// Returns the value, or the smallest one that can be divided by.
+/// Avoids a division by 0.
 fn off_zero(value: f64) -> f64 {
     if value.abs() < 1e-300 { 1e-300 } else { value }
 }

@@ -1,40 +1,38 @@
 //! Response times by count, their percentiles, and the correction for coordinated omission.
 //!
-//! A Locust user waits for its answer before it asks again. While the service stalls it is therefore asked less, and the
-//! stall is one slow request for each user, however long it lasts:
+//! A Locust user waits for a response before the next request. A stalling service therefore receives fewer requests, and
+//! the stall is one slow request for each user, however long it lasts:
 //!
 //! ```text
-//!   asked on schedule  |  |  |  |  |  |  |  |  |  |     every E ms
-//!   asked by a user    |  |  |  |--------------|  |     one request waits for v ms
+//!   sent on schedule   |  |  |  |  |  |  |  |  |  |     every E ms
+//!   sent by a user     |  |  |  |--------------|  |     one request waits for v ms
 //!   left out                       ^  ^  ^  ^           these would have waited for v - E, v - 2E, ... ms
 //! ```
 //!
-//! The correction adds the requests that were left out. It is that of `HdrHistogram`
-//! (`copyCorrectedForCoordinatedOmission`; Gil Tene, "How NOT to Measure Latency", 2013).
+//! The correction adds the requests that were left out, as `copyCorrectedForCoordinatedOmission` of `HdrHistogram` does
+//! (Gil Tene, "How NOT to Measure Latency", 2013).
 
-/// A response time and the number of requests that took it.
+use crate::stats::estimate::rounded;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
-    /// The response time, to the precision of its run.
+    /// To the precision of its run.
     pub time_ms: f64,
-    /// The number of requests.
     pub count: u64,
 }
 
-/// Response times by count. Times are finite, not negative and rising; counts may be 0.
+/// Times are finite, not negative and rising; counts may be 0.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
     buckets: Vec<Bucket>,
 }
 
 impl Histogram {
-    /// Makes a histogram of buckets in any order.
     pub fn new(mut buckets: Vec<Bucket>) -> Histogram {
         buckets.sort_by(|a, b| a.time_ms.total_cmp(&b.time_ms));
         Histogram { buckets }
     }
 
-    /// Adds histograms up.
     pub fn merged<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Histogram {
         let all = Histogram::new(histograms.flat_map(|histogram| &histogram.buckets).copied().collect());
         let mut buckets: Vec<Bucket> = Vec::new();
@@ -47,18 +45,16 @@ impl Histogram {
         Histogram { buckets }
     }
 
-    /// Returns the buckets, by rising time.
-    pub fn buckets(&self) -> &[Bucket] {
+    pub(crate) fn buckets(&self) -> &[Bucket] {
         &self.buckets
     }
 
-    /// Returns the number of requests.
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|bucket| bucket.count).sum()
     }
 
-    /// Returns the response time in ms of the request at `rank`, from 0, by time. A rank beyond the last is the last.
-    pub fn order_statistic(&self, rank: u64) -> f64 {
+    /// The response time in ms of the request at `rank`, from 0, by time. Ranks beyond the last request are the last.
+    pub(crate) fn order_statistic(&self, rank: u64) -> f64 {
         let mut seen = 0;
         for bucket in &self.buckets {
             seen += bucket.count;
@@ -69,13 +65,13 @@ impl Histogram {
         self.buckets.last().map_or(0.0, |bucket| bucket.time_ms)
     }
 
-    /// Returns the percentile `p`, from 0 to 1, as [`percentile_rank`] counts it; 0 where there is no request.
+    /// The percentile `p`, from 0 to 1, at [`percentile_rank`]; 0 if there is no request.
     pub fn percentile(&self, p: f64) -> f64 {
         self.order_statistic(percentile_rank(self.count(), p))
     }
 
-    /// Returns the percentile `p`, from 0 to 1, that users arriving on schedule would have seen: a response time v adds
-    /// v - E, v - 2E, ... while these are at least E, the expected interval in ms between two requests of one user.
+    /// The percentile `p`, from 0 to 1, that users arriving on schedule would have seen: a response time v adds v - E,
+    /// v - 2E, ... down to E, the expected interval in ms between two requests of one user.
     pub fn corrected_percentile(&self, p: f64, expected_interval_ms: f64) -> f64 {
         if expected_interval_ms.is_nan() || expected_interval_ms <= 0.0 {
             return self.percentile(p);
@@ -91,7 +87,7 @@ impl Histogram {
             let up_to: f64 = self.buckets.iter().map(|bucket| corrected(bucket, time_ms)).sum();
             up_to > rank
         };
-        // Times are not negative, so their bits rise as they do, and the answer is found by halving.
+        // Bits of numbers that are not negative rise as the numbers do, so bisection finds the answer.
         let highest = self.buckets.last().map_or(0.0, |bucket| bucket.time_ms);
         let (mut low, mut high) = (0_u64, highest.to_bits());
         while low < high {
@@ -102,21 +98,20 @@ impl Histogram {
                 low = middle + 1;
             }
         }
-        // To a microsecond: the last bits are those of the divisions.
-        (f64::from_bits(low) * 1000.0).round() / 1000.0
+        rounded(f64::from_bits(low))
     }
 }
 
-/// Counts the requests that a response time v adds, of at most `up_to_ms`: the k from 1 up with v - kE of at least E and
-/// at most `up_to_ms`.
+/// How many of the requests that a response time v adds take at most `up_to_ms`: the k from 1 up with v - kE of at
+/// least E and at most `up_to_ms`.
 fn added(v: f64, e: f64, up_to_ms: f64) -> f64 {
     let last = (v / e).floor() - 1.0;
     let first = ((v - up_to_ms) / e).ceil().max(1.0);
     (last - first + 1.0).max(0.0)
 }
 
-/// Returns the rank, from 0, of the percentile `p` of n requests: `min(int(n * p), n - 1)`, without interpolation, the
-/// rule of `calculate_response_time_percentile` in `locust.stats`.
+/// The rank, from 0, of the percentile `p` of n requests: `min(int(n * p), n - 1)`, without interpolation, as in
+/// `calculate_response_time_percentile` of `locust.stats`.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "int() of Locust: a rank below the count")]
 pub fn percentile_rank(n: u64, p: f64) -> u64 {
     ((n as f64 * p) as u64).min(n.saturating_sub(1))

@@ -3,4 +3,72 @@
 pub mod counts;
 pub mod estimate;
 pub mod histogram;
-pub mod noise;
+
+use crate::stats::counts::Rates;
+use crate::stats::estimate::{Difference, Interval, Worse};
+
+/// The significance level: of the interval, and of the test of a detectable change.
+pub const ERROR: f64 = 0.05;
+
+/// The uncertainty of a change, from run-to-run spread or from failure counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Noise {
+    /// Latencies and throughput.
+    Spread(Difference),
+    /// Error rates.
+    Counts(Rates),
+}
+
+impl Noise {
+    pub(crate) fn interval(&self, error: f64) -> Interval {
+        match self {
+            Noise::Spread(difference) => difference.interval(error),
+            Noise::Counts(rates) => rates.interval(error),
+        }
+    }
+
+    pub(crate) fn detectable(&self, error: f64, worse: Worse) -> f64 {
+        match self {
+            Noise::Spread(difference) => difference.detectable(error, worse),
+            Noise::Counts(rates) => rates.detectable(error),
+        }
+    }
+
+    pub(crate) fn p_value(&self, worse: Worse) -> f64 {
+        match self {
+            Noise::Spread(difference) => difference.p_value(worse),
+            Noise::Counts(rates) => rates.p_value(),
+        }
+    }
+
+    pub(crate) fn forecast(&self, last_runs: usize, chance: f64) -> Interval {
+        match self {
+            Noise::Spread(difference) => difference.forecast(last_runs, chance),
+            Noise::Counts(rates) => rates.forecast(last_runs, chance),
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn after(&self, last_runs: usize, change: f64) -> Noise {
+        match self {
+            Noise::Spread(difference) => Noise::Spread(difference.after(last_runs, change)),
+            Noise::Counts(rates) => Noise::Counts(rates.after(last_runs, change)),
+        }
+    }
+}
+
+/// The proof that a change over the limit is not noise.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Proof {
+    /// Of an endpoint its own noise, of a p95 in a gap the noise of the mean.
+    pub noise: Noise,
+    pub worse: Worse,
+    /// The largest p-value that proves it.
+    pub level: f64,
+}
+
+impl Proof {
+    pub(crate) fn is_given(&self) -> bool {
+        self.noise.p_value(self.worse) <= self.level
+    }
+}

@@ -2,7 +2,7 @@
 
 pub mod accepted;
 pub mod bisect;
-pub mod comparability;
 pub mod compare;
 pub mod decision;
-pub mod stopping;
+mod series;
+mod stopping;

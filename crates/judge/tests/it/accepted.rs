@@ -1,10 +1,9 @@
 //! Accepted exceptions: every state of one.
 
 use judge::baseline::file::Baseline;
-use judge::model::day::Day;
 use judge::model::limits::{Accepted, Level, Limit, Rules};
 use judge::model::run::{Metric, Run};
-use judge::verdict::accepted::{State, crowded_days};
+use judge::verdict::accepted::State;
 use judge::verdict::compare::{Comparison, Verdict, compare};
 use judge::verdict::decision::Decision;
 
@@ -108,23 +107,6 @@ fn a_series_that_is_waived_asks_for_no_more_runs() {
     assert!(open(None, &[140.0, 139.0]), "a FAIL is confirmed");
     assert!(!open(Some("90%"), &[140.0, 139.0]), "far below the exception's limit");
     assert!(open(Some("35%"), &[140.0, 139.0]), "a FAIL over the exception's limit is confirmed");
-}
-
-#[test]
-fn more_than_two_that_end_on_one_day_are_told() {
-    let ending = |count: usize| -> Vec<Accepted> {
-        let names = ["GET /a", "GET /b", "GET /c", "GET /d"];
-        names[..count].iter().map(|name| accepted(name, Metric::P95, "45%", 30)).collect()
-    };
-    for (count, days) in [(1, 0), (2, 0), (3, 1), (4, 1)] {
-        let comparison = judged(&[100.0, 101.0], rules(ending(count)));
-        assert_eq!(crowded_days(&comparison.exceptions).len(), days, "{count}");
-    }
-    let mut spread = ending(4);
-    spread[0].until = Day::parse("2027-01-31").unwrap();
-    spread[1].days_left = -1;
-    let comparison = judged(&[100.0, 101.0], rules(spread));
-    assert!(crowded_days(&comparison.exceptions).is_empty(), "one ends later, one is over");
 }
 
 #[test]

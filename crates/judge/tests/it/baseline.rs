@@ -66,14 +66,14 @@ fn a_baseline_survives_saving_and_loading() {
 fn a_baseline_that_cannot_be_meant_is_refused() {
     let edited = Baseline::new(&[run(&[])], provenance(), None, None).unwrap().to_text();
     let edited = edited.replacen("\"p95\": 300.0", "\"p95\": 999.0", 1);
-    expect!["`p95` is 999 in `metrics`, and its runs in `aggregated` lie between 300 and 300: one of them was edited"]
+    expect!["`p95` is 999 in `metrics`, but its runs in `aggregated` lie between 300 and 300: one of them was edited"]
         .assert_eq(&error(Baseline::parse(&edited)));
     for (text, expected) in [
         ("", expect!["this is not a JSON object: EOF while parsing a value at line 1 column 0"]),
         ("{}", expect!["there is no `version`, so this is not a baseline of cargo xtask perf"]),
         (
             &VERSION_1_0.replace("1.0", "2.0"),
-            expect![[r#"its version is "2.0", and this program reads version 1: update xtask"#]],
+            expect![[r#"its version is "2.0", but this program reads version 1: update xtask"#]],
         ),
         (
             &VERSION_1_0.replacen('{', r#"{"usage":{"others_pct":[4.25],"peak_memory_mb":[44,-1]},"#, 1),

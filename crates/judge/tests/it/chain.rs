@@ -1,11 +1,11 @@
 //! The accepted baselines one after the other: what breaks the chain, how far it moved, and the drift.
 
 use judge::baseline::chain::{Movement, Version, breaks, breaks_between, is_unchanged, oldest_of_stretch};
-use judge::baseline::drift::Anchor;
 use judge::baseline::file::Baseline;
 use judge::model::day::Day;
 use judge::model::limits::{Limit, Limits, Rules};
 use judge::model::run::{Load, Machine, Metric, Precision, Provenance, Run};
+use judge::verdict::compare::Anchor;
 use judge::verdict::compare::{Comparison, Verdict, compare};
 
 use crate::samples::{VERSION_1_0, provenance, run, runs_of, runs_with};

@@ -6,7 +6,7 @@ use judge::model::limits::{EndpointLimits, JUDGED, Limit, Limits, Rules, default
 use judge::model::run::{Metric, PERCENTILES, Precision, Run};
 use judge::stats::estimate::Interval;
 use judge::verdict::compare::{Verdict, compare};
-use judge::verdict::decision::{Decision, Doubt, Presence, Row, Why};
+use judge::verdict::decision::{Decision, Presence, Reason, Row};
 
 use crate::samples::{
     VERSION_1_0, baseline, candidate, error, provenance, rules, rules_with, run, runs_of, runs_with, stats, with_limits,
@@ -79,9 +79,9 @@ fn a_change_within_locusts_rounding_is_no_regression() {
     for (baseline_ms, candidate_ms, expected) in [
         (4.0, 5.0, Decision::BelowResolution),
         (0.0, 1.0, Decision::BelowResolution),
-        (4.0, 6.0, Decision::Fail(Why::OverLimit)),
-        (2.0, 4.0, Decision::Fail(Why::OverLimit)),
-        (99.0, 120.0, Decision::Fail(Why::OverLimit)),
+        (4.0, 6.0, Decision::Fail(Reason::OverLimit)),
+        (2.0, 4.0, Decision::Fail(Reason::OverLimit)),
+        (99.0, 120.0, Decision::Fail(Reason::OverLimit)),
     ] {
         let reference = baseline(&[(Metric::P95, baseline_ms)]);
         let runs = [candidate(&[(Metric::P95, candidate_ms)])];
@@ -382,26 +382,26 @@ fn a_p95_in_a_gap_needs_more_than_itself() {
         let comparison = compare(&reference, runs, &rules).unwrap();
         comparison.total.iter().find(|row| row.metric == Metric::P95).unwrap().decision.unwrap()
     };
-    assert_eq!(decided(&runs([29.1, 28.8, 29.3, 29.0, 29.2])), Decision::InDoubt(Doubt::InGap));
-    assert_eq!(decided(&runs([37.1, 36.8, 37.3, 37.0, 37.2])), Decision::Fail(Why::OverLimit));
+    assert_eq!(decided(&runs([29.1, 28.8, 29.3, 29.0, 29.2])), Decision::InDoubt(Reason::InGap));
+    assert_eq!(decided(&runs([37.1, 36.8, 37.3, 37.0, 37.2])), Decision::Fail(Reason::OverLimit));
     // The slow requests became slower still, which hardly moves the mean.
     let mut slower = runs([29.1, 28.8, 29.3, 29.0, 29.2]);
     for run in &mut slower {
         run.distribution[13] = 250.0;
     }
-    assert_eq!(decided(&slower), Decision::Fail(Why::OverLimit));
+    assert_eq!(decided(&slower), Decision::Fail(Reason::OverLimit));
     // Where the requests leave little room, or do not tell, the estimate decides.
     let mut narrow = runs([29.1, 28.8, 29.3, 29.0, 29.2]);
     for run in &mut narrow {
         run.total.p95_interval_ms = Some(Interval { low: 190.0, high: 200.0 });
     }
-    assert_eq!(decided(&narrow), Decision::Fail(Why::OverLimit));
+    assert_eq!(decided(&narrow), Decision::Fail(Reason::OverLimit));
     narrow[0].total.p95_interval_ms = None;
-    assert_eq!(decided(&narrow), Decision::Fail(Why::OverLimit));
+    assert_eq!(decided(&narrow), Decision::Fail(Reason::OverLimit));
     // A CSV has no histogram, and its percentiles are too far apart to tell.
     let mut of_csv = runs([29.1, 28.8, 29.3, 29.0, 29.2]);
     of_csv[4].distribution.clear();
-    assert_eq!(decided(&of_csv), Decision::Fail(Why::OverLimit));
+    assert_eq!(decided(&of_csv), Decision::Fail(Reason::OverLimit));
 }
 
 #[test]
@@ -565,7 +565,7 @@ fn a_series_takes_up_a_share_of_its_limit() {
         let rules = rules_with(with_limits(&[(metric, limit)]), false);
         let comparison = compare(&reference, &runs, rules).unwrap();
         let row = comparison.total.iter().find(|row| row.metric == metric).unwrap();
-        let found = [row.allowed().unwrap(), row.strain(candidate_value).unwrap()];
+        let found = [row.allowed().unwrap(), row.limit_usage(candidate_value).unwrap()];
         let is_close = |a: f64, b: f64| a == b || (a - b).abs() < 1e-9;
         assert!(is_close(found[0], allowed) && is_close(found[1], strain), "{limit} {candidate_value}: {found:?}");
     }

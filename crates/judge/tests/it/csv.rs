@@ -96,13 +96,13 @@ fn a_file_that_is_no_result_is_refused_with_its_fault() {
         (
             row(&total[..30]),
             expect![
-                "line 2 has 10 fields where the header has 22: the file is truncated, probably because Locust was killed while writing"
+                "line 2 has 10 fields, but the header has 22: the file is truncated, probably because Locust was killed while writing"
             ],
         ),
         (
             row(&format!("{full}\r\nGET,/b")),
             expect![
-                "line 3 has 2 fields where the header has 22: the file is truncated, probably because Locust was killed while writing"
+                "line 3 has 2 fields, but the header has 22: the file is truncated, probably because Locust was killed while writing"
             ],
         ),
         (
@@ -130,13 +130,13 @@ fn a_file_that_is_no_result_is_refused_with_its_fault() {
         (
             row(&format!("{full}\r\n{}", total.replace("Aggregated,10", "Aggregated,12"))),
             expect![
-                "the endpoints' requests add up to 10 where `Aggregated` says 12: the file is corrupt, with rows of two writes mixed"
+                "the endpoints' requests add up to 10, but `Aggregated` has 12: the file is corrupt, with rows of two writes mixed"
             ],
         ),
         (
             row(&format!("{full}\r\n{}", total.replace("Aggregated,10,0", "Aggregated,10,1"))),
             expect![
-                "the endpoints' failures add up to 0 where `Aggregated` says 1: the file is corrupt, with rows of two writes mixed"
+                "the endpoints' failures add up to 0, but `Aggregated` has 1: the file is corrupt, with rows of two writes mixed"
             ],
         ),
         (
@@ -156,7 +156,7 @@ fn a_file_that_is_no_result_is_refused_with_its_fault() {
     }
     let killed = fixture("locust-2.47.0/killed-midway/perf_results_stats.csv");
     expect![
-        "line 57 has 17 fields where the header has 22: the file is truncated, probably because Locust was killed while writing"
+        "line 57 has 17 fields, but the header has 22: the file is truncated, probably because Locust was killed while writing"
     ]
     .assert_eq(&error(locust_csv::parse(&killed)));
     let none = fixture("locust-2.47.0/zero-requests/perf_results_stats.csv");

@@ -6,20 +6,18 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use judge::baseline::chain::Version;
-use judge::baseline::drift::{Anchor, Drift};
 use judge::model::limits::{Level, Limit};
 use judge::model::run::Provenance;
 use judge::model::text::is_unprintable;
 use judge::stats::estimate::Interval;
 use judge::verdict::accepted::{Applied, State};
+use judge::verdict::compare::{Anchor, Drift};
 use judge::verdict::compare::{RunCounts, Verdict};
-use judge::verdict::decision::{Decision, Doubt, FewSamples, Row, Unsettled, Why};
+use judge::verdict::decision::{Decision, FewSamples, Reason, Row, Unsettled};
 
 use crate::history::timeline::{author, why};
 use crate::view::confirmation::Confirmation;
-use crate::view::content::{
-    ONE_RUN, Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding, findings,
-};
+use crate::view::content::{Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding, findings};
 use crate::view::further::drift_findings;
 use crate::view::headline::Headline;
 use crate::view::next::{Step, steps, steps_unjudged};
@@ -368,21 +366,18 @@ fn doubted(row: &Row) -> Option<Doubted> {
         samples: Some(few.samples),
         ..doubted("few_samples", few_samples_text(row, few))
     };
-    if row.decision.and_then(Decision::why) == Some(Why::OneRun) {
-        return Some(doubted("one_run", ONE_RUN.to_owned()));
+    let named = |name, reason| Some(doubted(name, doubt_text(row, reason)));
+    match row.decision.and_then(Decision::reason) {
+        Some(Reason::FewSamples(few)) => Some(few_samples(few)),
+        Some(reason @ Reason::OneRun) => named("one_run", reason),
+        Some(reason @ Reason::NotSignificant) => named("not_significant", reason),
+        Some(reason @ Reason::NoiseUnknown) => named("noise_unknown", reason),
+        Some(reason @ Reason::ReachesBelowLimit) => named("reaches_below_limit", reason),
+        Some(reason @ Reason::InGap) => named("in_gap", reason),
+        Some(Reason::OverLimit | Reason::OverBound | Reason::Missing) | None => {
+            row.evidence.few_samples.filter(|_| row.endpoint.is_none()).map(few_samples)
+        }
     }
-    let Some(doubt) = row.decision.and_then(Decision::doubt) else {
-        let few = row.evidence.few_samples.filter(|_| row.endpoint.is_none())?;
-        return Some(few_samples(few));
-    };
-    let reason = match doubt {
-        Doubt::FewSamples(few) => return Some(few_samples(few)),
-        Doubt::NotSignificant => "not_significant",
-        Doubt::NoiseUnknown => "noise_unknown",
-        Doubt::ReachesBelowLimit => "reaches_below_limit",
-        Doubt::InGap => "in_gap",
-    };
-    Some(doubted(reason, doubt_text(row, doubt)))
 }
 
 fn status(row: &Row) -> &'static str {

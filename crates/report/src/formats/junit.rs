@@ -4,9 +4,9 @@
 
 use std::fmt::Write as _;
 
-use judge::baseline::drift::Drift;
 use judge::model::run::Provenance;
 use judge::model::text::{self, cut, printable};
+use judge::verdict::compare::Drift;
 use judge::verdict::decision::Row;
 
 use crate::view::content::{HEADER, Report, Sides, Unjudged, cells, evidence, few_samples_text, finding, shown_groups};

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use judge::baseline::chain::{Movement, Version, oldest_of_stretch};
+use judge::baseline::comparability::Break;
 use judge::model::mask;
 use judge::model::run::Metric;
 use judge::model::text::{cut, endpoint_shown, printable};
-use judge::verdict::comparability::Break;
 
 use crate::view::words::{count, interval_text, movement_text, value};
 

@@ -6,7 +6,7 @@ use anyhow::{Error, Result, anyhow, bail};
 use judge::baseline::file;
 use judge::model::run::{Metric, PERCENTILES};
 use judge::model::text::{cut, printable};
-use judge::parse::locust_history::{History, Point as Moment};
+use judge::parse::locust_history::{History, HistoryPoint as Moment};
 use judge::verdict::decision::Row;
 
 use crate::page::svg::{Anchor, Canvas, Color, Point, Rect, Stroke};

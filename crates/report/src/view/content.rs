@@ -6,7 +6,7 @@ use judge::model::run::{Metric, Provenance, Run};
 use judge::model::text::endpoint_shown;
 use judge::parse::locust_history::History;
 use judge::verdict::compare::{Comparison, LEAST_SAMPLES, Verdict};
-use judge::verdict::decision::{Decision, Doubt, FewSamples, Presence, Row, Unsettled, Why};
+use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row, Unsettled};
 
 use crate::view::background::Background;
 use crate::view::confirmation::{Confirmation, Stored};
@@ -176,7 +176,7 @@ impl Report<'_> {
             if let Some(few) = row.evidence.few_samples {
                 remarks.push(few_samples_text(row, few));
             }
-            if let Some(doubt @ Doubt::InGap) = row.decision.and_then(Decision::doubt) {
+            if let Some(doubt @ Reason::InGap) = row.decision.and_then(Decision::reason) {
                 remarks.push(format!(
                     "{} is over its limit ({}), but {}",
                     row.metric,
@@ -304,20 +304,14 @@ fn status_remark(row: &Row) -> String {
 }
 
 fn doubt_remark(row: &Row) -> &'static str {
-    if let Some(doubt) = row.decision.and_then(Decision::doubt) {
-        return match doubt {
-            Doubt::FewSamples(_) => " (too few requests)",
-            Doubt::NotSignificant => " (not significant)",
-            Doubt::NoiseUnknown | Doubt::ReachesBelowLimit => " (noise unknown)",
-            Doubt::InGap => " (in a gap)",
-        };
-    }
-    if row.evidence.unsettled.is_some() {
-        return "? (inconclusive)";
-    }
-    match row.decision.and_then(Decision::why) {
-        Some(Why::Missing) => " (MISSING)",
-        Some(Why::OneRun) => " (one run)",
+    match row.decision.and_then(Decision::reason) {
+        Some(Reason::FewSamples(_)) => " (too few requests)",
+        Some(Reason::NotSignificant) => " (not significant)",
+        Some(Reason::NoiseUnknown | Reason::ReachesBelowLimit) => " (noise unknown)",
+        Some(Reason::InGap) => " (in a gap)",
+        _ if row.evidence.unsettled.is_some() => "? (inconclusive)",
+        Some(Reason::Missing) => " (MISSING)",
+        Some(Reason::OneRun) => " (one run)",
         _ if row.endpoint.is_none() && row.evidence.few_samples.is_some() => " (too few requests)",
         _ => "",
     }
@@ -332,9 +326,9 @@ pub fn finding(row: &Row) -> String {
         ),
         Presence::New { .. } | Presence::Both { .. } => over_limit(row),
     };
-    match row.decision.and_then(Decision::why) {
-        Some(Why::OneRun) => format!("{found}; {ONE_RUN}"),
-        Some(Why::OverLimit | Why::OverBound) => match row.accepted {
+    match row.decision.and_then(Decision::reason) {
+        Some(Reason::OneRun) => format!("{found}; {ONE_RUN}"),
+        Some(Reason::OverLimit | Reason::OverBound) => match row.accepted {
             Some(accepted) => format!("{found}; it was {}", accepted_text(accepted)),
             None => found,
         },
@@ -346,16 +340,18 @@ pub fn finding(row: &Row) -> String {
 pub const ONE_RUN: &str = "seen in a single run; an endpoint fails only with two or more";
 
 /// Returns what a series over its limit lacks to be a finding.
-pub fn doubt_text(row: &Row, doubt: Doubt) -> String {
+pub fn doubt_text(row: &Row, doubt: Reason) -> String {
     match doubt {
-        Doubt::FewSamples(few) => few_samples_text(row, few),
-        Doubt::NotSignificant => "not significant after correcting for all endpoints".to_owned(),
-        Doubt::NoiseUnknown => "noise unknown: one run per side, too few requests".to_owned(),
-        Doubt::ReachesBelowLimit => format!(
+        Reason::OneRun => ONE_RUN.to_owned(),
+        Reason::OverLimit | Reason::OverBound | Reason::Missing => String::new(),
+        Reason::FewSamples(few) => few_samples_text(row, few),
+        Reason::NotSignificant => "not significant after correcting for all endpoints".to_owned(),
+        Reason::NoiseUnknown => "noise unknown: one run per side, too few requests".to_owned(),
+        Reason::ReachesBelowLimit => format!(
             "with one run per side the interval is {}",
             row.evidence.interval.map_or_else(String::new, |interval| interval_words(row.metric, interval))
         ),
-        Doubt::InGap => {
+        Reason::InGap => {
             "it lies in a gap between fast and slow requests, where it jumps by chance; p90, p98 and the mean are not up"
                 .to_owned()
         }
@@ -410,7 +406,7 @@ pub fn unsettled(comparison: &Comparison) -> Option<String> {
 
 fn unsettled_text(row: &Row, runs: usize) -> String {
     let series = series_of(row);
-    let is_over = row.decision.is_some_and(|decision| decision.is_finding() || decision.doubt().is_some());
+    let is_over = row.decision.and_then(Decision::reason).is_some();
     match row.evidence.unsettled {
         Some(Unsettled::FewRuns) if runs == 1 => format!("{series} exceeds its limit in a single run"),
         Some(Unsettled::FewRuns) => format!("{series} exceeds its limit in {}", count(runs, "run")),
@@ -451,7 +447,7 @@ pub fn by_severity(a: &Row, b: &Row) -> Ordering {
 pub fn severity(row: &Row) -> (u8, i64) {
     // A missing endpoint has no value, and is worse than any.
     let strain = match row.presence {
-        Presence::Both { candidate, .. } => row.strain(candidate).unwrap_or(f64::NEG_INFINITY),
+        Presence::Both { candidate, .. } => row.limit_usage(candidate).unwrap_or(f64::NEG_INFINITY),
         // Without a baseline it can only be over a bound.
         Presence::New { candidate } => row.allowed().map_or(f64::NEG_INFINITY, |allowed| candidate / allowed),
         Presence::Missing { .. } => f64::INFINITY,

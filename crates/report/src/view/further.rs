@@ -2,12 +2,12 @@
 //! nearly used up.
 
 use judge::baseline::chain::Movement;
-use judge::baseline::drift::{Anchor, Drift};
 use judge::model::limits::Accepted;
 use judge::model::program;
 use judge::model::text::{cut, endpoint_shown, printable};
-use judge::verdict::accepted::{Applied, State, crowded_days};
+use judge::verdict::accepted::{Applied, State};
 use judge::verdict::compare::Comparison;
+use judge::verdict::compare::{Anchor, Drift};
 use judge::verdict::decision::{Decision, Row};
 
 use crate::history::timeline::{author, why};
@@ -42,15 +42,6 @@ pub fn findings(comparison: &Comparison) -> Vec<Finding> {
         findings.push(warn(format!(
             "the exception for {} is not used, since it is within its limit or not judged: remove it from perf.toml",
             accepted_series(unused)
-        )));
-    }
-    for day in crowded_days(&comparison.exceptions) {
-        let names: Vec<String> = day.iter().map(|applied| accepted_series(applied.accepted)).collect();
-        let until = day.first().map_or_else(String::new, |first| first.accepted.until.to_string());
-        findings.push(warn(format!(
-            "{} exceptions end on {until} ({}): give each the day on which it can go",
-            names.len(),
-            listed(&names, ", ")
         )));
     }
     findings
@@ -97,8 +88,8 @@ pub fn notes(comparison: &Comparison) -> Vec<String> {
 /// Says how much of its limit a metric uses up, where that is most of it and no noise.
 fn used_up(row: &Row) -> Option<String> {
     let (limit, candidate) = (row.limit?, row.presence.candidate()?);
-    let strain = row.strain(candidate).filter(|strain| *strain > MOSTLY && row.decision == Some(Decision::Ok))?;
-    let least = row.strain_interval()?.low;
+    let strain = row.limit_usage(candidate).filter(|strain| *strain > MOSTLY && row.decision == Some(Decision::Ok))?;
+    let least = row.limit_usage_interval()?.low;
     let percent = 100.0 * strain;
     let (change, limit) = (change(row), limit_text(row.metric, limit));
     (least > 0.0).then(|| format!("{} uses up {percent:.0}% of its limit: {change} of {limit}", row.metric))

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use judge::baseline::comparability::other_circumstances;
 use judge::model::limits::JUDGED;
 use judge::model::run::Metric;
 use judge::model::text::endpoint_shown;
-use judge::verdict::comparability::other_circumstances;
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{FewSamples, Presence, Row};
 

@@ -216,7 +216,7 @@ pub fn percent(row: &Row) -> String {
 
 /// Returns the number of digits that tell a change from the limit that it exceeds.
 fn digits_of(row: &Row, change: f64, least_digits: usize) -> usize {
-    let is_over = row.is_finding() || row.is_waived() || row.decision.and_then(Decision::doubt).is_some();
+    let is_over = row.is_waived() || row.decision.and_then(Decision::reason).is_some();
     let exceeded = if is_over { row.limit.and_then(|limit| limit.worsening) } else { None };
     let looks_equal = |digits: usize| {
         exceeded.is_some_and(|allowed| format!("{:.digits$}", change.abs()) == format!("{allowed:.digits$}"))

@@ -8,7 +8,6 @@ use std::path::Path;
 use boon::{Compiler, SchemaIndex, Schemas};
 use expect_test::expect;
 use judge::baseline::chain::Version;
-use judge::baseline::drift::Anchor;
 use judge::baseline::file::Baseline;
 use judge::model::day::Day;
 use judge::model::limits::{Accepted, EndpointLimits, Limit, Limits, Rules};
@@ -16,6 +15,7 @@ use judge::model::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenanc
 use judge::model::text::{cut, printable};
 use judge::stats::estimate::Interval;
 use judge::stats::histogram::Histogram;
+use judge::verdict::compare::Anchor;
 use judge::verdict::compare::compare;
 use judge::verdict::decision::Presence;
 use report::Background;

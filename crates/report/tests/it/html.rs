@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
 use judge::model::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats, Usage};
-use judge::parse::locust_history::{History, Percentiles, Point};
+use judge::parse::locust_history::{History, HistoryPoint, Percentiles};
 use judge::stats::histogram::Histogram;
 use judge::verdict::compare::compare;
 use report::Report;
@@ -170,7 +170,7 @@ fn history(run: f64) -> History {
             p95_ms: 140.0 * wave,
             p99_ms: 210.0 * wave * (1.0 + 1.0 / time_s),
         });
-        Point {
+        HistoryPoint {
             time_s,
             users: (2.0 * time_s).min(10.0),
             requests_per_sec: 61.0 * wave * (time_s / 5.0).min(1.0),
@@ -595,7 +595,7 @@ fn a_picture_is_drawn_of_any_values() {
         measured.histories = vec![Ok(History {
             is_windowed: true,
             points: [0.0, value]
-                .map(|time_s| Point {
+                .map(|time_s| HistoryPoint {
                     time_s,
                     users: value,
                     requests_per_sec: value,

@@ -2,12 +2,12 @@
 
 use fastrand::Rng;
 use judge::model::limits::Rules;
-use judge::model::run::{Metric, Run};
+use judge::model::run::Run;
 use judge::verdict::decision::Row;
 
 use super::draw::{baseline, factor, hit, sampled};
 use super::on_all_cores;
-use super::rules::{BASELINE_RUNS, FORMER_RUNS, MAX_RUNS, former, former_endpoints, gate, rules};
+use super::rules::{BASELINE_RUNS, MAX_RUNS, gate, rules};
 use super::table::{Cell, Table};
 
 /// Requests of a run, over all endpoints.
@@ -37,7 +37,6 @@ pub struct Service {
     pub endpoints: usize,
     pub event: Event,
     pub comparisons: usize,
-    pub former: Found,
     pub gate: Found,
     /// Comparisons with a WARN on any endpoint.
     pub warned: usize,
@@ -60,10 +59,6 @@ impl Service {
     pub fn requests(&self, rank: usize) -> f64 {
         let harmonic: f64 = (1..=self.endpoints).map(|rank| 1.0 / rank as f64).sum();
         REQUESTS / harmonic / rank as f64
-    }
-
-    fn has_samples(&self, rank: usize) -> bool {
-        self.requests(rank) >= 100.0
     }
 
     fn draw(&self, random: &mut Rng, names: &[Box<str>], is_candidate: bool) -> Run {
@@ -94,8 +89,7 @@ pub fn all(comparisons: usize) -> Vec<Service> {
 }
 
 fn simulate(endpoints: usize, event: Event, comparisons: usize, start: u64) -> Service {
-    let none = Found::default();
-    let mut seen = Service { endpoints, event, comparisons, former: none, gate: none, warned: 0, strict_failed: 0 };
+    let mut seen = Service { endpoints, event, comparisons, gate: Found::default(), warned: 0, strict_failed: 0 };
     let names: Vec<Box<str>> = (1..=endpoints).map(|rank| format!("GET /{rank:03}").into()).collect();
     let slow = match event {
         Event::Slower(rank) => Some(&*names[rank - 1]),
@@ -125,24 +119,8 @@ fn simulate(endpoints: usize, event: Event, comparisons: usize, start: u64) -> S
                 |comparison: &judge::verdict::compare::Comparison| comparison.endpoints.iter().any(Row::is_failure);
             seen.strict_failed += usize::from(gate(&reference, &after, &strict, any_failed).0);
         }
-        add_former(&mut seen, &before[..FORMER_RUNS], &after[..FORMER_RUNS]);
     }
     seen
-}
-
-fn add_former(seen: &mut Service, before: &[Run], after: &[Run]) {
-    let total = |runs: &[Run]| runs.iter().map(|run| run.total.p95_ms).collect::<Vec<f64>>();
-    let of = |runs: &[Run], place: usize| -> Vec<f64> {
-        runs.iter().map(|run| run.endpoints[place].1.value(Metric::P95)).collect()
-    };
-    let both = |runs: &[Run]| (0..seen.endpoints).map(|place| of(runs, place)).collect::<Vec<_>>();
-    let (_, runs) = former(&total(before), &total(after));
-    let has_samples: Vec<bool> = (1..=seen.endpoints).map(|rank| seen.has_samples(rank)).collect();
-    let fails = former_endpoints(&both(before), &both(after), runs, &has_samples);
-    let slow = if let Event::Slower(rank) = seen.event { Some(rank - 1) } else { None };
-    seen.former.slow += usize::from(slow.is_some_and(|place| fails[place]));
-    seen.former.other += usize::from((0..fails.len()).any(|place| fails[place] && slow != Some(place)));
-    seen.former.runs += runs;
 }
 
 pub fn table(services: &[Service]) -> Table {
@@ -156,13 +134,11 @@ pub fn table(services: &[Service]) -> Table {
                 Event::Slower(rank) => format!("+{CHANGE_PCT}% where {:.0} requests", seen.requests(rank)),
             }),
         ];
-        for found in [seen.former, seen.gate] {
-            cells.push(match seen.event {
-                Event::Slower(_) => Cell::share(found.slow, of),
-                Event::Nothing | Event::Hits => Cell::label("-"),
-            });
-            cells.extend([Cell::share(found.other, of), Cell::mean(found.runs, of)]);
-        }
+        cells.push(match seen.event {
+            Event::Slower(_) => Cell::share(seen.gate.slow, of),
+            Event::Nothing | Event::Hits => Cell::label("-"),
+        });
+        cells.extend([Cell::share(seen.gate.other, of), Cell::mean(seen.gate.runs, of)]);
         cells
     };
     Table {
@@ -176,9 +152,6 @@ makes it 50% slower in one run of twenty. Shares are of {} comparisons: the slow
         columns: vec![
             "endpoints",
             "what happened",
-            "former finds it",
-            "former FAILs another",
-            "its runs",
             "gate finds it",
             "gate FAILs another",
             "its runs",

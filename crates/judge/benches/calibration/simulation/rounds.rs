@@ -7,7 +7,7 @@ use judge::verdict::compare::compare;
 
 use super::draw::{baseline, normal, run};
 use super::on_all_cores;
-use super::rules::{BASELINE_RUNS, MAX_RUNS, former_rounds, judge_rounds, rules, verdict};
+use super::rules::{BASELINE_RUNS, MAX_RUNS, judge_rounds, rules, verdict};
 use super::table::{Cell, Table};
 
 /// Rounds of a comparison with another commit, at most.
@@ -25,8 +25,7 @@ pub struct Drift {
     pub change_pct: f64,
     /// FAILs of a baseline measured first and judged by afterwards.
     pub committed: usize,
-    /// FAILs where both sides are measured in rounds, and the rounds made: by the first edition, and by this one.
-    pub former: super::rules::Outcomes,
+    /// FAILs of rounds, and the rounds made.
     pub rounds: super::rules::Outcomes,
     /// Sessions in which the interval of all rounds holds the true change.
     pub covered: usize,
@@ -41,7 +40,7 @@ fn simulate(change_pct: f64, comparisons: usize, start: u64) -> Drift {
     let by_rounds = Rules { paired: true, min_runs: 2, max_runs: ROUNDS, ..Rules::default() };
     let mut random = Rng::with_seed(start);
     let none = super::rules::Outcomes::default();
-    let mut seen = Drift { comparisons, change_pct, committed: 0, former: none, rounds: none, covered: 0 };
+    let mut seen = Drift { comparisons, change_pct, committed: 0, rounds: none, covered: 0 };
     for _ in 0..comparisons {
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
@@ -53,7 +52,6 @@ fn simulate(change_pct: f64, comparisons: usize, start: u64) -> Drift {
             before.push(other);
             after.push(this * change);
         }
-        seen.former.add(former_rounds(&before, &after));
         let of = |factors: &[f64]| factors.iter().map(|factor| run(*factor)).collect::<Vec<Run>>();
         let (before, after) = (of(&before), of(&after));
         seen.rounds.add(judge_rounds(&before, &after, &by_rounds));
@@ -88,8 +86,6 @@ pub fn table(seen: &[Drift]) -> Table {
         vec![
             Cell::label(format!("{:+}%", seen.change_pct)),
             Cell::share(seen.committed, of),
-            Cell::share(seen.former.fails, of),
-            Cell::mean(seen.former.runs, of),
             Cell::share(seen.rounds.fails, of),
             Cell::mean(seen.rounds.runs, of),
             Cell::share(seen.covered, of),
@@ -107,8 +103,6 @@ how often the interval of {ROUNDS} rounds, at 95%, holds the true change. Shares
         columns: vec![
             "true change",
             "committed FAILs",
-            "former rounds FAIL",
-            "rounds made",
             "rounds FAIL",
             "rounds made",
             "interval holds it",

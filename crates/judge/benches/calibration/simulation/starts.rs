@@ -5,7 +5,7 @@ use judge::model::run::Run;
 
 use super::draw::{baseline, bimodal, factor, run};
 use super::on_all_cores;
-use super::rules::{BASELINE_RUNS, FORMER_RUNS, MAX_RUNS, Outcomes, former, rules, verdict};
+use super::rules::{BASELINE_RUNS, MAX_RUNS, Outcomes, rules, verdict};
 use super::table::{Cell, Table};
 
 const SPREAD_PCT: f64 = 4.0;
@@ -20,7 +20,6 @@ pub struct Bimodal {
     /// So much slower all requests became, in percent.
     pub change_pct: f64,
     pub comparisons: usize,
-    pub former: Outcomes,
     pub gate: Outcomes,
 }
 
@@ -33,7 +32,7 @@ pub fn all_bimodal(comparisons: usize) -> Vec<Bimodal> {
         let mut random = Rng::with_seed(5000 + seed);
         let none = Outcomes::default();
         let (before_pct, after_pct, change_pct) = (*before_pct, *after_pct, *change_pct);
-        let mut seen = Bimodal { before_pct, after_pct, change_pct, comparisons, former: none, gate: none };
+        let mut seen = Bimodal { before_pct, after_pct, change_pct, comparisons, gate: none };
         for _ in 0..comparisons {
             let mut draw = |runs: usize, share_pct: f64, change_pct: f64| -> Vec<Run> {
                 let mut one = || {
@@ -43,8 +42,6 @@ pub fn all_bimodal(comparisons: usize) -> Vec<Bimodal> {
                 (0..runs).map(|_| one()).collect()
             };
             let (before, after) = (draw(BASELINE_RUNS, before_pct, 0.0), draw(MAX_RUNS, after_pct, change_pct));
-            let p95 = |runs: &[Run]| runs.iter().map(|run| run.total.p95_ms).collect::<Vec<f64>>();
-            seen.former.add(former(&p95(&before[..FORMER_RUNS]), &p95(&after)));
             seen.gate.add(verdict(&baseline(&before), &after, &rules(MAX_RUNS)));
         }
         seen
@@ -57,7 +54,6 @@ pub fn bimodal_table(seen: &[Bimodal]) -> Table {
         vec![
             Cell::label(format!("{} -> {}%", seen.before_pct, seen.after_pct)),
             Cell::label(format!("{:+}%", seen.change_pct)),
-            Cell::share(seen.former.fails, of),
             Cell::share(seen.gate.fails, of),
             Cell::mean(seen.gate.runs, of),
         ]
@@ -70,7 +66,7 @@ requests a run, {SPREAD_PCT}% spread. Where the requests of the runs leave their
 over the limit too, or the mean up at 1%. Shares are of {} comparisons.",
             seen[0].comparisons
         ),
-        columns: vec!["slow requests", "all of them slower by", "former FAILs", "gate FAILs", "its runs"],
+        columns: vec!["slow requests", "all of them slower by", "gate FAILs", "its runs"],
         rows: seen.iter().map(row).collect(),
     }
 }
@@ -80,7 +76,6 @@ over the limit too, or the mean up at 1%. Shares are of {} comparisons.",
 pub struct Starts {
     pub change_pct: f64,
     pub comparisons: usize,
-    pub former: Outcomes,
     pub gate: Outcomes,
 }
 
@@ -88,7 +83,7 @@ pub fn all(comparisons: usize) -> Vec<Starts> {
     on_all_cores(&[0.0, 30.0, 50.0, 100.0], |seed, change_pct| {
         let mut random = Rng::with_seed(6000 + seed);
         let none = Outcomes::default();
-        let mut seen = Starts { change_pct: *change_pct, comparisons, former: none, gate: none };
+        let mut seen = Starts { change_pct: *change_pct, comparisons, gate: none };
         for _ in 0..comparisons {
             let mut draw = |runs: usize, change_pct: f64| -> Vec<f64> {
                 let mut one = || {
@@ -98,7 +93,6 @@ pub fn all(comparisons: usize) -> Vec<Starts> {
                 (0..runs).map(|_| one()).collect()
             };
             let (before, after) = (draw(BASELINE_RUNS, 0.0), draw(MAX_RUNS, *change_pct));
-            seen.former.add(former(&before[..FORMER_RUNS], &after));
             let of = |p95_ms: &[f64]| p95_ms.iter().map(|p95_ms| run(p95_ms / 300.0)).collect::<Vec<Run>>();
             seen.gate.add(verdict(&baseline(&of(&before)), &of(&after), &rules(MAX_RUNS)));
         }
@@ -111,7 +105,6 @@ pub fn table(seen: &[Starts]) -> Table {
         let of = seen.comparisons;
         vec![
             Cell::label(format!("{:+}%", seen.change_pct)),
-            Cell::share(seen.former.fails, of),
             Cell::share(seen.gate.fails, of),
             Cell::mean(seen.gate.runs, of),
         ]
@@ -125,7 +118,7 @@ more runs; it cannot tell such a service from a noisy machine. Give it more runs
 Shares are of {} comparisons.",
             seen[0].comparisons
         ),
-        columns: vec!["true change", "former FAILs", "gate FAILs", "its runs"],
+        columns: vec!["true change", "gate FAILs", "its runs"],
         rows: seen.iter().map(row).collect(),
     }
 }

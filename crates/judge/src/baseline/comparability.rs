@@ -1,21 +1,20 @@
-//! This module tells whether two measurements may be compared at all.
+//! Whether two measurements can be compared.
 
 use std::fmt::{self, Display};
 
 use crate::model::run::{Load, Provenance};
-use crate::verdict::decision::is_close;
+use crate::stats::estimate::is_close;
 
-/// The obstacles to comparing two measurements.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparability {
-    /// The reason why they cannot be compared: what differs, and both values.
+    /// Why they cannot be compared: what differs, and both values.
     pub refusal: Option<String>,
-    /// The facts that weaken the comparison, a sentence each.
+    /// Circumstances that weaken the comparison, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Compares where and how both sides were measured. Another load makes other numbers, so it is refused. Another machine,
-/// Locust or locustfile may make other numbers, so there is a warning.
+/// A different load changes the numbers for certain, so it is refused. A different machine, Locust or locustfile may
+/// change them, so there is a warning.
 pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparability {
     let refusal = match (&baseline.load, &candidate.load) {
         (Some(baseline), Some(candidate)) => load_difference(baseline, candidate),
@@ -23,7 +22,7 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
     };
     let refusal = refusal.or_else(|| users_difference(baseline, candidate));
     let mut warnings = Vec::new();
-    for (baseline, candidate) in facts(baseline).into_iter().zip(facts(candidate)) {
+    for (baseline, candidate) in circumstances(baseline).into_iter().zip(circumstances(candidate)) {
         if let (Some(before), Some(now)) = (baseline.value, candidate.value)
             && before != now
         {
@@ -36,7 +35,7 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
     Comparability { refusal, warnings }
 }
 
-/// Returns what other circumstances the two sides were measured in, by name: another CPU, number of cores, Locust or Python.
+/// The names of other circumstances that differ: CPU, number of cores, Locust or Python.
 pub fn other_circumstances(baseline: &Provenance, candidate: &Provenance) -> Vec<&'static str> {
     let mut others = Vec::new();
     if let (Some(before), Some(now)) = (&baseline.machine, &candidate.machine) {
@@ -57,15 +56,15 @@ pub fn other_circumstances(baseline: &Provenance, candidate: &Provenance) -> Vec
     others
 }
 
-/// Something about a measurement that may explain other numbers.
-struct Fact {
+/// A circumstance of a measurement that may explain other numbers.
+struct Circumstance {
     name: &'static str,
-    /// `None` where it is not known.
+    /// `None` if unknown.
     value: Option<String>,
 }
 
-fn facts(of: &Provenance) -> Vec<Fact> {
-    let fact = |name, value| Fact { name, value };
+fn circumstances(of: &Provenance) -> Vec<Circumstance> {
+    let fact = |name, value| Circumstance { name, value };
     let load = of.load.as_ref();
     vec![
         fact("the machine", of.machine.as_ref().map(ToString::to_string)),
@@ -77,18 +76,15 @@ fn facts(of: &Provenance) -> Vec<Fact> {
             "the number of Locust's workers",
             load.map(|load| load.workers.map_or_else(|| "none".to_owned(), |workers| workers.to_string())),
         ),
-        fact("what Locust gets after `--`", load.map(|load| format!("`{}`", load.kept().locust_args.join(" ")))),
+        fact("what Locust gets after `--`", load.map(|load| format!("`{}`", load.masked().locust_args.join(" ")))),
     ]
 }
 
-/// A difference that keeps two measurements from being compared by their numbers.
+/// A difference that makes the numbers of two measurements incomparable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Break {
-    /// The thing that differs.
     pub what: &'static str,
-    /// Its value at the earlier measurement.
     pub before: String,
-    /// Its value at the later one.
     pub after: String,
 }
 
@@ -98,18 +94,18 @@ impl Display for Break {
     }
 }
 
-/// Everything that is known of the measurements of a stretch: where one of them does not say, another one may.
+/// All known circumstances of the measurements of a stretch. One measurement may know what another does not.
 #[derive(Default)]
-pub struct Known {
-    facts: Vec<Fact>,
+pub(crate) struct Stretch {
+    facts: Vec<Circumstance>,
 }
 
-impl Known {
-    /// Compares the next measurement with those before it. Where it differs, a new stretch begins with it.
-    pub fn meet(&mut self, next: &Provenance) -> Vec<Break> {
+impl Stretch {
+    /// Compares the next measurement with those before it. If it differs, it begins a new stretch.
+    pub fn extend(&mut self, next: &Provenance) -> Vec<Break> {
         let load = next.load.as_ref().map(ToString::to_string);
-        let mut facts = facts(next);
-        facts.insert(0, Fact { name: "the load", value: load });
+        let mut facts = circumstances(next);
+        facts.insert(0, Circumstance { name: "the load", value: load });
         let mut breaks = Vec::new();
         for (known, next) in self.facts.iter_mut().zip(&facts) {
             match (&known.value, &next.value) {
@@ -127,28 +123,28 @@ impl Known {
     }
 }
 
-/// The share of users that may be missing. Each of them waits for its answer before it asks again, so fewer users ask for
-/// less, and a service that is asked for less looks faster.
+/// The share of users that may be missing. A user waits for a response before the next request, so fewer users send
+/// fewer requests, and a service with fewer requests looks faster.
 const MISSING_USERS: f64 = 0.05;
 
-/// Describes users that were not there: fewer than the baseline had or, where it does not say, than were asked for.
+/// Explains missing users: fewer than in the baseline or, if it does not know, than the load has.
 pub fn users_difference(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
     let active = candidate.mean_users?;
     let (expected, whose) = match (baseline.mean_users, &candidate.load) {
-        (Some(mean), _) => (mean, "the baseline had"),
-        // A load shape ignores the users that were asked for.
-        (None, Some(load)) if !load.has_shape => (f64::from(load.users), "this load asked for"),
+        (Some(mean), _) => (mean, "in the baseline"),
+        // A load shape sets its own number of users.
+        (None, Some(load)) if !load.has_shape => (f64::from(load.users), "in its settings"),
         _ => return None,
     };
     if active >= (1.0 - MISSING_USERS) * expected {
         return None;
     }
     Some(format!(
-        "{active:.1} users were active on average, and {whose} {expected:.1}: find out why the others left, or accept this load with --update-baseline"
+        "only {active:.1} users were active on average ({expected:.1} {whose}): find out why the others left, or accept this load with --update-baseline"
     ))
 }
 
-/// Describes all parts of the load that differ, and how to measure with those of the baseline.
+/// All parts of the load that differ, and how to measure with the baseline's load.
 fn load_difference(baseline: &Load, candidate: &Load) -> Option<String> {
     let (mut differences, mut changes, mut flags) = (Vec::new(), Vec::new(), Vec::new());
     if !is_close(baseline.warmup_s, candidate.warmup_s) {
@@ -156,7 +152,7 @@ fn load_difference(baseline: &Load, candidate: &Load) -> Option<String> {
         differences.push(format!("the baseline has {before} s of warm-up, this load {now} s"));
         changes.push("change [load] warmup".to_owned());
     }
-    let [before, now] = [baseline, candidate].map(|load| load.kept().args.join(" "));
+    let [before, now] = [baseline, candidate].map(|load| load.masked().args.join(" "));
     if before != now {
         differences.push(format!("arguments of Locust: the baseline has `{before}`, this load `{now}`"));
         changes.push("change [load] args".to_owned());

@@ -1,0 +1,78 @@
+//! How a command ended: what is printed, and the exit code.
+
+use std::fmt;
+
+use anyhow::{Error, Result};
+use judge::model::text::error_line;
+use judge::verdict::compare::Verdict;
+use report::view::content::Unjudged;
+
+use crate::sys::process::{Failure, Interrupted};
+
+pub enum Outcome {
+    /// The report is printed.
+    Judged(Verdict),
+    /// Nothing was to be judged. The text is for stdout.
+    Done(String),
+    /// Nothing was judged. `log_tail` is the end of the log of the program that failed, or empty.
+    Unjudged {
+        unjudged: Unjudged,
+        log_tail: String,
+    },
+    /// The verdict is printed, but a report file of it cannot be written.
+    ReportMissing(String),
+    Interrupted(Interrupted),
+}
+
+/// Marks the error of a report file that was to be written after the verdict.
+#[derive(Debug)]
+pub struct AfterVerdict;
+
+impl fmt::Display for AfterVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the verdict above stands, but a report of it is missing")
+    }
+}
+
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Outcome {
+        let error = match error.downcast::<Interrupted>() {
+            Ok(interrupted) => return Outcome::Interrupted(interrupted),
+            Err(error) => error,
+        };
+        let reason = error_line(&error);
+        if error.is::<AfterVerdict>() {
+            return Outcome::ReportMissing(reason);
+        }
+        let log_tail = error.downcast_ref::<Failure>().map_or_else(String::new, |failure| failure.tail.clone());
+        Outcome::Unjudged { unjudged: Unjudged::NoVerdict(reason), log_tail }
+    }
+}
+
+impl From<Result<Outcome>> for Outcome {
+    fn from(result: Result<Outcome>) -> Outcome {
+        result.unwrap_or_else(Outcome::from)
+    }
+}
+
+impl From<Unjudged> for Outcome {
+    fn from(unjudged: Unjudged) -> Outcome {
+        Outcome::Unjudged { unjudged, log_tail: String::new() }
+    }
+}
+
+impl Outcome {
+    /// 0 is a pass, 1 a regression, 2 no verdict. In a bisection 125 skips the commit, because `git bisect run` takes 2 for a
+    /// bad one.
+    pub fn exit_code(&self, bisect: bool) -> u8 {
+        match self {
+            Outcome::Judged(Verdict::Fail) => 1,
+            Outcome::Judged(Verdict::Pass)
+            | Outcome::Done(_)
+            | Outcome::Unjudged { unjudged: Unjudged::BaselineSaved(_), .. } => 0,
+            Outcome::Unjudged { .. } | Outcome::ReportMissing(_) if bisect => 125,
+            Outcome::Unjudged { .. } | Outcome::ReportMissing(_) => 2,
+            Outcome::Interrupted(Interrupted { signal }) => 128 + signal,
+        }
+    }
+}

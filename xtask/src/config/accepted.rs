@@ -1,0 +1,88 @@
+//! `[[accepted]]` of `perf.toml`: temporary exceptions from the limits.
+
+use std::ops::Range;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use judge::model::day::Day;
+use judge::model::limits::{Accepted, Limit};
+use judge::model::run::Metric;
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::config::lines::line_of;
+
+/// An entry as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptedTable {
+    endpoint: Spanned<String>,
+    metric: Spanned<String>,
+    up_to: Spanned<String>,
+    until: Spanned<String>,
+    reason: Spanned<String>,
+}
+
+/// An exception, whatever day it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AcceptedConfig {
+    /// `None` for all requests together.
+    endpoint: Option<String>,
+    metric: Metric,
+    /// The limit until the exception expires.
+    up_to: Limit,
+    /// The last day.
+    until: Day,
+    reason: String,
+}
+
+impl AcceptedTable {
+    /// Parses all entries. `text` is the file's. An error begins with its line: `:3: ...`.
+    pub fn resolve_all(tables: &[AcceptedTable], text: &str) -> Result<Vec<AcceptedConfig>> {
+        let mut accepted: Vec<AcceptedConfig> = Vec::new();
+        for table in tables {
+            let next = table.resolve(text)?;
+            let is_known =
+                accepted.iter().any(|known| (&known.endpoint, known.metric) == (&next.endpoint, next.metric));
+            ensure!(
+                !is_known,
+                ":{}: [[accepted]] `{}` of {:?} is accepted twice: leave one",
+                line_of(text, table.endpoint.span().start),
+                next.metric,
+                table.endpoint.get_ref()
+            );
+            accepted.push(next);
+        }
+        Ok(accepted)
+    }
+
+    fn resolve(&self, text: &str) -> Result<AcceptedConfig> {
+        let at = |key: &str, span: Range<usize>| format!(":{}: [[accepted]] `{key}`", line_of(text, span.start));
+        let AcceptedTable { endpoint, metric: name, up_to, until, reason } = self;
+        let metric = Metric::from_name(name.get_ref()).with_context(|| at("metric", name.span())).map_err(|error| {
+            anyhow!("{error} is no metric: use p50, p95, p95_corrected, p99, requests_per_sec or error_rate")
+        })?;
+        let endpoint = (!endpoint.get_ref().is_empty()).then(|| endpoint.get_ref().clone());
+        ensure!(
+            endpoint.is_none() || metric != Metric::P95Corrected,
+            "{}: p95_corrected is of all requests together: write endpoint = \"\"",
+            at("metric", name.span())
+        );
+        let up_to_at = || at("up_to", up_to.span());
+        let has_level = ["fail", "warn", "off"].iter().any(|level| up_to.get_ref().trim().starts_with(level));
+        ensure!(!has_level, "{}: write the limit alone, such as \"45%\"", up_to_at());
+        let up_to = Limit::parse(metric, up_to.get_ref()).map_err(|error| anyhow!("{}: {error}", up_to_at()))?;
+        let day = Day::parse(until.get_ref());
+        let until =
+            day.with_context(|| format!("{} is not a day such as \"2026-12-31\"", at("until", until.span())))?;
+        ensure!(!reason.get_ref().trim().is_empty(), "{}: say why it is accepted", at("reason", reason.span()));
+        Ok(AcceptedConfig { endpoint, metric, up_to, until, reason: reason.get_ref().clone() })
+    }
+}
+
+impl AcceptedConfig {
+    /// The exception with the days that it has left.
+    pub fn on(&self, today: Day) -> Accepted {
+        let AcceptedConfig { endpoint, metric, up_to, until, reason } = self.clone();
+        Accepted { endpoint, metric, up_to, until, days_left: today.days_until(until), reason }
+    }
+}

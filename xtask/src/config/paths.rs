@@ -1,0 +1,75 @@
+//! Where the files of a command are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use crate::config::flags::PerfFlags;
+use crate::sys::files::{self, Identity};
+use crate::sys::git;
+
+/// The paths that follow from the flags alone.
+pub struct Paths {
+    /// The folder where the user is. Paths on the command line are relative to it.
+    pub current_dir: PathBuf,
+    /// The root of the user's repository.
+    pub root: PathBuf,
+    pub config: PathBuf,
+    pub baseline: PathBuf,
+}
+
+impl Paths {
+    /// Takes the values of `--config` and `--baseline`.
+    pub fn resolve(config: Option<&Path>, baseline: Option<&Path>) -> Paths {
+        let current_dir = env::current_dir().unwrap_or_default();
+        let root = git::root(&current_dir).to_owned();
+        let or_default = |path: Option<&Path>, name| path.map_or(root.join(name), |path| current_dir.join(path));
+        Paths {
+            config: or_default(config, "perf.toml"),
+            baseline: or_default(baseline, "perf_baseline.json"),
+            root,
+            current_dir,
+        }
+    }
+
+    /// The folder of everything that commands leave behind.
+    pub fn perf_folder(&self) -> PathBuf {
+        self.root.join("target/perf")
+    }
+
+    /// A path relative to the root, if it lies there.
+    pub fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+
+    /// The files that `perf` reads whatever `perf.toml` names.
+    pub fn inputs(&self, flags: &PerfFlags) -> Vec<PathBuf> {
+        let mut inputs = vec![self.baseline.clone(), self.config.clone()];
+        inputs.extend(["locustfile.py", "pyproject.toml", "locust.conf"].map(|name| self.root.join(name)));
+        inputs.extend(flags.load.locustfile.iter().map(|file| self.current_dir.join(file)));
+        for results in &flags.results {
+            let results = self.current_dir.join(results);
+            for folder in [results.join("against"), results] {
+                for file in files::result_files(&folder).unwrap_or_default() {
+                    inputs.extend(["perf_results.json", "run.json"].map(|name| file.with_file_name(name)));
+                    inputs.push(file);
+                }
+            }
+        }
+        inputs
+    }
+
+    /// Refuses a report that would replace a file that the command reads, also under another name of that file.
+    pub fn refuse_input(&self, report: &Path, inputs: &[PathBuf]) -> Result<()> {
+        let Some(identity) = Identity::of(report) else { return Ok(()) };
+        match inputs.iter().find(|input| Identity::of(input).as_ref() == Some(&identity)) {
+            Some(input) => bail!(
+                "--report {} would replace {}, which this command reads: name another file",
+                report.display(),
+                self.shown(input)
+            ),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! `perf.toml`. `xtask/adopt/perf.toml` explains each key.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use judge::model::limits::{EndpointLimits, Limit, Limits, default_limits};
+use judge::model::mask;
+use judge::model::run::{LEAST_REQUESTS, Metric};
+use judge::model::text::printable;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use toml::Spanned;
+
+use crate::config::accepted::{AcceptedConfig, AcceptedTable};
+use crate::config::drift::{DriftConfig, DriftTable};
+use crate::config::flags;
+use crate::config::lines::{line_of, line_of_table};
+use crate::sys::files;
+
+/// The content of `perf.toml`.
+#[derive(Debug)]
+pub struct Config {
+    /// `None` if the service runs already.
+    pub service: Option<ServiceConfig>,
+    pub load: LoadConfig,
+    pub locust: LocustConfig,
+    pub runs: RunsConfig,
+    pub against: AgainstConfig,
+    pub baseline: BaselineConfig,
+    /// `None` if no drift is judged.
+    pub(crate) drift: Option<DriftConfig>,
+    pub(crate) accepted: Vec<AcceptedConfig>,
+    /// The limits of all requests together, and of endpoints without limits of their own.
+    pub limits: Limits,
+    /// In the order of their precedence.
+    pub endpoint_limits: Vec<EndpointLimits>,
+}
+
+/// `perf.toml` as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ConfigTables {
+    service: Option<ServiceConfig>,
+    load: LoadConfig,
+    locust: LocustConfig,
+    runs: RunsConfig,
+    against: AgainstConfig,
+    baseline: BaselineConfig,
+    drift: Option<DriftTable>,
+    accepted: Vec<AcceptedTable>,
+    limits: BTreeMap<Spanned<String>, Spanned<LimitEntry>>,
+}
+
+type LimitTable = BTreeMap<Spanned<String>, Spanned<String>>;
+
+/// An entry of `[limits]`.
+#[derive(Debug)]
+enum LimitEntry {
+    /// The limit of the metric that the key names.
+    Metric(String),
+    /// The limits of the endpoints that the key names.
+    Endpoint(LimitTable),
+}
+
+/// `[service]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceConfig {
+    /// Starts the service and stays in the foreground.
+    pub command: String,
+    pub build: Option<String>,
+    /// Runs before each start of the service, to reset or seed its database.
+    pub prepare: Option<String>,
+    /// Answers 2xx once the service is ready, or takes connections if it begins with `tcp://`.
+    pub ready_url: String,
+    /// The expected status, if it is not 2xx.
+    pub ready_status: Option<u16>,
+    /// Variables for `prepare` and `command`.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The time for `build` to end, and for `prepare`.
+    #[serde(default = "ten_minutes", deserialize_with = "duration")]
+    pub build_timeout: Duration,
+    /// The time for `ready_url` to answer.
+    #[serde(default = "thirty_seconds", deserialize_with = "duration")]
+    pub ready_timeout: Duration,
+    /// The time from SIGTERM to SIGKILL.
+    #[serde(default = "ten_seconds", deserialize_with = "duration")]
+    pub stop_timeout: Duration,
+}
+
+impl ServiceConfig {
+    /// Whether it uses files of the user's own checkout, by `{root}` or `PERF_ROOT`.
+    pub fn names_root(&self) -> bool {
+        let texts = [Some(&self.command), self.build.as_ref(), self.prepare.as_ref()].into_iter().flatten();
+        texts.chain(self.env.values()).any(|text| text.contains("{root}") || text.contains("PERF_ROOT"))
+    }
+}
+
+/// `[load]`. What is absent here may be a flag, or a setting of Locust's own configuration.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoadConfig {
+    pub users: Option<u32>,
+    pub spawn_rate: Option<f64>,
+    pub run_time: Option<String>,
+    pub host: Option<String>,
+    /// One or several, separated by commas.
+    pub locustfile: Option<String>,
+    pub args: Vec<String>,
+    pub processes: Option<u32>,
+    pub expect_workers: Option<u32>,
+    /// The time for the workers to connect.
+    #[serde(deserialize_with = "duration")]
+    pub workers_timeout: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub warmup: Duration,
+    #[serde(deserialize_with = "some_duration")]
+    pub stop_timeout: Option<Duration>,
+    /// The number of requests that a run must have to be judged.
+    #[serde(deserialize_with = "min_requests")]
+    pub min_requests: u64,
+    /// The time that Locust may take beyond run time and stop timeout.
+    #[serde(deserialize_with = "duration")]
+    pub deadline_margin: Duration,
+}
+
+impl Default for LoadConfig {
+    fn default() -> LoadConfig {
+        LoadConfig {
+            users: None,
+            spawn_rate: None,
+            run_time: None,
+            host: None,
+            locustfile: None,
+            args: Vec::new(),
+            processes: None,
+            expect_workers: None,
+            workers_timeout: Duration::from_secs(120),
+            warmup: Duration::ZERO,
+            stop_timeout: None,
+            min_requests: LEAST_REQUESTS,
+            deadline_margin: thirty_seconds(),
+        }
+    }
+}
+
+/// `[runs]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunsConfig {
+    pub min: NonZeroU32,
+    pub max: NonZeroU32,
+    pub baseline: NonZeroU32,
+}
+
+impl Default for RunsConfig {
+    fn default() -> RunsConfig {
+        const fn runs(number: u32) -> NonZeroU32 {
+            NonZeroU32::new(number).expect("not 0")
+        }
+        RunsConfig { min: runs(1), max: runs(8), baseline: runs(10) }
+    }
+}
+
+/// `[against]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgainstConfig {
+    /// The folder of the checkouts, from the root or from `~/`, instead of the user's cache.
+    pub folder: Option<String>,
+}
+
+/// `[baseline]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BaselineConfig {
+    /// Whether a FAIL by the stored numbers is confirmed, as by `--confirm`.
+    pub confirm: bool,
+    /// The age, and the number of commits since, beyond which a report warns that the baseline is old.
+    #[serde(deserialize_with = "age")]
+    pub old_after: Duration,
+    pub old_after_commits: u32,
+}
+
+impl Default for BaselineConfig {
+    fn default() -> BaselineConfig {
+        BaselineConfig { confirm: false, old_after: Duration::from_secs(90 * 86_400), old_after_commits: 200 }
+    }
+}
+
+impl BaselineConfig {
+    pub fn old_after_days(&self) -> i64 {
+        i64::try_from(self.old_after.as_secs() / 86_400).unwrap_or(i64::MAX)
+    }
+}
+
+/// `[locust]`.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LocustConfig {
+    /// The version to install instead of the pinned one.
+    pub version: Option<String>,
+    /// Starts a Locust of the user's own.
+    pub command: Option<String>,
+    /// Packages, or requirements files, to install beside Locust.
+    pub requirements: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        ConfigTables::default().resolve("").expect("the defaults are valid")
+    }
+}
+
+impl Config {
+    /// Reads `perf.toml`. An error begins with the file and the line: `perf.toml:3: ...`.
+    pub(crate) fn read(path: &Path) -> Result<Config> {
+        let text = files::read_to_string(path)?;
+        Config::parse(&text).map_err(|error| anyhow!("{}{error:#}", path.display()))
+    }
+
+    /// Parses `perf.toml`. An error begins with its line: `:3: ...`.
+    pub fn parse(text: &str) -> Result<Config> {
+        let tables: ConfigTables = toml::from_str(text).map_err(|error| {
+            let line = line_of(text, error.span().map_or(0, |span| span.start));
+            let shown = mask::setting(text.lines().nth(line - 1).unwrap_or_default().trim());
+            let shown: String = shown.chars().take(60).collect();
+            let message = error.message().replace('\n', " ");
+            let quotes = if message.ends_with("expected a string") { ": write it as \"30s\" or \"20%\"" } else { "" };
+            anyhow!(":{line}: `{}`: {message}{quotes}", printable(&shown))
+        })?;
+        tables.resolve(text)
+    }
+}
+
+impl ConfigTables {
+    /// Checks and completes the tables. `text` is the file's, for the lines in errors.
+    fn resolve(self, text: &str) -> Result<Config> {
+        let (limits, endpoint_limits) = resolve_limits(&self.limits, text)?;
+        let drift = self.drift.map(|table| table.resolve(text)).transpose()?;
+        let accepted = AcceptedTable::resolve_all(&self.accepted, text)?;
+        let RunsConfig { min, max, .. } = self.runs;
+        if min > max {
+            bail!(":{}: [runs] `min` is {min}, more than `max`, which is {max}", line_of_table(text, "[runs]"));
+        }
+        let LocustConfig { version, command, requirements } = &self.locust;
+        if command.is_some() && (version.is_some() || !requirements.is_empty()) {
+            bail!(
+                ":{}: [locust] `command` is for a Locust of your own, `version` and `requirements` for the managed one: remove one or the other",
+                line_of_table(text, "[locust]")
+            );
+        }
+        let ConfigTables { service, load, locust, runs, against, baseline, .. } = self;
+        Ok(Config { service, load, locust, runs, against, baseline, drift, accepted, limits, endpoint_limits })
+    }
+}
+
+fn resolve_limits(
+    entries: &BTreeMap<Spanned<String>, Spanned<LimitEntry>>,
+    text: &str,
+) -> Result<(Limits, Vec<EndpointLimits>)> {
+    let (mut limits, mut endpoint_limits) = (default_limits(), Vec::new());
+    for (name, entry) in entries {
+        match entry.get_ref() {
+            LimitEntry::Metric(limit) => {
+                let (metric, limit) = parse_limit(text, "[limits]", name, limit, entry.span())?;
+                limits.insert(metric, limit);
+            }
+            LimitEntry::Endpoint(table) => {
+                let at = format!("[limits.{:?}]", name.get_ref());
+                let own =
+                    table.iter().map(|(metric, limit)| parse_limit(text, &at, metric, limit.get_ref(), limit.span()));
+                endpoint_limits.push(EndpointLimits::new(name.get_ref(), own.collect::<Result<_>>()?));
+            }
+        }
+    }
+    // A limit of p95 is meant for the users' experience, which p95_corrected describes.
+    let is_set = |metric: Metric| entries.keys().any(|name| name.get_ref() == metric.name());
+    if !is_set(Metric::P95Corrected)
+        && let Some(limit) = limits.get(&Metric::P95).cloned()
+    {
+        limits.insert(Metric::P95Corrected, limit);
+    }
+    endpoint_limits.sort_by_cached_key(EndpointLimits::precedence);
+    Ok((limits, endpoint_limits))
+}
+
+fn parse_limit(
+    text: &str,
+    table: &str,
+    name: &Spanned<String>,
+    limit: &str,
+    limit_at: Range<usize>,
+) -> Result<(Metric, Limit)> {
+    let at = |span: Range<usize>| format!(":{}: {table} `{}`", line_of(text, span.start), name.get_ref());
+    let metric = Metric::from_name(name.get_ref()).with_context(|| at(name.span())).map_err(|error| {
+        anyhow!(
+            "{error} is not a metric: use p50, p95, p99, requests_per_sec or error_rate, or a table [limits.\"GET /path\"]"
+        )
+    })?;
+    let limit = Limit::parse(metric, limit).map_err(|error| anyhow!("{}: {error}", at(limit_at)))?;
+    Ok((metric, limit))
+}
+
+impl<'de> Deserialize<'de> for LimitEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LimitEntry, D::Error> {
+        struct EntryVisitor;
+
+        impl<'de> Visitor<'de> for EntryVisitor {
+            type Value = LimitEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a limit such as \"20%\", or the table of an endpoint's limits")
+            }
+
+            fn visit_str<E: de::Error>(self, limit: &str) -> Result<LimitEntry, E> {
+                Ok(LimitEntry::Metric(limit.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<LimitEntry, A::Error> {
+                LimitTable::deserialize(MapAccessDeserializer::new(map)).map(LimitEntry::Endpoint)
+            }
+        }
+
+        deserializer.deserialize_any(EntryVisitor)
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let duration = humantime::parse_duration(&text)
+        .map_err(|_| de::Error::custom(format!("`{text}` is not a duration such as \"500ms\", \"30s\" or \"2m\"")))?;
+    flags::check_length(duration).map_err(|error| de::Error::custom(format!("`{text}` {error}")))?;
+    Ok(duration)
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
+fn age<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let age = humantime::parse_duration(&text).ok().filter(|age| age.as_secs() >= 86_400);
+    age.ok_or_else(|| de::Error::custom(format!("`{text}` is not an age of a day or more, such as \"90d\"")))
+}
+
+fn min_requests<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let requests = u64::deserialize(deserializer)?;
+    if requests < LEAST_REQUESTS {
+        return Err(de::Error::custom(format!(
+            "a run needs at least {LEAST_REQUESTS} requests, since its p95 is its maximum below that: give {LEAST_REQUESTS} or more"
+        )));
+    }
+    Ok(requests)
+}
+
+fn ten_minutes() -> Duration {
+    Duration::from_secs(600)
+}
+
+fn thirty_seconds() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}

@@ -1,0 +1,31 @@
+//! The time that a command takes: the gate's own, and that of the programs it waits for.
+
+use std::time::{Duration, Instant};
+
+pub struct Clock {
+    started: Instant,
+    waited: Duration,
+}
+
+impl Clock {
+    pub fn start() -> Clock {
+        Clock { started: Instant::now(), waited: Duration::ZERO }
+    }
+
+    /// Runs `work`, which waits for other programs.
+    pub fn waiting<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let result = work();
+        self.waited += started.elapsed();
+        result
+    }
+
+    pub fn total(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The time that the gate itself took.
+    pub fn own(&self) -> Duration {
+        self.total().saturating_sub(self.waited)
+    }
+}

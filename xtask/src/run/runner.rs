@@ -1,0 +1,297 @@
+//! The runs of a command: what all of them share, and one run.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use judge::model::mask;
+use judge::model::run::Provenance;
+use report::formats::github;
+use report::view::words::shown_commit;
+use xshell::Shell;
+
+use crate::config::perf_toml::ServiceConfig;
+use crate::config::project::Project;
+use crate::config::settings::Settings;
+use crate::run::checkout::{Checkout, Side};
+use crate::run::clock::Clock;
+use crate::run::install;
+use crate::run::locust::{Finished, Job, Locust};
+use crate::run::progress::{self, LoadCounter, LoadNumber, LoadView};
+use crate::run::results::{self, MeasuredRun, RunFile};
+use crate::run::service::{self, Build, Target};
+use crate::run::usage::Sampler;
+use crate::run::workers;
+use crate::sys::process::{self, Failure};
+use crate::sys::program::Program;
+use crate::sys::session::Session;
+use crate::sys::worktree::Worktree;
+use crate::sys::{ci, files, git, lock, machine};
+
+/// Everything that the runs of a command share.
+pub struct Runner<'a> {
+    project: &'a Project<'a>,
+    settings: Settings,
+    locust: Locust,
+    /// What all runs have in common.
+    provenance: Provenance,
+    session: Session,
+    pub clock: Clock,
+    loads: LoadCounter,
+    /// The number of runs, or of rounds, that share the evidence's probability of error.
+    max_runs: usize,
+    /// Whether the other side was built last. Both may build into one place, such as a tag of Docker's.
+    other_was_built: bool,
+    /// The program that answered last for the working tree, beside another commit.
+    this_program: Option<Program>,
+    /// Workers elsewhere are started once for all runs.
+    has_printed_worker_commands: bool,
+    /// While it is held, no other command measures in this repository.
+    _turn: File,
+}
+
+impl<'a> Runner<'a> {
+    /// Builds `first`, and installs Locust at the same time. From here on signals are caught, because children are started.
+    pub fn prepare(
+        project: &'a Project<'a>,
+        settings: Settings,
+        first: Side,
+        max_loads: usize,
+        mut clock: Clock,
+    ) -> Result<Runner<'a>> {
+        process::catch_signals()?;
+        let perf_folder = project.paths.perf_folder();
+        fs::create_dir_all(&perf_folder).with_context(|| format!("cannot make {}", perf_folder.display()))?;
+        // In a repository that does not ignore `target`, our files would make the tree dirty.
+        files::write_atomically(&perf_folder.join(".gitignore"), "*\n")?;
+        let say = |line: &str| project.say(line);
+        let waiting = "waiting: another run is using this repository, and two loads at once would skew each other";
+        let turn = lock::wait_for_turn(&perf_folder.join("measuring.lock"), waiting, &say)?;
+        let session = Session::create(&perf_folder)?;
+        if !settings.starts_service {
+            service::check_answers(settings.host.as_deref().unwrap_or_default())?;
+        }
+        if settings.load.workers.is_some() {
+            workers::check_port(settings.bind_host.as_deref(), settings.bind_port)?;
+        }
+        let build = start_build(project, &settings, first, &session.folder.join("build.log"))?;
+        let locust = clock.waiting(|| install::prepare(&project.shell, &project.config.locust, &perf_folder, &say))?;
+        locust.check(&settings.load, &settings.locustfile)?;
+        clock.waiting(|| finish_build(build))?;
+        let provenance = Provenance {
+            load: Some(settings.load.masked()),
+            machine: Some(machine::describe(&project.shell)),
+            locust: Some(locust.version.clone()),
+            python: locust.python.clone(),
+            locustfile: locustfile_digest(&project.paths.root, &settings.locustfile),
+            ..project.provenance()
+        };
+        Ok(Runner {
+            project,
+            settings,
+            locust,
+            provenance,
+            session,
+            clock,
+            loads: LoadCounter::new(max_loads),
+            max_runs: project.rules.max_runs,
+            other_was_built: false,
+            this_program: None,
+            has_printed_worker_commands: false,
+            _turn: turn,
+        })
+    }
+
+    /// The service that is started for each run; `None` if one runs already.
+    pub fn service(&self) -> Option<&'a ServiceConfig> {
+        self.project.service(&self.settings)
+    }
+
+    /// Allows so many rounds of both sides after the runs that are made.
+    pub fn begin_rounds(&mut self, max_rounds: usize) {
+        self.max_runs = max_rounds;
+        self.loads.allow(2 * max_rounds);
+    }
+
+    /// Checks `commit` out in `folder`, which holds all checkouts, and builds its service.
+    pub fn check_out(&mut self, rev: &str, commit: &str, ours: &ServiceConfig, folder: &Path) -> Result<Checkout> {
+        let project = self.project;
+        let log = self.session.folder.join("worktree.log");
+        let say = |line: &str| project.say(line);
+        let check_out = || Worktree::check_out(&project.shell, folder, commit, &log, &say);
+        let at_rev = || format!("at {rev} ({})", shown_commit(commit, false));
+        let worktree = self.clock.waiting(check_out).with_context(at_rev)?;
+        let checkout = Checkout::new(&project.shell, rev, commit, ours, worktree)?;
+        self.build(Side::Other(&checkout), "against-build.log").with_context(at_rev)?;
+        Ok(checkout)
+    }
+
+    fn build(&mut self, side: Side, log: &str) -> Result<()> {
+        let log = self.session.folder.join(log);
+        let build = start_build(self.project, &self.settings, side, &log)?;
+        self.clock.waiting(|| finish_build(build)).map_err(|error| side.explain(error))?;
+        self.other_was_built = matches!(side, Side::Other(_));
+        Ok(())
+    }
+
+    /// Makes one run: a fresh service, a fresh folder of this name, one Locust.
+    pub fn run(&mut self, side: Side, name: &str) -> Result<MeasuredRun> {
+        let project = self.project;
+        let folder = self.session.run_folder(name)?;
+        let load_number = self.loads.begin();
+        if self.other_was_built != matches!(side, Side::Other(_)) {
+            self.build(side, &format!("{name}/build.log"))?;
+        }
+        let (shell, service) = (shell(project, side), service_of(project, &self.settings, side));
+        let log = folder.join("service.log");
+        let start = || Target::start(shell, service, &self.settings, &project.paths.root, &log);
+        let mut target = self.clock.waiting(start).map_err(|error| side.explain(error))?;
+        let same_program = self.same_program(side, &target);
+        let mut sampler = Sampler::default();
+        let mut finished = self.load(side, &mut target, &mut sampler, load_number, &folder)?;
+        for sentence in self.clock.waiting(|| target.stop()) {
+            project.say(&sentence);
+        }
+        // A signal may have come while the service stopped, when nothing else checks for one.
+        process::check_interrupted()?;
+        let mut provenance = self.provenance.clone();
+        provenance.usage = finished.window.and_then(|window| sampler.usage(&window));
+        if let Side::Other(checkout) = side {
+            (provenance.commit, provenance.dirty) = (checkout.commit.clone(), false);
+            finished.warnings.extend(checkout.warning.clone());
+        }
+        finished.warnings.extend(same_program);
+        RunFile::new(provenance, finished, self.max_runs).write(&folder)?;
+        results::read(&folder.join("perf_results_stats.csv"))
+            .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
+    }
+
+    /// Runs the load, and checks that the service survived it.
+    fn load(
+        &mut self,
+        side: Side,
+        target: &mut Target,
+        sampler: &mut Sampler,
+        number: LoadNumber,
+        folder: &Path,
+    ) -> Result<Finished> {
+        let Runner { project, settings, locust, clock, has_printed_worker_commands, .. } = self;
+        let (load, host) = (&settings.load, target.host(settings));
+        let master = master_socket(settings)?;
+        let job = Job {
+            load,
+            locustfile: &settings.locustfile,
+            host: &host,
+            stop_timeout: settings.stop_timeout,
+            deadline_margin: project.config.load.deadline_margin,
+            bind_host: master.bind_host,
+            bind_port: master.bind_port,
+            workers_timeout: project.config.load.workers_timeout,
+            root: &project.paths.root,
+            folder: folder.strip_prefix(&project.paths.root).unwrap_or(folder),
+            verbose: project.flags.verbose,
+        };
+        project.say(&format!("load-testing {}{} ({load})", mask::url(&host), side.suffix()));
+        if let Some(workers) = load.workers
+            && !*has_printed_worker_commands
+        {
+            *has_printed_worker_commands = true;
+            progress::print_worker_commands(project, locust, &job, workers);
+        }
+        let mut view = LoadView::new(project, &job, number);
+        let finished = clock.waiting(|| {
+            locust.run(&project.shell, &job, &mut |stage| {
+                view.show(stage);
+                sampler.tick(target.group());
+                target.check_alive("during the load")
+            })
+        });
+        drop(view);
+        if ci::is_github() {
+            let name = folder.strip_prefix(&self.session.folder).unwrap_or(folder).display();
+            project.say(&github::group(&format!("Locust's log, {name}"), &files::tail(&job.log())));
+        }
+        // A service that died explains whatever Locust reports.
+        target.check_alive("during the load")?;
+        if finished.is_ok() {
+            clock.waiting(|| target.check_answers())?;
+        }
+        finished
+    }
+
+    /// Warns if the other commit answers from the program that answered for the working tree, unless that program runs other
+    /// files, as interpreters do. Stores the program of the working tree.
+    fn same_program(&mut self, side: Side, target: &Target) -> Option<String> {
+        match side {
+            Side::Only => None,
+            Side::This => {
+                if let Some(program) = target.program() {
+                    self.this_program = Some(program);
+                }
+                None
+            }
+            Side::Other(_) => {
+                let program = target.program()?;
+                let is_same = self.this_program.as_ref() == Some(&program) && !program.runs_other_files();
+                is_same.then(|| {
+                    format!(
+                        "both sides ran the same program file, {}, so one version may have been measured twice: build it inside the checkout, and start that",
+                        program.path.display()
+                    )
+                })
+            }
+        }
+    }
+}
+
+fn shell<'s>(project: &'s Project, side: Side<'s>) -> &'s Shell {
+    match side {
+        Side::Only | Side::This => &project.shell,
+        Side::Other(checkout) => &checkout.shell,
+    }
+}
+
+/// The service to start; `None` if one runs already.
+fn service_of<'s>(project: &'s Project, settings: &Settings, side: Side<'s>) -> Option<&'s ServiceConfig> {
+    match side {
+        Side::Only | Side::This => project.service(settings),
+        Side::Other(checkout) => Some(&checkout.service),
+    }
+}
+
+/// Starts the build of a side, which goes on until it is waited for.
+fn start_build(project: &Project, settings: &Settings, side: Side, log: &Path) -> Result<Option<Build>> {
+    let Some(service) = service_of(project, settings, side) else { return Ok(None) };
+    if let Some(build) = &service.build {
+        project.say(&format!("building the service{}: {build}", side.suffix()));
+    }
+    Build::start(shell(project, side), service, &project.paths.root, log)
+}
+
+fn finish_build(build: Option<Build>) -> Result<()> {
+    build.map_or(Ok(()), Build::finish)
+}
+
+/// Where Locust's master listens.
+struct MasterSocket<'a> {
+    /// `None` for Locust's own choice.
+    bind_host: Option<&'a str>,
+    bind_port: u16,
+}
+
+/// Processes on this machine find their master on any port. With a free one two commands at once do not meet, and no other
+/// worker can join.
+fn master_socket(settings: &Settings) -> Result<MasterSocket<'_>> {
+    Ok(match settings.load.processes {
+        Some(_) => MasterSocket { bind_host: Some("127.0.0.1"), bind_port: service::free_port()? },
+        None => MasterSocket { bind_host: settings.bind_host.as_deref(), bind_port: settings.bind_port },
+    })
+}
+
+fn locustfile_digest(root: &Path, locustfile: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    for part in locustfile.split(',') {
+        bytes.extend(files::read(&root.join(part)).ok()?);
+    }
+    Some(git::blob_hash(&bytes))
+}
