@@ -2,6 +2,8 @@
 
 mod against;
 mod baseline_versions;
+pub mod bisect;
+mod bisect_state;
 mod confirm;
 mod delivery;
 mod drift;
