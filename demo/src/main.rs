@@ -61,7 +61,7 @@ const MAX_CONNECTIONS: usize = 1024;
 const STACK_BYTES: usize = 256 * 1024;
 
 /// Frees the thread of a client that vanished without closing its connection.
-const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Keeps a failing `accept` (such as no file descriptors left) from spinning.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(10);

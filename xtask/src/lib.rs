@@ -18,7 +18,7 @@ pub mod adopt;
 mod commands;
 pub mod config;
 #[cfg(feature = "maintenance")]
-pub mod repo_flags;
+pub mod maintenance_flags;
 pub mod run;
 #[cfg(feature = "maintenance")]
 pub mod selftest;
@@ -39,7 +39,7 @@ use crate::commands::history::history;
 use crate::commands::outcome::Outcome;
 use crate::commands::perf::perf;
 use crate::config::flags::{Command, HELP, parse};
-use crate::sys::invocation::Call;
+use crate::sys::invocation::Invocation;
 use crate::sys::screen::screen;
 
 /// Runs the command that the arguments of this process ask for, and prints the result: the report to stdout, the rest to
@@ -57,13 +57,13 @@ pub fn main() -> ExitCode {
 /// Runs a command of the gate's own repository (`selftest`, `adopt`), or one that every repository has.
 #[cfg(feature = "maintenance")]
 fn run_maintenance(args: Vec<OsString>) -> ExitCode {
-    use crate::repo_flags::Command;
+    use crate::maintenance_flags::MaintenanceCommand;
     remember_name(&args);
-    let outcome = match repo_flags::parse(args) {
-        Ok(Command::Library(args)) => return run(args),
-        Ok(Command::Help) => Ok(Outcome::Done(named(&format!("{HELP}\n{}", repo_flags::HELP)))),
-        Ok(Command::Selftest(flags)) => selftest::selftest(&flags).map(Outcome::Judged),
-        Ok(Command::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
+    let outcome = match maintenance_flags::parse(args) {
+        Ok(MaintenanceCommand::Other(args)) => return run(args),
+        Ok(MaintenanceCommand::Help) => Ok(Outcome::Done(named(&format!("{HELP}\n{}", maintenance_flags::HELP)))),
+        Ok(MaintenanceCommand::Selftest(flags)) => selftest::selftest(&flags).map(Outcome::Judged),
+        Ok(MaintenanceCommand::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
         Err(error) => Err(error),
     };
     finish(&outcome.into())
@@ -100,7 +100,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 /// Stores the name by which this process was invoked, for messages. `args` are the arguments of the gate's command.
 fn remember_name(args: &[OsString]) {
     let folder = env::current_dir().unwrap_or_default();
-    program::set_name(Call::of_this_process().name(args, &folder));
+    program::set_name(Invocation::of_this_process().name(args, &folder));
 }
 
 /// A help text with the name by which this process was invoked.
@@ -118,8 +118,10 @@ fn finish(outcome: &Outcome) -> ExitCode {
             write!(stdout(), "{}", terminal::render_unjudged(unjudged, screen(&io::stdout())))
         }
         Outcome::Unjudged { unjudged, log_tail } => {
-            let tail: String = log_tail.lines().map(|line| format!("  | {line}\n")).collect();
-            write!(stderr(), "{tail}{}", terminal::render_unjudged(unjudged, screen(&io::stderr())))
+            for line in log_tail.lines() {
+                let _ = writeln!(stderr(), "  | {line}");
+            }
+            write!(stderr(), "{}", terminal::render_unjudged(unjudged, screen(&io::stderr())))
         }
         Outcome::ReportMissing(reason) => {
             let unjudged = Unjudged::NoVerdict(reason.clone());

@@ -1,9 +1,9 @@
-//! The story of `cargo xtask selftest`: can the gate be trusted on this machine? It measures the demo with real Locust,
-//! then measures it again with faults of known size, and each time the gate must say what is known to be true.
+//! `cargo xtask selftest`: can the gate be trusted on this machine? It measures the demo with real Locust, then again with
+//! faults of known size, and compares each verdict with the known truth.
 //!
-//! It calls the program itself as CI does, and looks at nothing but its exit code and its report. The configuration is not
-//! `perf.toml`, which may name another service or other limits, so that nothing expected here need hold. Only the Locust is
-//! the one named there, since Locust is a part of what the machine does.
+//! It calls the program as CI does, and looks only at its exit code and its report. The configuration is not `perf.toml`,
+//! which may name another service or other limits. Only `[locust]` is taken from there, because the speed of Locust is part of
+//! the machine.
 
 use std::env;
 use std::fmt::Write as _;
@@ -27,13 +27,9 @@ use judge::stats::estimate::{Difference, Scale};
 use judge::verdict::compare::{ERROR, Verdict};
 use report::formats::terminal;
 
-use crate::repo_flags::Selftest;
+use crate::maintenance_flags::Selftest;
 
-/// Tries every expectation, and prints what was seen and what this machine could detect.
-///
-/// # Errors
-///
-/// Says what keeps the gate from being tried.
+/// Checks every expectation, and prints the results and the smallest change that this machine can detect.
 pub fn selftest(flags: &Selftest) -> Result<Verdict> {
     let form = if flags.quick { &QUICK } else { &FULL };
     let trial = Trial::prepare(form)?;
@@ -46,7 +42,7 @@ pub fn selftest(flags: &Selftest) -> Result<Verdict> {
         let seen = trial.measure(expectation)?;
         let holds = expectation.holds(&seen);
         if expectation.name == BASELINE && !holds {
-            // Without a baseline nothing can be tried, and the gate itself has said why.
+            // Nothing can be checked without a baseline, and the gate has printed the reason.
             let reason = seen.last_line().trim_start_matches("NO VERDICT: ").to_owned();
             bail!(Failure::new(format!("the baseline could not be measured: {reason}"), &trial.log(expectation)));
         }
@@ -64,19 +60,19 @@ pub fn selftest(flags: &Selftest) -> Result<Verdict> {
     Ok(if broken.is_empty() { Verdict::Pass } else { Verdict::Fail })
 }
 
-/// A measurement, and what the gate must say of it.
+/// A measurement and its known verdict.
 struct Expectation {
     name: &'static str,
     must: &'static str,
-    /// The fault, in variables that the demo and [`SERVICE`] read.
+    /// The fault, in variables of the demo and of [`SERVICE`].
     env: &'static [(&'static str, &'static str)],
-    /// The arguments of the gate, beyond those that are the same for all.
+    /// Arguments of the gate, in addition to the common ones.
     args: &'static [&'static str],
-    /// Further arguments of the quick form: the number of runs. The full form leaves that to the gate.
+    /// The number of runs in the quick form. The full form leaves it to the gate.
     quick_args: &'static [&'static str],
     code: i32,
     /// The beginning of a line of the output.
-    says: &'static str,
+    prints: &'static str,
 }
 
 const BASELINE: &str = "baseline";
@@ -90,7 +86,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &["--update-baseline"],
         quick_args: &["--max-runs", "4"],
         code: 0,
-        says: "BASELINE SAVED: ",
+        prints: "BASELINE SAVED: ",
     },
     Expectation {
         name: SAME_BUILD,
@@ -99,7 +95,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "3"],
         code: 0,
-        says: "PASS: ",
+        prints: "PASS: ",
     },
     Expectation {
         name: "40% slower",
@@ -108,7 +104,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "3"],
         code: 1,
-        says: "p95 ms ",
+        prints: "p95 ms ",
     },
     Expectation {
         name: "5% errors",
@@ -117,7 +113,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "1"],
         code: 1,
-        says: "error_rate % ",
+        prints: "error_rate % ",
     },
     Expectation {
         name: "one endpoint 3 times slower",
@@ -126,7 +122,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--min-runs", "2", "--max-runs", "2"],
         code: 1,
-        says: "FAIL GET /claims/[id] p95: ",
+        prints: "FAIL GET /claims/[id] p95: ",
     },
     Expectation {
         name: "frozen 2 s in every 10",
@@ -135,7 +131,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "1"],
         code: 1,
-        says: "p95_corrected ms ",
+        prints: "p95_corrected ms ",
     },
     Expectation {
         name: "hanging from the middle",
@@ -144,7 +140,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "1"],
         code: 1,
-        says: "p95_corrected ms ",
+        prints: "p95_corrected ms ",
     },
     Expectation {
         name: "users that leave",
@@ -153,7 +149,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &["--locustfile", LEAVING_LOCUSTFILE],
         quick_args: &["--max-runs", "1"],
         code: 2,
-        says: "NO VERDICT: target/perf/selftest/baseline.json is not comparable: users left before the end",
+        prints: "NO VERDICT: target/perf/selftest/baseline.json is not comparable: users left before the end",
     },
     Expectation {
         name: "service that ends",
@@ -162,7 +158,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "1"],
         code: 2,
-        says: "NO VERDICT: the service exited during the load",
+        prints: "NO VERDICT: the service exited during the load",
     },
     Expectation {
         name: "service that hangs",
@@ -171,14 +167,13 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "1"],
         code: 2,
-        says: "NO VERDICT: the service does not answer after the load",
+        prints: "NO VERDICT: the service does not answer after the load",
     },
 ];
 
-/// The locustfile of users that leave, relative to the root.
+/// Relative to the root.
 const LEAVING_LOCUSTFILE: &str = "target/perf/selftest/leaving_users.py";
 
-/// Every user leaves after a few seconds of load.
 const LEAVING_USERS: &str = r#""""Written by `cargo xtask selftest`."""
 
 import time
@@ -199,25 +194,22 @@ class LeavingUser(HttpUser):
             self.stop()
 "#;
 
-/// The amount of load.
 struct Form {
     is_quick: bool,
     run_time_s: u32,
 }
 
-/// The runs that the gate makes by default: five of the baseline, then one to five.
 const FULL: Form = Form { is_quick: false, run_time_s: 20 };
 
-/// The form for every push: 12 to 16 runs, so they are short and their numbers are fixed.
+/// The form for every push: 12 to 16 short runs, with fixed numbers of runs.
 ///
-/// A run of 10 s asks `GET /claims/[id]` about 150 times (a quarter of 60 requests per second), and 100 is what its p95
-/// needs to FAIL. One endpoint is told by two runs: beside four of the baseline the interval of a single one is so wide
-/// that Holm's correction may not let it through. The demo spreads its errors evenly, so 4.2% of all requests
-/// (`GET /health` never fails) are 4.2% in any one run.
+/// A run of 10 s requests `GET /claims/[id]` about 150 times (a quarter of 60 requests per second), and its p95 needs 100
+/// requests to FAIL. One slow endpoint needs two runs: with one run against four, its interval is so wide that Holm's
+/// correction may reject it. The demo spreads its errors evenly, so every run has 4.2% of them (`GET /health` never fails).
 const QUICK: Form = Form { is_quick: true, run_time_s: 10 };
 
-/// The load and the limits of the bundled `perf.toml`, and a service that is stopped on demand: by a signal to the
-/// process that the shell becomes, well after the load has begun and well before it ends.
+/// The load and the limits of the bundled `perf.toml`, with a service that gets a signal on demand: the shell becomes the
+/// service, well after the load has begun and well before it ends.
 const SERVICE: &str = r#"# Written by `cargo xtask selftest`.
 [service]
 build = "cargo build --quiet --release --package demo"
@@ -241,28 +233,28 @@ p95_corrected = "20% and 5ms"
 p99 = "25% and 10ms"
 "#;
 
-/// The time after which [`SERVICE`] stops: about so long was a run under load that left no results.
+/// The time after which [`SERVICE`] gets its signal, and about the time of load of a run without results.
 const STOPPED_AFTER_S: u32 = 6;
 
-/// The time for one call of the gate. Every wait of the gate has a deadline of its own, and together they are less.
-const TIMEOUT: Duration = Duration::from_hours(1);
+/// The time for one call of the gate. The gate's own deadlines add up to less.
+const TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// The time from SIGTERM to SIGKILL: the gate itself ends Locust and the service meanwhile, which takes a few seconds.
+/// The time from SIGTERM to SIGKILL. The gate needs a few seconds of it to end Locust and the service.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// The place where the gate is tried.
+/// The files of a selftest.
 struct Trial<'a> {
     form: &'a Form,
     program: PathBuf,
     root: PathBuf,
-    /// Holds the configuration, the baseline and a log for each expectation.
+    /// The folder of the configuration, the baseline and a log for each expectation.
     folder: PathBuf,
-    /// Two selftests at once would overwrite each other's files, and be each other's noise.
+    /// Two selftests at once would overwrite each other's files, and disturb each other's measurements.
     _lock: File,
 }
 
-/// The gate's answer to a measurement.
-struct Seen {
+/// The result of one call of the gate.
+struct CallResult {
     code: Option<i32>,
     output: String,
     load_s: u32,
@@ -270,21 +262,21 @@ struct Seen {
     p95_ms: Vec<f64>,
 }
 
-impl Seen {
+impl CallResult {
     fn last_line(&self) -> &str {
         self.output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it printed nothing")
     }
 }
 
 impl Expectation {
-    /// Returns the line that shows it.
-    fn proof<'s>(&self, seen: &'s Seen) -> Option<&'s str> {
-        // A row of the table is there whatever its status.
-        let is_proof = |line: &&str| line.starts_with(self.says) && (self.code != 1 || line.contains("FAIL"));
+    /// Returns the line of the output that shows the verdict.
+    fn proof<'s>(&self, seen: &'s CallResult) -> Option<&'s str> {
+        // The table has this row whatever its status.
+        let is_proof = |line: &&str| line.starts_with(self.prints) && (self.code != 1 || line.contains("FAIL"));
         seen.output.lines().find(is_proof)
     }
 
-    fn holds(&self, seen: &Seen) -> bool {
+    fn holds(&self, seen: &CallResult) -> bool {
         seen.code == Some(self.code) && self.proof(seen).is_some()
     }
 }
@@ -297,7 +289,7 @@ impl Trial<'_> {
         for (path, what) in [("demo/Cargo.toml", "demo service"), ("locustfile.py", "locustfile")] {
             ensure!(
                 root.join(path).is_file(),
-                "there is no {what} {} to try the gate on: selftest needs the bundled demo, so run it in the gate's own repository",
+                "there is no {what} {}: selftest needs the bundled demo, so run it in the gate's repository",
                 root.join(path).display()
             );
         }
@@ -329,8 +321,8 @@ impl Trial<'_> {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 
-    /// Calls the gate on a demo with the fault.
-    fn measure(&self, expectation: &Expectation) -> Result<Seen> {
+    /// Calls the gate with the fault.
+    fn measure(&self, expectation: &Expectation) -> Result<CallResult> {
         let log = self.log(expectation);
         remove(&log)?;
         let mut command = Command::new(&self.program);
@@ -345,7 +337,7 @@ impl Trial<'_> {
         if self.form.is_quick {
             command.args(expectation.quick_args);
         }
-        for (name, _) in env::vars_os().filter(|(name, _)| is_meddling(&name.to_string_lossy())) {
+        for (name, _) in env::vars_os().filter(|(name, _)| disturbs(&name.to_string_lossy())) {
             command.env_remove(name);
         }
         command.envs(expectation.env.iter().copied());
@@ -358,10 +350,10 @@ impl Trial<'_> {
         let output = files::read(&log)?;
         let output = String::from_utf8_lossy(&output).into_owned();
         let (load_s, p95_ms) = self.measured(id)?;
-        Ok(Seen { code: status.code(), output, load_s, p95_ms })
+        Ok(CallResult { code: status.code(), output, load_s, p95_ms })
     }
 
-    /// Returns how long the gate with this process id put the demo under load, and the p95 of its finished runs.
+    /// Returns the seconds of load and the p95 of each finished run, for the gate with this process id.
     fn measured(&self, id: u32) -> Result<(u32, Vec<f64>)> {
         // A gate that refuses before the load leaves no folder.
         let Some(folder) = Session::folder_of(&self.root.join("target/perf"), id) else {
@@ -375,7 +367,7 @@ impl Trial<'_> {
             }
             let results = run.join("perf_results_stats.csv");
             load_s += if results.is_file() { self.form.run_time_s } else { STOPPED_AFTER_S };
-            // The last file of a run that has counted.
+            // This file is written last, and only if the run counts.
             if run.join("run.json").is_file() {
                 p95_ms.push(results::read(&results)?.run.total.value(Metric::P95));
             }
@@ -383,14 +375,14 @@ impl Trial<'_> {
         Ok((load_s, p95_ms))
     }
 
-    /// Returns the smallest changes that the gate would notice here: with as many runs on the baseline's side, and the
-    /// spread of these and of the same build's.
+    /// Returns a line with the smallest changes that the gate can detect here, from the spread of the baseline's runs and of
+    /// the runs of the same build.
     fn detectable(&self, same_build_p95_ms: &[f64]) -> Result<String> {
         let baseline = Baseline::parse(&files::read_to_string(&self.baseline_path())?)?;
         let baseline_p95_ms = baseline.total_runs(Metric::P95);
         let difference = Difference::between(Scale::Ratio, baseline_p95_ms, same_build_p95_ms);
         let Some(difference) = difference else {
-            return Ok("detectable: unknown, since the same build left no runs to tell the noise by".to_owned());
+            return Ok("detectable: unknown, because the same build has no finished runs".to_owned());
         };
         let [one, three, five] = [1, 3, 5]
             .map(|runs| difference.with_runs(baseline_p95_ms.len(), runs).detectable(ERROR, Metric::P95.worse()));
@@ -402,14 +394,14 @@ impl Trial<'_> {
     }
 }
 
-/// Returns whether a variable of the caller would disturb a trial: faults of the demo, settings of Locust, and those that
-/// make the gate annotate a pull request, or colour its output.
-fn is_meddling(name: &str) -> bool {
+/// Whether a variable of the caller would disturb a trial: faults of the demo, settings of Locust, and variables that make the
+/// gate annotate a pull request or colour its output.
+fn disturbs(name: &str) -> bool {
     let prefixes = ["DEMO_", "GITHUB_", "LOCUST_", "SELFTEST_"];
     prefixes.iter().any(|prefix| name.starts_with(prefix)) || ["CI", "CLICOLOR_FORCE"].contains(&name)
 }
 
-/// Writes `[locust]`. A string, or a list of strings, is the same in JSON and TOML.
+/// A string, or a list of strings, is the same in JSON and in TOML.
 fn locust_table(locust: &LocustConfig) -> Result<String> {
     let mut table = "[locust]\n".to_owned();
     let locust = serde_json::to_value(locust).context("cannot write [locust]")?;
@@ -428,13 +420,13 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// The number of columns for what was seen.
+/// The width of the result's column.
 const SHOWN: usize = 70;
 
 /// `same build again  must pass  exit 0, PASS: p95 +0.4%  0.3 min of load  ok`
-fn line(expectation: &Expectation, seen: &Seen, holds: bool) -> String {
+fn line(expectation: &Expectation, seen: &CallResult, holds: bool) -> String {
     let shown = expectation.proof(seen).unwrap_or_else(|| seen.last_line());
-    // What is beyond the numbers is in the log.
+    // The log has the rest of the line.
     let shown = shown.trim_start_matches("NO VERDICT: ").split([';', '(']).next().unwrap_or_default();
     let exit = seen.code.map_or_else(|| "killed".to_owned(), |code| format!("exit {code}"));
     let shown: Vec<&str> = shown.split_whitespace().collect();
@@ -447,7 +439,7 @@ fn line(expectation: &Expectation, seen: &Seen, holds: bool) -> String {
         expectation.name,
         expectation.must,
         f64::from(seen.load_s) / 60.0,
-        if holds { "ok" } else { "NOT SO" }
+        if holds { "ok" } else { "FAILED" }
     )
 }
 
@@ -460,7 +452,7 @@ fn verdict(broken: &[&str]) -> String {
     }
 }
 
-/// Prints a line of the report. Nobody may be reading it any more.
+/// Prints a line of the report. A closed pipe is no error.
 fn print(line: &str) -> Result<()> {
     match writeln!(anstream::stdout(), "{line}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print the report"),
@@ -469,6 +461,6 @@ fn print(line: &str) -> Result<()> {
 }
 
 fn say(line: &str) {
-    // Progress that cannot be shown is no reason to end a measurement.
+    // Progress that cannot be shown does not end a measurement.
     let _ = write!(anstream::stderr(), "{}", terminal::wrapped(line, screen(&io::stderr())));
 }

@@ -1,4 +1,4 @@
-//! What the other repository has already: locustfiles, and a Locust with what it imports.
+//! What the other repository has already: locustfiles and a Locust.
 
 use std::fs;
 use std::path::Path;
@@ -8,31 +8,28 @@ use anyhow::Result;
 use toml::Value;
 use xshell::Shell;
 
-use crate::adopt::package::parse_toml;
+use crate::adopt::cargo::parse_toml;
 
-/// The Locust of the other repository, and what was found of it.
+/// The Locust of the other repository.
 #[derive(Debug, Default, PartialEq)]
-pub struct Locust {
+pub(crate) struct FoundLocust {
     /// The lines for `[locust]` of `perf.toml`.
     pub lines: Vec<String>,
-    /// Other places that have a Locust, which are no part of the lines.
+    /// Other places that have a Locust.
     pub also: Vec<String>,
-    /// What a person must know of the choice.
     pub advice: Option<String>,
 }
 
 /// The version of Locust that a requirement asks for.
 #[derive(Clone, Debug, PartialEq)]
 enum Wanted {
-    /// It leaves a choice.
     Any,
-    /// This one.
     Version(String),
 }
 
-/// Returns the locustfiles of the shell's folder, relative to it: what git knows or would add, and what imports Locust.
-/// Those that define users come first, since others are their helpers.
-pub fn locustfiles(shell: &Shell) -> Vec<String> {
+/// Returns the files of the shell's folder that import Locust, tracked or not, relative to it. Files that define users come
+/// first, because the others are their helpers.
+pub(crate) fn locustfiles(shell: &Shell) -> Vec<String> {
     let pattern = "^[[:space:]]*(from|import)[[:space:]]+locust([[:space:].,]|$)";
     let of = |pattern: &str| {
         let args = ["grep", "--untracked", "-l", "-E", "-e", pattern, "--", "*.py"];
@@ -49,16 +46,12 @@ pub fn locustfiles(shell: &Shell) -> Vec<String> {
     found
 }
 
-/// Finds the Locust that the folder names: in its requirements, in `pyproject.toml`, or in a virtual environment.
-///
-/// # Errors
-///
-/// Names a file that cannot be read.
-pub fn locust(folder: &Path, shell: &Shell) -> Result<Locust> {
+/// Detects the project's Locust: in its requirements, in `pyproject.toml`, or in a virtual environment.
+pub(crate) fn locust(folder: &Path, shell: &Shell) -> Result<FoundLocust> {
     let environments = environments(folder);
     let mut also: Vec<String> = Vec::new();
-    let mut chosen: Option<Locust> = None;
-    let mut take = |found: Locust, name: &str| match chosen {
+    let mut chosen: Option<FoundLocust> = None;
+    let mut take = |found: FoundLocust, name: &str| match chosen {
         None => chosen = Some(found),
         Some(_) => also.push(name.to_owned()),
     };
@@ -70,19 +63,22 @@ pub fn locust(folder: &Path, shell: &Shell) -> Result<Locust> {
             lines.push(format!("version = {version:?}"));
         }
         lines.push(format!("requirements = [{name:?}]"));
-        take(Locust { lines, ..Locust::default() }, &name);
+        take(FoundLocust { lines, ..FoundLocust::default() }, &name);
     }
     if let Some(found) = of_pyproject(folder)? {
         take(found, "pyproject.toml");
     }
     for environment in environments {
         let advice = format!(
-            "{environment} is in no commit: make it in the workflow too, with Locust in it, or name in perf.toml what to install"
+            "{environment} is not committed: make it in the workflow too, with Locust in it, or name a version in [locust] of perf.toml"
         );
         let lines = vec![format!("command = \"{environment}/bin/locust\"")];
-        take(Locust { lines, advice: Some(advice), ..Locust::default() }, &format!("{environment}/bin/locust"));
+        take(
+            FoundLocust { lines, advice: Some(advice), ..FoundLocust::default() },
+            &format!("{environment}/bin/locust"),
+        );
     }
-    Ok(Locust { also, ..chosen.unwrap_or_default() })
+    Ok(FoundLocust { also, ..chosen.unwrap_or_default() })
 }
 
 /// Returns the requirements files of the folder, relative to it.
@@ -96,7 +92,7 @@ fn requirements(shell: &Shell) -> Vec<String> {
     found
 }
 
-/// Reads a line of requirements; `None` where it is not Locust's.
+/// Parses a line of requirements; `None` if it is not Locust's.
 fn wanted(line: &str) -> Option<Wanted> {
     let requirement = line.split(['#', ';']).next().unwrap_or_default().trim().trim_matches(['"', '\'']);
     let rest = requirement.strip_prefix("locust")?;
@@ -111,8 +107,8 @@ fn wanted(line: &str) -> Option<Wanted> {
     Some(version.map_or(Wanted::Any, |version| Wanted::Version(version.to_owned())))
 }
 
-/// Returns the Locust among the dependencies of `pyproject.toml`, of whatever tool.
-fn of_pyproject(folder: &Path) -> Result<Option<Locust>> {
+/// Finds Locust among the dependencies of `pyproject.toml`, for any tool.
+fn of_pyproject(folder: &Path) -> Result<Option<FoundLocust>> {
     let path = folder.join("pyproject.toml");
     if !path.is_file() {
         return Ok(None);
@@ -126,9 +122,9 @@ fn of_pyproject(folder: &Path) -> Result<Option<Locust>> {
     } else if let Wanted::Version(version) = wanted {
         format!("version = {version:?}")
     } else {
-        return Ok(Some(Locust::default()));
+        return Ok(Some(FoundLocust::default()));
     };
-    Ok(Some(Locust { lines: vec![line], ..Locust::default() }))
+    Ok(Some(FoundLocust { lines: vec![line], ..FoundLocust::default() }))
 }
 
 /// Finds Locust among dependencies: a string `locust==2.32.10` of a list, or a key `locust` of a table.
@@ -143,7 +139,7 @@ fn find_wanted(value: &Value) -> Option<Wanted> {
                 let is_one = version.starts_with(|c: char| c.is_ascii_digit()) && !version.contains(['*', ',']);
                 Some(if is_one { Wanted::Version(version.clone()) } else { Wanted::Any })
             }
-            // `[tool.locust]` is its configuration.
+            // `[tool.locust]` is Locust's configuration.
             ("locust", _) => None,
             (_, value) => find_wanted(value),
         }),
@@ -151,7 +147,7 @@ fn find_wanted(value: &Value) -> Option<Wanted> {
     }
 }
 
-/// Returns the virtual environments of the folder that hold a Locust.
+/// Returns the virtual environments of the folder that have a Locust.
 fn environments(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
@@ -171,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requirement_names_locust_and_perhaps_one_version() {
+    fn requirement_names_locust_and_perhaps_a_version() {
         for (line, expected) in [
             ("locust==2.32.10", Some("2.32.10")),
             ("locust == 2.32.10  # load tests", Some("2.32.10")),

@@ -1,117 +1,105 @@
-//! Where the gate comes from: its own repository, at a tag or a commit, or a copy of its source.
+//! How another repository gets the gate: from the gate's repository, from a folder, or as a Python package.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::sys::git;
 use crate::sys::invocation::PACKAGED;
 use crate::sys::version;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use judge::model::program;
 use xshell::Shell;
 
 /// The package of this program: what is adopted is what was built.
-pub const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
+const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The way in which another repository gets the gate.
+/// Adopters build the gate without the commands that maintain it.
+const FEATURES: &str = "default-features = false";
+
 #[derive(Debug)]
 pub enum Source {
-    /// Cargo fetches it.
-    Git(Dependency),
-    /// Its source is copied; the checkout has this commit, where git knows one.
-    Vendored {
-        /// The full hash.
-        commit: Option<String>,
-        /// The reason, for the user.
-        why: String,
-    },
-    /// A program that is installed from the Python package, without Rust.
+    /// Cargo fetches the gate's repository, by this line of a manifest.
+    Git { line: String, warning: Option<&'static str> },
+    /// Cargo builds the gate in this folder, which lies inside the other repository.
+    Inside(PathBuf),
+    /// Cargo builds the gate in this folder of this machine alone.
+    Outside(PathBuf),
+    /// The program is installed from the Python package, without Rust.
     Packaged,
 }
 
-/// A git dependency of cargo.
-#[derive(Debug, PartialEq)]
-pub struct Dependency {
-    /// The URL, as cargo takes it.
-    pub url: String,
-    /// The version there.
-    pub at: At,
-    /// What keeps others from fetching it, or makes it another program than this one; a sentence.
-    pub warning: Option<String>,
-}
-
-/// A place in the history of the gate.
-#[derive(Debug, PartialEq)]
-pub enum At {
-    /// A tag.
-    Tag(String),
-    /// A full commit.
-    Rev(String),
-}
-
 impl Source {
-    /// Finds out how this program can be had elsewhere.
-    ///
-    /// # Errors
-    ///
-    /// Says that its source has gone.
-    pub fn find(wants_vendor: bool) -> Result<Source> {
+    /// Finds out how the repository at `top` can get this program.
+    pub(crate) fn find(top: &Path) -> Result<Source> {
         if program::name() == PACKAGED {
-            ensure!(!wants_vendor, "--vendor copies the gate's source, which the Python package does not have");
             return Ok(Source::Packaged);
         }
-        ensure!(
-            Path::new(PACKAGE).is_dir(),
-            "the source of this program is no longer in {PACKAGE}: run `cargo xtask adopt` in its repository"
-        );
+        let package = fs::canonicalize(PACKAGE).with_context(|| {
+            format!("the source of this program is no longer in {PACKAGE}: run `cargo xtask adopt` in its repository")
+        })?;
+        if package.starts_with(top) {
+            return Ok(Source::Inside(package));
+        }
         let shell = Shell::new()?;
         shell.change_dir(PACKAGE);
         let commit = git::read(&shell, &["rev-parse", "HEAD"])?;
-        if wants_vendor {
-            return Ok(Source::Vendored { commit, why: "by --vendor".to_owned() });
-        }
         let origin = git::read(&shell, &["config", "--get", "remote.origin.url"])?;
-        let why = match (&origin, &commit) {
-            (_, None) => "this checkout has no commit".to_owned(),
-            (None, _) => "this checkout has no origin".to_owned(),
-            (Some(origin), Some(commit)) => match reachable(origin) {
-                Some(url) => return Dependency::find(&shell, url, commit).map(Source::Git),
-                None => "the origin of this checkout is a folder of this machine".to_owned(),
-            },
+        match (commit, origin.as_deref().and_then(reachable)) {
+            (Some(commit), Some(url)) => from_git(&shell, &url, &commit),
+            _ => Ok(Source::Outside(package)),
+        }
+    }
+
+    /// Returns the line that depends on the gate in the manifest of a folder below `top`; `None` without Rust.
+    pub(crate) fn line(&self, top: &Path, folder: &str) -> Option<String> {
+        let path = match self {
+            Source::Git { line, .. } => return Some(line.clone()),
+            Source::Inside(package) => {
+                let up = "../".repeat(Path::new(folder).components().count());
+                format!("{up}{}", package.strip_prefix(top).unwrap_or(package).display())
+            }
+            Source::Outside(package) => package.display().to_string(),
+            Source::Packaged => return None,
         };
-        Ok(Source::Vendored { commit, why })
+        Some(format!("locust-gate = {{ path = {path:?}, {FEATURES} }}"))
+    }
+
+    /// Returns what keeps others from building the gate.
+    pub(crate) fn warning(&self) -> Option<String> {
+        match self {
+            Source::Git { warning, .. } => warning.map(str::to_owned),
+            Source::Outside(package) => Some(format!(
+                "CI cannot reach {}: push the gate to a repository that CI can fetch and adopt again, or add it to yours (docs/adopt.md of the gate)",
+                package.display()
+            )),
+            Source::Inside(_) | Source::Packaged => None,
+        }
     }
 }
 
-impl Dependency {
-    fn find(shell: &Shell, url: String, commit: &str) -> Result<Dependency> {
-        let tags = git::read(shell, &["tag", "--points-at", commit, "--list", "v*"])?.unwrap_or_default();
-        let own = format!("v{}", version::number());
-        let tag = tags.lines().find(|tag| *tag == own).or(tags.lines().last());
-        let at = tag.map_or_else(|| At::Rev(commit.to_owned()), |tag| At::Tag(tag.to_owned()));
-        let is_dirty = git::read(shell, &["status", "--porcelain", "--untracked-files=no", "--", ":(top)"])?
-            .is_some_and(|changes| !changes.is_empty());
-        let pushed = git::read(shell, &["branch", "--remotes", "--contains", commit])?.unwrap_or_default();
-        let warning = if is_dirty {
-            Some("this checkout has uncommitted changes, which the version named in the manifest lacks")
-        } else if pushed.is_empty() {
-            Some("push this commit of the gate: no branch of its origin is known to hold it")
-        } else {
-            None
-        };
-        Ok(Dependency { url, at, warning: warning.map(str::to_owned) })
-    }
-
-    /// Returns the line of a manifest.
-    pub fn line(&self) -> String {
-        let at = match &self.at {
-            At::Tag(tag) => format!("tag = {tag:?}"),
-            At::Rev(commit) => format!("rev = {commit:?}"),
-        };
-        format!("locust-gate = {{ git = {:?}, {at} }}", self.url)
-    }
+fn from_git(shell: &Shell, url: &str, commit: &str) -> Result<Source> {
+    let tags = git::read(shell, &["tag", "--points-at", commit, "--list", "v*"])?.unwrap_or_default();
+    let own = format!("v{}", version::number());
+    let tag = tags.lines().find(|tag| *tag == own).or(tags.lines().last());
+    let is_dirty = git::read(shell, &["status", "--porcelain", "--untracked-files=no", "--", ":(top)"])?
+        .is_some_and(|changes| !changes.is_empty());
+    let pushed = git::read(shell, &["branch", "--remotes", "--contains", commit])?.unwrap_or_default();
+    let warning = if is_dirty {
+        Some("this checkout of the gate has uncommitted changes, which the version in the manifest lacks")
+    } else if pushed.is_empty() {
+        Some("push this commit of the gate: no branch of its origin is known to hold it")
+    } else {
+        None
+    };
+    Ok(Source::Git { line: git_line(url, tag, commit), warning })
 }
 
-/// Returns a remote's URL as cargo takes it, without what its owner logs in with; `None` where others cannot reach it.
+fn git_line(url: &str, tag: Option<&str>, commit: &str) -> String {
+    let at = tag.map_or_else(|| format!("rev = {commit:?}"), |tag| format!("tag = {tag:?}"));
+    format!("locust-gate = {{ git = {url:?}, {at}, {FEATURES} }}")
+}
+
+/// Returns a remote's URL as cargo takes it, without credentials; `None` if others cannot reach it.
 fn reachable(origin: &str) -> Option<String> {
     if let Some((scheme, rest)) = origin.split_once("://") {
         let is_remote = ["https", "http", "ssh", "git"].contains(&scheme);
@@ -121,23 +109,19 @@ fn reachable(origin: &str) -> Option<String> {
         if !is_remote || ["", "localhost", "127.0.0.1"].contains(&name) {
             return None;
         }
-        // The user of ssh is the server's, and what stands before a host of https is somebody's own.
+        // The user of ssh belongs to the server, and the user of https is a person or a token.
         let user = user.filter(|_| scheme == "ssh").and_then(|user| user.split(':').next());
         let user = user.map_or_else(String::new, |user| format!("{user}@"));
         return Some(format!("{scheme}://{user}{host}/{path}"));
     }
-    // As scp writes it: `git@host:owner/repository.git`. A path may hold a colon behind a slash.
+    // `git@host:owner/repository.git`, as scp writes it. A path may hold a colon after a slash.
     let (host, path) = origin.split_once(':')?;
     let is_host = !host.contains('/') && !path.is_empty() && host.len() > 1;
     is_host.then(|| format!("ssh://{host}/{}", path.trim_start_matches('/')))
 }
 
-/// Returns the root of this workspace.
-///
-/// # Errors
-///
-/// Says that the package lies in no folder.
-pub fn workspace() -> Result<&'static Path> {
+/// Returns the root of the gate's workspace.
+pub(crate) fn workspace() -> Result<&'static Path> {
     Path::new(PACKAGE).parent().with_context(|| format!("{PACKAGE} is no folder of a workspace"))
 }
 
@@ -146,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_named_where_others_can_reach_it() {
+    fn origin_is_reachable_by_a_host_alone() {
         for (origin, expected) in [
             ("https://git.example.org/team/gate.git", Some("https://git.example.org/team/gate.git")),
             ("https://me:secret@git.example.org/gate", Some("https://git.example.org/gate")),
@@ -169,15 +153,20 @@ mod tests {
     }
 
     #[test]
-    fn a_dependency_is_one_line() {
-        let line = |at| Dependency { url: "https://git.example.org/gate.git".to_owned(), at, warning: None }.line();
-        assert_eq!(
-            line(At::Tag("v0.2.0".to_owned())),
-            r#"locust-gate = { git = "https://git.example.org/gate.git", tag = "v0.2.0" }"#
-        );
-        assert_eq!(
-            line(At::Rev("1f0c3a9b7d21".to_owned())),
-            r#"locust-gate = { git = "https://git.example.org/gate.git", rev = "1f0c3a9b7d21" }"#
-        );
+    fn dependency_is_one_line_without_the_commands_of_maintenance() {
+        let (top, url) = (Path::new("/work/shop"), "https://git.example.org/gate.git");
+        let git = |tag| Source::Git { line: git_line(url, tag, "1f0c3a9b7d21"), warning: None };
+        let inside = || Source::Inside(PathBuf::from("/work/shop/third/gate/xtask"));
+        for (source, folder, expected) in [
+            (git(Some("v0.2.0")), "xtask", r#"git = "https://git.example.org/gate.git", tag = "v0.2.0""#),
+            (git(None), "xtask", r#"git = "https://git.example.org/gate.git", rev = "1f0c3a9b7d21""#),
+            (inside(), "xtask", r#"path = "../third/gate/xtask""#),
+            (inside(), "dev/tools", r#"path = "../../third/gate/xtask""#),
+            (Source::Outside(PathBuf::from("/work/gate/xtask")), "xtask", r#"path = "/work/gate/xtask""#),
+        ] {
+            let line = format!("locust-gate = {{ {expected}, default-features = false }}");
+            assert_eq!(source.line(top, folder), Some(line), "{source:?} {folder}");
+        }
+        assert_eq!(Source::Packaged.line(top, "xtask"), None);
     }
 }

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use judge::baseline::chain::{Version, break_names, oldest_of_stretch};
+use judge::baseline::comparability::Break;
 use judge::baseline::file::Baseline;
 use judge::model::text::error_line;
-use judge::baseline::comparability::Break;
 use xshell::Shell;
 
 use crate::config::drift::Since;

@@ -133,7 +133,10 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
     save(project, &baseline, &measurement)?;
     let saved = Saved::new(&baseline, &file);
     let Some(notes) = notes else { return Ok(Unjudged::BaselineSaved(saved).into()) };
-    let mut message: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
+    let mut message = String::new();
+    for note in notes {
+        let _ = writeln!(message, "note: {note}");
+    }
     if is_unchanged {
         let _ = writeln!(
             message,
@@ -171,7 +174,7 @@ fn report_update(
         Ok(comparison) => {
             let background = background(project, reference.baseline, measurement);
             delivery.deliver(project, &reference.report(measurement, &comparison, &background, clock))?;
-            Ok(Some(taken_over(&comparison).into_iter().collect()))
+            Ok(Some(Vec::from_iter(taken_over(&comparison))))
         }
         Err(error) => {
             project.say(&format!("no comparison with the former baseline: {error:#}"));

@@ -16,21 +16,21 @@ pub struct LocustConf {
 
 #[derive(Debug)]
 struct Setting {
-    source: Source,
+    source: SettingSource,
     /// In Locust's spelling: `spawn-rate`.
     key: String,
     value: String,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
+enum SettingSource {
     Variable(String),
     File(String),
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Source::Variable(name) | Source::File(name)) = self;
+        let (SettingSource::Variable(name) | SettingSource::File(name)) = self;
         f.write_str(name)
     }
 }
@@ -64,7 +64,7 @@ impl LocustConf {
         for (name, value) in vars {
             if let Some(key) = name.strip_prefix("LOCUST_") {
                 let key = key.to_lowercase().replace('_', "-");
-                self.settings.push(Setting { source: Source::Variable(name), key, value });
+                self.settings.push(Setting { source: SettingSource::Variable(name), key, value });
             }
         }
     }
@@ -89,7 +89,7 @@ impl LocustConf {
                 // No setting that the gate reads is a table.
                 _ => continue,
             };
-            let (source, key) = (Source::File(source.to_owned()), key.replace('_', "-"));
+            let (source, key) = (SettingSource::File(source.to_owned()), key.replace('_', "-"));
             self.settings.push(Setting { source, key, value });
         }
         Ok(())
@@ -108,7 +108,7 @@ impl LocustConf {
             let comment = value.match_indices([';', '#']).find(|(at, _)| value[..*at].ends_with([' ', '\t']));
             let value = comment.map_or(value, |(at, _)| &value[..at]).trim().trim_matches(['"', '\'']);
             self.settings.push(Setting {
-                source: Source::File(source.to_owned()),
+                source: SettingSource::File(source.to_owned()),
                 key: key.trim().trim_start_matches('-').replace('_', "-"),
                 value: value.to_owned(),
             });
@@ -150,7 +150,7 @@ impl LocustConf {
     pub(crate) fn refuse_other_modes(&self) -> Result<()> {
         for Setting { source, key, value } in &self.settings {
             let is_off = matches!(value.to_lowercase().as_str(), "false" | "0" | "no");
-            if matches!(source, Source::File(_)) && !is_off && OTHER_MODES.contains(&key.as_str()) {
+            if matches!(source, SettingSource::File(_)) && !is_off && OTHER_MODES.contains(&key.as_str()) {
                 bail!(
                     "{source} sets Locust's `{key}`, which would change the run, or keep it from ending: remove it there"
                 );

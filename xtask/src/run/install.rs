@@ -1,4 +1,4 @@
-//! Finds the Locust to run: the user's own, or one in an environment under `target/perf`, installed once.
+//! The Locust to run: the user's own, or one that is installed once, in an environment below `target/perf`.
 
 use std::env;
 use std::fs;
@@ -14,37 +14,33 @@ use crate::run::locust_log::last_line;
 use crate::run::workers::{Setup, quoted};
 use crate::sys::git::blob_hash;
 use crate::sys::invocation::PACKAGED;
+use crate::sys::log::tail;
 use crate::sys::process::{self, Failure, Interrupted};
 use crate::sys::{files, lock};
 
 /// The pinned Locust, in a file that a dependency bot updates.
 const REQUIREMENTS: &str = include_str!("../../locust/requirements.txt");
 
-const INSTALL_TIMEOUT: Duration = Duration::from_mins(10);
-const VERSION_TIMEOUT: Duration = Duration::from_mins(1);
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(600);
+const VERSION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The first Locust that needs Python 3.11.
 const PYTHON_3_11: LocustVersion = LocustVersion(2, 46, 0);
 
-/// Finds the user's own Locust, or the managed one, which is installed if it is not there yet. `say` tells the user.
-///
-/// # Errors
-///
-/// Says what is missing, or what went wrong in the installation, with the tail of its log.
+/// Finds the user's own Locust, or installs the managed one if it is missing. `say` prints a line of progress.
 pub fn prepare(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn Fn(&str)) -> Result<Locust> {
     let Some(command) = &config.command.clone().or_else(|| of_environment(config)) else {
         return managed(shell, config, perf_folder, say);
     };
     let log = perf_folder.join("locust-version.log");
     let line = version_line(own_command(shell, command, &["--version".into()]), &log).map_err(|error| {
-        let said = last_line(&files::tail(&log), |_| false);
-        failed(error, &log, |what| format!("[locust] command `{command}` does not tell its version: {what}{said}"))
+        let cause = last_line(&tail(&log), |_| false);
+        failed(error, &log, |what| format!("[locust] command `{command}` does not print its version: {what}{cause}"))
     })?;
     Locust::new(Program::Own(command.clone()), &line, Setup { install: None, command: command.clone() })
 }
 
-/// Returns the Locust beside this program, in the Python environment that both are installed in, where nothing else is
-/// asked for.
+/// Returns the Locust in the Python environment of this program, unless the configuration names another one.
 fn of_environment(config: &LocustConfig) -> Option<String> {
     let is_free = config.version.is_none() && config.requirements.is_empty();
     let program =
@@ -54,8 +50,8 @@ fn of_environment(config: &LocustConfig) -> Option<String> {
     is_environment.then(|| quoted(&locust.to_string_lossy()))
 }
 
-/// Returns the Locust of an environment under `target/perf`. Its name depends on what is installed in it, and it is
-/// complete or absent for everybody.
+/// Returns the Locust of an environment below `target/perf`, whose name is a digest of its packages. An environment counts
+/// only when it is complete.
 fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn Fn(&str)) -> Result<Locust> {
     let pinned = match &config.version {
         Some(version) => format!("locust=={version}\n"),
@@ -98,21 +94,7 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     }
     let pin_file = perf_folder.join(format!("{name}.txt"));
     files::write_atomically(&pin_file, &format!("{pinned}\n"))?;
-    let has_uv = answer(cmd!(shell, "uv --version"), &log)?.is_some();
-    if has_uv {
-        process::run("uv venv", &cmd!(shell, "uv venv --quiet {folder}").into(), &log, INSTALL_TIMEOUT)?;
-        let install = cmd!(shell, "uv pip install --quiet --python {python} -r {pin_file} {extra...}");
-        process::run("uv pip install", &install.into(), &log, INSTALL_TIMEOUT)
-            .map_err(|error| not_installed(error, pinned, &log))?;
-    } else {
-        let system_python = system_python(shell, pinned, &log)?;
-        process::run("python3 -m venv", &cmd!(shell, "{system_python} -m venv {folder}").into(), &log, INSTALL_TIMEOUT)
-            .context("cannot make Locust's environment; on Debian and Ubuntu install python3-venv, or install uv")?;
-        let install =
-            cmd!(shell, "{python} -m pip install --quiet --disable-pip-version-check -r {pin_file} {extra...}");
-        process::run("pip install", &install.into(), &log, INSTALL_TIMEOUT)
-            .map_err(|error| not_installed(error, pinned, &log))?;
-    }
+    install(shell, pinned, &folder, &[&["-r".to_owned(), pin_file.display().to_string()], &extra[..]].concat(), &log)?;
     let line = version_line(cmd!(shell, "{python} -m locust --version").env("PYTHONSAFEPATH", "1"), &log)
         .map_err(|error| does_not_start(error, pinned, &log))?;
     let locust = locust(python, &line)?;
@@ -120,7 +102,45 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     Ok(locust)
 }
 
-/// Refuses a requirements file that PowerShell wrote, which the installers read in different ways.
+/// Makes an environment and installs `requirements` into it: by uv if there is one, or by Python's venv and pip.
+fn install(shell: &Shell, pinned: &str, folder: &Path, requirements: &[String], log: &Path) -> Result<()> {
+    let python = folder.join("bin/python");
+    if answer(cmd!(shell, "uv --version"), log)?.is_some() {
+        process::run("uv venv", &cmd!(shell, "uv venv --quiet {folder}").into(), log, INSTALL_TIMEOUT)?;
+        let install = cmd!(shell, "uv pip install --quiet --python {python} {requirements...}");
+        return process::run("uv pip install", &install.into(), log, INSTALL_TIMEOUT)
+            .map_err(|error| not_installed(error, pinned, log));
+    }
+    let system_python = system_python(shell, pinned, log)?;
+    // To install pip into the environment first takes seconds.
+    let quick = has_pip_for_others(shell, system_python, log)?;
+    let without_pip = quick.then_some("--without-pip");
+    process::run(
+        "python3 -m venv",
+        &cmd!(shell, "{system_python} -m venv {without_pip...} {folder}").into(),
+        log,
+        INSTALL_TIMEOUT,
+    )
+    .context("cannot make Locust's environment; on Debian and Ubuntu install python3-venv, or install uv")?;
+    let options = ["--quiet", "--disable-pip-version-check"];
+    let install = if quick {
+        cmd!(shell, "{system_python} -m pip --python {python} install {options...} {requirements...}")
+    } else {
+        cmd!(shell, "{python} -m pip install {options...} {requirements...}")
+    };
+    process::run("pip install", &install.into(), log, INSTALL_TIMEOUT)
+        .map_err(|error| not_installed(error, pinned, log))
+}
+
+/// Whether this Python has a pip that can install into another environment (`--python`, from 22.3 on).
+fn has_pip_for_others(shell: &Shell, python: &str, log: &Path) -> Result<bool> {
+    let printed = answer(cmd!(shell, "{python} -m pip --version"), log)?.unwrap_or_default();
+    let version = printed.lines().find_map(|line| line.strip_prefix("pip ")?.split(' ').next());
+    let mut parts = version.unwrap_or_default().split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    Ok((parts.next(), parts.next()) >= (Some(22), Some(3)))
+}
+
+/// Refuses a requirements file that PowerShell wrote, because the installers read it in different ways.
 fn refuse_utf_16(file: &Path) -> Result<()> {
     let bytes = files::read(file)?;
     let is_utf_16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0);
@@ -132,34 +152,34 @@ fn refuse_utf_16(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Picks the one of the installer's many lines that tells, and says what to do.
+/// Picks the line of the installer that names the cause, and adds what to do.
 fn not_installed(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
-    let said = last_line(&files::tail(log), tells_of_installers);
+    let cause = last_line(&tail(log), is_installer_error);
     failed(error, log, |what| {
         format!(
-            "cannot install {pinned}: {what}{said}; name in perf.toml another [locust] version, or other [locust] requirements, or a Locust of your own: [locust] command"
+            "cannot install {pinned}: {what}{cause}; name in perf.toml another [locust] version, or other [locust] requirements, or a Locust of your own: [locust] command"
         )
     })
 }
 
-/// Returns whether pip or uv says in this line what went wrong.
-fn tells_of_installers(line: &str) -> bool {
+/// Whether this line of pip or uv names the cause of a failure.
+fn is_installer_error(line: &str) -> bool {
     let is_error = ["ERROR: ", "× Failed to build", "error: Failed to "].iter().any(|mark| line.starts_with(mark));
     is_error && !line.contains("https://")
 }
 
-/// Explains a Locust that does not start: an old one installs beside today's packages, or on today's Python, and then
-/// fails as it is imported.
+/// Explains a Locust that does not start: an old version can be installed beside new packages, or on a new Python, and then
+/// fails when it is imported.
 fn does_not_start(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
-    let said = last_line(&files::tail(log), |_| false);
+    let cause = last_line(&tail(log), |_| false);
     failed(error, log, |what| {
         format!(
-            "{pinned} is installed and does not start: {what}{said}; name older packages in [locust] requirements, such as \"flask<2\", or use an older Python, or a Locust of your own: [locust] command"
+            "{pinned} is installed and does not start: {what}{cause}; name older packages in [locust] requirements, such as \"flask<2\", or use an older Python, or a Locust of your own: [locust] command"
         )
     })
 }
 
-/// Says a failure in other words; a signal stays a signal.
+/// Replaces the line of a failure. A signal stays a signal.
 fn failed(error: anyhow::Error, log: &Path, line: impl Fn(&str) -> String) -> anyhow::Error {
     match error.downcast::<Failure>() {
         Ok(failure) => Failure::new(line(&failure.line), log).into(),
@@ -167,7 +187,7 @@ fn failed(error: anyhow::Error, log: &Path, line: impl Fn(&str) -> String) -> an
     }
 }
 
-/// Finds a Python that can hold the Locust `pinned`.
+/// Finds a Python that can run the Locust `pinned`.
 fn system_python(shell: &Shell, pinned: &str, log: &Path) -> Result<&'static str> {
     let no_python = || {
         anyhow!(
@@ -203,7 +223,7 @@ fn version_line(command: Cmd, log: &Path) -> Result<String> {
     line.map(str::to_owned).ok_or_else(|| Failure::new(printed(), log).into())
 }
 
-/// Returns what a program prints that may not be there; only a signal is an error.
+/// Returns what a program prints, or `None` if it is missing or fails. Only a signal is an error.
 fn answer(command: Cmd, log: &Path) -> Result<Option<String>> {
     match output("its version", command, log) {
         Err(error) if error.is::<Interrupted>() => Err(error),
@@ -211,7 +231,7 @@ fn answer(command: Cmd, log: &Path) -> Result<Option<String>> {
     }
 }
 
-/// Runs a program that answers at once, and returns what it prints, which is in `log` too.
+/// Runs a quick program, and returns what it prints, which `log` also gets.
 fn output(what: &'static str, command: Cmd, log: &Path) -> Result<String> {
     let before = files::length(log);
     process::run(what, &command.into(), log, VERSION_TIMEOUT)?;
@@ -223,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_of_an_installer_that_names_the_cause_is_told() {
+    fn line_of_an_installer_that_names_the_cause_is_found() {
         for (log, expected) in [
             (
                 "ERROR: Could not find a version that satisfies the requirement locust==99.9 (from versions: 1.0)\nERROR: No matching distribution found for locust==99.9\n",
@@ -244,7 +264,7 @@ mod tests {
                 ": × Failed to build `gevent==1.5.0`",
             ),
         ] {
-            assert_eq!(last_line(log, tells_of_installers), expected);
+            assert_eq!(last_line(log, is_installer_error), expected);
         }
     }
 }

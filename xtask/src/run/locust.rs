@@ -17,6 +17,7 @@ use crate::run::listener::{EndedBy, ListenerFile, UsersLeft, Window};
 use crate::run::locust_log::{self, explanation};
 use crate::run::workers::{Setup, WorkerList};
 use crate::sys::files::{self, Follower};
+use crate::sys::log;
 use crate::sys::process::{self, Failure, Group};
 
 /// The listener, which is loaded beside the user's locustfile.
@@ -72,8 +73,8 @@ pub struct Locust {
 
 /// The stage of a run.
 pub(crate) enum Stage {
-    /// It waits for workers. The list is absent until Locust is up.
-    Waiting(Option<WorkerList>),
+    /// It waits for workers.
+    Waiting(WorkerList),
     /// The time since the load began.
     Loading(Duration),
 }
@@ -255,14 +256,14 @@ impl Locust {
             command = command.env_remove(name);
         }
         let mut group = Group::spawn("Locust", &command.into(), &job.log(), Duration::ZERO)?;
-        group.listen_for(&locust_log::SEARCHED);
+        group.search_for(&locust_log::SEARCHED);
         let took = self.watch(&mut group, job, tick);
         if took.is_err() && job.load.workers.is_some() {
             // Workers on other machines only end when their master stops them.
             group.interrupt(INTERRUPT_GRACE);
         }
         let took = took?;
-        let phrases = group.heard();
+        let phrases = group.matches();
         let mut warnings = warnings(job, &phrases);
         let listener = check_load(job, took, &phrases)?;
         let coverage = match &listener {
@@ -320,24 +321,24 @@ impl Locust {
         let workers = self.check_workers(job)?;
         match status {
             Some(status) if status.success() => {
-                if let Some(lost) = workers.and_then(|workers| workers.incomplete()) {
+                if let Some(lost) = workers.incomplete() {
                     bail!(Failure::new(lost, &log));
                 }
                 Ok(started.elapsed())
             }
             Some(status) => {
-                let log_text = files::tail(&log);
+                let log_text = log::tail(&log);
                 if let Some(expected) = job.load.shared_by()
                     && log_text.contains(locust_log::GAVE_UP)
                 {
-                    bail!(not_all_connected(job, expected, workers));
+                    bail!(not_all_connected(job, expected, &workers));
                 }
                 let why = explanation(status, &log_text);
                 bail!(Failure::new(format!("Locust failed: {}{why}", process::describe(status)), &log))
             }
             None => {
                 group.interrupt(INTERRUPT_GRACE);
-                let has_shape = group.heard().contains(&locust_log::SHAPE_STARTED);
+                let has_shape = group.matches().contains(&locust_log::SHAPE_STARTED);
                 let next = if has_shape { ": its load shape takes longer, let the run time cover it" } else { "" };
                 bail!(Failure::new(
                     format!(
@@ -361,9 +362,9 @@ impl Locust {
         let deadline = Instant::now() + job.workers_timeout + job.deadline_margin;
         while group.status()?.is_none() {
             let workers = self.check_workers(job)?;
-            let began = workers.as_ref().is_some_and(|workers| workers.began);
+            let began = workers.began;
             if !began && Instant::now() >= deadline {
-                bail!(not_all_connected(job, expected, workers));
+                bail!(not_all_connected(job, expected, &workers));
             }
             tick(Stage::Waiting(workers))?;
             if began {
@@ -374,19 +375,18 @@ impl Locust {
         Ok(())
     }
 
-    /// Checks that the run need not be discarded for a worker.
-    fn check_workers(&self, job: &Job) -> Result<Option<WorkerList>> {
-        let Some(expected) = job.load.shared_by() else { return Ok(None) };
+    /// Checks that the run need not be discarded for a worker. Without workers the list is empty.
+    fn check_workers(&self, job: &Job) -> Result<WorkerList> {
+        let Some(expected) = job.load.shared_by() else { return Ok(WorkerList::default()) };
         let workers = WorkerList::read(&job.path("perf_workers.json"));
-        match workers.as_ref().and_then(|workers| workers.fault(expected, &self.version)) {
+        match workers.fault(expected, &self.version) {
             Some(fault) => bail!(Failure::new(fault, &job.log())),
             None => Ok(workers),
         }
     }
 }
 
-fn not_all_connected(job: &Job, expected: u32, workers: Option<WorkerList>) -> Failure {
-    let workers = workers.unwrap_or_default();
+fn not_all_connected(job: &Job, expected: u32, workers: &WorkerList) -> Failure {
     let next = match job.load.workers {
         Some(_) => format!(
             "missing: {}; start them with the commands above, or raise [load] workers_timeout",

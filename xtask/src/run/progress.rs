@@ -110,14 +110,14 @@ impl LoadView<'_> {
 
     pub(crate) fn show(&mut self, stage: Stage) {
         match stage {
-            Stage::Waiting(workers) => self.show_workers(workers),
+            Stage::Waiting(workers) => self.show_workers(&workers),
             Stage::Loading(elapsed) => self.show_load(elapsed),
         }
     }
 
     /// Prints a line whenever a worker connects or leaves.
-    fn show_workers(&mut self, workers: Option<WorkerList>) {
-        let Some((workers, expected)) = workers.zip(self.job.load.workers) else { return };
+    fn show_workers(&mut self, workers: &WorkerList) {
+        let Some(expected) = self.job.load.workers else { return };
         let connected = workers.connected(expected);
         if connected != self.connected {
             self.project.say(&connected);

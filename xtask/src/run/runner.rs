@@ -22,11 +22,11 @@ use crate::run::results::{self, MeasuredRun, RunFile};
 use crate::run::service::{self, Build, Target};
 use crate::run::usage::Sampler;
 use crate::run::workers;
+use crate::sys::executable::Executable;
 use crate::sys::process::{self, Failure};
-use crate::sys::program::Program;
 use crate::sys::session::Session;
 use crate::sys::worktree::Worktree;
-use crate::sys::{ci, files, git, lock, machine};
+use crate::sys::{ci, files, git, lock, log, machine};
 
 /// Everything that the runs of a command share.
 pub struct Runner<'a> {
@@ -42,8 +42,8 @@ pub struct Runner<'a> {
     max_runs: usize,
     /// Whether the other side was built last. Both may build into one place, such as a tag of Docker's.
     other_was_built: bool,
-    /// The program that answered last for the working tree, beside another commit.
-    this_program: Option<Program>,
+    /// The executable that answered last for the working tree, beside another commit.
+    this_executable: Option<Executable>,
     /// Workers elsewhere are started once for all runs.
     has_printed_worker_commands: bool,
     /// While it is held, no other command measures in this repository.
@@ -96,7 +96,7 @@ impl<'a> Runner<'a> {
             loads: LoadCounter::new(max_loads),
             max_runs: project.rules.max_runs,
             other_was_built: false,
-            this_program: None,
+            this_executable: None,
             has_printed_worker_commands: false,
             _turn: turn,
         })
@@ -118,9 +118,9 @@ impl<'a> Runner<'a> {
         let project = self.project;
         let log = self.session.folder.join("worktree.log");
         let say = |line: &str| project.say(line);
-        let check_out = || Worktree::check_out(&project.shell, folder, commit, &log, &say);
         let at_rev = || format!("at {rev} ({})", shown_commit(commit, false));
-        let worktree = self.clock.waiting(check_out).with_context(at_rev)?;
+        let worktree = self.clock.waiting(|| Worktree::check_out(&project.shell, folder, commit, &log, &say));
+        let worktree = worktree.with_context(at_rev)?;
         let checkout = Checkout::new(&project.shell, rev, commit, ours, worktree)?;
         self.build(Side::Other(&checkout), "against-build.log").with_context(at_rev)?;
         Ok(checkout)
@@ -209,7 +209,7 @@ impl<'a> Runner<'a> {
         drop(view);
         if ci::is_github() {
             let name = folder.strip_prefix(&self.session.folder).unwrap_or(folder).display();
-            project.say(&github::group(&format!("Locust's log, {name}"), &files::tail(&job.log())));
+            project.say(&github::group(&format!("Locust's log, {name}"), &log::tail(&job.log())));
         }
         // A service that died explains whatever Locust reports.
         target.check_alive("during the load")?;
@@ -219,24 +219,24 @@ impl<'a> Runner<'a> {
         finished
     }
 
-    /// Warns if the other commit answers from the program that answered for the working tree, unless that program runs other
-    /// files, as interpreters do. Stores the program of the working tree.
+    /// Warns if the other commit answers from the executable that answered for the working tree, unless it runs other files,
+    /// as interpreters do. Stores the executable of the working tree.
     fn same_program(&mut self, side: Side, target: &Target) -> Option<String> {
         match side {
             Side::Only => None,
             Side::This => {
-                if let Some(program) = target.program() {
-                    self.this_program = Some(program);
+                if let Some(executable) = target.executable() {
+                    self.this_executable = Some(executable);
                 }
                 None
             }
             Side::Other(_) => {
-                let program = target.program()?;
-                let is_same = self.this_program.as_ref() == Some(&program) && !program.runs_other_files();
+                let executable = target.executable()?;
+                let is_same = self.this_executable.as_ref() == Some(&executable) && !executable.runs_other_files();
                 is_same.then(|| {
                     format!(
                         "both sides ran the same program file, {}, so one version may have been measured twice: build it inside the checkout, and start that",
-                        program.path.display()
+                        executable.path.display()
                     )
                 })
             }

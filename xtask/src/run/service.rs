@@ -11,9 +11,9 @@ use xshell::{Shell, cmd};
 use crate::config::perf_toml::ServiceConfig;
 use crate::config::settings::Settings;
 use crate::run::http::parse_url;
-use crate::sys::machine;
+use crate::sys::executable::Executable;
 use crate::sys::process::{self, Failure, Group, pause};
-use crate::sys::program::Program;
+use crate::sys::{machine, proc};
 
 /// The time for a service to answer once after the load.
 const ANSWERS_AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,9 +98,9 @@ impl Target {
         }
     }
 
-    /// The program of the process that answers, if the service was started here and the system reports it.
-    pub fn program(&self) -> Option<Program> {
-        self.started()?.program()
+    /// The executable of the process that answers, if the service was started here and the system reports it.
+    pub fn executable(&self) -> Option<Executable> {
+        self.started()?.executable()
     }
 
     /// The processes of a service that was started here.
@@ -245,8 +245,8 @@ impl StartedService {
     /// Refuses a process that took the port after it was found free and before the service did, if the system reports it.
     fn refuse_stranger(&self) -> Result<()> {
         let port = parse_url(&self.ready_url)?.port;
-        let listeners = machine::listeners_on(port);
-        if listeners.is_empty() || listeners.iter().any(|pid| self.group.owns(*pid)) {
+        let listeners = proc::listeners_on(port);
+        if listeners.is_empty() || listeners.iter().any(|pid| self.group.has_descendant(*pid)) {
             return Ok(());
         }
         let line = format!(
@@ -256,11 +256,11 @@ impl StartedService {
         bail!(Failure::new(line, self.group.log()))
     }
 
-    /// The program of the process that answers, if the system reports it and the process belongs to the service.
-    fn program(&self) -> Option<Program> {
+    /// The executable of the process that answers, if the system reports it and the process belongs to the service.
+    fn executable(&self) -> Option<Executable> {
         let port = parse_url(&self.ready_url).ok()?.port;
-        let listeners = machine::listeners_on(port);
-        Program::of(*listeners.iter().find(|pid| self.group.owns(**pid))?)
+        let listeners = proc::listeners_on(port);
+        Executable::of(*listeners.iter().find(|pid| self.group.has_descendant(**pid))?)
     }
 
     fn is_ready(&self, status: u16) -> bool {
@@ -279,7 +279,7 @@ impl StartedService {
         match self.group.status()? {
             None => Ok(()),
             Some(status) => {
-                let next = match self.group.survivor() {
+                let next = match self.group.surviving_child() {
                     Some(survivor) => format!(
                         ", and left {survivor} behind: let it stay in the foreground, without `&` and without an option such as --daemon"
                     ),

@@ -55,9 +55,10 @@ impl fmt::Display for Worker {
 }
 
 impl WorkerList {
-    /// Reads the list; `None` until the listener has written it.
-    pub fn read(path: &Path) -> Option<WorkerList> {
-        serde_json::from_str(&files::read_to_string(path).ok()?).ok()
+    /// Reads the list, which is empty until the listener has written it.
+    pub fn read(path: &Path) -> WorkerList {
+        let text = files::read_to_string(path).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
     }
 
     /// Why the run must be discarded, if so. `expected` workers must run this version of Locust.

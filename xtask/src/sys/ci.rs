@@ -1,4 +1,4 @@
-//! GitHub Actions: whether it reads what is printed, and the page that it shows of a job.
+//! CI systems, and the summary page of a job in GitHub Actions.
 
 use std::env;
 use std::fs::File;
@@ -7,21 +7,16 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-/// Returns whether GitHub Actions reads what is printed.
 pub fn is_github() -> bool {
     env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true")
 }
 
-/// Returns whether any CI system runs the command.
+/// Whether any CI system runs the command.
 pub fn is_any() -> bool {
     env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"))
 }
 
-/// Adds to what this step shows on the job's page, if there is one.
-///
-/// # Errors
-///
-/// Names the file that cannot be written.
+/// Adds to the summary of this step on the job's page, if there is one.
 pub fn append_to_summary(markdown: &str) -> Result<()> {
     let path = match env::var_os("GITHUB_STEP_SUMMARY") {
         Some(path) if !path.is_empty() => path,

@@ -1,4 +1,4 @@
-//! The versions of a file in git: which commits changed it, and what it was then.
+//! The versions of a file in git: the commits that changed it, and its content in each.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -12,12 +12,12 @@ use xshell::Shell;
 
 use crate::sys::{git, process};
 
-/// The time for git to read a history: seconds, where it is long and nothing of it is cached.
-const TIMEOUT: Duration = Duration::from_mins(2);
+/// A long history that is not cached takes seconds.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Begins the line of a commit; a line that tells a change begins with `:`.
+/// The start of a commit's line. The line of a change starts with `:`.
 const COMMIT: char = '\u{1}';
-/// Stands between the parts of that line.
+/// The separator in that line.
 const BETWEEN: char = '\u{1f}';
 
 /// A commit that changed the file, or made it.
@@ -25,9 +25,7 @@ const BETWEEN: char = '\u{1f}';
 pub struct Logged {
     /// The full hash.
     pub commit: String,
-    /// The day of the commit.
     pub day: Day,
-    /// The author's name.
     pub author: String,
     /// The first line of the message.
     pub subject: String,
@@ -35,12 +33,8 @@ pub struct Logged {
     blob: String,
 }
 
-/// Returns the commits of the current branch that changed the file, newest first, under its former names too. A merge
-/// counts as one of them, since it is what brought the change here.
-///
-/// # Errors
-///
-/// Says that git hangs, or that a signal came.
+/// Returns the commits of the current branch that changed the file, newest first, also under its former names. A merge
+/// counts, because it brought the change to this branch.
 pub fn log(shell: &Shell, path: &Path) -> Result<Vec<Logged>> {
     let format = format!("--format={COMMIT}%H{BETWEEN}%cs{BETWEEN}%aN{BETWEEN}%s");
     let path = path.display().to_string();
@@ -68,7 +62,7 @@ pub fn log(shell: &Shell, path: &Path) -> Result<Vec<Logged>> {
     Ok(parse_log(&String::from_utf8_lossy(&answer)))
 }
 
-/// Parses what `git log --raw` prints. A commit that only renames the file, or removes it, accepts no baseline.
+/// Parses the output of `git log --raw`. A commit that only renames or removes the file accepts no baseline.
 fn parse_log(text: &str) -> Vec<Logged> {
     let mut all = Vec::new();
     let mut commit = None;
@@ -95,33 +89,24 @@ fn parse_commit(header: &str) -> Option<Logged> {
     Some(Logged { commit, day, author, subject, blob: String::new() })
 }
 
-/// Returns the content of each version, in their order; `None` where git does not have it.
-///
-/// # Errors
-///
-/// Says that git hangs, that a signal came, or that git does not answer as it should.
+/// Returns the content of each version, in the same order; `None` if git does not have it.
 pub fn contents(shell: &Shell, versions: &[Logged]) -> Result<Vec<Option<Vec<u8>>>> {
-    // The names go to git by a pipe that the shell fills: no argument list is too long for it.
+    // The shell writes the names to git through a pipe, because a list of arguments might be too long.
     const ASK: &str = "ids=$1; shift; printf '%s\\n' $ids | \"$@\"";
     let git = git::command(shell, &["cat-file", "--batch"]);
     let ids: Vec<&str> = versions.iter().map(|version| version.blob.as_str()).collect();
     let mut command = Command::new("/bin/sh");
     command.args(["-c", ASK, "sh", &ids.join(" ")]).arg(git.get_program()).args(git.get_args());
-    for (name, value) in git.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+    process::copy_environment(&git, &mut command);
     command.current_dir(shell.current_dir());
     let answer = process::answer_bytes("git", &command, TIMEOUT)?;
     let answer = answer.context(
-        "git cannot read the versions of the baseline, or they hold more than 64 MB: begin later with --since",
+        "git cannot read the versions of the baseline, or they have more than 64 MB: start later with --since",
     )?;
     parse_batch(&answer, versions.len())
 }
 
-/// Parses what `git cat-file --batch` prints: a line with a size, and so many bytes, for each object.
+/// Parses the output of `git cat-file --batch`: for each object a line with its size, then its bytes.
 fn parse_batch(mut answer: &[u8], objects: usize) -> Result<Vec<Option<Vec<u8>>>> {
     let mut contents = Vec::new();
     for _ in 0..objects {
@@ -134,7 +119,7 @@ fn parse_batch(mut answer: &[u8], objects: usize) -> Result<Vec<Option<Vec<u8>>>
         }
         let size = header.rsplit(' ').next().and_then(|size| size.parse::<usize>().ok());
         let size = size.with_context(|| format!("git cat-file answered {header:?}"))?;
-        // A line ends behind the content.
+        // A line break follows the content.
         if answer.len() <= size {
             bail!("git cat-file ended early");
         }
@@ -144,32 +129,20 @@ fn parse_batch(mut answer: &[u8], objects: usize) -> Result<Vec<Option<Vec<u8>>>
     Ok(contents)
 }
 
-/// Returns whether the clone was cut off: its history looks short and is not.
-///
-/// # Errors
-///
-/// Says that git hangs, or that a signal came.
+/// Whether the history of this clone is incomplete.
 pub fn is_shallow(shell: &Shell) -> Result<bool> {
     Ok(git::read(shell, &["rev-parse", "--is-shallow-repository"])?.as_deref() == Some("true"))
 }
 
 /// Returns the newest tag of the current branch that matches a pattern such as `v*`.
-///
-/// # Errors
-///
-/// Says that git hangs, or that a signal came.
 pub fn newest_tag(shell: &Shell, pattern: &str) -> Result<Option<String>> {
     let args = ["tag", "--list", "--merged", "HEAD", "--sort=-creatordate", "--", pattern];
     let tags = git::read(shell, &args)?.unwrap_or_default();
     Ok(tags.lines().next().filter(|tag| !tag.is_empty()).map(str::to_owned))
 }
 
-/// Returns the commits of the current branch's own line that `rev` does not hold, newest first; `None` where git does not
-/// know it.
-///
-/// # Errors
-///
-/// Says that git hangs, or that a signal came.
+/// Returns the commits on the current branch's first-parent line that `rev` does not contain, newest first; `None` if git does
+/// not know `rev`.
 pub fn commits_after(shell: &Shell, rev: &str) -> Result<Option<HashSet<String>>> {
     let commit = format!("{rev}^{{commit}}");
     let Some(commit) = git::read(shell, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])? else {
@@ -179,7 +152,7 @@ pub fn commits_after(shell: &Shell, rev: &str) -> Result<Option<HashSet<String>>
     Ok(commits.map(|commits| commits.lines().map(str::to_owned).collect()))
 }
 
-/// Returns whether git holds the file in several versions, since a merge is not finished.
+/// Whether an unfinished merge left several versions of the file in git's index.
 pub fn is_unmerged(shell: &Shell, path: &Path) -> bool {
     let path = path.display().to_string();
     let unmerged = git::read(shell, &["--literal-pathspecs", "ls-files", "--unmerged", "--", &path]);
@@ -191,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_tells_versions_and_neither_renames_nor_removals() {
+    fn log_lists_changes_without_renames_and_removals() {
         let zeros = "0".repeat(40);
         let line = |commit: &str| format!("\u{1}{commit}\u{1f}2026-01-31\u{1f}Ann\u{1f}why: a\u{1f}b");
         let text = [
@@ -212,13 +185,13 @@ mod tests {
         ]
         .join("\n");
         let logged = parse_log(&text);
-        let told: Vec<(&str, &str)> = logged.iter().map(|of| (of.commit.as_str(), of.blob.as_str())).collect();
-        assert_eq!(told, [("c4", "aa"), ("c2", "bb"), ("c1", "cc")]);
+        let versions: Vec<(&str, &str)> = logged.iter().map(|of| (of.commit.as_str(), of.blob.as_str())).collect();
+        assert_eq!(versions, [("c4", "aa"), ("c2", "bb"), ("c1", "cc")]);
         assert_eq!((logged[0].author.as_str(), logged[0].subject.as_str()), ("Ann", "why: a\u{1f}b"));
     }
 
     #[test]
-    fn an_answer_of_cat_file_is_read_by_its_sizes() {
+    fn output_of_cat_file_is_parsed_by_its_sizes() {
         let read = |text: &str, objects| parse_batch(text.as_bytes(), objects).map_err(|error| error.to_string());
         let some = |text: &str| Some(text.as_bytes().to_vec());
         assert_eq!(read("aa blob 5\nab\ncd\nbb missing\ncc blob 0\n\n", 3), Ok(vec![some("ab\ncd"), None, some("")]));

@@ -1,4 +1,4 @@
-//! Files on disk: read within bounds, written whole or not at all.
+//! Files on disk: bounded reads, atomic writes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -7,46 +7,42 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::fs::OFlags;
 
-/// The size of a file that is read whole. A result of 100,000 endpoints takes 15 MB, and reading takes several times that
-/// in memory.
+/// The limit of a file that is read whole. A result of 100,000 endpoints takes 15 MB, and several times as much memory
+/// while it is read.
 const MAX_BYTES: u64 = 64_000_000;
 
-/// The size of a part of a file of any size, such as a log.
-const PART_BYTES: u64 = 1 << 20;
+/// The size of the parts in which a file of any size is read, such as a log.
+pub(crate) const PART_BYTES: u64 = 1 << 20;
 
-/// The error of a pipe or a device in the place of a file.
 const NO_FILE: &str = "it is a pipe or a device, not a file";
 
-/// Opens a file. A pipe that takes its place just before that is refused too, and holds nobody up: to open one waits for
-/// whoever is at its other end, unless it is opened like this.
+/// The flag of `open(2)` with which opening a FIFO does not wait for its other end.
+const O_NONBLOCK: i32 = if cfg!(target_os = "linux") { 0o4000 } else { 0x4 };
+
+/// Opens a file. A FIFO that took its place a moment ago is refused too, and does not block.
 fn open(options: &mut OpenOptions, path: &Path) -> Result<File> {
-    let file = options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    let file = options.custom_flags(O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;
     ensure!(metadata.is_file() || metadata.is_dir(), NO_FILE);
     Ok(file)
 }
 
-/// Reads a file whole.
-///
-/// # Errors
-///
-/// Names a file that cannot be read, that is a pipe or a device, or that is too large for anything that the gate reads.
+/// Reads a whole file, but no pipe, no device, and nothing that is too large for the gate.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let read = || -> Result<Vec<u8>> {
         let metadata = fs::metadata(path)?;
-        // To open a device may do something.
+        // Opening a device may have an effect.
         ensure!(metadata.is_file() || metadata.is_dir(), NO_FILE);
         let mut bytes = Vec::new();
         if metadata.len() <= MAX_BYTES {
-            // It may grow meanwhile.
+            // The file may grow while it is read.
             open(File::options().read(true), path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
         }
         let length = metadata.len().max(bytes.len() as u64);
         ensure!(
             length <= MAX_BYTES,
-            "it has {} MB, and the gate reads no file of more than {} MB: name another file",
+            "it has {} MB, over the limit of {} MB: name another file",
             length.div_ceil(1_000_000),
             MAX_BYTES / 1_000_000
         );
@@ -55,16 +51,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     read().with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Reads a text file whole.
-///
-/// # Errors
-///
-/// Refuses what [`read`] refuses, and a file that is not UTF-8.
+/// Like [`read`], for UTF-8.
 pub fn read_to_string(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).ok().with_context(|| format!("cannot read {}: it is not UTF-8", path.display()))
 }
 
-/// Reads a file from `offset` on, at most `PART_BYTES`. A file that cannot be read gives nothing, nor does a pipe.
+/// Reads up to `PART_BYTES` of a file from `offset` on. A pipe, or a file that cannot be read, gives nothing.
 pub fn read_part(path: &Path, offset: u64) -> Vec<u8> {
     let mut part = Vec::new();
     if !path.is_file() {
@@ -78,13 +70,7 @@ pub fn read_part(path: &Path, offset: u64) -> Vec<u8> {
     part
 }
 
-/// Returns the last `PART_BYTES` of a log of any size.
-pub fn tail(log: &Path) -> String {
-    let offset = length(log).saturating_sub(PART_BYTES);
-    String::from_utf8_lossy(&read_part(log, offset)).into_owned()
-}
-
-/// Returns the length of a file in bytes, 0 where there is none.
+/// Returns the length of a file in bytes, 0 if there is none.
 pub fn length(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
@@ -96,13 +82,14 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Starts at the beginning of the log.
     pub fn new(log: PathBuf) -> Follower {
         Follower { log, offset: 0 }
     }
 
-    /// Returns the next lines, or nothing where there are none yet. A line without an end comes alone.
+    /// Returns the next lines, if there are any yet. A line without an end comes alone.
     pub fn next_lines(&mut self) -> Vec<u8> {
+        // A log that got too long was cut, and goes on from there.
+        self.offset = self.offset.min(length(&self.log));
         let mut part = read_part(&self.log, self.offset);
         if let Some(end) = part.iter().rposition(|byte| *byte == b'\n') {
             part.truncate(end + 1);
@@ -110,29 +97,19 @@ impl Follower {
         self.offset += part.len() as u64;
         part
     }
-
-    /// Returns the position of what comes next, in bytes.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
 }
 
-/// The identity of a file: of two names that have the same one, writing to the one replaces the other.
+/// The identity of a file: if two paths have the same one, writing to one replaces the other.
 #[derive(Debug, PartialEq)]
 pub enum Identity {
     /// The file exists, whatever links lead to it.
-    Existing {
-        /// The device.
-        device: u64,
-        /// Its number on that device.
-        inode: u64,
-    },
-    /// There is no file of this name yet, but there is its folder.
+    Existing { device: u64, inode: u64 },
+    /// The folder exists, and the file does not.
     New(PathBuf),
 }
 
 impl Identity {
-    /// Finds the identity of the file that a path leads to; `None` where there cannot be one.
+    /// Follows links. `None` if there can be no such file.
     pub fn of(path: &Path) -> Option<Identity> {
         if let Ok(metadata) = fs::metadata(path) {
             return Some(Identity::Existing { device: metadata.dev(), inode: metadata.ino() });
@@ -141,8 +118,8 @@ impl Identity {
     }
 }
 
-/// Returns the file that a path leads to, through links, where it may be replaced or made. Only a regular file may: as
-/// root a rename replaces a device, too.
+/// Follows links to the file that is to be replaced or made. Only a regular file may be replaced: as root, a rename would
+/// replace a device.
 fn replaceable(path: &Path) -> Result<PathBuf> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(fs::canonicalize(path)?),
@@ -153,21 +130,14 @@ fn replaceable(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Opens a file of our own, such as a log or a lock, to read it and to write at its end. What it holds stays.
-///
-/// # Errors
-///
-/// Names a file that cannot be written, and a pipe or a device in its place.
+/// Opens a log or a lock, to read it and to write at its end. Its content stays.
 pub fn open_own(path: &Path) -> Result<File> {
     let opened = replaceable(path).and_then(|path| open(File::options().create(true).read(true).append(true), &path));
     opened.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Writes a file whole: a reader or a crash meets the former file or the new one, never half of one. A link stays a link.
-///
-/// # Errors
-///
-/// Names the file that cannot be written; it is left as it was.
+/// Writes a file by a rename, so that a reader, or a crash, meets the old file or the new one, never half of one. A link
+/// stays a link.
 pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
     let not_written = || format!("cannot write {}, it is left as it was", path.display());
     let path = &replaceable(path).with_context(not_written)?;
@@ -177,7 +147,7 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
-        // The rename itself is on disk only when its folder is.
+        // The rename is on disk only after its folder is.
         File::open(folder_of(path))?.sync_all()
     };
     write().with_context(|| {
@@ -186,21 +156,13 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
     })
 }
 
-/// Makes a file, in place of what an earlier process of our number may have left. It follows no link.
-///
-/// # Errors
-///
-/// Returns the system's error.
+/// Makes a file, in place of one that an earlier process with our id may have left. Follows no link.
 pub fn create_new(path: &Path) -> io::Result<File> {
     let _ = fs::remove_file(path);
     File::create_new(path)
 }
 
-/// Finds out before the load whether [`write_atomically`] can work.
-///
-/// # Errors
-///
-/// Names the file that could not be written.
+/// Checks before the load whether [`write_atomically`] can work.
 pub fn check_writable(path: &Path) -> Result<()> {
     let not_written = || format!("cannot write {}", path.display());
     let temporary = temporary_beside(&replaceable(path).with_context(not_written)?);
@@ -209,22 +171,16 @@ pub fn check_writable(path: &Path) -> Result<()> {
     written.with_context(not_written)
 }
 
-/// Returns the path of a temporary file beside another one.
 pub fn temporary_beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}.tmp", process::id()))
 }
 
-/// Returns the folder that a file lies in.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Returns the result files that a path stands for: itself, or those of the runs in a folder.
-///
-/// # Errors
-///
-/// Names a folder that holds no result, and the newest one beside it that does.
+/// Returns the result files that a path stands for: the file itself, or the files of the runs in a folder.
 pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
     const NAME: &str = "perf_results_stats.csv";
     if !path.is_dir() {
@@ -247,7 +203,7 @@ pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(runs)
 }
 
-/// Returns the newest folder of a finished command beside this one, for a `latest` of a command that failed.
+/// Returns the newest folder of a finished command beside this one: `latest` may belong to a command that failed.
 fn newest_finished(folder: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(fs::canonicalize(folder).ok()?.parent()?).ok()?;
     let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -259,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pipe_that_comes_in_between_holds_nobody_up() {
+    fn pipe_in_place_of_a_file_is_refused_without_waiting() {
         let folder = std::env::temp_dir().join(format!("locust-gate-pipe-{}", process::id()));
         fs::create_dir_all(&folder).unwrap();
         let pipe = folder.join("pipe");
@@ -271,12 +227,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_as_a_whole() {
+    fn file_is_replaced_as_a_whole() {
         let folder = std::env::temp_dir().join(format!("locust-gate-{}", process::id()));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("file");
         write_atomically(&path, "the former text").unwrap();
-        // Who reads the former file meanwhile reads it to its end.
+        // A reader that has the former file open reads it to its end.
         let mut former = File::open(&path).unwrap();
         write_atomically(&path, "new").unwrap();
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! Questions to git. Without git, or outside a repository, there is no answer, which is not an error.
+//! Questions to git. Without git, or outside a repository, there is no answer, and that is no error.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,10 @@ use xshell::{Shell, cmd};
 
 use crate::sys::process;
 
-/// The time for git to answer. A cold disk and a large tree take seconds.
-const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
+/// A cold disk and a large tree take seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The variables that would name another repository, or parts of one, than that around the folder: a hook that calls us
-/// sets some of them.
+/// Variables that would point git to another repository. A hook that calls us sets some of them.
 const OTHER_REPOSITORIES: [&str; 7] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -25,48 +24,39 @@ const OTHER_REPOSITORIES: [&str; 7] = [
     "GIT_NAMESPACE",
 ];
 
-/// The commit that is checked out, and whether the tree differs from it.
+/// The commit that is checked out.
 #[derive(Debug, PartialEq)]
 pub struct Head {
     /// The full hash.
     pub commit: String,
-    /// Says that the working tree has uncommitted changes.
+    /// Whether the working tree has uncommitted changes.
     pub dirty: bool,
 }
 
-/// Returns the commit that is checked out.
-///
-/// # Errors
-///
-/// Says that git hangs, or that a signal came.
 pub fn head(shell: &Shell) -> Result<Option<Head>> {
     let Some(commit) = read(shell, &["rev-parse", "--verify", "HEAD"])? else { return Ok(None) };
-    // The baseline itself is not what is measured.
+    // The baseline is not part of what is measured.
     let status = read(shell, &["status", "--porcelain", "--", ".", ":(exclude,top)*perf_baseline.json"])?;
     Ok(status.map(|status| Head { commit, dirty: !status.is_empty() }))
 }
 
-/// Returns how many commits one commit is ahead of another, given by their hashes; `None` where git does not know them, as
-/// in a shallow clone, or where the one does not come before the other.
+/// Returns how many commits `to` is ahead of `from`. `None` if git does not know these hashes, because the clone is shallow, or
+/// if `from` is no ancestor.
 pub fn commits_between(shell: &Shell, from: &str, to: &str) -> Option<u32> {
-    // From files, so they must not be read as options.
+    // The hashes come from files, and must not be taken for options.
     if [from, to].iter().any(|hash| hash.is_empty() || !hash.bytes().all(|byte| byte.is_ascii_hexdigit())) {
         return None;
     }
     let range = format!("{from}..{to}");
-    // Whoever asks finds out by itself that a signal came.
+    // The caller checks for signals.
     read(shell, &["merge-base", "--is-ancestor", from, to]).ok()??;
     read(shell, &["rev-list", "--count", &range]).ok()??.parse().ok()
 }
 
-/// Returns the full hash of the commit that `rev` names.
-///
-/// # Errors
-///
-/// Says that git does not know it, and how to fetch it.
+/// Returns the full hash of the commit that `rev` names. The error has the command that fetches it.
 pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
     let commit = format!("{rev}^{{commit}}");
-    // Of `^HEAD` git would answer with the hash and the `^`.
+    // For `^HEAD`, git prints the hash with the `^`.
     if let Some(commit) = read(shell, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])?
         && !commit.starts_with('^')
     {
@@ -82,7 +72,7 @@ pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
     }
 }
 
-/// Returns the path of the shell's folder in its repository: empty, or `services/claims/`.
+/// Returns the path of the shell's folder in its repository: empty, or like `services/claims/`.
 pub fn prefix(shell: &Shell) -> String {
     read(shell, &["rev-parse", "--show-prefix"]).ok().flatten().unwrap_or_default()
 }
@@ -92,39 +82,32 @@ pub fn top(shell: &Shell) -> Option<PathBuf> {
     read(shell, &["rev-parse", "--show-toplevel"]).ok().flatten().map(PathBuf::from)
 }
 
-/// Returns the folder of git's own files, which all checkouts of a repository share.
+/// Returns the folder of git's files, which all checkouts of a repository share.
 pub fn common_dir(shell: &Shell) -> Option<PathBuf> {
     let folder = read(shell, &["rev-parse", "--git-common-dir"]).ok().flatten()?;
     fs::canonicalize(shell.current_dir().join(folder)).ok()
 }
 
-/// A submodule of a commit.
 #[derive(Debug, PartialEq)]
 pub struct Submodule {
-    /// Its folder, from the root of the repository.
+    /// The folder, relative to the root of the repository.
     pub path: String,
-    /// The commit that is checked out there.
     pub commit: String,
 }
 
-/// Returns the submodules of a commit.
-///
-/// # Errors
-///
-/// Says that git hangs, or that a signal came.
 pub fn submodules(shell: &Shell, commit: &str) -> Result<Vec<Submodule>> {
     let entries = read(shell, &["ls-tree", "-r", "-z", "--full-tree", commit])?.unwrap_or_default();
     Ok(entries.split('\0').filter_map(parse_submodule).collect())
 }
 
-/// Parses `160000 commit HASH\tPATH`; `None` of a file.
+/// Parses `160000 commit HASH\tPATH`; `None` if the entry is a file.
 fn parse_submodule(entry: &str) -> Option<Submodule> {
     let (commit, path) = entry.strip_prefix("160000 commit ")?.split_once('\t')?;
     Some(Submodule { path: path.to_owned(), commit: commit.to_owned() })
 }
 
-/// Makes a git command that works on the repository around the shell's folder. It runs no hook, asks nobody for a password,
-/// fetches nothing that a partial clone lacks, and leaves submodules alone.
+/// Makes a git command for the shell's repository. It runs no hook, asks for no password, fetches nothing that a partial clone
+/// lacks, and leaves submodules alone.
 pub fn command(shell: &Shell, args: &[&str]) -> Command {
     let command =
         cmd!(shell, "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c submodule.recurse=false {args...}");
@@ -136,15 +119,15 @@ pub fn command(shell: &Shell, args: &[&str]) -> Command {
     command
 }
 
-/// Returns the digest that `git hash-object` gives a file of these bytes (SHA-1 over a header and the content).
+/// Returns the digest of `git hash-object` for a file: SHA-1 over a header and the content.
 pub fn blob_hash(bytes: &[u8]) -> String {
     let mut sha1 = sha1_smol::Sha1::from(format!("blob {}\0", bytes.len()));
     sha1.update(bytes);
     sha1.digest().to_string()
 }
 
-/// Returns the root of the user's repository: the nearest folder upwards with a `perf.toml`, else of git, else the folder
-/// itself. What lies around a git repository belongs to another one.
+/// Returns the root of the user's project: the nearest folder upwards with a `perf.toml`, else the git repository, else the
+/// folder itself. A `perf.toml` outside the git repository belongs to another project.
 pub fn root(from: &Path) -> &Path {
     let top = upwards(from, ".git");
     let configured = upwards(from, "perf.toml").filter(|folder| top.is_none_or(|top| folder.starts_with(top)));
@@ -156,11 +139,7 @@ fn upwards<'a>(from: &'a Path, name: &str) -> Option<&'a Path> {
     from.ancestors().find(|folder| folder.join(name).exists())
 }
 
-/// Runs a git command and returns what it prints, or `None` where it fails.
-///
-/// # Errors
-///
-/// Says that git hangs, or that a signal came.
+/// Returns what a git command prints, or `None` if it fails. A git that hangs, or a signal, is an error.
 pub fn read(shell: &Shell, args: &[&str]) -> Result<Option<String>> {
     process::answer("git", &command(shell, args), ANSWER_TIMEOUT)
 }

@@ -1,4 +1,4 @@
-//! How this program was called, so that messages name commands which work here.
+//! How this program was invoked, so that the commands in messages work when they are copied.
 
 use std::env;
 use std::ffi::OsString;
@@ -11,37 +11,35 @@ use crate::sys::files;
 /// The name of the program that the Python package installs.
 pub const PACKAGED: &str = "locust-gate";
 
-/// A call of this program.
-pub struct Call {
+pub struct Invocation {
     /// The file name of the program.
     pub program: String,
-    /// Says that cargo started it.
+    /// Whether cargo started the program.
     pub by_cargo: bool,
     /// All arguments of the process, without the program.
-    pub all: Vec<OsString>,
+    pub arguments: Vec<OsString>,
 }
 
-impl Call {
-    /// Returns the call of this process.
-    pub fn of_this_process() -> Call {
+impl Invocation {
+    pub fn of_this_process() -> Invocation {
         let mut args = env::args_os();
         let path = args.next().unwrap_or_default();
         let program = Path::new(&path).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Call { program, by_cargo: env::var_os("CARGO").is_some(), all: args.collect() }
+        Invocation { program, by_cargo: env::var_os("CARGO").is_some(), arguments: args.collect() }
     }
 
-    /// Returns the words that stand before `args` in a command: `cargo xtask`, `locust-gate`, or `cargo dev bench` where the
-    /// program has commands of its own. `folder` is where cargo looks for the alias.
+    /// Returns the command prefix before `args`: `cargo xtask`, `locust-gate`, or `cargo dev bench` if the program has other
+    /// commands too. Cargo looks for the alias in `folder` and above.
     pub fn name(&self, args: &[OsString], folder: &Path) -> String {
         let mut name = match self.program.as_str() {
-            // Also a copy of it, such as `git bisect run` needs.
+            // Also a copy of the program, as `git bisect run` needs.
             "xtask" => "cargo xtask".to_owned(),
             program if program != PACKAGED && self.by_cargo => {
                 format!("cargo {}", alias_of(program, folder).as_deref().unwrap_or(program))
             }
             program => program.to_owned(),
         };
-        let before = self.all.strip_suffix(args).unwrap_or_default();
+        let before = self.arguments.strip_suffix(args).unwrap_or_default();
         for word in before {
             name.push(' ');
             name.push_str(&word.to_string_lossy());
@@ -50,7 +48,7 @@ impl Call {
     }
 }
 
-/// Returns the alias by which cargo runs a program, from the nearest configuration upwards that has one.
+/// Returns cargo's alias for a program, from the nearest configuration upwards that has one.
 fn alias_of(program: &str, folder: &Path) -> Option<String> {
     folder.ancestors().find_map(|folder| {
         let text = files::read_to_string(&folder.join(".cargo/config.toml")).ok()?;
@@ -72,13 +70,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_is_what_was_called() {
-        let folder = env::temp_dir().join(format!("locust-gate-called-{}", std::process::id()));
+    fn name_is_the_prefix_of_the_invocation() {
+        let folder = env::temp_dir().join(format!("locust-gate-invocation-{}", std::process::id()));
         fs::create_dir_all(folder.join(".cargo")).unwrap();
         fs::create_dir_all(folder.join("a/b")).unwrap();
         let aliases = "[alias]\nb = \"build\"\ndev = \"run --quiet --package tools --\"\nops = [\"run\", \"--bin\", \"ops-cli\"]\n";
         fs::write(folder.join(".cargo/config.toml"), aliases).unwrap();
-        for (program, by_cargo, all, args, expected) in [
+        for (program, by_cargo, arguments, args, expected) in [
             ("xtask", true, "perf --strict", "perf --strict", "cargo xtask"),
             ("xtask", false, "perf", "perf", "cargo xtask"),
             ("locust-gate", false, "perf", "perf", "locust-gate"),
@@ -87,12 +85,12 @@ mod tests {
             ("ops-cli", true, "perf", "perf", "cargo ops"),
             ("other", true, "perf", "perf", "cargo other"),
             ("other", false, "gate perf", "perf", "other gate"),
-            // Arguments that the program made itself say nothing of its own commands.
+            // Arguments that the program made itself are no suffix.
             ("xtask", true, "speed", "perf", "cargo xtask"),
         ] {
             let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
-            let call = Call { program: program.to_owned(), by_cargo, all: words(all) };
-            assert_eq!(call.name(&words(args), &folder.join("a/b")), expected, "{program} {all}");
+            let invocation = Invocation { program: program.to_owned(), by_cargo, arguments: words(arguments) };
+            assert_eq!(invocation.name(&words(args), &folder.join("a/b")), expected, "{program} {arguments}");
         }
         fs::remove_dir_all(folder).unwrap();
     }

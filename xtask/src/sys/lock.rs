@@ -1,4 +1,4 @@
-//! Locks between commands, by files. Every wait is bounded and hears signals.
+//! Locks between commands, by files. Every wait is bounded, and a signal ends it.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::sys::files;
 use crate::sys::process::{check_interrupted, pause};
 
-/// The time for another command to end: a long one makes seven rounds of minutes.
+/// Long enough for another command to end: it may make seven rounds of minutes.
 const TURN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
 
 /// Waits until no other command holds the lock. If one does, `say` prints `waiting` first.
@@ -23,28 +23,11 @@ pub fn wait_for_turn(path: &Path, waiting: &str, say: &dyn Fn(&str)) -> Result<F
 }
 
 /// Waits up to `timeout` for the lock of a lock file. The lock is held as long as the file is open.
-///
-/// # Errors
-///
-/// Says that another process holds the lock, or that it cannot be taken.
 pub fn lock(path: &Path, timeout: Duration) -> Result<File> {
-    wait_for_lock(path, timeout, File::try_lock)
-}
-
-/// Waits up to `timeout` for a shared lock, beside others who hold it shared.
-///
-/// # Errors
-///
-/// Says that another process holds the lock, or that it cannot be taken.
-pub fn lock_shared(path: &Path, timeout: Duration) -> Result<File> {
-    wait_for_lock(path, timeout, File::try_lock_shared)
-}
-
-fn wait_for_lock(path: &Path, timeout: Duration, take: fn(&File) -> Result<(), TryLockError>) -> Result<File> {
     let file = files::open_own(path)?;
     let deadline = Instant::now() + timeout;
     loop {
-        match take(&file) {
+        match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => pause()?,
             Err(TryLockError::WouldBlock) => {

@@ -1,4 +1,13 @@
-//! The log of a child: its first and its last 10 MB, however much the child says, and what was listened for in all of it.
+//! The log of a child: its first and last 10 MB, however much the child writes, plus a search of all of it for phrases.
+//!
+//! The child writes to the file itself, so it never waits for us, and can go on if we are gone. When the file has 20 MB, its
+//! second half moves to a spare file, and replaces the part that was moved before:
+//!
+//! ```text
+//!   file    | first 10 MB | new output ...         spare   | 10 MB before the new output |
+//! ```
+//!
+//! Once the child has ended, the first 10 MB and the last 10 MB of the spare and the new output become one file.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -6,193 +15,236 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::sys::files::{self, Follower};
+use crate::sys::files::{self, PART_BYTES};
 
-/// The size of the beginning that is kept, and that of the end.
+/// The size of the kept beginning, and of the kept end.
 const KEPT_BYTES: u64 = 10_000_000;
 
-/// The size of the least part that is left out.
-const LEAST_BYTES: u64 = 1_000_000;
-
-/// The number of parts of a megabyte that are read at a time: a log that grows faster is no reason to miss a deadline.
+/// The number of megabytes that are read at one poll, so that a log that grows faster does not hold up a deadline.
 const MAX_PARTS: u32 = 100;
 
-/// A log while it is written. The child writes to the file itself, so that it is never held up, and can write on where we
-/// are gone. On Linux what is left out gives its room back at once, elsewhere once the child has ended.
+/// A log while it is written.
 pub struct Log {
     path: PathBuf,
     file: File,
-    /// The phrases that are listened for.
-    phrases: &'static [&'static str],
-    heard: Vec<&'static str>,
-    /// The end of what was listened to, in which a phrase may begin.
-    unheard: Vec<u8>,
-    listener: Follower,
-    /// The end of what has given its room back.
-    given_back: u64,
+    search: Search,
+    /// The number of bytes that were moved to the spare file so far.
+    moved: u64,
 }
 
 impl Log {
     /// Opens a log to write on at its end.
-    ///
-    /// # Errors
-    ///
-    /// Names a log that cannot be written.
     pub fn open(path: &Path) -> Result<Log> {
-        Ok(Log {
-            path: path.to_owned(),
-            file: files::open_own(path)?,
-            phrases: &[],
-            heard: Vec::new(),
-            unheard: Vec::new(),
-            listener: Follower::new(path.to_owned()),
-            given_back: KEPT_BYTES,
-        })
+        Ok(Log { path: path.to_owned(), file: files::open_own(path)?, search: Search::default(), moved: 0 })
     }
 
     /// Returns another handle to the file, for the child.
-    ///
-    /// # Errors
-    ///
-    /// Returns the system's error.
     pub fn handle(&self) -> io::Result<File> {
         self.file.try_clone()
     }
 
-    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Listens for these phrases from the beginning of the log on.
-    pub fn listen_for(&mut self, phrases: &'static [&'static str]) {
-        self.phrases = phrases;
+    /// Searches the log for these phrases, from its beginning on.
+    pub fn search_for(&mut self, phrases: &'static [&'static str]) {
+        self.search.phrases = phrases;
     }
 
-    /// Returns those phrases that the log holds by now, also in what is left out.
-    pub fn heard(&mut self) -> &[&'static str] {
-        let end = self.length();
-        while self.listener.offset() < end && self.listen() {}
-        &self.heard
+    /// Returns the phrases that the log has held so far, also in a part that is no longer kept.
+    pub fn matches(&mut self) -> &[&'static str] {
+        self.search.read(&self.path, u32::MAX);
+        &self.search.matches
     }
 
-    /// Reads what is new, and leaves out what lies between the beginning and the end.
-    pub fn tend(&mut self) {
-        let length = self.length();
-        let mut end = length.saturating_sub(KEPT_BYTES);
-        if !self.phrases.is_empty() {
-            for _ in 0..MAX_PARTS {
-                if !self.listen() {
-                    break;
-                }
-            }
-            end = end.min(self.listener.offset());
-        }
-        // The child may have cut its log off.
-        self.given_back = self.given_back.min(length.max(KEPT_BYTES));
-        if end >= self.given_back + LEAST_BYTES {
-            give_back(&self.file, self.given_back, end);
-            self.given_back = end;
+    /// Reads new output, and keeps the file short. Called while the child writes.
+    pub fn poll(&mut self) {
+        let is_all_searched = self.search.read(&self.path, MAX_PARTS);
+        if is_all_searched && files::length(&self.path) >= 2 * KEPT_BYTES {
+            // Without room for the spare file, the log stays long.
+            let _ = self.move_end();
         }
     }
 
-    /// Listens to the next part of the log. Returns whether there was one.
-    fn listen(&mut self) -> bool {
-        if self.phrases.is_empty() || self.length() <= self.listener.offset() {
-            return false;
-        }
-        let lines = self.listener.next_lines();
-        self.unheard.extend_from_slice(&lines);
-        let text = String::from_utf8_lossy(&self.unheard);
-        for phrase in self.phrases {
-            if text.contains(phrase) && !self.heard.contains(phrase) {
-                self.heard.push(phrase);
+    /// Moves the end of the file to the spare file, and leaves the beginning. Output that comes just before the file is cut is
+    /// lost, so that moment is short.
+    fn move_end(&mut self) -> io::Result<()> {
+        let mut spare = files::create_new(&spare_of(&self.path))?;
+        let mut end = files::length(&self.path).saturating_sub(KEPT_BYTES).max(KEPT_BYTES);
+        for _ in 0..MAX_PARTS {
+            let part = files::read_part(&self.path, end);
+            spare.write_all(&part)?;
+            end += part.len() as u64;
+            self.search.read(&self.path, MAX_PARTS);
+            if files::length(&self.path) == end {
+                break;
             }
         }
-        let longest = self.phrases.iter().map(|phrase| phrase.len()).max().unwrap_or(0);
-        self.unheard.drain(..self.unheard.len().saturating_sub(longest));
-        !lines.is_empty()
+        self.moved += files::length(&self.path).saturating_sub(KEPT_BYTES);
+        self.file.set_len(KEPT_BYTES)?;
+        self.search.position = KEPT_BYTES;
+        Ok(())
     }
 
-    fn length(&self) -> u64 {
-        self.file.metadata().map_or(0, |metadata| metadata.len())
-    }
-
-    /// Makes the log as short as what is kept of it, once nobody writes to it, and says in it what is left out. Where that
-    /// fails it stays as long as it is.
+    /// Joins the beginning and the end once nobody writes to the log, with a line about what is left out. If that fails, the
+    /// files stay as they are.
     pub fn shorten(self) {
-        if self.length() >= 2 * KEPT_BYTES + LEAST_BYTES {
-            let temporary = files::temporary_beside(&self.path);
-            let shortened = write_shortened(&self.file, &temporary).and_then(|()| fs::rename(&temporary, &self.path));
-            let _ = shortened.inspect_err(|_| drop(fs::remove_file(&temporary)));
+        let left_out = (self.moved + files::length(&self.path)).saturating_sub(2 * KEPT_BYTES);
+        if left_out == 0 {
+            return;
+        }
+        let temporary = files::temporary_beside(&self.path.with_extension("joined"));
+        let joined = join(&self.path, left_out, &temporary).and_then(|()| fs::rename(&temporary, &self.path));
+        match joined {
+            Ok(()) => drop(fs::remove_file(spare_of(&self.path))),
+            Err(_) => drop(fs::remove_file(&temporary)),
         }
     }
+}
+
+/// The file that holds the end of a log which is being written.
+fn spare_of(log: &Path) -> PathBuf {
+    files::temporary_beside(log)
 }
 
 /// Writes the beginning and the end of a log to a new file.
-fn write_shortened(mut log: &File, to: &Path) -> io::Result<()> {
-    let end = log.metadata()?.len() - KEPT_BYTES;
-    let mut shortened = files::create_new(to)?;
-    log.seek(SeekFrom::Start(0))?;
-    io::copy(&mut log.take(KEPT_BYTES), &mut shortened)?;
-    let left_out = end - KEPT_BYTES;
-    write!(shortened, "\n[cargo xtask perf: {left_out} bytes of this log are left out here]\n")?;
-    log.seek(SeekFrom::Start(end))?;
-    io::copy(&mut log.take(KEPT_BYTES), &mut shortened)?;
+fn join(log: &Path, left_out: u64, to: &Path) -> io::Result<()> {
+    let mut log_file = File::open(log)?;
+    let mut joined = files::create_new(to)?;
+    io::copy(&mut (&log_file).take(KEPT_BYTES), &mut joined)?;
+    write!(joined, "\n[cargo xtask perf: {left_out} bytes of this log are left out here]\n")?;
+    let new = log_file.metadata()?.len().saturating_sub(KEPT_BYTES);
+    if new < KEPT_BYTES {
+        let mut spare = File::open(spare_of(log))?;
+        spare.seek(SeekFrom::End(-(KEPT_BYTES - new).cast_signed()))?;
+        io::copy(&mut spare, &mut joined)?;
+    }
+    log_file.seek(SeekFrom::End(-new.min(KEPT_BYTES).cast_signed()))?;
+    io::copy(&mut log_file, &mut joined)?;
     Ok(())
 }
 
-/// Gives the room of a part of a file back, which is zeros from then on. Not every file system can.
-fn give_back(file: &File, from: u64, to: u64) {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{FallocateFlags, fallocate};
-        let _ = fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, from, to - from);
+/// Returns the last megabyte of a log of any size, also while it is written.
+pub fn tail(log: &Path) -> String {
+    let (spare, length) = (spare_of(log), files::length(log));
+    let mut tail = Vec::new();
+    let mut start = length.saturating_sub(PART_BYTES);
+    if start < KEPT_BYTES && spare.is_file() {
+        tail = files::read_part(&spare, files::length(&spare).saturating_sub(PART_BYTES));
+        start = KEPT_BYTES;
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (file, from, to);
+    tail.extend(files::read_part(log, start));
+    String::from_utf8_lossy(&tail).into_owned()
+}
+
+/// A search for phrases in a file that grows.
+#[derive(Default)]
+struct Search {
+    phrases: &'static [&'static str],
+    matches: Vec<&'static str>,
+    position: u64,
+    /// The last bytes that were read, in which a phrase may begin.
+    carry: Vec<u8>,
+}
+
+impl Search {
+    /// Searches up to `max_parts` further megabytes. Returns whether that was all.
+    fn read(&mut self, path: &Path, max_parts: u32) -> bool {
+        // The child may have cut its log off.
+        self.position = self.position.min(files::length(path));
+        for _ in 0..max_parts {
+            if self.phrases.is_empty() || files::length(path) == self.position {
+                return true;
+            }
+            let part = files::read_part(path, self.position);
+            self.position += part.len() as u64;
+            self.carry.extend(part);
+            let text = String::from_utf8_lossy(&self.carry);
+            for phrase in self.phrases {
+                if text.contains(phrase) && !self.matches.contains(phrase) {
+                    self.matches.push(phrase);
+                }
+            }
+            let longest = self.phrases.iter().map(|phrase| phrase.len()).max().unwrap_or(0);
+            self.carry.drain(..self.carry.len().saturating_sub(longest));
+        }
+        false
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt as _;
-
     use super::*;
 
+    /// A log in an empty folder.
+    fn log(name: &str) -> Log {
+        let folder = std::env::temp_dir().join(format!("locust-gate-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        Log::open(&folder.join("log")).unwrap()
+    }
+
+    /// The bytes on disk of all files beside the log.
+    fn bytes_on_disk(log: &Path) -> u64 {
+        let entries = fs::read_dir(files::folder_of(log)).unwrap();
+        entries.map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+    }
+
     #[test]
-    fn the_beginning_and_the_end_of_a_log_stay() {
-        let path = std::env::temp_dir().join(format!("locust-gate-log-{}", std::process::id()));
-        let _ = fs::remove_file(&path);
-        let mut log = Log::open(&path).unwrap();
-        log.listen_for(&["half of a phrase", "all is well", "the end is near", "never said"]);
+    fn beginning_and_end_of_a_log_are_kept() {
+        let mut log = log("log");
+        let path = log.path().to_owned();
+        log.search_for(&["half of a phrase", "all is well", "the end is near", "never written"]);
         let mut child = log.handle().unwrap();
         writeln!(child, "first").unwrap();
         for part in ["half of a phr", "ase, and the rest\n"] {
             child.write_all(part.as_bytes()).unwrap();
-            log.tend();
+            log.poll();
         }
+        let mut written = 6 + 31;
         for number in 0..60 {
             let line = if number == 25 { "all is well\n" } else { "all is wrong\n" };
+            written += 80_000 * line.len();
             child.write_all(line.repeat(80_000).as_bytes()).unwrap();
-            log.tend();
-            let room = log.file.metadata().unwrap().blocks() * 512;
-            assert!(room < 25_000_000 || cfg!(not(target_os = "linux")), "{room} bytes in part {number}");
+            log.poll();
+            assert!(bytes_on_disk(&path) < 35_000_000, "{} bytes in part {number}", bytes_on_disk(&path));
+            let tail = tail(&path);
+            assert!(tail.ends_with(line) && tail.len() > 900_000, "{} bytes of tail in part {number}", tail.len());
         }
-        writeln!(child, "the end is near\nlast").unwrap();
-        assert_eq!(log.heard(), ["half of a phrase", "all is well", "the end is near"]);
-        let length = log.length();
+        let last = "the end is near\nlast\n";
+        written += last.len();
+        child.write_all(last.as_bytes()).unwrap();
+        assert_eq!(log.matches(), ["half of a phrase", "all is well", "the end is near"]);
         log.shorten();
         let text = files::read_to_string(&path).unwrap();
-        fs::remove_file(&path).unwrap();
-        let left_out = length - 2 * KEPT_BYTES;
+        assert!(tail(&path).ends_with(last));
+        assert_eq!(bytes_on_disk(&path), text.len() as u64, "no other file is left");
+        fs::remove_dir_all(files::folder_of(&path)).unwrap();
         let (head, rest) = text.split_once("\n[").unwrap();
-        let (note, tail) = rest.split_once("]\n").unwrap();
-        assert_eq!(note, format!("cargo xtask perf: {left_out} bytes of this log are left out here"));
-        assert_eq!((head.len(), tail.len()), (10_000_000, 10_000_000));
-        assert!(
-            head.starts_with("first\nhalf of a phrase, and the rest\nall is wrong\n")
-                && tail.ends_with("all is wrong\nthe end is near\nlast\n")
-        );
-        assert!(!text.contains('\0'), "nothing that is kept was given back");
+        let (note, end) = rest.split_once("]\n").unwrap();
+        assert_eq!(note, format!("cargo xtask perf: {} bytes of this log are left out here", written - 20_000_000));
+        assert_eq!((head.len(), end.len()), (10_000_000, 10_000_000));
+        assert!(head.starts_with("first\nhalf of a phrase, and the rest\nall is wrong\n"));
+        assert!(end.ends_with(&format!("all is wrong\n{last}")));
+        let lines = end.lines().skip(1).filter(|line| !["all is wrong", "the end is near", "last"].contains(line));
+        assert_eq!(lines.collect::<Vec<_>>(), Vec::<&str>::new(), "the end has no gap and no overlap");
+    }
+
+    #[test]
+    fn log_that_grows_faster_than_it_is_polled_is_shortened() {
+        for bytes in [19_999_999, 20_000_000, 20_000_001, 50_000_000] {
+            let log = log(&format!("log-{bytes}"));
+            let path = log.path().to_owned();
+            let text = "1234567\n".repeat(bytes / 8);
+            log.handle().unwrap().write_all(format!("{text}{}", "x".repeat(bytes % 8)).as_bytes()).unwrap();
+            log.shorten();
+            let kept = files::read_to_string(&path).unwrap();
+            fs::remove_dir_all(files::folder_of(&path)).unwrap();
+            assert!(kept.starts_with(&text[..1_000_000]) && kept.ends_with(&"x".repeat(bytes % 8)), "{bytes}");
+            let note = if bytes > 20_000_000 { kept.len() - 20_000_000 } else { 0 };
+            assert_eq!(note > 0, kept.contains("bytes of this log are left out here"), "{bytes}");
+            assert_eq!(kept.len() - note, bytes.min(20_000_000), "{bytes}");
+        }
     }
 }

@@ -1,17 +1,17 @@
 //! The operating system: processes, files, locks, git, the machine, CI.
 
-pub mod ci;
-pub mod file_versions;
+pub(crate) mod ci;
+pub(crate) mod executable;
+pub(crate) mod file_versions;
 pub mod files;
 pub mod git;
 pub mod invocation;
-pub mod lock;
-pub mod log;
-pub mod machine;
-pub mod orphans;
-pub mod process;
-pub mod program;
-pub mod screen;
+pub(crate) mod lock;
+pub(crate) mod log;
+pub(crate) mod machine;
+pub(crate) mod proc;
+pub(crate) mod process;
+pub(crate) mod screen;
 pub mod session;
 pub mod version;
-pub mod worktree;
+pub(crate) mod worktree;

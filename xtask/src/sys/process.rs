@@ -1,30 +1,32 @@
-//! Child processes: each leads a process group of its own, every wait is bounded, and none outlives us.
+//! Child processes, each the leader of a process group. Every wait is bounded, and no child outlives us.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, test_kill_process_group, waitpid};
 
-use crate::sys::files;
-use crate::sys::log::Log;
-use crate::sys::orphans::{self, Mark, POLL, Registered};
+use crate::sys::log::{self, Log};
+use crate::sys::proc::{self, Process};
 
-static CAUGHT: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+/// Short against everything that is waited for, and long enough to cost no measurable CPU beside the load.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Catches SIGINT, SIGTERM and SIGHUP, which do not end us from here on: the next wait returns [`Interrupted`], and what
-/// is on the stack cleans up after itself. It is called before the first child is started.
-///
-/// # Errors
-///
-/// Says that the system lets nobody catch signals.
+/// The time for killed processes to disappear.
+const KILL_GRACE: Duration = Duration::from_secs(2);
+
+static CAUGHT_SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
+/// Catches SIGINT, SIGTERM and SIGHUP. From then on they do not end us: the next wait returns [`Interrupted`], and the
+/// values on the stack clean up when they are dropped. Must be called before the first child is started.
 pub fn catch_signals() -> Result<()> {
     let caught = Arc::new(AtomicUsize::new(0));
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
@@ -32,15 +34,14 @@ pub fn catch_signals() -> Result<()> {
         let value = usize::try_from(number).expect("signal numbers are positive");
         signal_hook::flag::register_usize(number, Arc::clone(&caught), value).context("cannot catch signals")?;
     }
-    let _ = CAUGHT.set(caught);
-    orphans::adopt();
+    let _ = CAUGHT_SIGNAL.set(caught);
+    become_subreaper();
     Ok(())
 }
 
 /// A signal asked us to stop.
 #[derive(Debug)]
 pub struct Interrupted {
-    /// The signal's number.
     pub signal: u8,
 }
 
@@ -57,37 +58,28 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// Asks whether a signal has come since [`catch_signals`].
-///
-/// # Errors
-///
-/// Returns [`Interrupted`] where one has.
+/// Fails if a signal has come since [`catch_signals`].
 pub fn check_interrupted() -> Result<(), Interrupted> {
-    match CAUGHT.get().map_or(0, |caught| caught.load(Ordering::Relaxed)) {
+    match CAUGHT_SIGNAL.get().map_or(0, |caught| caught.load(Ordering::Relaxed)) {
         0 => Ok(()),
         signal => Err(Interrupted { signal: u8::try_from(signal).expect("the signals caught are below 256") }),
     }
 }
 
-/// Sleeps for one poll interval.
-///
-/// # Errors
-///
-/// Returns [`Interrupted`] where a signal has come.
+/// Sleeps for one poll interval, and fails if a signal has come.
 pub fn pause() -> Result<(), Interrupted> {
-    thread::sleep(POLL);
+    thread::sleep(POLL_INTERVAL);
     check_interrupted()
 }
 
 /// A failure of a child process, with the end of its log.
 #[derive(Debug)]
 pub struct Failure {
-    /// The sentence that says it.
     pub line: String,
     log: PathBuf,
-    /// The last lines of its log.
+    /// The last lines of the log.
     pub tail: String,
-    /// The exit code of the child, where that is what failed.
+    /// The exit code of the child, if that is the failure.
     pub exit_code: Option<i32>,
 }
 
@@ -95,9 +87,8 @@ impl Failure {
     const TAIL_LINES: usize = 20;
     const TAIL_WIDTH: usize = 300;
 
-    /// Makes a failure, with the tail of the log as it is now.
     pub fn new(line: String, log: &Path) -> Failure {
-        let text = files::tail(log);
+        let text = log::tail(log);
         let lines: Vec<&str> = text.trim_end().lines().collect();
         let tail = &lines[lines.len().saturating_sub(Failure::TAIL_LINES)..];
         let cut = |line: &&str| line.chars().take(Failure::TAIL_WIDTH).collect::<String>();
@@ -105,7 +96,6 @@ impl Failure {
         Failure { line, log: log.to_owned(), tail, exit_code: None }
     }
 
-    /// Makes the failure of a child that has ended so.
     pub fn ended(line: String, log: &Path, status: ExitStatus) -> Failure {
         Failure { exit_code: status.code(), ..Failure::new(line, log) }
     }
@@ -113,14 +103,229 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is = if self.tail.is_empty() { ", which is empty" } else { "" };
-        write!(f, "{} (its log{is}: {})", self.line, self.log.display())
+        let empty = if self.tail.is_empty() { ", which is empty" } else { "" };
+        write!(f, "{} (its log{empty}: {})", self.line, self.log.display())
     }
 }
 
 impl std::error::Error for Failure {}
 
-/// Ends a process group when we are gone, however we went: with us its pipe closes, after SIGKILL too.
+/// A child and its process group. Dropping it ends the group, and every process that has left it.
+pub struct Group {
+    what: &'static str,
+    child: Child,
+    pid: Pid,
+    log: Option<Box<Log>>,
+    status: Option<ExitStatus>,
+    /// The time from SIGTERM to SIGKILL.
+    grace: Duration,
+    id: InheritedId,
+    _registered: Registered,
+    _guard: Option<Guard>,
+}
+
+impl Group {
+    /// Starts `command` without input. All output goes to `log`, which keeps its first and last 10 MB. `grace` is the time
+    /// from SIGTERM to SIGKILL.
+    pub fn spawn(what: &'static str, command: &Command, log: &Path, grace: Duration) -> Result<Group> {
+        let log = Log::open(log)?;
+        let handle = || log.handle().with_context(|| format!("cannot write {}", log.path().display()));
+        let mut group = Group::start(what, command, [handle()?.into(), handle()?.into()], grace)?;
+        group.log = Some(Box::new(log));
+        Ok(group)
+    }
+
+    fn start(what: &'static str, command: &Command, [stdout, stderr]: [Stdio; 2], grace: Duration) -> Result<Group> {
+        let mut held_back = held_back(command);
+        let id = InheritedId::set_on(&mut held_back);
+        held_back.process_group(0).stdin(Stdio::piped()).stdout(stdout).stderr(stderr);
+        let mut child = held_back
+            .spawn()
+            .with_context(|| format!("cannot start {what} `{}`", command.get_program().to_string_lossy()))?;
+        let pid = Pid::from_child(&child);
+        let registered = Registered::new(pid);
+        // Without a guard, a SIGKILL to us leaves the group running.
+        let guard = Guard::of(pid).ok();
+        if let Some(mut go) = child.stdin.take() {
+            let _ = go.write_all(b"go\n");
+        }
+        Ok(Group { what, child, pid, log: None, status: None, grace, id, _registered: registered, _guard: guard })
+    }
+
+    /// Returns the process id of the leader.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn log(&self) -> &Path {
+        self.log.as_ref().map_or(Path::new(""), |log| log.path())
+    }
+
+    /// Searches all of the log for these phrases, from its beginning on.
+    pub fn search_for(&mut self, phrases: &'static [&'static str]) {
+        if let Some(log) = &mut self.log {
+            log.search_for(phrases);
+        }
+    }
+
+    /// Returns the phrases that the log has held so far.
+    pub fn matches(&mut self) -> Vec<&'static str> {
+        self.log.as_mut().map_or_else(Vec::new, |log| log.matches().to_vec())
+    }
+
+    /// Returns the leader's exit status, or `None` while it runs.
+    pub fn status(&mut self) -> Result<Option<ExitStatus>> {
+        if let Some(log) = &mut self.log {
+            log.poll();
+        }
+        if self.status.is_none() {
+            self.status = self.child.try_wait().with_context(|| format!("cannot wait for {}", self.what))?;
+        }
+        Ok(self.status)
+    }
+
+    /// Waits for the leader, and returns `None` if `timeout` is over first. `tick` runs at each poll, and its error ends
+    /// the wait.
+    pub fn wait(&mut self, timeout: Duration, mut tick: impl FnMut() -> Result<()>) -> Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some(status) = self.status()? {
+                return Ok(Some(status));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            pause()?;
+            tick()?;
+        }
+    }
+
+    /// Waits for exit code 0 of the leader. Anything else within `timeout` is a [`Failure`].
+    pub fn finish(mut self, timeout: Duration) -> Result<()> {
+        let what = self.what;
+        Err(match self.wait(timeout, || Ok(()))? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => Failure::ended(format!("{what} failed: {}", describe(status)), self.log(), status),
+            None => {
+                Failure::new(format!("{what} did not end within {}", humantime::format_duration(timeout)), self.log())
+            }
+        }
+        .into())
+    }
+
+    /// Whether a process is in the group, or comes from it by its parents or its environment.
+    pub fn has_descendant(&self, pid: u32) -> bool {
+        let leader = self.leader();
+        let mut pid = i32::try_from(pid).unwrap_or(0);
+        // The bound guards against cycles of ids that were given out again.
+        for _ in 0..1000 {
+            if pid == leader || self.id.is_inherited_by(pid) == Some(true) {
+                return true;
+            }
+            let Some(process) = proc::process(pid) else { return false };
+            if process.group == leader {
+                return true;
+            }
+            pid = process.parent;
+        }
+        false
+    }
+
+    /// Describes a child that still runs although the leader has exited.
+    pub fn surviving_child(&self) -> Option<String> {
+        let escaped = || self.id.escaped().first().map(|pid| pid.as_raw_nonzero().get());
+        let is_member = |process: &Process| process.group == self.leader() && process.is_running;
+        let member = || proc::processes().into_iter().find(is_member).map(|process| process.pid);
+        let find = || escaped().or_else(member);
+        // A process that is just leaving its group, or starting another program, is found a moment later.
+        let may_be_ours = |process: &Process| process.is_running && self.id.is_inherited_by(process.pid) != Some(false);
+        let deadline = Instant::now() + KILL_GRACE;
+        let mut found = find();
+        while found.is_none() && adopted_processes().iter().any(may_be_ours) && Instant::now() < deadline {
+            thread::sleep(POLL_INTERVAL);
+            found = find();
+        }
+        proc::describe(found?)
+    }
+
+    fn leader(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    /// Sends SIGTERM to the group and to its escaped children, and SIGKILL after the grace. Returns whether SIGKILL was
+    /// needed.
+    pub fn stop(mut self) -> bool {
+        self.end()
+    }
+
+    fn end(&mut self) -> bool {
+        let was_killed = self.end_members();
+        let was_killed = self.id.end_escaped(self.grace) || was_killed;
+        if let Some(log) = self.log.take() {
+            log.shorten();
+        }
+        was_killed
+    }
+
+    fn end_members(&mut self) -> bool {
+        if !self.is_alive() {
+            return false;
+        }
+        let _ = kill_process_group(self.pid, Signal::TERM);
+        if self.wait_until_gone(self.grace) {
+            return false;
+        }
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        self.wait_until_gone(KILL_GRACE);
+        true
+    }
+
+    /// Until the leader is reaped, no other process or group can get its id.
+    fn is_alive(&mut self) -> bool {
+        matches!(self.status(), Ok(None)) || self.has_members()
+    }
+
+    /// A zombie does not count: it has ended, and nobody may ever wait for the child of a service that has exited.
+    fn has_members(&self) -> bool {
+        if test_kill_process_group(self.pid).is_err() {
+            return false;
+        }
+        let processes = proc::processes();
+        let is_member = |process: &Process| process.group == self.leader() && process.is_running;
+        processes.is_empty() || processes.iter().any(is_member)
+    }
+
+    /// Sends SIGINT to the leader alone, so that it can collect its workers' results, and waits up to `grace` for it.
+    pub fn interrupt(&mut self, grace: Duration) {
+        if !matches!(self.status(), Ok(None)) {
+            return;
+        }
+        let _ = kill_process(self.pid, Signal::INT);
+        let deadline = Instant::now() + grace;
+        while matches!(self.status(), Ok(None)) && Instant::now() < deadline {
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    fn wait_until_gone(&mut self, grace: Duration) -> bool {
+        let deadline = Instant::now() + grace;
+        while self.is_alive() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+        true
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Kills a process group when we die, even by SIGKILL: its pipe closes with us.
 struct Guard {
     child: Child,
     _registered: Registered,
@@ -145,257 +350,148 @@ impl Drop for Guard {
     }
 }
 
-/// Makes a command that waits for a line from us before it becomes `command`, without any input. So the guard is there
-/// before the command is, and where we are gone before that, it never begins.
+/// Returns a command that waits for a line from us before it becomes `command`, without input. So the guard is there before
+/// the command is, and if we die earlier, it never begins.
 fn held_back(command: &Command) -> Command {
     const ONCE_GUARDED: &str = "read -r _ && exec \"$@\" < /dev/null";
     let mut held_back = Command::new("/bin/sh");
     held_back.args(["-c", ONCE_GUARDED, "sh"]).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => held_back.env(name, value),
-            None => held_back.env_remove(name),
-        };
-    }
+    copy_environment(command, &mut held_back);
     if let Some(folder) = command.get_current_dir() {
         held_back.current_dir(folder);
     }
     held_back
 }
 
-/// A child and its process group. Dropping it ends the group.
-pub struct Group {
-    what: &'static str,
-    child: Child,
-    pid: Pid,
-    /// The log of its output, where that goes to one.
-    log: Option<Box<Log>>,
-    status: Option<ExitStatus>,
-    /// The time from SIGTERM to SIGKILL.
-    grace: Duration,
-    /// Tells what belongs to the group though it has left it.
-    mark: Mark,
-    _registered: Registered,
-    _guard: Option<Guard>,
-}
-
-impl Group {
-    /// Starts `command` with no input and with all output in `log`, of which the first and the last 10 MB stay. `grace` is
-    /// the time from SIGTERM to SIGKILL.
-    ///
-    /// # Errors
-    ///
-    /// Names the command that cannot be started, or the log that cannot be written.
-    pub fn spawn(what: &'static str, command: &Command, log: &Path, grace: Duration) -> Result<Group> {
-        let log = Log::open(log)?;
-        let handle = || log.handle().with_context(|| format!("cannot write {}", log.path().display()));
-        let mut group = Group::start(what, command, [handle()?.into(), handle()?.into()], grace)?;
-        group.log = Some(Box::new(log));
-        Ok(group)
-    }
-
-    /// Starts a command. What it says goes to `stdout` and `stderr`.
-    fn start(what: &'static str, command: &Command, [stdout, stderr]: [Stdio; 2], grace: Duration) -> Result<Group> {
-        let mut held_back = held_back(command);
-        let mark = Mark::put_on(&mut held_back);
-        held_back.process_group(0).stdin(Stdio::piped()).stdout(stdout).stderr(stderr);
-        let mut child = held_back
-            .spawn()
-            .with_context(|| format!("cannot start {what} `{}`", command.get_program().to_string_lossy()))?;
-        let pid = Pid::from_child(&child);
-        let registered = Registered::new(pid);
-        // Where it cannot be had, only SIGKILL to us would leave the group.
-        let guard = Guard::of(pid).ok();
-        if let Some(mut go) = child.stdin.take() {
-            let _ = go.write_all(b"go\n");
-        }
-        Ok(Group { what, child, pid, log: None, status: None, grace, mark, _registered: registered, _guard: guard })
-    }
-
-    /// Returns the process id of the leader.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Returns the path of the log.
-    pub fn log(&self) -> &Path {
-        self.log.as_ref().map_or(Path::new(""), |log| log.path())
-    }
-
-    /// Listens for these phrases in the log, from its beginning on.
-    pub fn listen_for(&mut self, phrases: &'static [&'static str]) {
-        if let Some(log) = &mut self.log {
-            log.listen_for(phrases);
-        }
-    }
-
-    /// Returns those phrases that the log held so far.
-    pub fn heard(&mut self) -> Vec<&'static str> {
-        self.log.as_mut().map_or_else(Vec::new, |log| log.heard().to_vec())
-    }
-
-    /// Returns the leader's exit status, once it has exited.
-    ///
-    /// # Errors
-    ///
-    /// Names a child that the system does not let us wait for.
-    pub fn status(&mut self) -> Result<Option<ExitStatus>> {
-        if let Some(log) = &mut self.log {
-            log.tend();
-        }
-        if self.status.is_none() {
-            self.status = self.child.try_wait().with_context(|| format!("cannot wait for {}", self.what))?;
-        }
-        Ok(self.status)
-    }
-
-    /// Waits for the leader. Returns `None` when `timeout` is over first. `tick` runs at each poll and may end the wait.
-    ///
-    /// # Errors
-    ///
-    /// Returns the error of `tick`, or [`Interrupted`].
-    pub fn wait(&mut self, timeout: Duration, mut tick: impl FnMut() -> Result<()>) -> Result<Option<ExitStatus>> {
-        let deadline = Instant::now() + timeout;
-        loop {
-            if let Some(status) = self.status()? {
-                return Ok(Some(status));
-            }
-            if Instant::now() >= deadline {
-                return Ok(None);
-            }
-            pause()?;
-            tick()?;
-        }
-    }
-
-    /// Waits for the leader to end well.
-    ///
-    /// # Errors
-    ///
-    /// Anything but exit code 0 within `timeout` is a [`Failure`].
-    pub fn finish(mut self, timeout: Duration) -> Result<()> {
-        let what = self.what;
-        Err(match self.wait(timeout, || Ok(()))? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => Failure::ended(format!("{what} failed: {}", describe(status)), self.log(), status),
-            None => {
-                Failure::new(format!("{what} did not end within {}", humantime::format_duration(timeout)), self.log())
-            }
-        }
-        .into())
-    }
-
-    /// Returns whether a process belongs to the group, also where it has left it.
-    pub fn owns(&self, pid: u32) -> bool {
-        self.mark.owns(self.pid, pid)
-    }
-
-    /// Describes a process that runs on though the leader has ended, where the machine tells.
-    pub fn survivor(&self) -> Option<String> {
-        self.mark.survivor(self.pid)
-    }
-
-    /// Sends SIGTERM to the group, waits for its grace, then sends SIGKILL; likewise to what has left it. Returns whether
-    /// SIGKILL was needed.
-    pub fn stop(mut self) -> bool {
-        self.end()
-    }
-
-    fn end(&mut self) -> bool {
-        let was_killed = self.end_members();
-        let was_killed = self.mark.end_left(self.grace) || was_killed;
-        if let Some(log) = self.log.take() {
-            log.shorten();
-        }
-        was_killed
-    }
-
-    fn end_members(&mut self) -> bool {
-        if !self.is_alive() {
-            return false;
-        }
-        let _ = kill_process_group(self.pid, Signal::TERM);
-        if self.wait_until_gone(self.grace) {
-            return false;
-        }
-        let _ = kill_process_group(self.pid, Signal::KILL);
-        self.wait_until_gone(Duration::from_secs(2));
-        true
-    }
-
-    /// Returns whether the group runs. Until the leader is reaped its id, and so the group's, cannot be another's.
-    fn is_alive(&mut self) -> bool {
-        matches!(self.status(), Ok(None)) || has_members(self.pid)
-    }
-
-    /// Sends SIGINT to the leader alone, so that it can collect its workers' results, and waits up to `grace` for it.
-    pub fn interrupt(&mut self, grace: Duration) {
-        if !matches!(self.status(), Ok(None)) {
-            return;
-        }
-        let _ = kill_process(self.pid, Signal::INT);
-        let deadline = Instant::now() + grace;
-        while matches!(self.status(), Ok(None)) && Instant::now() < deadline {
-            thread::sleep(POLL);
-        }
-    }
-
-    fn wait_until_gone(&mut self, grace: Duration) -> bool {
-        let deadline = Instant::now() + grace;
-        while self.is_alive() {
-            if Instant::now() >= deadline {
-                return false;
-            }
-            thread::sleep(POLL);
-        }
-        true
+pub(crate) fn copy_environment(from: &Command, to: &mut Command) {
+    for (name, value) in from.get_envs() {
+        match value {
+            Some(value) => to.env(name, value),
+            None => to.env_remove(name),
+        };
     }
 }
 
-/// Returns whether a process of the group runs. A zombie has ended, and only waits for its parent: where `/proc` tells, it
-/// does not count, since nobody may ever ask for the child of a service that has gone.
-fn has_members(group: Pid) -> bool {
-    if test_kill_process_group(group).is_err() {
-        return false;
-    }
-    let processes = orphans::all();
-    let leader = group.as_raw_nonzero().get();
-    processes.is_empty() || processes.iter().any(|process| process.group == leader && process.is_running)
+// Children that leave their group, as `setsid` and daemons do. On Linux we adopt them when their parent is gone, and a
+// variable that they inherited tells to which group they belong.
+
+/// Processes that we started directly, and that somebody here waits for.
+static OWN_CHILDREN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+fn own_children() -> MutexGuard<'static, BTreeSet<i32>> {
+    OWN_CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Drop for Group {
+/// Keeps a child in [`OWN_CHILDREN`].
+struct Registered(i32);
+
+impl Registered {
+    fn new(pid: Pid) -> Registered {
+        own_children().insert(pid.as_raw_nonzero().get());
+        Registered(pid.as_raw_nonzero().get())
+    }
+}
+
+impl Drop for Registered {
     fn drop(&mut self) {
-        self.end();
+        own_children().remove(&self.0);
     }
 }
 
-/// Runs `command` to its end, with its output in `log`.
-///
-/// # Errors
-///
-/// Anything but exit code 0 within `timeout` is a [`Failure`].
+static IS_SUBREAPER: AtomicBool = AtomicBool::new(false);
+
+/// Makes us the parent of all descendants whose own parent is gone. Other systems than Linux give them to init.
+fn become_subreaper() {
+    #[cfg(target_os = "linux")]
+    {
+        let is_subreaper = rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_ok();
+        IS_SUBREAPER.store(is_subreaper, Ordering::Relaxed);
+    }
+}
+
+/// Returns our children that we did not start directly.
+fn adopted_processes() -> Vec<Process> {
+    if !IS_SUBREAPER.load(Ordering::Relaxed) {
+        return Vec::new();
+    }
+    let us = i32::try_from(std::process::id()).unwrap_or(0);
+    let own = own_children().clone();
+    let is_own = |process: &Process| own.contains(&process.pid) || own.contains(&process.group);
+    proc::processes().into_iter().filter(|process| process.parent == us && !is_own(process)).collect()
+}
+
+/// The id of a group, in a variable of its environment.
+struct InheritedId(String);
+
+impl InheritedId {
+    const VARIABLE: &str = "PERF_GROUP";
+
+    fn set_on(command: &mut Command) -> InheritedId {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let id = format!("{}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        command.env(InheritedId::VARIABLE, &id);
+        InheritedId(id)
+    }
+
+    /// `None` if the process has no such variable, or its environment cannot be read.
+    fn is_inherited_by(&self, pid: i32) -> Option<bool> {
+        proc::variable(pid, InheritedId::VARIABLE).map(|id| id == self.0.as_bytes())
+    }
+
+    /// Returns the processes that left the group. One without the variable stays: it may be a child that the program before
+    /// us had, if a shell was replaced by us (`exec`).
+    fn escaped(&self) -> Vec<Pid> {
+        let mut escaped = Vec::new();
+        for process in adopted_processes() {
+            let Some(pid) = Pid::from_raw(process.pid) else { continue };
+            if !process.is_running {
+                let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+            } else if self.is_inherited_by(process.pid) == Some(true) {
+                escaped.push(pid);
+            }
+        }
+        escaped
+    }
+
+    /// Ends the processes that left the group: by SIGTERM, and after `grace` by SIGKILL. Returns whether SIGKILL was needed.
+    fn end_escaped(&self, grace: Duration) -> bool {
+        let mut asked = BTreeSet::new();
+        let deadline = Instant::now() + grace;
+        let mut was_killed = false;
+        loop {
+            let escaped = self.escaped();
+            if escaped.is_empty() || Instant::now() >= deadline + KILL_GRACE {
+                return was_killed;
+            }
+            let is_late = Instant::now() >= deadline;
+            was_killed |= is_late;
+            for pid in escaped {
+                if is_late {
+                    let _ = kill_process(pid, Signal::KILL);
+                } else if asked.insert(pid.as_raw_nonzero()) {
+                    let _ = kill_process(pid, Signal::TERM);
+                }
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+}
+
+/// Runs `command` to its end, with its output in `log`. Anything but exit code 0 within `timeout` is a [`Failure`].
 pub fn run(what: &'static str, command: &Command, log: &Path, timeout: Duration) -> Result<()> {
     Group::spawn(what, command, log, Duration::ZERO)?.finish(timeout)
 }
 
-/// The length of an answer that is read.
+/// A longer answer is cut off here.
 const ANSWER_BYTES: u64 = 64_000_000;
 
-/// Runs a program that is asked something, and returns its answer; `None` where it cannot be started, or fails.
-///
-/// # Errors
-///
-/// Returns [`Interrupted`], or names a program that does not answer within `timeout`.
+/// Returns what a program prints, or `None` if it cannot be started, or fails.
 pub fn answer(what: &'static str, command: &Command, timeout: Duration) -> Result<Option<String>> {
     let answer = answer_bytes(what, command, timeout)?;
     Ok(answer.and_then(|answer| Some(String::from_utf8(answer).ok()?.trim_end_matches(['\r', '\n']).to_owned())))
 }
 
-/// Returns the answer as [`answer`] does, to the byte. One that is longer than is read is none.
-///
-/// # Errors
-///
-/// Returns what [`answer`] returns.
+/// Like [`answer`], with every byte.
 pub fn answer_bytes(what: &'static str, command: &Command, timeout: Duration) -> Result<Option<Vec<u8>>> {
     let output = [Stdio::piped(), Stdio::null()];
     let Ok(mut group) = Group::start(what, command, output, Duration::ZERO) else { return Ok(None) };
@@ -407,7 +503,7 @@ pub fn answer_bytes(what: &'static str, command: &Command, timeout: Duration) ->
         let _ = sender.send(read.map(|_| answer));
     });
     let status = group.wait(timeout, || Ok(()))?;
-    // A child of its own may hold the pipe.
+    // A child of the program may hold the pipe open.
     drop(group);
     match status {
         None => bail!(
@@ -415,11 +511,11 @@ pub fn answer_bytes(what: &'static str, command: &Command, timeout: Duration) ->
             humantime::format_duration(timeout)
         ),
         Some(status) if !status.success() => Ok(None),
-        Some(_) => Ok(receiver.recv_timeout(Duration::from_secs(2)).ok().and_then(io::Result::ok)),
+        Some(_) => Ok(receiver.recv_timeout(KILL_GRACE).ok().and_then(io::Result::ok)),
     }
 }
 
-/// Describes an exit status: `exit code 3` or `killed by signal 9`.
+/// `exit code 3`, or `killed by signal 9`.
 pub fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
@@ -434,7 +530,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_comes_in_time_or_not_at_all() {
+    fn late_answer_is_an_error() {
         let ask = |script: &str, timeout_ms| {
             let mut command = Command::new("sh");
             command.args(["-c", script]);
@@ -442,7 +538,7 @@ mod tests {
         };
         assert_eq!(ask("echo a; echo b", 30_000), Ok(Some("a\nb".to_owned())));
         assert_eq!(ask("exit 1", 30_000), Ok(None));
-        // Its own child holds the pipe, and goes with it.
+        // The child of the shell holds the pipe, and is ended with it.
         assert_eq!(ask("sleep 1000 & echo a", 30_000), Ok(Some("a".to_owned())));
         let late = "sh does not answer within 20ms: find out what blocks it, and try again".to_owned();
         assert_eq!(ask("sleep 1000", 20), Err(late));

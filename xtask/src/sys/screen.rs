@@ -1,4 +1,4 @@
-//! The screens behind stdout and stderr.
+//! The terminals behind stdout and stderr.
 
 use std::env;
 use std::io::IsTerminal;
@@ -9,8 +9,7 @@ use rustix::termios::tcgetwinsize;
 
 use crate::sys::ci;
 
-/// Returns what a stream shows: its width, where it is a terminal, and whether it takes more than ASCII. `COLUMNS` has the
-/// last word on the width.
+/// Returns the width of a stream, if it is a terminal, and whether it takes more than ASCII. `COLUMNS` overrides the width.
 pub fn screen(stream: &(impl IsTerminal + AsFd)) -> Screen {
     let columns = if stream.is_terminal() {
         let by_variable = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
@@ -21,8 +20,7 @@ pub fn screen(stream: &(impl IsTerminal + AsFd)) -> Screen {
     Screen { columns: columns.filter(|columns| *columns > 0), is_ascii: !is_utf8() }
 }
 
-/// Returns whether the locale is UTF-8. Where no variable says so, a file or a CI log takes it, and a terminal is not
-/// asked for more than ASCII.
+/// Whether the locale is UTF-8. If no variable names one, only CI logs get more than ASCII.
 fn is_utf8() -> bool {
     let set = |name: &&str| env::var(name).is_ok_and(|value| !value.is_empty());
     let Some(name) = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find(set) else { return ci::is_any() };

@@ -13,19 +13,14 @@ use crate::sys::lock::lock;
 /// The number of folders of finished commands that are kept, newest first.
 const KEPT: usize = 10;
 
-/// The folder of one command under `target/perf`. It holds a folder for each run, and is locked while the command runs.
+/// The folder of one command, with a folder for each run. It is locked while the command runs.
 pub struct Session {
-    /// The folder itself.
     pub folder: PathBuf,
     _lock: File,
 }
 
 impl Session {
     /// Makes the folder, points `latest` to it, and removes all but the last `KEPT` folders.
-    ///
-    /// # Errors
-    ///
-    /// Names what cannot be made.
     pub fn create(perf_folder: &Path) -> Result<Session> {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(':', "-");
         let name = format!("{now}-{}", process::id());
@@ -37,7 +32,7 @@ impl Session {
         Ok(Session { folder, _lock: lock })
     }
 
-    /// Returns the folder of the command with this process id. If the id was given out twice, it is the newer one's.
+    /// Returns the folder of the command with this process id, the newest if there are several.
     pub fn folder_of(perf_folder: &Path, id: u32) -> Option<PathBuf> {
         let entries = fs::read_dir(perf_folder.join("runs")).ok()?;
         let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -45,10 +40,6 @@ impl Session {
     }
 
     /// Makes the folder of one run, such as `run-1`.
-    ///
-    /// # Errors
-    ///
-    /// Names the folder that cannot be made.
     pub fn run_folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join(name);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -66,11 +57,11 @@ fn point_latest(perf_folder: &Path, name: &str) -> Result<()> {
         .with_context(|| format!("cannot point {} to the new run", latest.display()))
 }
 
-/// Removes old folders. What cannot be removed now is left to the next command; what is locked is in use.
+/// Removes old folders as far as possible. Locked folders are in use.
 fn prune(newest: &Path) {
     let Ok(entries) = fs::read_dir(folder_of(newest)) else { return };
     let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    // A later name than the newest folder's is of a clock that was set back since; it would never grow old.
+    // A folder with a later name than the newest comes from a clock that was set back, and would never get old.
     folders.sort_by_cached_key(|folder| (**folder <= *newest, folder.clone()));
     for folder in folders.iter().rev().skip(KEPT) {
         if lock(&folder.join(".lock"), Duration::ZERO).is_ok() {

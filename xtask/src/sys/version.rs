@@ -1,4 +1,4 @@
-//! The version of this program, and the commit that it was built from.
+//! The version of this program and its commit.
 
 use std::path::Path;
 
@@ -6,36 +6,30 @@ use xshell::Shell;
 
 use crate::sys::git;
 
-/// The version; a vendored copy carries its commit behind a `+`, as build metadata.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// The folder that this was built from.
+/// The folder that this program was built from.
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The length of a commit as it is shown.
-const SHOWN: usize = 12;
-
-/// Returns the version alone: `0.2.0`.
+/// `0.2.0`.
 pub fn number() -> &'static str {
-    VERSION.split('+').next().unwrap_or(VERSION)
+    env!("CARGO_PKG_VERSION")
 }
 
-/// Returns the version with its commit, where that is known: `0.2.0 (1f0c3a9b7d21)`.
+/// `0.2.0 (1f0c3a9b7d21)`, or `0.2.0` if the commit is not known.
 pub fn text() -> String {
+    const SHOWN: usize = 12;
     match commit() {
         Some(commit) => format!("{} ({})", number(), &commit[..commit.len().min(SHOWN)]),
         None => number().to_owned(),
     }
 }
 
-/// Returns the commit that this was built from. No build script asks for it, since every cold build would pay for one.
+/// Returns the commit that this program was built from. A build script could find it, but every cold build would pay for it.
 fn commit() -> Option<String> {
-    let vendored = VERSION.split_once('+').map(|(_, commit)| commit.to_owned());
-    let released = || option_env!("LOCUST_GATE_COMMIT").map(str::to_owned);
-    vendored.or_else(released).or_else(|| commit_of_checkout(SOURCE)).or_else(own_head)
+    let released = option_env!("LOCUST_GATE_COMMIT").map(str::to_owned);
+    released.or_else(|| commit_of_checkout(SOURCE)).or_else(own_head)
 }
 
-/// Returns the commit of a checkout that cargo made for a git dependency: its folder is named after it.
+/// Returns the commit of a checkout that cargo made for a git dependency, from the name of its folder.
 fn commit_of_checkout(source: &str) -> Option<String> {
     let (_, checkout) = source.split_once("/git/checkouts/")?;
     let commit = checkout.split('/').nth(1)?;
@@ -43,14 +37,14 @@ fn commit_of_checkout(source: &str) -> Option<String> {
     is_hash.then(|| commit.to_owned())
 }
 
-/// Returns the commit that is checked out where this was built, in the gate's own repository.
+/// Returns the commit that is checked out in the gate's repository, if this program was built there.
 fn own_head() -> Option<String> {
     if !Path::new(SOURCE).is_dir() {
         return None;
     }
     let shell = Shell::new().ok()?;
     shell.change_dir(SOURCE);
-    // A copy in another repository has another place there.
+    // A subtree of another repository has another prefix.
     let is_own = git::prefix(&shell) == "xtask/";
     if is_own { git::read(&shell, &["rev-parse", "HEAD"]).ok()? } else { None }
 }
@@ -60,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cargos_checkouts_name_their_commit() {
+    fn folder_of_a_git_dependency_names_its_commit() {
         for (source, commit) in [
             ("/home/a/.cargo/git/checkouts/locust-gate-0a1b2c3d4e5f6071/1f0c3a9/xtask", Some("1f0c3a9")),
             ("/home/a/.cargo/git/checkouts/locust-gate-0a1b2c3d4e5f6071/main/xtask", None),

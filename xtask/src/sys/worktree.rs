@@ -1,5 +1,5 @@
-//! Other commits, checked out and built outside this repository: a git worktree each, in a folder a repository. Inside it,
-//! compilers and linters that take whatever lies below the root would take them too.
+//! Checkouts of other commits: one git worktree per commit, one folder per repository. They lie outside the repository, where
+//! compilers and linters that take everything below its root do not find them.
 
 use std::env;
 use std::fs::{self, File};
@@ -12,17 +12,13 @@ use xshell::Shell;
 use crate::sys::git::{self, Submodule};
 use crate::sys::{lock, process};
 
-/// The number of commits whose checkout and build are kept: those used last.
+/// The number of commits whose checkout and build are kept, those used last.
 const KEPT: usize = 3;
 
-/// The time for git to check a large repository out.
-const CHECKOUT_TIMEOUT: Duration = Duration::from_mins(10);
+/// Long enough for git to check out a large repository.
+const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Returns the folder of this repository's checkouts: in `own`, which `perf.toml` names, or in the user's cache.
-///
-/// # Errors
-///
-/// Says that neither is known, and what to set.
+/// Returns the folder of this repository's checkouts, in the folder `own` that `perf.toml` names, or in the user's cache.
 pub fn folder_of_checkouts(shell: &Shell, own: Option<&str>) -> Result<PathBuf> {
     let all = match own {
         None => cache()?.join("locust-gate"),
@@ -35,14 +31,13 @@ pub fn folder_of_checkouts(shell: &Shell, own: Option<&str>) -> Result<PathBuf> 
     let is_git = |path: &&Path| path.file_name().is_some_and(|name| name == ".git");
     let named = Some(&*git_dir).filter(is_git).and_then(Path::parent).unwrap_or(&git_dir);
     let name = named.file_name().unwrap_or_default().to_string_lossy();
-    // Tools stumble over other characters in a path.
+    // Some tools fail on other characters in a path.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
     let name: String = name.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
     let digest = git::blob_hash(git_dir.as_os_str().as_encoded_bytes());
     Ok(all.join(format!("{name}-{}", &digest[..12])))
 }
 
-/// Returns the folder of the user's cache.
 fn cache() -> Result<PathBuf> {
     let below_home = if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" };
     let folder = folder_in("XDG_CACHE_HOME").or_else(|| Some(folder_in("HOME")?.join(below_home)));
@@ -51,40 +46,35 @@ fn cache() -> Result<PathBuf> {
     )
 }
 
-/// Returns the folder that a variable names. A relative one is none, as the XDG base directory specification has it.
+/// Returns the folder that a variable names. The XDG base directory specification ignores relative paths.
 fn folder_in(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute())
 }
 
-/// A commit's checkout. It is kept for the next call, with all that was built in it. Older ones are removed when this is
-/// dropped.
+/// A commit's checkout, which is kept for the next call with everything that was built in it. Dropping it removes older
+/// checkouts.
 pub struct Worktree {
-    /// The folder of the checkout.
     pub folder: PathBuf,
     shell: Shell,
-    /// While it is held, nobody else builds or runs what is checked out here.
+    /// While it is held, no other command builds or runs these checkouts.
     _turn: File,
 }
 
 impl Worktree {
-    /// Checks `commit` out in the folder of all checkouts, or finds it there. The user's own checkout, index and stash are
-    /// not touched. `say` prints a line of progress.
-    ///
-    /// # Errors
-    ///
-    /// Says that git failed, that a submodule's commit is not here, or that another command holds the checkouts for too long.
+    /// Checks out `commit` in the folder of all checkouts, or finds it there. Does not touch the user's own checkout, index
+    /// and stash. `say` prints a line of progress.
     pub fn check_out(shell: &Shell, all: &Path, commit: &str, log: &Path, say: &dyn Fn(&str)) -> Result<Worktree> {
         fs::create_dir_all(all).with_context(|| {
             format!("cannot make {}: name another folder in [against] folder of perf.toml", all.display())
         })?;
-        // Git uses this name, whatever links lead here.
+        // Git knows its worktrees by the path without links.
         let all = fs::canonicalize(all).with_context(|| format!("cannot find {}", all.display()))?;
         // Two checkouts of the user's own, as two worktrees, share them.
         let waiting = "waiting: another run is using this repository's checkouts of other commits";
         let turn = lock::wait_for_turn(&all.join(".lock"), waiting, say)?;
         let folder = all.join(commit);
         put(shell, commit, &folder, &all, log)?;
-        // The oldest one goes by this time.
+        // `prune` removes the checkouts with the oldest times.
         let _ = File::open(&folder).and_then(|folder| folder.set_modified(SystemTime::now()));
         Ok(Worktree { folder, shell: shell.clone(), _turn: turn })
     }
@@ -98,8 +88,8 @@ impl Drop for Worktree {
     }
 }
 
-/// Puts a commit of the repository around `shell` into `folder`, one of `all`, with the submodules that this tree has. These
-/// come from their repositories here, so nothing is fetched.
+/// Puts a commit of the shell's repository into `folder`, one of `all`, with the submodules that this tree has. They come
+/// from their local repositories, so nothing is fetched.
 fn put(shell: &Shell, commit: &str, folder: &Path, all: &Path, log: &Path) -> Result<()> {
     forget_missing(shell, all);
     if !is_restored(shell, commit, folder, log) {
@@ -122,15 +112,15 @@ fn put(shell: &Shell, commit: &str, folder: &Path, all: &Path, log: &Path) -> Re
         let is_here = git::read(&shell, &["cat-file", "-e", &format!("{commit}^{{commit}}")])?.is_some();
         ensure!(
             is_here,
-            "its submodule {path} is at {commit}, which is not here: `git -C {path} fetch origin {commit}`"
+            "its submodule {path} is at commit {commit}, which this clone lacks: run `git -C {path} fetch origin {commit}`"
         );
         put(&shell, &commit, &folder.join(&path), all, log)?;
     }
     Ok(())
 }
 
-/// Restores a checkout, and returns whether that worked: a call that was killed may have left half of one. With the folder's
-/// own `.git` named, git never takes the repository around it instead.
+/// Restores a checkout, which a killed command may have left half made, and returns whether that worked. Git would take the
+/// repository around the folder if `.git` were not named.
 fn is_restored(shell: &Shell, commit: &str, folder: &Path, log: &Path) -> bool {
     let (git_dir, work_tree) = (format!("--git-dir={}/.git", folder.display()), folder.display().to_string());
     let reset = [&git_dir, "--work-tree", &work_tree, "reset", "--hard", "--quiet", commit];
@@ -148,14 +138,14 @@ fn prune(shell: &Shell, all: &Path) {
     }
 }
 
-/// Removes a checkout. What cannot be removed now is left to the next call.
+/// Removes a checkout as far as possible. The next call tries again.
 fn remove(shell: &Shell, folder: &Path) {
     let path = folder.to_string_lossy();
     let _ = git::read(shell, &["worktree", "remove", "--force", "--force", &path]);
     let _ = fs::remove_dir_all(folder);
 }
 
-/// Removes worktrees that git still knows though their folder is gone, as where the cache was emptied.
+/// Removes worktrees that git still knows although their folder is gone, because the cache was emptied.
 fn forget_missing(shell: &Shell, all: &Path) {
     let known = git::read(shell, &["worktree", "list", "--porcelain"]).ok().flatten().unwrap_or_default();
     for folder in known.lines().filter_map(|line| line.strip_prefix("worktree ")).map(Path::new) {

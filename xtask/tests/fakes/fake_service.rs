@@ -96,7 +96,7 @@ fn answer(mut stream: TcpStream, mode: &str) {
     let _ = stream.read(&mut request);
     let has = |wanted: &str| mode.split(',').any(|mode| mode == wanted);
     if has("never-answers") {
-        thread::sleep(Duration::from_mins(10));
+        thread::sleep(Duration::from_secs(600));
     }
     while has("drips") && stream.write_all(b"H").is_ok() {
         thread::sleep(Duration::from_millis(50));

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::support::{Output, Scratch};
 
-const DAY: Duration = Duration::from_hours(24);
+const DAY: Duration = Duration::from_secs(86400);
 
 /// A day from today on, or before.
 fn day(from_today: i32) -> String {

@@ -19,7 +19,7 @@ fn assert_refused(output: &Output, reason: &str) {
 }
 
 #[test]
-fn users_that_are_not_there_are_another_load() {
+fn missing_users_are_another_load() {
     let scratch = measured("users");
     assert!(scratch.read("perf_baseline.json").contains("\"mean_users\": 10.0"));
     let left = r#"[{"user": "ClaimsUser", "reason": "StopUser", "times": 5}]"#;
@@ -41,7 +41,7 @@ fn users_that_are_not_there_are_another_load() {
 }
 
 #[test]
-fn a_baseline_that_does_not_tell_its_users_is_held_to_those_asked_for() {
+fn a_baseline_without_user_counts_is_compared_by_the_users_asked_for() {
     let scratch = Scratch::new("users-asked").with("FAKE_USERS", "5.0");
     assert_refused(&scratch.perf(""), "only 5.0 users were active on average (10.0 in its settings)");
     // A load shape decides on its users by itself.
@@ -69,7 +69,7 @@ fn requests_that_never_ended_are_named() {
 }
 
 #[test]
-fn too_little_is_no_evidence() {
+fn too_few_requests_are_no_evidence() {
     for (requests, args, code, says) in [
         (
             "19",
@@ -125,7 +125,7 @@ fn a_file_counts_once_and_a_stub_of_a_run_does_not_count() {
         ("slow.csv again.csv", 2, "again.csv duplicates slow.csv"),
         ("slow.csv link.csv", 2, "link.csv duplicates slow.csv"),
         // One slow run is not washed out by stubs.
-        ("a.csv b.csv stub.csv", 2, "stub.csv: it has 30 requests, and the median of these runs is 1190"),
+        ("a.csv b.csv stub.csv", 2, "stub.csv: it has 30 requests, far below the median of 1190"),
         ("one.csv", 2, "one.csv: it has 1 requests, and at least 20 are needed"),
         // A service that is three times slower answers a third: that is a regression.
         ("third.csv", 1, "FAIL: p95"),

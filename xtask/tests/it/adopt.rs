@@ -16,9 +16,9 @@ use crate::support::Scratch;
 /// The alias that is adopted.
 const ALIAS: &str = "[alias]\nxtask = \"run --package xtask --bin xtask --\"\n";
 
-/// Where this checkout comes from, as git is told in these tests, in place of where it does come from.
+/// The origin of this checkout, as git's configuration has it in these tests.
 const ORIGIN: &str = "git@gate.example.org:team/gate.git";
-/// The same, as cargo takes it.
+/// The same origin, as cargo takes it.
 const URL: &str = "ssh://git@gate.example.org/team/gate.git";
 
 struct Repository(Scratch);
@@ -113,7 +113,7 @@ fn snapshot() -> &'static Snapshot {
             real::root().display()
         );
         scratch.sh(&format!("DESTINATION=$PWD; ({script})"));
-        // The same tree is the same commit, which cargo has then.
+        // The same tree is the same commit, so cargo fetches it once.
         let date = "2026-01-01T00:00:00Z";
         scratch.sh(&format!(
             "git init -q . && git add . && GIT_AUTHOR_DATE={date} GIT_COMMITTER_DATE={date} git commit -q -m snapshot"
@@ -138,122 +138,8 @@ fn all_files() -> expect_test::Expect {
     "#]]
 }
 
-/// The files of `xtask/` where the gate is copied.
-#[expect(clippy::too_many_lines, reason = "a list of files")]
-fn copied_files() -> expect_test::Expect {
-    expect_test::expect![[r#"
-        xtask/Cargo.toml
-        xtask/src/main.rs
-        xtask/vendor/LICENSE-APACHE
-        xtask/vendor/LICENSE-MIT
-        xtask/vendor/crates/judge/Cargo.toml
-        xtask/vendor/crates/judge/src/accepted.rs
-        xtask/vendor/crates/judge/src/baseline.rs
-        xtask/vendor/crates/judge/src/chain.rs
-        xtask/vendor/crates/judge/src/comparability.rs
-        xtask/vendor/crates/judge/src/compare.rs
-        xtask/vendor/crates/judge/src/counts.rs
-        xtask/vendor/crates/judge/src/day.rs
-        xtask/vendor/crates/judge/src/decision.rs
-        xtask/vendor/crates/judge/src/drift.rs
-        xtask/vendor/crates/judge/src/histogram.rs
-        xtask/vendor/crates/judge/src/lib.rs
-        xtask/vendor/crates/judge/src/limits.rs
-        xtask/vendor/crates/judge/src/locust_csv.rs
-        xtask/vendor/crates/judge/src/locust_history.rs
-        xtask/vendor/crates/judge/src/locust_json.rs
-        xtask/vendor/crates/judge/src/mask.rs
-        xtask/vendor/crates/judge/src/noise.rs
-        xtask/vendor/crates/judge/src/program.rs
-        xtask/vendor/crates/judge/src/run.rs
-        xtask/vendor/crates/judge/src/stats.rs
-        xtask/vendor/crates/judge/src/stopping.rs
-        xtask/vendor/crates/judge/src/strict_json.rs
-        xtask/vendor/crates/judge/src/text.rs
-        xtask/vendor/crates/report/Cargo.toml
-        xtask/vendor/crates/report/src/anchors.rs
-        xtask/vendor/crates/report/src/background.rs
-        xtask/vendor/crates/report/src/bars.rs
-        xtask/vendor/crates/report/src/charts.rs
-        xtask/vendor/crates/report/src/confirmation.rs
-        xtask/vendor/crates/report/src/content.rs
-        xtask/vendor/crates/report/src/format.rs
-        xtask/vendor/crates/report/src/further.rs
-        xtask/vendor/crates/report/src/github.rs
-        xtask/vendor/crates/report/src/headline.rs
-        xtask/vendor/crates/report/src/history/chart.rs
-        xtask/vendor/crates/report/src/history/html.rs
-        xtask/vendor/crates/report/src/history/json.rs
-        xtask/vendor/crates/report/src/history/markdown.rs
-        xtask/vendor/crates/report/src/history/mod.rs
-        xtask/vendor/crates/report/src/history/terminal.rs
-        xtask/vendor/crates/report/src/history/timeline.rs
-        xtask/vendor/crates/report/src/html.rs
-        xtask/vendor/crates/report/src/json.rs
-        xtask/vendor/crates/report/src/junit.rs
-        xtask/vendor/crates/report/src/lib.rs
-        xtask/vendor/crates/report/src/markdown.rs
-        xtask/vendor/crates/report/src/next.rs
-        xtask/vendor/crates/report/src/page.css
-        xtask/vendor/crates/report/src/page.js
-        xtask/vendor/crates/report/src/saved.rs
-        xtask/vendor/crates/report/src/svg.rs
-        xtask/vendor/crates/report/src/terminal.rs
-        xtask/vendor/crates/report/src/usage.rs
-        xtask/vendor/crates/report/src/words.rs
-        xtask/vendor/digests.txt
-        xtask/vendor/rustfmt.toml
-        xtask/vendor/xtask/Cargo.toml
-        xtask/vendor/xtask/README.md
-        xtask/vendor/xtask/locust/perf_listener.py
-        xtask/vendor/xtask/locust/requirements.txt
-        xtask/vendor/xtask/src/called.rs
-        xtask/vendor/xtask/src/config.rs
-        xtask/vendor/xtask/src/flags.rs
-        xtask/vendor/xtask/src/lib.rs
-        xtask/vendor/xtask/src/measure/bench.rs
-        xtask/vendor/xtask/src/measure/http.rs
-        xtask/vendor/xtask/src/measure/install.rs
-        xtask/vendor/xtask/src/measure/listener.rs
-        xtask/vendor/xtask/src/measure/locust.rs
-        xtask/vendor/xtask/src/measure/mod.rs
-        xtask/vendor/xtask/src/measure/progress.rs
-        xtask/vendor/xtask/src/measure/service.rs
-        xtask/vendor/xtask/src/measure/target.rs
-        xtask/vendor/xtask/src/measure/usage.rs
-        xtask/vendor/xtask/src/measure/workers.rs
-        xtask/vendor/xtask/src/over_time.rs
-        xtask/vendor/xtask/src/project.rs
-        xtask/vendor/xtask/src/results.rs
-        xtask/vendor/xtask/src/story/against.rs
-        xtask/vendor/xtask/src/story/confirm.rs
-        xtask/vendor/xtask/src/story/delivery.rs
-        xtask/vendor/xtask/src/story/history.rs
-        xtask/vendor/xtask/src/story/judging.rs
-        xtask/vendor/xtask/src/story/mod.rs
-        xtask/vendor/xtask/src/story/perf.rs
-        xtask/vendor/xtask/src/story/versions.rs
-        xtask/vendor/xtask/src/story/watch.rs
-        xtask/vendor/xtask/src/system/ci.rs
-        xtask/vendor/xtask/src/system/files.rs
-        xtask/vendor/xtask/src/system/git.rs
-        xtask/vendor/xtask/src/system/lock.rs
-        xtask/vendor/xtask/src/system/log.rs
-        xtask/vendor/xtask/src/system/machine.rs
-        xtask/vendor/xtask/src/system/mod.rs
-        xtask/vendor/xtask/src/system/orphans.rs
-        xtask/vendor/xtask/src/system/process.rs
-        xtask/vendor/xtask/src/system/program.rs
-        xtask/vendor/xtask/src/system/screen.rs
-        xtask/vendor/xtask/src/system/session.rs
-        xtask/vendor/xtask/src/system/versions.rs
-        xtask/vendor/xtask/src/system/worktree.rs
-        xtask/vendor/xtask/src/version.rs
-    "#]]
-}
-
 #[test]
-fn an_empty_repository_gets_all_of_it() {
+fn empty_repository_gets_all_files() {
     let repository = Repository::new("empty", &[]);
     let text = repository.adopt(".");
     all_files().assert_eq(&repository.files());
@@ -267,7 +153,8 @@ fn an_empty_repository_gets_all_of_it() {
     let manifest = repository.read("xtask/Cargo.toml");
     let tags = repository.sh(&format!("git -C '{}' tag --points-at HEAD", real::root().display()));
     if tags.is_empty() {
-        assert_eq!(manifest.lines().last().unwrap(), format!("locust-gate = {{ git = \"{URL}\", rev = \"{head}\" }}"));
+        let line = format!("locust-gate = {{ git = \"{URL}\", rev = \"{head}\", default-features = false }}");
+        assert_eq!(manifest.lines().last(), Some(line.as_str()));
     }
     assert!(manifest.lines().count() <= 10, "{manifest}");
     assert!(
@@ -294,105 +181,29 @@ fn an_empty_repository_gets_all_of_it() {
     // A later version is one line, by hand or by adopting again.
     repository.replace("xtask/Cargo.toml", &head, "0123456789abcdef0123456789abcdef01234567");
     let text = repository.adopt(".");
-    let upgraded =
-        format!("upgraded from rev = \"0123456789abcdef0123456789abcdef01234567\" to rev = \"{head}\": 1 file written");
-    assert!(text.contains(&upgraded) && text.contains("CHANGELOG.md"), "{text}");
+    let upgraded = format!("upgraded from rev = \"0123456789abcdef0123456789abcdef01234567\" to rev = \"{head}\"\n");
+    assert!(text.contains(&upgraded) && text.contains("see the gate's CHANGELOG.md for changes"), "{text}");
     assert_eq!(repository.read("xtask/Cargo.toml"), manifest);
 }
 
 #[test]
-fn where_nobody_could_fetch_it_the_gate_is_copied_and_told_from_edited_files() {
+fn unreachable_gate_becomes_a_path_that_ci_cannot_reach() {
+    let gate = real::root().join("xtask");
+    let warning = format!("CI cannot reach {}: push the gate to a repository that CI can fetch", gate.display());
     for (name, origin) in [("path", "/srv/gate.git"), ("file", "file:///srv/gate.git")] {
         let repository = Repository::new(&format!("origin-{name}"), &[]);
         let (code, text) = repository.run_with_origin(env!("CARGO_BIN_EXE_xtask"), &["adopt", "."], origin);
-        assert!(
-            code == 0 && text.contains("copied into xtask/vendor (the origin of this checkout is a folder"),
-            "{text}"
-        );
-        assert!(repository.path("xtask/vendor/xtask/src/lib.rs").is_file());
+        assert_eq!((code, text.matches(&warning).count()), (0, 1), "{text}");
+        let line = format!("locust-gate = {{ path = {gate:?}, default-features = false }}");
+        assert_eq!(repository.read("xtask/Cargo.toml").lines().last(), Some(line.as_str()));
+        // From a path to the repository of the gate.
+        let text = repository.adopt(".");
+        assert!(text.contains(&format!("upgraded from path = {gate:?} to rev = ")), "{text}");
     }
-    let repository = Repository::new("vendor", &[]);
-    let text = repository.adopt("--vendor .");
-    assert!(text.contains("copied into xtask/vendor (by --vendor)"), "{text}");
-    copied_files().assert_eq(&(repository.sh("git ls-files --others xtask") + "\n"));
-    let head = repository.sh(&format!("git -C '{}' rev-parse HEAD", real::root().display()));
-    assert!(repository.read("xtask/vendor/xtask/Cargo.toml").contains(&format!("+{head}\"\n")));
-
-    // Another version of ours: two files with other texts, one that is gone by now.
-    let digest = |name: &str| format!("{}  {name}", blob_hash(repository.read(&format!("xtask/{name}")).as_bytes()));
-    let (lib, style) = ("vendor/xtask/src/lib.rs", "vendor/rustfmt.toml");
-    let before = repository.sh("cd xtask && find . -type f -exec cksum {} + | sort");
-    for name in [lib, style] {
-        let former = digest(name);
-        let path = format!("xtask/{name}");
-        repository.write(&path, &format!("// older\n{}", repository.read(&path)));
-        repository.replace("xtask/vendor/digests.txt", &former, &digest(name));
-    }
-    repository.write("xtask/vendor/xtask/src/former/gone.rs", "//! Gone.\n");
-    let digests = repository.read("xtask/vendor/digests.txt");
-    repository.write("xtask/vendor/digests.txt", &format!("{digests}{}\n", digest("vendor/xtask/src/former/gone.rs")));
-    // What its owner changed is not thrown away.
-    let lines = repository.read("xtask/vendor/crates/judge/src/stats.rs");
-    repository.write("xtask/vendor/crates/judge/src/stats.rs", &format!("{lines}// ours\n"));
-    repository.write("xtask/vendor/xtask/src/mine.rs", "//! Ours.\n");
-    let edited = "so they were edited: xtask/vendor/crates/judge/src/stats.rs xtask/vendor/xtask/src/mine.rs; undo";
-    for args in ["--vendor .", "--check --vendor .", "."] {
-        repository.refuses(args, edited);
-    }
-    repository.write("xtask/vendor/crates/judge/src/stats.rs", &lines);
-    fs::remove_file(repository.path("xtask/vendor/xtask/src/mine.rs")).unwrap();
-    let text = repository.adopt("--vendor .");
-    assert!(text.contains("3 files written, 1 file removed, none of which was edited"), "{text}");
-    assert_eq!(repository.sh("cd xtask && find . -type f -exec cksum {} + | sort"), before);
-    assert!(!repository.path("xtask/vendor/xtask/src/former").exists());
-
-    // From a copy to a dependency.
-    let text = repository.adopt(".");
-    assert!(text.contains("upgraded from a copy of ") && text.contains(" to rev = "), "{text}");
-    assert_eq!(repository.sh("find xtask -type f | sort"), "xtask/Cargo.toml\nxtask/src/main.rs");
-}
-
-/// The first edition copied its own folder, and wrote no digests: the history of this repository tells.
-#[test]
-fn a_copy_of_the_first_edition_is_replaced_where_nobody_edited_it() {
-    let repository = Repository::new("first-edition", &[]);
-    repository.sh("mkdir -p xtask/src/report xtask/locust .github/workflows .cargo");
-    let at_head = |from: &str, to: &str| {
-        repository.sh(&format!("git -C '{}' show HEAD:{from} > {to}", real::root().display()));
-    };
-    at_head("xtask/locust/perf_listener.py", "xtask/locust/perf_listener.py");
-    at_head("xtask/locust/requirements.txt", "xtask/locust/requirements.txt");
-    at_head("crates/judge/src/stats.rs", "xtask/src/stats.rs");
-    at_head("crates/report/src/html.rs", "xtask/src/report/html.rs");
-    at_head("LICENSE-MIT", "xtask/LICENSE-MIT");
-    let first = "$(git rev-list HEAD -- xtask/adopt/perf.yml | tail -n 1):xtask/adopt/perf.yml";
-    let here = repository.folder.display();
-    let workflow = ".github/workflows/perf.yml";
-    repository.sh(&format!("cd '{}' && git show \"{first}\" > '{here}/{workflow}'", real::root().display()));
-    let former_workflow = repository.read(workflow);
-    let cut = "sed '/^# --- What follows/,$d' | sed '$d'";
-    repository
-        .sh(&format!("git -C '{}' show HEAD:xtask/Cargo.toml | {cut} > xtask/Cargo.toml", real::root().display()));
-    repository.write(".cargo/config.toml", ALIAS);
-    repository.write("xtask/src/__pycache__/x.pyc", "left by a program");
-
-    repository.write("xtask/src/mine.rs", "//! Ours.\n");
-    repository.refuses(".", "so they were edited: xtask/src/mine.rs; undo the changes");
-    fs::remove_file(repository.path("xtask/src/mine.rs")).unwrap();
-    let text = repository.adopt(".");
-    assert!(text.contains("upgraded from a copy without a version to rev = "), "{text}");
-    assert!(text.contains(": 2 files written, 5 files removed, none of which was edited"), "{text}");
-    // A clone of one commit knows no former one.
-    let renewed = text.contains("perf.yml  renewed: it was as a former version wrote it");
-    assert_eq!(renewed, former_workflow != repository.read(workflow), "{text}");
-    assert_eq!(
-        repository.sh("find xtask -name __pycache__ -prune -o -type f -print | sort"),
-        "xtask/Cargo.toml\nxtask/src/main.rs"
-    );
 }
 
 #[test]
-fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
+fn existing_files_are_kept_with_advice_to_their_owner() {
     let own = [
         ("Cargo.toml", "[package]\nname = \"app\"\n"),
         (".cargo/config.toml", "[build]\njobs = 2\n"),
@@ -403,7 +214,7 @@ fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
         (".dockerignore", ".git\n"),
     ];
     let repository = Repository::new("own", &own);
-    let text = repository.adopt("--vendor .");
+    let text = repository.adopt(".");
     for (name, text) in &own[..3] {
         assert_eq!(repository.read(name), *text);
     }
@@ -411,29 +222,30 @@ fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
     assert_eq!(repository.read(".gitattributes"), "*.png binary\nperf_baseline.json -merge\n");
     assert_eq!(repository.read(".dockerignore"), ".git\ntarget\n");
     assert!(!repository.path("Cargo.lock").exists(), "the lock file of their workspace is theirs");
+    let next = &text[text.find("The gate is").unwrap()..];
+    let is_expected = |line: &&str| !line.contains("this checkout of the gate") && !line.contains("push this commit");
+    let next: Vec<&str> =
+        next.lines().filter(is_expected).map(|line| line.trim_start_matches(|c| " .0123456789".contains(c))).collect();
     expect_test::expect![[r#"
         The gate is in ROOT. Next steps:
-          1. add these two lines to Cargo.toml:
-               [workspace]
-               members = ["xtask"]
-          2. add these two lines to .cargo/config.toml:
-               [alias]
-               xtask = "run --package xtask --bin xtask --"
-          3. say in .github/workflows/perf.yml what the service needs on the runner to be built and started
-          4. `.gitignore:2: *.json` hides what must be committed; fix it: perf_baseline.json
-          5. `.gitignore:4: *.lock` hides what must be committed; fix it: Cargo.lock
-          6. edit perf.toml (how to start the service) and the locustfile (what users do)
-          7. measure the baseline: cargo xtask perf --update-baseline
-          8. commit all of it; from then on the gate is `cargo xtask perf`, here and in CI
+        add these lines to Cargo.toml:
+        [workspace]
+        members = ["xtask"]
+        add these lines to .cargo/config.toml:
+        [alias]
+        xtask = "run --package xtask --bin xtask --"
+        add to .github/workflows/perf.yml what the runner needs to build and start the service
+        `.gitignore:2: *.json` hides perf_baseline.json, which must be committed: change that rule
+        `.gitignore:4: *.lock` hides Cargo.lock, which must be committed: change that rule
+        edit perf.toml (how to start the service) and the locustfile (what users do)
+        measure the baseline: cargo xtask perf --update-baseline
+        commit everything: from then on, `cargo xtask perf` is the gate, locally and in CI
     "#]]
-    .assert_eq(&text[text.find("The gate is").unwrap()..]);
+    .assert_eq(&(next.join("\n") + "\n"));
 
-    // A folder `report` that is ignored would hide a part of the copy.
-    let repository = Repository::new("hidden", &[(".gitignore", "report/\n")]);
-    let text = repository.adopt("--vendor .");
-    let hides =
-        "`.gitignore:1: report/` hides what must be committed; fix it: xtask/vendor/crates/report/Cargo.toml and ";
-    assert!(text.contains(hides), "{text}");
+    let repository = Repository::new("hidden", &[(".gitignore", "src/\n")]);
+    let text = repository.adopt(".");
+    assert!(text.contains("`.gitignore:1: src/` hides xtask/src/main.rs, which must be committed"), "{text}");
 
     // A workspace that has the member by a pattern needs nothing; a locustfile may have another name.
     let own = [
@@ -445,12 +257,12 @@ fn what_is_there_is_kept_and_its_owner_told_what_to_add() {
     let text = repository.adopt(".");
     let line = ALIAS.lines().nth(1).unwrap();
     assert!(text.contains(&format!("add this line to [alias] in .cargo/config.toml:\n       {line}\n")), "{text}");
-    assert!(!text.contains("two lines"), "{text}");
+    assert!(!text.contains("add these lines"), "{text}");
     assert!(!repository.path("locustfile.py").exists() && text.contains("configuration names load.py"), "{text}");
 }
 
 #[test]
-fn locustfiles_and_a_locust_that_are_there_are_found() {
+fn locustfiles_and_locust_are_found() {
     let users = "from locust import HttpUser\n\n\nclass Web(HttpUser):\n    pass\n";
     // One: it is named. The Locust of the requirements is installed, in that version.
     let own = [
@@ -494,7 +306,7 @@ fn locustfiles_and_a_locust_that_are_there_are_found() {
     assert!(text.contains("not created: 3 files here use Locust"), "{text}");
     assert!(text.contains("\n       locust/locustfile.py tests/web.py tests/common.py\n"), "{text}");
     assert!(repository.read("perf.toml").contains("\ncommand = \"uv run locust\"\n"), "{text}");
-    assert!(text.contains("Locust is also in .venv/bin/locust: take that one"), "{text}");
+    assert!(text.contains("Locust is also in .venv/bin/locust: if you use that one"), "{text}");
     repository.replace("perf.toml", "./my-service", "./ours");
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["perf"]);
     assert!(code == 2 && text.contains("locustfile locustfile.py not found: create it, or pass"), "{text}");
@@ -504,11 +316,11 @@ fn locustfiles_and_a_locust_that_are_there_are_found() {
     let repository = Repository::new("found-environment", &own);
     let text = repository.adopt(".");
     assert!(repository.read("perf.toml").contains("\ncommand = \"env/bin/locust\"\n"), "{text}");
-    assert!(text.contains("env is in no commit: make it in the workflow too"), "{text}");
+    assert!(text.contains("env is not committed: make it in the workflow too"), "{text}");
 }
 
 #[test]
-fn a_folder_of_a_monorepo_gets_its_own_part() {
+fn folder_of_a_monorepo_is_adopted_alone() {
     let own = [
         ("services/claims/load.py", "from locust import HttpUser\n\n\nclass Web(HttpUser):\n    pass\n"),
         ("services/quotes/Cargo.toml", "[package]\nname = \"quotes\"\nedition = \"2024\"\n"),
@@ -518,7 +330,7 @@ fn a_folder_of_a_monorepo_gets_its_own_part() {
     ];
     let repository = Repository::new("monorepo", &own);
     let text = repository.adopt("--check services/claims");
-    assert!(text.starts_with("--check: nothing is written; this is what adopt would do.\n"), "{text}");
+    assert!(text.starts_with("--check: nothing is written. This is what adopt would do.\n"), "{text}");
     assert!(
         text.contains("services/claims/perf.toml ") && text.contains("The gate would be in ROOT/services/claims."),
         "{text}"
@@ -562,7 +374,7 @@ fn a_folder_of_a_monorepo_gets_its_own_part() {
             .contains("run --manifest-path ../../Cargo.toml --package xtask")
     );
     assert!(repository.read("services/claims/perf.toml").contains("\nlocustfile = \"load.py\"\n"));
-    assert!(text.contains("measure the baseline, in services/quotes/: cargo xtask perf --update-baseline"), "{text}");
+    assert!(text.contains("measure the baseline in services/quotes/: cargo xtask perf --update-baseline"), "{text}");
     let workflow = repository.read(".github/workflows/perf-services-quotes.yml");
     assert!(workflow.contains("        working-directory: services/quotes\n"), "{workflow}");
     assert!(workflow.contains("            services/quotes/target/perf/latest/\n"), "{workflow}");
@@ -570,7 +382,7 @@ fn a_folder_of_a_monorepo_gets_its_own_part() {
 }
 
 #[test]
-fn another_xtask_is_its_owners_who_is_told_the_lines() {
+fn own_xtask_is_kept_and_its_lines_are_printed() {
     let manifest = "[package]\nname = \"xtask\"\n\n[dependencies]\n";
     let own = [
         ("Cargo.toml", "[workspace]\nmembers = [\"xtask\"]\n"),
@@ -597,25 +409,25 @@ fn another_xtask_is_its_owners_who_is_told_the_lines() {
     repository.write("xtask/Cargo.toml", &format!("{manifest}{}\n", lines[1]));
     assert!(!repository.adopt(".").contains("is yours: add"));
     repository.write("xtask/Cargo.toml", &format!("{manifest}{}\n", lines[1].replace("rev = \"", "rev = \"f")));
-    assert!(repository.adopt(".").contains("to upgrade, make this line of xtask/Cargo.toml so:"));
+    assert!(repository.adopt(".").contains("to upgrade, replace this line of xtask/Cargo.toml:"));
 
-    // A program of another name, by the alias; its copy of the gate lies beside nothing of its own.
+    // A program of another name, by the alias.
     let own = [
         ("Cargo.toml", "[workspace]\nmembers = [\"dev/tools\"]\n"),
         ("dev/tools/Cargo.toml", "[package]\nname = \"tools\"\n"),
         (".cargo/config.toml", "[alias]\nxtask = [\"run\", \"--package\", \"tools\", \"--\"]\n"),
     ];
     let repository = Repository::new("own-tools", &own);
-    let text = repository.adopt("--vendor .");
-    assert!(text.contains("\n       locust-gate = { path = \"../../xtask/vendor/xtask\" }\n"), "{text}");
-    assert!(
-        repository.path("xtask/vendor/xtask/src/lib.rs").is_file() && !repository.path("xtask/Cargo.toml").exists()
-    );
-    assert!(!repository.adopt("--vendor .").contains("created"), "a second time");
+    let text = repository.adopt(".");
+    assert!(text.contains("dev/tools is yours: add this line to [dependencies] of dev/tools/Cargo.toml"), "{text}");
+    assert!(!repository.path("xtask").exists());
+    let workflow = repository.read(".github/workflows/perf.yml");
+    assert!(workflow.contains("hashFiles('Cargo.lock', 'dev/tools/Cargo.toml')"), "{workflow}");
+    assert!(!repository.adopt(".").contains("created"), "a second time");
 }
 
 #[test]
-fn without_rust_a_repository_gets_nothing_of_it() {
+fn repository_without_rust_gets_no_rust() {
     let repository = Repository::new("packaged", &[]);
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_locust-gate"), &["adopt", "."]);
     assert_eq!(code, 0, "{text}");
@@ -632,12 +444,10 @@ fn without_rust_a_repository_gets_nothing_of_it() {
         "{workflow}"
     );
     yaml_rust2::YamlLoader::load_from_str(&workflow).unwrap();
-    let (code, text) = repository.run(env!("CARGO_BIN_EXE_locust-gate"), &["adopt", "--vendor", "."]);
-    assert!(code == 2 && text.contains("which the Python package does not have"), "{text}");
 }
 
 #[test]
-fn where_it_cannot_do_all_it_does_nothing() {
+fn failed_adopt_changes_nothing() {
     let repository = Repository::new("no-git", &[("a.txt", "a")]);
     fs::remove_dir_all(repository.path(".git")).unwrap();
     let (code, text) = repository.run(
@@ -654,7 +464,7 @@ fn where_it_cannot_do_all_it_does_nothing() {
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["adopt", "nowhere"]);
     assert!(code == 2 && text.contains("cannot install the gate in nowhere"), "{text}");
 
-    Repository::new("other-xtask", &[("xtask/notes.txt", "")]).refuses(".", "it is no Rust package: rename it");
+    Repository::new("other-xtask", &[("xtask/notes.txt", "")]).refuses(".", "exists and is no Rust package: rename it");
     Repository::new("broken-xtask", &[("xtask/Cargo.toml", "[package\n")]).refuses(".", "ROOT/xtask/Cargo.toml: ");
     Repository::new("broken-manifest", &[("Cargo.toml", "[workspace\n")]).refuses(".", "ROOT/Cargo.toml: ");
     let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["adopt", &real::root().display().to_string()]);
@@ -666,23 +476,16 @@ fn where_it_cannot_do_all_it_does_nothing() {
     // Fails when most of it is written: a file where the workflow's folder should be.
     let repository = Repository::new("midway", &[(".github", "a file"), (".gitignore", "a\n")]);
     repository.refuses(".", "cannot ");
-    // What was removed is there again.
-    let repository = Repository::new("midway-upgrade", &[]);
-    repository.adopt("--vendor .");
-    fs::remove_file(repository.path(".gitattributes")).unwrap();
-    fs::remove_dir_all(repository.path(".github")).unwrap();
-    repository.write(".github", "a file");
-    repository.refuses(".", "cannot ");
 }
 
-/// How a repository's service is started, and where it says how long it takes, in ms.
+/// A repository with a service, how the service is started, and which file holds its delay in ms.
 struct Case {
     name: &'static str,
     files: &'static [(&'static str, &'static str)],
     service: &'static str,
     delay_in: &'static str,
-    /// The flags of `adopt`.
-    flags: &'static str,
+    /// The origin of the gate.
+    origin: &'static str,
 }
 
 const PYTHON: Case = Case {
@@ -716,7 +519,7 @@ ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
     )],
     service: "command = \"exec python3 service.py {port}\"",
     delay_in: "service.py",
-    flags: "",
+    origin: ORIGIN,
 };
 
 const NODE: Case = Case {
@@ -736,7 +539,7 @@ require("http")
     ],
     service: "command = \"exec node server.js\"\nenv = { PORT = \"{port}\" }",
     delay_in: "server.js",
-    flags: "--vendor ",
+    origin: "/srv/gate.git",
 };
 
 const RUST: Case = Case {
@@ -788,7 +591,7 @@ fn main() {
     ],
     service: "build = \"cargo build --quiet --package app\"\ncommand = \"exec target/debug/app {port}\"",
     delay_in: "app/src/main.rs",
-    flags: "",
+    origin: ORIGIN,
 };
 
 /// Adopts as its output says, then: a baseline, a commit, green, a planted slowdown, red.
@@ -796,8 +599,9 @@ fn main() {
 fn check(case: &Case) {
     let repository = Repository::new(case.name, case.files);
     repository.sh("git add . && git commit -q -m service");
-    let text = repository.adopt(&format!("{}.", case.flags));
-    // What it asks for is done to the letter.
+    let (code, text) = repository.run_with_origin(env!("CARGO_BIN_EXE_xtask"), &["adopt", "."], case.origin);
+    assert_eq!(code, 0, "{text}");
+    // The printed lines are added as they are.
     let mut lines = text.lines().skip_while(|line| !line.contains("xtask is yours: add this line")).skip(1);
     if let (Some(line), Some(arm)) = (lines.next(), lines.next()) {
         let manifest = repository.read("xtask/Cargo.toml");
@@ -806,12 +610,8 @@ fn check(case: &Case) {
     }
     // The commit that is checked out, with what is not committed yet.
     let head = repository.sh(&format!("git -C '{}' rev-parse HEAD", real::root().display()));
-    if case.flags.is_empty() {
-        repository.sh(&format!(
-            "sed -i.bak 's/{{ git = .*/{{ git = \"{}\", rev = \"{}\" }}/' xtask/Cargo.toml",
-            URL.replace('/', "\\/"),
-            snapshot().commit
-        ));
+    if case.origin == ORIGIN {
+        repository.sh(&format!("sed -i.bak 's/rev = \"[0-9a-f]*\"/rev = \"{}\"/' xtask/Cargo.toml", snapshot().commit));
         fs::remove_file(repository.path("xtask/Cargo.toml.bak")).unwrap();
     }
     repository.replace("perf.toml", "command = \"exec ./my-service --port {port}\"", case.service);
@@ -831,7 +631,7 @@ fn check(case: &Case) {
     let (code, text) = repository.run("cargo", &["xtask", "perf", "--update-baseline", "--max-runs", "1"]);
     assert_eq!(code, 0, "{text}");
     // The baseline says which gate measured it.
-    let commit = if case.flags.is_empty() { &snapshot().commit[..7] } else { &head[..12] };
+    let commit = if case.origin == ORIGIN { &snapshot().commit[..7] } else { &head[..12] };
     let baseline = repository.read("perf_baseline.json");
     assert!(baseline.contains(&format!("\"gate\": \"{} ({commit}", locust_gate::sys::version::number())), "{baseline}");
     if case.files.iter().any(|(name, _)| *name == "xtask/src/main.rs") {
@@ -850,12 +650,12 @@ fn check(case: &Case) {
 }
 
 #[test]
-fn a_python_service_is_gated() {
+fn python_service_is_gated() {
     check(&PYTHON);
 }
 
 #[test]
-fn a_node_service_is_gated() {
+fn node_service_is_gated() {
     if Command::new("node").arg("--version").output().is_err() {
         assert!(std::env::var_os("CI").is_none(), "there is no Node to try the gate on a Node service: install it");
         eprintln!("there is no Node, so the gate was not tried on a Node service");
@@ -865,6 +665,6 @@ fn a_node_service_is_gated() {
 }
 
 #[test]
-fn a_service_in_a_cargo_workspace_is_gated() {
+fn service_in_a_cargo_workspace_is_gated() {
     check(&RUST);
 }

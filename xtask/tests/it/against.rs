@@ -125,7 +125,7 @@ fn builds_are_kept_and_the_oldest_go() {
 }
 
 #[test]
-fn what_cannot_be_compared_says_how_to_go_on() {
+fn an_impossible_comparison_is_an_error_with_the_next_step() {
     let scratch = repository("unknown", 300, 300);
     scratch.refuses("--against nowhere", "--against nowhere: commit not found: check the name, or fetch it");
     scratch.refuses("--against origin/main", "fetch it with `git fetch origin main`");
@@ -286,7 +286,7 @@ fn demo_repository() -> Scratch {
 }
 
 #[test]
-fn the_demo_is_told_from_a_slower_one_and_not_from_itself() {
+fn a_slower_demo_fails_and_the_same_demo_passes() {
     let scratch = demo_repository();
     let output = scratch.perf("--against fast --max-runs 2");
     let text = format!("{}{}", output.stdout, output.stderr);

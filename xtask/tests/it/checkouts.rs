@@ -30,7 +30,7 @@ fn nothing_of_another_commit_lies_in_the_repository() {
 }
 
 #[test]
-fn the_place_of_checkouts_is_the_users_cache_or_a_folder_of_their_own() {
+fn checkouts_lie_in_the_users_cache_or_the_configured_folder() {
     let scratch = repository("place", 300, 300);
     let ran = |variables: &str| scratch.script(&format!("{variables} \"$XTASK\" perf --against first"));
     for (variables, place) in [
@@ -88,7 +88,7 @@ fn two_worktrees_of_one_repository_take_turns() {
 }
 
 #[test]
-fn what_git_does_not_hold_is_named_by_root() {
+fn files_that_are_not_in_git_are_named_by_root() {
     let scratch = repository("root", 300, 300);
     scratch.write(".gitignore", "/target\n/pids\n/runs-made\n/local\n");
     scratch.sh("mkdir local && cp service.sh local/start && chmod +x local/start && sed -i '1i #!/bin/sh' local/start");
@@ -168,7 +168,7 @@ fn both_sides_may_build_into_one_place() {
 }
 
 #[test]
-fn one_program_for_both_sides_is_told() {
+fn one_program_for_both_sides_is_a_warning() {
     let said = "note: both sides ran the same program file, ";
     let warns = |scratch: &Scratch| {
         scratch.sh("git commit -q --allow-empty -a -m service");

@@ -113,7 +113,7 @@ fn rounds_with_the_baselines_own_commit_decide_a_fail() {
 }
 
 #[test]
-fn a_pass_needs_no_second_look() {
+fn a_pass_is_not_measured_again() {
     let scratch = repository("pass", 300).toml("[load]\n", "[baseline]\nconfirm = true\n[load]\n");
     let output = scratch.perf("");
     assert_eq!((output.code, loads(&output)), (0, 1), "{}", output.stderr);
@@ -125,7 +125,7 @@ fn a_pass_needs_no_second_look() {
 }
 
 #[test]
-fn where_the_commit_cannot_be_measured_the_fail_stands() {
+fn if_the_commit_cannot_be_measured_the_fail_stands() {
     let unconfirmed = |scratch: &Scratch, args: &str, why: &str| {
         let output = scratch.perf(args);
         assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
@@ -198,7 +198,7 @@ fn a_baseline_whose_commit_does_not_build_leaves_the_fail() {
 }
 
 #[test]
-fn an_endpoint_that_the_locustfile_no_longer_asks_for_stays_missing() {
+fn an_endpoint_that_the_locustfile_no_longer_requests_stays_missing() {
     let scratch = repository("missing", 300);
     let mut baseline: Value = serde_json::from_str(&scratch.read("perf_baseline.json")).unwrap();
     let claims = baseline["endpoints"]["GET /claims"].clone();
@@ -231,7 +231,7 @@ fn a_signal_while_it_confirms_leaves_nothing() {
 }
 
 #[test]
-fn what_confirms_nothing_is_a_usage_error() {
+fn a_confirmation_of_nothing_is_a_usage_error() {
     let scratch = repository("usage", 300);
     for (args, with) in [
         ("target/perf/latest --confirm", "RESULTS"),

@@ -138,7 +138,7 @@ fn ten_small_steps_pass_one_by_one_and_fail_together() {
 }
 
 #[test]
-fn the_same_with_loads() {
+fn the_drift_is_judged_with_new_runs_too() {
     let scratch = Scratch::new("drift-loads").with("FAKE_P99_MS", "5000");
     scratch.write(".gitignore", "/target\n/pids\n/runs-made\n");
     let measure = |p95_ms: u32, args: &str| {
@@ -165,7 +165,7 @@ fn the_same_with_loads() {
 }
 
 #[test]
-fn what_cannot_be_judged_is_told() {
+fn a_drift_that_cannot_be_judged_is_a_note() {
     let drift = "[drift]\np95 = \"25%\"\nsince = \"v1.0\"\n";
     let scratch = crept("untold", drift);
     // The last one was measured elsewhere.
@@ -228,7 +228,7 @@ fn a_shallow_clone_is_a_note_and_in_ci_no_verdict() {
 }
 
 #[test]
-fn an_old_baseline_is_told_where_code_has_changed_since() {
+fn an_old_baseline_is_a_warning_if_code_has_changed_since() {
     let age = |name: &str, toml: &str, commits: u32, timestamp: &str| {
         let scratch = crept(name, toml);
         let head = scratch.sh("git rev-parse HEAD");
@@ -256,7 +256,7 @@ fn an_old_baseline_is_told_where_code_has_changed_since() {
 }
 
 #[test]
-fn an_update_of_noise_is_told_and_can_be_left() {
+fn an_update_within_noise_is_noted_and_can_be_skipped() {
     let scratch = crept("noise", "");
     let former = scratch.read("perf_baseline.json");
     results(&scratch, 1200);

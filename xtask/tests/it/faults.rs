@@ -211,7 +211,7 @@ fn the_baselines_last_run_is_drawn_where_it_is_still_there() {
 }
 
 #[test]
-fn a_subfolder_is_as_good_as_the_root() {
+fn a_subfolder_gives_the_same_result_as_the_root() {
     let repository = scratch("subfolder");
     repository.write("deep/down/readme.txt", "");
     let mut command = repository.command("");
@@ -271,7 +271,7 @@ fn without_a_baseline_ci_saves_one_and_does_not_pass() {
 }
 
 #[test]
-fn a_running_service_is_loaded_where_it_is() {
+fn a_running_service_is_loaded_at_its_host() {
     let repository = scratch("host");
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let host = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
@@ -320,7 +320,7 @@ fn locust_gets_what_belongs_to_it_and_nothing_that_changes_the_run() {
 }
 
 #[test]
-fn what_weakens_a_measurement_reaches_the_report() {
+fn warnings_about_the_measurement_reach_the_report() {
     for (name, env, expected) in [
         ("saturated", ("FAKE_LOCUST", "saturated"), "note: the load generator was CPU-bound"),
         (
@@ -444,12 +444,12 @@ fn locusts_workers_do_not_outlive_it() {
 }
 
 #[test]
-fn a_locust_that_is_not_there_is_said() {
+fn a_missing_locust_is_an_error() {
     let repository = scratch("no-locust");
     let config = repository.read("perf.toml");
     let command = config.lines().find(|line| line.starts_with("command = \"sh ")).unwrap();
     repository.write("perf.toml", &config.replace(command, "command = \"./no-such-locust\""));
-    repository.refuses("", "[locust] command `./no-such-locust` does not tell its version");
+    repository.refuses("", "[locust] command `./no-such-locust` does not print its version");
     assert!(!repository.folder.join("pids/service").exists(), "found out before the service is started");
     configure(&repository, &service("ok"));
     fs::remove_file(repository.folder.join("locustfile.py")).unwrap();
@@ -457,7 +457,7 @@ fn a_locust_that_is_not_there_is_said() {
 }
 
 #[test]
-fn without_a_python_the_next_step_is_said() {
+fn without_python_the_error_has_the_next_step() {
     let repository = scratch("no-python");
     let config = repository.read("perf.toml");
     repository.write("perf.toml", &config[..config.find("[locust]").unwrap()]);
@@ -504,7 +504,7 @@ fn a_service_that_fails_is_no_measurement() {
 }
 
 #[test]
-fn a_port_that_somebody_holds_is_said_before_the_service_is_started() {
+fn a_port_in_use_is_an_error_before_the_service_is_started() {
     let repository = scratch("port");
     let holder = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = holder.local_addr().unwrap().port();

@@ -59,7 +59,7 @@ fn a_file_that_is_huge_endless_or_a_pipe_is_refused_in_one_line() {
 }
 
 #[test]
-fn what_is_only_shown_may_be_huge() {
+fn files_that_are_only_shown_may_be_huge() {
     let scratch = Scratch::new("huge-history");
     scratch.write("results_stats.csv", RESULTS);
     make_large(scratch.path("results_stats_history.csv"));

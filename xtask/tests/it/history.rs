@@ -143,7 +143,7 @@ fn endpoints_metrics_and_reports_are_chosen() {
 }
 
 #[test]
-fn the_chain_is_broken_where_the_machine_differs() {
+fn another_machine_breaks_the_chain() {
     let scratch = repository("broken");
     accept(&scratch, &baseline(350.0, "one", "A"), "Ann", "2026-01-01", "1");
     accept(&scratch, &baseline(360.0, "two", "A"), "Ann", "2026-01-02", "2");
@@ -203,7 +203,7 @@ fn a_merge_is_the_update_of_this_branch_and_two_that_both_update_do_not_mix() {
 }
 
 #[test]
-fn a_shallow_clone_is_no_short_history() {
+fn a_shallow_clone_is_an_error() {
     let scratch = with_five("whole");
     let shallow = Scratch::empty("history-shallow");
     shallow.sh(&format!("git clone -q --depth 1 'file://{}' clone", scratch.folder.display()));

@@ -156,7 +156,7 @@ fn a_baseline_that_is_a_link_stays_one() {
 }
 
 #[test]
-fn what_is_no_measurement_replaces_nothing() {
+fn an_invalid_measurement_replaces_no_baseline() {
     let none = format!("{HEADER}\n,Aggregated,0,0,N/A,N/A,N/A,0,0\n");
     let folder = Folder::new("refused")
         .with("perf_baseline.json", VERSION_1_0)
@@ -194,7 +194,7 @@ fn a_baseline_that_could_not_fail_is_refused_and_can_be_replaced() {
 }
 
 #[test]
-fn a_limit_that_checks_nothing_is_no_pass() {
+fn a_limit_that_matches_no_endpoint_is_an_error() {
     let folder = Folder::new("unmet")
         .with("perf_baseline.json", VERSION_1_0)
         .with("perf.toml", "[limits.\"GET /nowhere\"]\np95 = \"max 500ms\"\n")
@@ -208,7 +208,7 @@ fn a_limit_that_checks_nothing_is_no_pass() {
 }
 
 #[test]
-fn a_folder_stands_for_the_runs_in_it() {
+fn a_folder_is_read_as_the_runs_in_it() {
     let folder = Folder::new("folder")
         .with("perf_baseline.json", VERSION_1_0)
         .with("runs/run-1/perf_results_stats.csv", &results(400, 2))
@@ -240,7 +240,7 @@ fn locusts_json_is_judged_too() {
 }
 
 #[test]
-fn bad_input_is_one_line_that_names_it() {
+fn unreadable_input_is_an_error_of_one_line_that_names_it() {
     let folder = Folder::new("bad").with("perf_baseline.json", VERSION_1_0).with("results.csv", &results(350, 2));
     let bad = folder.0.join("bad.json");
     fs::write(&bad, VERSION_1_0.replace("350.0", "oops")).unwrap();
@@ -286,7 +286,7 @@ fn bad_input_is_one_line_that_names_it() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_closed_pipe_is_no_failure() {
     let folder = Folder::new("pipe").with("perf_baseline.json", VERSION_1_0).with("results.csv", &results(350, 2));
     let status = Command::new("sh")
         .args(["-c", "{ \"$0\" perf results.csv; echo $? >code; } | true", env!("CARGO_BIN_EXE_xtask")])

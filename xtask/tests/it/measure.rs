@@ -40,7 +40,7 @@ fn a_run_that_was_refused_is_refused_again_when_judged_from_its_folder() {
 }
 
 #[test]
-fn what_an_older_run_left_is_not_taken_for_this_one() {
+fn files_of_an_older_run_are_not_taken_for_this_one() {
     let scratch = Scratch::new("stale");
     assert_eq!(scratch.perf("").code, 0);
     scratch.sh("cp target/perf/latest/run-1/* .");
@@ -65,7 +65,7 @@ fn results_are_read_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_locust_that_does_not_tell_a_version_is_said_before_anything_starts() {
+fn a_locust_without_a_version_is_an_error_before_anything_starts() {
     let scratch = Scratch::new("version").with("FAKE_LOCUST_VERSION", "banana");
     scratch.refuses("", "is not a version of Locust");
     scratch.assert_not_started(&["locust", "service"]);
@@ -129,7 +129,7 @@ fn a_service_on_an_ipv6_address_is_measured() {
 }
 
 #[test]
-fn a_length_of_time_is_told_as_it_was_given() {
+fn a_timeout_is_shown_as_it_was_given() {
     let scratch = Scratch::new("half-second").service("never-ready").toml("\"2m\"", "\"500ms\"");
     let output = scratch.refuses("", "the service is not ready after ");
     assert!(!output.last_line().contains("after 0 s"), "{}", output.stderr);
@@ -145,7 +145,7 @@ fn a_command_that_leaves_its_service_in_the_background_is_refused_and_leaves_non
 }
 
 #[test]
-fn a_service_is_asked_to_end_before_it_is_killed() {
+fn a_service_gets_sigterm_before_sigkill() {
     for (fault, code) in [("ok", 0), ("exit1", 2), ("none", 2)] {
         let scratch = Scratch::new(&format!("asked-{fault}"))
             .with("FAKE_LOCUST", fault)
@@ -158,7 +158,7 @@ fn a_service_is_asked_to_end_before_it_is_killed() {
 }
 
 #[test]
-fn a_service_that_ends_when_asked_is_not_called_killed() {
+fn a_service_that_ends_after_sigterm_is_not_reported_as_killed() {
     // A child that has ended stays a zombie until init asks, and in a container nobody may ever ask.
     let scratch =
         Scratch::new("asked-child").service("forks-child").toml("stop_timeout = \"500ms\"", "stop_timeout = \"2m\"");
@@ -195,7 +195,7 @@ fn grandchildren_are_gone_however_it_ends() {
 }
 
 #[test]
-fn what_a_build_leaves_in_the_background_is_ended() {
+fn background_processes_of_a_build_are_ended() {
     let scratch =
         Scratch::new("build").toml("[service]", "[service]\nbuild = \"sleep 1000 & echo $! > pids/build-child\"");
     let output = scratch.perf("");
@@ -313,13 +313,13 @@ fn a_signal_while_another_command_installs_is_obeyed() {
 }
 
 #[test]
-fn a_signal_while_python_does_not_tell_its_version_is_obeyed() {
+fn a_signal_while_python_hangs_is_obeyed() {
     let scratch = managed("signal-python").with("FAKE_PYTHON", "sleeps-at-version");
     interrupt(&scratch, "", "pids/python", "TERM", 143);
 }
 
 #[test]
-fn a_signal_while_uv_does_not_tell_its_version_is_obeyed() {
+fn a_signal_while_uv_hangs_is_obeyed() {
     let scratch = managed("signal-uv").tool("uv", "#!/bin/sh\necho $$ > \"$PIDS/uv\"\nexec sleep 1000\n");
     interrupt(&scratch, "", "pids/uv", "TERM", 143);
 }
@@ -335,7 +335,7 @@ fn locust_is_installed_once_also_by_two_commands_at_once() {
         assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     }
     assert_eq!(scratch.perf("").code, 0);
-    assert_eq!((calls(&scratch, "-m venv"), calls(&scratch, "-m pip")), (1, 1));
+    assert_eq!((calls(&scratch, "-m venv"), calls(&scratch, "-m pip --python ")), (1, 1));
 
     let scratch = scratch.toml("[load]", "[locust]\nversion = \"2.46.0\"\n[load]");
     assert_eq!(scratch.perf("").code, 0);
@@ -344,7 +344,23 @@ fn locust_is_installed_once_also_by_two_commands_at_once() {
 }
 
 #[test]
-fn an_installation_that_fails_is_said_and_tried_again() {
+fn old_pip_installs_from_inside_the_environment() {
+    for (pip, venv, install) in [
+        ("24.0", "-m venv --without-pip ", "-m pip --python "),
+        ("22.3", "-m venv --without-pip ", "-m pip --python "),
+        ("22.2.2", "-m venv /", "-m pip install "),
+        ("9.0.3", "-m venv /", "-m pip install "),
+        ("none", "-m venv /", "-m pip install "),
+    ] {
+        let scratch = managed(&format!("pip-{pip}")).with("FAKE_PIP", pip);
+        assert_eq!(scratch.perf("").code, 0, "{pip}");
+        let made = [calls(&scratch, "-m venv"), calls(&scratch, venv), calls(&scratch, install)];
+        assert_eq!(made, [1, 1, 1], "{pip}: {}", scratch.read("pids/python-calls"));
+    }
+}
+
+#[test]
+fn a_failed_installation_is_reported_and_tried_again() {
     let scratch = managed("pip-fails").with("FAKE_PYTHON", "pip-fails");
     let output = scratch.refuses("", "cannot install locust==");
     let says = "exit code 1: ERROR: No matching distribution found; name in perf.toml another [locust] version";
@@ -355,7 +371,7 @@ fn an_installation_that_fails_is_said_and_tried_again() {
 
     let scratch = scratch.with("FAKE_PYTHON", "ok");
     assert_eq!(scratch.perf("").code, 0);
-    assert_eq!((calls(&scratch, "-m venv"), calls(&scratch, "-m pip")), (3, 3));
+    assert_eq!((calls(&scratch, "-m venv"), calls(&scratch, "-m pip --python ")), (3, 3));
 }
 
 #[test]
@@ -423,13 +439,13 @@ fn a_path_with_spaces_commas_and_quotes_is_a_path() {
 }
 
 #[test]
-fn a_service_that_does_not_listen_there_is_asked_for_its_port() {
+fn a_service_on_another_port_is_an_error_that_names_the_port_setting() {
     let scratch = Scratch::new("elsewhere").toml("\"exec '", "\"exec sleep 1000 #'").toml("\"2m\"", "\"1s\"");
     scratch.refuses("", "nothing listens there; does the service get {port}, through its command or [service] env?");
 }
 
 #[test]
-fn what_was_measured_is_judged_again_by_the_same_evidence() {
+fn results_are_judged_again_by_the_same_evidence() {
     let scratch = Scratch::new("again").with("FAKE_P95_MS", "300 330 310 340");
     assert_eq!(scratch.perf("--update-baseline --max-runs 2").code, 0);
     let output = scratch.perf("--min-runs 2 --max-runs 2");
@@ -614,7 +630,7 @@ fn a_report_that_cannot_be_printed_is_no_pass_and_no_panic() {
 }
 
 #[test]
-fn a_reader_that_goes_away_changes_neither_the_verdict_nor_the_files() {
+fn a_closed_pipe_changes_neither_the_verdict_nor_the_files() {
     let scratch = Scratch::new("reader");
     scratch.write("results.csv", RESULTS);
     let mut wrong = Vec::new();

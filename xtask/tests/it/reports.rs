@@ -83,7 +83,7 @@ fn a_summary_that_cannot_be_written_changes_no_verdict() {
 }
 
 #[test]
-fn what_was_not_judged_is_one_error_and_says_so_in_the_summary() {
+fn without_a_verdict_there_is_one_annotation_and_a_summary() {
     let scratch = on_github("github-not-judged");
     scratch.write("torn.csv", &results("GET,/claims", 300)[..90]);
     let output = scratch.refuses("torn.csv --report out.md", "torn.csv: ");
@@ -107,7 +107,7 @@ fn what_was_not_judged_is_one_error_and_says_so_in_the_summary() {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_is_said_before_any_load() {
+fn an_unwritable_report_is_an_error_before_any_load() {
     let scratch = on_github("github-report-nowhere");
     scratch.refuses("--report nowhere/out.md", "cannot write nowhere/out.md");
     scratch.assert_not_started(&["locust", "service"]);
@@ -170,7 +170,7 @@ fn in_a_folder_of_the_repository_paths_start_at_its_root() {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_takes_nothing_back() {
+fn a_report_that_cannot_be_written_leaves_the_verdict() {
     let scratch = Scratch::new("report-gone").toml("[service]\n", "[service]\nbuild = \"rm -r gone\"\n");
     scratch.sh("mkdir gone");
     let output = scratch.perf("--report kept.json --report gone/b.json");

@@ -9,7 +9,7 @@ use locust_gate::config::perf_toml::Config;
 use locust_gate::config::settings::{RunRange, settle};
 
 use crate::support::Scratch;
-use locust_gate::repo_flags;
+use locust_gate::maintenance_flags::{self, MaintenanceCommand};
 
 /// Returns the error of what must be refused.
 fn error(result: anyhow::Result<impl Sized>) -> String {
@@ -125,8 +125,8 @@ fn a_command_line_error_names_the_flag() {
         ("selftest --hlep", expect!["unknown flag `--hlep`; did you mean `--help`?"]),
         ("selftest --quick --quick", expect!["`--quick` was given more than once"]),
         ("selftest --quick=yes", expect!["`--quick` takes no value"]),
-        ("selftest results.csv", expect!["`results.csv`: selftest takes nothing but its flags; leave it out"]),
-        ("selftest -- --tags read", expect!["`--tags`: selftest takes nothing but its flags; leave it out"]),
+        ("selftest results.csv", expect!["`results.csv`: selftest takes no arguments but its flags: remove it"]),
+        ("selftest -- --tags read", expect!["`--tags`: selftest takes no arguments but its flags: remove it"]),
         ("perf --against", expect!["`--against` needs a value: `--against REV`"]),
         (
             "perf --against HEAD results.csv",
@@ -153,8 +153,8 @@ fn a_command_line_error_names_the_flag() {
         ("perf -- --head", expect!["`--head` after `--`: the gate sets Locust's `--headless` itself; remove it"]),
     ] {
         let args = line.split_whitespace().map(Into::into).collect();
-        let parsed = match repo_flags::parse(args) {
-            Ok(repo_flags::Command::Library(args)) => flags::parse(args).map(drop),
+        let parsed = match maintenance_flags::parse(args) {
+            Ok(MaintenanceCommand::Other(args)) => flags::parse(args).map(drop),
             own => own.map(drop),
         };
         expected.assert_eq(&error(parsed));

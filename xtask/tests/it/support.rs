@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Far beyond what any wait here needs, on the busiest machine: only a hang gets there. What the commands themselves wait
 /// for has less time, so that a command that hangs says where.
-pub const PATIENCE: Duration = Duration::from_mins(5);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 pub const FAKE_LOCUST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fakes/fake_locust.sh");
 pub const FAKE_PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fakes/fake_python.sh");
@@ -23,6 +23,32 @@ pub const RESULTS: &str = "Type,Name,Request Count,Failure Count,Average Respons
 /// What the fakes and the tests write process ids to, in `pids`.
 const PID_FILES: [&str; 8] =
     ["build-child", "git", "locust", "locust-worker", "python", "service", "service-child", "uv"];
+
+/// The folder of this process, so that tests may run in several processes at once. Folders of former processes are removed.
+fn folder_of_process() -> &'static Path {
+    static FOLDER: OnceLock<(PathBuf, File)> = OnceLock::new();
+    let (folder, _lock) = FOLDER.get_or_init(|| {
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scratch");
+        fs::create_dir_all(&all).unwrap();
+        let turn = File::create(all.join("turn")).unwrap();
+        turn.lock().unwrap();
+        for entry in fs::read_dir(&all).unwrap() {
+            let former = entry.unwrap().path();
+            let is_over = File::open(former.join("lock")).is_ok_and(|lock| lock.try_lock().is_ok());
+            // A test may have taken away the rights to a folder.
+            if is_over && fs::remove_dir_all(&former).is_err() {
+                let _ = Command::new("chmod").args(["-R", "u+rwx"]).arg(&former).status();
+                let _ = fs::remove_dir_all(&former);
+            }
+        }
+        let folder = all.join(std::process::id().to_string());
+        fs::create_dir_all(&folder).unwrap();
+        let lock = File::create(folder.join("lock")).unwrap();
+        lock.lock().unwrap();
+        (folder, lock)
+    });
+    folder
+}
 
 /// A repository of its own, with a service and a Locust that do as they are told. The fakes write their process ids to
 /// `pids`.
@@ -44,9 +70,9 @@ impl Output {
 }
 
 impl Scratch {
-    /// A folder and nothing in it.
+    /// An empty folder.
     pub fn empty(name: &str) -> Scratch {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("measure").join(name);
+        let folder = folder_of_process().join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         Scratch { env: Vec::new(), folder }

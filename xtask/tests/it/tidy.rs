@@ -15,7 +15,8 @@ use toml::Table;
 use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::real::root;
-use locust_gate::repo_flags;
+use locust_gate::adopt::workflow::{self, Install};
+use locust_gate::maintenance_flags::{self, MaintenanceCommand};
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -33,8 +34,8 @@ fn xtask_commands(text: &str) -> Vec<Vec<String>> {
 
 /// Parses a command line as this repository's program does: its own commands first, then those of the library.
 fn parse(command: &[String]) -> anyhow::Result<Option<Command>> {
-    match repo_flags::parse(command.iter().map(Into::into).collect())? {
-        repo_flags::Command::Library(args) => flags::parse(args).map(Some),
+    match maintenance_flags::parse(command.iter().map(Into::into).collect())? {
+        MaintenanceCommand::Other(args) => flags::parse(args).map(Some),
         _ => Ok(None),
     }
 }
@@ -47,7 +48,7 @@ fn assert_parses(command: &[String]) {
 
 /// The help as `cargo xtask --help` prints it here.
 pub fn help() -> String {
-    format!("{}\n{}", flags::HELP, repo_flags::HELP)
+    format!("{}\n{}", flags::HELP, maintenance_flags::HELP)
 }
 
 #[test]
@@ -178,8 +179,8 @@ fn help_names_every_flag_and_each_is_known() {
     for (command, some_flag, help) in [
         ("perf", "--processes", flags::HELP),
         ("history", "--endpoint", flags::HELP),
-        ("selftest", "--quick", repo_flags::HELP),
-        ("adopt", "--vendor", repo_flags::HELP),
+        ("selftest", "--quick", maintenance_flags::HELP),
+        ("adopt", "--check", maintenance_flags::HELP),
     ] {
         let flags = known_flags(command, help);
         assert_eq!(flags.len(), flags.iter().collect::<BTreeSet<_>>().len());
@@ -206,8 +207,8 @@ fn help_names_every_flag_and_each_is_known() {
     for (command, file, from, to, help) in [
         ("perf", "xtask/src/config/flags.rs", "fn perf(", "fn results(", flags::HELP),
         ("history", "xtask/src/config/flags.rs", "fn history(", "fn leftovers(", flags::HELP),
-        ("selftest", "xtask/src/repo_flags.rs", "fn selftest(", "fn adopt(", repo_flags::HELP),
-        ("adopt", "xtask/src/repo_flags.rs", "fn adopt(", "adopt takes one PATH", repo_flags::HELP),
+        ("selftest", "xtask/src/maintenance_flags.rs", "fn selftest(", "fn adopt(", maintenance_flags::HELP),
+        ("adopt", "xtask/src/maintenance_flags.rs", "fn adopt(", "adopt takes one PATH", maintenance_flags::HELP),
     ] {
         let source = read(file);
         let parser = &source[source.find(from).unwrap()..source.find(to).unwrap()];
@@ -299,7 +300,7 @@ fn every_command_of_the_documents_is_known() {
 /// A line that `adopt` prints or writes, apart from where this repository lies.
 #[track_caller]
 fn assert_printed_by_adopt(code: &str) {
-    let source = read("xtask/src/adopt/package.rs") + &read("xtask/src/adopt/source.rs");
+    let source = read("xtask/src/adopt/cargo.rs") + &read("xtask/src/adopt/source.rs");
     let source = source.replace("\\\"", "\"");
     for line in code.lines() {
         let known = line.split("://").next().unwrap().trim_start_matches("locust-gate = { git = \"https");
@@ -341,7 +342,7 @@ fn assert_known(file: &str, line: &str) {
             ["cargo", "test", "-p", package] => !folder(package).is_empty(),
             ["fuzz/run", target] => root().join(format!("fuzz/src/bin/{target}.rs")).is_file(),
             ["cargo", "bench", "-p", package, "--bench", bench] => has_bench(package, bench),
-            [".ci/run" | ".ci/wheel" | ".ci/adopt"]
+            [".ci/run" | ".ci/wheel"]
             | ["cargo", "test"]
             | ["cargo", "fmt", "--check"]
             // Where cargo-deny is installed; the test of licences holds to `deny.toml` itself.
@@ -445,9 +446,15 @@ fn messages_name_the_command_as_it_was_called() {
 
 /// Whether a file is only built for the gate's own repository and the Python package.
 fn is_maintenance(name: &str) -> bool {
-    ["xtask/src/adopt/", "xtask/src/selftest.rs", "xtask/src/repo_flags.rs", "xtask/src/main.rs", "xtask/src/bin/"]
-        .iter()
-        .any(|start| name.starts_with(start))
+    [
+        "xtask/src/adopt/",
+        "xtask/src/selftest.rs",
+        "xtask/src/maintenance_flags.rs",
+        "xtask/src/main.rs",
+        "xtask/src/bin/",
+    ]
+    .iter()
+    .any(|start| name.starts_with(start))
 }
 
 /// Modules of a crate, and the modules that each imports. A folder is no module of its own.
@@ -500,7 +507,7 @@ fn no_two_modules_import_each_other() {
     for (folder, some_module, imported) in [
         ("crates/judge/src", "verdict::compare", "verdict::decision"),
         ("crates/report/src", "page::html", "view::content"),
-        ("xtask/src", "sys::process", "sys::files"),
+        ("xtask/src", "sys::process", "sys::proc"),
         ("demo/src", "api", "pace"),
     ] {
         let imports = imports(folder);
@@ -622,9 +629,11 @@ fn every_key_of_perf_toml_is_in_the_starters_with_its_default() {
 }
 
 #[test]
-fn what_is_adopted_is_what_this_repository_uses() {
-    let yaml = |path: &str| YamlLoader::load_from_str(&read(path)).unwrap().remove(0);
-    let (adopted, own) = (yaml("xtask/adopt/perf.yml"), yaml(".github/workflows/ci.yml"));
+fn adopted_workflow_is_this_repositorys_job() {
+    let parse = |text: &str| YamlLoader::load_from_str(text).unwrap().remove(0);
+    let version_files = &["xtask/Cargo.toml", "xtask/locust/requirements.txt"];
+    let adopted = parse(&workflow::text("", &Install::Cargo { version_files }));
+    let own = parse(&read(".github/workflows/ci.yml"));
     for key in ["permissions", "env", "concurrency"] {
         assert_eq!(adopted[key], own[key], "{key}");
     }

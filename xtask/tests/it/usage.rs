@@ -51,7 +51,7 @@ fn used_by(mode: &str) -> Used {
 }
 
 #[test]
-fn a_service_is_told_by_its_cpu_and_its_memory_with_its_children() {
+fn usage_of_a_service_includes_its_children() {
     let idle = used_by("ok");
     let alone = used_by("works");
     assert!(alone.cpu_ms_per_request > idle.cpu_ms_per_request, "it works, and the other does not");
@@ -65,7 +65,7 @@ fn a_service_is_told_by_its_cpu_and_its_memory_with_its_children() {
 }
 
 #[test]
-fn what_was_used_is_shown_with_the_baselines() {
+fn usage_is_shown_beside_the_baselines_usage() {
     let scratch = loading("usage-baseline").service("works");
     let output = scratch.perf("--update-baseline --max-runs 2");
     assert_eq!(output.code, 0, "{}", output.stderr);
@@ -137,7 +137,7 @@ fn busy_neighbours_are_noted() {
 }
 
 #[test]
-fn a_service_that_runs_already_cannot_be_told_from_its_neighbours() {
+fn usage_of_a_service_that_runs_already_is_unknown() {
     let scratch = loading("usage-host");
     let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
     let mut service = Command::new(env!("CARGO_BIN_EXE_fake-service"));

@@ -79,11 +79,11 @@ fn a_load_that_a_worker_leaves_or_joins_is_not_judged() {
     let scratch = Scratch::new("workers-process").with("FAKE_LOCUST", "waits").with("FAKE_ROLL", &lost);
     scratch.refuses("--processes 2", "a worker (h, process 7) was lost during the load");
     let scratch = Scratch::new("workers-processes").with("FAKE_LOCUST", "gives-up");
-    scratch.refuses("--processes 2", "within 2m 0 of 2 workers have connected; these are processes of its own");
+    scratch.refuses("--processes 2", "within 2m 0 of 2 workers have connected; Locust starts them itself");
 }
 
 #[test]
-fn what_no_worker_could_join_is_refused_before_the_load() {
+fn a_load_that_no_worker_could_join_is_refused_before_it_starts() {
     let both = Scratch::new("workers-both");
     both.refuses("--processes 2 --expect-workers 2", "use one of them");
     both.assert_not_started(&["service", "locust"]);
@@ -125,7 +125,7 @@ fn a_worker_finds_locust_before_the_repositorys_own_folder_of_that_name() {
 }
 
 #[test]
-fn the_load_is_shared_as_the_flags_or_else_the_file_say() {
+fn flags_for_sharing_the_load_replace_perf_toml() {
     let whole = |workers: u32| {
         let names = (1..=workers).map(|number| worker(&format!("\"{number}\""), "complete"));
         roll(true, &names.collect::<Vec<_>>())
@@ -392,7 +392,7 @@ fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_
 }
 
 #[test]
-fn a_worker_that_does_not_come_is_named() {
+fn a_missing_worker_is_named() {
     let scratch = with_four_workers("workers-missing-real", "15s");
     let gate = start(&scratch, LOAD);
     let commands = commands_said(&scratch);

@@ -13,7 +13,7 @@
 use crate::baseline::comparability::{Break, Stretch};
 use crate::baseline::file::Baseline;
 use crate::model::day::Day;
-use crate::model::run::{Endpoint, Metric, Provenance};
+use crate::model::run::{EndpointName, Metric, Provenance};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, estimate};
 use crate::stats::{ERROR, Noise};
@@ -40,14 +40,14 @@ pub struct Movement {
 
 impl Movement {
     /// `None` if one of them lacks the series, or a ratio has a 0.
-    pub fn between(before: &Baseline, after: &Baseline, endpoint: Endpoint, metric: Metric) -> Option<Movement> {
+    pub fn between(before: &Baseline, after: &Baseline, endpoint: EndpointName, metric: Metric) -> Option<Movement> {
         Movement::by_error(before, after, endpoint, metric, ERROR)
     }
 
     fn by_error(
         before: &Baseline,
         after: &Baseline,
-        endpoint: Endpoint,
+        endpoint: EndpointName,
         metric: Metric,
         error: f64,
     ) -> Option<Movement> {

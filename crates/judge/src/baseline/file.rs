@@ -11,7 +11,7 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Map, Serializer, Value};
 
 use crate::model::run::{
-    Endpoint, LEAST_REQUESTS, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, check_endpoints, flaw,
+    EndpointName, LEAST_REQUESTS, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, check_endpoints, flaw,
 };
 use crate::parse::strict_json;
 use crate::stats::estimate::{Interval, Scale, estimate, rate_interval_pct, rounded};
@@ -231,7 +231,7 @@ impl Baseline {
     }
 
     /// Empty if the baseline lacks the series.
-    pub fn runs(&self, endpoint: Endpoint, metric: Metric) -> &[f64] {
+    pub fn runs(&self, endpoint: EndpointName, metric: Metric) -> &[f64] {
         match endpoint {
             None => self.total_runs(metric),
             Some(name) => {
@@ -241,7 +241,7 @@ impl Baseline {
         }
     }
 
-    pub fn estimate(&self, endpoint: Endpoint, metric: Metric) -> Option<f64> {
+    pub fn estimate(&self, endpoint: EndpointName, metric: Metric) -> Option<f64> {
         match self.runs(endpoint, metric) {
             [] => None,
             runs => Some(estimate(metric.scale(), runs)),

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use wildmatch::WildMatch;
 
 use crate::model::day::Day;
-use crate::model::run::{Endpoint, Metric};
+use crate::model::run::{EndpointName, Metric};
 
 /// How much worse a metric may be than its baseline. All limits are strict: exactly at the limit passes.
 #[derive(Clone, Debug, PartialEq)]
@@ -182,7 +182,7 @@ impl Accepted {
         self.days_left < 0
     }
 
-    pub(crate) fn covers(&self, endpoint: Endpoint, metric: Metric) -> bool {
+    pub(crate) fn covers(&self, endpoint: EndpointName, metric: Metric) -> bool {
         self.metric == metric && self.endpoint.as_deref() == endpoint
     }
 }
@@ -213,7 +213,7 @@ impl Default for Rules {
 
 impl Rules {
     /// `None` if the series is not judged.
-    pub fn limit(&self, endpoint: Endpoint, metric: Metric) -> Option<&Limit> {
+    pub fn limit(&self, endpoint: EndpointName, metric: Metric) -> Option<&Limit> {
         let of_endpoint = endpoint.and_then(|endpoint| {
             let mut covering = self.endpoint_limits.iter().filter(|own| own.covers(endpoint));
             covering.find_map(|own| own.limits.get(&metric))
@@ -223,7 +223,7 @@ impl Rules {
     }
 
     /// The exception that holds for a series today.
-    pub fn accepted(&self, endpoint: Endpoint, metric: Metric) -> Option<&Accepted> {
+    pub fn accepted(&self, endpoint: EndpointName, metric: Metric) -> Option<&Accepted> {
         self.accepted.iter().find(|accepted| !accepted.is_expired() && accepted.covers(endpoint, metric))
     }
 

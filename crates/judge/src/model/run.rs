@@ -229,7 +229,7 @@ impl Precision {
 }
 
 /// An endpoint by Locust's Type and Name; `None` is all requests together, Locust's `Aggregated`.
-pub type Endpoint<'a> = Option<&'a str>;
+pub type EndpointName<'a> = Option<&'a str>;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {

@@ -12,7 +12,7 @@ use crate::baseline::chain::Version;
 use crate::baseline::file::Baseline;
 use crate::model::limits::{Accepted, JUDGED, Level, Rules};
 use crate::model::program;
-use crate::model::run::{Endpoint, LEAST_REQUESTS, Metric, Run};
+use crate::model::run::{EndpointName, LEAST_REQUESTS, Metric, Run};
 use crate::model::text::nearest;
 pub use crate::stats::ERROR;
 use crate::verdict::accepted::{Applied, State, applied};
@@ -105,7 +105,7 @@ impl<'a> Comparison<'a> {
         Ok(self)
     }
 
-    pub fn row(&self, endpoint: Endpoint, metric: Metric) -> Option<&Row<'a>> {
+    pub fn row(&self, endpoint: EndpointName, metric: Metric) -> Option<&Row<'a>> {
         self.own_rows().find(|row| row.endpoint == endpoint && row.metric == metric)
     }
 

@@ -22,7 +22,7 @@
 //! percentiles beside the gap must be over the limit too, or the mean significantly up.
 
 use crate::model::limits::{Accepted, Limit, Rules};
-use crate::model::run::{Endpoint, Metric, Precision};
+use crate::model::run::{EndpointName, Metric, Precision};
 use crate::stats::estimate::Interval;
 use crate::stats::{ERROR, Noise, Proof};
 
@@ -140,7 +140,7 @@ pub enum Unsettled {
 /// A series on both sides: a metric of an endpoint or of all requests together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row<'a> {
-    pub endpoint: Endpoint<'a>,
+    pub endpoint: EndpointName<'a>,
     pub metric: Metric,
     /// `None` if the metric is shown but not judged.
     pub limit: Option<&'a Limit>,
@@ -241,7 +241,7 @@ impl Excess {
 
 /// A series as it was measured, before any test.
 pub(crate) struct Series<'a> {
-    pub endpoint: Endpoint<'a>,
+    pub endpoint: EndpointName<'a>,
     pub metric: Metric,
     pub limit: Option<&'a Limit>,
     pub presence: Presence,

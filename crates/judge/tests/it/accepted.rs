@@ -1,4 +1,4 @@
-//! Accepted exceptions: every state of one.
+//! Every state of an accepted exception.
 
 use judge::baseline::file::Baseline;
 use judge::model::limits::{Accepted, Level, Limit, Rules};
@@ -25,9 +25,8 @@ fn judged(p95_ms: &[f64], rules: &'static Rules) -> Comparison<'static> {
     compare(baseline(), runs, rules).unwrap()
 }
 
-/// The table of the issue: what each state makes of the verdict.
 #[test]
-fn an_exception_has_one_state_and_one_effect() {
+fn each_state_of_an_exception_has_its_verdict() {
     let over = [140.0, 141.0, 139.0];
     let cases: [(&str, &[f64], &str, i64, State, Verdict, &str); 9] = [
         ("over the limit, within the exception", &over, "45%", 30, State::Waived, Verdict::Pass, "Waived"),
@@ -59,7 +58,7 @@ fn an_exception_has_one_state_and_one_effect() {
 }
 
 #[test]
-fn an_exception_concerns_one_series_and_no_other() {
+fn exception_covers_one_series_only() {
     let over = [140.0, 141.0, 139.0];
     for (endpoint, metric) in
         [("GET /claim", Metric::P95), ("GET /claims", Metric::P99), ("", Metric::P95), ("GET *", Metric::P95)]
@@ -69,7 +68,7 @@ fn an_exception_concerns_one_series_and_no_other() {
         assert_eq!(comparison.exceptions[0].state, State::Unused, "{endpoint} {metric}");
         assert_eq!(comparison.unused_exceptions().count(), 1);
     }
-    // An endpoint that is gone is no matter of its p95.
+    // An exception for the p95 does not cover a missing endpoint.
     let comparison = compare(
         baseline(),
         Box::leak(runs_with("GET /other", &[100.0, 101.0, 99.0], 450, 0).into_boxed_slice()),
@@ -80,7 +79,7 @@ fn an_exception_concerns_one_series_and_no_other() {
 }
 
 #[test]
-fn strict_makes_no_failure_of_an_exception_and_a_warning_keeps_its_level() {
+fn strict_keeps_waived_series_and_promotes_exceeded_warnings() {
     let over = [140.0, 141.0, 139.0];
     let limits =
         Rules::default().limits.into_iter().map(|(metric, limit)| (metric, Limit { level: Level::Warn, ..limit }));
@@ -96,9 +95,9 @@ fn strict_makes_no_failure_of_an_exception_and_a_warning_keeps_its_level() {
     }
 }
 
-/// Whether more runs follow is a question of the exception's limit, not of the one that is exceeded anyway.
+/// Whether more runs follow depends on the exception's limit, since the other limit is exceeded anyway.
 #[test]
-fn a_series_that_is_waived_asks_for_no_more_runs() {
+fn waived_series_far_below_its_exception_needs_no_more_runs() {
     let open = |up_to: Option<&str>, p95_ms: &[f64]| {
         let accepted = up_to.map(|up_to| accepted(ENDPOINT, Metric::P95, up_to, 30)).into_iter().collect();
         let comparison = judged(p95_ms, rules(accepted));
@@ -110,7 +109,7 @@ fn a_series_that_is_waived_asks_for_no_more_runs() {
 }
 
 #[test]
-fn the_end_is_told_two_weeks_before() {
+fn exception_ends_soon_in_its_last_two_weeks() {
     for (days_left, is_told) in [(15, false), (14, true), (0, true), (-1, false)] {
         let comparison = judged(&[140.0, 141.0], rules(vec![accepted(ENDPOINT, Metric::P95, "45%", days_left)]));
         assert_eq!(comparison.exceptions[0].ends_soon(), is_told, "{days_left}");
@@ -118,7 +117,7 @@ fn the_end_is_told_two_weeks_before() {
 }
 
 #[test]
-fn a_waived_series_is_no_finding_and_no_ok() {
+fn waived_series_is_remarkable_but_no_finding() {
     let comparison = judged(&[140.0, 141.0], rules(vec![accepted(ENDPOINT, Metric::P95, "45%", 30)]));
     let row = comparison.row(Some(ENDPOINT), Metric::P95).unwrap();
     assert!(row.is_waived() && !row.is_finding() && !row.is_failure());

@@ -7,7 +7,7 @@ use judge::model::run::{Metric, PERCENTILES, Precision, Provenance, Run, Usage};
 use crate::samples::{VERSION_1_0, error, provenance, run};
 
 #[test]
-fn a_version_1_0_baseline_loads_as_it_is() {
+fn version_1_0_baseline_loads_unchanged() {
     let baseline = Baseline::parse(VERSION_1_0).unwrap();
     assert_eq!(baseline.provenance.commit, "abc123");
     assert_eq!(baseline.total(Metric::P95), Some(350.0));
@@ -16,7 +16,7 @@ fn a_version_1_0_baseline_loads_as_it_is() {
 }
 
 #[test]
-fn a_baseline_survives_saving_and_loading() {
+fn saved_baseline_loads_unchanged() {
     let former = Baseline::parse(&VERSION_1_0.replacen('{', r#"{"colour":"blue","#, 1)).unwrap();
     let mut run = run(&[("GET /b", 80.0), ("GET /a", 90.0)]);
     run.distribution = PERCENTILES.to_vec();
@@ -63,7 +63,7 @@ fn a_baseline_survives_saving_and_loading() {
 }
 
 #[test]
-fn a_baseline_that_cannot_be_meant_is_refused() {
+fn implausible_baseline_is_refused() {
     let edited = Baseline::new(&[run(&[])], provenance(), None, None).unwrap().to_text();
     let edited = edited.replacen("\"p95\": 300.0", "\"p95\": 999.0", 1);
     expect!["`p95` is 999 in `metrics`, but its runs in `aggregated` lie between 300 and 300: one of them was edited"]
@@ -93,19 +93,19 @@ fn a_baseline_that_cannot_be_meant_is_refused() {
 }
 
 #[test]
-fn a_baseline_keeps_the_distribution_of_runs_that_all_have_one() {
+fn distribution_is_kept_if_all_runs_have_one() {
     let with = |values: &[f64]| Run { distribution: values.to_vec(), ..run(&[]) };
     let of = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap().distribution;
     assert_eq!(of(&[with(&[2.0; 17]), with(&[8.0; 17])]), [4.0; 17]);
     assert_eq!(of(&[with(&[2.0; 17]), with(&[])]), Vec::<f64>::new());
-    // A newer version may keep it elsewhere; what is there and cannot be meant is refused.
+    // A newer version may keep it elsewhere, but implausible values are refused.
     let text = Baseline::new(&[with(&[2.0; 17])], provenance(), None, None).unwrap().to_text();
     expect!["`distribution` or `expected_interval_ms` holds -2, not a number of 0 or more"]
         .assert_eq(&error(Baseline::parse(&text.replacen("[2.0, 2.0", "[-2.0, 2.0", 1))));
 }
 
 #[test]
-fn a_run_of_failures_alone_is_no_baseline() {
+fn run_of_failures_alone_cannot_be_a_baseline() {
     let mut run = run(&[]);
     run.total.failures = run.total.requests;
     expect!["all 450 requests failed, so this cannot be a baseline: fix the service or the locustfile first"]
@@ -113,16 +113,15 @@ fn a_run_of_failures_alone_is_no_baseline() {
 }
 
 #[test]
-fn a_baseline_is_as_precise_as_the_coarsest_of_its_runs() {
+fn coarsest_run_sets_the_precision_of_a_baseline() {
     let mut runs = [run(&[]), run(&[])];
     runs[0].precision = Precision::Fine;
     let precision = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap().provenance.precision;
     assert_eq!((precision(&runs[..1]), precision(&runs)), (Precision::Fine, Precision::Coarse));
 }
 
-/// A reader that leaves the endpoints out says the same of all the rest, and of what is wrong.
 #[test]
-fn the_total_alone_is_read_as_with_its_endpoints() {
+fn reading_without_endpoints_gives_the_same_total_and_errors() {
     let runs = [run(&[("GET /a", 300.0)]), run(&[("GET /a", 310.0)])];
     let text = Baseline::new(&runs, provenance(), Some("why"), None).unwrap().to_text();
     for text in [text.as_str(), VERSION_1_0] {

@@ -1,16 +1,16 @@
-//! The calibration, in short: the promises hold, and `docs/calibration.md` says what this code does.
+//! A short calibration: the promises hold, and `docs/calibration.md` matches this code.
 
 use crate::simulation::table::{Cell, Table};
 use crate::simulation::{Simulation, Sizes};
 
-/// Standard errors between a short simulation and what it samples: so many are no chance, among so many numbers.
+/// The standard errors that a short simulation may be off: more are no chance among so many numbers.
 const SLACK: f64 = 4.5;
 
 const SHORT: Sizes = Sizes { series: 150, endpoints: 12, errors: 60, starts: 150, dependence: 100, rounds: 150 };
 
 const DOCUMENT: &str = include_str!("../../../../docs/calibration.md");
 
-/// Returns the cells of each row below a heading of the document.
+/// The cells of each row below a heading of the document.
 fn documented(heading: &str) -> Vec<Vec<&'static str>> {
     let (_, section) = DOCUMENT.split_once(&format!("\n## {heading}\n")).unwrap();
     let rows = section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
@@ -23,7 +23,7 @@ fn assert_documented(heading: &str, seen: &Cell, documented: &str) {
     match seen {
         Cell::Label(label) => assert_eq!(label, documented, "{heading}"),
         Cell::Share(share) => {
-            // Of a share at its end, such as 0 of 200, the error is taken a little inside.
+            // The error of a share such as 0 of 200 is taken a little inside.
             let reach = SLACK * share.error_pct(number().clamp(2.0, 98.0));
             let is_near = (share.pct() - number()).abs() <= reach;
             assert!(is_near, "{heading}: {:.2}%, documented {documented}", share.pct());
@@ -36,7 +36,7 @@ fn assert_documented(heading: &str, seen: &Cell, documented: &str) {
 }
 
 #[test]
-fn the_promises_are_kept_and_the_document_is_this_codes() {
+fn promises_are_kept_and_the_document_matches_the_code() {
     let simulation = Simulation::run(SHORT);
     for promise in simulation.promises(SLACK) {
         assert!(promise.is_kept, "{}: {}", promise.what, promise.seen);

@@ -1,4 +1,4 @@
-//! The accepted baselines one after the other: what breaks the chain, how far it moved, and the drift.
+//! The chain of accepted baselines: its breaks, movements and the drift.
 
 use judge::baseline::chain::{Movement, Version, breaks, breaks_between, is_unchanged, oldest_of_stretch};
 use judge::baseline::file::Baseline;
@@ -35,7 +35,7 @@ fn load(users: u32) -> Load {
 const LOAD: &str = r#"{"users":1,"spawn_rate":1.0,"run_time_s":1}"#;
 
 #[test]
-fn the_chain_is_broken_where_anything_of_the_measurement_differs() {
+fn changed_circumstance_breaks_the_chain() {
     let base = || Provenance {
         load: Some(load(10)),
         machine: Some(machine("A")),
@@ -51,7 +51,7 @@ fn the_chain_is_broken_where_anything_of_the_measurement_differs() {
         ("Locust's version", Provenance { locust: Some("2.48.0".to_owned()), ..base() }),
         ("Python's version", Provenance { python: Some("3.13.0".to_owned()), ..base() }),
         ("the locustfile (git hash-object)", Provenance { locustfile: Some("bb".to_owned()), ..base() }),
-        // What is unknown does not differ.
+        // An unknown value does not differ.
         ("", Provenance { machine: None, ..base() }),
         ("", provenance()),
     ];
@@ -65,7 +65,7 @@ fn the_chain_is_broken_where_anything_of_the_measurement_differs() {
         assert_eq!(breaks_between(&versions[1], &next), found[0]);
         assert_eq!(oldest_of_stretch(&found, 0), usize::from(expected.is_empty()), "{expected}");
     }
-    // One that does not say stands between two that differ.
+    // One with an unknown machine lies between two that differ.
     let unknown = Provenance { machine: None, ..base() };
     let other = Provenance { machine: Some(machine("B")), ..base() };
     let versions = [other.clone(), other, unknown.clone(), base(), unknown].map(|of| version(&runs, of));
@@ -77,7 +77,7 @@ fn the_chain_is_broken_where_anything_of_the_measurement_differs() {
 }
 
 #[test]
-fn a_movement_is_significant_where_noise_and_rounding_do_not_explain_it() {
+fn movement_beyond_noise_and_rounding_is_significant() {
     let significant = |before: &[f64], after: &[f64]| {
         let [before, after] = [before, after].map(|p95_ms| of(p95_ms).baseline);
         let movement = Movement::between(&before, &after, None, Metric::P95).unwrap();
@@ -87,13 +87,13 @@ fn a_movement_is_significant_where_noise_and_rounding_do_not_explain_it() {
     assert_eq!(significant(&quiet, &[330.0, 331.0, 329.0, 330.0, 330.0]), ("+10.0".to_owned(), Some(true)));
     assert_eq!(significant(&quiet, &[270.0, 271.0, 269.0, 270.0, 270.0]), ("-10.0".to_owned(), Some(true)));
     assert_eq!(significant(&[200.0, 400.0, 300.0], &[250.0, 420.0, 330.0]), ("+13.0".to_owned(), Some(false)));
-    // Two digits of precision leave 10 ms open here, and runs that never vary tell no noise.
+    // Two digits of precision leave 10 ms open here, and runs that never vary have no noise.
     assert_eq!(significant(&[300.0, 300.0, 300.0], &[309.0, 309.0]), ("+3.0".to_owned(), Some(false)));
     assert_eq!(significant(&[300.0], &[400.0]), ("+33.3".to_owned(), None));
 }
 
 #[test]
-fn error_rates_move_by_counts_and_endpoints_have_their_own() {
+fn movement_of_an_error_rate_is_tested_by_counts() {
     let side = |failures| version(&runs_with("GET /a", &[300.0, 301.0, 302.0], 450, failures), provenance()).baseline;
     let movement = |before: &Baseline, after: &Baseline| {
         Movement::between(before, after, Some("GET /a"), Metric::ErrorRate).unwrap()
@@ -112,7 +112,7 @@ fn error_rates_move_by_counts_and_endpoints_have_their_own() {
 }
 
 #[test]
-fn a_baseline_is_unchanged_only_where_every_series_is() {
+fn baseline_is_unchanged_only_if_every_series_is() {
     let p95_ms = [300.0, 310.0, 295.0, 305.0, 290.0];
     let before = version(&runs_with("GET /a", &p95_ms, 450, 0), provenance()).baseline;
     let of = |endpoint: &str, p95_ms: &[f64], failures| {
@@ -132,7 +132,7 @@ fn a_baseline_is_unchanged_only_where_every_series_is() {
     let runs = runs_with("GET /a", &p95_ms, 450, 0);
     assert!(!is_unchanged(&version(&runs, here).baseline, &version(&runs, elsewhere).baseline), "another machine");
     let first = Baseline::parse(VERSION_1_0).unwrap();
-    assert!(!is_unchanged(&first, &first), "single values tell no noise");
+    assert!(!is_unchanged(&first, &first), "the noise of single values is unknown");
 }
 
 fn drift_rules(limit: &str, strict: bool) -> &'static Rules {
@@ -140,7 +140,7 @@ fn drift_rules(limit: &str, strict: bool) -> &'static Rules {
     Box::leak(Box::new(Rules { limits, strict, ..Rules::default() }))
 }
 
-/// Judges runs against a baseline that was renewed since the anchor of 300 ms.
+/// Judges runs against a baseline that was updated since the anchor of 300 ms.
 fn drifted(baseline_ms: &[f64], now: Vec<Run>, limit: &str, strict: bool) -> Comparison<'static> {
     drifted_since(&[300.0, 301.0, 299.0], baseline_ms, now, limit, strict)
 }
@@ -162,7 +162,7 @@ fn drifted_since(
 }
 
 #[test]
-fn a_drift_fails_where_no_single_step_does() {
+fn drift_fails_although_no_single_step_does() {
     let baseline_ms = [360.0, 361.0, 359.0];
     for (now, limit, strict, verdict, findings) in [
         (&[372.0, 371.0][..], "25%", false, Verdict::Pass, 0),
@@ -180,11 +180,11 @@ fn a_drift_fails_where_no_single_step_does() {
 }
 
 #[test]
-fn a_drift_near_its_limit_asks_for_more_runs_and_what_came_or_went_is_none() {
+fn drift_near_its_limit_needs_more_runs_and_ignores_new_endpoints() {
     let baseline_ms = [360.0, 361.0, 359.0];
     let one_run = drifted(&baseline_ms, runs_of(&[376.0]), "25%", false);
     assert!(!one_run.is_conclusive(), "a FAIL by one run is confirmed");
-    // An anchor of one run tells nothing of the noise, so a FAIL takes the runs that such a baseline takes.
+    // The noise of an anchor of one run is unknown, so a FAIL takes as many runs as such a baseline takes.
     for (now_ms, asks) in [(376.0, true), (370.0, false)] {
         let comparison = drifted_since(&[300.0], &baseline_ms, runs_of(&[now_ms]), "25%", false);
         assert_eq!(comparison.wants_another_run(&Rules::default()), asks, "{now_ms} ms");

@@ -1,4 +1,4 @@
-//! Runs against a baseline: what is found, and the verdict.
+//! Runs against a baseline: the findings and the verdict.
 
 use expect_test::{Expect, expect};
 use judge::baseline::file::Baseline;
@@ -12,12 +12,11 @@ use crate::samples::{
     VERSION_1_0, baseline, candidate, error, provenance, rules, rules_with, run, runs_of, runs_with, stats, with_limits,
 };
 
-/// Returns how severe a finding is.
 fn word(row: &Row) -> &'static str {
     if row.is_failure() { "Fail" } else { "Warn" }
 }
 
-/// Checks what is found, worst first, as `Fail p95`.
+/// Checks the findings, worst first, as `Fail p95`.
 #[track_caller]
 fn check(pairs: &[(Metric, f64, f64)], limits: &Limits, strict: bool, expected: &[&str]) {
     let reference = baseline(&pairs.iter().map(|(metric, value, _)| (*metric, *value)).collect::<Vec<_>>());
@@ -30,7 +29,7 @@ fn check(pairs: &[(Metric, f64, f64)], limits: &Limits, strict: bool, expected: 
 }
 
 #[test]
-fn the_default_limits_are_strict_and_hold_at_the_edge() {
+fn value_at_a_default_limit_passes_and_over_it_fails() {
     use Metric::{ErrorRate, P50, P95, P99, RequestsPerSec};
     let limits = default_limits();
     let cases: &[(&[(Metric, f64, f64)], &[&str])] = &[
@@ -68,14 +67,14 @@ fn the_default_limits_are_strict_and_hold_at_the_edge() {
 }
 
 #[test]
-fn strict_makes_failures_of_warnings() {
+fn strict_turns_warnings_into_failures() {
     check(&[(Metric::P50, 200.0, 250.0)], &default_limits(), true, &["Fail p50"]);
     check(&[(Metric::RequestsPerSec, 10.0, 1.0)], &default_limits(), true, &["Fail requests_per_sec"]);
     check(&[(Metric::P50, 200.0, 240.0)], &default_limits(), true, &[]);
 }
 
 #[test]
-fn a_change_within_locusts_rounding_is_no_regression() {
+fn change_within_rounding_is_no_regression() {
     for (baseline_ms, candidate_ms, expected) in [
         (4.0, 5.0, Decision::BelowResolution),
         (0.0, 1.0, Decision::BelowResolution),
@@ -97,7 +96,7 @@ fn a_change_within_locusts_rounding_is_no_regression() {
 }
 
 #[test]
-fn finer_response_times_resolve_smaller_changes_and_the_coarser_side_rules() {
+fn coarser_side_sets_the_resolution() {
     let judged = |baseline_precision: Precision, candidate_precision: Precision| {
         let mut reference = baseline(&[(Metric::P95, 4.0)]);
         reference.provenance.precision = baseline_precision;
@@ -137,7 +136,7 @@ fn limits_of_perf_toml_change_the_verdict() {
 }
 
 #[test]
-fn a_limit_that_cannot_be_meant_is_refused() {
+fn malformed_limit_is_refused() {
     for (metric, text, expected) in [
         (
             Metric::P95,
@@ -162,7 +161,7 @@ fn a_limit_that_cannot_be_meant_is_refused() {
 }
 
 #[test]
-fn a_baseline_is_judged_on_what_it_has() {
+fn baseline_without_a_blocking_metric_is_refused() {
     let reference = baseline(&[(Metric::P50, 100.0), (Metric::P95, 300.0), (Metric::ErrorRate, 0.0)]);
     let runs = [candidate(&[(Metric::P95, 400.0)])];
     let comparison = compare(&reference, &runs, rules(false)).unwrap();
@@ -179,7 +178,7 @@ fn a_baseline_is_judged_on_what_it_has() {
 }
 
 #[test]
-fn several_runs_count_by_their_mean() {
+fn mean_of_several_runs_decides() {
     let reference = baseline(&[(Metric::P95, 300.0), (Metric::ErrorRate, 0.0)]);
     // 320 and 400: the geometric mean is 357.8, within 20%; either run alone would differ.
     let runs = [
@@ -194,15 +193,15 @@ fn several_runs_count_by_their_mean() {
 }
 
 #[test]
-fn a_verdict_is_settled_when_noise_cannot_change_it() {
+fn verdict_is_settled_once_noise_cannot_change_it() {
     for (baseline_ms, candidate_ms, settled, verdict) in [
-        // A quiet machine pays for one run.
+        // A quiet machine needs one run.
         (&[300.0, 303.0, 297.0, 301.0, 299.0][..], &[304.0][..], true, Verdict::Pass),
-        // A red one for two: the first may have met a busy neighbour.
+        // A FAIL needs two: the first may have met a busy neighbour.
         (&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0], false, Verdict::Fail),
         (&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0, 415.0], true, Verdict::Fail),
         (&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0, 300.0], false, Verdict::Pass),
-        // A close call, and a noisy machine, do not.
+        // A value near its limit, and a noisy machine, need more.
         (&[300.0, 303.0, 297.0, 301.0, 299.0], &[358.0], false, Verdict::Pass),
         (&[300.0, 320.0, 285.0, 310.0, 290.0], &[310.0], false, Verdict::Pass),
         (&[300.0, 320.0, 285.0, 310.0, 290.0], &[310.0, 300.0, 305.0, 290.0, 300.0], true, Verdict::Pass),
@@ -216,7 +215,7 @@ fn a_verdict_is_settled_when_noise_cannot_change_it() {
     }
 }
 
-/// What is decided of the endpoints that are over their limits, worst first.
+/// Checks the decisions on endpoints over their limits, worst first.
 #[track_caller]
 fn check_endpoints(baseline: &[Run], candidate: &[Run], rules: &Rules, expected: &Expect) {
     let reference = Baseline::new(baseline, provenance(), None, None).unwrap();
@@ -231,7 +230,7 @@ fn check_endpoints(baseline: &[Run], candidate: &[Run], rules: &Rules, expected:
 }
 
 #[test]
-fn an_endpoint_is_a_finding_by_two_runs_samples_and_significance() {
+fn endpoint_fails_only_with_two_runs_enough_samples_and_significance() {
     let steady = [300.0, 303.0, 297.0, 301.0, 299.0];
     let noisy = [300.0, 400.0, 250.0, 330.0, 280.0];
     let baseline = runs_with("GET /a", &steady, 450, 0);
@@ -243,7 +242,7 @@ fn an_endpoint_is_a_finding_by_two_runs_samples_and_significance() {
                 Fail(OverLimit) GET /a p95
                 InDoubt(FewSamples(FewSamples { requests: 450, samples: 4 })) GET /a p99"#]],
         ),
-        // By one run it never fails, however clear it is.
+        // One run never fails it, however clear the change is.
         (&baseline, runs_with("GET /a", &[390.0], 450, 0), expect!["Warn(OneRun) GET /a p95"]),
         // Much slower, but the baseline varies too.
         (
@@ -262,7 +261,7 @@ fn an_endpoint_is_a_finding_by_two_runs_samples_and_significance() {
             runs_with("GET /a", &[390.0, 390.0], 100, 0),
             expect!["Fail(OverLimit) GET /a p95"],
         ),
-        // Over no limit: however significant, it is irrelevant.
+        // A significant change within the limit is irrelevant.
         (&baseline, runs_with("GET /a", &[350.0, 350.0], 450, 0), expect![""]),
         // 5% of 450 requests failed, 4% of 60, and two of 60 in all.
         (&baseline, runs_with("GET /a", &[300.0, 300.0], 450, 23), expect!["Fail(OverLimit) GET /a error_rate"]),
@@ -276,7 +275,7 @@ fn an_endpoint_is_a_finding_by_two_runs_samples_and_significance() {
             runs_with("GET /a", &[300.0, 300.0], 30, 1),
             expect!["InDoubt(FewSamples(FewSamples { requests: 30, samples: 2 })) GET /a error_rate"],
         ),
-        // 6 of 150 against 2 of 150 in each run before: so many more come by chance.
+        // 6 of 150 against 2 of 150 in each run before: chance explains so many more.
         (
             &runs_with("GET /a", &steady, 150, 2),
             runs_with("GET /a", &[300.0], 150, 6),
@@ -286,7 +285,7 @@ fn an_endpoint_is_a_finding_by_two_runs_samples_and_significance() {
     for (baseline, candidate, expected) in cases {
         check_endpoints(baseline, &candidate, rules(false), &expected);
     }
-    // p is 0.0043, and the level 0.05 over eight looks: enough, if no series that only warns takes a share of it.
+    // p is 0.0043, and the level 0.05 over eight looks: enough, unless series that only warn take a share of it.
     let varied = runs_with("GET /a", &[281.5, 319.7, 281.5, 319.7, 300.0], 450, 0);
     check_endpoints(
         &varied,
@@ -294,7 +293,7 @@ fn an_endpoint_is_a_finding_by_two_runs_samples_and_significance() {
         rules(false),
         &expect!["Fail(OverLimit) GET /a p95"],
     );
-    // `--strict` promotes what warns, and nothing else.
+    // `--strict` promotes warnings only.
     let noisy = runs_with("GET /a", &noisy, 450, 0);
     check_endpoints(
         &noisy,
@@ -308,7 +307,7 @@ fn an_endpoint_is_a_finding_by_two_runs_samples_and_significance() {
     }
     check_endpoints(&baseline, &slow, rules(false), &expect!["Warn(OverLimit) GET /a p50"]);
     check_endpoints(&baseline, &slow, rules(true), &expect!["Fail(OverLimit) GET /a p50"]);
-    // Throughput warns as it falls, and not as it rises.
+    // Throughput warns when it falls, not when it rises.
     for run in &mut slow {
         (run.endpoints[0].1.p50_ms, run.endpoints[0].1.requests_per_sec) = (100.0, 9.0);
     }
@@ -316,7 +315,7 @@ fn an_endpoint_is_a_finding_by_two_runs_samples_and_significance() {
     check_endpoints(&slow, &baseline, rules(false), &expect![""]);
 }
 
-/// What the runs of an endpoint, as p95 in ms, come to after each.
+/// Checks after each run of an endpoint, by its p95 in ms, whether it failed and whether another run follows.
 #[track_caller]
 fn check_runs(baseline_ms: &[f64], candidate_ms: &[f64], expected: &[(bool, bool)]) {
     let reference = Baseline::new(&runs_with("GET /a", baseline_ms, 450, 0), provenance(), None, None).unwrap();
@@ -330,19 +329,19 @@ fn check_runs(baseline_ms: &[f64], candidate_ms: &[f64], expected: &[(bool, bool
 }
 
 #[test]
-fn an_endpoint_over_its_limit_asks_for_runs() {
+fn endpoint_over_its_limit_needs_three_runs() {
     let steady = [300.0, 303.0, 297.0, 301.0, 299.0];
-    // One run is over: a second follows. Two are: a third confirms them.
+    // After one run over the limit a second follows, and after two a third confirms them.
     check_runs(&steady, &[500.0, 505.0, 502.0], &[(false, true), (true, true), (true, false)]);
-    // A run that met something of its own, and two that did not.
+    // One disturbed run, and two that were not.
     check_runs(&steady, &[500.0, 300.0, 301.0], &[(false, true), (false, true), (false, false)]);
     check_runs(&steady, &[310.0], &[(false, false)]);
-    // Too few requests to be a finding ask for nothing.
+    // An endpoint with too few requests to be a finding needs no runs.
     let few = |p95_ms: &[f64]| runs_with("GET /a", p95_ms, 60, 0);
     let reference = Baseline::new(&few(&steady), provenance(), None, None).unwrap();
     let runs = few(&[500.0]);
     assert!(!compare(&reference, &runs, rules(false)).unwrap().wants_another_run(rules(false)));
-    // A failure that stands needs no other series to be settled.
+    // Once a failure is final, no other series needs to be settled.
     let mut both = runs_with("GET /a", &[500.0, 505.0, 502.0], 450, 0);
     both[2].total.p95_ms = 420.0;
     let reference = Baseline::new(&runs_with("GET /a", &steady, 450, 0), provenance(), None, None).unwrap();
@@ -352,7 +351,7 @@ fn an_endpoint_over_its_limit_asks_for_runs() {
 }
 
 #[test]
-fn a_baseline_of_one_run_gets_three_runs_at_least() {
+fn baseline_of_one_run_takes_at_least_three_runs() {
     let reference = Baseline::new(&runs_of(&[300.0]), provenance(), None, None).unwrap();
     for (runs, max_runs, is_wanted) in [(1, 8, true), (2, 8, true), (3, 8, false), (1, 1, false), (2, 2, false)] {
         let rules = Rules { max_runs, ..Rules::default() };
@@ -373,7 +372,7 @@ fn in_gap(p95_ms: f64, avg_ms: f64) -> Run {
 }
 
 #[test]
-fn a_p95_in_a_gap_needs_more_than_itself() {
+fn p95_in_a_gap_needs_corroboration() {
     let runs = |means: [f64; 5]| means.map(|mean| in_gap(200.0, mean)).to_vec();
     let baseline = [(20.0, 29.0), (20.0, 29.4), (20.0, 28.7), (200.0, 29.3), (20.0, 28.9)];
     let reference = Baseline::new(&baseline.map(|(p95, mean)| in_gap(p95, mean)), provenance(), None, None).unwrap();
@@ -390,7 +389,7 @@ fn a_p95_in_a_gap_needs_more_than_itself() {
         run.distribution[13] = 250.0;
     }
     assert_eq!(decided(&slower), Decision::Fail(Reason::OverLimit));
-    // Where the requests leave little room, or do not tell, the estimate decides.
+    // If the interval of the requests is narrow or unknown, the estimate decides.
     let mut narrow = runs([29.1, 28.8, 29.3, 29.0, 29.2]);
     for run in &mut narrow {
         run.total.p95_interval_ms = Some(Interval { low: 190.0, high: 200.0 });
@@ -398,14 +397,14 @@ fn a_p95_in_a_gap_needs_more_than_itself() {
     assert_eq!(decided(&narrow), Decision::Fail(Reason::OverLimit));
     narrow[0].total.p95_interval_ms = None;
     assert_eq!(decided(&narrow), Decision::Fail(Reason::OverLimit));
-    // A CSV has no histogram, and its percentiles are too far apart to tell.
+    // A CSV has no histogram, and its percentiles are too far apart.
     let mut of_csv = runs([29.1, 28.8, 29.3, 29.0, 29.2]);
     of_csv[4].distribution.clear();
     assert_eq!(decided(&of_csv), Decision::Fail(Reason::OverLimit));
 }
 
 #[test]
-fn significance_is_shared_out_over_the_endpoints() {
+fn more_endpoints_need_more_significance() {
     let names: Vec<String> = (0..200).map(|number| format!("GET /{number}")).collect();
     let all = |p95_ms: f64, first_ms: f64| {
         let mut endpoints: Vec<(&str, f64)> = names.iter().map(|name| (name.as_str(), p95_ms)).collect();
@@ -426,7 +425,7 @@ fn significance_is_shared_out_over_the_endpoints() {
 }
 
 #[test]
-fn an_endpoint_on_one_side_only_is_new_or_missing() {
+fn endpoint_on_one_side_only_is_new_or_missing() {
     let gone = |requests: u64| {
         let mut runs = runs_with("GET /gone", &[300.0], requests, 0);
         runs[0].endpoints.push(("GET /a".into(), stats(300.0)));
@@ -442,7 +441,7 @@ fn an_endpoint_on_one_side_only_is_new_or_missing() {
     assert_eq!(new[0].presence, Presence::New { candidate: 9000.0 });
 }
 
-/// A run whose p95 of `GET /a` its requests leave between these ends.
+/// A run with this interval for the p95 of `GET /a`.
 fn single(p95_ms: f64, p95_interval_ms: Option<Interval>) -> Vec<Run> {
     let mut runs = runs_with("GET /a", &[p95_ms], 450, 0);
     runs[0].endpoints[0].1.p95_interval_ms = p95_interval_ms;
@@ -450,7 +449,7 @@ fn single(p95_ms: f64, p95_interval_ms: Option<Interval>) -> Vec<Run> {
 }
 
 #[test]
-fn single_runs_are_told_apart_by_their_requests() {
+fn requests_decide_between_single_runs() {
     let baseline = single(300.0, Some(Interval { low: 280.0, high: 330.0 }));
     let check = |candidate: Vec<Run>, expected: &Expect| check_endpoints(&baseline, &candidate, rules(false), expected);
     // 330 and a fifth is 396.
@@ -460,7 +459,7 @@ fn single_runs_are_told_apart_by_their_requests() {
     check(single(350.0, Some(Interval { low: 397.0, high: 480.0 })), &expect![""]);
     check(runs_with("GET /a", &[300.0], 450, 45), &expect!["Warn(OneRun) GET /a error_rate"]);
     check(runs_with("GET /a", &[300.0], 450, 12), &expect!["InDoubt(ReachesBelowLimit) GET /a error_rate"]);
-    // The baseline file holds the ends, of a single run only.
+    // The baseline file has the ends only if it has a single run.
     let text = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap().to_text();
     assert!(text(&baseline).contains("\"p95_high\": [330.0]"));
     assert!(!text(&[&baseline[..], &baseline[..]].concat()).contains("p95_high"));
@@ -474,7 +473,7 @@ fn single_runs_are_told_apart_by_their_requests() {
 }
 
 #[test]
-fn an_endpoint_may_have_limits_of_its_own() {
+fn longest_matching_pattern_sets_an_endpoint_limit() {
     let limits = |limits: &[(Metric, &str)]| -> Limits {
         limits.iter().map(|(metric, text)| (*metric, Limit::parse(*metric, text).unwrap())).collect()
     };
@@ -490,7 +489,7 @@ fn an_endpoint_may_have_limits_of_its_own() {
         ("POST /a", 350.0, 0, expect!["Fail(OverLimit) POST /a p95"]),
         ("GET /a", 440.0, 0, expect![""]),
         ("GET /a", 460.0, 0, expect!["Fail(OverLimit) GET /a p95"]),
-        // A bound is judged on the estimate; what a longer pattern leaves open is the shorter one's.
+        // The estimate is compared with a bound. A metric without a limit in a longer pattern gets it from a shorter one.
         ("GET /claims", 311.0, 0, expect!["Fail(OverBound) GET /claims p95"]),
         (
             "GET /claims/[id]",
@@ -513,13 +512,12 @@ fn an_endpoint_may_have_limits_of_its_own() {
     check_endpoints(&old, &new, &rules, &expect!["Fail(OverBound) GET /claims/new p95"]);
 }
 
-/// Returns rules with a limit of these endpoints.
 fn rules_of(pattern: &str) -> Rules {
     Rules { endpoint_limits: vec![EndpointLimits::new(pattern, Limits::new())], ..Rules::default() }
 }
 
 #[test]
-fn a_limit_that_meets_no_endpoint_is_an_error() {
+fn limit_that_matches_no_endpoint_is_an_error() {
     let runs = [run(&[("GET /a", 300.0), ("GET /claims", 300.0)])];
     let reference = Baseline::new(&[run(&[("GET /gone", 300.0)])], provenance(), None, None).unwrap();
     for (name, is_met) in [
@@ -543,9 +541,8 @@ fn every_judged_metric_has_a_default_limit() {
     assert!(JUDGED.iter().all(|metric| default_limits().contains_key(metric)));
 }
 
-/// 0 at the baseline, 1 at the limit, whichever way the metric goes and whatever the limit is made of.
 #[test]
-fn a_series_takes_up_a_share_of_its_limit() {
+fn limit_usage_is_0_at_the_baseline_and_1_at_the_limit() {
     use Metric::{ErrorRate, P95, RequestsPerSec};
     for (metric, limit, baseline_value, candidate_value, allowed, strain) in [
         (P95, "20%", 100.0, 110.0, 120.0, 0.5),
@@ -580,9 +577,9 @@ fn rounds_are_judged_by_their_differences() {
         let comparison = compare(&reference, &runs, &paired).unwrap();
         (comparison.verdict, comparison.wants_another_run(&paired))
     };
-    // The machine gets slower by a half, and both sides with it.
+    // The machine gets slower by a half, which affects both sides.
     assert_eq!(judged(&[300.0, 350.0, 400.0, 450.0], &[306.0, 355.0, 412.0, 455.0]), (Verdict::Pass, false));
     assert_eq!(judged(&[300.0, 350.0, 400.0, 450.0], &[420.0, 497.0, 560.0, 625.0]), (Verdict::Fail, false));
-    assert!(judged(&[300.0, 350.0], &[330.0, 390.0]).1, "two rounds tell little");
-    assert!(judged(&[300.0], &[300.0]).1, "one round tells nothing");
+    assert!(judged(&[300.0, 350.0], &[330.0, 390.0]).1, "two rounds are little evidence");
+    assert!(judged(&[300.0], &[300.0]).1, "one round is no evidence");
 }

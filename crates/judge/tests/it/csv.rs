@@ -13,7 +13,7 @@ pub fn csv_error(text: &str) -> String {
 }
 
 #[test]
-fn a_full_aggregated_row_alone_is_read() {
+fn aggregated_row_alone_is_read() {
     let text = row("None,Aggregated,450,2,120,150,45,890,1024,15.0,0.066,120,180,220,250,300,350,420,480,650,890,890");
     let run = locust_csv::parse(text.as_bytes()).unwrap();
     let total = Stats {
@@ -39,7 +39,7 @@ fn a_full_aggregated_row_alone_is_read() {
 }
 
 #[test]
-fn few_columns_in_any_order_are_enough() {
+fn required_columns_in_any_order_are_enough() {
     let text = "Name,Type,99%,95%,50%,Requests/s,Average Response Time,Failure Count,Request Count\nAggregated,,480,350,120,15.0,150,2,450\n";
     let run = locust_csv::parse(text.as_bytes()).unwrap();
     assert_eq!(format!("{:.2}", run.total.value(Metric::ErrorRate)), "0.44");
@@ -63,7 +63,7 @@ fn real_results_of_three_versions_are_read() {
 }
 
 #[test]
-fn a_column_that_is_no_percentile_is_left_alone() {
+fn column_beyond_100_percent_is_ignored() {
     let text =
         row("None,Aggregated,1000,0,5,5,1,9,11,2.0,0.0,5,5,5,5,5,5,5,5,5,5,5").replace("66%", "18446744073709551616%");
     assert_eq!(
@@ -73,14 +73,14 @@ fn a_column_that_is_no_percentile_is_left_alone() {
 }
 
 #[test]
-fn an_endpoint_named_aggregated_is_not_the_total() {
+fn endpoint_named_aggregated_is_not_the_total() {
     let run = locust_csv::parse(&fixture("locust-2.47.0/names/perf_results_stats.csv")).unwrap();
     assert_eq!(run.total.requests, 2065);
     assert!(run.endpoints.iter().any(|(name, stats)| &**name == "GET Aggregated" && stats.requests == 137));
 }
 
 #[test]
-fn a_file_that_is_no_result_is_refused_with_its_fault() {
+fn malformed_csv_is_refused_with_its_fault() {
     let full = "GET,/a,10,0,5,5,1,9,11,2.0,0.0,5,5,5,5,5,5,5,5,5,5,5";
     let total = ",Aggregated,10,0,5,5,1,9,11,2.0,0.0,5,5,5,5,5,5,5,5,5,5,5";
     for (text, expected) in [
@@ -167,7 +167,7 @@ fn a_file_that_is_no_result_is_refused_with_its_fault() {
 }
 
 #[test]
-fn a_file_cut_anywhere_is_never_a_result() {
+fn truncated_csv_is_refused() {
     let whole = fixture("locust-2.47.0/ok/perf_results_stats.csv");
     let text = String::from_utf8(whole.clone()).unwrap();
     // Until the last field of the last row begins, something is missing; from there on a shorter number is a number.

@@ -9,7 +9,7 @@ fn histogram(buckets: &[(f64, u64)]) -> Histogram {
 /// The example of `HdrHistogram`'s own tests (`HistogramDataAccessTest`): 10,000 requests of 1 ms and one of 100 s, where
 /// one was expected every 10 ms. Its corrected percentiles, to its three digits, are these, in microseconds.
 #[test]
-fn the_correction_is_that_of_hdr_histogram() {
+fn correction_matches_hdr_histogram() {
     let raw = histogram(&[(1000.0, 10_000), (100_000_000.0, 1)]);
     for (percent, raw_us, corrected_us) in [
         (30.0, 1000.0, 1000.0),
@@ -27,7 +27,7 @@ fn the_correction_is_that_of_hdr_histogram() {
 /// By hand: with an interval of 100 ms a response of 450 ms adds 350, 250 and 150 ms, one of 200 ms adds 100 ms, and one of
 /// 199 ms adds nothing.
 #[test]
-fn a_long_response_stands_for_those_that_were_not_asked_for() {
+fn long_response_adds_the_requests_that_were_left_out() {
     for (buckets, expected) in [
         (&[(450.0, 1)][..], &[150.0, 250.0, 350.0, 450.0][..]),
         (&[(200.0, 1)], &[100.0, 200.0]),
@@ -44,7 +44,7 @@ fn a_long_response_stands_for_those_that_were_not_asked_for() {
 }
 
 #[test]
-fn a_correction_takes_no_time_whatever_the_file_says() {
+fn correction_of_extreme_values_is_fast_and_finite() {
     let hostile = histogram(&[(1.0, 1), (9e15, 1)]);
     assert!((hostile.corrected_percentile(0.5, 1e-3) - 4.5e15).abs() < 1e12);
     for interval_ms in [0.0, -1.0, f64::NAN, f64::INFINITY] {

@@ -6,7 +6,7 @@ use judge::parse::locust_history::{self, Percentiles};
 use crate::samples::{error, fixture};
 
 #[test]
-fn the_course_of_a_run_is_read() {
+fn history_of_a_run_is_read() {
     let history = locust_history::parse(&fixture("locust-2.47.0/ok/perf_results_stats_history.csv")).unwrap();
     assert_eq!((history.is_windowed, history.points.len()), (false, 8));
     assert_eq!(history.points[0].percentiles, None);
@@ -15,7 +15,7 @@ fn the_course_of_a_run_is_read() {
         (point.time_s, point.users, point.percentiles),
         (2.0, 5.0, Some(Percentiles { p50_ms: 10.0, p95_ms: 170.0, p99_ms: 170.0 }))
     );
-    // Of each endpoint too, and with a last line that was never finished.
+    // With rows of endpoints, and an incomplete last line.
     let text = "Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%,99%\r\n\
         10,1,,Aggregated,0,0,N/A,N/A,N/A\r\n12,2,GET,\"a\r\nb\",3,0,1,2,3\r\n12,2,GET,Aggregated,3,0,1,2,3\r\n\
         12,2,,Aggregated,3,0.5,1,2,3\r\n13,2,,Aggr";
@@ -25,7 +25,7 @@ fn the_course_of_a_run_is_read() {
 }
 
 #[test]
-fn a_history_that_makes_no_picture_says_why() {
+fn malformed_history_is_refused_with_its_fault() {
     let header = "Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%,99%";
     let with = |rows: &str| format!("{header}\n1,1,,Aggregated,0,0,N/A,N/A,N/A\n{rows}\n");
     for (text, expected) in [

@@ -9,8 +9,8 @@ use crate::csv::csv_error;
 use crate::samples::{error, fixture, json_of, row};
 
 #[test]
-fn the_json_gives_what_locust_reports() {
-    // The CSV of the fixture lacks the last second, so only what the JSON says itself is held against it.
+fn json_gives_the_values_of_locust() {
+    // The CSV of the fixture lacks the last second, so the JSON is not compared with it.
     let text = String::from_utf8(fixture("locust-2.47.0/ok/report.json")).unwrap();
     let run = locust_json::parse(&text).unwrap();
     assert_eq!(run.total.requests, 397);
@@ -19,7 +19,7 @@ fn the_json_gives_what_locust_reports() {
 }
 
 #[test]
-fn an_endpoint_without_response_times_has_the_zeros_of_locusts_csv() {
+fn endpoint_without_response_times_has_zeros() {
     let untimed = json_of(r#""5": 0"#).replace(r#""5": 0"#, "").replace(r#""num_requests":0"#, r#""num_requests":9"#);
     let untimed = untimed.replace(r#""num_none_requests":0"#, r#""num_none_requests":9"#);
     expect!["no request has a response time"].assert_eq(&error(locust_json::parse(&untimed)));
@@ -49,7 +49,7 @@ fn percentiles_follow_locusts_rank_rule() {
 }
 
 #[test]
-fn counts_beyond_all_bounds_are_no_panic() {
+fn enormous_counts_are_refused_without_panic() {
     let most = u64::MAX;
     let entry = |name: &str| {
         format!(
@@ -65,7 +65,7 @@ fn counts_beyond_all_bounds_are_no_panic() {
 }
 
 #[test]
-fn a_json_that_is_no_result_is_refused() {
+fn malformed_json_is_refused() {
     expect!["Locust made no requests: there is nothing to judge"].assert_eq(&error(locust_json::parse("[]")));
     expect!["this is not a JSON result of Locust's --json-file: EOF while parsing a value at line 1 column 0"]
         .assert_eq(&error(locust_json::parse("")));
@@ -77,7 +77,7 @@ fn a_json_that_is_no_result_is_refused() {
 }
 
 #[test]
-fn a_distribution_follows_the_same_rule() {
+fn distribution_follows_locusts_rank_rule() {
     let run = locust_json::parse(&json_of(r#""10": 500, "20": 449, "30": 50, "99": 1"#)).unwrap();
     let at = |percent: f64| run.distribution[PERCENTILES.iter().position(|at| *at == percent).unwrap()];
     assert_eq!([1.0, 40.0, 50.0, 90.0, 95.0, 99.9].map(at), [10.0, 10.0, 20.0, 20.0, 30.0, 99.0]);
@@ -85,7 +85,7 @@ fn a_distribution_follows_the_same_rule() {
 }
 
 #[test]
-fn the_precision_of_a_json_is_what_its_response_times_show() {
+fn response_times_show_the_precision_of_a_json() {
     for (times, expected) in [
         (r#""5": 1, "99": 2, "170": 1, "1200": 1"#, Precision::Coarse),
         (r#""5": 1, "127.0": 1"#, Precision::Fine),
@@ -96,9 +96,9 @@ fn the_precision_of_a_json_is_what_its_response_times_show() {
     }
 }
 
-/// A hundred response times of 1, 2 .. 1000 ms; the ranks are those of the binomial test.
+/// Response times of 1, 2 .. 1000 ms, and the ranks of the binomial test.
 #[test]
-fn a_histogram_and_a_csv_give_the_interval_of_the_p95() {
+fn histogram_and_csv_give_the_interval_of_the_p95() {
     let times: Vec<String> = (1..=1000).map(|time| format!("\"{time}\": 1")).collect();
     let total = locust_json::parse(&json_of(&times.join(","))).unwrap().total;
     assert_eq!(total.p95_interval_ms, Some(Interval { low: 926.0, high: 972.0 }));
@@ -109,9 +109,8 @@ fn a_histogram_and_a_csv_give_the_interval_of_the_p95() {
     assert_eq!(total.p95_interval_ms, Some(Interval { low: 901.0, high: 981.0 }));
 }
 
-/// A histogram that lacks requests, has too many, or cannot have taken so long together, is not that of the counts.
 #[test]
-fn a_histogram_is_that_of_the_counts() {
+fn histogram_that_contradicts_the_counts_is_refused() {
     let whole = json_of(r#""100": 1140, "300": 60"#);
     assert!(locust_json::parse(&whole).is_ok());
     for (from, to, expected) in [

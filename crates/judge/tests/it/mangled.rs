@@ -28,7 +28,7 @@ fn text(bytes: &[u8]) -> String {
 // What the fuzz targets found (CONTRIBUTING.md), each kept as it was mended.
 
 #[test]
-fn a_value_beyond_all_measure_is_refused() {
+fn value_above_2_to_the_53_is_refused() {
     // Of such values means are infinite, which a baseline cannot hold.
     let csv = "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n,Aggregated,9,0,1e308,1,1,1,1\n";
     let json = |times: &str| {
@@ -61,7 +61,7 @@ fn a_value_beyond_all_measure_is_refused() {
 }
 
 #[test]
-fn a_number_of_a_baseline_is_written_as_it_was_read() {
+fn number_of_a_baseline_is_written_as_it_was_read() {
     let text = VERSION_1_0.replace("120.0", "120.08888888888889");
     let baseline = Baseline::parse(&text).unwrap();
     assert_eq!(baseline.metrics["p50"].to_string(), "120.08888888888889");

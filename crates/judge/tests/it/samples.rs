@@ -52,7 +52,7 @@ pub fn provenance() -> Provenance {
     }
 }
 
-/// For ever, as a comparison points into them.
+/// Leaked, because a comparison borrows them.
 pub fn rules(strict: bool) -> &'static Rules {
     rules_with(default_limits(), strict)
 }
@@ -61,7 +61,7 @@ pub fn rules_with(limits: Limits, strict: bool) -> &'static Rules {
     Box::leak(Box::new(Rules { limits, strict, ..Rules::default() }))
 }
 
-/// What one run measured with this p95, and nothing else that is remarkable.
+/// A run with this p95, otherwise unremarkable.
 pub fn stats(p95_ms: f64) -> Stats {
     Stats {
         requests: 450,
@@ -85,10 +85,9 @@ pub fn run(endpoints: &[(&str, f64)]) -> Run {
     }
 }
 
-/// A baseline with these metrics.
 pub fn baseline(metrics: &[(Metric, f64)]) -> Baseline {
     let mut metrics: BTreeMap<Metric, f64> = metrics.iter().copied().collect();
-    // What the gate fails on is always there.
+    // Blocking metrics are required.
     metrics.entry(Metric::P95).or_insert(300.0);
     metrics.entry(Metric::ErrorRate).or_insert(0.0);
     let metrics: Vec<String> = metrics.iter().map(|(metric, value)| format!("\"{metric}\":{value}")).collect();
@@ -133,7 +132,7 @@ pub fn runs_of(p95_ms: &[f64]) -> Vec<Run> {
     p95_ms.iter().map(|value| candidate(&[(Metric::P95, *value)])).collect()
 }
 
-/// One endpoint in runs of these p95 and so many requests each, and failures.
+/// Runs of one endpoint with these p95, requests and failures.
 pub fn runs_with(endpoint: &str, p95_ms: &[f64], requests: u64, failures: u64) -> Vec<Run> {
     let one = |p95_ms: &f64| {
         let mut run = run(&[(endpoint, *p95_ms)]);
@@ -144,7 +143,7 @@ pub fn runs_with(endpoint: &str, p95_ms: &[f64], requests: u64, failures: u64) -
     p95_ms.iter().map(one).collect()
 }
 
-/// An exception until the end of 2026, in so many days; an endpoint of "" is all requests together.
+/// An endpoint of "" is all requests together.
 pub fn accepted(endpoint: &str, metric: Metric, up_to: &str, days_left: i64) -> Accepted {
     Accepted {
         endpoint: (!endpoint.is_empty()).then(|| endpoint.to_owned()),

@@ -1,4 +1,4 @@
-//! Secrets are not kept, and nothing is hidden in a name.
+//! Secrets are masked, and invisible characters shown.
 
 use judge::model::{mask, text};
 
@@ -15,7 +15,7 @@ fn a_character_that_cannot_be_seen_is_shown() {
 }
 
 #[test]
-fn a_url_is_told_without_its_user_and_password() {
+fn url_is_masked() {
     for (url, expected) in [
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("http://me:word@127.0.0.1:8080/a", "http://***@127.0.0.1:8080/a"),
@@ -34,7 +34,7 @@ fn a_url_is_told_without_its_user_and_password() {
 }
 
 #[test]
-fn a_text_is_told_without_the_users_and_passwords_of_its_urls() {
+fn urls_in_a_text_are_masked() {
     for (text, expected) in [
         ("no URL, me@example.org: here", "no URL, me@example.org: here"),
         ("`http://me:p,w@a/b`: refused; http://c/d", "`http://***@a/b`: refused; http://c/d"),
@@ -71,7 +71,7 @@ fn what_is_handed_to_locust_is_kept_without_its_secrets() {
         assert_eq!(mask::args(&masked), masked, "twice is once");
     }
     let kept = |word: &str| mask::args(&["--pass".to_owned(), word.to_owned()]);
-    assert_ne!(kept("one"), kept("two"), "loads are told apart");
+    assert_ne!(kept("one"), kept("two"), "different loads have different digests");
     assert_eq!(kept("one"), ["--pass", "***", "#a727"], "and no other program makes another digest");
 }
 

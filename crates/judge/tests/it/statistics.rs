@@ -1,4 +1,4 @@
-//! The formulas, held against published values and R.
+//! The formulas against published values and R.
 
 use judge::model::run::REQUEST_Z;
 use judge::stats::counts::{Counts, Rates, fisher};
@@ -9,13 +9,13 @@ use judge::stats::estimate::{
 /// By hand: the median of the logarithms of the first is 0, the median deviation 0.02, so that the run at 0.4 counts as
 /// one at 3 * 1.4826 * 0.02 = 0.088956.
 #[test]
-fn a_run_that_a_neighbour_hit_does_not_drag_the_estimate_along() {
+fn outlier_is_clipped_in_the_estimate() {
     for (logarithms, expected) in [
         (&[-0.02, -0.01, 0.0, 0.02, 0.4][..], (-0.02 - 0.01 + 0.02 + 0.088_956) / 5.0),
         // Equal runs leave no deviation: the fence is at 3% then.
         (&[0.0, 0.0, 0.0, 0.4], 0.03 / 4.0),
         (&[0.0, 0.01, 0.02, 0.03], 0.015),
-        // Of three runs none can be told from the rest.
+        // None of three runs is an outlier.
         (&[0.0, 0.0, 0.4], 0.4 / 3.0),
     ] {
         let values: Vec<f64> = logarithms.iter().map(|value: &f64| 300.0 * value.exp()).collect();
@@ -28,7 +28,7 @@ fn a_run_that_a_neighbour_hit_does_not_drag_the_estimate_along() {
 
 /// t from Snedecor & Cochran, table A4; the interval of 1..5 against 2..6 by hand: pooled variance 2.5, standard error 1.
 #[test]
-fn the_interval_is_students() {
+fn interval_of_two_samples_matches_student() {
     let (one_to_five, two_to_six) = ([1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 3.0, 4.0, 5.0, 6.0]);
     let between = Difference::between;
     for (baseline, candidate, error, expected) in [
@@ -46,7 +46,7 @@ fn the_interval_is_students() {
         let ratio = between(Scale::Ratio, &grown(baseline), &grown(candidate)).unwrap();
         assert!((ratio.interval(error).low - found.low.exp_m1() * 100.0).abs() < 1e-6);
     }
-    assert!(between(Scale::Ratio, &[1.0], &[2.0]).is_none(), "two single runs say nothing of the noise");
+    assert!(between(Scale::Ratio, &[1.0], &[2.0]).is_none(), "two single runs have unknown noise");
     assert!(between(Scale::Ratio, &[0.0, 1.0], &[2.0]).is_none(), "a ratio to nothing");
     let equal = between(Scale::Difference, &[0.0; 5], &[0.0]).unwrap();
     assert_eq!((equal.interval(0.05), equal.detectable(0.05, Worse::Higher)), (Interval { low: 0.0, high: 0.0 }, 0.0));
@@ -55,7 +55,7 @@ fn the_interval_is_students() {
 /// Student's own example (1908), the sleep of ten patients, as `t.test(..., paired = TRUE)` of R gives it: the interval
 /// 0.7001142 to 2.4598858, p = 0.002833 on two sides.
 #[test]
-fn the_interval_of_rounds_is_students() {
+fn interval_of_rounds_matches_student() {
     let one = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0];
     let other = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4];
     let difference = Difference::paired(Scale::Difference, &one, &other).unwrap();
@@ -64,8 +64,8 @@ fn the_interval_of_rounds_is_students() {
     assert!(
         (difference.p_value(Worse::Higher) - 0.002_833 / 2.0).abs() < 1e-5 && (difference.change() - 1.58).abs() < 1e-9
     );
-    assert!(Difference::paired(Scale::Ratio, &[1.0], &[2.0]).is_none(), "one round tells no noise");
-    // What both share drops out, a ratio as a difference of logarithms.
+    assert!(Difference::paired(Scale::Ratio, &[1.0], &[2.0]).is_none(), "one round has unknown noise");
+    // A change of both sides cancels out; a ratio is a difference of logarithms.
     let ratio = Difference::paired(Scale::Ratio, &[100.0, 200.0, 150.0], &[110.0, 220.0, 165.0]).unwrap();
     let Interval { low, high } = ratio.interval(0.05);
     assert!((low - 10.0).abs() < 1e-9 && (high - 10.0).abs() < 1e-9);
@@ -74,7 +74,7 @@ fn the_interval_of_rounds_is_students() {
 /// Snedecor & Cochran, table A4. The values 0..=n have the variance n (n + 1) / 12, so the reach of an interval in
 /// standard errors is the quantile, and a candidate so far off has half of that error as its p-value.
 #[test]
-fn the_quantiles_of_t_are_those_of_the_table() {
+fn quantiles_of_t_match_the_table() {
     for (freedom, error, t) in [
         (1, 0.05, 12.706),
         (1, 0.01, 63.657),
@@ -98,7 +98,7 @@ fn the_quantiles_of_t_are_those_of_the_table() {
     }
 }
 
-/// Returns the difference of a baseline whose runs have the standard deviation 1, with so many runs on both sides.
+/// The difference of a baseline whose runs have the standard deviation 1.
 fn spread_of_one(baseline_runs: usize, candidate_runs: usize) -> Difference {
     let unit = Difference::between(Scale::Difference, &[-1.0, 1.0], &[0.0]).unwrap();
     // Two values at a distance of 1 from their mean, and one degree of freedom: the variance is 2.
@@ -111,7 +111,7 @@ fn spread_of_one(baseline_runs: usize, candidate_runs: usize) -> Difference {
 /// The noncentrality at which a t test at 5% on two sides has a power of 80%, by numerical integration of the noncentral
 /// t distribution (which gives the 0.8689528 of `power.t.test(n = 20, delta = 1)` of R).
 #[test]
-fn four_cases_of_five_are_four_of_five() {
+fn detectable_change_has_80_percent_power() {
     for (baseline_runs, candidate_runs, expected) in
         [(3usize, 1usize, 5.6535), (5, 1, 3.7611), (9, 1, 3.2009), (10, 8, 2.9845), (20, 20, 2.8749)]
     {
@@ -130,7 +130,7 @@ fn four_cases_of_five_are_four_of_five() {
 /// the variance): after k of K runs with the standard deviation s, the mean of all K lies above that of the k by more than
 /// x with this probability.
 #[test]
-fn the_forecast_is_the_predictive_distribution() {
+fn forecast_matches_the_predictive_distribution() {
     for (runs, freedom, last_runs, spread, x, probability) in [
         (1usize, 4usize, 5usize, 0.1, 0.3351, 0.010_003_69),
         (1, 9, 8, 0.1, 0.264, 0.009_986_28),
@@ -148,7 +148,7 @@ fn the_forecast_is_the_predictive_distribution() {
     // After the last run nothing moves any more.
     let difference = Difference::between(Scale::Difference, &[-1.0, 1.0], &[0.5, 1.5]).unwrap();
     assert_eq!(difference.forecast(2, 0.01), Interval { low: 1.0, high: 1.0 });
-    // What all runs will tell: the same spread, the change of then, and the degrees of freedom of then.
+    // After all runs: the same spread, the new change and its degrees of freedom.
     let last = difference.after(8, 2.0);
     assert!((last.change() - 2.0).abs() < 1e-12);
     let reach = last.interval(0.05).high - 2.0;
@@ -158,7 +158,7 @@ fn the_forecast_is_the_predictive_distribution() {
 
 /// As `p.adjust(p, "holm") <= 0.05` of R: the first case gives 0.03, 0.06, 0.06, 0.02.
 #[test]
-fn holm_lets_fall_what_r_lets_fall() {
+fn holm_rejects_what_r_rejects() {
     for (p_values, expected) in [
         (&[0.01, 0.04, 0.03, 0.005][..], &[true, false, false, true][..]),
         (&[0.04, 0.03, 0.02, 0.01], &[false, false, false, true]),
@@ -177,7 +177,7 @@ fn holm_lets_fall_what_r_lets_fall() {
 
 /// Exact binomial ranks for 99.95% a side, by summing the distribution; the approximation may lie one further out.
 #[test]
-fn the_ranks_of_a_quantile_are_the_binomials() {
+fn ranks_of_a_quantile_match_the_binomial() {
     for (n, q, exact) in [
         (100, 0.5, Some([34, 67])),
         (1219, 0.5, Some([552, 668])),
@@ -203,7 +203,7 @@ fn the_ranks_of_a_quantile_are_the_binomials() {
 
 /// Newcombe 1998 (Statistics in Medicine 17, table I, method 3): 81 of 263 and 15 of 148, 95%.
 #[test]
-fn the_interval_of_a_rate_is_wilsons() {
+fn interval_of_a_rate_matches_wilson() {
     for (failures, requests, expected) in
         [(81.0, 263.0, [25.53, 36.62]), (15.0, 148.0, [6.24, 16.05]), (0.0, 20.0, [0.0, 16.11])]
     {
@@ -221,7 +221,7 @@ fn counts(failures: f64, requests: f64) -> Counts {
 /// The lady who tasted tea, and Fisher's convictions of twins, as `fisher.test` of R's own examples gives them: 0.2429 and
 /// 0.0004652. The others by summing the hypergeometric distribution in integers.
 #[test]
-fn the_exact_test_is_fishers() {
+fn exact_test_matches_fisher() {
     for (candidate, baseline, expected) in [
         (counts(3.0, 4.0), counts(1.0, 4.0), 0.242_857),
         (counts(10.0, 13.0), counts(2.0, 17.0), 0.000_465_2),
@@ -239,7 +239,7 @@ fn the_exact_test_is_fishers() {
 
 /// Newcombe 1998 (Statistics in Medicine 17, table I, method 5): 81 of 263, 15 of 148, 0 of 20 and 1 of 29, 95%.
 #[test]
-fn the_interval_of_counts_is_clopper_and_pearsons() {
+fn interval_of_counts_matches_clopper_and_pearson() {
     for (side, expected) in [
         (counts(81.0, 263.0), [0.2527, 0.3676]),
         (counts(15.0, 148.0), [0.0578, 0.1617]),
@@ -253,7 +253,7 @@ fn the_interval_of_counts_is_clopper_and_pearsons() {
 }
 
 #[test]
-fn the_interval_of_a_difference_of_rates_squares_and_adds() {
+fn interval_of_a_difference_of_rates_matches_newcombe() {
     let of =
         |runs: &[(f64, f64)]| runs.iter().map(|(failures, requests)| counts(*failures, *requests)).collect::<Vec<_>>();
     // One run against two of the same rate, so they are one sample: 81 of 263 against 15 of 148, by the ends above.
@@ -274,7 +274,7 @@ fn the_interval_of_a_difference_of_rates_squares_and_adds() {
 /// Pearson's statistic by hand: 0, 0, 20 and 20 of 200 lie around 10 with 100 / 9.5 each, so 4 * 10.526 over 4 degrees of
 /// freedom (of six runs, the two of the candidate agree) is 10.526.
 #[test]
-fn counts_that_differ_by_more_than_chance_count_for_less() {
+fn overdispersed_counts_are_weaker_evidence() {
     let side = |failures: &[f64]| failures.iter().map(|failures| counts(*failures, 200.0)).collect::<Vec<_>>();
     let wild = Rates::between(&side(&[0.0, 0.0, 20.0, 20.0]), &side(&[20.0, 20.0])).unwrap();
     let calm = Rates::between(&side(&[10.0; 4]), &side(&[20.0, 20.0])).unwrap();
@@ -289,7 +289,7 @@ fn counts_that_differ_by_more_than_chance_count_for_less() {
 /// The beta-binomial distribution itself, summed: after f failures of n requests in k of K runs, the rate of all of them, in
 /// percent, below and above which it lies with 1% each.
 #[test]
-fn the_forecast_of_counts_is_the_beta_binomials() {
+fn forecast_of_counts_matches_the_beta_binomial() {
     for (failures, runs, [low, high]) in
         [(9.0, 1, [0.9167, 3.8333]), (5.0, 1, [0.3889, 2.6111]), (0.0, 1, [0.0, 0.6667]), (10.0, 2, [1.3889, 3.3889])]
     {
@@ -300,9 +300,9 @@ fn the_forecast_of_counts_is_the_beta_binomials() {
     }
 }
 
-/// The values beyond which lie 2.5%, of the usual table; and no whole number of degrees of freedom is beyond the library.
+/// The values beyond which lie 2.5%, as in the usual table; the library handles every whole number of degrees of freedom.
 #[test]
-fn the_tail_of_students_t_is_that_of_the_tables() {
+fn tail_of_t_matches_the_tables() {
     for (freedom, t) in [(4.0, 2.776_445), (10.0, 2.228_139), (13.0, 2.160_369), (16.0, 2.119_905), (30.0, 2.042_272)] {
         let found = upper_tail(t, freedom);
         assert!((found - 0.025).abs() < 1e-6, "{found} of {freedom} degrees of freedom");

@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use crate::data::hostile_names;
 
 /// The time for the browser: only a hang takes longer.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Returns what a command says that could not judge.
 fn no_verdict(reason: &str) -> Unjudged {

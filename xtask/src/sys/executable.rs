@@ -1,10 +1,10 @@
-//! The program that a process runs: a file, told from others by its place on the disk.
+//! The executable of a process, identified by device and inode.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// The names, without their versions, of programs whose service is in the files that they read.
+/// Names, without versions, of programs that run a service from other files.
 const RUN_OTHER_FILES: [&str; 25] = [
     "bash",
     "beam.smp",
@@ -33,16 +33,15 @@ const RUN_OTHER_FILES: [&str; 25] = [
     "uwsgi",
 ];
 
-/// The folders into which tools are installed, and no project builds. A path in Nix's store differs where the code does.
+/// Folders into which tools are installed, and no project builds. A path in Nix's store changes with the code.
 const OF_TOOLS: [&str; 4] = ["/usr", "/bin", "/sbin", "/nix/store"];
 
-/// The same, of a checkout.
+/// Folders of tools inside a checkout.
 const OF_TOOLS_IN_A_CHECKOUT: [&str; 3] = [".venv", "venv", "node_modules"];
 
-/// A program as it was when a process ran it. Two are equal where they are one file that nobody wrote in between.
+/// Two executables are equal if they are the same file, and nobody wrote to it in between.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Program {
-    /// Its path.
+pub struct Executable {
     pub path: PathBuf,
     device: u64,
     inode: u64,
@@ -51,12 +50,12 @@ pub struct Program {
     modified_ns: i64,
 }
 
-impl Program {
-    /// Returns the program of a process, where the machine tells.
-    pub fn of(pid: u32) -> Option<Program> {
+impl Executable {
+    /// Returns the executable of a process; `None` if there is no `/proc`, or this user may not see it.
+    pub fn of(pid: u32) -> Option<Executable> {
         let link = format!("/proc/{pid}/exe");
         let (path, file) = (fs::read_link(&link).ok()?, fs::metadata(&link).ok()?);
-        Some(Program {
+        Some(Executable {
             path,
             device: file.dev(),
             inode: file.ino(),
@@ -66,7 +65,7 @@ impl Program {
         })
     }
 
-    /// Returns whether the program says nothing of the service's version: an interpreter, or what tools install.
+    /// Whether the file says nothing about the version of the service, like an interpreter or an installed tool.
     pub fn runs_other_files(&self) -> bool {
         let is_tool = |folder: &&str| self.path.starts_with(folder) && !self.path.starts_with("/usr/local");
         let is_installed = |name: &&str| self.path.iter().any(|part| part == *name);
@@ -76,7 +75,7 @@ impl Program {
     }
 }
 
-/// Returns whether the file's name is `name` with or without a version, as `python3.12`.
+/// Whether the file's name is `name`, with or without a version (`python3.12`).
 fn is_version_of(path: &Path, name: &str) -> bool {
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     file_name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_digit()))
@@ -87,8 +86,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn interpreters_and_tools_say_nothing_of_the_version() {
-        let own = Program::of(std::process::id());
+    fn interpreters_and_tools_run_other_files() {
+        let own = Executable::of(std::process::id());
         for (path, expected) in [
             ("/usr/local/bin/claims", false),
             ("/home/a/claims/target/release/claims", false),
@@ -105,8 +104,8 @@ mod tests {
             ("/nix/store/4n7x-claims-1.2/bin/claims", true),
         ] {
             let Some(own) = own.clone() else { return };
-            let program = Program { path: PathBuf::from(path), ..own };
-            assert_eq!(program.runs_other_files(), expected, "{path}");
+            let executable = Executable { path: PathBuf::from(path), ..own };
+            assert_eq!(executable.runs_other_files(), expected, "{path}");
         }
     }
 }

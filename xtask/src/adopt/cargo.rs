@@ -1,0 +1,337 @@
+//! Rust in the other repository: the package `xtask`, which calls the gate, with its workspace and its alias.
+
+use std::fs;
+use std::path::Path;
+
+use crate::sys::{files, git};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use toml::{Table, Value};
+use wildmatch::WildMatch;
+use xshell::Shell;
+
+use crate::adopt::edits::{Destination, Edit, NewFile};
+use crate::adopt::source::workspace;
+
+/// The package `xtask`, which depends on the gate and calls it. The line of the dependency comes last.
+const MANIFEST: &str = "\
+[package]
+name = \"xtask\"
+version = \"0.0.0\"
+edition = \"2024\"
+publish = false
+
+[dependencies]
+";
+const MAIN: &str = "\
+//! This repository's automation: `cargo xtask perf` is the performance gate, and `cargo xtask --help` lists all commands.
+
+fn main() -> std::process::ExitCode {
+    locust_gate::main()
+}
+";
+
+const WORKSPACE: &str = "resolver = \"3\"
+
+# Every CI run pays for the cold build, and a panic names its line without it.
+[profile.dev]
+debug = false
+";
+
+/// What `cargo xtask` runs in the other repository.
+pub(crate) enum Present {
+    Nothing,
+    /// The package that `adopt` made.
+    Adopted,
+    /// The owner's package, with the folder of its manifest relative to the root.
+    Own {
+        folder: String,
+        package: String,
+    },
+}
+
+impl Present {
+    pub(crate) fn find(top: &Path, shell: &Shell) -> Result<Present> {
+        if let Some(package) = alias(top)?.as_deref().and_then(package_of_alias)
+            && package != "xtask"
+        {
+            let folder = folder_of_package(top, shell, &package).with_context(|| {
+                format!("the alias `xtask` of cargo's configuration runs `{package}`, which is no package here: fix it, and adopt again")
+            })?;
+            return Ok(Present::Own { folder, package });
+        }
+        let target = top.join("xtask");
+        if fs::symlink_metadata(&target).is_err() {
+            return Ok(Present::Nothing);
+        }
+        let manifest = target.join("Cargo.toml");
+        ensure!(manifest.is_file(), "{} exists and is no Rust package: rename it, and adopt again", target.display());
+        let text = files::read_to_string(&manifest)?;
+        let table = parse_toml(&text).with_context(|| manifest.display().to_string())?;
+        let main = files::read_to_string(&target.join("src/main.rs")).unwrap_or_default();
+        if main == MAIN && is_adopted(&text) {
+            return Ok(Present::Adopted);
+        }
+        let package = table.get("package").and_then(|package| package.get("name")).and_then(Value::as_str);
+        Ok(Present::Own { folder: "xtask".to_owned(), package: package.unwrap_or("xtask").to_owned() })
+    }
+
+    /// Returns the folder of the package that depends on the gate.
+    pub(crate) fn folder(&self) -> &str {
+        match self {
+            Present::Own { folder, .. } => folder,
+            Present::Nothing | Present::Adopted => "xtask",
+        }
+    }
+}
+
+/// Whether `adopt` made this manifest, for any version of the gate.
+fn is_adopted(manifest: &str) -> bool {
+    let (dependency, others): (Vec<&str>, Vec<&str>) =
+        manifest.lines().partition(|line| line.starts_with("locust-gate = {"));
+    dependency.len() == 1 && others == MANIFEST.lines().collect::<Vec<_>>()
+}
+
+/// Returns the package that an alias such as `run --package tools --` runs, if it names one.
+fn package_of_alias(alias: &str) -> Option<String> {
+    let mut words = alias.split_whitespace();
+    while let Some(word) = words.next() {
+        if let Some(name) = word.strip_prefix("--package=") {
+            return Some(name.to_owned());
+        }
+        if ["-p", "--package"].contains(&word) {
+            return words.next().map(str::to_owned);
+        }
+    }
+    None
+}
+
+fn folder_of_package(top: &Path, shell: &Shell, package: &str) -> Option<String> {
+    manifests(shell).into_iter().find_map(|manifest| {
+        let table = parse_toml(&files::read_to_string(&top.join(&manifest)).ok()?).ok()?;
+        let is_it = table.get("package")?.get("name")?.as_str() == Some(package);
+        is_it.then(|| manifest.trim_end_matches("Cargo.toml").trim_end_matches('/').to_owned())
+    })
+}
+
+/// Returns the manifests of the repository, relative to its root.
+fn manifests(shell: &Shell) -> Vec<String> {
+    let args = ["ls-files", "--cached", "--others", "--exclude-standard", "--", "Cargo.toml", "**/Cargo.toml"];
+    let listed = git::read(shell, &args).ok().flatten().unwrap_or_default();
+    listed.lines().map(str::to_owned).collect()
+}
+
+pub(crate) fn parse_toml(text: &str) -> Result<Table> {
+    toml::from_str(text).map_err(|error| anyhow!("{}", error.message().replace('\n', " ")))
+}
+
+/// Returns all edits for a gate that cargo builds by `line`.
+pub(crate) fn edits(destination: &Destination, shell: &Shell, present: &Present, line: &str) -> Result<Vec<Edit>> {
+    let top = &destination.top;
+    let mut edits = vec![package_edit(top, present, line)?];
+    if !matches!(present, Present::Own { .. }) {
+        edits.push(workspace_edit(top, shell)?);
+        edits.extend(lock_file(top)?);
+    }
+    edits.extend(alias_edits(destination, present)?);
+    Ok(edits)
+}
+
+fn package_edit(top: &Path, present: &Present, line: &str) -> Result<Edit> {
+    let target = top.join("xtask");
+    let manifest = NewFile::new(target.join("Cargo.toml"), format!("{MANIFEST}{line}\n"));
+    match present {
+        Present::Nothing => Ok(Edit::created("xtask/", vec![manifest, NewFile::new(target.join("src/main.rs"), MAIN)])),
+        Present::Adopted => {
+            let old = files::read_to_string(&manifest.path)?;
+            if old == manifest.text {
+                return Ok(Edit::kept("xtask/"));
+            }
+            let done = format!("upgraded from {} to {}", shown_version(&old), shown_version(line));
+            Ok(Edit { done, ..Edit::created("xtask/", vec![manifest]) })
+        }
+        Present::Own { folder, .. } => {
+            let advice = lines_for_owner(top, folder, line)?;
+            Ok(Edit { done: "yours, kept as it is".to_owned(), advice, ..Edit::kept(format!("{folder}/")) })
+        }
+    }
+}
+
+/// Returns the version in the line of a dependency: `tag = "v0.2.0"`.
+fn shown_version(manifest: &str) -> String {
+    let line = manifest.lines().find(|line| line.starts_with("locust-gate = {")).unwrap_or_default();
+    let table = parse_toml(line).unwrap_or_default();
+    let shown = |key: &&str| Some(format!("{key} = {:?}", table.get("locust-gate")?.get(key)?.as_str()?));
+    ["tag", "rev", "path"].iter().find_map(shown).unwrap_or_else(|| "another version".to_owned())
+}
+
+/// Returns the lines that the owner must add; none if they are present.
+fn lines_for_owner(top: &Path, folder: &str, line: &str) -> Result<Vec<String>> {
+    let name = format!("{folder}/Cargo.toml");
+    let text = files::read_to_string(&top.join(&name))?;
+    match text.lines().find(|line| line.starts_with("locust-gate =")) {
+        Some(present) if present == line => Ok(Vec::new()),
+        Some(_) => Ok(vec![format!("to upgrade, replace this line of {name}:"), line.to_owned()]),
+        None => Ok(vec![
+            format!("{folder} is yours: add this line to [dependencies] of {name}, and this arm to its commands:"),
+            line.to_owned(),
+            "Some(\"perf\" | \"history\") => return locust_gate::run(std::env::args_os().skip(1).collect()),"
+                .to_owned(),
+        ]),
+    }
+}
+
+/// Makes the workspace, or returns the lines that the present one lacks.
+fn workspace_edit(top: &Path, shell: &Shell) -> Result<Edit> {
+    let path = top.join("Cargo.toml");
+    if path.exists() {
+        let advice = lines_for_workspace(&files::read_to_string(&path)?).with_context(|| path.display().to_string())?;
+        return Ok(Edit::kept("Cargo.toml").advising(advice));
+    }
+    // A package below a workspace that neither lists nor excludes it is an error for cargo.
+    let mut excluded: Vec<String> = Vec::new();
+    for manifest in manifests(shell) {
+        let folder = manifest.trim_end_matches("/Cargo.toml");
+        let is_covered = |above: &String| Path::new(folder).starts_with(above);
+        if !Path::new(folder).starts_with("xtask") && !excluded.iter().any(is_covered) {
+            excluded.push(folder.to_owned());
+        }
+    }
+    let exclude = if excluded.is_empty() { String::new() } else { format!("exclude = {excluded:?}\n") };
+    let text = format!("[workspace]\nmembers = [\"xtask\"]\n{exclude}{WORKSPACE}");
+    Ok(Edit::created("Cargo.toml", vec![NewFile::new(path, text)]))
+}
+
+/// Returns the lines that make `xtask` a member of the workspace; none if it is one.
+fn lines_for_workspace(text: &str) -> Result<Vec<String>> {
+    let manifest = parse_toml(text)?;
+    let Some(workspace) = manifest.get("workspace").and_then(Value::as_table) else {
+        let lines = ["add these lines to Cargo.toml:", "[workspace]", "members = [\"xtask\"]"];
+        return Ok(lines.map(str::to_owned).into());
+    };
+    let members = workspace.get("members").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut members: Vec<&str> = members.iter().filter_map(Value::as_str).collect();
+    if members.iter().any(|member| WildMatch::new(member).matches("xtask")) {
+        return Ok(Vec::new());
+    }
+    members.push("xtask");
+    let lines = ["change Cargo.toml to these lines:", "[workspace]", &format!("members = {members:?}")];
+    Ok(lines.map(str::to_owned).into())
+}
+
+/// Keeps the versions that the gate was tested with, of which cargo drops what is not needed. A workspace that is there
+/// already has its owner's versions.
+fn lock_file(top: &Path) -> Result<Option<Edit>> {
+    let tested = workspace()?.join("Cargo.lock");
+    if top.join("Cargo.toml").exists() || !tested.is_file() {
+        return Ok(None);
+    }
+    Ok(Some(Edit::create_or_keep(top, "Cargo.lock", &files::read_to_string(&tested)?)))
+}
+
+/// Cargo also reads a file with the older name, and prefers it.
+fn cargo_config(top: &Path) -> &'static str {
+    if top.join(".cargo/config").exists() { ".cargo/config" } else { ".cargo/config.toml" }
+}
+
+fn cargo_settings(top: &Path) -> Result<Table> {
+    let path = top.join(cargo_config(top));
+    if !path.exists() {
+        return Ok(Table::new());
+    }
+    parse_toml(&files::read_to_string(&path)?).with_context(|| path.display().to_string())
+}
+
+/// Returns what the alias `cargo xtask` stands for.
+fn alias(top: &Path) -> Result<Option<String>> {
+    Ok(match cargo_settings(top)?.get("alias").and_then(|aliases| aliases.get("xtask")) {
+        Some(Value::String(alias)) => Some(alias.clone()),
+        Some(Value::Array(words)) => Some(words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),
+        _ => None,
+    })
+}
+
+/// Makes the alias at the root, or returns the line that is missing. A service's folder that is a package outside the
+/// workspace of the root gets an alias too, because cargo would look for `xtask` in that package.
+fn alias_edits(destination: &Destination, present: &Present) -> Result<Vec<Edit>> {
+    let Destination { top, folder, inside } = destination;
+    let name = cargo_config(top);
+    let line = match present {
+        Present::Own { package, .. } => format!("xtask = \"run --package {package} --\""),
+        Present::Nothing | Present::Adopted => "xtask = \"run --package xtask --bin xtask --\"".to_owned(),
+    };
+    let edit = Edit::create_or_keep(top, name, &format!("[alias]\n{line}\n"));
+    let advice = if alias(top)?.is_some() || !edit.files.is_empty() {
+        Vec::new()
+    } else if cargo_settings(top)?.contains_key("alias") {
+        vec![format!("add this line to [alias] in {name}:"), line]
+    } else {
+        vec![format!("add these lines to {name}:"), "[alias]".to_owned(), line]
+    };
+    let mut edits = vec![edit.advising(advice)];
+    if !inside.is_empty() && folder.join("Cargo.toml").is_file() {
+        let up = "../".repeat(Path::new(inside).components().count());
+        let text = format!("[alias]\nxtask = \"run --manifest-path {up}Cargo.toml --package xtask --bin xtask --\"\n");
+        edits.push(Edit::create_or_keep(top, format!("{inside}.cargo/config.toml"), &text));
+    }
+    Ok(edits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adopt::edits::write_all;
+    use crate::adopt::source::Source;
+    use xshell::cmd;
+
+    #[test]
+    fn workspace_lacks_the_member() {
+        for (text, expected) in [
+            ("", "add these lines to Cargo.toml:|[workspace]|members = [\"xtask\"]"),
+            (
+                "[workspace]\nmembers = [\"app\"]",
+                "change Cargo.toml to these lines:|[workspace]|members = [\"app\", \"xtask\"]",
+            ),
+            ("[workspace]\nmembers = [\"app\", \"x*\"]", ""),
+        ] {
+            assert_eq!(lines_for_workspace(text).unwrap().join("|"), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn version_of_a_dependency_is_its_tag_commit_or_path() {
+        for (line, expected) in [
+            ("git = \"ssh://h/g\", tag = \"v0.2.0\", default-features = false", "tag = \"v0.2.0\""),
+            ("git = \"ssh://h/g\", rev = \"1f0c\"", "rev = \"1f0c\""),
+            ("path = \"../gate/xtask\", default-features = false", "path = \"../gate/xtask\""),
+            ("git = \"ssh://h/g\"", "another version"),
+        ] {
+            assert_eq!(shown_version(&format!("{MANIFEST}locust-gate = {{ {line} }}\n")), expected);
+        }
+    }
+
+    #[test]
+    fn workspace_accepts_a_gate_inside_the_repository() {
+        let top = std::env::temp_dir().join(format!("locust-gate-inside-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&top);
+        for (name, text) in [
+            ("third/gate/Cargo.toml", "[workspace]\nmembers = [\"xtask\"]\n"),
+            ("third/gate/xtask/Cargo.toml", "[package]\nname = \"locust-gate\"\nedition = \"2024\"\n"),
+            ("third/gate/xtask/src/lib.rs", ""),
+        ] {
+            fs::create_dir_all(files::folder_of(&top.join(name))).unwrap();
+            fs::write(top.join(name), text).unwrap();
+        }
+        let top = fs::canonicalize(&top).unwrap();
+        let shell = Shell::new().unwrap();
+        shell.change_dir(&top);
+        cmd!(shell, "git init --quiet .").quiet().run().unwrap();
+        let line = Source::Inside(top.join("third/gate/xtask")).line(&top, "xtask").unwrap();
+        let edits = [package_edit(&top, &Present::Nothing, &line).unwrap(), workspace_edit(&top, &shell).unwrap()];
+        write_all(edits.iter().flat_map(|edit| &edit.files)).unwrap();
+        assert!(files::read_to_string(&top.join("Cargo.toml")).unwrap().contains("exclude = [\"third/gate\"]\n"));
+        let metadata = cmd!(shell, "cargo metadata --offline --format-version=1").quiet().ignore_stderr().read();
+        let gate = format!("{}/third/gate/xtask", top.display());
+        assert!(metadata.unwrap().contains(&gate));
+        fs::remove_dir_all(&top).unwrap();
+    }
+}

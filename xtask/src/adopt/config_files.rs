@@ -1,0 +1,84 @@
+//! `perf.toml` and the locustfile of the other repository.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use crate::config::locust_conf::LocustConf;
+use crate::config::perf_toml::Config;
+use crate::sys::files;
+use anyhow::Result;
+use judge::model::program;
+use xshell::Shell;
+
+use crate::adopt::edits::{Destination, Edit};
+use crate::adopt::found::{self, locustfiles};
+use crate::adopt::template::render;
+
+const PERF_TOML: &str = include_str!("../../adopt/perf.toml");
+const LOCUSTFILE: &str = include_str!("../../adopt/locustfile.py");
+
+/// Returns the edits of `perf.toml`, with the locustfile and the Locust that are there, and of the starter locustfile.
+pub(crate) fn edits(destination: &Destination, in_folder: &Shell) -> Result<[Edit; 2]> {
+    let (locustfile, found) = locustfile(destination, in_folder)?;
+    Ok([perf_toml(destination, in_folder, found.as_deref())?, locustfile])
+}
+
+/// Makes the starter locustfile, unless the repository has a locustfile or names one. Returns also the locustfile that
+/// `perf.toml` must name.
+fn locustfile(destination: &Destination, shell: &Shell) -> Result<(Edit, Option<String>)> {
+    let Destination { top, folder, inside } = destination;
+    let name = format!("{inside}locustfile.py");
+    let without = |done: String| Edit { done, ..Edit::kept(name.clone()) };
+    let of_locust = LocustConf::read(folder)?.get("locustfile", |text| Ok(text.to_owned()))?;
+    let edit = match (named_in_perf_toml(destination)?, of_locust) {
+        (Some(named), _) => without(format!("not needed: perf.toml names {named}")),
+        (None, Some(named)) if named != "locustfile.py" => {
+            without(format!("not created: Locust's own configuration names {named}"))
+        }
+        _ if fs::symlink_metadata(folder.join("locustfile.py")).is_ok() => Edit::kept(name),
+        _ => match &locustfiles(shell)[..] {
+            [] => Edit::create_or_keep(top, name, LOCUSTFILE),
+            [one] => return Ok((without(format!("not needed: {one} is there")), Some(one.clone()))),
+            several => without(format!("not created: {} files here use Locust", several.len())).advising(vec![
+                format!(
+                    "name one of these, several with commas, or their folder in [load] locustfile of {inside}perf.toml:"
+                ),
+                several.join(" "),
+            ]),
+        },
+    };
+    Ok((edit, None))
+}
+
+/// Returns the locustfile that the owner's `perf.toml` names. The gate itself reports a `perf.toml` that is wrong.
+fn named_in_perf_toml(destination: &Destination) -> Result<Option<String>> {
+    let path = destination.folder.join("perf.toml");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let config = Config::parse(&files::read_to_string(&path)?).ok();
+    Ok(config.and_then(|config| config.load.locustfile))
+}
+
+fn perf_toml(destination: &Destination, shell: &Shell, locustfile: Option<&str>) -> Result<Edit> {
+    let name = format!("{}perf.toml", destination.inside);
+    let locustfile = locustfile.map(|found| format!("locustfile = {found:?}"));
+    if destination.folder.join("perf.toml").exists() {
+        let advice = locustfile.map(|line| vec![format!("add this line to [load] in {name}:"), line]);
+        return Ok(Edit::kept(name).advising(advice.unwrap_or_default()));
+    }
+    let locust = found::locust(&destination.folder, shell)?;
+    let line = locustfile.clone().unwrap_or_default();
+    let values = [("program", program::name()), ("locustfile", line.as_str()), ("locust", &locust.lines.join("\n"))];
+    let mut edit = Edit::create_or_keep(&destination.top, name.clone(), &render(PERF_TOML, &values));
+    let found: Vec<String> = locustfile.into_iter().chain(locust.lines).collect();
+    if !found.is_empty() {
+        let _ = write!(edit.done, ", with what was found here: {}", found.join(", "));
+    }
+    edit.advice.extend(locust.advice);
+    if !locust.also.is_empty() {
+        let also = locust.also.join(", ");
+        edit.advice.push(format!("Locust is also in {also}: if you use that one, name it in [locust] of {name}"));
+    }
+    Ok(edit)
+}

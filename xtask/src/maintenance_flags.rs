@@ -1,0 +1,83 @@
+//! The command line of `selftest` and `adopt`, the commands that maintain the gate.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use pico_args::Arguments;
+
+use crate::config::flags::{leftovers, split};
+
+/// Printed below the help of the other commands.
+pub const HELP: &str = "\
+OTHER COMMANDS
+  cargo xtask selftest [--quick]
+  cargo xtask adopt PATH [--check]
+
+selftest: checks the gate on this machine, in the gate's repository, with real Locust on the
+bundled demo: the unchanged demo passes; slower, failing and crashed ones do not.
+adopt: installs the gate in the git repository at PATH, or in a folder of it. Existing files
+are kept, and the next steps are listed.
+
+FLAGS OF selftest
+      --quick               fewer and shorter runs: about three minutes
+  -h, --help                print this
+
+FLAGS OF adopt
+      --check               write nothing, and list what would be done
+  -h, --help                print this
+";
+
+#[derive(Debug, PartialEq)]
+pub enum MaintenanceCommand {
+    /// Print the help of all commands.
+    Help,
+    /// Another command of the gate, with its arguments.
+    Other(Vec<OsString>),
+    Selftest(Selftest),
+    Adopt(Adopt),
+}
+
+#[derive(Debug, Default, PartialEq)]
+pub struct Selftest {
+    pub quick: bool,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Adopt {
+    /// The root of the other repository, or a folder in it.
+    pub path: PathBuf,
+    pub check: bool,
+}
+
+/// Parses the arguments after the program's name.
+pub fn parse(args: Vec<OsString>) -> Result<MaintenanceCommand> {
+    let command = args.first().and_then(|arg| arg.to_str()).unwrap_or_default().to_owned();
+    let (mut own, locust_args) = split(args.clone())?;
+    if own.contains(["-h", "--help"]) {
+        return Ok(MaintenanceCommand::Help);
+    }
+    if !["selftest", "adopt"].contains(&command.as_str()) {
+        return Ok(MaintenanceCommand::Other(args));
+    }
+    own.subcommand()?;
+    if command == "adopt" { adopt(own, &locust_args) } else { selftest(own, &locust_args) }
+}
+
+fn selftest(mut args: Arguments, locust_args: &[String]) -> Result<MaintenanceCommand> {
+    let selftest = Selftest { quick: args.contains("--quick") };
+    let left = leftovers(args, "selftest", HELP, "")?;
+    if let Some(left) = left.first().map(|path| path.to_string_lossy()).or(locust_args.first().map(Into::into)) {
+        bail!("`{left}`: selftest takes no arguments but its flags: remove it");
+    }
+    Ok(MaintenanceCommand::Selftest(selftest))
+}
+
+fn adopt(mut args: Arguments, locust_args: &[String]) -> Result<MaintenanceCommand> {
+    let check = args.contains("--check");
+    let left = leftovers(args, "adopt", HELP, "")?;
+    match (&left[..], locust_args) {
+        ([path], []) => Ok(MaintenanceCommand::Adopt(Adopt { path: path.clone(), check })),
+        _ => bail!("adopt takes one PATH: the git repository to install the gate in, or a folder of it"),
+    }
+}
