@@ -3,6 +3,8 @@
 mod against;
 mod baseline_versions;
 pub mod bisect;
+mod bisect_range;
+mod bisect_result;
 mod bisect_state;
 mod confirm;
 mod delivery;

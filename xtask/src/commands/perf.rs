@@ -73,7 +73,7 @@ fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, clock: Clo
     let settings = project.settle()?;
     reference.check_load(&settings)?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Side::Only, rules.max_runs, clock)?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::Only), rules.max_runs, clock)?;
     let mut measured = Vec::new();
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
@@ -150,7 +150,7 @@ const NOTHING_CHANGED: &str = "no metric changed beyond noise";
 
 /// Makes the runs of a new baseline, to replace a former one.
 fn measure_baseline<'a>(project: &'a Project, clock: Clock) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
-    let mut runner = Runner::prepare(project, project.settle()?, Side::Only, project.baseline_runs, clock)?;
+    let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only), project.baseline_runs, clock)?;
     let mut measured = Vec::new();
     while measured.len() < project.baseline_runs {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
@@ -188,7 +188,7 @@ fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
     files::check_writable(&project.paths.baseline)?;
     let measured = if project.flags.results.is_empty() {
         let runs = project.rules.min_runs;
-        let mut runner = Runner::prepare(project, project.settle()?, Side::Only, runs, clock)?;
+        let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only), runs, clock)?;
         (1..=runs).map(|run| runner.run(Side::Only, &format!("run-{run}"))).collect::<Result<_>>()?
     } else {
         read_results(project)?

@@ -1,5 +1,7 @@
 //! The checkout of another commit, and the `[service]` that runs there.
 
+use std::path::Path;
+
 use anyhow::{Error, Result, ensure};
 use report::view::words::shown_commit;
 use xshell::Shell;
@@ -7,7 +9,6 @@ use xshell::Shell;
 use crate::config::perf_toml::{Config, ServiceConfig};
 use crate::run::service::misses_a_file;
 use crate::sys::process::Failure;
-use crate::sys::worktree::Worktree;
 use crate::sys::{files, git};
 
 /// The version of the service that a run measures.
@@ -21,12 +22,20 @@ pub enum Side<'a> {
 }
 
 impl Side<'_> {
+    /// The commit that is checked out; `None` for the working tree.
+    pub fn commit(&self) -> Option<&str> {
+        match self {
+            Side::Only | Side::This => None,
+            Side::Other(checkout) => Some(&checkout.commit),
+        }
+    }
+
     /// What a line of progress adds to tell the sides apart.
     pub fn suffix(self) -> String {
         match self {
             Side::Only => String::new(),
             Side::This => " of this tree".to_owned(),
-            Side::Other(checkout) => format!(" {}", checkout.label),
+            Side::Other(checkout) => format!(" at {}", checkout.rev),
         }
     }
 
@@ -45,38 +54,40 @@ impl Side<'_> {
 }
 
 pub struct Checkout {
-    /// `at v1.2`.
-    label: String,
+    /// The commit as the user named it, or a short hash.
+    rev: String,
     pub commit: String,
     /// Runs commands in the checkout's folder that corresponds to the root.
     pub shell: Shell,
     pub service: ServiceConfig,
     /// How the service differs from the working tree's beyond the code, for the report.
     pub warning: Option<String>,
-    /// It holds the checkout's lock.
-    _worktree: Worktree,
 }
 
 impl Checkout {
-    /// Chooses the service that runs in `worktree`. `ours` is the working tree's.
-    pub fn new(project: &Shell, rev: &str, commit: &str, ours: &ServiceConfig, worktree: Worktree) -> Result<Checkout> {
+    /// Chooses the service that runs in the folder `worktree`. `ours` is the working tree's.
+    pub fn new(project: &Shell, rev: &str, commit: &str, ours: &ServiceConfig, worktree: &Path) -> Result<Checkout> {
         let prefix = git::prefix(project);
-        let root = worktree.folder.join(&prefix);
-        ensure!(root.is_dir(), "--against {rev}: that commit has no folder {prefix}");
+        let root = worktree.join(&prefix);
+        ensure!(root.is_dir(), "that commit has no folder {prefix}");
         let shell = Shell::new()?;
         shell.change_dir(&root);
         // The two sides never share what they build, even if the user has set a common folder.
         shell.set_var("CARGO_TARGET_DIR", root.join("target"));
         let perf_toml = files::read_to_string(&root.join("perf.toml")).ok();
         let (service, warning) = choose_service(rev, ours, perf_toml.as_deref());
-        let label = format!("at {rev}");
-        Ok(Checkout { label, commit: commit.to_owned(), shell, service, warning, _worktree: worktree })
+        Ok(Checkout { rev: rev.to_owned(), commit: commit.to_owned(), shell, service, warning })
     }
 
-    /// The label and the commit: `at v1.2 (1f0c2a9d4b11)`.
     pub fn shown(&self) -> String {
-        format!("{} ({})", self.label, shown_commit(&self.commit, false))
+        at_commit(&self.rev, &self.commit)
     }
+}
+
+/// `at v1.2 (1f0c2a9d4b11)`, or `at 1f0c2a9d4b11`.
+pub fn at_commit(rev: &str, commit: &str) -> String {
+    let short = shown_commit(commit, false);
+    if rev == short { format!("at {rev}") } else { format!("at {rev} ({short})") }
 }
 
 /// Takes the `[service]` of the commit's own `perf.toml`, or the working tree's if it has none that can be read.

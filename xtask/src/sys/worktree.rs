@@ -51,40 +51,42 @@ fn folder_in(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute())
 }
 
-/// A commit's checkout, which is kept for the next call with everything that was built in it. Dropping it removes older
-/// checkouts.
-pub struct Worktree {
-    pub folder: PathBuf,
+/// The checkouts of this repository, which are kept for the next call with everything that was built in them.
+pub struct Checkouts {
     shell: Shell,
+    folder: PathBuf,
     /// While it is held, no other command builds or runs these checkouts.
     _turn: File,
 }
 
-impl Worktree {
-    /// Checks out `commit` in the folder of all checkouts, or finds it there. Does not touch the user's own checkout, index
-    /// and stash. `say` prints a line of progress.
-    pub fn check_out(shell: &Shell, all: &Path, commit: &str, log: &Path, say: &dyn Fn(&str)) -> Result<Worktree> {
-        fs::create_dir_all(all).with_context(|| {
-            format!("cannot make {}: name another folder in [against] folder of perf.toml", all.display())
+impl Checkouts {
+    /// Waits for other commands that use them. `say` prints a line of progress.
+    pub fn open(shell: &Shell, folder: &Path, say: &dyn Fn(&str)) -> Result<Checkouts> {
+        fs::create_dir_all(folder).with_context(|| {
+            format!("cannot make {}: name another folder in [against] folder of perf.toml", folder.display())
         })?;
         // Git knows its worktrees by the path without links.
-        let all = fs::canonicalize(all).with_context(|| format!("cannot find {}", all.display()))?;
+        let folder = fs::canonicalize(folder).with_context(|| format!("cannot find {}", folder.display()))?;
         // Two checkouts of the user's own, as two worktrees, share them.
         let waiting = "waiting: another run is using this repository's checkouts of other commits";
-        let turn = lock::wait_for_turn(&all.join(".lock"), waiting, say)?;
-        let folder = all.join(commit);
-        put(shell, commit, &folder, &all, log)?;
-        // `prune` removes the checkouts with the oldest times.
+        let turn = lock::wait_for_turn(&folder.join(".lock"), waiting, say)?;
+        Ok(Checkouts { shell: shell.clone(), folder, _turn: turn })
+    }
+
+    /// Checks out `commit`, or finds its checkout, and returns the folder. Does not touch the user's own checkout, index and
+    /// stash.
+    pub fn check_out(&self, commit: &str, log: &Path) -> Result<PathBuf> {
+        let folder = self.folder.join(commit);
+        put(&self.shell, commit, &folder, &self.folder, log)?;
+        // The checkouts with the oldest times are removed.
         let _ = File::open(&folder).and_then(|folder| folder.set_modified(SystemTime::now()));
-        Ok(Worktree { folder, shell: shell.clone(), _turn: turn })
+        Ok(folder)
     }
 }
 
-impl Drop for Worktree {
+impl Drop for Checkouts {
     fn drop(&mut self) {
-        if let Some(all) = self.folder.parent() {
-            prune(&self.shell, all);
-        }
+        prune(&self.shell, &self.folder);
     }
 }
 

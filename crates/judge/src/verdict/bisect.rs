@@ -156,7 +156,8 @@ impl Search {
         Action::End(Ending::NoStep { pair, step, commits: remaining.list() })
     }
 
-    fn difference(&self, pair: Pair) -> Option<Difference> {
+    /// The change of two commits, once there are two rounds.
+    pub fn difference(&self, pair: Pair) -> Option<Difference> {
         let PairedValues { reference, commit } = self.rounds.get(&pair)?;
         Difference::paired(self.metric.scale(), reference, commit)
     }

@@ -1,0 +1,145 @@
+//! How a bisection ended: the commit, or the commits that remain.
+
+use std::fmt::Write as _;
+use std::io;
+
+use anyhow::{Result, bail};
+use judge::model::program;
+use judge::stats::estimate::Difference;
+use judge::verdict::bisect::{Ending, Pair};
+use judge::verdict::compare::ERROR;
+use report::formats::github;
+use report::view::words::{change_text, count, interval_words};
+
+use crate::commands::bisect::{Bisection, FollowedSeries};
+use crate::commands::outcome::Outcome;
+use crate::sys::ci;
+
+/// The commits that are listed at most.
+const LISTED: usize = 30;
+
+pub fn outcome(bisection: &Bisection, series: &FollowedSeries, ending: Ending) -> Result<Outcome> {
+    let result = BisectResult { bisection, series };
+    let harmless = |text: String| if ci::is_github() { github::harmless(&text) } else { text };
+    Ok(match ending {
+        Ending::NoGap { gap, visible } => bail!(result.no_gap(&gap, visible)),
+        Ending::Found { pair, step, gap } => Outcome::Done(harmless(result.found(pair, &step, &gap))),
+        Ending::Unmeasured { commits } => Outcome::NotFound(harmless(result.unmeasured(&commits))),
+        Ending::NoStep { pair, step, commits } => Outcome::NotFound(harmless(result.no_step(pair, &step, &commits))),
+    })
+}
+
+struct BisectResult<'a> {
+    bisection: &'a Bisection<'a>,
+    series: &'a FollowedSeries,
+}
+
+impl BisectResult<'_> {
+    fn no_gap(&self, gap: &Difference, visible: f64) -> String {
+        let rounds = count(self.bisection.state.rounds.len(), "round");
+        format!(
+            "{}, {} after {rounds}: too little to tell commits apart; {} rounds would show {}: lengthen the runs (--run-time), allow more rounds (--max-runs), or name another --metric or --endpoint",
+            self.ends(),
+            self.change(gap),
+            self.bisection.max_rounds(),
+            change_text(self.series.metric, visible),
+        )
+    }
+
+    fn found(&self, pair: Pair, step: &Difference, gap: &Difference) -> String {
+        let Bisection { range, state, .. } = self.bisection;
+        let (commit, before) = (range.short(pair.commit), range.short(pair.reference));
+        let mut text = format!("FOUND: commit {commit} changed {} by {}\n", self.series.shown(), self.change(step));
+        let [author, date, subject] = ["%an <%ae>", "%ad", "%s"].map(|format| self.log(pair.commit, format));
+        for (name, value) in [
+            ("author", author),
+            ("date", date),
+            ("subject", subject),
+            ("against", format!("{before} {}", self.log(pair.reference, "%s"))),
+            ("in all", format!("{}: {}", self.ends(), self.change(gap))),
+            ("measured", format!("{} for {}", count(state.rounds.len(), "round"), count(range.len(), "commit"))),
+        ] {
+            let _ = writeln!(text, "  {name:<8} {value}");
+        }
+        text.push_str(&self.skipped());
+        if self.is_less(step, gap) {
+            let (program, [good, bad]) = (program::name(), [0, range.len()].map(|end| range.shown(end)));
+            let _ = writeln!(
+                text,
+                "note: other commits changed it too: `{program} bisect {commit} {bad}`, or `{program} bisect {good} {before}`"
+            );
+        }
+        let _ = write!(text, "next: `git show {commit}`");
+        text
+    }
+
+    fn unmeasured(&self, commits: &[usize]) -> String {
+        let mut text = format!(
+            "NOT FOUND: one of these {} changed {}, and some of them could not be told apart\n",
+            count(commits.len(), "commit"),
+            self.ends()
+        );
+        text.push_str(&self.list(commits));
+        text.push_str("next: make the skipped commits build, or allow more rounds for the others (--max-runs)");
+        text
+    }
+
+    fn no_step(&self, pair: Pair, step: &Difference, commits: &[usize]) -> String {
+        let mut text = format!(
+            "NOT FOUND: {}, but the search led to commit {}, which changed it by {}: several commits did, or one of these {}\n",
+            self.ends(),
+            self.bisection.range.short(pair.commit),
+            self.change(step),
+            count(commits.len(), "commit"),
+        );
+        text.push_str(&self.list(commits));
+        text.push_str("next: lengthen the runs (--run-time), which shows smaller steps");
+        text
+    }
+
+    /// The commits, oldest first, and why some are skipped.
+    fn list(&self, commits: &[usize]) -> String {
+        let mut text = String::new();
+        for commit in commits.iter().take(LISTED) {
+            let (short, about) = (self.bisection.range.short(*commit), self.log(*commit, "%ad %an: %s"));
+            let _ = writeln!(text, "  {short} {about}");
+        }
+        if let Some(more) = commits.len().checked_sub(LISTED).filter(|more| *more > 0) {
+            let _ = writeln!(text, "  and {more} more");
+        }
+        text + &self.skipped()
+    }
+
+    fn skipped(&self) -> String {
+        let mut text = String::new();
+        for (hash, reason) in &self.bisection.state.skipped {
+            if let Some(commit) = self.bisection.range.place(hash) {
+                let _ = writeln!(text, "  skipped  {}: {reason}", self.bisection.range.short(commit));
+            }
+        }
+        text
+    }
+
+    /// `p95 of all requests from v1.2 to HEAD`.
+    fn ends(&self) -> String {
+        let range = &self.bisection.range;
+        format!("{} from {} to {}", self.series.shown(), range.shown(0), range.shown(range.len()))
+    }
+
+    fn change(&self, difference: &Difference) -> String {
+        let metric = self.series.metric;
+        let interval = interval_words(metric, difference.interval(ERROR));
+        format!("{} ({interval})", change_text(metric, difference.change()))
+    }
+
+    /// Whether the step is certainly less than the whole change.
+    fn is_less(&self, step: &Difference, gap: &Difference) -> bool {
+        let worsening = |change: f64| self.series.metric.worsening(change);
+        let interval = step.interval(ERROR);
+        worsening(interval.low).max(worsening(interval.high)) < worsening(gap.change())
+    }
+
+    fn log(&self, commit: usize, format: &str) -> String {
+        self.bisection.range.log(&self.bisection.project.shell, commit, format)
+    }
+}
