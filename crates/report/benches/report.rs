@@ -17,7 +17,6 @@ use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
 use judge::model::run::{Precision, Provenance, Run, Stats};
 use judge::parse::locust_history::{History, HistoryPoint, Percentiles};
-use judge::stats::histogram::Histogram;
 use judge::verdict::compare::compare;
 use report::Background;
 use report::formats::terminal::{self, Screen, Verbosity};
@@ -155,7 +154,7 @@ impl Measured {
                     endpoints: endpoints.collect(),
                     total: stats(55.0),
                     distribution: (1..=20).map(|step| 5.0 * f64::from(step)).collect(),
-                    histogram: Histogram::default(),
+                    ..Run::default()
                 }
             })
         };
@@ -197,6 +196,6 @@ fn stats(median_ms: f64) -> Stats {
         p99_ms: median_ms * 3.3,
         avg_ms: median_ms * 1.2,
         requests_per_sec: 1_000.0 / 60.0,
-        p95_interval_ms: None,
+        ..Stats::default()
     }
 }

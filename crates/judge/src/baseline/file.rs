@@ -1,6 +1,6 @@
 //! `perf_baseline.json`: text to [`Baseline`] and back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::slice;
 
@@ -11,16 +11,59 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Map, Serializer, Value};
 
 use crate::model::run::{
-    EndpointName, LEAST_REQUESTS, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats, check_endpoints, flaw,
+    EndpointName, LEAST_REQUESTS, Lateness, MAX_COUNT, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats,
+    TaskCalls, check_endpoints, flaw,
 };
 use crate::parse::strict_json;
 use crate::stats::estimate::{Interval, Scale, estimate, rate_interval_pct, rounded};
+use crate::stats::histogram::Histogram;
 
 /// A reader refuses another major version, and keeps the keys of a newer minor one.
-const VERSION: &str = "1.3";
+const VERSION: &str = "1.4";
 
 /// The value of each run, by metric name, in the unit of [`Metric::unit`].
 pub type RunsByMetric = BTreeMap<String, Vec<f64>>;
+
+/// The calls of a task in each run. A run in which it was not called has 0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskRuns {
+    pub calls: Vec<u64>,
+    pub failures: Vec<u64>,
+}
+
+/// The lateness of Locust's event loops in each run, in ms.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatenessRuns {
+    pub p50_ms: Vec<f64>,
+    pub p95_ms: Vec<f64>,
+    pub p99_ms: Vec<f64>,
+}
+
+impl LatenessRuns {
+    /// Empty unless every run has its lateness.
+    fn of(runs: &[Run]) -> LatenessRuns {
+        let Some(all) = runs.iter().map(|run| run.lateness).collect::<Option<Vec<Lateness>>>() else {
+            return LatenessRuns::default();
+        };
+        let of = |value: fn(&Lateness) -> f64| all.iter().map(|lateness| rounded(value(lateness))).collect();
+        LatenessRuns { p50_ms: of(|run| run.p50_ms), p95_ms: of(|run| run.p95_ms), p99_ms: of(|run| run.p99_ms) }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.p99_ms.is_empty()
+    }
+
+    fn check(&self) -> Result<()> {
+        let LatenessRuns { p50_ms, p95_ms, p99_ms } = self;
+        let are_ordered =
+            |low: &[f64], high: &[f64]| low.len() == high.len() && low.iter().zip(high).all(|(a, b)| a <= b);
+        let is_sound = are_ordered(p50_ms, p95_ms)
+            && are_ordered(p95_ms, p99_ms)
+            && p50_ms.iter().chain(p99_ms).all(|ms| flaw(*ms).is_none());
+        ensure!(is_sound, "`lateness` has no rising percentiles of 0 or more for each run");
+        Ok(())
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
@@ -43,6 +86,18 @@ pub struct Baseline {
     /// By endpoint. A version 1.0 baseline has none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub endpoints: BTreeMap<String, RunsByMetric>,
+    /// The runs of each endpoint that `on_start` asks. Empty in files before version 1.4, which mixed them with the others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub setup: BTreeMap<String, RunsByMetric>,
+    /// The mean number of running users in each run, by class.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub users_by_class: BTreeMap<String, Vec<f64>>,
+    /// The calls and failures in each run, by the name of the task.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tasks: BTreeMap<String, TaskRuns>,
+    /// The lateness of Locust's event loops in each run; empty if a run has none.
+    #[serde(default, skip_serializing_if = "LatenessRuns::is_empty")]
+    pub lateness: LatenessRuns,
     #[serde(default)]
     pub notes: String,
     /// Keys of a newer minor version, kept as they are.
@@ -81,22 +136,8 @@ impl Baseline {
             let name = Metric::P95Corrected.name().to_owned();
             aggregated.insert(name, corrected.into_iter().map(rounded).collect());
         }
-        let mut endpoints: BTreeMap<String, Vec<&Stats>> = BTreeMap::new();
-        for (name, stats) in runs.iter().flat_map(|run| &run.endpoints) {
-            endpoints.entry(name.to_string()).or_default().push(stats);
-        }
-        let with_interval = |stats: &[&Stats]| {
-            let mut series = series(stats);
-            // The spread of several runs is better evidence than the requests of each.
-            if let [only] = stats
-                && runs.len() == 1
-                && let Some(interval) = only.p95_interval_ms
-            {
-                series.insert(P95_LOW.to_owned(), vec![rounded(interval.low)]);
-                series.insert(P95_HIGH.to_owned(), vec![rounded(interval.high)]);
-            }
-            series
-        };
+        aggregated.extend(pooled(&total));
+        let endpoints = runs_by_endpoint(runs.len(), runs.iter().flat_map(|run| &run.endpoints));
         let mut metrics = BTreeMap::new();
         for metric in Metric::ALL {
             if let Some(runs) = aggregated.get(metric.name()) {
@@ -110,7 +151,11 @@ impl Baseline {
             aggregated,
             expected_interval_ms,
             distribution: distribution(runs),
-            endpoints: endpoints.into_iter().map(|(name, stats)| (name, with_interval(&stats))).collect(),
+            endpoints,
+            setup: runs_by_endpoint(runs.len(), runs.iter().flat_map(|run| &run.setup)),
+            users_by_class: users_by_class(runs),
+            tasks: tasks(runs),
+            lateness: LatenessRuns::of(runs),
             notes: note.map_or_else(|| former.map_or_else(String::new, |former| former.notes.clone()), str::to_owned),
             other: former.map_or_else(Map::new, |former| former.other.clone()),
         };
@@ -151,6 +196,10 @@ impl Baseline {
             aggregated: RunsByMetric,
             #[serde(default, rename = "endpoints")]
             _endpoints: IgnoredAny,
+            #[serde(default, rename = "setup")]
+            _setup: IgnoredAny,
+            #[serde(default, rename = "tasks")]
+            _tasks: IgnoredAny,
             #[serde(default)]
             notes: String,
         }
@@ -170,6 +219,10 @@ impl Baseline {
             expected_interval_ms: None,
             distribution: Vec::new(),
             endpoints: BTreeMap::new(),
+            setup: BTreeMap::new(),
+            users_by_class: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            lateness: LatenessRuns::default(),
             notes,
             other: Map::new(),
         };
@@ -188,8 +241,9 @@ impl Baseline {
         if let Some(usage) = &self.provenance.usage {
             usage.check()?;
         }
+        self.check_counts()?;
         let numbers = self.metrics.iter().map(|(name, value)| (name, slice::from_ref(value)));
-        let series = self.endpoints.values().chain([&self.aggregated]).flatten();
+        let series = self.endpoints.values().chain(self.setup.values()).chain([&self.aggregated]).flatten();
         for (name, values) in numbers.chain(series.map(|(name, values)| (name, values.as_slice()))) {
             ensure!(!values.is_empty(), "`{name}` is an empty list");
             for value in values {
@@ -208,6 +262,33 @@ impl Baseline {
             );
         }
         Ok(())
+    }
+
+    /// Checks what version 1.4 counts: users, calls of tasks, lateness and the pooled requests of each series.
+    fn check_counts(&self) -> Result<()> {
+        for (class, users) in &self.users_by_class {
+            if let Some(flaw) = users.iter().find_map(|users| flaw(*users)) {
+                bail!("`users_by_class` of `{}` holds {flaw}", class.escape_debug());
+            }
+        }
+        for (name, task) in &self.tasks {
+            let is_sound = task.calls.len() == task.failures.len()
+                && task
+                    .calls
+                    .iter()
+                    .zip(&task.failures)
+                    .all(|(calls, failures)| failures <= calls && *calls <= MAX_COUNT);
+            ensure!(
+                is_sound,
+                "`tasks`: `{}` has more failures than calls, or not one of each per run",
+                name.escape_debug()
+            );
+        }
+        self.lateness.check()?;
+        for (name, series) in self.endpoints.iter().chain(&self.setup) {
+            check_pooled(series).with_context(|| format!("`{}`", name.escape_debug()))?;
+        }
+        check_pooled(&self.aggregated)
     }
 
     /// Keys in a fixed order and a series on a line, so that a change reads well in a diff.
@@ -259,7 +340,116 @@ fn refuse_conflict_markers(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The ends of [`Stats::p95_interval_ms`], which an endpoint of a single run has beside its metrics.
+/// The keys that a series has beyond the metrics if every run has a histogram: the percentiles of the requests of all runs
+/// together, at [`PERCENTILES`], and the requests of each run that took longer than the p95 of them.
+const POOLED: &str = "pooled";
+const ABOVE_P95: &str = "above_p95";
+
+/// The mean size of the answers in bytes, in each run.
+pub const CONTENT_BYTES: &str = "content_bytes";
+
+/// The requests of all runs of a series together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pooled {
+    pub p95_ms: f64,
+    /// Of each run, the requests that took longer than that.
+    pub above_p95: Vec<f64>,
+    /// Of each run, all requests.
+    pub requests: Vec<f64>,
+}
+
+impl Pooled {
+    /// `None` for a series without histograms.
+    pub fn of(series: &RunsByMetric) -> Option<Pooled> {
+        let p95 = PERCENTILES.iter().position(|percent| *percent == 95.0)?;
+        Some(Pooled {
+            p95_ms: *series.get(POOLED)?.get(p95)?,
+            above_p95: series.get(ABOVE_P95)?.clone(),
+            requests: series.get(Metric::TotalRequests.name())?.clone(),
+        })
+    }
+}
+
+/// The pooled keys of a series; none unless every run has a histogram.
+fn pooled(runs: &[&Stats]) -> RunsByMetric {
+    if runs.is_empty() || runs.iter().any(|stats| stats.histogram.count() == 0) {
+        return RunsByMetric::new();
+    }
+    let all = Histogram::merged(runs.iter().map(|stats| &stats.histogram));
+    let p95_ms = rounded(all.percentile(0.95));
+    let above = runs.iter().map(|stats| stats.histogram.count_above(p95_ms) as f64).collect();
+    let percentiles = PERCENTILES.iter().map(|percent| rounded(all.percentile(percent / 100.0))).collect();
+    RunsByMetric::from([(POOLED.to_owned(), percentiles), (ABOVE_P95.to_owned(), above)])
+}
+
+fn check_pooled(series: &RunsByMetric) -> Result<()> {
+    if let Some(percentiles) = series.get(POOLED) {
+        let is_sound = percentiles.len() == PERCENTILES.len() && percentiles.is_sorted();
+        ensure!(is_sound, "`{POOLED}` is not {} rising percentiles", PERCENTILES.len());
+    }
+    if let Some(above) = series.get(ABOVE_P95) {
+        let requests = series.get(Metric::TotalRequests.name()).map(Vec::as_slice).unwrap_or_default();
+        let is_sound = above.len() == requests.len() && above.iter().zip(requests).all(|(above, all)| above <= all);
+        ensure!(is_sound, "`{ABOVE_P95}` is not a part of `total_requests` of each run");
+    }
+    Ok(())
+}
+
+fn runs_by_endpoint<'a>(
+    runs: usize,
+    endpoints: impl Iterator<Item = &'a (Box<str>, Stats)>,
+) -> BTreeMap<String, RunsByMetric> {
+    let mut by_name: BTreeMap<&str, Vec<&Stats>> = BTreeMap::new();
+    for (name, stats) in endpoints {
+        by_name.entry(name).or_default().push(stats);
+    }
+    let with_requests = |stats: &[&Stats]| {
+        let mut series = series(stats);
+        series.extend(pooled(stats));
+        if let Some(sizes) = stats.iter().map(|stats| stats.content_bytes).collect::<Option<Vec<f64>>>() {
+            series.insert(CONTENT_BYTES.to_owned(), sizes.into_iter().map(rounded).collect());
+        }
+        // The spread of several runs is better evidence than the requests of each.
+        if let [only] = stats
+            && runs == 1
+            && let Some(interval) = only.p95_interval_ms
+        {
+            series.insert(P95_LOW.to_owned(), vec![rounded(interval.low)]);
+            series.insert(P95_HIGH.to_owned(), vec![rounded(interval.high)]);
+        }
+        series
+    };
+    by_name.into_iter().map(|(name, stats)| (name.to_owned(), with_requests(&stats))).collect()
+}
+
+/// The users of each class in each run; none unless every run knows its users. A class that is absent has 0.
+fn users_by_class(runs: &[Run]) -> BTreeMap<String, Vec<f64>> {
+    if runs.iter().any(|run| run.users_by_class.is_empty()) {
+        return BTreeMap::new();
+    }
+    let classes: BTreeSet<&String> = runs.iter().flat_map(|run| run.users_by_class.keys()).collect();
+    let users = |class| runs.iter().map(|run| rounded(run.users_by_class.get(class).copied().unwrap_or(0.0))).collect();
+    classes.into_iter().map(|class| (class.clone(), users(class))).collect()
+}
+
+/// The calls of each task in each run; none unless every run counted them.
+fn tasks(runs: &[Run]) -> BTreeMap<String, TaskRuns> {
+    let mut tasks: BTreeMap<String, TaskRuns> = BTreeMap::new();
+    if runs.iter().any(|run| run.tasks.is_empty()) {
+        return tasks;
+    }
+    for (place, run) in runs.iter().enumerate() {
+        for TaskCalls { name, calls, failures, .. } in &run.tasks {
+            let none = || TaskRuns { calls: vec![0; runs.len()], failures: vec![0; runs.len()] };
+            let task = tasks.entry(name.clone()).or_insert_with(none);
+            task.calls[place] += calls;
+            task.failures[place] += failures;
+        }
+    }
+    tasks
+}
+
+/// The keys that an endpoint of a single run has beyond the metrics: the ends of [`Stats::p95_interval_ms`].
 const P95_LOW: &str = "p95_low";
 const P95_HIGH: &str = "p95_high";
 

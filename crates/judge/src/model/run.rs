@@ -1,6 +1,6 @@
 //! The core data types: what a Locust run measured, and under which circumstances.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use anyhow::{Result, bail, ensure};
@@ -133,7 +133,7 @@ impl fmt::Display for Metric {
 
 /// What one run measured of an endpoint or of all requests together. Every value is finite and not negative;
 /// `requests` is at least 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
     pub requests: u64,
     pub failures: u64,
@@ -145,6 +145,10 @@ pub struct Stats {
     /// The interval of the true p95 that these requests are a sample of, at [`REQUEST_Z`]; `None` for too few
     /// requests.
     pub p95_interval_ms: Option<Interval>,
+    /// The mean size of an answer in bytes; `None` if the file does not have it.
+    pub content_bytes: Option<f64>,
+    /// The response times; empty if the file has no histogram.
+    pub histogram: Histogram,
 }
 
 /// The number of requests that a run must have: with fewer, its p95 is its maximum.
@@ -231,7 +235,27 @@ impl Precision {
 /// An endpoint by Locust's Type and Name; `None` is all requests together, Locust's `Aggregated`.
 pub type EndpointName<'a> = Option<&'a str>;
 
-#[derive(Clone, Debug, PartialEq)]
+/// The calls of one task, a method of a class of users, in one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskCalls {
+    pub name: String,
+    pub calls: u64,
+    /// Calls that ended in an exception that no failed request explains.
+    pub failures: u64,
+    /// The most frequent exception of them, on one line; empty if there is none.
+    pub exception: String,
+}
+
+/// How late timers fired in the event loops of Locust's processes, over the measured window, in ms. A request waits for
+/// such a loop, so no latency is known more exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lateness {
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+    pub p99_ms: f64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
     pub precision: Precision,
     pub total: Stats,
@@ -239,8 +263,14 @@ pub struct Run {
     pub endpoints: Vec<(Box<str>, Stats)>,
     /// The response time in ms of all requests together at each of [`PERCENTILES`]; empty if no histogram gives it.
     pub distribution: Vec<f64>,
-    /// Of all requests together; empty if the file has no histogram.
-    pub histogram: Histogram,
+    /// The requests of `on_start`, by endpoint. They are no part of `total` and `endpoints`.
+    pub setup: Vec<(Box<str>, Stats)>,
+    /// The mean number of running users of each class; empty if it is unknown.
+    pub users_by_class: BTreeMap<String, f64>,
+    /// Empty if nothing counted them.
+    pub tasks: Vec<TaskCalls>,
+    /// `None` for results that were measured without our listener.
+    pub lateness: Option<Lateness>,
 }
 
 /// The percentiles of a distribution: closer together near limits, and few enough for one line of a file.
@@ -256,7 +286,8 @@ impl Run {
     /// The p95 in ms that users arriving on schedule would have seen if each user sends one request every
     /// `expected_interval_ms`; `None` if the file has no histogram.
     pub fn p95_corrected_ms(&self, expected_interval_ms: f64) -> Option<f64> {
-        (self.histogram.count() > 0).then(|| self.histogram.corrected_percentile(0.95, expected_interval_ms))
+        let histogram = &self.total.histogram;
+        (histogram.count() > 0).then(|| histogram.corrected_percentile(0.95, expected_interval_ms))
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -270,10 +301,10 @@ impl Run {
             stats.p95_ms = finer.p95_ms;
             stats.p99_ms = finer.p99_ms;
             stats.p95_interval_ms = finer.p95_interval_ms;
+            stats.histogram = finer.histogram.clone();
         };
         self.precision = finer.precision;
         self.distribution = finer.distribution;
-        self.histogram = finer.histogram;
         take(&mut self.total, &finer.total);
         let finer: HashMap<Box<str>, Stats> = finer.endpoints.into_iter().collect();
         for (name, stats) in &mut self.endpoints {

@@ -19,6 +19,7 @@ struct Columns {
     failures: usize,
     avg_ms: usize,
     requests_per_sec: usize,
+    content_bytes: Option<usize>,
     percentiles: [usize; 3],
     /// All percentiles, rising.
     all_percentiles: Vec<PercentileColumn>,
@@ -63,6 +64,7 @@ impl Columns {
             failures: required("Failure Count")?,
             avg_ms: required("Average Response Time")?,
             requests_per_sec: required("Requests/s")?,
+            content_bytes: find("Average Content Size"),
             // Never `Median Response Time`: Locust 2.47.0 changed how it is computed.
             percentiles: [percentile("50%")?, percentile("95%")?, percentile("99%")?],
         })
@@ -126,13 +128,7 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
         counts.requests
     );
     // The CSV truncates percentiles to whole ms, even if response times were finer.
-    Ok(Run {
-        precision: Precision::Coarse,
-        total,
-        endpoints,
-        distribution: Vec::new(),
-        histogram: Histogram::default(),
-    })
+    Ok(Run { precision: Precision::Coarse, total, endpoints, ..Run::default() })
 }
 
 /// The line on which a record begins, from 1. The csv crate's own count is one behind if lines end in CR LF.
@@ -172,6 +168,9 @@ fn read_row(record: &ByteRecord, columns: &Columns) -> Result<CsvRow> {
             avg_ms: number(record, columns.avg_ms, "Average Response Time")?,
             requests_per_sec: number(record, columns.requests_per_sec, "Requests/s")?,
             p95_interval_ms: p95_interval_ms(record, columns, requests)?,
+            // A size that is no number keeps nothing from being judged.
+            content_bytes: columns.content_bytes.and_then(|column| number(record, column, "the size").ok()),
+            histogram: Histogram::default(),
         };
         let in_order = stats.p50_ms <= stats.p95_ms && stats.p95_ms <= stats.p99_ms;
         ensure!(

@@ -23,6 +23,8 @@ struct StatsEntry {
     num_none_requests: u64,
     /// In ms.
     total_response_time: f64,
+    /// In bytes; absent in a file that was written by hand.
+    total_content_length: Option<f64>,
     /// Seconds since 1970.
     start_time: f64,
     /// Seconds since 1970; `null` before the first request.
@@ -40,15 +42,16 @@ pub fn parse(text: &str) -> Result<Run> {
     ensure!(everything.count() > 0, "no request has a response time");
     let elapsed_s = elapsed_s(&parts)?;
     let all: Vec<&StatsEntry> = parts.iter().map(|part| part.entry).collect();
-    let total = stats(&all, &everything, elapsed_s)?;
+    let distribution = PERCENTILES.iter().map(|percent| everything.percentile(percent / 100.0)).collect();
+    let precision = precision(&everything);
+    let total = stats(&all, everything, elapsed_s)?;
     check_endpoints(parts.len())?;
     let mut endpoints = Vec::with_capacity(parts.len());
     for EndpointEntry { name, entry, histogram } in parts {
-        let stats = stats(&[entry], &histogram, elapsed_s).with_context(|| format!("`{}`", name.escape_debug()))?;
+        let stats = stats(&[entry], histogram, elapsed_s).with_context(|| format!("`{}`", name.escape_debug()))?;
         endpoints.push((name, stats));
     }
-    let distribution = PERCENTILES.iter().map(|percent| everything.percentile(percent / 100.0)).collect();
-    Ok(Run { precision: precision(&everything), total, endpoints, distribution, histogram: everything })
+    Ok(Run { precision, total, endpoints, distribution, ..Run::default() })
 }
 
 struct EndpointEntry<'a> {
@@ -117,7 +120,7 @@ fn elapsed_s(parts: &[EndpointEntry]) -> Result<f64> {
     Ok(elapsed_s)
 }
 
-fn stats(entries: &[&StatsEntry], histogram: &Histogram, elapsed_s: f64) -> Result<Stats> {
+fn stats(entries: &[&StatsEntry], histogram: Histogram, elapsed_s: f64) -> Result<Stats> {
     let requests: u64 = entries.iter().map(|entry| entry.num_requests).sum();
     let timed = histogram.count();
     // A custom request may have no response time; if none has, Locust's CSV has 0.
@@ -137,7 +140,16 @@ fn stats(entries: &[&StatsEntry], histogram: &Histogram, elapsed_s: f64) -> Resu
             low: histogram.order_statistic(ranks.low - 1),
             high: histogram.order_statistic(ranks.high - 1),
         }),
+        content_bytes: content_bytes(entries, requests),
+        histogram,
     })
+}
+
+/// The mean size of an answer, if every entry has a size that can be one.
+fn content_bytes(entries: &[&StatsEntry], requests: u64) -> Option<f64> {
+    let sizes: Option<Vec<f64>> = entries.iter().map(|entry| entry.total_content_length).collect();
+    let mean = sizes?.iter().sum::<f64>() / requests as f64;
+    flaw(mean).is_none().then_some(mean)
 }
 
 /// Fine only if a response time shows it, since Locust's own rounding leaves multiples of its resolution.

@@ -53,6 +53,11 @@ impl Histogram {
         self.buckets.iter().map(|bucket| bucket.count).sum()
     }
 
+    /// The number of requests that took longer than `time_ms`, but for the last bits of a number read from a file.
+    pub fn count_above(&self, time_ms: f64) -> u64 {
+        self.buckets.iter().filter(|bucket| bucket.time_ms > time_ms * (1.0 + 1e-9)).map(|bucket| bucket.count).sum()
+    }
+
     /// The response time in ms of the request at `rank`, from 0, by time. Ranks beyond the last request are the last.
     pub(crate) fn order_statistic(&self, rank: u64) -> f64 {
         let mut seen = 0;

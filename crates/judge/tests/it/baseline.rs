@@ -1,10 +1,13 @@
 //! The baseline file.
 
-use expect_test::expect;
-use judge::baseline::file::Baseline;
-use judge::model::run::{Metric, PERCENTILES, Precision, Provenance, Run, Usage};
+use std::collections::BTreeMap;
 
-use crate::samples::{VERSION_1_0, error, provenance, run};
+use expect_test::expect;
+use judge::baseline::file::{Baseline, Pooled};
+use judge::model::run::{Lateness, Metric, PERCENTILES, Precision, Provenance, Run, TaskCalls, Usage};
+use judge::parse::locust_json;
+
+use crate::samples::{VERSION_1_0, error, json_of, provenance, run};
 
 #[test]
 fn version_1_0_baseline_loads_unchanged() {
@@ -30,7 +33,7 @@ fn saved_baseline_loads_unchanged() {
     assert!(text.contains(r#""notes": "...""#), "notes are kept: {text}");
     expect![[r#"
         {
-          "version": "1.3",
+          "version": "1.4",
           "timestamp": "2026-11-23T12:00:00Z",
           "commit": "0123456789abcdef0123456789abcdef01234567",
           "dirty": false,
@@ -58,7 +61,7 @@ fn saved_baseline_loads_unchanged() {
             "total_requests": [450.0]
           },
           "distribution": [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9],
-    "#]]
+  "#]]
     .assert_eq(&text[..text.find("  \"endpoints\"").unwrap()]);
 }
 
@@ -144,5 +147,107 @@ fn reading_without_endpoints_gives_the_same_total_and_errors() {
         &VERSION_1_0.replace("350.0", "-350.0"),
     ] {
         assert_eq!(error(Baseline::parse_total(bad)), error(Baseline::parse(bad)), "{bad}");
+    }
+}
+
+/// A run of one endpoint with these response times in ms and their counts, with everything that version 1.4 keeps.
+fn full_run(times: &str, calls: u64) -> Run {
+    let mut run = locust_json::parse(&json_of(times)).unwrap();
+    run.setup = vec![("POST /login".into(), run.total.clone())];
+    run.users_by_class = BTreeMap::from([("Reader".to_owned(), 9.0), (format!("Writer{calls}"), 1.0)]);
+    run.tasks =
+        vec![TaskCalls { name: "Reader.read".to_owned(), calls, failures: 1, exception: "KeyError".to_owned() }];
+    run.lateness = Some(Lateness { p50_ms: 0.5, p95_ms: 1.4, p99_ms: 3.4 });
+    run
+}
+
+#[test]
+fn version_1_4_keeps_setup_users_tasks_lateness_and_pooled_requests() {
+    let runs = [full_run(r#""10":91,"30":9"#, 7), full_run(r#""10":98,"20":2"#, 8)];
+    let baseline = Baseline::new(&runs, provenance(), None, None).unwrap();
+    let text = baseline.to_text();
+    assert_eq!(Baseline::parse(&text).unwrap(), baseline);
+    let total = Baseline::parse_total(&text).unwrap();
+    assert_eq!((total.total(Metric::P95), total.setup.len()), (baseline.total(Metric::P95), 0));
+    expect![[r#"
+        "endpoints": {
+            "GET /": {
+              "above_p95": [9.0, 0.0],
+              "avg_response_time": [11.8, 10.2],
+              "error_rate": [0.0, 0.0],
+              "p50": [10.0, 10.0],
+              "p95": [30.0, 10.0],
+              "p99": [30.0, 20.0],
+              "pooled": [10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 20.0, 30.0, 30.0, 30.0, 30.0],
+              "requests_per_sec": [100.0, 100.0],
+              "total_requests": [100.0, 100.0]
+            }
+          },"#]]
+    .assert_eq(&text[text.find("\"endpoints\"").unwrap()..text.find("\n  \"setup\"").unwrap()]);
+    expect![[r#"
+        "users_by_class": {
+            "Reader": [9.0, 9.0],
+            "Writer7": [1.0, 0.0],
+            "Writer8": [0.0, 1.0]
+          },
+          "tasks": {
+            "Reader.read": {
+              "calls": [7, 8],
+              "failures": [1, 1]
+            }
+          },
+          "lateness": {
+            "p50_ms": [0.5, 0.5],
+            "p95_ms": [1.4, 1.4],
+            "p99_ms": [3.4, 3.4]
+          },"#]]
+    .assert_eq(&text[text.find("\"users_by_class\"").unwrap()..text.find("\n  \"notes\"").unwrap()]);
+    let pooled = Pooled::of(&baseline.endpoints["GET /"]).unwrap();
+    assert_eq!((pooled.p95_ms, pooled.above_p95, pooled.requests), (20.0, vec![9.0, 0.0], vec![100.0, 100.0]));
+    assert_eq!(Pooled::of(&baseline.setup["POST /login"]).unwrap().p95_ms, 20.0);
+}
+
+#[test]
+fn a_baseline_keeps_of_each_run_only_what_all_runs_have() {
+    let bare = Run { setup: Vec::new(), ..locust_json::parse(&json_of(r#""10":90,"30":10"#)).unwrap() };
+    let runs = [full_run(r#""10":90,"30":10"#, 7), bare];
+    let baseline = Baseline::new(&runs, provenance(), None, None).unwrap();
+    assert!(baseline.users_by_class.is_empty() && baseline.tasks.is_empty() && baseline.lateness.is_empty());
+    assert_eq!(baseline.setup["POST /login"]["p95"], [30.0]);
+    let of_csv = Baseline::new(&[run(&[("GET /a", 90.0)])], provenance(), None, None).unwrap();
+    assert_eq!(Pooled::of(&of_csv.endpoints["GET /a"]), None);
+}
+
+#[test]
+fn counts_that_cannot_be_meant_are_refused() {
+    let text = Baseline::new(&[full_run(r#""10":90,"30":10"#, 7)], provenance(), None, None).unwrap().to_text();
+    for (before, after, expected) in [
+        (
+            r#""above_p95": [0.0]"#,
+            r#""above_p95": [101.0]"#,
+            expect!["`GET /`: `above_p95` is not a part of `total_requests` of each run"],
+        ),
+        (r#""pooled": [10.0"#, r#""pooled": [20.0"#, expect!["`GET /`: `pooled` is not 17 rising percentiles"]),
+        (
+            r#""calls": [7]"#,
+            r#""calls": [0]"#,
+            expect!["`tasks`: `Reader.read` has more failures than calls, or not one of each per run"],
+        ),
+        (
+            r#""p50_ms": [0.5]"#,
+            r#""p50_ms": [9]"#,
+            expect!["`lateness` has no rising percentiles of 0 or more for each run"],
+        ),
+        (
+            r#""Reader": [9.0]"#,
+            r#""Reader": [-1]"#,
+            expect!["`users_by_class` of `Reader` holds not a number of 0 or more"],
+        ),
+    ] {
+        // The endpoints come before the series of all requests, which have the same keys.
+        let (head, endpoints) = text.split_at(text.find("\"endpoints\"").unwrap());
+        let edited = format!("{head}{}", endpoints.replacen(before, after, 1));
+        assert_ne!(edited, text, "{before}");
+        expected.assert_eq(&error(Baseline::parse(&edited)));
     }
 }

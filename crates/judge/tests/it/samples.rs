@@ -6,7 +6,6 @@ use judge::baseline::file::Baseline;
 use judge::model::day::Day;
 use judge::model::limits::{Accepted, Limit, Limits, Rules, default_limits};
 use judge::model::run::{Metric, Precision, Provenance, Run, Stats};
-use judge::stats::histogram::Histogram;
 
 pub const HEADER: &str = "Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,Min Response Time,\
     Max Response Time,Average Content Size,Requests/s,Failures/s,50%,66%,75%,80%,90%,95%,98%,99%,99.9%,99.99%,100%";
@@ -71,7 +70,7 @@ pub fn stats(p95_ms: f64) -> Stats {
         p99_ms: 400.0,
         avg_ms: 100.0,
         requests_per_sec: 15.0,
-        p95_interval_ms: None,
+        ..Stats::default()
     }
 }
 
@@ -80,8 +79,7 @@ pub fn run(endpoints: &[(&str, f64)]) -> Run {
         precision: Precision::Coarse,
         total: stats(300.0),
         endpoints: endpoints.iter().map(|(name, p95_ms)| ((*name).into(), stats(*p95_ms))).collect(),
-        distribution: vec![],
-        histogram: Histogram::default(),
+        ..Run::default()
     }
 }
 
@@ -111,13 +109,7 @@ pub fn candidate(values: &[(Metric, f64)]) -> Run {
             Metric::AvgResponseTime | Metric::TotalRequests => panic!("{metric} is not judged"),
         }
     }
-    Run {
-        precision: Precision::Coarse,
-        total,
-        endpoints: vec![],
-        distribution: vec![],
-        histogram: Histogram::default(),
-    }
+    Run { precision: Precision::Coarse, total, endpoints: vec![], ..Run::default() }
 }
 
 pub fn with_limits(limits: &[(Metric, &str)]) -> Limits {

@@ -14,7 +14,6 @@ use judge::model::limits::{Accepted, EndpointLimits, Limit, Limits, Rules};
 use judge::model::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats, Usage};
 use judge::model::text::{cut, printable};
 use judge::stats::estimate::Interval;
-use judge::stats::histogram::Histogram;
 use judge::verdict::compare::Anchor;
 use judge::verdict::compare::compare;
 use judge::verdict::decision::Presence;
@@ -78,13 +77,7 @@ fn stats(p95_ms: f64) -> Stats {
 
 fn run(total_ms: f64, endpoints: &[(&str, f64)]) -> Run {
     let endpoints = endpoints.iter().map(|(name, p95_ms)| ((*name).into(), stats(*p95_ms))).collect();
-    Run {
-        precision: Precision::Fine,
-        total: stats(total_ms),
-        endpoints,
-        distribution: Vec::new(),
-        histogram: Histogram::default(),
-    }
+    Run { precision: Precision::Fine, total: stats(total_ms), endpoints, distribution: Vec::new(), ..Run::default() }
 }
 
 /// Runs of these p95 of all requests together and of `GET /a`.

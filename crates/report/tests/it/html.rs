@@ -14,7 +14,6 @@ use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
 use judge::model::run::{Load, Machine, Metric, PERCENTILES, Precision, Provenance, Run, Stats, Usage};
 use judge::parse::locust_history::{History, HistoryPoint, Percentiles};
-use judge::stats::histogram::Histogram;
 use judge::verdict::compare::compare;
 use report::Report;
 use report::formats::terminal::{self, Screen, Verbosity};
@@ -121,7 +120,7 @@ fn measured(names: &[String], slowdown: f64) -> Measured {
             p99_ms: median_ms * 5.0 * slowdown * noise(0.15),
             avg_ms: median_ms * 1.3 * slowdown,
             requests_per_sec: requests as f64 / 20.0 * noise(0.02),
-            p95_interval_ms: None,
+            ..Stats::default()
         };
         let total = stats(42.0, 1200 * names.len() as u64 / 5 + 1000, slowdown);
         let endpoints = names.iter().enumerate().map(|(place, name)| {
@@ -136,7 +135,7 @@ fn measured(names: &[String], slowdown: f64) -> Measured {
             total,
             endpoints,
             distribution: PERCENTILES.map(at).to_vec(),
-            histogram: Histogram::default(),
+            ..Run::default()
         }
     };
     let former: Vec<Run> = (0..5).map(|_| run(1.0)).collect();

@@ -6,7 +6,6 @@ use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
 use judge::model::run::{Precision, Run, Stats};
 use judge::stats::estimate::Interval;
-use judge::stats::histogram::Histogram;
 use judge::verdict::compare::compare;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use report::Background;
@@ -62,7 +61,7 @@ fn run<'a>(endpoints: impl IntoIterator<Item = (&'a str, f64)>, total_p95_ms: f6
         total: stats(total_p95_ms),
         endpoints,
         distribution: Vec::new(),
-        histogram: Histogram::default(),
+        ..Run::default()
     }
 }
 

@@ -5,7 +5,6 @@ use fastrand::Rng;
 use judge::baseline::file::Baseline;
 use judge::model::run::{PERCENTILES, Precision, Provenance, REQUEST_Z, Run, Stats};
 use judge::stats::estimate::{Interval, Ranks, quantile_ranks};
-use judge::stats::histogram::Histogram;
 
 /// A run that a neighbour hits is so many times as slow.
 pub const HIT_FACTOR: f64 = 1.5;
@@ -75,13 +74,7 @@ pub fn binomial(random: &mut Rng, requests: u64, rate: f64) -> u64 {
 
 /// A run so many times as slow as the plain one, of so many requests that its percentiles vary with the factor alone.
 pub fn run(factor: f64) -> Run {
-    Run {
-        precision: Precision::Fine,
-        total: stats(factor),
-        endpoints: Vec::new(),
-        distribution: Vec::new(),
-        histogram: Histogram::default(),
-    }
+    Run { precision: Precision::Fine, total: stats(factor), ..Run::default() }
 }
 
 pub fn stats(factor: f64) -> Stats {
@@ -93,7 +86,7 @@ pub fn stats(factor: f64) -> Stats {
         p99_ms: 500.0 * factor,
         avg_ms: 120.0 * factor,
         requests_per_sec: 500.0,
-        p95_interval_ms: None,
+        ..Stats::default()
     }
 }
 
@@ -124,7 +117,7 @@ pub fn sampled(random: &mut Rng, expected_requests: f64, factor: f64) -> Stats {
         p99_ms,
         avg_ms: p50_ms,
         requests_per_sec: requests / RUN_S,
-        p95_interval_ms: None,
+        ..Stats::default()
     }
 }
 
@@ -149,6 +142,7 @@ pub fn bimodal(random: &mut Rng, requests: u64, slow_share: f64, factor: f64) ->
         avg_ms: factor * (200.0 * slow as f64 + 20.0 * (requests - slow) as f64) / requests as f64,
         requests_per_sec: requests as f64 / RUN_S,
         p95_interval_ms: interval.map(|Ranks { low, high }| Interval { low: at(low), high: at(high) }),
+        ..Stats::default()
     };
     run
 }

@@ -2,15 +2,19 @@
 //! what is promised.
 
 pub mod confirmation;
+pub mod coverage;
 pub mod dependence;
 pub mod draw;
 pub mod endpoints;
 pub mod errors;
 pub mod promises;
+pub mod repairs;
 pub mod rounds;
 pub mod rules;
 pub mod series;
+pub mod service;
 pub mod starts;
+pub mod structures;
 pub mod table;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
