@@ -10,8 +10,8 @@ use judge::stats::estimate::Scale;
 use judge::verdict::bisect::{Action, Pair, Search};
 use judge::verdict::compare::ERROR;
 use judge::verdict::decision::Presence;
-use report::Sides;
-use report::view::words::{change_text, count, interval_words, series_of};
+use report::view::content::Sides;
+use report::view::words::{count, interval_words, movement_text as change_text};
 
 use crate::commands::against::Rounds;
 use crate::commands::bisect_range::CommitRange;
@@ -52,7 +52,11 @@ pub fn bisect(flags: &BisectFlags) -> Result<Outcome> {
         let series = bisection.series()?;
         let search = bisection.search(&series)?;
         match search.next_action() {
-            Action::Measure { pair, remaining } => bisection.measure(pair, remaining)?,
+            Action::Measure { pair, remaining } => bisection.measure(pair, remaining).inspect_err(|error| {
+                if error.is::<Interrupted>() {
+                    project.say("the same command goes on from here");
+                }
+            })?,
             Action::End(ending) => {
                 bisection.state.remove();
                 return bisect_result::outcome(&bisection, &series, ending);
@@ -98,7 +102,7 @@ impl FollowedSeries {
     }
 
     pub fn shown(&self) -> String {
-        printable(&series_of(self.endpoint.as_deref(), self.metric))
+        printable(&format!("{} of {}", self.metric, self.endpoint.as_deref().unwrap_or("all requests")))
     }
 }
 
@@ -111,8 +115,12 @@ impl Bisection<'_> {
         let range = &self.range;
         let (commits, [good, bad]) = (range.len(), [0, range.len()].map(|end| range.shown(end)));
         let rounds = self.state.rounds.len();
-        let earlier = if rounds == 0 { String::new() } else { format!(", with {rounds} rounds of an interrupted search") };
-        self.project.say(&format!("searching {commits} commits after {good}, up to {bad}{earlier}"));
+        let earlier =
+            if rounds == 0 { String::new() } else { format!(", with {rounds} rounds of an interrupted search") };
+        self.project.say(&format!("searching {} after {good}, up to {bad}{earlier}", count(commits, "commit")));
+        if self.project.provenance().dirty {
+            self.project.say("note: uncommitted changes are in no commit, so they are not searched");
+        }
     }
 
     /// The rounds of two commits.
@@ -155,7 +163,11 @@ impl Bisection<'_> {
             let names = || rounds.baseline().endpoints.keys().map(String::as_str);
             let near = nearest(endpoint, names());
             let near = near.map_or_else(String::new, |near| format!(" (did you mean {:?}?)", printable(near)));
-            ensure!(names().any(|name| name == endpoint), "--endpoint {endpoint}: no requests at {}{near}", self.flags.good);
+            ensure!(
+                names().any(|name| name == endpoint),
+                "--endpoint {endpoint}: no requests at {}{near}",
+                self.flags.good
+            );
         } else if metric.is_none() {
             let findings = comparison.findings();
             let worst = findings.iter().find(|row| matches!(row.presence, Presence::Both { .. }));
@@ -199,14 +211,15 @@ impl Bisection<'_> {
         let measured = self.measure_round(pair, round).and_then(|measured| {
             self.state.rounds.push(measured);
             self.rounds_made += 1;
-            self.check_round(pair).map_err(|error| FailedCommit { commit: pair.commit, error })
+            let checked = self.check_round(pair).with_context(|| format!("at {}", self.range.shown(pair.commit)));
+            checked.map_err(|error| FailedCommit { commit: pair.commit, error })
         });
         if let Err(FailedCommit { commit, error }) = measured {
             if error.is::<Interrupted>() || self.range.is_end(commit) {
                 return Err(error);
             }
             let reason = error_line(&error);
-            self.project.say(&format!("skipping {}: {reason}", self.range.short(commit)));
+            self.project.say(&format!("skipped: {reason}"));
             self.state.skipped.insert(self.range.hash(commit).to_owned(), reason);
         }
         self.state.save()
@@ -262,8 +275,18 @@ impl Bisection<'_> {
             format!(": {} {} ({interval})", series.shown(), change_text(metric, difference.change()))
         });
         let [reference, commit] = [pair.reference, pair.commit].map(|commit| self.range.shown(commit));
-        self.project.say(&format!("round {made} of {reference} and {commit}{change}"));
+        self.project.say(&format!("round {made} of {reference} and {commit} is done{change}"));
+        self.print_new_warnings();
         Ok(())
+    }
+
+    fn print_new_warnings(&self) {
+        let Some((last, before)) = self.state.rounds.split_last() else { return };
+        for warning in last.warnings() {
+            if !before.iter().any(|round| round.warnings().any(|earlier| earlier == warning)) {
+                self.project.say(&format!("note: {warning}"));
+            }
+        }
     }
 
     /// Prints what is measured next, when the commits change.
@@ -273,11 +296,14 @@ impl Bisection<'_> {
         }
         let [reference, commit] = [pair.reference, pair.commit].map(|commit| self.range.shown(commit));
         let plan = if self.range.is_end(pair.reference) && self.range.is_end(pair.commit) {
-            format!("measuring {reference} and {commit} in turn, in 3 to {} rounds", self.max_rounds())
+            format!("measuring {reference} and {commit} in turn, in up to {} rounds", self.max_rounds())
         } else {
             let subject = self.range.log(&self.project.shell, pair.commit, "%s");
             let commits = count(remaining, "commit");
-            format!("{commits} left{}: measuring {commit} ({subject}) in turn with {reference}", self.time_left(remaining))
+            format!(
+                "{commits} left{}: measuring {commit} ({subject}) in turn with {reference}",
+                self.time_left(remaining)
+            )
         };
         self.project.say(&plan);
     }

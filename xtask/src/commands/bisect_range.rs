@@ -33,7 +33,9 @@ impl CommitRange {
                     "{good} is not an ancestor of {bad}: name the commit where both branched, {}",
                     shown_commit(&base, false)
                 ),
-                None => bail!("{good} is not an ancestor of {bad}: name one that is, or fetch the rest of a shallow clone with `git fetch --unshallow origin`"),
+                None => bail!(
+                    "{good} is not an ancestor of {bad}: name one that is, or fetch the rest of a shallow clone with `git fetch --unshallow origin`"
+                ),
             }
         }
         let range = format!("{first}..{last}");

@@ -1,7 +1,6 @@
 //! How a bisection ended: the commit, or the commits that remain.
 
 use std::fmt::Write as _;
-use std::io;
 
 use anyhow::{Result, bail};
 use judge::model::program;
@@ -9,7 +8,7 @@ use judge::stats::estimate::Difference;
 use judge::verdict::bisect::{Ending, Pair};
 use judge::verdict::compare::ERROR;
 use report::formats::github;
-use report::view::words::{change_text, count, interval_words};
+use report::view::words::{count, interval_words, movement_text as change_text};
 
 use crate::commands::bisect::{Bisection, FollowedSeries};
 use crate::commands::outcome::Outcome;
@@ -36,11 +35,14 @@ struct BisectResult<'a> {
 
 impl BisectResult<'_> {
     fn no_gap(&self, gap: &Difference, visible: f64) -> String {
-        let rounds = count(self.bisection.state.rounds.len(), "round");
+        let Bisection { range, state, .. } = self.bisection;
         format!(
-            "{}, {} after {rounds}: too little to tell commits apart; {} rounds would show {}: lengthen the runs (--run-time), allow more rounds (--max-runs), or name another --metric or --endpoint",
-            self.ends(),
+            "{} from {} to {}: {} after {}, too little to tell commits apart; {} rounds would show {}: lengthen the runs (--run-time), allow more rounds (--max-runs), or name another --metric or --endpoint",
+            self.series.shown(),
+            range.shown(0),
+            range.shown(range.len()),
             self.change(gap),
+            count(state.rounds.len(), "round"),
             self.bisection.max_rounds(),
             change_text(self.series.metric, visible),
         )
@@ -56,7 +58,7 @@ impl BisectResult<'_> {
             ("date", date),
             ("subject", subject),
             ("against", format!("{before} {}", self.log(pair.reference, "%s"))),
-            ("in all", format!("{}: {}", self.ends(), self.change(gap))),
+            ("in all", format!("{} from {} to {}", self.change(gap), range.shown(0), range.shown(range.len()))),
             ("measured", format!("{} for {}", count(state.rounds.len(), "round"), count(range.len(), "commit"))),
         ] {
             let _ = writeln!(text, "  {name:<8} {value}");
@@ -74,23 +76,29 @@ impl BisectResult<'_> {
     }
 
     fn unmeasured(&self, commits: &[usize]) -> String {
+        let Bisection { range, state, .. } = self.bisection;
         let mut text = format!(
-            "NOT FOUND: one of these {} changed {}, and some of them could not be told apart\n",
+            "NOT FOUND: one of these {} changed {}, but not all of them could be measured well enough\n",
             count(commits.len(), "commit"),
-            self.ends()
+            self.series.shown()
         );
         text.push_str(&self.list(commits));
-        text.push_str("next: make the skipped commits build, or allow more rounds for the others (--max-runs)");
+        let are_skipped = commits.iter().any(|commit| state.skipped.contains_key(range.hash(*commit)));
+        text.push_str(if are_skipped {
+            "next: find out why commits were skipped, and search again"
+        } else {
+            "next: allow more rounds (--max-runs), or lengthen the runs (--run-time)"
+        });
         text
     }
 
     fn no_step(&self, pair: Pair, step: &Difference, commits: &[usize]) -> String {
         let mut text = format!(
-            "NOT FOUND: {}, but the search led to commit {}, which changed it by {}: several commits did, or one of these {}\n",
-            self.ends(),
+            "NOT FOUND: several commits changed {}, or one of these {}: the search led to {}, with {} only\n",
+            self.series.shown(),
+            count(commits.len(), "commit"),
             self.bisection.range.short(pair.commit),
             self.change(step),
-            count(commits.len(), "commit"),
         );
         text.push_str(&self.list(commits));
         text.push_str("next: lengthen the runs (--run-time), which shows smaller steps");
@@ -113,17 +121,11 @@ impl BisectResult<'_> {
     fn skipped(&self) -> String {
         let mut text = String::new();
         for (hash, reason) in &self.bisection.state.skipped {
-            if let Some(commit) = self.bisection.range.place(hash) {
-                let _ = writeln!(text, "  skipped  {}: {reason}", self.bisection.range.short(commit));
+            if self.bisection.range.place(hash).is_some() {
+                let _ = writeln!(text, "  skipped  {reason}");
             }
         }
         text
-    }
-
-    /// `p95 of all requests from v1.2 to HEAD`.
-    fn ends(&self) -> String {
-        let range = &self.bisection.range;
-        format!("{} from {} to {}", self.series.shown(), range.shown(0), range.shown(range.len()))
     }
 
     fn change(&self, difference: &Difference) -> String {
@@ -132,11 +134,11 @@ impl BisectResult<'_> {
         format!("{} ({interval})", change_text(metric, difference.change()))
     }
 
-    /// Whether the step is certainly less than the whole change.
+    /// Whether a good part of the change is certainly not by this step.
     fn is_less(&self, step: &Difference, gap: &Difference) -> bool {
-        let worsening = |change: f64| self.series.metric.worsening(change);
-        let interval = step.interval(ERROR);
-        worsening(interval.low).max(worsening(interval.high)) < worsening(gap.change())
+        let [step_interval, gap_interval] = [step, gap].map(|difference| difference.interval(ERROR));
+        let are_apart = step_interval.high < gap_interval.low || gap_interval.high < step_interval.low;
+        are_apart && step.change().abs() < 0.75 * gap.change().abs()
     }
 
     fn log(&self, commit: usize, format: &str) -> String {

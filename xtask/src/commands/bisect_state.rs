@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use judge::baseline::comparability::comparability;
 use judge::model::run::Provenance;
-use report::Sides;
+use report::view::content::Sides;
 use serde::{Deserialize, Serialize};
 
 use crate::config::project::Project;
@@ -18,6 +18,14 @@ use crate::sys::files;
 pub struct MeasuredRound {
     pub commits: Sides<String>,
     pub runs: Sides<MeasuredRun>,
+}
+
+impl MeasuredRound {
+    /// What weakens the measurement.
+    pub fn warnings(&self) -> impl Iterator<Item = &String> {
+        let Sides { baseline, candidate } = &self.runs;
+        [baseline, candidate].into_iter().flat_map(|run| &run.file).flat_map(|file| &file.warnings)
+    }
 }
 
 /// Everything that was measured between two commits.
@@ -60,15 +68,14 @@ impl BisectState {
         };
         let Some(file) = read(&state.path) else { return state };
         if file.good != good || file.bad != bad {
-            project.say("the interrupted bisection was between other commits, so this one starts anew");
+            project.say("the interrupted search was between other commits, so this one starts anew");
             return state;
         }
         for [reference, commit] in file.rounds {
             // The folders of old commands are removed, and their rounds are made again.
             let Ok(runs) = read_runs(&state.root, [&reference.folder, &commit.folder]) else { continue };
-            let difference = difference(&runs.baseline, provenance).or_else(|| difference(&runs.candidate, provenance));
-            if let Some(difference) = difference {
-                project.say(&format!("this bisection starts anew, because since the interrupted one {difference}"));
+            if let Some(difference) = difference(&runs.candidate, provenance) {
+                project.say(&format!("the interrupted search had {difference}, so this one starts anew"));
                 state.rounds.clear();
                 return state;
             }
@@ -112,9 +119,12 @@ fn read_runs(root: &Path, [reference, commit]: [&Path; 2]) -> Result<Sides<Measu
     Ok(Sides { baseline: read(reference)?, candidate: read(commit)? })
 }
 
-/// How a run was measured otherwise than the runs of this command.
+/// The circumstances of a run in which the runs of this command differ.
 fn difference(run: &MeasuredRun, provenance: &Provenance) -> Option<String> {
     let measured = &run.file.as_ref()?.provenance;
     let comparability = comparability(measured, provenance);
-    comparability.refusal.or(comparability.warnings.into_iter().next())
+    if comparability.refusal.is_some() {
+        return measured.load.as_ref().map(|load| format!("another load ({load})"));
+    }
+    comparability.warnings.first().map(|warning| format!("other circumstances ({warning})"))
 }

@@ -295,7 +295,9 @@ fn bisect(mut args: Arguments, locust_args: Vec<String>) -> Result<BisectFlags> 
     let (good, bad) = match &revs[..] {
         [good] => (good.clone(), "HEAD".to_owned()),
         [good, bad] => (good.clone(), bad.clone()),
-        _ => bail!("bisect takes a commit that was fast, and one that is slow: `{} bisect GOOD [BAD]`", program::name()),
+        _ => {
+            bail!("bisect takes a commit that was fast, and one that is slow: `{} bisect GOOD [BAD]`", program::name())
+        }
     };
     ensure!(!(perf.quiet && perf.verbose), "--quiet and --verbose cannot be combined");
     ensure!(

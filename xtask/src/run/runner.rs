@@ -163,7 +163,7 @@ impl<'a> Runner<'a> {
         let log = folder.join("service.log");
         let start = || Target::start(shell, service, &self.settings, &project.paths.root, &log);
         let mut target = self.clock.waiting(start).map_err(|error| side.explain(error))?;
-        let same_program = self.same_program(side, &target);
+        let same_executable = self.same_executable(side, &target);
         let mut sampler = Sampler::default();
         let mut finished = self.load(side, &mut target, &mut sampler, load_number, &folder)?;
         for sentence in self.clock.waiting(|| target.stop()) {
@@ -177,7 +177,7 @@ impl<'a> Runner<'a> {
             (provenance.commit, provenance.dirty) = (checkout.commit.clone(), false);
             finished.warnings.extend(checkout.warning.clone());
         }
-        finished.warnings.extend(same_program);
+        finished.warnings.extend(same_executable);
         RunFile::new(provenance, finished, self.max_runs).write(&folder)?;
         results::read(&folder.join("perf_results_stats.csv"))
             .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())

@@ -12,8 +12,11 @@ use xshell::Shell;
 use crate::sys::git::{self, Submodule};
 use crate::sys::{lock, process};
 
-/// The number of commits whose checkout and build are kept, those used last.
+/// The number of commits whose checkout and build are kept for the next command, those used last.
 const KEPT: usize = 3;
+
+/// The number that is kept while a command checks out one commit after another.
+const KEPT_MEANWHILE: usize = 6;
 
 /// Long enough for git to check out a large repository.
 const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(600);
@@ -80,13 +83,14 @@ impl Checkouts {
         put(&self.shell, commit, &folder, &self.folder, log)?;
         // The checkouts with the oldest times are removed.
         let _ = File::open(&folder).and_then(|folder| folder.set_modified(SystemTime::now()));
+        prune(&self.shell, &self.folder, KEPT_MEANWHILE);
         Ok(folder)
     }
 }
 
 impl Drop for Checkouts {
     fn drop(&mut self) {
-        prune(&self.shell, &self.folder);
+        prune(&self.shell, &self.folder, KEPT);
     }
 }
 
@@ -130,12 +134,12 @@ fn is_restored(shell: &Shell, commit: &str, folder: &Path, log: &Path) -> bool {
         && process::run("git reset", &git::command(shell, &reset), log, CHECKOUT_TIMEOUT).is_ok()
 }
 
-fn prune(shell: &Shell, all: &Path) {
+fn prune(shell: &Shell, all: &Path, kept: usize) {
     let Ok(entries) = fs::read_dir(all) else { return };
     let folders = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
     let mut folders: Vec<PathBuf> = folders.collect();
     folders.sort_by_key(|folder| folder.metadata().and_then(|metadata| metadata.modified()).ok());
-    for folder in folders.iter().rev().skip(KEPT) {
+    for folder in folders.iter().rev().skip(kept) {
         remove(shell, folder);
     }
 }
