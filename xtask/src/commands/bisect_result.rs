@@ -10,7 +10,7 @@ use judge::verdict::compare::ERROR;
 use report::formats::github;
 use report::view::words::{count, interval_words, movement_text as change_text};
 
-use crate::commands::bisect::{Bisection, FollowedSeries};
+use crate::commands::bisect_rounds::{Bisection, FollowedSeries};
 use crate::commands::outcome::Outcome;
 use crate::sys::ci;
 
@@ -64,7 +64,7 @@ impl BisectResult<'_> {
             let _ = writeln!(text, "  {name:<8} {value}");
         }
         text.push_str(&self.skipped());
-        if self.is_less(step, gap) {
+        if is_less(step, gap) {
             let (program, [good, bad]) = (program::name(), [0, range.len()].map(|end| range.shown(end)));
             let _ = writeln!(
                 text,
@@ -134,14 +134,14 @@ impl BisectResult<'_> {
         format!("{} ({interval})", change_text(metric, difference.change()))
     }
 
-    /// Whether a good part of the change is certainly not by this step.
-    fn is_less(&self, step: &Difference, gap: &Difference) -> bool {
-        let [step_interval, gap_interval] = [step, gap].map(|difference| difference.interval(ERROR));
-        let are_apart = step_interval.high < gap_interval.low || gap_interval.high < step_interval.low;
-        are_apart && step.change().abs() < 0.75 * gap.change().abs()
-    }
-
     fn log(&self, commit: usize, format: &str) -> String {
         self.bisection.range.log(&self.bisection.project.shell, commit, format)
     }
+}
+
+/// Whether a good part of the change is certainly not by this step.
+fn is_less(step: &Difference, gap: &Difference) -> bool {
+    let [step_interval, gap_interval] = [step, gap].map(|difference| difference.interval(ERROR));
+    let are_apart = step_interval.high < gap_interval.low || gap_interval.high < step_interval.low;
+    are_apart && step.change().abs() < 0.75 * gap.change().abs()
 }

@@ -91,12 +91,13 @@ impl BisectState {
             let folder = files::folder_of(&run.path);
             SavedRun { commit: commit.clone(), folder: folder.strip_prefix(&self.root).unwrap_or(folder).to_owned() }
         };
+        let rounds = self.rounds.iter().map(|MeasuredRound { commits, runs }| {
+            [saved(&commits.baseline, &runs.baseline), saved(&commits.candidate, &runs.candidate)]
+        });
         let file = StateFile {
             good: self.good.clone(),
             bad: self.bad.clone(),
-            rounds: Vec::from_iter(self.rounds.iter().map(|MeasuredRound { commits, runs }| {
-                [saved(&commits.baseline, &runs.baseline), saved(&commits.candidate, &runs.candidate)]
-            })),
+            rounds: rounds.collect(),
             skipped: self.skipped.clone(),
         };
         let text = serde_json::to_string_pretty(&file).context("cannot write the state of the bisection")?;
