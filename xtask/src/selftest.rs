@@ -1,9 +1,8 @@
 //! `cargo xtask selftest`: can the gate be trusted on this machine? It measures the demo with real Locust, then again with
 //! faults of known size, and compares each verdict with the known truth.
 //!
-//! It calls the program as CI does, and looks only at its exit code and its report. The configuration is not `perf.toml`,
-//! which may name another service or other limits. Only `[locust]` is taken from there, because the speed of Locust is part of
-//! the machine.
+//! It calls the program as CI does, and looks only at its exit code and its report. Only `[locust]` is taken from `perf.toml`,
+//! because the speed of Locust is part of the machine.
 
 use std::env;
 use std::fmt::Write as _;
@@ -171,7 +170,6 @@ const EXPECTATIONS: [Expectation; 10] = [
     },
 ];
 
-/// Relative to the root.
 const LEAVING_LOCUSTFILE: &str = "target/perf/selftest/leaving_users.py";
 
 const LEAVING_USERS: &str = r#""""Written by `cargo xtask selftest`."""
@@ -208,8 +206,8 @@ const FULL: Form = Form { is_quick: false, run_time_s: 20 };
 /// correction may reject it. The demo spreads its errors evenly, so every run has 4.2% of them (`GET /health` never fails).
 const QUICK: Form = Form { is_quick: true, run_time_s: 10 };
 
-/// The load and the limits of the bundled `perf.toml`, with a service that gets a signal on demand: the shell becomes the
-/// service, well after the load has begun and well before it ends.
+/// The load and the limits of the bundled `perf.toml`, with a service that gets a signal in the middle of the load on demand.
+/// The shell becomes the service.
 const SERVICE: &str = r#"# Written by `cargo xtask selftest`.
 [service]
 build = "cargo build --quiet --release --package demo"
@@ -242,23 +240,20 @@ const TIMEOUT: Duration = Duration::from_secs(3600);
 /// The time from SIGTERM to SIGKILL. The gate needs a few seconds of it to end Locust and the service.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// The files of a selftest.
 struct Trial<'a> {
     form: &'a Form,
     program: PathBuf,
     root: PathBuf,
-    /// The folder of the configuration, the baseline and a log for each expectation.
+    /// Has the configuration, the baseline and a log for each expectation.
     folder: PathBuf,
     /// Two selftests at once would overwrite each other's files, and disturb each other's measurements.
     _lock: File,
 }
 
-/// The result of one call of the gate.
 struct CallResult {
     code: Option<i32>,
     output: String,
     load_s: u32,
-    /// The p95 of each finished run.
     p95_ms: Vec<f64>,
 }
 
@@ -269,7 +264,6 @@ impl CallResult {
 }
 
 impl Expectation {
-    /// Returns the line of the output that shows the verdict.
     fn proof<'s>(&self, seen: &'s CallResult) -> Option<&'s str> {
         // The table has this row whatever its status.
         let is_proof = |line: &&str| line.starts_with(self.prints) && (self.code != 1 || line.contains("FAIL"));
@@ -321,7 +315,6 @@ impl Trial<'_> {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 
-    /// Calls the gate with the fault.
     fn measure(&self, expectation: &Expectation) -> Result<CallResult> {
         let log = self.log(expectation);
         remove(&log)?;
@@ -353,7 +346,7 @@ impl Trial<'_> {
         Ok(CallResult { code: status.code(), output, load_s, p95_ms })
     }
 
-    /// Returns the seconds of load and the p95 of each finished run, for the gate with this process id.
+    /// The seconds of load and the p95 of each finished run, for the gate with this process id.
     fn measured(&self, id: u32) -> Result<(u32, Vec<f64>)> {
         // A gate that refuses before the load leaves no folder.
         let Some(folder) = Session::folder_of(&self.root.join("target/perf"), id) else {
@@ -375,8 +368,7 @@ impl Trial<'_> {
         Ok((load_s, p95_ms))
     }
 
-    /// Returns a line with the smallest changes that the gate can detect here, from the spread of the baseline's runs and of
-    /// the runs of the same build.
+    /// The smallest changes that the gate can detect here, from the spread of both measurements of the same build.
     fn detectable(&self, same_build_p95_ms: &[f64]) -> Result<String> {
         let baseline = Baseline::parse(&files::read_to_string(&self.baseline_path())?)?;
         let baseline_p95_ms = baseline.total_runs(Metric::P95);
@@ -394,8 +386,7 @@ impl Trial<'_> {
     }
 }
 
-/// Whether a variable of the caller would disturb a trial: faults of the demo, settings of Locust, and variables that make the
-/// gate annotate a pull request or colour its output.
+/// Faults of the demo, settings of Locust, and variables that make the gate annotate a pull request or colour its output.
 fn disturbs(name: &str) -> bool {
     let prefixes = ["DEMO_", "GITHUB_", "LOCUST_", "SELFTEST_"];
     prefixes.iter().any(|prefix| name.starts_with(prefix)) || ["CI", "CLICOLOR_FORCE"].contains(&name)
@@ -420,7 +411,6 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// The width of the result's column.
 const SHOWN: usize = 70;
 
 /// `same build again  must pass  exit 0, PASS: p95 +0.4%  0.3 min of load  ok`

@@ -75,7 +75,6 @@ impl Present {
         Ok(Present::Own { folder: "xtask".to_owned(), package: package.unwrap_or("xtask").to_owned() })
     }
 
-    /// Returns the folder of the package that depends on the gate.
     pub(crate) fn folder(&self) -> &str {
         match self {
             Present::Own { folder, .. } => folder,
@@ -91,7 +90,7 @@ fn is_adopted(manifest: &str) -> bool {
     dependency.len() == 1 && others == MANIFEST.lines().collect::<Vec<_>>()
 }
 
-/// Returns the package that an alias such as `run --package tools --` runs, if it names one.
+/// The package that an alias such as `run --package tools --` runs, if it names one.
 fn package_of_alias(alias: &str) -> Option<String> {
     let mut words = alias.split_whitespace();
     while let Some(word) = words.next() {
@@ -113,7 +112,7 @@ fn folder_of_package(top: &Path, shell: &Shell, package: &str) -> Option<String>
     })
 }
 
-/// Returns the manifests of the repository, relative to its root.
+/// The manifests of the repository, relative to its root.
 fn manifests(shell: &Shell) -> Vec<String> {
     let args = ["ls-files", "--cached", "--others", "--exclude-standard", "--", "Cargo.toml", "**/Cargo.toml"];
     let listed = git::read(shell, &args).ok().flatten().unwrap_or_default();
@@ -124,7 +123,6 @@ pub(crate) fn parse_toml(text: &str) -> Result<Table> {
     toml::from_str(text).map_err(|error| anyhow!("{}", error.message().replace('\n', " ")))
 }
 
-/// Returns all edits for a gate that cargo builds by `line`.
 pub(crate) fn edits(destination: &Destination, shell: &Shell, present: &Present, line: &str) -> Result<Vec<Edit>> {
     let top = &destination.top;
     let mut edits = vec![package_edit(top, present, line)?];
@@ -156,7 +154,7 @@ fn package_edit(top: &Path, present: &Present, line: &str) -> Result<Edit> {
     }
 }
 
-/// Returns the version in the line of a dependency: `tag = "v0.2.0"`.
+/// The version in the line of a dependency: `tag = "v0.2.0"`.
 fn shown_version(manifest: &str) -> String {
     let line = manifest.lines().find(|line| line.starts_with("locust-gate = {")).unwrap_or_default();
     let table = parse_toml(line).unwrap_or_default();
@@ -164,7 +162,7 @@ fn shown_version(manifest: &str) -> String {
     ["tag", "rev", "path"].iter().find_map(shown).unwrap_or_else(|| "another version".to_owned())
 }
 
-/// Returns the lines that the owner must add; none if they are present.
+/// The lines that the owner must add; none if they are present.
 fn lines_for_owner(top: &Path, folder: &str, line: &str) -> Result<Vec<String>> {
     let name = format!("{folder}/Cargo.toml");
     let text = files::read_to_string(&top.join(&name))?;
@@ -201,7 +199,7 @@ fn workspace_edit(top: &Path, shell: &Shell) -> Result<Edit> {
     Ok(Edit::created("Cargo.toml", vec![NewFile::new(path, text)]))
 }
 
-/// Returns the lines that make `xtask` a member of the workspace; none if it is one.
+/// The lines that make `xtask` a member of the workspace; none if it is one.
 fn lines_for_workspace(text: &str) -> Result<Vec<String>> {
     let manifest = parse_toml(text)?;
     let Some(workspace) = manifest.get("workspace").and_then(Value::as_table) else {
@@ -241,7 +239,6 @@ fn cargo_settings(top: &Path) -> Result<Table> {
     parse_toml(&files::read_to_string(&path)?).with_context(|| path.display().to_string())
 }
 
-/// Returns what the alias `cargo xtask` stands for.
 fn alias(top: &Path) -> Result<Option<String>> {
     Ok(match cargo_settings(top)?.get("alias").and_then(|aliases| aliases.get("xtask")) {
         Some(Value::String(alias)) => Some(alias.clone()),

@@ -17,7 +17,7 @@ use crate::adopt::template::render;
 const PERF_TOML: &str = include_str!("../../adopt/perf.toml");
 const LOCUSTFILE: &str = include_str!("../../adopt/locustfile.py");
 
-/// Returns the edits of `perf.toml`, with the locustfile and the Locust that are there, and of the starter locustfile.
+/// The edits of `perf.toml`, with the locustfile and the Locust that are there, and of the starter locustfile.
 pub(crate) fn edits(destination: &Destination, in_folder: &Shell) -> Result<[Edit; 2]> {
     let (locustfile, found) = locustfile(destination, in_folder)?;
     Ok([perf_toml(destination, in_folder, found.as_deref())?, locustfile])
@@ -50,7 +50,7 @@ fn locustfile(destination: &Destination, shell: &Shell) -> Result<(Edit, Option<
     Ok((edit, None))
 }
 
-/// Returns the locustfile that the owner's `perf.toml` names. The gate itself reports a `perf.toml` that is wrong.
+/// The locustfile that the owner's `perf.toml` names. The gate itself reports a `perf.toml` that is wrong.
 fn named_in_perf_toml(destination: &Destination) -> Result<Option<String>> {
     let path = destination.folder.join("perf.toml");
     if !path.is_file() {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use crate::sys::{files, process};
 use anyhow::{Context as _, Result};
 
-/// Where the gate is installed.
 pub struct Destination {
     /// The root of the git repository, which gets `xtask` and the workflow.
     pub top: PathBuf,
@@ -30,11 +29,8 @@ impl NewFile {
 
 /// What is done to one file or folder, with advice to its owner.
 pub struct Edit {
-    /// The path from the root.
     pub name: String,
-    /// The files to write; none if it is kept as it is.
     pub files: Vec<NewFile>,
-    /// A few words for the summary.
     pub done: String,
     /// The lines of one piece of advice, the first of them a sentence.
     pub advice: Vec<String>,

@@ -10,24 +10,21 @@ use xshell::Shell;
 
 use crate::adopt::cargo::parse_toml;
 
-/// The Locust of the other repository.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct FoundLocust {
     /// The lines for `[locust]` of `perf.toml`.
     pub lines: Vec<String>,
-    /// Other places that have a Locust.
     pub also: Vec<String>,
     pub advice: Option<String>,
 }
 
-/// The version of Locust that a requirement asks for.
 #[derive(Clone, Debug, PartialEq)]
 enum Wanted {
     Any,
     Version(String),
 }
 
-/// Returns the files of the shell's folder that import Locust, tracked or not, relative to it. Files that define users come
+/// The files of the shell's folder that import Locust, tracked or not, relative to it. Files that define users come
 /// first, because the others are their helpers.
 pub(crate) fn locustfiles(shell: &Shell) -> Vec<String> {
     let pattern = "^[[:space:]]*(from|import)[[:space:]]+locust([[:space:].,]|$)";
@@ -81,7 +78,6 @@ pub(crate) fn locust(folder: &Path, shell: &Shell) -> Result<FoundLocust> {
     Ok(FoundLocust { also, ..chosen.unwrap_or_default() })
 }
 
-/// Returns the requirements files of the folder, relative to it.
 fn requirements(shell: &Shell) -> Vec<String> {
     let patterns = ["*requirements*.txt", "requirements/*.txt"];
     let args = [&["ls-files", "--cached", "--others", "--exclude-standard", "--"], &patterns[..]].concat();
@@ -107,7 +103,6 @@ fn wanted(line: &str) -> Option<Wanted> {
     Some(version.map_or(Wanted::Any, |version| Wanted::Version(version.to_owned())))
 }
 
-/// Finds Locust among the dependencies of `pyproject.toml`, for any tool.
 fn of_pyproject(folder: &Path) -> Result<Option<FoundLocust>> {
     let path = folder.join("pyproject.toml");
     if !path.is_file() {
@@ -147,7 +142,6 @@ fn find_wanted(value: &Value) -> Option<Wanted> {
     }
 }
 
-/// Returns the virtual environments of the folder that have a Locust.
 fn environments(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());

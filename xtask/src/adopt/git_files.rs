@@ -24,7 +24,7 @@ const IGNORE_LINES: [IgnoreLine; 3] = [
 /// Without it, git merges two baselines line by line into one that nobody measured.
 const NO_MERGE: &str = "perf_baseline.json -merge";
 
-/// Returns the edits of `.gitignore`, `.gitattributes` and `.dockerignore`. The root needs a line only if cargo builds there.
+/// The edits of `.gitignore`, `.gitattributes` and `.dockerignore`. The root needs a line only if cargo builds there.
 pub(crate) fn edits(
     destination: &Destination,
     at_top: &Shell,
@@ -83,7 +83,7 @@ struct Ignored {
     rule: String,
 }
 
-/// Returns the paths that git ignores by the repository's rules, without the user's rules, which a colleague does not have.
+/// The paths that git ignores by the repository's rules, without the user's rules, which a colleague does not have.
 fn ignored(shell: &Shell, paths: impl Iterator<Item = String>) -> Vec<Ignored> {
     let paths: Vec<String> = paths.collect();
     let mut args = vec!["-c", "core.excludesFile=/dev/null", "check-ignore", "--no-index", "--verbose", "--"];
@@ -98,7 +98,7 @@ fn ignored(shell: &Shell, paths: impl Iterator<Item = String>) -> Vec<Ignored> {
     listed.lines().filter_map(parse).collect()
 }
 
-/// Returns a line for each rule of git that hides files which must be committed.
+/// A line for each rule of git that hides files which must be committed.
 pub(crate) fn hidden(at_top: &Shell, destination: &Destination, edits: &[Edit]) -> Vec<String> {
     let written = edits.iter().flat_map(|edit| &edit.files);
     let mut paths: Vec<String> =

@@ -100,7 +100,7 @@ fn summary(flags: &Adopt, destination: &Destination, source: &Source, edits: &[E
     text
 }
 
-/// Returns the steps after which the gate works: to commit an upgrade, or to measure the first baseline.
+/// The steps after which the gate works: to commit an upgrade, or to measure the first baseline.
 fn last_steps(destination: &Destination, written: &[&Edit]) -> Vec<String> {
     if written.iter().any(|edit| edit.done.starts_with("upgraded")) {
         return vec!["see the gate's CHANGELOG.md for changes, then commit everything".to_owned()];

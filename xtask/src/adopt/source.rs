@@ -18,18 +18,17 @@ const FEATURES: &str = "default-features = false";
 
 #[derive(Debug)]
 pub enum Source {
-    /// Cargo fetches the gate's repository, by this line of a manifest.
+    /// Cargo fetches the gate by this line of a manifest.
     Git { line: String, warning: Option<&'static str> },
-    /// Cargo builds the gate in this folder, which lies inside the other repository.
+    /// Cargo builds the gate in this folder of the other repository.
     Inside(PathBuf),
     /// Cargo builds the gate in this folder of this machine alone.
     Outside(PathBuf),
-    /// The program is installed from the Python package, without Rust.
+    /// Pip installs the gate, without Rust.
     Packaged,
 }
 
 impl Source {
-    /// Finds out how the repository at `top` can get this program.
     pub(crate) fn find(top: &Path) -> Result<Source> {
         if program::name() == PACKAGED {
             return Ok(Source::Packaged);
@@ -50,7 +49,7 @@ impl Source {
         }
     }
 
-    /// Returns the line that depends on the gate in the manifest of a folder below `top`; `None` without Rust.
+    /// The line that depends on the gate in the manifest of a folder below `top`; `None` without Rust.
     pub(crate) fn line(&self, top: &Path, folder: &str) -> Option<String> {
         let path = match self {
             Source::Git { line, .. } => return Some(line.clone()),
@@ -64,7 +63,6 @@ impl Source {
         Some(format!("locust-gate = {{ path = {path:?}, {FEATURES} }}"))
     }
 
-    /// Returns what keeps others from building the gate.
     pub(crate) fn warning(&self) -> Option<String> {
         match self {
             Source::Git { warning, .. } => warning.map(str::to_owned),
@@ -99,7 +97,7 @@ fn git_line(url: &str, tag: Option<&str>, commit: &str) -> String {
     format!("locust-gate = {{ git = {url:?}, {at}, {FEATURES} }}")
 }
 
-/// Returns a remote's URL as cargo takes it, without credentials; `None` if others cannot reach it.
+/// A URL for cargo, without credentials; `None` if others cannot reach it.
 fn reachable(origin: &str) -> Option<String> {
     if let Some((scheme, rest)) = origin.split_once("://") {
         let is_remote = ["https", "http", "ssh", "git"].contains(&scheme);
@@ -120,7 +118,6 @@ fn reachable(origin: &str) -> Option<String> {
     is_host.then(|| format!("ssh://{host}/{}", path.trim_start_matches('/')))
 }
 
-/// Returns the root of the gate's workspace.
 pub(crate) fn workspace() -> Result<&'static Path> {
     Path::new(PACKAGE).parent().with_context(|| format!("{PACKAGE} is no folder of a workspace"))
 }

@@ -58,7 +58,7 @@ fn name(inside: &str) -> String {
     }
 }
 
-/// Returns the text of the workflow for a service in the folder `inside` of its repository, such as `services/claims/`.
+/// The text of the workflow for a service in the folder `inside` of its repository, such as `services/claims/`.
 pub fn text(inside: &str, install: &Install) -> String {
     let folder = inside.trim_end_matches('/');
     let own_name = name(inside);

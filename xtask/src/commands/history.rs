@@ -5,6 +5,7 @@ use std::io;
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::chain::{Version, breaks};
 use judge::baseline::comparability::Break;
+use judge::model::text::nearest;
 use report::Format;
 use report::formats::github;
 use report::history::timeline::Timeline;
@@ -121,8 +122,7 @@ fn endpoints<'v>(flags: &HistoryFlags, versions: &'v [Version]) -> Result<Vec<Op
         versions.iter().flat_map(|version| version.baseline.endpoints.keys()).map(String::as_str).collect();
     names.sort_unstable();
     names.dedup();
-    let likeness = |name: &str| strsim::jaro_winkler(pattern, name);
-    let nearest = names.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    let nearest = nearest(pattern, names.iter().copied());
     names.retain(|name| *name == pattern || glob.matches(name));
     let nearest = nearest.map_or_else(String::new, |nearest| format!(" (did you mean {nearest:?}?)"));
     let found = (!names.is_empty()).then_some(names);

@@ -1,4 +1,4 @@
-//! What the commands share: the runs of one side, the next step, and the facts of a report.
+//! The shared steps of commands: the runs of one side, the next step, and the facts of a report.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -33,11 +33,11 @@ pub struct Measurement {
     /// Each run over time, or why that is missing.
     pub histories: Vec<Result<History, String>>,
     pub provenance: Provenance,
-    /// What weakens the measurement, a sentence each.
+    /// Warnings about the measurement, a sentence each.
     pub warnings: Vec<String>,
     /// The folders of the runs that the gate made.
     folders: Vec<PathBuf>,
-    /// The users that left before a load was asked to stop.
+    /// The users that left before the load was stopped.
     users_left: Vec<UsersLeft>,
 }
 
@@ -149,7 +149,7 @@ pub fn rules_for(project: &Project, measured: &[MeasuredRun]) -> Rules {
     Rules { max_runs: max_runs.unwrap_or(project.rules.max_runs), ..project.rules.clone() }
 }
 
-/// What follows a run or a round, and why.
+/// The step after a run or a round, with its reason.
 pub enum Next {
     MeasureAgain(String),
     Stop(String),
@@ -182,7 +182,7 @@ pub fn next_step(comparison: &Comparison, rules: &Rules) -> Next {
     Next::MeasureAgain(format!("{unsettled}; running again{purpose}"))
 }
 
-/// What was run, where, and how long it took, a line each. `clock` is `None` if the command did not measure.
+/// The commit, the load, the machine, the versions and the time, a line each. `clock` is `None` if the command did not measure.
 pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Clock>) -> Vec<String> {
     let Provenance { commit, dirty, load, machine, locust, python, gate, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");

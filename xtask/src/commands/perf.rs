@@ -32,7 +32,7 @@ use crate::run::results::{MeasuredRun, read_results, read_rounds};
 use crate::run::runner::Runner;
 use crate::sys::{ci, files, process};
 
-/// Runs the gate. If it cannot judge, the report files say why.
+/// Runs the gate. If it cannot judge, the report files have the reason.
 pub fn perf(flags: &PerfFlags) -> Outcome {
     let clock = Clock::start();
     let paths = Paths::resolve(flags.config.as_deref(), flags.baseline.as_deref());
@@ -183,7 +183,7 @@ fn report_update(
     }
 }
 
-/// Saves the first baseline. In CI that is no verdict, because if nobody commits the baseline the gate would always pass.
+/// Saves the first baseline. In CI that is no verdict, because the gate would always pass if nobody commits the baseline.
 fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
     files::check_writable(&project.paths.baseline)?;
     let measured = if project.flags.results.is_empty() {
@@ -215,7 +215,7 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
     files::write_atomically(&project.paths.baseline, &baseline.to_text())
 }
 
-/// What a measurement is compared with: the baseline, and the drift since an earlier one.
+/// The reference of a comparison: the baseline, and the drift since an earlier one.
 struct Reference<'a> {
     project: &'a Project<'a>,
     baseline: &'a Baseline,

@@ -1,5 +1,7 @@
 //! `[drift]` of `perf.toml`, and the point in the past that changes are counted from.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, anyhow, bail, ensure};
 use judge::model::day::Day;
 use judge::model::limits::{Limit, Limits};
@@ -35,18 +37,9 @@ impl Since {
     }
 }
 
-/// `[drift]` as it is written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DriftTable {
-    since: Option<Spanned<String>>,
-    p50: Option<Spanned<String>>,
-    p95: Option<Spanned<String>>,
-    p95_corrected: Option<Spanned<String>>,
-    p99: Option<Spanned<String>>,
-    error_rate: Option<Spanned<String>>,
-    requests_per_sec: Option<Spanned<String>>,
-}
+/// `[drift]` as it is written: limits by metric, and `since`.
+#[derive(Debug, Deserialize)]
+pub struct DriftTable(BTreeMap<Spanned<String>, Spanned<String>>);
 
 /// The limits of the drift, and the baseline that it is measured from.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,28 +51,22 @@ pub struct DriftConfig {
 }
 
 impl DriftTable {
-    /// Parses the limits. `text` is the file's. An error begins with its line: `:3: ...`.
-    pub fn resolve(self, text: &str) -> Result<DriftConfig> {
-        let entries = [
-            (Metric::P50, self.p50),
-            (Metric::P95, self.p95),
-            (Metric::P95Corrected, self.p95_corrected),
-            (Metric::P99, self.p99),
-            (Metric::ErrorRate, self.error_rate),
-            (Metric::RequestsPerSec, self.requests_per_sec),
-        ];
-        let mut limits = Limits::new();
-        for (metric, entry) in entries.into_iter().filter_map(|(metric, entry)| Some((metric, entry?))) {
-            let at = || format!(":{}: [drift] `{metric}`", line_of(text, entry.span().start));
-            let limit = Limit::parse(metric, entry.get_ref()).map_err(|error| anyhow!("{}: {error}", at()))?;
+    /// Parses the table. `text` is the file's. An error begins with its line: `:3: ...`.
+    pub fn resolve(&self, text: &str) -> Result<DriftConfig> {
+        let (mut limits, mut since) = (Limits::new(), None);
+        for (key, value) in &self.0 {
+            let at = || format!(":{}: [drift] `{}`", line_of(text, key.span().start), key.get_ref());
+            if key.get_ref() == "since" {
+                since = Some(Since::parse(value.get_ref()).map_err(|error| anyhow!("{}: {error}", at()))?);
+                continue;
+            }
+            let Some(metric) = Metric::from_name(key.get_ref()) else {
+                bail!("{} is not a metric: use p50, p95, p95_corrected, p99, error_rate or requests_per_sec", at());
+            };
+            let limit = Limit::parse(metric, value.get_ref()).map_err(|error| anyhow!("{}: {error}", at()))?;
             ensure!(limit.bound.is_none(), "{}: a fixed bound (`max`) is not allowed in [drift]: use [limits]", at());
             limits.insert(metric, limit);
         }
-        let since = self.since.map(|since| {
-            let line = line_of(text, since.span().start);
-            Since::parse(since.get_ref()).map_err(|error| anyhow!(":{line}: [drift] `since`: {error}"))
-        });
-        let since = since.transpose()?;
         if limits.is_empty() {
             let line = line_of_table(text, "[drift]");
             bail!(":{line}: [drift] has no limit, so it checks nothing: add for example p95 = \"25%\"");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::program;
 use judge::model::run::Metric;
+use judge::model::text::{likeness, nearest};
 use pico_args::Arguments;
 
 use report::Format;
@@ -359,11 +360,9 @@ pub fn leftovers(args: Arguments, command: &str, help: &'static str, hint: &str)
         let name = text.split('=').next().unwrap_or_default();
         let known = known_flags(command, help);
         if !known.contains(&name) {
-            let likeness = |flag: &str| strsim::jaro_winkler(flag, name);
-            let nearest = known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-            let next = match nearest {
+            let next = match nearest(name, known) {
                 // All flags begin with `--`, which makes any two a little alike.
-                Some(flag) if likeness(flag) > 0.75 => format!("did you mean `{flag}`?"),
+                Some(flag) if likeness(name, flag) > 0.75 => format!("did you mean `{flag}`?"),
                 _ => format!("see `{} --help`", program::name()),
             };
             bail!("unknown flag `{name}`; {next}{hint}");

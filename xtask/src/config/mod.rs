@@ -1,4 +1,4 @@
-//! What flags and files ask for: the command line, `perf.toml`, Locust's own configuration, and the paths of a project.
+//! Configuration: the command line, `perf.toml`, Locust's own configuration, and the paths of a project.
 
 pub(crate) mod accepted;
 pub(crate) mod drift;

@@ -20,7 +20,7 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// Takes the values of `--config` and `--baseline`.
+    /// `config` and `baseline` are the values of these flags.
     pub fn resolve(config: Option<&Path>, baseline: Option<&Path>) -> Paths {
         let current_dir = env::current_dir().unwrap_or_default();
         let root = git::root(&current_dir).to_owned();

@@ -42,7 +42,7 @@ impl RunRange {
     }
 }
 
-/// What is loaded, and how.
+/// The effective load and its target.
 #[derive(Debug)]
 pub struct Settings {
     pub load: Load,
@@ -53,7 +53,7 @@ pub struct Settings {
     pub(crate) host: Option<String>,
     /// Whether `[service]` is started.
     pub(crate) starts_service: bool,
-    /// The address where Locust's master listens, if it is not Locust's own choice.
+    /// The address where Locust's master listens, if Locust does not choose it itself.
     pub(crate) bind_host: Option<String>,
     pub(crate) bind_port: u16,
     /// The time for requests that are under way to end when the load is over.
@@ -92,7 +92,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         first([None, own.stop_timeout], || locust.get("stop-timeout", locust_duration), DEFAULT_STOP_TIMEOUT)?;
     let warmup_s = own.warmup.as_secs_f64();
     check_load(users, spawn_rate, run_time_s, warmup_s)?;
-    // A host on the command line names a service that runs already, unless it asks for the port of ours.
+    // A host on the command line names a service that runs already, unless it has the placeholder for our port.
     let starts_service = config.service.is_some() && flags.host.as_ref().is_none_or(|host| host.contains("{port}"));
     let host = match flags.host.clone().or_else(|| own.host.clone()) {
         None if !starts_service => locust.get("host", text)?,

@@ -14,7 +14,7 @@ use crate::sys::{files, git};
 /// The version of the service that a run measures.
 #[derive(Clone, Copy)]
 pub enum Side<'a> {
-    /// The working tree, which the stored numbers are compared with.
+    /// The working tree alone.
     Only,
     /// The working tree, beside another commit.
     This,
@@ -30,7 +30,6 @@ impl Side<'_> {
         }
     }
 
-    /// What a line of progress adds to tell the sides apart.
     pub fn suffix(self) -> String {
         match self {
             Side::Only => String::new(),
@@ -57,22 +56,21 @@ pub struct Checkout {
     /// The commit as the user named it, or a short hash.
     rev: String,
     pub commit: String,
-    /// Runs commands in the checkout's folder that corresponds to the root.
+    /// In the checkout's folder that corresponds to the root.
     pub shell: Shell,
     pub service: ServiceConfig,
-    /// How the service differs from the working tree's beyond the code, for the report.
+    /// A difference to the working tree's service beyond the code.
     pub warning: Option<String>,
 }
 
 impl Checkout {
-    /// Chooses the service that runs in the folder `worktree`. `ours` is the working tree's.
     pub fn new(project: &Shell, rev: &str, commit: &str, ours: &ServiceConfig, worktree: &Path) -> Result<Checkout> {
         let prefix = git::prefix(project);
         let root = worktree.join(&prefix);
         ensure!(root.is_dir(), "that commit has no folder {prefix}");
         let shell = Shell::new()?;
         shell.change_dir(&root);
-        // The two sides never share what they build, even if the user has set a common folder.
+        // Both sides must not build into a folder that the user has set for all.
         shell.set_var("CARGO_TARGET_DIR", root.join("target"));
         let perf_toml = files::read_to_string(&root.join("perf.toml")).ok();
         let (service, warning) = choose_service(rev, ours, perf_toml.as_deref());
@@ -103,7 +101,7 @@ fn choose_service(rev: &str, ours: &ServiceConfig, perf_toml: Option<&str>) -> (
             (ours.clone(), Some(warning))
         }
         Ok(Config { service: Some(own), .. }) if own != *ours => {
-            let warning = format!("at {rev} the service is that of its own perf.toml: `{}`", own.command);
+            let warning = format!("at {rev} the service of its own perf.toml is used: `{}`", own.command);
             (own, Some(warning))
         }
         Ok(_) => (ours.clone(), None),

@@ -1,4 +1,4 @@
-//! The time that a command takes: the gate's own, and that of the programs it waits for.
+//! The time that a command takes: in the gate itself, and in the programs that it waits for.
 
 use std::time::{Duration, Instant};
 

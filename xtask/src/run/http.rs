@@ -9,7 +9,6 @@ use anyhow::{Result, anyhow, ensure};
 /// The time for the answer to one probe.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The part of an answer's first line that is read, for the status.
 const STATUS_LINE_BYTES: u64 = 1024;
 
 pub struct Url<'a> {
@@ -68,18 +67,17 @@ impl Url<'_> {
         self.connects().is_ok()
     }
 
-    /// Makes a connection, and sends nothing.
     pub fn connects(&self) -> Result<(), String> {
         self.connect(Instant::now() + ANSWER_TIMEOUT).map(drop).map_err(|error| error.to_string())
     }
 
-    /// The origin that Locust loads. A service that is probed by `tcp` is loaded by `http`.
+    /// A service that is probed by `tcp` is loaded by `http`.
     pub fn origin(&self) -> String {
         let scheme = if self.scheme == "tcp" { "http" } else { self.scheme };
         format!("{scheme}://{}", self.authority)
     }
 
-    /// Makes one GET and returns the status of the answer. It follows no redirect, so that only the URL itself is contacted.
+    /// The status of one GET. It follows no redirect, so that only the URL itself is contacted.
     pub fn get(&self) -> Result<u16, String> {
         self.request(Instant::now() + ANSWER_TIMEOUT).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
@@ -103,7 +101,7 @@ impl Url<'_> {
     }
 }
 
-/// Reads the status of an answer, byte by byte if it arrives so slowly, until the deadline.
+/// Reads byte by byte if the answer arrives so slowly.
 fn status(stream: TcpStream, deadline: Instant) -> io::Result<u16> {
     let mut line = Vec::new();
     let mut answer = BufReader::new(stream).take(STATUS_LINE_BYTES);
@@ -122,7 +120,6 @@ fn status(stream: TcpStream, deadline: Instant) -> io::Result<u16> {
     status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it answers something else than HTTP"))
 }
 
-/// The time until the deadline.
 fn remaining(deadline: Instant) -> io::Result<Duration> {
     let remaining = deadline.saturating_duration_since(Instant::now());
     if remaining.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(remaining) }

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use judge::model::text::quoted;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::config::perf_toml::LocustConfig;
 use crate::run::locust::{Locust, LocustVersion, Program, own_command};
 use crate::run::locust_log::last_line;
-use crate::run::workers::{Setup, quoted};
+use crate::run::workers::Setup;
 use crate::sys::git::blob_hash;
 use crate::sys::invocation::PACKAGED;
 use crate::sys::log::tail;
@@ -24,7 +25,6 @@ const REQUIREMENTS: &str = include_str!("../../locust/requirements.txt");
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(600);
 const VERSION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The first Locust that needs Python 3.11.
 const PYTHON_3_11: LocustVersion = LocustVersion(2, 46, 0);
 
 /// Finds the user's own Locust, or installs the managed one if it is missing. `say` prints a line of progress.
@@ -40,7 +40,7 @@ pub fn prepare(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &d
     Locust::new(Program::Own(command.clone()), &line, Setup { install: None, command: command.clone() })
 }
 
-/// Returns the Locust in the Python environment of this program, unless the configuration names another one.
+/// The Locust in the Python environment of this program, unless the configuration names another one.
 fn of_environment(config: &LocustConfig) -> Option<String> {
     let is_free = config.version.is_none() && config.requirements.is_empty();
     let program =
@@ -50,7 +50,7 @@ fn of_environment(config: &LocustConfig) -> Option<String> {
     is_environment.then(|| quoted(&locust.to_string_lossy()))
 }
 
-/// Returns the Locust of an environment below `target/perf`, whose name is a digest of its packages. An environment counts
+/// The Locust of an environment below `target/perf`, whose name is a digest of its packages. An environment counts
 /// only when it is complete.
 fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn Fn(&str)) -> Result<Locust> {
     let pinned = match &config.version {
@@ -179,7 +179,7 @@ fn does_not_start(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Err
     })
 }
 
-/// Replaces the line of a failure. A signal stays a signal.
+/// A signal stays a signal.
 fn failed(error: anyhow::Error, log: &Path, line: impl Fn(&str) -> String) -> anyhow::Error {
     match error.downcast::<Failure>() {
         Ok(failure) => Failure::new(line(&failure.line), log).into(),
@@ -187,7 +187,6 @@ fn failed(error: anyhow::Error, log: &Path, line: impl Fn(&str) -> String) -> an
     }
 }
 
-/// Finds a Python that can run the Locust `pinned`.
 fn system_python(shell: &Shell, pinned: &str, log: &Path) -> Result<&'static str> {
     let no_python = || {
         anyhow!(
@@ -231,7 +230,6 @@ fn answer(command: Cmd, log: &Path) -> Result<Option<String>> {
     }
 }
 
-/// Runs a quick program, and returns what it prints, which `log` also gets.
 fn output(what: &'static str, command: Cmd, log: &Path) -> Result<String> {
     let before = files::length(log);
     process::run(what, &command.into(), log, VERSION_TIMEOUT)?;

@@ -37,7 +37,7 @@ pub struct ListenerFile {
     /// The requests that were under way when Locust stopped and had not ended after the stop timeout.
     #[serde(default)]
     unfinished: Vec<Unfinished>,
-    /// The users that left before the load was asked to stop.
+    /// The users that left before the load was stopped.
     #[serde(default)]
     pub users_left: Vec<UsersLeft>,
 }

@@ -20,25 +20,24 @@ use crate::sys::files::{self, Follower};
 use crate::sys::log;
 use crate::sys::process::{self, Failure, Group};
 
-/// The listener, which is loaded beside the user's locustfile.
+/// Locust loads it beside the user's locustfile.
 const LISTENER: &str = include_str!("../../locust/perf_listener.py");
 const LISTENER_NAME: &str = "perf_listener.py";
 
-/// The final statistics, which the listener writes when the load is over.
+/// The listener writes it when the load is over.
 const FINAL_CSV: &str = "perf_results_stats.csv";
 
 /// The time for Locust to write its results after SIGINT.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 
-/// The first version that takes several locustfiles in one `-f`, and with them our listener.
+// The first versions with these features.
+/// Several locustfiles in one `-f`, and with them our listener.
 const SEVERAL_LOCUSTFILES: LocustVersion = LocustVersion(2, 11, 0);
-/// The first version with `--processes`.
 const PROCESSES: LocustVersion = LocustVersion(2, 19, 0);
-/// The first version that finds a load shape in any locustfile, not only in the last one.
+/// A load shape need not be in the last locustfile.
 const SHAPE_IN_ANY_LOCUSTFILE: LocustVersion = LocustVersion(2, 20, 0);
-/// The first version with `--json-file`, after nine patch releases without it.
 const JSON_FILE: LocustVersion = LocustVersion(2, 37, 10);
-/// The first version whose workers get all locustfiles, and so our listener, from their master.
+/// Workers get all locustfiles, and so our listener, from their master.
 const LOCUSTFILES_TRAVEL: LocustVersion = LocustVersion(2, 31, 0);
 
 /// Major, minor, patch.
@@ -61,7 +60,6 @@ pub enum Program {
     Own(String),
 }
 
-/// A Locust that can be run.
 pub struct Locust {
     program: Program,
     parsed: LocustVersion,
@@ -71,7 +69,6 @@ pub struct Locust {
     pub setup: Setup,
 }
 
-/// The stage of a run.
 pub(crate) enum Stage {
     /// It waits for workers.
     Waiting(WorkerList),
@@ -87,27 +84,24 @@ pub struct Progress {
     pub failures: u64,
 }
 
-/// One run to make.
 pub struct Job<'a> {
     pub load: &'a Load,
-    /// The locustfiles, relative to the root, separated by commas.
+    /// Relative to the root, separated by commas.
     pub locustfile: &'a str,
     pub host: &'a str,
     /// The time for requests that are under way to end when the load is over.
     pub stop_timeout: Duration,
     /// The time that Locust may take beyond run time and stop timeout.
     pub deadline_margin: Duration,
-    /// The address where a master listens for workers; Locust's own choice is every address of this machine.
+    /// Where a master listens for workers; `None` is every address of this machine.
     pub bind_host: Option<&'a str>,
     pub bind_port: u16,
-    /// The time for the workers to connect.
     pub workers_timeout: Duration,
-    /// The folder where Locust runs.
     pub root: &'a Path,
     /// The folder of the results. It is fresh, so no older file can be taken for a result of this run. It is relative to the
     /// root, because Locust takes a comma in the path of a locustfile for the end of its name.
     pub folder: &'a Path,
-    /// Whether Locust prints its own table to its log.
+    /// Whether Locust logs its own table.
     pub verbose: bool,
 }
 
@@ -132,21 +126,20 @@ pub enum Coverage {
     WithoutLastSecond,
 }
 
-/// A finished run.
 pub struct Finished {
     pub coverage: Coverage,
     /// The measured window, if our listener was loaded.
     pub window: Option<Window>,
-    /// The mean number of active users over the window.
+    /// The mean over the window.
     pub mean_users: Option<f64>,
-    /// The users that left before the load was asked to stop.
+    /// The users that left before the load was stopped.
     pub users_left: Vec<UsersLeft>,
-    /// What weakens the measurement, a sentence each.
+    /// A sentence each.
     pub warnings: Vec<String>,
 }
 
 impl Locust {
-    /// Takes the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, in old versions
+    /// Parses the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, in old versions
     /// `locust 1.6.0`, or `__main__.py 1.6.0` if it is called as a module.
     pub fn new(program: Program, line: &str, setup: Setup) -> Result<Locust> {
         let version = line.split_whitespace().nth(1).unwrap_or_default();
@@ -295,7 +288,7 @@ impl Locust {
         Ok(Finished { coverage, window, mean_users, users_left, warnings })
     }
 
-    /// Takes Locust's own statistics for the results, if our listener cannot have written its own.
+    /// Takes Locust's own statistics, if our listener cannot have written any.
     fn take_own_statistics(&self, job: &Job, listens: bool) -> Result<()> {
         let is_expected = (!listens || matches!(self.program, Program::Own(_))) && job.load.workers.is_none();
         let missing = |what: &str| Failure::new(format!("Locust ended without writing {what} statistics"), &job.log());
@@ -305,7 +298,7 @@ impl Locust {
         files::write_atomically(&job.path(FINAL_CSV), &files::read_to_string(&last_csv)?)
     }
 
-    /// Waits until Locust and all of its workers have ended well. Returns the time that the load took.
+    /// Waits until Locust and all of its workers have ended well, and returns the load's time.
     fn watch(&self, group: &mut Group, job: &Job, tick: &mut dyn FnMut(Stage) -> Result<()>) -> Result<Duration> {
         let log = job.log();
         if let Some(expected) = job.load.workers {
@@ -375,7 +368,7 @@ impl Locust {
         Ok(())
     }
 
-    /// Checks that the run need not be discarded for a worker. Without workers the list is empty.
+    /// Checks that the run need not be discarded for a worker.
     fn check_workers(&self, job: &Job) -> Result<WorkerList> {
         let Some(expected) = job.load.shared_by() else { return Ok(WorkerList::default()) };
         let workers = WorkerList::read(&job.path("perf_workers.json"));
@@ -404,7 +397,6 @@ pub fn own_command<'a>(shell: &'a Shell, command: &str, args: &[OsString]) -> Cm
     cmd!(shell, "sh -c {script} locust {args...}")
 }
 
-/// What weakens the measurement, by phrases of Locust's log, failures and exceptions.
 fn warnings(job: &Job, phrases: &[&str]) -> Vec<String> {
     let mut warnings = Vec::new();
     if locust_log::SATURATED.iter().any(|phrase| phrases.contains(phrase)) {
@@ -427,8 +419,7 @@ fn warnings(job: &Job, phrases: &[&str]) -> Vec<String> {
     warnings
 }
 
-/// Calls `take` for each failure or exception of a run, by the final file of our listener or else Locust's own. There may be
-/// millions of them, and only one is in memory at a time.
+/// Reads the final file of our listener, or else Locust's own. Only one of maybe millions of records is in memory at a time.
 fn for_each_record(folder: &Path, what: &str, mut take: impl FnMut(&StringRecord)) {
     let own = folder.join(format!("perf_results_{what}.csv"));
     let path = if own.is_file() { own } else { folder.join(format!("locust_{what}.csv")) };
@@ -437,7 +428,7 @@ fn for_each_record(folder: &Path, what: &str, mut take: impl FnMut(&StringRecord
     reader.records().filter_map(Result::ok).for_each(|record| take(&record));
 }
 
-/// Calls `take` for each failure in this run's folder: the endpoint, Locust's text of the error, and how often it occurred.
+/// Calls `take` for each failure in this run's folder: endpoint, Locust's text of the error, and count.
 pub fn for_each_failure(folder: &Path, mut take: impl FnMut(Box<str>, &str, u64)) {
     for_each_record(folder, "failures", |record| {
         if let [Some(method), Some(name), Some(error), Some(times)] = [0, 1, 2, 3].map(|column| record.get(column)) {
@@ -459,7 +450,7 @@ fn most_frequent_failure(job: &Job) -> Option<String> {
     Some(printable(&format!("most frequent failure ({times}x): {endpoint}: {error}")))
 }
 
-/// Checks that the load went on to its end. Returns the listener's file, or `None` if the listener was not loaded.
+/// Checks that the load went on to its end. Without the listener there is no file.
 fn check_load(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<ListenerFile>> {
     // Locust exits with 0 also when a signal or the locustfile itself ends it early.
     let cut_short = |load_s: f64| {

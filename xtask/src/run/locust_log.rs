@@ -1,27 +1,23 @@
-//! Locust's log: its phrases, and the line that explains a failure. The phrases are a protocol of sorts: if another version
-//! words them differently, nobody would notice.
+//! Locust's log: its phrases, which other versions may word differently, and the line that explains a failure.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
 use judge::model::text::printable;
 
-/// Its workers did not connect in time.
 pub const GAVE_UP: &str = "Gave up waiting for workers";
 /// Its own delays are part of the latencies.
 pub const SATURATED: [&str; 2] = ["CPU usage above 90%", "CPU usage was too high"];
 pub const SHAPE_STARTED: &str = "Shape test starting";
 /// Only runs without our listener need it.
 pub const SHAPE_ENDED: &str = "/locust.runners: Shape test stopping";
-/// The phrases that matter wherever the log holds them. The others are only looked for at its end.
+/// They matter anywhere in the log, the others only at its end.
 pub const SEARCHED: [&str; 4] = [SATURATED[0], SATURATED[1], SHAPE_STARTED, SHAPE_ENDED];
-/// The locustfile, or Locust itself, crashed.
 const CRASHED: [&str; 2] = ["Unhandled exception in greenlet", "Uncaught exception in event handler"];
-/// This version takes no run time beside a load shape.
 const NO_RUN_TIME_WITH_SHAPE: &str = "no sense to combine --run-time and LoadShapes";
 
-/// The line of a log that names the cause of a failure, with a colon before it: the last one that `is_cause`, or else the
-/// last exception of a traceback, or else the last line that is no remark on another.
+/// The line that names the cause of a failure, behind a colon: the last one that `is_cause`, or else the last exception, or else
+/// the last line that is no remark.
 pub fn last_line(log: &str, is_cause: impl Fn(&str) -> bool) -> String {
     let mut lines = log.lines().rev().map(str::trim).filter(|line| !line.is_empty());
     let is_remark =
@@ -32,8 +28,8 @@ pub fn last_line(log: &str, is_cause: impl Fn(&str) -> bool) -> String {
     line.map_or_else(String::new, |line| format!(": {}", shown(line)))
 }
 
-/// The last exception that Python printed: the first line below a traceback that is indented no further. A quoted traceback is
-/// indented as a whole.
+/// Python's last exception: the first line below a traceback that is indented no further, because a quoted one is indented as
+/// a whole.
 fn exception(log: &str) -> Option<&str> {
     let (mut exception, mut traceback) = (None, None);
     for line in log.lines() {
@@ -48,7 +44,6 @@ fn exception(log: &str) -> Option<&str> {
     exception
 }
 
-/// What to do about an import that failed.
 fn import_advice(log: &str) -> Option<String> {
     let exception = exception(log)?;
     let quoted = |text: &str| Some(text.split('\'').nth(1)?.to_owned());

@@ -1,4 +1,4 @@
-//! What a person sees during a load: the commands for workers elsewhere, then Locust's log, or one line that is rewritten on
+//! The display during a load: the commands for workers elsewhere, then Locust's log, or one line that is rewritten on
 //! a terminal and printed every 10 s in a log.
 
 use std::collections::BTreeSet;
@@ -78,7 +78,7 @@ pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, work
     }
 }
 
-/// What is shown of one load.
+/// The display of one load.
 pub struct LoadView<'a> {
     project: &'a Project<'a>,
     job: &'a Job<'a>,

@@ -22,7 +22,7 @@ use crate::run::locust::{self, Coverage, Finished};
 use crate::sys::files;
 use crate::sys::git::blob_hash;
 
-/// The number of warnings of a run that are shown. The gate itself writes a handful.
+/// The gate itself writes a handful.
 const MAX_WARNINGS: usize = 20;
 
 /// The file `run.json`, which the gate writes beside the results of its own runs.
@@ -32,12 +32,12 @@ pub struct RunFile {
     pub provenance: Provenance,
     /// Whether the CSV holds every request.
     exact: bool,
-    /// What weakens the measurement, a sentence each.
+    /// A sentence each.
     pub warnings: Vec<String>,
     /// The number of runs that the command would have made at most. They share the evidence's probability of error.
     #[serde(default)]
     pub max_runs: Option<usize>,
-    /// The users that left before the load was asked to stop.
+    /// The users that left before the load was stopped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_left: Vec<UsersLeft>,
 }
@@ -106,8 +106,7 @@ pub fn read_results(project: &Project) -> Result<Vec<MeasuredRun>> {
     Ok(measured)
 }
 
-/// Refuses a file that appears twice, also under another name. It would count as two runs that agree to the last bit, and
-/// hide the noise.
+/// Refuses a file that appears twice, also under another name, because two equal runs would hide the noise.
 fn refuse_repeated(project: &Project, measured: &[MeasuredRun]) -> Result<()> {
     let mut seen: HashMap<&str, &Path> = HashMap::new();
     for MeasuredRun { path, digest, .. } in measured {
@@ -118,12 +117,15 @@ fn refuse_repeated(project: &Project, measured: &[MeasuredRun]) -> Result<()> {
     Ok(())
 }
 
-/// Reads the rounds of both sides if RESULTS is the folder of a command that made some, and no baseline is asked for. The
+/// Reads the rounds of both sides if RESULTS is the folder of a command that made some, and no baseline is given. The
 /// rounds of `--against` are in the folder itself, and those that confirmed a FAIL in `confirm` below it.
 pub fn read_rounds(project: &Project, below: &str) -> Result<Option<Sides<Vec<MeasuredRun>>>> {
     let flags = project.flags;
     let [folder] = &flags.results[..] else { return Ok(None) };
-    let folder = project.paths.current_dir.join(folder).join(below);
+    let mut folder = project.paths.current_dir.join(folder);
+    if !below.is_empty() {
+        folder.push(below);
+    }
     let other = folder.join("against");
     if !other.is_dir() || flags.baseline.is_some() || flags.update_baseline {
         return Ok(None);
@@ -131,10 +133,8 @@ pub fn read_rounds(project: &Project, below: &str) -> Result<Option<Sides<Vec<Me
     Ok(Some(Sides { baseline: read_all(&other)?, candidate: read_all(&folder)? }))
 }
 
-/// The failures that the gate's own runs left in their folders, of each endpoint by error, the most frequent first.
-///
-/// A failure's text may hold a request's number or time, so that no two are equal. Beyond `MAX_FAILURES` kinds only known
-/// kinds are counted.
+/// The failures of the gate's own runs, by endpoint and error, the most frequent first. Errors may quote a number or a time, so
+/// that no two are equal: beyond `MAX_FAILURES` kinds only known kinds are counted.
 pub fn failures(folders: &[PathBuf], runs: &[Run]) -> Vec<Failure> {
     const MAX_FAILURES: usize = 1000;
     let mut times_of: BTreeMap<(Box<str>, String), u64> = BTreeMap::new();
@@ -193,7 +193,7 @@ pub fn read(path: &Path) -> Result<MeasuredRun> {
     Ok(MeasuredRun { path: path.to_owned(), digest: blob_hash(&bytes), run, file, history: history(path) })
 }
 
-/// Reads Locust's own `--csv` file of the run over time, beside the results: under our prefix, or under the results' prefix.
+/// Reads Locust's own history beside the results, under our prefix or theirs.
 fn history(path: &Path) -> Result<History, String> {
     let own = path.with_file_name("locust_stats_history.csv");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -203,8 +203,7 @@ fn history(path: &Path) -> Result<History, String> {
     locust_history::parse(&bytes).map_err(|error| format!("{}: {error:#}", file.display()))
 }
 
-/// The last run over time of the measurement with this provenance, if the folder of an earlier command still holds it. A
-/// baseline has no such series.
+/// The last run over time of this measurement, if the folder of an earlier command still holds it. A baseline does not.
 pub fn history_of(perf_folder: &Path, measured: &Provenance) -> Option<History> {
     let sessions = fs::read_dir(perf_folder.join("runs")).ok()?;
     for session in sessions.filter_map(|entry| Some(entry.ok()?.path())) {
@@ -226,7 +225,7 @@ fn parse_json(bytes: &[u8]) -> Result<Run> {
     locust_json::parse(str::from_utf8(bytes).context("this is not UTF-8")?)
 }
 
-/// Checks that two files of one run hold the same counts, and the same percentiles to the whole ms of a CSV.
+/// Checks that both files have the same counts, and the same percentiles to the whole ms of a CSV.
 fn agree(csv: &Run, json: &Run) -> Result<()> {
     ensure!(
         csv.endpoints.len() == json.endpoints.len(),

@@ -32,7 +32,7 @@ pub struct Runner<'a> {
     project: &'a Project<'a>,
     settings: Settings,
     locust: Locust,
-    /// What all runs have in common.
+    /// Common to all runs.
     provenance: Provenance,
     session: Session,
     pub clock: Clock,
@@ -106,7 +106,7 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// The service that is started for each run; `None` if one runs already.
+    /// `None` if the service runs already.
     pub fn service(&self) -> Option<&'a ServiceConfig> {
         self.project.service(&self.settings)
     }
@@ -259,7 +259,6 @@ fn shell<'s>(project: &'s Project, side: Side<'s>) -> &'s Shell {
     }
 }
 
-/// The service to start; `None` if one runs already.
 fn service_of<'s>(project: &'s Project, settings: &Settings, side: Side<'s>) -> Option<&'s ServiceConfig> {
     match side {
         Side::Only | Side::This => project.service(settings),

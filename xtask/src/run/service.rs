@@ -82,7 +82,7 @@ impl Target {
         })
     }
 
-    /// What Locust gets as its host.
+    /// The host for Locust.
     pub fn host(&self, settings: &Settings) -> String {
         match (self, &settings.host) {
             (Target::Started(service), Some(host)) => host.replace("{port}", &service.port.to_string()),

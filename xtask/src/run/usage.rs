@@ -12,8 +12,7 @@ use crate::sys::process::Group;
 /// A sample reads a small file of every process.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Takes samples during a load. There are none of a service that the gate did not start, because it cannot be told from the
-/// other processes of the machine.
+/// Takes samples during a load, if the gate started the service. Other services cannot be told from the machine's processes.
 #[derive(Default)]
 pub struct Sampler {
     samples: Vec<Sample>,
@@ -21,7 +20,6 @@ pub struct Sampler {
     due: Option<Instant>,
 }
 
-/// The totals so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Sample {
     /// Seconds since 1970.
@@ -40,7 +38,6 @@ struct OwnTotals {
 }
 
 impl Sampler {
-    /// Takes a sample if one is due.
     pub fn tick(&mut self, service: Option<&Group>) {
         let Some(service) = service else { return };
         let now = Instant::now();
@@ -51,7 +48,7 @@ impl Sampler {
         self.samples.extend(Sample::take(service));
     }
 
-    /// Returns the usage over the measured window, or `None` if fewer than two samples lie in it.
+    /// `None` if fewer than two samples lie in the measured window.
     pub fn usage(&self, window: &Window) -> Option<Usage> {
         let mut inside = self.samples.iter().filter(|sample| window.holds(sample.time_s));
         let first = inside.next()?;
@@ -93,8 +90,8 @@ impl Sample {
     }
 }
 
-/// Sums up the use of `us` and of all processes that we have started, and the use of the service. `is_service` is asked about
-/// our children: the service's first process, and processes that left its group and were adopted by us.
+/// Sums up the use of `us`, of all our descendants, and of the service. `is_service` is asked about our children: some have left
+/// the service's group, and were adopted by us.
 fn own_totals(processes: &[Process], us: i32, is_service: impl Fn(&Process) -> bool) -> OwnTotals {
     let own = family(processes, BTreeSet::from([us]));
     let children = processes.iter().filter(|process| process.parent == us && is_service(process));
@@ -112,7 +109,7 @@ fn own_totals(processes: &[Process], us: i32, is_service: impl Fn(&Process) -> b
     used
 }
 
-/// Returns the ids of these processes, of all members of their groups, and of all their children.
+/// These processes, all members of their groups, and all their children.
 fn family(processes: &[Process], first: BTreeSet<i32>) -> BTreeSet<i32> {
     let mut family = first;
     loop {

@@ -6,12 +6,12 @@ use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use judge::model::text::printable;
+use judge::model::text::{printable, quoted};
 use serde::Deserialize;
 
 use crate::sys::{files, machine};
 
-/// The workers that take part in a run, which our listener writes during the run.
+/// Our listener writes it during the run.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct WorkerList {
     /// Whether the load has begun, so that no worker may join any more.
@@ -21,7 +21,7 @@ pub(crate) struct WorkerList {
 
 #[derive(Debug, Deserialize)]
 struct Worker {
-    /// The number of the command that started it. A process that Locust started itself has none.
+    /// The number of the command that started it, if Locust did not start it itself.
     name: Option<String>,
     host: String,
     process: Option<u32>,
@@ -61,7 +61,7 @@ impl WorkerList {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    /// Why the run must be discarded, if so. `expected` workers must run this version of Locust.
+    /// Why the run must be discarded, if so.
     pub fn fault(&self, expected: u32, version: &str) -> Option<String> {
         let with = |state: WorkerState| self.workers.iter().find(|worker| worker.state == state);
         if let Some(lost) = with(WorkerState::Lost) {
@@ -92,7 +92,7 @@ impl WorkerList {
         })
     }
 
-    /// The first worker whose last requests did not arrive by the end of the run, in a sentence.
+    /// Names a worker whose last requests did not arrive by the end of the run.
     pub fn incomplete(&self) -> Option<String> {
         let worker = self.workers.iter().find(|worker| worker.state != WorkerState::Complete)?;
         Some(format!("{worker} was lost at the end of the load, and requests with it: run it again"))
@@ -125,7 +125,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The commands for a managed Locust. The environment has the same name as here, which depends on what is installed in it.
+    /// The environment has the same name as here, which depends on its packages.
     pub(crate) fn managed(environment: &str, pinned: &str, extra: &[String]) -> Setup {
         let folder = format!("~/.cache/{environment}");
         let packages: Vec<String> = [pinned].into_iter().chain(extra.iter().map(String::as_str)).map(quoted).collect();
@@ -133,12 +133,10 @@ impl Setup {
         Setup { install: Some(install), command: format!("{folder}/bin/locust") }
     }
 
-    /// The commands to run on the machines of the workers, a line each. `folders` of the checkout hold files that the
-    /// locustfile imports.
+    /// The commands, a line each. `folders` of the checkout hold files that the locustfile imports.
     ///
-    /// A worker ends with its master, and each run has its own master, so the command starts the worker again until Locust
-    /// gives up, which it does if no master appears for five minutes. Locust writes the locustfiles to `TMPDIR` under their
-    /// own names, so each worker needs a folder for itself.
+    /// A worker ends with the master of one run, so the command starts it again until no master appears for five minutes.
+    /// Locust writes the locustfiles to `TMPDIR` under their own names, so each worker needs its own.
     pub fn commands(&self, workers: u32, version: &str, master: &Master, folders: &[&str]) -> Vec<String> {
         let Master { address, port } = master;
         let mut lines = Vec::new();
@@ -149,8 +147,7 @@ impl Setup {
             }
         }
         lines.push(
-            "then run each of these once, in the root of a checkout if the locustfile imports files of its own:"
-                .to_owned(),
+            "then run each of these once, in the root of a checkout if the locustfile imports other files:".to_owned(),
         );
         let locust = &self.command;
         let script = format!(
@@ -166,24 +163,17 @@ impl Setup {
     }
 }
 
-/// Quotes text as one word of a shell.
-pub(crate) fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-/// The address of the master, for its workers.
 pub struct Master {
     pub address: String,
     pub port: u16,
 }
 
-/// The address at which workers find the master: the one that it listens on, or else this machine's address on its default
-/// route. A name might not be known to them.
+/// The master's address for workers: where it listens, or else this machine's address on its default route. They might not know
+/// its name.
 pub fn address(bind_host: Option<&str>) -> String {
     match bind_host {
         Some(host) if !["", "*", "0.0.0.0", "::"].contains(&host) => host.to_owned(),
-        // Connecting only chooses the route and sends nothing. The address is reserved for documentation.
+        // This sends nothing. The address is reserved for documentation.
         _ => UdpSocket::bind("0.0.0.0:0")
             .and_then(|socket| socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()))
             .map_or_else(|_| "127.0.0.1".to_owned(), |address| address.ip().to_string()),

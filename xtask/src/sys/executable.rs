@@ -36,7 +36,6 @@ const RUN_OTHER_FILES: [&str; 25] = [
 /// Folders into which tools are installed, and no project builds. A path in Nix's store changes with the code.
 const OF_TOOLS: [&str; 4] = ["/usr", "/bin", "/sbin", "/nix/store"];
 
-/// Folders of tools inside a checkout.
 const OF_TOOLS_IN_A_CHECKOUT: [&str; 3] = [".venv", "venv", "node_modules"];
 
 /// Two executables are equal if they are the same file, and nobody wrote to it in between.
@@ -51,7 +50,7 @@ pub struct Executable {
 }
 
 impl Executable {
-    /// Returns the executable of a process; `None` if there is no `/proc`, or this user may not see it.
+    /// The executable of a process; `None` if there is no `/proc`, or this user may not see it.
     pub fn of(pid: u32) -> Option<Executable> {
         let link = format!("/proc/{pid}/exe");
         let (path, file) = (fs::read_link(&link).ok()?, fs::metadata(&link).ok()?);

@@ -17,23 +17,18 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The start of a commit's line. The line of a change starts with `:`.
 const COMMIT: char = '\u{1}';
-/// The separator in that line.
 const BETWEEN: char = '\u{1f}';
 
-/// A commit that changed the file, or made it.
 #[derive(Debug, PartialEq)]
 pub struct Logged {
-    /// The full hash.
     pub commit: String,
     pub day: Day,
     pub author: String,
-    /// The first line of the message.
     pub subject: String,
-    /// The hash of the content.
     blob: String,
 }
 
-/// Returns the commits of the current branch that changed the file, newest first, also under its former names. A merge
+/// The commits of the current branch that changed the file, newest first, also under its former names. A merge
 /// counts, because it brought the change to this branch.
 pub fn log(shell: &Shell, path: &Path) -> Result<Vec<Logged>> {
     let format = format!("--format={COMMIT}%H{BETWEEN}%cs{BETWEEN}%aN{BETWEEN}%s");
@@ -89,7 +84,7 @@ fn parse_commit(header: &str) -> Option<Logged> {
     Some(Logged { commit, day, author, subject, blob: String::new() })
 }
 
-/// Returns the content of each version, in the same order; `None` if git does not have it.
+/// The content of each version, in the same order; `None` if git does not have it.
 pub fn contents(shell: &Shell, versions: &[Logged]) -> Result<Vec<Option<Vec<u8>>>> {
     // The shell writes the names to git through a pipe, because a list of arguments might be too long.
     const ASK: &str = "ids=$1; shift; printf '%s\\n' $ids | \"$@\"";
@@ -119,7 +114,6 @@ fn parse_batch(mut answer: &[u8], objects: usize) -> Result<Vec<Option<Vec<u8>>>
         }
         let size = header.rsplit(' ').next().and_then(|size| size.parse::<usize>().ok());
         let size = size.with_context(|| format!("git cat-file answered {header:?}"))?;
-        // A line break follows the content.
         if answer.len() <= size {
             bail!("git cat-file ended early");
         }
@@ -134,15 +128,13 @@ pub fn is_shallow(shell: &Shell) -> Result<bool> {
     Ok(git::read(shell, &["rev-parse", "--is-shallow-repository"])?.as_deref() == Some("true"))
 }
 
-/// Returns the newest tag of the current branch that matches a pattern such as `v*`.
 pub fn newest_tag(shell: &Shell, pattern: &str) -> Result<Option<String>> {
     let args = ["tag", "--list", "--merged", "HEAD", "--sort=-creatordate", "--", pattern];
     let tags = git::read(shell, &args)?.unwrap_or_default();
     Ok(tags.lines().next().filter(|tag| !tag.is_empty()).map(str::to_owned))
 }
 
-/// Returns the commits on the current branch's first-parent line that `rev` does not contain, newest first; `None` if git does
-/// not know `rev`.
+/// The commits on the current branch's first-parent line that `rev` does not contain; `None` if git does not know `rev`.
 pub fn commits_after(shell: &Shell, rev: &str) -> Result<Option<HashSet<String>>> {
     let commit = format!("{rev}^{{commit}}");
     let Some(commit) = git::read(shell, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])? else {

@@ -8,11 +8,10 @@ use std::process;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// The limit of a file that is read whole. A result of 100,000 endpoints takes 15 MB, and several times as much memory
-/// while it is read.
+/// A result of 100,000 endpoints takes 15 MB, and several times as much memory while it is read.
 const MAX_BYTES: u64 = 64_000_000;
 
-/// The size of the parts in which a file of any size is read, such as a log.
+/// Files of any size are read in parts of this size.
 pub(crate) const PART_BYTES: u64 = 1 << 20;
 
 const NO_FILE: &str = "it is a pipe or a device, not a file";
@@ -28,7 +27,7 @@ fn open(options: &mut OpenOptions, path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Reads a whole file, but no pipe, no device, and nothing that is too large for the gate.
+/// Reads no pipe, no device, and nothing that is too large for the gate.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let read = || -> Result<Vec<u8>> {
         let metadata = fs::metadata(path)?;
@@ -36,7 +35,6 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
         ensure!(metadata.is_file() || metadata.is_dir(), NO_FILE);
         let mut bytes = Vec::new();
         if metadata.len() <= MAX_BYTES {
-            // The file may grow while it is read.
             open(File::options().read(true), path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
         }
         let length = metadata.len().max(bytes.len() as u64);
@@ -51,7 +49,6 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     read().with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Like [`read`], for UTF-8.
 pub fn read_to_string(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).ok().with_context(|| format!("cannot read {}: it is not UTF-8", path.display()))
 }
@@ -70,7 +67,7 @@ pub fn read_part(path: &Path, offset: u64) -> Vec<u8> {
     part
 }
 
-/// Returns the length of a file in bytes, 0 if there is none.
+/// In bytes, 0 if there is no file.
 pub fn length(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
@@ -86,7 +83,7 @@ impl Follower {
         Follower { log, offset: 0 }
     }
 
-    /// Returns the next lines, if there are any yet. A line without an end comes alone.
+    /// The next lines, if there are any yet. A line without an end comes alone.
     pub fn next_lines(&mut self) -> Vec<u8> {
         // A log that got too long was cut, and goes on from there.
         self.offset = self.offset.min(length(&self.log));
@@ -102,14 +99,12 @@ impl Follower {
 /// The identity of a file: if two paths have the same one, writing to one replaces the other.
 #[derive(Debug, PartialEq)]
 pub enum Identity {
-    /// The file exists, whatever links lead to it.
     Existing { device: u64, inode: u64 },
-    /// The folder exists, and the file does not.
     New(PathBuf),
 }
 
 impl Identity {
-    /// Follows links. `None` if there can be no such file.
+    /// `None` if there can be no such file.
     pub fn of(path: &Path) -> Option<Identity> {
         if let Ok(metadata) = fs::metadata(path) {
             return Some(Identity::Existing { device: metadata.dev(), inode: metadata.ino() });
@@ -130,7 +125,7 @@ fn replaceable(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Opens a log or a lock, to read it and to write at its end. Its content stays.
+/// Opens a log or a lock to write at its end.
 pub fn open_own(path: &Path) -> Result<File> {
     let opened = replaceable(path).and_then(|path| open(File::options().create(true).read(true).append(true), &path));
     opened.with_context(|| format!("cannot write {}", path.display()))
@@ -156,13 +151,12 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
     })
 }
 
-/// Makes a file, in place of one that an earlier process with our id may have left. Follows no link.
+/// Replaces a file that an earlier process with our id may have left. Follows no link.
 pub fn create_new(path: &Path) -> io::Result<File> {
     let _ = fs::remove_file(path);
     File::create_new(path)
 }
 
-/// Checks before the load whether [`write_atomically`] can work.
 pub fn check_writable(path: &Path) -> Result<()> {
     let not_written = || format!("cannot write {}", path.display());
     let temporary = temporary_beside(&replaceable(path).with_context(not_written)?);
@@ -180,7 +174,7 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Returns the result files that a path stands for: the file itself, or the files of the runs in a folder.
+/// The file itself, or the files of the runs in a folder.
 pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
     const NAME: &str = "perf_results_stats.csv";
     if !path.is_dir() {
@@ -193,7 +187,7 @@ pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut runs: Vec<PathBuf> =
         entries.filter_map(|entry| Some(entry.ok()?.path().join(NAME))).filter(|file| file.is_file()).collect();
-    // run-2 before run-10.
+    // run-2 comes before run-10.
     runs.sort_by_key(|file| (file.as_os_str().len(), file.clone()));
     if runs.is_empty() {
         let newest =
@@ -203,7 +197,7 @@ pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(runs)
 }
 
-/// Returns the newest folder of a finished command beside this one: `latest` may belong to a command that failed.
+/// The newest folder of a finished command beside this one: `latest` may belong to a command that failed.
 fn newest_finished(folder: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(fs::canonicalize(folder).ok()?.parent()?).ok()?;
     let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));

@@ -24,12 +24,9 @@ const OTHER_REPOSITORIES: [&str; 7] = [
     "GIT_NAMESPACE",
 ];
 
-/// The commit that is checked out.
 #[derive(Debug, PartialEq)]
 pub struct Head {
-    /// The full hash.
     pub commit: String,
-    /// Whether the working tree has uncommitted changes.
     pub dirty: bool,
 }
 
@@ -40,20 +37,18 @@ pub fn head(shell: &Shell) -> Result<Option<Head>> {
     Ok(status.map(|status| Head { commit, dirty: !status.is_empty() }))
 }
 
-/// Returns how many commits `to` is ahead of `from`. `None` if git does not know these hashes, because the clone is shallow, or
-/// if `from` is no ancestor.
+/// How many commits `to` is ahead of `from`. `None` if the clone lacks one of them, or if `from` is no ancestor.
 pub fn commits_between(shell: &Shell, from: &str, to: &str) -> Option<u32> {
     // The hashes come from files, and must not be taken for options.
     if [from, to].iter().any(|hash| hash.is_empty() || !hash.bytes().all(|byte| byte.is_ascii_hexdigit())) {
         return None;
     }
     let range = format!("{from}..{to}");
-    // The caller checks for signals.
     read(shell, &["merge-base", "--is-ancestor", from, to]).ok()??;
     read(shell, &["rev-list", "--count", &range]).ok()??.parse().ok()
 }
 
-/// Returns the full hash of the commit that `rev` names. The error has the command that fetches it.
+/// The full hash of a commit. The error has the command that fetches it.
 pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
     let commit = format!("{rev}^{{commit}}");
     // For `^HEAD`, git prints the hash with the `^`.
@@ -72,17 +67,16 @@ pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
     }
 }
 
-/// Returns the path of the shell's folder in its repository: empty, or like `services/claims/`.
+/// The path of the shell's folder in its repository: empty, or like `services/claims/`.
 pub fn prefix(shell: &Shell) -> String {
     read(shell, &["rev-parse", "--show-prefix"]).ok().flatten().unwrap_or_default()
 }
 
-/// Returns the root of the checkout around the shell's folder.
 pub fn top(shell: &Shell) -> Option<PathBuf> {
     read(shell, &["rev-parse", "--show-toplevel"]).ok().flatten().map(PathBuf::from)
 }
 
-/// Returns the folder of git's files, which all checkouts of a repository share.
+/// The folder of git's files, which all checkouts of a repository share.
 pub fn common_dir(shell: &Shell) -> Option<PathBuf> {
     let folder = read(shell, &["rev-parse", "--git-common-dir"]).ok().flatten()?;
     fs::canonicalize(shell.current_dir().join(folder)).ok()
@@ -90,7 +84,6 @@ pub fn common_dir(shell: &Shell) -> Option<PathBuf> {
 
 #[derive(Debug, PartialEq)]
 pub struct Submodule {
-    /// The folder, relative to the root of the repository.
     pub path: String,
     pub commit: String,
 }
@@ -119,14 +112,13 @@ pub fn command(shell: &Shell, args: &[&str]) -> Command {
     command
 }
 
-/// Returns the digest of `git hash-object` for a file: SHA-1 over a header and the content.
 pub fn blob_hash(bytes: &[u8]) -> String {
     let mut sha1 = sha1_smol::Sha1::from(format!("blob {}\0", bytes.len()));
     sha1.update(bytes);
     sha1.digest().to_string()
 }
 
-/// Returns the root of the user's project: the nearest folder upwards with a `perf.toml`, else the git repository, else the
+/// The root of the user's project: the nearest folder upwards with a `perf.toml`, else the git repository, else the
 /// folder itself. A `perf.toml` outside the git repository belongs to another project.
 pub fn root(from: &Path) -> &Path {
     let top = upwards(from, ".git");
@@ -134,7 +126,6 @@ pub fn root(from: &Path) -> &Path {
     configured.or(top).unwrap_or(from)
 }
 
-/// Returns the nearest folder upwards that holds `name`.
 fn upwards<'a>(from: &'a Path, name: &str) -> Option<&'a Path> {
     from.ancestors().find(|folder| folder.join(name).exists())
 }

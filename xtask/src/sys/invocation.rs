@@ -8,13 +8,11 @@ use toml::{Table, Value};
 
 use crate::sys::files;
 
-/// The name of the program that the Python package installs.
+/// The program of the Python package.
 pub const PACKAGED: &str = "locust-gate";
 
 pub struct Invocation {
-    /// The file name of the program.
     pub program: String,
-    /// Whether cargo started the program.
     pub by_cargo: bool,
     /// All arguments of the process, without the program.
     pub arguments: Vec<OsString>,
@@ -28,7 +26,7 @@ impl Invocation {
         Invocation { program, by_cargo: env::var_os("CARGO").is_some(), arguments: args.collect() }
     }
 
-    /// Returns the command prefix before `args`: `cargo xtask`, `locust-gate`, or `cargo dev bench` if the program has other
+    /// The command prefix before `args`: `cargo xtask`, `locust-gate`, or `cargo dev bench` if the program has other
     /// commands too. Cargo looks for the alias in `folder` and above.
     pub fn name(&self, args: &[OsString], folder: &Path) -> String {
         let mut name = match self.program.as_str() {

@@ -17,28 +17,25 @@ use anyhow::Result;
 
 use crate::sys::files::{self, PART_BYTES};
 
-/// The size of the kept beginning, and of the kept end.
+/// Kept at the beginning, and at the end.
 const KEPT_BYTES: u64 = 10_000_000;
 
 /// The number of megabytes that are read at one poll, so that a log that grows faster does not hold up a deadline.
 const MAX_PARTS: u32 = 100;
 
-/// A log while it is written.
 pub struct Log {
     path: PathBuf,
     file: File,
     search: Search,
-    /// The number of bytes that were moved to the spare file so far.
     moved: u64,
 }
 
 impl Log {
-    /// Opens a log to write on at its end.
     pub fn open(path: &Path) -> Result<Log> {
         Ok(Log { path: path.to_owned(), file: files::open_own(path)?, search: Search::default(), moved: 0 })
     }
 
-    /// Returns another handle to the file, for the child.
+    /// For the child.
     pub fn handle(&self) -> io::Result<File> {
         self.file.try_clone()
     }
@@ -47,18 +44,17 @@ impl Log {
         &self.path
     }
 
-    /// Searches the log for these phrases, from its beginning on.
     pub fn search_for(&mut self, phrases: &'static [&'static str]) {
         self.search.phrases = phrases;
     }
 
-    /// Returns the phrases that the log has held so far, also in a part that is no longer kept.
+    /// The phrases that the log has held so far, also in a part that is no longer kept.
     pub fn matches(&mut self) -> &[&'static str] {
         self.search.read(&self.path, u32::MAX);
         &self.search.matches
     }
 
-    /// Reads new output, and keeps the file short. Called while the child writes.
+    /// Called while the child writes.
     pub fn poll(&mut self) {
         let is_all_searched = self.search.read(&self.path, MAX_PARTS);
         if is_all_searched && files::length(&self.path) >= 2 * KEPT_BYTES {
@@ -67,8 +63,7 @@ impl Log {
         }
     }
 
-    /// Moves the end of the file to the spare file, and leaves the beginning. Output that comes just before the file is cut is
-    /// lost, so that moment is short.
+    /// Output that comes just before the file is cut is lost, so that moment is short.
     fn move_end(&mut self) -> io::Result<()> {
         let mut spare = files::create_new(&spare_of(&self.path))?;
         let mut end = files::length(&self.path).saturating_sub(KEPT_BYTES).max(KEPT_BYTES);
@@ -87,8 +82,7 @@ impl Log {
         Ok(())
     }
 
-    /// Joins the beginning and the end once nobody writes to the log, with a line about what is left out. If that fails, the
-    /// files stay as they are.
+    /// Called when nobody writes to the log any more. If it fails, the files stay as they are.
     pub fn shorten(self) {
         let left_out = (self.moved + files::length(&self.path)).saturating_sub(2 * KEPT_BYTES);
         if left_out == 0 {
@@ -103,12 +97,10 @@ impl Log {
     }
 }
 
-/// The file that holds the end of a log which is being written.
 fn spare_of(log: &Path) -> PathBuf {
     files::temporary_beside(log)
 }
 
-/// Writes the beginning and the end of a log to a new file.
 fn join(log: &Path, left_out: u64, to: &Path) -> io::Result<()> {
     let mut log_file = File::open(log)?;
     let mut joined = files::create_new(to)?;
@@ -125,7 +117,7 @@ fn join(log: &Path, left_out: u64, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the last megabyte of a log of any size, also while it is written.
+/// The last megabyte of a log of any size, also while it is written.
 pub fn tail(log: &Path) -> String {
     let (spare, length) = (spare_of(log), files::length(log));
     let mut tail = Vec::new();
@@ -138,7 +130,6 @@ pub fn tail(log: &Path) -> String {
     String::from_utf8_lossy(&tail).into_owned()
 }
 
-/// A search for phrases in a file that grows.
 #[derive(Default)]
 struct Search {
     phrases: &'static [&'static str],

@@ -1,12 +1,10 @@
-//! Linux's `/proc`: its parsers, and the few questions that the gate asks it. Other systems have none, so there every
-//! question goes unanswered.
+//! Linux's `/proc` and its parsers. Other systems have none, so every answer is empty there.
 
 use std::fs;
 use std::path::PathBuf;
 
 use judge::model::text::printable;
 
-/// A process, from `/proc/PID/stat`.
 #[derive(Debug, PartialEq)]
 pub struct Process {
     pub pid: i32,
@@ -42,7 +40,7 @@ fn parse_stat(line: &str) -> Option<Process> {
     // Session, terminal and its group, flags, four counts of page faults.
     let mut fields = fields.skip(8);
     let mut cpu_ticks: u64 = 0;
-    // User and kernel time of the process, then of its children.
+    // User and kernel time, then of its children.
     for ticks in fields.by_ref().take(4) {
         cpu_ticks = cpu_ticks.saturating_add(ticks.parse().ok()?);
     }
@@ -51,7 +49,7 @@ fn parse_stat(line: &str) -> Option<Process> {
     Some(Process { pid, parent, group, is_running: !matches!(state, "Z" | "X"), cpu_ticks, resident_pages })
 }
 
-/// Returns a variable of the environment that a process was started with; `None` if it has none, or may not be asked.
+/// A variable of the environment that a process was started with; `None` if it has none, or may not be asked.
 pub(crate) fn variable(pid: i32, name: &str) -> Option<Vec<u8>> {
     parse_environ(&fs::read(format!("/proc/{pid}/environ")).ok()?, name)
 }
@@ -67,7 +65,7 @@ pub(crate) fn describe(pid: i32) -> Option<String> {
     Some(format!("`{}` (process {pid})", printable(name.trim())))
 }
 
-/// Returns the processes that listen on a TCP port, as far as this user may see them.
+/// As far as this user may see the processes.
 pub(crate) fn listeners_on(port: u16) -> Vec<u32> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
     let sockets = tables.iter().flat_map(|table| table.lines()).filter_map(parse_tcp_line);
@@ -81,7 +79,6 @@ pub(crate) fn listeners_on(port: u16) -> Vec<u32> {
     pids().into_iter().filter(listens).map(i32::cast_unsigned).collect()
 }
 
-/// A line of `/proc/net/tcp`.
 #[derive(Debug, PartialEq)]
 struct Socket<'a> {
     port: u16,
@@ -123,7 +120,6 @@ fn parse_machine_ticks(stat: &str) -> Option<MachineTicks> {
     Some(MachineTicks { busy, all: busy + idle + waiting })
 }
 
-/// The units that the kernel counts in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Units {
     pub ticks_per_second: u64,
@@ -134,8 +130,7 @@ pub(crate) fn units() -> Units {
     parse_auxv(&fs::read("/proc/self/auxv").unwrap_or_default())
 }
 
-/// Parses the auxiliary vector of `getauxval(3)`: pairs of machine words, a type and a value. Types that are missing get
-/// the values of almost every Linux.
+/// Parses the auxiliary vector of `getauxval(3)`: pairs of machine words, a type and a value.
 fn parse_auxv(auxv: &[u8]) -> Units {
     const PAGE_BYTES: usize = 6;
     const TICKS_PER_SECOND: usize = 17;

@@ -20,7 +20,6 @@ use crate::sys::proc::{self, Process};
 /// Short against everything that is waited for, and long enough to cost no measurable CPU beside the load.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The time for killed processes to disappear.
 const KILL_GRACE: Duration = Duration::from_secs(2);
 
 static CAUGHT_SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
@@ -39,7 +38,6 @@ pub fn catch_signals() -> Result<()> {
     Ok(())
 }
 
-/// A signal asked us to stop.
 #[derive(Debug)]
 pub struct Interrupted {
     pub signal: u8,
@@ -58,7 +56,6 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// Fails if a signal has come since [`catch_signals`].
 pub fn check_interrupted() -> Result<(), Interrupted> {
     match CAUGHT_SIGNAL.get().map_or(0, |caught| caught.load(Ordering::Relaxed)) {
         0 => Ok(()),
@@ -66,20 +63,16 @@ pub fn check_interrupted() -> Result<(), Interrupted> {
     }
 }
 
-/// Sleeps for one poll interval, and fails if a signal has come.
 pub fn pause() -> Result<(), Interrupted> {
     thread::sleep(POLL_INTERVAL);
     check_interrupted()
 }
 
-/// A failure of a child process, with the end of its log.
 #[derive(Debug)]
 pub struct Failure {
     pub line: String,
     log: PathBuf,
-    /// The last lines of the log.
     pub tail: String,
-    /// The exit code of the child, if that is the failure.
     pub exit_code: Option<i32>,
 }
 
@@ -117,7 +110,6 @@ pub struct Group {
     pid: Pid,
     log: Option<Box<Log>>,
     status: Option<ExitStatus>,
-    /// The time from SIGTERM to SIGKILL.
     grace: Duration,
     id: InheritedId,
     _registered: Registered,
@@ -152,7 +144,7 @@ impl Group {
         Ok(Group { what, child, pid, log: None, status: None, grace, id, _registered: registered, _guard: guard })
     }
 
-    /// Returns the process id of the leader.
+    /// The process id of the leader.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -161,19 +153,17 @@ impl Group {
         self.log.as_ref().map_or(Path::new(""), |log| log.path())
     }
 
-    /// Searches all of the log for these phrases, from its beginning on.
     pub fn search_for(&mut self, phrases: &'static [&'static str]) {
         if let Some(log) = &mut self.log {
             log.search_for(phrases);
         }
     }
 
-    /// Returns the phrases that the log has held so far.
     pub fn matches(&mut self) -> Vec<&'static str> {
         self.log.as_mut().map_or_else(Vec::new, |log| log.matches().to_vec())
     }
 
-    /// Returns the leader's exit status, or `None` while it runs.
+    /// `None` while the leader runs.
     pub fn status(&mut self) -> Result<Option<ExitStatus>> {
         if let Some(log) = &mut self.log {
             log.poll();
@@ -350,7 +340,7 @@ impl Drop for Guard {
     }
 }
 
-/// Returns a command that waits for a line from us before it becomes `command`, without input. So the guard is there before
+/// A command that waits for a line from us before it becomes `command`, without input. So the guard is there before
 /// the command is, and if we die earlier, it never begins.
 fn held_back(command: &Command) -> Command {
     const ONCE_GUARDED: &str = "read -r _ && exec \"$@\" < /dev/null";
@@ -382,7 +372,6 @@ fn own_children() -> MutexGuard<'static, BTreeSet<i32>> {
     OWN_CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps a child in [`OWN_CHILDREN`].
 struct Registered(i32);
 
 impl Registered {
@@ -409,7 +398,7 @@ fn become_subreaper() {
     }
 }
 
-/// Returns our children that we did not start directly.
+/// Our children that we did not start directly.
 fn adopted_processes() -> Vec<Process> {
     if !IS_SUBREAPER.load(Ordering::Relaxed) {
         return Vec::new();
@@ -438,7 +427,7 @@ impl InheritedId {
         proc::variable(pid, InheritedId::VARIABLE).map(|id| id == self.0.as_bytes())
     }
 
-    /// Returns the processes that left the group. One without the variable stays: it may be a child that the program before
+    /// The processes that left the group. One without the variable stays: it may be a child that the program before
     /// us had, if a shell was replaced by us (`exec`).
     fn escaped(&self) -> Vec<Pid> {
         let mut escaped = Vec::new();
@@ -453,7 +442,7 @@ impl InheritedId {
         escaped
     }
 
-    /// Ends the processes that left the group: by SIGTERM, and after `grace` by SIGKILL. Returns whether SIGKILL was needed.
+    /// Returns whether SIGKILL was needed.
     fn end_escaped(&self, grace: Duration) -> bool {
         let mut asked = BTreeSet::new();
         let deadline = Instant::now() + grace;
@@ -482,7 +471,6 @@ pub fn run(what: &'static str, command: &Command, log: &Path, timeout: Duration)
     Group::spawn(what, command, log, Duration::ZERO)?.finish(timeout)
 }
 
-/// A longer answer is cut off here.
 const ANSWER_BYTES: u64 = 64_000_000;
 
 /// Returns what a program prints, or `None` if it cannot be started, or fails.
@@ -491,7 +479,6 @@ pub fn answer(what: &'static str, command: &Command, timeout: Duration) -> Resul
     Ok(answer.and_then(|answer| Some(String::from_utf8(answer).ok()?.trim_end_matches(['\r', '\n']).to_owned())))
 }
 
-/// Like [`answer`], with every byte.
 pub fn answer_bytes(what: &'static str, command: &Command, timeout: Duration) -> Result<Option<Vec<u8>>> {
     let output = [Stdio::piped(), Stdio::null()];
     let Ok(mut group) = Group::start(what, command, output, Duration::ZERO) else { return Ok(None) };

@@ -9,7 +9,7 @@ use rustix::termios::tcgetwinsize;
 
 use crate::sys::ci;
 
-/// Returns the width of a stream, if it is a terminal, and whether it takes more than ASCII. `COLUMNS` overrides the width.
+/// `COLUMNS` overrides the width of a terminal.
 pub fn screen(stream: &(impl IsTerminal + AsFd)) -> Screen {
     let columns = if stream.is_terminal() {
         let by_variable = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());

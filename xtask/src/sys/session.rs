@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::sys::files::{folder_of, temporary_beside};
 use crate::sys::lock::lock;
 
-/// The number of folders of finished commands that are kept, newest first.
+/// Folders of finished commands.
 const KEPT: usize = 10;
 
 /// The folder of one command, with a folder for each run. It is locked while the command runs.
@@ -20,7 +20,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Makes the folder, points `latest` to it, and removes all but the last `KEPT` folders.
+    /// Also points `latest` to the new folder, and removes old ones.
     pub fn create(perf_folder: &Path) -> Result<Session> {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(':', "-");
         let name = format!("{now}-{}", process::id());
@@ -32,14 +32,13 @@ impl Session {
         Ok(Session { folder, _lock: lock })
     }
 
-    /// Returns the folder of the command with this process id, the newest if there are several.
+    /// The newest folder of a command with this process id.
     pub fn folder_of(perf_folder: &Path, id: u32) -> Option<PathBuf> {
         let entries = fs::read_dir(perf_folder.join("runs")).ok()?;
         let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
         folders.filter(|folder| folder.to_string_lossy().ends_with(&format!("Z-{id}"))).max()
     }
 
-    /// Makes the folder of one run, such as `run-1`.
     pub fn run_folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join(name);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;

@@ -6,7 +6,6 @@ use xshell::Shell;
 
 use crate::sys::git;
 
-/// The folder that this program was built from.
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// `0.2.0`.
@@ -23,13 +22,13 @@ pub fn text() -> String {
     }
 }
 
-/// Returns the commit that this program was built from. A build script could find it, but every cold build would pay for it.
+/// A build script could find the commit, but every cold build would pay for it.
 fn commit() -> Option<String> {
     let released = option_env!("LOCUST_GATE_COMMIT").map(str::to_owned);
     released.or_else(|| commit_of_checkout(SOURCE)).or_else(own_head)
 }
 
-/// Returns the commit of a checkout that cargo made for a git dependency, from the name of its folder.
+/// The folder that cargo makes for a git dependency is named after its commit.
 fn commit_of_checkout(source: &str) -> Option<String> {
     let (_, checkout) = source.split_once("/git/checkouts/")?;
     let commit = checkout.split('/').nth(1)?;
@@ -37,7 +36,6 @@ fn commit_of_checkout(source: &str) -> Option<String> {
     is_hash.then(|| commit.to_owned())
 }
 
-/// Returns the commit that is checked out in the gate's repository, if this program was built there.
 fn own_head() -> Option<String> {
     if !Path::new(SOURCE).is_dir() {
         return None;

@@ -12,16 +12,15 @@ use xshell::Shell;
 use crate::sys::git::{self, Submodule};
 use crate::sys::{lock, process};
 
-/// The number of commits whose checkout and build are kept for the next command, those used last.
+/// Checkouts of the commits that were used last are kept with their builds.
 const KEPT: usize = 3;
 
 /// The number that is kept while a command checks out one commit after another.
 const KEPT_MEANWHILE: usize = 6;
 
-/// Long enough for git to check out a large repository.
 const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Returns the folder of this repository's checkouts, in the folder `own` that `perf.toml` names, or in the user's cache.
+/// The folder of this repository's checkouts, in the folder `own` that `perf.toml` names, or in the user's cache.
 pub fn folder_of_checkouts(shell: &Shell, own: Option<&str>) -> Result<PathBuf> {
     let all = match own {
         None => cache()?.join("locust-gate"),
@@ -34,7 +33,7 @@ pub fn folder_of_checkouts(shell: &Shell, own: Option<&str>) -> Result<PathBuf> 
     let is_git = |path: &&Path| path.file_name().is_some_and(|name| name == ".git");
     let named = Some(&*git_dir).filter(is_git).and_then(Path::parent).unwrap_or(&git_dir);
     let name = named.file_name().unwrap_or_default().to_string_lossy();
-    // Some tools fail on other characters in a path.
+    // Some tools fail on other characters.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
     let name: String = name.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
     let digest = git::blob_hash(git_dir.as_os_str().as_encoded_bytes());
@@ -49,12 +48,12 @@ fn cache() -> Result<PathBuf> {
     )
 }
 
-/// Returns the folder that a variable names. The XDG base directory specification ignores relative paths.
+/// The XDG base directory specification ignores relative paths.
 fn folder_in(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute())
 }
 
-/// The checkouts of this repository, which are kept for the next call with everything that was built in them.
+/// The checkouts of this repository, which are kept for the next call with their builds. Dropping it removes old ones.
 pub struct Checkouts {
     shell: Shell,
     folder: PathBuf,
@@ -63,7 +62,7 @@ pub struct Checkouts {
 }
 
 impl Checkouts {
-    /// Waits for other commands that use them. `say` prints a line of progress.
+    /// Waits for other commands that use them.
     pub fn open(shell: &Shell, folder: &Path, say: &dyn Fn(&str)) -> Result<Checkouts> {
         fs::create_dir_all(folder).with_context(|| {
             format!("cannot make {}: name another folder in [against] folder of perf.toml", folder.display())
@@ -76,8 +75,7 @@ impl Checkouts {
         Ok(Checkouts { shell: shell.clone(), folder, _turn: turn })
     }
 
-    /// Checks out `commit`, or finds its checkout, and returns the folder. Does not touch the user's own checkout, index and
-    /// stash.
+    /// Returns the folder. Does not touch the user's own checkout, index and stash.
     pub fn check_out(&self, commit: &str, log: &Path) -> Result<PathBuf> {
         let folder = self.folder.join(commit);
         put(&self.shell, commit, &folder, &self.folder, log)?;
@@ -125,8 +123,8 @@ fn put(shell: &Shell, commit: &str, folder: &Path, all: &Path, log: &Path) -> Re
     Ok(())
 }
 
-/// Restores a checkout, which a killed command may have left half made, and returns whether that worked. Git would take the
-/// repository around the folder if `.git` were not named.
+/// Restores a checkout, which a killed command may have left half made. Without the name of `.git`, git would take the
+/// repository around the folder.
 fn is_restored(shell: &Shell, commit: &str, folder: &Path, log: &Path) -> bool {
     let (git_dir, work_tree) = (format!("--git-dir={}/.git", folder.display()), folder.display().to_string());
     let reset = [&git_dir, "--work-tree", &work_tree, "reset", "--hard", "--quiet", commit];
@@ -144,7 +142,6 @@ fn prune(shell: &Shell, all: &Path, kept: usize) {
     }
 }
 
-/// Removes a checkout as far as possible. The next call tries again.
 fn remove(shell: &Shell, folder: &Path) {
     let path = folder.to_string_lossy();
     let _ = git::read(shell, &["worktree", "remove", "--force", "--force", &path]);

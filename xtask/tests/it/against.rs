@@ -154,7 +154,7 @@ fn the_other_commit_is_started_by_its_own_service_and_loaded_by_this_trees_locus
     scratch.sh("git add . && git commit -q -m renamed");
     let output = scratch.perf("--against first");
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
-    let said = "note: at first the service is that of its own perf.toml: `exec sh service.sh {port}`";
+    let said = "note: at first the service of its own perf.toml is used: `exec sh service.sh {port}`";
     assert!(output.stdout.contains(said), "{}", output.stdout);
     let about = scratch.read("target/perf/latest/against/run-1/run.json");
     assert!(about.contains(&scratch.sh("git rev-parse first")), "{about}");

@@ -104,6 +104,19 @@ pub fn error_line(error: &anyhow::Error) -> String {
 
 /// The name that is most like `text`.
 pub fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |name: &str| strsim::jaro_winkler(text, name);
-    names.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+    names.into_iter().max_by(|a, b| likeness(text, a).total_cmp(&likeness(text, b)))
+}
+
+/// From 0 to 1, for equal texts.
+pub fn likeness(a: &str, b: &str) -> f64 {
+    strsim::jaro_winkler(a, b)
+}
+
+/// Quotes text as one word of a shell.
+pub fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
