@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::against::{repository, service};
+use crate::real::{demo, demo_locustfile, link_locust};
 use crate::support::{Output, Scratch};
 
 /// The p95 in ms of commits after the tag `first`, which has 300. 0 is a service that exits at once.
@@ -176,4 +177,58 @@ fn ends_that_cannot_be_searched_are_errors() {
         assert!(output.last_line().contains(&reason), "{args}: {}", output.stderr);
     }
     scratch.assert_not_started(&["service", "locust"]);
+}
+
+/// A repository of the demo, whose first commit has the tag `fast`.
+fn demo_history(name: &str) -> Scratch {
+    let scratch = Scratch::new(&format!("bisect-demo-{name}"));
+    scratch.write(
+        "perf.toml",
+        "[service]\nbuild = \"sh build.sh\"\ncommand = \"exec sh service.sh {port}\"\n\
+         ready_url = \"http://127.0.0.1:{port}/health\"\n\
+         [load]\nusers = 20\nspawn_rate = 20\nrun_time = \"5s\"\n",
+    );
+    scratch.write("locustfile.py", &demo_locustfile());
+    commit_of_demo(&scratch, "first", 0);
+    scratch.sh("git tag fast");
+    link_locust(&scratch.path("target/perf"));
+    scratch
+}
+
+fn commit_of_demo(scratch: &Scratch, name: &str, slowdown_pct: u32) {
+    scratch.write("name", name);
+    let build = if name.starts_with("broken") { "echo no compiler; exit 3\n" } else { "echo built\n" };
+    scratch.write("build.sh", build);
+    let start = format!("export DEMO_SLOWDOWN_PCT={slowdown_pct}\nexec '{}' --port \"$1\"\n", demo());
+    scratch.write("service.sh", &start);
+    scratch.sh(&format!("git add . && git commit -q -m 'Commit {name}'"));
+}
+
+#[test]
+#[ignore = "loads the demo for about twenty minutes; run it by hand"]
+fn commits_of_the_demo_are_found_with_real_locust() {
+    for (name, slow, broken) in [("late", 14, 0), ("broken", 5, 8)] {
+        let scratch = demo_history(name);
+        for number in 1..=16 {
+            let prefix = if number == broken { "broken-" } else { "" };
+            commit_of_demo(&scratch, &format!("{prefix}{number}"), if number < slow { 0 } else { 25 });
+        }
+        let output = bisect(&scratch, "fast");
+        println!("{name}:\n{}\n{}", output.stderr, output.stdout);
+        assert_found(&scratch, &output, &slow.to_string());
+    }
+    let scratch = demo_history("merge");
+    for number in 1..=8 {
+        commit_of_demo(&scratch, &number.to_string(), 0);
+    }
+    scratch.sh("git checkout -q -b branch");
+    commit_of_demo(&scratch, "on-branch-1", 0);
+    commit_of_demo(&scratch, "on-branch-2", 25);
+    scratch.sh("git checkout -q - && git merge -q --no-ff -m 'Commit merge' branch");
+    for number in 10..=16 {
+        commit_of_demo(&scratch, &number.to_string(), 25);
+    }
+    let output = bisect(&scratch, "fast");
+    println!("merge:\n{}\n{}", output.stderr, output.stdout);
+    assert_found(&scratch, &output, "merge");
 }
