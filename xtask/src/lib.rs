@@ -31,8 +31,8 @@ use std::process::ExitCode;
 
 use anstream::{stderr, stdout};
 use judge::model::program;
+use report::Unjudged;
 use report::formats::terminal;
-use report::view::content::Unjudged;
 
 use crate::commands::bisect::bisect;
 use crate::commands::history::history;

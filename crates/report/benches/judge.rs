@@ -1,6 +1,6 @@
-//! What judging a result file costs, as ratios: to a bare pass of the csv crate, to fewer endpoints, to the file's size.
+//! The cost of judging a result file, as ratios: to a bare pass of the csv crate, to fewer endpoints, to the file's size.
 //!
-//! `cargo bench -p xtask --bench judge` exits non-zero where a bound does not hold. Without `--bench`, as under
+//! `cargo bench -p locust-gate-report --bench judge` exits non-zero if a value is over its bound. Without `--bench`, as under
 //! `cargo test --all-targets`, it is a smoke run: few endpoints, no bounds.
 
 // A benchmark measures and prints; only the crate itself is pure.
@@ -20,10 +20,8 @@ use judge::model::limits::Rules;
 use judge::model::run::{Precision, Provenance};
 use judge::parse::locust_csv;
 use judge::verdict::compare::compare;
-use report::Background;
-use report::Report;
 use report::formats::terminal::{Screen, Verbosity, render};
-use report::view::content::Sides;
+use report::{Background, Report, Sides, View};
 
 use crate::bounds::{Line, median};
 
@@ -35,10 +33,10 @@ const MAX_OF_BARE_PASS: f64 = 3.0;
 const MAX_OF_FEW: f64 = 3.0;
 /// Judging takes at most so many times the file's size in memory.
 const MAX_OF_FILE: f64 = 4.0;
-/// So does reading a baseline: a number that takes a few bytes in it stands in a series of its own.
+/// Reading a baseline takes more, since each number of a few bytes becomes a series.
 const MAX_OF_BASELINE: f64 = 8.0;
 
-/// How many times as many endpoints the file of many has as that of few.
+/// The ratio of the endpoints in the large file to those in the small one.
 const MANY_PER_FEW: usize = 100;
 
 /// The argument with which this program calls itself, to measure the memory of a fresh process.
@@ -65,14 +63,14 @@ fn main() -> Result<ExitCode> {
     Ok(bounds::exit_code(lines, is_bench))
 }
 
-/// All of it: from the bytes of the file to the text of the report. The result is the text's length.
+/// From the bytes of the file to the text of the report, whose length is returned.
 fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
     let runs = [locust_csv::parse(bytes)?];
     let rules = Rules::default();
     let comparison = compare(baseline, &runs, &rules)?;
     let report = Report {
         comparison: &comparison,
-        background: Background::unknown(),
+        background: &Background::default(),
         confirmation: None,
         distribution: &[],
         runs: &[],
@@ -82,12 +80,12 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
         warnings: Vec::new(),
         details: Vec::new(),
     };
-    let text = render(&report, Verbosity::Normal, Screen::default());
+    let text = render(&View::of(&report), Verbosity::Normal, Screen::default());
     ensure!(text.contains("evidence: "), "this is no report:\n{text}");
     Ok(text.len())
 }
 
-/// The least that reading the file can cost. Each field is looked at, lest the pass be optimised away.
+/// The least that reading the file can cost. Each field is read, so that the pass is not optimised away.
 fn bare_pass(bytes: &[u8]) -> Result<usize> {
     let mut reader = csv::Reader::from_reader(bytes);
     let mut record = ByteRecord::new();
@@ -98,7 +96,7 @@ fn bare_pass(bytes: &[u8]) -> Result<usize> {
     Ok(length)
 }
 
-/// One repetition of all that is compared, one right after the other: a busy machine slows each alike.
+/// One repetition of everything that is compared, one after the other, so that a busy machine slows each alike.
 struct Repetition {
     bare_pass: Duration,
     new: Duration,
@@ -121,7 +119,7 @@ fn times(endpoints: usize, repetitions: usize) -> Result<Vec<Line>> {
                 bare_pass: time(1, || bare_pass(&many_csv))?,
                 new: time(1, || judge(&many_csv, &version_1_0))?,
                 known: time(1, || judge(&many_csv, &full))?,
-                // So often that as many endpoints are judged as above.
+                // As often as it takes to judge as many endpoints as above.
                 few: time(MANY_PER_FEW, || judge(&few_csv, &version_1_0))?,
             })
         })
@@ -161,7 +159,7 @@ fn baseline(endpoints: usize) -> Result<String> {
     Ok(Baseline::new(&runs, Provenance::default(), None, None)?.to_text())
 }
 
-/// How far that raises the peak memory of a fresh process: in this one, the former passes have raised it already.
+/// The growth of a fresh process's peak memory: in this process, the former passes have raised it already.
 fn memory(what: &str, bound: f64, endpoints: usize, file: &[u8]) -> Result<Line> {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("judge-{}", process::id()));
     fs::write(&path, file).with_context(|| format!("cannot write {}", path.display()))?;
@@ -232,7 +230,7 @@ fn push_row(text: &mut String, series: &str, requests: u64, failures: u64, media
     let most_ms = median_ms * 5.2;
     let content_bytes = 4_000.0 * random.fraction();
     let (requests_per_sec, failures_per_sec) = (per_sec(requests), per_sec(failures));
-    // `{:?}` writes a float as Python does: all its digits, and `.0` where there are none.
+    // `{:?}` writes a float as Python does: all its digits, and `.0` if there are none.
     let _ = write!(
         text,
         "{series},{requests},{failures},{:.0},{average_ms:?},{least_ms:?},{most_ms:?},{content_bytes:?},{requests_per_sec:?},{failures_per_sec:?}",

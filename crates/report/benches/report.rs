@@ -1,6 +1,6 @@
-//! What a report costs: the time of all formats, how it grows with the endpoints, and the size of the page.
+//! The cost of a report: the time of all formats, its growth with the endpoints, and the size of the page.
 //!
-//! `cargo bench -p xtask --bench report` exits non-zero where a bound does not hold. Without `--bench`, as under
+//! `cargo bench -p locust-gate-report --bench report` exits non-zero if a value is over its bound. Without `--bench`, as under
 //! `cargo test --all-targets`, it is a smoke run: few endpoints, no bounds.
 
 // A benchmark measures and prints; only the crate itself is pure.
@@ -18,10 +18,8 @@ use judge::model::limits::Rules;
 use judge::model::run::{Precision, Provenance, Run, Stats};
 use judge::parse::locust_history::{History, HistoryPoint, Percentiles};
 use judge::verdict::compare::compare;
-use report::Background;
 use report::formats::terminal::{self, Screen, Verbosity};
-use report::view::content::Sides;
-use report::{Format, Report};
+use report::{Background, Format, Report, Sides, View};
 
 use crate::bounds::{Line, median};
 
@@ -40,15 +38,15 @@ const RUNS: usize = 5;
 /// How many times as many endpoints a report of many has as one of few.
 const MANY_PER_FEW: usize = 10;
 
-/// What writes a report, and what must be in it.
+/// The name of a format, what writes it, and a text that it must have.
 type Writer = (&'static str, fn(&Report) -> String, &'static str);
 
 const WRITERS: [Writer; 5] = [
-    ("HTML", |report| Format::Html.render(report), "</html>"),
-    ("Markdown", |report| Format::Markdown.render(report), "|"),
-    ("JSON", |report| Format::Json.render(report), "\"evidence\": "),
-    ("JUnit", |report| Format::Junit.render(report), "</testsuites>"),
-    ("terminal", |report| terminal::render(report, Verbosity::Verbose, Screen::default()), "evidence: "),
+    ("HTML", |report| Format::Html.render(&View::of(report)), "</html>"),
+    ("Markdown", |report| Format::Markdown.render(&View::of(report)), "|"),
+    ("JSON", |report| Format::Json.render(&View::of(report)), "\"evidence\": "),
+    ("JUnit", |report| Format::Junit.render(&View::of(report)), "</testsuites>"),
+    ("terminal", |report| terminal::render(&View::of(report), Verbosity::Verbose, Screen::default()), "evidence: "),
 ];
 
 fn main() -> Result<ExitCode> {
@@ -133,7 +131,7 @@ struct Measured {
 }
 
 impl Measured {
-    /// Of a fifth of the endpoints some series got slower than its limit allows: the most that is ever to be said.
+    /// In a fifth of the endpoints a series is over its limit, so that the findings are long.
     fn new(endpoints: usize) -> Result<Measured> {
         let mut random = Rng::with_seed(endpoints as u64);
         let provenance = Provenance {
@@ -173,7 +171,7 @@ impl Measured {
         };
         let history = || Ok(History { is_windowed: false, points: (0..60).map(point).collect() });
         read(&Report {
-            background: Background::unknown(),
+            background: &Background::default(),
             confirmation: None,
             distribution: &self.baseline.distribution,
             runs: &self.runs,

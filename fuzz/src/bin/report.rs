@@ -12,11 +12,9 @@ use judge::parse::locust_history::{self, History};
 use judge::parse::locust_json;
 use judge::model::run::Run;
 use judge::model::text::printable;
-use report::Background;
-use report::view::content::Sides;
-use report::formats::terminal::{self, Screen, Verbosity};
 use report::formats::github;
-use report::{Format, Report};
+use report::formats::terminal::{self, Screen, Verbosity};
+use report::{Background, Format, Report, Sides, View};
 
 static RUN: LazyLock<Run> = LazyLock::new(|| {
     locust_json::parse(include_str!("../../../crates/judge/tests/fixtures/locust-2.47.0/ok/report.json")).expect("a fixture")
@@ -34,7 +32,7 @@ fuzz_target!(|text: &str| {
     let Some(comparison) = fuzz::read(compare(&baseline, runs, &rules)) else { return };
     let report = Report {
         comparison: &comparison,
-        background: Background::unknown(),
+        background: &Background::default(),
         distribution: &baseline.distribution,
         runs,
         histories: &[Ok(HISTORY.clone())],
@@ -44,12 +42,13 @@ fuzz_target!(|text: &str| {
         details: Vec::new(),
         confirmation: None,
     };
+    let view = View::of(&report);
     for format in [Format::Html, Format::Markdown, Format::Json, Format::Junit] {
-        assert!(!format.render(&report).is_empty());
+        assert!(!format.render(&view).is_empty());
     }
     for width in [None, Some(1), Some(80)] {
-        let text = terminal::render(&report, Verbosity::Verbose, Screen { columns: width, ..Screen::default() });
+        let text = terminal::render(&view, Verbosity::Verbose, Screen { columns: width, ..Screen::default() });
         assert!(!text.contains('\r') && text.lines().count() > 3, "{text}");
     }
-    github::annotations(&report, &github::Places::default());
+    github::annotations(&view, &github::Places::default());
 });

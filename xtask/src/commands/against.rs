@@ -8,9 +8,8 @@ use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::parse::locust_history::History;
 use judge::verdict::compare::{Comparison, compare};
-use report::view::content::Sides;
 use report::view::words::shown_commit;
-use report::{Background, Report};
+use report::{Background, Report, Sides};
 
 use crate::commands::delivery::Delivery;
 use crate::commands::measurement::{Measurement, Next, background, details, next_step, rules_for};

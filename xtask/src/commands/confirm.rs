@@ -15,10 +15,8 @@ use judge::model::limits::Rules;
 use judge::model::program;
 use judge::model::text::{error_line, printable};
 use judge::verdict::decision::Row;
-use report::Report;
-use report::view::confirmation::{Confirmation, Stored};
-use report::view::content::Sides;
 use report::view::words::shown_commit;
+use report::{Confirmation, Report, Sides, Stored, View};
 
 use crate::commands::against::{Rounds, check_clean, commit_of};
 use crate::commands::delivery::Delivery;
@@ -116,7 +114,7 @@ fn rounds(project: &Project, stored: &Report, remeasure: Remeasure, rules: &Rule
     )?;
     let commit = commit_of(project, stored.provenance.baseline)?;
     let short = shown_commit(&commit, false);
-    project.say(&format!("FAIL by the stored numbers: {}", stored.sentence()));
+    project.say(&format!("FAIL by the stored numbers: {}", View::of(stored).headline.sentence()));
     project.say(&format!(
         "confirming it: the baseline's commit {short} is measured in turn with this tree, in {} to {} rounds, which decide",
         rules.min_runs, rules.max_runs

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use report::formats::github::{self, Locustfile, Places};
 use report::formats::markdown;
 use report::formats::terminal::{self, Verbosity};
-use report::{Format, Report};
+use report::{Format, Report, View};
 
 use crate::commands::outcome::{AfterVerdict, Outcome};
 use crate::config::flags::PerfFlags;
@@ -42,12 +42,13 @@ impl Delivery<'_> {
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        let mut text = terminal::render(report, verbosity, screen(&io::stdout()));
+        let view = View::of(report);
+        let mut text = terminal::render(&view, verbosity, screen(&io::stdout()));
         if ci::is_github() {
             text = github::harmless(&text);
             // The verdict stays the last line. A change that is accepted with this very command is no alarm.
             if !self.flags.update_baseline {
-                text.insert_str(0, &github::annotations(report, &places(project)));
+                text.insert_str(0, &github::annotations(&view, &places(project)));
             }
         }
         match anstream::stdout().write_all(text.as_bytes()) {
@@ -57,10 +58,10 @@ impl Delivery<'_> {
             _ => {}
         }
         if ci::is_github() {
-            summarize(&markdown::render(report));
+            summarize(&markdown::render(&view));
         }
         for path in &self.flags.reports {
-            files::write_atomically(path, &Format::of(path)?.render(report)).context(AfterVerdict)?;
+            files::write_atomically(path, &Format::of(path)?.render(&view)).context(AfterVerdict)?;
         }
         Ok(Outcome::Judged(report.comparison.verdict))
     }

@@ -8,7 +8,7 @@ use judge::model::limits::Rules;
 use judge::verdict::compare::Anchor;
 use judge::verdict::compare::Comparison;
 use report::Background;
-use report::view::further::UPDATES;
+use report::view::drift::UPDATES;
 use report::view::words::count;
 
 use crate::commands::baseline_versions::{

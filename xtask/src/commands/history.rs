@@ -9,7 +9,7 @@ use judge::model::text::nearest;
 use report::Format;
 use report::formats::github;
 use report::history::timeline::Timeline;
-use report::history::{html, json, markdown, terminal};
+use report::history::{html, json, terminal};
 use wildmatch::WildMatch;
 use xshell::Shell;
 
@@ -60,8 +60,7 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     for path in &flags.reports {
         let text = match Format::of(path)? {
             Format::Html => html::render(&timeline),
-            Format::Json => json::render(&timeline),
-            Format::Markdown | Format::Junit => markdown::render(&timeline),
+            _ => json::render(&timeline),
         };
         files::write_atomically(path, &text)?;
     }

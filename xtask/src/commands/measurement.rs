@@ -13,11 +13,10 @@ use judge::model::text::{endpoint_shown, printable};
 use judge::parse::locust_history::History;
 use judge::stats::estimate::Difference;
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
-use report::Background;
-use report::view::background::Failure;
-use report::view::content::{evidence, unsettled};
+use report::view::evidence::{evidence, unsettled};
 use report::view::usage;
 use report::view::words::{count, noise_advice, shown_commit};
+use report::{Background, FailedRequests};
 
 use crate::commands::delivery::run_url;
 use crate::config::flags::PerfFlags;
@@ -93,7 +92,7 @@ impl Measurement {
         Baseline::new(&self.runs, self.provenance.clone(), note, former).map_err(|refusal| {
             let has_failed = self.runs.iter().any(|run| run.total.failures == run.total.requests);
             match results::failures(&self.folders, &self.runs).first() {
-                Some(Failure { endpoint, error, times, .. }) if has_failed => {
+                Some(FailedRequests { endpoint, error, times, .. }) if has_failed => {
                     let error: String = error.chars().take(200).collect();
                     anyhow!(
                         "{refusal}; most frequent failure: {times} x {}: {}",
@@ -217,7 +216,7 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
         baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
         baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
         failures: results::failures(&candidate.folders, &candidate.runs),
-        command: Some(command_again(project.flags)),
+        command: command_again(project.flags),
         run_url: run_url(),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Error, Result};
 use judge::model::text::error_line;
 use judge::verdict::compare::Verdict;
-use report::view::content::Unjudged;
+use report::Unjudged;
 
 use crate::sys::process::{Failure, Interrupted};
 

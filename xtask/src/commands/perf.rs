@@ -10,11 +10,9 @@ use judge::model::limits::Rules;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::verdict::compare::{Comparison, compare, lacking};
-use report::view::content::{Sides, Unjudged};
-use report::view::further::{drift_told, taken_over};
-use report::view::saved::Saved;
 use report::view::words::{count, shown_commit};
-use report::{Background, Report};
+use report::view::{drift, exceptions};
+use report::{Background, Report, Saved, Sides, Unjudged};
 
 use crate::commands::against::{against, judge_rounds};
 use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
@@ -174,7 +172,7 @@ fn report_update(
         Ok(comparison) => {
             let background = background(project, reference.baseline, measurement);
             delivery.deliver(project, &reference.report(measurement, &comparison, &background, clock))?;
-            Ok(Some(Vec::from_iter(taken_over(&comparison))))
+            Ok(Some(Vec::from_iter(exceptions::absorbed(&comparison))))
         }
         Err(error) => {
             project.say(&format!("no comparison with the former baseline: {error:#}"));
@@ -286,7 +284,7 @@ fn baseline_origin(project: &Project, baseline: &Baseline, background: &Backgrou
         Some(0) => ", the same commit".to_owned(),
         Some(commits) => format!(", {} ago", count(commits as usize, "commit")),
     };
-    let drift = drift_told(comparison).map_or_else(String::new, |drift| format!("; {drift}"));
+    let drift = drift::summary(comparison).map_or_else(String::new, |drift| format!("; {drift}"));
     format!(
         "baseline: commit {}, {date}{age} ({}){drift}",
         shown_commit(commit, *dirty),

@@ -90,7 +90,7 @@ FLAGS OF history
       --since REV           only what was accepted since: a commit, a tag or a pattern of tags
                             (v*), a date (2026-01-31), an age (90d)
       --baseline FILE       the baseline [default: perf_baseline.json]
-      --report FILE         also write it: .html with charts, .md, or .json; may be given
+      --report FILE         also write it: .html with charts, or .json; may be given
                             several times
   -h, --help                print this
 
@@ -338,8 +338,8 @@ fn history(mut args: Arguments, locust_args: &[String]) -> Result<HistoryFlags> 
     }
     for report in &history.reports {
         ensure!(
-            Format::of(report)? != Format::Junit,
-            "`--report {}`: a history is written as .html, .md or .json",
+            matches!(Format::of(report)?, Format::Html | Format::Json),
+            "`--report {}`: a history is written as .html or .json",
             report.display()
         );
     }

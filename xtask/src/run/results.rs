@@ -12,8 +12,7 @@ use judge::model::run::{Metric, Provenance, Run};
 use judge::parse::locust_history::{self, History};
 use judge::parse::{locust_csv, locust_json};
 use judge::stats::estimate::is_close;
-use report::view::background::Failure;
-use report::view::content::Sides;
+use report::{FailedRequests, Sides};
 use serde::{Deserialize, Serialize};
 
 use crate::config::project::Project;
@@ -133,9 +132,11 @@ pub fn read_rounds(project: &Project, below: &str) -> Result<Option<Sides<Vec<Me
     Ok(Some(Sides { baseline: read_all(&other)?, candidate: read_all(&folder)? }))
 }
 
-/// The failures of the gate's own runs, by endpoint and error, the most frequent first. Errors may quote a number or a time, so
-/// that no two are equal: beyond `MAX_FAILURES` kinds only known kinds are counted.
-pub fn failures(folders: &[PathBuf], runs: &[Run]) -> Vec<Failure> {
+/// The failures that the gate's own runs left in their folders, of each endpoint by error, the most frequent first.
+///
+/// A failure's text may hold a request's number or time, so that no two are equal. Beyond `MAX_FAILURES` kinds only known
+/// kinds are counted.
+pub fn failures(folders: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests> {
     const MAX_FAILURES: usize = 1000;
     let mut times_of: BTreeMap<(Box<str>, String), u64> = BTreeMap::new();
     for folder in folders {
@@ -156,7 +157,7 @@ pub fn failures(folders: &[PathBuf], runs: &[Run]) -> Vec<Failure> {
     let mut failures = Vec::new();
     for ((endpoint, error), times) in &times_of {
         let requests = requests_of.get(&**endpoint).copied().filter(|requests| *requests > 0);
-        failures.push(Failure { endpoint: endpoint.to_string(), error: error.clone(), times: *times, requests });
+        failures.push(FailedRequests { endpoint: endpoint.to_string(), error: error.clone(), times: *times, requests });
     }
     failures.sort_by_key(|failure| Reverse(failure.times));
     failures

@@ -76,7 +76,7 @@ fn every_state_has_its_exit_code_and_its_words() {
             "headline",
             accepted("45%", 60),
             0,
-            "no blocking limit is exceeded beyond what is accepted; GET /claims p95 +40% WAIVED until ",
+            "within limits except for accepted exceptions; GET /claims p95 +40% WAIVED until ",
         ),
     ];
     for (name, toml, code, words) in cases {
@@ -142,7 +142,7 @@ fn a_new_baseline_takes_nothing_over_in_silence() {
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(
         output.stdout.contains(
-            "note: it takes over what perf.toml only accepts for a while: p95 of GET /claims (+39.9%): remove these"
+            "note: the new baseline absorbs temporary exceptions in perf.toml: p95 of GET /claims (+39.9%): remove them"
         ),
         "{}",
         output.stdout

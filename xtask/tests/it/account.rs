@@ -149,7 +149,7 @@ fn a_limit_has_a_level() {
         scratch.perf("--max-runs 1")
     };
     for (limits, code, last) in [
-        ("", 1, "FAIL: p95 is 67% slower, 300 → 500 ms (limit +20%)"),
+        ("", 1, "FAIL: p95 rose 67%, 300 → 500 ms (limit +20%)"),
         ("p95 = \"warn 20%\"", 0, "the gate cannot fail on p95"),
         ("p95 = \"off\"", 0, "the gate cannot fail on p95"),
         ("p95 = \"warn 20%\"\nerror_rate = \"off\"", 0, "the gate cannot fail on p95 and error_rate"),

@@ -34,7 +34,7 @@ fn a_slowdown_is_red_and_an_improvement_green() {
             300,
             420,
             1,
-            "FAIL: p95 is 40% slower, 300 → 420 ms (limit +20%); p95_corrected +40% too; 1 of 1 endpoint: GET /claims +40%",
+            "FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); p95_corrected +40% too; 1 of 1 endpoint: GET /claims +40%",
         ),
         ("green", 420, 300, 0, "PASS: p95 -29% (limit +20%), all metrics within their limits"),
         ("same", 300, 300, 0, "PASS: p95 +0.0% (limit +20%), all metrics within their limits"),
@@ -259,7 +259,7 @@ fn a_slower_demo_fails_and_the_same_demo_passes() {
     let output = scratch.perf("--against fast --max-runs 2");
     let text = format!("{}{}", output.stdout, output.stderr);
     assert_eq!(output.code, 1, "six times as slow: {text}");
-    assert!(text.contains("FAIL: p95 is "), "{text}");
+    assert!(text.contains("FAIL: p95 rose "), "{text}");
     scratch.sh("git checkout -q fast");
     let output = scratch.perf("--against fast --max-runs 2");
     assert_eq!(output.code, 0, "the same: {}{}", output.stdout, output.stderr);

@@ -69,7 +69,7 @@ fn rounds_with_the_baselines_own_commit_decide_a_fail() {
             420,
             "1",
             1,
-            "FAIL, confirmed: p95 is 40% slower, 300 → 420 ms (limit +20%); against the baseline's commit ",
+            "FAIL, confirmed: p95 rose 40%, 300 → 420 ms (limit +20%); against the baseline's commit ",
             " on this machine (2 rounds); p95_corrected +40% too; 1 of 1 endpoint: GET /claims +40%",
         ),
         (
@@ -77,7 +77,7 @@ fn rounds_with_the_baselines_own_commit_decide_a_fail() {
             420,
             "2",
             1,
-            "FAIL, confirmed: p95 is 40% slower, 600 → 840 ms (limit +20%); against the baseline's commit ",
+            "FAIL, confirmed: p95 rose 40%, 600 → 840 ms (limit +20%); against the baseline's commit ",
             "GET /claims +40%",
         ),
     ] {
@@ -91,14 +91,14 @@ fn rounds_with_the_baselines_own_commit_decide_a_fail() {
         assert!(last.starts_with(begins) && last.ends_with(ends), "{name}: {last}");
         assert!(last.contains(&commit_of_baseline(&scratch)[..12]), "{last}");
         // The stored numbers in a smaller table below the one that decides.
-        let (above, below) = output.stdout.split_once("by the stored numbers: FAIL: p95 is ").unwrap();
+        let (above, below) = output.stdout.split_once("by the stored numbers: FAIL: p95 rose ").unwrap();
         assert!(above.contains("p95 ms") && below.contains("p95 ms"), "{}", output.stdout);
         assert!(output.stderr.contains("confirming it: the baseline's commit "), "{}", output.stderr);
         let json: Value = serde_json::from_str(&scratch.read("perf.json")).unwrap();
         let outcome = if code == 0 { "not_confirmed" } else { "confirmed" };
         assert_eq!(json["confirmation"]["outcome"], outcome);
         assert_eq!((&json["paired"], &json["exit_code"]), (&Value::from(true), &Value::from(code)));
-        assert!(json["confirmation"]["stored"]["headline"].as_str().unwrap().starts_with("FAIL: p95 is "), "{json}");
+        assert!(json["confirmation"]["stored"]["headline"].as_str().unwrap().starts_with("FAIL: p95 rose "), "{json}");
         for report in ["perf.md", "perf.html"] {
             assert!(scratch.read(report).contains("y the stored numbers"), "{report}");
         }
@@ -130,7 +130,7 @@ fn if_the_commit_cannot_be_measured_the_fail_stands() {
         let output = scratch.perf(args);
         assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
         let last = output.stdout.lines().last().unwrap();
-        assert!(last.starts_with("FAIL, not confirmed: p95 is 40% slower"), "{last}");
+        assert!(last.starts_with("FAIL, not confirmed: p95 rose 40%"), "{last}");
         let note = format!("note: the FAIL is by the stored numbers alone, and not confirmed: {why}");
         assert!(output.stdout.contains(&note), "{}", output.stdout);
         output
@@ -299,5 +299,5 @@ fn a_slower_demo_is_confirmed() {
     let scratch = demo_repository("confirm-demo-code", "1500");
     let output = scratch.perf("--confirm --max-runs 2");
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
-    assert!(output.stdout.contains("FAIL, confirmed: p95 is "), "{}", output.stdout);
+    assert!(output.stdout.contains("FAIL, confirmed: p95 rose "), "{}", output.stdout);
 }

@@ -47,17 +47,17 @@ fn a_candidate_is_judged_against_the_anchor_too() {
     let cases = [
         ("", 1290, 0, "PASS: p95 +7.6% (limit +20%), all metrics within their limits"),
         ("[drift]\np95 = \"25%\"\n", 1240, 0, "PASS: p95 +3.5% (limit +20%), all metrics within their limits"),
-        ("[drift]\np95 = \"25%\"\n", 1290, 1, "FAIL: p95 drifted +29% since "),
+        ("[drift]\np95 = \"25%\"\n", 1290, 1, "FAIL: p95 drifted +29% (drift limit +25%) since "),
         (
             "[drift]\np95 = \"25%\"\nsince = \"v*\"\n",
             1290,
             1,
-            "FAIL: p95 drifted +29% since v1.0 of 2026-01-01 (drift limit +25%), by 2 accepted updates",
+            "FAIL: p95 drifted +29% (drift limit +25%) since v1.0 (2026-01-01), by 2 accepted updates",
         ),
         ("[drift]\np95 = \"25%\"\nsince = \"2026-02-10\"\n", 1290, 0, "PASS: p95 +7.6%"),
         // The baseline itself is no anchor: the comparison with it says all.
         ("[drift]\np95 = \"5%\"\nsince = \"2026-03-10\"\n", 1290, 0, "PASS: p95 +7.6% (limit +20%), all metrics"),
-        ("[drift]\np95 = \"warn 25%\"\n", 1290, 0, "; p95 drifted, which only warns: +29% since "),
+        ("[drift]\np95 = \"warn 25%\"\n", 1290, 0, "by 2 accepted updates, which only warns"),
         ("[drift]\nerror_rate = \"5pp\"\n", 1290, 0, "PASS: p95 +7.6% (limit +20%), all metrics within their limits"),
     ];
     for (number, (drift, p95_ms, code, last)) in cases.into_iter().enumerate() {
@@ -73,7 +73,7 @@ fn the_finding_names_who_accepted_what_and_why_in_every_report() {
     let scratch = crept("named", "[drift]\np95 = \"25%\"\nsince = \"v*\"\n");
     let output = judge(&scratch, 1290, "--report r.html --report r.md --report r.json --report r.xml");
     assert_eq!(output.code, 1, "{}", output.stderr);
-    let finding = "FAIL drift since v1.0 of 2026-01-01: p95: ";
+    let finding = "FAIL drift since v1.0 (2026-01-01): p95: ";
     assert!(output.stdout.contains(finding), "{}", output.stdout);
     for report in ["r.html", "r.md", "r.json", "r.xml"].map(|name| scratch.read(name)).iter().chain([&output.stdout]) {
         for part in ["+9.1% by Bob on 2026-03-01", "search", "+10.0% by Ann on 2026-02-01", "a cache less"] {
@@ -94,7 +94,11 @@ fn update_baseline_shows_the_drift_before_it_saves() {
     // Who accepts +7.6% sees that it is more since then.
     accept(&scratch, &scratch.read("perf_baseline.json"), "Eve", "2026-04-01", "4");
     let output = judge(&scratch, 1295, "");
-    assert!(output.stdout.contains("FAIL: p95 drifted +30% since v1.0 of 2026-01-01"), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("FAIL: p95 drifted +30% (drift limit +25%) since v1.0 (2026-01-01)"),
+        "{}",
+        output.stdout
+    );
     assert!(output.stdout.contains("by Eve on 2026-04-01, \"more\""), "{}", output.stdout);
 }
 
@@ -116,7 +120,7 @@ fn ten_small_steps_pass_one_by_one_and_fail_together() {
         if release == 8 {
             let named = (1..8).filter(|release| output.stdout.contains(&format!("\"release {release}\"")));
             assert_eq!(named.count(), 7, "{}", output.stdout);
-            assert!(output.stdout.contains("FAIL: p95 drifted +26% since"), "{}", output.stdout);
+            assert!(output.stdout.contains("FAIL: p95 drifted +26% (drift limit +25%) since"), "{}", output.stdout);
         }
         scratch.write("perf.toml", "");
         assert_eq!(

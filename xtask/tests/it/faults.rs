@@ -55,7 +55,7 @@ fn a_run_is_judged_and_its_results_can_be_judged_again() {
     let output = slower.perf("");
     assert_eq!(
         (output.code, output.stdout.lines().last()),
-        (1, Some("FAIL: p95 is 23% slower, 300 → 370 ms (limit +20%)")),
+        (1, Some("FAIL: p95 rose 23%, 300 → 370 ms (limit +20%)")),
         "{}",
         output.stderr
     );
@@ -118,7 +118,7 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
             "",
             0,
             6,
-            "but further runs could take it over the limit; running again",
+            "but more runs could take it over the limit; running again",
         ),
         ("close-2", "355 360 350 355", "--max-runs 2", 0, 2, "the limit was checked against the estimate alone"),
         ("asked", "300", "--min-runs 3", 0, 3, "run 2/8: minimum is 3; starting another"),
@@ -432,7 +432,7 @@ fn failures_alone_are_no_baseline() {
     let output = repository.perf("");
     assert_eq!(
         (output.code, output.stdout.lines().last()),
-        (1, Some("FAIL: error_rate rose by 99.50 pp, 0.50 → 100.00% (limit +2 pp)"))
+        (1, Some("FAIL: error_rate rose 99.50 pp, 0.50 → 100.00% (limit +2 pp)"))
     );
 }
 

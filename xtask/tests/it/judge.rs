@@ -76,8 +76,8 @@ fn the_exit_code_and_the_last_line_are_the_verdict() {
     for (args, code, last) in [
         ("same.csv", 0, "PASS: p95 +0.0% (limit +20%), all metrics within their limits"),
         ("edge.csv", 0, "PASS: p95 +20% (limit +20%), all metrics within their limits"),
-        ("slower.csv", 1, "FAIL: p95 is 23% slower, 350 → 430 ms (limit +20%)"),
-        ("failing.csv", 1, "FAIL: error_rate rose by 3.94 pp, 0.50 → 4.44% (limit +2 pp)"),
+        ("slower.csv", 1, "FAIL: p95 rose 23%, 350 → 430 ms (limit +20%)"),
+        ("failing.csv", 1, "FAIL: error_rate rose 3.94 pp, 0.50 → 4.44% (limit +2 pp)"),
         // Two runs: 376 ms and 1.7 points on average.
         (
             "slower.csv failing.csv same.csv",
@@ -97,7 +97,7 @@ fn quiet_prints_findings_and_the_verdict() {
     expect![[r#"
         FAIL p95: 350 → 430 ms (+22.9%, limit +20%)
         note: only 4 of 450 requests are beyond p99 (5 needed)
-        FAIL: p95 is 23% slower, 350 → 430 ms (limit +20%)
+        FAIL: p95 rose 23%, 350 → 430 ms (limit +20%)
     "#]]
     .assert_eq(&folder.perf("slower.csv --quiet").stdout);
 }
@@ -114,7 +114,7 @@ fn without_a_baseline_the_results_become_it() {
         error_rate             0.44%
         requests_per_sec      15.0/s
         next: commit the baseline: git add perf_baseline.json && git commit -m "Performance baseline"
-        next: compare with it, after the next change: cargo xtask perf
+        next: after your next change, compare against it: cargo xtask perf
         BASELINE SAVED: p50 120 ms, p95 350 ms, p99 480 ms, error_rate 0.44% from 1 run; commit perf_baseline.json
     "#]]
     .assert_eq(&output.stdout);
@@ -139,7 +139,7 @@ fn an_update_shows_the_comparison_and_then_replaces_the_baseline() {
     let folder = Folder::new("update").with("perf_baseline.json", VERSION_1_0).with("slower.csv", &results(430, 2));
     let output = folder.perf("slower.csv --update-baseline --note accepted");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    assert!(output.stdout.contains("FAIL: p95 is 23% slower, 350 → 430 ms (limit +20%)"), "{}", output.stdout);
+    assert!(output.stdout.contains("FAIL: p95 rose 23%, 350 → 430 ms (limit +20%)"), "{}", output.stdout);
     assert!(output.stdout.ends_with(" from 1 run; commit perf_baseline.json\n"), "{}", output.stdout);
     let saved = folder.read("perf_baseline.json");
     assert!(saved.contains("\"p95\": 430.0") && saved.contains("\"notes\": \"accepted\""), "{saved}");
@@ -234,7 +234,7 @@ fn locusts_json_is_judged_too() {
     let output = folder.perf(report);
     assert_eq!(
         (output.code, output.stdout.lines().last()),
-        (1, Some("FAIL: error_rate rose by 3.80 pp, 0.50 → 4.30% (limit +2 pp)"))
+        (1, Some("FAIL: error_rate rose 3.80 pp, 0.50 → 4.30% (limit +2 pp)"))
     );
     assert!(output.stdout.contains("latencies of failing requests are not comparable"), "{}", output.stdout);
 }

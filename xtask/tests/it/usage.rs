@@ -75,7 +75,7 @@ fn usage_is_shown_beside_the_baselines_usage() {
     assert_eq!(values, [2, 2, 2], "a value for each run");
     let output = scratch.perf("--verbose --report perf.json --report perf.html");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    for name in ["service's CPU per request", "service's memory at its peak", "cores that others used"] {
+    for name in ["service's CPU per request", "service's memory at its peak", "CPU used by other processes"] {
         let line = output.stdout.lines().find(|line| line.starts_with(&format!("{name}: "))).unwrap_or_default();
         assert!(line.contains(" (baseline: "), "{name}: {}", output.stdout);
         assert!(scratch.read("perf.html").contains(&format!("<th scope=\"row\">{name}</th><td>")), "{name}");
@@ -112,7 +112,7 @@ fn busy_neighbours_are_noted() {
     let output = {
         let _neighbours = Neighbours::on_all_cores();
         let output = scratch.perf("--update-baseline --max-runs 1");
-        let warning = "warning: other programs, containers or virtual machines used the cores: ";
+        let warning = "warning: the machine was busy: other processes, containers or virtual machines used the CPU, ";
         assert!(output.stderr.contains(warning), "nobody should rely on such a baseline: {}", output.stderr);
         scratch.perf("--max-runs 1")
     };
@@ -121,8 +121,11 @@ fn busy_neighbours_are_noted() {
     let others_pct = used(&scratch).others_pct;
     assert!(others_pct > 10.0, "the neighbours keep all cores busy, and are said to use {others_pct} %");
     let note_of = |output: &Output| {
-        let is_note =
-            |line: &&str| line.starts_with("note: other programs, containers or virtual machines used the cores: ");
+        let is_note = |line: &&str| {
+            line.starts_with(
+                "note: the machine was busy: other processes, containers or virtual machines used the CPU, ",
+            )
+        };
         output.stdout.lines().find(is_note).unwrap_or_default().to_owned()
     };
     let note = note_of(&output);

@@ -1,10 +1,10 @@
-//! What a benchmark says: values, what they may be at most, and the exit code.
+//! The output of a benchmark: values, their upper bounds, and the exit code.
 
 use std::process::ExitCode;
 
 pub struct Line {
     pub what: String,
-    /// `None` where this system cannot tell.
+    /// `None` if this system cannot measure it.
     pub value: Option<f64>,
     pub bound: Option<f64>,
     pub unit: &'static str,
@@ -24,7 +24,7 @@ impl Line {
     }
 }
 
-/// Prints the lines, and fails where one is over its bound; a smoke run has no bounds.
+/// Prints the lines, and fails if one is over its bound; a smoke run has no bounds.
 pub fn exit_code(mut lines: Vec<Line>, is_bench: bool) -> ExitCode {
     if !is_bench {
         for line in &mut lines {
@@ -47,7 +47,7 @@ fn print(lines: &[Line]) {
     }
 }
 
-/// Of an odd number of values.
+/// The number of values must be odd.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

@@ -4,9 +4,8 @@ use std::fmt::Write as _;
 
 use judge::verdict::decision::Row;
 
-use crate::view::content::{Finding, Report, evidence, finding, findings};
-use crate::view::further;
 use crate::view::words::{Status, series_name};
+use crate::view::{Finding, View};
 
 /// The number of annotations of a kind that GitHub shows for a step.
 const ANNOTATIONS: usize = 10;
@@ -14,74 +13,65 @@ const ANNOTATIONS: usize = 10;
 /// The files that annotations point into, as paths from the root of the repository with `/` between folders.
 #[derive(Default)]
 pub struct Places {
-    /// The baseline file; `None` where there is none.
     pub baseline: Option<String>,
-    /// The locustfiles.
     pub locustfiles: Vec<Locustfile>,
 }
 
-/// A locustfile.
 pub struct Locustfile {
-    /// Its path.
     pub path: String,
-    /// Its content.
     pub text: String,
 }
 
-/// A line of a file.
-struct Place<'a> {
+struct SourceLine<'a> {
     path: &'a str,
     /// Counted from 1.
     line: usize,
 }
 
-/// Returns the headline and the findings as workflow commands, a line each: at most 10 of a kind, worst first. A
-/// conclusive PASS without warnings says nothing.
-pub fn annotations(report: &Report, places: &Places) -> String {
+/// The headline and the findings as workflow commands, a line each: at most 10 of a kind, worst first. A conclusive PASS
+/// without warnings has none.
+pub fn annotations(view: &View, places: &Places) -> String {
     let mut text = String::new();
-    let headline = report.headline();
-    let findings = findings(report.comparison);
-    for (status, command) in [(Status::Fail, "error"), (Status::Warn, "warning")] {
-        for row in findings.iter().filter(|row| Status::of(row) == status).take(ANNOTATIONS) {
-            let place = match places.of(row) {
-                Some(place) => format!("file={},line={},", property(place.path), place.line),
-                None => String::new(),
-            };
+    let headline = property(&view.headline.to_string());
+    for status in [Status::Fail, Status::Warn] {
+        for finding in view.findings.iter().filter(|finding| finding.status == status).take(ANNOTATIONS) {
+            let place = finding.row.and_then(|row| places.of(row));
+            let place = place
+                .map_or_else(String::new, |SourceLine { path, line }| format!("file={},line={line},", property(path)));
+            let name = finding.row.map_or_else(String::new, series_name);
+            let title = property(&format!("{} {name}", status.word()));
             // The first one is read first, so its title answers.
-            let title = if text.is_empty() {
-                property(&headline.to_string())
-            } else {
-                property(&format!("{} {}", status.word(), series_name(row)))
-            };
-            let _ = writeln!(text, "::{command} {place}title={title}::{}", data(&finding(row)));
+            let title = if text.is_empty() { &headline } else { &title };
+            let _ = writeln!(text, "::{} {place}title={title}::{}", command(status), data(&finding.text));
         }
     }
-    for Finding { status, text: found } in further::findings(report.comparison) {
-        let command = match status {
-            Status::Fail => "error",
-            Status::Warn => "warning",
-            _ => "notice",
-        };
-        // An annotation of an accepted exception answers nothing, so its title does not either.
-        let title =
-            if text.is_empty() && status != Status::Waived { headline.to_string() } else { status.word().to_owned() };
-        let _ = writeln!(text, "::{command} title={}::{}", property(&title), data(&found));
+    for Finding { status, text: found, .. } in view.drift_and_exceptions() {
+        // An accepted exception does not answer.
+        let title = if text.is_empty() && *status != Status::Waived { &headline } else { status.word() };
+        let _ = writeln!(text, "::{} title={title}::{}", command(*status), data(found));
     }
-    if text.is_empty() && !report.comparison.is_conclusive() {
-        let evidence = data(&evidence(report.comparison));
-        let _ = writeln!(text, "::warning title={}::{evidence}", property(&headline.to_string()));
+    if text.is_empty() && !view.is_conclusive {
+        let _ = writeln!(text, "::warning title={headline}::{}", data(&view.evidence));
     }
     text
 }
 
-/// Returns the one annotation of a command that judged nothing.
+fn command(status: Status) -> &'static str {
+    match status {
+        Status::Fail => "error",
+        Status::Warn => "warning",
+        _ => "notice",
+    }
+}
+
+/// The annotation of a command that judged nothing.
 pub fn failure(reason: &str) -> String {
     format!("::error title=NO VERDICT::{}\n", data(reason))
 }
 
-/// Returns Locust's log, or another log, as a folded group.
+/// A log as a folded group.
 pub fn group(title: &str, log: &str) -> String {
-    /// The number of lines shown: the end says how it went, and the file has the rest.
+    /// The number of lines shown: the end shows how it went, and the file has the rest.
     const LINES: usize = 200;
     const WIDTH: usize = 300;
     let lines: Vec<&str> = log.trim_end().lines().collect();
@@ -98,8 +88,8 @@ pub fn group(title: &str, log: &str) -> String {
     text
 }
 
-/// Returns text in which no line is a workflow command, whatever it quotes: one begins a line with `::`, and an older
-/// kind is `##[` anywhere in it.
+/// Text in which no line is a workflow command, whatever it quotes: one begins a line with `::`, and an older kind is
+/// `##[` anywhere in it.
 pub fn harmless(text: &str) -> String {
     let mut harmless = String::with_capacity(text.len());
     // The runner ends a line at a carriage return too.
@@ -112,30 +102,30 @@ pub fn harmless(text: &str) -> String {
 }
 
 impl Places {
-    /// Returns the place of the endpoint's task, if its name can be found; else the baseline, which says what was expected.
-    fn of(&self, row: &Row) -> Option<Place<'_>> {
+    /// The line of the endpoint's task, if its name is found; else the baseline, which has the expected values.
+    fn of(&self, row: &Row) -> Option<SourceLine<'_>> {
         if let Some(endpoint) = row.endpoint {
             for Locustfile { path, text } in &self.locustfiles {
                 if let Some(line) = task_line(text, endpoint) {
-                    return Some(Place { path, line });
+                    return Some(SourceLine { path, line });
                 }
             }
         }
-        self.baseline.as_deref().map(|path| Place { path, line: 1 })
+        self.baseline.as_deref().map(|path| SourceLine { path, line: 1 })
     }
 }
 
-/// Returns the line, from 1, that holds the endpoint's name in quotes. Of several it is the first whose call is of its
-/// method, which may stand on the line before.
+/// The line, from 1, with the endpoint's name in quotes. If there are several it is the first whose call is of its method;
+/// the call may be on the line before.
 fn task_line(locustfile: &str, endpoint: &str) -> Option<usize> {
     let (method, name) = endpoint.split_once(' ').unwrap_or(("", endpoint));
     let quoted = ['"', '\''].map(|quote| format!("{quote}{name}{quote}"));
     let call = format!(".{}(", method.to_lowercase());
     let lines: Vec<&str> = locustfile.lines().collect();
-    let holds = |line: usize| quoted.iter().any(|quoted| lines[line].contains(quoted));
-    let named: Vec<usize> = (0..lines.len()).filter(|line| holds(*line)).collect();
-    let called = |line: &&usize| lines[line.saturating_sub(1)..=**line].iter().any(|line| line.contains(&call));
-    named.iter().find(called).or(named.first()).map(|line| line + 1)
+    let has_name = |line: usize| quoted.iter().any(|quoted| lines[line].contains(quoted));
+    let named: Vec<usize> = (0..lines.len()).filter(|line| has_name(*line)).collect();
+    let is_called = |line: &&usize| lines[line.saturating_sub(1)..=**line].iter().any(|line| line.contains(&call));
+    named.iter().find(is_called).or(named.first()).map(|line| line + 1)
 }
 
 /// Escapes a command's text as GitHub's own toolkit does.

@@ -1,268 +1,116 @@
-//! The report as JSON, with everything in full precision. `docs/report.schema.json` describes it, and the tests hold it to
-//! that.
+//! The report as JSON, with everything in full precision. `docs/report.schema.json` describes it.
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
-
-use judge::baseline::chain::Version;
 use judge::model::limits::{Level, Limit};
 use judge::model::run::Provenance;
 use judge::model::text::is_unprintable;
 use judge::stats::estimate::Interval;
 use judge::verdict::accepted::{Applied, State};
-use judge::verdict::compare::{Anchor, Drift};
 use judge::verdict::compare::{RunCounts, Verdict};
-use judge::verdict::decision::{Decision, FewSamples, Reason, Row, Unsettled};
+use judge::verdict::decision::Unsettled;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
-use crate::history::timeline::{author, why};
-use crate::view::confirmation::Confirmation;
-use crate::view::content::{Report, Sides, Unjudged, doubt_text, evidence, few_samples_text, finding, findings};
-use crate::view::further::drift_findings;
-use crate::view::headline::Headline;
-use crate::view::next::{Step, steps, steps_unjudged};
-use crate::view::saved::Saved;
+use crate::view::drift::DriftView;
+use crate::view::next::NextStep;
+use crate::view::series::{DoubtView, SeriesView};
+use crate::view::unjudged::{Saved, Unjudged};
 use crate::view::words::{Status, change_unit};
+use crate::view::{ConfirmationView, Finding, View};
 
 /// The version of the keys and what they mean: a new key raises the second number, another meaning the first.
 const SCHEMA_VERSION: &str = "1.3";
 
-/// The report, with its keys in the order of the file: what a reader wants first comes first.
-#[derive(Serialize)]
-struct Judged<'a> {
-    schema_version: &'static str,
-    verdict: &'static str,
-    exit_code: u8,
-    headline: String,
-    conclusive: bool,
-    sentence: String,
-    evidence: String,
-    strict: bool,
-    paired: bool,
-    runs: Sides<usize>,
-    findings: Vec<Finding<'a>>,
-    drift: Option<Drifted<'a>>,
-    exceptions: Vec<Exception<'a>>,
-    remarks: Vec<String>,
-    next: Vec<Step>,
-    confirmation: Option<Confirmed<'a>>,
-    lacking: Vec<&'static str>,
-    rows: Vec<Series<'a>>,
-    baseline_origin: &'a str,
-    provenance: Sides<&'a Provenance>,
-    details: &'a [String],
+/// A value whose objects keep their keys in order, so that the file begins with the answer.
+pub(crate) enum Json<'a> {
+    Value(Value),
+    Provenance(&'a Provenance),
+    List(Vec<Json<'a>>),
+    Object(Vec<(&'static str, Json<'a>)>),
 }
 
-#[derive(Serialize)]
-struct NoComparison<'a> {
-    schema_version: &'static str,
-    verdict: &'static str,
-    exit_code: u8,
-    headline: String,
-    conclusive: bool,
-    sentence: String,
-    next: Vec<Step>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    baseline: Option<SavedBaseline<'a>>,
-}
-
-#[derive(Serialize)]
-struct SavedBaseline<'a> {
-    file: &'a str,
-    runs: usize,
-    values: Vec<SavedMetric>,
-}
-
-#[derive(Serialize)]
-struct SavedMetric {
-    metric: &'static str,
-    unit: Option<&'static str>,
-    value: f64,
-    least: f64,
-    most: f64,
-}
-
-/// What became of a FAIL by the stored numbers.
-#[derive(Serialize)]
-struct Confirmed<'a> {
-    outcome: &'static str,
-    reason: Option<&'a str>,
-    stored: Option<StoredNumbers<'a>>,
-}
-
-#[derive(Serialize)]
-struct StoredNumbers<'a> {
-    headline: String,
-    baseline_origin: &'a str,
-    runs: Sides<usize>,
-    rows: Vec<Series<'a>>,
-}
-
-#[derive(Serialize)]
-struct Finding<'a> {
-    status: &'static str,
-    endpoint: Option<&'a str>,
-    metric: &'static str,
-    text: String,
-}
-
-#[derive(Serialize)]
-struct Series<'a> {
-    endpoint: Option<&'a str>,
-    metric: &'static str,
-    unit: Option<&'static str>,
-    status: &'static str,
-    baseline: Option<f64>,
-    candidate: Option<f64>,
-    change: Option<f64>,
-    change_unit: &'static str,
-    interval: Option<[f64; 2]>,
-    detectable: Option<f64>,
-    limit: Option<Allowed>,
-    accepted: Option<Exception<'a>>,
-    doubt: Option<Doubted>,
-    unsettled: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct Drifted<'a> {
-    since: Option<&'a str>,
-    commit: &'a str,
-    date: String,
-    findings: Vec<String>,
-    updates: Vec<Update<'a>>,
-    rows: Vec<Series<'a>>,
-}
-
-#[derive(Serialize)]
-struct Update<'a> {
-    commit: &'a str,
-    date: String,
-    author: String,
-    note: String,
-}
-
-#[derive(Serialize)]
-struct Exception<'a> {
-    endpoint: Option<&'a str>,
-    metric: &'static str,
-    up_to: Allowed,
-    until: String,
-    days_left: i64,
-    reason: &'a str,
-    state: &'static str,
-}
-
-#[derive(Serialize)]
-struct Allowed {
-    worsening: Option<f64>,
-    floor: Option<f64>,
-    bound: Option<f64>,
-    level: &'static str,
-}
-
-#[derive(Serialize)]
-struct Doubted {
-    reason: &'static str,
-    requests: Option<usize>,
-    samples: Option<usize>,
-    text: String,
-}
-
-/// Writes the report.
-pub fn render(report: &Report) -> String {
-    let comparison = report.comparison;
-    let RunCounts { baseline, candidate } = comparison.runs;
-    let findings = findings(comparison).into_iter().map(|row| Finding {
-        status: status(row),
-        endpoint: row.endpoint,
-        metric: row.metric.name(),
-        text: finding(row),
-    });
-    text(&Judged {
-        schema_version: SCHEMA_VERSION,
-        verdict: match comparison.verdict {
-            Verdict::Pass => "pass",
-            Verdict::Fail => "fail",
-        },
-        exit_code: comparison.verdict.exit_code(),
-        headline: report.headline().to_string(),
-        conclusive: comparison.is_conclusive(),
-        sentence: report.sentence(),
-        evidence: evidence(comparison),
-        strict: comparison.strict,
-        paired: comparison.paired,
-        runs: Sides { baseline, candidate },
-        findings: findings.collect(),
-        drift: comparison.drift.as_ref().map(drifted),
-        exceptions: comparison.exceptions.iter().map(exception).collect(),
-        remarks: report.remarks(),
-        next: steps(report),
-        confirmation: report.confirmation.map(|confirmation| confirmed(confirmation, comparison.verdict)),
-        lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
-        rows: comparison.total.iter().chain(&comparison.endpoints).map(series).collect(),
-        baseline_origin: &report.baseline,
-        provenance: report.provenance,
-        details: &report.details,
-    })
-}
-
-fn confirmed<'a>(confirmation: &'a Confirmation<'a>, verdict: Verdict) -> Confirmed<'a> {
-    let stored = match confirmation {
-        Confirmation::Impossible(reason) => {
-            return Confirmed { outcome: "impossible", reason: Some(reason), stored: None };
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Json::Value(value) => value.serialize(serializer),
+            Json::Provenance(provenance) => provenance.serialize(serializer),
+            Json::List(items) => serializer.collect_seq(items),
+            Json::Object(keys) => serializer.collect_map(keys.iter().map(|(key, value)| (key, value))),
         }
-        Confirmation::Measured(stored) => stored,
-    };
-    let RunCounts { baseline, candidate } = stored.comparison.runs;
-    Confirmed {
-        outcome: match verdict {
-            Verdict::Fail => "confirmed",
-            Verdict::Pass => "not_confirmed",
-        },
-        reason: None,
-        stored: Some(StoredNumbers {
-            headline: Headline::of(stored.comparison).to_string(),
-            baseline_origin: &stored.baseline,
-            runs: Sides { baseline, candidate },
-            rows: stored.comparison.total.iter().chain(&stored.comparison.endpoints).map(series).collect(),
-        }),
     }
 }
 
+/// Text, a number or a list of them; null if there is none, or if a number is not finite.
+pub(crate) fn json(value: impl Serialize) -> Json<'static> {
+    Json::Value(serde_json::to_value(value).expect("a value without keys"))
+}
+
+pub(crate) fn list<'a, T>(items: impl IntoIterator<Item = T>, json: impl Fn(T) -> Json<'a>) -> Json<'a> {
+    Json::List(items.into_iter().map(json).collect())
+}
+
+/// The object, or null.
+pub(crate) fn optional<'a, T>(item: Option<T>, object: impl Fn(T) -> Json<'a>) -> Json<'a> {
+    item.map_or(Json::Value(Value::Null), object)
+}
+
+pub(crate) fn object<'a, const N: usize>(keys: [(&'static str, Json<'a>); N]) -> Json<'a> {
+    Json::Object(keys.into())
+}
+
+/// Writes the report.
+pub(crate) fn render(view: &View) -> String {
+    let of_endpoints = view.endpoints.iter().flat_map(|endpoint| &endpoint.series);
+    let verdict = match view.verdict {
+        Verdict::Pass => "pass",
+        Verdict::Fail => "fail",
+    };
+    let [baseline, candidate] = [view.provenance.baseline, view.provenance.candidate].map(Json::Provenance);
+    text(&object([
+        ("schema_version", json(SCHEMA_VERSION)),
+        ("verdict", json(verdict)),
+        ("exit_code", json(view.verdict.exit_code())),
+        ("headline", json(view.headline.to_string())),
+        ("conclusive", json(view.is_conclusive)),
+        ("sentence", json(view.headline.sentence())),
+        ("evidence", json(&view.evidence)),
+        ("strict", json(view.strict)),
+        ("paired", json(view.paired)),
+        ("runs", run_counts(view.runs)),
+        ("findings", list(&view.findings, finding)),
+        ("drift", optional(view.drift.as_ref(), drift)),
+        ("exceptions", list(view.exceptions, exception)),
+        ("remarks", json(&view.notes)),
+        ("next", list(&view.next, next)),
+        ("confirmation", confirmation(view)),
+        ("lacking", json(&view.lacking)),
+        ("rows", list(view.total.iter().chain(of_endpoints), series)),
+        ("baseline_origin", json(view.origin)),
+        ("provenance", object([("baseline", baseline), ("candidate", candidate)])),
+        ("details", json(view.details)),
+    ]))
+}
+
 /// Writes the report of a command that judged nothing.
-pub fn render_unjudged(unjudged: &Unjudged) -> String {
-    let verdict = match unjudged {
-        Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => "not_judged",
-        Unjudged::BaselineSaved(_) => "baseline_saved",
-    };
+pub(crate) fn render_unjudged(unjudged: &Unjudged) -> String {
     let (exit_code, sentence) = (unjudged.exit_code(), unjudged.sentence());
-    text(&NoComparison {
-        schema_version: SCHEMA_VERSION,
-        verdict,
-        exit_code,
-        headline: format!("{}: {sentence}", unjudged.word()),
-        conclusive: false,
-        sentence,
-        next: steps_unjudged(unjudged),
-        baseline: unjudged.saved().map(saved_baseline),
-    })
+    let mut keys = vec![
+        ("schema_version", json(SCHEMA_VERSION)),
+        ("verdict", json(if exit_code == 0 { "baseline_saved" } else { "not_judged" })),
+        ("exit_code", json(exit_code)),
+        ("headline", json(format!("{}: {sentence}", unjudged.word()))),
+        ("conclusive", json(false)),
+        ("sentence", json(sentence)),
+        ("next", list(&unjudged.next(), next)),
+    ];
+    keys.extend(unjudged.saved().map(|baseline| ("baseline", saved(baseline))));
+    text(&Json::Object(keys))
 }
 
-fn saved_baseline(saved: &Saved) -> SavedBaseline<'_> {
-    let metric = |saved: &crate::view::saved::SavedValue| SavedMetric {
-        metric: saved.metric.name(),
-        unit: Some(saved.metric.unit()).filter(|unit| !unit.is_empty()),
-        value: saved.value,
-        least: saved.least,
-        most: saved.most,
-    };
-    SavedBaseline { file: &saved.file, runs: saved.runs, values: saved.values.iter().map(metric).collect() }
-}
-
-/// Writes the JSON itself. Names are exact for a parser. What a terminal, or a page's `<script>`, would obey is escaped:
-/// outside of strings JSON holds no such character.
-pub fn text(value: &impl Serialize) -> String {
+/// Writes the JSON itself. Names are exact for a parser. Characters that a terminal, or a page's `<script>`, would obey are
+/// escaped: outside of strings JSON has none of them.
+pub(crate) fn text(value: &Json) -> String {
     let plain = serde_json::to_string_pretty(value).expect("numbers, and keys that are text");
     let mut text = String::with_capacity(plain.len() + 1);
     for c in plain.chars() {
@@ -278,110 +126,143 @@ pub fn text(value: &impl Serialize) -> String {
     text
 }
 
-fn series<'a>(row: &Row<'a>) -> Series<'a> {
-    let unit = row.metric.unit();
-    let finite = |number: Option<f64>| number.filter(|number| number.is_finite());
-    Series {
-        endpoint: row.endpoint,
-        metric: row.metric.name(),
-        unit: Some(unit).filter(|unit| !unit.is_empty()),
-        status: status(row),
-        baseline: row.presence.baseline(),
-        candidate: row.presence.candidate(),
-        // From next to nothing a change can be beyond all numbers.
-        change: finite(row.change()),
-        change_unit: change_unit(row.metric),
-        interval: match row.evidence.interval {
-            Some(interval @ Interval { low, high }) if interval.is_finite() => Some([low, high]),
-            _ => None,
-        },
-        detectable: finite(row.evidence.detectable),
-        limit: row.limit.map(allowed),
-        accepted: row
-            .accepted
-            .filter(|_| row.is_waived())
-            .map(|accepted| exception(&Applied { accepted, state: State::Waived })),
-        doubt: doubted(row),
-        unsettled: row.evidence.unsettled.map(|unsettled| match unsettled {
-            Unsettled::Open => "open",
-            Unsettled::FewRuns => "few_runs",
-            Unsettled::Close => "close",
-        }),
-    }
+fn run_counts(RunCounts { baseline, candidate }: RunCounts) -> Json<'static> {
+    object([("baseline", json(baseline)), ("candidate", json(candidate))])
 }
 
-fn drifted<'a>(drift: &Drift<'a>) -> Drifted<'a> {
-    let Drift { anchor: Anchor { version, name, updates }, rows } = drift;
-    let update = |(place, update): (usize, &'a Version)| Update {
-        commit: &update.commit,
-        date: update.day.to_string(),
-        author: author(update),
-        note: why(update, updates.get(place + 1).or(Some(version))),
+fn finding(finding: &Finding) -> Json<'static> {
+    object([
+        ("status", json(status(finding.status))),
+        ("endpoint", json(finding.row.and_then(|row| row.endpoint))),
+        ("metric", json(finding.row.map(|row| row.metric.name()))),
+        ("text", json(&finding.text)),
+    ])
+}
+
+fn next(step: &NextStep) -> Json<'static> {
+    object([("what", json(step.what)), ("command", json(&step.command))])
+}
+
+fn confirmation(view: &View) -> Json<'static> {
+    let (outcome, reason, stored) = match (&view.confirmation, view.verdict) {
+        (ConfirmationView::NotAsked, _) => return json(()),
+        (ConfirmationView::Impossible(reason), _) => ("impossible", Some(reason), None),
+        (ConfirmationView::Measured(stored), Verdict::Fail) => ("confirmed", None, Some(stored)),
+        (ConfirmationView::Measured(stored), Verdict::Pass) => ("not_confirmed", None, Some(stored)),
     };
-    Drifted {
-        since: *name,
-        commit: &version.commit,
-        date: version.day.to_string(),
-        findings: drift_findings(drift).into_iter().map(|finding| finding.text).collect(),
-        updates: updates.iter().enumerate().map(update).collect(),
-        rows: rows.iter().map(series).collect(),
-    }
+    let stored = optional(stored, |stored| {
+        object([
+            ("headline", json(stored.headline.to_string())),
+            ("baseline_origin", json(stored.origin)),
+            ("runs", run_counts(stored.runs)),
+            ("rows", list(&stored.all, series)),
+        ])
+    });
+    object([("outcome", json(outcome)), ("reason", json(reason)), ("stored", stored)])
 }
 
-fn exception<'a>(applied: &Applied<'a>) -> Exception<'a> {
-    let Applied { accepted, state } = *applied;
-    Exception {
-        endpoint: accepted.endpoint.as_deref(),
-        metric: accepted.metric.name(),
-        up_to: allowed(&accepted.up_to),
-        until: accepted.until.to_string(),
-        days_left: accepted.days_left,
-        reason: &accepted.reason,
-        state: match state {
-            State::Waived => "waived",
-            State::Exceeded => "exceeded",
-            State::InDoubt => "in_doubt",
-            State::Unused => "unused",
-            State::Expired => "expired",
-        },
-    }
+fn saved(saved: &Saved) -> Json<'static> {
+    let values = list(&saved.values, |saved| {
+        object([
+            ("metric", json(saved.metric.name())),
+            ("unit", unit(saved.metric.unit())),
+            ("value", json(saved.value)),
+            ("least", json(saved.least)),
+            ("most", json(saved.most)),
+        ])
+    });
+    object([("file", json(&saved.file)), ("runs", json(saved.runs)), ("values", values)])
 }
 
-fn allowed(limit: &Limit) -> Allowed {
-    let Limit { worsening, floor, bound, level } = *limit;
+fn unit(unit: &str) -> Json<'static> {
+    if unit.is_empty() { json(()) } else { json(unit) }
+}
+
+fn series(view: &SeriesView) -> Json<'static> {
+    let row = view.row;
+    let interval = row.evidence.interval.filter(|ends| ends.is_finite());
+    let waived = row.accepted.filter(|_| row.is_waived());
+    let unsettled = row.evidence.unsettled.map(|unsettled| match unsettled {
+        Unsettled::Open => "open",
+        Unsettled::FewRuns => "few_runs",
+        Unsettled::Close => "close",
+    });
+    object([
+        ("endpoint", json(row.endpoint)),
+        ("metric", json(row.metric.name())),
+        ("unit", unit(row.metric.unit())),
+        ("status", json(status(view.status))),
+        ("baseline", json(row.presence.baseline())),
+        ("candidate", json(row.presence.candidate())),
+        ("change", json(row.change())),
+        ("change_unit", json(change_unit(row.metric))),
+        ("interval", json(interval.map(|Interval { low, high }| [low, high]))),
+        ("detectable", json(row.evidence.detectable)),
+        ("limit", optional(row.limit, limit)),
+        ("accepted", optional(waived, |accepted| exception(&Applied { accepted, state: State::Waived }))),
+        ("doubt", optional(view.doubt.as_ref(), doubt)),
+        ("unsettled", json(unsettled)),
+    ])
+}
+
+fn doubt(DoubtView { reason, few_samples, text }: &DoubtView) -> Json<'static> {
+    object([
+        ("reason", json(reason)),
+        ("requests", json(few_samples.map(|few| few.requests))),
+        ("samples", json(few_samples.map(|few| few.samples))),
+        ("text", json(text)),
+    ])
+}
+
+fn drift(drift: &DriftView) -> Json<'static> {
+    let updates = list(&drift.updates, |update| {
+        object([
+            ("commit", json(&update.version.commit)),
+            ("date", json(update.version.day.to_string())),
+            ("author", json(&update.author)),
+            ("note", json(&update.note)),
+        ])
+    });
+    object([
+        ("since", json(drift.anchor.name)),
+        ("commit", json(&drift.anchor.version.commit)),
+        ("date", json(drift.anchor.version.day.to_string())),
+        ("findings", list(&drift.findings, |finding| json(&finding.text))),
+        ("updates", updates),
+        ("rows", list(&drift.series, series)),
+    ])
+}
+
+fn exception(Applied { accepted, state }: &Applied) -> Json<'static> {
+    let state = match state {
+        State::Waived => "waived",
+        State::Exceeded => "exceeded",
+        State::InDoubt => "in_doubt",
+        State::Unused => "unused",
+        State::Expired => "expired",
+    };
+    object([
+        ("endpoint", json(&accepted.endpoint)),
+        ("metric", json(accepted.metric.name())),
+        ("up_to", limit(&accepted.up_to)),
+        ("until", json(accepted.until.to_string())),
+        ("days_left", json(accepted.days_left)),
+        ("reason", json(&accepted.reason)),
+        ("state", json(state)),
+    ])
+}
+
+fn limit(Limit { worsening, floor, bound, level }: &Limit) -> Json<'static> {
     let level = match level {
         Level::Fail => "fail",
         Level::Warn => "warn",
         Level::Off => "off",
     };
-    Allowed { worsening, floor, bound, level }
+    object([("worsening", json(worsening)), ("floor", json(floor)), ("bound", json(bound)), ("level", json(level))])
 }
 
-/// Returns what a series over its limit lacks to be a finding, or to fail; of a percentile of all requests together, the few
-/// requests behind it.
-fn doubted(row: &Row) -> Option<Doubted> {
-    let doubted = |reason, text| Doubted { reason, requests: None, samples: None, text };
-    let few_samples = |few: FewSamples| Doubted {
-        requests: Some(few.requests),
-        samples: Some(few.samples),
-        ..doubted("few_samples", few_samples_text(row, few))
-    };
-    let named = |name, reason| Some(doubted(name, doubt_text(row, reason)));
-    match row.decision.and_then(Decision::reason) {
-        Some(Reason::FewSamples(few)) => Some(few_samples(few)),
-        Some(reason @ Reason::OneRun) => named("one_run", reason),
-        Some(reason @ Reason::NotSignificant) => named("not_significant", reason),
-        Some(reason @ Reason::NoiseUnknown) => named("noise_unknown", reason),
-        Some(reason @ Reason::ReachesBelowLimit) => named("reaches_below_limit", reason),
-        Some(reason @ Reason::InGap) => named("in_gap", reason),
-        Some(Reason::OverLimit | Reason::OverBound | Reason::Missing) | None => {
-            row.evidence.few_samples.filter(|_| row.endpoint.is_none()).map(few_samples)
-        }
-    }
-}
-
-fn status(row: &Row) -> &'static str {
-    match Status::of(row) {
+fn status(status: Status) -> &'static str {
+    match status {
         Status::Fail => "fail",
         Status::Warn => "warn",
         Status::Waived => "waived",

@@ -1,57 +1,52 @@
 //! The report as `JUnit`'s XML, as Jenkins (`junit-10.xsd` of its xunit plugin) and GitLab read it: a suite for each
-//! endpoint, a case for each metric. The file is the same for the same results: its only time is that of the candidate's
+//! endpoint, a case for each metric. The file is the same for the same results: its only time is from the candidate's
 //! provenance.
 
 use std::fmt::Write as _;
 
 use judge::model::run::Provenance;
 use judge::model::text::{self, cut, printable};
-use judge::verdict::compare::Drift;
-use judge::verdict::decision::Row;
 
-use crate::view::content::{HEADER, Report, Sides, Unjudged, cells, evidence, few_samples_text, finding, shown_groups};
-use crate::view::further::{self, accepted_text, anchor_name, drift_text};
+use crate::view::View;
+use crate::view::exceptions::accepted_text;
+use crate::view::input::Sides;
+use crate::view::series::{HEADER, SeriesView};
+use crate::view::unjudged::Unjudged;
 use crate::view::words::{Status, series_name, unit_of_value};
 
-/// The number of columns of a name. Jenkins and GitLab tell cases by their names, so more of a name stays than where a
-/// person reads it.
+/// The number of columns of a name. Jenkins and GitLab tell cases apart by their names, so more of a name is kept than for
+/// people.
 const NAME_COLUMNS: usize = 1000;
 
-/// Names the suite of all requests together, as Locust does.
+/// The suite of all requests together, named as Locust does.
 const TOTAL: &str = "Aggregated";
 
 /// Writes the report.
-pub fn render(report: &Report) -> String {
-    let comparison = report.comparison;
-    let timestamp = without_zone(&report.provenance.candidate.timestamp);
-    let suites = [comparison.total.as_slice()].into_iter().chain(shown_groups(comparison));
-    let mut suites: Vec<Suite> = suites.map(Suite::of).collect();
-    suites.extend(comparison.drift.as_ref().filter(|drift| !drift.rows.is_empty()).map(Suite::of_drift));
-    let mut counts = Counts::default();
+pub(crate) fn render(view: &View) -> String {
+    let timestamp = without_zone(&view.provenance.candidate.timestamp);
+    let mut counts = CaseCounts::default();
     let mut body = String::new();
-    for (id, suite) in suites.iter().enumerate() {
-        let of_suite = Counts::of(suite.rows);
+    for (id, suite) in suites(view).iter().enumerate() {
+        let of_suite = CaseCounts::of(suite.series);
         let name = escaped(&cut(&printable(&suite.name), NAME_COLUMNS));
-        let _ = write!(
-            body,
-            "  <testsuite name=\"{name}\" id=\"{id}\" {} skipped=\"{}\"",
-            of_suite.attributes(),
-            of_suite.skipped
-        );
+        let attributes = of_suite.attributes();
+        let skipped = of_suite.skipped;
+        let _ = write!(body, "  <testsuite name=\"{name}\" id=\"{id}\" {attributes} skipped=\"{skipped}\"");
         if let Some(timestamp) = timestamp {
             let _ = write!(body, " timestamp=\"{timestamp}\"");
         }
         body.push_str(">\n");
         if id == 0 {
-            properties(&mut body, report);
+            properties(&mut body, view);
         }
-        for row in suite.rows {
-            case(&mut body, &name, suite, row);
+        for series in suite.series {
+            let case_name = if suite.is_of_drift { series_name(series.row) } else { series.row.metric.to_string() };
+            case(&mut body, &name, &case_name, series);
         }
         if id == 0 {
-            let further = further::findings(comparison).into_iter();
-            let further = further.map(|finding| format!("{} {}", finding.status.word(), finding.text));
-            output(&mut body, "    ", &further.chain(report.remarks()).collect::<Vec<_>>());
+            let findings = view.drift_and_exceptions();
+            let findings = findings.map(|finding| format!("{} {}", finding.status.word(), finding.text));
+            output(&mut body, "    ", &findings.chain(view.notes.iter().cloned()).collect::<Vec<_>>());
         }
         body.push_str("  </testsuite>\n");
         counts.add(of_suite);
@@ -59,19 +54,33 @@ pub fn render(report: &Report) -> String {
     document(counts, &body)
 }
 
-/// Writes the report of a command that judged nothing: one case, with an error, or skipped where a first baseline was
-/// saved.
-pub fn render_unjudged(unjudged: &Unjudged) -> String {
+struct Suite<'v> {
+    name: String,
+    series: &'v [SeriesView<'v>],
+    /// Whether it is of the drift of all endpoints, so that its cases name the endpoint.
+    is_of_drift: bool,
+}
+
+fn suites<'v>(view: &'v View) -> Vec<Suite<'v>> {
+    let mut suites = vec![Suite { name: TOTAL.to_owned(), series: &view.total, is_of_drift: false }];
+    for endpoint in view.shown_endpoints() {
+        suites.push(Suite { name: endpoint.name.to_owned(), series: &endpoint.series, is_of_drift: false });
+    }
+    if let Some(drift) = view.drift.as_ref().filter(|drift| !drift.series.is_empty()) {
+        suites.push(Suite { name: format!("drift since {}", drift.name), series: &drift.series, is_of_drift: true });
+    }
+    suites
+}
+
+/// Writes the report of a command that judged nothing: one case, with an error, or skipped if a first baseline was saved.
+pub(crate) fn render_unjudged(unjudged: &Unjudged) -> String {
     let sentence = escaped(&unjudged.sentence());
-    let (counts, outcome) = match unjudged {
-        Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => (
-            Counts { tests: 1, errors: 1, ..Counts::default() },
-            format!("<error type=\"{}\" message=\"{sentence}\">{sentence}</error>", unjudged.word()),
-        ),
-        Unjudged::BaselineSaved(_) => (
-            Counts { tests: 1, skipped: 1, ..Counts::default() },
-            format!("<skipped message=\"{sentence}\">{sentence}</skipped>"),
-        ),
+    let (counts, outcome) = if unjudged.exit_code() == 0 {
+        let outcome = format!("<skipped message=\"{sentence}\">{sentence}</skipped>");
+        (CaseCounts { tests: 1, skipped: 1, ..CaseCounts::default() }, outcome)
+    } else {
+        let outcome = format!("<error type=\"{}\" message=\"{sentence}\">{sentence}</error>", unjudged.word());
+        (CaseCounts { tests: 1, errors: 1, ..CaseCounts::default() }, outcome)
     };
     let mut body = String::new();
     let _ = write!(
@@ -86,7 +95,7 @@ pub fn render_unjudged(unjudged: &Unjudged) -> String {
     document(counts, &body)
 }
 
-fn document(counts: Counts, body: &str) -> String {
+fn document(counts: CaseCounts, body: &str) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"cargo xtask perf\" {}>\n{body}</testsuites>\n",
         counts.attributes()
@@ -94,85 +103,53 @@ fn document(counts: Counts, body: &str) -> String {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Counts {
+struct CaseCounts {
     tests: usize,
     failures: usize,
     errors: usize,
     skipped: usize,
 }
 
-impl Counts {
-    fn of(rows: &[Row]) -> Counts {
-        Counts {
-            tests: rows.len(),
-            failures: rows.iter().filter(|row| row.is_failure()).count(),
+impl CaseCounts {
+    fn of(series: &[SeriesView]) -> CaseCounts {
+        CaseCounts {
+            tests: series.len(),
+            failures: series.iter().filter(|series| series.status == Status::Fail).count(),
             errors: 0,
-            skipped: rows.iter().filter(|row| is_unjudged(Status::of(row))).count(),
+            skipped: series.iter().filter(|series| is_unjudged(series.status)).count(),
         }
     }
 
-    fn add(&mut self, other: Counts) {
+    fn add(&mut self, other: CaseCounts) {
         self.tests += other.tests;
         self.failures += other.failures;
         self.errors += other.errors;
         self.skipped += other.skipped;
     }
 
-    /// Returns the attributes that suites and the document share. A case takes no time of its own: the load is that of all.
+    /// The attributes that suites and the document share. A case has no time, since all share one load.
     fn attributes(self) -> String {
-        let Counts { tests, failures, errors, .. } = self;
+        let CaseCounts { tests, failures, errors, .. } = self;
         format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"0\"")
     }
 }
 
-/// Returns whether nothing was judged, so that the case must not look passed.
+/// Whether nothing was judged, so that the case must not look passed.
 fn is_unjudged(status: Status) -> bool {
     matches!(status, Status::Shown | Status::NoBaseline | Status::Waived)
 }
 
-/// A suite of the file.
-struct Suite<'a> {
-    name: String,
-    rows: &'a [Row<'a>],
-    /// The drift that it is of; `None` where it is of the comparison with the baseline.
-    drift: Option<&'a Drift<'a>>,
-}
-
-impl<'a> Suite<'a> {
-    /// Returns the suite of all requests together, or of an endpoint.
-    fn of(rows: &'a [Row<'a>]) -> Suite<'a> {
-        let name = rows.first().and_then(|row| row.endpoint).unwrap_or(TOTAL).to_owned();
-        Suite { name, rows, drift: None }
-    }
-
-    /// Returns the suite of a drift, of all endpoints.
-    fn of_drift(drift: &'a Drift<'a>) -> Suite<'a> {
-        Suite { name: format!("drift since {}", anchor_name(&drift.anchor)), rows: &drift.rows, drift: Some(drift) }
-    }
-
-    /// Returns the name of a case.
-    fn series(&self, row: &Row) -> String {
-        if self.drift.is_some() { series_name(row) } else { row.metric.to_string() }
-    }
-
-    /// Returns what was found.
-    fn finding(&self, row: &Row) -> String {
-        self.drift.map_or_else(|| finding(row), |drift| drift_text(drift, row))
-    }
-}
-
-/// Writes what holds for all suites, at the first.
-fn properties(body: &mut String, report: &Report) {
-    let comparison = report.comparison;
+/// Writes the properties of the whole report, at the first suite.
+fn properties(body: &mut String, view: &View) {
     let load = |provenance: &Provenance| provenance.load.as_ref().map(ToString::to_string);
     let machine = |provenance: &Provenance| provenance.machine.as_ref().map(ToString::to_string);
-    let Sides { baseline, candidate } = report.provenance;
+    let Sides { baseline, candidate } = view.provenance;
     let properties = [
-        ("verdict", Some(report.headline().to_string())),
-        ("evidence", Some(evidence(comparison))),
-        ("stored numbers", report.stored_headline().map(|headline| headline.to_string())),
-        ("strict", Some(comparison.strict.to_string())),
-        ("baseline", Some(report.baseline.clone())),
+        ("verdict", Some(view.headline.to_string())),
+        ("evidence", Some(view.evidence.clone())),
+        ("stored numbers", view.stored().map(|stored| stored.headline.to_string())),
+        ("strict", Some(view.strict.to_string())),
+        ("baseline", Some(view.origin.to_owned())),
         ("baseline commit", Some(baseline.commit.clone())),
         ("candidate commit", Some(candidate.commit.clone())),
         ("load", load(candidate)),
@@ -187,41 +164,40 @@ fn properties(body: &mut String, report: &Report) {
     body.push_str("    </properties>\n");
 }
 
-fn case(body: &mut String, class: &str, suite: &Suite, row: &Row) {
-    let series = escaped(&suite.series(row));
-    let _ = writeln!(body, "    <testcase classname=\"{class}\" name=\"{series}\" time=\"0\">");
-    let status = Status::of(row);
+fn case(body: &mut String, class: &str, name: &str, series: &SeriesView) {
+    let _ = writeln!(body, "    <testcase classname=\"{class}\" name=\"{}\" time=\"0\">", escaped(name));
+    let (status, finding) = (series.status, series.finding.as_deref().unwrap_or_default());
     let mut lines = Vec::new();
     if status == Status::Warn {
-        lines.push(format!("{} {}", status.word(), suite.finding(row)));
+        lines.push(format!("{} {finding}", status.word()));
     }
     if status == Status::Fail {
-        let (finding, measured) = (escaped(&suite.finding(row)), escaped(&measured(row)));
+        let (finding, measured) = (escaped(finding), escaped(&measured(series)));
         // Jenkins shows the attribute first, and GitLab the text alone.
         let _ = writeln!(body, "      <failure type=\"FAIL\" message=\"{finding}\">{finding}\n{measured}</failure>");
     } else {
-        lines.push(measured(row));
+        lines.push(measured(series));
     }
     if is_unjudged(status) {
-        let why = match (status, row.accepted) {
+        let why = match (status, series.row.accepted) {
             (Status::Shown, _) => "informational, no limit".to_owned(),
             (Status::Waived, Some(accepted)) => escaped(&format!("WAIVED: {}", accepted_text(accepted))),
             _ => status.word().to_owned(),
         };
         let _ = writeln!(body, "      <skipped message=\"{why}\">{why}</skipped>");
     }
-    // The finding on an endpoint has already said this.
-    if let (None, Some(few)) = (row.endpoint, row.evidence.few_samples) {
-        lines.push(few_samples_text(row, few));
+    // An endpoint's finding or status has this already.
+    if let (None, Some(doubt)) = (series.row.endpoint, &series.doubt) {
+        lines.push(doubt.text.clone());
     }
     output(body, "      ", &lines);
     body.push_str("    </testcase>\n");
 }
 
-/// Returns the cells of a row, without its name, as a sentence.
-fn measured(row: &Row) -> String {
-    let [_, values @ .., status] = cells(row).texts;
-    let unit = unit_of_value(row.metric);
+/// The cells without the name, as a sentence.
+fn measured(series: &SeriesView) -> String {
+    let [_, values @ .., status] = &series.cells;
+    let unit = unit_of_value(series.row.metric);
     let units = [unit, unit, "", "", ""];
     let named = HEADER[1..].iter().zip(values).zip(units).filter(|((_, cell), _)| !["", "-"].contains(&cell.as_str()));
     let values: Vec<String> =
@@ -237,8 +213,8 @@ fn output(body: &mut String, indent: &str, lines: &[String]) {
     }
 }
 
-/// Returns a time of RFC 3339 in UTC without its `Z`, since the schema's date and time have no zone; `None` where it is
-/// something else.
+/// A time of RFC 3339 in UTC without its `Z`, since the schema's date and time have no zone; `None` if it is anything
+/// else.
 fn without_zone(timestamp: &str) -> Option<&str> {
     const FORM: &str = "0000-00-00T00:00:00";
     let seconds = timestamp.get(..FORM.len())?;

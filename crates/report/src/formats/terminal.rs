@@ -1,4 +1,4 @@
-//! The report as a table for people. The text holds ANSI colours; the caller strips them where they are not wanted.
+//! The report as a table for people. The text has ANSI colours; the caller strips them if they are not wanted.
 
 use std::fmt::Write as _;
 
@@ -6,16 +6,12 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
 use judge::model::text::cut;
-use judge::verdict::decision::Row;
 
-use crate::view::content::{
-    Cells, ENDPOINTS, FINDINGS, Finding, HEADER, Report, Unjudged, cells, evidence, finding, findings, severity,
-    shown_groups,
-};
-use crate::view::further;
-use crate::view::next::{Step, steps, steps_unjudged};
-use crate::view::usage;
+use crate::view::next::NextStep;
+use crate::view::series::{HEADER, SeriesView};
+use crate::view::unjudged::Unjudged;
 use crate::view::words::{Status, Tone};
+use crate::view::{FINDINGS, Finding, View};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -23,17 +19,12 @@ const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 const GREEN: Style = AnsiColor::Green.on_default();
 
-/// The place of the last column.
 const STATUS: usize = HEADER.len() - 1;
 
-/// The number of columns of a series' name that stay, whatever else has to give way: `GET /claims requests_per_sec 1/s`
-/// has so many.
+/// The number of columns of a series' name that are kept even when other columns are dropped: those of
+/// `GET /claims requests_per_sec 1/s`.
 const LEAST_NAME: usize = 32;
 
-/// The number of columns that a sign takes before a status.
-const SIGN: usize = 2;
-
-/// The amount of detail that is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
     /// Findings and the verdict.
@@ -44,91 +35,101 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// The screen that a report is printed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Screen {
-    /// The width in columns; a file or a pipe has none, and gets lines of any length.
+    /// The width; a file or a pipe has none, and gets lines of any length.
     pub columns: Option<usize>,
-    /// Says that it shows ASCII only, since the locale is not UTF-8.
+    /// Whether it shows ASCII only, since the locale is not UTF-8.
     pub is_ascii: bool,
 }
 
 /// Writes the report. The last line is the headline.
-pub fn render(report: &Report, verbosity: Verbosity, screen: Screen) -> String {
+pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     let mut text = String::new();
     if verbosity != Verbosity::Quiet {
-        table(&mut text, report.total_cells(), screen);
-        if verbosity == Verbosity::Verbose && !report.comparison.endpoints.is_empty() {
-            let mut rows: Vec<&Row> = shown_groups(report.comparison).into_iter().flatten().collect();
-            rows.sort_by_cached_key(|row| severity(row));
-            text.push('\n');
-            table(&mut text, rows.into_iter().map(cells).collect(), screen);
-        }
-        text.push('\n');
-        if let Some(stored) = report.stored_headline() {
-            wrap(&mut text, DIM, "by the stored numbers", &format!(": {stored}"), screen);
-            table(&mut text, report.stored_cells(), screen);
-            text.push('\n');
-        }
+        tables(&mut text, view, verbosity, screen);
     }
-    let none = Style::new();
+    findings(&mut text, view, verbosity, screen);
     let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
-    let findings = untold(report, verbosity);
-    let (most, more) = match verbosity {
-        Verbosity::Verbose => (ENDPOINTS, "--report perf.json"),
-        Verbosity::Quiet | Verbosity::Normal => (FINDINGS, "--verbose"),
-    };
-    for Finding { status, text } in findings.iter().take(most) {
-        line(style(*status), status.word(), &format!(" {text}"));
-    }
-    if findings.len() > most {
-        line(none, "", &format!("... and {} more: see {more}", findings.len() - most));
-    }
-    for Finding { status, text } in further::findings(report.comparison) {
-        line(style(status), status.word(), &format!(" {text}"));
-    }
-    for remark in report.remarks() {
-        line(YELLOW, "note", &format!(": {remark}"));
+    for note in &view.notes {
+        line(YELLOW, "note", &format!(": {note}"));
     }
     if verbosity != Verbosity::Quiet {
-        line(none, "", &format!("evidence: {}", evidence(report.comparison)));
-        line(none, "", &report.baseline);
+        line(Style::new(), "", &format!("evidence: {}", view.evidence));
+        line(Style::new(), "", view.origin);
     }
     if verbosity == Verbosity::Verbose {
-        let used = usage::details(report.provenance.baseline, report.provenance.candidate);
-        for detail in report.details.iter().chain(&used) {
-            line(none, "", detail);
+        for detail in view.details.iter().chain(&view.usage) {
+            line(Style::new(), "", detail);
         }
     }
     if verbosity != Verbosity::Quiet {
-        next(&mut text, steps(report), screen);
+        next(&mut text, &view.next, screen);
     }
-    let headline = report.headline();
-    let style = match Tone::of_verdict(report.comparison) {
+    let style = match view.tone {
         Tone::Fail => RED,
         Tone::Ok => GREEN.bold(),
         Tone::Warn | Tone::Unsure | Tone::Plain => YELLOW.bold(),
     };
-    wrap(&mut text, style, headline.word, &format!(": {}", headline.sentence()), screen);
+    wrap(&mut text, style, view.headline.word, &format!(": {}", view.headline.sentence()), screen);
     text
 }
 
-/// Writes the commands to copy. One that does not fit beside its purpose stands alone in a line that the terminal breaks:
-/// a line that ends within a command could not be copied.
-fn next(text: &mut String, steps: Vec<Step>, screen: Screen) {
-    for Step { what, command } in steps {
+fn tables(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
+    table(text, &view.total, screen);
+    if verbosity == Verbosity::Verbose && !view.endpoints.is_empty() {
+        text.push('\n');
+        table(text, view.worst_series(), screen);
+    }
+    text.push('\n');
+    if let Some(stored) = view.stored() {
+        wrap(text, DIM, "by the stored numbers", &format!(": {}", stored.headline), screen);
+        table(text, &stored.judged, screen);
+        text.push('\n');
+    }
+}
+
+/// Writes the findings that the tables do not show.
+fn findings(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
+    let is_in_a_table = |finding: &Finding| match verbosity {
+        Verbosity::Quiet => false,
+        Verbosity::Normal => finding.row.is_some_and(|row| row.endpoint.is_none()),
+        Verbosity::Verbose => true,
+    };
+    let listed: Vec<&Finding> = view.findings.iter().filter(|finding| !is_in_a_table(finding)).collect();
+    for finding in listed.iter().take(FINDINGS) {
+        finding_line(text, finding, screen);
+    }
+    if listed.len() > FINDINGS {
+        let more = format!("... and {} more: see --verbose", listed.len() - FINDINGS);
+        wrap(text, Style::new(), "", &more, screen);
+    }
+    for finding in view.drift_and_exceptions() {
+        finding_line(text, finding, screen);
+    }
+}
+
+fn finding_line(text: &mut String, finding: &Finding, screen: Screen) {
+    wrap(text, style(finding.status), finding.status.word(), &format!(" {}", finding.text), screen);
+}
+
+/// Writes the commands to copy. One that does not fit beside its purpose gets a line that the terminal breaks, since a
+/// line that ends within a command could not be copied.
+fn next(text: &mut String, steps: &[NextStep], screen: Screen) {
+    for NextStep { what, command } in steps {
         let line = format!(": {what}: {command}");
         if screen.columns.is_none_or(|width| "next".width() + line.width() <= width) {
             wrap(text, BOLD, "next", &line, screen);
         } else {
             wrap(text, BOLD, "next", &format!(": {what}:"), screen);
-            let _ = writeln!(text, "  {}", if screen.is_ascii { in_ascii(&command) } else { command });
+            let command = if screen.is_ascii { &in_ascii(command) } else { command };
+            let _ = writeln!(text, "  {command}");
         }
     }
 }
 
-/// Returns lines as a screen shows them: one that is too long goes on below, at the next word. An indented line is a
-/// command to copy, or a quotation, and stays as it is.
+/// Lines as a screen shows them: one that is too long goes on below, at the next word. An indented line is a command to
+/// copy, or a quotation, and stays as it is.
 pub fn wrapped(lines: &str, screen: Screen) -> String {
     let mut text = String::new();
     for line in lines.lines() {
@@ -141,23 +142,7 @@ pub fn wrapped(lines: &str, screen: Screen) -> String {
     text
 }
 
-/// Returns the findings that the tables above do not show: those of endpoints, or all where there are no tables.
-fn untold(report: &Report, verbosity: Verbosity) -> Vec<Finding> {
-    let mut untold = Vec::new();
-    for row in findings(report.comparison) {
-        let is_told = match verbosity {
-            Verbosity::Quiet => false,
-            Verbosity::Normal => row.endpoint.is_none(),
-            Verbosity::Verbose => true,
-        };
-        if !is_told {
-            untold.push(Finding { status: Status::of(row), text: finding(row) });
-        }
-    }
-    untold
-}
-
-/// Writes what a command says that compared nothing, the first baseline for instance. The last line is the verdict.
+/// Writes the report of a command that judged nothing. The last line is the verdict.
 pub fn render_unjudged(unjudged: &Unjudged, screen: Screen) -> String {
     let mut text = String::new();
     let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
@@ -167,19 +152,18 @@ pub fn render_unjudged(unjudged: &Unjudged, screen: Screen) -> String {
             let metric = value.metric.name();
             line(Style::new(), "", &format!("{metric:<18}{:>10}{spread}", value.shown()));
         }
-        next(&mut text, steps_unjudged(unjudged), screen);
+        next(&mut text, &unjudged.next(), screen);
     }
     let style = if unjudged.exit_code() == 0 { GREEN.bold() } else { RED };
     wrap(&mut text, style, unjudged.word(), &format!(": {}", unjudged.sentence()), screen);
     text
 }
 
-/// Returns text as an ASCII terminal shows it.
-pub fn in_ascii(text: &str) -> String {
+pub(crate) fn in_ascii(text: &str) -> String {
     text.replace('→', "->").replace('…', "...")
 }
 
-/// Writes one line. Where it is too long it goes on below, indented, at the next word.
+/// Writes one line. If it is too long it goes on below, indented, at the next word.
 fn wrap(text: &mut String, style: Style, head: &str, rest: &str, screen: Screen) {
     const INDENT: usize = 2;
     let rest = if screen.is_ascii { &in_ascii(rest) } else { rest };
@@ -206,77 +190,89 @@ fn wrap(text: &mut String, style: Style, head: &str, rest: &str, screen: Screen)
     text.push('\n');
 }
 
+/// The cells of a series as they fit on the screen.
+struct Line {
+    endpoint: String,
+    cells: [String; 7],
+    status: Status,
+}
+
+impl Line {
+    fn new(series: &SeriesView, screen: Screen) -> Line {
+        let mut cells = series.cells.clone();
+        let sign = series.tone.sign();
+        if screen.is_ascii {
+            cells[0] = in_ascii(&cells[0]);
+        } else if !sign.is_empty() {
+            cells[STATUS].insert_str(0, &format!("{sign} "));
+        }
+        Line { endpoint: series.endpoint.clone(), cells, status: series.status }
+    }
+}
+
 /// Writes a table, with names on the left and numbers on the right of their columns.
-fn table(text: &mut String, mut rows: Vec<Cells>, screen: Screen) {
+fn table<'v>(text: &mut String, series: impl IntoIterator<Item = &'v SeriesView<'v>>, screen: Screen) {
+    let mut lines: Vec<Line> = series.into_iter().map(|series| Line::new(series, screen)).collect();
     let mut header = HEADER;
-    // Without runs to judge the noise by there is no interval to show.
-    let is_empty = |column: usize| rows.iter().all(|row| row.texts[column].is_empty());
+    // Without runs to estimate the noise from there is no interval to show.
+    let is_empty = |column: usize| lines.iter().all(|line| line.cells[column].is_empty());
     for column in (0..header.len()).filter(|column| is_empty(*column)) {
         header[column] = "";
     }
     if let Some(width) = screen.columns {
-        fit(&mut header, &mut rows, width);
+        fit(&mut header, &mut lines, width);
     }
-    for cells in &mut rows {
-        let sign = cells.tone.sign();
-        if screen.is_ascii {
-            cells.texts[0] = in_ascii(&cells.texts[0]);
-        } else if !sign.is_empty() {
-            cells.texts[STATUS].insert_str(0, &format!("{sign} "));
-        }
-    }
-    let widths = widths(&header, &rows);
-    line(text, &header, &widths, [DIM; 3]);
-    for row in &rows {
-        let cells = row.texts.each_ref().map(String::as_str);
-        let series = if row.status.is_finding() { BOLD } else { Style::new() };
-        line(text, &cells, &widths, [series, Style::new(), style(row.status)]);
+    let widths = widths(&header, &lines);
+    write_cells(text, &header, &widths, [DIM; 3]);
+    for line in &lines {
+        let series = if line.status.is_finding() { BOLD } else { Style::new() };
+        let cells = line.cells.each_ref().map(String::as_str);
+        write_cells(text, &cells, &widths, [series, Style::new(), style(line.status)]);
     }
 }
 
-fn widths(header: &[&str; 7], rows: &[Cells]) -> [usize; 7] {
+fn widths(header: &[&str; 7], lines: &[Line]) -> [usize; 7] {
     let mut widths = header.map(UnicodeWidthStr::width);
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(&row.texts) {
+    for line in lines {
+        for (width, cell) in widths.iter_mut().zip(&line.cells) {
             *width = (*width).max(cell.width());
         }
     }
     widths
 }
 
-/// Leaves out what a narrow terminal can do without, the least important first, until a name has room, and then cuts the
-/// names that are still too long: nobody finds the columns of a line that wraps.
-fn fit(header: &mut [&str; 7], rows: &mut [Cells], width: usize) {
-    let room = |header: &[&str; 7], rows: &[Cells]| {
-        let columns = widths(header, rows);
+/// Drops columns on a narrow terminal, the least important first, until a name has room, and then cuts the names that are
+/// still too long: a line that wraps would break the columns.
+fn fit(header: &mut [&str; 7], lines: &mut [Line], width: usize) {
+    let room = |header: &[&str; 7], lines: &[Line]| {
+        let columns = widths(header, lines);
         let others: usize = columns[1..].iter().filter(|column| **column > 0).map(|column| column + 2).sum();
-        let others = others + SIGN;
         (width.saturating_sub(others), columns[0])
     };
-    // Interval, limit, why a status is in doubt (a finding says it again below), baseline, candidate.
+    // Interval, limit, why a status is in doubt (a note explains it below), baseline, candidate.
     for column in [4, 5, STATUS, 1, 2] {
-        let (room, needed) = room(header, rows);
+        let (room, needed) = room(header, lines);
         if room >= needed.min(LEAST_NAME) {
             break;
         }
         if column != STATUS {
             header[column] = "";
         }
-        for cell in rows.iter_mut().map(|row| &mut row.texts[column]) {
+        for cell in lines.iter_mut().map(|line| &mut line.cells[column]) {
             let kept = if column == STATUS { cell.find('(').unwrap_or(cell.len()) } else { 0 };
             cell.truncate(kept);
             cell.truncate(cell.trim_end().len());
         }
     }
-    let (room, _) = room(header, rows);
-    for row in rows.iter_mut().filter(|row| row.texts[0].width() > room) {
-        let metric = row.texts[0].split_off(row.endpoint.len());
-        let endpoint = cut(&row.endpoint, room.saturating_sub(metric.width()).max(1));
-        row.texts[0] = format!("{endpoint}{metric}");
+    let (room, _) = room(header, lines);
+    for line in lines.iter_mut().filter(|line| line.cells[0].width() > room) {
+        let metric = line.cells[0].split_off(line.endpoint.len());
+        let endpoint = cut(&line.endpoint, room.saturating_sub(metric.width()).max(1));
+        line.cells[0] = format!("{endpoint}{metric}");
     }
 }
 
-fn line(text: &mut String, cells: &[&str; 7], widths: &[usize; 7], [series, number, status]: [Style; 3]) {
+fn write_cells(text: &mut String, cells: &[&str; 7], widths: &[usize; 7], [series, number, status]: [Style; 3]) {
     for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
         let padding = " ".repeat(width - cell.width());
         let _ = match column {

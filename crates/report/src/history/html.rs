@@ -9,12 +9,12 @@ use judge::model::text::escaped;
 use crate::history::chart;
 use crate::history::timeline::{Timeline, break_text};
 use crate::page::html::{figure, page};
-use crate::view::words::Tone;
+use crate::view::words::{Tone, endpoint_or_all};
 
-/// The number of endpoints that have a chart each: a page of more is only scrolled.
+/// The number of endpoints that have a chart each.
 const MOST_CHARTS: usize = 60;
 
-/// The metrics whose charts stand beside that of the steps, of all requests together.
+/// The metrics of all requests together that have a chart beside the metric of the steps.
 const BESIDE: [Metric; 5] = [Metric::P95, Metric::P50, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
 /// Writes the page.
@@ -25,8 +25,8 @@ pub fn render(timeline: &Timeline) -> String {
         escaped(program::name()),
         escaped(&title)
     );
-    for remark in timeline.remarks() {
-        let _ = writeln!(body, "<li>{}</li>", escaped(&remark));
+    for note in timeline.notes_shown() {
+        let _ = writeln!(body, "<li>{}</li>", escaped(&note));
     }
     body.push_str("</ul>\n<section>\n<h2>Over time</h2>\n<div class=\"charts\">\n");
     for endpoint in timeline.endpoints.iter().take(MOST_CHARTS) {
@@ -47,7 +47,7 @@ pub fn render(timeline: &Timeline) -> String {
 
 fn table(body: &mut String, timeline: &Timeline, endpoint: Option<&str>) {
     let header = timeline.header();
-    let title = escaped(&timeline.title(endpoint));
+    let title = escaped(&endpoint_or_all(endpoint));
     let _ = writeln!(
         body,
         "<section>\n<h2>{title}</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\n<table>\n<thead><tr>"
@@ -56,14 +56,14 @@ fn table(body: &mut String, timeline: &Timeline, endpoint: Option<&str>) {
         let _ = write!(body, "<th scope=\"col\">{}</th>", escaped(name));
     }
     body.push_str("</tr></thead>\n<tbody>\n");
-    for entry in timeline.entries(endpoint, timeline.metric) {
+    for row in timeline.rows(endpoint, timeline.metric) {
         body.push_str("<tr>");
-        for cell in timeline.cells(&entry) {
+        for cell in timeline.cells(&row) {
             let _ = write!(body, "<td>{}</td>", escaped(&cell));
         }
         body.push_str("</tr>\n");
-        if !entry.breaks.is_empty() {
-            let broken = escaped(&break_text(entry.breaks));
+        if !row.breaks.is_empty() {
+            let broken = escaped(&break_text(row.breaks));
             let _ = writeln!(body, "<tr><th colspan=\"{}\" class=\"note\">{broken}</th></tr>", header.len());
         }
     }

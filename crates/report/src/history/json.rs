@@ -3,112 +3,59 @@
 use judge::baseline::chain::Movement;
 use judge::model::run::Metric;
 use judge::stats::estimate::Interval;
-use serde::Serialize;
 
-use crate::formats::json;
-use crate::history::timeline::{Timeline, author};
+use crate::formats::json::{Json, json, list, object, optional, text};
+use crate::history::timeline::{HistoryRow, Timeline};
+use crate::view::drift::author;
+use crate::view::words::change_unit;
 
 /// The version of the keys and what they mean.
 const SCHEMA_VERSION: &str = "1.0";
 
-#[derive(Serialize)]
-struct Whole<'t> {
-    schema_version: &'static str,
-    file: &'t str,
-    metric: &'static str,
-    anchor: Option<&'t str>,
-    anchor_name: Option<&'t str>,
-    notes: &'t [String],
-    series: Vec<Series<'t>>,
-}
-
-#[derive(Serialize)]
-struct Series<'t> {
-    /// `None` is all requests together.
-    endpoint: Option<&'t str>,
-    versions: Vec<Accepted<'t>>,
-}
-
-#[derive(Serialize)]
-struct Accepted<'t> {
-    date: String,
-    commit: &'t str,
-    author: String,
-    note: &'t str,
-    values: Vec<Estimate>,
-    runs: &'t [f64],
-    step: Option<Moved>,
-    since_anchor: Option<Moved>,
-    broken_by: Vec<Broken<'t>>,
-}
-
-#[derive(Serialize)]
-struct Estimate {
-    metric: &'static str,
-    unit: &'static str,
-    value: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct Moved {
-    change: f64,
-    unit: &'static str,
-    interval: Option<[f64; 2]>,
-    significant: Option<bool>,
-}
-
-#[derive(Serialize)]
-struct Broken<'t> {
-    what: &'static str,
-    before: &'t str,
-    after: &'t str,
-}
-
 /// Writes the history.
 pub fn render(timeline: &Timeline) -> String {
-    let mut series = Vec::new();
-    let all: Vec<_> =
-        timeline.endpoints.iter().map(|endpoint| (*endpoint, timeline.entries(*endpoint, timeline.metric))).collect();
-    for (endpoint, entries) in &all {
-        let versions = entries.iter().map(|entry| Accepted {
-            date: entry.version.day.to_string(),
-            commit: &entry.version.commit,
-            author: author(entry.version),
-            note: &entry.why,
-            values: values(&timeline.metrics(), &entry.values),
-            runs: entry.runs,
-            step: entry.step.map(|step| change(timeline.metric, step)),
-            since_anchor: entry.since.map(|since| change(timeline.metric, since)),
-            broken_by: entry
-                .breaks
-                .iter()
-                .map(|of| Broken { what: of.what, before: &of.before, after: &of.after })
-                .collect(),
-        });
-        series.push(Series { endpoint: *endpoint, versions: versions.collect() });
-    }
-    json::text(&Whole {
-        schema_version: SCHEMA_VERSION,
-        file: &timeline.file,
-        metric: timeline.metric.name(),
-        anchor: timeline.versions.get(timeline.anchor).map(|version| version.commit.as_str()),
-        anchor_name: timeline.anchor_name.as_deref(),
-        notes: &timeline.notes,
-        series,
-    })
+    let anchor = timeline.versions.get(timeline.anchor);
+    let series = list(&timeline.endpoints, |endpoint| {
+        let rows = timeline.rows(*endpoint, timeline.metric);
+        object([("endpoint", json(endpoint)), ("versions", list(&rows, |row| version(timeline, row)))])
+    });
+    text(&object([
+        ("schema_version", json(SCHEMA_VERSION)),
+        ("file", json(&timeline.file)),
+        ("metric", json(timeline.metric.name())),
+        ("anchor", json(anchor.map(|version| &version.commit))),
+        ("anchor_name", json(&timeline.anchor_name)),
+        ("notes", json(&timeline.notes)),
+        ("series", series),
+    ]))
 }
 
-fn values(metrics: &[Metric], values: &[Option<f64>]) -> Vec<Estimate> {
-    let pairs = metrics.iter().zip(values);
-    pairs.map(|(metric, value)| Estimate { metric: metric.name(), unit: metric.unit(), value: *value }).collect()
+fn version(timeline: &Timeline, row: &HistoryRow) -> Json<'static> {
+    let values = list(timeline.metrics().into_iter().zip(&row.values), |(metric, value)| {
+        object([("metric", json(metric.name())), ("unit", json(metric.unit())), ("value", json(value))])
+    });
+    let broken_by = list(row.breaks, |of| {
+        object([("what", json(of.what)), ("before", json(&of.before)), ("after", json(&of.after))])
+    });
+    object([
+        ("date", json(row.version.day.to_string())),
+        ("commit", json(&row.version.commit)),
+        ("author", json(author(row.version))),
+        ("note", json(&row.note)),
+        ("values", values),
+        ("runs", json(row.runs)),
+        ("step", optional(row.step, |step| movement(timeline.metric, step))),
+        ("since_anchor", optional(row.since, |since| movement(timeline.metric, since))),
+        ("broken_by", broken_by),
+    ])
 }
 
-fn change(metric: Metric, movement: Movement) -> Moved {
-    let finite = movement.interval.filter(|interval| interval.is_finite());
-    Moved {
-        change: movement.change,
-        unit: crate::view::words::change_unit(metric),
-        interval: finite.map(|Interval { low, high }| [low, high]),
-        significant: movement.is_significant(),
-    }
+fn movement(metric: Metric, movement: Movement) -> Json<'static> {
+    let interval = movement.interval.filter(|interval| interval.is_finite());
+    object([
+        ("change", json(movement.change)),
+        ("unit", json(change_unit(metric))),
+        ("interval", json(interval.map(|Interval { low, high }| [low, high]))),
+        ("significant", json(movement.is_significant())),
+    ])
 }

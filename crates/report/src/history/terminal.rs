@@ -1,4 +1,4 @@
-//! A history as tables for a terminal, or for a file that gets what is printed.
+//! A history as tables for a terminal.
 
 use std::fmt::Write as _;
 
@@ -7,9 +7,10 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::formats::terminal::{Screen, in_ascii};
 use crate::history::timeline::{Timeline, break_text};
+use crate::view::words::endpoint_or_all;
 
-/// The columns that give way on a narrow terminal, by the beginning of their names, the least important first.
-const GIVE_WAY: [&str; 6] = ["requests/s", "p99", "p50", "errors", "author", "commit"];
+/// The columns that are dropped on a narrow terminal, by the beginning of their names, the least important first.
+const DROPPED: [&str; 6] = ["requests/s", "p99", "p50", "errors", "author", "commit"];
 
 /// The number of columns that a note keeps.
 const LEAST_NOTE: usize = 12;
@@ -19,22 +20,22 @@ pub fn render(timeline: &Timeline, screen: Screen) -> String {
     let mut text = String::new();
     for endpoint in &timeline.endpoints {
         if timeline.endpoints.len() > 1 || endpoint.is_some() {
-            let _ = writeln!(text, "{}", timeline.title(*endpoint));
+            let _ = writeln!(text, "{}", endpoint_or_all(*endpoint));
         }
         table(&mut text, timeline, *endpoint, screen);
         text.push('\n');
     }
-    for remark in timeline.remarks() {
-        let _ = writeln!(text, "{remark}");
+    for note in timeline.notes_shown() {
+        let _ = writeln!(text, "{note}");
     }
     if screen.is_ascii { in_ascii(&text) } else { text }
 }
 
-/// Writes one table. A break of the chain is a line of its own, between the rows that it keeps apart.
+/// Writes one table. A break of the chain is a line between two rows.
 fn table(text: &mut String, timeline: &Timeline, endpoint: Option<&str>, screen: Screen) {
-    let entries = timeline.entries(endpoint, timeline.metric);
+    let versions = timeline.rows(endpoint, timeline.metric);
     let mut rows = vec![timeline.header()];
-    rows.extend(entries.iter().map(|entry| timeline.cells(entry)));
+    rows.extend(versions.iter().map(|version| timeline.cells(version)));
     if screen.is_ascii {
         rows.iter_mut().flatten().for_each(|cell| *cell = in_ascii(cell));
     }
@@ -56,7 +57,7 @@ fn table(text: &mut String, timeline: &Timeline, endpoint: Option<&str>, screen:
             let _ = if is_number { write!(line, "{padding}{cell}  ") } else { write!(line, "{cell}{padding}  ") };
         }
         let _ = writeln!(text, "{}", line.trim_end());
-        let breaks = place.checked_sub(1).map_or(&[][..], |place| entries[place].breaks);
+        let breaks = place.checked_sub(1).map_or(&[][..], |place| versions[place].breaks);
         if !breaks.is_empty() {
             let broken = format!("-- {} --", break_text(breaks));
             let broken = screen.columns.map_or_else(|| broken.clone(), |width| cut(&broken, width.saturating_sub(2)));
@@ -65,19 +66,19 @@ fn table(text: &mut String, timeline: &Timeline, endpoint: Option<&str>, screen:
     }
 }
 
-/// Returns whether a column holds values, which stand on the right.
+/// Whether a column has values, which are aligned on the right.
 fn is_number(name: &str) -> bool {
     !["date", "commit", "author", "note"].contains(&name) && !name.contains(" since ") && !name.ends_with(" step")
 }
 
-/// Leaves out columns until the note has room, and then cuts the notes.
+/// Drops columns until the note has room, and then cuts the notes.
 fn fit(rows: &mut [Vec<String>], width: usize, is_ascii: bool) {
     let taken = |rows: &[Vec<String>]| -> usize {
         let columns = 0..rows[0].len() - 1;
         let widest = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
         columns.map(widest).filter(|widest| *widest > 0).map(|widest| widest + 2).sum()
     };
-    for name in GIVE_WAY {
+    for name in DROPPED {
         if taken(rows) + LEAST_NOTE <= width {
             break;
         }
@@ -90,12 +91,12 @@ fn fit(rows: &mut [Vec<String>], width: usize, is_ascii: bool) {
     }
     let room = width.saturating_sub(taken(rows)).max(1);
     for note in rows.iter_mut().filter_map(|row| row.last_mut()).filter(|note| note.width() > room) {
-        // In ASCII the mark of what is left out takes two columns more.
+        // In ASCII the ellipsis takes two columns more.
         *note = if is_ascii { in_ascii(&cut(note, room.saturating_sub(2))) } else { cut(note, room) };
     }
 }
 
-/// Returns whether a column is none of those that the history is about.
+/// Whether a column has neither the steps nor the changes since the anchor.
 fn is_plain(name: &str) -> bool {
     !name.contains(" since ") && !name.ends_with(" step")
 }

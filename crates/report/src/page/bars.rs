@@ -1,74 +1,72 @@
-//! The table that says where it got slower: a row for each endpoint, with the interval of a metric's change on one true
-//! axis. It shows p95, or the metric that fails; a script lets the reader choose another one.
+//! The table of the endpoints, worst first: a row for each, with the interval of a metric's change on one axis. It shows
+//! p95, or the metric that fails; a script lets the reader choose another one.
 
-use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use judge::model::run::Metric;
-use judge::model::text::{cut, endpoint_shown, escaped};
-use judge::verdict::compare::Comparison;
-use judge::verdict::decision::{Presence, Row};
+use judge::model::text::{cut, escaped};
+use judge::verdict::decision::Presence;
 
 use crate::page::anchors::Anchors;
 use crate::page::charts::ticks;
-use crate::view::content::{by_severity, cells, rank, shown_groups};
-use crate::view::headline::first_failure;
-use crate::view::words::{Status, Tone, change, change_unit, interval_words, unit_of_value, value};
+use crate::view::View;
+use crate::view::series::{EndpointView, SeriesView};
+use crate::view::words::{Tone, change_unit, endpoint_or_all, interval_words, tile_name, value, with_unit};
 
 /// The number of endpoints that are shown first. The others are a click away.
 const FIRST: usize = 5;
-/// The number of endpoints that the table of a metric has that is not shown first. All metrics of all endpoints stand in
-/// another table.
+/// The number of endpoints in the table of a metric that is not shown first. Another table has all metrics of all
+/// endpoints.
 const MOST_OF_OTHERS: usize = 60;
 /// The number of letters of a name.
 const NAME: usize = 60;
-/// The farthest ends of the axis, in percent. What lies beyond has an arrow at the edge, and its number beside it.
-const FARTHEST: Axis = Axis { from: -60.0, to: 150.0 };
+/// The farthest ends of the axis, in percent. A change beyond has an arrow at the edge, and its number beside it.
+const FARTHEST: ChangeAxis = ChangeAxis { from: -60.0, to: 150.0 };
 /// The metrics that a reader can choose.
 const METRICS: [Metric; 5] = [Metric::P95, Metric::P50, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
 /// An endpoint, or all requests together.
-struct Line<'a> {
-    /// `None` for all requests together.
-    endpoint: Option<&'a str>,
+struct Bar<'v> {
+    endpoint: Option<&'v str>,
     /// The metric that the table shows.
-    shown: Option<&'a Row<'a>>,
-    /// Its worst metric.
-    worst: &'a Row<'a>,
+    shown: Option<&'v SeriesView<'v>>,
+    worst: &'v SeriesView<'v>,
 }
 
 /// The axis of changes that all rows share, in percent or percentage points.
-struct Axis {
+struct ChangeAxis {
     from: f64,
     to: f64,
 }
 
-impl Axis {
-    /// Returns an axis that reaches to all changes and intervals, but no further than [`FARTHEST`].
-    fn of<'a>(metric: Metric, rows: impl Iterator<Item = &'a Row<'a>>) -> Axis {
+impl ChangeAxis {
+    /// An axis that reaches to all changes and intervals, but no further than [`FARTHEST`].
+    fn of<'v>(metric: Metric, series: impl Iterator<Item = &'v SeriesView<'v>>) -> ChangeAxis {
         let (mut from, mut to): (f64, f64) = match metric {
             Metric::ErrorRate => (-1.0, 4.0),
             Metric::RequestsPerSec => (-40.0, 10.0),
             _ => (-10.0, 30.0),
         };
-        for row in rows {
-            let ends = row.evidence.interval;
-            for end in [row.change(), limit_of(row), ends.map(|ends| ends.low), ends.map(|ends| ends.high)] {
+        for series in series {
+            let ends = series.row.evidence.interval;
+            for end in
+                [series.row.change(), series.limit_change(), ends.map(|ends| ends.low), ends.map(|ends| ends.high)]
+            {
                 let end = end.filter(|end| end.is_finite()).unwrap_or(0.0);
                 from = from.min(end * 1.05);
                 to = to.max(end * 1.05);
             }
         }
-        Axis { from: from.max(FARTHEST.from), to: to.min(FARTHEST.to) }
+        ChangeAxis { from: from.max(FARTHEST.from), to: to.min(FARTHEST.to) }
     }
 
-    /// Returns the place of a change, within the axis.
+    /// The position of a change, within the axis.
     fn x(&self, percent: f64) -> String {
         let share = (percent.clamp(self.from, self.to) - self.from) / (self.to - self.from);
         format!("{:.1}%", 100.0 * share)
     }
 
-    /// Returns the side of a label that stands at its place: half of one within `margin` of an end would leave the axis.
+    /// The `text-anchor` of a label: half of one within `margin` of an end would leave the axis.
     fn anchor(&self, change: f64, margin: f64) -> &'static str {
         let share = (change - self.from) / (self.to - self.from);
         if share < margin {
@@ -81,32 +79,27 @@ impl Axis {
     }
 }
 
-/// Returns the limit of a row as a change.
-fn limit_of(row: &Row) -> Option<f64> {
-    row.metric.change(row.presence.baseline()?, row.allowed()?)
-}
-
-/// Writes the section; nothing where no endpoint is known.
-pub fn section(body: &mut String, comparison: &Comparison, anchors: &Anchors) {
-    if comparison.endpoints.is_empty() {
+/// Writes the section; nothing if no endpoint is known.
+pub(crate) fn section(body: &mut String, view: &View, anchors: &Anchors) {
+    if view.endpoints.is_empty() {
         return;
     }
-    let is_known = |metric: Metric| comparison.endpoints.iter().any(|row| row.metric == metric);
-    let first =
-        first_failure(comparison).map(|row| row.metric).filter(|metric| METRICS.contains(metric) && is_known(*metric));
+    let all = || view.endpoints.iter().flat_map(|endpoint| &endpoint.series);
+    let is_known = |metric: Metric| all().any(|series| series.row.metric == metric);
+    let first = view.headline.failed.filter(|metric| METRICS.contains(metric) && is_known(*metric));
     let first = first.unwrap_or(Metric::P95);
-    let metrics: Vec<Metric> = METRICS.into_iter().filter(|metric| *metric == first || is_known(*metric)).collect();
-    let tables: Vec<Table> = metrics.iter().map(|metric| Table::new(comparison, *metric, *metric == first)).collect();
+    let metrics = METRICS.into_iter().filter(|metric| *metric == first || is_known(*metric));
+    let tables: Vec<Table> = metrics.map(|metric| Table::new(view, metric, metric == first)).collect();
     let title = tables.iter().find(|table| table.is_first).map_or("", |table| table.title);
-    let is_folded = tables.iter().any(|table| table.lines.len() > table.first);
+    let is_folded = tables.iter().any(|table| table.bars.len() > table.first);
     let _ = writeln!(
         body,
         "<section>\n<h2 id=\"where\">{title} ({}, worst first)</h2>\n<p id=\"choice\" hidden><label>Metric <select>",
-        name(first)
+        tile_name(first)
     );
     for table in &tables {
         let selected = if table.is_first { " selected" } else { "" };
-        let (metric, shown, title) = (table.metric, name(table.metric), table.title);
+        let (metric, shown, title) = (table.metric, tile_name(table.metric), table.title);
         let _ = writeln!(
             body,
             "<option value=\"{metric}\" data-title=\"{title} ({shown}, worst first)\"{selected}>{shown}</option>"
@@ -131,55 +124,44 @@ pub fn section(body: &mut String, comparison: &Comparison, anchors: &Anchors) {
     body.push_str("</section>\n");
 }
 
-/// Returns the name of a metric as a reader says it.
-fn name(metric: Metric) -> &'static str {
-    match metric {
-        Metric::ErrorRate => "errors",
-        Metric::RequestsPerSec => "requests/s",
-        metric => metric.name(),
-    }
-}
-
 /// The table of one metric.
-struct Table<'a> {
+struct Table<'v> {
     metric: Metric,
     title: &'static str,
-    /// Says that it is the one that is shown first.
+    /// Whether it is the one that is shown first.
     is_first: bool,
-    lines: Vec<Line<'a>>,
-    total: Option<&'a Row<'a>>,
-    /// The number of all endpoints, of which `lines` may have fewer.
+    bars: Vec<Bar<'v>>,
+    total: Option<&'v SeriesView<'v>>,
+    /// The number of all endpoints, of which `bars` may have fewer.
     endpoints: usize,
     /// The number of endpoints that are shown first.
     first: usize,
-    /// Says that no further run would change the verdict.
     is_conclusive: bool,
-    axis: Axis,
+    axis: ChangeAxis,
 }
 
-impl<'a> Table<'a> {
-    fn new(comparison: &'a Comparison<'a>, metric: Metric, is_first: bool) -> Table<'a> {
-        let groups = shown_groups(comparison);
-        let mut lines: Vec<Line> = groups.into_iter().filter_map(|group| line(group, metric)).collect();
-        lines.sort_by(|a, b| rank(a.worst).cmp(&rank(b.worst)).then_with(|| by_shown(a, b)));
-        let endpoints = lines.len();
+impl<'v> Table<'v> {
+    fn new(view: &'v View, metric: Metric, is_first: bool) -> Table<'v> {
+        let mut bars: Vec<Bar> = view.shown_endpoints().map(|endpoint| Bar::new(endpoint, metric)).collect();
+        // An endpoint without the metric comes last among those of its rank.
+        bars.sort_by_key(|bar| (bar.worst.rank(), bar.shown.is_none(), bar.shown.map(|series| series.severity)));
+        let endpoints = bars.len();
         if !is_first {
-            lines.truncate(MOST_OF_OTHERS);
+            bars.truncate(MOST_OF_OTHERS);
         }
-        let over = lines.iter().filter(|line| Status::of(line.worst).is_finding()).count();
+        let over = bars.iter().filter(|bar| bar.worst.status.is_finding()).count();
         let first = if over == 0 { FIRST } else { over.min(FIRST) };
-        let total = comparison.total.iter().find(|row| row.metric == metric);
-        let axis = Axis::of(metric, lines.iter().take(first).filter_map(|line| line.shown).chain(total));
+        let total = view.total.iter().find(|series| series.row.metric == metric);
+        let axis = ChangeAxis::of(metric, bars.iter().take(first).filter_map(|bar| bar.shown).chain(total));
         let is_worse = (is_first && over > 0)
-            || lines.iter().filter_map(|line| line.shown).chain(total).any(|row| Status::of(row).is_finding());
+            || bars.iter().filter_map(|bar| bar.shown).chain(total).any(|series| series.status.is_finding());
         let title = match metric {
             Metric::ErrorRate if is_worse => "Where errors rose",
             Metric::RequestsPerSec if is_worse => "Where throughput fell",
             _ if is_worse => "Where it got slower",
             _ => "Each endpoint",
         };
-        let is_conclusive = comparison.is_conclusive();
-        Table { metric, title, is_first, lines, total, endpoints, first, is_conclusive, axis }
+        Table { metric, title, is_first, bars, total, endpoints, first, is_conclusive: view.is_conclusive, axis }
     }
 
     fn write(&self, body: &mut String, anchors: &Anchors) {
@@ -189,18 +171,18 @@ impl<'a> Table<'a> {
             body,
             "<table class=\"bars\" data-metric=\"{metric}\" aria-label=\"{}\"{hidden}>\n<thead><tr><th scope=\"col\">endpoint</th><th scope=\"col\" class=\"number\">before → after</th>\
              <th scope=\"col\" class=\"number\">change</th><th scope=\"col\" class=\"bar\">95% interval, {unit}</th><th scope=\"col\">status</th></tr></thead>\n<tbody>\n",
-            name(metric)
+            tile_name(metric)
         );
-        for (place, line) in self.lines.iter().enumerate() {
-            self.write_line(body, line, anchors, place >= self.first);
+        for (place, bar) in self.bars.iter().enumerate() {
+            self.write_bar(body, bar, anchors, place >= self.first);
         }
         if let Some(total) = self.total {
-            self.write_line(body, &Line { endpoint: None, shown: Some(total), worst: total }, anchors, false);
+            self.write_bar(body, &Bar { endpoint: None, shown: Some(total), worst: total }, anchors, false);
         }
         body.push_str("</tbody>\n");
         self.write_axis(body);
         body.push_str("</table>\n");
-        let left_out = self.endpoints - self.lines.len();
+        let left_out = self.endpoints - self.bars.len();
         if left_out > 0 {
             let _ = writeln!(
                 body,
@@ -209,59 +191,50 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn write_line(&self, body: &mut String, line: &Line, anchors: &Anchors, is_rest: bool) {
-        let name = line.endpoint.map_or_else(|| "all requests".to_owned(), endpoint_shown);
+    fn write_bar(&self, body: &mut String, bar: &Bar, anchors: &Anchors, is_rest: bool) {
+        let name = endpoint_or_all(bar.endpoint);
         let short = cut(&name, NAME);
         let title = if short == name { String::new() } else { format!(" title=\"{}\"", escaped(&name)) };
-        let label = match line.endpoint.and_then(|endpoint| anchors.of(endpoint)) {
+        let label = match bar.endpoint.and_then(|endpoint| anchors.of(endpoint)) {
             Some(anchor) => format!("<a href=\"#{anchor}\">{}</a>", escaped(&short)),
             None => escaped(&short),
         };
-        let tone = line.shown.map_or(Tone::Plain, Tone::of);
+        let tone = bar.shown.map_or(Tone::Plain, |series| series.tone).class();
         let rest = if is_rest { " rest" } else { "" };
-        let all = if line.endpoint.is_none() { " all" } else { "" };
+        let all = if bar.endpoint.is_none() { " all" } else { "" };
         let _ = write!(
             body,
-            "<tr class=\"{}{all}{rest}\"><th scope=\"row\"{title}>{label}</th><td class=\"number values\">{}</td>",
-            tone.class(),
-            line.shown.map_or_else(String::new, before_and_after)
+            "<tr class=\"{tone}{all}{rest}\"><th scope=\"row\"{title}>{label}</th><td class=\"number values\">{}</td>",
+            bar.shown.map_or_else(String::new, before_and_after)
         );
-        let change = line.shown.map_or_else(String::new, change_of);
+        let change = bar.shown.map_or("", SeriesView::change_cell);
         let _ = write!(body, "<td class=\"number change\">{change}</td><td class=\"bar\">");
-        if let Some(row) = line.shown {
-            write_bar(body, row, &self.axis);
+        if let Some(series) = bar.shown {
+            draw_bar(body, series, &self.axis);
         }
-        let worst = Tone::of(line.worst);
-        let [.., status] = cells(line.worst).texts;
-        // Where the verdict stands, a failure that more runs could still change is no open question any more.
-        let status = if self.is_conclusive && line.worst.is_failure() && !is_missing(line.worst) {
-            Status::of(line.worst).word().to_owned()
-        } else {
-            status
-        };
-        let is_other = line.worst.metric != self.metric && Status::of(line.worst).is_finding();
-        let other = if is_other && !is_missing(line.worst) {
-            format!(" {} {}", line.worst.metric, change_of(line.worst))
-        } else {
-            String::new()
-        };
-        let _ = writeln!(
-            body,
-            "</td><td class=\"verdict {}\"><span class=\"status\">{}{}</span></td></tr>",
-            worst.class(),
-            escaped(&status),
-            escaped(&other)
-        );
+        let (class, status) = (bar.worst.tone.class(), escaped(&self.status(bar.worst)));
+        let _ = writeln!(body, "</td><td class=\"verdict {class}\"><span class=\"status\">{status}</span></td></tr>");
+    }
+
+    /// The status of the worst metric, with its name if another one is shown.
+    fn status(&self, worst: &SeriesView) -> String {
+        // If the verdict is conclusive, a failure that more runs could still change is no open question any more.
+        let is_settled = self.is_conclusive && worst.row.is_failure() && !worst.row.is_missing();
+        let status = if is_settled { worst.status.word() } else { &worst.cells[6] };
+        if worst.row.metric == self.metric || !worst.status.is_finding() || worst.row.is_missing() {
+            return status.to_owned();
+        }
+        format!("{status} {} {}", worst.row.metric, worst.change_cell())
     }
 
     /// Writes the numbers below the bars.
     fn write_axis(&self, body: &mut String) {
-        let (axis, limit) = (&self.axis, self.total.and_then(limit_of));
+        let (axis, limit) = (&self.axis, self.total.and_then(SeriesView::limit_change));
         let unit = if self.metric == Metric::ErrorRate { " pp" } else { change_unit(self.metric) };
         body.push_str(
             "<tfoot><tr><td colspan=\"3\"></td><td class=\"bar\"><svg width=\"100%\" height=\"20\" aria-hidden=\"true\">",
         );
-        // A label that begins or ends at its place reaches twice as far to one side.
+        // A label that begins or ends at its position reaches twice as far to one side.
         let is_near = |tick: f64| {
             limit.is_some_and(|limit| {
                 let reach = if axis.anchor(limit, 0.14) == "middle" { 0.2 } else { 0.28 };
@@ -293,61 +266,45 @@ impl<'a> Table<'a> {
     }
 }
 
-fn line<'a>(group: &'a [Row<'a>], metric: Metric) -> Option<Line<'a>> {
-    let worst = group.iter().min_by(|a, b| by_severity(a, b))?;
-    Some(Line { endpoint: worst.endpoint, shown: group.iter().find(|row| row.metric == metric), worst })
-}
-
-/// Orders endpoints by the metric that is shown, as findings are: by status, then by how far it is over its limit.
-fn by_shown(a: &Line, b: &Line) -> Ordering {
-    match (a.shown, b.shown) {
-        (Some(a), Some(b)) => by_severity(a, b),
-        (a, b) => b.is_some().cmp(&a.is_some()),
+impl<'v> Bar<'v> {
+    fn new(endpoint: &'v EndpointView<'v>, metric: Metric) -> Bar<'v> {
+        let shown = endpoint.series.iter().find(|series| series.row.metric == metric);
+        Bar { endpoint: Some(endpoint.name), shown, worst: endpoint.worst() }
     }
 }
 
-fn is_missing(row: &Row) -> bool {
-    matches!(row.presence, Presence::Missing { .. })
-}
-
-fn change_of(row: &Row) -> String {
-    if matches!(row.presence, Presence::Both { .. }) { change(row) } else { String::new() }
-}
-
-fn before_and_after(row: &Row) -> String {
-    let unit = unit_of_value(row.metric);
-    match row.presence {
+fn before_and_after(series: &SeriesView) -> String {
+    let metric = series.row.metric;
+    match series.row.presence {
         Presence::Both { baseline, candidate } => {
-            format!("{} → {}{unit}", value(row.metric, baseline), value(row.metric, candidate))
+            format!("{} → {}", value(metric, baseline), with_unit(metric, candidate))
         }
-        Presence::New { candidate } => format!("new: {}{unit}", value(row.metric, candidate)),
+        Presence::New { candidate } => format!("new: {}", with_unit(metric, candidate)),
         Presence::Missing { baseline } => {
-            format!(
-                "{} → none",
-                baseline.map_or_else(String::new, |baseline| format!("{}{unit}", value(row.metric, baseline)))
-            )
+            format!("{} → none", baseline.map_or_else(String::new, |baseline| with_unit(metric, baseline)))
         }
     }
 }
 
-/// Writes the interval of a row, its estimate and its limit, with no text: the numbers stand beside it.
-fn write_bar(body: &mut String, row: &Row, axis: &Axis) {
-    let _ = write!(body, "<svg width=\"100%\" height=\"20\" aria-hidden=\"true\">");
-    let upright = |class: &str, percent: f64| {
+/// Draws the interval of a series, its estimate and its limit, without text: the numbers are beside it.
+fn draw_bar(body: &mut String, series: &SeriesView, axis: &ChangeAxis) {
+    body.push_str("<svg width=\"100%\" height=\"20\" aria-hidden=\"true\">");
+    let vertical = |class: &str, percent: f64| {
         let x = axis.x(percent);
         format!("<line class=\"{class}\" x1=\"{x}\" x2=\"{x}\" y1=\"0\" y2=\"20\"/>")
     };
-    body.push_str(&upright("zero", 0.0));
-    if let Some(limit) = limit_of(row) {
-        body.push_str(&upright("limit", limit));
+    body.push_str(&vertical("zero", 0.0));
+    if let Some(limit) = series.limit_change() {
+        body.push_str(&vertical("limit", limit));
     }
-    let told = row.evidence.interval.map_or_else(|| "no interval".to_owned(), |ends| interval_words(row.metric, ends));
-    if let Some(ends) = row.evidence.interval {
+    let mut words = "no interval".to_owned();
+    if let Some(ends) = series.row.evidence.interval {
         let (low, high) = (axis.x(ends.low), axis.x(ends.high));
         let _ = write!(body, "<line class=\"interval\" x1=\"{low}\" x2=\"{high}\" y1=\"10\" y2=\"10\"/>");
+        words = interval_words(series.row.metric, ends);
     }
-    match row.change() {
-        // An arrow says that it goes on.
+    match series.row.change() {
+        // An arrow shows that it goes on.
         Some(change) if change > axis.to => {
             body.push_str("<svg x=\"100%\" y=\"10\"><path class=\"at\" d=\"M-9-6 0 0-9 6z\"/></svg>");
         }
@@ -359,5 +316,5 @@ fn write_bar(body: &mut String, row: &Row, axis: &Axis) {
         }
         None => {}
     }
-    let _ = write!(body, "</svg><span class=\"hidden\">{}</span>", escaped(&told));
+    let _ = write!(body, "</svg><span class=\"hidden\">{}</span>", escaped(&words));
 }

@@ -2,15 +2,12 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Error, Result, anyhow, bail};
-use judge::baseline::file;
 use judge::model::run::{Metric, PERCENTILES};
 use judge::model::text::{cut, printable};
 use judge::parse::locust_history::{History, HistoryPoint as Moment};
-use judge::verdict::decision::Row;
 
-use crate::page::svg::{Anchor, Canvas, Color, Point, Rect, Stroke};
-use crate::view::content::Report;
+use crate::page::svg::{Canvas, Color, Position, Rect, Stroke, TextAnchor};
+use crate::view::charts::{ChartData, CurvePoint};
 use crate::view::words::{count, value};
 
 /// The width of every chart, in pixels: on a phone of 320 pixels its letters are still of 11.
@@ -25,27 +22,18 @@ const AXIS_PX: f64 = 42.0;
 const LETTER_PX: f64 = 7.2;
 
 /// A chart and its texts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chart {
-    /// The title of the chart.
-    pub title: &'static str,
-    /// The caption, which says what a reader has to know.
-    pub caption: String,
+pub(crate) struct Chart {
+    pub(crate) title: &'static str,
+    pub(crate) caption: String,
     /// The `<svg>` element.
-    pub svg: String,
-}
-
-/// Draws the charts of the details. In place of one that has nothing to show stands a sentence that says why.
-pub fn all(report: &Report) -> Vec<Result<Chart>> {
-    let absent = |what: &str, why: Error| anyhow!("no chart of {what}: {why}");
-    vec![Ok(distribution(report)), over_time(report).map_err(|why| absent("runs over time", why))]
+    pub(crate) svg: String,
 }
 
 // What all charts share: marks, legends, axes and fields
 
-/// The sign that stands for a value.
+/// The sign of a value.
 #[derive(Clone, Copy)]
-struct Mark {
+struct Marker {
     shape: Shape,
     color: Color,
 }
@@ -53,20 +41,19 @@ struct Mark {
 #[derive(Clone, Copy)]
 enum Shape {
     Dot,
-    /// A ring around a dot at the same place leaves both visible.
+    /// A ring around a dot at the same position leaves both visible.
     Ring,
     Line,
 }
 
-const BASELINE: Mark = Mark { shape: Shape::Ring, color: Color::Blue };
-const CANDIDATE: Mark = Mark { shape: Shape::Dot, color: Color::Violet };
-const LIMIT: Mark = Mark { shape: Shape::Line, color: Color::Ink };
+const BASELINE: Marker = Marker { shape: Shape::Ring, color: Color::Blue };
+const CANDIDATE: Marker = Marker { shape: Shape::Dot, color: Color::Violet };
+const LIMIT: Marker = Marker { shape: Shape::Line, color: Color::Ink };
 
-impl Mark {
-    /// Draws the mark around a point.
-    fn draw(self, canvas: &mut Canvas, at: Point) {
+impl Marker {
+    fn draw(self, canvas: &mut Canvas, at: Position) {
         let color = self.color;
-        let beside = |x: f64| Point { x: at.x + x, y: at.y };
+        let beside = |x: f64| Position { x: at.x + x, y: at.y };
         match self.shape {
             Shape::Dot => canvas.circle(at, 4.0, color),
             Shape::Ring => canvas.ring(at, 5.0, Stroke::new(color, 2.0)),
@@ -75,75 +62,72 @@ impl Mark {
     }
 }
 
-/// A mark and what it stands for.
-struct Entry {
-    mark: Mark,
+struct LegendEntry {
+    mark: Marker,
     text: &'static str,
 }
 
-/// Writes the legend at the top of a chart, in as many lines as it takes. Returns where the legend ends.
-fn legend(canvas: &mut Canvas, entries: &[Entry]) -> f64 {
+/// Writes the legend at the top of a chart, in as many lines as it takes, and returns its lower end.
+fn legend(canvas: &mut Canvas, entries: &[LegendEntry]) -> f64 {
     let mut x = 0.0;
     let mut y = 10.0;
-    for Entry { mark, text } in entries {
+    for LegendEntry { mark, text } in entries {
         let width = 24.0 + LETTER_PX * text.chars().count() as f64;
         if x > 0.0 && x + width > WIDTH {
             x = 0.0;
             y += 18.0;
         }
-        mark.draw(canvas, Point { x: x + 10.0, y });
-        canvas.text(Point { x: x + 23.0, y }, Anchor::Start, text);
+        mark.draw(canvas, Position { x: x + 10.0, y });
+        canvas.text(Position { x: x + 23.0, y }, TextAnchor::Start, text);
         x += width + 14.0;
     }
     y + 14.0
 }
 
-/// A place on an axis that has a label.
-pub struct Tick {
-    /// The value there.
-    pub at: f64,
-    /// The label.
-    pub label: String,
+/// A labelled value of an axis.
+pub(crate) struct Tick {
+    pub(crate) at: f64,
+    pub(crate) label: String,
 }
 
-/// One side of a field: what it spans, and what stands along it.
-pub struct Axis {
-    /// The value at the beginning.
-    pub from: f64,
-    /// The value at the end.
-    pub to: f64,
-    /// The labels.
-    pub ticks: Vec<Tick>,
-    /// What stands along it.
-    pub title: String,
+pub(crate) struct Axis {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    pub(crate) ticks: Vec<Tick>,
+    pub(crate) title: String,
 }
 
 impl Axis {
-    /// Returns an axis with about so many ticks at round numbers, each with this unit behind it.
-    pub fn linear(from: f64, to: f64, about: u8, unit: &str) -> Axis {
+    /// An axis with about so many ticks at round numbers.
+    pub(crate) fn linear(from: f64, to: f64, about: u8) -> Axis {
         let to = if to > from { to } else { from + 1.0 };
-        let tick = |at| Tick { at, label: format!("{}{unit}", tick_label(at)) };
+        let tick = |at| Tick { at, label: tick_label(at) };
         Axis { from, to, ticks: ticks(from, to, about).into_iter().map(tick).collect(), title: String::new() }
     }
 
-    /// Returns an axis of logarithms: its ends and ticks are the logarithms of what they stand for.
+    /// An axis of logarithms: its ends and ticks are the logarithms of their labels.
     fn logarithmic(from: f64, to: f64) -> Axis {
         let tick = |at: f64| Tick { at: at.log10(), label: tick_label(at) };
         let ticks = logarithmic_ticks(from, to).into_iter().map(tick).collect();
         Axis { from: from.log10(), to: to.log10(), ticks, title: String::new() }
     }
 
-    /// Returns where on the axis a value lies: 0 is the beginning, 1 the end.
+    /// Where on the axis a value lies: 0 is the beginning, 1 the end.
     fn share(&self, value: f64) -> f64 {
         (value - self.from) / (self.to - self.from)
     }
 }
 
-/// Returns about so many round numbers from one number to a larger one: multiples of 1, 2 or 5 times a power of ten.
-pub fn ticks(from: f64, to: f64, about: u8) -> Vec<f64> {
+/// The least and the most of positive values.
+pub(crate) fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, 0.0), |(least, most), value| (least.min(value), most.max(value)))
+}
+
+/// About so many round numbers from one number to a larger one: multiples of 1, 2 or 5 times a power of ten.
+pub(crate) fn ticks(from: f64, to: f64, about: u8) -> Vec<f64> {
     let width = (to - from) / f64::from(about);
     let power = floor(width.log10());
-    // The smallest step that is no smaller than this width, but for the last bits of a division.
+    // The smallest step of at least this width, but for the last bits of a division.
     let is_enough = |digit: &f64| times_power_of_ten(*digit, power) >= width * (1.0 - 1e-9);
     let digit = [1.0, 2.0, 5.0].into_iter().find(is_enough);
     let (digit, power) = digit.map_or((1.0, power + 1), |digit| (digit, power));
@@ -158,8 +142,8 @@ pub fn ticks(from: f64, to: f64, about: u8) -> Vec<f64> {
     ticks
 }
 
-/// Returns round numbers that lie well on a logarithmic axis: 1, 2 and 5 times each power of ten. A long axis has the
-/// powers alone, and an axis shorter than one power has other round numbers.
+/// Round numbers for a logarithmic axis: 1, 2 and 5 times each power of ten. A long axis has only the powers, and an axis
+/// shorter than one power has other round numbers.
 fn logarithmic_ticks(from: f64, to: f64) -> Vec<f64> {
     let decades = (to / from).log10();
     if decades < 1.0 {
@@ -178,18 +162,16 @@ fn logarithmic_ticks(from: f64, to: f64) -> Vec<f64> {
     ticks
 }
 
-/// Returns the whole number at or below a logarithm.
 #[expect(clippy::cast_possible_truncation, reason = "the logarithm of a finite number is small")]
 fn floor(logarithm: f64) -> i32 {
     logarithm.floor() as i32
 }
 
-/// Returns the number nearest to `number` · 10^`power`. A division is exact where a factor such as 0.1 is not.
+/// `number` · 10^`power`. A division is exact when a factor such as 0.1 is not.
 fn times_power_of_ten(number: f64, power: i32) -> f64 {
     if power < 0 { number / 10f64.powi(-power) } else { number * 10f64.powi(power) }
 }
 
-/// Returns a number as short as its label has to be.
 fn tick_label(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
@@ -198,99 +180,93 @@ fn tick_label(value: f64) -> String {
     }
 }
 
-/// The part of a chart in which its values lie.
-pub struct Field {
+/// The part of a chart that has its values.
+pub(crate) struct Field {
     /// The box of the values, without the labels around it.
-    pub area: Rect,
-    /// The level axis.
-    pub x: Axis,
-    /// The upright axis.
-    pub y: Axis,
+    pub(crate) area: Rect,
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
 }
 
 impl Field {
-    /// Returns the point that shows a pair of values.
-    pub fn at(&self, x: f64, y: f64) -> Point {
-        Point {
+    pub(crate) fn at(&self, x: f64, y: f64) -> Position {
+        Position {
             x: self.area.left + self.x.share(x) * self.area.width(),
             y: self.area.bottom - self.y.share(y) * self.area.height(),
         }
     }
 
-    /// Draws a line from the bottom to the top.
-    pub fn draw_upright(&self, canvas: &mut Canvas, x: f64, stroke: Stroke) {
+    pub(crate) fn draw_vertical(&self, canvas: &mut Canvas, x: f64, stroke: Stroke) {
         canvas.line(self.at(x, self.y.from), self.at(x, self.y.to), stroke);
     }
 
-    /// Draws a line from the left to the right.
-    fn draw_level(&self, canvas: &mut Canvas, y: f64, stroke: Stroke) {
+    fn draw_horizontal(&self, canvas: &mut Canvas, y: f64, stroke: Stroke) {
         canvas.line(self.at(self.x.from, y), self.at(self.x.to, y), stroke);
     }
 
     /// Draws a line across the field at each tick, and writes the labels and titles around the field.
-    pub fn draw_axes(&self, canvas: &mut Canvas) {
+    pub(crate) fn draw_axes(&self, canvas: &mut Canvas) {
         let grid = Stroke { color: Color::Gray, width: 1.0, opacity: 0.35 };
         let Rect { left, top, right, bottom } = self.area;
         for tick in &self.x.ticks {
-            self.draw_upright(canvas, tick.at, grid);
-            let below = Point { x: self.at(tick.at, self.y.from).x, y: bottom + 10.0 };
-            canvas.text(below, Anchor::Middle, &tick.label);
+            self.draw_vertical(canvas, tick.at, grid);
+            let below = Position { x: self.at(tick.at, self.y.from).x, y: bottom + 10.0 };
+            canvas.text(below, TextAnchor::Middle, &tick.label);
         }
         for tick in &self.y.ticks {
-            self.draw_level(canvas, tick.at, grid);
-            let beside = Point { x: left - 5.0, y: self.at(self.x.from, tick.at).y };
-            canvas.text(beside, Anchor::End, &tick.label);
+            self.draw_horizontal(canvas, tick.at, grid);
+            let beside = Position { x: left - 5.0, y: self.at(self.x.from, tick.at).y };
+            canvas.text(beside, TextAnchor::End, &tick.label);
         }
         if !self.x.title.is_empty() {
-            canvas.text(Point { x: f64::midpoint(left, right), y: bottom + 26.0 }, Anchor::Middle, &self.x.title);
+            canvas.text(
+                Position { x: f64::midpoint(left, right), y: bottom + 26.0 },
+                TextAnchor::Middle,
+                &self.x.title,
+            );
         }
         if !self.y.title.is_empty() {
-            canvas.text(Point { x: 0.0, y: top - 13.0 }, Anchor::Start, &self.y.title);
+            canvas.text(Position { x: 0.0, y: top - 13.0 }, TextAnchor::Start, &self.y.title);
         }
     }
 }
 
 // 1. The p95 of every run
 
-/// Draws the p95 of every run on both sides, and the limit: how far runs of the same code lie apart is the noise. Returns
-/// `None` where one side is not known.
-pub fn strip(report: &Report) -> Option<Chart> {
-    let row = report.comparison.total_row(Metric::P95)?;
-    let known = &report.background.baseline_p95_ms;
-    let baseline = if known.is_empty() { vec![row.presence.baseline()?] } else { known.clone() };
-    let candidate: Vec<f64> = report.runs.iter().map(|run| run.total.value(Metric::P95)).collect();
-    if candidate.is_empty() {
+/// Draws the p95 of every run on both sides, and the limit: the distance between runs of the same code is the noise. Returns
+/// `None` if one side is not known.
+pub(crate) fn strip(data: &ChartData) -> Option<Chart> {
+    let (baseline, candidate, limit) = (&data.p95_ms.baseline, &data.p95_ms.candidate, data.limit_ms);
+    if baseline.is_empty() || candidate.is_empty() {
         return None;
     }
-    let limit = row.allowed();
     let title = "p95 of every run";
-    let spread = |runs: &[f64]| {
-        let least = runs.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = runs.iter().copied().fold(0.0, f64::max);
+    let range_text = |runs: &[f64]| {
+        let (least, most) = range(runs.iter().copied());
         let ends = [least, most].map(|end| value(Metric::P95, end));
         if ends[0] == ends[1] { format!("{} ms", ends[0]) } else { format!("{} to {} ms", ends[0], ends[1]) }
     };
-    let limit_told = limit.map_or_else(String::new, |limit| format!(", limit {} ms", value(Metric::P95, limit)));
-    let description = format!("Baseline {}, candidate {}{limit_told}.", spread(&baseline), spread(&candidate));
+    let limit_text = limit.map_or_else(String::new, |limit| format!(", limit {} ms", value(Metric::P95, limit)));
+    let description = format!("Baseline {}, candidate {}{limit_text}.", range_text(baseline), range_text(candidate));
     let caption = format!("{description} The distance between runs of one side is the noise.");
     let mut canvas = Canvas::new(WIDTH, 150.0);
-    let mut entries = vec![Entry { mark: BASELINE, text: "baseline" }, Entry { mark: CANDIDATE, text: "candidate" }];
+    let mut entries =
+        vec![LegendEntry { mark: BASELINE, text: "baseline" }, LegendEntry { mark: CANDIDATE, text: "candidate" }];
     if limit.is_some() {
-        entries.push(Entry { mark: LIMIT, text: "limit" });
+        entries.push(LegendEntry { mark: LIMIT, text: "limit" });
     }
     let top = legend(&mut canvas, &entries);
-    let all = baseline.iter().chain(&candidate).copied().chain(limit);
-    let (least, most) = all.fold((f64::INFINITY, 0.0_f64), |(least, most), end| (least.min(end), most.max(end)));
+    let (least, most) = range(baseline.iter().chain(candidate).copied().chain(limit));
     let margin = ((most - least) * 0.08).max(most * 0.02);
-    let x = Axis { title: "p95, ms".to_owned(), ..Axis::linear(least - margin, most + margin, 4, "") };
+    let x = Axis { title: "p95, ms".to_owned(), ..Axis::linear(least - margin, most + margin, 4) };
     let y = Axis { from: 1.5, to: -0.5, ticks: Vec::new(), title: String::new() };
     let field = Field { area: Rect { left: 8.0, top, right: WIDTH - MARGIN_PX, bottom: 150.0 - AXIS_PX }, x, y };
     field.draw_axes(&mut canvas);
     if let Some(limit) = limit {
-        field.draw_upright(&mut canvas, limit, Stroke::new(LIMIT.color, 2.0));
+        field.draw_vertical(&mut canvas, limit, Stroke::new(LIMIT.color, 2.0));
     }
     for (place, (side, mark, runs)) in
-        [("baseline", BASELINE, &baseline), ("candidate", CANDIDATE, &candidate)].into_iter().enumerate()
+        [("baseline", BASELINE, baseline), ("candidate", CANDIDATE, candidate)].into_iter().enumerate()
     {
         for (run, p95_ms) in runs.iter().enumerate() {
             let at = field.at(*p95_ms, place as f64);
@@ -303,82 +279,54 @@ pub fn strip(report: &Report) -> Option<Chart> {
 
 // 2. Percentile curves
 
-/// A response time that a share of the requests does not exceed.
-struct Percentile {
-    percent: f64,
-    time_ms: f64,
-}
-
-/// Returns the place of a percentile on its axis: the logarithm of its odds, which leaves room for both tails.
+/// The position of a percentile on its axis: the logarithm of its odds, which leaves room for both tails.
 fn log_odds(percent: f64) -> f64 {
     (percent / (100.0 - percent)).ln()
 }
 
-/// Returns the whole distribution where there is one, else the three percentiles that every side has.
-fn curve(distribution: &[f64], value: impl Fn(Metric) -> Option<f64>) -> Vec<Percentile> {
-    let mut curve = Vec::new();
-    if distribution.len() == PERCENTILES.len() {
-        for (percent, time_ms) in PERCENTILES.into_iter().zip(distribution) {
-            curve.push(Percentile { percent, time_ms: *time_ms });
-        }
-    } else {
-        for (percent, metric) in [(50.0, Metric::P50), (95.0, Metric::P95), (99.0, Metric::P99)] {
-            if let Some(time_ms) = value(metric) {
-                curve.push(Percentile { percent, time_ms });
-            }
-        }
-    }
-    curve
-}
-
 /// Draws the response times of both sides at each percentile.
-fn distribution(report: &Report) -> Chart {
-    let row = |metric: Metric| report.comparison.total.iter().find(|row| row.metric == metric);
-    let baseline = curve(report.distribution, |metric| row(metric)?.presence.baseline());
-    let candidate = curve(&file::distribution(report.runs), |metric| row(metric)?.presence.candidate());
-    let limit = row(Metric::P95).and_then(Row::allowed);
+pub(crate) fn distribution(data: &ChartData) -> Chart {
+    let (baseline, candidate, limit) = (&data.curves.baseline, &data.curves.candidate, data.limit_ms);
     let title = "Response times by percentile";
-    let limit_told =
+    let limit_text =
         limit.map_or_else(String::new, |limit| format!("; the limit of p95 is {} ms", value(Metric::P95, limit)));
-    let description = format!(
-        "Baseline: {}; candidate: {}{limit_told}.",
-        known_percentiles(&baseline),
-        known_percentiles(&candidate)
-    );
+    let description =
+        format!("Baseline: {}; candidate: {}{limit_text}.", known_percentiles(baseline), known_percentiles(candidate));
     let mut caption = "All requests together, log scale.".to_owned();
     match (baseline.len() < PERCENTILES.len(), candidate.len() < PERCENTILES.len()) {
         (true, true) => caption.push_str(" Only p50, p95 and p99 were recorded."),
-        (true, false) => caption.push_str(" Of the baseline only p50, p95 and p99 were recorded."),
-        (false, true) => caption.push_str(" Of the candidate only p50, p95 and p99 were recorded."),
+        (true, false) => caption.push_str(" Only p50, p95 and p99 of the baseline were recorded."),
+        (false, true) => caption.push_str(" Only p50, p95 and p99 of the candidate were recorded."),
         (false, false) => {}
     }
     let mut canvas = Canvas::new(WIDTH, 330.0);
-    let mut entries = vec![Entry { mark: BASELINE, text: "baseline" }, Entry { mark: CANDIDATE, text: "candidate" }];
+    let mut entries =
+        vec![LegendEntry { mark: BASELINE, text: "baseline" }, LegendEntry { mark: CANDIDATE, text: "candidate" }];
     if limit.is_some() {
-        entries.push(Entry { mark: LIMIT, text: "limit of p95" });
+        entries.push(LegendEntry { mark: LIMIT, text: "limit of p95" });
     }
     let top = legend(&mut canvas, &entries) + 22.0;
     let area = Rect { left: NUMBERS_PX, top, right: WIDTH - MARGIN_PX, bottom: 330.0 - AXIS_PX };
-    let times_ms = baseline.iter().chain(&candidate).map(|percentile| percentile.time_ms);
+    let times_ms = baseline.iter().chain(candidate).map(|point| point.time_ms);
     let plot = DistributionPlot::new(area, times_ms.chain(limit));
     plot.field.draw_axes(&mut canvas);
-    plot.draw_curve(&mut canvas, &baseline, "baseline", BASELINE);
-    plot.draw_curve(&mut canvas, &candidate, "candidate", CANDIDATE);
+    plot.draw_curve(&mut canvas, baseline, "baseline", BASELINE);
+    plot.draw_curve(&mut canvas, candidate, "candidate", CANDIDATE);
     if let Some(limit_ms) = limit {
         plot.draw_limit(&mut canvas, limit_ms);
     }
     Chart { title, caption, svg: canvas.finish(title, &description) }
 }
 
-/// Returns p50, p95 and p99 in words.
-fn known_percentiles(curve: &[Percentile]) -> String {
-    let mut told = Vec::new();
-    for Percentile { percent, time_ms } in curve {
+/// p50, p95 and p99 in words.
+fn known_percentiles(curve: &[CurvePoint]) -> String {
+    let mut parts = Vec::new();
+    for CurvePoint { percent, time_ms } in curve {
         if [50.0, 95.0, 99.0].contains(percent) {
-            told.push(format!("p{percent} {} ms", value(Metric::P50, *time_ms)));
+            parts.push(format!("p{percent} {} ms", value(Metric::P50, *time_ms)));
         }
     }
-    told.join(", ")
+    parts.join(", ")
 }
 
 /// The field of the percentile curves.
@@ -389,13 +337,8 @@ struct DistributionPlot {
 }
 
 impl DistributionPlot {
-    /// Returns a field that has room for all of these times.
     fn new(area: Rect, times_ms: impl Iterator<Item = f64>) -> DistributionPlot {
-        let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
-        for time_ms in times_ms {
-            least = least.min(time_ms);
-            most = most.max(time_ms);
-        }
+        let (least, most) = range(times_ms);
         let floor_ms = (most / 1e5).max(0.01);
         let y = Axis::logarithmic(least.max(floor_ms) / 1.2, most.max(floor_ms) * 1.2);
         let y = Axis { title: "response time, ms".to_owned(), ..y };
@@ -406,7 +349,6 @@ impl DistributionPlot {
         DistributionPlot { field: Field { area, x, y }, floor_ms }
     }
 
-    /// Returns the place of a time on the upright axis.
     fn y(&self, time_ms: f64) -> f64 {
         time_ms.max(self.floor_ms).log10()
     }
@@ -414,31 +356,31 @@ impl DistributionPlot {
     /// Draws the limit as a short tick at the percentile that it judges, with its value beside it.
     fn draw_limit(&self, canvas: &mut Canvas, limit_ms: f64) {
         let at = self.field.at(log_odds(95.0), self.y(limit_ms));
-        let (left, right) = (Point { x: at.x - 14.0, y: at.y }, Point { x: at.x + 14.0, y: at.y });
+        let (left, right) = (Position { x: at.x - 14.0, y: at.y }, Position { x: at.x + 14.0, y: at.y });
         canvas.line(left, right, Stroke::new(LIMIT.color, 3.0));
-        let beside = Point { x: at.x - 18.0, y: at.y - 4.0 };
-        canvas.text(beside, Anchor::End, &format!("limit {} ms", value(Metric::P95, limit_ms)));
+        let beside = Position { x: at.x - 18.0, y: at.y - 4.0 };
+        canvas.text(beside, TextAnchor::End, &format!("limit {} ms", value(Metric::P95, limit_ms)));
     }
 
     /// Draws the curve of one side, with a mark and a tip at each percentile.
-    fn draw_curve(&self, canvas: &mut Canvas, curve: &[Percentile], side: &str, mark: Mark) {
-        let at = |of: &Percentile| self.field.at(log_odds(of.percent), self.y(of.time_ms));
-        let points: Vec<Point> = curve.iter().map(at).collect();
+    fn draw_curve(&self, canvas: &mut Canvas, curve: &[CurvePoint], side: &str, mark: Marker) {
+        let at = |of: &CurvePoint| self.field.at(log_odds(of.percent), self.y(of.time_ms));
+        let points: Vec<Position> = curve.iter().map(at).collect();
         canvas.polyline(&points, Stroke::new(mark.color, 2.0));
-        for (Percentile { percent, time_ms }, point) in curve.iter().zip(points) {
+        for (CurvePoint { percent, time_ms }, point) in curve.iter().zip(points) {
             mark.draw(canvas, point);
             canvas.tip_around(point, 9.0, &format!("{side} p{percent}: {} ms", value(Metric::P50, *time_ms)));
         }
     }
 }
 
-// 3. The course of the runs
+// 3. The runs over time
 
-/// The number of points of all lines together that one panel may hold, so that the page stays small however many and
+/// The number of points of all lines together in one panel, so that the page stays small however many and
 /// long the runs are.
 const MOST_POINTS: usize = 1500;
 
-/// The number of areas of a panel, side by side, in which the pointer is told the values of that time.
+/// The number of areas of a panel, side by side, in which the pointer shows the values of that time.
 const TIPS_A_PANEL: u8 = 40;
 
 /// One of the fields that show the same time, one below the other.
@@ -458,8 +400,8 @@ const FAILURES: Panel =
     Panel { title: "failures per second", height: 84.0, value: |moment| Some(moment.failures_per_sec) };
 const USERS: Panel = Panel { title: "users", height: 74.0, value: |moment| Some(moment.users) };
 
-/// Returns the panels from top to bottom. Percentiles of the whole run so far would hide what happened late in it, so they
-/// are not shown.
+/// The panels from top to bottom. Percentiles of the whole run so far would hide what happened late in it, so they are not
+/// shown.
 fn panels(histories: &[&History]) -> Vec<&'static Panel> {
     let mut panels: Vec<&Panel> = Vec::new();
     if histories.iter().all(|history| history.is_windowed) {
@@ -476,18 +418,15 @@ fn panels(histories: &[&History]) -> Vec<&'static Panel> {
 /// The room above a panel, for its title.
 const PANEL_TITLE_PX: f64 = 26.0;
 
-/// Draws the runs over their time.
-fn over_time(report: &Report) -> Result<Chart> {
-    let missing: Vec<&String> = report.histories.iter().filter_map(|history| history.as_ref().err()).collect();
-    let histories: Vec<&History> = report.histories.iter().filter_map(|history| history.as_ref().ok()).collect();
+/// Draws the runs over time, or returns why that is not possible.
+pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
+    let missing: Vec<&String> = data.histories.iter().filter_map(|history| history.as_ref().err()).collect();
+    let histories: Vec<&History> = data.histories.iter().filter_map(|history| history.as_ref().ok()).collect();
     if histories.is_empty() {
-        match missing.first() {
-            Some(why) => bail!(cut(&printable(why), 300)),
-            None => bail!("no history file"),
-        }
+        return Err(missing.first().map_or_else(|| "no history file".to_owned(), |why| cut(&printable(why), 300)));
     }
     let panels = panels(&histories);
-    let behind = report.background.baseline_history.as_ref();
+    let behind = data.baseline_history;
     let points_a_line = (MOST_POINTS / (histories.len() + 1)).max(10);
     let course = Course::new(
         histories.iter().map(|history| thinned(&history.points, points_a_line)).collect(),
@@ -510,10 +449,10 @@ fn over_time(report: &Report) -> Result<Chart> {
     }
     let panels_height: f64 = panels.iter().map(|panel| panel.height + PANEL_TITLE_PX).sum();
     let mut canvas = Canvas::new(WIDTH, panels_height + 54.0);
-    let line = |color| Mark { shape: Shape::Line, color };
-    let mut entries = vec![Entry { mark: line(CANDIDATE.color), text: "candidate" }];
+    let line = |color| Marker { shape: Shape::Line, color };
+    let mut entries = vec![LegendEntry { mark: line(CANDIDATE.color), text: "candidate" }];
     if behind.is_some() {
-        entries.push(Entry { mark: line(BASELINE.color), text: "baseline" });
+        entries.push(LegendEntry { mark: line(BASELINE.color), text: "baseline" });
     }
     let mut top = legend(&mut canvas, &entries) + 18.0;
     for (place, panel) in panels.iter().enumerate() {
@@ -525,7 +464,7 @@ fn over_time(report: &Report) -> Result<Chart> {
     Ok(Chart { title, caption, svg: canvas.finish(title, &description) })
 }
 
-/// Returns at most so many of the points, evenly, with the first and the last.
+/// At most so many of the points, evenly, with the first and the last.
 fn thinned(points: &[Moment], most: usize) -> Vec<&Moment> {
     if points.len() <= most {
         return points.iter().collect();
@@ -533,30 +472,27 @@ fn thinned(points: &[Moment], most: usize) -> Vec<&Moment> {
     (0..most).map(|place| &points[place * (points.len() - 1) / (most - 1)]).collect()
 }
 
-/// The chart of the runs over time.
 struct Course<'a> {
     runs: Vec<Vec<&'a Moment>>,
     /// The baseline's last run.
     behind: Option<Vec<&'a Moment>>,
-    /// When the longest run ended.
+    /// The end of the longest run.
     end_s: f64,
 }
 
 impl<'a> Course<'a> {
-    /// Returns the course of runs, each with its moments in the order of time.
     fn new(runs: Vec<Vec<&'a Moment>>, behind: Option<Vec<&'a Moment>>) -> Course<'a> {
         let all = runs.iter().chain(&behind).flatten();
         let end_s = all.map(|moment| moment.time_s).fold(1.0, f64::max).ceil();
         Course { runs, behind, end_s }
     }
 
-    /// Draws one panel.
     fn draw_panel(&self, canvas: &mut Canvas, panel: &Panel, top: f64, x_title: &str) {
         let all = self.runs.iter().chain(&self.behind).flatten();
         let most = all.filter_map(|moment| (panel.value)(moment)).fold(0.0, f64::max);
         let area = Rect { left: NUMBERS_PX, top, right: WIDTH - MARGIN_PX, bottom: top + panel.height - 16.0 };
-        let x = Axis { title: x_title.to_owned(), ..Axis::linear(0.0, self.end_s, 6, "") };
-        let y = Axis { title: panel.title.to_owned(), ..Axis::linear(0.0, most * 1.05, 4, "") };
+        let x = Axis { title: x_title.to_owned(), ..Axis::linear(0.0, self.end_s, 6) };
+        let y = Axis { title: panel.title.to_owned(), ..Axis::linear(0.0, most * 1.05, 4) };
         let field = Field { area, x, y };
         field.draw_axes(canvas);
         let opacity = if self.runs.len() == 1 { 1.0 } else { 0.5 };
@@ -564,7 +500,7 @@ impl<'a> Course<'a> {
         let front = self.runs.iter().map(|run| (run, Stroke { color: CANDIDATE.color, width: 2.0, opacity }));
         for (run, stroke) in behind.chain(front) {
             let at = |moment: &&Moment| Some(field.at(moment.time_s, (panel.value)(moment)?));
-            let points: Vec<Point> = run.iter().filter_map(at).collect();
+            let points: Vec<Position> = run.iter().filter_map(at).collect();
             canvas.polyline(&points, stroke);
         }
         self.write_tips(canvas, panel, &field);
@@ -584,7 +520,7 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Returns the mean of what a panel shows of the candidate between two moments; `None` where it shows nothing.
+    /// The mean of a panel's values of the candidate between two moments; `None` if it has none there.
     fn mean(&self, panel: &Panel, from_s: f64, to_s: f64) -> Option<f64> {
         let near = self.runs.iter().flatten().filter(|moment| (from_s..=to_s).contains(&moment.time_s));
         let values: Vec<f64> = near.filter_map(|moment| (panel.value)(moment)).collect();
@@ -625,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_are_about_as_many_as_wanted_whatever_the_axis() {
+    fn axes_of_any_length_have_about_as_many_ticks_as_asked_for() {
         let mut to = 1e-9;
         while to < 1e15 {
             for about in 3..10 {
@@ -639,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn a_logarithmic_axis_always_has_ticks() {
+    fn logarithmic_axes_have_ticks() {
         let cases = [
             (5.8, 1010.0, "10 20 50 100 200 500 1000"),
             (0.01, 12_000.0, "0.01 0.1 1 10 100 1000 10000"),

@@ -1,7 +1,7 @@
 //! The HTML page, its charts, style and script.
 
-pub mod anchors;
-pub mod bars;
-pub mod charts;
-pub mod html;
-pub mod svg;
+mod anchors;
+mod bars;
+pub(crate) mod charts;
+pub(crate) mod html;
+pub(crate) mod svg;

@@ -26,12 +26,12 @@ if (find) {
   const groups = all('table[aria-labelledby=endpoints] tbody');
   const text = groups.map((group) =>
     [group.textContent, ...[...group.querySelectorAll('[title]')].map((part) => part.title)].join(' ').toLowerCase());
-  const [box] = find.getElementsByTagName('input'), [told] = find.getElementsByTagName('output');
+  const [box] = find.getElementsByTagName('input'), [found] = find.getElementsByTagName('output');
   find.hidden = false;
   box.addEventListener('input', () => {
     const wanted = box.value.toLowerCase();
     const shown = groups.filter((group, place) => !(group.hidden = !text[place].includes(wanted)));
-    told.value = `${shown.length} of ${groups.length}`;
+    found.value = `${shown.length} of ${groups.length}`;
   });
 }
 // An anchor into a folded section opens it.
@@ -40,19 +40,19 @@ addEventListener('hashchange', unfold);
 unfold();
 // The tips of the charts, by touch and by the arrow keys.
 const tip = document.getElementById('tip');
-const tell = (of) => { tip.hidden = !of; tip.textContent = of ? of.querySelector('title').textContent : ''; };
+const showTip = (of) => { tip.hidden = !of; tip.textContent = of ? of.querySelector('title').textContent : ''; };
 for (const svg of all('figure svg')) {
   const tips = [...svg.querySelectorAll('g[pointer-events] > *')];
   if (!tips.length) continue;
   let place = -1;
   svg.tabIndex = 0;
-  svg.addEventListener('click', (event) => tell(tips.find((of) => of === event.target)));
-  svg.addEventListener('blur', () => tell());
+  svg.addEventListener('click', (event) => showTip(tips.find((of) => of === event.target)));
+  svg.addEventListener('blur', () => showTip());
   svg.addEventListener('keydown', (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
     place = (place + step + tips.length) % tips.length;
-    tell(tips[place]);
+    showTip(tips[place]);
   });
 }

@@ -1,4 +1,4 @@
-//! A small writer of pictures: shapes and texts go in, and one `<svg>` element comes out.
+//! A small SVG writer: shapes and texts go in, and one `<svg>` element comes out.
 //!
 //! All lengths are in pixels of the picture. The page may show it larger or smaller.
 
@@ -6,43 +6,32 @@ use std::fmt::{self, Write as _};
 
 use judge::model::text::escaped;
 
-/// The size of all letters.
 const FONT_PX: f64 = 13.0;
 
-/// A place in a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
-    /// The distance from the left side of the picture.
-    pub x: f64,
-    /// The distance from the top of the picture.
-    pub y: f64,
+pub(crate) struct Position {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
 }
 
-/// A box whose sides are level and upright.
+/// An axis-aligned rectangle.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rect {
-    /// The left side.
-    pub left: f64,
-    /// The upper side.
-    pub top: f64,
-    /// The right side.
-    pub right: f64,
-    /// The lower side.
-    pub bottom: f64,
+pub(crate) struct Rect {
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) right: f64,
+    pub(crate) bottom: f64,
 }
 
 impl Rect {
-    /// Returns the distance between the left and the right side.
-    pub fn width(self) -> f64 {
+    pub(crate) fn width(self) -> f64 {
         self.right - self.left
     }
 
-    /// Returns the distance between the upper and the lower side.
-    pub fn height(self) -> f64 {
+    pub(crate) fn height(self) -> f64 {
         self.bottom - self.top
     }
 
-    /// Returns the box as the attributes of a `<rect>`.
     fn attributes(self) -> String {
         let (x, y) = (Number(self.left), Number(self.top));
         let (width, height) = (Number(self.width()), Number(self.height()));
@@ -50,22 +39,19 @@ impl Rect {
     }
 }
 
-/// The colours of a picture. Each means one thing, and none of them is that of a FAIL, a WARN or an ok.
+/// Each colour means one thing, and none of them is the colour of a FAIL, a WARN or an ok.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Color {
-    /// The colour of the page's text.
+pub(crate) enum Color {
     Ink,
-    /// A grey that is visible on black and on white.
+    /// Visible on black and on white.
     Gray,
-    /// The baseline's blue.
     Blue,
-    /// The candidate's violet.
     Violet,
 }
 
 impl Color {
-    /// Returns the colour as CSS writes it. `page.css` replaces these very values where the page is dark.
-    pub fn css(self) -> &'static str {
+    /// `page.css` replaces these values if the page is dark.
+    pub(crate) fn css(self) -> &'static str {
         match self {
             Color::Ink => "currentColor",
             Color::Gray => "#888888",
@@ -75,24 +61,19 @@ impl Color {
     }
 }
 
-/// The look of a line.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stroke {
-    /// The colour.
-    pub color: Color,
-    /// The width.
-    pub width: f64,
-    /// The opacity of the line, from 0 (nothing) to 1 (all).
-    pub opacity: f64,
+pub(crate) struct Stroke {
+    pub(crate) color: Color,
+    pub(crate) width: f64,
+    /// From 0 (nothing) to 1 (all).
+    pub(crate) opacity: f64,
 }
 
 impl Stroke {
-    /// Returns a stroke that hides what lies under it.
-    pub fn new(color: Color, width: f64) -> Stroke {
+    pub(crate) fn new(color: Color, width: f64) -> Stroke {
         Stroke { color, width, opacity: 1.0 }
     }
 
-    /// Returns the stroke as attributes.
     fn attributes(self) -> String {
         let mut attributes = format!("stroke=\"{}\" stroke-width=\"{}\"", self.color.css(), Number(self.width));
         if self.opacity < 1.0 {
@@ -102,29 +83,25 @@ impl Stroke {
     }
 }
 
-/// The part of a text that stands at its place.
+/// Text alignment (`text-anchor`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Anchor {
-    /// The text begins there.
+pub(crate) enum TextAnchor {
     Start,
-    /// The middle of the text stands there.
     Middle,
-    /// The text ends there.
     End,
 }
 
-impl Anchor {
-    /// Returns the value of the attribute `text-anchor`.
+impl TextAnchor {
     fn name(self) -> &'static str {
         match self {
-            Anchor::Start => "start",
-            Anchor::Middle => "middle",
-            Anchor::End => "end",
+            TextAnchor::Start => "start",
+            TextAnchor::Middle => "middle",
+            TextAnchor::End => "end",
         }
     }
 }
 
-/// A number as it stands in an attribute: with two decimals at most, and without needless zeros.
+/// A number in an attribute: with two decimals at most, and without needless zeros.
 struct Number(f64);
 
 impl fmt::Display for Number {
@@ -135,9 +112,9 @@ impl fmt::Display for Number {
     }
 }
 
-/// A picture that is being drawn. Each shape covers those before it.
+/// A picture. Each shape covers those before it.
 #[derive(Clone, Debug)]
-pub struct Canvas {
+pub(crate) struct Canvas {
     width: f64,
     height: f64,
     shapes: String,
@@ -145,53 +122,36 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// Returns an empty picture.
-    pub fn new(width: f64, height: f64) -> Canvas {
+    pub(crate) fn new(width: f64, height: f64) -> Canvas {
         Canvas { width, height, shapes: String::new(), tips: String::new() }
     }
 
-    /// Draws a straight line.
-    pub fn line(&mut self, from: Point, to: Point, stroke: Stroke) {
+    pub(crate) fn line(&mut self, from: Position, to: Position, stroke: Stroke) {
         let (x1, y1) = (Number(from.x), Number(from.y));
         let (x2, y2) = (Number(to.x), Number(to.y));
         let stroke = stroke.attributes();
         let _ = writeln!(self.shapes, r#"<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" {stroke}/>"#);
     }
 
-    /// Draws a line from point to point.
-    pub fn polyline(&mut self, points: &[Point], stroke: Stroke) {
+    pub(crate) fn polyline(&mut self, points: &[Position], stroke: Stroke) {
         let (points, stroke) = (listed(points), stroke.attributes());
         let _ = writeln!(self.shapes, r#"<polyline points="{points}" fill="none" {stroke}/>"#);
     }
 
-    /// Draws a filled circle.
-    pub fn circle(&mut self, center: Point, radius: f64, color: Color) {
+    pub(crate) fn circle(&mut self, center: Position, radius: f64, color: Color) {
         let (x, y, radius) = (Number(center.x), Number(center.y), Number(radius));
         let fill = color.css();
         let _ = writeln!(self.shapes, r#"<circle cx="{x}" cy="{y}" r="{radius}" fill="{fill}"/>"#);
     }
 
-    /// Draws the outline of a circle.
-    pub fn ring(&mut self, center: Point, radius: f64, stroke: Stroke) {
+    pub(crate) fn ring(&mut self, center: Position, radius: f64, stroke: Stroke) {
         let (x, y, radius) = (Number(center.x), Number(center.y), Number(radius));
         let stroke = stroke.attributes();
         let _ = writeln!(self.shapes, r#"<circle cx="{x}" cy="{y}" r="{radius}" fill="none" {stroke}/>"#);
     }
 
-    /// Draws a filled box.
-    pub fn rect(&mut self, rect: Rect, color: Color) {
-        let (place, fill) = (rect.attributes(), color.css());
-        let _ = writeln!(self.shapes, r#"<rect {place} fill="{fill}"/>"#);
-    }
-
-    /// Draws a filled shape with these corners.
-    pub fn polygon(&mut self, corners: &[Point], color: Color) {
-        let (points, fill) = (listed(corners), color.css());
-        let _ = writeln!(self.shapes, r#"<polygon points="{points}" fill="{fill}"/>"#);
-    }
-
-    /// Writes a line of text whose letters stand at half their height at `at`.
-    pub fn text(&mut self, at: Point, anchor: Anchor, text: &str) {
+    /// Writes a line of text, whose letters are centred vertically at `at`.
+    pub(crate) fn text(&mut self, at: Position, anchor: TextAnchor, text: &str) {
         let (x, y, anchor) = (Number(at.x), Number(at.y), anchor.name());
         let (fill, text) = (Color::Ink.css(), escaped(text));
         let _ = writeln!(
@@ -201,24 +161,24 @@ impl Canvas {
     }
 
     /// Shows a text while the pointer rests near a point.
-    pub fn tip_around(&mut self, center: Point, radius: f64, text: &str) {
+    pub(crate) fn tip_around(&mut self, center: Position, radius: f64, text: &str) {
         let (x, y, radius) = (Number(center.x), Number(center.y), Number(radius));
         let text = escaped(text);
         let _ = writeln!(self.tips, r#"<circle cx="{x}" cy="{y}" r="{radius}"><title>{text}</title></circle>"#);
     }
 
     /// Shows a text while the pointer rests within a box.
-    pub fn tip_within(&mut self, rect: Rect, text: &str) {
+    pub(crate) fn tip_within(&mut self, rect: Rect, text: &str) {
         let (place, text) = (rect.attributes(), escaped(text));
         let _ = writeln!(self.tips, "<rect {place}><title>{text}</title></rect>");
     }
 
-    /// Returns the whole `<svg>` element. The title and the description tell the picture to those who cannot see it.
-    pub fn finish(self, title: &str, description: &str) -> String {
+    /// The whole `<svg>` element. Screen readers read the title and the description.
+    pub(crate) fn finish(self, title: &str, description: &str) -> String {
         let Canvas { width, height, shapes, tips } = self;
         let (width, height, font_size) = (Number(width), Number(height), Number(FONT_PX));
         let (title, description) = (escaped(title), escaped(description));
-        // The areas of the tips lie on top, where the pointer meets them first.
+        // The areas of the tips are on top, where the pointer meets them first.
         format!(
             "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
              font-family=\"sans-serif\" font-size=\"{font_size}\">\n\
@@ -228,10 +188,9 @@ impl Canvas {
     }
 }
 
-/// Returns points as the attribute `points` lists them.
-fn listed(points: &[Point]) -> String {
+fn listed(points: &[Position]) -> String {
     let mut listed = String::new();
-    for (place, Point { x, y }) in points.iter().enumerate() {
+    for (place, Position { x, y }) in points.iter().enumerate() {
         let space = if place == 0 { "" } else { " " };
         let _ = write!(listed, "{space}{},{}", Number(*x), Number(*y));
     }
@@ -243,10 +202,10 @@ mod tests {
     use expect_test::expect;
     use roxmltree::{Document, Node};
 
-    use super::{Anchor, Canvas, Color, Number, Point, Rect, Stroke};
+    use super::{Canvas, Color, Number, Position, Rect, Stroke, TextAnchor};
 
     #[test]
-    fn a_number_has_two_decimals_at_most() {
+    fn numbers_have_at_most_two_decimals() {
         let cases = [
             (0.0, "0"),
             (-0.0, "0"),
@@ -264,9 +223,9 @@ mod tests {
     }
 
     #[test]
-    fn every_shape_becomes_an_element() {
+    fn each_shape_is_one_element() {
         let mut canvas = Canvas::new(100.0, 50.0);
-        let (a, b) = (Point { x: 1.0, y: 2.0 }, Point { x: 30.5, y: 40.0 });
+        let (a, b) = (Position { x: 1.0, y: 2.0 }, Position { x: 30.5, y: 40.0 });
         let rect = Rect { left: 1.0, top: 2.0, right: 11.0, bottom: 7.25 };
         canvas.tip_around(a, 9.0, "near");
         canvas.tip_within(rect, "inside");
@@ -274,9 +233,7 @@ mod tests {
         canvas.polyline(&[a, b, a], Stroke { color: Color::Blue, width: 1.0, opacity: 0.35 });
         canvas.circle(a, 3.0, Color::Violet);
         canvas.ring(a, 5.0, Stroke::new(Color::Violet, 2.0));
-        canvas.rect(rect, Color::Violet);
-        canvas.polygon(&[a, b, Point { x: 0.0, y: 0.0 }], Color::Gray);
-        canvas.text(b, Anchor::Middle, "word");
+        canvas.text(b, TextAnchor::Middle, "word");
         expect![[r##"
             <svg width="100" height="50" viewBox="0 0 100 50" role="img" font-family="sans-serif" font-size="13">
             <title>name</title>
@@ -285,8 +242,6 @@ mod tests {
             <polyline points="1,2 30.5,40 1,2" fill="none" stroke="#0072B2" stroke-width="1" opacity="0.35"/>
             <circle cx="1" cy="2" r="3" fill="#7B3FA0"/>
             <circle cx="1" cy="2" r="5" fill="none" stroke="#7B3FA0" stroke-width="2"/>
-            <rect x="1" y="2" width="10" height="5.25" fill="#7B3FA0"/>
-            <polygon points="1,2 30.5,40 0,0" fill="#888888"/>
             <text x="30.5" y="40" dy="0.5ex" text-anchor="middle" fill="currentColor">word</text>
             <g fill="none" pointer-events="all">
             <circle cx="1" cy="2" r="9"><title>near</title></circle>
@@ -297,11 +252,11 @@ mod tests {
     }
 
     #[test]
-    fn no_text_becomes_markup() {
+    fn hostile_text_is_no_markup() {
         let hostile = "</title></svg><script>\"'&amp;";
         let mut canvas = Canvas::new(1.0, 1.0);
-        let at = Point { x: 0.0, y: 0.0 };
-        canvas.text(at, Anchor::End, hostile);
+        let at = Position { x: 0.0, y: 0.0 };
+        canvas.text(at, TextAnchor::End, hostile);
         canvas.tip_around(at, 1.0, hostile);
         canvas.tip_within(Rect { left: 0.0, top: 0.0, right: 1.0, bottom: 1.0 }, hostile);
         let svg = canvas.finish(hostile, hostile);
@@ -312,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dark_page_knows_every_colour() {
+    fn the_style_replaces_every_colour_on_a_dark_page() {
         let style = include_str!("page.css");
         for color in [Color::Blue, Color::Violet] {
             for attribute in ["stroke", "fill"] {

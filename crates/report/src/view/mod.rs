@@ -1,11 +1,222 @@
-//! What every format shows: cells and sentences, made once.
+//! The content of a report: every cell and sentence is made here once, and a format only arranges them.
 
-pub mod background;
-pub mod confirmation;
-pub mod content;
-pub mod further;
+pub(crate) mod charts;
+pub mod drift;
+pub mod evidence;
+pub mod exceptions;
+pub(crate) mod facts;
 pub mod headline;
+pub(crate) mod input;
 pub mod next;
-pub mod saved;
+mod notes;
+pub mod series;
+pub(crate) mod unjudged;
 pub mod usage;
 pub mod words;
+
+use judge::model::run::Provenance;
+use judge::verdict::accepted::Applied;
+use judge::verdict::compare::{RunCounts, Verdict};
+use judge::verdict::decision::Row;
+
+use crate::view::charts::ChartData;
+use crate::view::drift::DriftView;
+use crate::view::facts::Fact;
+use crate::view::headline::Headline;
+use crate::view::input::{Confirmation, FailedRequests, Report, Sides, Stored};
+use crate::view::next::NextStep;
+use crate::view::series::{EndpointView, SeriesView, Tile};
+use crate::view::words::{Status, Tone, shown_commit};
+
+/// The number of endpoints that are shown, the worst ones. Only the JSON has all of them.
+pub(crate) const ENDPOINTS: usize = 2000;
+
+/// The number of findings that a person reads before the tables, which have them all: a service that got slower gets
+/// slower everywhere.
+pub(crate) const FINDINGS: usize = 12;
+
+/// The number of columns of any other text, if a format has to end somewhere.
+pub(crate) const LINE_COLUMNS: usize = 1000;
+
+/// A report as every format shows it: from the answer to the details.
+pub struct View<'a> {
+    pub headline: Headline,
+    pub(crate) tone: Tone,
+    pub(crate) verdict: Verdict,
+    pub is_conclusive: bool,
+    pub(crate) strict: bool,
+    pub(crate) paired: bool,
+    pub(crate) runs: RunCounts,
+    pub(crate) tiles: Vec<Tile>,
+    /// The series that WARN or FAIL, worst first.
+    pub findings: Vec<Finding<'a>>,
+    pub drift: Option<DriftView<'a>>,
+    /// The exceptions in use, and those that nothing needs.
+    pub exception_findings: Vec<Finding<'a>>,
+    pub(crate) exceptions: &'a [Applied<'a>],
+    pub notes: Vec<String>,
+    pub evidence: String,
+    /// The answer to "Can I trust it?", and whether anything but the code differs.
+    pub(crate) trust: &'static str,
+    pub(crate) same_place: &'static str,
+    /// What to do next, the most helpful first.
+    pub next: Vec<NextStep>,
+    pub(crate) confirmation: ConfirmationView<'a>,
+    /// All requests together.
+    pub total: Vec<SeriesView<'a>>,
+    /// All endpoints, in the order of the comparison.
+    pub endpoints: Vec<EndpointView<'a>>,
+    /// The places in `endpoints` of those that are shown, worst first.
+    worst_first: Vec<usize>,
+    pub(crate) lacking: Vec<&'static str>,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) provenance: Sides<&'a Provenance>,
+    pub(crate) commits: Sides<String>,
+    pub(crate) commits_between: Option<u32>,
+    pub(crate) run_url: Option<&'a str>,
+    /// The origin of the baseline.
+    pub(crate) origin: &'a str,
+    pub(crate) details: &'a [String],
+    /// The CPU and memory that were used, for `--verbose`.
+    pub(crate) usage: Vec<String>,
+    /// Both sides, and the details that are not among these facts.
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) other_details: Vec<&'a str>,
+    pub(crate) failures: &'a [FailedRequests],
+    pub(crate) charts: ChartData<'a>,
+}
+
+/// A sentence about what FAILs, WARNs or is WAIVED.
+#[derive(Clone, Debug)]
+pub struct Finding<'a> {
+    pub status: Status,
+    pub text: String,
+    /// The series of the comparison; `None` for a drift and for an exception.
+    pub row: Option<&'a Row<'a>>,
+}
+
+impl<'a> Finding<'a> {
+    fn of(row: &'a Row<'a>) -> Finding<'a> {
+        Finding { status: Status::of(row), text: series::finding(row), row: Some(row) }
+    }
+}
+
+/// How a FAIL by the stored numbers was confirmed.
+pub(crate) enum ConfirmationView<'a> {
+    NotAsked,
+    Impossible(&'a str),
+    Measured(StoredView<'a>),
+}
+
+/// The comparison with the stored numbers, if the report is about the rounds that were to confirm it.
+pub(crate) struct StoredView<'a> {
+    pub(crate) headline: Headline,
+    pub(crate) origin: &'a str,
+    pub(crate) runs: RunCounts,
+    /// The judged series of all requests together.
+    pub(crate) judged: Vec<SeriesView<'a>>,
+    pub(crate) all: Vec<SeriesView<'a>>,
+}
+
+impl<'a> View<'a> {
+    pub fn of(report: &'a Report<'a>) -> View<'a> {
+        let comparison = report.comparison;
+        let Sides { baseline, candidate } = report.provenance;
+        let total: Vec<SeriesView> = comparison.total.iter().map(SeriesView::of).collect();
+        let endpoints = EndpointView::all(comparison);
+        let facts = Fact::all(report);
+        View {
+            headline: Headline::of_report(report),
+            tone: Tone::of_verdict(comparison),
+            verdict: comparison.verdict,
+            is_conclusive: comparison.is_conclusive(),
+            strict: comparison.strict,
+            paired: comparison.paired,
+            runs: comparison.runs,
+            tiles: Tile::all(comparison),
+            findings: series::findings(comparison).into_iter().map(Finding::of).collect(),
+            drift: comparison.drift.as_ref().map(DriftView::of),
+            exception_findings: exceptions::findings(comparison),
+            exceptions: &comparison.exceptions,
+            notes: notes::notes(report, &total, endpoints.len()),
+            evidence: evidence::evidence(comparison),
+            trust: evidence::trust(report),
+            same_place: evidence::same_place(report),
+            next: next::steps(report),
+            confirmation: ConfirmationView::of(report),
+            worst_first: worst_first(&endpoints),
+            total,
+            endpoints,
+            lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
+            name: report.background.name.as_deref(),
+            provenance: report.provenance,
+            commits: Sides {
+                baseline: shown_commit(&baseline.commit, baseline.dirty),
+                candidate: shown_commit(&candidate.commit, candidate.dirty),
+            },
+            commits_between: report.background.commits_between,
+            run_url: report.background.run_url.as_deref(),
+            origin: &report.baseline,
+            details: &report.details,
+            usage: usage::details(baseline, candidate),
+            other_details: facts::other_details(report, &facts),
+            facts,
+            failures: &report.background.failures,
+            charts: ChartData::of(report),
+        }
+    }
+
+    /// The findings of the drift, then those of the exceptions.
+    pub(crate) fn drift_and_exceptions(&self) -> impl Iterator<Item = &Finding<'a>> {
+        self.drift.iter().flat_map(|drift| &drift.findings).chain(&self.exception_findings)
+    }
+
+    /// The endpoints that people are shown, worst first.
+    pub fn worst_endpoints(&self) -> impl Iterator<Item = &EndpointView<'a>> {
+        self.worst_first.iter().map(|place| &self.endpoints[*place])
+    }
+
+    /// The same in the order of the comparison.
+    pub(crate) fn shown_endpoints(&self) -> impl Iterator<Item = &EndpointView<'a>> {
+        let mut places = self.worst_first.clone();
+        places.sort_unstable();
+        places.into_iter().map(|place| &self.endpoints[place])
+    }
+
+    /// The series of these endpoints, worst first.
+    pub(crate) fn worst_series(&self) -> Vec<&SeriesView<'a>> {
+        let mut series: Vec<&SeriesView> = self.shown_endpoints().flat_map(|endpoint| &endpoint.series).collect();
+        series.sort_by_key(|series| series.severity);
+        series
+    }
+
+    pub(crate) fn stored(&self) -> Option<&StoredView<'a>> {
+        match &self.confirmation {
+            ConfirmationView::Measured(stored) => Some(stored),
+            ConfirmationView::NotAsked | ConfirmationView::Impossible(_) => None,
+        }
+    }
+}
+
+fn worst_first(endpoints: &[EndpointView]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..endpoints.len()).collect();
+    places.sort_by_key(|place| endpoints[*place].worst().severity);
+    places.truncate(ENDPOINTS);
+    places
+}
+
+impl<'a> ConfirmationView<'a> {
+    fn of(report: &Report<'a>) -> ConfirmationView<'a> {
+        match report.confirmation {
+            None => ConfirmationView::NotAsked,
+            Some(Confirmation::Impossible(why)) => ConfirmationView::Impossible(why),
+            Some(Confirmation::Measured(Stored { comparison, baseline })) => ConfirmationView::Measured(StoredView {
+                headline: Headline::of(comparison),
+                origin: baseline,
+                runs: comparison.runs,
+                judged: comparison.total.iter().filter(|row| row.limit.is_some()).map(SeriesView::of).collect(),
+                all: comparison.total.iter().chain(&comparison.endpoints).map(SeriesView::of).collect(),
+            }),
+        }
+    }
+}

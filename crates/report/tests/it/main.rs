@@ -2,15 +2,24 @@
 
 // Tests read files, and one opens a browser; only the crate itself is pure.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
-// A value is compared with the one that was put in, and expect-test writes the hashes.
-#![allow(clippy::float_cmp, clippy::needless_raw_string_hashes, clippy::type_complexity, missing_docs)]
+// Values are compared exactly with those that were put in, and expect-test writes the hashes.
+#![allow(clippy::float_cmp, clippy::needless_raw_string_hashes, clippy::type_complexity)]
 
-mod data;
-mod html;
+mod browser;
+mod cases;
+mod charts;
+mod drift;
+mod every_format;
+mod github;
+mod history;
+mod hostile;
+mod json;
+mod junit;
 mod markdown;
-mod over_time;
+mod page;
 #[path = "../../../judge/tests/it/samples.rs"]
 #[allow(dead_code)]
 mod samples;
+mod service;
 mod terminal;
 mod usage;

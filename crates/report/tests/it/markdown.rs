@@ -1,5 +1,4 @@
-//! What people read: the Markdown, held against an independent parser, everything else that GitHub Actions is told, and
-//! the table in a terminal of any width.
+//! The Markdown, held against an independent parser.
 
 use expect_test::expect;
 use judge::baseline::file::Baseline;
@@ -8,15 +7,13 @@ use judge::model::run::{Precision, Run, Stats};
 use judge::stats::estimate::Interval;
 use judge::verdict::compare::compare;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
-use report::Background;
-use report::Report;
-use report::formats::github::{self, Locustfile, Places};
+use report::formats::github::{self, Places};
 use report::formats::markdown;
 use report::formats::terminal::{self, Screen, Verbosity};
-use report::view::content::{Cells, HEADER, Sides, Unjudged};
-use unicode_width::UnicodeWidthStr as _;
+use report::view::series::{HEADER, SeriesView};
+use report::{Background, Report, Sides, Unjudged, View};
 
-use crate::data::hostile_names;
+use crate::hostile::hostile_names;
 use crate::samples::{self, VERSION_1_0};
 
 /// Names as a client may ask for them, and what a report may make of them by mistake.
@@ -54,7 +51,7 @@ fn stats(p95_ms: f64) -> Stats {
     Stats { p95_interval_ms: Some(Interval { low: p95_ms - 10.0, high: p95_ms + 10.0 }), ..samples::stats(p95_ms) }
 }
 
-fn run<'a>(endpoints: impl IntoIterator<Item = (&'a str, f64)>, total_p95_ms: f64) -> Run {
+pub fn run<'a>(endpoints: impl IntoIterator<Item = (&'a str, f64)>, total_p95_ms: f64) -> Run {
     let endpoints = endpoints.into_iter().map(|(name, p95_ms)| (name.into(), stats(p95_ms))).collect();
     Run {
         precision: Precision::Coarse,
@@ -66,7 +63,7 @@ fn run<'a>(endpoints: impl IntoIterator<Item = (&'a str, f64)>, total_p95_ms: f6
 }
 
 /// A report of these endpoints, each with the p95 of the baseline and of the candidate.
-fn with_report<T>(endpoints: &[(&str, f64, f64)], p95_ms: f64, then: impl FnOnce(&Report) -> T) -> T {
+pub fn with_report<T>(endpoints: &[(&str, f64, f64)], p95_ms: f64, then: impl FnOnce(&Report) -> T) -> T {
     let former = run(endpoints.iter().map(|(name, baseline, _)| (*name, *baseline)), 300.0);
     let candidate = run(endpoints.iter().map(|(name, _, candidate)| (*name, *candidate)), p95_ms);
     with_runs(&former, candidate, then)
@@ -81,7 +78,7 @@ fn with_runs<T>(former: &Run, candidate: Run, then: impl FnOnce(&Report) -> T) -
     let rules = Rules::default();
     let comparison = compare(&baseline, &runs, &rules).unwrap();
     then(&Report {
-        background: Background::unknown(),
+        background: &Background::default(),
         confirmation: None,
         distribution: &[],
         runs: &[],
@@ -94,15 +91,15 @@ fn with_runs<T>(former: &Run, candidate: Run, then: impl FnOnce(&Report) -> T) -
     })
 }
 
-/// What an independent parser sees of a page.
+/// A page as an independent parser reads it.
 #[derive(Default)]
 struct Page {
     headings: Vec<String>,
     /// Rows of cells, with the header.
     tables: Vec<Vec<Vec<String>>>,
-    /// Lists and their like, and what stands between them.
+    /// List items and paragraphs.
     lines: Vec<String>,
-    /// What is not in code, where GitHub looks for people and issues.
+    /// The text outside code, in which GitHub looks for people and issues.
     prose: String,
     html: String,
 }
@@ -152,34 +149,39 @@ fn plain(cell: &str) -> String {
     status.trim().replace('\u{a0}', " ")
 }
 
+fn all_series<'v>(view: &'v View) -> impl Iterator<Item = &'v SeriesView<'v>> {
+    view.endpoints.iter().flat_map(|endpoint| &endpoint.series)
+}
+
 /// Every row is there, with the cells of the columns that the table has.
 #[track_caller]
-fn assert_rows(table: &[Vec<String>], expected: &[Cells], context: &str) {
+fn assert_rows<'v>(table: &[Vec<String>], expected: impl Iterator<Item = &'v SeriesView<'v>>, context: &str) {
+    let expected: Vec<&SeriesView> = expected.collect();
     assert_eq!(table.len(), expected.len() + 1, "{context}");
     let columns: Vec<usize> = (0..7).filter(|column| table[0].iter().any(|head| head == HEADER[*column])).collect();
     for cells in expected {
-        let texts: Vec<&str> = columns.iter().map(|column| cells.texts[*column].trim()).collect();
+        let texts: Vec<&str> = columns.iter().map(|column| cells.cells[*column].trim()).collect();
         let is_there =
             table[1..].iter().any(|row| row.iter().map(|cell| plain(cell)).eq(texts.iter().map(ToString::to_string)));
         assert!(is_there, "{texts:?} is missing: {context}: {table:?}");
         let left_out = (0..7).filter(|column| !columns.contains(column));
-        assert!(left_out.into_iter().all(|column| cells.texts[column].is_empty()), "{context}");
+        assert!(left_out.into_iter().all(|column| cells.cells[column].is_empty()), "{context}");
     }
 }
 
 #[test]
-fn the_page_reads_from_verdict_to_details() {
+fn markdown_reads_from_verdict_to_details() {
     let endpoints = [("GET /claims", 300.0, 300.0), ("POST /claims", 300.0, 390.0), ("GET /health", 100.0, 110.0)];
     with_report(&endpoints[..2], 400.0, |report| {
         let report = Report {
             warnings: vec!["the load generator was CPU-bound".to_owned()],
             details: report.details.clone(),
             baseline: report.baseline.clone(),
-            ..*report
+            ..report.clone()
         };
         expect![[r#"
             <!-- cargo xtask perf -->
-            ## ❌ FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%); 1 of 2 endpoints: POST /claims +30%
+            ## ❌ FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 2 endpoints: POST /claims +30%
 
             `abc123` → `abc123`
 
@@ -232,19 +234,19 @@ fn the_page_reads_from_verdict_to_details() {
 
             </details>
         "#]]
-        .assert_eq(&markdown::render(&report));
+        .assert_eq(&markdown::render(&View::of(&report)));
     });
     with_report(&endpoints, 400.0, |report| {
-        let page = parse(&markdown::render(report));
+        let page = parse(&markdown::render(&View::of(report)));
         assert_eq!(
             page.headings,
-            ["❌ FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%); 1 of 3 endpoints: POST /claims +30%"]
+            ["❌ FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 3 endpoints: POST /claims +30%"]
         );
         let [total, table] = &page.tables[..] else { panic!("{:?}", page.tables) };
         assert_eq!(total.len(), 1 + 7);
-        assert_rows(table, &report.endpoint_cells(), "endpoints");
+        assert_rows(table, all_series(&View::of(report)), "endpoints");
         // The terminal's cells, with the same signs.
-        let terminal = terminal::render(report, Verbosity::Verbose, Screen::default());
+        let terminal = terminal::render(&View::of(report), Verbosity::Verbose, Screen::default());
         let terminal = anstream::adapter::strip_str(&terminal).to_string();
         for row in total[1..].iter().chain(&table[1..]) {
             let shown = |line: &str| {
@@ -261,26 +263,27 @@ fn the_page_reads_from_verdict_to_details() {
         );
     });
     with_report(&endpoints[..1], 300.0, |report| {
-        let page = parse(&markdown::render(report));
+        let page = parse(&markdown::render(&View::of(report)));
         assert_eq!(page.headings, ["✅ PASS: p95 +0.0% (limit +20%), all metrics within their limits"]);
     });
 }
 
 #[test]
-fn no_name_breaks_the_page_or_the_annotations() {
+fn hostile_names_break_no_markdown_and_no_annotation() {
     let long =
         ["x".repeat(10_000), "`".repeat(10_000), "\u{301}".repeat(10_000), "|".repeat(10_000), "语@#".repeat(4000)];
     let names = hostile_names();
     for name in HOSTILE.into_iter().chain(long.iter().chain(&names).map(String::as_str)) {
-        // As an endpoint over its limit, as one within it, and in whatever Locust says.
+        // As an endpoint over its limit, as one within it, and in a warning.
         for p95_ms in [300.0, 450.0] {
             with_report(&[(name, 300.0, p95_ms), ("GET /b", 300.0, 300.0)], 400.0, |report| {
-                let text = markdown::render(report);
+                let text = markdown::render(&View::of(report));
                 let page = parse(&text);
                 assert!(text.starts_with("<!-- cargo xtask perf -->\n"), "{name:?}");
                 assert_eq!((page.headings.len(), page.tables.len()), (1, 2), "{name:?}: {text}");
-                assert_rows(&page.tables[0], &report.total_cells(), name);
-                assert_rows(&page.tables[1], &report.endpoint_cells(), name);
+                let view = View::of(report);
+                assert_rows(&page.tables[0], view.total.iter(), name);
+                assert_rows(&page.tables[1], all_series(&view), name);
                 let tags = ["<details>", "</details>", "<summary>", "</summary>", "<!--", "-->", "<"];
                 assert_eq!(
                     tags.map(|tag| page.html.matches(tag).count()),
@@ -297,14 +300,14 @@ fn no_name_breaks_the_page_or_the_annotations() {
                 assert_eq!(parse(&failed).headings, ["⛔ NO VERDICT"], "{name:?}");
                 assert_harmless(&parse(&failed).prose, name);
 
-                let annotations = github::annotations(report, &Places::default());
+                let annotations = github::annotations(&View::of(report), &Places::default());
                 let expected = if p95_ms > 400.0 { 2 } else { 1 };
                 assert_eq!(annotations.split(['\n', '\r']).count(), expected + 1, "{name:?}: {annotations}");
                 assert!(annotations.lines().all(|line| line.starts_with("::error title=FAIL")), "{annotations}");
                 assert!(annotations.lines().all(|line| line.len() < 4000), "{annotations}");
                 assert_eq!(github::failure(name).trim_end().split(['\n', '\r']).count(), 1);
 
-                let terminal = terminal::render(report, Verbosity::Verbose, Screen::default());
+                let terminal = terminal::render(&View::of(report), Verbosity::Verbose, Screen::default());
                 assert_no_command(&github::harmless(&terminal), name);
                 let group = github::group("Locust's log", &format!("{name}\n  {name}"));
                 let inside =
@@ -332,7 +335,7 @@ fn assert_no_command(text: &str, name: &str) {
 }
 
 #[test]
-fn the_first_lines_say_whether_to_read_on_and_where_the_run_is() {
+fn first_lines_show_the_verdict_and_the_run() {
     let slower = [("GET /claims", 300.0, 300.0)];
     for (p50_ms, p95_ms, sign) in [(100.0, 300.0, "✅ PASS"), (140.0, 300.0, "⚠️ PASS"), (100.0, 400.0, "❌ FAIL")]
     {
@@ -348,14 +351,14 @@ fn the_first_lines_say_whether_to_read_on_and_where_the_run_is() {
                 warnings: vec![],
                 details: vec![],
                 baseline: String::new(),
-                ..*report
+                ..report.clone()
             };
-            let text = markdown::render(&report);
+            let text = markdown::render(&View::of(&report));
             let lines: Vec<&str> = text.lines().collect();
             assert!(lines[1].starts_with(&format!("## {sign}: p95 ")), "{}", lines[1]);
             assert_eq!(lines[3], format!("`abc123` → `abc123` (+3 commits) · [run and artifacts]({url})"));
             assert!(lines[5].starts_with("| metric | baseline "), "{}", lines[5]);
-            // Nothing that decides is folded, and no limit is broken by the end of a line.
+            // Nothing decisive is folded, and no line ends within a limit.
             let folded = text.find("<details>").unwrap();
             assert!(text.find("\nevidence: ").unwrap() < folded && text.find("**What next**").unwrap() < folded);
             assert!(text.contains("| +2\u{a0}pp |"), "{text}");
@@ -375,9 +378,14 @@ fn the_first_lines_say_whether_to_read_on_and_where_the_run_is() {
     let rules = Rules::default();
     let comparison = compare(&baseline, &runs, &rules).unwrap();
     with_report(&slower, 300.0, |report| {
-        let report =
-            Report { comparison: &comparison, warnings: vec![], details: vec![], baseline: String::new(), ..*report };
-        let text = markdown::render(&report);
+        let report = Report {
+            comparison: &comparison,
+            warnings: vec![],
+            details: vec![],
+            baseline: String::new(),
+            ..report.clone()
+        };
+        let text = markdown::render(&View::of(&report));
         assert!(text.lines().nth(1).unwrap().starts_with("## ⚠️ PASS: p95 ") && text.contains("| ? ok? "), "{text}");
     });
 }
@@ -393,10 +401,10 @@ fn any_number_of_endpoints_fits_into_a_comment() {
             if place.is_multiple_of(2) { stats.p95_ms = 450.0 } else { stats.p50_ms = 150.0 }
         }
         with_runs(&former, candidate, |report| {
-            let text = markdown::render(report);
-            let annotations = github::annotations(report, &Places::default());
+            let text = markdown::render(&View::of(report));
+            let annotations = github::annotations(&View::of(report), &Places::default());
             assert!(text.len() < 65_536 && text.len() > 40_000, "{}", text.len());
-            for (kind, first) in [("::error ", "title=FAIL%3A p95 is 33"), ("::warning ", "title=WARN GET /1/")] {
+            for (kind, first) in [("::error ", "title=FAIL%3A p95 rose 33%25"), ("::warning ", "title=WARN GET /1/")] {
                 let of_kind: Vec<_> = annotations.lines().filter(|line| line.starts_with(kind)).collect();
                 assert!(of_kind.len() == 10 && of_kind[0].contains(first), "{of_kind:?}");
             }
@@ -412,151 +420,6 @@ fn any_number_of_endpoints_fits_into_a_comment() {
                 count * 5 - (table.len() - 1)
             );
             assert!(page.lines.contains(&left_out), "{count}{tail}: {left_out}");
-        });
-    }
-}
-
-#[test]
-fn a_terminal_gets_lines_that_fit() {
-    let long = format!("GET /{}", "x".repeat(10_000));
-    let names = HOSTILE.into_iter().chain([long.as_str(), "GET /語語語語語語語語語語語語語語語語語語語語"]);
-    let endpoints: Vec<_> = names.map(|name| (name, 300.0, 450.0)).collect();
-    with_report(&endpoints, 400.0, |report| {
-        for width in (40..=200).step_by(20) {
-            let text =
-                terminal::render(report, Verbosity::Verbose, Screen { columns: Some(width), ..Screen::default() });
-            let text = anstream::adapter::strip_str(&text).to_string();
-            let lines: Vec<&str> = text.lines().collect();
-            for (place, line) in lines.iter().enumerate() {
-                // A command stays whole, so that it can be copied.
-                let is_command = place > 0 && lines[place - 1].starts_with("next: ") && line.starts_with("  ");
-                assert!(line.width() <= width || is_command, "{width}: {line}");
-            }
-            // Whatever had to go, a series keeps its metric, its change and its status.
-            let rows = text.lines().filter(|line| line.contains(" p95 ms ") && line.contains("+50.0%"));
-            assert_eq!(rows.filter(|line| line.contains("FAIL")).count(), endpoints.len(), "{width}: {text}");
-        }
-    });
-}
-
-#[test]
-fn a_narrow_terminal_loses_columns_and_not_lines() {
-    let endpoints = [("GET /a/rather/long/path/of/many/segments/[id]/download", 300.0, 450.0)];
-    let at = |width| {
-        with_report(&endpoints, 400.0, |report| {
-            let report = Report { warnings: vec![], details: vec![], baseline: report.baseline.clone(), ..*report };
-            let text =
-                terminal::render(&report, Verbosity::Verbose, Screen { columns: Some(width), ..Screen::default() });
-            anstream::adapter::strip_str(&text).to_string()
-        })
-    };
-    expect![[r#"
-        metric                candidate    change  status
-        p50 ms                      100     +0.0%  ✔ ok
-        p95 ms                      400    +33.3%  ✖ FAIL
-        p99 ms                      400     +0.0%  ✔ ok
-        avg_response_time ms      100.0     +0.0%
-        requests_per_sec 1/s       15.0     +0.0%  ✔ ok
-        error_rate %               0.00  +0.00 pp  ✔ ok
-        total_requests              450     +0.0%
-
-        metric                                      change  status
-        GET /a/rather/lo…ts/[id]/download p95 ms    +50.0%  ✖ FAIL
-        GET /a/rather…[id]/download error_rate %  +0.00 pp  ✔ ok
-        GET /a/rather/lo…ts/[id]/download p99 ms     +0.0%  ✔ ok
-        GET /a/rather/lo…ts/[id]/download p50 ms     +0.0%  ✔ ok
-        GET /a/ra…/download requests_per_sec 1/s     +0.0%  ✔ ok
-
-        note: only 4 of 450 requests are beyond p99 (5 needed)
-        evidence: conclusive after 3 runs (baseline: 3); the runs
-          are equal, so they show no noise
-        baseline: commit abc123, 2026-01-27, 3 commits ago
-          (perf_baseline.json)
-        next: rule out the machine: cargo xtask perf --confirm
-        next: find the commit:
-          cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes
-        next: accept it:
-          cargo xtask perf --update-baseline --note "why it is slower"
-        FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%); 1 of 1
-          endpoint: GET
-          /a/rather/long/path/of/many/segments/[id]/download +50%
-    "#]]
-    .assert_eq(&at(60));
-    expect![[r#"
-        metric                baseline  candidate    change  status
-        p50 ms                     100        100     +0.0%  ✔ ok
-        p95 ms                     300        400    +33.3%  ✖ FAIL
-        p99 ms                     400        400     +0.0%  ✔ ok (too few requests)
-        avg_response_time ms     100.0      100.0     +0.0%
-        requests_per_sec 1/s      15.0       15.0     +0.0%  ✔ ok
-        error_rate %              0.00       0.00  +0.00 pp  ✔ ok
-        total_requests             450        450     +0.0%
-
-        metric                            baseline  candidate    change  limit  status
-        GET /a/rathe…id]/download p95 ms       300        450    +50.0%   +20%  ✖ FAIL
-        GET /a/ra…/download error_rate %      0.00       0.00  +0.00 pp  +2 pp  ✔ ok
-        GET /a/rathe…id]/download p99 ms       400        400     +0.0%   +25%  ✔ ok
-        GET /a/rathe…id]/download p50 ms       100        100     +0.0%   +20%  ✔ ok
-        GET /…nload requests_per_sec 1/s      15.0       15.0     +0.0%   -30%  ✔ ok
-
-        note: only 4 of 450 requests are beyond p99 (5 needed)
-        evidence: conclusive after 3 runs (baseline: 3); the runs are equal, so they
-          show no noise
-        baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
-        next: rule out the machine: cargo xtask perf --confirm
-        next: find the commit:
-          cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes
-        next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
-        FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%); 1 of 1 endpoint: GET
-          /a/rather/long/path/of/many/segments/[id]/download +50%
-    "#]]
-    .assert_eq(&at(80));
-    expect![[r#"
-        metric                baseline  candidate    change      interval  limit  status
-        p50 ms                     100        100     +0.0%    +0.0..+0.0   +20%  ✔ ok
-        p95 ms                     300        400    +33.3%  +33.3..+33.3   +20%  ✖ FAIL
-        p99 ms                     400        400     +0.0%    +0.0..+0.0   +25%  ✔ ok (too few requests)
-        avg_response_time ms     100.0      100.0     +0.0%
-        requests_per_sec 1/s      15.0       15.0     +0.0%    +0.0..+0.0   -30%  ✔ ok
-        error_rate %              0.00       0.00  +0.00 pp    -0.3..+0.3  +2 pp  ✔ ok
-        total_requests             450        450     +0.0%
-
-        metric                                                                       baseline  candidate    change      interval  limit  status
-        GET /a/rather/long/path/of/many/segments/[id]/download p95 ms                     300        450    +50.0%  +50.0..+50.0   +20%  ✖ FAIL
-        GET /a/rather/long/path/of/many/segments/[id]/download error_rate %              0.00       0.00  +0.00 pp    -0.3..+0.3  +2 pp  ✔ ok
-        GET /a/rather/long/path/of/many/segments/[id]/download p99 ms                     400        400     +0.0%    +0.0..+0.0   +25%  ✔ ok
-        GET /a/rather/long/path/of/many/segments/[id]/download p50 ms                     100        100     +0.0%    +0.0..+0.0   +20%  ✔ ok
-        GET /a/rather/long/path/of/many/segments/[id]/download requests_per_sec 1/s      15.0       15.0     +0.0%    +0.0..+0.0   -30%  ✔ ok
-
-        note: only 4 of 450 requests are beyond p99 (5 needed)
-        evidence: conclusive after 3 runs (baseline: 3); the runs are equal, so they show no noise
-        baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
-        next: rule out the machine: cargo xtask perf --confirm
-        next: find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes
-        next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
-        FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%); 1 of 1 endpoint: GET /a/rather/long/path/of/many/segments/[id]/download +50%
-    "#]].assert_eq(&at(160));
-}
-
-#[test]
-fn an_annotation_points_at_the_task() {
-    let locustfile = "import locust\n\nclass User:\n    def list(self):\n        self.client.get(\"/claims\")\n\
-        \n    def create(self):\n        self.client.post(\n            '/claims')\n        self.client.get(f\"/c/{i}\", name=\"/c/[id]\")\n";
-    for (endpoint, place) in [
-        ("GET /claims", "file=load/locustfile.py,line=5,"),
-        ("POST /claims", "file=load/locustfile.py,line=9,"),
-        ("PUT /claims", "file=load/locustfile.py,line=5,"),
-        ("GET /c/[id]", "file=load/locustfile.py,line=10,"),
-        ("GET /claim", "file=perf_baseline.json,line=1,"),
-        ("", "file=perf_baseline.json,line=1,"),
-    ] {
-        with_report(&[(endpoint, 300.0, 450.0)], 300.0, |report| {
-            let places = Places {
-                baseline: Some("perf_baseline.json".to_owned()),
-                locustfiles: vec![Locustfile { path: "load/locustfile.py".to_owned(), text: locustfile.to_owned() }],
-            };
-            let annotations = github::annotations(report, &places);
-            assert!(annotations.starts_with(&format!("::error {place}title=FAIL")), "{endpoint}: {annotations}");
         });
     }
 }

@@ -4,11 +4,11 @@ use expect_test::{Expect, expect};
 use judge::baseline::file::Baseline;
 use judge::model::run::{Metric, Provenance};
 use judge::verdict::compare::{Comparison, compare};
-use report::Background;
-use report::Report;
 use report::formats::terminal::{Screen, Verbosity, render, wrapped};
-use report::view::content::Sides;
+use report::{Background, Report, Sides, View};
+use unicode_width::UnicodeWidthStr as _;
 
+use crate::markdown::{HOSTILE, with_report};
 use crate::samples::{baseline, candidate, provenance, rules, run, runs_of};
 
 fn text_of(comparison: &Comparison, verbosity: Verbosity) -> String {
@@ -19,7 +19,7 @@ fn text_on(comparison: &Comparison, verbosity: Verbosity, screen: Screen) -> Str
     let provenance: &'static Provenance = Box::leak(Box::new(provenance()));
     let report = Report {
         comparison,
-        background: Background::unknown(),
+        background: &Background::default(),
         confirmation: None,
         distribution: &[],
         runs: &[],
@@ -29,7 +29,7 @@ fn text_on(comparison: &Comparison, verbosity: Verbosity, screen: Screen) -> Str
         warnings: vec!["the load generator was CPU-bound".to_owned()],
         details: vec!["load: 10 users".to_owned()],
     };
-    anstream::adapter::strip_str(&render(&report, verbosity, screen)).to_string()
+    anstream::adapter::strip_str(&render(&View::of(&report), verbosity, screen)).to_string()
 }
 
 #[track_caller]
@@ -44,7 +44,7 @@ fn check_report(endpoints: &[(&str, f64)], verbosity: Verbosity, expected: &Expe
 }
 
 #[test]
-fn the_table_reads_from_series_to_verdict() {
+fn table_reads_from_series_to_verdict() {
     check_report(
         &[("GET /a", 450.0)],
         Verbosity::Normal,
@@ -65,7 +65,7 @@ fn the_table_reads_from_series_to_verdict() {
             next: rule out the machine: cargo xtask perf --confirm
             next: record a baseline of several runs: cargo xtask perf --update-baseline
             next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
-            FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%)
+            FAIL: p95 rose 33%, 300 → 400 ms (limit +20%)
         "#]],
     );
     check_report(
@@ -75,7 +75,7 @@ fn the_table_reads_from_series_to_verdict() {
             FAIL p95: 300 → 400 ms (+33.3%, limit +20%)
             note: only 4 of 450 requests are beyond p99 (5 needed)
             note: the load generator was CPU-bound
-            FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%)
+            FAIL: p95 rose 33%, 300 → 400 ms (limit +20%)
         "#]],
     );
     check_report(
@@ -107,13 +107,13 @@ fn the_table_reads_from_series_to_verdict() {
             next: rule out the machine: cargo xtask perf --confirm
             next: record a baseline of several runs: cargo xtask perf --update-baseline
             next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
-            FAIL: p95 is 33% slower, 300 → 400 ms (limit +20%)
+            FAIL: p95 rose 33%, 300 → 400 ms (limit +20%)
         "#]],
     );
 }
 
 #[test]
-fn a_finding_never_looks_equal_to_its_limit() {
+fn finding_never_looks_equal_to_its_limit() {
     let reference = baseline(&[(Metric::P95, 10_000.0), (Metric::ErrorRate, 98.0)]);
     let mut run = candidate(&[(Metric::P95, 12_000.1)]);
     run.total.failures = run.total.requests;
@@ -123,31 +123,31 @@ fn a_finding_never_looks_equal_to_its_limit() {
         FAIL p95: 10000 → 12000 ms (+20.001%, limit +20%)
         note: the baseline lacks p99, p50, requests_per_sec: re-record it with --update-baseline to compare that too
         note: the load generator was CPU-bound
-        FAIL: p95 is 20.001% slower, 10000 → 12000 ms (limit +20%)
+        FAIL: p95 rose 20.001%, 10000 → 12000 ms (limit +20%)
     "#]]
     .assert_eq(&text);
 }
 
 #[test]
-fn what_the_runs_rest_on_is_said() {
-    let said = |baseline_ms: &[f64], candidate_ms: &[f64]| {
+fn evidence_names_the_runs_and_the_noise() {
+    let evidence_of = |baseline_ms: &[f64], candidate_ms: &[f64]| {
         let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
         let runs = runs_of(candidate_ms);
         let comparison = compare(&reference, &runs, rules(false)).unwrap();
-        report::view::content::evidence(&comparison)
+        report::view::evidence::evidence(&comparison)
     };
     expect!["noise unknown after 1 run (baseline: 1), so the point estimate decides"]
-        .assert_eq(&said(&[300.0], &[310.0]));
+        .assert_eq(&evidence_of(&[300.0], &[310.0]));
     expect!["conclusive after 1 run (baseline: 5); smallest detectable p95 change: 3.1%"]
-        .assert_eq(&said(&[300.0, 303.0, 297.0, 301.0, 299.0], &[310.0]));
-    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests exceeds its limit in a single run; smallest detectable p95 change: 3.1%"].assert_eq(&said(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
-    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests is within its limit (+4.2%), but further runs could take it over the limit; smallest detectable p95 change: 80.6%"].assert_eq(&said(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
-    // What more runs on the other side would buy.
-    expect!["conclusive after 3 runs (baseline: 1); smallest detectable p95 change: 11.5%; a baseline of five runs would detect p95 changes of 4.1% or more"].assert_eq(&said(&[300.0], &[310.0, 300.0, 305.0]));
+        .assert_eq(&evidence_of(&[300.0, 303.0, 297.0, 301.0, 299.0], &[310.0]));
+    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests exceeds its limit in a single run; smallest detectable p95 change: 3.1%"].assert_eq(&evidence_of(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
+    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests is within its limit (+4.2%), but more runs could take it over the limit; smallest detectable p95 change: 80.6%"].assert_eq(&evidence_of(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
+    // A baseline of one run would gain from more.
+    expect!["conclusive after 3 runs (baseline: 1); smallest detectable p95 change: 11.5%; a baseline of five runs would detect p95 changes of 4.1% or more"].assert_eq(&evidence_of(&[300.0], &[310.0, 300.0, 305.0]));
 }
 
 #[test]
-fn a_narrow_terminal_shows_what_is_inconclusive() {
+fn narrow_terminal_marks_inconclusive_rows() {
     let reference = Baseline::new(&runs_of(&[300.0, 360.0, 250.0, 320.0, 270.0]), provenance(), None, None).unwrap();
     let runs = runs_of(&[310.0]);
     let comparison = compare(&reference, &runs, rules(false)).unwrap();
@@ -162,7 +162,130 @@ fn a_narrow_terminal_shows_what_is_inconclusive() {
 }
 
 #[test]
-fn a_long_line_goes_on_at_the_next_word_and_a_command_stays_whole() {
+fn terminal_lines_fit_the_width() {
+    let long = format!("GET /{}", "x".repeat(10_000));
+    let names = HOSTILE.into_iter().chain([long.as_str(), "GET /語語語語語語語語語語語語語語語語語語語語"]);
+    let endpoints: Vec<_> = names.map(|name| (name, 300.0, 450.0)).collect();
+    with_report(&endpoints, 400.0, |report| {
+        for width in (40..=200).step_by(20) {
+            let text =
+                render(&View::of(report), Verbosity::Verbose, Screen { columns: Some(width), ..Screen::default() });
+            let text = anstream::adapter::strip_str(&text).to_string();
+            let lines: Vec<&str> = text.lines().collect();
+            for (place, line) in lines.iter().enumerate() {
+                // A command stays whole, so that it can be copied.
+                let is_command = place > 0 && lines[place - 1].starts_with("next: ") && line.starts_with("  ");
+                assert!(line.width() <= width || is_command, "{width}: {line}");
+            }
+            // Whichever columns are dropped, a series keeps its metric, change and status.
+            let rows = text.lines().filter(|line| line.contains(" p95 ms ") && line.contains("+50.0%"));
+            assert_eq!(rows.filter(|line| line.contains("FAIL")).count(), endpoints.len(), "{width}: {text}");
+        }
+    });
+}
+
+#[test]
+fn narrow_terminal_drops_columns_and_keeps_lines() {
+    let endpoints = [("GET /a/rather/long/path/of/many/segments/[id]/download", 300.0, 450.0)];
+    let at = |width| {
+        with_report(&endpoints, 400.0, |report| {
+            let report =
+                Report { warnings: vec![], details: vec![], baseline: report.baseline.clone(), ..report.clone() };
+            let text =
+                render(&View::of(&report), Verbosity::Verbose, Screen { columns: Some(width), ..Screen::default() });
+            anstream::adapter::strip_str(&text).to_string()
+        })
+    };
+    expect![[r#"
+        metric                baseline  candidate    change  status
+        p50 ms                     100        100     +0.0%  ✔ ok
+        p95 ms                     300        400    +33.3%  ✖ FAIL
+        p99 ms                     400        400     +0.0%  ✔ ok
+        avg_response_time ms     100.0      100.0     +0.0%
+        requests_per_sec 1/s      15.0       15.0     +0.0%  ✔ ok
+        error_rate %              0.00       0.00  +0.00 pp  ✔ ok
+        total_requests             450        450     +0.0%
+
+        metric                                        change  status
+        GET /a/rather/lon…nts/[id]/download p95 ms    +50.0%  ✖ FAIL
+        GET /a/rather/…/[id]/download error_rate %  +0.00 pp  ✔ ok
+        GET /a/rather/lon…nts/[id]/download p99 ms     +0.0%  ✔ ok
+        GET /a/rather/lon…nts/[id]/download p50 ms     +0.0%  ✔ ok
+        GET /a/rat…]/download requests_per_sec 1/s     +0.0%  ✔ ok
+
+        note: only 4 of 450 requests are beyond p99 (5 needed)
+        evidence: conclusive after 3 runs (baseline: 3); the runs
+          are equal, so they show no noise
+        baseline: commit abc123, 2026-01-27, 3 commits ago
+          (perf_baseline.json)
+        next: rule out the machine: cargo xtask perf --confirm
+        next: find the commit:
+          cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes
+        next: accept it:
+          cargo xtask perf --update-baseline --note "why it is slower"
+        FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 1
+          endpoint: GET
+          /a/rather/long/path/of/many/segments/[id]/download +50%
+    "#]]
+    .assert_eq(&at(60));
+    expect![[r#"
+        metric                baseline  candidate    change  status
+        p50 ms                     100        100     +0.0%  ✔ ok
+        p95 ms                     300        400    +33.3%  ✖ FAIL
+        p99 ms                     400        400     +0.0%  ✔ ok (too few requests)
+        avg_response_time ms     100.0      100.0     +0.0%
+        requests_per_sec 1/s      15.0       15.0     +0.0%  ✔ ok
+        error_rate %              0.00       0.00  +0.00 pp  ✔ ok
+        total_requests             450        450     +0.0%
+
+        metric                              baseline  candidate    change  limit  status
+        GET /a/rather…[id]/download p95 ms       300        450    +50.0%   +20%  ✖ FAIL
+        GET /a/rat…]/download error_rate %      0.00       0.00  +0.00 pp  +2 pp  ✔ ok
+        GET /a/rather…[id]/download p99 ms       400        400     +0.0%   +25%  ✔ ok
+        GET /a/rather…[id]/download p50 ms       100        100     +0.0%   +20%  ✔ ok
+        GET /a…wnload requests_per_sec 1/s      15.0       15.0     +0.0%   -30%  ✔ ok
+
+        note: only 4 of 450 requests are beyond p99 (5 needed)
+        evidence: conclusive after 3 runs (baseline: 3); the runs are equal, so they
+          show no noise
+        baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
+        next: rule out the machine: cargo xtask perf --confirm
+        next: find the commit:
+          cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes
+        next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 1 endpoint: GET
+          /a/rather/long/path/of/many/segments/[id]/download +50%
+    "#]]
+    .assert_eq(&at(80));
+    expect![[r#"
+        metric                baseline  candidate    change      interval  limit  status
+        p50 ms                     100        100     +0.0%    +0.0..+0.0   +20%  ✔ ok
+        p95 ms                     300        400    +33.3%  +33.3..+33.3   +20%  ✖ FAIL
+        p99 ms                     400        400     +0.0%    +0.0..+0.0   +25%  ✔ ok (too few requests)
+        avg_response_time ms     100.0      100.0     +0.0%
+        requests_per_sec 1/s      15.0       15.0     +0.0%    +0.0..+0.0   -30%  ✔ ok
+        error_rate %              0.00       0.00  +0.00 pp    -0.3..+0.3  +2 pp  ✔ ok
+        total_requests             450        450     +0.0%
+
+        metric                                                                       baseline  candidate    change      interval  limit  status
+        GET /a/rather/long/path/of/many/segments/[id]/download p95 ms                     300        450    +50.0%  +50.0..+50.0   +20%  ✖ FAIL
+        GET /a/rather/long/path/of/many/segments/[id]/download error_rate %              0.00       0.00  +0.00 pp    -0.3..+0.3  +2 pp  ✔ ok
+        GET /a/rather/long/path/of/many/segments/[id]/download p99 ms                     400        400     +0.0%    +0.0..+0.0   +25%  ✔ ok
+        GET /a/rather/long/path/of/many/segments/[id]/download p50 ms                     100        100     +0.0%    +0.0..+0.0   +20%  ✔ ok
+        GET /a/rather/long/path/of/many/segments/[id]/download requests_per_sec 1/s      15.0       15.0     +0.0%    +0.0..+0.0   -30%  ✔ ok
+
+        note: only 4 of 450 requests are beyond p99 (5 needed)
+        evidence: conclusive after 3 runs (baseline: 3); the runs are equal, so they show no noise
+        baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
+        next: rule out the machine: cargo xtask perf --confirm
+        next: find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes
+        next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
+        FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 1 endpoint: GET /a/rather/long/path/of/many/segments/[id]/download +50%
+    "#]].assert_eq(&at(160));
+}
+
+#[test]
+fn long_lines_wrap_and_commands_stay_whole() {
     let command = format!("  locust --worker --master-host {}", "a".repeat(60));
     let lines = format!("run 1/8: p95 of all requests exceeds its limit in a single run → again\n{command}");
     let on = |columns, is_ascii| wrapped(&lines, Screen { columns, is_ascii });

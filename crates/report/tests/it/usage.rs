@@ -1,7 +1,11 @@
-//! What was used of the machine: the note where others were busy, and the details.
+//! CPU and memory used by the service and by other processes.
 
 use judge::model::run::{Provenance, Usage};
-use report::view::usage::{details, note};
+use report::formats::terminal::{self, Screen, Verbosity};
+use report::view::usage::note;
+use report::{Report, Sides, View};
+
+use crate::cases::case;
 
 fn side(others_pct: &[f64]) -> Provenance {
     let usage = Usage {
@@ -13,7 +17,7 @@ fn side(others_pct: &[f64]) -> Provenance {
 }
 
 #[test]
-fn a_machine_that_was_shared_is_said_worst_run_first() {
+fn busy_machine_is_noted_worst_run_first() {
     let unknown = Provenance::default();
     assert_eq!(note(&unknown, &unknown), None);
     // A tenth is tolerated.
@@ -31,21 +35,32 @@ fn a_machine_that_was_shared_is_said_worst_run_first() {
         assert_eq!(
             note(&baseline, &candidate).unwrap(),
             format!(
-                "other programs, containers or virtual machines used the cores: {expected}; measure on an idle machine"
+                "the machine was busy: other processes, containers or virtual machines used the CPU, {expected}; re-run on an idle machine"
             )
         );
     }
 }
 
+/// The lines of `--verbose` about CPU and memory.
+fn details(baseline: &Provenance, candidate: &Provenance) -> Vec<String> {
+    case("a pass").report(|report| {
+        let report = Report { provenance: Sides { baseline, candidate }, details: vec![], ..report.clone() };
+        let text = terminal::render(&View::of(&report), Verbosity::Verbose, Screen::default());
+        let text = anstream::adapter::strip_str(&text).to_string();
+        let is_of_usage = |line: &&str| line.starts_with("service's ") || line.starts_with("CPU used");
+        text.lines().filter(is_of_usage).map(str::to_owned).collect()
+    })
+}
+
 #[test]
-fn what_the_service_used_is_told_with_the_baselines() {
+fn service_usage_is_listed_with_the_baselines() {
     let (unknown, known) = (Provenance::default(), side(&[2.0, 4.0]));
     assert_eq!(
         details(&side(&[5.0]), &known),
         [
             "service's CPU per request: 1.50 ms (baseline: 1.50 ms)",
             "service's memory at its peak: 123 MB (baseline: 123 MB)",
-            "cores that others used: 3.0%, at most 4.0% in a run (baseline: 5.0%)",
+            "CPU used by other processes: 3.0%, at most 4.0% in a run (baseline: 5.0%)",
         ]
     );
     assert_eq!(
@@ -53,7 +68,7 @@ fn what_the_service_used_is_told_with_the_baselines() {
         [
             "service's CPU per request: 1.50 ms",
             "service's memory at its peak: 123 MB",
-            "cores that others used: 3.0%, at most 4.0% in a run",
+            "CPU used by other processes: 3.0%, at most 4.0% in a run",
         ]
     );
     assert!(details(&known, &unknown).is_empty());

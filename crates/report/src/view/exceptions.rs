@@ -1,0 +1,102 @@
+//! The accepted exceptions in a report.
+
+use judge::model::limits::Accepted;
+use judge::model::text::{cut, printable};
+use judge::verdict::accepted::{Applied, State};
+use judge::verdict::compare::Comparison;
+use judge::verdict::decision::Row;
+
+use crate::view::Finding;
+use crate::view::words::{
+    Status, change_text, count, limit_text, listed, over_limit, series_name, series_of, short_change,
+};
+
+/// The number of columns of a reason.
+const REASON_COLUMNS: usize = 200;
+
+fn waived<'a>(comparison: &'a Comparison<'a>) -> impl Iterator<Item = &'a Row<'a>> {
+    comparison.total.iter().chain(&comparison.endpoints).filter(|row| row.is_waived())
+}
+
+/// The series that exceptions accept, and the exceptions that nothing needs.
+pub(crate) fn findings<'a>(comparison: &Comparison<'a>) -> Vec<Finding<'a>> {
+    let mut findings = Vec::new();
+    for row in waived(comparison) {
+        let accepted = row.accepted.map_or_else(String::new, |accepted| format!("; {}", accepted_text(accepted)));
+        findings.push(Finding { status: Status::Waived, text: format!("{}{accepted}", over_limit(row)), row: None });
+    }
+    for unused in comparison.unused_exceptions() {
+        let series = accepted_series(unused);
+        let text = format!(
+            "the exception for {series} is not used, since it is within its limit or not judged: remove it from perf.toml"
+        );
+        findings.push(Finding { status: Status::Warn, text, row: None });
+    }
+    findings
+}
+
+/// The exceptions whose end is near or over.
+pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
+    let mut notes = Vec::new();
+    for applied @ Applied { accepted, state } in &comparison.exceptions {
+        let (series, until) = (accepted_series(accepted), accepted.until);
+        if *state == State::Expired {
+            notes.push(format!(
+                "the exception for {series} ended on {until}, and the limit holds again: remove it from perf.toml"
+            ));
+        } else if applied.ends_soon() {
+            let left = match accepted.days_left {
+                0 => "today".to_owned(),
+                days => format!("in {}", count(usize::try_from(days).unwrap_or(0), "day")),
+            };
+            notes.push(format!("the exception for {series} ends {left} ({until}): {}", reason(accepted)));
+        }
+    }
+    notes
+}
+
+/// The exceptions in the headline.
+pub(crate) fn headline(comparison: &Comparison) -> Option<String> {
+    let mut names = Vec::new();
+    for row in waived(comparison) {
+        let until = row.accepted.map_or_else(String::new, |accepted| format!(" until {}", accepted.until));
+        names.push(format!("{} {} WAIVED{until}", series_name(row), short_change(row)));
+    }
+    let unused = comparison.unused_exceptions().count();
+    let unused = (unused > 0).then(|| format!("{} not used", count(unused, "exception")));
+    let names = (!names.is_empty()).then(|| listed(&names, ", "));
+    let parts: Vec<String> = names.into_iter().chain(unused).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// `accepted up to +45% until 2026-12-31: full-text search, issue 812`.
+pub(crate) fn accepted_text(accepted: &Accepted) -> String {
+    let up_to = limit_text(accepted.metric, &accepted.up_to);
+    format!("accepted up to {up_to} until {}: {}", accepted.until, reason(accepted))
+}
+
+fn reason(accepted: &Accepted) -> String {
+    cut(&printable(&accepted.reason), REASON_COLUMNS)
+}
+
+fn accepted_series(accepted: &Accepted) -> String {
+    series_of(accepted.endpoint.as_deref(), accepted.metric)
+}
+
+/// The exceptions that a new baseline absorbs, for the command that saves it.
+pub fn absorbed(comparison: &Comparison) -> Option<String> {
+    let mut series = Vec::new();
+    for Applied { accepted, state } in &comparison.exceptions {
+        if matches!(state, State::Waived | State::Exceeded | State::InDoubt) {
+            let row = comparison.row(accepted.endpoint.as_deref(), accepted.metric)?;
+            let change = row.change().map_or_else(String::new, |change| change_text(row.metric, change));
+            series.push(format!("{} ({change})", accepted_series(accepted)));
+        }
+    }
+    (!series.is_empty()).then(|| {
+        format!(
+            "the new baseline absorbs temporary exceptions in perf.toml: {}: remove them, or they hide as much again",
+            listed(&series, ", ")
+        )
+    })
+}

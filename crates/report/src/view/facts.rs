@@ -1,0 +1,68 @@
+//! The facts about both sides: commits, machines, load and versions.
+
+use judge::model::run::{Precision, Provenance};
+
+use crate::view::input::{Report, Sides};
+use crate::view::usage;
+use crate::view::words::shown_commit;
+
+/// A fact about both sides; `None` if it is not known.
+pub(crate) struct Fact {
+    pub(crate) name: &'static str,
+    pub(crate) sides: Sides<Option<String>>,
+}
+
+impl Fact {
+    /// The facts that are known of at least one side.
+    pub(crate) fn all(report: &Report) -> Vec<Fact> {
+        let runs = report.comparison.runs;
+        let baseline = values(report.provenance.baseline, runs.baseline);
+        let candidate = values(report.provenance.candidate, runs.candidate);
+        let mut facts = Vec::new();
+        for (name, (baseline, candidate)) in names().zip(baseline.into_iter().zip(candidate)) {
+            if baseline.is_some() || candidate.is_some() {
+                facts.push(Fact { name, sides: Sides { baseline, candidate } });
+            }
+        }
+        facts
+    }
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    let names = ["commit", "measured", RUNS, "load", "machine", "Locust", "Python", "locust-gate", "precision"];
+    names.into_iter().chain(usage::AMOUNTS)
+}
+
+const RUNS: &str = "runs";
+
+/// The values in the order of [`names`].
+fn values(of: &Provenance, runs: usize) -> Vec<Option<String>> {
+    let precision = match of.precision {
+        Precision::Coarse => "2 significant digits (Locust's default)",
+        Precision::Fine => "3 significant digits",
+    };
+    let mut values = vec![
+        Some(shown_commit(&of.commit, of.dirty)),
+        Some(of.timestamp.clone()).filter(|timestamp| !timestamp.is_empty()),
+        Some(runs.to_string()),
+        of.load.as_ref().map(ToString::to_string),
+        of.machine.as_ref().map(ToString::to_string),
+        of.locust.clone(),
+        of.python.clone(),
+        of.gate.clone(),
+        Some(precision.to_owned()),
+    ];
+    values.extend(usage::amounts(of));
+    values
+}
+
+/// The details that do not repeat a fact of the candidate. A number of runs would be found in any of them.
+pub(crate) fn other_details<'a>(report: &'a Report, facts: &[Fact]) -> Vec<&'a str> {
+    let known: Vec<&String> = facts
+        .iter()
+        .filter(|fact| fact.name != RUNS)
+        .filter_map(|fact| fact.sides.candidate.as_ref().filter(|value| !value.is_empty()))
+        .collect();
+    let is_known = |line: &&str| known.iter().any(|value| line.contains(value.as_str()));
+    report.details.iter().map(String::as_str).filter(|line| !line.is_empty() && !is_known(line)).collect()
+}

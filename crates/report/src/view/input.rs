@@ -1,0 +1,107 @@
+//! What the caller of a report hands over.
+
+use judge::model::program;
+use judge::model::run::{Provenance, Run};
+use judge::parse::locust_history::History;
+use judge::verdict::compare::Comparison;
+
+/// A comparison, and what is known about it. [`crate::View`] makes every sentence of it.
+#[derive(Clone)]
+pub struct Report<'a> {
+    pub comparison: &'a Comparison<'a>,
+    /// The baseline's response times in ms at each of [`judge::model::run::PERCENTILES`]; empty if they are not known.
+    pub distribution: &'a [f64],
+    /// The candidate's runs.
+    pub runs: &'a [Run],
+    /// The candidate's runs over time, or why one is not known.
+    pub histories: &'a [Result<History, String>],
+    pub provenance: Sides<&'a Provenance>,
+    /// The origin of the baseline, as a sentence.
+    pub baseline: String,
+    /// The facts that weaken the comparison, a sentence each.
+    pub warnings: Vec<String>,
+    /// The commit, load, machine, versions and times, a line each, for `--verbose`.
+    pub details: Vec<String>,
+    pub background: &'a Background,
+    /// How a FAIL by the stored numbers was measured again, if it was to be.
+    pub confirmation: Option<&'a Confirmation<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sides<T> {
+    pub baseline: T,
+    pub candidate: T,
+}
+
+/// The facts about a comparison beside its numbers. If one is unknown, the report has less to show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Background {
+    /// The name of the service, or of its repository.
+    pub name: Option<String>,
+    /// The number of commits from the baseline's to the candidate's.
+    pub commits_between: Option<u32>,
+    /// The p95 of each of the baseline's runs, in ms.
+    pub baseline_p95_ms: Vec<f64>,
+    /// The baseline's last run over time.
+    pub baseline_history: Option<History>,
+    /// The failures over all runs of the candidate, the most frequent first.
+    pub failures: Vec<FailedRequests>,
+    /// The command that makes such a comparison again, with the flags that choose its files and its load.
+    pub command: String,
+    /// The page of the CI run that made the report.
+    pub run_url: Option<String>,
+}
+
+impl Default for Background {
+    fn default() -> Background {
+        Background {
+            name: None,
+            commits_between: None,
+            baseline_p95_ms: Vec::new(),
+            baseline_history: None,
+            failures: Vec::new(),
+            command: format!("{} perf", program::name()),
+            run_url: None,
+        }
+    }
+}
+
+/// Requests of an endpoint that ended with one error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedRequests {
+    pub endpoint: String,
+    /// Locust's text of the error.
+    pub error: String,
+    /// How many requests ended with it, over all runs.
+    pub times: u64,
+    /// All requests of the endpoint over all runs, if that is known.
+    pub requests: Option<u64>,
+}
+
+/// What became of a FAIL by the stored numbers that was to be confirmed. They were recorded at another time and usually on
+/// another machine.
+#[derive(Clone)]
+pub enum Confirmation<'a> {
+    /// The baseline's commit was measured in turn with this tree. The report is about these rounds, which decide.
+    Measured(Stored<'a>),
+    /// That was not possible, for this reason, so the FAIL stands.
+    Impossible(String),
+}
+
+/// The comparison with the stored numbers, whose verdict was FAIL.
+#[derive(Clone)]
+pub struct Stored<'a> {
+    pub comparison: &'a Comparison<'a>,
+    /// The origin of the numbers, as a sentence.
+    pub baseline: String,
+}
+
+impl<'a> Report<'a> {
+    /// The comparison with the stored numbers, if this report is about the rounds that were to confirm it.
+    pub(crate) fn stored(&self) -> Option<&'a Stored<'a>> {
+        match self.confirmation {
+            Some(Confirmation::Measured(stored)) => Some(stored),
+            Some(Confirmation::Impossible(_)) | None => None,
+        }
+    }
+}

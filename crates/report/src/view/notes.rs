@@ -1,0 +1,84 @@
+//! The notes of a report: what the baseline lacks, what the errors do to the latencies, and what weakens the comparison.
+
+use judge::model::run::Metric;
+use judge::verdict::compare::{Comparison, Verdict};
+use judge::verdict::decision::{Decision, Reason, Row};
+
+use crate::view::input::{Confirmation, Report};
+use crate::view::series::SeriesView;
+use crate::view::words::{change, limit_text, noise_advice};
+use crate::view::{ENDPOINTS, exceptions, usage};
+
+/// The share of a limit above which a note mentions how much of it is used.
+const MOSTLY: f64 = 0.5;
+
+pub(crate) fn notes(report: &Report, total: &[SeriesView], endpoints: usize) -> Vec<String> {
+    let comparison = report.comparison;
+    let mut notes = Vec::new();
+    notes.extend(confirmation(report));
+    if !comparison.lacking.is_empty() {
+        let names: Vec<&str> = comparison.lacking.iter().map(|metric| metric.name()).collect();
+        let names = names.join(", ");
+        notes.push(format!("the baseline lacks {names}: re-record it with --update-baseline to compare that too"));
+    }
+    if comparison.error_rate_failed() {
+        notes.push("latencies of failing requests are not comparable: fix the errors first".to_owned());
+    }
+    notes.extend(total.iter().filter_map(few_requests_or_gap));
+    if comparison.total_row(Metric::P95Corrected).is_some_and(Row::is_finding) {
+        notes.push(
+            "p95_corrected is the p95 that users arriving on schedule would have seen: it adds back the requests that they \
+             could not send while waiting for a response"
+                .to_owned(),
+        );
+    }
+    if endpoints > ENDPOINTS {
+        notes.push(format!(
+            "showing the {ENDPOINTS} worst of {endpoints} endpoints; the JSON has them all (--report perf.json)"
+        ));
+    }
+    let p95 = comparison.total_row(Metric::P95);
+    notes.extend(p95.and_then(|row| noise_advice(row.evidence.detectable?)));
+    notes.extend(exceptions::notes(comparison));
+    notes.extend(nearly_used_limits(comparison));
+    notes.extend(report.warnings.iter().cloned());
+    notes.extend(usage::note(report.provenance.baseline, report.provenance.candidate));
+    notes
+}
+
+fn confirmation(report: &Report) -> Option<String> {
+    match report.confirmation? {
+        Confirmation::Impossible(why) => {
+            Some(format!("the FAIL is by the stored numbers alone, and not confirmed: {why}"))
+        }
+        Confirmation::Measured(_) => (report.comparison.verdict == Verdict::Pass).then(|| {
+            "the stored numbers do not fit this machine: record the baseline on this kind of machine, or compare with --against"
+                .to_owned()
+        }),
+    }
+}
+
+fn few_requests_or_gap(series: &SeriesView) -> Option<String> {
+    let (row, doubt) = (series.row, series.doubt.as_ref()?);
+    if row.decision.and_then(Decision::reason) == Some(Reason::InGap) {
+        return Some(format!("{} is over its limit ({}), but {}", row.metric, change(row), doubt.text));
+    }
+    doubt.few_samples.map(|_| doubt.text.clone())
+}
+
+/// The metrics of all requests together that have used most of their limits, if that is no noise. Rounds are of two
+/// commits, so they show nothing of a limit that is used up step by step.
+fn nearly_used_limits(comparison: &Comparison) -> Vec<String> {
+    if comparison.paired {
+        return Vec::new();
+    }
+    comparison.total.iter().filter_map(nearly_used_limit).collect()
+}
+
+fn nearly_used_limit(row: &Row) -> Option<String> {
+    let (limit, candidate) = (row.limit?, row.presence.candidate()?);
+    let usage = row.limit_usage(candidate).filter(|usage| *usage > MOSTLY && row.decision == Some(Decision::Ok))?;
+    let least = row.limit_usage_interval()?.low;
+    let (percent, change, limit) = (100.0 * usage, change(row), limit_text(row.metric, limit));
+    (least > 0.0).then(|| format!("{} has used {percent:.0}% of its limit ({change} of {limit})", row.metric))
+}

@@ -1,0 +1,290 @@
+//! A series as a report shows it, and the order of series.
+
+use judge::model::limits::Level;
+use judge::model::run::Metric;
+use judge::model::text::endpoint_shown;
+use judge::verdict::compare::{Comparison, LEAST_SAMPLES};
+use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row};
+
+use crate::view::exceptions::accepted_text;
+use crate::view::words::{
+    Status, Tone, change, count, interval_text, interval_words, limit_text, over_limit, tile_name, value, with_unit,
+};
+
+/// The names of the columns.
+pub const HEADER: [&str; 7] = ["metric", "baseline", "candidate", "change", "interval", "limit", "status"];
+
+/// The metrics of the tiles, in their order.
+const TILES: [Metric; 6] =
+    [Metric::P95, Metric::P95Corrected, Metric::P50, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
+
+/// The reason why an endpoint over its limit in one run does not fail.
+const ONE_RUN: &str = "seen in a single run; an endpoint fails only with two or more";
+
+/// A judged series and its texts.
+#[derive(Clone, Debug)]
+pub struct SeriesView<'a> {
+    /// The series itself, whose numbers are in full precision.
+    pub row: &'a Row<'a>,
+    /// The endpoint's name, with which the first cell begins; empty for all requests together.
+    pub endpoint: String,
+    /// In the order of [`HEADER`].
+    pub cells: [String; 7],
+    pub status: Status,
+    pub tone: Tone,
+    /// The sentence, if the series WARNs or FAILs.
+    pub finding: Option<String>,
+    pub doubt: Option<DoubtView>,
+    /// Less is worse: see [`severity`].
+    pub(crate) severity: Severity,
+}
+
+/// The evidence that a series over its limit lacks to be a finding, or to fail; for a percentile of all requests together
+/// also how few requests it rests on.
+#[derive(Clone, Debug)]
+pub struct DoubtView {
+    /// The word that programs read.
+    pub(crate) reason: &'static str,
+    pub(crate) few_samples: Option<FewSamples>,
+    pub text: String,
+}
+
+impl<'a> SeriesView<'a> {
+    pub(crate) fn of(row: &'a Row<'a>) -> SeriesView<'a> {
+        SeriesView::with_finding(row, row.is_finding().then(|| finding(row)))
+    }
+
+    pub(crate) fn with_finding(row: &'a Row<'a>, finding: Option<String>) -> SeriesView<'a> {
+        SeriesView {
+            row,
+            endpoint: row.endpoint.map(endpoint_shown).unwrap_or_default(),
+            cells: cells(row),
+            status: Status::of(row),
+            tone: Tone::of(row),
+            finding,
+            doubt: doubt(row),
+            severity: severity(row),
+        }
+    }
+
+    /// The rank of the status: less is worse.
+    pub(crate) fn rank(&self) -> u8 {
+        self.severity.0
+    }
+
+    /// The first cell without the endpoint's name.
+    pub(crate) fn metric_cell(&self) -> &str {
+        self.cells[0][self.endpoint.len()..].trim_start()
+    }
+
+    /// The change, if both sides have the series.
+    pub(crate) fn change_cell(&self) -> &str {
+        if self.cells[3] == "-" { "" } else { &self.cells[3] }
+    }
+
+    /// The limit as a change, in percent or percentage points.
+    pub(crate) fn limit_change(&self) -> Option<f64> {
+        self.row.metric.change(self.row.presence.baseline()?, self.row.allowed()?)
+    }
+}
+
+fn cells(row: &Row) -> [String; 7] {
+    let unit = row.metric.unit();
+    let metric = if unit.is_empty() { row.metric.to_string() } else { format!("{} {unit}", row.metric) };
+    let series = row.endpoint.map_or_else(|| metric.clone(), |name| format!("{} {metric}", endpoint_shown(name)));
+    let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| value(row.metric, number));
+    let change = match row.presence {
+        Presence::Both { .. } => change(row),
+        Presence::New { .. } | Presence::Missing { .. } => "-".to_owned(),
+    };
+    let interval = row.evidence.interval.filter(|_| row.limit.is_some());
+    [
+        series,
+        number(row.presence.baseline()),
+        number(row.presence.candidate()),
+        change,
+        interval.map_or_else(String::new, interval_text),
+        row.limit.map_or_else(String::new, |limit| limit_text(row.metric, limit)),
+        format!("{}{}", Status::of(row).word(), status_remark(row)),
+    ]
+}
+
+fn status_remark(row: &Row) -> String {
+    if let (true, Some(accepted)) = (row.is_waived(), row.accepted) {
+        return format!(" (until {})", accepted.until);
+    }
+    let remark = match row.decision.and_then(Decision::reason) {
+        Some(Reason::FewSamples(_)) => " (too few requests)",
+        Some(Reason::NotSignificant) => " (not significant)",
+        Some(Reason::NoiseUnknown | Reason::ReachesBelowLimit) => " (noise unknown)",
+        Some(Reason::InGap) => " (in a gap)",
+        _ if row.evidence.unsettled.is_some() => "? (inconclusive)",
+        Some(Reason::Missing) => " (MISSING)",
+        Some(Reason::OneRun) => " (one run)",
+        _ if row.endpoint.is_none() && row.evidence.few_samples.is_some() => " (too few requests)",
+        _ => "",
+    };
+    remark.to_owned()
+}
+
+pub(crate) fn finding(row: &Row) -> String {
+    let found = match (row.presence, row.endpoint) {
+        (Presence::Missing { .. }, Some(endpoint)) => {
+            format!("{}: no requests, but the baseline has some", endpoint_shown(endpoint))
+        }
+        _ => over_limit(row),
+    };
+    match (row.decision.and_then(Decision::reason), row.accepted) {
+        (Some(Reason::OneRun), _) => format!("{found}; {ONE_RUN}"),
+        (Some(Reason::OverLimit | Reason::OverBound), Some(accepted)) => {
+            format!("{found}; it was {}", accepted_text(accepted))
+        }
+        _ => found,
+    }
+}
+
+fn doubt(row: &Row) -> Option<DoubtView> {
+    let doubt = |reason, text: &str| Some(DoubtView { reason, few_samples: None, text: text.to_owned() });
+    let few_samples = |few| {
+        let text = few_samples_text(row, few);
+        Some(DoubtView { reason: "few_samples", few_samples: Some(few), text })
+    };
+    match row.decision.and_then(Decision::reason) {
+        Some(Reason::OneRun) => doubt("one_run", ONE_RUN),
+        Some(Reason::FewSamples(few)) => few_samples(few),
+        Some(Reason::NotSignificant) => doubt("not_significant", "not significant after correcting for all endpoints"),
+        Some(Reason::NoiseUnknown) => doubt("noise_unknown", "noise unknown: one run per side, too few requests"),
+        Some(Reason::ReachesBelowLimit) => {
+            let ends = row.evidence.interval.map_or_else(String::new, |ends| interval_words(row.metric, ends));
+            doubt("reaches_below_limit", &format!("with one run per side the interval is {ends}"))
+        }
+        Some(Reason::InGap) => doubt(
+            "in_gap",
+            "it lies in a gap between fast and slow requests, where it jumps by chance; p90, p98 and the mean are not up",
+        ),
+        Some(Reason::OverLimit | Reason::OverBound | Reason::Missing) | None => {
+            row.evidence.few_samples.filter(|_| row.endpoint.is_none()).and_then(few_samples)
+        }
+    }
+}
+
+fn few_samples_text(row: &Row, few: FewSamples) -> String {
+    let FewSamples { requests, samples } = few;
+    let requests = count(requests, "request");
+    if row.metric.is_percentile() {
+        format!("only {samples} of {requests} are beyond {} ({LEAST_SAMPLES} needed)", row.metric)
+    } else {
+        format!("{} rests on only {samples} of {requests}", row.metric)
+    }
+}
+
+/// The rank of the status, and how much of its limit a series uses.
+pub type Severity = (u8, i64);
+
+/// Orders series worst first: less is worse.
+pub fn severity(row: &Row) -> Severity {
+    let rank = match Status::of(row) {
+        Status::Fail => 0,
+        Status::Warn => 1,
+        Status::Waived | Status::New => 2,
+        Status::InDoubt | Status::Ok | Status::BelowResolution => 3,
+        Status::NoBaseline | Status::Shown => 4,
+    };
+    let limit_usage = match row.presence {
+        Presence::Both { candidate, .. } => row.limit_usage(candidate).unwrap_or(f64::NEG_INFINITY),
+        // Without a baseline it can only be over a bound.
+        Presence::New { candidate } => row.allowed().map_or(f64::NEG_INFINITY, |allowed| candidate / allowed),
+        // A missing endpoint has no value, and is worse than any.
+        Presence::Missing { .. } => f64::INFINITY,
+    };
+    // The order of `f64::total_cmp`, as a number that can be compared.
+    let bits = (-limit_usage).to_bits().cast_signed();
+    (rank, bits ^ (bits >> 63).cast_unsigned().wrapping_shr(1).cast_signed())
+}
+
+/// The series that WARN or FAIL, worst first.
+pub(crate) fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
+    let mut findings = comparison.findings();
+    findings.sort_by_cached_key(|row| severity(row));
+    findings
+}
+
+/// The judged series of one endpoint.
+#[derive(Clone, Debug)]
+pub struct EndpointView<'a> {
+    pub name: &'a str,
+    /// In the order of the metrics.
+    pub series: Vec<SeriesView<'a>>,
+    /// The place of the worst of them.
+    worst: usize,
+}
+
+impl<'a> EndpointView<'a> {
+    /// The endpoints of a comparison, in its order.
+    pub(crate) fn all(comparison: &'a Comparison<'a>) -> Vec<EndpointView<'a>> {
+        let mut endpoints = Vec::new();
+        for rows in endpoint_groups(comparison) {
+            let series: Vec<SeriesView> = rows.iter().map(SeriesView::of).collect();
+            let worst = (0..series.len()).min_by_key(|place| series[*place].severity);
+            if let (Some(name), Some(worst)) = (rows[0].endpoint, worst) {
+                endpoints.push(EndpointView { name, series, worst });
+            }
+        }
+        endpoints
+    }
+
+    pub(crate) fn worst(&self) -> &SeriesView<'a> {
+        &self.series[self.worst]
+    }
+}
+
+pub(crate) fn endpoint_groups<'a>(comparison: &'a Comparison<'a>) -> impl Iterator<Item = &'a [Row<'a>]> {
+    comparison.endpoints.chunk_by(|a, b| a.endpoint == b.endpoint)
+}
+
+/// The change of a metric of all requests together, large, and what it is made of, small.
+#[derive(Clone, Debug)]
+pub(crate) struct Tile {
+    pub(crate) name: &'static str,
+    pub(crate) tone: Tone,
+    pub(crate) big: String,
+    pub(crate) values: String,
+    pub(crate) interval: Option<String>,
+    pub(crate) limit: String,
+}
+
+impl Tile {
+    pub(crate) fn all(comparison: &Comparison) -> Vec<Tile> {
+        TILES.into_iter().filter_map(|metric| comparison.total_row(metric).map(Tile::of)).collect()
+    }
+
+    fn of(row: &Row) -> Tile {
+        let now = row.presence.candidate().map_or_else(|| "–".to_owned(), |now| with_unit(row.metric, now));
+        let (big, values) = match row.presence {
+            Presence::Both { baseline, candidate } => {
+                let before = value(row.metric, baseline);
+                let is_unchanged = before == value(row.metric, candidate);
+                let values = if is_unchanged { format!("unchanged, {now}") } else { format!("{before} → {now}") };
+                (if row.metric == Metric::ErrorRate { now } else { change(row) }, values)
+            }
+            Presence::New { .. } | Presence::Missing { .. } => (now, "no baseline".to_owned()),
+        };
+        let limit = row.limit.map_or_else(
+            || "no limit".to_owned(),
+            |limit| {
+                let level = if limit.level == Level::Warn { ", only warns" } else { "" };
+                format!("limit {}{level}", limit_text(row.metric, limit))
+            },
+        );
+        // Runs that are all equal have no interval to show.
+        let interval = row.evidence.interval.filter(|ends| row.limit.is_some() && ends.low < ends.high);
+        Tile {
+            name: tile_name(row.metric),
+            tone: Tone::of(row),
+            big,
+            values,
+            interval: interval.map(|ends| format!("95% interval {}", interval_words(row.metric, ends))),
+            limit,
+        }
+    }
+}

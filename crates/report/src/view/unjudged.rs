@@ -1,0 +1,155 @@
+//! The content of a report without a comparison: a saved baseline, or the reason why there is no verdict.
+
+use judge::baseline::file::Baseline;
+use judge::model::program;
+use judge::model::run::Metric;
+use judge::model::text::quoted;
+
+use crate::view::next::NextStep;
+use crate::view::words::{Tone, count, shown_commit, unit_of_value, value, with_unit};
+
+/// The report of a command that judged nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unjudged {
+    /// The reason.
+    NoVerdict(String),
+    /// There was no baseline to compare with.
+    BaselineSaved(Saved),
+    /// The same in CI, where a baseline that nobody commits lets everything pass.
+    NoBaseline(Saved),
+}
+
+impl Unjudged {
+    pub fn sentence(&self) -> String {
+        match self {
+            Unjudged::NoVerdict(sentence) => sentence.clone(),
+            Unjudged::BaselineSaved(saved) => saved.sentence(),
+            Unjudged::NoBaseline(saved) => format!("{NO_BASELINE}; saved {}", saved.sentence()),
+        }
+    }
+
+    pub(crate) fn saved(&self) -> Option<&Saved> {
+        match self {
+            Unjudged::NoVerdict(_) => None,
+            Unjudged::BaselineSaved(saved) | Unjudged::NoBaseline(saved) => Some(saved),
+        }
+    }
+
+    /// The word in front of the sentence.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => "NO VERDICT",
+            Unjudged::BaselineSaved(_) => "BASELINE SAVED",
+        }
+    }
+
+    pub(crate) fn tone(&self) -> Tone {
+        if self.exit_code() == 0 { Tone::Ok } else { Tone::Unsure }
+    }
+
+    /// The sentence of a page's headline.
+    pub(crate) fn found(&self) -> &'static str {
+        match self {
+            Unjudged::NoVerdict(_) => "could not compare",
+            Unjudged::NoBaseline(_) => NO_BASELINE,
+            Unjudged::BaselineSaved(_) => "the next run is compared with it",
+        }
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => 2,
+            Unjudged::BaselineSaved(_) => 0,
+        }
+    }
+
+    pub(crate) fn next(&self) -> Vec<NextStep> {
+        match self.saved() {
+            None => {
+                let command = format!("{} perf --verbose", program::name());
+                vec![NextStep { what: "fix the problem above and re-run with details", command }]
+            }
+            Some(saved) => {
+                let commit = format!("git add {} && git commit -m \"Performance baseline\"", quoted(&saved.file));
+                vec![
+                    NextStep { what: "commit the baseline", command: commit },
+                    NextStep {
+                        what: "after your next change, compare against it",
+                        command: format!("{} perf", program::name()),
+                    },
+                ]
+            }
+        }
+    }
+}
+
+const NO_BASELINE: &str =
+    "no baseline to compare against (exit code 2, so that a missing baseline can't pass silently)";
+
+/// A baseline that was saved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Saved {
+    /// The file, as the user knows it.
+    pub(crate) file: String,
+    pub(crate) commit: String,
+    pub(crate) load: Option<String>,
+    pub(crate) runs: usize,
+    /// The values of all requests together.
+    pub(crate) values: Vec<SavedValue>,
+    /// The number of endpoints.
+    pub(crate) endpoints: usize,
+}
+
+/// A value of all requests together: the estimate over all runs, and the least and the most of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct SavedValue {
+    pub(crate) metric: Metric,
+    pub(crate) value: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+}
+
+impl SavedValue {
+    pub(crate) fn shown(&self) -> String {
+        with_unit(self.metric, self.value)
+    }
+
+    /// How far the runs spread; `None` if they are all equal, or there is one.
+    pub(crate) fn spread(&self) -> Option<String> {
+        let [least, most] = [self.least, self.most].map(|end| value(self.metric, end));
+        (least != most).then(|| format!("{least} to {most}{}", unit_of_value(self.metric)))
+    }
+}
+
+impl Saved {
+    pub fn new(baseline: &Baseline, file: &str) -> Saved {
+        let mut values = Vec::new();
+        for metric in [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec] {
+            let Some(total) = baseline.total(metric) else { continue };
+            let runs = baseline.total_runs(metric);
+            let least = runs.iter().copied().fold(total, f64::min);
+            let most = runs.iter().copied().fold(total, f64::max);
+            values.push(SavedValue { metric, value: total, least, most });
+        }
+        let provenance = &baseline.provenance;
+        Saved {
+            file: file.to_owned(),
+            commit: shown_commit(&provenance.commit, provenance.dirty),
+            load: provenance.load.as_ref().map(ToString::to_string),
+            runs: baseline.total_runs(Metric::P95).len().max(1),
+            values,
+            endpoints: baseline.endpoints.len(),
+        }
+    }
+
+    /// The values, the spread of p95, and what to do with the file.
+    pub fn sentence(&self) -> String {
+        let mut parts = Vec::new();
+        for saved in self.values.iter().filter(|saved| saved.metric != Metric::RequestsPerSec) {
+            let spread = saved.spread().filter(|_| saved.metric == Metric::P95);
+            let spread = spread.map_or_else(String::new, |spread| format!(" ({spread})"));
+            parts.push(format!("{} {}{spread}", saved.metric, saved.shown()));
+        }
+        format!("{} from {}; commit {}", parts.join(", "), count(self.runs, "run"), self.file)
+    }
+}
