@@ -8,7 +8,7 @@ use judge::stats::estimate::Difference;
 use judge::verdict::bisect::{Ending, Pair};
 use judge::verdict::compare::ERROR;
 use report::formats::github;
-use report::view::words::{count, interval_words, movement_text as change_text};
+use report::view::words::{change_text, count, interval_words};
 
 use crate::commands::bisect_rounds::{Bisection, FollowedSeries};
 use crate::commands::outcome::Outcome;

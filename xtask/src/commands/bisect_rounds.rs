@@ -7,11 +7,10 @@ use anyhow::{Context as _, Error, Result, ensure};
 use judge::model::run::{Metric, Run};
 use judge::model::text::{error_line, nearest, printable};
 use judge::stats::estimate::Scale;
-use judge::verdict::bisect::{Pair, Search};
-use judge::verdict::compare::ERROR;
+use judge::verdict::bisect::{LEAST_ROUNDS_OF_ENDS, Pair, Search};
 use judge::verdict::decision::Presence;
-use report::view::content::Sides;
-use report::view::words::{count, interval_words, movement_text as change_text};
+use report::Sides;
+use report::view::words::{change_text, count, series_of};
 
 use crate::commands::against::Rounds;
 use crate::commands::bisect_range::CommitRange;
@@ -64,7 +63,7 @@ impl FollowedSeries {
     }
 
     pub fn shown(&self) -> String {
-        printable(&format!("{} of {}", self.metric, self.endpoint.as_deref().unwrap_or("all requests")))
+        series_of(self.endpoint.as_deref(), self.metric)
     }
 }
 
@@ -109,16 +108,18 @@ impl<'a> Bisection<'a> {
         Some(Pair { reference: self.range.place(baseline)?, commit: self.range.place(candidate)? })
     }
 
-    fn compared(&self, pair: Pair) -> Result<Rounds> {
+    /// The first rounds of two commits.
+    fn first_rounds(&self, pair: Pair, number: usize) -> Result<Rounds> {
         let mut runs = Sides { baseline: Vec::new(), candidate: Vec::new() };
-        for round in self.rounds_of(pair) {
+        for round in self.rounds_of(pair).take(number) {
             runs.baseline.push(round.runs.baseline.clone());
             runs.candidate.push(round.runs.candidate.clone());
         }
         Rounds::new(self.project, runs)
     }
 
-    /// The series of the flags, or else of the worst finding.
+    /// The series of the flags, or else of the worst finding. Later rounds do not change it, so that noise cannot choose the
+    /// series with the largest change.
     pub fn series(&self) -> Result<FollowedSeries> {
         let BisectFlags { endpoint, metric, .. } = self.flags;
         let mut series = FollowedSeries {
@@ -130,7 +131,7 @@ impl<'a> Bisection<'a> {
         if self.rounds_of(ends).next().is_none() {
             return Ok(series);
         }
-        let rounds = self.compared(ends)?;
+        let rounds = self.first_rounds(ends, LEAST_ROUNDS_OF_ENDS)?;
         let comparison = rounds.compare(&self.project.rules)?;
         series.expected_interval_ms = rounds.baseline().expected_interval_ms;
         if let Some(endpoint) = endpoint {
@@ -185,8 +186,7 @@ impl<'a> Bisection<'a> {
         let measured = self.measure_round(pair, round).and_then(|measured| {
             self.state.rounds.push(measured);
             self.rounds_made += 1;
-            let checked = self.check_round(pair).with_context(|| format!("at {}", self.range.shown(pair.commit)));
-            checked.map_err(|error| FailedCommit { commit: pair.commit, error })
+            self.check_round(pair).map_err(|error| FailedCommit { commit: pair.commit, error })
         });
         if let Err(FailedCommit { commit, error }) = measured {
             if error.is::<Interrupted>() || self.range.is_end(commit) {
@@ -195,8 +195,10 @@ impl<'a> Bisection<'a> {
             let reason = error_line(&error);
             self.project.say(&format!("skipped: {reason}"));
             self.state.skipped.insert(self.range.hash(commit).to_owned(), reason);
+            return self.state.save();
         }
-        self.state.save()
+        self.state.save()?;
+        self.print_round(pair)
     }
 
     fn measure_round(&mut self, pair: Pair, round: usize) -> Result<MeasuredRound, FailedCommit> {
@@ -234,19 +236,25 @@ impl<'a> Bisection<'a> {
         Ok(())
     }
 
-    /// Checks that the last round of two commits can be compared, and prints the change so far.
+    /// Checks that the rounds of two commits can be compared.
     fn check_round(&self, pair: Pair) -> Result<()> {
-        let rounds = self.compared(pair)?;
-        let comparison = rounds.compare(&self.project.rules)?;
+        let follows_errors = self.series().is_ok_and(|series| series.metric == Metric::ErrorRate);
+        let are_failures_expected = follows_errors || self.range.is_end(pair.commit);
+        let check = || {
+            let rounds = self.first_rounds(pair, usize::MAX)?;
+            let comparison = rounds.compare(&self.project.rules)?;
+            ensure!(are_failures_expected || !comparison.error_rate_failed(), "too many requests fail");
+            Ok(())
+        };
+        check().with_context(|| format!("at {}", self.range.shown(pair.commit)))
+    }
+
+    /// Prints the change so far.
+    fn print_round(&self, pair: Pair) -> Result<()> {
         let series = self.series()?;
-        ensure!(
-            self.range.is_end(pair.commit) || series.metric == Metric::ErrorRate || !comparison.error_rate_failed(),
-            "too many requests fail"
-        );
         let (made, metric) = (self.rounds_of(pair).count(), series.metric);
         let change = self.search(&series)?.difference(pair).map_or_else(String::new, |difference| {
-            let interval = interval_words(metric, difference.interval(ERROR));
-            format!(": {} {} ({interval})", series.shown(), change_text(metric, difference.change()))
+            format!(": {} {}", series.shown(), change_text(metric, difference.change()))
         });
         let [reference, commit] = [pair.reference, pair.commit].map(|commit| self.range.shown(commit));
         self.project.say(&format!("round {made} of {reference} and {commit} is done{change}"));

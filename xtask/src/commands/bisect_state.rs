@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use judge::baseline::comparability::comparability;
 use judge::model::run::Provenance;
-use report::view::content::Sides;
+use report::Sides;
 use serde::{Deserialize, Serialize};
 
 use crate::config::project::Project;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::program;
 use judge::model::run::Metric;
 use judge::model::text::{likeness, nearest};
+use judge::verdict::bisect::LEAST_ROUNDS_OF_ENDS;
 use pico_args::Arguments;
 
 use report::Format;
@@ -302,8 +303,8 @@ fn bisect(mut args: Arguments, locust_args: Vec<String>) -> Result<BisectFlags> 
     };
     ensure!(!(perf.quiet && perf.verbose), "--quiet and --verbose cannot be combined");
     ensure!(
-        perf.load.max_runs.is_none_or(|rounds| rounds >= 3),
-        "bisect needs at least 3 rounds of GOOD and BAD: fewer hardly show the noise"
+        perf.load.max_runs.is_none_or(|rounds| rounds as usize >= LEAST_ROUNDS_OF_ENDS),
+        "bisect needs at least {LEAST_ROUNDS_OF_ENDS} rounds of GOOD and BAD: fewer hardly show the noise"
     );
     check_endpoint(endpoint.as_deref(), metric)?;
     refuse_owned_locust_args(&perf.locust_args, "after `--`")?;

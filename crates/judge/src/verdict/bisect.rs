@@ -23,7 +23,7 @@ use crate::stats::estimate::{Difference, upper_tail};
 const DOUBT: f64 = 0.01;
 
 /// The rounds of GOOD and BAD that are made at least: every later decision rests on them.
-const LEAST_ROUNDS_OF_ENDS: usize = 3;
+pub const LEAST_ROUNDS_OF_ENDS: usize = 3;
 
 /// The shares of the gap between which a commit is on the way of two steps.
 const MIDDLE: [f64; 2] = [0.3, 0.7];
