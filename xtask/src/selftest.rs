@@ -287,8 +287,7 @@ impl Trial<'_> {
                 root.join(path).display()
             );
         }
-        let config_path = root.join("perf.toml");
-        let locust = if config_path.is_file() { Config::read(&config_path)?.locust } else { LocustConfig::default() };
+        let locust = Config::read(&root.join("perf.toml"), false)?.locust;
         let folder = root.join("target/perf/selftest");
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let lock = lock::lock(&folder.join("lock"), Duration::from_secs(1))?;

@@ -277,6 +277,7 @@ fn alias_edits(destination: &Destination, present: &Present) -> Result<Vec<Edit>
 mod tests {
     use super::*;
     use crate::adopt::edits::write_all;
+    use crate::adopt::found::locustfiles;
     use crate::adopt::source::Source;
     use xshell::cmd;
 
@@ -314,6 +315,8 @@ mod tests {
             ("third/gate/Cargo.toml", "[workspace]\nmembers = [\"xtask\"]\n"),
             ("third/gate/xtask/Cargo.toml", "[package]\nname = \"locust-gate\"\nedition = \"2024\"\n"),
             ("third/gate/xtask/src/lib.rs", ""),
+            ("third/gate/locustfile.py", "import locust\n"),
+            ("load/users.py", "import locust\n"),
         ] {
             fs::create_dir_all(files::folder_of(&top.join(name))).unwrap();
             fs::write(top.join(name), text).unwrap();
@@ -322,7 +325,9 @@ mod tests {
         let shell = Shell::new().unwrap();
         shell.change_dir(&top);
         cmd!(shell, "git init --quiet .").quiet().run().unwrap();
-        let line = Source::Inside(top.join("third/gate/xtask")).line(&top, "xtask").unwrap();
+        let source = Source::Inside(top.join("third/gate/xtask"));
+        assert_eq!(locustfiles(&shell, &source.excluded(&top)), ["load/users.py"]);
+        let line = source.line(&top, "xtask").unwrap();
         let edits = [package_edit(&top, &Present::Nothing, &line).unwrap(), workspace_edit(&top, &shell).unwrap()];
         write_all(edits.iter().flat_map(|edit| &edit.files)).unwrap();
         assert!(files::read_to_string(&top.join("Cargo.toml")).unwrap().contains("exclude = [\"third/gate\"]\n"));

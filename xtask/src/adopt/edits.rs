@@ -75,7 +75,7 @@ pub(crate) fn write_all<'a>(files: impl Iterator<Item = &'a NewFile>) -> Result<
     Ok(())
 }
 
-/// The changes so far. Dropping it undoes them.
+/// Dropping it undoes the changes.
 #[derive(Default)]
 struct Undo {
     changes: Vec<Change>,

@@ -25,15 +25,10 @@ enum Wanted {
 }
 
 /// The files of the shell's folder that import Locust, tracked or not, relative to it. Files that define users come
-/// first, because the others are their helpers.
-pub(crate) fn locustfiles(shell: &Shell) -> Vec<String> {
+/// first, because the others are their helpers. `excluded` are pathspecs of git.
+pub(crate) fn locustfiles(shell: &Shell, excluded: &[String]) -> Vec<String> {
     let pattern = "^[[:space:]]*(from|import)[[:space:]]+locust([[:space:].,]|$)";
-    let of = |pattern: &str| {
-        let args = ["grep", "--untracked", "-l", "-E", "-e", pattern, "--", "*.py"];
-        let listed = git::read(shell, &args).ok().flatten().unwrap_or_default();
-        let is_ours = |name: &&str| name.starts_with("xtask/") || name.ends_with("perf_listener.py");
-        listed.lines().filter(|name| !is_ours(name)).map(str::to_owned).collect::<Vec<_>>()
-    };
+    let of = |pattern: &str| listed(shell, &["grep", "--untracked", "-l", "-E", "-e", pattern, "--", "*.py"], excluded);
     let users = of("^class[[:space:]].*User[[:alnum:]]*[[:space:]]*[,)]");
     let mut found = of(pattern);
     found.sort_by_key(|name| {
@@ -43,8 +38,13 @@ pub(crate) fn locustfiles(shell: &Shell) -> Vec<String> {
     found
 }
 
+fn listed(shell: &Shell, args: &[&str], excluded: &[String]) -> Vec<String> {
+    let args: Vec<&str> = args.iter().copied().chain(excluded.iter().map(String::as_str)).collect();
+    git::read(shell, &args).ok().flatten().unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
 /// Detects the project's Locust: in its requirements, in `pyproject.toml`, or in a virtual environment.
-pub(crate) fn locust(folder: &Path, shell: &Shell) -> Result<FoundLocust> {
+pub(crate) fn locust(folder: &Path, shell: &Shell, excluded: &[String]) -> Result<FoundLocust> {
     let environments = environments(folder);
     let mut also: Vec<String> = Vec::new();
     let mut chosen: Option<FoundLocust> = None;
@@ -52,7 +52,7 @@ pub(crate) fn locust(folder: &Path, shell: &Shell) -> Result<FoundLocust> {
         None => chosen = Some(found),
         Some(_) => also.push(name.to_owned()),
     };
-    for name in requirements(shell) {
+    for name in requirements(shell, excluded) {
         let text = files::read_to_string(&folder.join(&name))?;
         let Some(wanted) = text.lines().find_map(wanted) else { continue };
         let mut lines = Vec::new();
@@ -78,11 +78,10 @@ pub(crate) fn locust(folder: &Path, shell: &Shell) -> Result<FoundLocust> {
     Ok(FoundLocust { also, ..chosen.unwrap_or_default() })
 }
 
-fn requirements(shell: &Shell) -> Vec<String> {
+fn requirements(shell: &Shell, excluded: &[String]) -> Vec<String> {
     let patterns = ["*requirements*.txt", "requirements/*.txt"];
     let args = [&["ls-files", "--cached", "--others", "--exclude-standard", "--"], &patterns[..]].concat();
-    let listed = git::read(shell, &args).ok().flatten().unwrap_or_default();
-    let mut found: Vec<String> = listed.lines().filter(|name| !name.starts_with("xtask/")).map(str::to_owned).collect();
+    let mut found = listed(shell, &args, excluded);
     found.sort_by_key(|name| (name.matches('/').count(), name.clone()));
     found.dedup();
     found

@@ -63,7 +63,6 @@ fn dockerignore(destination: &Destination) -> Result<Option<Edit>> {
     append(folder, inside, ".dockerignore", missing).map(Some)
 }
 
-/// Adds lines to a file, or makes it.
 fn append(folder: &Path, inside: &str, name: &str, missing: &[&str]) -> Result<Edit> {
     let path = folder.join(name);
     let name = format!("{inside}{name}");

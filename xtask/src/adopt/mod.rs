@@ -39,7 +39,7 @@ pub fn adopt(flags: &Adopt) -> Result<String> {
     if let Some(line) = &line {
         edits.extend(cargo::edits(&destination, &at_top, &present, line)?);
     }
-    edits.extend(config_files::edits(&destination, &in_folder)?);
+    edits.extend(config_files::edits(&destination, &in_folder, &source.excluded(&destination.top))?);
     edits.extend(git_files::edits(&destination, &at_top, &in_folder, line.is_some())?);
     let manifest = format!("{}/Cargo.toml", present.folder());
     let install = match line {

@@ -63,6 +63,17 @@ impl Source {
         Some(format!("locust-gate = {{ path = {path:?}, {FEATURES} }}"))
     }
 
+    /// The pathspecs with which git leaves out the gate's own files.
+    pub(crate) fn excluded(&self, top: &Path) -> Vec<String> {
+        let mut excluded = vec![":(exclude,top)xtask".to_owned()];
+        if let Source::Inside(package) = self
+            && let Some(gate) = package.parent().and_then(|gate| gate.strip_prefix(top).ok())
+        {
+            excluded.push(format!(":(exclude,top){}", gate.display()));
+        }
+        excluded
+    }
+
     pub(crate) fn warning(&self) -> Option<String> {
         match self {
             Source::Git { warning, .. } => warning.map(str::to_owned),

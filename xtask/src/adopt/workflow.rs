@@ -7,7 +7,7 @@ const TEMPLATE: &str = include_str!("../../adopt/perf.yml");
 
 const CARGO_ENV: &str = "\
 env:
-  # Nothing is built twice here, and keeping notes for a second build takes seconds.
+  # Nothing is built twice here, and incremental builds cost seconds.
   CARGO_INCREMENTAL: 0
 
 ";

@@ -55,7 +55,7 @@ fn commit_of_baseline(project: &Project) -> Result<String> {
         git::resolve(&project.shell, BASELINE).is_err(),
         "--against {BASELINE} means the commit that the baseline file names, but a branch or tag has that name too: name its commit instead"
     );
-    let shown = project.shown(&project.paths.baseline);
+    let shown = project.shown(&project.baseline);
     let Some(baseline) = project.read_baseline()? else {
         bail!("--against {BASELINE}: {shown} not found: record one with --update-baseline, or name a commit");
     };

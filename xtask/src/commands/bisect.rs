@@ -18,7 +18,7 @@ use crate::sys::process::Interrupted;
 /// Searches the commit after GOOD that brought the step to BAD.
 pub fn bisect(flags: &BisectFlags) -> Result<Outcome> {
     let clock = Clock::start();
-    let paths = Paths::resolve(flags.perf.config.as_deref(), None);
+    let paths = Paths::resolve(flags.perf.config.as_deref());
     let project = Project::read(&flags.perf, &paths)?;
     let range = CommitRange::read(&project.shell, flags)?;
     let checkouts = project.folder_of_checkouts()?;

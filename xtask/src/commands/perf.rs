@@ -33,7 +33,7 @@ use crate::sys::{ci, files, process};
 /// Runs the gate. If it cannot judge, the report files have the reason.
 pub fn perf(flags: &PerfFlags) -> Outcome {
     let clock = Clock::start();
-    let paths = Paths::resolve(flags.config.as_deref(), flags.baseline.as_deref());
+    let paths = Paths::resolve(flags.config.as_deref());
     let project = Project::read(flags, &paths);
     let inputs = project.as_ref().map_or_else(|_| paths.inputs(flags), Project::inputs);
     let delivery = Delivery { flags, paths: &paths, inputs };
@@ -60,7 +60,7 @@ fn run(project: &Project, delivery: &Delivery, clock: Clock) -> Result<Outcome> 
 /// Judges RESULTS, or new runs until the verdict is conclusive, against the baseline.
 fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, clock: Clock) -> Result<Outcome> {
     let reference = Reference::read(project, baseline)?;
-    lacking(baseline, &project.rules).with_context(|| project.shown(&project.paths.baseline))?;
+    lacking(baseline, &project.rules).with_context(|| project.shown(&project.baseline))?;
     if !project.flags.results.is_empty() {
         let measured = read_results(project)?;
         let remeasure = read_rounds(project, "confirm")?.map_or(Remeasure::Impossible, Remeasure::Earlier);
@@ -107,7 +107,7 @@ fn report_comparison(
 /// Shows what changed since the former baseline, and replaces it.
 fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clock: Clock) -> Result<Outcome> {
     let reference = former.map(|former| Reference::read(project, former)).transpose()?;
-    files::check_writable(&project.paths.baseline)?;
+    files::check_writable(&project.baseline)?;
     let (measured, runner) = if project.flags.results.is_empty() {
         let (measured, runner) = measure_baseline(project, clock)?;
         (measured, Some(runner))
@@ -124,7 +124,7 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
     };
     let baseline = measurement.baseline(project.flags.note.as_deref(), former)?;
     let is_unchanged = former.is_some_and(|former| is_unchanged(former, &baseline));
-    let file = project.shown(&project.paths.baseline);
+    let file = project.shown(&project.baseline);
     if is_unchanged && project.flags.if_changed {
         return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} since {file}")));
     }
@@ -183,7 +183,7 @@ fn report_update(
 
 /// Saves the first baseline. In CI that is no verdict, because the gate would always pass if nobody commits the baseline.
 fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
-    files::check_writable(&project.paths.baseline)?;
+    files::check_writable(&project.baseline)?;
     let measured = if project.flags.results.is_empty() {
         let runs = project.rules.min_runs;
         let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only), runs, clock)?;
@@ -196,7 +196,7 @@ fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
     rules.check_all_met(None, &measurement.runs)?;
     let baseline = measurement.baseline(None, None)?;
     save(project, &baseline, &measurement)?;
-    let saved = Saved::new(&baseline, &project.shown(&project.paths.baseline));
+    let saved = Saved::new(&baseline, &project.shown(&project.baseline));
     let unjudged = if ci::is_any() { Unjudged::NoBaseline(saved) } else { Unjudged::BaselineSaved(saved) };
     Ok(unjudged.into())
 }
@@ -210,7 +210,7 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
         project.say(&format!("warning: {warning}"));
     }
     process::check_interrupted()?;
-    files::write_atomically(&project.paths.baseline, &baseline.to_text())
+    files::write_atomically(&project.baseline, &baseline.to_text())
 }
 
 /// The reference of a comparison: the baseline, and the drift since an earlier one.
@@ -230,15 +230,19 @@ impl<'a> Reference<'a> {
 
     /// Checks, before the load, that its runs can be compared with the baseline.
     fn check_load(&self, settings: &Settings) -> Result<()> {
-        let expected = Provenance { load: Some(settings.load.masked()), ..self.project.provenance() };
+        let expected = Provenance {
+            load: Some(settings.load.masked()),
+            locustfile_path: settings.locustfile_path.clone(),
+            ..self.project.provenance()
+        };
         if let Some(refusal) = comparability(&self.baseline.provenance, &expected).refusal {
-            bail!("{} is not comparable: {refusal}", self.project.shown(&self.project.paths.baseline));
+            bail!("{} is not comparable: {refusal}", self.project.shown(&self.project.baseline));
         }
         Ok(())
     }
 
     fn compare<'c>(&'c self, measurement: &'c Measurement, rules: &'c Rules) -> Result<Comparison<'c>> {
-        let shown = self.project.shown(&self.project.paths.baseline);
+        let shown = self.project.shown(&self.project.baseline);
         measurement.check_comparable(&self.baseline.provenance, &shown)?;
         let comparison = compare(self.baseline, &measurement.runs, rules).context(shown)?;
         match &self.drift {
@@ -288,6 +292,6 @@ fn baseline_origin(project: &Project, baseline: &Baseline, background: &Backgrou
     format!(
         "baseline: commit {}, {date}{age} ({}){drift}",
         shown_commit(commit, *dirty),
-        project.shown(&project.paths.baseline)
+        project.shown(&project.baseline)
     )
 }

@@ -91,6 +91,7 @@ FLAGS OF history
       --since REV           only what was accepted since: a commit, a tag or a pattern of tags
                             (v*), a date (2026-01-31), an age (90d)
       --baseline FILE       the baseline [default: perf_baseline.json]
+      --config FILE         the configuration [default: perf.toml]
       --report FILE         also write it: .html with charts, or .json; may be given
                             several times
   -h, --help                print this
@@ -132,6 +133,7 @@ pub struct HistoryFlags {
     pub metric: Metric,
     pub since: Option<Since>,
     pub baseline: Option<PathBuf>,
+    pub config: Option<PathBuf>,
     pub reports: Vec<PathBuf>,
 }
 
@@ -331,6 +333,7 @@ fn history(mut args: Arguments, locust_args: &[String]) -> Result<HistoryFlags> 
         metric: value(&mut args, "--metric", metric)?.unwrap_or(Metric::P95),
         since: value(&mut args, "--since", Since::parse)?,
         baseline: path(&mut args, "--baseline")?,
+        config: path(&mut args, "--config")?,
         reports: iter::from_fn(|| path(&mut args, "--report").transpose()).collect::<Result<_>>()?,
     };
     let left = leftovers(args, "history", HELP, "")?;

@@ -31,6 +31,7 @@ pub const STARTER: &str = "940273c4f643f5d673c780db47493dc84c9f9979";
 pub(crate) struct Project<'a> {
     pub flags: &'a PerfFlags,
     pub paths: &'a Paths,
+    pub baseline: PathBuf,
     /// Runs commands in the root.
     pub shell: Shell,
     pub config: Config,
@@ -46,8 +47,8 @@ impl<'a> Project<'a> {
     pub fn read(flags: &'a PerfFlags, paths: &'a Paths) -> Result<Project<'a>> {
         let shell = Shell::new()?;
         shell.change_dir(&paths.root);
-        let has_config = flags.config.is_some() || paths.config.exists();
-        let config = if has_config { Config::read(&paths.config)? } else { Config::default() };
+        let config = Config::read(&paths.config, flags.config.is_some())?;
+        let baseline = paths.baseline(flags.baseline.as_deref(), &config.baseline.file);
         let head = git::head(&shell)?;
         let RunRange { min: min_runs, max: max_runs, baseline: baseline_runs } = RunRange::settle(flags, config.runs);
         let rules = Rules {
@@ -59,12 +60,12 @@ impl<'a> Project<'a> {
             min_runs,
             max_runs,
         };
-        Ok(Project { flags, paths, shell, config, rules, baseline_runs, head })
+        Ok(Project { flags, paths, baseline, shell, config, rules, baseline_runs, head })
     }
 
     /// Reads the baseline; `None` if there is no file.
     pub fn read_baseline(&self) -> Result<Option<Baseline>> {
-        let path = &self.paths.baseline;
+        let path = &self.baseline;
         if !path.exists() {
             return Ok(None);
         }
@@ -81,6 +82,7 @@ impl<'a> Project<'a> {
     /// The files that this command reads.
     pub fn inputs(&self) -> Vec<PathBuf> {
         let mut inputs = self.paths.inputs(self.flags);
+        inputs.push(self.baseline.clone());
         inputs.extend(self.config.locust.requirements.iter().map(|requirement| self.paths.root.join(requirement)));
         // A configuration that cannot be read is an error once the load is settled.
         let locust = LocustConf::read(&self.paths.root).unwrap_or_default();
@@ -100,6 +102,7 @@ impl<'a> Project<'a> {
         );
         let locust = LocustConf::read(&self.paths.root)?;
         let mut settings = settle(&flags.load, &flags.locust_args, &self.config, &locust)?;
+        settings.locustfile_path = self.path_to_record(&settings.locustfile);
         settings.locustfile = self.find_locustfiles(&settings.locustfile)?;
         self.refuse_starter(&settings.locustfile)?;
         Ok(settings)
@@ -120,6 +123,15 @@ impl<'a> Project<'a> {
         let is_flag = self.flags.load.locustfile.is_some();
         let base = if is_flag { &self.paths.current_dir } else { &self.paths.root };
         locustfiles.split(',').map(|part| base.join(part.trim())).collect()
+    }
+
+    /// The locustfiles as a baseline names them, from the root: a folder stands for its files. `None` if one lies elsewhere, where
+    /// another machine may have it in another place.
+    fn path_to_record(&self, locustfiles: &str) -> Option<String> {
+        let root = fs::canonicalize(&self.paths.root).ok()?;
+        let from_root =
+            |path: PathBuf| Some(fs::canonicalize(path).ok()?.strip_prefix(&root).ok()?.display().to_string());
+        Some(self.paths_of(locustfiles).into_iter().map(from_root).collect::<Option<Vec<_>>>()?.join(","))
     }
 
     /// Finds the locustfiles. Like Locust it takes several files separated by commas, and folders. The result is relative to

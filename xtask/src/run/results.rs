@@ -132,10 +132,8 @@ pub fn read_rounds(project: &Project, below: &str) -> Result<Option<Sides<Vec<Me
     Ok(Some(Sides { baseline: read_all(&other)?, candidate: read_all(&folder)? }))
 }
 
-/// The failures that the gate's own runs left in their folders, of each endpoint by error, the most frequent first.
-///
-/// A failure's text may hold a request's number or time, so that no two are equal. Beyond `MAX_FAILURES` kinds only known
-/// kinds are counted.
+/// The failures of the gate's own runs, by endpoint and error, the most frequent first. Errors may quote a number or a time, so
+/// that no two are equal: beyond `MAX_FAILURES` kinds only known kinds are counted.
 pub fn failures(folders: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests> {
     const MAX_FAILURES: usize = 1000;
     let mut times_of: BTreeMap<(Box<str>, String), u64> = BTreeMap::new();

@@ -87,6 +87,7 @@ impl<'a> Runner<'a> {
             locust: Some(locust.version.clone()),
             python: locust.python.clone(),
             locustfile: locustfile_digest(&project.paths.root, &settings.locustfile),
+            locustfile_path: settings.locustfile_path.clone(),
             ..project.provenance()
         };
         Ok(Runner {

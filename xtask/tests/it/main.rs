@@ -13,6 +13,7 @@ mod closed_loop;
 mod confirm;
 mod drift;
 mod faults;
+mod gates;
 mod hardening;
 mod history;
 mod judge;

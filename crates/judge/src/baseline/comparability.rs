@@ -16,11 +16,11 @@ pub struct Comparability {
 /// A different load changes the numbers for certain, so it is refused. A different machine, Locust or locustfile may
 /// change them, so there is a warning.
 pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparability {
-    let refusal = match (&baseline.load, &candidate.load) {
+    let by_load = match (&baseline.load, &candidate.load) {
         (Some(baseline), Some(candidate)) => load_difference(baseline, candidate),
         _ => None,
     };
-    let refusal = refusal.or_else(|| users_difference(baseline, candidate));
+    let refusal = other_locustfile(baseline, candidate).or(by_load).or_else(|| users_difference(baseline, candidate));
     let mut warnings = Vec::new();
     for (baseline, candidate) in circumstances(baseline).into_iter().zip(circumstances(candidate)) {
         if let (Some(before), Some(now)) = (baseline.value, candidate.value)
@@ -33,6 +33,16 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
         warnings.push("the load behind these results is unknown, so it is not compared with the baseline's".to_owned());
     }
     Comparability { refusal, warnings }
+}
+
+/// Two configurations may name one baseline by accident. Then every endpoint of the one would be MISSING in the other.
+fn other_locustfile(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
+    let (before, now) = (baseline.locustfile_path.as_ref()?, candidate.locustfile_path.as_ref()?);
+    (before != now).then(|| {
+        format!(
+            "it was recorded by {before}, and this load is of {now}: give each configuration its own [baseline] file, or, if the locustfile was only renamed, accept it with --update-baseline"
+        )
+    })
 }
 
 /// The names of other circumstances that differ: CPU, number of cores, Locust or Python.

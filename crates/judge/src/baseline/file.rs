@@ -361,7 +361,7 @@ pub struct Pooled {
 impl Pooled {
     /// `None` for a series without histograms.
     pub fn of(series: &RunsByMetric) -> Option<Pooled> {
-        let p95 = PERCENTILES.iter().position(|percent| *percent == 95.0)?;
+        let p95 = PERCENTILES.iter().position(|percent| *percent >= 95.0)?;
         Some(Pooled {
             p95_ms: *series.get(POOLED)?.get(p95)?,
             above_p95: series.get(ABOVE_P95)?.clone(),

@@ -420,6 +420,9 @@ pub struct Provenance {
     /// The digest of `git hash-object`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locustfile: Option<String>,
+    /// From the root; several with commas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locustfile_path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }

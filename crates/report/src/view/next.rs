@@ -2,7 +2,7 @@
 
 use judge::model::program;
 use judge::model::run::Metric;
-use judge::model::text::endpoint_shown;
+use judge::model::text::{endpoint_shown, quoted};
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Presence, Row};
 
@@ -10,7 +10,6 @@ use crate::view::drift;
 use crate::view::evidence::detectable;
 use crate::view::input::Report;
 use crate::view::series::findings;
-use judge::model::text::quoted;
 
 /// A command, and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
