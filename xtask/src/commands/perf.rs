@@ -94,7 +94,7 @@ fn judge(
     let settings = project.settle()?;
     reference.check_load(&settings)?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Side::Only, rules.max_runs, clock)?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::Only), rules.max_runs, clock)?;
     let mut measured = Vec::new();
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
@@ -177,7 +177,7 @@ const NOTHING_CHANGED: &str = "no metric changed beyond noise";
 
 /// Makes the runs of a new baseline.
 fn measure_baseline<'a>(project: &'a Project, runs: usize, clock: Clock) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
-    let mut runner = Runner::prepare(project, project.settle()?, Side::Only, runs, clock)?;
+    let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only), runs, clock)?;
     let mut measured = Vec::new();
     while measured.len() < runs {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
