@@ -140,7 +140,7 @@ impl Rounds {
 
     /// Compares both sides by the differences of the rounds.
     pub fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
-        self.this.check_comparable(&self.baseline.provenance, "the other commit")?;
+        self.this.check_comparable(&self.baseline, "the other commit")?;
         compare(&self.baseline, &self.this.runs, rules)
     }
 

@@ -41,6 +41,7 @@ FLAGS OF perf
                             the baseline with the git commit
       --if-changed          with --update-baseline: keep the old baseline if nothing changed
                             beyond noise
+      --allow-errors        save a baseline although many of its requests failed
       --against REV         compare with this commit instead of the baseline: both are built
                             and measured in turn on this machine; `baseline` is the commit
                             that the baseline names
@@ -52,7 +53,7 @@ FLAGS OF perf
       --strict              treat warnings as failures
       --verbose             also show every endpoint, what was run, the machine, Locust's output
       --quiet               only show findings and the verdict
-      --users N             concurrent users
+      --users N             concurrent users; with RESULTS, the users of your load
       --spawn-rate R        users started per second
       --run-time T          length of the load: 45s, 2m, 1h30m
       --host URL            load an already running service; do not start [service]
@@ -143,6 +144,7 @@ pub struct PerfFlags {
     pub results: Vec<PathBuf>,
     pub update_baseline: bool,
     pub if_changed: bool,
+    pub allow_errors: bool,
     pub against: Option<String>,
     pub confirm: bool,
     pub note: Option<String>,
@@ -157,7 +159,7 @@ pub struct PerfFlags {
     pub locust_args: Vec<String>,
 }
 
-/// The flags of a measurement. They have no effect if RESULTS are judged.
+/// The flags of a measurement. All but `users` have no effect if RESULTS are judged.
 #[derive(Debug, Default, PartialEq)]
 pub struct LoadFlags {
     pub users: Option<u32>,
@@ -208,6 +210,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
         results: Vec::new(),
         update_baseline: args.contains("--update-baseline"),
         if_changed: args.contains("--if-changed"),
+        allow_errors: args.contains("--allow-errors"),
         against: value(&mut args, "--against", |text| Ok(text.to_owned()))?,
         confirm: args.contains("--confirm"),
         note: value(&mut args, "--note", |text| Ok(text.to_owned()))?,
@@ -236,6 +239,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
         for (with, is_given) in [
             ("RESULTS", !perf.results.is_empty()),
             ("--update-baseline", perf.update_baseline),
+            ("--allow-errors", perf.allow_errors),
             ("--baseline", perf.baseline.is_some() && perf.against.as_deref() != Some("baseline")),
         ] {
             ensure!(!is_given, "--against uses no baseline file, so it cannot be combined with {with}");
@@ -256,7 +260,9 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
         ensure!(min <= max, "--min-runs {min} is more than --max-runs {max}");
     }
     if !perf.results.is_empty() {
-        let measures = perf.load != LoadFlags::default() || !perf.locust_args.is_empty();
+        // The number of users is a fact about results, which they do not hold.
+        let of_results = LoadFlags { users: perf.load.users, ..LoadFlags::default() };
+        let measures = perf.load != of_results || !perf.locust_args.is_empty();
         ensure!(!measures, "load flags have no effect when RESULTS are given; remove one or the other");
     }
     refuse_owned_locust_args(&perf.locust_args, "after `--`")?;
@@ -357,6 +363,8 @@ pub fn leftovers(args: Arguments, command: &str, help: &'static str, hint: &str)
     let mut files = Vec::new();
     for left in args.finish() {
         let text = left.to_string_lossy();
+        // It would mean the folder where the user is.
+        ensure!(!text.is_empty(), "an argument is empty: leave it out, or set the variable that it comes from");
         if !text.starts_with('-') || text == "-" {
             files.push(PathBuf::from(left));
             continue;

@@ -38,10 +38,16 @@ impl Side<'_> {
         }
     }
 
-    /// Adds a hint about `{root}` to the error of a missing file in a checkout.
+    /// Adds a hint to the error of a missing file in a checkout, or of one that may not be run.
     pub fn explain(self, error: Error) -> Error {
-        const MISSING: &str = "; a file or module was not found: that checkout only has what is in git, so write {root} for your own checkout, as in {root}/.venv/bin/python";
+        const MISSING: &str = "; a file or module was not found: that checkout only has what is in git, so name your own checkout by PERF_ROOT, as in \"$PERF_ROOT\"/.venv/bin/python";
+        const NOT_EXECUTABLE: &str = "; a file of that commit is not executable: start it by its interpreter, or commit its mode: `git update-index --chmod=+x FILE`";
         match (self, error.downcast::<Failure>()) {
+            // What a shell returns for a file that it found and may not run.
+            (Side::Other(_), Ok(mut failure)) if failure.exit_code == Some(126) => {
+                failure.line.push_str(NOT_EXECUTABLE);
+                failure.into()
+            }
             (Side::Other(_), Ok(mut failure)) if misses_a_file(&failure) => {
                 failure.line.push_str(MISSING);
                 failure.into()
@@ -72,7 +78,8 @@ impl Checkout {
         shell.change_dir(&root);
         // Both sides must not build into a folder that the user has set for all.
         shell.set_var("CARGO_TARGET_DIR", root.join("target"));
-        let perf_toml = files::read_to_string(&root.join("perf.toml")).ok();
+        let perf_toml = root.join("perf.toml");
+        let perf_toml = files::exists(&perf_toml).then(|| files::read_to_string(&perf_toml)).transpose()?;
         let (service, warning) = choose_service(rev, ours, perf_toml.as_deref());
         Ok(Checkout { rev: rev.to_owned(), commit: commit.to_owned(), shell, service, warning })
     }
@@ -97,7 +104,7 @@ fn choose_service(rev: &str, ours: &ServiceConfig, perf_toml: Option<&str>) -> (
     match Config::parse(text) {
         // Only ours names the files that are not in git.
         Ok(Config { service: Some(own), .. }) if ours.names_root() && !own.names_root() => {
-            let warning = format!("this tree's [service] is also used at {rev}, whose own does not use {{root}}");
+            let warning = format!("this tree's [service] is also used at {rev}, whose own does not use PERF_ROOT");
             (ours.clone(), Some(warning))
         }
         Ok(Config { service: Some(own), .. }) if own != *ours => {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use judge::model::mask;
+use judge::model::text::foreign;
 use rustix::termios::tcgetwinsize;
 
 use crate::config::project::Project;
@@ -135,7 +136,8 @@ impl LoadView<'_> {
             Output::Log => {
                 // Zeros stand for what was left out of a long log.
                 let lines: Vec<u8> = self.log.next_lines().into_iter().filter(|byte| *byte != 0).collect();
-                let _ = stderr().write_all(&lines);
+                let end = if lines.ends_with(b"\n") { "\n" } else { "" };
+                let _ = write!(stderr(), "{}{end}", foreign(&String::from_utf8_lossy(&lines)));
             }
             Output::Line(_) | Output::Nothing => {}
         }

@@ -1,12 +1,16 @@
 //! The runs of a command: what all of them share, and one run.
 
+use std::env;
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use judge::model::mask;
+use anyhow::{Context as _, Error, Result, ensure};
 use judge::model::run::Provenance;
+use judge::model::text::quoted;
+use judge::model::{mask, program};
 use report::formats::github;
+use report::view::words::shown_commit;
 use xshell::Shell;
 
 use crate::config::perf_toml::ServiceConfig;
@@ -67,9 +71,10 @@ impl<'a> Runner<'a> {
         // In a repository that does not ignore `target`, our files would make the tree dirty.
         files::write_atomically(&perf_folder.join(".gitignore"), "*\n")?;
         let say = |line: &str| project.say(line);
-        let waiting = "waiting: another run is using this repository, and two loads at once would skew each other";
-        let turn = lock::wait_for_turn(&perf_folder.join("measuring.lock"), waiting, &say)?;
-        let session = Session::create(&perf_folder)?;
+        let turn = take_turn(project, &perf_folder)?;
+        project.check_baseline_unchanged()?;
+        let session = Session::create(&perf_folder, &command_line())?;
+        let _ = project.session.set(session.folder.clone());
         if !settings.starts_service {
             service::check_answers(settings.host.as_deref().unwrap_or_default())?;
         }
@@ -221,14 +226,16 @@ impl<'a> Runner<'a> {
             locust.run(&project.shell, &job, &mut |stage| {
                 view.show(stage);
                 sampler.tick(target.group());
+                check_is_there(project, folder)?;
                 target.check_alive("during the load")
             })
         });
         drop(view);
         if ci::is_github() {
             let name = folder.strip_prefix(&self.session.folder).unwrap_or(folder).display();
-            project.say(&github::group(&format!("Locust's log, {name}"), &log::tail(&job.log())));
+            project.fold(&format!("Locust's log, {name}"), &log::tail(&job.log()));
         }
+        check_is_there(project, folder)?;
         // A service that died explains whatever Locust reports.
         target.check_alive("during the load")?;
         if finished.is_ok() {
@@ -251,6 +258,44 @@ impl<'a> Runner<'a> {
             )
         })
     }
+}
+
+/// Waits until no other command measures in this repository. Git's own folder keeps the lock although somebody removes
+/// `target`, and for all worktrees of the repository.
+fn take_turn(project: &Project, perf_folder: &Path) -> Result<File> {
+    let waiting = "waiting: another run is using this repository, and two loads at once would skew each other";
+    let say = |line: &str| project.say(line);
+    let is_closed = |error: &Error| {
+        let kind = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(kind, Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem))
+    };
+    if let Some(git_dir) = git::common_dir(&project.shell) {
+        match lock::wait_for_turn(&git_dir.join("locust-gate.lock"), waiting, &say) {
+            // A git folder that nobody here may write to.
+            Err(error) if is_closed(&error) => {}
+            turn => return turn,
+        }
+    }
+    lock::wait_for_turn(&perf_folder.join("measuring.lock"), waiting, &say)
+}
+
+/// Whoever removes the folder of a run may have removed results, and logs of programs that go on.
+fn check_is_there(project: &Project, folder: &Path) -> Result<()> {
+    ensure!(folder.is_dir(), "{} was removed during the load: run it again", project.shown(folder));
+    Ok(())
+}
+
+/// This command as it was called, without secrets.
+fn command_line() -> String {
+    let args: Vec<String> = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let args = &args[args.iter().position(|arg| arg == "perf").unwrap_or(0)..];
+    let (own, locust) = args.split_at(args.iter().position(|arg| arg == "--").unwrap_or(args.len()));
+    let own: Vec<String> = own.iter().map(|arg| quoted(arg)).collect();
+    let own = mask::text(&format!("{} {}", program::name(), own.join(" ")));
+    let locust = locust.split_first().map_or_else(String::new, |(dashes, args)| {
+        format!(" {dashes} {}", mask::args(args).iter().map(|arg| quoted(arg)).collect::<Vec<_>>().join(" "))
+    });
+    own + &locust
 }
 
 fn shell<'s>(project: &'s Project, side: Side<'s>) -> &'s Shell {

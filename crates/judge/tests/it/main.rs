@@ -22,3 +22,4 @@ mod secrets;
 #[path = "../../benches/calibration/simulation/mod.rs"]
 mod simulation;
 mod statistics;
+mod work;

@@ -311,7 +311,7 @@ pub fn noise_advice(detectable: f64) -> Option<String> {
 }
 
 /// Up to three of the texts, and how many more there are.
-pub(crate) fn listed(texts: &[String], between: &str) -> String {
+pub fn listed(texts: &[String], between: &str) -> String {
     const SHOWN: usize = 3;
     let more = if texts.len() > SHOWN { format!(" and {} more", texts.len() - SHOWN) } else { String::new() };
     format!("{}{more}", texts[..texts.len().min(SHOWN)].join(between))

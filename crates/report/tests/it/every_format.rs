@@ -273,7 +273,7 @@ fn next_steps_fit_each_case() {
 
 #[test]
 fn saved_baseline_is_no_alarm_in_any_format() {
-    let saved = Saved::new(&cases()[0].baseline, "perf_baseline.json");
+    let saved = Saved::new(&cases()[0].baseline, "perf_baseline.json", "cargo xtask perf".to_owned());
     let unjudged = Unjudged::BaselineSaved(saved);
     let screen = Screen::default();
     let terminal = anstream::adapter::strip_str(&terminal::render_unjudged(&unjudged, screen)).to_string();
