@@ -1,6 +1,7 @@
 //! The checkout of another commit, and the `[service]` that runs there.
 
 use anyhow::{Error, Result, ensure};
+use judge::model::mask;
 use report::view::words::shown_commit;
 use xshell::Shell;
 
@@ -18,14 +19,25 @@ pub enum Side<'a> {
     /// The working tree, beside another commit.
     This,
     Other(&'a Checkout),
+    /// A service that runs already at this host, beside another one.
+    Deployment(&'a str),
 }
 
 impl Side<'_> {
     pub fn suffix(self) -> String {
         match self {
-            Side::Only => String::new(),
+            Side::Only | Side::Deployment(_) => String::new(),
             Side::This => " of this tree".to_owned(),
             Side::Other(checkout) => format!(" {}", checkout.label),
+        }
+    }
+
+    /// The side in an error.
+    pub fn shown(self) -> String {
+        match self {
+            Side::Only | Side::This => "this tree".to_owned(),
+            Side::Other(checkout) => checkout.shown(),
+            Side::Deployment(host) => mask::url(host),
         }
     }
 
@@ -72,7 +84,7 @@ impl Checkout {
     }
 
     /// The label and the commit: `at v1.2 (1f0c2a9d4b11)`.
-    pub fn shown(&self) -> String {
+    fn shown(&self) -> String {
         format!("{} ({})", self.label, shown_commit(&self.commit, false))
     }
 }

@@ -69,7 +69,10 @@ impl<'a> Runner<'a> {
         let turn = lock::wait_for_turn(&perf_folder.join("measuring.lock"), waiting, &say)?;
         let session = Session::create(&perf_folder)?;
         if !settings.starts_service {
-            service::check_answers(settings.host.as_deref().unwrap_or_default())?;
+            service::check_answers("--host", settings.host.as_deref().unwrap_or_default())?;
+            if let Some(url) = &project.flags.against_url {
+                service::check_answers("--against-url", url)?;
+            }
         }
         if settings.load.workers.is_some() {
             workers::check_port(settings.bind_host.as_deref(), settings.bind_port)?;
@@ -145,7 +148,10 @@ impl<'a> Runner<'a> {
         }
         let (shell, service) = (shell(project, side), service_of(project, &self.settings, side));
         let log = folder.join("service.log");
-        let start = || Target::start(shell, service, &self.settings, &project.paths.root, &log);
+        let start = || match side {
+            Side::Deployment(host) => Ok(Target::Running(host.to_owned())),
+            _ => Target::start(shell, service, &self.settings, &project.paths.root, &log),
+        };
         let mut target = self.clock.waiting(start).map_err(|error| side.explain(error))?;
         let same_program = self.same_program(side, &target);
         let mut sampler = Sampler::default();
@@ -157,9 +163,16 @@ impl<'a> Runner<'a> {
         process::check_interrupted()?;
         let mut provenance = self.provenance.clone();
         provenance.usage = finished.window.and_then(|window| sampler.usage(&window));
-        if let Side::Other(checkout) = side {
-            (provenance.commit, provenance.dirty) = (checkout.commit.clone(), false);
-            finished.warnings.extend(checkout.warning.clone());
+        match side {
+            Side::Only | Side::This => {}
+            Side::Other(checkout) => {
+                (provenance.commit, provenance.dirty) = (checkout.commit.clone(), false);
+                finished.warnings.extend(checkout.warning.clone());
+            }
+            Side::Deployment(host) => {
+                (provenance.commit, provenance.dirty) = ("unknown".to_owned(), false);
+                provenance.host = Some(mask::url(host));
+            }
         }
         finished.warnings.extend(same_program);
         RunFile::new(provenance, finished, self.max_runs).write(&folder)?;
@@ -224,7 +237,7 @@ impl<'a> Runner<'a> {
     /// as interpreters do. Stores the executable of the working tree.
     fn same_program(&mut self, side: Side, target: &Target) -> Option<String> {
         match side {
-            Side::Only => None,
+            Side::Only | Side::Deployment(_) => None,
             Side::This => {
                 if let Some(executable) = target.executable() {
                     self.this_executable = Some(executable);
@@ -247,7 +260,7 @@ impl<'a> Runner<'a> {
 
 fn shell<'s>(project: &'s Project, side: Side<'s>) -> &'s Shell {
     match side {
-        Side::Only | Side::This => &project.shell,
+        Side::Only | Side::This | Side::Deployment(_) => &project.shell,
         Side::Other(checkout) => &checkout.shell,
     }
 }
@@ -256,6 +269,7 @@ fn service_of<'s>(project: &'s Project, settings: &Settings, side: Side<'s>) -> 
     match side {
         Side::Only | Side::This => project.service(settings),
         Side::Other(checkout) => Some(&checkout.service),
+        Side::Deployment(_) => None,
     }
 }
 

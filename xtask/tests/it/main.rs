@@ -10,6 +10,7 @@ mod against;
 mod checkouts;
 mod closed_loop;
 mod confirm;
+mod deployments;
 mod drift;
 mod faults;
 mod gates;
