@@ -37,7 +37,7 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: Clock) 
         "--against builds and starts the service of either side: describe it in [service] of perf.toml, without --host",
     )?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Side::This, 2 * rules.max_runs, clock)?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::This), 2 * rules.max_runs, clock)?;
     let checkout = runner.check_out(rev, &commit, service, &checkouts)?;
     let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };
     let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
@@ -54,7 +54,7 @@ pub fn against_url(project: &Project, delivery: &Delivery, url: &str, clock: Clo
     let host = settings.host.clone().unwrap_or_default();
     let sides = Sides { baseline: Side::Deployment(url), candidate: Side::Deployment(&host) };
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, sides.candidate, 2 * rules.max_runs, clock)?;
+    let mut runner = Runner::prepare(project, settings, Some(sides.candidate), 2 * rules.max_runs, clock)?;
     let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
     rounds.deliver(project, delivery, rules, None, Some(&runner.clock))
 }
@@ -156,8 +156,12 @@ impl Rounds {
 
     /// Compares both sides by the differences of the rounds.
     pub fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
-        self.this.check_comparable(&self.baseline.provenance, "the other side")?;
+        self.this.check_comparable(&self.baseline, "the other side")?;
         compare(&self.baseline, &self.this.runs, rules)
+    }
+
+    pub fn baseline(&self) -> &Baseline {
+        &self.baseline
     }
 
     pub fn background(&self, project: &Project) -> Background {

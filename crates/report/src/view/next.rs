@@ -112,17 +112,11 @@ fn find_the_commit(report: &Report) -> Option<NextStep> {
     if report.background.commits_between.is_some_and(|commits| commits < 2) {
         return None;
     }
-    let commit = baseline_commit(report)?;
-    let name = program::name();
-    // A program that cargo builds must be copied: each step changes the checkout.
-    let (copy, program) = match name.strip_prefix("cargo ") {
-        Some(alias) => (format!("cp target/debug/{alias} /tmp/ && "), format!("/tmp/{alias}")),
-        None => (String::new(), name.to_owned()),
-    };
-    let command = format!(
-        "{copy}git bisect start HEAD {commit} && git bisect run {program} perf --against {commit} --bisect-exit-codes"
-    );
-    Some(NextStep { what: "find the commit", command })
+    let (name, commit) = (program::name(), baseline_commit(report)?);
+    let command = without_flag(&report.background.command, "--baseline");
+    // The flags of the load are those of bisect too.
+    let flags = command.strip_prefix(&format!("{name} perf")).unwrap_or_default();
+    Some(NextStep { what: "find the commit", command: format!("{name} bisect {commit}{flags}") })
 }
 
 /// Whether p95 fell by more than noise explains.
