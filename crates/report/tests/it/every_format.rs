@@ -86,12 +86,13 @@ fn confirmation_leads_every_format() {
     expect![[r#"
         confirmed: FAIL, confirmed: p95 rose 40%, 300 → 420 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds); 1 of 1 endpoint: GET /a +40%
           find the commit: cargo xtask bisect 0123456789ab
+          accept it for a while: ${EDITOR:-vi} perf.toml
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         not_confirmed: PASS: not confirmed; the machine is slower than when the baseline was recorded (its own commit: p95 300 ms then, 420 ms now); against commit 0123456789ab on this machine (3 rounds): p95 +0.0% (limit +20%), all metrics within their limits
           record a baseline on this machine: cargo xtask perf --update-baseline
         confirmed: FAIL, confirmed: p95 rose 22%, 290 → 355 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds); inconclusive: noise could change the verdict on p95 and GET /a p95
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m
-          find the commit: cargo xtask bisect 0123456789ab
+          accept it for a while: ${EDITOR:-vi} perf.toml
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         impossible: FAIL, not confirmed: p95 rose 40%, 300 → 420 ms (limit +20%); 1 of 1 endpoint: GET /a +40%
           find the commit: cargo xtask bisect 0123456789ab
