@@ -9,16 +9,17 @@ use judge::baseline::comparability::{USERS_LEFT, comparability, users_difference
 use judge::baseline::file::Baseline;
 use judge::baseline::work::work;
 use judge::model::limits::Rules;
+use judge::model::mask;
 use judge::model::program;
 use judge::model::run::{Metric, Provenance, Run, Stats, Usage};
-use judge::model::text::{cut, endpoint_shown, printable};
+use judge::model::text::{cut, endpoint_shown, printable, quoted};
 use judge::parse::locust_history::History;
 use judge::stats::estimate::{Difference, estimate};
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::verdict::decision::{Presence, Row};
 use report::view::evidence::{evidence, unsettled};
 use report::view::usage;
-use report::view::words::{count, listed, noise_advice, shown_commit};
+use report::view::words::{count, listed, noise_advice, shown_side};
 use report::{Background, FailedRequests};
 
 use crate::commands::delivery::run_url;
@@ -272,9 +273,13 @@ pub fn next_step(comparison: &Comparison, rules: &Rules) -> Next {
 
 /// The commit, the load, the machine, the versions and the time, a line each. `clock` is `None` if the command did not measure.
 pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Clock>) -> Vec<String> {
-    let Provenance { commit, dirty, load, machine, locust, python, gate, .. } = &measurement.provenance;
+    let Provenance { host, load, machine, locust, python, gate, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");
-    let mut details = vec![format!("candidate: commit {}, {runs}", shown_commit(commit, *dirty))];
+    let mut details = vec![format!(
+        "candidate: {}{}, {runs}",
+        if host.is_some() { "" } else { "commit " },
+        shown_side(&measurement.provenance)
+    )];
     details.extend(load.as_ref().map(|load| format!("load: {load}")));
     details.extend(machine.as_ref().map(|machine| format!("machine: {machine}")));
     if let Some(locust) = locust {
@@ -317,7 +322,12 @@ pub fn command_again(flags: &PerfFlags) -> String {
     let mut command = format!("{} perf", program::name());
     let load = &flags.load;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| printable(&path.display().to_string()));
+    // `--host` alone is no part of a command that also starts the service, as `--confirm` does.
+    let host = load.host.as_ref().filter(|_| flags.against_url.is_some());
+    let url = |url: Option<&String>| url.map(|url| mask::url(url));
     let named = [
+        ("--host", url(host)),
+        ("--against-url", url(flags.against_url.as_ref())),
         ("--config", path(&flags.config)),
         ("--baseline", path(&flags.baseline)),
         ("--locustfile", path(&load.locustfile)),
@@ -326,10 +336,9 @@ pub fn command_again(flags: &PerfFlags) -> String {
         ("--run-time", load.run_time_s.map(|seconds| format!("{seconds}s"))),
     ];
     for (flag, value) in named {
-        // A value that a shell would split is left out.
-        let is_plain = |value: &String| value.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
-        if let Some(value) = value.filter(is_plain) {
-            let _ = write!(command, " {flag} {value}");
+        // The report takes the command apart at its spaces.
+        if let Some(value) = value.filter(|value| !value.contains(char::is_whitespace)) {
+            let _ = write!(command, " {flag} {}", quoted(&value));
         }
     }
     command

@@ -17,7 +17,7 @@ use report::view::words::{count, listed, shown_commit};
 use report::view::{drift, exceptions};
 use report::{Background, Report, Saved, Sides, Unjudged};
 
-use crate::commands::against::{against, judge_rounds};
+use crate::commands::against::{against, against_url, judge_rounds};
 use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
 use crate::commands::delivery::Delivery;
 use crate::commands::drift::{DriftCheck, age_warning};
@@ -51,6 +51,9 @@ fn run(project: &Project, delivery: &Delivery, clock: Clock) -> Result<Outcome> 
     let sessions = read_sessions(project)?;
     if let Some(rev) = &project.flags.against {
         return against(project, delivery, rev, clock);
+    }
+    if let Some(url) = &project.flags.against_url {
+        return against_url(project, delivery, url, clock);
     }
     if let Some(rounds) = read_rounds(project, "")? {
         return judge_rounds(project, delivery, rounds);

@@ -66,7 +66,7 @@ impl<'a> Project<'a> {
             endpoint_limits: config.endpoint_limits.clone(),
             accepted: config.accepted.iter().map(|accepted| accepted.on(today())).collect(),
             strict: flags.strict,
-            paired: flags.against.is_some(),
+            paired: flags.makes_rounds(),
             min_runs,
             max_runs,
         };

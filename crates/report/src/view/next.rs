@@ -29,6 +29,8 @@ const LATEST: &str = "target/perf/latest";
 pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<NextStep> {
     let comparison = report.comparison;
     let command = &report.background.command;
+    // Flags of the load have no effect on results.
+    let judge_again = format!("{} perf{} {LATEST} --verbose", program::name(), files(command));
     let step = |what, command: String| NextStep { what, command };
     let mut steps = Vec::new();
     if comparison.error_rate_failed() {
@@ -44,7 +46,9 @@ pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<Nex
     if report.stored().is_some() && comparison.verdict == Verdict::Pass {
         steps.push(step("record a baseline on this machine", format!("{command} --update-baseline")));
     }
-    if detectable(comparison).is_none() {
+    // Two services that run already have no baseline and no commits.
+    let has_baseline = report.hosts().is_none();
+    if has_baseline && detectable(comparison).is_none() {
         steps.push(step("record a baseline of several runs", format!("{command} --update-baseline")));
     }
     let has_drifted = drift::headline(comparison).is_some();
@@ -57,7 +61,7 @@ pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<Nex
     }
     if let Some(worst) = findings.first().filter(|_| findings.iter().all(|row| row.endpoint.is_some())) {
         let endpoint = quoted(&worst.endpoint.map_or_else(String::new, endpoint_shown));
-        steps.push(step("look at one endpoint", format!("{command} {LATEST} --verbose | grep -F {endpoint}")));
+        steps.push(step("look at one endpoint", format!("{judge_again} | grep -F {endpoint}")));
     }
     let accept = |why| format!("{command} --update-baseline --note \"{why}\"");
     // A new baseline settles no drift.
@@ -68,16 +72,16 @@ pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<Nex
             last.push(step("accept it for a while", format!("${{EDITOR:-vi}} {}", quoted(file))));
         }
         // A new baseline has no part in `--against`.
-        if !comparison.error_rate_failed() && (last.is_empty() || report.confirmation.is_some()) {
+        if has_baseline && !comparison.error_rate_failed() && (last.is_empty() || report.confirmation.is_some()) {
             last.push(step("accept it", accept("why it is slower")));
         }
         steps.truncate(MOST - last.len());
         steps.append(&mut last);
-    } else if is_faster(comparison) && !has_drifted {
+    } else if has_baseline && is_faster(comparison) && !has_drifted {
         steps.push(step("keep the gain", accept("why it is faster")));
     }
     if steps.is_empty() {
-        steps.push(step("nothing to do; see every endpoint", format!("{command} {LATEST} --verbose")));
+        steps.push(step("nothing to do; see every endpoint", judge_again));
     }
     steps.truncate(MOST);
     steps
@@ -131,11 +135,15 @@ fn lengthen(report: &Report) -> NextStep {
         return NextStep { what: "make more runs", command };
     };
     let length = duration(load.run_time_s, factor);
+    let without_length = without_flag(command, "--run-time");
     match baseline_commit(report) {
         // Another length is another load, so the result is not comparable with the committed baseline.
         Some(commit) => {
-            let command = without_flag(&without_flag(command, "--baseline"), "--run-time");
+            let command = without_flag(&without_length, "--baseline");
             NextStep { what: "lengthen the run", command: format!("{command} --against {commit} --run-time {length}") }
+        }
+        None if report.hosts().is_some() => {
+            NextStep { what: "lengthen the run", command: format!("{without_length} --run-time {length}") }
         }
         None => NextStep {
             what: "record a baseline of longer runs",
