@@ -104,6 +104,7 @@ impl Case {
             comparison: &comparison,
             provenance: Sides { baseline: &self.baseline.provenance, candidate: &candidate },
             baseline: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
+            file_warnings: Vec::new(),
             warnings: vec!["Locust's version differs: baseline <1>, candidate \"2\"".to_owned()],
             details: vec!["load: 10 users".to_owned()],
         })

@@ -52,8 +52,8 @@ fn every_format_has_the_same_headline() {
         in a gap: FAIL: p95 rose 900%, 20.0 → 200 ms (limit +20%); 1 of 1 endpoint: GET /a +900%
         close after all runs: FAIL: p95 rose 20.3%, 300 → 361 ms (limit +20%); inconclusive: noise could change the verdict on p95
         single runs: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /a p95 +40%; inconclusive: noise may be hiding a GET /a p95 regression
-        below the limit: PASS: p95 +0.0% (limit +20%), all metrics within their limits
-        noise unknown: PASS: p95 +0.0% (limit +20%), all metrics within their limits
+        below the limit: PASS: p95 +0.0% (limit +20%), within the limits, as are 0 of 1 endpoint; 1 endpoint is over its limits with too few runs or requests to tell: GET /a p95 +40%
+        noise unknown: PASS: p95 +0.0% (limit +20%), within the limits, as are 0 of 1 endpoint; 1 endpoint is over its limits with too few runs or requests to tell: GET /a p95 +40%
         below resolution: PASS: p95 +25% (limit +20%, but no more than rounding), all metrics within their limits
         a metric that the baseline lacks: PASS: p95 -14% (limit +20%), all metrics within their limits
         limits of an endpoint: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /new p95 333 ms; inconclusive: noise may be hiding a GET /new p95 regression
@@ -219,9 +219,9 @@ fn next_steps_fit_each_case() {
         a close call:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 9m
         errors:
-          see the errors: head target/perf/latest/run-1/perf_results_failures.csv
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
           rule out the machine: cargo xtask perf --confirm
+          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
         strict:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 80s
           rule out the machine: cargo xtask perf --confirm
@@ -229,9 +229,7 @@ fn next_steps_fit_each_case() {
         rounds:
           nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         new and missing:
-          rule out the machine: cargo xtask perf --confirm
-          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
-          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+          restore the task, or accept the new load: cargo xtask perf --update-baseline --note "why the endpoint is gone"
         few requests:
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
           rule out the machine: cargo xtask perf --confirm
