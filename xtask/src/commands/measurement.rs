@@ -22,7 +22,7 @@ use report::{Background, CommandLine, FailedRequests};
 
 use crate::commands::delivery::run_url;
 use crate::config::flags::PerfFlags;
-use crate::config::project::Project;
+use crate::config::project::{Project, days_from_today};
 use crate::run::clock::Clock;
 use crate::run::listener::{UsersLeft, users_left_text};
 use crate::run::results::{self, MeasuredRun, RunFile};
@@ -310,6 +310,8 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
         command: command_again(project.flags),
         is_of_others: !candidate.is_ours,
         failures_file: candidate.failures_files.iter().find(|file| file.is_file()).map(|file| project.shown(file)),
+        config: project.shown(&project.paths.config),
+        accept_until: Some(days_from_today(30)),
         run_url: run_url(),
     }
 }

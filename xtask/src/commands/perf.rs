@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::chain::is_unchanged;
 use judge::baseline::comparability::comparability;
 use judge::baseline::file::Baseline;
 use judge::baseline::work::work;
 use judge::model::limits::Rules;
+use judge::model::mask;
 use judge::model::program;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
@@ -30,6 +31,7 @@ use crate::run::checkout::Side;
 use crate::run::clock::Clock;
 use crate::run::results::{MeasuredRun, read_results, read_rounds};
 use crate::run::runner::Runner;
+use crate::sys::session::SessionFile;
 use crate::sys::{ci, files, git, process};
 
 /// Runs the gate. If it cannot judge, the report files have the reason.
@@ -46,6 +48,7 @@ pub fn perf(flags: &PerfFlags) -> Outcome {
 
 fn run(project: &Project, delivery: &Delivery, clock: Clock) -> Result<Outcome> {
     delivery.check()?;
+    let sessions = read_sessions(project)?;
     if let Some(rev) = &project.flags.against {
         return against(project, delivery, rev, clock);
     }
@@ -54,18 +57,36 @@ fn run(project: &Project, delivery: &Delivery, clock: Clock) -> Result<Outcome> 
     }
     match project.read_baseline()? {
         former if project.flags.update_baseline => update(project, delivery, former.as_ref(), clock),
-        Some(baseline) => judge(project, delivery, &baseline, clock),
+        Some(baseline) => judge(project, delivery, &baseline, &sessions, clock),
         None => save_first(project, clock),
     }
 }
 
+/// Reads how the commands ended that made RESULTS, and refuses those of a command without a verdict.
+fn read_sessions(project: &Project) -> Result<Vec<SessionFile>> {
+    let mut sessions = Vec::new();
+    for path in &project.flags.results {
+        sessions.extend(SessionFile::read_ended(&project.paths.current_dir.join(path))?);
+    }
+    Ok(sessions)
+}
+
 /// Judges RESULTS, or new runs until the verdict is conclusive, against the baseline.
-fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, clock: Clock) -> Result<Outcome> {
+fn judge(
+    project: &Project,
+    delivery: &Delivery,
+    baseline: &Baseline,
+    sessions: &[SessionFile],
+    clock: Clock,
+) -> Result<Outcome> {
     let reference = Reference::read(project, baseline)?;
     lacking(baseline, &project.rules).with_context(|| project.shown(&project.baseline))?;
     if !project.flags.results.is_empty() {
         let measured = read_results(project)?;
-        let remeasure = read_rounds(project, "confirm")?.map_or(Remeasure::Impossible, Remeasure::Earlier);
+        let remeasure = match sessions.iter().find_map(|session| session.not_confirmed.clone()) {
+            Some(why) => Remeasure::Failed(why),
+            None => read_rounds(project, "confirm")?.map_or(Remeasure::Impossible, Remeasure::Earlier),
+        };
         let rules = rules_for(project, &measured);
         let measurement = Measurement::new(measured, project)?;
         return report_comparison(project, delivery, &reference, &rules, &measurement, remeasure);
@@ -73,7 +94,7 @@ fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, clock: Clo
     let settings = project.settle()?;
     reference.check_load(&settings)?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Side::Only, rules.max_runs, clock)?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::Only), rules.max_runs, clock)?;
     let mut measured = Vec::new();
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
@@ -125,13 +146,15 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
         Some(reference) => report_update(delivery, reference, &rules, &measurement, clock)?,
         None => None,
     };
-    let baseline = measurement.baseline(project.flags.note.as_deref(), former)?;
+    let note = project.flags.note.as_deref().map(mask::text);
+    let baseline = measurement.baseline(note.as_deref(), former)?;
     if notes.is_none() {
         measurement.warnings.iter().for_each(|warning| project.say(&format!("warning: {}", printable(warning))));
     }
     let is_unchanged = former.is_some_and(|former| is_unchanged(former, &baseline));
     let file = project.shown(&project.baseline);
     if is_unchanged && project.flags.if_changed {
+        record_verdict(project)?;
         return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} since {file}")));
     }
     save(project, &baseline, &measurement)?;
@@ -154,7 +177,7 @@ const NOTHING_CHANGED: &str = "no metric changed beyond noise";
 
 /// Makes the runs of a new baseline.
 fn measure_baseline<'a>(project: &'a Project, runs: usize, clock: Clock) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
-    let mut runner = Runner::prepare(project, project.settle()?, Side::Only, runs, clock)?;
+    let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only), runs, clock)?;
     let mut measured = Vec::new();
     while measured.len() < runs {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
@@ -202,6 +225,10 @@ fn report_update(
 /// Saves the first baseline. In CI that is no verdict, because the gate would always pass if nobody commits the baseline.
 fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
     files::check_writable(&project.baseline)?;
+    if let Some(next) = project.baseline_in_git() {
+        ensure!(!ci::is_any(), "{next}");
+        project.say(&format!("warning: {next}"));
+    }
     let measured = if project.flags.results.is_empty() {
         measure_baseline(project, project.rules.min_runs, clock)?.0
     } else {
@@ -226,9 +253,8 @@ fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Me
     warnings.extend(measurement.too_many_failures(rules));
     // A branch can be compared with another one if the service is started here.
     let is_startable = measurement.is_ours && project.flags.load.host.is_none() && project.config.service.is_some();
-    let mut saved = Saved::new(baseline, &project.shown(&project.baseline));
+    let mut saved = Saved::new(baseline, &project.shown(&project.baseline), command_again(project.flags));
     saved.warnings = warnings;
-    saved.command = command_again(project.flags);
     saved.default_branch = if is_startable { git::default_branch(&project.shell) } else { None };
     saved
 }
@@ -245,7 +271,14 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
         project.say(&format!("warning: {warning}"));
     }
     process::check_interrupted()?;
-    files::write_atomically(&project.baseline, &baseline.to_text())
+    project.check_baseline_unchanged()?;
+    files::write_atomically(&project.baseline, &baseline.to_text())?;
+    record_verdict(project)
+}
+
+/// A baseline that is saved or kept ends a command as a verdict does.
+fn record_verdict(project: &Project) -> Result<()> {
+    project.session.get().map_or(Ok(()), |session| SessionFile::record_verdict(session, None))
 }
 
 /// What a baseline of uncommitted changes cannot be used for.

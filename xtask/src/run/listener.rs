@@ -150,7 +150,7 @@ pub struct UsersLeft {
 impl ListenerFile {
     /// Reads the file; `None` if there is none, because the listener was not loaded.
     pub fn read(path: &Path) -> Result<Option<ListenerFile>> {
-        if !path.is_file() {
+        if !files::exists(path) {
             return Ok(None);
         }
         let read = serde_json::from_str(&files::read_to_string(path)?);

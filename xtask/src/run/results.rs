@@ -67,7 +67,7 @@ impl RunFile {
 
     fn read(folder: &Path) -> Result<Option<RunFile>> {
         let path = folder.join(RunFile::NAME);
-        if !path.is_file() {
+        if !files::exists(&path) {
             return Ok(None);
         }
         let fault = |error| anyhow!("{}: {}", path.display(), strict_json::fault(&error));
@@ -220,7 +220,7 @@ pub fn read(path: &Path) -> Result<MeasuredRun> {
         path.display()
     );
     let json = path.with_file_name("perf_results.json");
-    if !is_json && file.as_ref().is_some_and(|file| file.exact) && json.is_file() {
+    if !is_json && file.as_ref().is_some_and(|file| file.exact) && files::exists(&json) {
         let other = parse_json(&files::read(&json)?).with_context(|| json.display().to_string())?;
         agree(&run, &other).with_context(|| {
             format!("{} and {} disagree, so one of them is not this run's", path.display(), json.display())

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use xshell::{Shell, cmd};
 
-use crate::sys::process;
+use crate::sys::{files, process};
 
 /// A cold disk and a large tree take seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
@@ -176,7 +176,7 @@ pub fn root(from: &Path) -> &Path {
 }
 
 fn upwards<'a>(from: &'a Path, name: &str) -> Option<&'a Path> {
-    from.ancestors().find(|folder| folder.join(name).exists())
+    from.ancestors().find(|folder| files::exists(&folder.join(name)))
 }
 
 /// Returns what a git command prints, or `None` if it fails. A git that hangs, or a signal, is an error.

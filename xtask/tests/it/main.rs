@@ -7,6 +7,7 @@ mod accepted;
 mod account;
 mod adopt;
 mod against;
+mod bisect;
 mod checkouts;
 mod closed_loop;
 mod confirm;

@@ -116,7 +116,9 @@ impl Stretch {
     /// Compares the next measurement with those before it. If it differs, it begins a new stretch.
     pub fn extend(&mut self, next: &Provenance) -> Vec<Break> {
         let load = next.load.as_ref().map(ToString::to_string);
+        let args = next.load.as_ref().map(|load| format!("`{}`", load.masked().args.join(" ")));
         let mut facts = circumstances(next);
+        facts.push(Circumstance { name: "[load] args", value: args });
         facts.insert(0, Circumstance { name: "the load", value: load });
         let mut breaks = Vec::new();
         for (known, next) in self.facts.iter_mut().zip(&facts) {

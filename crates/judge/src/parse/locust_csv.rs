@@ -117,6 +117,10 @@ fn read_rows(bytes: &[u8]) -> Result<Rows> {
         let row = read_row(&record, &columns).with_context(|| format!("line {}", line()))?;
         rows.oddities.extend(row.oddity.map(|oddity| format!("line {}: {oddity}", line())));
         if row.is_aggregated {
+            ensure!(
+                rows.aggregated.is_none(),
+                "`Aggregated` appears twice: the file is corrupt, with rows of two writes mixed"
+            );
             rows.extremes_ms = extremes_ms(&record, &columns);
             rows.aggregated = Some((row.counts, row.stats));
             continue;

@@ -7,6 +7,7 @@
 
 mod accepted;
 mod baseline;
+mod bisect;
 mod calibration;
 mod chain;
 mod compare;

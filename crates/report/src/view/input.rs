@@ -1,5 +1,6 @@
 //! What the caller of a report hands over.
 
+use judge::model::day::Day;
 use judge::model::program;
 use judge::model::run::{Provenance, Run};
 use judge::model::text::quoted;
@@ -55,6 +56,10 @@ pub struct Background {
     pub is_of_others: bool,
     /// Locust's list of the failures of a run, if there is one.
     pub failures_file: Option<String>,
+    /// The configuration, as the user knows it.
+    pub config: String,
+    /// The last day of an exception that begins today; `None` if the report is to suggest none.
+    pub accept_until: Option<Day>,
     /// The page of the CI run that made the report.
     pub run_url: Option<String>,
 }
@@ -70,6 +75,8 @@ impl Default for Background {
             command: CommandLine::default(),
             is_of_others: false,
             failures_file: None,
+            config: "perf.toml".to_owned(),
+            accept_until: None,
             run_url: None,
         }
     }
@@ -117,6 +124,19 @@ impl CommandLine {
             command = measures.iter().fold(command, |command, flag| command.without(flag));
         }
         command
+    }
+
+    /// Another command with the same flags.
+    pub(crate) fn of(&self, command: &str) -> String {
+        self.with(&[]).replacen(" perf", &format!(" {command}"), 1)
+    }
+
+    /// The command with these flags alone.
+    pub(crate) fn only(&self, flags: &[&str]) -> CommandLine {
+        let program = CommandLine::default().words;
+        let pairs = self.words[program.len().min(self.words.len())..].chunks(2);
+        let kept = pairs.filter(|pair| flags.contains(&pair[0].as_str())).flatten().cloned();
+        CommandLine { words: program.iter().cloned().chain(kept).collect(), ..CommandLine::default() }
     }
 
     /// The command without a flag and its value.

@@ -1,11 +1,11 @@
 //! Suggested next steps: one to three commands to copy.
 
-use judge::model::program;
 use judge::model::run::Metric;
 use judge::model::text::{endpoint_shown, quoted};
 use judge::verdict::compare::Verdict;
 use judge::verdict::decision::{Presence, Row};
 
+use crate::view::acceptance::Acceptance;
 use crate::view::drift;
 use crate::view::evidence::detectable;
 use crate::view::input::{Report, Sides};
@@ -27,7 +27,7 @@ const LATEST: &str = "target/perf/latest";
 const RESTORE: &str = "restore the task, or accept the new load";
 
 /// What to do next, the most helpful first.
-pub(crate) fn steps(report: &Report) -> Vec<NextStep> {
+pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<NextStep> {
     let comparison = report.comparison;
     let (command, is_of_others) = (&report.background.command, report.background.is_of_others);
     let step = |what, command: String| NextStep { what, command };
@@ -52,7 +52,7 @@ pub(crate) fn steps(report: &Report) -> Vec<NextStep> {
     }
     let has_drifted = drift::headline(comparison).is_some();
     if has_drifted {
-        steps.push(step("see who accepted what, and why", format!("{} history", program::name())));
+        steps.push(step("see who accepted what, and why", command.only(&["--config", "--baseline"]).of("history")));
     }
     let has_failed = comparison.has_failed_itself();
     if has_failed && !is_of_others && !is_missing_alone {
@@ -74,11 +74,17 @@ pub(crate) fn steps(report: &Report) -> Vec<NextStep> {
         steps.truncate(MOST - 1);
         steps.push(accept(RESTORE, "why the endpoint is gone"));
     } else if has_failed {
-        // The last step is kept: a slowdown that is wanted has to get in somehow. Nobody wants errors.
-        if !comparison.error_rate_failed() {
-            steps.truncate(MOST - 1);
-            steps.push(accept("accept it", "why it is slower"));
+        // These steps are kept: a slowdown that is wanted has to get in somehow. Nobody wants errors.
+        let mut last = Vec::new();
+        if let Some(Acceptance { file, .. }) = acceptance {
+            last.push(step("accept it for a while", format!("${{EDITOR:-vi}} {}", quoted(file))));
         }
+        // A new baseline has no part in `--against`.
+        if !comparison.error_rate_failed() && (last.is_empty() || report.confirmation.is_some()) {
+            last.push(accept("accept it", "why it is slower"));
+        }
+        steps.truncate(MOST - last.len());
+        steps.append(&mut last);
     } else if is_faster(report) && !has_drifted {
         steps.push(accept("keep the gain", "why it is faster"));
     }
@@ -123,16 +129,12 @@ fn find_the_commit(report: &Report) -> Option<NextStep> {
     if report.background.commits_between.is_some_and(|commits| commits < 2) {
         return None;
     }
-    let commit = baseline_commit(report)?;
-    let name = program::name();
-    // A program that cargo builds must be copied: each step changes the checkout.
-    let (copy, program) = match name.strip_prefix("cargo ") {
-        Some(alias) => (format!("cp target/debug/{alias} /tmp/ && "), format!("/tmp/{alias}")),
-        None => (String::new(), name.to_owned()),
-    };
-    let command = format!(
-        "{copy}git bisect start HEAD {commit} && git bisect run {program} perf --against {commit} --bisect-exit-codes"
-    );
+    let (command, commit) = (report.background.command.measuring(), baseline_commit(report)?);
+    // The flags of the load are those of bisect too, which starts the service itself.
+    if command.words.iter().any(|word| word == "--host") {
+        return None;
+    }
+    let command = command.without("--baseline").of(&format!("bisect {commit}"));
     Some(NextStep { what: "find the commit", command })
 }
 

@@ -120,7 +120,7 @@ impl SavedValue {
 }
 
 impl Saved {
-    pub fn new(baseline: &Baseline, file: &str) -> Saved {
+    pub fn new(baseline: &Baseline, file: &str, command: CommandLine) -> Saved {
         let mut values = Vec::new();
         for metric in [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec] {
             let Some(total) = baseline.total(metric) else { continue };
@@ -132,13 +132,13 @@ impl Saved {
         let provenance = &baseline.provenance;
         Saved {
             file: file.to_owned(),
+            command,
             commit: shown_commit(&provenance.commit, provenance.dirty),
             load: provenance.load.as_ref().map(ToString::to_string),
             runs: baseline.total_runs(Metric::P95).len().max(1),
             values,
             endpoints: baseline.endpoints.len(),
             warnings: Vec::new(),
-            command: CommandLine::default(),
             default_branch: None,
         }
     }

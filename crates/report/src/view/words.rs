@@ -140,7 +140,7 @@ pub(crate) fn series_name(row: &Row) -> String {
 }
 
 /// A series in a sentence: `p95 of all requests`, `p95 of GET /claims`.
-pub(crate) fn series_of(endpoint: Option<&str>, metric: Metric) -> String {
+pub fn series_of(endpoint: Option<&str>, metric: Metric) -> String {
     format!("{metric} of {}", endpoint_or_all(endpoint))
 }
 
@@ -195,7 +195,7 @@ pub(crate) fn percent(row: &Row) -> String {
 }
 
 /// A change with its sign: `+3.1%`, `-0.20 pp`.
-pub(crate) fn change_text(metric: Metric, change: f64) -> String {
+pub fn change_text(metric: Metric, change: f64) -> String {
     format!("{}{}", signed(change, least_digits(metric)), unit_behind(metric))
 }
 
@@ -272,7 +272,7 @@ pub(crate) fn interval_text(interval: Interval) -> String {
 }
 
 /// An interval in a sentence: `-1.2% to +3.4%`, `-1.2 to +3.4 pp`.
-pub(crate) fn interval_words(metric: Metric, interval: Interval) -> String {
+pub fn interval_words(metric: Metric, interval: Interval) -> String {
     let (low, high) = (interval_end(interval.low), interval_end(interval.high));
     if metric == Metric::ErrorRate { format!("{low} to {high} pp") } else { format!("{low}% to {high}%") }
 }
