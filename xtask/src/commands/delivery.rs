@@ -86,7 +86,7 @@ impl Delivery<'_> {
             }
         }
         if ci::is_github() {
-            if outcome.exit_code(false) != 0 {
+            if outcome.exit_code() != 0 {
                 let _ = anstream::stdout().write_all(github::failure(&unjudged.sentence()).as_bytes());
             }
             summarize(&markdown::render_unjudged(unjudged));

@@ -6,7 +6,7 @@ use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use judge::baseline::file::Baseline;
@@ -57,7 +57,9 @@ impl<'a> Project<'a> {
         shell.change_dir(&paths.root);
         let config = Config::read(&paths.config, flags.config.is_some())?;
         let baseline = paths.baseline(flags.baseline.as_deref(), &config.baseline.file);
-        let head = git::head(&shell)?;
+        let mut own_files: Vec<PathBuf> = flags.reports.iter().map(|report| paths.current_dir.join(report)).collect();
+        own_files.push(baseline.clone());
+        let head = git::head(&shell, &own_files)?;
         let RunRange { min: min_runs, max: max_runs, baseline: baseline_runs } = RunRange::settle(flags, config.runs);
         let rules = Rules {
             limits: config.limits.clone(),
@@ -211,6 +213,11 @@ impl<'a> Project<'a> {
         }
     }
 
+    /// The files that differed from the commit before anything was measured.
+    pub fn dirty_files(&self) -> &[String] {
+        self.head.as_ref().map_or(&[], |head| &head.dirty_files)
+    }
+
     /// Prints the end of a log for GitHub Actions, which shows it folded.
     pub fn fold(&self, title: &str, log: &str) {
         if !self.flags.quiet {
@@ -225,7 +232,7 @@ impl<'a> Project<'a> {
         Provenance {
             timestamp: now(),
             commit: self.head.as_ref().map_or_else(|| "unknown".to_owned(), |head| head.commit.clone()),
-            dirty: self.head.as_ref().is_some_and(|head| head.dirty),
+            dirty: !self.dirty_files().is_empty(),
             gate: Some(version::text()),
             ..Provenance::default()
         }
@@ -237,9 +244,15 @@ fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
+/// The day in UTC that is so many days from now.
+pub(crate) fn days_from_today(days: u64) -> Day {
+    let then = SystemTime::now() + Duration::from_secs(days * 86_400);
+    Day::of_timestamp(&humantime::format_rfc3339_seconds(then).to_string()).expect("a time begins with its day")
+}
+
 /// The day in UTC.
 pub(crate) fn today() -> Day {
-    Day::of_timestamp(&now()).expect("a time begins with its day")
+    days_from_today(0)
 }
 
 fn digest_of_file(path: &Path) -> Option<String> {

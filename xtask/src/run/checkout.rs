@@ -1,5 +1,7 @@
 //! The checkout of another commit, and the `[service]` that runs there.
 
+use std::path::Path;
+
 use anyhow::{Error, Result, ensure};
 use report::view::words::shown_commit;
 use xshell::Shell;
@@ -7,7 +9,6 @@ use xshell::Shell;
 use crate::config::perf_toml::{Config, ServiceConfig};
 use crate::run::service::misses_a_file;
 use crate::sys::process::Failure;
-use crate::sys::worktree::Worktree;
 use crate::sys::{files, git};
 
 /// The version of the service that a run measures.
@@ -21,11 +22,19 @@ pub enum Side<'a> {
 }
 
 impl Side<'_> {
+    /// The commit that is checked out; `None` for the working tree.
+    pub fn commit(&self) -> Option<&str> {
+        match self {
+            Side::Only | Side::This => None,
+            Side::Other(checkout) => Some(&checkout.commit),
+        }
+    }
+
     pub fn suffix(self) -> String {
         match self {
             Side::Only => String::new(),
             Side::This => " of this tree".to_owned(),
-            Side::Other(checkout) => format!(" {}", checkout.label),
+            Side::Other(checkout) => format!(" at {}", checkout.rev),
         }
     }
 
@@ -50,23 +59,21 @@ impl Side<'_> {
 }
 
 pub struct Checkout {
-    /// `at v1.2`.
-    label: String,
+    /// The commit as the user named it, or a short hash.
+    rev: String,
     pub commit: String,
     /// In the checkout's folder that corresponds to the root.
     pub shell: Shell,
     pub service: ServiceConfig,
     /// A difference to the working tree's service beyond the code.
     pub warning: Option<String>,
-    /// It holds the checkout's lock.
-    _worktree: Worktree,
 }
 
 impl Checkout {
-    pub fn new(project: &Shell, rev: &str, commit: &str, ours: &ServiceConfig, worktree: Worktree) -> Result<Checkout> {
+    pub fn new(project: &Shell, rev: &str, commit: &str, ours: &ServiceConfig, worktree: &Path) -> Result<Checkout> {
         let prefix = git::prefix(project);
-        let root = worktree.folder.join(&prefix);
-        ensure!(root.is_dir(), "--against {rev}: that commit has no folder {prefix}");
+        let root = worktree.join(&prefix);
+        ensure!(root.is_dir(), "that commit has no folder {prefix}");
         let shell = Shell::new()?;
         shell.change_dir(&root);
         // Both sides must not build into a folder that the user has set for all.
@@ -74,14 +81,18 @@ impl Checkout {
         let perf_toml = root.join("perf.toml");
         let perf_toml = files::exists(&perf_toml).then(|| files::read_to_string(&perf_toml)).transpose()?;
         let (service, warning) = choose_service(rev, ours, perf_toml.as_deref());
-        let label = format!("at {rev}");
-        Ok(Checkout { label, commit: commit.to_owned(), shell, service, warning, _worktree: worktree })
+        Ok(Checkout { rev: rev.to_owned(), commit: commit.to_owned(), shell, service, warning })
     }
 
-    /// The label and the commit: `at v1.2 (1f0c2a9d4b11)`.
     pub fn shown(&self) -> String {
-        format!("{} ({})", self.label, shown_commit(&self.commit, false))
+        at_commit(&self.rev, &self.commit)
     }
+}
+
+/// `at v1.2 (1f0c2a9d4b11)`, or `at 1f0c2a9d4b11`.
+pub fn at_commit(rev: &str, commit: &str) -> String {
+    let short = shown_commit(commit, false);
+    if rev == short { format!("at {rev}") } else { format!("at {rev} ({short})") }
 }
 
 /// Takes the `[service]` of the commit's own `perf.toml`, or the working tree's if it has none that can be read.

@@ -220,7 +220,7 @@ impl Drop for ProgressLine {
 }
 
 /// A length of time, rounded up to seconds, or beyond two minutes to minutes.
-fn shown(time: Duration) -> String {
+pub fn shown(time: Duration) -> String {
     let seconds = time.as_secs_f64().ceil();
     if seconds <= 120.0 { format!("{seconds} s") } else { format!("{} min", (seconds / 60.0).ceil()) }
 }

@@ -9,13 +9,12 @@ use anyhow::{Context as _, Error, Result, ensure};
 use judge::model::run::Provenance;
 use judge::model::text::quoted;
 use judge::model::{mask, program};
-use report::view::words::shown_commit;
 use xshell::Shell;
 
 use crate::config::perf_toml::ServiceConfig;
 use crate::config::project::Project;
 use crate::config::settings::Settings;
-use crate::run::checkout::{Checkout, Side};
+use crate::run::checkout::{Checkout, Side, at_commit};
 use crate::run::clock::Clock;
 use crate::run::install;
 use crate::run::locust::{Finished, Job, Locust};
@@ -27,7 +26,7 @@ use crate::run::workers;
 use crate::sys::executable::Executable;
 use crate::sys::process::{self, Failure};
 use crate::sys::session::Session;
-use crate::sys::worktree::Worktree;
+use crate::sys::worktree::Checkouts;
 use crate::sys::{ci, files, git, lock, log, machine};
 
 /// Everything that the runs of a command share.
@@ -42,10 +41,12 @@ pub struct Runner<'a> {
     loads: LoadCounter,
     /// The number of runs, or of rounds, that share the evidence's probability of error.
     max_runs: usize,
-    /// Whether the other side was built last. Both may build into one place, such as a tag of Docker's.
-    other_was_built: bool,
-    /// The executable that answered last for the working tree, beside another commit.
-    this_executable: Option<Executable>,
+    /// The commit that was built last; `None` for the working tree. All may build into one place, such as a tag of Docker's.
+    built: Option<String>,
+    /// The executable that answered last, and its commit.
+    last_executable: Option<(Option<String>, Executable)>,
+    /// The checkouts of other commits, once there is one.
+    checkouts: Option<Checkouts>,
     /// Workers elsewhere are started once for all runs.
     has_printed_worker_commands: bool,
     /// While it is held, no other command measures in this repository.
@@ -53,11 +54,12 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// Builds `first`, and installs Locust at the same time. From here on signals are caught, because children are started.
+    /// Builds `first`, if any, and installs Locust at the same time. From here on signals are caught, because children are
+    /// started.
     pub fn prepare(
         project: &'a Project<'a>,
         settings: Settings,
-        first: Side,
+        first: Option<Side>,
         max_loads: usize,
         mut clock: Clock,
     ) -> Result<Runner<'a>> {
@@ -77,7 +79,8 @@ impl<'a> Runner<'a> {
         if settings.load.workers.is_some() {
             workers::check_port(settings.bind_host.as_deref(), settings.bind_port)?;
         }
-        let build = start_build(project, &settings, first, &session.folder.join("build.log"))?;
+        let log = session.folder.join("build.log");
+        let build = first.map_or(Ok(None), |first| start_build(project, &settings, first, &log))?;
         let locust = clock.waiting(|| install::prepare(&project.shell, &project.config.locust, &perf_folder, &say))?;
         locust.check(&settings.load, &settings.locustfile)?;
         clock.waiting(|| finish_build(build))?;
@@ -99,8 +102,9 @@ impl<'a> Runner<'a> {
             clock,
             loads: LoadCounter::new(max_loads),
             max_runs: project.rules.max_runs,
-            other_was_built: false,
-            this_executable: None,
+            built: None,
+            last_executable: None,
+            checkouts: None,
             has_printed_worker_commands: false,
             _turn: turn,
         })
@@ -111,22 +115,35 @@ impl<'a> Runner<'a> {
         self.project.service(&self.settings)
     }
 
+    /// What all runs have in common.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
     /// Allows so many rounds of both sides after the runs that are made.
     pub fn begin_rounds(&mut self, max_rounds: usize) {
         self.max_runs = max_rounds;
         self.loads.allow(2 * max_rounds);
     }
 
+    /// Sets the number of loads that are still to be made, for the time left.
+    pub fn expect_loads(&mut self, loads: usize) {
+        self.loads.allow(loads);
+    }
+
     /// Checks `commit` out in `folder`, which holds all checkouts, and builds its service.
     pub fn check_out(&mut self, rev: &str, commit: &str, ours: &ServiceConfig, folder: &Path) -> Result<Checkout> {
         let project = self.project;
         let log = self.session.folder.join("worktree.log");
-        let say = |line: &str| project.say(line);
-        let at_rev = || format!("at {rev} ({})", shown_commit(commit, false));
-        let worktree = self.clock.waiting(|| Worktree::check_out(&project.shell, folder, commit, &log, &say));
-        let worktree = worktree.with_context(at_rev)?;
-        let checkout = Checkout::new(&project.shell, rev, commit, ours, worktree)?;
-        self.build(Side::Other(&checkout), "against-build.log").with_context(at_rev)?;
+        let at_rev = || at_commit(rev, commit);
+        let checkouts = match self.checkouts.take() {
+            Some(checkouts) => checkouts,
+            None => Checkouts::open(&project.shell, folder, &|line| project.say(line))?,
+        };
+        let checkouts = self.checkouts.insert(checkouts);
+        let worktree = self.clock.waiting(|| checkouts.check_out(commit, &log)).with_context(at_rev)?;
+        let checkout = Checkout::new(&project.shell, rev, commit, ours, &worktree).with_context(at_rev)?;
+        self.build(Side::Other(&checkout), &format!("build-{commit}.log")).with_context(at_rev)?;
         Ok(checkout)
     }
 
@@ -134,7 +151,7 @@ impl<'a> Runner<'a> {
         let log = self.session.folder.join(log);
         let build = start_build(self.project, &self.settings, side, &log)?;
         self.clock.waiting(|| finish_build(build)).map_err(|error| side.explain(error))?;
-        self.other_was_built = matches!(side, Side::Other(_));
+        self.built = side.commit().map(str::to_owned);
         Ok(())
     }
 
@@ -143,14 +160,14 @@ impl<'a> Runner<'a> {
         let project = self.project;
         let folder = self.session.run_folder(name)?;
         let load_number = self.loads.begin();
-        if self.other_was_built != matches!(side, Side::Other(_)) {
+        if self.built.as_deref() != side.commit() {
             self.build(side, &format!("{name}/build.log"))?;
         }
         let (shell, service) = (shell(project, side), service_of(project, &self.settings, side));
         let log = folder.join("service.log");
         let start = || Target::start(shell, service, &self.settings, &project.paths.root, &log);
         let mut target = self.clock.waiting(start).map_err(|error| side.explain(error))?;
-        let same_program = self.same_program(side, &target);
+        let same_executable = self.same_executable(side, &target);
         let mut sampler = Sampler::default();
         let mut finished = self.load(side, &mut target, &mut sampler, load_number, &folder)?;
         for sentence in self.clock.waiting(|| target.stop()) {
@@ -164,7 +181,7 @@ impl<'a> Runner<'a> {
             (provenance.commit, provenance.dirty) = (checkout.commit.clone(), false);
             finished.warnings.extend(checkout.warning.clone());
         }
-        finished.warnings.extend(same_program);
+        finished.warnings.extend(same_executable);
         RunFile::new(provenance, finished, self.max_runs).write(&folder)?;
         results::read(&folder.join("perf_results_stats.csv"))
             .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
@@ -225,28 +242,19 @@ impl<'a> Runner<'a> {
         finished
     }
 
-    /// Warns if the other commit answers from the executable that answered for the working tree, unless it runs other files,
-    /// as interpreters do. Stores the executable of the working tree.
-    fn same_program(&mut self, side: Side, target: &Target) -> Option<String> {
-        match side {
-            Side::Only => None,
-            Side::This => {
-                if let Some(executable) = target.executable() {
-                    self.this_executable = Some(executable);
-                }
-                None
-            }
-            Side::Other(_) => {
-                let executable = target.executable()?;
-                let is_same = self.this_executable.as_ref() == Some(&executable) && !executable.runs_other_files();
-                is_same.then(|| {
-                    format!(
-                        "both sides ran the same program file, {}, so one version may have been measured twice: build it inside the checkout, and start that",
-                        executable.path.display()
-                    )
-                })
-            }
-        }
+    /// Warns if a commit answers from the executable that answered for the side before, unless that executable runs other
+    /// files, as interpreters do.
+    fn same_executable(&mut self, side: Side, target: &Target) -> Option<String> {
+        let executable = target.executable()?;
+        let commit = side.commit().map(str::to_owned);
+        let (last_commit, last) = self.last_executable.replace((commit.clone(), executable.clone()))?;
+        let is_same = last_commit != commit && last == executable && !executable.runs_other_files();
+        (is_same && commit.is_some()).then(|| {
+            format!(
+                "both sides ran the same program file, {}, so one version may have been measured twice: build it inside the checkout, and start that",
+                executable.path.display()
+            )
+        })
     }
 }
 

@@ -216,8 +216,29 @@ pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
     }
     // run-2 comes before run-10.
     runs.sort_by_key(|file| (file.as_os_str().len(), file.clone()));
+    if runs.is_empty()
+        && let [first, others @ ..] = &stats_files(path)[..]
+    {
+        let Some(second) = others.first() else { return Ok(vec![first.clone()]) };
+        bail!(
+            "{}: it holds {} results, such as {} and {}: name the files to judge, or give each run its own folder with a {NAME}",
+            path.display(),
+            others.len() + 1,
+            first.display(),
+            second.display()
+        );
+    }
     ensure!(!runs.is_empty(), "{}: no finished run in this folder: no {NAME} in it or one level below", path.display());
     Ok(runs)
+}
+
+/// The statistics of Locust's `--csv` in a folder, whatever their prefix.
+fn stats_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_stats = |path: &PathBuf| path.is_file() && path.to_string_lossy().ends_with("_stats.csv");
+    let mut files: Vec<PathBuf> = entries.filter(is_stats).collect();
+    files.sort();
+    files
 }
 
 #[cfg(test)]

@@ -205,7 +205,7 @@ fn markdown_reads_from_verdict_to_details() {
             **What next**
 
             - rule out the machine: `cargo xtask perf --confirm`
-            - find the commit: `cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes`
+            - find the commit: `cargo xtask bisect abc123`
             - accept it: `cargo xtask perf --update-baseline --note "why it is slower"`
 
             <details>
