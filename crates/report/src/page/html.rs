@@ -8,6 +8,7 @@ use judge::verdict::compare::ERROR;
 use crate::page::anchors::Anchors;
 use crate::page::bars;
 use crate::page::charts::{self, Chart};
+use crate::view::acceptance::Acceptance;
 use crate::view::input::FailedRequests;
 use crate::view::next::NextStep;
 use crate::view::series::{EndpointView, HEADER, SeriesView, Tile};
@@ -53,6 +54,7 @@ pub(crate) fn render(view: &View) -> String {
     trust(&mut body, view);
     next(&mut body, &view.next);
     body.push_str("</div>\n");
+    acceptance(&mut body, view.acceptance.as_ref());
     findings(&mut body, view);
     failures(&mut body, view.failures);
     charts(&mut body, view);
@@ -151,7 +153,7 @@ fn head(body: &mut String, view: &View) {
         Some(commits) if commits > 0 => format!(" (+{})", count(commits as usize, "commit")),
         _ => String::new(),
     };
-    left.push(format!("{} → {}{between}", commit(&view.commits.baseline), commit(&view.commits.candidate)));
+    left.push(format!("{} → {}{between}", commit(&view.sides.baseline), commit(&view.sides.candidate)));
     if let Some(load) = &candidate.load {
         left.push(format!("{} × {} s", count(load.users as usize, "user"), load.run_time_s));
     }
@@ -250,9 +252,23 @@ pub(crate) fn figure(body: &mut String, chart: &Chart) {
 fn next(body: &mut String, steps: &[NextStep]) {
     body.push_str("<section>\n<h2 id=\"next\">What next?</h2>\n<ul class=\"steps\">\n");
     for NextStep { what, command } in steps {
-        let _ = writeln!(body, "<li>{}: <code>{}</code></li>", capitalized(what), escaped(&printable(command)));
+        let what = capitalized(what);
+        let _ = match command.as_str() {
+            "" => writeln!(body, "<li>{what}</li>"),
+            command => writeln!(body, "<li>{what}: <code>{}</code></li>", escaped(&printable(command))),
+        };
     }
     body.push_str("</ul>\n</section>\n");
+}
+
+fn acceptance(body: &mut String, acceptance: Option<&Acceptance>) {
+    let Some(acceptance) = acceptance else { return };
+    let (heading, entries) = (capitalized(&acceptance.heading()), escaped(&acceptance.entries));
+    let _ = writeln!(
+        body,
+        "<section>\n<p>{}:</p>\n<pre tabindex=\"0\">{entries}</pre>\n</section>",
+        escaped(&printable(&heading))
+    );
 }
 
 fn findings(body: &mut String, view: &View) {

@@ -1,5 +1,6 @@
 //! The content of a report: every cell and sentence is made here once, and a format only arranges them.
 
+pub(crate) mod acceptance;
 pub(crate) mod charts;
 pub mod drift;
 pub mod evidence;
@@ -19,6 +20,7 @@ use judge::verdict::accepted::Applied;
 use judge::verdict::compare::{RunCounts, Verdict};
 use judge::verdict::decision::Row;
 
+use crate::view::acceptance::Acceptance;
 use crate::view::charts::ChartData;
 use crate::view::drift::DriftView;
 use crate::view::facts::Fact;
@@ -26,7 +28,7 @@ use crate::view::headline::Headline;
 use crate::view::input::{Confirmation, FailedRequests, Report, Sides, Stored};
 use crate::view::next::NextStep;
 use crate::view::series::{EndpointView, SeriesView, Tile};
-use crate::view::words::{Status, Tone, shown_commit};
+use crate::view::words::{Status, Tone, shown_side};
 
 /// The number of endpoints that are shown, the worst ones. Only the JSON has all of them.
 pub(crate) const ENDPOINTS: usize = 2000;
@@ -62,6 +64,8 @@ pub struct View<'a> {
     pub(crate) same_place: &'static str,
     /// What to do next, the most helpful first.
     pub next: Vec<NextStep>,
+    /// How a FAIL of rounds is accepted for a while.
+    pub(crate) acceptance: Option<Acceptance>,
     pub(crate) confirmation: ConfirmationView<'a>,
     /// All requests together.
     pub total: Vec<SeriesView<'a>>,
@@ -72,7 +76,8 @@ pub struct View<'a> {
     pub(crate) lacking: Vec<&'static str>,
     pub(crate) name: Option<&'a str>,
     pub(crate) provenance: Sides<&'a Provenance>,
-    pub(crate) commits: Sides<String>,
+    /// The compared commits or hosts.
+    pub(crate) sides: Sides<String>,
     pub(crate) commits_between: Option<u32>,
     pub(crate) run_url: Option<&'a str>,
     /// The origin of the baseline.
@@ -126,6 +131,7 @@ impl<'a> View<'a> {
         let total: Vec<SeriesView> = comparison.total.iter().map(SeriesView::of).collect();
         let endpoints = EndpointView::all(comparison);
         let facts = Fact::all(report);
+        let acceptance = Acceptance::of(report);
         View {
             headline: Headline::of_report(report),
             tone: Tone::of_verdict(comparison),
@@ -144,7 +150,8 @@ impl<'a> View<'a> {
             evidence: evidence::evidence(comparison),
             trust: evidence::trust(report),
             same_place: evidence::same_place(report),
-            next: next::steps(report),
+            next: next::steps(report, acceptance.as_ref()),
+            acceptance,
             confirmation: ConfirmationView::of(report),
             worst_first: worst_first(&endpoints),
             total,
@@ -152,10 +159,7 @@ impl<'a> View<'a> {
             lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
             name: report.background.name.as_deref(),
             provenance: report.provenance,
-            commits: Sides {
-                baseline: shown_commit(&baseline.commit, baseline.dirty),
-                candidate: shown_commit(&candidate.commit, candidate.dirty),
-            },
+            sides: Sides { baseline: shown_side(baseline), candidate: shown_side(candidate) },
             commits_between: report.background.commits_between,
             run_url: report.background.run_url.as_deref(),
             origin: &report.baseline,

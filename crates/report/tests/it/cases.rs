@@ -40,6 +40,8 @@ pub fn provenance() -> Provenance {
         mean_users: Some(10.0),
         locustfile: Some("0123456789abcdef".to_owned()),
         locustfile_path: None,
+        host: None,
+        observed_load: None,
         usage: Some(Usage {
             others_pct: vec![2.5, 9.75],
             cpu_ms_per_request: vec![1.5, 1.25],
@@ -95,7 +97,7 @@ impl Case {
                 comparison.with_drift(Anchor { version, name: Some("v1.0"), updates }, &self.runs, &of_drift).unwrap();
         }
         read(&Report {
-            background: &Background::default(),
+            background: &Background { accept_until: Day::parse("2026-12-31"), ..Background::default() },
             confirmation: None,
             distribution: &[],
             runs: &self.runs,
@@ -103,6 +105,7 @@ impl Case {
             comparison: &comparison,
             provenance: Sides { baseline: &self.baseline.provenance, candidate: &candidate },
             baseline: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
+            file_warnings: Vec::new(),
             warnings: vec!["Locust's version differs: baseline <1>, candidate \"2\"".to_owned()],
             details: vec!["load: 10 users".to_owned()],
         })
