@@ -207,6 +207,7 @@ impl Rounds {
             histories: &self.this.histories,
             provenance,
             baseline: printable(&sides),
+            file_warnings: Vec::new(),
             warnings: self.warnings.iter().map(|warning| printable(warning)).collect(),
             details: details(project, &self.this, clock),
             background,

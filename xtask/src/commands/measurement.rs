@@ -1,7 +1,6 @@
 //! The shared steps of commands: the runs of one side, the next step, and the facts of a report.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail, ensure};
@@ -10,9 +9,8 @@ use judge::baseline::file::Baseline;
 use judge::baseline::work::work;
 use judge::model::limits::Rules;
 use judge::model::mask;
-use judge::model::program;
 use judge::model::run::{Metric, Provenance, Run, Stats, Usage};
-use judge::model::text::{cut, endpoint_shown, printable, quoted};
+use judge::model::text::{cut, endpoint_shown, printable};
 use judge::parse::locust_history::History;
 use judge::stats::estimate::{Difference, estimate};
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
@@ -20,7 +18,7 @@ use judge::verdict::decision::{Presence, Row};
 use report::view::evidence::{evidence, unsettled};
 use report::view::usage;
 use report::view::words::{count, listed, noise_advice, shown_side};
-use report::{Background, FailedRequests};
+use report::{Background, CommandLine, FailedRequests};
 
 use crate::commands::delivery::run_url;
 use crate::config::flags::PerfFlags;
@@ -36,6 +34,8 @@ pub struct Measurement {
     /// Each run over time, or why that is missing.
     pub histories: Vec<Result<History, String>>,
     pub provenance: Provenance,
+    /// What is odd about the result files, a sentence each.
+    pub file_warnings: Vec<String>,
     /// Warnings about the measurement, a sentence each.
     pub warnings: Vec<String>,
     /// Whether the gate made any of these runs.
@@ -52,6 +52,7 @@ impl Measurement {
         let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
         let mut usages = Vec::new();
+        let mut file_warnings = Vec::new();
         let is_ours = measured.iter().any(|measured| measured.file.is_some());
         ensure!(
             !is_ours || project.flags.results.is_empty() || project.flags.load.users.is_none(),
@@ -59,7 +60,7 @@ impl Measurement {
         );
         let failures_files: Vec<PathBuf> = measured.iter().map(MeasuredRun::failures_file).collect();
         for MeasuredRun { path, run, file, history } in measured {
-            warnings.extend(run.oddities.iter().map(|oddity| format!("{}: {oddity}", project.shown(&path))));
+            file_warnings.extend(run.oddities.iter().map(|oddity| format!("{}: {oddity}", project.shown(&path))));
             let file = file.unwrap_or_else(|| RunFile::of_others(project.provenance(), history.as_ref().ok()));
             runs.push(run);
             histories.push(history);
@@ -91,7 +92,7 @@ impl Measurement {
             let (endpoint, error) = (endpoint_shown(endpoint), cut(error, 200));
             warnings.push(format!("most frequent failure ({times}x): {endpoint}: {error}"));
         }
-        Ok(Measurement { runs, histories, provenance, warnings, is_ours, failures_files, users_left })
+        Ok(Measurement { runs, histories, provenance, file_warnings, warnings, is_ours, failures_files, users_left })
     }
 
     /// Checks that the runs can be compared with a baseline of this provenance. If users are missing, the error has why they
@@ -311,17 +312,19 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
         baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
         failures: results::failures(&candidate.failures_files, &candidate.runs),
         command: command_again(project.flags),
+        is_of_others: !candidate.is_ours,
+        failures_file: candidate.failures_files.iter().find(|file| file.is_file()).map(|file| project.shown(file)),
         config: project.shown(&project.paths.config),
         accept_until: Some(days_from_today(30)),
         run_url: run_url(),
     }
 }
 
-/// The command that makes such a comparison again, with the flags that choose its files and its load.
-pub fn command_again(flags: &PerfFlags) -> String {
-    let mut command = format!("{} perf", program::name());
+/// The command that makes such a comparison again.
+pub fn command_again(flags: &PerfFlags) -> CommandLine {
+    let mut command = CommandLine::default();
     let load = &flags.load;
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| printable(&path.display().to_string()));
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
     // `--host` alone is no part of a command that also starts the service, as `--confirm` does.
     let host = load.host.as_ref().filter(|_| flags.against_url.is_some());
     let url = |url: Option<&String>| url.map(|url| mask::url(url));
@@ -331,15 +334,17 @@ pub fn command_again(flags: &PerfFlags) -> String {
         ("--config", path(&flags.config)),
         ("--baseline", path(&flags.baseline)),
         ("--locustfile", path(&load.locustfile)),
+        ("--host", load.host.as_deref().map(mask::url)),
         ("--users", load.users.map(|users| users.to_string())),
         ("--spawn-rate", load.spawn_rate.map(|rate| rate.to_string())),
         ("--run-time", load.run_time_s.map(|seconds| format!("{seconds}s"))),
+        ("--processes", load.processes.map(|processes| processes.to_string())),
+        ("--expect-workers", load.expect_workers.map(|workers| workers.to_string())),
     ];
     for (flag, value) in named {
-        // The report takes the command apart at its spaces.
-        if let Some(value) = value.filter(|value| !value.contains(char::is_whitespace)) {
-            let _ = write!(command, " {flag} {}", quoted(&value));
-        }
+        command.words.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
     }
+    command.results = flags.results.iter().map(|path| path.display().to_string()).collect();
+    command.locust_args = mask::args(&flags.locust_args);
     command
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use judge::baseline::chain::is_unchanged;
 use judge::baseline::comparability::comparability;
 use judge::baseline::file::Baseline;
@@ -32,7 +32,7 @@ use crate::run::clock::Clock;
 use crate::run::results::{MeasuredRun, read_results, read_rounds};
 use crate::run::runner::Runner;
 use crate::sys::session::SessionFile;
-use crate::sys::{ci, files, process};
+use crate::sys::{ci, files, git, process};
 
 /// Runs the gate. If it cannot judge, the report files have the reason.
 pub fn perf(flags: &PerfFlags) -> Outcome {
@@ -49,6 +49,9 @@ pub fn perf(flags: &PerfFlags) -> Outcome {
 fn run(project: &Project, delivery: &Delivery, clock: Clock) -> Result<Outcome> {
     delivery.check()?;
     let sessions = read_sessions(project)?;
+    if let Some(reason) = project.git_refusal() {
+        project.say(&format!("warning: {reason}"));
+    }
     if let Some(rev) = &project.flags.against {
         return against(project, delivery, rev, clock);
     }
@@ -161,7 +164,7 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
         return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} since {file}")));
     }
     save(project, &baseline, &measurement)?;
-    let saved = Saved::new(&baseline, &file, command_again(project.flags));
+    let saved = saved(project, &rules, &baseline, &measurement);
     let Some(notes) = notes else { return Ok(Unjudged::BaselineSaved(saved).into()) };
     let mut message = String::new();
     for note in notes {
@@ -229,7 +232,6 @@ fn report_update(
 fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
     files::check_writable(&project.baseline)?;
     if let Some(next) = project.baseline_in_git() {
-        ensure!(!ci::is_any(), "{next}");
         project.say(&format!("warning: {next}"));
     }
     let measured = if project.flags.results.is_empty() {
@@ -246,9 +248,20 @@ fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
         project.say(&format!("warning: {}", printable(warning)));
     }
     save(project, &baseline, &measurement)?;
-    let saved = Saved::new(&baseline, &project.shown(&project.baseline), command_again(project.flags));
+    let saved = saved(project, &rules, &baseline, &measurement);
     let unjudged = if ci::is_any() { Unjudged::NoBaseline(saved) } else { Unjudged::BaselineSaved(saved) };
     Ok(unjudged.into())
+}
+
+fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Measurement) -> Saved {
+    let mut warnings: Vec<String> = measurement.file_warnings.iter().map(|warning| printable(warning)).collect();
+    warnings.extend(measurement.too_many_failures(rules));
+    // A branch can be compared with another one if the service is started here.
+    let is_startable = measurement.is_ours && project.flags.load.host.is_none() && project.config.service.is_some();
+    let mut saved = Saved::new(baseline, &project.shown(&project.baseline), command_again(project.flags));
+    saved.warnings = warnings;
+    saved.default_branch = if is_startable { git::default_branch(&project.shell) } else { None };
+    saved
 }
 
 /// Writes the baseline, and prints warnings about it.
@@ -347,6 +360,7 @@ impl<'a> Reference<'a> {
             provenance: Sides { baseline: &baseline.provenance, candidate: provenance },
             // These quote the baseline file, which anybody may have written.
             baseline: printable(&baseline_origin(project, baseline, background, comparison)),
+            file_warnings: measurement.file_warnings.iter().map(|warning| printable(warning)).collect(),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
             details: details(project, measurement, clock),
             background,

@@ -91,6 +91,11 @@ impl<'a> Project<'a> {
         Baseline::parse(&text).map(Some).map_err(|error| anyhow!("{shown}: {error:#}; {next}"))
     }
 
+    /// Why git knows no commit here, if there is a repository.
+    pub fn git_refusal(&self) -> Option<String> {
+        if self.head.is_some() { None } else { git::refusal(&self.shell) }
+    }
+
     /// Checks that no other command has written the baseline since this one read it.
     pub fn check_baseline_unchanged(&self) -> Result<()> {
         let path = &self.baseline;

@@ -301,7 +301,8 @@ fn command_line() -> String {
     let args: Vec<String> = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let args = &args[args.iter().position(|arg| arg == "perf").unwrap_or(0)..];
     let (own, locust) = args.split_at(args.iter().position(|arg| arg == "--").unwrap_or(args.len()));
-    let own: Vec<String> = own.iter().map(|arg| quoted(arg)).collect();
+    // A host may have a password, also without a scheme.
+    let own: Vec<String> = own.iter().map(|arg| quoted(&mask::url(arg))).collect();
     let own = mask::text(&format!("{} {}", program::name(), own.join(" ")));
     let locust = locust.split_first().map_or_else(String::new, |(dashes, args)| {
         format!(" {dashes} {}", mask::args(args).iter().map(|arg| quoted(arg)).collect::<Vec<_>>().join(" "))

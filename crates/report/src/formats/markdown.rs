@@ -91,7 +91,10 @@ fn sides(view: &View) -> String {
 fn next(steps: &[NextStep]) -> String {
     let mut text = "**What next**\n\n".to_owned();
     for NextStep { what, command } in steps {
-        let _ = writeln!(text, "- {what}: {}", code(&printable(command)));
+        let _ = match command.as_str() {
+            "" => writeln!(text, "- {what}"),
+            command => writeln!(text, "- {what}: {}", code(&printable(command))),
+        };
     }
     text.push('\n');
     text

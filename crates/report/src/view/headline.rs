@@ -7,10 +7,10 @@ use judge::model::limits::JUDGED;
 use judge::model::run::Metric;
 use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, Verdict};
-use judge::verdict::decision::{FewSamples, Presence, Row};
+use judge::verdict::decision::{Decision, FewSamples, Presence, Row};
 
 use crate::view::input::{Confirmation, Report, Sides, Stored};
-use crate::view::series::{endpoint_groups, findings};
+use crate::view::series::{endpoint_groups, findings, severity};
 use crate::view::words::{
     Status, count, limit_text, listed, percent, series_name, short_change, shown_commit, value, verdict_word, with_unit,
 };
@@ -45,6 +45,10 @@ impl Headline {
         }
         if let Some(Sides { baseline, candidate }) = report.hosts() {
             headline.also.insert(0, format!("{candidate} against {baseline}"));
+        }
+        if let [first, others @ ..] = &report.file_warnings[..] {
+            let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+            headline.also.push(format!("{first}{more}"));
         }
         headline
     }
@@ -196,10 +200,13 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
     });
     let warnings = findings(comparison);
     let is_waived = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_waived);
+    let doubted = doubted_endpoints(comparison);
+    let endpoints = endpoint_groups(comparison).count();
     let within = match warnings.first() {
-        _ if is_waived => "within limits except for accepted exceptions",
-        Some(_) => "no blocking limit is exceeded",
-        None => "all metrics within their limits",
+        _ if is_waived => "within limits except for accepted exceptions".to_owned(),
+        Some(_) => "no blocking limit is exceeded".to_owned(),
+        None if doubted.is_empty() => "all metrics within their limits".to_owned(),
+        None => format!("within the limits, as are {} of {}", endpoints - doubted.len(), count(endpoints, "endpoint")),
     };
     let warning = warnings.first().map(|worst| {
         let worst_word = if warnings.len() > 1 { ", worst" } else { ":" };
@@ -210,7 +217,29 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
         };
         format!("{}{worst_word} {worst}", count(warnings.len(), "warning"))
     });
-    (format!("{p95}, {within}"), warning.into_iter().collect())
+    let doubt = doubted.first().map(|worst| {
+        let are = if doubted.len() == 1 {
+            "1 endpoint is over its limits"
+        } else {
+            &format!("{} endpoints are over their limits", doubted.len())
+        };
+        let worst_word = if doubted.len() > 1 { ", worst" } else { ":" };
+        format!(
+            "{are} with too few runs or requests to tell{worst_word} {} {}",
+            series_name(worst),
+            change_or_value(worst)
+        )
+    });
+    (format!("{p95}, {within}"), warning.into_iter().chain(doubt).collect())
+}
+
+/// The worst series of each endpoint that is over a limit without the evidence for a finding, the worst first.
+fn doubted_endpoints<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
+    let is_doubted = |row: &&Row| matches!(row.decision, Some(Decision::InDoubt(_)));
+    let worst = |rows: &'a [Row<'a>]| rows.iter().filter(is_doubted).min_by_key(|row| severity(row));
+    let mut doubted: Vec<&Row> = endpoint_groups(comparison).filter_map(worst).collect();
+    doubted.sort_by_key(|row| severity(row));
+    doubted
 }
 
 /// The change, or the value if there is nothing to compare it with.
