@@ -1,7 +1,7 @@
 //! URLs of the service, and the readiness probe.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
@@ -69,6 +69,15 @@ impl Url<'_> {
 
     pub fn connects(&self) -> Result<(), String> {
         self.connect(Instant::now() + ANSWER_TIMEOUT).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// This machine's address on the interface on which the host is reached. Locust's master listens on IPv4.
+    pub fn local_address(&self) -> Option<Ipv4Addr> {
+        let mut addresses = (self.host, self.port).to_socket_addrs().ok()?;
+        addresses.find_map(|address| match address {
+            SocketAddr::V4(address) => local_address(address),
+            SocketAddr::V6(_) => None,
+        })
     }
 
     /// A service that is probed by `tcp` is loaded by `http`.
@@ -139,6 +148,16 @@ fn percent_encoded(path: &str) -> String {
 }
 
 /// Whether the URL means the machine on which it is used.
+/// This machine's address on the interface that leads to another address. It sends nothing.
+pub fn local_address(other: SocketAddrV4) -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(other).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
 pub fn is_loopback(url: &str) -> bool {
     let is_loopback = |address: IpAddr| address.is_loopback();
     parse_url(url).is_ok_and(|url| url.host == "localhost" || url.host.parse().is_ok_and(is_loopback))

@@ -67,7 +67,7 @@ pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, work
         folders.extend(Path::new(file).parent().and_then(Path::to_str).filter(|folder| !folder.is_empty()));
     }
     let folders = Vec::from_iter(folders);
-    let master = Master { address: workers::address(job.bind_host), port: job.bind_port };
+    let master = Master { address: workers::address(job.bind_host, job.host), port: job.bind_port };
     for line in locust.setup.commands(workers, &locust.version, &master, &folders) {
         project.say(&line);
     }
