@@ -103,6 +103,7 @@ impl Rounds {
     ) -> Result<Rounds> {
         let mut measured = Sides { baseline: Vec::new(), candidate: Vec::new() };
         let at_rev = || checkout.shown();
+        project.record_runs(false, None)?;
         loop {
             let round = measured.candidate.len() + 1;
             let measure_this = |runner: &mut Runner| runner.run(Side::This, &format!("{folder}run-{round}"));
@@ -114,10 +115,14 @@ impl Rounds {
             if round % 2 == 0 {
                 measured.candidate.push(measure_this(runner)?);
             }
+            if round == rules.max_runs {
+                project.record_runs(true, None)?;
+            }
             let rounds = Rounds::new(project, measured.clone()).with_context(at_rev)?;
             let next = next_step(&rounds.compare(rules)?, rules);
             project.say(&format!("round {round}/{}: {}", rules.max_runs, next.reason()));
             if let Next::Stop(_) = next {
+                project.record_runs(true, None)?;
                 return Ok(rounds);
             }
         }

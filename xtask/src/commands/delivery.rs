@@ -15,7 +15,6 @@ use crate::config::flags::PerfFlags;
 use crate::config::paths::Paths;
 use crate::config::project::Project;
 use crate::sys::screen::screen;
-use crate::sys::session::SessionFile;
 use crate::sys::{ci, files, git, process};
 
 pub struct Delivery<'a> {
@@ -38,12 +37,8 @@ impl Delivery<'_> {
     /// Prints the report, and writes the report files.
     pub fn deliver(&self, project: &Project, report: &Report) -> Result<Outcome> {
         process::check_interrupted()?;
-        if let Some(session) = project.session.get() {
-            let not_confirmed = match report.confirmation {
-                Some(Confirmation::Impossible(why)) => Some(why.as_str()),
-                _ => None,
-            };
-            SessionFile::record_verdict(session, not_confirmed)?;
+        if let Some(Confirmation::Impossible(why)) = report.confirmation {
+            project.record_runs(true, Some(why))?;
         }
         let verbosity = match (self.flags.quiet, self.flags.verbose) {
             (true, _) => Verbosity::Quiet,

@@ -24,6 +24,7 @@ use crate::config::perf_toml::{Config, ServiceConfig};
 use crate::config::settings::{self, RunRange, Settings, settle};
 use crate::sys::git::{self, Head};
 use crate::sys::screen::screen;
+use crate::sys::session::SessionFile;
 use crate::sys::{file_versions, files, version, worktree};
 
 /// The command in a starter's `perf.toml`, which its owner is to replace.
@@ -94,6 +95,12 @@ impl<'a> Project<'a> {
     /// Why git knows no commit here, if there is a repository.
     pub fn git_refusal(&self) -> Option<String> {
         if self.head.is_some() { None } else { git::refusal(&self.shell) }
+    }
+
+    /// Records whether the runs of this command are all that its verdict needs.
+    pub fn record_runs(&self, is_complete: bool, not_confirmed: Option<&str>) -> Result<()> {
+        let record = |session: &PathBuf| SessionFile::record(session, is_complete, not_confirmed);
+        self.session.get().map_or(Ok(()), record)
     }
 
     /// Checks that no other command has written the baseline since this one read it.
