@@ -103,7 +103,6 @@ impl Rounds {
     ) -> Result<Rounds> {
         let mut measured = Sides { baseline: Vec::new(), candidate: Vec::new() };
         let at_rev = || checkout.shown();
-        project.record_runs(false, None)?;
         loop {
             let round = measured.candidate.len() + 1;
             let measure_this = |runner: &mut Runner| runner.run(Side::This, &format!("{folder}run-{round}"));

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sys::files::{self, folder_of, temporary_beside};
 use crate::sys::lock::lock;
+use crate::sys::machine::timestamp;
 
 /// Folders of finished commands.
 const KEPT: usize = 10;
@@ -93,7 +94,7 @@ fn is_in_use(folder: &Path) -> bool {
 impl Session {
     /// Makes the folder for a command line, points `latest` to it, and removes all but the last `KEPT` folders.
     pub fn create(perf_folder: &Path, command: &str) -> Result<Session> {
-        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(':', "-");
+        let now = timestamp(SystemTime::now()).replace(':', "-");
         let name = format!("{now}-{}", process::id());
         let folder = perf_folder.join("runs").join(&name);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
