@@ -125,7 +125,7 @@ fn finish(outcome: &Outcome) -> ExitCode {
 fn last_words(outcome: &Outcome, code: u8) -> (String, String) {
     let unjudged_on = |unjudged: &Unjudged| terminal::render_unjudged(unjudged, screen(&io::stderr()));
     match outcome {
-        Outcome::Judged(_) => (String::new(), String::new()),
+        Outcome::Judged(_) | Outcome::Inconclusive => (String::new(), String::new()),
         Outcome::Done(message) | Outcome::NotFound(message) => (format!("{message}\n"), String::new()),
         Outcome::Unjudged { unjudged, .. } if code == 0 => {
             (terminal::render_unjudged(unjudged, screen(&io::stdout())), String::new())

@@ -26,6 +26,7 @@ fn text_on(comparison: &Comparison, verbosity: Verbosity, screen: Screen) -> Str
         histories: &[],
         provenance: Sides { baseline: provenance, candidate: provenance },
         baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
+        file_warnings: Vec::new(),
         warnings: vec!["the load generator was CPU-bound".to_owned()],
         details: vec!["load: 10 users".to_owned()],
     };
@@ -219,8 +220,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
         baseline: commit abc123, 2026-01-27, 3 commits ago
           (perf_baseline.json)
         next: rule out the machine: cargo xtask perf --confirm
-        next: find the commit:
-          cargo xtask bisect abc123
+        next: find the commit: cargo xtask bisect abc123
         next: accept it:
           cargo xtask perf --update-baseline --note "why it is slower"
         FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 1
@@ -250,8 +250,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
           show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
         next: rule out the machine: cargo xtask perf --confirm
-        next: find the commit:
-          cargo xtask bisect abc123
+        next: find the commit: cargo xtask bisect abc123
         next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
         FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 1 endpoint: GET
           /a/rather/long/path/of/many/segments/[id]/download +50%
