@@ -4,13 +4,17 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use judge::model::text::{printable, quoted};
 use serde::Deserialize;
 
-use crate::run::http::{local_address, parse_url};
+use crate::run::http::{addresses, local_address, parse_url};
 use crate::sys::{files, machine};
+
+/// The time for the name of the master's address.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Our listener writes it during the run.
 #[derive(Debug, Default, Deserialize)]
@@ -188,7 +192,8 @@ pub fn address(bind_host: Option<&str>, service: &str) -> String {
 /// Checks that the master can listen.
 pub(crate) fn check_port(bind_host: Option<&str>, port: u16) -> Result<()> {
     let host = bind_host.filter(|host| *host != "*").unwrap_or("0.0.0.0");
-    match TcpListener::bind((host, port)) {
+    let bound = addresses(host, port, Instant::now() + RESOLVE_TIMEOUT).and_then(|found| TcpListener::bind(&found[..]));
+    match bound {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             bail!(
                 "port {port}, on which Locust's master waits for workers, is already in use by {}: stop it, or set LOCUST_MASTER_BIND_PORT to a free port",
