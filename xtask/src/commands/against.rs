@@ -8,14 +8,14 @@ use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::parse::locust_history::History;
 use judge::verdict::compare::{Comparison, compare};
-use report::view::words::shown_commit;
+use report::view::words::{shown_commit, shown_side};
 use report::{Background, Report, Sides};
 
 use crate::commands::delivery::Delivery;
 use crate::commands::measurement::{Measurement, Next, background, details, next_step, rules_for};
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
-use crate::run::checkout::{Checkout, Side};
+use crate::run::checkout::Side;
 use crate::run::clock::Clock;
 use crate::run::results::MeasuredRun;
 use crate::run::runner::Runner;
@@ -39,8 +39,24 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: Clock) 
     let rules = &project.rules;
     let mut runner = Runner::prepare(project, settings, Some(Side::This), 2 * rules.max_runs, clock)?;
     let checkout = runner.check_out(rev, &commit, service, &checkouts)?;
-    let rounds = Rounds::measure(project, &mut runner, &checkout, rules, "")?;
+    let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };
+    let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
     rounds.deliver(project, delivery, rules, Some(rev), Some(&runner.clock))
+}
+
+/// Measures and judges the service of `--host` against the one at `url`. Both run already.
+pub fn against_url(project: &Project, delivery: &Delivery, url: &str, clock: Clock) -> Result<Outcome> {
+    let settings = project.settle()?;
+    ensure!(
+        !settings.starts_service,
+        "--against-url compares two services that run already: name this one with --host URL"
+    );
+    let host = settings.host.clone().unwrap_or_default();
+    let sides = Sides { baseline: Side::Deployment(url), candidate: Side::Deployment(&host) };
+    let rules = &project.rules;
+    let mut runner = Runner::prepare(project, settings, Some(sides.candidate), 2 * rules.max_runs, clock)?;
+    let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
+    rounds.deliver(project, delivery, rules, None, Some(&runner.clock))
 }
 
 /// Judges the rounds of an earlier command once more.
@@ -92,29 +108,29 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Measures in the one order and then in the other, until the verdict is conclusive. The runs lie in `folder` of the
-    /// session, and the other commit's runs in `against` below it.
+    /// Measures in the one order and then in the other, until the verdict is conclusive. The candidate's runs lie in `folder` of
+    /// the session, and the other side's in `against` below it.
     pub fn measure(
         project: &Project,
         runner: &mut Runner,
-        checkout: &Checkout,
+        sides: Sides<Side>,
         rules: &Rules,
         folder: &str,
     ) -> Result<Rounds> {
         let mut measured = Sides { baseline: Vec::new(), candidate: Vec::new() };
-        let at_rev = || checkout.shown();
+        let other_side = || sides.baseline.shown();
         loop {
             let round = measured.candidate.len() + 1;
-            let measure_this = |runner: &mut Runner| runner.run(Side::This, &format!("{folder}run-{round}"));
+            let measure_this = |runner: &mut Runner| runner.run(sides.candidate, &format!("{folder}run-{round}"));
             if round % 2 == 1 {
                 measured.candidate.push(measure_this(runner)?);
             }
-            let other = runner.run(Side::Other(checkout), &format!("{folder}against/run-{round}"));
-            measured.baseline.push(other.with_context(at_rev)?);
+            let other = runner.run(sides.baseline, &format!("{folder}against/run-{round}"));
+            measured.baseline.push(other.with_context(other_side)?);
             if round % 2 == 0 {
                 measured.candidate.push(measure_this(runner)?);
             }
-            let rounds = Rounds::new(project, measured.clone()).with_context(at_rev)?;
+            let rounds = Rounds::new(project, measured.clone()).with_context(other_side)?;
             let next = next_step(&rounds.compare(rules)?, rules);
             project.say(&format!("round {round}/{}: {}", rules.max_runs, next.reason()));
             if let Next::Stop(_) = next {
@@ -140,7 +156,7 @@ impl Rounds {
 
     /// Compares both sides by the differences of the rounds.
     pub fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
-        self.this.check_comparable(&self.baseline, "the other commit")?;
+        self.this.check_comparable(&self.baseline, "the other side")?;
         compare(&self.baseline, &self.this.runs, rules)
     }
 
@@ -176,12 +192,14 @@ impl Rounds {
         clock: Option<&Clock>,
     ) -> Report<'a> {
         let provenance = Sides { baseline: &self.baseline.provenance, candidate: &self.this.provenance };
-        let baseline = shown_commit(&provenance.baseline.commit, provenance.baseline.dirty);
-        let this = shown_commit(&provenance.candidate.commit, provenance.candidate.dirty);
+        let [baseline, this] = [provenance.baseline, provenance.candidate].map(shown_side);
         let rev = rev.map_or_else(String::new, |rev| format!("{rev}, "));
-        let sides = format!(
-            "baseline: {rev}commit {baseline}; candidate: this tree, commit {this}; measured in turn on one machine"
-        );
+        let sides = match &provenance.candidate.host {
+            Some(_) => format!("baseline: {baseline}; candidate: {this}; measured in turn from one machine"),
+            None => format!(
+                "baseline: {rev}commit {baseline}; candidate: this tree, commit {this}; measured in turn on one machine"
+            ),
+        };
         Report {
             comparison,
             distribution: &self.baseline.distribution,

@@ -23,6 +23,7 @@ use crate::commands::delivery::Delivery;
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
 use crate::config::settings::RunRange;
+use crate::run::checkout::Side;
 use crate::run::clock::Clock;
 use crate::run::results::MeasuredRun;
 use crate::run::runner::Runner;
@@ -126,5 +127,6 @@ fn rounds(project: &Project, stored: &Report, remeasure: Remeasure, rules: &Rule
     ));
     runner.begin_rounds(rules.max_runs);
     let checkout = runner.check_out(&short, &commit, service, &project.folder_of_checkouts()?)?;
-    Rounds::measure(project, runner, &checkout, rules, "confirm/")
+    let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };
+    Rounds::measure(project, runner, sides, rules, "confirm/")
 }

@@ -17,7 +17,7 @@ use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::verdict::decision::{Presence, Row};
 use report::view::evidence::{evidence, unsettled};
 use report::view::usage;
-use report::view::words::{count, listed, noise_advice, shown_commit};
+use report::view::words::{count, listed, noise_advice, shown_side};
 use report::{Background, CommandLine, FailedRequests};
 
 use crate::commands::delivery::run_url;
@@ -274,9 +274,13 @@ pub fn next_step(comparison: &Comparison, rules: &Rules) -> Next {
 
 /// The commit, the load, the machine, the versions and the time, a line each. `clock` is `None` if the command did not measure.
 pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Clock>) -> Vec<String> {
-    let Provenance { commit, dirty, load, machine, locust, python, gate, .. } = &measurement.provenance;
+    let Provenance { host, load, machine, locust, python, gate, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");
-    let mut details = vec![format!("candidate: commit {}, {runs}", shown_commit(commit, *dirty))];
+    let mut details = vec![format!(
+        "candidate: {}{}, {runs}",
+        if host.is_some() { "" } else { "commit " },
+        shown_side(&measurement.provenance)
+    )];
     details.extend(load.as_ref().map(|load| format!("load: {load}")));
     details.extend(machine.as_ref().map(|machine| format!("machine: {machine}")));
     if let Some(locust) = locust {
@@ -321,7 +325,12 @@ pub fn command_again(flags: &PerfFlags) -> CommandLine {
     let mut command = CommandLine::default();
     let load = &flags.load;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    // `--host` alone is no part of a command that also starts the service, as `--confirm` does.
+    let host = load.host.as_ref().filter(|_| flags.against_url.is_some());
+    let url = |url: Option<&String>| url.map(|url| mask::url(url));
     let named = [
+        ("--host", url(host)),
+        ("--against-url", url(flags.against_url.as_ref())),
         ("--config", path(&flags.config)),
         ("--baseline", path(&flags.baseline)),
         ("--locustfile", path(&load.locustfile)),

@@ -32,7 +32,7 @@ impl RunRange {
         let (min_flag, max_flag) = (by_flag(flags.load.min_runs), by_flag(flags.load.max_runs));
         let own = RunRange { min: number(own.min), max: number(own.max), baseline: number(own.baseline) };
         let rounds = RunRange { baseline: own.baseline, ..RunRange::ROUNDS };
-        let default = if flags.against.is_some() { rounds } else { own };
+        let default = if flags.makes_rounds() { rounds } else { own };
         let min = min_flag.unwrap_or_else(|| default.min.min(max_flag.unwrap_or(default.min)));
         RunRange {
             min,

@@ -448,6 +448,9 @@ pub struct Provenance {
     /// From the root; several with commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locustfile_path: Option<String>,
+    /// The service that ran already, if it was compared with another one. It has no known commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }

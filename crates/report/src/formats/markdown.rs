@@ -74,7 +74,7 @@ pub fn render_unjudged(unjudged: &Unjudged) -> String {
 /// The compared commits, the load, and a link to the run.
 fn sides(view: &View) -> String {
     let commit = |commit: &str| code(&cut(&printable(commit), 60));
-    let mut parts = vec![format!("{} → {}", commit(&view.commits.baseline), commit(&view.commits.candidate))];
+    let mut parts = vec![format!("{} → {}", commit(&view.sides.baseline), commit(&view.sides.candidate))];
     if let Some(commits) = view.commits_between {
         let _ = write!(parts[0], " (+{})", count(commits as usize, "commit"));
     }

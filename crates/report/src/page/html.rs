@@ -153,7 +153,7 @@ fn head(body: &mut String, view: &View) {
         Some(commits) if commits > 0 => format!(" (+{})", count(commits as usize, "commit")),
         _ => String::new(),
     };
-    left.push(format!("{} → {}{between}", commit(&view.commits.baseline), commit(&view.commits.candidate)));
+    left.push(format!("{} → {}{between}", commit(&view.sides.baseline), commit(&view.sides.candidate)));
     if let Some(load) = &candidate.load {
         left.push(format!("{} × {} s", count(load.users as usize, "user"), load.run_time_s));
     }

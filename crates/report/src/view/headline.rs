@@ -43,6 +43,9 @@ impl Headline {
             Some(Confirmation::Impossible(_)) => headline.word = "FAIL, not confirmed",
             None => headline.also.extend(other_baseline(report)),
         }
+        if let Some(Sides { baseline, candidate }) = report.hosts() {
+            headline.also.insert(0, format!("{candidate} against {baseline}"));
+        }
         if let [first, others @ ..] = &report.file_warnings[..] {
             let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
             headline.also.push(format!("{first}{more}"));

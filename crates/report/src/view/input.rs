@@ -187,6 +187,12 @@ pub struct Stored<'a> {
 }
 
 impl<'a> Report<'a> {
+    /// The compared services, if both ran already.
+    pub(crate) fn hosts(&self) -> Option<Sides<&'a str>> {
+        let Sides { baseline, candidate } = self.provenance;
+        Some(Sides { baseline: baseline.host.as_deref()?, candidate: candidate.host.as_deref()? })
+    }
+
     /// The comparison with the stored numbers, if this report is about the rounds that were to confirm it.
     pub(crate) fn stored(&self) -> Option<&'a Stored<'a>> {
         match self.confirmation {

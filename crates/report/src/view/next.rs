@@ -47,7 +47,9 @@ pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<Nex
     if report.stored().is_some() && comparison.verdict == Verdict::Pass {
         steps.push(step("record a baseline on this machine", command.measuring().with(&["--update-baseline"])));
     }
-    if !is_of_others && detectable(comparison).is_none() {
+    // Two services that run already have no baseline and no commits.
+    let has_baseline = report.hosts().is_none();
+    if has_baseline && !is_of_others && detectable(comparison).is_none() {
         steps.push(step("record a baseline of several runs", command.measuring().with(&["--update-baseline"])));
     }
     let has_drifted = drift::headline(comparison).is_some();
@@ -80,12 +82,12 @@ pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<Nex
             last.push(step("accept it for a while", format!("${{EDITOR:-vi}} {}", quoted(file))));
         }
         // A new baseline has no part in `--against`.
-        if !comparison.error_rate_failed() && (last.is_empty() || report.confirmation.is_some()) {
+        if has_baseline && !comparison.error_rate_failed() && (last.is_empty() || report.confirmation.is_some()) {
             last.push(accept("accept it", "why it is slower"));
         }
         steps.truncate(MOST - last.len());
         steps.append(&mut last);
-    } else if is_faster(report) && !has_drifted {
+    } else if has_baseline && is_faster(report) && !has_drifted {
         steps.push(accept("keep the gain", "why it is faster"));
     }
     if steps.is_empty() {
@@ -164,6 +166,9 @@ fn lengthen(report: &Report) -> NextStep {
             let command = command.without("--baseline").without("--run-time");
             let command = command.with(&["--against", commit, "--run-time", &length]);
             NextStep { what: "lengthen the run", command }
+        }
+        None if report.hosts().is_some() => {
+            NextStep { what: "lengthen the run", command: command.without("--run-time").with(&["--run-time", &length]) }
         }
         None => NextStep {
             what: "record a baseline of longer runs",

@@ -40,6 +40,7 @@ pub fn provenance() -> Provenance {
         mean_users: Some(10.0),
         locustfile: Some("0123456789abcdef".to_owned()),
         locustfile_path: None,
+        host: None,
         observed_load: None,
         usage: Some(Usage {
             others_pct: vec![2.5, 9.75],
