@@ -4,5 +4,7 @@ pub mod accepted;
 pub mod bisect;
 pub mod compare;
 pub mod decision;
+pub mod names;
 mod series;
 mod stopping;
+pub mod traffic;
