@@ -37,7 +37,7 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: Clock) 
         "--against builds and starts the service of either side: describe it in [service] of perf.toml, without --host",
     )?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Some(Side::This), 2 * rules.max_runs, clock)?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::This), 2 * rules.most_runs(), clock)?;
     let checkout = runner.check_out(rev, &commit, service, &checkouts)?;
     let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };
     let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
@@ -131,8 +131,11 @@ impl Rounds {
                 measured.candidate.push(measure_this(runner)?);
             }
             let rounds = Rounds::new(project, measured.clone()).with_context(other_side)?;
-            let next = next_step(&rounds.compare(rules)?, rules);
-            project.say(&format!("round {round}/{}: {}", rules.max_runs, next.reason()));
+            let (next, max_rounds) = {
+                let comparison = rounds.compare(rules)?;
+                (next_step(&comparison), comparison.max_runs)
+            };
+            project.say(&format!("round {round}/{max_rounds}: {}", next.reason()));
             if let Next::Stop(_) = next {
                 return Ok(rounds);
             }
@@ -144,7 +147,7 @@ impl Rounds {
         let rounds = measured.candidate.len().min(measured.baseline.len());
         measured.candidate.truncate(rounds);
         measured.baseline.truncate(rounds);
-        let this = Measurement::new(measured.candidate, project)?;
+        let this = Measurement::of_candidate(measured.candidate, project)?;
         let other = Measurement::new(measured.baseline, project)?;
         let baseline = other.baseline(None, None)?;
         let history = other.histories.into_iter().filter_map(Result::ok).next_back();
@@ -157,7 +160,9 @@ impl Rounds {
     /// Compares both sides by the differences of the rounds.
     pub fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
         self.this.check_comparable(&self.baseline, "the other side")?;
-        compare(&self.baseline, &self.this.runs, rules)
+        let comparison = compare(&self.baseline, &self.this.runs, rules)?;
+        self.this.check_answers(&comparison)?;
+        Ok(comparison)
     }
 
     pub fn baseline(&self) -> &Baseline {

@@ -23,6 +23,7 @@ use report::{Background, CommandLine, FailedRequests};
 use crate::commands::delivery::run_url;
 use crate::config::flags::PerfFlags;
 use crate::config::project::{Project, days_from_today};
+use crate::config::settings::RunRange;
 use crate::run::clock::Clock;
 use crate::run::listener::{UsersLeft, users_left_text};
 use crate::run::results::{self, MeasuredRun, RunFile};
@@ -44,11 +45,24 @@ pub struct Measurement {
     failures_files: Vec<PathBuf>,
     /// The users that left before the load was stopped.
     users_left: Vec<UsersLeft>,
+    /// Why runs with too few requests cannot be judged by their percentiles.
+    too_few_requests: Option<String>,
 }
 
 impl Measurement {
+    /// Refuses runs with too few requests.
     pub fn new(measured: Vec<MeasuredRun>, project: &Project) -> Result<Measurement> {
-        check_requests(&measured, project)?;
+        let measurement = Measurement::of_candidate(measured, project)?;
+        match measurement.too_few_requests {
+            Some(refusal) => bail!(refusal),
+            None => Ok(measurement),
+        }
+    }
+
+    /// The runs that a baseline is compared with. If they have too few requests, the comparison may still show a
+    /// regression ([`Measurement::check_answers`]).
+    pub fn of_candidate(measured: Vec<MeasuredRun>, project: &Project) -> Result<Measurement> {
+        let too_few_requests = too_few_requests_in(&measured, project);
         let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
         let mut usages = Vec::new();
@@ -92,7 +106,25 @@ impl Measurement {
             let (endpoint, error) = (endpoint_shown(endpoint), cut(error, 200));
             warnings.push(format!("most frequent failure ({times}x): {endpoint}: {error}"));
         }
-        Ok(Measurement { runs, histories, provenance, file_warnings, warnings, is_ours, failures_files, users_left })
+        Ok(Measurement {
+            runs,
+            histories,
+            provenance,
+            file_warnings,
+            warnings,
+            is_ours,
+            failures_files,
+            users_left,
+            too_few_requests,
+        })
+    }
+
+    /// Refuses runs with too few requests that do not show a regression.
+    pub fn check_answers(&self, comparison: &Comparison) -> Result<()> {
+        match &self.too_few_requests {
+            Some(refusal) if !comparison.is_proven_by_few_answers() => bail!(refusal.clone()),
+            _ => Ok(()),
+        }
     }
 
     /// Checks that the runs can be compared with a baseline of this provenance. If users are missing, the error has why they
@@ -225,18 +257,21 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| (mean * 1000.0).round() / 1000.0)
 }
 
-fn check_requests(measured: &[MeasuredRun], project: &Project) -> Result<()> {
+fn too_few_requests_in(measured: &[MeasuredRun], project: &Project) -> Option<String> {
     let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
-    if let Some(few) = too_few_requests(&requests, project.config.load.min_requests) {
-        bail!("{}: {}", project.shown(&measured[few.run].path), few.why);
-    }
-    Ok(())
+    let few = too_few_requests(&requests, project.config.load.min_requests)?;
+    Some(format!("{}: {}", project.shown(&measured[few.run].path), few.why))
 }
 
 /// The rules for results, with the number of runs that their command would have made.
 pub fn rules_for(project: &Project, measured: &[MeasuredRun]) -> Rules {
     let max_runs = measured.iter().filter_map(|measured| measured.file.as_ref()?.max_runs).max();
-    Rules { max_runs: max_runs.unwrap_or(project.rules.max_runs), ..project.rules.clone() }
+    Rules {
+        is_complete: max_runs.is_none(),
+        max_runs: max_runs.unwrap_or(project.rules.max_runs),
+        max_noisy_rounds: max_runs.map_or(0, RunRange::noisy_rounds),
+        ..project.rules.clone()
+    }
 }
 
 /// The step after a run or a round, with its reason.
@@ -253,7 +288,7 @@ impl Next {
 }
 
 /// Decides whether to measure again, until the verdict is conclusive or no runs are left.
-pub fn next_step(comparison: &Comparison, rules: &Rules) -> Next {
+pub fn next_step(comparison: &Comparison) -> Next {
     let (made, least) = (comparison.runs.candidate, comparison.least_runs);
     if made < least {
         let has_one_run = comparison.runs.baseline == 1 && !comparison.paired;
@@ -261,7 +296,7 @@ pub fn next_step(comparison: &Comparison, rules: &Rules) -> Next {
         return Next::MeasureAgain(format!("{cause} {least}; starting another"));
     }
     let Some(unsettled) = unsettled(comparison) else { return Next::Stop(evidence(comparison)) };
-    if !comparison.wants_another_run(rules) {
+    if !comparison.wants_another_run() {
         let what = if comparison.paired { "rounds" } else { "runs" };
         return Next::Stop(format!(
             "{unsettled}; no {what} are left, so the limit was checked against the estimate alone"

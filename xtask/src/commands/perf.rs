@@ -95,7 +95,7 @@ fn judge(
             None => read_rounds(project, "confirm")?.map_or(Remeasure::Impossible, Remeasure::Earlier),
         };
         let rules = rules_for(project, &measured);
-        let measurement = Measurement::new(measured, project)?;
+        let measurement = Measurement::of_candidate(measured, project)?;
         return report_comparison(project, delivery, &reference, &rules, &measurement, remeasure);
     }
     let settings = project.settle()?;
@@ -105,8 +105,10 @@ fn judge(
     let mut measured = Vec::new();
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
-        let measurement = Measurement::new(measured.clone(), project)?;
-        let next = next_step(&reference.compare(&measurement, rules)?, rules);
+        let measurement = Measurement::of_candidate(measured.clone(), project)?;
+        let comparison = reference.compare(&measurement, rules)?;
+        measurement.check_answers(&comparison)?;
+        let next = next_step(&comparison);
         project.say(&format!("run {}/{}: {}", measured.len(), rules.max_runs, next.reason()));
         if let Next::Stop(_) = next {
             let remeasure = Remeasure::Now(&mut runner);
@@ -125,6 +127,7 @@ fn report_comparison(
 ) -> Result<Outcome> {
     rules.check_all_met(Some(reference.baseline), &measurement.runs)?;
     let comparison = reference.compare(measurement, rules)?;
+    measurement.check_answers(&comparison)?;
     let background = background(project, reference.baseline, measurement);
     let report = reference.report(measurement, &comparison, &background, remeasure.clock());
     // Rounds with the baseline's commit cannot confirm a drift since an earlier baseline.

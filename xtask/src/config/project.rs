@@ -69,6 +69,10 @@ impl<'a> Project<'a> {
             paired: flags.makes_rounds(),
             min_runs,
             max_runs,
+            max_noisy_rounds: if flags.against.is_some() { RunRange::noisy_rounds(max_runs) } else { max_runs },
+            is_complete: false,
+            min_requests: config.load.min_requests,
+            inconclusive: config.runs.inconclusive,
         };
         let (baseline_digest, session) = (OnceCell::new(), OnceCell::new());
         Ok(Project { flags, paths, baseline, shell, config, rules, baseline_runs, head, baseline_digest, session })

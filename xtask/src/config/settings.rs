@@ -25,6 +25,11 @@ impl RunRange {
     /// The rounds of a comparison with another commit.
     pub(crate) const ROUNDS: RunRange = RunRange { min: 2, max: 7, baseline: 0 };
 
+    /// The rounds if their runs vary much. A number of the user's is kept to.
+    pub(crate) fn noisy_rounds(max: usize) -> usize {
+        if max == RunRange::ROUNDS.max { 10 } else { max }
+    }
+
     /// Settles the numbers. `[runs]` does not apply to rounds, and one round would not show the noise.
     pub fn settle(flags: &PerfFlags, own: RunsConfig) -> RunRange {
         let number = |runs: NonZeroU32| runs.get() as usize;

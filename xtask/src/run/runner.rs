@@ -124,9 +124,9 @@ impl<'a> Runner<'a> {
     }
 
     /// Allows so many rounds of both sides after the runs that are made.
-    pub fn begin_rounds(&mut self, max_rounds: usize) {
+    pub fn begin_rounds(&mut self, max_rounds: usize, max_noisy_rounds: usize) {
         self.max_runs = max_rounds;
-        self.loads.allow(2 * max_rounds);
+        self.loads.allow(2 * max_noisy_rounds);
     }
 
     /// Sets the number of loads that are still to be made, for the time left.

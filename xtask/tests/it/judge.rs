@@ -82,7 +82,7 @@ fn the_exit_code_and_the_last_line_are_the_verdict() {
         (
             "slower.csv failing.csv same.csv",
             0,
-            "PASS: p95 +7.1% (limit +20%), all metrics within their limits; inconclusive: noise may be hiding regressions of p95 and error_rate",
+            "INCONCLUSIVE: p95 +7.1% (limit +20%), all metrics within their limits; noise may be hiding regressions of p95 and error_rate",
         ),
     ] {
         let output = folder.perf(args);

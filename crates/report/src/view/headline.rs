@@ -7,11 +7,11 @@ use judge::model::limits::JUDGED;
 use judge::model::run::Metric;
 use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, Verdict};
-use judge::verdict::decision::{Decision, FewSamples, Presence, Row};
+use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row};
 use judge::verdict::traffic::TrafficChange;
 
 use crate::view::input::{Confirmation, Report, Sides, Stored};
-use crate::view::series::{endpoint_groups, findings, severity};
+use crate::view::series::{endpoint_groups, few_answers_text, findings, severity};
 use crate::view::words::{
     Status, count, limit_text, listed, percent, series_name, short_change, shown_commit, value, verdict_word, with_unit,
 };
@@ -57,7 +57,7 @@ impl Headline {
     pub(crate) fn of(comparison: &Comparison) -> Headline {
         let (mut found, mut also) = match comparison.verdict {
             Verdict::Fail => of_fail(comparison),
-            Verdict::Pass => of_pass(comparison),
+            Verdict::Pass | Verdict::Inconclusive => of_pass(comparison),
         };
         match drift::headline(comparison) {
             Some(drift) if found.is_empty() => found = drift,
@@ -86,7 +86,7 @@ impl Headline {
                 self.word = "FAIL, confirmed";
                 self.also.insert(0, format!("against the baseline's commit {commit} on this machine ({rounds})"));
             }
-            Verdict::Pass => {
+            Verdict::Pass | Verdict::Inconclusive => {
                 let measured = format!("against commit {commit} on this machine ({rounds}): {}", self.found);
                 self.also.insert(0, measured);
                 self.found = format!("not confirmed; {}", cause(report.comparison, stored.comparison));
@@ -105,7 +105,7 @@ impl Headline {
 fn other_baseline(report: &Report) -> Option<String> {
     let Sides { baseline, candidate } = report.provenance;
     let others: Vec<String> = other_circumstances(baseline, candidate).into_iter().map(str::to_owned).collect();
-    let is_by_them = report.comparison.verdict == Verdict::Pass && !report.comparison.paired && !others.is_empty();
+    let is_by_them = report.comparison.verdict != Verdict::Fail && !report.comparison.paired && !others.is_empty();
     is_by_them.then(|| format!("the baseline was measured with another {}", listed(&others, " and ")))
 }
 
@@ -152,6 +152,10 @@ impl<'a> Failures<'a> {
 
 fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
     let failures = Failures::of(comparison);
+    let reason = failures.first().and_then(|row| row.decision?.reason());
+    if let Some(Reason::FewAnswers(few)) = reason {
+        return (few_answers_text(few, comparison.total_row(Metric::P50)), Vec::new());
+    }
     let mut parts = Vec::new();
     parts.extend(failures.first().map(in_numbers));
     for row in failures.total.iter().skip(1) {

@@ -44,7 +44,7 @@ pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<Nex
     if !is_of_others && !findings.is_empty() && !is_missing_alone && report.confirmation.is_none() {
         steps.extend(rule_out_the_machine(report));
     }
-    if report.stored().is_some() && comparison.verdict == Verdict::Pass {
+    if report.stored().is_some() && comparison.verdict != Verdict::Fail {
         steps.push(step("record a baseline on this machine", command.measuring().with(&["--update-baseline"])));
     }
     // Two services that run already have no baseline and no commits.

@@ -51,7 +51,7 @@ fn confirmation(report: &Report) -> Option<String> {
         Confirmation::Impossible(why) => {
             Some(format!("the FAIL is by the stored numbers alone, and not confirmed: {why}"))
         }
-        Confirmation::Measured(_) => (report.comparison.verdict == Verdict::Pass).then(|| {
+        Confirmation::Measured(_) => (report.comparison.verdict != Verdict::Fail).then(|| {
             "the stored numbers do not fit this machine: record the baseline on this kind of machine, or compare with --against"
                 .to_owned()
         }),

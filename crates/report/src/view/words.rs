@@ -96,6 +96,7 @@ impl Tone {
     pub(crate) fn of_verdict(comparison: &Comparison) -> Tone {
         match comparison.verdict {
             Verdict::Fail => Tone::Fail,
+            Verdict::Inconclusive => Tone::Unsure,
             Verdict::Pass if !comparison.is_conclusive() => Tone::Unsure,
             Verdict::Pass if comparison.has_remarkable() => Tone::Warn,
             Verdict::Pass => Tone::Ok,
@@ -127,6 +128,7 @@ impl Tone {
 pub(crate) fn verdict_word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "PASS",
+        Verdict::Inconclusive => "INCONCLUSIVE",
         Verdict::Fail => "FAIL",
     }
 }

@@ -42,12 +42,12 @@ fn every_format_has_the_same_headline() {
         a pass: PASS: p95 +0.0% (limit +20%), all metrics within their limits
         a failure of several runs: FAIL: p95 rose 39%, 300 → 417 ms (limit +20%); 1 of 1 endpoint: GET /a +39%
         one run over: FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
-        a close call: PASS: p95 +19% (limit +20%), all metrics within their limits; inconclusive: noise may be hiding a p95 regression
+        a close call: PASS: p95 +19% (limit +20%), all metrics within their limits; inconclusive: noise may be hiding regressions of p95 and GET /a p95
         errors: FAIL: error_rate rose 6.67 pp, 0.00 → 6.67% (limit +2 pp); inconclusive: noise could change the verdict on error_rate
         strict: FAIL: p95 rose 62%, 308 → 500 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
         rounds: PASS: p95 +3.3% (limit +20%), all metrics within their limits
-        new and missing: FAIL: GET /gone is MISSING: no requests in this run
-        few requests: FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); inconclusive: noise could change the verdict on p95
+        new and missing: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /gone is MISSING; inconclusive: noise may be hiding a GET /gone p95 regression
+        few requests: FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
         not significant: FAIL: p95 rose 27%, 308 → 390 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
         in a gap: FAIL: p95 rose 900%, 20.0 → 200 ms (limit +20%); 1 of 1 endpoint: GET /a +900%
         close after all runs: FAIL: p95 rose 20.3%, 300 → 361 ms (limit +20%); inconclusive: noise could change the verdict on p95
@@ -230,6 +230,7 @@ fn next_steps_fit_each_case() {
         rounds:
           nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         new and missing:
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
           restore the task, or accept the new load: cargo xtask perf --update-baseline --note "why the endpoint is gone"
         few requests:
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
