@@ -13,6 +13,7 @@ use judge::model::program;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::verdict::compare::{Comparison, compare, lacking};
+use judge::verdict::names::names_warning;
 use report::view::words::{count, listed, shown_commit};
 use report::view::{drift, exceptions};
 use report::{Background, Report, Saved, Sides, Unjudged};
@@ -350,6 +351,7 @@ impl<'a> Reference<'a> {
         let mut warnings = warnings.clone();
         warnings.extend(comparability(&baseline.provenance, provenance).warnings);
         warnings.extend(work(baseline, runs).warnings);
+        warnings.extend(names_warning(baseline, runs));
         warnings.extend(measurement.limits_of_others(baseline, comparison));
         warnings.extend(age_warning(project, baseline, background));
         warnings.extend(drift.iter().flat_map(|drift| drift.notes(measurement)));
