@@ -27,7 +27,7 @@ pub mod sys;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use anstream::{stderr, stdout};
 use judge::model::program;
@@ -40,6 +40,9 @@ use crate::commands::perf::perf;
 use crate::config::flags::{Command, HELP, parse, wants_bisect_exit_codes};
 use crate::sys::invocation::Invocation;
 use crate::sys::screen::screen;
+
+/// The commands that every repository has.
+const OWN_COMMANDS: [&str; 2] = ["perf", "history"];
 
 /// Runs the command that the arguments of this process ask for, and prints the result: the report to stdout, the rest to
 /// stderr. It is the whole `main` of a program that has no other commands.
@@ -65,7 +68,7 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
         Ok(MaintenanceCommand::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
         Err(error) => Err(error),
     };
-    finish(&outcome.into(), false)
+    ExitCode::from(finish(&outcome.into(), false))
 }
 
 /// Runs a command of the gate. `args` are the command and its flags, without the program's name. A program that has other
@@ -84,6 +87,10 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
 /// }
 /// ```
 pub fn run(args: Vec<OsString>) -> ExitCode {
+    ExitCode::from(exit_code(args))
+}
+
+fn exit_code(args: Vec<OsString>) -> u8 {
     remember_name(&args);
     let bisect = wants_bisect_exit_codes(&args);
     let outcome = match parse(args) {
@@ -94,6 +101,16 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Err(error) => error.into(),
     };
     finish(&outcome, bisect)
+}
+
+/// Runs a command of the gate and ends the process with its exit code, if the first argument names one; otherwise returns.
+/// It is for the top of the `main` of an `xtask` that parses other commands, whatever its `main` returns.
+pub fn exit_after_own_command() {
+    let args: Vec<_> = env::args_os().skip(1).collect();
+    let is_ours = |command: &str| OWN_COMMANDS.contains(&command);
+    if args.first().and_then(|command| command.to_str()).is_some_and(is_ours) {
+        process::exit(i32::from(exit_code(args)));
+    }
 }
 
 /// Stores the name by which this process was invoked, for messages. `args` are the arguments of the gate's command.
@@ -108,7 +125,7 @@ fn named(help: &str) -> String {
 }
 
 /// Prints how a command ended. Output that cannot be printed does not change the exit code.
-fn finish(outcome: &Outcome, bisect: bool) -> ExitCode {
+fn finish(outcome: &Outcome, bisect: bool) -> u8 {
     let code = outcome.exit_code(bisect);
     let _ = match outcome {
         Outcome::Judged(_) => Ok(()),
@@ -128,5 +145,5 @@ fn finish(outcome: &Outcome, bisect: bool) -> ExitCode {
         }
         Outcome::Interrupted(interrupted) => writeln!(stderr(), "INTERRUPTED: {interrupted}, no verdict"),
     };
-    ExitCode::from(code)
+    code
 }
