@@ -95,7 +95,7 @@ fn summary(flags: &Adopt, destination: &Destination, source: &Source, edits: &[E
     let written: Vec<&Edit> = edits.iter().filter(|edit| !edit.files.is_empty()).collect();
     if !written.is_empty() {
         next.extend(source.warning());
-        next.extend(last_steps(destination, &written));
+        next.extend(last_steps(destination, source, &written));
     }
     let folder = destination.folder.display();
     if next.is_empty() {
@@ -111,17 +111,16 @@ fn summary(flags: &Adopt, destination: &Destination, source: &Source, edits: &[E
 }
 
 /// The steps after which the gate works: to commit an upgrade, or to measure the first baseline.
-fn last_steps(destination: &Destination, written: &[&Edit]) -> Vec<String> {
+fn last_steps(destination: &Destination, source: &Source, written: &[&Edit]) -> Vec<String> {
     if written.iter().any(|edit| edit.done.starts_with("upgraded")) {
         return vec!["see the gate's CHANGELOG.md for changes, then commit everything".to_owned()];
     }
     let name = program::name();
     let at = if destination.inside.is_empty() { String::new() } else { format!(", in {}", destination.inside) };
     // The first build drops what is not needed from `Cargo.lock`, which would make the tree dirty.
-    let commit = if written.iter().any(|edit| edit.name == "xtask/") {
-        format!("build the gate, which completes Cargo.lock, and commit everything: {name} --version")
-    } else {
-        "commit everything".to_owned()
+    let commit = match source {
+        Source::Packaged(_) => "commit everything".to_owned(),
+        _ => format!("build the gate, which completes Cargo.lock, and commit everything: {name} perf --help"),
     };
     vec![
         format!("edit perf.toml (how to start the service) and the locustfile (what users do){at}"),

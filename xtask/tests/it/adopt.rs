@@ -237,9 +237,13 @@ fn existing_files_are_kept_with_advice_to_their_owner() {
         `.gitignore:2: *.json` hides perf_baseline.json, which must be committed: change that rule
         `.gitignore:4: *.lock` hides Cargo.lock, which must be committed: change that rule
         edit perf.toml (how to start the service) and the locustfile (what users do)
-        build the gate, which completes Cargo.lock, and commit everything: cargo xtask --version
+        build the gate, which completes Cargo.lock, and commit everything: cargo xtask perf --help
         measure the baseline, in the clean tree: cargo xtask perf --update-baseline
         commit perf_baseline.json: from then on, `cargo xtask perf` is the gate, locally and in CI
+
+        To undo all of this before it is committed:
+        cd ROOT && rm -rf .github perf.toml xtask target/perf
+        # and take the added lines out of .dockerignore .gitattributes .gitignore
     "#]]
     .assert_eq(&(next.join("\n") + "\n"));
 
@@ -924,7 +928,7 @@ fn check(case: &Case) {
     real::link_locust(&repository.path("target/perf"));
 
     // As it prints: build, commit, measure, commit.
-    let (code, text) = repository.run("cargo", &["xtask", "--version"]);
+    let (code, text) = repository.run("cargo", &["xtask", "perf", "--help"]);
     assert_eq!(code, 0, "{text}");
     repository.sh("git add . && git commit -q -m gate");
     let (code, text) = repository.run("cargo", &["xtask", "perf", "--update-baseline", "--max-runs", "1"]);
