@@ -34,15 +34,16 @@ use judge::model::program;
 use report::Unjudged;
 use report::formats::terminal;
 
+use crate::commands::bisect::bisect;
 use crate::commands::history::history;
 use crate::commands::outcome::Outcome;
 use crate::commands::perf::perf;
-use crate::config::flags::{Command, HELP, parse, wants_bisect_exit_codes};
+use crate::config::flags::{Command, HELP, parse};
 use crate::sys::invocation::Invocation;
 use crate::sys::screen::screen;
 
 /// The commands that every repository has.
-const OWN_COMMANDS: [&str; 2] = ["perf", "history"];
+const OWN_COMMANDS: [&str; 3] = ["perf", "bisect", "history"];
 
 /// Runs the command that the arguments of this process ask for, and prints the result: the report to stdout, the rest to
 /// stderr. It is the whole `main` of a program that has no other commands.
@@ -68,7 +69,7 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
         Ok(MaintenanceCommand::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
         Err(error) => Err(error),
     };
-    ExitCode::from(finish(&outcome.into(), false))
+    ExitCode::from(finish(&outcome.into()))
 }
 
 /// Runs a command of the gate. `args` are the command and its flags, without the program's name. A program that has other
@@ -81,7 +82,7 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
 /// fn main() -> ExitCode {
 ///     let args: Vec<_> = std::env::args_os().skip(1).collect();
 ///     match args.first().and_then(|command| command.to_str()) {
-///         Some("perf" | "history") => locust_gate::run(args),
+///         Some("perf" | "bisect" | "history") => locust_gate::run(args),
 ///         _ => ExitCode::SUCCESS, // The other commands.
 ///     }
 /// }
@@ -92,15 +93,15 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 
 fn exit_code(args: Vec<OsString>) -> u8 {
     remember_name(&args);
-    let bisect = wants_bisect_exit_codes(&args);
     let outcome = match parse(args) {
         Ok(Command::Help) => Outcome::Done(named(HELP)),
         Ok(Command::Version) => Outcome::Done(format!("locust-gate {}", sys::version::text())),
         Ok(Command::Perf(flags)) => perf(&flags),
+        Ok(Command::Bisect(flags)) => bisect(&flags).into(),
         Ok(Command::History(flags)) => history(&flags).into(),
         Err(error) => error.into(),
     };
-    finish(&outcome, bisect)
+    finish(&outcome)
 }
 
 /// Runs a command of the gate and ends the process with its exit code, if the first argument names one; otherwise returns.
@@ -125,11 +126,11 @@ fn named(help: &str) -> String {
 }
 
 /// Prints how a command ended. Output that cannot be printed does not change the exit code.
-fn finish(outcome: &Outcome, bisect: bool) -> u8 {
-    let code = outcome.exit_code(bisect);
+fn finish(outcome: &Outcome) -> u8 {
+    let code = outcome.exit_code();
     let _ = match outcome {
         Outcome::Judged(_) => Ok(()),
-        Outcome::Done(message) => writeln!(stdout(), "{message}"),
+        Outcome::Done(message) | Outcome::NotFound(message) => writeln!(stdout(), "{message}"),
         Outcome::Unjudged { unjudged, .. } if code == 0 => {
             write!(stdout(), "{}", terminal::render_unjudged(unjudged, screen(&io::stdout())))
         }

@@ -89,7 +89,7 @@ fn find_anchor(
         notes.push(problem.to_owned());
         return Ok(None);
     }
-    let path = &project.paths.baseline;
+    let path = &project.baseline;
     let mut versions = BaselineVersions::read(&project.shell, path, BaselinePart::WithoutEndpoints)?;
     notes.append(&mut versions.unreadable);
     if versions.readable.is_empty() {

@@ -1,6 +1,7 @@
 //! `cargo xtask history`: how the accepted baselines moved. Everything comes from git.
 
 use std::io;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::chain::{Version, breaks};
@@ -28,18 +29,18 @@ use crate::sys::{ci, file_versions, files, process};
 pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     process::catch_signals()?;
     let shell = Shell::new()?;
-    let paths = Paths::resolve(None, flags.baseline.as_deref());
+    let paths = Paths::resolve(flags.config.as_deref());
     shell.change_dir(&paths.root);
-    let config = if paths.config.exists() { Config::read(&paths.config)? } else { Config::default() };
-    check_reports(flags, &paths)?;
+    let config = Config::read(&paths.config, flags.config.is_some())?;
+    let baseline = paths.baseline(flags.baseline.as_deref(), &config.baseline.file);
+    check_reports(flags, &paths, &baseline)?;
     ensure!(
         !file_versions::is_shallow(&shell)?,
         "shallow clone: history is incomplete: fetch the rest with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"
     );
-    let file = paths.shown(&paths.baseline);
+    let file = paths.shown(&baseline);
     let part = if flags.endpoint.is_some() { BaselinePart::All } else { BaselinePart::WithoutEndpoints };
-    let BaselineVersions { readable, unreadable: mut notes, .. } =
-        BaselineVersions::read(&shell, &paths.baseline, part)?;
+    let BaselineVersions { readable, unreadable: mut notes, .. } = BaselineVersions::read(&shell, &baseline, part)?;
     if readable.is_empty() {
         let cause = notes.first().map_or_else(String::new, |note| format!(" ({note})"));
         bail!("git has no version of {file} on this branch{cause}: commit the baseline first");
@@ -71,8 +72,8 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     Ok(Outcome::Done(text.trim_end().to_owned()))
 }
 
-fn check_reports(flags: &HistoryFlags, paths: &Paths) -> Result<()> {
-    let inputs = [paths.baseline.clone(), paths.config.clone()];
+fn check_reports(flags: &HistoryFlags, paths: &Paths, baseline: &Path) -> Result<()> {
+    let inputs = [baseline.to_owned(), paths.config.clone()];
     for report in &flags.reports {
         paths.refuse_input(report, &inputs)?;
         files::check_writable(report)?;

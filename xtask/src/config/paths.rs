@@ -9,6 +9,9 @@ use crate::config::flags::PerfFlags;
 use crate::sys::files::{self, Identity};
 use crate::sys::git;
 
+/// The baseline that no configuration names.
+pub const BASELINE: &str = "perf_baseline.json";
+
 /// The paths that follow from the flags alone.
 pub struct Paths {
     /// The folder where the user is. Paths on the command line are relative to it.
@@ -16,21 +19,20 @@ pub struct Paths {
     /// The root of the user's repository.
     pub root: PathBuf,
     pub config: PathBuf,
-    pub baseline: PathBuf,
 }
 
 impl Paths {
-    /// `config` and `baseline` are the values of these flags.
-    pub fn resolve(config: Option<&Path>, baseline: Option<&Path>) -> Paths {
+    /// `config` is the value of this flag.
+    pub fn resolve(config: Option<&Path>) -> Paths {
         let current_dir = env::current_dir().unwrap_or_default();
         let root = git::root(&current_dir).to_owned();
-        let or_default = |path: Option<&Path>, name| path.map_or(root.join(name), |path| current_dir.join(path));
-        Paths {
-            config: or_default(config, "perf.toml"),
-            baseline: or_default(baseline, "perf_baseline.json"),
-            root,
-            current_dir,
-        }
+        let config = config.map_or(root.join("perf.toml"), |path| current_dir.join(path));
+        Paths { config, root, current_dir }
+    }
+
+    /// The baseline by the flag, from the user's folder, or by `perf.toml`, from the root.
+    pub fn baseline(&self, flag: Option<&Path>, file: &str) -> PathBuf {
+        flag.map_or_else(|| self.root.join(file), |path| self.current_dir.join(path))
     }
 
     /// The folder of everything that commands leave behind.
@@ -45,7 +47,7 @@ impl Paths {
 
     /// The files that `perf` reads whatever `perf.toml` names.
     pub fn inputs(&self, flags: &PerfFlags) -> Vec<PathBuf> {
-        let mut inputs = vec![self.baseline.clone(), self.config.clone()];
+        let mut inputs = vec![self.baseline(flags.baseline.as_deref(), BASELINE), self.config.clone()];
         inputs.extend(["locustfile.py", "pyproject.toml", "locust.conf"].map(|name| self.root.join(name)));
         inputs.extend(flags.load.locustfile.iter().map(|file| self.current_dir.join(file)));
         for results in &flags.results {

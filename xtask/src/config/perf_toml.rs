@@ -21,6 +21,7 @@ use crate::config::accepted::{AcceptedConfig, AcceptedTable};
 use crate::config::drift::{DriftConfig, DriftTable};
 use crate::config::flags;
 use crate::config::lines::{line_of, line_of_table};
+use crate::config::paths::BASELINE;
 use crate::sys::files;
 
 /// The content of `perf.toml`.
@@ -96,6 +97,12 @@ pub struct ServiceConfig {
 }
 
 impl ServiceConfig {
+    /// Whether `prepare` may get the port that `{port}` stands for.
+    pub fn names_port_in_prepare(&self) -> bool {
+        let texts = self.prepare.iter().chain(self.env.values());
+        texts.into_iter().any(|text| text.contains("{port}"))
+    }
+
     /// Whether it uses files of the user's own checkout, by `{root}` or `PERF_ROOT`.
     pub fn names_root(&self) -> bool {
         let texts = [Some(&self.command), self.build.as_ref(), self.prepare.as_ref()].into_iter().flatten();
@@ -181,6 +188,8 @@ pub struct AgainstConfig {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BaselineConfig {
+    /// The baseline, from the root.
+    pub file: String,
     /// Whether a FAIL by the stored numbers is confirmed, as by `--confirm`.
     pub confirm: bool,
     /// The age, and the number of commits since, beyond which a report warns that the baseline is old.
@@ -191,7 +200,12 @@ pub struct BaselineConfig {
 
 impl Default for BaselineConfig {
     fn default() -> BaselineConfig {
-        BaselineConfig { confirm: false, old_after: Duration::from_secs(90 * 86_400), old_after_commits: 200 }
+        BaselineConfig {
+            file: BASELINE.to_owned(),
+            confirm: false,
+            old_after: Duration::from_secs(90 * 86_400),
+            old_after_commits: 200,
+        }
     }
 }
 
@@ -220,8 +234,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads `perf.toml`. An error begins with the file and the line: `perf.toml:3: ...`.
-    pub(crate) fn read(path: &Path) -> Result<Config> {
+    /// Reads `perf.toml`, which may be missing unless a flag names it. An error begins with the file and the line:
+    /// `perf.toml:3: ...`.
+    pub(crate) fn read(path: &Path, is_named: bool) -> Result<Config> {
+        if !is_named && !files::exists(path) {
+            return Ok(Config::default());
+        }
         let text = files::read_to_string(path)?;
         Config::parse(&text).map_err(|error| anyhow!("{}{error:#}", path.display()))
     }

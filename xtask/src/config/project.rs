@@ -1,16 +1,20 @@
 //! The project that a command runs in: its configuration, its git repository, and its files.
 
+use std::cell::OnceCell;
+use std::collections::hash_map::RandomState;
 use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use judge::baseline::file::Baseline;
 use judge::model::day::Day;
 use judge::model::limits::Rules;
 use judge::model::run::Provenance;
-use report::formats::terminal;
+use judge::model::text::foreign;
+use report::formats::{github, terminal};
 use xshell::Shell;
 
 use crate::config::flags::PerfFlags;
@@ -31,6 +35,7 @@ pub const STARTER: &str = "940273c4f643f5d673c780db47493dc84c9f9979";
 pub(crate) struct Project<'a> {
     pub flags: &'a PerfFlags,
     pub paths: &'a Paths,
+    pub baseline: PathBuf,
     /// Runs commands in the root.
     pub shell: Shell,
     pub config: Config,
@@ -40,15 +45,21 @@ pub(crate) struct Project<'a> {
     pub baseline_runs: usize,
     /// `None` if git knows no commit here.
     head: Option<Head>,
+    /// The digest of the baseline when it was read, or `None` if there was none.
+    baseline_digest: OnceCell<Option<String>>,
+    /// The folder of this command's runs, if it makes any.
+    pub session: OnceCell<PathBuf>,
 }
 
 impl<'a> Project<'a> {
     pub fn read(flags: &'a PerfFlags, paths: &'a Paths) -> Result<Project<'a>> {
         let shell = Shell::new()?;
         shell.change_dir(&paths.root);
-        let has_config = flags.config.is_some() || paths.config.exists();
-        let config = if has_config { Config::read(&paths.config)? } else { Config::default() };
-        let head = git::head(&shell)?;
+        let config = Config::read(&paths.config, flags.config.is_some())?;
+        let baseline = paths.baseline(flags.baseline.as_deref(), &config.baseline.file);
+        let mut own_files: Vec<PathBuf> = flags.reports.iter().map(|report| paths.current_dir.join(report)).collect();
+        own_files.push(baseline.clone());
+        let head = git::head(&shell, &own_files)?;
         let RunRange { min: min_runs, max: max_runs, baseline: baseline_runs } = RunRange::settle(flags, config.runs);
         let rules = Rules {
             limits: config.limits.clone(),
@@ -59,13 +70,15 @@ impl<'a> Project<'a> {
             min_runs,
             max_runs,
         };
-        Ok(Project { flags, paths, shell, config, rules, baseline_runs, head })
+        let (baseline_digest, session) = (OnceCell::new(), OnceCell::new());
+        Ok(Project { flags, paths, baseline, shell, config, rules, baseline_runs, head, baseline_digest, session })
     }
 
     /// Reads the baseline; `None` if there is no file.
     pub fn read_baseline(&self) -> Result<Option<Baseline>> {
-        let path = &self.paths.baseline;
-        if !path.exists() {
+        let path = &self.baseline;
+        let _ = self.baseline_digest.set(digest_of_file(path));
+        if !files::exists(path) {
             return Ok(None);
         }
         let shown = self.shown(path);
@@ -78,9 +91,31 @@ impl<'a> Project<'a> {
         Baseline::parse(&text).map(Some).map_err(|error| anyhow!("{shown}: {error:#}; {next}"))
     }
 
+    /// Checks that no other command has written the baseline since this one read it.
+    pub fn check_baseline_unchanged(&self) -> Result<()> {
+        let path = &self.baseline;
+        let is_unchanged = self.baseline_digest.get().is_none_or(|digest| *digest == digest_of_file(path));
+        ensure!(
+            is_unchanged,
+            "{} was changed by another command since this one read it: run it again",
+            self.shown(path)
+        );
+        Ok(())
+    }
+
+    /// Names a baseline that git has, while this tree has none: in a sparse checkout, or deleted by hand.
+    pub fn baseline_in_git(&self) -> Option<String> {
+        let path = &self.baseline;
+        let is_sparse = file_versions::is_sparse(&self.shell, path)?;
+        let shown = self.shown(path);
+        let sparse = if is_sparse { "--ignore-skip-worktree-bits " } else { "" };
+        Some(format!("git has a {shown}, which this tree lacks: to compare with it, run `git restore {sparse}{shown}`"))
+    }
+
     /// The files that this command reads.
     pub fn inputs(&self) -> Vec<PathBuf> {
         let mut inputs = self.paths.inputs(self.flags);
+        inputs.push(self.baseline.clone());
         inputs.extend(self.config.locust.requirements.iter().map(|requirement| self.paths.root.join(requirement)));
         // A configuration that cannot be read is an error once the load is settled.
         let locust = LocustConf::read(&self.paths.root).unwrap_or_default();
@@ -100,6 +135,7 @@ impl<'a> Project<'a> {
         );
         let locust = LocustConf::read(&self.paths.root)?;
         let mut settings = settle(&flags.load, &flags.locust_args, &self.config, &locust)?;
+        settings.locustfile_path = self.path_to_record(&settings.locustfile);
         settings.locustfile = self.find_locustfiles(&settings.locustfile)?;
         self.refuse_starter(&settings.locustfile)?;
         Ok(settings)
@@ -120,6 +156,15 @@ impl<'a> Project<'a> {
         let is_flag = self.flags.load.locustfile.is_some();
         let base = if is_flag { &self.paths.current_dir } else { &self.paths.root };
         locustfiles.split(',').map(|part| base.join(part.trim())).collect()
+    }
+
+    /// The locustfiles as a baseline names them, from the root: a folder stands for its files. `None` if one lies elsewhere, where
+    /// another machine may have it in another place.
+    fn path_to_record(&self, locustfiles: &str) -> Option<String> {
+        let root = fs::canonicalize(&self.paths.root).ok()?;
+        let from_root =
+            |path: PathBuf| Some(fs::canonicalize(path).ok()?.strip_prefix(&root).ok()?.display().to_string());
+        Some(self.paths_of(locustfiles).into_iter().map(from_root).collect::<Option<Vec<_>>>()?.join(","))
     }
 
     /// Finds the locustfiles. Like Locust it takes several files separated by commas, and folders. The result is relative to
@@ -154,12 +199,26 @@ impl<'a> Project<'a> {
         self.paths.shown(path)
     }
 
-    /// Prints a line of progress, unless `--quiet` is given.
+    /// Prints a line of progress, unless `--quiet` is given. It may quote what others wrote.
     pub fn say(&self, line: &str) {
         if !self.flags.quiet {
             // Progress that cannot be shown is no reason to end a measurement.
-            let text = terminal::wrapped(line, screen(&io::stderr()));
+            let text = terminal::wrapped(&foreign(line), screen(&io::stderr()));
             let _ = write!(anstream::stderr(), "{text}");
+        }
+    }
+
+    /// The files that differed from the commit before anything was measured.
+    pub fn dirty_files(&self) -> &[String] {
+        self.head.as_ref().map_or(&[], |head| &head.dirty_files)
+    }
+
+    /// Prints the end of a log for GitHub Actions, which shows it folded.
+    pub fn fold(&self, title: &str, log: &str) {
+        if !self.flags.quiet {
+            // Whatever the log holds, it cannot hold the word that makes the runner listen to commands again.
+            let word = format!("{:016x}", RandomState::new().build_hasher().finish());
+            let _ = writeln!(anstream::stderr(), "{}", github::group(title, log, &word));
         }
     }
 
@@ -168,7 +227,7 @@ impl<'a> Project<'a> {
         Provenance {
             timestamp: now(),
             commit: self.head.as_ref().map_or_else(|| "unknown".to_owned(), |head| head.commit.clone()),
-            dirty: self.head.as_ref().is_some_and(|head| head.dirty),
+            dirty: !self.dirty_files().is_empty(),
             gate: Some(version::text()),
             ..Provenance::default()
         }
@@ -180,9 +239,19 @@ fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
+/// The day in UTC that is so many days from now.
+pub(crate) fn days_from_today(days: u64) -> Day {
+    let then = SystemTime::now() + Duration::from_secs(days * 86_400);
+    Day::of_timestamp(&humantime::format_rfc3339_seconds(then).to_string()).expect("a time begins with its day")
+}
+
 /// The day in UTC.
 pub(crate) fn today() -> Day {
-    Day::of_timestamp(&now()).expect("a time begins with its day")
+    days_from_today(0)
+}
+
+fn digest_of_file(path: &Path) -> Option<String> {
+    files::read(path).ok().map(|bytes| git::blob_hash(&bytes))
 }
 
 /// Finds the locustfiles of a folder as Locust does. Before 2.20 Locust takes no folder beside our listener, and its order is

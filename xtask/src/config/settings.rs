@@ -48,6 +48,8 @@ pub struct Settings {
     pub load: Load,
     /// The locustfiles, separated by commas.
     pub(crate) locustfile: String,
+    /// The locustfiles as a baseline names them; `None` until they are found, and if one lies outside the root.
+    pub(crate) locustfile_path: Option<String>,
     /// The running service to load. If the service is started here: what Locust gets as its host instead of the origin of
     /// the ready URL.
     pub(crate) host: Option<String>,
@@ -110,6 +112,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
     Ok(Settings {
         load: Load { users, spawn_rate, run_time_s, warmup_s, processes, workers, has_shape, args, locust_args },
         locustfile,
+        locustfile_path: None,
         host,
         starts_service,
         bind_host: locust.get("master-bind-host", text)?,
