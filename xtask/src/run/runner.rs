@@ -89,6 +89,7 @@ impl<'a> Runner<'a> {
             machine: Some(machine::describe(&project.shell)),
             locust: Some(locust.version.clone()),
             python: locust.python.clone(),
+            packages: locust.packages.clone(),
             locustfile: locustfile_digest(&project.paths.root, &settings.locustfile),
             locustfile_path: settings.locustfile_path.clone(),
             ..project.provenance()

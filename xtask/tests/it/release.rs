@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use toml::Table;
 use yaml_rust2::{Yaml, YamlLoader};
 
-use crate::real::root;
+use crate::real::{self, root};
 use crate::support::{FAKE_LOCUST, Output, Scratch};
 
 fn read(path: &str) -> String {
@@ -251,6 +251,23 @@ fn the_package_takes_the_locust_beside_it() {
     assert!(output.stdout.contains("locust-gate perf") && !output.stdout.contains("cargo"), "{}", output.stdout);
     let output = perf("--zzz");
     assert!(output.code == 2 && output.stderr.contains("see `locust-gate --help`"), "{}", output.stderr);
+}
+
+/// A new version of a dependency changes what is measured, and may break Locust overnight.
+#[test]
+fn locust_is_installed_with_the_versions_of_the_constraints() {
+    let constraints = read("xtask/locust/constraints.txt");
+    let pinned: Vec<String> =
+        constraints.lines().filter(|line| !line.starts_with('#')).map(|line| line.replace("==", " ")).collect();
+    assert!(pinned.iter().any(|package| package.starts_with("gevent ")), "{constraints}");
+    let complete = fs::read_to_string(real::installed_locust().join("complete")).unwrap();
+    let packages: Vec<&str> = complete.lines().nth(1).unwrap().split(", ").collect();
+    let is_of_python = |package: &str| ["locust ", "pip ", "setuptools "].iter().any(|name| package.starts_with(name));
+    let free: Vec<&&str> = packages
+        .iter()
+        .filter(|package| !is_of_python(package) && !pinned.iter().any(|pin| pin == **package))
+        .collect();
+    assert!(free.is_empty(), "{free:?} are installed, and not in xtask/locust/constraints.txt in this version");
 }
 
 #[test]
