@@ -253,6 +253,30 @@ fn the_package_takes_the_locust_beside_it() {
     assert!(output.code == 2 && output.stderr.contains("see `locust-gate --help`"), "{}", output.stderr);
 }
 
+/// A fake cargo-deny, in the places of this repository's CI.
+#[test]
+fn ci_checks_the_dependencies_and_reports_advisories_that_it_cannot_have() {
+    for (name, fetch, licenses, code, words) in [
+        ("online", 0, 0, 0, "checked --locked check advisories"),
+        ("offline", 1, 0, 0, "the advisories are not checked: their database cannot be fetched from here"),
+        ("licence", 0, 3, 3, "checked --locked check bans licenses sources"),
+    ] {
+        let deny = format!(
+            "#!/bin/sh\ncase \"$*\" in 'fetch db') exit {fetch} ;; esac\necho \"checked $*\"\n\
+             case \"$*\" in *licenses*) exit {licenses} ;; esac\n"
+        );
+        let scratch = Scratch::new(&format!("release-deny-{name}")).tool("cargo-deny", &deny);
+        scratch.write(".ci/deny", &read(".ci/deny"));
+        let mut command = Command::new("bash");
+        command.arg(".ci/deny");
+        let output = scratch.finish(scratch.prepared(command).spawn().unwrap());
+        assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
+        assert_eq!(output.stdout.lines().last().unwrap_or_default().split(" (").next(), Some(words), "{name}");
+    }
+    assert!(read(".ci/run").lines().any(|line| line == ".ci/deny"));
+    assert!(read(".github/workflows/ci.yml").contains("      - run: .ci/deny\n"));
+}
+
 /// A new version of a dependency changes what is measured, and may break Locust overnight.
 #[test]
 fn locust_is_installed_with_the_versions_of_the_constraints() {

@@ -348,11 +348,9 @@ fn assert_known(file: &str, line: &str) {
             ["cargo", "test", "-p", package] => !folder(package).is_empty(),
             ["fuzz/run", target] => root().join(format!("fuzz/src/bin/{target}.rs")).is_file(),
             ["cargo", "bench", "-p", package, "--bench", bench] => has_bench(package, bench),
-            [".ci/run" | ".ci/wheel"]
+            [".ci/run" | ".ci/wheel" | ".ci/deny"]
             | ["cargo", "test"]
             | ["cargo", "fmt", "--check"]
-            // Where cargo-deny is installed; the test of licences holds to `deny.toml` itself.
-            | ["cargo", "deny", "check"]
             // Takes the picture of docs/report.md; `html` opens such a page in the same browser.
             | ["chromium", "--headless", "--hide-scrollbars", "--window-size=1180,850", "--screenshot=docs/report.png", _]
             // What `listener` does.
