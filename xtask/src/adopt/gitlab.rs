@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
+use crate::adopt::ci_job::{CiJob, Install};
 use crate::adopt::edits::{Destination, Edit, NewFile};
-use crate::adopt::pipelines::{CiJob, Install};
 use crate::adopt::source::Package;
 use crate::adopt::template::render;
 use crate::sys::files;

@@ -1,13 +1,14 @@
 //! `cargo xtask adopt PATH` installs the gate in another repository, all of it or nothing.
 
 mod cargo;
+pub mod ci_job;
 mod config_files;
 mod edits;
 mod found;
 mod git_files;
 pub mod gitlab;
 mod imports;
-pub mod pipelines;
+mod pipelines;
 pub mod source;
 mod template;
 mod undo;
@@ -23,8 +24,8 @@ use judge::model::program;
 use xshell::Shell;
 
 use crate::adopt::cargo::Present;
+use crate::adopt::ci_job::{CiJob, Install};
 use crate::adopt::edits::{Destination, Edit, write_all};
-use crate::adopt::pipelines::{CiJob, Install};
 use crate::adopt::source::{Source, workspace};
 use crate::maintenance_flags::Adopt;
 

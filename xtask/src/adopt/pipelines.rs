@@ -1,81 +1,14 @@
-//! The CI systems of the other repository, and what their jobs have in common.
+//! The CI systems of the other repository.
 
 use std::fs;
 
 use anyhow::Result;
 use judge::model::program;
 
+use crate::adopt::ci_job::CiJob;
 use crate::adopt::edits::{Destination, Edit};
-use crate::adopt::found::PythonVersion;
-use crate::adopt::source::Package;
 use crate::adopt::{gitlab, workflow};
-
-/// What a job needs to know of the repository.
-pub struct CiJob<'a> {
-    /// The folder of the service, such as `services/claims/`; empty at the root.
-    pub inside: &'a str,
-    pub install: Install<'a>,
-    /// The default branch, or its usual names.
-    pub branches: Vec<String>,
-    pub python: Option<PythonVersion>,
-}
-
-/// How a job gets the gate.
-pub enum Install<'a> {
-    /// Cargo builds it. The version is in these files.
-    Cargo {
-        version_files: &'a [&'a str],
-        is_separate: bool,
-    },
-    Pip(&'a Package),
-}
-
-impl CiJob<'_> {
-    pub(crate) fn folder(&self) -> &str {
-        self.inside.trim_end_matches('/')
-    }
-
-    pub(crate) fn program(&self) -> &'static str {
-        match self.install {
-            Install::Cargo { .. } => "cargo xtask",
-            Install::Pip(_) => "locust-gate",
-        }
-    }
-
-    /// `perf`, or `perf-services-claims`: the name of the job's file.
-    pub(crate) fn name(&self) -> String {
-        match self.folder() {
-            "" => "perf".to_owned(),
-            folder => format!("perf-{}", folder.replace('/', "-")),
-        }
-    }
-
-    /// The patterns of files that change the result of a service in a folder. `file` is the job's own file, and `all` the
-    /// pattern of everything below a folder.
-    pub(crate) fn paths(&self, file: &str, all: &str) -> Vec<String> {
-        let mut paths = vec![format!("{}{all}", self.inside)];
-        match &self.install {
-            Install::Cargo { version_files, .. } => {
-                let manifests = version_files.iter().filter_map(|file| file.strip_suffix("Cargo.toml"));
-                paths.extend(manifests.map(|folder| format!("{folder}{all}")));
-                paths.extend([format!(".cargo/{all}"), "Cargo.*".to_owned()]);
-            }
-            Install::Pip(Package::Wheel(wheel)) => paths.push(wheel.clone()),
-            Install::Pip(_) => {}
-        }
-        paths.push(file.to_owned());
-        paths
-    }
-
-    /// Advice, if the Python of the repository is too old for the pinned Locust.
-    pub(crate) fn python_advice(&self) -> Option<String> {
-        let PythonVersion { version, file } = self.python.as_ref().filter(|python| python.is_too_old())?;
-        Some(format!(
-            "{file} names {version}, and the pinned Locust needs Python 3.11: name a newer one, or an older Locust in [locust] of {}perf.toml",
-            self.inside
-        ))
-    }
-}
+use crate::sys::files;
 
 /// A CI system for which adopt writes no job.
 struct Other {
@@ -122,12 +55,12 @@ fn has_workflows(destination: &Destination) -> bool {
 
 fn by_hand(destination: &Destination, other: &Other) -> Edit {
     let Other { file, section } = other;
-    let text = fs::read_dir(destination.top.join(file)).is_err()
-        && crate::sys::files::read_to_string(&destination.top.join(file)).is_ok_and(|text| calls_the_gate(&text));
-    let advice = format!("{file} is there: docs/ci.md of the gate has the three commands for it, in \"{section}\"");
-    Edit::kept(*file).advising(if text { Vec::new() } else { vec![advice] })
-}
-
-fn calls_the_gate(text: &str) -> bool {
-    text.contains(&format!("{} perf", program::name()))
+    let edit = Edit::kept(*file);
+    let text = files::read_to_string(&destination.top.join(file)).unwrap_or_default();
+    if text.contains(&format!("{} perf", program::name())) {
+        return edit;
+    }
+    edit.advising(vec![format!(
+        "{file} is there: docs/ci.md of the gate has the three commands for it, in \"{section}\""
+    )])
 }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::adopt::ci_job::{CiJob, Install};
 use crate::adopt::edits::{Destination, Edit};
-use crate::adopt::pipelines::{CiJob, Install};
 use crate::adopt::source::Package;
 use crate::adopt::template::render;
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use locust_gate::adopt::ci_job::{CiJob, Install};
 use locust_gate::adopt::gitlab;
-use locust_gate::adopt::pipelines::{CiJob, Install};
 use locust_gate::adopt::source::Package;
 use yaml_rust2::{Yaml, YamlLoader};
 

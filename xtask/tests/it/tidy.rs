@@ -15,7 +15,7 @@ use toml::Table;
 use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::real::root;
-use locust_gate::adopt::pipelines::{CiJob, Install};
+use locust_gate::adopt::ci_job::{CiJob, Install};
 use locust_gate::adopt::workflow;
 use locust_gate::maintenance_flags::{self, MaintenanceCommand};
 
@@ -196,6 +196,9 @@ fn help_names_every_flag_and_each_is_known() {
                 if ["--note", "--if-changed"].contains(&flag) {
                     args.push("--update-baseline".to_owned());
                 }
+                if flag == "--package" {
+                    args.push("../your-service".to_owned());
+                }
                 match parse(&args) {
                     Ok(Some(Command::Perf(perf))) => perf.results.is_empty(),
                     Ok(Some(Command::History(_)) | None) => true,
@@ -283,9 +286,10 @@ fn every_command_of_the_documents_is_known() {
                 "sh" => code.lines().for_each(|line| assert_known(file, line)),
                 // What `adopt` prints, and tries.
                 "toml" | "rust" if file == "docs/adopt.md" => assert_printed_by_adopt(code),
-                "yaml" => {
-                    let runs = code.lines().filter(|line| line.contains("run: ")).map(|line| format!("{line}\n"));
-                    for command in xtask_commands(&runs.collect::<String>()) {
+                "yaml" | "groovy" => {
+                    // The comments of reports have a marker.
+                    let lines = code.lines().filter(|line| !line.contains("<!--")).map(|line| format!("{line}\n"));
+                    for command in xtask_commands(&lines.collect::<String>()) {
                         assert_parses(&command);
                     }
                 }
