@@ -71,6 +71,8 @@ pub struct Locust {
     pub version: String,
     /// The version of its Python, if Locust prints it.
     pub python: Option<String>,
+    /// The packages of the environment that the gate installed: `gevent 26.9.0, greenlet 3.5.6`.
+    pub packages: Option<String>,
     pub setup: Setup,
 }
 
@@ -146,12 +148,12 @@ pub struct Finished {
 impl Locust {
     /// Parses the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, in old versions
     /// `locust 1.6.0`, or `__main__.py 1.6.0` if it is called as a module.
-    pub fn new(program: Program, line: &str, setup: Setup) -> Result<Locust> {
+    pub fn new(program: Program, line: &str, packages: Option<String>, setup: Setup) -> Result<Locust> {
         let version = line.split_whitespace().nth(1).unwrap_or_default();
         let parsed = LocustVersion::parse(version).with_context(|| format!("`{line}` is not a version of Locust"))?;
         let python =
             line.to_lowercase().rsplit_once("(python ").and_then(|(_, rest)| Some(rest.split_once(')')?.0.to_owned()));
-        Ok(Locust { program, parsed, version: version.to_owned(), python, setup })
+        Ok(Locust { program, parsed, version: version.to_owned(), python, packages, setup })
     }
 
     /// Checks that this version can make the load, before anything is started.

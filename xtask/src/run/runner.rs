@@ -92,6 +92,7 @@ impl<'a> Runner<'a> {
             machine: Some(machine::describe(&project.shell)),
             locust: Some(locust.version.clone()),
             python: locust.python.clone(),
+            packages: locust.packages.clone(),
             locustfile: locustfile_digest(&project.paths.root, &settings.locustfile),
             locustfile_path: settings.locustfile_path.clone(),
             ..project.provenance()
@@ -225,7 +226,8 @@ impl<'a> Runner<'a> {
             folder: folder.strip_prefix(&project.paths.root).unwrap_or(folder),
             verbose: project.flags.verbose,
         };
-        project.say(&format!("load-testing {}{} ({load})", mask::url(&host), side.suffix()));
+        let shown_load = if number.is_first() { format!(" ({load})") } else { String::new() };
+        project.say(&format!("load-testing {}{}{shown_load}", mask::url(&host), side.suffix()));
         if let Some(workers) = load.workers
             && !*has_printed_worker_commands
         {

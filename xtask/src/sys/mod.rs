@@ -1,6 +1,6 @@
 //! The operating system: processes, files, locks, git, the machine, CI.
 
-pub(crate) mod ci;
+pub mod ci;
 pub(crate) mod executable;
 pub(crate) mod file_versions;
 pub mod files;
