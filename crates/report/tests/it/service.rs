@@ -76,6 +76,7 @@ pub fn provenance() -> Provenance {
             others_pct: vec![2.5, 9.75],
             cpu_ms_per_request: vec![1.5, 1.25],
             peak_memory_mb: vec![44.5, 123.0],
+            ..Usage::default()
         }),
     }
 }
