@@ -67,7 +67,7 @@ pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, remeasur
         Ok(comparison) => comparison,
         Err(error) => return deliver_unconfirmed(project, delivery, stored, &error),
     };
-    let background = rounds.background(project);
+    let background = rounds.background(project, &comparison);
     let mut report = rounds.report(project, &comparison, None, &background, None);
     report.details.clone_from(&stored.details);
     if stored.comparison.drift.is_some() {

@@ -12,6 +12,7 @@ use judge::model::run::{Metric, Provenance, Run, Usage};
 use judge::model::text::{endpoint_shown, printable};
 use judge::parse::locust_history::History;
 use judge::stats::estimate::Difference;
+use judge::verdict::causes::causes;
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use report::view::evidence::{evidence, unsettled};
 use report::view::usage;
@@ -204,7 +205,12 @@ pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Cloc
 }
 
 /// The facts of a report beside the comparison.
-pub fn background(project: &Project, baseline: &Baseline, candidate: &Measurement) -> Background {
+pub fn background(
+    project: &Project,
+    comparison: &Comparison,
+    baseline: &Baseline,
+    candidate: &Measurement,
+) -> Background {
     let name = project.paths.root.file_name().map(|name| printable(&name.to_string_lossy()));
     Background {
         name,
@@ -216,6 +222,7 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
         baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
         baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
         failures: results::failures(&candidate.folders, &candidate.runs),
+        causes: causes(comparison, baseline, &candidate.runs, &candidate.provenance),
         command: command_again(project.flags),
         run_url: run_url(),
     }

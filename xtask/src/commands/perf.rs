@@ -95,7 +95,7 @@ fn report_comparison(
 ) -> Result<Outcome> {
     rules.check_all_met(Some(reference.baseline), &measurement.runs)?;
     let comparison = reference.compare(measurement, rules)?;
-    let background = background(project, reference.baseline, measurement);
+    let background = background(project, &comparison, reference.baseline, measurement);
     let report = reference.report(measurement, &comparison, &background, remeasure.clock());
     // Rounds with the baseline's commit cannot confirm a drift since an earlier baseline.
     if comparison.has_failed_itself() && is_asked_for(project, &remeasure) {
@@ -170,7 +170,7 @@ fn report_update(
     let project = reference.project;
     match reference.compare(measurement, rules) {
         Ok(comparison) => {
-            let background = background(project, reference.baseline, measurement);
+            let background = background(project, &comparison, reference.baseline, measurement);
             delivery.deliver(project, &reference.report(measurement, &comparison, &background, clock))?;
             Ok(Some(Vec::from_iter(exceptions::absorbed(&comparison))))
         }

@@ -21,6 +21,10 @@ pub enum Side<'a> {
 }
 
 impl Side<'_> {
+    pub fn is_other(self) -> bool {
+        matches!(self, Side::Other(_))
+    }
+
     pub fn suffix(self) -> String {
         match self {
             Side::Only => String::new(),

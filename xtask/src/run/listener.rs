@@ -8,6 +8,7 @@ use judge::model::run::endpoint_name;
 use judge::model::text::{cut, endpoint_shown, printable};
 use serde::{Deserialize, Serialize};
 
+use crate::run::over_time::OverTime;
 use crate::sys::files;
 
 /// The number of endpoints, or of reasons, that one sentence names.
@@ -40,6 +41,8 @@ pub struct ListenerFile {
     /// The users that left before the load was stopped.
     #[serde(default)]
     pub users_left: Vec<UsersLeft>,
+    #[serde(flatten)]
+    pub over_time: OverTime,
 }
 
 /// The part of a load that is measured.

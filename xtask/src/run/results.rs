@@ -16,7 +16,7 @@ use report::{FailedRequests, Sides};
 use serde::{Deserialize, Serialize};
 
 use crate::config::project::Project;
-use crate::run::listener::UsersLeft;
+use crate::run::listener::{ListenerFile, UsersLeft};
 use crate::run::locust::{self, Coverage, Finished};
 use crate::sys::files;
 use crate::sys::git::blob_hash;
@@ -188,6 +188,12 @@ pub fn read(path: &Path) -> Result<MeasuredRun> {
             format!("{} and {} disagree, so one of them is not this run's", path.display(), json.display())
         })?;
         run.take_percentiles(other);
+    }
+    if file.is_some()
+        && !is_json
+        && let Some(listener) = ListenerFile::read(&folder.join("perf_listener.json"))?
+    {
+        listener.over_time.complete(&mut run);
     }
     Ok(MeasuredRun { path: path.to_owned(), digest: blob_hash(&bytes), run, file, history: history(path) })
 }

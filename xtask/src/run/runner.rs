@@ -15,12 +15,13 @@ use crate::config::project::Project;
 use crate::config::settings::Settings;
 use crate::run::checkout::{Checkout, Side};
 use crate::run::clock::Clock;
+use crate::run::counters::Counters;
 use crate::run::install;
 use crate::run::locust::{Finished, Job, Locust};
 use crate::run::progress::{self, LoadCounter, LoadNumber, LoadView};
 use crate::run::results::{self, MeasuredRun, RunFile};
 use crate::run::service::{self, Build, Target};
-use crate::run::usage::Sampler;
+use crate::run::usage::{self, Sampler};
 use crate::run::workers;
 use crate::sys::executable::Executable;
 use crate::sys::process::{self, Failure};
@@ -148,15 +149,19 @@ impl<'a> Runner<'a> {
         let start = || Target::start(shell, service, &self.settings, &project.paths.root, &log);
         let mut target = self.clock.waiting(start).map_err(|error| side.explain(error))?;
         let same_program = self.same_program(side, &target);
+        let root = &project.paths.root;
+        let mut counters = self.clock.waiting(|| Counters::check(shell, service, target.port(), root, side.is_other()))?;
         let mut sampler = Sampler::default();
-        let mut finished = self.load(side, &mut target, &mut sampler, load_number, &folder)?;
+        let mut finished = self.load(side, &mut target, &mut sampler, &mut counters, load_number, &folder)?;
         for sentence in self.clock.waiting(|| target.stop()) {
             project.say(&sentence);
         }
         // A signal may have come while the service stopped, when nothing else checks for one.
         process::check_interrupted()?;
         let mut provenance = self.provenance.clone();
-        provenance.usage = finished.window.and_then(|window| sampler.usage(&window));
+        provenance.usage =
+            finished.window.and_then(|window| usage::of_run(&sampler, &window, finished.connections, &counters.rises()));
+        finished.warnings.extend(counters.warning());
         if let Side::Other(checkout) = side {
             (provenance.commit, provenance.dirty) = (checkout.commit.clone(), false);
             finished.warnings.extend(checkout.warning.clone());
@@ -173,6 +178,7 @@ impl<'a> Runner<'a> {
         side: Side,
         target: &mut Target,
         sampler: &mut Sampler,
+        counters: &mut Counters,
         number: LoadNumber,
         folder: &Path,
     ) -> Result<Finished> {
@@ -204,10 +210,14 @@ impl<'a> Runner<'a> {
             locust.run(&project.shell, &job, &mut |stage| {
                 view.show(stage);
                 sampler.tick(target.group());
+                counters.tick(folder)?;
                 target.check_alive("during the load")
             })
         });
         drop(view);
+        if finished.is_ok() {
+            clock.waiting(|| counters.end())?;
+        }
         if ci::is_github() {
             let name = folder.strip_prefix(&self.session.folder).unwrap_or(folder).display();
             project.say(&github::group(&format!("Locust's log, {name}"), &log::tail(&job.log())));

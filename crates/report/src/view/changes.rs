@@ -73,13 +73,12 @@ fn text(cause: &Cause, failures: &[FailedRequests]) -> String {
             rose(" ms")
         ),
         Kind::Cpu => format!("the service computes more: CPU time per request {}", rose(" ms")),
-        Kind::Waiting { cpu_ms: [before, now], cpu_interval_pct } => format!(
-            "the service waits more, for a database, a lock, the network or a sleep: the mean {}, CPU time per request did not \
-             ({} to {} ms, interval {}%)",
+        Kind::Waiting { cpu_ms: [before, now], .. } => format!(
+            "the service waits more, for a database, a lock, the network or a sleep: the mean {}, and CPU time per request \
+             from {} to {} ms",
             rose(" ms"),
             number(*before),
-            number(*now),
-            interval_text(*cpu_interval_pct)
+            number(*now)
         ),
         Kind::VoluntarySwitches => {
             format!("its threads wait more often: voluntary context switches per request {}", rose(""))

@@ -51,6 +51,14 @@ impl Contrast {
         }
     }
 
+    /// The upper end of the interval, in the unit of the values.
+    pub(super) fn highest_rise(&self) -> f64 {
+        match self.scale {
+            Scale::Ratio => self.baseline * self.interval.high / 100.0,
+            Scale::Difference => self.interval.high,
+        }
+    }
+
     pub(super) fn rise(&self) -> f64 {
         self.candidate - self.baseline
     }

@@ -73,8 +73,8 @@ pub enum Kind {
     Endpoint { share_pct: f64, share_interval: Interval },
     /// CPU time of the service for each request, in ms.
     Cpu,
-    /// The mean response time in ms rose, and the CPU time in ms did not.
-    Waiting { cpu_ms: [f64; 2], cpu_interval_pct: Interval },
+    /// The mean response time in ms rose, and the CPU time in ms cannot be why.
+    Waiting { cpu_ms: [f64; 2] },
     VoluntarySwitches,
     InvoluntarySwitches,
     /// In MB.

@@ -1,7 +1,6 @@
 //! What each request takes of the service and of the machine.
 
 use crate::model::run::{Metric, Usage};
-use crate::stats::estimate::Interval;
 use crate::verdict::causes::contrast::Contrast;
 use crate::verdict::causes::{Kind, Sides, Slowdown, Tested};
 
@@ -16,14 +15,14 @@ const CONNECTIONS_RISE: f64 = 0.1;
 const CPU_FACTOR: f64 = 1.1;
 const CPU_FACTOR_ON_BUSY_MACHINE: f64 = 1.5;
 
-/// A service waits if its CPU time rose by less than this part of the rise of the response time, in percent of each.
+/// A service waits if its CPU time can account for less than this part of the slowdown.
 const WAITING_CPU: f64 = 0.5;
 
 /// From so many more percent of the cores on, others may be why a service waits.
 const OTHERS_RISE_PCT: f64 = 10.0;
 
 /// The ticks of the kernel's clock that a run must count: fewer are too coarse. A tick is 10 ms.
-const LEAST_TICKS: f64 = 100.0;
+const LEAST_TICKS: f64 = 20.0;
 const TICK_MS: f64 = 10.0;
 
 const SWITCHES_FACTOR: f64 = 1.3;
@@ -60,20 +59,6 @@ impl Sides<'_> {
         let rise = mean(self.used_now).zip(mean(self.used_before)).map(|(now, before)| now - before);
         rise.is_some_and(|rise| rise >= OTHERS_RISE_PCT)
     }
-
-    /// The CPU time of each request in ms, unless the kernel's clock is too coarse for it.
-    fn cpu(&self) -> Option<Contrast> {
-        let before = &self.used_before?.cpu_ms_per_request;
-        let now = &self.used_now?.cpu_ms_per_request;
-        let is_fine = |per_request: &[f64], requests: &[f64]| {
-            per_request.iter().zip(requests).all(|(ms, requests)| ms * requests >= LEAST_TICKS * TICK_MS)
-        };
-        // What is hardly there before may be much now.
-        let is_fine_now = is_fine(now, &self.total(Metric::TotalRequests));
-        let is_fine_before = is_fine(before, self.baseline.total_runs(Metric::TotalRequests));
-        let contrast = self.contrast(before, now)?;
-        (is_fine_now && (is_fine_before || contrast.factor() >= 2.0)).then_some(contrast)
-    }
 }
 
 pub(super) fn counters(sides: &Sides, slowdown: &Slowdown) -> Vec<Tested> {
@@ -100,23 +85,26 @@ pub(super) fn connections(sides: &Sides, slowdown: &Slowdown) -> Option<Tested> 
     (contrast.rise() >= CONNECTIONS_RISE).then(|| Tested::of(Kind::Connections, &contrast, part))
 }
 
-/// If the CPU time rose it computes more. If it stayed while the response time rose, the service waits: for a database, a
-/// lock, the network, or in a sleep.
+/// If the CPU time rose enough, the service computes more. If the CPU time cannot be why, while the response time rose, the
+/// service waits: for a database, a lock, the network, or in a sleep.
 pub(super) fn cpu_or_waiting(sides: &Sides, slowdown: &Slowdown) -> Option<Tested> {
-    let cpu = sides.cpu()?;
+    let cpu = sides.used(|usage| &usage.cpu_ms_per_request)?;
     let others_rose = sides.others_rose();
-    let rise_ms = slowdown.mean.rise();
-    let least = if others_rose { CPU_FACTOR_ON_BUSY_MACHINE } else { CPU_FACTOR };
+    let requests = sides.total(Metric::TotalRequests);
+    let requests = requests.iter().sum::<f64>() / requests.len() as f64;
+    let rise_ms = slowdown.mean.rise().max(f64::MIN_POSITIVE);
     // Whoever is under way may have waited for the CPU time of all others that are.
-    let part = (cpu.rise() * slowdown.under_way / rise_ms.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
-    if cpu.factor() >= least && cpu.interval.low > 0.0 {
-        return Some(Tested::of(Kind::Cpu, &cpu, part));
+    let part = |cpu_ms: f64| (cpu_ms * slowdown.under_way / rise_ms).clamp(0.0, 1.0);
+    let least = if others_rose { CPU_FACTOR_ON_BUSY_MACHINE } else { CPU_FACTOR };
+    let is_fine = cpu.candidate * requests >= LEAST_TICKS * TICK_MS;
+    if is_fine && cpu.factor() >= least && cpu.interval.low > 0.0 && part(cpu.rise()) >= super::LEAST_PART {
+        return Some(Tested::of(Kind::Cpu, &cpu, part(cpu.rise())));
     }
-    let slower_pct = slowdown.mean.interval.low;
-    let Interval { high, .. } = cpu.interval;
-    let waits = slowdown.is_mean_up() && !others_rose && high < WAITING_CPU * slower_pct.max(10.0);
-    let kind = Kind::Waiting { cpu_ms: [cpu.baseline, cpu.candidate], cpu_interval_pct: cpu.interval };
-    waits.then(|| Tested::of(kind, &slowdown.mean, 1.0 - part.min(0.5)))
+    // Each end of the window falls between two ticks.
+    let most_ms = cpu.highest_rise().max(0.0) + 2.0 * TICK_MS / requests;
+    let waits = slowdown.is_mean_up() && !others_rose && part(most_ms) < WAITING_CPU;
+    let kind = Kind::Waiting { cpu_ms: [cpu.baseline, cpu.candidate] };
+    waits.then(|| Tested::of(kind, &slowdown.mean, 1.0 - part(cpu.rise())))
 }
 
 pub(super) fn switches(sides: &Sides, slowdown: &Slowdown) -> Vec<Tested> {
