@@ -13,6 +13,7 @@ use judge::verdict::decision::Unsettled;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::view::acceptance::Acceptance;
 use crate::view::changes::ChangeView;
 use crate::view::drift::DriftView;
 use crate::view::next::NextStep;
@@ -86,6 +87,7 @@ pub(crate) fn render(view: &View) -> String {
         ("what_changed", optional(view.changes.as_ref(), |changes| list(&changes.changes, change))),
         ("remarks", json(&view.notes)),
         ("next", list(&view.next, next)),
+        ("acceptance", optional(view.acceptance.as_ref(), acceptance)),
         ("confirmation", confirmation(view)),
         ("lacking", json(&view.lacking)),
         ("rows", list(view.total.iter().chain(of_endpoints), series)),
@@ -175,6 +177,10 @@ fn change(ChangeView { cause, text }: &ChangeView) -> Json<'static> {
 
 fn next(step: &NextStep) -> Json<'static> {
     object([("what", json(step.what)), ("command", json(&step.command))])
+}
+
+fn acceptance(acceptance: &Acceptance) -> Json<'static> {
+    object([("file", json(&acceptance.file)), ("entries", json(&acceptance.entries))])
 }
 
 fn confirmation(view: &View) -> Json<'static> {

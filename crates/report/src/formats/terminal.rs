@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use judge::model::text::cut;
 
+use crate::view::acceptance::Acceptance;
 use crate::view::changes::ChangesView;
 use crate::view::next::NextStep;
 use crate::view::series::{HEADER, SeriesView};
@@ -66,6 +67,7 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
         }
     }
     if verbosity != Verbosity::Quiet {
+        acceptance(&mut text, view.acceptance.as_ref(), screen);
         next(&mut text, &view.next, screen);
     }
     let style = match view.tone {
@@ -126,6 +128,15 @@ fn changes(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen)
 
 fn finding_line(text: &mut String, finding: &Finding, screen: Screen) {
     wrap(text, style(finding.status), finding.status.word(), &format!(" {}", finding.text), screen);
+}
+
+/// Writes the entries to paste. No line of them is broken.
+fn acceptance(text: &mut String, acceptance: Option<&Acceptance>, screen: Screen) {
+    let Some(acceptance) = acceptance else { return };
+    wrap(text, Style::new(), "", &format!("{}:", acceptance.heading()), screen);
+    for line in acceptance.entries.lines() {
+        let _ = writeln!(text, "  {line}");
+    }
 }
 
 /// Writes the commands to copy. One that does not fit beside its purpose gets a line that the terminal breaks, since a

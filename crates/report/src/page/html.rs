@@ -8,6 +8,7 @@ use judge::verdict::compare::ERROR;
 use crate::page::anchors::Anchors;
 use crate::page::bars;
 use crate::page::charts::{self, Chart};
+use crate::view::acceptance::Acceptance;
 use crate::view::input::FailedRequests;
 use crate::view::next::NextStep;
 use crate::view::series::{EndpointView, HEADER, SeriesView, Tile};
@@ -54,6 +55,7 @@ pub(crate) fn render(view: &View) -> String {
     trust(&mut body, view);
     next(&mut body, &view.next);
     body.push_str("</div>\n");
+    acceptance(&mut body, view.acceptance.as_ref());
     findings(&mut body, view);
     failures(&mut body, view.failures);
     charts(&mut body, view);
@@ -264,6 +266,16 @@ fn next(body: &mut String, steps: &[NextStep]) {
         let _ = writeln!(body, "<li>{}: <code>{}</code></li>", capitalized(what), escaped(&printable(command)));
     }
     body.push_str("</ul>\n</section>\n");
+}
+
+fn acceptance(body: &mut String, acceptance: Option<&Acceptance>) {
+    let Some(acceptance) = acceptance else { return };
+    let (heading, entries) = (capitalized(&acceptance.heading()), escaped(&acceptance.entries));
+    let _ = writeln!(
+        body,
+        "<section>\n<p>{}:</p>\n<pre tabindex=\"0\">{entries}</pre>\n</section>",
+        escaped(&printable(&heading))
+    );
 }
 
 fn findings(body: &mut String, view: &View) {

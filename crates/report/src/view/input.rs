@@ -1,5 +1,6 @@
 //! What the caller of a report hands over.
 
+use judge::model::day::Day;
 use judge::model::program;
 use judge::model::run::{Provenance, Run};
 use judge::parse::locust_history::History;
@@ -51,6 +52,10 @@ pub struct Background {
     pub causes: Option<Vec<Cause>>,
     /// The command that makes such a comparison again, with the flags that choose its files and its load.
     pub command: String,
+    /// The configuration, as the user knows it.
+    pub config: String,
+    /// The last day of an exception that begins today; `None` if the report is to suggest none.
+    pub accept_until: Option<Day>,
     /// The page of the CI run that made the report.
     pub run_url: Option<String>,
 }
@@ -65,6 +70,8 @@ impl Default for Background {
             failures: Vec::new(),
             causes: None,
             command: format!("{} perf", program::name()),
+            config: "perf.toml".to_owned(),
+            accept_until: None,
             run_url: None,
         }
     }

@@ -1,5 +1,6 @@
 //! The content of a report: every cell and sentence is made here once, and a format only arranges them.
 
+pub(crate) mod acceptance;
 pub mod changes;
 pub(crate) mod charts;
 pub mod drift;
@@ -20,6 +21,7 @@ use judge::verdict::accepted::Applied;
 use judge::verdict::compare::{RunCounts, Verdict};
 use judge::verdict::decision::Row;
 
+use crate::view::acceptance::Acceptance;
 use crate::view::changes::ChangesView;
 use crate::view::charts::ChartData;
 use crate::view::drift::DriftView;
@@ -63,6 +65,8 @@ pub struct View<'a> {
     pub(crate) same_place: &'static str,
     /// What to do next, the most helpful first.
     pub next: Vec<NextStep>,
+    /// How a FAIL of rounds is accepted for a while.
+    pub(crate) acceptance: Option<Acceptance>,
     pub(crate) confirmation: ConfirmationView<'a>,
     /// All requests together.
     pub total: Vec<SeriesView<'a>>,
@@ -129,6 +133,7 @@ impl<'a> View<'a> {
         let total: Vec<SeriesView> = comparison.total.iter().map(SeriesView::of).collect();
         let endpoints = EndpointView::all(comparison);
         let facts = Fact::all(report);
+        let acceptance = Acceptance::of(report);
         View {
             headline: Headline::of_report(report),
             tone: Tone::of_verdict(comparison),
@@ -146,7 +151,8 @@ impl<'a> View<'a> {
             evidence: evidence::evidence(comparison),
             trust: evidence::trust(report),
             same_place: evidence::same_place(report),
-            next: next::steps(report),
+            next: next::steps(report, acceptance.as_ref()),
+            acceptance,
             confirmation: ConfirmationView::of(report),
             worst_first: worst_first(&endpoints),
             total,

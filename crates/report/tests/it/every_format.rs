@@ -85,16 +85,17 @@ fn confirmation_leads_every_format() {
     failing.report(|report| check(&Report { confirmation: Some(&confirmation), ..report.clone() }));
     expect![[r#"
         confirmed: FAIL, confirmed: p95 rose 40%, 300 → 420 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds); 1 of 1 endpoint: GET /a +40%
-          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          find the commit: cargo xtask bisect 0123456789ab
+          accept it for a while: ${EDITOR:-vi} perf.toml
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         not_confirmed: PASS: not confirmed; the machine is slower than when the baseline was recorded (its own commit: p95 300 ms then, 420 ms now); against commit 0123456789ab on this machine (3 rounds): p95 +0.0% (limit +20%), all metrics within their limits
           record a baseline on this machine: cargo xtask perf --update-baseline
         confirmed: FAIL, confirmed: p95 rose 22%, 290 → 355 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds); inconclusive: noise could change the verdict on p95 and GET /a p95
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m
-          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          accept it for a while: ${EDITOR:-vi} perf.toml
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         impossible: FAIL, not confirmed: p95 rose 40%, 300 → 420 ms (limit +20%); 1 of 1 endpoint: GET /a +40%
-          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          find the commit: cargo xtask bisect 0123456789ab
           accept it: cargo xtask perf --update-baseline --note "why it is slower""#]].assert_eq(&said.join("\n"));
 }
 
@@ -210,7 +211,7 @@ fn next_steps_fit_each_case() {
           nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         a failure of several runs:
           rule out the machine: cargo xtask perf --confirm
-          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          find the commit: cargo xtask bisect 0123456789ab
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         one run over:
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
@@ -230,7 +231,7 @@ fn next_steps_fit_each_case() {
           nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         new and missing:
           rule out the machine: cargo xtask perf --confirm
-          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          find the commit: cargo xtask bisect 0123456789ab
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         few requests:
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
@@ -242,7 +243,7 @@ fn next_steps_fit_each_case() {
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         in a gap:
           rule out the machine: cargo xtask perf --confirm
-          find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
+          find the commit: cargo xtask bisect 0123456789ab
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         close after all runs:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m
@@ -267,12 +268,13 @@ fn next_steps_fit_each_case() {
         exceptions:
           nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         a drift:
-          see who accepted what, and why: cargo xtask history"#]].assert_eq(&said.join("\n"));
+          see who accepted what, and why: cargo xtask history"#]]
+    .assert_eq(&said.join("\n"));
 }
 
 #[test]
 fn saved_baseline_is_no_alarm_in_any_format() {
-    let saved = Saved::new(&cases()[0].baseline, "perf_baseline.json");
+    let saved = Saved::new(&cases()[0].baseline, "perf_baseline.json", "cargo xtask perf".to_owned());
     let unjudged = Unjudged::BaselineSaved(saved);
     let screen = Screen::default();
     let terminal = anstream::adapter::strip_str(&terminal::render_unjudged(&unjudged, screen)).to_string();

@@ -205,7 +205,7 @@ fn markdown_reads_from_verdict_to_details() {
             **What next**
 
             - rule out the machine: `cargo xtask perf --confirm`
-            - find the commit: `cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes`
+            - find the commit: `cargo xtask bisect abc123`
             - accept it: `cargo xtask perf --update-baseline --note "why it is slower"`
 
             <details>
@@ -309,9 +309,11 @@ fn hostile_names_break_no_markdown_and_no_annotation() {
 
                 let terminal = terminal::render(&View::of(report), Verbosity::Verbose, Screen::default());
                 assert_no_command(&github::harmless(&terminal), name);
-                let group = github::group("Locust's log", &format!("{name}\n  {name}"));
-                let inside =
-                    group.strip_prefix("::group::Locust's log\n").unwrap().strip_suffix("::endgroup::").unwrap();
+                let group = github::group("Locust's log", &format!("{name}\n  {name}"), "word");
+                let inside = group
+                    .strip_prefix("::group::Locust's log\n::stop-commands::word\n")
+                    .and_then(|rest| rest.strip_suffix("::word::\n::endgroup::"))
+                    .expect(&group);
                 assert_no_command(inside, name);
             });
         }

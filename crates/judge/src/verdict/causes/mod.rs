@@ -224,7 +224,8 @@ pub fn causes(
     let worst = rows
         .filter(|row| row.is_finding() && LATENCIES.contains(&row.metric))
         .filter_map(|row| match row.presence {
-            Presence::Both { baseline, candidate } if baseline > 0.0 => Some(candidate / baseline),
+            // A value over its bound may be what it was.
+            Presence::Both { baseline, candidate } if baseline > 0.0 && candidate > baseline => Some(candidate / baseline),
             _ => None,
         })
         .reduce(f64::max)?;
