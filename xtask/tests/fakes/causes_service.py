@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 PLANT = os.environ.get("PLANT", "")
 QUERIES = 11 if PLANT == "queries" else 1
 ROWS = 2000 if PLANT == "body" else 200
-QUERY_S = 0.003
+QUERY_S = 0.01
 lock = threading.Lock()
 counting = threading.Lock()
 counts = {"db_queries_total": 0, "requests_total": 0}

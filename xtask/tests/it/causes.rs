@@ -13,11 +13,11 @@ use crate::real::{demo, demo_locustfile, link_locust, root};
 use crate::support::{Output, Scratch};
 
 const LOCUSTFILE: &str = r#"
-from locust import HttpUser, constant, task
+from locust import HttpUser, between, task
 
 
 class Clerk(HttpUser):
-    wait_time = constant(0.1)
+    wait_time = between(0.05, 0.15)
 
 PLANTED
 "#;
@@ -104,6 +104,9 @@ fn planted_cause_comes_first() {
                 first.contains(&cause["kind"].as_str().unwrap()) && (*plant != "endpoint" || cause["endpoint"] == "GET /c")
             });
             println!("{plant} {number}: {}", if is_first { "found" } else { "MISSED" });
+            if causes.is_empty() {
+                println!("{}", output.stdout);
+            }
             for cause in &causes {
                 println!("    {:.2} {}", cause["part"].as_f64().unwrap(), cause["text"].as_str().unwrap());
             }

@@ -44,15 +44,16 @@ impl<'a> ChangesView<'a> {
 
 fn text(cause: &Cause, failures: &[FailedRequests]) -> String {
     let endpoint = cause.endpoint.as_deref().map(endpoint_shown).unwrap_or_default();
-    let rose = |unit: &str| {
+    let from_to = |unit: &str| {
         let (before, now) = (number(cause.baseline), number(cause.candidate));
-        format!("rose from {before} to {now}{unit} ({})", change(cause, unit))
+        format!("from {before} to {now}{unit} ({})", change(cause, unit))
     };
+    let rose = |unit: &str| format!("rose {}", from_to(unit));
     match &cause.kind {
         Kind::Counter(name) => format!("{} per request {}", cut(&printable(name), NAME_COLUMNS), rose("")),
         Kind::AnswerBytes { others } => {
             let more = if *others > 0 { format!("; so did those of {}", count(*others, "other endpoint")) } else { String::new() };
-            format!("answers of {endpoint} grew: {}{more}", rose(" bytes"))
+            format!("answers of {endpoint} grew {}{more}", from_to(" bytes"))
         }
         Kind::Connections => format!("connections opened per request {}: keep-alive may be lost", rose("")),
         Kind::Failures => {
@@ -74,8 +75,8 @@ fn text(cause: &Cause, failures: &[FailedRequests]) -> String {
         ),
         Kind::Cpu => format!("the service computes more: CPU time per request {}", rose(" ms")),
         Kind::Waiting { cpu_ms: [before, now], .. } => format!(
-            "the service waits more, for a database, a lock, the network or a sleep: the mean {}, and CPU time per request \
-             from {} to {} ms",
+            "the service waits more, for a database, a lock, the network or a sleep: the mean {}, while CPU time per request \
+             went from {} to {} ms",
             rose(" ms"),
             number(*before),
             number(*now)

@@ -145,7 +145,8 @@ impl Kind {
     }
 }
 
-/// A cause, and the probability of such a change if there is none.
+/// A cause, and the probability of such a change if there is none. What cannot be a cause is tested too, with no part of
+/// the slowdown: to test only what stands out would find more than noise explains.
 struct Tested {
     cause: Cause,
     p_value: f64,
@@ -208,7 +209,7 @@ impl Slowdown {
     }
 
     fn is_mean_up(&self) -> bool {
-        self.mean.p_value <= FAMILY_ERROR && self.mean.factor() >= LEAST_FACTOR
+        self.mean.factor() >= LEAST_FACTOR
     }
 }
 
@@ -264,7 +265,7 @@ pub fn causes_of(
     tested.extend(endpoints::failures(&of_both));
     let main = slower.iter().find(|slower| slower.share >= endpoints::ALONE).map(|slower| slower.name);
     if slowdown.is_mean_up() {
-        tested.extend(shape::shape(&sides, main));
+        tested.extend(shape::shape(&sides, &slowdown, main));
     }
     tested.extend(slower.iter().filter_map(endpoints::Slower::tested));
     Some(strongest_first(tested))
@@ -275,7 +276,7 @@ fn strongest_first(tested: Vec<Tested>) -> Vec<Cause> {
     let rejected = holm(&p_values, FAMILY_ERROR);
     let mut causes = Vec::new();
     for (Tested { cause, .. }, rejected) in tested.into_iter().zip(rejected) {
-        if rejected.is_rejected && cause.part >= LEAST_PART {
+        if rejected.is_rejected && cause.part >= LEAST_PART && cause.interval.is_finite() {
             causes.push(cause);
         }
     }

@@ -24,9 +24,6 @@ pub(super) fn over_time(sides: &Sides) -> Option<Tested> {
     let halves = halves?;
     let now: Vec<f64> = halves.iter().map(|[first, second]| second / first).collect();
     let contrast = sides.contrast(&before, &now)?;
-    if contrast.factor() < LEAST_FACTOR {
-        return None;
-    }
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let rise = |half: usize, before: &[f64]| {
         let now: Vec<f64> = halves.iter().map(|halves| halves[half]).collect();
@@ -35,6 +32,7 @@ pub(super) fn over_time(sides: &Sides) -> Option<Tested> {
     let (first_rise, second_rise) = (rise(0, first?), rise(1, second?));
     // What grows steadily from nothing adds three times as much in the second half as in the first.
     let part = (2.0 * (second_rise - first_rise) / (second_rise + first_rise).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
+    let part = if contrast.factor() >= LEAST_FACTOR { part } else { 0.0 };
     let in_percent = |factor: f64| 100.0 * (factor - 1.0);
     let mut tested = Tested::of(Kind::OverTime { from_s: step(sides.runs) }, &contrast, part);
     tested.cause.baseline = in_percent(contrast.baseline);

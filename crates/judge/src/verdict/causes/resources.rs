@@ -34,21 +34,26 @@ const MEMORY_RISE_MB: f64 = 10.0;
 /// Switches and memory go with a cause, and are none: they never account for half.
 const INDIRECT: f64 = 0.4;
 
-/// Something that happens so often per second whatever the load is happens more often for each request if there are fewer
-/// of them. It has no larger factor per second than this.
-const STEADY_FACTOR: f64 = 1.05;
+/// The least factor per second of what rose for each request. What happens so often per second whatever the load is
+/// happens more often for each request if there are fewer of them.
+const FACTOR_PER_SECOND: f64 = 1.05;
 
 impl Sides<'_> {
     fn used(&self, of: fn(&Usage) -> &[f64]) -> Option<Contrast> {
         self.contrast(of(self.used_before?), of(self.used_now?))
     }
 
-    /// Whether it only seems to rise because there were fewer requests.
-    fn is_steady(&self, contrast: &Contrast) -> bool {
-        let rates = |runs: &[f64]| runs.iter().sum::<f64>() / runs.len() as f64;
-        let before = rates(self.baseline.total_runs(Metric::RequestsPerSec));
-        let now = rates(&self.total(Metric::RequestsPerSec));
-        contrast.factor() * now / before < STEADY_FACTOR
+    /// Whether it also rose per second, and does not only seem to because there were fewer requests.
+    fn rose_per_second(&self, before: &[f64], now: &[f64]) -> bool {
+        let per_second = |values: &[f64], rates: &[f64]| -> Vec<f64> {
+            values.iter().zip(rates).map(|(value, rate)| value * rate).collect()
+        };
+        let before = per_second(before, self.baseline.total_runs(Metric::RequestsPerSec));
+        let contrast = self.contrast(&before, &per_second(now, &self.total(Metric::RequestsPerSec)));
+        let rose = |contrast: &Contrast| {
+            contrast.factor() >= FACTOR_PER_SECOND && contrast.p_value <= super::FAMILY_ERROR
+        };
+        contrast.as_ref().is_some_and(rose)
     }
 
     fn others_rose(&self) -> bool {
@@ -71,18 +76,18 @@ pub(super) fn counters(sides: &Sides, slowdown: &Slowdown) -> Vec<Tested> {
         let Some(before) = before.counters_per_request.get(name).or(has_counters.then_some(&none)) else { continue };
         let Some(contrast) = sides.contrast(before, values) else { continue };
         let is_more = contrast.factor() >= COUNTER_FACTOR && contrast.rise() >= COUNTER_RISE;
-        if is_more && !sides.is_steady(&contrast) {
-            let part = slowdown.part_of_factor(contrast.factor());
-            tested.push(Tested::of(Kind::Counter(name.clone()), &contrast, part));
-        }
+        let is_cause = is_more && sides.rose_per_second(before, values);
+        let part = if is_cause { slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
+        tested.push(Tested::of(Kind::Counter(name.clone()), &contrast, part));
     }
     tested
 }
 
 pub(super) fn connections(sides: &Sides, slowdown: &Slowdown) -> Option<Tested> {
     let contrast = sides.used(|usage| &usage.connections_per_request)?;
-    let part = slowdown.part_of_factor(contrast.factor());
-    (contrast.rise() >= CONNECTIONS_RISE).then(|| Tested::of(Kind::Connections, &contrast, part))
+    let is_cause = contrast.rise() >= CONNECTIONS_RISE;
+    let part = if is_cause { slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
+    Some(Tested::of(Kind::Connections, &contrast, part))
 }
 
 /// If the CPU time rose enough, the service computes more. If the CPU time cannot be why, while the response time rose, the
@@ -97,39 +102,45 @@ pub(super) fn cpu_or_waiting(sides: &Sides, slowdown: &Slowdown) -> Option<Teste
     let part = |cpu_ms: f64| (cpu_ms * slowdown.under_way / rise_ms).clamp(0.0, 1.0);
     let least = if others_rose { CPU_FACTOR_ON_BUSY_MACHINE } else { CPU_FACTOR };
     let is_fine = cpu.candidate * requests >= LEAST_TICKS * TICK_MS;
-    if is_fine && cpu.factor() >= least && cpu.interval.low > 0.0 && part(cpu.rise()) >= super::LEAST_PART {
-        return Some(Tested::of(Kind::Cpu, &cpu, part(cpu.rise())));
-    }
     // Each end of the window falls between two ticks.
     let most_ms = cpu.highest_rise().max(0.0) + 2.0 * TICK_MS / requests;
     let waits = slowdown.is_mean_up() && !others_rose && part(most_ms) < WAITING_CPU;
-    let kind = Kind::Waiting { cpu_ms: [cpu.baseline, cpu.candidate] };
-    waits.then(|| Tested::of(kind, &slowdown.mean, 1.0 - part(cpu.rise())))
+    let computes = is_fine && cpu.factor() >= least && cpu.interval.low > 0.0;
+    Some(if waits && !(computes && part(cpu.rise()) >= super::LEAST_PART) {
+        let kind = Kind::Waiting { cpu_ms: [cpu.baseline, cpu.candidate] };
+        Tested::of(kind, &slowdown.mean, 1.0 - part(cpu.rise()))
+    } else {
+        Tested::of(Kind::Cpu, &cpu, if computes { part(cpu.rise()) } else { 0.0 })
+    })
 }
 
 pub(super) fn switches(sides: &Sides, slowdown: &Slowdown) -> Vec<Tested> {
-    let mut tested = Vec::new();
-    let mut test = |kind: Kind, contrast: Option<Contrast>| {
-        let Some(contrast) = contrast else { return };
+    let (Some(before), Some(now)) = (sides.used_before, sides.used_now) else { return Vec::new() };
+    let test = |kind: Kind, before: &[f64], now: &[f64], may_be_others: bool| {
+        let contrast = sides.contrast(before, now)?;
         let is_more = contrast.factor() >= SWITCHES_FACTOR && contrast.rise() >= SWITCHES_RISE;
-        if is_more && !sides.is_steady(&contrast) {
-            tested.push(Tested::of(kind, &contrast, INDIRECT * slowdown.part_of_factor(contrast.factor())));
-        }
+        let is_cause = is_more && !may_be_others && sides.rose_per_second(before, now);
+        let part = if is_cause { INDIRECT * slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
+        Some(Tested::of(kind, &contrast, part))
     };
-    test(Kind::VoluntarySwitches, sides.used(|usage| &usage.voluntary_switches_per_request));
-    if !sides.others_rose() {
-        test(Kind::InvoluntarySwitches, sides.used(|usage| &usage.involuntary_switches_per_request));
-    }
-    tested
+    let voluntary = [before, now].map(|usage| &usage.voluntary_switches_per_request);
+    let involuntary = [before, now].map(|usage| &usage.involuntary_switches_per_request);
+    [
+        test(Kind::VoluntarySwitches, voluntary[0], voluntary[1], false),
+        test(Kind::InvoluntarySwitches, involuntary[0], involuntary[1], sides.others_rose()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 pub(super) fn memory(sides: &Sides, slowdown: &Slowdown) -> Vec<Tested> {
     let mut tested = Vec::new();
     let mut test = |kind: Kind, contrast: Option<Contrast>| {
         let Some(contrast) = contrast else { return };
-        if contrast.factor() >= MEMORY_FACTOR && contrast.rise() >= MEMORY_RISE_MB {
-            tested.push(Tested::of(kind, &contrast, INDIRECT * slowdown.part_of_factor(contrast.factor())));
-        }
+        let is_cause = contrast.factor() >= MEMORY_FACTOR && contrast.rise() >= MEMORY_RISE_MB;
+        let part = if is_cause { INDIRECT * slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
+        tested.push(Tested::of(kind, &contrast, part));
     };
     test(Kind::MemoryGrowth, sides.used(|usage| &usage.memory_growth_mb));
     test(Kind::PeakMemory, sides.used(|usage| &usage.peak_memory_mb));

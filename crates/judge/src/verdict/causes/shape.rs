@@ -4,7 +4,7 @@ use crate::baseline::file::{POOLED, RunsByMetric};
 use crate::model::run::{PERCENTILES, Stats};
 use crate::stats::estimate::{Interval, Scale};
 use crate::stats::histogram::Histogram;
-use crate::verdict::causes::{Cause, Kind, Shape, Sides, Tested};
+use crate::verdict::causes::{Cause, Kind, Shape, Sides, Slowdown, Tested};
 
 /// The percentiles that are looked at: beyond them few requests decide.
 const LOWEST: f64 = 10.0;
@@ -34,7 +34,7 @@ const STAYED: f64 = 1.1;
 const PART: f64 = super::LEAST_PART;
 
 /// The shape of an endpoint, or of all requests together.
-pub(super) fn shape(sides: &Sides, endpoint: Option<&str>) -> Option<Tested> {
+pub(super) fn shape(sides: &Sides, slowdown: &Slowdown, endpoint: Option<&str>) -> Option<Tested> {
     let (series, stats) = both(sides, endpoint)?;
     let before = series.get(POOLED)?;
     let now = Histogram::merged(stats.iter().map(|stats| &stats.histogram));
@@ -61,8 +61,8 @@ pub(super) fn shape(sides: &Sides, endpoint: Option<&str>) -> Option<Tested> {
         interval,
         part: PART,
     };
-    // The mean is up, or nothing would be asked for its shape.
-    Some(Tested { cause, p_value: 0.0 })
+    // It describes the rise of the mean.
+    Some(Tested { cause, p_value: slowdown.mean.p_value })
 }
 
 fn both<'a>(sides: &'a Sides, endpoint: Option<&str>) -> Option<(&'a RunsByMetric, Vec<&'a Stats>)> {
