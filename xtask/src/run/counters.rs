@@ -129,7 +129,7 @@ impl Source {
             Source::Command { shell, command, env } => {
                 let shown = format!("`{}`", printable(&mask::text(command)));
                 let started = cmd!(shell, "sh -c {command}").envs(env.iter().map(|(name, value)| (name, value)));
-                let answer = process::answer_bytes("[service] counters", &started.into(), TIMEOUT)?;
+                let answer = process::answer_bytes("[service] counters", &started.into(), None, TIMEOUT)?;
                 (shown.clone(), answer.with_context(|| format!("{shown} failed: run it yourself to see why"))?)
             }
         };

@@ -76,6 +76,49 @@ fn causes(scratch: &Scratch) -> Option<Vec<Value>> {
     report["what_changed"].as_array().cloned()
 }
 
+/// A fake service with these counters.
+fn counting(name: &str, counters: &str) -> Scratch {
+    Scratch::new(name).toml("ready_timeout", &format!("counters = '{counters}'\nready_timeout"))
+}
+
+#[test]
+fn counters_in_another_format_are_refused_before_the_load() {
+    for (name, counters, reason) in [
+        ("json", "echo \"{}\"", "[service] counters: `echo \"{}\"`: line 1 is `{}`: expected `name value`, as in Prometheus"),
+        ("empty", "http://127.0.0.1:{port}/metrics", "/metrics: it has no counter: expected lines `name value`"),
+        ("many", "seq 400 | sed \"s/.*/a& 1/\"", "more than 300 names: choose some by a command"),
+        ("large", "yes a 1 | head -c 2000000", "more than 1048576 bytes: give a page or a command with fewer"),
+        ("fails", "exit 3", "`exit 3` failed: run it yourself to see why"),
+    ] {
+        let scratch = counting(&format!("counters-{name}"), counters);
+        scratch.refuses("", reason);
+        scratch.assert_not_started(&["locust"]);
+        scratch.assert_no_process_is_left();
+    }
+}
+
+/// The fake Locust makes 450 requests between two readings.
+const STEPS: &str = "n=$(($(cat \"$PIDS/count\" || echo 0) + ${STEP:-450})); echo $n > \"$PIDS/count\"; echo db_queries $n";
+
+#[test]
+fn counter_that_rose_with_a_latency_is_named() {
+    let scratch = counting("counters-rise", STEPS).with("FAKE_LOCUST", "loads");
+    let output = scratch.perf("--update-baseline --max-runs 2");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(scratch.read("perf_baseline.json").contains("\"db_queries\": [1.0, 1.0]"), "{}", scratch.read("perf_baseline.json"));
+    // Without a latency over its limit nothing is asked for its cause.
+    let output = perf(&scratch, "--max-runs 1 --report target/perf.json", &[("STEP", "4950")]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(causes(&scratch), None);
+    let slower = [("STEP", "4950"), ("FAKE_P95_MS", "700")];
+    let output = perf(&scratch, "--max-runs 1 --report target/perf.json", &slower);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    let line = "changed: db_queries per request rose from 1.00 to 11.0 (11.0 times, interval 11.0..11.0)";
+    assert!(output.stdout.contains(line), "{}", output.stdout);
+    assert_eq!(causes(&scratch).unwrap()[0]["counter"], "db_queries");
+    scratch.assert_nothing_is_left();
+}
+
 /// A cause of each kind, with the kinds that may be named first for it.
 const PLANTED: [(&str, &[&str]); 8] = [
     ("queries", &["counter"]),

@@ -12,6 +12,7 @@ mod causes;
 mod checkouts;
 mod closed_loop;
 mod confirm;
+mod deployments;
 mod drift;
 mod faults;
 mod first_baseline;

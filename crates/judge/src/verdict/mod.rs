@@ -5,5 +5,8 @@ pub mod bisect;
 pub mod causes;
 pub mod compare;
 pub mod decision;
+pub mod endpoints;
+mod few_answers;
+mod sensitivity;
 mod series;
 mod stopping;

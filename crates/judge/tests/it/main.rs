@@ -13,6 +13,7 @@ mod causes;
 mod chain;
 mod compare;
 mod csv;
+mod evidence;
 mod histogram;
 mod history;
 mod json;

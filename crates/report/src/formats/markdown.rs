@@ -75,7 +75,7 @@ pub fn render_unjudged(unjudged: &Unjudged) -> String {
 /// The compared commits, the load, and a link to the run.
 fn sides(view: &View) -> String {
     let commit = |commit: &str| code(&cut(&printable(commit), 60));
-    let mut parts = vec![format!("{} → {}", commit(&view.commits.baseline), commit(&view.commits.candidate))];
+    let mut parts = vec![format!("{} → {}", commit(&view.sides.baseline), commit(&view.sides.candidate))];
     if let Some(commits) = view.commits_between {
         let _ = write!(parts[0], " (+{})", count(commits as usize, "commit"));
     }
@@ -99,7 +99,10 @@ fn changes(view: &View) -> String {
 fn next(steps: &[NextStep]) -> String {
     let mut text = "**What next**\n\n".to_owned();
     for NextStep { what, command } in steps {
-        let _ = writeln!(text, "- {what}: {}", code(&printable(command)));
+        let _ = match command.as_str() {
+            "" => writeln!(text, "- {what}"),
+            command => writeln!(text, "- {what}: {}", code(&printable(command))),
+        };
     }
     text.push('\n');
     text
