@@ -304,3 +304,13 @@ fn a_slower_demo_is_confirmed() {
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
     assert!(output.stdout.contains("FAIL, confirmed: p95 rose "), "{}", output.stdout);
 }
+
+#[test]
+fn details_of_a_confirmation_are_of_its_rounds() {
+    let scratch = repository("details", 420);
+    let output = scratch.perf("--confirm --verbose --min-runs 3");
+    assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
+    let details = output.stdout.lines().find(|line| line.contains("candidate: commit ")).unwrap();
+    assert!(details.ends_with(", 2 runs"), "{}", output.stdout);
+    assert!(output.stdout.contains(" s of it in the gate itself)"), "{}", output.stdout);
+}

@@ -230,6 +230,7 @@ fn next_steps_fit_each_case() {
         rounds:
           nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         new and missing:
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
           restore the task, or accept the new load: cargo xtask perf --update-baseline --note "why the endpoint is gone"
         few requests:
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
