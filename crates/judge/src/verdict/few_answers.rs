@@ -39,7 +39,7 @@ impl Judge<'_> {
         let before = Counts { failures: (0.05 * all).ceil(), requests: all };
         let now = Counts {
             failures: histograms().map(|times| times.count_above(over_ms)).sum::<u64>() as f64,
-            requests: histograms().map(|times| times.count()).sum::<u64>() as f64,
+            requests: histograms().map(super::super::stats::histogram::Histogram::count).sum::<u64>() as f64,
         };
         now.requests > 0.0 && fisher(before, now) <= FEW_ERROR / self.max_runs as f64
     }

@@ -183,13 +183,13 @@ impl<'a> Judge<'a> {
         let now = distribution(runs);
         let (Some(worsening), true) = (limit.worsening, baseline.distribution.len() == now.len()) else { return case };
         let by_change = Limit { bound: None, ..limit.clone() };
-        let shifts =
+        let mut shifts =
             PERCENTILES.iter().zip(baseline.distribution.iter().zip(&now)).filter_map(|(at, (before, now))| {
                 let excess = Excess::of(Metric::P95, &by_change, *before, *now, self.resolution);
                 let shift = Shift { percentile: *at, baseline_ms: *before, candidate_ms: *now };
                 (BELOW_P95.contains(at) && excess.is_relevant()).then_some(shift)
             });
-        let Some(shift) = shifts.last() else { return case };
+        let Some(shift) = shifts.next_back() else { return case };
         let worse = Metric::AvgResponseTime.worse();
         let level = MEAN_ERROR / self.max_runs as f64;
         let proof = Proof { noise: mean, worse, beyond: SHIFT_SHARE * worsening, level };
