@@ -360,7 +360,7 @@ impl<'a> Judge<'a> {
             (None, ..) if series.over_limit.is_some() => {
                 Case { doubt: (!is_counted).then_some(Reason::NotSignificant), ..case }
             }
-            (None, ..) => self.single_run_case(case),
+            (None, ..) => self.single_run_case(&case),
             (Some(noise), Some(limit), Some(tested)) => {
                 let (worse, beyond) = (series.metric.worse(), shared.beyond(series, limit));
                 let is_in_gap = series.over_limit.is_some_and(|over_limit| over_limit.is_in_gap);
@@ -378,10 +378,10 @@ impl<'a> Judge<'a> {
 
     /// A single run on each side leaves the noise between runs unknown, so the requests decide: such a series fails if
     /// every change that they leave possible is over the limit.
-    fn single_run_case<'s>(&self, case: Case<'s, 'a>) -> Case<'s, 'a> {
+    fn single_run_case<'s>(&self, case: &Case<'s, 'a>) -> Case<'s, 'a> {
         let series = case.series;
         let (Some(limit), Some(SingleRuns { baseline, candidate })) = (series.limit, &series.requests) else {
-            return Case { doubt: Some(Reason::NoiseUnknown), ..case };
+            return Case { doubt: Some(Reason::NoiseUnknown), ..*case };
         };
         let metric = series.metric;
         let low = metric.change(baseline.high, candidate.low);
@@ -389,7 +389,7 @@ impl<'a> Judge<'a> {
         let interval = low.zip(high).map(|(low, high)| Interval { low, high });
         let least = Excess::of(metric, limit, baseline.high, candidate.low, self.resolution);
         let doubt = (!least.is_relevant()).then_some(Reason::ReachesBelowLimit);
-        Case { interval, doubt, ..case }
+        Case { interval, doubt, ..*case }
     }
 }
 

@@ -130,7 +130,7 @@ impl<'s> Session<'s> {
             next_spell_ms: 0.0,
             made: 0,
         };
-        begun.next_spell_ms = Self::gap_ms(random) - 15_000.0;
+        begun.next_spell_ms = Session::gap_ms(random) - 15_000.0;
         begun
     }
 
@@ -158,7 +158,7 @@ impl<'s> Session<'s> {
             while self.next_spell_ms < from + RUN_MS {
                 let length_ms = 5000.0 + 25_000.0 * random.f64();
                 self.spells.push((self.next_spell_ms, self.next_spell_ms + length_ms, slower));
-                self.next_spell_ms += length_ms + Self::gap_ms(random);
+                self.next_spell_ms += length_ms + Session::gap_ms(random);
             }
         }
         let spells = self.spells.iter().map(|(begin, end, slower)| (begin - from, end - from, *slower)).collect();
@@ -175,7 +175,7 @@ impl<'s> Session<'s> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outcome {
     pub failed: bool,
-    /// It `FAILed` by this alone, or among others.
+    /// It FAILed by this alone, or among others.
     pub by_p95: bool,
     pub by_corrected: bool,
     pub by_endpoint: bool,
