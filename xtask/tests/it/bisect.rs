@@ -204,6 +204,14 @@ fn commit_of_demo(scratch: &Scratch, name: &str, slowdown_pct: u32) {
     scratch.sh(&format!("git add . && git commit -q -m 'Commit {name}'"));
 }
 
+/// Prints everything, and waits as long as it takes.
+fn bisect_with_load(scratch: &Scratch) -> Output {
+    let output = command(scratch, "fast").output().unwrap();
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    println!("{stderr}\n{stdout}");
+    Output { code: output.status.code().unwrap(), stdout, stderr }
+}
+
 #[test]
 #[ignore = "loads the demo for about twenty minutes; run it by hand"]
 fn commits_of_the_demo_are_found_with_real_locust() {
@@ -213,8 +221,7 @@ fn commits_of_the_demo_are_found_with_real_locust() {
             let prefix = if number == broken { "broken-" } else { "" };
             commit_of_demo(&scratch, &format!("{prefix}{number}"), if number < slow { 0 } else { 25 });
         }
-        let output = bisect(&scratch, "fast");
-        println!("{name}:\n{}\n{}", output.stderr, output.stdout);
+        let output = bisect_with_load(&scratch);
         assert_found(&scratch, &output, &slow.to_string());
     }
     let scratch = demo_history("merge");
@@ -228,7 +235,6 @@ fn commits_of_the_demo_are_found_with_real_locust() {
     for number in 10..=16 {
         commit_of_demo(&scratch, &number.to_string(), 25);
     }
-    let output = bisect(&scratch, "fast");
-    println!("merge:\n{}\n{}", output.stderr, output.stdout);
+    let output = bisect_with_load(&scratch);
     assert_found(&scratch, &output, "merge");
 }
