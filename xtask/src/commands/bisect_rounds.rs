@@ -28,7 +28,7 @@ const MAX_ROUNDS: usize = 20;
 
 /// A bisection, with everything that it has measured.
 pub struct Bisection<'a> {
-    flags: &'a BisectFlags,
+    pub flags: &'a BisectFlags,
     pub project: &'a Project<'a>,
     pub range: CommitRange,
     service: &'a ServiceConfig,

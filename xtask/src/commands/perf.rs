@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use judge::baseline::chain::is_unchanged;
 use judge::baseline::comparability::comparability;
 use judge::baseline::file::Baseline;
@@ -13,11 +13,12 @@ use judge::model::program;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::verdict::compare::{Comparison, compare, lacking};
+use judge::verdict::names::names_warning;
 use report::view::words::{count, listed, shown_commit};
 use report::view::{drift, exceptions};
 use report::{Background, Report, Saved, Sides, Unjudged};
 
-use crate::commands::against::{against, judge_rounds};
+use crate::commands::against::{against, against_url, judge_rounds};
 use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
 use crate::commands::delivery::Delivery;
 use crate::commands::drift::{DriftCheck, age_warning};
@@ -32,7 +33,7 @@ use crate::run::clock::Clock;
 use crate::run::results::{MeasuredRun, read_results, read_rounds};
 use crate::run::runner::Runner;
 use crate::sys::session::SessionFile;
-use crate::sys::{ci, files, process};
+use crate::sys::{ci, files, git, process};
 
 /// Runs the gate. If it cannot judge, the report files have the reason.
 pub fn perf(flags: &PerfFlags) -> Outcome {
@@ -49,8 +50,14 @@ pub fn perf(flags: &PerfFlags) -> Outcome {
 fn run(project: &Project, delivery: &Delivery, clock: Clock) -> Result<Outcome> {
     delivery.check()?;
     let sessions = read_sessions(project)?;
+    if let Some(reason) = project.git_refusal() {
+        project.say(&format!("warning: {reason}"));
+    }
     if let Some(rev) = &project.flags.against {
         return against(project, delivery, rev, clock);
+    }
+    if let Some(url) = &project.flags.against_url {
+        return against_url(project, delivery, url, clock);
     }
     if let Some(rounds) = read_rounds(project, "")? {
         return judge_rounds(project, delivery, rounds);
@@ -88,7 +95,7 @@ fn judge(
             None => read_rounds(project, "confirm")?.map_or(Remeasure::Impossible, Remeasure::Earlier),
         };
         let rules = rules_for(project, &measured);
-        let measurement = Measurement::new(measured, project)?;
+        let measurement = Measurement::of_candidate(measured, project)?;
         return report_comparison(project, delivery, &reference, &rules, &measurement, remeasure);
     }
     let settings = project.settle()?;
@@ -98,10 +105,16 @@ fn judge(
     let mut measured = Vec::new();
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
-        let measurement = Measurement::new(measured.clone(), project)?;
-        let next = next_step(&reference.compare(&measurement, rules)?, rules);
+        if measured.len() == rules.most_runs() {
+            project.record_runs(true, None)?;
+        }
+        let measurement = Measurement::of_candidate(measured.clone(), project)?;
+        let comparison = reference.compare(&measurement, rules)?;
+        measurement.check_answers(&comparison)?;
+        let next = next_step(&comparison);
         project.say(&format!("run {}/{}: {}", measured.len(), rules.max_runs, next.reason()));
         if let Next::Stop(_) = next {
+            project.record_runs(true, None)?;
             let remeasure = Remeasure::Now(&mut runner);
             return report_comparison(project, delivery, &reference, rules, &measurement, remeasure);
         }
@@ -118,6 +131,7 @@ fn report_comparison(
 ) -> Result<Outcome> {
     rules.check_all_met(Some(reference.baseline), &measurement.runs)?;
     let comparison = reference.compare(measurement, rules)?;
+    measurement.check_answers(&comparison)?;
     let background = background(project, reference.baseline, measurement);
     let report = reference.report(measurement, &comparison, &background, remeasure.clock());
     // Rounds with the baseline's commit cannot confirm a drift since an earlier baseline.
@@ -154,11 +168,10 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
     let is_unchanged = former.is_some_and(|former| is_unchanged(former, &baseline));
     let file = project.shown(&project.baseline);
     if is_unchanged && project.flags.if_changed {
-        record_verdict(project)?;
         return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} since {file}")));
     }
     save(project, &baseline, &measurement)?;
-    let saved = Saved::new(&baseline, &file, command_again(project.flags));
+    let saved = saved(project, &rules, &baseline, &measurement);
     let Some(notes) = notes else { return Ok(Unjudged::BaselineSaved(saved).into()) };
     let mut message = String::new();
     for note in notes {
@@ -181,6 +194,7 @@ fn measure_baseline<'a>(project: &'a Project, runs: usize, clock: Clock) -> Resu
     let mut measured = Vec::new();
     while measured.len() < runs {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
+        project.record_runs(measured.len() == runs, None)?;
         // Runs that cannot be a baseline now cannot be one after the last.
         let measurement = Measurement::new(measured.clone(), project)?;
         measurement.baseline(None, None)?;
@@ -226,7 +240,6 @@ fn report_update(
 fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
     files::check_writable(&project.baseline)?;
     if let Some(next) = project.baseline_in_git() {
-        ensure!(!ci::is_any(), "{next}");
         project.say(&format!("warning: {next}"));
     }
     let measured = if project.flags.results.is_empty() {
@@ -243,9 +256,20 @@ fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
         project.say(&format!("warning: {}", printable(warning)));
     }
     save(project, &baseline, &measurement)?;
-    let saved = Saved::new(&baseline, &project.shown(&project.baseline), command_again(project.flags));
+    let saved = saved(project, &rules, &baseline, &measurement);
     let unjudged = if ci::is_any() { Unjudged::NoBaseline(saved) } else { Unjudged::BaselineSaved(saved) };
     Ok(unjudged.into())
+}
+
+fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Measurement) -> Saved {
+    let mut warnings: Vec<String> = measurement.file_warnings.iter().map(|warning| printable(warning)).collect();
+    warnings.extend(measurement.too_many_failures(rules));
+    // A branch can be compared with another one if the service is started here.
+    let is_startable = measurement.is_ours && project.flags.load.host.is_none() && project.config.service.is_some();
+    let mut saved = Saved::new(baseline, &project.shown(&project.baseline), command_again(project.flags));
+    saved.warnings = warnings;
+    saved.default_branch = if is_startable { git::default_branch(&project.shell) } else { None };
+    saved
 }
 
 /// Writes the baseline, and prints warnings about it.
@@ -261,13 +285,7 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
     }
     process::check_interrupted()?;
     project.check_baseline_unchanged()?;
-    files::write_atomically(&project.baseline, &baseline.to_text())?;
-    record_verdict(project)
-}
-
-/// A baseline that is saved or kept ends a command as a verdict does.
-fn record_verdict(project: &Project) -> Result<()> {
-    project.session.get().map_or(Ok(()), |session| SessionFile::record_verdict(session, None))
+    files::write_atomically(&project.baseline, &baseline.to_text())
 }
 
 /// What a baseline of uncommitted changes cannot be used for.
@@ -333,6 +351,7 @@ impl<'a> Reference<'a> {
         let mut warnings = warnings.clone();
         warnings.extend(comparability(&baseline.provenance, provenance).warnings);
         warnings.extend(work(baseline, runs).warnings);
+        warnings.extend(names_warning(baseline, runs));
         warnings.extend(measurement.limits_of_others(baseline, comparison));
         warnings.extend(age_warning(project, baseline, background));
         warnings.extend(drift.iter().flat_map(|drift| drift.notes(measurement)));
@@ -344,6 +363,7 @@ impl<'a> Reference<'a> {
             provenance: Sides { baseline: &baseline.provenance, candidate: provenance },
             // These quote the baseline file, which anybody may have written.
             baseline: printable(&baseline_origin(project, baseline, background, comparison)),
+            file_warnings: measurement.file_warnings.iter().map(|warning| printable(warning)).collect(),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
             details: details(project, measurement, clock),
             background,

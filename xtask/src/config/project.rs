@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::hash_map::RandomState;
 use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -23,8 +23,10 @@ use crate::config::paths::Paths;
 use crate::config::perf_toml::{Config, ServiceConfig};
 use crate::config::settings::{self, RunRange, Settings, settle};
 use crate::sys::git::{self, Head};
+use crate::sys::machine::timestamp;
 use crate::sys::screen::screen;
-use crate::sys::{file_versions, files, version, worktree};
+use crate::sys::session::SessionFile;
+use crate::sys::{file_versions, files, printer, version, worktree};
 
 /// The command in a starter's `perf.toml`, which its owner is to replace.
 const PLACEHOLDER: &str = "./my-service";
@@ -66,9 +68,13 @@ impl<'a> Project<'a> {
             endpoint_limits: config.endpoint_limits.clone(),
             accepted: config.accepted.iter().map(|accepted| accepted.on(today())).collect(),
             strict: flags.strict,
-            paired: flags.against.is_some(),
+            paired: flags.makes_rounds(),
             min_runs,
             max_runs,
+            max_noisy_rounds: if flags.against.is_some() { RunRange::noisy_rounds(max_runs) } else { max_runs },
+            is_complete: false,
+            min_requests: config.load.min_requests,
+            inconclusive: config.runs.inconclusive,
         };
         let (baseline_digest, session) = (OnceCell::new(), OnceCell::new());
         Ok(Project { flags, paths, baseline, shell, config, rules, baseline_runs, head, baseline_digest, session })
@@ -89,6 +95,17 @@ impl<'a> Project<'a> {
         let text = files::read_to_string(path)?;
         let next = "restore it from git, or delete it and record a new baseline";
         Baseline::parse(&text).map(Some).map_err(|error| anyhow!("{shown}: {error:#}; {next}"))
+    }
+
+    /// Why git knows no commit here, if there is a repository.
+    pub fn git_refusal(&self) -> Option<String> {
+        if self.head.is_some() { None } else { git::refusal(&self.shell) }
+    }
+
+    /// Records whether the runs of this command are all that its verdict needs.
+    pub fn record_runs(&self, is_complete: bool, not_confirmed: Option<&str>) -> Result<()> {
+        let record = |session: &PathBuf| SessionFile::record(session, is_complete, not_confirmed);
+        self.session.get().map_or(Ok(()), record)
     }
 
     /// Checks that no other command has written the baseline since this one read it.
@@ -202,9 +219,8 @@ impl<'a> Project<'a> {
     /// Prints a line of progress, unless `--quiet` is given. It may quote what others wrote.
     pub fn say(&self, line: &str) {
         if !self.flags.quiet {
-            // Progress that cannot be shown is no reason to end a measurement.
             let text = terminal::wrapped(&foreign(line), screen(&io::stderr()));
-            let _ = write!(anstream::stderr(), "{text}");
+            printer::progress(text);
         }
     }
 
@@ -218,7 +234,7 @@ impl<'a> Project<'a> {
         if !self.flags.quiet {
             // Whatever the log holds, it cannot hold the word that makes the runner listen to commands again.
             let word = format!("{:016x}", RandomState::new().build_hasher().finish());
-            let _ = writeln!(anstream::stderr(), "{}", github::group(title, log, &word));
+            printer::progress(format!("{}\n", github::group(title, log, &word)));
         }
     }
 
@@ -236,13 +252,13 @@ impl<'a> Project<'a> {
 
 /// The time as RFC 3339 writes it, in UTC.
 fn now() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+    timestamp(SystemTime::now())
 }
 
 /// The day in UTC that is so many days from now.
 pub(crate) fn days_from_today(days: u64) -> Day {
     let then = SystemTime::now() + Duration::from_secs(days * 86_400);
-    Day::of_timestamp(&humantime::format_rfc3339_seconds(then).to_string()).expect("a time begins with its day")
+    Day::of_timestamp(&timestamp(then)).expect("a time begins with its day")
 }
 
 /// The day in UTC.

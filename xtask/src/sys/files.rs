@@ -5,8 +5,11 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 /// A result of 100,000 endpoints takes 15 MB, and several times as much memory while it is read.
 const MAX_BYTES: u64 = 64_000_000;
@@ -14,10 +17,16 @@ const MAX_BYTES: u64 = 64_000_000;
 /// Files of any size are read in parts of this size.
 pub(crate) const PART_BYTES: u64 = 1 << 20;
 
+const BROKEN_LINK: &str = "it is a broken link: remove it";
 const NO_FILE: &str = "it is a pipe or a device, not a file";
 
 /// The flag of `open(2)` with which opening a FIFO does not wait for its other end.
 const O_NONBLOCK: i32 = if cfg!(target_os = "linux") { 0o4000 } else { 0x4 };
+
+/// Whether a link leads nowhere, or around in a circle.
+fn is_broken_link(path: &Path) -> bool {
+    path.is_symlink() && fs::metadata(path).is_err()
+}
 
 /// Opens a file. A FIFO that took its place a moment ago is refused too, and does not block.
 fn open(options: &mut OpenOptions, path: &Path) -> Result<File> {
@@ -30,7 +39,9 @@ fn open(options: &mut OpenOptions, path: &Path) -> Result<File> {
 /// Reads no pipe, no device, and nothing that is too large for the gate.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let read = || -> Result<Vec<u8>> {
-        let metadata = fs::metadata(path)?;
+        let metadata = fs::metadata(path);
+        ensure!(metadata.is_ok() || !is_broken_link(path), BROKEN_LINK);
+        let metadata = metadata?;
         // Opening a device may have an effect.
         ensure!(metadata.is_file() || metadata.is_dir(), NO_FILE);
         let mut bytes = Vec::new();
@@ -129,7 +140,7 @@ fn replaceable(path: &Path) -> Result<PathBuf> {
         Ok(metadata) if metadata.is_file() => Ok(fs::canonicalize(path)?),
         Ok(metadata) if metadata.is_dir() => bail!("it is a folder"),
         Ok(_) => bail!(NO_FILE),
-        Err(_) if path.is_symlink() => bail!("it is a broken link: remove it"),
+        Err(_) if is_broken_link(path) => bail!(BROKEN_LINK),
         Err(_) => Ok(path.to_owned()),
     }
 }
@@ -150,18 +161,21 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
         let mut file = create_new(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        // The rename is on disk only after its folder is.
-        File::open(folder_of(path))?.sync_all()
+        fs::rename(&temporary, path)
     };
     write().with_context(|| {
         let _ = fs::remove_file(&temporary);
         not_written()
-    })
+    })?;
+    // The rename survives a power failure only after its folder is on disk. A folder that may not be listed cannot be synced,
+    // and the file is replaced all the same.
+    let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+    Ok(())
 }
 
 /// Replaces a file that an earlier process with our id may have left. Follows no link.
 pub fn create_new(path: &Path) -> io::Result<File> {
+    remove_stale(path);
     let _ = fs::remove_file(path);
     File::create_new(path)
 }
@@ -177,6 +191,29 @@ pub fn check_writable(path: &Path) -> Result<()> {
 pub fn temporary_beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}.tmp", process::id()))
+}
+
+/// Removes the temporary files that killed commands left beside this one, for the same file.
+fn remove_stale(temporary: &Path) {
+    const OLD: Duration = Duration::from_secs(600);
+    // `.perf_baseline.json.4711.tmp`.
+    let id_of = |name: &str| {
+        let (prefix, id) = name.strip_suffix(".tmp")?.rsplit_once('.')?;
+        Some((prefix.to_owned(), id.parse::<i32>().ok()?))
+    };
+    let own = temporary.file_name().and_then(|name| id_of(name.to_str()?));
+    let Some((prefix, own_id)) = own else { return };
+    for entry in fs::read_dir(folder_of(temporary)).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some((other, id)) = name.to_str().and_then(id_of) else { continue };
+        let is_running = || Pid::from_raw(id).is_none_or(|id| test_kill_process(id) != Err(Errno::SRCH));
+        let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+        // In a container, another one's processes cannot be seen.
+        let is_old = || modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > OLD);
+        if other == prefix && id != own_id && is_old() && !is_running() {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 pub fn folder_of(path: &Path) -> &Path {
@@ -220,11 +257,7 @@ pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
             second.display()
         );
     }
-    if runs.is_empty() {
-        let newest =
-            newest_finished(path).map_or_else(String::new, |newest| format!("; the newest is {}", newest.display()));
-        bail!("{}: no finished run in this folder: no {NAME} in it or one level below{newest}", path.display());
-    }
+    ensure!(!runs.is_empty(), "{}: no finished run in this folder: no {NAME} in it or one level below", path.display());
     Ok(runs)
 }
 
@@ -235,13 +268,6 @@ fn stats_files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = entries.filter(is_stats).collect();
     files.sort();
     files
-}
-
-/// The newest folder of a finished command beside this one: `latest` may belong to a command that failed.
-fn newest_finished(folder: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(fs::canonicalize(folder).ok()?.parent()?).ok()?;
-    let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    folders.filter(|folder| folder.join("run-1/run.json").is_file()).max()
 }
 
 #[cfg(test)]

@@ -84,6 +84,19 @@ fn commits_beside_a_broken_one_remain() {
 }
 
 #[test]
+fn the_rest_of_two_steps_has_its_commands() {
+    let scratch = history("two-steps", &[390, 390, 450]);
+    let output = bisect(&scratch, "first --users 5");
+    assert_found(&scratch, &output, "1");
+    let (commit, parent) = (short(&scratch, "1"), scratch.sh("git rev-parse HEAD~3")[..12].to_owned());
+    let flags = "--users 5 --metric p95";
+    let note = format!(
+        "\nnote: other commits changed it too: `cargo xtask bisect {commit} HEAD {flags}`, or `cargo xtask bisect first {parent} {flags}`\n"
+    );
+    assert!(output.stdout.contains(&note), "{}", output.stdout);
+}
+
+#[test]
 fn a_merged_branch_is_searched_with_all() {
     let scratch = history("merge", &[300]);
     scratch.sh("git checkout -q -b branch");

@@ -12,6 +12,7 @@ mod calibration;
 mod chain;
 mod compare;
 mod csv;
+mod evidence;
 mod histogram;
 mod history;
 mod json;
@@ -22,4 +23,5 @@ mod secrets;
 #[path = "../../benches/calibration/simulation/mod.rs"]
 mod simulation;
 mod statistics;
+mod traffic;
 mod work;

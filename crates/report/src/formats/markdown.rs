@@ -37,7 +37,7 @@ pub fn render(view: &View) -> String {
     let listed = view.findings.iter().take(FINDINGS).map(finding_line);
     let left_out = append(&mut text, listed, PART_BYTES) + view.findings.len().saturating_sub(FINDINGS);
     add_left_out(&mut text, left_out, "findings");
-    let left_out = append(&mut text, view.drift_and_exceptions().map(finding_line), PART_BYTES);
+    let left_out = append(&mut text, view.other_findings().map(finding_line), PART_BYTES);
     add_left_out(&mut text, left_out, "findings");
     let notes = view.notes.iter().map(|note| format!("- note: {}\n", prose(note)));
     let left_out = append(&mut text, notes, PART_BYTES);
@@ -74,7 +74,7 @@ pub fn render_unjudged(unjudged: &Unjudged) -> String {
 /// The compared commits, the load, and a link to the run.
 fn sides(view: &View) -> String {
     let commit = |commit: &str| code(&cut(&printable(commit), 60));
-    let mut parts = vec![format!("{} → {}", commit(&view.commits.baseline), commit(&view.commits.candidate))];
+    let mut parts = vec![format!("{} → {}", commit(&view.sides.baseline), commit(&view.sides.candidate))];
     if let Some(commits) = view.commits_between {
         let _ = write!(parts[0], " (+{})", count(commits as usize, "commit"));
     }
@@ -91,7 +91,10 @@ fn sides(view: &View) -> String {
 fn next(steps: &[NextStep]) -> String {
     let mut text = "**What next**\n\n".to_owned();
     for NextStep { what, command } in steps {
-        let _ = writeln!(text, "- {what}: {}", code(&printable(command)));
+        let _ = match command.as_str() {
+            "" => writeln!(text, "- {what}"),
+            command => writeln!(text, "- {what}: {}", code(&printable(command))),
+        };
     }
     text.push('\n');
     text

@@ -106,7 +106,7 @@ fn findings(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen
         let more = format!("... and {} more: see --verbose", listed.len() - FINDINGS);
         wrap(text, Style::new(), "", &more, screen);
     }
-    for finding in view.drift_and_exceptions() {
+    for finding in view.other_findings() {
         finding_line(text, finding, screen);
     }
 }
@@ -128,6 +128,10 @@ fn acceptance(text: &mut String, acceptance: Option<&Acceptance>, screen: Screen
 /// line that ends within a command could not be copied.
 fn next(text: &mut String, steps: &[NextStep], screen: Screen) {
     for NextStep { what, command } in steps {
+        if command.is_empty() {
+            wrap(text, BOLD, "next", &format!(": {what}"), screen);
+            continue;
+        }
         let line = format!(": {what}: {command}");
         if screen.columns.is_none_or(|width| "next".width() + line.width() <= width) {
             wrap(text, BOLD, "next", &line, screen);

@@ -1,6 +1,7 @@
 //! What a verdict rests on.
 
 use judge::model::run::{Metric, Provenance};
+use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Decision, Row, Unsettled};
 
@@ -23,6 +24,9 @@ pub fn evidence(comparison: &Comparison) -> String {
     };
     let answer = match unsettled(comparison) {
         Some(why) => format!("inconclusive after {runs}: {why}"),
+        None if !comparison.is_conclusive() => {
+            format!("inconclusive after {runs}: p95 could have changed by more than its limit without being detected")
+        }
         None => format!("conclusive after {runs}"),
     };
     let by_five = match comparison.detectable_by_five {
@@ -54,6 +58,13 @@ fn unsettled_text(row: &Row, runs: usize) -> String {
     let series = series_of(row.endpoint, row.metric);
     let is_over = row.decision.and_then(Decision::reason).is_some();
     match row.evidence.unsettled {
+        Some(Unsettled::FewRuns) if row.is_missing() => {
+            format!(
+                "{} has no requests in {}",
+                row.endpoint.map_or_else(String::new, endpoint_shown),
+                count(runs, "run")
+            )
+        }
         Some(Unsettled::FewRuns) if runs == 1 => format!("{series} exceeds its limit in a single run"),
         Some(Unsettled::FewRuns) => format!("{series} exceeds its limit in {}", count(runs, "run")),
         Some(Unsettled::Close) => {
@@ -76,14 +87,15 @@ fn unsettled_text(row: &Row, runs: usize) -> String {
 pub(crate) fn headline(comparison: &Comparison) -> Option<String> {
     let unsettled: Vec<String> =
         comparison.unsettled().map(|row| format!("{}{}", of_drift(comparison, row), series_name(row))).collect();
-    if unsettled.is_empty() {
-        return None;
-    }
     let names = listed(&unsettled, " and ");
-    Some(match comparison.verdict {
-        Verdict::Pass if unsettled.len() == 1 => format!("inconclusive: noise may be hiding a {names} regression"),
-        Verdict::Pass => format!("inconclusive: noise may be hiding regressions of {names}"),
-        Verdict::Fail => format!("inconclusive: noise could change the verdict on {names}"),
+    Some(match (comparison.verdict, unsettled.len()) {
+        (Verdict::Inconclusive, 0) => "p95 could have changed by more than its limit without being detected".to_owned(),
+        (_, 0) => return None,
+        (Verdict::Inconclusive, 1) => format!("noise may be hiding a {names} regression"),
+        (Verdict::Inconclusive, _) => format!("noise may be hiding regressions of {names}"),
+        (Verdict::Pass, 1) => format!("inconclusive: noise may be hiding a {names} regression"),
+        (Verdict::Pass, _) => format!("inconclusive: noise may be hiding regressions of {names}"),
+        (Verdict::Fail, _) => format!("inconclusive: noise could change the verdict on {names}"),
     })
 }
 

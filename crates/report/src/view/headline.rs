@@ -7,10 +7,11 @@ use judge::model::limits::JUDGED;
 use judge::model::run::Metric;
 use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, Verdict};
-use judge::verdict::decision::{FewSamples, Presence, Row};
+use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row};
+use judge::verdict::traffic::TrafficChange;
 
 use crate::view::input::{Confirmation, Report, Sides, Stored};
-use crate::view::series::{endpoint_groups, findings};
+use crate::view::series::{endpoint_groups, few_answers_text, findings, severity};
 use crate::view::words::{
     Status, count, limit_text, listed, percent, series_name, short_change, shown_commit, value, verdict_word, with_unit,
 };
@@ -43,13 +44,20 @@ impl Headline {
             Some(Confirmation::Impossible(_)) => headline.word = "FAIL, not confirmed",
             None => headline.also.extend(other_baseline(report)),
         }
+        if let Some(Sides { baseline, candidate }) = report.hosts() {
+            headline.also.insert(0, format!("{candidate} against {baseline}"));
+        }
+        if let [first, others @ ..] = &report.file_warnings[..] {
+            let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+            headline.also.push(format!("{first}{more}"));
+        }
         headline
     }
 
     pub(crate) fn of(comparison: &Comparison) -> Headline {
         let (mut found, mut also) = match comparison.verdict {
             Verdict::Fail => of_fail(comparison),
-            Verdict::Pass => of_pass(comparison),
+            Verdict::Pass | Verdict::Inconclusive => of_pass(comparison),
         };
         match drift::headline(comparison) {
             Some(drift) if found.is_empty() => found = drift,
@@ -78,7 +86,7 @@ impl Headline {
                 self.word = "FAIL, confirmed";
                 self.also.insert(0, format!("against the baseline's commit {commit} on this machine ({rounds})"));
             }
-            Verdict::Pass => {
+            Verdict::Pass | Verdict::Inconclusive => {
                 let measured = format!("against commit {commit} on this machine ({rounds}): {}", self.found);
                 self.also.insert(0, measured);
                 self.found = format!("not confirmed; {}", cause(report.comparison, stored.comparison));
@@ -97,7 +105,7 @@ impl Headline {
 fn other_baseline(report: &Report) -> Option<String> {
     let Sides { baseline, candidate } = report.provenance;
     let others: Vec<String> = other_circumstances(baseline, candidate).into_iter().map(str::to_owned).collect();
-    let is_by_them = report.comparison.verdict == Verdict::Pass && !report.comparison.paired && !others.is_empty();
+    let is_by_them = report.comparison.verdict != Verdict::Fail && !report.comparison.paired && !others.is_empty();
     is_by_them.then(|| format!("the baseline was measured with another {}", listed(&others, " and ")))
 }
 
@@ -144,6 +152,10 @@ impl<'a> Failures<'a> {
 
 fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
     let failures = Failures::of(comparison);
+    let reason = failures.first().and_then(|row| row.decision?.reason());
+    if let Some(Reason::FewAnswers(few)) = reason {
+        return (few_answers_text(few, comparison.total_row(Metric::P50)), Vec::new());
+    }
     let mut parts = Vec::new();
     parts.extend(failures.first().map(in_numbers));
     for row in failures.total.iter().skip(1) {
@@ -151,6 +163,9 @@ fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
     }
     parts.extend(failed_endpoints(comparison, &failures));
     parts.extend(missing_endpoints(&failures.missing));
+    if comparison.strict {
+        parts.extend(comparison.traffic.iter().map(TrafficChange::text));
+    }
     let mut parts = parts.into_iter();
     (parts.next().unwrap_or_default(), parts.collect())
 }
@@ -193,21 +208,46 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
     });
     let warnings = findings(comparison);
     let is_waived = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_waived);
-    let within = match warnings.first() {
-        _ if is_waived => "within limits except for accepted exceptions",
-        Some(_) => "no blocking limit is exceeded",
-        None => "all metrics within their limits",
+    let number = warnings.len() + comparison.traffic.len();
+    let doubted = doubted_endpoints(comparison);
+    let endpoints = endpoint_groups(comparison).count();
+    let within = match number {
+        _ if is_waived => "within limits except for accepted exceptions".to_owned(),
+        1.. => "no blocking limit is exceeded".to_owned(),
+        0 if doubted.is_empty() => "all metrics within their limits".to_owned(),
+        0 => format!("within the limits, as are {} of {}", endpoints - doubted.len(), count(endpoints, "endpoint")),
     };
-    let warning = warnings.first().map(|worst| {
-        let worst_word = if warnings.len() > 1 { ", worst" } else { ":" };
-        let worst = if worst.is_missing() {
-            format!("{} is MISSING", worst.endpoint.map_or_else(String::new, endpoint_shown))
-        } else {
-            format!("{} {}", series_name(worst), change_or_value(worst))
-        };
-        format!("{}{worst_word} {worst}", count(warnings.len(), "warning"))
+    let worst = warnings.first().map(|worst| match worst.endpoint {
+        Some(endpoint) if worst.is_missing() => format!("{} is MISSING", endpoint_shown(endpoint)),
+        _ => format!("{} {}", series_name(worst), change_or_value(worst)),
     });
-    (format!("{p95}, {within}"), warning.into_iter().collect())
+    let warning = worst.or_else(|| comparison.traffic.first().map(TrafficChange::text)).map(|worst| {
+        let worst_word = if number > 1 { ", worst" } else { ":" };
+        format!("{}{worst_word} {worst}", count(number, "warning"))
+    });
+    let doubt = doubted.first().map(|worst| {
+        let are = if doubted.len() == 1 {
+            "1 endpoint is over its limits"
+        } else {
+            &format!("{} endpoints are over their limits", doubted.len())
+        };
+        let worst_word = if doubted.len() > 1 { ", worst" } else { ":" };
+        format!(
+            "{are} with too few runs or requests to tell{worst_word} {} {}",
+            series_name(worst),
+            change_or_value(worst)
+        )
+    });
+    (format!("{p95}, {within}"), warning.into_iter().chain(doubt).collect())
+}
+
+/// The worst series of each endpoint that is over a limit without the evidence for a finding, the worst first.
+fn doubted_endpoints<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
+    let is_doubted = |row: &&Row| matches!(row.decision, Some(Decision::InDoubt(_)));
+    let worst = |rows: &'a [Row<'a>]| rows.iter().filter(is_doubted).min_by_key(|row| severity(row));
+    let mut doubted: Vec<&Row> = endpoint_groups(comparison).filter_map(worst).collect();
+    doubted.sort_by_key(|row| severity(row));
+    doubted
 }
 
 /// The change, or the value if there is nothing to compare it with.

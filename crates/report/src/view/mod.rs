@@ -19,6 +19,7 @@ use judge::model::run::Provenance;
 use judge::verdict::accepted::Applied;
 use judge::verdict::compare::{RunCounts, Verdict};
 use judge::verdict::decision::Row;
+use judge::verdict::traffic::TrafficChange;
 
 use crate::view::acceptance::Acceptance;
 use crate::view::charts::ChartData;
@@ -28,7 +29,7 @@ use crate::view::headline::Headline;
 use crate::view::input::{Confirmation, FailedRequests, Report, Sides, Stored};
 use crate::view::next::NextStep;
 use crate::view::series::{EndpointView, SeriesView, Tile};
-use crate::view::words::{Status, Tone, shown_commit};
+use crate::view::words::{Status, Tone, shown_side};
 
 /// The number of endpoints that are shown, the worst ones. Only the JSON has all of them.
 pub(crate) const ENDPOINTS: usize = 2000;
@@ -45,6 +46,7 @@ pub struct View<'a> {
     pub headline: Headline,
     pub(crate) tone: Tone,
     pub(crate) verdict: Verdict,
+    pub(crate) exit_code: u8,
     pub is_conclusive: bool,
     pub(crate) strict: bool,
     pub(crate) paired: bool,
@@ -52,6 +54,8 @@ pub struct View<'a> {
     pub(crate) tiles: Vec<Tile>,
     /// The series that WARN or FAIL, worst first.
     pub findings: Vec<Finding<'a>>,
+    /// Changes of what endpoints answer and how often they are asked.
+    pub traffic: Vec<Finding<'a>>,
     pub drift: Option<DriftView<'a>>,
     /// The exceptions in use, and those that nothing needs.
     pub exception_findings: Vec<Finding<'a>>,
@@ -75,7 +79,8 @@ pub struct View<'a> {
     pub(crate) lacking: Vec<&'static str>,
     pub(crate) name: Option<&'a str>,
     pub(crate) provenance: Sides<&'a Provenance>,
-    pub(crate) commits: Sides<String>,
+    /// The compared commits or hosts.
+    pub(crate) sides: Sides<String>,
     pub(crate) commits_between: Option<u32>,
     pub(crate) run_url: Option<&'a str>,
     /// The origin of the baseline.
@@ -102,6 +107,11 @@ pub struct Finding<'a> {
 impl<'a> Finding<'a> {
     fn of(row: &'a Row<'a>) -> Finding<'a> {
         Finding { status: Status::of(row), text: series::finding(row), row: Some(row) }
+    }
+
+    fn of_traffic(change: &TrafficChange, strict: bool) -> Finding<'a> {
+        let status = if strict { Status::Fail } else { Status::Warn };
+        Finding { status, text: change.text(), row: None }
     }
 }
 
@@ -134,12 +144,14 @@ impl<'a> View<'a> {
             headline: Headline::of_report(report),
             tone: Tone::of_verdict(comparison),
             verdict: comparison.verdict,
+            exit_code: comparison.exit_code(),
             is_conclusive: comparison.is_conclusive(),
             strict: comparison.strict,
             paired: comparison.paired,
             runs: comparison.runs,
             tiles: Tile::all(comparison),
             findings: series::findings(comparison).into_iter().map(Finding::of).collect(),
+            traffic: comparison.traffic.iter().map(|change| Finding::of_traffic(change, comparison.strict)).collect(),
             drift: comparison.drift.as_ref().map(DriftView::of),
             exception_findings: exceptions::findings(comparison),
             exceptions: &comparison.exceptions,
@@ -156,10 +168,7 @@ impl<'a> View<'a> {
             lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
             name: report.background.name.as_deref(),
             provenance: report.provenance,
-            commits: Sides {
-                baseline: shown_commit(&baseline.commit, baseline.dirty),
-                candidate: shown_commit(&candidate.commit, candidate.dirty),
-            },
+            sides: Sides { baseline: shown_side(baseline), candidate: shown_side(candidate) },
             commits_between: report.background.commits_between,
             run_url: report.background.run_url.as_deref(),
             origin: &report.baseline,
@@ -172,9 +181,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The findings of the drift, then those of the exceptions.
-    pub(crate) fn drift_and_exceptions(&self) -> impl Iterator<Item = &Finding<'a>> {
-        self.drift.iter().flat_map(|drift| &drift.findings).chain(&self.exception_findings)
+    /// The findings of no series: of the traffic, the drift and the exceptions.
+    pub(crate) fn other_findings(&self) -> impl Iterator<Item = &Finding<'a>> {
+        let drift = self.drift.iter().flat_map(|drift| &drift.findings);
+        self.traffic.iter().chain(drift).chain(&self.exception_findings)
     }
 
     /// The endpoints that people are shown, worst first.

@@ -4,7 +4,7 @@ use judge::model::limits::Level;
 use judge::model::run::Metric;
 use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, LEAST_SAMPLES};
-use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row};
+use judge::verdict::decision::{Decision, FewAnswers, FewSamples, Presence, Reason, Row, Shift};
 
 use crate::view::exceptions::accepted_text;
 use crate::view::words::{
@@ -118,6 +118,7 @@ fn status_remark(row: &Row) -> String {
         Some(Reason::NotSignificant) => " (not significant)",
         Some(Reason::NoiseUnknown | Reason::ReachesBelowLimit) => " (noise unknown)",
         Some(Reason::InGap) => " (in a gap)",
+        Some(Reason::NotConfirmed) => " (mean not up)",
         _ if row.evidence.unsettled.is_some() => "? (inconclusive)",
         Some(Reason::Missing) => " (MISSING)",
         Some(Reason::OneRun) => " (one run)",
@@ -136,6 +137,12 @@ pub(crate) fn finding(row: &Row) -> String {
     };
     match (row.decision.and_then(Decision::reason), row.accepted) {
         (Some(Reason::OneRun), _) => format!("{found}; {ONE_RUN}"),
+        (Some(Reason::FewAnswers(few)), _) => few_answers_text(few, None),
+        (Some(Reason::Shift(Shift { percentile, baseline_ms, candidate_ms })), _) => format!(
+            "{found}; p{percentile} of all requests: {} → {} ms, which is over the limit of p95, and the mean is up",
+            value(Metric::P95, baseline_ms),
+            value(Metric::P95, candidate_ms)
+        ),
         (Some(Reason::OverLimit | Reason::OverBound), Some(accepted)) => {
             format!("{found}; it was {}", accepted_text(accepted))
         }
@@ -162,9 +169,26 @@ fn doubt(row: &Row) -> Option<DoubtView> {
             "in_gap",
             "it lies in a gap between fast and slow requests, where it jumps by chance; p90, p98 and the mean are not up",
         ),
-        Some(Reason::OverLimit | Reason::OverBound | Reason::Missing) | None => {
+        Some(Reason::NotConfirmed) => {
+            doubt("not_confirmed", "p95 itself is within its limit, and the mean is not significantly up")
+        }
+        Some(Reason::FewAnswers(few)) => doubt("few_answers", &few_answers_text(few, None)),
+        Some(Reason::OverLimit | Reason::OverBound | Reason::Missing | Reason::Shift(_)) | None => {
             row.evidence.few_samples.filter(|_| row.endpoint.is_none()).and_then(few_samples)
         }
+    }
+}
+
+/// `p50` is the row of the median, which is worth more than a percentile of so few requests.
+pub(crate) fn few_answers_text(few: FewAnswers, p50: Option<&Row>) -> String {
+    let requests = format!("{:.0} requests, and the baseline has {:.0}", few.candidate, few.baseline);
+    match p50.map(|row| row.presence) {
+        Some(Presence::Both { baseline, candidate }) => format!(
+            "{requests}; the median answer takes {} ms ({} ms in the baseline)",
+            value(Metric::P50, candidate),
+            value(Metric::P50, baseline)
+        ),
+        _ => requests,
     }
 }
 

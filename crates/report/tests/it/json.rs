@@ -9,7 +9,7 @@ use expect_test::expect;
 use judge::stats::estimate::Interval;
 use judge::verdict::compare::compare;
 use judge::verdict::decision::Presence;
-use report::{Format, Report, Saved, Unjudged, View};
+use report::{CommandLine, Format, Report, Saved, Unjudged, View};
 use serde_json::{Value, json};
 
 use crate::cases::{case, cases, no_verdict};
@@ -59,7 +59,7 @@ fn json_matches_its_schema() {
     let failure: Value =
         serde_json::from_str(&Format::Json.render_unjudged(&no_verdict("there is no baseline"))).unwrap();
     schema.assert_accepts("no verdict", &failure);
-    let saved = Saved::new(&cases()[0].baseline, "perf_baseline.json", "cargo xtask perf".to_owned());
+    let saved = Saved::new(&cases()[0].baseline, "perf_baseline.json", CommandLine::default());
     for unjudged in [Unjudged::BaselineSaved(saved.clone()), Unjudged::NoBaseline(saved)] {
         let value: Value = serde_json::from_str(&Format::Json.render_unjudged(&unjudged)).unwrap();
         schema.assert_accepts(unjudged.word(), &value);
@@ -236,6 +236,7 @@ fn json_keys_run_from_verdict_to_details() {
               "text": "GET /a p95: 300 → 420 ms (+40.0%, limit +20%); seen in a single run; an endpoint fails only with two or more"
             }
           ],
+          "traffic": [],
           "drift": null,
           "exceptions": [],
           "remarks": [
