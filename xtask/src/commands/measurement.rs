@@ -13,6 +13,7 @@ use judge::model::run::{Metric, Provenance, Run, Stats, Usage};
 use judge::model::text::{cut, endpoint_shown, printable};
 use judge::parse::locust_history::History;
 use judge::stats::estimate::{Difference, estimate};
+use judge::verdict::causes::causes;
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::verdict::decision::{Presence, Row};
 use report::view::evidence::{evidence, unsettled};
@@ -334,7 +335,12 @@ pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Cloc
 }
 
 /// The facts of a report beside the comparison.
-pub fn background(project: &Project, baseline: &Baseline, candidate: &Measurement) -> Background {
+pub fn background(
+    project: &Project,
+    comparison: &Comparison,
+    baseline: &Baseline,
+    candidate: &Measurement,
+) -> Background {
     let name = project.paths.root.file_name().map(|name| printable(&name.to_string_lossy()));
     Background {
         name,
@@ -346,6 +352,7 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
         baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
         baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
         failures: results::failures(&candidate.failures_files, &candidate.runs),
+        causes: causes(comparison, baseline, &candidate.runs, &candidate.provenance),
         command: command_again(project.flags),
         is_of_others: !candidate.is_ours,
         failures_file: candidate.failures_files.iter().find(|file| file.is_file()).map(|file| project.shown(file)),

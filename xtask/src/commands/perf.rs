@@ -132,7 +132,7 @@ fn report_comparison(
     rules.check_all_met(Some(reference.baseline), &measurement.runs)?;
     let comparison = reference.compare(measurement, rules)?;
     measurement.check_answers(&comparison)?;
-    let background = background(project, reference.baseline, measurement);
+    let background = background(project, &comparison, reference.baseline, measurement);
     let report = reference.report(measurement, &comparison, &background, remeasure.clock());
     // Rounds with the baseline's commit cannot confirm a drift since an earlier baseline.
     if comparison.has_failed_itself() && is_asked_for(project, &remeasure) {
@@ -225,7 +225,7 @@ fn report_update(
     let project = reference.project;
     match reference.compare(measurement, rules) {
         Ok(comparison) => {
-            let background = background(project, reference.baseline, measurement);
+            let background = background(project, &comparison, reference.baseline, measurement);
             delivery.deliver(project, &reference.report(measurement, &comparison, &background, clock))?;
             Ok(Some(Vec::from_iter(exceptions::absorbed(&comparison))))
         }

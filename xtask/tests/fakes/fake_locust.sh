@@ -102,6 +102,7 @@ case $FAKE_LOCUST in
     loads)
         # Only such a run tells when its window was opened, and so what was used meanwhile.
         window=" \"opened_time\": $(date +%s).0, \"requests\": $requests,"
+        : > "$folder/perf_window_opened"
         sleep 3
         finish ;;
     setsid) (setsid sleep 1000 &); finish ;;

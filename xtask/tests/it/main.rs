@@ -8,6 +8,7 @@ mod account;
 mod adopt;
 mod against;
 mod bisect;
+mod causes;
 mod checkouts;
 mod closed_loop;
 mod confirm;

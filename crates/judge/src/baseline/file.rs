@@ -137,6 +137,7 @@ impl Baseline {
             aggregated.insert(name, corrected.into_iter().map(rounded).collect());
         }
         aggregated.extend(pooled(&total));
+        aggregated.extend(halves(runs));
         let endpoints = runs_by_endpoint(runs.len(), runs.iter().flat_map(|run| &run.endpoints));
         let mut metrics = BTreeMap::new();
         for metric in Metric::ALL {
@@ -349,7 +350,7 @@ fn refuse_conflict_markers(text: &str) -> Result<()> {
 
 /// The keys that a series has beyond the metrics if every run has a histogram: the percentiles of the requests of all runs
 /// together, at [`PERCENTILES`], and the requests of each run that took longer than the p95 of them.
-const POOLED: &str = "pooled";
+pub(crate) const POOLED: &str = "pooled";
 const ABOVE_P95: &str = "above_p95";
 
 /// The mean size of the answers in bytes, in each run.
@@ -392,6 +393,18 @@ fn pooled(runs: &[&Stats]) -> RunsByMetric {
     let above = runs.iter().map(|stats| stats.histogram.count_above(p95_ms) as f64).collect();
     let percentiles = PERCENTILES.iter().map(|percent| rounded(all.percentile(percent / 100.0))).collect();
     RunsByMetric::from([(POOLED.to_owned(), percentiles), (ABOVE_P95.to_owned(), above)])
+}
+
+/// The keys of the mean response time in ms of the first half of each run, and of the second.
+pub(crate) const HALVES: [&str; 2] = ["first_half_ms", "second_half_ms"];
+
+/// None unless every run has both halves.
+fn halves(runs: &[Run]) -> RunsByMetric {
+    let Some(halves) = runs.iter().map(|run| run.halves_ms).collect::<Option<Vec<[f64; 2]>>>() else {
+        return RunsByMetric::new();
+    };
+    let of = |half: usize| halves.iter().map(|halves| rounded(halves[half])).collect();
+    [0, 1].map(|half| (HALVES[half].to_owned(), of(half))).into()
 }
 
 fn check_pooled(series: &RunsByMetric) -> Result<()> {
