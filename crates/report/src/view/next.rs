@@ -133,7 +133,7 @@ fn find_the_commit(report: &Report) -> Option<NextStep> {
     }
     let (command, commit) = (report.background.command.measuring(), baseline_commit(report)?);
     // The flags of the load are those of bisect too, which starts the service itself.
-    if command.words.iter().any(|word| word == "--host") {
+    if command.words.iter().any(|word| ["--host", "--against-url"].contains(&word.as_str())) {
         return None;
     }
     let command = command.without("--baseline").of(&format!("bisect {commit}"));
