@@ -91,15 +91,18 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     let folder = perf_folder.join(&name);
     let python = folder.join("bin/python");
     let complete = folder.join("complete");
-    let installed = || if python.exists() { files::read_to_string(&complete).ok() } else { None };
-    if let Some(line) = installed() {
+    let installed = || -> Result<Option<String>> {
+        let is_usable = python.exists() && complete.is_file() && can_import(shell, &python)?;
+        if is_usable { files::read_to_string(&complete).map(Some) } else { Ok(None) }
+    };
+    if let Some(line) = installed()? {
         return locust(python, &line);
     }
 
     let lock_file = perf_folder.join(format!("{name}.lock"));
     let lock = lock::lock(&lock_file, INSTALL_TIMEOUT)?;
     let _lock = lock.with_context(|| format!("another process holds {}: run this again", lock_file.display()))?;
-    if let Some(line) = installed() {
+    if let Some(line) = installed()? {
         return locust(python, &line);
     }
     say(&format!("installing {pinned} into {} (first run only)", folder.display()));
@@ -124,6 +127,14 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     let locust = locust(python, &printed)?;
     files::write_atomically(&complete, &printed)?;
     Ok(locust)
+}
+
+/// Whether the environment still works. An upgrade of the system's Python leaves its packages in a folder that the new one
+/// does not read, and compiled modules that it cannot load.
+fn can_import(shell: &Shell, python: &Path) -> Result<bool> {
+    let script = "import greenlet, importlib.util, sys; sys.exit(importlib.util.find_spec('locust') is None)";
+    let command = cmd!(shell, "{python} -c {script}").env("PYTHONSAFEPATH", "1");
+    Ok(process::answer("Locust's Python", &command.into(), VERSION_TIMEOUT)?.is_some())
 }
 
 /// Makes an environment and installs `requirements` into it: by uv if there is one, or by Python's venv and pip.

@@ -274,6 +274,9 @@ impl Locust {
         if let Some(listener) = &listener {
             warnings.extend(listener.unfinished_text());
             warnings.extend(left_out(job, listener)?);
+            let as_asked = listener.load.check(job.load, !listener.ramp_up_left_out);
+            warnings.extend(as_asked.map_err(|error| Failure::new(error.to_string(), &job.log()))?);
+            self.check_is_complete(job, listener)?;
         }
         match coverage {
             Coverage::Window => {}
@@ -296,6 +299,19 @@ impl Locust {
         let (mean_users, users_left) =
             listener.map_or((None, Vec::new()), |listener| (listener.mean_users, listener.users_left));
         Ok(Finished { coverage, window, mean_users, users_left, warnings })
+    }
+
+    /// Checks that Locust came to its end, where it writes its own files.
+    fn check_is_complete(&self, job: &Job, listener: &ListenerFile) -> Result<()> {
+        let json = (self.parsed >= JSON_FILE).then_some("perf_results.json");
+        let missing = ["perf_complete.json"].into_iter().chain(json).find(|name| !job.path(name).is_file());
+        let Some(missing) = missing.filter(|_| listener.load.is_counted()) else { return Ok(()) };
+        bail!(Failure::new(
+            format!(
+                "Locust was left before its end, such as by os._exit in a listener of `quitting`: {missing} is missing: remove that from the locustfile"
+            ),
+            &job.log()
+        ))
     }
 
     /// Takes Locust's own statistics, if our listener cannot have written any.

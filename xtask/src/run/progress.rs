@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _, stderr};
+use std::io::{IsTerminal as _, stderr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,8 @@ use crate::config::project::Project;
 use crate::run::http;
 use crate::run::locust::{self, Job, Locust, Progress, Stage};
 use crate::run::workers::{self, Master, WorkerList};
-use crate::sys::ci;
 use crate::sys::files::Follower;
+use crate::sys::{ci, printer};
 
 const BAR_WIDTH: usize = 10;
 
@@ -73,7 +73,7 @@ pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, work
         folders.extend(Path::new(file).parent().and_then(Path::to_str).filter(|folder| !folder.is_empty()));
     }
     let folders = Vec::from_iter(folders);
-    let master = Master { address: workers::address(job.bind_host), port: job.bind_port };
+    let master = Master { address: workers::address(job.bind_host, job.host), port: job.bind_port };
     for line in locust.setup.commands(workers, &locust.version, &master, &folders) {
         project.say(&line);
     }
@@ -143,7 +143,7 @@ impl LoadView<'_> {
                 // Zeros stand for what was left out of a long log.
                 let lines: Vec<u8> = self.log.next_lines().into_iter().filter(|byte| *byte != 0).collect();
                 let end = if lines.ends_with(b"\n") { "\n" } else { "" };
-                let _ = write!(stderr(), "{}{end}", foreign(&String::from_utf8_lossy(&lines)));
+                printer::progress(format!("{}{end}", foreign(&String::from_utf8_lossy(&lines))));
             }
             Output::Line(_) | Output::Nothing => {}
         }
@@ -182,9 +182,7 @@ impl ProgressLine {
         if self.is_terminal && columns > 0 {
             text.truncate(columns - 1);
         }
-        // Progress that cannot be shown is no reason to end a measurement.
-        let _ = if self.is_terminal { write!(stderr(), "\r\x1b[2K{text}") } else { writeln!(stderr(), "{text}") };
-        let _ = stderr().flush();
+        printer::progress(if self.is_terminal { format!("\r\x1b[2K{text}") } else { format!("{text}\n") });
     }
 
     fn text(&self, progress: &Progress, with_bar: bool) -> String {
@@ -220,7 +218,7 @@ impl ProgressLine {
 impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.is_terminal && self.shown_at.is_some() {
-            let _ = write!(stderr(), "\r\x1b[2K");
+            printer::progress("\r\x1b[2K".to_owned());
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod invocation;
 pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod machine;
+pub(crate) mod printer;
 pub(crate) mod proc;
 pub(crate) mod process;
 pub(crate) mod screen;
