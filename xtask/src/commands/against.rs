@@ -130,6 +130,9 @@ impl Rounds {
             if round % 2 == 0 {
                 measured.candidate.push(measure_this(runner)?);
             }
+            if round == rules.most_runs() {
+                project.record_runs(true, None)?;
+            }
             let rounds = Rounds::new(project, measured.clone()).with_context(other_side)?;
             let (next, max_rounds) = {
                 let comparison = rounds.compare(rules)?;
@@ -137,6 +140,7 @@ impl Rounds {
             };
             project.say(&format!("round {round}/{max_rounds}: {}", next.reason()));
             if let Next::Stop(_) = next {
+                project.record_runs(true, None)?;
                 return Ok(rounds);
             }
         }

@@ -367,16 +367,12 @@ pub fn command_again(flags: &PerfFlags) -> CommandLine {
     let mut command = CommandLine::default();
     let load = &flags.load;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-    // `--host` alone is no part of a command that also starts the service, as `--confirm` does.
-    let host = load.host.as_ref().filter(|_| flags.against_url.is_some());
-    let url = |url: Option<&String>| url.map(|url| mask::url(url));
     let named = [
-        ("--host", url(host)),
-        ("--against-url", url(flags.against_url.as_ref())),
         ("--config", path(&flags.config)),
         ("--baseline", path(&flags.baseline)),
         ("--locustfile", path(&load.locustfile)),
         ("--host", load.host.as_deref().map(mask::url)),
+        ("--against-url", flags.against_url.as_deref().map(mask::url)),
         ("--users", load.users.map(|users| users.to_string())),
         ("--spawn-rate", load.spawn_rate.map(|rate| rate.to_string())),
         ("--run-time", load.run_time_s.map(|seconds| format!("{seconds}s"))),

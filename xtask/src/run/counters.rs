@@ -133,7 +133,10 @@ impl Source {
                 (shown.clone(), answer.with_context(|| format!("{shown} failed: run it yourself to see why"))?)
             }
         };
-        ensure!(bytes.len() <= MOST_BYTES, "{shown}: more than {MOST_BYTES} bytes: give a page or a command with fewer");
+        ensure!(
+            bytes.len() <= MOST_BYTES,
+            "{shown}: more than {MOST_BYTES} bytes: give a page or a command with fewer"
+        );
         let text = String::from_utf8(bytes).ok().with_context(|| format!("{shown}: this is not UTF-8"))?;
         parse(&text).with_context(|| shown)
     }
@@ -159,7 +162,8 @@ fn fetch(url: &str) -> Result<Vec<u8>> {
             Err(error) => return Err(error.into()),
         }
     }
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("it answers something else than HTTP")?;
+    let end =
+        answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("it answers something else than HTTP")?;
     let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
     let status = head.split_whitespace().nth(1).unwrap_or_default();
     ensure!(status == "200", "it answers {}", cut(&printable(status), 40));
@@ -268,7 +272,13 @@ mod tests {
                     # TYPE memory gauge\nmemory 5\n# TYPE seconds histogram\nseconds_bucket{le=\"1\"} 3\n\
                     seconds_sum 1.5\nseconds_count 3\n# TYPE old summary\nold{quantile=\"0.5\"} 3\nold_sum 4\n\nplain 1e3\nnan NaN\n";
         let counts = parse(text).unwrap();
-        let expected = [("db_queries_total", 7.0), ("old_sum", 4.0), ("plain", 1000.0), ("seconds_count", 3.0), ("seconds_sum", 1.5)];
+        let expected = [
+            ("db_queries_total", 7.0),
+            ("old_sum", 4.0),
+            ("plain", 1000.0),
+            ("seconds_count", 3.0),
+            ("seconds_sum", 1.5),
+        ];
         assert_eq!(counts, expected.map(|(name, value)| (name.to_owned(), value)).into());
         for (text, why) in [
             ("{\"queries\": 1}", "line 1 is `{\"queries\": 1}`: expected `name value`"),

@@ -6,6 +6,7 @@ pub(crate) mod counters;
 pub(crate) mod http;
 pub mod install;
 pub(crate) mod listener;
+pub(crate) mod load_check;
 pub(crate) mod locust;
 pub(crate) mod locust_log;
 pub(crate) mod over_time;

@@ -93,6 +93,7 @@ impl<'a> Runner<'a> {
             machine: Some(machine::describe(&project.shell)),
             locust: Some(locust.version.clone()),
             python: locust.python.clone(),
+            packages: locust.packages.clone(),
             locustfile: locustfile_digest(&project.paths.root, &settings.locustfile),
             locustfile_path: settings.locustfile_path.clone(),
             ..project.provenance()
@@ -176,7 +177,8 @@ impl<'a> Runner<'a> {
         let mut target = self.clock.waiting(start).map_err(|error| side.explain(error))?;
         let same_executable = self.same_executable(side, &target);
         let root = &project.paths.root;
-        let mut counters = self.clock.waiting(|| Counters::check(shell, service, target.port(), root, side.commit().is_some()))?;
+        let mut counters =
+            self.clock.waiting(|| Counters::check(shell, service, target.port(), root, side.commit().is_some()))?;
         let mut sampler = Sampler::default();
         let mut finished = self.load(side, &mut target, &mut sampler, &mut counters, load_number, &folder)?;
         for sentence in self.clock.waiting(|| target.stop()) {
@@ -185,8 +187,9 @@ impl<'a> Runner<'a> {
         // A signal may have come while the service stopped, when nothing else checks for one.
         process::check_interrupted()?;
         let mut provenance = self.provenance.clone();
-        provenance.usage =
-            finished.window.and_then(|window| usage::of_run(&sampler, &window, finished.connections, &counters.rises()));
+        provenance.usage = finished
+            .window
+            .and_then(|window| usage::of_run(&sampler, &window, finished.connections, &counters.rises()));
         finished.warnings.extend(counters.warning());
         match side {
             Side::Only | Side::This => {}
@@ -231,7 +234,8 @@ impl<'a> Runner<'a> {
             folder: folder.strip_prefix(&project.paths.root).unwrap_or(folder),
             verbose: project.flags.verbose,
         };
-        project.say(&format!("load-testing {}{} ({load})", mask::url(&host), side.suffix()));
+        let shown_load = if number.is_first() { format!(" ({load})") } else { String::new() };
+        project.say(&format!("load-testing {}{}{shown_load}", mask::url(&host), side.suffix()));
         if let Some(workers) = load.workers
             && !*has_printed_worker_commands
         {

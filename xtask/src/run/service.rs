@@ -263,6 +263,9 @@ impl StartedService {
             let last = match answer {
                 Ok(Answer::Connected) => return Ok(()),
                 Ok(Answer::Status(status)) if self.is_ready(status) => return Ok(()),
+                Ok(Answer::Status(status @ (301..=303 | 307 | 308))) => format!(
+                    "it answers {status}, a redirect, which is not followed; if it means ready, set ready_status = {status} in [service]"
+                ),
                 Ok(Answer::Status(status)) => format!("it answers {status}"),
                 Err(error) if error.contains("refused") => {
                     "nothing listens there; does the service get {port}, through its command or [service] env?"

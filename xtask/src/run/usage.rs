@@ -104,7 +104,8 @@ pub fn of_run(sampler: &Sampler, window: &Window, connections: Option<u64>, rise
     let mut usage = sampler.usage(window).unwrap_or_default();
     let requests = window.requests as f64;
     if window.requests > 0 {
-        usage.connections_per_request = connections.map(|opened| rounded(opened as f64 / requests)).into_iter().collect();
+        usage.connections_per_request =
+            connections.map(|opened| rounded(opened as f64 / requests)).into_iter().collect();
         let per_request = |(name, rise): (&String, &f64)| (name.clone(), vec![rounded(rise / requests)]);
         usage.counters_per_request = rises.iter().map(per_request).collect();
     }

@@ -55,10 +55,7 @@ fn switches(pid: i32, tid: i32) -> Option<Switches> {
 /// Parses the two last lines of a status, as `proc_pid_status(5)` describes it.
 fn parse_status(status: &str) -> Option<Switches> {
     let count = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    Some(Switches {
-        voluntary: count("voluntary_ctxt_switches:")?,
-        involuntary: count("nonvoluntary_ctxt_switches:")?,
-    })
+    Some(Switches { voluntary: count("voluntary_ctxt_switches:")?, involuntary: count("nonvoluntary_ctxt_switches:")? })
 }
 
 #[cfg(test)]

@@ -31,7 +31,12 @@ fn locustfile() -> String {
 fn python(name: &str) -> Scratch {
     let scratch = Scratch::new(name);
     let service = root().join("xtask/tests/fakes/causes_service.py").display().to_string();
-    configure(&scratch, &format!("exec python3 '{service}' {{port}}"), "ready", "counters = \"http://127.0.0.1:{port}/metrics\"\n");
+    configure(
+        &scratch,
+        &format!("exec python3 '{service}' {{port}}"),
+        "ready",
+        "counters = \"http://127.0.0.1:{port}/metrics\"\n",
+    );
     scratch.write("locustfile.py", &locustfile());
     scratch
 }
@@ -84,7 +89,11 @@ fn counting(name: &str, counters: &str) -> Scratch {
 #[test]
 fn counters_in_another_format_are_refused_before_the_load() {
     for (name, counters, reason) in [
-        ("json", "echo \"{}\"", "[service] counters: `echo \"{}\"`: line 1 is `{}`: expected `name value`, as in Prometheus"),
+        (
+            "json",
+            "echo \"{}\"",
+            "[service] counters: `echo \"{}\"`: line 1 is `{}`: expected `name value`, as in Prometheus",
+        ),
         ("empty", "http://127.0.0.1:{port}/metrics", "/metrics: it has no counter: expected lines `name value`"),
         ("many", "seq 400 | sed \"s/.*/a& 1/\"", "more than 300 names: choose some by a command"),
         ("large", "yes a 1 | head -c 2000000", "more than 1048576 bytes: give a page or a command with fewer"),
@@ -98,14 +107,19 @@ fn counters_in_another_format_are_refused_before_the_load() {
 }
 
 /// The fake Locust makes 450 requests between two readings.
-const STEPS: &str = "n=$(($(cat \"$PIDS/count\" || echo 0) + ${STEP:-450})); echo $n > \"$PIDS/count\"; echo db_queries $n";
+const STEPS: &str =
+    "n=$(($(cat \"$PIDS/count\" || echo 0) + ${STEP:-450})); echo $n > \"$PIDS/count\"; echo db_queries $n";
 
 #[test]
 fn counter_that_rose_with_a_latency_is_named() {
     let scratch = counting("counters-rise", STEPS).with("FAKE_LOCUST", "loads");
     let output = scratch.perf("--update-baseline --max-runs 2");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    assert!(scratch.read("perf_baseline.json").contains("\"db_queries\": [1.0, 1.0]"), "{}", scratch.read("perf_baseline.json"));
+    assert!(
+        scratch.read("perf_baseline.json").contains("\"db_queries\": [1.0, 1.0]"),
+        "{}",
+        scratch.read("perf_baseline.json")
+    );
     // Without a latency over its limit nothing is asked for its cause.
     let output = perf(&scratch, "--max-runs 1 --report target/perf.json", &[("STEP", "4950")]);
     assert_eq!(output.code, 0, "{}", output.stderr);
@@ -138,13 +152,16 @@ fn planted_cause_comes_first() {
     record(&scratch);
     let only = env::var("CAUSES_ONLY").unwrap_or_default();
     let (tries, mut found, mut made) = (number_of("CAUSES_TRIES", 5), 0, 0);
-    for (plant, first) in PLANTED.iter().filter(|(plant, _)| only.is_empty() || only.split(',').any(|name| name == *plant)) {
+    for (plant, first) in
+        PLANTED.iter().filter(|(plant, _)| only.is_empty() || only.split(',').any(|name| name == *plant))
+    {
         for number in 1..=tries {
             let output = perf(&scratch, "--report target/perf.json", &[("PLANT", plant)]);
             assert!(output.code < 2, "{plant}: {}", output.stderr);
             let causes = causes(&scratch).unwrap_or_default();
             let is_first = causes.first().is_some_and(|cause| {
-                first.contains(&cause["kind"].as_str().unwrap()) && (*plant != "endpoint" || cause["endpoint"] == "GET /c")
+                first.contains(&cause["kind"].as_str().unwrap())
+                    && (*plant != "endpoint" || cause["endpoint"] == "GET /c")
             });
             println!("{plant} {number}: {}", if is_first { "found" } else { "MISSED" });
             if causes.is_empty() {

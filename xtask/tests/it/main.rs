@@ -17,6 +17,7 @@ mod drift;
 mod faults;
 mod first_baseline;
 mod gates;
+mod gitlab;
 mod hardening;
 mod history;
 mod judge;

@@ -359,7 +359,9 @@ pub const CONTENT_BYTES: &str = "content_bytes";
 /// The requests of all runs of a series together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pooled {
+    pub p90_ms: f64,
     pub p95_ms: f64,
+    pub p98_ms: f64,
     /// Of each run, the requests that took longer than the p95.
     pub above_p95: Vec<f64>,
     /// Of each run, all requests.
@@ -369,9 +371,12 @@ pub struct Pooled {
 impl Pooled {
     /// `None` for a series without histograms.
     pub fn of(series: &RunsByMetric) -> Option<Pooled> {
-        let p95 = PERCENTILES.iter().position(|percent| *percent >= 95.0)?;
+        let percentiles = series.get(POOLED)?;
+        let at = |percent: f64| percentiles.get(PERCENTILES.iter().position(|at| *at >= percent)?).copied();
         Some(Pooled {
-            p95_ms: *series.get(POOLED)?.get(p95)?,
+            p90_ms: at(90.0)?,
+            p95_ms: at(95.0)?,
+            p98_ms: at(98.0)?,
             above_p95: series.get(ABOVE_P95)?.clone(),
             requests: series.get(Metric::TotalRequests.name())?.clone(),
         })

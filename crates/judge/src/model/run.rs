@@ -466,6 +466,9 @@ pub struct Provenance {
     pub locust: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<String>,
+    /// Locust's environment, if the gate installed it: `gevent 26.9.0, greenlet 3.5.6`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packages: Option<String>,
     /// The gate's version and commit: `0.2.0 (1f0c3a9b7d21)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<String>,

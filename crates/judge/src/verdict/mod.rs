@@ -7,6 +7,8 @@ pub mod compare;
 pub mod decision;
 pub mod endpoints;
 mod few_answers;
+pub mod names;
 mod sensitivity;
 mod series;
 mod stopping;
+pub mod traffic;

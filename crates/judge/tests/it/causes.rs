@@ -113,8 +113,11 @@ impl Service {
             involuntary_switches_per_request: noisy(0.5),
             connections_per_request: vec![self.connections],
             // The second one rises so often per second, whatever the load is.
-            counters_per_request: [("db_queries".to_owned(), noisy(self.queries)), ("ticks".to_owned(), noisy(100.0 / rate))]
-                .into(),
+            counters_per_request: [
+                ("db_queries".to_owned(), noisy(self.queries)),
+                ("ticks".to_owned(), noisy(100.0 / rate)),
+            ]
+            .into(),
         };
         (run, usage)
     }
@@ -211,7 +214,10 @@ fn planted_cause_comes_first() {
             let causes = causes_between(&before, &now, seed).expect(planted);
             let kinds: Vec<&str> = causes.iter().map(|cause| cause.kind.name()).collect();
             assert_eq!(kinds.first(), Some(&expected), "{planted}, seed {seed}: {kinds:?}");
-            assert!(!causes.iter().any(|cause| cause.kind == Kind::Counter("ticks".to_owned())), "{planted}: {kinds:?}");
+            assert!(
+                !causes.iter().any(|cause| cause.kind == Kind::Counter("ticks".to_owned())),
+                "{planted}: {kinds:?}"
+            );
         }
     }
 }
@@ -240,7 +246,11 @@ fn shape_is_that_of_the_percentiles() {
         causes.into_iter().find_map(|cause| if let Kind::Shape(shape) = cause.kind { Some(shape) } else { None })
     };
     let factor = Service { latency_ms: before.latency_ms.map(|ms| 1.6 * ms), ..before.clone() };
-    assert!(matches!(shape(&factor), Some(Shape::Factor(factor)) if (factor - 1.6).abs() < 0.1), "{:?}", shape(&factor));
+    assert!(
+        matches!(shape(&factor), Some(Shape::Factor(factor)) if (factor - 1.6).abs() < 0.1),
+        "{:?}",
+        shape(&factor)
+    );
     let tail = Service { tail: 9.0, ..before.clone() };
     assert!(matches!(shape(&tail), Some(Shape::Tail | Shape::SecondCloud { .. })), "{:?}", shape(&tail));
     assert_eq!(shape(&before), None);
@@ -250,7 +260,8 @@ fn shape_is_that_of_the_percentiles() {
 fn step_within_a_run_has_its_moment() {
     let before = Service::default();
     for (is_step, expected) in [(true, true), (false, false)] {
-        let now = Service { over_time: 4.0, is_step, latency_ms: before.latency_ms.map(|ms| 2.0 * ms), ..before.clone() };
+        let now =
+            Service { over_time: 4.0, is_step, latency_ms: before.latency_ms.map(|ms| 2.0 * ms), ..before.clone() };
         let causes = causes_between(&before, &now, 5).unwrap();
         let Kind::OverTime { from_s } = causes[0].kind else { panic!("{causes:?}") };
         assert_eq!(from_s.is_some(), expected, "{from_s:?}");

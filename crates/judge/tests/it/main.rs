@@ -24,4 +24,5 @@ mod secrets;
 #[path = "../../benches/calibration/simulation/mod.rs"]
 mod simulation;
 mod statistics;
+mod traffic;
 mod work;

@@ -83,6 +83,7 @@ pub(crate) fn render(view: &View) -> String {
         ("paired", json(view.paired)),
         ("runs", run_counts(view.runs)),
         ("findings", list(&view.findings, finding)),
+        ("traffic", list(&view.traffic, |finding| json(&finding.text))),
         ("drift", optional(view.drift.as_ref(), drift)),
         ("exceptions", list(view.exceptions, exception)),
         ("what_changed", optional(view.changes.as_ref(), |changes| list(&changes.changes, change))),

@@ -45,7 +45,7 @@ pub(crate) fn render(view: &View) -> String {
             case(&mut body, &name, &case_name, series);
         }
         if id == 0 {
-            let findings = view.drift_and_exceptions();
+            let findings = view.other_findings();
             let findings = findings.map(|finding| format!("{} {}", finding.status.word(), finding.text));
             let changes = view.changes.iter().flat_map(ChangesView::lines).map(|line| format!("changed: {line}"));
             let lines = findings.chain(changes).chain(view.notes.iter().cloned());

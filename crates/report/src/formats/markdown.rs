@@ -37,7 +37,7 @@ pub fn render(view: &View) -> String {
     let listed = view.findings.iter().take(FINDINGS).map(finding_line);
     let left_out = append(&mut text, listed, PART_BYTES) + view.findings.len().saturating_sub(FINDINGS);
     add_left_out(&mut text, left_out, "findings");
-    let left_out = append(&mut text, view.drift_and_exceptions().map(finding_line), PART_BYTES);
+    let left_out = append(&mut text, view.other_findings().map(finding_line), PART_BYTES);
     add_left_out(&mut text, left_out, "findings");
     text.push_str(&changes(view));
     let notes = view.notes.iter().map(|note| format!("- note: {}\n", prose(note)));

@@ -108,7 +108,7 @@ fn findings(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen
         let more = format!("... and {} more: see --verbose", listed.len() - FINDINGS);
         wrap(text, Style::new(), "", &more, screen);
     }
-    for finding in view.drift_and_exceptions() {
+    for finding in view.other_findings() {
         finding_line(text, finding, screen);
     }
 }

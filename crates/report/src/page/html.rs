@@ -283,7 +283,7 @@ fn acceptance(body: &mut String, acceptance: Option<&Acceptance>) {
 }
 
 fn findings(body: &mut String, view: &View) {
-    let findings = view.findings.iter().take(FINDINGS).chain(view.drift_and_exceptions());
+    let findings = view.findings.iter().take(FINDINGS).chain(view.other_findings());
     let items: String = findings.map(finding).collect();
     if items.is_empty() {
         return;

@@ -52,12 +52,17 @@ fn text(cause: &Cause, failures: &[FailedRequests]) -> String {
     match &cause.kind {
         Kind::Counter(name) => format!("{} per request {}", cut(&printable(name), NAME_COLUMNS), rose("")),
         Kind::AnswerBytes { others } => {
-            let more = if *others > 0 { format!("; so did those of {}", count(*others, "other endpoint")) } else { String::new() };
+            let more = if *others > 0 {
+                format!("; so did those of {}", count(*others, "other endpoint"))
+            } else {
+                String::new()
+            };
             format!("answers of {endpoint} grew {}{more}", from_to(" bytes"))
         }
         Kind::Connections => format!("connections opened per request {}: keep-alive may be lost", rose("")),
         Kind::Failures => {
-            let error = most_frequent_error(cause, failures).map_or_else(String::new, |error| format!(", mostly {error}"));
+            let error =
+                most_frequent_error(cause, failures).map_or_else(String::new, |error| format!(", mostly {error}"));
             format!("failures of {endpoint} {}{error}", rose("%"))
         }
         Kind::OverTime { from_s } => {

@@ -121,8 +121,16 @@ impl CommandLine {
     /// The command that judges these results and makes none.
     pub(crate) fn judging(&self, results: &str) -> CommandLine {
         let results = if self.results.is_empty() { vec![results.to_owned()] } else { self.results.clone() };
-        let measures =
-            ["--users", "--spawn-rate", "--run-time", "--host", "--locustfile", "--processes", "--expect-workers"];
+        let measures = [
+            "--users",
+            "--spawn-rate",
+            "--run-time",
+            "--host",
+            "--against-url",
+            "--locustfile",
+            "--processes",
+            "--expect-workers",
+        ];
         let mut command = CommandLine { results, locust_args: Vec::new(), ..self.clone() };
         if self.results.is_empty() {
             command = measures.iter().fold(command, |command, flag| command.without(flag));

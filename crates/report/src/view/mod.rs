@@ -20,6 +20,7 @@ use judge::model::run::Provenance;
 use judge::verdict::accepted::Applied;
 use judge::verdict::compare::{RunCounts, Verdict};
 use judge::verdict::decision::Row;
+use judge::verdict::traffic::TrafficChange;
 
 use crate::view::acceptance::Acceptance;
 use crate::view::changes::ChangesView;
@@ -55,6 +56,8 @@ pub struct View<'a> {
     pub(crate) tiles: Vec<Tile>,
     /// The series that WARN or FAIL, worst first.
     pub findings: Vec<Finding<'a>>,
+    /// Changes of what endpoints answer and how often they are asked.
+    pub traffic: Vec<Finding<'a>>,
     pub drift: Option<DriftView<'a>>,
     /// The exceptions in use, and those that nothing needs.
     pub exception_findings: Vec<Finding<'a>>,
@@ -109,6 +112,11 @@ impl<'a> Finding<'a> {
     fn of(row: &'a Row<'a>) -> Finding<'a> {
         Finding { status: Status::of(row), text: series::finding(row), row: Some(row) }
     }
+
+    fn of_traffic(change: &TrafficChange, strict: bool) -> Finding<'a> {
+        let status = if strict { Status::Fail } else { Status::Warn };
+        Finding { status, text: change.text(), row: None }
+    }
 }
 
 /// How a FAIL by the stored numbers was confirmed.
@@ -147,6 +155,7 @@ impl<'a> View<'a> {
             runs: comparison.runs,
             tiles: Tile::all(comparison),
             findings: series::findings(comparison).into_iter().map(Finding::of).collect(),
+            traffic: comparison.traffic.iter().map(|change| Finding::of_traffic(change, comparison.strict)).collect(),
             drift: comparison.drift.as_ref().map(DriftView::of),
             exception_findings: exceptions::findings(comparison),
             exceptions: &comparison.exceptions,
@@ -177,9 +186,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The findings of the drift, then those of the exceptions.
-    pub(crate) fn drift_and_exceptions(&self) -> impl Iterator<Item = &Finding<'a>> {
-        self.drift.iter().flat_map(|drift| &drift.findings).chain(&self.exception_findings)
+    /// The findings of no series: of the traffic, the drift and the exceptions.
+    pub(crate) fn other_findings(&self) -> impl Iterator<Item = &Finding<'a>> {
+        let drift = self.drift.iter().flat_map(|drift| &drift.findings);
+        self.traffic.iter().chain(drift).chain(&self.exception_findings)
     }
 
     /// The endpoints that people are shown, worst first.

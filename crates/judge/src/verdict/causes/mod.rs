@@ -61,20 +61,29 @@ pub enum Kind {
     /// One of the user's counters, by name: its rise per request.
     Counter(String),
     /// The mean size of an answer, in bytes, and the number of further endpoints whose answers grew.
-    AnswerBytes { others: usize },
+    AnswerBytes {
+        others: usize,
+    },
     /// Connections opened for each request.
     Connections,
     /// The error rate in percent.
     Failures,
     /// How much slower the second half of a run was than the first, in percent. `from_s` is the moment from which on it
     /// was, in seconds of the window, if there is one.
-    OverTime { from_s: Option<f64> },
+    OverTime {
+        from_s: Option<f64>,
+    },
     /// The mean response time of an endpoint in ms, and the part of the slowdown that the endpoint brings, in percent.
-    Endpoint { share_pct: f64, share_interval: Interval },
+    Endpoint {
+        share_pct: f64,
+        share_interval: Interval,
+    },
     /// CPU time of the service for each request, in ms.
     Cpu,
     /// The mean response time in ms rose, and the CPU time in ms cannot be why.
-    Waiting { cpu_ms: [f64; 2] },
+    Waiting {
+        cpu_ms: [f64; 2],
+    },
     VoluntarySwitches,
     InvoluntarySwitches,
     /// In MB.
@@ -226,7 +235,9 @@ pub fn causes(
         .filter(|row| row.is_finding() && LATENCIES.contains(&row.metric))
         .filter_map(|row| match row.presence {
             // A value over its bound may be what it was.
-            Presence::Both { baseline, candidate } if baseline > 0.0 && candidate > baseline => Some(candidate / baseline),
+            Presence::Both { baseline, candidate } if baseline > 0.0 && candidate > baseline => {
+                Some(candidate / baseline)
+            }
             _ => None,
         })
         .reduce(f64::max)?;

@@ -54,9 +54,8 @@ impl Sides<'_> {
         };
         let before = per_second(before, self.baseline.total_runs(Metric::RequestsPerSec));
         let contrast = self.contrast(&before, &per_second(now, &self.total(Metric::RequestsPerSec)));
-        let rose = |contrast: &Contrast| {
-            contrast.factor() >= FACTOR_PER_SECOND && contrast.p_value <= super::FAMILY_ERROR
-        };
+        let rose =
+            |contrast: &Contrast| contrast.factor() >= FACTOR_PER_SECOND && contrast.p_value <= super::FAMILY_ERROR;
         contrast.as_ref().is_some_and(rose)
     }
 
