@@ -33,6 +33,8 @@ use crate::sys::git;
 /// The runs of one side.
 pub struct Measurement {
     pub runs: Vec<Run>,
+    /// The runs as they were counted before version 1.4 of the baseline, if that makes a difference.
+    runs_with_setup: Option<Vec<Run>>,
     /// Each run over time, or why that is missing.
     pub histories: Vec<Result<History, String>>,
     pub provenance: Provenance,
@@ -74,7 +76,8 @@ impl Measurement {
             "--users has no effect here, because the runs of the gate have counted their users: leave it out"
         );
         let failures_files: Vec<PathBuf> = measured.iter().map(MeasuredRun::failures_file).collect();
-        for MeasuredRun { path, run, file, history } in measured {
+        let runs_with_setup = runs_with_setup(&measured);
+        for MeasuredRun { path, run, file, history, .. } in measured {
             file_warnings.extend(run.oddities.iter().map(|oddity| format!("{}: {oddity}", project.shown(&path))));
             let file = file.unwrap_or_else(|| RunFile::of_others(project.provenance(), history.as_ref().ok()));
             runs.push(run);
@@ -109,6 +112,7 @@ impl Measurement {
         }
         Ok(Measurement {
             runs,
+            runs_with_setup,
             histories,
             provenance,
             file_warnings,
@@ -128,10 +132,18 @@ impl Measurement {
         }
     }
 
+    /// The runs as the baseline counts requests of `on_start`.
+    pub fn runs_for(&self, baseline: &Baseline) -> &[Run] {
+        match &self.runs_with_setup {
+            Some(runs) if !baseline.has_setup_apart() => runs,
+            _ => &self.runs,
+        }
+    }
+
     /// Checks that the runs can be compared with a baseline of this provenance. If users are missing, the error has why they
     /// left.
     pub fn check_comparable(&self, baseline: &Baseline, shown: &str) -> Result<()> {
-        let work = work(baseline, &self.runs);
+        let work = work(baseline, self.runs_for(baseline));
         let refusal = comparability(&baseline.provenance, &self.provenance).refusal.or(work.refusal);
         let Some(refusal) = refusal else { return Ok(()) };
         match users_left_text(&self.users_left) {
@@ -168,9 +180,12 @@ impl Measurement {
         Some(if shown.is_empty() { why } else { format!("{why}: {}", listed(&shown, ", ")) })
     }
 
-    /// What a comparison of results of others cannot know, a sentence each.
-    pub fn limits_of_others(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
+    /// What a comparison with this baseline cannot show, a sentence each.
+    pub fn limits_of_comparison(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
         let mut warnings = Vec::new();
+        if self.runs_with_setup.is_some() && !baseline.has_setup_apart() {
+            warnings.push("the baseline counts requests of `on_start` among the others: record it again with --update-baseline, and they are judged apart".to_owned());
+        }
         if self.is_ours {
             return warnings;
         }
@@ -203,6 +218,16 @@ impl Measurement {
         warnings.extend(usage::note(&Provenance::default(), &self.provenance));
         warnings
     }
+}
+
+/// Puts the requests of `on_start` among the others; `None` if there are none.
+fn runs_with_setup(measured: &[MeasuredRun]) -> Option<Vec<Run>> {
+    let has_setup = measured.iter().any(|measured| !measured.run.setup.is_empty());
+    let mixed = |measured: &MeasuredRun| match &measured.with_setup {
+        Some(with_setup) => with_setup.clone(),
+        None => Run { setup: Vec::new(), ..measured.run.clone() },
+    };
+    has_setup.then(|| measured.iter().map(mixed).collect())
 }
 
 /// The share of all requests from which on their failures make a baseline useless.

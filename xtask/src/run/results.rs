@@ -8,7 +8,7 @@ use std::str;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::mask;
-use judge::model::run::{Metric, Provenance, Run};
+use judge::model::run::{Metric, Provenance, Run, setup_name};
 use judge::parse::locust_history::{self, History};
 use judge::parse::{locust_csv, locust_json, strict_json};
 use judge::stats::estimate::is_close;
@@ -100,6 +100,8 @@ pub struct MeasuredRun {
     /// The file that it was read from.
     pub path: PathBuf,
     pub run: Run,
+    /// The run with the requests of `on_start` that began in the measured window among the others, if there were any.
+    pub with_setup: Option<Run>,
     /// `None` for a result that the gate did not measure.
     pub file: Option<RunFile>,
     /// The run over time for the charts, or why it is missing.
@@ -234,7 +236,28 @@ pub fn read(path: &Path) -> Result<MeasuredRun> {
         listener.complete(&mut run);
     }
     let history = history(path, file.is_some());
-    Ok(MeasuredRun { path: path.to_owned(), run, file, history })
+    let with_setup = if file.is_some() && !is_json { read_setup(folder, &mut run)? } else { None };
+    Ok(MeasuredRun { path: path.to_owned(), run, with_setup, file, history })
+}
+
+/// Stores the requests of `on_start`. Returns the run as it was counted before version 1.4 of the baseline.
+fn read_setup(folder: &Path, run: &mut Run) -> Result<Option<Run>> {
+    let parsed = |name: &str| -> Result<Option<Run>> {
+        let path = folder.join(name);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        parse_json(&files::read(&path)?).map(Some).with_context(|| path.display().to_string())
+    };
+    let Some(setup) = parsed("perf_setup.json")? else { return Ok(None) };
+    let with_setup = parsed("perf_with_setup.json")?.map(|with_setup| Run {
+        users_by_class: run.users_by_class.clone(),
+        tasks: run.tasks.clone(),
+        lateness: run.lateness,
+        ..with_setup
+    });
+    run.setup = setup.endpoints.into_iter().map(|(name, stats)| (setup_name(&name), stats)).collect();
+    Ok(with_setup)
 }
 
 /// Whether the gate made the runs in a folder. A `locust.log` may be anybody's, but the listener is ours.
