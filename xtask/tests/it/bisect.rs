@@ -84,6 +84,19 @@ fn commits_beside_a_broken_one_remain() {
 }
 
 #[test]
+fn the_rest_of_two_steps_has_its_commands() {
+    let scratch = history("two-steps", &[390, 390, 450]);
+    let output = bisect(&scratch, "first --users 5");
+    assert_found(&scratch, &output, "1");
+    let (commit, parent) = (short(&scratch, "1"), scratch.sh("git rev-parse HEAD~3")[..12].to_owned());
+    let flags = "--users 5 --metric p95";
+    let note = format!(
+        "\nnote: other commits changed it too: `cargo xtask bisect {commit} HEAD {flags}`, or `cargo xtask bisect first {parent} {flags}`\n"
+    );
+    assert!(output.stdout.contains(&note), "{}", output.stdout);
+}
+
+#[test]
 fn a_merged_branch_is_searched_with_all() {
     let scratch = history("merge", &[300]);
     scratch.sh("git checkout -q -b branch");
@@ -204,6 +217,14 @@ fn commit_of_demo(scratch: &Scratch, name: &str, slowdown_pct: u32) {
     scratch.sh(&format!("git add . && git commit -q -m 'Commit {name}'"));
 }
 
+/// Prints everything, and waits as long as it takes.
+fn bisect_with_load(scratch: &Scratch) -> Output {
+    let output = command(scratch, "fast").output().unwrap();
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    println!("{stderr}\n{stdout}");
+    Output { code: output.status.code().unwrap(), stdout, stderr }
+}
+
 #[test]
 #[ignore = "loads the demo for about twenty minutes; run it by hand"]
 fn commits_of_the_demo_are_found_with_real_locust() {
@@ -213,8 +234,7 @@ fn commits_of_the_demo_are_found_with_real_locust() {
             let prefix = if number == broken { "broken-" } else { "" };
             commit_of_demo(&scratch, &format!("{prefix}{number}"), if number < slow { 0 } else { 25 });
         }
-        let output = bisect(&scratch, "fast");
-        println!("{name}:\n{}\n{}", output.stderr, output.stdout);
+        let output = bisect_with_load(&scratch);
         assert_found(&scratch, &output, &slow.to_string());
     }
     let scratch = demo_history("merge");
@@ -228,7 +248,6 @@ fn commits_of_the_demo_are_found_with_real_locust() {
     for number in 10..=16 {
         commit_of_demo(&scratch, &number.to_string(), 25);
     }
-    let output = bisect(&scratch, "fast");
-    println!("merge:\n{}\n{}", output.stderr, output.stdout);
+    let output = bisect_with_load(&scratch);
     assert_found(&scratch, &output, "merge");
 }

@@ -436,7 +436,7 @@ const OBEYED: &str = "http://me:s3kr1t-7hx@a \\033[2J\\033]52;c;YQ==\\007 ##[err
 fn assert_nothing_is_obeyed(name: &str, output: &Output) {
     for text in [&output.stdout, &output.stderr] {
         assert!(!text.contains(SECRET), "{name}: {text}");
-        assert!(!text.contains("##[") && !text.contains("\u{1b}") && !text.contains('\u{7}'), "{name}: {text}");
+        assert!(!text.contains("##[") && !text.contains('\u{1b}') && !text.contains('\u{7}'), "{name}: {text}");
         assert!(!text.lines().any(|line| line.trim_start().starts_with("::add-mask")), "{name}: {text}");
     }
 }

@@ -166,7 +166,7 @@ impl<'a> Judge<'a> {
                 limit,
                 presence: values.presence(noise),
                 noise,
-                few_samples: values.few_samples(),
+                few_samples: values.few_samples(f64::max),
                 requests: if noise.is_none() { single_runs(metric, baseline, runs) } else { None },
                 over_limit,
             };
@@ -206,7 +206,7 @@ impl<'a> Judge<'a> {
                 limit,
                 presence: values.presence(noise),
                 noise,
-                few_samples: values.few_samples(),
+                few_samples: values.few_samples(f64::max),
                 requests: None,
                 over_limit: None,
             };
@@ -244,7 +244,7 @@ impl<'a> Judge<'a> {
         runs: &[&Stats],
         endpoints: usize,
     ) -> Option<OverLimit> {
-        let Pooled { p95_ms, above_p95, requests } = Pooled::of(baseline)?;
+        let Pooled { p90_ms, p95_ms, p98_ms, above_p95, requests } = Pooled::of(baseline)?;
         if runs.iter().any(|stats| stats.histogram.count() == 0) {
             return None;
         }
@@ -271,7 +271,11 @@ impl<'a> Judge<'a> {
             return None;
         }
         let all = Histogram::merged(runs.iter().map(|stats| &stats.histogram));
-        let is_in_gap = is_in_gap(&all, all.count() as f64 / runs.len() as f64);
+        let is_over = |before: f64, p: f64| {
+            Excess::of(Metric::P95, &by_change, before, all.percentile(p), self.resolution).is_relevant()
+        };
+        let is_in_gap =
+            is_in_gap(&all, all.count() as f64 / runs.len() as f64) && !is_over(p90_ms, 0.90) && !is_over(p98_ms, 0.98);
         Some(OverLimit { rates, is_in_gap, baseline_ms: p95_ms, candidate_ms: all.percentile(0.95) })
     }
 
@@ -361,7 +365,7 @@ impl<'a> Judge<'a> {
             (None, ..) if series.over_limit.is_some() => {
                 Case { doubt: (!is_counted).then_some(Reason::NotSignificant), ..case }
             }
-            (None, ..) => self.single_run_case(case),
+            (None, ..) => self.single_run_case(&case),
             (Some(noise), Some(limit), Some(tested)) => {
                 let (worse, beyond) = (series.metric.worse(), shared.beyond(series, limit));
                 let is_in_gap = series.over_limit.is_some_and(|over_limit| over_limit.is_in_gap);
@@ -379,10 +383,10 @@ impl<'a> Judge<'a> {
 
     /// A single run on each side leaves the noise between runs unknown, so the requests decide: such a series fails if
     /// every change that they leave possible is over the limit.
-    fn single_run_case<'s>(&self, case: Case<'s, 'a>) -> Case<'s, 'a> {
+    fn single_run_case<'s>(&self, case: &Case<'s, 'a>) -> Case<'s, 'a> {
         let series = case.series;
         let (Some(limit), Some(SingleRuns { baseline, candidate })) = (series.limit, &series.requests) else {
-            return Case { doubt: Some(Reason::NoiseUnknown), ..case };
+            return Case { doubt: Some(Reason::NoiseUnknown), ..*case };
         };
         let metric = series.metric;
         let low = metric.change(baseline.high, candidate.low);
@@ -390,7 +394,7 @@ impl<'a> Judge<'a> {
         let interval = low.zip(high).map(|(low, high)| Interval { low, high });
         let least = Excess::of(metric, limit, baseline.high, candidate.low, self.resolution);
         let doubt = (!least.is_relevant()).then_some(Reason::ReachesBelowLimit);
-        Case { interval, doubt, ..case }
+        Case { interval, doubt, ..*case }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod accepted;
 pub mod bisect;
+pub mod causes;
 pub mod compare;
 pub mod decision;
 pub mod endpoints;

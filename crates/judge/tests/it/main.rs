@@ -9,6 +9,7 @@ mod accepted;
 mod baseline;
 mod bisect;
 mod calibration;
+mod causes;
 mod chain;
 mod compare;
 mod csv;

@@ -1,6 +1,7 @@
 //! The content of a report: every cell and sentence is made here once, and a format only arranges them.
 
 pub(crate) mod acceptance;
+pub mod changes;
 pub(crate) mod charts;
 pub mod drift;
 pub mod evidence;
@@ -22,6 +23,7 @@ use judge::verdict::decision::Row;
 use judge::verdict::traffic::TrafficChange;
 
 use crate::view::acceptance::Acceptance;
+use crate::view::changes::ChangesView;
 use crate::view::charts::ChartData;
 use crate::view::drift::DriftView;
 use crate::view::facts::Fact;
@@ -74,6 +76,8 @@ pub struct View<'a> {
     pub total: Vec<SeriesView<'a>>,
     /// All endpoints, in the order of the comparison.
     pub endpoints: Vec<EndpointView<'a>>,
+    /// What changed with the latencies that are over their limits; `None` if none is.
+    pub changes: Option<ChangesView<'a>>,
     /// The places in `endpoints` of those that are shown, worst first.
     worst_first: Vec<usize>,
     pub(crate) lacking: Vec<&'static str>,
@@ -165,6 +169,7 @@ impl<'a> View<'a> {
             worst_first: worst_first(&endpoints),
             total,
             endpoints,
+            changes: ChangesView::of(report),
             lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
             name: report.background.name.as_deref(),
             provenance: report.provenance,

@@ -134,7 +134,7 @@ fn find_the_commit(report: &Report) -> Option<NextStep> {
     }
     let (command, commit) = (report.background.command.measuring(), baseline_commit(report)?);
     // The flags of the load are those of bisect too, which starts the service itself.
-    if command.words.iter().any(|word| word == "--host") {
+    if command.words.iter().any(|word| ["--host", "--against-url"].contains(&word.as_str())) {
         return None;
     }
     let command = command.without("--baseline").of(&format!("bisect {commit}"));
@@ -152,7 +152,12 @@ fn is_faster(report: &Report) -> bool {
 
 /// Makes the runs as long as would do, or makes more of them if that length is not known.
 fn lengthen(report: &Report) -> NextStep {
-    let command = report.background.command.measuring();
+    let mut command = report.background.command.measuring();
+    // A command that only judged the results of two services does not name them.
+    if let Some(Sides { baseline, candidate }) = report.hosts() {
+        command = command.without("--host").without("--against-url");
+        command.words.extend(["--host", candidate, "--against-url", baseline].map(str::to_owned));
+    }
     let factor = report.comparison.unsettled().filter_map(longer_by).fold(1.0, f64::max);
     let Some(load) = report.provenance.candidate.load.as_ref().filter(|_| factor > 1.0) else {
         let runs = report.comparison.runs.candidate;
