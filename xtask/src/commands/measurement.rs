@@ -1,7 +1,7 @@
 //! The shared steps of commands: the runs of one side, the next step, and the facts of a report.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail, ensure};
 use judge::baseline::comparability::{USERS_LEFT, comparability, users_difference};
@@ -27,6 +27,7 @@ use crate::config::project::{Project, days_from_today};
 use crate::config::settings::RunRange;
 use crate::run::clock::Clock;
 use crate::run::listener::{UsersLeft, users_left_text};
+use crate::run::locust::for_each_failure;
 use crate::run::results::{self, MeasuredRun, RunFile};
 use crate::sys::git;
 
@@ -75,7 +76,7 @@ impl Measurement {
             !is_ours || project.flags.results.is_empty() || project.flags.load.users.is_none(),
             "--users has no effect here, because the runs of the gate have counted their users: leave it out"
         );
-        let failures_files: Vec<PathBuf> = measured.iter().map(MeasuredRun::failures_file).collect();
+        let failures_files: Vec<PathBuf> = measured.iter().flat_map(MeasuredRun::failures_files).collect();
         let runs_with_setup = runs_with_setup(&measured);
         for MeasuredRun { path, run, file, history, .. } in measured {
             file_warnings.extend(run.oddities.iter().map(|oddity| format!("{}: {oddity}", project.shown(&path))));
@@ -380,11 +381,17 @@ pub fn background(
         causes: causes(comparison, baseline, &candidate.runs, &candidate.provenance),
         command: command_again(project.flags),
         is_of_others: !candidate.is_ours,
-        failures_file: candidate.failures_files.iter().find(|file| file.is_file()).map(|file| project.shown(file)),
+        failures_file: candidate.failures_files.iter().find(|file| has_failures(file)).map(|file| project.shown(file)),
         config: project.shown(&project.paths.config),
         accept_until: Some(days_from_today(30)),
         run_url: run_url(),
     }
+}
+
+fn has_failures(failures_file: &Path) -> bool {
+    let mut failures = 0;
+    for_each_failure(failures_file, |_, _, _| failures += 1);
+    failures > 0
 }
 
 /// The command that makes such a comparison again.

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::mask;
 use judge::model::run::{Metric, Provenance, Run, setup_name};
 use judge::parse::locust_history::{self, History};
-use judge::parse::{locust_csv, locust_json, strict_json};
+use judge::parse::{foreign, locust_csv, locust_json, strict_json};
 use judge::stats::estimate::is_close;
 use report::{FailedRequests, Sides};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ use crate::config::project::Project;
 use crate::run::listener::{LISTENER_FILE, ListenerFile, UsersLeft};
 use crate::run::locust::{self, Coverage, Finished};
 use crate::sys::files;
+
+/// The failures of the requests of `on_start`.
+const SETUP_FAILURES: &str = "perf_setup_failures.csv";
 
 /// The gate itself writes a handful.
 const MAX_WARNINGS: usize = 20;
@@ -119,13 +122,15 @@ pub fn read_results(project: &Project) -> Result<Vec<MeasuredRun>> {
 }
 
 impl MeasuredRun {
-    /// Locust's list of the failures of this run.
-    pub fn failures_file(&self) -> PathBuf {
+    /// Locust's lists of the failures of this run.
+    pub fn failures_files(&self) -> Vec<PathBuf> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        match name.strip_suffix("_stats.csv").or(name.strip_suffix(".json")) {
+        let beside = match name.strip_suffix("_stats.csv").or(name.strip_suffix(".json")) {
             Some(prefix) if self.file.is_none() => self.path.with_file_name(format!("{prefix}_failures.csv")),
             _ => locust::records_file(files::folder_of(&self.path), "failures"),
-        }
+        };
+        let setup = self.file.as_ref().map(|_| self.path.with_file_name(SETUP_FAILURES));
+        [beside].into_iter().chain(setup).filter(|file| file.is_file()).collect()
     }
 }
 
@@ -178,7 +183,9 @@ pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests>
     const MAX_FAILURES: usize = 1000;
     let mut times_of: BTreeMap<(Box<str>, String), u64> = BTreeMap::new();
     for file in failures_files {
+        let is_of_setup = file.ends_with(SETUP_FAILURES);
         locust::for_each_failure(file, |endpoint, error, times| {
+            let endpoint = if is_of_setup { setup_name(&endpoint) } else { endpoint };
             let kind = (endpoint, mask::text(error));
             if times_of.len() < MAX_FAILURES || times_of.contains_key(&kind) {
                 let sum = times_of.entry(kind).or_default();
@@ -187,7 +194,7 @@ pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests>
         });
     }
     let mut requests_of: BTreeMap<&str, u64> = times_of.keys().map(|(endpoint, _)| (&**endpoint, 0)).collect();
-    for (endpoint, stats) in runs.iter().flat_map(|run| &run.endpoints) {
+    for (endpoint, stats) in runs.iter().flat_map(|run| run.endpoints.iter().chain(&run.setup)) {
         if let Some(requests) = requests_of.get_mut(&**endpoint) {
             *requests += stats.requests;
         }
@@ -297,7 +304,10 @@ pub fn history_of(perf_folder: &Path, measured: &Provenance) -> Option<History> 
 }
 
 fn parse_json(bytes: &[u8]) -> Result<Run> {
-    locust_json::parse(str::from_utf8(bytes).context("this is not UTF-8")?)
+    if let Some(explanation) = foreign::explanation(bytes) {
+        bail!(explanation);
+    }
+    locust_json::parse(str::from_utf8(bytes).context("this is not UTF-8: save it as UTF-8")?)
 }
 
 /// Checks that both files have the same counts, and the same percentiles to the whole ms of a CSV.

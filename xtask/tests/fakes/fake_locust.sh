@@ -72,6 +72,7 @@ setup() {
     # The two values are words.
     # shellcheck disable=SC2086
     { printf '['; setup_json $FAKE_SETUP; } > "$folder/perf_setup.json"
+    printf 'Method,Name,Error,Occurrences\r\nPOST,/login,500,%s\r\n' "${FAKE_SETUP% *}" > "$folder/perf_setup_failures.csv"
     # shellcheck disable=SC2086
     { json | sed 's/]$/,/'; setup_json $FAKE_SETUP; } > "$folder/perf_with_setup.json"
 }

@@ -32,6 +32,9 @@ fn logins_that_all_fail_are_a_fail_and_no_part_of_all_requests() {
     let place = |name: &str| output.stdout.find(&format!("\n{name}")).unwrap();
     assert!(place("GET /claims") < place("on_start POST /login"), "{}", output.stdout);
     assert!(!output.stdout.contains("on_start POST /login requests_per_sec"));
+    assert!(output.stdout.contains("/run-1/perf_setup_failures.csv"), "see the errors: {}", output.stdout);
+    assert!(!output.stdout.contains("next: accept it"), "nobody wants errors");
+    assert!(scratch.read("r.html").contains("<td>500"), "the failures of on_start are listed");
     for report in ["r.json", "r.html"] {
         assert!(scratch.read(report).contains("on_start POST /login"), "{report}");
     }
