@@ -92,6 +92,38 @@ fn the_exit_code_and_the_last_line_are_the_verdict() {
 }
 
 #[test]
+fn inconclusive_passes_unless_perf_toml_makes_it_no_verdict() {
+    for (inconclusive, code) in [("pass", 0), ("no-verdict", 2)] {
+        let folder = Folder::new(&format!("inconclusive-{inconclusive}"))
+            .with("perf_baseline.json", VERSION_1_0)
+            .with("perf.toml", &format!("[runs]\ninconclusive = \"{inconclusive}\"\n"))
+            .with("a.csv", &results(430, 2))
+            .with("b.csv", &results(340, 2))
+            .with("slower.csv", &results(600, 2));
+        let output = folder.perf("a.csv b.csv --report report.json");
+        assert_eq!(output.code, code, "{}{}", output.stdout, output.stderr);
+        assert!(output.stdout.lines().last().unwrap().starts_with("INCONCLUSIVE: p95 +"), "{}", output.stdout);
+        let report = folder.read("report.json");
+        assert!(report.contains("\"verdict\": \"inconclusive\""), "{report}");
+        assert!(report.contains(&format!("\"exit_code\": {code}")), "{report}");
+        // A single file has no interval, and a FAIL stays one.
+        assert_eq!(folder.perf("b.csv").code, 0);
+        assert_eq!(folder.perf("slower.csv").code, 1);
+    }
+}
+
+#[test]
+fn endpoints_of_one_bare_file_change_no_exit_code() {
+    let endpoints = "GET,/old,4900,0,120,350,480,150,15.0\nGET,/new,100,100,120,9000,9000,150,3.3";
+    let results = format!("{HEADER}\n{endpoints}\n,Aggregated,5000,100,120,350,480,150,15.0\n");
+    let folder = Folder::new("bare").with("perf_baseline.json", VERSION_1_0).with("results.csv", &results);
+    for args in ["results.csv", "results.csv --strict"] {
+        let output = folder.perf(args);
+        assert_eq!(output.code, 0, "{args}: {}{}", output.stdout, output.stderr);
+    }
+}
+
+#[test]
 fn quiet_prints_findings_and_the_verdict() {
     let folder = Folder::new("quiet").with("perf_baseline.json", VERSION_1_0).with("slower.csv", &results(430, 2));
     expect![[r#"
