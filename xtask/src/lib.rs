@@ -42,6 +42,9 @@ use crate::sys::invocation::Invocation;
 use crate::sys::screen::screen;
 use crate::sys::{printer, process};
 
+/// The commands that every repository has.
+const OWN_COMMANDS: [&str; 3] = ["perf", "bisect", "history"];
+
 /// Runs the command that the arguments of this process ask for, and prints the result: the report to stdout, the rest to
 /// stderr. It is the whole `main` of a program that has no other commands.
 ///
@@ -67,7 +70,7 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
         Ok(MaintenanceCommand::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
         Err(error) => Err(error),
     };
-    finish(&outcome.into())
+    ExitCode::from(finish(&outcome.into()))
 }
 
 /// Runs a command of the gate. `args` are the command and its flags, without the program's name. A program that has other
@@ -86,6 +89,10 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
 /// }
 /// ```
 pub fn run(args: Vec<OsString>) -> ExitCode {
+    ExitCode::from(exit_code(args))
+}
+
+fn exit_code(args: Vec<OsString>) -> u8 {
     process::reset_signals();
     remember_name(&args);
     let outcome = match parse(args) {
@@ -97,6 +104,16 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Err(error) => error.into(),
     };
     finish(&outcome)
+}
+
+/// Runs a command of the gate and ends the process with its exit code, if the first argument names one; otherwise returns.
+/// It is for the top of the `main` of an `xtask` that parses other commands, whatever its `main` returns.
+pub fn exit_after_own_command() {
+    let args: Vec<_> = env::args_os().skip(1).collect();
+    let is_ours = |command: &str| OWN_COMMANDS.contains(&command);
+    if args.first().and_then(|command| command.to_str()).is_some_and(is_ours) {
+        std::process::exit(i32::from(exit_code(args)));
+    }
 }
 
 /// Stores the name by which this process was invoked, for messages. `args` are the arguments of the gate's command.
@@ -111,14 +128,14 @@ fn named(help: &str) -> String {
 }
 
 /// Prints how a command ended. Output that cannot be printed does not change the exit code.
-fn finish(outcome: &Outcome) -> ExitCode {
+fn finish(outcome: &Outcome) -> u8 {
     let code = outcome.exit_code();
     let (stdout, stderr) = last_words(outcome, code);
     let _ = printer::report(move || {
         anstream::stdout().write_all(stdout.as_bytes())?;
         anstream::stderr().write_all(stderr.as_bytes())
     });
-    ExitCode::from(code)
+    code
 }
 
 /// What is printed at the end, to stdout and to stderr.

@@ -124,6 +124,6 @@ fn places(project: &Project) -> Places {
             locustfiles.push(Locustfile { path: from_top(&path), text });
         }
     }
-    let baseline = if !project.flags.makes_rounds() { Some(from_top(&project.baseline)) } else { None };
+    let baseline = if project.flags.makes_rounds() { None } else { Some(from_top(&project.baseline)) };
     Places { baseline, locustfiles }
 }

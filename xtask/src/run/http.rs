@@ -1,7 +1,7 @@
 //! URLs of the service, and the readiness probe.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -81,6 +81,15 @@ impl Url<'_> {
         self.connect(Instant::now() + ANSWER_TIMEOUT).map(drop).map_err(|error| error.to_string())
     }
 
+    /// This machine's address on the interface on which the host is reached. Locust's master listens on IPv4.
+    pub fn local_address(&self) -> Option<Ipv4Addr> {
+        let mut addresses = (self.host, self.port).to_socket_addrs().ok()?;
+        addresses.find_map(|address| match address {
+            SocketAddr::V4(address) => local_address(address),
+            SocketAddr::V6(_) => None,
+        })
+    }
+
     /// A service that is probed by `tcp` is loaded by `http`.
     pub fn origin(&self) -> String {
         let scheme = if self.scheme == "tcp" { "http" } else { self.scheme };
@@ -98,6 +107,11 @@ impl Url<'_> {
     }
 
     fn request(&self, deadline: Instant) -> io::Result<u16> {
+        status(self.ask(deadline)?, deadline)
+    }
+
+    /// Sends one GET.
+    pub(super) fn ask(&self, deadline: Instant) -> io::Result<TcpStream> {
         let mut stream = self.connect(deadline)?;
         let slash = if self.path.starts_with('/') { "" } else { "/" };
         let text = format!(
@@ -107,7 +121,7 @@ impl Url<'_> {
         );
         stream.set_write_timeout(Some(remaining(deadline)?))?;
         stream.write_all(text.as_bytes())?;
-        status(stream, deadline)
+        Ok(stream)
     }
 }
 
@@ -147,7 +161,7 @@ fn status(stream: TcpStream, deadline: Instant) -> io::Result<u16> {
     status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it answers something else than HTTP"))
 }
 
-fn remaining(deadline: Instant) -> io::Result<Duration> {
+pub(super) fn remaining(deadline: Instant) -> io::Result<Duration> {
     let remaining = deadline.saturating_duration_since(Instant::now());
     if remaining.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(remaining) }
 }
@@ -166,6 +180,16 @@ fn percent_encoded(path: &str) -> String {
 }
 
 /// Whether the URL means the machine on which it is used.
+/// This machine's address on the interface that leads to another address. It sends nothing.
+pub fn local_address(other: SocketAddrV4) -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(other).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
 pub fn is_loopback(url: &str) -> bool {
     let is_loopback = |address: IpAddr| address.is_loopback();
     parse_url(url).is_ok_and(|url| url.host == "localhost" || url.host.parse().is_ok_and(is_loopback))

@@ -9,6 +9,7 @@ use judge::model::text::{cut, endpoint_shown, printable};
 use serde::{Deserialize, Serialize};
 
 use crate::run::load_check::LoadRecord;
+use crate::run::over_time::OverTime;
 use crate::sys::files;
 
 pub const LISTENER_FILE: &str = "perf_listener.json";
@@ -43,6 +44,8 @@ pub struct ListenerFile {
     /// The users that left before the load was stopped.
     #[serde(default)]
     pub users_left: Vec<UsersLeft>,
+    #[serde(flatten)]
+    pub over_time: OverTime,
     /// The users of each class that were there.
     #[serde(default)]
     users: Vec<UsersOfClass>,
@@ -201,6 +204,7 @@ const MOST_IMPOSSIBLE: f64 = 0.01;
 impl ListenerFile {
     /// Stores what only the listener counts.
     pub fn complete(&self, run: &mut Run) {
+        self.over_time.complete(run);
         for UsersOfClass { user, mean } in &self.users {
             *run.users_by_class.entry(printable(user)).or_default() += mean.max(0.0);
         }

@@ -71,6 +71,8 @@ pub struct Locust {
     pub version: String,
     /// The version of its Python, if Locust prints it.
     pub python: Option<String>,
+    /// The packages of the environment that the gate installed: `gevent 26.9.0, greenlet 3.5.6`.
+    pub packages: Option<String>,
     pub setup: Setup,
 }
 
@@ -139,6 +141,8 @@ pub struct Finished {
     pub mean_users: Option<f64>,
     /// The users that left before the load was stopped.
     pub users_left: Vec<UsersLeft>,
+    /// The TCP connections that were opened to the service in the window, if our listener counted them.
+    pub connections: Option<u64>,
     /// A sentence each.
     pub warnings: Vec<String>,
 }
@@ -146,12 +150,12 @@ pub struct Finished {
 impl Locust {
     /// Parses the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, in old versions
     /// `locust 1.6.0`, or `__main__.py 1.6.0` if it is called as a module.
-    pub fn new(program: Program, line: &str, setup: Setup) -> Result<Locust> {
+    pub fn new(program: Program, line: &str, packages: Option<String>, setup: Setup) -> Result<Locust> {
         let version = line.split_whitespace().nth(1).unwrap_or_default();
         let parsed = LocustVersion::parse(version).with_context(|| format!("`{line}` is not a version of Locust"))?;
         let python =
             line.to_lowercase().rsplit_once("(python ").and_then(|(_, rest)| Some(rest.split_once(')')?.0.to_owned()));
-        Ok(Locust { program, parsed, version: version.to_owned(), python, setup })
+        Ok(Locust { program, parsed, version: version.to_owned(), python, packages, setup })
     }
 
     /// Checks that this version can make the load, before anything is started.
@@ -294,9 +298,10 @@ impl Locust {
             }
         }
         let window = listener.as_ref().and_then(ListenerFile::window);
+        let connections = listener.as_ref().and_then(|listener| listener.over_time.connections);
         let (mean_users, users_left) =
             listener.map_or((None, Vec::new()), |listener| (listener.mean_users, listener.users_left));
-        Ok(Finished { coverage, window, mean_users, users_left, warnings })
+        Ok(Finished { coverage, window, mean_users, users_left, connections, warnings })
     }
 
     /// Checks that Locust came to its end, where it writes its own files.

@@ -1,6 +1,6 @@
 //! The operating system: processes, files, locks, git, the machine, CI.
 
-pub(crate) mod ci;
+pub mod ci;
 pub(crate) mod executable;
 pub(crate) mod file_versions;
 pub mod files;
@@ -14,5 +14,6 @@ pub(crate) mod proc;
 pub(crate) mod process;
 pub(crate) mod screen;
 pub mod session;
+pub(crate) mod threads;
 pub mod version;
 pub(crate) mod worktree;

@@ -247,7 +247,10 @@ fn against_baseline_is_the_commit_that_it_names() {
     let scratch = repository("against", 420);
     // Its numbers are not looked at.
     let numbers = scratch.read("perf_baseline.json");
-    scratch.write("perf_baseline.json", &numbers.replace("300", "9000"));
+    scratch.write(
+        "perf_baseline.json",
+        &numbers.replace("\"p95\": [300.0", "\"p95\": [9000.0").replace("\"p95\": 300.0", "\"p95\": 9000.0"),
+    );
     let output = scratch.perf("--against baseline");
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
     let sides = format!("baseline: baseline, commit {}", &commit_of_baseline(&scratch)[..12]);

@@ -134,6 +134,22 @@ fn in_ci_a_missing_baseline_is_no_pass() {
         assert!(folder.read("report.md").contains("commit perf\\_baseline.json"));
         assert!(folder.read("perf_baseline.json").contains("\"p95\": 350.0"), "it is saved all the same");
     }
+    // Some systems do not set `CI`.
+    for (name, value) in [
+        ("JENKINS_URL", "https://ci.example.org/"),
+        ("TF_BUILD", "True"),
+        ("TEAMCITY_VERSION", "2025.03"),
+        ("CODEBUILD_BUILD_ID", "gate:1f0c"),
+        ("BITBUCKET_BUILD_NUMBER", "7"),
+        ("BUILDKITE", "true"),
+        ("GITLAB_CI", "true"),
+    ] {
+        for (ci, code) in [("", 2), ("false", 0)] {
+            let folder = Folder::new(&format!("ci-{name}-{ci}")).with("results.csv", &results(350, 2));
+            let output = folder.perf_with_env("results.csv", &[("CI", ci), (name, value)]);
+            assert_eq!(output.code, code, "{name} CI={ci}");
+        }
+    }
 }
 
 #[test]

@@ -284,3 +284,47 @@ fn endpoints_over_their_limits_without_evidence_are_in_the_headline() {
         )
     );
 }
+
+#[test]
+fn error_page_with_status_200_is_a_warning_of_every_report() {
+    let scratch = bare("error-page");
+    scratch.sh("rm perf_baseline.json");
+    let file = |p95: u32, bytes: u32| {
+        format!(
+            "Type,Name,Request Count,Failure Count,Average Response Time,Average Content Size,Requests/s,50%,95%,99%\n\
+             GET,/list,450,0,100,{bytes},15,100,{p95},400\n,Aggregated,450,0,100,{bytes},15,100,{p95},400\n"
+        )
+    };
+    for (name, p95, bytes) in [("a", 300, 2000), ("b", 301, 2000), ("c", 302, 2001), ("now", 300, 30)] {
+        scratch.write(&format!("{name}.csv"), &file(p95, bytes));
+    }
+    assert_eq!(scratch.perf("a.csv b.csv c.csv").code, 0);
+    let output = scratch.perf("now.csv --report r.md --report r.html --report r.json --report r.xml");
+    let text = "GET /list answers 30 bytes instead of 2,000, status 200: an error page?";
+    assert_last(&output, 0, &format!("no blocking limit is exceeded; 1 warning: {text}"));
+    assert!(output.stdout.contains(&format!("WARN {text}")), "{}", output.stdout);
+    for report in ["r.html", "r.json", "r.xml"] {
+        assert!(scratch.read(report).contains(text), "{report}");
+    }
+    assert!(scratch.read("r.md").contains("GET /list answers 30 bytes"), "{}", scratch.read("r.md"));
+    assert_last(&scratch.perf("now.csv --strict"), 1, &format!("FAIL: {text}"));
+    assert!(!scratch.perf("b.csv").stdout.contains("bytes"));
+}
+
+#[test]
+fn json_of_another_encoding_or_kind_is_named_with_its_remedy() {
+    let scratch = bare("json-kinds");
+    let utf_16: Vec<u8> = fixture("ok/report.json").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, remedy) in [
+        (utf_16, "run.json: it is UTF-16, or no text at all: save it as UTF-8"),
+        (b"\x1f\x8b\x08".to_vec(), "run.json: it is compressed with gzip: unpack it first, with gunzip"),
+        (b"<!DOCTYPE html>".to_vec(), "run.json: it is an HTML page: pass the `_stats.csv` of Locust's --csv"),
+        (
+            b"{\"a\": 1}".to_vec(),
+            "run.json: this is not a JSON result of Locust's --json-file: invalid type: object, expected an array",
+        ),
+    ] {
+        fs::write(scratch.path("run.json"), bytes).unwrap();
+        assert_last(&scratch.perf("run.json"), 2, remedy);
+    }
+}

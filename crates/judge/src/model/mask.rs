@@ -177,8 +177,10 @@ fn value_of(text: &str, name: &Range<usize>) -> Option<Range<usize>> {
     // `\npassword` in an escaped text.
     let word = text[name.clone()].get(usize::from(before.ends_with('\\'))..)?;
     let behind = name.end;
-    let is_option = word.starts_with('-') && (before.is_empty() || before.ends_with(ends_value));
-    if is_option && let Some(value) = value_of_option(text, word, behind) {
+    if word.starts_with('-')
+        && (before.is_empty() || before.ends_with(ends_value))
+        && let Some(value) = value_of_option(text, word, behind)
+    {
         return Some(value);
     }
     if !names_secret(word) {

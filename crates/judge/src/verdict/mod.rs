@@ -2,10 +2,14 @@
 
 pub mod accepted;
 pub mod bisect;
+pub mod causes;
 pub mod compare;
+pub mod cpu;
 pub mod decision;
 pub mod endpoints;
 mod few_answers;
+pub mod names;
 mod sensitivity;
 mod series;
 mod stopping;
+pub mod traffic;

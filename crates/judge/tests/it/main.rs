@@ -9,8 +9,10 @@ mod accepted;
 mod baseline;
 mod bisect;
 mod calibration;
+mod causes;
 mod chain;
 mod compare;
+mod cpu;
 mod csv;
 mod evidence;
 mod histogram;
@@ -23,4 +25,5 @@ mod secrets;
 #[path = "../../benches/calibration/simulation/mod.rs"]
 mod simulation;
 mod statistics;
+mod traffic;
 mod work;

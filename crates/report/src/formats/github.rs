@@ -46,10 +46,13 @@ pub fn annotations(view: &View, places: &Places) -> String {
             let _ = writeln!(text, "::{} {place}title={title}::{}", command(status), data(&finding.text));
         }
     }
-    for Finding { status, text: found, .. } in view.drift_and_exceptions() {
+    for Finding { status, text: found, .. } in view.other_findings() {
         // An accepted exception does not answer.
         let title = if text.is_empty() && *status != Status::Waived { &headline } else { status.word() };
         let _ = writeln!(text, "::{} title={title}::{}", command(*status), data(found));
+    }
+    if let Some(changes) = &view.changes {
+        let _ = writeln!(text, "::notice title=What changed::{}", data(&changes.lines().join("\n")));
     }
     if text.is_empty() && !view.is_conclusive {
         let _ = writeln!(text, "::warning title={headline}::{}", data(&view.evidence));

@@ -8,6 +8,7 @@ use judge::model::run::Metric;
 use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row};
+use judge::verdict::traffic::TrafficChange;
 
 use crate::view::input::{Confirmation, Report, Sides, Stored};
 use crate::view::series::{endpoint_groups, few_answers_text, findings, severity};
@@ -162,6 +163,9 @@ fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
     }
     parts.extend(failed_endpoints(comparison, &failures));
     parts.extend(missing_endpoints(&failures.missing));
+    if comparison.strict {
+        parts.extend(comparison.traffic.iter().map(TrafficChange::text));
+    }
     let mut parts = parts.into_iter();
     (parts.next().unwrap_or_default(), parts.collect())
 }
@@ -204,22 +208,22 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
     });
     let warnings = findings(comparison);
     let is_waived = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_waived);
+    let number = warnings.len() + comparison.traffic.len();
     let doubted = doubted_endpoints(comparison);
     let endpoints = endpoint_groups(comparison).count();
-    let within = match warnings.first() {
+    let within = match number {
         _ if is_waived => "within limits except for accepted exceptions".to_owned(),
-        Some(_) => "no blocking limit is exceeded".to_owned(),
-        None if doubted.is_empty() => "all metrics within their limits".to_owned(),
-        None => format!("within the limits, as are {} of {}", endpoints - doubted.len(), count(endpoints, "endpoint")),
+        1.. => "no blocking limit is exceeded".to_owned(),
+        0 if doubted.is_empty() => "all metrics within their limits".to_owned(),
+        0 => format!("within the limits, as are {} of {}", endpoints - doubted.len(), count(endpoints, "endpoint")),
     };
-    let warning = warnings.first().map(|worst| {
-        let worst_word = if warnings.len() > 1 { ", worst" } else { ":" };
-        let worst = if worst.is_missing() {
-            format!("{} is MISSING", worst.endpoint.map_or_else(String::new, endpoint_shown))
-        } else {
-            format!("{} {}", series_name(worst), change_or_value(worst))
-        };
-        format!("{}{worst_word} {worst}", count(warnings.len(), "warning"))
+    let worst = warnings.first().map(|worst| match worst.endpoint {
+        Some(endpoint) if worst.is_missing() => format!("{} is MISSING", endpoint_shown(endpoint)),
+        _ => format!("{} {}", series_name(worst), change_or_value(worst)),
+    });
+    let warning = worst.or_else(|| comparison.traffic.first().map(TrafficChange::text)).map(|worst| {
+        let worst_word = if number > 1 { ", worst" } else { ":" };
+        format!("{}{worst_word} {worst}", count(number, "warning"))
     });
     let doubt = doubted.first().map(|worst| {
         let are = if doubted.len() == 1 {
@@ -239,7 +243,7 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
 
 /// The worst series of each endpoint that is over a limit without the evidence for a finding, the worst first.
 fn doubted_endpoints<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
-    let is_doubted = |row: &&Row| matches!(row.decision, Some(Decision::InDoubt(_)));
+    let is_doubted = |row: &&Row| matches!(row.decision, Some(Decision::InDoubt(_))) && !row.is_missing();
     let worst = |rows: &'a [Row<'a>]| rows.iter().filter(is_doubted).min_by_key(|row| severity(row));
     let mut doubted: Vec<&Row> = endpoint_groups(comparison).filter_map(worst).collect();
     doubted.sort_by_key(|row| severity(row));

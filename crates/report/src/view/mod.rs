@@ -1,6 +1,7 @@
 //! The content of a report: every cell and sentence is made here once, and a format only arranges them.
 
 pub(crate) mod acceptance;
+pub mod changes;
 pub(crate) mod charts;
 pub mod drift;
 pub mod evidence;
@@ -15,12 +16,14 @@ pub(crate) mod unjudged;
 pub mod usage;
 pub mod words;
 
-use judge::model::run::Provenance;
+use judge::model::run::{Provenance, is_setup};
 use judge::verdict::accepted::Applied;
 use judge::verdict::compare::{RunCounts, Verdict};
 use judge::verdict::decision::Row;
+use judge::verdict::traffic::TrafficChange;
 
 use crate::view::acceptance::Acceptance;
+use crate::view::changes::ChangesView;
 use crate::view::charts::ChartData;
 use crate::view::drift::DriftView;
 use crate::view::facts::Fact;
@@ -53,6 +56,8 @@ pub struct View<'a> {
     pub(crate) tiles: Vec<Tile>,
     /// The series that WARN or FAIL, worst first.
     pub findings: Vec<Finding<'a>>,
+    /// Changes of what endpoints answer and how often they are asked.
+    pub traffic: Vec<Finding<'a>>,
     pub drift: Option<DriftView<'a>>,
     /// The exceptions in use, and those that nothing needs.
     pub exception_findings: Vec<Finding<'a>>,
@@ -71,6 +76,8 @@ pub struct View<'a> {
     pub total: Vec<SeriesView<'a>>,
     /// All endpoints, in the order of the comparison.
     pub endpoints: Vec<EndpointView<'a>>,
+    /// What changed with the latencies that are over their limits; `None` if none is.
+    pub changes: Option<ChangesView<'a>>,
     /// The places in `endpoints` of those that are shown, worst first.
     worst_first: Vec<usize>,
     pub(crate) lacking: Vec<&'static str>,
@@ -104,6 +111,11 @@ pub struct Finding<'a> {
 impl<'a> Finding<'a> {
     fn of(row: &'a Row<'a>) -> Finding<'a> {
         Finding { status: Status::of(row), text: series::finding(row), row: Some(row) }
+    }
+
+    fn of_traffic(change: &TrafficChange, strict: bool) -> Finding<'a> {
+        let status = if strict { Status::Fail } else { Status::Warn };
+        Finding { status, text: change.text(), row: None }
     }
 }
 
@@ -143,6 +155,7 @@ impl<'a> View<'a> {
             runs: comparison.runs,
             tiles: Tile::all(comparison),
             findings: series::findings(comparison).into_iter().map(Finding::of).collect(),
+            traffic: comparison.traffic.iter().map(|change| Finding::of_traffic(change, comparison.strict)).collect(),
             drift: comparison.drift.as_ref().map(DriftView::of),
             exception_findings: exceptions::findings(comparison),
             exceptions: &comparison.exceptions,
@@ -156,6 +169,7 @@ impl<'a> View<'a> {
             worst_first: worst_first(&endpoints),
             total,
             endpoints,
+            changes: ChangesView::of(report),
             lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
             name: report.background.name.as_deref(),
             provenance: report.provenance,
@@ -172,9 +186,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The findings of the drift, then those of the exceptions.
-    pub(crate) fn drift_and_exceptions(&self) -> impl Iterator<Item = &Finding<'a>> {
-        self.drift.iter().flat_map(|drift| &drift.findings).chain(&self.exception_findings)
+    /// The findings of no series: of the traffic, the drift and the exceptions.
+    pub(crate) fn other_findings(&self) -> impl Iterator<Item = &Finding<'a>> {
+        let drift = self.drift.iter().flat_map(|drift| &drift.findings);
+        self.traffic.iter().chain(drift).chain(&self.exception_findings)
     }
 
     /// The endpoints that people are shown, worst first.
@@ -189,10 +204,10 @@ impl<'a> View<'a> {
         places.into_iter().map(|place| &self.endpoints[place])
     }
 
-    /// The series of these endpoints, worst first.
+    /// The series of these endpoints, worst first, and below them those of `on_start`.
     pub(crate) fn worst_series(&self) -> Vec<&SeriesView<'a>> {
         let mut series: Vec<&SeriesView> = self.shown_endpoints().flat_map(|endpoint| &endpoint.series).collect();
-        series.sort_by_key(|series| series.severity);
+        series.sort_by_key(|series| (series.row.endpoint.is_some_and(is_setup), series.severity));
         series
     }
 
@@ -204,10 +219,12 @@ impl<'a> View<'a> {
     }
 }
 
+/// Requests of `on_start` are below the others.
 fn worst_first(endpoints: &[EndpointView]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..endpoints.len()).collect();
     places.sort_by_key(|place| endpoints[*place].worst().severity);
     places.truncate(ENDPOINTS);
+    places.sort_by_key(|place| is_setup(endpoints[*place].name));
     places
 }
 

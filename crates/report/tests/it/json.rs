@@ -236,6 +236,7 @@ fn json_keys_run_from_verdict_to_details() {
               "text": "GET /a p95: 300 → 420 ms (+40.0%, limit +20%); seen in a single run; an endpoint fails only with two or more"
             }
           ],
+          "traffic": [],
           "drift": null,
           "exceptions": [],
           "remarks": [
