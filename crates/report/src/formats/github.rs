@@ -78,12 +78,14 @@ pub fn group(title: &str, log: &str, word: &str) -> String {
     /// The number of lines shown: the end shows how it went, and the file has the rest.
     const LINES: usize = 200;
     const WIDTH: usize = 300;
-    let log = foreign(log.trim_end());
+    let all: Vec<&str> = log.trim_end().lines().collect();
+    let log = foreign(&all[all.len().saturating_sub(2 * LINES)..].join("\n"));
     let lines: Vec<&str> = log.lines().collect();
     let mut text = format!("::group::{}\n::stop-commands::{word}\n", data(title));
     let first = lines.len().saturating_sub(LINES);
-    if first > 0 {
-        let _ = writeln!(text, "... {first} lines before");
+    let before = all.len().saturating_sub(lines.len() - first);
+    if before > 0 {
+        let _ = writeln!(text, "... {before} lines before");
     }
     for line in &lines[first..] {
         let line: String = line.chars().take(WIDTH).collect();
