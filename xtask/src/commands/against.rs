@@ -173,8 +173,9 @@ impl Rounds {
         &self.baseline
     }
 
-    pub fn background(&self, project: &Project) -> Background {
-        Background { baseline_history: self.history.clone(), ..background(project, &self.baseline, &self.this) }
+    pub fn background(&self, project: &Project, comparison: &Comparison) -> Background {
+        let background = background(project, comparison, &self.baseline, &self.this);
+        Background { baseline_history: self.history.clone(), ..background }
     }
 
     fn deliver(
@@ -187,7 +188,7 @@ impl Rounds {
     ) -> Result<Outcome> {
         rules.check_all_met(Some(&self.baseline), &self.this.runs)?;
         let comparison = self.compare(rules)?;
-        let background = self.background(project);
+        let background = self.background(project, &comparison);
         delivery.deliver(project, &self.report(project, &comparison, rev, &background, clock))
     }
 

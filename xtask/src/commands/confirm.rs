@@ -73,7 +73,7 @@ pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, mut reme
         Ok(comparison) => comparison,
         Err(error) => return deliver_unconfirmed(project, delivery, stored, &error),
     };
-    let background = rounds.background(project);
+    let background = rounds.background(project, &comparison);
     let mut report = rounds.report(project, &comparison, None, &background, remeasure.clock());
     if stored.comparison.drift.is_some() {
         report.warnings.push(

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::limits::{EndpointLimits, Inconclusive, Limit, Limits, default_limits};
 use judge::model::mask;
 use judge::model::run::{LEAST_REQUESTS, Metric};
@@ -80,6 +80,8 @@ pub struct ServiceConfig {
     pub prepare: Option<String>,
     /// Answers 2xx once the service is ready, or takes connections if it begins with `tcp://`.
     pub ready_url: String,
+    /// The URL of the user's counters, or a command that prints them.
+    pub counters: Option<String>,
     /// The expected status, if it is not 2xx.
     pub ready_status: Option<u16>,
     /// Variables for `prepare` and `command`.
@@ -105,7 +107,8 @@ impl ServiceConfig {
 
     /// Whether it uses files of the user's own checkout, by `{root}` or `PERF_ROOT`.
     pub fn names_root(&self) -> bool {
-        let texts = [Some(&self.command), self.build.as_ref(), self.prepare.as_ref()].into_iter().flatten();
+        let texts = [Some(&self.command), self.build.as_ref(), self.prepare.as_ref(), self.counters.as_ref()];
+        let texts = texts.into_iter().flatten();
         texts.chain(self.env.values()).any(|text| text.contains("{root}") || text.contains("PERF_ROOT"))
     }
 }
@@ -321,9 +324,14 @@ fn parse_limit(
     let at = |span: Range<usize>| format!(":{}: {table} `{}`", line_of(text, span.start), name.get_ref());
     let metric = Metric::from_name(name.get_ref()).with_context(|| at(name.span())).map_err(|error| {
         anyhow!(
-            "{error} is not a metric: use p50, p95, p99, requests_per_sec or error_rate, or a table [limits.\"GET /path\"]"
+            "{error} is not a metric: use p50, p95, p99, requests_per_sec, error_rate or cpu_per_request, or a table [limits.\"GET /path\"]"
         )
     })?;
+    ensure!(
+        !table.starts_with("[limits.") || Metric::OF_ENDPOINTS.contains(&metric),
+        "{} is of all requests together: move it to [limits]",
+        at(name.span())
+    );
     let limit = Limit::parse(metric, limit).map_err(|error| anyhow!("{}: {error}", at(limit_at)))?;
     Ok((metric, limit))
 }

@@ -107,6 +107,11 @@ impl Url<'_> {
     }
 
     fn request(&self, deadline: Instant) -> io::Result<u16> {
+        status(self.ask(deadline)?, deadline)
+    }
+
+    /// Sends one GET.
+    pub(super) fn ask(&self, deadline: Instant) -> io::Result<TcpStream> {
         let mut stream = self.connect(deadline)?;
         let slash = if self.path.starts_with('/') { "" } else { "/" };
         let text = format!(
@@ -116,7 +121,7 @@ impl Url<'_> {
         );
         stream.set_write_timeout(Some(remaining(deadline)?))?;
         stream.write_all(text.as_bytes())?;
-        status(stream, deadline)
+        Ok(stream)
     }
 }
 
@@ -156,7 +161,7 @@ fn status(stream: TcpStream, deadline: Instant) -> io::Result<u16> {
     status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it answers something else than HTTP"))
 }
 
-fn remaining(deadline: Instant) -> io::Result<Duration> {
+pub(super) fn remaining(deadline: Instant) -> io::Result<Duration> {
     let remaining = deadline.saturating_duration_since(Instant::now());
     if remaining.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(remaining) }
 }

@@ -9,6 +9,7 @@ use judge::model::text::{cut, endpoint_shown, printable};
 use serde::{Deserialize, Serialize};
 
 use crate::run::load_check::LoadRecord;
+use crate::run::over_time::OverTime;
 use crate::sys::files;
 
 pub const LISTENER_FILE: &str = "perf_listener.json";
@@ -43,6 +44,8 @@ pub struct ListenerFile {
     /// The users that left before the load was stopped.
     #[serde(default)]
     pub users_left: Vec<UsersLeft>,
+    #[serde(flatten)]
+    pub over_time: OverTime,
     /// The users of each class that were there.
     #[serde(default)]
     users: Vec<UsersOfClass>,
@@ -157,15 +160,17 @@ impl ListenerFile {
         if !files::exists(path) {
             return Ok(None);
         }
-        let text = files::read_to_string(path)?;
-        let at = || path.display().to_string();
-        let mut file: ListenerFile = serde_json::from_str(&text).with_context(at)?;
-        file.load = LoadRecord::parse(&text).with_context(at)?;
+        ListenerFile::parse(&files::read_to_string(path)?).map(Some).with_context(|| path.display().to_string())
+    }
+
+    pub fn parse(text: &str) -> Result<ListenerFile> {
+        let mut file: ListenerFile = serde_json::from_str(text)?;
+        file.load = LoadRecord::parse(text)?;
         // Exceptions quote what was sent, and the reasons are stored and posted.
         for left in &mut file.users_left {
             left.reason = mask::text(&left.reason);
         }
-        Ok(Some(file))
+        Ok(file)
     }
 
     /// The measured window; `None` if the listener did not write all of it.
@@ -199,6 +204,7 @@ const MOST_IMPOSSIBLE: f64 = 0.01;
 impl ListenerFile {
     /// Stores what only the listener counts.
     pub fn complete(&self, run: &mut Run) {
+        self.over_time.complete(run);
         for UsersOfClass { user, mean } in &self.users {
             *run.users_by_class.entry(printable(user)).or_default() += mean.max(0.0);
         }

@@ -141,6 +141,8 @@ pub struct Finished {
     pub mean_users: Option<f64>,
     /// The users that left before the load was stopped.
     pub users_left: Vec<UsersLeft>,
+    /// The TCP connections that were opened to the service in the window, if our listener counted them.
+    pub connections: Option<u64>,
     /// A sentence each.
     pub warnings: Vec<String>,
 }
@@ -296,9 +298,10 @@ impl Locust {
             }
         }
         let window = listener.as_ref().and_then(ListenerFile::window);
+        let connections = listener.as_ref().and_then(|listener| listener.over_time.connections);
         let (mean_users, users_left) =
             listener.map_or((None, Vec::new()), |listener| (listener.mean_users, listener.users_left));
-        Ok(Finished { coverage, window, mean_users, users_left, warnings })
+        Ok(Finished { coverage, window, mean_users, users_left, connections, warnings })
     }
 
     /// Checks that Locust came to its end, where it writes its own files.

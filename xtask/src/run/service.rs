@@ -45,7 +45,7 @@ enum Answer {
 }
 
 /// The variable that names the root of the user's own checkout, as `{root}` does.
-const ROOT: &str = "PERF_ROOT";
+pub(super) const ROOT: &str = "PERF_ROOT";
 
 /// A running `[service] build`. Dropping it ends it.
 pub struct Build {
@@ -113,6 +113,11 @@ impl Target {
         self.started().map(|service| &service.group)
     }
 
+    /// The port that `{port}` stands for, if the service was started here.
+    pub fn port(&self) -> Option<u16> {
+        self.started().map(|service| service.port)
+    }
+
     /// Checks that a service that was started here has not exited.
     pub fn check_alive(&mut self, when: &str) -> Result<()> {
         match self {
@@ -140,7 +145,7 @@ impl Target {
 }
 
 /// Replaces `{name}` by a value, but not `${name}`, which is a variable of the shell.
-fn fill(text: &str, name: &str, value: &str) -> String {
+pub(super) fn fill(text: &str, name: &str, value: &str) -> String {
     let name = format!("{{{name}}}");
     let mut parts = text.split(&name);
     let mut filled = parts.next().unwrap_or_default().to_owned();

@@ -14,5 +14,6 @@ pub(crate) mod proc;
 pub(crate) mod process;
 pub(crate) mod screen;
 pub mod session;
+pub(crate) mod threads;
 pub mod version;
 pub(crate) mod worktree;

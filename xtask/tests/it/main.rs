@@ -8,6 +8,7 @@ mod account;
 mod adopt;
 mod against;
 mod bisect;
+mod causes;
 mod checkouts;
 mod closed_loop;
 mod confirm;
@@ -37,6 +38,7 @@ mod samples;
 mod selftest;
 mod services;
 mod settings;
+mod setup_requests;
 mod support;
 mod tidy;
 #[cfg(target_os = "linux")]

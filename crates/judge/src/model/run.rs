@@ -23,11 +23,13 @@ pub enum Metric {
     /// In percent of the requests.
     ErrorRate,
     TotalRequests,
+    /// The CPU time of the service for each of all requests together, in ms.
+    CpuPerRequest,
 }
 
 impl Metric {
     /// In the order of the table.
-    pub const ALL: [Metric; 8] = [
+    pub const ALL: [Metric; 9] = [
         Metric::P50,
         Metric::P95,
         Metric::P95Corrected,
@@ -36,6 +38,7 @@ impl Metric {
         Metric::RequestsPerSec,
         Metric::ErrorRate,
         Metric::TotalRequests,
+        Metric::CpuPerRequest,
     ];
 
     /// The metrics that [`Stats`] holds, in the order of the table.
@@ -59,6 +62,7 @@ impl Metric {
             Metric::RequestsPerSec => "requests_per_sec",
             Metric::ErrorRate => "error_rate",
             Metric::TotalRequests => "total_requests",
+            Metric::CpuPerRequest => "cpu_per_request",
         }
     }
 
@@ -182,13 +186,13 @@ pub(crate) fn flaw(value: f64) -> Option<&'static str> {
 pub const REQUEST_Z: f64 = 3.2905;
 
 impl Stats {
-    /// In the unit of [`Metric::unit`]. A panic for `p95_corrected`, which only a whole run has
-    /// ([`Run::p95_corrected_ms`]).
+    /// In the unit of [`Metric::unit`]. A panic for `p95_corrected` and `cpu_per_request`, which only a
+    /// whole run has ([`Run::p95_corrected_ms`], [`Run::cpu`]).
     pub fn value(&self, metric: Metric) -> f64 {
         match metric {
             Metric::P50 => self.p50_ms,
             Metric::P95 => self.p95_ms,
-            Metric::P95Corrected => unreachable!("p95_corrected is of a whole run"),
+            Metric::P95Corrected | Metric::CpuPerRequest => unreachable!("{metric} is of a whole run"),
             Metric::P99 => self.p99_ms,
             Metric::AvgResponseTime => self.avg_ms,
             Metric::RequestsPerSec => self.requests_per_sec,
@@ -286,7 +290,7 @@ pub struct Run {
     pub endpoints: Vec<(Box<str>, Stats)>,
     /// The response time in ms of all requests together at each of [`PERCENTILES`]; empty if no histogram gives it.
     pub distribution: Vec<f64>,
-    /// The requests of `on_start`, by endpoint. They are no part of `total` and `endpoints`.
+    /// The requests of `on_start`, by [`setup_name`]. They are no part of `total` and `endpoints`.
     pub setup: Vec<(Box<str>, Stats)>,
     /// The mean number of running users of each class; empty if it is unknown.
     pub users_by_class: BTreeMap<String, f64>,
@@ -294,10 +298,33 @@ pub struct Run {
     pub tasks: Vec<TaskCalls>,
     /// `None` for results that were measured without our listener.
     pub lateness: Option<Lateness>,
+    /// The mean response time in ms of the requests that ended in the first half of the run, and in the second.
+    pub halves_ms: Option<[f64; 2]>,
+    /// `None` if the system does not report it, or the gate did not start the service.
+    pub cpu: Option<CpuTime>,
+    /// The run over time, in the order of time; empty if it is unknown. A baseline does not keep it.
+    pub moments: Vec<Moment>,
     /// What is odd about the file, a sentence each. It is judged all the same.
     pub oddities: Vec<String>,
     /// The fastest and the slowest response of all requests together, which no file of Locust's rounds.
     pub extremes_ms: Option<Interval>,
+}
+
+/// What a run took of a machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CpuTime {
+    pub ms_per_request: f64,
+    /// Another machine takes another time for the same work.
+    pub machine: Option<Machine>,
+}
+
+/// The requests that ended within a short part of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moment {
+    /// From the opening of the measured window to the end of this part.
+    pub until_s: f64,
+    pub requests: u64,
+    pub mean_ms: f64,
 }
 
 /// The percentiles of a distribution: closer together near limits, and few enough for one line of a file.
@@ -321,6 +348,11 @@ impl Run {
         self.endpoints.iter().map(|(name, _)| &**name)
     }
 
+    /// The endpoints, and behind them the requests of `on_start`.
+    pub(crate) fn with_setup(&self) -> impl Iterator<Item = &(Box<str>, Stats)> {
+        self.endpoints.iter().chain(&self.setup)
+    }
+
     /// Replaces the percentiles by those of `finer`, another file of the same run with the same endpoints.
     pub fn take_percentiles(&mut self, finer: Run) {
         let take = |stats: &mut Stats, finer: &Stats| {
@@ -339,6 +371,18 @@ impl Run {
         }
     }
 }
+
+/// `on_start POST /login`, from the name of the endpoint.
+pub fn setup_name(endpoint: &str) -> Box<str> {
+    format!("{SETUP_PREFIX}{endpoint}").into()
+}
+
+/// Whether this is the name of requests of `on_start`.
+pub fn is_setup(name: &str) -> bool {
+    name.starts_with(SETUP_PREFIX)
+}
+
+const SETUP_PREFIX: &str = "on_start ";
 
 /// `GET /claims`, from Locust's Type and Name.
 pub fn endpoint_name(method: &str, name: &str) -> Box<str> {
@@ -479,39 +523,80 @@ pub struct Provenance {
     pub usage: Option<Usage>,
 }
 
-/// CPU and memory, one value for each run. They are shown, not judged.
+/// What a run used beside its response times, one value for each run. A list is empty if the value is unknown. They are
+/// shown, not judged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
     /// The share of the cores, in percent of the measured window, that was busy with anything but the service, Locust
     /// and the gate. It includes time that a hypervisor gave to other virtual machines.
-    #[serde(default)]
     pub others_pct: Vec<f64>,
     /// CPU time in ms of the service's process group for each measured request.
-    #[serde(default)]
     pub cpu_ms_per_request: Vec<f64>,
     /// The highest memory use of the service's processes in MB (1,000,000 bytes): the sum of their RSS; shared pages
     /// are counted once per process.
-    #[serde(default)]
     pub peak_memory_mb: Vec<f64>,
+    /// How much more memory the service used at the end of the measured window than at its beginning, in MB; 0 if less.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub memory_growth_mb: Vec<f64>,
+    /// How often a thread of the service waited for something and let go of its core, for each measured request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub voluntary_switches_per_request: Vec<f64>,
+    /// How often the kernel took its core from a thread of the service, for each measured request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub involuntary_switches_per_request: Vec<f64>,
+    /// TCP connections that Locust opened to the service, for each measured request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connections_per_request: Vec<f64>,
+    /// By how much each of the user's counters rose, for each measured request.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub counters_per_request: BTreeMap<String, Vec<f64>>,
 }
 
 impl Usage {
     pub fn joined(of_runs: Vec<Usage>) -> Usage {
         let mut joined = Usage::default();
-        for Usage { others_pct, cpu_ms_per_request, peak_memory_mb } in of_runs {
-            joined.others_pct.extend(others_pct);
-            joined.cpu_ms_per_request.extend(cpu_ms_per_request);
-            joined.peak_memory_mb.extend(peak_memory_mb);
+        for usage in of_runs {
+            for (all, of_run) in joined.lists_mut().into_iter().zip(usage.lists()) {
+                all.extend(of_run);
+            }
+            for (name, values) in usage.counters_per_request {
+                joined.counters_per_request.entry(name).or_default().extend(values);
+            }
         }
         joined
     }
 
     pub fn check(&self) -> Result<()> {
-        for value in self.others_pct.iter().chain(&self.cpu_ms_per_request).chain(&self.peak_memory_mb) {
+        for value in self.lists().into_iter().chain(self.counters_per_request.values()).flatten() {
             if let Some(flaw) = flaw(*value) {
                 bail!("`usage` holds {value}, {flaw}");
             }
         }
         Ok(())
+    }
+
+    fn lists(&self) -> [&Vec<f64>; 7] {
+        [
+            &self.others_pct,
+            &self.cpu_ms_per_request,
+            &self.peak_memory_mb,
+            &self.memory_growth_mb,
+            &self.voluntary_switches_per_request,
+            &self.involuntary_switches_per_request,
+            &self.connections_per_request,
+        ]
+    }
+
+    fn lists_mut(&mut self) -> [&mut Vec<f64>; 7] {
+        [
+            &mut self.others_pct,
+            &mut self.cpu_ms_per_request,
+            &mut self.peak_memory_mb,
+            &mut self.memory_growth_mb,
+            &mut self.voluntary_switches_per_request,
+            &mut self.involuntary_switches_per_request,
+            &mut self.connections_per_request,
+        ]
     }
 }

@@ -51,6 +51,9 @@ pub fn annotations(view: &View, places: &Places) -> String {
         let title = if text.is_empty() && *status != Status::Waived { &headline } else { status.word() };
         let _ = writeln!(text, "::{} title={title}::{}", command(*status), data(found));
     }
+    if let Some(changes) = &view.changes {
+        let _ = writeln!(text, "::notice title=What changed::{}", data(&changes.lines().join("\n")));
+    }
     if text.is_empty() && !view.is_conclusive {
         let _ = writeln!(text, "::warning title={headline}::{}", data(&view.evidence));
     }

@@ -39,6 +39,7 @@ pub fn render(view: &View) -> String {
     add_left_out(&mut text, left_out, "findings");
     let left_out = append(&mut text, view.other_findings().map(finding_line), PART_BYTES);
     add_left_out(&mut text, left_out, "findings");
+    text.push_str(&changes(view));
     let notes = view.notes.iter().map(|note| format!("- note: {}\n", prose(note)));
     let left_out = append(&mut text, notes, PART_BYTES);
     add_left_out(&mut text, left_out, "notes");
@@ -86,6 +87,13 @@ fn sides(view: &View) -> String {
     };
     parts.extend(view.run_url.filter(is_plain).map(|url| format!("[run and artifacts]({url})")));
     format!("{}\n\n", parts.join(" · "))
+}
+
+/// What changed with the latencies; empty if none is over its limit.
+fn changes(view: &View) -> String {
+    let Some(changes) = &view.changes else { return String::new() };
+    let lines: Vec<String> = changes.lines().into_iter().map(|line| format!("- {}\n", prose(line))).collect();
+    format!("\n**What changed**\n\n{}\n", lines.concat())
 }
 
 fn next(steps: &[NextStep]) -> String {

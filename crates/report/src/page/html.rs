@@ -50,6 +50,7 @@ pub(crate) fn render(view: &View) -> String {
     hero(&mut body, view);
     let anchors = Anchors::new(&view.endpoints);
     bars::section(&mut body, view, &anchors);
+    changes(&mut body, view);
     body.push_str("<div class=\"answers\">\n");
     trust(&mut body, view);
     next(&mut body, &view.next);
@@ -247,6 +248,16 @@ pub(crate) fn figure(body: &mut String, chart: &Chart) {
     let Chart { title, caption, svg } = chart;
     let caption = escaped(caption);
     let _ = writeln!(body, "<figure>\n<figcaption><h3>{title}</h3>{caption}</figcaption>\n{svg}\n</figure>");
+}
+
+/// Writes what changed with the latencies that are over their limits.
+fn changes(body: &mut String, view: &View) {
+    let Some(changes) = &view.changes else { return };
+    body.push_str("<section>\n<h2 id=\"changed\">What changed</h2>\n<ul class=\"remarks\">\n");
+    for line in changes.lines() {
+        let _ = writeln!(body, "<li>{}</li>", shortened(&capitalized(line), SENTENCE));
+    }
+    body.push_str("</ul>\n</section>\n");
 }
 
 fn next(body: &mut String, steps: &[NextStep]) {

@@ -1,6 +1,7 @@
 //! The content of a report: every cell and sentence is made here once, and a format only arranges them.
 
 pub(crate) mod acceptance;
+pub mod changes;
 pub(crate) mod charts;
 pub mod drift;
 pub mod evidence;
@@ -15,13 +16,14 @@ pub(crate) mod unjudged;
 pub mod usage;
 pub mod words;
 
-use judge::model::run::Provenance;
+use judge::model::run::{Provenance, is_setup};
 use judge::verdict::accepted::Applied;
 use judge::verdict::compare::{RunCounts, Verdict};
 use judge::verdict::decision::Row;
 use judge::verdict::traffic::TrafficChange;
 
 use crate::view::acceptance::Acceptance;
+use crate::view::changes::ChangesView;
 use crate::view::charts::ChartData;
 use crate::view::drift::DriftView;
 use crate::view::facts::Fact;
@@ -74,6 +76,8 @@ pub struct View<'a> {
     pub total: Vec<SeriesView<'a>>,
     /// All endpoints, in the order of the comparison.
     pub endpoints: Vec<EndpointView<'a>>,
+    /// What changed with the latencies that are over their limits; `None` if none is.
+    pub changes: Option<ChangesView<'a>>,
     /// The places in `endpoints` of those that are shown, worst first.
     worst_first: Vec<usize>,
     pub(crate) lacking: Vec<&'static str>,
@@ -165,6 +169,7 @@ impl<'a> View<'a> {
             worst_first: worst_first(&endpoints),
             total,
             endpoints,
+            changes: ChangesView::of(report),
             lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
             name: report.background.name.as_deref(),
             provenance: report.provenance,
@@ -199,10 +204,10 @@ impl<'a> View<'a> {
         places.into_iter().map(|place| &self.endpoints[place])
     }
 
-    /// The series of these endpoints, worst first.
+    /// The series of these endpoints, worst first, and below them those of `on_start`.
     pub(crate) fn worst_series(&self) -> Vec<&SeriesView<'a>> {
         let mut series: Vec<&SeriesView> = self.shown_endpoints().flat_map(|endpoint| &endpoint.series).collect();
-        series.sort_by_key(|series| series.severity);
+        series.sort_by_key(|series| (series.row.endpoint.is_some_and(is_setup), series.severity));
         series
     }
 
@@ -214,10 +219,12 @@ impl<'a> View<'a> {
     }
 }
 
+/// Requests of `on_start` are below the others.
 fn worst_first(endpoints: &[EndpointView]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..endpoints.len()).collect();
     places.sort_by_key(|place| endpoints[*place].worst().severity);
     places.truncate(ENDPOINTS);
+    places.sort_by_key(|place| is_setup(endpoints[*place].name));
     places
 }
 
