@@ -84,9 +84,7 @@ impl Limit {
             | Metric::P95Corrected
             | Metric::P99
             | Metric::AvgResponseTime
-            | Metric::CpuPerRequest => {
-                ("%", "ms", "max", "\"20%\", \"20% and 5 ms\" or \"max 500 ms\"")
-            }
+            | Metric::CpuPerRequest => ("%", "ms", "max", "\"20%\", \"20% and 5 ms\" or \"max 500 ms\""),
             Metric::TotalRequests => {
                 bail!("`{metric}` is shown but not judged, so it takes no limit")
             }

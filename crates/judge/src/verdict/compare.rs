@@ -256,7 +256,9 @@ pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
     let is_blocking = |metric: &&Metric| rules.limit(None, **metric).is_some_and(|limit| limit.level == Level::Fail);
     if let Some(metric) = lacking.iter().find(is_blocking) {
         let who = if *metric == Metric::CpuPerRequest { " (on Linux, of a service that the gate starts)" } else { "" };
-        bail!("the baseline lacks {metric}, so the gate could not fail on it: record it again with --update-baseline{who}");
+        bail!(
+            "the baseline lacks {metric}, so the gate could not fail on it: record it again with --update-baseline{who}"
+        );
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of requests")]
     let requests: Vec<u64> =

@@ -22,8 +22,9 @@ pub enum CpuUnjudged {
 pub(crate) fn unjudged(baseline: &Baseline, runs: &[Run], rules: &Rules) -> Option<CpuUnjudged> {
     rules.limit(None, Metric::CpuPerRequest)?;
     let Some(values) = values(baseline, runs, rules) else { return Some(CpuUnjudged::Unknown) };
-    let is_of_baselines_machine =
-        |run: &Run| run.cpu.as_ref().is_some_and(|cpu| cpu.machine.is_some() && cpu.machine == baseline.provenance.machine);
+    let is_of_baselines_machine = |run: &Run| {
+        run.cpu.as_ref().is_some_and(|cpu| cpu.machine.is_some() && cpu.machine == baseline.provenance.machine)
+    };
     if !rules.paired && !runs.iter().all(is_of_baselines_machine) {
         return Some(CpuUnjudged::OtherMachine);
     }

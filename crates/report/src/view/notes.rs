@@ -50,7 +50,9 @@ pub(crate) fn notes(report: &Report, total: &[SeriesView], endpoints: usize) -> 
 
 fn cpu_unjudged(why: CpuUnjudged) -> String {
     let why = match why {
-        CpuUnjudged::Unknown => "a run does not know it, which needs Linux and a service that the gate starts".to_owned(),
+        CpuUnjudged::Unknown => {
+            "a run does not know it, which needs Linux and a service that the gate starts".to_owned()
+        }
         CpuUnjudged::OtherMachine => {
             "the baseline is of another machine, so compare with --against, or record it on this one".to_owned()
         }

@@ -55,7 +55,8 @@ fn with<T>(causes: Option<Vec<Cause>>, read: impl FnOnce(&View) -> T) -> T {
         requests: Some(700),
     };
     let background = Background { causes, failures: vec![failure], ..Background::default() };
-    case("a failure of several runs").report(|report| read(&View::of(&Report { background: &background, ..report.clone() })))
+    case("a failure of several runs")
+        .report(|report| read(&View::of(&Report { background: &background, ..report.clone() })))
 }
 
 #[test]
