@@ -143,7 +143,7 @@ impl LoadView<'_> {
                 // Zeros stand for what was left out of a long log.
                 let lines: Vec<u8> = self.log.next_lines().into_iter().filter(|byte| *byte != 0).collect();
                 let end = if lines.ends_with(b"\n") { "\n" } else { "" };
-                printer::progress(format!("{}{end}", foreign(&String::from_utf8_lossy(&lines))));
+                printer::progress(&format!("{}{end}", foreign(&String::from_utf8_lossy(&lines))));
             }
             Output::Line(_) | Output::Nothing => {}
         }
@@ -182,7 +182,7 @@ impl ProgressLine {
         if self.is_terminal && columns > 0 {
             text.truncate(columns - 1);
         }
-        printer::progress(if self.is_terminal { format!("\r\x1b[2K{text}") } else { format!("{text}\n") });
+        printer::progress(&if self.is_terminal { format!("\r\x1b[2K{text}") } else { format!("{text}\n") });
     }
 
     fn text(&self, progress: &Progress, with_bar: bool) -> String {
@@ -218,7 +218,7 @@ impl ProgressLine {
 impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.is_terminal && self.shown_at.is_some() {
-            printer::progress("\r\x1b[2K".to_owned());
+            printer::progress("\r\x1b[2K");
         }
     }
 }

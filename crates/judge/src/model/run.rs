@@ -290,7 +290,7 @@ pub struct Run {
     pub endpoints: Vec<(Box<str>, Stats)>,
     /// The response time in ms of all requests together at each of [`PERCENTILES`]; empty if no histogram gives it.
     pub distribution: Vec<f64>,
-    /// The requests of `on_start`, by endpoint. They are no part of `total` and `endpoints`.
+    /// The requests of `on_start`, by [`setup_name`]. They are no part of `total` and `endpoints`.
     pub setup: Vec<(Box<str>, Stats)>,
     /// The mean number of running users of each class; empty if it is unknown.
     pub users_by_class: BTreeMap<String, f64>,
@@ -348,6 +348,11 @@ impl Run {
         self.endpoints.iter().map(|(name, _)| &**name)
     }
 
+    /// The endpoints, and behind them the requests of `on_start`.
+    pub(crate) fn with_setup(&self) -> impl Iterator<Item = &(Box<str>, Stats)> {
+        self.endpoints.iter().chain(&self.setup)
+    }
+
     /// Replaces the percentiles by those of `finer`, another file of the same run with the same endpoints.
     pub fn take_percentiles(&mut self, finer: Run) {
         let take = |stats: &mut Stats, finer: &Stats| {
@@ -366,6 +371,18 @@ impl Run {
         }
     }
 }
+
+/// `on_start POST /login`, from the name of the endpoint.
+pub fn setup_name(endpoint: &str) -> Box<str> {
+    format!("{SETUP_PREFIX}{endpoint}").into()
+}
+
+/// Whether this is the name of requests of `on_start`.
+pub fn is_setup(name: &str) -> bool {
+    name.starts_with(SETUP_PREFIX)
+}
+
+const SETUP_PREFIX: &str = "on_start ";
 
 /// `GET /claims`, from Locust's Type and Name.
 pub fn endpoint_name(method: &str, name: &str) -> Box<str> {

@@ -272,8 +272,9 @@ pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
 impl Rules {
     /// Checks that every endpoint limit matches an endpoint on either side: one that matches none checks nothing.
     pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run]) -> Result<()> {
-        let before = baseline.into_iter().flat_map(|baseline| baseline.endpoints.keys().map(String::as_str));
-        let names: BTreeSet<&str> = before.chain(runs.iter().flat_map(Run::names)).collect();
+        let before = baseline.into_iter().flat_map(|baseline| baseline.endpoints.keys().chain(baseline.setup.keys()));
+        let now = runs.iter().flat_map(Run::with_setup).map(|(name, _)| &**name);
+        let names: BTreeSet<&str> = before.map(String::as_str).chain(now).collect();
         let unmet = self.endpoint_limits.iter().find(|limits| !names.iter().any(|name| limits.covers(name)));
         let Some(unmet) = unmet else { return Ok(()) };
         let meant = nearest(&unmet.text, names).map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"));

@@ -243,7 +243,7 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
 
 /// The worst series of each endpoint that is over a limit without the evidence for a finding, the worst first.
 fn doubted_endpoints<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
-    let is_doubted = |row: &&Row| matches!(row.decision, Some(Decision::InDoubt(_)));
+    let is_doubted = |row: &&Row| matches!(row.decision, Some(Decision::InDoubt(_))) && !row.is_missing();
     let worst = |rows: &'a [Row<'a>]| rows.iter().filter(is_doubted).min_by_key(|row| severity(row));
     let mut doubted: Vec<&Row> = endpoint_groups(comparison).filter_map(worst).collect();
     doubted.sort_by_key(|row| severity(row));
