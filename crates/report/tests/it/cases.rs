@@ -42,7 +42,6 @@ pub fn provenance() -> Provenance {
         locustfile: Some("0123456789abcdef".to_owned()),
         locustfile_path: None,
         host: None,
-        packages: None,
         observed_load: None,
         usage: Some(Usage {
             others_pct: vec![2.5, 9.75],

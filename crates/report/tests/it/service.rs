@@ -75,7 +75,6 @@ pub fn provenance() -> Provenance {
         locustfile: Some("50b2c961c73c21f2cdc50cb92b32c9eb887bb8ea".to_owned()),
         locustfile_path: None,
         host: None,
-        packages: None,
         observed_load: None,
         usage: Some(Usage {
             others_pct: vec![2.5, 9.75],
