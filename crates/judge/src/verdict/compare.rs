@@ -16,7 +16,7 @@ use crate::model::run::{EndpointName, LEAST_REQUESTS, Metric, Run};
 use crate::model::text::nearest;
 pub use crate::stats::ERROR;
 use crate::verdict::accepted::{Applied, State, applied};
-use crate::verdict::decision::{Judge, Presence, Row};
+use crate::verdict::decision::{Decision, Evidence, Judge, Presence, Reason, Row};
 pub use crate::verdict::series::LEAST_SAMPLES;
 
 /// The runs that a baseline of one run takes at least: only the candidate's runs show its noise.
@@ -95,7 +95,8 @@ impl<'a> Comparison<'a> {
     pub fn with_drift(mut self, anchor: Anchor<'a>, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
         let Comparison { total, endpoints, least_runs, .. } = compare(&anchor.version.baseline, runs, rules)?;
         let is_judged = |row: &Row| row.limit.is_some() && matches!(row.presence, Presence::Both { .. });
-        let rows: Vec<Row> = total.into_iter().chain(endpoints).filter(is_judged).collect();
+        let rows = total.into_iter().chain(endpoints).filter(is_judged).map(|row| self.drift_row(row));
+        let rows: Vec<Row> = rows.collect();
         if rows.iter().any(Row::is_failure) {
             self.verdict = Verdict::Fail;
             // An anchor of one run leaves the noise unknown, and one run against it may have met a busy neighbour.
@@ -103,6 +104,19 @@ impl<'a> Comparison<'a> {
         }
         self.drift = Some(Drift { anchor, rows });
         Ok(self)
+    }
+
+    /// A series that fails by this change alone is no finding of the drift too, since nothing accepted has brought it.
+    fn drift_row(&self, row: Row<'a>) -> Row<'a> {
+        let is_by_this_change = row.is_finding()
+            && self.row(row.endpoint, row.metric).is_some_and(|own| {
+                own.is_failure() && row.limit.is_some_and(|limit| own.exceeds_worsening_of(limit))
+            });
+        if !is_by_this_change {
+            return row;
+        }
+        let evidence = Evidence { unsettled: None, ..row.evidence };
+        Row { decision: Some(Decision::InDoubt(Reason::ByThisChange)), evidence, ..row }
     }
 
     pub fn row(&self, endpoint: EndpointName, metric: Metric) -> Option<&Row<'a>> {

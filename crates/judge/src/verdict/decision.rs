@@ -104,6 +104,8 @@ pub enum Reason {
     ReachesBelowLimit,
     /// The p95 of all requests lies in a gap between fast and slow requests, and nothing else confirms its change.
     InGap,
+    /// Over the limit of drift by this change alone, which fails by the series' own limit.
+    ByThisChange,
 }
 
 /// Too few samples to trust a metric.
@@ -180,6 +182,12 @@ impl Row<'_> {
 
     pub fn allowed(&self) -> Option<f64> {
         self.limit?.allowed(self.metric, self.presence.baseline())
+    }
+
+    /// Whether the change alone is worse than a limit of change allows. A change from nothing exceeds any percentage.
+    pub(crate) fn exceeds_worsening_of(&self, limit: &Limit) -> bool {
+        let worsening = self.change().map_or(f64::INFINITY, |change| self.metric.worsening(change));
+        limit.worsening.is_some_and(|allowed| is_over(worsening, allowed))
     }
 
     /// The share of the limit that a value uses up: 0 at the baseline, 1 at the limit, infinite if there is no room.

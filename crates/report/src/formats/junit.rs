@@ -44,7 +44,7 @@ pub(crate) fn render(view: &View) -> String {
             case(&mut body, &name, &case_name, series);
         }
         if id == 0 {
-            let findings = view.drift_and_exceptions();
+            let findings = view.other_findings();
             let findings = findings.map(|finding| format!("{} {}", finding.status.word(), finding.text));
             output(&mut body, "    ", &findings.chain(view.notes.iter().cloned()).collect::<Vec<_>>());
         }

@@ -2,28 +2,33 @@
 
 use std::fmt;
 
-use judge::baseline::comparability::other_circumstances;
 use judge::model::limits::JUDGED;
 use judge::model::run::Metric;
-use judge::model::text::endpoint_shown;
+use judge::model::text::{cut, endpoint_shown};
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{FewSamples, Presence, Row};
+use unicode_width::UnicodeWidthStr as _;
 
-use crate::view::input::{Confirmation, Report, Sides, Stored};
-use crate::view::series::{endpoint_groups, findings};
+use crate::view::input::{Confirmation, Report, Stored};
+use crate::view::series::{endpoint_groups, findings, new_endpoints};
 use crate::view::words::{
-    Status, count, limit_text, listed, percent, series_name, short_change, shown_commit, value, verdict_word, with_unit,
+    Status, both, count, limit_text, listed, percent, series_name, short_change, shown_commit, verdict_word, with_unit,
 };
 use crate::view::{drift, evidence, exceptions};
+
+/// The number of columns of a verdict line: two lines of a terminal. What does not fit is in the report's other parts.
+const COLUMNS: usize = 160;
 
 /// The headline, in the parts that a page shows in different sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headline {
     /// `PASS`, `FAIL`, or `FAIL, confirmed`.
     pub word: &'static str,
+    /// How far the verdict goes, behind its word: `(the machine was 90% busy)`.
+    pub(crate) qualifier: Option<String>,
     /// The worst finding, or the p95 if nothing is over its limit.
     pub(crate) found: String,
-    /// The other findings, and the evidence that the verdict rests on.
+    /// The other findings, and the evidence that the verdict rests on, the most important first.
     pub(crate) also: Vec<String>,
     /// The metric of the failure that `found` has in numbers.
     pub(crate) failed: Option<Metric>,
@@ -31,7 +36,7 @@ pub struct Headline {
 
 impl fmt::Display for Headline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.word, self.sentence())
+        write!(f, "{}: {}", self.words(), self.sentence())
     }
 }
 
@@ -41,8 +46,9 @@ impl Headline {
         match report.confirmation {
             Some(Confirmation::Measured(stored)) => headline.lead_with_rounds(report, stored),
             Some(Confirmation::Impossible(_)) => headline.word = "FAIL, not confirmed",
-            None => headline.also.extend(other_baseline(report)),
+            None => {}
         }
+        headline.qualify(evidence::weakness(report).map(|weakness| format!("({weakness})")));
         headline
     }
 
@@ -65,8 +71,18 @@ impl Headline {
             let metrics: Vec<&str> = comparison.cannot_fail.iter().map(|metric| metric.name()).collect();
             also.push(format!("the gate cannot fail on {}", metrics.join(" and ")));
         }
+        also.extend(new_endpoints(comparison).map(|new| format!("NEW {new}")));
         let failed = Failures::of(comparison).first().map(|row| row.metric);
-        Headline { word: verdict_word(comparison.verdict), found, also, failed }
+        Headline { word: verdict_word(comparison.verdict), qualifier: None, found, also, failed }
+    }
+
+    /// Puts it behind the word, or behind the worst finding if that place is taken.
+    fn qualify(&mut self, qualifier: Option<String>) {
+        match qualifier {
+            Some(second) if self.qualifier.is_some() => self.also.insert(0, second),
+            Some(first) => self.qualifier = Some(first),
+            None => {}
+        }
     }
 
     /// Begins with what the rounds made of the stored numbers' FAIL.
@@ -86,19 +102,24 @@ impl Headline {
         }
     }
 
-    /// The headline without its word.
-    pub fn sentence(&self) -> String {
-        let parts: Vec<&str> = [&self.found].into_iter().chain(&self.also).map(String::as_str).collect();
-        parts.join("; ")
+    /// The word with its qualifier: `FAIL (the machine was 90% busy)`.
+    pub fn words(&self) -> String {
+        let qualifier = self.qualifier.as_ref().map_or_else(String::new, |qualifier| format!(" {qualifier}"));
+        format!("{}{qualifier}", self.word)
     }
-}
 
-/// A PASS by numbers of other circumstances may hide a regression.
-fn other_baseline(report: &Report) -> Option<String> {
-    let Sides { baseline, candidate } = report.provenance;
-    let others: Vec<String> = other_circumstances(baseline, candidate).into_iter().map(str::to_owned).collect();
-    let is_by_them = report.comparison.verdict == Verdict::Pass && !report.comparison.paired && !others.is_empty();
-    is_by_them.then(|| format!("the baseline was measured with another {}", listed(&others, " and ")))
+    /// The headline without its word, as far as a verdict line has room.
+    pub fn sentence(&self) -> String {
+        let room = COLUMNS.saturating_sub(self.words().width() + ": ".len());
+        let mut sentence = cut(&self.found, room);
+        for part in &self.also {
+            if sentence.width() + "; ".len() + part.width() <= room {
+                sentence.push_str("; ");
+                sentence.push_str(part);
+            }
+        }
+        sentence
+    }
 }
 
 /// Why the stored numbers failed, by how the baseline's commit does now in the series that was worst.
@@ -146,8 +167,10 @@ fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
     let failures = Failures::of(comparison);
     let mut parts = Vec::new();
     parts.extend(failures.first().map(in_numbers));
-    for row in failures.total.iter().skip(1) {
-        parts.push(format!("{} {} too", row.metric, short_change(row)));
+    let others: Vec<String> =
+        failures.total.iter().skip(1).map(|row| format!("{} {}", row.metric, short_change(row))).collect();
+    if !others.is_empty() {
+        parts.push(format!("{} too", listed(&others)));
     }
     parts.extend(failed_endpoints(comparison, &failures));
     parts.extend(missing_endpoints(&failures.missing));
@@ -181,16 +204,7 @@ fn missing_endpoints(missing: &[&Row]) -> Option<String> {
 
 /// The p95 of all requests together, how the metrics compare with their limits, and the worst warning.
 fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
-    let p95 = comparison.total_row(Metric::P95).map_or_else(String::new, |row| {
-        let limit = match row.limit.map(|limit| limit_text(row.metric, limit)) {
-            None => "no limit".to_owned(),
-            Some(limit) if Status::of(row) == Status::BelowResolution => {
-                format!("limit {limit}, but no more than rounding")
-            }
-            Some(limit) => format!("limit {limit}"),
-        };
-        format!("p95 {} ({limit})", change_or_value(row))
-    });
+    let p95 = comparison.total_row(Metric::P95).map_or_else(String::new, of_passed_p95);
     let warnings = findings(comparison);
     let is_waived = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_waived);
     let within = match warnings.first() {
@@ -210,6 +224,28 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
     (format!("{p95}, {within}"), warning.into_iter().collect())
 }
 
+fn of_passed_p95(row: &Row) -> String {
+    if is_gain(row)
+        && let Presence::Both { baseline, candidate } = row.presence
+    {
+        return format!("p95 fell {}, {}", percent(row), both(row.metric, baseline, candidate));
+    }
+    let limit = match row.limit.map(|limit| limit_text(row.metric, limit)) {
+        None => "no limit".to_owned(),
+        Some(limit) if Status::of(row) == Status::BelowResolution => format!("limit {limit}, but no more than rounding"),
+        Some(limit) => format!("limit {limit}"),
+    };
+    format!("p95 {} ({limit})", change_or_value(row))
+}
+
+/// Whether a latency fell by more than noise explains, and by enough to notice.
+fn is_gain(row: &Row) -> bool {
+    row.change().is_some_and(|change| change <= LEAST_GAIN) && row.evidence.interval.is_some_and(|ends| ends.high < 0.0)
+}
+
+/// In percent.
+const LEAST_GAIN: f64 = -5.0;
+
 /// The change, or the value if there is nothing to compare it with.
 fn change_or_value(row: &Row) -> String {
     match (row.change(), row.presence.candidate()) {
@@ -224,7 +260,7 @@ fn in_numbers(row: &Row) -> String {
     let limit = row.limit.map_or_else(String::new, |limit| format!(" (limit {})", limit_text(row.metric, limit)));
     match row.presence {
         Presence::Both { baseline, candidate } => {
-            let values = format!("{} → {}{limit}", value(row.metric, baseline), with_unit(row.metric, candidate));
+            let values = format!("{}{limit}", both(row.metric, baseline, candidate));
             match row.change() {
                 Some(change) if change > 0.0 => format!("{series} rose {}, {values}", percent(row)),
                 Some(change) if change < 0.0 => format!("{series} fell {}, {values}", percent(row)),

@@ -50,6 +50,8 @@ pub struct Background {
     pub command: String,
     /// The page of the CI run that made the report.
     pub run_url: Option<String>,
+    /// Whether a CI provider lends the machine, so that the next job runs on another one.
+    pub is_hosted_runner: bool,
 }
 
 impl Default for Background {
@@ -62,6 +64,7 @@ impl Default for Background {
             failures: Vec::new(),
             command: format!("{} perf", program::name()),
             run_url: None,
+            is_hosted_runner: false,
         }
     }
 }

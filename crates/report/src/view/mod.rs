@@ -16,7 +16,7 @@ pub mod words;
 
 use judge::model::run::Provenance;
 use judge::verdict::accepted::Applied;
-use judge::verdict::compare::{RunCounts, Verdict};
+use judge::verdict::compare::{Comparison, RunCounts, Verdict};
 use judge::verdict::decision::Row;
 
 use crate::view::charts::ChartData;
@@ -40,6 +40,7 @@ pub(crate) const LINE_COLUMNS: usize = 1000;
 
 /// A report as every format shows it: from the answer to the details.
 pub struct View<'a> {
+    comparison: &'a Comparison<'a>,
     pub headline: Headline,
     pub(crate) tone: Tone,
     pub(crate) verdict: Verdict,
@@ -48,14 +49,20 @@ pub struct View<'a> {
     pub(crate) paired: bool,
     pub(crate) runs: RunCounts,
     pub(crate) tiles: Vec<Tile>,
-    /// The series that WARN or FAIL, worst first.
+    /// The series that WARN or FAIL, worst first: those of an endpoint in one sentence.
     pub findings: Vec<Finding<'a>>,
+    /// The same, one by one.
+    pub(crate) series_findings: Vec<Finding<'a>>,
     pub drift: Option<DriftView<'a>>,
+    /// The endpoints that are new, in one sentence.
+    pub(crate) new_endpoints: Option<Finding<'a>>,
     /// The exceptions in use, and those that nothing needs.
     pub exception_findings: Vec<Finding<'a>>,
     pub(crate) exceptions: &'a [Applied<'a>],
     pub notes: Vec<String>,
     pub evidence: String,
+    /// The beginning of it.
+    pub(crate) evidence_brief: String,
     /// The answer to "Can I trust it?", and whether anything but the code differs.
     pub(crate) trust: &'static str,
     pub(crate) same_place: &'static str,
@@ -86,18 +93,25 @@ pub struct View<'a> {
     pub(crate) charts: ChartData<'a>,
 }
 
-/// A sentence about what FAILs, WARNs or is WAIVED.
+/// A sentence about what FAILs, WARNs, is WAIVED or NEW.
 #[derive(Clone, Debug)]
 pub struct Finding<'a> {
     pub status: Status,
     pub text: String,
-    /// The series of the comparison; `None` for a drift and for an exception.
+    /// The other metrics of the endpoint that are over their limits, as they follow the text; mostly empty.
+    pub also: String,
+    /// The worst series; `None` for a drift, an exception and new endpoints.
     pub row: Option<&'a Row<'a>>,
 }
 
 impl<'a> Finding<'a> {
     fn of(row: &'a Row<'a>) -> Finding<'a> {
-        Finding { status: Status::of(row), text: series::finding(row), row: Some(row) }
+        Finding { status: Status::of(row), text: series::finding(row), also: String::new(), row: Some(row) }
+    }
+
+    /// The whole sentence.
+    pub fn sentence(&self) -> String {
+        format!("{}{}", self.text, self.also)
     }
 }
 
@@ -126,6 +140,7 @@ impl<'a> View<'a> {
         let endpoints = EndpointView::all(comparison);
         let facts = Fact::all(report);
         View {
+            comparison,
             headline: Headline::of_report(report),
             tone: Tone::of_verdict(comparison),
             verdict: comparison.verdict,
@@ -134,12 +149,20 @@ impl<'a> View<'a> {
             paired: comparison.paired,
             runs: comparison.runs,
             tiles: Tile::all(comparison),
-            findings: series::findings(comparison).into_iter().map(Finding::of).collect(),
-            drift: comparison.drift.as_ref().map(DriftView::of),
+            findings: series::grouped_findings(comparison),
+            series_findings: series::findings(comparison).into_iter().map(Finding::of).collect(),
+            drift: DriftView::of(comparison),
+            new_endpoints: series::new_endpoints(comparison).map(|text| Finding {
+                status: Status::New,
+                text,
+                also: String::new(),
+                row: None,
+            }),
             exception_findings: exceptions::findings(comparison),
             exceptions: &comparison.exceptions,
             notes: notes::notes(report, &total, endpoints.len()),
             evidence: evidence::evidence(comparison),
+            evidence_brief: evidence::brief(comparison),
             trust: evidence::trust(report),
             same_place: evidence::same_place(report),
             next: next::steps(report),
@@ -166,9 +189,37 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The findings of the drift, then those of the exceptions.
-    pub(crate) fn drift_and_exceptions(&self) -> impl Iterator<Item = &Finding<'a>> {
-        self.drift.iter().flat_map(|drift| &drift.findings).chain(&self.exception_findings)
+    /// The findings that are no series: of the drift, of exceptions, and about new endpoints.
+    pub(crate) fn other_findings(&self) -> impl Iterator<Item = &Finding<'a>> {
+        let drift = self.drift.iter().filter_map(|drift| drift.finding.as_ref());
+        drift.chain(&self.exception_findings).chain(&self.new_endpoints)
+    }
+
+    /// The metrics of all requests together that have something to show: a limit, and not the p95 once more.
+    pub(crate) fn main_metrics(&self) -> impl Iterator<Item = &SeriesView<'a>> {
+        self.total.iter().filter(|series| series.status != Status::Shown && !series::repeats_p95(self.comparison, series.row))
+    }
+
+    /// The rows that show the most, at most three: those over their limits, or else the main metrics.
+    pub(crate) fn worst_rows(&self) -> Vec<SeriesView<'a>> {
+        const MOST: usize = 3;
+        let drift = self.drift.iter().filter(|drift| drift.is_the_failure).flat_map(|drift| &drift.series);
+        let drift = drift.filter(|series| series.status.is_finding()).map(|series| series.row);
+        let mut rows: Vec<&'a Row> = drift.chain(self.findings.iter().filter_map(|finding| finding.row)).collect();
+        for series in self.main_metrics() {
+            if rows.iter().all(|row| !std::ptr::eq(*row, series.row)) {
+                rows.push(series.row);
+            }
+        }
+        rows.into_iter().take(MOST).map(SeriesView::of).collect()
+    }
+
+    /// GitHub's page with the commits between the two sides, if it is known.
+    pub(crate) fn compare_url(&self) -> Option<String> {
+        let (repository, _) = self.run_url?.split_once("/actions/runs/")?;
+        let [before, after] = [self.provenance.baseline, self.provenance.candidate].map(|side| &side.commit);
+        let is_hash = |commit: &str| commit.len() >= 7 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_hash(before) && is_hash(after)).then(|| format!("{repository}/compare/{before}...{after}"))
     }
 
     /// The endpoints that people are shown, worst first.

@@ -41,24 +41,24 @@ fn every_format_has_the_same_headline() {
     expect![[r#"
         a pass: PASS: p95 +0.0% (limit +20%), all metrics within their limits
         a failure of several runs: FAIL: p95 rose 39%, 300 → 417 ms (limit +20%); 1 of 1 endpoint: GET /a +39%
-        one run over: FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
+        one run over: FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and 1 more
         a close call: PASS: p95 +19% (limit +20%), all metrics within their limits; inconclusive: noise may be hiding a p95 regression
         errors: FAIL: error_rate rose 6.67 pp, 0.00 → 6.67% (limit +2 pp); inconclusive: noise could change the verdict on error_rate
-        strict: FAIL: p95 rose 62%, 308 → 500 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
+        strict: FAIL: p95 rose 62%, 308 → 500 ms (limit +20%); inconclusive: noise could change the verdict on p95 and 1 more
         rounds: PASS: p95 +3.3% (limit +20%), all metrics within their limits
-        new and missing: FAIL: GET /gone is MISSING: no requests in this run
+        new and missing: FAIL: GET /gone is MISSING: no requests in this run; NEW GET /new p95 333 ms: not compared until the baseline is updated
         few requests: FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); inconclusive: noise could change the verdict on p95
-        not significant: FAIL: p95 rose 27%, 308 → 390 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
+        not significant: FAIL: p95 rose 27%, 308 → 390 ms (limit +20%); inconclusive: noise could change the verdict on p95 and 1 more
         in a gap: FAIL: p95 rose 900%, 20.0 → 200 ms (limit +20%); 1 of 1 endpoint: GET /a +900%
         close after all runs: FAIL: p95 rose 20.3%, 300 → 361 ms (limit +20%); inconclusive: noise could change the verdict on p95
         single runs: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /a p95 +40%; inconclusive: noise may be hiding a GET /a p95 regression
         below the limit: PASS: p95 +0.0% (limit +20%), all metrics within their limits
         noise unknown: PASS: p95 +0.0% (limit +20%), all metrics within their limits
         below resolution: PASS: p95 +25% (limit +20%, but no more than rounding), all metrics within their limits
-        a metric that the baseline lacks: PASS: p95 -14% (limit +20%), all metrics within their limits
+        a metric that the baseline lacks: PASS: p95 -14% (limit +20%), all metrics within their limits; NEW GET /a p95 300 ms: not compared until the baseline is updated
         limits of an endpoint: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /new p95 333 ms; inconclusive: noise may be hiding a GET /new p95 regression
-        exceptions: PASS: p95 +39% (limit +20%), within limits except for accepted exceptions; p95 +39% WAIVED until 2026-12-31, GET /a p95 +39% WAIVED until 2026-12-31; 1 exception not used
-        a drift: FAIL: p95 drifted +30% (drift limit +25%) since v1.0 (2026-05-03), by 2 accepted updates"#]].assert_eq(&said.join("\n"));
+        exceptions: PASS: p95 +39% (limit +20%), within limits except for accepted exceptions
+        a drift: FAIL: p95 +30% since v1.0 (drift limit +25%): 2 accepted updates +20%, this change +8.5%"#]].assert_eq(&said.join("\n"));
 }
 
 #[test]
@@ -87,9 +87,9 @@ fn confirmation_leads_every_format() {
         confirmed: FAIL, confirmed: p95 rose 40%, 300 → 420 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds); 1 of 1 endpoint: GET /a +40%
           find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
-        not_confirmed: PASS: not confirmed; the machine is slower than when the baseline was recorded (its own commit: p95 300 ms then, 420 ms now); against commit 0123456789ab on this machine (3 rounds): p95 +0.0% (limit +20%), all metrics within their limits
+        not_confirmed: PASS: not confirmed; the machine is slower than when the baseline was recorded (its own commit: p95 300 ms then, 420 ms now)
           record a baseline on this machine: cargo xtask perf --update-baseline
-        confirmed: FAIL, confirmed: p95 rose 22%, 290 → 355 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds); inconclusive: noise could change the verdict on p95 and GET /a p95
+        confirmed: FAIL, confirmed: p95 rose 22%, 290 → 355 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds)
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m
           find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD 0123456789ab && git bisect run /tmp/xtask perf --against 0123456789ab --bisect-exit-codes
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
@@ -344,7 +344,7 @@ fn endless_interval_is_cut_for_people_and_exact_in_json() {
             let wild = if is_escaped { wild.replace('>', "&gt;") } else { wild.clone() };
             assert!(*format == "quiet" || text.contains(&wild), "{format}: {text}");
         }
-        expect!["inconclusive after 1 run (baseline: 2): p95 of all requests is within its limit (-40.3%), but more runs could take it over the limit, error_rate of all requests is within its limit (-44.44 pp), but more runs could take it over the limit; too noisy to detect any p95 change"].assert_eq(&view.evidence);
+        expect!["inconclusive after 1 run (baseline: 2): p95 of all requests and error_rate of all requests are within their limits, but more runs could take it over the limit; too noisy to detect any p95 change"].assert_eq(&view.evidence);
         // In percentage points it goes below that, too.
         expect!["-100.0..+65.0"].assert_eq(&view.total[5].cells[4]);
         let value: Value = serde_json::from_str(&Format::Json.render(&View::of(report))).unwrap();

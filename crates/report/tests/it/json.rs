@@ -212,10 +212,10 @@ fn json_keys_run_from_verdict_to_details() {
           "schema_version": "1.3",
           "verdict": "fail",
           "exit_code": 1,
-          "headline": "FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95",
+          "headline": "FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and 1 more",
           "conclusive": false,
-          "sentence": "p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95",
-          "evidence": "inconclusive after 1 run (baseline: 5): p95 of all requests exceeds its limit in a single run, p95 of GET /a exceeds its limit in a single run; smallest detectable p95 change: 3.1%",
+          "sentence": "p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and 1 more",
+          "evidence": "inconclusive after 1 run (baseline: 5): p95 of all requests and p95 of GET /a exceed their limits in a single run; smallest detectable p95 change: 3.1%",
           "strict": false,
           "paired": false,
           "runs": {

@@ -183,7 +183,24 @@ fn markdown_reads_from_verdict_to_details() {
             <!-- cargo xtask perf -->
             ## ❌ FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 2 endpoints: POST /claims +30%
 
+            | metric | baseline | candidate | change | status |
+            |:--|--:|--:|--:|:--|
+            | p95 ms | 300 | 400 | +33.3% | ✖ **FAIL** |
+            | `POST /claims` p95 ms | 300 | 390 | +30.0% | ✖ **FAIL** |
+            | p50 ms | 100 | 100 | +0.0% | ✔ ok |
+
+            **Can I trust it?** With care. Conclusive after 3 runs (baseline: 3). 2 notes below.
+
+            **What next**
+
+            - rule out the machine: `cargo xtask perf --confirm`
+            - find the commit: `cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes`
+            - accept it: `cargo xtask perf --update-baseline --note "why it is slower"`
+
             `abc123` → `abc123`
+
+            <details>
+            <summary>All requests together, findings and notes</summary>
 
             | metric | baseline | candidate | change | interval | limit | status |
             |:--|--:|--:|--:|--:|--:|:--|
@@ -202,11 +219,7 @@ fn markdown_reads_from_verdict_to_details() {
 
             evidence: conclusive after 3 runs (baseline: 3); the runs are equal, so they show no noise
 
-            **What next**
-
-            - rule out the machine: `cargo xtask perf --confirm`
-            - find the commit: `cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes`
-            - accept it: `cargo xtask perf --update-baseline --note "why it is slower"`
+            </details>
 
             <details>
             <summary>2 endpoints: 1 failing, 1 of 10 metrics over a limit</summary>

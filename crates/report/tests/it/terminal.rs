@@ -53,10 +53,8 @@ fn table_reads_from_series_to_verdict() {
             p50 ms                     100        100     +0.0%   +20%  ✔ ok
             p95 ms                     300        400    +33.3%   +20%  ✖ FAIL
             p99 ms                     400        400     +0.0%   +25%  ✔ ok (too few requests)
-            avg_response_time ms     100.0      100.0     +0.0%
             requests_per_sec 1/s      15.0       15.0     +0.0%   -30%  ✔ ok
             error_rate %              0.00       2.00  +2.00 pp  +2 pp  ✔ ok
-            total_requests             450        450     +0.0%
 
             note: only 4 of 450 requests are beyond p99 (5 needed)
             note: the load generator was CPU-bound
@@ -99,6 +97,7 @@ fn table_reads_from_series_to_verdict() {
             GET /a p50 ms                             100        100     +0.0%               +20%  ✔ ok
             GET /a requests_per_sec 1/s              15.0       15.0     +0.0%               -30%  ✔ ok
 
+            NEW GET /n\new\u{202e}\u{1b}[31m p95 10 ms: not compared until the baseline is updated
             note: only 4 of 450 requests are beyond p99 (5 needed)
             note: the load generator was CPU-bound
             evidence: noise unknown after 1 run (baseline: 1), so the point estimate decides; endpoint intervals come from their own requests
@@ -107,7 +106,7 @@ fn table_reads_from_series_to_verdict() {
             next: rule out the machine: cargo xtask perf --confirm
             next: record a baseline of several runs: cargo xtask perf --update-baseline
             next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
-            FAIL: p95 rose 33%, 300 → 400 ms (limit +20%)
+            FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); NEW GET /n\new\u{202e}\u{1b}[31m p95 10 ms: not compared until the baseline is updated
         "#]],
     );
 }
