@@ -34,10 +34,11 @@ use judge::model::program;
 use report::Unjudged;
 use report::formats::terminal;
 
+use crate::commands::bisect::bisect;
 use crate::commands::history::history;
 use crate::commands::outcome::Outcome;
 use crate::commands::perf::perf;
-use crate::config::flags::{Command, HELP, parse, wants_bisect_exit_codes};
+use crate::config::flags::{Command, HELP, parse};
 use crate::sys::invocation::Invocation;
 use crate::sys::screen::screen;
 
@@ -65,7 +66,7 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
         Ok(MaintenanceCommand::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
         Err(error) => Err(error),
     };
-    finish(&outcome.into(), false)
+    finish(&outcome.into())
 }
 
 /// Runs a command of the gate. `args` are the command and its flags, without the program's name. A program that has other
@@ -78,22 +79,22 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
 /// fn main() -> ExitCode {
 ///     let args: Vec<_> = std::env::args_os().skip(1).collect();
 ///     match args.first().and_then(|command| command.to_str()) {
-///         Some("perf" | "history") => locust_gate::run(args),
+///         Some("perf" | "bisect" | "history") => locust_gate::run(args),
 ///         _ => ExitCode::SUCCESS, // The other commands.
 ///     }
 /// }
 /// ```
 pub fn run(args: Vec<OsString>) -> ExitCode {
     remember_name(&args);
-    let bisect = wants_bisect_exit_codes(&args);
     let outcome = match parse(args) {
         Ok(Command::Help) => Outcome::Done(named(HELP)),
         Ok(Command::Version) => Outcome::Done(format!("locust-gate {}", sys::version::text())),
         Ok(Command::Perf(flags)) => perf(&flags),
+        Ok(Command::Bisect(flags)) => bisect(&flags).into(),
         Ok(Command::History(flags)) => history(&flags).into(),
         Err(error) => error.into(),
     };
-    finish(&outcome, bisect)
+    finish(&outcome)
 }
 
 /// Stores the name by which this process was invoked, for messages. `args` are the arguments of the gate's command.
@@ -108,11 +109,11 @@ fn named(help: &str) -> String {
 }
 
 /// Prints how a command ended. Output that cannot be printed does not change the exit code.
-fn finish(outcome: &Outcome, bisect: bool) -> ExitCode {
-    let code = outcome.exit_code(bisect);
+fn finish(outcome: &Outcome) -> ExitCode {
+    let code = outcome.exit_code();
     let _ = match outcome {
         Outcome::Judged(_) => Ok(()),
-        Outcome::Done(message) => writeln!(stdout(), "{message}"),
+        Outcome::Done(message) | Outcome::NotFound(message) => writeln!(stdout(), "{message}"),
         Outcome::Unjudged { unjudged, .. } if code == 0 => {
             write!(stdout(), "{}", terminal::render_unjudged(unjudged, screen(&io::stdout())))
         }

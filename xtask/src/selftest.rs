@@ -291,6 +291,7 @@ impl Trial<'_> {
         let folder = root.join("target/perf/selftest");
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let lock = lock::lock(&folder.join("lock"), Duration::from_secs(1))?;
+        let lock = lock.with_context(|| format!("another selftest holds {}: wait for its end", folder.display()))?;
         let program = env::current_exe().context("cannot find this program's own file")?;
         let trial = Trial { form, program, root, folder, _lock: lock };
         let service = SERVICE.replace("{stopped_after_s}", &STOPPED_AFTER_S.to_string());

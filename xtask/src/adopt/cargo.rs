@@ -172,7 +172,7 @@ fn lines_for_owner(top: &Path, folder: &str, line: &str) -> Result<Vec<String>> 
         None => Ok(vec![
             format!("{folder} is yours: add this line to [dependencies] of {name}, and this arm to its commands:"),
             line.to_owned(),
-            "Some(\"perf\" | \"history\") => return locust_gate::run(std::env::args_os().skip(1).collect()),"
+            "Some(\"perf\" | \"bisect\" | \"history\") => return locust_gate::run(std::env::args_os().skip(1).collect()),"
                 .to_owned(),
         ]),
     }

@@ -37,7 +37,7 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: Clock) 
         "--against builds and starts the service of either side: describe it in [service] of perf.toml, without --host",
     )?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Side::This, 2 * rules.max_runs, clock)?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::This), 2 * rules.max_runs, clock)?;
     let checkout = runner.check_out(rev, &commit, service, &checkouts)?;
     let rounds = Rounds::measure(project, &mut runner, &checkout, rules, "")?;
     rounds.deliver(project, delivery, rules, Some(rev), Some(&runner.clock))
@@ -140,8 +140,12 @@ impl Rounds {
 
     /// Compares both sides by the differences of the rounds.
     pub fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
-        self.this.check_comparable(&self.baseline.provenance, "the other commit")?;
+        self.this.check_comparable(&self.baseline, "the other commit")?;
         compare(&self.baseline, &self.this.runs, rules)
+    }
+
+    pub fn baseline(&self) -> &Baseline {
+        &self.baseline
     }
 
     pub fn background(&self, project: &Project) -> Background {

@@ -34,6 +34,8 @@ pub enum Remeasure<'a, 'b> {
     Now(&'a mut Runner<'b>),
     /// An earlier command made these rounds.
     Earlier(Sides<Vec<MeasuredRun>>),
+    /// An earlier command could not make them, for this reason.
+    Failed(String),
     /// The results may be from anywhere.
     Impossible,
 }
@@ -43,14 +45,16 @@ impl Remeasure<'_, '_> {
     pub fn clock(&self) -> Option<&Clock> {
         match self {
             Remeasure::Now(runner) => Some(&runner.clock),
-            Remeasure::Earlier(_) | Remeasure::Impossible => None,
+            Remeasure::Earlier(_) | Remeasure::Failed(_) | Remeasure::Impossible => None,
         }
     }
 }
 
 /// Whether a FAIL of this command is to be confirmed.
 pub fn is_asked_for(project: &Project, remeasure: &Remeasure) -> bool {
-    project.flags.confirm || project.config.baseline.confirm || matches!(remeasure, Remeasure::Earlier(_))
+    project.flags.confirm
+        || project.config.baseline.confirm
+        || matches!(remeasure, Remeasure::Earlier(_) | Remeasure::Failed(_))
 }
 
 /// Confirms the FAIL of `stored`, the report by the stored numbers, and delivers the report of the rounds. If there can be no
@@ -105,6 +109,7 @@ fn rounds(project: &Project, stored: &Report, remeasure: Remeasure, rules: &Rule
     let runner = match remeasure {
         Remeasure::Now(runner) => runner,
         Remeasure::Earlier(rounds) => return Rounds::new(project, rounds),
+        Remeasure::Failed(why) => bail!(why),
         Remeasure::Impossible => {
             bail!("only results were judged: measure with `{} perf --confirm` to confirm it", program::name())
         }

@@ -8,13 +8,14 @@ use anyhow::{Context as _, Result};
 use report::formats::github::{self, Locustfile, Places};
 use report::formats::markdown;
 use report::formats::terminal::{self, Verbosity};
-use report::{Format, Report, View};
+use report::{Confirmation, Format, Report, View};
 
 use crate::commands::outcome::{AfterVerdict, Outcome};
 use crate::config::flags::PerfFlags;
 use crate::config::paths::Paths;
 use crate::config::project::Project;
 use crate::sys::screen::screen;
+use crate::sys::session::SessionFile;
 use crate::sys::{ci, files, git, process};
 
 pub struct Delivery<'a> {
@@ -37,6 +38,13 @@ impl Delivery<'_> {
     /// Prints the report, and writes the report files.
     pub fn deliver(&self, project: &Project, report: &Report) -> Result<Outcome> {
         process::check_interrupted()?;
+        if let Some(session) = project.session.get() {
+            let not_confirmed = match report.confirmation {
+                Some(Confirmation::Impossible(why)) => Some(why.as_str()),
+                _ => None,
+            };
+            SessionFile::record_verdict(session, not_confirmed)?;
+        }
         let verbosity = match (self.flags.quiet, self.flags.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
@@ -78,7 +86,7 @@ impl Delivery<'_> {
             }
         }
         if ci::is_github() {
-            if outcome.exit_code(false) != 0 {
+            if outcome.exit_code() != 0 {
                 let _ = anstream::stdout().write_all(github::failure(&unjudged.sentence()).as_bytes());
             }
             summarize(&markdown::render_unjudged(unjudged));

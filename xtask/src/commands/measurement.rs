@@ -1,29 +1,32 @@
 //! The shared steps of commands: the runs of one side, the next step, and the facts of a report.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, bail};
-use judge::baseline::comparability::{comparability, users_difference};
+use anyhow::{Result, anyhow, bail, ensure};
+use judge::baseline::comparability::{USERS_LEFT, comparability, users_difference};
 use judge::baseline::file::Baseline;
+use judge::baseline::work::work;
 use judge::model::limits::Rules;
 use judge::model::program;
-use judge::model::run::{Metric, Provenance, Run, Usage};
-use judge::model::text::{endpoint_shown, printable};
+use judge::model::run::{Metric, Provenance, Run, Stats, Usage};
+use judge::model::text::{cut, endpoint_shown, printable};
 use judge::parse::locust_history::History;
-use judge::stats::estimate::Difference;
+use judge::stats::estimate::{Difference, estimate};
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
+use judge::verdict::decision::{Presence, Row};
 use report::view::evidence::{evidence, unsettled};
 use report::view::usage;
-use report::view::words::{count, noise_advice, shown_commit};
+use report::view::words::{count, listed, noise_advice, shown_commit};
 use report::{Background, FailedRequests};
 
 use crate::commands::delivery::run_url;
 use crate::config::flags::PerfFlags;
-use crate::config::project::Project;
+use crate::config::project::{Project, days_from_today};
 use crate::run::clock::Clock;
 use crate::run::listener::{UsersLeft, users_left_text};
-use crate::run::results::{self, MeasuredRun};
+use crate::run::results::{self, MeasuredRun, RunFile};
 use crate::sys::git;
 
 /// The runs of one side.
@@ -34,8 +37,10 @@ pub struct Measurement {
     pub provenance: Provenance,
     /// Warnings about the measurement, a sentence each.
     pub warnings: Vec<String>,
-    /// The folders of the runs that the gate made.
-    folders: Vec<PathBuf>,
+    /// Whether the gate made any of these runs.
+    pub is_ours: bool,
+    /// Locust's lists of failures.
+    failures_files: Vec<PathBuf>,
     /// The users that left before the load was stopped.
     users_left: Vec<UsersLeft>,
 }
@@ -46,12 +51,17 @@ impl Measurement {
         let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
         let mut usages = Vec::new();
-        let mut folders = Vec::new();
-        for MeasuredRun { path, run, file, history, .. } in measured {
+        let is_ours = measured.iter().any(|measured| measured.file.is_some());
+        ensure!(
+            !is_ours || project.flags.results.is_empty() || project.flags.load.users.is_none(),
+            "--users has no effect here, because the runs of the gate have counted their users: leave it out"
+        );
+        let failures_files: Vec<PathBuf> = measured.iter().map(MeasuredRun::failures_file).collect();
+        for MeasuredRun { path, run, file, history } in measured {
+            warnings.extend(run.oddities.iter().map(|oddity| format!("{}: {oddity}", project.shown(&path))));
+            let file = file.unwrap_or_else(|| RunFile::of_others(project.provenance(), history.as_ref().ok()));
             runs.push(run);
             histories.push(history);
-            let Some(file) = file else { continue };
-            folders.extend(path.parent().map(Path::to_owned));
             if let Some(first) = &provenance
                 && let Some(refusal) = comparability(first, &file.provenance).refusal
             {
@@ -67,22 +77,30 @@ impl Measurement {
                 }
             }
         }
+        if !is_ours {
+            mean_users.extend(project.flags.load.users.map(f64::from));
+        }
         let mut provenance: Provenance = provenance.unwrap_or_else(|| project.provenance());
         provenance.precision = Run::coarsest(&runs);
         provenance.mean_users = mean(&mean_users);
         // A partial list could not be matched to the runs.
         provenance.usage = (usages.len() == runs.len()).then(|| Usage::joined(usages));
-        Ok(Measurement { runs, histories, provenance, warnings, folders, users_left })
+        if !is_ours && let Some(failure) = results::failures(&failures_files, &runs).first() {
+            let FailedRequests { endpoint, error, times, .. } = failure;
+            let (endpoint, error) = (endpoint_shown(endpoint), cut(error, 200));
+            warnings.push(format!("most frequent failure ({times}x): {endpoint}: {error}"));
+        }
+        Ok(Measurement { runs, histories, provenance, warnings, is_ours, failures_files, users_left })
     }
 
     /// Checks that the runs can be compared with a baseline of this provenance. If users are missing, the error has why they
     /// left.
-    pub fn check_comparable(&self, baseline: &Provenance, shown: &str) -> Result<()> {
-        let Some(refusal) = comparability(baseline, &self.provenance).refusal else { return Ok(()) };
+    pub fn check_comparable(&self, baseline: &Baseline, shown: &str) -> Result<()> {
+        let work = work(baseline, &self.runs);
+        let refusal = comparability(&baseline.provenance, &self.provenance).refusal.or(work.refusal);
+        let Some(refusal) = refusal else { return Ok(()) };
         match users_left_text(&self.users_left) {
-            Some(left) if users_difference(baseline, &self.provenance).is_some() => {
-                bail!("{shown} is not comparable: {left}; {refusal}")
-            }
+            Some(left) if refusal.contains(USERS_LEFT) => bail!("{shown} is not comparable: {left}; {refusal}"),
             _ => bail!("{shown} is not comparable: {refusal}"),
         }
     }
@@ -91,7 +109,7 @@ impl Measurement {
     pub fn baseline(&self, note: Option<&str>, former: Option<&Baseline>) -> Result<Baseline> {
         Baseline::new(&self.runs, self.provenance.clone(), note, former).map_err(|refusal| {
             let has_failed = self.runs.iter().any(|run| run.total.failures == run.total.requests);
-            match results::failures(&self.folders, &self.runs).first() {
+            match results::failures(&self.failures_files, &self.runs).first() {
                 Some(FailedRequests { endpoint, error, times, .. }) if has_failed => {
                     let error: String = error.chars().take(200).collect();
                     anyhow!(
@@ -103,6 +121,39 @@ impl Measurement {
                 _ => refusal,
             }
         })
+    }
+
+    /// Why the failed requests make these runs no reference, with the most frequent failures; `None` if they are few.
+    pub fn too_many_failures(&self, rules: &Rules) -> Option<String> {
+        let why = too_many_failures(&self.runs, rules)?;
+        let mut shown = Vec::new();
+        for FailedRequests { endpoint, error, times, .. } in results::failures(&self.failures_files, &self.runs) {
+            shown.push(printable(&format!("{times}x {}: {}", endpoint_shown(&endpoint), cut(&error, 200))));
+        }
+        Some(if shown.is_empty() { why } else { format!("{why}: {}", listed(&shown)) })
+    }
+
+    /// What a comparison of results of others cannot know, a sentence each.
+    pub fn limits_of_others(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.is_ours {
+            return warnings;
+        }
+        let has_corrected = |row: &Row| matches!(row.presence, Presence::Both { .. });
+        if !comparison.total_row(Metric::P95Corrected).is_some_and(has_corrected) {
+            warnings.push("stalls of the service are not seen, since users wait meanwhile: judge Locust's --json-file, and save its baseline with --users N".to_owned());
+        }
+        let is_load_known = baseline.provenance.load.is_some()
+            || baseline.provenance.observed_load.is_some() && self.provenance.observed_load.is_some();
+        if let Some(before) = baseline.total(Metric::TotalRequests).filter(|_| !is_load_known) {
+            let requests: Vec<f64> = self.runs.iter().map(|run| run.total.value(Metric::TotalRequests)).collect();
+            let now = estimate(Metric::TotalRequests.scale(), &requests);
+            if !(0.5 * before..=1.5 * before).contains(&now) {
+                warnings
+                    .push(format!("{now:.0} requests a run, and {before:.0} in the baseline: is it the same load?"));
+            }
+        }
+        warnings
     }
 
     /// Warnings about using these runs as a baseline, a sentence each.
@@ -117,6 +168,44 @@ impl Measurement {
         warnings.extend(usage::note(&Provenance::default(), &self.provenance));
         warnings
     }
+}
+
+/// The share of all requests from which on their failures make a baseline useless.
+const MOST_FAILURES: f64 = 0.2;
+
+/// An endpoint that fails altogether has so many failures at least: fewer are an accident.
+const LEAST_FAILURES: u64 = 3;
+
+/// Why the failed requests make these runs no reference; `None` if they are few.
+fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
+    let all = |count: fn(&Stats) -> u64| runs.iter().map(|run| count(&run.total)).sum::<u64>();
+    let (requests, failures) = (all(|stats| stats.requests), all(|stats| stats.failures));
+    if failures as f64 >= MOST_FAILURES * requests as f64 {
+        let percent = 100.0 * failures as f64 / requests as f64;
+        return Some(format!("{failures} of {requests} requests failed ({percent:.0}%)"));
+    }
+    let mut endpoints: BTreeMap<&str, Vec<&Stats>> = BTreeMap::new();
+    for (name, stats) in runs.iter().flat_map(|run| &run.endpoints) {
+        endpoints.entry(name).or_default().push(stats);
+    }
+    for (name, stats) in &endpoints {
+        let [requests, failures] =
+            [0, 1].map(|place| stats.iter().map(|stats| [stats.requests, stats.failures][place]).sum::<u64>());
+        if failures == requests && failures >= LEAST_FAILURES {
+            return Some(format!("all {requests} requests of {} failed", endpoint_shown(name)));
+        }
+    }
+    let total = (None, runs.iter().map(|run| &run.total).collect());
+    let series = [total].into_iter().chain(endpoints.into_iter().map(|(name, stats)| (Some(name), stats)));
+    series.into_iter().find_map(|(endpoint, stats)| over_error_bound(endpoint, &stats, rules))
+}
+
+fn over_error_bound(endpoint: Option<&str>, stats: &[&Stats], rules: &Rules) -> Option<String> {
+    let bound = rules.limit(endpoint, Metric::ErrorRate)?.bound?;
+    let rates: Vec<f64> = stats.iter().map(|stats| stats.value(Metric::ErrorRate)).collect();
+    let rate = estimate(Metric::ErrorRate.scale(), &rates);
+    let series = endpoint.map_or_else(String::new, |name| format!(" of {}", endpoint_shown(name)));
+    (rate > bound).then(|| format!("the error rate{series} is {rate:.2}%, and [limits] allows max {bound}%"))
 }
 
 /// Warns if the runs vary so much that a comparison of single runs with them would miss a large change.
@@ -215,14 +304,16 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
         ),
         baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
         baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
-        failures: results::failures(&candidate.folders, &candidate.runs),
+        failures: results::failures(&candidate.failures_files, &candidate.runs),
         command: command_again(project.flags),
+        config: project.shown(&project.paths.config),
+        accept_until: Some(days_from_today(30)),
         run_url: run_url(),
     }
 }
 
 /// The command that makes such a comparison again, with the flags that choose its files and its load.
-fn command_again(flags: &PerfFlags) -> String {
+pub fn command_again(flags: &PerfFlags) -> String {
     let mut command = format!("{} perf", program::name());
     let load = &flags.load;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| printable(&path.display().to_string()));

@@ -2,6 +2,11 @@
 
 mod against;
 mod baseline_versions;
+pub mod bisect;
+mod bisect_range;
+mod bisect_result;
+mod bisect_rounds;
+mod bisect_state;
 mod confirm;
 mod delivery;
 mod drift;

@@ -14,6 +14,8 @@ pub enum Outcome {
     Judged(Verdict),
     /// Nothing was to be judged. The text is for stdout.
     Done(String),
+    /// A search ended without its commit. The text is for stdout.
+    NotFound(String),
     /// Nothing was judged. `log_tail` is the end of the log of the program that failed, or empty.
     Unjudged {
         unjudged: Unjudged,
@@ -62,16 +64,14 @@ impl From<Unjudged> for Outcome {
 }
 
 impl Outcome {
-    /// 0 is a pass, 1 a regression, 2 no verdict. In a bisection 125 skips the commit, because `git bisect run` takes 2 for a
-    /// bad one.
-    pub fn exit_code(&self, bisect: bool) -> u8 {
+    /// 0 is a pass, 1 a regression, 2 no verdict.
+    pub fn exit_code(&self) -> u8 {
         match self {
             Outcome::Judged(Verdict::Fail) => 1,
             Outcome::Judged(Verdict::Pass)
             | Outcome::Done(_)
             | Outcome::Unjudged { unjudged: Unjudged::BaselineSaved(_), .. } => 0,
-            Outcome::Unjudged { .. } | Outcome::ReportMissing(_) if bisect => 125,
-            Outcome::Unjudged { .. } | Outcome::ReportMissing(_) => 2,
+            Outcome::NotFound(_) | Outcome::Unjudged { .. } | Outcome::ReportMissing(_) => 2,
             Outcome::Interrupted(Interrupted { signal }) => 128 + signal,
         }
     }

@@ -2,15 +2,18 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::chain::is_unchanged;
 use judge::baseline::comparability::comparability;
 use judge::baseline::file::Baseline;
+use judge::baseline::work::work;
 use judge::model::limits::Rules;
+use judge::model::mask;
+use judge::model::program;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::verdict::compare::{Comparison, compare, lacking};
-use report::view::words::{count, shown_commit};
+use report::view::words::{count, listed, shown_commit};
 use report::view::{drift, exceptions};
 use report::{Background, Report, Saved, Sides, Unjudged};
 
@@ -18,7 +21,7 @@ use crate::commands::against::{against, judge_rounds};
 use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
 use crate::commands::delivery::Delivery;
 use crate::commands::drift::{DriftCheck, age_warning};
-use crate::commands::measurement::{Measurement, Next, background, details, next_step, rules_for};
+use crate::commands::measurement::{Measurement, Next, background, command_again, details, next_step, rules_for};
 use crate::commands::outcome::Outcome;
 use crate::config::flags::PerfFlags;
 use crate::config::paths::Paths;
@@ -28,6 +31,7 @@ use crate::run::checkout::Side;
 use crate::run::clock::Clock;
 use crate::run::results::{MeasuredRun, read_results, read_rounds};
 use crate::run::runner::Runner;
+use crate::sys::session::SessionFile;
 use crate::sys::{ci, files, process};
 
 /// Runs the gate. If it cannot judge, the report files have the reason.
@@ -44,6 +48,7 @@ pub fn perf(flags: &PerfFlags) -> Outcome {
 
 fn run(project: &Project, delivery: &Delivery, clock: Clock) -> Result<Outcome> {
     delivery.check()?;
+    let sessions = read_sessions(project)?;
     if let Some(rev) = &project.flags.against {
         return against(project, delivery, rev, clock);
     }
@@ -52,18 +57,36 @@ fn run(project: &Project, delivery: &Delivery, clock: Clock) -> Result<Outcome> 
     }
     match project.read_baseline()? {
         former if project.flags.update_baseline => update(project, delivery, former.as_ref(), clock),
-        Some(baseline) => judge(project, delivery, &baseline, clock),
+        Some(baseline) => judge(project, delivery, &baseline, &sessions, clock),
         None => save_first(project, clock),
     }
 }
 
+/// Reads how the commands ended that made RESULTS, and refuses those of a command without a verdict.
+fn read_sessions(project: &Project) -> Result<Vec<SessionFile>> {
+    let mut sessions = Vec::new();
+    for path in &project.flags.results {
+        sessions.extend(SessionFile::read_ended(&project.paths.current_dir.join(path))?);
+    }
+    Ok(sessions)
+}
+
 /// Judges RESULTS, or new runs until the verdict is conclusive, against the baseline.
-fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, clock: Clock) -> Result<Outcome> {
+fn judge(
+    project: &Project,
+    delivery: &Delivery,
+    baseline: &Baseline,
+    sessions: &[SessionFile],
+    clock: Clock,
+) -> Result<Outcome> {
     let reference = Reference::read(project, baseline)?;
     lacking(baseline, &project.rules).with_context(|| project.shown(&project.baseline))?;
     if !project.flags.results.is_empty() {
         let measured = read_results(project)?;
-        let remeasure = read_rounds(project, "confirm")?.map_or(Remeasure::Impossible, Remeasure::Earlier);
+        let remeasure = match sessions.iter().find_map(|session| session.not_confirmed.clone()) {
+            Some(why) => Remeasure::Failed(why),
+            None => read_rounds(project, "confirm")?.map_or(Remeasure::Impossible, Remeasure::Earlier),
+        };
         let rules = rules_for(project, &measured);
         let measurement = Measurement::new(measured, project)?;
         return report_comparison(project, delivery, &reference, &rules, &measurement, remeasure);
@@ -71,7 +94,7 @@ fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, clock: Clo
     let settings = project.settle()?;
     reference.check_load(&settings)?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Side::Only, rules.max_runs, clock)?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::Only), rules.max_runs, clock)?;
     let mut measured = Vec::new();
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
@@ -109,7 +132,7 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
     let reference = former.map(|former| Reference::read(project, former)).transpose()?;
     files::check_writable(&project.baseline)?;
     let (measured, runner) = if project.flags.results.is_empty() {
-        let (measured, runner) = measure_baseline(project, clock)?;
+        let (measured, runner) = measure_baseline(project, project.baseline_runs, clock)?;
         (measured, Some(runner))
     } else {
         (read_results(project)?, None)
@@ -117,19 +140,25 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
     let rules = rules_for(project, &measured);
     let measurement = Measurement::new(measured, project)?;
     rules.check_all_met(former, &measurement.runs)?;
+    check_failures(project, &rules, &measurement)?;
     let clock = runner.as_ref().map(|runner| &runner.clock);
     let notes = match &reference {
         Some(reference) => report_update(delivery, reference, &rules, &measurement, clock)?,
         None => None,
     };
-    let baseline = measurement.baseline(project.flags.note.as_deref(), former)?;
+    let note = project.flags.note.as_deref().map(mask::text);
+    let baseline = measurement.baseline(note.as_deref(), former)?;
+    if notes.is_none() {
+        measurement.warnings.iter().for_each(|warning| project.say(&format!("warning: {}", printable(warning))));
+    }
     let is_unchanged = former.is_some_and(|former| is_unchanged(former, &baseline));
     let file = project.shown(&project.baseline);
     if is_unchanged && project.flags.if_changed {
+        record_verdict(project)?;
         return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} since {file}")));
     }
     save(project, &baseline, &measurement)?;
-    let saved = Saved::new(&baseline, &file);
+    let saved = Saved::new(&baseline, &file, command_again(project.flags));
     let Some(notes) = notes else { return Ok(Unjudged::BaselineSaved(saved).into()) };
     let mut message = String::new();
     for note in notes {
@@ -146,17 +175,29 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
 
 const NOTHING_CHANGED: &str = "no metric changed beyond noise";
 
-/// Makes the runs of a new baseline, to replace a former one.
-fn measure_baseline<'a>(project: &'a Project, clock: Clock) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
-    let mut runner = Runner::prepare(project, project.settle()?, Side::Only, project.baseline_runs, clock)?;
+/// Makes the runs of a new baseline.
+fn measure_baseline<'a>(project: &'a Project, runs: usize, clock: Clock) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
+    let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only), runs, clock)?;
     let mut measured = Vec::new();
-    while measured.len() < project.baseline_runs {
+    while measured.len() < runs {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
         // Runs that cannot be a baseline now cannot be one after the last.
-        Measurement::new(measured.clone(), project)?.baseline(None, None)?;
-        project.say(&format!("run {}/{} is done", measured.len(), project.baseline_runs));
+        let measurement = Measurement::new(measured.clone(), project)?;
+        measurement.baseline(None, None)?;
+        check_failures(project, &project.rules, &measurement)?;
+        project.say(&format!("run {}/{runs} is done", measured.len()));
     }
     Ok((measured, runner))
+}
+
+/// Refuses runs of ours that failed too often to be a reference, unless that is wanted. Results of others may be one.
+fn check_failures(project: &Project, rules: &Rules, measurement: &Measurement) -> Result<()> {
+    match measurement.too_many_failures(rules) {
+        Some(failures) if measurement.is_ours && !project.flags.allow_errors => bail!(
+            "the baseline is not saved: {failures}; fix the service or the locustfile, or accept these errors with --allow-errors"
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Reports what changed since the former baseline. Returns notes for the user, or `None` if the two cannot be compared.
@@ -184,10 +225,12 @@ fn report_update(
 /// Saves the first baseline. In CI that is no verdict, because the gate would always pass if nobody commits the baseline.
 fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
     files::check_writable(&project.baseline)?;
+    if let Some(next) = project.baseline_in_git() {
+        ensure!(!ci::is_any(), "{next}");
+        project.say(&format!("warning: {next}"));
+    }
     let measured = if project.flags.results.is_empty() {
-        let runs = project.rules.min_runs;
-        let mut runner = Runner::prepare(project, project.settle()?, Side::Only, runs, clock)?;
-        (1..=runs).map(|run| runner.run(Side::Only, &format!("run-{run}"))).collect::<Result<_>>()?
+        measure_baseline(project, project.rules.min_runs, clock)?.0
     } else {
         read_results(project)?
     };
@@ -195,8 +238,12 @@ fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
     let measurement = Measurement::new(measured, project)?;
     rules.check_all_met(None, &measurement.runs)?;
     let baseline = measurement.baseline(None, None)?;
+    check_failures(project, &rules, &measurement)?;
+    for warning in &measurement.warnings {
+        project.say(&format!("warning: {}", printable(warning)));
+    }
     save(project, &baseline, &measurement)?;
-    let saved = Saved::new(&baseline, &project.shown(&project.baseline));
+    let saved = Saved::new(&baseline, &project.shown(&project.baseline), command_again(project.flags));
     let unjudged = if ci::is_any() { Unjudged::NoBaseline(saved) } else { Unjudged::BaselineSaved(saved) };
     Ok(unjudged.into())
 }
@@ -206,11 +253,34 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
     if baseline.provenance.commit == "unknown" {
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
     }
+    if let Some(warning) = dirty_warning(project, baseline) {
+        project.say(&format!("warning: {warning}"));
+    }
     for warning in measurement.warnings_of_baseline() {
         project.say(&format!("warning: {warning}"));
     }
     process::check_interrupted()?;
-    files::write_atomically(&project.baseline, &baseline.to_text())
+    project.check_baseline_unchanged()?;
+    files::write_atomically(&project.baseline, &baseline.to_text())?;
+    record_verdict(project)
+}
+
+/// A baseline that is saved or kept ends a command as a verdict does.
+fn record_verdict(project: &Project) -> Result<()> {
+    project.session.get().map_or(Ok(()), |session| SessionFile::record_verdict(session, None))
+}
+
+/// What a baseline of uncommitted changes cannot be used for.
+fn dirty_warning(project: &Project, baseline: &Baseline) -> Option<String> {
+    if !baseline.provenance.dirty {
+        return None;
+    }
+    let files: Vec<String> = project.dirty_files().iter().map(|file| printable(file)).collect();
+    let files = if files.is_empty() { String::new() } else { format!(" ({})", listed(&files)) };
+    let name = program::name();
+    Some(format!(
+        "this baseline was measured with uncommitted changes{files}, so --confirm and --against baseline cannot check its commit out: commit them, then record it again with `{name} perf --update-baseline`"
+    ))
 }
 
 /// The reference of a comparison: the baseline, and the drift since an earlier one.
@@ -243,7 +313,7 @@ impl<'a> Reference<'a> {
 
     fn compare<'c>(&'c self, measurement: &'c Measurement, rules: &'c Rules) -> Result<Comparison<'c>> {
         let shown = self.project.shown(&self.project.baseline);
-        measurement.check_comparable(&self.baseline.provenance, &shown)?;
+        measurement.check_comparable(self.baseline, &shown)?;
         let comparison = compare(self.baseline, &measurement.runs, rules).context(shown)?;
         match &self.drift {
             Some(drift) => drift.judge(comparison, measurement),
@@ -262,6 +332,8 @@ impl<'a> Reference<'a> {
         let Measurement { runs, histories, provenance, warnings, .. } = measurement;
         let mut warnings = warnings.clone();
         warnings.extend(comparability(&baseline.provenance, provenance).warnings);
+        warnings.extend(work(baseline, runs).warnings);
+        warnings.extend(measurement.limits_of_others(baseline, comparison));
         warnings.extend(age_warning(project, baseline, background));
         warnings.extend(drift.iter().flat_map(|drift| drift.notes(measurement)));
         Report {

@@ -9,18 +9,20 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::program;
 use judge::model::run::Metric;
 use judge::model::text::{likeness, nearest};
+use judge::verdict::bisect::LEAST_ROUNDS_OF_ENDS;
 use pico_args::Arguments;
 
 use report::Format;
 
 use crate::config::drift::Since;
 
-/// The help of `perf` and `history`.
+/// The help of `perf`, `bisect` and `history`.
 pub const HELP: &str = "\
 Performance regression gate built on Locust.
 
 USAGE
   cargo xtask perf [RESULTS ...] [FLAGS] [-- LOCUST-ARGS]
+  cargo xtask bisect GOOD [BAD] [FLAGS] [-- LOCUST-ARGS]
   cargo xtask history [FLAGS]
   cargo xtask --version
 
@@ -30,6 +32,8 @@ is conclusive, and otherwise repeats until it is.
 perf with RESULTS: compares existing results without running anything. RESULTS are
 perf_results_stats.csv files or Locust's JSON, one per run, or folders of runs
 (target/perf/latest).
+bisect: finds the commit after GOOD, up to BAD [default: HEAD], that made the service slower.
+Commits are measured in rounds with GOOD or BAD, until each is on one side of the middle.
 history: shows how the accepted baselines of this branch moved, who accepted them, and why.
 
 FLAGS OF perf
@@ -37,6 +41,7 @@ FLAGS OF perf
                             the baseline with the git commit
       --if-changed          with --update-baseline: keep the old baseline if nothing changed
                             beyond noise
+      --allow-errors        save a baseline although many of its requests failed
       --against REV         compare with this commit instead of the baseline: both are built
                             and measured in turn on this machine; `baseline` is the commit
                             that the baseline names
@@ -48,7 +53,7 @@ FLAGS OF perf
       --strict              treat warnings as failures
       --verbose             also show every endpoint, what was run, the machine, Locust's output
       --quiet               only show findings and the verdict
-      --users N             concurrent users
+      --users N             concurrent users; with RESULTS, the users of your load
       --spawn-rate R        users started per second
       --run-time T          length of the load: 45s, 2m, 1h30m
       --host URL            load an already running service; do not start [service]
@@ -61,7 +66,23 @@ FLAGS OF perf
                             7 rounds]; with --update-baseline, runs to record [default: 10]
       --report FILE         also write the report: .html, .md, .json, or .xml (JUnit);
                             may be given several times
-      --bisect-exit-codes   exit 125 instead of 2, so that `git bisect run` skips the commit
+  -h, --help                print this
+  -- LOCUST-ARGS            passed to Locust unchanged
+
+FLAGS OF bisect
+      --metric NAME         the metric to follow [default: that of the worst finding, or p95]
+      --endpoint NAME       the endpoint to follow, instead of all requests together
+      --all                 try every commit, not only the first parents of merges
+      --max-runs N          maximum number of rounds of two commits [default: 20]
+      --config FILE         the configuration [default: perf.toml]
+      --verbose             also show Locust's output
+      --quiet               only show the result
+      --users N             concurrent users
+      --spawn-rate R        users started per second
+      --run-time T          length of the load: 45s, 2m, 1h30m
+      --locustfile FILE     the locustfile to run
+      --processes N         Locust processes that share the load
+      --expect-workers N    Locust workers on other machines that share the load
   -h, --help                print this
   -- LOCUST-ARGS            passed to Locust unchanged
 
@@ -79,22 +100,32 @@ FLAGS OF history
 Flag > perf.toml > Locust's own configuration (LOCUST_*, pyproject.toml, locust.conf).
 
 EXIT CODES
-  0    pass, warnings included
+  0    pass, warnings included; for bisect: the commit is found
   1    regression: a limit is exceeded
   2    no verdict: usage or setup error, service or Locust failure, unreadable or
-       incomparable input
+       incomparable input; for bisect: not found
   130  interrupted (143: terminated); no processes left behind, no partial files
 ";
-
-/// Changes exit code 2 into 125, by which `git bisect run` skips a commit.
-const BISECT_EXIT_CODES: &str = "--bisect-exit-codes";
 
 #[derive(Debug, PartialEq)]
 pub enum Command {
     Help,
     Version,
     Perf(Box<PerfFlags>),
+    Bisect(Box<BisectFlags>),
     History(HistoryFlags),
+}
+
+#[derive(Debug, PartialEq)]
+pub struct BisectFlags {
+    pub good: String,
+    pub bad: String,
+    /// Whether the commits of merged branches are tried too.
+    pub all: bool,
+    pub endpoint: Option<String>,
+    pub metric: Option<Metric>,
+    /// The flags that `bisect` shares with `perf --against GOOD`.
+    pub perf: PerfFlags,
 }
 
 #[derive(Debug, PartialEq)]
@@ -113,6 +144,7 @@ pub struct PerfFlags {
     pub results: Vec<PathBuf>,
     pub update_baseline: bool,
     pub if_changed: bool,
+    pub allow_errors: bool,
     pub against: Option<String>,
     pub confirm: bool,
     pub note: Option<String>,
@@ -127,7 +159,7 @@ pub struct PerfFlags {
     pub locust_args: Vec<String>,
 }
 
-/// The flags of a measurement. They have no effect if RESULTS are judged.
+/// The flags of a measurement. All but `users` have no effect if RESULTS are judged.
 #[derive(Debug, Default, PartialEq)]
 pub struct LoadFlags {
     pub users: Option<u32>,
@@ -142,12 +174,6 @@ pub struct LoadFlags {
     pub max_runs: Option<u32>,
 }
 
-/// Whether the arguments ask for exit code 125. This is read before they are parsed, because `git bisect run` takes the 2 of a
-/// usage error for a bad commit. The arguments after `--` are Locust's.
-pub fn wants_bisect_exit_codes(args: &[OsString]) -> bool {
-    args.iter().take_while(|arg| *arg != "--").any(|arg| arg == BISECT_EXIT_CODES)
-}
-
 /// Parses the arguments after the program's name.
 pub fn parse(args: Vec<OsString>) -> Result<Command> {
     let (mut args, locust_args) = split(args)?;
@@ -160,11 +186,15 @@ pub fn parse(args: Vec<OsString>) -> Result<Command> {
     let name = program::name();
     match args.subcommand().map_err(|error| anyhow!("{error}"))?.as_deref() {
         Some("perf") => Ok(Command::Perf(Box::new(perf(args, locust_args)?))),
+        Some("bisect") => Ok(Command::Bisect(Box::new(bisect(args, locust_args)?))),
         Some("history") => Ok(Command::History(history(args, &locust_args)?)),
         Some(other) => bail!("unknown command `{other}`: try `{name} perf` or `{name} --help`"),
         None => bail!("missing command: try `{name} perf` or `{name} --help`"),
     }
 }
+
+/// The hint about an unknown flag of a command that runs Locust.
+const LOCUST_FLAGS: &str = " (Locust's own flags go after `--`)";
 
 /// Splits the command line into our own arguments and Locust's, which follow `--`.
 pub fn split(mut args: Vec<OsString>) -> Result<(Arguments, Vec<String>)> {
@@ -176,12 +206,11 @@ pub fn split(mut args: Vec<OsString>) -> Result<(Arguments, Vec<String>)> {
 }
 
 fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
-    // `wants_bisect_exit_codes` reads it.
-    args.contains(BISECT_EXIT_CODES);
     let mut perf = PerfFlags {
         results: Vec::new(),
         update_baseline: args.contains("--update-baseline"),
         if_changed: args.contains("--if-changed"),
+        allow_errors: args.contains("--allow-errors"),
         against: value(&mut args, "--against", |text| Ok(text.to_owned()))?,
         confirm: args.contains("--confirm"),
         note: value(&mut args, "--note", |text| Ok(text.to_owned()))?,
@@ -192,15 +221,9 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
         verbose: args.contains("--verbose"),
         quiet: args.contains("--quiet"),
         load: LoadFlags {
-            users: value(&mut args, "--users", positive)?,
-            spawn_rate: value(&mut args, "--spawn-rate", parse_spawn_rate)?,
-            run_time_s: value(&mut args, "--run-time", parse_run_time_s)?,
             host: value(&mut args, "--host", |text| Ok(text.to_owned()))?,
-            locustfile: path(&mut args, "--locustfile")?,
-            processes: value(&mut args, "--processes", positive)?,
-            expect_workers: value(&mut args, "--expect-workers", positive)?,
             min_runs: value(&mut args, "--min-runs", positive)?,
-            max_runs: value(&mut args, "--max-runs", positive)?,
+            ..load(&mut args)?
         },
         locust_args,
     };
@@ -216,6 +239,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
         for (with, is_given) in [
             ("RESULTS", !perf.results.is_empty()),
             ("--update-baseline", perf.update_baseline),
+            ("--allow-errors", perf.allow_errors),
             ("--baseline", perf.baseline.is_some() && perf.against.as_deref() != Some("baseline")),
         ] {
             ensure!(!is_given, "--against uses no baseline file, so it cannot be combined with {with}");
@@ -236,7 +260,9 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
         ensure!(min <= max, "--min-runs {min} is more than --max-runs {max}");
     }
     if !perf.results.is_empty() {
-        let measures = perf.load != LoadFlags::default() || !perf.locust_args.is_empty();
+        // The number of users is a fact about results, which they do not hold.
+        let of_results = LoadFlags { users: perf.load.users, ..LoadFlags::default() };
+        let measures = perf.load != of_results || !perf.locust_args.is_empty();
         ensure!(!measures, "load flags have no effect when RESULTS are given; remove one or the other");
     }
     refuse_owned_locust_args(&perf.locust_args, "after `--`")?;
@@ -244,14 +270,70 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
 }
 
 fn results(args: Arguments) -> Result<Vec<PathBuf>> {
-    leftovers(args, "perf", HELP, " (Locust's own flags go after `--`)")
+    leftovers(args, "perf", HELP, LOCUST_FLAGS)
+}
+
+/// Takes the flags of every load.
+fn load(args: &mut Arguments) -> Result<LoadFlags> {
+    Ok(LoadFlags {
+        users: value(args, "--users", positive)?,
+        spawn_rate: value(args, "--spawn-rate", parse_spawn_rate)?,
+        run_time_s: value(args, "--run-time", parse_run_time_s)?,
+        locustfile: path(args, "--locustfile")?,
+        processes: value(args, "--processes", positive)?,
+        expect_workers: value(args, "--expect-workers", positive)?,
+        max_runs: value(args, "--max-runs", positive)?,
+        ..LoadFlags::default()
+    })
+}
+
+fn bisect(mut args: Arguments, locust_args: Vec<String>) -> Result<BisectFlags> {
+    let all = args.contains("--all");
+    let endpoint = value(&mut args, "--endpoint", |text| Ok(text.to_owned()))?;
+    let metric = value(&mut args, "--metric", metric)?;
+    let perf = PerfFlags {
+        config: path(&mut args, "--config")?,
+        verbose: args.contains("--verbose"),
+        quiet: args.contains("--quiet"),
+        load: load(&mut args)?,
+        locust_args,
+        ..PerfFlags::default()
+    };
+    let revs: Vec<OsString> =
+        leftovers(args, "bisect", HELP, LOCUST_FLAGS)?.into_iter().map(PathBuf::into_os_string).collect();
+    let revs: Vec<String> = revs.into_iter().map(utf8).collect::<Result<_>>()?;
+    let (good, bad) = match &revs[..] {
+        [good] => (good.clone(), "HEAD".to_owned()),
+        [good, bad] => (good.clone(), bad.clone()),
+        _ => {
+            bail!("bisect takes a commit that was fast, and one that is slow: `{} bisect GOOD [BAD]`", program::name())
+        }
+    };
+    ensure!(!(perf.quiet && perf.verbose), "--quiet and --verbose cannot be combined");
+    ensure!(
+        perf.load.max_runs.is_none_or(|rounds| rounds as usize >= LEAST_ROUNDS_OF_ENDS),
+        "bisect needs at least {LEAST_ROUNDS_OF_ENDS} rounds of GOOD and BAD: fewer hardly show the noise"
+    );
+    check_endpoint(endpoint.as_deref(), metric)?;
+    refuse_owned_locust_args(&perf.locust_args, "after `--`")?;
+    let perf = PerfFlags { against: Some(good.clone()), ..perf };
+    Ok(BisectFlags { good, bad, all, endpoint, metric, perf })
+}
+
+fn metric(name: &str) -> Result<Metric> {
+    let names = Metric::ALL.map(Metric::name).join(", ");
+    Metric::from_name(name).with_context(|| format!("expected one of {names}"))
+}
+
+fn check_endpoint(endpoint: Option<&str>, metric: Option<Metric>) -> Result<()> {
+    ensure!(
+        endpoint.is_none() || metric != Some(Metric::P95Corrected),
+        "p95_corrected is of all requests together: leave --endpoint out"
+    );
+    Ok(())
 }
 
 fn history(mut args: Arguments, locust_args: &[String]) -> Result<HistoryFlags> {
-    let metric = |name: &str| {
-        let names = Metric::ALL.map(Metric::name).join(", ");
-        Metric::from_name(name).with_context(|| format!("expected one of {names}"))
-    };
     let history = HistoryFlags {
         endpoint: value(&mut args, "--endpoint", |text| Ok(text.to_owned()))?,
         metric: value(&mut args, "--metric", metric)?.unwrap_or(Metric::P95),
@@ -271,10 +353,7 @@ fn history(mut args: Arguments, locust_args: &[String]) -> Result<HistoryFlags> 
             report.display()
         );
     }
-    ensure!(
-        history.endpoint.is_none() || history.metric != Metric::P95Corrected,
-        "p95_corrected is of all requests together: leave --endpoint out"
-    );
+    check_endpoint(history.endpoint.as_deref(), Some(history.metric))?;
     Ok(history)
 }
 
@@ -284,6 +363,8 @@ pub fn leftovers(args: Arguments, command: &str, help: &'static str, hint: &str)
     let mut files = Vec::new();
     for left in args.finish() {
         let text = left.to_string_lossy();
+        // It would mean the folder where the user is.
+        ensure!(!text.is_empty(), "an argument is empty: leave it out, or set the variable that it comes from");
         if !text.starts_with('-') || text == "-" {
             files.push(PathBuf::from(left));
             continue;

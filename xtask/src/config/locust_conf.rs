@@ -45,7 +45,8 @@ impl LocustConf {
         let home = env::home_dir().unwrap_or_default();
         for path in [root.join("pyproject.toml"), root.join("locust.conf"), home.join(".locust.conf")] {
             let shown = path.strip_prefix(root).unwrap_or(&path).display().to_string();
-            if !path.exists() {
+            // A file at home that cannot be found is hidden from Locust too.
+            if !files::exists(&path) || !path.starts_with(root) && !path.exists() {
                 continue;
             }
             // A file that Locust reads and this program cannot may change the run unnoticed.

@@ -97,6 +97,12 @@ pub struct ServiceConfig {
 }
 
 impl ServiceConfig {
+    /// Whether `prepare` may get the port that `{port}` stands for.
+    pub fn names_port_in_prepare(&self) -> bool {
+        let texts = self.prepare.iter().chain(self.env.values());
+        texts.into_iter().any(|text| text.contains("{port}"))
+    }
+
     /// Whether it uses files of the user's own checkout, by `{root}` or `PERF_ROOT`.
     pub fn names_root(&self) -> bool {
         let texts = [Some(&self.command), self.build.as_ref(), self.prepare.as_ref()].into_iter().flatten();
@@ -231,7 +237,7 @@ impl Config {
     /// Reads `perf.toml`, which may be missing unless a flag names it. An error begins with the file and the line:
     /// `perf.toml:3: ...`.
     pub(crate) fn read(path: &Path, is_named: bool) -> Result<Config> {
-        if !is_named && !path.exists() {
+        if !is_named && !files::exists(path) {
             return Ok(Config::default());
         }
         let text = files::read_to_string(path)?;

@@ -1,16 +1,20 @@
 //! The project that a command runs in: its configuration, its git repository, and its files.
 
+use std::cell::OnceCell;
+use std::collections::hash_map::RandomState;
 use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use judge::baseline::file::Baseline;
 use judge::model::day::Day;
 use judge::model::limits::Rules;
 use judge::model::run::Provenance;
-use report::formats::terminal;
+use judge::model::text::foreign;
+use report::formats::{github, terminal};
 use xshell::Shell;
 
 use crate::config::flags::PerfFlags;
@@ -41,6 +45,10 @@ pub(crate) struct Project<'a> {
     pub baseline_runs: usize,
     /// `None` if git knows no commit here.
     head: Option<Head>,
+    /// The digest of the baseline when it was read, or `None` if there was none.
+    baseline_digest: OnceCell<Option<String>>,
+    /// The folder of this command's runs, if it makes any.
+    pub session: OnceCell<PathBuf>,
 }
 
 impl<'a> Project<'a> {
@@ -49,7 +57,9 @@ impl<'a> Project<'a> {
         shell.change_dir(&paths.root);
         let config = Config::read(&paths.config, flags.config.is_some())?;
         let baseline = paths.baseline(flags.baseline.as_deref(), &config.baseline.file);
-        let head = git::head(&shell)?;
+        let mut own_files: Vec<PathBuf> = flags.reports.iter().map(|report| paths.current_dir.join(report)).collect();
+        own_files.push(baseline.clone());
+        let head = git::head(&shell, &own_files)?;
         let RunRange { min: min_runs, max: max_runs, baseline: baseline_runs } = RunRange::settle(flags, config.runs);
         let rules = Rules {
             limits: config.limits.clone(),
@@ -60,13 +70,15 @@ impl<'a> Project<'a> {
             min_runs,
             max_runs,
         };
-        Ok(Project { flags, paths, baseline, shell, config, rules, baseline_runs, head })
+        let (baseline_digest, session) = (OnceCell::new(), OnceCell::new());
+        Ok(Project { flags, paths, baseline, shell, config, rules, baseline_runs, head, baseline_digest, session })
     }
 
     /// Reads the baseline; `None` if there is no file.
     pub fn read_baseline(&self) -> Result<Option<Baseline>> {
         let path = &self.baseline;
-        if !path.exists() {
+        let _ = self.baseline_digest.set(digest_of_file(path));
+        if !files::exists(path) {
             return Ok(None);
         }
         let shown = self.shown(path);
@@ -77,6 +89,27 @@ impl<'a> Project<'a> {
         let text = files::read_to_string(path)?;
         let next = "restore it from git, or delete it and record a new baseline";
         Baseline::parse(&text).map(Some).map_err(|error| anyhow!("{shown}: {error:#}; {next}"))
+    }
+
+    /// Checks that no other command has written the baseline since this one read it.
+    pub fn check_baseline_unchanged(&self) -> Result<()> {
+        let path = &self.baseline;
+        let is_unchanged = self.baseline_digest.get().is_none_or(|digest| *digest == digest_of_file(path));
+        ensure!(
+            is_unchanged,
+            "{} was changed by another command since this one read it: run it again",
+            self.shown(path)
+        );
+        Ok(())
+    }
+
+    /// Names a baseline that git has, while this tree has none: in a sparse checkout, or deleted by hand.
+    pub fn baseline_in_git(&self) -> Option<String> {
+        let path = &self.baseline;
+        let is_sparse = file_versions::is_sparse(&self.shell, path)?;
+        let shown = self.shown(path);
+        let sparse = if is_sparse { "--ignore-skip-worktree-bits " } else { "" };
+        Some(format!("git has a {shown}, which this tree lacks: to compare with it, run `git restore {sparse}{shown}`"))
     }
 
     /// The files that this command reads.
@@ -166,12 +199,26 @@ impl<'a> Project<'a> {
         self.paths.shown(path)
     }
 
-    /// Prints a line of progress, unless `--quiet` is given.
+    /// Prints a line of progress, unless `--quiet` is given. It may quote what others wrote.
     pub fn say(&self, line: &str) {
         if !self.flags.quiet {
             // Progress that cannot be shown is no reason to end a measurement.
-            let text = terminal::wrapped(line, screen(&io::stderr()));
+            let text = terminal::wrapped(&foreign(line), screen(&io::stderr()));
             let _ = write!(anstream::stderr(), "{text}");
+        }
+    }
+
+    /// The files that differed from the commit before anything was measured.
+    pub fn dirty_files(&self) -> &[String] {
+        self.head.as_ref().map_or(&[], |head| &head.dirty_files)
+    }
+
+    /// Prints the end of a log for GitHub Actions, which shows it folded.
+    pub fn fold(&self, title: &str, log: &str) {
+        if !self.flags.quiet {
+            // Whatever the log holds, it cannot hold the word that makes the runner listen to commands again.
+            let word = format!("{:016x}", RandomState::new().build_hasher().finish());
+            let _ = writeln!(anstream::stderr(), "{}", github::group(title, log, &word));
         }
     }
 
@@ -180,7 +227,7 @@ impl<'a> Project<'a> {
         Provenance {
             timestamp: now(),
             commit: self.head.as_ref().map_or_else(|| "unknown".to_owned(), |head| head.commit.clone()),
-            dirty: self.head.as_ref().is_some_and(|head| head.dirty),
+            dirty: !self.dirty_files().is_empty(),
             gate: Some(version::text()),
             ..Provenance::default()
         }
@@ -192,9 +239,19 @@ fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
+/// The day in UTC that is so many days from now.
+pub(crate) fn days_from_today(days: u64) -> Day {
+    let then = SystemTime::now() + Duration::from_secs(days * 86_400);
+    Day::of_timestamp(&humantime::format_rfc3339_seconds(then).to_string()).expect("a time begins with its day")
+}
+
 /// The day in UTC.
 pub(crate) fn today() -> Day {
-    Day::of_timestamp(&now()).expect("a time begins with its day")
+    days_from_today(0)
+}
+
+fn digest_of_file(path: &Path) -> Option<String> {
+    files::read(path).ok().map(|bytes| git::blob_hash(&bytes))
 }
 
 /// Finds the locustfiles of a folder as Locust does. Before 2.20 Locust takes no folder beside our listener, and its order is

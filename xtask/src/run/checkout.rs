@@ -1,5 +1,7 @@
 //! The checkout of another commit, and the `[service]` that runs there.
 
+use std::path::Path;
+
 use anyhow::{Error, Result, ensure};
 use report::view::words::shown_commit;
 use xshell::Shell;
@@ -7,7 +9,6 @@ use xshell::Shell;
 use crate::config::perf_toml::{Config, ServiceConfig};
 use crate::run::service::misses_a_file;
 use crate::sys::process::Failure;
-use crate::sys::worktree::Worktree;
 use crate::sys::{files, git};
 
 /// The version of the service that a run measures.
@@ -21,18 +22,32 @@ pub enum Side<'a> {
 }
 
 impl Side<'_> {
+    /// The commit that is checked out; `None` for the working tree.
+    pub fn commit(&self) -> Option<&str> {
+        match self {
+            Side::Only | Side::This => None,
+            Side::Other(checkout) => Some(&checkout.commit),
+        }
+    }
+
     pub fn suffix(self) -> String {
         match self {
             Side::Only => String::new(),
             Side::This => " of this tree".to_owned(),
-            Side::Other(checkout) => format!(" {}", checkout.label),
+            Side::Other(checkout) => format!(" at {}", checkout.rev),
         }
     }
 
-    /// Adds a hint about `{root}` to the error of a missing file in a checkout.
+    /// Adds a hint to the error of a missing file in a checkout, or of one that may not be run.
     pub fn explain(self, error: Error) -> Error {
-        const MISSING: &str = "; a file or module was not found: that checkout only has what is in git, so write {root} for your own checkout, as in {root}/.venv/bin/python";
+        const MISSING: &str = "; a file or module was not found: that checkout only has what is in git, so name your own checkout by PERF_ROOT, as in \"$PERF_ROOT\"/.venv/bin/python";
+        const NOT_EXECUTABLE: &str = "; a file of that commit is not executable: start it by its interpreter, or commit its mode: `git update-index --chmod=+x FILE`";
         match (self, error.downcast::<Failure>()) {
+            // What a shell returns for a file that it found and may not run.
+            (Side::Other(_), Ok(mut failure)) if failure.exit_code == Some(126) => {
+                failure.line.push_str(NOT_EXECUTABLE);
+                failure.into()
+            }
             (Side::Other(_), Ok(mut failure)) if misses_a_file(&failure) => {
                 failure.line.push_str(MISSING);
                 failure.into()
@@ -44,37 +59,40 @@ impl Side<'_> {
 }
 
 pub struct Checkout {
-    /// `at v1.2`.
-    label: String,
+    /// The commit as the user named it, or a short hash.
+    rev: String,
     pub commit: String,
     /// In the checkout's folder that corresponds to the root.
     pub shell: Shell,
     pub service: ServiceConfig,
     /// A difference to the working tree's service beyond the code.
     pub warning: Option<String>,
-    /// It holds the checkout's lock.
-    _worktree: Worktree,
 }
 
 impl Checkout {
-    pub fn new(project: &Shell, rev: &str, commit: &str, ours: &ServiceConfig, worktree: Worktree) -> Result<Checkout> {
+    pub fn new(project: &Shell, rev: &str, commit: &str, ours: &ServiceConfig, worktree: &Path) -> Result<Checkout> {
         let prefix = git::prefix(project);
-        let root = worktree.folder.join(&prefix);
-        ensure!(root.is_dir(), "--against {rev}: that commit has no folder {prefix}");
+        let root = worktree.join(&prefix);
+        ensure!(root.is_dir(), "that commit has no folder {prefix}");
         let shell = Shell::new()?;
         shell.change_dir(&root);
         // Both sides must not build into a folder that the user has set for all.
         shell.set_var("CARGO_TARGET_DIR", root.join("target"));
-        let perf_toml = files::read_to_string(&root.join("perf.toml")).ok();
+        let perf_toml = root.join("perf.toml");
+        let perf_toml = files::exists(&perf_toml).then(|| files::read_to_string(&perf_toml)).transpose()?;
         let (service, warning) = choose_service(rev, ours, perf_toml.as_deref());
-        let label = format!("at {rev}");
-        Ok(Checkout { label, commit: commit.to_owned(), shell, service, warning, _worktree: worktree })
+        Ok(Checkout { rev: rev.to_owned(), commit: commit.to_owned(), shell, service, warning })
     }
 
-    /// The label and the commit: `at v1.2 (1f0c2a9d4b11)`.
     pub fn shown(&self) -> String {
-        format!("{} ({})", self.label, shown_commit(&self.commit, false))
+        at_commit(&self.rev, &self.commit)
     }
+}
+
+/// `at v1.2 (1f0c2a9d4b11)`, or `at 1f0c2a9d4b11`.
+pub fn at_commit(rev: &str, commit: &str) -> String {
+    let short = shown_commit(commit, false);
+    if rev == short { format!("at {rev}") } else { format!("at {rev} ({short})") }
 }
 
 /// Takes the `[service]` of the commit's own `perf.toml`, or the working tree's if it has none that can be read.
@@ -86,7 +104,7 @@ fn choose_service(rev: &str, ours: &ServiceConfig, perf_toml: Option<&str>) -> (
     match Config::parse(text) {
         // Only ours names the files that are not in git.
         Ok(Config { service: Some(own), .. }) if ours.names_root() && !own.names_root() => {
-            let warning = format!("this tree's [service] is also used at {rev}, whose own does not use {{root}}");
+            let warning = format!("this tree's [service] is also used at {rev}, whose own does not use PERF_ROOT");
             (ours.clone(), Some(warning))
         }
         Ok(Config { service: Some(own), .. }) if own != *ours => {

@@ -82,7 +82,9 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
         return locust(python, &line);
     }
 
-    let _lock = lock::lock(&perf_folder.join(format!("{name}.lock")), INSTALL_TIMEOUT)?;
+    let lock_file = perf_folder.join(format!("{name}.lock"));
+    let lock = lock::lock(&lock_file, INSTALL_TIMEOUT)?;
+    let _lock = lock.with_context(|| format!("another process holds {}: run this again", lock_file.display()))?;
     if let Some(line) = installed() {
         return locust(python, &line);
     }

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use judge::model::mask;
-use judge::model::run::endpoint_name;
+use judge::model::run::{Lateness, Run, TaskCalls, endpoint_name};
 use judge::model::text::{cut, endpoint_shown, printable};
 use serde::{Deserialize, Serialize};
 
 use crate::sys::files;
+
+pub const LISTENER_FILE: &str = "perf_listener.json";
 
 /// The number of endpoints, or of reasons, that one sentence names.
 const NAMED: usize = 5;
@@ -40,6 +42,66 @@ pub struct ListenerFile {
     /// The users that left before the load was stopped.
     #[serde(default)]
     pub users_left: Vec<UsersLeft>,
+    /// The users of each class that were there.
+    #[serde(default)]
+    users: Vec<UsersOfClass>,
+    #[serde(default)]
+    tasks: Vec<TaskOfClass>,
+    /// The requests that are in no statistics, or are there without a time.
+    #[serde(default)]
+    left_out: LeftOut,
+    #[serde(default)]
+    lateness: Option<Lateness>,
+}
+
+#[derive(Debug, Deserialize)]
+struct UsersOfClass {
+    user: String,
+    mean: f64,
+}
+
+/// The calls of a task of one class.
+#[derive(Debug, Deserialize)]
+struct TaskOfClass {
+    class: String,
+    task: String,
+    calls: u64,
+    /// Calls that ended in an exception that no failed request explains.
+    failures: u64,
+    /// The most frequent first.
+    errors: Vec<TaskError>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TaskError {
+    error: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct LeftOut {
+    endpoints: Vec<LeftOutRequests>,
+}
+
+/// Requests of an endpoint that the listener left out for one reason.
+#[derive(Debug, Deserialize)]
+struct LeftOutRequests {
+    reason: LeftOutReason,
+    method: String,
+    name: String,
+    /// The first impossible time, as it was given.
+    example: Option<String>,
+    requests: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum LeftOutReason {
+    /// They began before the window.
+    BeforeWindow,
+    /// They are counted, but without a time.
+    NoTime,
+    /// Their time is no number of milliseconds that can have passed.
+    ImpossibleTime,
 }
 
 /// The part of a load that is measured.
@@ -88,7 +150,7 @@ pub struct UsersLeft {
 impl ListenerFile {
     /// Reads the file; `None` if there is none, because the listener was not loaded.
     pub fn read(path: &Path) -> Result<Option<ListenerFile>> {
-        if !path.is_file() {
+        if !files::exists(path) {
             return Ok(None);
         }
         let read = serde_json::from_str(&files::read_to_string(path)?);
@@ -125,6 +187,58 @@ impl ListenerFile {
     }
 }
 
+/// The share of an endpoint's requests that may have an impossible time.
+const MOST_IMPOSSIBLE: f64 = 0.01;
+
+impl ListenerFile {
+    /// Stores what only the listener counts.
+    pub fn complete(&self, run: &mut Run) {
+        for UsersOfClass { user, mean } in &self.users {
+            *run.users_by_class.entry(printable(user)).or_default() += mean.max(0.0);
+        }
+        for TaskOfClass { class, task, calls, failures, errors } in &self.tasks {
+            let exception = errors.first().map_or_else(String::new, |first| cut(&mask::text(&first.error), 200));
+            run.tasks.push(TaskCalls {
+                name: printable(&format!("{class}.{task}")),
+                calls: *calls,
+                failures: *failures.min(calls),
+                exception: printable(&exception),
+            });
+        }
+        run.lateness = self.lateness;
+    }
+
+    /// Warns of requests that the statistics lack, or have without a time. If an endpoint lacks more than a few, its numbers
+    /// mean nothing. `requests_of` is the number of requests of an endpoint in the statistics.
+    pub fn check_left_out(&self, requests_of: impl Fn(&str) -> u64) -> Result<Vec<String>> {
+        let mut warnings = Vec::new();
+        for LeftOutRequests { reason, method, name, example, requests } in &self.left_out.endpoints {
+            let endpoint = endpoint_name(method, name);
+            let (counted, shown) = (requests_of(&endpoint), endpoint_shown(&endpoint));
+            match reason {
+                LeftOutReason::BeforeWindow => {}
+                // If none has a time, the locustfile counts something else than responses.
+                LeftOutReason::NoTime if *requests >= counted => {}
+                LeftOutReason::NoTime => warnings.push(format!(
+                    "{requests} of {counted} requests of {shown} have no response time, so its percentiles are of the others"
+                )),
+                LeftOutReason::ImpossibleTime => {
+                    let all = counted.saturating_add(*requests);
+                    let example = printable(&cut(&mask::text(example.as_deref().unwrap_or("?")), 40));
+                    let found = format!("{requests} of {all} requests of {shown} report response times like {example}");
+                    let remedy = "give milliseconds, measured with time.perf_counter";
+                    ensure!(
+                        *requests as f64 <= MOST_IMPOSSIBLE * all as f64,
+                        "{found}, so they cannot be counted: {remedy}"
+                    );
+                    warnings.push(format!("{found}, and are not counted: {remedy}"));
+                }
+            }
+        }
+        Ok(warnings)
+    }
+}
+
 /// Describes the users that left: how many, and why.
 pub fn users_left_text(users_left: &[UsersLeft]) -> Option<String> {
     if users_left.is_empty() {
@@ -147,6 +261,48 @@ fn and_more(all: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn left_out_requests_are_a_warning_or_beyond_one_percent_an_error() {
+        let file = |reason: &str, requests: u64| -> ListenerFile {
+            let text = format!(
+                r#"{{"ramp_up_left_out": true, "began": true, "ended_by": "run_time", "load_s": 20.0, "left_out": {{
+                    "totals": {{}}, "endpoints": [
+                        {{"reason": "{reason}", "method": "X", "name": "poll", "example": "2e7", "requests": {requests}}}]}}}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        for (reason, requests, expected) in [
+            ("before_window", 99, Ok(vec![])),
+            ("no_time", 99, Ok(vec![])),
+            (
+                "no_time",
+                98,
+                Ok(vec!["98 of 99 requests of X poll have no response time, so its percentiles are of the others"]),
+            ),
+            (
+                "impossible_time",
+                1,
+                Ok(vec![
+                    "1 of 100 requests of X poll report response times like 2e7, and are not counted: give milliseconds, measured with time.perf_counter",
+                ]),
+            ),
+            (
+                "impossible_time",
+                2,
+                Err(
+                    "2 of 101 requests of X poll report response times like 2e7, so they cannot be counted: give milliseconds, measured with time.perf_counter",
+                ),
+            ),
+        ] {
+            let found = file(reason, requests).check_left_out(|endpoint| if endpoint == "X poll" { 99 } else { 0 });
+            let found = found.map_err(|error| error.to_string());
+            assert_eq!(
+                found,
+                expected.map(|warnings| warnings.iter().map(ToString::to_string).collect()).map_err(str::to_owned)
+            );
+        }
+    }
 
     #[test]
     fn unfinished_requests_and_users_that_left_are_described() {

@@ -1,5 +1,6 @@
 //! One run of Locust: start, deadline, end, and what its results cover.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +11,11 @@ use csv::StringRecord;
 use judge::model::mask;
 use judge::model::run::{Load, endpoint_name};
 use judge::model::text::{endpoint_shown, printable};
+use judge::parse::locust_csv;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::config::locust_conf::STRIPPED;
-use crate::run::listener::{EndedBy, ListenerFile, UsersLeft, Window};
+use crate::run::listener::{EndedBy, LISTENER_FILE, ListenerFile, UsersLeft, Window};
 use crate::run::locust_log::{self, explanation};
 use crate::run::workers::{Setup, WorkerList};
 use crate::sys::files::{self, Follower};
@@ -22,7 +24,10 @@ use crate::sys::process::{self, Failure, Group};
 
 /// Locust loads it beside the user's locustfile.
 const LISTENER: &str = include_str!("../../locust/perf_listener.py");
-const LISTENER_NAME: &str = "perf_listener.py";
+pub const LISTENER_NAME: &str = "perf_listener.py";
+
+/// The variable that names the final statistics to the listener.
+pub const FINAL_CSV_VARIABLE: &str = "PERF_FINAL_STATS_CSV";
 
 /// The listener writes it when the load is over.
 const FINAL_CSV: &str = "perf_results_stats.csv";
@@ -243,7 +248,7 @@ impl Locust {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             // The load is measured from when all users are started, which workers on a busy machine report late.
             .env("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "10")
-            .env("PERF_FINAL_STATS_CSV", job.path(FINAL_CSV))
+            .env(FINAL_CSV_VARIABLE, job.path(FINAL_CSV))
             .env("PERF_WARMUP_S", job.load.warmup_s.to_string());
         for name in STRIPPED {
             command = command.env_remove(name);
@@ -264,7 +269,10 @@ impl Locust {
             Some(listener) if listener.ramp_up_left_out => Coverage::Window,
             Some(_) => Coverage::WholeRun,
         };
-        warnings.extend(listener.as_ref().and_then(ListenerFile::unfinished_text));
+        if let Some(listener) = &listener {
+            warnings.extend(listener.unfinished_text());
+            warnings.extend(left_out(job, listener)?);
+        }
         match coverage {
             Coverage::Window => {}
             Coverage::WholeRun => warnings
@@ -406,7 +414,7 @@ fn warnings(job: &Job, phrases: &[&str]) -> Vec<String> {
         warnings.push(failure);
     }
     let mut exceptions = 0_u64;
-    for_each_record(&job.path(""), "exceptions", |record| {
+    for_each_record(&records_file(&job.path(""), "exceptions"), |record| {
         let times = record.get(0).and_then(|times| times.parse().ok()).unwrap_or(0);
         exceptions = exceptions.saturating_add(times);
     });
@@ -419,18 +427,23 @@ fn warnings(job: &Job, phrases: &[&str]) -> Vec<String> {
     warnings
 }
 
-/// Reads the final file of our listener, or else Locust's own. Only one of maybe millions of records is in memory at a time.
-fn for_each_record(folder: &Path, what: &str, mut take: impl FnMut(&StringRecord)) {
+/// The final file of our listener, or else Locust's own, of the `failures` or `exceptions` of a run.
+pub fn records_file(folder: &Path, what: &str) -> PathBuf {
     let own = folder.join(format!("perf_results_{what}.csv"));
-    let path = if own.is_file() { own } else { folder.join(format!("locust_{what}.csv")) };
-    let Ok(bytes) = files::read(&path) else { return };
+    if own.is_file() { own } else { folder.join(format!("locust_{what}.csv")) }
+}
+
+/// Calls `take` for each failure or exception in a file of Locust's. There may be millions of them, and only one is in memory
+/// at a time.
+fn for_each_record(file: &Path, mut take: impl FnMut(&StringRecord)) {
+    let Ok(bytes) = files::read(file) else { return };
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
     reader.records().filter_map(Result::ok).for_each(|record| take(&record));
 }
 
-/// Calls `take` for each failure in this run's folder: endpoint, Locust's text of the error, and count.
-pub fn for_each_failure(folder: &Path, mut take: impl FnMut(Box<str>, &str, u64)) {
-    for_each_record(folder, "failures", |record| {
+/// Calls `take` for each failure in a file: the endpoint, Locust's text of the error, and how often it occurred.
+pub fn for_each_failure(file: &Path, mut take: impl FnMut(Box<str>, &str, u64)) {
+    for_each_record(file, |record| {
         if let [Some(method), Some(name), Some(error), Some(times)] = [0, 1, 2, 3].map(|column| record.get(column)) {
             take(endpoint_name(method, name), error, times.parse().unwrap_or(0));
         }
@@ -439,7 +452,7 @@ pub fn for_each_failure(folder: &Path, mut take: impl FnMut(Box<str>, &str, u64)
 
 fn most_frequent_failure(job: &Job) -> Option<String> {
     let (mut most, mut most_frequent) = (0, None);
-    for_each_failure(&job.path(""), |endpoint, error, times| {
+    for_each_failure(&records_file(&job.path(""), "failures"), |endpoint, error, times| {
         if times > most {
             (most, most_frequent) = (times, Some((endpoint, error.to_owned())));
         }
@@ -448,6 +461,15 @@ fn most_frequent_failure(job: &Job) -> Option<String> {
     let (times, endpoint) = (most, endpoint_shown(&endpoint));
     let error: String = mask::text(&error).chars().take(200).collect();
     Some(printable(&format!("most frequent failure ({times}x): {endpoint}: {error}")))
+}
+
+/// Checks the requests that the statistics lack.
+fn left_out(job: &Job, listener: &ListenerFile) -> Result<Vec<String>> {
+    // A file that cannot be read is an error of its own.
+    let statistics = files::read(&job.path(FINAL_CSV)).and_then(|bytes| locust_csv::parse(&bytes)).unwrap_or_default();
+    let requests: HashMap<_, _> = statistics.endpoints.iter().map(|(name, stats)| (&**name, stats.requests)).collect();
+    let warnings = listener.check_left_out(|endpoint| requests.get(endpoint).copied().unwrap_or(0));
+    warnings.map_err(|error| Failure::new(error.to_string(), &job.log()).into())
 }
 
 /// Checks that the load went on to its end. Without the listener there is no file.
@@ -461,7 +483,7 @@ fn check_load(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<List
     };
     // The listener writes its own file first, and the statistics last.
     let has_final = job.path(FINAL_CSV).is_file();
-    let listener = if has_final { ListenerFile::read(&job.path("perf_listener.json"))? } else { None };
+    let listener = if has_final { ListenerFile::read(&job.path(LISTENER_FILE))? } else { None };
     let Some(listener) = listener else {
         let has_ended = took.as_secs() >= job.load.run_time_s || phrases.contains(&locust_log::SHAPE_ENDED);
         ensure!(has_ended, cut_short(took.as_secs_f64()));

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use judge::model::mask;
+use judge::model::text::foreign;
 use rustix::termios::tcgetwinsize;
 
 use crate::config::project::Project;
@@ -135,7 +136,8 @@ impl LoadView<'_> {
             Output::Log => {
                 // Zeros stand for what was left out of a long log.
                 let lines: Vec<u8> = self.log.next_lines().into_iter().filter(|byte| *byte != 0).collect();
-                let _ = stderr().write_all(&lines);
+                let end = if lines.ends_with(b"\n") { "\n" } else { "" };
+                let _ = write!(stderr(), "{}{end}", foreign(&String::from_utf8_lossy(&lines)));
             }
             Output::Line(_) | Output::Nothing => {}
         }
@@ -218,7 +220,7 @@ impl Drop for ProgressLine {
 }
 
 /// A length of time, rounded up to seconds, or beyond two minutes to minutes.
-fn shown(time: Duration) -> String {
+pub fn shown(time: Duration) -> String {
     let seconds = time.as_secs_f64().ceil();
     if seconds <= 120.0 { format!("{seconds} s") } else { format!("{} min", (seconds / 60.0).ceil()) }
 }

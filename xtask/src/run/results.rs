@@ -1,25 +1,25 @@
 //! Reads result files into runs.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::mask;
 use judge::model::run::{Metric, Provenance, Run};
 use judge::parse::locust_history::{self, History};
-use judge::parse::{locust_csv, locust_json};
+use judge::parse::{locust_csv, locust_json, strict_json};
 use judge::stats::estimate::is_close;
 use report::{FailedRequests, Sides};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::config::project::Project;
-use crate::run::listener::UsersLeft;
+use crate::run::listener::{LISTENER_FILE, ListenerFile, UsersLeft};
 use crate::run::locust::{self, Coverage, Finished};
 use crate::sys::files;
-use crate::sys::git::blob_hash;
 
 /// The gate itself writes a handful.
 const MAX_WARNINGS: usize = 20;
@@ -54,6 +54,12 @@ impl RunFile {
         RunFile { provenance, exact, warnings, max_runs: Some(max_runs), users_left }
     }
 
+    /// Stands for the file that results of others lack. `history` shows their load.
+    pub fn of_others(provenance: Provenance, history: Option<&History>) -> RunFile {
+        let provenance = Provenance { observed_load: history.and_then(History::observed_load), ..provenance };
+        RunFile { provenance, exact: false, warnings: Vec::new(), max_runs: None, users_left: Vec::new() }
+    }
+
     pub fn write(&self, folder: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).context("cannot write run.json")?;
         files::write_atomically(&folder.join(RunFile::NAME), &text)
@@ -61,11 +67,17 @@ impl RunFile {
 
     fn read(folder: &Path) -> Result<Option<RunFile>> {
         let path = folder.join(RunFile::NAME);
-        if !path.is_file() {
+        if !files::exists(&path) {
             return Ok(None);
         }
-        let read = serde_json::from_str(&files::read_to_string(&path)?);
-        let mut file: RunFile = read.with_context(|| path.display().to_string())?;
+        let fault = |error| anyhow!("{}: {}", path.display(), strict_json::fault(&error));
+        let text = files::read_to_string(&path)?;
+        let value: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(fault)?;
+        // Others may have a file of this name, such as Locust's own of `--json-file run`.
+        if !["exact", "commit"].iter().any(|key| value.get(key).is_some()) {
+            return Ok(None);
+        }
+        let mut file: RunFile = serde_json::from_value(value).map_err(fault)?;
         ensure!(
             file.max_runs != Some(0),
             "{}: `max_runs` is 0, and this result is of a run: remove the key",
@@ -87,7 +99,6 @@ impl RunFile {
 pub struct MeasuredRun {
     /// The file that it was read from.
     pub path: PathBuf,
-    digest: String,
     pub run: Run,
     /// `None` for a result that the gate did not measure.
     pub file: Option<RunFile>,
@@ -105,15 +116,42 @@ pub fn read_results(project: &Project) -> Result<Vec<MeasuredRun>> {
     Ok(measured)
 }
 
-/// Refuses a file that appears twice, also under another name, because two equal runs would hide the noise.
+impl MeasuredRun {
+    /// Locust's list of the failures of this run.
+    pub fn failures_file(&self) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        match name.strip_suffix("_stats.csv").or(name.strip_suffix(".json")) {
+            Some(prefix) if self.file.is_none() => self.path.with_file_name(format!("{prefix}_failures.csv")),
+            _ => locust::records_file(files::folder_of(&self.path), "failures"),
+        }
+    }
+}
+
+/// Refuses a run that appears twice, also under another name or in Locust's other format. It would count as two runs that
+/// agree to the last bit, and hide the noise.
 fn refuse_repeated(project: &Project, measured: &[MeasuredRun]) -> Result<()> {
-    let mut seen: HashMap<&str, &Path> = HashMap::new();
-    for MeasuredRun { path, digest, .. } in measured {
-        if let Some(former) = seen.insert(digest, path) {
-            bail!("{} duplicates {}: pass each run once", project.shown(path), project.shown(former));
+    for (place, second) in measured.iter().enumerate() {
+        let first = measured[..place].iter().find(|first| is_same_run(&first.run, &second.run));
+        if let Some(first) = first {
+            bail!("{} duplicates {}: pass each run once", project.shown(&second.path), project.shown(&first.path));
         }
     }
     Ok(())
+}
+
+/// Whether two files are of one run. Locust's CSV lacks the requests of the last second, which its JSON has, but both have the
+/// fastest and the slowest response to the last digit, unless one of them came that late.
+fn is_same_run(a: &Run, b: &Run) -> bool {
+    // A time that was written by hand has few digits.
+    let is_exact = |time_ms: f64| (time_ms * 1e4 - (time_ms * 1e4).round()).abs() > 1e-3;
+    let same_extremes = match (a.extremes_ms, b.extremes_ms) {
+        (Some(a), Some(b)) => {
+            let is_same = |a: f64, b: f64| is_exact(a) && is_close(a, b);
+            is_same(a.low, b.low) || is_same(a.high, b.high)
+        }
+        _ => false,
+    };
+    a == b || same_extremes || agree(a, b).is_ok() || agree(b, a).is_ok()
 }
 
 /// Reads the rounds of both sides if RESULTS is the folder of a command that made some, and no baseline is given. The
@@ -132,13 +170,13 @@ pub fn read_rounds(project: &Project, below: &str) -> Result<Option<Sides<Vec<Me
     Ok(Some(Sides { baseline: read_all(&other)?, candidate: read_all(&folder)? }))
 }
 
-/// The failures of the gate's own runs, by endpoint and error, the most frequent first. Errors may quote a number or a time, so
-/// that no two are equal: beyond `MAX_FAILURES` kinds only known kinds are counted.
-pub fn failures(folders: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests> {
+/// The failures in these files of Locust's, by endpoint and error, the most frequent first. Errors may quote a number or a
+/// time, so that no two are equal: beyond `MAX_FAILURES` kinds only known kinds are counted.
+pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests> {
     const MAX_FAILURES: usize = 1000;
     let mut times_of: BTreeMap<(Box<str>, String), u64> = BTreeMap::new();
-    for folder in folders {
-        locust::for_each_failure(folder, |endpoint, error, times| {
+    for file in failures_files {
+        locust::for_each_failure(file, |endpoint, error, times| {
             let kind = (endpoint, mask::text(error));
             if times_of.len() < MAX_FAILURES || times_of.contains_key(&kind) {
                 let sum = times_of.entry(kind).or_default();
@@ -175,29 +213,44 @@ pub fn read(path: &Path) -> Result<MeasuredRun> {
     let run = if is_json { parse_json(&bytes) } else { locust_csv::parse(&bytes) };
     let mut run = run.with_context(|| path.display().to_string())?;
     let file = RunFile::read(folder)?;
-    // `run.json` is written last, so a CSV beside our log but without `run.json` is from a run that failed or was interrupted.
+    // `run.json` is written last, so a CSV in a folder of ours without it is from a run that failed or was interrupted.
     ensure!(
-        file.is_some() || !folder.join("locust.log").exists(),
+        file.is_some() || !is_ours(folder),
         "{}: this run failed or was interrupted, so its results are not judged; run it again",
         path.display()
     );
     let json = path.with_file_name("perf_results.json");
-    if !is_json && file.as_ref().is_some_and(|file| file.exact) && json.is_file() {
+    if !is_json && file.as_ref().is_some_and(|file| file.exact) && files::exists(&json) {
         let other = parse_json(&files::read(&json)?).with_context(|| json.display().to_string())?;
         agree(&run, &other).with_context(|| {
             format!("{} and {} disagree, so one of them is not this run's", path.display(), json.display())
         })?;
         run.take_percentiles(other);
     }
-    Ok(MeasuredRun { path: path.to_owned(), digest: blob_hash(&bytes), run, file, history: history(path) })
+    if file.is_some()
+        && !is_json
+        && let Some(listener) = ListenerFile::read(&folder.join(LISTENER_FILE))?
+    {
+        listener.complete(&mut run);
+    }
+    let history = history(path, file.is_some());
+    Ok(MeasuredRun { path: path.to_owned(), run, file, history })
 }
 
-/// Reads Locust's own history beside the results, under our prefix or theirs.
-fn history(path: &Path) -> Result<History, String> {
+/// Whether the gate made the runs in a folder. A `locust.log` may be anybody's, but the listener is ours.
+fn is_ours(folder: &Path) -> bool {
+    let listener = files::read_to_string(&folder.join(locust::LISTENER_NAME));
+    listener.is_ok_and(|text| text.contains(locust::FINAL_CSV_VARIABLE))
+}
+
+/// Reads Locust's own `--csv` file of the run over time, beside the results: under our prefix if the run is ours, or else under
+/// the results' prefix, since other runs may lie in the same folder.
+fn history(path: &Path, is_ours: bool) -> Result<History, String> {
     let own = path.with_file_name("locust_stats_history.csv");
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(name.replace("_stats.csv", "_stats_history.csv"));
-    let file = if own.is_file() || beside == path { own } else { beside };
+    let prefix = name.strip_suffix("_stats.csv").or(name.strip_suffix(".json")).unwrap_or(&name);
+    let beside = path.with_file_name(format!("{prefix}_stats_history.csv"));
+    let file = if is_ours && own.is_file() { own } else { beside };
     let bytes = files::read(&file).map_err(|error| format!("{error:#}"))?;
     locust_history::parse(&bytes).map_err(|error| format!("{}: {error:#}", file.display()))
 }
@@ -214,7 +267,7 @@ pub fn history_of(perf_folder: &Path, measured: &Provenance) -> Option<History> 
             (timestamp, commit, dirty) == (measured.timestamp.clone(), measured.commit.clone(), measured.dirty)
         };
         if file.is_some_and(is_the_same) {
-            return runs.iter().rev().find_map(|run| history(run).ok());
+            return runs.iter().rev().find_map(|run| history(run, true).ok());
         }
     }
     None

@@ -1,11 +1,14 @@
 //! The runs of a command: what all of them share, and one run.
 
+use std::env;
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use judge::model::mask;
+use anyhow::{Context as _, Error, Result, ensure};
 use judge::model::run::Provenance;
+use judge::model::text::quoted;
+use judge::model::{mask, program};
 use report::formats::github;
 use report::view::words::shown_commit;
 use xshell::Shell;
@@ -13,7 +16,7 @@ use xshell::Shell;
 use crate::config::perf_toml::ServiceConfig;
 use crate::config::project::Project;
 use crate::config::settings::Settings;
-use crate::run::checkout::{Checkout, Side};
+use crate::run::checkout::{Checkout, Side, at_commit};
 use crate::run::clock::Clock;
 use crate::run::install;
 use crate::run::locust::{Finished, Job, Locust};
@@ -25,7 +28,7 @@ use crate::run::workers;
 use crate::sys::executable::Executable;
 use crate::sys::process::{self, Failure};
 use crate::sys::session::Session;
-use crate::sys::worktree::Worktree;
+use crate::sys::worktree::Checkouts;
 use crate::sys::{ci, files, git, lock, log, machine};
 
 /// Everything that the runs of a command share.
@@ -40,10 +43,12 @@ pub struct Runner<'a> {
     loads: LoadCounter,
     /// The number of runs, or of rounds, that share the evidence's probability of error.
     max_runs: usize,
-    /// Whether the other side was built last. Both may build into one place, such as a tag of Docker's.
-    other_was_built: bool,
-    /// The executable that answered last for the working tree, beside another commit.
-    this_executable: Option<Executable>,
+    /// The commit that was built last; `None` for the working tree. All may build into one place, such as a tag of Docker's.
+    built: Option<String>,
+    /// The executable that answered last, and its commit.
+    last_executable: Option<(Option<String>, Executable)>,
+    /// The checkouts of other commits, once there is one.
+    checkouts: Option<Checkouts>,
     /// Workers elsewhere are started once for all runs.
     has_printed_worker_commands: bool,
     /// While it is held, no other command measures in this repository.
@@ -51,11 +56,12 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// Builds `first`, and installs Locust at the same time. From here on signals are caught, because children are started.
+    /// Builds `first`, if any, and installs Locust at the same time. From here on signals are caught, because children are
+    /// started.
     pub fn prepare(
         project: &'a Project<'a>,
         settings: Settings,
-        first: Side,
+        first: Option<Side>,
         max_loads: usize,
         mut clock: Clock,
     ) -> Result<Runner<'a>> {
@@ -65,16 +71,18 @@ impl<'a> Runner<'a> {
         // In a repository that does not ignore `target`, our files would make the tree dirty.
         files::write_atomically(&perf_folder.join(".gitignore"), "*\n")?;
         let say = |line: &str| project.say(line);
-        let waiting = "waiting: another run is using this repository, and two loads at once would skew each other";
-        let turn = lock::wait_for_turn(&perf_folder.join("measuring.lock"), waiting, &say)?;
-        let session = Session::create(&perf_folder)?;
+        let turn = take_turn(project, &perf_folder)?;
+        project.check_baseline_unchanged()?;
+        let session = Session::create(&perf_folder, &command_line())?;
+        let _ = project.session.set(session.folder.clone());
         if !settings.starts_service {
             service::check_answers(settings.host.as_deref().unwrap_or_default())?;
         }
         if settings.load.workers.is_some() {
             workers::check_port(settings.bind_host.as_deref(), settings.bind_port)?;
         }
-        let build = start_build(project, &settings, first, &session.folder.join("build.log"))?;
+        let log = session.folder.join("build.log");
+        let build = first.map_or(Ok(None), |first| start_build(project, &settings, first, &log))?;
         let locust = clock.waiting(|| install::prepare(&project.shell, &project.config.locust, &perf_folder, &say))?;
         locust.check(&settings.load, &settings.locustfile)?;
         clock.waiting(|| finish_build(build))?;
@@ -96,8 +104,9 @@ impl<'a> Runner<'a> {
             clock,
             loads: LoadCounter::new(max_loads),
             max_runs: project.rules.max_runs,
-            other_was_built: false,
-            this_executable: None,
+            built: None,
+            last_executable: None,
+            checkouts: None,
             has_printed_worker_commands: false,
             _turn: turn,
         })
@@ -108,22 +117,35 @@ impl<'a> Runner<'a> {
         self.project.service(&self.settings)
     }
 
+    /// What all runs have in common.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
     /// Allows so many rounds of both sides after the runs that are made.
     pub fn begin_rounds(&mut self, max_rounds: usize) {
         self.max_runs = max_rounds;
         self.loads.allow(2 * max_rounds);
     }
 
+    /// Sets the number of loads that are still to be made, for the time left.
+    pub fn expect_loads(&mut self, loads: usize) {
+        self.loads.allow(loads);
+    }
+
     /// Checks `commit` out in `folder`, which holds all checkouts, and builds its service.
     pub fn check_out(&mut self, rev: &str, commit: &str, ours: &ServiceConfig, folder: &Path) -> Result<Checkout> {
         let project = self.project;
         let log = self.session.folder.join("worktree.log");
-        let say = |line: &str| project.say(line);
-        let at_rev = || format!("at {rev} ({})", shown_commit(commit, false));
-        let worktree = self.clock.waiting(|| Worktree::check_out(&project.shell, folder, commit, &log, &say));
-        let worktree = worktree.with_context(at_rev)?;
-        let checkout = Checkout::new(&project.shell, rev, commit, ours, worktree)?;
-        self.build(Side::Other(&checkout), "against-build.log").with_context(at_rev)?;
+        let at_rev = || at_commit(rev, commit);
+        let checkouts = match self.checkouts.take() {
+            Some(checkouts) => checkouts,
+            None => Checkouts::open(&project.shell, folder, &|line| project.say(line))?,
+        };
+        let checkouts = self.checkouts.insert(checkouts);
+        let worktree = self.clock.waiting(|| checkouts.check_out(commit, &log)).with_context(at_rev)?;
+        let checkout = Checkout::new(&project.shell, rev, commit, ours, &worktree).with_context(at_rev)?;
+        self.build(Side::Other(&checkout), &format!("build-{commit}.log")).with_context(at_rev)?;
         Ok(checkout)
     }
 
@@ -131,7 +153,7 @@ impl<'a> Runner<'a> {
         let log = self.session.folder.join(log);
         let build = start_build(self.project, &self.settings, side, &log)?;
         self.clock.waiting(|| finish_build(build)).map_err(|error| side.explain(error))?;
-        self.other_was_built = matches!(side, Side::Other(_));
+        self.built = side.commit().map(str::to_owned);
         Ok(())
     }
 
@@ -140,14 +162,14 @@ impl<'a> Runner<'a> {
         let project = self.project;
         let folder = self.session.run_folder(name)?;
         let load_number = self.loads.begin();
-        if self.other_was_built != matches!(side, Side::Other(_)) {
+        if self.built.as_deref() != side.commit() {
             self.build(side, &format!("{name}/build.log"))?;
         }
         let (shell, service) = (shell(project, side), service_of(project, &self.settings, side));
         let log = folder.join("service.log");
         let start = || Target::start(shell, service, &self.settings, &project.paths.root, &log);
         let mut target = self.clock.waiting(start).map_err(|error| side.explain(error))?;
-        let same_program = self.same_program(side, &target);
+        let same_executable = self.same_executable(side, &target);
         let mut sampler = Sampler::default();
         let mut finished = self.load(side, &mut target, &mut sampler, load_number, &folder)?;
         for sentence in self.clock.waiting(|| target.stop()) {
@@ -161,7 +183,7 @@ impl<'a> Runner<'a> {
             (provenance.commit, provenance.dirty) = (checkout.commit.clone(), false);
             finished.warnings.extend(checkout.warning.clone());
         }
-        finished.warnings.extend(same_program);
+        finished.warnings.extend(same_executable);
         RunFile::new(provenance, finished, self.max_runs).write(&folder)?;
         results::read(&folder.join("perf_results_stats.csv"))
             .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
@@ -204,14 +226,16 @@ impl<'a> Runner<'a> {
             locust.run(&project.shell, &job, &mut |stage| {
                 view.show(stage);
                 sampler.tick(target.group());
+                check_is_there(project, folder)?;
                 target.check_alive("during the load")
             })
         });
         drop(view);
         if ci::is_github() {
             let name = folder.strip_prefix(&self.session.folder).unwrap_or(folder).display();
-            project.say(&github::group(&format!("Locust's log, {name}"), &log::tail(&job.log())));
+            project.fold(&format!("Locust's log, {name}"), &log::tail(&job.log()));
         }
+        check_is_there(project, folder)?;
         // A service that died explains whatever Locust reports.
         target.check_alive("during the load")?;
         if finished.is_ok() {
@@ -220,29 +244,58 @@ impl<'a> Runner<'a> {
         finished
     }
 
-    /// Warns if the other commit answers from the executable that answered for the working tree, unless it runs other files,
-    /// as interpreters do. Stores the executable of the working tree.
-    fn same_program(&mut self, side: Side, target: &Target) -> Option<String> {
-        match side {
-            Side::Only => None,
-            Side::This => {
-                if let Some(executable) = target.executable() {
-                    self.this_executable = Some(executable);
-                }
-                None
-            }
-            Side::Other(_) => {
-                let executable = target.executable()?;
-                let is_same = self.this_executable.as_ref() == Some(&executable) && !executable.runs_other_files();
-                is_same.then(|| {
-                    format!(
-                        "both sides ran the same program file, {}, so one version may have been measured twice: build it inside the checkout, and start that",
-                        executable.path.display()
-                    )
-                })
-            }
+    /// Warns if a commit answers from the executable that answered for the side before, unless that executable runs other
+    /// files, as interpreters do.
+    fn same_executable(&mut self, side: Side, target: &Target) -> Option<String> {
+        let executable = target.executable()?;
+        let commit = side.commit().map(str::to_owned);
+        let (last_commit, last) = self.last_executable.replace((commit.clone(), executable.clone()))?;
+        let is_same = last_commit != commit && last == executable && !executable.runs_other_files();
+        (is_same && commit.is_some()).then(|| {
+            format!(
+                "both sides ran the same program file, {}, so one version may have been measured twice: build it inside the checkout, and start that",
+                executable.path.display()
+            )
+        })
+    }
+}
+
+/// Waits until no other command measures in this repository. Git's own folder keeps the lock although somebody removes
+/// `target`, and for all worktrees of the repository.
+fn take_turn(project: &Project, perf_folder: &Path) -> Result<File> {
+    let waiting = "waiting: another run is using this repository, and two loads at once would skew each other";
+    let say = |line: &str| project.say(line);
+    let is_closed = |error: &Error| {
+        let kind = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(kind, Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem))
+    };
+    if let Some(git_dir) = git::common_dir(&project.shell) {
+        match lock::wait_for_turn(&git_dir.join("locust-gate.lock"), waiting, &say) {
+            // A git folder that nobody here may write to.
+            Err(error) if is_closed(&error) => {}
+            turn => return turn,
         }
     }
+    lock::wait_for_turn(&perf_folder.join("measuring.lock"), waiting, &say)
+}
+
+/// Whoever removes the folder of a run may have removed results, and logs of programs that go on.
+fn check_is_there(project: &Project, folder: &Path) -> Result<()> {
+    ensure!(folder.is_dir(), "{} was removed during the load: run it again", project.shown(folder));
+    Ok(())
+}
+
+/// This command as it was called, without secrets.
+fn command_line() -> String {
+    let args: Vec<String> = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let args = &args[args.iter().position(|arg| arg == "perf").unwrap_or(0)..];
+    let (own, locust) = args.split_at(args.iter().position(|arg| arg == "--").unwrap_or(args.len()));
+    let own: Vec<String> = own.iter().map(|arg| quoted(arg)).collect();
+    let own = mask::text(&format!("{} {}", program::name(), own.join(" ")));
+    let locust = locust.split_first().map_or_else(String::new, |(dashes, args)| {
+        format!(" {dashes} {}", mask::args(args).iter().map(|arg| quoted(arg)).collect::<Vec<_>>().join(" "))
+    });
+    own + &locust
 }
 
 fn shell<'s>(project: &'s Project, side: Side<'s>) -> &'s Shell {

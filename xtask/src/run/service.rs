@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::mask;
+use judge::model::text::printable;
 use xshell::{Shell, cmd};
 
 use crate::config::perf_toml::ServiceConfig;
@@ -55,8 +56,12 @@ pub struct Build {
 impl Build {
     /// Starts the build, if there is one. `root` is the user's own checkout.
     pub fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<Option<Build>> {
+        // Before anything is spent.
+        for text in [Some(&config.command), config.prepare.as_ref()].into_iter().flatten() {
+            fill_root(text, root)?;
+        }
         let Some(build) = &config.build else { return Ok(None) };
-        let build = fill(build, "root", &root.to_string_lossy());
+        let build = fill_root(build, root)?;
         let command = cmd!(shell, "sh -c {build}").env(ROOT, root);
         let group = Group::spawn("[service] build", &command.into(), log, Duration::ZERO)?;
         Ok(Some(Build { group, timeout: config.build_timeout }))
@@ -150,6 +155,47 @@ fn fill(text: &str, name: &str, value: &str) -> String {
     filled
 }
 
+fn fill_port(text: &str, port: u16) -> String {
+    fill(text, "port", &port.to_string())
+}
+
+/// Replaces `{root}` in a command. A shell would split or run some paths, and no quotes are right within those of the user.
+fn fill_root(command: &str, root: &Path) -> Result<String> {
+    let path = root.to_string_lossy();
+    let filled = fill(command, "root", &path);
+    let is_plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "_./+@-".contains(c));
+    ensure!(
+        is_plain || filled == command,
+        "[service] of perf.toml: a shell would not take {} for one word: write \"$PERF_ROOT\" in place of {{root}}, with its quotes",
+        printable(&path)
+    );
+    Ok(filled)
+}
+
+/// `[service] env`. No shell reads the values.
+fn variables(config: &ServiceConfig, root: &Path, port: u16) -> Vec<(String, String)> {
+    let fill = |value: &str| fill_port(&fill(value, "root", &root.to_string_lossy()), port);
+    config.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect()
+}
+
+/// Checks that nobody else answers at the ready URL.
+fn check_free(config: &ServiceConfig, port: u16) -> Result<()> {
+    let ready_url = config.ready_url.replace("{port}", &port.to_string());
+    let shown_url = mask::url(&ready_url);
+    let url = parse_url(&ready_url).map_err(|error| anyhow!("[service] ready_url {shown_url}: {error}"))?;
+    ensure!(
+        ["http", "tcp"].contains(&url.scheme),
+        "[service] ready_url {shown_url}: use http:// or tcp:// (the service runs locally)"
+    );
+    let next = if config.ready_url.contains("{port}") { "run it again" } else { "write {port} to get a free port" };
+    ensure!(
+        !url.answers_tcp(),
+        "the port of {shown_url} is already in use by {}: stop it, or {next}",
+        machine::holder_of(url.port)
+    );
+    Ok(())
+}
+
 /// Whether a program, a file or a module is missing, by the exit code of `sh` or the log.
 pub fn misses_a_file(failure: &Failure) -> bool {
     const WORDS: [&str; 12] = [
@@ -168,48 +214,37 @@ pub fn misses_a_file(failure: &Failure) -> bool {
     ];
     // A 404 is about a page.
     let is_about_a_file = |line: &str| !line.contains("404") && WORDS.iter().any(|word| line.contains(word));
-    matches!(failure.exit_code, Some(126 | 127)) || failure.tail.to_lowercase().lines().any(is_about_a_file)
+    failure.exit_code == Some(127) || failure.tail.to_lowercase().lines().any(is_about_a_file)
 }
 
 impl StartedService {
     /// Starts `[service] command` and waits until its ready URL answers.
     fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<StartedService> {
-        let port = free_port()?;
-        let fill = |text: &str| fill(&fill(text, "root", &root.to_string_lossy()), "port", &port.to_string());
-        let ready_url = config.ready_url.replace("{port}", &port.to_string());
-        let shown_url = mask::url(&ready_url);
-        let url = parse_url(&ready_url).map_err(|error| anyhow!("[service] ready_url {shown_url}: {error}"))?;
-        ensure!(
-            ["http", "tcp"].contains(&url.scheme),
-            "[service] ready_url {shown_url}: use http:// or tcp:// (the service runs locally)"
-        );
-        ensure!(
-            !url.answers_tcp(),
-            "the port of {shown_url} is already in use by {}: stop it, or write {{port}} to get a free port",
-            machine::holder_of(url.port)
-        );
-
-        let env = || config.env.iter().map(|(name, value)| (name, fill(value)));
+        let mut port = free_port()?;
+        check_free(config, port)?;
         if let Some(prepare) = &config.prepare {
-            let prepare = fill(prepare);
+            let prepare = fill_port(&fill_root(prepare, root)?, port);
             let log = log.with_file_name("prepare.log");
-            let command = cmd!(shell, "sh -c {prepare}").env(ROOT, root).envs(env());
+            let command = cmd!(shell, "sh -c {prepare}").env(ROOT, root).envs(variables(config, root, port));
             process::run("[service] prepare", &command.into(), &log, config.build_timeout)?;
+            // It may have taken minutes, and a stranger the port.
+            if !config.names_port_in_prepare() {
+                port = free_port()?;
+            }
+            check_free(config, port)?;
         }
-        let command = fill(&config.command);
+        let command = fill_port(&fill_root(&config.command, root)?, port);
         let group = Group::spawn(
             "[service] command",
-            &cmd!(shell, "sh -c {command}").env(ROOT, root).envs(env()).into(),
+            &cmd!(shell, "sh -c {command}").env(ROOT, root).envs(variables(config, root, port)).into(),
             log,
             config.stop_timeout,
         )?;
-        let (origin, ready_status) = (url.origin(), config.ready_status);
+        let ready_url = config.ready_url.replace("{port}", &port.to_string());
+        let (origin, ready_status) = (parse_url(&ready_url)?.origin(), config.ready_status);
         let mut service = StartedService { group, origin, port, ready_url, ready_status };
         service.wait_until_ready(config.ready_timeout)?;
-        // No stranger can have waited for a port that was chosen just now. Another program may hold it for us, as Docker does.
-        if !config.ready_url.contains("{port}") {
-            service.refuse_stranger()?;
-        }
+        service.refuse_stranger()?;
         Ok(service)
     }
 
@@ -242,17 +277,20 @@ impl StartedService {
         }
     }
 
-    /// Refuses a process that took the port after it was found free and before the service did, if the system reports it.
+    /// Refuses a process that answers in place of the service: of this user, older than the service, and none of its
+    /// processes. A younger one may listen for it, as Docker's proxy does, and of another user's nothing can be told.
     fn refuse_stranger(&self) -> Result<()> {
         let port = parse_url(&self.ready_url)?.port;
         let listeners = proc::listeners_on(port);
-        if listeners.is_empty() || listeners.iter().any(|pid| self.group.has_descendant(*pid)) {
+        if listeners.iter().any(|pid| self.group.has_descendant(*pid)) {
             return Ok(());
         }
-        let line = format!(
-            "{} answers in place of the service: stop it, or write {{port}} to get a free port",
-            machine::holder_of(port)
-        );
+        let started = |pid: u32| proc::process(pid.cast_signed()).map(|process| process.started_ticks);
+        let own = started(self.group.id());
+        let is_stranger = |pid: &&u32| proc::is_of_this_user(**pid) && started(**pid) < own;
+        let Some(stranger) = listeners.iter().find(is_stranger) else { return Ok(()) };
+        let shown = proc::describe(stranger.cast_signed()).unwrap_or_else(|| "another process".to_owned());
+        let line = format!("{shown} answers in place of the service: stop it, or write {{port}} to get a free port");
         bail!(Failure::new(line, self.group.log()))
     }
 
@@ -372,7 +410,7 @@ mod tests {
     fn missing_files_are_recognised_in_every_language() {
         for (exit_code, tail, misses) in [
             (Some(127), "", true),
-            (Some(126), "", true),
+            (Some(126), "sh: 1: ./run: Permission denied", false),
             (Some(1), "no database", false),
             (Some(1), "sh: 1: .venv/bin/python: not found", true),
             (Some(2), "python3: can't open file '/x/manage.py': [Errno 2] No such file or directory", true),

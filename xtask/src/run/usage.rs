@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     fn process(pid: i32, parent: i32, group: i32, cpu_ticks: u64) -> Process {
-        Process { pid, parent, group, is_running: true, cpu_ticks, resident_pages: 10 * cpu_ticks }
+        Process { pid, parent, group, is_running: true, cpu_ticks, started_ticks: 0, resident_pages: 10 * cpu_ticks }
     }
 
     #[test]

@@ -151,6 +151,13 @@ pub fn is_unmerged(shell: &Shell, path: &Path) -> bool {
     unmerged.ok().flatten().is_some_and(|unmerged| !unmerged.is_empty())
 }
 
+/// Whether a file of git's index is left out of this checkout; `None` if the index does not have it.
+pub fn is_sparse(shell: &Shell, path: &Path) -> Option<bool> {
+    let path = path.display().to_string();
+    let listed = git::read(shell, &["--literal-pathspecs", "ls-files", "-t", "--", &path]).ok().flatten()?;
+    (!listed.is_empty()).then(|| listed.starts_with("S "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -67,6 +67,15 @@ pub fn read_part(path: &Path, offset: u64) -> Vec<u8> {
     part
 }
 
+/// Whether there is a file or a folder of this name, or a link, which may lead nowhere. If the system does not tell, there
+/// may be one, and reading it has the reason.
+pub fn exists(path: &Path) -> bool {
+    match fs::symlink_metadata(path) {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+    }
+}
+
 /// In bytes, 0 if there is no file.
 pub fn length(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
@@ -184,17 +193,48 @@ pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
     if direct.is_file() {
         return Ok(vec![direct]);
     }
-    let entries = fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut runs: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path().join(NAME))).filter(|file| file.is_file()).collect();
+    let cannot_read = |path: &Path| format!("cannot read {}", path.display());
+    let mut runs = Vec::new();
+    for entry in fs::read_dir(path).with_context(|| cannot_read(path))? {
+        let folder = entry?.path();
+        let file = folder.join(NAME);
+        if exists(&file) {
+            fs::metadata(&file).with_context(|| cannot_read(&folder))?;
+            runs.push(file);
+        } else if folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("run-")) {
+            let is_folder = fs::metadata(&folder).with_context(|| cannot_read(&folder))?.is_dir();
+            ensure!(!is_folder, "{} has no {NAME}: that run failed or was cut short, run it again", folder.display());
+        }
+    }
     // run-2 comes before run-10.
     runs.sort_by_key(|file| (file.as_os_str().len(), file.clone()));
+    if runs.is_empty()
+        && let [first, others @ ..] = &stats_files(path)[..]
+    {
+        let Some(second) = others.first() else { return Ok(vec![first.clone()]) };
+        bail!(
+            "{}: it holds {} results, such as {} and {}: name the files to judge, or give each run its own folder with a {NAME}",
+            path.display(),
+            others.len() + 1,
+            first.display(),
+            second.display()
+        );
+    }
     if runs.is_empty() {
         let newest =
             newest_finished(path).map_or_else(String::new, |newest| format!("; the newest is {}", newest.display()));
         bail!("{}: no finished run in this folder: no {NAME} in it or one level below{newest}", path.display());
     }
     Ok(runs)
+}
+
+/// The statistics of Locust's `--csv` in a folder, whatever their prefix.
+fn stats_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_stats = |path: &PathBuf| path.is_file() && path.to_string_lossy().ends_with("_stats.csv");
+    let mut files: Vec<PathBuf> = entries.filter(is_stats).collect();
+    files.sort();
+    files
 }
 
 /// The newest folder of a finished command beside this one: `latest` may belong to a command that failed.

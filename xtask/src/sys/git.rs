@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use xshell::{Shell, cmd};
 
-use crate::sys::process;
+use crate::sys::{files, process};
 
 /// A cold disk and a large tree take seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
@@ -27,14 +27,63 @@ const OTHER_REPOSITORIES: [&str; 7] = [
 #[derive(Debug, PartialEq)]
 pub struct Head {
     pub commit: String,
-    pub dirty: bool,
+    /// The files that differ from it, from the root of the repository.
+    pub dirty_files: Vec<String>,
 }
 
-pub fn head(shell: &Shell) -> Result<Option<Head>> {
+/// Looks at the commit and the files below the shell's folder. The command itself writes `own` files, such as its baseline
+/// and its reports, so they never count.
+pub fn head(shell: &Shell, own: &[PathBuf]) -> Result<Option<Head>> {
     let Some(commit) = read(shell, &["rev-parse", "--verify", "HEAD"])? else { return Ok(None) };
-    // The baseline is not part of what is measured.
-    let status = read(shell, &["status", "--porcelain", "--", ".", ":(exclude,top)*perf_baseline.json"])?;
-    Ok(status.map(|status| Head { commit, dirty: !status.is_empty() }))
+    let mut excluded = vec![":(exclude,top,glob)**/perf_baseline.json".to_owned()];
+    if let Some(top) = top(shell).and_then(|top| fs::canonicalize(top).ok()) {
+        excluded.extend(own.iter().flat_map(|file| excluding(&top, file)));
+    }
+    let mut args = vec!["status", "--porcelain=v2", "-z", "--untracked-files=normal", "--", "."];
+    args.extend(excluded.iter().map(String::as_str));
+    let status = read(shell, &args)?;
+    Ok(status.map(|status| Head { commit, dirty_files: dirty_files(&status) }))
+}
+
+/// The pathspecs that leave out a file, and the file that a link of this name leads to. Git refuses those outside its tree.
+fn excluding(top: &Path, file: &Path) -> Vec<String> {
+    let name = file.file_name().unwrap_or_default();
+    let folder = file.parent().and_then(|folder| fs::canonicalize(folder).ok());
+    let paths = [folder.map(|folder| folder.join(name)), fs::canonicalize(file).ok()];
+    let inside = paths.iter().flatten().filter_map(|path| path.strip_prefix(top).ok()?.to_str());
+    inside.map(|path| format!(":(exclude,top,literal){path}")).collect()
+}
+
+/// Reads the paths of `git status --porcelain=v2 -z`. An entry has fields that are separated by spaces, the path last, and
+/// behind a renamed file comes its former path.
+fn dirty_files(status: &str) -> Vec<String> {
+    let mut entries = status.split('\0').filter(|entry| !entry.is_empty());
+    let mut files = Vec::new();
+    while let Some(entry) = entries.next() {
+        let fields = match entry.as_bytes()[0] {
+            b'1' => 9,
+            b'2' => 10,
+            b'u' => 11,
+            _ => 2,
+        };
+        if fields == 10 {
+            entries.next();
+        }
+        files.extend(entry.splitn(fields, ' ').nth(fields - 1).map(str::to_owned));
+    }
+    files
+}
+
+/// The branch that others are merged into, as `origin/main`, if it is known and another one is checked out.
+pub fn default_branch(shell: &Shell) -> Option<String> {
+    let answer = |args: &[&str]| read(shell, args).ok().flatten();
+    let named = answer(&["rev-parse", "--abbrev-ref", "origin/HEAD"]).filter(|name| name != "origin/HEAD");
+    let default = named.into_iter().chain(["origin/main", "origin/master"].map(str::to_owned)).find(|name| {
+        answer(&["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("refs/remotes/{name}")]).is_some()
+    })?;
+    let branch = answer(&["rev-parse", "--abbrev-ref", "HEAD"])?;
+    let [here, there] = ["HEAD", &default].map(|name| answer(&["rev-parse", "--verify", "--end-of-options", name]));
+    (default.strip_prefix("origin/") != Some(&branch) && here != there).then_some(default)
 }
 
 /// How many commits `to` is ahead of `from`. `None` if the clone lacks one of them, or if `from` is no ancestor.
@@ -127,7 +176,7 @@ pub fn root(from: &Path) -> &Path {
 }
 
 fn upwards<'a>(from: &'a Path, name: &str) -> Option<&'a Path> {
-    from.ancestors().find(|folder| folder.join(name).exists())
+    from.ancestors().find(|folder| files::exists(&folder.join(name)))
 }
 
 /// Returns what a git command prints, or `None` if it fails. A git that hangs, or a signal, is an error.

@@ -30,7 +30,7 @@ impl Invocation {
     /// commands too. Cargo looks for the alias in `folder` and above.
     pub fn name(&self, args: &[OsString], folder: &Path) -> String {
         let mut name = match self.program.as_str() {
-            // Also a copy of the program, as `git bisect run` needs.
+            // Also a copy of the program.
             "xtask" => "cargo xtask".to_owned(),
             program if program != PACKAGED && self.by_cargo => {
                 format!("cargo {}", alias_of(program, folder).as_deref().unwrap_or(program))

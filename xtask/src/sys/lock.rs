@@ -4,35 +4,43 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::sys::files;
-use crate::sys::process::{check_interrupted, pause};
+use crate::sys::process::pause;
 
 /// Long enough for another command to end: it may make seven rounds of minutes.
 const TURN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
 
 /// Waits until no other command holds the lock. If one does, `say` prints `waiting` first.
 pub fn wait_for_turn(path: &Path, waiting: &str, say: &dyn Fn(&str)) -> Result<File> {
-    if let Ok(turn) = lock(path, Duration::ZERO) {
-        return Ok(turn);
+    let file = files::open_own(path)?;
+    if !take(&file, path, Duration::ZERO)? {
+        say(waiting);
+        ensure!(
+            take(&file, path, TURN_TIMEOUT)?,
+            "another process holds {} for over {} s: end it, and run this again",
+            path.display(),
+            TURN_TIMEOUT.as_secs()
+        );
     }
-    check_interrupted()?;
-    say(waiting);
-    lock(path, TURN_TIMEOUT)
+    Ok(file)
 }
 
-/// Waits up to `timeout` for the lock of a lock file. The lock is held as long as the file is open.
-pub fn lock(path: &Path, timeout: Duration) -> Result<File> {
+/// Waits up to `timeout` for the lock of a lock file, and returns `None` if another process holds it. The lock is held as
+/// long as the file is open.
+pub fn lock(path: &Path, timeout: Duration) -> Result<Option<File>> {
     let file = files::open_own(path)?;
+    Ok(take(&file, path, timeout)?.then_some(file))
+}
+
+fn take(file: &File, path: &Path, timeout: Duration) -> Result<bool> {
     let deadline = Instant::now() + timeout;
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => return Ok(true),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => pause()?,
-            Err(TryLockError::WouldBlock) => {
-                bail!("another process holds {} for over {} s", path.display(), timeout.as_secs())
-            }
+            Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }

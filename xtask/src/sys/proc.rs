@@ -1,6 +1,7 @@
 //! Linux's `/proc` and its parsers. Other systems have none, so every answer is empty there.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use judge::model::text::printable;
@@ -14,6 +15,8 @@ pub struct Process {
     pub is_running: bool,
     /// The CPU time of the process and of its children that have ended, in clock ticks.
     pub cpu_ticks: u64,
+    /// When the process was started, in clock ticks since the machine was.
+    pub started_ticks: u64,
     pub resident_pages: u64,
 }
 
@@ -44,9 +47,12 @@ fn parse_stat(line: &str) -> Option<Process> {
     for ticks in fields.by_ref().take(4) {
         cpu_ticks = cpu_ticks.saturating_add(ticks.parse().ok()?);
     }
-    // After priority, nice value, threads, two times and the size of the address space.
-    let resident_pages = fields.nth(6)?.parse().ok()?;
-    Some(Process { pid, parent, group, is_running: !matches!(state, "Z" | "X"), cpu_ticks, resident_pages })
+    // After priority, nice value, threads, and a time that is always 0.
+    let started_ticks = fields.nth(4)?.parse().ok()?;
+    // After the size of the address space.
+    let resident_pages = fields.nth(1)?.parse().ok()?;
+    let is_running = !matches!(state, "Z" | "X");
+    Some(Process { pid, parent, group, is_running, cpu_ticks, started_ticks, resident_pages })
 }
 
 /// A variable of the environment that a process was started with; `None` if it has none, or may not be asked.
@@ -63,6 +69,11 @@ fn parse_environ(environ: &[u8], name: &str) -> Option<Vec<u8>> {
 pub(crate) fn describe(pid: i32) -> Option<String> {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     Some(format!("`{}` (process {pid})", printable(name.trim())))
+}
+
+pub(crate) fn is_of_this_user(pid: u32) -> bool {
+    let user = |pid: &str| Some(fs::metadata(format!("/proc/{pid}")).ok()?.uid());
+    user("self").is_some_and(|own| user(&pid.to_string()) == Some(own))
 }
 
 /// As far as this user may see the processes.
@@ -164,8 +175,15 @@ mod tests {
 
     #[test]
     fn stat_of_a_process_is_parsed() {
-        let process =
-            |is_running| Process { pid: 7, parent: 1, group: 5, is_running, cpu_ticks: 1234, resident_pages: 400 };
+        let process = |is_running| Process {
+            pid: 7,
+            parent: 1,
+            group: 5,
+            is_running,
+            cpu_ticks: 1234,
+            started_ticks: 1_444_909,
+            resident_pages: 400,
+        };
         for (start, expected) in [
             ("7 (sh) S 1 5", process(true)),
             ("7 (a) b) (c) R 1 5", process(true)),

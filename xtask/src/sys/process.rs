@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use judge::model::text::foreign;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, test_kill_process_group, waitpid};
 
 use crate::sys::log::{self, Log};
@@ -78,14 +79,17 @@ pub struct Failure {
 
 impl Failure {
     const TAIL_LINES: usize = 20;
+    /// The lines in which secrets are looked for, because one may have more lines than are shown.
+    const MASKED_LINES: usize = 200;
     const TAIL_WIDTH: usize = 300;
 
     pub fn new(line: String, log: &Path) -> Failure {
         let text = log::tail(log);
-        let lines: Vec<&str> = text.trim_end().lines().collect();
-        let tail = &lines[lines.len().saturating_sub(Failure::TAIL_LINES)..];
-        let cut = |line: &&str| line.chars().take(Failure::TAIL_WIDTH).collect::<String>();
-        let tail = tail.iter().map(cut).collect::<Vec<_>>().join("\n");
+        let cut = |line: &str| line.chars().take(Failure::TAIL_WIDTH).collect::<String>();
+        let last = |lines: &[String], number| lines[lines.len().saturating_sub(number)..].join("\n");
+        let lines: Vec<String> = text.trim_end().lines().map(cut).collect();
+        let lines: Vec<String> = foreign(&last(&lines, Failure::MASKED_LINES)).lines().map(str::to_owned).collect();
+        let tail = last(&lines, Failure::TAIL_LINES);
         Failure { line, log: log.to_owned(), tail, exit_code: None }
     }
 

@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
 
-use crate::sys::files::{folder_of, temporary_beside};
+use crate::sys::files::{self, folder_of, temporary_beside};
 use crate::sys::lock::lock;
 
 /// Folders of finished commands.
 const KEPT: usize = 10;
+
+const LOCK: &str = ".lock";
 
 /// The folder of one command, with a folder for each run. It is locked while the command runs.
 pub struct Session {
@@ -19,14 +22,70 @@ pub struct Session {
     _lock: File,
 }
 
+/// The file `session.json`, by which a verdict belongs to a command that reached it. A folder of runs that somebody
+/// collected has none.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SessionFile {
+    /// The command line.
+    command: String,
+    has_verdict: bool,
+    /// Why a FAIL was not confirmed that was to be.
+    pub not_confirmed: Option<String>,
+}
+
+impl SessionFile {
+    const NAME: &str = "session.json";
+
+    /// Reads the file of a folder, and refuses the runs of a command that has not reached a verdict.
+    pub fn read_ended(folder: &Path) -> Result<Option<SessionFile>> {
+        let path = folder.join(SessionFile::NAME);
+        if !files::exists(&path) {
+            return Ok(None);
+        }
+        let read = serde_json::from_str(&files::read_to_string(&path)?);
+        let file: SessionFile = read.with_context(|| path.display().to_string())?;
+        if file.has_verdict {
+            return Ok(Some(file));
+        }
+        let (folder, command) = (folder.display(), &file.command);
+        if is_in_use(path.parent().unwrap_or(Path::new(""))) {
+            bail!("{folder}: `{command}` is still running: wait for its verdict");
+        }
+        bail!("{folder}: `{command}` ended without a verdict: run it again")
+    }
+
+    /// Records that the command of this folder has reached its verdict.
+    pub fn record_verdict(folder: &Path, not_confirmed: Option<&str>) -> Result<()> {
+        let path = folder.join(SessionFile::NAME);
+        let read = serde_json::from_str(&files::read_to_string(&path)?);
+        let file: SessionFile = read.with_context(|| path.display().to_string())?;
+        let not_confirmed = not_confirmed.map(str::to_owned);
+        SessionFile { has_verdict: true, not_confirmed, ..file }.write(folder)
+    }
+
+    fn write(&self, folder: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).context("cannot write session.json")?;
+        files::write_atomically(&folder.join(SessionFile::NAME), &text)
+    }
+}
+
+/// Whether a command holds the lock of its folder.
+fn is_in_use(folder: &Path) -> bool {
+    let path = folder.join(LOCK);
+    path.is_file() && lock(&path, Duration::ZERO).is_ok_and(|lock| lock.is_none())
+}
+
 impl Session {
-    /// Also points `latest` to the new folder, and removes old ones.
-    pub fn create(perf_folder: &Path) -> Result<Session> {
+    /// Makes the folder for a command line, points `latest` to it, and removes all but the last `KEPT` folders.
+    pub fn create(perf_folder: &Path, command: &str) -> Result<Session> {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(':', "-");
         let name = format!("{now}-{}", process::id());
         let folder = perf_folder.join("runs").join(&name);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let lock = lock(&folder.join(".lock"), Duration::from_secs(1))?;
+        let lock = lock(&folder.join(LOCK), Duration::from_secs(1))?;
+        let lock = lock.with_context(|| format!("another process holds {}: run this again", folder.display()))?;
+        let file = SessionFile { command: command.to_owned(), has_verdict: false, not_confirmed: None };
+        file.write(&folder)?;
         point_latest(perf_folder, &name)?;
         prune(&folder);
         Ok(Session { folder, _lock: lock })
@@ -63,7 +122,7 @@ fn prune(newest: &Path) {
     // A folder with a later name than the newest comes from a clock that was set back, and would never get old.
     folders.sort_by_cached_key(|folder| (**folder <= *newest, folder.clone()));
     for folder in folders.iter().rev().skip(KEPT) {
-        if lock(&folder.join(".lock"), Duration::ZERO).is_ok() {
+        if lock(&folder.join(LOCK), Duration::ZERO).is_ok_and(|lock| lock.is_some()) {
             let _ = fs::remove_dir_all(folder);
         }
     }

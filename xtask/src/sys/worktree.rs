@@ -15,6 +15,9 @@ use crate::sys::{lock, process};
 /// Checkouts of the commits that were used last are kept with their builds.
 const KEPT: usize = 3;
 
+/// The number that is kept while a command checks out one commit after another.
+const KEPT_MEANWHILE: usize = 6;
+
 const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The folder of this repository's checkouts, in the folder `own` that `perf.toml` names, or in the user's cache.
@@ -50,38 +53,42 @@ fn folder_in(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute())
 }
 
-/// A commit's checkout, which is kept for the next call with its build. Dropping it removes older checkouts.
-pub struct Worktree {
-    pub folder: PathBuf,
+/// The checkouts of this repository, which are kept for the next call with their builds. Dropping it removes old ones.
+pub struct Checkouts {
     shell: Shell,
+    folder: PathBuf,
     /// While it is held, no other command builds or runs these checkouts.
     _turn: File,
 }
 
-impl Worktree {
-    /// Does not touch the user's own checkout, index and stash. `say` prints a line of progress.
-    pub fn check_out(shell: &Shell, all: &Path, commit: &str, log: &Path, say: &dyn Fn(&str)) -> Result<Worktree> {
-        fs::create_dir_all(all).with_context(|| {
-            format!("cannot make {}: name another folder in [against] folder of perf.toml", all.display())
+impl Checkouts {
+    /// Waits for other commands that use them.
+    pub fn open(shell: &Shell, folder: &Path, say: &dyn Fn(&str)) -> Result<Checkouts> {
+        fs::create_dir_all(folder).with_context(|| {
+            format!("cannot make {}: name another folder in [against] folder of perf.toml", folder.display())
         })?;
         // Git knows its worktrees by the path without links.
-        let all = fs::canonicalize(all).with_context(|| format!("cannot find {}", all.display()))?;
+        let folder = fs::canonicalize(folder).with_context(|| format!("cannot find {}", folder.display()))?;
         // Two checkouts of the user's own, as two worktrees, share them.
         let waiting = "waiting: another run is using this repository's checkouts of other commits";
-        let turn = lock::wait_for_turn(&all.join(".lock"), waiting, say)?;
-        let folder = all.join(commit);
-        put(shell, commit, &folder, &all, log)?;
-        // `prune` removes the checkouts with the oldest times.
+        let turn = lock::wait_for_turn(&folder.join(".lock"), waiting, say)?;
+        Ok(Checkouts { shell: shell.clone(), folder, _turn: turn })
+    }
+
+    /// Returns the folder. Does not touch the user's own checkout, index and stash.
+    pub fn check_out(&self, commit: &str, log: &Path) -> Result<PathBuf> {
+        let folder = self.folder.join(commit);
+        put(&self.shell, commit, &folder, &self.folder, log)?;
+        // The checkouts with the oldest times are removed.
         let _ = File::open(&folder).and_then(|folder| folder.set_modified(SystemTime::now()));
-        Ok(Worktree { folder, shell: shell.clone(), _turn: turn })
+        prune(&self.shell, &self.folder, KEPT_MEANWHILE);
+        Ok(folder)
     }
 }
 
-impl Drop for Worktree {
+impl Drop for Checkouts {
     fn drop(&mut self) {
-        if let Some(all) = self.folder.parent() {
-            prune(&self.shell, all);
-        }
+        prune(&self.shell, &self.folder, KEPT);
     }
 }
 
@@ -125,12 +132,12 @@ fn is_restored(shell: &Shell, commit: &str, folder: &Path, log: &Path) -> bool {
         && process::run("git reset", &git::command(shell, &reset), log, CHECKOUT_TIMEOUT).is_ok()
 }
 
-fn prune(shell: &Shell, all: &Path) {
+fn prune(shell: &Shell, all: &Path, kept: usize) {
     let Ok(entries) = fs::read_dir(all) else { return };
     let folders = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
     let mut folders: Vec<PathBuf> = folders.collect();
     folders.sort_by_key(|folder| folder.metadata().and_then(|metadata| metadata.modified()).ok());
-    for folder in folders.iter().rev().skip(KEPT) {
+    for folder in folders.iter().rev().skip(kept) {
         remove(shell, folder);
     }
 }

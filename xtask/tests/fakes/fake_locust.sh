@@ -21,6 +21,7 @@ done
 runs=$(cat "$PIDS/../runs-made" 2> /dev/null || echo 0)
 run=$runs
 echo $((runs + 1)) > "$PIDS/../runs-made"
+[ "$run" = "$FAKE_DIES_AT" ] && kill -9 $$
 p95=300
 for value in $FAKE_P95_MS; do
     p95=$value
@@ -52,13 +53,13 @@ json() {
 }
 folder=${PERF_FINAL_STATS_CSV%/*}
 about=$folder/perf_listener.json
-# What the listener tells of the run: whether ramp-up is left out, whether the window was opened.
+# What the listener tells of the run, with FAKE_ACCOUNT as further keys: whether ramp-up is left out, whether the window was opened.
 account() {
     ended_by=run_time
     load_s=1.0
     [ "$FAKE_LOCUST" = cut-short ] && { ended_by=early; load_s=0.4; }
-    printf '{"ramp_up_left_out": %s, "began": %s, "ended_by": "%s", "load_s": %s, "window_s": 30.0,%s "mean_users": %s, "unfinished": %s, "users_left": %s}' \
-        "$1" "$2" "$ended_by" "$load_s" "$window" "${FAKE_USERS:-10.0}" "${FAKE_UNFINISHED:-[]}" "${FAKE_LEFT:-[]}" > "$about"
+    printf '{"ramp_up_left_out": %s, "began": %s, "ended_by": "%s", "load_s": %s, "window_s": 30.0,%s "mean_users": %s, "unfinished": %s, "users_left": %s%s}' \
+        "$1" "$2" "$ended_by" "$load_s" "$window" "${FAKE_USERS:-10.0}" "${FAKE_UNFINISHED:-[]}" "${FAKE_LEFT:-[]}" "$FAKE_ACCOUNT" > "$about"
 }
 finish() {
     account true true

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::against::{repository, service};
 use crate::support::{Output, Scratch};
 
 const DAY: Duration = Duration::from_secs(86400);
@@ -180,4 +181,60 @@ fn a_wrong_entry_is_one_line() {
         "{}",
         output.stderr
     );
+}
+
+/// The entries that a FAIL of rounds prints.
+fn printed_entries(output: &Output) -> String {
+    let (_, rest) =
+        output.stdout.split_once("to accept it for a while, add this to perf.toml with a reason:\n").unwrap();
+    let entries = rest.lines().map_while(|line| line.strip_prefix("  "));
+    entries.fold(String::new(), |entries, line| format!("{entries}{line}\n"))
+}
+
+#[test]
+fn a_pull_request_that_accepts_its_slowdown_is_green_until_it_is_slower_than_accepted() {
+    let scratch = repository("accepted", 300, 420);
+    let output = scratch.perf("--against first --report r.md --report r.html --report r.json");
+    assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
+    let entries = printed_entries(&output);
+    let entry = |endpoint, metric| {
+        let until = day(30);
+        format!(
+            "[[accepted]]\nendpoint = \"{endpoint}\"\nmetric = \"{metric}\"\nup_to = \"40%\"\nuntil = \"{until}\"\nreason = \"\"  # to fill in\n"
+        )
+    };
+    for (endpoint, metric) in [("", "p95"), ("", "p95_corrected"), ("GET /claims", "p95")] {
+        assert!(entries.contains(&entry(endpoint, metric)), "{entries}");
+    }
+    assert_eq!(entries.matches("[[accepted]]").count(), 3, "{entries}");
+    assert!(output.stdout.contains("next: accept it for a while: ${EDITOR:-vi} perf.toml\n"), "{}", output.stdout);
+    assert!(!output.stdout.contains("--update-baseline"), "{}", output.stdout);
+    assert!(scratch.read("r.md").contains(&format!("```toml\n{entries}```\n")), "{}", scratch.read("r.md"));
+    assert!(scratch.read("r.html").contains("[[accepted]]"));
+    let json: serde_json::Value = serde_json::from_str(&scratch.read("r.json")).unwrap();
+    assert_eq!(json["acceptance"]["entries"], entries.as_str());
+    scratch.sh("rm r.*");
+
+    // Without a reason nothing is accepted.
+    let perf_toml = scratch.read("perf.toml");
+    scratch.write("perf.toml", &format!("{perf_toml}\n{entries}"));
+    scratch.refuses("--against first", "[[accepted]] `reason`: say why it is accepted");
+    scratch
+        .write("perf.toml", &format!("{perf_toml}\n{}", entries.replace("\"\"  # to fill in", "\"sorted results\"")));
+    scratch.sh("git commit -q -a -m 'Sorted results'");
+    let output = scratch.perf("--against first");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains("WAIVED GET /claims p95"), "{}", output.stdout);
+    assert!(output.stdout.lines().last().unwrap().starts_with("PASS: "), "{}", output.stdout);
+
+    // A later commit of the pull request is slower than that.
+    scratch.write("service.sh", &service(440));
+    scratch.sh("git commit -q -a -m 'Slower still'");
+    let output = scratch.perf("--against first");
+    assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains("it was accepted up to +40% until "), "{}", output.stdout);
+    let entries = printed_entries(&output);
+    assert!(entries.contains("# This replaces the entry for the same series.\n[[accepted]]\n"), "{entries}");
+    assert!(entries.contains("up_to = \"47%\""), "{entries}");
+    scratch.assert_clean();
 }

@@ -186,3 +186,58 @@ fn noise_that_hides_a_third_asks_for_a_longer_run() {
     assert!(output.stdout.contains("note: the noise hides "), "{}", output.stdout);
     assert!(output.stdout.contains("lengthen the runs (--run-time), or add users"), "{}", output.stdout);
 }
+
+/// A command of one run with these further keys of the listener's account.
+fn with_account(scratch: &Scratch, args: &str, account: &str) -> Output {
+    let mut command = scratch.command(args);
+    scratch.finish(command.env("FAKE_ACCOUNT", format!(", {account}")).spawn().unwrap())
+}
+
+#[test]
+fn requests_that_vanish_are_named_with_the_remedy() {
+    let scratch = measured("vanish");
+    let left_out = |reason: &str, requests: u32| {
+        let account = format!(
+            r#""left_out": {{"totals": {{"{reason}": {requests}}}, "endpoints": [{{"reason": "{reason}", "method": "GET", "name": "/claims", "example": "nan", "requests": {requests}}}]}}"#
+        );
+        with_account(&scratch, "--max-runs 1", &account)
+    };
+    assert!(!left_out("before_window", 400).stdout.contains("requests of GET /claims"), "the ramp-up is no loss");
+    let output = left_out("impossible_time", 4);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let note = "note: 4 of 454 requests of GET /claims report response times like nan, and are not counted: give milliseconds, \
+                measured with time.perf_counter";
+    assert!(output.stdout.contains(note), "{}", output.stdout);
+    assert_refused(&left_out("impossible_time", 5), "5 of 455 requests of GET /claims report response times like nan");
+    // The command is refused, and so is its folder.
+    assert_refused(&scratch.perf("target/perf/latest"), "run");
+    assert!(left_out("no_time", 45).stdout.contains("note: 45 of 450 requests of GET /claims have no response time"));
+    scratch.assert_nothing_is_left();
+}
+
+#[test]
+fn tasks_and_classes_of_users_are_held_to_the_baseline() {
+    let scratch = Scratch::new("work");
+    let account = |failures: u32, premium: f64| {
+        format!(
+            r#""users": [{{"user": "U", "mean": 9.0, "last": 9}}, {{"user": "Premium", "mean": {premium:.1}, "last": 0}}],
+               "tasks": [{{"class": "U", "task": "count", "calls": 320, "failures": {failures},
+                           "errors": [{{"error": "KeyError: 'items'", "times": {failures}}}]}}]"#
+        )
+    };
+    let output = with_account(&scratch, "--update-baseline --max-runs 2", &account(0, 1.0));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(scratch.read("perf_baseline.json").contains("\"U.count\""));
+    scratch.sh("rm runs-made");
+    let now = |failures, premium| with_account(&scratch, "--max-runs 1", &account(failures, premium));
+    assert_eq!(now(16, 1.0).code, 0);
+    assert_refused(
+        &now(312, 1.0),
+        "perf_baseline.json is not comparable: task `count` failed in 312 of 320 calls: KeyError: 'items' (none in the baseline)",
+    );
+    assert_refused(&scratch.perf("target/perf/latest"), "task `count` failed in 312 of 320 calls");
+    assert_refused(&now(0, 0.4), "users of class Premium: 0.4 were active on average (1.0 in the baseline)");
+    // Rounds hold both sides to the same work.
+    scratch.sh("git add -A && git commit -qm more");
+    assert_eq!(with_account(&scratch, "--against HEAD --max-runs 2", &account(312, 0.0)).code, 0);
+}

@@ -402,7 +402,7 @@ fn own_xtask_is_kept_and_its_lines_are_printed() {
     assert!(lines[1].starts_with(&format!("locust-gate = {{ git = \"{URL}\", rev = ")), "{text}");
     assert_eq!(
         lines[2],
-        "Some(\"perf\" | \"history\") => return locust_gate::run(std::env::args_os().skip(1).collect()),"
+        "Some(\"perf\" | \"bisect\" | \"history\") => return locust_gate::run(std::env::args_os().skip(1).collect()),"
     );
     // The rest is there, and once the line is, nothing more is said of it.
     assert!(repository.path("perf.toml").is_file() && repository.path(".cargo/config.toml").is_file());

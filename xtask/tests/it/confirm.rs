@@ -23,7 +23,7 @@ fn service(p95_ms: u32) -> String {
 
 /// A repository with a baseline of 300 ms, whose last commit has this p95. The folder `pids` and with it what tests keep
 /// there is ignored.
-fn repository(name: &str, last_ms: u32) -> Scratch {
+pub fn repository(name: &str, last_ms: u32) -> Scratch {
     let service_command = format!("exec '{}' --port {{port}} --mode ok", env!("CARGO_BIN_EXE_fake-service"));
     let scratch = Scratch::new(&format!("confirm-{name}")).toml(&service_command, "exec sh service.sh {port}");
     scratch.write("service.sh", &service(300));

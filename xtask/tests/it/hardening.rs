@@ -4,6 +4,7 @@
 mod files;
 mod places;
 mod processes;
+mod verdicts;
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
@@ -229,14 +230,14 @@ fn a_clock_that_was_set_back_costs_nobody_the_newest_results() {
     }
     let mine: Vec<PathBuf> = (0..3)
         .map(|number| {
-            let folder = Session::create(&perf).unwrap().folder;
+            let folder = Session::create(&perf, "perf").unwrap().folder;
             // Sessions of one process would have one name.
             let own = folder.with_file_name(format!("2020-01-01T00-00-0{number}Z-{number}"));
             fs::rename(&folder, &own).unwrap();
             own
         })
         .collect();
-    let last = Session::create(&perf).unwrap();
+    let last = Session::create(&perf, "perf").unwrap();
     for folder in mine.iter().chain([&last.folder]) {
         assert!(folder.is_dir(), "{} is gone", folder.display());
     }
@@ -425,6 +426,88 @@ fn a_failure_is_quoted_without_its_secrets() {
         }
         assert!(!output.stdout.contains(SECRET), "{}", output.stdout);
     }
+}
+
+/// Text that a terminal or a runner would obey, with a secret. `printf` makes its escapes.
+const OBEYED: &str = "http://me:s3kr1t-7hx@a \\033[2J\\033]52;c;YQ==\\007 ##[error]a\\n::add-mask::a\\n";
+
+/// Nothing of [`OBEYED`] is obeyed, in what is printed and in the reports.
+#[track_caller]
+fn assert_nothing_is_obeyed(name: &str, output: &Output) {
+    for text in [&output.stdout, &output.stderr] {
+        assert!(!text.contains(SECRET), "{name}: {text}");
+        assert!(!text.contains("##[") && !text.contains("\u{1b}") && !text.contains('\u{7}'), "{name}: {text}");
+        assert!(!text.lines().any(|line| line.trim_start().starts_with("::add-mask")), "{name}: {text}");
+    }
+}
+
+#[test]
+fn text_of_others_is_masked_visible_and_no_command_wherever_it_is_printed() {
+    let said = |scratch: Scratch| {
+        let fake = fs::read_to_string(crate::support::FAKE_LOCUST).unwrap();
+        scratch.write("fake.sh", &format!("[ \"$1\" = --version ] || printf '{OBEYED}'\n{fake}"));
+        let own = scratch.path("fake.sh").display().to_string();
+        scratch.toml(crate::support::FAKE_LOCUST, &own)
+    };
+    let service = |script: &str| {
+        let script = script.replace('\\', "\\\\");
+        move |scratch: Scratch| scratch.toml("command = \"exec ", &format!("command = \"{script}; exec "))
+    };
+    type Change<'a> = Box<dyn Fn(Scratch) -> Scratch + 'a>;
+    let cases: [(&str, Change, &str, i32); 7] = [
+        ("service", Box::new(service(&format!("printf '{OBEYED}'; exit 3"))), "", 2),
+        (
+            "build",
+            Box::new(|scratch: Scratch| {
+                scratch.toml("[service]", "[service]\nbuild = \"echo http://me:s3kr1t-7hx@a '##[error]a' && exit 1\"")
+            }),
+            "",
+            2,
+        ),
+        ("locust", Box::new(said), "--verbose", 0),
+        ("locust-fails", Box::new(move |scratch| said(scratch).with("FAKE_LOCUST", "exit1")), "", 2),
+        ("folded", Box::new(move |scratch| said(scratch).with("GITHUB_ACTIONS", "true")), "", 0),
+        ("named", Box::new(|scratch| scratch.with("FAKE_NAME", "/##[error]a")), "--verbose", 1),
+        (
+            "pip",
+            Box::new(|scratch: Scratch| {
+                let command = format!("command = \"sh '{}'\"", crate::support::FAKE_LOCUST);
+                let fails = format!("#!/bin/sh\nprintf '{OBEYED}ERROR: no {SECRET}=a'; exit 1\n")
+                    .replace("s3kr1t-7hx=a", "http://me:s3kr1t-7hx@a");
+                scratch
+                    .toml(&command, "")
+                    .tool("uv", "#!/bin/sh\nexit 1\n")
+                    .tool("python3", &fails)
+                    .tool("python", &fails)
+            }),
+            "",
+            2,
+        ),
+    ];
+    for (name, change, args, code) in cases {
+        let scratch = change(Scratch::new(&format!("obeyed-{name}")));
+        let output = scratch.perf(args);
+        assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
+        assert_nothing_is_obeyed(name, &output);
+        if name == "folded" {
+            let fold: Vec<&str> = output.stderr.lines().filter(|line| line.starts_with("::")).collect();
+            let [group, stop, resume, end] = fold[..4] else { panic!("{fold:?}") };
+            assert!(group.starts_with("::group::Locust's log") && end == "::endgroup::", "{fold:?}");
+            let token = stop.strip_prefix("::stop-commands::").unwrap();
+            assert_eq!(resume, format!("::{token}::"));
+            assert!(token.len() >= 16 && !scratch.read("target/perf/latest/run-1/locust.log").contains(token));
+        }
+    }
+}
+
+#[test]
+fn note_is_kept_without_its_secrets() {
+    let scratch = Scratch::new("secret-note");
+    let output =
+        scratch.perf(&format!("--update-baseline --max-runs 1 --note see_https://me:{SECRET}@host/a?token={SECRET}"));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(scratch.read("perf_baseline.json").contains("see_https://***@host/a?token=***"));
+    assert_no_secret(&scratch, &output);
 }
 
 #[test]

@@ -97,6 +97,7 @@ fn quiet_prints_findings_and_the_verdict() {
     expect![[r#"
         FAIL p95: 350 → 430 ms (+22.9%, limit +20%)
         note: only 4 of 450 requests are beyond p99 (5 needed)
+        note: stalls of the service are not seen, since users wait meanwhile: judge Locust's --json-file, and save its baseline with --users N
         FAIL: p95 rose 23%, 350 → 430 ms (limit +20%)
     "#]]
     .assert_eq(&folder.perf("slower.csv --quiet").stdout);

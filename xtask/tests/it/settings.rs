@@ -116,7 +116,7 @@ fn a_command_line_error_names_the_flag() {
         ("perf --quiet --verbose", expect!["--quiet and --verbose cannot be combined"]),
         ("perf --note hello", expect!["--note requires --update-baseline"]),
         (
-            "perf results.csv --users 3",
+            "perf results.csv --spawn-rate 3",
             expect!["load flags have no effect when RESULTS are given; remove one or the other"],
         ),
         ("perf --quick", expect!["unknown flag `--quick`; did you mean `--quiet`? (Locust's own flags go after `--`)"]),

@@ -330,7 +330,7 @@ fn assert_known(file: &str, line: &str) {
         let is_variable = |word: &&str| word.contains('=') && word.starts_with(|c: char| c.is_ascii_uppercase());
         let words: Vec<&str> = command.split_whitespace().skip_while(is_variable).collect();
         let is_known = match words[..] {
-            ["cargo", "xtask", ref rest @ ..] | ["git", "bisect", "run", "/tmp/xtask", ref rest @ ..] => {
+            ["cargo", "xtask", ref rest @ ..] => {
                 assert_parses(&rest.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
                 true
             }
@@ -353,11 +353,7 @@ fn assert_known(file: &str, line: &str) {
             | ["chromium", "--headless", "--hide-scrollbars", "--window-size=1180,850", "--screenshot=docs/report.png", _]
             // What `listener` does.
             | ["python3", "xtask/locust/test_perf_listener.py"]
-            | ["cargo", "clippy", "--all-targets" | "--package", .., "--", "-D", "warnings"]
-            // What `against::git_bisect_finds_the_slow_commit` does.
-            | ["cargo", "build", "-p", "locust-gate"]
-            | ["cp", "target/debug/xtask", "/tmp/xtask"]
-            | ["git", "bisect", "start", "HEAD", "v1.2"] => true,
+            | ["cargo", "clippy", "--all-targets" | "--package", .., "--", "-D", "warnings"] => true,
             _ => words.is_empty(),
         };
         assert!(is_known, "{file}: `{line}`: nothing shows that this works");
@@ -730,7 +726,7 @@ fn rust_below(folder: &Path) -> String {
 #[test]
 fn every_test_that_holds_a_promise_exists() {
     let robustness = read("docs/robustness.md");
-    assert!(robustness.lines().count() < 80, "docs/robustness.md is a page");
+    assert!(robustness.lines().count() < 140, "docs/robustness.md is two pages");
     let folders = ["xtask/src", "xtask/tests", "crates/judge/tests", "crates/report/tests"];
     let code: String = folders.iter().map(|folder| rust_below(&root().join(folder))).collect();
     let rows = robustness.lines().filter(|line| line.starts_with("| ") && line.ends_with(" |"));

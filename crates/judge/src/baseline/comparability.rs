@@ -20,7 +20,9 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
         (Some(baseline), Some(candidate)) => load_difference(baseline, candidate),
         _ => None,
     };
-    let refusal = other_locustfile(baseline, candidate).or(by_load).or_else(|| users_difference(baseline, candidate));
+    let refusal =
+        other_locustfile(baseline, candidate).or(by_load).or_else(|| observed_difference(baseline, candidate));
+    let refusal = refusal.or_else(|| users_difference(baseline, candidate));
     let mut warnings = Vec::new();
     for (baseline, candidate) in circumstances(baseline).into_iter().zip(circumstances(candidate)) {
         if let (Some(before), Some(now)) = (baseline.value, candidate.value)
@@ -114,7 +116,9 @@ impl Stretch {
     /// Compares the next measurement with those before it. If it differs, it begins a new stretch.
     pub fn extend(&mut self, next: &Provenance) -> Vec<Break> {
         let load = next.load.as_ref().map(ToString::to_string);
+        let args = next.load.as_ref().map(|load| format!("`{}`", load.masked().args.join(" ")));
         let mut facts = circumstances(next);
+        facts.push(Circumstance { name: "[load] args", value: args });
         facts.insert(0, Circumstance { name: "the load", value: load });
         let mut breaks = Vec::new();
         for (known, next) in self.facts.iter_mut().zip(&facts) {
@@ -133,9 +137,38 @@ impl Stretch {
     }
 }
 
-/// The share of users that may be missing. A user waits for a response before the next request, so fewer users send
+/// The share of users that may be missing, or by which two lengths may differ. A user waits for a response before the next request, so fewer users send
 /// fewer requests, and a service with fewer requests looks faster.
 const MISSING_USERS: f64 = 0.05;
+
+/// The seconds by which the length of two equal loads may differ, beside [`MISSING_USERS`].
+const LENGTH_TOLERANCE_S: f64 = 2.0;
+
+/// How two loads differ whose settings are unknown, by Locust's history of both.
+fn observed_difference(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
+    let (before, now) = (baseline.observed_load?, candidate.observed_load?);
+    let mut differences = Vec::new();
+    if (now.users - before.users).abs() > MISSING_USERS * before.users {
+        differences
+            .push(format!("users: the baseline's history has up to {}, this one up to {}", before.users, now.users));
+    }
+    let apart_s = (now.length_s - before.length_s).abs();
+    if apart_s > LENGTH_TOLERANCE_S && apart_s > MISSING_USERS * before.length_s {
+        differences.push(format!(
+            "length: the baseline's history covers {:.0} s, this one {:.0} s",
+            before.length_s, now.length_s
+        ));
+    }
+    (!differences.is_empty()).then(|| {
+        format!(
+            "{}; measure with the baseline's load, or accept the new load with --update-baseline",
+            differences.join("; ")
+        )
+    })
+}
+
+/// What a refusal for missing users asks for.
+pub const USERS_LEFT: &str = "find out why the others left";
 
 /// Explains missing users: fewer than in the baseline or, if it does not know, than the load has.
 pub fn users_difference(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
@@ -150,7 +183,7 @@ pub fn users_difference(baseline: &Provenance, candidate: &Provenance) -> Option
         return None;
     }
     Some(format!(
-        "only {active:.1} users were active on average ({expected:.1} {whose}): find out why the others left, or accept this load with --update-baseline"
+        "only {active:.1} users were active on average ({expected:.1} {whose}): {USERS_LEFT}, or accept this load with --update-baseline"
     ))
 }
 

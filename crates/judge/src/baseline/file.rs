@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::slice;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};
@@ -170,15 +170,18 @@ impl Baseline {
         struct Versioned {
             version: Option<Value>,
         }
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         refuse_conflict_markers(text)?;
-        let versioned: Versioned = serde_json::from_str(text).context("this is not a JSON object")?;
+        let versioned: Versioned = serde_json::from_str(text)
+            .map_err(|error| anyhow!("this is not a JSON object: {}", strict_json::fault(&error)))?;
         match versioned.version {
             None => bail!("there is no `version`, so this is not a baseline of cargo xtask perf"),
             Some(Value::String(version)) if version.split('.').next() == Some("1") => {}
             Some(version) => bail!("its version is {version}, but this program reads version 1: update xtask"),
         }
-        strict_json::check(text)?;
-        let baseline: Baseline = serde_json::from_str(text)?;
+        let plain = |error: serde_json::Error| anyhow!(strict_json::fault(&error));
+        strict_json::check(text).map_err(plain)?;
+        let baseline: Baseline = serde_json::from_str(text).map_err(plain)?;
         baseline.check_values()?;
         Ok(baseline)
     }
@@ -203,6 +206,7 @@ impl Baseline {
             #[serde(default)]
             notes: String,
         }
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let Total { version, provenance, metrics, aggregated, notes, .. } = match serde_json::from_str(text) {
             Ok(total) => total,
             // The full reader explains what is wrong.
@@ -240,6 +244,9 @@ impl Baseline {
         }
         if let Some(usage) = &self.provenance.usage {
             usage.check()?;
+        }
+        if let Some(observed) = self.provenance.observed_load {
+            observed.check()?;
         }
         self.check_counts()?;
         let numbers = self.metrics.iter().map(|(name, value)| (name, slice::from_ref(value)));
@@ -472,7 +479,8 @@ pub(crate) fn request_interval(series: &RunsByMetric, metric: Metric) -> Option<
 /// The time in ms between two requests of one user. The users are the active ones if known, else those of the load.
 fn expected_interval_ms(runs: &[&Stats], provenance: &Provenance) -> Option<f64> {
     let asked = provenance.load.as_ref().map(|load| f64::from(load.users));
-    let users = provenance.mean_users.or(asked)?;
+    let observed = provenance.observed_load.map(|observed| observed.users);
+    let users = provenance.mean_users.or(asked).or(observed)?;
     let rates: Vec<f64> = runs.iter().map(|stats| stats.requests_per_sec).collect();
     let interval_ms = 1000.0 * users / estimate(Metric::RequestsPerSec.scale(), &rates);
     (interval_ms.is_finite() && interval_ms > 0.0).then(|| rounded(interval_ms))

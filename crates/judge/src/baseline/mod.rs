@@ -3,3 +3,4 @@
 pub mod chain;
 pub mod comparability;
 pub mod file;
+pub mod work;

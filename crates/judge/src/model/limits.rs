@@ -154,8 +154,8 @@ impl EndpointLimits {
     }
 
     /// The sort key: names before patterns, longer patterns before shorter ones.
-    pub fn precedence(&self) -> (bool, Reverse<usize>) {
-        (self.text.contains('*'), Reverse(self.text.len()))
+    pub fn precedence(&self) -> (bool, bool, Reverse<usize>) {
+        (self.text.contains('*'), self.text.contains('?'), Reverse(self.text.len()))
     }
 
     pub(crate) fn covers(&self, endpoint: &str) -> bool {
@@ -215,8 +215,10 @@ impl Rules {
     /// `None` if the series is not judged.
     pub fn limit(&self, endpoint: EndpointName, metric: Metric) -> Option<&Limit> {
         let of_endpoint = endpoint.and_then(|endpoint| {
-            let mut covering = self.endpoint_limits.iter().filter(|own| own.covers(endpoint));
-            covering.find_map(|own| own.limits.get(&metric))
+            // A name may hold the characters of a pattern.
+            let exact = self.endpoint_limits.iter().filter(|own| own.text == endpoint);
+            let covering = self.endpoint_limits.iter().filter(|own| own.covers(endpoint));
+            exact.chain(covering).find_map(|own| own.limits.get(&metric))
         });
         let limit = of_endpoint.or_else(|| self.limits.get(&metric))?;
         (limit.level != Level::Off).then_some(limit)

@@ -1,10 +1,72 @@
 //! Removes secrets from text that is printed or kept.
+//!
+//! A secret is found by the name before it, or by its own shape. `crates/judge/tests/it/secrets.rs` has a table of all
+//! forms. A secret without a name and without a known shape cannot be found.
+
+use std::ops::Range;
 
 const MASK: &str = "***";
 
-/// Parts of the names of options with secrets.
-const SECRET_NAMES: [&str; 9] =
-    ["auth", "cookie", "credential", "header", "key", "passphrase", "passw", "secret", "token"];
+/// Parts of names, without `_` and `-`, whose values are secrets.
+const SECRET_PARTS: [&str; 15] = [
+    "accesskey",
+    "apikey",
+    "authorization",
+    "clientassertion",
+    "cookie",
+    "credential",
+    "csrf",
+    "encryptionkey",
+    "passphrase",
+    "passw",
+    "privatekey",
+    "secret",
+    "sessionid",
+    "token",
+    "xsrf",
+];
+
+/// Whole words of names that would be parts of harmless words too.
+const SECRET_WORDS: [&str; 11] =
+    ["auth", "header", "jwt", "key", "oauth", "otp", "pass", "pw", "pwd", "sid", "signature"];
+
+/// Words that are too common in prose for a colon behind them to mean anything, as in `duplicate key: a`.
+const COMMON_WORDS: [&str; 2] = ["header", "key"];
+
+/// How tokens begin whose issuer gave them a shape of their own, and the least length of the whole.
+const SHAPES: [(&str, usize); 26] = [
+    ("AIza", 30),
+    ("AKIA", 20),
+    ("ASIA", 20),
+    ("SG.", 30),
+    ("dop_v1_", 30),
+    // A JSON object in base64: a JSON web token.
+    ("eyJ", 15),
+    ("gho_", 20),
+    ("ghp_", 20),
+    ("ghr_", 20),
+    ("ghs_", 20),
+    ("ghu_", 20),
+    ("github_pat_", 20),
+    ("glpat-", 20),
+    ("hf_", 30),
+    ("hvs.", 20),
+    ("npm_", 30),
+    ("pypi-", 30),
+    ("rk_live_", 20),
+    ("shpat_", 20),
+    ("sk_live_", 20),
+    ("sk_test_", 20),
+    ("xoxa-", 20),
+    ("xoxb-", 20),
+    ("xoxp-", 20),
+    ("xoxs-", 20),
+    ("ya29.", 20),
+];
+
+/// The schemes of `Authorization` that one token follows.
+const TOKEN_SCHEMES: [&str; 9] =
+    ["apikey ", "basic ", "bearer ", "bot ", "key ", "negotiate ", "ntlm ", "token ", "jwt "];
 
 /// Masks user name and password, even without a scheme, and the values of the query.
 pub fn url(url: &str) -> String {
@@ -16,9 +78,34 @@ pub fn url(url: &str) -> String {
     }
 }
 
-/// Masks users and passwords of URLs, values of queries, and tokens of headers.
+/// Masks every secret that can be told by its name or its shape.
 pub fn text(text: &str) -> String {
-    tokens(&queries(&users(text)))
+    shapes(&tokens(&named(&queries(&users(&private_keys(text))))))
+}
+
+/// Masks the content of private keys, also of one whose end was cut off.
+fn private_keys(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(begin) = key_line(rest, "-----BEGIN ") {
+        let (head, behind) = rest.split_at(begin.end);
+        let end = key_line(behind, "-----END ").map_or(behind.len(), |line| line.start);
+        masked.push_str(head);
+        masked.push_str(if end > 0 { MASK } else { "" });
+        rest = &behind[end..];
+    }
+    masked.push_str(rest);
+    masked
+}
+
+/// The first line that begins or ends a private key: `-----BEGIN RSA PRIVATE KEY-----`.
+fn key_line(text: &str, mark: &str) -> Option<Range<usize>> {
+    let is_of_key = |(start, _): (usize, &str)| {
+        let label = start + mark.len();
+        let end = label + text[label..].find("-----")? + 5;
+        text[label..end].contains("PRIVATE KEY").then_some(start..end)
+    };
+    text.match_indices(mark).find_map(is_of_key)
 }
 
 fn users(text: &str) -> String {
@@ -42,8 +129,7 @@ fn ends_value(c: char) -> bool {
     c.is_whitespace() || "&;,\"'`<>()[]{}".contains(c)
 }
 
-/// Masks the value after `=` if its name follows `?` or `&` or is the name of a secret: `?page=***`,
-/// `access_token=***`.
+/// Masks the values of queries, whatever their names: `?page=***`.
 fn queries(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
@@ -53,51 +139,273 @@ fn queries(text: &str) -> String {
         let name_at = before[..equals].rfind(|c: char| ends_value(c) || c == '?' || c == '=').unwrap_or(0);
         let name = &before[name_at..equals];
         let is_query = name.starts_with(['?', '&']) && !name[1..].is_empty();
-        let end = behind.find(ends_value).unwrap_or(behind.len());
-        let is_hidden = end > 0 && (is_query || names_secret(name));
-        masked.push_str(if is_hidden { MASK } else { "" });
-        rest = if is_hidden { &behind[end..] } else { behind };
+        let end = if is_query { behind.find(ends_value).unwrap_or(behind.len()) } else { 0 };
+        masked.push_str(if end > 0 { MASK } else { "" });
+        rest = &behind[end..];
     }
     masked.push_str(rest);
     masked
 }
 
-/// The words before a token in a header.
-const SCHEMES: [&str; 3] = ["bearer ", "basic ", "authorization: "];
-
-fn tokens(text: &str) -> String {
+/// Masks the values that follow the names of secrets.
+fn named(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
-    let mut rest = text;
-    loop {
-        let lower = rest.to_ascii_lowercase();
-        let found = SCHEMES.iter().filter_map(|scheme| Some((lower.find(scheme)? + scheme.len(), scheme)));
-        let Some((start, _)) = found.min_by_key(|(end, _)| *end) else { break };
-        let (before, behind) = rest.split_at(start);
-        masked.push_str(before);
-        let end = behind.find(ends_value).unwrap_or(behind.len());
-        let word = &behind[..end];
-        // `Authorization: Bearer x`, and "a bearer token", which is no token.
-        let is_plain = word.len() < 8 && word.chars().all(|c| c.is_ascii_alphabetic());
-        if is_plain || word.is_empty() {
-            rest = behind;
-        } else {
+    let (mut copied, mut at) = (0, 0);
+    while let Some(name) = next_name(text, at) {
+        at = name.end;
+        if let Some(value) = value_of(text, &name).filter(|value| !value.is_empty()) {
+            masked.push_str(&text[copied..value.start]);
             masked.push_str(MASK);
-            rest = &behind[end..];
+            (copied, at) = (value.end, value.end);
         }
     }
-    masked.push_str(rest);
+    masked.push_str(&text[copied..]);
     masked
+}
+
+/// The next run of characters of which names consist.
+fn next_name(text: &str, from: usize) -> Option<Range<usize>> {
+    let is_of_name = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    let start = from + text[from..].find(is_of_name)?;
+    let length = text[start..].find(|c| !is_of_name(c)).unwrap_or(text.len() - start);
+    Some(start..start + length)
+}
+
+/// Where the value of this name is, if the name is of a secret and a value follows.
+fn value_of(text: &str, name: &Range<usize>) -> Option<Range<usize>> {
+    let before = &text[..name.start];
+    // `\npassword` in an escaped text.
+    let word = text[name.clone()].get(usize::from(before.ends_with('\\'))..)?;
+    let behind = name.end;
+    if word.starts_with('-') && (before.is_empty() || before.ends_with(ends_value)) {
+        if let Some(value) = value_of_option(text, word, behind) {
+            return Some(value);
+        }
+    }
+    if !names_secret(word) {
+        return None;
+    }
+    let lower = word.to_lowercase();
+    let quote = quote(&text[behind..]);
+    let at = behind + quote.len();
+    let separator = at + spaces(&text[at..]);
+    let sign = sign(&text[separator..]);
+    let value = separator + sign.len() + spaces(&text[separator + sign.len()..]);
+    let is_before_value = match sign {
+        // A file's name is no name of a value: `/secrets: permission denied`.
+        ":" => (!quote.is_empty() || !COMMON_WORDS.contains(&&*lower)) && !before.ends_with('/'),
+        // A pair: `('password', 'x')`.
+        "," => !quote.is_empty() && before.trim_end_matches(['"', '\'', 'b']).ends_with(['(', '[']),
+        // An element: `<password>x</password>`.
+        ">" => before.ends_with('<'),
+        // SQL, and what Python prints of a cookie: `PASSWORD 'x'`, `<Cookie a=x for host/>`.
+        "" if quote.is_empty() && value > behind => {
+            let follows = &text[value..];
+            let is_pair = follows[..follows.find(ends_value).unwrap_or(follows.len())].contains('=');
+            lower.contains("passw") && follows.starts_with(['"', '\'']) || lower == "cookie" && is_pair
+        }
+        "" => false,
+        _ => true,
+    };
+    match is_before_value {
+        true if lower.ends_with("authorization") => Some(header_value(text, value, before)),
+        true if lower.ends_with("cookie") && quote.is_empty() => Some(cookies(text, value)),
+        true => Some(value_at(text, value, !COMMON_WORDS.contains(&&*lower))),
+        false => None,
+    }
+}
+
+/// The value of an option such as `--password x`.
+fn value_of_option(text: &str, option: &str, behind: usize) -> Option<Range<usize>> {
+    let value = behind + spaces(&text[behind..]);
+    if value == behind || text[value..].starts_with('-') {
+        return None;
+    }
+    let is_secret = names_secret(option) || option == "-H";
+    let range = value_at(text, value, false);
+    // `-u me:word`, as curl has it.
+    let is_user = ["-u", "--user"].contains(&option) && text[range.clone()].contains(':');
+    (is_secret || is_user).then_some(range)
+}
+
+/// The sign between a name and its value, or nothing.
+fn sign(text: &str) -> &str {
+    const SIGNS: [&str; 12] = ["=>", ":=", "===", "==", "=", ":", ",", ">", "%3A", "%3a", "%3D", "%3d"];
+    SIGNS.into_iter().find(|sign| text.starts_with(sign)).map_or("", |sign| &text[..sign.len()])
+}
+
+/// The length of the blanks that text begins with.
+fn spaces(text: &str) -> usize {
+    text.len() - text.trim_start_matches([' ', '\t']).len()
+}
+
+/// The quotation mark that text begins with, in any of its spellings, or nothing.
+fn quote(text: &str) -> &str {
+    const QUOTES: [&str; 9] = ["\"", "'", "`", "&quot;", "&#34;", "&#39;", "&#x27;", "%22", "%27"];
+    let escapes = text.len() - text.trim_start_matches('\\').len();
+    let quote = QUOTES.into_iter().find(|quote| text[escapes..].starts_with(quote));
+    quote.map_or("", |quote| &text[..escapes + quote.len()])
+}
+
+/// The value that begins here: what is in quotes or in brackets, or else a word. `takes_brackets` is of a name whose value
+/// may be a list of secrets.
+fn value_at(text: &str, start: usize, takes_brackets: bool) -> Range<usize> {
+    let prefix = text[start..].find(|c| !"bBrRuUfF".contains(c)).filter(|length| *length <= 2).unwrap_or(0);
+    let mark = quote(&text[start + prefix..]);
+    let line = text[start..].find('\n').map_or(text.len(), |length| start + length);
+    if !mark.is_empty() {
+        let start = start + prefix + mark.len();
+        return start..end_of_quote(text, start, mark, line.max(start));
+    }
+    if takes_brackets && text[start..].starts_with(['(', '[', '{']) {
+        let mut depth = 0_usize;
+        for (at, c) in text[start..line].char_indices() {
+            match c {
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                return start..start + at + c.len_utf8();
+            }
+        }
+        return start..line;
+    }
+    start..start + text[start..].find(ends_value).unwrap_or(text.len() - start)
+}
+
+/// Where a quotation ends that begins with this mark; at the end of the line if it never does.
+fn end_of_quote(text: &str, start: usize, mark: &str, line: usize) -> usize {
+    let escapes = |at: usize| text[start..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
+    for (found, _) in text[start..].match_indices(mark) {
+        // Within the quotation the mark is escaped: `\"` in `"`, or `\\\"` in `\"`.
+        if escapes(start + found) % 2 == 0 {
+            return start + found;
+        }
+    }
+    line
+}
+
+/// The secret of `Authorization`: behind a scheme that one token follows, or else all up to the end of the line, or of the
+/// quotation that began `before` the name.
+fn header_value(text: &str, start: usize, before: &str) -> Range<usize> {
+    let Range { start, end } = if quote(text[start..].trim_start_matches('b')).is_empty() {
+        let ends = |c: char| c == '\n' || ['"', '\''].contains(&c) && before.ends_with(c);
+        start..text[start..].find(ends).map_or(text.len(), |length| start + length)
+    } else {
+        value_at(text, start, false)
+    };
+    let lower = text[start..end].to_ascii_lowercase();
+    match TOKEN_SCHEMES.iter().find(|scheme| lower.starts_with(**scheme)) {
+        Some(scheme) => value_at(&text[..end], start + scheme.len(), false),
+        // `Digest username="me", response="x"`.
+        None if lower.contains('=') && lower.contains(' ') => start..end,
+        None => value_at(&text[..end], start, true),
+    }
+}
+
+/// The pairs of `Cookie: a=x; b=y`.
+fn cookies(text: &str, start: usize) -> Range<usize> {
+    let mut end = value_at(text, start, true).end;
+    while let Some(rest) = text[end..].strip_prefix(';') {
+        let next = end + 1 + spaces(rest);
+        end = value_at(text, next, false).end;
+    }
+    start..end
+}
+
+fn tokens(text: &str) -> String {
+    const SCHEMES: [&str; 2] = ["bearer ", "basic "];
+    let mut masked = String::with_capacity(text.len());
+    let lower = text.to_ascii_lowercase();
+    let mut at = 0;
+    loop {
+        let found = SCHEMES.iter().filter_map(|scheme| Some(at + lower[at..].find(scheme)? + scheme.len()));
+        let Some(start) = found.min() else { break };
+        masked.push_str(&text[at..start]);
+        let end = start + text[start..].find(ends_value).unwrap_or(text.len() - start);
+        let word = &text[start..end];
+        // "a bearer token" is no token.
+        let is_plain = word.bytes().all(|byte| byte.is_ascii_lowercase())
+            || word.len() < 8 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+        masked.push_str(if is_plain { word } else { MASK });
+        at = end;
+    }
+    masked.push_str(&text[at..]);
+    masked
+}
+
+/// Masks what is a secret by its own shape.
+fn shapes(text: &str) -> String {
+    let is_of_token = |c: char| c.is_ascii_alphanumeric() || "_-.+/=".contains(c);
+    let mut masked = String::with_capacity(text.len());
+    for word in text.split_inclusive(|c| !is_of_token(c)) {
+        let token = word.trim_end_matches(|c| !is_of_token(c));
+        match shape_at(token) {
+            Some(at) => {
+                masked.push_str(&token[..at]);
+                masked.push_str(MASK);
+                masked.push_str(&word[token.len()..]);
+            }
+            None => masked.push_str(word),
+        }
+    }
+    masked
+}
+
+/// Where in a word a token begins that has a known shape, or a line of a key.
+fn shape_at(word: &str) -> Option<usize> {
+    let begins = |at: usize| at == 0 || !word.as_bytes()[at - 1].is_ascii_alphanumeric();
+    let known = SHAPES.iter().filter_map(|(start, length)| {
+        let mut places = word.match_indices(start).map(|(at, _)| at);
+        places.find(|at| begins(*at) && word.len() - at >= *length)
+    });
+    let has = |is: fn(&u8) -> bool| word.bytes().any(|byte| is(&byte));
+    let is_key = word.len() >= 60
+        && !word.contains(['_', '-', '.'])
+        && word.matches('/').count() <= word.len() / 16
+        && has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_digit);
+    known.min().or(is_key.then_some(0))
 }
 
 /// A line of a configuration, as errors quote it.
 pub fn setting(line: &str) -> String {
-    let name = line.split('=').next().unwrap_or_default();
-    if names_secret(line) && name != line { format!("{name}= {MASK}") } else { text(line) }
+    let Some((name, _)) = line.split_once('=') else { return text(line) };
+    let mut at = 0;
+    while let Some(word) = next_name(line, at) {
+        if names_secret(&line[word.clone()]) {
+            return format!("{name}= {MASK}");
+        }
+        at = word.end;
+    }
+    text(line)
 }
 
-fn names_secret(text: &str) -> bool {
-    let text = text.to_lowercase();
-    SECRET_NAMES.iter().any(|part| text.contains(part))
+/// Whether values of this name are secrets. An exception's name is none: `TokenError: expired`.
+fn names_secret(name: &str) -> bool {
+    if ["Error", "Exception", "Warning"].iter().any(|end| name.ends_with(end)) {
+        return false;
+    }
+    let flat: String = name.chars().filter(|c| !['_', '-'].contains(c)).flat_map(char::to_lowercase).collect();
+    SECRET_PARTS.iter().any(|part| flat.contains(part)) || words(name).any(|word| SECRET_WORDS.contains(&&*word))
+}
+
+/// The words of `db_pass`, `db-pass` and `dbPass`, in lower case.
+fn words(name: &str) -> impl Iterator<Item = String> {
+    let mut words = vec![String::new()];
+    let mut was_lower = false;
+    for c in name.chars() {
+        if ['_', '-'].contains(&c) || was_lower && c.is_uppercase() {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| c.is_alphanumeric()) {
+            word.extend(c.to_lowercase());
+        }
+        was_lower = c.is_lowercase();
+    }
+    words.into_iter()
 }
 
 /// Locust's options whose values are no secrets.

@@ -212,7 +212,8 @@ impl Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// Locust's rounding: whole ms below 100, then two significant digits (`bucket_response_time` in `locust.stats`).
+    /// Locust's rounding: whole ms below 100, then two significant digits, and whole seconds from 10 s on
+    /// (`bucket_response_time` in `locust.stats`).
     #[default]
     Coarse,
     /// The listener's rounding: three significant digits.
@@ -225,6 +226,7 @@ impl Precision {
         let magnitude = |digits: f64| 10f64.powf(value_ms.log10().floor() + 1.0 - digits);
         match self {
             Precision::Coarse if value_ms < 100.0 => 1.0,
+            Precision::Coarse if value_ms >= 10_000.0 => 1000.0,
             Precision::Coarse => magnitude(2.0),
             Precision::Fine if value_ms < 1.0 => 0.001,
             Precision::Fine => magnitude(3.0),
@@ -271,6 +273,10 @@ pub struct Run {
     pub tasks: Vec<TaskCalls>,
     /// `None` for results that were measured without our listener.
     pub lateness: Option<Lateness>,
+    /// What is odd about the file, a sentence each. It is judged all the same.
+    pub oddities: Vec<String>,
+    /// The fastest and the slowest response of all requests together, which no file of Locust's rounds.
+    pub extremes_ms: Option<Interval>,
 }
 
 /// The percentiles of a distribution: closer together near limits, and few enough for one line of a file.
@@ -391,6 +397,23 @@ impl fmt::Display for Machine {
     }
 }
 
+/// A load as Locust's history shows it, for results whose settings are unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObservedLoad {
+    /// The largest number of users.
+    pub users: f64,
+    /// From the first row to the last.
+    pub length_s: f64,
+}
+
+impl ObservedLoad {
+    pub(crate) fn check(self) -> Result<()> {
+        let is_sound = [self.users, self.length_s].into_iter().all(|value| flaw(value).is_none());
+        ensure!(is_sound, "`observed_load` holds a value that is not a number of 0 or more");
+        Ok(())
+    }
+}
+
 /// The circumstances of a measurement. Unknown fields are `None`: a 1.0 baseline or a bare CSV has few of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
@@ -414,6 +437,8 @@ pub struct Provenance {
     pub gate: Option<String>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: Precision,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_load: Option<ObservedLoad>,
     /// The mean number of active users over the measured window, counted by the listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_users: Option<f64>,

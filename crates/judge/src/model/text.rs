@@ -96,10 +96,35 @@ pub fn escaped(text: &str) -> String {
     escaped
 }
 
+/// Text that somebody else wrote, fit to stand beside ours: without secrets, with control characters as escapes, and without
+/// the commands by which a CI system is controlled. Newlines and tabs stay.
+pub fn foreign(text: &str) -> String {
+    let mut lines = Vec::new();
+    for line in mask::text(text).lines() {
+        let cells: Vec<String> = line.split('\t').map(printable).collect();
+        lines.push(without_commands(&cells.join("\t")));
+    }
+    lines.join("\n")
+}
+
+/// A line without workflow commands. GitHub's begin a line with `::`, and an older kind is `##[` anywhere in it. Azure's are `##vso[`, and TeamCity's `##teamcity[`.
+fn without_commands(line: &str) -> String {
+    let mut harmless = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find("##") {
+        let behind = rest[at + 2..].trim_start_matches(|c: char| c.is_ascii_alphabetic());
+        harmless.push_str(&rest[..=at]);
+        harmless.push_str(if behind.starts_with('[') { " " } else { "" });
+        rest = &rest[at + 1..];
+    }
+    harmless.push_str(rest);
+    if harmless.trim_start().starts_with("::") { harmless.replacen("::", ": :", 1) } else { harmless }
+}
+
 /// An error on one line of bounded length, without secrets. Both ends stay: what is wrong and where, and the next
 /// step.
 pub fn error_line(error: &anyhow::Error) -> String {
-    cut(&printable(&mask::text(&format!("{error:#}"))), ERROR_COLUMNS)
+    cut(&without_commands(&printable(&mask::text(&format!("{error:#}")))), ERROR_COLUMNS)
 }
 
 /// The name that is most like `text`.

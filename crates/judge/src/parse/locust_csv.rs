@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use csv::{ByteRecord, Position, ReaderBuilder};
 
 use crate::model::run::{MAX_COUNT, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw};
+use crate::parse::foreign;
 use crate::stats::estimate::{Interval, quantile_ranks};
 use crate::stats::histogram::Histogram;
 
@@ -20,6 +21,8 @@ struct Columns {
     avg_ms: usize,
     requests_per_sec: usize,
     content_bytes: Option<usize>,
+    /// The fastest and the slowest response.
+    extremes: [Option<usize>; 2],
     percentiles: [usize; 3],
     /// All percentiles, rising.
     all_percentiles: Vec<PercentileColumn>,
@@ -65,30 +68,46 @@ impl Columns {
             avg_ms: required("Average Response Time")?,
             requests_per_sec: required("Requests/s")?,
             content_bytes: find("Average Content Size"),
+            extremes: ["Min Response Time", "Max Response Time"].map(find),
             // Never `Median Response Time`: Locust 2.47.0 changed how it is computed.
             percentiles: [percentile("50%")?, percentile("95%")?, percentile("99%")?],
         })
     }
 }
 
-/// Locust rewrites the file in place, so a reader may get a truncated file, or a new head on an old tail. In such a
-/// splice every row is well formed, and only the sums show it: the rows' counts must add up to those of `Aggregated`.
-pub fn parse(bytes: &[u8]) -> Result<Run> {
-    // A spreadsheet may have added a byte order mark.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    ensure!(!bytes.trim_ascii().is_empty(), "the file is empty: Locust had not written any result yet");
+impl Columns {
+    /// Whether a verdict may rest on a column.
+    fn is_used(&self, column: usize) -> bool {
+        let Columns { requests, failures, avg_ms, requests_per_sec, percentiles, .. } = self;
+        [requests, failures, avg_ms, requests_per_sec].into_iter().chain(percentiles).any(|used| *used == column)
+    }
+}
+
+/// What the rows of a file hold together.
+#[derive(Default)]
+struct Rows {
+    endpoints: Vec<(Box<str>, Stats)>,
+    /// The endpoints without a request, which have counts but no statistics.
+    idle: Vec<Box<str>>,
+    /// Of the endpoints.
+    sums: RowCounts,
+    aggregated: Option<(RowCounts, Option<Stats>)>,
+    oddities: Vec<String>,
+    extremes_ms: Option<Interval>,
+}
+
+fn read_rows(bytes: &[u8]) -> Result<Rows> {
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(bytes);
     let columns = Columns::find(reader.byte_headers()?)?;
     let width = reader.byte_headers()?.len();
-
-    let mut endpoints = Vec::new();
-    // Rows without a request have counts but no statistics.
-    let mut idle = Vec::new();
-    let mut sums = RowCounts { requests: 0, failures: 0 };
-    let mut aggregated = None;
+    let mut rows = Rows::default();
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record)? {
         let line = || line_of(bytes, record.position());
+        // Spreadsheets leave such rows. A row that was lost shows in the sums.
+        if record.iter().all(|field| field.trim_ascii().is_empty()) {
+            continue;
+        }
         ensure!(
             record.len() == width,
             "line {} has {} fields, but the header has {width}: the file is truncated, probably because Locust was killed while writing",
@@ -96,20 +115,49 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
             record.len(),
         );
         let row = read_row(&record, &columns).with_context(|| format!("line {}", line()))?;
+        rows.oddities.extend(row.oddity.map(|oddity| format!("line {}: {oddity}", line())));
         if row.is_aggregated {
-            aggregated = Some((row.counts, row.stats));
+            ensure!(
+                rows.aggregated.is_none(),
+                "`Aggregated` appears twice: the file is corrupt, with rows of two writes mixed"
+            );
+            rows.extremes_ms = extremes_ms(&record, &columns);
+            rows.aggregated = Some((row.counts, row.stats));
             continue;
         }
-        sums.requests = sums.requests.saturating_add(row.counts.requests);
-        sums.failures = sums.failures.saturating_add(row.counts.failures);
+        rows.sums.requests = rows.sums.requests.saturating_add(row.counts.requests);
+        rows.sums.failures = rows.sums.failures.saturating_add(row.counts.failures);
         match row.stats {
             Some(stats) => {
-                endpoints.push((row.name, stats));
-                check_endpoints(endpoints.len())?;
+                rows.endpoints.push((row.name, stats));
+                check_endpoints(rows.endpoints.len())?;
             }
-            None => idle.push(row.name),
+            None => rows.idle.push(row.name),
         }
     }
+    if !bytes.ends_with(b"\n") && columns.is_used(width - 1) {
+        rows.oddities.push(
+            "its last number has no line end behind it, so it may be cut off: was the file copied while Locust wrote it?"
+                .to_owned(),
+        );
+    }
+    Ok(rows)
+}
+
+/// Locust rewrites the file in place, so a reader may get a truncated file, or a new head on an old tail. In such a
+/// splice every row is well formed, and only the sums show it: the rows' counts must add up to those of `Aggregated`.
+pub fn parse(bytes: &[u8]) -> Result<Run> {
+    if let Some(explanation) = foreign::explanation(bytes) {
+        bail!(explanation);
+    }
+    // A spreadsheet may have added a byte order mark.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    ensure!(!bytes.trim_ascii().is_empty(), "the file is empty: Locust had not written any result yet");
+    let header = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if let Some(explanation) = foreign::other_csv(header) {
+        bail!(explanation);
+    }
+    let Rows { endpoints, idle, sums, aggregated, oddities, extremes_ms } = read_rows(bytes)?;
     let Some((counts, total)) = aggregated else {
         bail!("no `Aggregated` row: the file is truncated, probably because Locust was killed while writing");
     };
@@ -128,7 +176,13 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
         counts.requests
     );
     // The CSV truncates percentiles to whole ms, even if response times were finer.
-    Ok(Run { precision: Precision::Coarse, total, endpoints, ..Run::default() })
+    Ok(Run { precision: Precision::Coarse, total, endpoints, oddities, extremes_ms, ..Run::default() })
+}
+
+/// The fastest and the slowest response of all requests together.
+fn extremes_ms(record: &ByteRecord, columns: &Columns) -> Option<Interval> {
+    let [low, high] = columns.extremes.map(|column| number(record, column?, "a response time").ok());
+    Some(Interval { low: low?, high: high? })
 }
 
 /// The line on which a record begins, from 1. The csv crate's own count is one behind if lines end in CR LF.
@@ -137,6 +191,7 @@ fn line_of(bytes: &[u8], position: Option<&Position>) -> usize {
     1 + bytes.iter().take(offset + 1).filter(|byte| **byte == b'\n').count()
 }
 
+#[derive(Default)]
 struct RowCounts {
     requests: u64,
     failures: u64,
@@ -147,6 +202,8 @@ struct CsvRow {
     is_aggregated: bool,
     counts: RowCounts,
     stats: Option<Stats>,
+    /// What is odd about the row, but keeps nothing from being judged.
+    oddity: Option<String>,
 }
 
 fn read_row(record: &ByteRecord, columns: &Columns) -> Result<CsvRow> {
@@ -155,6 +212,7 @@ fn read_row(record: &ByteRecord, columns: &Columns) -> Result<CsvRow> {
     let requests = count(record, columns.requests, "Request Count")?;
     let failures = count(record, columns.failures, "Failure Count")?;
     // Before its first request a row's percentiles are `N/A`.
+    let mut oddity = None;
     let stats = if requests == 0 {
         None
     } else {
@@ -173,19 +231,18 @@ fn read_row(record: &ByteRecord, columns: &Columns) -> Result<CsvRow> {
             histogram: Histogram::default(),
         };
         let in_order = stats.p50_ms <= stats.p95_ms && stats.p95_ms <= stats.p99_ms;
-        ensure!(
-            in_order,
-            "its percentiles are not in order: 50% {}, 95% {}, 99% {}",
-            stats.p50_ms,
-            stats.p95_ms,
-            stats.p99_ms
-        );
+        if !in_order {
+            oddity = Some(format!(
+                "percentiles are not in order: was the file edited? (50% {}, 95% {}, 99% {})",
+                stats.p50_ms, stats.p95_ms, stats.p99_ms
+            ));
+        }
         Some(stats)
     };
     // An endpoint may be named `Aggregated` too, but it has a type.
     let is_aggregated = name == "Aggregated" && matches!(method, "" | "None");
     let counts = RowCounts { requests, failures };
-    Ok(CsvRow { name: endpoint_name(method, name), is_aggregated, counts, stats })
+    Ok(CsvRow { name: endpoint_name(method, name), is_aggregated, counts, stats, oddity })
 }
 
 /// The nearest percentiles outside the ranks of the interval: a CSV has no others.
@@ -200,7 +257,8 @@ fn p95_interval_ms(record: &ByteRecord, columns: &Columns, requests: u64) -> Res
     let (Some(below), Some(above)) = (below, above) else { return Ok(None) };
     let low = number(record, below.column, "a percentile")?;
     let high = number(record, above.column, "a percentile")?;
-    Ok(Some(Interval { low, high }))
+    // In an edited file they may lie anywhere.
+    Ok((low <= high).then_some(Interval { low, high }))
 }
 
 fn check_names<'a>(names: impl Iterator<Item = &'a Box<str>>) -> Result<()> {
@@ -242,6 +300,9 @@ fn count(record: &ByteRecord, column: usize, what: &str) -> Result<u64> {
 fn number(record: &ByteRecord, column: usize, what: &str) -> Result<f64> {
     let field = str::from_utf8(record[column].trim_ascii()).unwrap_or("?");
     let value = field.parse().unwrap_or(f64::NAN);
+    if foreign::has_decimal_comma(field) {
+        return Err(Unfit::new(what, &record[column], "with a decimal comma: save it with a decimal point").into());
+    }
     flaw(value).map_or(Ok(value), |flaw| Err(Unfit::new(what, &record[column], flaw).into()))
 }
 

@@ -5,7 +5,7 @@ use std::str;
 use anyhow::{Context as _, Result, bail, ensure};
 use csv::{ByteRecord, ReaderBuilder};
 
-use crate::model::run::flaw;
+use crate::model::run::{ObservedLoad, flaw};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
@@ -13,6 +13,17 @@ pub struct History {
     pub is_windowed: bool,
     /// In the order of time, about one a second.
     pub points: Vec<HistoryPoint>,
+}
+
+/// The rows that show a load: fewer may be of any.
+const LEAST_ROWS: usize = 4;
+
+impl History {
+    pub fn observed_load(&self) -> Option<ObservedLoad> {
+        let last = self.points.last().filter(|_| self.points.len() >= LEAST_ROWS)?;
+        let users = self.points.iter().map(|point| point.users).fold(0.0, f64::max);
+        Some(ObservedLoad { users, length_s: last.time_s })
+    }
 }
 
 /// All requests together at one moment. Every value is finite and not negative.

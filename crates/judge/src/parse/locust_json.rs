@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use crate::model::run::{
     MAX_COUNT, PERCENTILES, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw,
 };
+use crate::parse::strict_json;
 use crate::stats::estimate::{Interval, quantile_ranks};
 use crate::stats::histogram::{Bucket, Histogram};
 
@@ -23,6 +24,11 @@ struct StatsEntry {
     num_none_requests: u64,
     /// In ms.
     total_response_time: f64,
+    /// In ms; `null` without a response time.
+    #[serde(default)]
+    min_response_time: Option<f64>,
+    #[serde(default)]
+    max_response_time: Option<f64>,
     /// In bytes; absent in a file that was written by hand.
     total_content_length: Option<f64>,
     /// Seconds since 1970.
@@ -34,8 +40,10 @@ struct StatsEntry {
 }
 
 pub fn parse(text: &str) -> Result<Run> {
-    let entries: Vec<StatsEntry> =
-        serde_json::from_str(text).context("this is not a JSON result of Locust's --json-file")?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let entries: Vec<StatsEntry> = serde_json::from_str(text).map_err(|error| {
+        anyhow!("this is not a JSON result of Locust's --json-file: {}", strict_json::fault(&error))
+    })?;
     let parts = read_parts(&entries)?;
     ensure!(!parts.is_empty(), "Locust made no requests: there is nothing to judge");
     let everything = Histogram::merged(parts.iter().map(|part| &part.histogram));
@@ -51,7 +59,13 @@ pub fn parse(text: &str) -> Result<Run> {
         let stats = stats(&[entry], histogram, elapsed_s).with_context(|| format!("`{}`", name.escape_debug()))?;
         endpoints.push((name, stats));
     }
-    Ok(Run { precision, total, endpoints, distribution, ..Run::default() })
+    Ok(Run { precision, total, endpoints, distribution, extremes_ms: extremes_ms(&entries), ..Run::default() })
+}
+
+fn extremes_ms(entries: &[StatsEntry]) -> Option<Interval> {
+    let low = entries.iter().filter_map(|entry| entry.min_response_time).reduce(f64::min)?;
+    let high = entries.iter().filter_map(|entry| entry.max_response_time).reduce(f64::max)?;
+    Some(Interval { low, high })
 }
 
 struct EndpointEntry<'a> {
@@ -95,7 +109,7 @@ fn check_histogram(entry: &StatsEntry, histogram: &Histogram) -> Result<()> {
     );
     let (mut least_ms, mut most_ms) = (0.0, 0.0);
     for Bucket { time_ms, count } in histogram.buckets() {
-        let width_ms = Precision::Coarse.resolution_ms(*time_ms);
+        let width_ms = Precision::Coarse.resolution_ms(*time_ms).max(Precision::Fine.resolution_ms(*time_ms));
         least_ms += *count as f64 * (time_ms - width_ms).max(0.0);
         most_ms += *count as f64 * (time_ms + width_ms);
     }

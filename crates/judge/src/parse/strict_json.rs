@@ -9,6 +9,29 @@ pub fn check(text: &str) -> serde_json::Result<()> {
     serde_json::from_str::<Unique>(text).map(|_| ())
 }
 
+/// What is wrong with a JSON text, in the words of JSON. Those of serde are of our code, such as `expected struct Load`.
+pub fn fault(error: &serde_json::Error) -> String {
+    let mut text = error.to_string();
+    for (ours, plain) in [
+        ("missing field", "missing key"),
+        ("unknown field", "unknown key"),
+        ("duplicate field", "duplicate key"),
+        ("a sequence", "an array"),
+        ("type: sequence", "type: array"),
+        ("a map", "an object"),
+        ("type: map", "type: object"),
+    ] {
+        text = text.replace(ours, plain);
+    }
+    for kind in ["expected struct ", "expected enum "] {
+        if let Some((before, rest)) = text.clone().split_once(kind) {
+            let end = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
+            text = format!("{before}expected an object{}", &rest[end..]);
+        }
+    }
+    text
+}
+
 /// Visits a JSON value and discards it.
 struct Unique;
 

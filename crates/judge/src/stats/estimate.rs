@@ -98,13 +98,13 @@ pub struct Difference {
     scale: Scale,
     design: Design,
     /// Of the means, candidate minus baseline.
-    mean: f64,
+    pub(crate) mean: f64,
     /// Of one run, or of the difference of one round.
-    variance: f64,
+    pub(crate) variance: f64,
     /// The candidate's runs, or the rounds.
-    runs: usize,
+    pub(crate) runs: usize,
     /// Of `variance`.
-    freedom: f64,
+    pub(crate) freedom: f64,
 }
 
 impl Difference {
@@ -147,12 +147,20 @@ impl Difference {
         })
     }
 
+    /// This difference with the pooled variance of several that vary alike.
+    #[must_use]
+    pub(crate) fn pooled<'d>(self, all: impl Iterator<Item = &'d Difference> + Clone) -> Difference {
+        let freedom: f64 = all.clone().map(|one| one.freedom).sum();
+        let variance = all.map(|one| one.variance * one.freedom).sum::<f64>() / freedom;
+        Difference { variance, freedom, ..self }
+    }
+
     /// In percent or in the unit of the values ([`Scale`]).
     pub fn change(&self) -> f64 {
         self.in_units(self.mean)
     }
 
-    fn in_units(&self, difference: f64) -> f64 {
+    pub(crate) fn in_units(&self, difference: f64) -> f64 {
         match self.scale {
             Scale::Ratio => difference.exp_m1() * 100.0,
             Scale::Difference => difference,

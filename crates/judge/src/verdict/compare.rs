@@ -109,9 +109,9 @@ impl<'a> Comparison<'a> {
     /// A series that fails by this change alone is no finding of the drift too, since nothing accepted has brought it.
     fn drift_row(&self, row: Row<'a>) -> Row<'a> {
         let is_by_this_change = row.is_finding()
-            && self.row(row.endpoint, row.metric).is_some_and(|own| {
-                own.is_failure() && row.limit.is_some_and(|limit| own.exceeds_worsening_of(limit))
-            });
+            && self
+                .row(row.endpoint, row.metric)
+                .is_some_and(|own| own.is_failure() && row.limit.is_some_and(|limit| own.exceeds_worsening_of(limit)));
         if !is_by_this_change {
             return row;
         }

@@ -19,6 +19,13 @@ fn version_1_0_baseline_loads_unchanged() {
 }
 
 #[test]
+fn a_byte_order_mark_before_a_baseline_is_skipped() {
+    let marked = format!("\u{feff}{VERSION_1_0}");
+    assert_eq!(Baseline::parse(&marked).unwrap(), Baseline::parse(VERSION_1_0).unwrap());
+    assert_eq!(Baseline::parse_total(&marked).unwrap(), Baseline::parse_total(VERSION_1_0).unwrap());
+}
+
+#[test]
 fn saved_baseline_loads_unchanged() {
     let former = Baseline::parse(&VERSION_1_0.replacen('{', r#"{"colour":"blue","#, 1)).unwrap();
     let mut run = run(&[("GET /b", 80.0), ("GET /a", 90.0)]);
@@ -88,7 +95,7 @@ fn implausible_baseline_is_refused() {
             &VERSION_1_0.replace("350.0", "\"fast\""),
             expect![[r#"invalid type: string "fast", expected f64 at line 1 column 105"#]],
         ),
-        (&VERSION_1_0.replace("\"metrics\"", "\"metric\""), expect!["missing field `metrics` at line 1 column 219"]),
+        (&VERSION_1_0.replace("\"metrics\"", "\"metric\""), expect!["missing key `metrics` at line 1 column 219"]),
     ] {
         expected.assert_eq(&error(Baseline::parse(text)));
     }

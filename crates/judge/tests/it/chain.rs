@@ -45,7 +45,9 @@ fn changed_circumstance_breaks_the_chain() {
         locustfile: Some("aa".to_owned()),
         ..provenance()
     };
-    let cases: [(&str, Provenance); 8] = [
+    let with_args = |tags: &str| Load { args: vec!["--tags".to_owned(), tags.to_owned()], ..load(10) };
+    let cases: [(&str, Provenance); 9] = [
+        ("[load] args", Provenance { load: Some(with_args("read")), ..base() }),
         ("", base()),
         ("the load", Provenance { load: Some(load(20)), ..base() }),
         ("the machine", Provenance { machine: Some(machine("B")), ..base() }),

@@ -583,3 +583,21 @@ fn rounds_are_judged_by_their_differences() {
     assert!(judged(&[300.0, 350.0], &[330.0, 390.0]).1, "two rounds are little evidence");
     assert!(judged(&[300.0], &[300.0]).1, "one round is no evidence");
 }
+
+#[test]
+fn exact_name_precedes_every_pattern() {
+    let mut endpoint_limits: Vec<EndpointLimits> =
+        [("GET /?", "1%"), ("GET /*", "2%"), ("GET /a", "3%"), ("GET /b?x", "4%"), ("GET /b??", "5%")]
+            .map(|(pattern, p95)| {
+                EndpointLimits::new(pattern, Limits::from([(Metric::P95, Limit::parse(Metric::P95, p95).unwrap())]))
+            })
+            .into();
+    endpoint_limits.sort_by_cached_key(EndpointLimits::precedence);
+    let rules = Rules { endpoint_limits, ..Rules::default() };
+    let limit = |endpoint| rules.limit(Some(endpoint), Metric::P95).and_then(|limit| limit.worsening);
+    for (endpoint, expected) in
+        [("GET /a", 3.0), ("GET /c", 1.0), ("GET /b?x", 4.0), ("GET /bcx", 4.0), ("GET /long", 2.0), ("POST /a", 20.0)]
+    {
+        assert_eq!(limit(endpoint), Some(expected), "{endpoint}");
+    }
+}

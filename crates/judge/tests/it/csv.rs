@@ -27,7 +27,8 @@ fn aggregated_row_alone_is_read() {
         content_bytes: Some(1024.0),
         ..Stats::default()
     };
-    assert_eq!(run, Run { precision: Precision::Coarse, total, ..Run::default() });
+    let extremes_ms = Some(Interval { low: 45.0, high: 890.0 });
+    assert_eq!(run, Run { precision: Precision::Coarse, total, extremes_ms, ..Run::default() });
 }
 
 #[test]
@@ -106,8 +107,8 @@ fn malformed_csv_is_refused_with_its_fault() {
             expect!["line 2: 50% is `N/A`, not a number of 0 or more"],
         ),
         (
-            row(&total.replace("5,5,5,5,5,5,5,5,5,5,5", "5,5,5,5,5,4,5,5,5,5,5")),
-            expect!["line 2: its percentiles are not in order: 50% 5, 95% 4, 99% 5"],
+            row(&total.replace(",5,5,1,", ",5,\"5,5\",1,")),
+            expect!["line 2: Average Response Time is `5,5`, with a decimal comma: save it with a decimal point"],
         ),
         (row(&total.replace(",2.0,", ",nan,")), expect!["line 2: Requests/s is `nan`, not a number of 0 or more"]),
         (row(&total.replace(",2.0,", ",inf,")), expect!["line 2: Requests/s is `inf`, not a number of 0 or more"]),
@@ -156,6 +157,98 @@ fn malformed_csv_is_refused_with_its_fault() {
     let custom = fixture("locust-2.47.0/custom-percentiles/perf_results_stats.csv");
     expect!["missing column `99%`: let the locustfile's PERCENTILES_TO_REPORT include 0.50, 0.95 and 0.99"]
         .assert_eq(&error(locust_csv::parse(&custom)));
+}
+
+#[test]
+fn a_file_of_another_kind_is_named_with_its_remedy() {
+    let stats = row(",Aggregated,10,0,5,5,1,9,11,2.0,0.0,5,5,5,5,5,5,5,5,5,5,5");
+    let utf_16: Vec<u8> = stats.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, expected) in [
+        (b"\x1f\x8b\x08\x00".to_vec(), expect!["it is compressed with gzip: unpack it first, with gunzip"]),
+        (
+            b"PK\x03\x04xl/".to_vec(),
+            expect!["it is a spreadsheet or another ZIP archive: export it as CSV with commas, in UTF-8"],
+        ),
+        ([b"\xff\xfe".to_vec(), utf_16.clone()].concat(), expect!["it is UTF-16, or no text at all: save it as UTF-8"]),
+        (utf_16, expect!["it is UTF-16, or no text at all: save it as UTF-8"]),
+        (
+            b"\n<!DOCTYPE html>\n<html>".to_vec(),
+            expect!["it is an HTML page: pass the `_stats.csv` of Locust's --csv, or the file of its --json-file"],
+        ),
+        (
+            stats.replace(',', ";").into_bytes(),
+            expect![
+                "its columns are separated by `;`: save it with commas, and numbers with a decimal point, as Locust writes it"
+            ],
+        ),
+        (
+            stats.replace(',', "\t").into_bytes(),
+            expect!["its columns are separated by tabs: save it with commas, as Locust writes it"],
+        ),
+        (
+            fixture("locust-2.47.0/ok/perf_results_stats_history.csv"),
+            expect!["it is Locust's history over time: pass the `_stats.csv` beside the `_stats_history.csv`"],
+        ),
+        (
+            fixture("locust-2.47.0/ok/perf_results_failures.csv"),
+            expect!["it is Locust's list of failures: pass the `_stats.csv` beside the `_failures.csv`"],
+        ),
+        (
+            fixture("locust-2.47.0/ok/perf_results_exceptions.csv"),
+            expect!["it is Locust's list of exceptions: pass the `_stats.csv` beside the `_exceptions.csv`"],
+        ),
+        (
+            b"\"Type\",\"Name\",\"# requests\",\"# failures\",\"Median response time\"\n".to_vec(),
+            expect!["it is of a Locust before 1.0, which had other columns: measure with Locust 1.2 or later"],
+        ),
+    ] {
+        expected.assert_eq(&error(locust_csv::parse(&bytes)));
+    }
+}
+
+/// Who tries the gate edits one number of a file.
+#[test]
+fn percentiles_out_of_order_are_judged_with_a_warning() {
+    let total = "None,Aggregated,450,2,120,150,45,890,1024,15.0,0.066,120,180,220,250,300,P95,420,480,650,890,890";
+    for (p95, is_odd) in [("350", false), ("480", false), ("500", true), ("900", true), ("100", true)] {
+        let run = locust_csv::parse(row(&total.replace("P95", p95)).as_bytes()).unwrap();
+        assert_eq!(run.total.p95_ms.to_string(), p95);
+        let warning =
+            format!("line 2: percentiles are not in order: was the file edited? (50% 120, 95% {p95}, 99% 480)");
+        assert_eq!(run.oddities, if is_odd { vec![warning] } else { vec![] });
+    }
+    let falling = row(&total.replace("300,P95,420", "420,350,300"));
+    assert_eq!(locust_csv::parse(falling.as_bytes()).unwrap().total.p95_interval_ms, None);
+}
+
+#[test]
+fn a_last_number_without_a_line_end_is_a_warning_if_it_is_judged() {
+    let few = |p99: &str| {
+        format!(
+            "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n,Aggregated,450,0,100,15,100,300,{p99}"
+        )
+    };
+    let oddities = |text: &str| locust_csv::parse(text.as_bytes()).unwrap().oddities;
+    assert_eq!(oddities(&few("3000\n")), Vec::<String>::new());
+    expect![
+        "its last number has no line end behind it, so it may be cut off: was the file copied while Locust wrote it?"
+    ]
+    .assert_eq(&oddities(&few("300")).join("; "));
+    // Nothing rests on the 100% of a file of Locust's.
+    let whole = fixture("locust-2.47.0/ok/perf_results_stats.csv");
+    let whole = String::from_utf8(whole).unwrap();
+    assert_eq!(oddities(whole.trim_end()), Vec::<String>::new());
+}
+
+#[test]
+fn blank_rows_of_a_spreadsheet_are_skipped() {
+    let whole = String::from_utf8(fixture("locust-2.47.0/ok/perf_results_stats.csv")).unwrap();
+    let width = whole.lines().next().unwrap().matches(',').count();
+    let blank = format!("{}\r\n", ",".repeat(width));
+    let (head, rest) = whole.split_at(whole.find('\n').unwrap() + 1);
+    let spaced = format!("{head}{blank}{rest}{blank} {blank}");
+    let [run, of_spaced] = [&whole, &spaced].map(|text| locust_csv::parse(text.as_bytes()).unwrap());
+    assert_eq!(run, of_spaced);
 }
 
 #[test]

@@ -77,6 +77,46 @@ fn malformed_json_is_refused() {
 }
 
 #[test]
+fn errors_use_the_words_of_json_and_a_byte_order_mark_is_skipped() {
+    for (text, expected) in [
+        (
+            "{}",
+            expect![
+                "this is not a JSON result of Locust's --json-file: invalid type: object, expected an array at line 1 column 0"
+            ],
+        ),
+        (
+            "[3]",
+            expect![
+                "this is not a JSON result of Locust's --json-file: invalid type: integer `3`, expected an object at line 1 column 2"
+            ],
+        ),
+        (
+            r#"[{"name": "/"}]"#,
+            expect![
+                "this is not a JSON result of Locust's --json-file: missing key `num_requests` at line 1 column 14"
+            ],
+        ),
+    ] {
+        expected.assert_eq(&error(locust_json::parse(text)));
+    }
+    let text = json_of(r#""5": 30"#);
+    assert_eq!(locust_json::parse(&format!("\u{feff}{text}")).unwrap(), locust_json::parse(&text).unwrap());
+}
+
+/// Beyond 10 s Locust rounds to whole seconds (`bucket_response_time` in `locust.stats`).
+#[test]
+fn times_over_ten_seconds_are_whole_seconds() {
+    for (time_ms, resolution_ms) in
+        [(99.0, 1.0), (100.0, 10.0), (9900.0, 100.0), (12_000.0, 1000.0), (123_000.0, 1000.0)]
+    {
+        assert_eq!(Precision::Coarse.resolution_ms(time_ms), resolution_ms, "{time_ms}");
+    }
+    let run = locust_json::parse(&json_of(r#""123000": 30"#)).unwrap();
+    assert_eq!(run.precision, Precision::Coarse);
+}
+
+#[test]
 fn distribution_follows_locusts_rank_rule() {
     let run = locust_json::parse(&json_of(r#""10": 500, "20": 449, "30": 50, "99": 1"#)).unwrap();
     let at = |percent: f64| run.distribution[PERCENTILES.iter().position(|at| *at == percent).unwrap()];

@@ -7,6 +7,7 @@
 
 mod accepted;
 mod baseline;
+mod bisect;
 mod calibration;
 mod chain;
 mod compare;
@@ -21,3 +22,4 @@ mod secrets;
 #[path = "../../benches/calibration/simulation/mod.rs"]
 mod simulation;
 mod statistics;
+mod work;

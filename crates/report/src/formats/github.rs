@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use judge::model::text::foreign;
 use judge::verdict::decision::Row;
 
 use crate::view::words::{Status, series_name};
@@ -69,22 +70,23 @@ pub fn failure(reason: &str) -> String {
     format!("::error title=NO VERDICT::{}\n", data(reason))
 }
 
-/// A log as a folded group.
-pub fn group(title: &str, log: &str) -> String {
+/// A log as a folded group. Within it the runner obeys nothing but `word`, which nobody else may know.
+pub fn group(title: &str, log: &str, word: &str) -> String {
     /// The number of lines shown: the end shows how it went, and the file has the rest.
     const LINES: usize = 200;
     const WIDTH: usize = 300;
-    let lines: Vec<&str> = log.trim_end().lines().collect();
-    let mut text = format!("::group::{}\n", data(title));
+    let log = foreign(log.trim_end());
+    let lines: Vec<&str> = log.lines().collect();
+    let mut text = format!("::group::{}\n::stop-commands::{word}\n", data(title));
     let first = lines.len().saturating_sub(LINES);
     if first > 0 {
         let _ = writeln!(text, "... {first} lines before");
     }
     for line in &lines[first..] {
         let line: String = line.chars().take(WIDTH).collect();
-        let _ = writeln!(text, "{}", harmless(&line));
+        let _ = writeln!(text, "{line}");
     }
-    text.push_str("::endgroup::");
+    let _ = write!(text, "::{word}::\n::endgroup::");
     text
 }
 

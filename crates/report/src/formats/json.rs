@@ -12,6 +12,7 @@ use judge::verdict::decision::Unsettled;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::view::acceptance::Acceptance;
 use crate::view::drift::DriftView;
 use crate::view::next::NextStep;
 use crate::view::series::{DoubtView, SeriesView};
@@ -83,6 +84,7 @@ pub(crate) fn render(view: &View) -> String {
         ("exceptions", list(view.exceptions, exception)),
         ("remarks", json(&view.notes)),
         ("next", list(&view.next, next)),
+        ("acceptance", optional(view.acceptance.as_ref(), acceptance)),
         ("confirmation", confirmation(view)),
         ("lacking", json(&view.lacking)),
         ("rows", list(view.total.iter().chain(of_endpoints), series)),
@@ -141,6 +143,10 @@ fn finding(finding: &Finding) -> Json<'static> {
 
 fn next(step: &NextStep) -> Json<'static> {
     object([("what", json(step.what)), ("command", json(&step.command))])
+}
+
+fn acceptance(acceptance: &Acceptance) -> Json<'static> {
+    object([("file", json(&acceptance.file)), ("entries", json(&acceptance.entries))])
 }
 
 fn confirmation(view: &View) -> Json<'static> {

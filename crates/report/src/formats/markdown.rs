@@ -92,7 +92,11 @@ fn more(view: &View) -> String {
     let notes = view.notes.iter().map(|note| format!("- note: {}\n", prose(note)));
     let left_out = append(&mut text, notes, PART_BYTES);
     add_left_out(&mut text, left_out, "notes");
-    let _ = writeln!(text, "\nevidence: {}\n\n</details>\n", prose(&view.evidence));
+    let _ = writeln!(text, "\nevidence: {}\n", prose(&view.evidence));
+    if let Some(acceptance) = &view.acceptance {
+        let _ = writeln!(text, "{}:\n\n{}", prose(&acceptance.heading()), code_block("toml", &acceptance.entries));
+    }
+    text.push_str("</details>\n\n");
     text
 }
 
@@ -252,6 +256,13 @@ fn signed(status: Status, tone: Tone, text: &str) -> String {
     let text = if status == Status::Fail { format!("**{text}**") } else { text.to_owned() };
     let sign = tone.sign();
     if sign.is_empty() { text } else { format!("{sign} {text}") }
+}
+
+/// Lines as they are. No line of them ends the block.
+fn code_block(language: &str, lines: &str) -> String {
+    let runs = lines.split(|c| c != '`').map(str::len);
+    let fence = "`".repeat(runs.max().unwrap_or(0).max(2) + 1);
+    format!("{fence}{language}\n{lines}{fence}\n")
 }
 
 /// A name as a code span, in which nothing is Markdown, a link, an issue's number or a person to notify.

@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use judge::model::text::cut;
 
+use crate::view::acceptance::Acceptance;
 use crate::view::next::NextStep;
 use crate::view::series::{HEADER, SeriesView};
 use crate::view::unjudged::Unjudged;
@@ -47,6 +48,8 @@ pub struct Screen {
 pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     let mut text = String::new();
     if verbosity != Verbosity::Quiet {
+        // The table and the verdict below it are to fit on one screen.
+        acceptance(&mut text, view.acceptance.as_ref(), screen);
         tables(&mut text, view, verbosity, screen);
     }
     findings(&mut text, view, verbosity, screen);
@@ -124,6 +127,15 @@ fn findings(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen
 
 fn finding_line(text: &mut String, finding: &Finding, also: &str, screen: Screen) {
     wrap(text, style(finding.status), finding.status.word(), &format!(" {}{also}", finding.text), screen);
+}
+
+/// Writes the entries to paste. No line of them is broken.
+fn acceptance(text: &mut String, acceptance: Option<&Acceptance>, screen: Screen) {
+    let Some(acceptance) = acceptance else { return };
+    wrap(text, Style::new(), "", &format!("{}:", acceptance.heading()), screen);
+    for line in acceptance.entries.lines() {
+        let _ = writeln!(text, "  {line}");
+    }
 }
 
 /// Writes the commands to copy. One that does not fit beside its purpose gets a line that the terminal breaks, since a

@@ -153,7 +153,18 @@ impl<'v> Table<'v> {
             _ if is_worse => "Where it got slower",
             _ => "Each endpoint",
         };
-        Table { metric, title, is_first, bars, total, endpoints, first, is_conclusive: view.is_conclusive, axis, has_others }
+        Table {
+            metric,
+            title,
+            is_first,
+            bars,
+            total,
+            endpoints,
+            first,
+            is_conclusive: view.is_conclusive,
+            axis,
+            has_others,
+        }
     }
 
     fn write(&self, body: &mut String, anchors: &Anchors) {
@@ -214,7 +225,12 @@ impl<'v> Table<'v> {
         if self.has_others {
             body.push_str("<td class=\"others\">");
             for (tone, other) in &bar.others {
-                let _ = write!(body, "<span class=\"{}\"><span class=\"status\">{}</span></span> ", tone.class(), escaped(other));
+                let _ = write!(
+                    body,
+                    "<span class=\"{}\"><span class=\"status\">{}</span></span> ",
+                    tone.class(),
+                    escaped(other)
+                );
             }
             body.push_str("</td>");
         }
@@ -264,9 +280,7 @@ fn other_finding(series: &SeriesView) -> String {
 fn before_and_after(series: &SeriesView) -> String {
     let metric = series.row.metric;
     match series.row.presence {
-        Presence::Both { baseline, candidate } => {
-            both(metric, baseline, candidate)
-        }
+        Presence::Both { baseline, candidate } => both(metric, baseline, candidate),
         Presence::New { candidate } => format!("new: {}", with_unit(metric, candidate)),
         Presence::Missing { baseline } => {
             format!("{} → none", baseline.map_or_else(String::new, |baseline| with_unit(metric, baseline)))

@@ -8,6 +8,7 @@ use judge::verdict::compare::ERROR;
 use crate::page::anchors::Anchors;
 use crate::page::bars;
 use crate::page::charts::{self, Chart};
+use crate::view::acceptance::Acceptance;
 use crate::view::drift::{DriftView, UPDATES};
 use crate::view::input::FailedRequests;
 use crate::view::next::NextStep;
@@ -28,7 +29,7 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// The digests of the style and of the script. The browser uses nothing but these two, to the byte. The test
 /// `the_page_fetches_nothing_and_stays_small` prints them after a change.
-const STYLE_DIGEST: &str = "sha256-f5CD8+ReuhytmGB9+o6/+OEGZ9plYZ87Lgj+yWH8ExM=";
+const STYLE_DIGEST: &str = "sha256-nC53gnD7rHJ1lm4EzX1v1LbiDm8Axrdb/Z0munYUMqc=";
 const SCRIPT_DIGEST: &str = "sha256-4ZqGwwBWewFgj+vsQpZKo+Nqt5GEZciSttoRdtc9lbE=";
 
 /// The meaning of a report's words, for a first reader.
@@ -61,6 +62,7 @@ pub(crate) fn render(view: &View) -> String {
     trust(&mut body, view);
     next(&mut body, &view.next);
     body.push_str("</div>\n");
+    acceptance(&mut body, view.acceptance.as_ref());
     findings(&mut body, view);
     failures(&mut body, view.failures);
     charts(&mut body, view);
@@ -256,13 +258,27 @@ fn next(body: &mut String, steps: &[NextStep]) {
     body.push_str("</ul>\n</section>\n");
 }
 
+fn acceptance(body: &mut String, acceptance: Option<&Acceptance>) {
+    let Some(acceptance) = acceptance else { return };
+    let (heading, entries) = (capitalized(&acceptance.heading()), escaped(&acceptance.entries));
+    let _ = writeln!(
+        body,
+        "<section>\n<p>{}:</p>\n<pre tabindex=\"0\">{entries}</pre>\n</section>",
+        escaped(&printable(&heading))
+    );
+}
+
 /// Writes the series since an earlier baseline. They are folded if none is over its limit.
 fn drift(body: &mut String, drift: &DriftView) {
     let title = format!("Since {}, worst first", shortened(&drift.name, NAME));
     let (open, close) = match &drift.finding {
-        Some(finding) => {
-            (format!("<section>\n<h2 id=\"drift\">{title}</h2>\n<ul class=\"findings\">\n{}</ul>", self::finding(finding)), "</section>")
-        }
+        Some(finding) => (
+            format!(
+                "<section>\n<h2 id=\"drift\">{title}</h2>\n<ul class=\"findings\">\n{}</ul>",
+                self::finding(finding)
+            ),
+            "</section>",
+        ),
         None => (format!("<details>\n<summary><h2 id=\"drift\">{title}</h2></summary>"), "</details>"),
     };
     let _ = writeln!(body, "{open}");

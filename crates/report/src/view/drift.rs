@@ -30,7 +30,7 @@ pub struct DriftView<'a> {
     /// The worst series over its limit.
     pub(crate) tile: Option<Tile>,
     /// Worst first.
-    pub(crate) series: Vec<SeriesView<'a>>,
+    pub series: Vec<SeriesView<'a>>,
     /// The accepted updates since the anchor, newest first.
     pub(crate) updates: Vec<UpdateView<'a>>,
     /// Whether nothing but the drift fails.

@@ -99,16 +99,23 @@ fn open_text(comparison: &Comparison, state: Open, rows: &[&Row]) -> String {
         _ => (false, String::new()),
     };
     let change = if one { format!(" ({})", change(rows[0])) } else { String::new() };
-    let (exceeds, is, its_limit) =
-        if one { ("exceeds", "is", "its limit") } else { ("exceed", "are", "their limits") };
+    let (exceeds, is, its_limit, it, the_limit) = if one {
+        ("exceeds", "is", "its limit", "it", "the limit")
+    } else {
+        ("exceed", "are", "their limits", "them", "their limits")
+    };
     match (state, comparison.runs.candidate) {
         (Open::Few, 1) => format!("{names} {exceeds} {its_limit} in a single run"),
         (Open::Few, runs) => format!("{names} {exceeds} {its_limit} in {}", count(runs, "run")),
-        (Open::Failing, _) => format!("{names} {exceeds} {its_limit}{change}, but more runs could bring it back under"),
-        (Open::Over, _) => format!("{names} {exceeds} {its_limit}{change}, and more runs could confirm it"),
+        (Open::Failing, _) => {
+            format!("{names} {exceeds} {its_limit}{change}, but more runs could bring {it} back under")
+        }
+        (Open::Over, _) => format!("{names} {exceeds} {its_limit}{change}, and more runs could confirm {it}"),
         (Open::Close, _) if one => format!("the interval of {names} ({ends}) straddles the limit"),
         (Open::Close, _) => format!("the intervals of {names} straddle their limits"),
-        (Open::Within, _) => format!("{names} {is} within {its_limit}{change}, but more runs could take it over the limit"),
+        (Open::Within, _) => {
+            format!("{names} {is} within {its_limit}{change}, but more runs could take {it} over {the_limit}")
+        }
     }
 }
 
@@ -137,19 +144,21 @@ pub(crate) fn weakness(report: &Report) -> Option<String> {
     let is_fail = comparison.verdict == Verdict::Fail;
     // A neighbour slows the side beside which it ran: a false FAIL if that is the candidate, else a false PASS.
     let busy = match (comparison.paired, is_fail) {
-        (true, _) => usage::busiest(candidate).max(usage::busiest(baseline)).map(|pct| format!("the machine was {pct}% busy")),
+        (true, _) => {
+            usage::busiest(candidate).max(usage::busiest(baseline)).map(|pct| format!("the machine was {pct}% busy"))
+        }
         (false, true) => usage::busiest(candidate).map(|pct| format!("the machine was {pct}% busy")),
         (false, false) => usage::busiest(baseline).map(|pct| format!("the baseline's machine was {pct}% busy")),
     };
     let others: Vec<String> = other_circumstances(baseline, candidate).into_iter().map(str::to_owned).collect();
-    let other = (!comparison.paired && !others.is_empty()).then(|| format!("another {} than the baseline's", listed(&others)));
+    let other =
+        (!comparison.paired && !others.is_empty()).then(|| format!("another {} than the baseline's", listed(&others)));
     let is_stored = is_fail && !comparison.paired && report.confirmation.is_none() && comparison.has_failed_itself();
     let unconfirmed = (is_stored && report.background.is_hosted_runner).then(|| UNCONFIRMED.to_owned());
     busy.or(other).or(unconfirmed)
 }
 
-const UNCONFIRMED: &str =
-    "not confirmed: numbers of another session are wrong one time in seven on hosted runners";
+const UNCONFIRMED: &str = "not confirmed: numbers of another session are wrong one time in seven on hosted runners";
 
 /// The answer to "Can I trust it?".
 pub(crate) fn trust(report: &Report) -> &'static str {

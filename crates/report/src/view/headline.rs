@@ -19,6 +19,9 @@ use crate::view::{drift, evidence, exceptions};
 /// The number of columns of a verdict line: two lines of a terminal. What does not fit is in the report's other parts.
 const COLUMNS: usize = 160;
 
+/// The number of columns of an endpoint's name behind the worst finding.
+const NAME_COLUMNS: usize = 32;
+
 /// The headline, in the parts that a page shows in different sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headline {
@@ -172,8 +175,8 @@ fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
     if !others.is_empty() {
         parts.push(format!("{} too", listed(&others)));
     }
-    parts.extend(failed_endpoints(comparison, &failures));
     parts.extend(missing_endpoints(&failures.missing));
+    parts.extend(failed_endpoints(comparison, &failures));
     let mut parts = parts.into_iter();
     (parts.next().unwrap_or_default(), parts.collect())
 }
@@ -189,16 +192,16 @@ fn failed_endpoints(comparison: &Comparison, failures: &Failures) -> Option<Stri
         return Some(of_all);
     }
     let metric = if worst.metric == Metric::P95 { String::new() } else { format!(" {}", worst.metric) };
-    let endpoint = worst.endpoint.map_or_else(String::new, endpoint_shown);
+    let endpoint = worst.endpoint.map_or_else(String::new, |name| cut(&endpoint_shown(name), NAME_COLUMNS));
     let worst_word = if names.len() > 1 { ", worst" } else { ":" };
     Some(format!("{of_all}{worst_word} {endpoint}{metric} {}", change_or_value(worst)))
 }
 
 fn missing_endpoints(missing: &[&Row]) -> Option<String> {
-    let name = missing.first()?.endpoint.map_or_else(String::new, endpoint_shown);
+    let name = missing.first()?.endpoint.map_or_else(String::new, |name| cut(&endpoint_shown(name), NAME_COLUMNS));
     Some(match missing.len() {
-        1 => format!("{name} is MISSING: no requests in this run"),
-        all => format!("{name} and {} more are MISSING: no requests in this run", all - 1),
+        1 => format!("{name} is MISSING: no requests"),
+        all => format!("{name} and {} more are MISSING: no requests", all - 1),
     })
 }
 
@@ -232,7 +235,9 @@ fn of_passed_p95(row: &Row) -> String {
     }
     let limit = match row.limit.map(|limit| limit_text(row.metric, limit)) {
         None => "no limit".to_owned(),
-        Some(limit) if Status::of(row) == Status::BelowResolution => format!("limit {limit}, but no more than rounding"),
+        Some(limit) if Status::of(row) == Status::BelowResolution => {
+            format!("limit {limit}, but no more than rounding")
+        }
         Some(limit) => format!("limit {limit}"),
     };
     format!("p95 {} ({limit})", change_or_value(row))

@@ -1,5 +1,6 @@
 //! What the caller of a report hands over.
 
+use judge::model::day::Day;
 use judge::model::program;
 use judge::model::run::{Provenance, Run};
 use judge::parse::locust_history::History;
@@ -48,6 +49,10 @@ pub struct Background {
     pub failures: Vec<FailedRequests>,
     /// The command that makes such a comparison again, with the flags that choose its files and its load.
     pub command: String,
+    /// The configuration, as the user knows it.
+    pub config: String,
+    /// The last day of an exception that begins today; `None` if the report is to suggest none.
+    pub accept_until: Option<Day>,
     /// The page of the CI run that made the report.
     pub run_url: Option<String>,
     /// Whether a CI provider lends the machine, so that the next job runs on another one.
@@ -63,6 +68,8 @@ impl Default for Background {
             baseline_history: None,
             failures: Vec::new(),
             command: format!("{} perf", program::name()),
+            config: "perf.toml".to_owned(),
+            accept_until: None,
             run_url: None,
             is_hosted_runner: false,
         }

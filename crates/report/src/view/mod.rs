@@ -1,5 +1,6 @@
 //! The content of a report: every cell and sentence is made here once, and a format only arranges them.
 
+pub(crate) mod acceptance;
 pub(crate) mod charts;
 pub mod drift;
 pub mod evidence;
@@ -19,6 +20,7 @@ use judge::verdict::accepted::Applied;
 use judge::verdict::compare::{Comparison, RunCounts, Verdict};
 use judge::verdict::decision::Row;
 
+use crate::view::acceptance::Acceptance;
 use crate::view::charts::ChartData;
 use crate::view::drift::DriftView;
 use crate::view::facts::Fact;
@@ -52,7 +54,7 @@ pub struct View<'a> {
     /// The series that WARN or FAIL, worst first: those of an endpoint in one sentence.
     pub findings: Vec<Finding<'a>>,
     /// The same, one by one.
-    pub(crate) series_findings: Vec<Finding<'a>>,
+    pub series_findings: Vec<Finding<'a>>,
     pub drift: Option<DriftView<'a>>,
     /// The endpoints that are new, in one sentence.
     pub(crate) new_endpoints: Option<Finding<'a>>,
@@ -68,6 +70,8 @@ pub struct View<'a> {
     pub(crate) same_place: &'static str,
     /// What to do next, the most helpful first.
     pub next: Vec<NextStep>,
+    /// How a FAIL of rounds is accepted for a while.
+    pub(crate) acceptance: Option<Acceptance>,
     pub(crate) confirmation: ConfirmationView<'a>,
     /// All requests together.
     pub total: Vec<SeriesView<'a>>,
@@ -139,6 +143,7 @@ impl<'a> View<'a> {
         let total: Vec<SeriesView> = comparison.total.iter().map(SeriesView::of).collect();
         let endpoints = EndpointView::all(comparison);
         let facts = Fact::all(report);
+        let acceptance = Acceptance::of(report);
         View {
             comparison,
             headline: Headline::of_report(report),
@@ -150,7 +155,7 @@ impl<'a> View<'a> {
             runs: comparison.runs,
             tiles: Tile::all(comparison),
             findings: series::grouped_findings(comparison),
-            series_findings: series::findings(comparison).into_iter().map(Finding::of).collect(),
+            series_findings: series::all_findings(comparison).into_iter().map(Finding::of).collect(),
             drift: DriftView::of(comparison),
             new_endpoints: series::new_endpoints(comparison).map(|text| Finding {
                 status: Status::New,
@@ -165,7 +170,8 @@ impl<'a> View<'a> {
             evidence_brief: evidence::brief(comparison),
             trust: evidence::trust(report),
             same_place: evidence::same_place(report),
-            next: next::steps(report),
+            next: next::steps(report, acceptance.as_ref()),
+            acceptance,
             confirmation: ConfirmationView::of(report),
             worst_first: worst_first(&endpoints),
             total,
@@ -197,7 +203,9 @@ impl<'a> View<'a> {
 
     /// The metrics of all requests together that have something to show: a limit, and not the p95 once more.
     pub(crate) fn main_metrics(&self) -> impl Iterator<Item = &SeriesView<'a>> {
-        self.total.iter().filter(|series| series.status != Status::Shown && !series::repeats_p95(self.comparison, series.row))
+        self.total
+            .iter()
+            .filter(|series| series.status != Status::Shown && !series::repeats_p95(self.comparison, series.row))
     }
 
     /// The rows that show the most, at most three: those over their limits, or else the main metrics.
@@ -206,7 +214,9 @@ impl<'a> View<'a> {
         let drift = self.drift.iter().filter(|drift| drift.is_the_failure).flat_map(|drift| &drift.series);
         let drift = drift.filter(|series| series.status.is_finding()).map(|series| series.row);
         let mut rows: Vec<&'a Row> = drift.chain(self.findings.iter().filter_map(|finding| finding.row)).collect();
-        for series in self.main_metrics() {
+        let mut others: Vec<&SeriesView> = self.main_metrics().collect();
+        others.sort_by_key(|series| series.severity);
+        for series in others {
             if rows.iter().all(|row| !std::ptr::eq(*row, series.row)) {
                 rows.push(series.row);
             }

@@ -6,6 +6,7 @@ use judge::model::text::{endpoint_shown, quoted};
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Presence, Row};
 
+use crate::view::acceptance::Acceptance;
 use crate::view::drift;
 use crate::view::evidence::detectable;
 use crate::view::input::Report;
@@ -25,7 +26,7 @@ const MOST: usize = 3;
 const LATEST: &str = "target/perf/latest";
 
 /// What to do next, the most helpful first.
-pub(crate) fn steps(report: &Report) -> Vec<NextStep> {
+pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<NextStep> {
     let comparison = report.comparison;
     let command = &report.background.command;
     let step = |what, command: String| NextStep { what, command };
@@ -48,7 +49,7 @@ pub(crate) fn steps(report: &Report) -> Vec<NextStep> {
     }
     let has_drifted = drift::headline(comparison).is_some();
     if has_drifted {
-        steps.push(step("see who accepted what, and why", format!("{} history", program::name())));
+        steps.push(step("see who accepted what, and why", format!("{} history{}", program::name(), files(command))));
     }
     let has_failed = comparison.has_failed_itself();
     if has_failed {
@@ -61,11 +62,17 @@ pub(crate) fn steps(report: &Report) -> Vec<NextStep> {
     let accept = |why| format!("{command} --update-baseline --note \"{why}\"");
     // A new baseline settles no drift.
     if has_failed {
-        // The last step is kept: a slowdown that is wanted has to get in somehow. Nobody wants errors.
-        if !comparison.error_rate_failed() {
-            steps.truncate(MOST - 1);
-            steps.push(step("accept it", accept("why it is slower")));
+        // These steps are kept: a slowdown that is wanted has to get in somehow. Nobody wants errors.
+        let mut last = Vec::new();
+        if let Some(Acceptance { file, .. }) = acceptance {
+            last.push(step("accept it for a while", format!("${{EDITOR:-vi}} {}", quoted(file))));
         }
+        // A new baseline has no part in `--against`.
+        if !comparison.error_rate_failed() && (last.is_empty() || report.confirmation.is_some()) {
+            last.push(step("accept it", accept("why it is slower")));
+        }
+        steps.truncate(MOST - last.len());
+        steps.append(&mut last);
     } else if is_faster(comparison) && !has_drifted {
         steps.push(step("keep the gain", accept("why it is faster")));
     }
@@ -101,17 +108,11 @@ fn find_the_commit(report: &Report) -> Option<NextStep> {
     if report.background.commits_between.is_some_and(|commits| commits < 2) {
         return None;
     }
-    let commit = baseline_commit(report)?;
-    let name = program::name();
-    // A program that cargo builds must be copied: each step changes the checkout.
-    let (copy, program) = match name.strip_prefix("cargo ") {
-        Some(alias) => (format!("cp target/debug/{alias} /tmp/ && "), format!("/tmp/{alias}")),
-        None => (String::new(), name.to_owned()),
-    };
-    let command = format!(
-        "{copy}git bisect start HEAD {commit} && git bisect run {program} perf --against {commit} --bisect-exit-codes"
-    );
-    Some(NextStep { what: "find the commit", command })
+    let (name, commit) = (program::name(), baseline_commit(report)?);
+    let command = without_flag(&report.background.command, "--baseline");
+    // The flags of the load are those of bisect too.
+    let flags = command.strip_prefix(&format!("{name} perf")).unwrap_or_default();
+    Some(NextStep { what: "find the commit", command: format!("{name} bisect {commit}{flags}") })
 }
 
 /// Whether p95 fell by more than noise explains.
@@ -141,6 +142,16 @@ fn lengthen(report: &Report) -> NextStep {
             command: format!("{command} --run-time {length} --update-baseline"),
         },
     }
+}
+
+/// The flags of a command that choose its configuration and its baseline.
+fn files(command: &str) -> String {
+    let words: Vec<&str> = command.split(' ').collect();
+    let mut flags = String::new();
+    for pair in words.windows(2).filter(|pair| ["--config", "--baseline"].contains(&pair[0])) {
+        flags.extend([" ", pair[0], " ", pair[1]]);
+    }
+    flags
 }
 
 /// A command without a flag and its value.

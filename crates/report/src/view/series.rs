@@ -230,10 +230,16 @@ pub(crate) fn by_limit_usage(row: &Row) -> i64 {
 }
 
 /// The series that WARN or FAIL, worst first.
-pub(crate) fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
+pub(crate) fn all_findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let mut findings = comparison.findings();
-    findings.retain(|row| !repeats_p95(comparison, row));
     findings.sort_by_cached_key(|row| severity(row));
+    findings
+}
+
+/// The same as people read them: without those that repeat another one.
+pub(crate) fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
+    let mut findings = all_findings(comparison);
+    findings.retain(|row| !repeats_p95(comparison, row));
     findings
 }
 
@@ -276,12 +282,19 @@ pub(crate) fn new_endpoints(comparison: &Comparison) -> Option<String> {
     let rows: Vec<&Row> = comparison.endpoints.iter().filter(is_shown).collect();
     let first = rows.first()?;
     let name = endpoint_shown(first.endpoint?);
-    let p95 = first.presence.candidate().map_or_else(String::new, |p95_ms| format!(" p95 {}", with_unit(Metric::P95, p95_ms)));
+    let p95 = first
+        .presence
+        .candidate()
+        .map_or_else(String::new, |p95_ms| format!(" p95 {}", with_unit(Metric::P95, p95_ms)));
     let named = match rows.len() {
         1 => format!("{name}{p95}"),
         all => format!("{name}{p95} and {} more", all - 1),
     };
-    let until = if comparison.paired { "the other commit has no such requests" } else { "not compared until the baseline is updated" };
+    let until = if comparison.paired {
+        "the other commit has no such requests"
+    } else {
+        "not compared until the baseline is updated"
+    };
     Some(format!("{named}: {until}"))
 }
 

@@ -73,10 +73,7 @@ impl Unjudged {
                 let commit = format!("git add {} && git commit -m \"Performance baseline\"", quoted(&saved.file));
                 vec![
                     NextStep { what: "commit the baseline", command: commit },
-                    NextStep {
-                        what: "after your next change, compare against it",
-                        command: format!("{} perf", program::name()),
-                    },
+                    NextStep { what: "after your next change, compare against it", command: saved.command.clone() },
                 ]
             }
         }
@@ -91,6 +88,8 @@ const NO_BASELINE: &str =
 pub struct Saved {
     /// The file, as the user knows it.
     pub(crate) file: String,
+    /// The command that compares with it.
+    pub(crate) command: String,
     pub(crate) commit: String,
     pub(crate) load: Option<String>,
     pub(crate) runs: usize,
@@ -122,7 +121,7 @@ impl SavedValue {
 }
 
 impl Saved {
-    pub fn new(baseline: &Baseline, file: &str) -> Saved {
+    pub fn new(baseline: &Baseline, file: &str, command: String) -> Saved {
         let mut values = Vec::new();
         for metric in [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec] {
             let Some(total) = baseline.total(metric) else { continue };
@@ -134,6 +133,7 @@ impl Saved {
         let provenance = &baseline.provenance;
         Saved {
             file: file.to_owned(),
+            command,
             commit: shown_commit(&provenance.commit, provenance.dirty),
             load: provenance.load.as_ref().map(ToString::to_string),
             runs: baseline.total_runs(Metric::P95).len().max(1),

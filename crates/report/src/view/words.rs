@@ -140,7 +140,7 @@ pub(crate) fn series_name(row: &Row) -> String {
 }
 
 /// A series in a sentence: `p95 of all requests`, `p95 of GET /claims`.
-pub(crate) fn series_of(endpoint: Option<&str>, metric: Metric) -> String {
+pub fn series_of(endpoint: Option<&str>, metric: Metric) -> String {
     format!("{metric} of {}", endpoint_or_all(endpoint))
 }
 
@@ -209,7 +209,7 @@ pub(crate) fn percent(row: &Row) -> String {
 }
 
 /// A change with its sign: `+3.1%`, `-0.20 pp`.
-pub(crate) fn change_text(metric: Metric, change: f64) -> String {
+pub fn change_text(metric: Metric, change: f64) -> String {
     format!("{}{}", signed(change, least_digits(metric)), unit_behind(metric))
 }
 
@@ -290,7 +290,7 @@ pub(crate) fn interval_text(interval: Interval) -> String {
 }
 
 /// An interval in a sentence: `-1.2% to +3.4%`, `-1.2 to +3.4 pp`.
-pub(crate) fn interval_words(metric: Metric, interval: Interval) -> String {
+pub fn interval_words(metric: Metric, interval: Interval) -> String {
     let (low, high) = (interval_end(interval.low), interval_end(interval.high));
     if metric == Metric::ErrorRate { format!("{low} to {high} pp") } else { format!("{low}% to {high}%") }
 }
@@ -311,7 +311,7 @@ pub(crate) fn noise_text(detectable: f64) -> String {
     } else if detectable < LEAST_SHOWN {
         "the runs are equal, so they show no noise".to_owned()
     } else {
-        format!("smallest detectable p95 change: {detectable:.1}%")
+        format!("detectable p95 change: {detectable:.1}%")
     }
 }
 
@@ -329,7 +329,7 @@ pub fn noise_advice(detectable: f64) -> Option<String> {
 }
 
 /// Up to three of the texts, and how many more there are: `a, b and c`, `a, b, c and 2 more`.
-pub(crate) fn listed(texts: &[String]) -> String {
+pub fn listed(texts: &[String]) -> String {
     const SHOWN: usize = 3;
     match texts {
         [] => String::new(),

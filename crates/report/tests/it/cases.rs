@@ -40,6 +40,7 @@ pub fn provenance() -> Provenance {
         mean_users: Some(10.0),
         locustfile: Some("0123456789abcdef".to_owned()),
         locustfile_path: None,
+        observed_load: None,
         usage: Some(Usage {
             others_pct: vec![2.5, 9.75],
             cpu_ms_per_request: vec![1.5, 1.25],
@@ -95,7 +96,7 @@ impl Case {
                 comparison.with_drift(Anchor { version, name: Some("v1.0"), updates }, &self.runs, &of_drift).unwrap();
         }
         read(&Report {
-            background: &Background::default(),
+            background: &Background { accept_until: Day::parse("2026-12-31"), ..Background::default() },
             confirmation: None,
             distribution: &[],
             runs: &self.runs,

@@ -64,7 +64,7 @@ pub fn hostile_case(names: &[String]) -> Case {
         let endpoints: Vec<(&str, f64)> = names.iter().map(|name| (name.as_str(), p95_ms)).collect();
         run(p95_ms, &endpoints)
     };
-    Case::new("hostile", &STEADY.map(of), vec![of(900.0), of(905.0), of(910.0)], rules(false, false))
+    Case::new("hostile", &STEADY.map(of), [900.0, 905.0, 910.0, 903.0, 907.0].map(of).into(), rules(false, true))
 }
 
 /// The file has nothing that a terminal, a page or a log would obey.

@@ -59,7 +59,7 @@ fn json_matches_its_schema() {
     let failure: Value =
         serde_json::from_str(&Format::Json.render_unjudged(&no_verdict("there is no baseline"))).unwrap();
     schema.assert_accepts("no verdict", &failure);
-    let saved = Saved::new(&cases()[0].baseline, "perf_baseline.json");
+    let saved = Saved::new(&cases()[0].baseline, "perf_baseline.json", "cargo xtask perf".to_owned());
     for unjudged in [Unjudged::BaselineSaved(saved.clone()), Unjudged::NoBaseline(saved)] {
         let value: Value = serde_json::from_str(&Format::Json.render_unjudged(&unjudged)).unwrap();
         schema.assert_accepts(unjudged.word(), &value);
@@ -256,6 +256,7 @@ fn json_keys_run_from_verdict_to_details() {
               "command": "cargo xtask perf --update-baseline --note \"why it is slower\""
             }
           ],
+          "acceptance": null,
           "confirmation": null,
           "lacking": [],"#]].assert_eq(&start.join("\n"));
     let start = text.find("{\n      \"endpoint\": \"GET /a\",\n      \"metric\": \"p95\",\n      \"unit\"").unwrap();

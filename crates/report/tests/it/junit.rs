@@ -138,9 +138,10 @@ fn junit_matches_the_grammar_and_the_statuses() {
             let failures = document.descendants().filter(|node| node.has_tag_name("failure"));
             let messages: Vec<String> = failures.map(|node| node.attribute("message").unwrap().to_owned()).collect();
             let view = View::of(report);
-            let findings = view.findings.iter().chain(view.drift.iter().filter_map(|drift| drift.finding.as_ref()));
-            let failed = findings.filter(|finding| finding.status == Status::Fail);
-            let failed: BTreeSet<String> = failed.map(|finding| finding.text.clone()).collect();
+            let series = view.total.iter().chain(view.endpoints.iter().flat_map(|endpoint| &endpoint.series));
+            let series = series.chain(view.drift.iter().flat_map(|drift| &drift.series));
+            let failed = series.filter(|series| series.status == Status::Fail);
+            let failed: BTreeSet<String> = failed.map(|series| series.finding.clone().unwrap()).collect();
             assert_eq!(messages.into_iter().collect::<BTreeSet<_>>(), failed, "{}", case.name);
         });
     }

@@ -21,5 +21,6 @@ mod page;
 #[allow(dead_code)]
 mod samples;
 mod service;
+mod short;
 mod terminal;
 mod usage;

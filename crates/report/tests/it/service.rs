@@ -72,6 +72,7 @@ pub fn provenance() -> Provenance {
         mean_users: Some(10.0),
         locustfile: Some("50b2c961c73c21f2cdc50cb92b32c9eb887bb8ea".to_owned()),
         locustfile_path: None,
+        observed_load: None,
         usage: Some(Usage {
             others_pct: vec![2.5, 9.75],
             cpu_ms_per_request: vec![1.5, 1.25],

@@ -218,13 +218,11 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
         baseline: commit abc123, 2026-01-27, 3 commits ago
           (perf_baseline.json)
         next: rule out the machine: cargo xtask perf --confirm
-        next: find the commit:
-          cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes
+        next: find the commit: cargo xtask bisect abc123
         next: accept it:
           cargo xtask perf --update-baseline --note "why it is slower"
         FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 1
-          endpoint: GET
-          /a/rather/long/path/of/many/segments/[id]/download +50%
+          endpoint: GET /a/rather/lo…s/[id]/download +50%
     "#]]
     .assert_eq(&at(60));
     expect![[r#"
@@ -249,11 +247,10 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
           show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
         next: rule out the machine: cargo xtask perf --confirm
-        next: find the commit:
-          cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes
+        next: find the commit: cargo xtask bisect abc123
         next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
         FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 1 endpoint: GET
-          /a/rather/long/path/of/many/segments/[id]/download +50%
+          /a/rather/lo…s/[id]/download +50%
     "#]]
     .assert_eq(&at(80));
     expect![[r#"
@@ -277,9 +274,9 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
         evidence: conclusive after 3 runs (baseline: 3); the runs are equal, so they show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
         next: rule out the machine: cargo xtask perf --confirm
-        next: find the commit: cp target/debug/xtask /tmp/ && git bisect start HEAD abc123 && git bisect run /tmp/xtask perf --against abc123 --bisect-exit-codes
+        next: find the commit: cargo xtask bisect abc123
         next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
-        FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 1 endpoint: GET /a/rather/long/path/of/many/segments/[id]/download +50%
+        FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 1 endpoint: GET /a/rather/lo…s/[id]/download +50%
     "#]].assert_eq(&at(160));
 }
 

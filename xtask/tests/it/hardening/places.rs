@@ -109,3 +109,22 @@ fn without_any_program_on_path_one_line_says_so() {
     scratch.refuses("--against HEAD", "this is not a git repository");
     scratch.assert_not_started(&["service", "locust"]);
 }
+
+#[test]
+fn root_is_only_pasted_into_a_command_if_no_shell_reads_its_path() {
+    for (name, is_plain) in
+        [("root-plain_1.0@a+b", true), ("root $(touch owned)", false), ("root a", false), ("root;a", false)]
+    {
+        let scratch = Scratch::new(name).toml("command = \"exec ", "command = \"cd {root} && exec ");
+        if is_plain {
+            assert_eq!(scratch.perf("").code, 0);
+            continue;
+        }
+        scratch.refuses("", "write \"$PERF_ROOT\" in place of {root}");
+        scratch.assert_not_started(&["service", "locust"]);
+        let scratch = scratch.toml("cd {root} &&", "cd \\\"$PERF_ROOT\\\" &&");
+        let output = scratch.perf("");
+        assert_eq!(output.code, 0, "{name}: {}", output.stderr);
+        assert_eq!(scratch.sh("find . -name owned"), "");
+    }
+}

@@ -1,0 +1,53 @@
+//! Files that are no results: what they are, and what to pass instead.
+
+use crate::model::run::flaw;
+
+/// Recognizes a file that neither parser reads.
+pub(crate) fn explanation(bytes: &[u8]) -> Option<&'static str> {
+    let start = bytes.get(..4096).unwrap_or(bytes);
+    if start.starts_with(b"\x1f\x8b") {
+        return Some("it is compressed with gzip: unpack it first, with gunzip");
+    }
+    if start.starts_with(b"PK\x03\x04") {
+        return Some("it is a spreadsheet or another ZIP archive: export it as CSV with commas, in UTF-8");
+    }
+    if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") || start.contains(&0) {
+        return Some("it is UTF-16, or no text at all: save it as UTF-8");
+    }
+    let text = String::from_utf8_lossy(start).trim_start_matches('\u{feff}').trim_start().to_lowercase();
+    if text.starts_with("<!doctype") || text.starts_with("<html") {
+        return Some("it is an HTML page: pass the `_stats.csv` of Locust's --csv, or the file of its --json-file");
+    }
+    None
+}
+
+/// Recognizes a CSV by its header that has other columns than Locust's statistics.
+pub(crate) fn other_csv(header: &[u8]) -> Option<&'static str> {
+    let header = String::from_utf8_lossy(header).to_lowercase();
+    let has = |name: &str| header.contains(name);
+    let is_stats = has("request count") && has("name");
+    if has("user count") && has("timestamp") {
+        Some("it is Locust's history over time: pass the `_stats.csv` beside the `_stats_history.csv`")
+    } else if has("occurrences") {
+        Some("it is Locust's list of failures: pass the `_stats.csv` beside the `_failures.csv`")
+    } else if has("traceback") {
+        Some("it is Locust's list of exceptions: pass the `_stats.csv` beside the `_exceptions.csv`")
+    } else if has("# requests") {
+        Some("it is of a Locust before 1.0, which had other columns: measure with Locust 1.2 or later")
+    } else if is_stats && !has(",") && has(";") {
+        Some(
+            "its columns are separated by `;`: save it with commas, and numbers with a decimal point, as Locust writes it",
+        )
+    } else if is_stats && !has(",") && has("\t") {
+        Some("its columns are separated by tabs: save it with commas, as Locust writes it")
+    } else {
+        None
+    }
+}
+
+/// A number with a decimal comma, as spreadsheets of many countries write it.
+pub(crate) fn has_decimal_comma(field: &str) -> bool {
+    field.split_once(',').is_some_and(|(whole, rest)| {
+        !whole.is_empty() && !rest.is_empty() && flaw(format!("{whole}.{rest}").parse().unwrap_or(f64::NAN)).is_none()
+    })
+}

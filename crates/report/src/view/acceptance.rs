@@ -1,0 +1,109 @@
+//! The entries of `perf.toml` that accept a FAIL of rounds for a while. The ceiling of each is what its rounds leave possible, so
+//! that the same code passes with them, and slower code does not.
+
+use std::fmt::Write as _;
+
+use judge::model::run::Metric;
+use judge::model::text::is_unprintable;
+use judge::verdict::decision::{Presence, Row};
+
+use crate::view::FINDINGS;
+use crate::view::input::Report;
+use crate::view::series::all_findings;
+use crate::view::words::{change_unit, unit_of_value};
+
+/// Entries of `perf.toml` to paste, which leave the reason to be filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Acceptance {
+    /// The configuration that takes them.
+    pub(crate) file: String,
+    pub(crate) entries: String,
+}
+
+impl Acceptance {
+    /// `None` unless rounds have failed. Nobody wants errors, and a new baseline accepts a FAIL by stored numbers.
+    pub(crate) fn of(report: &Report) -> Option<Acceptance> {
+        let comparison = report.comparison;
+        if !comparison.paired || comparison.error_rate_failed() {
+            return None;
+        }
+        let until = report.background.accept_until?;
+        // An endpoint without a name could not be told from all requests together.
+        let failed = all_findings(comparison).into_iter().filter(|row| row.is_failure() && row.endpoint != Some(""));
+        let ceilings: Vec<(&Row, String)> = failed.filter_map(|row| Some((row, ceiling(row)?))).collect();
+        let mut entries = String::new();
+        for (row, up_to) in ceilings.iter().take(FINDINGS) {
+            let is_there = |endpoint: Option<&str>, metric| (endpoint, metric) == (row.endpoint, row.metric);
+            if comparison.exceptions.iter().any(|it| is_there(it.accepted.endpoint.as_deref(), it.accepted.metric)) {
+                entries.push_str("# This replaces the entry for the same series.\n");
+            }
+            let (endpoint, metric) = (toml_string(row.endpoint.unwrap_or_default()), row.metric);
+            let _ = writeln!(
+                entries,
+                "[[accepted]]\nendpoint = {endpoint}\nmetric = \"{metric}\"\nup_to = \"{up_to}\"\nuntil = \"{until}\"\nreason = \"\"  # to fill in"
+            );
+        }
+        if ceilings.len() > FINDINGS {
+            let more = ceilings.len() - FINDINGS;
+            let _ = writeln!(entries, "# {more} more series failed: raise [limits] if all of them are wanted.");
+        }
+        let file = report.background.config.clone();
+        (!entries.is_empty()).then_some(Acceptance { file, entries })
+    }
+
+    pub(crate) fn heading(&self) -> String {
+        format!("to accept it for a while, add this to {} with a reason", self.file)
+    }
+}
+
+/// The upper end of the interval, or the change if there is none, rounded up. An endpoint that the baseline lacks has no change:
+/// its value with a tenth on top. `None` for a missing endpoint, which nothing accepts.
+fn ceiling(row: &Row) -> Option<String> {
+    let metric = row.metric;
+    let rounded_up = |number: f64| (number - 1e-6).ceil().max(0.0);
+    if let Some(change) = row.change() {
+        let interval = row.evidence.interval.filter(|interval| interval.is_finite());
+        let ends = interval.map_or([change; 2], |interval| [interval.low, interval.high]);
+        let worst = ends.into_iter().map(|end| metric.worsening(end)).fold(metric.worsening(change), f64::max);
+        return Some(format!("{}{}", rounded_up(worst), change_unit(metric)));
+    }
+    let (Presence::Both { candidate, .. } | Presence::New { candidate }) = row.presence else { return None };
+    let unit = unit_of_value(metric);
+    Some(match metric {
+        Metric::RequestsPerSec => format!("min {}{unit}", (candidate * 0.9).floor()),
+        _ => format!("max {}{unit}", rounded_up(candidate * 1.1)),
+    })
+}
+
+/// A name as TOML reads it back.
+fn toml_string(text: &str) -> String {
+    let mut string = "\"".to_owned();
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => string.extend(['\\', c]),
+            c if is_unprintable(c) => {
+                let _ = write!(string, "\\U{:08x}", u32::from(c));
+            }
+            c => string.push(c),
+        }
+    }
+    string.push('"');
+    string
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_escaped_as_toml_has_it() {
+        for (name, expected) in [
+            ("GET /a", r#""GET /a""#),
+            (r#"a"b\c"#, r#""a\"b\\c""#),
+            ("a\nb\u{7f}", r#""a\U0000000ab\U0000007f""#),
+            ("\u{e0041} ü", r#""\U000e0041 ü""#),
+        ] {
+            assert_eq!(toml_string(name), expected);
+        }
+    }
+}

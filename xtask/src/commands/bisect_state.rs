@@ -1,0 +1,131 @@
+//! The rounds of a bisection, in a file from which an interrupted one goes on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use judge::baseline::comparability::comparability;
+use judge::model::run::Provenance;
+use report::Sides;
+use serde::{Deserialize, Serialize};
+
+use crate::config::project::Project;
+use crate::run::results::{self, MeasuredRun};
+use crate::sys::files;
+
+/// A run of each of two commits, which are full hashes.
+pub struct MeasuredRound {
+    pub commits: Sides<String>,
+    pub runs: Sides<MeasuredRun>,
+}
+
+impl MeasuredRound {
+    /// What weakens the measurement.
+    pub fn warnings(&self) -> impl Iterator<Item = &String> {
+        let Sides { baseline, candidate } = &self.runs;
+        [baseline, candidate].into_iter().flat_map(|run| &run.file).flat_map(|file| &file.warnings)
+    }
+}
+
+/// Everything that was measured between two commits.
+pub struct BisectState {
+    path: PathBuf,
+    root: PathBuf,
+    good: String,
+    bad: String,
+    pub rounds: Vec<MeasuredRound>,
+    /// Why commits cannot be measured, by their hashes.
+    pub skipped: BTreeMap<String, String>,
+}
+
+/// The file. Runs are named by their folders, relative to the root.
+#[derive(Serialize, Deserialize)]
+struct StateFile {
+    good: String,
+    bad: String,
+    rounds: Vec<[SavedRun; 2]>,
+    skipped: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedRun {
+    commit: String,
+    folder: PathBuf,
+}
+
+impl BisectState {
+    /// Reads what an interrupted bisection between the same commits has measured with the same load.
+    pub fn open(project: &Project, good: &str, bad: &str, provenance: &Provenance) -> BisectState {
+        let path = project.paths.perf_folder().join("bisect.json");
+        let mut state = BisectState {
+            path,
+            root: project.paths.root.clone(),
+            good: good.to_owned(),
+            bad: bad.to_owned(),
+            rounds: Vec::new(),
+            skipped: BTreeMap::new(),
+        };
+        let Some(file) = read(&state.path) else { return state };
+        if file.good != good || file.bad != bad {
+            project.say("the interrupted search was between other commits, so this one starts anew");
+            return state;
+        }
+        for [reference, commit] in file.rounds {
+            // The folders of old commands are removed, and their rounds are made again.
+            let Ok(runs) = read_runs(&state.root, [&reference.folder, &commit.folder]) else { continue };
+            if let Some(difference) = difference(&runs.candidate, provenance) {
+                project.say(&format!("the interrupted search had {difference}, so this one starts anew"));
+                state.rounds.clear();
+                return state;
+            }
+            let commits = Sides { baseline: reference.commit, candidate: commit.commit };
+            state.rounds.push(MeasuredRound { commits, runs });
+        }
+        state.skipped = file.skipped;
+        state
+    }
+
+    pub fn save(&self) -> Result<()> {
+        let saved = |commit: &String, run: &MeasuredRun| {
+            let folder = files::folder_of(&run.path);
+            SavedRun { commit: commit.clone(), folder: folder.strip_prefix(&self.root).unwrap_or(folder).to_owned() }
+        };
+        let rounds = self.rounds.iter().map(|MeasuredRound { commits, runs }| {
+            [saved(&commits.baseline, &runs.baseline), saved(&commits.candidate, &runs.candidate)]
+        });
+        let file = StateFile {
+            good: self.good.clone(),
+            bad: self.bad.clone(),
+            rounds: rounds.collect(),
+            skipped: self.skipped.clone(),
+        };
+        let text = serde_json::to_string_pretty(&file).context("cannot write the state of the bisection")?;
+        files::write_atomically(&self.path, &text)
+    }
+
+    /// Removes the file of a bisection that has ended.
+    pub fn remove(&self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A file that cannot be read is of no use, and is replaced.
+fn read(path: &Path) -> Option<StateFile> {
+    serde_json::from_str(&files::read_to_string(path).ok()?).ok()
+}
+
+fn read_runs(root: &Path, [reference, commit]: [&Path; 2]) -> Result<Sides<MeasuredRun>> {
+    let read = |folder: &Path| results::read(&root.join(folder).join("perf_results_stats.csv"));
+    Ok(Sides { baseline: read(reference)?, candidate: read(commit)? })
+}
+
+/// The circumstances of a run in which the runs of this command differ.
+fn difference(run: &MeasuredRun, provenance: &Provenance) -> Option<String> {
+    let measured = &run.file.as_ref()?.provenance;
+    let comparability = comparability(measured, provenance);
+    if comparability.refusal.is_some() {
+        return measured.load.as_ref().map(|load| format!("another load ({load})"));
+    }
+    comparability.warnings.first().map(|warning| format!("other circumstances ({warning})"))
+}

@@ -1,0 +1,117 @@
+//! The first baseline: what is saved, what is refused, and which commands follow.
+
+use crate::support::Scratch;
+
+/// A repository without a baseline.
+fn bare(name: &str) -> Scratch {
+    let scratch = Scratch::new(name);
+    scratch.sh("git rm -q perf_baseline.json && git commit -q -m bare");
+    scratch
+}
+
+#[test]
+fn only_the_baseline_and_the_reports_never_make_a_tree_dirty() {
+    let scratch = bare("clean");
+    let saved = |file: &str, args: &str| {
+        let output = scratch.perf(args);
+        assert_eq!(output.code, 0, "{args}: {}", output.stderr);
+        scratch.read(file).contains("\"dirty\": false")
+    };
+    assert!(saved("perf_baseline.json", "--report report.html --report out.json"));
+    // Nothing is committed, and the next baseline is of the same commit.
+    assert!(saved("perf_baseline.json", "--update-baseline --report report.html --report out.json"));
+    scratch.sh("rm report.html out.json; mkdir perf; ln -s ../nightly.json perf/link.json");
+    assert!(!saved("nightly.json", "--baseline nightly.json"), "a link of the user's is untracked");
+    scratch.sh("rm perf/link.json; git add -A; git commit -qm more");
+    scratch.replace("nightly.json", "\"notes\": \"\"", "\"notes\": \"edited\"");
+    assert!(saved("nightly.json", "--baseline nightly.json --update-baseline"));
+    scratch.sh("ln -s ../nightly.json perf/link.json; git add -A; git commit -qm link");
+    scratch.replace("nightly.json", "\"notes\": \"edited\"", "\"notes\": \"again\"");
+    assert!(saved("nightly.json", "--baseline perf/link.json --update-baseline"), "by another name");
+    // Git is told to hide new files, which are measured all the same.
+    scratch.sh("git add -A; git commit -qm more; git config status.showUntrackedFiles no");
+    scratch.write("new.py", "code");
+    assert!(!saved("perf_baseline.json", "--update-baseline"));
+}
+
+#[test]
+fn files_that_the_service_writes_while_it_is_measured_do_not_make_the_tree_dirty() {
+    let scratch = bare("writes").toml("command = \"exec", "command = \"echo 1 >> requests.log; exec");
+    scratch.sh("git commit -qam writes");
+    assert_eq!(scratch.perf("").code, 0);
+    assert!(scratch.path("requests.log").exists());
+    assert!(scratch.read("perf_baseline.json").contains("\"dirty\": false"));
+    assert!(scratch.perf("--update-baseline").stderr.contains("uncommitted changes (requests.log)"));
+}
+
+#[test]
+fn a_dirty_baseline_names_the_files_and_the_commands_that_will_refuse_it() {
+    let scratch = bare("dirty");
+    scratch.sh(
+        "mkdir src; echo 1 > src/a.py; echo 1 > 'b c.py'; git add -A; git commit -qm code; git mv src/a.py src/d.py",
+    );
+    scratch.write("b c.py", "2");
+    scratch.write("new.py", "3");
+    let output = scratch.perf("");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let stderr = output.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    let warning = "warning: this baseline was measured with uncommitted changes (b c.py, src/d.py, new.py), so --confirm and \
+                   --against baseline cannot check its commit out: commit them, then record it again with `cargo xtask perf \
+                   --update-baseline`";
+    assert!(stderr.contains(warning), "{stderr}");
+    let refused = scratch.perf("--against baseline");
+    assert!(refused.last_line().contains("the baseline was measured with uncommitted changes"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_baseline_of_failed_requests_is_not_saved() {
+    let failing = |name: &str, failures: &str| {
+        let scratch = bare(name).with("FAKE_LOCUST", "fails-saying").with("FAKE_FAILURE", "404");
+        scratch.with("FAKE_FAILURES", failures)
+    };
+    for (failures, args, code) in
+        [("89", "", 0), ("90", "", 2), ("90", "--update-baseline", 2), ("90", "--allow-errors", 0)]
+    {
+        let scratch = failing(&format!("errors-{failures}{args}"), failures);
+        let output = scratch.perf(args);
+        assert_eq!(output.code, code, "{failures} {args}: {}{}", output.stdout, output.stderr);
+        assert_eq!(scratch.path("perf_baseline.json").exists(), code == 0, "{failures} {args}");
+        if code == 2 {
+            let last = output.last_line();
+            assert!(last.contains("not saved: 90 of 450 requests failed (20%): 7x GET /a: 404; "), "{last}");
+            assert!(last.contains("--allow-errors"), "{last}");
+            // The first run shows it.
+            assert_eq!(scratch.read("runs-made").trim(), "1", "{args}");
+        }
+    }
+    let bounded = failing("errors-bound", "27").toml("[locust]", "[limits]\nerror_rate = \"max 5%\"\n[locust]");
+    let output = bounded.perf("");
+    assert!(output.last_line().contains("the error rate is 6.00%, and [limits] allows max 5%"), "{}", output.stderr);
+    assert_eq!((output.code, bounded.perf("--allow-errors").code), (2, 0));
+}
+
+#[test]
+fn a_baseline_without_any_answer_of_an_endpoint_is_not_saved() {
+    let scratch = bare("endpoint-fails");
+    let csv = "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n\
+               GET,/a,440,0,100,15,100,300,400\nPOST,/b,10,10,100,15,100,300,400\n,Aggregated,450,10,100,15,100,300,400\n";
+    let run = |folder: &str| {
+        scratch.write(&format!("{folder}/perf_results_stats.csv"), csv);
+        let exact = r#"{"timestamp": "2026-11-23T12:00:00Z", "commit": "0123456789", "exact": true, "warnings": ["slow disk"]}"#;
+        scratch.write(&format!("{folder}/run.json"), exact);
+        scratch
+            .write(&format!("{folder}/perf_results_failures.csv"), "Method,Name,Error,Occurrences\nPOST,/b,500,10\n");
+    };
+    run("runs/run-1");
+    let output = scratch.perf("runs");
+    assert_eq!(output.code, 2, "{}", output.stdout);
+    assert!(output.last_line().contains("all 10 requests of POST /b failed: 10x POST /b: 500; "), "{}", output.stderr);
+    // Warnings of the runs are printed when they become a baseline.
+    let output = scratch.perf("runs --allow-errors");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("warning: slow disk"), "{}", output.stderr);
+    // Results of others become a baseline all the same.
+    scratch.sh("rm perf_baseline.json");
+    scratch.write("bare.csv", csv);
+    assert_eq!(scratch.perf("bare.csv").code, 0);
+}

@@ -1,0 +1,178 @@
+//! `cargo xtask perf RESULTS` for a team that runs Locust itself: files of any origin.
+
+use std::fs;
+
+use crate::support::{Output, Scratch};
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/judge/tests/fixtures/locust-2.47.0");
+
+/// A repository with the bare 1.0 baseline of the brief: p95 300 ms.
+fn bare(name: &str) -> Scratch {
+    let scratch = Scratch::new(name);
+    scratch.write("perf.toml", "");
+    scratch
+}
+
+/// A row of all requests together, with the columns that are judged.
+fn csv(row: &str) -> String {
+    format!("Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n,Aggregated,{row}\n")
+}
+
+fn fixture(path: &str) -> String {
+    fs::read_to_string(format!("{FIXTURES}/{path}")).unwrap()
+}
+
+#[track_caller]
+fn assert_last(output: &Output, code: i32, part: &str) {
+    let last = if code == 2 { output.last_line() } else { output.stdout.lines().last().unwrap_or_default() };
+    assert!(output.code == code && last.contains(part), "exit {}: {}{}", output.code, output.stdout, output.stderr);
+}
+
+/// Who tries the gate edits one number of a real file.
+#[test]
+fn one_edited_number_gets_its_verdict_with_a_warning() {
+    for (p95, code, word, strict) in
+        [("350", 0, "PASS", 0), ("500", 1, "FAIL", 1), ("900", 1, "FAIL", 1), ("90", 0, "PASS", 0)]
+    {
+        let scratch = bare(&format!("edited-{p95}"));
+        scratch.write("run_stats.csv", &csv(&format!("450,0,100,15,100,{p95},400")));
+        let output = scratch.perf("run_stats.csv");
+        assert_last(&output, code, word);
+        assert_eq!(scratch.perf("run_stats.csv --strict").code, strict, "{p95}");
+        let warning = "run_stats.csv: line 2: percentiles are not in order: was the file edited?";
+        let flat = output.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(flat.contains(warning), p95 != "350", "{flat}");
+    }
+}
+
+#[test]
+fn log_and_json_of_others_beside_a_result_are_not_ours() {
+    let scratch = bare("others-files");
+    scratch.write("a/run_stats.csv", &csv("450,0,100,15,100,300,400"));
+    scratch.write("a/locust.log", "[2026] INFO/locust.main: Starting Locust 2.47.0\n");
+    scratch.write("a/run.json", &fixture("ok/report.json"));
+    assert_last(&scratch.perf("a/run_stats.csv"), 0, "PASS");
+    scratch.write("perf_baseline.json.off", "");
+    // Locust's own JSON is a result whatever its name.
+    assert!(scratch.perf("a/run.json --verbose").stdout.contains("total_requests"));
+    // A folder of ours without `run.json` is of a run that failed.
+    scratch.write("a/perf_listener.py", "os.environ[\"PERF_FINAL_STATS_CSV\"]");
+    fs::remove_file(scratch.path("a/run.json")).unwrap();
+    assert_last(&scratch.perf("a/run_stats.csv"), 2, "this run failed or was interrupted");
+}
+
+#[test]
+fn another_load_by_the_histories_is_refused() {
+    let history = |users: u32, seconds: u32| {
+        let mut text = "Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%,99%\n".to_owned();
+        for second in 0..=seconds {
+            text.push_str(&format!("{},{users},,Aggregated,15.0,0.0,100,300,400\n", 1_800_000_000 + second));
+        }
+        text
+    };
+    let scratch = bare("another-load");
+    scratch.sh("rm perf_baseline.json");
+    let judge = |name: &str, requests: u32, history: Option<String>| {
+        scratch.write(&format!("{name}_stats.csv"), &csv(&format!("{requests},0,100,15,100,300,400")));
+        history.iter().for_each(|text| scratch.write(&format!("{name}_stats_history.csv"), text));
+        scratch.perf(&format!("{name}_stats.csv"))
+    };
+    assert_eq!(judge("base", 18_000, Some(history(50, 60))).code, 0);
+    assert!(scratch.read("perf_baseline.json").contains("\"observed_load\""));
+    assert_last(
+        &judge("small", 300, Some(history(10, 10))),
+        2,
+        "users: the baseline's history has up to 50, this one up to 10; length: the baseline's history covers 60 s, this one 10 s; measure with the baseline's load, or accept the new load with --update-baseline",
+    );
+    // Up to 5% of the users, and 5% or 2 s of the length.
+    assert_last(&judge("near", 18_000, Some(history(52, 63))), 0, "PASS");
+    assert_last(&judge("users", 18_000, Some(history(53, 60))), 2, "users: ");
+    assert_last(&judge("longer", 18_000, Some(history(50, 64))), 2, "length: ");
+    // Too short a history shows no load, and then the number of requests is a hint.
+    let note = "8999 requests a run, and 18000 in the baseline: is it the same load?";
+    for history in [None, Some(history(10, 2))] {
+        let output = judge("unknown", 8999, history);
+        assert_last(&output, 0, "PASS");
+        assert!(output.stdout.contains(note), "{}", output.stdout);
+    }
+    assert!(!judge("half", 9000, None).stdout.contains("is it the same load?"));
+    assert_eq!(scratch.perf("base_stats.csv small_stats.csv").code, 2, "two loads are no runs of one");
+}
+
+#[test]
+fn two_files_of_one_run_are_one_run() {
+    let scratch = bare("one-run");
+    let text = fixture("ok/perf_results_stats.csv");
+    scratch.write("run_stats.csv", &text);
+    scratch.write("run.json", &fixture("ok/report.json"));
+    scratch.write("unix_stats.csv", &text.replace("\r\n", "\n"));
+    scratch.write("more/run.json", &format!("\u{feff}{}", fixture("ok/report.json")));
+    scratch.write("other.json", &fixture("some-failures/report.json"));
+    for (files, code) in [
+        ("run_stats.csv run.json", 2),
+        ("run.json run_stats.csv", 2),
+        ("run_stats.csv unix_stats.csv", 2),
+        ("run.json more/run.json", 2),
+    ] {
+        assert_last(&scratch.perf(files), code, "pass each run once");
+    }
+    assert!(!scratch.perf("run.json other.json").stderr.contains("duplicates"));
+    // Without the fastest and the slowest response, all numbers decide.
+    scratch.write("a.csv", &csv("450,0,100,15,100,300,400"));
+    scratch.write("b.csv", &csv("450,0,100,15,100,301,400"));
+    assert_last(&scratch.perf("a.csv b.csv"), 0, "PASS");
+}
+
+#[test]
+fn history_of_another_prefix_is_not_drawn() {
+    let scratch = bare("another-prefix");
+    scratch.write("a_stats.csv", &fixture("ok/perf_results_stats.csv"));
+    scratch.write("locust_stats_history.csv", &fixture("ok/perf_results_stats_history.csv"));
+    scratch.perf("a_stats.csv --report other.html");
+    scratch.write("a_stats_history.csv", &fixture("ok/perf_results_stats_history.csv"));
+    scratch.perf("a_stats.csv --report own.html");
+    let charts = |name: &str| scratch.read(name).matches("<svg").count();
+    assert!(charts("other.html") < charts("own.html"), "{} {}", charts("other.html"), charts("own.html"));
+}
+
+#[test]
+fn result_in_a_folder_is_taken_whatever_its_prefix() {
+    let scratch = bare("folder");
+    scratch.write("results/run_stats.csv", &csv("450,0,100,15,100,300,400"));
+    scratch.write("results/run_stats_history.csv", "Timestamp\n");
+    assert_last(&scratch.perf("results/"), 0, "PASS");
+    scratch.write("results/more_stats.csv", &csv("450,0,100,15,100,310,400"));
+    assert_last(
+        &scratch.perf("results"),
+        2,
+        "it holds 2 results, such as results/more_stats.csv and results/run_stats.csv: name the files to judge",
+    );
+}
+
+#[test]
+fn failures_beside_a_result_are_shown() {
+    let scratch = bare("failures");
+    scratch.write("run_stats.csv", &csv("450,90,100,15,100,300,400"));
+    scratch.write("run_failures.csv", "Method,Name,Error,Occurrences\nGET,/a,404 Client Error,90\n");
+    let output = scratch.perf("run_stats.csv --report report.html");
+    assert_last(&output, 1, "FAIL: error_rate");
+    assert!(output.stdout.contains("note: most frequent failure (90x): GET /a: 404 Client Error"), "{}", output.stdout);
+    assert!(scratch.read("report.html").contains("<td>404 Client Error"), "the page has the table of failures");
+}
+
+#[test]
+fn users_of_results_give_them_a_corrected_p95() {
+    let scratch = bare("users-of-results");
+    scratch.sh("rm perf_baseline.json");
+    scratch.write("run.json", &fixture("ok/report.json"));
+    assert_eq!(scratch.perf("run.json").code, 0);
+    let note = "stalls of the service are not seen, since users wait meanwhile: judge Locust's --json-file, and save its \
+                baseline with --users N";
+    let flat = |output: &Output| output.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat(&scratch.perf("run.json")).contains(note));
+    assert_eq!(scratch.perf("run.json --users 10 --update-baseline").code, 0);
+    let judged = flat(&scratch.perf("run.json"));
+    assert!(judged.contains("p95_corrected") && !judged.contains("stalls of the service"), "{judged}");
+    assert_last(&scratch.perf("run.json --users 5"), 2, "only 5.0 users were active on average (10.0 in the baseline)");
+    assert_last(&scratch.perf("run.json --users 10 --spawn-rate 2"), 2, "load flags have no effect");
+}
