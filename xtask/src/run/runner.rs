@@ -9,8 +9,6 @@ use anyhow::{Context as _, Error, Result, ensure};
 use judge::model::run::Provenance;
 use judge::model::text::quoted;
 use judge::model::{mask, program};
-use report::formats::github;
-use report::view::words::shown_commit;
 use xshell::Shell;
 
 use crate::config::perf_toml::ServiceConfig;
