@@ -102,7 +102,7 @@ impl Rounds {
         folder: &str,
     ) -> Result<Rounds> {
         let mut measured = Sides { baseline: Vec::new(), candidate: Vec::new() };
-        let at_rev = || checkout.shown();
+        let (at_rev, mut reason) = (|| checkout.shown(), String::new());
         loop {
             let round = measured.candidate.len() + 1;
             let measure_this = |runner: &mut Runner| runner.run(Side::This, &format!("{folder}run-{round}"));
@@ -116,7 +116,7 @@ impl Rounds {
             }
             let rounds = Rounds::new(project, measured.clone()).with_context(at_rev)?;
             let next = next_step(&rounds.compare(rules)?, rules);
-            project.say(&format!("round {round}/{}: {}", rules.max_runs, next.reason()));
+            project.say(&format!("round {round}/{}: {}", rules.max_runs, next.reason(&mut reason)));
             if let Next::Stop(_) = next {
                 return Ok(rounds);
             }

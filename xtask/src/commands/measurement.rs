@@ -16,7 +16,7 @@ use judge::parse::locust_history::History;
 use judge::stats::estimate::{Difference, estimate};
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::verdict::decision::{Presence, Row};
-use report::view::evidence::{evidence, unsettled};
+use report::view::evidence::{brief, unsettled};
 use report::view::usage;
 use report::view::words::{count, listed, noise_advice, shown_commit};
 use report::{Background, FailedRequests};
@@ -27,7 +27,7 @@ use crate::config::project::{Project, days_from_today};
 use crate::run::clock::Clock;
 use crate::run::listener::{UsersLeft, users_left_text};
 use crate::run::results::{self, MeasuredRun, RunFile};
-use crate::sys::git;
+use crate::sys::{ci, git};
 
 /// The runs of one side.
 pub struct Measurement {
@@ -244,9 +244,14 @@ pub enum Next {
 }
 
 impl Next {
-    pub fn reason(&self) -> &str {
+    /// The reason as a line of the progress shows it. `before` is the one of the line before, which is not repeated.
+    pub fn reason(&self, before: &mut String) -> String {
         let (Next::MeasureAgain(reason) | Next::Stop(reason)) = self;
-        reason
+        if reason == before {
+            return "the same; running again".to_owned();
+        }
+        before.clone_from(reason);
+        reason.clone()
     }
 }
 
@@ -258,12 +263,10 @@ pub fn next_step(comparison: &Comparison, rules: &Rules) -> Next {
         let cause = if has_one_run { "the baseline has one run, so the minimum is" } else { "minimum is" };
         return Next::MeasureAgain(format!("{cause} {least}; starting another"));
     }
-    let Some(unsettled) = unsettled(comparison) else { return Next::Stop(evidence(comparison)) };
+    let Some(unsettled) = unsettled(comparison) else { return Next::Stop(brief(comparison)) };
     if !comparison.wants_another_run(rules) {
         let what = if comparison.paired { "rounds" } else { "runs" };
-        return Next::Stop(format!(
-            "{unsettled}; no {what} are left, so the limit was checked against the estimate alone"
-        ));
+        return Next::Stop(format!("no {what} are left, so the limit was checked against the estimate alone"));
     }
     let is_over = comparison.verdict == Verdict::Fail || !comparison.findings().is_empty();
     let purpose = if is_over { " to confirm" } else { "" };
@@ -309,6 +312,7 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
         config: project.shown(&project.paths.config),
         accept_until: Some(days_from_today(30)),
         run_url: run_url(),
+        is_hosted_runner: ci::is_hosted_runner(),
     }
 }
 

@@ -95,12 +95,12 @@ fn judge(
     reference.check_load(&settings)?;
     let rules = &project.rules;
     let mut runner = Runner::prepare(project, settings, Some(Side::Only), rules.max_runs, clock)?;
-    let mut measured = Vec::new();
+    let (mut measured, mut reason) = (Vec::new(), String::new());
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
         let measurement = Measurement::new(measured.clone(), project)?;
         let next = next_step(&reference.compare(&measurement, rules)?, rules);
-        project.say(&format!("run {}/{}: {}", measured.len(), rules.max_runs, next.reason()));
+        project.say(&format!("run {}/{}: {}", measured.len(), rules.max_runs, next.reason(&mut reason)));
         if let Next::Stop(_) = next {
             let remeasure = Remeasure::Now(&mut runner);
             return report_comparison(project, delivery, &reference, rules, &measurement, remeasure);

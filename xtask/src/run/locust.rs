@@ -191,7 +191,8 @@ impl Locust {
             files => format!("{},{files}", listener.display()),
         };
         let load = job.load;
-        let mut args: Vec<OsString> = Vec::new();
+        // Only with it are the percentiles of the history those of the last ten seconds.
+        let mut args: Vec<OsString> = vec!["--csv-full-history".into()];
         let mut arg = |name: &str, value: &dyn std::fmt::Display| args.extend([name.into(), value.to_string().into()]);
         arg("-f", &locustfiles);
         arg("-H", &job.host);

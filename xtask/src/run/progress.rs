@@ -151,12 +151,20 @@ struct ProgressLine {
     load: LoadNumber,
     is_terminal: bool,
     shown_at: Option<Duration>,
+    shown: String,
 }
 
 impl ProgressLine {
     fn new(run_time_s: u64, users: u32, load: LoadNumber) -> ProgressLine {
         let is_terminal = stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        ProgressLine { run_time: Duration::from_secs(run_time_s), users, load, is_terminal, shown_at: None }
+        ProgressLine {
+            run_time: Duration::from_secs(run_time_s),
+            users,
+            load,
+            is_terminal,
+            shown_at: None,
+            shown: String::new(),
+        }
     }
 
     /// Whether to show the line again. Locust writes its counts about once a second, so a terminal is updated no more often.
@@ -177,7 +185,13 @@ impl ProgressLine {
             text.truncate(columns - 1);
         }
         // Progress that cannot be shown is no reason to end a measurement.
-        let _ = if self.is_terminal { write!(stderr(), "\r\x1b[2K{text}") } else { writeln!(stderr(), "{text}") };
+        // A log keeps every line, so none is written twice.
+        let _ = match self.is_terminal {
+            true => write!(stderr(), "\r\x1b[2K{text}"),
+            false if text == self.shown => Ok(()),
+            false => writeln!(stderr(), "{text}"),
+        };
+        self.shown = text;
         let _ = stderr().flush();
     }
 

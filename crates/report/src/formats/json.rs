@@ -142,7 +142,7 @@ fn finding(finding: &Finding) -> Json<'static> {
 }
 
 fn next(step: &NextStep) -> Json<'static> {
-    object([("what", json(step.what)), ("command", json(&step.command))])
+    object([("what", json(step.what)), ("command", json(&step.command)), ("arguments", json(step.arguments()))])
 }
 
 fn acceptance(acceptance: &Acceptance) -> Json<'static> {

@@ -29,7 +29,7 @@ pub fn evidence(comparison: &Comparison) -> String {
 }
 
 /// The same in a few words: `conclusive after 2 runs (baseline: 10)`.
-pub(crate) fn brief(comparison: &Comparison) -> String {
+pub fn brief(comparison: &Comparison) -> String {
     let (baseline, candidate) = (comparison.runs.baseline, comparison.runs.candidate);
     let runs = if comparison.paired {
         format!("{}, both sides in each", count(candidate, "round"))

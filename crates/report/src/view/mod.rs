@@ -1,6 +1,7 @@
 //! The content of a report: every cell and sentence is made here once, and a format only arranges them.
 
 pub(crate) mod acceptance;
+mod arguments;
 pub(crate) mod charts;
 pub mod drift;
 pub mod evidence;

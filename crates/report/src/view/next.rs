@@ -7,6 +7,7 @@ use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Presence, Row};
 
 use crate::view::acceptance::Acceptance;
+use crate::view::arguments::arguments;
 use crate::view::drift;
 use crate::view::evidence::detectable;
 use crate::view::input::Report;
@@ -16,7 +17,15 @@ use crate::view::series::findings;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextStep {
     pub what: &'static str,
+    /// As a person types it into a shell.
     pub command: String,
+}
+
+impl NextStep {
+    /// The command as a program starts it, without a shell; `None` if it needs one.
+    pub(crate) fn arguments(&self) -> Option<Vec<String>> {
+        arguments(&self.command)
+    }
 }
 
 /// The number of steps at most: more than that is no advice.

@@ -276,8 +276,11 @@ pub(crate) fn grouped_findings<'a>(comparison: &'a Comparison<'a>) -> Vec<Findin
     groups.into_iter().map(finding).collect()
 }
 
-/// The endpoints that are new, with which nothing is compared.
+/// The endpoints that are new, with which nothing is compared. None is new to a baseline without endpoints.
 pub(crate) fn new_endpoints(comparison: &Comparison) -> Option<String> {
+    if comparison.endpoints.iter().all(|row| matches!(row.presence, Presence::New { .. })) {
+        return None;
+    }
     let is_shown = |row: &&Row| Status::of(row) == Status::New && row.metric == Metric::P95;
     let rows: Vec<&Row> = comparison.endpoints.iter().filter(is_shown).collect();
     let first = rows.first()?;

@@ -46,7 +46,7 @@ fn every_format_has_the_same_headline() {
         errors: FAIL: error_rate rose 6.67 pp, 0.00 → 6.67% (limit +2 pp); inconclusive: noise could change the verdict on error_rate
         strict: FAIL: p95 rose 62%, 308 → 500 ms (limit +20%); inconclusive: noise could change the verdict on p95 and 1 more
         rounds: PASS: p95 +3.3% (limit +20%), all metrics within their limits
-        new and missing: FAIL: GET /gone is MISSING: no requests in this run; NEW GET /new p95 333 ms: not compared until the baseline is updated
+        new and missing: FAIL: GET /gone is MISSING: no requests; NEW GET /new p95 333 ms: not compared until the baseline is updated
         few requests: FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); inconclusive: noise could change the verdict on p95
         not significant: FAIL: p95 rose 27%, 308 → 390 ms (limit +20%); inconclusive: noise could change the verdict on p95 and 1 more
         in a gap: FAIL: p95 rose 900%, 20.0 → 200 ms (limit +20%); 1 of 1 endpoint: GET /a +900%
@@ -55,7 +55,7 @@ fn every_format_has_the_same_headline() {
         below the limit: PASS: p95 +0.0% (limit +20%), all metrics within their limits
         noise unknown: PASS: p95 +0.0% (limit +20%), all metrics within their limits
         below resolution: PASS: p95 +25% (limit +20%, but no more than rounding), all metrics within their limits
-        a metric that the baseline lacks: PASS: p95 -14% (limit +20%), all metrics within their limits; NEW GET /a p95 300 ms: not compared until the baseline is updated
+        a metric that the baseline lacks: PASS: p95 -14% (limit +20%), all metrics within their limits
         limits of an endpoint: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /new p95 333 ms; inconclusive: noise may be hiding a GET /new p95 regression
         exceptions: PASS: p95 +39% (limit +20%), within limits except for accepted exceptions; p95 +39% WAIVED until 2026-12-31 and 1 more; 1 exception not used
         a drift: FAIL: p95 +30% since v1.0 (drift limit +25%): 2 accepted updates +20%, this change +8.5%"#]].assert_eq(&said.join("\n"));

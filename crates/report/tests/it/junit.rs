@@ -174,8 +174,8 @@ fn junit_has_a_suite_per_endpoint_and_a_case_per_metric() {
         <testsuites name="cargo xtask perf" tests="14" failures="1" errors="0" time="0">
           <testsuite name="Aggregated" id="0" tests="7" failures="0" errors="0" time="0" skipped="2" timestamp="2026-11-23T12:00:00">
             <properties>
-              <property name="verdict" value="FAIL: GET /gone is MISSING: no requests in this run; NEW GET /new p95 333 ms: not compared until the baseline is updated"/>
-              <property name="evidence" value="conclusive after 1 run (baseline: 5); smallest detectable p95 change: 3.1%"/>
+              <property name="verdict" value="FAIL: GET /gone is MISSING: no requests; NEW GET /new p95 333 ms: not compared until the baseline is updated"/>
+              <property name="evidence" value="conclusive after 1 run (baseline: 5); detectable p95 change: 3.1%"/>
               <property name="strict" value="false"/>
               <property name="baseline" value="baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)"/>
               <property name="baseline commit" value="0123456789abcdef0123456789abcdef01234567"/>

@@ -137,12 +137,12 @@ fn evidence_names_the_runs_and_the_noise() {
     };
     expect!["noise unknown after 1 run (baseline: 1), so the point estimate decides"]
         .assert_eq(&evidence_of(&[300.0], &[310.0]));
-    expect!["conclusive after 1 run (baseline: 5); smallest detectable p95 change: 3.1%"]
+    expect!["conclusive after 1 run (baseline: 5); detectable p95 change: 3.1%"]
         .assert_eq(&evidence_of(&[300.0, 303.0, 297.0, 301.0, 299.0], &[310.0]));
-    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests exceeds its limit in a single run; smallest detectable p95 change: 3.1%"].assert_eq(&evidence_of(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
-    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests is within its limit (+4.2%), but more runs could take it over the limit; smallest detectable p95 change: 80.6%"].assert_eq(&evidence_of(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
+    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests exceeds its limit in a single run; detectable p95 change: 3.1%"].assert_eq(&evidence_of(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
+    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests is within its limit (+4.2%), but more runs could take it over the limit; detectable p95 change: 80.6%"].assert_eq(&evidence_of(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
     // A baseline of one run would gain from more.
-    expect!["conclusive after 3 runs (baseline: 1); smallest detectable p95 change: 11.5%; a baseline of five runs would detect p95 changes of 4.1% or more"].assert_eq(&evidence_of(&[300.0], &[310.0, 300.0, 305.0]));
+    expect!["conclusive after 3 runs (baseline: 1); detectable p95 change: 11.5%; a baseline of five runs would detect p95 changes of 4.1% or more"].assert_eq(&evidence_of(&[300.0], &[310.0, 300.0, 305.0]));
 }
 
 #[test]
