@@ -119,7 +119,7 @@ fn named(help: &str) -> String {
 fn finish(outcome: &Outcome) -> ExitCode {
     let code = outcome.exit_code();
     let _ = match outcome {
-        Outcome::Judged(_) => Ok(()),
+        Outcome::Judged(_) | Outcome::Inconclusive => Ok(()),
         Outcome::Done(message) | Outcome::NotFound(message) => writeln!(stdout(), "{message}"),
         Outcome::Unjudged { unjudged, .. } if code == 0 => {
             write!(stdout(), "{}", terminal::render_unjudged(unjudged, screen(&io::stdout())))

@@ -77,6 +77,7 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
         histories: &[],
         provenance: Sides { baseline: &baseline.provenance, candidate: &baseline.provenance },
         baseline: String::new(),
+        file_warnings: Vec::new(),
         warnings: Vec::new(),
         details: Vec::new(),
     };

@@ -179,6 +179,7 @@ impl Measured {
             comparison: &compare(&self.baseline, &self.runs, &rules)?,
             provenance: Sides { baseline: &self.baseline.provenance, candidate: &self.provenance },
             baseline: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
+            file_warnings: Vec::new(),
             warnings: Vec::new(),
             details: Vec::new(),
         })

@@ -16,5 +16,5 @@ pub mod view;
 
 pub use formats::Format;
 pub use view::View;
-pub use view::input::{Background, Confirmation, FailedRequests, Report, Sides, Stored};
+pub use view::input::{Background, CommandLine, Confirmation, FailedRequests, Report, Sides, Stored};
 pub use view::unjudged::{Saved, Unjudged};

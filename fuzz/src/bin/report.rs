@@ -38,6 +38,7 @@ fuzz_target!(|text: &str| {
         histories: &[Ok(HISTORY.clone())],
         provenance: Sides { baseline: &baseline.provenance, candidate: &baseline.provenance },
         baseline: printable(&baseline.provenance.commit),
+        file_warnings: Vec::new(),
         warnings: vec![printable(&baseline.notes)],
         details: Vec::new(),
         confirmation: None,

@@ -8,14 +8,14 @@ use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::parse::locust_history::History;
 use judge::verdict::compare::{Comparison, compare};
-use report::view::words::shown_commit;
+use report::view::words::{shown_commit, shown_side};
 use report::{Background, Report, Sides};
 
 use crate::commands::delivery::Delivery;
 use crate::commands::measurement::{Measurement, Next, background, details, next_step, rules_for};
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
-use crate::run::checkout::{Checkout, Side};
+use crate::run::checkout::Side;
 use crate::run::clock::Clock;
 use crate::run::results::MeasuredRun;
 use crate::run::runner::Runner;
@@ -37,10 +37,26 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: Clock) 
         "--against builds and starts the service of either side: describe it in [service] of perf.toml, without --host",
     )?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Some(Side::This), 2 * rules.max_runs, clock)?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::This), 2 * rules.most_runs(), clock)?;
     let checkout = runner.check_out(rev, &commit, service, &checkouts)?;
-    let rounds = Rounds::measure(project, &mut runner, &checkout, rules, "")?;
+    let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };
+    let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
     rounds.deliver(project, delivery, rules, Some(rev), Some(&runner.clock))
+}
+
+/// Measures and judges the service of `--host` against the one at `url`. Both run already.
+pub fn against_url(project: &Project, delivery: &Delivery, url: &str, clock: Clock) -> Result<Outcome> {
+    let settings = project.settle()?;
+    ensure!(
+        !settings.starts_service,
+        "--against-url compares two services that run already: name this one with --host URL"
+    );
+    let host = settings.host.clone().unwrap_or_default();
+    let sides = Sides { baseline: Side::Deployment(url), candidate: Side::Deployment(&host) };
+    let rules = &project.rules;
+    let mut runner = Runner::prepare(project, settings, Some(sides.candidate), 2 * rules.max_runs, clock)?;
+    let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
+    rounds.deliver(project, delivery, rules, None, Some(&runner.clock))
 }
 
 /// Judges the rounds of an earlier command once more.
@@ -92,31 +108,35 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Measures in the one order and then in the other, until the verdict is conclusive. The runs lie in `folder` of the
-    /// session, and the other commit's runs in `against` below it.
+    /// Measures in the one order and then in the other, until the verdict is conclusive. The candidate's runs lie in `folder` of
+    /// the session, and the other side's in `against` below it.
     pub fn measure(
         project: &Project,
         runner: &mut Runner,
-        checkout: &Checkout,
+        sides: Sides<Side>,
         rules: &Rules,
         folder: &str,
     ) -> Result<Rounds> {
         let mut measured = Sides { baseline: Vec::new(), candidate: Vec::new() };
-        let (at_rev, mut reason) = (|| checkout.shown(), String::new());
+        let other_side = || sides.baseline.shown();
+        let mut reason = String::new();
         loop {
             let round = measured.candidate.len() + 1;
-            let measure_this = |runner: &mut Runner| runner.run(Side::This, &format!("{folder}run-{round}"));
+            let measure_this = |runner: &mut Runner| runner.run(sides.candidate, &format!("{folder}run-{round}"));
             if round % 2 == 1 {
                 measured.candidate.push(measure_this(runner)?);
             }
-            let other = runner.run(Side::Other(checkout), &format!("{folder}against/run-{round}"));
-            measured.baseline.push(other.with_context(at_rev)?);
+            let other = runner.run(sides.baseline, &format!("{folder}against/run-{round}"));
+            measured.baseline.push(other.with_context(other_side)?);
             if round % 2 == 0 {
                 measured.candidate.push(measure_this(runner)?);
             }
-            let rounds = Rounds::new(project, measured.clone()).with_context(at_rev)?;
-            let next = next_step(&rounds.compare(rules)?, rules);
-            project.say(&format!("round {round}/{}: {}", rules.max_runs, next.reason(&mut reason)));
+            let rounds = Rounds::new(project, measured.clone()).with_context(other_side)?;
+            let (next, max_rounds) = {
+                let comparison = rounds.compare(rules)?;
+                (next_step(&comparison), comparison.max_runs)
+            };
+            project.say(&format!("round {round}/{max_rounds}: {}", next.reason(&mut reason)));
             if let Next::Stop(_) = next {
                 return Ok(rounds);
             }
@@ -128,7 +148,7 @@ impl Rounds {
         let rounds = measured.candidate.len().min(measured.baseline.len());
         measured.candidate.truncate(rounds);
         measured.baseline.truncate(rounds);
-        let this = Measurement::new(measured.candidate, project)?;
+        let this = Measurement::of_candidate(measured.candidate, project)?;
         let other = Measurement::new(measured.baseline, project)?;
         let baseline = other.baseline(None, None)?;
         let history = other.histories.into_iter().filter_map(Result::ok).next_back();
@@ -140,8 +160,10 @@ impl Rounds {
 
     /// Compares both sides by the differences of the rounds.
     pub fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
-        self.this.check_comparable(&self.baseline, "the other commit")?;
-        compare(&self.baseline, &self.this.runs, rules)
+        self.this.check_comparable(&self.baseline, "the other side")?;
+        let comparison = compare(&self.baseline, &self.this.runs, rules)?;
+        self.this.check_answers(&comparison)?;
+        Ok(comparison)
     }
 
     pub fn baseline(&self) -> &Baseline {
@@ -176,12 +198,14 @@ impl Rounds {
         clock: Option<&Clock>,
     ) -> Report<'a> {
         let provenance = Sides { baseline: &self.baseline.provenance, candidate: &self.this.provenance };
-        let baseline = shown_commit(&provenance.baseline.commit, provenance.baseline.dirty);
-        let this = shown_commit(&provenance.candidate.commit, provenance.candidate.dirty);
+        let [baseline, this] = [provenance.baseline, provenance.candidate].map(shown_side);
         let rev = rev.map_or_else(String::new, |rev| format!("{rev}, "));
-        let sides = format!(
-            "baseline: {rev}commit {baseline}; candidate: this tree, commit {this}; measured in turn on one machine"
-        );
+        let sides = match &provenance.candidate.host {
+            Some(_) => format!("baseline: {baseline}; candidate: {this}; measured in turn from one machine"),
+            None => format!(
+                "baseline: {rev}commit {baseline}; candidate: this tree, commit {this}; measured in turn on one machine"
+            ),
+        };
         Report {
             comparison,
             distribution: &self.baseline.distribution,
@@ -189,6 +213,7 @@ impl Rounds {
             histories: &self.this.histories,
             provenance,
             baseline: printable(&sides),
+            file_warnings: Vec::new(),
             warnings: self.warnings.iter().map(|warning| printable(warning)).collect(),
             details: details(project, &self.this, clock),
             background,

@@ -11,7 +11,7 @@ use xshell::Shell;
 
 use crate::config::drift::Since;
 use crate::config::project::today;
-use crate::sys::file_versions;
+use crate::sys::file_versions::{self, Logged};
 
 /// The part of a baseline that is parsed. The endpoints take most of the time.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,50 +26,86 @@ pub struct BaselineVersions {
     pub readable: Vec<Version>,
     /// Why the others cannot be read, a sentence each.
     pub unreadable: Vec<String>,
-    /// The texts of `readable`.
-    texts: Vec<String>,
+    /// The version that was in force then, if that was asked for and a tag matches.
+    pub counted_from: Option<CountedFrom>,
+    /// Where git has `readable`.
+    logged: Vec<Logged>,
+}
+
+/// How far back versions are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// To the version that changes are counted from, or to the oldest if there is none.
+    CountedFrom,
+    Oldest,
 }
 
 impl BaselineVersions {
-    /// Reads all versions. There are none outside a repository.
-    pub fn read(shell: &Shell, path: &Path, part: BaselinePart) -> Result<BaselineVersions> {
-        let logged = file_versions::log(shell, path)?;
-        let mut found = BaselineVersions { readable: Vec::new(), unreadable: Vec::new(), texts: Vec::new() };
-        if logged.is_empty() {
+    /// Reads the versions, newest first. There are none outside a repository.
+    pub fn read(
+        shell: &Shell,
+        path: &Path,
+        part: BaselinePart,
+        since: Option<&Since>,
+        reach: Reach,
+    ) -> Result<BaselineVersions> {
+        let all = file_versions::log(shell, path)?;
+        let mut found =
+            BaselineVersions { readable: Vec::new(), unreadable: Vec::new(), counted_from: None, logged: Vec::new() };
+        if all.is_empty() {
             return Ok(found);
         }
-        let parse = if part == BaselinePart::All { Baseline::parse } else { Baseline::parse_total };
-        for (of, content) in logged.iter().zip(file_versions::contents(shell, &logged)?) {
-            match text(content).and_then(|text| Ok((parse(&text)?, text))) {
-                Ok((baseline, text)) => {
-                    found.texts.push(text);
-                    found.readable.push(Version {
-                        commit: of.commit.clone(),
-                        day: of.day,
-                        author: of.author.clone(),
-                        subject: of.subject.clone(),
-                        baseline,
-                    });
-                }
+        let in_force = since.map(|since| version_in_force(shell, &all, since)).transpose()?.flatten();
+        let mut seen = 0;
+        let take = |logged: &Logged, content: Result<Vec<u8>>| {
+            seen += 1;
+            match content.and_then(|content| parse(content, part)) {
+                Ok(baseline) => found.add(logged, baseline),
                 Err(error) => {
-                    let short: String = of.commit.chars().take(12).collect();
-                    found.unreadable.push(format!("{short} of {} is left out: {}", of.day, error_line(&error)));
+                    let short: String = logged.commit.chars().take(12).collect();
+                    found.unreadable.push(format!("{short} of {} is left out: {}", logged.day, error_line(&error)));
+                    return true;
                 }
             }
+            // Of a version that cannot be read, the one before it takes the place.
+            if let Some(in_force) = in_force.as_ref().filter(|in_force| seen > in_force.place) {
+                let place = found.readable.len() - 1;
+                let name = in_force.name.clone();
+                found.counted_from.get_or_insert(CountedFrom { place, name });
+            }
+            found.counted_from.is_none() || reach == Reach::Oldest
+        };
+        file_versions::for_each_content(shell, &all, take)?;
+        if in_force.is_some() && found.counted_from.is_none() && !found.readable.is_empty() {
+            found.counted_from = in_force.map(|of| CountedFrom { place: found.readable.len() - 1, ..of });
         }
         Ok(found)
     }
 
-    /// Parses the endpoints of a version too.
-    pub fn parse_endpoints(&mut self, place: usize) -> Result<()> {
-        self.readable[place].baseline = Baseline::parse(&self.texts[place])?;
+    fn add(&mut self, logged: &Logged, baseline: Baseline) {
+        let Logged { commit, day, author, subject, .. } = logged.clone();
+        self.readable.push(Version { commit, day, author, subject, baseline });
+        self.logged.push(logged.clone());
+    }
+
+    /// Reads these versions again, with their endpoints.
+    pub fn parse_endpoints(&mut self, shell: &Shell, places: &[usize]) -> Result<()> {
+        let logged: Vec<Logged> = places.iter().map(|place| self.logged[*place].clone()).collect();
+        let mut parsed = Vec::new();
+        file_versions::for_each_content(shell, &logged, |_, content| {
+            parsed.push(content.and_then(|content| parse(content, BaselinePart::All)));
+            true
+        })?;
+        for (place, baseline) in places.iter().zip(parsed) {
+            self.readable[*place].baseline = baseline?;
+        }
         Ok(())
     }
 }
 
-fn text(content: Option<Vec<u8>>) -> Result<String> {
-    let content = content.context("git does not have its content here")?;
-    String::from_utf8(content).ok().context("it is not UTF-8")
+fn parse(content: Vec<u8>, part: BaselinePart) -> Result<Baseline> {
+    let text = String::from_utf8(content).ok().context("it is not UTF-8")?;
+    if part == BaselinePart::All { Baseline::parse(&text) } else { Baseline::parse_total(&text) }
 }
 
 /// The version that changes are counted from.
@@ -83,11 +119,15 @@ pub struct CountedFrom {
 
 /// Finds the version that was in force then, which is the newest one that is no later, or the oldest of all. Returns `None` if
 /// no tag matches.
-pub fn version_in_force(shell: &Shell, versions: &[Version], since: &Since) -> Result<Option<CountedFrom>> {
+fn version_in_force(shell: &Shell, versions: &[Logged], since: &Since) -> Result<Option<CountedFrom>> {
     let oldest = versions.len().saturating_sub(1);
-    let in_force = |is_no_later: &dyn Fn(&Version) -> bool| versions.iter().position(is_no_later).unwrap_or(oldest);
+    let in_force = |is_no_later: &dyn Fn(&Logged) -> bool| versions.iter().position(is_no_later).unwrap_or(oldest);
     let (place, name) = match since {
-        Since::Days(days) => (in_force(&|version| version.day.days_until(today()) >= *days), None),
+        Since::Age { days, text } => match file_versions::commits_after(shell, text)? {
+            // A tag or a commit that is named like an age.
+            Some(after) => (in_force(&|version| !after.contains(&version.commit)), Some(text.clone())),
+            None => (in_force(&|version| version.day.days_until(today()) >= *days), None),
+        },
         Since::Day(day) => (in_force(&|version| version.day <= *day), None),
         Since::Tags(pattern) => {
             let Some(tag) = file_versions::newest_tag(shell, pattern)? else { return Ok(None) };

@@ -23,6 +23,7 @@ use crate::commands::delivery::Delivery;
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
 use crate::config::settings::RunRange;
+use crate::run::checkout::Side;
 use crate::run::clock::Clock;
 use crate::run::results::MeasuredRun;
 use crate::run::runner::Runner;
@@ -60,8 +61,9 @@ pub fn is_asked_for(project: &Project, remeasure: &Remeasure) -> bool {
 /// Confirms the FAIL of `stored`, the report by the stored numbers, and delivers the report of the rounds. If there can be no
 /// rounds, the FAIL stands.
 pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, remeasure: Remeasure) -> Result<Outcome> {
-    let rules =
-        Rules { paired: true, min_runs: RunRange::ROUNDS.min, max_runs: RunRange::ROUNDS.max, ..project.rules.clone() };
+    let RunRange { min: min_runs, max: max_runs, .. } = RunRange::ROUNDS;
+    let max_noisy_rounds = RunRange::noisy_rounds(max_runs);
+    let rules = Rules { paired: true, min_runs, max_runs, max_noisy_rounds, ..project.rules.clone() };
     let rounds = match check_conclusive(stored).and_then(|()| rounds(project, stored, remeasure, &rules)) {
         Err(error) if error.is::<Interrupted>() => return Err(error),
         Err(error) => return deliver_unconfirmed(project, delivery, stored, &error),
@@ -124,7 +126,8 @@ fn rounds(project: &Project, stored: &Report, remeasure: Remeasure, rules: &Rule
         "confirming it: the baseline's commit {short} is measured in turn with this tree, in {} to {} rounds, which decide",
         rules.min_runs, rules.max_runs
     ));
-    runner.begin_rounds(rules.max_runs);
+    runner.begin_rounds(rules.max_runs, rules.most_runs());
     let checkout = runner.check_out(&short, &commit, service, &project.folder_of_checkouts()?)?;
-    Rounds::measure(project, runner, &checkout, rules, "confirm/")
+    let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };
+    Rounds::measure(project, runner, sides, rules, "confirm/")
 }

@@ -72,7 +72,8 @@ impl Delivery<'_> {
         for path in &self.flags.reports {
             files::write_atomically(path, &Format::of(path)?.render(&view)).context(AfterVerdict)?;
         }
-        Ok(Outcome::Judged(report.comparison.verdict))
+        let comparison = report.comparison;
+        Ok(if comparison.exit_code() == 2 { Outcome::Inconclusive } else { Outcome::Judged(comparison.verdict) })
     }
 
     /// Writes `latest/report.json`, by which a program knows that the command has ended. A command that measures nothing has
@@ -141,6 +142,6 @@ fn places(project: &Project) -> Places {
             locustfiles.push(Locustfile { path: from_top(&path), text });
         }
     }
-    let baseline = if project.flags.against.is_none() { Some(from_top(&project.baseline)) } else { None };
+    let baseline = if !project.flags.makes_rounds() { Some(from_top(&project.baseline)) } else { None };
     Places { baseline, locustfiles }
 }

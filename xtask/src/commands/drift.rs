@@ -11,9 +11,7 @@ use report::Background;
 use report::view::drift::UPDATES;
 use report::view::words::count;
 
-use crate::commands::baseline_versions::{
-    BaselinePart, BaselineVersions, CountedFrom, version_in_force, within_stretch,
-};
+use crate::commands::baseline_versions::{BaselinePart, BaselineVersions, CountedFrom, Reach, within_stretch};
 use crate::commands::measurement::Measurement;
 use crate::config::drift::DriftConfig;
 use crate::config::project::{Project, today};
@@ -90,52 +88,44 @@ fn find_anchor(
         return Ok(None);
     }
     let path = &project.baseline;
-    let mut versions = BaselineVersions::read(&project.shell, path, BaselinePart::WithoutEndpoints)?;
+    let (part, since) = (BaselinePart::WithoutEndpoints, drift.since.as_ref());
+    let mut versions = BaselineVersions::read(&project.shell, path, part, since, Reach::CountedFrom)
+        .context("[drift] in perf.toml")?;
     notes.append(&mut versions.unreadable);
     if versions.readable.is_empty() {
         notes.push(format!("git has no version of {} yet, so there is no drift to judge", project.shown(path)));
         return Ok(None);
     }
-    let CountedFrom { place, name } = choose_anchor(project, drift, &versions.readable, notes)?;
+    let CountedFrom { place, name } = choose_anchor(drift, versions.counted_from.take(), &versions.readable, notes);
     let Version { baseline, day, .. } = &versions.readable[place];
     // The comparison with the baseline itself judges this already.
     if baseline.provenance == current.provenance && baseline.aggregated == current.aggregated {
         return Ok(None);
     }
     let at = format!("[drift] in perf.toml: the baseline of {day}");
-    versions.parse_endpoints(place).context(at)?;
+    versions.parse_endpoints(&project.shell, &[place]).context(at)?;
     // Endpoint drift is attributed as far as the updates are readable.
-    for update in 0..place.min(UPDATES + 1) {
-        let _ = versions.parse_endpoints(update);
-    }
+    let updates: Vec<usize> = (0..place.min(UPDATES + 1)).collect();
+    let _ = versions.parse_endpoints(&project.shell, &updates);
     let mut updates = versions.readable;
     updates.truncate(place + 1);
     Ok(updates.pop().map(|version| AnchorVersion { version, name, updates }))
 }
 
 fn choose_anchor(
-    project: &Project,
     drift: &DriftConfig,
+    found: Option<CountedFrom>,
     versions: &[Version],
     notes: &mut Vec<String>,
-) -> Result<CountedFrom> {
-    let found = match &drift.since {
-        Some(since) => {
-            let found = version_in_force(&project.shell, versions, since).context("[drift] in perf.toml")?;
-            if found.is_none() {
-                notes.push(
-                    "no tag matches [drift] `since`, so the drift is counted from the oldest baseline".to_owned(),
-                );
-            }
-            found
-        }
-        None => None,
-    };
+) -> CountedFrom {
+    if drift.since.is_some() && found.is_none() {
+        notes.push("no tag matches [drift] `since`, so the drift is counted from the oldest baseline".to_owned());
+    }
     let (anchor, note) = within_stretch(found, versions, &breaks(versions.iter()), |day, cause| {
         format!("the drift is counted from {day}, because the chain of baselines is broken there ({cause})")
     });
     notes.extend(note);
-    Ok(anchor)
+    anchor
 }
 
 /// Warns if the baseline is old and code has changed since.

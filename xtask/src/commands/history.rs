@@ -14,9 +14,7 @@ use report::history::{html, json, terminal};
 use wildmatch::WildMatch;
 use xshell::Shell;
 
-use crate::commands::baseline_versions::{
-    BaselinePart, BaselineVersions, CountedFrom, version_in_force, within_stretch,
-};
+use crate::commands::baseline_versions::{BaselinePart, BaselineVersions, CountedFrom, Reach, within_stretch};
 use crate::commands::outcome::Outcome;
 use crate::config::drift::Since;
 use crate::config::flags::HistoryFlags;
@@ -40,13 +38,16 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     );
     let file = paths.shown(&baseline);
     let part = if flags.endpoint.is_some() { BaselinePart::All } else { BaselinePart::WithoutEndpoints };
-    let BaselineVersions { readable, unreadable: mut notes, .. } = BaselineVersions::read(&shell, &baseline, part)?;
+    let since = flags.since.as_ref().or(config.drift.as_ref().and_then(|drift| drift.since.as_ref()));
+    let reach = if flags.since.is_some() { Reach::CountedFrom } else { Reach::Oldest };
+    let BaselineVersions { readable, unreadable: mut notes, counted_from, .. } =
+        BaselineVersions::read(&shell, &baseline, part, since, reach)?;
     if readable.is_empty() {
         let cause = notes.first().map_or_else(String::new, |note| format!(" ({note})"));
         bail!("git has no version of {file} on this branch{cause}: commit the baseline first");
     }
     let breaks = breaks(readable.iter());
-    let Selection { anchor, shown } = select(flags, &config, &shell, &readable, &breaks, &mut notes)?;
+    let Selection { anchor, shown } = select(flags, counted_from, &readable, &breaks, &mut notes)?;
     let timeline = Timeline {
         file,
         endpoints: endpoints(flags, &readable)?,
@@ -91,15 +92,12 @@ struct Selection {
 /// Selects the anchor in the newest stretch, by the flag, by `[drift]`, or else the oldest.
 fn select(
     flags: &HistoryFlags,
-    config: &Config,
-    shell: &Shell,
+    found: Option<CountedFrom>,
     versions: &[Version],
     breaks: &[Vec<Break>],
     notes: &mut Vec<String>,
 ) -> Result<Selection> {
     let by_flag = flags.since.as_ref();
-    let since = by_flag.or(config.drift.as_ref().and_then(|drift| drift.since.as_ref()));
-    let found = since.map(|since| version_in_force(shell, versions, since)).transpose()?.flatten();
     if let (Some(Since::Tags(pattern)), None) = (by_flag, &found) {
         bail!("--since {pattern}: no tag of this branch matches");
     }

@@ -1,7 +1,6 @@
 //! The shared steps of commands: the runs of one side, the next step, and the facts of a report.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail, ensure};
@@ -9,7 +8,7 @@ use judge::baseline::comparability::{USERS_LEFT, comparability, users_difference
 use judge::baseline::file::Baseline;
 use judge::baseline::work::work;
 use judge::model::limits::Rules;
-use judge::model::program;
+use judge::model::mask;
 use judge::model::run::{Metric, Provenance, Run, Stats, Usage};
 use judge::model::text::{cut, endpoint_shown, printable};
 use judge::parse::locust_history::History;
@@ -18,12 +17,13 @@ use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::verdict::decision::{Presence, Row};
 use report::view::evidence::{brief, unsettled};
 use report::view::usage;
-use report::view::words::{count, listed, noise_advice, shown_commit};
-use report::{Background, FailedRequests};
+use report::view::words::{count, listed, noise_advice, shown_side};
+use report::{Background, CommandLine, FailedRequests};
 
 use crate::commands::delivery::run_url;
 use crate::config::flags::PerfFlags;
 use crate::config::project::{Project, days_from_today};
+use crate::config::settings::RunRange;
 use crate::run::clock::Clock;
 use crate::run::listener::{UsersLeft, users_left_text};
 use crate::run::results::{self, MeasuredRun, RunFile};
@@ -35,6 +35,8 @@ pub struct Measurement {
     /// Each run over time, or why that is missing.
     pub histories: Vec<Result<History, String>>,
     pub provenance: Provenance,
+    /// What is odd about the result files, a sentence each.
+    pub file_warnings: Vec<String>,
     /// Warnings about the measurement, a sentence each.
     pub warnings: Vec<String>,
     /// Whether the gate made any of these runs.
@@ -43,14 +45,28 @@ pub struct Measurement {
     failures_files: Vec<PathBuf>,
     /// The users that left before the load was stopped.
     users_left: Vec<UsersLeft>,
+    /// Why runs with too few requests cannot be judged by their percentiles.
+    too_few_requests: Option<String>,
 }
 
 impl Measurement {
+    /// Refuses runs with too few requests.
     pub fn new(measured: Vec<MeasuredRun>, project: &Project) -> Result<Measurement> {
-        check_requests(&measured, project)?;
+        let measurement = Measurement::of_candidate(measured, project)?;
+        match measurement.too_few_requests {
+            Some(refusal) => bail!(refusal),
+            None => Ok(measurement),
+        }
+    }
+
+    /// The runs that a baseline is compared with. If they have too few requests, the comparison may still show a
+    /// regression ([`Measurement::check_answers`]).
+    pub fn of_candidate(measured: Vec<MeasuredRun>, project: &Project) -> Result<Measurement> {
+        let too_few_requests = too_few_requests_in(&measured, project);
         let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
         let mut usages = Vec::new();
+        let mut file_warnings = Vec::new();
         let is_ours = measured.iter().any(|measured| measured.file.is_some());
         ensure!(
             !is_ours || project.flags.results.is_empty() || project.flags.load.users.is_none(),
@@ -58,7 +74,7 @@ impl Measurement {
         );
         let failures_files: Vec<PathBuf> = measured.iter().map(MeasuredRun::failures_file).collect();
         for MeasuredRun { path, run, file, history } in measured {
-            warnings.extend(run.oddities.iter().map(|oddity| format!("{}: {oddity}", project.shown(&path))));
+            file_warnings.extend(run.oddities.iter().map(|oddity| format!("{}: {oddity}", project.shown(&path))));
             let file = file.unwrap_or_else(|| RunFile::of_others(project.provenance(), history.as_ref().ok()));
             runs.push(run);
             histories.push(history);
@@ -90,7 +106,25 @@ impl Measurement {
             let (endpoint, error) = (endpoint_shown(endpoint), cut(error, 200));
             warnings.push(format!("most frequent failure ({times}x): {endpoint}: {error}"));
         }
-        Ok(Measurement { runs, histories, provenance, warnings, is_ours, failures_files, users_left })
+        Ok(Measurement {
+            runs,
+            histories,
+            provenance,
+            file_warnings,
+            warnings,
+            is_ours,
+            failures_files,
+            users_left,
+            too_few_requests,
+        })
+    }
+
+    /// Refuses runs with too few requests that do not show a regression.
+    pub fn check_answers(&self, comparison: &Comparison) -> Result<()> {
+        match &self.too_few_requests {
+            Some(refusal) if !comparison.is_proven_by_few_answers() => bail!(refusal.clone()),
+            _ => Ok(()),
+        }
     }
 
     /// Checks that the runs can be compared with a baseline of this provenance. If users are missing, the error has why they
@@ -223,18 +257,21 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| (mean * 1000.0).round() / 1000.0)
 }
 
-fn check_requests(measured: &[MeasuredRun], project: &Project) -> Result<()> {
+fn too_few_requests_in(measured: &[MeasuredRun], project: &Project) -> Option<String> {
     let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
-    if let Some(few) = too_few_requests(&requests, project.config.load.min_requests) {
-        bail!("{}: {}", project.shown(&measured[few.run].path), few.why);
-    }
-    Ok(())
+    let few = too_few_requests(&requests, project.config.load.min_requests)?;
+    Some(format!("{}: {}", project.shown(&measured[few.run].path), few.why))
 }
 
 /// The rules for results, with the number of runs that their command would have made.
 pub fn rules_for(project: &Project, measured: &[MeasuredRun]) -> Rules {
     let max_runs = measured.iter().filter_map(|measured| measured.file.as_ref()?.max_runs).max();
-    Rules { max_runs: max_runs.unwrap_or(project.rules.max_runs), ..project.rules.clone() }
+    Rules {
+        is_complete: max_runs.is_none(),
+        max_runs: max_runs.unwrap_or(project.rules.max_runs),
+        max_noisy_rounds: max_runs.map_or(0, RunRange::noisy_rounds),
+        ..project.rules.clone()
+    }
 }
 
 /// The step after a run or a round, with its reason.
@@ -256,7 +293,7 @@ impl Next {
 }
 
 /// Decides whether to measure again, until the verdict is conclusive or no runs are left.
-pub fn next_step(comparison: &Comparison, rules: &Rules) -> Next {
+pub fn next_step(comparison: &Comparison) -> Next {
     let (made, least) = (comparison.runs.candidate, comparison.least_runs);
     if made < least {
         let has_one_run = comparison.runs.baseline == 1 && !comparison.paired;
@@ -264,7 +301,7 @@ pub fn next_step(comparison: &Comparison, rules: &Rules) -> Next {
         return Next::MeasureAgain(format!("{cause} {least}; starting another"));
     }
     let Some(unsettled) = unsettled(comparison) else { return Next::Stop(brief(comparison)) };
-    if !comparison.wants_another_run(rules) {
+    if !comparison.wants_another_run() {
         let what = if comparison.paired { "rounds" } else { "runs" };
         return Next::Stop(format!("no {what} are left, so the limit was checked against the estimate alone"));
     }
@@ -275,9 +312,13 @@ pub fn next_step(comparison: &Comparison, rules: &Rules) -> Next {
 
 /// The commit, the load, the machine, the versions and the time, a line each. `clock` is `None` if the command did not measure.
 pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Clock>) -> Vec<String> {
-    let Provenance { commit, dirty, load, machine, locust, python, gate, .. } = &measurement.provenance;
+    let Provenance { host, load, machine, locust, python, gate, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");
-    let mut details = vec![format!("candidate: commit {}, {runs}", shown_commit(commit, *dirty))];
+    let mut details = vec![format!(
+        "candidate: {}{}, {runs}",
+        if host.is_some() { "" } else { "commit " },
+        shown_side(&measurement.provenance)
+    )];
     details.extend(load.as_ref().map(|load| format!("load: {load}")));
     details.extend(machine.as_ref().map(|machine| format!("machine: {machine}")));
     if let Some(locust) = locust {
@@ -309,6 +350,8 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
         baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
         failures: results::failures(&candidate.failures_files, &candidate.runs),
         command: command_again(project.flags),
+        is_of_others: !candidate.is_ours,
+        failures_file: candidate.failures_files.iter().find(|file| file.is_file()).map(|file| project.shown(file)),
         config: project.shown(&project.paths.config),
         accept_until: Some(days_from_today(30)),
         run_url: run_url(),
@@ -316,25 +359,31 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
     }
 }
 
-/// The command that makes such a comparison again, with the flags that choose its files and its load.
-pub fn command_again(flags: &PerfFlags) -> String {
-    let mut command = format!("{} perf", program::name());
+/// The command that makes such a comparison again.
+pub fn command_again(flags: &PerfFlags) -> CommandLine {
+    let mut command = CommandLine::default();
     let load = &flags.load;
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| printable(&path.display().to_string()));
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    // `--host` alone is no part of a command that also starts the service, as `--confirm` does.
+    let host = load.host.as_ref().filter(|_| flags.against_url.is_some());
+    let url = |url: Option<&String>| url.map(|url| mask::url(url));
     let named = [
+        ("--host", url(host)),
+        ("--against-url", url(flags.against_url.as_ref())),
         ("--config", path(&flags.config)),
         ("--baseline", path(&flags.baseline)),
         ("--locustfile", path(&load.locustfile)),
+        ("--host", load.host.as_deref().map(mask::url)),
         ("--users", load.users.map(|users| users.to_string())),
         ("--spawn-rate", load.spawn_rate.map(|rate| rate.to_string())),
         ("--run-time", load.run_time_s.map(|seconds| format!("{seconds}s"))),
+        ("--processes", load.processes.map(|processes| processes.to_string())),
+        ("--expect-workers", load.expect_workers.map(|workers| workers.to_string())),
     ];
     for (flag, value) in named {
-        // A value that a shell would split is left out.
-        let is_plain = |value: &String| value.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
-        if let Some(value) = value.filter(is_plain) {
-            let _ = write!(command, " {flag} {value}");
-        }
+        command.words.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
     }
+    command.results = flags.results.iter().map(|path| path.display().to_string()).collect();
+    command.locust_args = mask::args(&flags.locust_args);
     command
 }

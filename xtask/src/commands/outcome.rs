@@ -12,6 +12,8 @@ use crate::sys::process::{Failure, Interrupted};
 pub enum Outcome {
     /// The report is printed.
     Judged(Verdict),
+    /// The report is printed, and `[runs] inconclusive` makes its INCONCLUSIVE no verdict.
+    Inconclusive,
     /// Nothing was to be judged. The text is for stdout.
     Done(String),
     /// A search ended without its commit. The text is for stdout.
@@ -68,10 +70,10 @@ impl Outcome {
     pub fn exit_code(&self) -> u8 {
         match self {
             Outcome::Judged(Verdict::Fail) => 1,
-            Outcome::Judged(Verdict::Pass)
+            Outcome::Judged(Verdict::Pass | Verdict::Inconclusive)
             | Outcome::Done(_)
             | Outcome::Unjudged { unjudged: Unjudged::BaselineSaved(_), .. } => 0,
-            Outcome::NotFound(_) | Outcome::Unjudged { .. } | Outcome::ReportMissing(_) => 2,
+            Outcome::Inconclusive | Outcome::NotFound(_) | Outcome::Unjudged { .. } | Outcome::ReportMissing(_) => 2,
             Outcome::Interrupted(Interrupted { signal }) => 128 + signal,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use judge::baseline::chain::is_unchanged;
 use judge::baseline::comparability::comparability;
 use judge::baseline::file::Baseline;
@@ -17,7 +17,7 @@ use report::view::words::{count, listed, shown_commit};
 use report::view::{drift, exceptions};
 use report::{Background, Report, Saved, Sides, Unjudged};
 
-use crate::commands::against::{against, judge_rounds};
+use crate::commands::against::{against, against_url, judge_rounds};
 use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
 use crate::commands::delivery::Delivery;
 use crate::commands::drift::{DriftCheck, age_warning};
@@ -32,7 +32,7 @@ use crate::run::clock::Clock;
 use crate::run::results::{MeasuredRun, read_results, read_rounds};
 use crate::run::runner::Runner;
 use crate::sys::session::SessionFile;
-use crate::sys::{ci, files, process};
+use crate::sys::{ci, files, git, process};
 
 /// Runs the gate. If it cannot judge, the report files have the reason.
 pub fn perf(flags: &PerfFlags) -> Outcome {
@@ -49,8 +49,14 @@ pub fn perf(flags: &PerfFlags) -> Outcome {
 fn run(project: &Project, delivery: &Delivery, clock: Clock) -> Result<Outcome> {
     delivery.check()?;
     let sessions = read_sessions(project)?;
+    if let Some(reason) = project.git_refusal() {
+        project.say(&format!("warning: {reason}"));
+    }
     if let Some(rev) = &project.flags.against {
         return against(project, delivery, rev, clock);
+    }
+    if let Some(url) = &project.flags.against_url {
+        return against_url(project, delivery, url, clock);
     }
     if let Some(rounds) = read_rounds(project, "")? {
         return judge_rounds(project, delivery, rounds);
@@ -88,7 +94,7 @@ fn judge(
             None => read_rounds(project, "confirm")?.map_or(Remeasure::Impossible, Remeasure::Earlier),
         };
         let rules = rules_for(project, &measured);
-        let measurement = Measurement::new(measured, project)?;
+        let measurement = Measurement::of_candidate(measured, project)?;
         return report_comparison(project, delivery, &reference, &rules, &measurement, remeasure);
     }
     let settings = project.settle()?;
@@ -98,8 +104,10 @@ fn judge(
     let (mut measured, mut reason) = (Vec::new(), String::new());
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
-        let measurement = Measurement::new(measured.clone(), project)?;
-        let next = next_step(&reference.compare(&measurement, rules)?, rules);
+        let measurement = Measurement::of_candidate(measured.clone(), project)?;
+        let comparison = reference.compare(&measurement, rules)?;
+        measurement.check_answers(&comparison)?;
+        let next = next_step(&comparison);
         project.say(&format!("run {}/{}: {}", measured.len(), rules.max_runs, next.reason(&mut reason)));
         if let Next::Stop(_) = next {
             let remeasure = Remeasure::Now(&mut runner);
@@ -118,6 +126,7 @@ fn report_comparison(
 ) -> Result<Outcome> {
     rules.check_all_met(Some(reference.baseline), &measurement.runs)?;
     let comparison = reference.compare(measurement, rules)?;
+    measurement.check_answers(&comparison)?;
     let background = background(project, reference.baseline, measurement);
     let report = reference.report(measurement, &comparison, &background, remeasure.clock());
     // Rounds with the baseline's commit cannot confirm a drift since an earlier baseline.
@@ -158,7 +167,7 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
         return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} since {file}")));
     }
     save(project, &baseline, &measurement)?;
-    let saved = Saved::new(&baseline, &file, command_again(project.flags));
+    let saved = saved(project, &rules, &baseline, &measurement);
     let Some(notes) = notes else { return Ok(Unjudged::BaselineSaved(saved).into()) };
     let mut message = String::new();
     for note in notes {
@@ -226,7 +235,6 @@ fn report_update(
 fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
     files::check_writable(&project.baseline)?;
     if let Some(next) = project.baseline_in_git() {
-        ensure!(!ci::is_any(), "{next}");
         project.say(&format!("warning: {next}"));
     }
     let measured = if project.flags.results.is_empty() {
@@ -243,9 +251,20 @@ fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
         project.say(&format!("warning: {}", printable(warning)));
     }
     save(project, &baseline, &measurement)?;
-    let saved = Saved::new(&baseline, &project.shown(&project.baseline), command_again(project.flags));
+    let saved = saved(project, &rules, &baseline, &measurement);
     let unjudged = if ci::is_any() { Unjudged::NoBaseline(saved) } else { Unjudged::BaselineSaved(saved) };
     Ok(unjudged.into())
+}
+
+fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Measurement) -> Saved {
+    let mut warnings: Vec<String> = measurement.file_warnings.iter().map(|warning| printable(warning)).collect();
+    warnings.extend(measurement.too_many_failures(rules));
+    // A branch can be compared with another one if the service is started here.
+    let is_startable = measurement.is_ours && project.flags.load.host.is_none() && project.config.service.is_some();
+    let mut saved = Saved::new(baseline, &project.shown(&project.baseline), command_again(project.flags));
+    saved.warnings = warnings;
+    saved.default_branch = if is_startable { git::default_branch(&project.shell) } else { None };
+    saved
 }
 
 /// Writes the baseline, and prints warnings about it.
@@ -344,6 +363,7 @@ impl<'a> Reference<'a> {
             provenance: Sides { baseline: &baseline.provenance, candidate: provenance },
             // These quote the baseline file, which anybody may have written.
             baseline: printable(&baseline_origin(project, baseline, background, comparison)),
+            file_warnings: measurement.file_warnings.iter().map(|warning| printable(warning)).collect(),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
             details: details(project, measurement, clock),
             background,

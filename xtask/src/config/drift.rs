@@ -11,11 +11,17 @@ use toml::Spanned;
 
 use crate::config::lines::{line_of, line_of_table};
 
+/// A century. A longer age is the name of a commit.
+const MAX_AGE_DAYS: i64 = 36_500;
+
 /// The point in the past that changes are counted from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Since {
-    /// So many days ago.
-    Days(i64),
+    /// So many days ago, unless a commit has that name.
+    Age {
+        days: i64,
+        text: String,
+    },
     Day(Day),
     /// The newest tag that matches this pattern.
     Tags(String),
@@ -26,8 +32,9 @@ impl Since {
     /// Parses `90d`, `2026-01-31`, `v*`, or the name of a commit.
     pub fn parse(text: &str) -> Result<Since> {
         ensure!(!text.is_empty(), "give a tag pattern (\"v*\"), a commit, a date (\"2026-01-31\") or an age (\"90d\")");
-        if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()) {
-            return Ok(Since::Days(days.into()));
+        let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
+        if let Some(days) = days.filter(|days| (0..=MAX_AGE_DAYS).contains(days)) {
+            return Ok(Since::Age { days, text: text.to_owned() });
         }
         if let Some(day) = Day::parse(text) {
             return Ok(Since::Day(day));

@@ -45,6 +45,8 @@ FLAGS OF perf
       --against REV         compare with this commit instead of the baseline: both are built
                             and measured in turn on this machine; `baseline` is the commit
                             that the baseline names
+      --against-url URL     compare the running service of --host with another running one:
+                            both are loaded in turn
       --confirm             on a FAIL, re-measure this tree and the baseline's commit alternately
                             on this machine; that result decides
       --note TEXT           keep a note in the baseline's `notes`; with --update-baseline
@@ -61,9 +63,9 @@ FLAGS OF perf
       --processes N         Locust processes that share the load
       --expect-workers N    Locust workers on other machines that share the load; prints the
                             command to start each one
-      --min-runs N          minimum number of runs [default: 1; with --against 2 rounds]
-      --max-runs N          maximum number of runs while inconclusive [default: 8; with --against
-                            7 rounds]; with --update-baseline, runs to record [default: 10]
+      --min-runs N          minimum number of runs [default: 1; in rounds 2]
+      --max-runs N          maximum number of runs while inconclusive [default: 8; in rounds 7];
+                            with --update-baseline, runs to record [default: 10]
       --report FILE         also write the report: .html, .md, .json, or .xml (JUnit);
                             may be given several times
   -h, --help                print this
@@ -181,6 +183,7 @@ pub struct PerfFlags {
     pub if_changed: bool,
     pub allow_errors: bool,
     pub against: Option<String>,
+    pub against_url: Option<String>,
     pub confirm: bool,
     pub note: Option<String>,
     pub baseline: Option<PathBuf>,
@@ -192,6 +195,13 @@ pub struct PerfFlags {
     pub load: LoadFlags,
     /// The arguments after `--`.
     pub locust_args: Vec<String>,
+}
+
+impl PerfFlags {
+    /// Whether another side is measured in turn with this one.
+    pub fn makes_rounds(&self) -> bool {
+        self.against.is_some() || self.against_url.is_some()
+    }
 }
 
 /// The flags of a measurement. All but `users` have no effect if RESULTS are judged.
@@ -247,6 +257,7 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
         if_changed: args.contains("--if-changed"),
         allow_errors: args.contains("--allow-errors"),
         against: value(&mut args, "--against", |text| Ok(text.to_owned()))?,
+        against_url: value(&mut args, "--against-url", |text| Ok(text.to_owned()))?,
         confirm: args.contains("--confirm"),
         note: value(&mut args, "--note", |text| Ok(text.to_owned()))?,
         baseline: path(&mut args, "--baseline")?,
@@ -270,22 +281,27 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
     ensure!(!(perf.quiet && perf.verbose), "--quiet and --verbose cannot be combined");
     ensure!(perf.note.is_none() || perf.update_baseline, "--note requires --update-baseline");
     ensure!(!perf.if_changed || perf.update_baseline, "--if-changed requires --update-baseline");
-    if perf.against.is_some() {
+    ensure!(
+        perf.against.is_none() || perf.against_url.is_none(),
+        "--against-url cannot be combined with --against: the one is a running service, the other a commit"
+    );
+    if perf.makes_rounds() {
+        let flag = if perf.against.is_some() { "--against" } else { "--against-url" };
         for (with, is_given) in [
             ("RESULTS", !perf.results.is_empty()),
             ("--update-baseline", perf.update_baseline),
             ("--allow-errors", perf.allow_errors),
             ("--baseline", perf.baseline.is_some() && perf.against.as_deref() != Some("baseline")),
         ] {
-            ensure!(!is_given, "--against uses no baseline file, so it cannot be combined with {with}");
+            ensure!(!is_given, "{flag} uses no baseline file, so it cannot be combined with {with}");
         }
         let least = perf.load.min_runs.or(perf.load.max_runs).unwrap_or(2);
-        ensure!(least >= 2, "--against needs at least 2 rounds: a single round says nothing about noise");
+        ensure!(least >= 2, "{flag} needs at least 2 rounds: a single round says nothing about noise");
     }
     if perf.confirm {
         for (with, is_given) in [
             ("RESULTS, which are measured already", !perf.results.is_empty()),
-            ("--against, which measures both commits anyway", perf.against.is_some()),
+            ("--against, which measures both sides anyway", perf.makes_rounds()),
             ("--update-baseline, which accepts what is measured", perf.update_baseline),
         ] {
             ensure!(!is_given, "--confirm cannot be combined with {with}");

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use judge::model::limits::{EndpointLimits, Limit, Limits, default_limits};
+use judge::model::limits::{EndpointLimits, Inconclusive, Limit, Limits, default_limits};
 use judge::model::mask;
 use judge::model::run::{LEAST_REQUESTS, Metric};
 use judge::model::text::printable;
@@ -165,6 +165,7 @@ pub struct RunsConfig {
     pub min: NonZeroU32,
     pub max: NonZeroU32,
     pub baseline: NonZeroU32,
+    pub inconclusive: Inconclusive,
 }
 
 impl Default for RunsConfig {
@@ -172,7 +173,7 @@ impl Default for RunsConfig {
         const fn runs(number: u32) -> NonZeroU32 {
             NonZeroU32::new(number).expect("not 0")
         }
-        RunsConfig { min: runs(1), max: runs(8), baseline: runs(10) }
+        RunsConfig { min: runs(1), max: runs(8), baseline: runs(10), inconclusive: Inconclusive::Pass }
     }
 }
 

@@ -66,9 +66,13 @@ impl<'a> Project<'a> {
             endpoint_limits: config.endpoint_limits.clone(),
             accepted: config.accepted.iter().map(|accepted| accepted.on(today())).collect(),
             strict: flags.strict,
-            paired: flags.against.is_some(),
+            paired: flags.makes_rounds(),
             min_runs,
             max_runs,
+            max_noisy_rounds: if flags.against.is_some() { RunRange::noisy_rounds(max_runs) } else { max_runs },
+            is_complete: false,
+            min_requests: config.load.min_requests,
+            inconclusive: config.runs.inconclusive,
         };
         let (baseline_digest, session) = (OnceCell::new(), OnceCell::new());
         Ok(Project { flags, paths, baseline, shell, config, rules, baseline_runs, head, baseline_digest, session })
@@ -89,6 +93,11 @@ impl<'a> Project<'a> {
         let text = files::read_to_string(path)?;
         let next = "restore it from git, or delete it and record a new baseline";
         Baseline::parse(&text).map(Some).map_err(|error| anyhow!("{shown}: {error:#}; {next}"))
+    }
+
+    /// Why git knows no commit here, if there is a repository.
+    pub fn git_refusal(&self) -> Option<String> {
+        if self.head.is_some() { None } else { git::refusal(&self.shell) }
     }
 
     /// Checks that no other command has written the baseline since this one read it.

@@ -25,6 +25,11 @@ impl RunRange {
     /// The rounds of a comparison with another commit.
     pub(crate) const ROUNDS: RunRange = RunRange { min: 2, max: 7, baseline: 0 };
 
+    /// The rounds if their runs vary much. A number of the user's is kept to.
+    pub(crate) fn noisy_rounds(max: usize) -> usize {
+        if max == RunRange::ROUNDS.max { 10 } else { max }
+    }
+
     /// Settles the numbers. `[runs]` does not apply to rounds, and one round would not show the noise.
     pub fn settle(flags: &PerfFlags, own: RunsConfig) -> RunRange {
         let number = |runs: NonZeroU32| runs.get() as usize;
@@ -32,7 +37,7 @@ impl RunRange {
         let (min_flag, max_flag) = (by_flag(flags.load.min_runs), by_flag(flags.load.max_runs));
         let own = RunRange { min: number(own.min), max: number(own.max), baseline: number(own.baseline) };
         let rounds = RunRange { baseline: own.baseline, ..RunRange::ROUNDS };
-        let default = if flags.against.is_some() { rounds } else { own };
+        let default = if flags.makes_rounds() { rounds } else { own };
         let min = min_flag.unwrap_or_else(|| default.min.min(max_flag.unwrap_or(default.min)));
         RunRange {
             min,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Error, Result, ensure};
+use judge::model::mask;
 use report::view::words::shown_commit;
 use xshell::Shell;
 
@@ -19,22 +20,33 @@ pub enum Side<'a> {
     /// The working tree, beside another commit.
     This,
     Other(&'a Checkout),
+    /// A service that runs already at this host, beside another one.
+    Deployment(&'a str),
 }
 
 impl Side<'_> {
-    /// The commit that is checked out; `None` for the working tree.
+    /// The commit that is checked out; `None` if there is none.
     pub fn commit(&self) -> Option<&str> {
         match self {
-            Side::Only | Side::This => None,
+            Side::Only | Side::This | Side::Deployment(_) => None,
             Side::Other(checkout) => Some(&checkout.commit),
         }
     }
 
     pub fn suffix(self) -> String {
         match self {
-            Side::Only => String::new(),
+            Side::Only | Side::Deployment(_) => String::new(),
             Side::This => " of this tree".to_owned(),
             Side::Other(checkout) => format!(" at {}", checkout.rev),
+        }
+    }
+
+    /// The side in an error.
+    pub fn shown(self) -> String {
+        match self {
+            Side::Only | Side::This => "this tree".to_owned(),
+            Side::Other(checkout) => checkout.shown(),
+            Side::Deployment(host) => mask::url(host),
         }
     }
 

@@ -74,7 +74,10 @@ impl<'a> Runner<'a> {
         let session = Session::create(&perf_folder, &command_line())?;
         let _ = project.session.set(session.folder.clone());
         if !settings.starts_service {
-            service::check_answers(settings.host.as_deref().unwrap_or_default())?;
+            service::check_answers("--host", settings.host.as_deref().unwrap_or_default())?;
+            if let Some(url) = &project.flags.against_url {
+                service::check_answers("--against-url", url)?;
+            }
         }
         if settings.load.workers.is_some() {
             workers::check_port(settings.bind_host.as_deref(), settings.bind_port)?;
@@ -121,9 +124,9 @@ impl<'a> Runner<'a> {
     }
 
     /// Allows so many rounds of both sides after the runs that are made.
-    pub fn begin_rounds(&mut self, max_rounds: usize) {
+    pub fn begin_rounds(&mut self, max_rounds: usize, max_noisy_rounds: usize) {
         self.max_runs = max_rounds;
-        self.loads.allow(2 * max_rounds);
+        self.loads.allow(2 * max_noisy_rounds);
     }
 
     /// Sets the number of loads that are still to be made, for the time left.
@@ -165,7 +168,10 @@ impl<'a> Runner<'a> {
         }
         let (shell, service) = (shell(project, side), service_of(project, &self.settings, side));
         let log = folder.join("service.log");
-        let start = || Target::start(shell, service, &self.settings, &project.paths.root, &log);
+        let start = || match side {
+            Side::Deployment(host) => Ok(Target::Running(host.to_owned())),
+            _ => Target::start(shell, service, &self.settings, &project.paths.root, &log),
+        };
         let mut target = self.clock.waiting(start).map_err(|error| side.explain(error))?;
         let same_executable = self.same_executable(side, &target);
         let mut sampler = Sampler::default();
@@ -177,9 +183,16 @@ impl<'a> Runner<'a> {
         process::check_interrupted()?;
         let mut provenance = self.provenance.clone();
         provenance.usage = finished.window.and_then(|window| sampler.usage(&window));
-        if let Side::Other(checkout) = side {
-            (provenance.commit, provenance.dirty) = (checkout.commit.clone(), false);
-            finished.warnings.extend(checkout.warning.clone());
+        match side {
+            Side::Only | Side::This => {}
+            Side::Other(checkout) => {
+                (provenance.commit, provenance.dirty) = (checkout.commit.clone(), false);
+                finished.warnings.extend(checkout.warning.clone());
+            }
+            Side::Deployment(host) => {
+                (provenance.commit, provenance.dirty) = ("unknown".to_owned(), false);
+                provenance.host = Some(mask::url(host));
+            }
         }
         finished.warnings.extend(same_executable);
         RunFile::new(provenance, finished, self.max_runs).write(&folder)?;
@@ -288,7 +301,8 @@ fn command_line() -> String {
     let args: Vec<String> = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let args = &args[args.iter().position(|arg| arg == "perf").unwrap_or(0)..];
     let (own, locust) = args.split_at(args.iter().position(|arg| arg == "--").unwrap_or(args.len()));
-    let own: Vec<String> = own.iter().map(|arg| quoted(arg)).collect();
+    // A host may have a password, also without a scheme.
+    let own: Vec<String> = own.iter().map(|arg| quoted(&mask::url(arg))).collect();
     let own = mask::text(&format!("{} {}", program::name(), own.join(" ")));
     let locust = locust.split_first().map_or_else(String::new, |(dashes, args)| {
         format!(" {dashes} {}", mask::args(args).iter().map(|arg| quoted(arg)).collect::<Vec<_>>().join(" "))
@@ -298,7 +312,7 @@ fn command_line() -> String {
 
 fn shell<'s>(project: &'s Project, side: Side<'s>) -> &'s Shell {
     match side {
-        Side::Only | Side::This => &project.shell,
+        Side::Only | Side::This | Side::Deployment(_) => &project.shell,
         Side::Other(checkout) => &checkout.shell,
     }
 }
@@ -307,6 +321,7 @@ fn service_of<'s>(project: &'s Project, settings: &Settings, side: Side<'s>) -> 
     match side {
         Side::Only | Side::This => project.service(settings),
         Side::Other(checkout) => Some(&checkout.service),
+        Side::Deployment(_) => None,
     }
 }
 

@@ -126,7 +126,7 @@ impl Target {
     pub fn check_answers(&mut self) -> Result<()> {
         match self {
             Target::Started(service) => service.check_answers(),
-            Target::Running(host) => check_answers(host),
+            Target::Running(host) => check_answers("the service at", host),
         }
     }
 
@@ -363,10 +363,11 @@ impl StartedService {
     }
 }
 
-/// Checks that a running service answers: by `http` with any status, by `https` with an open port.
-pub fn check_answers(host: &str) -> Result<()> {
-    let url = parse_url(host).map_err(|error| anyhow!("--host {}: {error}", mask::url(host)))?;
-    ensure!(url.scheme != "tcp", "--host {}: expected an http or https URL", mask::url(host));
+/// Checks that a running service answers: by `http` with any status, by `https` with an open port. `what` precedes its URL in an
+/// error.
+pub fn check_answers(what: &str, host: &str) -> Result<()> {
+    let url = parse_url(host).map_err(|error| anyhow!("{what} {}: {error}", mask::url(host)))?;
+    ensure!(url.scheme != "tcp", "{what} {}: expected an http or https URL", mask::url(host));
     let answers = if url.scheme == "http" {
         url.get().map(|_| ())
     } else if url.answers_tcp() {
@@ -377,7 +378,7 @@ pub fn check_answers(host: &str) -> Result<()> {
     process::check_interrupted()?;
     answers.map_err(|error| {
         anyhow!(
-            "--host {} does not answer: {error}; start the service, or describe it in [service] of perf.toml",
+            "{what} {} does not answer: {error}; start the service, or describe it in [service] of perf.toml",
             mask::url(host)
         )
     })

@@ -1,12 +1,12 @@
 //! The versions of a file in git: the commits that changed it, and its content in each.
 
 use std::collections::HashSet;
+use std::iter;
 use std::path::Path;
-use std::process::Command;
 use std::str;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use judge::model::day::Day;
 use xshell::Shell;
 
@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 const COMMIT: char = '\u{1}';
 const BETWEEN: char = '\u{1f}';
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Logged {
     pub commit: String,
     pub day: Day,
@@ -53,7 +53,7 @@ pub fn log(shell: &Shell, path: &Path) -> Result<Vec<Logged>> {
         "--",
         &path,
     ];
-    let answer = process::answer_bytes("git", &git::command(shell, &args), TIMEOUT)?.unwrap_or_default();
+    let answer = process::answer_bytes("git", &git::command(shell, &args), None, TIMEOUT)?.unwrap_or_default();
     Ok(parse_log(&String::from_utf8_lossy(&answer)))
 }
 
@@ -84,21 +84,55 @@ fn parse_commit(header: &str) -> Option<Logged> {
     Some(Logged { commit, day, author, subject, blob: String::new() })
 }
 
-/// The content of each version, in the same order; `None` if git does not have it.
-pub fn contents(shell: &Shell, versions: &[Logged]) -> Result<Vec<Option<Vec<u8>>>> {
-    // The shell writes the names to git through a pipe, because a list of arguments might be too long.
-    const ASK: &str = "ids=$1; shift; printf '%s\\n' $ids | \"$@\"";
-    let git = git::command(shell, &["cat-file", "--batch"]);
-    let ids: Vec<&str> = versions.iter().map(|version| version.blob.as_str()).collect();
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", ASK, "sh", &ids.join(" ")]).arg(git.get_program()).args(git.get_args());
-    process::copy_environment(&git, &mut command);
-    command.current_dir(shell.current_dir());
-    let answer = process::answer_bytes("git", &command, TIMEOUT)?;
-    let answer = answer.context(
-        "git cannot read the versions of the baseline, or they have more than 64 MB: start later with --since",
-    )?;
-    parse_batch(&answer, versions.len())
+/// The contents that git is asked for at once, in bytes, and the largest that is read.
+const CHUNK_BYTES: usize = 16_000_000;
+const MAX_BYTES: usize = 60_000_000;
+
+/// Calls `take` with the content of each version, in the same order, or with the reason why there is none, until it
+/// returns false. However long the history is, only a part of it is in memory.
+pub fn for_each_content(
+    shell: &Shell,
+    versions: &[Logged],
+    mut take: impl FnMut(&Logged, Result<Vec<u8>>) -> bool,
+) -> Result<()> {
+    let mut sized = versions.iter().zip(sizes(shell, versions)?).peekable();
+    while sized.peek().is_some() {
+        let (mut chunk, mut bytes) = (Vec::new(), 0);
+        while let Some((version, size)) =
+            sized.next_if(|(_, size)| bytes == 0 || bytes + size.unwrap_or(0) <= CHUNK_BYTES)
+        {
+            let size = size.context("git does not have its content here").and_then(|size| {
+                ensure!(size <= MAX_BYTES, "it has {} MB", size / 1_000_000);
+                Ok(size)
+            });
+            bytes += size.as_ref().map_or(0, |size| *size);
+            chunk.push((version, size));
+        }
+        let wanted: Vec<&Logged> = chunk.iter().filter(|(_, size)| size.is_ok()).map(|(version, _)| *version).collect();
+        let mut contents = parse_batch(&ask(shell, "--batch", &wanted)?, wanted.len())?.into_iter();
+        for (version, size) in chunk {
+            let content = size.and_then(|_| contents.next().flatten().context("git does not have its content here"));
+            if !take(version, content) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The size of each version, in the same order; `None` if git does not have it.
+fn sizes(shell: &Shell, versions: &[Logged]) -> Result<Vec<Option<usize>>> {
+    let answer = ask(shell, "--batch-check=%(objectsize)", &versions.iter().collect::<Vec<_>>())?;
+    let answer = String::from_utf8_lossy(&answer);
+    Ok(answer.lines().map(|line| line.parse().ok()).chain(iter::repeat(None)).take(versions.len()).collect())
+}
+
+/// Asks `git cat-file` about the contents of versions. They go to its input, because a list of arguments is bounded.
+fn ask(shell: &Shell, how: &str, versions: &[&Logged]) -> Result<Vec<u8>> {
+    let ids: String = versions.iter().flat_map(|version| [version.blob.as_str(), "\n"]).collect();
+    let command = git::command(shell, &["cat-file", how]);
+    let answer = process::answer_bytes("git", &command, Some(ids.into_bytes()), TIMEOUT)?;
+    answer.context("git cannot read the versions of the baseline: see `git fsck`")
 }
 
 /// Parses the output of `git cat-file --batch`: for each object a line with its size, then its bytes.

@@ -14,10 +14,16 @@ const MAX_BYTES: u64 = 64_000_000;
 /// Files of any size are read in parts of this size.
 pub(crate) const PART_BYTES: u64 = 1 << 20;
 
+const BROKEN_LINK: &str = "it is a broken link: remove it";
 const NO_FILE: &str = "it is a pipe or a device, not a file";
 
 /// The flag of `open(2)` with which opening a FIFO does not wait for its other end.
 const O_NONBLOCK: i32 = if cfg!(target_os = "linux") { 0o4000 } else { 0x4 };
+
+/// Whether a link leads nowhere, or around in a circle.
+fn is_broken_link(path: &Path) -> bool {
+    path.is_symlink() && fs::metadata(path).is_err()
+}
 
 /// Opens a file. A FIFO that took its place a moment ago is refused too, and does not block.
 fn open(options: &mut OpenOptions, path: &Path) -> Result<File> {
@@ -30,7 +36,9 @@ fn open(options: &mut OpenOptions, path: &Path) -> Result<File> {
 /// Reads no pipe, no device, and nothing that is too large for the gate.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let read = || -> Result<Vec<u8>> {
-        let metadata = fs::metadata(path)?;
+        let metadata = fs::metadata(path);
+        ensure!(metadata.is_ok() || !is_broken_link(path), BROKEN_LINK);
+        let metadata = metadata?;
         // Opening a device may have an effect.
         ensure!(metadata.is_file() || metadata.is_dir(), NO_FILE);
         let mut bytes = Vec::new();
@@ -129,7 +137,7 @@ fn replaceable(path: &Path) -> Result<PathBuf> {
         Ok(metadata) if metadata.is_file() => Ok(fs::canonicalize(path)?),
         Ok(metadata) if metadata.is_dir() => bail!("it is a folder"),
         Ok(_) => bail!(NO_FILE),
-        Err(_) if path.is_symlink() => bail!("it is a broken link: remove it"),
+        Err(_) if is_broken_link(path) => bail!(BROKEN_LINK),
         Err(_) => Ok(path.to_owned()),
     }
 }
@@ -220,11 +228,7 @@ pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
             second.display()
         );
     }
-    if runs.is_empty() {
-        let newest =
-            newest_finished(path).map_or_else(String::new, |newest| format!("; the newest is {}", newest.display()));
-        bail!("{}: no finished run in this folder: no {NAME} in it or one level below{newest}", path.display());
-    }
+    ensure!(!runs.is_empty(), "{}: no finished run in this folder: no {NAME} in it or one level below", path.display());
     Ok(runs)
 }
 
@@ -235,13 +239,6 @@ fn stats_files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = entries.filter(is_stats).collect();
     files.sort();
     files
-}
-
-/// The newest folder of a finished command beside this one: `latest` may belong to a command that failed.
-fn newest_finished(folder: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(fs::canonicalize(folder).ok()?.parent()?).ok()?;
-    let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    folders.filter(|folder| folder.join("run-1/run.json").is_file()).max()
 }
 
 #[cfg(test)]

@@ -108,12 +108,30 @@ pub fn resolve(shell: &Shell, rev: &str) -> Result<String> {
     }
     let branch = rev.strip_prefix("origin/").unwrap_or(rev);
     match read(shell, &["rev-parse", "--is-shallow-repository"])?.as_deref() {
-        None => bail!("this is not a git repository, so it has no other commit"),
+        None => match refusal(shell) {
+            Some(reason) => bail!("{reason}"),
+            None => bail!("this is not a git repository, so it has no other commit"),
+        },
         Some("true") => bail!(
             "this shallow clone has no such commit: fetch it with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"
         ),
         Some(_) => bail!("commit not found: check the name, or fetch it with `git fetch origin {branch}`"),
     }
+}
+
+/// Git's own words, with its remedy, if it refuses the repository around the shell's folder: because another user owns it,
+/// or its format is newer than this git.
+pub fn refusal(shell: &Shell) -> Option<String> {
+    // The exit code of git's own errors.
+    const SAY: &str = "\"$@\" 2>&1; test $? = 128";
+    upwards(&shell.current_dir(), ".git")?;
+    let git = command(shell, &["rev-parse", "--git-dir"]);
+    let mut say = Command::new("/bin/sh");
+    say.args(["-c", SAY, "sh"]).arg(git.get_program()).args(git.get_args()).current_dir(shell.current_dir());
+    process::copy_environment(&git, &mut say);
+    let said = process::answer("git", say.env("LC_ALL", "C"), ANSWER_TIMEOUT).ok().flatten()?;
+    let words: Vec<&str> = said.trim_start_matches("fatal: ").split_whitespace().collect();
+    Some(format!("git: {}", words.join(" ")))
 }
 
 /// The path of the shell's folder in its repository: empty, or like `services/claims/`.

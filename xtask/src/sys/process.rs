@@ -126,13 +126,19 @@ impl Group {
     pub fn spawn(what: &'static str, command: &Command, log: &Path, grace: Duration) -> Result<Group> {
         let log = Log::open(log)?;
         let handle = || log.handle().with_context(|| format!("cannot write {}", log.path().display()));
-        let mut group = Group::start(what, command, [handle()?.into(), handle()?.into()], grace)?;
+        let mut group = Group::start(what, command, [handle()?.into(), handle()?.into()], grace, None)?;
         group.log = Some(Box::new(log));
         Ok(group)
     }
 
-    fn start(what: &'static str, command: &Command, [stdout, stderr]: [Stdio; 2], grace: Duration) -> Result<Group> {
-        let mut held_back = held_back(command);
+    fn start(
+        what: &'static str,
+        command: &Command,
+        [stdout, stderr]: [Stdio; 2],
+        grace: Duration,
+        input: Option<Vec<u8>>,
+    ) -> Result<Group> {
+        let mut held_back = held_back(command, input.is_some());
         let id = InheritedId::set_on(&mut held_back);
         held_back.process_group(0).stdin(Stdio::piped()).stdout(stdout).stderr(stderr);
         let mut child = held_back
@@ -144,6 +150,10 @@ impl Group {
         let guard = Guard::of(pid).ok();
         if let Some(mut go) = child.stdin.take() {
             let _ = go.write_all(b"go\n");
+            // A child that does not read its input holds up nobody but this thread.
+            if let Some(input) = input {
+                thread::spawn(move || go.write_all(&input));
+            }
         }
         Ok(Group { what, child, pid, log: None, status: None, grace, id, _registered: registered, _guard: guard })
     }
@@ -347,10 +357,11 @@ impl Drop for Guard {
 
 /// A command that waits for a line from us before it becomes `command`, without input. So the guard is there before
 /// the command is, and if we die earlier, it never begins.
-fn held_back(command: &Command) -> Command {
-    const ONCE_GUARDED: &str = "read -r _ && exec \"$@\" < /dev/null";
+fn held_back(command: &Command, has_input: bool) -> Command {
+    // A shell reads a line byte by byte, so the rest of a pipe is left for the command.
+    let once_guarded = if has_input { "read -r _ && exec \"$@\"" } else { "read -r _ && exec \"$@\" < /dev/null" };
     let mut held_back = Command::new("/bin/sh");
-    held_back.args(["-c", ONCE_GUARDED, "sh"]).arg(command.get_program()).args(command.get_args());
+    held_back.args(["-c", once_guarded, "sh"]).arg(command.get_program()).args(command.get_args());
     copy_environment(command, &mut held_back);
     if let Some(folder) = command.get_current_dir() {
         held_back.current_dir(folder);
@@ -480,13 +491,19 @@ const ANSWER_BYTES: u64 = 64_000_000;
 
 /// Returns what a program prints, or `None` if it cannot be started, or fails.
 pub fn answer(what: &'static str, command: &Command, timeout: Duration) -> Result<Option<String>> {
-    let answer = answer_bytes(what, command, timeout)?;
+    let answer = answer_bytes(what, command, None, timeout)?;
     Ok(answer.and_then(|answer| Some(String::from_utf8(answer).ok()?.trim_end_matches(['\r', '\n']).to_owned())))
 }
 
-pub fn answer_bytes(what: &'static str, command: &Command, timeout: Duration) -> Result<Option<Vec<u8>>> {
+/// Like [`answer`], with every byte, for a program that may read an input.
+pub fn answer_bytes(
+    what: &'static str,
+    command: &Command,
+    input: Option<Vec<u8>>,
+    timeout: Duration,
+) -> Result<Option<Vec<u8>>> {
     let output = [Stdio::piped(), Stdio::null()];
-    let Ok(mut group) = Group::start(what, command, output, Duration::ZERO) else { return Ok(None) };
+    let Ok(mut group) = Group::start(what, command, output, Duration::ZERO, input) else { return Ok(None) };
     let Some(stdout) = group.child.stdout.take() else { return Ok(None) };
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {

@@ -51,7 +51,10 @@ impl SessionFile {
         if is_in_use(path.parent().unwrap_or(Path::new(""))) {
             bail!("{folder}: `{command}` is still running: wait for its verdict");
         }
-        bail!("{folder}: `{command}` ended without a verdict: run it again")
+        let newest = newest_with_verdict(path.parent().unwrap_or(Path::new("")));
+        let or =
+            newest.map_or_else(String::new, |newest| format!(", or judge the newest with one: {}", newest.display()));
+        bail!("{folder}: `{command}` ended without a verdict: run it again{or}")
     }
 
     /// Records that the command of this folder has reached its verdict.
@@ -67,6 +70,17 @@ impl SessionFile {
         let text = serde_json::to_string_pretty(self).context("cannot write session.json")?;
         files::write_atomically(&folder.join(SessionFile::NAME), &text)
     }
+}
+
+/// The newest folder beside this one of a command that has reached its verdict.
+fn newest_with_verdict(folder: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(fs::canonicalize(folder).ok()?.parent()?).ok()?;
+    let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let has_verdict = |folder: &PathBuf| {
+        let text = files::read_to_string(&folder.join(SessionFile::NAME)).unwrap_or_default();
+        serde_json::from_str(&text).is_ok_and(|file: SessionFile| file.has_verdict)
+    };
+    folders.filter(has_verdict).max()
 }
 
 /// Whether a command holds the lock of its folder.

@@ -30,6 +30,8 @@ for value in $FAKE_P95_MS; do
 done
 # Or the service says how slow it is.
 [ -f "$PIDS/p95" ] && p95=$(cat "$PIDS/p95")
+# So does one that runs already, by its port.
+[ -f "$PIDS/p95-${host##*:}" ] && p95=$(cat "$PIDS/p95-${host##*:}")
 failures=${FAKE_FAILURES:-0}
 name=${FAKE_NAME:-/claims}
 p99=${FAKE_P99_MS:-400}

@@ -160,7 +160,8 @@ fn an_interrupt_keeps_what_is_finished_and_judges_nothing() {
     let output = repository.finish(child);
     assert_eq!((output.code, output.stdout.as_str()), (130, ""), "{}", output.stderr);
     assert!(repository.folder.join("target/perf/latest/run-1/perf_results_stats.csv").is_file());
-    assert_eq!(repository.perf("target/perf/latest").code, 0, "the finished run can be judged");
+    repository.refuses("target/perf/latest", "ended without a verdict: run it again");
+    assert_eq!(repository.perf("target/perf/latest/run-1").code, 0, "the finished run can be judged");
     repository.assert_clean();
 }
 
@@ -587,7 +588,7 @@ fn a_signal_in_any_phase_leaves_nothing() {
 
         let repository = scratch(&format!("signal-load-{signal}")).with("FAKE_LOCUST", "waits");
         interrupt(&repository, "pids/locust", signal, code);
-        repository.refuses("target/perf/latest", "no finished run in this folder");
+        repository.refuses("target/perf/latest", "ended without a verdict: run it again");
         let repository = repository.with("FAKE_LOCUST", "");
         assert_eq!(repository.perf("").code, 0);
         let finished = repository.sh("readlink target/perf/latest");
@@ -595,7 +596,7 @@ fn a_signal_in_any_phase_leaves_nothing() {
         assert_eq!(repository.perf("").code, 2);
         repository.refuses(
             "target/perf/latest",
-            &format!("the newest is {}", repository.path("target/perf").join(&finished).display())
+            &format!("or judge the newest with one: {}", repository.path("target/perf").join(&finished).display())
                 .replace(&format!("{}/", repository.folder.display()), ""),
         );
 

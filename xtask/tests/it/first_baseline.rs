@@ -113,5 +113,35 @@ fn a_baseline_without_any_answer_of_an_endpoint_is_not_saved() {
     // Results of others become a baseline all the same.
     scratch.sh("rm perf_baseline.json");
     scratch.write("bare.csv", csv);
-    assert_eq!(scratch.perf("bare.csv").code, 0);
+    let output = scratch.perf("bare.csv");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let headline = "from 1 run; all 10 requests of POST /b failed; commit perf_baseline.json";
+    assert!(output.stdout.lines().last().unwrap().ends_with(headline), "{}", output.stdout);
+}
+
+#[test]
+fn baseline_of_one_run_on_a_branch_has_its_next_steps() {
+    let scratch = bare("branch");
+    let next = |output: &crate::support::Output| {
+        let text = output.stdout.replace(":\n  ", ": ");
+        text.lines().filter_map(|line| line.strip_prefix("next: ").map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let commit = "commit the baseline: git add perf_baseline.json && git commit -m \"Performance baseline\"";
+    let more =
+        "record more runs, since one run against one is wrong one time in ten: cargo xtask perf --update-baseline";
+    let compare = "after your next change, compare against it: cargo xtask perf";
+    assert_eq!(next(&scratch.perf("")), [commit, more, compare]);
+    scratch.sh("rm perf_baseline.json; git remote add origin /nowhere; git update-ref refs/remotes/origin/main HEAD");
+    scratch.sh("git checkout -qb mine; git commit -q --allow-empty -m mine");
+    let against = "compare with the branch that yours is based on: cargo xtask perf --against origin/main";
+    assert_eq!(next(&scratch.perf("")), [against, commit, more]);
+    assert!(scratch.perf("--against origin/main --max-runs 2").code == 0);
+    // CI checks out no branch.
+    scratch.sh("rm perf_baseline.json; git checkout -q --detach");
+    assert_eq!(next(&scratch.perf(""))[0], against);
+    scratch.sh("rm perf_baseline.json; git checkout -q origin/main");
+    assert_eq!(next(&scratch.perf(""))[0], commit);
+    // Several runs need no more.
+    scratch.sh("rm perf_baseline.json runs-made");
+    assert_eq!(next(&scratch.perf("--min-runs 2")), [commit, compare]);
 }

@@ -454,7 +454,7 @@ fn text_of_others_is_masked_visible_and_no_command_wherever_it_is_printed() {
         move |scratch: Scratch| scratch.toml("command = \"exec ", &format!("command = \"{script}; exec "))
     };
     type Change<'a> = Box<dyn Fn(Scratch) -> Scratch + 'a>;
-    let cases: [(&str, Change, &str, i32); 7] = [
+    let cases: [(&str, Change, &str, i32); 6] = [
         ("service", Box::new(service(&format!("printf '{OBEYED}'; exit 3"))), "", 2),
         (
             "build",
@@ -467,7 +467,6 @@ fn text_of_others_is_masked_visible_and_no_command_wherever_it_is_printed() {
         ("locust", Box::new(said), "--verbose", 0),
         ("locust-fails", Box::new(move |scratch| said(scratch).with("FAKE_LOCUST", "exit1")), "", 2),
         ("folded", Box::new(move |scratch| said(scratch).with("GITHUB_ACTIONS", "true")), "", 0),
-        ("named", Box::new(|scratch| scratch.with("FAKE_NAME", "/##[error]a")), "--verbose", 1),
         (
             "pip",
             Box::new(|scratch: Scratch| {

@@ -1,5 +1,7 @@
 //! `cargo xtask history`: the accepted baselines of a scratch repository.
 
+use std::fmt::Write as _;
+
 use judge::baseline::file::Baseline;
 use judge::model::run::{Machine, Provenance};
 use serde_json::Value;
@@ -229,4 +231,61 @@ fn without_git_or_a_committed_baseline_there_is_no_history() {
     refuses(&scratch, "", "git has no version of perf_baseline.json on this branch: commit the baseline first");
     accept(&scratch, "no JSON", "Ann", "2026-01-01", "1");
     refuses(&scratch, "", "is left out: this is not a JSON object");
+}
+
+/// Commits baselines of these notes, one after the other, without a process for each.
+fn import(scratch: &Scratch, notes: impl Iterator<Item = String>) {
+    let mut stream = String::from("reset refs/heads/main\nfrom refs/heads/main^0\n");
+    for (number, note) in notes.enumerate() {
+        let text = VERSION_1_0.replace("\"notes\"", "\"was\"").replacen('{', &format!("{{\"notes\":\"{note}\","), 1);
+        let time = 1_700_000_000 + 86_400 * number;
+        let _ = write!(
+            stream,
+            "commit refs/heads/main\ncommitter A <a@example.org> {time} +0000\ndata 1\nx\nM 100644 inline perf_baseline.json\ndata {}\n{text}\n",
+            text.len()
+        );
+    }
+    scratch.write("stream", &stream);
+    scratch.sh("git fast-import --quiet --force < stream && rm stream && git reset -q --hard");
+}
+
+#[test]
+fn history_of_many_megabytes_is_read() {
+    let scratch = repository("megabytes");
+    import(&scratch, (0..70).map(|number| format!("{number} {}", "x".repeat(960_000))));
+    let output = history(&scratch, "--report history.json");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let json: Value = serde_json::from_str(&scratch.read("history.json")).unwrap();
+    assert_eq!(json["series"][0]["versions"].as_array().unwrap().len(), 70);
+    scratch.write("perf.toml", "[drift]\np95 = \"25%\"\n");
+    scratch.write("ok.csv", crate::support::RESULTS);
+    let output = scratch.perf("ok.csv");
+    assert!(output.code != 2, "{}", output.stderr);
+}
+
+#[test]
+fn history_of_thousands_of_baselines_is_read() {
+    let scratch = repository("thousands");
+    import(&scratch, (0..3300).map(|number| number.to_string()));
+    let output = history(&scratch, "--report history.json");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let json: Value = serde_json::from_str(&scratch.read("history.json")).unwrap();
+    assert_eq!(json["series"][0]["versions"].as_array().unwrap().len(), 3300);
+    // Only what was accepted since then is read.
+    scratch.sh("git tag recent HEAD~3");
+    let output = history(&scratch, "--since recent --report history.json");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+}
+
+#[test]
+fn commit_whose_name_looks_like_an_age_wins_and_an_age_is_bounded() {
+    let scratch = with_five("age-or-commit");
+    scratch.sh("git tag 1234567d HEAD~1 && git tag 90d HEAD~1");
+    for name in ["1234567d", "90d"] {
+        let output = history(&scratch, &format!("--since {name}"));
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert!(output.stdout.contains(name), "{name}: {}", output.stdout);
+    }
+    refuses(&scratch, "--since 7654321d", "since 7654321d: git knows no such commit here");
+    assert_eq!(history(&scratch, "--since 36500d").code, 0);
 }

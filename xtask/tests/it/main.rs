@@ -11,6 +11,7 @@ mod bisect;
 mod checkouts;
 mod closed_loop;
 mod confirm;
+mod deployments;
 mod drift;
 mod faults;
 mod first_baseline;

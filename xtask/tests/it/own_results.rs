@@ -42,6 +42,7 @@ fn one_edited_number_gets_its_verdict_with_a_warning() {
         let warning = "run_stats.csv: line 2: percentiles are not in order: was the file edited?";
         let flat = output.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(flat.contains(warning), p95 != "350", "{flat}");
+        assert_eq!(output.stdout.lines().last().unwrap().contains(warning), p95 != "350", "in the headline too");
     }
 }
 
@@ -175,4 +176,111 @@ fn users_of_results_give_them_a_corrected_p95() {
     assert!(judged.contains("p95_corrected") && !judged.contains("stalls of the service"), "{judged}");
     assert_last(&scratch.perf("run.json --users 5"), 2, "only 5.0 users were active on average (10.0 in the baseline)");
     assert_last(&scratch.perf("run.json --users 10 --spawn-rate 2"), 2, "load flags have no effect");
+}
+
+/// The steps of a report, which work in the folder where it was printed.
+fn steps(output: &Output) -> Vec<String> {
+    let text = output.stdout.replace(":\n  ", ": ");
+    text.lines().filter_map(|line| line.strip_prefix("next: ").map(str::to_owned)).collect()
+}
+
+#[test]
+fn next_steps_of_results_work_when_they_are_copied() {
+    let row = |name: &str, p95: u32| format!("GET,{name},450,0,100,15,100,{p95},400\n");
+    let file = |rows: &str, requests: u32| {
+        let header = "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n";
+        format!("{header}{rows},Aggregated,{requests},0,100,15,100,300,400\n")
+    };
+    let scratch = bare("next-steps");
+    let more =
+        "pass two or more results of the same load, saved as the baseline too, since their spread shows the noise";
+    // Slower: p95 is 300 ms in the baseline of the brief.
+    scratch.write("slow run.csv", &csv("450,0,100,15,100,500,500"));
+    let failed = scratch.script("\"$XTASK\" perf 'slow run.csv'");
+    let accept = "accept it: cargo xtask perf 'slow run.csv' --update-baseline --note \"why it is slower\"";
+    assert_eq!(steps(&failed), [more, accept]);
+    // Errors: the list beside the file, if there is one.
+    scratch.write("bad_stats.csv", &csv("450,90,100,15,100,300,400"));
+    assert_eq!(steps(&scratch.perf("bad_stats.csv")), [more]);
+    scratch.write("bad_failures.csv", "Method,Name,Error,Occurrences\nGET,/a,404,90\n");
+    assert_eq!(steps(&scratch.perf("bad_stats.csv")), ["see the errors: head bad_failures.csv", more]);
+    // A missing endpoint is no fault of the machine.
+    scratch.sh("rm perf_baseline.json");
+    scratch.write("two.csv", &file(&format!("{}{}", row("/a", 300), row("/b", 300)), 900));
+    assert_eq!(
+        steps(&scratch.perf("two.csv")),
+        [
+            "commit the baseline: git add perf_baseline.json && git commit -m \"Performance baseline\"",
+            "pass more results of this load, since one run against one is wrong one time in ten",
+            "after your next change, judge its results against it",
+        ]
+    );
+    scratch.write("one.csv", &file(&row("/a", 301), 450));
+    let missing = scratch.perf("one.csv --strict");
+    let restore = "restore the task, or accept the new load: cargo xtask perf one.csv --update-baseline --note \"why the endpoint is gone\"";
+    assert_eq!(steps(&missing), [more, restore], "{}", missing.stdout);
+    let command = restore.split_once(": cargo xtask ").unwrap().1;
+    assert_eq!(scratch.script(&format!("\"$XTASK\" {command}")).code, 0);
+    // Nothing to do, of two equal runs.
+    scratch.write("three.csv", &file(&row("/a", 302), 450));
+    assert_eq!(scratch.perf("one.csv three.csv --update-baseline").code, 0);
+    let shown = steps(&scratch.perf("one.csv three.csv"));
+    assert_eq!(shown, ["nothing to do; see every endpoint: cargo xtask perf one.csv three.csv --verbose"]);
+}
+
+#[test]
+fn next_steps_of_a_measurement_keep_its_host_and_its_load() {
+    let scratch = Scratch::new("next-load").with("FAKE_P95_MS", "500");
+    let output = scratch.perf("--max-runs 1 --users 5 --run-time 1s --processes 2 -- --tags 'a b'");
+    let accept = "accept it: cargo xtask perf --users 5 --run-time 1s --processes 2 --update-baseline --note \"why it is slower\" -- --tags";
+    assert!(steps(&output).iter().any(|step| step.starts_with(accept)), "{:?} {}", steps(&output), output.stderr);
+}
+
+/// An improvement that is no more than rounding is no gain.
+#[test]
+fn gain_within_rounding_is_not_praised() {
+    let scratch = bare("gain");
+    for (name, p95) in [("a", 400), ("b", 400), ("c", 391), ("d", 391), ("e", 300), ("f", 301)] {
+        scratch.write(&format!("{name}.csv"), &csv(&format!("{},0,100,15,100,{p95},400", 450 + p95)));
+    }
+    assert_eq!(scratch.perf("a.csv b.csv --update-baseline").code, 2, "equal runs");
+    scratch.write("b.csv", &csv("451,0,100,15,100,401,401"));
+    assert_eq!(scratch.perf("a.csv b.csv --update-baseline").code, 0);
+    scratch.write("d.csv", &csv("452,0,100,15,100,392,400"));
+    let praises = |output: &Output| steps(output).iter().any(|step| step.starts_with("keep the gain"));
+    assert!(!praises(&scratch.perf("c.csv d.csv")), "9 ms of 10 ms");
+    assert!(praises(&scratch.perf("e.csv f.csv")));
+}
+
+/// A PASS names the endpoints that it could not judge.
+#[test]
+fn endpoints_over_their_limits_without_evidence_are_in_the_headline() {
+    let scratch = bare("doubted");
+    let file = |b: u32, c: u32| {
+        format!(
+            "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n\
+             GET,/a,400,0,100,15,100,300,400\nGET,/b,30,0,100,15,100,{b},900\nGET,/c,20,0,100,15,100,{c},900\n\
+             ,Aggregated,450,0,100,15,100,300,400\n"
+        )
+    };
+    scratch.sh("rm perf_baseline.json");
+    for (name, b, c) in [("before", 300, 300), ("one", 480, 301), ("two", 480, 420)] {
+        scratch.write(&format!("{name}.csv"), &file(b, c));
+    }
+    assert_eq!(scratch.perf("before.csv").code, 0);
+    let last = |name: &str| scratch.perf(name).stdout.lines().last().unwrap().to_owned();
+    assert_eq!(last("before.csv"), "PASS: p95 +0.0% (limit +20%), all metrics within their limits");
+    let prefix = "PASS: p95 +0.0% (limit +20%), within the limits, as are";
+    assert_eq!(
+        last("one.csv"),
+        format!(
+            "{prefix} 2 of 3 endpoints; 1 endpoint is over its limits with too few runs or requests to tell: GET /b p95 +60%"
+        )
+    );
+    assert_eq!(
+        last("two.csv"),
+        format!(
+            "{prefix} 1 of 3 endpoints; 2 endpoints are over their limits with too few runs or requests to tell, worst GET /b p95 +60%"
+        )
+    );
 }

@@ -72,9 +72,9 @@ fn a_configuration_error_points_at_its_line() {
             ]],
         ),
         (
-            "[limits.\"GET /a\"]\navg_response_time = \"20%\"\n",
+            "[limits.\"GET /a\"]\ntotal_requests = \"20%\"\n",
             expect![[
-                r#":2: [limits."GET /a"] `avg_response_time`: `avg_response_time` is shown but not judged, so it takes no limit"#
+                r#":2: [limits."GET /a"] `total_requests`: `total_requests` is shown but not judged, so it takes no limit"#
             ]],
         ),
         ("[runs]\nmin = 9\n", expect![":1: [runs] `min` is 9, more than `max`, which is 8"]),

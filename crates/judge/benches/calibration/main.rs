@@ -19,26 +19,13 @@ use simulation::{Simulation, Sizes};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/calibration.md");
 
-const FULL: Sizes = Sizes { series: 5000, endpoints: 1000, errors: 3000, starts: 3000, dependence: 3000, rounds: 5000 };
-const SMOKE: Sizes = Sizes { series: 20, endpoints: 2, errors: 10, starts: 10, dependence: 10, rounds: 20 };
+const FULL: Sizes =
+    Sizes { series: 5000, endpoints: 1000, errors: 3000, starts: 3000, dependence: 3000, rounds: 5000, requests: 300 };
+const SMOKE: Sizes =
+    Sizes { series: 20, endpoints: 2, errors: 10, starts: 10, dependence: 10, rounds: 20, requests: 1 };
 
 fn main() -> io::Result<ExitCode> {
     let is_bench = env::args().any(|arg| arg == "--bench");
-    if let Some(comparisons) = env::args().skip_while(|arg| arg != "structures").nth(1) {
-        let comparisons = comparisons.parse().expect("a number of comparisons");
-        let which = env::args().skip_while(|arg| arg != "structures").nth(2).unwrap_or_default();
-        for (name, table) in [
-            ("structures", simulation::structures::table as fn(usize) -> Table),
-            ("repairs", simulation::repairs::table),
-            ("unchanged", simulation::coverage::unchanged_table),
-            ("found", simulation::coverage::found_table),
-        ] {
-            if which.is_empty() || which == name {
-                print!("{}", markdown(&table(comparisons)));
-            }
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
     let started = Instant::now();
     let simulation = Simulation::run(if is_bench { FULL } else { SMOKE });
     let promises = simulation.promises(0.0);

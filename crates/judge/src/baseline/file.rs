@@ -359,7 +359,7 @@ pub const CONTENT_BYTES: &str = "content_bytes";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pooled {
     pub p95_ms: f64,
-    /// Of each run, the requests that took longer than that.
+    /// Of each run, the requests that took longer than the p95.
     pub above_p95: Vec<f64>,
     /// Of each run, all requests.
     pub requests: Vec<f64>,

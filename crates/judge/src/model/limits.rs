@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
 use wildmatch::WildMatch;
 
 use crate::model::day::Day;
-use crate::model::run::{EndpointName, Metric};
+use crate::model::run::{EndpointName, LEAST_REQUESTS, Metric};
 
 /// How much worse a metric may be than its baseline. All limits are strict: exactly at the limit passes.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,8 +41,15 @@ impl Level {
 }
 
 /// In the order of the findings: errors first, since the latencies of a failing service mean little.
-pub const JUDGED: [Metric; 6] =
-    [Metric::ErrorRate, Metric::P95, Metric::P95Corrected, Metric::P99, Metric::P50, Metric::RequestsPerSec];
+pub const JUDGED: [Metric; 7] = [
+    Metric::ErrorRate,
+    Metric::P95,
+    Metric::P95Corrected,
+    Metric::P99,
+    Metric::P50,
+    Metric::AvgResponseTime,
+    Metric::RequestsPerSec,
+];
 
 pub type Limits = BTreeMap<Metric, Limit>;
 
@@ -70,10 +78,10 @@ impl Limit {
         let (relative_unit, unit, bound_word, example) = match metric {
             Metric::ErrorRate => ("pp", "%", "max", "\"2pp\" or \"max 5%\""),
             Metric::RequestsPerSec => ("%", "/s", "min", "\"30%\" or \"min 10/s\""),
-            Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99 => {
+            Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99 | Metric::AvgResponseTime => {
                 ("%", "ms", "max", "\"20%\", \"20% and 5 ms\" or \"max 500 ms\"")
             }
-            Metric::AvgResponseTime | Metric::TotalRequests => {
+            Metric::TotalRequests => {
                 bail!("`{metric}` is shown but not judged, so it takes no limit")
             }
         };
@@ -187,6 +195,16 @@ impl Accepted {
     }
 }
 
+/// What becomes of runs that could not show whether p95 is within its limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Inconclusive {
+    /// Nobody can act on such a red.
+    #[default]
+    Pass,
+    NoVerdict,
+}
+
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// The limits of all requests together, and of endpoints without limits of their own.
@@ -202,12 +220,31 @@ pub struct Rules {
     pub min_runs: usize,
     /// The verdict of all these runs is the one that counts, and the gate stops once it is as good as known.
     pub max_runs: usize,
+    /// The same for rounds whose runs vary by more than 10%, if these are more.
+    pub max_noisy_rounds: usize,
+    /// Whether the runs are all that there are, such as result files.
+    pub is_complete: bool,
+    /// The requests that a run needs to be judged by its percentiles.
+    pub min_requests: u64,
+    pub inconclusive: Inconclusive,
 }
 
 impl Default for Rules {
     fn default() -> Rules {
         let (limits, endpoint_limits, accepted) = (default_limits(), Vec::new(), Vec::new());
-        Rules { limits, endpoint_limits, accepted, strict: false, paired: false, min_runs: 1, max_runs: 8 }
+        Rules {
+            limits,
+            endpoint_limits,
+            accepted,
+            strict: false,
+            paired: false,
+            min_runs: 1,
+            max_runs: 8,
+            max_noisy_rounds: 0,
+            is_complete: false,
+            min_requests: LEAST_REQUESTS,
+            inconclusive: Inconclusive::Pass,
+        }
     }
 }
 
@@ -227,6 +264,11 @@ impl Rules {
     /// The exception that holds for a series today.
     pub fn accepted(&self, endpoint: EndpointName, metric: Metric) -> Option<&Accepted> {
         self.accepted.iter().find(|accepted| !accepted.is_expired() && accepted.covers(endpoint, metric))
+    }
+
+    /// The runs or rounds that may be made in any case.
+    pub fn most_runs(&self) -> usize {
+        self.max_runs.max(self.max_noisy_rounds)
     }
 
     pub fn fails(&self, limit: &Limit) -> bool {

@@ -234,6 +234,27 @@ impl Precision {
     }
 }
 
+/// The smallest change of a response time that the measurement can show.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Resolution {
+    /// The coarser one of both sides.
+    pub precision: Precision,
+    /// How much later than with the baseline the load generator may have noticed an answer.
+    pub lateness_ms: f64,
+}
+
+impl Resolution {
+    /// In ms; 0 for a metric that is no response time.
+    pub fn ms(self, metric: Metric, value_ms: f64) -> f64 {
+        match metric {
+            _ if metric.is_percentile() => self.precision.resolution_ms(value_ms) + self.lateness_ms,
+            // A mean is not rounded.
+            Metric::AvgResponseTime => self.lateness_ms,
+            _ => 0.0,
+        }
+    }
+}
+
 /// An endpoint by Locust's Type and Name; `None` is all requests together, Locust's `Aggregated`.
 pub type EndpointName<'a> = Option<&'a str>;
 
@@ -448,6 +469,9 @@ pub struct Provenance {
     /// From the root; several with commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locustfile_path: Option<String>,
+    /// The service that ran already, if it was compared with another one. It has no known commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }

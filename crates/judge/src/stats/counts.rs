@@ -86,6 +86,36 @@ impl Rates {
         })
     }
 
+    /// Compares the requests of the candidate that took longer than a limit with the share of the baseline's requests
+    /// that may: `above` are the baseline's own counts, run by run, for the dispersion alone.
+    ///
+    /// A quantile q of the baseline is a threshold that by its definition the share 1 - q of its sample exceeds. Counting
+    /// how many of the other sample exceed it and testing the two shares is the control quantile test (Mathisen 1943, A
+    /// Method of Testing the Hypothesis that Two Samples Are from the Same Population, Annals of Mathematical Statistics
+    /// 14; Gastwirth 1968, The First-Median Test, Journal of the American Statistical Association 63). Here the threshold
+    /// is the quantile times its limit, so a significant result means a quantile over the limit.
+    ///
+    /// `runs` are all runs of the candidate, with those that had no such request.
+    pub fn over_quantile(above: &[Counts], quantile: f64, candidate: &[Counts], runs: usize) -> Option<Rates> {
+        let rates = Rates::between(above, candidate)?;
+        let requests = rates.baseline.requests;
+        // The requests from the quantile on, as `percentile_rank` counts.
+        let failures = requests - (quantile * requests).floor();
+        Some(Rates { baseline: Counts { failures, requests }, candidate_runs: runs, ..rates })
+    }
+
+    /// Whether so many candidate requests that fail at this rate would be significant.
+    pub(crate) fn would_show(&self, requests: f64, rate: f64, level: f64) -> bool {
+        fisher(self.baseline, Counts { failures: (rate * requests).floor(), requests: requests.floor() }) <= level
+    }
+
+    /// These rates with a baseline whose rate is `points` higher.
+    pub(crate) fn beyond(&self, points: f64) -> Rates {
+        let Counts { failures, requests } = self.baseline;
+        let failures = (failures + points / 100.0 * requests).ceil().min(requests);
+        Rates { baseline: Counts { failures, requests }, ..*self }
+    }
+
     pub fn change(&self) -> f64 {
         100.0 * (self.candidate.rate() - self.baseline.rate())
     }
@@ -224,6 +254,17 @@ pub fn fisher(baseline: Counts, candidate: Counts) -> f64 {
         at -= 1.0;
     }
     (1.0 - below).clamp(0.0, 1.0)
+}
+
+/// The probability of so few counts in the runs of the candidate, or fewer, if the baseline's rate is at most `factor` times
+/// theirs: the conditional test of two Poisson rates, whose counts are binomial given their sum (Przyborowski & Wilenski
+/// 1940, Homogeneity of Results in Testing Samples from Poisson Series, Biometrika 31).
+pub fn fewer(candidate: &[f64], baseline: &[f64], factor: f64) -> f64 {
+    let (now, before) = (candidate.iter().sum::<f64>(), baseline.iter().sum::<f64>());
+    let exposure = candidate.len() as f64 / factor;
+    let share = exposure / (exposure + baseline.len() as f64);
+    // The lower tail of the binomial distribution as a beta distribution (DLMF 8.17.5).
+    if before <= 0.0 { 1.0 } else { Beta::new(before, now + 1.0).cdf(1.0 - share) }
 }
 
 fn ln_choose(n: f64, k: f64) -> f64 {

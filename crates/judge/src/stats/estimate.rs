@@ -235,7 +235,18 @@ impl Difference {
 
     /// One-sided: the probability of at least such a change for the worse if there is none.
     pub fn p_value(&self, worse: Worse) -> f64 {
-        let (mean, standard_error) = (worse.sign() * self.mean, self.standard_error());
+        self.p_value_beyond(0.0, worse)
+    }
+
+    /// The standard deviation of one run, or of the difference of one round, in percent for ratios.
+    pub(crate) fn spread_pct(&self) -> f64 {
+        100.0 * self.variance.sqrt()
+    }
+
+    /// The same of a true change that is no worse than `change`.
+    pub fn p_value_beyond(&self, change: f64, worse: Worse) -> f64 {
+        let mean = worse.sign() * (self.mean - self.scaled(change));
+        let standard_error = self.standard_error();
         if standard_error > 0.0 {
             return upper_tail(mean / standard_error, self.freedom);
         }

@@ -34,9 +34,11 @@ impl Noise {
         }
     }
 
-    pub(crate) fn p_value(&self, worse: Worse) -> f64 {
+    /// The probability that noise alone makes such a change for the worse, if the true change is `beyond`.
+    pub(crate) fn p_value(&self, beyond: f64, worse: Worse) -> f64 {
         match self {
-            Noise::Spread(difference) => difference.p_value(worse),
+            Noise::Spread(difference) => difference.p_value_beyond(beyond, worse),
+            Noise::Counts(rates) if beyond > 0.0 => rates.beyond(beyond).p_value(),
             Noise::Counts(rates) => rates.p_value(),
         }
     }
@@ -63,12 +65,14 @@ pub(crate) struct Proof {
     /// Of an endpoint its own noise, of a p95 in a gap the noise of the mean.
     pub noise: Noise,
     pub worse: Worse,
+    /// The change that is no finding, which the true change must exceed.
+    pub beyond: f64,
     /// The largest p-value that proves it.
     pub level: f64,
 }
 
 impl Proof {
     pub(crate) fn is_given(&self) -> bool {
-        self.noise.p_value(self.worse) <= self.level
+        self.noise.p_value(self.beyond, self.worse) <= self.level
     }
 }

@@ -10,13 +10,15 @@ use anyhow::{Result, bail};
 
 use crate::baseline::chain::Version;
 use crate::baseline::file::Baseline;
-use crate::model::limits::{Accepted, JUDGED, Level, Rules};
+use crate::model::limits::{Accepted, Inconclusive, JUDGED, Level, Rules};
 use crate::model::program;
-use crate::model::run::{EndpointName, LEAST_REQUESTS, Metric, Run};
+use crate::model::run::{EndpointName, LEAST_REQUESTS, Metric, Resolution, Run};
 use crate::model::text::nearest;
 pub use crate::stats::ERROR;
 use crate::verdict::accepted::{Applied, State, applied};
 use crate::verdict::decision::{Decision, Evidence, Judge, Presence, Reason, Row};
+use crate::verdict::endpoints::Coverage;
+use crate::verdict::sensitivity::{Sensitivity, max_runs, resolution};
 pub use crate::verdict::series::LEAST_SAMPLES;
 
 /// The runs that a baseline of one run takes at least: only the candidate's runs show its noise.
@@ -29,16 +31,9 @@ const LEAST_SHARE_OF_MEDIAN: f64 = 0.1;
 pub enum Verdict {
     /// No series fails; warnings may be there.
     Pass,
+    /// No series fails, but the runs could not show that p95 or `p95_corrected` is within its limit.
+    Inconclusive,
     Fail,
-}
-
-impl Verdict {
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Verdict::Pass => 0,
-            Verdict::Fail => 1,
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +76,17 @@ pub struct Comparison<'a> {
     pub cannot_fail: Vec<Metric>,
     pub strict: bool,
     pub verdict: Verdict,
+    pub inconclusive: Inconclusive,
     pub least_runs: usize,
+    /// The runs or rounds allowed.
+    pub max_runs: usize,
+    /// How many endpoints the runs can judge by their p95.
+    pub coverage: Coverage,
+    pub resolution: Resolution,
     /// For a baseline of one run: the smallest change of p95 that is detectable with 80% power, if it had five.
     pub detectable_by_five: Option<f64>,
+    /// Whether p95 could have changed by more than its limit without being detected.
+    is_insensitive: bool,
     /// In the order of the rules.
     pub exceptions: Vec<Applied<'a>>,
     pub drift: Option<Drift<'a>>,
@@ -173,20 +176,40 @@ impl<'a> Comparison<'a> {
         self.drift.as_ref().is_some_and(|drift| drift.rows.iter().any(|of_drift| ptr::eq(of_drift, row)))
     }
 
+    pub fn exit_code(&self) -> u8 {
+        match (self.verdict, self.inconclusive) {
+            (Verdict::Fail, _) => 1,
+            (Verdict::Inconclusive, Inconclusive::NoVerdict) => 2,
+            (Verdict::Pass | Verdict::Inconclusive, _) => 0,
+        }
+    }
+
+    /// Whether no further run could change the verdict, and a pass rests on runs that could have shown a change as large
+    /// as the limit.
     pub fn is_conclusive(&self) -> bool {
+        self.is_settled() && (self.verdict == Verdict::Fail || !self.is_insensitive)
+    }
+
+    fn is_settled(&self) -> bool {
         self.unsettled().next().is_none()
     }
 
     /// Until the verdict is conclusive, within the runs allowed.
-    pub fn wants_another_run(&self, rules: &Rules) -> bool {
+    pub fn wants_another_run(&self) -> bool {
         let made = self.runs.candidate;
-        made < self.least_runs || (made < rules.max_runs && !self.is_conclusive())
+        made < self.least_runs || (made < self.max_runs && !self.is_settled())
     }
 
     /// Whether there is one run on each side, so that the intervals of endpoints come from their requests.
     pub fn rests_on_requests(&self) -> bool {
         self.runs == RunCounts { baseline: 1, candidate: 1 }
             && self.endpoints.iter().any(|row| row.evidence.interval.is_some())
+    }
+
+    /// Whether the runs have too few requests for percentiles, and yet show a regression.
+    pub fn is_proven_by_few_answers(&self) -> bool {
+        let reason = self.total_row(Metric::P95).and_then(|row| row.decision?.reason());
+        matches!(reason, Some(Reason::FewAnswers(few)) if few.is_proven)
     }
 
     /// Whether so many requests fail that the latencies are mostly of failed requests.
@@ -228,8 +251,13 @@ pub fn too_few_requests(requests: &[u64], min_requests: u64) -> Option<TooFewReq
 /// The judged metrics that the baseline lacks. Without a metric on which the gate fails, it could not fail, so that is an
 /// error, and so is a run of too few requests.
 pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
-    // A baseline without a histogram has no p95_corrected, and its row shows that.
-    let needed = JUDGED.into_iter().filter(|metric| *metric != Metric::P95Corrected);
+    // A baseline without a histogram has no p95_corrected, and its row shows that. The mean needs no limit.
+    let is_needed = |metric: &Metric| match metric {
+        Metric::P95Corrected => false,
+        Metric::AvgResponseTime => rules.limit(None, *metric).is_some(),
+        _ => true,
+    };
+    let needed = JUDGED.into_iter().filter(is_needed);
     let lacking: Vec<Metric> = needed.filter(|metric| baseline.total(*metric).is_none()).collect();
     let is_blocking = |metric: &&Metric| rules.limit(None, **metric).is_some_and(|limit| limit.level == Level::Fail);
     if let Some(metric) = lacking.iter().find(is_blocking) {
@@ -264,14 +292,18 @@ impl Rules {
 /// while an endpoint needs evidence and two runs to fail. Refuses what [`lacking`] refuses.
 pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
     let lacking = lacking(baseline, rules)?;
-    // If the two sides differ in precision, the coarser one decides.
-    let precision = Run::coarsest(runs).min(baseline.provenance.precision);
-    let judge = Judge { rules, precision, runs: runs.len() };
+    let baseline_runs = JUDGED.map(|metric| baseline.total_runs(metric).len()).into_iter().max().unwrap_or(0);
+    let (resolution, max_runs) = (resolution(baseline, runs), max_runs(baseline, runs, rules));
+    let judge = Judge { rules, resolution, runs: runs.len(), baseline_runs, max_runs };
     let measured = judge.measured_total(baseline, runs);
     let total = judge.total_rows(&measured, baseline, runs);
-    let endpoints = judge.endpoint_rows(baseline, runs);
-    let has_failed = total.iter().chain(&endpoints).any(Row::is_failure);
-    let baseline_runs = JUDGED.map(|metric| baseline.total_runs(metric).len()).into_iter().max().unwrap_or(0);
+    let (endpoints, coverage) = judge.endpoint_rows(&measured, baseline, runs);
+    let sensitivity = judge.sensitivity(&total);
+    let verdict = match sensitivity {
+        _ if total.iter().chain(&endpoints).any(Row::is_failure) => Verdict::Fail,
+        Sensitivity::Open => Verdict::Inconclusive,
+        Sensitivity::Sufficient | Sensitivity::Insufficient => Verdict::Pass,
+    };
     let is_of_one_run = baseline.total_runs(Metric::P95).len() == 1 && !rules.paired;
     Ok(Comparison {
         lacking,
@@ -279,8 +311,13 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
         paired: rules.paired,
         cannot_fail: [Metric::P95, Metric::ErrorRate].into_iter().filter(|metric| !rules.can_fail(*metric)).collect(),
         strict: rules.strict,
-        verdict: if has_failed { Verdict::Fail } else { Verdict::Pass },
+        verdict,
+        inconclusive: rules.inconclusive,
+        is_insensitive: sensitivity != Sensitivity::Sufficient,
         least_runs: least_runs(rules, baseline_runs),
+        max_runs,
+        coverage,
+        resolution,
         detectable_by_five: if is_of_one_run { judge.detectable_by_five(&measured) } else { None },
         exceptions: applied(rules, &total, &endpoints),
         drift: None,

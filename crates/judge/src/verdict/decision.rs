@@ -22,7 +22,8 @@
 //! percentiles beside the gap must be over the limit too, or the mean significantly up.
 
 use crate::model::limits::{Accepted, Limit, Rules};
-use crate::model::run::{EndpointName, Metric, Precision};
+use crate::model::run::{EndpointName, Metric, Resolution};
+use crate::stats::counts::Rates;
 use crate::stats::estimate::Interval;
 use crate::stats::{ERROR, Noise, Proof};
 
@@ -87,7 +88,7 @@ impl Decision {
     }
 }
 
-/// Why a series over its limit is a finding (the first four), or why it is not.
+/// Why a series is a finding (the first four, `Shift` and `FewAnswers`), or why a series over its limit is not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reason {
     OverLimit,
@@ -106,6 +107,30 @@ pub enum Reason {
     InGap,
     /// Over the limit of drift by this change alone, which fails by the series' own limit.
     ByThisChange,
+    /// Only the corrected p95 is over its limit, and the mean does not confirm it.
+    NotConfirmed,
+    /// A percentile below p95 is over the limit of p95, and the mean is up too.
+    Shift(Shift),
+    /// Few answers came, and they show that p95 is over its limit, or do not show it.
+    FewAnswers(FewAnswers),
+}
+
+/// A percentile of all requests below p95 that is over the limit of p95.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shift {
+    /// In percent.
+    pub percentile: f64,
+    pub baseline_ms: f64,
+    pub candidate_ms: f64,
+}
+
+/// Too few requests for percentiles: how many of them a run has on average.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FewAnswers {
+    pub candidate: f64,
+    pub baseline: f64,
+    /// Whether they prove that p95 is over its limit.
+    pub is_proven: bool,
 }
 
 /// Too few samples to trust a metric.
@@ -221,7 +246,7 @@ pub(crate) enum Excess {
 }
 
 impl Excess {
-    pub fn of(metric: Metric, limit: &Limit, baseline: f64, candidate: f64, precision: Precision) -> Excess {
+    pub fn of(metric: Metric, limit: &Limit, baseline: f64, candidate: f64, resolution: Resolution) -> Excess {
         if is_out_of_bound(metric, limit, candidate) {
             return Excess::Bound;
         }
@@ -235,7 +260,7 @@ impl Excess {
         let is_over_floor = limit.floor.is_none_or(|floor| is_over(worsening, floor));
         if !(is_over_change && is_over_floor) {
             Excess::None
-        } else if metric.is_percentile() && worsening <= precision.resolution_ms(baseline.max(candidate)) {
+        } else if worsening <= resolution.ms(metric, baseline.max(candidate)) {
             Excess::Rounding
         } else {
             Excess::Limit
@@ -258,6 +283,21 @@ pub(crate) struct Series<'a> {
     pub few_samples: Option<FewSamples>,
     /// Set if each side has a single run with enough requests.
     pub requests: Option<SingleRuns>,
+    /// Of an endpoint's p95: the requests over its limit, if they can be counted.
+    pub over_limit: Option<OverLimit>,
+}
+
+/// An endpoint's requests over the limit of its p95, of all runs together. More than 5% of them mean that the p95 is over
+/// its limit.
+#[derive(Clone, Copy)]
+pub(crate) struct OverLimit {
+    pub rates: Rates,
+    /// Whether the p95 of a run lies in a gap between fast and slow requests. Its spread from run to run means little then,
+    /// and the counts alone decide.
+    pub is_in_gap: bool,
+    /// The p95 of all requests of each side.
+    pub baseline_ms: f64,
+    pub candidate_ms: f64,
 }
 
 pub(crate) struct SingleRuns {
@@ -275,37 +315,40 @@ pub(crate) struct Case<'s, 'a> {
     pub doubt: Option<Reason>,
     /// What a change over the limit must prove to be a finding.
     pub proof: Option<Proof>,
+    /// The other way in which an endpoint's p95 may be proven: by the requests over its limit.
+    pub counts_proof: Option<Proof>,
+    /// Of a p95 within its limit: a lower percentile that is over it. `proof` must be given for a finding.
+    pub shift: Option<Shift>,
+    /// Of all requests: set if there are too few of them for percentiles.
+    pub few_answers: Option<FewAnswers>,
 }
 
 /// What the decisions of a comparison have in common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judge<'a> {
     pub rules: &'a Rules,
-    /// The coarser one of both sides.
-    pub precision: Precision,
+    pub resolution: Resolution,
     /// Of the candidate.
     pub runs: usize,
+    pub baseline_runs: usize,
+    /// The runs or rounds allowed.
+    pub max_runs: usize,
 }
 
 /// The runs by which an endpoint may fail.
-const LEAST_RUNS: usize = 2;
+pub(crate) const LEAST_RUNS: usize = 2;
 
 impl<'a> Judge<'a> {
     pub fn row(&self, case: &Case<'_, 'a>) -> Row<'a> {
         let Series { endpoint, metric, limit, presence, .. } = *case.series;
-        let accepted = self.rules.accepted(endpoint, metric).filter(|_| !matches!(presence, Presence::Missing { .. }));
-        let (decision, unsettled) = match (presence, limit, accepted) {
-            (Presence::Missing { .. }, ..) => {
-                let blocks = case.few_samples.is_none() || self.rules.strict;
-                let decision = if blocks { Decision::Fail } else { Decision::Warn };
-                (Some(decision(Reason::Missing)), None)
-            }
-            (_, None, _) => (None, None),
-            (_, Some(limit), None) => {
+        let accepted = self.rules.accepted(endpoint, metric);
+        let (decision, unsettled) = match (limit, accepted) {
+            (None, _) => (None, None),
+            (Some(limit), None) => {
                 let decision = self.decide(case, limit);
                 (decision, self.unsettled(case, limit, decision))
             }
-            (_, Some(limit), Some(accepted)) => {
+            (Some(limit), Some(accepted)) => {
                 let up_to = Limit { level: limit.level, ..accepted.up_to.clone() };
                 let decision = self.decide_with_exception(case, limit, &up_to);
                 // What is left open is on which side of the exception's limit it lies.
@@ -321,15 +364,23 @@ impl<'a> Judge<'a> {
     fn decide(&self, case: &Case, limit: &Limit) -> Option<Decision> {
         let Series { endpoint, metric, presence, .. } = *case.series;
         let excess = match presence {
-            Presence::Both { baseline, candidate } => Excess::of(metric, limit, baseline, candidate, self.precision),
+            Presence::Both { baseline, candidate } => Excess::of(metric, limit, baseline, candidate, self.resolution),
             Presence::New { candidate } if is_out_of_bound(metric, limit, candidate) => Excess::Bound,
             Presence::New { .. } | Presence::Missing { .. } => return None,
         };
-        let reason = match excess {
-            Excess::None => return Some(Decision::Ok),
-            Excess::Rounding => return Some(Decision::BelowResolution),
-            Excess::Limit => Reason::OverLimit,
-            Excess::Bound => Reason::OverBound,
+        let blocks = self.rules.fails(limit);
+        let finding = |reason| Some(if blocks { Decision::Fail(reason) } else { Decision::Warn(reason) });
+        if let Some(few) = case.few_answers {
+            let reason = Reason::FewAnswers(few);
+            return if few.is_proven { finding(reason) } else { Some(Decision::InDoubt(reason)) };
+        }
+        let shift = case.shift.filter(|_| case.proof.is_some_and(|proof| proof.is_given()));
+        let reason = match (excess, shift) {
+            (Excess::None | Excess::Rounding, Some(shift)) => return finding(Reason::Shift(shift)),
+            (Excess::None, None) => return Some(Decision::Ok),
+            (Excess::Rounding, None) => return Some(Decision::BelowResolution),
+            (Excess::Limit, _) => Reason::OverLimit,
+            (Excess::Bound, _) => Reason::OverBound,
         };
         // For all requests together, few samples only add a note.
         let few_samples = case.few_samples.filter(|_| endpoint.is_some()).map(Reason::FewSamples);
@@ -337,14 +388,12 @@ impl<'a> Judge<'a> {
         if let Some(doubt) = few_samples.or(doubt) {
             return Some(Decision::InDoubt(doubt));
         }
-        let blocks = self.rules.fails(limit);
         let rests_on_one_run = blocks && endpoint.is_some() && self.runs < LEAST_RUNS;
-        Some(match (rests_on_one_run, blocks) {
-            (true, _) if self.rules.strict => Decision::Fail(Reason::OneRun),
-            (true, _) => Decision::Warn(Reason::OneRun),
-            (false, true) => Decision::Fail(reason),
-            (false, false) => Decision::Warn(reason),
-        })
+        match rests_on_one_run {
+            true if self.rules.strict => Some(Decision::Fail(Reason::OneRun)),
+            true => Some(Decision::Warn(Reason::OneRun)),
+            false => finding(reason),
+        }
     }
 
     /// Waives a finding within its exception, whose limit is `up_to` with the level of the series' own limit. A finding
@@ -368,7 +417,7 @@ impl<'a> Judge<'a> {
     pub fn is_relevant(&self, series: &Series, limit: &Limit) -> bool {
         match series.presence {
             Presence::Both { baseline, candidate } => {
-                Excess::of(series.metric, limit, baseline, candidate, self.precision).is_relevant()
+                Excess::of(series.metric, limit, baseline, candidate, self.resolution).is_relevant()
             }
             Presence::New { .. } | Presence::Missing { .. } => false,
         }

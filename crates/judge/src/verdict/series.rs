@@ -1,21 +1,22 @@
-//! The evidence of each series: how its change compares with noise, and how many requests it rests on. One function makes
-//! it for each kind of series: `total_case`, `endpoint_case`, and `one_sided_case` of a new or missing endpoint.
+//! The evidence of the series of all requests together: how a change compares with noise, and how many requests it rests
+//! on. `endpoints` has the evidence of the others.
 
-use std::collections::{BTreeMap, HashMap};
-
-use crate::baseline::file::{Baseline, RunsByMetric, distribution, p95_corrected, request_interval};
-use crate::model::limits::{JUDGED, Limit};
+use crate::baseline::file::{Baseline, distribution, p95_corrected};
+use crate::model::limits::Limit;
 use crate::model::run::{Metric, PERCENTILES, Run, Stats};
 use crate::stats::counts::{Counts, Rates};
-use crate::stats::estimate::{Difference, Interval, Scale, Tested, estimate, holm, mean};
+use crate::stats::estimate::{Difference, Interval, Scale, estimate, mean};
 use crate::stats::{ERROR, Noise, Proof};
-use crate::verdict::decision::{Case, Excess, FewSamples, Judge, Presence, Reason, Row, Series, SingleRuns, is_over};
+use crate::verdict::decision::{Case, Excess, FewSamples, Judge, Presence, Reason, Row, Series, Shift, is_over};
 
-/// The probability that noise alone makes any endpoint fail, over all looks together. Warnings have as much.
-const FAMILY_ERROR: f64 = 0.05;
+/// The p-value by which the mean is up if it must confirm a percentile.
+const MEAN_ERROR: f64 = 0.01;
 
-/// The p-value by which the mean is up if the p95 lies in a gap.
-const GAP_ERROR: f64 = 0.01;
+/// The percentiles, of [`PERCENTILES`], that are held to the limit of p95 if the mean is up.
+const BELOW_P95: [f64; 2] = [80.0, 90.0];
+
+/// The share of the limit by which the mean must be up if such a percentile is over it.
+const SHIFT_SHARE: f64 = 0.75;
 
 /// In a gap between fast and slow requests, the ends of the interval of the p95 differ by more than this factor.
 /// Within one cloud of response times they differ much less.
@@ -37,23 +38,20 @@ const LEAST_FAILURES: usize = 3;
 /// The least requests in a run for an endpoint's throughput: fewer scatter too much for a limit.
 const LEAST_THROUGHPUT: usize = 20;
 
-/// An endpoint with so many requests a run in the baseline, and none now, is missing.
-const LEAST_MISSED: f64 = 10.0;
-
 /// The values of both sides of a series, one for each run.
-struct Values<'s> {
-    metric: Metric,
-    paired: bool,
+pub(crate) struct Values<'s> {
+    pub metric: Metric,
+    pub paired: bool,
     /// Empty if the baseline has no such series.
-    baseline: &'s [f64],
-    baseline_requests: &'s [f64],
-    candidate: &'s [f64],
+    pub baseline: &'s [f64],
+    pub baseline_requests: &'s [f64],
+    pub candidate: &'s [f64],
     /// Of the candidate.
-    runs: &'s [&'s Stats],
+    pub runs: &'s [&'s Stats],
 }
 
 impl Values<'_> {
-    fn presence(&self, noise: Option<Noise>) -> Presence {
+    pub fn presence(&self, noise: Option<Noise>) -> Presence {
         let scale = self.metric.scale();
         if self.baseline.is_empty() {
             return Presence::New { candidate: estimate(scale, self.candidate) };
@@ -69,7 +67,7 @@ impl Values<'_> {
         Presence::Both { baseline, candidate }
     }
 
-    fn noise(&self) -> Option<Noise> {
+    pub fn noise(&self) -> Option<Noise> {
         if self.metric == Metric::ErrorRate {
             let baseline = Counts::of_rates(self.baseline, self.baseline_requests)?;
             let of_run = |stats: &&Stats| Counts { failures: stats.failures as f64, requests: stats.requests as f64 };
@@ -82,12 +80,13 @@ impl Values<'_> {
         of(self.metric.scale(), self.baseline, self.candidate).map(Noise::Spread)
     }
 
-    /// The requests in a run of the side that has fewer, and the samples among them.
-    fn few_samples(&self) -> Option<FewSamples> {
+    /// The requests in a run of the side that has more, and the samples among them. In a closed loop a regression takes
+    /// away requests, so the side with fewer would hide the worst.
+    pub fn few_samples(&self) -> Option<FewSamples> {
         let of_candidate: u64 = self.runs.iter().map(|stats| stats.requests).sum();
         let mut requests = of_candidate as f64 / self.runs.len() as f64;
         if !self.baseline_requests.is_empty() {
-            requests = requests.min(mean(self.baseline_requests));
+            requests = requests.max(mean(self.baseline_requests));
         }
         let failures = || self.runs.iter().map(|stats| stats.failures as f64).sum();
         let (samples, least) = match self.metric {
@@ -105,7 +104,7 @@ impl Values<'_> {
     }
 }
 
-fn values(metric: Metric, runs: &[&Stats]) -> Vec<f64> {
+pub(crate) fn values(metric: Metric, runs: &[&Stats]) -> Vec<f64> {
     runs.iter().map(|stats| stats.value(metric)).collect()
 }
 
@@ -140,15 +139,60 @@ impl<'a> Judge<'a> {
                 // However few requests fail, the rate of all requests is judged.
                 few_samples: if metric.is_percentile() { values.few_samples() } else { None },
                 requests: None,
+                over_limit: None,
             });
         }
         measured
     }
 
     pub fn total_rows(&self, measured: &[Series<'a>], baseline: &Baseline, runs: &[Run]) -> Vec<Row<'a>> {
-        let mean = measured.iter().find(|series| series.metric == Metric::AvgResponseTime);
-        let mean = mean.and_then(|series| series.noise);
-        measured.iter().map(|series| self.row(&total_case(series, mean, baseline, runs))).collect()
+        let of = |metric| measured.iter().find(|series| series.metric == metric);
+        let mean = of(Metric::AvgResponseTime).and_then(|series| series.noise);
+        let is_over = |series: &Series| series.limit.is_some_and(|limit| self.is_relevant(series, limit));
+        let is_p95_over = of(Metric::P95).is_some_and(is_over);
+        let case = |series| {
+            let case = plain_case(series);
+            let few_answers = series.limit.filter(|_| series.metric == Metric::P95);
+            let few_answers = few_answers.and_then(|limit| self.few_answers(baseline, runs, limit));
+            if few_answers.is_some() {
+                return Case { few_answers, ..case };
+            }
+            let (Some(limit), Some(mean)) = (series.limit, mean) else { return case };
+            match series.metric {
+                Metric::P95 if !is_p95_over => self.shift_case(case, limit, mean, baseline, runs),
+                Metric::P95 if is_in_gap(baseline, runs) => gap_case(case, limit, mean, baseline, runs),
+                Metric::P95Corrected if !is_p95_over => corrected_case(case, mean),
+                _ => case,
+            }
+        };
+        measured.iter().map(|series| self.row(&case(series))).collect()
+    }
+
+    /// Finds a percentile below p95 that is over the limit of p95. The p95 does not move if slow requests that it already
+    /// belonged to become more. A percentile between two clouds of response times jumps by chance, so the mean must be up
+    /// too, by more than [`SHIFT_SHARE`] of the limit: an allowed change everywhere moves it up as well.
+    fn shift_case<'s>(
+        &self,
+        case: Case<'s, 'a>,
+        limit: &Limit,
+        mean: Noise,
+        baseline: &Baseline,
+        runs: &[Run],
+    ) -> Case<'s, 'a> {
+        let now = distribution(runs);
+        let (Some(worsening), true) = (limit.worsening, baseline.distribution.len() == now.len()) else { return case };
+        let by_change = Limit { bound: None, ..limit.clone() };
+        let shifts =
+            PERCENTILES.iter().zip(baseline.distribution.iter().zip(&now)).filter_map(|(at, (before, now))| {
+                let excess = Excess::of(Metric::P95, &by_change, *before, *now, self.resolution);
+                let shift = Shift { percentile: *at, baseline_ms: *before, candidate_ms: *now };
+                (BELOW_P95.contains(at) && excess.is_relevant()).then_some(shift)
+            });
+        let Some(shift) = shifts.last() else { return case };
+        let worse = Metric::AvgResponseTime.worse();
+        let level = MEAN_ERROR / self.max_runs as f64;
+        let proof = Proof { noise: mean, worse, beyond: SHIFT_SHARE * worsening, level };
+        Case { proof: Some(proof), shift: Some(shift), ..case }
     }
 
     /// The smallest change of p95 that is detectable with 80% power, if these runs had a baseline of five.
@@ -162,16 +206,25 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// For all requests together the estimate decides, unless their p95 lies in a gap. `mean` is the noise of the mean.
-fn total_case<'s, 'a>(series: &'s Series<'a>, mean: Option<Noise>, baseline: &Baseline, runs: &[Run]) -> Case<'s, 'a> {
-    let interval = series.noise.map(|noise| noise.interval(ERROR));
-    let case = Case { series, interval, few_samples: series.few_samples, doubt: None, proof: None };
-    match (series.metric, series.limit, mean) {
-        (Metric::P95, Some(limit), Some(mean)) if is_in_gap(baseline, runs) => {
-            gap_case(case, limit, mean, baseline, runs)
-        }
-        _ => case,
+/// The estimate decides.
+pub(crate) fn plain_case<'s, 'a>(series: &'s Series<'a>) -> Case<'s, 'a> {
+    Case {
+        series,
+        interval: series.noise.map(|noise| noise.interval(ERROR)),
+        few_samples: series.few_samples,
+        doubt: None,
+        proof: None,
+        counts_proof: None,
+        shift: None,
+        few_answers: None,
     }
+}
+
+/// Requires that the mean confirms a corrected p95 that alone is over its limit. A few requests that take several expected
+/// intervals are a large part of the corrected ones, so the corrected p95 may lie in a gap where the p95 does not.
+fn corrected_case<'s, 'a>(case: Case<'s, 'a>, mean: Noise) -> Case<'s, 'a> {
+    let proof = Proof { noise: mean, worse: Metric::AvgResponseTime.worse(), beyond: 0.0, level: MEAN_ERROR };
+    Case { doubt: (!proof.is_given()).then_some(Reason::NotConfirmed), proof: Some(proof), ..case }
 }
 
 /// Requires corroboration when the aggregate p95 falls in a gap between fast and slow requests. It jumps from one side to
@@ -188,7 +241,7 @@ fn gap_case<'s, 'a>(case: Case<'s, 'a>, limit: &Limit, mean: Noise, baseline: &B
     if is_over(usage, 1.0) {
         return case;
     }
-    let proof = Proof { noise: mean, worse: Metric::AvgResponseTime.worse(), level: GAP_ERROR };
+    let proof = Proof { noise: mean, worse: Metric::AvgResponseTime.worse(), beyond: 0.0, level: MEAN_ERROR };
     let doubt = (!proof.is_given()).then_some(Reason::InGap);
     // Further runs may take a percentile near its limit over it, as they may the p95.
     Case { doubt, proof: (usage < NEAR_LIMIT).then_some(proof), ..case }
@@ -203,164 +256,4 @@ fn is_in_gap(baseline: &Baseline, runs: &[Run]) -> bool {
     has_distribution(&baseline.distribution)
         && has_distribution(&distribution(runs))
         && estimate(Scale::Ratio, &ratios) > GAP_FACTOR
-}
-
-/// The series of endpoints.
-impl<'a> Judge<'a> {
-    pub fn endpoint_rows(&self, baseline: &'a Baseline, runs: &'a [Run]) -> Vec<Row<'a>> {
-        let measured = self.measured_endpoints(baseline, runs);
-        let tests = self.tests(&measured);
-        let row = |(series, test): (&Series<'a>, _)| match series.presence {
-            Presence::Both { .. } => self.row(&self.endpoint_case(series, test)),
-            Presence::New { .. } | Presence::Missing { .. } => self.row(&one_sided_case(series)),
-        };
-        measured.iter().zip(tests).map(row).collect()
-    }
-
-    fn measured_endpoints(&self, baseline: &'a Baseline, runs: &'a [Run]) -> Vec<Series<'a>> {
-        let mut missing: BTreeMap<&str, &RunsByMetric> =
-            baseline.endpoints.iter().map(|(name, series)| (name.as_str(), series)).collect();
-        let named = stats_by_endpoint(runs);
-        let mut measured = Vec::with_capacity(named.len() * JUDGED.len());
-        for (name, stats) in named {
-            self.measure_endpoint(name, missing.remove(name), &stats, &mut measured);
-        }
-        measured.extend(missing.into_iter().map(|(name, series)| self.measured_missing(name, series)));
-        measured
-    }
-
-    /// Of an endpoint that the baseline lacks, only the p95 is shown, and metrics with a bound, which need no baseline.
-    fn measure_endpoint(
-        &self,
-        name: &'a str,
-        baseline: Option<&RunsByMetric>,
-        runs: &[&Stats],
-        measured: &mut Vec<Series<'a>>,
-    ) {
-        let before =
-            |metric: Metric| baseline.and_then(|series| series.get(metric.name())).map_or(&[][..], Vec::as_slice);
-        for metric in JUDGED.into_iter().filter(|metric| Metric::OF_ENDPOINTS.contains(metric)) {
-            let limit = self.rules.limit(Some(name), metric);
-            if baseline.is_none() && metric != Metric::P95 && limit.is_none_or(|limit| limit.bound.is_none()) {
-                continue;
-            }
-            let values = Values {
-                metric,
-                paired: self.rules.paired,
-                baseline: before(metric),
-                baseline_requests: before(Metric::TotalRequests),
-                candidate: &values(metric, runs),
-                runs,
-            };
-            let noise = values.noise();
-            measured.push(Series {
-                endpoint: Some(name),
-                metric,
-                limit,
-                presence: values.presence(noise),
-                noise,
-                few_samples: values.few_samples(),
-                requests: if noise.is_none() { single_runs(metric, baseline, runs) } else { None },
-            });
-        }
-    }
-
-    fn measured_missing(&self, name: &'a str, series: &RunsByMetric) -> Series<'a> {
-        let mean = |metric: Metric| Some(estimate(metric.scale(), series.get(metric.name())?));
-        let requests = mean(Metric::TotalRequests).unwrap_or(0.0);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests")]
-        let few = FewSamples { requests: requests as usize, samples: requests as usize };
-        Series {
-            endpoint: Some(name),
-            metric: Metric::P95,
-            limit: self.rules.limit(Some(name), Metric::P95),
-            presence: Presence::Missing { baseline: mean(Metric::P95) },
-            noise: None,
-            few_samples: (requests < LEAST_MISSED).then_some(few),
-            requests: None,
-        }
-    }
-
-    /// Tests the changes of endpoints together: those that can fail are one family, those that can warn another. Each
-    /// family shares its error out over the looks after every run (Bonferroni) and over its series (Holm). The result is
-    /// in the order of `measured`; series that are not judged or rest on too few samples are not tested.
-    fn tests(&self, measured: &[Series]) -> Vec<Option<Tested>> {
-        let level = FAMILY_ERROR / self.rules.max_runs as f64;
-        let mut tests = vec![None; measured.len()];
-        for blocks in [true, false] {
-            let (mut places, mut p_values) = (Vec::new(), Vec::new());
-            for (place, series) in measured.iter().enumerate() {
-                if let Series { noise: Some(noise), limit: Some(limit), few_samples: None, .. } = series
-                    && self.rules.fails(limit) == blocks
-                {
-                    places.push(place);
-                    p_values.push(noise.p_value(series.metric.worse()));
-                }
-            }
-            for (place, tested) in places.into_iter().zip(holm(&p_values, level)) {
-                tests[place] = Some(tested);
-            }
-        }
-        tests
-    }
-
-    /// An endpoint that both sides have needs significance or, with a single run on each side, an interval of its
-    /// requests.
-    fn endpoint_case<'s>(&self, series: &'s Series<'a>, test: Option<Tested>) -> Case<'s, 'a> {
-        let few_samples =
-            series.few_samples.filter(|_| series.limit.is_some_and(|limit| self.is_relevant(series, limit)));
-        let Some(noise) = series.noise else { return self.single_run_case(series, few_samples) };
-        let is_noise = test.is_some_and(|tested| !tested.is_rejected);
-        Case {
-            series,
-            interval: Some(noise.interval(ERROR)),
-            few_samples,
-            doubt: is_noise.then_some(Reason::NotSignificant),
-            proof: test.map(|tested| Proof { noise, worse: series.metric.worse(), level: tested.level }),
-        }
-    }
-
-    /// A single run on each side leaves the noise between runs unknown, so the requests decide: such a series fails if
-    /// every change that they leave possible is over the limit.
-    fn single_run_case<'s>(&self, series: &'s Series<'a>, few_samples: Option<FewSamples>) -> Case<'s, 'a> {
-        let (Some(limit), Some(SingleRuns { baseline, candidate })) = (series.limit, &series.requests) else {
-            return Case { series, interval: None, few_samples, doubt: Some(Reason::NoiseUnknown), proof: None };
-        };
-        let metric = series.metric;
-        let low = metric.change(baseline.high, candidate.low);
-        let high = metric.change(baseline.low, candidate.high);
-        let interval = low.zip(high).map(|(low, high)| Interval { low, high });
-        let least = Excess::of(metric, limit, baseline.high, candidate.low, self.precision);
-        let doubt = (!least.is_relevant()).then_some(Reason::ReachesBelowLimit);
-        Case { series, interval, few_samples, doubt, proof: None }
-    }
-}
-
-/// A new or a missing endpoint has no change, so there is nothing to test.
-fn one_sided_case<'s, 'a>(series: &'s Series<'a>) -> Case<'s, 'a> {
-    Case { series, interval: None, few_samples: series.few_samples, doubt: None, proof: None }
-}
-
-fn single_runs(metric: Metric, baseline: Option<&RunsByMetric>, runs: &[&Stats]) -> Option<SingleRuns> {
-    let [candidate] = runs else { return None };
-    Some(SingleRuns { baseline: request_interval(baseline?, metric)?, candidate: candidate.request_interval(metric)? })
-}
-
-/// Groups the runs' statistics by endpoint. The first run that has an endpoint gives its place.
-fn stats_by_endpoint(runs: &[Run]) -> Vec<(&str, Vec<&Stats>)> {
-    let Some((first, further)) = runs.split_first() else { return Vec::new() };
-    let mut named: Vec<_> = first.endpoints.iter().map(|(name, stats)| (&**name, vec![stats])).collect();
-    // A run has each name once, so there is nothing to look up for a single run.
-    if further.is_empty() {
-        return named;
-    }
-    let mut places: HashMap<&str, usize> = named.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect();
-    for (name, stats) in further.iter().flat_map(|run| &run.endpoints) {
-        let place = *places.entry(name).or_insert_with(|| {
-            named.push((name, Vec::new()));
-            named.len() - 1
-        });
-        named[place].1.push(stats);
-    }
-    named
 }

@@ -25,52 +25,108 @@ const RUNS_TO_FAIL: usize = 2;
 /// row are not rare.
 const RUNS_TO_FAIL_ENDPOINT: usize = 3;
 
+/// The probability that the runs still allowed find an endpoint over its limit, below which a pass ends the measurement.
+/// A pass of all requests together is held to [`CHANCE`]; with that here, most comparisons of many endpoints would take
+/// all runs.
+const CHANCE_TO_FIND: f64 = 0.1;
+
+/// The same for a p95 of few requests, which is over its limit by one or two of them in many endpoints that did not change.
+const CHANCE_TO_COUNT: f64 = 0.25;
+
 impl Judge<'_> {
     /// Why another run may change the decision by this limit, if the series can fail.
     pub(crate) fn unsettled(&self, case: &Case, limit: &Limit, decision: Option<Decision>) -> Option<Unsettled> {
         if !self.rules.fails(limit) {
             return None;
         }
-        let is_last = self.runs >= self.rules.max_runs;
+        let is_last = self.runs >= self.max_runs;
+        if let Some(few) = case.few_answers {
+            let is_confirmed = is_last || self.runs >= RUNS_TO_FAIL;
+            return (few.is_proven && !is_confirmed).then_some(Unsettled::FewRuns);
+        }
         if decision.and_then(Decision::reason) == Some(Reason::OneRun) {
             return (!is_last).then_some(Unsettled::FewRuns);
         }
-        let is_relevant = self.is_relevant(case.series, limit);
-        if case.series.endpoint.is_some() && (!is_relevant || case.few_samples.is_some() || is_last) {
-            return None;
+        match case.series.endpoint {
+            Some(_) if is_last => None,
+            Some(_) => self.unsettled_endpoint(case, limit, decision),
+            None => self.unsettled_total(case, limit, decision, is_last),
+        }
+    }
+
+    fn unsettled_total(
+        &self,
+        case: &Case,
+        limit: &Limit,
+        decision: Option<Decision>,
+        is_last: bool,
+    ) -> Option<Unsettled> {
+        let is_failure = matches!(decision, Some(Decision::Fail(_)));
+        if let (Some(_), Some(proof)) = (case.shift, case.proof) {
+            let is_confirmed = is_last || self.runs >= RUNS_TO_FAIL;
+            if is_failure {
+                return (!is_confirmed).then_some(Unsettled::FewRuns);
+            }
+            if !is_last && self.may_prove(proof, CHANCE) {
+                return Some(Unsettled::Open);
+            }
         }
         let noise = case.series.noise?;
-        let ends = if is_last { noise.interval(ERROR) } else { noise.forecast(self.rules.max_runs, CHANCE) };
+        let ends = if is_last { noise.interval(ERROR) } else { noise.forecast(self.max_runs, CHANCE) };
         let fails_at_ends = [ends.low, ends.high].map(|change| self.would_fail(case, limit, &noise, change));
         if is_last {
             return (fails_at_ends[0] != fails_at_ends[1]).then_some(Unsettled::Close);
         }
-        let confirmed = if case.series.endpoint.is_some() { RUNS_TO_FAIL_ENDPOINT } else { RUNS_TO_FAIL };
-        let is_failure = matches!(decision, Some(Decision::Fail(_)));
-        if is_relevant && self.runs < confirmed && (is_failure || fails_at_ends.contains(&true)) {
+        if self.is_relevant(case.series, limit)
+            && self.runs < RUNS_TO_FAIL
+            && (is_failure || fails_at_ends.contains(&true))
+        {
             return Some(Unsettled::FewRuns);
         }
         (fails_at_ends != [is_failure; 2]).then_some(Unsettled::Open)
+    }
+
+    fn unsettled_endpoint(&self, case: &Case, limit: &Limit, decision: Option<Decision>) -> Option<Unsettled> {
+        let is_relevant = self.is_relevant(case.series, limit);
+        let is_failure = matches!(decision, Some(Decision::Fail(_)));
+        let is_counted = case.counts_proof.is_some_and(|proof| proof.is_given());
+        if is_relevant && is_counted {
+            return (self.runs < RUNS_TO_FAIL_ENDPOINT).then_some(Unsettled::FewRuns);
+        }
+        let may_be_counted =
+            is_relevant && case.counts_proof.is_some_and(|proof| self.may_prove(proof, CHANCE_TO_COUNT));
+        let by_counts = may_be_counted.then_some(Unsettled::Open);
+        let is_in_gap = case.series.over_limit.is_some_and(|over_limit| over_limit.is_in_gap);
+        let by_spread = case.series.noise.filter(|_| case.series.few_samples.is_none() && !is_in_gap);
+        let Some(noise) = by_spread else { return by_counts };
+        let chance = if is_relevant { CHANCE } else { CHANCE_TO_FIND };
+        let ends = noise.forecast(self.max_runs, chance);
+        let fails_at_ends = [ends.low, ends.high].map(|change| self.would_fail(case, limit, &noise, change));
+        if is_relevant && self.runs < RUNS_TO_FAIL_ENDPOINT && (is_failure || fails_at_ends.contains(&true)) {
+            return Some(Unsettled::FewRuns);
+        }
+        (fails_at_ends != [is_failure; 2]).then_some(Unsettled::Open).or(by_counts)
     }
 
     /// Whether the series would fail with such a change after the last run.
     fn would_fail(&self, case: &Case, limit: &Limit, noise: &Noise, change: f64) -> bool {
         let Some(baseline) = case.series.presence.baseline() else { return false };
         let value = case.series.metric.changed(baseline, change);
-        match Excess::of(case.series.metric, limit, baseline, value, self.precision) {
+        match Excess::of(case.series.metric, limit, baseline, value, self.resolution) {
             Excess::None | Excess::Rounding => false,
             Excess::Bound => true,
             Excess::Limit => case.proof.is_none_or(|proof| match case.series.endpoint {
-                Some(_) => Proof { noise: noise.after(self.rules.max_runs, change), ..proof }.is_given(),
-                None => self.may_prove(proof),
+                Some(_) => Proof { noise: noise.after(self.max_runs, change), ..proof }.is_given(),
+                // Without its shift, a p95 over the limit needs no proof.
+                None => case.shift.is_some() || self.may_prove(proof, CHANCE),
             }),
         }
     }
 
-    /// Whether the mean, which confirms a p95 in a gap, may be proven after the last run.
-    fn may_prove(&self, proof: Proof) -> bool {
-        let last = self.rules.max_runs.max(self.runs);
-        let ends = proof.noise.forecast(last, CHANCE);
+    /// Whether the proof may be given after the last run, but for the probability `chance`.
+    fn may_prove(&self, proof: Proof, chance: f64) -> bool {
+        let last = self.max_runs.max(self.runs);
+        let ends = proof.noise.forecast(last, chance);
         let worst = if proof.worse.sign() > 0.0 { ends.high } else { ends.low };
         Proof { noise: proof.noise.after(last, worst), ..proof }.is_given()
     }

@@ -6,7 +6,8 @@ use crate::simulation::{Simulation, Sizes};
 /// The standard errors that a short simulation may be off: more are no chance among so many numbers.
 const SLACK: f64 = 4.5;
 
-const SHORT: Sizes = Sizes { series: 150, endpoints: 12, errors: 60, starts: 150, dependence: 100, rounds: 150 };
+const SHORT: Sizes =
+    Sizes { series: 150, endpoints: 12, errors: 60, starts: 150, dependence: 100, rounds: 150, requests: 4 };
 
 const DOCUMENT: &str = include_str!("../../../../docs/calibration.md");
 

@@ -209,7 +209,7 @@ fn drift_near_its_limit_needs_more_runs_and_ignores_new_endpoints() {
     // The noise of an anchor of one run is unknown, so a FAIL takes as many runs as such a baseline takes.
     for (now_ms, asks) in [(376.0, true), (370.0, false)] {
         let comparison = drifted_since(&[300.0], &baseline_ms, runs_of(&[now_ms]), "25%", false);
-        assert_eq!(comparison.wants_another_run(&Rules::default()), asks, "{now_ms} ms");
+        assert_eq!(comparison.wants_another_run(), asks, "{now_ms} ms");
     }
     let mut new = run(&[("GET /new", 900.0)]);
     new.total.p95_ms = 361.0;

@@ -1,5 +1,7 @@
 //! Runs against a baseline: the findings and the verdict.
 
+use std::slice;
+
 use expect_test::{Expect, expect};
 use judge::baseline::file::Baseline;
 use judge::model::limits::{EndpointLimits, JUDGED, Limit, Limits, Rules, default_limits};
@@ -253,8 +255,16 @@ fn endpoint_fails_only_with_two_runs_enough_samples_and_significance() {
         // A p95 of 99 requests rests on four.
         (
             &runs_with("GET /a", &steady, 99, 0),
-            runs_with("GET /a", &[390.0, 390.0], 450, 0),
+            runs_with("GET /a", &[390.0, 390.0], 99, 0),
             expect!["InDoubt(FewSamples(FewSamples { requests: 99, samples: 4 })) GET /a p95"],
+        ),
+        // The slower a closed loop, the fewer requests: the side with more counts.
+        (
+            &baseline,
+            runs_with("GET /a", &[900.0, 905.0], 10, 0),
+            expect![[r#"
+            Fail(OverLimit) GET /a p95
+            InDoubt(FewSamples(FewSamples { requests: 450, samples: 4 })) GET /a p99"#]],
         ),
         (
             &runs_with("GET /a", &steady, 100, 0),
@@ -323,7 +333,7 @@ fn check_runs(baseline_ms: &[f64], candidate_ms: &[f64], expected: &[(bool, bool
     let mut found = Vec::new();
     for made in 1..=runs.len() {
         let comparison = compare(&reference, &runs[..made], rules(false)).unwrap();
-        found.push((comparison.verdict == Verdict::Fail, comparison.wants_another_run(rules(false))));
+        found.push((comparison.verdict == Verdict::Fail, comparison.wants_another_run()));
     }
     assert_eq!(found, expected, "{candidate_ms:?}");
 }
@@ -340,7 +350,7 @@ fn endpoint_over_its_limit_needs_three_runs() {
     let few = |p95_ms: &[f64]| runs_with("GET /a", p95_ms, 60, 0);
     let reference = Baseline::new(&few(&steady), provenance(), None, None).unwrap();
     let runs = few(&[500.0]);
-    assert!(!compare(&reference, &runs, rules(false)).unwrap().wants_another_run(rules(false)));
+    assert!(!compare(&reference, &runs, rules(false)).unwrap().wants_another_run());
     // Once a failure is final, no other series needs to be settled.
     let mut both = runs_with("GET /a", &[500.0, 505.0, 502.0], 450, 0);
     both[2].total.p95_ms = 420.0;
@@ -357,7 +367,7 @@ fn baseline_of_one_run_takes_at_least_three_runs() {
         let rules = Rules { max_runs, ..Rules::default() };
         let runs = runs_of(&[300.0, 301.0, 299.0][..runs]);
         let comparison = compare(&reference, &runs, &rules).unwrap();
-        assert_eq!(comparison.wants_another_run(&rules), is_wanted, "{} of {max_runs}", runs.len());
+        assert_eq!(comparison.wants_another_run(), is_wanted, "{} of {max_runs}", runs.len());
         assert_eq!(comparison.detectable_by_five.is_some(), runs.len() > 1);
     }
 }
@@ -427,15 +437,39 @@ fn more_endpoints_need_more_significance() {
 #[test]
 fn endpoint_on_one_side_only_is_new_or_missing() {
     let gone = |requests: u64| {
-        let mut runs = runs_with("GET /gone", &[300.0], requests, 0);
-        runs[0].endpoints.push(("GET /a".into(), stats(300.0)));
+        let mut runs = runs_with("GET /gone", &[300.0; 5], requests, 0);
+        for run in &mut runs {
+            run.endpoints.push(("GET /a".into(), stats(300.0)));
+        }
         runs
     };
-    let now = [run(&[("GET /a", 300.0), ("GET /new", 9000.0)])];
-    check_endpoints(&gone(10), &now, rules(false), &expect!["Fail(Missing) GET /gone p95"]);
-    check_endpoints(&gone(9), &now, rules(false), &expect!["Warn(Missing) GET /gone p95"]);
-    let reference = Baseline::new(&gone(10), provenance(), None, None).unwrap();
-    let comparison = compare(&reference, &now, rules(false)).unwrap();
+    let now = run(&[("GET /a", 300.0), ("GET /new", 9000.0)]);
+    let twice = [now.clone(), now.clone()];
+    let once = slice::from_ref(&now);
+    // 20 requests come in each of five runs, and none in two: by chance once in a million million times.
+    check_endpoints(&gone(20), &twice, rules(false), &expect!["Fail(Missing) GET /gone p95"]);
+    check_endpoints(&gone(20), once, rules(false), &expect!["Warn(Missing) GET /gone p95"]);
+    check_endpoints(&gone(20), once, rules(true), &expect!["Fail(Missing) GET /gone p95"]);
+    check_endpoints(
+        &gone(2),
+        &twice,
+        rules(true),
+        &expect!["InDoubt(FewSamples(FewSamples { requests: 2, samples: 2 })) GET /gone p95"],
+    );
+    // It was asked for in one run of five, and its 20 requests count for all of them.
+    let mut rare = gone(20);
+    for run in &mut rare[1..] {
+        run.endpoints.remove(0);
+    }
+    check_endpoints(
+        &rare,
+        &twice,
+        rules(true),
+        &expect!["InDoubt(FewSamples(FewSamples { requests: 4, samples: 4 })) GET /gone p95"],
+    );
+    let (gone, now) = (gone(10), once);
+    let reference = Baseline::new(&gone, provenance(), None, None).unwrap();
+    let comparison = compare(&reference, now, rules(false)).unwrap();
     let new: Vec<_> = comparison.endpoints.iter().filter(|row| row.endpoint == Some("GET /new")).collect();
     assert_eq!((new.len(), new[0].decision), (1, None));
     assert_eq!(new[0].presence, Presence::New { candidate: 9000.0 });
@@ -537,8 +571,9 @@ fn limit_that_matches_no_endpoint_is_an_error() {
 }
 
 #[test]
-fn every_judged_metric_has_a_default_limit() {
-    assert!(JUDGED.iter().all(|metric| default_limits().contains_key(metric)));
+fn every_judged_metric_but_the_mean_has_a_default_limit() {
+    let unlimited: Vec<Metric> = JUDGED.into_iter().filter(|metric| !default_limits().contains_key(metric)).collect();
+    assert_eq!(unlimited, [Metric::AvgResponseTime]);
 }
 
 #[test]
@@ -575,7 +610,7 @@ fn rounds_are_judged_by_their_differences() {
         let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
         let runs = runs_of(candidate_ms);
         let comparison = compare(&reference, &runs, &paired).unwrap();
-        (comparison.verdict, comparison.wants_another_run(&paired))
+        (comparison.verdict, comparison.wants_another_run())
     };
     // The machine gets slower by a half, which affects both sides.
     assert_eq!(judged(&[300.0, 350.0, 400.0, 450.0], &[306.0, 355.0, 412.0, 455.0]), (Verdict::Pass, false));

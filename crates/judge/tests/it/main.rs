@@ -12,6 +12,7 @@ mod calibration;
 mod chain;
 mod compare;
 mod csv;
+mod evidence;
 mod histogram;
 mod history;
 mod json;

@@ -65,13 +65,14 @@ pub(crate) fn render(view: &View) -> String {
     let of_endpoints = view.endpoints.iter().flat_map(|endpoint| &endpoint.series);
     let verdict = match view.verdict {
         Verdict::Pass => "pass",
+        Verdict::Inconclusive => "inconclusive",
         Verdict::Fail => "fail",
     };
     let [baseline, candidate] = [view.provenance.baseline, view.provenance.candidate].map(Json::Provenance);
     text(&object([
         ("schema_version", json(SCHEMA_VERSION)),
         ("verdict", json(verdict)),
-        ("exit_code", json(view.verdict.exit_code())),
+        ("exit_code", json(view.exit_code)),
         ("headline", json(view.headline.to_string())),
         ("conclusive", json(view.is_conclusive)),
         ("sentence", json(view.headline.sentence())),
@@ -154,7 +155,9 @@ fn confirmation(view: &View) -> Json<'static> {
         (ConfirmationView::NotAsked, _) => return json(()),
         (ConfirmationView::Impossible(reason), _) => ("impossible", Some(reason), None),
         (ConfirmationView::Measured(stored), Verdict::Fail) => ("confirmed", None, Some(stored)),
-        (ConfirmationView::Measured(stored), Verdict::Pass) => ("not_confirmed", None, Some(stored)),
+        (ConfirmationView::Measured(stored), Verdict::Pass | Verdict::Inconclusive) => {
+            ("not_confirmed", None, Some(stored))
+        }
     };
     let stored = optional(stored, |stored| {
         object([

@@ -55,7 +55,7 @@ fn trust(view: &View) -> String {
 
 /// The compared commits, and the run with its artifacts.
 fn links(view: &View) -> String {
-    let [before, after] = [&view.commits.baseline, &view.commits.candidate].map(|commit| cut(&printable(commit), 60));
+    let [before, after] = [&view.sides.baseline, &view.sides.candidate].map(|commit| cut(&printable(commit), 60));
     // CI's variables make these links. Anything that could be more than a link is left out.
     let is_plain = |url: &str| {
         url.starts_with("https://")
@@ -119,7 +119,10 @@ pub fn render_unjudged(unjudged: &Unjudged) -> String {
 fn next(steps: &[NextStep]) -> String {
     let mut text = "**What next**\n\n".to_owned();
     for NextStep { what, command } in steps {
-        let _ = writeln!(text, "- {what}: {}", code(&printable(command)));
+        let _ = match command.as_str() {
+            "" => writeln!(text, "- {what}"),
+            command => writeln!(text, "- {what}: {}", code(&printable(command))),
+        };
     }
     text.push('\n');
     text

@@ -142,6 +142,10 @@ fn acceptance(text: &mut String, acceptance: Option<&Acceptance>, screen: Screen
 /// line that ends within a command could not be copied.
 fn next(text: &mut String, steps: &[NextStep], screen: Screen) {
     for NextStep { what, command } in steps {
+        if command.is_empty() {
+            wrap(text, BOLD, "next", &format!(": {what}"), screen);
+            continue;
+        }
         let line = format!(": {what}: {command}");
         if screen.columns.is_none_or(|width| "next".width() + line.width() <= width) {
             wrap(text, BOLD, "next", &line, screen);

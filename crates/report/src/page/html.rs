@@ -161,7 +161,7 @@ fn head(body: &mut String, view: &View) {
         Some(commits) if commits > 0 => format!(" (+{})", count(commits as usize, "commit")),
         _ => String::new(),
     };
-    left.push(format!("{} → {}{between}", commit(&view.commits.baseline), commit(&view.commits.candidate)));
+    left.push(format!("{} → {}{between}", commit(&view.sides.baseline), commit(&view.sides.candidate)));
     if let Some(load) = &candidate.load {
         left.push(format!("{} × {} s", count(load.users as usize, "user"), load.run_time_s));
     }
@@ -253,7 +253,11 @@ pub(crate) fn figure(body: &mut String, chart: &Chart) {
 fn next(body: &mut String, steps: &[NextStep]) {
     body.push_str("<section>\n<h2 id=\"next\">What next?</h2>\n<ul class=\"steps\">\n");
     for NextStep { what, command } in steps {
-        let _ = writeln!(body, "<li>{}: <code>{}</code></li>", capitalized(what), escaped(&printable(command)));
+        let what = capitalized(what);
+        let _ = match command.as_str() {
+            "" => writeln!(body, "<li>{what}</li>"),
+            command => writeln!(body, "<li>{what}: <code>{}</code></li>", escaped(&printable(command))),
+        };
     }
     body.push_str("</ul>\n</section>\n");
 }

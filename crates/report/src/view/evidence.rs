@@ -6,9 +6,11 @@ use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Decision, Row, Unsettled};
 
 use crate::view::input::{Report, Sides};
-use crate::view::series::repeats_p95;
+use crate::view::series::{repeats_p95, unjudged_endpoints};
 use crate::view::usage;
-use crate::view::words::{LEAST_SHOWN, change, count, interval_words, listed, noise_text, series_name, series_of};
+use crate::view::words::{
+    LEAST_SHOWN, change, count, endpoint_or_all, interval_words, listed, noise_text, series_name, series_of,
+};
 
 /// How many runs the verdict rests on, whether another could change it, and which change they could have detected.
 pub fn evidence(comparison: &Comparison) -> String {
@@ -18,7 +20,8 @@ pub fn evidence(comparison: &Comparison) -> String {
             if comparison.rests_on_requests() { "; endpoint intervals come from their own requests" } else { "" };
         return format!("{brief}, so the point estimate decides{endpoints}");
     };
-    let reasons = unsettled(comparison).map_or_else(String::new, |reasons| format!(": {reasons}"));
+    let undetected = || (!comparison.is_conclusive()).then(|| UNDETECTED.to_owned());
+    let reasons = unsettled(comparison).or_else(undetected).map_or_else(String::new, |reasons| format!(": {reasons}"));
     let by_five = match comparison.detectable_by_five {
         Some(detectable) if detectable >= LEAST_SHOWN => {
             format!("; a baseline of five runs would detect p95 changes of {detectable:.1}% or more")
@@ -42,6 +45,8 @@ pub fn brief(comparison: &Comparison) -> String {
         Some(_) => format!("inconclusive after {runs}"),
     }
 }
+
+const UNDETECTED: &str = "p95 could have changed by more than its limit without being detected";
 
 /// The smallest detectable change of p95 in percent; `None` if the noise is unknown.
 pub(crate) fn detectable(comparison: &Comparison) -> Option<f64> {
@@ -94,6 +99,7 @@ impl Open {
 fn open_text(comparison: &Comparison, state: Open, rows: &[&Row]) -> String {
     let name = |row: &Row| format!("{}{}", of_drift(comparison, row), series_of(row.endpoint, row.metric));
     let names = listed(&rows.iter().map(|row| name(row)).collect::<Vec<_>>());
+    let is_missing = rows.iter().all(|row| row.is_missing());
     let (one, ends) = match rows {
         [row] => (true, row.evidence.interval.map_or_else(String::new, |ends| interval_words(row.metric, ends))),
         _ => (false, String::new()),
@@ -105,6 +111,10 @@ fn open_text(comparison: &Comparison, state: Open, rows: &[&Row]) -> String {
         ("exceed", "are", "their limits", "them", "their limits")
     };
     match (state, comparison.runs.candidate) {
+        (Open::Few, runs) if is_missing => {
+            let names: Vec<String> = rows.iter().map(|row| endpoint_or_all(row.endpoint)).collect();
+            format!("{} {} no requests in {}", listed(&names), if one { "has" } else { "have" }, count(runs, "run"))
+        }
         (Open::Few, 1) => format!("{names} {exceeds} {its_limit} in a single run"),
         (Open::Few, runs) => format!("{names} {exceeds} {its_limit} in {}", count(runs, "run")),
         (Open::Failing, _) => {
@@ -128,12 +138,18 @@ pub(crate) fn headline(comparison: &Comparison) -> Option<String> {
     let rows = unsettled_rows(comparison);
     let names: Vec<String> =
         rows.iter().map(|row| format!("{}{}", of_drift(comparison, row), series_name(row))).collect();
-    let (first, others) = names.split_first()?;
-    let names = if others.is_empty() { first.clone() } else { format!("{first} and {} more", others.len()) };
-    Some(match comparison.verdict {
-        Verdict::Pass if others.is_empty() => format!("inconclusive: noise may be hiding a {names} regression"),
-        Verdict::Pass => format!("inconclusive: noise may be hiding regressions of {names}"),
-        Verdict::Fail => format!("inconclusive: noise could change the verdict on {names}"),
+    let shown = match &names[..] {
+        [first, _, _, ..] => format!("{first} and {} more", names.len() - 1),
+        few => listed(few),
+    };
+    Some(match (comparison.verdict, names.len()) {
+        (Verdict::Inconclusive, 0) => UNDETECTED.to_owned(),
+        (_, 0) => return None,
+        (Verdict::Inconclusive, 1) => format!("noise may be hiding a {shown} regression"),
+        (Verdict::Inconclusive, _) => format!("noise may be hiding regressions of {shown}"),
+        (Verdict::Pass, 1) => format!("inconclusive: noise may be hiding a {shown} regression"),
+        (Verdict::Pass, _) => format!("inconclusive: noise may be hiding regressions of {shown}"),
+        (Verdict::Fail, _) => format!("inconclusive: noise could change the verdict on {shown}"),
     })
 }
 
@@ -163,7 +179,10 @@ const UNCONFIRMED: &str = "not confirmed: numbers of another session are wrong o
 /// The answer to "Can I trust it?".
 pub(crate) fn trust(report: &Report) -> &'static str {
     let Sides { baseline, candidate } = report.provenance;
-    let is_weakened = !report.warnings.is_empty() || usage::note(baseline, candidate).is_some();
+    let is_weakened = !report.warnings.is_empty()
+        || !report.file_warnings.is_empty()
+        || !unjudged_endpoints(report.comparison).is_empty()
+        || usage::note(baseline, candidate).is_some();
     match (detectable(report.comparison), report.comparison.is_conclusive()) {
         (None, _) => "Only in part.",
         (Some(_), true) if !is_weakened => "Yes.",

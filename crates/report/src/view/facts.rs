@@ -29,7 +29,8 @@ impl Fact {
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
-    let names = ["commit", "measured", RUNS, "load", "machine", "Locust", "Python", "locust-gate", "precision"];
+    let names =
+        ["service", "commit", "measured", RUNS, "load", "machine", "Locust", "Python", "locust-gate", "precision"];
     names.into_iter().chain(usage::AMOUNTS)
 }
 
@@ -42,7 +43,8 @@ fn values(of: &Provenance, runs: usize) -> Vec<Option<String>> {
         Precision::Fine => "3 significant digits",
     };
     let mut values = vec![
-        Some(shown_commit(&of.commit, of.dirty)),
+        of.host.clone(),
+        of.host.is_none().then(|| shown_commit(&of.commit, of.dirty)),
         Some(of.timestamp.clone()).filter(|timestamp| !timestamp.is_empty()),
         Some(runs.to_string()),
         of.load.as_ref().map(ToString::to_string),

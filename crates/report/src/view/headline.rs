@@ -6,11 +6,14 @@ use judge::model::limits::JUDGED;
 use judge::model::run::Metric;
 use judge::model::text::{cut, endpoint_shown};
 use judge::verdict::compare::{Comparison, Verdict};
-use judge::verdict::decision::{FewSamples, Presence, Row};
+use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row};
+use judge::verdict::endpoints::Coverage;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::view::input::{Confirmation, Report, Stored};
-use crate::view::series::{endpoint_groups, findings, new_endpoints};
+use crate::view::input::{Confirmation, Report, Sides, Stored};
+use crate::view::series::{
+    endpoint_groups, few_answers_text, findings, new_endpoints, requests_needed, severity, unjudged_endpoints,
+};
 use crate::view::words::{
     Status, both, count, limit_text, listed, percent, series_name, short_change, shown_commit, verdict_word, with_unit,
 };
@@ -51,6 +54,13 @@ impl Headline {
             Some(Confirmation::Impossible(_)) => headline.word = "FAIL, not confirmed",
             None => {}
         }
+        if let Some(Sides { baseline, candidate }) = report.hosts() {
+            headline.also.insert(0, format!("{candidate} against {baseline}"));
+        }
+        if let [first, others @ ..] = &report.file_warnings[..] {
+            let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+            headline.also.push(format!("{first}{more}"));
+        }
         headline.qualify(evidence::weakness(report).map(|weakness| format!("({weakness})")));
         headline
     }
@@ -58,7 +68,7 @@ impl Headline {
     pub(crate) fn of(comparison: &Comparison) -> Headline {
         let (mut found, mut also) = match comparison.verdict {
             Verdict::Fail => of_fail(comparison),
-            Verdict::Pass => of_pass(comparison),
+            Verdict::Pass | Verdict::Inconclusive => of_pass(comparison),
         };
         match drift::headline(comparison) {
             Some(drift) if found.is_empty() => found = drift,
@@ -76,7 +86,7 @@ impl Headline {
         }
         also.extend(new_endpoints(comparison).map(|new| format!("NEW {new}")));
         let failed = Failures::of(comparison).first().map(|row| row.metric);
-        Headline { word: verdict_word(comparison.verdict), qualifier: None, found, also, failed }
+        Headline { word: verdict_word(comparison.verdict), qualifier: coverage(comparison), found, also, failed }
     }
 
     /// Puts it behind the word, or behind the worst finding if that place is taken.
@@ -97,7 +107,7 @@ impl Headline {
                 self.word = "FAIL, confirmed";
                 self.also.insert(0, format!("against the baseline's commit {commit} on this machine ({rounds})"));
             }
-            Verdict::Pass => {
+            Verdict::Pass | Verdict::Inconclusive => {
                 let measured = format!("against commit {commit} on this machine ({rounds}): {}", self.found);
                 self.also.insert(0, measured);
                 self.found = format!("not confirmed; {}", cause(report.comparison, stored.comparison));
@@ -168,6 +178,10 @@ impl<'a> Failures<'a> {
 
 fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
     let failures = Failures::of(comparison);
+    let reason = failures.first().and_then(|row| row.decision?.reason());
+    if let Some(Reason::FewAnswers(few)) = reason {
+        return (few_answers_text(few, comparison.total_row(Metric::P50)), Vec::new());
+    }
     let mut parts = Vec::new();
     parts.extend(failures.first().map(in_numbers));
     let others: Vec<String> =
@@ -205,15 +219,27 @@ fn missing_endpoints(missing: &[&Row]) -> Option<String> {
     })
 }
 
-/// The p95 of all requests together, how the metrics compare with their limits, and the worst warning.
+/// How many endpoints a verdict is about that is no FAIL: `for 29 of 30 endpoints`. `None` if it is about all.
+fn coverage(comparison: &Comparison) -> Option<String> {
+    let Coverage { endpoints, judged, .. } = comparison.coverage;
+    let is_part = comparison.verdict != Verdict::Fail && judged < endpoints;
+    let judged = if judged == 0 { "none".to_owned() } else { judged.to_string() };
+    is_part.then(|| format!("for {judged} of {}", count(endpoints, "endpoint")))
+}
+
+/// The endpoints that could not be judged although they are over a limit, or else the p95 of all requests together. Then how
+/// the metrics compare with their limits, and the worst warning.
 fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
     let p95 = comparison.total_row(Metric::P95).map_or_else(String::new, of_passed_p95);
     let warnings = findings(comparison);
+    let unjudged = unjudged_endpoints(comparison);
     let is_waived = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_waived);
     let within = match warnings.first() {
-        _ if is_waived => "within limits except for accepted exceptions",
-        Some(_) => "no blocking limit is exceeded",
-        None => "all metrics within their limits",
+        _ if comparison.verdict == Verdict::Inconclusive => "",
+        _ if is_waived => ", within limits except for accepted exceptions",
+        Some(_) => ", no blocking limit is exceeded",
+        None if unjudged.is_empty() && coverage(comparison).is_none() => ", all metrics within their limits",
+        None => "",
     };
     let warning = warnings.first().map(|worst| {
         let worst_word = if warnings.len() > 1 { ", worst" } else { ":" };
@@ -224,7 +250,42 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
         };
         format!("{}{worst_word} {worst}", count(warnings.len(), "warning"))
     });
-    (format!("{p95}, {within}"), warning.into_iter().collect())
+    let p95 = format!("{p95}{within}");
+    let doubt = doubted(comparison);
+    match could_not_be_judged(&unjudged) {
+        Some(unjudged) => (unjudged, [p95].into_iter().chain(warning).chain(doubt).collect()),
+        None => (p95, warning.into_iter().chain(doubt).collect()),
+    }
+}
+
+/// `GET /agents could not be judged: p95 +84% (limit +20%), 60 requests, 100 needed`.
+fn could_not_be_judged(unjudged: &[&Row]) -> Option<String> {
+    let worst = unjudged.first()?;
+    let name = cut(&endpoint_shown(worst.endpoint?), NAME_COLUMNS);
+    let more = if unjudged.len() > 1 { format!(" and {} more", unjudged.len() - 1) } else { String::new() };
+    let limit = worst.limit.map_or_else(String::new, |limit| format!(" (limit {})", limit_text(worst.metric, limit)));
+    let needed = match (worst.evidence.few_samples, requests_needed(worst.metric)) {
+        (Some(FewSamples { requests, .. }), Some(needed)) => {
+            format!(", {} a run, {needed} needed", count(requests, "request"))
+        }
+        (Some(FewSamples { requests, .. }), None) => format!(", {} a run", count(requests, "request")),
+        (None, _) => ", one run on each side".to_owned(),
+    };
+    Some(format!("{name}{more} could not be judged: {} {}{limit}{needed}", worst.metric, change_or_value(worst)))
+}
+
+/// The endpoints that are over a limit by no more than noise.
+fn doubted(comparison: &Comparison) -> Option<String> {
+    let is_doubted = |row: &&Row| row.decision == Some(Decision::InDoubt(Reason::NotSignificant));
+    let doubted: Vec<&Row> = endpoint_groups(comparison)
+        .filter_map(|rows| rows.iter().filter(is_doubted).min_by_key(|row| severity(row)))
+        .collect();
+    let first = doubted.iter().min_by_key(|row| severity(row))?;
+    let (are, worst_word) = match doubted.len() {
+        1 => ("1 endpoint is over its limit by no more than noise".to_owned(), ":"),
+        all => (format!("{all} endpoints are over their limits by no more than noise"), ", worst"),
+    };
+    Some(format!("{are}{worst_word} {} {}", series_name(first), change_or_value(first)))
 }
 
 fn of_passed_p95(row: &Row) -> String {

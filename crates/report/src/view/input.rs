@@ -3,6 +3,7 @@
 use judge::model::day::Day;
 use judge::model::program;
 use judge::model::run::{Provenance, Run};
+use judge::model::text::quoted;
 use judge::parse::locust_history::History;
 use judge::verdict::compare::Comparison;
 
@@ -19,6 +20,8 @@ pub struct Report<'a> {
     pub provenance: Sides<&'a Provenance>,
     /// The origin of the baseline, as a sentence.
     pub baseline: String,
+    /// What is odd about the result files, a sentence each, for the headline.
+    pub file_warnings: Vec<String>,
     /// The facts that weaken the comparison, a sentence each.
     pub warnings: Vec<String>,
     /// The commit, load, machine, versions and times, a line each, for `--verbose`.
@@ -47,8 +50,12 @@ pub struct Background {
     pub baseline_history: Option<History>,
     /// The failures over all runs of the candidate, the most frequent first.
     pub failures: Vec<FailedRequests>,
-    /// The command that makes such a comparison again, with the flags that choose its files and its load.
-    pub command: String,
+    /// The command that makes such a comparison again.
+    pub command: CommandLine,
+    /// RESULTS of others: the gate cannot make more of them.
+    pub is_of_others: bool,
+    /// Locust's list of the failures of a run, if there is one.
+    pub failures_file: Option<String>,
     /// The configuration, as the user knows it.
     pub config: String,
     /// The last day of an exception that begins today; `None` if the report is to suggest none.
@@ -67,12 +74,88 @@ impl Default for Background {
             baseline_p95_ms: Vec::new(),
             baseline_history: None,
             failures: Vec::new(),
-            command: format!("{} perf", program::name()),
+            command: CommandLine::default(),
+            is_of_others: false,
+            failures_file: None,
             config: "perf.toml".to_owned(),
             accept_until: None,
             run_url: None,
             is_hosted_runner: false,
         }
+    }
+}
+
+/// A command to copy, in words that are not quoted yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommandLine {
+    /// The program, and the flags that choose its files and its load.
+    pub words: Vec<String>,
+    /// RESULTS.
+    pub results: Vec<String>,
+    /// The arguments after `--`.
+    pub locust_args: Vec<String>,
+}
+
+impl Default for CommandLine {
+    fn default() -> CommandLine {
+        let words = format!("{} perf", program::name()).split(' ').map(str::to_owned).collect();
+        CommandLine { words, results: Vec::new(), locust_args: Vec::new() }
+    }
+}
+
+impl CommandLine {
+    /// The same command with further flags.
+    pub(crate) fn with(&self, flags: &[&str]) -> String {
+        let words = self.words.iter().chain(&self.results).map(String::as_str).chain(flags.iter().copied());
+        let behind = ["--"].into_iter().chain(self.locust_args.iter().map(String::as_str));
+        let behind = behind.filter(|_| !self.locust_args.is_empty());
+        words.chain(behind).map(quoted).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The command that measures instead of judging RESULTS.
+    pub(crate) fn measuring(&self) -> CommandLine {
+        CommandLine { results: Vec::new(), ..self.clone() }
+    }
+
+    /// The command that judges these results and makes none.
+    pub(crate) fn judging(&self, results: &str) -> CommandLine {
+        let results = if self.results.is_empty() { vec![results.to_owned()] } else { self.results.clone() };
+        let measures =
+            ["--users", "--spawn-rate", "--run-time", "--host", "--locustfile", "--processes", "--expect-workers"];
+        let mut command = CommandLine { results, locust_args: Vec::new(), ..self.clone() };
+        if self.results.is_empty() {
+            command = measures.iter().fold(command, |command, flag| command.without(flag));
+        }
+        command
+    }
+
+    /// Another command with the same flags.
+    pub(crate) fn of(&self, command: &str) -> String {
+        self.with(&[]).replacen(" perf", &format!(" {command}"), 1)
+    }
+
+    /// The command with these flags alone.
+    pub(crate) fn only(&self, flags: &[&str]) -> CommandLine {
+        let program = CommandLine::default().words;
+        let pairs = self.words[program.len().min(self.words.len())..].chunks(2);
+        let kept = pairs.filter(|pair| flags.contains(&pair[0].as_str())).flatten().cloned();
+        CommandLine { words: program.iter().cloned().chain(kept).collect(), ..CommandLine::default() }
+    }
+
+    /// The command without a flag and its value.
+    pub(crate) fn without(&self, flag: &str) -> CommandLine {
+        let mut words = Vec::new();
+        let mut is_value = false;
+        for word in &self.words {
+            if is_value {
+                is_value = false;
+            } else if word == flag {
+                is_value = true;
+            } else {
+                words.push(word.clone());
+            }
+        }
+        CommandLine { words, ..self.clone() }
     }
 }
 
@@ -107,6 +190,12 @@ pub struct Stored<'a> {
 }
 
 impl<'a> Report<'a> {
+    /// The compared services, if both ran already.
+    pub(crate) fn hosts(&self) -> Option<Sides<&'a str>> {
+        let Sides { baseline, candidate } = self.provenance;
+        Some(Sides { baseline: baseline.host.as_deref()?, candidate: candidate.host.as_deref()? })
+    }
+
     /// The comparison with the stored numbers, if this report is about the rounds that were to confirm it.
     pub(crate) fn stored(&self) -> Option<&'a Stored<'a>> {
         match self.confirmation {

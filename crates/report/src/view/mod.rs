@@ -29,7 +29,7 @@ use crate::view::headline::Headline;
 use crate::view::input::{Confirmation, FailedRequests, Report, Sides, Stored};
 use crate::view::next::NextStep;
 use crate::view::series::{EndpointView, SeriesView, Tile};
-use crate::view::words::{Status, Tone, shown_commit};
+use crate::view::words::{Status, Tone, shown_side};
 
 /// The number of endpoints that are shown, the worst ones. Only the JSON has all of them.
 pub(crate) const ENDPOINTS: usize = 2000;
@@ -47,6 +47,7 @@ pub struct View<'a> {
     pub headline: Headline,
     pub(crate) tone: Tone,
     pub(crate) verdict: Verdict,
+    pub(crate) exit_code: u8,
     pub is_conclusive: bool,
     pub(crate) strict: bool,
     pub(crate) paired: bool,
@@ -83,7 +84,8 @@ pub struct View<'a> {
     pub(crate) lacking: Vec<&'static str>,
     pub(crate) name: Option<&'a str>,
     pub(crate) provenance: Sides<&'a Provenance>,
-    pub(crate) commits: Sides<String>,
+    /// The compared commits or hosts.
+    pub(crate) sides: Sides<String>,
     pub(crate) commits_between: Option<u32>,
     pub(crate) run_url: Option<&'a str>,
     /// The origin of the baseline.
@@ -150,6 +152,7 @@ impl<'a> View<'a> {
             headline: Headline::of_report(report),
             tone: Tone::of_verdict(comparison),
             verdict: comparison.verdict,
+            exit_code: comparison.exit_code(),
             is_conclusive: comparison.is_conclusive(),
             strict: comparison.strict,
             paired: comparison.paired,
@@ -180,10 +183,7 @@ impl<'a> View<'a> {
             lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
             name: report.background.name.as_deref(),
             provenance: report.provenance,
-            commits: Sides {
-                baseline: shown_commit(&baseline.commit, baseline.dirty),
-                candidate: shown_commit(&candidate.commit, candidate.dirty),
-            },
+            sides: Sides { baseline: shown_side(baseline), candidate: shown_side(candidate) },
             commits_between: report.background.commits_between,
             run_url: report.background.run_url.as_deref(),
             origin: &report.baseline,
@@ -227,6 +227,9 @@ impl<'a> View<'a> {
 
     /// GitHub's page with the commits between the two sides, if it is known.
     pub(crate) fn compare_url(&self) -> Option<String> {
+        if self.provenance.baseline.host.is_some() {
+            return None;
+        }
         let (repository, _) = self.run_url?.split_once("/actions/runs/")?;
         let [before, after] = [self.provenance.baseline, self.provenance.candidate].map(|side| &side.commit);
         let is_hash = |commit: &str| commit.len() >= 7 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());

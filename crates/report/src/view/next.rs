@@ -1,19 +1,18 @@
 //! Suggested next steps: one to three commands to copy.
 
-use judge::model::program;
 use judge::model::run::Metric;
 use judge::model::text::{endpoint_shown, quoted};
-use judge::verdict::compare::{Comparison, Verdict};
-use judge::verdict::decision::{Presence, Row};
+use judge::verdict::compare::Verdict;
+use judge::verdict::decision::{FewSamples, Presence, Row};
 
 use crate::view::acceptance::Acceptance;
 use crate::view::arguments::arguments;
 use crate::view::drift;
 use crate::view::evidence::detectable;
-use crate::view::input::Report;
-use crate::view::series::findings;
+use crate::view::input::{Report, Sides};
+use crate::view::series::{findings, requests_needed, unjudged_endpoints};
 
-/// A command, and what it is for.
+/// What to do, and the command for it, which is empty if there is none to copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextStep {
     pub what: &'static str,
@@ -34,62 +33,86 @@ const MOST: usize = 3;
 /// The folder of the runs of the last command.
 const LATEST: &str = "target/perf/latest";
 
+const RESTORE: &str = "restore the task, or accept the new load";
+
 /// What to do next, the most helpful first.
 pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<NextStep> {
     let comparison = report.comparison;
-    let command = &report.background.command;
+    let (command, is_of_others) = (&report.background.command, report.background.is_of_others);
     let step = |what, command: String| NextStep { what, command };
     let mut steps = Vec::new();
     if comparison.error_rate_failed() {
-        steps.push(step("see the errors", format!("head {LATEST}/run-1/perf_results_failures.csv")));
+        let file = report.background.failures_file.as_ref();
+        steps.extend(file.map(|file| step("see the errors", format!("head {}", quoted(file)))));
     }
-    if !comparison.is_conclusive() {
-        steps.push(lengthen(report));
+    let has_unjudged = unjudged_endpoints(comparison).iter().any(|row| more_requests(row).is_some());
+    if !comparison.is_conclusive() || has_unjudged || is_of_others && detectable(comparison).is_none() {
+        steps.push(if is_of_others { more_results() } else { lengthen(report) });
     }
     let findings = findings(comparison);
-    if !findings.is_empty() && report.confirmation.is_none() {
+    let is_missing_alone = !findings.is_empty() && findings.iter().all(|row| row.is_missing());
+    if !is_of_others && !findings.is_empty() && !is_missing_alone && report.confirmation.is_none() {
         steps.extend(rule_out_the_machine(report));
     }
-    if report.stored().is_some() && comparison.verdict == Verdict::Pass {
-        steps.push(step("record a baseline on this machine", format!("{command} --update-baseline")));
+    if report.stored().is_some() && comparison.verdict != Verdict::Fail {
+        steps.push(step("record a baseline on this machine", command.measuring().with(&["--update-baseline"])));
     }
-    if detectable(comparison).is_none() {
-        steps.push(step("record a baseline of several runs", format!("{command} --update-baseline")));
+    // Two services that run already have no baseline and no commits.
+    let has_baseline = report.hosts().is_none();
+    if has_baseline && !is_of_others && detectable(comparison).is_none() {
+        steps.push(step("record a baseline of several runs", command.measuring().with(&["--update-baseline"])));
     }
     let has_drifted = drift::headline(comparison).is_some();
     if has_drifted {
-        steps.push(step("see who accepted what, and why", format!("{} history{}", program::name(), files(command))));
+        steps.push(step("see who accepted what, and why", command.only(&["--config", "--baseline"]).of("history")));
     }
     let has_failed = comparison.has_failed_itself();
-    if has_failed {
+    if has_failed && !is_of_others && !is_missing_alone {
         steps.extend(find_the_commit(report));
     }
-    if let Some(worst) = findings.first().filter(|_| findings.iter().all(|row| row.endpoint.is_some())) {
+    if let Some(worst) =
+        findings.first().filter(|_| !is_missing_alone && findings.iter().all(|row| row.endpoint.is_some()))
+    {
         let endpoint = quoted(&worst.endpoint.map_or_else(String::new, endpoint_shown));
-        steps.push(step("look at one endpoint", format!("{command} {LATEST} --verbose | grep -F {endpoint}")));
+        let all = command.judging(LATEST).with(&["--verbose"]);
+        steps.push(step("look at one endpoint", format!("{all} | grep -F {endpoint}")));
     }
-    let accept = |why| format!("{command} --update-baseline --note \"{why}\"");
+    let accept = |what, why| {
+        let command = command.with(&["--update-baseline", "--note", why]);
+        step(what, command.replace(&format!("'{why}'"), &format!("\"{why}\"")))
+    };
     // A new baseline settles no drift.
-    if has_failed {
+    if is_missing_alone {
+        steps.truncate(MOST - 1);
+        steps.push(accept(RESTORE, "why the endpoint is gone"));
+    } else if has_failed {
         // These steps are kept: a slowdown that is wanted has to get in somehow. Nobody wants errors.
         let mut last = Vec::new();
         if let Some(Acceptance { file, .. }) = acceptance {
             last.push(step("accept it for a while", format!("${{EDITOR:-vi}} {}", quoted(file))));
         }
         // A new baseline has no part in `--against`.
-        if !comparison.error_rate_failed() && (last.is_empty() || report.confirmation.is_some()) {
-            last.push(step("accept it", accept("why it is slower")));
+        if has_baseline && !comparison.error_rate_failed() && (last.is_empty() || report.confirmation.is_some()) {
+            last.push(accept("accept it", "why it is slower"));
         }
         steps.truncate(MOST - last.len());
         steps.append(&mut last);
-    } else if is_faster(comparison) && !has_drifted {
-        steps.push(step("keep the gain", accept("why it is faster")));
+    } else if has_baseline && is_faster(report) && !has_drifted {
+        steps.push(accept("keep the gain", "why it is faster"));
     }
     if steps.is_empty() {
-        steps.push(step("nothing to do; see every endpoint", format!("{command} {LATEST} --verbose")));
+        steps.push(step("nothing to do; see every endpoint", command.judging(LATEST).with(&["--verbose"])));
     }
     steps.truncate(MOST);
     steps
+}
+
+/// Results of others are measured by others.
+fn more_results() -> NextStep {
+    NextStep {
+        what: "pass two or more results of the same load, saved as the baseline too, since their spread shows the noise",
+        command: String::new(),
+    }
 }
 
 /// The baseline's commit as git takes it; `None` if it is not known.
@@ -104,10 +127,11 @@ fn rule_out_the_machine(report: &Report) -> Option<NextStep> {
     if report.comparison.paired {
         return None;
     }
+    let command = report.background.command.measuring();
     let command = if report.comparison.has_failed_itself() {
-        format!("{} --confirm", report.background.command)
+        command.with(&["--confirm"])
     } else {
-        format!("{} --against {}", without_flag(&report.background.command, "--baseline"), baseline_commit(report)?)
+        command.without("--baseline").with(&["--against", baseline_commit(report)?])
     };
     Some(NextStep { what: "rule out the machine", command })
 }
@@ -117,66 +141,61 @@ fn find_the_commit(report: &Report) -> Option<NextStep> {
     if report.background.commits_between.is_some_and(|commits| commits < 2) {
         return None;
     }
-    let (name, commit) = (program::name(), baseline_commit(report)?);
-    let command = without_flag(&report.background.command, "--baseline");
-    // The flags of the load are those of bisect too.
-    let flags = command.strip_prefix(&format!("{name} perf")).unwrap_or_default();
-    Some(NextStep { what: "find the commit", command: format!("{name} bisect {commit}{flags}") })
+    let (command, commit) = (report.background.command.measuring(), baseline_commit(report)?);
+    // The flags of the load are those of bisect too, which starts the service itself.
+    if command.words.iter().any(|word| word == "--host") {
+        return None;
+    }
+    let command = command.without("--baseline").of(&format!("bisect {commit}"));
+    Some(NextStep { what: "find the commit", command })
 }
 
-/// Whether p95 fell by more than noise explains.
-fn is_faster(comparison: &Comparison) -> bool {
-    let p95 = comparison.total_row(Metric::P95);
-    p95.and_then(|row| row.evidence.interval).is_some_and(|interval| interval.high < 0.0)
+/// Whether p95 fell by more than noise and rounding explain.
+fn is_faster(report: &Report) -> bool {
+    let Some(p95) = report.comparison.total_row(Metric::P95) else { return false };
+    let Presence::Both { baseline, candidate } = p95.presence else { return false };
+    let Sides { baseline: before, candidate: now } = report.provenance;
+    let resolution_ms = before.precision.min(now.precision).resolution_ms(baseline);
+    baseline - candidate > resolution_ms && p95.evidence.interval.is_some_and(|interval| interval.high < 0.0)
 }
 
 /// Makes the runs as long as would do, or makes more of them if that length is not known.
 fn lengthen(report: &Report) -> NextStep {
-    let command = &report.background.command;
-    let factor = report.comparison.unsettled().filter_map(longer_by).fold(1.0, f64::max);
-    let Some(load) = report.provenance.candidate.load.as_ref().filter(|_| factor > 1.0) else {
+    let command = report.background.command.measuring();
+    let comparison = report.comparison;
+    let unjudged = unjudged_endpoints(comparison).into_iter().filter_map(more_requests);
+    let factor = comparison.unsettled().filter_map(longer_by).chain(unjudged).fold(1.0, f64::max);
+    // Only the command's own load is judged against the earlier baseline of a drift.
+    let is_drift_alone = comparison.unsettled().all(|row| comparison.is_of_drift(row)) && !comparison.is_conclusive();
+    let can_be_longer = factor > 1.0 && !is_drift_alone;
+    let Some(load) = report.provenance.candidate.load.as_ref().filter(|_| can_be_longer) else {
         let runs = report.comparison.runs.candidate;
-        let command = format!("{command} --min-runs {} --max-runs {}", runs + 1, 2 * runs + 3);
+        let [min, max] = [runs + 1, 2 * runs + 3].map(|runs| runs.to_string());
+        let command = command.with(&["--min-runs", &min, "--max-runs", &max]);
         return NextStep { what: "make more runs", command };
     };
     let length = duration(load.run_time_s, factor);
     match baseline_commit(report) {
         // Another length is another load, so the result is not comparable with the committed baseline.
         Some(commit) => {
-            let command = without_flag(&without_flag(command, "--baseline"), "--run-time");
-            NextStep { what: "lengthen the run", command: format!("{command} --against {commit} --run-time {length}") }
+            let command = command.without("--baseline").without("--run-time");
+            let command = command.with(&["--against", commit, "--run-time", &length]);
+            NextStep { what: "lengthen the run", command }
+        }
+        None if report.hosts().is_some() => {
+            NextStep { what: "lengthen the run", command: command.without("--run-time").with(&["--run-time", &length]) }
         }
         None => NextStep {
             what: "record a baseline of longer runs",
-            command: format!("{command} --run-time {length} --update-baseline"),
+            command: command.without("--run-time").with(&["--run-time", &length, "--update-baseline"]),
         },
     }
 }
 
-/// The flags of a command that choose its configuration and its baseline.
-fn files(command: &str) -> String {
-    let words: Vec<&str> = command.split(' ').collect();
-    let mut flags = String::new();
-    for pair in words.windows(2).filter(|pair| ["--config", "--baseline"].contains(&pair[0])) {
-        flags.extend([" ", pair[0], " ", pair[1]]);
-    }
-    flags
-}
-
-/// A command without a flag and its value.
-fn without_flag(command: &str, flag: &str) -> String {
-    let mut words = Vec::new();
-    let mut is_value = false;
-    for word in command.split(' ') {
-        if is_value {
-            is_value = false;
-        } else if word == flag {
-            is_value = true;
-        } else {
-            words.push(word);
-        }
-    }
-    words.join(" ")
+/// How many times as long the runs must be so that an endpoint has enough requests.
+fn more_requests(row: &Row) -> Option<f64> {
+    let FewSamples { requests, .. } = row.evidence.few_samples?;
+    Some(requests_needed(row.metric)? as f64 / requests.max(1) as f64)
 }
 
 /// How many times as long the runs must be so that the interval of a series no longer straddles its limit: its width

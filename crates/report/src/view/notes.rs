@@ -42,7 +42,7 @@ pub(crate) fn notes(report: &Report, total: &[SeriesView], endpoints: usize) -> 
     notes.extend(p95.and_then(|row| noise_advice(row.evidence.detectable?)));
     notes.extend(exceptions::notes(comparison));
     notes.extend(nearly_used_limits(comparison));
-    notes.extend(report.warnings.iter().cloned());
+    notes.extend(report.file_warnings.iter().chain(&report.warnings).cloned());
     notes.extend(usage::note(report.provenance.baseline, report.provenance.candidate));
     notes
 }
@@ -52,7 +52,7 @@ fn confirmation(report: &Report) -> Option<String> {
         Confirmation::Impossible(why) => {
             Some(format!("the FAIL is by the stored numbers alone, and not confirmed: {why}"))
         }
-        Confirmation::Measured(_) => (report.comparison.verdict == Verdict::Pass).then(|| {
+        Confirmation::Measured(_) => (report.comparison.verdict != Verdict::Fail).then(|| {
             "the stored numbers do not fit this machine: record the baseline on this kind of machine, or compare with --against"
                 .to_owned()
         }),

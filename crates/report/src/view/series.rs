@@ -4,7 +4,7 @@ use judge::model::limits::Level;
 use judge::model::run::Metric;
 use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, LEAST_SAMPLES};
-use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row};
+use judge::verdict::decision::{Decision, FewAnswers, FewSamples, Presence, Reason, Row, Shift};
 
 use crate::view::Finding;
 use crate::view::exceptions::accepted_text;
@@ -137,6 +137,7 @@ fn status_remark(row: &Row) -> String {
         Some(Reason::NoiseUnknown | Reason::ReachesBelowLimit) => " (noise unknown)",
         Some(Reason::InGap) => " (in a gap)",
         Some(Reason::ByThisChange) => " (by this change)",
+        Some(Reason::NotConfirmed) => " (mean not up)",
         _ if row.evidence.unsettled.is_some() => "? (inconclusive)",
         Some(Reason::Missing) => " (MISSING)",
         Some(Reason::OneRun) => " (one run)",
@@ -155,6 +156,12 @@ pub(crate) fn finding(row: &Row) -> String {
     };
     match (row.decision.and_then(Decision::reason), row.accepted) {
         (Some(Reason::OneRun), _) => format!("{found}; {ONE_RUN}"),
+        (Some(Reason::FewAnswers(few)), _) => few_answers_text(few, None),
+        (Some(Reason::Shift(Shift { percentile, baseline_ms, candidate_ms })), _) => format!(
+            "{found}; p{percentile} of all requests: {} → {} ms, which is over the limit of p95, and the mean is up",
+            value(Metric::P95, baseline_ms),
+            value(Metric::P95, candidate_ms)
+        ),
         (Some(Reason::OverLimit | Reason::OverBound), Some(accepted)) => {
             format!("{found}; it was {}", accepted_text(accepted))
         }
@@ -184,9 +191,26 @@ fn doubt(row: &Row) -> Option<DoubtView> {
         Some(Reason::ByThisChange) => {
             doubt("by_this_change", "this change alone exceeds the limit of drift, and it fails by its own limit")
         }
-        Some(Reason::OverLimit | Reason::OverBound | Reason::Missing) | None => {
+        Some(Reason::NotConfirmed) => {
+            doubt("not_confirmed", "p95 itself is within its limit, and the mean is not significantly up")
+        }
+        Some(Reason::FewAnswers(few)) => doubt("few_answers", &few_answers_text(few, None)),
+        Some(Reason::OverLimit | Reason::OverBound | Reason::Missing | Reason::Shift(_)) | None => {
             row.evidence.few_samples.filter(|_| row.endpoint.is_none()).and_then(few_samples)
         }
+    }
+}
+
+/// `p50` is the row of the median, which is worth more than a percentile of so few requests.
+pub(crate) fn few_answers_text(few: FewAnswers, p50: Option<&Row>) -> String {
+    let requests = format!("{:.0} requests, and the baseline has {:.0}", few.candidate, few.baseline);
+    match p50.map(|row| row.presence) {
+        Some(Presence::Both { baseline, candidate }) => format!(
+            "{requests}; the median answer takes {} ms ({} ms in the baseline)",
+            value(Metric::P50, candidate),
+            value(Metric::P50, baseline)
+        ),
+        _ => requests,
     }
 }
 
@@ -241,6 +265,34 @@ pub(crate) fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let mut findings = all_findings(comparison);
     findings.retain(|row| !repeats_p95(comparison, row));
     findings
+}
+
+/// The worst series of each endpoint that is over a limit that blocks and could not be judged, for lack of requests or of runs. Worst
+/// first.
+pub(crate) fn unjudged_endpoints<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
+    let can_fail = |row: &Row| comparison.strict || row.limit.is_some_and(|limit| limit.level == Level::Fail);
+    let is_unjudged = |row: &&Row| {
+        can_fail(row)
+            && matches!(
+                row.decision,
+                Some(Decision::InDoubt(Reason::FewSamples(_) | Reason::NoiseUnknown | Reason::ReachesBelowLimit))
+            )
+    };
+    let worst = |rows: &'a [Row<'a>]| rows.iter().filter(is_unjudged).min_by_key(|row| severity(row));
+    let mut unjudged: Vec<&Row> = endpoint_groups(comparison).filter_map(worst).collect();
+    unjudged.sort_by_key(|row| severity(row));
+    unjudged
+}
+
+/// The requests of a run from which on a percentile can be judged.
+pub(crate) fn requests_needed(metric: Metric) -> Option<usize> {
+    let one_beyond_of = match metric {
+        Metric::P50 => 2,
+        Metric::P95 => 20,
+        Metric::P99 => 100,
+        _ => return None,
+    };
+    Some(one_beyond_of * LEAST_SAMPLES)
 }
 
 /// Whether a series is the `p95_corrected` of a service that did not stall, so that it repeats the p95.

@@ -5,6 +5,7 @@ use judge::model::program;
 use judge::model::run::Metric;
 use judge::model::text::quoted;
 
+use crate::view::input::CommandLine;
 use crate::view::next::NextStep;
 use crate::view::words::{Tone, count, shown_commit, unit_of_value, value, with_unit};
 
@@ -69,13 +70,7 @@ impl Unjudged {
                 let command = format!("{} perf --verbose", program::name());
                 vec![NextStep { what: "fix the problem above and re-run with details", command }]
             }
-            Some(saved) => {
-                let commit = format!("git add {} && git commit -m \"Performance baseline\"", quoted(&saved.file));
-                vec![
-                    NextStep { what: "commit the baseline", command: commit },
-                    NextStep { what: "after your next change, compare against it", command: saved.command.clone() },
-                ]
-            }
+            Some(saved) => saved.next(),
         }
     }
 }
@@ -88,8 +83,6 @@ const NO_BASELINE: &str =
 pub struct Saved {
     /// The file, as the user knows it.
     pub(crate) file: String,
-    /// The command that compares with it.
-    pub(crate) command: String,
     pub(crate) commit: String,
     pub(crate) load: Option<String>,
     pub(crate) runs: usize,
@@ -97,6 +90,12 @@ pub struct Saved {
     pub(crate) values: Vec<SavedValue>,
     /// The number of endpoints.
     pub(crate) endpoints: usize,
+    /// What makes it a weak reference, a sentence each, for the headline.
+    pub warnings: Vec<String>,
+    /// The command that saved it.
+    pub command: CommandLine,
+    /// The branch that others are merged into, if another one is checked out and both can be measured here.
+    pub default_branch: Option<String>,
 }
 
 /// A value of all requests together: the estimate over all runs, and the least and the most of them.
@@ -121,7 +120,7 @@ impl SavedValue {
 }
 
 impl Saved {
-    pub fn new(baseline: &Baseline, file: &str, command: String) -> Saved {
+    pub fn new(baseline: &Baseline, file: &str, command: CommandLine) -> Saved {
         let mut values = Vec::new();
         for metric in [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec] {
             let Some(total) = baseline.total(metric) else { continue };
@@ -139,7 +138,36 @@ impl Saved {
             runs: baseline.total_runs(Metric::P95).len().max(1),
             values,
             endpoints: baseline.endpoints.len(),
+            warnings: Vec::new(),
+            default_branch: None,
         }
+    }
+
+    fn next(&self) -> Vec<NextStep> {
+        let step = |what, command| NextStep { what, command };
+        let command = self.command.measuring();
+        let mut steps = Vec::new();
+        if let Some(branch) = &self.default_branch {
+            let against = command.without("--baseline").with(&["--against", branch]);
+            steps.push(step("compare with the branch that yours is based on", against));
+        }
+        let commit = format!("git add {} && git commit -m \"Performance baseline\"", quoted(&self.file));
+        steps.push(step("commit the baseline", commit));
+        let is_of_others = !self.command.results.is_empty();
+        if self.runs == 1 && is_of_others {
+            let what = "pass more results of this load, since one run against one is wrong one time in ten";
+            steps.push(step(what, String::new()));
+        } else if self.runs == 1 {
+            let what = "record more runs, since one run against one is wrong one time in ten";
+            steps.push(step(what, command.with(&["--update-baseline"])));
+        }
+        if is_of_others {
+            steps.push(step("after your next change, judge its results against it", String::new()));
+        } else {
+            steps.push(step("after your next change, compare against it", command.with(&[])));
+        }
+        steps.truncate(3);
+        steps
     }
 
     /// The values, the spread of p95, and what to do with the file.
@@ -150,6 +178,7 @@ impl Saved {
             let spread = spread.map_or_else(String::new, |spread| format!(" ({spread})"));
             parts.push(format!("{} {}{spread}", saved.metric, saved.shown()));
         }
-        format!("{} from {}; commit {}", parts.join(", "), count(self.runs, "run"), self.file)
+        let warnings: String = self.warnings.iter().map(|warning| format!("; {warning}")).collect();
+        format!("{} from {}{warnings}; commit {}", parts.join(", "), count(self.runs, "run"), self.file)
     }
 }

@@ -1,11 +1,13 @@
 //! Formatting of values and statuses.
 
 use judge::model::limits::Limit;
-use judge::model::run::Metric;
+use judge::model::run::{Metric, Provenance};
 use judge::model::text::endpoint_shown;
 use judge::stats::estimate::Interval;
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Decision, Presence, Row};
+
+use crate::view::series::unjudged_endpoints;
 
 /// The farthest end of an interval that is shown, in percent or percentage points. One that reaches further shows only
 /// that next to nothing is known.
@@ -96,8 +98,9 @@ impl Tone {
     pub(crate) fn of_verdict(comparison: &Comparison) -> Tone {
         match comparison.verdict {
             Verdict::Fail => Tone::Fail,
+            Verdict::Inconclusive => Tone::Unsure,
             Verdict::Pass if !comparison.is_conclusive() => Tone::Unsure,
-            Verdict::Pass if comparison.has_remarkable() => Tone::Warn,
+            Verdict::Pass if comparison.has_remarkable() || !unjudged_endpoints(comparison).is_empty() => Tone::Warn,
             Verdict::Pass => Tone::Ok,
         }
     }
@@ -127,6 +130,7 @@ impl Tone {
 pub(crate) fn verdict_word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "PASS",
+        Verdict::Inconclusive => "INCONCLUSIVE",
         Verdict::Fail => "FAIL",
     }
 }
@@ -342,6 +346,11 @@ pub fn listed(texts: &[String]) -> String {
 /// `1 run`, `2 runs`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The commit of a side, or its host if two running services were compared.
+pub fn shown_side(side: &Provenance) -> String {
+    side.host.clone().unwrap_or_else(|| shown_commit(&side.commit, side.dirty))
 }
 
 /// `8402e029a80f`, or `8402e029a80f + uncommitted changes`.

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use report::{Format, Saved, Unjudged};
+use report::{CommandLine, Format, Saved, Unjudged};
 use scraper::Html;
 use serde_json::{Value, json};
 
@@ -166,7 +166,7 @@ fn browser_switches_the_metric_and_opens_a_linked_endpoint() {
 
 /// A page of each kind.
 fn pages() -> Vec<(&'static str, String)> {
-    let saved = Saved::new(&of(1.0, 5).baseline, "perf_baseline.json", "cargo xtask perf".to_owned());
+    let saved = Saved::new(&of(1.0, 5).baseline, "perf_baseline.json", CommandLine::default());
     let refusal = "perf_baseline.json is not comparable: users: the baseline has 10, this load 50; measure with --users 10, or accept the new load with --update-baseline";
     vec![
         ("pass", of(1.0, 2).page()),

@@ -40,6 +40,7 @@ pub fn provenance() -> Provenance {
         mean_users: Some(10.0),
         locustfile: Some("0123456789abcdef".to_owned()),
         locustfile_path: None,
+        host: None,
         observed_load: None,
         usage: Some(Usage {
             others_pct: vec![2.5, 9.75],
@@ -104,6 +105,7 @@ impl Case {
             comparison: &comparison,
             provenance: Sides { baseline: &self.baseline.provenance, candidate: &candidate },
             baseline: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
+            file_warnings: Vec::new(),
             warnings: vec!["Locust's version differs: baseline <1>, candidate \"2\"".to_owned()],
             details: vec!["load: 10 users".to_owned()],
         })

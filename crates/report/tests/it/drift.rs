@@ -24,6 +24,7 @@ fn view_of<T>(comparison: &Comparison, runs: &[Run], read: impl FnOnce(&View) ->
         histories: &[],
         provenance: Sides { baseline: &provenance, candidate: &provenance },
         baseline: String::new(),
+        file_warnings: Vec::new(),
         warnings: vec![],
         details: vec![],
     };

@@ -5,7 +5,7 @@ use judge::model::run::Provenance;
 use report::formats::github;
 use report::formats::terminal::{self, Screen};
 use report::view::series::severity;
-use report::{Confirmation, Format, Report, Saved, Sides, Unjudged, View};
+use report::{CommandLine, Confirmation, Format, Report, Saved, Sides, Unjudged, View};
 use serde_json::{Value, json};
 
 use crate::cases::{Case, STEADY, case, cases, confirmed, in_every_format, provenance, rules, runs};
@@ -41,20 +41,20 @@ fn every_format_has_the_same_headline() {
     expect![[r#"
         a pass: PASS: p95 +0.0% (limit +20%), all metrics within their limits
         a failure of several runs: FAIL: p95 rose 39%, 300 → 417 ms (limit +20%); 1 of 1 endpoint: GET /a +39%
-        one run over: FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and 1 more
-        a close call: PASS: p95 +19% (limit +20%), all metrics within their limits; inconclusive: noise may be hiding a p95 regression
+        one run over: FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
+        a close call: PASS: p95 +19% (limit +20%), all metrics within their limits; inconclusive: noise may be hiding regressions of p95 and GET /a p95
         errors: FAIL: error_rate rose 6.67 pp, 0.00 → 6.67% (limit +2 pp); inconclusive: noise could change the verdict on error_rate
-        strict: FAIL: p95 rose 62%, 308 → 500 ms (limit +20%); inconclusive: noise could change the verdict on p95 and 1 more
+        strict: FAIL: p95 rose 62%, 308 → 500 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
         rounds: PASS: p95 +3.3% (limit +20%), all metrics within their limits
-        new and missing: FAIL: GET /gone is MISSING: no requests; NEW GET /new p95 333 ms: not compared until the baseline is updated
-        few requests: FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); inconclusive: noise could change the verdict on p95
-        not significant: FAIL: p95 rose 27%, 308 → 390 ms (limit +20%); inconclusive: noise could change the verdict on p95 and 1 more
+        new and missing: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /gone is MISSING; inconclusive: noise may be hiding a GET /gone p95 regression
+        few requests: FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
+        not significant: FAIL: p95 rose 27%, 308 → 390 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95
         in a gap: FAIL: p95 rose 900%, 20.0 → 200 ms (limit +20%); 1 of 1 endpoint: GET /a +900%
         close after all runs: FAIL: p95 rose 20.3%, 300 → 361 ms (limit +20%); inconclusive: noise could change the verdict on p95
         single runs: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /a p95 +40%; inconclusive: noise may be hiding a GET /a p95 regression
-        below the limit: PASS: p95 +0.0% (limit +20%), all metrics within their limits
-        noise unknown: PASS: p95 +0.0% (limit +20%), all metrics within their limits
-        below resolution: PASS: p95 +25% (limit +20%, but no more than rounding), all metrics within their limits
+        below the limit: PASS: GET /a could not be judged: p95 +40% (limit +20%), one run on each side; p95 +0.0% (limit +20%)
+        noise unknown: PASS for none of 1 endpoint: GET /a could not be judged: p95 +40% (limit +20%), one run on each side; p95 +0.0% (limit +20%)
+        below resolution: PASS for none of 1 endpoint: p95 +25% (limit +20%, but no more than rounding)
         a metric that the baseline lacks: PASS: p95 -14% (limit +20%), all metrics within their limits
         limits of an endpoint: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /new p95 333 ms; inconclusive: noise may be hiding a GET /new p95 regression
         exceptions: PASS: p95 +39% (limit +20%), within limits except for accepted exceptions; p95 +39% WAIVED until 2026-12-31 and 1 more; 1 exception not used
@@ -217,9 +217,9 @@ fn next_steps_fit_each_case() {
         a close call:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 9m
         errors:
-          see the errors: head target/perf/latest/run-1/perf_results_failures.csv
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
           rule out the machine: cargo xtask perf --confirm
+          find the commit: cargo xtask bisect 0123456789ab
         strict:
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 80s
           rule out the machine: cargo xtask perf --confirm
@@ -227,9 +227,8 @@ fn next_steps_fit_each_case() {
         rounds:
           nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
         new and missing:
-          rule out the machine: cargo xtask perf --confirm
-          find the commit: cargo xtask bisect 0123456789ab
-          accept it: cargo xtask perf --update-baseline --note "why it is slower"
+          make more runs: cargo xtask perf --min-runs 2 --max-runs 5
+          restore the task, or accept the new load: cargo xtask perf --update-baseline --note "why the endpoint is gone"
         few requests:
           make more runs: cargo xtask perf --min-runs 2 --max-runs 5
           rule out the machine: cargo xtask perf --confirm
@@ -271,7 +270,7 @@ fn next_steps_fit_each_case() {
 
 #[test]
 fn saved_baseline_is_no_alarm_in_any_format() {
-    let saved = Saved::new(&cases()[0].baseline, "perf_baseline.json", "cargo xtask perf".to_owned());
+    let saved = Saved::new(&cases()[0].baseline, "perf_baseline.json", CommandLine::default());
     let unjudged = Unjudged::BaselineSaved(saved);
     let screen = Screen::default();
     let terminal = anstream::adapter::strip_str(&terminal::render_unjudged(&unjudged, screen)).to_string();

@@ -9,7 +9,7 @@ use expect_test::expect;
 use judge::stats::estimate::Interval;
 use judge::verdict::compare::compare;
 use judge::verdict::decision::Presence;
-use report::{Format, Report, Saved, Unjudged, View};
+use report::{CommandLine, Format, Report, Saved, Unjudged, View};
 use serde_json::{Value, json};
 
 use crate::cases::{case, cases, no_verdict};
@@ -59,7 +59,7 @@ fn json_matches_its_schema() {
     let failure: Value =
         serde_json::from_str(&Format::Json.render_unjudged(&no_verdict("there is no baseline"))).unwrap();
     schema.assert_accepts("no verdict", &failure);
-    let saved = Saved::new(&cases()[0].baseline, "perf_baseline.json", "cargo xtask perf".to_owned());
+    let saved = Saved::new(&cases()[0].baseline, "perf_baseline.json", CommandLine::default());
     for unjudged in [Unjudged::BaselineSaved(saved.clone()), Unjudged::NoBaseline(saved)] {
         let value: Value = serde_json::from_str(&Format::Json.render_unjudged(&unjudged)).unwrap();
         schema.assert_accepts(unjudged.word(), &value);
@@ -218,9 +218,9 @@ fn json_keys_run_from_verdict_to_details() {
           "schema_version": "1.3",
           "verdict": "fail",
           "exit_code": 1,
-          "headline": "FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and 1 more",
+          "headline": "FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95",
           "conclusive": false,
-          "sentence": "p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and 1 more",
+          "sentence": "p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95",
           "evidence": "inconclusive after 1 run (baseline: 5): p95 of all requests and p95 of GET /a exceed their limits in a single run; detectable p95 change: 3.1%",
           "strict": false,
           "paired": false,

@@ -23,4 +23,5 @@ mod samples;
 mod service;
 mod short;
 mod terminal;
+mod truth;
 mod usage;

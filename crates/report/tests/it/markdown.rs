@@ -86,6 +86,7 @@ fn with_runs<T>(former: &Run, candidate: Run, then: impl FnOnce(&Report) -> T) -
         comparison: &comparison,
         provenance: Sides { baseline: &provenance, candidate: &provenance },
         baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
+        file_warnings: Vec::new(),
         warnings: names.iter().map(|name| format!("the most frequent failure, 3 times: {name}: {name}")).collect(),
         details: vec!["load: 10 users".to_owned()],
     })
@@ -174,6 +175,7 @@ fn markdown_reads_from_verdict_to_details() {
     let endpoints = [("GET /claims", 300.0, 300.0), ("POST /claims", 300.0, 390.0), ("GET /health", 100.0, 110.0)];
     with_report(&endpoints[..2], 400.0, |report| {
         let report = Report {
+            file_warnings: Vec::new(),
             warnings: vec!["the load generator was CPU-bound".to_owned()],
             details: report.details.clone(),
             baseline: report.baseline.clone(),
@@ -360,6 +362,7 @@ fn first_lines_show_the_verdict_and_the_run() {
                 Background { run_url: Some(url.to_owned()), commits_between: Some(3), ..Background::default() };
             let report = Report {
                 background: &background,
+                file_warnings: Vec::new(),
                 warnings: vec![],
                 details: vec![],
                 baseline: String::new(),
@@ -392,6 +395,7 @@ fn first_lines_show_the_verdict_and_the_run() {
     with_report(&slower, 300.0, |report| {
         let report = Report {
             comparison: &comparison,
+            file_warnings: Vec::new(),
             warnings: vec![],
             details: vec![],
             baseline: String::new(),

@@ -38,6 +38,7 @@ impl Measured {
             histories: &self.histories,
             provenance: Sides { baseline: &self.baseline.provenance, candidate: &self.provenance },
             baseline: "baseline: commit 8402e029a80f, 2026-11-23, 5 commits ago (perf_baseline.json)".to_owned(),
+            file_warnings: Vec::new(),
             warnings: vec!["Locust's version differs: baseline 2.47.0, candidate 2.48.0".to_owned()],
             details: vec!["results: target/perf/latest".to_owned(), "time: 101.2 s".to_owned()],
         })
@@ -72,6 +73,7 @@ pub fn provenance() -> Provenance {
         mean_users: Some(10.0),
         locustfile: Some("50b2c961c73c21f2cdc50cb92b32c9eb887bb8ea".to_owned()),
         locustfile_path: None,
+        host: None,
         observed_load: None,
         usage: Some(Usage {
             others_pct: vec![2.5, 9.75],

@@ -26,6 +26,7 @@ fn text_on(comparison: &Comparison, verbosity: Verbosity, screen: Screen) -> Str
         histories: &[],
         provenance: Sides { baseline: provenance, candidate: provenance },
         baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
+        file_warnings: Vec::new(),
         warnings: vec!["the load generator was CPU-bound".to_owned()],
         details: vec!["load: 10 users".to_owned()],
     };

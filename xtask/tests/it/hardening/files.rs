@@ -172,7 +172,7 @@ fn what_nobody_reads_is_not_judged() {
 #[test]
 fn file_that_cannot_be_read_is_not_taken_for_absent() {
     for file in ["perf.toml", "perf_baseline.json", "locust.conf", "pyproject.toml"] {
-        for (target, reason) in [("nowhere", "No such file"), (file, "symbolic link")] {
+        for target in ["nowhere", file] {
             let scratch = Scratch::new(&format!("unreadable-{file}"));
             scratch.sh(&format!("rm -f {file} && ln -s {target} {file}"));
             let args = if file == "perf.toml" { "ok.csv" } else { "" };
@@ -180,7 +180,7 @@ fn file_that_cannot_be_read_is_not_taken_for_absent() {
             let output = scratch.perf(args);
             assert_eq!(output.code, 2, "{file}: {}{}", output.stdout, output.stderr);
             let line = output.last_line();
-            assert!(line.contains(&format!("cannot read {file}: ")) && line.contains(reason), "{line}");
+            assert!(line.contains(&format!("cannot read {file}: it is a broken link: remove it")), "{line}");
             scratch.assert_not_started(&["service", "locust"]);
         }
     }

@@ -128,3 +128,31 @@ fn root_is_only_pasted_into_a_command_if_no_shell_reads_its_path() {
         assert_eq!(scratch.sh("find . -name owned"), "");
     }
 }
+
+#[test]
+fn repository_that_git_refuses_is_named_with_gits_own_reason() {
+    let scratch = Scratch::new("git-refuses");
+    scratch.write("ok.csv", RESULTS);
+    let head = scratch.sh("git rev-parse HEAD");
+    scratch.sh("git config core.repositoryformatversion 99");
+    let reason = "git: Expected git repo version <= 1, found 99";
+    let output = scratch.perf("ok.csv");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stderr.contains(&format!("warning: {reason}")), "{}", output.stderr);
+    scratch.refuses("--against HEAD", reason);
+    // A checkout of another owner, as in container jobs. Only root can make one.
+    scratch.sh("git config -f .git/config core.repositoryformatversion 0");
+    if scratch.sh("id -u") == "0" {
+        scratch.sh("chown -R 12345 .");
+        let output = scratch.perf("ok.csv --update-baseline");
+        scratch.sh("chown -R 0 .");
+        if !scratch.read("perf_baseline.json").contains(&head) {
+            assert!(
+                output.stderr.contains("warning: git: detected dubious ownership in repository"),
+                "{}",
+                output.stderr
+            );
+            assert!(output.stderr.contains("git config --global --add safe.directory"), "{}", output.stderr);
+        }
+    }
+}

@@ -16,10 +16,10 @@ fn cases() -> Vec<Case> {
     // 360 requests in a run.
     let equal = |spread| Service { endpoints: 30, is_zipf: false, think_ms: 790.0, spread, ..SERVICE };
     vec![
-        Case { name: "5 endpoints", service: zipf(5), ranks: &[1, 5] },
-        Case { name: "30 endpoints", service: zipf(30), ranks: &[2, 3, 10, 30] },
-        Case { name: "100 endpoints", service: zipf(100), ranks: &[2, 10, 100] },
-        Case { name: "300 endpoints", service: zipf(300), ranks: &[2, 10, 100] },
+        Case { name: "5 endpoints", service: zipf(5), ranks: &[1] },
+        Case { name: "30 endpoints", service: zipf(30), ranks: &[2, 10, 30] },
+        Case { name: "100 endpoints", service: zipf(100), ranks: &[10, 100] },
+        Case { name: "300 endpoints", service: zipf(300), ranks: &[2, 10] },
         Case { name: "30 endpoints, 12 requests each", service: equal(0.5), ranks: &[1] },
         Case { name: "30 endpoints, 12 requests each, sigma 1", service: equal(1.0), ranks: &[1] },
     ]
@@ -58,7 +58,12 @@ pub fn unchanged_table(comparisons: usize) -> Table {
     }
     Table {
         heading: "Many endpoints, no change",
-        text: format!("Shares are of {comparisons} comparisons."),
+        text: format!(
+            "Services of so many endpoints with traffic by Zipf's law, 1,800 requests a run, or of 30 endpoints with as much each, 4%
+spread. **baseline of 1**: at least three runs are made. Everything 10 or 15% slower is within the limit of +20%; the column
+beside it has the FAILs by the p95 of all requests alone, whose own error no rule on endpoints changes. Shares are of {comparisons}
+comparisons."
+        ),
         columns: vec![
             "service",
             "FAIL",
@@ -102,7 +107,11 @@ pub fn found_table(comparisons: usize) -> Table {
     }
     Table {
         heading: "Many endpoints, one of them slower",
-        text: format!("Shares are of {comparisons} comparisons."),
+        text: format!(
+            "The same services. One endpoint, with so many requests a run, is slower or not asked for any more. **missed, conclusive**: a
+PASS after which no run is wanted. A change of 30% in an endpoint of fewer than 150 requests is not found: lengthen the run, or
+add users. The report prints how many endpoints can be judged at all. Shares are of {comparisons} comparisons."
+        ),
         columns: vec!["endpoint", "+30%", "runs", "missed, conclusive", "x 2", "runs", "x 5", "runs", "gone", "runs"],
         rows,
     }

@@ -16,6 +16,7 @@ pub mod service;
 pub mod starts;
 pub mod structures;
 pub mod table;
+pub mod times;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -32,6 +33,8 @@ pub struct Sizes {
     pub starts: usize,
     pub dependence: usize,
     pub rounds: usize,
+    /// Of the comparisons whose requests are drawn one by one.
+    pub requests: usize,
 }
 
 /// Everything that was seen.
@@ -46,6 +49,9 @@ pub struct Simulation {
     pub dependence: Vec<dependence::Dependence>,
     pub rounds: Vec<rounds::Drift>,
     pub confirmation: Vec<confirmation::Confirmation>,
+    pub times: Vec<times::Times>,
+    /// The tables of drawn requests: structures, slow requests, endpoints that did not change, and one that did.
+    pub requests: [Table; 4],
 }
 
 impl Simulation {
@@ -62,6 +68,13 @@ impl Simulation {
             dependence: dependence::all(sizes.dependence),
             rounds: rounds::all(sizes.rounds),
             confirmation: confirmation::all(sizes.rounds),
+            times: times::all(sizes.series),
+            requests: [
+                structures::table(sizes.requests),
+                repairs::table(sizes.requests),
+                coverage::unchanged_table(sizes.requests),
+                coverage::found_table(sizes.requests),
+            ],
         }
     }
 
@@ -73,7 +86,8 @@ impl Simulation {
 
     /// Everything that was seen, as the document shows it.
     pub fn tables(&self) -> Vec<Table> {
-        vec![
+        let mut tables = self.requests.to_vec();
+        tables.extend([
             series::table(&self.series),
             endpoints::table(&self.endpoints),
             endpoints::warnings_table(&self.endpoints),
@@ -85,7 +99,9 @@ impl Simulation {
             dependence::table(&self.dependence),
             rounds::table(&self.rounds),
             confirmation::table(&self.confirmation),
-        ]
+            times::table(&self.times),
+        ]);
+        tables
     }
 }
 

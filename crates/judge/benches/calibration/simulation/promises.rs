@@ -5,7 +5,7 @@ use super::confirmation::Case;
 use super::dependence::Kind;
 use super::endpoints::{Event, Service};
 use super::series::{Noise, Series};
-use super::table::{Mean, Share};
+use super::table::{Cell, Mean, Share, Table};
 
 /// What is promised, what was seen, and whether that keeps it.
 pub struct Promise {
@@ -51,7 +51,91 @@ pub fn all(simulation: &Simulation, slack: f64) -> Vec<Promise> {
     of_starts(&mut promises, simulation);
     of_rounds(&mut promises, simulation);
     of_confirmation(&mut promises, simulation);
+    of_requests(&mut promises, &simulation.requests);
     promises.promises
+}
+
+/// What a cell of a table is held to.
+enum Bound {
+    Most(f64),
+    Least(f64),
+    Runs(f64),
+}
+
+impl Promises {
+    /// Holds one column of some rows to a bound.
+    fn hold(&mut self, number: &str, table: &Table, rows: &[&str], column: &str, bound: &Bound) {
+        for row in rows {
+            let what = format!("{number}. {row}, {column}");
+            match (bound, table.cell(row, column)) {
+                (Bound::Most(most), Cell::Share(share)) => self.most(&what, *most, *share),
+                (Bound::Least(least), Cell::Share(share)) => self.least(&what, *least, *share),
+                (Bound::Runs(most), Cell::Mean(mean)) => self.runs(&what, 1.0, *most, *mean),
+                _ => panic!("{what} is of another kind"),
+            }
+        }
+    }
+}
+
+fn of_requests(promises: &mut Promises, [structures, slow, unchanged, found]: &[Table; 4]) {
+    use Bound::{Least, Most, Runs};
+    let all: Vec<&str> = labels(structures).collect();
+    let quiet = [
+        "plain, 4% spread",
+        "plain, 2% spread",
+        "plain, 10% spread",
+        "pauses of 150 ms every 3 s",
+        "wide latencies (sigma 1)",
+        "a slow class: 1 of 10 users, 2 s",
+        "a queue: 3 workers",
+        "first run of the baseline cold, x 1.4",
+        "first run of both sides cold, x 1.4",
+        "a baseline with a trend of +15%",
+        "79 requests a run",
+    ];
+    promises.hold("10", structures, &quiet, "FAIL", &Most(1.0));
+    promises.hold("10", structures, &all, "confirmed", &Most(2.0));
+    promises.hold("10", structures, &quiet[..2], "runs", &Runs(1.6));
+    let found_quickly: Vec<&str> = quiet.iter().copied().filter(|row| !row.starts_with("79")).collect();
+    promises.hold("10", structures, &found_quickly, "+30%", &Least(95.0));
+    promises.hold("10", structures, &all, "+50%", &Least(90.0));
+    promises.hold("10", structures, &quiet[..3], "one +30%", &Least(60.0));
+    promises.hold("10", structures, &quiet[..3], "one +100%", &Least(99.0));
+
+    let unchanged_slow: Vec<&str> = labels(slow).filter(|row| row.ends_with("no change")).collect();
+    promises.hold("11", slow, &unchanged_slow, "FAIL", &Most(6.0));
+    promises.hold("11", slow, &unchanged_slow, "by an endpoint", &Most(1.0));
+    let at_p95 = |row: &&str| !row.starts_with("5%") && !row.starts_with("6%") && !row.starts_with("pauses");
+    let allowed: Vec<&str> = labels(slow).filter(|row| row.ends_with("+10%")).filter(at_p95).collect();
+    promises.hold("11", slow, &allowed, "FAIL", &Most(1.0));
+    let slower =
+        ["6 -> 20% of requests 8 times slower", "a class of 12 ms, 300 times slower", "a freeze of 2 s in 10 s"];
+    promises.hold("11", slow, &slower, "FAIL", &Least(96.0));
+    promises.hold("11", slow, &slower, "rounds FAIL", &Least(96.0));
+
+    let services: Vec<&str> = labels(unchanged).collect();
+    promises.hold("12", unchanged, &services, "by an endpoint", &Most(1.0));
+    promises.hold("12", unchanged, &services, "MISSING", &Most(0.6));
+    let of_ten: Vec<&str> = services.iter().copied().filter(|row| row.ends_with("baseline of 10")).collect();
+    let many: Vec<&str> = of_ten.iter().copied().filter(|row| !row.contains("sigma 1")).collect();
+    promises.hold("12", unchanged, &many, "runs", &Runs(2.2));
+    promises.hold("12", unchanged, &many, "WARN", &Most(6.0));
+
+    let with_enough = |row: &&str| {
+        ["228", "46", "175", "35", "145", "12"].iter().any(|requests| row.contains(&format!(", {requests} requests,")))
+            && !row.ends_with("baseline of 1")
+            && !row.contains("sigma 1")
+    };
+    let enough: Vec<&str> = labels(found).filter(with_enough).collect();
+    promises.hold("13", found, &enough, "x 5", &Least(97.0));
+    promises.hold("13", found, &enough, "gone", &Least(90.0));
+}
+
+fn labels(table: &Table) -> impl Iterator<Item = &str> {
+    table.rows.iter().filter_map(|cells| match &cells[0] {
+        Cell::Label(label) => Some(label.as_str()),
+        Cell::Share(_) | Cell::Mean(_) => None,
+    })
 }
 
 fn of_series(promises: &mut Promises, series: &[Series]) {
@@ -61,7 +145,7 @@ fn of_series(promises: &mut Promises, series: &[Series]) {
         *series.iter().find(is_it).expect("the cell is simulated")
     };
     let fails = |seen: Series| Share { count: seen.gate.fails, of: seen.comparisons };
-    let runs = |seen: Series| Mean { sum: seen.gate.runs, of: seen.comparisons };
+    let runs = |seen: Series| Mean { sum: seen.gate.runs, of: seen.comparisons, per_run: 1.0 };
     for (spread_pct, most_pct) in [(5.0, 0.05), (10.0, 0.1)] {
         promises.most(&format!("1. no change, {spread_pct}% spread, FAILs"), most_pct, fails(at(spread_pct, 0.0)));
     }
@@ -110,7 +194,7 @@ fn of_endpoints(promises: &mut Promises, services: &[Service]) {
             Event::Nothing => {
                 promises.most(&format!("2. {service}, no change, FAILs"), 1.0, share(seen.gate.other));
                 if seen.endpoints == 30 {
-                    let runs = Mean { sum: seen.gate.runs, of: seen.comparisons };
+                    let runs = Mean { sum: seen.gate.runs, of: seen.comparisons, per_run: 1.0 };
                     promises.runs(&format!("2. {service}, no change"), 1.0, 1.8, runs);
                 }
                 let most_pct = if seen.endpoints == 100 { 10.0 } else { 5.0 };
@@ -184,7 +268,7 @@ fn of_rounds(promises: &mut Promises, simulation: &Simulation) {
             promises.most("8. no change on a drifting machine, in rounds, FAILs", 0.5, share(seen.rounds.fails));
             promises.least("8. the same by a baseline measured before, FAILs", 0.5, share(seen.committed));
         }
-        let rounds = Mean { sum: seen.rounds.runs, of: seen.comparisons };
+        let rounds = Mean { sum: seen.rounds.runs, of: seen.comparisons, per_run: 1.0 };
         promises.runs(&format!("8. {:+}%, in rounds", seen.change_pct), 1.0, 5.5, rounds);
         let covered = share(seen.covered);
         let is_kept = (covered.pct() - 95.0).abs() <= 2.0 + promises.slack * covered.error_pct(95.0);

@@ -13,6 +13,9 @@ use super::table::{Cell, Table};
 /// Rounds of a comparison with another commit, at most.
 pub const ROUNDS: usize = 7;
 
+/// The same if the runs vary by more than 10%.
+pub const NOISY_ROUNDS: usize = 10;
+
 /// So much slower the machine gets over the session, evenly.
 const DRIFT: f64 = 1.3;
 /// The spread from run to run, half of whose variance is shared by the runs of a round.

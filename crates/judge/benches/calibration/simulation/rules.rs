@@ -36,7 +36,7 @@ pub fn gate<T>(baseline: &Baseline, runs: &[Run], rules: &Rules, found: impl Fn(
     let mut made = 1;
     loop {
         let comparison = compare(baseline, &runs[..made], rules).expect("drawn runs compare");
-        if !comparison.wants_another_run(rules) {
+        if !comparison.wants_another_run() {
             return (found(&comparison), made);
         }
         made += 1;
@@ -54,7 +54,7 @@ pub fn judge_rounds(before: &[Run], after: &[Run], rules: &Rules) -> (bool, usiz
     loop {
         let baseline = super::draw::baseline(&before[..made]);
         let comparison = compare(&baseline, &after[..made], rules).expect("drawn runs compare");
-        if !comparison.wants_another_run(rules) {
+        if !comparison.wants_another_run() {
             return (comparison.verdict == Verdict::Fail, made);
         }
         made += 1;

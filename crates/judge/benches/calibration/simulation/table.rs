@@ -1,6 +1,7 @@
 //! Tables of what was seen: written to the document, and read back from it by the tests.
 
 /// A table, with what stands above it.
+#[derive(Clone)]
 pub struct Table {
     pub heading: &'static str,
     pub text: String,
@@ -9,6 +10,7 @@ pub struct Table {
 }
 
 /// A cell of a table.
+#[derive(Clone)]
 pub enum Cell {
     Label(String),
     Share(Share),
@@ -33,21 +35,32 @@ impl Share {
     }
 }
 
-/// A mean number of runs, over so many comparisons.
+/// A mean number of runs, over so many comparisons, or of what each run costs.
 #[derive(Clone, Copy, Debug)]
 pub struct Mean {
     pub sum: usize,
     pub of: usize,
+    pub per_run: f64,
 }
 
 impl Mean {
     pub fn value(self) -> f64 {
-        self.sum as f64 / self.of as f64
+        self.per_run * self.sum as f64 / self.of as f64
     }
 
     /// Its standard error, at most: numbers from 1 to 8 have a standard deviation of 3.5 or less.
     pub fn error(self) -> f64 {
-        3.5 / (self.of as f64).sqrt()
+        3.5 * self.per_run / (self.of as f64).sqrt()
+    }
+}
+
+impl Table {
+    /// The cell of a row, by its first cell, and of a column.
+    pub fn cell(&self, row: &str, column: &str) -> &Cell {
+        let is_it = |cells: &&Vec<Cell>| matches!(&cells[0], Cell::Label(label) if label == row);
+        let place =
+            self.columns.iter().position(|name| *name == column).unwrap_or_else(|| panic!("no column {column}"));
+        &self.rows.iter().find(is_it).unwrap_or_else(|| panic!("no row {row}"))[place]
     }
 }
 
@@ -60,7 +73,11 @@ impl Cell {
         Cell::Share(Share { count, of })
     }
 
+    pub fn scaled(sum: usize, of: usize, per_run: f64) -> Cell {
+        Cell::Mean(Mean { sum, of, per_run })
+    }
+
     pub fn mean(sum: usize, of: usize) -> Cell {
-        Cell::Mean(Mean { sum, of })
+        Cell::scaled(sum, of, 1.0)
     }
 }

@@ -1,0 +1,89 @@
+//! What the runs could show: the resolution of response times, the number of rounds, and whether a pass rests on runs that
+//! could have shown a change over the limit.
+
+use std::f64::consts::SQRT_2;
+
+use crate::baseline::file::Baseline;
+use crate::model::limits::Rules;
+use crate::model::run::{Metric, Resolution, Run};
+use crate::stats::estimate::{Difference, mean};
+use crate::verdict::decision::{Excess, Judge, Presence, Row};
+
+/// A request waits two or three times for the event loop of the load generator, so a percentile of the response times may
+/// grow by twice what the p99 of the loop's lateness grows. Measured beside busy loops: docs/statistics.md.
+const LATENESS_FACTOR: f64 = 2.0;
+
+/// The p99 of the lateness of an idle load generator, in ms, for a baseline without its own.
+const IDLE_LATENESS_MS: f64 = 3.0;
+
+/// If the two sides differ in precision, the coarser one decides. Result files of others have no lateness.
+pub(crate) fn resolution(baseline: &Baseline, runs: &[Run]) -> Resolution {
+    let precision = Run::coarsest(runs).min(baseline.provenance.precision);
+    let now: Option<Vec<f64>> = runs.iter().map(|run| Some(run.lateness?.p99_ms)).collect();
+    let before = if baseline.lateness.is_empty() { IDLE_LATENESS_MS } else { mean(&baseline.lateness.p99_ms) };
+    let growth_ms = now.map_or(0.0, |now| mean(&now) - before);
+    Resolution { precision, lateness_ms: LATENESS_FACTOR * growth_ms.max(0.0) }
+}
+
+/// The spread of runs, in percent, from which on more rounds are allowed.
+const NOISY_SPREAD_PCT: f64 = 10.0;
+
+/// The runs or rounds allowed.
+pub(crate) fn max_runs(baseline: &Baseline, runs: &[Run], rules: &Rules) -> usize {
+    let p95_ms: Vec<f64> = runs.iter().map(|run| run.total.value(Metric::P95)).collect();
+    let difference = Difference::paired(Metric::P95.scale(), baseline.total_runs(Metric::P95), &p95_ms);
+    // The difference of a round has the variance of two runs.
+    let is_noisy = difference.is_some_and(|difference| difference.spread_pct() > NOISY_SPREAD_PCT * SQRT_2);
+    if rules.paired && is_noisy { rules.most_runs() } else { rules.max_runs }
+}
+
+/// Whether the runs could have shown that p95 or `p95_corrected` exceeds its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sensitivity {
+    Sufficient,
+    /// The smallest detectable change exceeds the limit, but the runs that are left would hardly change the verdict.
+    Insufficient,
+    /// No run is left, and the true change may exceed the limit.
+    Open,
+}
+
+impl Judge<'_> {
+    /// A single run on each side leaves the noise unknown, and is judged by its limits alone.
+    pub(crate) fn sensitivity(&self, total: &[Row]) -> Sensitivity {
+        let of_rows = total.iter().map(|row| self.sensitivity_of(row));
+        of_rows.fold(Sensitivity::Sufficient, |all, row| match (all, row) {
+            (Sensitivity::Open, _) | (_, Sensitivity::Open) => Sensitivity::Open,
+            (Sensitivity::Sufficient, Sensitivity::Sufficient) => Sensitivity::Sufficient,
+            _ => Sensitivity::Insufficient,
+        })
+    }
+
+    fn sensitivity_of(&self, row: &Row) -> Sensitivity {
+        let (Metric::P95 | Metric::P95Corrected, Some(limit), Presence::Both { baseline, .. }) =
+            (row.metric, row.limit, row.presence)
+        else {
+            return Sensitivity::Sufficient;
+        };
+        let (Some(interval), Some(detectable)) = (row.evidence.interval, row.evidence.detectable) else {
+            return Sensitivity::Sufficient;
+        };
+        if !self.rules.fails(limit) || row.is_waived() {
+            return Sensitivity::Sufficient;
+        }
+        let exceeds = |change: f64| {
+            let value = row.metric.changed(baseline, change);
+            Excess::of(row.metric, limit, baseline, value, self.resolution).is_relevant()
+        };
+        let is_insensitive = limit.worsening.is_some() && exceeds(detectable);
+        let is_open = if self.runs >= self.max_runs {
+            exceeds(interval.high) || is_insensitive
+        } else {
+            self.rules.is_complete && row.evidence.unsettled.is_some()
+        };
+        match (is_open, is_insensitive) {
+            (true, _) => Sensitivity::Open,
+            (false, true) => Sensitivity::Insufficient,
+            (false, false) => Sensitivity::Sufficient,
+        }
+    }
+}
