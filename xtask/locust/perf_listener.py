@@ -965,6 +965,9 @@ class _Recorder:
         if not isinstance(self.runner, MasterRunner):
             gevent.spawn(self._sample_users)
             gevent.spawn(self._sample_lateness)
+        if _TARGET and not isinstance(self.runner, WorkerRunner):
+            # What else is measured begins now too.
+            open(_beside_target("perf_window_opened"), "wb").close()
         return True
 
     def _sample_users(self):

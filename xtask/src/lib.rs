@@ -29,7 +29,6 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use anstream::{stderr, stdout};
 use judge::model::program;
 use report::Unjudged;
 use report::formats::terminal;
@@ -41,6 +40,10 @@ use crate::commands::perf::perf;
 use crate::config::flags::{COMMANDS, Command, HELP, help_of, parse};
 use crate::sys::invocation::Invocation;
 use crate::sys::screen::screen;
+use crate::sys::{printer, process};
+
+/// The commands that every repository has.
+const OWN_COMMANDS: [&str; 3] = ["perf", "bisect", "history"];
 
 /// Runs the command that the arguments of this process ask for, and prints the result: the report to stdout, the rest to
 /// stderr. It is the whole `main` of a program that has no other commands.
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
 #[cfg(feature = "maintenance")]
 fn run_maintenance(args: Vec<OsString>) -> ExitCode {
     use crate::maintenance_flags::MaintenanceCommand;
+    process::reset_signals();
     remember_name(&args);
     let outcome = match maintenance_flags::parse(args) {
         Ok(MaintenanceCommand::Other(args)) => return run(args),
@@ -70,7 +74,7 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
         Ok(MaintenanceCommand::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
         Err(error) => Err(error),
     };
-    finish(&outcome.into())
+    ExitCode::from(finish(&outcome.into()))
 }
 
 /// Runs a command of the gate. `args` are the command and its flags, without the program's name. A program that has other
@@ -89,6 +93,11 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
 /// }
 /// ```
 pub fn run(args: Vec<OsString>) -> ExitCode {
+    ExitCode::from(exit_code(args))
+}
+
+fn exit_code(args: Vec<OsString>) -> u8 {
+    process::reset_signals();
     remember_name(&args);
     let outcome = match parse(args) {
         Ok(Command::Help(Some(command))) if COMMANDS.contains(&command.as_str()) => {
@@ -104,6 +113,16 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     finish(&outcome)
 }
 
+/// Runs a command of the gate and ends the process with its exit code, if the first argument names one; otherwise returns.
+/// It is for the top of the `main` of an `xtask` that parses other commands, whatever its `main` returns.
+pub fn exit_after_own_command() {
+    let args: Vec<_> = env::args_os().skip(1).collect();
+    let is_ours = |command: &str| OWN_COMMANDS.contains(&command);
+    if args.first().and_then(|command| command.to_str()).is_some_and(is_ours) {
+        std::process::exit(i32::from(exit_code(args)));
+    }
+}
+
 /// Stores the name by which this process was invoked, for messages. `args` are the arguments of the gate's command.
 fn remember_name(args: &[OsString]) {
     let folder = env::current_dir().unwrap_or_default();
@@ -116,25 +135,30 @@ fn named(help: &str) -> String {
 }
 
 /// Prints how a command ended. Output that cannot be printed does not change the exit code.
-fn finish(outcome: &Outcome) -> ExitCode {
+fn finish(outcome: &Outcome) -> u8 {
     let code = outcome.exit_code();
-    let _ = match outcome {
-        Outcome::Judged(_) | Outcome::Inconclusive => Ok(()),
-        Outcome::Done(message) | Outcome::NotFound(message) => writeln!(stdout(), "{message}"),
+    let (stdout, stderr) = last_words(outcome, code);
+    let _ = printer::report(move || {
+        anstream::stdout().write_all(stdout.as_bytes())?;
+        anstream::stderr().write_all(stderr.as_bytes())
+    });
+    code
+}
+
+/// What is printed at the end, to stdout and to stderr.
+fn last_words(outcome: &Outcome, code: u8) -> (String, String) {
+    let unjudged_on = |unjudged: &Unjudged| terminal::render_unjudged(unjudged, screen(&io::stderr()));
+    match outcome {
+        Outcome::Judged(_) | Outcome::Inconclusive => (String::new(), String::new()),
+        Outcome::Done(message) | Outcome::NotFound(message) => (format!("{message}\n"), String::new()),
         Outcome::Unjudged { unjudged, .. } if code == 0 => {
-            write!(stdout(), "{}", terminal::render_unjudged(unjudged, screen(&io::stdout())))
+            (terminal::render_unjudged(unjudged, screen(&io::stdout())), String::new())
         }
         Outcome::Unjudged { unjudged, log_tail } => {
-            for line in log_tail.lines() {
-                let _ = writeln!(stderr(), "  | {line}");
-            }
-            write!(stderr(), "{}", terminal::render_unjudged(unjudged, screen(&io::stderr())))
+            let tail: Vec<String> = log_tail.lines().map(|line| format!("  | {line}\n")).collect();
+            (String::new(), tail.concat() + &unjudged_on(unjudged))
         }
-        Outcome::ReportMissing(reason) => {
-            let unjudged = Unjudged::NoVerdict(reason.clone());
-            write!(stderr(), "{}", terminal::render_unjudged(&unjudged, screen(&io::stderr())))
-        }
-        Outcome::Interrupted(interrupted) => writeln!(stderr(), "INTERRUPTED: {interrupted}, no verdict"),
-    };
-    ExitCode::from(code)
+        Outcome::ReportMissing(reason) => (String::new(), unjudged_on(&Unjudged::NoVerdict(reason.clone()))),
+        Outcome::Interrupted(interrupted) => (String::new(), format!("INTERRUPTED: {interrupted}, no verdict\n")),
+    }
 }

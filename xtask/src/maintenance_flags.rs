@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use pico_args::Arguments;
 
 use crate::config::flags::{self, leftovers, split};
@@ -12,7 +12,7 @@ use crate::config::flags::{self, leftovers, split};
 pub const HELP: &str = "\
 OTHER COMMANDS
   cargo xtask selftest [--quick]
-  cargo xtask adopt PATH [--check]
+  cargo xtask adopt PATH [--check] [--package WHAT]
 
 selftest: checks the gate on this machine, in the gate's repository, with real Locust on the
 bundled demo: the unchanged demo passes; slower, failing and crashed ones do not.
@@ -25,6 +25,8 @@ FLAGS OF selftest
 
 FLAGS OF adopt
       --check               write nothing, and list what would be done
+      --package WHAT        what pip installs in CI, for the Python package: locust-gate==VERSION,
+                            the URL of a wheel, or the path of a wheel in the repository
   -h, --help                print this
 ";
 
@@ -51,6 +53,8 @@ pub struct Adopt {
     /// The root of the other repository, or a folder in it.
     pub path: PathBuf,
     pub check: bool,
+    /// What pip installs in CI.
+    pub package: Option<String>,
 }
 
 /// Parses the arguments after the program's name.
@@ -79,9 +83,11 @@ fn selftest(mut args: Arguments, locust_args: &[String]) -> Result<MaintenanceCo
 
 fn adopt(mut args: Arguments, locust_args: &[String]) -> Result<MaintenanceCommand> {
     let check = args.contains("--check");
+    let package =
+        args.opt_value_from_str("--package").map_err(|_| anyhow!("`--package` needs a value: `--package WHAT`"))?;
     let left = leftovers(args, "adopt", HELP, "")?;
     match (&left[..], locust_args) {
-        ([path], []) => Ok(MaintenanceCommand::Adopt(Adopt { path: path.clone(), check })),
+        ([path], []) => Ok(MaintenanceCommand::Adopt(Adopt { path: path.clone(), check, package })),
         _ => bail!("adopt takes one PATH: the git repository to install the gate in, or a folder of it"),
     }
 }

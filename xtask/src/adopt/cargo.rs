@@ -13,15 +13,24 @@ use crate::adopt::edits::{Destination, Edit, NewFile};
 use crate::adopt::source::workspace;
 
 /// The package `xtask`, which depends on the gate and calls it. The line of the dependency comes last.
-const MANIFEST: &str = "\
+const PACKAGE: &str = "\
 [package]
 name = \"xtask\"
 version = \"0.0.0\"
 edition = \"2024\"
 publish = false
 
-[dependencies]
 ";
+const SEPARATE_WORKSPACE: &str = "\
+# A separate workspace: an image that builds the repository's own one does not need this package.
+[workspace]
+
+# Every CI run pays for the cold build, and a panic names its line without it.
+[profile.dev]
+debug = false
+
+";
+const DEPENDENCIES: &str = "[dependencies]\n";
 const MAIN: &str = "\
 //! This repository's automation: `cargo xtask perf` is the performance gate, and `cargo xtask --help` lists all commands.
 
@@ -37,11 +46,36 @@ const WORKSPACE: &str = "resolver = \"3\"
 debug = false
 ";
 
+/// The workspace of the adopted package.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Membership {
+    /// It belongs to the workspace at the root.
+    Root,
+    Separate,
+}
+
+impl Membership {
+    fn manifest(self) -> String {
+        let workspace = if self == Membership::Separate { SEPARATE_WORKSPACE } else { "" };
+        format!("{PACKAGE}{workspace}{DEPENDENCIES}")
+    }
+
+    /// The alias in a folder from which `up` leads to the root.
+    fn alias(self, up: &str) -> String {
+        let (manifest, package) = match self {
+            Membership::Separate => (format!("--manifest-path {up}xtask/Cargo.toml "), ""),
+            Membership::Root if up.is_empty() => (String::new(), "--package xtask "),
+            Membership::Root => (format!("--manifest-path {up}Cargo.toml "), "--package xtask "),
+        };
+        format!("xtask = \"run {manifest}{package}--bin xtask --\"")
+    }
+}
+
 /// What `cargo xtask` runs in the other repository.
 pub(crate) enum Present {
-    Nothing,
+    Nothing(Membership),
     /// The package that `adopt` made.
-    Adopted,
+    Adopted(Membership),
     /// The owner's package, with the folder of its manifest relative to the root.
     Own {
         folder: String,
@@ -61,15 +95,17 @@ impl Present {
         }
         let target = top.join("xtask");
         if fs::symlink_metadata(&target).is_err() {
-            return Ok(Present::Nothing);
+            return Ok(Present::Nothing(membership(top, shell)?));
         }
         let manifest = target.join("Cargo.toml");
         ensure!(manifest.is_file(), "{} exists and is no Rust package: rename it, and adopt again", target.display());
         let text = files::read_to_string(&manifest)?;
         let table = parse_toml(&text).with_context(|| manifest.display().to_string())?;
         let main = files::read_to_string(&target.join("src/main.rs")).unwrap_or_default();
-        if main == MAIN && is_adopted(&text) {
-            return Ok(Present::Adopted);
+        if main == MAIN
+            && let Some(membership) = adopted(&text)
+        {
+            return Ok(Present::Adopted(membership));
         }
         let package = table.get("package").and_then(|package| package.get("name")).and_then(Value::as_str);
         Ok(Present::Own { folder: "xtask".to_owned(), package: package.unwrap_or("xtask").to_owned() })
@@ -78,16 +114,38 @@ impl Present {
     pub(crate) fn folder(&self) -> &str {
         match self {
             Present::Own { folder, .. } => folder,
-            Present::Nothing | Present::Adopted => "xtask",
+            Present::Nothing(_) | Present::Adopted(_) => "xtask",
         }
+    }
+
+    /// Whether `xtask` has its own build folder and lock file.
+    pub(crate) fn is_separate(&self) -> bool {
+        matches!(self, Present::Nothing(Membership::Separate) | Present::Adopted(Membership::Separate))
     }
 }
 
-/// Whether `adopt` made this manifest, for any version of the gate.
-fn is_adopted(manifest: &str) -> bool {
+/// An image that copies `Cargo.toml` and the sources of the service cannot be built if the manifest lists `xtask`.
+fn membership(top: &Path, shell: &Shell) -> Result<Membership> {
+    let manifest = top.join("Cargo.toml");
+    if !manifest.is_file() || !has_dockerfile(shell) {
+        return Ok(Membership::Root);
+    }
+    let text = files::read_to_string(&manifest)?;
+    let lacking = lines_for_workspace(&text).with_context(|| manifest.display().to_string())?;
+    Ok(if lacking.is_empty() { Membership::Root } else { Membership::Separate })
+}
+
+fn has_dockerfile(shell: &Shell) -> bool {
+    let args = ["ls-files", "--cached", "--others", "--exclude-standard", "--", "*Dockerfile*", "*Containerfile*"];
+    git::read(shell, &args).ok().flatten().is_some_and(|listed| !listed.is_empty())
+}
+
+/// The workspace of the package, if `adopt` made this manifest, for any version of the gate.
+fn adopted(manifest: &str) -> Option<Membership> {
     let (dependency, others): (Vec<&str>, Vec<&str>) =
         manifest.lines().partition(|line| line.starts_with("locust-gate = {"));
-    dependency.len() == 1 && others == MANIFEST.lines().collect::<Vec<_>>()
+    let is_it = |membership: &Membership| others == membership.manifest().lines().collect::<Vec<_>>();
+    [Membership::Root, Membership::Separate].into_iter().find(is_it).filter(|_| dependency.len() == 1)
 }
 
 /// The package that an alias such as `run --package tools --` runs, if it names one.
@@ -126,7 +184,7 @@ pub(crate) fn parse_toml(text: &str) -> Result<Table> {
 pub(crate) fn edits(destination: &Destination, shell: &Shell, present: &Present, line: &str) -> Result<Vec<Edit>> {
     let top = &destination.top;
     let mut edits = vec![package_edit(top, present, line)?];
-    if !matches!(present, Present::Own { .. }) {
+    if let Present::Nothing(Membership::Root) | Present::Adopted(Membership::Root) = present {
         edits.push(workspace_edit(top, shell)?);
         edits.extend(lock_file(top)?);
     }
@@ -136,17 +194,19 @@ pub(crate) fn edits(destination: &Destination, shell: &Shell, present: &Present,
 
 fn package_edit(top: &Path, present: &Present, line: &str) -> Result<Edit> {
     let target = top.join("xtask");
-    let manifest = NewFile::new(target.join("Cargo.toml"), format!("{MANIFEST}{line}\n"));
     match present {
-        Present::Nothing => Ok(Edit::created("xtask/", vec![manifest, NewFile::new(target.join("src/main.rs"), MAIN)])),
-        Present::Adopted => {
-            let old = files::read_to_string(&manifest.path)?;
-            if old == manifest.text {
-                return Ok(Edit::kept("xtask/"));
+        Present::Nothing(membership) => {
+            let manifest = NewFile::new(target.join("Cargo.toml"), format!("{}{line}\n", membership.manifest()));
+            let main = NewFile::new(target.join("src/main.rs"), MAIN);
+            if *membership == Membership::Root {
+                return Ok(Edit::created("xtask/", vec![manifest, main]));
             }
-            let done = format!("upgraded from {} to {}", shown_version(&old), shown_version(line));
-            Ok(Edit { done, ..Edit::created("xtask/", vec![manifest]) })
+            let lock = tested_lock()?.map(|text| NewFile::new(target.join("Cargo.lock"), text));
+            let mut edit = Edit::created("xtask/", [manifest, main].into_iter().chain(lock).collect());
+            edit.done.push_str(", as a separate workspace: the image of the Dockerfile builds without it");
+            Ok(edit)
         }
+        Present::Adopted(_) => upgrade(&target.join("Cargo.toml"), line),
         Present::Own { folder, .. } => {
             let advice = lines_for_owner(top, folder, line)?;
             Ok(Edit { done: "yours, kept as it is".to_owned(), advice, ..Edit::kept(format!("{folder}/")) })
@@ -154,9 +214,42 @@ fn package_edit(top: &Path, present: &Present, line: &str) -> Result<Edit> {
     }
 }
 
+/// Replaces the line of the dependency, unless its owner has edited it.
+fn upgrade(manifest: &Path, line: &str) -> Result<Edit> {
+    let old = files::read_to_string(manifest)?;
+    let old_line = old.lines().find(|line| line.starts_with("locust-gate = {")).unwrap_or_default();
+    if old_line == line {
+        return Ok(Edit::kept("xtask/"));
+    }
+    if !is_earlier(old_line, line) {
+        let advice = vec!["to upgrade, replace this line of xtask/Cargo.toml:".to_owned(), line.to_owned()];
+        return Ok(Edit {
+            done: "kept as it is: its dependency was edited".to_owned(),
+            advice,
+            ..Edit::kept("xtask/")
+        });
+    }
+    let done = format!("upgraded from {} to {}", shown_version(old_line), shown_version(line));
+    let manifest = NewFile::new(manifest.to_owned(), old.replace(old_line, line));
+    Ok(Edit { done, ..Edit::created("xtask/", vec![manifest]) })
+}
+
+/// Whether `adopt` wrote the old line, for another version from the same place or for a checkout on the owner's machine.
+fn is_earlier(old_line: &str, line: &str) -> bool {
+    let dependency = |line: &str| match parse_toml(line).unwrap_or_default().remove("locust-gate") {
+        Some(Value::Table(dependency)) => dependency,
+        _ => Table::new(),
+    };
+    let (old, new) = (dependency(old_line), dependency(line));
+    let keys: Vec<&str> = old.keys().map(String::as_str).collect();
+    let is_written =
+        [&["default-features", "path"][..], &["default-features", "git", "rev"], &["default-features", "git", "tag"]]
+            .contains(&&keys[..]);
+    is_written && (old.contains_key("path") || old.get("git") == new.get("git"))
+}
+
 /// The version in the line of a dependency: `tag = "v0.2.0"`.
-fn shown_version(manifest: &str) -> String {
-    let line = manifest.lines().find(|line| line.starts_with("locust-gate = {")).unwrap_or_default();
+fn shown_version(line: &str) -> String {
     let table = parse_toml(line).unwrap_or_default();
     let shown = |key: &&str| Some(format!("{key} = {:?}", table.get("locust-gate")?.get(key)?.as_str()?));
     ["tag", "rev", "path"].iter().find_map(shown).unwrap_or_else(|| "another version".to_owned())
@@ -170,10 +263,12 @@ fn lines_for_owner(top: &Path, folder: &str, line: &str) -> Result<Vec<String>> 
         Some(present) if present == line => Ok(Vec::new()),
         Some(_) => Ok(vec![format!("to upgrade, replace this line of {name}:"), line.to_owned()]),
         None => Ok(vec![
-            format!("{folder} is yours: add this line to [dependencies] of {name}, and this arm to its commands:"),
+            format!(
+                "{folder} is yours: add this line to [dependencies] of {name}, and two lines to the top of its `main`:"
+            ),
             line.to_owned(),
-            "Some(\"perf\" | \"bisect\" | \"history\") => return locust_gate::run(std::env::args_os().skip(1).collect()),"
-                .to_owned(),
+            "// The commands of the gate, before the arguments are parsed.".to_owned(),
+            "locust_gate::exit_after_own_command();".to_owned(),
         ]),
     }
 }
@@ -219,11 +314,15 @@ fn lines_for_workspace(text: &str) -> Result<Vec<String>> {
 /// Keeps the versions that the gate was tested with, of which cargo drops what is not needed. A workspace that is there
 /// already has its owner's versions.
 fn lock_file(top: &Path) -> Result<Option<Edit>> {
-    let tested = workspace()?.join("Cargo.lock");
-    if top.join("Cargo.toml").exists() || !tested.is_file() {
+    if top.join("Cargo.toml").exists() {
         return Ok(None);
     }
-    Ok(Some(Edit::create_or_keep(top, "Cargo.lock", &files::read_to_string(&tested)?)))
+    Ok(tested_lock()?.map(|text| Edit::create_or_keep(top, "Cargo.lock", &text)))
+}
+
+fn tested_lock() -> Result<Option<String>> {
+    let tested = workspace()?.join("Cargo.lock");
+    tested.is_file().then(|| files::read_to_string(&tested)).transpose()
 }
 
 /// Cargo also reads a file with the older name, and prefers it.
@@ -248,13 +347,14 @@ fn alias(top: &Path) -> Result<Option<String>> {
 }
 
 /// Makes the alias at the root, or returns the line that is missing. A service's folder that is a package outside the
-/// workspace of the root gets an alias too, because cargo would look for `xtask` in that package.
+/// workspace of the root gets an alias too, because cargo would look for `xtask` in that package. So does every folder
+/// if `xtask` is a separate workspace, because cargo takes `--manifest-path` as relative to the current folder.
 fn alias_edits(destination: &Destination, present: &Present) -> Result<Vec<Edit>> {
     let Destination { top, folder, inside } = destination;
     let name = cargo_config(top);
-    let line = match present {
-        Present::Own { package, .. } => format!("xtask = \"run --package {package} --\""),
-        Present::Nothing | Present::Adopted => "xtask = \"run --package xtask --bin xtask --\"".to_owned(),
+    let (line, membership) = match present {
+        Present::Own { package, .. } => (format!("xtask = \"run --package {package} --\""), Membership::Root),
+        Present::Nothing(membership) | Present::Adopted(membership) => (membership.alias(""), *membership),
     };
     let edit = Edit::create_or_keep(top, name, &format!("[alias]\n{line}\n"));
     let advice = if alias(top)?.is_some() || !edit.files.is_empty() {
@@ -265,9 +365,9 @@ fn alias_edits(destination: &Destination, present: &Present) -> Result<Vec<Edit>
         vec![format!("add these lines to {name}:"), "[alias]".to_owned(), line]
     };
     let mut edits = vec![edit.advising(advice)];
-    if !inside.is_empty() && folder.join("Cargo.toml").is_file() {
+    if !inside.is_empty() && (membership == Membership::Separate || folder.join("Cargo.toml").is_file()) {
         let up = "../".repeat(Path::new(inside).components().count());
-        let text = format!("[alias]\nxtask = \"run --manifest-path {up}Cargo.toml --package xtask --bin xtask --\"\n");
+        let text = format!("[alias]\n{}\n", membership.alias(&up));
         edits.push(Edit::create_or_keep(top, format!("{inside}.cargo/config.toml"), &text));
     }
     Ok(edits)
@@ -303,7 +403,7 @@ mod tests {
             ("path = \"../gate/xtask\", default-features = false", "path = \"../gate/xtask\""),
             ("git = \"ssh://h/g\"", "another version"),
         ] {
-            assert_eq!(shown_version(&format!("{MANIFEST}locust-gate = {{ {line} }}\n")), expected);
+            assert_eq!(shown_version(&format!("locust-gate = {{ {line} }}")), expected);
         }
     }
 
@@ -328,7 +428,10 @@ mod tests {
         let source = Source::Inside(top.join("third/gate/xtask"));
         assert_eq!(locustfiles(&shell, &source.excluded(&top)), ["load/users.py"]);
         let line = source.line(&top, "xtask").unwrap();
-        let edits = [package_edit(&top, &Present::Nothing, &line).unwrap(), workspace_edit(&top, &shell).unwrap()];
+        let edits = [
+            package_edit(&top, &Present::Nothing(Membership::Root), &line).unwrap(),
+            workspace_edit(&top, &shell).unwrap(),
+        ];
         write_all(edits.iter().flat_map(|edit| &edit.files)).unwrap();
         assert!(files::read_to_string(&top.join("Cargo.toml")).unwrap().contains("exclude = [\"third/gate\"]\n"));
         let metadata = cmd!(shell, "cargo metadata --offline --format-version=1").quiet().ignore_stderr().read();

@@ -19,13 +19,14 @@ const LOCUSTFILE: &str = include_str!("../../adopt/locustfile.py");
 
 /// The edits of `perf.toml`, with the locustfile and the Locust that are there, and of the starter locustfile.
 pub(crate) fn edits(destination: &Destination, in_folder: &Shell, excluded: &[String]) -> Result<[Edit; 2]> {
-    let (locustfile, found) = locustfile(destination, in_folder, excluded)?;
-    Ok([perf_toml(destination, in_folder, excluded, found.as_deref())?, locustfile])
+    let locustfiles = locustfiles(in_folder, excluded);
+    let (locustfile, found) = locustfile(destination, &locustfiles)?;
+    Ok([perf_toml(destination, in_folder, excluded, &locustfiles, found.as_deref())?, locustfile])
 }
 
 /// Makes the starter locustfile, unless the repository has a locustfile or names one. Returns also the locustfile that
 /// `perf.toml` must name.
-fn locustfile(destination: &Destination, shell: &Shell, excluded: &[String]) -> Result<(Edit, Option<String>)> {
+fn locustfile(destination: &Destination, locustfiles: &[String]) -> Result<(Edit, Option<String>)> {
     let Destination { top, folder, inside } = destination;
     let name = format!("{inside}locustfile.py");
     let without = |done: String| Edit { done, ..Edit::kept(name.clone()) };
@@ -36,7 +37,7 @@ fn locustfile(destination: &Destination, shell: &Shell, excluded: &[String]) -> 
             without(format!("not created: Locust's own configuration names {named}"))
         }
         _ if fs::symlink_metadata(folder.join("locustfile.py")).is_ok() => Edit::kept(name),
-        _ => match &locustfiles(shell, excluded)[..] {
+        _ => match locustfiles {
             [] => Edit::create_or_keep(top, name, LOCUSTFILE),
             [one] => return Ok((without(format!("not needed: {one} is there")), Some(one.clone()))),
             several => without(format!("not created: {} files here use Locust", several.len())).advising(vec![
@@ -60,20 +61,29 @@ fn named_in_perf_toml(destination: &Destination) -> Result<Option<String>> {
     Ok(config.and_then(|config| config.load.locustfile))
 }
 
-fn perf_toml(destination: &Destination, shell: &Shell, excluded: &[String], locustfile: Option<&str>) -> Result<Edit> {
+fn perf_toml(
+    destination: &Destination,
+    shell: &Shell,
+    excluded: &[String],
+    locustfiles: &[String],
+    locustfile: Option<&str>,
+) -> Result<Edit> {
     let name = format!("{}perf.toml", destination.inside);
     let locustfile = locustfile.map(|found| format!("locustfile = {found:?}"));
     if destination.folder.join("perf.toml").exists() {
         let advice = locustfile.map(|line| vec![format!("add this line to [load] in {name}:"), line]);
         return Ok(Edit::kept(name).advising(advice.unwrap_or_default()));
     }
-    let locust = found::locust(&destination.folder, shell, excluded)?;
+    let locust = found::locust(&destination.folder, shell, excluded, locustfiles)?;
     let line = locustfile.clone().unwrap_or_default();
     let values = [("program", program::name()), ("locustfile", line.as_str()), ("locust", &locust.lines.join("\n"))];
     let mut edit = Edit::create_or_keep(&destination.top, name.clone(), &render(PERF_TOML, &values));
     let found: Vec<String> = locustfile.into_iter().chain(locust.lines).collect();
     if !found.is_empty() {
         let _ = write!(edit.done, ", with what was found here: {}", found.join(", "));
+    }
+    if let Some(requirements) = locust.not_needed {
+        let _ = write!(edit.done, "; {requirements} is not installed, because the locustfile imports only Locust");
     }
     edit.advice.extend(locust.advice);
     if !locust.also.is_empty() {

@@ -9,6 +9,8 @@ use toml::Value;
 use xshell::Shell;
 
 use crate::adopt::cargo::parse_toml;
+use crate::adopt::edits::Destination;
+use crate::adopt::imports::only_locust;
 
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct FoundLocust {
@@ -16,6 +18,8 @@ pub(crate) struct FoundLocust {
     pub lines: Vec<String>,
     pub also: Vec<String>,
     pub advice: Option<String>,
+    /// Requirements that have Locust, and that the locustfile does not need.
+    pub not_needed: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +48,7 @@ fn listed(shell: &Shell, args: &[&str], excluded: &[String]) -> Vec<String> {
 }
 
 /// Detects the project's Locust: in its requirements, in `pyproject.toml`, or in a virtual environment.
-pub(crate) fn locust(folder: &Path, shell: &Shell, excluded: &[String]) -> Result<FoundLocust> {
+pub(crate) fn locust(folder: &Path, shell: &Shell, excluded: &[String], locustfiles: &[String]) -> Result<FoundLocust> {
     let environments = environments(folder);
     let mut also: Vec<String> = Vec::new();
     let mut chosen: Option<FoundLocust> = None;
@@ -52,15 +56,22 @@ pub(crate) fn locust(folder: &Path, shell: &Shell, excluded: &[String]) -> Resul
         None => chosen = Some(found),
         Some(_) => also.push(name.to_owned()),
     };
+    let needs_no_more = only_locust(folder, locustfiles);
     for name in requirements(shell, excluded) {
-        let text = files::read_to_string(&folder.join(&name))?;
+        let Text { text, is_utf_16 } = Text::read(&folder.join(&name))?;
         let Some(wanted) = text.lines().find_map(wanted) else { continue };
-        let mut lines = Vec::new();
+        let mut found = FoundLocust::default();
         if let Wanted::Version(version) = wanted {
-            lines.push(format!("version = {version:?}"));
+            found.lines.push(format!("version = {version:?}"));
         }
-        lines.push(format!("requirements = [{name:?}]"));
-        take(FoundLocust { lines, ..FoundLocust::default() }, &name);
+        if needs_no_more {
+            found.not_needed = Some(name.clone());
+        } else {
+            found.lines.push(format!("requirements = [{name:?}]"));
+            found.advice = is_utf_16
+                .then(|| format!("save {name} as UTF-8: it is UTF-16, which installers read in different ways"));
+        }
+        take(found, &name);
     }
     if let Some(found) = of_pyproject(folder)? {
         take(found, "pyproject.toml");
@@ -76,6 +87,31 @@ pub(crate) fn locust(folder: &Path, shell: &Shell, excluded: &[String]) -> Resul
         );
     }
     Ok(FoundLocust { also, ..chosen.unwrap_or_default() })
+}
+
+/// A file that other programs wrote, in the encoding that they chose.
+struct Text {
+    text: String,
+    is_utf_16: bool,
+}
+
+impl Text {
+    /// Bytes of other encodings than UTF-8 and UTF-16, such as an `ü` of Latin-1 in a comment, become `U+FFFD`.
+    fn read(path: &Path) -> Result<Text> {
+        let bytes = files::read(path)?;
+        let units = |unit: fn([u8; 2]) -> u16| -> Vec<u16> {
+            bytes[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect()
+        };
+        let utf_16 = match bytes {
+            _ if bytes.starts_with(b"\xff\xfe") => Some(units(u16::from_le_bytes)),
+            _ if bytes.starts_with(b"\xfe\xff") => Some(units(u16::from_be_bytes)),
+            _ => None,
+        };
+        let text = utf_16
+            .as_ref()
+            .map_or_else(|| String::from_utf8_lossy(&bytes).into_owned(), |units| String::from_utf16_lossy(units));
+        Ok(Text { text, is_utf_16: utf_16.is_some() })
+    }
 }
 
 fn requirements(shell: &Shell, excluded: &[String]) -> Vec<String> {
@@ -107,7 +143,7 @@ fn of_pyproject(folder: &Path) -> Result<Option<FoundLocust>> {
     if !path.is_file() {
         return Ok(None);
     }
-    let Ok(project) = parse_toml(&files::read_to_string(&path)?) else { return Ok(None) };
+    let Ok(project) = parse_toml(&Text::read(&path)?.text) else { return Ok(None) };
     let Some(wanted) = find_wanted(&Value::Table(project)) else { return Ok(None) };
     let line = if folder.join("uv.lock").is_file() {
         "command = \"uv run locust\"".to_owned()
@@ -138,6 +174,47 @@ fn find_wanted(value: &Value) -> Option<Wanted> {
             (_, value) => find_wanted(value),
         }),
         _ => None,
+    }
+}
+
+/// The names of the default branch, as GitHub filters them: of the remote, or of the only local branch.
+pub(crate) fn branches(shell: &Shell) -> Result<Vec<String>> {
+    let remote = git::read(shell, &["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"])?;
+    if let Some(branch) = remote.as_deref().and_then(|remote| remote.strip_prefix("origin/")) {
+        return Ok(vec![branch.to_owned()]);
+    }
+    let local = git::read(shell, &["for-each-ref", "--format=%(refname:short)", "refs/heads"])?.unwrap_or_default();
+    Ok(match local.lines().collect::<Vec<_>>()[..] {
+        [only] => vec![only.to_owned()],
+        _ => vec!["main".to_owned(), "master".to_owned()],
+    })
+}
+
+/// The Python that the repository names for its developers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PythonVersion {
+    /// `3.12` or `3.12.1`.
+    pub version: String,
+    /// The path of `.python-version` from the root.
+    pub file: String,
+}
+
+/// Reads `.python-version` of the folder, or of the root. It may also hold the name of an environment, which is no version.
+pub(crate) fn python_version(destination: &Destination) -> Option<PythonVersion> {
+    let Destination { top, inside, .. } = destination;
+    let file = [format!("{inside}.python-version"), ".python-version".to_owned()]
+        .into_iter()
+        .find(|file| top.join(file).is_file())?;
+    let text = files::read_to_string(&top.join(&file)).ok()?;
+    let version = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?.to_owned();
+    let is_version = version.starts_with("3.") && version.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit());
+    is_version.then_some(PythonVersion { version, file })
+}
+
+impl PythonVersion {
+    /// The first version that the pinned Locust supports is 3.11.
+    pub(crate) fn is_too_old(&self) -> bool {
+        self.version.split('.').nth(1).and_then(|minor| minor.parse().ok()).is_some_and(|minor: u32| minor < 11)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::sys::{files, git};
 use anyhow::Result;
 use xshell::Shell;
 
+use crate::adopt::cargo::Present;
 use crate::adopt::edits::{Destination, Edit, NewFile};
 
 /// A line of `.gitignore`, and a path that it matches.
@@ -24,23 +25,38 @@ const IGNORE_LINES: [IgnoreLine; 3] = [
 /// Without it, git merges two baselines line by line into one that nobody measured.
 const NO_MERGE: &str = "perf_baseline.json -merge";
 
-/// The edits of `.gitignore`, `.gitattributes` and `.dockerignore`. The root needs a line only if cargo builds there.
+/// The build folder of an `xtask` that is a separate workspace.
+const SEPARATE_BUILD: IgnoreLine = IgnoreLine { line: "/xtask/target/", path: "xtask/target/x" };
+
+/// The edits of `.gitignore`, `.gitattributes` and `.dockerignore`. The root has what cargo builds, if `built` with cargo.
 pub(crate) fn edits(
     destination: &Destination,
     at_top: &Shell,
     in_folder: &Shell,
-    builds_at_top: bool,
+    built: Option<&Present>,
 ) -> Result<Vec<Edit>> {
     let Destination { top, folder, inside } = destination;
     let mut edits = Vec::new();
-    if builds_at_top && !inside.is_empty() {
-        edits.push(append(top, "", ".gitignore", &not_ignored(at_top, &IGNORE_LINES[..1]))?);
+    let build = match built {
+        Some(present) if present.is_separate() => not_ignored(at_top, &[SEPARATE_BUILD]),
+        Some(_) => not_ignored(at_top, &IGNORE_LINES[..1]),
+        None => Vec::new(),
+    };
+    let mut lines = not_ignored(in_folder, &IGNORE_LINES);
+    if inside.is_empty() {
+        lines.extend(build.into_iter().filter(|line| *line != IGNORE_LINES[0].line));
+    } else if built.is_some() {
+        edits.push(append(top, "", ".gitignore", &build)?);
     }
-    edits.push(append(folder, inside, ".gitignore", &not_ignored(in_folder, &IGNORE_LINES))?);
+    edits.push(append(folder, inside, ".gitignore", &lines)?);
     let merge = git::read(in_folder, &["check-attr", "merge", "--", "perf_baseline.json"])?.unwrap_or_default();
     let missing: &[&str] = if merge.ends_with(": unset") { &[] } else { &[NO_MERGE] };
     edits.push(append(folder, inside, ".gitattributes", missing)?);
-    edits.extend(dockerignore(destination)?);
+    let is_separate = built.is_some_and(Present::is_separate);
+    if is_separate && !inside.is_empty() {
+        edits.extend(dockerignore(top, "", true)?);
+    }
+    edits.extend(dockerignore(folder, inside, is_separate && inside.is_empty())?);
     Ok(edits)
 }
 
@@ -51,16 +67,21 @@ fn not_ignored(shell: &Shell, lines: &[IgnoreLine]) -> Vec<&'static str> {
 }
 
 /// Keeps results and builds out of images, if the folder has a Dockerfile.
-fn dockerignore(destination: &Destination) -> Result<Option<Edit>> {
-    let Destination { folder, inside, .. } = destination;
+fn dockerignore(folder: &Path, inside: &str, has_separate: bool) -> Result<Option<Edit>> {
     let path = folder.join(".dockerignore");
     if !path.exists() && !folder.join("Dockerfile").exists() {
         return Ok(None);
     }
     let text = if path.exists() { files::read_to_string(&path)? } else { String::new() };
-    let has_line = |line: &str| ["target", "**/target", "*"].contains(&line.trim().trim_matches('/'));
-    let missing: &[&str] = if text.lines().any(has_line) { &[] } else { &["target"] };
-    append(folder, inside, ".dockerignore", missing).map(Some)
+    let has_line = |known: &[&str]| text.lines().any(|line| known.contains(&line.trim().trim_matches('/')));
+    let mut missing = Vec::new();
+    if !has_line(&["target", "**/target", "*"]) {
+        missing.push("target");
+    }
+    if has_separate && !has_line(&["xtask", "xtask/target", "**/target", "*"]) {
+        missing.push("xtask/target");
+    }
+    append(folder, inside, ".dockerignore", &missing).map(Some)
 }
 
 fn append(folder: &Path, inside: &str, name: &str, missing: &[&str]) -> Result<Edit> {

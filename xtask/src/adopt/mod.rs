@@ -1,27 +1,32 @@
 //! `cargo xtask adopt PATH` installs the gate in another repository, all of it or nothing.
 
 mod cargo;
+pub mod ci_job;
 mod config_files;
 mod edits;
 mod found;
 mod git_files;
-mod source;
+pub mod gitlab;
+mod imports;
+mod pipelines;
+pub mod source;
 mod template;
+mod undo;
 pub mod workflow;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::sys::{git, process, version};
+use crate::sys::{git, process};
 use anyhow::{Context as _, Result, ensure};
 use judge::model::program;
 use xshell::Shell;
 
 use crate::adopt::cargo::Present;
+use crate::adopt::ci_job::{CiJob, Install};
 use crate::adopt::edits::{Destination, Edit, write_all};
 use crate::adopt::source::{Source, workspace};
-use crate::adopt::workflow::{Install, workflow};
 use crate::maintenance_flags::Adopt;
 
 /// Installs the gate in the git repository at the path, or in a folder of it. Returns a summary: the edits, and the next
@@ -32,7 +37,7 @@ pub fn adopt(flags: &Adopt) -> Result<String> {
     let [at_top, in_folder] = [Shell::new()?, Shell::new()?];
     at_top.change_dir(&destination.top);
     in_folder.change_dir(&destination.folder);
-    let source = Source::find(&destination.top)?;
+    let source = Source::find(&destination.top, flags)?;
     let present = Present::find(&destination.top, &at_top)?;
     let mut edits = Vec::new();
     let line = source.line(&destination.top, present.folder());
@@ -40,18 +45,24 @@ pub fn adopt(flags: &Adopt) -> Result<String> {
         edits.extend(cargo::edits(&destination, &at_top, &present, line)?);
     }
     edits.extend(config_files::edits(&destination, &in_folder, &source.excluded(&destination.top))?);
-    edits.extend(git_files::edits(&destination, &at_top, &in_folder, line.is_some())?);
+    let built = line.is_some().then_some(&present);
+    edits.extend(git_files::edits(&destination, &at_top, &in_folder, built)?);
     let manifest = format!("{}/Cargo.toml", present.folder());
-    let install = match line {
-        Some(_) => Install::Cargo { version_files: &[manifest.as_str()] },
-        None => Install::Pip { version: version::number() },
+    let lock = present.is_separate().then_some("xtask/Cargo.lock");
+    let version_files: Vec<&str> = lock.into_iter().chain([manifest.as_str()]).collect();
+    let install = match &source {
+        Source::Packaged(package) => Install::Pip(package),
+        _ => Install::Cargo { version_files: &version_files, is_separate: present.is_separate() },
     };
-    edits.push(workflow(&destination, &install));
+    let (branches, python) = (found::branches(&at_top)?, found::python_version(&destination));
+    edits.extend(pipelines::edits(&destination, &CiJob { inside: &destination.inside, install, branches, python })?);
+    let hidden = git_files::hidden(&at_top, &destination, &edits);
+    let mut text = summary(flags, &destination, &source, &edits, hidden);
     if !flags.check {
+        text.push_str(&undo::lines(&destination, &at_top, &edits)?);
         write_all(edits.iter().flat_map(|edit| &edit.files))?;
     }
-    let hidden = git_files::hidden(&at_top, &destination, &edits);
-    Ok(summary(flags, &destination, &source, &edits, hidden))
+    Ok(text)
 }
 
 /// Finds the repository around the path.
@@ -85,7 +96,7 @@ fn summary(flags: &Adopt, destination: &Destination, source: &Source, edits: &[E
     let written: Vec<&Edit> = edits.iter().filter(|edit| !edit.files.is_empty()).collect();
     if !written.is_empty() {
         next.extend(source.warning());
-        next.extend(last_steps(destination, &written));
+        next.extend(last_steps(destination, source, &written));
     }
     let folder = destination.folder.display();
     if next.is_empty() {
@@ -101,15 +112,21 @@ fn summary(flags: &Adopt, destination: &Destination, source: &Source, edits: &[E
 }
 
 /// The steps after which the gate works: to commit an upgrade, or to measure the first baseline.
-fn last_steps(destination: &Destination, written: &[&Edit]) -> Vec<String> {
+fn last_steps(destination: &Destination, source: &Source, written: &[&Edit]) -> Vec<String> {
     if written.iter().any(|edit| edit.done.starts_with("upgraded")) {
         return vec!["see the gate's CHANGELOG.md for changes, then commit everything".to_owned()];
     }
     let name = program::name();
-    let at = if destination.inside.is_empty() { String::new() } else { format!(" in {}", destination.inside) };
+    let at = if destination.inside.is_empty() { String::new() } else { format!(", in {}", destination.inside) };
+    // The first build drops what is not needed from `Cargo.lock`, which would make the tree dirty.
+    let commit = match source {
+        Source::Packaged(_) => "commit everything".to_owned(),
+        _ => format!("build the gate, which completes Cargo.lock, and commit everything: {name} perf --help"),
+    };
     vec![
         format!("edit perf.toml (how to start the service) and the locustfile (what users do){at}"),
-        format!("measure the baseline{at}: {name} perf --update-baseline"),
-        format!("commit everything: from then on, `{name} perf` is the gate, locally and in CI"),
+        commit,
+        format!("measure the baseline, in the clean tree{at}: {name} perf --update-baseline"),
+        format!("commit perf_baseline.json: from then on, `{name} perf` is the gate, locally and in CI"),
     ]
 }

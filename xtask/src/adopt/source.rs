@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use crate::sys::git;
 use crate::sys::invocation::PACKAGED;
 use crate::sys::version;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use judge::model::program;
+use judge::model::text::quoted;
 use xshell::Shell;
+
+use crate::maintenance_flags::Adopt;
 
 /// The package of this program: what is adopted is what was built.
 const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
@@ -25,14 +28,66 @@ pub enum Source {
     /// Cargo builds the gate in this folder of this machine alone.
     Outside(PathBuf),
     /// Pip installs the gate, without Rust.
-    Packaged,
+    Packaged(Package),
+}
+
+/// What pip installs in CI.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Package {
+    /// A requirement, from the package index that pip is configured with.
+    Index(String),
+    Url(String),
+    /// The path of a wheel from the root of the repository.
+    Wheel(String),
+}
+
+impl Package {
+    fn parse(text: &str, top: &Path) -> Result<Package> {
+        let is_requirement = |rest: &str| rest.is_empty() || rest.starts_with(['=', '<', '>', '~', '!', ' ']);
+        if text.contains("://") {
+            return Ok(Package::Url(text.to_owned()));
+        }
+        if text.strip_prefix(PACKAGED).is_some_and(is_requirement) {
+            return Ok(Package::Index(text.to_owned()));
+        }
+        let path = fs::canonicalize(top.join(text)).ok();
+        let inside = path.as_deref().filter(|path| path.is_file()).and_then(|path| path.strip_prefix(top).ok());
+        let inside = inside.with_context(|| {
+            format!("--package {text}: expected `{PACKAGED}=={}`, the URL of a wheel, or the path of a wheel from the root of the repository", version::number())
+        })?;
+        Ok(Package::Wheel(inside.display().to_string()))
+    }
+
+    /// The argument of pip in a folder of the repository, such as `services/claims/`.
+    pub fn argument(&self, inside: &str) -> String {
+        match self {
+            Package::Index(requirement) => quoted(requirement),
+            Package::Url(url) => quoted(url),
+            Package::Wheel(path) => quoted(&format!("{}{path}", "../".repeat(Path::new(inside).components().count()))),
+        }
+    }
+
+    /// Where pip finds it.
+    pub fn place(&self) -> &'static str {
+        match self {
+            Package::Index(_) => "from the package index of pip's configuration",
+            Package::Url(_) => "from this address",
+            Package::Wheel(_) => "from a wheel of this repository",
+        }
+    }
 }
 
 impl Source {
-    pub(crate) fn find(top: &Path) -> Result<Source> {
+    /// Where the gate comes from. `flags.package` is for the Python package, which cannot know the team's package index.
+    pub(crate) fn find(top: &Path, flags: &Adopt) -> Result<Source> {
         if program::name() == PACKAGED {
-            return Ok(Source::Packaged);
+            let package = flags.package.as_deref().with_context(|| {
+                let command = format!("{PACKAGED} adopt {}", quoted(&flags.path.display().to_string()));
+                format!("name the package that pip installs in CI: `{command} --package {PACKAGED}=={}` if your package index has it, or give the URL of a release's wheel, or the path of a wheel from the root of the repository", version::number())
+            })?;
+            return Ok(Source::Packaged(Package::parse(package, top)?));
         }
+        ensure!(flags.package.is_none(), "--package is for the Python package: run `{PACKAGED} adopt`");
         let package = fs::canonicalize(PACKAGE).with_context(|| {
             format!("the source of this program is no longer in {PACKAGE}: run `cargo xtask adopt` in its repository")
         })?;
@@ -58,7 +113,7 @@ impl Source {
                 format!("{up}{}", package.strip_prefix(top).unwrap_or(package).display())
             }
             Source::Outside(package) => package.display().to_string(),
-            Source::Packaged => return None,
+            Source::Packaged(_) => return None,
         };
         Some(format!("locust-gate = {{ path = {path:?}, {FEATURES} }}"))
     }
@@ -81,7 +136,7 @@ impl Source {
                 "CI cannot reach {}: push the gate to a repository that CI can fetch and adopt again, or add it to yours (docs/adopt.md of the gate)",
                 package.display()
             )),
-            Source::Inside(_) | Source::Packaged => None,
+            Source::Inside(_) | Source::Packaged(_) => None,
         }
     }
 }
@@ -175,6 +230,6 @@ mod tests {
             let line = format!("locust-gate = {{ {expected}, default-features = false }}");
             assert_eq!(source.line(top, folder), Some(line), "{source:?} {folder}");
         }
-        assert_eq!(Source::Packaged.line(top, "xtask"), None);
+        assert_eq!(Source::Packaged(Package::Index(PACKAGED.to_owned())).line(top, "xtask"), None);
     }
 }

@@ -1,6 +1,10 @@
 //! The workflow for GitHub Actions.
 
+use std::fmt::Write as _;
+
+use crate::adopt::ci_job::{CiJob, Install};
 use crate::adopt::edits::{Destination, Edit};
+use crate::adopt::source::Package;
 use crate::adopt::template::render;
 
 const TEMPLATE: &str = include_str!("../../adopt/perf.yml");
@@ -17,14 +21,15 @@ const CARGO_CACHE: &str = "      - uses: actions/cache@v4
           path: |
             ~/.cargo/registry
             ~/.cargo/git
+            # <build of xtask>
             target
             !target/perf
           # The manifest names the version of the gate, even if no lock is committed.
           key: performance-${{ runner.os }}-${{ hashFiles('Cargo.lock', <version files>) }}
 ";
 
-const PIP_INSTALL: &str = "      # The gate. To upgrade, name another version here.
-      - run: pip install locust-gate==<version>
+const PIP_INSTALL: &str = "      # The gate, <place>. To upgrade, name another version here.
+      - run: pip install <package>
 ";
 
 const WORKING_DIRECTORY: &str = "    defaults:
@@ -32,66 +37,81 @@ const WORKING_DIRECTORY: &str = "    defaults:
         working-directory: <folder>
 ";
 
-/// How a job gets the gate.
-pub enum Install<'a> {
-    /// Cargo builds it. The version is in these files.
-    Cargo { version_files: &'a [&'a str] },
-    /// Pip installs this version.
-    Pip { version: &'a str },
-}
+const ABOUT_PATHS: &str = "# Add the folders that the service depends on. If the check is required, remove both `paths`: a check that is skipped stays
+# pending, and blocks the pull request.
+";
 
 /// Makes the workflow, unless there is one.
-pub(crate) fn workflow(destination: &Destination, install: &Install) -> Edit {
-    let name = name(&destination.inside);
-    let text = text(&destination.inside, install);
-    let edit = Edit::create_or_keep(&destination.top, name.clone(), &text);
+pub(crate) fn edit(destination: &Destination, job: &CiJob) -> Edit {
+    let name = file(job);
+    let edit = Edit::create_or_keep(&destination.top, name.clone(), &text(job));
     if edit.files.is_empty() {
         return edit;
     }
     edit.advising(vec![format!("add to {name} what the runner needs to build and start the service")])
 }
 
-fn name(inside: &str) -> String {
-    match inside.trim_end_matches('/') {
-        "" => ".github/workflows/perf.yml".to_owned(),
-        inside => format!(".github/workflows/perf-{}.yml", inside.replace('/', "-")),
-    }
+fn file(job: &CiJob) -> String {
+    format!(".github/workflows/{}.yml", job.name())
 }
 
-/// The text of the workflow for a service in the folder `inside` of its repository, such as `services/claims/`.
-pub fn text(inside: &str, install: &Install) -> String {
-    let folder = inside.trim_end_matches('/');
-    let own_name = name(inside);
-    let (program, env, gate, version, version_files) = match install {
-        Install::Cargo { version_files } => ("cargo xtask", CARGO_ENV, CARGO_CACHE, "", *version_files),
-        Install::Pip { version } => ("locust-gate", "", PIP_INSTALL, *version, &[own_name.as_str()][..]),
+pub fn text(job: &CiJob) -> String {
+    let (folder, own_file) = (job.folder(), file(job));
+    let (env, gate, version_files, package, build_of_xtask) = match &job.install {
+        Install::Cargo { version_files, is_separate } => {
+            (CARGO_ENV, CARGO_CACHE, *version_files, None, if *is_separate { "            xtask/target" } else { "" })
+        }
+        Install::Pip(package) => ("", PIP_INSTALL, &[own_file.as_str()][..], Some(*package), ""),
     };
     let version_files: Vec<String> = version_files.iter().map(|file| format!("'{file}'")).collect();
-    let (title, working_directory) =
-        if folder.is_empty() { (String::new(), "") } else { (format!(", {folder}"), WORKING_DIRECTORY) };
+    let python = match &job.python {
+        Some(python) => format!("python-version-file: {}", python.file),
+        None => "python-version: \"3.12\"".to_owned(),
+    };
+    let is_root = folder.is_empty();
+    let title = if is_root { String::new() } else { format!(", {folder}") };
+    let paths = if is_root { String::new() } else { paths(job, &own_file) };
     render(
         TEMPLATE,
         &[
             ("env", env),
-            ("working directory", working_directory),
-            ("gate", gate),
+            ("about paths", if is_root { "" } else { ABOUT_PATHS }),
+            ("paths", &paths),
+            ("branches", &format!("[{}]", job.branches.join(", "))),
+            ("working directory", if is_root { "" } else { WORKING_DIRECTORY }),
+            ("gate", &render(gate, &[("build of xtask", build_of_xtask)])),
             ("title", &title),
-            ("program", program),
-            ("version", version),
+            ("python", &python),
+            ("program", job.program()),
+            ("place", package.map_or("", Package::place)),
+            ("package", &package.map_or_else(String::new, |package| package.argument(job.inside))),
             ("version files", &version_files.join(", ")),
-            ("inside", inside),
+            ("inside", job.inside),
             ("folder", folder),
         ],
     )
+}
+
+fn paths(job: &CiJob, own_file: &str) -> String {
+    let mut text = "    paths:\n".to_owned();
+    for path in job.paths(own_file, "**") {
+        let _ = writeln!(text, "      - \"{path}\"");
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn job<'a>(inside: &'a str, install: Install<'a>) -> CiJob<'a> {
+        CiJob { inside, install, branches: vec!["main".to_owned()], python: None }
+    }
+
     #[test]
     fn workflow_without_rust_has_nothing_of_cargo() {
-        let text = text("", &Install::Pip { version: "0.2.0" });
+        let package = Package::Index("locust-gate==0.2.0".to_owned());
+        let text = text(&job("", Install::Pip(&package)));
         assert!(!text.contains("cargo") && !text.contains("CARGO") && !text.contains("xtask"), "{text}");
         for (line, times) in [
             ("      - run: pip install locust-gate==0.2.0\n", 1),
@@ -105,7 +125,10 @@ mod tests {
 
     #[test]
     fn workflow_of_a_folder_runs_there() {
-        let text = text("services/claims/", &Install::Cargo { version_files: &["dev/tools/Cargo.toml"] });
+        let text = text(&job(
+            "services/claims/",
+            Install::Cargo { version_files: &["dev/tools/Cargo.toml"], is_separate: false },
+        ));
         for line in [
             "name: Performance, services/claims\n",
             "    defaults:\n      run:\n        working-directory: services/claims\n    steps:\n",
@@ -124,9 +147,12 @@ mod tests {
 
     #[test]
     fn every_place_of_the_template_is_filled() {
-        for install in [Install::Cargo { version_files: &["xtask/Cargo.toml"] }, Install::Pip { version: "0.2.0" }] {
-            for inside in ["", "services/claims/"] {
-                let text = text(inside, &install);
+        let package = Package::Index("locust-gate==0.2.0".to_owned());
+        for inside in ["", "services/claims/"] {
+            for install in
+                [Install::Cargo { version_files: &["xtask/Cargo.toml"], is_separate: true }, Install::Pip(&package)]
+            {
+                let text = text(&job(inside, install));
                 assert!(!text.contains('<') && !text.contains('>'), "{text}");
             }
         }

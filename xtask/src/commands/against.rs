@@ -131,6 +131,9 @@ impl Rounds {
             if round % 2 == 0 {
                 measured.candidate.push(measure_this(runner)?);
             }
+            if round == rules.most_runs() {
+                project.record_runs(true, None)?;
+            }
             let rounds = Rounds::new(project, measured.clone()).with_context(other_side)?;
             let (next, max_rounds) = {
                 let comparison = rounds.compare(rules)?;
@@ -138,6 +141,7 @@ impl Rounds {
             };
             project.say(&format!("round {round}/{max_rounds}: {}", next.reason(&mut reason)));
             if let Next::Stop(_) = next {
+                project.record_runs(true, None)?;
                 return Ok(rounds);
             }
         }
@@ -170,8 +174,9 @@ impl Rounds {
         &self.baseline
     }
 
-    pub fn background(&self, project: &Project) -> Background {
-        Background { baseline_history: self.history.clone(), ..background(project, &self.baseline, &self.this) }
+    pub fn background(&self, project: &Project, comparison: &Comparison) -> Background {
+        let background = background(project, comparison, &self.baseline, &self.this);
+        Background { baseline_history: self.history.clone(), ..background }
     }
 
     fn deliver(
@@ -184,7 +189,7 @@ impl Rounds {
     ) -> Result<Outcome> {
         rules.check_all_met(Some(&self.baseline), &self.this.runs)?;
         let comparison = self.compare(rules)?;
-        let background = self.background(project);
+        let background = self.background(project, &comparison);
         delivery.deliver(project, &self.report(project, &comparison, rev, &background, clock))
     }
 

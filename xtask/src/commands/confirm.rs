@@ -60,11 +60,11 @@ pub fn is_asked_for(project: &Project, remeasure: &Remeasure) -> bool {
 
 /// Confirms the FAIL of `stored`, the report by the stored numbers, and delivers the report of the rounds. If there can be no
 /// rounds, the FAIL stands.
-pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, remeasure: Remeasure) -> Result<Outcome> {
+pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, mut remeasure: Remeasure) -> Result<Outcome> {
     let RunRange { min: min_runs, max: max_runs, .. } = RunRange::ROUNDS;
     let max_noisy_rounds = RunRange::noisy_rounds(max_runs);
     let rules = Rules { paired: true, min_runs, max_runs, max_noisy_rounds, ..project.rules.clone() };
-    let rounds = match check_conclusive(stored).and_then(|()| rounds(project, stored, remeasure, &rules)) {
+    let rounds = match check_conclusive(stored).and_then(|()| rounds(project, stored, &mut remeasure, &rules)) {
         Err(error) if error.is::<Interrupted>() => return Err(error),
         Err(error) => return deliver_unconfirmed(project, delivery, stored, &error),
         Ok(rounds) => rounds,
@@ -73,9 +73,8 @@ pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, remeasur
         Ok(comparison) => comparison,
         Err(error) => return deliver_unconfirmed(project, delivery, stored, &error),
     };
-    let background = rounds.background(project);
-    let mut report = rounds.report(project, &comparison, None, &background, None);
-    report.details.clone_from(&stored.details);
+    let background = rounds.background(project, &comparison);
+    let mut report = rounds.report(project, &comparison, None, &background, remeasure.clock());
     if stored.comparison.drift.is_some() {
         report.warnings.push(
             "these rounds compare with the baseline's commit, so they do not judge the drift since an earlier one"
@@ -107,11 +106,11 @@ fn check_conclusive(stored: &Report) -> Result<()> {
 }
 
 /// Measures the baseline's commit and this tree in rounds, or takes the rounds of an earlier command.
-fn rounds(project: &Project, stored: &Report, remeasure: Remeasure, rules: &Rules) -> Result<Rounds> {
+fn rounds(project: &Project, stored: &Report, remeasure: &mut Remeasure, rules: &Rules) -> Result<Rounds> {
     let runner = match remeasure {
         Remeasure::Now(runner) => runner,
-        Remeasure::Earlier(rounds) => return Rounds::new(project, rounds),
-        Remeasure::Failed(why) => bail!(why),
+        Remeasure::Earlier(rounds) => return Rounds::new(project, rounds.clone()),
+        Remeasure::Failed(why) => bail!("{why}"),
         Remeasure::Impossible => {
             bail!("only results were judged: measure with `{} perf --confirm` to confirm it", program::name())
         }
@@ -126,6 +125,7 @@ fn rounds(project: &Project, stored: &Report, remeasure: Remeasure, rules: &Rule
         "confirming it: the baseline's commit {short} is measured in turn with this tree, in {} to {} rounds, which decide",
         rules.min_runs, rules.max_runs
     ));
+    project.record_runs(false, None)?;
     runner.begin_rounds(rules.max_runs, rules.most_runs());
     let checkout = runner.check_out(&short, &commit, service, &project.folder_of_checkouts()?)?;
     let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use judge::model::text::error_line;
 use report::formats::github::{self, Locustfile, Places};
 use report::formats::markdown;
 use report::formats::terminal::{self, Verbosity};
@@ -15,8 +16,8 @@ use crate::config::flags::PerfFlags;
 use crate::config::paths::Paths;
 use crate::config::project::Project;
 use crate::sys::screen::screen;
-use crate::sys::session::{Session, SessionFile};
-use crate::sys::{ci, files, git, process};
+use crate::sys::session::Session;
+use crate::sys::{ci, files, git, printer, process};
 
 pub struct Delivery<'a> {
     pub flags: &'a PerfFlags,
@@ -38,12 +39,8 @@ impl Delivery<'_> {
     /// Prints the report, and writes the report files.
     pub fn deliver(&self, project: &Project, report: &Report) -> Result<Outcome> {
         process::check_interrupted()?;
-        if let Some(session) = project.session.get() {
-            let not_confirmed = match report.confirmation {
-                Some(Confirmation::Impossible(why)) => Some(why.as_str()),
-                _ => None,
-            };
-            SessionFile::record_verdict(session, not_confirmed)?;
+        if let Some(Confirmation::Impossible(why)) = report.confirmation {
+            project.record_runs(true, Some(why))?;
         }
         let verbosity = match (self.flags.quiet, self.flags.verbose) {
             (true, _) => Verbosity::Quiet,
@@ -59,7 +56,7 @@ impl Delivery<'_> {
                 text.insert_str(0, &github::annotations(&view, &places(project)));
             }
         }
-        match anstream::stdout().write_all(text.as_bytes()) {
+        match printer::report(move || anstream::stdout().write_all(text.as_bytes()))? {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 return Err(error).context("cannot print the report");
             }
@@ -112,7 +109,7 @@ const LATEST_REPORT: &str = "report.json";
 /// Adds to the job's page. A page that cannot be written does not change the verdict.
 fn summarize(markdown: &str) {
     if let Err(error) = ci::append_to_summary(markdown) {
-        let _ = writeln!(anstream::stderr(), "warning: {error:#}");
+        printer::progress(format!("warning: {}\n", error_line(&error)));
     }
 }
 
@@ -142,6 +139,6 @@ fn places(project: &Project) -> Places {
             locustfiles.push(Locustfile { path: from_top(&path), text });
         }
     }
-    let baseline = if !project.flags.makes_rounds() { Some(from_top(&project.baseline)) } else { None };
+    let baseline = if project.flags.makes_rounds() { None } else { Some(from_top(&project.baseline)) };
     Places { baseline, locustfiles }
 }

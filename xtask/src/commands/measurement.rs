@@ -13,6 +13,7 @@ use judge::model::run::{Metric, Provenance, Run, Stats, Usage};
 use judge::model::text::{cut, endpoint_shown, printable};
 use judge::parse::locust_history::History;
 use judge::stats::estimate::{Difference, estimate};
+use judge::verdict::causes::causes;
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::verdict::decision::{Presence, Row};
 use report::view::evidence::{brief, unsettled};
@@ -337,7 +338,12 @@ pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Cloc
 }
 
 /// The facts of a report beside the comparison.
-pub fn background(project: &Project, baseline: &Baseline, candidate: &Measurement) -> Background {
+pub fn background(
+    project: &Project,
+    comparison: &Comparison,
+    baseline: &Baseline,
+    candidate: &Measurement,
+) -> Background {
     let name = project.paths.root.file_name().map(|name| printable(&name.to_string_lossy()));
     Background {
         name,
@@ -349,6 +355,7 @@ pub fn background(project: &Project, baseline: &Baseline, candidate: &Measuremen
         baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
         baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
         failures: results::failures(&candidate.failures_files, &candidate.runs),
+        causes: causes(comparison, baseline, &candidate.runs, &candidate.provenance),
         command: command_again(project.flags),
         is_of_others: !candidate.is_ours,
         failures_file: candidate.failures_files.iter().find(|file| file.is_file()).map(|file| project.shown(file)),
@@ -364,16 +371,12 @@ pub fn command_again(flags: &PerfFlags) -> CommandLine {
     let mut command = CommandLine::default();
     let load = &flags.load;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-    // `--host` alone is no part of a command that also starts the service, as `--confirm` does.
-    let host = load.host.as_ref().filter(|_| flags.against_url.is_some());
-    let url = |url: Option<&String>| url.map(|url| mask::url(url));
     let named = [
-        ("--host", url(host)),
-        ("--against-url", url(flags.against_url.as_ref())),
         ("--config", path(&flags.config)),
         ("--baseline", path(&flags.baseline)),
         ("--locustfile", path(&load.locustfile)),
         ("--host", load.host.as_deref().map(mask::url)),
+        ("--against-url", flags.against_url.as_deref().map(mask::url)),
         ("--users", load.users.map(|users| users.to_string())),
         ("--spawn-rate", load.spawn_rate.map(|rate| rate.to_string())),
         ("--run-time", load.run_time_s.map(|seconds| format!("{seconds}s"))),

@@ -13,6 +13,7 @@ use judge::model::program;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::verdict::compare::{Comparison, compare, lacking};
+use judge::verdict::names::names_warning;
 use report::view::words::{count, listed, shown_commit};
 use report::view::{drift, exceptions};
 use report::{Background, Report, Saved, Sides, Unjudged};
@@ -104,12 +105,16 @@ fn judge(
     let (mut measured, mut reason) = (Vec::new(), String::new());
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
+        if measured.len() == rules.most_runs() {
+            project.record_runs(true, None)?;
+        }
         let measurement = Measurement::of_candidate(measured.clone(), project)?;
         let comparison = reference.compare(&measurement, rules)?;
         measurement.check_answers(&comparison)?;
         let next = next_step(&comparison);
         project.say(&format!("run {}/{}: {}", measured.len(), rules.max_runs, next.reason(&mut reason)));
         if let Next::Stop(_) = next {
+            project.record_runs(true, None)?;
             let remeasure = Remeasure::Now(&mut runner);
             return report_comparison(project, delivery, &reference, rules, &measurement, remeasure);
         }
@@ -127,7 +132,7 @@ fn report_comparison(
     rules.check_all_met(Some(reference.baseline), &measurement.runs)?;
     let comparison = reference.compare(measurement, rules)?;
     measurement.check_answers(&comparison)?;
-    let background = background(project, reference.baseline, measurement);
+    let background = background(project, &comparison, reference.baseline, measurement);
     let report = reference.report(measurement, &comparison, &background, remeasure.clock());
     // Rounds with the baseline's commit cannot confirm a drift since an earlier baseline.
     if comparison.has_failed_itself() && is_asked_for(project, &remeasure) {
@@ -163,7 +168,6 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
     let is_unchanged = former.is_some_and(|former| is_unchanged(former, &baseline));
     let file = project.shown(&project.baseline);
     if is_unchanged && project.flags.if_changed {
-        record_verdict(project)?;
         return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} since {file}")));
     }
     save(project, &baseline, &measurement)?;
@@ -190,6 +194,7 @@ fn measure_baseline<'a>(project: &'a Project, runs: usize, clock: Clock) -> Resu
     let mut measured = Vec::new();
     while measured.len() < runs {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
+        project.record_runs(measured.len() == runs, None)?;
         // Runs that cannot be a baseline now cannot be one after the last.
         let measurement = Measurement::new(measured.clone(), project)?;
         measurement.baseline(None, None)?;
@@ -220,7 +225,7 @@ fn report_update(
     let project = reference.project;
     match reference.compare(measurement, rules) {
         Ok(comparison) => {
-            let background = background(project, reference.baseline, measurement);
+            let background = background(project, &comparison, reference.baseline, measurement);
             delivery.deliver(project, &reference.report(measurement, &comparison, &background, clock))?;
             Ok(Some(Vec::from_iter(exceptions::absorbed(&comparison))))
         }
@@ -280,13 +285,7 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
     }
     process::check_interrupted()?;
     project.check_baseline_unchanged()?;
-    files::write_atomically(&project.baseline, &baseline.to_text())?;
-    record_verdict(project)
-}
-
-/// A baseline that is saved or kept ends a command as a verdict does.
-fn record_verdict(project: &Project) -> Result<()> {
-    project.session.get().map_or(Ok(()), |session| SessionFile::record_verdict(session, None))
+    files::write_atomically(&project.baseline, &baseline.to_text())
 }
 
 /// What a baseline of uncommitted changes cannot be used for.
@@ -352,6 +351,7 @@ impl<'a> Reference<'a> {
         let mut warnings = warnings.clone();
         warnings.extend(comparability(&baseline.provenance, provenance).warnings);
         warnings.extend(work(baseline, runs).warnings);
+        warnings.extend(names_warning(baseline, runs));
         warnings.extend(measurement.limits_of_others(baseline, comparison));
         warnings.extend(age_warning(project, baseline, background));
         warnings.extend(drift.iter().flat_map(|drift| drift.notes(measurement)));

@@ -27,7 +27,7 @@ impl Paths {
         let current_dir = env::current_dir().unwrap_or_default();
         let root = git::root(&current_dir).to_owned();
         let config = config.map_or(root.join("perf.toml"), |path| current_dir.join(path));
-        Paths { config, root, current_dir }
+        Paths { current_dir, root, config }
     }
 
     /// The baseline by the flag, from the user's folder, or by `perf.toml`, from the root.

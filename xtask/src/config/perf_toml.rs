@@ -80,6 +80,8 @@ pub struct ServiceConfig {
     pub prepare: Option<String>,
     /// Answers 2xx once the service is ready, or takes connections if it begins with `tcp://`.
     pub ready_url: String,
+    /// The URL of the user's counters, or a command that prints them.
+    pub counters: Option<String>,
     /// The expected status, if it is not 2xx.
     pub ready_status: Option<u16>,
     /// Variables for `prepare` and `command`.
@@ -105,7 +107,8 @@ impl ServiceConfig {
 
     /// Whether it uses files of the user's own checkout, by `{root}` or `PERF_ROOT`.
     pub fn names_root(&self) -> bool {
-        let texts = [Some(&self.command), self.build.as_ref(), self.prepare.as_ref()].into_iter().flatten();
+        let texts = [Some(&self.command), self.build.as_ref(), self.prepare.as_ref(), self.counters.as_ref()];
+        let texts = texts.into_iter().flatten();
         texts.chain(self.env.values()).any(|text| text.contains("{root}") || text.contains("PERF_ROOT"))
     }
 }

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::hash_map::RandomState;
 use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -23,8 +23,10 @@ use crate::config::paths::Paths;
 use crate::config::perf_toml::{Config, ServiceConfig};
 use crate::config::settings::{self, RunRange, Settings, settle};
 use crate::sys::git::{self, Head};
+use crate::sys::machine::timestamp;
 use crate::sys::screen::screen;
-use crate::sys::{file_versions, files, version, worktree};
+use crate::sys::session::SessionFile;
+use crate::sys::{file_versions, files, printer, version, worktree};
 
 /// The command in a starter's `perf.toml`, which its owner is to replace.
 const PLACEHOLDER: &str = "./my-service";
@@ -98,6 +100,12 @@ impl<'a> Project<'a> {
     /// Why git knows no commit here, if there is a repository.
     pub fn git_refusal(&self) -> Option<String> {
         if self.head.is_some() { None } else { git::refusal(&self.shell) }
+    }
+
+    /// Records whether the runs of this command are all that its verdict needs.
+    pub fn record_runs(&self, is_complete: bool, not_confirmed: Option<&str>) -> Result<()> {
+        let record = |session: &PathBuf| SessionFile::record(session, is_complete, not_confirmed);
+        self.session.get().map_or(Ok(()), record)
     }
 
     /// Checks that no other command has written the baseline since this one read it.
@@ -211,9 +219,8 @@ impl<'a> Project<'a> {
     /// Prints a line of progress, unless `--quiet` is given. It may quote what others wrote.
     pub fn say(&self, line: &str) {
         if !self.flags.quiet {
-            // Progress that cannot be shown is no reason to end a measurement.
             let text = terminal::wrapped(&foreign(line), screen(&io::stderr()));
-            let _ = write!(anstream::stderr(), "{text}");
+            printer::progress(text);
         }
     }
 
@@ -227,7 +234,7 @@ impl<'a> Project<'a> {
         if !self.flags.quiet {
             // Whatever the log holds, it cannot hold the word that makes the runner listen to commands again.
             let word = format!("{:016x}", RandomState::new().build_hasher().finish());
-            let _ = writeln!(anstream::stderr(), "{}", github::group(title, log, &word));
+            printer::progress(format!("{}\n", github::group(title, log, &word)));
         }
     }
 
@@ -245,13 +252,13 @@ impl<'a> Project<'a> {
 
 /// The time as RFC 3339 writes it, in UTC.
 fn now() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+    timestamp(SystemTime::now())
 }
 
 /// The day in UTC that is so many days from now.
 pub(crate) fn days_from_today(days: u64) -> Day {
     let then = SystemTime::now() + Duration::from_secs(days * 86_400);
-    Day::of_timestamp(&humantime::format_rfc3339_seconds(then).to_string()).expect("a time begins with its day")
+    Day::of_timestamp(&timestamp(then)).expect("a time begins with its day")
 }
 
 /// The day in UTC.

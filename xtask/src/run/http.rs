@@ -1,15 +1,21 @@
 //! URLs of the service, and the readiness probe.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, ToSocketAddrs as _, UdpSocket};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
+
+use crate::sys::process::check_interrupted;
 
 /// The time for the answer to one probe.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 const STATUS_LINE_BYTES: u64 = 1024;
+
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 pub struct Url<'a> {
     /// `http`, `https` or `tcp`.
@@ -53,8 +59,12 @@ pub fn parse_url(url: &str) -> Result<Url<'_>> {
 impl Url<'_> {
     fn connect(&self, deadline: Instant) -> io::Result<TcpStream> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "its host has no address");
-        for address in (self.host, self.port).to_socket_addrs()? {
+        for address in addresses(self.host, self.port, deadline)? {
             match TcpStream::connect_timeout(&address, remaining(deadline)?) {
+                // Where nobody listens, our own end may get the very port that it asks for, and is connected with itself.
+                Ok(stream) if stream.local_addr()? == stream.peer_addr()? => {
+                    last = io::ErrorKind::ConnectionRefused.into();
+                }
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
             }
@@ -69,6 +79,15 @@ impl Url<'_> {
 
     pub fn connects(&self) -> Result<(), String> {
         self.connect(Instant::now() + ANSWER_TIMEOUT).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// This machine's address on the interface on which the host is reached. Locust's master listens on IPv4.
+    pub fn local_address(&self) -> Option<Ipv4Addr> {
+        let mut addresses = (self.host, self.port).to_socket_addrs().ok()?;
+        addresses.find_map(|address| match address {
+            SocketAddr::V4(address) => local_address(address),
+            SocketAddr::V6(_) => None,
+        })
     }
 
     /// A service that is probed by `tcp` is loaded by `http`.
@@ -88,6 +107,11 @@ impl Url<'_> {
     }
 
     fn request(&self, deadline: Instant) -> io::Result<u16> {
+        status(self.ask(deadline)?, deadline)
+    }
+
+    /// Sends one GET.
+    pub(super) fn ask(&self, deadline: Instant) -> io::Result<TcpStream> {
         let mut stream = self.connect(deadline)?;
         let slash = if self.path.starts_with('/') { "" } else { "/" };
         let text = format!(
@@ -97,7 +121,24 @@ impl Url<'_> {
         );
         stream.set_write_timeout(Some(remaining(deadline)?))?;
         stream.write_all(text.as_bytes())?;
-        status(stream, deadline)
+        Ok(stream)
+    }
+}
+
+/// The addresses of a host. A name server that is silent holds up neither the deadline nor a signal.
+pub fn addresses(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![(address, port).into()]);
+    }
+    let (sender, receiver) = mpsc::channel();
+    let name = host.to_owned();
+    thread::spawn(move || sender.send((&*name, port).to_socket_addrs().map(Vec::from_iter)));
+    loop {
+        match receiver.recv_timeout(remaining(deadline)?.min(LOOK_AGAIN)) {
+            Ok(addresses) => return addresses,
+            Err(_) if check_interrupted().is_err() => return Err(io::ErrorKind::Interrupted.into()),
+            Err(_) => {}
+        }
     }
 }
 
@@ -120,7 +161,7 @@ fn status(stream: TcpStream, deadline: Instant) -> io::Result<u16> {
     status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it answers something else than HTTP"))
 }
 
-fn remaining(deadline: Instant) -> io::Result<Duration> {
+pub(super) fn remaining(deadline: Instant) -> io::Result<Duration> {
     let remaining = deadline.saturating_duration_since(Instant::now());
     if remaining.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(remaining) }
 }
@@ -139,6 +180,16 @@ fn percent_encoded(path: &str) -> String {
 }
 
 /// Whether the URL means the machine on which it is used.
+/// This machine's address on the interface that leads to another address. It sends nothing.
+pub fn local_address(other: SocketAddrV4) -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(other).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
 pub fn is_loopback(url: &str) -> bool {
     let is_loopback = |address: IpAddr| address.is_loopback();
     parse_url(url).is_ok_and(|url| url.host == "localhost" || url.host.parse().is_ok_and(is_loopback))
@@ -147,9 +198,20 @@ pub fn is_loopback(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::thread;
 
     use super::*;
+
+    /// The system goes through the ports for our own end, and comes to the one that is asked for.
+    #[test]
+    fn port_that_nobody_listens_on_is_never_connected() {
+        // Linux gives even ports to what connects, and odd ones to what listens.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port() & !1;
+        let url = format!("tcp://127.0.0.1:{port}");
+        let url = parse_url(&url).unwrap();
+        for _ in 0..40_000 {
+            assert!(url.connects().is_err());
+        }
+    }
 
     #[test]
     fn urls_are_split_into_their_parts() {

@@ -22,6 +22,13 @@ use crate::sys::{files, lock};
 /// The pinned Locust, in a file that a dependency bot updates.
 const REQUIREMENTS: &str = include_str!("../../locust/requirements.txt");
 
+/// The versions of its dependencies that it was tested with.
+const CONSTRAINTS: &str = include_str!("../../locust/constraints.txt");
+
+/// Prints the packages of an environment: `gevent 26.9.0, greenlet 3.5.6`.
+const PRINT_PACKAGES: &str = "import importlib.metadata as m; \
+    print(', '.join(sorted({d.metadata['Name'] + ' ' + d.version for d in m.distributions()}, key=str.lower)))";
+
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(600);
 const VERSION_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -37,7 +44,7 @@ pub fn prepare(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &d
         let cause = last_line(&tail(&log), |_| false);
         failed(error, &log, |what| format!("[locust] command `{command}` does not print its version: {what}{cause}"))
     })?;
-    Locust::new(Program::Own(command.clone()), &line, Setup { install: None, command: command.clone() })
+    Locust::new(Program::Own(command.clone()), &line, None, Setup { install: None, command: command.clone() })
 }
 
 /// The Locust in the Python environment of this program, unless the configuration names another one.
@@ -58,12 +65,15 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
         None => REQUIREMENTS.to_owned(),
     };
     let mut wanted = pinned.clone();
+    // Other packages may need other versions of the same dependencies.
+    let constraints = (config.version.is_none() && config.requirements.is_empty()).then_some(CONSTRAINTS);
+    wanted.push_str(constraints.unwrap_or_default());
     let mut extra: Vec<String> = Vec::new();
     for requirement in &config.requirements {
         let file = shell.current_dir().join(requirement);
         if file.is_file() {
             refuse_utf_16(&file)?;
-            wanted.push_str(&files::read_to_string(&file)?);
+            wanted.push_str(&String::from_utf8_lossy(&files::read(&file)?));
             extra.push("-r".into());
         } else {
             wanted.push_str(requirement);
@@ -73,19 +83,26 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     }
     let name = format!("locust-{}", &blob_hash(wanted.as_bytes())[..12]);
     let (pinned, extra) = (pinned.trim(), &extra);
-    let locust = |python, line: &str| Locust::new(Program::Managed(python), line, Setup::managed(&name, pinned, extra));
+    let locust = |python, printed: &str| {
+        let (line, packages) = printed.split_once('\n').unwrap_or((printed, ""));
+        let packages = Some(packages.trim().to_owned()).filter(|packages| !packages.is_empty());
+        Locust::new(Program::Managed(python), line, packages, Setup::managed(&name, pinned, extra))
+    };
     let folder = perf_folder.join(&name);
     let python = folder.join("bin/python");
     let complete = folder.join("complete");
-    let installed = || if python.exists() { files::read_to_string(&complete).ok() } else { None };
-    if let Some(line) = installed() {
+    let installed = || -> Result<Option<String>> {
+        let is_usable = python.exists() && complete.is_file() && can_import(shell, &python)?;
+        if is_usable { files::read_to_string(&complete).map(Some) } else { Ok(None) }
+    };
+    if let Some(line) = installed()? {
         return locust(python, &line);
     }
 
     let lock_file = perf_folder.join(format!("{name}.lock"));
     let lock = lock::lock(&lock_file, INSTALL_TIMEOUT)?;
     let _lock = lock.with_context(|| format!("another process holds {}: run this again", lock_file.display()))?;
-    if let Some(line) = installed() {
+    if let Some(line) = installed()? {
         return locust(python, &line);
     }
     say(&format!("installing {pinned} into {} (first run only)", folder.display()));
@@ -96,12 +113,28 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     }
     let pin_file = perf_folder.join(format!("{name}.txt"));
     files::write_atomically(&pin_file, &format!("{pinned}\n"))?;
-    install(shell, pinned, &folder, &[&["-r".to_owned(), pin_file.display().to_string()], &extra[..]].concat(), &log)?;
+    let mut arguments = vec!["-r".to_owned(), pin_file.display().to_string()];
+    if let Some(constraints) = constraints {
+        let file = perf_folder.join(format!("{name}.constraints.txt"));
+        files::write_atomically(&file, constraints)?;
+        arguments.extend(["-c".to_owned(), file.display().to_string()]);
+    }
+    install(shell, pinned, &folder, &[&arguments, &extra[..]].concat(), &log)?;
     let line = version_line(cmd!(shell, "{python} -m locust --version").env("PYTHONSAFEPATH", "1"), &log)
         .map_err(|error| does_not_start(error, pinned, &log))?;
-    let locust = locust(python, &line)?;
-    files::write_atomically(&complete, &line)?;
+    let packages = answer(cmd!(shell, "{python} -c {PRINT_PACKAGES}"), &log)?.unwrap_or_default();
+    let printed = format!("{line}\n{}\n", packages.trim());
+    let locust = locust(python, &printed)?;
+    files::write_atomically(&complete, &printed)?;
     Ok(locust)
+}
+
+/// Whether the environment still works. An upgrade of the system's Python leaves its packages in a folder that the new one
+/// does not read, and compiled modules that it cannot load.
+fn can_import(shell: &Shell, python: &Path) -> Result<bool> {
+    let script = "import greenlet, importlib.util, sys; sys.exit(importlib.util.find_spec('locust') is None)";
+    let command = cmd!(shell, "{python} -c {script}").env("PYTHONSAFEPATH", "1");
+    Ok(process::answer("Locust's Python", &command.into(), VERSION_TIMEOUT)?.is_some())
 }
 
 /// Makes an environment and installs `requirements` into it: by uv if there is one, or by Python's venv and pip.

@@ -8,6 +8,8 @@ use judge::model::run::{Lateness, Run, TaskCalls, endpoint_name};
 use judge::model::text::{cut, endpoint_shown, printable};
 use serde::{Deserialize, Serialize};
 
+use crate::run::load_check::LoadRecord;
+use crate::run::over_time::OverTime;
 use crate::sys::files;
 
 pub const LISTENER_FILE: &str = "perf_listener.json";
@@ -42,6 +44,8 @@ pub struct ListenerFile {
     /// The users that left before the load was stopped.
     #[serde(default)]
     pub users_left: Vec<UsersLeft>,
+    #[serde(flatten)]
+    pub over_time: OverTime,
     /// The users of each class that were there.
     #[serde(default)]
     users: Vec<UsersOfClass>,
@@ -52,6 +56,9 @@ pub struct ListenerFile {
     left_out: LeftOut,
     #[serde(default)]
     lateness: Option<Lateness>,
+    /// The other part of the same file.
+    #[serde(skip)]
+    pub load: LoadRecord,
 }
 
 #[derive(Debug, Deserialize)]
@@ -153,8 +160,10 @@ impl ListenerFile {
         if !files::exists(path) {
             return Ok(None);
         }
-        let read = serde_json::from_str(&files::read_to_string(path)?);
-        let mut file: ListenerFile = read.with_context(|| path.display().to_string())?;
+        let text = files::read_to_string(path)?;
+        let at = || path.display().to_string();
+        let mut file: ListenerFile = serde_json::from_str(&text).with_context(at)?;
+        file.load = LoadRecord::parse(&text).with_context(at)?;
         // Exceptions quote what was sent, and the reasons are stored and posted.
         for left in &mut file.users_left {
             left.reason = mask::text(&left.reason);
@@ -169,7 +178,7 @@ impl ListenerFile {
 
     /// Describes the requests that never ended: how many, of which endpoint, and how long they took so far.
     pub fn unfinished_text(&self) -> Option<String> {
-        let all: u64 = self.unfinished.iter().map(|row| row.times).sum();
+        let all = self.unfinished.iter().fold(0_u64, |all, row| all.saturating_add(row.times));
         if all == 0 {
             return None;
         }
@@ -193,6 +202,7 @@ const MOST_IMPOSSIBLE: f64 = 0.01;
 impl ListenerFile {
     /// Stores what only the listener counts.
     pub fn complete(&self, run: &mut Run) {
+        self.over_time.complete(run);
         for UsersOfClass { user, mean } in &self.users {
             *run.users_by_class.entry(printable(user)).or_default() += mean.max(0.0);
         }

@@ -71,6 +71,8 @@ pub struct Locust {
     pub version: String,
     /// The version of its Python, if Locust prints it.
     pub python: Option<String>,
+    /// The packages of the environment that the gate installed: `gevent 26.9.0, greenlet 3.5.6`.
+    pub packages: Option<String>,
     pub setup: Setup,
 }
 
@@ -139,6 +141,8 @@ pub struct Finished {
     pub mean_users: Option<f64>,
     /// The users that left before the load was stopped.
     pub users_left: Vec<UsersLeft>,
+    /// The TCP connections that were opened to the service in the window, if our listener counted them.
+    pub connections: Option<u64>,
     /// A sentence each.
     pub warnings: Vec<String>,
 }
@@ -146,12 +150,12 @@ pub struct Finished {
 impl Locust {
     /// Parses the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, in old versions
     /// `locust 1.6.0`, or `__main__.py 1.6.0` if it is called as a module.
-    pub fn new(program: Program, line: &str, setup: Setup) -> Result<Locust> {
+    pub fn new(program: Program, line: &str, packages: Option<String>, setup: Setup) -> Result<Locust> {
         let version = line.split_whitespace().nth(1).unwrap_or_default();
         let parsed = LocustVersion::parse(version).with_context(|| format!("`{line}` is not a version of Locust"))?;
         let python =
             line.to_lowercase().rsplit_once("(python ").and_then(|(_, rest)| Some(rest.split_once(')')?.0.to_owned()));
-        Ok(Locust { program, parsed, version: version.to_owned(), python, setup })
+        Ok(Locust { program, parsed, version: version.to_owned(), python, packages, setup })
     }
 
     /// Checks that this version can make the load, before anything is started.
@@ -191,8 +195,7 @@ impl Locust {
             files => format!("{},{files}", listener.display()),
         };
         let load = job.load;
-        // Only with it are the percentiles of the history those of the last ten seconds.
-        let mut args: Vec<OsString> = vec!["--csv-full-history".into()];
+        let mut args: Vec<OsString> = Vec::new();
         let mut arg = |name: &str, value: &dyn std::fmt::Display| args.extend([name.into(), value.to_string().into()]);
         arg("-f", &locustfiles);
         arg("-H", &job.host);
@@ -227,6 +230,8 @@ impl Locust {
             args.push("--master".into());
         }
         args.push("--headless".into());
+        // Only with it are the percentiles of the history those of the last ten seconds.
+        args.push("--csv-full-history".into());
         if !job.verbose {
             args.push("--only-summary".into());
         }
@@ -273,6 +278,9 @@ impl Locust {
         if let Some(listener) = &listener {
             warnings.extend(listener.unfinished_text());
             warnings.extend(left_out(job, listener)?);
+            let as_asked = listener.load.check(job.load, !listener.ramp_up_left_out);
+            warnings.extend(as_asked.map_err(|error| Failure::new(error.to_string(), &job.log()))?);
+            self.check_is_complete(job, listener)?;
         }
         match coverage {
             Coverage::Window => {}
@@ -292,9 +300,23 @@ impl Locust {
             }
         }
         let window = listener.as_ref().and_then(ListenerFile::window);
+        let connections = listener.as_ref().and_then(|listener| listener.over_time.connections);
         let (mean_users, users_left) =
             listener.map_or((None, Vec::new()), |listener| (listener.mean_users, listener.users_left));
-        Ok(Finished { coverage, window, mean_users, users_left, warnings })
+        Ok(Finished { coverage, window, mean_users, users_left, connections, warnings })
+    }
+
+    /// Checks that Locust came to its end, where it writes its own files.
+    fn check_is_complete(&self, job: &Job, listener: &ListenerFile) -> Result<()> {
+        let json = (self.parsed >= JSON_FILE).then_some("perf_results.json");
+        let missing = ["perf_complete.json"].into_iter().chain(json).find(|name| !job.path(name).is_file());
+        let Some(missing) = missing.filter(|_| listener.load.is_counted()) else { return Ok(()) };
+        bail!(Failure::new(
+            format!(
+                "Locust was left before its end, such as by os._exit in a listener of `quitting`: {missing} is missing: remove that from the locustfile"
+            ),
+            &job.log()
+        ))
     }
 
     /// Takes Locust's own statistics, if our listener cannot have written any.

@@ -2,11 +2,14 @@
 
 pub(crate) mod checkout;
 pub(crate) mod clock;
+pub(crate) mod counters;
 pub(crate) mod http;
 pub mod install;
 pub(crate) mod listener;
+pub(crate) mod load_check;
 pub(crate) mod locust;
 pub(crate) mod locust_log;
+pub(crate) mod over_time;
 pub(crate) mod progress;
 pub(crate) mod results;
 pub(crate) mod runner;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _, stderr};
+use std::io::{IsTerminal as _, stderr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,8 @@ use crate::config::project::Project;
 use crate::run::http;
 use crate::run::locust::{self, Job, Locust, Progress, Stage};
 use crate::run::workers::{self, Master, WorkerList};
-use crate::sys::ci;
 use crate::sys::files::Follower;
+use crate::sys::{ci, printer};
 
 const BAR_WIDTH: usize = 10;
 
@@ -60,6 +60,12 @@ impl LoadCounter {
     }
 }
 
+impl LoadNumber {
+    pub fn is_first(self) -> bool {
+        self.number == 1
+    }
+}
+
 /// Prints how workers on other machines are started.
 pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, workers: u32) {
     let mut folders: BTreeSet<&str> = BTreeSet::new();
@@ -67,7 +73,7 @@ pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, work
         folders.extend(Path::new(file).parent().and_then(Path::to_str).filter(|folder| !folder.is_empty()));
     }
     let folders = Vec::from_iter(folders);
-    let master = Master { address: workers::address(job.bind_host), port: job.bind_port };
+    let master = Master { address: workers::address(job.bind_host, job.host), port: job.bind_port };
     for line in locust.setup.commands(workers, &locust.version, &master, &folders) {
         project.say(&line);
     }
@@ -137,7 +143,7 @@ impl LoadView<'_> {
                 // Zeros stand for what was left out of a long log.
                 let lines: Vec<u8> = self.log.next_lines().into_iter().filter(|byte| *byte != 0).collect();
                 let end = if lines.ends_with(b"\n") { "\n" } else { "" };
-                let _ = write!(stderr(), "{}{end}", foreign(&String::from_utf8_lossy(&lines)));
+                printer::progress(format!("{}{end}", foreign(&String::from_utf8_lossy(&lines))));
             }
             Output::Line(_) | Output::Nothing => {}
         }
@@ -184,15 +190,11 @@ impl ProgressLine {
         if self.is_terminal && columns > 0 {
             text.truncate(columns - 1);
         }
-        // Progress that cannot be shown is no reason to end a measurement.
         // A log keeps every line, so none is written twice.
-        let _ = match self.is_terminal {
-            true => write!(stderr(), "\r\x1b[2K{text}"),
-            false if text == self.shown => Ok(()),
-            false => writeln!(stderr(), "{text}"),
-        };
+        if self.is_terminal || text != self.shown {
+            printer::progress(if self.is_terminal { format!("\r\x1b[2K{text}") } else { format!("{text}\n") });
+        }
         self.shown = text;
-        let _ = stderr().flush();
     }
 
     fn text(&self, progress: &Progress, with_bar: bool) -> String {
@@ -214,21 +216,21 @@ impl ProgressLine {
         let more = u32::try_from(most.saturating_sub(number)).unwrap_or(u32::MAX);
         if more > 0 {
             let of_all = each_took.unwrap_or(self.run_time).max(self.run_time).saturating_mul(more);
-            let _ = write!(left, " (up to {} for all runs)", shown(remaining.saturating_add(of_all)));
+            let _ = write!(left, " (all: max {})", shown(remaining.saturating_add(of_all)));
         }
         let users = match progress.users {
             Some(users) => format!("{users} users"),
             None => format!("starting {} users", self.users),
         };
         let (requests, failures) = (progress.requests, progress.failures);
-        format!("run {number}/{most}{bar} {left}, {users}, {requests} requests, {failures} failures")
+        format!("run {number}/{most}{bar} {left}, {users}, {requests} requests, {failures} failed")
     }
 }
 
 impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.is_terminal && self.shown_at.is_some() {
-            let _ = write!(stderr(), "\r\x1b[2K");
+            printer::progress("\r\x1b[2K".to_owned());
         }
     }
 }
@@ -254,23 +256,14 @@ mod tests {
         let first = LoadNumber { number: 1, most: 8, each_took: None };
         let third = LoadNumber { number: 3, most: 8, each_took: Some(Duration::from_millis(23_400)) };
         let last = LoadNumber { number: 8, ..third };
-        let counts = "10 users, 1204 requests, 3 failures";
-        check(
-            first,
-            0,
-            None,
-            true,
-            &format!("run 1/8 [          ] 20 s left (up to 3 min for all runs), starting {counts}"),
-        );
-        check(
-            third,
-            5,
-            Some(10),
-            true,
-            &format!("run 3/8 [==        ] 15 s left (up to 3 min for all runs), {counts}"),
-        );
-        check(third, 5, Some(10), false, &format!("run 3/8: 15 s left (up to 3 min for all runs), {counts}"));
-        check(third, 25, Some(10), false, &format!("run 3/8: finishing (up to 117 s for all runs), {counts}"));
+        let counts = "10 users, 1204 requests, 3 failed";
+        check(first, 0, None, true, &format!("run 1/8 [          ] 20 s left (all: max 3 min), starting {counts}"));
+        check(third, 5, Some(10), true, &format!("run 3/8 [==        ] 15 s left (all: max 3 min), {counts}"));
+        check(third, 5, Some(10), false, &format!("run 3/8: 15 s left (all: max 3 min), {counts}"));
+        check(third, 25, Some(10), false, &format!("run 3/8: finishing (all: max 117 s), {counts}"));
+        let long = ProgressLine::new(7000, 1000, LoadNumber { number: 10, most: 14, each_took: None });
+        let progress = Progress { elapsed: Duration::ZERO, users: Some(1000), requests: 1_234_567, failures: 123_456 };
+        assert!(long.text(&progress, true).len() <= 100, "{}", long.text(&progress, true));
         check(last, 5, Some(10), true, &format!("run 8/8 [==        ] 15 s left, {counts}"));
         check(last, 25, Some(10), true, &format!("run 8/8 [==========] finishing, {counts}"));
     }

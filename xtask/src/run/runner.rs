@@ -16,12 +16,13 @@ use crate::config::project::Project;
 use crate::config::settings::Settings;
 use crate::run::checkout::{Checkout, Side, at_commit};
 use crate::run::clock::Clock;
+use crate::run::counters::Counters;
 use crate::run::install;
 use crate::run::locust::{Finished, Job, Locust};
 use crate::run::progress::{self, LoadCounter, LoadNumber, LoadView};
 use crate::run::results::{self, MeasuredRun, RunFile};
 use crate::run::service::{self, Build, Target};
-use crate::run::usage::Sampler;
+use crate::run::usage::{self, Sampler};
 use crate::run::workers;
 use crate::sys::executable::Executable;
 use crate::sys::process::{self, Failure};
@@ -92,6 +93,7 @@ impl<'a> Runner<'a> {
             machine: Some(machine::describe(&project.shell)),
             locust: Some(locust.version.clone()),
             python: locust.python.clone(),
+            packages: locust.packages.clone(),
             locustfile: locustfile_digest(&project.paths.root, &settings.locustfile),
             locustfile_path: settings.locustfile_path.clone(),
             ..project.provenance()
@@ -174,15 +176,21 @@ impl<'a> Runner<'a> {
         };
         let mut target = self.clock.waiting(start).map_err(|error| side.explain(error))?;
         let same_executable = self.same_executable(side, &target);
+        let root = &project.paths.root;
+        let mut counters =
+            self.clock.waiting(|| Counters::check(shell, service, target.port(), root, side.commit().is_some()))?;
         let mut sampler = Sampler::default();
-        let mut finished = self.load(side, &mut target, &mut sampler, load_number, &folder)?;
+        let mut finished = self.load(side, &mut target, &mut sampler, &mut counters, load_number, &folder)?;
         for sentence in self.clock.waiting(|| target.stop()) {
             project.say(&sentence);
         }
         // A signal may have come while the service stopped, when nothing else checks for one.
         process::check_interrupted()?;
         let mut provenance = self.provenance.clone();
-        provenance.usage = finished.window.and_then(|window| sampler.usage(&window));
+        provenance.usage = finished
+            .window
+            .and_then(|window| usage::of_run(&sampler, &window, finished.connections, &counters.rises()));
+        finished.warnings.extend(counters.warning());
         match side {
             Side::Only | Side::This => {}
             Side::Other(checkout) => {
@@ -206,6 +214,7 @@ impl<'a> Runner<'a> {
         side: Side,
         target: &mut Target,
         sampler: &mut Sampler,
+        counters: &mut Counters,
         number: LoadNumber,
         folder: &Path,
     ) -> Result<Finished> {
@@ -225,7 +234,8 @@ impl<'a> Runner<'a> {
             folder: folder.strip_prefix(&project.paths.root).unwrap_or(folder),
             verbose: project.flags.verbose,
         };
-        project.say(&format!("load-testing {}{} ({load})", mask::url(&host), side.suffix()));
+        let shown_load = if number.is_first() { format!(" ({load})") } else { String::new() };
+        project.say(&format!("load-testing {}{}{shown_load}", mask::url(&host), side.suffix()));
         if let Some(workers) = load.workers
             && !*has_printed_worker_commands
         {
@@ -238,6 +248,7 @@ impl<'a> Runner<'a> {
                 view.show(stage);
                 sampler.tick(target.group());
                 check_is_there(project, folder)?;
+                counters.tick(folder)?;
                 target.check_alive("during the load")
             })
         });
@@ -250,6 +261,7 @@ impl<'a> Runner<'a> {
         // A service that died explains whatever Locust reports.
         target.check_alive("during the load")?;
         if finished.is_ok() {
+            clock.waiting(|| counters.end())?;
             clock.waiting(|| target.check_answers())?;
         }
         finished

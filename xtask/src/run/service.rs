@@ -45,7 +45,7 @@ enum Answer {
 }
 
 /// The variable that names the root of the user's own checkout, as `{root}` does.
-const ROOT: &str = "PERF_ROOT";
+pub(super) const ROOT: &str = "PERF_ROOT";
 
 /// A running `[service] build`. Dropping it ends it.
 pub struct Build {
@@ -113,6 +113,11 @@ impl Target {
         self.started().map(|service| &service.group)
     }
 
+    /// The port that `{port}` stands for, if the service was started here.
+    pub fn port(&self) -> Option<u16> {
+        self.started().map(|service| service.port)
+    }
+
     /// Checks that a service that was started here has not exited.
     pub fn check_alive(&mut self, when: &str) -> Result<()> {
         match self {
@@ -140,7 +145,7 @@ impl Target {
 }
 
 /// Replaces `{name}` by a value, but not `${name}`, which is a variable of the shell.
-fn fill(text: &str, name: &str, value: &str) -> String {
+pub(super) fn fill(text: &str, name: &str, value: &str) -> String {
     let name = format!("{{{name}}}");
     let mut parts = text.split(&name);
     let mut filled = parts.next().unwrap_or_default().to_owned();
@@ -258,6 +263,9 @@ impl StartedService {
             let last = match answer {
                 Ok(Answer::Connected) => return Ok(()),
                 Ok(Answer::Status(status)) if self.is_ready(status) => return Ok(()),
+                Ok(Answer::Status(status @ (301..=303 | 307 | 308))) => format!(
+                    "it answers {status}, a redirect, which is not followed; if it means ready, set ready_status = {status} in [service]"
+                ),
                 Ok(Answer::Status(status)) => format!("it answers {status}"),
                 Err(error) if error.contains("refused") => {
                     "nothing listens there; does the service get {port}, through its command or [service] env?"

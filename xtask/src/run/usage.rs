@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use judge::model::run::Usage;
+use judge::stats::estimate::rounded;
 
+use crate::run::counters::Counts;
 use crate::run::listener::Window;
 use crate::sys::proc::{self, MachineTicks, Process};
 use crate::sys::process::Group;
+use crate::sys::threads::{SwitchCounter, Switches};
 
 /// A sample reads a small file of every process.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
@@ -16,6 +19,7 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Default)]
 pub struct Sampler {
     samples: Vec<Sample>,
+    switches: SwitchCounter,
     /// `None` before the first sample.
     due: Option<Instant>,
 }
@@ -26,6 +30,8 @@ struct Sample {
     time_s: f64,
     machine: MachineTicks,
     own: OwnTotals,
+    /// Of the service, since it was first looked at.
+    switches: Switches,
 }
 
 /// The totals of our processes, in clock ticks and pages.
@@ -45,7 +51,7 @@ impl Sampler {
             return;
         }
         self.due = Some(now + SAMPLE_INTERVAL);
-        self.samples.extend(Sample::take(service));
+        self.samples.extend(Sample::take(service, &mut self.switches));
     }
 
     /// `None` if fewer than two samples lie in the measured window.
@@ -66,36 +72,67 @@ impl Sampler {
         let service_cores = passed(|sample| sample.own.service_ticks) / units.ticks_per_second as f64 / seconds;
         let peak_pages = self.samples.iter().map(|sample| sample.own.service_pages).max()?;
         // The samples span a little less than the window, and stand for all of it.
+        let whole = window.length_s / seconds / window.requests as f64;
+        let per_request = |of: fn(&Sample) -> u64| vec![rounded(passed(of) * whole)];
         let cpu_ms = 1000.0 * service_cores * window.length_s;
         Some(Usage {
             others_pct: vec![rounded(100.0 * others / all)],
             cpu_ms_per_request: vec![rounded(cpu_ms / window.requests as f64)],
             peak_memory_mb: vec![rounded((peak_pages * units.page_bytes) as f64 / 1e6)],
+            memory_growth_mb: vec![rounded(self.growth_pages(window) * units.page_bytes as f64 / 1e6)],
+            voluntary_switches_per_request: per_request(|sample| sample.switches.voluntary),
+            involuntary_switches_per_request: per_request(|sample| sample.switches.involuntary),
+            ..Usage::default()
         })
+    }
+
+    /// The mean of the last quarter of the window less the mean of the first.
+    fn growth_pages(&self, window: &Window) -> f64 {
+        let mean = |from: f64, to: f64| {
+            let place = |sample: &&Sample| (from..=to).contains(&((sample.time_s - window.opened_s) / window.length_s));
+            let pages: Vec<f64> =
+                self.samples.iter().filter(place).map(|sample| sample.own.service_pages as f64).collect();
+            (!pages.is_empty()).then(|| pages.iter().sum::<f64>() / pages.len() as f64)
+        };
+        let growth = mean(0.0, 0.25).zip(mean(0.75, 1.0)).map_or(0.0, |(first, last)| last - first);
+        growth.max(0.0)
     }
 }
 
-/// Rounds to a thousandth, like all numbers of a baseline.
-fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
+/// What one run used. `rises` are those of the user's counters. `None` if nothing is known.
+pub fn of_run(sampler: &Sampler, window: &Window, connections: Option<u64>, rises: &Counts) -> Option<Usage> {
+    let mut usage = sampler.usage(window).unwrap_or_default();
+    let requests = window.requests as f64;
+    if window.requests > 0 {
+        usage.connections_per_request =
+            connections.map(|opened| rounded(opened as f64 / requests)).into_iter().collect();
+        let per_request = |(name, rise): (&String, &f64)| (name.clone(), vec![rounded(rise / requests)]);
+        usage.counters_per_request = rises.iter().map(per_request).collect();
+    }
+    (usage != Usage::default()).then_some(usage)
 }
 
 impl Sample {
-    fn take(service: &Group) -> Option<Sample> {
+    fn take(service: &Group, counter: &mut SwitchCounter) -> Option<Sample> {
         let machine = proc::machine_ticks()?;
         let time_s = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
         let us = i32::try_from(std::process::id()).ok()?;
-        let own = own_totals(&proc::processes(), us, |process| service.has_descendant(process.pid.cast_unsigned()));
-        Some(Sample { time_s, machine, own })
+        let processes = proc::processes();
+        let service = service_pids(&processes, us, |process| service.has_descendant(process.pid.cast_unsigned()));
+        let own = own_totals(&processes, us, &service);
+        Some(Sample { time_s, machine, own, switches: counter.read(service) })
     }
 }
 
-/// Sums up the use of `us`, of all our descendants, and of the service. `is_service` is asked about our children: some have left
-/// the service's group, and were adopted by us.
-fn own_totals(processes: &[Process], us: i32, is_service: impl Fn(&Process) -> bool) -> OwnTotals {
-    let own = family(processes, BTreeSet::from([us]));
+/// The processes of the service. `is_service` is asked about our children: some have left its group, and were adopted by us.
+fn service_pids(processes: &[Process], us: i32, is_service: impl Fn(&Process) -> bool) -> BTreeSet<i32> {
     let children = processes.iter().filter(|process| process.parent == us && is_service(process));
-    let service = family(processes, children.map(|process| process.pid).collect());
+    family(processes, children.map(|process| process.pid).collect())
+}
+
+/// Sums up the use of `us`, of all our descendants, and of the service.
+fn own_totals(processes: &[Process], us: i32, service: &BTreeSet<i32>) -> OwnTotals {
+    let own = family(processes, BTreeSet::from([us]));
     let mut used = OwnTotals { all_ticks: 0, service_ticks: 0, service_pages: 0 };
     for process in processes {
         if own.contains(&process.pid) {
@@ -152,7 +189,8 @@ mod tests {
             process(200, 100, 200, 32),
             process(201, 200, 200, 64),
         ];
-        let used = own_totals(&processes, 100, |process| [101, 103].contains(&process.pid));
+        let service = service_pids(&processes, 100, |process| [101, 103].contains(&process.pid));
+        let used = own_totals(&processes, 100, &service);
         assert_eq!(used, OwnTotals { all_ticks: 1127, service_ticks: 1030, service_pages: 10_300 });
     }
 
@@ -163,6 +201,7 @@ mod tests {
             time_s: 1000.0 + f64::from(second),
             machine: MachineTicks { busy: 77 + 2 * ticks, all: 777 + 4 * ticks },
             own: OwnTotals { all_ticks: 7 + 3 * ticks / 2, service_ticks: 5 + ticks / 2, service_pages },
+            switches: Switches { voluntary: 40 * u64::from(second), involuntary: 4 * u64::from(second) },
         }
     }
 
@@ -172,16 +211,19 @@ mod tests {
         // Before and after the window everything is different.
         let early = Sample { machine: MachineTicks { busy: 0, all: 0 }, ..sample(0, 2 * pages) };
         let taken = vec![early, sample(2, pages), sample(3, pages), sample(6, pages), sample(9, pages)];
-        let sampler = Sampler { samples: taken, due: None };
+        let sampler = Sampler { samples: taken, ..Sampler::default() };
         let window = Window { opened_s: 1001.5, length_s: 5.0, requests: 100 };
         let usage = sampler.usage(&window).unwrap();
         assert_eq!((usage.others_pct, usage.cpu_ms_per_request), (vec![12.5], vec![25.0]));
+        assert_eq!(usage.voluntary_switches_per_request, [2.0]);
+        assert_eq!(usage.involuntary_switches_per_request, [0.2]);
+        assert_eq!(usage.memory_growth_mb, [0.0], "it fell");
         let peak = usage.peak_memory_mb[0];
         assert!((5.9..=6.0).contains(&peak), "the peak of the whole load is {peak}");
         // We may seem to be busier than the whole machine.
         let partial =
             |second| Sample { machine: MachineTicks { busy: 0, ..sample(second, 1).machine }, ..sample(second, 1) };
-        let partial = Sampler { samples: vec![partial(2), partial(6)], due: None };
+        let partial = Sampler { samples: vec![partial(2), partial(6)], ..Sampler::default() };
         assert_eq!(partial.usage(&window).unwrap().others_pct, [0.0]);
         for window in [
             Window { opened_s: 1002.5, length_s: 1.0, requests: 100 },

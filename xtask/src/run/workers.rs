@@ -2,14 +2,19 @@
 
 use std::fmt;
 use std::io;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use judge::model::text::{printable, quoted};
 use serde::Deserialize;
 
+use crate::run::http::{addresses, local_address, parse_url};
 use crate::sys::{files, machine};
+
+/// The time for the name of the master's address.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Our listener writes it during the run.
 #[derive(Debug, Default, Deserialize)]
@@ -168,22 +173,27 @@ pub struct Master {
     pub port: u16,
 }
 
-/// The master's address for workers: where it listens, or else this machine's address on its default route. They might not know
-/// its name.
-pub fn address(bind_host: Option<&str>) -> String {
+/// The master's address for workers: where it listens, or else this machine's address on the interface on which the service is
+/// reached, or on its default route. They might not know its name.
+pub fn address(bind_host: Option<&str>, service: &str) -> String {
     match bind_host {
         Some(host) if !["", "*", "0.0.0.0", "::"].contains(&host) => host.to_owned(),
-        // This sends nothing. The address is reserved for documentation.
-        _ => UdpSocket::bind("0.0.0.0:0")
-            .and_then(|socket| socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()))
-            .map_or_else(|_| "127.0.0.1".to_owned(), |address| address.ip().to_string()),
+        _ => {
+            let to_service = parse_url(service).ok().and_then(|url| url.local_address());
+            let to_others = to_service.filter(|address| !address.is_loopback()).or_else(|| {
+                // The address is reserved for documentation, so only a default route leads there.
+                local_address(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 9))
+            });
+            to_others.unwrap_or(Ipv4Addr::LOCALHOST).to_string()
+        }
     }
 }
 
 /// Checks that the master can listen.
 pub(crate) fn check_port(bind_host: Option<&str>, port: u16) -> Result<()> {
     let host = bind_host.filter(|host| *host != "*").unwrap_or("0.0.0.0");
-    match TcpListener::bind((host, port)) {
+    let bound = addresses(host, port, Instant::now() + RESOLVE_TIMEOUT).and_then(|found| TcpListener::bind(&found[..]));
+    match bound {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             bail!(
                 "port {port}, on which Locust's master waits for workers, is already in use by {}: stop it, or set LOCUST_MASTER_BIND_PORT to a free port",

@@ -11,9 +11,24 @@ pub fn is_github() -> bool {
     env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true")
 }
 
-/// Whether any CI system runs the command.
+/// Variables of CI systems, some of which do not set `CI`: Jenkins, Azure Pipelines, TeamCity, CodeBuild, Bitbucket, Buildkite
+/// and GitLab.
+pub const VARIABLES: [&str; 7] = [
+    "JENKINS_URL",
+    "TF_BUILD",
+    "TEAMCITY_VERSION",
+    "CODEBUILD_BUILD_ID",
+    "BITBUCKET_BUILD_NUMBER",
+    "BUILDKITE",
+    "GITLAB_CI",
+];
+
+/// Whether any CI system runs the command. `CI` decides if it is set.
 pub fn is_any() -> bool {
-    env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"))
+    match env::var("CI") {
+        Ok(ci) if !ci.is_empty() => !matches!(ci.as_str(), "0" | "false"),
+        _ => VARIABLES.iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty())),
+    }
 }
 
 /// Whether GitHub lends the machine: the next job runs on another one.

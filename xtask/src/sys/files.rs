@@ -5,8 +5,11 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 /// A result of 100,000 endpoints takes 15 MB, and several times as much memory while it is read.
 const MAX_BYTES: u64 = 64_000_000;
@@ -158,18 +161,21 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
         let mut file = create_new(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        // The rename is on disk only after its folder is.
-        File::open(folder_of(path))?.sync_all()
+        fs::rename(&temporary, path)
     };
     write().with_context(|| {
         let _ = fs::remove_file(&temporary);
         not_written()
-    })
+    })?;
+    // The rename survives a power failure only after its folder is on disk. A folder that may not be listed cannot be synced,
+    // and the file is replaced all the same.
+    let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+    Ok(())
 }
 
 /// Replaces a file that an earlier process with our id may have left. Follows no link.
 pub fn create_new(path: &Path) -> io::Result<File> {
+    remove_stale(path);
     let _ = fs::remove_file(path);
     File::create_new(path)
 }
@@ -185,6 +191,29 @@ pub fn check_writable(path: &Path) -> Result<()> {
 pub fn temporary_beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}.tmp", process::id()))
+}
+
+/// Removes the temporary files that killed commands left beside this one, for the same file.
+fn remove_stale(temporary: &Path) {
+    const OLD: Duration = Duration::from_secs(600);
+    // `.perf_baseline.json.4711.tmp`.
+    let id_of = |name: &str| {
+        let (prefix, id) = name.strip_suffix(".tmp")?.rsplit_once('.')?;
+        Some((prefix.to_owned(), id.parse::<i32>().ok()?))
+    };
+    let own = temporary.file_name().and_then(|name| id_of(name.to_str()?));
+    let Some((prefix, own_id)) = own else { return };
+    for entry in fs::read_dir(folder_of(temporary)).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some((other, id)) = name.to_str().and_then(id_of) else { continue };
+        let is_running = || Pid::from_raw(id).is_none_or(|id| test_kill_process(id) != Err(Errno::SRCH));
+        let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+        // In a container, another one's processes cannot be seen.
+        let is_old = || modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > OLD);
+        if other == prefix && id != own_id && is_old() && !is_running() {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 pub fn folder_of(path: &Path) -> &Path {

@@ -1,11 +1,18 @@
 //! The machine: its description, to tell one runner from another, and the process that holds a port.
 
 use std::thread::available_parallelism;
+use std::time::{Duration, SystemTime};
 
 use judge::model::run::Machine;
 use xshell::{Shell, cmd};
 
 use crate::sys::proc;
+
+/// A time in UTC, as in RFC 3339. A clock that was never set may be before 1970, and one that is broken beyond the year 9999.
+pub(crate) fn timestamp(time: SystemTime) -> String {
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    humantime::format_rfc3339_seconds(time.clamp(SystemTime::UNIX_EPOCH, last)).to_string()
+}
 
 pub fn describe(shell: &Shell) -> Machine {
     let by_sysctl = || cmd!(shell, "sysctl -n machdep.cpu.brand_string").quiet().ignore_stderr().read().ok();
@@ -21,4 +28,21 @@ pub fn describe(shell: &Shell) -> Machine {
 pub(crate) fn holder_of(port: u16) -> String {
     let pid = proc::listeners_on(port).first().copied();
     pid.and_then(|pid| proc::describe(pid.cast_signed())).unwrap_or_else(|| "another process".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_clock_has_a_timestamp() {
+        let second = Duration::from_secs(1);
+        for (time, expected) in [
+            (SystemTime::UNIX_EPOCH - second, "1970-01-01T00:00:00Z"),
+            (SystemTime::UNIX_EPOCH + second, "1970-01-01T00:00:01Z"),
+            (SystemTime::UNIX_EPOCH + second * 400_000_000 * 1000, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(timestamp(time), expected);
+        }
+    }
 }

@@ -55,6 +55,32 @@ fn parse_stat(line: &str) -> Option<Process> {
     Some(Process { pid, parent, group, is_running, cpu_ticks, started_ticks, resident_pages })
 }
 
+/// Sets of signals, a bit each, from `/proc/self/status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SignalMasks {
+    pub ignored: u64,
+    pub blocked: u64,
+    /// Of the whole process.
+    pub pending: u64,
+}
+
+pub(crate) fn own_signals() -> SignalMasks {
+    parse_signals(&fs::read_to_string("/proc/self/status").unwrap_or_default())
+}
+
+fn parse_signals(status: &str) -> SignalMasks {
+    let mask = |name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.and_then(|value| u64::from_str_radix(value.trim(), 16).ok()).unwrap_or(0)
+    };
+    SignalMasks { ignored: mask("SigIgn"), blocked: mask("SigBlk"), pending: mask("ShdPnd") }
+}
+
+/// Whether a set has the signal of this number, which counts from 1.
+pub(crate) fn holds(mask: u64, signal: i32) -> bool {
+    signal > 0 && mask >> (signal - 1) & 1 == 1
+}
+
 /// A variable of the environment that a process was started with; `None` if it has none, or may not be asked.
 pub(crate) fn variable(pid: i32, name: &str) -> Option<Vec<u8>> {
     parse_environ(&fs::read(format!("/proc/{pid}/environ")).ok()?, name)
@@ -197,6 +223,15 @@ mod tests {
         {
             assert_eq!(parse_stat(short), None, "{short}");
         }
+    }
+
+    #[test]
+    fn sets_of_signals_are_parsed() {
+        let status = "Name:\tperf\nSigPnd:\t0000000000000001\nShdPnd:\t0000000000004000\nSigBlk:\t0000000000004000\nSigIgn:\t0000000000001001\n";
+        let masks = parse_signals(status);
+        assert_eq!(masks, SignalMasks { ignored: 0x1001, blocked: 0x4000, pending: 0x4000 });
+        assert!(holds(masks.blocked, 15) && !holds(masks.blocked, 2) && holds(masks.ignored, 1));
+        assert_eq!(parse_signals(""), SignalMasks::default());
     }
 
     #[test]

@@ -13,28 +13,57 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use judge::model::text::foreign;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, test_kill_process_group, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, kill_process, kill_process_group, test_kill_process_group, waitpgid, waitpid,
+};
 
 use crate::sys::log::{self, Log};
-use crate::sys::proc::{self, Process};
+use crate::sys::proc::{self, Process, SignalMasks};
 
 /// Short against everything that is waited for, and long enough to cost no measurable CPU beside the load.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 const KILL_GRACE: Duration = Duration::from_secs(2);
 
-static CAUGHT_SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+/// The number of the last signal that came and that nobody has noticed yet, or 0.
+static NEW_SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
+/// The signal that asked us to stop.
+static FIRST_SIGNAL: OnceLock<u8> = OnceLock::new();
+
+/// Whether another one has come since.
+static HAS_SECOND_SIGNAL: AtomicBool = AtomicBool::new(false);
+
+/// Our signals that the caller has blocked, so that they stay pending.
+static BLOCKED_SIGNALS: OnceLock<u64> = OnceLock::new();
+
+const OUR_SIGNALS: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
+
+/// Undoes what a caller may have set, before the first child is started: if it ignores its children, the system hides how
+/// ours end, and a file over its limit would end us in the middle of writing.
+pub fn reset_signals() {
+    for signal in [Signal::CHILD, Signal::XFSZ] {
+        let nobody_reads = Arc::new(AtomicBool::new(false));
+        let _ = signal_hook::flag::register(signal.as_raw(), nobody_reads);
+    }
+}
 
 /// Catches SIGINT, SIGTERM and SIGHUP. From then on they do not end us: the next wait returns [`Interrupted`], and the
 /// values on the stack clean up when they are dropped. Must be called before the first child is started.
 pub fn catch_signals() -> Result<()> {
     let caught = Arc::new(AtomicUsize::new(0));
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+    let SignalMasks { ignored, blocked, .. } = proc::own_signals();
+    for signal in OUR_SIGNALS {
         let number = signal.as_raw();
+        // `nohup` ignores SIGHUP, and a script SIGINT for what it starts in the background.
+        if proc::holds(ignored, number) {
+            continue;
+        }
         let value = usize::try_from(number).expect("signal numbers are positive");
         signal_hook::flag::register_usize(number, Arc::clone(&caught), value).context("cannot catch signals")?;
     }
-    let _ = CAUGHT_SIGNAL.set(caught);
+    let _ = NEW_SIGNAL.set(caught);
+    let _ = BLOCKED_SIGNALS.set(blocked);
     become_subreaper();
     Ok(())
 }
@@ -58,10 +87,30 @@ impl fmt::Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 pub fn check_interrupted() -> Result<(), Interrupted> {
-    match CAUGHT_SIGNAL.get().map_or(0, |caught| caught.load(Ordering::Relaxed)) {
-        0 => Ok(()),
-        signal => Err(Interrupted { signal: u8::try_from(signal).expect("the signals caught are below 256") }),
+    notice_signals();
+    FIRST_SIGNAL.get().map_or(Ok(()), |signal| Err(Interrupted { signal: *signal }))
+}
+
+fn notice_signals() {
+    let caught = NEW_SIGNAL.get().map_or(0, |caught| caught.swap(0, Ordering::Relaxed));
+    if let Ok(signal @ 1..) = u8::try_from(caught) {
+        let is_first = FIRST_SIGNAL.set(signal).is_ok();
+        HAS_SECOND_SIGNAL.fetch_or(!is_first, Ordering::Relaxed);
     }
+    let blocked = BLOCKED_SIGNALS.get().copied().unwrap_or(0);
+    let ours = OUR_SIGNALS.map(Signal::as_raw).into_iter().filter(|number| proc::holds(blocked, *number));
+    // It costs a small file at each poll, and nobody else blocks signals.
+    for number in ours {
+        if proc::holds(proc::own_signals().pending, number) {
+            let _ = FIRST_SIGNAL.set(u8::try_from(number).unwrap_or(0));
+        }
+    }
+}
+
+/// Whether a second signal asks us not to wait for anybody any more.
+fn is_urgent() -> bool {
+    notice_signals();
+    HAS_SECOND_SIGNAL.load(Ordering::Relaxed)
 }
 
 pub fn pause() -> Result<(), Interrupted> {
@@ -292,6 +341,8 @@ impl Group {
 
     /// A zombie does not count: it has ended, and nobody may ever wait for the child of a service that has exited.
     fn has_members(&self) -> bool {
+        // Without `/proc`, a zombie that we have adopted could not be told from a process that runs.
+        while let Ok(Some(_)) = waitpgid(self.pid, WaitOptions::NOHANG) {}
         if test_kill_process_group(self.pid).is_err() {
             return false;
         }
@@ -307,7 +358,7 @@ impl Group {
         }
         let _ = kill_process(self.pid, Signal::INT);
         let deadline = Instant::now() + grace;
-        while matches!(self.status(), Ok(None)) && Instant::now() < deadline {
+        while matches!(self.status(), Ok(None)) && Instant::now() < deadline && !is_urgent() {
             thread::sleep(POLL_INTERVAL);
         }
     }
@@ -315,7 +366,7 @@ impl Group {
     fn wait_until_gone(&mut self, grace: Duration) -> bool {
         let deadline = Instant::now() + grace;
         while self.is_alive() {
-            if Instant::now() >= deadline {
+            if Instant::now() >= deadline || is_urgent() && grace > KILL_GRACE {
                 return false;
             }
             thread::sleep(POLL_INTERVAL);
@@ -468,7 +519,7 @@ impl InheritedId {
             if escaped.is_empty() || Instant::now() >= deadline + KILL_GRACE {
                 return was_killed;
             }
-            let is_late = Instant::now() >= deadline;
+            let is_late = Instant::now() >= deadline || is_urgent();
             was_killed |= is_late;
             for pid in escaped {
                 if is_late {

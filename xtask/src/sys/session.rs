@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sys::files::{self, folder_of, temporary_beside};
 use crate::sys::lock::lock;
+use crate::sys::machine::timestamp;
 
 /// Folders of finished commands.
 const KEPT: usize = 10;
@@ -28,7 +29,8 @@ pub struct Session {
 pub struct SessionFile {
     /// The command line.
     command: String,
-    has_verdict: bool,
+    /// Whether all runs were made that the verdict needs.
+    is_complete: bool,
     /// Why a FAIL was not confirmed that was to be.
     pub not_confirmed: Option<String>,
 }
@@ -44,26 +46,26 @@ impl SessionFile {
         }
         let read = serde_json::from_str(&files::read_to_string(&path)?);
         let file: SessionFile = read.with_context(|| path.display().to_string())?;
-        if file.has_verdict {
+        if file.is_complete {
             return Ok(Some(file));
         }
         let (folder, command) = (folder.display(), &file.command);
         if is_in_use(path.parent().unwrap_or(Path::new(""))) {
             bail!("{folder}: `{command}` is still running: wait for its verdict");
         }
-        let newest = newest_with_verdict(path.parent().unwrap_or(Path::new("")));
+        let newest = newest_complete(path.parent().unwrap_or(Path::new("")));
         let or =
             newest.map_or_else(String::new, |newest| format!(", or judge the newest with one: {}", newest.display()));
         bail!("{folder}: `{command}` ended without a verdict: run it again{or}")
     }
 
-    /// Records that the command of this folder has reached its verdict.
-    pub fn record_verdict(folder: &Path, not_confirmed: Option<&str>) -> Result<()> {
+    /// Records whether the runs of this folder are all that the verdict needs.
+    pub fn record(folder: &Path, is_complete: bool, not_confirmed: Option<&str>) -> Result<()> {
         let path = folder.join(SessionFile::NAME);
         let read = serde_json::from_str(&files::read_to_string(&path)?);
         let file: SessionFile = read.with_context(|| path.display().to_string())?;
         let not_confirmed = not_confirmed.map(str::to_owned);
-        SessionFile { has_verdict: true, not_confirmed, ..file }.write(folder)
+        SessionFile { is_complete, not_confirmed, ..file }.write(folder)
     }
 
     fn write(&self, folder: &Path) -> Result<()> {
@@ -72,15 +74,15 @@ impl SessionFile {
     }
 }
 
-/// The newest folder beside this one of a command that has reached its verdict.
-fn newest_with_verdict(folder: &Path) -> Option<PathBuf> {
+/// The newest folder beside this one of a command that made all of its runs.
+fn newest_complete(folder: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(fs::canonicalize(folder).ok()?.parent()?).ok()?;
     let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let has_verdict = |folder: &PathBuf| {
+    let is_complete = |folder: &PathBuf| {
         let text = files::read_to_string(&folder.join(SessionFile::NAME)).unwrap_or_default();
-        serde_json::from_str(&text).is_ok_and(|file: SessionFile| file.has_verdict)
+        serde_json::from_str(&text).is_ok_and(|file: SessionFile| file.is_complete)
     };
-    folders.filter(has_verdict).max()
+    folders.filter(is_complete).max()
 }
 
 /// Whether a command holds the lock of its folder.
@@ -92,13 +94,13 @@ fn is_in_use(folder: &Path) -> bool {
 impl Session {
     /// Makes the folder for a command line, points `latest` to it, and removes all but the last `KEPT` folders.
     pub fn create(perf_folder: &Path, command: &str) -> Result<Session> {
-        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(':', "-");
+        let now = timestamp(SystemTime::now()).replace(':', "-");
         let name = format!("{now}-{}", process::id());
         let folder = perf_folder.join("runs").join(&name);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let lock = lock(&folder.join(LOCK), Duration::from_secs(1))?;
         let lock = lock.with_context(|| format!("another process holds {}: run this again", folder.display()))?;
-        let file = SessionFile { command: command.to_owned(), has_verdict: false, not_confirmed: None };
+        let file = SessionFile { command: command.to_owned(), is_complete: false, not_confirmed: None };
         file.write(&folder)?;
         point_latest(perf_folder, &name)?;
         prune(&folder);

@@ -58,13 +58,14 @@ about=$folder/perf_listener.json
 # What the listener tells of the run, with FAKE_ACCOUNT as further keys: whether ramp-up is left out, whether the window was opened.
 account() {
     ended_by=run_time
-    load_s=1.0
+    load_s=${FAKE_LOAD_S:-1.0}
     [ "$FAKE_LOCUST" = cut-short ] && { ended_by=early; load_s=0.4; }
     printf '{"ramp_up_left_out": %s, "began": %s, "ended_by": "%s", "load_s": %s, "window_s": 30.0,%s "mean_users": %s, "unfinished": %s, "users_left": %s%s}' \
         "$1" "$2" "$ended_by" "$load_s" "$window" "${FAKE_USERS:-10.0}" "${FAKE_UNFINISHED:-[]}" "${FAKE_LEFT:-[]}" "$FAKE_ACCOUNT" > "$about"
 }
 finish() {
     account true true
+    [ -z "$FAKE_LEFT_EARLY" ] && echo '{"exit_code": 0}' > "$folder/perf_complete.json"
     stats "$PERF_FINAL_STATS_CSV"
     [ -n "$json" ] && json > "$json"
 }
@@ -101,6 +102,7 @@ case $FAKE_LOCUST in
     loads)
         # Only such a run tells when its window was opened, and so what was used meanwhile.
         window=" \"opened_time\": $(date +%s).0, \"requests\": $requests,"
+        : > "$folder/perf_window_opened"
         sleep 3
         finish ;;
     setsid) (setsid sleep 1000 &); finish ;;

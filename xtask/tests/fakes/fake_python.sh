@@ -9,12 +9,16 @@ sleeps_at() {
 }
 without_pip=$(dirname "$0")/without-pip
 case "$1 $2" in
+    "-c import greenlet"*)
+        # The system's Python was upgraded since the environment was made.
+        [ -z "$FAKE_UPGRADED" ] || [ -e "$(dirname "$0")/upgraded" ] || exit 1 ;;
     "-c "*) sleeps_at version; echo 3 12 ;;
     "-m venv")
         folder=$3
         [ "$3" = --without-pip ] && folder=$4
         mkdir -p "$folder/bin"
         sleeps_at venv
+        [ -z "$FAKE_UPGRADED" ] || : > "$folder/bin/upgraded"
         [ "$3" = --without-pip ] && : > "$folder/bin/without-pip"
         cp "$0" "$folder/bin/python" ;;
     "-m pip")

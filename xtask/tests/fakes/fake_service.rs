@@ -43,7 +43,11 @@ fn main() {
     if has("ignores-sigterm") || has("notes-sigterm") {
         note_sigterm(has("notes-sigterm"));
     }
-    let host = if has("ipv6") { "::1" } else { "127.0.0.1" };
+    let host = match mode.as_str() {
+        _ if has("ipv6") => "::1",
+        _ if has("everywhere") => "0.0.0.0",
+        _ => "127.0.0.1",
+    };
     let listener = TcpListener::bind((host, port)).expect("the port is free");
     for stream in listener.incoming().flatten() {
         answer(stream, &mode);
@@ -97,6 +101,9 @@ fn answer(mut stream: TcpStream, mode: &str) {
     let has = |wanted: &str| mode.split(',').any(|mode| mode == wanted);
     if has("never-answers") {
         thread::sleep(Duration::from_secs(600));
+    }
+    if let Some(ms) = mode.split(',').find_map(|mode| mode.strip_prefix("takes:")) {
+        thread::sleep(Duration::from_millis(ms.parse().expect("a number of milliseconds")));
     }
     while has("drips") && stream.write_all(b"H").is_ok() {
         thread::sleep(Duration::from_millis(50));

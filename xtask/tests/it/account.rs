@@ -35,7 +35,7 @@ fn missing_users_are_another_load() {
         "perf_baseline.json is not comparable: users left before the end: 5 x ClaimsUser (StopUser); only 9.4 users were active on average (10.0 in the baseline)",
     );
     // Also when it is judged again, and more users than before are no fault.
-    assert_refused(&scratch.perf("target/perf/latest"), "9.4 users were active on average");
+    assert_refused(&scratch.perf("target/perf/latest/run-1"), "9.4 users were active on average");
     assert_eq!(at("12.0", "[]").code, 0);
     scratch.assert_nothing_is_left();
 }
@@ -235,9 +235,91 @@ fn tasks_and_classes_of_users_are_held_to_the_baseline() {
         &now(312, 1.0),
         "perf_baseline.json is not comparable: task `count` failed in 312 of 320 calls: KeyError: 'items' (none in the baseline)",
     );
-    assert_refused(&scratch.perf("target/perf/latest"), "task `count` failed in 312 of 320 calls");
+    assert_refused(&scratch.perf("target/perf/latest/run-1"), "task `count` failed in 312 of 320 calls");
     assert_refused(&now(0, 0.4), "users of class Premium: 0.4 were active on average (1.0 in the baseline)");
     // Rounds hold both sides to the same work.
     scratch.sh("git add -A && git commit -qm more");
     assert_eq!(with_account(&scratch, "--against HEAD --max-runs 2", &account(312, 0.0)).code, 0);
+}
+
+#[test]
+fn load_that_is_not_the_one_asked_for_is_no_verdict() {
+    let own = r#", "own_requests": 450, "requests": 450"#;
+    for (counted, load_s, reason) in [
+        (r#""writers": 1, "loaders": 1, "users_asked": {"first": 10, "least": 10, "most": 10}"#, "1.0", ""),
+        (r#""writers": 1"#, "1.4", ""),
+        (
+            r#""writers": 1, "run_time_s": 4"#,
+            "4.0",
+            "the load took 4.0 s instead of 1 s: the locustfile sets `run_time` to 4 s: remove that",
+        ),
+        (r#""writers": 1"#, "0.3", "the load took 0.3 s instead of 1 s"),
+        (
+            r#""writers": 1, "users_asked": {"first": 10, "least": 10, "most": 40}"#,
+            "1.0",
+            "the locustfile starts 40 users instead of 10",
+        ),
+        (
+            r#""writers": 1, "users_asked": {"first": 10, "least": 3, "most": 10}"#,
+            "1.0",
+            "the locustfile starts 3 users instead of 10",
+        ),
+        (r#""writers": 1, "max_users": 26.0"#, "1.0", "26 users were running instead of 10"),
+        (
+            r#""writers": 1, "resets": 1, "own_requests": 700"#,
+            "1.0",
+            "the statistics have 450 of 700 requests: the locustfile clears them (stats.reset_all)",
+        ),
+        (r#""writers": 2"#, "1.0", "2 processes wrote these results"),
+        (r#""writers": 1, "loaders": 2"#, "1.0", "2 processes made the load instead of 1"),
+        (
+            r#""lateness": {"p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0, "max_ms": 900.0, "blocked_share": 0.23}"#,
+            "1.0",
+            "the load generator stood still for 23% of the load",
+        ),
+    ] {
+        let extra = if counted.contains("own_requests") {
+            format!(r#", "requests": 450, {counted}"#)
+        } else {
+            format!("{own}, {counted}")
+        };
+        let scratch = Scratch::new("not-as-asked").with("FAKE_ACCOUNT", &extra).with("FAKE_LOAD_S", load_s);
+        if reason.is_empty() {
+            let output = scratch.perf("");
+            assert_eq!(output.code, 0, "{counted}: {}", output.stderr);
+            continue;
+        }
+        scratch.refuses("", reason);
+    }
+    let scratch = Scratch::new("left-early").with("FAKE_ACCOUNT", own).with("FAKE_LEFT_EARLY", "1");
+    scratch.refuses("", "Locust was left before its end, such as by os._exit in a listener of `quitting`");
+}
+
+#[test]
+fn load_generator_that_stands_still_for_a_while_is_a_warning() {
+    for (max_ms, share, warns) in [("100.0", "0.02", false), ("480.0", "0.02", true), ("100.0", "0.05", true)] {
+        let lateness = format!(
+            r#", "lateness": {{"p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0, "max_ms": {max_ms}, "blocked_share": {share}}}"#
+        );
+        let scratch = Scratch::new("stands-still").with("FAKE_ACCOUNT", &lateness);
+        let output = scratch.perf("");
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        let says = output.stdout.contains("the load generator stood still for ");
+        assert_eq!(says, warns, "{max_ms} {share}: {}", output.stdout);
+    }
+}
+
+#[test]
+fn forged_counts_end_in_no_panic() {
+    let huge = u64::MAX;
+    let unfinished = format!(
+        r#"[{{"method": "GET", "name": "/a", "times": {huge}, "longest_ms": 1e308}}, {{"method": "GET", "name": "/b", "times": {huge}, "longest_ms": 1}}]"#
+    );
+    let scratch = Scratch::new("forged-counts").with("FAKE_UNFINISHED", &unfinished);
+    let output = scratch.perf("");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let counted =
+        format!(r#", "own_requests": {huge}, "requests": 450, "resets": {huge}, "loaders": {huge}, "writers": {huge}"#);
+    let scratch = Scratch::new("forged-counts-2").with("FAKE_ACCOUNT", &counted);
+    assert_eq!(scratch.perf("").code, 2);
 }

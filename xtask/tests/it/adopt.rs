@@ -210,7 +210,6 @@ fn existing_files_are_kept_with_advice_to_their_owner() {
         ("locustfile.py", "# ours\n"),
         (".gitignore", "# of ours\n*.json\ntarget\n*.lock"),
         (".gitattributes", "*.png binary"),
-        ("Dockerfile", "FROM scratch\n"),
         (".dockerignore", ".git\n"),
     ];
     let repository = Repository::new("own", &own);
@@ -238,8 +237,13 @@ fn existing_files_are_kept_with_advice_to_their_owner() {
         `.gitignore:2: *.json` hides perf_baseline.json, which must be committed: change that rule
         `.gitignore:4: *.lock` hides Cargo.lock, which must be committed: change that rule
         edit perf.toml (how to start the service) and the locustfile (what users do)
-        measure the baseline: cargo xtask perf --update-baseline
-        commit everything: from then on, `cargo xtask perf` is the gate, locally and in CI
+        build the gate, which completes Cargo.lock, and commit everything: cargo xtask perf --help
+        measure the baseline, in the clean tree: cargo xtask perf --update-baseline
+        commit perf_baseline.json: from then on, `cargo xtask perf` is the gate, locally and in CI
+
+        To undo all of this before it is committed:
+        cd ROOT && rm -rf .github perf.toml xtask target/perf
+        # and take the added lines out of .dockerignore .gitattributes .gitignore
     "#]]
     .assert_eq(&(next.join("\n") + "\n"));
 
@@ -275,9 +279,7 @@ fn locustfiles_and_locust_are_found() {
     let text = repository.adopt(".");
     assert!(!repository.path("locustfile.py").exists(), "{text}");
     let toml = repository.read("perf.toml");
-    for line in
-        ["locustfile = \"load_tests/web.py\"", "version = \"2.40.1\"", "requirements = [\"requirements-dev.txt\"]"]
-    {
+    for line in ["locustfile = \"load_tests/web.py\"", "version = \"2.40.1\""] {
         assert!(toml.lines().any(|found| found == line), "{line}: {toml}");
         assert!(text.contains(line), "{text}");
     }
@@ -374,7 +376,12 @@ fn folder_of_a_monorepo_is_adopted_alone() {
             .contains("run --manifest-path ../../Cargo.toml --package xtask")
     );
     assert!(repository.read("services/claims/perf.toml").contains("\nlocustfile = \"load.py\"\n"));
-    assert!(text.contains("measure the baseline in services/quotes/: cargo xtask perf --update-baseline"), "{text}");
+    assert!(
+        text.contains(
+            "measure the baseline, in the clean tree, in services/quotes/: cargo xtask perf --update-baseline"
+        ),
+        "{text}"
+    );
     let workflow = repository.read(".github/workflows/perf-services-quotes.yml");
     assert!(workflow.contains("        working-directory: services/quotes\n"), "{workflow}");
     assert!(workflow.contains("            services/quotes/target/perf/latest/\n"), "{workflow}");
@@ -396,13 +403,13 @@ fn own_xtask_is_kept_and_its_lines_are_printed() {
     let lines: Vec<&str> = text
         .lines()
         .skip_while(|line| !line.contains("xtask is yours: add this line"))
-        .take(3)
+        .take(4)
         .map(str::trim)
         .collect();
     assert!(lines[1].starts_with(&format!("locust-gate = {{ git = \"{URL}\", rev = ")), "{text}");
     assert_eq!(
-        lines[2],
-        "Some(\"perf\" | \"bisect\" | \"history\") => return locust_gate::run(std::env::args_os().skip(1).collect()),"
+        lines[2..],
+        ["// The commands of the gate, before the arguments are parsed.", "locust_gate::exit_after_own_command();"]
     );
     // The rest is there, and once the line is, nothing more is said of it.
     assert!(repository.path("perf.toml").is_file() && repository.path(".cargo/config.toml").is_file());
@@ -426,24 +433,318 @@ fn own_xtask_is_kept_and_its_lines_are_printed() {
     assert!(!repository.adopt(".").contains("created"), "a second time");
 }
 
+/// A Rust service with an image of its own: a workspace that listed `xtask` would need it in the image.
+#[test]
+fn xtask_is_a_separate_workspace_beside_a_manifest_and_a_dockerfile() {
+    let own = [
+        ("Cargo.toml", "[workspace]\nmembers = [\"app\"]\nresolver = \"2\"\n"),
+        ("Cargo.lock", "version = 4\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\n"),
+        ("app/Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n"),
+        ("app/src/main.rs", "fn main() {}\n"),
+        ("Dockerfile", "FROM rust:1.75\nCOPY Cargo.toml Cargo.lock ./\nCOPY app app\nRUN cargo build --workspace\n"),
+        ("services/claims/app.py", ""),
+    ];
+    let repository = Repository::new("image", &own);
+    repository.sh("git add . && git commit -q -m service");
+    let text = repository.adopt(".");
+    assert!(text.contains("xtask/                      created, 3 files, as a separate workspace: "), "{text}");
+    for name in ["Cargo.toml", "Cargo.lock"] {
+        assert_eq!(repository.sh(&format!("git status --porcelain {name}")), "", "{name} was changed");
+    }
+    assert!(!text.contains("members"), "{text}");
+    assert_eq!(
+        repository.read(".cargo/config.toml"),
+        "[alias]\nxtask = \"run --manifest-path xtask/Cargo.toml --bin xtask --\"\n"
+    );
+    assert_eq!(repository.read(".dockerignore"), "target\nxtask/target\n");
+    for line in ["/target/", "/xtask/target/"] {
+        assert!(repository.read(".gitignore").lines().any(|found| found == line), "{line}");
+    }
+    let workflow = repository.read(".github/workflows/perf.yml");
+    for line in [
+        "            xtask/target\n",
+        "            !target/perf\n",
+        "hashFiles('Cargo.lock', 'xtask/Cargo.lock', 'xtask/Cargo.toml')",
+    ] {
+        assert!(workflow.contains(line), "{line}: {workflow}");
+    }
+    // The image builds with the files that it copies, and the alias finds the package.
+    let copied = "at=$(mktemp -d); trap 'rm -rf \"$at\"' EXIT; cp -r . \"$at\"; cd \"$at\"";
+    repository.sh(&format!("{copied}; rm -r xtask .cargo; cargo metadata --offline --no-deps --format-version=1"));
+    let metadata = repository.sh(&format!(
+        "{copied}; cargo metadata --offline --no-deps --format-version=1 --manifest-path xtask/Cargo.toml"
+    ));
+    assert!(metadata.contains("\"name\":\"xtask\"") && !metadata.contains("\"name\":\"app\""), "{metadata}");
+
+    // The alias works in its folder alone, so an adopted folder gets its own.
+    let text = repository.adopt("services/claims");
+    assert_eq!(
+        repository.read("services/claims/.cargo/config.toml"),
+        "[alias]\nxtask = \"run --manifest-path ../../xtask/Cargo.toml --bin xtask --\"\n"
+    );
+    assert!(!text.contains("created, 3 files"), "{text}");
+    // A second time nothing is left to do, and a later version is still one line.
+    assert!(repository.adopt(".").contains("The gate is already in"));
+    let line = repository.read("xtask/Cargo.toml").lines().last().unwrap().to_owned();
+    let other = line.replace("rev = \"", "rev = \"f").replace("tag = \"", "tag = \"f");
+    repository.replace("xtask/Cargo.toml", &line, &other);
+    assert!(repository.adopt(".").contains("upgraded from "));
+
+    // A workspace that has `xtask` as a member already keeps it.
+    let own = [("Cargo.toml", "[workspace]\nmembers = [\"x*\"]\n"), ("deploy/Dockerfile", "FROM rust\n")];
+    let repository = Repository::new("image-member", &own);
+    repository.adopt(".");
+    assert_eq!(repository.read(".cargo/config.toml"), ALIAS);
+}
+
+#[test]
+fn edited_dependency_is_kept() {
+    for (name, from, to) in [
+        ("features", "default-features = false", "default-features = false, features = [\"maintenance\"]"),
+        ("mirror", "gate.example.org/team", "mirror.example.org/vendor"),
+        ("branch", "rev = ", "branch = "),
+    ] {
+        let repository = Repository::new(&format!("edited-{name}"), &[]);
+        repository.adopt(".");
+        repository.replace("xtask/Cargo.toml", from, to);
+        let other = repository.read("xtask/Cargo.toml").replace("rev = \"", "rev = \"f");
+        repository.write("xtask/Cargo.toml", &other);
+        let text = repository.adopt(".");
+        assert_eq!(repository.read("xtask/Cargo.toml"), other, "{name}");
+        assert!(text.contains("xtask/                      kept as it is"), "{text}");
+        assert!(text.contains("to upgrade, replace this line of xtask/Cargo.toml:\n       locust-gate = "), "{text}");
+    }
+}
+
+/// As PowerShell and old editors write them.
+#[test]
+fn requirements_in_other_encodings_are_read() {
+    let text = "# für Tests\r\nlocust==2.40.1\r\nflask==3.0\r\n";
+    let utf_16: Vec<u8> = [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    let latin_1: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    for (name, bytes) in [("utf-16", utf_16), ("latin-1", latin_1)] {
+        let repository =
+            Repository::new(name, &[("locustfile.py", "from locust import HttpUser\nimport flask_login\n")]);
+        fs::write(repository.path("requirements.txt"), bytes).unwrap();
+        let text = repository.adopt(".");
+        assert!(text.contains("version = \"2.40.1\", requirements = [\"requirements.txt\"]"), "{name}: {text}");
+        assert_eq!(text.contains("save requirements.txt as UTF-8"), name == "utf-16", "{name}: {text}");
+    }
+}
+
+/// Ninety packages of the service cost minutes, and may not even install beside Locust.
+#[test]
+fn requirements_are_named_only_if_the_locustfile_imports_them() {
+    let users = "from locust import HttpUser\n\n\nclass Web(HttpUser):\n    pass\n";
+    for (name, imports, needed) in [
+        ("locust", "import json, os.path as path\nfrom __future__ import annotations\nimport gevent\n", false),
+        ("helper", "from common import users\nfrom . import other\n", false),
+        ("package", "import pandas as pd\n", true),
+        ("second", "import os, yaml\n", true),
+        ("late", "def load():\n    from faker import Faker\n", true),
+        ("by-helper", "import helper\n", true),
+    ] {
+        let own = [
+            ("load/locustfile.py", format!("{imports}{users}")),
+            ("load/common/__init__.py", "import random\n".to_owned()),
+            ("load/helper.py", "import pandas\n".to_owned()),
+            ("requirements.txt", "locust==2.40.1\npandas==2.2\n".to_owned()),
+        ];
+        let own: Vec<(&str, &str)> = own.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let repository = Repository::new(&format!("imports-{name}"), &own);
+        let text = repository.adopt(".");
+        let toml = repository.read("perf.toml");
+        assert!(toml.contains("\nversion = \"2.40.1\"\n"), "{name}: {toml}");
+        assert_eq!(toml.contains("\nrequirements = [\"requirements.txt\"]\n"), needed, "{name}: {text}");
+        assert_eq!(text.contains("the locustfile imports only Locust"), !needed, "{name}: {text}");
+    }
+}
+
+#[test]
+fn workflow_takes_branch_and_python_from_the_repository() {
+    let repository = Repository::new("branch", &[(".python-version", "3.11.9\n")]);
+    repository.sh("git add . && git commit -q -m a && git branch -m trunk && git branch feature");
+    repository.sh("git update-ref refs/remotes/origin/trunk HEAD && git symbolic-ref refs/remotes/origin/HEAD refs/remotes/origin/trunk && git checkout -q feature");
+    repository.adopt(".");
+    let workflow = repository.read(".github/workflows/perf.yml");
+    assert!(workflow.contains("    branches: [trunk]\n"), "{workflow}");
+    assert!(workflow.contains("          python-version-file: .python-version\n"), "{workflow}");
+
+    // Without a remote, the only branch is the default one; else there are two usual names.
+    for (name, script, expected) in [
+        ("only", "git branch -m develop", "[develop]"),
+        ("two", "git branch -m develop && git branch feature", "[main, master]"),
+    ] {
+        let repository = Repository::new(&format!("branch-{name}"), &[("a", "")]);
+        repository.sh(&format!("git add . && git commit -q -m a && {script}"));
+        repository.adopt(".");
+        let workflow = repository.read(".github/workflows/perf.yml");
+        assert!(workflow.contains(&format!("    branches: {expected}\n")), "{workflow}");
+    }
+
+    // A version that Locust does not support is reported, and the name of an environment is no version.
+    for (name, version, line, advice) in [
+        ("old", "3.9", "python-version-file: .python-version", true),
+        ("named", "my-env", "python-version: \"3.12\"", false),
+    ] {
+        let repository = Repository::new(&format!("python-{name}"), &[(".python-version", version)]);
+        let text = repository.adopt(".");
+        let workflow = repository.read(".github/workflows/perf.yml");
+        assert!(workflow.contains(&format!("          {line}\n")), "{workflow}");
+        assert_eq!(
+            text.contains(".python-version names 3.9, and the pinned Locust needs Python 3.11"),
+            advice,
+            "{text}"
+        );
+    }
+
+    // A service of a monorepo is measured if its folder or the gate changes.
+    let own = [("services/claims/.python-version", "3.13\n"), (".python-version", "3.12\n"), ("a", "")];
+    let repository = Repository::new("paths", &own);
+    repository.adopt("services/claims");
+    let workflow = repository.read(".github/workflows/perf-services-claims.yml");
+    let parsed = yaml_rust2::YamlLoader::load_from_str(&workflow).unwrap().remove(0);
+    for event in ["push", "pull_request"] {
+        let paths: Vec<&str> =
+            parsed["on"][event]["paths"].as_vec().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
+        assert_eq!(
+            paths,
+            ["services/claims/**", "xtask/**", ".cargo/**", "Cargo.*", ".github/workflows/perf-services-claims.yml"],
+            "{event}"
+        );
+    }
+    assert!(workflow.contains("python-version-file: services/claims/.python-version\n"), "{workflow}");
+}
+
+#[test]
+fn other_ci_systems_get_no_github_workflow() {
+    for (file, section) in [
+        ("Jenkinsfile", "Jenkins"),
+        ("azure-pipelines.yml", "Azure Pipelines"),
+        ("bitbucket-pipelines.yml", "Bitbucket Pipelines"),
+        (".buildkite/pipeline.yml", "Buildkite"),
+    ] {
+        let repository = Repository::new(&format!("ci-{}", section.replace(' ', "-")), &[(file, "")]);
+        let text = repository.adopt(".");
+        assert!(!repository.path(".github").exists(), "{text}");
+        let shown = file.trim_end_matches("/pipeline.yml");
+        assert!(
+            text.contains(&format!(
+                "{shown} is there: docs/ci.md of the gate has the three commands for it, in \"{section}\""
+            )),
+            "{text}"
+        );
+        assert!(fs::read_to_string(real::root().join("docs/ci.md")).unwrap().contains(&format!("\n### {section}\n")));
+    }
+    // Both are used: the workflow is written too.
+    let repository = Repository::new("ci-both", &[("Jenkinsfile", ""), (".github/workflows/test.yml", "on: push\n")]);
+    let text = repository.adopt(".");
+    assert!(repository.path(".github/workflows/perf.yml").exists() && text.contains("Jenkinsfile is there"), "{text}");
+}
+
+#[test]
+fn gitlab_gets_a_job() {
+    // Where the file has no jobs, it includes ours; where it has jobs, the lines are printed.
+    let include = "include:\n  - local: /.gitlab/perf.yml\n";
+    let jobs = "stages: [build, check]\n\nbuild:\n  stage: build\n  script: [make]\n";
+    for (name, old, new, stage) in [
+        ("empty", "# CI\n", format!("# CI\n{include}"), "test"),
+        ("globals", "stages:\n  - check\n", format!("stages:\n  - check\n{include}"), "check"),
+        ("jobs", jobs, jobs.to_owned(), "build"),
+        ("included", "include:\n  - template: x.yml\n", "include:\n  - template: x.yml\n".to_owned(), "test"),
+    ] {
+        let repository = Repository::new(&format!("gitlab-{name}"), &[(".gitlab-ci.yml", old)]);
+        let text = repository.adopt(".");
+        assert!(!repository.path(".github").exists(), "{text}");
+        assert_eq!(repository.read(".gitlab-ci.yml"), new, "{name}");
+        let printed =
+            text.contains("add these lines to .gitlab-ci.yml:\n       include:\n         - local: /.gitlab/perf.yml\n");
+        assert_eq!(printed, old == new, "{text}");
+        let job = yaml_rust2::YamlLoader::load_from_str(&repository.read(".gitlab/perf.yml")).unwrap().remove(0);
+        assert_eq!(job["performance"]["stage"].as_str(), Some(stage), "{name}");
+        assert_eq!(
+            repository.adopt(".").contains("add these lines to .gitlab-ci.yml"),
+            printed,
+            "{name}: a second time"
+        );
+        assert_eq!(repository.read(".gitlab-ci.yml"), new, "{name}: a second time");
+    }
+}
+
+/// The lines that undo it leave the repository as it was.
+#[test]
+fn printed_lines_undo_it() {
+    let own = [(".gitignore", "a\n"), (".github/FUNDING.yml", ""), ("src/a.py", "")];
+    let repository = Repository::new("undo", &own);
+    repository.sh("git add . && git commit -q -m a");
+    let before = repository.sh("find . -path ./.git -prune -o -print | sort");
+    let text = repository.adopt(".");
+    let (_, lines) = text.split_once("\nTo undo all of this before it is committed:\n").unwrap();
+    assert!(lines.lines().count() <= 3, "{lines}");
+    repository.sh(&lines.replace("ROOT", &repository.folder.display().to_string()));
+    assert_eq!(repository.sh("git status --porcelain --ignored"), "");
+    assert_eq!(repository.sh("find . -path ./.git -prune -o -print | sort"), before);
+    assert!(!repository.adopt("--check .").contains("To undo"));
+}
+
+#[test]
+fn adopted_limits_have_floors() {
+    let repository = Repository::new("limits", &[]);
+    repository.adopt(".");
+    let toml = repository.read("perf.toml");
+    for line in ["p50 = \"20% and 5 ms\"", "p95 = \"20% and 5 ms\"", "p99 = \"25% and 10 ms\""] {
+        assert_eq!(toml.lines().filter(|found| *found == line).count(), 1, "{line}");
+    }
+    assert!(toml.contains("\n# env = { PORT = \"{port}\""), "{toml}");
+    assert!(toml.contains("a fixed port"), "{toml}");
+}
+
 #[test]
 fn repository_without_rust_gets_no_rust() {
     let repository = Repository::new("packaged", &[]);
-    let (code, text) = repository.run(env!("CARGO_BIN_EXE_locust-gate"), &["adopt", "."]);
+    let program = env!("CARGO_BIN_EXE_locust-gate");
+    let version = format!("locust-gate=={}", locust_gate::sys::version::number());
+    // Only the team knows which index has the package.
+    let (code, text) = repository.run(program, &["adopt", "."]);
+    assert_eq!((code, text.lines().count()), (2, 1), "{text}");
+    assert!(text.contains(&format!("adopt . --package {version}")), "{text}");
+    assert_eq!(repository.files(), "\n");
+    let (code, text) = repository.run(program, &["adopt", ".", "--package", &version]);
     assert_eq!(code, 0, "{text}");
     let files = [".gitattributes", ".github/workflows/perf.yml", ".gitignore", "locustfile.py", "perf.toml"];
     assert_eq!(repository.files(), files.join("\n") + "\n");
-    assert!(text.contains("measure the baseline: locust-gate perf --update-baseline"), "{text}");
+    assert!(text.contains("measure the baseline, in the clean tree: locust-gate perf --update-baseline"), "{text}");
     for name in files {
         let text = repository.read(name);
         assert!(!text.contains("cargo") && !text.contains("xtask"), "{name}: {text}");
     }
     let workflow = repository.read(".github/workflows/perf.yml");
-    assert!(
-        workflow.contains(&format!("pip install locust-gate=={}\n", locust_gate::sys::version::number())),
-        "{workflow}"
-    );
+    assert!(workflow.contains(&format!("pip install {version}\n")), "{workflow}");
+    assert!(workflow.contains("# The gate, from the package index of pip's configuration."), "{workflow}");
     yaml_rust2::YamlLoader::load_from_str(&workflow).unwrap();
+
+    // The wheel of a release, or one in the repository.
+    for (name, package, line, words) in [
+        (
+            "url",
+            "https://git.example.org/releases/locust_gate-0.2.0-py3-none-any.whl",
+            "pip install https://git.example.org/releases/locust_gate-0.2.0-py3-none-any.whl\n",
+            "# The gate, from this address.",
+        ),
+        ("wheel", "tools/gate.whl", "pip install ../tools/gate.whl\n", "# The gate, from a wheel of this repository."),
+    ] {
+        let repository = Repository::new(&format!("package-{name}"), &[("tools/gate.whl", ""), ("app/a.py", "")]);
+        let (code, text) = repository.run(program, &["adopt", "app", "--package", package]);
+        assert_eq!(code, 0, "{text}");
+        let workflow = repository.read(".github/workflows/perf-app.yml");
+        assert!(workflow.contains(line) && workflow.contains(words), "{workflow}");
+    }
+    for package in ["tools/none.whl", "django==5.2"] {
+        let (code, text) = repository.run(program, &["adopt", ".", "--package", package]);
+        assert!(code == 2 && text.contains(&format!("--package {package}: ")), "{text}");
+    }
+    let (code, text) = repository.run(env!("CARGO_BIN_EXE_xtask"), &["adopt", ".", "--package", "x"]);
+    assert!(code == 2 && text.contains("--package is for the Python package"), "{text}");
 }
 
 #[test]
@@ -553,13 +854,12 @@ const RUST: Case = Case {
         ),
         (
             "xtask/src/main.rs",
-            r#"fn main() -> std::process::ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some("hello") => println!("hello from xtask"),
-        // Here.
-        _ => println!("unknown"),
-    }
-    std::process::ExitCode::SUCCESS
+            r#"fn main() {
+    // Here.
+    // As a parser such as clap's does with arguments that it does not know.
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    assert_eq!(arguments, ["hello"], "unknown arguments");
+    println!("hello from xtask");
 }
 "#,
         ),
@@ -603,10 +903,10 @@ fn check(case: &Case) {
     assert_eq!(code, 0, "{text}");
     // The printed lines are added as they are.
     let mut lines = text.lines().skip_while(|line| !line.contains("xtask is yours: add this line")).skip(1);
-    if let (Some(line), Some(arm)) = (lines.next(), lines.next()) {
+    if let (Some(line), Some(why), Some(call)) = (lines.next(), lines.next(), lines.next()) {
         let manifest = repository.read("xtask/Cargo.toml");
         repository.write("xtask/Cargo.toml", &format!("{manifest}{}\n", line.trim()));
-        repository.replace("xtask/src/main.rs", "// Here.", arm.trim());
+        repository.replace("xtask/src/main.rs", "// Here.", &format!("{}\n    {}", why.trim(), call.trim()));
     }
     // The commit that is checked out, with what is not committed yet.
     let head = repository.sh(&format!("git -C '{}' rev-parse HEAD", real::root().display()));
@@ -620,7 +920,7 @@ fn check(case: &Case) {
     repository.replace("perf.toml", "# spawn_rate = 10.0", "spawn_rate = 20");
     repository.replace("perf.toml", "# run_time = \"30s\"", "run_time = \"4s\"");
     // In the middle between what is the same and what is slower: a busy machine may add most of a second to either.
-    repository.replace("perf.toml", "# p95 = \"20%\"", "p95 = \"100% and 800ms\"");
+    repository.replace("perf.toml", "p95 = \"20% and 5 ms\"", "p95 = \"100% and 800ms\"");
     repository.replace("locustfile.py", "constant(0.1)", "constant(0.05)");
     // As old as the program that holds them: cargo builds them once for all repositories.
     let program = env!("CARGO_BIN_EXE_xtask");
@@ -628,8 +928,14 @@ fn check(case: &Case) {
     // The same Locust as everywhere here, instead of one more installation.
     real::link_locust(&repository.path("target/perf"));
 
+    // As it prints: build, commit, measure, commit.
+    let (code, text) = repository.run("cargo", &["xtask", "perf", "--help"]);
+    assert_eq!(code, 0, "{text}");
+    repository.sh("git add . && git commit -q -m gate");
     let (code, text) = repository.run("cargo", &["xtask", "perf", "--update-baseline", "--max-runs", "1"]);
     assert_eq!(code, 0, "{text}");
+    assert_eq!(repository.sh("git status --porcelain"), "?? perf_baseline.json");
+    assert!(!repository.read("perf_baseline.json").contains("\"dirty\": true"), "measured in a dirty tree");
     // The baseline says which gate measured it.
     let commit = if case.origin == ORIGIN { &snapshot().commit[..7] } else { &head[..12] };
     let baseline = repository.read("perf_baseline.json");
@@ -638,7 +944,7 @@ fn check(case: &Case) {
         let (code, text) = repository.run("cargo", &["xtask", "hello"]);
         assert!(code == 0 && text.contains("hello from xtask"), "{text}");
     }
-    repository.sh("git add . && git commit -q -m gate");
+    repository.sh("git add . && git commit -q -m baseline");
     assert_eq!(repository.sh("git status --porcelain"), "");
     let (code, text) = repository.run("cargo", &["xtask", "perf", "--max-runs", "1"]);
     assert_eq!(code, 0, "{text}");

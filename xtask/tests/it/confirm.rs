@@ -247,7 +247,10 @@ fn against_baseline_is_the_commit_that_it_names() {
     let scratch = repository("against", 420);
     // Its numbers are not looked at.
     let numbers = scratch.read("perf_baseline.json");
-    scratch.write("perf_baseline.json", &numbers.replace("300", "9000"));
+    scratch.write(
+        "perf_baseline.json",
+        &numbers.replace("\"p95\": [300.0", "\"p95\": [9000.0").replace("\"p95\": 300.0", "\"p95\": 9000.0"),
+    );
     let output = scratch.perf("--against baseline");
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
     let sides = format!("baseline: baseline, commit {}", &commit_of_baseline(&scratch)[..12]);
@@ -291,7 +294,7 @@ fn a_slower_machine_is_not_the_demos_fault() {
     let scratch = demo_repository("confirm-demo-machine", "0").with("MACHINE_PCT", "1500");
     let output = scratch.perf("--confirm --max-runs 2");
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
-    assert!(output.stdout.contains("PASS: not confirmed; the machine is slower"), "{}", output.stdout);
+    assert!(output.stdout.contains("not confirmed; the machine is slower"), "{}", output.stdout);
 }
 
 #[test]
@@ -300,4 +303,14 @@ fn a_slower_demo_is_confirmed() {
     let output = scratch.perf("--confirm --max-runs 2");
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
     assert!(output.stdout.contains("FAIL, confirmed: p95 rose "), "{}", output.stdout);
+}
+
+#[test]
+fn details_of_a_confirmation_are_of_its_rounds() {
+    let scratch = repository("details", 420);
+    let output = scratch.perf("--confirm --verbose --min-runs 3");
+    assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
+    let details = output.stdout.lines().find(|line| line.contains("candidate: commit ")).unwrap();
+    assert!(details.ends_with(", 2 runs"), "{}", output.stdout);
+    assert!(output.stdout.contains(" s of it in the gate itself)"), "{}", output.stdout);
 }

@@ -133,7 +133,7 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
             "but more runs could take it over the limit; running again",
         ),
         ("close-2", "355 360 350 355", "--max-runs 2", 0, 2, "the limit was checked against the estimate alone"),
-        ("asked", "300", "--min-runs 3", 0, 3, "run 2/8: minimum is 3; starting another"),
+        ("asked", "300", "--min-runs 3", 0, 3, "run 1/8: minimum is 3; starting another"),
     ] {
         let repository = scratch(&format!("repeat-{name}")).with("FAKE_P95_MS", p95_ms);
         repository.write("perf_baseline.json", &baseline);

@@ -105,7 +105,10 @@ fn a_service_that_hangs_is_no_measurement() {
 #[test]
 fn readiness_is_a_2xx_answer_in_time() {
     for (mode, says) in [
-        ("redirects", "it answers 302"),
+        (
+            "redirects",
+            "it answers 302, a redirect, which is not followed; if it means ready, set ready_status = 302 in [service]",
+        ),
         ("never-answers", "timeout: no answer within 2 s"),
         ("drips", "timeout: no answer within 2 s"),
         ("never-ends", "it answers something else than HTTP"),
@@ -115,6 +118,15 @@ fn readiness_is_a_2xx_answer_in_time() {
         assert!(output.last_line().contains(says), "{}", output.stderr);
         scratch.assert_not_started(&["locust"]);
     }
+}
+
+#[test]
+fn progress_prints_the_load_once() {
+    let scratch = Scratch::new("progress");
+    let output = scratch.perf("--update-baseline --max-runs 2");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(output.stderr.matches("load-testing http://").count(), 2, "{}", output.stderr);
+    assert_eq!(output.stderr.matches(" (10 users, spawn rate 10/s, 1 s)\n").count(), 1, "{}", output.stderr);
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn users_of_results_give_them_a_corrected_p95() {
     let flat = |output: &Output| output.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(flat(&scratch.perf("run.json")).contains(note));
     assert_eq!(scratch.perf("run.json --users 10 --update-baseline").code, 0);
-    let judged = flat(&scratch.perf("run.json"));
+    let judged = flat(&scratch.perf("run.json --verbose"));
     assert!(judged.contains("p95_corrected") && !judged.contains("stalls of the service"), "{judged}");
     assert_last(&scratch.perf("run.json --users 5"), 2, "only 5.0 users were active on average (10.0 in the baseline)");
     assert_last(&scratch.perf("run.json --users 10 --spawn-rate 2"), 2, "load flags have no effect");
@@ -269,18 +269,39 @@ fn endpoints_over_their_limits_without_evidence_are_in_the_headline() {
     }
     assert_eq!(scratch.perf("before.csv").code, 0);
     let last = |name: &str| scratch.perf(name).stdout.lines().last().unwrap().to_owned();
-    assert_eq!(last("before.csv"), "PASS: p95 +0.0% (limit +20%), all metrics within their limits");
-    let prefix = "PASS: p95 +0.0% (limit +20%), within the limits, as are";
+    assert_eq!(last("before.csv"), "PASS for 1 of 3 endpoints: p95 +0.0% (limit +20%)");
     assert_eq!(
         last("one.csv"),
-        format!(
-            "{prefix} 2 of 3 endpoints; 1 endpoint is over its limits with too few runs or requests to tell: GET /b p95 +60%"
-        )
+        "PASS for 1 of 3 endpoints: GET /b could not be judged: p95 +60% (limit +20%), 30 requests a run, 100 needed; p95 +0.0% (limit +20%)"
     );
     assert_eq!(
         last("two.csv"),
-        format!(
-            "{prefix} 1 of 3 endpoints; 2 endpoints are over their limits with too few runs or requests to tell, worst GET /b p95 +60%"
-        )
+        "PASS for 1 of 3 endpoints: GET /b and 1 more could not be judged: p95 +60% (limit +20%), 30 requests a run, 100 needed; p95 +0.0% (limit +20%)"
     );
+}
+
+#[test]
+fn error_page_with_status_200_is_a_warning_of_every_report() {
+    let scratch = bare("error-page");
+    scratch.sh("rm perf_baseline.json");
+    let file = |p95: u32, bytes: u32| {
+        format!(
+            "Type,Name,Request Count,Failure Count,Average Response Time,Average Content Size,Requests/s,50%,95%,99%\n\
+             GET,/list,450,0,100,{bytes},15,100,{p95},400\n,Aggregated,450,0,100,{bytes},15,100,{p95},400\n"
+        )
+    };
+    for (name, p95, bytes) in [("a", 300, 2000), ("b", 301, 2000), ("c", 302, 2001), ("now", 300, 30)] {
+        scratch.write(&format!("{name}.csv"), &file(p95, bytes));
+    }
+    assert_eq!(scratch.perf("a.csv b.csv c.csv").code, 0);
+    let output = scratch.perf("now.csv --report r.md --report r.html --report r.json --report r.xml");
+    let text = "GET /list answers 30 bytes instead of 2,000, status 200: an error page?";
+    assert_last(&output, 0, &format!("no blocking limit is exceeded; 1 warning: {text}"));
+    assert!(output.stdout.contains(&format!("WARN {text}")), "{}", output.stdout);
+    for report in ["r.html", "r.json", "r.xml"] {
+        assert!(scratch.read(report).contains(text), "{report}");
+    }
+    assert!(scratch.read("r.md").contains("GET /list answers 30 bytes"), "{}", scratch.read("r.md"));
+    assert_last(&scratch.perf("now.csv --strict"), 1, &format!("FAIL: {text}"));
+    assert!(!scratch.perf("b.csv").stdout.contains("bytes"));
 }

@@ -37,7 +37,9 @@ pub fn installed_locust() -> &'static Path {
         let perf = root().join("target/perf");
         fs::create_dir_all(&perf).unwrap();
         install::prepare(&Shell::new().unwrap(), &LocustConfig::default(), &perf, &|_| ()).unwrap();
-        perf.join(format!("locust-{}", &blob_hash(include_bytes!("../../locust/requirements.txt"))[..12]))
+        let wanted =
+            [include_str!("../../locust/requirements.txt"), include_str!("../../locust/constraints.txt")].concat();
+        perf.join(format!("locust-{}", &blob_hash(wanted.as_bytes())[..12]))
     })
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use toml::Table;
 use yaml_rust2::{Yaml, YamlLoader};
 
-use crate::real::root;
+use crate::real::{self, root};
 use crate::support::{FAKE_LOCUST, Output, Scratch};
 
 fn read(path: &str) -> String {
@@ -29,7 +29,8 @@ impl Job {
     fn new(name: &str) -> Job {
         let gh = "#!/bin/sh\necho \"$@\" >> \"$PIDS/gh\"\ncase \"$1 $2\" in\n\
                   \"release download\") [ -f \"$PIDS/release.tar.gz\" ] && cp \"$PIDS/release.tar.gz\" \"${9}/$7\" ;;\n\
-                  \"api --paginate\") cat \"$PIDS/comments\" 2>/dev/null || true ;;\n\
+                  \"api --paginate\") [ ! -f \"$PIDS/forbidden\" ] || exit 1; cat \"$PIDS/comments\" 2>/dev/null || true ;;\n\
+                  \"api --silent\") [ ! -f \"$PIDS/forbidden\" ] || { echo \"gh: Resource not accessible (HTTP 403)\" >&2; exit 1; } ;;\n\
                   esac\n";
         let scratch = Scratch::new(&format!("release-{name}")).tool("gh", gh);
         fs::create_dir_all(scratch.path("pids/temp")).unwrap();
@@ -41,7 +42,10 @@ impl Job {
             ("github.repository", "team/service".to_owned()),
             ("github.event.number", "7".to_owned()),
             ("github.event.pull_request.base.sha", String::new()),
+            ("github.event.merge_group.base_sha", String::new()),
+            ("steps.gate.outputs.results", "perf-results".to_owned()),
             ("inputs.arguments", String::new()),
+            ("inputs.name", String::new()),
             ("inputs.report", "perf_report.html".to_owned()),
             ("inputs.working-directory", ".".to_owned()),
         ];
@@ -57,9 +61,11 @@ impl Job {
         let mut expanded = String::new();
         let mut rest = text;
         while let Some((before, behind)) = rest.split_once("${{ ") {
-            let (name, behind) = behind.split_once(" }}").unwrap();
+            let (names, behind) = behind.split_once(" }}").unwrap();
+            let value = |name| self.values.get(name).unwrap_or_else(|| panic!("no value of {name}"));
+            let value = names.split(" || ").map(value).find(|value| !value.is_empty());
             expanded.push_str(before);
-            expanded.push_str(self.values.get(name).unwrap_or_else(|| panic!("no value of {name}")));
+            expanded.push_str(value.map_or("", String::as_str));
             rest = behind;
         }
         expanded + rest
@@ -81,6 +87,7 @@ impl Job {
             command.env("PATH", format!("{first}:{}:{}", rest.display(), std::env::var("PATH").unwrap()));
         }
         command.env("RUNNER_TEMP", self.scratch.path("pids/temp")).env("GITHUB_PATH", self.scratch.path("pids/path"));
+        command.env("GITHUB_OUTPUT", self.scratch.path("pids/output"));
         for (name, value) in step["env"].as_hash().unwrap() {
             command.env(name.as_str().unwrap(), self.expand(value.as_str().unwrap()));
         }
@@ -91,8 +98,8 @@ impl Job {
 }
 
 /// A program that says how it was called.
-const PROGRAM: &str =
-    "#!/bin/sh\necho \"$@\" >> \"$PIDS/called\"\nfor last; do :; done\n[ \"$1\" != perf ] || echo report > \"$last\"\n";
+const PROGRAM: &str = "#!/bin/sh\necho \"$@\" >> \"$PIDS/called\"\n\
+    while [ $# -gt 0 ]; do [ \"$1\" = -- ] && break; [ \"$1\" = --report ] && echo report > \"$2\"; shift; done\n";
 
 #[test]
 fn the_action_takes_the_release_of_its_tag_or_builds_it() {
@@ -119,26 +126,40 @@ fn the_action_takes_the_release_of_its_tag_or_builds_it() {
     );
     let manifest = format!("--manifest-path {}/xtask/Cargo.toml --bin locust-gate", root().display());
     assert!(job.scratch.read("pids/cargo").contains(&manifest));
+    // `uses: ./` has no tag, so there is no release to ask for.
+    let job = job.with("github.action_ref", "").with("github.action_repository", "");
+    fs::remove_file(job.scratch.path("pids/gh")).unwrap();
+    let output = job.step("Get the gate");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(!job.scratch.path("pids/gh").exists() && output.stdout.contains("building it"), "{}", output.stdout);
 }
 
 #[test]
-fn the_action_compares_a_pull_request_with_its_base_and_comments_when_asked() {
-    for (arguments, base, expected) in [
-        ("", "", "perf --confirm --report perf_report.html --report "),
-        ("", "0a1b2c3", "perf --against 0a1b2c3 --report perf_report.html --report "),
-        ("--strict --max-runs 3", "0a1b2c3", "perf --strict --max-runs 3 --report perf_report.html --report "),
+fn the_action_compares_with_the_base_commit_and_comments_when_asked() {
+    for (arguments, pull_request, merge_group, expected) in [
+        ("", "", "", "--confirm"),
+        ("", "0a1b2c3", "", "--against 0a1b2c3"),
+        ("", "", "d4e5f6a", "--against d4e5f6a"),
+        ("--strict --max-runs 3", "0a1b2c3", "", "--strict --max-runs 3"),
+        // Locust's own arguments come last.
+        ("-- --tags read", "0a1b2c3", "", "-- --tags read"),
     ] {
-        let job = Job::new("gate").with("inputs.arguments", arguments).with("github.event.pull_request.base.sha", base);
+        let job = Job::new("gate")
+            .with("inputs.arguments", arguments)
+            .with("github.event.pull_request.base.sha", pull_request)
+            .with("github.event.merge_group.base_sha", merge_group);
         let job = Job { scratch: job.scratch.tool("locust-gate", PROGRAM), ..job };
         let output = job.step("Performance gate");
         assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
-        let called = job.scratch.read("pids/called");
-        assert!(called.starts_with(expected) && called.ends_with("/perf_comment.md\n"), "{called}");
+        let comment = job.scratch.path("pids/temp/perf_comment.md");
+        let expected = format!("perf --report perf_report.html --report {} {expected}\n", comment.display());
+        assert_eq!(job.scratch.read("pids/called"), expected);
 
         // The first comment is new, and later ones replace it.
         assert_eq!(job.step("Comment on the pull request").code, 0);
         let asked = job.scratch.read("pids/gh");
-        let body = job.scratch.path("pids/temp/perf_comment.md");
+        let body = job.scratch.path("pids/temp/perf_comment_body.md");
+        assert_eq!(fs::read_to_string(&body).unwrap(), "<!-- perf-results -->\nreport\n");
         assert!(
             asked
                 .ends_with(&format!("api --silent repos/team/service/issues/7/comments -F body=@{}\n", body.display())),
@@ -150,6 +171,12 @@ fn the_action_compares_a_pull_request_with_its_base_and_comments_when_asked() {
         let patched =
             format!("api --silent -X PATCH repos/team/service/issues/comments/42 -F body=@{}\n", body.display());
         assert!(asked.ends_with(&patched), "{asked}");
+        assert!(asked.contains("startswith(\"<!-- perf-results -->\")"), "{asked}");
+
+        // The token of a fork's pull request may not comment, which does not change the result.
+        job.scratch.write("pids/forbidden", "");
+        let output = job.step("Comment on the pull request");
+        assert!(output.code == 0 && output.stdout.starts_with("::warning::"), "{}{}", output.stdout, output.stderr);
     }
     // Where there is no report there is nothing to say.
     let job = Job::new("no-report");
@@ -162,8 +189,23 @@ fn the_action_compares_a_pull_request_with_its_base_and_comments_when_asked() {
     for input in inputs {
         assert!(text.contains(&format!("inputs.{input}")), "{input} has no effect");
     }
-    let marker = text.split("startswith(\"").nth(1).unwrap().split('"').next().unwrap();
-    assert_eq!(marker, report::formats::markdown::MARKER);
+    assert!(text.contains("name: ${{ steps.gate.outputs.results }}\n"), "the artifact");
+}
+
+#[test]
+fn two_gates_of_one_workflow_have_different_artifacts_and_comments() {
+    for (folder, name, expected) in [
+        (".", "", "perf-results"),
+        ("services/claims", "", "perf-results-services-claims"),
+        ("./services/quotes/", "", "perf-results-services-quotes"),
+        (".", "check out", "perf-results-check-out"),
+    ] {
+        let job = Job::new("names").with("inputs.working-directory", folder).with("inputs.name", name);
+        job.scratch.write("pids/made/locust-gate", PROGRAM);
+        job.scratch.sh("chmod +x pids/made/locust-gate && tar -czf pids/release.tar.gz -C pids/made .");
+        assert_eq!(job.step("Get the gate").code, 0);
+        assert_eq!(job.scratch.read("pids/output"), format!("results={expected}\n"), "{folder} {name}");
+    }
 }
 
 /// Takes minutes: cargo builds the program, as the action does where a tag has no archive.
@@ -209,6 +251,47 @@ fn the_package_takes_the_locust_beside_it() {
     assert!(output.stdout.contains("locust-gate perf") && !output.stdout.contains("cargo"), "{}", output.stdout);
     let output = perf("--zzz");
     assert!(output.code == 2 && output.stderr.contains("see `locust-gate --help`"), "{}", output.stderr);
+}
+
+/// A fake cargo-deny, in the places of this repository's CI.
+#[test]
+fn ci_checks_the_dependencies_and_reports_advisories_that_it_cannot_have() {
+    for (name, fetch, licenses, code, words) in [
+        ("online", 0, 0, 0, "checked --locked check advisories"),
+        ("offline", 1, 0, 0, "the advisories are not checked: their database cannot be fetched from here"),
+        ("licence", 0, 3, 3, "checked --locked check bans licenses sources"),
+    ] {
+        let deny = format!(
+            "#!/bin/sh\ncase \"$*\" in 'fetch db') exit {fetch} ;; esac\necho \"checked $*\"\n\
+             case \"$*\" in *licenses*) exit {licenses} ;; esac\n"
+        );
+        let scratch = Scratch::new(&format!("release-deny-{name}")).tool("cargo-deny", &deny);
+        scratch.write(".ci/deny", &read(".ci/deny"));
+        let mut command = Command::new("bash");
+        command.arg(".ci/deny");
+        let output = scratch.finish(scratch.prepared(command).spawn().unwrap());
+        assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
+        assert_eq!(output.stdout.lines().last().unwrap_or_default().split(" (").next(), Some(words), "{name}");
+    }
+    assert!(read(".ci/run").lines().any(|line| line == ".ci/deny"));
+    assert!(read(".github/workflows/ci.yml").contains("      - run: .ci/deny\n"));
+}
+
+/// A new version of a dependency changes what is measured, and may break Locust overnight.
+#[test]
+fn locust_is_installed_with_the_versions_of_the_constraints() {
+    let constraints = read("xtask/locust/constraints.txt");
+    let pinned: Vec<String> =
+        constraints.lines().filter(|line| !line.starts_with('#')).map(|line| line.replace("==", " ")).collect();
+    assert!(pinned.iter().any(|package| package.starts_with("gevent ")), "{constraints}");
+    let complete = fs::read_to_string(real::installed_locust().join("complete")).unwrap();
+    let packages: Vec<&str> = complete.lines().nth(1).unwrap().split(", ").collect();
+    let is_of_python = |package: &str| ["locust ", "pip ", "setuptools "].iter().any(|name| package.starts_with(name));
+    let free: Vec<&&str> = packages
+        .iter()
+        .filter(|package| !is_of_python(package) && !pinned.iter().any(|pin| pin == **package))
+        .collect();
+    assert!(free.is_empty(), "{free:?} are installed, and not in xtask/locust/constraints.txt in this version");
 }
 
 #[test]

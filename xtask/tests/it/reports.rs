@@ -120,6 +120,10 @@ fn locusts_log_is_folded_and_starts_no_command() {
     assert_eq!(output.code, 0, "{}", output.stderr);
     let (_, rest) = output.stderr.split_once("::group::Locust's log, run-1\n").expect(&output.stderr);
     let (log, after) = rest.split_once("\n::endgroup::\n").expect(&output.stderr);
+    // Between these two lines the runner obeys no command.
+    let (stop, log) = log.split_once('\n').expect(log);
+    let word = stop.strip_prefix("::stop-commands::").expect(stop);
+    let log = log.strip_suffix(&format!("\n::{word}::")).expect(log);
     assert!(log.contains("10 total users") && log.contains(": :error::owned"), "{log}");
     assert_no_command(log, "Locust's log");
     assert!(log.starts_with("... ") && log.lines().count() == 201, "the last 200 lines: {}", log.lines().count());

@@ -8,6 +8,8 @@ use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use locust_gate::sys::ci;
+
 /// Far beyond what any wait here needs, on the busiest machine: only a hang gets there. What the commands themselves wait
 /// for has less time, so that a command that hangs says where.
 pub const PATIENCE: Duration = Duration::from_secs(300);
@@ -186,7 +188,8 @@ impl Scratch {
         // What the caller's own environment says of CI and Locust is not part of a case.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text == "CI" || text.starts_with("GITHUB_") || text.starts_with("LOCUST_") {
+            let is_of_ci = text == "CI" || text.starts_with("GITHUB_") || ci::VARIABLES.contains(&text.as_ref());
+            if is_of_ci || text.starts_with("LOCUST_") {
                 command.env_remove(&name);
             }
         }

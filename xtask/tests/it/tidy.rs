@@ -15,7 +15,8 @@ use toml::Table;
 use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::real::root;
-use locust_gate::adopt::workflow::{self, Install};
+use locust_gate::adopt::ci_job::{CiJob, Install};
+use locust_gate::adopt::workflow;
 use locust_gate::maintenance_flags::{self, MaintenanceCommand};
 
 fn read(path: &str) -> String {
@@ -195,6 +196,9 @@ fn help_names_every_flag_and_each_is_known() {
                 if ["--note", "--if-changed"].contains(&flag) {
                     args.push("--update-baseline".to_owned());
                 }
+                if flag == "--package" {
+                    args.push("../your-service".to_owned());
+                }
                 match parse(&args) {
                     Ok(Some(Command::Perf(perf))) => perf.results.is_empty(),
                     Ok(Some(Command::History(_)) | None) => true,
@@ -248,7 +252,10 @@ fn every_command_of_the_workflow_is_one_that_the_parser_accepts() {
     }
     let shown: Vec<_> = commands.iter().map(|(command, condition)| (command.join(" "), condition.as_deref())).collect();
     let expected = [
-        ("perf --against \"$BASE\" --report perf_report.html", "github.event_name == 'pull_request'"),
+        (
+            "perf --against \"$BASE\" --report perf_report.html",
+            "github.event_name == 'pull_request' || github.event_name == 'merge_group'",
+        ),
         ("perf --confirm --report perf_report.html", "github.event_name == 'push'"),
         ("perf target/perf/latest --verbose", "always()"),
     ];
@@ -279,9 +286,10 @@ fn every_command_of_the_documents_is_known() {
                 "sh" => code.lines().for_each(|line| assert_known(file, line)),
                 // What `adopt` prints, and tries.
                 "toml" | "rust" if file == "docs/adopt.md" => assert_printed_by_adopt(code),
-                "yaml" => {
-                    let runs = code.lines().filter(|line| line.contains("run: ")).map(|line| format!("{line}\n"));
-                    for command in xtask_commands(&runs.collect::<String>()) {
+                "yaml" | "groovy" => {
+                    // The comments of reports have a marker.
+                    let lines = code.lines().filter(|line| !line.contains("<!--")).map(|line| format!("{line}\n"));
+                    for command in xtask_commands(&lines.collect::<String>()) {
                         assert_parses(&command);
                     }
                 }
@@ -344,11 +352,9 @@ fn assert_known(file: &str, line: &str) {
             ["cargo", "test", "-p", package] => !folder(package).is_empty(),
             ["fuzz/run", target] => root().join(format!("fuzz/src/bin/{target}.rs")).is_file(),
             ["cargo", "bench", "-p", package, "--bench", bench] => has_bench(package, bench),
-            [".ci/run" | ".ci/wheel"]
+            [".ci/run" | ".ci/wheel" | ".ci/deny"]
             | ["cargo", "test"]
             | ["cargo", "fmt", "--check"]
-            // Where cargo-deny is installed; the test of licences holds to `deny.toml` itself.
-            | ["cargo", "deny", "check"]
             // Takes the picture of docs/report.md; `html` opens such a page in the same browser.
             | ["chromium", "--headless", "--hide-scrollbars", "--window-size=1180,850", "--screenshot=docs/report.png", _]
             // What `listener` does.
@@ -606,7 +612,8 @@ fn every_key_of_perf_toml_is_in_the_starters_with_its_default() {
     }
     let metrics = read("xtask/adopt/perf.toml");
     for metric in default_limits().keys() {
-        assert!(metrics.contains(&format!("\n# {metric} = ")), "xtask/adopt/perf.toml, [limits]: {metric}");
+        let is_shown = ["\n", "\n# "].iter().any(|start| metrics.contains(&format!("{start}{metric} = ")));
+        assert!(is_shown, "xtask/adopt/perf.toml, [limits]: {metric}");
     }
 
     // Each is taken, and what is no example changes nothing.
@@ -629,9 +636,11 @@ fn every_key_of_perf_toml_is_in_the_starters_with_its_default() {
 fn adopted_workflow_is_this_repositorys_job() {
     let parse = |text: &str| YamlLoader::load_from_str(text).unwrap().remove(0);
     let version_files = &["xtask/Cargo.toml", "xtask/locust/requirements.txt"];
-    let adopted = parse(&workflow::text("", &Install::Cargo { version_files }));
+    let install = Install::Cargo { version_files, is_separate: false };
+    let job = CiJob { inside: "", install, branches: vec!["main".to_owned()], python: None };
+    let adopted = parse(&workflow::text(&job));
     let own = parse(&read(".github/workflows/ci.yml"));
-    for key in ["permissions", "env", "concurrency"] {
+    for key in ["on", "permissions", "env", "concurrency"] {
         assert_eq!(adopted[key], own[key], "{key}");
     }
     assert_eq!(adopted["jobs"]["performance"], own["jobs"]["performance"]);

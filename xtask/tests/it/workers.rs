@@ -1,5 +1,8 @@
 //! Workers that share the load: what is asked of them, and, with real Locust on loopback, whole results or none.
 
+#[cfg(target_os = "linux")]
+mod networks;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::iter;
@@ -166,7 +169,7 @@ fn flags_for_sharing_the_load_replace_perf_toml() {
     );
     // A master that listens everywhere is found at one address.
     for everywhere in [None, Some("*"), Some("0.0.0.0")] {
-        let address: IpAddr = locust_gate::run::workers::address(everywhere).parse().unwrap();
+        let address: IpAddr = locust_gate::run::workers::address(everywhere, "http://127.0.0.1:8080").parse().unwrap();
         assert!(!address.is_unspecified(), "{address}");
     }
 }
@@ -334,12 +337,12 @@ fn said(scratch: &Scratch) -> String {
 }
 
 /// The commands that it prints for its workers.
-fn commands_said(scratch: &Scratch) -> Vec<String> {
-    scratch.wait_until("the commands", || said(scratch).contains("PERF_WORKER=4 "));
+fn commands_said(scratch: &Scratch, workers: usize) -> Vec<String> {
+    scratch.wait_until("the commands", || said(scratch).contains(&format!("PERF_WORKER={workers} ")));
     let said = said(scratch);
     let commands: Vec<String> =
         said.lines().filter(|line| line.starts_with("  PERF_WORKER=")).map(str::to_owned).collect();
-    assert_eq!(commands.len(), 4, "{said}");
+    assert_eq!(commands.len(), workers, "{said}");
     commands
 }
 
@@ -355,7 +358,7 @@ fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_
 
     // 1. Two runs, each with a master of its own, are served by workers that are started once.
     let gate = start(&scratch, &format!("{LOAD} --max-runs 2"));
-    let commands = commands_said(&scratch);
+    let commands = commands_said(&scratch, 4);
     let _workers = Shells(commands.iter().map(|command| start_worker(&scratch, command)).collect());
     let output = scratch.finish(gate);
     assert_eq!(output.code, 0, "{}", said(&scratch));
@@ -395,7 +398,7 @@ fn workers_started_by_the_commands_printed_serve_every_run_and_one_that_dies_is_
 fn a_missing_worker_is_named() {
     let scratch = with_four_workers("workers-missing-real", "15s");
     let gate = start(&scratch, LOAD);
-    let commands = commands_said(&scratch);
+    let commands = commands_said(&scratch, 4);
     let _workers = Shells([0, 1, 3].map(|number| start_worker(&scratch, &commands[number])).into());
     assert_eq!(scratch.finish(gate).code, 2, "{}", said(&scratch));
     let last = said(&scratch).lines().last().unwrap().to_owned();

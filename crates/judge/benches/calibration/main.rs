@@ -20,7 +20,7 @@ use simulation::{Simulation, Sizes};
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/calibration.md");
 
 const FULL: Sizes =
-    Sizes { series: 5000, endpoints: 1000, errors: 3000, starts: 3000, dependence: 3000, rounds: 5000, requests: 300 };
+    Sizes { series: 5000, endpoints: 1000, errors: 3000, starts: 3000, dependence: 3000, rounds: 5000, requests: 200 };
 const SMOKE: Sizes =
     Sizes { series: 20, endpoints: 2, errors: 10, starts: 10, dependence: 10, rounds: 20, requests: 1 };
 

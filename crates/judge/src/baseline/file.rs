@@ -137,6 +137,7 @@ impl Baseline {
             aggregated.insert(name, corrected.into_iter().map(rounded).collect());
         }
         aggregated.extend(pooled(&total));
+        aggregated.extend(halves(runs));
         let endpoints = runs_by_endpoint(runs.len(), runs.iter().flat_map(|run| &run.endpoints));
         let mut metrics = BTreeMap::new();
         for metric in Metric::ALL {
@@ -349,7 +350,7 @@ fn refuse_conflict_markers(text: &str) -> Result<()> {
 
 /// The keys that a series has beyond the metrics if every run has a histogram: the percentiles of the requests of all runs
 /// together, at [`PERCENTILES`], and the requests of each run that took longer than the p95 of them.
-const POOLED: &str = "pooled";
+pub(crate) const POOLED: &str = "pooled";
 const ABOVE_P95: &str = "above_p95";
 
 /// The mean size of the answers in bytes, in each run.
@@ -358,7 +359,9 @@ pub const CONTENT_BYTES: &str = "content_bytes";
 /// The requests of all runs of a series together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pooled {
+    pub p90_ms: f64,
     pub p95_ms: f64,
+    pub p98_ms: f64,
     /// Of each run, the requests that took longer than the p95.
     pub above_p95: Vec<f64>,
     /// Of each run, all requests.
@@ -368,9 +371,12 @@ pub struct Pooled {
 impl Pooled {
     /// `None` for a series without histograms.
     pub fn of(series: &RunsByMetric) -> Option<Pooled> {
-        let p95 = PERCENTILES.iter().position(|percent| *percent >= 95.0)?;
+        let percentiles = series.get(POOLED)?;
+        let at = |percent: f64| percentiles.get(PERCENTILES.iter().position(|at| *at >= percent)?).copied();
         Some(Pooled {
-            p95_ms: *series.get(POOLED)?.get(p95)?,
+            p90_ms: at(90.0)?,
+            p95_ms: at(95.0)?,
+            p98_ms: at(98.0)?,
             above_p95: series.get(ABOVE_P95)?.clone(),
             requests: series.get(Metric::TotalRequests.name())?.clone(),
         })
@@ -387,6 +393,18 @@ fn pooled(runs: &[&Stats]) -> RunsByMetric {
     let above = runs.iter().map(|stats| stats.histogram.count_above(p95_ms) as f64).collect();
     let percentiles = PERCENTILES.iter().map(|percent| rounded(all.percentile(percent / 100.0))).collect();
     RunsByMetric::from([(POOLED.to_owned(), percentiles), (ABOVE_P95.to_owned(), above)])
+}
+
+/// The keys of the mean response time in ms of the first half of each run, and of the second.
+pub(crate) const HALVES: [&str; 2] = ["first_half_ms", "second_half_ms"];
+
+/// None unless every run has both halves.
+fn halves(runs: &[Run]) -> RunsByMetric {
+    let Some(halves) = runs.iter().map(|run| run.halves_ms).collect::<Option<Vec<[f64; 2]>>>() else {
+        return RunsByMetric::new();
+    };
+    let of = |half: usize| halves.iter().map(|halves| rounded(halves[half])).collect();
+    [0, 1].map(|half| (HALVES[half].to_owned(), of(half))).into()
 }
 
 fn check_pooled(series: &RunsByMetric) -> Result<()> {

@@ -294,10 +294,23 @@ pub struct Run {
     pub tasks: Vec<TaskCalls>,
     /// `None` for results that were measured without our listener.
     pub lateness: Option<Lateness>,
+    /// The mean response time in ms of the requests that ended in the first half of the run, and in the second.
+    pub halves_ms: Option<[f64; 2]>,
+    /// The run over time, in the order of time; empty if it is unknown. A baseline does not keep it.
+    pub moments: Vec<Moment>,
     /// What is odd about the file, a sentence each. It is judged all the same.
     pub oddities: Vec<String>,
     /// The fastest and the slowest response of all requests together, which no file of Locust's rounds.
     pub extremes_ms: Option<Interval>,
+}
+
+/// The requests that ended within a short part of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moment {
+    /// From the opening of the measured window to the end of this part.
+    pub until_s: f64,
+    pub requests: u64,
+    pub mean_ms: f64,
 }
 
 /// The percentiles of a distribution: closer together near limits, and few enough for one line of a file.
@@ -453,6 +466,9 @@ pub struct Provenance {
     pub locust: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<String>,
+    /// Locust's environment, if the gate installed it: `gevent 26.9.0, greenlet 3.5.6`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packages: Option<String>,
     /// The gate's version and commit: `0.2.0 (1f0c3a9b7d21)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<String>,
@@ -476,39 +492,80 @@ pub struct Provenance {
     pub usage: Option<Usage>,
 }
 
-/// CPU and memory, one value for each run. They are shown, not judged.
+/// What a run used beside its response times, one value for each run. A list is empty if the value is unknown. They are
+/// shown, not judged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
     /// The share of the cores, in percent of the measured window, that was busy with anything but the service, Locust
     /// and the gate. It includes time that a hypervisor gave to other virtual machines.
-    #[serde(default)]
     pub others_pct: Vec<f64>,
     /// CPU time in ms of the service's process group for each measured request.
-    #[serde(default)]
     pub cpu_ms_per_request: Vec<f64>,
     /// The highest memory use of the service's processes in MB (1,000,000 bytes): the sum of their RSS; shared pages
     /// are counted once per process.
-    #[serde(default)]
     pub peak_memory_mb: Vec<f64>,
+    /// How much more memory the service used at the end of the measured window than at its beginning, in MB; 0 if less.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub memory_growth_mb: Vec<f64>,
+    /// How often a thread of the service waited for something and let go of its core, for each measured request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub voluntary_switches_per_request: Vec<f64>,
+    /// How often the kernel took its core from a thread of the service, for each measured request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub involuntary_switches_per_request: Vec<f64>,
+    /// TCP connections that Locust opened to the service, for each measured request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connections_per_request: Vec<f64>,
+    /// By how much each of the user's counters rose, for each measured request.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub counters_per_request: BTreeMap<String, Vec<f64>>,
 }
 
 impl Usage {
     pub fn joined(of_runs: Vec<Usage>) -> Usage {
         let mut joined = Usage::default();
-        for Usage { others_pct, cpu_ms_per_request, peak_memory_mb } in of_runs {
-            joined.others_pct.extend(others_pct);
-            joined.cpu_ms_per_request.extend(cpu_ms_per_request);
-            joined.peak_memory_mb.extend(peak_memory_mb);
+        for usage in of_runs {
+            for (all, of_run) in joined.lists_mut().into_iter().zip(usage.lists()) {
+                all.extend(of_run);
+            }
+            for (name, values) in usage.counters_per_request {
+                joined.counters_per_request.entry(name).or_default().extend(values);
+            }
         }
         joined
     }
 
     pub fn check(&self) -> Result<()> {
-        for value in self.others_pct.iter().chain(&self.cpu_ms_per_request).chain(&self.peak_memory_mb) {
+        for value in self.lists().into_iter().chain(self.counters_per_request.values()).flatten() {
             if let Some(flaw) = flaw(*value) {
                 bail!("`usage` holds {value}, {flaw}");
             }
         }
         Ok(())
+    }
+
+    fn lists(&self) -> [&Vec<f64>; 7] {
+        [
+            &self.others_pct,
+            &self.cpu_ms_per_request,
+            &self.peak_memory_mb,
+            &self.memory_growth_mb,
+            &self.voluntary_switches_per_request,
+            &self.involuntary_switches_per_request,
+            &self.connections_per_request,
+        ]
+    }
+
+    fn lists_mut(&mut self) -> [&mut Vec<f64>; 7] {
+        [
+            &mut self.others_pct,
+            &mut self.cpu_ms_per_request,
+            &mut self.peak_memory_mb,
+            &mut self.memory_growth_mb,
+            &mut self.voluntary_switches_per_request,
+            &mut self.involuntary_switches_per_request,
+            &mut self.connections_per_request,
+        ]
     }
 }

@@ -20,6 +20,7 @@ use crate::verdict::decision::{Decision, Evidence, Judge, Presence, Reason, Row}
 use crate::verdict::endpoints::Coverage;
 use crate::verdict::sensitivity::{Sensitivity, max_runs, resolution};
 pub use crate::verdict::series::LEAST_SAMPLES;
+use crate::verdict::traffic::{TrafficChange, traffic_changes};
 
 /// The runs that a baseline of one run takes at least: only the candidate's runs show its noise.
 const LEAST_RUNS_AGAINST_ONE: usize = 3;
@@ -90,6 +91,8 @@ pub struct Comparison<'a> {
     /// In the order of the rules.
     pub exceptions: Vec<Applied<'a>>,
     pub drift: Option<Drift<'a>>,
+    /// Changes of what endpoints answer and how often they are asked. Each is a warning.
+    pub traffic: Vec<TrafficChange<'a>>,
 }
 
 impl<'a> Comparison<'a> {
@@ -135,12 +138,14 @@ impl<'a> Comparison<'a> {
 
     /// Whether anything fails against the baseline, whatever the drift.
     pub fn has_failed_itself(&self) -> bool {
-        self.own_rows().any(Row::is_failure)
+        self.own_rows().any(Row::is_failure) || self.strict && !self.traffic.is_empty()
     }
 
     /// Whether anything warns or fails, or an exception is used or needs attention.
     pub fn has_remarkable(&self) -> bool {
-        self.rows().any(|row| row.is_finding() || row.is_waived()) || self.unused_exceptions().next().is_some()
+        self.rows().any(|row| row.is_finding() || row.is_waived())
+            || !self.traffic.is_empty()
+            || self.unused_exceptions().next().is_some()
     }
 
     /// Without the rows of the drift.
@@ -298,9 +303,11 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
     let measured = judge.measured_total(baseline, runs);
     let total = judge.total_rows(&measured, baseline, runs);
     let (endpoints, coverage) = judge.endpoint_rows(&measured, baseline, runs);
+    let traffic = traffic_changes(baseline, runs, rules, &endpoints);
     let sensitivity = judge.sensitivity(&total);
     let verdict = match sensitivity {
         _ if total.iter().chain(&endpoints).any(Row::is_failure) => Verdict::Fail,
+        _ if rules.strict && !traffic.is_empty() => Verdict::Fail,
         Sensitivity::Open => Verdict::Inconclusive,
         Sensitivity::Sufficient | Sensitivity::Insufficient => Verdict::Pass,
     };
@@ -321,6 +328,7 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
         detectable_by_five: if is_of_one_run { judge.detectable_by_five(&measured) } else { None },
         exceptions: applied(rules, &total, &endpoints),
         drift: None,
+        traffic,
         total,
         endpoints,
     })

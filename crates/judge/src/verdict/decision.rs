@@ -292,8 +292,8 @@ pub(crate) struct Series<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct OverLimit {
     pub rates: Rates,
-    /// Whether the p95 of a run lies in a gap between fast and slow requests. Its spread from run to run means little then,
-    /// and the counts alone decide.
+    /// Whether the p95 of a run lies in a gap between fast and slow requests, and neither of the percentiles beside it is over
+    /// the limit. The spread of the p95 from run to run means little then, and the counts alone decide.
     pub is_in_gap: bool,
     /// The p95 of all requests of each side.
     pub baseline_ms: f64,

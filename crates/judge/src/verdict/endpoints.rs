@@ -166,7 +166,7 @@ impl<'a> Judge<'a> {
                 limit,
                 presence: values.presence(noise),
                 noise,
-                few_samples: values.few_samples(),
+                few_samples: values.few_samples(f64::max),
                 requests: if noise.is_none() { single_runs(metric, baseline, runs) } else { None },
                 over_limit,
             };
@@ -206,7 +206,7 @@ impl<'a> Judge<'a> {
                 limit,
                 presence: values.presence(noise),
                 noise,
-                few_samples: values.few_samples(),
+                few_samples: values.few_samples(f64::max),
                 requests: None,
                 over_limit: None,
             };
@@ -239,7 +239,7 @@ impl<'a> Judge<'a> {
         runs: &[&Stats],
         endpoints: usize,
     ) -> Option<OverLimit> {
-        let Pooled { p95_ms, above_p95, requests } = Pooled::of(baseline)?;
+        let Pooled { p90_ms, p95_ms, p98_ms, above_p95, requests } = Pooled::of(baseline)?;
         if runs.iter().any(|stats| stats.histogram.count() == 0) {
             return None;
         }
@@ -266,7 +266,11 @@ impl<'a> Judge<'a> {
             return None;
         }
         let all = Histogram::merged(runs.iter().map(|stats| &stats.histogram));
-        let is_in_gap = is_in_gap(&all, all.count() as f64 / runs.len() as f64);
+        let is_over = |before: f64, p: f64| {
+            Excess::of(Metric::P95, &by_change, before, all.percentile(p), self.resolution).is_relevant()
+        };
+        let is_in_gap =
+            is_in_gap(&all, all.count() as f64 / runs.len() as f64) && !is_over(p90_ms, 0.90) && !is_over(p98_ms, 0.98);
         Some(OverLimit { rates, is_in_gap, baseline_ms: p95_ms, candidate_ms: all.percentile(0.95) })
     }
 

@@ -2,10 +2,13 @@
 
 pub mod accepted;
 pub mod bisect;
+pub mod causes;
 pub mod compare;
 pub mod decision;
 pub mod endpoints;
 mod few_answers;
+pub mod names;
 mod sensitivity;
 mod series;
 mod stopping;
+pub mod traffic;

@@ -80,13 +80,14 @@ impl Values<'_> {
         of(self.metric.scale(), self.baseline, self.candidate).map(Noise::Spread)
     }
 
-    /// The requests in a run of the side that has more, and the samples among them. In a closed loop a regression takes
-    /// away requests, so the side with fewer would hide the worst.
-    pub fn few_samples(&self) -> Option<FewSamples> {
+    /// The requests in a run of the side that `pick` chooses by them, and the samples among them. In a closed loop a
+    /// regression takes away requests, so of an endpoint the side with more decides whether it is judged: the side with
+    /// fewer would hide the worst.
+    pub fn few_samples(&self, pick: fn(f64, f64) -> f64) -> Option<FewSamples> {
         let of_candidate: u64 = self.runs.iter().map(|stats| stats.requests).sum();
         let mut requests = of_candidate as f64 / self.runs.len() as f64;
         if !self.baseline_requests.is_empty() {
-            requests = requests.max(mean(self.baseline_requests));
+            requests = pick(requests, mean(self.baseline_requests));
         }
         let failures = || self.runs.iter().map(|stats| stats.failures as f64).sum();
         let (samples, least) = match self.metric {
@@ -137,7 +138,7 @@ impl<'a> Judge<'a> {
                 presence: values.presence(noise),
                 noise,
                 // However few requests fail, the rate of all requests is judged.
-                few_samples: if metric.is_percentile() { values.few_samples() } else { None },
+                few_samples: if metric.is_percentile() { values.few_samples(f64::min) } else { None },
                 requests: None,
                 over_limit: None,
             });

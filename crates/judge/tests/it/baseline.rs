@@ -30,7 +30,8 @@ fn saved_baseline_loads_unchanged() {
     let former = Baseline::parse(&VERSION_1_0.replacen('{', r#"{"colour":"blue","#, 1)).unwrap();
     let mut run = run(&[("GET /b", 80.0), ("GET /a", 90.0)]);
     run.distribution = PERCENTILES.to_vec();
-    let usage = Usage { others_pct: vec![4.25], cpu_ms_per_request: vec![1.5], peak_memory_mb: vec![44.0] };
+    let usage =
+        Usage { others_pct: vec![4.25], cpu_ms_per_request: vec![1.5], peak_memory_mb: vec![44.0], ..Usage::default() };
     let provenance = Provenance { usage: Some(usage), ..provenance() };
     let baseline = Baseline::new(&[run], provenance, None, Some(&former)).unwrap();
     let text = baseline.to_text();

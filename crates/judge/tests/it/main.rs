@@ -9,6 +9,7 @@ mod accepted;
 mod baseline;
 mod bisect;
 mod calibration;
+mod causes;
 mod chain;
 mod compare;
 mod csv;
@@ -23,4 +24,5 @@ mod secrets;
 #[path = "../../benches/calibration/simulation/mod.rs"]
 mod simulation;
 mod statistics;
+mod traffic;
 mod work;

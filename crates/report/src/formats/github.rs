@@ -40,7 +40,8 @@ pub fn annotations(view: &View, places: &Places) -> String {
     });
     let mut text = String::new();
     let headline = property(&view.headline.to_string());
-    for finding in findings.into_iter().take(ANNOTATIONS) {
+    let room = ANNOTATIONS - usize::from(view.changes.is_some());
+    for finding in findings.into_iter().take(room) {
         let place = finding.row.and_then(|row| places.of(row));
         let place =
             place.map_or_else(String::new, |SourceLine { path, line }| format!("file={},line={line},", property(path)));
@@ -50,6 +51,9 @@ pub fn annotations(view: &View, places: &Places) -> String {
         let is_answer = text.is_empty() && finding.status.is_finding();
         let title = if is_answer { &headline } else { &title };
         let _ = writeln!(text, "::{} {place}title={title}::{}", command(finding.status), data(&finding.sentence()));
+    }
+    if let Some(changes) = &view.changes {
+        let _ = writeln!(text, "::notice title=What changed::{}", data(&changes.lines().join("\n")));
     }
     if text.is_empty() && !view.is_conclusive {
         let _ = writeln!(text, "::warning title={headline}::{}", data(&view.evidence));

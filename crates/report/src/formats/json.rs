@@ -5,14 +5,16 @@ use std::fmt::Write as _;
 use judge::model::limits::{Level, Limit};
 use judge::model::run::Provenance;
 use judge::model::text::is_unprintable;
-use judge::stats::estimate::Interval;
+use judge::stats::estimate::{Interval, Scale};
 use judge::verdict::accepted::{Applied, State};
+use judge::verdict::causes::Kind;
 use judge::verdict::compare::{RunCounts, Verdict};
 use judge::verdict::decision::Unsettled;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::view::acceptance::Acceptance;
+use crate::view::changes::ChangeView;
 use crate::view::drift::DriftView;
 use crate::view::next::NextStep;
 use crate::view::series::{DoubtView, SeriesView};
@@ -21,7 +23,7 @@ use crate::view::words::{Status, change_unit};
 use crate::view::{ConfirmationView, Finding, View};
 
 /// The version of the keys and what they mean: a new key raises the second number, another meaning the first.
-const SCHEMA_VERSION: &str = "1.3";
+const SCHEMA_VERSION: &str = "1.4";
 
 /// A value whose objects keep their keys in order, so that the file begins with the answer.
 pub(crate) enum Json<'a> {
@@ -81,8 +83,10 @@ pub(crate) fn render(view: &View) -> String {
         ("paired", json(view.paired)),
         ("runs", run_counts(view.runs)),
         ("findings", list(&view.series_findings, finding)),
+        ("traffic", list(&view.traffic, |finding| json(&finding.text))),
         ("drift", optional(view.drift.as_ref(), drift)),
         ("exceptions", list(view.exceptions, exception)),
+        ("what_changed", optional(view.changes.as_ref(), |changes| list(&changes.changes, change))),
         ("remarks", json(&view.notes)),
         ("next", list(&view.next, next)),
         ("acceptance", optional(view.acceptance.as_ref(), acceptance)),
@@ -139,6 +143,37 @@ fn finding(finding: &Finding) -> Json<'static> {
         ("endpoint", json(finding.row.and_then(|row| row.endpoint))),
         ("metric", json(finding.row.map(|row| row.metric.name()))),
         ("text", json(&finding.text)),
+    ])
+}
+
+/// What changed with the latencies. The unit of the interval is percent of the baseline, or that of the values.
+fn change(ChangeView { cause, text }: &ChangeView) -> Json<'static> {
+    let ends = |Interval { low, high }: Interval| json([low, high]);
+    let (name, share) = match &cause.kind {
+        Kind::Counter(name) => (Some(name), None),
+        Kind::Endpoint { share_pct, share_interval } => (None, Some((share_pct, share_interval))),
+        _ => (None, None),
+    };
+    let from_s = if let Kind::OverTime { from_s } = cause.kind { from_s } else { None };
+    let interval_unit = match cause.scale {
+        Scale::Ratio => "%",
+        Scale::Difference if cause.kind.unit() == "%" => "pp",
+        Scale::Difference => cause.kind.unit(),
+    };
+    object([
+        ("kind", json(cause.kind.name())),
+        ("counter", json(name)),
+        ("endpoint", json(&cause.endpoint)),
+        ("unit", unit(cause.kind.unit())),
+        ("baseline", json(cause.baseline)),
+        ("candidate", json(cause.candidate)),
+        ("interval", ends(cause.interval)),
+        ("interval_unit", unit(interval_unit)),
+        ("part", json(cause.part)),
+        ("share_of_slowdown", json(share.map(|(share_pct, _)| share_pct))),
+        ("share_interval", optional(share, |(_, interval)| ends(*interval))),
+        ("from_s", json(from_s)),
+        ("text", json(text)),
     ])
 }
 

@@ -89,6 +89,7 @@ fn more(view: &View) -> String {
         let left_out = append(&mut text, updates, PART_BYTES) + drift.updates.len().saturating_sub(UPDATES);
         add_left_out(&mut text, left_out, "accepted updates");
     }
+    text.push_str(&changes(view));
     let notes = view.notes.iter().map(|note| format!("- note: {}\n", prose(note)));
     let left_out = append(&mut text, notes, PART_BYTES);
     add_left_out(&mut text, left_out, "notes");
@@ -114,6 +115,13 @@ pub fn render_unjudged(unjudged: &Unjudged) -> String {
     text.push('\n');
     text.push_str(&next(&unjudged.next()));
     text
+}
+
+/// What changed with the latencies; empty if none is over its limit.
+fn changes(view: &View) -> String {
+    let Some(changes) = &view.changes else { return String::new() };
+    let lines: String = changes.lines().into_iter().map(|line| format!("- {}\n", prose(line))).collect();
+    format!("\n**What changed**\n\n{lines}\n")
 }
 
 fn next(steps: &[NextStep]) -> String {

@@ -8,6 +8,7 @@ use unicode_width::UnicodeWidthStr;
 use judge::model::text::cut;
 
 use crate::view::acceptance::Acceptance;
+use crate::view::changes::ChangesView;
 use crate::view::next::NextStep;
 use crate::view::series::{HEADER, SeriesView};
 use crate::view::unjudged::Unjudged;
@@ -53,6 +54,7 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
         tables(&mut text, view, verbosity, screen);
     }
     findings(&mut text, view, verbosity, screen);
+    changes(&mut text, view, verbosity, screen);
     let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
     for note in &view.notes {
         line(YELLOW, "note", &format!(": {note}"));
@@ -122,6 +124,19 @@ fn findings(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen
         for update in &drift.updates {
             wrap(text, Style::new(), "", &format!("accepted since {}: {}", drift.name, update.sentence()), screen);
         }
+    }
+}
+
+/// Writes what changed with the latencies. The first lines are the main causes.
+fn changes(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
+    const SHOWN: usize = 3;
+    let shown = match verbosity {
+        Verbosity::Quiet => return,
+        Verbosity::Normal => SHOWN,
+        Verbosity::Verbose => usize::MAX,
+    };
+    for line in view.changes.iter().flat_map(ChangesView::lines).take(shown) {
+        wrap(text, BOLD, "changed", &format!(": {line}"), screen);
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn render(view: &View) -> String {
     if let (None, Some(following)) = (leads, &view.drift) {
         drift(&mut body, following);
     }
+    changes(&mut body, view);
     body.push_str("<div class=\"answers\">\n");
     trust(&mut body, view);
     next(&mut body, &view.next);
@@ -250,6 +251,16 @@ pub(crate) fn figure(body: &mut String, chart: &Chart) {
     let _ = writeln!(body, "<figure>\n<figcaption><h3>{title}</h3>{caption}</figcaption>\n{svg}\n</figure>");
 }
 
+/// Writes what changed with the latencies that are over their limits.
+fn changes(body: &mut String, view: &View) {
+    let Some(changes) = &view.changes else { return };
+    body.push_str("<section>\n<h2 id=\"changed\">What changed</h2>\n<ul class=\"remarks\">\n");
+    for line in changes.lines() {
+        let _ = writeln!(body, "<li>{}</li>", shortened(&capitalized(line), SENTENCE));
+    }
+    body.push_str("</ul>\n</section>\n");
+}
+
 fn next(body: &mut String, steps: &[NextStep]) {
     body.push_str("<section>\n<h2 id=\"next\">What next?</h2>\n<ul class=\"steps\">\n");
     for NextStep { what, command } in steps {
@@ -300,8 +311,13 @@ fn drift(body: &mut String, drift: &DriftView) {
 /// Writes the findings that no table has.
 fn findings(body: &mut String, view: &View) {
     let exceeded = view.findings.iter().filter(|finding| finding.row.is_some_and(|row| row.accepted.is_some()));
-    let items: String =
-        exceeded.take(FINDINGS).chain(&view.exception_findings).chain(&view.new_endpoints).map(finding).collect();
+    let items: String = exceeded
+        .take(FINDINGS)
+        .chain(&view.traffic)
+        .chain(&view.exception_findings)
+        .chain(&view.new_endpoints)
+        .map(finding)
+        .collect();
     if !items.is_empty() {
         let _ = write!(body, "<section>\n<h2>Findings</h2>\n<ul class=\"findings\">\n{items}</ul>\n</section>\n");
     }

@@ -130,8 +130,9 @@ pub(crate) fn headline(comparison: &Comparison) -> Option<String> {
     let row = *over_limits(drift).first()?;
     let (series, change, anchor) = (series_name(row), short_change(row), short_anchor(&drift.anchor));
     let shares = shares(comparison, row).map_or_else(String::new, |shares| format!(": {shares}"));
-    let level = if row.is_failure() { "" } else { ", which only warns" };
-    Some(format!("{series} {change} since {anchor}{}{level}{shares}", drift_limit(row)))
+    let level = if row.is_failure() { "" } else { ", only warns" };
+    let limit = row.limit.map_or_else(String::new, |limit| limit_text(row.metric, limit));
+    Some(format!("{series} {change} since {anchor} (drift limit {limit}{level}){shares}"))
 }
 
 fn tile_name(row: &Row, anchor: &Anchor) -> String {

@@ -1,6 +1,6 @@
 //! The headline: verdict, worst finding, and the rest in short.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use judge::model::limits::JUDGED;
 use judge::model::run::Metric;
@@ -8,6 +8,7 @@ use judge::model::text::{cut, endpoint_shown};
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row};
 use judge::verdict::endpoints::Coverage;
+use judge::verdict::traffic::TrafficChange;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::view::input::{Confirmation, Report, Sides, Stored};
@@ -21,6 +22,9 @@ use crate::view::{drift, evidence, exceptions};
 
 /// The number of columns of a verdict line: two lines of a terminal. What does not fit is in the report's other parts.
 const COLUMNS: usize = 160;
+
+/// The number of columns to which the first of the other parts may be cut.
+const LEAST_PART: usize = 40;
 
 /// The number of columns of an endpoint's name behind the worst finding.
 const NAME_COLUMNS: usize = 32;
@@ -59,7 +63,7 @@ impl Headline {
         }
         if let [first, others @ ..] = &report.file_warnings[..] {
             let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
-            headline.also.push(format!("{first}{more}"));
+            headline.also.insert(0, format!("{first}{more}"));
         }
         headline.qualify(evidence::weakness(report).map(|weakness| format!("({weakness})")));
         headline
@@ -110,7 +114,7 @@ impl Headline {
             Verdict::Pass | Verdict::Inconclusive => {
                 let measured = format!("against commit {commit} on this machine ({rounds}): {}", self.found);
                 self.also.insert(0, measured);
-                self.found = format!("not confirmed; {}", cause(report.comparison, stored.comparison));
+                self.found = format!("not confirmed; {}", cause(report.comparison, stored.comparison, &commit));
             }
         }
     }
@@ -125,10 +129,12 @@ impl Headline {
     pub fn sentence(&self) -> String {
         let room = COLUMNS.saturating_sub(self.words().width() + ": ".len());
         let mut sentence = cut(&self.found, room);
-        for part in &self.also {
-            if sentence.width() + "; ".len() + part.width() <= room {
-                sentence.push_str("; ");
-                sentence.push_str(part);
+        for (place, part) in self.also.iter().enumerate() {
+            let left = room.saturating_sub(sentence.width() + "; ".len());
+            if part.width() <= left {
+                let _ = write!(sentence, "; {part}");
+            } else if place == 0 && left >= LEAST_PART {
+                let _ = write!(sentence, "; {}", cut(part, left));
             }
         }
         sentence
@@ -136,7 +142,7 @@ impl Headline {
 }
 
 /// Why the stored numbers failed, by how the baseline's commit does now in the series that was worst.
-fn cause(rounds: &Comparison, stored: &Comparison) -> String {
+fn cause(rounds: &Comparison, stored: &Comparison, commit: &str) -> String {
     let Some(worst) = Failures::of(stored).first() else {
         return "the missing endpoint gets no requests at the baseline's commit either".to_owned();
     };
@@ -145,7 +151,7 @@ fn cause(rounds: &Comparison, stored: &Comparison) -> String {
         return format!("the baseline's commit has no {} here either", series_name(worst));
     };
     let [then_shown, now_shown] = [then, now].map(|number| with_unit(worst.metric, number));
-    let own = format!("its own commit: {} {then_shown} then, {now_shown} now", series_name(worst));
+    let own = format!("{commit}: {} {then_shown} then, {now_shown} now", series_name(worst));
     let is_worse = worst.metric.worsening(now - then) > 0.0;
     match worst.metric {
         Metric::ErrorRate if is_worse => format!("the baseline's commit fails more often too ({own})"),
@@ -191,6 +197,9 @@ fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
     }
     parts.extend(missing_endpoints(&failures.missing));
     parts.extend(failed_endpoints(comparison, &failures));
+    if comparison.strict {
+        parts.extend(comparison.traffic.iter().map(TrafficChange::text));
+    }
     let mut parts = parts.into_iter();
     (parts.next().unwrap_or_default(), parts.collect())
 }
@@ -234,21 +243,21 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
     let warnings = findings(comparison);
     let unjudged = unjudged_endpoints(comparison);
     let is_waived = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_waived);
-    let within = match warnings.first() {
+    let number = warnings.len() + comparison.traffic.len();
+    let within = match number {
         _ if comparison.verdict == Verdict::Inconclusive => "",
         _ if is_waived => ", within limits except for accepted exceptions",
-        Some(_) => ", no blocking limit is exceeded",
-        None if unjudged.is_empty() && coverage(comparison).is_none() => ", all metrics within their limits",
-        None => "",
+        1.. => ", no blocking limit is exceeded",
+        0 if unjudged.is_empty() && coverage(comparison).is_none() => ", all metrics within their limits",
+        0 => "",
     };
-    let warning = warnings.first().map(|worst| {
-        let worst_word = if warnings.len() > 1 { ", worst" } else { ":" };
-        let worst = if worst.is_missing() {
-            format!("{} is MISSING", worst.endpoint.map_or_else(String::new, endpoint_shown))
-        } else {
-            format!("{} {}", series_name(worst), change_or_value(worst))
-        };
-        format!("{}{worst_word} {worst}", count(warnings.len(), "warning"))
+    let worst = warnings.first().map(|worst| match worst.endpoint {
+        Some(endpoint) if worst.is_missing() => format!("{} is MISSING", endpoint_shown(endpoint)),
+        _ => format!("{} {}", series_name(worst), change_or_value(worst)),
+    });
+    let warning = worst.or_else(|| comparison.traffic.first().map(TrafficChange::text)).map(|worst| {
+        let worst_word = if number > 1 { ", worst" } else { ":" };
+        format!("{}{worst_word} {worst}", count(number, "warning"))
     });
     let p95 = format!("{p95}{within}");
     let doubt = doubted(comparison);

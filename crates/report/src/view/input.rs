@@ -5,6 +5,7 @@ use judge::model::program;
 use judge::model::run::{Provenance, Run};
 use judge::model::text::quoted;
 use judge::parse::locust_history::History;
+use judge::verdict::causes::Cause;
 use judge::verdict::compare::Comparison;
 
 /// A comparison, and what is known about it. [`crate::View`] makes every sentence of it.
@@ -50,6 +51,8 @@ pub struct Background {
     pub baseline_history: Option<History>,
     /// The failures over all runs of the candidate, the most frequent first.
     pub failures: Vec<FailedRequests>,
+    /// What changed with the latencies that are over their limits, the strongest first; `None` if none is.
+    pub causes: Option<Vec<Cause>>,
     /// The command that makes such a comparison again.
     pub command: CommandLine,
     /// RESULTS of others: the gate cannot make more of them.
@@ -74,6 +77,7 @@ impl Default for Background {
             baseline_p95_ms: Vec::new(),
             baseline_history: None,
             failures: Vec::new(),
+            causes: None,
             command: CommandLine::default(),
             is_of_others: false,
             failures_file: None,
@@ -120,8 +124,16 @@ impl CommandLine {
     /// The command that judges these results and makes none.
     pub(crate) fn judging(&self, results: &str) -> CommandLine {
         let results = if self.results.is_empty() { vec![results.to_owned()] } else { self.results.clone() };
-        let measures =
-            ["--users", "--spawn-rate", "--run-time", "--host", "--locustfile", "--processes", "--expect-workers"];
+        let measures = [
+            "--users",
+            "--spawn-rate",
+            "--run-time",
+            "--host",
+            "--against-url",
+            "--locustfile",
+            "--processes",
+            "--expect-workers",
+        ];
         let mut command = CommandLine { results, locust_args: Vec::new(), ..self.clone() };
         if self.results.is_empty() {
             command = measures.iter().fold(command, |command, flag| command.without(flag));

@@ -2,6 +2,7 @@
 
 pub(crate) mod acceptance;
 mod arguments;
+pub mod changes;
 pub(crate) mod charts;
 pub mod drift;
 pub mod evidence;
@@ -20,8 +21,10 @@ use judge::model::run::Provenance;
 use judge::verdict::accepted::Applied;
 use judge::verdict::compare::{Comparison, RunCounts, Verdict};
 use judge::verdict::decision::Row;
+use judge::verdict::traffic::TrafficChange;
 
 use crate::view::acceptance::Acceptance;
+use crate::view::changes::ChangesView;
 use crate::view::charts::ChartData;
 use crate::view::drift::DriftView;
 use crate::view::facts::Fact;
@@ -57,6 +60,8 @@ pub struct View<'a> {
     pub findings: Vec<Finding<'a>>,
     /// The same, one by one.
     pub series_findings: Vec<Finding<'a>>,
+    /// Changes of what endpoints answer and how often they are asked.
+    pub traffic: Vec<Finding<'a>>,
     pub drift: Option<DriftView<'a>>,
     /// The endpoints that are new, in one sentence.
     pub(crate) new_endpoints: Option<Finding<'a>>,
@@ -79,6 +84,8 @@ pub struct View<'a> {
     pub total: Vec<SeriesView<'a>>,
     /// All endpoints, in the order of the comparison.
     pub endpoints: Vec<EndpointView<'a>>,
+    /// What changed with the latencies that are over their limits; `None` if none is.
+    pub changes: Option<ChangesView<'a>>,
     /// The places in `endpoints` of those that are shown, worst first.
     worst_first: Vec<usize>,
     pub(crate) lacking: Vec<&'static str>,
@@ -119,6 +126,11 @@ impl<'a> Finding<'a> {
     /// The whole sentence.
     pub fn sentence(&self) -> String {
         format!("{}{}", self.text, self.also)
+    }
+
+    fn of_traffic(change: &TrafficChange, strict: bool) -> Finding<'a> {
+        let status = if strict { Status::Fail } else { Status::Warn };
+        Finding { status, text: change.text(), also: String::new(), row: None }
     }
 }
 
@@ -167,6 +179,7 @@ impl<'a> View<'a> {
                 also: String::new(),
                 row: None,
             }),
+            traffic: comparison.traffic.iter().map(|change| Finding::of_traffic(change, comparison.strict)).collect(),
             exception_findings: exceptions::findings(comparison),
             exceptions: &comparison.exceptions,
             notes: notes::notes(report, &total, endpoints.len()),
@@ -180,6 +193,7 @@ impl<'a> View<'a> {
             worst_first: worst_first(&endpoints),
             total,
             endpoints,
+            changes: ChangesView::of(report),
             lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
             name: report.background.name.as_deref(),
             provenance: report.provenance,
@@ -196,10 +210,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The findings that are no series: of the drift, of exceptions, and about new endpoints.
+    /// The findings that are no series: of the traffic, the drift, the exceptions, and about new endpoints.
     pub(crate) fn other_findings(&self) -> impl Iterator<Item = &Finding<'a>> {
         let drift = self.drift.iter().filter_map(|drift| drift.finding.as_ref());
-        drift.chain(&self.exception_findings).chain(&self.new_endpoints)
+        self.traffic.iter().chain(drift).chain(&self.exception_findings).chain(&self.new_endpoints)
     }
 
     /// The metrics of all requests together that have something to show: a limit, and not the p95 once more.

@@ -161,7 +161,12 @@ fn is_faster(report: &Report) -> bool {
 
 /// Makes the runs as long as would do, or makes more of them if that length is not known.
 fn lengthen(report: &Report) -> NextStep {
-    let command = report.background.command.measuring();
+    let mut command = report.background.command.measuring();
+    // A command that only judged the results of two services does not name them.
+    if let Some(Sides { baseline, candidate }) = report.hosts() {
+        command = command.without("--host").without("--against-url");
+        command.words.extend(["--host", candidate, "--against-url", baseline].map(str::to_owned));
+    }
     let comparison = report.comparison;
     let unjudged = unjudged_endpoints(comparison).into_iter().filter_map(more_requests);
     let factor = comparison.unsettled().filter_map(longer_by).chain(unjudged).fold(1.0, f64::max);

@@ -41,11 +41,13 @@ pub fn provenance() -> Provenance {
         locustfile: Some("0123456789abcdef".to_owned()),
         locustfile_path: None,
         host: None,
+        packages: None,
         observed_load: None,
         usage: Some(Usage {
             others_pct: vec![2.5, 9.75],
             cpu_ms_per_request: vec![1.5, 1.25],
             peak_memory_mb: vec![44.5, 123.0],
+            ..Usage::default()
         }),
     }
 }

@@ -190,7 +190,7 @@ fn json_writes_null_for_nan_and_infinity() {
 fn json_keys_run_from_verdict_to_details() {
     expect![[r#"
         {
-          "schema_version": "1.3",
+          "schema_version": "1.4",
           "verdict": "not_judged",
           "exit_code": 2,
           "headline": "NO VERDICT: cannot read perf.toml",
@@ -215,7 +215,7 @@ fn json_keys_run_from_verdict_to_details() {
     let start: Vec<&str> = text.lines().take_while(|line| !line.contains("\"rows\"")).collect();
     expect![[r#"
         {
-          "schema_version": "1.3",
+          "schema_version": "1.4",
           "verdict": "fail",
           "exit_code": 1,
           "headline": "FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95",
@@ -242,8 +242,10 @@ fn json_keys_run_from_verdict_to_details() {
               "text": "GET /a p95: 300 → 420 ms (+40.0%, limit +20%); seen in a single run; an endpoint fails only with two or more"
             }
           ],
+          "traffic": [],
           "drift": null,
           "exceptions": [],
+          "what_changed": null,
           "remarks": [
             "only 4 of 450 requests are beyond p99 (5 needed)",
             "Locust's version differs: baseline \u003c1>, candidate \"2\""

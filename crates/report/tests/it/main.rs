@@ -7,6 +7,7 @@
 
 mod browser;
 mod cases;
+mod changes;
 mod charts;
 mod drift;
 mod every_format;

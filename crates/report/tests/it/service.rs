@@ -74,11 +74,13 @@ pub fn provenance() -> Provenance {
         locustfile: Some("50b2c961c73c21f2cdc50cb92b32c9eb887bb8ea".to_owned()),
         locustfile_path: None,
         host: None,
+        packages: None,
         observed_load: None,
         usage: Some(Usage {
             others_pct: vec![2.5, 9.75],
             cpu_ms_per_request: vec![1.5, 1.25],
             peak_memory_mb: vec![44.5, 123.0],
+            ..Usage::default()
         }),
     }
 }

@@ -12,6 +12,7 @@ fn side(others_pct: &[f64]) -> Provenance {
         others_pct: others_pct.to_vec(),
         cpu_ms_per_request: vec![1.0, 2.0],
         peak_memory_mb: vec![44.04, 123.4],
+        ..Usage::default()
     };
     Provenance { usage: Some(usage), ..Provenance::default() }
 }

@@ -62,13 +62,14 @@ fn only_a_regular_file_is_replaced() {
         assert!(!scratch.path("nowhere").exists(), "{make}");
     }
     // What lies in our own folder is no file of ours either.
+    let lock = ".git/locust-gate.lock";
     for (name, says) in
-        [("measuring.lock", "cannot write target/perf/measuring.lock"), ("locust-version.log", "cannot write")]
+        [(lock, "cannot write .git/locust-gate.lock"), ("target/perf/locust-version.log", "cannot write")]
     {
-        scratch.sh(&format!("rm -rf target; mkdir -p target/perf; mkfifo target/perf/{name}"));
+        scratch.sh(&format!("rm -rf target {lock}; mkdir -p target/perf; mkfifo {name}"));
         scratch.refuses("", says);
     }
-    scratch.sh("rm -rf target; mkdir -p target/perf; ln -s ../../perf_baseline.json target/perf/measuring.lock");
+    scratch.sh(&format!("rm -rf target {lock}; ln -s ../perf_baseline.json {lock}"));
     let output = scratch.perf("");
     assert_eq!(output.code, 0, "{}", output.stderr);
     scratch.assert_clean();
@@ -184,4 +185,53 @@ fn file_that_cannot_be_read_is_not_taken_for_absent() {
             scratch.assert_not_started(&["service", "locust"]);
         }
     }
+}
+
+#[test]
+fn file_in_a_folder_that_cannot_be_listed_is_written() {
+    let scratch = Scratch::new("unlisted");
+    scratch.write("ok.csv", RESULTS);
+    // Such permissions do not bind root.
+    let user = if scratch.sh("id -u") == "0" { "setpriv --reuid 12345 --clear-groups" } else { "" };
+    scratch.sh("mkdir closed && chmod 0333 closed");
+    let output = scratch.script(&format!(
+        "command -v setpriv > /dev/null || test \"$(id -u)\" != 0 || exit 77; {user} \"$XTASK\" perf ok.csv --report closed/perf.md"
+    ));
+    scratch.sh("chmod 0755 closed");
+    if output.code != 77 && !output.stderr.contains("cannot execute") {
+        assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+        assert!(scratch.read("closed/perf.md").contains("PASS"));
+    }
+}
+
+#[test]
+fn file_too_large_for_its_limit_is_an_error_and_leaves_no_half() {
+    let scratch = Scratch::new("file-limit");
+    scratch.write("ok.csv", RESULTS);
+    // Blocks of 512 bytes, or of 1024.
+    let output = scratch.script("ulimit -f 2; \"$XTASK\" perf ok.csv --report perf.html");
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    assert!(
+        output.last_line().contains("cannot write perf.html, it is left as it was: File too large"),
+        "{}",
+        output.stderr
+    );
+    scratch.assert_clean();
+    assert!(!scratch.path("perf.html").exists());
+}
+
+#[test]
+fn temporary_file_of_a_killed_command_is_removed_by_the_next() {
+    let scratch = Scratch::new("stale-temporary");
+    scratch.write("ok.csv", RESULTS);
+    let own = std::process::id();
+    let (stale, fresh) = (".perf.md.999999999.tmp".to_owned(), ".perf.md.999999998.tmp".to_owned());
+    let (running, other) = (format!(".perf.md.{own}.tmp"), ".perf.md.mine.tmp".to_owned());
+    for name in [&stale, &fresh, &running, &other] {
+        scratch.write(name, "half");
+    }
+    scratch.sh(&format!("touch -d '1 hour ago' {stale} {running} {other}"));
+    assert_eq!(scratch.perf("ok.csv --report perf.md").code, 0);
+    let left = [&stale, &fresh, &running, &other].map(|name| scratch.path(name).exists());
+    assert_eq!(left, [false, true, true, true], "only what nobody writes any more");
 }

@@ -156,3 +156,20 @@ fn repository_that_git_refuses_is_named_with_gits_own_reason() {
         }
     }
 }
+
+#[test]
+fn environment_of_an_upgraded_python_is_made_again() {
+    let fake = fs::read_to_string(crate::support::FAKE_PYTHON).unwrap();
+    let scratch =
+        Scratch::new("upgraded").tool("uv", "#!/bin/sh\nexit 1\n").tool("python3", &fake).tool("python", &fake);
+    let own = format!("command = \"sh '{}'\"\n", crate::support::FAKE_LOCUST);
+    let scratch = scratch.toml(&own, "");
+    let installs = |scratch: &Scratch| {
+        let output = scratch.perf("--max-runs 1");
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        output.stderr.contains("installing locust==")
+    };
+    assert_eq!([installs(&scratch), installs(&scratch)], [true, false]);
+    let scratch = scratch.with("FAKE_UPGRADED", "1");
+    assert_eq!([installs(&scratch), installs(&scratch)], [true, false]);
+}

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::support::{RESULTS, Scratch};
 
@@ -187,4 +188,162 @@ fn a_stranger_on_the_services_port_is_not_measured() {
     );
     scratch.assert_not_started(&["locust"]);
     scratch.assert_clean();
+}
+
+#[test]
+fn signal_that_the_caller_ignores_is_ignored() {
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    let scratch = Scratch::new("nohup").with("FAKE_LOCUST", "loads");
+    for (signal, trap) in [("HUP", "trap '' HUP"), ("INT", "trap '' INT")] {
+        scratch.sh("rm -f pids/locust");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{trap}; exec \"$XTASK\" perf --max-runs 1")]);
+        let command = command.env("XTASK", env!("CARGO_BIN_EXE_xtask"));
+        let child = scratch.prepared(std::mem::replace(command, Command::new("true"))).spawn().unwrap();
+        scratch.wait_for("pids/locust");
+        scratch.sh(&format!("kill -{signal} {}", child.id()));
+        let output = scratch.finish(child);
+        assert_eq!(output.code, 0, "{signal}: {}{}", output.stdout, output.stderr);
+    }
+    scratch.assert_clean();
+}
+
+/// Runs a script of Python that sets signals, and then becomes the program.
+fn with_signals(scratch: &Scratch, script: &str) -> std::process::Child {
+    let mut command = Command::new("python3");
+    let exec = format!(
+        "import os, signal\n{script}\nos.execv({0:?}, [{0:?}, 'perf', '--max-runs', '1'])",
+        env!("CARGO_BIN_EXE_xtask")
+    );
+    command.args(["-c", &exec]);
+    scratch.prepared(command).spawn().unwrap()
+}
+
+#[test]
+fn caller_that_ignores_its_children_changes_nothing() {
+    let scratch = Scratch::new("sigchld");
+    let output = scratch.finish(with_signals(&scratch, "signal.signal(signal.SIGCHLD, signal.SIG_IGN)"));
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    scratch.assert_clean();
+}
+
+#[test]
+fn signal_that_the_caller_blocks_is_heard() {
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    let scratch = Scratch::new("sigterm-blocked").with("FAKE_LOCUST", "waits");
+    let child = with_signals(&scratch, "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])");
+    scratch.wait_for("pids/locust");
+    scratch.sh(&format!("kill -TERM {}", child.id()));
+    let output = scratch.finish(child);
+    assert_eq!(output.code, 143, "{}{}", output.stdout, output.stderr);
+    scratch.assert_no_process_is_left();
+}
+
+#[test]
+fn second_signal_ends_the_grace_time() {
+    let scratch = Scratch::new("second-signal").service("ignores-sigterm").with("FAKE_LOCUST", "waits");
+    let scratch = scratch.toml("stop_timeout = \"500ms\"\n[load]", "stop_timeout = \"1h\"\n[load]");
+    let child = scratch.command("").spawn().unwrap();
+    scratch.wait_for("pids/locust");
+    scratch.sh(&format!("kill -INT {}", child.id()));
+    // The service has got its SIGTERM.
+    scratch.wait_for("pids/sigterm");
+    scratch.sh(&format!("kill -INT {}", child.id()));
+    assert_eq!(scratch.finish(child).code, 130);
+    scratch.assert_no_process_is_left();
+}
+
+#[test]
+fn silent_name_server_delays_neither_the_deadline_nor_a_signal() {
+    let scratch = Scratch::new("silent-names");
+    let may_mount = scratch.script("test \"$(id -u)\" = 0 && unshare -m true 2> /dev/null || exit 77").code != 77;
+    let Ok(silent) = UdpSocket::bind("127.0.0.7:53") else { return };
+    if !may_mount {
+        return;
+    }
+    scratch.write("pids/resolv.conf", "nameserver 127.0.0.7\noptions timeout:30 attempts:5\n");
+    let scratch = scratch.toml("http://127.0.0.1:{port}/health", "http://nowhere.example.org:{port}/health");
+    let scratch = scratch.toml("ready_timeout = \"2m\"", "ready_timeout = \"3s\"");
+    let run = "exec unshare -m sh -c 'mount --bind pids/resolv.conf /etc/resolv.conf && exec \"$XTASK\" perf'";
+    let began = Instant::now();
+    let output = scratch.script(run);
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    assert!(output.last_line().contains("the service is not ready after 3s"), "{}", output.stderr);
+    // A name server has 150 s here.
+    assert!(began.elapsed() < Duration::from_secs(60));
+    let mut command = Command::new("sh");
+    command.args(["-c", run]).env("XTASK", env!("CARGO_BIN_EXE_xtask"));
+    let scratch = scratch.toml("ready_timeout = \"3s\"", "ready_timeout = \"1h\"");
+    scratch.sh("rm -f pids/service");
+    let child = scratch.prepared(command).spawn().unwrap();
+    scratch.wait_for("pids/service");
+    scratch.sh(&format!("kill -INT {}", child.id()));
+    assert_eq!(scratch.finish(child).code, 130);
+    drop(silent);
+    scratch.assert_no_process_is_left();
+}
+
+#[test]
+fn output_that_nobody_reads_delays_neither_the_load_nor_a_signal() {
+    let noisy = |name: &str, then: &str| {
+        let fake = fs::read_to_string(crate::support::FAKE_LOCUST).unwrap();
+        let scratch = Scratch::new(name);
+        scratch.write(
+            "fake.sh",
+            &format!("[ \"$1\" = --version ] || {{ seq 300000; echo > pids/said-all; {then}; }}\n{fake}"),
+        );
+        let own = scratch.path("fake.sh").display().to_string();
+        scratch.toml(crate::support::FAKE_LOCUST, &own)
+    };
+    // The load ends, whoever reads.
+    let scratch = noisy("unread", "true");
+    let child = scratch.command("--max-runs 1 --verbose").spawn().unwrap();
+    scratch.wait_for("target/perf/latest/run-1/run.json");
+    assert_eq!(scratch.finish(child).code, 0);
+    scratch.assert_clean();
+    let scratch = noisy("unread-signal", "sleep 1000");
+    let child = scratch.command("--max-runs 1 --verbose").spawn().unwrap();
+    scratch.wait_for("pids/said-all");
+    std::thread::sleep(Duration::from_secs(1));
+    scratch.sh(&format!("kill -TERM {}", child.id()));
+    scratch.wait_until("its end", || !crate::support::is_running(child.id()));
+    assert_eq!(scratch.finish(child).code, 143);
+    scratch.assert_no_process_is_left();
+}
+
+#[test]
+fn without_proc_a_service_ends_in_time() {
+    let scratch = Scratch::new("without-proc").service("forks-child");
+    let scratch = scratch.toml("stop_timeout = \"500ms\"\n[load]", "stop_timeout = \"1h\"\n[load]");
+    let output = scratch.script(
+        "test \"$(id -u)\" = 0 && unshare -m true 2> /dev/null || exit 77
+        exec unshare -m sh -c 'mount -t tmpfs none /proc && exec \"$XTASK\" perf --max-runs 1'",
+    );
+    assert!([0, 77].contains(&output.code), "{}{}", output.stdout, output.stderr);
+    assert!(!output.stderr.contains("was killed"), "{}", output.stderr);
+    scratch.assert_no_process_is_left();
+}
+
+#[test]
+fn port_that_a_stranger_takes_during_prepare_is_not_measured() {
+    let scratch = Scratch::new("stranger-prepare");
+    let stranger = "import socket, sys, time, os\ns = socket.socket()\ns.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\ns.bind(('127.0.0.1', int(sys.argv[1])))\ns.listen()\nopen('pids/service-child', 'w').write(str(os.getpid()))\nwhile True:\n    c, _ = s.accept()\n    c.recv(1024)\n    c.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n')\n    c.close()\n";
+    scratch.write("stranger.py", stranger);
+    // It takes the port that `prepare` was given, and stays.
+    scratch.replace(
+        "perf.toml",
+        "[service]",
+        "[service]\nprepare = \"setsid -f env -u PERF_GROUP python3 stranger.py {port} > /dev/null 2>&1; while [ ! -s pids/service-child ]; do sleep 0.05; done\"",
+    );
+    // A supervisor outlives a service that cannot have its port.
+    let scratch = scratch.toml("command = \"exec ", "command = \"").toml("--mode ok\"", "--mode ok || sleep 1000\"");
+    let output = scratch.perf("");
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    assert!(output.last_line().contains("is already in use by"), "{}", output.stderr);
+    scratch.assert_not_started(&["locust"]);
+    scratch.kill_noted();
 }

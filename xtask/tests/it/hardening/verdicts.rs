@@ -104,25 +104,29 @@ fn waiting(scratch: &Scratch) -> Child {
 }
 
 #[test]
-fn target_folder_that_vanishes_ends_the_run_and_frees_no_turn() {
+fn turn_outlives_the_target_folder() {
     let scratch = Scratch::new("vanishes").toml(
         "[service]",
-        "[service]\nbuild = \"echo $$ > pids/build-child; while [ ! -f pids/go ]; do sleep 0.05; done\"",
+        "[service]\nprepare = \"echo $$ > pids/build-child; while [ ! -f pids/go ]; do sleep 0.05; done\"",
     );
-    let scratch = scratch.with("FAKE_LOCUST", "waits");
     let first = scratch.command("").spawn().unwrap();
     scratch.wait_for("pids/build-child");
-    scratch.wait_for("target/perf/locust-version.log");
     scratch.sh("rm -rf target");
     let second = waiting(&scratch);
     scratch.write("pids/go", "go");
-    scratch.wait_for("pids/locust");
+    assert_eq!(scratch.finish(first).code, 2);
+    assert_eq!(scratch.finish(second).code, 0);
+    scratch.assert_no_process_is_left();
+}
+
+#[test]
+fn run_folder_that_vanishes_ends_the_run() {
+    let scratch = Scratch::new("vanishes-later").with("FAKE_LOCUST", "waits");
+    let child = scratch.loading("");
     scratch.sh("rm -rf target");
-    let output = scratch.finish(first);
-    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
-    assert!(output.last_line().contains("was removed during the load: run it again"), "{}", output.stderr);
-    scratch.sh(&format!("kill -TERM {}", second.id()));
-    assert_eq!(scratch.finish(second).code, 143);
+    assert_eq!(scratch.finish(child).code, 2);
+    let said = scratch.read("pids/said");
+    assert!(said.lines().last().unwrap().contains("/run-1 was removed during the load: run it again"), "{said}");
     scratch.assert_no_process_is_left();
 }
 

@@ -1,0 +1,65 @@
+//! One value on both sides.
+
+use crate::stats::ERROR;
+use crate::stats::estimate::{Difference, Interval, Scale, Worse, estimate};
+
+/// The number of runs on each side.
+#[derive(Clone, Copy)]
+pub(super) struct Runs {
+    pub(super) baseline: usize,
+    pub(super) candidate: usize,
+}
+
+/// A value on both sides, and how far it changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Contrast {
+    pub(super) baseline: f64,
+    pub(super) candidate: f64,
+    pub(super) scale: Scale,
+    /// In percent of the baseline, or in the unit of the values if a run has 0.
+    pub(super) interval: Interval,
+    /// The probability of such a rise if there is none.
+    pub(super) p_value: f64,
+}
+
+impl Runs {
+    /// `None` unless both lists have a value for each run, and two runs on one side show the noise.
+    pub(super) fn contrast(self, before: &[f64], now: &[f64], paired: bool) -> Option<Contrast> {
+        if before.len() != self.baseline || now.len() != self.candidate {
+            return None;
+        }
+        let has_zero = before.iter().chain(now).any(|value| *value <= 0.0);
+        let scale = if has_zero { Scale::Difference } else { Scale::Ratio };
+        let difference = if paired { Difference::paired } else { Difference::between }(scale, before, now)?;
+        Some(Contrast {
+            baseline: estimate(scale, before),
+            candidate: estimate(scale, now),
+            scale,
+            interval: difference.interval(ERROR),
+            p_value: difference.p_value(Worse::Higher),
+        })
+    }
+}
+
+impl Contrast {
+    /// By how much the value is larger than before; infinite if it was 0.
+    pub(super) fn factor(&self) -> f64 {
+        match (self.baseline > 0.0, self.candidate > 0.0) {
+            (true, _) => self.candidate / self.baseline,
+            (false, true) => f64::INFINITY,
+            (false, false) => 1.0,
+        }
+    }
+
+    /// The upper end of the interval, in the unit of the values.
+    pub(super) fn highest_rise(&self) -> f64 {
+        match self.scale {
+            Scale::Ratio => self.baseline * self.interval.high / 100.0,
+            Scale::Difference => self.interval.high,
+        }
+    }
+
+    pub(super) fn rise(&self) -> f64 {
+        self.candidate - self.baseline
+    }
+}

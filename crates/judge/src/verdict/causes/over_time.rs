@@ -1,0 +1,105 @@
+//! Whether a run gets slower the longer it lasts.
+
+use crate::baseline::file::HALVES;
+use crate::model::run::{Moment, Run};
+use crate::stats::estimate::{Interval, Scale};
+use crate::verdict::causes::{Kind, Sides, Tested};
+
+/// The least factor between the second half and the first, beyond the baseline's.
+const LEAST_FACTOR: f64 = 1.15;
+
+/// The share of the variance over time that a step must explain to be named by its moment.
+const STEP_FIT: f64 = 0.7;
+
+/// By how much more a step must explain than a steady rise.
+const STEP_LEAD: f64 = 0.1;
+
+/// The moments of different runs lie within this share of the run.
+const SAME_MOMENT: f64 = 0.15;
+
+pub(super) fn over_time(sides: &Sides) -> Option<Tested> {
+    let [first, second] = HALVES.map(|half| sides.baseline.aggregated.get(half));
+    let before: Vec<f64> = second?.iter().zip(first?).map(|(second, first)| second / first).collect();
+    let halves: Option<Vec<[f64; 2]>> = sides.runs.iter().map(|run| run.halves_ms).collect();
+    let halves = halves?;
+    let now: Vec<f64> = halves.iter().map(|[first, second]| second / first).collect();
+    let contrast = sides.contrast(&before, &now)?;
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let rise = |half: usize, before: &[f64]| {
+        let now: Vec<f64> = halves.iter().map(|halves| halves[half]).collect();
+        (mean(&now) - mean(before)).max(0.0)
+    };
+    let (first_rise, second_rise) = (rise(0, first?), rise(1, second?));
+    // What grows steadily from nothing adds three times as much in the second half as in the first.
+    let part = (2.0 * (second_rise - first_rise) / (second_rise + first_rise).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
+    let part = if contrast.factor() >= LEAST_FACTOR { part } else { 0.0 };
+    let in_percent = |factor: f64| 100.0 * (factor - 1.0);
+    let mut tested = Tested::of(Kind::OverTime { from_s: step(sides.runs) }, &contrast, part);
+    tested.cause.baseline = in_percent(contrast.baseline);
+    tested.cause.candidate = in_percent(contrast.candidate);
+    // The interval was of the factor between both sides, in percent.
+    let end = |percent: f64| contrast.baseline * percent;
+    if contrast.scale == Scale::Ratio {
+        tested.cause.scale = Scale::Difference;
+        let Interval { low, high } = contrast.interval;
+        tested.cause.interval = Interval { low: end(low), high: end(high) };
+    }
+    Some(tested)
+}
+
+/// The moment from which on the runs were slow, if all of them changed at once and at about the same time.
+fn step(runs: &[Run]) -> Option<f64> {
+    let steps: Vec<f64> = runs.iter().map(|run| step_of(&run.moments)).collect::<Option<_>>()?;
+    let length = runs.iter().filter_map(|run| run.moments.last()).map(|last| last.until_s).reduce(f64::max)?;
+    let [least, most] = [f64::min, f64::max].map(|pick| steps.iter().copied().reduce(pick).unwrap_or(0.0));
+    (most - least <= SAME_MOMENT * length).then(|| steps.iter().sum::<f64>() / steps.len() as f64)
+}
+
+/// Fits two levels and a straight line to the logarithms of the means, by least squares weighted by requests.
+fn step_of(moments: &[Moment]) -> Option<f64> {
+    const LEAST_MOMENTS: usize = 8;
+    let points: Vec<(f64, f64, f64)> = moments
+        .iter()
+        .filter(|moment| moment.requests > 0 && moment.mean_ms > 0.0)
+        .map(|moment| (moment.until_s, moment.mean_ms.ln(), moment.requests as f64))
+        .collect();
+    if points.len() < LEAST_MOMENTS {
+        return None;
+    }
+    let all = Level::of(&points);
+    let explained = |at: usize| {
+        let (before, after) = points.split_at(at);
+        1.0 - (Level::of(before).squares + Level::of(after).squares) / all.squares.max(f64::MIN_POSITIVE)
+    };
+    let at = (2..points.len() - 1).max_by(|a, b| explained(*a).total_cmp(&explained(*b)))?;
+    let is_up = Level::of(&points[at..]).mean > Level::of(&points[..at]).mean + LEAST_FACTOR.ln();
+    let is_step = explained(at) >= STEP_FIT && explained(at) >= line_fit(&points, &all) + STEP_LEAD;
+    (is_up && is_step).then(|| points[at - 1].0)
+}
+
+/// The weighted mean of some points and the sum of their squared distances from it.
+struct Level {
+    mean: f64,
+    squares: f64,
+}
+
+impl Level {
+    fn of(points: &[(f64, f64, f64)]) -> Level {
+        let weight: f64 = points.iter().map(|(_, _, weight)| weight).sum();
+        let mean = points.iter().map(|(_, value, weight)| value * weight).sum::<f64>() / weight;
+        let squares = points.iter().map(|(_, value, weight)| weight * (value - mean).powi(2)).sum();
+        Level { mean, squares }
+    }
+}
+
+/// The share of the variance that a straight line explains.
+fn line_fit(points: &[(f64, f64, f64)], all: &Level) -> f64 {
+    let weight: f64 = points.iter().map(|(_, _, weight)| weight).sum();
+    let middle = points.iter().map(|(time, _, weight)| time * weight).sum::<f64>() / weight;
+    let (mut of_time, mut of_both) = (0.0, 0.0);
+    for (time, value, weight) in points {
+        of_time += weight * (time - middle).powi(2);
+        of_both += weight * (time - middle) * (value - all.mean);
+    }
+    of_both * of_both / (of_time * all.squares).max(f64::MIN_POSITIVE)
+}

@@ -1,0 +1,147 @@
+//! What each request takes of the service and of the machine.
+
+use crate::model::run::{Metric, Usage};
+use crate::verdict::causes::contrast::Contrast;
+use crate::verdict::causes::{Kind, Sides, Slowdown, Tested};
+
+/// A counter's least factor, and its least rise per request: a rarer event cannot slow the requests.
+const COUNTER_FACTOR: f64 = 1.1;
+const COUNTER_RISE: f64 = 0.01;
+
+/// The least rise of the connections opened for each request.
+const CONNECTIONS_RISE: f64 = 0.1;
+
+/// The least factor of the CPU time, and the same if others took the CPU: two threads that share a core slow each other.
+const CPU_FACTOR: f64 = 1.1;
+const CPU_FACTOR_ON_BUSY_MACHINE: f64 = 1.5;
+
+/// A service waits if its CPU time can account for less than this part of the slowdown.
+const WAITING_CPU: f64 = 0.5;
+
+/// From so many more percent of the cores on, others may be why a service waits.
+const OTHERS_RISE_PCT: f64 = 10.0;
+
+/// The ticks of the kernel's clock that a run must count: fewer are too coarse. A tick is 10 ms.
+const LEAST_TICKS: f64 = 20.0;
+const TICK_MS: f64 = 10.0;
+
+const SWITCHES_FACTOR: f64 = 1.3;
+const SWITCHES_RISE: f64 = 0.5;
+
+const MEMORY_FACTOR: f64 = 1.3;
+const MEMORY_RISE_MB: f64 = 10.0;
+
+/// Switches and memory go with a cause, and are none: they never account for half.
+const INDIRECT: f64 = 0.4;
+
+/// The least factor per second of what rose for each request. What happens so often per second whatever the load is
+/// happens more often for each request if there are fewer of them.
+const FACTOR_PER_SECOND: f64 = 1.05;
+
+impl Sides<'_> {
+    fn used(&self, of: fn(&Usage) -> &[f64]) -> Option<Contrast> {
+        self.contrast(of(self.used_before?), of(self.used_now?))
+    }
+
+    /// Whether it also rose per second, and does not only seem to because there were fewer requests.
+    fn rose_per_second(&self, before: &[f64], now: &[f64]) -> bool {
+        let per_second = |values: &[f64], rates: &[f64]| -> Vec<f64> {
+            values.iter().zip(rates).map(|(value, rate)| value * rate).collect()
+        };
+        let before = per_second(before, self.baseline.total_runs(Metric::RequestsPerSec));
+        let contrast = self.contrast(&before, &per_second(now, &self.total(Metric::RequestsPerSec)));
+        let rose =
+            |contrast: &Contrast| contrast.factor() >= FACTOR_PER_SECOND && contrast.p_value <= super::FAMILY_ERROR;
+        contrast.as_ref().is_some_and(rose)
+    }
+
+    fn others_rose(&self) -> bool {
+        let mean = |usage: Option<&Usage>| {
+            let others = &usage?.others_pct;
+            Some(others.iter().sum::<f64>() / others.len().max(1) as f64)
+        };
+        let rise = mean(self.used_now).zip(mean(self.used_before)).map(|(now, before)| now - before);
+        rise.is_some_and(|rise| rise >= OTHERS_RISE_PCT)
+    }
+}
+
+pub(super) fn counters(sides: &Sides, slowdown: &Slowdown) -> Vec<Tested> {
+    let (Some(before), Some(now)) = (sides.used_before, sides.used_now) else { return Vec::new() };
+    let mut tested = Vec::new();
+    for (name, values) in &now.counters_per_request {
+        // A counter that the baseline's service did not have counted nothing there.
+        let none = vec![0.0; sides.baseline.total_runs(Metric::P95).len()];
+        let has_counters = !before.counters_per_request.is_empty();
+        let Some(before) = before.counters_per_request.get(name).or(has_counters.then_some(&none)) else { continue };
+        let Some(contrast) = sides.contrast(before, values) else { continue };
+        let is_more = contrast.factor() >= COUNTER_FACTOR && contrast.rise() >= COUNTER_RISE;
+        let is_cause = is_more && sides.rose_per_second(before, values);
+        let part = if is_cause { slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
+        tested.push(Tested::of(Kind::Counter(name.clone()), &contrast, part));
+    }
+    tested
+}
+
+pub(super) fn connections(sides: &Sides, slowdown: &Slowdown) -> Option<Tested> {
+    let contrast = sides.used(|usage| &usage.connections_per_request)?;
+    let is_cause = contrast.rise() >= CONNECTIONS_RISE;
+    let part = if is_cause { slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
+    Some(Tested::of(Kind::Connections, &contrast, part))
+}
+
+/// If the CPU time rose enough, the service computes more. If the CPU time cannot be why, while the response time rose, the
+/// service waits: for a database, a lock, the network, or in a sleep.
+pub(super) fn cpu_or_waiting(sides: &Sides, slowdown: &Slowdown) -> Option<Tested> {
+    let cpu = sides.used(|usage| &usage.cpu_ms_per_request)?;
+    let others_rose = sides.others_rose();
+    let requests = sides.total(Metric::TotalRequests);
+    let requests = requests.iter().sum::<f64>() / requests.len() as f64;
+    let rise_ms = slowdown.mean.rise().max(f64::MIN_POSITIVE);
+    // Whoever is under way may have waited for the CPU time of all others that are.
+    let part = |cpu_ms: f64| (cpu_ms * slowdown.under_way / rise_ms).clamp(0.0, 1.0);
+    let least = if others_rose { CPU_FACTOR_ON_BUSY_MACHINE } else { CPU_FACTOR };
+    let is_fine = cpu.candidate * requests >= LEAST_TICKS * TICK_MS;
+    // Each end of the window falls between two ticks.
+    let most_ms = cpu.highest_rise().max(0.0) + 2.0 * TICK_MS / requests;
+    let waits = slowdown.is_mean_up() && !others_rose && part(most_ms) < WAITING_CPU;
+    let computes = is_fine && cpu.factor() >= least && cpu.interval.low > 0.0;
+    Some(if waits && !(computes && part(cpu.rise()) >= super::LEAST_PART) {
+        let kind = Kind::Waiting { cpu_ms: [cpu.baseline, cpu.candidate] };
+        Tested::of(kind, &slowdown.mean, 1.0 - part(cpu.rise()))
+    } else {
+        Tested::of(Kind::Cpu, &cpu, if computes { part(cpu.rise()) } else { 0.0 })
+    })
+}
+
+pub(super) fn switches(sides: &Sides, slowdown: &Slowdown) -> Vec<Tested> {
+    let (Some(before), Some(now)) = (sides.used_before, sides.used_now) else { return Vec::new() };
+    let test = |kind: Kind, before: &[f64], now: &[f64], may_be_others: bool| {
+        let contrast = sides.contrast(before, now)?;
+        let is_more = contrast.factor() >= SWITCHES_FACTOR && contrast.rise() >= SWITCHES_RISE;
+        let is_cause = is_more && !may_be_others && sides.rose_per_second(before, now);
+        let part = if is_cause { INDIRECT * slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
+        Some(Tested::of(kind, &contrast, part))
+    };
+    let voluntary = [before, now].map(|usage| &usage.voluntary_switches_per_request);
+    let involuntary = [before, now].map(|usage| &usage.involuntary_switches_per_request);
+    [
+        test(Kind::VoluntarySwitches, voluntary[0], voluntary[1], false),
+        test(Kind::InvoluntarySwitches, involuntary[0], involuntary[1], sides.others_rose()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+pub(super) fn memory(sides: &Sides, slowdown: &Slowdown) -> Vec<Tested> {
+    let mut tested = Vec::new();
+    let mut test = |kind: Kind, contrast: Option<Contrast>| {
+        let Some(contrast) = contrast else { return };
+        let is_cause = contrast.factor() >= MEMORY_FACTOR && contrast.rise() >= MEMORY_RISE_MB;
+        let part = if is_cause { INDIRECT * slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
+        tested.push(Tested::of(kind, &contrast, part));
+    };
+    test(Kind::MemoryGrowth, sides.used(|usage| &usage.memory_growth_mb));
+    test(Kind::PeakMemory, sides.used(|usage| &usage.peak_memory_mb));
+    tested
+}

@@ -1,0 +1,97 @@
+//! What changed with a slowdown, in every format.
+
+use expect_test::expect;
+use judge::stats::estimate::{Interval, Scale};
+use judge::verdict::causes::{Cause, Kind, Shape};
+use report::formats::github::{self, Places};
+use report::formats::terminal::{self, Screen, Verbosity};
+use report::{Background, FailedRequests, Format, Report, View};
+use serde_json::Value;
+
+use crate::cases::case;
+use crate::json::Schema;
+
+fn cause(kind: Kind, endpoint: Option<&str>, [baseline, candidate]: [f64; 2], scale: Scale, ends: [f64; 2]) -> Cause {
+    let interval = Interval { low: ends[0], high: ends[1] };
+    Cause { kind, endpoint: endpoint.map(str::to_owned), baseline, candidate, scale, interval, part: 1.0 }
+}
+
+/// One of each kind.
+fn causes() -> Vec<Cause> {
+    let claims = Some("GET /claims");
+    let share = Kind::Endpoint { share_pct: 81.2, share_interval: Interval { low: 74.0, high: 88.4 } };
+    vec![
+        cause(Kind::Counter("db_queries".to_owned()), None, [1.0, 11.0], Scale::Ratio, [980.0, 1020.0]),
+        cause(Kind::AnswerBytes { others: 2 }, claims, [210.0, 2100.0], Scale::Ratio, [890.0, 910.0]),
+        cause(Kind::Connections, None, [0.0, 1.0], Scale::Difference, [0.98, 1.02]),
+        cause(Kind::Failures, claims, [0.5, 12.5], Scale::Difference, [9.0, 15.25]),
+        cause(Kind::OverTime { from_s: Some(12.2) }, None, [1.0, 97.0], Scale::Difference, [80.0, 112.0]),
+        cause(Kind::OverTime { from_s: None }, None, [-1.0, 50.0], Scale::Difference, [30.0, 70.0]),
+        cause(share, claims, [45.1, 98.0], Scale::Difference, [50.0, 55.8]),
+        cause(Kind::Cpu, None, [2.1, 2.95], Scale::Ratio, [36.8, 44.3]),
+        cause(Kind::Waiting { cpu_ms: [1.52, 1.55] }, None, [5.1, 35.2], Scale::Ratio, [500.0, 700.0]),
+        cause(Kind::VoluntarySwitches, None, [3.0, 14.0], Scale::Ratio, [300.0, 420.0]),
+        cause(Kind::InvoluntarySwitches, None, [0.05, 0.5], Scale::Ratio, [800.0, 1000.0]),
+        cause(Kind::MemoryGrowth, None, [0.0, 35.0], Scale::Difference, [30.0, 40.0]),
+        cause(Kind::PeakMemory, None, [44.0, 120.0], Scale::Ratio, [160.0, 190.0]),
+        cause(Kind::Shape(Shape::Factor(1.402)), None, [40.0, 56.0], Scale::Ratio, [38.0, 43.0]),
+        cause(Kind::Shape(Shape::Shift(30.1)), claims, [40.0, 70.0], Scale::Difference, [29.0, 31.0]),
+        cause(Kind::Shape(Shape::Tail), None, [40.0, 41.0], Scale::Ratio, [0.0, 120.0]),
+        cause(
+            Kind::Shape(Shape::SecondCloud { requests_pct: 7.5, from_ms: 300.0 }),
+            None,
+            [40.0, 41.0],
+            Scale::Ratio,
+            [0.0, 600.0],
+        ),
+    ]
+}
+
+fn with<T>(causes: Option<Vec<Cause>>, read: impl FnOnce(&View) -> T) -> T {
+    let failure = FailedRequests {
+        endpoint: "GET /claims".to_owned(),
+        error: "HTTPError('500 Server Error')".to_owned(),
+        times: 90,
+        requests: Some(700),
+    };
+    let background = Background { causes, failures: vec![failure], ..Background::default() };
+    case("a failure of several runs")
+        .report(|report| read(&View::of(&Report { background: &background, ..report.clone() })))
+}
+
+#[test]
+fn causes_are_in_every_format() {
+    with(Some(causes()), |view| {
+        let text = terminal::render(view, Verbosity::Verbose, Screen::default());
+        let text = anstream::adapter::strip_str(&text).to_string();
+        let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("changed: ")).collect();
+        expect![[r#""#]].assert_eq(&(lines.join("\n") + "\n"));
+        assert_eq!(lines.len(), causes().len());
+        let [page, comment, junit] = [Format::Html, Format::Markdown, Format::Junit].map(|format| format.render(view));
+        for (name, text) in [("page", page), ("comment", comment), ("JUnit", junit)] {
+            for words in ["db_queries", "brings 81% of the slowdown (interval 74..88)", "keep-alive may be lost"] {
+                assert!(text.replace("\\_", "_").contains(words), "{name} lacks {words}");
+            }
+        }
+        let annotations = github::annotations(view, &Places::default());
+        assert_eq!(annotations.matches("::notice title=What changed::").count(), 1, "{annotations}");
+        let json: Value = serde_json::from_str(&Format::Json.render(view)).unwrap();
+        Schema::read().assert_accepts("causes", &json);
+        assert_eq!(json["what_changed"].as_array().unwrap().len(), causes().len());
+        assert_eq!(json["what_changed"][0]["counter"], "db_queries");
+    });
+}
+
+#[test]
+fn slowdown_that_nothing_explains_is_reported_as_such() {
+    with(Some(Vec::new()), |view| {
+        let text = terminal::render(view, Verbosity::Normal, Screen::default());
+        assert!(text.contains(": nothing that was measured explains it\n"), "{text}");
+        assert!(Format::Html.render(view).contains("<li>Nothing that was measured explains it</li>"));
+    });
+    with(None, |view| {
+        for format in [Format::Html, Format::Markdown, Format::Junit] {
+            assert!(!format.render(view).contains("nothing that was measured"), "{format:?}");
+        }
+    });
+}

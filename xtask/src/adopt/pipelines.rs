@@ -1,0 +1,66 @@
+//! The CI systems of the other repository.
+
+use std::fs;
+
+use anyhow::Result;
+use judge::model::program;
+
+use crate::adopt::ci_job::CiJob;
+use crate::adopt::edits::{Destination, Edit};
+use crate::adopt::{gitlab, workflow};
+use crate::sys::files;
+
+/// A CI system for which adopt writes no job.
+struct Other {
+    /// The file or folder that shows its use.
+    file: &'static str,
+    /// The section of docs/ci.md.
+    section: &'static str,
+}
+
+const OTHERS: [Other; 6] = [
+    Other { file: "Jenkinsfile", section: "Jenkins" },
+    Other { file: "azure-pipelines.yml", section: "Azure Pipelines" },
+    Other { file: ".azure-pipelines", section: "Azure Pipelines" },
+    Other { file: "bitbucket-pipelines.yml", section: "Bitbucket Pipelines" },
+    Other { file: ".buildkite", section: "Buildkite" },
+    Other { file: ".teamcity", section: "TeamCity" },
+];
+
+/// The jobs of the CI systems that the repository uses; of GitHub if it uses none. For a system without a template, the
+/// last edit advises its section of docs/ci.md.
+pub(crate) fn edits(destination: &Destination, job: &CiJob) -> Result<Vec<Edit>> {
+    let is_there = |file: &str| fs::symlink_metadata(destination.top.join(file)).is_ok();
+    let uses_gitlab = is_there(gitlab::CONFIG);
+    let others: Vec<&Other> = OTHERS.iter().filter(|other| is_there(other.file)).collect();
+    let mut edits = Vec::new();
+    if uses_gitlab {
+        edits.extend(gitlab::edits(destination, job)?);
+    }
+    if has_workflows(destination) || !(uses_gitlab || !others.is_empty()) {
+        edits.push(workflow::edit(destination, job));
+    }
+    let is_written = edits.iter().any(|edit| !edit.files.is_empty());
+    if let Some(edit) = edits.first_mut().filter(|_| is_written) {
+        let advice = job.python_advice();
+        edit.advice.extend(advice);
+    }
+    edits.extend(others.into_iter().map(|other| by_hand(destination, other)));
+    Ok(edits)
+}
+
+fn has_workflows(destination: &Destination) -> bool {
+    fs::read_dir(destination.top.join(".github/workflows")).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+fn by_hand(destination: &Destination, other: &Other) -> Edit {
+    let Other { file, section } = other;
+    let edit = Edit::kept(*file);
+    let text = files::read_to_string(&destination.top.join(file)).unwrap_or_default();
+    if text.contains(&format!("{} perf", program::name())) {
+        return edit;
+    }
+    edit.advising(vec![format!(
+        "{file} is there: docs/ci.md of the gate has the three commands for it, in \"{section}\""
+    )])
+}

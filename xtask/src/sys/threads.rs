@@ -1,0 +1,79 @@
+//! How often the threads of processes were taken from their cores, from Linux's `/proc`.
+
+use std::collections::HashMap;
+use std::fs;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Switches {
+    pub voluntary: u64,
+    pub involuntary: u64,
+}
+
+/// Adds up the switches of all threads, also of those that have ended meanwhile. What a thread did between the last
+/// reading and its end is lost, and so is a thread that no reading met.
+#[derive(Debug, Default)]
+pub struct SwitchCounter {
+    /// By process and thread.
+    last: HashMap<(i32, i32), Switches>,
+    sum: Switches,
+}
+
+impl SwitchCounter {
+    pub(crate) fn read(&mut self, pids: impl IntoIterator<Item = i32>) -> Switches {
+        let mut now = HashMap::new();
+        for pid in pids {
+            for tid in threads(pid) {
+                if let Some(switches) = switches(pid, tid) {
+                    now.insert((pid, tid), switches);
+                }
+            }
+        }
+        self.take(now)
+    }
+
+    fn take(&mut self, now: HashMap<(i32, i32), Switches>) -> Switches {
+        for (thread, switches) in &now {
+            let last = self.last.get(thread).copied().unwrap_or_default();
+            // An id may be given out again.
+            self.sum.voluntary += switches.voluntary.saturating_sub(last.voluntary);
+            self.sum.involuntary += switches.involuntary.saturating_sub(last.involuntary);
+        }
+        self.last = now;
+        self.sum
+    }
+}
+
+fn threads(pid: i32) -> Vec<i32> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn switches(pid: i32, tid: i32) -> Option<Switches> {
+    parse_status(&fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).ok()?)
+}
+
+/// Parses the two last lines of a status, as `proc_pid_status(5)` describes it.
+fn parse_status(status: &str) -> Option<Switches> {
+    let count = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    Some(Switches { voluntary: count("voluntary_ctxt_switches:")?, involuntary: count("nonvoluntary_ctxt_switches:")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switches_of_ended_threads_stay_in_the_sum() {
+        let switches = |voluntary, involuntary| Switches { voluntary, involuntary };
+        let mut counter = SwitchCounter::default();
+        let read = |counter: &mut SwitchCounter, threads: &[(i32, Switches)]| {
+            counter.take(threads.iter().map(|(tid, switches)| ((1, *tid), *switches)).collect())
+        };
+        assert_eq!(read(&mut counter, &[(1, switches(10, 1)), (2, switches(5, 0))]), switches(15, 1));
+        assert_eq!(read(&mut counter, &[(1, switches(12, 2))]), switches(17, 2));
+        assert_eq!(read(&mut counter, &[(1, switches(12, 2)), (3, switches(4, 4))]), switches(21, 6));
+        let status = "Name:\tsh\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t12\n";
+        assert_eq!(parse_status(status), Some(switches(150, 12)));
+        assert_eq!(parse_status("Name:\tsh\n"), None);
+    }
+}
