@@ -47,7 +47,7 @@ fn a_slowdown_is_red_and_an_improvement_green() {
         );
         // In the one order, then in the other.
         let loads = output.stderr.lines().filter(|line| line.starts_with("load-testing "));
-        let order: Vec<bool> = loads.map(|line| line.contains(" of this tree ")).collect();
+        let order: Vec<bool> = loads.map(|line| line.contains(" of this tree")).collect();
         assert_eq!(order, [true, false, false, true], "{}", output.stderr);
         scratch.assert_clean();
         // The same again, without load; or this tree's runs alone, where a baseline is named.

@@ -47,7 +47,7 @@ fn a_candidate_is_judged_against_the_anchor_too() {
     let cases = [
         ("", 1290, 0, "PASS: p95 +7.6% (limit +20%), all metrics within their limits"),
         ("[drift]\np95 = \"25%\"\n", 1240, 0, "PASS: p95 +3.5% (limit +20%), all metrics within their limits"),
-        ("[drift]\np95 = \"25%\"\n", 1290, 1, "FAIL: p95 drifted +29% (drift limit +25%) since "),
+        ("[drift]\np95 = \"25%\"\n", 1290, 1, "FAIL: p95 +29% since 2026-01-01 (drift limit +25%): 2 accepted updates +20%, this change +7.6%"),
         (
             "[drift]\np95 = \"25%\"\nsince = \"v*\"\n",
             1290,
@@ -57,7 +57,7 @@ fn a_candidate_is_judged_against_the_anchor_too() {
         ("[drift]\np95 = \"25%\"\nsince = \"2026-02-10\"\n", 1290, 0, "PASS: p95 +7.6%"),
         // The baseline itself is no anchor: the comparison with it says all.
         ("[drift]\np95 = \"5%\"\nsince = \"2026-03-10\"\n", 1290, 0, "PASS: p95 +7.6% (limit +20%), all metrics"),
-        ("[drift]\np95 = \"warn 25%\"\n", 1290, 0, "(drift limit +25%, only warns): 2 accepted updates +20%"),
+        ("[drift]\np95 = \"warn 25%\"\n", 1290, 0, "; p95 +29% since 2026-01-01 (drift limit "),
         ("[drift]\nerror_rate = \"5pp\"\n", 1290, 0, "PASS: p95 +7.6% (limit +20%), all metrics within their limits"),
     ];
     for (number, (drift, p95_ms, code, last)) in cases.into_iter().enumerate() {
