@@ -37,16 +37,16 @@ pub(crate) fn edits(
 ) -> Result<Vec<Edit>> {
     let Destination { top, folder, inside } = destination;
     let mut edits = Vec::new();
-    let build = match built {
+    let build_lines = match built {
         Some(present) if present.is_separate() => not_ignored(at_top, &[SEPARATE_BUILD]),
         Some(_) => not_ignored(at_top, &IGNORE_LINES[..1]),
         None => Vec::new(),
     };
     let mut lines = not_ignored(in_folder, &IGNORE_LINES);
     if inside.is_empty() {
-        lines.extend(build.into_iter().filter(|line| *line != IGNORE_LINES[0].line));
+        lines.extend(build_lines.into_iter().filter(|line| *line != IGNORE_LINES[0].line));
     } else if built.is_some() {
-        edits.push(append(top, "", ".gitignore", &build)?);
+        edits.push(append(top, "", ".gitignore", &build_lines)?);
     }
     edits.push(append(folder, inside, ".gitignore", &lines)?);
     let merge = git::read(in_folder, &["check-attr", "merge", "--", "perf_baseline.json"])?.unwrap_or_default();

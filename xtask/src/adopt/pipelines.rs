@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::Result;
 use judge::model::program;
 
-use crate::adopt::ci_job::CiJob;
+use crate::adopt::ci_job::{CiJob, Install};
 use crate::adopt::edits::{Destination, Edit};
 use crate::adopt::{gitlab, workflow};
 use crate::sys::files;
@@ -37,13 +37,14 @@ pub(crate) fn edits(destination: &Destination, job: &CiJob) -> Result<Vec<Edit>>
     if uses_gitlab {
         edits.extend(gitlab::edits(destination, job)?);
     }
-    if has_workflows(destination) || !(uses_gitlab || !others.is_empty()) {
+    let uses_github = has_workflows(destination) || (!uses_gitlab && others.is_empty());
+    if uses_github {
         edits.push(workflow::edit(destination, job));
     }
-    let is_written = edits.iter().any(|edit| !edit.files.is_empty());
-    if let Some(edit) = edits.first_mut().filter(|_| is_written) {
-        let advice = job.python_advice();
-        edit.advice.extend(advice);
+    // GitLab's job takes the Python of its image, unless pip installs the gate there.
+    let takes_python = uses_github || (uses_gitlab && matches!(job.install, Install::Pip(_)));
+    if takes_python && let Some(edit) = edits.iter_mut().find(|edit| !edit.files.is_empty()) {
+        edit.advice.extend(job.python_advice());
     }
     edits.extend(others.into_iter().map(|other| by_hand(destination, other)));
     Ok(edits)

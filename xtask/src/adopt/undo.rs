@@ -31,12 +31,8 @@ pub(crate) fn lines(destination: &Destination, at_top: &Shell, edits: &[Edit]) -
     let at = quoted(&top.display().to_string());
     let mut text = String::new();
     if !made.is_empty() {
-        let _ = write!(
-            text,
-            "\n  cd {at} && rm -rf {} {}",
-            joined(&made),
-            quoted(&format!("{}target/perf", destination.inside))
-        );
+        made.extend(results(destination));
+        let _ = write!(text, "\n  cd {at} && rm -rf {}", joined(&made));
     }
     if !changed.is_empty() {
         let _ = write!(text, "\n  git -C {at} checkout -- {}", joined(&changed));
@@ -45,6 +41,15 @@ pub(crate) fn lines(destination: &Destination, at_top: &Shell, edits: &[Edit]) -
         let _ = write!(text, "\n  # and take the added lines out of {}", joined(&by_hand));
     }
     Ok(if text.is_empty() { text } else { format!("\n\nTo undo all of this before it is committed:{text}") })
+}
+
+/// The folders that the gate and its build will make: `target`, or the part of the gate if there is one already.
+fn results(destination: &Destination) -> BTreeSet<String> {
+    let results = |folder: &Path, inside: &str| {
+        let own = if folder.join("target").exists() { "target/perf" } else { "target" };
+        format!("{inside}{own}")
+    };
+    [results(&destination.top, ""), results(&destination.folder, &destination.inside)].into()
 }
 
 fn relative(top: &Path, path: &Path) -> String {

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use anyhow::{Result, bail};
-use judge::model::program;
 use judge::stats::estimate::Difference;
 use judge::verdict::bisect::{Ending, Pair};
 use judge::verdict::compare::ERROR;
@@ -11,6 +10,7 @@ use report::formats::github;
 use report::view::words::{change_text, count, interval_words};
 
 use crate::commands::bisect_rounds::{Bisection, FollowedSeries};
+use crate::commands::measurement::command_again;
 use crate::commands::outcome::Outcome;
 use crate::sys::ci;
 
@@ -65,11 +65,9 @@ impl BisectResult<'_> {
         }
         text.push_str(&self.skipped());
         if is_less(step, gap) {
-            let (program, [good, bad]) = (program::name(), [0, range.len()].map(|end| range.shown(end)));
-            let _ = writeln!(
-                text,
-                "note: other commits changed it too: `{program} bisect {commit} {bad}`, or `{program} bisect {good} {before}`"
-            );
+            let [good, bad] = [0, range.len()].map(|end| range.shown(end));
+            let (later, earlier) = (self.command(&commit, &bad), self.command(&good, &before));
+            let _ = writeln!(text, "note: other commits changed it too: `{later}`, or `{earlier}`");
         }
         let _ = write!(text, "next: `git show {commit}`");
         text
@@ -126,6 +124,16 @@ impl BisectResult<'_> {
             }
         }
         text
+    }
+
+    /// The command that follows the same series between other commits.
+    fn command(&self, good: &str, bad: &str) -> String {
+        let mut command = command_again(&self.bisection.flags.perf);
+        command.words.extend(["--metric".to_owned(), self.series.metric.to_string()]);
+        command
+            .words
+            .extend(self.series.endpoint.iter().flat_map(|endpoint| ["--endpoint".to_owned(), endpoint.clone()]));
+        command.of(&format!("bisect {good} {bad}"))
     }
 
     fn change(&self, difference: &Difference) -> String {

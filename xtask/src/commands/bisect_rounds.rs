@@ -7,7 +7,7 @@ use anyhow::{Context as _, Error, Result, ensure};
 use judge::model::run::{Metric, Run};
 use judge::model::text::{error_line, nearest, printable};
 use judge::stats::estimate::Scale;
-use judge::verdict::bisect::{LEAST_ROUNDS_OF_ENDS, Pair, Search};
+use judge::verdict::bisect::{CommitSearch, LEAST_ROUNDS_OF_ENDS, Pair};
 use judge::verdict::decision::Presence;
 use report::Sides;
 use report::view::words::{change_text, count, series_of};
@@ -28,7 +28,7 @@ const MAX_ROUNDS: usize = 20;
 
 /// A bisection, with everything that it has measured.
 pub struct Bisection<'a> {
-    flags: &'a BisectFlags,
+    pub flags: &'a BisectFlags,
     pub project: &'a Project<'a>,
     pub range: CommitRange,
     service: &'a ServiceConfig,
@@ -55,6 +55,7 @@ impl FollowedSeries {
     fn value(&self, run: &Run) -> Option<f64> {
         let stats = match &self.endpoint {
             None if self.metric == Metric::P95Corrected => return run.p95_corrected_ms(self.expected_interval_ms?),
+            None if self.metric == Metric::CpuPerRequest => return Some(run.cpu.as_ref()?.ms_per_request),
             None => &run.total,
             Some(endpoint) => run.endpoints.iter().find(|(name, _)| **name == **endpoint).map(|(_, stats)| stats)?,
         };
@@ -154,8 +155,8 @@ impl<'a> Bisection<'a> {
     }
 
     /// The search with all rounds so far.
-    pub fn search(&self, series: &FollowedSeries) -> Result<Search> {
-        let mut search = Search::new(self.range.parents.clone(), series.metric, self.max_rounds());
+    pub fn search(&self, series: &FollowedSeries) -> Result<CommitSearch> {
+        let mut search = CommitSearch::new(self.range.parents.clone(), series.metric, self.max_rounds());
         for commit in self.state.skipped.keys().filter_map(|hash| self.range.place(hash)) {
             search.skip(commit);
         }

@@ -109,7 +109,7 @@ const LATEST_REPORT: &str = "report.json";
 /// Adds to the job's page. A page that cannot be written does not change the verdict.
 fn summarize(markdown: &str) {
     if let Err(error) = ci::append_to_summary(markdown) {
-        printer::progress(format!("warning: {}\n", error_line(&error)));
+        printer::progress(&format!("warning: {}\n", error_line(&error)));
     }
 }
 

@@ -46,12 +46,12 @@ impl DriftCheck {
     pub fn judge<'a>(&'a self, comparison: Comparison<'a>, measured: &'a Measurement) -> Result<Comparison<'a>> {
         match &self.anchor {
             Some(AnchorVersion { version, name, updates })
-                if breaks_between(version, &measured.provenance).is_empty() =>
+                if breaks_between(version, &measured.runs, &measured.provenance).is_empty() =>
             {
                 let commit: String = version.commit.chars().take(12).collect();
                 let anchor = Anchor { version, name: name.as_deref(), updates };
                 comparison
-                    .with_drift(anchor, &measured.runs, &self.rules)
+                    .with_drift(anchor, measured.runs_for(&version.baseline), &self.rules)
                     .with_context(|| format!("[drift]: the baseline of {} ({commit})", version.day))
             }
             _ => Ok(comparison),
@@ -62,7 +62,7 @@ impl DriftCheck {
     pub fn notes(&self, measured: &Measurement) -> Vec<String> {
         let mut notes = self.notes.clone();
         if let Some(AnchorVersion { version, .. }) = &self.anchor {
-            let breaks = breaks_between(version, &measured.provenance);
+            let breaks = breaks_between(version, &measured.runs, &measured.provenance);
             if !breaks.is_empty() {
                 let names = break_names(&breaks);
                 notes.push(format!("the drift since {} is not judged, since {names} differs", version.day));

@@ -1,7 +1,7 @@
 //! The shared steps of commands: the runs of one side, the next step, and the facts of a report.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail, ensure};
 use judge::baseline::comparability::{USERS_LEFT, comparability, users_difference};
@@ -27,12 +27,15 @@ use crate::config::project::{Project, days_from_today};
 use crate::config::settings::RunRange;
 use crate::run::clock::Clock;
 use crate::run::listener::{UsersLeft, users_left_text};
+use crate::run::locust::for_each_failure;
 use crate::run::results::{self, MeasuredRun, RunFile};
 use crate::sys::{ci, git};
 
 /// The runs of one side.
 pub struct Measurement {
     pub runs: Vec<Run>,
+    /// The runs as they were counted before version 1.4 of the baseline, if that makes a difference.
+    runs_with_setup: Option<Vec<Run>>,
     /// Each run over time, or why that is missing.
     pub histories: Vec<Result<History, String>>,
     pub provenance: Provenance,
@@ -73,8 +76,9 @@ impl Measurement {
             !is_ours || project.flags.results.is_empty() || project.flags.load.users.is_none(),
             "--users has no effect here, because the runs of the gate have counted their users: leave it out"
         );
-        let failures_files: Vec<PathBuf> = measured.iter().map(MeasuredRun::failures_file).collect();
-        for MeasuredRun { path, run, file, history } in measured {
+        let failures_files: Vec<PathBuf> = measured.iter().flat_map(MeasuredRun::failures_files).collect();
+        let runs_with_setup = runs_with_setup(&measured);
+        for MeasuredRun { path, run, file, history, .. } in measured {
             file_warnings.extend(run.oddities.iter().map(|oddity| format!("{}: {oddity}", project.shown(&path))));
             let file = file.unwrap_or_else(|| RunFile::of_others(project.provenance(), history.as_ref().ok()));
             runs.push(run);
@@ -109,6 +113,7 @@ impl Measurement {
         }
         Ok(Measurement {
             runs,
+            runs_with_setup,
             histories,
             provenance,
             file_warnings,
@@ -128,10 +133,18 @@ impl Measurement {
         }
     }
 
+    /// The runs as the baseline counts requests of `on_start`.
+    pub fn runs_for(&self, baseline: &Baseline) -> &[Run] {
+        match &self.runs_with_setup {
+            Some(runs) if !baseline.has_setup_apart() => runs,
+            _ => &self.runs,
+        }
+    }
+
     /// Checks that the runs can be compared with a baseline of this provenance. If users are missing, the error has why they
     /// left.
     pub fn check_comparable(&self, baseline: &Baseline, shown: &str) -> Result<()> {
-        let work = work(baseline, &self.runs);
+        let work = work(baseline, self.runs_for(baseline));
         let refusal = comparability(&baseline.provenance, &self.provenance).refusal.or(work.refusal);
         let Some(refusal) = refusal else { return Ok(()) };
         match users_left_text(&self.users_left) {
@@ -168,9 +181,12 @@ impl Measurement {
         Some(if shown.is_empty() { why } else { format!("{why}: {}", listed(&shown)) })
     }
 
-    /// What a comparison of results of others cannot know, a sentence each.
-    pub fn limits_of_others(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
+    /// What a comparison with this baseline cannot show, a sentence each.
+    pub fn limits_of_comparison(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
         let mut warnings = Vec::new();
+        if self.runs_with_setup.is_some() && !baseline.has_setup_apart() {
+            warnings.push("the baseline counts requests of `on_start` among the others: record it again with --update-baseline, and they are judged apart".to_owned());
+        }
         if self.is_ours {
             return warnings;
         }
@@ -203,6 +219,16 @@ impl Measurement {
         warnings.extend(usage::note(&Provenance::default(), &self.provenance));
         warnings
     }
+}
+
+/// Puts the requests of `on_start` among the others; `None` if there are none.
+fn runs_with_setup(measured: &[MeasuredRun]) -> Option<Vec<Run>> {
+    let has_setup = measured.iter().any(|measured| !measured.run.setup.is_empty());
+    let mixed = |measured: &MeasuredRun| match &measured.with_setup {
+        Some(with_setup) => with_setup.clone(),
+        None => Run { setup: Vec::new(), ..measured.run.clone() },
+    };
+    has_setup.then(|| measured.iter().map(mixed).collect())
 }
 
 /// The share of all requests from which on their failures make a baseline useless.
@@ -358,12 +384,18 @@ pub fn background(
         causes: causes(comparison, baseline, &candidate.runs, &candidate.provenance),
         command: command_again(project.flags),
         is_of_others: !candidate.is_ours,
-        failures_file: candidate.failures_files.iter().find(|file| file.is_file()).map(|file| project.shown(file)),
+        failures_file: candidate.failures_files.iter().find(|file| has_failures(file)).map(|file| project.shown(file)),
         config: project.shown(&project.paths.config),
         accept_until: Some(days_from_today(30)),
         run_url: run_url(),
         is_hosted_runner: ci::is_hosted_runner(),
     }
+}
+
+fn has_failures(failures_file: &Path) -> bool {
+    let mut failures = 0;
+    for_each_failure(failures_file, |_, _, _| failures += 1);
+    failures > 0
 }
 
 /// The command that makes such a comparison again.

@@ -332,7 +332,7 @@ impl<'a> Reference<'a> {
     fn compare<'c>(&'c self, measurement: &'c Measurement, rules: &'c Rules) -> Result<Comparison<'c>> {
         let shown = self.project.shown(&self.project.baseline);
         measurement.check_comparable(self.baseline, &shown)?;
-        let comparison = compare(self.baseline, &measurement.runs, rules).context(shown)?;
+        let comparison = compare(self.baseline, measurement.runs_for(self.baseline), rules).context(shown)?;
         match &self.drift {
             Some(drift) => drift.judge(comparison, measurement),
             None => Ok(comparison),
@@ -347,12 +347,13 @@ impl<'a> Reference<'a> {
         clock: Option<&Clock>,
     ) -> Report<'r> {
         let Reference { project, baseline, drift } = self;
-        let Measurement { runs, histories, provenance, warnings, .. } = measurement;
+        let Measurement { histories, provenance, warnings, .. } = measurement;
+        let runs = measurement.runs_for(baseline);
         let mut warnings = warnings.clone();
         warnings.extend(comparability(&baseline.provenance, provenance).warnings);
         warnings.extend(work(baseline, runs).warnings);
         warnings.extend(names_warning(baseline, runs));
-        warnings.extend(measurement.limits_of_others(baseline, comparison));
+        warnings.extend(measurement.limits_of_comparison(baseline, comparison));
         warnings.extend(age_warning(project, baseline, background));
         warnings.extend(drift.iter().flat_map(|drift| drift.notes(measurement)));
         Report {

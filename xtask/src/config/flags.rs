@@ -377,10 +377,9 @@ fn metric(name: &str) -> Result<Metric> {
 }
 
 fn check_endpoint(endpoint: Option<&str>, metric: Option<Metric>) -> Result<()> {
-    ensure!(
-        endpoint.is_none() || metric != Some(Metric::P95Corrected),
-        "p95_corrected is of all requests together: leave --endpoint out"
-    );
+    if let Some(metric) = metric.filter(|metric| !Metric::OF_ENDPOINTS.contains(metric)) {
+        ensure!(endpoint.is_none(), "{metric} is of all requests together: leave --endpoint out");
+    }
     Ok(())
 }
 

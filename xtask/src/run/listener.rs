@@ -160,15 +160,17 @@ impl ListenerFile {
         if !files::exists(path) {
             return Ok(None);
         }
-        let text = files::read_to_string(path)?;
-        let at = || path.display().to_string();
-        let mut file: ListenerFile = serde_json::from_str(&text).with_context(at)?;
-        file.load = LoadRecord::parse(&text).with_context(at)?;
+        ListenerFile::parse(&files::read_to_string(path)?).map(Some).with_context(|| path.display().to_string())
+    }
+
+    pub fn parse(text: &str) -> Result<ListenerFile> {
+        let mut file: ListenerFile = serde_json::from_str(text)?;
+        file.load = LoadRecord::parse(text)?;
         // Exceptions quote what was sent, and the reasons are stored and posted.
         for left in &mut file.users_left {
             left.reason = mask::text(&left.reason);
         }
-        Ok(Some(file))
+        Ok(file)
     }
 
     /// The measured window; `None` if the listener did not write all of it.

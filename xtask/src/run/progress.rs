@@ -143,7 +143,7 @@ impl LoadView<'_> {
                 // Zeros stand for what was left out of a long log.
                 let lines: Vec<u8> = self.log.next_lines().into_iter().filter(|byte| *byte != 0).collect();
                 let end = if lines.ends_with(b"\n") { "\n" } else { "" };
-                printer::progress(format!("{}{end}", foreign(&String::from_utf8_lossy(&lines))));
+                printer::progress(&format!("{}{end}", foreign(&String::from_utf8_lossy(&lines))));
             }
             Output::Line(_) | Output::Nothing => {}
         }
@@ -192,7 +192,7 @@ impl ProgressLine {
         }
         // A log keeps every line, so none is written twice.
         if self.is_terminal || text != self.shown {
-            printer::progress(if self.is_terminal { format!("\r\x1b[2K{text}") } else { format!("{text}\n") });
+            printer::progress(&if self.is_terminal { format!("\r\x1b[2K{text}") } else { format!("{text}\n") });
         }
         self.shown = text;
     }
@@ -230,7 +230,7 @@ impl ProgressLine {
 impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.is_terminal && self.shown_at.is_some() {
-            printer::progress("\r\x1b[2K".to_owned());
+            printer::progress("\r\x1b[2K");
         }
     }
 }

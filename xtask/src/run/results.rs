@@ -8,9 +8,9 @@ use std::str;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::mask;
-use judge::model::run::{Metric, Provenance, Run};
+use judge::model::run::{CpuTime, Metric, Provenance, Run, setup_name};
 use judge::parse::locust_history::{self, History};
-use judge::parse::{locust_csv, locust_json, strict_json};
+use judge::parse::{foreign, locust_csv, locust_json, strict_json};
 use judge::stats::estimate::is_close;
 use report::{FailedRequests, Sides};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ use crate::config::project::Project;
 use crate::run::listener::{LISTENER_FILE, ListenerFile, UsersLeft};
 use crate::run::locust::{self, Coverage, Finished};
 use crate::sys::files;
+
+/// The failures of the requests of `on_start`.
+const SETUP_FAILURES: &str = "perf_setup_failures.csv";
 
 /// The gate itself writes a handful.
 const MAX_WARNINGS: usize = 20;
@@ -58,6 +61,12 @@ impl RunFile {
     pub fn of_others(provenance: Provenance, history: Option<&History>) -> RunFile {
         let provenance = Provenance { observed_load: history.and_then(History::observed_load), ..provenance };
         RunFile { provenance, exact: false, warnings: Vec::new(), max_runs: None, users_left: Vec::new() }
+    }
+
+    fn cpu(&self) -> Option<CpuTime> {
+        let usage = self.provenance.usage.as_ref()?;
+        let [ms_per_request] = usage.cpu_ms_per_request[..] else { return None };
+        Some(CpuTime { ms_per_request, machine: self.provenance.machine.clone() })
     }
 
     pub fn write(&self, folder: &Path) -> Result<()> {
@@ -100,6 +109,8 @@ pub struct MeasuredRun {
     /// The file that it was read from.
     pub path: PathBuf,
     pub run: Run,
+    /// The run with the requests of `on_start` that began in the measured window among the others, if there were any.
+    pub with_setup: Option<Run>,
     /// `None` for a result that the gate did not measure.
     pub file: Option<RunFile>,
     /// The run over time for the charts, or why it is missing.
@@ -117,13 +128,15 @@ pub fn read_results(project: &Project) -> Result<Vec<MeasuredRun>> {
 }
 
 impl MeasuredRun {
-    /// Locust's list of the failures of this run.
-    pub fn failures_file(&self) -> PathBuf {
+    /// Locust's lists of the failures of this run.
+    pub fn failures_files(&self) -> Vec<PathBuf> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        match name.strip_suffix("_stats.csv").or(name.strip_suffix(".json")) {
+        let beside = match name.strip_suffix("_stats.csv").or(name.strip_suffix(".json")) {
             Some(prefix) if self.file.is_none() => self.path.with_file_name(format!("{prefix}_failures.csv")),
             _ => locust::records_file(files::folder_of(&self.path), "failures"),
-        }
+        };
+        let setup = self.file.as_ref().map(|_| self.path.with_file_name(SETUP_FAILURES));
+        [beside].into_iter().chain(setup).filter(|file| file.is_file()).collect()
     }
 }
 
@@ -176,7 +189,9 @@ pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests>
     const MAX_FAILURES: usize = 1000;
     let mut times_of: BTreeMap<(Box<str>, String), u64> = BTreeMap::new();
     for file in failures_files {
+        let is_of_setup = file.ends_with(SETUP_FAILURES);
         locust::for_each_failure(file, |endpoint, error, times| {
+            let endpoint = if is_of_setup { setup_name(&endpoint) } else { endpoint };
             let kind = (endpoint, mask::text(error));
             if times_of.len() < MAX_FAILURES || times_of.contains_key(&kind) {
                 let sum = times_of.entry(kind).or_default();
@@ -185,7 +200,7 @@ pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests>
         });
     }
     let mut requests_of: BTreeMap<&str, u64> = times_of.keys().map(|(endpoint, _)| (&**endpoint, 0)).collect();
-    for (endpoint, stats) in runs.iter().flat_map(|run| &run.endpoints) {
+    for (endpoint, stats) in runs.iter().flat_map(|run| run.endpoints.iter().chain(&run.setup)) {
         if let Some(requests) = requests_of.get_mut(&**endpoint) {
             *requests += stats.requests;
         }
@@ -227,6 +242,7 @@ pub fn read(path: &Path) -> Result<MeasuredRun> {
         })?;
         run.take_percentiles(other);
     }
+    run.cpu = file.as_ref().and_then(RunFile::cpu);
     if file.is_some()
         && !is_json
         && let Some(listener) = ListenerFile::read(&folder.join(LISTENER_FILE))?
@@ -234,7 +250,28 @@ pub fn read(path: &Path) -> Result<MeasuredRun> {
         listener.complete(&mut run);
     }
     let history = history(path, file.is_some());
-    Ok(MeasuredRun { path: path.to_owned(), run, file, history })
+    let with_setup = if file.is_some() && !is_json { read_setup(folder, &mut run)? } else { None };
+    Ok(MeasuredRun { path: path.to_owned(), run, with_setup, file, history })
+}
+
+/// Stores the requests of `on_start`. Returns the run as it was counted before version 1.4 of the baseline.
+fn read_setup(folder: &Path, run: &mut Run) -> Result<Option<Run>> {
+    let parsed = |name: &str| -> Result<Option<Run>> {
+        let path = folder.join(name);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        parse_json(&files::read(&path)?).map(Some).with_context(|| path.display().to_string())
+    };
+    let Some(setup) = parsed("perf_setup.json")? else { return Ok(None) };
+    let with_setup = parsed("perf_with_setup.json")?.map(|with_setup| Run {
+        users_by_class: run.users_by_class.clone(),
+        tasks: run.tasks.clone(),
+        lateness: run.lateness,
+        ..with_setup
+    });
+    run.setup = setup.endpoints.into_iter().map(|(name, stats)| (setup_name(&name), stats)).collect();
+    Ok(with_setup)
 }
 
 /// Whether the gate made the runs in a folder. A `locust.log` may be anybody's, but the listener is ours.
@@ -274,7 +311,10 @@ pub fn history_of(perf_folder: &Path, measured: &Provenance) -> Option<History> 
 }
 
 fn parse_json(bytes: &[u8]) -> Result<Run> {
-    locust_json::parse(str::from_utf8(bytes).context("this is not UTF-8")?)
+    if let Some(explanation) = foreign::explanation(bytes) {
+        bail!(explanation);
+    }
+    locust_json::parse(str::from_utf8(bytes).context("this is not UTF-8: save it as UTF-8")?)
 }
 
 /// Checks that both files have the same counts, and the same percentiles to the whole ms of a CSV.

@@ -11,8 +11,7 @@ pub fn is_github() -> bool {
     env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true")
 }
 
-/// Variables of CI systems, some of which do not set `CI`: Jenkins, Azure Pipelines, TeamCity, CodeBuild, Bitbucket, Buildkite
-/// and GitLab.
+/// Variables of CI systems, some of which do not set `CI`.
 pub const VARIABLES: [&str; 7] = [
     "JENKINS_URL",
     "TF_BUILD",

@@ -208,7 +208,6 @@ impl Group {
     }
 
     /// The process id of the leader.
-    #[cfg(feature = "maintenance")]
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -63,9 +63,23 @@ account() {
     printf '{"ramp_up_left_out": %s, "began": %s, "ended_by": "%s", "load_s": %s, "window_s": 30.0,%s "mean_users": %s, "unfinished": %s, "users_left": %s%s}' \
         "$1" "$2" "$ended_by" "$load_s" "$window" "${FAKE_USERS:-10.0}" "${FAKE_UNFINISHED:-[]}" "${FAKE_LEFT:-[]}" "$FAKE_ACCOUNT" > "$about"
 }
+# The requests of `on_start`: FAKE_SETUP has how many of six fail, and their time in ms.
+setup_json() {
+    printf '{"name":"/login","method":"POST","num_requests":6,"num_failures":%s,"num_none_requests":0,' "$1"
+    printf '"total_response_time":%s,"start_time":1.0,"last_request_timestamp":2.0,"response_times":{"%s":6}}]' "$((6 * $2))" "$2"
+}
+setup() {
+    # The two values are words.
+    # shellcheck disable=SC2086
+    { printf '['; setup_json $FAKE_SETUP; } > "$folder/perf_setup.json"
+    printf 'Method,Name,Error,Occurrences\r\nPOST,/login,500,%s\r\n' "${FAKE_SETUP% *}" > "$folder/perf_setup_failures.csv"
+    # shellcheck disable=SC2086
+    { json | sed 's/]$/,/'; setup_json $FAKE_SETUP; } > "$folder/perf_with_setup.json"
+}
 finish() {
     account true true
     [ -z "$FAKE_LEFT_EARLY" ] && echo '{"exit_code": 0}' > "$folder/perf_complete.json"
+    [ -n "$FAKE_SETUP" ] && setup
     stats "$PERF_FINAL_STATS_CSV"
     [ -n "$json" ] && json > "$json"
 }

@@ -242,7 +242,7 @@ fn existing_files_are_kept_with_advice_to_their_owner() {
         commit perf_baseline.json: from then on, `cargo xtask perf` is the gate, locally and in CI
 
         To undo all of this before it is committed:
-        cd ROOT && rm -rf .github perf.toml xtask target/perf
+        cd ROOT && rm -rf .github perf.toml target xtask
         # and take the added lines out of .dockerignore .gitattributes .gitignore
     "#]]
     .assert_eq(&(next.join("\n") + "\n"));
@@ -490,6 +490,15 @@ fn xtask_is_a_separate_workspace_beside_a_manifest_and_a_dockerfile() {
     repository.replace("xtask/Cargo.toml", &line, &other);
     assert!(repository.adopt(".").contains("upgraded from "));
 
+    // It runs at the root, and in the folder.
+    let repository = Repository::new("image-run", &own);
+    repository.run_with_origin(env!("CARGO_BIN_EXE_xtask"), &["adopt", "services/claims"], "/srv/gate.git");
+    for folder in [".", "services/claims"] {
+        let (code, text) = repository.run("sh", &["-c", &format!("cd {folder} && cargo xtask perf --help")]);
+        assert!(code == 0 && text.contains("cargo xtask perf [RESULTS ...]"), "{text}");
+    }
+    assert!(!repository.path("target").exists() && !repository.read("Cargo.lock").contains("xtask"));
+
     // A workspace that has `xtask` as a member already keeps it.
     let own = [("Cargo.toml", "[workspace]\nmembers = [\"x*\"]\n"), ("deploy/Dockerfile", "FROM rust\n")];
     let repository = Repository::new("image-member", &own);
@@ -681,6 +690,8 @@ fn printed_lines_undo_it() {
     let text = repository.adopt(".");
     let (_, lines) = text.split_once("\nTo undo all of this before it is committed:\n").unwrap();
     assert!(lines.lines().count() <= 3, "{lines}");
+    // What is built and measured until then goes too.
+    repository.sh("mkdir -p target/debug target/perf/runs && touch target/debug/xtask target/perf/runs/a");
     repository.sh(&lines.replace("ROOT", &repository.folder.display().to_string()));
     assert_eq!(repository.sh("git status --porcelain --ignored"), "");
     assert_eq!(repository.sh("find . -path ./.git -prune -o -print | sort"), before);

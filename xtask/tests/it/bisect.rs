@@ -84,6 +84,19 @@ fn commits_beside_a_broken_one_remain() {
 }
 
 #[test]
+fn the_rest_of_two_steps_has_its_commands() {
+    let scratch = history("two-steps", &[390, 390, 450]);
+    let output = bisect(&scratch, "first --users 5");
+    assert_found(&scratch, &output, "1");
+    let (commit, parent) = (short(&scratch, "1"), scratch.sh("git rev-parse HEAD~3")[..12].to_owned());
+    let flags = "--users 5 --metric p95";
+    let note = format!(
+        "\nnote: other commits changed it too: `cargo xtask bisect {commit} HEAD {flags}`, or `cargo xtask bisect first {parent} {flags}`\n"
+    );
+    assert!(output.stdout.contains(&note), "{}", output.stdout);
+}
+
+#[test]
 fn a_merged_branch_is_searched_with_all() {
     let scratch = history("merge", &[300]);
     scratch.sh("git checkout -q -b branch");
@@ -204,19 +217,40 @@ fn commit_of_demo(scratch: &Scratch, name: &str, slowdown_pct: u32) {
     scratch.sh(&format!("git add . && git commit -q -m 'Commit {name}'"));
 }
 
-#[test]
-#[ignore = "loads the demo for about twenty minutes; run it by hand"]
-fn commits_of_the_demo_are_found_with_real_locust() {
-    for (name, slow, broken) in [("late", 14, 0), ("broken", 5, 8)] {
-        let scratch = demo_history(name);
-        for number in 1..=16 {
-            let prefix = if number == broken { "broken-" } else { "" };
-            commit_of_demo(&scratch, &format!("{prefix}{number}"), if number < slow { 0 } else { 25 });
-        }
-        let output = bisect(&scratch, "fast");
-        println!("{name}:\n{}\n{}", output.stderr, output.stdout);
-        assert_found(&scratch, &output, &slow.to_string());
+/// Prints everything, and waits as long as it takes.
+fn bisect_with_load(scratch: &Scratch) -> Output {
+    let output = command(scratch, "fast").output().unwrap();
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    println!("{stderr}\n{stdout}");
+    Output { code: output.status.code().unwrap(), stdout, stderr }
+}
+
+/// Sixteen commits of the demo, with +25% from `slow` on.
+#[track_caller]
+fn check_demo(name: &str, slow: u32, broken: u32) {
+    let scratch = demo_history(name);
+    for number in 1..=16 {
+        let prefix = if number == broken { "broken-" } else { "" };
+        commit_of_demo(&scratch, &format!("{prefix}{number}"), if number < slow { 0 } else { 25 });
     }
+    assert_found(&scratch, &bisect_with_load(&scratch), &slow.to_string());
+}
+
+#[test]
+#[ignore = "loads the demo for about six minutes; run it by hand"]
+fn slow_commit_of_the_demo_is_found_with_real_locust() {
+    check_demo("late", 14, 0);
+}
+
+#[test]
+#[ignore = "loads the demo for about six minutes; run it by hand"]
+fn slow_commit_of_the_demo_is_found_beyond_one_that_does_not_build() {
+    check_demo("broken", 5, 8);
+}
+
+#[test]
+#[ignore = "loads the demo for about six minutes; run it by hand"]
+fn slow_merge_of_the_demo_is_found() {
     let scratch = demo_history("merge");
     for number in 1..=8 {
         commit_of_demo(&scratch, &number.to_string(), 0);
@@ -228,7 +262,5 @@ fn commits_of_the_demo_are_found_with_real_locust() {
     for number in 10..=16 {
         commit_of_demo(&scratch, &number.to_string(), 25);
     }
-    let output = bisect(&scratch, "fast");
-    println!("merge:\n{}\n{}", output.stderr, output.stdout);
-    assert_found(&scratch, &output, "merge");
+    assert_found(&scratch, &bisect_with_load(&scratch), "merge");
 }

@@ -47,7 +47,12 @@ fn a_candidate_is_judged_against_the_anchor_too() {
     let cases = [
         ("", 1290, 0, "PASS: p95 +7.6% (limit +20%), all metrics within their limits"),
         ("[drift]\np95 = \"25%\"\n", 1240, 0, "PASS: p95 +3.5% (limit +20%), all metrics within their limits"),
-        ("[drift]\np95 = \"25%\"\n", 1290, 1, "FAIL: p95 +29% since 2026-01-01 (drift limit +25%): 2 accepted updates +20%, this change +7.6%"),
+        (
+            "[drift]\np95 = \"25%\"\n",
+            1290,
+            1,
+            "FAIL: p95 +29% since 2026-01-01 (drift limit +25%): 2 accepted updates +20%, this change +7.6%",
+        ),
         (
             "[drift]\np95 = \"25%\"\nsince = \"v*\"\n",
             1290,

@@ -436,10 +436,12 @@ const OBEYED: &str = "http://me:s3kr1t-7hx@a \\033[2J\\033]52;c;YQ==\\007 ##[err
 fn assert_nothing_is_obeyed(name: &str, output: &Output) {
     for text in [&output.stdout, &output.stderr] {
         assert!(!text.contains(SECRET), "{name}: {text}");
-        assert!(!text.contains("##[") && !text.contains("\u{1b}") && !text.contains('\u{7}'), "{name}: {text}");
+        assert!(!text.contains("##[") && !text.contains('\u{1b}') && !text.contains('\u{7}'), "{name}: {text}");
         assert!(!text.lines().any(|line| line.trim_start().starts_with("::add-mask")), "{name}: {text}");
     }
 }
+
+type Change<'a> = Box<dyn Fn(Scratch) -> Scratch + 'a>;
 
 #[test]
 fn text_of_others_is_masked_visible_and_no_command_wherever_it_is_printed() {
@@ -453,7 +455,6 @@ fn text_of_others_is_masked_visible_and_no_command_wherever_it_is_printed() {
         let script = script.replace('\\', "\\\\");
         move |scratch: Scratch| scratch.toml("command = \"exec ", &format!("command = \"{script}; exec "))
     };
-    type Change<'a> = Box<dyn Fn(Scratch) -> Scratch + 'a>;
     let cases: [(&str, Change, &str, i32); 6] = [
         ("service", Box::new(service(&format!("printf '{OBEYED}'; exit 3"))), "", 2),
         (

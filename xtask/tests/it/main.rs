@@ -38,6 +38,7 @@ mod samples;
 mod selftest;
 mod services;
 mod settings;
+mod setup_requests;
 mod support;
 mod tidy;
 #[cfg(target_os = "linux")]

@@ -306,3 +306,21 @@ fn error_page_with_status_200_is_a_warning_of_every_report() {
     assert_last(&scratch.perf("now.csv --strict"), 1, &format!("FAIL: {text}"));
     assert!(!scratch.perf("b.csv").stdout.contains("bytes"));
 }
+
+#[test]
+fn json_of_another_encoding_or_kind_is_named_with_its_remedy() {
+    let scratch = bare("json-kinds");
+    let utf_16: Vec<u8> = fixture("ok/report.json").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, remedy) in [
+        (utf_16, "run.json: it is UTF-16, or no text at all: save it as UTF-8"),
+        (b"\x1f\x8b\x08".to_vec(), "run.json: it is compressed with gzip: unpack it first, with gunzip"),
+        (b"<!DOCTYPE html>".to_vec(), "run.json: it is an HTML page: pass the `_stats.csv` of Locust's --csv"),
+        (
+            b"{\"a\": 1}".to_vec(),
+            "run.json: this is not a JSON result of Locust's --json-file: invalid type: object, expected an array",
+        ),
+    ] {
+        fs::write(scratch.path("run.json"), bytes).unwrap();
+        assert_last(&scratch.perf("run.json"), 2, remedy);
+    }
+}

@@ -412,6 +412,7 @@ fn nothing_prints_but_what_is_there_to_print() {
         "xtask/src/lib.rs",
         "xtask/src/run/progress.rs",
         "xtask/src/config/project.rs",
+        "xtask/src/sys/printer.rs",
         "xtask/src/selftest.rs",
         "xtask/src/commands/delivery.rs",
         "xtask/src/commands/history.rs",
@@ -735,7 +736,7 @@ fn rust_below(folder: &Path) -> String {
 #[test]
 fn every_test_that_holds_a_promise_exists() {
     let robustness = read("docs/robustness.md");
-    assert!(robustness.lines().count() < 140, "docs/robustness.md is two pages");
+    assert!(robustness.lines().count() < 160, "docs/robustness.md has a line for each promise, and no more");
     let folders = ["xtask/src", "xtask/tests", "crates/judge/tests", "crates/report/tests"];
     let code: String = folders.iter().map(|folder| rust_below(&root().join(folder))).collect();
     let rows = robustness.lines().filter(|line| line.starts_with("| ") && line.ends_with(" |"));

@@ -11,9 +11,9 @@
 //! ```
 
 use crate::baseline::comparability::{Break, Stretch};
-use crate::baseline::file::Baseline;
+use crate::baseline::file::{Baseline, SETUP_APART};
 use crate::model::day::Day;
-use crate::model::run::{EndpointName, Metric, Provenance};
+use crate::model::run::{EndpointName, Metric, Provenance, Run};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, estimate};
 use crate::stats::{ERROR, Noise};
@@ -85,7 +85,7 @@ pub fn breaks<'v>(versions: impl DoubleEndedIterator<Item = &'v Version>) -> Vec
     let mut all: Vec<Vec<Break>> = Vec::new();
     let mut stretch = Stretch::default();
     for version in versions.rev() {
-        let breaks = stretch.extend(&version.baseline.provenance);
+        let breaks = stretch.extend(&version.baseline.provenance, version.baseline.setup_accounting());
         all.push(breaks);
     }
     all.reverse();
@@ -93,10 +93,10 @@ pub fn breaks<'v>(versions: impl DoubleEndedIterator<Item = &'v Version>) -> Vec
 }
 
 /// Why a measurement cannot be compared with a version.
-pub fn breaks_between(version: &Version, measured: &Provenance) -> Vec<Break> {
+pub fn breaks_between(version: &Version, runs: &[Run], measured: &Provenance) -> Vec<Break> {
     let mut stretch = Stretch::default();
-    stretch.extend(&version.baseline.provenance);
-    stretch.extend(measured)
+    stretch.extend(&version.baseline.provenance, version.baseline.setup_accounting());
+    stretch.extend(measured, runs.iter().any(|run| !run.setup.is_empty()).then_some(SETUP_APART))
 }
 
 /// `the machine and Locust's version`.
@@ -114,15 +114,17 @@ pub fn oldest_of_stretch(breaks: &[Vec<Break>], place: usize) -> usize {
 pub fn is_unchanged(before: &Baseline, after: &Baseline) -> bool {
     let is_same_way = {
         let mut stretch = Stretch::default();
-        stretch.extend(&before.provenance);
-        stretch.extend(&after.provenance).is_empty()
+        stretch.extend(&before.provenance, before.setup_accounting());
+        stretch.extend(&after.provenance, after.setup_accounting()).is_empty()
     };
-    if !is_same_way || !before.endpoints.keys().eq(after.endpoints.keys()) {
+    let names = |of: &Baseline| -> Vec<String> { of.endpoints.keys().chain(of.setup.keys()).cloned().collect() };
+    let all = names(before);
+    if !is_same_way || all != names(after) {
         return false;
     }
-    let endpoints = before.endpoints.keys().map(|name| Some(name.as_str()));
+    let endpoints = all.iter().map(|name| Some(name.as_str()));
     let metrics = [Metric::P50, Metric::P95, Metric::P99, Metric::RequestsPerSec, Metric::ErrorRate];
-    let error = ERROR / ((before.endpoints.len() + 1) * metrics.len()) as f64;
+    let error = ERROR / ((all.len() + 1) * metrics.len()) as f64;
     [None].into_iter().chain(endpoints).all(|endpoint| {
         metrics.into_iter().all(|metric| {
             let movement = Movement::by_error(before, after, endpoint, metric, error);

@@ -114,11 +114,13 @@ pub(crate) struct Stretch {
 
 impl Stretch {
     /// Compares the next measurement with those before it. If it differs, it begins a new stretch.
-    pub fn extend(&mut self, next: &Provenance) -> Vec<Break> {
+    pub fn extend(&mut self, next: &Provenance, setup_accounting: Option<&str>) -> Vec<Break> {
         let load = next.load.as_ref().map(ToString::to_string);
         let args = next.load.as_ref().map(|load| format!("`{}`", load.masked().args.join(" ")));
         let mut facts = circumstances(next);
         facts.push(Circumstance { name: "[load] args", value: args });
+        let setup = setup_accounting.map(str::to_owned);
+        facts.push(Circumstance { name: "the place of the requests of `on_start`", value: setup });
         facts.insert(0, Circumstance { name: "the load", value: load });
         let mut breaks = Vec::new();
         for (known, next) in self.facts.iter_mut().zip(&facts) {
@@ -137,8 +139,8 @@ impl Stretch {
     }
 }
 
-/// The share of users that may be missing, or by which two lengths may differ. A user waits for a response before the next request, so fewer users send
-/// fewer requests, and a service with fewer requests looks faster.
+/// The share of users that may be missing, or by which two lengths may differ. A user waits for a response before the next
+/// request, so fewer users send fewer requests, and a service with fewer requests looks faster.
 const MISSING_USERS: f64 = 0.05;
 
 /// The seconds by which the length of two equal loads may differ, beside [`MISSING_USERS`].

@@ -177,10 +177,9 @@ fn value_of(text: &str, name: &Range<usize>) -> Option<Range<usize>> {
     // `\npassword` in an escaped text.
     let word = text[name.clone()].get(usize::from(before.ends_with('\\'))..)?;
     let behind = name.end;
-    if word.starts_with('-') && (before.is_empty() || before.ends_with(ends_value)) {
-        if let Some(value) = value_of_option(text, word, behind) {
-            return Some(value);
-        }
+    let is_option = word.starts_with('-') && (before.is_empty() || before.ends_with(ends_value));
+    if let Some(value) = value_of_option(text, word, behind).filter(|_| is_option) {
+        return Some(value);
     }
     if !names_secret(word) {
         return None;

@@ -23,11 +23,13 @@ pub enum Metric {
     /// In percent of the requests.
     ErrorRate,
     TotalRequests,
+    /// The CPU time of the service for each of all requests together, in ms.
+    CpuPerRequest,
 }
 
 impl Metric {
     /// In the order of the table.
-    pub const ALL: [Metric; 8] = [
+    pub const ALL: [Metric; 9] = [
         Metric::P50,
         Metric::P95,
         Metric::P95Corrected,
@@ -36,6 +38,7 @@ impl Metric {
         Metric::RequestsPerSec,
         Metric::ErrorRate,
         Metric::TotalRequests,
+        Metric::CpuPerRequest,
     ];
 
     /// The metrics that [`Stats`] holds, in the order of the table.
@@ -59,6 +62,7 @@ impl Metric {
             Metric::RequestsPerSec => "requests_per_sec",
             Metric::ErrorRate => "error_rate",
             Metric::TotalRequests => "total_requests",
+            Metric::CpuPerRequest => "cpu_per_request",
         }
     }
 
@@ -182,13 +186,13 @@ pub(crate) fn flaw(value: f64) -> Option<&'static str> {
 pub const REQUEST_Z: f64 = 3.2905;
 
 impl Stats {
-    /// In the unit of [`Metric::unit`]. A panic for `p95_corrected`, which only a whole run has
-    /// ([`Run::p95_corrected_ms`]).
+    /// In the unit of [`Metric::unit`]. A panic for `p95_corrected` and `cpu_per_request`, which only a
+    /// whole run has ([`Run::p95_corrected_ms`], [`Run::cpu`]).
     pub fn value(&self, metric: Metric) -> f64 {
         match metric {
             Metric::P50 => self.p50_ms,
             Metric::P95 => self.p95_ms,
-            Metric::P95Corrected => unreachable!("p95_corrected is of a whole run"),
+            Metric::P95Corrected | Metric::CpuPerRequest => unreachable!("{metric} is of a whole run"),
             Metric::P99 => self.p99_ms,
             Metric::AvgResponseTime => self.avg_ms,
             Metric::RequestsPerSec => self.requests_per_sec,
@@ -286,7 +290,7 @@ pub struct Run {
     pub endpoints: Vec<(Box<str>, Stats)>,
     /// The response time in ms of all requests together at each of [`PERCENTILES`]; empty if no histogram gives it.
     pub distribution: Vec<f64>,
-    /// The requests of `on_start`, by endpoint. They are no part of `total` and `endpoints`.
+    /// The requests of `on_start`, by [`setup_name`]. They are no part of `total` and `endpoints`.
     pub setup: Vec<(Box<str>, Stats)>,
     /// The mean number of running users of each class; empty if it is unknown.
     pub users_by_class: BTreeMap<String, f64>,
@@ -296,12 +300,22 @@ pub struct Run {
     pub lateness: Option<Lateness>,
     /// The mean response time in ms of the requests that ended in the first half of the run, and in the second.
     pub halves_ms: Option<[f64; 2]>,
+    /// `None` if the system does not report it, or the gate did not start the service.
+    pub cpu: Option<CpuTime>,
     /// The run over time, in the order of time; empty if it is unknown. A baseline does not keep it.
     pub moments: Vec<Moment>,
     /// What is odd about the file, a sentence each. It is judged all the same.
     pub oddities: Vec<String>,
     /// The fastest and the slowest response of all requests together, which no file of Locust's rounds.
     pub extremes_ms: Option<Interval>,
+}
+
+/// What a run took of a machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CpuTime {
+    pub ms_per_request: f64,
+    /// Another machine takes another time for the same work.
+    pub machine: Option<Machine>,
 }
 
 /// The requests that ended within a short part of a run.
@@ -334,6 +348,11 @@ impl Run {
         self.endpoints.iter().map(|(name, _)| &**name)
     }
 
+    /// The endpoints, and behind them the requests of `on_start`.
+    pub(crate) fn with_setup(&self) -> impl Iterator<Item = &(Box<str>, Stats)> {
+        self.endpoints.iter().chain(&self.setup)
+    }
+
     /// Replaces the percentiles by those of `finer`, another file of the same run with the same endpoints.
     pub fn take_percentiles(&mut self, finer: Run) {
         let take = |stats: &mut Stats, finer: &Stats| {
@@ -352,6 +371,18 @@ impl Run {
         }
     }
 }
+
+/// `on_start POST /login`, from the name of the endpoint.
+pub fn setup_name(endpoint: &str) -> Box<str> {
+    format!("{SETUP_PREFIX}{endpoint}").into()
+}
+
+/// Whether this is the name of requests of `on_start`.
+pub fn is_setup(name: &str) -> bool {
+    name.starts_with(SETUP_PREFIX)
+}
+
+const SETUP_PREFIX: &str = "on_start ";
 
 /// `GET /claims`, from Locust's Type and Name.
 pub fn endpoint_name(method: &str, name: &str) -> Box<str> {

@@ -3,7 +3,7 @@
 use crate::model::run::flaw;
 
 /// Recognizes a file that neither parser reads.
-pub(crate) fn explanation(bytes: &[u8]) -> Option<&'static str> {
+pub fn explanation(bytes: &[u8]) -> Option<&'static str> {
     let start = bytes.get(..4096).unwrap_or(bytes);
     if start.starts_with(b"\x1f\x8b") {
         return Some("it is compressed with gzip: unpack it first, with gunzip");
@@ -19,6 +19,12 @@ pub(crate) fn explanation(bytes: &[u8]) -> Option<&'static str> {
         return Some("it is an HTML page: pass the `_stats.csv` of Locust's --csv, or the file of its --json-file");
     }
     None
+}
+
+/// Recognizes JSON in a file whose name does not end in `.json`.
+pub(crate) fn is_json(bytes: &[u8]) -> bool {
+    let start = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    start.starts_with(b"[") || start.starts_with(b"{")
 }
 
 /// Recognizes a CSV by its header that has other columns than Locust's statistics.

@@ -150,6 +150,7 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
     if let Some(explanation) = foreign::explanation(bytes) {
         bail!(explanation);
     }
+    ensure!(!foreign::is_json(bytes), "it is JSON: give it a name that ends in .json");
     // A spreadsheet may have added a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     ensure!(!bytes.trim_ascii().is_empty(), "the file is empty: Locust had not written any result yet");

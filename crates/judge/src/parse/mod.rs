@@ -1,6 +1,6 @@
 //! Parsers of Locust's files.
 
-mod foreign;
+pub mod foreign;
 pub mod locust_csv;
 pub mod locust_history;
 pub mod locust_json;

@@ -25,7 +25,7 @@ const DOUBT: f64 = 0.01;
 /// The rounds of GOOD and BAD that are made at least: every later decision rests on them.
 pub const LEAST_ROUNDS_OF_ENDS: usize = 3;
 
-/// The shares of the gap between which a commit is on the way of two steps.
+/// A commit between these shares of the gap comes after one of two steps.
 const MIDDLE: [f64; 2] = [0.3, 0.7];
 
 /// The share of the gap that the step of one commit is compared with: the midpoint between no step and each of two equal
@@ -56,7 +56,7 @@ pub enum Ending {
     /// BAD is not so much slower than GOOD that commits between them can be told apart.
     NoGap {
         gap: Difference,
-        /// The change, in the unit of [`Difference::change`], that such rounds would have sufficed for.
+        /// The change, in the unit of [`Difference::change`], that all rounds would show.
         visible: f64,
     },
     /// The commit is slower than its parent. `step` is the change between these two, `gap` that from GOOD to BAD.
@@ -77,7 +77,7 @@ struct PairedValues {
 
 /// Everything that is known of a history. What to do next follows from this alone, so a search that was interrupted goes
 /// on when its rounds are added again.
-pub struct Search {
+pub struct CommitSearch {
     /// The parents of each commit, the first parent first. The commits are in an order in which parents come first, from
     /// GOOD to BAD; GOOD has no parents here.
     parents: Vec<Vec<usize>>,
@@ -88,10 +88,10 @@ pub struct Search {
     skipped: BTreeSet<usize>,
 }
 
-impl Search {
+impl CommitSearch {
     /// A history of at least two commits.
-    pub fn new(parents: Vec<Vec<usize>>, metric: Metric, max_rounds: usize) -> Search {
-        Search {
+    pub fn new(parents: Vec<Vec<usize>>, metric: Metric, max_rounds: usize) -> CommitSearch {
+        CommitSearch {
             parents,
             metric,
             max_rounds: max_rounds.max(LEAST_ROUNDS_OF_ENDS),

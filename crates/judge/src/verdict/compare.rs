@@ -16,6 +16,7 @@ use crate::model::run::{EndpointName, LEAST_REQUESTS, Metric, Resolution, Run};
 use crate::model::text::nearest;
 pub use crate::stats::ERROR;
 use crate::verdict::accepted::{Applied, State, applied};
+use crate::verdict::cpu::{self, CpuUnjudged};
 use crate::verdict::decision::{Decision, Evidence, Judge, Presence, Reason, Row};
 use crate::verdict::endpoints::Coverage;
 use crate::verdict::sensitivity::{Sensitivity, max_runs, resolution};
@@ -90,6 +91,8 @@ pub struct Comparison<'a> {
     is_insensitive: bool,
     /// In the order of the rules.
     pub exceptions: Vec<Applied<'a>>,
+    /// Why `cpu_per_request` is not judged, if it has a limit and is not.
+    pub cpu_unjudged: Option<CpuUnjudged>,
     pub drift: Option<Drift<'a>>,
     /// Changes of what endpoints answer and how often they are asked. Each is a warning.
     pub traffic: Vec<TrafficChange<'a>>,
@@ -256,17 +259,20 @@ pub fn too_few_requests(requests: &[u64], min_requests: u64) -> Option<TooFewReq
 /// The judged metrics that the baseline lacks. Without a metric on which the gate fails, it could not fail, so that is an
 /// error, and so is a run of too few requests.
 pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
-    // A baseline without a histogram has no p95_corrected, and its row shows that. The mean needs no limit.
+    // A baseline without a histogram has no p95_corrected, and its row shows that. The others need no limit.
     let is_needed = |metric: &Metric| match metric {
         Metric::P95Corrected => false,
-        Metric::AvgResponseTime => rules.limit(None, *metric).is_some(),
+        Metric::AvgResponseTime | Metric::CpuPerRequest => rules.limit(None, *metric).is_some(),
         _ => true,
     };
     let needed = JUDGED.into_iter().filter(is_needed);
     let lacking: Vec<Metric> = needed.filter(|metric| baseline.total(*metric).is_none()).collect();
     let is_blocking = |metric: &&Metric| rules.limit(None, **metric).is_some_and(|limit| limit.level == Level::Fail);
     if let Some(metric) = lacking.iter().find(is_blocking) {
-        bail!("the baseline lacks {metric}, so the gate could not fail on it: record it again with --update-baseline");
+        let who = if *metric == Metric::CpuPerRequest { " (on Linux, of a service that the gate starts)" } else { "" };
+        bail!(
+            "the baseline lacks {metric}, so the gate could not fail on it: record it again with --update-baseline{who}"
+        );
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of requests")]
     let requests: Vec<u64> =
@@ -280,8 +286,9 @@ pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
 impl Rules {
     /// Checks that every endpoint limit matches an endpoint on either side: one that matches none checks nothing.
     pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run]) -> Result<()> {
-        let before = baseline.into_iter().flat_map(|baseline| baseline.endpoints.keys().map(String::as_str));
-        let names: BTreeSet<&str> = before.chain(runs.iter().flat_map(Run::names)).collect();
+        let before = baseline.into_iter().flat_map(|baseline| baseline.endpoints.keys().chain(baseline.setup.keys()));
+        let now = runs.iter().flat_map(Run::with_setup).map(|(name, _)| &**name);
+        let names: BTreeSet<&str> = before.map(String::as_str).chain(now).collect();
         let unmet = self.endpoint_limits.iter().find(|limits| !names.iter().any(|name| limits.covers(name)));
         let Some(unmet) = unmet else { return Ok(()) };
         let meant = nearest(&unmet.text, names).map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"));
@@ -327,6 +334,7 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
         resolution,
         detectable_by_five: if is_of_one_run { judge.detectable_by_five(&measured) } else { None },
         exceptions: applied(rules, &total, &endpoints),
+        cpu_unjudged: cpu::unjudged(baseline, runs, rules),
         drift: None,
         traffic,
         total,

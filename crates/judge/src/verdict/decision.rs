@@ -306,6 +306,7 @@ pub(crate) struct SingleRuns {
 }
 
 /// A series with everything that the decision on it rests on.
+#[derive(Clone, Copy)]
 pub(crate) struct Case<'s, 'a> {
     pub series: &'s Series<'a>,
     pub interval: Option<Interval>,

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::baseline::file::{Baseline, Pooled, RunsByMetric, request_interval};
 use crate::model::limits::{JUDGED, Limit};
-use crate::model::run::{Metric, Run, Stats};
+use crate::model::run::{Metric, Run, Stats, is_setup};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Interval, Tested, estimate, holm, mean};
 use crate::stats::histogram::Histogram;
@@ -89,7 +89,7 @@ impl Shared {
 impl<'a> Judge<'a> {
     pub fn endpoint_rows(&self, total: &[Series], baseline: &'a Baseline, runs: &'a [Run]) -> (Vec<Row<'a>>, Coverage) {
         let mut missing: BTreeMap<&str, &RunsByMetric> =
-            baseline.endpoints.iter().map(|(name, series)| (name.as_str(), series)).collect();
+            baseline.endpoints.iter().chain(&baseline.setup).map(|(name, series)| (name.as_str(), series)).collect();
         let named = stats_by_endpoint(runs);
         let known = missing.len().max(named.len());
         let mut measured = Vec::with_capacity(named.len() * JUDGED.len());
@@ -112,7 +112,7 @@ impl<'a> Judge<'a> {
 
     fn coverage(&self, measured: &[Series], runs: &[Run]) -> Coverage {
         let requests = |endpoint: &str| -> u64 {
-            let stats = runs.iter().flat_map(|run| &run.endpoints).filter(|(name, _)| **name == *endpoint);
+            let stats = runs.iter().flat_map(Run::with_setup).filter(|(name, _)| **name == *endpoint);
             stats.map(|(_, stats)| stats.requests).sum()
         };
         let mut coverage = Coverage::default();
@@ -227,7 +227,12 @@ impl<'a> Judge<'a> {
     fn judged_of_endpoint(&self, name: &str) -> impl Iterator<Item = Metric> {
         let has_limit = |metric| self.rules.limit(Some(name), metric).is_some();
         let of_endpoints = JUDGED.into_iter().filter(|metric| Metric::OF_ENDPOINTS.contains(metric));
-        of_endpoints.filter(move |metric| *metric != Metric::AvgResponseTime || has_limit(*metric))
+        of_endpoints.filter(move |metric| match metric {
+            Metric::AvgResponseTime => has_limit(*metric),
+            // Each user logs in once, however long the load is.
+            Metric::RequestsPerSec => !is_setup(name),
+            _ => true,
+        })
     }
 
     /// Counts the requests over the limit of p95. `None` if a side has no histogram, or too few requests for a share of
@@ -360,7 +365,7 @@ impl<'a> Judge<'a> {
             (None, ..) if series.over_limit.is_some() => {
                 Case { doubt: (!is_counted).then_some(Reason::NotSignificant), ..case }
             }
-            (None, ..) => self.single_run_case(case),
+            (None, ..) => self.single_run_case(&case),
             (Some(noise), Some(limit), Some(tested)) => {
                 let (worse, beyond) = (series.metric.worse(), shared.beyond(series, limit));
                 let is_in_gap = series.over_limit.is_some_and(|over_limit| over_limit.is_in_gap);
@@ -378,10 +383,10 @@ impl<'a> Judge<'a> {
 
     /// A single run on each side leaves the noise between runs unknown, so the requests decide: such a series fails if
     /// every change that they leave possible is over the limit.
-    fn single_run_case<'s>(&self, case: Case<'s, 'a>) -> Case<'s, 'a> {
+    fn single_run_case<'s>(&self, case: &Case<'s, 'a>) -> Case<'s, 'a> {
         let series = case.series;
         let (Some(limit), Some(SingleRuns { baseline, candidate })) = (series.limit, &series.requests) else {
-            return Case { doubt: Some(Reason::NoiseUnknown), ..case };
+            return Case { doubt: Some(Reason::NoiseUnknown), ..*case };
         };
         let metric = series.metric;
         let low = metric.change(baseline.high, candidate.low);
@@ -389,7 +394,7 @@ impl<'a> Judge<'a> {
         let interval = low.zip(high).map(|(low, high)| Interval { low, high });
         let least = Excess::of(metric, limit, baseline.high, candidate.low, self.resolution);
         let doubt = (!least.is_relevant()).then_some(Reason::ReachesBelowLimit);
-        Case { interval, doubt, ..case }
+        Case { interval, doubt, ..*case }
     }
 }
 
@@ -415,13 +420,13 @@ fn single_runs(metric: Metric, baseline: &RunsByMetric, runs: &[&Stats]) -> Opti
 /// Groups the runs' statistics by endpoint. The first run that has an endpoint gives its place.
 fn stats_by_endpoint(runs: &[Run]) -> Vec<(&str, Vec<&Stats>)> {
     let Some((first, further)) = runs.split_first() else { return Vec::new() };
-    let mut named: Vec<_> = first.endpoints.iter().map(|(name, stats)| (&**name, vec![stats])).collect();
+    let mut named: Vec<_> = first.with_setup().map(|(name, stats)| (&**name, vec![stats])).collect();
     // A run has each name once, so there is nothing to look up for a single run.
     if further.is_empty() {
         return named;
     }
     let mut places: HashMap<&str, usize> = named.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect();
-    for (name, stats) in further.iter().flat_map(|run| &run.endpoints) {
+    for (name, stats) in further.iter().flat_map(Run::with_setup) {
         let place = *places.entry(name).or_insert_with(|| {
             named.push((name, Vec::new()));
             named.len() - 1

@@ -6,6 +6,7 @@ use crate::model::limits::Limit;
 use crate::model::run::{Metric, Run};
 use crate::stats::counts::{Counts, fewer, fisher};
 use crate::stats::estimate::mean;
+use crate::stats::histogram::Histogram;
 use crate::verdict::decision::{FewAnswers, Judge};
 
 /// The probability that noise alone fails such runs, over all looks together.
@@ -39,7 +40,7 @@ impl Judge<'_> {
         let before = Counts { failures: (0.05 * all).ceil(), requests: all };
         let now = Counts {
             failures: histograms().map(|times| times.count_above(over_ms)).sum::<u64>() as f64,
-            requests: histograms().map(|times| times.count()).sum::<u64>() as f64,
+            requests: histograms().map(Histogram::count).sum::<u64>() as f64,
         };
         now.requests > 0.0 && fisher(before, now) <= FEW_ERROR / self.max_runs as f64
     }

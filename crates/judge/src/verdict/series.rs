@@ -7,6 +7,7 @@ use crate::model::run::{Metric, PERCENTILES, Run, Stats};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, estimate, mean};
 use crate::stats::{ERROR, Noise, Proof};
+use crate::verdict::cpu;
 use crate::verdict::decision::{Case, Excess, FewSamples, Judge, Presence, Reason, Row, Series, Shift, is_over};
 
 /// The p-value by which the mean is up if it must confirm a percentile.
@@ -97,7 +98,9 @@ impl Values<'_> {
             Metric::ErrorRate => (failures(), LEAST_FAILURES),
             Metric::RequestsPerSec => (requests, LEAST_THROUGHPUT),
             // p95_corrected rests on the same requests as the p95 beside it.
-            Metric::P95Corrected | Metric::AvgResponseTime | Metric::TotalRequests => return None,
+            Metric::P95Corrected | Metric::AvgResponseTime | Metric::TotalRequests | Metric::CpuPerRequest => {
+                return None;
+            }
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of requests")]
         let (requests, samples) = (requests as usize, samples as usize);
@@ -114,13 +117,16 @@ impl<'a> Judge<'a> {
     pub fn measured_total(&self, baseline: &Baseline, runs: &[Run]) -> Vec<Series<'a>> {
         let stats: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
         let mut measured = Vec::new();
+        let is_cpu_judged = cpu::unjudged(baseline, runs, self.rules).is_none();
+        let is_judged = |metric| metric != Metric::CpuPerRequest || is_cpu_judged;
         for metric in Metric::ALL {
             let candidate = match (metric, baseline.expected_interval_ms) {
                 (Metric::P95Corrected, Some(interval_ms)) => p95_corrected(runs, interval_ms),
                 (Metric::P95Corrected, None) => None,
+                (Metric::CpuPerRequest, _) => cpu::values(baseline, runs, self.rules),
                 _ => Some(values(metric, &stats)),
             };
-            // Without Locust's JSON the candidate has no p95_corrected.
+            // Without Locust's JSON the candidate has no p95_corrected, and without a limit no CPU time is shown.
             let Some(candidate) = candidate else { continue };
             let values = Values {
                 metric,
@@ -134,7 +140,7 @@ impl<'a> Judge<'a> {
             measured.push(Series {
                 endpoint: None,
                 metric,
-                limit: self.rules.limit(None, metric),
+                limit: if is_judged(metric) { self.rules.limit(None, metric) } else { None },
                 presence: values.presence(noise),
                 noise,
                 // However few requests fail, the rate of all requests is judged.
@@ -160,9 +166,9 @@ impl<'a> Judge<'a> {
             }
             let (Some(limit), Some(mean)) = (series.limit, mean) else { return case };
             match series.metric {
-                Metric::P95 if !is_p95_over => self.shift_case(case, limit, mean, baseline, runs),
-                Metric::P95 if is_in_gap(baseline, runs) => gap_case(case, limit, mean, baseline, runs),
-                Metric::P95Corrected if !is_p95_over => corrected_case(case, mean),
+                Metric::P95 if !is_p95_over => self.shift_case(&case, limit, mean, baseline, runs),
+                Metric::P95 if is_in_gap(baseline, runs) => gap_case(&case, limit, mean, baseline, runs),
+                Metric::P95Corrected if !is_p95_over => corrected_case(&case, mean),
                 _ => case,
             }
         };
@@ -174,26 +180,26 @@ impl<'a> Judge<'a> {
     /// too, by more than [`SHIFT_SHARE`] of the limit: an allowed change everywhere moves it up as well.
     fn shift_case<'s>(
         &self,
-        case: Case<'s, 'a>,
+        case: &Case<'s, 'a>,
         limit: &Limit,
         mean: Noise,
         baseline: &Baseline,
         runs: &[Run],
     ) -> Case<'s, 'a> {
         let now = distribution(runs);
-        let (Some(worsening), true) = (limit.worsening, baseline.distribution.len() == now.len()) else { return case };
+        let (Some(worsening), true) = (limit.worsening, baseline.distribution.len() == now.len()) else { return *case };
         let by_change = Limit { bound: None, ..limit.clone() };
-        let shifts =
+        let mut shifts =
             PERCENTILES.iter().zip(baseline.distribution.iter().zip(&now)).filter_map(|(at, (before, now))| {
                 let excess = Excess::of(Metric::P95, &by_change, *before, *now, self.resolution);
                 let shift = Shift { percentile: *at, baseline_ms: *before, candidate_ms: *now };
                 (BELOW_P95.contains(at) && excess.is_relevant()).then_some(shift)
             });
-        let Some(shift) = shifts.last() else { return case };
+        let Some(shift) = shifts.next_back() else { return *case };
         let worse = Metric::AvgResponseTime.worse();
         let level = MEAN_ERROR / self.max_runs as f64;
         let proof = Proof { noise: mean, worse, beyond: SHIFT_SHARE * worsening, level };
-        Case { proof: Some(proof), shift: Some(shift), ..case }
+        Case { proof: Some(proof), shift: Some(shift), ..*case }
     }
 
     /// The smallest change of p95 that is detectable with 80% power, if these runs had a baseline of five.
@@ -223,15 +229,21 @@ pub(crate) fn plain_case<'s, 'a>(series: &'s Series<'a>) -> Case<'s, 'a> {
 
 /// Requires that the mean confirms a corrected p95 that alone is over its limit. A few requests that take several expected
 /// intervals are a large part of the corrected ones, so the corrected p95 may lie in a gap where the p95 does not.
-fn corrected_case<'s, 'a>(case: Case<'s, 'a>, mean: Noise) -> Case<'s, 'a> {
+fn corrected_case<'s, 'a>(case: &Case<'s, 'a>, mean: Noise) -> Case<'s, 'a> {
     let proof = Proof { noise: mean, worse: Metric::AvgResponseTime.worse(), beyond: 0.0, level: MEAN_ERROR };
-    Case { doubt: (!proof.is_given()).then_some(Reason::NotConfirmed), proof: Some(proof), ..case }
+    Case { doubt: (!proof.is_given()).then_some(Reason::NotConfirmed), proof: Some(proof), ..*case }
 }
 
 /// Requires corroboration when the aggregate p95 falls in a gap between fast and slow requests. It jumps from one side to
 /// the other by chance there, and no spread of a few runs shows how often. So one of the percentiles on either side of
 /// the gap must be over the limit too, or the mean significantly up.
-fn gap_case<'s, 'a>(case: Case<'s, 'a>, limit: &Limit, mean: Noise, baseline: &Baseline, runs: &[Run]) -> Case<'s, 'a> {
+fn gap_case<'s, 'a>(
+    case: &Case<'s, 'a>,
+    limit: &Limit,
+    mean: Noise,
+    baseline: &Baseline,
+    runs: &[Run],
+) -> Case<'s, 'a> {
     let mut usage: f64 = 0.0;
     for (at, (before, now)) in PERCENTILES.iter().zip(baseline.distribution.iter().zip(&distribution(runs))) {
         let allowed = limit.allowed(Metric::P95, Some(*before)).unwrap_or(f64::INFINITY);
@@ -240,12 +252,12 @@ fn gap_case<'s, 'a>(case: Case<'s, 'a>, limit: &Limit, mean: Noise, baseline: &B
         }
     }
     if is_over(usage, 1.0) {
-        return case;
+        return *case;
     }
     let proof = Proof { noise: mean, worse: Metric::AvgResponseTime.worse(), beyond: 0.0, level: MEAN_ERROR };
     let doubt = (!proof.is_given()).then_some(Reason::InGap);
     // Further runs may take a percentile near its limit over it, as they may the p95.
-    Case { doubt, proof: (usage < NEAR_LIMIT).then_some(proof), ..case }
+    Case { doubt, proof: (usage < NEAR_LIMIT).then_some(proof), ..*case }
 }
 
 /// Whether the requests of each run leave the p95 open by more than [`GAP_FACTOR`], on the geometric mean over the

@@ -164,7 +164,8 @@ fn share_change<'a>(pair: &Pair<'a>, all: &[Vec<f64>; 2], level: f64) -> Option<
         own.iter().zip(all).map(|(own, all)| Counts { failures: all - own, requests: *all }).collect()
     };
     // If others are asked more often, this one has a smaller share of as many requests.
-    let [requests, requests_now] = pair.requests.each_ref().map(|requests| mean(requests));
+    let a_run = |side: usize| pair.requests[side].iter().sum::<f64>() / all[side].len().max(1) as f64;
+    let [requests, requests_now] = [0, 1].map(a_run);
     let is_fewer = now < before / FACTOR && requests_now < KEPT * requests;
     let is_significant = || Rates::between(&counts(0), &counts(1)).is_some_and(|rates| rates.p_value() <= level);
     (is_fewer && is_significant()).then_some(TrafficChange {

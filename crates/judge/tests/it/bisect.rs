@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use judge::model::run::Metric;
-use judge::verdict::bisect::{Action, Ending, Pair, Search};
+use judge::verdict::bisect::{Action, CommitSearch, Ending, Pair};
 
 use crate::simulation::draw::factor;
 
@@ -44,7 +44,7 @@ impl Drawn {
     }
 
     fn search(&mut self, parents: Vec<Vec<usize>>) -> Ending {
-        let mut search = Search::new(parents, self.metric, MAX_ROUNDS);
+        let mut search = CommitSearch::new(parents, self.metric, MAX_ROUNDS);
         loop {
             match search.next_action() {
                 Action::End(ending) => return ending,
@@ -212,7 +212,7 @@ fn merges_lead_into_the_branch_that_brought_the_step() {
 fn a_search_goes_on_from_the_rounds_of_an_interrupted_one() {
     let mut drawn = Drawn::new(3, 16, &[(5, 1.25)], 3.0);
     drawn.broken.push(8);
-    let mut search = Search::new(line(16), Metric::P95, MAX_ROUNDS);
+    let mut search = CommitSearch::new(line(16), Metric::P95, MAX_ROUNDS);
     let mut added = Vec::new();
     while let Action::Measure { pair, .. } = search.next_action() {
         if drawn.broken.contains(&pair.commit) {
@@ -220,7 +220,7 @@ fn a_search_goes_on_from_the_rounds_of_an_interrupted_one() {
         } else {
             added.push((pair, drawn.run(pair.reference), drawn.run(pair.commit)));
         }
-        search = Search::new(line(16), Metric::P95, MAX_ROUNDS);
+        search = CommitSearch::new(line(16), Metric::P95, MAX_ROUNDS);
         for (pair, reference, commit) in &added {
             search.add_round(*pair, *reference, *commit);
         }

@@ -65,7 +65,7 @@ fn changed_circumstance_breaks_the_chain() {
         let names: Vec<&str> = found[0].iter().map(|of| of.what).collect();
         assert_eq!(names.join(", "), expected);
         assert!(found[1].is_empty(), "nothing stands before the oldest");
-        assert_eq!(breaks_between(&versions[1], &next), found[0]);
+        assert_eq!(breaks_between(&versions[1], &[], &next), found[0]);
         assert_eq!(oldest_of_stretch(&found, 0), usize::from(expected.is_empty()), "{expected}");
     }
     // One with an unknown machine lies between two that differ.

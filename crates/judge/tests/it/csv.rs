@@ -165,6 +165,7 @@ fn a_file_of_another_kind_is_named_with_its_remedy() {
     let utf_16: Vec<u8> = stats.encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (bytes, expected) in [
         (b"\x1f\x8b\x08\x00".to_vec(), expect!["it is compressed with gzip: unpack it first, with gunzip"]),
+        (b" [{\"name\": \"/\"}]".to_vec(), expect!["it is JSON: give it a name that ends in .json"]),
         (
             b"PK\x03\x04xl/".to_vec(),
             expect!["it is a spreadsheet or another ZIP archive: export it as CSV with commas, in UTF-8"],

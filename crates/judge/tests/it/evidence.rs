@@ -189,7 +189,9 @@ fn rounds_may_be_more_if_their_runs_vary_much() {
 #[test]
 fn a_new_endpoint_that_fails_is_judged_by_all_requests() {
     let mut before = runs_with("GET /a", &[300.0, 301.0, 299.0], 450, 0);
-    before.iter_mut().for_each(|run| run.total.failures = 4);
+    for run in &mut before {
+        run.total.failures = 4;
+    }
     let before = baseline_of(&before);
     for (failures, is_failure) in [(0, false), (1, false), (7, true)] {
         let mut runs = vec![run(&[("GET /a", 300.0), ("GET /new", 300.0)]); 2];
@@ -203,7 +205,9 @@ fn a_new_endpoint_that_fails_is_judged_by_all_requests() {
     // A baseline without endpoints has no new ones.
     let total = baseline_of(&runs_of(&[300.0, 301.0, 299.0]));
     let mut now = vec![run(&[("GET /new", 300.0)]); 2];
-    now.iter_mut().for_each(|run| run.endpoints[0].1.failures = 450);
+    for run in &mut now {
+        run.endpoints[0].1.failures = 450;
+    }
     assert!(compare(&total, &now, rules(true)).unwrap().row(Some("GET /new"), Metric::ErrorRate).is_none());
 }
 
@@ -264,7 +268,9 @@ fn a_run_of_few_slow_answers_is_judged() {
 fn the_mean_may_have_a_limit() {
     let before = baseline_of(&runs_of(&[300.0, 301.0, 299.0]));
     let mut runs = runs_of(&[300.0, 301.0]);
-    runs.iter_mut().for_each(|run| run.total.avg_ms = 130.0);
+    for run in &mut runs {
+        run.total.avg_ms = 130.0;
+    }
     let limited = Rules { limits: with_limits(&[(Metric::AvgResponseTime, "fail 20%")]), ..Rules::default() };
     assert_eq!(compare(&before, &runs, &Rules::default()).unwrap().verdict, Verdict::Pass);
     assert_eq!(compare(&before, &runs, &limited).unwrap().verdict, Verdict::Fail);

@@ -85,7 +85,12 @@ fn names_that_hold_an_id_are_one_warning() {
     let before = baseline(&[items(0), items(100)]);
     let warning = "60 names appear in one run each, such as GET /item/0?a=1, GET /item/100?a=1, GET /item/101?a=1: give such \
                    requests one name in the locustfile, as in `self.client.get(url, name=\"/item/[id]\")`";
-    assert_eq!(names_warning(&before, &[items(200)]).as_deref(), Some(warning));
+    let now = [items(200)];
+    assert_eq!(names_warning(&before, &now).as_deref(), Some(warning));
+    // None of them is missing, also with --strict.
+    let strict = Rules { strict: true, ..Rules::default() };
+    let comparison = compare(&before, &now, &strict).unwrap();
+    assert_eq!((comparison.findings().len(), comparison.has_failed_itself()), (0, false));
     let of_candidate = names_warning(&baseline(&[items(0)]), &[items(200), items(300)]);
     assert!(of_candidate.unwrap().starts_with("60 names appear in one run each"));
     // The same names in each run are endpoints, however many.

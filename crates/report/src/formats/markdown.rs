@@ -120,8 +120,8 @@ pub fn render_unjudged(unjudged: &Unjudged) -> String {
 /// What changed with the latencies; empty if none is over its limit.
 fn changes(view: &View) -> String {
     let Some(changes) = &view.changes else { return String::new() };
-    let lines: String = changes.lines().into_iter().map(|line| format!("- {}\n", prose(line))).collect();
-    format!("\n**What changed**\n\n{lines}\n")
+    let lines: Vec<String> = changes.lines().into_iter().map(|line| format!("- {}\n", prose(line))).collect();
+    format!("\n**What changed**\n\n{}\n", lines.concat())
 }
 
 fn next(steps: &[NextStep]) -> String {

@@ -142,7 +142,7 @@ impl CommandLine {
     }
 
     /// Another command with the same flags.
-    pub(crate) fn of(&self, command: &str) -> String {
+    pub fn of(&self, command: &str) -> String {
         self.with(&[]).replacen(" perf", &format!(" {command}"), 1)
     }
 

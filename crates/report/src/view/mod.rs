@@ -17,7 +17,7 @@ pub(crate) mod unjudged;
 pub mod usage;
 pub mod words;
 
-use judge::model::run::Provenance;
+use judge::model::run::{Provenance, is_setup};
 use judge::verdict::accepted::Applied;
 use judge::verdict::compare::{Comparison, RunCounts, Verdict};
 use judge::verdict::decision::Row;
@@ -262,10 +262,10 @@ impl<'a> View<'a> {
         places.into_iter().map(|place| &self.endpoints[place])
     }
 
-    /// The series of these endpoints, worst first.
+    /// The series of these endpoints, worst first, and below them those of `on_start`.
     pub(crate) fn worst_series(&self) -> Vec<&SeriesView<'a>> {
         let mut series: Vec<&SeriesView> = self.shown_endpoints().flat_map(|endpoint| &endpoint.series).collect();
-        series.sort_by_key(|series| series.severity);
+        series.sort_by_key(|series| (series.row.endpoint.is_some_and(is_setup), series.severity));
         series
     }
 
@@ -277,10 +277,12 @@ impl<'a> View<'a> {
     }
 }
 
+/// Requests of `on_start` are below the others.
 fn worst_first(endpoints: &[EndpointView]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..endpoints.len()).collect();
     places.sort_by_key(|place| endpoints[*place].worst().severity);
     places.truncate(ENDPOINTS);
+    places.sort_by_key(|place| is_setup(endpoints[*place].name));
     places
 }
 

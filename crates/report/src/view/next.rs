@@ -41,7 +41,8 @@ pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<Nex
     let (command, is_of_others) = (&report.background.command, report.background.is_of_others);
     let step = |what, command: String| NextStep { what, command };
     let mut steps = Vec::new();
-    if comparison.error_rate_failed() {
+    let errors_failed = comparison.findings().iter().any(|row| row.is_failure() && row.metric == Metric::ErrorRate);
+    if errors_failed {
         let file = report.background.failures_file.as_ref();
         steps.extend(file.map(|file| step("see the errors", format!("head {}", quoted(file)))));
     }
@@ -82,7 +83,7 @@ pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<Nex
         step(what, command.replace(&format!("'{why}'"), &format!("\"{why}\"")))
     };
     // A new baseline settles no drift.
-    if is_missing_alone {
+    if is_missing_alone && has_baseline {
         steps.truncate(MOST - 1);
         steps.push(accept(RESTORE, "why the endpoint is gone"));
     } else if has_failed {
@@ -92,7 +93,7 @@ pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<Nex
             last.push(step("accept it for a while", format!("${{EDITOR:-vi}} {}", quoted(file))));
         }
         // A new baseline has no part in `--against`.
-        if has_baseline && !comparison.error_rate_failed() && (last.is_empty() || report.confirmation.is_some()) {
+        if has_baseline && !errors_failed && (last.is_empty() || report.confirmation.is_some()) {
             last.push(accept("accept it", "why it is slower"));
         }
         steps.truncate(MOST - last.len());
@@ -143,7 +144,7 @@ fn find_the_commit(report: &Report) -> Option<NextStep> {
     }
     let (command, commit) = (report.background.command.measuring(), baseline_commit(report)?);
     // The flags of the load are those of bisect too, which starts the service itself.
-    if command.words.iter().any(|word| word == "--host") {
+    if command.words.iter().any(|word| ["--host", "--against-url"].contains(&word.as_str())) {
         return None;
     }
     let command = command.without("--baseline").of(&format!("bisect {commit}"));

@@ -2,6 +2,7 @@
 
 use judge::model::run::Metric;
 use judge::verdict::compare::{Comparison, Verdict};
+use judge::verdict::cpu::CpuUnjudged;
 use judge::verdict::decision::{Decision, Reason, Row};
 
 use crate::view::input::{Confirmation, Report};
@@ -21,6 +22,7 @@ pub(crate) fn notes(report: &Report, total: &[SeriesView], endpoints: usize) -> 
         let names = names.join(", ");
         notes.push(format!("the baseline lacks {names}: re-record it with --update-baseline to compare that too"));
     }
+    notes.extend(comparison.cpu_unjudged.map(cpu_unjudged));
     if comparison.error_rate_failed() {
         notes.push("latencies of failing requests are not comparable: fix the errors first".to_owned());
     }
@@ -45,6 +47,21 @@ pub(crate) fn notes(report: &Report, total: &[SeriesView], endpoints: usize) -> 
     notes.extend(report.file_warnings.iter().chain(&report.warnings).cloned());
     notes.extend(usage::note(report.provenance.baseline, report.provenance.candidate));
     notes
+}
+
+fn cpu_unjudged(why: CpuUnjudged) -> String {
+    let why = match why {
+        CpuUnjudged::Unknown => {
+            "a run does not know it, which needs Linux and a service that the gate starts".to_owned()
+        }
+        CpuUnjudged::OtherMachine => {
+            "the baseline is of another machine, so compare with --against, or record it on this one".to_owned()
+        }
+        CpuUnjudged::TooCoarse { ticks, needed } => {
+            format!("a run has {ticks} ticks of 10 ms, too coarse below {needed}: lengthen the run, or add users")
+        }
+    };
+    format!("cpu_per_request is not judged: {why}")
 }
 
 fn confirmation(report: &Report) -> Option<String> {

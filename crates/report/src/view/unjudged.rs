@@ -1,5 +1,7 @@
 //! The content of a report without a comparison: a saved baseline, or the reason why there is no verdict.
 
+use std::fmt::Write as _;
+
 use judge::baseline::file::Baseline;
 use judge::model::program;
 use judge::model::run::Metric;
@@ -178,7 +180,10 @@ impl Saved {
             let spread = spread.map_or_else(String::new, |spread| format!(" ({spread})"));
             parts.push(format!("{} {}{spread}", saved.metric, saved.shown()));
         }
-        let warnings: String = self.warnings.iter().map(|warning| format!("; {warning}")).collect();
-        format!("{} from {}{warnings}; commit {}", parts.join(", "), count(self.runs, "run"), self.file)
+        let mut sentence = format!("{} from {}", parts.join(", "), count(self.runs, "run"));
+        for warning in &self.warnings {
+            let _ = write!(sentence, "; {warning}");
+        }
+        format!("{sentence}; commit {}", self.file)
     }
 }

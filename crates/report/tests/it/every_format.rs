@@ -5,7 +5,7 @@ use judge::model::run::Provenance;
 use report::formats::github;
 use report::formats::terminal::{self, Screen};
 use report::view::series::severity;
-use report::{CommandLine, Confirmation, Format, Report, Saved, Sides, Unjudged, View};
+use report::{Background, CommandLine, Confirmation, Format, Report, Saved, Sides, Unjudged, View};
 use serde_json::{Value, json};
 
 use crate::cases::{Case, STEADY, case, cases, confirmed, in_every_format, provenance, rules, runs};
@@ -186,6 +186,19 @@ fn only_the_json_grows_beyond_2000_endpoints() {
     for ((format, few), (_, many)) in sizes[0].into_iter().zip(sizes[1]) {
         assert!(format == "JSON" || many < few + few / 10, "{format}: {many} bytes after {few}");
     }
+}
+
+#[test]
+fn the_search_for_the_commit_has_the_flags_of_the_load() {
+    let slower = Case::new("slower", &runs(&STEADY), runs(&[400.0, 401.0]), rules(false, false));
+    slower.report(|report| {
+        let words = "cargo xtask perf --config b.toml --baseline b.json --users 50".split(' ').map(str::to_owned);
+        let command = CommandLine { words: words.collect(), ..CommandLine::default() };
+        let background = Background { command, ..report.background.clone() };
+        let steps = View::of(&Report { background: &background, ..report.clone() }).next;
+        let step = steps.iter().find(|step| step.what == "find the commit").unwrap();
+        assert_eq!(step.command, "cargo xtask bisect 0123456789ab --config b.toml --users 50");
+    });
 }
 
 #[test]

@@ -97,7 +97,7 @@ pub fn found_table(comparisons: usize) -> Table {
                 for factor in [1.3, 2.0, 5.0, 0.0] {
                     let seen: Seen = of(factor);
                     row.extend([seen.share(|seen| seen.failed), seen.runs()]);
-                    if factor == 1.3 {
+                    if (factor - 1.3_f64).abs() < 1e-9 {
                         row.push(seen.share(|seen| !seen.failed && seen.conclusive));
                     }
                 }

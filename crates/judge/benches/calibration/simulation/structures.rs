@@ -130,12 +130,12 @@ impl<'s> Session<'s> {
             next_spell_ms: 0.0,
             made: 0,
         };
-        begun.next_spell_ms = begun.gap_ms(random) - 15_000.0;
+        begun.next_spell_ms = Session::gap_ms(random) - 15_000.0;
         begun
     }
 
     /// The time to the next spell: spells last 17.5 s on average, an eighth of the time.
-    fn gap_ms(&self, random: &mut Rng) -> f64 {
+    fn gap_ms(random: &mut Rng) -> f64 {
         -122_500.0 * (1.0 - random.f64()).ln()
     }
 
@@ -158,7 +158,7 @@ impl<'s> Session<'s> {
             while self.next_spell_ms < from + RUN_MS {
                 let length_ms = 5000.0 + 25_000.0 * random.f64();
                 self.spells.push((self.next_spell_ms, self.next_spell_ms + length_ms, slower));
-                self.next_spell_ms += length_ms + self.gap_ms(random);
+                self.next_spell_ms += length_ms + Session::gap_ms(random);
             }
         }
         let spells = self.spells.iter().map(|(begin, end, slower)| (begin - from, end - from, *slower)).collect();

@@ -11,7 +11,8 @@ const COUNTER_RISE: f64 = 0.01;
 /// The least rise of the connections opened for each request.
 const CONNECTIONS_RISE: f64 = 0.1;
 
-/// The least factor of the CPU time, and the same if others took the CPU: two threads that share a core slow each other.
+/// The least factor of the CPU time, and the same if others took the CPU: programs that share a core and its caches slow
+/// each other, by up to a fifth between equal runs on a machine whose cores others kept busy.
 const CPU_FACTOR: f64 = 1.1;
 const CPU_FACTOR_ON_BUSY_MACHINE: f64 = 1.5;
 
@@ -20,6 +21,9 @@ const WAITING_CPU: f64 = 0.5;
 
 /// From so many more percent of the cores on, others may be why a service waits.
 const OTHERS_RISE_PCT: f64 = 10.0;
+
+/// The percent of the cores from which on others make a machine a busy one.
+const BUSY_PCT: f64 = 25.0;
 
 /// The ticks of the kernel's clock that a run must count: fewer are too coarse. A tick is 10 ms.
 const LEAST_TICKS: f64 = 20.0;
@@ -55,13 +59,21 @@ impl Sides<'_> {
         contrast.as_ref().is_some_and(rose)
     }
 
+    /// The mean share of the cores that others took, in percent, on both sides.
+    fn others_pct(&self) -> [f64; 2] {
+        [self.used_before, self.used_now].map(|usage| {
+            let others = usage.map(|usage| usage.others_pct.as_slice()).unwrap_or_default();
+            others.iter().sum::<f64>() / others.len().max(1) as f64
+        })
+    }
+
     fn others_rose(&self) -> bool {
-        let mean = |usage: Option<&Usage>| {
-            let others = &usage?.others_pct;
-            Some(others.iter().sum::<f64>() / others.len().max(1) as f64)
-        };
-        let rise = mean(self.used_now).zip(mean(self.used_before)).map(|(now, before)| now - before);
-        rise.is_some_and(|rise| rise >= OTHERS_RISE_PCT)
+        let [before, now] = self.others_pct();
+        now - before >= OTHERS_RISE_PCT
+    }
+
+    fn is_busy(&self) -> bool {
+        self.others_rose() || self.others_pct().iter().any(|others_pct| *others_pct >= BUSY_PCT)
     }
 }
 
@@ -96,10 +108,11 @@ pub(super) fn cpu_or_waiting(sides: &Sides, slowdown: &Slowdown) -> Option<Teste
     let others_rose = sides.others_rose();
     let requests = sides.total(Metric::TotalRequests);
     let requests = requests.iter().sum::<f64>() / requests.len() as f64;
-    let rise_ms = slowdown.mean.rise().max(f64::MIN_POSITIVE);
+    // Next to a smaller rise anything would seem large.
+    let rise_ms = slowdown.mean.rise().max((super::LEAST_FACTOR - 1.0) * slowdown.mean.baseline);
     // Whoever is under way may have waited for the CPU time of all others that are.
     let part = |cpu_ms: f64| (cpu_ms * slowdown.under_way / rise_ms).clamp(0.0, 1.0);
-    let least = if others_rose { CPU_FACTOR_ON_BUSY_MACHINE } else { CPU_FACTOR };
+    let least = if sides.is_busy() { CPU_FACTOR_ON_BUSY_MACHINE } else { CPU_FACTOR };
     let is_fine = cpu.candidate * requests >= LEAST_TICKS * TICK_MS;
     // Each end of the window falls between two ticks.
     let most_ms = cpu.highest_rise().max(0.0) + 2.0 * TICK_MS / requests;
