@@ -9,6 +9,7 @@ use report::Unjudged;
 
 use crate::sys::process::{Failure, Interrupted};
 
+#[expect(clippy::large_enum_variant, reason = "a command has one outcome")]
 pub enum Outcome {
     /// The report is printed.
     Judged(Verdict),

@@ -1,5 +1,6 @@
 //! `cargo xtask perf RESULTS` for a team that runs Locust itself: files of any origin.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use crate::support::{Output, Scratch};
@@ -68,7 +69,7 @@ fn another_load_by_the_histories_is_refused() {
     let history = |users: u32, seconds: u32| {
         let mut text = "Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%,99%\n".to_owned();
         for second in 0..=seconds {
-            text.push_str(&format!("{},{users},,Aggregated,15.0,0.0,100,300,400\n", 1_800_000_000 + second));
+            let _ = writeln!(text, "{},{users},,Aggregated,15.0,0.0,100,300,400", 1_800_000_000 + second);
         }
         text
     };
@@ -76,7 +77,9 @@ fn another_load_by_the_histories_is_refused() {
     scratch.sh("rm perf_baseline.json");
     let judge = |name: &str, requests: u32, history: Option<String>| {
         scratch.write(&format!("{name}_stats.csv"), &csv(&format!("{requests},0,100,15,100,300,400")));
-        history.iter().for_each(|text| scratch.write(&format!("{name}_stats_history.csv"), text));
+        for text in history {
+            scratch.write(&format!("{name}_stats_history.csv"), text);
+        }
         scratch.perf(&format!("{name}_stats.csv"))
     };
     assert_eq!(judge("base", 18_000, Some(history(50, 60))).code, 0);

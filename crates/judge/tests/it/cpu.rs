@@ -8,18 +8,19 @@ use judge::verdict::decision::Decision;
 
 use crate::samples;
 
-fn machine(cpu: &str) -> Option<Machine> {
-    Some(Machine { cpu: cpu.to_owned(), cores: 2, os: "Linux".to_owned() })
+fn machine(cpu: &str) -> Machine {
+    Machine { cpu: cpu.to_owned(), cores: 2, os: "Linux".to_owned() }
 }
 
 /// Runs of 450 requests that took so much CPU time each.
 fn runs(ms_per_request: &[f64], cpu: &str) -> Vec<Run> {
-    let of = |ms: &f64| Run { cpu: Some(CpuTime { ms_per_request: *ms, machine: machine(cpu) }), ..samples::run(&[]) };
+    let of =
+        |ms: &f64| Run { cpu: Some(CpuTime { ms_per_request: *ms, machine: Some(machine(cpu)) }), ..samples::run(&[]) };
     ms_per_request.iter().map(of).collect()
 }
 
 fn baseline(runs: &[Run]) -> Baseline {
-    Baseline::new(runs, Provenance { machine: machine("a"), ..samples::provenance() }, None, None).unwrap()
+    Baseline::new(runs, Provenance { machine: Some(machine("a")), ..samples::provenance() }, None, None).unwrap()
 }
 
 const BEFORE: [f64; 5] = [10.0, 10.1, 9.9, 10.05, 9.95];

@@ -175,7 +175,7 @@ impl<'s> Session<'s> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outcome {
     pub failed: bool,
-    /// It FAILed by this alone, or among others.
+    /// Whether this made it fail, alone or among others.
     pub by_p95: bool,
     pub by_corrected: bool,
     pub by_endpoint: bool,
