@@ -77,7 +77,7 @@ fn another_load_by_the_histories_is_refused() {
     scratch.sh("rm perf_baseline.json");
     let judge = |name: &str, requests: u32, history: Option<String>| {
         scratch.write(&format!("{name}_stats.csv"), &csv(&format!("{requests},0,100,15,100,300,400")));
-        for text in history {
+        for text in &history {
             scratch.write(&format!("{name}_stats_history.csv"), text);
         }
         scratch.perf(&format!("{name}_stats.csv"))
