@@ -157,12 +157,20 @@ struct ProgressLine {
     load: LoadNumber,
     is_terminal: bool,
     shown_at: Option<Duration>,
+    shown: String,
 }
 
 impl ProgressLine {
     fn new(run_time_s: u64, users: u32, load: LoadNumber) -> ProgressLine {
         let is_terminal = stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        ProgressLine { run_time: Duration::from_secs(run_time_s), users, load, is_terminal, shown_at: None }
+        ProgressLine {
+            run_time: Duration::from_secs(run_time_s),
+            users,
+            load,
+            is_terminal,
+            shown_at: None,
+            shown: String::new(),
+        }
     }
 
     /// Whether to show the line again. Locust writes its counts about once a second, so a terminal is updated no more often.
@@ -182,7 +190,11 @@ impl ProgressLine {
         if self.is_terminal && columns > 0 {
             text.truncate(columns - 1);
         }
-        printer::progress(&if self.is_terminal { format!("\r\x1b[2K{text}") } else { format!("{text}\n") });
+        // A log keeps every line, so none is written twice.
+        if self.is_terminal || text != self.shown {
+            printer::progress(&if self.is_terminal { format!("\r\x1b[2K{text}") } else { format!("{text}\n") });
+        }
+        self.shown = text;
     }
 
     fn text(&self, progress: &Progress, with_bar: bool) -> String {

@@ -545,6 +545,9 @@ pub struct Usage {
     /// How often the kernel took its core from a thread of the service, for each measured request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub involuntary_switches_per_request: Vec<f64>,
+    /// How long threads of the service could have run but had no core, in ms for each measured request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub queued_ms_per_request: Vec<f64>,
     /// TCP connections that Locust opened to the service, for each measured request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connections_per_request: Vec<f64>,
@@ -576,7 +579,7 @@ impl Usage {
         Ok(())
     }
 
-    fn lists(&self) -> [&Vec<f64>; 7] {
+    fn lists(&self) -> [&Vec<f64>; 8] {
         [
             &self.others_pct,
             &self.cpu_ms_per_request,
@@ -584,11 +587,12 @@ impl Usage {
             &self.memory_growth_mb,
             &self.voluntary_switches_per_request,
             &self.involuntary_switches_per_request,
+            &self.queued_ms_per_request,
             &self.connections_per_request,
         ]
     }
 
-    fn lists_mut(&mut self) -> [&mut Vec<f64>; 7] {
+    fn lists_mut(&mut self) -> [&mut Vec<f64>; 8] {
         [
             &mut self.others_pct,
             &mut self.cpu_ms_per_request,
@@ -596,6 +600,7 @@ impl Usage {
             &mut self.memory_growth_mb,
             &mut self.voluntary_switches_per_request,
             &mut self.involuntary_switches_per_request,
+            &mut self.queued_ms_per_request,
             &mut self.connections_per_request,
         ]
     }

@@ -17,7 +17,7 @@ use crate::model::text::nearest;
 pub use crate::stats::ERROR;
 use crate::verdict::accepted::{Applied, State, applied};
 use crate::verdict::cpu::{self, CpuUnjudged};
-use crate::verdict::decision::{Judge, Presence, Reason, Row};
+use crate::verdict::decision::{Decision, Evidence, Judge, Presence, Reason, Row};
 use crate::verdict::endpoints::Coverage;
 use crate::verdict::sensitivity::{Sensitivity, max_runs, resolution};
 pub use crate::verdict::series::LEAST_SAMPLES;
@@ -104,7 +104,8 @@ impl<'a> Comparison<'a> {
     pub fn with_drift(mut self, anchor: Anchor<'a>, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
         let Comparison { total, endpoints, least_runs, .. } = compare(&anchor.version.baseline, runs, rules)?;
         let is_judged = |row: &Row| row.limit.is_some() && matches!(row.presence, Presence::Both { .. });
-        let rows: Vec<Row> = total.into_iter().chain(endpoints).filter(is_judged).collect();
+        let rows = total.into_iter().chain(endpoints).filter(is_judged).map(|row| self.drift_row(row));
+        let rows: Vec<Row> = rows.collect();
         if rows.iter().any(Row::is_failure) {
             self.verdict = Verdict::Fail;
             // An anchor of one run leaves the noise unknown, and one run against it may have met a busy neighbour.
@@ -112,6 +113,19 @@ impl<'a> Comparison<'a> {
         }
         self.drift = Some(Drift { anchor, rows });
         Ok(self)
+    }
+
+    /// A series that fails by this change alone is no finding of the drift too, since nothing accepted has brought it.
+    fn drift_row(&self, row: Row<'a>) -> Row<'a> {
+        let is_by_this_change = row.is_finding()
+            && self
+                .row(row.endpoint, row.metric)
+                .is_some_and(|own| own.is_failure() && row.limit.is_some_and(|limit| own.exceeds_worsening_of(limit)));
+        if !is_by_this_change {
+            return row;
+        }
+        let evidence = Evidence { unsettled: None, ..row.evidence };
+        Row { decision: Some(Decision::InDoubt(Reason::ByThisChange)), evidence, ..row }
     }
 
     pub fn row(&self, endpoint: EndpointName, metric: Metric) -> Option<&Row<'a>> {
