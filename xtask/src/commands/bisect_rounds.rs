@@ -26,6 +26,9 @@ use crate::sys::process::Interrupted;
 /// The rounds of two commits that are made at most, if no flag sets them.
 const MAX_ROUNDS: usize = 20;
 
+/// The runs that may fail in a row before their commit is skipped: a busy machine spoils some.
+const ATTEMPTS: usize = 3;
+
 /// A bisection, with everything that it has measured.
 pub struct Bisection<'a> {
     pub flags: &'a BisectFlags,
@@ -204,11 +207,22 @@ impl<'a> Bisection<'a> {
 
     fn measure_round(&mut self, pair: Pair, round: usize) -> Result<MeasuredRound, FailedCommit> {
         self.check_out(pair)?;
-        let Bisection { range, runner, current: Some((_, checkouts)), .. } = self else { unreachable!("checked out") };
+        let Bisection { project, range, runner, current, .. } = self;
+        let Some((_, checkouts)) = current else { unreachable!("checked out") };
         let folder = format!("{}..{}/run-{round}", range.short(pair.reference), range.short(pair.commit));
         let mut run = |commit: usize, checkout: &Checkout| {
-            let run = runner.run(Side::Other(checkout), &format!("{folder}/{}", range.short(commit)));
-            run.with_context(|| checkout.shown()).map_err(|error| FailedCommit { commit, error })
+            let name = format!("{folder}/{}", range.short(commit));
+            for attempt in 1.. {
+                let run = runner.run(Side::Other(checkout), &format!("{name}/attempt-{attempt}"));
+                match run.with_context(|| checkout.shown()) {
+                    Ok(run) => return Ok(run),
+                    Err(error) if error.is::<Interrupted>() || attempt == ATTEMPTS => {
+                        return Err(FailedCommit { commit, error });
+                    }
+                    Err(error) => project.say(&format!("measuring again, because {}", error_line(&error))),
+                }
+            }
+            unreachable!("the last attempt ends")
         };
         let (baseline, candidate);
         if round % 2 == 1 {

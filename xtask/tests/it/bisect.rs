@@ -84,6 +84,20 @@ fn commits_beside_a_broken_one_remain() {
 }
 
 #[test]
+fn a_run_that_fails_once_is_made_again() {
+    let scratch = history("flaky", &[300, 450]);
+    scratch.write("name", "flaky");
+    let fails_once = "test -e \"$PIDS/flaky\" || { touch \"$PIDS/flaky\"; exit 1; }\n";
+    scratch.write("service.sh", &format!("{fails_once}{}", service(450)));
+    scratch.sh("git commit -q -a -m 'Commit flaky'");
+    let output = bisect(&scratch, "first");
+    assert_found(&scratch, &output, "2");
+    let again = "measuring again, because at HEAD (";
+    assert_eq!(output.stderr.matches(again).count(), 1, "{}", output.stderr);
+    assert!(!output.stdout.contains("skipped"), "{}", output.stdout);
+}
+
+#[test]
 fn the_rest_of_two_steps_has_its_commands() {
     let scratch = history("two-steps", &[390, 390, 450]);
     let output = bisect(&scratch, "first --users 5");
