@@ -37,7 +37,7 @@ use crate::commands::bisect::bisect;
 use crate::commands::history::history;
 use crate::commands::outcome::Outcome;
 use crate::commands::perf::perf;
-use crate::config::flags::{Command, HELP, parse};
+use crate::config::flags::{COMMANDS, Command, HELP, help_of, parse};
 use crate::sys::invocation::Invocation;
 use crate::sys::screen::screen;
 use crate::sys::{printer, process};
@@ -65,7 +65,11 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
     remember_name(&args);
     let outcome = match maintenance_flags::parse(args) {
         Ok(MaintenanceCommand::Other(args)) => return run(args),
-        Ok(MaintenanceCommand::Help) => Ok(Outcome::Done(named(&format!("{HELP}\n{}", maintenance_flags::HELP)))),
+        Ok(MaintenanceCommand::Help(None)) => Ok(Outcome::Done(named(&format!("{HELP}\n{}", maintenance_flags::HELP)))),
+        Ok(MaintenanceCommand::Help(Some(command))) => {
+            let commands = &maintenance_flags::COMMANDS;
+            Ok(Outcome::Done(named(&help_of(maintenance_flags::HELP, commands, command))))
+        }
         Ok(MaintenanceCommand::Selftest(flags)) => selftest::selftest(&flags).map(Outcome::Judged),
         Ok(MaintenanceCommand::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
         Err(error) => Err(error),
@@ -96,7 +100,10 @@ fn exit_code(args: Vec<OsString>) -> u8 {
     process::reset_signals();
     remember_name(&args);
     let outcome = match parse(args) {
-        Ok(Command::Help) => Outcome::Done(named(HELP)),
+        Ok(Command::Help(Some(command))) if COMMANDS.contains(&command.as_str()) => {
+            Outcome::Done(named(&help_of(HELP, &COMMANDS, &command)))
+        }
+        Ok(Command::Help(_)) => Outcome::Done(named(HELP)),
         Ok(Command::Version) => Outcome::Done(format!("locust-gate {}", sys::version::text())),
         Ok(Command::Perf(flags)) => perf(&flags),
         Ok(Command::Bisect(flags)) => bisect(&flags).into(),

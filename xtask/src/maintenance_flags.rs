@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow, bail};
 use pico_args::Arguments;
 
-use crate::config::flags::{leftovers, split};
+use crate::config::flags::{self, leftovers, split};
 
 /// Printed below the help of the other commands.
 pub const HELP: &str = "\
@@ -30,10 +30,13 @@ FLAGS OF adopt
   -h, --help                print this
 ";
 
+/// The commands that [`HELP`] describes.
+pub const COMMANDS: [&str; 2] = ["selftest", "adopt"];
+
 #[derive(Debug, PartialEq)]
 pub enum MaintenanceCommand {
-    /// Print the help of all commands.
-    Help,
+    /// Print the help of one command, or of all.
+    Help(Option<&'static str>),
     /// Another command of the gate, with its arguments.
     Other(Vec<OsString>),
     Selftest(Selftest),
@@ -58,10 +61,11 @@ pub struct Adopt {
 pub fn parse(args: Vec<OsString>) -> Result<MaintenanceCommand> {
     let command = args.first().and_then(|arg| arg.to_str()).unwrap_or_default().to_owned();
     let (mut own, locust_args) = split(args.clone())?;
-    if own.contains(["-h", "--help"]) {
-        return Ok(MaintenanceCommand::Help);
+    let maintenance = COMMANDS.into_iter().find(|known| *known == command);
+    if !flags::COMMANDS.contains(&command.as_str()) && own.contains(["-h", "--help"]) {
+        return Ok(MaintenanceCommand::Help(maintenance));
     }
-    if !["selftest", "adopt"].contains(&command.as_str()) {
+    if maintenance.is_none() {
         return Ok(MaintenanceCommand::Other(args));
     }
     own.subcommand()?;

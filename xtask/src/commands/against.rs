@@ -119,6 +119,7 @@ impl Rounds {
     ) -> Result<Rounds> {
         let mut measured = Sides { baseline: Vec::new(), candidate: Vec::new() };
         let other_side = || sides.baseline.shown();
+        let mut reason = String::new();
         loop {
             let round = measured.candidate.len() + 1;
             let measure_this = |runner: &mut Runner| runner.run(sides.candidate, &format!("{folder}run-{round}"));
@@ -138,7 +139,7 @@ impl Rounds {
                 let comparison = rounds.compare(rules)?;
                 (next_step(&comparison), comparison.max_runs)
             };
-            project.say(&format!("round {round}/{max_rounds}: {}", next.reason()));
+            project.say(&format!("round {round}/{max_rounds}: {}", next.reason(&mut reason)));
             if let Next::Stop(_) = next {
                 project.record_runs(true, None)?;
                 return Ok(rounds);

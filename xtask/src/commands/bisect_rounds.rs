@@ -55,6 +55,7 @@ impl FollowedSeries {
     fn value(&self, run: &Run) -> Option<f64> {
         let stats = match &self.endpoint {
             None if self.metric == Metric::P95Corrected => return run.p95_corrected_ms(self.expected_interval_ms?),
+            None if self.metric == Metric::CpuPerRequest => return Some(run.cpu.as_ref()?.ms_per_request),
             None => &run.total,
             Some(endpoint) => run.endpoints.iter().find(|(name, _)| **name == **endpoint).map(|(_, stats)| stats)?,
         };

@@ -16,6 +16,7 @@ use crate::config::flags::PerfFlags;
 use crate::config::paths::Paths;
 use crate::config::project::Project;
 use crate::sys::screen::screen;
+use crate::sys::session::Session;
 use crate::sys::{ci, files, git, printer, process};
 
 pub struct Delivery<'a> {
@@ -64,6 +65,7 @@ impl Delivery<'_> {
         if ci::is_github() {
             summarize(&markdown::render(&view));
         }
+        self.write_latest(&Format::Json.render(&view)).context(AfterVerdict)?;
         for path in &self.flags.reports {
             files::write_atomically(path, &Format::of(path)?.render(&view)).context(AfterVerdict)?;
         }
@@ -71,9 +73,19 @@ impl Delivery<'_> {
         Ok(if comparison.exit_code() == 2 { Outcome::Inconclusive } else { Outcome::Judged(comparison.verdict) })
     }
 
+    /// Writes `latest/report.json`, by which a program knows that the command has ended. A command that measures nothing has
+    /// no folder.
+    fn write_latest(&self, json: &str) -> Result<()> {
+        match Session::folder_of(&self.paths.perf_folder(), std::process::id()) {
+            Some(folder) => files::write_atomically(&folder.join(LATEST_REPORT), json),
+            None => Ok(()),
+        }
+    }
+
     /// Writes the reports of a command that judged nothing. An error beside its own message would only hide that.
     pub fn deliver_unjudged(&self, outcome: &Outcome) {
         let Outcome::Unjudged { unjudged, .. } = outcome else { return };
+        let _ = self.write_latest(&Format::Json.render_unjudged(unjudged));
         for path in &self.flags.reports {
             // The command may have failed before it refused a report in place of an input.
             if self.paths.refuse_input(path, &self.inputs).is_ok()
@@ -91,10 +103,13 @@ impl Delivery<'_> {
     }
 }
 
+/// The report that a program finds without asking for it, in the folder of the runs.
+const LATEST_REPORT: &str = "report.json";
+
 /// Adds to the job's page. A page that cannot be written does not change the verdict.
 fn summarize(markdown: &str) {
     if let Err(error) = ci::append_to_summary(markdown) {
-        printer::progress(format!("warning: {}\n", error_line(&error)));
+        printer::progress(&format!("warning: {}\n", error_line(&error)));
     }
 }
 

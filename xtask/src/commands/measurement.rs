@@ -16,7 +16,7 @@ use judge::stats::estimate::{Difference, estimate};
 use judge::verdict::causes::causes;
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::verdict::decision::{Presence, Row};
-use report::view::evidence::{evidence, unsettled};
+use report::view::evidence::{brief, unsettled};
 use report::view::usage;
 use report::view::words::{count, listed, noise_advice, shown_side};
 use report::{Background, CommandLine, FailedRequests};
@@ -29,7 +29,7 @@ use crate::run::clock::Clock;
 use crate::run::listener::{UsersLeft, users_left_text};
 use crate::run::locust::for_each_failure;
 use crate::run::results::{self, MeasuredRun, RunFile};
-use crate::sys::git;
+use crate::sys::{ci, git};
 
 /// The runs of one side.
 pub struct Measurement {
@@ -178,7 +178,7 @@ impl Measurement {
         for FailedRequests { endpoint, error, times, .. } in results::failures(&self.failures_files, &self.runs) {
             shown.push(printable(&format!("{times}x {}: {}", endpoint_shown(&endpoint), cut(&error, 200))));
         }
-        Some(if shown.is_empty() { why } else { format!("{why}: {}", listed(&shown, ", ")) })
+        Some(if shown.is_empty() { why } else { format!("{why}: {}", listed(&shown)) })
     }
 
     /// What a comparison with this baseline cannot show, a sentence each.
@@ -308,9 +308,14 @@ pub enum Next {
 }
 
 impl Next {
-    pub fn reason(&self) -> &str {
+    /// The reason as a line of the progress shows it. `before` is the one of the line before, which is not repeated.
+    pub fn reason(&self, before: &mut String) -> String {
         let (Next::MeasureAgain(reason) | Next::Stop(reason)) = self;
-        reason
+        if reason == before {
+            return "the same; running again".to_owned();
+        }
+        before.clone_from(reason);
+        reason.clone()
     }
 }
 
@@ -322,12 +327,10 @@ pub fn next_step(comparison: &Comparison) -> Next {
         let cause = if has_one_run { "the baseline has one run, so the minimum is" } else { "minimum is" };
         return Next::MeasureAgain(format!("{cause} {least}; starting another"));
     }
-    let Some(unsettled) = unsettled(comparison) else { return Next::Stop(evidence(comparison)) };
+    let Some(unsettled) = unsettled(comparison) else { return Next::Stop(brief(comparison)) };
     if !comparison.wants_another_run() {
         let what = if comparison.paired { "rounds" } else { "runs" };
-        return Next::Stop(format!(
-            "{unsettled}; no {what} are left, so the limit was checked against the estimate alone"
-        ));
+        return Next::Stop(format!("no {what} are left, so the limit was checked against the estimate alone"));
     }
     let is_over = comparison.verdict == Verdict::Fail || !comparison.findings().is_empty();
     let purpose = if is_over { " to confirm" } else { "" };
@@ -385,6 +388,7 @@ pub fn background(
         config: project.shown(&project.paths.config),
         accept_until: Some(days_from_today(30)),
         run_url: run_url(),
+        is_hosted_runner: ci::is_hosted_runner(),
     }
 }
 

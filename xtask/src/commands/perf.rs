@@ -102,7 +102,7 @@ fn judge(
     reference.check_load(&settings)?;
     let rules = &project.rules;
     let mut runner = Runner::prepare(project, settings, Some(Side::Only), rules.max_runs, clock)?;
-    let mut measured = Vec::new();
+    let (mut measured, mut reason) = (Vec::new(), String::new());
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
         if measured.len() == rules.most_runs() {
@@ -112,7 +112,7 @@ fn judge(
         let comparison = reference.compare(&measurement, rules)?;
         measurement.check_answers(&comparison)?;
         let next = next_step(&comparison);
-        project.say(&format!("run {}/{}: {}", measured.len(), rules.max_runs, next.reason()));
+        project.say(&format!("run {}/{}: {}", measured.len(), rules.max_runs, next.reason(&mut reason)));
         if let Next::Stop(_) = next {
             project.record_runs(true, None)?;
             let remeasure = Remeasure::Now(&mut runner);
@@ -294,7 +294,7 @@ fn dirty_warning(project: &Project, baseline: &Baseline) -> Option<String> {
         return None;
     }
     let files: Vec<String> = project.dirty_files().iter().map(|file| printable(file)).collect();
-    let files = if files.is_empty() { String::new() } else { format!(" ({})", listed(&files, ", ")) };
+    let files = if files.is_empty() { String::new() } else { format!(" ({})", listed(&files)) };
     let name = program::name();
     Some(format!(
         "this baseline was measured with uncommitted changes{files}, so --confirm and --against baseline cannot check its commit out: commit them, then record it again with `{name} perf --update-baseline`"

@@ -63,8 +63,8 @@ impl AcceptedTable {
         })?;
         let endpoint = (!endpoint.get_ref().is_empty()).then(|| endpoint.get_ref().clone());
         ensure!(
-            endpoint.is_none() || metric != Metric::P95Corrected,
-            "{}: p95_corrected is of all requests together: write endpoint = \"\"",
+            endpoint.is_none() || Metric::OF_ENDPOINTS.contains(&metric),
+            "{}: {metric} is of all requests together: write endpoint = \"\"",
             at("metric", name.span())
         );
         let up_to_at = || at("up_to", up_to.span());

@@ -109,9 +109,44 @@ EXIT CODES
   130  interrupted (143: terminated); no processes left behind, no partial files
 ";
 
+/// The commands that [`HELP`] describes.
+pub const COMMANDS: [&str; 3] = ["perf", "bisect", "history"];
+
+/// The parts of a help text that are about one command, or about all.
+pub fn help_of(help: &str, commands: &[&str], command: &str) -> String {
+    let is_of_another = |line: &str| commands.iter().any(|other| *other != command && begins_with(line, other));
+    let is_of_this = |line: &str| begins_with(line, command);
+    let mut parts = Vec::new();
+    for part in help.trim_end().split("\n\n") {
+        if part.strip_prefix("FLAGS OF ").is_some_and(|rest| !is_of_this(rest)) {
+            continue;
+        }
+        let mut is_shown = true;
+        let lines = part.lines().filter(|line| {
+            let subject = line.strip_prefix("  cargo xtask ").unwrap_or(line);
+            if is_of_another(subject) || subject.starts_with("--version") {
+                is_shown = false;
+            } else if is_of_this(subject) {
+                is_shown = true;
+            }
+            is_shown
+        });
+        let lines = lines.collect::<Vec<_>>().join("\n");
+        if !lines.is_empty() {
+            parts.push(lines);
+        }
+    }
+    format!("{}\n", parts.join("\n\n"))
+}
+
+fn begins_with(line: &str, command: &str) -> bool {
+    line.strip_prefix(command).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', ':', '\n']))
+}
+
 #[derive(Debug, PartialEq)]
 pub enum Command {
-    Help,
+    /// Of one command, or of all.
+    Help(Option<String>),
     Version,
     Perf(Box<PerfFlags>),
     Bisect(Box<BisectFlags>),
@@ -188,7 +223,7 @@ pub struct LoadFlags {
 pub fn parse(args: Vec<OsString>) -> Result<Command> {
     let (mut args, locust_args) = split(args)?;
     if args.contains(["-h", "--help"]) {
-        return Ok(Command::Help);
+        return Ok(Command::Help(args.subcommand().ok().flatten()));
     }
     if args.contains("--version") {
         return Ok(Command::Version);
@@ -342,10 +377,9 @@ fn metric(name: &str) -> Result<Metric> {
 }
 
 fn check_endpoint(endpoint: Option<&str>, metric: Option<Metric>) -> Result<()> {
-    ensure!(
-        endpoint.is_none() || metric != Some(Metric::P95Corrected),
-        "p95_corrected is of all requests together: leave --endpoint out"
-    );
+    if let Some(metric) = metric.filter(|metric| !Metric::OF_ENDPOINTS.contains(metric)) {
+        ensure!(endpoint.is_none(), "{metric} is of all requests together: leave --endpoint out");
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::limits::{EndpointLimits, Inconclusive, Limit, Limits, default_limits};
 use judge::model::mask;
 use judge::model::run::{LEAST_REQUESTS, Metric};
@@ -324,9 +324,14 @@ fn parse_limit(
     let at = |span: Range<usize>| format!(":{}: {table} `{}`", line_of(text, span.start), name.get_ref());
     let metric = Metric::from_name(name.get_ref()).with_context(|| at(name.span())).map_err(|error| {
         anyhow!(
-            "{error} is not a metric: use p50, p95, p99, requests_per_sec or error_rate, or a table [limits.\"GET /path\"]"
+            "{error} is not a metric: use p50, p95, p99, requests_per_sec, error_rate or cpu_per_request, or a table [limits.\"GET /path\"]"
         )
     })?;
+    ensure!(
+        !table.starts_with("[limits.") || Metric::OF_ENDPOINTS.contains(&metric),
+        "{} is of all requests together: move it to [limits]",
+        at(name.span())
+    );
     let limit = Limit::parse(metric, limit).map_err(|error| anyhow!("{}: {error}", at(limit_at)))?;
     Ok((metric, limit))
 }

@@ -220,7 +220,7 @@ impl<'a> Project<'a> {
     pub fn say(&self, line: &str) {
         if !self.flags.quiet {
             let text = terminal::wrapped(&foreign(line), screen(&io::stderr()));
-            printer::progress(text);
+            printer::progress(&text);
         }
     }
 
@@ -234,7 +234,7 @@ impl<'a> Project<'a> {
         if !self.flags.quiet {
             // Whatever the log holds, it cannot hold the word that makes the runner listen to commands again.
             let word = format!("{:016x}", RandomState::new().build_hasher().finish());
-            printer::progress(format!("{}\n", github::group(title, log, &word)));
+            printer::progress(&format!("{}\n", github::group(title, log, &word)));
         }
     }
 

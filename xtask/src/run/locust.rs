@@ -230,6 +230,8 @@ impl Locust {
             args.push("--master".into());
         }
         args.push("--headless".into());
+        // Only with it are the percentiles of the history those of the last ten seconds.
+        args.push("--csv-full-history".into());
         if !job.verbose {
             args.push("--only-summary".into());
         }

@@ -143,7 +143,7 @@ impl LoadView<'_> {
                 // Zeros stand for what was left out of a long log.
                 let lines: Vec<u8> = self.log.next_lines().into_iter().filter(|byte| *byte != 0).collect();
                 let end = if lines.ends_with(b"\n") { "\n" } else { "" };
-                printer::progress(format!("{}{end}", foreign(&String::from_utf8_lossy(&lines))));
+                printer::progress(&format!("{}{end}", foreign(&String::from_utf8_lossy(&lines))));
             }
             Output::Line(_) | Output::Nothing => {}
         }
@@ -157,12 +157,20 @@ struct ProgressLine {
     load: LoadNumber,
     is_terminal: bool,
     shown_at: Option<Duration>,
+    shown: String,
 }
 
 impl ProgressLine {
     fn new(run_time_s: u64, users: u32, load: LoadNumber) -> ProgressLine {
         let is_terminal = stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        ProgressLine { run_time: Duration::from_secs(run_time_s), users, load, is_terminal, shown_at: None }
+        ProgressLine {
+            run_time: Duration::from_secs(run_time_s),
+            users,
+            load,
+            is_terminal,
+            shown_at: None,
+            shown: String::new(),
+        }
     }
 
     /// Whether to show the line again. Locust writes its counts about once a second, so a terminal is updated no more often.
@@ -182,7 +190,11 @@ impl ProgressLine {
         if self.is_terminal && columns > 0 {
             text.truncate(columns - 1);
         }
-        printer::progress(if self.is_terminal { format!("\r\x1b[2K{text}") } else { format!("{text}\n") });
+        // A log keeps every line, so none is written twice.
+        if self.is_terminal || text != self.shown {
+            printer::progress(&if self.is_terminal { format!("\r\x1b[2K{text}") } else { format!("{text}\n") });
+        }
+        self.shown = text;
     }
 
     fn text(&self, progress: &Progress, with_bar: bool) -> String {
@@ -218,7 +230,7 @@ impl ProgressLine {
 impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.is_terminal && self.shown_at.is_some() {
-            printer::progress("\r\x1b[2K".to_owned());
+            printer::progress("\r\x1b[2K");
         }
     }
 }

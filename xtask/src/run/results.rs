@@ -8,7 +8,7 @@ use std::str;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::mask;
-use judge::model::run::{Metric, Provenance, Run, setup_name};
+use judge::model::run::{CpuTime, Metric, Provenance, Run, setup_name};
 use judge::parse::locust_history::{self, History};
 use judge::parse::{foreign, locust_csv, locust_json, strict_json};
 use judge::stats::estimate::is_close;
@@ -61,6 +61,12 @@ impl RunFile {
     pub fn of_others(provenance: Provenance, history: Option<&History>) -> RunFile {
         let provenance = Provenance { observed_load: history.and_then(History::observed_load), ..provenance };
         RunFile { provenance, exact: false, warnings: Vec::new(), max_runs: None, users_left: Vec::new() }
+    }
+
+    fn cpu(&self) -> Option<CpuTime> {
+        let usage = self.provenance.usage.as_ref()?;
+        let [ms_per_request] = usage.cpu_ms_per_request[..] else { return None };
+        Some(CpuTime { ms_per_request, machine: self.provenance.machine.clone() })
     }
 
     pub fn write(&self, folder: &Path) -> Result<()> {
@@ -236,6 +242,7 @@ pub fn read(path: &Path) -> Result<MeasuredRun> {
         })?;
         run.take_percentiles(other);
     }
+    run.cpu = file.as_ref().and_then(RunFile::cpu);
     if file.is_some()
         && !is_json
         && let Some(listener) = ListenerFile::read(&folder.join(LISTENER_FILE))?

@@ -75,6 +75,9 @@ impl Sampler {
         let whole = window.length_s / seconds / window.requests as f64;
         let per_request = |of: fn(&Sample) -> u64| vec![rounded(passed(of) * whole)];
         let cpu_ms = 1000.0 * service_cores * window.length_s;
+        // Every service waits for a core now and then, if the kernel counts it.
+        let queued_ms =
+            Some(passed(|sample| sample.switches.queued_ns) / 1e6 * whole).filter(|queued_ms| *queued_ms > 0.0);
         Some(Usage {
             others_pct: vec![rounded(100.0 * others / all)],
             cpu_ms_per_request: vec![rounded(cpu_ms / window.requests as f64)],
@@ -82,6 +85,7 @@ impl Sampler {
             memory_growth_mb: vec![rounded(self.growth_pages(window) * units.page_bytes as f64 / 1e6)],
             voluntary_switches_per_request: per_request(|sample| sample.switches.voluntary),
             involuntary_switches_per_request: per_request(|sample| sample.switches.involuntary),
+            queued_ms_per_request: queued_ms.map(rounded).into_iter().collect(),
             ..Usage::default()
         })
     }
@@ -201,7 +205,11 @@ mod tests {
             time_s: 1000.0 + f64::from(second),
             machine: MachineTicks { busy: 77 + 2 * ticks, all: 777 + 4 * ticks },
             own: OwnTotals { all_ticks: 7 + 3 * ticks / 2, service_ticks: 5 + ticks / 2, service_pages },
-            switches: Switches { voluntary: 40 * u64::from(second), involuntary: 4 * u64::from(second) },
+            switches: Switches {
+                voluntary: 40 * u64::from(second),
+                involuntary: 4 * u64::from(second),
+                queued_ns: 1_000_000 * u64::from(second),
+            },
         }
     }
 
@@ -217,6 +225,7 @@ mod tests {
         assert_eq!((usage.others_pct, usage.cpu_ms_per_request), (vec![12.5], vec![25.0]));
         assert_eq!(usage.voluntary_switches_per_request, [2.0]);
         assert_eq!(usage.involuntary_switches_per_request, [0.2]);
+        assert_eq!(usage.queued_ms_per_request, [0.05]);
         assert_eq!(usage.memory_growth_mb, [0.0], "it fell");
         let peak = usage.peak_memory_mb[0];
         assert!((5.9..=6.0).contains(&peak), "the peak of the whole load is {peak}");

@@ -30,6 +30,11 @@ pub fn is_any() -> bool {
     }
 }
 
+/// Whether GitHub lends the machine: the next job runs on another one.
+pub fn is_hosted_runner() -> bool {
+    is_github() && env::var("RUNNER_ENVIRONMENT").is_ok_and(|value| value == "github-hosted")
+}
+
 /// Adds to the summary of this step on the job's page, if there is one.
 pub fn append_to_summary(markdown: &str) -> Result<()> {
     let path = match env::var_os("GITHUB_STEP_SUMMARY") {

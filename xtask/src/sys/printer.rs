@@ -25,7 +25,7 @@ static WAITING: AtomicUsize = AtomicUsize::new(0);
 static LEFT_OUT: AtomicUsize = AtomicUsize::new(0);
 
 /// Prints to stderr, in the order of the calls, without waiting for anybody.
-pub(crate) fn progress(text: String) {
+pub(crate) fn progress(text: &str) {
     static LINES: OnceLock<mpsc::Sender<String>> = OnceLock::new();
     let lines = LINES.get_or_init(|| {
         let (sender, receiver) = mpsc::channel::<String>();
@@ -48,7 +48,7 @@ pub(crate) fn progress(text: String) {
     } else {
         String::new()
     };
-    let text = note + &text;
+    let text = note + text;
     WAITING.fetch_add(text.len(), Ordering::SeqCst);
     let _ = lines.send(text);
 }

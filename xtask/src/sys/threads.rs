@@ -1,4 +1,4 @@
-//! How often the threads of processes were taken from their cores, from Linux's `/proc`.
+//! How often threads were taken from their cores, and how long they waited for one, from Linux's `/proc`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,6 +7,8 @@ use std::fs;
 pub struct Switches {
     pub voluntary: u64,
     pub involuntary: u64,
+    /// How long threads could have run, but had no core, in ns.
+    pub queued_ns: u64,
 }
 
 /// Adds up the switches of all threads, also of those that have ended meanwhile. What a thread did between the last
@@ -37,6 +39,7 @@ impl SwitchCounter {
             // An id may be given out again.
             self.sum.voluntary += switches.voluntary.saturating_sub(last.voluntary);
             self.sum.involuntary += switches.involuntary.saturating_sub(last.involuntary);
+            self.sum.queued_ns += switches.queued_ns.saturating_sub(last.queued_ns);
         }
         self.last = now;
         self.sum
@@ -49,13 +52,26 @@ fn threads(pid: i32) -> Vec<i32> {
 }
 
 fn switches(pid: i32, tid: i32) -> Option<Switches> {
-    parse_status(&fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).ok()?)
+    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/task/{tid}/{name}")).ok();
+    // A kernel may be built without this one.
+    let queued_ns = read("schedstat").and_then(|schedstat| parse_schedstat(&schedstat)).unwrap_or(0);
+    Some(Switches { queued_ns, ..parse_status(&read("status")?)? })
+}
+
+/// Parses the time on a core, the time in the queue for one, and the number of turns, as the kernel's `sched-stats.rst`
+/// describes them.
+fn parse_schedstat(schedstat: &str) -> Option<u64> {
+    schedstat.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Parses the two last lines of a status, as `proc_pid_status(5)` describes it.
 fn parse_status(status: &str) -> Option<Switches> {
     let count = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    Some(Switches { voluntary: count("voluntary_ctxt_switches:")?, involuntary: count("nonvoluntary_ctxt_switches:")? })
+    Some(Switches {
+        voluntary: count("voluntary_ctxt_switches:")?,
+        involuntary: count("nonvoluntary_ctxt_switches:")?,
+        queued_ns: 0,
+    })
 }
 
 #[cfg(test)]
@@ -64,7 +80,7 @@ mod tests {
 
     #[test]
     fn switches_of_ended_threads_stay_in_the_sum() {
-        let switches = |voluntary, involuntary| Switches { voluntary, involuntary };
+        let switches = |voluntary, involuntary| Switches { voluntary, involuntary, queued_ns: 100 * involuntary };
         let mut counter = SwitchCounter::default();
         let read = |counter: &mut SwitchCounter, threads: &[(i32, Switches)]| {
             counter.take(threads.iter().map(|(tid, switches)| ((1, *tid), *switches)).collect())
@@ -73,7 +89,8 @@ mod tests {
         assert_eq!(read(&mut counter, &[(1, switches(12, 2))]), switches(17, 2));
         assert_eq!(read(&mut counter, &[(1, switches(12, 2)), (3, switches(4, 4))]), switches(21, 6));
         let status = "Name:\tsh\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t12\n";
-        assert_eq!(parse_status(status), Some(switches(150, 12)));
+        assert_eq!(parse_status(status), Some(Switches { queued_ns: 0, ..switches(150, 12) }));
         assert_eq!(parse_status("Name:\tsh\n"), None);
+        assert_eq!(parse_schedstat("3058710 120042 12\n"), Some(120_042));
     }
 }

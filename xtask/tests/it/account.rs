@@ -68,6 +68,27 @@ fn requests_that_never_ended_are_named() {
     assert!(scratch.perf("target/perf/latest").stdout.contains(note));
 }
 
+/// All users are there and send 11 requests instead of 450: each round takes 40 times as long.
+#[test]
+fn few_requests_of_users_that_are_there_fail() {
+    let users = r#", "users": [{"user": "Reader", "mean": 10.0, "last": 10}]"#;
+    let baseline = Scratch::new("few-answers").with("FAKE_ACCOUNT", users);
+    assert_eq!(baseline.perf("--update-baseline --max-runs 3").code, 0);
+    for (name, account, code) in [("there", users, 1), ("unknown", "", 2)] {
+        let scratch = Scratch::new(&format!("few-answers-{name}"))
+            .with("FAKE_REQUESTS", "11")
+            .with("FAKE_P95_MS", "400")
+            .with("FAKE_ACCOUNT", account);
+        scratch.write("perf_baseline.json", &baseline.read("perf_baseline.json"));
+        let output = scratch.perf("");
+        assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
+        let last = if code == 2 { output.last_line() } else { output.stdout.lines().last().unwrap() };
+        let says = ["FAIL: 11 requests, and the baseline has 450; the median answer takes ", "it has 11 requests"]
+            [code as usize - 1];
+        assert!(last.contains(says), "{last}");
+    }
+}
+
 #[test]
 fn too_few_requests_are_no_evidence() {
     for (requests, args, code, says) in [

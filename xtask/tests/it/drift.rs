@@ -47,17 +47,22 @@ fn a_candidate_is_judged_against_the_anchor_too() {
     let cases = [
         ("", 1290, 0, "PASS: p95 +7.6% (limit +20%), all metrics within their limits"),
         ("[drift]\np95 = \"25%\"\n", 1240, 0, "PASS: p95 +3.5% (limit +20%), all metrics within their limits"),
-        ("[drift]\np95 = \"25%\"\n", 1290, 1, "FAIL: p95 drifted +29% (drift limit +25%) since "),
+        (
+            "[drift]\np95 = \"25%\"\n",
+            1290,
+            1,
+            "FAIL: p95 +29% since 2026-01-01 (drift limit +25%): 2 accepted updates +20%, this change +7.6%",
+        ),
         (
             "[drift]\np95 = \"25%\"\nsince = \"v*\"\n",
             1290,
             1,
-            "FAIL: p95 drifted +29% (drift limit +25%) since v1.0 (2026-01-01), by 2 accepted updates",
+            "FAIL: p95 +29% since v1.0 (drift limit +25%): 2 accepted updates +20%, this change +7.6%",
         ),
         ("[drift]\np95 = \"25%\"\nsince = \"2026-02-10\"\n", 1290, 0, "PASS: p95 +7.6%"),
         // The baseline itself is no anchor: the comparison with it says all.
         ("[drift]\np95 = \"5%\"\nsince = \"2026-03-10\"\n", 1290, 0, "PASS: p95 +7.6% (limit +20%), all metrics"),
-        ("[drift]\np95 = \"warn 25%\"\n", 1290, 0, "by 2 accepted updates, which only warns"),
+        ("[drift]\np95 = \"warn 25%\"\n", 1290, 0, "; p95 +29% since 2026-01-01 (drift limit "),
         ("[drift]\nerror_rate = \"5pp\"\n", 1290, 0, "PASS: p95 +7.6% (limit +20%), all metrics within their limits"),
     ];
     for (number, (drift, p95_ms, code, last)) in cases.into_iter().enumerate() {
@@ -75,7 +80,11 @@ fn the_finding_names_who_accepted_what_and_why_in_every_report() {
     assert_eq!(output.code, 1, "{}", output.stderr);
     let finding = "FAIL drift since v1.0 (2026-01-01): p95: ";
     assert!(output.stdout.contains(finding), "{}", output.stdout);
-    for report in ["r.html", "r.md", "r.json", "r.xml"].map(|name| scratch.read(name)).iter().chain([&output.stdout]) {
+    let json: serde_json::Value = serde_json::from_str(&scratch.read("r.json")).unwrap();
+    let newest = &json["drift"]["updates"][0];
+    assert_eq!([&newest["step"], &newest["author"], &newest["note"]], ["+9.1%", "Bob", "search"]);
+    let verbose = judge(&scratch, 1290, "--verbose").stdout;
+    for report in ["r.html", "r.md", "r.xml"].map(|name| scratch.read(name)).iter().chain([&verbose]) {
         for part in ["+9.1% by Bob on 2026-03-01", "search", "+10.0% by Ann on 2026-02-01", "a cache less"] {
             assert!(report.contains(part), "{part}: {report}");
         }
@@ -93,12 +102,9 @@ fn update_baseline_shows_the_drift_before_it_saves() {
     assert!(drift.unwrap() < saved.unwrap(), "{}", output.stdout);
     // Who accepts +7.6% sees that it is more since then.
     accept(&scratch, &scratch.read("perf_baseline.json"), "Eve", "2026-04-01", "4");
-    let output = judge(&scratch, 1295, "");
-    assert!(
-        output.stdout.contains("FAIL: p95 drifted +30% (drift limit +25%) since v1.0 (2026-01-01)"),
-        "{}",
-        output.stdout
-    );
+    let output = judge(&scratch, 1295, "--verbose");
+    let line = "FAIL: p95 +30% since v1.0 (drift limit +25%): 3 accepted updates +29%, this change +0.4%";
+    assert!(output.stdout.contains(line), "{}", output.stdout);
     assert!(output.stdout.contains("by Eve on 2026-04-01, \"more\""), "{}", output.stdout);
 }
 
@@ -118,9 +124,11 @@ fn ten_small_steps_pass_one_by_one_and_fail_together() {
         let output = judge(&scratch, p95_ms, "");
         guarded.push(output.code);
         if release == 8 {
-            let named = (1..8).filter(|release| output.stdout.contains(&format!("\"release {release}\"")));
-            assert_eq!(named.count(), 7, "{}", output.stdout);
-            assert!(output.stdout.contains("FAIL: p95 drifted +26% (drift limit +25%) since"), "{}", output.stdout);
+            let verbose = judge(&scratch, p95_ms, "--verbose").stdout;
+            let named = (1..8).filter(|release| verbose.contains(&format!("\"release {release}\"")));
+            assert_eq!(named.count(), 7, "{verbose}");
+            let line = "(drift limit +25%): 7 accepted updates +23%, this change +3.0%";
+            assert!(output.stdout.contains(line), "{}", output.stdout);
         }
         scratch.write("perf.toml", "");
         assert_eq!(
@@ -159,9 +167,11 @@ fn the_drift_is_judged_with_new_runs_too() {
     scratch.sh("printf '[drift]\\nsince = \"v*\"\\np95 = \"25%%\"\\n' >> perf.toml");
     let output = measure(1270, "");
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
-    assert!(output.stdout.contains("by Bob on 2026-01-01, \"accepted\""), "{}", output.stdout);
+    assert!(output.stdout.contains("accepted update +12%, this change +13%"), "{}", output.stdout);
     assert!(
-        output.stderr.contains("run 1/8: the drift of p95 of all requests exceeds its limit in a single run"),
+        output.stderr.contains(
+            "run 1/8: the drift of p95 of all requests and the drift of p95 of GET /claims exceed their limits"
+        ),
         "a FAIL by one run is confirmed: {}",
         output.stderr
     );

@@ -46,6 +46,7 @@ fn a_run_is_judged_and_its_results_can_be_judged_again() {
         "{}",
         output.stderr
     );
+    assert_eq!(latest_report(&repository), ("pass".to_owned(), 0));
     let again = repository.perf("target/perf/latest --verbose");
     assert_eq!(again.code, 0, "{}", again.stderr);
     assert!(again.stdout.contains("load: 10 users, spawn rate 10/s, 1 s"), "{}", again.stdout);
@@ -59,8 +60,19 @@ fn a_run_is_judged_and_its_results_can_be_judged_again() {
         "{}",
         output.stderr
     );
+    assert_eq!(latest_report(&slower), ("fail".to_owned(), 1));
     assert_eq!(slower.perf("target/perf/latest").code, 1);
     slower.assert_clean();
+
+    let broken = scratch("broken").with("FAKE_LOCUST", "exit1");
+    let output = broken.perf("");
+    assert_eq!((output.code, latest_report(&broken)), (2, ("not_judged".to_owned(), 2)), "{}", output.stderr);
+}
+
+/// The verdict and the exit code for programs, in the folder of the last runs.
+fn latest_report(scratch: &Scratch) -> (String, u64) {
+    let report: serde_json::Value = serde_json::from_str(&scratch.read("target/perf/latest/report.json")).unwrap();
+    (report["verdict"].as_str().unwrap().to_owned(), report["exit_code"].as_u64().unwrap())
 }
 
 #[test]
@@ -110,7 +122,7 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
             "",
             0,
             4,
-            "p95 of GET /claims exceeds its limit in a single run; running again to confirm",
+            "p95 of GET /claims exceed their limits in a single run; running again to confirm",
         ),
         (
             "close",
@@ -121,7 +133,7 @@ fn runs_are_repeated_until_the_verdict_is_settled() {
             "but more runs could take it over the limit; running again",
         ),
         ("close-2", "355 360 350 355", "--max-runs 2", 0, 2, "the limit was checked against the estimate alone"),
-        ("asked", "300", "--min-runs 3", 0, 3, "run 2/8: minimum is 3; starting another"),
+        ("asked", "300", "--min-runs 3", 0, 3, "run 1/8: minimum is 3; starting another"),
     ] {
         let repository = scratch(&format!("repeat-{name}")).with("FAKE_P95_MS", p95_ms);
         repository.write("perf_baseline.json", &baseline);

@@ -441,6 +441,8 @@ fn assert_nothing_is_obeyed(name: &str, output: &Output) {
     }
 }
 
+type Change<'a> = Box<dyn Fn(Scratch) -> Scratch + 'a>;
+
 #[test]
 fn text_of_others_is_masked_visible_and_no_command_wherever_it_is_printed() {
     let said = |scratch: Scratch| {
@@ -453,7 +455,6 @@ fn text_of_others_is_masked_visible_and_no_command_wherever_it_is_printed() {
         let script = script.replace('\\', "\\\\");
         move |scratch: Scratch| scratch.toml("command = \"exec ", &format!("command = \"{script}; exec "))
     };
-    type Change<'a> = Box<dyn Fn(Scratch) -> Scratch + 'a>;
     let cases: [(&str, Change, &str, i32); 6] = [
         ("service", Box::new(service(&format!("printf '{OBEYED}'; exit 3"))), "", 2),
         (

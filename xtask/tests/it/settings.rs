@@ -46,7 +46,7 @@ fn a_configuration_error_points_at_its_line() {
         (
             "[limits]\np94 = \"20%\"\n",
             expect![[
-                r#":2: [limits] `p94` is not a metric: use p50, p95, p99, requests_per_sec or error_rate, or a table [limits."GET /path"]"#
+                r#":2: [limits] `p94` is not a metric: use p50, p95, p99, requests_per_sec, error_rate or cpu_per_request, or a table [limits."GET /path"]"#
             ]],
         ),
         (

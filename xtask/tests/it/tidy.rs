@@ -412,6 +412,7 @@ fn nothing_prints_but_what_is_there_to_print() {
         "xtask/src/lib.rs",
         "xtask/src/run/progress.rs",
         "xtask/src/config/project.rs",
+        "xtask/src/sys/printer.rs",
         "xtask/src/selftest.rs",
         "xtask/src/commands/delivery.rs",
         "xtask/src/commands/history.rs",

@@ -138,6 +138,7 @@ impl Baseline {
         }
         aggregated.extend(pooled(&total));
         aggregated.extend(halves(runs));
+        aggregated.extend(cpu_per_request(runs));
         let endpoints = runs_by_endpoint(runs.len(), runs.iter().flat_map(|run| &run.endpoints));
         let mut metrics = BTreeMap::new();
         for metric in Metric::ALL {
@@ -425,6 +426,13 @@ fn halves(runs: &[Run]) -> RunsByMetric {
     };
     let of = |half: usize| halves.iter().map(|halves| rounded(halves[half])).collect();
     [0, 1].map(|half| (HALVES[half].to_owned(), of(half))).into()
+}
+
+/// None unless every run has its CPU time.
+fn cpu_per_request(runs: &[Run]) -> RunsByMetric {
+    let values = runs.iter().map(|run| run.cpu.as_ref().map(|cpu| rounded(cpu.ms_per_request)));
+    let values: Option<Vec<f64>> = values.collect();
+    values.map(|values| (Metric::CpuPerRequest.name().to_owned(), values)).into_iter().collect()
 }
 
 fn check_pooled(series: &RunsByMetric) -> Result<()> {

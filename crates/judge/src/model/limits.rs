@@ -41,7 +41,7 @@ impl Level {
 }
 
 /// In the order of the findings: errors first, since the latencies of a failing service mean little.
-pub const JUDGED: [Metric; 7] = [
+pub const JUDGED: [Metric; 8] = [
     Metric::ErrorRate,
     Metric::P95,
     Metric::P95Corrected,
@@ -49,6 +49,7 @@ pub const JUDGED: [Metric; 7] = [
     Metric::P50,
     Metric::AvgResponseTime,
     Metric::RequestsPerSec,
+    Metric::CpuPerRequest,
 ];
 
 pub type Limits = BTreeMap<Metric, Limit>;
@@ -78,9 +79,12 @@ impl Limit {
         let (relative_unit, unit, bound_word, example) = match metric {
             Metric::ErrorRate => ("pp", "%", "max", "\"2pp\" or \"max 5%\""),
             Metric::RequestsPerSec => ("%", "/s", "min", "\"30%\" or \"min 10/s\""),
-            Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99 | Metric::AvgResponseTime => {
-                ("%", "ms", "max", "\"20%\", \"20% and 5 ms\" or \"max 500 ms\"")
-            }
+            Metric::P50
+            | Metric::P95
+            | Metric::P95Corrected
+            | Metric::P99
+            | Metric::AvgResponseTime
+            | Metric::CpuPerRequest => ("%", "ms", "max", "\"20%\", \"20% and 5 ms\" or \"max 500 ms\""),
             Metric::TotalRequests => {
                 bail!("`{metric}` is shown but not judged, so it takes no limit")
             }

@@ -253,30 +253,30 @@ fn quote(text: &str) -> &str {
 fn value_at(text: &str, start: usize, takes_brackets: bool) -> Range<usize> {
     let prefix = text[start..].find(|c| !"bBrRuUfF".contains(c)).filter(|length| *length <= 2).unwrap_or(0);
     let mark = quote(&text[start + prefix..]);
-    let line = text[start..].find('\n').map_or(text.len(), |length| start + length);
     if !mark.is_empty() {
         let start = start + prefix + mark.len();
-        return start..end_of_quote(text, start, mark, line.max(start));
+        return start..end_of_quote(text, start, mark);
     }
     if takes_brackets && text[start..].starts_with(['(', '[', '{']) {
         let mut depth = 0_usize;
-        for (at, c) in text[start..line].char_indices() {
+        for (at, c) in text[start..].char_indices() {
             match c {
                 '(' | '[' | '{' => depth += 1,
                 ')' | ']' | '}' => depth -= 1,
+                '\n' => return start..start + at,
                 _ => {}
             }
             if depth == 0 {
                 return start..start + at + c.len_utf8();
             }
         }
-        return start..line;
+        return start..text.len();
     }
     start..start + text[start..].find(ends_value).unwrap_or(text.len() - start)
 }
 
 /// Where a quotation ends that begins with this mark; at the end of the line if it never does.
-fn end_of_quote(text: &str, start: usize, mark: &str, line: usize) -> usize {
+fn end_of_quote(text: &str, start: usize, mark: &str) -> usize {
     let escapes = |at: usize| text[start..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
     for (found, _) in text[start..].match_indices(mark) {
         // Within the quotation the mark is escaped: `\"` in `"`, or `\\\"` in `\"`.
@@ -284,7 +284,7 @@ fn end_of_quote(text: &str, start: usize, mark: &str, line: usize) -> usize {
             return start + found;
         }
     }
-    line
+    text[start..].find('\n').map_or(text.len(), |length| start + length)
 }
 
 /// The secret of `Authorization`: behind a scheme that one token follows, or else all up to the end of the line, or of the
@@ -356,6 +356,9 @@ fn shapes(text: &str) -> String {
 
 /// Where in a word a token begins that has a known shape, or a line of a key.
 fn shape_at(word: &str) -> Option<usize> {
+    if SHAPES.iter().all(|(_, length)| word.len() < *length) {
+        return None;
+    }
     let begins = |at: usize| at == 0 || !word.as_bytes()[at - 1].is_ascii_alphanumeric();
     let known = SHAPES.iter().filter_map(|(start, length)| {
         let mut places = word.match_indices(start).map(|(at, _)| at);

@@ -23,11 +23,13 @@ pub enum Metric {
     /// In percent of the requests.
     ErrorRate,
     TotalRequests,
+    /// The CPU time of the service for each of all requests together, in ms.
+    CpuPerRequest,
 }
 
 impl Metric {
     /// In the order of the table.
-    pub const ALL: [Metric; 8] = [
+    pub const ALL: [Metric; 9] = [
         Metric::P50,
         Metric::P95,
         Metric::P95Corrected,
@@ -36,6 +38,7 @@ impl Metric {
         Metric::RequestsPerSec,
         Metric::ErrorRate,
         Metric::TotalRequests,
+        Metric::CpuPerRequest,
     ];
 
     /// The metrics that [`Stats`] holds, in the order of the table.
@@ -59,6 +62,7 @@ impl Metric {
             Metric::RequestsPerSec => "requests_per_sec",
             Metric::ErrorRate => "error_rate",
             Metric::TotalRequests => "total_requests",
+            Metric::CpuPerRequest => "cpu_per_request",
         }
     }
 
@@ -182,13 +186,13 @@ pub(crate) fn flaw(value: f64) -> Option<&'static str> {
 pub const REQUEST_Z: f64 = 3.2905;
 
 impl Stats {
-    /// In the unit of [`Metric::unit`]. A panic for `p95_corrected`, which only a whole run has
-    /// ([`Run::p95_corrected_ms`]).
+    /// In the unit of [`Metric::unit`]. A panic for `p95_corrected` and `cpu_per_request`, which only a
+    /// whole run has ([`Run::p95_corrected_ms`], [`Run::cpu`]).
     pub fn value(&self, metric: Metric) -> f64 {
         match metric {
             Metric::P50 => self.p50_ms,
             Metric::P95 => self.p95_ms,
-            Metric::P95Corrected => unreachable!("p95_corrected is of a whole run"),
+            Metric::P95Corrected | Metric::CpuPerRequest => unreachable!("{metric} is of a whole run"),
             Metric::P99 => self.p99_ms,
             Metric::AvgResponseTime => self.avg_ms,
             Metric::RequestsPerSec => self.requests_per_sec,
@@ -296,12 +300,22 @@ pub struct Run {
     pub lateness: Option<Lateness>,
     /// The mean response time in ms of the requests that ended in the first half of the run, and in the second.
     pub halves_ms: Option<[f64; 2]>,
+    /// `None` if the system does not report it, or the gate did not start the service.
+    pub cpu: Option<CpuTime>,
     /// The run over time, in the order of time; empty if it is unknown. A baseline does not keep it.
     pub moments: Vec<Moment>,
     /// What is odd about the file, a sentence each. It is judged all the same.
     pub oddities: Vec<String>,
     /// The fastest and the slowest response of all requests together, which no file of Locust's rounds.
     pub extremes_ms: Option<Interval>,
+}
+
+/// What a run took of a machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CpuTime {
+    pub ms_per_request: f64,
+    /// Another machine takes another time for the same work.
+    pub machine: Option<Machine>,
 }
 
 /// The requests that ended within a short part of a run.
@@ -531,6 +545,9 @@ pub struct Usage {
     /// How often the kernel took its core from a thread of the service, for each measured request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub involuntary_switches_per_request: Vec<f64>,
+    /// How long threads of the service could have run but had no core, in ms for each measured request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub queued_ms_per_request: Vec<f64>,
     /// TCP connections that Locust opened to the service, for each measured request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connections_per_request: Vec<f64>,
@@ -562,7 +579,7 @@ impl Usage {
         Ok(())
     }
 
-    fn lists(&self) -> [&Vec<f64>; 7] {
+    fn lists(&self) -> [&Vec<f64>; 8] {
         [
             &self.others_pct,
             &self.cpu_ms_per_request,
@@ -570,11 +587,12 @@ impl Usage {
             &self.memory_growth_mb,
             &self.voluntary_switches_per_request,
             &self.involuntary_switches_per_request,
+            &self.queued_ms_per_request,
             &self.connections_per_request,
         ]
     }
 
-    fn lists_mut(&mut self) -> [&mut Vec<f64>; 7] {
+    fn lists_mut(&mut self) -> [&mut Vec<f64>; 8] {
         [
             &mut self.others_pct,
             &mut self.cpu_ms_per_request,
@@ -582,6 +600,7 @@ impl Usage {
             &mut self.memory_growth_mb,
             &mut self.voluntary_switches_per_request,
             &mut self.involuntary_switches_per_request,
+            &mut self.queued_ms_per_request,
             &mut self.connections_per_request,
         ]
     }

@@ -107,7 +107,8 @@ pub fn foreign(text: &str) -> String {
     lines.join("\n")
 }
 
-/// A line without workflow commands. GitHub's begin a line with `::`, and an older kind is `##[` anywhere in it. Azure's are `##vso[`, and `TeamCity`'s `##teamcity[`.
+/// A line without workflow commands. GitHub's begin a line with `::`, and an older kind is `##[` anywhere in it. Others have
+/// `##vso[` and `##teamcity[`.
 fn without_commands(line: &str) -> String {
     let mut harmless = String::with_capacity(line.len());
     let mut rest = line;

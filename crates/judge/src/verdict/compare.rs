@@ -16,7 +16,8 @@ use crate::model::run::{EndpointName, LEAST_REQUESTS, Metric, Resolution, Run};
 use crate::model::text::nearest;
 pub use crate::stats::ERROR;
 use crate::verdict::accepted::{Applied, State, applied};
-use crate::verdict::decision::{Judge, Presence, Reason, Row};
+use crate::verdict::cpu::{self, CpuUnjudged};
+use crate::verdict::decision::{Decision, Evidence, Judge, Presence, Reason, Row};
 use crate::verdict::endpoints::Coverage;
 use crate::verdict::sensitivity::{Sensitivity, max_runs, resolution};
 pub use crate::verdict::series::LEAST_SAMPLES;
@@ -90,6 +91,8 @@ pub struct Comparison<'a> {
     is_insensitive: bool,
     /// In the order of the rules.
     pub exceptions: Vec<Applied<'a>>,
+    /// Why `cpu_per_request` is not judged, if it has a limit and is not.
+    pub cpu_unjudged: Option<CpuUnjudged>,
     pub drift: Option<Drift<'a>>,
     /// Changes of what endpoints answer and how often they are asked. Each is a warning.
     pub traffic: Vec<TrafficChange<'a>>,
@@ -101,7 +104,8 @@ impl<'a> Comparison<'a> {
     pub fn with_drift(mut self, anchor: Anchor<'a>, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
         let Comparison { total, endpoints, least_runs, .. } = compare(&anchor.version.baseline, runs, rules)?;
         let is_judged = |row: &Row| row.limit.is_some() && matches!(row.presence, Presence::Both { .. });
-        let rows: Vec<Row> = total.into_iter().chain(endpoints).filter(is_judged).collect();
+        let rows = total.into_iter().chain(endpoints).filter(is_judged).map(|row| self.drift_row(row));
+        let rows: Vec<Row> = rows.collect();
         if rows.iter().any(Row::is_failure) {
             self.verdict = Verdict::Fail;
             // An anchor of one run leaves the noise unknown, and one run against it may have met a busy neighbour.
@@ -109,6 +113,19 @@ impl<'a> Comparison<'a> {
         }
         self.drift = Some(Drift { anchor, rows });
         Ok(self)
+    }
+
+    /// A series that fails by this change alone is no finding of the drift too, since nothing accepted has brought it.
+    fn drift_row(&self, row: Row<'a>) -> Row<'a> {
+        let is_by_this_change = row.is_finding()
+            && self
+                .row(row.endpoint, row.metric)
+                .is_some_and(|own| own.is_failure() && row.limit.is_some_and(|limit| own.exceeds_worsening_of(limit)));
+        if !is_by_this_change {
+            return row;
+        }
+        let evidence = Evidence { unsettled: None, ..row.evidence };
+        Row { decision: Some(Decision::InDoubt(Reason::ByThisChange)), evidence, ..row }
     }
 
     pub fn row(&self, endpoint: EndpointName, metric: Metric) -> Option<&Row<'a>> {
@@ -242,17 +259,20 @@ pub fn too_few_requests(requests: &[u64], min_requests: u64) -> Option<TooFewReq
 /// The judged metrics that the baseline lacks. Without a metric on which the gate fails, it could not fail, so that is an
 /// error, and so is a run of too few requests.
 pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
-    // A baseline without a histogram has no p95_corrected, and its row shows that. The mean needs no limit.
+    // A baseline without a histogram has no p95_corrected, and its row shows that. The others need no limit.
     let is_needed = |metric: &Metric| match metric {
         Metric::P95Corrected => false,
-        Metric::AvgResponseTime => rules.limit(None, *metric).is_some(),
+        Metric::AvgResponseTime | Metric::CpuPerRequest => rules.limit(None, *metric).is_some(),
         _ => true,
     };
     let needed = JUDGED.into_iter().filter(is_needed);
     let lacking: Vec<Metric> = needed.filter(|metric| baseline.total(*metric).is_none()).collect();
     let is_blocking = |metric: &&Metric| rules.limit(None, **metric).is_some_and(|limit| limit.level == Level::Fail);
     if let Some(metric) = lacking.iter().find(is_blocking) {
-        bail!("the baseline lacks {metric}, so the gate could not fail on it: record it again with --update-baseline");
+        let who = if *metric == Metric::CpuPerRequest { " (on Linux, of a service that the gate starts)" } else { "" };
+        bail!(
+            "the baseline lacks {metric}, so the gate could not fail on it: record it again with --update-baseline{who}"
+        );
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of requests")]
     let requests: Vec<u64> =
@@ -314,6 +334,7 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
         resolution,
         detectable_by_five: if is_of_one_run { judge.detectable_by_five(&measured) } else { None },
         exceptions: applied(rules, &total, &endpoints),
+        cpu_unjudged: cpu::unjudged(baseline, runs, rules),
         drift: None,
         traffic,
         total,

@@ -105,6 +105,8 @@ pub enum Reason {
     ReachesBelowLimit,
     /// The p95 of all requests lies in a gap between fast and slow requests, and nothing else confirms its change.
     InGap,
+    /// Over the limit of drift by this change alone, which fails by the series' own limit.
+    ByThisChange,
     /// Only the corrected p95 is over its limit, and the mean does not confirm it.
     NotConfirmed,
     /// A percentile below p95 is over the limit of p95, and the mean is up too.
@@ -205,6 +207,12 @@ impl Row<'_> {
 
     pub fn allowed(&self) -> Option<f64> {
         self.limit?.allowed(self.metric, self.presence.baseline())
+    }
+
+    /// Whether the change alone is worse than a limit of change allows. A change from nothing exceeds any percentage.
+    pub(crate) fn exceeds_worsening_of(&self, limit: &Limit) -> bool {
+        let worsening = self.change().map_or(f64::INFINITY, |change| self.metric.worsening(change));
+        limit.worsening.is_some_and(|allowed| is_over(worsening, allowed))
     }
 
     /// The share of the limit that a value uses up: 0 at the baseline, 1 at the limit, infinite if there is no room.

@@ -4,6 +4,7 @@ pub mod accepted;
 pub mod bisect;
 pub mod causes;
 pub mod compare;
+pub mod cpu;
 pub mod decision;
 pub mod endpoints;
 mod few_answers;

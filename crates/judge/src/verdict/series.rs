@@ -7,6 +7,7 @@ use crate::model::run::{Metric, PERCENTILES, Run, Stats};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, estimate, mean};
 use crate::stats::{ERROR, Noise, Proof};
+use crate::verdict::cpu;
 use crate::verdict::decision::{Case, Excess, FewSamples, Judge, Presence, Reason, Row, Series, Shift, is_over};
 
 /// The p-value by which the mean is up if it must confirm a percentile.
@@ -97,7 +98,9 @@ impl Values<'_> {
             Metric::ErrorRate => (failures(), LEAST_FAILURES),
             Metric::RequestsPerSec => (requests, LEAST_THROUGHPUT),
             // p95_corrected rests on the same requests as the p95 beside it.
-            Metric::P95Corrected | Metric::AvgResponseTime | Metric::TotalRequests => return None,
+            Metric::P95Corrected | Metric::AvgResponseTime | Metric::TotalRequests | Metric::CpuPerRequest => {
+                return None;
+            }
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of requests")]
         let (requests, samples) = (requests as usize, samples as usize);
@@ -114,13 +117,16 @@ impl<'a> Judge<'a> {
     pub fn measured_total(&self, baseline: &Baseline, runs: &[Run]) -> Vec<Series<'a>> {
         let stats: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
         let mut measured = Vec::new();
+        let is_cpu_judged = cpu::unjudged(baseline, runs, self.rules).is_none();
+        let is_judged = |metric| metric != Metric::CpuPerRequest || is_cpu_judged;
         for metric in Metric::ALL {
             let candidate = match (metric, baseline.expected_interval_ms) {
                 (Metric::P95Corrected, Some(interval_ms)) => p95_corrected(runs, interval_ms),
                 (Metric::P95Corrected, None) => None,
+                (Metric::CpuPerRequest, _) => cpu::values(baseline, runs, self.rules),
                 _ => Some(values(metric, &stats)),
             };
-            // Without Locust's JSON the candidate has no p95_corrected.
+            // Without Locust's JSON the candidate has no p95_corrected, and without a limit no CPU time is shown.
             let Some(candidate) = candidate else { continue };
             let values = Values {
                 metric,
@@ -134,7 +140,7 @@ impl<'a> Judge<'a> {
             measured.push(Series {
                 endpoint: None,
                 metric,
-                limit: self.rules.limit(None, metric),
+                limit: if is_judged(metric) { self.rules.limit(None, metric) } else { None },
                 presence: values.presence(noise),
                 noise,
                 // However few requests fail, the rate of all requests is judged.

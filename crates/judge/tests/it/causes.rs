@@ -51,6 +51,8 @@ struct Service {
     voluntary: f64,
     growth_mb: f64,
     others_pct: f64,
+    /// The time that the service waits for a core; `None` if the kernel does not count it.
+    queued_ms: Option<f64>,
     spread: f64,
 }
 
@@ -69,6 +71,7 @@ impl Default for Service {
             voluntary: 3.0,
             growth_mb: 1.0,
             others_pct: 5.0,
+            queued_ms: None,
             spread: 0.03,
         }
     }
@@ -111,6 +114,7 @@ impl Service {
             memory_growth_mb: noisy(self.growth_mb),
             voluntary_switches_per_request: noisy(self.voluntary),
             involuntary_switches_per_request: noisy(0.5),
+            queued_ms_per_request: self.queued_ms.map(&mut noisy).unwrap_or_default(),
             connections_per_request: vec![self.connections],
             // The second one rises so often per second, whatever the load is.
             counters_per_request: [
@@ -283,6 +287,30 @@ fn busy_neighbour_and_another_machine_explain_no_waiting() {
     elsewhere.machine = Some(Machine { cpu: "another".to_owned(), cores: 2, os: "Linux".to_owned() });
     let causes = causes_of(&baseline, &runs, &elsewhere, false, 2.0).unwrap();
     assert!(!causes.iter().any(|cause| cause.kind == Kind::Cpu), "{:?}", kinds(&causes));
+}
+
+#[test]
+fn time_in_the_queue_for_a_core_tells_a_lock_from_a_busy_neighbour() {
+    let before = Service { queued_ms: Some(0.5), ..Service::default() };
+    let busy = Service { latency_ms: before.latency_ms.map(|ms| 2.0 * ms), others_pct: 60.0, ..before.clone() };
+    let waits = |now: &Service| {
+        let causes = causes_between(&before, now, 7).unwrap();
+        causes.iter().any(|cause| matches!(cause.kind, Kind::Waiting { .. }))
+    };
+    assert!(
+        waits(&Service { queued_ms: Some(0.6), ..busy.clone() }),
+        "it hardly waits for a core, so it waits for a lock"
+    );
+    assert!(!waits(&Service { queued_ms: Some(25.0), ..busy.clone() }), "it waits for a core");
+}
+
+#[test]
+fn users_that_connect_once_and_ask_less_lost_no_keep_alive() {
+    let before = Service::default();
+    let slower = before.latency_ms.map(|ms| 20.0 * ms);
+    let causes =
+        causes_between(&before, &Service { connections: 0.1, latency_ms: slower, ..before.clone() }, 1).unwrap();
+    assert!(!causes.iter().any(|cause| cause.kind == Kind::Connections), "{causes:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use judge::model::limits::{Limit, Limits, Rules};
 use judge::model::run::{Load, Machine, Metric, Precision, Provenance, Run};
 use judge::verdict::compare::Anchor;
 use judge::verdict::compare::{Comparison, Verdict, compare};
+use judge::verdict::decision::{Decision, Reason};
 
 use crate::samples::{VERSION_1_0, provenance, run, runs_of, runs_with};
 
@@ -178,6 +179,25 @@ fn drift_fails_although_no_single_step_does() {
         let found = drift.rows.iter().filter(|row| row.is_finding()).count();
         assert_eq!((comparison.verdict, found), (verdict, findings), "{now:?} {limit} {strict}");
         assert!(comparison.findings().is_empty(), "no finding of the baseline's own");
+    }
+}
+
+#[test]
+fn failure_by_this_change_alone_is_no_drift() {
+    let versions: &'static [Version] = Box::leak(Box::new([of(&[297.0, 296.0, 298.0]), of(&[300.0, 301.0, 299.0])]));
+    let anchor = Anchor { version: &versions[1], name: None, updates: &versions[..1] };
+    // The accepted update made it faster. Of the change, the drift allows 25%, and the gate 20%.
+    for (now_ms, expected) in [
+        ([435.0, 436.0], Some(Decision::InDoubt(Reason::ByThisChange))),
+        ([365.0, 366.0], Some(Decision::Ok)),
+        ([340.0, 341.0], Some(Decision::Ok)),
+    ] {
+        let runs: &'static [Run] = Box::leak(runs_of(&now_ms).into_boxed_slice());
+        let rules: &'static Rules = Box::leak(Box::default());
+        let comparison = compare(&versions[0].baseline, runs, rules).unwrap();
+        let comparison = comparison.with_drift(anchor, runs, drift_rules("25%", false)).unwrap();
+        let row = &comparison.drift.as_ref().unwrap().rows[0];
+        assert_eq!((row.decision, row.evidence.unsettled), (expected, None), "{now_ms:?}");
     }
 }
 

@@ -12,6 +12,7 @@ mod calibration;
 mod causes;
 mod chain;
 mod compare;
+mod cpu;
 mod csv;
 mod evidence;
 mod histogram;

@@ -105,7 +105,7 @@ pub fn candidate(values: &[(Metric, f64)]) -> Run {
             Metric::RequestsPerSec => total.requests_per_sec = *value,
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 10,000")]
             Metric::ErrorRate => total.failures = (*value * 100.0).round() as u64,
-            Metric::P95Corrected => panic!("it takes a histogram"),
+            Metric::P95Corrected | Metric::CpuPerRequest => panic!("it is of a whole run"),
             Metric::AvgResponseTime | Metric::TotalRequests => panic!("{metric} is not judged"),
         }
     }

@@ -8,7 +8,7 @@ use judge::verdict::decision::Row;
 use crate::view::words::{Status, series_name};
 use crate::view::{Finding, View};
 
-/// The number of annotations of a kind that GitHub shows for a step.
+/// The number of annotations at most: GitHub shows ten of a kind for a step, and more would bury the first.
 const ANNOTATIONS: usize = 10;
 
 /// The files that annotations point into, as paths from the root of the repository with `/` between folders.
@@ -29,27 +29,28 @@ struct SourceLine<'a> {
     line: usize,
 }
 
-/// The headline and the findings as workflow commands, a line each: at most 10 of a kind, worst first. A conclusive PASS
-/// without warnings has none.
+/// The headline and the findings as workflow commands, a line each: at most ten, failures first. A conclusive PASS without
+/// warnings has none.
 pub fn annotations(view: &View, places: &Places) -> String {
+    let mut findings: Vec<&Finding> = view.findings.iter().chain(view.other_findings()).collect();
+    findings.sort_by_key(|finding| match finding.status {
+        Status::Fail => 0,
+        Status::Warn => 1,
+        _ => 2,
+    });
     let mut text = String::new();
     let headline = property(&view.headline.to_string());
-    for status in [Status::Fail, Status::Warn] {
-        for finding in view.findings.iter().filter(|finding| finding.status == status).take(ANNOTATIONS) {
-            let place = finding.row.and_then(|row| places.of(row));
-            let place = place
-                .map_or_else(String::new, |SourceLine { path, line }| format!("file={},line={line},", property(path)));
-            let name = finding.row.map_or_else(String::new, series_name);
-            let title = property(&format!("{} {name}", status.word()));
-            // The first one is read first, so its title answers.
-            let title = if text.is_empty() { &headline } else { &title };
-            let _ = writeln!(text, "::{} {place}title={title}::{}", command(status), data(&finding.text));
-        }
-    }
-    for Finding { status, text: found, .. } in view.other_findings() {
-        // An accepted exception does not answer.
-        let title = if text.is_empty() && *status != Status::Waived { &headline } else { status.word() };
-        let _ = writeln!(text, "::{} title={title}::{}", command(*status), data(found));
+    let room = ANNOTATIONS - usize::from(view.changes.is_some());
+    for finding in findings.into_iter().take(room) {
+        let place = finding.row.and_then(|row| places.of(row));
+        let place =
+            place.map_or_else(String::new, |SourceLine { path, line }| format!("file={},line={line},", property(path)));
+        let name = finding.row.map_or_else(String::new, |row| format!(" {}", series_name(row)));
+        let title = property(&format!("{}{name}", finding.status.word()));
+        // The first one is read first, so its title answers. An accepted exception and a new endpoint do not answer.
+        let is_answer = text.is_empty() && finding.status.is_finding();
+        let title = if is_answer { &headline } else { &title };
+        let _ = writeln!(text, "::{} {place}title={title}::{}", command(finding.status), data(&finding.sentence()));
     }
     if let Some(changes) = &view.changes {
         let _ = writeln!(text, "::notice title=What changed::{}", data(&changes.lines().join("\n")));
@@ -78,12 +79,14 @@ pub fn group(title: &str, log: &str, word: &str) -> String {
     /// The number of lines shown: the end shows how it went, and the file has the rest.
     const LINES: usize = 200;
     const WIDTH: usize = 300;
-    let log = foreign(log.trim_end());
+    let all: Vec<&str> = log.trim_end().lines().collect();
+    let log = foreign(&all[all.len().saturating_sub(2 * LINES)..].join("\n"));
     let lines: Vec<&str> = log.lines().collect();
     let mut text = format!("::group::{}\n::stop-commands::{word}\n", data(title));
     let first = lines.len().saturating_sub(LINES);
-    if first > 0 {
-        let _ = writeln!(text, "... {first} lines before");
+    let before = all.len().saturating_sub(lines.len() - first);
+    if before > 0 {
+        let _ = writeln!(text, "... {before} lines before");
     }
     for line in &lines[first..] {
         let line: String = line.chars().take(WIDTH).collect();

@@ -82,7 +82,7 @@ pub(crate) fn render(view: &View) -> String {
         ("strict", json(view.strict)),
         ("paired", json(view.paired)),
         ("runs", run_counts(view.runs)),
-        ("findings", list(&view.findings, finding)),
+        ("findings", list(&view.series_findings, finding)),
         ("traffic", list(&view.traffic, |finding| json(&finding.text))),
         ("drift", optional(view.drift.as_ref(), drift)),
         ("exceptions", list(view.exceptions, exception)),
@@ -178,7 +178,7 @@ fn change(ChangeView { cause, text }: &ChangeView) -> Json<'static> {
 }
 
 fn next(step: &NextStep) -> Json<'static> {
-    object([("what", json(step.what)), ("command", json(&step.command))])
+    object([("what", json(step.what)), ("command", json(&step.command)), ("arguments", json(step.arguments()))])
 }
 
 fn acceptance(acceptance: &Acceptance) -> Json<'static> {
@@ -265,13 +265,14 @@ fn drift(drift: &DriftView) -> Json<'static> {
             ("date", json(update.version.day.to_string())),
             ("author", json(&update.author)),
             ("note", json(&update.note)),
+            ("step", json(&update.step)),
         ])
     });
     object([
         ("since", json(drift.anchor.name)),
         ("commit", json(&drift.anchor.version.commit)),
         ("date", json(drift.anchor.version.day.to_string())),
-        ("findings", list(&drift.findings, |finding| json(&finding.text))),
+        ("finding", json(drift.finding.as_ref().map(|finding| &finding.text))),
         ("updates", updates),
         ("rows", list(&drift.series, series)),
     ])

@@ -9,6 +9,7 @@ use judge::model::text::{self, cut, printable};
 
 use crate::view::View;
 use crate::view::changes::ChangesView;
+use crate::view::drift::UPDATES;
 use crate::view::exceptions::accepted_text;
 use crate::view::input::Sides;
 use crate::view::series::{HEADER, SeriesView};
@@ -48,7 +49,9 @@ pub(crate) fn render(view: &View) -> String {
             let findings = view.other_findings();
             let findings = findings.map(|finding| format!("{} {}", finding.status.word(), finding.text));
             let changes = view.changes.iter().flat_map(ChangesView::lines).map(|line| format!("changed: {line}"));
-            let lines = findings.chain(changes).chain(view.notes.iter().cloned());
+            let updates = view.drift.iter().flat_map(|drift| &drift.updates).take(UPDATES);
+            let updates = updates.map(|update| format!("accepted: {}", update.sentence()));
+            let lines = findings.chain(updates).chain(changes).chain(view.notes.iter().cloned());
             output(&mut body, "    ", &lines.collect::<Vec<_>>());
         }
         body.push_str("  </testsuite>\n");

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use judge::model::text::{cut, endpoint_shown, printable};
 
+use crate::view::drift::UPDATES;
 use crate::view::next::NextStep;
 use crate::view::series::{HEADER, SeriesView};
 use crate::view::unjudged::Unjudged;
-use crate::view::words::{Status, Tone, count};
+use crate::view::words::{Status, Tone, capitalized, count};
 use crate::view::{ENDPOINTS, FINDINGS, Finding, LINE_COLUMNS, View};
 
 /// The first line, by which a workflow finds the comment that it wrote before.
@@ -19,7 +20,7 @@ const MAX_BYTES: usize = 65_000;
 /// The size of each part before the endpoints, so that each of them has room.
 const PART_BYTES: usize = 12_000;
 
-/// Writes the report.
+/// Writes the report. What is not folded is read in ten seconds.
 pub fn render(view: &View) -> String {
     let sign = match view.tone {
         Tone::Fail => "❌",
@@ -27,7 +28,50 @@ pub fn render(view: &View) -> String {
         Tone::Warn | Tone::Unsure | Tone::Plain => "⚠️",
     };
     let mut text = format!("{MARKER}\n## {sign} {}\n\n", prose(&view.headline.to_string()));
-    text.push_str(&sides(view));
+    table(&mut text, &view.worst_rows(), &WORST_COLUMNS);
+    text.push_str(&trust(view));
+    text.push_str(&next(&view.next));
+    text.push_str(&links(view));
+    text.push_str(&more(view));
+
+    let compared = compared(view);
+    let room = MAX_BYTES.saturating_sub(text.len() + compared.len());
+    text.push_str(&endpoints(view, room));
+    text.push_str(&compared);
+    text
+}
+
+/// The columns of the worst rows: name, baseline, candidate, change and status.
+const WORST_COLUMNS: [usize; 5] = [0, 1, 2, 3, 6];
+
+/// One line: whether the verdict can be trusted, and on what it rests.
+fn trust(view: &View) -> String {
+    let notes = match view.notes.len() {
+        0 => String::new(),
+        notes => format!(" {} below.", count(notes, "note")),
+    };
+    format!("**Can I trust it?** {} {}.{notes}\n\n", view.trust, prose(&capitalized(&view.evidence_brief)))
+}
+
+/// The compared commits, and the run with its artifacts.
+fn links(view: &View) -> String {
+    let [before, after] = [&view.sides.baseline, &view.sides.candidate].map(|commit| cut(&printable(commit), 60));
+    // CI's variables make these links. Anything that could be more than a link is left out.
+    let is_plain = |url: &str| {
+        url.starts_with("https://")
+            && url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/?=&%".contains(&byte))
+    };
+    let commits = match view.compare_url().filter(|url| is_plain(url)) {
+        Some(url) => format!("[{}]({url})", code(&format!("{before}...{after}"))),
+        None => format!("{} → {}", code(&before), code(&after)),
+    };
+    let run = view.run_url.filter(|url| is_plain(url)).map(|url| format!(" · [run and artifacts]({url})"));
+    format!("{commits}{}\n\n", run.unwrap_or_default())
+}
+
+/// All requests together, the findings and the notes, folded.
+fn more(view: &View) -> String {
+    let mut text = "<details>\n<summary>All requests together, findings and notes</summary>\n\n".to_owned();
     let columns = columns(&view.total);
     table(&mut text, &view.total, &columns);
     if let Some(stored) = view.stored() {
@@ -36,23 +80,24 @@ pub fn render(view: &View) -> String {
     }
     let listed = view.findings.iter().take(FINDINGS).map(finding_line);
     let left_out = append(&mut text, listed, PART_BYTES) + view.findings.len().saturating_sub(FINDINGS);
-    add_left_out(&mut text, left_out, "findings");
+    add_left_out(&mut text, left_out, "endpoints");
     let left_out = append(&mut text, view.other_findings().map(finding_line), PART_BYTES);
     add_left_out(&mut text, left_out, "findings");
+    if let Some(drift) = &view.drift {
+        let updates = drift.updates.iter().take(UPDATES);
+        let updates = updates.map(|update| format!("- accepted: {}\n", prose(&update.sentence())));
+        let left_out = append(&mut text, updates, PART_BYTES) + drift.updates.len().saturating_sub(UPDATES);
+        add_left_out(&mut text, left_out, "accepted updates");
+    }
     text.push_str(&changes(view));
     let notes = view.notes.iter().map(|note| format!("- note: {}\n", prose(note)));
     let left_out = append(&mut text, notes, PART_BYTES);
     add_left_out(&mut text, left_out, "notes");
     let _ = writeln!(text, "\nevidence: {}\n", prose(&view.evidence));
-    text.push_str(&next(&view.next));
     if let Some(acceptance) = &view.acceptance {
         let _ = writeln!(text, "{}:\n\n{}", prose(&acceptance.heading()), code_block("toml", &acceptance.entries));
     }
-
-    let compared = compared(view);
-    let room = MAX_BYTES.saturating_sub(text.len() + compared.len());
-    text.push_str(&endpoints(view, room));
-    text.push_str(&compared);
+    text.push_str("</details>\n\n");
     text
 }
 
@@ -70,23 +115,6 @@ pub fn render_unjudged(unjudged: &Unjudged) -> String {
     text.push('\n');
     text.push_str(&next(&unjudged.next()));
     text
-}
-
-/// The compared commits, the load, and a link to the run.
-fn sides(view: &View) -> String {
-    let commit = |commit: &str| code(&cut(&printable(commit), 60));
-    let mut parts = vec![format!("{} → {}", commit(&view.sides.baseline), commit(&view.sides.candidate))];
-    if let Some(commits) = view.commits_between {
-        let _ = write!(parts[0], " (+{})", count(commits as usize, "commit"));
-    }
-    parts.extend(view.provenance.candidate.load.as_ref().map(|load| prose(&load.to_string())));
-    // CI's variables make this link. Anything that could be more than a link is left out.
-    let is_plain = |url: &&str| {
-        url.starts_with("https://")
-            && url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/?=&%".contains(&byte))
-    };
-    parts.extend(view.run_url.filter(is_plain).map(|url| format!("[run and artifacts]({url})")));
-    format!("{}\n\n", parts.join(" · "))
 }
 
 /// What changed with the latencies; empty if none is over its limit.
@@ -140,9 +168,10 @@ fn finding_line(finding: &Finding) -> String {
         _ => Tone::Plain,
     };
     let endpoint = finding.row.and_then(|row| row.endpoint).map(endpoint_shown).unwrap_or_default();
-    let (endpoint, rest) = match finding.text.strip_prefix(&endpoint) {
+    let sentence = finding.sentence();
+    let (endpoint, rest) = match sentence.strip_prefix(&endpoint) {
         Some(rest) if !endpoint.is_empty() => (code(&endpoint), rest),
-        _ => (String::new(), finding.text.as_str()),
+        _ => (String::new(), sentence.as_str()),
     };
     format!("- {} {endpoint}{}\n", signed(finding.status, tone, finding.status.word()), prose(rest))
 }

@@ -12,7 +12,7 @@ use crate::view::changes::ChangesView;
 use crate::view::next::NextStep;
 use crate::view::series::{HEADER, SeriesView};
 use crate::view::unjudged::Unjudged;
-use crate::view::words::{Status, Tone};
+use crate::view::words::{Status, Tone, count};
 use crate::view::{FINDINGS, Finding, View};
 
 const BOLD: Style = Style::new().bold();
@@ -49,6 +49,8 @@ pub struct Screen {
 pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     let mut text = String::new();
     if verbosity != Verbosity::Quiet {
+        // The table and the verdict below it are to fit on one screen.
+        acceptance(&mut text, view.acceptance.as_ref(), screen);
         tables(&mut text, view, verbosity, screen);
     }
     findings(&mut text, view, verbosity, screen);
@@ -67,7 +69,6 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
         }
     }
     if verbosity != Verbosity::Quiet {
-        acceptance(&mut text, view.acceptance.as_ref(), screen);
         next(&mut text, &view.next, screen);
     }
     let style = match view.tone {
@@ -75,12 +76,15 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
         Tone::Ok => GREEN.bold(),
         Tone::Warn | Tone::Unsure | Tone::Plain => YELLOW.bold(),
     };
-    wrap(&mut text, style, view.headline.word, &format!(": {}", view.headline.sentence()), screen);
+    wrap(&mut text, style, &view.headline.words(), &format!(": {}", view.headline.sentence()), screen);
     text
 }
 
 fn tables(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
-    table(text, &view.total, screen);
+    match verbosity {
+        Verbosity::Verbose => table(text, &view.total, screen),
+        Verbosity::Normal | Verbosity::Quiet => table(text, view.main_metrics(), screen),
+    }
     if verbosity == Verbosity::Verbose && !view.endpoints.is_empty() {
         text.push('\n');
         table(text, view.worst_series(), screen);
@@ -93,29 +97,39 @@ fn tables(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) 
     }
 }
 
+/// The number of endpoints below the table of all requests together: with that table, the next steps and the verdict they
+/// fit on one screen.
+const WORST: usize = 3;
+
 /// Writes the findings that the tables do not show.
 fn findings(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
-    let is_in_a_table = |finding: &Finding| match verbosity {
-        Verbosity::Quiet => false,
-        Verbosity::Normal => finding.row.is_some_and(|row| row.endpoint.is_none()),
-        Verbosity::Verbose => true,
+    let of_endpoints = view.findings.iter().filter(|finding| finding.row.is_some_and(|row| row.endpoint.is_some()));
+    let (listed, most): (Vec<&Finding>, usize) = match verbosity {
+        Verbosity::Quiet => (view.findings.iter().collect(), FINDINGS),
+        Verbosity::Normal => (of_endpoints.collect(), WORST),
+        Verbosity::Verbose => (Vec::new(), 0),
     };
-    let listed: Vec<&Finding> = view.findings.iter().filter(|finding| !is_in_a_table(finding)).collect();
-    for finding in listed.iter().take(FINDINGS) {
-        finding_line(text, finding, screen);
+    for finding in listed.iter().take(most) {
+        let also = if verbosity == Verbosity::Quiet { &finding.also } else { "" };
+        finding_line(text, finding, also, screen);
     }
-    if listed.len() > FINDINGS {
-        let more = format!("... and {} more: see --verbose", listed.len() - FINDINGS);
+    if listed.len() > most {
+        let more = format!("... and {} more: see --verbose", count(listed.len() - most, "endpoint"));
         wrap(text, Style::new(), "", &more, screen);
     }
     for finding in view.other_findings() {
-        finding_line(text, finding, screen);
+        finding_line(text, finding, &finding.also, screen);
+    }
+    if let (Verbosity::Verbose, Some(drift)) = (verbosity, &view.drift) {
+        for update in &drift.updates {
+            wrap(text, Style::new(), "", &format!("accepted since {}: {}", drift.name, update.sentence()), screen);
+        }
     }
 }
 
 /// Writes what changed with the latencies. The first lines are the main causes.
 fn changes(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
-    const SHOWN: usize = 4;
+    const SHOWN: usize = 3;
     let shown = match verbosity {
         Verbosity::Quiet => return,
         Verbosity::Normal => SHOWN,
@@ -126,8 +140,8 @@ fn changes(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen)
     }
 }
 
-fn finding_line(text: &mut String, finding: &Finding, screen: Screen) {
-    wrap(text, style(finding.status), finding.status.word(), &format!(" {}", finding.text), screen);
+fn finding_line(text: &mut String, finding: &Finding, also: &str, screen: Screen) {
+    wrap(text, style(finding.status), finding.status.word(), &format!(" {}{also}", finding.text), screen);
 }
 
 /// Writes the entries to paste. No line of them is broken.

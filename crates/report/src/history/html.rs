@@ -21,9 +21,10 @@ const BESIDE: [Metric; 5] = [Metric::P95, Metric::P50, Metric::P99, Metric::Erro
 pub fn render(timeline: &Timeline) -> String {
     let title = format!("History of {}", timeline.file);
     let mut body = format!(
-        "<header class=\"head\"><p>{} history</p></header>\n<main>\n<h1>{}</h1>\n<ul>\n",
+        "<header class=\"head\"><p>{} history · {}</p></header>\n<main>\n<h1>{}</h1>\n<ul>\n",
         escaped(program::name()),
-        escaped(&title)
+        escaped(&timeline.file),
+        escaped(&timeline.headline())
     );
     for note in timeline.notes_shown() {
         let _ = writeln!(body, "<li>{}</li>", escaped(&note));
@@ -50,7 +51,7 @@ fn table(body: &mut String, timeline: &Timeline, endpoint: Option<&str>) {
     let title = escaped(&endpoint_or_all(endpoint));
     let _ = writeln!(
         body,
-        "<section>\n<h2>{title}</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\n<table>\n<thead><tr>"
+        "<section>\n<h2>{title}</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\n<table class=\"history\">\n<thead><tr>"
     );
     for name in &header {
         let _ = write!(body, "<th scope=\"col\">{}</th>", escaped(name));

@@ -21,6 +21,7 @@ pub fn render(timeline: &Timeline) -> String {
     });
     text(&object([
         ("schema_version", json(SCHEMA_VERSION)),
+        ("headline", json(timeline.headline())),
         ("file", json(&timeline.file)),
         ("metric", json(timeline.metric.name())),
         ("anchor", json(anchor.map(|version| &version.commit))),

@@ -28,6 +28,7 @@ pub fn render(timeline: &Timeline, screen: Screen) -> String {
     for note in timeline.notes_shown() {
         let _ = writeln!(text, "{note}");
     }
+    let _ = writeln!(text, "{}", timeline.headline());
     if screen.is_ascii { in_ascii(&text) } else { text }
 }
 

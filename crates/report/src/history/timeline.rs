@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use judge::baseline::chain::{Movement, Version, oldest_of_stretch};
 use judge::baseline::comparability::Break;
 use judge::model::run::Metric;
-use judge::model::text::{cut, printable};
+use judge::model::text::{cut, endpoint_shown, printable};
 
 use crate::view::drift::{author, note};
-use crate::view::words::{change_text, count, interval_text, value};
+use crate::view::words::{both, change_text, count, interval_text, short_change_text, value};
 
 /// The metrics that each row shows, besides the metric of the steps.
 const SHOWN: [Metric; 5] = [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
@@ -79,6 +79,34 @@ impl Timeline<'_> {
             });
         }
         rows
+    }
+
+    /// How far the newest baseline is from the anchor: `p95 +24% since 2026-05-15 by 3 updates, 155 → 193 ms`.
+    pub(crate) fn headline(&self) -> String {
+        let endpoint = self.endpoints.first().copied().flatten();
+        let series = match endpoint {
+            Some(endpoint) => format!("{} {}", endpoint_shown(endpoint), self.metric),
+            None => self.metric.to_string(),
+        };
+        let anchor = self.anchor_of(0).filter(|anchor| *anchor > 0);
+        let moved = || {
+            let (newest, before) = (self.versions.first()?, self.versions.get(anchor?)?);
+            let movement = Movement::between(&before.baseline, &newest.baseline, endpoint, self.metric)?;
+            let values = [before, newest].map(|version| version.baseline.estimate(endpoint, self.metric));
+            let [Some(before_value), Some(now)] = values else { return None };
+            let since = match &self.anchor_name {
+                Some(name) if anchor == Some(self.anchor) => cut(&printable(name), 60),
+                _ => before.day.to_string(),
+            };
+            let by = if movement.is_significant() == Some(false) { ", no more than noise" } else { "" };
+            Some(format!(
+                "{series} {} since {since} by {}, {}{by}",
+                short_change_text(self.metric, movement.change),
+                count(anchor?, "update"),
+                both(self.metric, before_value, now)
+            ))
+        };
+        moved().unwrap_or_else(|| format!("{series}: one baseline, nothing to compare yet"))
     }
 
     /// The place of the version from which a version's change is counted: the anchor if both are in one stretch, else the

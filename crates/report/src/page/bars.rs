@@ -10,11 +10,12 @@ use judge::verdict::decision::Presence;
 use crate::page::anchors::Anchors;
 use crate::page::charts::ticks;
 use crate::view::View;
-use crate::view::series::{EndpointView, SeriesView};
-use crate::view::words::{Tone, change_unit, endpoint_or_all, interval_words, tile_name, value, with_unit};
+use crate::view::series::{EndpointView, SeriesView, by_limit_usage};
+use crate::view::words::{Tone, both, change_unit, endpoint_or_all, interval_words, tile_name, with_unit};
 
-/// The number of endpoints that are shown first. The others are a click away.
+/// The number of endpoints that are shown first, and the most if more are over a limit. The others are a click away.
 const FIRST: usize = 5;
+const MOST_FIRST: usize = 12;
 /// The number of endpoints in the table of a metric that is not shown first. Another table has all metrics of all
 /// endpoints.
 const MOST_OF_OTHERS: usize = 60;
@@ -30,7 +31,8 @@ struct Bar<'v> {
     endpoint: Option<&'v str>,
     /// The metric that the table shows.
     shown: Option<&'v SeriesView<'v>>,
-    worst: &'v SeriesView<'v>,
+    /// Its findings by other metrics: `FAIL p99 +38.2%`.
+    others: Vec<(Tone, String)>,
 }
 
 /// The axis of changes that all rows share, in percent or percentage points.
@@ -64,18 +66,6 @@ impl ChangeAxis {
     fn x(&self, percent: f64) -> String {
         let share = (percent.clamp(self.from, self.to) - self.from) / (self.to - self.from);
         format!("{:.1}%", 100.0 * share)
-    }
-
-    /// The `text-anchor` of a label: half of one within `margin` of an end would leave the axis.
-    fn anchor(&self, change: f64, margin: f64) -> &'static str {
-        let share = (change - self.from) / (self.to - self.from);
-        if share < margin {
-            "start"
-        } else if share > 1.0 - margin {
-            "end"
-        } else {
-            "middle"
-        }
     }
 }
 
@@ -138,46 +128,60 @@ struct Table<'v> {
     first: usize,
     is_conclusive: bool,
     axis: ChangeAxis,
+    has_others: bool,
 }
 
 impl<'v> Table<'v> {
     fn new(view: &'v View, metric: Metric, is_first: bool) -> Table<'v> {
         let mut bars: Vec<Bar> = view.shown_endpoints().map(|endpoint| Bar::new(endpoint, metric)).collect();
-        // An endpoint without the metric comes last among those of its rank.
-        bars.sort_by_key(|bar| (bar.worst.rank(), bar.shown.is_none(), bar.shown.map(|series| series.severity)));
+        // An endpoint without the metric comes last.
+        bars.sort_by_key(|bar| (bar.shown.is_none(), bar.shown.map(|series| by_limit_usage(series.row))));
         let endpoints = bars.len();
         if !is_first {
             bars.truncate(MOST_OF_OTHERS);
         }
-        let over = bars.iter().filter(|bar| bar.worst.status.is_finding()).count();
-        let first = if over == 0 { FIRST } else { over.min(FIRST) };
+        let is_over = |bar: &Bar| bar.shown.is_some_and(|series| series.status.is_finding()) || !bar.others.is_empty();
+        let over = bars.iter().rposition(is_over).map_or(0, |last| last + 1);
+        let first = over.clamp(FIRST, MOST_FIRST).min(bars.len());
         let total = view.total.iter().find(|series| series.row.metric == metric);
         let axis = ChangeAxis::of(metric, bars.iter().take(first).filter_map(|bar| bar.shown).chain(total));
-        let is_worse = (is_first && over > 0)
-            || bars.iter().filter_map(|bar| bar.shown).chain(total).any(|series| series.status.is_finding());
+        let is_worse = bars.iter().filter_map(|bar| bar.shown).chain(total).any(|series| series.status.is_finding());
+        let has_others = bars.iter().any(|bar| !bar.others.is_empty());
         let title = match metric {
             Metric::ErrorRate if is_worse => "Where errors rose",
             Metric::RequestsPerSec if is_worse => "Where throughput fell",
             _ if is_worse => "Where it got slower",
             _ => "Each endpoint",
         };
-        Table { metric, title, is_first, bars, total, endpoints, first, is_conclusive: view.is_conclusive, axis }
+        Table {
+            metric,
+            title,
+            is_first,
+            bars,
+            total,
+            endpoints,
+            first,
+            is_conclusive: view.is_conclusive,
+            axis,
+            has_others,
+        }
     }
 
     fn write(&self, body: &mut String, anchors: &Anchors) {
         let unit = if self.metric == Metric::ErrorRate { "in percentage points" } else { "in percent" };
         let (metric, hidden) = (self.metric, if self.is_first { "" } else { " hidden" });
+        let others = if self.has_others { "<th scope=\"col\">other metrics</th>" } else { "" };
         let _ = write!(
             body,
             "<table class=\"bars\" data-metric=\"{metric}\" aria-label=\"{}\"{hidden}>\n<thead><tr><th scope=\"col\">endpoint</th><th scope=\"col\" class=\"number\">before → after</th>\
-             <th scope=\"col\" class=\"number\">change</th><th scope=\"col\" class=\"bar\">95% interval, {unit}</th><th scope=\"col\">status</th></tr></thead>\n<tbody>\n",
+             <th scope=\"col\" class=\"number\">change</th><th scope=\"col\" class=\"number\">of its limit</th><th scope=\"col\" class=\"bar\">interval, {unit}</th><th scope=\"col\">status</th>{others}</tr></thead>\n<tbody>\n",
             tile_name(metric)
         );
         for (place, bar) in self.bars.iter().enumerate() {
             self.write_bar(body, bar, anchors, place >= self.first);
         }
         if let Some(total) = self.total {
-            self.write_bar(body, &Bar { endpoint: None, shown: Some(total), worst: total }, anchors, false);
+            self.write_bar(body, &Bar { endpoint: None, shown: Some(total), others: Vec::new() }, anchors, false);
         }
         body.push_str("</tbody>\n");
         self.write_axis(body);
@@ -208,77 +212,75 @@ impl<'v> Table<'v> {
             bar.shown.map_or_else(String::new, before_and_after)
         );
         let change = bar.shown.map_or("", SeriesView::change_cell);
-        let _ = write!(body, "<td class=\"number change\">{change}</td><td class=\"bar\">");
+        let times = escaped(&bar.shown.map_or_else(String::new, SeriesView::times_limit));
+        let _ = write!(
+            body,
+            "<td class=\"number change\">{change}</td><td class=\"number limits\">{times}</td><td class=\"bar\">"
+        );
         if let Some(series) = bar.shown {
             draw_bar(body, series, &self.axis);
         }
-        let (class, status) = (bar.worst.tone.class(), escaped(&self.status(bar.worst)));
-        let _ = writeln!(body, "</td><td class=\"verdict {class}\"><span class=\"status\">{status}</span></td></tr>");
+        let status = escaped(bar.shown.map_or("", |series| self.status(series)));
+        let _ = write!(body, "</td><td class=\"verdict {tone}\"><span class=\"status\">{status}</span></td>");
+        if self.has_others {
+            body.push_str("<td class=\"others\">");
+            for (tone, other) in &bar.others {
+                let _ = write!(
+                    body,
+                    "<span class=\"{}\"><span class=\"status\">{}</span></span> ",
+                    tone.class(),
+                    escaped(other)
+                );
+            }
+            body.push_str("</td>");
+        }
+        body.push_str("</tr>\n");
     }
 
-    /// The status of the worst metric, with its name if another one is shown.
-    fn status(&self, worst: &SeriesView) -> String {
+    fn status(&self, series: &'v SeriesView<'v>) -> &'v str {
         // If the verdict is conclusive, a failure that more runs could still change is no open question any more.
-        let is_settled = self.is_conclusive && worst.row.is_failure() && !worst.row.is_missing();
-        let status = if is_settled { worst.status.word() } else { &worst.cells[6] };
-        if worst.row.metric == self.metric || !worst.status.is_finding() || worst.row.is_missing() {
-            return status.to_owned();
-        }
-        format!("{status} {} {}", worst.row.metric, worst.change_cell())
+        let is_settled = self.is_conclusive && series.row.is_failure() && !series.row.is_missing();
+        if is_settled { series.status.word() } else { &series.cells[6] }
     }
 
     /// Writes the numbers below the bars.
     fn write_axis(&self, body: &mut String) {
-        let (axis, limit) = (&self.axis, self.total.and_then(SeriesView::limit_change));
+        let axis = &self.axis;
         let unit = if self.metric == Metric::ErrorRate { " pp" } else { change_unit(self.metric) };
         body.push_str(
-            "<tfoot><tr><td colspan=\"3\"></td><td class=\"bar\"><svg width=\"100%\" height=\"20\" aria-hidden=\"true\">",
+            "<tfoot><tr><td colspan=\"4\"></td><td class=\"bar\"><svg width=\"100%\" height=\"20\" aria-hidden=\"true\">",
         );
-        // A label that begins or ends at its position reaches twice as far to one side.
-        let is_near = |tick: f64| {
-            limit.is_some_and(|limit| {
-                let reach = if axis.anchor(limit, 0.14) == "middle" { 0.2 } else { 0.28 };
-                (tick - limit).abs() < reach * (axis.to - axis.from)
-            })
-        };
         for tick in ticks(axis.from, axis.to, 5) {
             // No change is 0, never -0.
             let tick = if tick == 0.0 { 0.0 } else { tick };
-            let sign = if tick > 0.0 { "+" } else { "" };
-            if !is_near(tick) {
-                let anchor = axis.anchor(tick, 0.06);
-                let _ = write!(
-                    body,
-                    "<text x=\"{}\" y=\"14\" text-anchor=\"{anchor}\">{sign}{tick}{unit}</text>",
-                    axis.x(tick)
-                );
-            }
+            let (x, sign) = (axis.x(tick), if tick > 0.0 { "+" } else { "" });
+            let _ = write!(body, "<text x=\"{x}\" y=\"14\" text-anchor=\"middle\">{sign}{tick}{unit}</text>");
         }
-        if let Some(limit) = limit {
-            let (x, anchor) = (axis.x(limit), axis.anchor(limit, 0.14));
-            let digits = usize::from((limit - limit.round()).abs() > 0.05);
-            let _ = write!(
-                body,
-                "<text class=\"limit-label\" x=\"{x}\" y=\"14\" text-anchor=\"{anchor}\">limit {limit:+.digits$}{unit}</text>"
-            );
-        }
-        body.push_str("</svg></td><td></td></tr></tfoot>\n");
+        let others = if self.has_others { "<td></td>" } else { "" };
+        let _ = writeln!(body, "</svg></td><td></td>{others}</tr></tfoot>");
     }
 }
 
 impl<'v> Bar<'v> {
     fn new(endpoint: &'v EndpointView<'v>, metric: Metric) -> Bar<'v> {
         let shown = endpoint.series.iter().find(|series| series.row.metric == metric);
-        Bar { endpoint: Some(endpoint.name), shown, worst: endpoint.worst() }
+        let others = endpoint.series.iter().filter(|series| series.row.metric != metric && series.status.is_finding());
+        let others = others.map(|series| (series.tone, other_finding(series))).collect();
+        Bar { endpoint: Some(endpoint.name), shown, others }
     }
+}
+
+fn other_finding(series: &SeriesView) -> String {
+    if series.row.is_missing() {
+        return format!("{} MISSING", series.status.word());
+    }
+    format!("{} {} {}", series.status.word(), tile_name(series.row.metric), series.change_cell())
 }
 
 fn before_and_after(series: &SeriesView) -> String {
     let metric = series.row.metric;
     match series.row.presence {
-        Presence::Both { baseline, candidate } => {
-            format!("{} → {}", value(metric, baseline), with_unit(metric, candidate))
-        }
+        Presence::Both { baseline, candidate } => both(metric, baseline, candidate),
         Presence::New { candidate } => format!("new: {}", with_unit(metric, candidate)),
         Presence::Missing { baseline } => {
             format!("{} → none", baseline.map_or_else(String::new, |baseline| with_unit(metric, baseline)))

@@ -9,11 +9,12 @@ use crate::page::anchors::Anchors;
 use crate::page::bars;
 use crate::page::charts::{self, Chart};
 use crate::view::acceptance::Acceptance;
+use crate::view::drift::{DriftView, UPDATES};
 use crate::view::input::FailedRequests;
 use crate::view::next::NextStep;
 use crate::view::series::{EndpointView, HEADER, SeriesView, Tile};
 use crate::view::unjudged::{Saved, Unjudged};
-use crate::view::words::{Status, Tone, count, tile_name};
+use crate::view::words::{Status, Tone, capitalized, count, tile_name};
 use crate::view::{FINDINGS, Finding, LINE_COLUMNS, View};
 
 /// The number of letters of a name that a cell shows.
@@ -28,7 +29,7 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// The digests of the style and of the script. The browser uses nothing but these two, to the byte. The test
 /// `the_page_fetches_nothing_and_stays_small` prints them after a change.
-const STYLE_DIGEST: &str = "sha256-f5CD8+ReuhytmGB9+o6/+OEGZ9plYZ87Lgj+yWH8ExM=";
+const STYLE_DIGEST: &str = "sha256-nC53gnD7rHJ1lm4EzX1v1LbiDm8Axrdb/Z0munYUMqc=";
 const SCRIPT_DIGEST: &str = "sha256-4ZqGwwBWewFgj+vsQpZKo+Nqt5GEZciSttoRdtc9lbE=";
 
 /// The meaning of a report's words, for a first reader.
@@ -49,7 +50,14 @@ pub(crate) fn render(view: &View) -> String {
     body.push_str("<main>\n");
     hero(&mut body, view);
     let anchors = Anchors::new(&view.endpoints);
+    let leads = view.drift.as_ref().filter(|drift| drift.is_the_failure);
+    if let Some(leading) = leads {
+        drift(&mut body, leading);
+    }
     bars::section(&mut body, view, &anchors);
+    if let (None, Some(following)) = (leads, &view.drift) {
+        drift(&mut body, following);
+    }
     changes(&mut body, view);
     body.push_str("<div class=\"answers\">\n");
     trust(&mut body, view);
@@ -65,7 +73,7 @@ pub(crate) fn render(view: &View) -> String {
     compared(&mut body, view);
     body.push_str(TERMS);
     body.push_str("</main>\n");
-    let title = format!("{}: {}", view.headline.word, cut(&view.headline.sentence(), 100));
+    let title = format!("{}: {}", view.headline.words(), cut(&view.headline.sentence(), 100));
     page(&title, view.tone, &body)
 }
 
@@ -187,7 +195,9 @@ fn hero(body: &mut String, view: &View) {
         let also = shortened(&headline.also.join("; "), SENTENCE);
         format!("<span class=\"hidden\">; </span><span class=\"also\">{also}</span>")
     };
-    let evidence = view.evidence.split(';').next().unwrap_or_default();
+    let qualifier = headline.qualifier.as_ref().map_or_else(String::new, |qualifier| {
+        format!("<span class=\"qualifier\"> {}</span>", shortened(qualifier, SENTENCE))
+    });
     // On a small screen the other answers are a touch away.
     let at_where = if view.endpoints.is_empty() { "" } else { "<a href=\"#where\">Where?</a>" };
     let jump = format!(
@@ -195,14 +205,15 @@ fn hero(body: &mut String, view: &View) {
     );
     let _ = writeln!(
         body,
-        "<section class=\"hero {}\">\n<header><h1><strong>{}</strong><span class=\"hidden\">: </span>{}{also}</h1><p>{}.</p>{jump}</header>\n<dl class=\"tiles\">",
+        "<section class=\"hero {}\">\n<header><h1><strong>{}</strong>{qualifier}<span class=\"hidden\">: </span>{}{also}</h1><p>{}.</p>{jump}</header>\n<dl class=\"tiles\">",
         view.tone.class(),
         headline.word,
         shortened(&headline.found, SENTENCE),
-        escaped(&capitalized(evidence))
+        escaped(&capitalized(&view.evidence_brief))
     );
-    for Tile { name, tone, big, values, interval, limit } in &view.tiles {
-        let [big, values, limit] = [big, values, limit].map(|text| escaped(text));
+    let drift = view.drift.iter().filter_map(|drift| drift.tile.as_ref());
+    for Tile { name, tone, big, values, interval, limit } in drift.chain(&view.tiles) {
+        let [name, big, values, limit] = [name, big, values, limit].map(|text| escaped(text));
         let interval = interval.as_ref().map_or_else(String::new, |ends| format!("<dd>{}</dd>", escaped(ends)));
         let _ = writeln!(
             body,
@@ -211,16 +222,6 @@ fn hero(body: &mut String, view: &View) {
         );
     }
     body.push_str("</dl>\n</section>\n");
-}
-
-/// A sentence with a capital at its beginning, unless it begins with the name of a metric.
-fn capitalized(text: &str) -> String {
-    let first_word = text.split(' ').next().unwrap_or_default();
-    if first_word.contains(|letter: char| letter.is_ascii_digit() || letter == '_') {
-        return text.to_owned();
-    }
-    let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 /// Writes what the verdict rests on, with the p95 of every run.
@@ -282,24 +283,54 @@ fn acceptance(body: &mut String, acceptance: Option<&Acceptance>) {
     );
 }
 
+/// Writes the series since an earlier baseline. They are folded if none is over its limit.
+fn drift(body: &mut String, drift: &DriftView) {
+    let title = format!("Since {}, worst first", shortened(&drift.name, NAME));
+    let (open, close) = match &drift.finding {
+        Some(finding) => (
+            format!(
+                "<section>\n<h2 id=\"drift\">{title}</h2>\n<ul class=\"findings\">\n{}</ul>",
+                self::finding(finding)
+            ),
+            "</section>",
+        ),
+        None => (format!("<details>\n<summary><h2 id=\"drift\">{title}</h2></summary>"), "</details>"),
+    };
+    let _ = writeln!(body, "{open}");
+    table(body, "drift", [series_rows(&drift.series)].into_iter());
+    if !drift.updates.is_empty() {
+        body.push_str("<ul class=\"details\">\n");
+        for update in drift.updates.iter().take(UPDATES) {
+            let _ = writeln!(body, "<li>accepted: {}</li>", shortened(&update.sentence(), SENTENCE));
+        }
+        body.push_str("</ul>\n");
+    }
+    let _ = writeln!(body, "{close}");
+}
+
+/// Writes the findings that no table has.
 fn findings(body: &mut String, view: &View) {
-    let findings = view.findings.iter().take(FINDINGS).chain(view.other_findings());
-    let items: String = findings.map(finding).collect();
-    if items.is_empty() {
-        return;
+    let exceeded = view.findings.iter().filter(|finding| finding.row.is_some_and(|row| row.accepted.is_some()));
+    let items: String = exceeded
+        .take(FINDINGS)
+        .chain(&view.traffic)
+        .chain(&view.exception_findings)
+        .chain(&view.new_endpoints)
+        .map(finding)
+        .collect();
+    if !items.is_empty() {
+        let _ = write!(body, "<section>\n<h2>Findings</h2>\n<ul class=\"findings\">\n{items}</ul>\n</section>\n");
     }
-    let _ = write!(body, "<section>\n<h2>Findings</h2>\n<ul class=\"findings\">\n{items}");
-    if view.findings.len() > FINDINGS {
-        let _ = writeln!(body, "<li>and {} more, in the tables below</li>", view.findings.len() - FINDINGS);
-    }
-    body.push_str("</ul>\n</section>\n");
 }
 
 fn finding(finding: &Finding) -> String {
-    let tone = if finding.status == Status::Fail { Tone::Fail } else { Tone::Warn };
+    let tone = match finding.status {
+        Status::Fail => Tone::Fail,
+        Status::New => Tone::Plain,
+        _ => Tone::Warn,
+    };
     let (class, word) = (tone.class(), finding.status.word());
-    // The updates of a drift take room.
-    let text = shortened(&finding.text, LINE_COLUMNS);
+    let text = shortened(&finding.sentence(), LINE_COLUMNS);
     format!("<li class=\"{class}\"><strong class=\"status\">{word}</strong> {text}</li>\n")
 }
 

@@ -9,7 +9,7 @@ use judge::verdict::decision::{Presence, Row};
 
 use crate::view::FINDINGS;
 use crate::view::input::Report;
-use crate::view::series::findings;
+use crate::view::series::all_findings;
 use crate::view::words::{change_unit, unit_of_value};
 
 /// Entries of `perf.toml` to paste, which leave the reason to be filled in.
@@ -29,7 +29,7 @@ impl Acceptance {
         }
         let until = report.background.accept_until?;
         // An endpoint without a name could not be told from all requests together.
-        let failed = findings(comparison).into_iter().filter(|row| row.is_failure() && row.endpoint != Some(""));
+        let failed = all_findings(comparison).into_iter().filter(|row| row.is_failure() && row.endpoint != Some(""));
         let ceilings: Vec<(&Row, String)> = failed.filter_map(|row| Some((row, ceiling(row)?))).collect();
         let mut entries = String::new();
         for (row, up_to) in ceilings.iter().take(FINDINGS) {

@@ -1,20 +1,21 @@
 //! The drift since an earlier baseline, the anchor.
 
+use std::fmt::Write as _;
+
 use judge::baseline::chain::{Movement, Version};
+use judge::model::mask;
 use judge::model::text::{cut, printable};
-use judge::model::{mask, program};
 use judge::verdict::compare::{Anchor, Comparison, Drift};
 use judge::verdict::decision::Row;
 
 use crate::view::Finding;
-use crate::view::series::SeriesView;
-use crate::view::words::{Status, change_text, count, limit_text, over_limit, series_name, short_change, shown_commit};
+use crate::view::series::{SeriesView, Tile, severity};
+use crate::view::words::{
+    Status, change_text, limit_text, over_limit, series_name, short_change, short_change_text, shown_commit,
+};
 
-/// The number of accepted updates that a finding names.
+/// The number of accepted updates that are listed.
 pub const UPDATES: usize = 10;
-
-/// The number of series that are named: a service that got slower did so everywhere.
-const SERIES: usize = 6;
 
 const NAME_COLUMNS: usize = 60;
 const NOTE_COLUMNS: usize = 80;
@@ -24,86 +25,118 @@ pub struct DriftView<'a> {
     pub(crate) anchor: Anchor<'a>,
     /// `v1.0 (2026-01-03)`, or `2026-01-03 (5c4bc47a1b2c)`.
     pub(crate) name: String,
-    /// The series over their limit of drift.
-    pub findings: Vec<Finding<'a>>,
-    pub(crate) series: Vec<SeriesView<'a>>,
+    /// All series over their limits of drift, in one sentence.
+    pub finding: Option<Finding<'a>>,
+    /// The worst series over its limit.
+    pub(crate) tile: Option<Tile>,
+    /// Worst first.
+    pub series: Vec<SeriesView<'a>>,
     /// The accepted updates since the anchor, newest first.
     pub(crate) updates: Vec<UpdateView<'a>>,
+    /// Whether nothing but the drift fails.
+    pub(crate) is_the_failure: bool,
 }
 
 pub(crate) struct UpdateView<'a> {
     pub(crate) version: &'a Version,
     pub(crate) author: String,
     pub(crate) note: String,
+    /// The change that it brought to the worst series over its limit, or else to the first one.
+    pub(crate) step: Option<String>,
+}
+
+impl UpdateView<'_> {
+    /// `+10.0% by Ann on 2026-05-03, "search" (000000000000)`.
+    pub(crate) fn sentence(&self) -> String {
+        let step = self.step.as_deref().unwrap_or("n/a");
+        let commit = shown_commit(&self.version.commit, false);
+        format!("{step} by {} on {}, \"{}\" ({commit})", self.author, self.version.day, cut(&self.note, 40))
+    }
 }
 
 impl<'a> DriftView<'a> {
-    pub(crate) fn of(drift: &'a Drift<'a>) -> DriftView<'a> {
+    pub(crate) fn of(comparison: &'a Comparison<'a>) -> Option<DriftView<'a>> {
+        let drift = comparison.drift.as_ref()?;
         let Anchor { version, updates, .. } = drift.anchor;
+        let name = anchor_name(&drift.anchor);
+        let over = over_limits(drift);
+        let worst = over.first().copied();
         let mut shown = Vec::new();
         for (place, update) in updates.iter().enumerate() {
-            let note = note(update, updates.get(place + 1).or(Some(version)));
-            shown.push(UpdateView { version: update, author: author(update), note });
+            let before = updates.get(place + 1).unwrap_or(version);
+            let step = worst.or(drift.rows.first()).and_then(|row| step(before, update, row));
+            shown.push(UpdateView { version: update, author: author(update), note: note(update, Some(before)), step });
         }
-        let name = anchor_name(&drift.anchor);
-        let mut series = Vec::new();
-        let mut is_first = true;
-        for row in &drift.rows {
-            let text = row.is_finding().then(|| {
-                let found = format!("drift since {name}: {}", over_limit(row));
-                let is_first = std::mem::take(&mut is_first);
-                if is_first { format!("{found}; accepted since: {}", steps(version, &shown, row)) } else { found }
-            });
-            series.push(SeriesView::with_finding(row, text));
-        }
-        DriftView { anchor: drift.anchor, findings: findings(&name, &series), name, series, updates: shown }
+        let of_row = |row| {
+            let finding = |row: &Row| format!("drift since {name}: {}", drifted(comparison, row));
+            SeriesView::with_finding(row, row.is_finding().then(|| finding(row)))
+        };
+        let mut series: Vec<SeriesView> = drift.rows.iter().map(of_row).collect();
+        series.sort_by_key(|series| series.severity);
+        Some(DriftView {
+            anchor: drift.anchor,
+            finding: finding(comparison, &name, &over),
+            tile: worst.map(|row| Tile { name: tile_name(row, &drift.anchor), ..Tile::of(row) }),
+            series,
+            updates: shown,
+            is_the_failure: over.iter().any(|row| row.is_failure()) && !comparison.has_failed_itself(),
+            name,
+        })
     }
 }
 
-fn findings<'a>(name: &str, series: &[SeriesView<'a>]) -> Vec<Finding<'a>> {
-    let mut findings: Vec<Finding> = series
-        .iter()
-        .filter_map(|series| Some(Finding { status: series.status, text: series.finding.clone()?, row: None }))
-        .collect();
-    if findings.len() > SERIES {
-        let more = findings.len() - SERIES;
-        let has_failed = findings.iter().any(|finding| finding.status == Status::Fail);
-        let status = if has_failed { Status::Fail } else { Status::Warn };
-        findings.truncate(SERIES);
-        let text = format!("drift since {name}: {more} more series are over their limits");
-        findings.push(Finding { status, text, row: None });
-    }
-    findings
+/// The series over their limits: failures first, all requests together before endpoints, worst first.
+fn over_limits<'a>(drift: &'a Drift<'a>) -> Vec<&'a Row<'a>> {
+    let mut over: Vec<&Row> = drift.rows.iter().filter(|row| row.is_finding()).collect();
+    over.sort_by_cached_key(|row| (!row.is_failure(), row.endpoint.is_some(), severity(row)));
+    over
 }
 
-/// The steps of a series with the accepted updates that brought them.
-fn steps(anchor: &Version, updates: &[UpdateView], row: &Row) -> String {
-    let mut steps = Vec::new();
-    for (place, update) in updates.iter().enumerate() {
-        let UpdateView { version, author, note } = update;
-        let before = updates.get(place + 1).map_or(anchor, |before| before.version);
-        let step = Movement::between(&before.baseline, &version.baseline, row.endpoint, row.metric);
-        let step = step.map_or_else(|| "n/a".to_owned(), |step| change_text(row.metric, step.change));
-        let commit = shown_commit(&version.commit, false);
-        steps.push(format!("{step} by {author} on {}, \"{}\" ({commit})", version.day, cut(note, 40)));
+fn finding<'a>(comparison: &Comparison, name: &str, over: &[&Row]) -> Option<Finding<'a>> {
+    let (worst, others) = over.split_first()?;
+    let mut text = format!("drift since {name}: {}", drifted(comparison, worst));
+    if let Some(next) = others.first() {
+        let word = if others.len() == 1 { "" } else { ", the worst" };
+        let _ = write!(text, "; {} more{word}: {} {}", others.len(), series_name(next), short_change(next));
     }
-    let shown = steps[..steps.len().min(UPDATES)].join("; ");
-    match steps.len() {
-        0 => "no update".to_owned(),
-        1..=UPDATES => shown,
-        all => format!("{shown}; and {} more: see `{} history`", all - UPDATES, program::name()),
-    }
+    Some(Finding { status: Status::of(worst), text, also: String::new(), row: None })
+}
+
+/// `p95: 155 → 200 ms (+28.9%, limit +25%; accepted updates +24.4%, this change +3.6%)`.
+fn drifted(comparison: &Comparison, row: &Row) -> String {
+    let found = over_limit(row);
+    let shares = shares(comparison, row).map_or_else(String::new, |shares| format!("; {shares}"));
+    format!("{}{shares})", found.trim_end_matches(')'))
+}
+
+/// How much of a drift the accepted updates brought, and how much this change: `accepted updates +24.4%, this change +3.6%`.
+fn shares(comparison: &Comparison, row: &Row) -> Option<String> {
+    let own = comparison.row(row.endpoint, row.metric)?;
+    let accepted = row.metric.change(row.presence.baseline()?, own.presence.baseline()?)?;
+    let updates = comparison.drift.as_ref()?.anchor.updates.len();
+    let updates = if updates == 1 { "accepted update".to_owned() } else { format!("{updates} accepted updates") };
+    Some(format!("{updates} {}, this change {}", short_change_text(row.metric, accepted), short_change(own)))
+}
+
+/// The change that an accepted update brought.
+fn step(before: &Version, update: &Version, row: &Row) -> Option<String> {
+    let step = Movement::between(&before.baseline, &update.baseline, row.endpoint, row.metric)?;
+    Some(change_text(row.metric, step.change))
 }
 
 /// The worst finding of the drift, for the headline.
 pub(crate) fn headline(comparison: &Comparison) -> Option<String> {
     let drift = comparison.drift.as_ref()?;
-    let failure = drift.rows.iter().find(|row| row.is_failure());
-    let row = failure.or_else(|| drift.rows.iter().find(|row| row.is_finding()))?;
-    let updates = count(drift.anchor.updates.len(), "accepted update");
-    let (series, change, anchor) = (series_name(row), short_change(row), anchor_name(&drift.anchor));
-    let level = if row.is_failure() { "" } else { ", which only warns" };
-    Some(format!("{series} drifted {change}{} since {anchor}, by {updates}{level}", drift_limit(row)))
+    let row = *over_limits(drift).first()?;
+    let (series, change, anchor) = (series_name(row), short_change(row), short_anchor(&drift.anchor));
+    let shares = shares(comparison, row).map_or_else(String::new, |shares| format!(": {shares}"));
+    let level = if row.is_failure() { "" } else { ", only warns" };
+    let limit = row.limit.map_or_else(String::new, |limit| limit_text(row.metric, limit));
+    Some(format!("{series} {change} since {anchor} (drift limit {limit}{level}){shares}"))
+}
+
+fn tile_name(row: &Row, anchor: &Anchor) -> String {
+    format!("{} since {}", series_name(row), short_anchor(anchor))
 }
 
 /// The drift of all requests together in a few words: `since v1.0 (2026-01-03) p95 +3.1% (drift limit +25%)`.
@@ -116,6 +149,11 @@ pub fn summary(comparison: &Comparison) -> Option<String> {
 
 fn drift_limit(row: &Row) -> String {
     row.limit.map_or_else(String::new, |limit| format!(" (drift limit {})", limit_text(row.metric, limit)))
+}
+
+/// The anchor where its day or its name is enough.
+fn short_anchor(anchor: &Anchor) -> String {
+    anchor.name.map_or_else(|| anchor.version.day.to_string(), |name| cut(&printable(name), NAME_COLUMNS / 2))
 }
 
 fn anchor_name(anchor: &Anchor) -> String {

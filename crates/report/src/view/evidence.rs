@@ -1,42 +1,52 @@
 //! What a verdict rests on.
 
+use judge::baseline::comparability::other_circumstances;
 use judge::model::run::{Metric, Provenance};
-use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Decision, Row, Unsettled};
 
 use crate::view::input::{Report, Sides};
+use crate::view::series::{repeats_p95, unjudged_endpoints};
 use crate::view::usage;
-use crate::view::words::{LEAST_SHOWN, change, count, interval_words, listed, noise_text, series_name, series_of};
+use crate::view::words::{
+    LEAST_SHOWN, change, count, endpoint_or_all, interval_words, listed, noise_text, series_name, series_of,
+};
 
 /// How many runs the verdict rests on, whether another could change it, and which change they could have detected.
 pub fn evidence(comparison: &Comparison) -> String {
-    let (baseline, candidate) = (comparison.runs.baseline, comparison.runs.candidate);
-    let runs = if comparison.paired {
-        format!("{}, both sides in each", count(candidate, "round"))
-    } else {
-        format!("{} (baseline: {baseline})", count(candidate, "run"))
-    };
+    let brief = brief(comparison);
     let Some(detectable) = detectable(comparison) else {
         let endpoints =
             if comparison.rests_on_requests() { "; endpoint intervals come from their own requests" } else { "" };
-        return format!("noise unknown after {runs}, so the point estimate decides{endpoints}");
+        return format!("{brief}, so the point estimate decides{endpoints}");
     };
-    let answer = match unsettled(comparison) {
-        Some(why) => format!("inconclusive after {runs}: {why}"),
-        None if !comparison.is_conclusive() => {
-            format!("inconclusive after {runs}: p95 could have changed by more than its limit without being detected")
-        }
-        None => format!("conclusive after {runs}"),
-    };
+    let undetected = || (!comparison.is_conclusive()).then(|| UNDETECTED.to_owned());
+    let reasons = unsettled(comparison).or_else(undetected).map_or_else(String::new, |reasons| format!(": {reasons}"));
     let by_five = match comparison.detectable_by_five {
         Some(detectable) if detectable >= LEAST_SHOWN => {
             format!("; a baseline of five runs would detect p95 changes of {detectable:.1}% or more")
         }
         _ => String::new(),
     };
-    format!("{answer}; {}{by_five}", noise_text(detectable))
+    format!("{brief}{reasons}; {}{by_five}", noise_text(detectable))
 }
+
+/// The same in a few words: `conclusive after 2 runs (baseline: 10)`.
+pub fn brief(comparison: &Comparison) -> String {
+    let (baseline, candidate) = (comparison.runs.baseline, comparison.runs.candidate);
+    let runs = if comparison.paired {
+        format!("{}, both sides in each", count(candidate, "round"))
+    } else {
+        format!("{} (baseline: {baseline})", count(candidate, "run"))
+    };
+    match detectable(comparison) {
+        None => format!("noise unknown after {runs}"),
+        Some(_) if comparison.is_conclusive() => format!("conclusive after {runs}"),
+        Some(_) => format!("inconclusive after {runs}"),
+    }
+}
+
+const UNDETECTED: &str = "p95 could have changed by more than its limit without being detected";
 
 /// The smallest detectable change of p95 in percent; `None` if the noise is unknown.
 pub(crate) fn detectable(comparison: &Comparison) -> Option<f64> {
@@ -45,64 +55,134 @@ pub(crate) fn detectable(comparison: &Comparison) -> Option<f64> {
 
 /// Why another run may change the verdict.
 pub fn unsettled(comparison: &Comparison) -> Option<String> {
-    let why = |row| format!("{}{}", of_drift(comparison, row), unsettled_text(row, comparison.runs.candidate));
-    let reasons: Vec<String> = comparison.unsettled().map(why).collect();
-    (!reasons.is_empty()).then(|| listed(&reasons, ", "))
+    let rows = unsettled_rows(comparison);
+    let mut reasons = Vec::new();
+    for state in [Open::Few, Open::Failing, Open::Over, Open::Close, Open::Within] {
+        let of_state: Vec<&Row> = rows.iter().copied().filter(|row| Open::of(row) == state).collect();
+        if !of_state.is_empty() {
+            reasons.push(open_text(comparison, state, &of_state));
+        }
+    }
+    (!reasons.is_empty()).then(|| reasons.join(", and "))
+}
+
+fn unsettled_rows<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
+    comparison.unsettled().filter(|row| !repeats_p95(comparison, row)).collect()
+}
+
+/// What more runs could do to a series.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Open {
+    /// It is over its limit in too few runs.
+    Few,
+    /// It is over its limit, and could come back.
+    Failing,
+    /// It is over its limit without being a finding, and could become one.
+    Over,
+    /// No run is left, and it is as likely over as within.
+    Close,
+    Within,
+}
+
+impl Open {
+    fn of(row: &Row) -> Open {
+        match row.evidence.unsettled {
+            Some(Unsettled::FewRuns) => Open::Few,
+            Some(Unsettled::Close) => Open::Close,
+            Some(Unsettled::Open) | None if row.is_finding() => Open::Failing,
+            Some(Unsettled::Open) | None if row.decision.and_then(Decision::reason).is_some() => Open::Over,
+            Some(Unsettled::Open) | None => Open::Within,
+        }
+    }
+}
+
+fn open_text(comparison: &Comparison, state: Open, rows: &[&Row]) -> String {
+    let name = |row: &Row| format!("{}{}", of_drift(comparison, row), series_of(row.endpoint, row.metric));
+    let names = listed(&rows.iter().map(|row| name(row)).collect::<Vec<_>>());
+    let is_missing = rows.iter().all(|row| row.is_missing());
+    let (one, ends) = match rows {
+        [row] => (true, row.evidence.interval.map_or_else(String::new, |ends| interval_words(row.metric, ends))),
+        _ => (false, String::new()),
+    };
+    let change = if one { format!(" ({})", change(rows[0])) } else { String::new() };
+    let (exceeds, is, its_limit, it, the_limit) = if one {
+        ("exceeds", "is", "its limit", "it", "the limit")
+    } else {
+        ("exceed", "are", "their limits", "them", "their limits")
+    };
+    match (state, comparison.runs.candidate) {
+        (Open::Few, runs) if is_missing => {
+            let names: Vec<String> = rows.iter().map(|row| endpoint_or_all(row.endpoint)).collect();
+            format!("{} {} no requests in {}", listed(&names), if one { "has" } else { "have" }, count(runs, "run"))
+        }
+        (Open::Few, 1) => format!("{names} {exceeds} {its_limit} in a single run"),
+        (Open::Few, runs) => format!("{names} {exceeds} {its_limit} in {}", count(runs, "run")),
+        (Open::Failing, _) => {
+            format!("{names} {exceeds} {its_limit}{change}, but more runs could bring {it} back under")
+        }
+        (Open::Over, _) => format!("{names} {exceeds} {its_limit}{change}, and more runs could confirm {it}"),
+        (Open::Close, _) if one => format!("the interval of {names} ({ends}) straddles the limit"),
+        (Open::Close, _) => format!("the intervals of {names} straddle their limits"),
+        (Open::Within, _) => {
+            format!("{names} {is} within {its_limit}{change}, but more runs could take {it} over {the_limit}")
+        }
+    }
 }
 
 fn of_drift(comparison: &Comparison, row: &Row) -> &'static str {
     if comparison.is_of_drift(row) { "the drift of " } else { "" }
 }
 
-fn unsettled_text(row: &Row, runs: usize) -> String {
-    let series = series_of(row.endpoint, row.metric);
-    let is_over = row.decision.and_then(Decision::reason).is_some();
-    match row.evidence.unsettled {
-        Some(Unsettled::FewRuns) if row.is_missing() => {
-            format!(
-                "{} has no requests in {}",
-                row.endpoint.map_or_else(String::new, endpoint_shown),
-                count(runs, "run")
-            )
-        }
-        Some(Unsettled::FewRuns) if runs == 1 => format!("{series} exceeds its limit in a single run"),
-        Some(Unsettled::FewRuns) => format!("{series} exceeds its limit in {}", count(runs, "run")),
-        Some(Unsettled::Close) => {
-            let ends = row.evidence.interval.map_or_else(String::new, |interval| interval_words(row.metric, interval));
-            format!("the interval of {series} ({ends}) straddles the limit")
-        }
-        Some(Unsettled::Open) | None if row.is_finding() => {
-            format!("{series} exceeds its limit ({}), but more runs could bring it back under", change(row))
-        }
-        Some(Unsettled::Open) | None if is_over => {
-            format!("{series} exceeds its limit ({}), and more runs could confirm it", change(row))
-        }
-        Some(Unsettled::Open) | None => {
-            format!("{series} is within its limit ({}), but more runs could take it over the limit", change(row))
-        }
-    }
-}
-
 /// The headline's part about noise that could change the verdict.
 pub(crate) fn headline(comparison: &Comparison) -> Option<String> {
-    let unsettled: Vec<String> =
-        comparison.unsettled().map(|row| format!("{}{}", of_drift(comparison, row), series_name(row))).collect();
-    let names = listed(&unsettled, " and ");
-    Some(match (comparison.verdict, unsettled.len()) {
-        (Verdict::Inconclusive, 0) => "p95 could have changed by more than its limit without being detected".to_owned(),
+    let rows = unsettled_rows(comparison);
+    let names: Vec<String> =
+        rows.iter().map(|row| format!("{}{}", of_drift(comparison, row), series_name(row))).collect();
+    let shown = match &names[..] {
+        [first, _, _, ..] => format!("{first} and {} more", names.len() - 1),
+        few => listed(few),
+    };
+    Some(match (comparison.verdict, names.len()) {
+        (Verdict::Inconclusive, 0) => UNDETECTED.to_owned(),
         (_, 0) => return None,
-        (Verdict::Inconclusive, 1) => format!("noise may be hiding a {names} regression"),
-        (Verdict::Inconclusive, _) => format!("noise may be hiding regressions of {names}"),
-        (Verdict::Pass, 1) => format!("inconclusive: noise may be hiding a {names} regression"),
-        (Verdict::Pass, _) => format!("inconclusive: noise may be hiding regressions of {names}"),
-        (Verdict::Fail, _) => format!("inconclusive: noise could change the verdict on {names}"),
+        (Verdict::Inconclusive, 1) => format!("noise may be hiding a {shown} regression"),
+        (Verdict::Inconclusive, _) => format!("noise may be hiding regressions of {shown}"),
+        (Verdict::Pass, 1) => format!("inconclusive: noise may be hiding a {shown} regression"),
+        (Verdict::Pass, _) => format!("inconclusive: noise may be hiding regressions of {shown}"),
+        (Verdict::Fail, _) => format!("inconclusive: noise could change the verdict on {shown}"),
     })
 }
+
+/// What weakens the verdict most, for the headline: `the machine was 90% busy`.
+pub(crate) fn weakness(report: &Report) -> Option<String> {
+    let Sides { baseline, candidate } = report.provenance;
+    let comparison = report.comparison;
+    let is_fail = comparison.verdict == Verdict::Fail;
+    // A neighbour slows the side beside which it ran: a false FAIL if that is the candidate, else a false PASS.
+    let busy = match (comparison.paired, is_fail) {
+        (true, _) => {
+            usage::busiest(candidate).max(usage::busiest(baseline)).map(|pct| format!("the machine was {pct}% busy"))
+        }
+        (false, true) => usage::busiest(candidate).map(|pct| format!("the machine was {pct}% busy")),
+        (false, false) => usage::busiest(baseline).map(|pct| format!("the baseline's machine was {pct}% busy")),
+    };
+    let others: Vec<String> = other_circumstances(baseline, candidate).into_iter().map(str::to_owned).collect();
+    let other =
+        (!comparison.paired && !others.is_empty()).then(|| format!("another {} than the baseline's", listed(&others)));
+    let is_stored = is_fail && !comparison.paired && report.confirmation.is_none() && comparison.has_failed_itself();
+    let unconfirmed = (is_stored && report.background.is_hosted_runner).then(|| UNCONFIRMED.to_owned());
+    busy.or(other).or(unconfirmed)
+}
+
+const UNCONFIRMED: &str = "not confirmed: numbers of another session are wrong one time in seven on hosted runners";
 
 /// The answer to "Can I trust it?".
 pub(crate) fn trust(report: &Report) -> &'static str {
     let Sides { baseline, candidate } = report.provenance;
-    let is_weakened = !report.warnings.is_empty() || usage::note(baseline, candidate).is_some();
+    let is_weakened = !report.warnings.is_empty()
+        || !report.file_warnings.is_empty()
+        || !unjudged_endpoints(report.comparison).is_empty()
+        || usage::note(baseline, candidate).is_some();
     match (detectable(report.comparison), report.comparison.is_conclusive()) {
         (None, _) => "Only in part.",
         (Some(_), true) if !is_weakened => "Yes.",

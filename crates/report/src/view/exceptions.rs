@@ -23,14 +23,19 @@ pub(crate) fn findings<'a>(comparison: &Comparison<'a>) -> Vec<Finding<'a>> {
     let mut findings = Vec::new();
     for row in waived(comparison) {
         let accepted = row.accepted.map_or_else(String::new, |accepted| format!("; {}", accepted_text(accepted)));
-        findings.push(Finding { status: Status::Waived, text: format!("{}{accepted}", over_limit(row)), row: None });
+        findings.push(Finding {
+            status: Status::Waived,
+            text: format!("{}{accepted}", over_limit(row)),
+            also: String::new(),
+            row: None,
+        });
     }
     for unused in comparison.unused_exceptions() {
         let series = accepted_series(unused);
         let text = format!(
             "the exception for {series} is not used, since it is within its limit or not judged: remove it from perf.toml"
         );
-        findings.push(Finding { status: Status::Warn, text, row: None });
+        findings.push(Finding { status: Status::Warn, text, also: String::new(), row: None });
     }
     findings
 }
@@ -57,14 +62,14 @@ pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
 
 /// The exceptions in the headline.
 pub(crate) fn headline(comparison: &Comparison) -> Option<String> {
-    let mut names = Vec::new();
-    for row in waived(comparison) {
+    let waived: Vec<&Row> = waived(comparison).collect();
+    let names = waived.first().map(|row| {
         let until = row.accepted.map_or_else(String::new, |accepted| format!(" until {}", accepted.until));
-        names.push(format!("{} {} WAIVED{until}", series_name(row), short_change(row)));
-    }
+        let more = if waived.len() > 1 { format!(" and {} more", waived.len() - 1) } else { String::new() };
+        format!("{} {} WAIVED{until}{more}", series_name(row), short_change(row))
+    });
     let unused = comparison.unused_exceptions().count();
     let unused = (unused > 0).then(|| format!("{} not used", count(unused, "exception")));
-    let names = (!names.is_empty()).then(|| listed(&names, ", "));
     let parts: Vec<String> = names.into_iter().chain(unused).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -96,7 +101,7 @@ pub fn absorbed(comparison: &Comparison) -> Option<String> {
     (!series.is_empty()).then(|| {
         format!(
             "the new baseline absorbs temporary exceptions in perf.toml: {}: remove them, or they hide as much again",
-            listed(&series, ", ")
+            listed(&series)
         )
     })
 }

@@ -1,30 +1,44 @@
 //! The headline: verdict, worst finding, and the rest in short.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
-use judge::baseline::comparability::other_circumstances;
 use judge::model::limits::JUDGED;
 use judge::model::run::Metric;
-use judge::model::text::endpoint_shown;
+use judge::model::text::{cut, endpoint_shown};
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row};
+use judge::verdict::endpoints::Coverage;
 use judge::verdict::traffic::TrafficChange;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::view::input::{Confirmation, Report, Sides, Stored};
-use crate::view::series::{endpoint_groups, few_answers_text, findings, severity};
+use crate::view::series::{
+    endpoint_groups, few_answers_text, findings, new_endpoints, requests_needed, severity, unjudged_endpoints,
+};
 use crate::view::words::{
-    Status, count, limit_text, listed, percent, series_name, short_change, shown_commit, value, verdict_word, with_unit,
+    Status, both, count, limit_text, listed, percent, series_name, short_change, shown_commit, verdict_word, with_unit,
 };
 use crate::view::{drift, evidence, exceptions};
+
+/// The number of columns of a verdict line: two lines of a terminal. What does not fit is in the report's other parts.
+const COLUMNS: usize = 160;
+
+/// The number of columns to which the first of the other parts may be cut.
+const LEAST_PART: usize = 40;
+
+/// The number of columns of an endpoint's name behind the worst finding.
+const NAME_COLUMNS: usize = 32;
 
 /// The headline, in the parts that a page shows in different sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headline {
     /// `PASS`, `FAIL`, or `FAIL, confirmed`.
     pub word: &'static str,
+    /// How far the verdict goes, behind its word: `(the machine was 90% busy)`.
+    pub(crate) qualifier: Option<String>,
     /// The worst finding, or the p95 if nothing is over its limit.
     pub(crate) found: String,
-    /// The other findings, and the evidence that the verdict rests on.
+    /// The other findings, and the evidence that the verdict rests on, the most important first.
     pub(crate) also: Vec<String>,
     /// The metric of the failure that `found` has in numbers.
     pub(crate) failed: Option<Metric>,
@@ -32,7 +46,7 @@ pub struct Headline {
 
 impl fmt::Display for Headline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.word, self.sentence())
+        write!(f, "{}: {}", self.words(), self.sentence())
     }
 }
 
@@ -42,15 +56,16 @@ impl Headline {
         match report.confirmation {
             Some(Confirmation::Measured(stored)) => headline.lead_with_rounds(report, stored),
             Some(Confirmation::Impossible(_)) => headline.word = "FAIL, not confirmed",
-            None => headline.also.extend(other_baseline(report)),
+            None => {}
         }
         if let Some(Sides { baseline, candidate }) = report.hosts() {
             headline.also.insert(0, format!("{candidate} against {baseline}"));
         }
         if let [first, others @ ..] = &report.file_warnings[..] {
             let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
-            headline.also.push(format!("{first}{more}"));
+            headline.also.insert(0, format!("{first}{more}"));
         }
+        headline.qualify(evidence::weakness(report).map(|weakness| format!("({weakness})")));
         headline
     }
 
@@ -73,8 +88,18 @@ impl Headline {
             let metrics: Vec<&str> = comparison.cannot_fail.iter().map(|metric| metric.name()).collect();
             also.push(format!("the gate cannot fail on {}", metrics.join(" and ")));
         }
+        also.extend(new_endpoints(comparison).map(|new| format!("NEW {new}")));
         let failed = Failures::of(comparison).first().map(|row| row.metric);
-        Headline { word: verdict_word(comparison.verdict), found, also, failed }
+        Headline { word: verdict_word(comparison.verdict), qualifier: coverage(comparison), found, also, failed }
+    }
+
+    /// Puts it behind the word, or behind the worst finding if that place is taken.
+    fn qualify(&mut self, qualifier: Option<String>) {
+        match qualifier {
+            Some(second) if self.qualifier.is_some() => self.also.insert(0, second),
+            Some(first) => self.qualifier = Some(first),
+            None => {}
+        }
     }
 
     /// Begins with what the rounds made of the stored numbers' FAIL.
@@ -89,28 +114,35 @@ impl Headline {
             Verdict::Pass | Verdict::Inconclusive => {
                 let measured = format!("against commit {commit} on this machine ({rounds}): {}", self.found);
                 self.also.insert(0, measured);
-                self.found = format!("not confirmed; {}", cause(report.comparison, stored.comparison));
+                self.found = format!("not confirmed; {}", cause(report.comparison, stored.comparison, &commit));
             }
         }
     }
 
-    /// The headline without its word.
+    /// The word with its qualifier: `FAIL (the machine was 90% busy)`.
+    pub fn words(&self) -> String {
+        let qualifier = self.qualifier.as_ref().map_or_else(String::new, |qualifier| format!(" {qualifier}"));
+        format!("{}{qualifier}", self.word)
+    }
+
+    /// The headline without its word, as far as a verdict line has room.
     pub fn sentence(&self) -> String {
-        let parts: Vec<&str> = [&self.found].into_iter().chain(&self.also).map(String::as_str).collect();
-        parts.join("; ")
+        let room = COLUMNS.saturating_sub(self.words().width() + ": ".len());
+        let mut sentence = cut(&self.found, room);
+        for (place, part) in self.also.iter().enumerate() {
+            let left = room.saturating_sub(sentence.width() + "; ".len());
+            if part.width() <= left {
+                let _ = write!(sentence, "; {part}");
+            } else if place == 0 && left >= LEAST_PART {
+                let _ = write!(sentence, "; {}", cut(part, left));
+            }
+        }
+        sentence
     }
 }
 
-/// A PASS by numbers of other circumstances may hide a regression.
-fn other_baseline(report: &Report) -> Option<String> {
-    let Sides { baseline, candidate } = report.provenance;
-    let others: Vec<String> = other_circumstances(baseline, candidate).into_iter().map(str::to_owned).collect();
-    let is_by_them = report.comparison.verdict != Verdict::Fail && !report.comparison.paired && !others.is_empty();
-    is_by_them.then(|| format!("the baseline was measured with another {}", listed(&others, " and ")))
-}
-
 /// Why the stored numbers failed, by how the baseline's commit does now in the series that was worst.
-fn cause(rounds: &Comparison, stored: &Comparison) -> String {
+fn cause(rounds: &Comparison, stored: &Comparison, commit: &str) -> String {
     let Some(worst) = Failures::of(stored).first() else {
         return "the missing endpoint gets no requests at the baseline's commit either".to_owned();
     };
@@ -119,7 +151,7 @@ fn cause(rounds: &Comparison, stored: &Comparison) -> String {
         return format!("the baseline's commit has no {} here either", series_name(worst));
     };
     let [then_shown, now_shown] = [then, now].map(|number| with_unit(worst.metric, number));
-    let own = format!("its own commit: {} {then_shown} then, {now_shown} now", series_name(worst));
+    let own = format!("{commit}: {} {then_shown} then, {now_shown} now", series_name(worst));
     let is_worse = worst.metric.worsening(now - then) > 0.0;
     match worst.metric {
         Metric::ErrorRate if is_worse => format!("the baseline's commit fails more often too ({own})"),
@@ -158,11 +190,13 @@ fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
     }
     let mut parts = Vec::new();
     parts.extend(failures.first().map(in_numbers));
-    for row in failures.total.iter().skip(1) {
-        parts.push(format!("{} {} too", row.metric, short_change(row)));
+    let others: Vec<String> =
+        failures.total.iter().skip(1).map(|row| format!("{} {}", row.metric, short_change(row))).collect();
+    if !others.is_empty() {
+        parts.push(format!("{} too", listed(&others)));
     }
-    parts.extend(failed_endpoints(comparison, &failures));
     parts.extend(missing_endpoints(&failures.missing));
+    parts.extend(failed_endpoints(comparison, &failures));
     if comparison.strict {
         parts.extend(comparison.traffic.iter().map(TrafficChange::text));
     }
@@ -181,41 +215,41 @@ fn failed_endpoints(comparison: &Comparison, failures: &Failures) -> Option<Stri
         return Some(of_all);
     }
     let metric = if worst.metric == Metric::P95 { String::new() } else { format!(" {}", worst.metric) };
-    let endpoint = worst.endpoint.map_or_else(String::new, endpoint_shown);
+    let endpoint = worst.endpoint.map_or_else(String::new, |name| cut(&endpoint_shown(name), NAME_COLUMNS));
     let worst_word = if names.len() > 1 { ", worst" } else { ":" };
     Some(format!("{of_all}{worst_word} {endpoint}{metric} {}", change_or_value(worst)))
 }
 
 fn missing_endpoints(missing: &[&Row]) -> Option<String> {
-    let name = missing.first()?.endpoint.map_or_else(String::new, endpoint_shown);
+    let name = missing.first()?.endpoint.map_or_else(String::new, |name| cut(&endpoint_shown(name), NAME_COLUMNS));
     Some(match missing.len() {
-        1 => format!("{name} is MISSING: no requests in this run"),
-        all => format!("{name} and {} more are MISSING: no requests in this run", all - 1),
+        1 => format!("{name} is MISSING: no requests"),
+        all => format!("{name} and {} more are MISSING: no requests", all - 1),
     })
 }
 
-/// The p95 of all requests together, how the metrics compare with their limits, and the worst warning.
+/// How many endpoints a verdict is about that is no FAIL: `for 29 of 30 endpoints`. `None` if it is about all.
+fn coverage(comparison: &Comparison) -> Option<String> {
+    let Coverage { endpoints, judged, .. } = comparison.coverage;
+    let is_part = comparison.verdict != Verdict::Fail && judged < endpoints;
+    let judged = if judged == 0 { "none".to_owned() } else { judged.to_string() };
+    is_part.then(|| format!("for {judged} of {}", count(endpoints, "endpoint")))
+}
+
+/// The endpoints that could not be judged although they are over a limit, or else the p95 of all requests together. Then how
+/// the metrics compare with their limits, and the worst warning.
 fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
-    let p95 = comparison.total_row(Metric::P95).map_or_else(String::new, |row| {
-        let limit = match row.limit.map(|limit| limit_text(row.metric, limit)) {
-            None => "no limit".to_owned(),
-            Some(limit) if Status::of(row) == Status::BelowResolution => {
-                format!("limit {limit}, but no more than rounding")
-            }
-            Some(limit) => format!("limit {limit}"),
-        };
-        format!("p95 {} ({limit})", change_or_value(row))
-    });
+    let p95 = comparison.total_row(Metric::P95).map_or_else(String::new, of_passed_p95);
     let warnings = findings(comparison);
+    let unjudged = unjudged_endpoints(comparison);
     let is_waived = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_waived);
     let number = warnings.len() + comparison.traffic.len();
-    let doubted = doubted_endpoints(comparison);
-    let endpoints = endpoint_groups(comparison).count();
     let within = match number {
-        _ if is_waived => "within limits except for accepted exceptions".to_owned(),
-        1.. => "no blocking limit is exceeded".to_owned(),
-        0 if doubted.is_empty() => "all metrics within their limits".to_owned(),
-        0 => format!("within the limits, as are {} of {}", endpoints - doubted.len(), count(endpoints, "endpoint")),
+        _ if comparison.verdict == Verdict::Inconclusive => "",
+        _ if is_waived => ", within limits except for accepted exceptions",
+        1.. => ", no blocking limit is exceeded",
+        0 if unjudged.is_empty() && coverage(comparison).is_none() => ", all metrics within their limits",
+        0 => "",
     };
     let worst = warnings.first().map(|worst| match worst.endpoint {
         Some(endpoint) if worst.is_missing() => format!("{} is MISSING", endpoint_shown(endpoint)),
@@ -225,30 +259,67 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
         let worst_word = if number > 1 { ", worst" } else { ":" };
         format!("{}{worst_word} {worst}", count(number, "warning"))
     });
-    let doubt = doubted.first().map(|worst| {
-        let are = if doubted.len() == 1 {
-            "1 endpoint is over its limits"
-        } else {
-            &format!("{} endpoints are over their limits", doubted.len())
-        };
-        let worst_word = if doubted.len() > 1 { ", worst" } else { ":" };
-        format!(
-            "{are} with too few runs or requests to tell{worst_word} {} {}",
-            series_name(worst),
-            change_or_value(worst)
-        )
-    });
-    (format!("{p95}, {within}"), warning.into_iter().chain(doubt).collect())
+    let p95 = format!("{p95}{within}");
+    let doubt = doubted(comparison);
+    match could_not_be_judged(&unjudged) {
+        Some(unjudged) => (unjudged, [p95].into_iter().chain(warning).chain(doubt).collect()),
+        None => (p95, warning.into_iter().chain(doubt).collect()),
+    }
 }
 
-/// The worst series of each endpoint that is over a limit without the evidence for a finding, the worst first.
-fn doubted_endpoints<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
-    let is_doubted = |row: &&Row| matches!(row.decision, Some(Decision::InDoubt(_))) && !row.is_missing();
-    let worst = |rows: &'a [Row<'a>]| rows.iter().filter(is_doubted).min_by_key(|row| severity(row));
-    let mut doubted: Vec<&Row> = endpoint_groups(comparison).filter_map(worst).collect();
-    doubted.sort_by_key(|row| severity(row));
-    doubted
+/// `GET /agents could not be judged: p95 +84% (limit +20%), 60 requests, 100 needed`.
+fn could_not_be_judged(unjudged: &[&Row]) -> Option<String> {
+    let worst = unjudged.first()?;
+    let name = cut(&endpoint_shown(worst.endpoint?), NAME_COLUMNS);
+    let more = if unjudged.len() > 1 { format!(" and {} more", unjudged.len() - 1) } else { String::new() };
+    let limit = worst.limit.map_or_else(String::new, |limit| format!(" (limit {})", limit_text(worst.metric, limit)));
+    let needed = match (worst.evidence.few_samples, requests_needed(worst.metric)) {
+        (Some(FewSamples { requests, .. }), Some(needed)) => {
+            format!(", {} a run, {needed} needed", count(requests, "request"))
+        }
+        (Some(FewSamples { requests, .. }), None) => format!(", {} a run", count(requests, "request")),
+        (None, _) => ", one run on each side".to_owned(),
+    };
+    Some(format!("{name}{more} could not be judged: {} {}{limit}{needed}", worst.metric, change_or_value(worst)))
 }
+
+/// The endpoints that are over a limit by no more than noise.
+fn doubted(comparison: &Comparison) -> Option<String> {
+    let is_doubted = |row: &&Row| row.decision == Some(Decision::InDoubt(Reason::NotSignificant));
+    let doubted: Vec<&Row> = endpoint_groups(comparison)
+        .filter_map(|rows| rows.iter().filter(is_doubted).min_by_key(|row| severity(row)))
+        .collect();
+    let first = doubted.iter().min_by_key(|row| severity(row))?;
+    let (are, worst_word) = match doubted.len() {
+        1 => ("1 endpoint is over its limit by no more than noise".to_owned(), ":"),
+        all => (format!("{all} endpoints are over their limits by no more than noise"), ", worst"),
+    };
+    Some(format!("{are}{worst_word} {} {}", series_name(first), change_or_value(first)))
+}
+
+fn of_passed_p95(row: &Row) -> String {
+    if is_gain(row)
+        && let Presence::Both { baseline, candidate } = row.presence
+    {
+        return format!("p95 fell {}, {}", percent(row), both(row.metric, baseline, candidate));
+    }
+    let limit = match row.limit.map(|limit| limit_text(row.metric, limit)) {
+        None => "no limit".to_owned(),
+        Some(limit) if Status::of(row) == Status::BelowResolution => {
+            format!("limit {limit}, but no more than rounding")
+        }
+        Some(limit) => format!("limit {limit}"),
+    };
+    format!("p95 {} ({limit})", change_or_value(row))
+}
+
+/// Whether a latency fell by more than noise explains, and by enough to notice.
+fn is_gain(row: &Row) -> bool {
+    row.change().is_some_and(|change| change <= LEAST_GAIN) && row.evidence.interval.is_some_and(|ends| ends.high < 0.0)
+}
+
+/// In percent.
+const LEAST_GAIN: f64 = -5.0;
 
 /// The change, or the value if there is nothing to compare it with.
 fn change_or_value(row: &Row) -> String {
@@ -264,7 +335,7 @@ fn in_numbers(row: &Row) -> String {
     let limit = row.limit.map_or_else(String::new, |limit| format!(" (limit {})", limit_text(row.metric, limit)));
     match row.presence {
         Presence::Both { baseline, candidate } => {
-            let values = format!("{} → {}{limit}", value(row.metric, baseline), with_unit(row.metric, candidate));
+            let values = format!("{}{limit}", both(row.metric, baseline, candidate));
             match row.change() {
                 Some(change) if change > 0.0 => format!("{series} rose {}, {values}", percent(row)),
                 Some(change) if change < 0.0 => format!("{series} fell {}, {values}", percent(row)),

@@ -65,6 +65,8 @@ pub struct Background {
     pub accept_until: Option<Day>,
     /// The page of the CI run that made the report.
     pub run_url: Option<String>,
+    /// Whether a CI provider lends the machine, so that the next job runs on another one.
+    pub is_hosted_runner: bool,
 }
 
 impl Default for Background {
@@ -82,6 +84,7 @@ impl Default for Background {
             config: "perf.toml".to_owned(),
             accept_until: None,
             run_url: None,
+            is_hosted_runner: false,
         }
     }
 }

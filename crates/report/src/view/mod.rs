@@ -1,6 +1,7 @@
 //! The content of a report: every cell and sentence is made here once, and a format only arranges them.
 
 pub(crate) mod acceptance;
+mod arguments;
 pub mod changes;
 pub(crate) mod charts;
 pub mod drift;
@@ -18,7 +19,7 @@ pub mod words;
 
 use judge::model::run::{Provenance, is_setup};
 use judge::verdict::accepted::Applied;
-use judge::verdict::compare::{RunCounts, Verdict};
+use judge::verdict::compare::{Comparison, RunCounts, Verdict};
 use judge::verdict::decision::Row;
 use judge::verdict::traffic::TrafficChange;
 
@@ -45,6 +46,7 @@ pub(crate) const LINE_COLUMNS: usize = 1000;
 
 /// A report as every format shows it: from the answer to the details.
 pub struct View<'a> {
+    comparison: &'a Comparison<'a>,
     pub headline: Headline,
     pub(crate) tone: Tone,
     pub(crate) verdict: Verdict,
@@ -54,16 +56,22 @@ pub struct View<'a> {
     pub(crate) paired: bool,
     pub(crate) runs: RunCounts,
     pub(crate) tiles: Vec<Tile>,
-    /// The series that WARN or FAIL, worst first.
+    /// The series that WARN or FAIL, worst first: those of an endpoint in one sentence.
     pub findings: Vec<Finding<'a>>,
+    /// The same, one by one.
+    pub series_findings: Vec<Finding<'a>>,
     /// Changes of what endpoints answer and how often they are asked.
     pub traffic: Vec<Finding<'a>>,
     pub drift: Option<DriftView<'a>>,
+    /// The endpoints that are new, in one sentence.
+    pub(crate) new_endpoints: Option<Finding<'a>>,
     /// The exceptions in use, and those that nothing needs.
     pub exception_findings: Vec<Finding<'a>>,
     pub(crate) exceptions: &'a [Applied<'a>],
     pub notes: Vec<String>,
     pub evidence: String,
+    /// The beginning of it.
+    pub(crate) evidence_brief: String,
     /// The answer to "Can I trust it?", and whether anything but the code differs.
     pub(crate) trust: &'static str,
     pub(crate) same_place: &'static str,
@@ -99,23 +107,30 @@ pub struct View<'a> {
     pub(crate) charts: ChartData<'a>,
 }
 
-/// A sentence about what FAILs, WARNs or is WAIVED.
+/// A sentence about what FAILs, WARNs, is WAIVED or NEW.
 #[derive(Clone, Debug)]
 pub struct Finding<'a> {
     pub status: Status,
     pub text: String,
-    /// The series of the comparison; `None` for a drift and for an exception.
+    /// The other metrics of the endpoint that are over their limits, as they follow the text; mostly empty.
+    pub also: String,
+    /// The worst series; `None` for a drift, an exception and new endpoints.
     pub row: Option<&'a Row<'a>>,
 }
 
 impl<'a> Finding<'a> {
     fn of(row: &'a Row<'a>) -> Finding<'a> {
-        Finding { status: Status::of(row), text: series::finding(row), row: Some(row) }
+        Finding { status: Status::of(row), text: series::finding(row), also: String::new(), row: Some(row) }
+    }
+
+    /// The whole sentence.
+    pub fn sentence(&self) -> String {
+        format!("{}{}", self.text, self.also)
     }
 
     fn of_traffic(change: &TrafficChange, strict: bool) -> Finding<'a> {
         let status = if strict { Status::Fail } else { Status::Warn };
-        Finding { status, text: change.text(), row: None }
+        Finding { status, text: change.text(), also: String::new(), row: None }
     }
 }
 
@@ -145,6 +160,7 @@ impl<'a> View<'a> {
         let facts = Fact::all(report);
         let acceptance = Acceptance::of(report);
         View {
+            comparison,
             headline: Headline::of_report(report),
             tone: Tone::of_verdict(comparison),
             verdict: comparison.verdict,
@@ -154,13 +170,21 @@ impl<'a> View<'a> {
             paired: comparison.paired,
             runs: comparison.runs,
             tiles: Tile::all(comparison),
-            findings: series::findings(comparison).into_iter().map(Finding::of).collect(),
+            findings: series::grouped_findings(comparison),
+            series_findings: series::all_findings(comparison).into_iter().map(Finding::of).collect(),
+            drift: DriftView::of(comparison),
+            new_endpoints: series::new_endpoints(comparison).map(|text| Finding {
+                status: Status::New,
+                text,
+                also: String::new(),
+                row: None,
+            }),
             traffic: comparison.traffic.iter().map(|change| Finding::of_traffic(change, comparison.strict)).collect(),
-            drift: comparison.drift.as_ref().map(DriftView::of),
             exception_findings: exceptions::findings(comparison),
             exceptions: &comparison.exceptions,
             notes: notes::notes(report, &total, endpoints.len()),
             evidence: evidence::evidence(comparison),
+            evidence_brief: evidence::brief(comparison),
             trust: evidence::trust(report),
             same_place: evidence::same_place(report),
             next: next::steps(report, acceptance.as_ref()),
@@ -186,10 +210,44 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The findings of no series: of the traffic, the drift and the exceptions.
+    /// The findings that are no series: of the traffic, the drift, the exceptions, and about new endpoints.
     pub(crate) fn other_findings(&self) -> impl Iterator<Item = &Finding<'a>> {
-        let drift = self.drift.iter().flat_map(|drift| &drift.findings);
-        self.traffic.iter().chain(drift).chain(&self.exception_findings)
+        let drift = self.drift.iter().filter_map(|drift| drift.finding.as_ref());
+        self.traffic.iter().chain(drift).chain(&self.exception_findings).chain(&self.new_endpoints)
+    }
+
+    /// The metrics of all requests together that have something to show: a limit, and not the p95 once more.
+    pub(crate) fn main_metrics(&self) -> impl Iterator<Item = &SeriesView<'a>> {
+        self.total
+            .iter()
+            .filter(|series| series.status != Status::Shown && !series::repeats_p95(self.comparison, series.row))
+    }
+
+    /// The rows that show the most, at most three: those over their limits, or else the main metrics.
+    pub(crate) fn worst_rows(&self) -> Vec<SeriesView<'a>> {
+        const MOST: usize = 3;
+        let drift = self.drift.iter().filter(|drift| drift.is_the_failure).flat_map(|drift| &drift.series);
+        let drift = drift.filter(|series| series.status.is_finding()).map(|series| series.row);
+        let mut rows: Vec<&'a Row> = drift.chain(self.findings.iter().filter_map(|finding| finding.row)).collect();
+        let mut others: Vec<&SeriesView> = self.main_metrics().collect();
+        others.sort_by_key(|series| series.severity);
+        for series in others {
+            if rows.iter().all(|row| !std::ptr::eq(*row, series.row)) {
+                rows.push(series.row);
+            }
+        }
+        rows.into_iter().take(MOST).map(SeriesView::of).collect()
+    }
+
+    /// GitHub's page with the commits between the two sides, if it is known.
+    pub(crate) fn compare_url(&self) -> Option<String> {
+        if self.provenance.baseline.host.is_some() {
+            return None;
+        }
+        let (repository, _) = self.run_url?.split_once("/actions/runs/")?;
+        let [before, after] = [self.provenance.baseline, self.provenance.candidate].map(|side| &side.commit);
+        let is_hash = |commit: &str| commit.len() >= 7 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_hash(before) && is_hash(after)).then(|| format!("{repository}/compare/{before}...{after}"))
     }
 
     /// The endpoints that people are shown, worst first.

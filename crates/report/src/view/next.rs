@@ -3,19 +3,28 @@
 use judge::model::run::Metric;
 use judge::model::text::{endpoint_shown, quoted};
 use judge::verdict::compare::Verdict;
-use judge::verdict::decision::{Presence, Row};
+use judge::verdict::decision::{FewSamples, Presence, Row};
 
 use crate::view::acceptance::Acceptance;
+use crate::view::arguments::arguments;
 use crate::view::drift;
 use crate::view::evidence::detectable;
 use crate::view::input::{Report, Sides};
-use crate::view::series::findings;
+use crate::view::series::{findings, requests_needed, unjudged_endpoints};
 
 /// What to do, and the command for it, which is empty if there is none to copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextStep {
     pub what: &'static str,
+    /// As a person types it into a shell.
     pub command: String,
+}
+
+impl NextStep {
+    /// The command as a program starts it, without a shell; `None` if it needs one.
+    pub(crate) fn arguments(&self) -> Option<Vec<String>> {
+        arguments(&self.command)
+    }
 }
 
 /// The number of steps at most: more than that is no advice.
@@ -37,7 +46,8 @@ pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<Nex
         let file = report.background.failures_file.as_ref();
         steps.extend(file.map(|file| step("see the errors", format!("head {}", quoted(file)))));
     }
-    if !comparison.is_conclusive() || is_of_others && detectable(comparison).is_none() {
+    let has_unjudged = unjudged_endpoints(comparison).iter().any(|row| more_requests(row).is_some());
+    if !comparison.is_conclusive() || has_unjudged || is_of_others && detectable(comparison).is_none() {
         steps.push(if is_of_others { more_results() } else { lengthen(report) });
     }
     let findings = findings(comparison);
@@ -158,8 +168,13 @@ fn lengthen(report: &Report) -> NextStep {
         command = command.without("--host").without("--against-url");
         command.words.extend(["--host", candidate, "--against-url", baseline].map(str::to_owned));
     }
-    let factor = report.comparison.unsettled().filter_map(longer_by).fold(1.0, f64::max);
-    let Some(load) = report.provenance.candidate.load.as_ref().filter(|_| factor > 1.0) else {
+    let comparison = report.comparison;
+    let unjudged = unjudged_endpoints(comparison).into_iter().filter_map(more_requests);
+    let factor = comparison.unsettled().filter_map(longer_by).chain(unjudged).fold(1.0, f64::max);
+    // Only the command's own load is judged against the earlier baseline of a drift.
+    let is_drift_alone = comparison.unsettled().all(|row| comparison.is_of_drift(row)) && !comparison.is_conclusive();
+    let can_be_longer = factor > 1.0 && !is_drift_alone;
+    let Some(load) = report.provenance.candidate.load.as_ref().filter(|_| can_be_longer) else {
         let runs = report.comparison.runs.candidate;
         let [min, max] = [runs + 1, 2 * runs + 3].map(|runs| runs.to_string());
         let command = command.with(&["--min-runs", &min, "--max-runs", &max]);
@@ -181,6 +196,12 @@ fn lengthen(report: &Report) -> NextStep {
             command: command.without("--run-time").with(&["--run-time", &length, "--update-baseline"]),
         },
     }
+}
+
+/// How many times as long the runs must be so that an endpoint has enough requests.
+fn more_requests(row: &Row) -> Option<f64> {
+    let FewSamples { requests, .. } = row.evidence.few_samples?;
+    Some(requests_needed(row.metric)? as f64 / requests.max(1) as f64)
 }
 
 /// How many times as long the runs must be so that the interval of a series no longer straddles its limit: its width

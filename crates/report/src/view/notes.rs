@@ -2,10 +2,11 @@
 
 use judge::model::run::Metric;
 use judge::verdict::compare::{Comparison, Verdict};
+use judge::verdict::cpu::CpuUnjudged;
 use judge::verdict::decision::{Decision, Reason, Row};
 
 use crate::view::input::{Confirmation, Report};
-use crate::view::series::SeriesView;
+use crate::view::series::{SeriesView, repeats_p95};
 use crate::view::words::{change, limit_text, noise_advice};
 use crate::view::{ENDPOINTS, exceptions, usage};
 
@@ -21,11 +22,13 @@ pub(crate) fn notes(report: &Report, total: &[SeriesView], endpoints: usize) -> 
         let names = names.join(", ");
         notes.push(format!("the baseline lacks {names}: re-record it with --update-baseline to compare that too"));
     }
+    notes.extend(comparison.cpu_unjudged.map(cpu_unjudged));
     if comparison.error_rate_failed() {
         notes.push("latencies of failing requests are not comparable: fix the errors first".to_owned());
     }
-    notes.extend(total.iter().filter_map(few_requests_or_gap));
-    if comparison.total_row(Metric::P95Corrected).is_some_and(Row::is_finding) {
+    let beside_p95 = |row: &Row| !repeats_p95(comparison, row);
+    notes.extend(total.iter().filter(|series| beside_p95(series.row)).filter_map(few_requests_or_gap));
+    if comparison.total_row(Metric::P95Corrected).is_some_and(|row| row.is_finding() && beside_p95(row)) {
         notes.push(
             "p95_corrected is the p95 that users arriving on schedule would have seen: it adds back the requests that they \
              could not send while waiting for a response"
@@ -44,6 +47,21 @@ pub(crate) fn notes(report: &Report, total: &[SeriesView], endpoints: usize) -> 
     notes.extend(report.file_warnings.iter().chain(&report.warnings).cloned());
     notes.extend(usage::note(report.provenance.baseline, report.provenance.candidate));
     notes
+}
+
+fn cpu_unjudged(why: CpuUnjudged) -> String {
+    let why = match why {
+        CpuUnjudged::Unknown => {
+            "a run does not know it, which needs Linux and a service that the gate starts".to_owned()
+        }
+        CpuUnjudged::OtherMachine => {
+            "the baseline is of another machine, so compare with --against, or record it on this one".to_owned()
+        }
+        CpuUnjudged::TooCoarse { ticks, needed } => {
+            format!("a run has {ticks} ticks of 10 ms, too coarse below {needed}: lengthen the run, or add users")
+        }
+    };
+    format!("cpu_per_request is not judged: {why}")
 }
 
 fn confirmation(report: &Report) -> Option<String> {
@@ -72,7 +90,7 @@ fn nearly_used_limits(comparison: &Comparison) -> Vec<String> {
     if comparison.paired {
         return Vec::new();
     }
-    comparison.total.iter().filter_map(nearly_used_limit).collect()
+    comparison.total.iter().filter(|row| !repeats_p95(comparison, row)).filter_map(nearly_used_limit).collect()
 }
 
 fn nearly_used_limit(row: &Row) -> Option<String> {

@@ -6,13 +6,18 @@ use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, LEAST_SAMPLES};
 use judge::verdict::decision::{Decision, FewAnswers, FewSamples, Presence, Reason, Row, Shift};
 
+use crate::view::Finding;
 use crate::view::exceptions::accepted_text;
 use crate::view::words::{
-    Status, Tone, change, count, interval_text, interval_words, limit_text, over_limit, tile_name, value, with_unit,
+    Status, Tone, both, change, count, interval_text, interval_words, limit_text, over_limit, tile_name, value, values,
+    with_unit,
 };
 
 /// The names of the columns.
 pub const HEADER: [&str; 7] = ["metric", "baseline", "candidate", "change", "interval", "limit", "status"];
+
+/// The share of the limit of p95 by which the change of `p95_corrected` must differ to be worth a row beside it.
+const APART: f64 = 0.2;
 
 /// The metrics of the tiles, in their order.
 const TILES: [Metric; 6] =
@@ -82,6 +87,18 @@ impl<'a> SeriesView<'a> {
         if self.cells[3] == "-" { "" } else { &self.cells[3] }
     }
 
+    /// How many times its limit the change is, and the limit: `4.2× of +20%`. Only the limit if it did not get worse.
+    pub(crate) fn times_limit(&self) -> String {
+        let Some(limit) = self.row.limit else { return String::new() };
+        let limit = limit_text(self.row.metric, limit);
+        let usage = self.row.presence.candidate().and_then(|candidate| self.row.limit_usage(candidate));
+        match usage.filter(|usage| *usage > 0.0 && usage.is_finite()) {
+            Some(usage) if usage < 100.0 => format!("{usage:.1}× of {limit}"),
+            Some(usage) => format!("{usage:.0}× of {limit}"),
+            None => limit,
+        }
+    }
+
     /// The limit as a change, in percent or percentage points.
     pub(crate) fn limit_change(&self) -> Option<f64> {
         self.row.metric.change(self.row.presence.baseline()?, self.row.allowed()?)
@@ -93,15 +110,16 @@ fn cells(row: &Row) -> [String; 7] {
     let metric = if unit.is_empty() { row.metric.to_string() } else { format!("{} {unit}", row.metric) };
     let series = row.endpoint.map_or_else(|| metric.clone(), |name| format!("{} {metric}", endpoint_shown(name)));
     let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| value(row.metric, number));
-    let change = match row.presence {
-        Presence::Both { .. } => change(row),
-        Presence::New { .. } | Presence::Missing { .. } => "-".to_owned(),
+    let (sides, change) = match row.presence {
+        Presence::Both { baseline, candidate } => (values(row.metric, [baseline, candidate]), change(row)),
+        one_side => ([one_side.baseline(), one_side.candidate()].map(number), "-".to_owned()),
     };
+    let [baseline, candidate] = sides;
     let interval = row.evidence.interval.filter(|_| row.limit.is_some());
     [
         series,
-        number(row.presence.baseline()),
-        number(row.presence.candidate()),
+        baseline,
+        candidate,
         change,
         interval.map_or_else(String::new, interval_text),
         row.limit.map_or_else(String::new, |limit| limit_text(row.metric, limit)),
@@ -118,6 +136,7 @@ fn status_remark(row: &Row) -> String {
         Some(Reason::NotSignificant) => " (not significant)",
         Some(Reason::NoiseUnknown | Reason::ReachesBelowLimit) => " (noise unknown)",
         Some(Reason::InGap) => " (in a gap)",
+        Some(Reason::ByThisChange) => " (by this change)",
         Some(Reason::NotConfirmed) => " (mean not up)",
         _ if row.evidence.unsettled.is_some() => "? (inconclusive)",
         Some(Reason::Missing) => " (MISSING)",
@@ -169,6 +188,9 @@ fn doubt(row: &Row) -> Option<DoubtView> {
             "in_gap",
             "it lies in a gap between fast and slow requests, where it jumps by chance; p90, p98 and the mean are not up",
         ),
+        Some(Reason::ByThisChange) => {
+            doubt("by_this_change", "this change alone exceeds the limit of drift, and it fails by its own limit")
+        }
         Some(Reason::NotConfirmed) => {
             doubt("not_confirmed", "p95 itself is within its limit, and the mean is not significantly up")
         }
@@ -214,6 +236,11 @@ pub fn severity(row: &Row) -> Severity {
         Status::InDoubt | Status::Ok | Status::BelowResolution => 3,
         Status::NoBaseline | Status::Shown => 4,
     };
+    (rank, by_limit_usage(row))
+}
+
+/// Orders series by how many times their limits they use: less is worse.
+pub(crate) fn by_limit_usage(row: &Row) -> i64 {
     let limit_usage = match row.presence {
         Presence::Both { candidate, .. } => row.limit_usage(candidate).unwrap_or(f64::NEG_INFINITY),
         // Without a baseline it can only be over a bound.
@@ -223,14 +250,107 @@ pub fn severity(row: &Row) -> Severity {
     };
     // The order of `f64::total_cmp`, as a number that can be compared.
     let bits = (-limit_usage).to_bits().cast_signed();
-    (rank, bits ^ (bits >> 63).cast_unsigned().wrapping_shr(1).cast_signed())
+    bits ^ (bits >> 63).cast_unsigned().wrapping_shr(1).cast_signed()
 }
 
 /// The series that WARN or FAIL, worst first.
-pub(crate) fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
+pub(crate) fn all_findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let mut findings = comparison.findings();
     findings.sort_by_cached_key(|row| severity(row));
     findings
+}
+
+/// The same as people read them: without those that repeat another one.
+pub(crate) fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
+    let mut findings = all_findings(comparison);
+    findings.retain(|row| !repeats_p95(comparison, row));
+    findings
+}
+
+/// The worst series of each endpoint that is over a limit that blocks and could not be judged, for lack of requests or of runs. Worst
+/// first.
+pub(crate) fn unjudged_endpoints<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
+    let can_fail = |row: &Row| comparison.strict || row.limit.is_some_and(|limit| limit.level == Level::Fail);
+    let is_unjudged = |row: &&Row| {
+        can_fail(row)
+            && matches!(
+                row.decision,
+                Some(Decision::InDoubt(Reason::FewSamples(_) | Reason::NoiseUnknown | Reason::ReachesBelowLimit))
+            )
+    };
+    let worst = |rows: &'a [Row<'a>]| rows.iter().filter(is_unjudged).min_by_key(|row| severity(row));
+    let mut unjudged: Vec<&Row> = endpoint_groups(comparison).filter_map(worst).collect();
+    unjudged.sort_by_key(|row| severity(row));
+    unjudged
+}
+
+/// The requests of a run from which on a percentile can be judged.
+pub(crate) fn requests_needed(metric: Metric) -> Option<usize> {
+    let one_beyond_of = match metric {
+        Metric::P50 => 2,
+        Metric::P95 => 20,
+        Metric::P99 => 100,
+        _ => return None,
+    };
+    Some(one_beyond_of * LEAST_SAMPLES)
+}
+
+/// Whether a series is the `p95_corrected` of a service that did not stall, so that it repeats the p95.
+pub(crate) fn repeats_p95(comparison: &Comparison, row: &Row) -> bool {
+    if row.metric != Metric::P95Corrected {
+        return false;
+    }
+    let Some(p95) = comparison.total_row(Metric::P95) else { return false };
+    let limit = p95.limit.and_then(|limit| limit.worsening);
+    let (Some(limit), Some(change), Some(corrected)) = (limit, p95.change(), row.change()) else { return false };
+    (change - corrected).abs() <= APART * limit
+        && Status::of(p95) == Status::of(row)
+        && p95.evidence.unsettled.is_some() == row.evidence.unsettled.is_some()
+}
+
+/// The series that WARN or FAIL, an endpoint's together: its worst one, and the others in short. All requests together are
+/// one group too.
+pub(crate) fn grouped_findings<'a>(comparison: &'a Comparison<'a>) -> Vec<Finding<'a>> {
+    let mut groups: Vec<Vec<&Row>> = Vec::new();
+    for row in findings(comparison) {
+        match groups.iter_mut().find(|group| group[0].endpoint == row.endpoint) {
+            Some(group) => group.push(row),
+            None => groups.push(vec![row]),
+        }
+    }
+    let finding = |group: Vec<&'a Row<'a>>| {
+        let others: Vec<String> = group[1..].iter().map(|row| format!("{} {}", row.metric, change(row))).collect();
+        let limits = if others.len() == 1 { "its limit" } else { "their limits" };
+        let also =
+            if others.is_empty() { String::new() } else { format!("; also over {limits}: {}", others.join(", ")) };
+        Finding { also, ..Finding::of(group[0]) }
+    };
+    groups.into_iter().map(finding).collect()
+}
+
+/// The endpoints that are new, with which nothing is compared. None is new to a baseline without endpoints.
+pub(crate) fn new_endpoints(comparison: &Comparison) -> Option<String> {
+    if comparison.endpoints.iter().all(|row| matches!(row.presence, Presence::New { .. })) {
+        return None;
+    }
+    let is_shown = |row: &&Row| Status::of(row) == Status::New && row.metric == Metric::P95;
+    let rows: Vec<&Row> = comparison.endpoints.iter().filter(is_shown).collect();
+    let first = rows.first()?;
+    let name = endpoint_shown(first.endpoint?);
+    let p95 = first
+        .presence
+        .candidate()
+        .map_or_else(String::new, |p95_ms| format!(" p95 {}", with_unit(Metric::P95, p95_ms)));
+    let named = match rows.len() {
+        1 => format!("{name}{p95}"),
+        all => format!("{name}{p95} and {} more", all - 1),
+    };
+    let until = if comparison.paired {
+        "the other commit has no such requests"
+    } else {
+        "not compared until the baseline is updated"
+    };
+    Some(format!("{named}: {until}"))
 }
 
 /// The judged series of one endpoint.
@@ -269,7 +389,7 @@ pub(crate) fn endpoint_groups<'a>(comparison: &'a Comparison<'a>) -> impl Iterat
 /// The change of a metric of all requests together, large, and what it is made of, small.
 #[derive(Clone, Debug)]
 pub(crate) struct Tile {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) tone: Tone,
     pub(crate) big: String,
     pub(crate) values: String,
@@ -279,16 +399,22 @@ pub(crate) struct Tile {
 
 impl Tile {
     pub(crate) fn all(comparison: &Comparison) -> Vec<Tile> {
-        TILES.into_iter().filter_map(|metric| comparison.total_row(metric).map(Tile::of)).collect()
+        let rows = TILES.into_iter().filter_map(|metric| comparison.total_row(metric));
+        let mut tiles: Vec<Tile> = rows.filter(|row| !repeats_p95(comparison, row)).map(Tile::of).collect();
+        // The others repeat only its numbers.
+        if let Some(interval) = tiles.iter_mut().find_map(|tile| tile.interval.as_mut()) {
+            interval.insert_str(0, "95% interval ");
+        }
+        tiles
     }
 
-    fn of(row: &Row) -> Tile {
+    pub(crate) fn of(row: &Row) -> Tile {
         let now = row.presence.candidate().map_or_else(|| "–".to_owned(), |now| with_unit(row.metric, now));
         let (big, values) = match row.presence {
             Presence::Both { baseline, candidate } => {
-                let before = value(row.metric, baseline);
-                let is_unchanged = before == value(row.metric, candidate);
-                let values = if is_unchanged { format!("unchanged, {now}") } else { format!("{before} → {now}") };
+                let [before, after] = values(row.metric, [baseline, candidate]);
+                let values =
+                    if before == after { format!("unchanged, {now}") } else { both(row.metric, baseline, candidate) };
                 (if row.metric == Metric::ErrorRate { now } else { change(row) }, values)
             }
             Presence::New { .. } | Presence::Missing { .. } => (now, "no baseline".to_owned()),
@@ -303,11 +429,11 @@ impl Tile {
         // Runs that are all equal have no interval to show.
         let interval = row.evidence.interval.filter(|ends| row.limit.is_some() && ends.low < ends.high);
         Tile {
-            name: tile_name(row.metric),
+            name: tile_name(row.metric).to_owned(),
             tone: Tone::of(row),
             big,
             values,
-            interval: interval.map(|ends| format!("95% interval {}", interval_words(row.metric, ends))),
+            interval: interval.map(|ends| interval_words(row.metric, ends)),
             limit,
         }
     }

@@ -18,9 +18,16 @@ pub fn note(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
     (!runs.is_empty()).then(|| {
         format!(
             "the machine was busy: other processes, containers or virtual machines used the CPU, {}; re-run on an idle machine",
-            listed(&runs, ", ")
+            listed(&runs)
         )
     })
+}
+
+/// The share of the cores that other processes used in the busiest run, in whole percent; `None` if none was busy.
+pub(crate) fn busiest(of: &Provenance) -> Option<u8> {
+    let busy = busy_runs("run", of);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
+    most(&busy.iter().map(|run| run.others_pct).collect::<Vec<_>>()).map(|pct| pct.min(100.0).round() as u8)
 }
 
 struct BusyRun {

@@ -7,6 +7,8 @@ use judge::stats::estimate::Interval;
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Decision, Presence, Row};
 
+use crate::view::series::unjudged_endpoints;
+
 /// The farthest end of an interval that is shown, in percent or percentage points. One that reaches further shows only
 /// that next to nothing is known.
 const FARTHEST: f64 = 999.0;
@@ -98,7 +100,7 @@ impl Tone {
             Verdict::Fail => Tone::Fail,
             Verdict::Inconclusive => Tone::Unsure,
             Verdict::Pass if !comparison.is_conclusive() => Tone::Unsure,
-            Verdict::Pass if comparison.has_remarkable() => Tone::Warn,
+            Verdict::Pass if comparison.has_remarkable() || !unjudged_endpoints(comparison).is_empty() => Tone::Warn,
             Verdict::Pass => Tone::Ok,
         }
     }
@@ -156,8 +158,7 @@ pub(crate) fn over_limit(row: &Row) -> String {
     let series = series_name(row);
     match row.presence {
         Presence::Both { baseline, candidate } => {
-            let baseline = value(row.metric, baseline);
-            format!("{series}: {baseline} → {} ({}{limit})", with_unit(row.metric, candidate), change(row))
+            format!("{series}: {} ({}{limit})", both(row.metric, baseline, candidate), change(row))
         }
         Presence::New { candidate } => format!("{series}: {}{limit}", with_unit(row.metric, candidate)),
         Presence::Missing { .. } => series,
@@ -176,6 +177,21 @@ pub(crate) fn value(metric: Metric, value: f64) -> String {
     }
 }
 
+/// Two values that are compared, with the same number of digits behind the point: `41.0` beside `41.5`.
+pub(crate) fn values(metric: Metric, sides: [f64; 2]) -> [String; 2] {
+    let shown = sides.map(|side| value(metric, side));
+    if sides.iter().all(|side| *side < 100.0) && shown.iter().any(|side| side.contains('.')) && metric.is_percentile() {
+        return sides.map(|side| format!("{side:.1}"));
+    }
+    shown
+}
+
+/// `41.0 → 41.5 ms`.
+pub(crate) fn both(metric: Metric, baseline: f64, candidate: f64) -> String {
+    let [baseline, candidate] = values(metric, [baseline, candidate]);
+    format!("{baseline} → {candidate}{}", unit_of_value(metric))
+}
+
 /// `181 ms`, `0.00%`, `61.0/s`.
 pub(crate) fn with_unit(metric: Metric, number: f64) -> String {
     format!("{}{}", value(metric, number), unit_of_value(metric))
@@ -188,7 +204,7 @@ pub(crate) fn change(row: &Row) -> String {
 
 /// The change as a headline has it: `+422%`, `-1.2%`.
 pub(crate) fn short_change(row: &Row) -> String {
-    change_with(row, least_short_digits(row))
+    change_with(row, least_short_digits(row.metric, row.change().unwrap_or(f64::INFINITY)))
 }
 
 /// The size of the change without a sign: `50%`, `2.3 pp`.
@@ -199,6 +215,11 @@ pub(crate) fn percent(row: &Row) -> String {
 /// A change with its sign: `+3.1%`, `-0.20 pp`.
 pub fn change_text(metric: Metric, change: f64) -> String {
     format!("{}{}", signed(change, least_digits(metric)), unit_behind(metric))
+}
+
+/// The same without a row: `+3%`, `-0.20 pp`.
+pub(crate) fn short_change_text(metric: Metric, change: f64) -> String {
+    format!("{}{}", signed(change, least_short_digits(metric, change)), unit_behind(metric))
 }
 
 fn change_with(row: &Row, least_digits: usize) -> String {
@@ -216,9 +237,8 @@ fn least_digits(metric: Metric) -> usize {
     if metric == Metric::ErrorRate { 2 } else { 1 }
 }
 
-fn least_short_digits(row: &Row) -> usize {
-    let is_small = row.change().is_some_and(|change| change.abs() < 10.0);
-    if row.metric == Metric::ErrorRate { 2 } else { usize::from(is_small) }
+fn least_short_digits(metric: Metric, change: f64) -> usize {
+    if metric == Metric::ErrorRate { 2 } else { usize::from(change.abs() < 10.0) }
 }
 
 /// A number with its sign. No change is +0.0, never -0.0.
@@ -295,7 +315,7 @@ pub(crate) fn noise_text(detectable: f64) -> String {
     } else if detectable < LEAST_SHOWN {
         "the runs are equal, so they show no noise".to_owned()
     } else {
-        format!("smallest detectable p95 change: {detectable:.1}%")
+        format!("detectable p95 change: {detectable:.1}%")
     }
 }
 
@@ -312,11 +332,15 @@ pub fn noise_advice(detectable: f64) -> Option<String> {
     Some(format!("the noise hides {hidden}: lengthen the runs (--run-time), or add users, to see smaller ones"))
 }
 
-/// Up to three of the texts, and how many more there are.
-pub fn listed(texts: &[String], between: &str) -> String {
+/// Up to three of the texts, and how many more there are: `a, b and c`, `a, b, c and 2 more`.
+pub fn listed(texts: &[String]) -> String {
     const SHOWN: usize = 3;
-    let more = if texts.len() > SHOWN { format!(" and {} more", texts.len() - SHOWN) } else { String::new() };
-    format!("{}{more}", texts[..texts.len().min(SHOWN)].join(between))
+    match texts {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] if texts.len() <= SHOWN => format!("{} and {last}", first.join(", ")),
+        _ => format!("{} and {} more", texts[..SHOWN].join(", "), texts.len() - SHOWN),
+    }
 }
 
 /// `1 run`, `2 runs`.
@@ -333,4 +357,14 @@ pub fn shown_side(side: &Provenance) -> String {
 pub fn shown_commit(commit: &str, dirty: bool) -> String {
     let short: String = commit.chars().take(12).collect();
     if dirty { format!("{short} + uncommitted changes") } else { short }
+}
+
+/// A sentence with a capital at its beginning, unless it begins with the name of a metric.
+pub(crate) fn capitalized(text: &str) -> String {
+    let first_word = text.split(' ').next().unwrap_or_default();
+    if first_word.contains(|letter: char| letter.is_ascii_digit() || letter == '_') {
+        return text.to_owned();
+    }
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }

@@ -78,6 +78,7 @@ fn history_has_a_row_for_each_baseline_newest_first() {
 
         5 accepted baselines of perf_baseline.json; * marks a statistically significant change (95% interval)
         0123456789ab of 2026-01-15 is left out: this is not a JSON object
+        p95 +20% since 2026-03-15 by 2 updates, 330 → 396 ms
     "#]].assert_eq(&text);
 }
 

@@ -190,7 +190,7 @@ fn json_writes_null_for_nan_and_infinity() {
 fn json_keys_run_from_verdict_to_details() {
     expect![[r#"
         {
-          "schema_version": "1.3",
+          "schema_version": "1.4",
           "verdict": "not_judged",
           "exit_code": 2,
           "headline": "NO VERDICT: cannot read perf.toml",
@@ -199,7 +199,13 @@ fn json_keys_run_from_verdict_to_details() {
           "next": [
             {
               "what": "fix the problem above and re-run with details",
-              "command": "cargo xtask perf --verbose"
+              "command": "cargo xtask perf --verbose",
+              "arguments": [
+                "cargo",
+                "xtask",
+                "perf",
+                "--verbose"
+              ]
             }
           ]
         }
@@ -209,13 +215,13 @@ fn json_keys_run_from_verdict_to_details() {
     let start: Vec<&str> = text.lines().take_while(|line| !line.contains("\"rows\"")).collect();
     expect![[r#"
         {
-          "schema_version": "1.3",
+          "schema_version": "1.4",
           "verdict": "fail",
           "exit_code": 1,
           "headline": "FAIL: p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95",
           "conclusive": false,
           "sentence": "p95 rose 40%, 300 → 420 ms (limit +20%); inconclusive: noise could change the verdict on p95 and GET /a p95",
-          "evidence": "inconclusive after 1 run (baseline: 5): p95 of all requests exceeds its limit in a single run, p95 of GET /a exceeds its limit in a single run; smallest detectable p95 change: 3.1%",
+          "evidence": "inconclusive after 1 run (baseline: 5): p95 of all requests and p95 of GET /a exceed their limits in a single run; detectable p95 change: 3.1%",
           "strict": false,
           "paired": false,
           "runs": {
@@ -239,6 +245,7 @@ fn json_keys_run_from_verdict_to_details() {
           "traffic": [],
           "drift": null,
           "exceptions": [],
+          "what_changed": null,
           "remarks": [
             "only 4 of 450 requests are beyond p99 (5 needed)",
             "Locust's version differs: baseline \u003c1>, candidate \"2\""
@@ -246,15 +253,38 @@ fn json_keys_run_from_verdict_to_details() {
           "next": [
             {
               "what": "make more runs",
-              "command": "cargo xtask perf --min-runs 2 --max-runs 5"
+              "command": "cargo xtask perf --min-runs 2 --max-runs 5",
+              "arguments": [
+                "cargo",
+                "xtask",
+                "perf",
+                "--min-runs",
+                "2",
+                "--max-runs",
+                "5"
+              ]
             },
             {
               "what": "rule out the machine",
-              "command": "cargo xtask perf --confirm"
+              "command": "cargo xtask perf --confirm",
+              "arguments": [
+                "cargo",
+                "xtask",
+                "perf",
+                "--confirm"
+              ]
             },
             {
               "what": "accept it",
-              "command": "cargo xtask perf --update-baseline --note \"why it is slower\""
+              "command": "cargo xtask perf --update-baseline --note \"why it is slower\"",
+              "arguments": [
+                "cargo",
+                "xtask",
+                "perf",
+                "--update-baseline",
+                "--note",
+                "why it is slower"
+              ]
             }
           ],
           "acceptance": null,

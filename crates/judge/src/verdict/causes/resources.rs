@@ -95,8 +95,10 @@ pub(super) fn counters(sides: &Sides, slowdown: &Slowdown) -> Vec<Tested> {
 }
 
 pub(super) fn connections(sides: &Sides, slowdown: &Slowdown) -> Option<Tested> {
-    let contrast = sides.used(|usage| &usage.connections_per_request)?;
-    let is_cause = contrast.rise() >= CONNECTIONS_RISE;
+    let [before, now] = [sides.used_before?, sides.used_now?].map(|usage| &usage.connections_per_request);
+    let contrast = sides.contrast(before, now)?;
+    // Each user opens one, however few requests follow.
+    let is_cause = contrast.rise() >= CONNECTIONS_RISE && sides.rose_per_second(before, now);
     let part = if is_cause { slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
     Some(Tested::of(Kind::Connections, &contrast, part))
 }
@@ -105,24 +107,29 @@ pub(super) fn connections(sides: &Sides, slowdown: &Slowdown) -> Option<Tested> 
 /// service waits: for a database, a lock, the network, or in a sleep.
 pub(super) fn cpu_or_waiting(sides: &Sides, slowdown: &Slowdown) -> Option<Tested> {
     let cpu = sides.used(|usage| &usage.cpu_ms_per_request)?;
-    let others_rose = sides.others_rose();
     let requests = sides.total(Metric::TotalRequests);
     let requests = requests.iter().sum::<f64>() / requests.len() as f64;
     // Next to a smaller rise anything would seem large.
     let rise_ms = slowdown.mean.rise().max((super::LEAST_FACTOR - 1.0) * slowdown.mean.baseline);
+    // The time that the service waited for a core, if it is known.
+    let queued = sides.used(|usage| &usage.queued_ms_per_request);
     // Whoever is under way may have waited for the CPU time of all others that are.
     let part = |cpu_ms: f64| (cpu_ms * slowdown.under_way / rise_ms).clamp(0.0, 1.0);
     let least = if sides.is_busy() { CPU_FACTOR_ON_BUSY_MACHINE } else { CPU_FACTOR };
     let is_fine = cpu.candidate * requests >= LEAST_TICKS * TICK_MS;
     // Each end of the window falls between two ticks.
-    let most_ms = cpu.highest_rise().max(0.0) + 2.0 * TICK_MS / requests;
-    let waits = slowdown.is_mean_up() && !others_rose && part(most_ms) < WAITING_CPU;
+    let most_queued_ms = queued.as_ref().map_or(0.0, |queued| queued.highest_rise().max(0.0));
+    let most_ms = cpu.highest_rise().max(0.0) + 2.0 * TICK_MS / requests + most_queued_ms;
+    let may_be_others = queued.is_none() && sides.others_rose();
+    let waits = slowdown.is_mean_up() && !may_be_others && part(most_ms) < WAITING_CPU;
+    // Others wait while it waits for a core to go on.
+    let cpu_part = part(cpu.rise() + queued.as_ref().map_or(0.0, |queued| queued.rise().max(0.0)));
     let computes = is_fine && cpu.factor() >= least && cpu.interval.low > 0.0;
-    Some(if waits && !(computes && part(cpu.rise()) >= super::LEAST_PART) {
+    Some(if waits && !(computes && cpu_part >= super::LEAST_PART) {
         let kind = Kind::Waiting { cpu_ms: [cpu.baseline, cpu.candidate] };
         Tested::of(kind, &slowdown.mean, 1.0 - part(cpu.rise()))
     } else {
-        Tested::of(Kind::Cpu, &cpu, if computes { part(cpu.rise()) } else { 0.0 })
+        Tested::of(Kind::Cpu, &cpu, if computes { cpu_part } else { 0.0 })
     })
 }
 

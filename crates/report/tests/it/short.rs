@@ -1,0 +1,158 @@
+//! How much a person has to read: counts of lines, words and columns.
+
+use judge::baseline::file::Baseline;
+use judge::model::run::{Metric, Run};
+use judge::stats::histogram::{Bucket, Histogram};
+use report::formats::github::{self, Places};
+use report::formats::markdown;
+use report::formats::terminal::{self, Screen, Verbosity};
+use report::view::words::Status;
+use report::{Background, Format, Report, View};
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::cases::{case, cases};
+use crate::service::{Measured, failing, inconclusive, measured, names, of};
+
+const COLUMNS: usize = 80;
+
+/// The lines of a terminal of 80 columns, which breaks those that are longer.
+fn lines(view: &View) -> usize {
+    let screen = Screen { columns: Some(COLUMNS), is_ascii: false };
+    let text = anstream::adapter::strip_str(&terminal::render(view, Verbosity::Normal, screen)).to_string();
+    text.lines().map(|line| line.width().div_ceil(COLUMNS).max(1)).sum()
+}
+
+fn words(text: &str) -> usize {
+    let is_word = |word: &&str| word.contains(|letter: char| letter.is_alphanumeric());
+    text.split_whitespace().filter(is_word).count()
+}
+
+/// As the gate calls it in a job of GitHub Actions.
+fn in_ci<T>(measured: &Measured, read: impl FnOnce(&View) -> T) -> T {
+    measured.with(|report| {
+        let background = Background {
+            run_url: Some("https://github.com/claims/service/actions/runs/7".to_owned()),
+            is_hosted_runner: true,
+            ..report.background.clone()
+        };
+        read(&View::of(&Report { background: &background, ..report.clone() }))
+    })
+}
+
+fn services() -> Vec<(&'static str, Measured)> {
+    vec![
+        ("pass", of(1.0, 2)),
+        ("fail", of(1.5, 2)),
+        ("inconclusive", inconclusive()),
+        ("errors", failing()),
+        ("1 endpoint", measured(&names(1), 1.35)),
+        ("5 endpoints", measured(&names(5), 1.35)),
+        ("300 endpoints", measured(&names(300), 1.35)),
+    ]
+}
+
+#[test]
+#[ignore = "prints what the tests below count"]
+fn services_are_printed() {
+    for (name, service) in services() {
+        in_ci(&service, |view| {
+            let screen = Screen { columns: Some(COLUMNS), is_ascii: false };
+            let text = anstream::adapter::strip_str(&terminal::render(view, Verbosity::Normal, screen)).to_string();
+            let comment = markdown::render(view);
+            let open = &comment[..comment.find("<details>").unwrap()];
+            let annotations = github::annotations(view, &Places::default());
+            println!("== {name}: {} lines, {} words\n{text}\n{open}\n{annotations}", lines(view), words(open));
+        });
+    }
+}
+
+#[test]
+fn pass_has_14_lines_and_fail_has_24() {
+    for (name, service) in services() {
+        in_ci(&service, |view| {
+            let most = if view.headline.word == "PASS" && view.is_conclusive { 14 } else { 24 };
+            let lines = lines(view);
+            assert!(lines <= most, "{name}: {lines} lines");
+        });
+    }
+}
+
+#[test]
+fn verdict_line_has_160_columns() {
+    for case in cases() {
+        case.report(|report| {
+            let line = View::of(report).headline.to_string();
+            assert!(line.width() <= 160, "{}: {line}", case.name);
+        });
+    }
+    for (name, service) in services() {
+        in_ci(&service, |view| {
+            let line = view.headline.to_string();
+            assert!(line.width() <= 160, "{name}: {line}");
+        });
+    }
+}
+
+#[test]
+fn comment_has_120_words_before_the_fold() {
+    for (name, service) in services() {
+        in_ci(&service, |view| {
+            let text = markdown::render(view);
+            let open = &text[..text.find("<details>").unwrap()];
+            assert!(words(open) <= 120, "{name}: {} words: {open}", words(open));
+        });
+    }
+}
+
+#[test]
+fn an_endpoint_has_one_annotation_and_all_have_ten() {
+    for (name, service) in services() {
+        in_ci(&service, |view| {
+            let annotations = github::annotations(view, &Places::default());
+            assert!(annotations.lines().count() <= 10, "{name}: {annotations}");
+        });
+    }
+    let annotations = case("a drift").report(|report| github::annotations(&View::of(report), &Places::default()));
+    assert_eq!(annotations.lines().count(), 1, "{annotations}");
+    let view = |read: &dyn Fn(&View)| in_ci(&of(1.5, 2), |view| read(view));
+    view(&|view| {
+        let failed = view.findings.iter().filter(|finding| finding.status == Status::Fail);
+        let endpoints: Vec<_> = failed.filter_map(|finding| finding.row?.endpoint).collect();
+        let mut once = endpoints.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(endpoints.len(), once.len());
+    });
+}
+
+#[test]
+fn p95_corrected_is_shown_only_if_it_differs_from_p95() {
+    // A stall of 3 s hides the requests that would have met it.
+    for (slow, is_shown) in [(vec![(150.0, 60)], false), (vec![(150.0, 56), (3000.0, 4)], true)] {
+        let mut service = of(1.0, 2);
+        let histogram = |tail: &[(f64, u64)]| {
+            let buckets = [(50.0, 1140)].iter().chain(tail);
+            Histogram::new(buckets.map(|(time_ms, count)| Bucket { time_ms: *time_ms, count: *count }).collect())
+        };
+        let former: Vec<Run> = (0..5)
+            .map(|_| {
+                let mut run = service.runs[0].clone();
+                run.total.histogram = histogram(&[(150.0, 60)]);
+                run
+            })
+            .collect();
+        service.baseline = Baseline::new(&former, service.provenance.clone(), None, None).unwrap();
+        for run in &mut service.runs {
+            run.total.histogram = histogram(&slow);
+        }
+        in_ci(&service, |view| {
+            let screen = Screen::default();
+            let text = terminal::render(view, Verbosity::Normal, screen);
+            let page = Format::Html.render(view);
+            let tiles = page.split_once("</dl>").unwrap().0;
+            assert!(view.total.iter().any(|series| series.row.metric == Metric::P95Corrected), "JSON has it");
+            assert_eq!(text.contains("p95_corrected"), is_shown, "{text}");
+            assert_eq!(tiles.contains("p95 corrected"), is_shown, "{tiles}");
+        });
+    }
+}
