@@ -1,6 +1,5 @@
 //! `cargo xtask perf RESULTS` for a team that runs Locust itself: files of any origin.
 
-use std::fmt::Write as _;
 use std::fs;
 
 use crate::support::{Output, Scratch};
@@ -67,18 +66,16 @@ fn log_and_json_of_others_beside_a_result_are_not_ours() {
 #[test]
 fn another_load_by_the_histories_is_refused() {
     let history = |users: u32, seconds: u32| {
-        let mut text = "Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%,99%\n".to_owned();
-        for second in 0..=seconds {
-            let _ = writeln!(text, "{},{users},,Aggregated,15.0,0.0,100,300,400", 1_800_000_000 + second);
-        }
-        text
+        let row = |second| format!("{},{users},,Aggregated,15.0,0.0,100,300,400\n", 1_800_000_000 + second);
+        let rows: String = (0..=seconds).map(row).collect();
+        format!("Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%,99%\n{rows}")
     };
     let scratch = bare("another-load");
     scratch.sh("rm perf_baseline.json");
     let judge = |name: &str, requests: u32, history: Option<String>| {
         scratch.write(&format!("{name}_stats.csv"), &csv(&format!("{requests},0,100,15,100,300,400")));
-        for text in &history {
-            scratch.write(&format!("{name}_stats_history.csv"), text);
+        if let Some(history) = history {
+            scratch.write(&format!("{name}_stats_history.csv"), &history);
         }
         scratch.perf(&format!("{name}_stats.csv"))
     };
