@@ -247,11 +247,10 @@ fn counts_up(name: &str, labels: &str, kinds: &BTreeMap<&str, &str>) -> bool {
         Some((*end, *kinds.get(family)?))
     });
     match (kinds.get(name).copied(), of_family) {
+        (Some("counter" | "untyped" | "unknown"), _) | (None, None | Some(("_total", "counter"))) => true,
         (Some("summary"), _) => !labels.contains("quantile="),
-        (Some(kind), _) => matches!(kind, "counter" | "untyped" | "unknown"),
         (None, Some((end, "histogram" | "summary"))) => matches!(end, "_sum" | "_count"),
-        (None, Some(end_of_kind)) => end_of_kind == ("_total", "counter"),
-        (None, None) => true,
+        (Some(_), _) | (None, Some(_)) => false,
     }
 }
 
@@ -288,8 +287,8 @@ mod tests {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.starts_with(why), "{text}: {error}");
         }
-        let many = (0..=MOST_NAMES).map(|number| format!("a{number} 1\n")).collect::<Vec<_>>().concat();
-        assert!(parse(&many).unwrap_err().to_string().starts_with("more than 300 names"));
+        let many: Vec<String> = (0..=MOST_NAMES).map(|number| format!("a{number} 1")).collect();
+        assert!(parse(&many.join("\n")).unwrap_err().to_string().starts_with("more than 300 names"));
     }
 
     #[test]
