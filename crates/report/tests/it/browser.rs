@@ -9,12 +9,14 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use report::{CommandLine, Format, Saved, Unjudged};
+use judge::baseline::file::Baseline;
+use report::formats::terminal::{self, Screen, Verbosity};
+use report::{Background, CommandLine, Format, Report, Saved, Unjudged, View};
 use scraper::Html;
 use serde_json::{Value, json};
 
-use crate::cases::no_verdict;
-use crate::service::{failing, inconclusive, measured, names, of, rows, select, text};
+use crate::cases::{case, confirmed, no_verdict};
+use crate::service::{Measured, failing, inconclusive, measured, names, of, rows, select, text};
 
 /// The time for the browser: only a hang takes longer.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -236,6 +238,87 @@ fn nothing_is_clipped_at_any_width_and_chart_text_is_legible() {
     let [dom, _] = open(&browser, &path, &flags);
     let dom = Html::parse_document(&dom);
     assert_eq!(text(select(&dom, "#found")[0]), "nothing");
+}
+
+/// The situations that a first reader must understand from the first screen alone, with the terminal of each.
+fn situations() -> Vec<(&'static str, String, String)> {
+    let screen = Screen { columns: Some(80), is_ascii: false };
+    let mut all = Vec::new();
+    let mut add = |name: &'static str, view: &View| {
+        let text = anstream::adapter::strip_str(&terminal::render(view, Verbosity::Normal, screen)).to_string();
+        all.push((name, Format::Html.render(view), text));
+    };
+    let mut add_service = |name, service: &Measured, change: &dyn Fn(&mut Background)| {
+        service.with(|report| {
+            let mut background = report.background.clone();
+            change(&mut background);
+            add(name, &View::of(&Report { background: &background, ..report.clone() }));
+        });
+    };
+    let nothing = |_: &mut Background| ();
+    let mut busy = of(1.5, 2);
+    busy.provenance.usage.as_mut().unwrap().others_pct = vec![90.0, 87.0];
+    let mut few = of(1.0, 3);
+    for run in &mut few.runs {
+        let stats = &mut run.endpoints[1].1;
+        (stats.requests, stats.p95_ms) = (60, 1.84 * stats.p95_ms);
+    }
+    let mut former = few.runs.clone();
+    former.iter_mut().for_each(|run| run.endpoints[1].1.p95_ms /= 1.84);
+    few.baseline = Baseline::new(&former, few.baseline.provenance.clone(), None, None).unwrap();
+    add_service("01-pass", &of(1.0, 2), &nothing);
+    add_service("02-gain", &of(0.7, 2), &nothing);
+    add_service("03-fail", &of(1.5, 2), &nothing);
+    add_service("04-fail-on-a-hosted-runner", &of(1.5, 2), &|background| background.is_hosted_runner = true);
+    add_service("05-inconclusive", &inconclusive(), &nothing);
+    add_service("06-endpoint-not-judged", &few, &nothing);
+    add_service("07-busy-machine", &busy, &nothing);
+    add_service("08-errors", &failing(), &nothing);
+    add_service("09-new-and-missing", &measured(&names(5), 1.0), &nothing);
+    add_service("10-300-endpoints", &measured(&names(300), 1.35), &nothing);
+    case("a drift").report(|report| add("11-drift", &View::of(report)));
+    case("exceptions").report(|report| add("12-accepted", &View::of(report)));
+    case("noise unknown").report(|report| add("13-one-run-each", &View::of(report)));
+    confirmed([&[300.0, 301.0, 299.0], &[420.0, 421.0, 419.0]], |report| add("14-confirmed", &View::of(report)));
+    confirmed([&[420.0, 421.0, 419.0], &[420.0, 422.0, 418.0]], |report| add("15-not-confirmed", &View::of(report)));
+    let saved = Saved::new(&of(1.0, 5).baseline, "perf_baseline.json", CommandLine::default());
+    let refusal = "perf_baseline.json is not comparable: users: the baseline has 10, this load 50; measure with --users 10, or accept the new load with --update-baseline";
+    for (name, unjudged) in
+        [("16-first-baseline", Unjudged::BaselineSaved(saved)), ("17-no-verdict", no_verdict(refusal))]
+    {
+        all.push((name, Format::Html.render_unjudged(&unjudged), terminal::render_unjudged(&unjudged, screen)));
+    }
+    all.push(("18-history", crate::history::page(), crate::history::terminal_of_80_columns()));
+    all
+}
+
+#[test]
+#[ignore = "takes a minute and asserts little: run it after a change of the page, and look at what it leaves in target/tmp/html/situations"]
+fn every_situation_is_photographed() {
+    let Some(browser) = browser() else { return };
+    let folder = folder().join("situations");
+    fs::create_dir_all(&folder).unwrap();
+    let dark = "--blink-settings=preferredColorScheme=0".to_owned();
+    for (name, page, text) in situations() {
+        fs::write(folder.join(format!("{name}.txt")), anstream::adapter::strip_str(&text).to_string()).unwrap();
+        let path = folder.join(format!("{name}.html"));
+        fs::write(&path, &page).unwrap();
+        let picture = |kind: &str| format!("--screenshot={}", folder.join(format!("{name}-{kind}.png")).display());
+        let desktop = "--window-size=1280,800".to_owned();
+        open(&browser, &path, &[picture("desktop"), desktop.clone(), "--hide-scrollbars".to_owned()]);
+        open(&browser, &path, &[picture("dark"), desktop, dark.clone()]);
+        let print = format!("--print-to-pdf={}", folder.join(format!("{name}.pdf")).display());
+        open(&browser, &path, &[print, "--no-pdf-header-footer".to_owned()]);
+        // A window is never as narrow as a phone.
+        let quoted = page.replace('&', "&amp;").replace('"', "&quot;");
+        let phone = folder.join(format!("{name}-phone.html"));
+        let frame = format!(
+            "<!DOCTYPE html><body style=\"margin:0\"><iframe width=360 height=1600 style=\"border:0\" srcdoc=\"{quoted}\"></iframe>"
+        );
+        fs::write(&phone, frame).unwrap();
+        open(&browser, &phone, &[picture("phone"), "--window-size=500,1600".to_owned()]);
+        assert!(fs::metadata(folder.join(format!("{name}-desktop.png"))).unwrap().len() > 10_000, "{name}");
+    }
 }
 
 #[test]

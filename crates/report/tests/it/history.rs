@@ -155,3 +155,12 @@ fn history_json_has_every_number() {
     assert_eq!(series["versions"][2]["broken_by"][0]["what"], "the machine");
     assert_eq!(series["versions"][2]["step"], Value::Null);
 }
+
+/// A page for the tests that look at pages.
+pub fn page() -> String {
+    html::render(&timeline(&versions()))
+}
+
+pub fn terminal_of_80_columns() -> String {
+    terminal::render(&timeline(&versions()), Screen { columns: Some(80), is_ascii: false })
+}
