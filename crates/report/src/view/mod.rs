@@ -162,7 +162,7 @@ impl<'a> View<'a> {
         View {
             comparison,
             headline: Headline::of_report(report),
-            tone: Tone::of_verdict(comparison),
+            tone: tone(comparison),
             verdict: comparison.verdict,
             exit_code: comparison.exit_code(),
             is_conclusive: comparison.is_conclusive(),
@@ -299,5 +299,18 @@ impl<'a> ConfirmationView<'a> {
                 all: comparison.total.iter().chain(&comparison.endpoints).map(SeriesView::of).collect(),
             }),
         }
+    }
+}
+
+/// A PASS is green only if nothing weakens it.
+fn tone(comparison: &Comparison) -> Tone {
+    match comparison.verdict {
+        Verdict::Fail => Tone::Fail,
+        Verdict::Inconclusive => Tone::Unsure,
+        Verdict::Pass if !comparison.is_conclusive() => Tone::Unsure,
+        Verdict::Pass if comparison.has_remarkable() || !series::unjudged_endpoints(comparison).is_empty() => {
+            Tone::Warn
+        }
+        Verdict::Pass => Tone::Ok,
     }
 }

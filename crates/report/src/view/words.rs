@@ -7,8 +7,6 @@ use judge::stats::estimate::Interval;
 use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::decision::{Decision, Presence, Row};
 
-use crate::view::series::unjudged_endpoints;
-
 /// The farthest end of an interval that is shown, in percent or percentage points. One that reaches further shows only
 /// that next to nothing is known.
 const FARTHEST: f64 = 999.0;
@@ -91,17 +89,6 @@ impl Tone {
             Status::Ok | Status::BelowResolution if row.evidence.unsettled.is_some() => Tone::Unsure,
             Status::Ok | Status::BelowResolution => Tone::Ok,
             Status::Waived | Status::InDoubt | Status::New | Status::NoBaseline | Status::Shown => Tone::Plain,
-        }
-    }
-
-    /// A PASS is green only if nothing weakens it.
-    pub(crate) fn of_verdict(comparison: &Comparison) -> Tone {
-        match comparison.verdict {
-            Verdict::Fail => Tone::Fail,
-            Verdict::Inconclusive => Tone::Unsure,
-            Verdict::Pass if !comparison.is_conclusive() => Tone::Unsure,
-            Verdict::Pass if comparison.has_remarkable() || !unjudged_endpoints(comparison).is_empty() => Tone::Warn,
-            Verdict::Pass => Tone::Ok,
         }
     }
 
