@@ -4,7 +4,7 @@ use judge::model::limits::Limit;
 use judge::model::run::{Metric, Provenance};
 use judge::model::text::endpoint_shown;
 use judge::stats::estimate::Interval;
-use judge::verdict::compare::{Comparison, Verdict};
+use judge::verdict::compare::Verdict;
 use judge::verdict::decision::{Decision, Presence, Row};
 
 /// The farthest end of an interval that is shown, in percent or percentage points. One that reaches further shows only
