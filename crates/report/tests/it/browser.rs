@@ -264,7 +264,9 @@ fn situations() -> Vec<(&'static str, String, String)> {
         (stats.requests, stats.p95_ms) = (60, 1.84 * stats.p95_ms);
     }
     let mut former = few.runs.clone();
-    former.iter_mut().for_each(|run| run.endpoints[1].1.p95_ms /= 1.84);
+    for run in &mut former {
+        run.endpoints[1].1.p95_ms /= 1.84;
+    }
     few.baseline = Baseline::new(&former, few.baseline.provenance.clone(), None, None).unwrap();
     add_service("01-pass", &of(1.0, 2), &nothing);
     add_service("02-gain", &of(0.7, 2), &nothing);
