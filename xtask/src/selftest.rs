@@ -144,8 +144,8 @@ const EXPECTATIONS: [Expectation; 10] = [
     Expectation {
         name: "users that leave",
         must: "must not be judged",
-        env: &[],
-        args: &["--locustfile", LEAVING_LOCUSTFILE],
+        env: &[("SELFTEST_USERS", "leaving")],
+        args: &[],
         quick_args: &["--max-runs", "1"],
         code: 2,
         prints: "NO VERDICT: target/perf/selftest/baseline.json is not comparable: users left before the end",
@@ -170,26 +170,34 @@ const EXPECTATIONS: [Expectation; 10] = [
     },
 ];
 
-const LEAVING_LOCUSTFILE: &str = "target/perf/selftest/leaving_users.py";
+/// The locustfile of all runs, because a baseline is compared with runs of the same path.
+const LOCUSTFILE: &str = "target/perf/selftest/locustfile.py";
 
-const LEAVING_USERS: &str = r#""""Written by `cargo xtask selftest`."""
+/// The users of the bundled locustfile, or users that leave.
+const USERS: &str = r#""""Written by `cargo xtask selftest`."""
 
+import os
 import time
 
 from locust import HttpUser, constant, task
 
+if os.environ.get("SELFTEST_USERS") == "leaving":
 
-class LeavingUser(HttpUser):
-    wait_time = constant(0.1)
+    class LeavingUser(HttpUser):
+        wait_time = constant(0.1)
 
-    def on_start(self):
-        self.leaves_at = time.monotonic() + 4
+        def on_start(self):
+            self.leaves_at = time.monotonic() + 4
 
-    @task
-    def list_claims(self):
-        self.client.get("/claims")
-        if time.monotonic() > self.leaves_at:
-            self.stop()
+        @task
+        def list_claims(self):
+            self.client.get("/claims")
+            if time.monotonic() > self.leaves_at:
+                self.stop()
+
+else:
+    with open("locustfile.py", encoding="utf-8") as file:
+        exec(compile(file.read(), "locustfile.py", "exec"))
 "#;
 
 struct Form {
@@ -221,7 +229,7 @@ stop_timeout = "2s"
 [load]
 users = 10
 spawn_rate = 10
-locustfile = "locustfile.py"
+locustfile = "target/perf/selftest/locustfile.py"
 stop_timeout = "2s"
 
 [limits]
@@ -297,7 +305,7 @@ impl Trial<'_> {
         let service = SERVICE.replace("{stopped_after_s}", &STOPPED_AFTER_S.to_string());
         let config = format!("{service}\n{}", locust_table(&locust)?);
         files::write_atomically(&trial.folder.join("perf.toml"), &config)?;
-        files::write_atomically(&trial.root.join(LEAVING_LOCUSTFILE), LEAVING_USERS)?;
+        files::write_atomically(&trial.root.join(LOCUSTFILE), USERS)?;
         remove(&trial.baseline_path())?;
         Ok(trial)
     }

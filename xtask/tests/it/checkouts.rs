@@ -75,7 +75,7 @@ fn two_worktrees_of_one_repository_take_turns() {
     let second = "cd pids/second && FAKE_LOCUST= exec \"$XTASK\" perf --against first 2> ../said";
     let second = std::thread::scope(|scope| {
         let second = scope.spawn(|| scratch.script(second));
-        let said = "waiting: another run is using this repository's checkouts of other commits\n";
+        let said = "waiting: another run is using this repository";
         scratch.wait_until("the second one's turn", || {
             fs::read_to_string(scratch.path("pids/said")).is_ok_and(|text| text.contains(said))
         });
@@ -94,8 +94,8 @@ fn files_that_are_not_in_git_are_named_by_root() {
     scratch.sh("mkdir local && cp service.sh local/start && chmod +x local/start && sed -i '1i #!/bin/sh' local/start");
     let scratch = scratch.toml("exec sh service.sh {port}", "exec local/start {port}");
     scratch.sh("git add . && git commit -q -m local && git tag local");
-    let hint = "; a file or module was not found: that checkout only has what is in git, so write {root} for your \
-                own checkout, as in {root}/.venv/bin/python (its log";
+    let hint = "; a file or module was not found: that checkout only has what is in git, so name your own \
+                checkout by PERF_ROOT, as in \"$PERF_ROOT\"/.venv/bin/python (its log";
     let at = format!("NO VERDICT: at local ({}): ", &scratch.sh("git rev-parse local")[..12]);
     let output = scratch.refuses("--against local", hint);
     assert!(
@@ -267,7 +267,7 @@ fn submodules_are_checked_out_of_their_clones_here() {
     scratch.sh(&format!(
         "git update-index --cacheinfo '160000,{lacking},libs/the lib' && git commit -q -m ahead && git tag ahead"
     ));
-    let said = format!("its submodule libs/the lib is at {lacking}, which is not here: `git -C");
+    let said = format!("its submodule libs/the lib is at commit {lacking}, which this clone lacks: run `git -C");
     scratch.refuses("--against ahead", &said);
     scratch.sh("git submodule --quiet deinit --force --all");
     let output = scratch.refuses("--against first", "the service exited before it was ready");

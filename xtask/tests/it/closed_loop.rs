@@ -112,8 +112,10 @@ fn a_fault_is_red(scratch: &Scratch, fault: &str, value: &str) {
 
 #[track_caller]
 fn users_that_leave_are_another_load(scratch: &Scratch, how: &str) {
-    scratch.write("leaving.py", &LEAVING.replace("HOW", how));
-    let output = perf(scratch, "--locustfile leaving.py --max-runs 1", "DEMO_FREEZE", "");
+    let locustfile = scratch.read("locustfile.py");
+    scratch.write("locustfile.py", &LEAVING.replace("HOW", how));
+    let output = perf(scratch, "--max-runs 1", "DEMO_FREEZE", "");
+    scratch.write("locustfile.py", &locustfile);
     assert_eq!(output.code, 2, "{how}: {}{}", output.stdout, output.stderr);
     let said = output.last_line();
     assert!(said.contains("is not comparable: users left before the end: 10 x Leaving ("), "{how}: {said}");

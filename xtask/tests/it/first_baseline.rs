@@ -55,7 +55,7 @@ fn a_dirty_baseline_names_the_files_and_the_commands_that_will_refuse_it() {
     let output = scratch.perf("");
     assert_eq!(output.code, 0, "{}", output.stderr);
     let stderr = output.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-    let warning = "warning: this baseline was measured with uncommitted changes (b c.py, src/d.py, new.py), so --confirm and \
+    let warning = "warning: this baseline was measured with uncommitted changes (b c.py, src/d.py and new.py), so --confirm and \
                    --against baseline cannot check its commit out: commit them, then record it again with `cargo xtask perf \
                    --update-baseline`";
     assert!(stderr.contains(warning), "{stderr}");

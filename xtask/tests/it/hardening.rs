@@ -113,9 +113,9 @@ fn a_baseline_of_many_megabytes_is_judged() {
     scratch.write("perf_baseline.json", &text);
     drop((baseline, text));
     scratch.write("results.csv", RESULTS);
-    let output = scratch.script("ulimit -v 300000; exec \"$XTASK\" perf results.csv");
-    // Every endpoint of it is missing.
-    assert_eq!(output.code, 1, "{}", output.stderr);
+    let output = scratch.script("ulimit -v 400000; exec \"$XTASK\" perf results.csv");
+    // Every endpoint of it is missing, which one run does not prove.
+    assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(output.stdout.len() < 100_000, "{} bytes of report", output.stdout.len());
 }
 
@@ -136,10 +136,11 @@ fn an_endpoint_whose_name_has_a_megabyte_leaves_every_report_usable() {
     assert!(
         Baseline::parse(&scratch.read("perf_baseline.json")).unwrap().endpoints.contains_key(&format!("GET {name}"))
     );
-    for results in ["after.csv", "other.csv"] {
+    // One run without the endpoint is a warning.
+    for (results, code) in [("after.csv", 1), ("other.csv", 0)] {
         let reports = "--report perf.md --report perf.html --report perf.xml --report perf.json";
         let output = scratch.script(&format!("\"$XTASK\" perf {results} --verbose {reports}"));
-        assert_eq!(output.code, 1, "{}", output.stderr);
+        assert_eq!(output.code, code, "{}", output.stderr);
         for line in output.stdout.lines().chain(output.stderr.lines()) {
             assert!(line.chars().count() < 1000, "{results}: a line of {} bytes", line.len());
         }

@@ -234,7 +234,8 @@ fn the_package_takes_the_locust_beside_it() {
     let scratch = Scratch::new("release-beside").toml(&format!("[locust]\ncommand = \"sh '{FAKE_LOCUST}'\"\n"), "");
     fs::create_dir_all(scratch.path(".venv of ours/bin")).unwrap();
     let program = scratch.path(".venv of ours/bin/locust-gate");
-    fs::copy(env!("CARGO_BIN_EXE_locust-gate"), &program).unwrap();
+    // Not by this process: a child of another test could hold the file open for writing, and then it cannot be run.
+    scratch.sh(&format!("cp '{}' '{}'", env!("CARGO_BIN_EXE_locust-gate"), program.display()));
     scratch.write(".venv of ours/bin/python", "");
     scratch.write(".venv of ours/bin/locust", &format!("#!/bin/sh\nexec sh '{FAKE_LOCUST}' \"$@\"\n"));
     scratch.sh("chmod +x '.venv of ours/bin/locust'");

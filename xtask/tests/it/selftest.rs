@@ -11,7 +11,7 @@ const SEEING: &str = r#"
 [ "$DEMO_SLOW_ENDPOINT $DEMO_SLOW_FACTOR" = "GET /claims/[id] 3" ] && export FAKE_P95_MS=900
 # Of requests that wait so long many more were not asked for.
 [ -n "$DEMO_FREEZE$DEMO_HANG_AFTER_S" ] && export FAKE_P99_MS=40000
-case "$*" in *leaving_users*) export FAKE_USERS=4.0 FAKE_LEFT='[{"user": "U", "reason": "self.stop()", "times": 10}]' ;; esac
+[ "$SELFTEST_USERS" = leaving ] && export FAKE_USERS=4.0 FAKE_LEFT='[{"user": "U", "reason": "self.stop()", "times": 10}]' 
 [ "$SELFTEST_SIGNAL" = KILL ] && export FAKE_LOCUST=kills-service
 [ "$SELFTEST_SIGNAL" = STOP ] && export FAKE_LOCUST=freezes-service
 "#;

@@ -571,9 +571,9 @@ fn limit_that_matches_no_endpoint_is_an_error() {
 }
 
 #[test]
-fn every_judged_metric_but_the_mean_has_a_default_limit() {
+fn every_judged_metric_but_the_mean_and_the_cpu_time_has_a_default_limit() {
     let unlimited: Vec<Metric> = JUDGED.into_iter().filter(|metric| !default_limits().contains_key(metric)).collect();
-    assert_eq!(unlimited, [Metric::AvgResponseTime]);
+    assert_eq!(unlimited, [Metric::AvgResponseTime, Metric::CpuPerRequest]);
 }
 
 #[test]

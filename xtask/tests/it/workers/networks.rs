@@ -109,7 +109,8 @@ fn workers_in_other_networks_give_a_baseline_a_fail_and_with_a_cut_link_no_verdi
     let scratch = scratch.toml("everywhere", "everywhere,takes:60");
     let output = scratch.finish(networks.start(&scratch, &format!("{load} --max-runs 2")));
     assert_eq!(output.code, 1, "{}{}", output.stdout, said(&scratch));
-    assert!(output.stdout.lines().last().unwrap().starts_with("FAIL: p95 rose "), "{}", output.stdout);
+    let verdict = output.stdout.lines().last().unwrap();
+    assert!(verdict.starts_with("FAIL") && verdict.contains(": p95 rose "), "{}", output.stdout);
 
     let gate = networks.start(&scratch, "--users 4 --spawn-rate 4 --run-time 10m --update-baseline");
     scratch.wait_until("the load", || workers_of(&scratch, "run-1").len() == 2);
