@@ -133,7 +133,7 @@ fn files_that_are_not_in_git_are_named_by_root() {
     let scratch =
         scratch.toml("exec local/none {port}", command).toml("ready_timeout", &format!("{named}ready_timeout"));
     scratch.sh("git commit -q -a -m named");
-    let note = "note: this tree's [service] is also used at local, whose own does not use {root}\n";
+    let note = "note: this tree's [service] is also used at local, whose own does not use PERF_ROOT\n";
     assert!(passes(&scratch, "--against local").contains(note));
     assert!(!passes(&scratch, "--against HEAD").contains("[service] is also used"));
     scratch.assert_clean();
