@@ -324,3 +324,24 @@ fn json_of_another_encoding_or_kind_is_named_with_its_remedy() {
         assert_last(&scratch.perf("run.json"), 2, remedy);
     }
 }
+
+#[test]
+fn names_with_ids_are_no_endpoints_that_could_not_be_judged() {
+    let scratch = bare("names-with-ids");
+    scratch.sh("rm perf_baseline.json");
+    let file = |first: u32, p95: u32| {
+        let items: String = (first..first + 40).map(|id| format!("GET,/item/{id},1,0,100,1,100,100,100\n")).collect();
+        format!(
+            "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n{items}\
+             GET,/list,410,0,100,15,100,{p95},400\n,Aggregated,450,0,100,15,100,{p95},400\n"
+        )
+    };
+    for (name, first, p95) in [("a", 0, 300), ("b", 100, 301), ("c", 200, 302)] {
+        scratch.write(&format!("{name}.csv"), &file(first, p95));
+    }
+    assert_eq!(scratch.perf("a.csv b.csv").code, 0);
+    let output = scratch.perf("c.csv --strict");
+    assert_last(&output, 0, "PASS");
+    assert!(!output.stdout.lines().last().unwrap().contains("could not be judged"), "{}", output.stdout);
+    assert!(output.stdout.contains("note: 80 names appear in one run each"), "{}", output.stdout);
+}

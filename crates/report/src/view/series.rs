@@ -272,7 +272,9 @@ pub(crate) fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
 pub(crate) fn unjudged_endpoints<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let can_fail = |row: &Row| comparison.strict || row.limit.is_some_and(|limit| limit.level == Level::Fail);
     let is_unjudged = |row: &&Row| {
+        // A rare endpoint may have no requests in these runs.
         can_fail(row)
+            && !row.is_missing()
             && matches!(
                 row.decision,
                 Some(Decision::InDoubt(Reason::FewSamples(_) | Reason::NoiseUnknown | Reason::ReachesBelowLimit))
