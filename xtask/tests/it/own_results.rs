@@ -330,7 +330,8 @@ fn names_with_ids_are_no_endpoints_that_could_not_be_judged() {
     let scratch = bare("names-with-ids");
     scratch.sh("rm perf_baseline.json");
     let file = |first: u32, p95: u32| {
-        let items: String = (first..first + 40).map(|id| format!("GET,/item/{id},1,0,100,1,100,100,100\n")).collect();
+        let row = |id| format!("GET,/item/{id},1,0,100,1,100,100,100\n");
+        let items: String = (first..first + 40).map(row).collect();
         format!(
             "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%\n{items}\
              GET,/list,410,0,100,15,100,{p95},400\n,Aggregated,450,0,100,15,100,{p95},400\n"
