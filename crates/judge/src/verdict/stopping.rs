@@ -28,7 +28,7 @@ const RUNS_TO_FAIL_ENDPOINT: usize = 3;
 /// The probability that the runs still allowed find an endpoint over its limit, below which a pass ends the measurement.
 /// A pass of all requests together is held to [`CHANCE`]; with that here, most comparisons of many endpoints would take
 /// all runs.
-const CHANCE_TO_FIND: f64 = 0.1;
+const CHANCE_TO_FIND: f64 = 0.2;
 
 /// The same for a p95 of few requests, which is over its limit by one or two of them in many endpoints that did not change.
 const CHANCE_TO_COUNT: f64 = 0.25;

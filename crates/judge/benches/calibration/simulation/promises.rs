@@ -104,7 +104,7 @@ fn of_requests(promises: &mut Promises, [structures, slow, unchanged, found]: &[
 
     let unchanged_slow: Vec<&str> = labels(slow).filter(|row| row.ends_with("no change")).collect();
     promises.hold("11", slow, &unchanged_slow, "FAIL", &Most(6.0));
-    promises.hold("11", slow, &unchanged_slow, "by an endpoint", &Most(1.0));
+    promises.hold("11", slow, &unchanged_slow, "by an endpoint", &Most(2.0));
     let at_p95 = |row: &&str| !row.starts_with("5%") && !row.starts_with("6%") && !row.starts_with("pauses");
     let allowed: Vec<&str> = labels(slow).filter(|row| row.ends_with("+10%")).filter(at_p95).collect();
     promises.hold("11", slow, &allowed, "FAIL", &Most(1.0));
@@ -114,7 +114,10 @@ fn of_requests(promises: &mut Promises, [structures, slow, unchanged, found]: &[
     promises.hold("11", slow, &slower, "rounds FAIL", &Least(96.0));
 
     let services: Vec<&str> = labels(unchanged).collect();
-    promises.hold("12", unchanged, &services, "by an endpoint", &Most(1.0));
+    // What the single run of a baseline was off by, nothing shows.
+    let (of_one, of_several): (Vec<&str>, Vec<&str>) = services.iter().partition(|row| row.ends_with("baseline of 1"));
+    promises.hold("12", unchanged, &of_several, "by an endpoint", &Most(1.0));
+    promises.hold("12", unchanged, &of_one, "by an endpoint", &Most(2.0));
     promises.hold("12", unchanged, &services, "MISSING", &Most(0.6));
     let of_ten: Vec<&str> = services.iter().copied().filter(|row| row.ends_with("baseline of 10")).collect();
     let many: Vec<&str> = of_ten.iter().copied().filter(|row| !row.contains("sigma 1")).collect();
@@ -195,7 +198,7 @@ fn of_endpoints(promises: &mut Promises, services: &[Service]) {
                 promises.most(&format!("2. {service}, no change, FAILs"), 1.0, share(seen.gate.other));
                 if seen.endpoints == 30 {
                     let runs = Mean { sum: seen.gate.runs, of: seen.comparisons, per_run: 1.0 };
-                    promises.runs(&format!("2. {service}, no change"), 1.0, 1.8, runs);
+                    promises.runs(&format!("2. {service}, no change"), 1.0, 2.1, runs);
                 }
                 let most_pct = if seen.endpoints == 100 { 10.0 } else { 5.0 };
                 promises.most(&format!("4. {service}, no change, any WARN"), most_pct, share(seen.warned));
