@@ -92,7 +92,9 @@ fn tables(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) 
     text.push('\n');
     if let Some(stored) = view.stored() {
         wrap(text, DIM, "by the stored numbers", &format!(": {}", stored.headline), screen);
-        table(text, &stored.judged, screen);
+        if verbosity == Verbosity::Verbose {
+            table(text, &stored.judged, screen);
+        }
         text.push('\n');
     }
 }

@@ -210,7 +210,7 @@ impl Field {
         let Rect { left, top, right, bottom } = self.area;
         for tick in &self.x.ticks {
             self.draw_vertical(canvas, tick.at, grid);
-            let below = Position { x: self.at(tick.at, self.y.from).x, y: bottom + 10.0 };
+            let below = Position { x: self.at(tick.at, self.y.from).x, y: bottom + 13.0 };
             canvas.text(below, TextAnchor::Middle, &tick.label);
         }
         for tick in &self.y.ticks {
@@ -220,7 +220,7 @@ impl Field {
         }
         if !self.x.title.is_empty() {
             canvas.text(
-                Position { x: f64::midpoint(left, right), y: bottom + 26.0 },
+                Position { x: f64::midpoint(left, right), y: bottom + 30.0 },
                 TextAnchor::Middle,
                 &self.x.title,
             );

@@ -29,7 +29,7 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// The digests of the style and of the script. The browser uses nothing but these two, to the byte. The test
 /// `the_page_fetches_nothing_and_stays_small` prints them after a change.
-const STYLE_DIGEST: &str = "sha256-nC53gnD7rHJ1lm4EzX1v1LbiDm8Axrdb/Z0munYUMqc=";
+const STYLE_DIGEST: &str = "sha256-yemAawFWldrmN1PDKg9QVyAXQy60PpoDJwlvx7XVW/c=";
 const SCRIPT_DIGEST: &str = "sha256-4ZqGwwBWewFgj+vsQpZKo+Nqt5GEZciSttoRdtc9lbE=";
 
 /// The meaning of a report's words, for a first reader.
@@ -196,8 +196,9 @@ fn hero(body: &mut String, view: &View) {
         format!("<span class=\"hidden\">; </span><span class=\"also\">{also}</span>")
     };
     let qualifier = headline.qualifier.as_ref().map_or_else(String::new, |qualifier| {
-        format!("<span class=\"qualifier\"> {}</span>", shortened(qualifier, SENTENCE))
+        format!(" <span class=\"qualifier\">{}:</span> ", shortened(qualifier, SENTENCE))
     });
+    let colon = if qualifier.is_empty() { "<span class=\"hidden\">: </span>" } else { "" };
     // On a small screen the other answers are a touch away.
     let at_where = if view.endpoints.is_empty() { "" } else { "<a href=\"#where\">Where?</a>" };
     let jump = format!(
@@ -205,7 +206,7 @@ fn hero(body: &mut String, view: &View) {
     );
     let _ = writeln!(
         body,
-        "<section class=\"hero {}\">\n<header><h1><strong>{}</strong>{qualifier}<span class=\"hidden\">: </span>{}{also}</h1><p>{}.</p>{jump}</header>\n<dl class=\"tiles\">",
+        "<section class=\"hero {}\">\n<header><h1><strong>{}</strong>{qualifier}{colon}{}{also}</h1><p>{}.</p>{jump}</header>\n<dl class=\"tiles\">",
         view.tone.class(),
         headline.word,
         shortened(&headline.found, SENTENCE),

@@ -96,7 +96,7 @@ impl Headline {
     /// Puts it behind the word, or behind the worst finding if that place is taken.
     fn qualify(&mut self, qualifier: Option<String>) {
         match qualifier {
-            Some(second) if self.qualifier.is_some() => self.also.insert(0, second),
+            Some(second) if self.qualifier.is_some() => self.also.insert(0, second.trim_matches(['(', ')']).to_owned()),
             Some(first) => self.qualifier = Some(first),
             None => {}
         }

@@ -92,7 +92,7 @@ impl<'a> SeriesView<'a> {
         let Some(limit) = self.row.limit else { return String::new() };
         let limit = limit_text(self.row.metric, limit);
         let usage = self.row.presence.candidate().and_then(|candidate| self.row.limit_usage(candidate));
-        match usage.filter(|usage| *usage > 0.0 && usage.is_finite()) {
+        match usage.filter(|usage| *usage >= 0.05 && usage.is_finite()) {
             Some(usage) if usage < 100.0 => format!("{usage:.1}× of {limit}"),
             Some(usage) => format!("{usage:.0}× of {limit}"),
             None => limit,

@@ -177,6 +177,8 @@ fn pages() -> Vec<(&'static str, String)> {
         ("first-baseline", Format::Html.render_unjudged(&Unjudged::BaselineSaved(saved))),
         ("no-verdict", Format::Html.render_unjudged(&no_verdict(refusal))),
         ("errors", failing().page()),
+        ("drift", case("a drift").report(|report| Format::Html.render(&View::of(report)))),
+        ("history", crate::history::page()),
         ("1-endpoint", measured(&names(1), 1.35).page()),
         ("5-endpoints", measured(&names(5), 1.35).page()),
         ("300-endpoints", measured(&names(300), 1.35).page()),

@@ -10,7 +10,7 @@ use report::view::words::Status;
 use report::{Background, Format, Report, View};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::cases::{case, cases};
+use crate::cases::{case, cases, confirmed};
 use crate::service::{Measured, failing, inconclusive, measured, names, of};
 
 const COLUMNS: usize = 80;
@@ -75,6 +75,12 @@ fn pass_has_14_lines_and_fail_has_24() {
             assert!(lines <= most, "{name}: {lines} lines");
         });
     }
+    // The entries to paste are above the table.
+    confirmed([&[300.0, 301.0, 299.0], &[420.0, 421.0, 419.0]], |report| {
+        let background = Background { accept_until: None, ..report.background.clone() };
+        let lines = lines(&View::of(&Report { background: &background, ..report.clone() }));
+        assert!(lines <= 24, "confirmed: {lines} lines");
+    });
 }
 
 #[test]
