@@ -13,10 +13,10 @@ use crate::page::svg::{Canvas, Color, Position, Rect, Stroke, TextAnchor};
 use crate::view::drift::author;
 use crate::view::words::{count, endpoint_or_all, tile_name, with_unit};
 
-const WIDTH: f64 = 360.0;
+const WIDTH: f64 = 320.0;
 const HEIGHT: f64 = 240.0;
 /// The field of the values, with room for the numbers left of it, the dates below it, and the number of a step above it.
-const AREA: Rect = Rect { left: 48.0, top: 20.0, right: 324.0, bottom: 198.0 };
+const AREA: Rect = Rect { left: 48.0, top: 20.0, right: 284.0, bottom: 198.0 };
 /// The number of dates below the chart.
 const DATES: usize = 3;
 /// The number of steps that the caption names.
