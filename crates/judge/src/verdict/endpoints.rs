@@ -111,10 +111,10 @@ impl<'a> Judge<'a> {
     }
 
     fn coverage(&self, measured: &[Series], runs: &[Run]) -> Coverage {
-        let requests = |endpoint: &str| -> u64 {
-            let stats = runs.iter().flat_map(Run::with_setup).filter(|(name, _)| **name == *endpoint);
-            stats.map(|(_, stats)| stats.requests).sum()
-        };
+        let mut requests: HashMap<&str, u64> = HashMap::new();
+        for (name, stats) in runs.iter().flat_map(Run::with_setup) {
+            *requests.entry(name).or_default() += stats.requests;
+        }
         let mut coverage = Coverage::default();
         let mut judged: u64 = 0;
         for series in measured.iter().filter(|series| series.metric == Metric::P95) {
@@ -130,7 +130,7 @@ impl<'a> Judge<'a> {
                 && (series.noise.is_some() || series.over_limit.is_some() || series.requests.is_some())
             {
                 coverage.judged += 1;
-                judged += requests(name);
+                judged += requests[name];
             }
         }
         let all: u64 = runs.iter().map(|run| run.total.requests).sum();

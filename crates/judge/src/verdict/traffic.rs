@@ -1,6 +1,6 @@
 //! What an endpoint answers, and how often it is asked: changes that no limit of time or errors sees.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::baseline::file::{Baseline, CONTENT_BYTES};
 use crate::model::limits::Rules;
@@ -93,10 +93,10 @@ pub(crate) fn traffic_changes<'a>(
 ) -> Vec<TrafficChange<'a>> {
     let pairs = pairs(baseline, runs);
     let level = ERROR / (2 * pairs.len().max(1) * rules.max_runs.max(1)) as f64;
-    let has_finding = |name: &str, metric: Option<Metric>| {
-        let is_it = |row: &&Row| row.endpoint == Some(name) && metric.is_none_or(|metric| row.metric == metric);
-        rows.iter().filter(is_it).any(Row::is_finding)
-    };
+    let findings = || rows.iter().filter(|row| row.is_finding());
+    let with_finding: HashSet<&str> = findings().filter_map(|row| row.endpoint).collect();
+    let with_errors: HashSet<&str> =
+        findings().filter(|row| row.metric == Metric::ErrorRate).filter_map(|row| row.endpoint).collect();
     let all = [
         baseline.total_runs(Metric::TotalRequests).to_vec(),
         runs.iter().map(|run| run.total.requests as f64).collect(),
@@ -105,11 +105,11 @@ pub(crate) fn traffic_changes<'a>(
     let mut changes = Vec::new();
     for (place, pair) in pairs.iter().enumerate() {
         // Failures are answered by other pages.
-        if !has_finding(pair.name, Some(Metric::ErrorRate)) {
+        if !with_errors.contains(pair.name) {
             changes.extend(size_change(pair, level));
         }
         // A service that takes longer is asked less.
-        if kept[place] && !has_finding(pair.name, None) {
+        if kept[place] && !with_finding.contains(pair.name) {
             changes.extend(share_change(pair, &all, level));
         }
     }
