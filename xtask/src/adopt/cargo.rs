@@ -46,10 +46,8 @@ const WORKSPACE: &str = "resolver = \"3\"
 debug = false
 ";
 
-/// The workspace of the adopted package.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Membership {
-    /// It belongs to the workspace at the root.
     Root,
     Separate,
 }
@@ -71,7 +69,6 @@ impl Membership {
     }
 }
 
-/// What `cargo xtask` runs in the other repository.
 pub(crate) enum Present {
     Nothing(Membership),
     /// The package that `adopt` made.
@@ -170,7 +167,6 @@ fn folder_of_package(top: &Path, shell: &Shell, package: &str) -> Option<String>
     })
 }
 
-/// The manifests of the repository, relative to its root.
 fn manifests(shell: &Shell) -> Vec<String> {
     let args = ["ls-files", "--cached", "--others", "--exclude-standard", "--", "Cargo.toml", "**/Cargo.toml"];
     let listed = git::read(shell, &args).ok().flatten().unwrap_or_default();

@@ -3,7 +3,6 @@
 use crate::adopt::found::PythonVersion;
 use crate::adopt::source::Package;
 
-/// What a job needs to know of the repository.
 pub struct CiJob<'a> {
     /// The folder of the service, such as `services/claims/`; empty at the root.
     pub inside: &'a str,
@@ -13,7 +12,6 @@ pub struct CiJob<'a> {
     pub python: Option<PythonVersion>,
 }
 
-/// How a job gets the gate.
 pub enum Install<'a> {
     /// Cargo builds it. The version is in these files.
     Cargo {

@@ -58,7 +58,6 @@ impl Package {
         Ok(Package::Wheel(inside.display().to_string()))
     }
 
-    /// The argument of pip in a folder of the repository, such as `services/claims/`.
     pub fn argument(&self, inside: &str) -> String {
         match self {
             Package::Index(requirement) => quoted(requirement),
@@ -67,7 +66,6 @@ impl Package {
         }
     }
 
-    /// Where pip finds it.
     pub fn place(&self) -> &'static str {
         match self {
             Package::Index(_) => "from the package index of pip's configuration",

@@ -24,7 +24,6 @@ use crate::sys::git;
 /// The value of `--against` that means the commit of the baseline.
 const BASELINE: &str = "baseline";
 
-/// Measures and judges this tree against `rev`.
 pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: Clock) -> Result<Outcome> {
     let commit = if rev == BASELINE {
         commit_of_baseline(project)?
@@ -100,9 +99,7 @@ pub fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
 /// Both sides, with a run of each in every round.
 pub struct Rounds {
     this: Measurement,
-    /// The runs of the other commit.
     baseline: Baseline,
-    /// The other side's last run over time.
     history: Option<History>,
     warnings: Vec<String>,
 }

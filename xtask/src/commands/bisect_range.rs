@@ -60,7 +60,6 @@ impl CommitRange {
         Ok(range)
     }
 
-    /// The number of commits after GOOD.
     pub fn len(&self) -> usize {
         self.hashes.len() - 1
     }

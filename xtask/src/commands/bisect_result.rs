@@ -14,7 +14,6 @@ use crate::commands::measurement::command_again;
 use crate::commands::outcome::Outcome;
 use crate::sys::ci;
 
-/// The commits that are listed at most.
 const LISTED: usize = 30;
 
 pub fn outcome(bisection: &Bisection, series: &FollowedSeries, ending: Ending) -> Result<Outcome> {

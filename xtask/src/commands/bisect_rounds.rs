@@ -29,13 +29,11 @@ const MAX_ROUNDS: usize = 20;
 /// The runs that may fail in a row before their commit is skipped: a busy machine spoils some.
 const ATTEMPTS: usize = 3;
 
-/// A bisection, with everything that it has measured.
 pub struct Bisection<'a> {
     pub flags: &'a BisectFlags,
     pub project: &'a Project<'a>,
     pub range: CommitRange,
     service: &'a ServiceConfig,
-    /// The folder of all checkouts.
     checkouts: PathBuf,
     runner: Runner<'a>,
     pub state: BisectState,
@@ -100,7 +98,6 @@ impl<'a> Bisection<'a> {
         }
     }
 
-    /// The rounds of two commits.
     fn rounds_of(&self, pair: Pair) -> impl Iterator<Item = &MeasuredRound> {
         let is_of = move |round: &&MeasuredRound| self.pair_of(round) == Some(pair);
         self.state.rounds.iter().filter(is_of)
@@ -157,7 +154,6 @@ impl<'a> Bisection<'a> {
         Ok(series)
     }
 
-    /// The search with all rounds so far.
     pub fn search(&self, series: &FollowedSeries) -> Result<CommitSearch> {
         let mut search = CommitSearch::new(self.range.parents.clone(), series.metric, self.max_rounds());
         for commit in self.state.skipped.keys().filter_map(|hash| self.range.place(hash)) {
@@ -251,7 +247,6 @@ impl<'a> Bisection<'a> {
         Ok(())
     }
 
-    /// Checks that the rounds of two commits can be compared.
     fn check_round(&self, pair: Pair) -> Result<()> {
         let follows_errors = self.series().is_ok_and(|series| series.metric == Metric::ErrorRate);
         let are_failures_expected = follows_errors || self.range.is_end(pair.commit);
@@ -264,7 +259,6 @@ impl<'a> Bisection<'a> {
         check().with_context(|| format!("at {}", self.range.shown(pair.commit)))
     }
 
-    /// Prints the change so far.
     fn print_round(&self, pair: Pair) -> Result<()> {
         let series = self.series()?;
         let (made, metric) = (self.rounds_of(pair).count(), series.metric);

@@ -28,7 +28,6 @@ impl MeasuredRound {
     }
 }
 
-/// Everything that was measured between two commits.
 pub struct BisectState {
     path: PathBuf,
     root: PathBuf,
@@ -104,7 +103,6 @@ impl BisectState {
         files::write_atomically(&self.path, &text)
     }
 
-    /// Removes the file of a bisection that has ended.
     pub fn remove(&self) {
         let _ = fs::remove_file(&self.path);
     }

@@ -29,7 +29,6 @@ use crate::run::results::MeasuredRun;
 use crate::run::runner::Runner;
 use crate::sys::process::Interrupted;
 
-/// How a FAIL can be measured again.
 pub enum Remeasure<'a, 'b> {
     /// By this command.
     Now(&'a mut Runner<'b>),
@@ -42,7 +41,6 @@ pub enum Remeasure<'a, 'b> {
 }
 
 impl Remeasure<'_, '_> {
-    /// The clock of a command that measures.
     pub fn clock(&self) -> Option<&Clock> {
         match self {
             Remeasure::Now(runner) => Some(&runner.clock),
@@ -51,7 +49,6 @@ impl Remeasure<'_, '_> {
     }
 }
 
-/// Whether a FAIL of this command is to be confirmed.
 pub fn is_asked_for(project: &Project, remeasure: &Remeasure) -> bool {
     project.flags.confirm
         || project.config.baseline.confirm

@@ -36,7 +36,6 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    /// Prints the report, and writes the report files.
     pub fn deliver(&self, project: &Project, report: &Report) -> Result<Outcome> {
         process::check_interrupted()?;
         if let Some(Confirmation::Impossible(why)) = report.confirmation {
@@ -113,7 +112,6 @@ fn summarize(markdown: &str) {
     }
 }
 
-/// The page of this run of GitHub Actions.
 pub fn run_url() -> Option<String> {
     if !ci::is_github() {
         return None;

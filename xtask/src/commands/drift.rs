@@ -17,7 +17,6 @@ use crate::config::drift::DriftConfig;
 use crate::config::project::{Project, today};
 use crate::sys::{ci, file_versions};
 
-/// The check of `[drift]`.
 pub struct DriftCheck {
     rules: Rules,
     anchor: Option<AnchorVersion>,
@@ -25,7 +24,6 @@ pub struct DriftCheck {
     notes: Vec<String>,
 }
 
-/// The earlier baseline that the drift is measured from.
 struct AnchorVersion {
     version: Version,
     name: Option<String>,

@@ -23,7 +23,6 @@ use crate::config::perf_toml::Config;
 use crate::sys::screen::screen;
 use crate::sys::{ci, file_versions, files, process};
 
-/// Shows the accepted baselines of the current branch.
 pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     process::catch_signals()?;
     let shell = Shell::new()?;

@@ -31,7 +31,6 @@ use crate::run::locust::for_each_failure;
 use crate::run::results::{self, MeasuredRun, RunFile};
 use crate::sys::{ci, git};
 
-/// The runs of one side.
 pub struct Measurement {
     pub runs: Vec<Run>,
     /// The runs as they were counted before version 1.4 of the baseline, if that makes a difference.
@@ -45,7 +44,6 @@ pub struct Measurement {
     pub warnings: Vec<String>,
     /// Whether the gate made any of these runs.
     pub is_ours: bool,
-    /// Locust's lists of failures.
     failures_files: Vec<PathBuf>,
     /// The users that left before the load was stopped.
     users_left: Vec<UsersLeft>,
@@ -278,7 +276,6 @@ fn noise_of_baseline(runs: &[Run]) -> Option<String> {
     noise_advice(detectable)
 }
 
-/// The mean, to a thousandth.
 fn mean(values: &[f64]) -> Option<f64> {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     (!values.is_empty()).then(|| (mean * 1000.0).round() / 1000.0)
@@ -363,7 +360,6 @@ pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Cloc
     details.iter().map(|detail| printable(detail)).collect()
 }
 
-/// The facts of a report beside the comparison.
 pub fn background(
     project: &Project,
     comparison: &Comparison,

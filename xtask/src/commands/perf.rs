@@ -35,7 +35,6 @@ use crate::run::runner::Runner;
 use crate::sys::session::SessionFile;
 use crate::sys::{ci, files, git, process};
 
-/// Runs the gate. If it cannot judge, the report files have the reason.
 pub fn perf(flags: &PerfFlags) -> Outcome {
     let clock = Clock::start();
     let paths = Paths::resolve(flags.config.as_deref());
@@ -188,7 +187,6 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
 
 const NOTHING_CHANGED: &str = "no metric changed beyond noise";
 
-/// Makes the runs of a new baseline.
 fn measure_baseline<'a>(project: &'a Project, runs: usize, clock: Clock) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
     let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only), runs, clock)?;
     let mut measured = Vec::new();
@@ -272,7 +270,6 @@ fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Me
     saved
 }
 
-/// Writes the baseline, and prints warnings about it.
 fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Result<()> {
     if baseline.provenance.commit == "unknown" {
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");

@@ -22,7 +22,6 @@ pub struct AcceptedTable {
     reason: Spanned<String>,
 }
 
-/// An exception, whatever day it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AcceptedConfig {
     /// `None` for all requests together.
@@ -30,7 +29,6 @@ pub struct AcceptedConfig {
     metric: Metric,
     /// The limit until the exception expires.
     up_to: Limit,
-    /// The last day.
     until: Day,
     reason: String,
 }

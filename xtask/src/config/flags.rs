@@ -109,7 +109,6 @@ EXIT CODES
   130  interrupted (143: terminated); no processes left behind, no partial files
 ";
 
-/// The commands that [`HELP`] describes.
 pub const COMMANDS: [&str; 3] = ["perf", "bisect", "history"];
 
 /// The parts of a help text that are about one command, or about all.
@@ -157,7 +156,6 @@ pub enum Command {
 pub struct BisectFlags {
     pub good: String,
     pub bad: String,
-    /// Whether the commits of merged branches are tried too.
     pub all: bool,
     pub endpoint: Option<String>,
     pub metric: Option<Metric>,
@@ -177,7 +175,6 @@ pub struct HistoryFlags {
 
 #[derive(Debug, Default, PartialEq)]
 pub struct PerfFlags {
-    /// Result files, or folders of runs, to judge instead of measuring.
     pub results: Vec<PathBuf>,
     pub update_baseline: bool,
     pub if_changed: bool,
@@ -193,7 +190,6 @@ pub struct PerfFlags {
     pub verbose: bool,
     pub quiet: bool,
     pub load: LoadFlags,
-    /// The arguments after `--`.
     pub locust_args: Vec<String>,
 }
 
@@ -208,7 +204,6 @@ impl PerfFlags {
 #[derive(Debug, Default, PartialEq)]
 pub struct LoadFlags {
     pub users: Option<u32>,
-    /// Users per second.
     pub spawn_rate: Option<f64>,
     pub run_time_s: Option<u64>,
     pub host: Option<String>,
@@ -219,7 +214,6 @@ pub struct LoadFlags {
     pub max_runs: Option<u32>,
 }
 
-/// Parses the arguments after the program's name.
 pub fn parse(args: Vec<OsString>) -> Result<Command> {
     let (mut args, locust_args) = split(args)?;
     if args.contains(["-h", "--help"]) {
@@ -324,7 +318,6 @@ fn results(args: Arguments) -> Result<Vec<PathBuf>> {
     leftovers(args, "perf", HELP, LOCUST_FLAGS)
 }
 
-/// Takes the flags of every load.
 fn load(args: &mut Arguments) -> Result<LoadFlags> {
     Ok(LoadFlags {
         users: value(args, "--users", positive)?,
@@ -482,7 +475,6 @@ fn positive(text: &str) -> Result<u32> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| anyhow!("expected a whole number, 1 or more"))
 }
 
-/// Parses users per second.
 pub(crate) fn parse_spawn_rate(text: &str) -> Result<f64> {
     text.parse()
         .ok()

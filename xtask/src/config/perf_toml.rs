@@ -24,7 +24,6 @@ use crate::config::lines::{line_of, line_of_table};
 use crate::config::paths::BASELINE;
 use crate::sys::files;
 
-/// The content of `perf.toml`.
 #[derive(Debug)]
 pub struct Config {
     /// `None` if the service runs already.
@@ -43,7 +42,6 @@ pub struct Config {
     pub endpoint_limits: Vec<EndpointLimits>,
 }
 
-/// `perf.toml` as it is written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ConfigTables {
@@ -60,7 +58,6 @@ struct ConfigTables {
 
 type LimitTable = BTreeMap<Spanned<String>, Spanned<String>>;
 
-/// An entry of `[limits]`.
 #[derive(Debug)]
 enum LimitEntry {
     /// The limit of the metric that the key names.
@@ -69,7 +66,6 @@ enum LimitEntry {
     Endpoint(LimitTable),
 }
 
-/// `[service]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceConfig {
@@ -161,7 +157,6 @@ impl Default for LoadConfig {
     }
 }
 
-/// `[runs]`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunsConfig {
@@ -180,7 +175,6 @@ impl Default for RunsConfig {
     }
 }
 
-/// `[against]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgainstConfig {
@@ -188,7 +182,6 @@ pub struct AgainstConfig {
     pub folder: Option<String>,
 }
 
-/// `[baseline]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BaselineConfig {
@@ -219,7 +212,6 @@ impl BaselineConfig {
     }
 }
 
-/// `[locust]`.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LocustConfig {

@@ -38,7 +38,6 @@ pub(crate) struct Project<'a> {
     pub flags: &'a PerfFlags,
     pub paths: &'a Paths,
     pub baseline: PathBuf,
-    /// Runs commands in the root.
     pub shell: Shell,
     pub config: Config,
     /// The rules that the runs of this command are judged by.
@@ -129,7 +128,6 @@ impl<'a> Project<'a> {
         Some(format!("git has a {shown}, which this tree lacks: to compare with it, run `git restore {sparse}{shown}`"))
     }
 
-    /// The files that this command reads.
     pub fn inputs(&self) -> Vec<PathBuf> {
         let mut inputs = self.paths.inputs(self.flags);
         inputs.push(self.baseline.clone());
@@ -250,7 +248,6 @@ impl<'a> Project<'a> {
     }
 }
 
-/// The time as RFC 3339 writes it, in UTC.
 fn now() -> String {
     timestamp(SystemTime::now())
 }
@@ -261,7 +258,6 @@ pub(crate) fn days_from_today(days: u64) -> Day {
     Day::of_timestamp(&timestamp(then)).expect("a time begins with its day")
 }
 
-/// The day in UTC.
 pub(crate) fn today() -> Day {
     days_from_today(0)
 }

@@ -17,7 +17,6 @@ use crate::config::perf_toml::{Config, LoadConfig, RunsConfig};
 pub struct RunRange {
     pub min: usize,
     pub max: usize,
-    /// The number of runs of a new baseline.
     pub baseline: usize,
 }
 
@@ -47,7 +46,6 @@ impl RunRange {
     }
 }
 
-/// The effective load and its target.
 #[derive(Debug)]
 pub struct Settings {
     pub load: Load,
@@ -58,7 +56,6 @@ pub struct Settings {
     /// The running service to load. If the service is started here: what Locust gets as its host instead of the origin of
     /// the ready URL.
     pub(crate) host: Option<String>,
-    /// Whether `[service]` is started.
     pub(crate) starts_service: bool,
     /// The address where Locust's master listens, if Locust does not choose it itself.
     pub(crate) bind_host: Option<String>,
@@ -126,7 +123,6 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
     })
 }
 
-/// The locustfiles as they are named, separated by commas.
 pub(crate) fn locustfile(flags: &LoadFlags, own: &LoadConfig, locust: &LocustConf) -> Result<String> {
     let by_flag = flags.locustfile.as_ref().map(|file| file.to_string_lossy().into_owned());
     let by_locust = || locust.get("locustfile", |text| Ok(text.to_owned()));

@@ -41,7 +41,6 @@ impl Side<'_> {
         }
     }
 
-    /// The side in an error.
     pub fn shown(self) -> String {
         match self {
             Side::Only | Side::This => "this tree".to_owned(),

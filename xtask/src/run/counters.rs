@@ -30,7 +30,6 @@ const OPENED: &str = "perf_window_opened";
 
 pub type Counts = BTreeMap<String, f64>;
 
-/// The counters of one run.
 pub enum Counters {
     /// There is no such setting, or the service was not started here.
     NotAsked,
@@ -88,7 +87,6 @@ impl Counters {
         Ok(())
     }
 
-    /// Reads them once the load is over.
     pub fn end(&mut self) -> Result<()> {
         if let Counters::Read(Readings { source, last, .. }) = self {
             *last = Some(source.read().context("[service] counters")?);
@@ -142,7 +140,6 @@ impl Source {
     }
 }
 
-/// Reads the answer to one GET: status 200 and a body within the bound.
 fn fetch(url: &str) -> Result<Vec<u8>> {
     let url = parse_url(url)?;
     let deadline = Instant::now() + TIMEOUT;

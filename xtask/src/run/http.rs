@@ -72,7 +72,6 @@ impl Url<'_> {
         Err(last)
     }
 
-    /// Whether the port accepts connections.
     pub fn answers_tcp(&self) -> bool {
         self.connects().is_ok()
     }
@@ -110,7 +109,6 @@ impl Url<'_> {
         status(self.ask(deadline)?, deadline)
     }
 
-    /// Sends one GET.
     pub(super) fn ask(&self, deadline: Instant) -> io::Result<TcpStream> {
         let mut stream = self.connect(deadline)?;
         let slash = if self.path.starts_with('/') { "" } else { "/" };

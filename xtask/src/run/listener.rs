@@ -29,10 +29,8 @@ pub struct ListenerFile {
     /// When the measured window was opened, in seconds since 1970.
     #[serde(default)]
     opened_time: Option<f64>,
-    /// The length of the measured window.
     #[serde(default)]
     window_s: Option<f64>,
-    /// The number of measured requests.
     #[serde(default)]
     requests: Option<u64>,
     /// The mean number of active users over the measured window.
@@ -67,7 +65,6 @@ struct UsersOfClass {
     mean: f64,
 }
 
-/// The calls of a task of one class.
 #[derive(Debug, Deserialize)]
 struct TaskOfClass {
     class: String,
@@ -127,7 +124,6 @@ impl Window {
     }
 }
 
-/// Why a load ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {

@@ -45,7 +45,6 @@ const JSON_FILE: LocustVersion = LocustVersion(2, 37, 10);
 /// Workers get all locustfiles, and so our listener, from their master.
 const LOCUSTFILES_TRAVEL: LocustVersion = LocustVersion(2, 31, 0);
 
-/// Major, minor, patch.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct LocustVersion(pub u32, pub u32, pub u32);
 
@@ -59,7 +58,6 @@ impl LocustVersion {
 }
 
 pub enum Program {
-    /// The Python of the environment under `target/perf`.
     Managed(PathBuf),
     /// `[locust] command`.
     Own(String),
@@ -486,7 +484,6 @@ fn most_frequent_failure(job: &Job) -> Option<String> {
     Some(printable(&format!("most frequent failure ({times}x): {endpoint}: {error}")))
 }
 
-/// Checks the requests that the statistics lack.
 fn left_out(job: &Job, listener: &ListenerFile) -> Result<Vec<String>> {
     // A file that cannot be read is an error of its own.
     let statistics = files::read(&job.path(FINAL_CSV)).and_then(|bytes| locust_csv::parse(&bytes)).unwrap_or_default();

@@ -20,7 +20,6 @@ use crate::sys::{ci, printer};
 
 const BAR_WIDTH: usize = 10;
 
-/// The loads of a command.
 pub struct LoadCounter {
     begun: usize,
     first_began: Instant,
@@ -85,7 +84,6 @@ pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, work
     }
 }
 
-/// The display of one load.
 pub struct LoadView<'a> {
     project: &'a Project<'a>,
     job: &'a Job<'a>,

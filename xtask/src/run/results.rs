@@ -117,7 +117,6 @@ pub struct MeasuredRun {
     pub history: Result<History, String>,
 }
 
-/// Reads RESULTS of the command line.
 pub fn read_results(project: &Project) -> Result<Vec<MeasuredRun>> {
     let mut measured = Vec::new();
     for path in &project.flags.results {
@@ -214,7 +213,6 @@ pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests>
     failures
 }
 
-/// Reads a result, or the results of all runs in a folder.
 fn read_all(path: &Path) -> Result<Vec<MeasuredRun>> {
     files::result_files(path)?.iter().map(|file| read(file)).collect()
 }

@@ -115,12 +115,10 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// `None` if the service runs already.
     pub fn service(&self) -> Option<&'a ServiceConfig> {
         self.project.service(&self.settings)
     }
 
-    /// What all runs have in common.
     pub fn provenance(&self) -> &Provenance {
         &self.provenance
     }
@@ -350,7 +348,6 @@ fn finish_build(build: Option<Build>) -> Result<()> {
     build.map_or(Ok(()), Build::finish)
 }
 
-/// Where Locust's master listens.
 struct MasterSocket<'a> {
     /// `None` for Locust's own choice.
     bind_host: Option<&'a str>,

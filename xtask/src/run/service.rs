@@ -19,7 +19,6 @@ use crate::sys::{machine, proc};
 /// The time for a service to answer once after the load.
 const ANSWERS_AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The service that a run loads.
 pub enum Target {
     /// It was started for this run. Dropping it ends it.
     Started(StartedService),
@@ -54,7 +53,6 @@ pub struct Build {
 }
 
 impl Build {
-    /// Starts the build, if there is one. `root` is the user's own checkout.
     pub fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<Option<Build>> {
         // Before anything is spent.
         for text in [Some(&config.command), config.prepare.as_ref()].into_iter().flatten() {
@@ -87,7 +85,6 @@ impl Target {
         })
     }
 
-    /// The host for Locust.
     pub fn host(&self, settings: &Settings) -> String {
         match (self, &settings.host) {
             (Target::Started(service), Some(host)) => host.replace("{port}", &service.port.to_string()),
@@ -118,7 +115,6 @@ impl Target {
         self.started().map(|service| service.port)
     }
 
-    /// Checks that a service that was started here has not exited.
     pub fn check_alive(&mut self, when: &str) -> Result<()> {
         match self {
             Target::Started(service) => service.check_alive(when),

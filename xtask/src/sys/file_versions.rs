@@ -157,7 +157,6 @@ fn parse_batch(mut answer: &[u8], objects: usize) -> Result<Vec<Option<Vec<u8>>>
     Ok(contents)
 }
 
-/// Whether the history of this clone is incomplete.
 pub fn is_shallow(shell: &Shell) -> Result<bool> {
     Ok(git::read(shell, &["rev-parse", "--is-shallow-repository"])?.as_deref() == Some("true"))
 }

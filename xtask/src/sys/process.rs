@@ -207,7 +207,6 @@ impl Group {
         Ok(Group { what, child, pid, log: None, status: None, grace, id, _registered: registered, _guard: guard })
     }
 
-    /// The process id of the leader.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -574,7 +573,6 @@ pub fn answer_bytes(
     }
 }
 
-/// `exit code 3`, or `killed by signal 9`.
 pub fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {

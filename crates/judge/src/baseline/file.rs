@@ -21,7 +21,6 @@ use crate::stats::histogram::Histogram;
 /// A reader refuses another major version, and keeps the keys of a newer minor one.
 const VERSION: &str = "1.4";
 
-/// The value of each run, by metric name, in the unit of [`Metric::unit`].
 pub type RunsByMetric = BTreeMap<String, Vec<f64>>;
 
 /// The calls of a task in each run. A run in which it was not called has 0.
@@ -31,7 +30,6 @@ pub struct TaskRuns {
     pub failures: Vec<u64>,
 }
 
-/// The lateness of Locust's event loops in each run, in ms.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LatenessRuns {
     pub p50_ms: Vec<f64>,
@@ -70,9 +68,7 @@ pub struct Baseline {
     version: String,
     #[serde(flatten)]
     pub provenance: Provenance,
-    /// The estimates over the runs of all requests together.
     pub metrics: BTreeMap<String, f64>,
-    /// The runs behind `metrics`.
     #[serde(default, skip_serializing_if = "RunsByMetric::is_empty")]
     pub aggregated: RunsByMetric,
     /// The time in ms between two requests of one user: users / requests per second. Both sides of a comparison
@@ -89,13 +85,10 @@ pub struct Baseline {
     /// The runs of each endpoint that `on_start` asks. Empty in files before version 1.4, which mixed them with the others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub setup: BTreeMap<String, RunsByMetric>,
-    /// The mean number of running users in each run, by class.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub users_by_class: BTreeMap<String, Vec<f64>>,
-    /// The calls and failures in each run, by the name of the task.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tasks: BTreeMap<String, TaskRuns>,
-    /// The lateness of Locust's event loops in each run; empty if a run has none.
     #[serde(default, skip_serializing_if = "LatenessRuns::is_empty")]
     pub lateness: LatenessRuns,
     #[serde(default)]
@@ -165,7 +158,6 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// Reads every version 1.
     pub fn parse(text: &str) -> Result<Baseline> {
         // An unknown version is reported before any other fault.
         #[derive(Deserialize)]
@@ -374,7 +366,6 @@ fn refuse_conflict_markers(text: &str) -> Result<()> {
 pub(crate) const POOLED: &str = "pooled";
 const ABOVE_P95: &str = "above_p95";
 
-/// The mean size of the answers in bytes, in each run.
 pub const CONTENT_BYTES: &str = "content_bytes";
 
 /// The requests of all runs of a series together.
@@ -383,9 +374,7 @@ pub struct Pooled {
     pub p90_ms: f64,
     pub p95_ms: f64,
     pub p98_ms: f64,
-    /// Of each run, the requests that took longer than the p95.
     pub above_p95: Vec<f64>,
-    /// Of each run, all requests.
     pub requests: Vec<f64>,
 }
 
@@ -428,7 +417,6 @@ fn halves(runs: &[Run]) -> RunsByMetric {
     [0, 1].map(|half| (HALVES[half].to_owned(), of(half))).into()
 }
 
-/// None unless every run has its CPU time.
 fn cpu_per_request(runs: &[Run]) -> RunsByMetric {
     let values = runs.iter().map(|run| run.cpu.as_ref().map(|cpu| rounded(cpu.ms_per_request)));
     let values: Option<Vec<f64>> = values.collect();
@@ -485,7 +473,6 @@ fn users_by_class(runs: &[Run]) -> BTreeMap<String, Vec<f64>> {
     classes.into_iter().map(|class| (class.clone(), users(class))).collect()
 }
 
-/// The calls of each task in each run; none unless every run counted them.
 fn tasks(runs: &[Run]) -> BTreeMap<String, TaskRuns> {
     let mut tasks: BTreeMap<String, TaskRuns> = BTreeMap::new();
     if runs.iter().any(|run| run.tasks.is_empty()) {
@@ -532,7 +519,6 @@ fn expected_interval_ms(runs: &[&Stats], provenance: &Provenance) -> Option<f64>
     (interval_ms.is_finite() && interval_ms > 0.0).then(|| rounded(interval_ms))
 }
 
-/// `None` unless every run has a histogram.
 pub(crate) fn p95_corrected(runs: &[Run], expected_interval_ms: f64) -> Option<Vec<f64>> {
     runs.iter().map(|run| run.p95_corrected_ms(expected_interval_ms)).collect()
 }

@@ -22,12 +22,10 @@ pub struct Limit {
     pub level: Level,
 }
 
-/// The effect of a value over its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     Fail,
     Warn,
-    /// The metric is shown but not judged.
     Off,
 }
 
@@ -130,7 +128,6 @@ impl Limit {
         Ok(limit)
     }
 
-    /// The worst value that passes the limit, in the metric's own unit.
     pub fn allowed(&self, metric: Metric, baseline: Option<f64>) -> Option<f64> {
         let [better_of, worse_of] =
             if metric == Metric::RequestsPerSec { [f64::max, f64::min] } else { [f64::min, f64::max] };
@@ -182,7 +179,6 @@ pub struct Accepted {
     pub metric: Metric,
     /// Its level has no effect: the level of the series' own limit holds.
     pub up_to: Limit,
-    /// The last day on which it holds.
     pub until: Day,
     /// From today to `until`; negative once that is over.
     pub days_left: i64,
@@ -211,11 +207,8 @@ pub enum Inconclusive {
 
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The limits of all requests together, and of endpoints without limits of their own.
     pub limits: Limits,
-    /// Sorted by [`EndpointLimits::precedence`].
     pub endpoint_limits: Vec<EndpointLimits>,
-    /// The exceptions, expired ones too.
     pub accepted: Vec<Accepted>,
     /// Makes every WARN a FAIL.
     pub strict: bool,

@@ -2,7 +2,6 @@
 
 use distrs::StudentsT;
 
-/// How two samples are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// By their ratio, on logarithms: latencies and throughput. A change is in percent.
@@ -42,7 +41,6 @@ pub fn estimate(scale: Scale, values: &[f64]) -> f64 {
     }
 }
 
-/// Both ends are included.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
     pub low: f64,
@@ -50,7 +48,6 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The interval between two ends in any order.
     pub fn between(a: f64, b: f64) -> Interval {
         Interval { low: a.min(b), high: a.max(b) }
     }
@@ -60,12 +57,9 @@ impl Interval {
     }
 }
 
-/// The direction in which a value gets worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worse {
-    /// Latencies and error rates.
     Higher,
-    /// Throughput.
     Lower,
 }
 
@@ -335,7 +329,6 @@ fn robust_mean(logarithms: &[f64]) -> f64 {
     mean(&logarithms.iter().map(|value| value.clamp(center - fence, center + fence)).collect::<Vec<_>>())
 }
 
-/// Of a sample that is not empty.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);

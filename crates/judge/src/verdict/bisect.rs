@@ -39,7 +39,6 @@ pub struct Pair {
     pub commit: usize,
 }
 
-/// What to do next.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Make another round of these two. `remaining` is the number of commits that may have brought the step.
@@ -50,7 +49,6 @@ pub enum Action {
     End(Ending),
 }
 
-/// The result of a search.
 #[derive(Clone, Debug)]
 pub enum Ending {
     /// BAD is not so much slower than GOOD that commits between them can be told apart.
@@ -68,7 +66,6 @@ pub enum Ending {
     NoStep { pair: Pair, step: Difference, commits: Vec<usize> },
 }
 
-/// The rounds of two commits: the values of one metric.
 #[derive(Clone, Debug, Default)]
 struct PairedValues {
     reference: Vec<f64>,
@@ -89,7 +86,6 @@ pub struct CommitSearch {
 }
 
 impl CommitSearch {
-    /// A history of at least two commits.
     pub fn new(parents: Vec<Vec<usize>>, metric: Metric, max_rounds: usize) -> CommitSearch {
         CommitSearch {
             parents,
@@ -100,19 +96,16 @@ impl CommitSearch {
         }
     }
 
-    /// Adds a round. The values of a metric that is compared by ratios are over 0.
     pub fn add_round(&mut self, pair: Pair, reference: f64, commit: f64) {
         let values = self.rounds.entry(pair).or_default();
         values.reference.push(reference);
         values.commit.push(commit);
     }
 
-    /// Excludes a commit that cannot be measured.
     pub fn skip(&mut self, commit: usize) {
         self.skipped.insert(commit);
     }
 
-    /// GOOD and BAD.
     pub fn ends(&self) -> Pair {
         Pair { reference: 0, commit: self.parents.len() - 1 }
     }
@@ -188,7 +181,6 @@ impl CommitSearch {
         worsening > 0.0 && worsening >= least_gap(gap)
     }
 
-    /// The change that would be seen after all rounds.
     fn visible_gap(&self, gap: &Difference) -> f64 {
         let last = gap.after(self.max_rounds, gap.change());
         gap.in_units(self.worsening(least_gap(&last)))

@@ -142,7 +142,6 @@ pub struct FewSamples {
     pub samples: usize,
 }
 
-/// Statistical evidence for a change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evidence {
     /// `None` if the noise is unknown.
@@ -171,7 +170,6 @@ pub struct Row<'a> {
     pub metric: Metric,
     /// `None` if the metric is shown but not judged.
     pub limit: Option<&'a Limit>,
-    /// The exception that holds today.
     pub accepted: Option<&'a Accepted>,
     pub presence: Presence,
     pub evidence: Evidence,
@@ -235,7 +233,6 @@ impl Row<'_> {
     }
 }
 
-/// By how much a value exceeds its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Excess {
     None,
@@ -305,7 +302,6 @@ pub(crate) struct SingleRuns {
     pub candidate: Interval,
 }
 
-/// A series with everything that the decision on it rests on.
 #[derive(Clone, Copy)]
 pub(crate) struct Case<'s, 'a> {
     pub series: &'s Series<'a>,
@@ -332,7 +328,6 @@ pub(crate) struct Judge<'a> {
     /// Of the candidate.
     pub runs: usize,
     pub baseline_runs: usize,
-    /// The runs or rounds allowed.
     pub max_runs: usize,
 }
 

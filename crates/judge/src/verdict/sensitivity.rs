@@ -28,7 +28,6 @@ pub(crate) fn resolution(baseline: &Baseline, runs: &[Run]) -> Resolution {
 /// The spread of runs, in percent, from which on more rounds are allowed.
 const NOISY_SPREAD_PCT: f64 = 10.0;
 
-/// The runs or rounds allowed.
 pub(crate) fn max_runs(baseline: &Baseline, runs: &[Run], rules: &Rules) -> usize {
     let p95_ms: Vec<f64> = runs.iter().map(|run| run.total.value(Metric::P95)).collect();
     let difference = Difference::paired(Metric::P95.scale(), baseline.total_runs(Metric::P95), &p95_ms);

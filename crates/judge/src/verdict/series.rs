@@ -47,7 +47,6 @@ pub(crate) struct Values<'s> {
     pub baseline: &'s [f64],
     pub baseline_requests: &'s [f64],
     pub candidate: &'s [f64],
-    /// Of the candidate.
     pub runs: &'s [&'s Stats],
 }
 
@@ -112,7 +111,6 @@ pub(crate) fn values(metric: Metric, runs: &[&Stats]) -> Vec<f64> {
     runs.iter().map(|stats| stats.value(metric)).collect()
 }
 
-/// The series of all requests together.
 impl<'a> Judge<'a> {
     pub fn measured_total(&self, baseline: &Baseline, runs: &[Run]) -> Vec<Series<'a>> {
         let stats: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();

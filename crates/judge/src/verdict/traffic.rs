@@ -22,7 +22,6 @@ const LEAST_BYTES: f64 = 16.0;
 /// From this part on, an endpoint has kept its share of the load, or its requests.
 const KEPT: f64 = 0.75;
 
-/// A change of an endpoint that is a warning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrafficChange<'a> {
     pub endpoint: &'a str,
@@ -69,7 +68,6 @@ fn thousands(number: f64) -> String {
     shown
 }
 
-/// An endpoint on both sides.
 struct Pair<'a> {
     name: &'a str,
     sizes: Option<[Vec<f64>; 2]>,

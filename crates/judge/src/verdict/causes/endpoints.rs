@@ -71,7 +71,6 @@ pub(super) fn of_both<'a>(sides: &'a Sides) -> Vec<Endpoint<'a>> {
     endpoints
 }
 
-/// An endpoint that became slower.
 pub(super) struct Slower<'a> {
     pub(super) name: &'a str,
     /// Of the slowdown, from 0 to 1.
@@ -85,7 +84,6 @@ pub(super) struct Slower<'a> {
     is_only: bool,
 }
 
-/// The endpoints that bring the slowdown, the largest share first.
 pub(super) fn slower<'a>(sides: &Sides, endpoints: &[Endpoint<'a>]) -> Vec<Slower<'a>> {
     let mut brought = Vec::new();
     for endpoint in endpoints {
@@ -174,7 +172,6 @@ impl Slower<'_> {
     }
 }
 
-/// The endpoint whose answers grew and that brings most of the slowdown.
 pub(super) fn answer_bytes(
     sides: &Sides,
     slowdown: &Slowdown,

@@ -39,13 +39,11 @@ const LATENCIES: [Metric; 5] = [Metric::P50, Metric::P95, Metric::P95Corrected, 
 /// The number of causes that a report can use.
 const MOST: usize = 8;
 
-/// Something that changed with the response times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cause {
     pub kind: Kind,
     /// The endpoint that it is about; `None` for all requests together.
     pub endpoint: Option<String>,
-    /// In the unit of [`Kind::unit`].
     pub baseline: f64,
     pub candidate: f64,
     /// How the change is measured: in percent of the baseline, or in the unit.
@@ -64,9 +62,7 @@ pub enum Kind {
     AnswerBytes {
         others: usize,
     },
-    /// Connections opened for each request.
     Connections,
-    /// The error rate in percent.
     Failures,
     /// How much slower the second half of a run was than the first, in percent. `from_s` is the moment from which on it
     /// was, in seconds of the window, if there is one.
@@ -108,7 +104,6 @@ pub enum Shape {
 }
 
 impl Kind {
-    /// The word that programs read.
     pub fn name(&self) -> &'static str {
         match self {
             Kind::Counter(_) => "counter",
@@ -168,7 +163,6 @@ impl Tested {
     }
 }
 
-/// Both sides of a comparison, with all that was measured of them.
 struct Sides<'a> {
     baseline: &'a Baseline,
     runs: &'a [Run],
@@ -178,7 +172,6 @@ struct Sides<'a> {
 }
 
 impl Sides<'_> {
-    /// Compares two lists, if they have a value for each run.
     fn contrast(&self, before: &[f64], now: &[f64]) -> Option<Contrast> {
         let runs = Runs { baseline: self.baseline.total_runs(Metric::P95).len(), candidate: self.runs.len() };
         runs.contrast(before, now, self.paired)
@@ -189,7 +182,6 @@ impl Sides<'_> {
     }
 }
 
-/// How much slower all requests together became.
 #[derive(Clone, Copy, Debug)]
 struct Slowdown {
     mean: Contrast,

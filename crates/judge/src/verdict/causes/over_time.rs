@@ -92,7 +92,6 @@ impl Level {
     }
 }
 
-/// The share of the variance that a straight line explains.
 fn line_fit(points: &[(f64, f64, f64)], all: &Level) -> f64 {
     let weight: f64 = points.iter().map(|(_, _, weight)| weight).sum();
     let middle = points.iter().map(|(time, _, weight)| time * weight).sum::<f64>() / weight;

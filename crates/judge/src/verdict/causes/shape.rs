@@ -33,7 +33,6 @@ const STAYED: f64 = 1.1;
 /// It only describes what the other causes explain, so it comes last.
 const PART: f64 = super::LEAST_PART;
 
-/// The shape of an endpoint, or of all requests together.
 pub(super) fn shape(sides: &Sides, slowdown: &Slowdown, endpoint: Option<&str>) -> Option<Tested> {
     let (series, stats) = both(sides, endpoint)?;
     let before = series.get(POOLED)?;
