@@ -28,7 +28,7 @@ const LONGEST_NAME: usize = 200;
 /// The listener writes it when it opens the measured window.
 const OPENED: &str = "perf_window_opened";
 
-pub type Counts = BTreeMap<String, f64>;
+pub type CounterValues = BTreeMap<String, f64>;
 
 pub enum Counters {
     /// There is no such setting, or the service was not started here.
@@ -39,13 +39,13 @@ pub enum Counters {
 }
 
 pub struct Readings {
-    source: Source,
-    first: Option<Counts>,
-    last: Option<Counts>,
+    source: CounterSource,
+    first: Option<CounterValues>,
+    last: Option<CounterValues>,
 }
 
 /// Where counters are read.
-enum Source {
+enum CounterSource {
     Url(String),
     Command { shell: Shell, command: String, env: Vec<(String, String)> },
 }
@@ -63,11 +63,11 @@ impl Counters {
         let Some(setting) = &service.counters else { return Ok(Counters::NotAsked) };
         let filled = |text: &str| fill(&fill(text, "root", &root.to_string_lossy()), "port", &port.to_string());
         let source = if setting.starts_with("http://") {
-            Source::Url(filled(setting))
+            CounterSource::Url(filled(setting))
         } else {
             let mut env: Vec<_> = service.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect();
             env.push((ROOT.to_owned(), root.to_string_lossy().into_owned()));
-            Source::Command { shell: shell.clone(), command: filled(setting), env }
+            CounterSource::Command { shell: shell.clone(), command: filled(setting), env }
         };
         match source.read().context("[service] counters") {
             Ok(_) => Ok(Counters::Read(Readings { source, first: None, last: None })),
@@ -95,8 +95,10 @@ impl Counters {
     }
 
     /// By how much each counter rose in the window. One that fell was set back, and tells nothing.
-    pub fn rises(&self) -> Counts {
-        let Counters::Read(Readings { first: Some(first), last: Some(last), .. }) = self else { return Counts::new() };
+    pub fn rises(&self) -> CounterValues {
+        let Counters::Read(Readings { first: Some(first), last: Some(last), .. }) = self else {
+            return CounterValues::new();
+        };
         let rise = |(name, last): (&String, &f64)| {
             let rise = last - first.get(name).copied().unwrap_or(0.0);
             (rise >= 0.0).then(|| (name.clone(), rise))
@@ -117,14 +119,14 @@ impl Counters {
     }
 }
 
-impl Source {
-    fn read(&self) -> Result<Counts> {
+impl CounterSource {
+    fn read(&self) -> Result<CounterValues> {
         let (shown, bytes) = match self {
-            Source::Url(url) => {
+            CounterSource::Url(url) => {
                 let shown = mask::url(url);
                 (shown.clone(), fetch(url).map_err(|error| anyhow!("{shown}: {error:#}"))?)
             }
-            Source::Command { shell, command, env } => {
+            CounterSource::Command { shell, command, env } => {
                 let shown = format!("`{}`", printable(&mask::text(command)));
                 let started = cmd!(shell, "sh -c {command}").envs(env.iter().map(|(name, value)| (name, value)));
                 let answer = process::answer_bytes("[service] counters", &started.into(), None, TIMEOUT)?;
@@ -187,8 +189,8 @@ fn unchunked(mut body: &[u8]) -> Option<Vec<u8>> {
 
 /// Parses Prometheus' text format, of which `name value` is the simplest. The values of a name with different labels are
 /// added up. Only what counts up is kept: no gauge, no bucket and no quantile.
-fn parse(text: &str) -> Result<Counts> {
-    let mut counts = Counts::new();
+fn parse(text: &str) -> Result<CounterValues> {
+    let mut counts = CounterValues::new();
     let mut kinds: BTreeMap<&str, &str> = BTreeMap::new();
     for (place, line) in text.lines().map(str::trim).enumerate() {
         if let Some(comment) = line.strip_prefix('#') {

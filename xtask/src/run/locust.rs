@@ -70,7 +70,7 @@ pub struct Locust {
     /// The version of its Python, if Locust prints it.
     pub python: Option<String>,
     /// The packages of the environment that the gate installed: `gevent 26.9.0, greenlet 3.5.6`.
-    pub packages: Option<String>,
+    pub packages: String,
     pub setup: Setup,
 }
 
@@ -122,7 +122,7 @@ impl Job<'_> {
 
 /// The part of a run that its statistics cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coverage {
+pub enum StatsCoverage {
     /// Every request of the measured window.
     Window,
     /// Every request, with the ramp-up, because a load shape never finishes starting its users.
@@ -132,7 +132,7 @@ pub enum Coverage {
 }
 
 pub struct Finished {
-    pub coverage: Coverage,
+    pub coverage: StatsCoverage,
     /// The measured window, if our listener was loaded.
     pub window: Option<Window>,
     /// The mean over the window.
@@ -148,7 +148,7 @@ pub struct Finished {
 impl Locust {
     /// Parses the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, in old versions
     /// `locust 1.6.0`, or `__main__.py 1.6.0` if it is called as a module.
-    pub fn new(program: Program, line: &str, packages: Option<String>, setup: Setup) -> Result<Locust> {
+    pub fn new(program: Program, line: &str, packages: String, setup: Setup) -> Result<Locust> {
         let version = line.split_whitespace().nth(1).unwrap_or_default();
         let parsed = LocustVersion::parse(version).with_context(|| format!("`{line}` is not a version of Locust"))?;
         let python =
@@ -269,9 +269,9 @@ impl Locust {
         let mut warnings = warnings(job, &phrases);
         let listener = check_load(job, took, &phrases)?;
         let coverage = match &listener {
-            None => Coverage::WithoutLastSecond,
-            Some(listener) if listener.ramp_up_left_out => Coverage::Window,
-            Some(_) => Coverage::WholeRun,
+            None => StatsCoverage::WithoutLastSecond,
+            Some(listener) if listener.ramp_up_left_out => StatsCoverage::Window,
+            Some(_) => StatsCoverage::WholeRun,
         };
         if let Some(listener) = &listener {
             warnings.extend(listener.unfinished_text());
@@ -281,10 +281,10 @@ impl Locust {
             self.check_is_complete(job, listener)?;
         }
         match coverage {
-            Coverage::Window => {}
-            Coverage::WholeRun => warnings
+            StatsCoverage::Window => {}
+            StatsCoverage::WholeRun => warnings
                 .push("ramp-up is included in the results: a load shape never finishes starting its users".to_owned()),
-            Coverage::WithoutLastSecond => {
+            StatsCoverage::WithoutLastSecond => {
                 self.take_own_statistics(job, listens)?;
                 let why = if listens {
                     "[locust] command does not load our listener"

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use judge::model::run::Usage;
 use judge::stats::estimate::rounded;
 
-use crate::run::counters::Counts;
+use crate::run::counters::CounterValues;
 use crate::run::listener::Window;
 use crate::sys::proc::{self, MachineTicks, Process};
 use crate::sys::process::Group;
@@ -104,7 +104,7 @@ impl Sampler {
 }
 
 /// What one run used. `rises` are those of the user's counters. `None` if nothing is known.
-pub fn of_run(sampler: &Sampler, window: &Window, connections: Option<u64>, rises: &Counts) -> Option<Usage> {
+pub fn of_run(sampler: &Sampler, window: &Window, connections: Option<u64>, rises: &CounterValues) -> Option<Usage> {
     let mut usage = sampler.usage(window).unwrap_or_default();
     let requests = window.requests as f64;
     if window.requests > 0 {

@@ -478,8 +478,8 @@ pub struct Provenance {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<String>,
     /// Locust's environment, if the gate installed it: `gevent 26.9.0, greenlet 3.5.6`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub packages: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub packages: String,
     /// The gate's version and commit: `0.2.0 (1f0c3a9b7d21)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<String>,

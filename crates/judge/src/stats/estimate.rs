@@ -250,7 +250,7 @@ impl Difference {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Tested {
+pub struct HolmResult {
     /// Whether the hypothesis, no change, is rejected.
     pub is_rejected: bool,
     /// The level of its comparison or, if an earlier one ended the procedure, of that one.
@@ -260,11 +260,11 @@ pub struct Tested {
 /// Rejects hypotheses so that the probability of any false rejection is at most `level`: Holm's step-down procedure
 /// (Holm 1979, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6). The
 /// result is in the order of `p_values`.
-pub fn holm(p_values: &[f64], level: f64) -> Vec<Tested> {
+pub fn holm(p_values: &[f64], level: f64) -> Vec<HolmResult> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
-    let mut tested = vec![Tested { is_rejected: false, level }; p_values.len()];
-    let mut step = Tested { is_rejected: true, level };
+    let mut tested = vec![HolmResult { is_rejected: false, level }; p_values.len()];
+    let mut step = HolmResult { is_rejected: true, level };
     for (rank, place) in order.into_iter().enumerate() {
         if step.is_rejected {
             step.level = level / (p_values.len() - rank) as f64;

@@ -35,7 +35,7 @@ pub fn provenance() -> Provenance {
         machine: Some(Machine { cpu: "CPU <9> & more".to_owned(), cores: 2, os: "Linux".to_owned() }),
         locust: Some("2.47.0".to_owned()),
         python: Some("3.13.1".to_owned()),
-        packages: Some("gevent 26.9.0, greenlet 3.5.6".to_owned()),
+        packages: "gevent 26.9.0, greenlet 3.5.6".to_owned(),
         gate: Some("0.2.0 (1f0c3a9b7d21)".to_owned()),
         precision: Precision::Fine,
         mean_users: Some(10.0),

@@ -7,7 +7,7 @@ use crate::model::run::{Metric, Stats};
 use crate::stats::ERROR;
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, Worse, estimate, mean};
-use crate::verdict::causes::{Cause, Kind, Sides, Slowdown, Tested};
+use crate::verdict::causes::{BothSides, Cause, Kind, Slowdown, Tested};
 
 /// An endpoint with less of the slowdown is not looked at.
 const LEAST_SHARE: f64 = 0.1;
@@ -28,7 +28,7 @@ const FAILURES_RISE: f64 = 1.0;
 const FAILURES_ALL: f64 = 20.0;
 
 /// An endpoint that both sides have.
-pub(super) struct Endpoint<'a> {
+pub(super) struct CommonEndpoint<'a> {
     name: &'a str,
     before: &'a RunsByMetric,
     now: Vec<&'a Stats>,
@@ -36,7 +36,7 @@ pub(super) struct Endpoint<'a> {
     request_share: f64,
 }
 
-impl Endpoint<'_> {
+impl CommonEndpoint<'_> {
     fn before(&self, metric: Metric) -> &[f64] {
         self.before.get(metric.name()).map(Vec::as_slice).unwrap_or_default()
     }
@@ -46,18 +46,18 @@ impl Endpoint<'_> {
     }
 }
 
-pub(super) fn of_both<'a>(sides: &'a Sides) -> Vec<Endpoint<'a>> {
+pub(super) fn of_both<'a>(sides: &'a BothSides) -> Vec<CommonEndpoint<'a>> {
     let mut places: HashMap<&str, usize> = HashMap::new();
-    let mut endpoints: Vec<Endpoint> = Vec::new();
+    let mut endpoints: Vec<CommonEndpoint> = Vec::new();
     for (name, stats) in sides.runs.iter().flat_map(|run| &run.endpoints) {
         let Some((name, before)) = sides.baseline.endpoints.get_key_value(&**name) else { continue };
         let place = *places.entry(name).or_insert_with(|| {
-            endpoints.push(Endpoint { name, before, now: Vec::new(), request_share: 0.0 });
+            endpoints.push(CommonEndpoint { name, before, now: Vec::new(), request_share: 0.0 });
             endpoints.len() - 1
         });
         endpoints[place].now.push(stats);
     }
-    let requests = |endpoint: &Endpoint| {
+    let requests = |endpoint: &CommonEndpoint| {
         let before = endpoint.before(Metric::TotalRequests).iter().sum::<f64>();
         [before, endpoint.now(Metric::TotalRequests).iter().sum()]
     };
@@ -84,7 +84,7 @@ pub(super) struct Slower<'a> {
     is_only: bool,
 }
 
-pub(super) fn slower<'a>(sides: &Sides, endpoints: &[Endpoint<'a>]) -> Vec<Slower<'a>> {
+pub(super) fn slower<'a>(sides: &BothSides, endpoints: &[CommonEndpoint<'a>]) -> Vec<Slower<'a>> {
     let mut brought = Vec::new();
     for endpoint in endpoints {
         let metric = Metric::AvgResponseTime;
@@ -131,7 +131,7 @@ pub(super) fn slower<'a>(sides: &Sides, endpoints: &[Endpoint<'a>]) -> Vec<Slowe
 
 /// What an endpoint adds to the mean of all requests, in ms, with half the width of its interval.
 struct Brought<'e, 'a> {
-    endpoint: &'e Endpoint<'a>,
+    endpoint: &'e CommonEndpoint<'a>,
     ms: f64,
     reach_ms: f64,
     time_before_ms: f64,
@@ -173,9 +173,9 @@ impl Slower<'_> {
 }
 
 pub(super) fn answer_bytes(
-    sides: &Sides,
+    sides: &BothSides,
     slowdown: &Slowdown,
-    endpoints: &[Endpoint],
+    endpoints: &[CommonEndpoint],
     slower: &[Slower],
 ) -> Option<Tested> {
     let mut grown: Vec<Tested> = Vec::new();
@@ -202,7 +202,7 @@ pub(super) fn answer_bytes(
 }
 
 /// The endpoint whose failures rose most, in percentage points of its requests.
-pub(super) fn failures(endpoints: &[Endpoint]) -> Option<Tested> {
+pub(super) fn failures(endpoints: &[CommonEndpoint]) -> Option<Tested> {
     let mut worst: Option<Tested> = None;
     for endpoint in endpoints {
         let (rates, requests) = (endpoint.before(Metric::ErrorRate), endpoint.before(Metric::TotalRequests));

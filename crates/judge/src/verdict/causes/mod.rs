@@ -163,7 +163,7 @@ impl Tested {
     }
 }
 
-struct Sides<'a> {
+struct BothSides<'a> {
     baseline: &'a Baseline,
     runs: &'a [Run],
     used_before: Option<&'a Usage>,
@@ -171,7 +171,7 @@ struct Sides<'a> {
     paired: bool,
 }
 
-impl Sides<'_> {
+impl BothSides<'_> {
     fn contrast(&self, before: &[f64], now: &[f64]) -> Option<Contrast> {
         let runs = Runs { baseline: self.baseline.total_runs(Metric::P95).len(), candidate: self.runs.len() };
         runs.contrast(before, now, self.paired)
@@ -192,7 +192,7 @@ struct Slowdown {
 }
 
 impl Slowdown {
-    fn of(sides: &Sides, worst: f64) -> Option<Slowdown> {
+    fn of(sides: &BothSides, worst: f64) -> Option<Slowdown> {
         let metric = Metric::AvgResponseTime;
         let mean = sides.contrast(sides.baseline.total_runs(metric), &sides.total(metric))?;
         let rates = sides.total(Metric::RequestsPerSec);
@@ -246,7 +246,7 @@ pub fn causes_of(
 ) -> Option<Vec<Cause>> {
     // Another machine takes another time for the same work, and its kernel switches as it likes.
     let is_same_machine = paired || baseline.provenance.machine == candidate.machine;
-    let sides = Sides {
+    let sides = BothSides {
         baseline,
         runs,
         used_before: baseline.provenance.usage.as_ref(),

@@ -3,7 +3,7 @@
 use crate::baseline::file::HALVES;
 use crate::model::run::{Moment, Run};
 use crate::stats::estimate::{Interval, Scale};
-use crate::verdict::causes::{Kind, Sides, Tested};
+use crate::verdict::causes::{BothSides, Kind, Tested};
 
 /// The least factor between the second half and the first, beyond the baseline's.
 const LEAST_FACTOR: f64 = 1.15;
@@ -17,7 +17,7 @@ const STEP_LEAD: f64 = 0.1;
 /// The moments of different runs lie within this share of the run.
 const SAME_MOMENT: f64 = 0.15;
 
-pub(super) fn over_time(sides: &Sides) -> Option<Tested> {
+pub(super) fn over_time(sides: &BothSides) -> Option<Tested> {
     let [first, second] = HALVES.map(|half| sides.baseline.aggregated.get(half));
     let before: Vec<f64> = second?.iter().zip(first?).map(|(second, first)| second / first).collect();
     let halves: Option<Vec<[f64; 2]>> = sides.runs.iter().map(|run| run.halves_ms).collect();
@@ -66,33 +66,33 @@ fn step_of(moments: &[Moment]) -> Option<f64> {
     if points.len() < LEAST_MOMENTS {
         return None;
     }
-    let all = Level::of(&points);
+    let all = WeightedMean::of(&points);
     let explained = |at: usize| {
         let (before, after) = points.split_at(at);
-        1.0 - (Level::of(before).squares + Level::of(after).squares) / all.squares.max(f64::MIN_POSITIVE)
+        1.0 - (WeightedMean::of(before).squares + WeightedMean::of(after).squares) / all.squares.max(f64::MIN_POSITIVE)
     };
     let at = (2..points.len() - 1).max_by(|a, b| explained(*a).total_cmp(&explained(*b)))?;
-    let is_up = Level::of(&points[at..]).mean > Level::of(&points[..at]).mean + LEAST_FACTOR.ln();
+    let is_up = WeightedMean::of(&points[at..]).mean > WeightedMean::of(&points[..at]).mean + LEAST_FACTOR.ln();
     let is_step = explained(at) >= STEP_FIT && explained(at) >= line_fit(&points, &all) + STEP_LEAD;
     (is_up && is_step).then(|| points[at - 1].0)
 }
 
 /// The weighted mean of some points and the sum of their squared distances from it.
-struct Level {
+struct WeightedMean {
     mean: f64,
     squares: f64,
 }
 
-impl Level {
-    fn of(points: &[(f64, f64, f64)]) -> Level {
+impl WeightedMean {
+    fn of(points: &[(f64, f64, f64)]) -> WeightedMean {
         let weight: f64 = points.iter().map(|(_, _, weight)| weight).sum();
         let mean = points.iter().map(|(_, value, weight)| value * weight).sum::<f64>() / weight;
         let squares = points.iter().map(|(_, value, weight)| weight * (value - mean).powi(2)).sum();
-        Level { mean, squares }
+        WeightedMean { mean, squares }
     }
 }
 
-fn line_fit(points: &[(f64, f64, f64)], all: &Level) -> f64 {
+fn line_fit(points: &[(f64, f64, f64)], all: &WeightedMean) -> f64 {
     let weight: f64 = points.iter().map(|(_, _, weight)| weight).sum();
     let middle = points.iter().map(|(time, _, weight)| time * weight).sum::<f64>() / weight;
     let (mut of_time, mut of_both) = (0.0, 0.0);
