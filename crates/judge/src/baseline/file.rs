@@ -12,7 +12,7 @@ use serde_json::{Map, Serializer, Value};
 
 use crate::model::run::{
     EndpointName, LEAST_REQUESTS, Lateness, MAX_COUNT, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats,
-    TaskCalls, check_endpoints, flaw,
+    TaskCalls, check_endpoints, flaw, of_every,
 };
 use crate::parse::strict_json;
 use crate::stats::estimate::{Interval, Scale, estimate, rate_interval_pct, rounded};
@@ -40,7 +40,7 @@ pub struct LatenessRuns {
 impl LatenessRuns {
     /// Empty unless every run has its lateness.
     fn of(runs: &[Run]) -> LatenessRuns {
-        let Some(all) = runs.iter().map(|run| run.lateness).collect::<Option<Vec<Lateness>>>() else {
+        let Some(all) = of_every(runs, |run| run.lateness) else {
             return LatenessRuns::default();
         };
         let of = |value: fn(&Lateness) -> f64| all.iter().map(|lateness| rounded(value(lateness))).collect();
@@ -410,7 +410,7 @@ pub(crate) const HALVES: [&str; 2] = ["first_half_ms", "second_half_ms"];
 
 /// None unless every run has both halves.
 fn halves(runs: &[Run]) -> RunsByMetric {
-    let Some(halves) = runs.iter().map(|run| run.halves_ms).collect::<Option<Vec<[f64; 2]>>>() else {
+    let Some(halves) = of_every(runs, |run| run.halves_ms) else {
         return RunsByMetric::new();
     };
     let of = |half: usize| halves.iter().map(|halves| rounded(halves[half])).collect();
@@ -418,8 +418,7 @@ fn halves(runs: &[Run]) -> RunsByMetric {
 }
 
 fn cpu_per_request(runs: &[Run]) -> RunsByMetric {
-    let values = runs.iter().map(|run| run.cpu.as_ref().map(|cpu| rounded(cpu.ms_per_request)));
-    let values: Option<Vec<f64>> = values.collect();
+    let values = of_every(runs, |run| run.cpu.as_ref().map(|cpu| rounded(cpu.ms_per_request)));
     values.map(|values| (Metric::CpuPerRequest.name().to_owned(), values)).into_iter().collect()
 }
 
@@ -447,7 +446,7 @@ fn runs_by_endpoint<'a>(
     let with_requests = |stats: &[&Stats]| {
         let mut series = series(stats);
         series.extend(pooled(stats));
-        if let Some(sizes) = stats.iter().map(|stats| stats.content_bytes).collect::<Option<Vec<f64>>>() {
+        if let Some(sizes) = of_every(stats, |stats| stats.content_bytes) {
             series.insert(CONTENT_BYTES.to_owned(), sizes.into_iter().map(rounded).collect());
         }
         // The spread of several runs is better evidence than the requests of each.

@@ -361,6 +361,11 @@ impl Run {
     }
 }
 
+/// A value of each item, of all runs for example; `None` unless every item has one.
+pub(crate) fn of_every<T, V>(items: &[T], value: impl Fn(&T) -> Option<V>) -> Option<Vec<V>> {
+    items.iter().map(value).collect()
+}
+
 /// `on_start POST /login`, from the name of the endpoint.
 pub fn setup_name(endpoint: &str) -> Box<str> {
     format!("{SETUP_PREFIX}{endpoint}").into()

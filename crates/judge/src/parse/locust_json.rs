@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use crate::model::run::{
-    MAX_COUNT, PERCENTILES, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw,
+    MAX_COUNT, PERCENTILES, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw, of_every,
 };
 use crate::parse::strict_json;
 use crate::stats::estimate::{Interval, quantile_ranks};
@@ -159,8 +159,8 @@ fn stats(entries: &[&StatsEntry], histogram: Histogram, elapsed_s: f64) -> Resul
 }
 
 fn content_bytes(entries: &[&StatsEntry], requests: u64) -> Option<f64> {
-    let sizes: Option<Vec<f64>> = entries.iter().map(|entry| entry.total_content_length).collect();
-    let mean = sizes?.iter().sum::<f64>() / requests as f64;
+    let sizes = of_every(entries, |entry| entry.total_content_length)?;
+    let mean = sizes.iter().sum::<f64>() / requests as f64;
     flaw(mean).is_none().then_some(mean)
 }
 

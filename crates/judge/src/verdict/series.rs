@@ -3,7 +3,7 @@
 
 use crate::baseline::file::{Baseline, distribution, p95_corrected};
 use crate::model::limits::Limit;
-use crate::model::run::{Metric, PERCENTILES, Run, Stats};
+use crate::model::run::{Metric, PERCENTILES, Run, Stats, of_every};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, estimate, mean};
 use crate::stats::{ERROR, Noise, Proof};
@@ -262,7 +262,7 @@ fn gap_case<'s, 'a>(
 /// runs. Both sides need a distribution.
 fn is_in_gap(baseline: &Baseline, runs: &[Run]) -> bool {
     let ratio = |run: &Run| run.total.p95_interval_ms.map(|Interval { low, high }| high / low);
-    let Some(ratios) = runs.iter().map(ratio).collect::<Option<Vec<f64>>>() else { return false };
+    let Some(ratios) = of_every(runs, ratio) else { return false };
     let has_distribution = |distribution: &[f64]| distribution.len() == PERCENTILES.len();
     has_distribution(&baseline.distribution)
         && has_distribution(&distribution(runs))

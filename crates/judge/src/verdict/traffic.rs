@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::baseline::file::{Baseline, CONTENT_BYTES};
 use crate::model::limits::Rules;
-use crate::model::run::{Metric, Run, Stats};
+use crate::model::run::{Metric, Run, Stats, of_every};
 use crate::model::text::endpoint_shown;
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Scale, Worse, mean};
@@ -122,7 +122,7 @@ fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<EndpointPair<'a>> {
     let mut pairs = Vec::new();
     for (name, stats) in now {
         let Some(before) = baseline.endpoints.get(name) else { continue };
-        let sizes: Option<Vec<f64>> = stats.iter().map(|stats| stats.content_bytes).collect();
+        let sizes = of_every(&stats, |stats| stats.content_bytes);
         let requests = before.get(Metric::TotalRequests.name()).cloned().unwrap_or_default();
         pairs.push(EndpointPair {
             name,

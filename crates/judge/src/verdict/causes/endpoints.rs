@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::baseline::file::{CONTENT_BYTES, RunsByMetric};
-use crate::model::run::{Metric, Stats};
+use crate::model::run::{Metric, Stats, of_every};
 use crate::stats::ERROR;
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, Worse, estimate, mean};
@@ -183,7 +183,7 @@ pub(super) fn answer_bytes(
     for slower in slower {
         let endpoint = endpoints.iter().find(|endpoint| endpoint.name == slower.name)?;
         let Some(before) = endpoint.before.get(CONTENT_BYTES) else { continue };
-        let now: Option<Vec<f64>> = endpoint.now.iter().map(|stats| stats.content_bytes).collect();
+        let now = of_every(&endpoint.now, |stats| stats.content_bytes);
         let Some(contrast) = now.and_then(|now| sides.contrast(before, &now)) else { continue };
         if contrast.factor() < BYTES_FACTOR {
             continue;
