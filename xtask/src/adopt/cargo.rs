@@ -58,7 +58,6 @@ impl Membership {
         format!("{PACKAGE}{workspace}{DEPENDENCIES}")
     }
 
-    /// The alias in a folder from which `up` leads to the root.
     fn alias(self, up: &str) -> String {
         let (manifest, package) = match self {
             Membership::Separate => (format!("--manifest-path {up}xtask/Cargo.toml "), ""),
@@ -115,7 +114,6 @@ impl Present {
         }
     }
 
-    /// Whether `xtask` has its own build folder and lock file.
     pub(crate) fn is_separate(&self) -> bool {
         matches!(self, Present::Nothing(Membership::Separate) | Present::Adopted(Membership::Separate))
     }
@@ -244,7 +242,6 @@ fn is_earlier(old_line: &str, line: &str) -> bool {
     is_written && (old.contains_key("path") || old.get("git") == new.get("git"))
 }
 
-/// The version in the line of a dependency: `tag = "v0.2.0"`.
 fn shown_version(line: &str) -> String {
     let table = parse_toml(line).unwrap_or_default();
     let shown = |key: &&str| Some(format!("{key} = {:?}", table.get("locust-gate")?.get(key)?.as_str()?));
@@ -269,7 +266,6 @@ fn lines_for_owner(top: &Path, folder: &str, line: &str) -> Result<Vec<String>> 
     }
 }
 
-/// Makes the workspace, or returns the lines that the present one lacks.
 fn workspace_edit(top: &Path, shell: &Shell) -> Result<Edit> {
     let path = top.join("Cargo.toml");
     if path.exists() {

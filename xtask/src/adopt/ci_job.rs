@@ -7,7 +7,6 @@ pub struct CiJob<'a> {
     /// The folder of the service, such as `services/claims/`; empty at the root.
     pub inside: &'a str,
     pub install: Install<'a>,
-    /// The default branch, or its usual names.
     pub branches: Vec<String>,
     pub python: Option<PythonVersion>,
 }

@@ -10,7 +10,6 @@ use crate::adopt::edits::{Destination, Edit};
 use crate::adopt::{gitlab, workflow};
 use crate::sys::files;
 
-/// A CI system for which adopt writes no job.
 struct Other {
     file: &'static str,
     /// The section of docs/ci.md.

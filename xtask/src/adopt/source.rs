@@ -116,7 +116,6 @@ impl Source {
         Some(format!("locust-gate = {{ path = {path:?}, {FEATURES} }}"))
     }
 
-    /// The pathspecs with which git leaves out the gate's own files.
     pub(crate) fn excluded(&self, top: &Path) -> Vec<String> {
         let mut excluded = vec![":(exclude,top)xtask".to_owned()];
         if let Source::Inside(package) = self

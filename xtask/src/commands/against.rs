@@ -88,7 +88,6 @@ pub fn check_clean(baseline: &Provenance) -> Result<()> {
     Ok(())
 }
 
-/// The full hash of the baseline's commit.
 pub fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
     let is_hash = baseline.commit.len() >= 7 && baseline.commit.bytes().all(|byte| byte.is_ascii_hexdigit());
     ensure!(is_hash, "the baseline names no commit: record it in a git repository");

@@ -20,7 +20,6 @@ pub enum BaselinePart {
     WithoutEndpoints,
 }
 
-/// The versions of a baseline on the current branch.
 pub struct BaselineVersions {
     /// Newest first.
     pub readable: Vec<Version>,
@@ -108,7 +107,6 @@ fn parse(content: Vec<u8>, part: BaselinePart) -> Result<Baseline> {
     if part == BaselinePart::All { Baseline::parse(&text) } else { Baseline::parse_total(&text) }
 }
 
-/// The version that changes are counted from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CountedFrom {
     /// Its index among the versions.

@@ -23,7 +23,6 @@ use crate::run::progress;
 use crate::run::runner::Runner;
 use crate::sys::process::Interrupted;
 
-/// The rounds of two commits that are made at most, if no flag sets them.
 const MAX_ROUNDS: usize = 20;
 
 /// The runs that may fail in a row before their commit is skipped: a busy machine spoils some.
@@ -37,13 +36,11 @@ pub struct Bisection<'a> {
     checkouts: PathBuf,
     runner: Runner<'a>,
     pub state: BisectState,
-    /// The two commits that are measured, checked out.
     current: Option<(Pair, Sides<Checkout>)>,
     /// Without those of an interrupted search.
     rounds_made: u32,
 }
 
-/// The series that is followed from GOOD to BAD.
 pub struct FollowedSeries {
     pub endpoint: Option<String>,
     pub metric: Metric,
@@ -280,7 +277,6 @@ impl<'a> Bisection<'a> {
         }
     }
 
-    /// Prints what is measured next, when the commits change.
     fn print_plan(&self, pair: Pair, remaining: usize) {
         if self.current.as_ref().is_some_and(|(current, _)| *current == pair) {
             return;
@@ -314,7 +310,6 @@ impl<'a> Bisection<'a> {
     }
 }
 
-/// The error of a commit that cannot be measured.
 struct FailedCommit {
     commit: usize,
     error: Error,

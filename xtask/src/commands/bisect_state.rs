@@ -14,7 +14,6 @@ use crate::config::project::Project;
 use crate::run::results::{self, MeasuredRun};
 use crate::sys::files;
 
-/// A run of each of two commits, which are full hashes.
 pub struct MeasuredRound {
     pub commits: Sides<String>,
     pub runs: Sides<MeasuredRun>,

@@ -121,7 +121,6 @@ pub fn run_url() -> Option<String> {
     Some(format!("{}/{}/actions/runs/{}", server?, repository?, run?))
 }
 
-/// The files that annotations may point into.
 fn places(project: &Project) -> Places {
     let prefix = git::prefix(&project.shell);
     let from_top = |path: &Path| match path.strip_prefix(&project.paths.root) {

@@ -27,7 +27,6 @@ pub struct DriftCheck {
 struct AnchorVersion {
     version: Version,
     name: Option<String>,
-    /// The versions since, newest first.
     updates: Vec<Version>,
 }
 

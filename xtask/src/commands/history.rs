@@ -82,7 +82,6 @@ fn check_reports(flags: &HistoryFlags, paths: &Paths, baseline: &Path) -> Result
 }
 
 struct Selection {
-    /// The version that changes are counted from.
     anchor: CountedFrom,
     /// The number of versions that are shown, from the newest on.
     shown: usize,

@@ -45,7 +45,6 @@ pub struct Measurement {
     /// Whether the gate made any of these runs.
     pub is_ours: bool,
     failures_files: Vec<PathBuf>,
-    /// The users that left before the load was stopped.
     users_left: Vec<UsersLeft>,
     /// Why runs with too few requests cannot be judged by their percentiles.
     too_few_requests: Option<String>,
@@ -394,7 +393,6 @@ fn has_failures(failures_file: &Path) -> bool {
     failures > 0
 }
 
-/// The command that makes such a comparison again.
 pub fn command_again(flags: &PerfFlags) -> CommandLine {
     let mut command = CommandLine::default();
     let load = &flags.load;

@@ -27,7 +27,6 @@ pub struct AcceptedConfig {
     /// `None` for all requests together.
     endpoint: Option<String>,
     metric: Metric,
-    /// The limit until the exception expires.
     up_to: Limit,
     until: Day,
     reason: String,
@@ -78,7 +77,6 @@ impl AcceptedTable {
 }
 
 impl AcceptedConfig {
-    /// The exception with the days that it has left.
     pub fn on(&self, today: Day) -> Accepted {
         let AcceptedConfig { endpoint, metric, up_to, until, reason } = self.clone();
         Accepted { endpoint, metric, up_to, until, days_left: today.days_until(until), reason }

@@ -194,7 +194,6 @@ pub struct PerfFlags {
 }
 
 impl PerfFlags {
-    /// Whether another side is measured in turn with this one.
     pub fn makes_rounds(&self) -> bool {
         self.against.is_some() || self.against_url.is_some()
     }

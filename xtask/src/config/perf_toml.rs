@@ -33,10 +33,8 @@ pub struct Config {
     pub runs: RunsConfig,
     pub against: AgainstConfig,
     pub baseline: BaselineConfig,
-    /// `None` if no drift is judged.
     pub(crate) drift: Option<DriftConfig>,
     pub(crate) accepted: Vec<AcceptedConfig>,
-    /// The limits of all requests together, and of endpoints without limits of their own.
     pub limits: Limits,
     /// In the order of their precedence.
     pub endpoint_limits: Vec<EndpointLimits>,
@@ -60,9 +58,7 @@ type LimitTable = BTreeMap<Spanned<String>, Spanned<String>>;
 
 #[derive(Debug)]
 enum LimitEntry {
-    /// The limit of the metric that the key names.
     Metric(String),
-    /// The limits of the endpoints that the key names.
     Endpoint(LimitTable),
 }
 
@@ -89,7 +85,6 @@ pub struct ServiceConfig {
     /// The time for `ready_url` to answer.
     #[serde(default = "thirty_seconds", deserialize_with = "duration")]
     pub ready_timeout: Duration,
-    /// The time from SIGTERM to SIGKILL.
     #[serde(default = "ten_seconds", deserialize_with = "duration")]
     pub stop_timeout: Duration,
 }
@@ -255,7 +250,6 @@ impl Config {
 }
 
 impl ConfigTables {
-    /// Checks and completes the tables. `text` is the file's, for the lines in errors.
     fn resolve(self, text: &str) -> Result<Config> {
         let (limits, endpoint_limits) = resolve_limits(&self.limits, text)?;
         let drift = self.drift.map(|table| table.resolve(text)).transpose()?;

@@ -40,13 +40,10 @@ pub(crate) struct Project<'a> {
     pub baseline: PathBuf,
     pub shell: Shell,
     pub config: Config,
-    /// The rules that the runs of this command are judged by.
     pub rules: Rules,
-    /// The number of runs of a new baseline.
     pub baseline_runs: usize,
     /// `None` if git knows no commit here.
     head: Option<Head>,
-    /// The digest of the baseline when it was read, or `None` if there was none.
     baseline_digest: OnceCell<Option<String>>,
     /// The folder of this command's runs, if it makes any.
     pub session: OnceCell<PathBuf>,
@@ -199,12 +196,10 @@ impl<'a> Project<'a> {
         Ok(found.join(","))
     }
 
-    /// The service that is started for each run; `None` if one runs already.
     pub fn service(&self, settings: &Settings) -> Option<&ServiceConfig> {
         self.config.service.as_ref().filter(|_| settings.starts_service)
     }
 
-    /// The folder of the checkouts of other commits.
     pub fn folder_of_checkouts(&self) -> Result<PathBuf> {
         worktree::folder_of_checkouts(&self.shell, self.config.against.folder.as_deref())
     }
@@ -252,7 +247,6 @@ fn now() -> String {
     timestamp(SystemTime::now())
 }
 
-/// The day in UTC that is so many days from now.
 pub(crate) fn days_from_today(days: u64) -> Day {
     let then = SystemTime::now() + Duration::from_secs(days * 86_400);
     Day::of_timestamp(&timestamp(then)).expect("a time begins with its day")

@@ -49,7 +49,6 @@ impl RunRange {
 #[derive(Debug)]
 pub struct Settings {
     pub load: Load,
-    /// The locustfiles, separated by commas.
     pub(crate) locustfile: String,
     /// The locustfiles as a baseline names them; `None` until they are found, and if one lies outside the root.
     pub(crate) locustfile_path: Option<String>,
@@ -152,7 +151,6 @@ fn first<T>(given: [Option<T>; 2], locust: impl FnOnce() -> Result<Option<T>>, d
     }
 }
 
-/// Parses a setting of Locust's that is a whole number.
 fn whole_number<T: FromStr>(text: &str) -> Result<T> {
     text.parse().map_err(|_| anyhow!("expected a whole number"))
 }
@@ -193,7 +191,6 @@ fn settle_sharing(flags: &LoadFlags, own: &LoadConfig) -> Result<Sharing> {
     Ok(sharing)
 }
 
-/// Parses seconds, or a length of time in Locust's form.
 fn locust_duration(text: &str) -> Result<Duration> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let duration = seconds

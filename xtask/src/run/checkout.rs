@@ -12,12 +12,10 @@ use crate::run::service::misses_a_file;
 use crate::sys::process::Failure;
 use crate::sys::{files, git};
 
-/// The version of the service that a run measures.
 #[derive(Clone, Copy)]
 pub enum Side<'a> {
     /// The working tree alone.
     Only,
-    /// The working tree, beside another commit.
     This,
     Other(&'a Checkout),
     /// A service that runs already at this host, beside another one.

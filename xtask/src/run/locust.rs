@@ -67,7 +67,6 @@ pub struct Locust {
     program: Program,
     parsed: LocustVersion,
     pub version: String,
-    /// The version of its Python, if Locust prints it.
     pub python: Option<String>,
     /// The packages of the environment that the gate installed: `gevent 26.9.0, greenlet 3.5.6`.
     pub packages: String,
@@ -94,7 +93,6 @@ pub struct Job<'a> {
     /// Relative to the root, separated by commas.
     pub locustfile: &'a str,
     pub host: &'a str,
-    /// The time for requests that are under way to end when the load is over.
     pub stop_timeout: Duration,
     /// The time that Locust may take beyond run time and stop timeout.
     pub deadline_margin: Duration,
@@ -133,11 +131,9 @@ pub enum StatsCoverage {
 
 pub struct Finished {
     pub coverage: StatsCoverage,
-    /// The measured window, if our listener was loaded.
     pub window: Option<Window>,
     /// The mean over the window.
     pub mean_users: Option<f64>,
-    /// The users that left before the load was stopped.
     pub users_left: Vec<UsersLeft>,
     /// The TCP connections that were opened to the service in the window, if our listener counted them.
     pub connections: Option<u64>,
@@ -304,7 +300,6 @@ impl Locust {
         Ok(Finished { coverage, window, mean_users, users_left, connections, warnings })
     }
 
-    /// Checks that Locust came to its end, where it writes its own files.
     fn check_is_complete(&self, job: &Job, listener: &ListenerFile) -> Result<()> {
         let json = (self.parsed >= JSON_FILE).then_some("perf_results.json");
         let missing = ["perf_complete.json"].into_iter().chain(json).find(|name| !job.path(name).is_file());

@@ -27,12 +27,10 @@ pub struct LoadCounter {
     most: usize,
 }
 
-/// The position of a load among those of its command.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadNumber {
     /// From 1.
     number: usize,
-    /// The number of loads that are made at most.
     most: usize,
     /// The mean time of the loads before, with building, starting and stopping; `None` for the first.
     each_took: Option<Duration>,
@@ -65,7 +63,6 @@ impl LoadNumber {
     }
 }
 
-/// Prints how workers on other machines are started.
 pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, workers: u32) {
     let mut folders: BTreeSet<&str> = BTreeSet::new();
     for file in job.locustfile.split(',') {
@@ -91,7 +88,6 @@ pub struct LoadView<'a> {
     log: Follower,
     /// The number of users, once Locust's log has it.
     users: Option<u32>,
-    /// The last line about workers.
     connected: String,
 }
 

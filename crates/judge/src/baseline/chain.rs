@@ -99,7 +99,6 @@ pub fn break_names(breaks: &[Break]) -> String {
     breaks.iter().map(|of| of.what).collect::<Vec<_>>().join(" and ")
 }
 
-/// The place of the oldest version of the stretch of the version at `place`, from the result of [`breaks`].
 pub fn oldest_of_stretch(breaks: &[Vec<Break>], place: usize) -> usize {
     (place..breaks.len()).find(|place| !breaks[*place].is_empty()).unwrap_or(breaks.len().saturating_sub(1))
 }

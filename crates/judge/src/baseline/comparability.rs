@@ -47,7 +47,6 @@ fn other_locustfile(baseline: &Provenance, candidate: &Provenance) -> Option<Str
     })
 }
 
-/// The names of other circumstances that differ: CPU, number of cores, Locust or Python.
 pub fn other_circumstances(baseline: &Provenance, candidate: &Provenance) -> Vec<&'static str> {
     let mut others = Vec::new();
     if let (Some(before), Some(now)) = (&baseline.machine, &candidate.machine) {

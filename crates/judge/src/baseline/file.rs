@@ -265,7 +265,6 @@ impl Baseline {
         Ok(())
     }
 
-    /// Checks what version 1.4 counts: users, calls of tasks, lateness and the pooled requests of each series.
     fn check_counts(&self) -> Result<()> {
         for (class, users) in &self.users_by_class {
             if let Some(flaw) = users.iter().find_map(|users| flaw(*users)) {
@@ -368,7 +367,6 @@ const ABOVE_P95: &str = "above_p95";
 
 pub const CONTENT_BYTES: &str = "content_bytes";
 
-/// The requests of all runs of a series together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pooled {
     pub p90_ms: f64,
@@ -492,7 +490,6 @@ fn tasks(runs: &[Run]) -> BTreeMap<String, TaskRuns> {
 const P95_LOW: &str = "p95_low";
 const P95_HIGH: &str = "p95_high";
 
-/// The [`Stats::request_interval`] of an endpoint that has a single run.
 pub(crate) fn request_interval(series: &RunsByMetric, metric: Metric) -> Option<Interval> {
     let only = |name: &str| match series.get(name).map(Vec::as_slice) {
         Some([value]) => Some(*value),

@@ -210,16 +210,13 @@ pub struct Rules {
     pub limits: Limits,
     pub endpoint_limits: Vec<EndpointLimits>,
     pub accepted: Vec<Accepted>,
-    /// Makes every WARN a FAIL.
     pub strict: bool,
-    /// Whether both sides have the runs of the same rounds, in their order.
     pub paired: bool,
     pub min_runs: usize,
     /// The verdict of all these runs is the one that counts, and the gate stops once it is as good as known.
     pub max_runs: usize,
     /// The same for rounds whose runs vary by more than 10%, if these are more.
     pub max_noisy_rounds: usize,
-    /// Whether the runs are all that there are, such as result files.
     pub is_complete: bool,
     /// The requests that a run needs to be judged by its percentiles.
     pub min_requests: u64,
@@ -246,7 +243,6 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// `None` if the series is not judged.
     pub fn limit(&self, endpoint: EndpointName, metric: Metric) -> Option<&Limit> {
         let of_endpoint = endpoint.and_then(|endpoint| {
             // A name may hold the characters of a pattern.
@@ -258,7 +254,6 @@ impl Rules {
         (limit.level != Level::Off).then_some(limit)
     }
 
-    /// The exception that holds for a series today.
     pub fn accepted(&self, endpoint: EndpointName, metric: Metric) -> Option<&Accepted> {
         self.accepted.iter().find(|accepted| !accepted.is_expired() && accepted.covers(endpoint, metric))
     }

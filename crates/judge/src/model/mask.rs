@@ -64,7 +64,6 @@ const SHAPES: [(&str, usize); 26] = [
     ("ya29.", 20),
 ];
 
-/// The schemes of `Authorization` that one token follows.
 const TOKEN_SCHEMES: [&str; 9] =
     ["apikey ", "basic ", "bearer ", "bot ", "key ", "negotiate ", "ntlm ", "token ", "jwt "];
 
@@ -300,7 +299,6 @@ fn header_value(text: &str, start: usize, before: &str) -> Range<usize> {
     }
 }
 
-/// The pairs of `Cookie: a=x; b=y`.
 fn cookies(text: &str, start: usize) -> Range<usize> {
     let mut end = value_at(text, start, true).end;
     while let Some(rest) = text[end..].strip_prefix(';') {

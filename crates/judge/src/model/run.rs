@@ -23,7 +23,6 @@ pub enum Metric {
     /// In percent of the requests.
     ErrorRate,
     TotalRequests,
-    /// The CPU time of the service for each of all requests together, in ms.
     CpuPerRequest,
 }
 
@@ -216,7 +215,6 @@ pub enum Precision {
     /// (`bucket_response_time` in `locust.stats`).
     #[default]
     Coarse,
-    /// The listener's rounding: three significant digits.
     Fine,
 }
 
@@ -233,7 +231,6 @@ impl Precision {
     }
 }
 
-/// The smallest change of a response time that the measurement can show.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Resolution {
     pub precision: Precision,
@@ -285,7 +282,6 @@ pub struct Run {
     /// The response time in ms of all requests together at each of [`PERCENTILES`]; empty if no histogram gives it.
     pub distribution: Vec<f64>,
     pub setup: Vec<(Box<str>, Stats)>,
-    /// The mean number of running users of each class; empty if it is unknown.
     pub users_by_class: BTreeMap<String, f64>,
     pub tasks: Vec<TaskCalls>,
     pub lateness: Option<Lateness>,
@@ -371,7 +367,6 @@ pub fn setup_name(endpoint: &str) -> Box<str> {
     format!("{SETUP_PREFIX}{endpoint}").into()
 }
 
-/// Whether this is the name of requests of `on_start`.
 pub fn is_setup(name: &str) -> bool {
     name.starts_with(SETUP_PREFIX)
 }
@@ -448,10 +443,8 @@ impl fmt::Display for Machine {
     }
 }
 
-/// A load as Locust's history shows it, for results whose settings are unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObservedLoad {
-    /// The largest number of users.
     pub users: f64,
     /// From the first row to the last.
     pub length_s: f64,
@@ -470,7 +463,6 @@ impl ObservedLoad {
 pub struct Provenance {
     /// In UTC, as in RFC 3339.
     pub timestamp: String,
-    /// The full hash, or `unknown`.
     pub commit: String,
     #[serde(default)]
     pub dirty: bool,
@@ -492,7 +484,6 @@ pub struct Provenance {
     pub precision: Precision,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_load: Option<ObservedLoad>,
-    /// The mean number of active users over the measured window, counted by the listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_users: Option<f64>,
     /// The digest of `git hash-object`.

@@ -290,7 +290,6 @@ fn ln_gamma(x: f64) -> f64 {
 struct Beta {
     a: f64,
     b: f64,
-    /// The logarithm of the beta function of both.
     ln_scale: f64,
 }
 

@@ -95,7 +95,6 @@ pub struct Difference {
     pub(crate) mean: f64,
     /// Of one run, or of the difference of one round.
     pub(crate) variance: f64,
-    /// The candidate's runs, or the rounds.
     pub(crate) runs: usize,
     /// Of `variance`.
     pub(crate) freedom: f64,
@@ -176,7 +175,6 @@ impl Difference {
         }
     }
 
-    /// The confidence interval of the change; `error` is the probability, both sides together, that it misses.
     pub fn interval(&self, error: f64) -> Interval {
         let reach = StudentsT::ppf(1.0 - error / 2.0, self.freedom) * self.standard_error();
         Interval { low: self.in_units(self.mean - reach), high: self.in_units(self.mean + reach) }
@@ -251,7 +249,6 @@ impl Difference {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HolmResult {
-    /// Whether the hypothesis, no change, is rejected.
     pub is_rejected: bool,
     /// The level of its comparison or, if an earlier one ended the procedure, of that one.
     pub level: f64,
@@ -335,7 +332,6 @@ fn median(mut values: Vec<f64>) -> f64 {
     f64::midpoint(low, high)
 }
 
-/// The sum of the squared distances from the mean.
 fn squares(values: &[f64]) -> f64 {
     let mean = mean(values);
     values.iter().map(|value| (value - mean).powi(2)).sum()

@@ -58,7 +58,6 @@ impl Noise {
     }
 }
 
-/// The proof that a change over the limit is not noise.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Proof {
     /// Of an endpoint its own noise, of a p95 in a gap the noise of the mean.

@@ -149,7 +149,6 @@ impl CommitSearch {
         Action::End(Ending::NoStep { pair, step, commits: remaining.list() })
     }
 
-    /// The change of two commits, once there are two rounds.
     pub fn difference(&self, pair: Pair) -> Option<Difference> {
         let PairedValues { reference, commit } = self.rounds.get(&pair)?;
         Difference::paired(self.metric.scale(), reference, commit)
@@ -236,7 +235,6 @@ impl CommitSearch {
         step.p_value(self.metric.worse()) <= DOUBT && (distance.worsening > 0.0 || !distance.is_certain())
     }
 
-    /// The distance of a difference from a share of the gap.
     fn distance(&self, difference: &Difference, share: f64, gap: &Difference) -> Distance {
         let worsening = self.worsening(difference.mean - share * gap.mean);
         let variance = difference.variance * (1.0 / difference.runs as f64 + share * share / gap.runs as f64);
@@ -276,13 +274,11 @@ enum Placement {
     Unknown,
 }
 
-/// The commits that may have brought the step.
 struct Remaining<'p> {
     parents: &'p [Vec<usize>],
     commits: BTreeSet<usize>,
     /// The commits on the side of BAD, which are not measured again.
     slow: BTreeSet<usize>,
-    /// The commits that cannot be measured.
     unknown: BTreeSet<usize>,
 }
 
@@ -308,7 +304,6 @@ impl Remaining<'_> {
         }
     }
 
-    /// The remaining commits that this one contains, itself included.
     fn ancestors(&self, commit: usize) -> BTreeSet<usize> {
         let mut ancestors = BTreeSet::new();
         let mut next = vec![commit];

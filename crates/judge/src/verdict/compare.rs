@@ -51,7 +51,6 @@ pub struct Anchor<'a> {
     pub version: &'a Version,
     /// The name that the user gave it, such as a tag.
     pub name: Option<&'a str>,
-    /// The versions that were accepted since, newest first.
     pub updates: &'a [Version],
 }
 
@@ -69,7 +68,6 @@ pub struct Comparison<'a> {
     pub total: Vec<Row<'a>>,
     /// Of a new endpoint only the p95, and metrics with a bound.
     pub endpoints: Vec<Row<'a>>,
-    /// The judged metrics that the baseline lacks.
     pub lacking: Vec<Metric>,
     pub runs: RunCounts,
     pub paired: bool,
@@ -201,7 +199,6 @@ impl<'a> Comparison<'a> {
         made < self.least_runs || (made < self.max_runs && !self.is_settled())
     }
 
-    /// Whether there is one run on each side, so that the intervals of endpoints come from their requests.
     pub fn rests_on_requests(&self) -> bool {
         self.runs == RunCounts { baseline: 1, candidate: 1 }
             && self.endpoints.iter().any(|row| row.evidence.interval.is_some())

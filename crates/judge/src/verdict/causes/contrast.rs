@@ -49,7 +49,6 @@ impl Contrast {
         }
     }
 
-    /// The upper end of the interval, in the unit of the values.
     pub(super) fn highest_rise(&self) -> f64 {
         match self.scale {
             Scale::Ratio => self.baseline * self.interval.high / 100.0,

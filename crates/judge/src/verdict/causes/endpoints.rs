@@ -27,12 +27,10 @@ const BYTES_FACTOR: f64 = 1.1;
 const FAILURES_RISE: f64 = 1.0;
 const FAILURES_ALL: f64 = 20.0;
 
-/// An endpoint that both sides have.
 pub(super) struct CommonEndpoint<'a> {
     name: &'a str,
     before: &'a RunsByMetric,
     now: Vec<&'a Stats>,
-    /// The share of all requests that ask it, from 0 to 1.
     request_share: f64,
 }
 
@@ -201,7 +199,6 @@ pub(super) fn answer_bytes(
     Some(first)
 }
 
-/// The endpoint whose failures rose most, in percentage points of its requests.
 pub(super) fn failures(endpoints: &[CommonEndpoint]) -> Option<Tested> {
     let mut worst: Option<Tested> = None;
     for endpoint in endpoints {

@@ -42,7 +42,6 @@ const MOST: usize = 8;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cause {
     pub kind: Kind,
-    /// The endpoint that it is about; `None` for all requests together.
     pub endpoint: Option<String>,
     pub baseline: f64,
     pub candidate: f64,
@@ -76,7 +75,6 @@ pub enum Kind {
     },
     /// CPU time of the service for each request, in ms.
     Cpu,
-    /// The mean response time in ms rose, and the CPU time in ms cannot be why.
     Waiting {
         cpu_ms: [f64; 2],
     },
@@ -86,7 +84,6 @@ pub enum Kind {
     MemoryGrowth,
     /// In MB.
     PeakMemory,
-    /// The median in ms, and how the other percentiles moved with it.
     Shape(Shape),
 }
 
@@ -236,7 +233,6 @@ pub fn causes(
     causes_of(baseline, runs, candidate, comparison.paired, worst)
 }
 
-/// The causes of a slowdown by the factor `worst`, whatever the limits are.
 pub fn causes_of(
     baseline: &Baseline,
     runs: &[Run],

@@ -76,7 +76,6 @@ fn step_of(moments: &[Moment]) -> Option<f64> {
     (is_up && is_step).then(|| points[at - 1].0)
 }
 
-/// The weighted mean of some points and the sum of their squared distances from it.
 struct WeightedMean {
     mean: f64,
     squares: f64,

@@ -8,7 +8,6 @@ use crate::verdict::causes::{BothSides, Kind, Slowdown, Tested};
 const COUNTER_FACTOR: f64 = 1.1;
 const COUNTER_RISE: f64 = 0.01;
 
-/// The least rise of the connections opened for each request.
 const CONNECTIONS_RISE: f64 = 0.1;
 
 /// The least factor of the CPU time, and the same if others took the CPU: programs that share a core and its caches slow
@@ -59,7 +58,6 @@ impl BothSides<'_> {
         contrast.as_ref().is_some_and(rose)
     }
 
-    /// The mean share of the cores that others took, in percent, on both sides.
     fn others_pct(&self) -> [f64; 2] {
         [self.used_before, self.used_now].map(|usage| {
             let others = usage.map(|usage| usage.others_pct.as_slice()).unwrap_or_default();
@@ -111,7 +109,6 @@ pub(super) fn cpu_or_waiting(sides: &BothSides, slowdown: &Slowdown) -> Option<T
     let requests = requests.iter().sum::<f64>() / requests.len() as f64;
     // Next to a smaller rise anything would seem large.
     let rise_ms = slowdown.mean.rise().max((super::LEAST_FACTOR - 1.0) * slowdown.mean.baseline);
-    // The time that the service waited for a core, if it is known.
     let queued = sides.used(|usage| &usage.queued_ms_per_request);
     // Whoever is under way may have waited for the CPU time of all others that are.
     let part = |cpu_ms: f64| (cpu_ms * slowdown.under_way / rise_ms).clamp(0.0, 1.0);
