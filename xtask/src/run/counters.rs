@@ -54,12 +54,11 @@ impl Counters {
     /// Reads them once before the load, so that a mistake costs none. `port` is that of the service.
     pub fn check(
         shell: &Shell,
-        service: Option<&ServiceConfig>,
-        port: Option<u16>,
+        service: &ServiceConfig,
+        port: u16,
         root: &Path,
         is_other_commit: bool,
     ) -> Result<Counters> {
-        let (Some(service), Some(port)) = (service, port) else { return Ok(Counters::NotAsked) };
         let Some(setting) = &service.counters else { return Ok(Counters::NotAsked) };
         let filled = |text: &str| fill(&fill(text, "root", &root.to_string_lossy()), "port", &port.to_string());
         let source = if setting.starts_with("http://") {
@@ -129,7 +128,7 @@ impl CounterSource {
             CounterSource::Command { shell, command, env } => {
                 let shown = format!("`{}`", printable(&mask::text(command)));
                 let started = cmd!(shell, "sh -c {command}").envs(env.iter().map(|(name, value)| (name, value)));
-                let answer = process::answer_bytes("[service] counters", &started.into(), None, TIMEOUT)?;
+                let answer = process::answer_bytes("[service] counters", &started.into(), Vec::new(), TIMEOUT)?;
                 (shown.clone(), answer.with_context(|| format!("{shown} failed: run it yourself to see why"))?)
             }
         };

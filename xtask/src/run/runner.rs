@@ -175,8 +175,12 @@ impl<'a> Runner<'a> {
         let mut target = self.clock.waiting(start).map_err(|error| side.explain(error))?;
         let same_executable = self.same_executable(side, &target);
         let root = &project.paths.root;
-        let mut counters =
-            self.clock.waiting(|| Counters::check(shell, service, target.port(), root, side.commit().is_some()))?;
+        let mut counters = match (service, target.started()) {
+            (Some(service), Some(started)) => {
+                self.clock.waiting(|| Counters::check(shell, service, started.port, root, side.commit().is_some()))?
+            }
+            _ => Counters::NotAsked,
+        };
         let mut sampler = Sampler::default();
         let mut finished = self.load(side, &mut target, &mut sampler, &mut counters, load_number, &folder)?;
         for sentence in self.clock.waiting(|| target.stop()) {
@@ -244,7 +248,9 @@ impl<'a> Runner<'a> {
         let finished = clock.waiting(|| {
             locust.run(&project.shell, &job, &mut |stage| {
                 view.show(stage);
-                sampler.tick(target.group());
+                if let Some(service) = target.started() {
+                    sampler.tick(&service.group);
+                }
                 check_is_there(project, folder)?;
                 counters.tick(folder)?;
                 target.check_alive("during the load")
@@ -268,7 +274,7 @@ impl<'a> Runner<'a> {
     /// Warns if a commit answers from the executable that answered for the side before, unless that executable runs other
     /// files, as interpreters do.
     fn same_executable(&mut self, side: Side, target: &Target) -> Option<String> {
-        let executable = target.executable()?;
+        let executable = target.started()?.executable()?;
         let commit = side.commit().map(str::to_owned);
         let (last_commit, last) = self.last_executable.replace((commit.clone(), executable.clone()))?;
         let is_same = last_commit != commit && last == executable && !executable.runs_other_files();

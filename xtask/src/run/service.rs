@@ -27,11 +27,11 @@ pub enum Target {
 }
 
 pub struct StartedService {
-    group: Group,
+    pub group: Group,
     /// The origin of the ready URL, `http://127.0.0.1:8080`.
     origin: String,
     /// The free port that `{port}` stands for.
-    port: u16,
+    pub port: u16,
     ready_url: String,
     ready_status: Option<u16>,
 }
@@ -93,26 +93,11 @@ impl Target {
         }
     }
 
-    fn started(&self) -> Option<&StartedService> {
+    pub fn started(&self) -> Option<&StartedService> {
         match self {
             Target::Started(service) => Some(service),
             Target::Running(_) => None,
         }
-    }
-
-    /// The executable of the process that answers, if the service was started here and the system reports it.
-    pub fn executable(&self) -> Option<Executable> {
-        self.started()?.executable()
-    }
-
-    /// The processes of a service that was started here.
-    pub fn group(&self) -> Option<&Group> {
-        self.started().map(|service| &service.group)
-    }
-
-    /// The port that `{port}` stands for, if the service was started here.
-    pub fn port(&self) -> Option<u16> {
-        self.started().map(|service| service.port)
     }
 
     pub fn check_alive(&mut self, when: &str) -> Result<()> {
@@ -299,7 +284,7 @@ impl StartedService {
     }
 
     /// The executable of the process that answers, if the system reports it and the process belongs to the service.
-    fn executable(&self) -> Option<Executable> {
+    pub fn executable(&self) -> Option<Executable> {
         let port = parse_url(&self.ready_url).ok()?.port;
         let listeners = proc::listeners_on(port);
         Executable::of(*listeners.iter().find(|pid| self.group.has_descendant(**pid))?)

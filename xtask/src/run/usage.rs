@@ -44,8 +44,7 @@ struct OwnTotals {
 }
 
 impl Sampler {
-    pub fn tick(&mut self, service: Option<&Group>) {
-        let Some(service) = service else { return };
+    pub fn tick(&mut self, service: &Group) {
         let now = Instant::now();
         if self.due.is_some_and(|due| now < due) {
             return;
