@@ -150,7 +150,7 @@ impl Rounds {
         measured.baseline.truncate(rounds);
         let this = Measurement::of_candidate(measured.candidate, project)?;
         let other = Measurement::new(measured.baseline, project)?;
-        let baseline = other.baseline(None, None)?;
+        let baseline = other.baseline()?;
         let history = other.histories.into_iter().filter_map(Result::ok).next_back();
         let mut warnings = other.warnings;
         warnings.extend_from_slice(&this.warnings);

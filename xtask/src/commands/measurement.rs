@@ -151,8 +151,8 @@ impl Measurement {
     }
 
     /// Makes a baseline of the runs. If every request failed, the error has the most frequent failure.
-    pub fn baseline(&self, note: Option<&str>, former: Option<&Baseline>) -> Result<Baseline> {
-        Baseline::new(&self.runs, self.provenance.clone(), note, former).map_err(|refusal| {
+    pub fn baseline(&self) -> Result<Baseline> {
+        Baseline::new(&self.runs, self.provenance.clone()).map_err(|refusal| {
             let has_failed = self.runs.iter().any(|run| run.total.failures == run.total.requests);
             match results::failures(&self.failures_files, &self.runs).first() {
                 Some(FailedRequests { endpoint, error, times, .. }) if has_failed => {

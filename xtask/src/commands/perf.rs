@@ -159,8 +159,13 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
         Some(reference) => report_update(delivery, reference, &rules, &measurement, clock)?,
         None => None,
     };
-    let note = project.flags.note.as_deref().map(mask::text);
-    let baseline = measurement.baseline(note.as_deref(), former)?;
+    let mut baseline = measurement.baseline()?;
+    if let Some(former) = former {
+        baseline = baseline.replacing(former);
+    }
+    if let Some(note) = &project.flags.note {
+        baseline = baseline.with_note(mask::text(note));
+    }
     if notes.is_none() {
         measurement.warnings.iter().for_each(|warning| project.say(&format!("warning: {}", printable(warning))));
     }
@@ -195,7 +200,7 @@ fn measure_baseline<'a>(project: &'a Project, runs: usize, clock: Clock) -> Resu
         project.record_runs(measured.len() == runs, None)?;
         // Runs that cannot be a baseline now cannot be one after the last.
         let measurement = Measurement::new(measured.clone(), project)?;
-        measurement.baseline(None, None)?;
+        measurement.baseline()?;
         check_failures(project, &project.rules, &measurement)?;
         project.say(&format!("run {}/{runs} is done", measured.len()));
     }
@@ -248,7 +253,7 @@ fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
     let rules = rules_for(project, &measured);
     let measurement = Measurement::new(measured, project)?;
     rules.check_all_met(None, &measurement.runs)?;
-    let baseline = measurement.baseline(None, None)?;
+    let baseline = measurement.baseline()?;
     check_failures(project, &rules, &measurement)?;
     for warning in &measurement.warnings {
         project.say(&format!("warning: {}", printable(warning)));

@@ -99,15 +99,9 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// `former` is the baseline to replace: its unknown keys are kept, and so are its notes unless there is a new one.
     /// A run of too few requests cannot be a baseline, and neither can a run of failures alone, whose latencies mean
     /// nothing.
-    pub fn new(
-        runs: &[Run],
-        mut provenance: Provenance,
-        note: Option<&str>,
-        former: Option<&Baseline>,
-    ) -> Result<Baseline> {
+    pub fn new(runs: &[Run], mut provenance: Provenance) -> Result<Baseline> {
         for run in runs {
             ensure!(
                 run.total.requests >= LEAST_REQUESTS,
@@ -151,11 +145,22 @@ impl Baseline {
             users_by_class: users_by_class(runs),
             tasks: tasks(runs),
             lateness: LatenessRuns::of(runs),
-            notes: note.map_or_else(|| former.map_or_else(String::new, |former| former.notes.clone()), str::to_owned),
-            other: former.map_or_else(Map::new, |former| former.other.clone()),
+            notes: String::new(),
+            other: Map::new(),
         };
         baseline.check_values()?;
         Ok(baseline)
+    }
+
+    /// Keeps the notes of the former baseline, and its keys that this version does not know.
+    #[must_use]
+    pub fn replacing(self, former: &Baseline) -> Baseline {
+        Baseline { notes: former.notes.clone(), other: former.other.clone(), ..self }
+    }
+
+    #[must_use]
+    pub fn with_note(self, note: impl Into<String>) -> Baseline {
+        Baseline { notes: note.into(), ..self }
     }
 
     pub fn parse(text: &str) -> Result<Baseline> {

@@ -81,7 +81,7 @@ pub struct Case {
 
 impl Case {
     pub fn new(name: &'static str, baseline: &[Run], runs: Vec<Run>, rules: Rules) -> Case {
-        let baseline = Baseline::new(baseline, provenance(), None, None).unwrap();
+        let baseline = Baseline::new(baseline, provenance()).unwrap();
         Case { name, baseline, runs, rules, versions: Vec::new() }
     }
 
@@ -227,7 +227,7 @@ fn versions() -> Vec<Version> {
         day: Day::parse("2026-05-03").unwrap(),
         author: author.to_owned(),
         subject: "Baseline".to_owned(),
-        baseline: Baseline::new(&runs(&[p95_ms; 5]), provenance(), Some(note), None).unwrap(),
+        baseline: Baseline::new(&runs(&[p95_ms; 5]), provenance()).unwrap().with_note(note),
     };
     vec![version(360.0, "Bob", "search"), version(330.0, "Ann", "a cache less"), version(300.0, "Ann", "first")]
 }

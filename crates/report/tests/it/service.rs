@@ -127,7 +127,7 @@ pub fn measured(names: &[String], slowdown: f64) -> Measured {
         }
     }
     let rules = Rules::default();
-    let baseline = Baseline::new(&former, provenance(), None, None).unwrap();
+    let baseline = Baseline::new(&former, provenance()).unwrap();
     let histories = (0..5).map(|run| Ok(history(f64::from(run)))).collect();
     let provenance = Provenance {
         timestamp: "2026-11-25T09:02:40Z".to_owned(),
