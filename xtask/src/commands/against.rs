@@ -78,7 +78,6 @@ fn commit_of_baseline(project: &Project) -> Result<String> {
     commit.with_context(|| format!("--against {BASELINE}"))
 }
 
-/// Checks that the baseline was measured without uncommitted changes.
 pub fn check_clean(baseline: &Provenance) -> Result<()> {
     ensure!(
         !baseline.dirty,

@@ -87,7 +87,6 @@ impl BaselineVersions {
         self.logged.push(logged.clone());
     }
 
-    /// Reads these versions again, with their endpoints.
     pub fn parse_endpoints(&mut self, shell: &Shell, places: &[usize]) -> Result<()> {
         let logged: Vec<Logged> = places.iter().map(|place| self.logged[*place].clone()).collect();
         let mut parsed = Vec::new();
@@ -109,7 +108,6 @@ fn parse(content: Vec<u8>, part: BaselinePart) -> Result<Baseline> {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct CountedFrom {
-    /// Its index among the versions.
     pub place: usize,
     /// Its name for the user, such as a tag.
     pub name: Option<String>,

@@ -102,7 +102,6 @@ impl BisectResult<'_> {
         text
     }
 
-    /// The commits, oldest first, and why some are skipped.
     fn list(&self, commits: &[usize]) -> String {
         let mut text = String::new();
         for commit in commits.iter().take(LISTED) {

@@ -106,7 +106,6 @@ impl<'a> Bisection<'a> {
         Some(Pair { reference: self.range.place(baseline)?, commit: self.range.place(candidate)? })
     }
 
-    /// The first rounds of two commits.
     fn first_rounds(&self, pair: Pair, number: usize) -> Result<Rounds> {
         let mut runs = Sides { baseline: Vec::new(), candidate: Vec::new() };
         for round in self.rounds_of(pair).take(number) {

@@ -33,7 +33,6 @@ pub struct BisectState {
     good: String,
     bad: String,
     pub rounds: Vec<MeasuredRound>,
-    /// Why commits cannot be measured, by their hashes.
     pub skipped: BTreeMap<String, String>,
 }
 

@@ -32,7 +32,6 @@ use crate::sys::process::Interrupted;
 pub enum Remeasure<'a, 'b> {
     /// By this command.
     Now(&'a mut Runner<'b>),
-    /// An earlier command made these rounds.
     Earlier(Sides<Vec<MeasuredRun>>),
     /// An earlier command could not make them, for this reason.
     Failed(String),
@@ -91,7 +90,6 @@ fn deliver_unconfirmed(project: &Project, delivery: &Delivery, stored: &Report, 
     delivery.deliver(project, &Report { confirmation: Some(&confirmation), ..stored.clone() })
 }
 
-/// Checks that re-measuring the baseline's commit would be conclusive.
 fn check_conclusive(stored: &Report) -> Result<()> {
     let Sides { baseline, candidate } = stored.provenance;
     // This locustfile would load both sides, and both would lack the endpoints that it no longer requests.

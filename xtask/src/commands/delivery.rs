@@ -22,12 +22,10 @@ use crate::sys::{ci, files, git, printer, process};
 pub struct Delivery<'a> {
     pub flags: &'a PerfFlags,
     pub paths: &'a Paths,
-    /// The files that the command reads, which no report may replace.
     pub inputs: Vec<PathBuf>,
 }
 
 impl Delivery<'_> {
-    /// Checks, before the load, that every report can be written.
     pub fn check(&self) -> Result<()> {
         for report in &self.flags.reports {
             self.paths.refuse_input(report, &self.inputs)?;

@@ -55,7 +55,6 @@ impl DriftCheck {
         }
     }
 
-    /// Why the drift of these runs is not judged, or only in part, a sentence each.
     pub fn notes(&self, measured: &Measurement) -> Vec<String> {
         let mut notes = self.notes.clone();
         if let Some(AnchorVersion { version, .. }) = &self.anchor {
@@ -125,7 +124,6 @@ fn choose_anchor(
     anchor
 }
 
-/// Warns if the baseline is old and code has changed since.
 pub fn age_warning(project: &Project, baseline: &Baseline, background: &Background) -> Option<String> {
     let commits = background.commits_between.filter(|commits| *commits > 0)?;
     let limits = &project.config.baseline;

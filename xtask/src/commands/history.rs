@@ -83,7 +83,6 @@ fn check_reports(flags: &HistoryFlags, paths: &Paths, baseline: &Path) -> Result
 
 struct Selection {
     anchor: CountedFrom,
-    /// The number of versions that are shown, from the newest on.
     shown: usize,
 }
 

@@ -42,7 +42,6 @@ pub struct Measurement {
     pub file_warnings: Vec<String>,
     /// Warnings about the measurement, a sentence each.
     pub warnings: Vec<String>,
-    /// Whether the gate made any of these runs.
     pub is_ours: bool,
     failures_files: Vec<PathBuf>,
     users_left: Vec<UsersLeft>,
@@ -234,7 +233,6 @@ const MOST_FAILURES: f64 = 0.2;
 /// An endpoint that fails altogether has so many failures at least: fewer are an accident.
 const LEAST_FAILURES: u64 = 3;
 
-/// Why the failed requests make these runs no reference; `None` if they are few.
 fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
     let all = |count: fn(&Stats) -> u64| runs.iter().map(|run| count(&run.total)).sum::<u64>();
     let (requests, failures) = (all(|stats| stats.requests), all(|stats| stats.failures));
@@ -297,7 +295,6 @@ pub fn rules_for(project: &Project, measured: &[MeasuredRun]) -> Rules {
     }
 }
 
-/// The step after a run or a round, with its reason.
 pub enum Next {
     MeasureAgain(String),
     Stop(String),

@@ -303,11 +303,9 @@ fn dirty_warning(project: &Project, baseline: &Baseline) -> Option<String> {
     ))
 }
 
-/// The reference of a comparison: the baseline, and the drift since an earlier one.
 struct Reference<'a> {
     project: &'a Project<'a>,
     baseline: &'a Baseline,
-    /// `None` if `perf.toml` has no `[drift]`.
     drift: Option<DriftCheck>,
 }
 

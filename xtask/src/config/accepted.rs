@@ -11,7 +11,6 @@ use toml::Spanned;
 
 use crate::config::lines::line_of;
 
-/// An entry as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptedTable {

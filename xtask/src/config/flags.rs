@@ -16,7 +16,6 @@ use report::Format;
 
 use crate::config::drift::Since;
 
-/// The help of `perf`, `bisect` and `history`.
 pub const HELP: &str = "\
 Performance regression gate built on Locust.
 
@@ -159,7 +158,6 @@ pub struct BisectFlags {
     pub all: bool,
     pub endpoint: Option<String>,
     pub metric: Option<Metric>,
-    /// The flags that `bisect` shares with `perf --against GOOD`.
     pub perf: PerfFlags,
 }
 

@@ -113,7 +113,6 @@ impl LocustConf {
         }
     }
 
-    /// The parsed value of a key; `None` if no source sets it.
     pub(crate) fn get<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
         let Some(Setting { source, value, .. }) = self.settings.iter().find(|setting| setting.key == key) else {
             return Ok(None);

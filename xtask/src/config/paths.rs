@@ -43,7 +43,6 @@ impl Paths {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 
-    /// The files that `perf` reads whatever `perf.toml` names.
     pub fn inputs(&self, flags: &PerfFlags) -> Vec<PathBuf> {
         let mut inputs = vec![self.baseline(flags.baseline.as_deref(), BASELINE), self.config.clone()];
         inputs.extend(["locustfile.py", "pyproject.toml", "locust.conf"].map(|name| self.root.join(name)));

@@ -79,10 +79,8 @@ pub struct ServiceConfig {
     /// Variables for `prepare` and `command`.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// The time for `build` to end, and for `prepare`.
     #[serde(default = "ten_minutes", deserialize_with = "duration")]
     pub build_timeout: Duration,
-    /// The time for `ready_url` to answer.
     #[serde(default = "thirty_seconds", deserialize_with = "duration")]
     pub ready_timeout: Duration,
     #[serde(default = "ten_seconds", deserialize_with = "duration")]
@@ -117,14 +115,12 @@ pub struct LoadConfig {
     pub args: Vec<String>,
     pub processes: Option<u32>,
     pub expect_workers: Option<u32>,
-    /// The time for the workers to connect.
     #[serde(deserialize_with = "duration")]
     pub workers_timeout: Duration,
     #[serde(deserialize_with = "duration")]
     pub warmup: Duration,
     #[serde(deserialize_with = "some_duration")]
     pub stop_timeout: Option<Duration>,
-    /// The number of requests that a run must have to be judged.
     #[serde(deserialize_with = "min_requests")]
     pub min_requests: u64,
     /// The time that Locust may take beyond run time and stop timeout.
@@ -180,7 +176,6 @@ pub struct AgainstConfig {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BaselineConfig {
-    /// The baseline, from the root.
     pub file: String,
     /// Whether a FAIL by the stored numbers is confirmed, as by `--confirm`.
     pub confirm: bool,

@@ -45,7 +45,6 @@ pub(crate) struct Project<'a> {
     /// `None` if git knows no commit here.
     head: Option<Head>,
     baseline_digest: OnceCell<Option<String>>,
-    /// The folder of this command's runs, if it makes any.
     pub session: OnceCell<PathBuf>,
 }
 
@@ -76,7 +75,6 @@ impl<'a> Project<'a> {
         Ok(Project { flags, paths, baseline, shell, config, rules, baseline_runs, head, baseline_digest, session })
     }
 
-    /// Reads the baseline; `None` if there is no file.
     pub fn read_baseline(&self) -> Result<Option<Baseline>> {
         let path = &self.baseline;
         let _ = self.baseline_digest.set(digest_of_file(path));
@@ -217,12 +215,10 @@ impl<'a> Project<'a> {
         }
     }
 
-    /// The files that differed from the commit before anything was measured.
     pub fn dirty_files(&self) -> &[String] {
         self.head.as_ref().map_or(&[], |head| &head.dirty_files)
     }
 
-    /// Prints the end of a log for GitHub Actions, which shows it folded.
     pub fn fold(&self, title: &str, log: &str) {
         if !self.flags.quiet {
             // Whatever the log holds, it cannot hold the word that makes the runner listen to commands again.

@@ -12,7 +12,6 @@ use crate::config::flags::{self, LoadFlags, PerfFlags};
 use crate::config::locust_conf::LocustConf;
 use crate::config::perf_toml::{Config, LoadConfig, RunsConfig};
 
-/// The numbers of runs, or of rounds, that a command makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunRange {
     pub min: usize,
@@ -59,7 +58,6 @@ pub struct Settings {
     /// The address where Locust's master listens, if Locust does not choose it itself.
     pub(crate) bind_host: Option<String>,
     pub(crate) bind_port: u16,
-    /// The time for requests that are under way to end when the load is over.
     pub stop_timeout: Duration,
 }
 
@@ -169,7 +167,6 @@ fn check_load(users: u32, spawn_rate: f64, run_time_s: u64, warmup_s: f64) -> Re
     Ok(())
 }
 
-/// The Locust processes that share the load: on this machine, or elsewhere.
 #[derive(Clone, Copy, PartialEq)]
 struct Sharing {
     processes: Option<u32>,

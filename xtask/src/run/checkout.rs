@@ -23,7 +23,6 @@ pub enum Side<'a> {
 }
 
 impl Side<'_> {
-    /// The commit that is checked out; `None` if there is none.
     pub fn commit(&self) -> Option<&str> {
         match self {
             Side::Only | Side::This | Side::Deployment(_) => None,

@@ -26,7 +26,6 @@ use crate::sys::process::{self, Failure, Group};
 const LISTENER: &str = include_str!("../../locust/perf_listener.py");
 pub const LISTENER_NAME: &str = "perf_listener.py";
 
-/// The variable that names the final statistics to the listener.
 pub const FINAL_CSV_VARIABLE: &str = "PERF_FINAL_STATS_CSV";
 
 /// The listener writes it when the load is over.
@@ -76,7 +75,6 @@ pub struct Locust {
 pub(crate) enum Stage {
     /// It waits for workers.
     Waiting(WorkerList),
-    /// The time since the load began.
     Loading(Duration),
 }
 
@@ -94,7 +92,6 @@ pub struct Job<'a> {
     pub locustfile: &'a str,
     pub host: &'a str,
     pub stop_timeout: Duration,
-    /// The time that Locust may take beyond run time and stop timeout.
     pub deadline_margin: Duration,
     /// Where a master listens for workers; `None` is every address of this machine.
     pub bind_host: Option<&'a str>,
@@ -104,7 +101,6 @@ pub struct Job<'a> {
     /// The folder of the results. It is fresh, so no older file can be taken for a result of this run. It is relative to the
     /// root, because Locust takes a comma in the path of a locustfile for the end of its name.
     pub folder: &'a Path,
-    /// Whether Locust logs its own table.
     pub verbose: bool,
 }
 
@@ -132,7 +128,6 @@ pub enum StatsCoverage {
 pub struct Finished {
     pub coverage: StatsCoverage,
     pub window: Option<Window>,
-    /// The mean over the window.
     pub mean_users: Option<f64>,
     pub users_left: Vec<UsersLeft>,
     /// The TCP connections that were opened to the service in the window, if our listener counted them.
@@ -152,7 +147,6 @@ impl Locust {
         Ok(Locust { program, parsed, version: version.to_owned(), python, packages, setup })
     }
 
-    /// Checks that this version can make the load, before anything is started.
     pub fn check(&self, load: &Load, locustfile: &str) -> Result<()> {
         ensure!(
             self.parsed >= PROCESSES || load.processes.is_none(),

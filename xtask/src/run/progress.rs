@@ -23,7 +23,6 @@ const BAR_WIDTH: usize = 10;
 pub struct LoadCounter {
     begun: usize,
     first_began: Instant,
-    /// The number that is made at most.
     most: usize,
 }
 
@@ -86,7 +85,6 @@ pub struct LoadView<'a> {
     job: &'a Job<'a>,
     output: Output,
     log: Follower,
-    /// The number of users, once Locust's log has it.
     users: Option<u32>,
     connected: String,
 }
@@ -116,7 +114,6 @@ impl LoadView<'_> {
         }
     }
 
-    /// Prints a line whenever a worker connects or leaves.
     fn show_workers(&mut self, workers: &WorkerList) {
         let Some(expected) = self.job.load.workers else { return };
         let connected = workers.connected(expected);

@@ -46,7 +46,6 @@ pub struct Runner<'a> {
     built: Option<String>,
     /// The executable that answered last, and its commit.
     last_executable: Option<(Option<String>, Executable)>,
-    /// The checkouts of other commits, once there is one.
     checkouts: Option<Checkouts>,
     /// Workers elsewhere are started once for all runs.
     has_printed_worker_commands: bool,
@@ -158,7 +157,6 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Makes one run: a fresh service, a fresh folder of this name, one Locust.
     pub fn run(&mut self, side: Side, name: &str) -> Result<MeasuredRun> {
         let project = self.project;
         let folder = self.session.run_folder(name)?;
@@ -341,7 +339,6 @@ fn service_of<'s>(project: &'s Project, settings: &Settings, side: Side<'s>) -> 
     }
 }
 
-/// Starts the build of a side, which goes on until it is waited for.
 fn start_build(project: &Project, settings: &Settings, side: Side, log: &Path) -> Result<Option<Build>> {
     let Some(service) = service_of(project, settings, side) else { return Ok(None) };
     if let Some(build) = &service.build {

@@ -28,7 +28,6 @@ pub enum Target {
 
 pub struct StartedService {
     pub group: Group,
-    /// The origin of the ready URL, `http://127.0.0.1:8080`.
     origin: String,
     /// The free port that `{port}` stands for.
     pub port: u16,
@@ -36,9 +35,7 @@ pub struct StartedService {
     ready_status: Option<u16>,
 }
 
-/// The answer to a readiness probe.
 enum Answer {
-    /// A connection, for `tcp://`.
     Connected,
     Status(u16),
 }
@@ -46,7 +43,6 @@ enum Answer {
 /// The variable that names the root of the user's own checkout, as `{root}` does.
 pub(super) const ROOT: &str = "PERF_ROOT";
 
-/// A running `[service] build`. Dropping it ends it.
 pub struct Build {
     group: Group,
     timeout: Duration,
@@ -204,7 +200,6 @@ pub fn misses_a_file(failure: &Failure) -> bool {
 }
 
 impl StartedService {
-    /// Starts `[service] command` and waits until its ready URL answers.
     fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<StartedService> {
         let mut port = free_port()?;
         check_free(config, port)?;
@@ -373,7 +368,6 @@ pub fn check_answers(what: &str, host: &str) -> Result<()> {
     })
 }
 
-/// Finds a free port. The operating system gives another one at each call.
 pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("cannot find a free port")?;
     Ok(listener.local_addr().context("cannot find a free port")?.port())

@@ -34,7 +34,6 @@ struct Sample {
     switches: Switches,
 }
 
-/// The totals of our processes, in clock ticks and pages.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct OwnTotals {
     /// Of the gate and of everything that it has started.
