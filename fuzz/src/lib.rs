@@ -29,7 +29,7 @@ pub fn check_run(run: &Run) {
         assert!(value.is_finite() && value >= 0.0, "{value}");
     }
     let runs = std::slice::from_ref(run);
-    if let Some(baseline) = read(Baseline::new(runs, Provenance::default(), None, None)) {
+    if let Some(baseline) = read(Baseline::new(runs, Provenance::default())) {
         let baseline = Baseline::parse(&baseline.to_text()).expect("what is written can be read");
         read(compare(&baseline, runs, &Rules::default()));
     }

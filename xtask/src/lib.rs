@@ -129,7 +129,6 @@ fn remember_name(args: &[OsString]) {
     program::set_name(Invocation::of_this_process().name(args, &folder));
 }
 
-/// A help text with the name by which this process was invoked.
 fn named(help: &str) -> String {
     help.trim_end().replace("cargo xtask", program::name())
 }

@@ -57,7 +57,6 @@ pub struct Adopt {
     pub package: Option<String>,
 }
 
-/// Parses the arguments after the program's name.
 pub fn parse(args: Vec<OsString>) -> Result<MaintenanceCommand> {
     let command = args.first().and_then(|arg| arg.to_str()).unwrap_or_default().to_owned();
     let (mut own, locust_args) = split(args.clone())?;

@@ -59,7 +59,6 @@ pub fn selftest(flags: &Selftest) -> Result<Verdict> {
     Ok(if broken.is_empty() { Verdict::Pass } else { Verdict::Fail })
 }
 
-/// A measurement and its known verdict.
 struct Expectation {
     name: &'static str,
     must: &'static str,
@@ -450,7 +449,6 @@ fn verdict(broken: &[&str]) -> String {
     }
 }
 
-/// Prints a line of the report. A closed pipe is no error.
 fn print(line: &str) -> Result<()> {
     match writeln!(anstream::stdout(), "{line}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print the report"),

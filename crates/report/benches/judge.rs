@@ -112,7 +112,7 @@ fn times(endpoints: usize, repetitions: usize) -> Result<Vec<Line>> {
     // Other numbers of the same endpoints: some got better, some worse.
     let former = [locust_csv::parse(&stats_csv(endpoints, 2))?];
     ensure!(former[0].endpoints.len() == endpoints, "the file does not hold {endpoints} endpoints");
-    let full = Baseline::new(&former, version_1_0.provenance.clone(), None, None)?;
+    let full = Baseline::new(&former, version_1_0.provenance.clone())?;
 
     let repetitions: Vec<Repetition> = (0..repetitions)
         .map(|_| {
@@ -157,7 +157,7 @@ fn time(passes: usize, pass: impl Fn() -> Result<usize>) -> Result<Duration> {
 /// About 27 MB of 100,000 endpoints.
 fn baseline(endpoints: usize) -> Result<String> {
     let runs = [locust_csv::parse(&stats_csv(endpoints, 1))?];
-    Ok(Baseline::new(&runs, Provenance::default(), None, None)?.to_text())
+    Ok(Baseline::new(&runs, Provenance::default())?.to_text())
 }
 
 /// The growth of a fresh process's peak memory: in this process, the former passes have raised it already.

@@ -156,7 +156,7 @@ impl Measured {
                 }
             })
         };
-        let baseline = Baseline::new(&runs(1.0), provenance.clone(), None, None)?;
+        let baseline = Baseline::new(&runs(1.0), provenance.clone())?;
         Ok(Measured { baseline, runs: runs(1.5), provenance })
     }
 

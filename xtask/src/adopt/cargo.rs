@@ -46,10 +46,8 @@ const WORKSPACE: &str = "resolver = \"3\"
 debug = false
 ";
 
-/// The workspace of the adopted package.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Membership {
-    /// It belongs to the workspace at the root.
     Root,
     Separate,
 }
@@ -60,7 +58,6 @@ impl Membership {
         format!("{PACKAGE}{workspace}{DEPENDENCIES}")
     }
 
-    /// The alias in a folder from which `up` leads to the root.
     fn alias(self, up: &str) -> String {
         let (manifest, package) = match self {
             Membership::Separate => (format!("--manifest-path {up}xtask/Cargo.toml "), ""),
@@ -71,7 +68,6 @@ impl Membership {
     }
 }
 
-/// What `cargo xtask` runs in the other repository.
 pub(crate) enum Present {
     Nothing(Membership),
     /// The package that `adopt` made.
@@ -118,7 +114,6 @@ impl Present {
         }
     }
 
-    /// Whether `xtask` has its own build folder and lock file.
     pub(crate) fn is_separate(&self) -> bool {
         matches!(self, Present::Nothing(Membership::Separate) | Present::Adopted(Membership::Separate))
     }
@@ -170,7 +165,6 @@ fn folder_of_package(top: &Path, shell: &Shell, package: &str) -> Option<String>
     })
 }
 
-/// The manifests of the repository, relative to its root.
 fn manifests(shell: &Shell) -> Vec<String> {
     let args = ["ls-files", "--cached", "--others", "--exclude-standard", "--", "Cargo.toml", "**/Cargo.toml"];
     let listed = git::read(shell, &args).ok().flatten().unwrap_or_default();
@@ -248,7 +242,6 @@ fn is_earlier(old_line: &str, line: &str) -> bool {
     is_written && (old.contains_key("path") || old.get("git") == new.get("git"))
 }
 
-/// The version in the line of a dependency: `tag = "v0.2.0"`.
 fn shown_version(line: &str) -> String {
     let table = parse_toml(line).unwrap_or_default();
     let shown = |key: &&str| Some(format!("{key} = {:?}", table.get("locust-gate")?.get(key)?.as_str()?));
@@ -273,7 +266,6 @@ fn lines_for_owner(top: &Path, folder: &str, line: &str) -> Result<Vec<String>> 
     }
 }
 
-/// Makes the workspace, or returns the lines that the present one lacks.
 fn workspace_edit(top: &Path, shell: &Shell) -> Result<Edit> {
     let path = top.join("Cargo.toml");
     if path.exists() {

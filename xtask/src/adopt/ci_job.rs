@@ -3,17 +3,14 @@
 use crate::adopt::found::PythonVersion;
 use crate::adopt::source::Package;
 
-/// What a job needs to know of the repository.
 pub struct CiJob<'a> {
     /// The folder of the service, such as `services/claims/`; empty at the root.
     pub inside: &'a str,
     pub install: Install<'a>,
-    /// The default branch, or its usual names.
     pub branches: Vec<String>,
     pub python: Option<PythonVersion>,
 }
 
-/// How a job gets the gate.
 pub enum Install<'a> {
     /// Cargo builds it. The version is in these files.
     Cargo {

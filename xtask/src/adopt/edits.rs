@@ -27,7 +27,6 @@ impl NewFile {
     }
 }
 
-/// What is done to one file or folder, with advice to its owner.
 pub struct Edit {
     pub name: String,
     pub files: Vec<NewFile>,
@@ -46,7 +45,6 @@ impl Edit {
         Edit { name: name.into(), files: Vec::new(), done: "kept as it is".to_owned(), advice: Vec::new() }
     }
 
-    /// Creates the file `name` below `root`, unless there is one.
     pub fn create_or_keep(root: &Path, name: impl Into<String>, text: &str) -> Edit {
         let name = name.into();
         let path = root.join(&name);

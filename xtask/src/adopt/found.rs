@@ -14,7 +14,6 @@ use crate::adopt::imports::only_locust;
 
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct FoundLocust {
-    /// The lines for `[locust]` of `perf.toml`.
     pub lines: Vec<String>,
     pub also: Vec<String>,
     pub advice: Option<String>,

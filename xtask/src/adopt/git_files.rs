@@ -10,7 +10,6 @@ use xshell::Shell;
 use crate::adopt::cargo::Present;
 use crate::adopt::edits::{Destination, Edit, NewFile};
 
-/// A line of `.gitignore`, and a path that it matches.
 struct IgnoreLine {
     line: &'static str,
     path: &'static str,
@@ -25,7 +24,6 @@ const IGNORE_LINES: [IgnoreLine; 3] = [
 /// Without it, git merges two baselines line by line into one that nobody measured.
 const NO_MERGE: &str = "perf_baseline.json -merge";
 
-/// The build folder of an `xtask` that is a separate workspace.
 const SEPARATE_BUILD: IgnoreLine = IgnoreLine { line: "/xtask/target/", path: "xtask/target/x" };
 
 /// The edits of `.gitignore`, `.gitattributes` and `.dockerignore`. The root has what cargo builds, if `built` with cargo.

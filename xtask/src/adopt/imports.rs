@@ -77,7 +77,6 @@ fn imported(text: &str) -> Vec<Module> {
     modules
 }
 
-/// The file of a module of the repository, if it is in one of the folders.
 fn local_file(folders: &[&Path], module: &Module) -> Option<PathBuf> {
     let name = &module.top;
     let files = folders

@@ -65,7 +65,6 @@ pub fn adopt(flags: &Adopt) -> Result<String> {
     Ok(text)
 }
 
-/// Finds the repository around the path.
 fn destination(path: &Path) -> Result<Destination> {
     let shown = path.display();
     let folder = fs::canonicalize(path).with_context(|| format!("cannot install the gate in {shown}"))?;

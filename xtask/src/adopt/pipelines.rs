@@ -10,9 +10,7 @@ use crate::adopt::edits::{Destination, Edit};
 use crate::adopt::{gitlab, workflow};
 use crate::sys::files;
 
-/// A CI system for which adopt writes no job.
 struct Other {
-    /// The file or folder that shows its use.
     file: &'static str,
     /// The section of docs/ci.md.
     section: &'static str,

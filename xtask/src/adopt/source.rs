@@ -58,7 +58,6 @@ impl Package {
         Ok(Package::Wheel(inside.display().to_string()))
     }
 
-    /// The argument of pip in a folder of the repository, such as `services/claims/`.
     pub fn argument(&self, inside: &str) -> String {
         match self {
             Package::Index(requirement) => quoted(requirement),
@@ -67,7 +66,6 @@ impl Package {
         }
     }
 
-    /// Where pip finds it.
     pub fn place(&self) -> &'static str {
         match self {
             Package::Index(_) => "from the package index of pip's configuration",
@@ -118,7 +116,6 @@ impl Source {
         Some(format!("locust-gate = {{ path = {path:?}, {FEATURES} }}"))
     }
 
-    /// The pathspecs with which git leaves out the gate's own files.
     pub(crate) fn excluded(&self, top: &Path) -> Vec<String> {
         let mut excluded = vec![":(exclude,top)xtask".to_owned()];
         if let Source::Inside(package) = self

@@ -41,7 +41,6 @@ const ABOUT_PATHS: &str = "# Add the folders that the service depends on. If the
 # pending, and blocks the pull request.
 ";
 
-/// Makes the workflow, unless there is one.
 pub(crate) fn edit(destination: &Destination, job: &CiJob) -> Edit {
     let name = file(job);
     let edit = Edit::create_or_keep(&destination.top, name.clone(), &text(job));

@@ -24,7 +24,6 @@ use crate::sys::git;
 /// The value of `--against` that means the commit of the baseline.
 const BASELINE: &str = "baseline";
 
-/// Measures and judges this tree against `rev`.
 pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: Clock) -> Result<Outcome> {
     let commit = if rev == BASELINE {
         commit_of_baseline(project)?
@@ -79,7 +78,6 @@ fn commit_of_baseline(project: &Project) -> Result<String> {
     commit.with_context(|| format!("--against {BASELINE}"))
 }
 
-/// Checks that the baseline was measured without uncommitted changes.
 pub fn check_clean(baseline: &Provenance) -> Result<()> {
     ensure!(
         !baseline.dirty,
@@ -89,7 +87,6 @@ pub fn check_clean(baseline: &Provenance) -> Result<()> {
     Ok(())
 }
 
-/// The full hash of the baseline's commit.
 pub fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
     let is_hash = baseline.commit.len() >= 7 && baseline.commit.bytes().all(|byte| byte.is_ascii_hexdigit());
     ensure!(is_hash, "the baseline names no commit: record it in a git repository");
@@ -100,9 +97,7 @@ pub fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
 /// Both sides, with a run of each in every round.
 pub struct Rounds {
     this: Measurement,
-    /// The runs of the other commit.
     baseline: Baseline,
-    /// The other side's last run over time.
     history: Option<History>,
     warnings: Vec<String>,
 }
@@ -154,7 +149,7 @@ impl Rounds {
         measured.baseline.truncate(rounds);
         let this = Measurement::of_candidate(measured.candidate, project)?;
         let other = Measurement::new(measured.baseline, project)?;
-        let baseline = other.baseline(None, None)?;
+        let baseline = other.baseline()?;
         let history = other.histories.into_iter().filter_map(Result::ok).next_back();
         let mut warnings = other.warnings;
         warnings.extend_from_slice(&this.warnings);

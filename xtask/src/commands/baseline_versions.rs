@@ -20,7 +20,6 @@ pub enum BaselinePart {
     WithoutEndpoints,
 }
 
-/// The versions of a baseline on the current branch.
 pub struct BaselineVersions {
     /// Newest first.
     pub readable: Vec<Version>,
@@ -88,7 +87,6 @@ impl BaselineVersions {
         self.logged.push(logged.clone());
     }
 
-    /// Reads these versions again, with their endpoints.
     pub fn parse_endpoints(&mut self, shell: &Shell, places: &[usize]) -> Result<()> {
         let logged: Vec<Logged> = places.iter().map(|place| self.logged[*place].clone()).collect();
         let mut parsed = Vec::new();
@@ -108,10 +106,8 @@ fn parse(content: Vec<u8>, part: BaselinePart) -> Result<Baseline> {
     if part == BaselinePart::All { Baseline::parse(&text) } else { Baseline::parse_total(&text) }
 }
 
-/// The version that changes are counted from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CountedFrom {
-    /// Its index among the versions.
     pub place: usize,
     /// Its name for the user, such as a tag.
     pub name: Option<String>,

@@ -15,7 +15,6 @@ use crate::run::clock::Clock;
 use crate::run::runner::Runner;
 use crate::sys::process::Interrupted;
 
-/// Searches the commit after GOOD that brought the step to BAD.
 pub fn bisect(flags: &BisectFlags) -> Result<Outcome> {
     let clock = Clock::start();
     let paths = Paths::resolve(flags.perf.config.as_deref());

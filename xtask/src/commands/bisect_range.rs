@@ -60,7 +60,6 @@ impl CommitRange {
         Ok(range)
     }
 
-    /// The number of commits after GOOD.
     pub fn len(&self) -> usize {
         self.hashes.len() - 1
     }
@@ -90,7 +89,6 @@ impl CommitRange {
         shown_commit(self.hash(commit), false)
     }
 
-    /// A line of `git log` about a commit, in that command's format.
     pub fn log(&self, shell: &Shell, commit: usize, format: &str) -> String {
         let format = format!("--format={format}");
         let args = ["log", "--max-count=1", "--no-show-signature", "--date=short", &format, self.hash(commit)];

@@ -14,7 +14,6 @@ use crate::commands::measurement::command_again;
 use crate::commands::outcome::Outcome;
 use crate::sys::ci;
 
-/// The commits that are listed at most.
 const LISTED: usize = 30;
 
 pub fn outcome(bisection: &Bisection, series: &FollowedSeries, ending: Ending) -> Result<Outcome> {
@@ -103,7 +102,6 @@ impl BisectResult<'_> {
         text
     }
 
-    /// The commits, oldest first, and why some are skipped.
     fn list(&self, commits: &[usize]) -> String {
         let mut text = String::new();
         for commit in commits.iter().take(LISTED) {

@@ -23,29 +23,24 @@ use crate::run::progress;
 use crate::run::runner::Runner;
 use crate::sys::process::Interrupted;
 
-/// The rounds of two commits that are made at most, if no flag sets them.
 const MAX_ROUNDS: usize = 20;
 
 /// The runs that may fail in a row before their commit is skipped: a busy machine spoils some.
 const ATTEMPTS: usize = 3;
 
-/// A bisection, with everything that it has measured.
 pub struct Bisection<'a> {
     pub flags: &'a BisectFlags,
     pub project: &'a Project<'a>,
     pub range: CommitRange,
     service: &'a ServiceConfig,
-    /// The folder of all checkouts.
     checkouts: PathBuf,
     runner: Runner<'a>,
     pub state: BisectState,
-    /// The two commits that are measured, checked out.
     current: Option<(Pair, Sides<Checkout>)>,
     /// Without those of an interrupted search.
     rounds_made: u32,
 }
 
-/// The series that is followed from GOOD to BAD.
 pub struct FollowedSeries {
     pub endpoint: Option<String>,
     pub metric: Metric,
@@ -100,7 +95,6 @@ impl<'a> Bisection<'a> {
         }
     }
 
-    /// The rounds of two commits.
     fn rounds_of(&self, pair: Pair) -> impl Iterator<Item = &MeasuredRound> {
         let is_of = move |round: &&MeasuredRound| self.pair_of(round) == Some(pair);
         self.state.rounds.iter().filter(is_of)
@@ -112,7 +106,6 @@ impl<'a> Bisection<'a> {
         Some(Pair { reference: self.range.place(baseline)?, commit: self.range.place(candidate)? })
     }
 
-    /// The first rounds of two commits.
     fn first_rounds(&self, pair: Pair, number: usize) -> Result<Rounds> {
         let mut runs = Sides { baseline: Vec::new(), candidate: Vec::new() };
         for round in self.rounds_of(pair).take(number) {
@@ -157,7 +150,6 @@ impl<'a> Bisection<'a> {
         Ok(series)
     }
 
-    /// The search with all rounds so far.
     pub fn search(&self, series: &FollowedSeries) -> Result<CommitSearch> {
         let mut search = CommitSearch::new(self.range.parents.clone(), series.metric, self.max_rounds());
         for commit in self.state.skipped.keys().filter_map(|hash| self.range.place(hash)) {
@@ -251,7 +243,6 @@ impl<'a> Bisection<'a> {
         Ok(())
     }
 
-    /// Checks that the rounds of two commits can be compared.
     fn check_round(&self, pair: Pair) -> Result<()> {
         let follows_errors = self.series().is_ok_and(|series| series.metric == Metric::ErrorRate);
         let are_failures_expected = follows_errors || self.range.is_end(pair.commit);
@@ -264,7 +255,6 @@ impl<'a> Bisection<'a> {
         check().with_context(|| format!("at {}", self.range.shown(pair.commit)))
     }
 
-    /// Prints the change so far.
     fn print_round(&self, pair: Pair) -> Result<()> {
         let series = self.series()?;
         let (made, metric) = (self.rounds_of(pair).count(), series.metric);
@@ -286,7 +276,6 @@ impl<'a> Bisection<'a> {
         }
     }
 
-    /// Prints what is measured next, when the commits change.
     fn print_plan(&self, pair: Pair, remaining: usize) {
         if self.current.as_ref().is_some_and(|(current, _)| *current == pair) {
             return;
@@ -320,7 +309,6 @@ impl<'a> Bisection<'a> {
     }
 }
 
-/// The error of a commit that cannot be measured.
 struct FailedCommit {
     commit: usize,
     error: Error,

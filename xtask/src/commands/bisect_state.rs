@@ -14,7 +14,6 @@ use crate::config::project::Project;
 use crate::run::results::{self, MeasuredRun};
 use crate::sys::files;
 
-/// A run of each of two commits, which are full hashes.
 pub struct MeasuredRound {
     pub commits: Sides<String>,
     pub runs: Sides<MeasuredRun>,
@@ -28,14 +27,12 @@ impl MeasuredRound {
     }
 }
 
-/// Everything that was measured between two commits.
 pub struct BisectState {
     path: PathBuf,
     root: PathBuf,
     good: String,
     bad: String,
     pub rounds: Vec<MeasuredRound>,
-    /// Why commits cannot be measured, by their hashes.
     pub skipped: BTreeMap<String, String>,
 }
 
@@ -104,7 +101,6 @@ impl BisectState {
         files::write_atomically(&self.path, &text)
     }
 
-    /// Removes the file of a bisection that has ended.
     pub fn remove(&self) {
         let _ = fs::remove_file(&self.path);
     }

@@ -29,11 +29,9 @@ use crate::run::results::MeasuredRun;
 use crate::run::runner::Runner;
 use crate::sys::process::Interrupted;
 
-/// How a FAIL can be measured again.
 pub enum Remeasure<'a, 'b> {
     /// By this command.
     Now(&'a mut Runner<'b>),
-    /// An earlier command made these rounds.
     Earlier(Sides<Vec<MeasuredRun>>),
     /// An earlier command could not make them, for this reason.
     Failed(String),
@@ -42,7 +40,6 @@ pub enum Remeasure<'a, 'b> {
 }
 
 impl Remeasure<'_, '_> {
-    /// The clock of a command that measures.
     pub fn clock(&self) -> Option<&Clock> {
         match self {
             Remeasure::Now(runner) => Some(&runner.clock),
@@ -51,7 +48,6 @@ impl Remeasure<'_, '_> {
     }
 }
 
-/// Whether a FAIL of this command is to be confirmed.
 pub fn is_asked_for(project: &Project, remeasure: &Remeasure) -> bool {
     project.flags.confirm
         || project.config.baseline.confirm
@@ -94,7 +90,6 @@ fn deliver_unconfirmed(project: &Project, delivery: &Delivery, stored: &Report, 
     delivery.deliver(project, &Report { confirmation: Some(&confirmation), ..stored.clone() })
 }
 
-/// Checks that re-measuring the baseline's commit would be conclusive.
 fn check_conclusive(stored: &Report) -> Result<()> {
     let Sides { baseline, candidate } = stored.provenance;
     // This locustfile would load both sides, and both would lack the endpoints that it no longer requests.

@@ -22,12 +22,10 @@ use crate::sys::{ci, files, git, printer, process};
 pub struct Delivery<'a> {
     pub flags: &'a PerfFlags,
     pub paths: &'a Paths,
-    /// The files that the command reads, which no report may replace.
     pub inputs: Vec<PathBuf>,
 }
 
 impl Delivery<'_> {
-    /// Checks, before the load, that every report can be written.
     pub fn check(&self) -> Result<()> {
         for report in &self.flags.reports {
             self.paths.refuse_input(report, &self.inputs)?;
@@ -36,7 +34,6 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    /// Prints the report, and writes the report files.
     pub fn deliver(&self, project: &Project, report: &Report) -> Result<Outcome> {
         process::check_interrupted()?;
         if let Some(Confirmation::Impossible(why)) = report.confirmation {
@@ -113,7 +110,6 @@ fn summarize(markdown: &str) {
     }
 }
 
-/// The page of this run of GitHub Actions.
 pub fn run_url() -> Option<String> {
     if !ci::is_github() {
         return None;
@@ -123,7 +119,6 @@ pub fn run_url() -> Option<String> {
     Some(format!("{}/{}/actions/runs/{}", server?, repository?, run?))
 }
 
-/// The files that annotations may point into.
 fn places(project: &Project) -> Places {
     let prefix = git::prefix(&project.shell);
     let from_top = |path: &Path| match path.strip_prefix(&project.paths.root) {

@@ -17,7 +17,6 @@ use crate::config::drift::DriftConfig;
 use crate::config::project::{Project, today};
 use crate::sys::{ci, file_versions};
 
-/// The check of `[drift]`.
 pub struct DriftCheck {
     rules: Rules,
     anchor: Option<AnchorVersion>,
@@ -25,11 +24,9 @@ pub struct DriftCheck {
     notes: Vec<String>,
 }
 
-/// The earlier baseline that the drift is measured from.
 struct AnchorVersion {
     version: Version,
     name: Option<String>,
-    /// The versions since, newest first.
     updates: Vec<Version>,
 }
 
@@ -58,7 +55,6 @@ impl DriftCheck {
         }
     }
 
-    /// Why the drift of these runs is not judged, or only in part, a sentence each.
     pub fn notes(&self, measured: &Measurement) -> Vec<String> {
         let mut notes = self.notes.clone();
         if let Some(AnchorVersion { version, .. }) = &self.anchor {
@@ -128,7 +124,6 @@ fn choose_anchor(
     anchor
 }
 
-/// Warns if the baseline is old and code has changed since.
 pub fn age_warning(project: &Project, baseline: &Baseline, background: &Background) -> Option<String> {
     let commits = background.commits_between.filter(|commits| *commits > 0)?;
     let limits = &project.config.baseline;

@@ -23,7 +23,6 @@ use crate::config::perf_toml::Config;
 use crate::sys::screen::screen;
 use crate::sys::{ci, file_versions, files, process};
 
-/// Shows the accepted baselines of the current branch.
 pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     process::catch_signals()?;
     let shell = Shell::new()?;
@@ -83,9 +82,7 @@ fn check_reports(flags: &HistoryFlags, paths: &Paths, baseline: &Path) -> Result
 }
 
 struct Selection {
-    /// The version that changes are counted from.
     anchor: CountedFrom,
-    /// The number of versions that are shown, from the newest on.
     shown: usize,
 }
 

@@ -31,7 +31,6 @@ use crate::run::locust::for_each_failure;
 use crate::run::results::{self, MeasuredRun, RunFile};
 use crate::sys::{ci, git};
 
-/// The runs of one side.
 pub struct Measurement {
     pub runs: Vec<Run>,
     /// The runs as they were counted before version 1.4 of the baseline, if that makes a difference.
@@ -43,11 +42,8 @@ pub struct Measurement {
     pub file_warnings: Vec<String>,
     /// Warnings about the measurement, a sentence each.
     pub warnings: Vec<String>,
-    /// Whether the gate made any of these runs.
     pub is_ours: bool,
-    /// Locust's lists of failures.
     failures_files: Vec<PathBuf>,
-    /// The users that left before the load was stopped.
     users_left: Vec<UsersLeft>,
     /// Why runs with too few requests cannot be judged by their percentiles.
     too_few_requests: Option<String>,
@@ -154,8 +150,8 @@ impl Measurement {
     }
 
     /// Makes a baseline of the runs. If every request failed, the error has the most frequent failure.
-    pub fn baseline(&self, note: Option<&str>, former: Option<&Baseline>) -> Result<Baseline> {
-        Baseline::new(&self.runs, self.provenance.clone(), note, former).map_err(|refusal| {
+    pub fn baseline(&self) -> Result<Baseline> {
+        Baseline::new(&self.runs, self.provenance.clone()).map_err(|refusal| {
             let has_failed = self.runs.iter().any(|run| run.total.failures == run.total.requests);
             match results::failures(&self.failures_files, &self.runs).first() {
                 Some(FailedRequests { endpoint, error, times, .. }) if has_failed => {
@@ -237,7 +233,6 @@ const MOST_FAILURES: f64 = 0.2;
 /// An endpoint that fails altogether has so many failures at least: fewer are an accident.
 const LEAST_FAILURES: u64 = 3;
 
-/// Why the failed requests make these runs no reference; `None` if they are few.
 fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
     let all = |count: fn(&Stats) -> u64| runs.iter().map(|run| count(&run.total)).sum::<u64>();
     let (requests, failures) = (all(|stats| stats.requests), all(|stats| stats.failures));
@@ -278,7 +273,6 @@ fn noise_of_baseline(runs: &[Run]) -> Option<String> {
     noise_advice(detectable)
 }
 
-/// The mean, to a thousandth.
 fn mean(values: &[f64]) -> Option<f64> {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     (!values.is_empty()).then(|| (mean * 1000.0).round() / 1000.0)
@@ -301,7 +295,6 @@ pub fn rules_for(project: &Project, measured: &[MeasuredRun]) -> Rules {
     }
 }
 
-/// The step after a run or a round, with its reason.
 pub enum Next {
     MeasureAgain(String),
     Stop(String),
@@ -363,7 +356,6 @@ pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Cloc
     details.iter().map(|detail| printable(detail)).collect()
 }
 
-/// The facts of a report beside the comparison.
 pub fn background(
     project: &Project,
     comparison: &Comparison,
@@ -398,7 +390,6 @@ fn has_failures(failures_file: &Path) -> bool {
     failures > 0
 }
 
-/// The command that makes such a comparison again.
 pub fn command_again(flags: &PerfFlags) -> CommandLine {
     let mut command = CommandLine::default();
     let load = &flags.load;

@@ -11,7 +11,6 @@ use crate::sys::process::{Failure, Interrupted};
 
 #[expect(clippy::large_enum_variant, reason = "a command has one outcome")]
 pub enum Outcome {
-    /// The report is printed.
     Judged(Verdict),
     /// The report is printed, and `[runs] inconclusive` makes its INCONCLUSIVE no verdict.
     Inconclusive,

@@ -35,7 +35,6 @@ use crate::run::runner::Runner;
 use crate::sys::session::SessionFile;
 use crate::sys::{ci, files, git, process};
 
-/// Runs the gate. If it cannot judge, the report files have the reason.
 pub fn perf(flags: &PerfFlags) -> Outcome {
     let clock = Clock::start();
     let paths = Paths::resolve(flags.config.as_deref());
@@ -160,8 +159,13 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
         Some(reference) => report_update(delivery, reference, &rules, &measurement, clock)?,
         None => None,
     };
-    let note = project.flags.note.as_deref().map(mask::text);
-    let baseline = measurement.baseline(note.as_deref(), former)?;
+    let mut baseline = measurement.baseline()?;
+    if let Some(former) = former {
+        baseline = baseline.replacing(former);
+    }
+    if let Some(note) = &project.flags.note {
+        baseline = baseline.with_note(mask::text(note));
+    }
     if notes.is_none() {
         measurement.warnings.iter().for_each(|warning| project.say(&format!("warning: {}", printable(warning))));
     }
@@ -188,7 +192,6 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
 
 const NOTHING_CHANGED: &str = "no metric changed beyond noise";
 
-/// Makes the runs of a new baseline.
 fn measure_baseline<'a>(project: &'a Project, runs: usize, clock: Clock) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
     let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only), runs, clock)?;
     let mut measured = Vec::new();
@@ -197,7 +200,7 @@ fn measure_baseline<'a>(project: &'a Project, runs: usize, clock: Clock) -> Resu
         project.record_runs(measured.len() == runs, None)?;
         // Runs that cannot be a baseline now cannot be one after the last.
         let measurement = Measurement::new(measured.clone(), project)?;
-        measurement.baseline(None, None)?;
+        measurement.baseline()?;
         check_failures(project, &project.rules, &measurement)?;
         project.say(&format!("run {}/{runs} is done", measured.len()));
     }
@@ -250,7 +253,7 @@ fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
     let rules = rules_for(project, &measured);
     let measurement = Measurement::new(measured, project)?;
     rules.check_all_met(None, &measurement.runs)?;
-    let baseline = measurement.baseline(None, None)?;
+    let baseline = measurement.baseline()?;
     check_failures(project, &rules, &measurement)?;
     for warning in &measurement.warnings {
         project.say(&format!("warning: {}", printable(warning)));
@@ -272,7 +275,6 @@ fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Me
     saved
 }
 
-/// Writes the baseline, and prints warnings about it.
 fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Result<()> {
     if baseline.provenance.commit == "unknown" {
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
@@ -301,11 +303,9 @@ fn dirty_warning(project: &Project, baseline: &Baseline) -> Option<String> {
     ))
 }
 
-/// The reference of a comparison: the baseline, and the drift since an earlier one.
 struct Reference<'a> {
     project: &'a Project<'a>,
     baseline: &'a Baseline,
-    /// `None` if `perf.toml` has no `[drift]`.
     drift: Option<DriftCheck>,
 }
 

@@ -11,7 +11,6 @@ use toml::Spanned;
 
 use crate::config::lines::line_of;
 
-/// An entry as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptedTable {
@@ -22,15 +21,12 @@ pub struct AcceptedTable {
     reason: Spanned<String>,
 }
 
-/// An exception, whatever day it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AcceptedConfig {
     /// `None` for all requests together.
     endpoint: Option<String>,
     metric: Metric,
-    /// The limit until the exception expires.
     up_to: Limit,
-    /// The last day.
     until: Day,
     reason: String,
 }
@@ -80,7 +76,6 @@ impl AcceptedTable {
 }
 
 impl AcceptedConfig {
-    /// The exception with the days that it has left.
     pub fn on(&self, today: Day) -> Accepted {
         let AcceptedConfig { endpoint, metric, up_to, until, reason } = self.clone();
         Accepted { endpoint, metric, up_to, until, days_left: today.days_until(until), reason }

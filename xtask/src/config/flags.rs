@@ -16,7 +16,6 @@ use report::Format;
 
 use crate::config::drift::Since;
 
-/// The help of `perf`, `bisect` and `history`.
 pub const HELP: &str = "\
 Performance regression gate built on Locust.
 
@@ -109,7 +108,6 @@ EXIT CODES
   130  interrupted (143: terminated); no processes left behind, no partial files
 ";
 
-/// The commands that [`HELP`] describes.
 pub const COMMANDS: [&str; 3] = ["perf", "bisect", "history"];
 
 /// The parts of a help text that are about one command, or about all.
@@ -157,11 +155,9 @@ pub enum Command {
 pub struct BisectFlags {
     pub good: String,
     pub bad: String,
-    /// Whether the commits of merged branches are tried too.
     pub all: bool,
     pub endpoint: Option<String>,
     pub metric: Option<Metric>,
-    /// The flags that `bisect` shares with `perf --against GOOD`.
     pub perf: PerfFlags,
 }
 
@@ -177,7 +173,6 @@ pub struct HistoryFlags {
 
 #[derive(Debug, Default, PartialEq)]
 pub struct PerfFlags {
-    /// Result files, or folders of runs, to judge instead of measuring.
     pub results: Vec<PathBuf>,
     pub update_baseline: bool,
     pub if_changed: bool,
@@ -193,12 +188,10 @@ pub struct PerfFlags {
     pub verbose: bool,
     pub quiet: bool,
     pub load: LoadFlags,
-    /// The arguments after `--`.
     pub locust_args: Vec<String>,
 }
 
 impl PerfFlags {
-    /// Whether another side is measured in turn with this one.
     pub fn makes_rounds(&self) -> bool {
         self.against.is_some() || self.against_url.is_some()
     }
@@ -208,7 +201,6 @@ impl PerfFlags {
 #[derive(Debug, Default, PartialEq)]
 pub struct LoadFlags {
     pub users: Option<u32>,
-    /// Users per second.
     pub spawn_rate: Option<f64>,
     pub run_time_s: Option<u64>,
     pub host: Option<String>,
@@ -219,7 +211,6 @@ pub struct LoadFlags {
     pub max_runs: Option<u32>,
 }
 
-/// Parses the arguments after the program's name.
 pub fn parse(args: Vec<OsString>) -> Result<Command> {
     let (mut args, locust_args) = split(args)?;
     if args.contains(["-h", "--help"]) {
@@ -324,7 +315,6 @@ fn results(args: Arguments) -> Result<Vec<PathBuf>> {
     leftovers(args, "perf", HELP, LOCUST_FLAGS)
 }
 
-/// Takes the flags of every load.
 fn load(args: &mut Arguments) -> Result<LoadFlags> {
     Ok(LoadFlags {
         users: value(args, "--users", positive)?,
@@ -482,7 +472,6 @@ fn positive(text: &str) -> Result<u32> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| anyhow!("expected a whole number, 1 or more"))
 }
 
-/// Parses users per second.
 pub(crate) fn parse_spawn_rate(text: &str) -> Result<f64> {
     text.parse()
         .ok()

@@ -36,7 +36,6 @@ impl fmt::Display for SettingSource {
 }
 
 impl LocustConf {
-    /// Reads what Locust would read in `root`.
     pub(crate) fn read(root: &Path) -> Result<LocustConf> {
         let mut locust = LocustConf::default();
         locust.add_env(
@@ -60,7 +59,6 @@ impl LocustConf {
         Ok(locust)
     }
 
-    /// Adds the `LOCUST_*` variables.
     pub fn add_env(&mut self, vars: impl Iterator<Item = (String, String)>) {
         for (name, value) in vars {
             if let Some(key) = name.strip_prefix("LOCUST_") {
@@ -70,7 +68,6 @@ impl LocustConf {
         }
     }
 
-    /// Adds `[tool.locust]` of `pyproject.toml`.
     pub fn add_pyproject(&mut self, source: &str, text: &str) -> Result<()> {
         let project: toml::Table = toml::from_str(text).map_err(|error| anyhow!("{source}: {}", error.message()))?;
         let Some(table) = project.get("tool").and_then(|tool| tool.get("locust")).and_then(toml::Value::as_table)
@@ -116,7 +113,6 @@ impl LocustConf {
         }
     }
 
-    /// The parsed value of a key; `None` if no source sets it.
     pub(crate) fn get<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
         let Some(Setting { source, value, .. }) = self.settings.iter().find(|setting| setting.key == key) else {
             return Ok(None);

@@ -16,7 +16,6 @@ pub const BASELINE: &str = "perf_baseline.json";
 pub struct Paths {
     /// The folder where the user is. Paths on the command line are relative to it.
     pub current_dir: PathBuf,
-    /// The root of the user's repository.
     pub root: PathBuf,
     pub config: PathBuf,
 }
@@ -35,7 +34,6 @@ impl Paths {
         flag.map_or_else(|| self.root.join(file), |path| self.current_dir.join(path))
     }
 
-    /// The folder of everything that commands leave behind.
     pub fn perf_folder(&self) -> PathBuf {
         self.root.join("target/perf")
     }
@@ -45,7 +43,6 @@ impl Paths {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 
-    /// The files that `perf` reads whatever `perf.toml` names.
     pub fn inputs(&self, flags: &PerfFlags) -> Vec<PathBuf> {
         let mut inputs = vec![self.baseline(flags.baseline.as_deref(), BASELINE), self.config.clone()];
         inputs.extend(["locustfile.py", "pyproject.toml", "locust.conf"].map(|name| self.root.join(name)));

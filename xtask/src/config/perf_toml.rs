@@ -24,7 +24,6 @@ use crate::config::lines::{line_of, line_of_table};
 use crate::config::paths::BASELINE;
 use crate::sys::files;
 
-/// The content of `perf.toml`.
 #[derive(Debug)]
 pub struct Config {
     /// `None` if the service runs already.
@@ -34,16 +33,13 @@ pub struct Config {
     pub runs: RunsConfig,
     pub against: AgainstConfig,
     pub baseline: BaselineConfig,
-    /// `None` if no drift is judged.
     pub(crate) drift: Option<DriftConfig>,
     pub(crate) accepted: Vec<AcceptedConfig>,
-    /// The limits of all requests together, and of endpoints without limits of their own.
     pub limits: Limits,
     /// In the order of their precedence.
     pub endpoint_limits: Vec<EndpointLimits>,
 }
 
-/// `perf.toml` as it is written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ConfigTables {
@@ -60,16 +56,12 @@ struct ConfigTables {
 
 type LimitTable = BTreeMap<Spanned<String>, Spanned<String>>;
 
-/// An entry of `[limits]`.
 #[derive(Debug)]
 enum LimitEntry {
-    /// The limit of the metric that the key names.
     Metric(String),
-    /// The limits of the endpoints that the key names.
     Endpoint(LimitTable),
 }
 
-/// `[service]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceConfig {
@@ -87,13 +79,10 @@ pub struct ServiceConfig {
     /// Variables for `prepare` and `command`.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// The time for `build` to end, and for `prepare`.
     #[serde(default = "ten_minutes", deserialize_with = "duration")]
     pub build_timeout: Duration,
-    /// The time for `ready_url` to answer.
     #[serde(default = "thirty_seconds", deserialize_with = "duration")]
     pub ready_timeout: Duration,
-    /// The time from SIGTERM to SIGKILL.
     #[serde(default = "ten_seconds", deserialize_with = "duration")]
     pub stop_timeout: Duration,
 }
@@ -126,14 +115,12 @@ pub struct LoadConfig {
     pub args: Vec<String>,
     pub processes: Option<u32>,
     pub expect_workers: Option<u32>,
-    /// The time for the workers to connect.
     #[serde(deserialize_with = "duration")]
     pub workers_timeout: Duration,
     #[serde(deserialize_with = "duration")]
     pub warmup: Duration,
     #[serde(deserialize_with = "some_duration")]
     pub stop_timeout: Option<Duration>,
-    /// The number of requests that a run must have to be judged.
     #[serde(deserialize_with = "min_requests")]
     pub min_requests: u64,
     /// The time that Locust may take beyond run time and stop timeout.
@@ -161,7 +148,6 @@ impl Default for LoadConfig {
     }
 }
 
-/// `[runs]`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunsConfig {
@@ -180,7 +166,6 @@ impl Default for RunsConfig {
     }
 }
 
-/// `[against]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgainstConfig {
@@ -188,11 +173,9 @@ pub struct AgainstConfig {
     pub folder: Option<String>,
 }
 
-/// `[baseline]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BaselineConfig {
-    /// The baseline, from the root.
     pub file: String,
     /// Whether a FAIL by the stored numbers is confirmed, as by `--confirm`.
     pub confirm: bool,
@@ -219,7 +202,6 @@ impl BaselineConfig {
     }
 }
 
-/// `[locust]`.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LocustConfig {
@@ -263,7 +245,6 @@ impl Config {
 }
 
 impl ConfigTables {
-    /// Checks and completes the tables. `text` is the file's, for the lines in errors.
     fn resolve(self, text: &str) -> Result<Config> {
         let (limits, endpoint_limits) = resolve_limits(&self.limits, text)?;
         let drift = self.drift.map(|table| table.resolve(text)).transpose()?;

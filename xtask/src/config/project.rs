@@ -38,18 +38,13 @@ pub(crate) struct Project<'a> {
     pub flags: &'a PerfFlags,
     pub paths: &'a Paths,
     pub baseline: PathBuf,
-    /// Runs commands in the root.
     pub shell: Shell,
     pub config: Config,
-    /// The rules that the runs of this command are judged by.
     pub rules: Rules,
-    /// The number of runs of a new baseline.
     pub baseline_runs: usize,
     /// `None` if git knows no commit here.
     head: Option<Head>,
-    /// The digest of the baseline when it was read, or `None` if there was none.
     baseline_digest: OnceCell<Option<String>>,
-    /// The folder of this command's runs, if it makes any.
     pub session: OnceCell<PathBuf>,
 }
 
@@ -80,7 +75,6 @@ impl<'a> Project<'a> {
         Ok(Project { flags, paths, baseline, shell, config, rules, baseline_runs, head, baseline_digest, session })
     }
 
-    /// Reads the baseline; `None` if there is no file.
     pub fn read_baseline(&self) -> Result<Option<Baseline>> {
         let path = &self.baseline;
         let _ = self.baseline_digest.set(digest_of_file(path));
@@ -129,7 +123,6 @@ impl<'a> Project<'a> {
         Some(format!("git has a {shown}, which this tree lacks: to compare with it, run `git restore {sparse}{shown}`"))
     }
 
-    /// The files that this command reads.
     pub fn inputs(&self) -> Vec<PathBuf> {
         let mut inputs = self.paths.inputs(self.flags);
         inputs.push(self.baseline.clone());
@@ -201,12 +194,10 @@ impl<'a> Project<'a> {
         Ok(found.join(","))
     }
 
-    /// The service that is started for each run; `None` if one runs already.
     pub fn service(&self, settings: &Settings) -> Option<&ServiceConfig> {
         self.config.service.as_ref().filter(|_| settings.starts_service)
     }
 
-    /// The folder of the checkouts of other commits.
     pub fn folder_of_checkouts(&self) -> Result<PathBuf> {
         worktree::folder_of_checkouts(&self.shell, self.config.against.folder.as_deref())
     }
@@ -224,12 +215,10 @@ impl<'a> Project<'a> {
         }
     }
 
-    /// The files that differed from the commit before anything was measured.
     pub fn dirty_files(&self) -> &[String] {
         self.head.as_ref().map_or(&[], |head| &head.dirty_files)
     }
 
-    /// Prints the end of a log for GitHub Actions, which shows it folded.
     pub fn fold(&self, title: &str, log: &str) {
         if !self.flags.quiet {
             // Whatever the log holds, it cannot hold the word that makes the runner listen to commands again.
@@ -250,18 +239,15 @@ impl<'a> Project<'a> {
     }
 }
 
-/// The time as RFC 3339 writes it, in UTC.
 fn now() -> String {
     timestamp(SystemTime::now())
 }
 
-/// The day in UTC that is so many days from now.
 pub(crate) fn days_from_today(days: u64) -> Day {
     let then = SystemTime::now() + Duration::from_secs(days * 86_400);
     Day::of_timestamp(&timestamp(then)).expect("a time begins with its day")
 }
 
-/// The day in UTC.
 pub(crate) fn today() -> Day {
     days_from_today(0)
 }

@@ -12,12 +12,10 @@ use crate::config::flags::{self, LoadFlags, PerfFlags};
 use crate::config::locust_conf::LocustConf;
 use crate::config::perf_toml::{Config, LoadConfig, RunsConfig};
 
-/// The numbers of runs, or of rounds, that a command makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunRange {
     pub min: usize,
     pub max: usize,
-    /// The number of runs of a new baseline.
     pub baseline: usize,
 }
 
@@ -47,23 +45,19 @@ impl RunRange {
     }
 }
 
-/// The effective load and its target.
 #[derive(Debug)]
 pub struct Settings {
     pub load: Load,
-    /// The locustfiles, separated by commas.
     pub(crate) locustfile: String,
     /// The locustfiles as a baseline names them; `None` until they are found, and if one lies outside the root.
     pub(crate) locustfile_path: Option<String>,
     /// The running service to load. If the service is started here: what Locust gets as its host instead of the origin of
     /// the ready URL.
     pub(crate) host: Option<String>,
-    /// Whether `[service]` is started.
     pub(crate) starts_service: bool,
     /// The address where Locust's master listens, if Locust does not choose it itself.
     pub(crate) bind_host: Option<String>,
     pub(crate) bind_port: u16,
-    /// The time for requests that are under way to end when the load is over.
     pub stop_timeout: Duration,
 }
 
@@ -126,7 +120,6 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
     })
 }
 
-/// The locustfiles as they are named, separated by commas.
 pub(crate) fn locustfile(flags: &LoadFlags, own: &LoadConfig, locust: &LocustConf) -> Result<String> {
     let by_flag = flags.locustfile.as_ref().map(|file| file.to_string_lossy().into_owned());
     let by_locust = || locust.get("locustfile", |text| Ok(text.to_owned()));
@@ -156,7 +149,6 @@ fn first<T>(given: [Option<T>; 2], locust: impl FnOnce() -> Result<Option<T>>, d
     }
 }
 
-/// Parses a setting of Locust's that is a whole number.
 fn whole_number<T: FromStr>(text: &str) -> Result<T> {
     text.parse().map_err(|_| anyhow!("expected a whole number"))
 }
@@ -175,7 +167,6 @@ fn check_load(users: u32, spawn_rate: f64, run_time_s: u64, warmup_s: f64) -> Re
     Ok(())
 }
 
-/// The Locust processes that share the load: on this machine, or elsewhere.
 #[derive(Clone, Copy, PartialEq)]
 struct Sharing {
     processes: Option<u32>,
@@ -197,7 +188,6 @@ fn settle_sharing(flags: &LoadFlags, own: &LoadConfig) -> Result<Sharing> {
     Ok(sharing)
 }
 
-/// Parses seconds, or a length of time in Locust's form.
 fn locust_duration(text: &str) -> Result<Duration> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let duration = seconds

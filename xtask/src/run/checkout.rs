@@ -12,12 +12,10 @@ use crate::run::service::misses_a_file;
 use crate::sys::process::Failure;
 use crate::sys::{files, git};
 
-/// The version of the service that a run measures.
 #[derive(Clone, Copy)]
 pub enum Side<'a> {
     /// The working tree alone.
     Only,
-    /// The working tree, beside another commit.
     This,
     Other(&'a Checkout),
     /// A service that runs already at this host, beside another one.
@@ -25,7 +23,6 @@ pub enum Side<'a> {
 }
 
 impl Side<'_> {
-    /// The commit that is checked out; `None` if there is none.
     pub fn commit(&self) -> Option<&str> {
         match self {
             Side::Only | Side::This | Side::Deployment(_) => None,
@@ -41,7 +38,6 @@ impl Side<'_> {
         }
     }
 
-    /// The side in an error.
     pub fn shown(self) -> String {
         match self {
             Side::Only | Side::This => "this tree".to_owned(),

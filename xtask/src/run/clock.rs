@@ -24,7 +24,6 @@ impl Clock {
         self.started.elapsed()
     }
 
-    /// The time that the gate itself took.
     pub fn own(&self) -> Duration {
         self.total().saturating_sub(self.waited)
     }

@@ -28,9 +28,8 @@ const LONGEST_NAME: usize = 200;
 /// The listener writes it when it opens the measured window.
 const OPENED: &str = "perf_window_opened";
 
-pub type Counts = BTreeMap<String, f64>;
+pub type CounterValues = BTreeMap<String, f64>;
 
-/// The counters of one run.
 pub enum Counters {
     /// There is no such setting, or the service was not started here.
     NotAsked,
@@ -40,13 +39,13 @@ pub enum Counters {
 }
 
 pub struct Readings {
-    source: Source,
-    first: Option<Counts>,
-    last: Option<Counts>,
+    source: CounterSource,
+    first: Option<CounterValues>,
+    last: Option<CounterValues>,
 }
 
 /// Where counters are read.
-enum Source {
+enum CounterSource {
     Url(String),
     Command { shell: Shell, command: String, env: Vec<(String, String)> },
 }
@@ -55,20 +54,19 @@ impl Counters {
     /// Reads them once before the load, so that a mistake costs none. `port` is that of the service.
     pub fn check(
         shell: &Shell,
-        service: Option<&ServiceConfig>,
-        port: Option<u16>,
+        service: &ServiceConfig,
+        port: u16,
         root: &Path,
         is_other_commit: bool,
     ) -> Result<Counters> {
-        let (Some(service), Some(port)) = (service, port) else { return Ok(Counters::NotAsked) };
         let Some(setting) = &service.counters else { return Ok(Counters::NotAsked) };
         let filled = |text: &str| fill(&fill(text, "root", &root.to_string_lossy()), "port", &port.to_string());
         let source = if setting.starts_with("http://") {
-            Source::Url(filled(setting))
+            CounterSource::Url(filled(setting))
         } else {
             let mut env: Vec<_> = service.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect();
             env.push((ROOT.to_owned(), root.to_string_lossy().into_owned()));
-            Source::Command { shell: shell.clone(), command: filled(setting), env }
+            CounterSource::Command { shell: shell.clone(), command: filled(setting), env }
         };
         match source.read().context("[service] counters") {
             Ok(_) => Ok(Counters::Read(Readings { source, first: None, last: None })),
@@ -88,7 +86,6 @@ impl Counters {
         Ok(())
     }
 
-    /// Reads them once the load is over.
     pub fn end(&mut self) -> Result<()> {
         if let Counters::Read(Readings { source, last, .. }) = self {
             *last = Some(source.read().context("[service] counters")?);
@@ -97,8 +94,10 @@ impl Counters {
     }
 
     /// By how much each counter rose in the window. One that fell was set back, and tells nothing.
-    pub fn rises(&self) -> Counts {
-        let Counters::Read(Readings { first: Some(first), last: Some(last), .. }) = self else { return Counts::new() };
+    pub fn rises(&self) -> CounterValues {
+        let Counters::Read(Readings { first: Some(first), last: Some(last), .. }) = self else {
+            return CounterValues::new();
+        };
         let rise = |(name, last): (&String, &f64)| {
             let rise = last - first.get(name).copied().unwrap_or(0.0);
             (rise >= 0.0).then(|| (name.clone(), rise))
@@ -119,17 +118,17 @@ impl Counters {
     }
 }
 
-impl Source {
-    fn read(&self) -> Result<Counts> {
+impl CounterSource {
+    fn read(&self) -> Result<CounterValues> {
         let (shown, bytes) = match self {
-            Source::Url(url) => {
+            CounterSource::Url(url) => {
                 let shown = mask::url(url);
                 (shown.clone(), fetch(url).map_err(|error| anyhow!("{shown}: {error:#}"))?)
             }
-            Source::Command { shell, command, env } => {
+            CounterSource::Command { shell, command, env } => {
                 let shown = format!("`{}`", printable(&mask::text(command)));
                 let started = cmd!(shell, "sh -c {command}").envs(env.iter().map(|(name, value)| (name, value)));
-                let answer = process::answer_bytes("[service] counters", &started.into(), None, TIMEOUT)?;
+                let answer = process::answer_bytes("[service] counters", &started.into(), Vec::new(), TIMEOUT)?;
                 (shown.clone(), answer.with_context(|| format!("{shown} failed: run it yourself to see why"))?)
             }
         };
@@ -142,7 +141,6 @@ impl Source {
     }
 }
 
-/// Reads the answer to one GET: status 200 and a body within the bound.
 fn fetch(url: &str) -> Result<Vec<u8>> {
     let url = parse_url(url)?;
     let deadline = Instant::now() + TIMEOUT;
@@ -190,8 +188,8 @@ fn unchunked(mut body: &[u8]) -> Option<Vec<u8>> {
 
 /// Parses Prometheus' text format, of which `name value` is the simplest. The values of a name with different labels are
 /// added up. Only what counts up is kept: no gauge, no bucket and no quantile.
-fn parse(text: &str) -> Result<Counts> {
-    let mut counts = Counts::new();
+fn parse(text: &str) -> Result<CounterValues> {
+    let mut counts = CounterValues::new();
     let mut kinds: BTreeMap<&str, &str> = BTreeMap::new();
     for (place, line) in text.lines().map(str::trim).enumerate() {
         if let Some(comment) = line.strip_prefix('#') {

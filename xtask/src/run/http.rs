@@ -27,7 +27,6 @@ pub struct Url<'a> {
     /// The host, without the brackets of an IPv6 address.
     host: &'a str,
     pub port: u16,
-    /// The path and the query.
     path: &'a str,
 }
 
@@ -72,7 +71,6 @@ impl Url<'_> {
         Err(last)
     }
 
-    /// Whether the port accepts connections.
     pub fn answers_tcp(&self) -> bool {
         self.connects().is_ok()
     }
@@ -110,7 +108,6 @@ impl Url<'_> {
         status(self.ask(deadline)?, deadline)
     }
 
-    /// Sends one GET.
     pub(super) fn ask(&self, deadline: Instant) -> io::Result<TcpStream> {
         let mut stream = self.connect(deadline)?;
         let slash = if self.path.starts_with('/') { "" } else { "/" };
@@ -179,7 +176,6 @@ fn percent_encoded(path: &str) -> String {
     encoded
 }
 
-/// Whether the URL means the machine on which it is used.
 /// This machine's address on the interface that leads to another address. It sends nothing.
 pub fn local_address(other: SocketAddrV4) -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;

@@ -21,7 +21,6 @@ const NAMED: usize = 5;
 pub struct ListenerFile {
     /// Whether only requests after the ramp-up are counted. A load shape has no ramp-up.
     pub ramp_up_left_out: bool,
-    /// Whether the measured window was opened.
     pub began: bool,
     pub ended_by: EndedBy,
     /// The time from the start of the load to its end.
@@ -29,24 +28,19 @@ pub struct ListenerFile {
     /// When the measured window was opened, in seconds since 1970.
     #[serde(default)]
     opened_time: Option<f64>,
-    /// The length of the measured window.
     #[serde(default)]
     window_s: Option<f64>,
-    /// The number of measured requests.
     #[serde(default)]
     requests: Option<u64>,
-    /// The mean number of active users over the measured window.
     #[serde(default)]
     pub mean_users: Option<f64>,
     /// The requests that were under way when Locust stopped and had not ended after the stop timeout.
     #[serde(default)]
     unfinished: Vec<Unfinished>,
-    /// The users that left before the load was stopped.
     #[serde(default)]
     pub users_left: Vec<UsersLeft>,
     #[serde(flatten)]
     pub over_time: OverTime,
-    /// The users of each class that were there.
     #[serde(default)]
     users: Vec<UsersOfClass>,
     #[serde(default)]
@@ -67,7 +61,6 @@ struct UsersOfClass {
     mean: f64,
 }
 
-/// The calls of a task of one class.
 #[derive(Debug, Deserialize)]
 struct TaskOfClass {
     class: String,
@@ -111,7 +104,6 @@ enum LeftOutReason {
     ImpossibleTime,
 }
 
-/// The part of a load that is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
     /// Seconds since 1970.
@@ -127,7 +119,6 @@ impl Window {
     }
 }
 
-/// Why a load ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
@@ -251,7 +242,6 @@ impl ListenerFile {
     }
 }
 
-/// Describes the users that left: how many, and why.
 pub fn users_left_text(users_left: &[UsersLeft]) -> Option<String> {
     if users_left.is_empty() {
         return None;

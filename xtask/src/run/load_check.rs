@@ -15,11 +15,9 @@ pub struct LoadRecord {
     own_requests: Option<u64>,
     /// How often something else cleared the statistics.
     resets: u64,
-    /// The processes that ran users.
     loaders: Option<u64>,
     /// The processes that were to write the results.
     writers: Option<u64>,
-    /// The largest number of users at a time.
     max_users: Option<f64>,
     /// The numbers of users that the runner was started with.
     users_asked: Option<UsersAsked>,

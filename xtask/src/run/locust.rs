@@ -26,7 +26,6 @@ use crate::sys::process::{self, Failure, Group};
 const LISTENER: &str = include_str!("../../locust/perf_listener.py");
 pub const LISTENER_NAME: &str = "perf_listener.py";
 
-/// The variable that names the final statistics to the listener.
 pub const FINAL_CSV_VARIABLE: &str = "PERF_FINAL_STATS_CSV";
 
 /// The listener writes it when the load is over.
@@ -45,7 +44,6 @@ const JSON_FILE: LocustVersion = LocustVersion(2, 37, 10);
 /// Workers get all locustfiles, and so our listener, from their master.
 const LOCUSTFILES_TRAVEL: LocustVersion = LocustVersion(2, 31, 0);
 
-/// Major, minor, patch.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct LocustVersion(pub u32, pub u32, pub u32);
 
@@ -59,7 +57,6 @@ impl LocustVersion {
 }
 
 pub enum Program {
-    /// The Python of the environment under `target/perf`.
     Managed(PathBuf),
     /// `[locust] command`.
     Own(String),
@@ -69,17 +66,15 @@ pub struct Locust {
     program: Program,
     parsed: LocustVersion,
     pub version: String,
-    /// The version of its Python, if Locust prints it.
     pub python: Option<String>,
     /// The packages of the environment that the gate installed: `gevent 26.9.0, greenlet 3.5.6`.
-    pub packages: Option<String>,
+    pub packages: String,
     pub setup: Setup,
 }
 
 pub(crate) enum Stage {
     /// It waits for workers.
     Waiting(WorkerList),
-    /// The time since the load began.
     Loading(Duration),
 }
 
@@ -96,9 +91,7 @@ pub struct Job<'a> {
     /// Relative to the root, separated by commas.
     pub locustfile: &'a str,
     pub host: &'a str,
-    /// The time for requests that are under way to end when the load is over.
     pub stop_timeout: Duration,
-    /// The time that Locust may take beyond run time and stop timeout.
     pub deadline_margin: Duration,
     /// Where a master listens for workers; `None` is every address of this machine.
     pub bind_host: Option<&'a str>,
@@ -108,7 +101,6 @@ pub struct Job<'a> {
     /// The folder of the results. It is fresh, so no older file can be taken for a result of this run. It is relative to the
     /// root, because Locust takes a comma in the path of a locustfile for the end of its name.
     pub folder: &'a Path,
-    /// Whether Locust logs its own table.
     pub verbose: bool,
 }
 
@@ -124,7 +116,7 @@ impl Job<'_> {
 
 /// The part of a run that its statistics cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coverage {
+pub enum StatsCoverage {
     /// Every request of the measured window.
     Window,
     /// Every request, with the ramp-up, because a load shape never finishes starting its users.
@@ -134,12 +126,9 @@ pub enum Coverage {
 }
 
 pub struct Finished {
-    pub coverage: Coverage,
-    /// The measured window, if our listener was loaded.
+    pub coverage: StatsCoverage,
     pub window: Option<Window>,
-    /// The mean over the window.
     pub mean_users: Option<f64>,
-    /// The users that left before the load was stopped.
     pub users_left: Vec<UsersLeft>,
     /// The TCP connections that were opened to the service in the window, if our listener counted them.
     pub connections: Option<u64>,
@@ -150,7 +139,7 @@ pub struct Finished {
 impl Locust {
     /// Parses the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, in old versions
     /// `locust 1.6.0`, or `__main__.py 1.6.0` if it is called as a module.
-    pub fn new(program: Program, line: &str, packages: Option<String>, setup: Setup) -> Result<Locust> {
+    pub fn new(program: Program, line: &str, packages: String, setup: Setup) -> Result<Locust> {
         let version = line.split_whitespace().nth(1).unwrap_or_default();
         let parsed = LocustVersion::parse(version).with_context(|| format!("`{line}` is not a version of Locust"))?;
         let python =
@@ -158,7 +147,6 @@ impl Locust {
         Ok(Locust { program, parsed, version: version.to_owned(), python, packages, setup })
     }
 
-    /// Checks that this version can make the load, before anything is started.
     pub fn check(&self, load: &Load, locustfile: &str) -> Result<()> {
         ensure!(
             self.parsed >= PROCESSES || load.processes.is_none(),
@@ -271,9 +259,9 @@ impl Locust {
         let mut warnings = warnings(job, &phrases);
         let listener = check_load(job, took, &phrases)?;
         let coverage = match &listener {
-            None => Coverage::WithoutLastSecond,
-            Some(listener) if listener.ramp_up_left_out => Coverage::Window,
-            Some(_) => Coverage::WholeRun,
+            None => StatsCoverage::WithoutLastSecond,
+            Some(listener) if listener.ramp_up_left_out => StatsCoverage::Window,
+            Some(_) => StatsCoverage::WholeRun,
         };
         if let Some(listener) = &listener {
             warnings.extend(listener.unfinished_text());
@@ -283,10 +271,10 @@ impl Locust {
             self.check_is_complete(job, listener)?;
         }
         match coverage {
-            Coverage::Window => {}
-            Coverage::WholeRun => warnings
+            StatsCoverage::Window => {}
+            StatsCoverage::WholeRun => warnings
                 .push("ramp-up is included in the results: a load shape never finishes starting its users".to_owned()),
-            Coverage::WithoutLastSecond => {
+            StatsCoverage::WithoutLastSecond => {
                 self.take_own_statistics(job, listens)?;
                 let why = if listens {
                     "[locust] command does not load our listener"
@@ -306,7 +294,6 @@ impl Locust {
         Ok(Finished { coverage, window, mean_users, users_left, connections, warnings })
     }
 
-    /// Checks that Locust came to its end, where it writes its own files.
     fn check_is_complete(&self, job: &Job, listener: &ListenerFile) -> Result<()> {
         let json = (self.parsed >= JSON_FILE).then_some("perf_results.json");
         let missing = ["perf_complete.json"].into_iter().chain(json).find(|name| !job.path(name).is_file());
@@ -486,7 +473,6 @@ fn most_frequent_failure(job: &Job) -> Option<String> {
     Some(printable(&format!("most frequent failure ({times}x): {endpoint}: {error}")))
 }
 
-/// Checks the requests that the statistics lack.
 fn left_out(job: &Job, listener: &ListenerFile) -> Result<Vec<String>> {
     // A file that cannot be read is an error of its own.
     let statistics = files::read(&job.path(FINAL_CSV)).and_then(|bytes| locust_csv::parse(&bytes)).unwrap_or_default();

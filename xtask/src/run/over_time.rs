@@ -35,7 +35,6 @@ struct ListenerBucket {
 }
 
 impl OverTime {
-    /// Stores the run over time.
     pub fn complete(&self, run: &mut Run) {
         let is_time = |ms: &f64| ms.is_finite() && *ms > 0.0;
         if let [first, second] = &self.halves[..] {

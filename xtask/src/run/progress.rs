@@ -20,20 +20,16 @@ use crate::sys::{ci, printer};
 
 const BAR_WIDTH: usize = 10;
 
-/// The loads of a command.
 pub struct LoadCounter {
     begun: usize,
     first_began: Instant,
-    /// The number that is made at most.
     most: usize,
 }
 
-/// The position of a load among those of its command.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadNumber {
     /// From 1.
     number: usize,
-    /// The number of loads that are made at most.
     most: usize,
     /// The mean time of the loads before, with building, starting and stopping; `None` for the first.
     each_took: Option<Duration>,
@@ -66,7 +62,6 @@ impl LoadNumber {
     }
 }
 
-/// Prints how workers on other machines are started.
 pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, workers: u32) {
     let mut folders: BTreeSet<&str> = BTreeSet::new();
     for file in job.locustfile.split(',') {
@@ -85,15 +80,12 @@ pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, work
     }
 }
 
-/// The display of one load.
 pub struct LoadView<'a> {
     project: &'a Project<'a>,
     job: &'a Job<'a>,
     output: Output,
     log: Follower,
-    /// The number of users, once Locust's log has it.
     users: Option<u32>,
-    /// The last line about workers.
     connected: String,
 }
 
@@ -122,7 +114,6 @@ impl LoadView<'_> {
         }
     }
 
-    /// Prints a line whenever a worker connects or leaves.
     fn show_workers(&mut self, workers: &WorkerList) {
         let Some(expected) = self.job.load.workers else { return };
         let connected = workers.connected(expected);

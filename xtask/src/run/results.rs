@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::config::project::Project;
 use crate::run::listener::{LISTENER_FILE, ListenerFile, UsersLeft};
-use crate::run::locust::{self, Coverage, Finished};
+use crate::run::locust::{self, Finished, StatsCoverage};
 use crate::sys::files;
 
 /// The failures of the requests of `on_start`.
@@ -51,9 +51,9 @@ impl RunFile {
         let Finished { coverage, mean_users, users_left, warnings, .. } = finished;
         provenance.mean_users = mean_users;
         if let Some(load) = &mut provenance.load {
-            load.has_shape = coverage == Coverage::WholeRun;
+            load.has_shape = coverage == StatsCoverage::WholeRun;
         }
-        let exact = coverage != Coverage::WithoutLastSecond;
+        let exact = coverage != StatsCoverage::WithoutLastSecond;
         RunFile { provenance, exact, warnings, max_runs: Some(max_runs), users_left }
     }
 
@@ -117,7 +117,6 @@ pub struct MeasuredRun {
     pub history: Result<History, String>,
 }
 
-/// Reads RESULTS of the command line.
 pub fn read_results(project: &Project) -> Result<Vec<MeasuredRun>> {
     let mut measured = Vec::new();
     for path in &project.flags.results {
@@ -214,7 +213,6 @@ pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests>
     failures
 }
 
-/// Reads a result, or the results of all runs in a folder.
 fn read_all(path: &Path) -> Result<Vec<MeasuredRun>> {
     files::result_files(path)?.iter().map(|file| read(file)).collect()
 }

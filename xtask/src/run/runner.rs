@@ -46,7 +46,6 @@ pub struct Runner<'a> {
     built: Option<String>,
     /// The executable that answered last, and its commit.
     last_executable: Option<(Option<String>, Executable)>,
-    /// The checkouts of other commits, once there is one.
     checkouts: Option<Checkouts>,
     /// Workers elsewhere are started once for all runs.
     has_printed_worker_commands: bool,
@@ -115,12 +114,10 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// `None` if the service runs already.
     pub fn service(&self) -> Option<&'a ServiceConfig> {
         self.project.service(&self.settings)
     }
 
-    /// What all runs have in common.
     pub fn provenance(&self) -> &Provenance {
         &self.provenance
     }
@@ -160,7 +157,6 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Makes one run: a fresh service, a fresh folder of this name, one Locust.
     pub fn run(&mut self, side: Side, name: &str) -> Result<MeasuredRun> {
         let project = self.project;
         let folder = self.session.run_folder(name)?;
@@ -177,8 +173,12 @@ impl<'a> Runner<'a> {
         let mut target = self.clock.waiting(start).map_err(|error| side.explain(error))?;
         let same_executable = self.same_executable(side, &target);
         let root = &project.paths.root;
-        let mut counters =
-            self.clock.waiting(|| Counters::check(shell, service, target.port(), root, side.commit().is_some()))?;
+        let mut counters = match (service, target.started()) {
+            (Some(service), Some(started)) => {
+                self.clock.waiting(|| Counters::check(shell, service, started.port, root, side.commit().is_some()))?
+            }
+            _ => Counters::NotAsked,
+        };
         let mut sampler = Sampler::default();
         let mut finished = self.load(side, &mut target, &mut sampler, &mut counters, load_number, &folder)?;
         for sentence in self.clock.waiting(|| target.stop()) {
@@ -246,7 +246,9 @@ impl<'a> Runner<'a> {
         let finished = clock.waiting(|| {
             locust.run(&project.shell, &job, &mut |stage| {
                 view.show(stage);
-                sampler.tick(target.group());
+                if let Some(service) = target.started() {
+                    sampler.tick(&service.group);
+                }
                 check_is_there(project, folder)?;
                 counters.tick(folder)?;
                 target.check_alive("during the load")
@@ -270,7 +272,7 @@ impl<'a> Runner<'a> {
     /// Warns if a commit answers from the executable that answered for the side before, unless that executable runs other
     /// files, as interpreters do.
     fn same_executable(&mut self, side: Side, target: &Target) -> Option<String> {
-        let executable = target.executable()?;
+        let executable = target.started()?.executable()?;
         let commit = side.commit().map(str::to_owned);
         let (last_commit, last) = self.last_executable.replace((commit.clone(), executable.clone()))?;
         let is_same = last_commit != commit && last == executable && !executable.runs_other_files();
@@ -337,7 +339,6 @@ fn service_of<'s>(project: &'s Project, settings: &Settings, side: Side<'s>) -> 
     }
 }
 
-/// Starts the build of a side, which goes on until it is waited for.
 fn start_build(project: &Project, settings: &Settings, side: Side, log: &Path) -> Result<Option<Build>> {
     let Some(service) = service_of(project, settings, side) else { return Ok(None) };
     if let Some(build) = &service.build {
@@ -350,7 +351,6 @@ fn finish_build(build: Option<Build>) -> Result<()> {
     build.map_or(Ok(()), Build::finish)
 }
 
-/// Where Locust's master listens.
 struct MasterSocket<'a> {
     /// `None` for Locust's own choice.
     bind_host: Option<&'a str>,

@@ -19,7 +19,6 @@ use crate::sys::{machine, proc};
 /// The time for a service to answer once after the load.
 const ANSWERS_AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The service that a run loads.
 pub enum Target {
     /// It was started for this run. Dropping it ends it.
     Started(StartedService),
@@ -28,18 +27,15 @@ pub enum Target {
 }
 
 pub struct StartedService {
-    group: Group,
-    /// The origin of the ready URL, `http://127.0.0.1:8080`.
+    pub group: Group,
     origin: String,
     /// The free port that `{port}` stands for.
-    port: u16,
+    pub port: u16,
     ready_url: String,
     ready_status: Option<u16>,
 }
 
-/// The answer to a readiness probe.
 enum Answer {
-    /// A connection, for `tcp://`.
     Connected,
     Status(u16),
 }
@@ -47,14 +43,12 @@ enum Answer {
 /// The variable that names the root of the user's own checkout, as `{root}` does.
 pub(super) const ROOT: &str = "PERF_ROOT";
 
-/// A running `[service] build`. Dropping it ends it.
 pub struct Build {
     group: Group,
     timeout: Duration,
 }
 
 impl Build {
-    /// Starts the build, if there is one. `root` is the user's own checkout.
     pub fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<Option<Build>> {
         // Before anything is spent.
         for text in [Some(&config.command), config.prepare.as_ref()].into_iter().flatten() {
@@ -87,7 +81,6 @@ impl Target {
         })
     }
 
-    /// The host for Locust.
     pub fn host(&self, settings: &Settings) -> String {
         match (self, &settings.host) {
             (Target::Started(service), Some(host)) => host.replace("{port}", &service.port.to_string()),
@@ -96,29 +89,13 @@ impl Target {
         }
     }
 
-    fn started(&self) -> Option<&StartedService> {
+    pub fn started(&self) -> Option<&StartedService> {
         match self {
             Target::Started(service) => Some(service),
             Target::Running(_) => None,
         }
     }
 
-    /// The executable of the process that answers, if the service was started here and the system reports it.
-    pub fn executable(&self) -> Option<Executable> {
-        self.started()?.executable()
-    }
-
-    /// The processes of a service that was started here.
-    pub fn group(&self) -> Option<&Group> {
-        self.started().map(|service| &service.group)
-    }
-
-    /// The port that `{port}` stands for, if the service was started here.
-    pub fn port(&self) -> Option<u16> {
-        self.started().map(|service| service.port)
-    }
-
-    /// Checks that a service that was started here has not exited.
     pub fn check_alive(&mut self, when: &str) -> Result<()> {
         match self {
             Target::Started(service) => service.check_alive(when),
@@ -223,7 +200,6 @@ pub fn misses_a_file(failure: &Failure) -> bool {
 }
 
 impl StartedService {
-    /// Starts `[service] command` and waits until its ready URL answers.
     fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<StartedService> {
         let mut port = free_port()?;
         check_free(config, port)?;
@@ -303,7 +279,7 @@ impl StartedService {
     }
 
     /// The executable of the process that answers, if the system reports it and the process belongs to the service.
-    fn executable(&self) -> Option<Executable> {
+    pub fn executable(&self) -> Option<Executable> {
         let port = parse_url(&self.ready_url).ok()?.port;
         let listeners = proc::listeners_on(port);
         Executable::of(*listeners.iter().find(|pid| self.group.has_descendant(**pid))?)
@@ -392,7 +368,6 @@ pub fn check_answers(what: &str, host: &str) -> Result<()> {
     })
 }
 
-/// Finds a free port. The operating system gives another one at each call.
 pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("cannot find a free port")?;
     Ok(listener.local_addr().context("cannot find a free port")?.port())

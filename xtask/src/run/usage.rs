@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use judge::model::run::Usage;
 use judge::stats::estimate::rounded;
 
-use crate::run::counters::Counts;
+use crate::run::counters::CounterValues;
 use crate::run::listener::Window;
 use crate::sys::proc::{self, MachineTicks, Process};
 use crate::sys::process::Group;
@@ -34,7 +34,6 @@ struct Sample {
     switches: Switches,
 }
 
-/// The totals of our processes, in clock ticks and pages.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct OwnTotals {
     /// Of the gate and of everything that it has started.
@@ -44,8 +43,7 @@ struct OwnTotals {
 }
 
 impl Sampler {
-    pub fn tick(&mut self, service: Option<&Group>) {
-        let Some(service) = service else { return };
+    pub fn tick(&mut self, service: &Group) {
         let now = Instant::now();
         if self.due.is_some_and(|due| now < due) {
             return;
@@ -104,7 +102,7 @@ impl Sampler {
 }
 
 /// What one run used. `rises` are those of the user's counters. `None` if nothing is known.
-pub fn of_run(sampler: &Sampler, window: &Window, connections: Option<u64>, rises: &Counts) -> Option<Usage> {
+pub fn of_run(sampler: &Sampler, window: &Window, connections: Option<u64>, rises: &CounterValues) -> Option<Usage> {
     let mut usage = sampler.usage(window).unwrap_or_default();
     let requests = window.requests as f64;
     if window.requests > 0 {

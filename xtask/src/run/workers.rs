@@ -38,7 +38,6 @@ struct Worker {
 #[serde(rename_all = "lowercase")]
 enum WorkerState {
     Here,
-    /// All of its requests have arrived.
     Complete,
     /// It ended, or has sent no heartbeat for seconds, or one of its reports is missing.
     Lost,
@@ -121,11 +120,9 @@ impl WorkerList {
     }
 }
 
-/// The commands for the machines of the workers.
 pub struct Setup {
     /// Makes the environment that `command` needs; `None` if Locust is the user's own.
     pub install: Option<String>,
-    /// Starts Locust.
     pub command: String,
 }
 

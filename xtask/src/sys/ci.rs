@@ -22,7 +22,6 @@ pub const VARIABLES: [&str; 7] = [
     "GITLAB_CI",
 ];
 
-/// Whether any CI system runs the command. `CI` decides if it is set.
 pub fn is_any() -> bool {
     match env::var("CI") {
         Ok(ci) if !ci.is_empty() => !matches!(ci.as_str(), "0" | "false"),

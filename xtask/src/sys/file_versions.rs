@@ -53,7 +53,7 @@ pub fn log(shell: &Shell, path: &Path) -> Result<Vec<Logged>> {
         "--",
         &path,
     ];
-    let answer = process::answer_bytes("git", &git::command(shell, &args), None, TIMEOUT)?.unwrap_or_default();
+    let answer = process::answer_bytes("git", &git::command(shell, &args), Vec::new(), TIMEOUT)?.unwrap_or_default();
     Ok(parse_log(&String::from_utf8_lossy(&answer)))
 }
 
@@ -131,7 +131,7 @@ fn sizes(shell: &Shell, versions: &[Logged]) -> Result<Vec<Option<usize>>> {
 fn ask(shell: &Shell, how: &str, versions: &[&Logged]) -> Result<Vec<u8>> {
     let ids: String = versions.iter().flat_map(|version| [version.blob.as_str(), "\n"]).collect();
     let command = git::command(shell, &["cat-file", how]);
-    let answer = process::answer_bytes("git", &command, Some(ids.into_bytes()), TIMEOUT)?;
+    let answer = process::answer_bytes("git", &command, ids.into_bytes(), TIMEOUT)?;
     answer.context("git cannot read the versions of the baseline: see `git fsck`")
 }
 
@@ -157,7 +157,6 @@ fn parse_batch(mut answer: &[u8], objects: usize) -> Result<Vec<Option<Vec<u8>>>
     Ok(contents)
 }
 
-/// Whether the history of this clone is incomplete.
 pub fn is_shallow(shell: &Shell) -> Result<bool> {
     Ok(git::read(shell, &["rev-parse", "--is-shallow-repository"])?.as_deref() == Some("true"))
 }

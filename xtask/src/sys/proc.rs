@@ -185,7 +185,6 @@ fn parse_auxv(auxv: &[u8]) -> Units {
     units
 }
 
-/// The model of the CPU, or `None` if this kernel does not name it.
 pub(crate) fn cpu_model() -> Option<String> {
     parse_cpu_model(&fs::read_to_string("/proc/cpuinfo").ok()?)
 }

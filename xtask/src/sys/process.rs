@@ -175,7 +175,7 @@ impl Group {
     pub fn spawn(what: &'static str, command: &Command, log: &Path, grace: Duration) -> Result<Group> {
         let log = Log::open(log)?;
         let handle = || log.handle().with_context(|| format!("cannot write {}", log.path().display()));
-        let mut group = Group::start(what, command, [handle()?.into(), handle()?.into()], grace, None)?;
+        let mut group = Group::start(what, command, [handle()?.into(), handle()?.into()], grace, Vec::new())?;
         group.log = Some(Box::new(log));
         Ok(group)
     }
@@ -185,9 +185,9 @@ impl Group {
         command: &Command,
         [stdout, stderr]: [Stdio; 2],
         grace: Duration,
-        input: Option<Vec<u8>>,
+        input: Vec<u8>,
     ) -> Result<Group> {
-        let mut held_back = held_back(command, input.is_some());
+        let mut held_back = held_back(command, !input.is_empty());
         let id = InheritedId::set_on(&mut held_back);
         held_back.process_group(0).stdin(Stdio::piped()).stdout(stdout).stderr(stderr);
         let mut child = held_back
@@ -200,14 +200,13 @@ impl Group {
         if let Some(mut go) = child.stdin.take() {
             let _ = go.write_all(b"go\n");
             // A child that does not read its input holds up nobody but this thread.
-            if let Some(input) = input {
+            if !input.is_empty() {
                 thread::spawn(move || go.write_all(&input));
             }
         }
         Ok(Group { what, child, pid, log: None, status: None, grace, id, _registered: registered, _guard: guard })
     }
 
-    /// The process id of the leader.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -541,15 +540,15 @@ const ANSWER_BYTES: u64 = 64_000_000;
 
 /// Returns what a program prints, or `None` if it cannot be started, or fails.
 pub fn answer(what: &'static str, command: &Command, timeout: Duration) -> Result<Option<String>> {
-    let answer = answer_bytes(what, command, None, timeout)?;
+    let answer = answer_bytes(what, command, Vec::new(), timeout)?;
     Ok(answer.and_then(|answer| Some(String::from_utf8(answer).ok()?.trim_end_matches(['\r', '\n']).to_owned())))
 }
 
-/// Like [`answer`], with every byte, for a program that may read an input.
+/// Like [`answer`], with every byte, for a program that may read an `input`.
 pub fn answer_bytes(
     what: &'static str,
     command: &Command,
-    input: Option<Vec<u8>>,
+    input: Vec<u8>,
     timeout: Duration,
 ) -> Result<Option<Vec<u8>>> {
     let output = [Stdio::piped(), Stdio::null()];
@@ -574,7 +573,6 @@ pub fn answer_bytes(
     }
 }
 
-/// `exit code 3`, or `killed by signal 9`.
 pub fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {

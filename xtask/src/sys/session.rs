@@ -27,7 +27,6 @@ pub struct Session {
 /// collected has none.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SessionFile {
-    /// The command line.
     command: String,
     /// Whether all runs were made that the verdict needs.
     is_complete: bool,

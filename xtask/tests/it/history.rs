@@ -26,7 +26,7 @@ pub fn baseline(p95_ms: f64, note: &str, cpu: &str) -> String {
     }
     let machine = Some(Machine { cpu: cpu.to_owned(), cores: 2, os: "linux x86_64".to_owned() });
     let provenance = Provenance { machine, ..provenance() };
-    Baseline::new(&runs, provenance, Some(note), None).unwrap().to_text()
+    Baseline::new(&runs, provenance).unwrap().with_note(note).to_text()
 }
 
 /// Commits a baseline as somebody, on a day.

@@ -27,14 +27,11 @@ pub struct Version {
     pub baseline: Baseline,
 }
 
-/// The change of a series from one version to a later one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Movement {
-    /// In percent or, for an error rate, in percentage points.
     pub change: f64,
     /// `None` if both sides have a single value.
     pub interval: Option<Interval>,
-    /// The change is within rounding.
     is_rounding: bool,
 }
 
@@ -73,7 +70,6 @@ impl Movement {
         })
     }
 
-    /// Whether noise and rounding do not explain the change; `None` if the noise is unknown.
     pub fn is_significant(&self) -> Option<bool> {
         let Interval { low, high } = self.interval?;
         Some(!self.is_rounding && (low > 0.0 || high < 0.0))
@@ -92,7 +88,6 @@ pub fn breaks<'v>(versions: impl DoubleEndedIterator<Item = &'v Version>) -> Vec
     all
 }
 
-/// Why a measurement cannot be compared with a version.
 pub fn breaks_between(version: &Version, runs: &[Run], measured: &Provenance) -> Vec<Break> {
     let mut stretch = Stretch::default();
     stretch.extend(&version.baseline.provenance, version.baseline.setup_accounting());
@@ -104,7 +99,6 @@ pub fn break_names(breaks: &[Break]) -> String {
     breaks.iter().map(|of| of.what).collect::<Vec<_>>().join(" and ")
 }
 
-/// The place of the oldest version of the stretch of the version at `place`, from the result of [`breaks`].
 pub fn oldest_of_stretch(breaks: &[Vec<Break>], place: usize) -> usize {
     (place..breaks.len()).find(|place| !breaks[*place].is_empty()).unwrap_or(breaks.len().saturating_sub(1))
 }

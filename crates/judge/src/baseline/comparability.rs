@@ -47,7 +47,6 @@ fn other_locustfile(baseline: &Provenance, candidate: &Provenance) -> Option<Str
     })
 }
 
-/// The names of other circumstances that differ: CPU, number of cores, Locust or Python.
 pub fn other_circumstances(baseline: &Provenance, candidate: &Provenance) -> Vec<&'static str> {
     let mut others = Vec::new();
     if let (Some(before), Some(now)) = (&baseline.machine, &candidate.machine) {
@@ -68,10 +67,8 @@ pub fn other_circumstances(baseline: &Provenance, candidate: &Provenance) -> Vec
     others
 }
 
-/// A circumstance of a measurement that may explain other numbers.
 struct Circumstance {
     name: &'static str,
-    /// `None` if unknown.
     value: Option<String>,
 }
 
@@ -92,7 +89,6 @@ fn circumstances(of: &Provenance) -> Vec<Circumstance> {
     ]
 }
 
-/// A difference that makes the numbers of two measurements incomparable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Break {
     pub what: &'static str,
@@ -146,7 +142,6 @@ const MISSING_USERS: f64 = 0.05;
 /// The seconds by which the length of two equal loads may differ, beside [`MISSING_USERS`].
 const LENGTH_TOLERANCE_S: f64 = 2.0;
 
-/// How two loads differ whose settings are unknown, by Locust's history of both.
 fn observed_difference(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
     let (before, now) = (baseline.observed_load?, candidate.observed_load?);
     let mut differences = Vec::new();
@@ -169,10 +164,8 @@ fn observed_difference(baseline: &Provenance, candidate: &Provenance) -> Option<
     })
 }
 
-/// What a refusal for missing users asks for.
 pub const USERS_LEFT: &str = "find out why the others left";
 
-/// Explains missing users: fewer than in the baseline or, if it does not know, than the load has.
 pub fn users_difference(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
     let active = candidate.mean_users?;
     let (expected, whose) = match (baseline.mean_users, &candidate.load) {
@@ -189,7 +182,6 @@ pub fn users_difference(baseline: &Provenance, candidate: &Provenance) -> Option
     ))
 }
 
-/// All parts of the load that differ, and how to measure with the baseline's load.
 fn load_difference(baseline: &Load, candidate: &Load) -> Option<String> {
     let (mut differences, mut changes, mut flags) = (Vec::new(), Vec::new(), Vec::new());
     if !is_close(baseline.warmup_s, candidate.warmup_s) {

@@ -12,7 +12,7 @@ use serde_json::{Map, Serializer, Value};
 
 use crate::model::run::{
     EndpointName, LEAST_REQUESTS, Lateness, MAX_COUNT, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats,
-    TaskCalls, check_endpoints, flaw,
+    TaskCalls, check_endpoints, flaw, of_every,
 };
 use crate::parse::strict_json;
 use crate::stats::estimate::{Interval, Scale, estimate, rate_interval_pct, rounded};
@@ -21,7 +21,6 @@ use crate::stats::histogram::Histogram;
 /// A reader refuses another major version, and keeps the keys of a newer minor one.
 const VERSION: &str = "1.4";
 
-/// The value of each run, by metric name, in the unit of [`Metric::unit`].
 pub type RunsByMetric = BTreeMap<String, Vec<f64>>;
 
 /// The calls of a task in each run. A run in which it was not called has 0.
@@ -31,7 +30,6 @@ pub struct TaskRuns {
     pub failures: Vec<u64>,
 }
 
-/// The lateness of Locust's event loops in each run, in ms.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LatenessRuns {
     pub p50_ms: Vec<f64>,
@@ -42,7 +40,7 @@ pub struct LatenessRuns {
 impl LatenessRuns {
     /// Empty unless every run has its lateness.
     fn of(runs: &[Run]) -> LatenessRuns {
-        let Some(all) = runs.iter().map(|run| run.lateness).collect::<Option<Vec<Lateness>>>() else {
+        let Some(all) = of_every(runs, |run| run.lateness) else {
             return LatenessRuns::default();
         };
         let of = |value: fn(&Lateness) -> f64| all.iter().map(|lateness| rounded(value(lateness))).collect();
@@ -70,9 +68,7 @@ pub struct Baseline {
     version: String,
     #[serde(flatten)]
     pub provenance: Provenance,
-    /// The estimates over the runs of all requests together.
     pub metrics: BTreeMap<String, f64>,
-    /// The runs behind `metrics`.
     #[serde(default, skip_serializing_if = "RunsByMetric::is_empty")]
     pub aggregated: RunsByMetric,
     /// The time in ms between two requests of one user: users / requests per second. Both sides of a comparison
@@ -89,13 +85,10 @@ pub struct Baseline {
     /// The runs of each endpoint that `on_start` asks. Empty in files before version 1.4, which mixed them with the others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub setup: BTreeMap<String, RunsByMetric>,
-    /// The mean number of running users in each run, by class.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub users_by_class: BTreeMap<String, Vec<f64>>,
-    /// The calls and failures in each run, by the name of the task.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tasks: BTreeMap<String, TaskRuns>,
-    /// The lateness of Locust's event loops in each run; empty if a run has none.
     #[serde(default, skip_serializing_if = "LatenessRuns::is_empty")]
     pub lateness: LatenessRuns,
     #[serde(default)]
@@ -106,15 +99,9 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// `former` is the baseline to replace: its unknown keys are kept, and so are its notes unless there is a new one.
     /// A run of too few requests cannot be a baseline, and neither can a run of failures alone, whose latencies mean
     /// nothing.
-    pub fn new(
-        runs: &[Run],
-        mut provenance: Provenance,
-        note: Option<&str>,
-        former: Option<&Baseline>,
-    ) -> Result<Baseline> {
+    pub fn new(runs: &[Run], mut provenance: Provenance) -> Result<Baseline> {
         for run in runs {
             ensure!(
                 run.total.requests >= LEAST_REQUESTS,
@@ -158,14 +145,24 @@ impl Baseline {
             users_by_class: users_by_class(runs),
             tasks: tasks(runs),
             lateness: LatenessRuns::of(runs),
-            notes: note.map_or_else(|| former.map_or_else(String::new, |former| former.notes.clone()), str::to_owned),
-            other: former.map_or_else(Map::new, |former| former.other.clone()),
+            notes: String::new(),
+            other: Map::new(),
         };
         baseline.check_values()?;
         Ok(baseline)
     }
 
-    /// Reads every version 1.
+    /// Keeps the notes of the former baseline, and its keys that this version does not know.
+    #[must_use]
+    pub fn replacing(self, former: &Baseline) -> Baseline {
+        Baseline { notes: former.notes.clone(), other: former.other.clone(), ..self }
+    }
+
+    #[must_use]
+    pub fn with_note(self, note: impl Into<String>) -> Baseline {
+        Baseline { notes: note.into(), ..self }
+    }
+
     pub fn parse(text: &str) -> Result<Baseline> {
         // An unknown version is reported before any other fault.
         #[derive(Deserialize)]
@@ -273,7 +270,6 @@ impl Baseline {
         Ok(())
     }
 
-    /// Checks what version 1.4 counts: users, calls of tasks, lateness and the pooled requests of each series.
     fn check_counts(&self) -> Result<()> {
         for (class, users) in &self.users_by_class {
             if let Some(flaw) = users.iter().find_map(|users| flaw(*users)) {
@@ -374,18 +370,14 @@ fn refuse_conflict_markers(text: &str) -> Result<()> {
 pub(crate) const POOLED: &str = "pooled";
 const ABOVE_P95: &str = "above_p95";
 
-/// The mean size of the answers in bytes, in each run.
 pub const CONTENT_BYTES: &str = "content_bytes";
 
-/// The requests of all runs of a series together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pooled {
     pub p90_ms: f64,
     pub p95_ms: f64,
     pub p98_ms: f64,
-    /// Of each run, the requests that took longer than the p95.
     pub above_p95: Vec<f64>,
-    /// Of each run, all requests.
     pub requests: Vec<f64>,
 }
 
@@ -421,17 +413,15 @@ pub(crate) const HALVES: [&str; 2] = ["first_half_ms", "second_half_ms"];
 
 /// None unless every run has both halves.
 fn halves(runs: &[Run]) -> RunsByMetric {
-    let Some(halves) = runs.iter().map(|run| run.halves_ms).collect::<Option<Vec<[f64; 2]>>>() else {
+    let Some(halves) = of_every(runs, |run| run.halves_ms) else {
         return RunsByMetric::new();
     };
     let of = |half: usize| halves.iter().map(|halves| rounded(halves[half])).collect();
     [0, 1].map(|half| (HALVES[half].to_owned(), of(half))).into()
 }
 
-/// None unless every run has its CPU time.
 fn cpu_per_request(runs: &[Run]) -> RunsByMetric {
-    let values = runs.iter().map(|run| run.cpu.as_ref().map(|cpu| rounded(cpu.ms_per_request)));
-    let values: Option<Vec<f64>> = values.collect();
+    let values = of_every(runs, |run| run.cpu.as_ref().map(|cpu| rounded(cpu.ms_per_request)));
     values.map(|values| (Metric::CpuPerRequest.name().to_owned(), values)).into_iter().collect()
 }
 
@@ -459,7 +449,7 @@ fn runs_by_endpoint<'a>(
     let with_requests = |stats: &[&Stats]| {
         let mut series = series(stats);
         series.extend(pooled(stats));
-        if let Some(sizes) = stats.iter().map(|stats| stats.content_bytes).collect::<Option<Vec<f64>>>() {
+        if let Some(sizes) = of_every(stats, |stats| stats.content_bytes) {
             series.insert(CONTENT_BYTES.to_owned(), sizes.into_iter().map(rounded).collect());
         }
         // The spread of several runs is better evidence than the requests of each.
@@ -485,7 +475,6 @@ fn users_by_class(runs: &[Run]) -> BTreeMap<String, Vec<f64>> {
     classes.into_iter().map(|class| (class.clone(), users(class))).collect()
 }
 
-/// The calls of each task in each run; none unless every run counted them.
 fn tasks(runs: &[Run]) -> BTreeMap<String, TaskRuns> {
     let mut tasks: BTreeMap<String, TaskRuns> = BTreeMap::new();
     if runs.iter().any(|run| run.tasks.is_empty()) {
@@ -506,7 +495,6 @@ fn tasks(runs: &[Run]) -> BTreeMap<String, TaskRuns> {
 const P95_LOW: &str = "p95_low";
 const P95_HIGH: &str = "p95_high";
 
-/// The [`Stats::request_interval`] of an endpoint that has a single run.
 pub(crate) fn request_interval(series: &RunsByMetric, metric: Metric) -> Option<Interval> {
     let only = |name: &str| match series.get(name).map(Vec::as_slice) {
         Some([value]) => Some(*value),
@@ -532,7 +520,6 @@ fn expected_interval_ms(runs: &[&Stats], provenance: &Provenance) -> Option<f64>
     (interval_ms.is_finite() && interval_ms > 0.0).then(|| rounded(interval_ms))
 }
 
-/// `None` unless every run has a histogram.
 pub(crate) fn p95_corrected(runs: &[Run], expected_interval_ms: f64) -> Option<Vec<f64>> {
     runs.iter().map(|run| run.p95_corrected_ms(expected_interval_ms)).collect()
 }

@@ -45,12 +45,10 @@ impl Calls {
     }
 }
 
-/// A task that fails more often than in the baseline.
 struct FailingTask<'a> {
     name: &'a str,
     now: Calls,
     exception: &'a str,
-    /// `None` if the baseline has no counts.
     before: Option<Calls>,
 }
 
@@ -68,7 +66,6 @@ impl FailingTask<'_> {
     }
 }
 
-/// The worst first.
 fn failing_tasks<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<FailingTask<'a>> {
     let mut tasks: BTreeMap<&str, (Calls, &str)> = BTreeMap::new();
     for task in runs.iter().flat_map(|run| &run.tasks) {
@@ -97,7 +94,6 @@ fn in_runs(task: &TaskRuns) -> Calls {
     Calls { calls: sum(&task.calls), failures: sum(&task.failures) }
 }
 
-/// The classes that have less than half of their users.
 fn missing_users(baseline: &Baseline, runs: &[Run]) -> Vec<String> {
     // Without any class the users were not counted.
     if runs.iter().any(|run| run.users_by_class.is_empty()) {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-/// A day of the Gregorian calendar, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day {
     year: i64,
@@ -39,7 +38,6 @@ impl Day {
         Day::parse(timestamp.get(..10)?)
     }
 
-    /// Negative if `other` is earlier.
     pub fn days_until(self, other: Day) -> i64 {
         other.number() - self.number()
     }

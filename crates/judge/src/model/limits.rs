@@ -22,12 +22,10 @@ pub struct Limit {
     pub level: Level,
 }
 
-/// The effect of a value over its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     Fail,
     Warn,
-    /// The metric is shown but not judged.
     Off,
 }
 
@@ -130,7 +128,6 @@ impl Limit {
         Ok(limit)
     }
 
-    /// The worst value that passes the limit, in the metric's own unit.
     pub fn allowed(&self, metric: Metric, baseline: Option<f64>) -> Option<f64> {
         let [better_of, worse_of] =
             if metric == Metric::RequestsPerSec { [f64::max, f64::min] } else { [f64::min, f64::max] };
@@ -182,7 +179,6 @@ pub struct Accepted {
     pub metric: Metric,
     /// Its level has no effect: the level of the series' own limit holds.
     pub up_to: Limit,
-    /// The last day on which it holds.
     pub until: Day,
     /// From today to `until`; negative once that is over.
     pub days_left: i64,
@@ -211,22 +207,16 @@ pub enum Inconclusive {
 
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The limits of all requests together, and of endpoints without limits of their own.
     pub limits: Limits,
-    /// Sorted by [`EndpointLimits::precedence`].
     pub endpoint_limits: Vec<EndpointLimits>,
-    /// The exceptions, expired ones too.
     pub accepted: Vec<Accepted>,
-    /// Makes every WARN a FAIL.
     pub strict: bool,
-    /// Whether both sides have the runs of the same rounds, in their order.
     pub paired: bool,
     pub min_runs: usize,
     /// The verdict of all these runs is the one that counts, and the gate stops once it is as good as known.
     pub max_runs: usize,
     /// The same for rounds whose runs vary by more than 10%, if these are more.
     pub max_noisy_rounds: usize,
-    /// Whether the runs are all that there are, such as result files.
     pub is_complete: bool,
     /// The requests that a run needs to be judged by its percentiles.
     pub min_requests: u64,
@@ -253,7 +243,6 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// `None` if the series is not judged.
     pub fn limit(&self, endpoint: EndpointName, metric: Metric) -> Option<&Limit> {
         let of_endpoint = endpoint.and_then(|endpoint| {
             // A name may hold the characters of a pattern.
@@ -265,7 +254,6 @@ impl Rules {
         (limit.level != Level::Off).then_some(limit)
     }
 
-    /// The exception that holds for a series today.
     pub fn accepted(&self, endpoint: EndpointName, metric: Metric) -> Option<&Accepted> {
         self.accepted.iter().find(|accepted| !accepted.is_expired() && accepted.covers(endpoint, metric))
     }

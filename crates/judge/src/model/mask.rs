@@ -64,7 +64,6 @@ const SHAPES: [(&str, usize); 26] = [
     ("ya29.", 20),
 ];
 
-/// The schemes of `Authorization` that one token follows.
 const TOKEN_SCHEMES: [&str; 9] =
     ["apikey ", "basic ", "bearer ", "bot ", "key ", "negotiate ", "ntlm ", "token ", "jwt "];
 
@@ -163,7 +162,6 @@ fn named(text: &str) -> String {
     masked
 }
 
-/// The next run of characters of which names consist.
 fn next_name(text: &str, from: usize) -> Option<Range<usize>> {
     let is_of_name = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     let start = from + text[from..].find(is_of_name)?;
@@ -171,7 +169,6 @@ fn next_name(text: &str, from: usize) -> Option<Range<usize>> {
     Some(start..start + length)
 }
 
-/// Where the value of this name is, if the name is of a secret and a value follows.
 fn value_of(text: &str, name: &Range<usize>) -> Option<Range<usize>> {
     let before = &text[..name.start];
     // `\npassword` in an escaped text.
@@ -216,7 +213,6 @@ fn value_of(text: &str, name: &Range<usize>) -> Option<Range<usize>> {
     }
 }
 
-/// The value of an option such as `--password x`.
 fn value_of_option(text: &str, option: &str, behind: usize) -> Option<Range<usize>> {
     let value = behind + spaces(&text[behind..]);
     if value == behind || text[value..].starts_with('-') {
@@ -229,13 +225,11 @@ fn value_of_option(text: &str, option: &str, behind: usize) -> Option<Range<usiz
     (is_secret || is_user).then_some(range)
 }
 
-/// The sign between a name and its value, or nothing.
 fn sign(text: &str) -> &str {
     const SIGNS: [&str; 12] = ["=>", ":=", "===", "==", "=", ":", ",", ">", "%3A", "%3a", "%3D", "%3d"];
     SIGNS.into_iter().find(|sign| text.starts_with(sign)).map_or("", |sign| &text[..sign.len()])
 }
 
-/// The length of the blanks that text begins with.
 fn spaces(text: &str) -> usize {
     text.len() - text.trim_start_matches([' ', '\t']).len()
 }
@@ -305,7 +299,6 @@ fn header_value(text: &str, start: usize, before: &str) -> Range<usize> {
     }
 }
 
-/// The pairs of `Cookie: a=x; b=y`.
 fn cookies(text: &str, start: usize) -> Range<usize> {
     let mut end = value_at(text, start, true).end;
     while let Some(rest) = text[end..].strip_prefix(';') {
@@ -336,7 +329,6 @@ fn tokens(text: &str) -> String {
     masked
 }
 
-/// Masks what is a secret by its own shape.
 fn shapes(text: &str) -> String {
     let is_of_token = |c: char| c.is_ascii_alphanumeric() || "_-.+/=".contains(c);
     let mut masked = String::with_capacity(text.len());
@@ -354,7 +346,6 @@ fn shapes(text: &str) -> String {
     masked
 }
 
-/// Where in a word a token begins that has a known shape, or a line of a key.
 fn shape_at(word: &str) -> Option<usize> {
     if SHAPES.iter().all(|(_, length)| word.len() < *length) {
         return None;

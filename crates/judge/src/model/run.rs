@@ -23,12 +23,10 @@ pub enum Metric {
     /// In percent of the requests.
     ErrorRate,
     TotalRequests,
-    /// The CPU time of the service for each of all requests together, in ms.
     CpuPerRequest,
 }
 
 impl Metric {
-    /// In the order of the table.
     pub const ALL: [Metric; 9] = [
         Metric::P50,
         Metric::P95,
@@ -41,7 +39,6 @@ impl Metric {
         Metric::CpuPerRequest,
     ];
 
-    /// The metrics that [`Stats`] holds, in the order of the table.
     pub const OF_ENDPOINTS: [Metric; 7] = [
         Metric::P50,
         Metric::P95,
@@ -111,7 +108,6 @@ impl Metric {
         }
     }
 
-    /// The candidate that makes this [`Metric::change`].
     pub fn changed(self, baseline: f64, change: f64) -> f64 {
         match self {
             Metric::ErrorRate => baseline + change,
@@ -151,7 +147,6 @@ pub struct Stats {
     pub p95_interval_ms: Option<Interval>,
     /// The mean size of an answer in bytes; `None` if the file does not have it.
     pub content_bytes: Option<f64>,
-    /// The response times; empty if the file has no histogram.
     pub histogram: Histogram,
 }
 
@@ -220,12 +215,10 @@ pub enum Precision {
     /// (`bucket_response_time` in `locust.stats`).
     #[default]
     Coarse,
-    /// The listener's rounding: three significant digits.
     Fine,
 }
 
 impl Precision {
-    /// The width in ms of the bucket of a response time.
     pub fn resolution_ms(self, value_ms: f64) -> f64 {
         let magnitude = |digits: f64| 10f64.powf(value_ms.log10().floor() + 1.0 - digits);
         match self {
@@ -238,10 +231,8 @@ impl Precision {
     }
 }
 
-/// The smallest change of a response time that the measurement can show.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Resolution {
-    /// The coarser one of both sides.
     pub precision: Precision,
     /// How much later than with the baseline the load generator may have noticed an answer.
     pub lateness_ms: f64,
@@ -290,13 +281,9 @@ pub struct Run {
     pub endpoints: Vec<(Box<str>, Stats)>,
     /// The response time in ms of all requests together at each of [`PERCENTILES`]; empty if no histogram gives it.
     pub distribution: Vec<f64>,
-    /// The requests of `on_start`, by [`setup_name`]. They are no part of `total` and `endpoints`.
     pub setup: Vec<(Box<str>, Stats)>,
-    /// The mean number of running users of each class; empty if it is unknown.
     pub users_by_class: BTreeMap<String, f64>,
-    /// Empty if nothing counted them.
     pub tasks: Vec<TaskCalls>,
-    /// `None` for results that were measured without our listener.
     pub lateness: Option<Lateness>,
     /// The mean response time in ms of the requests that ended in the first half of the run, and in the second.
     pub halves_ms: Option<[f64; 2]>,
@@ -318,7 +305,6 @@ pub struct CpuTime {
     pub machine: Option<Machine>,
 }
 
-/// The requests that ended within a short part of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moment {
     /// From the opening of the measured window to the end of this part.
@@ -348,7 +334,6 @@ impl Run {
         self.endpoints.iter().map(|(name, _)| &**name)
     }
 
-    /// The endpoints, and behind them the requests of `on_start`.
     pub(crate) fn with_setup(&self) -> impl Iterator<Item = &(Box<str>, Stats)> {
         self.endpoints.iter().chain(&self.setup)
     }
@@ -372,19 +357,22 @@ impl Run {
     }
 }
 
+/// A value of each item, of all runs for example; `None` unless every item has one.
+pub(crate) fn of_every<T, V>(items: &[T], value: impl Fn(&T) -> Option<V>) -> Option<Vec<V>> {
+    items.iter().map(value).collect()
+}
+
 /// `on_start POST /login`, from the name of the endpoint.
 pub fn setup_name(endpoint: &str) -> Box<str> {
     format!("{SETUP_PREFIX}{endpoint}").into()
 }
 
-/// Whether this is the name of requests of `on_start`.
 pub fn is_setup(name: &str) -> bool {
     name.starts_with(SETUP_PREFIX)
 }
 
 const SETUP_PREFIX: &str = "on_start ";
 
-/// `GET /claims`, from Locust's Type and Name.
 pub fn endpoint_name(method: &str, name: &str) -> Box<str> {
     if method.is_empty() {
         return name.into();
@@ -399,17 +387,14 @@ pub fn endpoint_name(method: &str, name: &str) -> Box<str> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     pub users: u32,
-    /// Per second.
     pub spawn_rate: f64,
     /// Ramp-up and warm-up included.
     pub run_time_s: u64,
     /// From the start of the last user to the first request that counts.
     #[serde(default, skip_serializing_if = "is_default")]
     pub warmup_s: f64,
-    /// Locust processes on this machine that share the load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<u32>,
-    /// Workers elsewhere that share the load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<u32>,
     /// Whether a load shape sets the number of users, so that `users` has no effect.
@@ -418,7 +403,6 @@ pub struct Load {
     /// `[load] args`, which come before `locust_args`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// The arguments after `--`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locust_args: Vec<String>,
 }
@@ -429,7 +413,6 @@ impl Load {
         self.workers.or(self.processes)
     }
 
-    /// The load without secrets, to be written to a file.
     #[must_use]
     pub fn masked(&self) -> Load {
         Load { args: mask::args(&self.args), locust_args: mask::args(&self.locust_args), ..self.clone() }
@@ -450,9 +433,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     pub cpu: String,
-    /// The number of cores that programs can use.
     pub cores: usize,
-    /// The operating system and the architecture.
     pub os: String,
 }
 
@@ -462,10 +443,8 @@ impl fmt::Display for Machine {
     }
 }
 
-/// A load as Locust's history shows it, for results whose settings are unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObservedLoad {
-    /// The largest number of users.
     pub users: f64,
     /// From the first row to the last.
     pub length_s: f64,
@@ -484,9 +463,7 @@ impl ObservedLoad {
 pub struct Provenance {
     /// In UTC, as in RFC 3339.
     pub timestamp: String,
-    /// The full hash, or `unknown`.
     pub commit: String,
-    /// Whether the working tree had uncommitted changes.
     #[serde(default)]
     pub dirty: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -498,8 +475,8 @@ pub struct Provenance {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<String>,
     /// Locust's environment, if the gate installed it: `gevent 26.9.0, greenlet 3.5.6`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub packages: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub packages: String,
     /// The gate's version and commit: `0.2.0 (1f0c3a9b7d21)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<String>,
@@ -507,7 +484,6 @@ pub struct Provenance {
     pub precision: Precision,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_load: Option<ObservedLoad>,
-    /// The mean number of active users over the measured window, counted by the listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_users: Option<f64>,
     /// The digest of `git hash-object`.

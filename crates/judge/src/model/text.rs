@@ -75,12 +75,10 @@ pub fn cut(text: &str, columns: usize) -> String {
     head.into_iter().chain(['…']).chain(tail.into_iter().rev()).collect()
 }
 
-/// An endpoint's name as reports for people show it.
 pub fn endpoint_shown(endpoint: &str) -> String {
     cut(&printable(endpoint), NAME_COLUMNS)
 }
 
-/// For an element or a quoted attribute, in HTML and in XML.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -128,7 +126,6 @@ pub fn error_line(error: &anyhow::Error) -> String {
     cut(&without_commands(&printable(&mask::text(&format!("{error:#}")))), ERROR_COLUMNS)
 }
 
-/// The name that is most like `text`.
 pub fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     names.into_iter().max_by(|a, b| likeness(text, a).total_cmp(&likeness(text, b)))
 }

@@ -2,7 +2,6 @@
 
 use crate::model::run::flaw;
 
-/// Recognizes a file that neither parser reads.
 pub fn explanation(bytes: &[u8]) -> Option<&'static str> {
     let start = bytes.get(..4096).unwrap_or(bytes);
     if start.starts_with(b"\x1f\x8b") {
@@ -21,7 +20,6 @@ pub fn explanation(bytes: &[u8]) -> Option<&'static str> {
     None
 }
 
-/// Recognizes JSON in a file whose name does not end in `.json`.
 pub(crate) fn is_json(bytes: &[u8]) -> bool {
     let start = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     start.starts_with(b"[") || start.starts_with(b"{")

@@ -12,7 +12,6 @@ use crate::parse::foreign;
 use crate::stats::estimate::{Interval, quantile_ranks};
 use crate::stats::histogram::Histogram;
 
-/// The places of the columns in the records of a file.
 struct Columns {
     method: Option<usize>,
     name: usize,
@@ -21,10 +20,8 @@ struct Columns {
     avg_ms: usize,
     requests_per_sec: usize,
     content_bytes: Option<usize>,
-    /// The fastest and the slowest response.
     extremes: [Option<usize>; 2],
     percentiles: [usize; 3],
-    /// All percentiles, rising.
     all_percentiles: Vec<PercentileColumn>,
 }
 
@@ -83,7 +80,6 @@ impl Columns {
     }
 }
 
-/// What the rows of a file hold together.
 #[derive(Default)]
 struct Rows {
     endpoints: Vec<(Box<str>, Stats)>,
@@ -180,7 +176,6 @@ pub fn parse(bytes: &[u8]) -> Result<Run> {
     Ok(Run { precision: Precision::Coarse, total, endpoints, oddities, extremes_ms, ..Run::default() })
 }
 
-/// The fastest and the slowest response of all requests together.
 fn extremes_ms(record: &ByteRecord, columns: &Columns) -> Option<Interval> {
     let [low, high] = columns.extremes.map(|column| number(record, column?, "a response time").ok());
     Some(Interval { low: low?, high: high? })

@@ -29,7 +29,6 @@ impl History {
 /// All requests together at one moment. Every value is finite and not negative.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryPoint {
-    /// Since the first row.
     pub time_s: f64,
     pub users: f64,
     /// The mean of about ten seconds.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use crate::model::run::{
-    MAX_COUNT, PERCENTILES, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw,
+    MAX_COUNT, PERCENTILES, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw, of_every,
 };
 use crate::parse::strict_json;
 use crate::stats::estimate::{Interval, quantile_ranks};
@@ -74,7 +74,6 @@ struct EndpointEntry<'a> {
     histogram: Histogram,
 }
 
-/// Checks each entry, and that no endpoint appears twice.
 fn read_parts(entries: &[StatsEntry]) -> Result<Vec<EndpointEntry<'_>>> {
     let counts = entries.iter().flat_map(|entry| {
         let timed = entry.response_times.values().copied();
@@ -159,10 +158,9 @@ fn stats(entries: &[&StatsEntry], histogram: Histogram, elapsed_s: f64) -> Resul
     })
 }
 
-/// The mean size of an answer, if every entry has a size that can be one.
 fn content_bytes(entries: &[&StatsEntry], requests: u64) -> Option<f64> {
-    let sizes: Option<Vec<f64>> = entries.iter().map(|entry| entry.total_content_length).collect();
-    let mean = sizes?.iter().sum::<f64>() / requests as f64;
+    let sizes = of_every(entries, |entry| entry.total_content_length)?;
+    let mean = sizes.iter().sum::<f64>() / requests as f64;
     flaw(mean).is_none().then_some(mean)
 }
 

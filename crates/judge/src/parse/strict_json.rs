@@ -32,7 +32,6 @@ pub fn fault(error: &serde_json::Error) -> String {
     text
 }
 
-/// Visits a JSON value and discards it.
 struct Unique;
 
 impl<'de> Deserialize<'de> for Unique {

@@ -290,7 +290,6 @@ fn ln_gamma(x: f64) -> f64 {
 struct Beta {
     a: f64,
     b: f64,
-    /// The logarithm of the beta function of both.
     ln_scale: f64,
 }
 
@@ -335,7 +334,6 @@ impl Beta {
         front * fraction
     }
 
-    /// By bisection.
     fn quantile(self, p: f64) -> f64 {
         let (mut low, mut high) = (0.0, 1.0);
         // Each step halves the error, so 40 steps leave 1e-12.
@@ -351,7 +349,6 @@ impl Beta {
     }
 }
 
-/// Avoids a division by 0.
 fn off_zero(value: f64) -> f64 {
     if value.abs() < 1e-300 { 1e-300 } else { value }
 }

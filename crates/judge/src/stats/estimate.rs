@@ -2,7 +2,6 @@
 
 use distrs::StudentsT;
 
-/// How two samples are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// By their ratio, on logarithms: latencies and throughput. A change is in percent.
@@ -42,7 +41,6 @@ pub fn estimate(scale: Scale, values: &[f64]) -> f64 {
     }
 }
 
-/// Both ends are included.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
     pub low: f64,
@@ -50,7 +48,6 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The interval between two ends in any order.
     pub fn between(a: f64, b: f64) -> Interval {
         Interval { low: a.min(b), high: a.max(b) }
     }
@@ -60,12 +57,9 @@ impl Interval {
     }
 }
 
-/// The direction in which a value gets worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worse {
-    /// Latencies and error rates.
     Higher,
-    /// Throughput.
     Lower,
 }
 
@@ -101,7 +95,6 @@ pub struct Difference {
     pub(crate) mean: f64,
     /// Of one run, or of the difference of one round.
     pub(crate) variance: f64,
-    /// The candidate's runs, or the rounds.
     pub(crate) runs: usize,
     /// Of `variance`.
     pub(crate) freedom: f64,
@@ -182,7 +175,6 @@ impl Difference {
         }
     }
 
-    /// The confidence interval of the change; `error` is the probability, both sides together, that it misses.
     pub fn interval(&self, error: f64) -> Interval {
         let reach = StudentsT::ppf(1.0 - error / 2.0, self.freedom) * self.standard_error();
         Interval { low: self.in_units(self.mean - reach), high: self.in_units(self.mean + reach) }
@@ -256,8 +248,7 @@ impl Difference {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Tested {
-    /// Whether the hypothesis, no change, is rejected.
+pub struct HolmResult {
     pub is_rejected: bool,
     /// The level of its comparison or, if an earlier one ended the procedure, of that one.
     pub level: f64,
@@ -266,11 +257,11 @@ pub struct Tested {
 /// Rejects hypotheses so that the probability of any false rejection is at most `level`: Holm's step-down procedure
 /// (Holm 1979, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6). The
 /// result is in the order of `p_values`.
-pub fn holm(p_values: &[f64], level: f64) -> Vec<Tested> {
+pub fn holm(p_values: &[f64], level: f64) -> Vec<HolmResult> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
-    let mut tested = vec![Tested { is_rejected: false, level }; p_values.len()];
-    let mut step = Tested { is_rejected: true, level };
+    let mut tested = vec![HolmResult { is_rejected: false, level }; p_values.len()];
+    let mut step = HolmResult { is_rejected: true, level };
     for (rank, place) in order.into_iter().enumerate() {
         if step.is_rejected {
             step.level = level / (p_values.len() - rank) as f64;
@@ -335,14 +326,12 @@ fn robust_mean(logarithms: &[f64]) -> f64 {
     mean(&logarithms.iter().map(|value| value.clamp(center - fence, center + fence)).collect::<Vec<_>>())
 }
 
-/// Of a sample that is not empty.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
     f64::midpoint(low, high)
 }
 
-/// The sum of the squared distances from the mean.
 fn squares(values: &[f64]) -> f64 {
     let mean = mean(values);
     values.iter().map(|value| (value - mean).powi(2)).sum()

@@ -58,7 +58,6 @@ impl Histogram {
         self.buckets.iter().filter(|bucket| bucket.time_ms > time_ms * (1.0 + 1e-9)).map(|bucket| bucket.count).sum()
     }
 
-    /// The response time in ms of the request at `rank`, from 0, by time. Ranks beyond the last request are the last.
     pub(crate) fn order_statistic(&self, rank: u64) -> f64 {
         let mut seen = 0;
         for bucket in &self.buckets {

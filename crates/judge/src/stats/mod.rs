@@ -10,7 +10,6 @@ use crate::stats::estimate::{Difference, Interval, Worse};
 /// The significance level: of the interval, and of the test of a detectable change.
 pub const ERROR: f64 = 0.05;
 
-/// The uncertainty of a change, from run-to-run spread or from failure counts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Noise {
     /// Latencies and throughput.
@@ -59,7 +58,6 @@ impl Noise {
     }
 }
 
-/// The proof that a change over the limit is not noise.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Proof {
     /// Of an endpoint its own noise, of a p95 in a gap the noise of the mean.

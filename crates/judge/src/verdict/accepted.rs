@@ -11,7 +11,6 @@
 use crate::model::limits::{Accepted, Rules};
 use crate::verdict::decision::{Decision, Reason, Row};
 
-/// An exception and its state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Applied<'a> {
     pub accepted: &'a Accepted,

@@ -39,7 +39,6 @@ pub struct Pair {
     pub commit: usize,
 }
 
-/// What to do next.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Make another round of these two. `remaining` is the number of commits that may have brought the step.
@@ -50,7 +49,6 @@ pub enum Action {
     End(Ending),
 }
 
-/// The result of a search.
 #[derive(Clone, Debug)]
 pub enum Ending {
     /// BAD is not so much slower than GOOD that commits between them can be told apart.
@@ -68,7 +66,6 @@ pub enum Ending {
     NoStep { pair: Pair, step: Difference, commits: Vec<usize> },
 }
 
-/// The rounds of two commits: the values of one metric.
 #[derive(Clone, Debug, Default)]
 struct PairedValues {
     reference: Vec<f64>,
@@ -89,7 +86,6 @@ pub struct CommitSearch {
 }
 
 impl CommitSearch {
-    /// A history of at least two commits.
     pub fn new(parents: Vec<Vec<usize>>, metric: Metric, max_rounds: usize) -> CommitSearch {
         CommitSearch {
             parents,
@@ -100,19 +96,16 @@ impl CommitSearch {
         }
     }
 
-    /// Adds a round. The values of a metric that is compared by ratios are over 0.
     pub fn add_round(&mut self, pair: Pair, reference: f64, commit: f64) {
         let values = self.rounds.entry(pair).or_default();
         values.reference.push(reference);
         values.commit.push(commit);
     }
 
-    /// Excludes a commit that cannot be measured.
     pub fn skip(&mut self, commit: usize) {
         self.skipped.insert(commit);
     }
 
-    /// GOOD and BAD.
     pub fn ends(&self) -> Pair {
         Pair { reference: 0, commit: self.parents.len() - 1 }
     }
@@ -156,7 +149,6 @@ impl CommitSearch {
         Action::End(Ending::NoStep { pair, step, commits: remaining.list() })
     }
 
-    /// The change of two commits, once there are two rounds.
     pub fn difference(&self, pair: Pair) -> Option<Difference> {
         let PairedValues { reference, commit } = self.rounds.get(&pair)?;
         Difference::paired(self.metric.scale(), reference, commit)
@@ -188,7 +180,6 @@ impl CommitSearch {
         worsening > 0.0 && worsening >= least_gap(gap)
     }
 
-    /// The change that would be seen after all rounds.
     fn visible_gap(&self, gap: &Difference) -> f64 {
         let last = gap.after(self.max_rounds, gap.change());
         gap.in_units(self.worsening(least_gap(&last)))
@@ -244,7 +235,6 @@ impl CommitSearch {
         step.p_value(self.metric.worse()) <= DOUBT && (distance.worsening > 0.0 || !distance.is_certain())
     }
 
-    /// The distance of a difference from a share of the gap.
     fn distance(&self, difference: &Difference, share: f64, gap: &Difference) -> Distance {
         let worsening = self.worsening(difference.mean - share * gap.mean);
         let variance = difference.variance * (1.0 / difference.runs as f64 + share * share / gap.runs as f64);
@@ -284,13 +274,11 @@ enum Placement {
     Unknown,
 }
 
-/// The commits that may have brought the step.
 struct Remaining<'p> {
     parents: &'p [Vec<usize>],
     commits: BTreeSet<usize>,
     /// The commits on the side of BAD, which are not measured again.
     slow: BTreeSet<usize>,
-    /// The commits that cannot be measured.
     unknown: BTreeSet<usize>,
 }
 
@@ -316,7 +304,6 @@ impl Remaining<'_> {
         }
     }
 
-    /// The remaining commits that this one contains, itself included.
     fn ancestors(&self, commit: usize) -> BTreeSet<usize> {
         let mut ancestors = BTreeSet::new();
         let mut next = vec![commit];

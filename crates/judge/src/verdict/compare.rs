@@ -51,7 +51,6 @@ pub struct Anchor<'a> {
     pub version: &'a Version,
     /// The name that the user gave it, such as a tag.
     pub name: Option<&'a str>,
-    /// The versions that were accepted since, newest first.
     pub updates: &'a [Version],
 }
 
@@ -69,10 +68,8 @@ pub struct Comparison<'a> {
     pub total: Vec<Row<'a>>,
     /// Of a new endpoint only the p95, and metrics with a bound.
     pub endpoints: Vec<Row<'a>>,
-    /// The judged metrics that the baseline lacks.
     pub lacking: Vec<Metric>,
     pub runs: RunCounts,
-    /// Whether both sides have the runs of the same rounds.
     pub paired: bool,
     /// Of p95 and the error rate, the metrics on which the gate cannot fail, since their limits were lowered.
     pub cannot_fail: Vec<Metric>,
@@ -80,18 +77,14 @@ pub struct Comparison<'a> {
     pub verdict: Verdict,
     pub inconclusive: Inconclusive,
     pub least_runs: usize,
-    /// The runs or rounds allowed.
     pub max_runs: usize,
-    /// How many endpoints the runs can judge by their p95.
     pub coverage: Coverage,
     pub resolution: Resolution,
     /// For a baseline of one run: the smallest change of p95 that is detectable with 80% power, if it had five.
     pub detectable_by_five: Option<f64>,
     /// Whether p95 could have changed by more than its limit without being detected.
     is_insensitive: bool,
-    /// In the order of the rules.
     pub exceptions: Vec<Applied<'a>>,
-    /// Why `cpu_per_request` is not judged, if it has a limit and is not.
     pub cpu_unjudged: Option<CpuUnjudged>,
     pub drift: Option<Drift<'a>>,
     /// Changes of what endpoints answer and how often they are asked. Each is a warning.
@@ -139,12 +132,10 @@ impl<'a> Comparison<'a> {
         unused.map(|applied| applied.accepted)
     }
 
-    /// Whether anything fails against the baseline, whatever the drift.
     pub fn has_failed_itself(&self) -> bool {
         self.own_rows().any(Row::is_failure) || self.strict && !self.traffic.is_empty()
     }
 
-    /// Whether anything warns or fails, or an exception is used or needs attention.
     pub fn has_remarkable(&self) -> bool {
         self.rows().any(|row| row.is_finding() || row.is_waived())
             || !self.traffic.is_empty()
@@ -208,7 +199,6 @@ impl<'a> Comparison<'a> {
         made < self.least_runs || (made < self.max_runs && !self.is_settled())
     }
 
-    /// Whether there is one run on each side, so that the intervals of endpoints come from their requests.
     pub fn rests_on_requests(&self) -> bool {
         self.runs == RunCounts { baseline: 1, candidate: 1 }
             && self.endpoints.iter().any(|row| row.evidence.interval.is_some())

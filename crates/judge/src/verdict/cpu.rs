@@ -8,7 +8,6 @@ use crate::model::run::{Metric, Run};
 const LEAST_TICKS: u64 = 100;
 const TICK_MS: f64 = 10.0;
 
-/// Why `cpu_per_request` is not judged, although it has a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CpuUnjudged {
     /// A run does not know it: on a system without `/proc`, or of a service that the gate did not start.

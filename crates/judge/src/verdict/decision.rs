@@ -64,7 +64,6 @@ impl Presence {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decision {
     Ok,
-    /// The change over the limit is no larger than the rounding of response times.
     BelowResolution,
     /// Over the limit, but no finding.
     InDoubt(Reason),
@@ -109,7 +108,6 @@ pub enum Reason {
     ByThisChange,
     /// Only the corrected p95 is over its limit, and the mean does not confirm it.
     NotConfirmed,
-    /// A percentile below p95 is over the limit of p95, and the mean is up too.
     Shift(Shift),
     /// Few answers came, and they show that p95 is over its limit, or do not show it.
     FewAnswers(FewAnswers),
@@ -142,10 +140,8 @@ pub struct FewSamples {
     pub samples: usize,
 }
 
-/// Statistical evidence for a change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evidence {
-    /// `None` if the noise is unknown.
     pub interval: Option<Interval>,
     /// The smallest change for the worse, in the unit of the change, that is detectable with 80% power.
     pub detectable: Option<f64>,
@@ -169,9 +165,7 @@ pub enum Unsettled {
 pub struct Row<'a> {
     pub endpoint: EndpointName<'a>,
     pub metric: Metric,
-    /// `None` if the metric is shown but not judged.
     pub limit: Option<&'a Limit>,
-    /// The exception that holds today.
     pub accepted: Option<&'a Accepted>,
     pub presence: Presence,
     pub evidence: Evidence,
@@ -235,7 +229,6 @@ impl Row<'_> {
     }
 }
 
-/// By how much a value exceeds its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Excess {
     None,
@@ -272,7 +265,6 @@ impl Excess {
     }
 }
 
-/// A series as it was measured, before any test.
 pub(crate) struct Series<'a> {
     pub endpoint: EndpointName<'a>,
     pub metric: Metric,
@@ -295,7 +287,6 @@ pub(crate) struct OverLimit {
     /// Whether the p95 of a run lies in a gap between fast and slow requests, and neither of the percentiles beside it is over
     /// the limit. The spread of the p95 from run to run means little then, and the counts alone decide.
     pub is_in_gap: bool,
-    /// The p95 of all requests of each side.
     pub baseline_ms: f64,
     pub candidate_ms: f64,
 }
@@ -305,7 +296,6 @@ pub(crate) struct SingleRuns {
     pub candidate: Interval,
 }
 
-/// A series with everything that the decision on it rests on.
 #[derive(Clone, Copy)]
 pub(crate) struct Case<'s, 'a> {
     pub series: &'s Series<'a>,
@@ -332,7 +322,6 @@ pub(crate) struct Judge<'a> {
     /// Of the candidate.
     pub runs: usize,
     pub baseline_runs: usize,
-    /// The runs or rounds allowed.
     pub max_runs: usize,
 }
 

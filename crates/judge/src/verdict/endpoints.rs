@@ -15,7 +15,7 @@ use crate::baseline::file::{Baseline, Pooled, RunsByMetric, request_interval};
 use crate::model::limits::{JUDGED, Limit};
 use crate::model::run::{Metric, Run, Stats, is_setup};
 use crate::stats::counts::{Counts, Rates};
-use crate::stats::estimate::{Interval, Tested, estimate, holm, mean};
+use crate::stats::estimate::{HolmResult, Interval, estimate, holm, mean};
 use crate::stats::histogram::Histogram;
 use crate::stats::{Noise, Proof};
 use crate::verdict::decision::{
@@ -57,8 +57,8 @@ pub struct Coverage {
 /// The two tests of a series; `None` if it is not tested so.
 #[derive(Clone, Copy, Default)]
 struct Tests {
-    spread: Option<Tested>,
-    counts: Option<Tested>,
+    spread: Option<HolmResult>,
+    counts: Option<HolmResult>,
 }
 
 /// The changes of all requests together, by metric, which an endpoint may share.
@@ -399,7 +399,7 @@ impl<'a> Judge<'a> {
 }
 
 /// Holm's results of the p-values, by the places of their series.
-fn tested(p_values: &[(usize, f64)], level: f64) -> Vec<(usize, Tested)> {
+fn tested(p_values: &[(usize, f64)], level: f64) -> Vec<(usize, HolmResult)> {
     let (places, p_values): (Vec<usize>, Vec<f64>) = p_values.iter().copied().unzip();
     places.into_iter().zip(holm(&p_values, level)).collect()
 }

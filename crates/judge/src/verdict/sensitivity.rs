@@ -5,7 +5,7 @@ use std::f64::consts::SQRT_2;
 
 use crate::baseline::file::Baseline;
 use crate::model::limits::Rules;
-use crate::model::run::{Metric, Resolution, Run};
+use crate::model::run::{Metric, Resolution, Run, of_every};
 use crate::stats::estimate::{Difference, mean};
 use crate::verdict::decision::{Excess, Judge, Presence, Row};
 
@@ -19,7 +19,7 @@ const IDLE_LATENESS_MS: f64 = 3.0;
 /// If the two sides differ in precision, the coarser one decides. Result files of others have no lateness.
 pub(crate) fn resolution(baseline: &Baseline, runs: &[Run]) -> Resolution {
     let precision = Run::coarsest(runs).min(baseline.provenance.precision);
-    let now: Option<Vec<f64>> = runs.iter().map(|run| Some(run.lateness?.p99_ms)).collect();
+    let now = of_every(runs, |run| Some(run.lateness?.p99_ms));
     let before = if baseline.lateness.is_empty() { IDLE_LATENESS_MS } else { mean(&baseline.lateness.p99_ms) };
     let growth_ms = now.map_or(0.0, |now| mean(&now) - before);
     Resolution { precision, lateness_ms: LATENESS_FACTOR * growth_ms.max(0.0) }
@@ -28,7 +28,6 @@ pub(crate) fn resolution(baseline: &Baseline, runs: &[Run]) -> Resolution {
 /// The spread of runs, in percent, from which on more rounds are allowed.
 const NOISY_SPREAD_PCT: f64 = 10.0;
 
-/// The runs or rounds allowed.
 pub(crate) fn max_runs(baseline: &Baseline, runs: &[Run], rules: &Rules) -> usize {
     let p95_ms: Vec<f64> = runs.iter().map(|run| run.total.value(Metric::P95)).collect();
     let difference = Difference::paired(Metric::P95.scale(), baseline.total_runs(Metric::P95), &p95_ms);

@@ -3,7 +3,7 @@
 
 use crate::baseline::file::{Baseline, distribution, p95_corrected};
 use crate::model::limits::Limit;
-use crate::model::run::{Metric, PERCENTILES, Run, Stats};
+use crate::model::run::{Metric, PERCENTILES, Run, Stats, of_every};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, estimate, mean};
 use crate::stats::{ERROR, Noise, Proof};
@@ -47,7 +47,6 @@ pub(crate) struct Values<'s> {
     pub baseline: &'s [f64],
     pub baseline_requests: &'s [f64],
     pub candidate: &'s [f64],
-    /// Of the candidate.
     pub runs: &'s [&'s Stats],
 }
 
@@ -112,7 +111,6 @@ pub(crate) fn values(metric: Metric, runs: &[&Stats]) -> Vec<f64> {
     runs.iter().map(|stats| stats.value(metric)).collect()
 }
 
-/// The series of all requests together.
 impl<'a> Judge<'a> {
     pub fn measured_total(&self, baseline: &Baseline, runs: &[Run]) -> Vec<Series<'a>> {
         let stats: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
@@ -264,7 +262,7 @@ fn gap_case<'s, 'a>(
 /// runs. Both sides need a distribution.
 fn is_in_gap(baseline: &Baseline, runs: &[Run]) -> bool {
     let ratio = |run: &Run| run.total.p95_interval_ms.map(|Interval { low, high }| high / low);
-    let Some(ratios) = runs.iter().map(ratio).collect::<Option<Vec<f64>>>() else { return false };
+    let Some(ratios) = of_every(runs, ratio) else { return false };
     let has_distribution = |distribution: &[f64]| distribution.len() == PERCENTILES.len();
     has_distribution(&baseline.distribution)
         && has_distribution(&distribution(runs))

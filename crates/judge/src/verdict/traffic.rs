@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::baseline::file::{Baseline, CONTENT_BYTES};
 use crate::model::limits::Rules;
-use crate::model::run::{Metric, Run, Stats};
+use crate::model::run::{Metric, Run, Stats, of_every};
 use crate::model::text::endpoint_shown;
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Scale, Worse, mean};
@@ -22,7 +22,6 @@ const LEAST_BYTES: f64 = 16.0;
 /// From this part on, an endpoint has kept its share of the load, or its requests.
 const KEPT: f64 = 0.75;
 
-/// A change of an endpoint that is a warning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrafficChange<'a> {
     pub endpoint: &'a str,
@@ -69,15 +68,14 @@ fn thousands(number: f64) -> String {
     shown
 }
 
-/// An endpoint on both sides.
-struct Pair<'a> {
+struct EndpointPair<'a> {
     name: &'a str,
     sizes: Option<[Vec<f64>; 2]>,
     /// Of each run.
     requests: [Vec<f64>; 2],
 }
 
-impl Pair<'_> {
+impl EndpointPair<'_> {
     /// The share of all requests on both sides.
     fn shares(&self, all: &[Vec<f64>; 2]) -> [f64; 2] {
         [0, 1].map(|side| self.requests[side].iter().sum::<f64>() / all[side].iter().sum::<f64>().max(1.0))
@@ -116,7 +114,7 @@ pub(crate) fn traffic_changes<'a>(
     changes
 }
 
-fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<Pair<'a>> {
+fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<EndpointPair<'a>> {
     let mut now: BTreeMap<&str, Vec<&Stats>> = BTreeMap::new();
     for (name, stats) in runs.iter().flat_map(|run| &run.endpoints) {
         now.entry(name).or_default().push(stats);
@@ -124,9 +122,9 @@ fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<Pair<'a>> {
     let mut pairs = Vec::new();
     for (name, stats) in now {
         let Some(before) = baseline.endpoints.get(name) else { continue };
-        let sizes: Option<Vec<f64>> = stats.iter().map(|stats| stats.content_bytes).collect();
+        let sizes = of_every(&stats, |stats| stats.content_bytes);
         let requests = before.get(Metric::TotalRequests.name()).cloned().unwrap_or_default();
-        pairs.push(Pair {
+        pairs.push(EndpointPair {
             name,
             sizes: before.get(CONTENT_BYTES).cloned().zip(sizes).map(<[Vec<f64>; 2]>::from),
             requests: [requests, stats.iter().map(|stats| stats.requests as f64).collect()],
@@ -135,7 +133,7 @@ fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<Pair<'a>> {
     pairs
 }
 
-fn size_change<'a>(pair: &Pair<'a>, level: f64) -> Option<TrafficChange<'a>> {
+fn size_change<'a>(pair: &EndpointPair<'a>, level: f64) -> Option<TrafficChange<'a>> {
     // An empty answer has no ratio.
     let [before, now] =
         pair.sizes.as_ref()?.each_ref().map(|sizes| sizes.iter().map(|size| size.max(1.0)).collect::<Vec<_>>());
@@ -152,7 +150,7 @@ fn size_change<'a>(pair: &Pair<'a>, level: f64) -> Option<TrafficChange<'a>> {
     })
 }
 
-fn share_change<'a>(pair: &Pair<'a>, all: &[Vec<f64>; 2], level: f64) -> Option<TrafficChange<'a>> {
+fn share_change<'a>(pair: &EndpointPair<'a>, all: &[Vec<f64>; 2], level: f64) -> Option<TrafficChange<'a>> {
     let [before, now] = pair.shares(all);
     let counts = |side: usize| -> Vec<Counts> {
         let (own, all) = (&pair.requests[side], &all[side]);
@@ -178,7 +176,7 @@ fn share_change<'a>(pair: &Pair<'a>, all: &[Vec<f64>; 2], level: f64) -> Option<
 
 /// Whether most requests of the other endpoints are of those that have kept their share. If one endpoint is asked much
 /// more, all others have less of the load.
-fn kept_shares(pairs: &[Pair], all: &[Vec<f64>; 2]) -> Vec<bool> {
+fn kept_shares(pairs: &[EndpointPair], all: &[Vec<f64>; 2]) -> Vec<bool> {
     let shares: Vec<[f64; 2]> = pairs.iter().map(|pair| pair.shares(all)).collect();
     let kept = |share: &[f64; 2]| if share[1] >= KEPT * share[0] { share[0] } else { 0.0 };
     let (sum, sum_kept) = (shares.iter().map(|share| share[0]).sum::<f64>(), shares.iter().map(kept).sum::<f64>());

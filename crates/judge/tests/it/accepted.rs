@@ -13,7 +13,7 @@ const ENDPOINT: &str = "GET /claims";
 
 fn baseline() -> &'static Baseline {
     let runs = runs_with(ENDPOINT, &[99.0, 100.0, 101.0, 100.0, 100.0], 450, 0);
-    Box::leak(Box::new(Baseline::new(&runs, provenance(), None, None).unwrap()))
+    Box::leak(Box::new(Baseline::new(&runs, provenance()).unwrap()))
 }
 
 fn rules(accepted: Vec<Accepted>) -> &'static Rules {

@@ -33,7 +33,7 @@ fn saved_baseline_loads_unchanged() {
     let usage =
         Usage { others_pct: vec![4.25], cpu_ms_per_request: vec![1.5], peak_memory_mb: vec![44.0], ..Usage::default() };
     let provenance = Provenance { usage: Some(usage), ..provenance() };
-    let baseline = Baseline::new(&[run], provenance, None, Some(&former)).unwrap();
+    let baseline = Baseline::new(&[run], provenance).unwrap().replacing(&former);
     let text = baseline.to_text();
     assert_eq!(Baseline::parse(&text).unwrap(), baseline);
     assert_eq!(Baseline::parse(&text).unwrap().to_text(), text);
@@ -75,7 +75,7 @@ fn saved_baseline_loads_unchanged() {
 
 #[test]
 fn implausible_baseline_is_refused() {
-    let edited = Baseline::new(&[run(&[])], provenance(), None, None).unwrap().to_text();
+    let edited = Baseline::new(&[run(&[])], provenance()).unwrap().to_text();
     let edited = edited.replacen("\"p95\": 300.0", "\"p95\": 999.0", 1);
     expect!["`p95` is 999 in `metrics`, but its runs in `aggregated` lie between 300 and 300: one of them was edited"]
         .assert_eq(&error(Baseline::parse(&edited)));
@@ -106,11 +106,11 @@ fn implausible_baseline_is_refused() {
 #[test]
 fn distribution_is_kept_if_all_runs_have_one() {
     let with = |values: &[f64]| Run { distribution: values.to_vec(), ..run(&[]) };
-    let of = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap().distribution;
+    let of = |runs: &[Run]| Baseline::new(runs, provenance()).unwrap().distribution;
     assert_eq!(of(&[with(&[2.0; 17]), with(&[8.0; 17])]), [4.0; 17]);
     assert_eq!(of(&[with(&[2.0; 17]), with(&[])]), Vec::<f64>::new());
     // A newer version may keep it elsewhere, but implausible values are refused.
-    let text = Baseline::new(&[with(&[2.0; 17])], provenance(), None, None).unwrap().to_text();
+    let text = Baseline::new(&[with(&[2.0; 17])], provenance()).unwrap().to_text();
     expect!["`distribution` or `expected_interval_ms` holds -2, not a number of 0 or more"]
         .assert_eq(&error(Baseline::parse(&text.replacen("[2.0, 2.0", "[-2.0, 2.0", 1))));
 }
@@ -120,21 +120,21 @@ fn run_of_failures_alone_cannot_be_a_baseline() {
     let mut run = run(&[]);
     run.total.failures = run.total.requests;
     expect!["all 450 requests failed, so this cannot be a baseline: fix the service or the locustfile first"]
-        .assert_eq(&error(Baseline::new(&[run], provenance(), None, None)));
+        .assert_eq(&error(Baseline::new(&[run], provenance())));
 }
 
 #[test]
 fn coarsest_run_sets_the_precision_of_a_baseline() {
     let mut runs = [run(&[]), run(&[])];
     runs[0].precision = Precision::Fine;
-    let precision = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap().provenance.precision;
+    let precision = |runs: &[Run]| Baseline::new(runs, provenance()).unwrap().provenance.precision;
     assert_eq!((precision(&runs[..1]), precision(&runs)), (Precision::Fine, Precision::Coarse));
 }
 
 #[test]
 fn reading_without_endpoints_gives_the_same_total_and_errors() {
     let runs = [run(&[("GET /a", 300.0)]), run(&[("GET /a", 310.0)])];
-    let text = Baseline::new(&runs, provenance(), Some("why"), None).unwrap().to_text();
+    let text = Baseline::new(&runs, provenance()).unwrap().with_note("why").to_text();
     for text in [text.as_str(), VERSION_1_0] {
         let (whole, total) = (Baseline::parse(text).unwrap(), Baseline::parse_total(text).unwrap());
         assert_eq!(
@@ -172,7 +172,7 @@ fn full_run(times: &str, calls: u64) -> Run {
 #[test]
 fn version_1_4_keeps_setup_users_tasks_lateness_and_pooled_requests() {
     let runs = [full_run(r#""10":91,"30":9"#, 7), full_run(r#""10":98,"20":2"#, 8)];
-    let baseline = Baseline::new(&runs, provenance(), None, None).unwrap();
+    let baseline = Baseline::new(&runs, provenance()).unwrap();
     let text = baseline.to_text();
     assert_eq!(Baseline::parse(&text).unwrap(), baseline);
     let total = Baseline::parse_total(&text).unwrap();
@@ -219,16 +219,16 @@ fn version_1_4_keeps_setup_users_tasks_lateness_and_pooled_requests() {
 fn a_baseline_keeps_of_each_run_only_what_all_runs_have() {
     let bare = Run { setup: Vec::new(), ..locust_json::parse(&json_of(r#""10":90,"30":10"#)).unwrap() };
     let runs = [full_run(r#""10":90,"30":10"#, 7), bare];
-    let baseline = Baseline::new(&runs, provenance(), None, None).unwrap();
+    let baseline = Baseline::new(&runs, provenance()).unwrap();
     assert!(baseline.users_by_class.is_empty() && baseline.tasks.is_empty() && baseline.lateness.is_empty());
     assert_eq!(baseline.setup["POST /login"]["p95"], [30.0]);
-    let of_csv = Baseline::new(&[run(&[("GET /a", 90.0)])], provenance(), None, None).unwrap();
+    let of_csv = Baseline::new(&[run(&[("GET /a", 90.0)])], provenance()).unwrap();
     assert_eq!(Pooled::of(&of_csv.endpoints["GET /a"]), None);
 }
 
 #[test]
 fn counts_that_cannot_be_meant_are_refused() {
-    let text = Baseline::new(&[full_run(r#""10":90,"30":10"#, 7)], provenance(), None, None).unwrap().to_text();
+    let text = Baseline::new(&[full_run(r#""10":90,"30":10"#, 7)], provenance()).unwrap().to_text();
     for (before, after, expected) in [
         (
             r#""above_p95": [0.0]"#,

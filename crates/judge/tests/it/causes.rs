@@ -176,7 +176,7 @@ fn runs(service: &Service, count: usize, jitter: &mut Jitter) -> (Vec<Run>, Prov
 
 fn baseline(service: &Service, count: usize, jitter: &mut Jitter) -> Baseline {
     let (runs, provenance) = runs(service, count, jitter);
-    Baseline::new(&runs, provenance, None, None).unwrap()
+    Baseline::new(&runs, provenance).unwrap()
 }
 
 fn causes_between(before: &Service, now: &Service, seed: u64) -> Option<Vec<Cause>> {

@@ -17,7 +17,7 @@ fn version(runs: &[Run], provenance: Provenance) -> Version {
         day: Day::parse("2026-01-31").unwrap(),
         author: "Ann".to_owned(),
         subject: "why".to_owned(),
-        baseline: Baseline::new(runs, provenance, None, None).unwrap(),
+        baseline: Baseline::new(runs, provenance).unwrap(),
     }
 }
 

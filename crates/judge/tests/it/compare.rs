@@ -208,7 +208,7 @@ fn verdict_is_settled_once_noise_cannot_change_it() {
         (&[300.0, 320.0, 285.0, 310.0, 290.0], &[310.0], false, Verdict::Pass),
         (&[300.0, 320.0, 285.0, 310.0, 290.0], &[310.0, 300.0, 305.0, 290.0, 300.0], true, Verdict::Pass),
     ] {
-        let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
+        let reference = Baseline::new(&runs_of(baseline_ms), provenance()).unwrap();
         let runs = runs_of(candidate_ms);
         let comparison = compare(&reference, &runs, rules(false)).unwrap();
         let unsettled: Vec<Metric> = comparison.unsettled().map(|row| row.metric).collect();
@@ -220,7 +220,7 @@ fn verdict_is_settled_once_noise_cannot_change_it() {
 /// Checks the decisions on endpoints over their limits, worst first.
 #[track_caller]
 fn check_endpoints(baseline: &[Run], candidate: &[Run], rules: &Rules, expected: &Expect) {
-    let reference = Baseline::new(baseline, provenance(), None, None).unwrap();
+    let reference = Baseline::new(baseline, provenance()).unwrap();
     let comparison = compare(&reference, candidate, rules).unwrap();
     let mut rows: Vec<&Row> = comparison.findings();
     rows.extend(comparison.endpoints.iter().filter(|row| matches!(row.decision, Some(Decision::InDoubt(_)))));
@@ -328,7 +328,7 @@ fn endpoint_fails_only_with_two_runs_enough_samples_and_significance() {
 /// Checks after each run of an endpoint, by its p95 in ms, whether it failed and whether another run follows.
 #[track_caller]
 fn check_runs(baseline_ms: &[f64], candidate_ms: &[f64], expected: &[(bool, bool)]) {
-    let reference = Baseline::new(&runs_with("GET /a", baseline_ms, 450, 0), provenance(), None, None).unwrap();
+    let reference = Baseline::new(&runs_with("GET /a", baseline_ms, 450, 0), provenance()).unwrap();
     let runs = runs_with("GET /a", candidate_ms, 450, 0);
     let mut found = Vec::new();
     for made in 1..=runs.len() {
@@ -348,13 +348,13 @@ fn endpoint_over_its_limit_needs_three_runs() {
     check_runs(&steady, &[310.0], &[(false, false)]);
     // An endpoint with too few requests to be a finding needs no runs.
     let few = |p95_ms: &[f64]| runs_with("GET /a", p95_ms, 60, 0);
-    let reference = Baseline::new(&few(&steady), provenance(), None, None).unwrap();
+    let reference = Baseline::new(&few(&steady), provenance()).unwrap();
     let runs = few(&[500.0]);
     assert!(!compare(&reference, &runs, rules(false)).unwrap().wants_another_run());
     // Once a failure is final, no other series needs to be settled.
     let mut both = runs_with("GET /a", &[500.0, 505.0, 502.0], 450, 0);
     both[2].total.p95_ms = 420.0;
-    let reference = Baseline::new(&runs_with("GET /a", &steady, 450, 0), provenance(), None, None).unwrap();
+    let reference = Baseline::new(&runs_with("GET /a", &steady, 450, 0), provenance()).unwrap();
     let comparison = compare(&reference, &both, rules(false)).unwrap();
     assert!(comparison.total.iter().any(|row| row.evidence.unsettled.is_some()));
     assert_eq!(comparison.unsettled().count(), 0);
@@ -362,7 +362,7 @@ fn endpoint_over_its_limit_needs_three_runs() {
 
 #[test]
 fn baseline_of_one_run_takes_at_least_three_runs() {
-    let reference = Baseline::new(&runs_of(&[300.0]), provenance(), None, None).unwrap();
+    let reference = Baseline::new(&runs_of(&[300.0]), provenance()).unwrap();
     for (runs, max_runs, is_wanted) in [(1, 8, true), (2, 8, true), (3, 8, false), (1, 1, false), (2, 2, false)] {
         let rules = Rules { max_runs, ..Rules::default() };
         let runs = runs_of(&[300.0, 301.0, 299.0][..runs]);
@@ -385,7 +385,7 @@ fn in_gap(p95_ms: f64, avg_ms: f64) -> Run {
 fn p95_in_a_gap_needs_corroboration() {
     let runs = |means: [f64; 5]| means.map(|mean| in_gap(200.0, mean)).to_vec();
     let baseline = [(20.0, 29.0), (20.0, 29.4), (20.0, 28.7), (200.0, 29.3), (20.0, 28.9)];
-    let reference = Baseline::new(&baseline.map(|(p95, mean)| in_gap(p95, mean)), provenance(), None, None).unwrap();
+    let reference = Baseline::new(&baseline.map(|(p95, mean)| in_gap(p95, mean)), provenance()).unwrap();
     let rules = Rules { max_runs: 5, ..Rules::default() };
     let decided = |runs: &[Run]| {
         let comparison = compare(&reference, runs, &rules).unwrap();
@@ -468,7 +468,7 @@ fn endpoint_on_one_side_only_is_new_or_missing() {
         &expect!["InDoubt(FewSamples(FewSamples { requests: 4, samples: 4 })) GET /gone p95"],
     );
     let (gone, now) = (gone(10), once);
-    let reference = Baseline::new(&gone, provenance(), None, None).unwrap();
+    let reference = Baseline::new(&gone, provenance()).unwrap();
     let comparison = compare(&reference, now, rules(false)).unwrap();
     let new: Vec<_> = comparison.endpoints.iter().filter(|row| row.endpoint == Some("GET /new")).collect();
     assert_eq!((new.len(), new[0].decision), (1, None));
@@ -494,7 +494,7 @@ fn requests_decide_between_single_runs() {
     check(runs_with("GET /a", &[300.0], 450, 45), &expect!["Warn(OneRun) GET /a error_rate"]);
     check(runs_with("GET /a", &[300.0], 450, 12), &expect!["InDoubt(ReachesBelowLimit) GET /a error_rate"]);
     // The baseline file has the ends only if it has a single run.
-    let text = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap().to_text();
+    let text = |runs: &[Run]| Baseline::new(runs, provenance()).unwrap().to_text();
     assert!(text(&baseline).contains("\"p95_high\": [330.0]"));
     assert!(!text(&[&baseline[..], &baseline[..]].concat()).contains("p95_high"));
     let reference = Baseline::parse(&text(&baseline)).unwrap();
@@ -553,7 +553,7 @@ fn rules_of(pattern: &str) -> Rules {
 #[test]
 fn limit_that_matches_no_endpoint_is_an_error() {
     let runs = [run(&[("GET /a", 300.0), ("GET /claims", 300.0)])];
-    let reference = Baseline::new(&[run(&[("GET /gone", 300.0)])], provenance(), None, None).unwrap();
+    let reference = Baseline::new(&[run(&[("GET /gone", 300.0)])], provenance()).unwrap();
     for (name, is_met) in [
         ("GET /a", true),
         ("GET *", true),
@@ -607,7 +607,7 @@ fn limit_usage_is_0_at_the_baseline_and_1_at_the_limit() {
 fn rounds_are_judged_by_their_differences() {
     let paired = Rules { paired: true, min_runs: 2, max_runs: 7, ..Rules::default() };
     let judged = |baseline_ms: &[f64], candidate_ms: &[f64]| {
-        let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
+        let reference = Baseline::new(&runs_of(baseline_ms), provenance()).unwrap();
         let runs = runs_of(candidate_ms);
         let comparison = compare(&reference, &runs, &paired).unwrap();
         (comparison.verdict, comparison.wants_another_run())

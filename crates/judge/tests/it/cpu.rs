@@ -20,7 +20,7 @@ fn runs(ms_per_request: &[f64], cpu: &str) -> Vec<Run> {
 }
 
 fn baseline(runs: &[Run]) -> Baseline {
-    Baseline::new(runs, Provenance { machine: Some(machine("a")), ..samples::provenance() }, None, None).unwrap()
+    Baseline::new(runs, Provenance { machine: Some(machine("a")), ..samples::provenance() }).unwrap()
 }
 
 const BEFORE: [f64; 5] = [10.0, 10.1, 9.9, 10.05, 9.95];

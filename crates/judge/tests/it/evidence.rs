@@ -23,7 +23,7 @@ fn timed(endpoints: &[(&str, &str)]) -> Run {
 }
 
 fn baseline_of(runs: &[Run]) -> Baseline {
-    Baseline::new(runs, Provenance { mean_users: Some(10.0), ..provenance() }, None, None).unwrap()
+    Baseline::new(runs, Provenance { mean_users: Some(10.0), ..provenance() }).unwrap()
 }
 
 #[track_caller]
@@ -40,7 +40,7 @@ const MANY: &str = r#""20.1":900,"40.1":100"#;
 #[test]
 fn few_requests_of_an_endpoint_are_counted_over_all_runs() {
     let of = |rare: &str| timed(&[("/", MANY), ("/rare", rare)]);
-    let before = Baseline::new(&vec![of(r#""20.1":11,"40.1":1"#); 10], provenance(), None, None).unwrap();
+    let before = Baseline::new(&vec![of(r#""20.1":11,"40.1":1"#); 10], provenance()).unwrap();
     let slow = of(r#""40.1":3,"101":9"#);
     for (runs, is_failure) in [(1, false), (2, true), (3, true)] {
         let now = vec![slow.clone(); runs];
@@ -221,9 +221,8 @@ fn the_lateness_of_the_load_generator_is_part_of_the_resolution() {
         }
         runs
     };
-    let idle = Baseline::new(&late(7.0, 3.4), Provenance::default(), None, None).unwrap();
-    let bare =
-        Baseline::new(&runs_of(&[7.0, 7.0]), Provenance { precision: Precision::Fine, ..provenance() }, None, None);
+    let idle = Baseline::new(&late(7.0, 3.4), Provenance::default()).unwrap();
+    let bare = Baseline::new(&runs_of(&[7.0, 7.0]), Provenance { precision: Precision::Fine, ..provenance() });
     let mut bare = bare.unwrap();
     bare.provenance.precision = Precision::Fine;
     for (before, now_ms, p99_ms, expected) in [

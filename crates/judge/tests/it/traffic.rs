@@ -18,7 +18,7 @@ fn answered(endpoints: &[(&str, u64, f64)]) -> Run {
 }
 
 fn found(before: &[Run], now: &[Run]) -> Vec<String> {
-    let baseline = Baseline::new(before, provenance(), None, None).unwrap();
+    let baseline = Baseline::new(before, provenance()).unwrap();
     let rules = Rules::default();
     let comparison = compare(&baseline, now, &rules).unwrap();
     assert_eq!(comparison.verdict, Verdict::Pass);
@@ -81,7 +81,7 @@ fn named(names: impl Iterator<Item = String>) -> Run {
 #[test]
 fn names_that_hold_an_id_are_one_warning() {
     let items = |first: u32| named((first..first + 30).map(|id| format!("GET /item/{id}?a=1")));
-    let baseline = |runs: &[Run]| Baseline::new(runs, provenance(), None, None).unwrap();
+    let baseline = |runs: &[Run]| Baseline::new(runs, provenance()).unwrap();
     let before = baseline(&[items(0), items(100)]);
     let warning = "60 names appear in one run each, such as GET /item/0?a=1, GET /item/100?a=1, GET /item/101?a=1: give such \
                    requests one name in the locustfile, as in `self.client.get(url, name=\"/item/[id]\")`";
@@ -100,10 +100,10 @@ fn names_that_hold_an_id_are_one_warning() {
 #[test]
 fn names_that_mostly_differ_are_of_another_locustfile() {
     let of = |names: &[&str]| named(names.iter().map(ToString::to_string));
-    let baseline = |names: &[&str]| Baseline::new(&[of(names)], provenance(), None, None).unwrap();
+    let baseline = |names: &[&str]| Baseline::new(&[of(names)], provenance()).unwrap();
     let warning = "1 of 4 endpoints are in the baseline, which has 3: another locustfile?";
     assert_eq!(names_warning(&baseline(&["a", "b", "c"]), &[of(&["a", "d", "e", "f"])]).as_deref(), Some(warning));
     assert_eq!(names_warning(&baseline(&["a", "b", "c"]), &[of(&["a", "b", "d", "e", "f"])]), None);
     assert_eq!(names_warning(&baseline(&["a", "b", "c"]), &[of(&["a"])]), None, "endpoints that are missing");
-    assert_eq!(names_warning(&Baseline::new(&[run(&[])], provenance(), None, None).unwrap(), &[of(&["a"])]), None);
+    assert_eq!(names_warning(&Baseline::new(&[run(&[])], provenance()).unwrap(), &[of(&["a"])]), None);
 }

@@ -25,7 +25,7 @@ fn worked(calls: u64, failures: u64, rare: f64) -> Run {
 }
 
 fn compared(before: &[Run], now: &[Run]) -> Comparability {
-    work(&Baseline::new(before, provenance(), None, None).unwrap(), now)
+    work(&Baseline::new(before, provenance()).unwrap(), now)
 }
 
 #[test]

@@ -270,7 +270,7 @@ fn situations() -> Vec<(&'static str, String, String)> {
     for run in &mut former {
         run.endpoints[1].1.p95_ms /= 1.84;
     }
-    few.baseline = Baseline::new(&former, few.baseline.provenance.clone(), None, None).unwrap();
+    few.baseline = Baseline::new(&former, few.baseline.provenance.clone()).unwrap();
     add_service("01-pass", &of(1.0, 2), &nothing);
     add_service("02-gain", &of(0.7, 2), &nothing);
     add_service("03-fail", &of(1.5, 2), &nothing);

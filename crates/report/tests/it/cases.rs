@@ -35,7 +35,7 @@ pub fn provenance() -> Provenance {
         machine: Some(Machine { cpu: "CPU <9> & more".to_owned(), cores: 2, os: "Linux".to_owned() }),
         locust: Some("2.47.0".to_owned()),
         python: Some("3.13.1".to_owned()),
-        packages: Some("gevent 26.9.0, greenlet 3.5.6".to_owned()),
+        packages: "gevent 26.9.0, greenlet 3.5.6".to_owned(),
         gate: Some("0.2.0 (1f0c3a9b7d21)".to_owned()),
         precision: Precision::Fine,
         mean_users: Some(10.0),
@@ -81,7 +81,7 @@ pub struct Case {
 
 impl Case {
     pub fn new(name: &'static str, baseline: &[Run], runs: Vec<Run>, rules: Rules) -> Case {
-        let baseline = Baseline::new(baseline, provenance(), None, None).unwrap();
+        let baseline = Baseline::new(baseline, provenance()).unwrap();
         Case { name, baseline, runs, rules, versions: Vec::new() }
     }
 
@@ -227,7 +227,7 @@ fn versions() -> Vec<Version> {
         day: Day::parse("2026-05-03").unwrap(),
         author: author.to_owned(),
         subject: "Baseline".to_owned(),
-        baseline: Baseline::new(&runs(&[p95_ms; 5]), provenance(), Some(note), None).unwrap(),
+        baseline: Baseline::new(&runs(&[p95_ms; 5]), provenance()).unwrap().with_note(note),
     };
     vec![version(360.0, "Bob", "search"), version(330.0, "Ann", "a cache less"), version(300.0, "Ann", "first")]
 }

@@ -104,8 +104,7 @@ fn charts_are_drawn_for_any_values() {
         })];
         assert_eq!(select(&Html::parse_document(&measured.page()), "figure > svg").len(), 3, "{value}");
         measured.runs.swap(0, 1);
-        (measured.baseline, measured.runs) =
-            (Baseline::new(&measured.runs, provenance(), None, None).unwrap(), measured.runs);
+        (measured.baseline, measured.runs) = (Baseline::new(&measured.runs, provenance()).unwrap(), measured.runs);
         assert_eq!(select(&Html::parse_document(&measured.page()), "figure > svg").len(), 3, "{value} on both sides");
     }
 }

@@ -34,7 +34,7 @@ pub fn version(number: u32, p95_ms: f64, note: &str, cpu: &str) -> Version {
         day: Day::parse(&format!("2026-0{number}-15")).unwrap(),
         author: format!("Author {number}"),
         subject: format!("Baseline {number}"),
-        baseline: Baseline::new(&runs, Provenance { machine, ..provenance() }, Some(note), None).unwrap(),
+        baseline: Baseline::new(&runs, Provenance { machine, ..provenance() }).unwrap().with_note(note),
     }
 }
 

@@ -73,7 +73,7 @@ pub fn with_report<T>(endpoints: &[(&str, f64, f64)], p95_ms: f64, then: impl Fn
 fn with_runs<T>(former: &Run, candidate: Run, then: impl FnOnce(&Report) -> T) -> T {
     let provenance = Baseline::parse(VERSION_1_0).unwrap().provenance;
     let names: Vec<String> = candidate.names().map(str::to_owned).collect();
-    let baseline = Baseline::new(&vec![former.clone(); 3], provenance.clone(), None, None).unwrap();
+    let baseline = Baseline::new(&vec![former.clone(); 3], provenance.clone()).unwrap();
     let runs = vec![candidate; 3];
     let rules = Rules::default();
     let comparison = compare(&baseline, &runs, &rules).unwrap();
@@ -388,7 +388,7 @@ fn first_lines_show_the_verdict_and_the_run() {
             noisy.clone()
         })
         .to_vec();
-    let baseline = Baseline::new(&former, provenance.clone(), None, None).unwrap();
+    let baseline = Baseline::new(&former, provenance.clone()).unwrap();
     let runs = [former[0].clone()];
     let rules = Rules::default();
     let comparison = compare(&baseline, &runs, &rules).unwrap();

@@ -68,7 +68,7 @@ pub fn provenance() -> Provenance {
         machine: Some(Machine { cpu: "AMD EPYC".to_owned(), cores: 2, os: "linux x86_64".to_owned() }),
         locust: Some("2.47.0".to_owned()),
         python: Some("3.11.7".to_owned()),
-        packages: None,
+        packages: String::new(),
         gate: Some("0.2.0 (1f0c3a9b7d21)".to_owned()),
         precision: Precision::Fine,
         mean_users: Some(10.0),
@@ -127,7 +127,7 @@ pub fn measured(names: &[String], slowdown: f64) -> Measured {
         }
     }
     let rules = Rules::default();
-    let baseline = Baseline::new(&former, provenance(), None, None).unwrap();
+    let baseline = Baseline::new(&former, provenance()).unwrap();
     let histories = (0..5).map(|run| Ok(history(f64::from(run)))).collect();
     let provenance = Provenance {
         timestamp: "2026-11-25T09:02:40Z".to_owned(),

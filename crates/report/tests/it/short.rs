@@ -147,7 +147,7 @@ fn p95_corrected_is_shown_only_if_it_differs_from_p95() {
                 run
             })
             .collect();
-        service.baseline = Baseline::new(&former, service.provenance.clone(), None, None).unwrap();
+        service.baseline = Baseline::new(&former, service.provenance.clone()).unwrap();
         for run in &mut service.runs {
             run.total.histogram = histogram(&slow);
         }

@@ -36,7 +36,7 @@ fn text_on(comparison: &Comparison, verbosity: Verbosity, screen: Screen) -> Str
 #[track_caller]
 fn check_report(endpoints: &[(&str, f64)], verbosity: Verbosity, expected: &Expect) {
     let former = [run(&[("GET /a", 300.0)])];
-    let reference = Baseline::new(&former, provenance(), None, None).unwrap();
+    let reference = Baseline::new(&former, provenance()).unwrap();
     let mut candidate = run(endpoints);
     candidate.total.p95_ms = 400.0;
     candidate.total.failures = 9;
@@ -131,7 +131,7 @@ fn finding_never_looks_equal_to_its_limit() {
 #[test]
 fn evidence_names_the_runs_and_the_noise() {
     let evidence_of = |baseline_ms: &[f64], candidate_ms: &[f64]| {
-        let reference = Baseline::new(&runs_of(baseline_ms), provenance(), None, None).unwrap();
+        let reference = Baseline::new(&runs_of(baseline_ms), provenance()).unwrap();
         let runs = runs_of(candidate_ms);
         let comparison = compare(&reference, &runs, rules(false)).unwrap();
         report::view::evidence::evidence(&comparison)
@@ -148,7 +148,7 @@ fn evidence_names_the_runs_and_the_noise() {
 
 #[test]
 fn narrow_terminal_marks_inconclusive_rows() {
-    let reference = Baseline::new(&runs_of(&[300.0, 360.0, 250.0, 320.0, 270.0]), provenance(), None, None).unwrap();
+    let reference = Baseline::new(&runs_of(&[300.0, 360.0, 250.0, 320.0, 270.0]), provenance()).unwrap();
     let runs = runs_of(&[310.0]);
     let comparison = compare(&reference, &runs, rules(false)).unwrap();
     for columns in [40, 60, 80, 120] {

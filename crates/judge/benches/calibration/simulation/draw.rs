@@ -148,5 +148,5 @@ pub fn bimodal(random: &mut Rng, requests: u64, slow_share: f64, factor: f64) ->
 }
 
 pub fn baseline(runs: &[Run]) -> Baseline {
-    Baseline::new(runs, Provenance::default(), None, None).expect("drawn runs are a baseline")
+    Baseline::new(runs, Provenance::default()).expect("drawn runs are a baseline")
 }

@@ -217,7 +217,7 @@ pub struct Asked {
 
 pub fn baseline_of(runs: &[Run], users: usize) -> Baseline {
     let provenance = Provenance { mean_users: Some(users as f64), ..Provenance::default() };
-    Baseline::new(runs, provenance, None, None).expect("drawn runs are a baseline")
+    Baseline::new(runs, provenance).expect("drawn runs are a baseline")
 }
 
 fn outcome(comparison: &Comparison, runs: usize) -> Outcome {

@@ -3,14 +3,12 @@
 use crate::stats::ERROR;
 use crate::stats::estimate::{Difference, Interval, Scale, Worse, estimate};
 
-/// The number of runs on each side.
 #[derive(Clone, Copy)]
 pub(super) struct Runs {
     pub(super) baseline: usize,
     pub(super) candidate: usize,
 }
 
-/// A value on both sides, and how far it changed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contrast {
     pub(super) baseline: f64,
@@ -51,7 +49,6 @@ impl Contrast {
         }
     }
 
-    /// The upper end of the interval, in the unit of the values.
     pub(super) fn highest_rise(&self) -> f64 {
         match self.scale {
             Scale::Ratio => self.baseline * self.interval.high / 100.0,

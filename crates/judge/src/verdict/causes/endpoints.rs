@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use crate::baseline::file::{CONTENT_BYTES, RunsByMetric};
-use crate::model::run::{Metric, Stats};
+use crate::model::run::{Metric, Stats, of_every};
 use crate::stats::ERROR;
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, Worse, estimate, mean};
-use crate::verdict::causes::{Cause, Kind, Sides, Slowdown, Tested};
+use crate::verdict::causes::{BothSides, Cause, Kind, Slowdown, Tested};
 
 /// An endpoint with less of the slowdown is not looked at.
 const LEAST_SHARE: f64 = 0.1;
@@ -27,16 +27,14 @@ const BYTES_FACTOR: f64 = 1.1;
 const FAILURES_RISE: f64 = 1.0;
 const FAILURES_ALL: f64 = 20.0;
 
-/// An endpoint that both sides have.
-pub(super) struct Endpoint<'a> {
+pub(super) struct CommonEndpoint<'a> {
     name: &'a str,
     before: &'a RunsByMetric,
     now: Vec<&'a Stats>,
-    /// The share of all requests that ask it, from 0 to 1.
     request_share: f64,
 }
 
-impl Endpoint<'_> {
+impl CommonEndpoint<'_> {
     fn before(&self, metric: Metric) -> &[f64] {
         self.before.get(metric.name()).map(Vec::as_slice).unwrap_or_default()
     }
@@ -46,18 +44,18 @@ impl Endpoint<'_> {
     }
 }
 
-pub(super) fn of_both<'a>(sides: &'a Sides) -> Vec<Endpoint<'a>> {
+pub(super) fn of_both<'a>(sides: &'a BothSides) -> Vec<CommonEndpoint<'a>> {
     let mut places: HashMap<&str, usize> = HashMap::new();
-    let mut endpoints: Vec<Endpoint> = Vec::new();
+    let mut endpoints: Vec<CommonEndpoint> = Vec::new();
     for (name, stats) in sides.runs.iter().flat_map(|run| &run.endpoints) {
         let Some((name, before)) = sides.baseline.endpoints.get_key_value(&**name) else { continue };
         let place = *places.entry(name).or_insert_with(|| {
-            endpoints.push(Endpoint { name, before, now: Vec::new(), request_share: 0.0 });
+            endpoints.push(CommonEndpoint { name, before, now: Vec::new(), request_share: 0.0 });
             endpoints.len() - 1
         });
         endpoints[place].now.push(stats);
     }
-    let requests = |endpoint: &Endpoint| {
+    let requests = |endpoint: &CommonEndpoint| {
         let before = endpoint.before(Metric::TotalRequests).iter().sum::<f64>();
         [before, endpoint.now(Metric::TotalRequests).iter().sum()]
     };
@@ -71,7 +69,6 @@ pub(super) fn of_both<'a>(sides: &'a Sides) -> Vec<Endpoint<'a>> {
     endpoints
 }
 
-/// An endpoint that became slower.
 pub(super) struct Slower<'a> {
     pub(super) name: &'a str,
     /// Of the slowdown, from 0 to 1.
@@ -85,8 +82,7 @@ pub(super) struct Slower<'a> {
     is_only: bool,
 }
 
-/// The endpoints that bring the slowdown, the largest share first.
-pub(super) fn slower<'a>(sides: &Sides, endpoints: &[Endpoint<'a>]) -> Vec<Slower<'a>> {
+pub(super) fn slower<'a>(sides: &BothSides, endpoints: &[CommonEndpoint<'a>]) -> Vec<Slower<'a>> {
     let mut brought = Vec::new();
     for endpoint in endpoints {
         let metric = Metric::AvgResponseTime;
@@ -133,7 +129,7 @@ pub(super) fn slower<'a>(sides: &Sides, endpoints: &[Endpoint<'a>]) -> Vec<Slowe
 
 /// What an endpoint adds to the mean of all requests, in ms, with half the width of its interval.
 struct Brought<'e, 'a> {
-    endpoint: &'e Endpoint<'a>,
+    endpoint: &'e CommonEndpoint<'a>,
     ms: f64,
     reach_ms: f64,
     time_before_ms: f64,
@@ -174,11 +170,10 @@ impl Slower<'_> {
     }
 }
 
-/// The endpoint whose answers grew and that brings most of the slowdown.
 pub(super) fn answer_bytes(
-    sides: &Sides,
+    sides: &BothSides,
     slowdown: &Slowdown,
-    endpoints: &[Endpoint],
+    endpoints: &[CommonEndpoint],
     slower: &[Slower],
 ) -> Option<Tested> {
     let mut grown: Vec<Tested> = Vec::new();
@@ -186,7 +181,7 @@ pub(super) fn answer_bytes(
     for slower in slower {
         let endpoint = endpoints.iter().find(|endpoint| endpoint.name == slower.name)?;
         let Some(before) = endpoint.before.get(CONTENT_BYTES) else { continue };
-        let now: Option<Vec<f64>> = endpoint.now.iter().map(|stats| stats.content_bytes).collect();
+        let now = of_every(&endpoint.now, |stats| stats.content_bytes);
         let Some(contrast) = now.and_then(|now| sides.contrast(before, &now)) else { continue };
         if contrast.factor() < BYTES_FACTOR {
             continue;
@@ -204,8 +199,7 @@ pub(super) fn answer_bytes(
     Some(first)
 }
 
-/// The endpoint whose failures rose most, in percentage points of its requests.
-pub(super) fn failures(endpoints: &[Endpoint]) -> Option<Tested> {
+pub(super) fn failures(endpoints: &[CommonEndpoint]) -> Option<Tested> {
     let mut worst: Option<Tested> = None;
     for endpoint in endpoints {
         let (rates, requests) = (endpoint.before(Metric::ErrorRate), endpoint.before(Metric::TotalRequests));

@@ -39,13 +39,10 @@ const LATENCIES: [Metric; 5] = [Metric::P50, Metric::P95, Metric::P95Corrected, 
 /// The number of causes that a report can use.
 const MOST: usize = 8;
 
-/// Something that changed with the response times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cause {
     pub kind: Kind,
-    /// The endpoint that it is about; `None` for all requests together.
     pub endpoint: Option<String>,
-    /// In the unit of [`Kind::unit`].
     pub baseline: f64,
     pub candidate: f64,
     /// How the change is measured: in percent of the baseline, or in the unit.
@@ -64,9 +61,7 @@ pub enum Kind {
     AnswerBytes {
         others: usize,
     },
-    /// Connections opened for each request.
     Connections,
-    /// The error rate in percent.
     Failures,
     /// How much slower the second half of a run was than the first, in percent. `from_s` is the moment from which on it
     /// was, in seconds of the window, if there is one.
@@ -80,7 +75,6 @@ pub enum Kind {
     },
     /// CPU time of the service for each request, in ms.
     Cpu,
-    /// The mean response time in ms rose, and the CPU time in ms cannot be why.
     Waiting {
         cpu_ms: [f64; 2],
     },
@@ -90,7 +84,6 @@ pub enum Kind {
     MemoryGrowth,
     /// In MB.
     PeakMemory,
-    /// The median in ms, and how the other percentiles moved with it.
     Shape(Shape),
 }
 
@@ -108,7 +101,6 @@ pub enum Shape {
 }
 
 impl Kind {
-    /// The word that programs read.
     pub fn name(&self) -> &'static str {
         match self {
             Kind::Counter(_) => "counter",
@@ -168,8 +160,7 @@ impl Tested {
     }
 }
 
-/// Both sides of a comparison, with all that was measured of them.
-struct Sides<'a> {
+struct BothSides<'a> {
     baseline: &'a Baseline,
     runs: &'a [Run],
     used_before: Option<&'a Usage>,
@@ -177,8 +168,7 @@ struct Sides<'a> {
     paired: bool,
 }
 
-impl Sides<'_> {
-    /// Compares two lists, if they have a value for each run.
+impl BothSides<'_> {
     fn contrast(&self, before: &[f64], now: &[f64]) -> Option<Contrast> {
         let runs = Runs { baseline: self.baseline.total_runs(Metric::P95).len(), candidate: self.runs.len() };
         runs.contrast(before, now, self.paired)
@@ -189,7 +179,6 @@ impl Sides<'_> {
     }
 }
 
-/// How much slower all requests together became.
 #[derive(Clone, Copy, Debug)]
 struct Slowdown {
     mean: Contrast,
@@ -200,7 +189,7 @@ struct Slowdown {
 }
 
 impl Slowdown {
-    fn of(sides: &Sides, worst: f64) -> Option<Slowdown> {
+    fn of(sides: &BothSides, worst: f64) -> Option<Slowdown> {
         let metric = Metric::AvgResponseTime;
         let mean = sides.contrast(sides.baseline.total_runs(metric), &sides.total(metric))?;
         let rates = sides.total(Metric::RequestsPerSec);
@@ -244,7 +233,6 @@ pub fn causes(
     causes_of(baseline, runs, candidate, comparison.paired, worst)
 }
 
-/// The causes of a slowdown by the factor `worst`, whatever the limits are.
 pub fn causes_of(
     baseline: &Baseline,
     runs: &[Run],
@@ -254,7 +242,7 @@ pub fn causes_of(
 ) -> Option<Vec<Cause>> {
     // Another machine takes another time for the same work, and its kernel switches as it likes.
     let is_same_machine = paired || baseline.provenance.machine == candidate.machine;
-    let sides = Sides {
+    let sides = BothSides {
         baseline,
         runs,
         used_before: baseline.provenance.usage.as_ref(),

@@ -1,9 +1,9 @@
 //! Whether a run gets slower the longer it lasts.
 
 use crate::baseline::file::HALVES;
-use crate::model::run::{Moment, Run};
+use crate::model::run::{Moment, Run, of_every};
 use crate::stats::estimate::{Interval, Scale};
-use crate::verdict::causes::{Kind, Sides, Tested};
+use crate::verdict::causes::{BothSides, Kind, Tested};
 
 /// The least factor between the second half and the first, beyond the baseline's.
 const LEAST_FACTOR: f64 = 1.15;
@@ -17,11 +17,10 @@ const STEP_LEAD: f64 = 0.1;
 /// The moments of different runs lie within this share of the run.
 const SAME_MOMENT: f64 = 0.15;
 
-pub(super) fn over_time(sides: &Sides) -> Option<Tested> {
+pub(super) fn over_time(sides: &BothSides) -> Option<Tested> {
     let [first, second] = HALVES.map(|half| sides.baseline.aggregated.get(half));
     let before: Vec<f64> = second?.iter().zip(first?).map(|(second, first)| second / first).collect();
-    let halves: Option<Vec<[f64; 2]>> = sides.runs.iter().map(|run| run.halves_ms).collect();
-    let halves = halves?;
+    let halves = of_every(sides.runs, |run| run.halves_ms)?;
     let now: Vec<f64> = halves.iter().map(|[first, second]| second / first).collect();
     let contrast = sides.contrast(&before, &now)?;
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
@@ -49,7 +48,7 @@ pub(super) fn over_time(sides: &Sides) -> Option<Tested> {
 
 /// The moment from which on the runs were slow, if all of them changed at once and at about the same time.
 fn step(runs: &[Run]) -> Option<f64> {
-    let steps: Vec<f64> = runs.iter().map(|run| step_of(&run.moments)).collect::<Option<_>>()?;
+    let steps = of_every(runs, |run| step_of(&run.moments))?;
     let length = runs.iter().filter_map(|run| run.moments.last()).map(|last| last.until_s).reduce(f64::max)?;
     let [least, most] = [f64::min, f64::max].map(|pick| steps.iter().copied().reduce(pick).unwrap_or(0.0));
     (most - least <= SAME_MOMENT * length).then(|| steps.iter().sum::<f64>() / steps.len() as f64)
@@ -66,34 +65,32 @@ fn step_of(moments: &[Moment]) -> Option<f64> {
     if points.len() < LEAST_MOMENTS {
         return None;
     }
-    let all = Level::of(&points);
+    let all = WeightedMean::of(&points);
     let explained = |at: usize| {
         let (before, after) = points.split_at(at);
-        1.0 - (Level::of(before).squares + Level::of(after).squares) / all.squares.max(f64::MIN_POSITIVE)
+        1.0 - (WeightedMean::of(before).squares + WeightedMean::of(after).squares) / all.squares.max(f64::MIN_POSITIVE)
     };
     let at = (2..points.len() - 1).max_by(|a, b| explained(*a).total_cmp(&explained(*b)))?;
-    let is_up = Level::of(&points[at..]).mean > Level::of(&points[..at]).mean + LEAST_FACTOR.ln();
+    let is_up = WeightedMean::of(&points[at..]).mean > WeightedMean::of(&points[..at]).mean + LEAST_FACTOR.ln();
     let is_step = explained(at) >= STEP_FIT && explained(at) >= line_fit(&points, &all) + STEP_LEAD;
     (is_up && is_step).then(|| points[at - 1].0)
 }
 
-/// The weighted mean of some points and the sum of their squared distances from it.
-struct Level {
+struct WeightedMean {
     mean: f64,
     squares: f64,
 }
 
-impl Level {
-    fn of(points: &[(f64, f64, f64)]) -> Level {
+impl WeightedMean {
+    fn of(points: &[(f64, f64, f64)]) -> WeightedMean {
         let weight: f64 = points.iter().map(|(_, _, weight)| weight).sum();
         let mean = points.iter().map(|(_, value, weight)| value * weight).sum::<f64>() / weight;
         let squares = points.iter().map(|(_, value, weight)| weight * (value - mean).powi(2)).sum();
-        Level { mean, squares }
+        WeightedMean { mean, squares }
     }
 }
 
-/// The share of the variance that a straight line explains.
-fn line_fit(points: &[(f64, f64, f64)], all: &Level) -> f64 {
+fn line_fit(points: &[(f64, f64, f64)], all: &WeightedMean) -> f64 {
     let weight: f64 = points.iter().map(|(_, _, weight)| weight).sum();
     let middle = points.iter().map(|(time, _, weight)| time * weight).sum::<f64>() / weight;
     let (mut of_time, mut of_both) = (0.0, 0.0);

@@ -2,13 +2,12 @@
 
 use crate::model::run::{Metric, Usage};
 use crate::verdict::causes::contrast::Contrast;
-use crate::verdict::causes::{Kind, Sides, Slowdown, Tested};
+use crate::verdict::causes::{BothSides, Kind, Slowdown, Tested};
 
 /// A counter's least factor, and its least rise per request: a rarer event cannot slow the requests.
 const COUNTER_FACTOR: f64 = 1.1;
 const COUNTER_RISE: f64 = 0.01;
 
-/// The least rise of the connections opened for each request.
 const CONNECTIONS_RISE: f64 = 0.1;
 
 /// The least factor of the CPU time, and the same if others took the CPU: programs that share a core and its caches slow
@@ -42,7 +41,7 @@ const INDIRECT: f64 = 0.4;
 /// happens more often for each request if there are fewer of them.
 const FACTOR_PER_SECOND: f64 = 1.05;
 
-impl Sides<'_> {
+impl BothSides<'_> {
     fn used(&self, of: fn(&Usage) -> &[f64]) -> Option<Contrast> {
         self.contrast(of(self.used_before?), of(self.used_now?))
     }
@@ -59,7 +58,6 @@ impl Sides<'_> {
         contrast.as_ref().is_some_and(rose)
     }
 
-    /// The mean share of the cores that others took, in percent, on both sides.
     fn others_pct(&self) -> [f64; 2] {
         [self.used_before, self.used_now].map(|usage| {
             let others = usage.map(|usage| usage.others_pct.as_slice()).unwrap_or_default();
@@ -77,7 +75,7 @@ impl Sides<'_> {
     }
 }
 
-pub(super) fn counters(sides: &Sides, slowdown: &Slowdown) -> Vec<Tested> {
+pub(super) fn counters(sides: &BothSides, slowdown: &Slowdown) -> Vec<Tested> {
     let (Some(before), Some(now)) = (sides.used_before, sides.used_now) else { return Vec::new() };
     let mut tested = Vec::new();
     for (name, values) in &now.counters_per_request {
@@ -94,7 +92,7 @@ pub(super) fn counters(sides: &Sides, slowdown: &Slowdown) -> Vec<Tested> {
     tested
 }
 
-pub(super) fn connections(sides: &Sides, slowdown: &Slowdown) -> Option<Tested> {
+pub(super) fn connections(sides: &BothSides, slowdown: &Slowdown) -> Option<Tested> {
     let [before, now] = [sides.used_before?, sides.used_now?].map(|usage| &usage.connections_per_request);
     let contrast = sides.contrast(before, now)?;
     // Each user opens one, however few requests follow.
@@ -105,13 +103,12 @@ pub(super) fn connections(sides: &Sides, slowdown: &Slowdown) -> Option<Tested> 
 
 /// If the CPU time rose enough, the service computes more. If the CPU time cannot be why, while the response time rose, the
 /// service waits: for a database, a lock, the network, or in a sleep.
-pub(super) fn cpu_or_waiting(sides: &Sides, slowdown: &Slowdown) -> Option<Tested> {
+pub(super) fn cpu_or_waiting(sides: &BothSides, slowdown: &Slowdown) -> Option<Tested> {
     let cpu = sides.used(|usage| &usage.cpu_ms_per_request)?;
     let requests = sides.total(Metric::TotalRequests);
     let requests = requests.iter().sum::<f64>() / requests.len() as f64;
     // Next to a smaller rise anything would seem large.
     let rise_ms = slowdown.mean.rise().max((super::LEAST_FACTOR - 1.0) * slowdown.mean.baseline);
-    // The time that the service waited for a core, if it is known.
     let queued = sides.used(|usage| &usage.queued_ms_per_request);
     // Whoever is under way may have waited for the CPU time of all others that are.
     let part = |cpu_ms: f64| (cpu_ms * slowdown.under_way / rise_ms).clamp(0.0, 1.0);
@@ -133,7 +130,7 @@ pub(super) fn cpu_or_waiting(sides: &Sides, slowdown: &Slowdown) -> Option<Teste
     })
 }
 
-pub(super) fn switches(sides: &Sides, slowdown: &Slowdown) -> Vec<Tested> {
+pub(super) fn switches(sides: &BothSides, slowdown: &Slowdown) -> Vec<Tested> {
     let (Some(before), Some(now)) = (sides.used_before, sides.used_now) else { return Vec::new() };
     let test = |kind: Kind, before: &[f64], now: &[f64], may_be_others: bool| {
         let contrast = sides.contrast(before, now)?;
@@ -153,7 +150,7 @@ pub(super) fn switches(sides: &Sides, slowdown: &Slowdown) -> Vec<Tested> {
     .collect()
 }
 
-pub(super) fn memory(sides: &Sides, slowdown: &Slowdown) -> Vec<Tested> {
+pub(super) fn memory(sides: &BothSides, slowdown: &Slowdown) -> Vec<Tested> {
     let mut tested = Vec::new();
     let mut test = |kind: Kind, contrast: Option<Contrast>| {
         let Some(contrast) = contrast else { return };

@@ -1,10 +1,10 @@
 //! How the distribution of the response times moved.
 
 use crate::baseline::file::{POOLED, RunsByMetric};
-use crate::model::run::{PERCENTILES, Stats};
+use crate::model::run::{EndpointName, PERCENTILES, Stats};
 use crate::stats::estimate::{Interval, Scale};
 use crate::stats::histogram::Histogram;
-use crate::verdict::causes::{Cause, Kind, Shape, Sides, Slowdown, Tested};
+use crate::verdict::causes::{BothSides, Cause, Kind, Shape, Slowdown, Tested};
 
 /// The percentiles that are looked at: beyond them few requests decide.
 const LOWEST: f64 = 10.0;
@@ -33,8 +33,7 @@ const STAYED: f64 = 1.1;
 /// It only describes what the other causes explain, so it comes last.
 const PART: f64 = super::LEAST_PART;
 
-/// The shape of an endpoint, or of all requests together.
-pub(super) fn shape(sides: &Sides, slowdown: &Slowdown, endpoint: Option<&str>) -> Option<Tested> {
+pub(super) fn shape(sides: &BothSides, slowdown: &Slowdown, endpoint: EndpointName) -> Option<Tested> {
     let (series, stats) = both(sides, endpoint)?;
     let before = series.get(POOLED)?;
     let now = Histogram::merged(stats.iter().map(|stats| &stats.histogram));
@@ -65,7 +64,7 @@ pub(super) fn shape(sides: &Sides, slowdown: &Slowdown, endpoint: Option<&str>) 
     Some(Tested { cause, p_value: slowdown.mean.p_value })
 }
 
-fn both<'a>(sides: &'a Sides, endpoint: Option<&str>) -> Option<(&'a RunsByMetric, Vec<&'a Stats>)> {
+fn both<'a>(sides: &'a BothSides, endpoint: EndpointName) -> Option<(&'a RunsByMetric, Vec<&'a Stats>)> {
     let Some(name) = endpoint else {
         return Some((&sides.baseline.aggregated, sides.runs.iter().map(|run| &run.total).collect()));
     };
