@@ -1,10 +1,13 @@
 //! A short calibration: the promises hold, and `docs/calibration.md` matches this code.
 
-use crate::simulation::table::{Cell, Table};
+use crate::simulation::table::{Cell, Share, Table};
 use crate::simulation::{Simulation, Sizes};
 
 /// The standard errors that a short simulation may be off: more are no chance among so many numbers.
 const SLACK: f64 = 4.5;
+
+/// The same as a probability.
+const LEAST_CHANCE: f64 = 3e-6;
 
 const SHORT: Sizes =
     Sizes { series: 150, endpoints: 12, errors: 60, starts: 150, dependence: 100, rounds: 150, requests: 4 };
@@ -18,15 +21,38 @@ fn documented(heading: &str) -> Vec<Vec<&'static str>> {
     rows.skip(2).map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
 
+/// The probability that a binomial share is at least as far from its true value, on the side where it is. A few draws
+/// leave no normal distribution.
+fn chance_of(share: Share, true_share: f64) -> f64 {
+    let (mut lower, mut upper) = (0.0, 0.0);
+    let mut exactly = (1.0 - true_share).powi(i32::try_from(share.of).unwrap());
+    for count in 0..=share.of {
+        lower += if count <= share.count { exactly } else { 0.0 };
+        upper += if count >= share.count { exactly } else { 0.0 };
+        exactly *= (share.of - count) as f64 / (count + 1) as f64 * true_share / (1.0 - true_share);
+    }
+    f64::min(lower, upper)
+}
+
+#[test]
+fn share_of_few_draws_is_judged_by_its_binomial_probability() {
+    let close = |count, of, true_share, wanted: f64| {
+        let chance = chance_of(Share { count, of }, true_share);
+        assert!((chance - wanted).abs() < 1e-9, "{count} of {of}: {chance}");
+    };
+    close(2, 4, 0.5, 0.6875);
+    close(4, 4, 0.5, 0.0625);
+    close(0, 3, 0.1, 0.729);
+}
+
 #[track_caller]
 fn assert_documented(heading: &str, seen: &Cell, documented: &str) {
     let number = || documented.trim_end_matches('%').parse::<f64>().unwrap();
     match seen {
         Cell::Label(label) => assert_eq!(label, documented, "{heading}"),
         Cell::Share(share) => {
-            // The error of a share such as 0 of 200 is taken a little inside.
-            let reach = SLACK * share.error_pct(number().clamp(2.0, 98.0));
-            let is_near = (share.pct() - number()).abs() <= reach;
+            // A share such as 0 of 200 is known to a little more than 0.
+            let is_near = chance_of(*share, number().clamp(2.0, 98.0) / 100.0) >= LEAST_CHANCE;
             assert!(is_near, "{heading}: {:.2}%, documented {documented}", share.pct());
         }
         Cell::Mean(mean) => {
