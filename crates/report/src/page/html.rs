@@ -212,8 +212,7 @@ fn hero(body: &mut String, view: &View) {
         shortened(&headline.found, SENTENCE),
         escaped(&capitalized(&view.evidence_brief))
     );
-    let drift = view.drift.iter().filter_map(|drift| drift.tile.as_ref());
-    for Tile { name, tone, big, values, interval, limit } in drift.chain(&view.tiles) {
+    for Tile { name, tone, big, values, interval, limit } in &view.tiles {
         let [name, big, values, limit] = [name, big, values, limit].map(|text| escaped(text));
         let interval = interval.as_ref().map_or_else(String::new, |ends| format!("<dd>{}</dd>", escaped(ends)));
         let _ = writeln!(

@@ -27,8 +27,6 @@ pub struct DriftView<'a> {
     pub(crate) name: String,
     /// All series over their limits of drift, in one sentence.
     pub finding: Option<Finding<'a>>,
-    /// The worst series over its limit.
-    pub(crate) tile: Option<Tile>,
     /// Worst first.
     pub series: Vec<SeriesView<'a>>,
     /// The accepted updates since the anchor, newest first.
@@ -76,7 +74,6 @@ impl<'a> DriftView<'a> {
         Some(DriftView {
             anchor: drift.anchor,
             finding: finding(comparison, &name, &over),
-            tile: worst.map(|row| Tile { name: tile_name(row, &drift.anchor), ..Tile::of(row) }),
             series,
             updates: shown,
             is_the_failure: over.iter().any(|row| row.is_failure()) && !comparison.has_failed_itself(),
@@ -135,8 +132,11 @@ pub(crate) fn headline(comparison: &Comparison) -> Option<String> {
     Some(format!("{series} {change} since {anchor} (drift limit {limit}{level}){shares}"))
 }
 
-fn tile_name(row: &Row, anchor: &Anchor) -> String {
-    format!("{} since {}", series_name(row), short_anchor(anchor))
+/// The worst series over its limit.
+pub(crate) fn tile(comparison: &Comparison) -> Option<Tile> {
+    let drift = comparison.drift.as_ref()?;
+    let row = *over_limits(drift).first()?;
+    Some(Tile { name: format!("{} since {}", series_name(row), short_anchor(&drift.anchor)), ..Tile::of(row) })
 }
 
 /// The drift of all requests together in a few words: `since v1.0 (2026-01-03) p95 +3.1% (drift limit +25%)`.

@@ -171,7 +171,9 @@ pub(crate) fn weakness(report: &Report) -> Option<String> {
         (!comparison.paired && !others.is_empty()).then(|| format!("another {} than the baseline's", listed(&others)));
     let is_stored = is_fail && !comparison.paired && report.confirmation.is_none() && comparison.has_failed_itself();
     let unconfirmed = (is_stored && report.background.is_hosted_runner).then(|| UNCONFIRMED.to_owned());
-    busy.or(other).or(unconfirmed)
+    // A new version of Locust or Python makes less of a difference than another session.
+    let is_same_machine = baseline.machine == candidate.machine;
+    busy.or(if is_same_machine { unconfirmed.or(other) } else { other.or(unconfirmed) })
 }
 
 const UNCONFIRMED: &str = "not confirmed: numbers of another session are wrong one time in seven on hosted runners";

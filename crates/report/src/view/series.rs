@@ -6,12 +6,12 @@ use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, LEAST_SAMPLES};
 use judge::verdict::decision::{Decision, FewAnswers, FewSamples, Presence, Reason, Row, Shift};
 
-use crate::view::Finding;
 use crate::view::exceptions::accepted_text;
 use crate::view::words::{
     Status, Tone, both, change, count, interval_text, interval_words, limit_text, over_limit, tile_name, value, values,
     with_unit,
 };
+use crate::view::{Finding, drift};
 
 /// The names of the columns.
 pub const HEADER: [&str; 7] = ["metric", "baseline", "candidate", "change", "interval", "limit", "status"];
@@ -138,7 +138,7 @@ fn status_remark(row: &Row) -> String {
         Some(Reason::InGap) => " (in a gap)",
         Some(Reason::ByThisChange) => " (by this change)",
         Some(Reason::NotConfirmed) => " (mean not up)",
-        _ if row.evidence.unsettled.is_some() => "? (inconclusive)",
+        _ if row.evidence.unsettled.is_some() => "? (not settled)",
         Some(Reason::Missing) => " (MISSING)",
         Some(Reason::OneRun) => " (one run)",
         _ if row.endpoint.is_none() && row.evidence.few_samples.is_some() => " (too few requests)",
@@ -402,7 +402,8 @@ pub(crate) struct Tile {
 impl Tile {
     pub(crate) fn all(comparison: &Comparison) -> Vec<Tile> {
         let rows = TILES.into_iter().filter_map(|metric| comparison.total_row(metric));
-        let mut tiles: Vec<Tile> = rows.filter(|row| !repeats_p95(comparison, row)).map(Tile::of).collect();
+        let rows = rows.filter(|row| !repeats_p95(comparison, row));
+        let mut tiles: Vec<Tile> = drift::tile(comparison).into_iter().chain(rows.map(Tile::of)).collect();
         // The others repeat only its numbers.
         if let Some(interval) = tiles.iter_mut().find_map(|tile| tile.interval.as_mut()) {
             interval.insert_str(0, "95% interval ");

@@ -311,14 +311,14 @@ fn every_situation_is_photographed() {
         let picture = |kind: &str| format!("--screenshot={}", folder.join(format!("{name}-{kind}.png")).display());
         let desktop = "--window-size=1280,800".to_owned();
         open(&browser, &path, &[picture("desktop"), desktop.clone(), "--hide-scrollbars".to_owned()]);
-        open(&browser, &path, &[picture("dark"), desktop, dark.clone()]);
+        open(&browser, &path, &[picture("dark"), desktop, dark.clone(), "--hide-scrollbars".to_owned()]);
         let print = format!("--print-to-pdf={}", folder.join(format!("{name}.pdf")).display());
         open(&browser, &path, &[print, "--no-pdf-header-footer".to_owned()]);
         // A window is never as narrow as a phone.
         let quoted = page.replace('&', "&amp;").replace('"', "&quot;");
         let phone = folder.join(format!("{name}-phone.html"));
         let frame = format!(
-            "<!DOCTYPE html><body style=\"margin:0\"><iframe width=360 height=1600 style=\"border:0\" srcdoc=\"{quoted}\"></iframe>"
+            "<!DOCTYPE html><body style=\"margin:0\"><iframe width=320 height=1600 style=\"border:0\" srcdoc=\"{quoted}\"></iframe>"
         );
         fs::write(&phone, frame).unwrap();
         open(&browser, &phone, &[picture("phone"), "--window-size=500,1600".to_owned()]);

@@ -236,7 +236,7 @@ fn junit_has_a_suite_per_endpoint_and_a_case_per_metric() {
           <testsuite name="GET /gone" id="3" tests="1" failures="0" errors="0" time="0" skipped="0" timestamp="2026-11-23T12:00:00">
             <testcase classname="GET /gone" name="p95" time="0">
               <system-out>WARN GET /gone: no requests, but the baseline has some
-        WARN? (inconclusive): baseline 300 ms, limit +20%</system-out>
+        WARN? (not settled): baseline 300 ms, limit +20%</system-out>
             </testcase>
           </testsuite>
         </testsuites>

@@ -78,6 +78,8 @@ fn what_weakens_the_verdict_stands_behind_its_word() {
         other.machine.as_mut().unwrap().cpu = "another".to_owned();
         other
     });
+    let newer = Provenance { locust: Some("2.48.0".to_owned()), ..provenance() };
+    let unconfirmed = "FAIL (not confirmed: numbers of another session are wrong one time in seven on hosted runners)";
     for (case, baseline, candidate, is_hosted, expected) in [
         (&fail, &quiet, &quiet, false, "FAIL"),
         (&fail, &quiet, &loaded, false, "FAIL (the machine was 90% busy)"),
@@ -85,13 +87,10 @@ fn what_weakens_the_verdict_stands_behind_its_word() {
         (&pass, &quiet, &loaded, false, "PASS"),
         (&pass, &loaded, &quiet, false, "PASS (the baseline's machine was 90% busy)"),
         (&pass, &quiet, &other, false, "PASS (another CPU than the baseline's)"),
-        (
-            &fail,
-            &quiet,
-            &quiet,
-            true,
-            "FAIL (not confirmed: numbers of another session are wrong one time in seven on hosted runners)",
-        ),
+        (&fail, &quiet, &quiet, true, unconfirmed),
+        (&fail, &quiet, &newer, true, unconfirmed),
+        (&fail, &quiet, &newer, false, "FAIL (another Locust than the baseline's)"),
+        (&fail, &quiet, &other, true, "FAIL (another CPU than the baseline's)"),
         (&fail, &quiet, &loaded, true, "FAIL (the machine was 90% busy)"),
         (&pass, &quiet, &quiet, true, "PASS"),
     ] {
@@ -128,6 +127,7 @@ fn drift_leads_a_page_whose_own_tiles_are_green() {
         let (tile, others) = page.split_once("<dl class=\"tiles\">\n").unwrap().1.split_once("</div>").unwrap();
         assert!(tile.starts_with("<div class=\"fail\"><dt>p95 since v1.0</dt><dd class=\"big\">+30.2%</dd>"), "{tile}");
         assert!(tile.contains("300 → 390 ms") && tile.contains("limit +25%"), "{tile}");
+        assert!(tile.contains("95% interval") && !others.split_once("</dl>").unwrap().0.contains("95%"), "{tile}");
         let (drift, bars) = (others.find("id=\"drift\"").unwrap(), others.find("id=\"where\"").unwrap());
         assert!(drift < bars);
         let view = View::of(report);
