@@ -130,6 +130,7 @@ fn drift_leads_a_page_whose_own_tiles_are_green() {
         assert!(tile.contains("95% interval") && !others.split_once("</dl>").unwrap().0.contains("95%"), "{tile}");
         let (drift, bars) = (others.find("id=\"drift\"").unwrap(), others.find("id=\"where\"").unwrap());
         assert!(drift < bars);
+        assert_eq!(others.matches("2 accepted updates").count(), 0, "{others}");
         let view = View::of(report);
         assert_eq!(view.next[0].what, "see who accepted what, and why");
         let text = terminal::render(&view, Verbosity::Normal, Screen::default());
