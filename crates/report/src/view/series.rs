@@ -1,5 +1,7 @@
 //! A series as a report shows it, and the order of series.
 
+use std::collections::HashMap;
+
 use judge::model::limits::Level;
 use judge::model::run::Metric;
 use judge::model::text::endpoint_shown;
@@ -314,11 +316,13 @@ pub(crate) fn repeats_p95(comparison: &Comparison, row: &Row) -> bool {
 /// one group too.
 pub(crate) fn grouped_findings<'a>(comparison: &'a Comparison<'a>) -> Vec<Finding<'a>> {
     let mut groups: Vec<Vec<&Row>> = Vec::new();
+    let mut places = HashMap::new();
     for row in findings(comparison) {
-        match groups.iter_mut().find(|group| group[0].endpoint == row.endpoint) {
-            Some(group) => group.push(row),
-            None => groups.push(vec![row]),
+        let place = *places.entry(row.endpoint).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(Vec::new());
         }
+        groups[place].push(row);
     }
     let finding = |group: Vec<&'a Row<'a>>| {
         let others: Vec<String> = group[1..].iter().map(|row| format!("{} {}", row.metric, change(row))).collect();
