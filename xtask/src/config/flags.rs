@@ -62,8 +62,9 @@ FLAGS OF perf
       --processes N         Locust processes that share the load
       --expect-workers N    Locust workers on other machines that share the load; prints the
                             command to start each one
-      --min-runs N          minimum number of runs [default: 1; in rounds 2]
-      --max-runs N          maximum number of runs while inconclusive [default: 8; in rounds 7];
+      --min-runs N          minimum number of runs [default: 1; of rounds: 2]
+      --max-runs N          maximum number of runs while inconclusive [default: 8; of rounds: 7,
+                            or 10 if runs vary by more than 10%];
                             with --update-baseline, runs to record [default: 10]
       --report FILE         also write the report: .html, .md, .json, or .xml (JUnit);
                             may be given several times

@@ -305,7 +305,7 @@ fn parse_limit(
     let at = |span: Range<usize>| format!(":{}: {table} `{}`", line_of(text, span.start), name.get_ref());
     let metric = Metric::from_name(name.get_ref()).with_context(|| at(name.span())).map_err(|error| {
         anyhow!(
-            "{error} is not a metric: use p50, p95, p99, requests_per_sec, error_rate or cpu_per_request, or a table [limits.\"GET /path\"]"
+            "{error} is not a metric: use p50, p95, p95_corrected, p99, avg_response_time, error_rate, requests_per_sec or cpu_per_request, or a table [limits.\"GET /path\"]"
         )
     })?;
     ensure!(

@@ -10,7 +10,6 @@ use crate::model::mask;
 use crate::stats::estimate::{Interval, Scale, Worse, rate_interval_pct};
 use crate::stats::histogram::Histogram;
 
-/// Named as in the baseline file. Times are in ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
     P50,
@@ -145,7 +144,6 @@ pub struct Stats {
     /// The interval of the true p95 that these requests are a sample of, at [`REQUEST_Z`]; `None` for too few
     /// requests.
     pub p95_interval_ms: Option<Interval>,
-    /// The mean size of an answer in bytes; `None` if the file does not have it.
     pub content_bytes: Option<f64>,
     pub histogram: Histogram,
 }
@@ -207,7 +205,6 @@ impl Stats {
     }
 }
 
-/// How finely response times were rounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -297,7 +294,6 @@ pub struct Run {
     pub extremes_ms: Option<Interval>,
 }
 
-/// What a run took of a machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CpuTime {
     pub ms_per_request: f64,
@@ -318,7 +314,6 @@ pub const PERCENTILES: [f64; 17] =
     [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9];
 
 impl Run {
-    /// The coarsest precision decides for all runs.
     pub fn coarsest(runs: &[Run]) -> Precision {
         runs.iter().map(|run| run.precision).min().unwrap_or_default()
     }

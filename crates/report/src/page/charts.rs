@@ -21,17 +21,14 @@ const AXIS_PX: f64 = 42.0;
 /// The width of a letter, on average, in the widest of the usual fonts.
 const LETTER_PX: f64 = 7.2;
 
-/// A chart and its texts.
 pub(crate) struct Chart {
     pub(crate) title: &'static str,
     pub(crate) caption: String,
-    /// The `<svg>` element.
     pub(crate) svg: String,
 }
 
 // What all charts share: marks, legends, axes and fields
 
-/// The sign of a value.
 #[derive(Clone, Copy)]
 struct Marker {
     shape: Shape,
@@ -84,7 +81,6 @@ fn legend(canvas: &mut Canvas, entries: &[LegendEntry]) -> f64 {
     y + 14.0
 }
 
-/// A labelled value of an axis.
 pub(crate) struct Tick {
     pub(crate) at: f64,
     pub(crate) label: String,
@@ -118,7 +114,6 @@ impl Axis {
     }
 }
 
-/// The least and the most of positive values.
 pub(crate) fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, 0.0), |(least, most), value| (least.min(value), most.max(value)))
 }
@@ -180,7 +175,6 @@ fn tick_label(value: f64) -> String {
     }
 }
 
-/// The part of a chart that has its values.
 pub(crate) struct Field {
     /// The box of the values, without the labels around it.
     pub(crate) area: Rect,
@@ -284,7 +278,6 @@ fn log_odds(percent: f64) -> f64 {
     (percent / (100.0 - percent)).ln()
 }
 
-/// Draws the response times of both sides at each percentile.
 pub(crate) fn distribution(data: &ChartData) -> Chart {
     let (baseline, candidate, limit) = (&data.curves.baseline, &data.curves.candidate, data.limit_ms);
     let title = "Response times by percentile";
@@ -318,7 +311,6 @@ pub(crate) fn distribution(data: &ChartData) -> Chart {
     Chart { title, caption, svg: canvas.finish(title, &description) }
 }
 
-/// p50, p95 and p99 in words.
 fn known_percentiles(curve: &[CurvePoint]) -> String {
     let mut parts = Vec::new();
     for CurvePoint { percent, time_ms } in curve {
@@ -329,7 +321,6 @@ fn known_percentiles(curve: &[CurvePoint]) -> String {
     parts.join(", ")
 }
 
-/// The field of the percentile curves.
 struct DistributionPlot {
     field: Field,
     /// The least time that is drawn: a time of 0 has no logarithm.
@@ -388,7 +379,6 @@ struct Panel {
     title: &'static str,
     /// The height of the field with the labels of its axis.
     height: f64,
-    /// The value that the panel shows of a moment.
     value: fn(&Moment) -> Option<f64>,
 }
 
@@ -415,7 +405,6 @@ fn panels(histories: &[&History]) -> Vec<&'static Panel> {
     panels
 }
 
-/// The room above a panel, for its title.
 const PANEL_TITLE_PX: f64 = 26.0;
 
 /// Draws the runs over time, or returns why that is not possible.
@@ -474,9 +463,7 @@ fn thinned(points: &[Moment], most: usize) -> Vec<&Moment> {
 
 struct Course<'a> {
     runs: Vec<Vec<&'a Moment>>,
-    /// The baseline's last run.
     behind: Option<Vec<&'a Moment>>,
-    /// The end of the longest run.
     end_s: f64,
 }
 

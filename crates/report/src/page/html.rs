@@ -41,7 +41,7 @@ const TERMS: &str = "<details>\n<summary><h2>Understanding this report</h2></sum
     <li><strong>95% interval</strong>: the range the true change is likely in, estimated from run-to-run variation.</li>\n\
     <li><strong>Conclusive</strong>: more runs would not change the verdict.</li>\n\
     <li><strong>NEW, MISSING</strong>: an endpoint that only this run has, or only the baseline.</li>\n\
-    </ul>\n<p>The gate's README.md, \u{201c}Read a report\u{201d}, and docs/statistics.md explain more.</p>\n</details>\n";
+    </ul>\n<p>The gate's docs/report.md and docs/statistics.md explain more.</p>\n</details>\n";
 
 /// Writes the report.
 pub(crate) fn render(view: &View) -> String {

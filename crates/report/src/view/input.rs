@@ -14,7 +14,6 @@ pub struct Report<'a> {
     pub comparison: &'a Comparison<'a>,
     /// The baseline's response times in ms at each of [`judge::model::run::PERCENTILES`]; empty if they are not known.
     pub distribution: &'a [f64],
-    /// The candidate's runs.
     pub runs: &'a [Run],
     /// The candidate's runs over time, or why one is not known.
     pub histories: &'a [Result<History, String>],
@@ -23,12 +22,10 @@ pub struct Report<'a> {
     pub baseline: String,
     /// What is odd about the result files, a sentence each, for the headline.
     pub file_warnings: Vec<String>,
-    /// The facts that weaken the comparison, a sentence each.
     pub warnings: Vec<String>,
     /// The commit, load, machine, versions and times, a line each, for `--verbose`.
     pub details: Vec<String>,
     pub background: &'a Background,
-    /// How a FAIL by the stored numbers was measured again, if it was to be.
     pub confirmation: Option<&'a Confirmation<'a>>,
 }
 
@@ -41,29 +38,22 @@ pub struct Sides<T> {
 /// The facts about a comparison beside its numbers. If one is unknown, the report has less to show.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Background {
-    /// The name of the service, or of its repository.
     pub name: Option<String>,
-    /// The number of commits from the baseline's to the candidate's.
     pub commits_between: Option<u32>,
     /// The p95 of each of the baseline's runs, in ms.
     pub baseline_p95_ms: Vec<f64>,
-    /// The baseline's last run over time.
     pub baseline_history: Option<History>,
     /// The failures over all runs of the candidate, the most frequent first.
     pub failures: Vec<FailedRequests>,
     /// What changed with the latencies that are over their limits, the strongest first; `None` if none is.
     pub causes: Option<Vec<Cause>>,
-    /// The command that makes such a comparison again.
     pub command: CommandLine,
     /// RESULTS of others: the gate cannot make more of them.
     pub is_of_others: bool,
-    /// Locust's list of the failures of a run, if there is one.
     pub failures_file: Option<String>,
-    /// The configuration, as the user knows it.
     pub config: String,
     /// The last day of an exception that begins today; `None` if the report is to suggest none.
     pub accept_until: Option<Day>,
-    /// The page of the CI run that made the report.
     pub run_url: Option<String>,
     /// Whether a CI provider lends the machine, so that the next job runs on another one.
     pub is_hosted_runner: bool,
@@ -96,7 +86,6 @@ pub struct CommandLine {
     pub words: Vec<String>,
     /// RESULTS.
     pub results: Vec<String>,
-    /// The arguments after `--`.
     pub locust_args: Vec<String>,
 }
 
@@ -108,7 +97,6 @@ impl Default for CommandLine {
 }
 
 impl CommandLine {
-    /// The same command with further flags.
     pub(crate) fn with(&self, flags: &[&str]) -> String {
         let words = self.words.iter().chain(&self.results).map(String::as_str).chain(flags.iter().copied());
         let behind = ["--"].into_iter().chain(self.locust_args.iter().map(String::as_str));
@@ -116,12 +104,10 @@ impl CommandLine {
         words.chain(behind).map(quoted).collect::<Vec<_>>().join(" ")
     }
 
-    /// The command that measures instead of judging RESULTS.
     pub(crate) fn measuring(&self) -> CommandLine {
         CommandLine { results: Vec::new(), ..self.clone() }
     }
 
-    /// The command that judges these results and makes none.
     pub(crate) fn judging(&self, results: &str) -> CommandLine {
         let results = if self.results.is_empty() { vec![results.to_owned()] } else { self.results.clone() };
         let measures = [
@@ -141,12 +127,10 @@ impl CommandLine {
         command
     }
 
-    /// Another command with the same flags.
     pub fn of(&self, command: &str) -> String {
         self.with(&[]).replacen(" perf", &format!(" {command}"), 1)
     }
 
-    /// The command with these flags alone.
     pub(crate) fn only(&self, flags: &[&str]) -> CommandLine {
         let program = CommandLine::default().words;
         let pairs = self.words[program.len().min(self.words.len())..].chunks(2);
@@ -154,7 +138,6 @@ impl CommandLine {
         CommandLine { words: program.iter().cloned().chain(kept).collect(), ..CommandLine::default() }
     }
 
-    /// The command without a flag and its value.
     pub(crate) fn without(&self, flag: &str) -> CommandLine {
         let mut words = Vec::new();
         let mut is_value = false;
@@ -171,13 +154,11 @@ impl CommandLine {
     }
 }
 
-/// Requests of an endpoint that ended with one error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRequests {
     pub endpoint: String,
     /// Locust's text of the error.
     pub error: String,
-    /// How many requests ended with it, over all runs.
     pub times: u64,
     /// All requests of the endpoint over all runs, if that is known.
     pub requests: Option<u64>,
@@ -197,18 +178,15 @@ pub enum Confirmation<'a> {
 #[derive(Clone)]
 pub struct Stored<'a> {
     pub comparison: &'a Comparison<'a>,
-    /// The origin of the numbers, as a sentence.
     pub baseline: String,
 }
 
 impl<'a> Report<'a> {
-    /// The compared services, if both ran already.
     pub(crate) fn hosts(&self) -> Option<Sides<&'a str>> {
         let Sides { baseline, candidate } = self.provenance;
         Some(Sides { baseline: baseline.host.as_deref()?, candidate: candidate.host.as_deref()? })
     }
 
-    /// The comparison with the stored numbers, if this report is about the rounds that were to confirm it.
     pub(crate) fn stored(&self) -> Option<&'a Stored<'a>> {
         match self.confirmation {
             Some(Confirmation::Measured(stored)) => Some(stored),

@@ -58,14 +58,10 @@ pub struct View<'a> {
     pub(crate) tiles: Vec<Tile>,
     /// The series that WARN or FAIL, worst first: those of an endpoint in one sentence.
     pub findings: Vec<Finding<'a>>,
-    /// The same, one by one.
     pub series_findings: Vec<Finding<'a>>,
-    /// Changes of what endpoints answer and how often they are asked.
     pub traffic: Vec<Finding<'a>>,
     pub drift: Option<DriftView<'a>>,
-    /// The endpoints that are new, in one sentence.
     pub(crate) new_endpoints: Option<Finding<'a>>,
-    /// The exceptions in use, and those that nothing needs.
     pub exception_findings: Vec<Finding<'a>>,
     pub(crate) exceptions: &'a [Applied<'a>],
     pub notes: Vec<String>,
@@ -77,12 +73,9 @@ pub struct View<'a> {
     pub(crate) same_place: &'static str,
     /// What to do next, the most helpful first.
     pub next: Vec<NextStep>,
-    /// How a FAIL of rounds is accepted for a while.
     pub(crate) acceptance: Option<Acceptance>,
     pub(crate) confirmation: ConfirmationView<'a>,
-    /// All requests together.
     pub total: Vec<SeriesView<'a>>,
-    /// All endpoints, in the order of the comparison.
     pub endpoints: Vec<EndpointView<'a>>,
     /// What changed with the latencies that are over their limits; `None` if none is.
     pub changes: Option<ChangesView<'a>>,
@@ -91,16 +84,12 @@ pub struct View<'a> {
     pub(crate) lacking: Vec<&'static str>,
     pub(crate) name: Option<&'a str>,
     pub(crate) provenance: Sides<&'a Provenance>,
-    /// The compared commits or hosts.
     pub(crate) sides: Sides<String>,
     pub(crate) commits_between: Option<u32>,
     pub(crate) run_url: Option<&'a str>,
-    /// The origin of the baseline.
     pub(crate) origin: &'a str,
     pub(crate) details: &'a [String],
-    /// The CPU and memory that were used, for `--verbose`.
     pub(crate) usage: Vec<String>,
-    /// Both sides, and the details that are not among these facts.
     pub(crate) facts: Vec<Fact>,
     pub(crate) other_details: Vec<&'a str>,
     pub(crate) failures: &'a [FailedRequests],
@@ -123,7 +112,6 @@ impl<'a> Finding<'a> {
         Finding { status: Status::of(row), text: series::finding(row), also: String::new(), row: Some(row) }
     }
 
-    /// The whole sentence.
     pub fn sentence(&self) -> String {
         format!("{}{}", self.text, self.also)
     }
@@ -134,19 +122,16 @@ impl<'a> Finding<'a> {
     }
 }
 
-/// How a FAIL by the stored numbers was confirmed.
 pub(crate) enum ConfirmationView<'a> {
     NotAsked,
     Impossible(&'a str),
     Measured(StoredView<'a>),
 }
 
-/// The comparison with the stored numbers, if the report is about the rounds that were to confirm it.
 pub(crate) struct StoredView<'a> {
     pub(crate) headline: Headline,
     pub(crate) origin: &'a str,
     pub(crate) runs: RunCounts,
-    /// The judged series of all requests together.
     pub(crate) judged: Vec<SeriesView<'a>>,
     pub(crate) all: Vec<SeriesView<'a>>,
 }
@@ -255,7 +240,6 @@ impl<'a> View<'a> {
         self.worst_first.iter().map(|place| &self.endpoints[*place])
     }
 
-    /// The same in the order of the comparison.
     pub(crate) fn shown_endpoints(&self) -> impl Iterator<Item = &EndpointView<'a>> {
         let mut places = self.worst_first.clone();
         places.sort_unstable();

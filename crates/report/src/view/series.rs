@@ -15,20 +15,16 @@ use crate::view::words::{
 };
 use crate::view::{Finding, drift};
 
-/// The names of the columns.
 pub const HEADER: [&str; 7] = ["metric", "baseline", "candidate", "change", "interval", "limit", "status"];
 
 /// The share of the limit of p95 by which the change of `p95_corrected` must differ to be worth a row beside it.
 const APART: f64 = 0.2;
 
-/// The metrics of the tiles, in their order.
 const TILES: [Metric; 6] =
     [Metric::P95, Metric::P95Corrected, Metric::P50, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
-/// The reason why an endpoint over its limit in one run does not fail.
 const ONE_RUN: &str = "seen in a single run; an endpoint fails only with two or more";
 
-/// A judged series and its texts.
 #[derive(Clone, Debug)]
 pub struct SeriesView<'a> {
     /// The series itself, whose numbers are in full precision.
@@ -39,7 +35,6 @@ pub struct SeriesView<'a> {
     pub cells: [String; 7],
     pub status: Status,
     pub tone: Tone,
-    /// The sentence, if the series WARNs or FAILs.
     pub finding: Option<String>,
     pub doubt: Option<DoubtView>,
     /// Less is worse: see [`severity`].
@@ -74,17 +69,14 @@ impl<'a> SeriesView<'a> {
         }
     }
 
-    /// The rank of the status: less is worse.
     pub(crate) fn rank(&self) -> u8 {
         self.severity.0
     }
 
-    /// The first cell without the endpoint's name.
     pub(crate) fn metric_cell(&self) -> &str {
         self.cells[0][self.endpoint.len()..].trim_start()
     }
 
-    /// The change, if both sides have the series.
     pub(crate) fn change_cell(&self) -> &str {
         if self.cells[3] == "-" { "" } else { &self.cells[3] }
     }
@@ -226,10 +218,8 @@ fn few_samples_text(row: &Row, few: FewSamples) -> String {
     }
 }
 
-/// The rank of the status, and how much of its limit a series uses.
 pub type Severity = (u8, i64);
 
-/// Orders series worst first: less is worse.
 pub fn severity(row: &Row) -> Severity {
     let rank = match Status::of(row) {
         Status::Fail => 0,
@@ -281,6 +271,8 @@ pub(crate) fn unjudged_endpoints<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a 
                 row.decision,
                 Some(Decision::InDoubt(Reason::FewSamples(_) | Reason::NoiseUnknown | Reason::ReachesBelowLimit))
             )
+            // The time of one request shows nothing, and ids in names leave many such endpoints.
+            && !matches!(row.decision, Some(Decision::InDoubt(Reason::FewSamples(few))) if few.requests <= 1)
     };
     let worst = |rows: &'a [Row<'a>]| rows.iter().filter(is_unjudged).min_by_key(|row| severity(row));
     let mut unjudged: Vec<&Row> = endpoint_groups(comparison).filter_map(worst).collect();
@@ -359,18 +351,14 @@ pub(crate) fn new_endpoints(comparison: &Comparison) -> Option<String> {
     Some(format!("{named}: {until}"))
 }
 
-/// The judged series of one endpoint.
 #[derive(Clone, Debug)]
 pub struct EndpointView<'a> {
     pub name: &'a str,
-    /// In the order of the metrics.
     pub series: Vec<SeriesView<'a>>,
-    /// The place of the worst of them.
     worst: usize,
 }
 
 impl<'a> EndpointView<'a> {
-    /// The endpoints of a comparison, in its order.
     pub(crate) fn all(comparison: &'a Comparison<'a>) -> Vec<EndpointView<'a>> {
         let mut endpoints = Vec::new();
         for rows in endpoint_groups(comparison) {

@@ -14,23 +14,18 @@ const FARTHEST: f64 = 999.0;
 /// The smallest change that is not shown as 0.0, in percent.
 pub(crate) const LEAST_SHOWN: f64 = 0.05;
 
-/// The status of a series. It follows from the decision and the presence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     Fail,
     Warn,
-    /// Over its limit, and an exception accepts it.
     Waived,
     /// Over its limit, but without the evidence that makes it a finding.
     InDoubt,
     Ok,
     /// Over its limit, but no further than response times were rounded.
     BelowResolution,
-    /// An endpoint that the baseline lacks.
     New,
-    /// A metric that the baseline lacks.
     NoBaseline,
-    /// Shown, not judged.
     Shown,
 }
 
@@ -53,7 +48,6 @@ impl Status {
         matches!(self, Status::Fail | Status::Warn)
     }
 
-    /// The word that people read.
     pub fn word(self) -> &'static str {
         match self {
             Status::Fail => "FAIL",
@@ -75,9 +69,7 @@ pub enum Tone {
     Fail,
     Warn,
     Ok,
-    /// Another run may change it.
     Unsure,
-    /// There is nothing to judge.
     Plain,
 }
 
@@ -92,7 +84,6 @@ impl Tone {
         }
     }
 
-    /// The class of the page's elements.
     pub(crate) fn class(self) -> &'static str {
         match self {
             Tone::Fail => "fail",
@@ -152,7 +143,6 @@ pub(crate) fn over_limit(row: &Row) -> String {
     }
 }
 
-/// A value without its unit, with a sensible number of digits.
 pub(crate) fn value(metric: Metric, value: f64) -> String {
     match metric {
         Metric::TotalRequests => format!("{value:.0}"),
@@ -234,7 +224,6 @@ fn signed(number: f64, digits: usize) -> String {
     if text.contains(|digit| matches!(digit, '1'..='9')) { text } else { text.replace('-', "+") }
 }
 
-/// The unit of a change as it follows the number.
 fn unit_behind(metric: Metric) -> &'static str {
     if metric == Metric::ErrorRate { " pp" } else { "%" }
 }
@@ -243,7 +232,6 @@ pub(crate) fn change_unit(metric: Metric) -> &'static str {
     unit_behind(metric).trim_start()
 }
 
-/// The name of a metric if it stands alone.
 pub(crate) fn tile_name(metric: Metric) -> &'static str {
     match metric {
         Metric::P95Corrected => "p95 corrected",
@@ -253,7 +241,6 @@ pub(crate) fn tile_name(metric: Metric) -> &'static str {
     }
 }
 
-/// The unit of a value as it follows the number.
 pub(crate) fn unit_of_value(metric: Metric) -> &'static str {
     match metric {
         Metric::ErrorRate => "%",
@@ -309,7 +296,6 @@ pub(crate) fn noise_text(detectable: f64) -> String {
 /// The smallest p95 change in percent that a comparison should be able to detect.
 const DETECTABLE_PCT: f64 = 30.0;
 
-/// Advises a longer run if the noise hides p95 changes that matter.
 pub fn noise_advice(detectable: f64) -> Option<String> {
     if detectable <= DETECTABLE_PCT {
         return None;

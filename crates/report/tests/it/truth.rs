@@ -39,6 +39,17 @@ fn pass_leads_with_the_endpoint_that_could_not_be_judged() {
 }
 
 #[test]
+fn the_time_of_one_request_leads_no_report() {
+    let single = |p95_ms: f64| {
+        let mut run = run(300.0, &[("GET /item/77461", p95_ms)]);
+        run.endpoints[0].1.requests = 1;
+        run
+    };
+    let case = Case::new("ids", &[300.0; 3].map(single), vec![single(420.0)], rules(false, false));
+    assert_eq!(headline(&case), "PASS for none of 1 endpoint: p95 +0.0% (limit +20%)");
+}
+
+#[test]
 fn new_endpoint_is_in_every_format() {
     let case = Case::new(
         "new",
