@@ -154,7 +154,7 @@ impl<'a> View<'a> {
             strict: comparison.strict,
             paired: comparison.paired,
             runs: comparison.runs,
-            tiles: Tile::all(comparison),
+            tiles: Tile::all(comparison, drift::tile(comparison)),
             findings: series::grouped_findings(comparison),
             series_findings: series::all_findings(comparison).into_iter().map(Finding::of).collect(),
             drift: DriftView::of(comparison),

@@ -8,12 +8,12 @@ use judge::model::text::endpoint_shown;
 use judge::verdict::compare::{Comparison, LEAST_SAMPLES};
 use judge::verdict::decision::{Decision, FewAnswers, FewSamples, Presence, Reason, Row, Shift};
 
+use crate::view::Finding;
 use crate::view::exceptions::accepted_text;
 use crate::view::words::{
     Status, Tone, both, change, count, interval_text, interval_words, limit_text, over_limit, tile_name, value, values,
     with_unit,
 };
-use crate::view::{Finding, drift};
 
 pub const HEADER: [&str; 7] = ["metric", "baseline", "candidate", "change", "interval", "limit", "status"];
 
@@ -392,10 +392,11 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
-    pub(crate) fn all(comparison: &Comparison) -> Vec<Tile> {
+    /// `first` leads them.
+    pub(crate) fn all(comparison: &Comparison, first: Option<Tile>) -> Vec<Tile> {
         let rows = TILES.into_iter().filter_map(|metric| comparison.total_row(metric));
         let rows = rows.filter(|row| !repeats_p95(comparison, row));
-        let mut tiles: Vec<Tile> = drift::tile(comparison).into_iter().chain(rows.map(Tile::of)).collect();
+        let mut tiles: Vec<Tile> = first.into_iter().chain(rows.map(Tile::of)).collect();
         // The others repeat only its numbers.
         if let Some(interval) = tiles.iter_mut().find_map(|tile| tile.interval.as_mut()) {
             interval.insert_str(0, "95% interval ");
