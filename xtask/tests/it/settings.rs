@@ -45,7 +45,9 @@ fn a_configuration_error_points_at_its_line() {
         ),
         (
             "[limits]\np94 = \"20%\"\n",
-            expect![[r#":2: [limits] `p94` is not a metric: use p50, p95, p95_corrected, p99, avg_response_time, error_rate, requests_per_sec or cpu_per_request, or a table [limits."GET /path"]"#]],
+            expect![[
+                r#":2: [limits] `p94` is not a metric: use p50, p95, p95_corrected, p99, avg_response_time, error_rate, requests_per_sec or cpu_per_request, or a table [limits."GET /path"]"#
+            ]],
         ),
         (
             "[locust]\nversion = \"2.40.0\"\ncommand = \"locust\"\n",
