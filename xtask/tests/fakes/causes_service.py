@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PLANT = os.environ.get("PLANT", "")
 QUERIES = 11 if PLANT == "queries" else 1
-ROWS = 2000 if PLANT == "body" else 200
+ROWS = 15_000 if PLANT == "body" else 1500
 QUERY_S = 0.01
 lock = threading.Lock()
 counting = threading.Lock()

@@ -75,6 +75,16 @@ fn pass_has_14_lines_and_fail_has_24() {
             assert!(lines <= most, "{name}: {lines} lines");
         });
     }
+    for case in cases() {
+        case.report(|report| {
+            let background = Background { accept_until: None, ..report.background.clone() };
+            let report = Report { background: &background, ..report.clone() };
+            let view = View::of(&report);
+            if view.headline.word != "PASS" {
+                assert!(lines(&view) <= 24, "{}: {} lines", case.name, lines(&view));
+            }
+        });
+    }
     // The entries to paste are above the table.
     confirmed([&[300.0, 301.0, 299.0], &[420.0, 421.0, 419.0]], |report| {
         let background = Background { accept_until: None, ..report.background.clone() };
@@ -101,6 +111,13 @@ fn verdict_line_has_160_columns() {
 
 #[test]
 fn comment_has_120_words_before_the_fold() {
+    for case in cases() {
+        case.report(|report| {
+            let text = markdown::render(&View::of(report));
+            let open = &text[..text.find("<details>").unwrap()];
+            assert!(words(open) <= 120, "{}: {} words: {open}", case.name, words(open));
+        });
+    }
     for (name, service) in services() {
         in_ci(&service, |view| {
             let text = markdown::render(view);
@@ -112,6 +129,10 @@ fn comment_has_120_words_before_the_fold() {
 
 #[test]
 fn an_endpoint_has_one_annotation_and_all_have_ten() {
+    for case in cases() {
+        let annotations = case.report(|report| github::annotations(&View::of(report), &Places::default()));
+        assert!(annotations.lines().count() <= 10, "{}: {annotations}", case.name);
+    }
     for (name, service) in services() {
         in_ci(&service, |view| {
             let annotations = github::annotations(view, &Places::default());
