@@ -6,8 +6,8 @@ use crate::simulation::{Simulation, Sizes};
 /// The standard errors that a short simulation may be off: more are no chance among so many numbers.
 const SLACK: f64 = 4.5;
 
-/// The same as a probability.
-const LEAST_CHANCE: f64 = 3e-6;
+/// The least probability of a share: it is red if 0 of 4 draws stand beside 90%.
+const LEAST_CHANCE: f64 = 2e-4;
 
 const SHORT: Sizes =
     Sizes { series: 150, endpoints: 12, errors: 60, starts: 150, dependence: 100, rounds: 150, requests: 4 };
