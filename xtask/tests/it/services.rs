@@ -20,7 +20,7 @@ struct File {
 /// The examples by their headings, each with its files.
 fn examples() -> Vec<(String, Vec<File>)> {
     let text = fs::read_to_string(root().join("docs/services.md")).unwrap();
-    let sections = text.split("\n## ").skip(1).filter(|section| !section.starts_with("Counters of your own"));
+    let sections = text.split("\n## ").skip(1).filter(|section| !section.starts_with("Your own counters"));
     let files = |section: &str| {
         let mut files = Vec::new();
         let parts: Vec<&str> = section.split("```").collect();

@@ -286,19 +286,16 @@ fn acceptance(body: &mut String, acceptance: Option<&Acceptance>) {
 /// Writes the series since an earlier baseline. They are folded if none is over its limit.
 fn drift(body: &mut String, drift: &DriftView) {
     let title = format!("Since {}, worst first", shortened(&drift.name, NAME));
+    let heading = format!("<h2 id=\"drift\">{title}</h2>");
     let (open, close) = match &drift.finding {
-        // The page's headline has the sentence.
-        Some(_) if drift.is_the_failure => (format!("<section>\n<h2 id=\"drift\">{title}</h2>"), "</section>"),
-        Some(finding) => (
-            format!(
-                "<section>\n<h2 id=\"drift\">{title}</h2>\n<ul class=\"findings\">\n{}</ul>",
-                self::finding(finding)
-            ),
-            "</section>",
-        ),
-        None => (format!("<details>\n<summary><h2 id=\"drift\">{title}</h2></summary>"), "</details>"),
+        Some(_) => (format!("<section>\n{heading}"), "</section>"),
+        None => (format!("<details>\n<summary>{heading}</summary>"), "</details>"),
     };
     let _ = writeln!(body, "{open}");
+    // A failure by the drift alone is the page's headline.
+    if let Some(finding) = drift.finding.as_ref().filter(|_| !drift.is_the_failure) {
+        let _ = writeln!(body, "<ul class=\"findings\">\n{}</ul>", self::finding(finding));
+    }
     table(body, "drift", [series_rows(&drift.series)].into_iter());
     if !drift.updates.is_empty() {
         body.push_str("<ul class=\"details\">\n");
