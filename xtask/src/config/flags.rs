@@ -32,8 +32,7 @@ perf with RESULTS: compares existing results without running anything. RESULTS a
 perf_results_stats.csv files or Locust's JSON, one per run, or folders of runs
 (target/perf/latest).
 bisect: finds the commit after GOOD, up to BAD [default: HEAD], that made the service slower.
-Each commit is measured alternately with GOOD or BAD, until it is clear which of the two it is
-like.
+Each commit is measured alternately with GOOD or BAD, until it clearly resembles one of them.
 history: shows how the accepted baselines of this branch changed, who accepted them, and why.
 
 FLAGS OF perf
