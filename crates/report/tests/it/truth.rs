@@ -7,6 +7,7 @@ use report::view::words::Status;
 use report::{Background, Format, Report, Sides, View};
 
 use crate::cases::{Case, STEADY, case, in_every_format, provenance, rules, run, runs};
+use crate::service::{measured, names};
 
 fn headline(case: &Case) -> String {
     case.report(|report| View::of(report).headline.to_string())
@@ -47,6 +48,13 @@ fn the_time_of_one_request_leads_no_report() {
     };
     let case = Case::new("ids", &[300.0; 3].map(single), vec![single(420.0)], rules(false, false));
     assert_eq!(headline(&case), "PASS for none of 1 endpoint: p95 +0.0% (limit +20%)");
+}
+
+#[test]
+fn a_new_endpoint_with_a_long_name_is_not_cut_in_its_middle() {
+    let headline = measured(&names(5), 1.0).with(|report| View::of(report).headline.to_string());
+    let end = "is MISSING: no requests; NEW PATCH /an/endpoint/that/is/new p95 492 ms";
+    assert!(headline.ends_with(end), "{headline}");
 }
 
 #[test]
