@@ -6,7 +6,6 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
 use judge::model::text::cut;
-use judge::verdict::compare::Verdict;
 
 use crate::view::acceptance::Acceptance;
 use crate::view::changes::ChangesView;
@@ -97,13 +96,10 @@ fn tables(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) 
         table(text, view.worst_series(), screen);
     }
     text.push('\n');
-    // A confirmed FAIL is about the same series, and its own numbers decide.
-    let is_shown = verbosity == Verbosity::Verbose || view.verdict != Verdict::Fail;
-    if let Some(stored) = view.stored().filter(|_| is_shown) {
+    // The headline has what the rounds made of them.
+    if let Some(stored) = view.stored().filter(|_| verbosity == Verbosity::Verbose) {
         wrap(text, DIM, "by the stored numbers", &format!(": {}", stored.headline), screen);
-        if verbosity == Verbosity::Verbose {
-            table(text, &stored.judged, screen);
-        }
+        table(text, &stored.judged, screen);
         text.push('\n');
     }
 }

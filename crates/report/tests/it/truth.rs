@@ -25,7 +25,7 @@ fn pass_leads_with_the_endpoint_that_could_not_be_judged() {
     assert_eq!(
         headline(&case),
         "PASS for none of 1 endpoint: GET /a could not be judged: p95 +40% (limit +20%), 60 requests a run, 100 needed; \
-         p95 +0.0% (limit +20%)"
+         p95 of all requests +0.0% (limit +20%)"
     );
     case.report(|report| {
         let view = View::of(report);
