@@ -221,7 +221,7 @@ impl<'v> Table<'v> {
         if let Some(series) = bar.shown {
             draw_bar(body, series, &self.axis);
         }
-        let status = escaped(bar.shown.map_or("", |series| self.status(series)));
+        let status = escaped(bar.shown.map_or("", |series| series.status_cell(self.is_conclusive)));
         let _ = write!(body, "</td><td class=\"verdict {tone}\"><span class=\"status\">{status}</span></td>");
         if self.has_others {
             body.push_str("<td class=\"others\">");
@@ -236,12 +236,6 @@ impl<'v> Table<'v> {
             body.push_str("</td>");
         }
         body.push_str("</tr>\n");
-    }
-
-    fn status(&self, series: &'v SeriesView<'v>) -> &'v str {
-        // If the verdict is conclusive, a failure that more runs could still change is no open question any more.
-        let is_settled = self.is_conclusive && series.row.is_failure() && !series.row.is_missing();
-        if is_settled { series.status.word() } else { &series.cells[6] }
     }
 
     /// Writes the numbers below the bars.

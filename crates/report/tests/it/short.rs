@@ -118,6 +118,18 @@ fn entries_to_paste_and_stored_numbers_are_shown_if_there_is_room() {
     confirmed([&[420.0, 421.0, 419.0], &[420.0, 422.0, 418.0]], |report| {
         let text = terminal::render(&View::of(report), Verbosity::Normal, Screen::default());
         assert!(!text.contains("by the stored numbers"), "{text}");
+        // Nothing is over a limit, and p95 is what the headline is about.
+        let comment = markdown::render(&View::of(report));
+        assert!(comment.contains(":--|\n| p95 ms | 420 | 420 |"), "{comment}");
+    });
+}
+
+#[test]
+fn a_conclusive_comment_shows_no_status_as_open() {
+    in_ci(&of(1.5, 2), |view| {
+        let comment = markdown::render(view);
+        let open = &comment[..comment.find("<details>").unwrap()];
+        assert!(open.contains("Conclusive after 2 runs") && !open.contains("not settled"), "{open}");
     });
 }
 

@@ -2,6 +2,7 @@
 
 use judge::model::run::{Metric, Provenance, Usage};
 use report::formats::github::{self, Places};
+use report::formats::markdown;
 use report::formats::terminal::{self, Screen, Verbosity};
 use report::view::words::Status;
 use report::{Background, Format, Report, Sides, View};
@@ -33,6 +34,11 @@ fn pass_leads_with_the_endpoint_that_could_not_be_judged() {
         for (format, text) in in_every_format(report) {
             assert!(text.contains("could not be judged"), "{format}: {text}");
         }
+        let comment = markdown::render(&view);
+        assert!(
+            comment.split("<details>").next().unwrap().contains("| `GET /a` p95 ms | 300 | 420 | +40.0% |"),
+            "{comment}"
+        );
         let page = Format::Html.render(&view);
         assert!(page.contains("<section class=\"hero warn\">"), "not green");
         assert!(page.contains("<strong>With care.</strong>"));
