@@ -137,15 +137,18 @@ impl Measurement {
         }
     }
 
-    /// Checks that the runs can be compared with a baseline of this provenance. If users are missing, the error has why they
-    /// left.
+    /// Checks that the runs can be compared with a baseline of this provenance. If their users or tasks did not do their work,
+    /// the runs are at fault, so the error leads with that, and with why users left.
     pub fn check_comparable(&self, baseline: &Baseline, shown: &str) -> Result<()> {
         let work = work(baseline, self.runs_for(baseline));
-        let refusal = comparability(&baseline.provenance, &self.provenance).refusal.or(work.refusal);
-        let Some(refusal) = refusal else { return Ok(()) };
-        match users_left_text(&self.users_left) {
-            Some(left) if refusal.contains(USERS_LEFT) => bail!("{shown} is not comparable: {left}; {refusal}"),
-            _ => bail!("{shown} is not comparable: {refusal}"),
+        let of_runs = match comparability(&baseline.provenance, &self.provenance).refusal {
+            Some(refusal) if !refusal.contains(USERS_LEFT) => bail!("{shown} is not comparable: {refusal}"),
+            missing_users => missing_users.or(work.refusal),
+        };
+        let Some(refusal) = of_runs else { return Ok(()) };
+        match users_left_text(&self.users_left).filter(|_| refusal.contains(USERS_LEFT)) {
+            Some(left) => bail!("{left}; {refusal}"),
+            None => bail!(refusal),
         }
     }
 

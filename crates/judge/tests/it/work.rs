@@ -34,15 +34,25 @@ fn tasks_that_fail_more_often_than_in_the_baseline_are_refused() {
         (
             (320, 0),
             (320, 312),
-            Some("task `count` failed in 312 of 320 calls: KeyError: 'items' (none in the baseline)"),
+            Some(
+                "task `count` failed in 312 of 320 calls: KeyError: 'items' (none in the baseline); fix the task, or accept this load with --update-baseline",
+            ),
         ),
         ((320, 0), (320, 16), None),
-        ((320, 0), (320, 17), Some("task `count` failed in 17 of 320 calls: KeyError: 'items' (none in the baseline)")),
+        (
+            (320, 0),
+            (320, 17),
+            Some(
+                "task `count` failed in 17 of 320 calls: KeyError: 'items' (none in the baseline); fix the task, or accept this load with --update-baseline",
+            ),
+        ),
         ((100, 50), (100, 55), None),
         (
             (100, 50),
             (100, 56),
-            Some("task `count` failed in 56 of 100 calls: KeyError: 'items' (50 of 100 in the baseline)"),
+            Some(
+                "task `count` failed in 56 of 100 calls: KeyError: 'items' (50 of 100 in the baseline); fix the task, or accept this load with --update-baseline",
+            ),
         ),
         // Two failures are an accident.
         ((320, 0), (2, 2), None),
