@@ -278,6 +278,7 @@ pub struct Run {
     pub endpoints: Vec<(Box<str>, Stats)>,
     /// The response time in ms of all requests together at each of [`PERCENTILES`]; empty if no histogram gives it.
     pub distribution: Vec<f64>,
+    /// The requests of `on_start`, by [`setup_name`]. They are in no other statistics of the run.
     pub setup: Vec<(Box<str>, Stats)>,
     pub users_by_class: BTreeMap<String, f64>,
     pub tasks: Vec<TaskCalls>,
