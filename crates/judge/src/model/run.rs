@@ -81,7 +81,15 @@ impl Metric {
 
     /// Percentiles are of response times, which Locust rounds.
     pub fn is_percentile(self) -> bool {
-        matches!(self, Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99)
+        // No `matches!`: a new metric must choose.
+        match self {
+            Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99 => true,
+            Metric::AvgResponseTime
+            | Metric::RequestsPerSec
+            | Metric::ErrorRate
+            | Metric::TotalRequests
+            | Metric::CpuPerRequest => false,
+        }
     }
 
     /// Why a value is implausible, if it is ([`flaw`] catches impossible ones). A file is written to the thousandth.
