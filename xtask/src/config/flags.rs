@@ -40,7 +40,7 @@ FLAGS OF perf
                             the baseline with the git commit
       --if-changed          with --update-baseline: keep the old baseline if nothing changed
                             beyond noise
-      --allow-errors        save a baseline although many of its requests failed
+      --allow-errors        save a baseline even if many of its requests failed
       --against REV         compare with this commit instead of the baseline: both are built
                             and measured alternately on this machine; as REV, `baseline`
                             means the commit that the baseline names

@@ -131,7 +131,7 @@ pub fn table(services: &[Service]) -> Table {
             Cell::label(match seen.event {
                 Event::Nothing => "nothing".to_owned(),
                 Event::Hits => "hits".to_owned(),
-                Event::Slower(rank) => format!("+{CHANGE_PCT}% where {:.0} requests", seen.requests(rank)),
+                Event::Slower(rank) => format!("+{CHANGE_PCT}% of one with {:.0} requests", seen.requests(rank)),
             }),
         ];
         cells.push(match seen.event {

@@ -168,7 +168,7 @@ fn of_series(promises: &mut Promises, series: &[Series]) {
     };
     let worst = series.iter().map(worse_than_plain).fold(f64::NEG_INFINITY, f64::max);
     promises.push(
-        "1. never more often wrong than one run against one: at worst, points more".to_owned(),
+        "1. wrong no more often than one run against one: the largest excess, in points".to_owned(),
         format!("{worst:.2}"),
         worst <= 0.0,
     );
@@ -183,16 +183,16 @@ fn of_endpoints(promises: &mut Promises, services: &[Service]) {
                 let requests = seen.requests(rank);
                 // Some have a little less than the round number.
                 let least_pct = if requests >= 480.0 { 88.0 } else { 75.0 };
-                let what = format!("2. {service}, +30% where {requests:.0} requests, found");
+                let what = format!("2. {service}, +30% of one with {requests:.0} requests, found");
                 promises.least(&what, least_pct, share(seen.gate.slow));
                 promises.most(
-                    &format!("2. {service}, +30% where {requests:.0} requests, another FAILs"),
+                    &format!("2. {service}, +30% of one with {requests:.0} requests, another FAILs"),
                     3.0,
                     share(seen.gate.other),
                 );
             }
             Event::Hits => {
-                promises.most(&format!("2. {service} that meet something each, FAILs"), 1.0, share(seen.gate.other));
+                promises.most(&format!("2. {service}, each disturbed separately, FAILs"), 1.0, share(seen.gate.other));
             }
             Event::Nothing => {
                 promises.most(&format!("2. {service}, no change, FAILs"), 1.0, share(seen.gate.other));
@@ -269,14 +269,14 @@ fn of_rounds(promises: &mut Promises, simulation: &Simulation) {
         let share = |count| Share { count, of: seen.comparisons };
         if seen.change_pct == 0.0 {
             promises.most("8. no change on a drifting machine, in rounds, FAILs", 0.5, share(seen.rounds.fails));
-            promises.least("8. the same by a baseline measured before, FAILs", 0.5, share(seen.committed));
+            promises.least("8. the same against a baseline measured before, FAILs", 0.5, share(seen.committed));
         }
         let rounds = Mean { sum: seen.rounds.runs, of: seen.comparisons, per_run: 1.0 };
         promises.runs(&format!("8. {:+}%, in rounds", seen.change_pct), 1.0, 5.5, rounds);
         let covered = share(seen.covered);
         let is_kept = (covered.pct() - 95.0).abs() <= 2.0 + promises.slack * covered.error_pct(95.0);
         promises.push(
-            format!("8. {:+}% in rounds: the 95% interval holds it in 93 to 97%", seen.change_pct),
+            format!("8. {:+}% in rounds: the 95% interval contains the true change in 93 to 97%", seen.change_pct),
             format!("{:.2}%", covered.pct()),
             is_kept,
         );

@@ -108,7 +108,7 @@ shows how often the 95% interval of {ROUNDS} rounds contains the true change. Sh
             "committed FAILs",
             "rounds FAIL",
             "rounds made",
-            "interval holds it",
+            "interval contains it",
         ],
         rows: seen.iter().map(row).collect(),
     }

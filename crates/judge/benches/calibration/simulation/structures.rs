@@ -365,11 +365,11 @@ pub fn table(comparisons: usize) -> Table {
             "Ten users in a closed loop over a queue of 6 workers, log-normal service times (sigma 0.5), five endpoints, 1,800 requests per
 run, a baseline of ten runs. The first columns are without a change: FAILs, FAILs that are called conclusive, INCONCLUSIVE, FAILs
 by p95_corrected, WARNs, FAILs with `--strict`, FAILs that rounds on the same machine confirm, and runs. The other columns show the
-FAILs if everything, or only the second endpoint (`one`), is slower by the percentage in the heading. Up to +20% is within the
-limit, but in a queue, response times grow by more than the work does.
+FAILs if everything, or only the second endpoint (`one`), is slower by the percentage in the heading; **conclusive PASS** belongs to
++25%, and the second **runs** to +30%. Up to +20% is within the limit, but in a queue, response times grow by more than the work does.
 
-Stored numbers from a different session or machine cannot do better: the runs agree with each other but differ from the
-baseline's. If your runs are like that, use `--confirm` or `--against`. On a faster machine, the stored numbers hide a regression,
+No rule can do better with stored numbers from a different session or machine: the runs agree with each other but differ from
+the baseline's. If your runs are like that, use `--confirm` or `--against`. On a faster machine, the stored numbers hide a regression,
 however conclusive the verdict looks. Shares are of {comparisons} comparisons."
         ),
         columns: vec![
