@@ -52,8 +52,8 @@ fn every_format_has_the_same_headline() {
         in a gap: FAIL: p95 rose 900%, 20.0 → 200 ms (limit +20%); 1 of 1 endpoint: GET /a +900%
         close after all runs: FAIL: p95 rose 20.3%, 300 → 361 ms (limit +20%); inconclusive: noise could change the verdict on p95
         single runs: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /a p95 +40%; inconclusive: noise may be hiding a GET /a p95 regression
-        below the limit: PASS: GET /a could not be judged: p95 +40% (limit +20%), one run on each side; p95 +0.0% (limit +20%)
-        noise unknown: PASS for none of 1 endpoint: GET /a could not be judged: p95 +40% (limit +20%), one run on each side; p95 +0.0% (limit +20%)
+        below the limit: PASS: GET /a could not be judged: p95 +40% (limit +20%), one run on each side; p95 of all requests +0.0% (limit +20%)
+        noise unknown: PASS for none of 1 endpoint: GET /a could not be judged: p95 +40% (limit +20%), one run on each side; p95 of all requests +0.0% (limit +20%)
         below resolution: PASS for none of 1 endpoint: p95 +25% (limit +20%, but no more than rounding)
         a metric that the baseline lacks: PASS: p95 -14% (limit +20%), all metrics within their limits
         limits of an endpoint: PASS: p95 +0.0% (limit +20%), no blocking limit is exceeded; 1 warning: GET /new p95 333 ms; inconclusive: noise may be hiding a GET /new p95 regression
@@ -90,7 +90,7 @@ fn confirmation_leads_every_format() {
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
         not_confirmed: PASS: the FAIL is not confirmed; the machine is slower than when the baseline was recorded (0123456789ab: p95 300 ms then, 420 ms now)
           record a baseline on this machine: cargo xtask perf --update-baseline
-        confirmed: FAIL, confirmed: p95 rose 22%, 290 → 355 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds)
+        confirmed: FAIL, confirmed: p95 rose 22%, 290 → 355 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds); inconclusive
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m
           accept it for a while: ${EDITOR:-vi} perf.toml
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
