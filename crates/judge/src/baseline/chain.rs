@@ -91,7 +91,8 @@ pub fn breaks<'v>(versions: impl DoubleEndedIterator<Item = &'v Version>) -> Vec
 pub fn breaks_between(version: &Version, runs: &[Run], measured: &Provenance) -> Vec<Break> {
     let mut stretch = Stretch::default();
     stretch.extend(&version.baseline.provenance, version.baseline.setup_accounting());
-    stretch.extend(measured, runs.iter().any(|run| !run.setup.is_empty()).then_some(SETUP_APART))
+    let has_setup = runs.iter().any(|run| !run.setup.is_empty());
+    stretch.extend(measured, if has_setup { SETUP_APART } else { "" })
 }
 
 /// `the machine and Locust's version`.

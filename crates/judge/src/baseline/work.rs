@@ -29,7 +29,7 @@ pub fn work(baseline: &Baseline, runs: &[Run]) -> Comparability {
             None => work.warnings.push(failing.text()),
         }
     }
-    work.refusal = (!refusals.is_empty()).then(|| refusals.join("; "));
+    work.refusal = refusals.join("; ");
     work
 }
 

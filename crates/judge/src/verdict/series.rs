@@ -118,14 +118,15 @@ impl<'a> Judge<'a> {
         let is_cpu_judged = cpu::unjudged(baseline, runs, self.rules).is_none();
         let is_judged = |metric| metric != Metric::CpuPerRequest || is_cpu_judged;
         for metric in Metric::ALL {
-            let candidate = match (metric, baseline.expected_interval_ms) {
-                (Metric::P95Corrected, Some(interval_ms)) => p95_corrected(runs, interval_ms),
-                (Metric::P95Corrected, None) => None,
-                (Metric::CpuPerRequest, _) => cpu::values(baseline, runs, self.rules),
-                _ => Some(values(metric, &stats)),
+            let candidate = match metric {
+                Metric::P95Corrected => p95_corrected(runs, baseline.expected_interval_ms),
+                Metric::CpuPerRequest => cpu::values(baseline, runs, self.rules),
+                _ => values(metric, &stats),
             };
             // Without Locust's JSON the candidate has no p95_corrected, and without a limit no CPU time is shown.
-            let Some(candidate) = candidate else { continue };
+            if candidate.is_empty() {
+                continue;
+            }
             let values = Values {
                 metric,
                 paired: self.rules.paired,
@@ -262,9 +263,10 @@ fn gap_case<'s, 'a>(
 /// runs. Both sides need a distribution.
 fn is_in_gap(baseline: &Baseline, runs: &[Run]) -> bool {
     let ratio = |run: &Run| run.total.p95_interval_ms.map(|Interval { low, high }| high / low);
-    let Some(ratios) = of_every(runs, ratio) else { return false };
+    let ratios = of_every(runs, ratio);
     let has_distribution = |distribution: &[f64]| distribution.len() == PERCENTILES.len();
-    has_distribution(&baseline.distribution)
+    !ratios.is_empty()
+        && has_distribution(&baseline.distribution)
         && has_distribution(&distribution(runs))
         && estimate(Scale::Ratio, &ratios) > GAP_FACTOR
 }

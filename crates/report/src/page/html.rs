@@ -398,8 +398,8 @@ fn compared(body: &mut String, view: &View) {
         "<thead><tr><th scope=\"col\">side</th><th scope=\"col\">baseline</th><th scope=\"col\">candidate</th></tr></thead>\n<tbody>\n",
     );
     for fact in &view.facts {
-        let cell = |value: &Option<String>| {
-            value.as_ref().map_or_else(|| "not known".to_owned(), |value| shortened(&printable(value), SENTENCE))
+        let cell = |value: &str| {
+            if value.is_empty() { "not known".to_owned() } else { shortened(&printable(value), SENTENCE) }
         };
         let (name, before, now) = (fact.name, cell(&fact.sides.baseline), cell(&fact.sides.candidate));
         let _ = writeln!(body, "<tr><th scope=\"row\">{name}</th><td>{before}</td><td>{now}</td></tr>");

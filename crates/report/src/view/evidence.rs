@@ -184,7 +184,7 @@ pub(crate) fn trust(report: &Report) -> &'static str {
     let is_weakened = !report.warnings.is_empty()
         || !report.file_warnings.is_empty()
         || !unjudged_endpoints(report.comparison).is_empty()
-        || usage::note(baseline, candidate).is_some();
+        || !usage::note(baseline, candidate).is_empty();
     match (detectable(report.comparison), report.comparison.is_conclusive()) {
         (None, _) => "Only in part.",
         (Some(_), true) if !is_weakened => "Yes.",
@@ -201,7 +201,7 @@ pub(crate) fn same_place(report: &Report) -> &'static str {
         "Both sides were measured in turn on this machine."
     } else if baseline.machine.is_none() {
         "It is not known where the baseline was measured."
-    } else if baseline.locust.is_some() && place(baseline) == place(candidate) {
+    } else if !baseline.locust.is_empty() && place(baseline) == place(candidate) {
         "Same machine, Locust, Python and locustfile as the baseline."
     } else {
         ""

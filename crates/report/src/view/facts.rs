@@ -6,10 +6,10 @@ use crate::view::input::{Report, Sides};
 use crate::view::usage;
 use crate::view::words::shown_commit;
 
-/// A fact about both sides; `None` if it is not known.
+/// A fact about both sides; empty if it is not known.
 pub(crate) struct Fact {
     pub(crate) name: &'static str,
-    pub(crate) sides: Sides<Option<String>>,
+    pub(crate) sides: Sides<String>,
 }
 
 impl Fact {
@@ -20,7 +20,7 @@ impl Fact {
         let candidate = values(report.provenance.candidate, runs.candidate);
         let mut facts = Vec::new();
         for (name, (baseline, candidate)) in names().zip(baseline.into_iter().zip(candidate)) {
-            if baseline.is_some() || candidate.is_some() {
+            if !(baseline.is_empty() && candidate.is_empty()) {
                 facts.push(Fact { name, sides: Sides { baseline, candidate } });
             }
         }
@@ -37,22 +37,22 @@ fn names() -> impl Iterator<Item = &'static str> {
 const RUNS: &str = "runs";
 
 /// The values in the order of [`names`].
-fn values(of: &Provenance, runs: usize) -> Vec<Option<String>> {
+fn values(of: &Provenance, runs: usize) -> Vec<String> {
     let precision = match of.precision {
         Precision::Coarse => "2 significant digits (Locust's default)",
         Precision::Fine => "3 significant digits",
     };
     let mut values = vec![
         of.host.clone(),
-        of.host.is_none().then(|| shown_commit(&of.commit, of.dirty)),
-        Some(of.timestamp.clone()).filter(|timestamp| !timestamp.is_empty()),
-        Some(runs.to_string()),
-        of.load.as_ref().map(ToString::to_string),
-        of.machine.as_ref().map(ToString::to_string),
+        if of.host.is_empty() { shown_commit(&of.commit, of.dirty) } else { String::new() },
+        of.timestamp.clone(),
+        runs.to_string(),
+        of.load.as_ref().map(ToString::to_string).unwrap_or_default(),
+        of.machine.as_ref().map(ToString::to_string).unwrap_or_default(),
         of.locust.clone(),
         of.python.clone(),
         of.gate.clone(),
-        Some(precision.to_owned()),
+        precision.to_owned(),
     ];
     values.extend(usage::amounts(of));
     values
@@ -62,8 +62,8 @@ fn values(of: &Provenance, runs: usize) -> Vec<Option<String>> {
 pub(crate) fn other_details<'a>(report: &'a Report, facts: &[Fact]) -> Vec<&'a str> {
     let known: Vec<&String> = facts
         .iter()
-        .filter(|fact| fact.name != RUNS)
-        .filter_map(|fact| fact.sides.candidate.as_ref().filter(|value| !value.is_empty()))
+        .filter(|fact| fact.name != RUNS && !fact.sides.candidate.is_empty())
+        .map(|fact| &fact.sides.candidate)
         .collect();
     let is_known = |line: &&str| known.iter().any(|value| line.contains(value.as_str()));
     report.details.iter().map(String::as_str).filter(|line| !line.is_empty() && !is_known(line)).collect()

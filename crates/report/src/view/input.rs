@@ -184,7 +184,8 @@ pub struct Stored<'a> {
 impl<'a> Report<'a> {
     pub(crate) fn hosts(&self) -> Option<Sides<&'a str>> {
         let Sides { baseline, candidate } = self.provenance;
-        Some(Sides { baseline: baseline.host.as_deref()?, candidate: candidate.host.as_deref()? })
+        let is_known = !baseline.host.is_empty() && !candidate.host.is_empty();
+        is_known.then_some(Sides { baseline: &baseline.host, candidate: &candidate.host })
     }
 
     pub(crate) fn stored(&self) -> Option<&'a Stored<'a>> {

@@ -226,7 +226,7 @@ impl<'a> View<'a> {
 
     /// GitHub's page with the commits between the two sides, if it is known.
     pub(crate) fn compare_url(&self) -> Option<String> {
-        if self.provenance.baseline.host.is_some() {
+        if !self.provenance.baseline.host.is_empty() {
             return None;
         }
         let (repository, _) = self.run_url?.split_once("/actions/runs/")?;

@@ -45,7 +45,8 @@ pub(crate) fn notes(report: &Report, total: &[SeriesView], endpoints: usize) -> 
     notes.extend(exceptions::notes(comparison));
     notes.extend(nearly_used_limits(comparison));
     notes.extend(report.file_warnings.iter().chain(&report.warnings).cloned());
-    notes.extend(usage::note(report.provenance.baseline, report.provenance.candidate));
+    notes.push(usage::note(report.provenance.baseline, report.provenance.candidate));
+    notes.retain(|note| !note.is_empty());
     notes
 }
 

@@ -323,7 +323,7 @@ pub fn count(number: usize, noun: &str) -> String {
 
 /// The commit of a side, or its host if two running services were compared.
 pub fn shown_side(side: &Provenance) -> String {
-    side.host.clone().unwrap_or_else(|| shown_commit(&side.commit, side.dirty))
+    if side.host.is_empty() { shown_commit(&side.commit, side.dirty) } else { side.host.clone() }
 }
 
 /// `8402e029a80f`, or `8402e029a80f + uncommitted changes`.

@@ -182,7 +182,7 @@ pub(super) fn answer_bytes(
         let endpoint = endpoints.iter().find(|endpoint| endpoint.name == slower.name)?;
         let Some(before) = endpoint.before.get(CONTENT_BYTES) else { continue };
         let now = of_every(&endpoint.now, |stats| stats.content_bytes);
-        let Some(contrast) = now.and_then(|now| sides.contrast(before, &now)) else { continue };
+        let Some(contrast) = sides.contrast(before, &now) else { continue };
         if contrast.factor() < BYTES_FACTOR {
             continue;
         }

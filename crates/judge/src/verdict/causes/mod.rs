@@ -163,8 +163,8 @@ impl Tested {
 struct BothSides<'a> {
     baseline: &'a Baseline,
     runs: &'a [Run],
-    used_before: Option<&'a Usage>,
-    used_now: Option<&'a Usage>,
+    used_before: &'a Usage,
+    used_now: &'a Usage,
     paired: bool,
 }
 
@@ -242,13 +242,8 @@ pub fn causes_of(
 ) -> Option<Vec<Cause>> {
     // Another machine takes another time for the same work, and its kernel switches as it likes.
     let is_same_machine = paired || baseline.provenance.machine == candidate.machine;
-    let sides = BothSides {
-        baseline,
-        runs,
-        used_before: baseline.provenance.usage.as_ref(),
-        used_now: candidate.usage.as_ref(),
-        paired,
-    };
+    let sides =
+        BothSides { baseline, runs, used_before: &baseline.provenance.usage, used_now: &candidate.usage, paired };
     let slowdown = Slowdown::of(&sides, worst)?;
     let mut tested = resources::counters(&sides, &slowdown);
     tested.extend(resources::connections(&sides, &slowdown));
