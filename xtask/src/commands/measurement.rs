@@ -275,7 +275,7 @@ fn noise_of_baseline(runs: &[Run]) -> Option<String> {
     let (last, others) = p95_ms.split_last()?;
     let spread = Difference::between(Metric::P95.scale(), others, &[*last])?;
     let detectable = spread.with_runs(p95_ms.len(), p95_ms.len()).detectable(ERROR, Metric::P95.worse());
-    noise_advice(detectable)
+    Some(noise_advice(detectable))
 }
 
 fn mean(values: &[f64]) -> Option<f64> {
@@ -325,7 +325,10 @@ pub fn next_step(comparison: &Comparison) -> Next {
         let cause = if has_one_run { "the baseline has one run, so the minimum is" } else { "minimum is" };
         return Next::MeasureAgain(format!("{cause} {least}; starting another"));
     }
-    let Some(unsettled) = unsettled(comparison) else { return Next::Stop(brief(comparison)) };
+    let unsettled = unsettled(comparison);
+    if unsettled.is_empty() {
+        return Next::Stop(brief(comparison));
+    }
     if !comparison.wants_another_run() {
         let what = if comparison.paired { "rounds" } else { "runs" };
         return Next::Stop(format!("no {what} are left, so the limit was checked against the estimate alone"));
@@ -370,8 +373,9 @@ pub fn background(
     candidate: &Measurement,
 ) -> Background {
     let name = project.paths.root.file_name().map(|name| printable(&name.to_string_lossy()));
+    let failures_file = candidate.failures_files.iter().find(|file| has_failures(file));
     Background {
-        name,
+        name: name.unwrap_or_default(),
         commits_between: git::commits_between(
             &project.shell,
             &baseline.provenance.commit,
@@ -383,10 +387,10 @@ pub fn background(
         causes: causes(comparison, baseline, &candidate.runs, &candidate.provenance),
         command: command_again(project.flags),
         is_of_others: !candidate.is_ours,
-        failures_file: candidate.failures_files.iter().find(|file| has_failures(file)).map(|file| project.shown(file)),
+        failures_file: failures_file.map(|file| project.shown(file)).unwrap_or_default(),
         config: project.shown(&project.paths.config),
         accept_until: Some(days_from_today(30)),
-        run_url: run_url(),
+        run_url: run_url().unwrap_or_default(),
         is_hosted_runner: ci::is_hosted_runner(),
     }
 }

@@ -271,7 +271,9 @@ fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Me
     let is_startable = measurement.is_ours && project.flags.load.host.is_none() && project.config.service.is_some();
     let mut saved = Saved::new(baseline, &project.shown(&project.baseline), command_again(project.flags));
     saved.warnings = warnings;
-    saved.default_branch = if is_startable { git::default_branch(&project.shell) } else { None };
+    if is_startable {
+        saved.default_branch = git::default_branch(&project.shell).unwrap_or_default();
+    }
     saved
 }
 

@@ -306,9 +306,7 @@ pub fn history_of(perf_folder: &Path, measured: &Provenance) -> Option<History> 
 }
 
 fn parse_json(bytes: &[u8]) -> Result<Run> {
-    if let Some(explanation) = foreign::explanation(bytes) {
-        bail!(explanation);
-    }
+    foreign::refuse(bytes)?;
     locust_json::parse(str::from_utf8(bytes).context("this is not UTF-8: save it as UTF-8")?)
 }
 

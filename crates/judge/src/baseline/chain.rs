@@ -55,8 +55,8 @@ impl Movement {
         let noise = if metric == Metric::ErrorRate {
             let [requests, requests_after] =
                 [before, after].map(|baseline| baseline.runs(endpoint, Metric::TotalRequests));
-            let counts = Counts::of_rates(runs, requests).zip(Counts::of_rates(runs_after, requests_after));
-            counts.and_then(|(before, after)| Rates::between(&before, &after)).map(Noise::Counts)
+            let [before, after] = [Counts::of_rates(runs, requests), Counts::of_rates(runs_after, requests_after)];
+            Rates::between(&before, &after).map(Noise::Counts)
         } else {
             Difference::between(metric.scale(), runs, runs_after).map(Noise::Spread)
         };

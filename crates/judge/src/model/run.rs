@@ -7,6 +7,7 @@ use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::model::mask;
+use crate::stats::counts::Counts;
 use crate::stats::estimate::{Interval, Scale, Worse, rate_interval_pct};
 use crate::stats::histogram::Histogram;
 
@@ -192,6 +193,10 @@ impl Stats {
             Metric::ErrorRate => 100.0 * self.failures as f64 / self.requests as f64,
             Metric::TotalRequests => self.requests as f64,
         }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { failures: self.failures as f64, requests: self.requests as f64 }
     }
 
     /// The interval of the true metric that these requests are a sample of; `None` if they do not determine one. It

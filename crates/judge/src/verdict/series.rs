@@ -69,9 +69,8 @@ impl Values<'_> {
 
     pub fn noise(&self) -> Option<Noise> {
         if self.metric == Metric::ErrorRate {
-            let baseline = Counts::of_rates(self.baseline, self.baseline_requests)?;
-            let of_run = |stats: &&Stats| Counts { failures: stats.failures as f64, requests: stats.requests as f64 };
-            let candidate: Vec<Counts> = self.runs.iter().map(of_run).collect();
+            let baseline = Counts::of_rates(self.baseline, self.baseline_requests);
+            let candidate: Vec<Counts> = self.runs.iter().map(|stats| stats.counts()).collect();
             return Rates::between(&baseline, &candidate).map(Noise::Counts);
         }
         // An endpoint without requests in one run of a round leaves the other runs without their pairs.
@@ -198,7 +197,7 @@ impl<'a> Judge<'a> {
         let worse = Metric::AvgResponseTime.worse();
         let level = MEAN_ERROR / self.max_runs as f64;
         let proof = Proof { noise: mean, worse, beyond: SHIFT_SHARE * worsening, level };
-        Case { proof: Some(proof), shift: Some(shift), ..*case }
+        Case { shift: Some((shift, proof)), ..*case }
     }
 
     /// The smallest change of p95 that is detectable with 80% power, if these runs had a baseline of five.
@@ -245,7 +244,7 @@ fn gap_case<'s, 'a>(
 ) -> Case<'s, 'a> {
     let mut usage: f64 = 0.0;
     for (at, (before, now)) in PERCENTILES.iter().zip(baseline.distribution.iter().zip(&distribution(runs))) {
-        let allowed = limit.allowed(Metric::P95, Some(*before)).unwrap_or(f64::INFINITY);
+        let allowed = limit.allowed(Metric::P95, *before).unwrap_or(f64::INFINITY);
         if BESIDE_P95.contains(at) && now > before {
             usage = usage.max((now - before) / (allowed - before).max(0.0));
         }

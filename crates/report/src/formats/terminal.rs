@@ -50,7 +50,7 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     let mut text = String::new();
     if verbosity != Verbosity::Quiet {
         // The table and the verdict below it are to fit on one screen.
-        acceptance(&mut text, view.acceptance.as_ref(), screen);
+        acceptance(&mut text, &view.acceptance, screen);
         tables(&mut text, view, verbosity, screen);
     }
     findings(&mut text, view, verbosity, screen);
@@ -147,8 +147,10 @@ fn finding_line(text: &mut String, finding: &Finding, also: &str, screen: Screen
 }
 
 /// Writes the entries to paste. No line of them is broken.
-fn acceptance(text: &mut String, acceptance: Option<&Acceptance>, screen: Screen) {
-    let Some(acceptance) = acceptance else { return };
+fn acceptance(text: &mut String, acceptance: &Acceptance, screen: Screen) {
+    if acceptance.entries.is_empty() {
+        return;
+    }
     wrap(text, Style::new(), "", &format!("{}:", acceptance.heading()), screen);
     for line in acceptance.entries.lines() {
         let _ = writeln!(text, "  {line}");
@@ -194,7 +196,8 @@ pub fn render_unjudged(unjudged: &Unjudged, screen: Screen) -> String {
     let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
     if let Some(saved) = unjudged.saved() {
         for value in &saved.values {
-            let spread = value.spread().map_or_else(String::new, |spread| format!("  ({spread})"));
+            let spread = value.spread();
+            let spread = if spread.is_empty() { spread } else { format!("  ({spread})") };
             let metric = value.metric.name();
             line(Style::new(), "", &format!("{metric:<18}{:>10}{spread}", value.shown()));
         }

@@ -19,7 +19,7 @@ impl Fact {
         let baseline = values(report.provenance.baseline, runs.baseline);
         let candidate = values(report.provenance.candidate, runs.candidate);
         let mut facts = Vec::new();
-        for (name, (baseline, candidate)) in names().zip(baseline.into_iter().zip(candidate)) {
+        for ((name, baseline), (_, candidate)) in baseline.into_iter().zip(candidate) {
             if !(baseline.is_empty() && candidate.is_empty()) {
                 facts.push(Fact { name, sides: Sides { baseline, candidate } });
             }
@@ -28,31 +28,25 @@ impl Fact {
     }
 }
 
-fn names() -> impl Iterator<Item = &'static str> {
-    let names =
-        ["service", "commit", "measured", RUNS, "load", "machine", "Locust", "Python", "locust-gate", "precision"];
-    names.into_iter().chain(usage::AMOUNTS)
-}
-
 const RUNS: &str = "runs";
 
-/// The values in the order of [`names`].
-fn values(of: &Provenance, runs: usize) -> Vec<String> {
+/// The names are the same for both sides.
+fn values(of: &Provenance, runs: usize) -> Vec<(&'static str, String)> {
     let precision = match of.precision {
         Precision::Coarse => "2 significant digits (Locust's default)",
         Precision::Fine => "3 significant digits",
     };
     let mut values = vec![
-        of.host.clone(),
-        if of.host.is_empty() { shown_commit(&of.commit, of.dirty) } else { String::new() },
-        of.timestamp.clone(),
-        runs.to_string(),
-        of.load.as_ref().map(ToString::to_string).unwrap_or_default(),
-        of.machine.as_ref().map(ToString::to_string).unwrap_or_default(),
-        of.locust.clone(),
-        of.python.clone(),
-        of.gate.clone(),
-        precision.to_owned(),
+        ("service", of.host.clone()),
+        ("commit", if of.host.is_empty() { shown_commit(&of.commit, of.dirty) } else { String::new() }),
+        ("measured", of.timestamp.clone()),
+        (RUNS, runs.to_string()),
+        ("load", of.load.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("machine", of.machine.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("Locust", of.locust.clone()),
+        ("Python", of.python.clone()),
+        ("locust-gate", of.gate.clone()),
+        ("precision", precision.to_owned()),
     ];
     values.extend(usage::amounts(of));
     values

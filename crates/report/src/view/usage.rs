@@ -24,11 +24,10 @@ pub fn note(baseline: &Provenance, candidate: &Provenance) -> String {
     )
 }
 
-/// The share of the cores that other processes used in the busiest run, in whole percent; `None` if none was busy.
-pub(crate) fn busiest(of: &Provenance) -> Option<u8> {
-    let most = busy_runs("run", of).iter().map(|run| run.others_pct).reduce(f64::max);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
-    most.map(|pct| pct.min(100.0).round() as u8)
+/// The share of the cores that other processes used in the busiest run, in whole percent; 0 if none was busy.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
+pub(crate) fn busiest_pct(of: &Provenance) -> u8 {
+    busy_runs("run", of).iter().map(|run| run.others_pct).fold(0.0, f64::max).min(100.0).round() as u8
 }
 
 struct BusyRun {
@@ -47,20 +46,18 @@ fn busy_runs(name: &str, of: &Provenance) -> Vec<BusyRun> {
     busy
 }
 
-/// The names of what [`amounts`] returns.
-pub(crate) const AMOUNTS: [&str; 3] =
-    ["service's CPU per request", "service's memory at its peak", "CPU used by other processes"];
-
-/// The amounts used on one side, over all runs; empty if they are not known.
-pub(crate) fn amounts(of: &Provenance) -> [String; 3] {
+/// The amounts used on one side, over all runs, with their names; empty if they are not known.
+pub(crate) fn amounts(of: &Provenance) -> [(&'static str, String); 3] {
     let Usage { cpu_ms_per_request, peak_memory_mb, others_pct, .. } = &of.usage;
-    let amount = |values: &[f64], text: fn(&[f64]) -> String| {
-        if values.is_empty() { String::new() } else { text(values) }
+    let amount = |name, values: &[f64], text: fn(&[f64]) -> String| {
+        (name, if values.is_empty() { String::new() } else { text(values) })
     };
     [
-        amount(cpu_ms_per_request, |cpu_ms| format!("{} ms", three_digits(mean(cpu_ms)))),
-        amount(peak_memory_mb, |memory_mb| format!("{} MB", three_digits(most(memory_mb)))),
-        amount(others_pct, |others_pct| {
+        amount("service's CPU per request", cpu_ms_per_request, |cpu_ms| format!("{} ms", three_digits(mean(cpu_ms)))),
+        amount("service's memory at its peak", peak_memory_mb, |memory_mb| {
+            format!("{} MB", three_digits(most(memory_mb)))
+        }),
+        amount("CPU used by other processes", others_pct, |others_pct| {
             let most = match others_pct {
                 [_] => String::new(),
                 _ => format!(", at most {:.1}% in a run", most(others_pct)),
@@ -73,7 +70,7 @@ pub(crate) fn amounts(of: &Provenance) -> [String; 3] {
 /// The amounts, a line each, with the baseline's if they are known.
 pub(crate) fn details(baseline: &Provenance, candidate: &Provenance) -> Vec<String> {
     let mut details = Vec::new();
-    for ((name, before), now) in AMOUNTS.into_iter().zip(amounts(baseline)).zip(amounts(candidate)) {
+    for ((_, before), (name, now)) in amounts(baseline).into_iter().zip(amounts(candidate)) {
         let before = if before.is_empty() { before } else { format!(" (baseline: {before})") };
         if !now.is_empty() {
             details.push(format!("{name}: {now}{before}"));

@@ -22,7 +22,7 @@ impl Measured {
     pub fn with<T>(&self, show: impl FnOnce(&Report) -> T) -> T {
         let comparison = compare(&self.baseline, &self.runs, &self.rules).unwrap();
         let background = Background {
-            name: Some("claims-service".to_owned()),
+            name: "claims-service".to_owned(),
             commits_between: Some(5),
             baseline_p95_ms: self.baseline.total_runs(Metric::P95).to_vec(),
             baseline_history: Some(history(9.0)),
