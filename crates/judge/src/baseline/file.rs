@@ -61,7 +61,7 @@ impl LatenessRuns {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     version: String,
     #[serde(flatten)]
@@ -144,8 +144,7 @@ impl Baseline {
             users_by_class: users_by_class(runs),
             tasks: tasks(runs),
             lateness: LatenessRuns::of(runs),
-            notes: String::new(),
-            other: Map::new(),
+            ..Baseline::default()
         };
         baseline.check_values()?;
         Ok(baseline)
@@ -214,21 +213,7 @@ impl Baseline {
         if version.split('.').next() != Some("1") {
             return Baseline::parse(text);
         }
-        let baseline = Baseline {
-            version,
-            provenance,
-            metrics,
-            aggregated,
-            expected_interval_ms: None,
-            distribution: Vec::new(),
-            endpoints: BTreeMap::new(),
-            setup,
-            users_by_class: BTreeMap::new(),
-            tasks: BTreeMap::new(),
-            lateness: LatenessRuns::default(),
-            notes,
-            other: Map::new(),
-        };
+        let baseline = Baseline { version, provenance, metrics, aggregated, setup, notes, ..Baseline::default() };
         baseline.check_values()?;
         Ok(baseline)
     }

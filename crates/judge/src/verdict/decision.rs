@@ -78,13 +78,6 @@ impl Decision {
     pub fn is_finding(self) -> bool {
         matches!(self, Decision::Warn(_) | Decision::Fail(_))
     }
-
-    pub fn reason(self) -> Option<Reason> {
-        match self {
-            Decision::InDoubt(reason) | Decision::Warn(reason) | Decision::Fail(reason) => Some(reason),
-            Decision::Ok | Decision::BelowResolution | Decision::Waived(_) => None,
-        }
-    }
 }
 
 /// Why a series is a finding (the first four, `Shift` and `FewAnswers`), or why a series over its limit is not.
@@ -183,8 +176,12 @@ impl Row<'_> {
         }
     }
 
+    /// Why it is a finding, or none although it is over its limit.
     pub fn reason(&self) -> Option<Reason> {
-        self.decision?.reason()
+        match self.decision? {
+            Decision::InDoubt(reason) | Decision::Warn(reason) | Decision::Fail(reason) => Some(reason),
+            Decision::Ok | Decision::BelowResolution | Decision::Waived(_) => None,
+        }
     }
 
     pub fn is_finding(&self) -> bool {

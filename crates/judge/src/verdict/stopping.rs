@@ -44,7 +44,7 @@ impl Judge<'_> {
             let is_confirmed = is_last || self.runs >= RUNS_TO_FAIL;
             return (few.is_proven && !is_confirmed).then_some(Unsettled::FewRuns);
         }
-        if decision.and_then(Decision::reason) == Some(Reason::OneRun) {
+        if let Some(Decision::Warn(Reason::OneRun) | Decision::Fail(Reason::OneRun)) = decision {
             return (!is_last).then_some(Unsettled::FewRuns);
         }
         let is_failure = matches!(decision, Some(Decision::Fail(_)));

@@ -17,7 +17,7 @@ mod shape;
 use crate::baseline::file::Baseline;
 use crate::model::run::{Metric, Provenance, Run, Usage};
 use crate::stats::estimate::{Interval, Scale, holm};
-use crate::verdict::causes::contrast::{Contrast, Runs};
+use crate::verdict::causes::contrast::Contrast;
 use crate::verdict::compare::Comparison;
 use crate::verdict::decision::Presence;
 
@@ -169,9 +169,10 @@ struct BothSides<'a> {
 }
 
 impl BothSides<'_> {
+    /// `None` unless both lists have a value for each run, and two runs on one side show the noise.
     fn contrast(&self, before: &[f64], now: &[f64]) -> Option<Contrast> {
-        let runs = Runs { baseline: self.baseline.total_runs(Metric::P95).len(), candidate: self.runs.len() };
-        runs.contrast(before, now, self.paired)
+        let is_of_all = before.len() == self.baseline.total_runs(Metric::P95).len() && now.len() == self.runs.len();
+        if is_of_all { Contrast::between(before, now, self.paired) } else { None }
     }
 
     fn total(&self, metric: Metric) -> Vec<f64> {
