@@ -15,7 +15,7 @@ OTHER COMMANDS
   cargo xtask adopt PATH [--check] [--package WHAT]
 
 selftest: checks the gate on this machine, in the gate's repository, with real Locust on the
-bundled demo: the unchanged demo passes; slower, failing and crashed ones do not.
+bundled demo: it passes unchanged; slowed down, failing or crashed, it does not.
 adopt: installs the gate in the git repository at PATH, or in a folder of it. Existing files
 are kept, and the next steps are listed.
 
@@ -24,7 +24,7 @@ FLAGS OF selftest
   -h, --help                print this
 
 FLAGS OF adopt
-      --check               write nothing, and list what would be done
+      --check               dry run: list what would be done, and write nothing
       --package WHAT        what pip installs in CI, for the Python package: locust-gate==VERSION,
                             the URL of a wheel, or the path of a wheel in the repository
   -h, --help                print this

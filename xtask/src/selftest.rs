@@ -147,7 +147,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         args: &[],
         quick_args: &["--max-runs", "1"],
         code: 2,
-        prints: "NO VERDICT: target/perf/selftest/baseline.json is not comparable: users left before the end",
+        prints: "NO VERDICT: users left before the end",
     },
     Expectation {
         name: "service that ends",

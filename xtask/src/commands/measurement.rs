@@ -137,18 +137,19 @@ impl Measurement {
         }
     }
 
-    /// Checks that the runs can be compared with a baseline of this provenance. If users are missing, the error has why they
-    /// left.
+    /// Checks that the runs can be compared with a baseline of this provenance. If their users or tasks did not do their work,
+    /// the runs are at fault, so the error leads with that, and with why users left.
     pub fn check_comparable(&self, baseline: &Baseline, shown: &str) -> Result<()> {
         let work = work(baseline, self.runs_for(baseline));
         let by_load = comparability(&baseline.provenance, &self.provenance).refusal;
+        ensure!(by_load.is_empty() || by_load.contains(USERS_LEFT), "{shown} is not comparable: {by_load}");
         let refusal = if by_load.is_empty() { work.refusal } else { by_load };
         if refusal.is_empty() {
             return Ok(());
         }
-        match users_left_text(&self.users_left) {
-            Some(left) if refusal.contains(USERS_LEFT) => bail!("{shown} is not comparable: {left}; {refusal}"),
-            _ => bail!("{shown} is not comparable: {refusal}"),
+        match users_left_text(&self.users_left).filter(|_| refusal.contains(USERS_LEFT)) {
+            Some(left) => bail!("{left}; {refusal}"),
+            None => bail!(refusal),
         }
     }
 

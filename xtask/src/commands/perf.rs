@@ -104,6 +104,7 @@ fn judge(
     let (mut measured, mut reason) = (Vec::new(), String::new());
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
+        // Before they are judged: if that is an error, the same runs can be judged again.
         if measured.len() == rules.most_runs() {
             project.record_runs(true, None)?;
         }
@@ -305,6 +306,7 @@ fn dirty_warning(project: &Project, baseline: &Baseline) -> Option<String> {
     ))
 }
 
+/// What runs are compared with: the stored baseline, and the earlier one that drift is measured from.
 struct Reference<'a> {
     project: &'a Project<'a>,
     baseline: &'a Baseline,

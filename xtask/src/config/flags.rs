@@ -26,29 +26,29 @@ USAGE
   cargo xtask --version
 
 perf without RESULTS: starts the service of perf.toml, loads it with Locust, and compares
-p50, p95, p99, throughput and error rate with the committed baseline. It runs once if that
-is conclusive, and otherwise repeats until it is.
+p50, p95, p99, throughput and error rate with the committed baseline. One run is enough if it
+is conclusive; otherwise the load is repeated, up to --max-runs.
 perf with RESULTS: compares existing results without running anything. RESULTS are
 perf_results_stats.csv files or Locust's JSON, one per run, or folders of runs
 (target/perf/latest).
 bisect: finds the commit after GOOD, up to BAD [default: HEAD], that made the service slower.
-Commits are measured in rounds with GOOD or BAD, until each is on one side of the middle.
-history: shows how the accepted baselines of this branch moved, who accepted them, and why.
+Each commit is measured alternately with GOOD or BAD, until it clearly resembles one of them.
+history: shows how the accepted baselines of this branch changed, who accepted them, and why.
 
 FLAGS OF perf
-      --update-baseline     measure (or take RESULTS), show the comparison, and rewrite
+      --update-baseline     measure (or use RESULTS), show the comparison, and rewrite
                             the baseline with the git commit
       --if-changed          with --update-baseline: keep the old baseline if nothing changed
                             beyond noise
       --allow-errors        save a baseline although many of its requests failed
       --against REV         compare with this commit instead of the baseline: both are built
-                            and measured in turn on this machine; `baseline` is the commit
-                            that the baseline names
+                            and measured alternately on this machine; as REV, `baseline`
+                            means the commit that the baseline names
       --against-url URL     compare the running service of --host with another running one:
-                            both are loaded in turn
-      --confirm             on a FAIL, re-measure this tree and the baseline's commit alternately
-                            on this machine; that result decides
-      --note TEXT           keep a note in the baseline's `notes`; with --update-baseline
+                            both are loaded alternately
+      --confirm             on a FAIL, re-measure the working tree and the baseline's commit
+                            alternately on this machine; that result decides
+      --note TEXT           with --update-baseline: store a note in the baseline
       --baseline FILE       the baseline [default: perf_baseline.json]
       --config FILE         the configuration [default: perf.toml]
       --strict              treat warnings as failures
@@ -72,9 +72,9 @@ FLAGS OF perf
   -- LOCUST-ARGS            passed to Locust unchanged
 
 FLAGS OF bisect
-      --metric NAME         the metric to follow [default: that of the worst finding, or p95]
+      --metric NAME         the metric to follow [default: the worst finding's, or p95]
       --endpoint NAME       the endpoint to follow, instead of all requests together
-      --all                 try every commit, not only the first parents of merges
+      --all                 also try the commits of merged branches, not only first parents
       --max-runs N          maximum number of rounds of two commits [default: 20]
       --config FILE         the configuration [default: perf.toml]
       --verbose             also show Locust's output

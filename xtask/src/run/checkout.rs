@@ -16,7 +16,9 @@ use crate::sys::{files, git};
 pub enum Side<'a> {
     /// The working tree alone.
     Only,
+    /// The working tree, in rounds with another commit.
     This,
+    /// The other commit.
     Other(&'a Checkout),
     /// A service that runs already at this host, beside another one.
     Deployment(&'a str),

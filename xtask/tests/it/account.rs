@@ -32,7 +32,7 @@ fn missing_users_are_another_load() {
     let output = at("9.4", left);
     assert_refused(
         &output,
-        "perf_baseline.json is not comparable: users left before the end: 5 x ClaimsUser (StopUser); only 9.4 users were active on average (10.0 in the baseline)",
+        "NO VERDICT: users left before the end: 5 x ClaimsUser (StopUser); only 9.4 users were active on average (10.0 in the baseline)",
     );
     // Also when it is judged again, and more users than before are no fault.
     assert_refused(&scratch.perf("target/perf/latest/run-1"), "9.4 users were active on average");
@@ -256,7 +256,7 @@ fn tasks_and_classes_of_users_are_held_to_the_baseline() {
     assert_eq!(now(16, 1.0).code, 0);
     assert_refused(
         &now(312, 1.0),
-        "perf_baseline.json is not comparable: task `count` failed in 312 of 320 calls: KeyError: 'items' (none in the baseline)",
+        "NO VERDICT: task `count` failed in 312 of 320 calls: KeyError: 'items' (none in the baseline)",
     );
     assert_refused(&scratch.perf("target/perf/latest/run-1"), "task `count` failed in 312 of 320 calls");
     assert_refused(&now(0, 0.4), "users of class Premium: 0.4 were active on average (1.0 in the baseline)");

@@ -22,12 +22,16 @@ const LEAST_MISSING: f64 = 0.25;
 /// Compares the calls of the tasks and the users of each class with the baseline's.
 pub fn work(baseline: &Baseline, runs: &[Run]) -> Comparability {
     let mut work = Comparability::default();
-    let mut refusals = missing_users(baseline, runs);
+    let (mut refusals, mut tasks) = (missing_users(baseline, runs), Vec::new());
     for failing in failing_tasks(baseline, runs) {
         match failing.before {
-            Some(_) => refusals.push(failing.text()),
+            Some(_) => tasks.push(failing.text()),
             None => work.warnings.push(failing.text()),
         }
+    }
+    if !tasks.is_empty() {
+        let fix = if tasks.len() == 1 { "fix the task" } else { "fix the tasks" };
+        refusals.push(format!("{}; {fix}, or accept this load with --update-baseline", tasks.join("; ")));
     }
     work.refusal = refusals.join("; ");
     work

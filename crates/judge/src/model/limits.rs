@@ -208,6 +208,8 @@ pub struct Rules {
     pub max_runs: usize,
     /// The same for rounds whose runs vary by more than 10%, if these are more.
     pub max_noisy_rounds: usize,
+    /// Whether no further run can be made, because the runs are results of others. Then an unsettled verdict is
+    /// INCONCLUSIVE, however few runs there are.
     pub is_complete: bool,
     /// The requests that a run needs to be judged by its percentiles.
     pub min_requests: u64,

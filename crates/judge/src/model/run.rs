@@ -82,7 +82,15 @@ impl Metric {
 
     /// Percentiles are of response times, which Locust rounds.
     pub fn is_percentile(self) -> bool {
-        matches!(self, Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99)
+        // No `matches!`: a new metric must choose.
+        match self {
+            Metric::P50 | Metric::P95 | Metric::P95Corrected | Metric::P99 => true,
+            Metric::AvgResponseTime
+            | Metric::RequestsPerSec
+            | Metric::ErrorRate
+            | Metric::TotalRequests
+            | Metric::CpuPerRequest => false,
+        }
     }
 
     /// Why a value is implausible, if it is ([`flaw`] catches impossible ones). A file is written to the thousandth.
@@ -283,6 +291,7 @@ pub struct Run {
     pub endpoints: Vec<(Box<str>, Stats)>,
     /// The response time in ms of all requests together at each of [`PERCENTILES`]; empty if no histogram gives it.
     pub distribution: Vec<f64>,
+    /// The requests of `on_start`, by [`setup_name`]. They are in no other statistics of the run.
     pub setup: Vec<(Box<str>, Stats)>,
     pub users_by_class: BTreeMap<String, f64>,
     pub tasks: Vec<TaskCalls>,

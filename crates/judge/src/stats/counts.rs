@@ -1,4 +1,4 @@
-//! Error rates: failures are counts, and are compared as counts.
+//! Rates of requests, compared as counts: those that failed, or those over a limit, which are "failures" here too.
 //!
 //! If the runs of a side differ by no more than chance, all its requests are one binomial sample, tested exactly (Fisher).
 //! Otherwise the counts are quasi-binomial: the variance is the binomial one times the dispersion that the runs show

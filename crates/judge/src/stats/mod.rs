@@ -14,7 +14,7 @@ pub const ERROR: f64 = 0.05;
 pub(crate) enum Noise {
     /// Latencies and throughput.
     Spread(Difference),
-    /// Error rates.
+    /// Error rates, and requests over a limit.
     Counts(Rates),
 }
 
@@ -60,7 +60,7 @@ impl Noise {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Proof {
-    /// Of an endpoint its own noise, of a p95 in a gap the noise of the mean.
+    /// Of an endpoint its own noise, of all requests together the noise of the mean.
     pub noise: Noise,
     pub worse: Worse,
     /// The change that is no finding, which the true change must exceed.

@@ -17,9 +17,13 @@
 //!
 //! For all requests together the estimate decides, and the evidence only asks for more runs. An endpoint is one of many,
 //! so it is a finding only if its change is *relevant* (over the limit), rests on enough samples, and is *significant*
-//! (more than noise explains, over all endpoints together). It fails only by two runs or more. There is one exception for
-//! all requests: a p95 in a gap between fast and slow requests jumps from one side to the other by chance, so the
-//! percentiles beside the gap must be over the limit too, or the mean significantly up.
+//! (more than noise explains, over all endpoints together). It fails only by two runs or more.
+//!
+//! Four exceptions for all requests together, each with its [`Reason`]. `InGap`: a p95 in a gap between fast and slow
+//! requests jumps from one side to the other by chance, so the percentiles beside the gap must be over the limit too, or
+//! the mean significantly up. `NotConfirmed`: a `p95_corrected` that alone is over its limit also needs the mean. `Shift`:
+//! a p95 within its limit is a finding by a lower percentile, if the mean is up. `FewAnswers`: runs with too few requests
+//! for percentiles are judged by the requests that they have.
 
 use crate::model::limits::{Accepted, Limit, Rules};
 use crate::model::run::{EndpointName, Metric, Resolution};
@@ -80,7 +84,8 @@ impl Decision {
     }
 }
 
-/// Why a series is a finding (the first four, `Shift` and `FewAnswers`), or why a series over its limit is not.
+/// Why a series is a finding: `OverLimit`, `OverBound`, `Missing`, `OneRun`, `Shift`. Or why one over its limit is not: the
+/// others. `FewAnswers` may be either.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reason {
     OverLimit,
@@ -127,7 +132,7 @@ pub struct FewAnswers {
 /// Too few samples to trust a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FewSamples {
-    /// In a run, of the side that has fewer.
+    /// In a run: of all requests together on the side with fewer, of an endpoint on the side with more.
     pub requests: usize,
     /// How many of the requests lie beyond the percentile, or failed.
     pub samples: usize,

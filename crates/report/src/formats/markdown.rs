@@ -28,7 +28,11 @@ pub fn render(view: &View) -> String {
         Tone::Warn | Tone::Unsure | Tone::Plain => "⚠️",
     };
     let mut text = format!("{MARKER}\n## {sign} {}\n\n", prose(&view.headline.to_string()));
-    table(&mut text, &view.worst_rows(), &WORST_COLUMNS);
+    text.push_str(&table_head(&WORST_COLUMNS));
+    for row in view.worst_rows() {
+        text.push_str(&table_row(&row, &WORST_COLUMNS, row.status_cell(view.is_conclusive)));
+    }
+    text.push('\n');
     text.push_str(&trust(view));
     text.push_str(&next(&view.next));
     text.push_str(&links(view));
@@ -189,7 +193,7 @@ fn endpoints(view: &View, room: usize) -> String {
     let mut rows = String::new();
     let mut shown = 0;
     for series in view.worst_series() {
-        let row = table_row(series, &columns);
+        let row = table_row(series, &columns, series.status_cell(false));
         if rows.len() + row.len() + FRAME_BYTES > room {
             break;
         }
@@ -232,7 +236,7 @@ fn columns(series: &[SeriesView]) -> Vec<usize> {
 fn table(text: &mut String, series: &[SeriesView], columns: &[usize]) {
     text.push_str(&table_head(columns));
     for series in series {
-        text.push_str(&table_row(series, columns));
+        text.push_str(&table_row(series, columns, series.status_cell(false)));
     }
     text.push('\n');
 }
@@ -248,14 +252,14 @@ fn table_head(columns: &[usize]) -> String {
     format!("{head}\n{rule}\n")
 }
 
-fn table_row(row: &SeriesView, columns: &[usize]) -> String {
+fn table_row(row: &SeriesView, columns: &[usize], status: &str) -> String {
     let mut line = "|".to_owned();
     for column in columns {
         let cell = &row.cells[*column];
         let dressed = match (column, cell.strip_prefix(&row.endpoint)) {
             (0, Some(metric)) if !row.endpoint.is_empty() => format!("{}{metric}", code(&row.endpoint)),
             (5, _) => unbroken(cell),
-            (6, _) => signed(row.status, row.tone, cell),
+            (6, _) => signed(row.status, row.tone, status),
             _ => cell.clone(),
         };
         let _ = write!(line, " {} |", dressed.replace('|', "\\|"));

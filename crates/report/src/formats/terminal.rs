@@ -48,9 +48,12 @@ pub struct Screen {
 /// Writes the report. The last line is the headline.
 pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     let mut text = String::new();
-    if verbosity != Verbosity::Quiet {
-        // The table and the verdict below it are to fit on one screen.
+    // A screen has room for the table and the verdict, but not for the entries too.
+    let has_entries = verbosity == Verbosity::Verbose || verbosity == Verbosity::Normal && screen.columns.is_none();
+    if has_entries {
         acceptance(&mut text, &view.acceptance, screen);
+    }
+    if verbosity != Verbosity::Quiet {
         tables(&mut text, view, verbosity, screen);
     }
     findings(&mut text, view, verbosity, screen);
@@ -69,6 +72,9 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
         }
     }
     if verbosity != Verbosity::Quiet {
+        if !has_entries && !view.acceptance.entries.is_empty() {
+            wrap(&mut text, Style::new(), "", &view.acceptance.pointer(), screen);
+        }
         next(&mut text, &view.next, screen);
     }
     let style = match view.tone {
@@ -90,11 +96,10 @@ fn tables(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) 
         table(text, view.worst_series(), screen);
     }
     text.push('\n');
-    if let Some(stored) = view.stored() {
+    // The headline has what the rounds made of them.
+    if let Some(stored) = view.stored().filter(|_| verbosity == Verbosity::Verbose) {
         wrap(text, DIM, "by the stored numbers", &format!(": {}", stored.headline), screen);
-        if verbosity == Verbosity::Verbose {
-            table(text, &stored.judged, screen);
-        }
+        table(text, &stored.judged, screen);
         text.push('\n');
     }
 }
@@ -212,18 +217,17 @@ pub(crate) fn in_ascii(text: &str) -> String {
     text.replace('→', "->").replace('…', "...")
 }
 
-/// Writes one line. If it is too long it goes on below, indented, at the next word.
+/// Writes one line, with its head in a style. If it is too long it goes on below, indented, at the next word.
 fn wrap(text: &mut String, style: Style, head: &str, rest: &str, screen: Screen) {
     const INDENT: usize = 2;
-    let rest = if screen.is_ascii { &in_ascii(rest) } else { rest };
-    text.push_str(&painted(style, head));
+    let [head, rest] = [head, rest].map(|part| if screen.is_ascii { in_ascii(part) } else { part.to_owned() });
     let Some(width) = screen.columns else {
-        let _ = writeln!(text, "{rest}");
+        let _ = writeln!(text, "{}{rest}", painted(style, &head));
         return;
     };
-    let mut column = head.width();
-    for (place, word) in rest.split(' ').enumerate() {
-        let word = cut(word, width.saturating_sub(INDENT));
+    let (mut column, mut at) = (0, 0);
+    for (place, whole) in format!("{head}{rest}").split(' ').enumerate() {
+        let word = cut(whole, width.saturating_sub(INDENT));
         let word = if screen.is_ascii { in_ascii(&word) } else { word };
         let needed = word.width();
         if place > 0 && column + 1 + needed > width {
@@ -233,8 +237,13 @@ fn wrap(text: &mut String, style: Style, head: &str, rest: &str, screen: Screen)
             text.push(' ');
             column += 1;
         }
-        text.push_str(&word);
+        let of_head = head.len().saturating_sub(at).min(whole.len());
+        match word.split_at_checked(of_head).filter(|_| of_head > 0) {
+            Some((styled, plain)) => text.extend([painted(style, styled).as_str(), plain]),
+            None => text.push_str(&word),
+        }
         column += needed;
+        at += whole.len() + 1;
     }
     text.push('\n');
 }

@@ -39,11 +39,14 @@ pub(crate) fn draw(timeline: &Timeline, endpoint: EndpointName, metric: Metric) 
     let unit = if metric.unit().is_empty() { String::new() } else { format!(" in {}", metric.unit()) };
     let description =
         format!("{metric}{unit} of {}, {}", endpoint_or_all(endpoint), count(rows.len(), "accepted baseline"));
-    Chart { title, caption: caption(&description, &steps), svg: canvas.finish(&description, &steps.join("; ")) }
+    Chart { title, caption: caption(&description, &rows, &steps), svg: canvas.finish(&description, &steps.join("; ")) }
 }
 
-fn caption(description: &str, steps: &[String]) -> String {
+fn caption(description: &str, rows: &[HistoryRow], steps: &[String]) -> String {
     let mut caption = format!("{description}; a dot is a run.");
+    if rows.iter().any(|row| !row.breaks.is_empty()) {
+        caption.push_str(" At a dark line the chain is broken.");
+    }
     for step in steps.iter().take(NAMED) {
         let _ = write!(caption, " {step}.");
     }

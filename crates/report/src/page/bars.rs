@@ -145,7 +145,8 @@ impl<'v> Table<'v> {
         let first = over.clamp(FIRST, MOST_FIRST).min(bars.len());
         let total = view.total.iter().find(|series| series.row.metric == metric);
         let axis = ChangeAxis::of(metric, bars.iter().take(first).filter_map(|bar| bar.shown).chain(total));
-        let is_worse = bars.iter().filter_map(|bar| bar.shown).chain(total).any(|series| series.status.is_finding());
+        let is_worse = |series: &SeriesView| series.status.is_finding() && !series.row.is_missing();
+        let is_worse = bars.iter().filter_map(|bar| bar.shown).chain(total).any(is_worse);
         let has_others = bars.iter().any(|bar| !bar.others.is_empty());
         let title = match metric {
             Metric::ErrorRate if is_worse => "Where errors rose",
@@ -200,8 +201,8 @@ impl<'v> Table<'v> {
         let short = cut(&name, NAME);
         let title = if short == name { String::new() } else { format!(" title=\"{}\"", escaped(&name)) };
         let label = match bar.endpoint.and_then(|endpoint| anchors.of(endpoint)) {
-            Some(anchor) => format!("<a href=\"#{anchor}\">{}</a>", escaped(&short)),
-            None => escaped(&short),
+            Some(anchor) => format!("<a href=\"#{anchor}\">{}</a>", breakable(&short)),
+            None => breakable(&short),
         };
         let tone = bar.shown.map_or(Tone::Plain, |series| series.tone).class();
         let rest = if is_rest { " rest" } else { "" };
@@ -220,7 +221,7 @@ impl<'v> Table<'v> {
         if let Some(series) = bar.shown {
             draw_bar(body, series, &self.axis);
         }
-        let status = escaped(bar.shown.map_or("", |series| self.status(series)));
+        let status = escaped(bar.shown.map_or("", |series| series.status_cell(self.is_conclusive)));
         let _ = write!(body, "</td><td class=\"verdict {tone}\"><span class=\"status\">{status}</span></td>");
         if self.has_others {
             body.push_str("<td class=\"others\">");
@@ -235,12 +236,6 @@ impl<'v> Table<'v> {
             body.push_str("</td>");
         }
         body.push_str("</tr>\n");
-    }
-
-    fn status(&self, series: &'v SeriesView<'v>) -> &'v str {
-        // If the verdict is conclusive, a failure that more runs could still change is no open question any more.
-        let is_settled = self.is_conclusive && series.row.is_failure() && !series.row.is_missing();
-        if is_settled { series.status.word() } else { &series.cells[6] }
     }
 
     /// Writes the numbers below the bars.
@@ -268,6 +263,11 @@ impl<'v> Bar<'v> {
         let others = others.map(|series| (series.tone, other_finding(series))).collect();
         Bar { endpoint: Some(endpoint.name), shown, others }
     }
+}
+
+/// A name that a line ends within after a slash, if it is too long.
+fn breakable(name: &str) -> String {
+    escaped(name).replace('/', "/<wbr>")
 }
 
 fn other_finding(series: &SeriesView) -> String {

@@ -29,7 +29,7 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// The digests of the style and of the script. The browser uses nothing but these two, to the byte. The test
 /// `the_page_fetches_nothing_and_stays_small` prints them after a change.
-const STYLE_DIGEST: &str = "sha256-obwFMxt2/Cj6QhhKY6SCG242ZmILJycSIYDR07Bpo8k=";
+const STYLE_DIGEST: &str = "sha256-7E7gPbu9D2Lz7cTch/HmAsH5MiLm6e8xkM1Yo04IZM8=";
 const SCRIPT_DIGEST: &str = "sha256-4ZqGwwBWewFgj+vsQpZKo+Nqt5GEZciSttoRdtc9lbE=";
 
 /// The meaning of a report's words, for a first reader.
@@ -200,17 +200,18 @@ fn hero(body: &mut String, view: &View) {
         qualifier => format!(" <span class=\"qualifier\">{}:</span> ", shortened(qualifier, SENTENCE)),
     };
     let colon = if qualifier.is_empty() { "<span class=\"hidden\">: </span>" } else { "" };
-    // On a small screen the other answers are a touch away.
-    let at_where = if view.endpoints.is_empty() { "" } else { "<a href=\"#where\">Where?</a>" };
-    let jump = format!(
-        "<nav class=\"jump\" aria-label=\"Answers\">{at_where}<a href=\"#trust\">Can I trust it?</a><a href=\"#next\">What next?</a></nav>"
-    );
+    let next = view
+        .next
+        .first()
+        .map_or_else(String::new, |step| format!("<p><a href=\"#next\">What next?</a> {}</p>", step_text(step)));
     let _ = writeln!(
         body,
-        "<section class=\"hero {}\">\n<header><h1><strong>{}</strong>{qualifier}{colon}{}{also}</h1><p>{}.</p>{jump}</header>\n<dl class=\"tiles\">",
+        "<section class=\"hero {}\">\n<header><h1><strong>{}</strong>{qualifier}{colon}{}{also}</h1>\n\
+         <div class=\"short\"><p><a href=\"#trust\">Can I trust it?</a> <strong>{}</strong> {}.</p>{next}</div></header>\n<dl class=\"tiles\">",
         view.tone.class(),
         headline.word,
         shortened(&headline.found, SENTENCE),
+        view.trust,
         escaped(&capitalized(&view.evidence_brief))
     );
     for Tile { name, tone, big, values, interval, limit } in &view.tiles {
@@ -264,14 +265,18 @@ fn changes(body: &mut String, view: &View) {
 
 fn next(body: &mut String, steps: &[NextStep]) {
     body.push_str("<section>\n<h2 id=\"next\">What next?</h2>\n<ul class=\"steps\">\n");
-    for NextStep { what, command } in steps {
-        let what = capitalized(what);
-        let _ = match command.as_str() {
-            "" => writeln!(body, "<li>{what}</li>"),
-            command => writeln!(body, "<li>{what}: <code>{}</code></li>", escaped(&printable(command))),
-        };
+    for step in steps {
+        let _ = writeln!(body, "<li>{}</li>", step_text(step));
     }
     body.push_str("</ul>\n</section>\n");
+}
+
+fn step_text(NextStep { what, command }: &NextStep) -> String {
+    let what = capitalized(what);
+    match command.as_str() {
+        "" => what,
+        command => format!("{what}: <code>{}</code>", escaped(&printable(command))),
+    }
 }
 
 fn acceptance(body: &mut String, acceptance: &Acceptance) {

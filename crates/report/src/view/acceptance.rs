@@ -52,6 +52,11 @@ impl Acceptance {
     pub(crate) fn heading(&self) -> String {
         format!("to accept it for a while, add this to {} with a reason", self.file)
     }
+
+    /// The same if the entries are not shown.
+    pub(crate) fn pointer(&self) -> String {
+        format!("to accept it for a while, add the entries of --verbose to {}", self.file)
+    }
 }
 
 /// The upper end of the interval, or the change if there is none, rounded up. An endpoint that the baseline lacks has no change:

@@ -112,7 +112,8 @@ impl Headline {
             Verdict::Pass | Verdict::Inconclusive => {
                 let measured = format!("against commit {commit} on this machine ({rounds}): {}", self.found);
                 self.also.insert(0, measured);
-                self.found = format!("not confirmed; {}", cause(report.comparison, stored.comparison, &commit));
+                self.found =
+                    format!("the FAIL is not confirmed; {}", cause(report.comparison, stored.comparison, &commit));
             }
         }
     }
@@ -128,8 +129,10 @@ impl Headline {
         let mut sentence = cut(&self.found, room);
         for (place, part) in self.also.iter().enumerate() {
             let left = room.saturating_sub(sentence.width() + "; ".len());
-            if part.width() <= left {
-                let _ = write!(sentence, "; {part}");
+            // Without room for all of it, what is before its colon says enough.
+            let clause = part.split(": ").next().unwrap_or_default();
+            if let Some(shown) = [part.as_str(), clause].into_iter().find(|text| text.width() <= left) {
+                let _ = write!(sentence, "; {shown}");
             } else if place == 0 && left >= LEAST_PART {
                 let _ = write!(sentence, "; {}", cut(part, left));
             }
@@ -246,9 +249,11 @@ fn coverage(comparison: &Comparison) -> String {
 /// The endpoints that could not be judged although they are over a limit, or else the p95 of all requests together. Then how
 /// the metrics compare with their limits, and the worst warning.
 fn of_pass(comparison: &Comparison) -> Vec<String> {
-    let p95 = comparison.total_row(Metric::P95).map_or_else(String::new, of_passed_p95);
     let warnings = findings(comparison);
     let unjudged = unjudged_endpoints(comparison);
+    // Behind the p95 of an endpoint it could be taken for the same.
+    let name = if unjudged.is_empty() { "p95" } else { "p95 of all requests" };
+    let p95 = comparison.total_row(Metric::P95).map_or_else(String::new, |row| of_passed_p95(row, name));
     let is_waived = comparison.total.iter().chain(&comparison.endpoints).any(Row::is_waived);
     let number = warnings.len() + comparison.traffic.len();
     let within = match number {
@@ -304,11 +309,11 @@ fn doubted(comparison: &Comparison) -> String {
     format!("{are}{worst_word} {} {}", series_name(first), change_or_value(first))
 }
 
-fn of_passed_p95(row: &Row) -> String {
+fn of_passed_p95(row: &Row, name: &str) -> String {
     if is_gain(row)
         && let Presence::Both { baseline, candidate } = row.presence
     {
-        return format!("p95 fell {}, {}", percent(row), both(row.metric, baseline, candidate));
+        return format!("{name} fell {}, {}", percent(row), both(row.metric, baseline, candidate));
     }
     let limit = match row.limit.map(|limit| limit_text(row.metric, limit)) {
         None => "no limit".to_owned(),
@@ -317,7 +322,7 @@ fn of_passed_p95(row: &Row) -> String {
         }
         Some(limit) => format!("limit {limit}"),
     };
-    format!("p95 {} ({limit})", change_or_value(row))
+    format!("{name} {} ({limit})", change_or_value(row))
 }
 
 /// Whether a latency fell by more than noise explains, and by enough to notice.

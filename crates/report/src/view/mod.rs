@@ -17,7 +17,7 @@ pub(crate) mod unjudged;
 pub mod usage;
 pub mod words;
 
-use judge::model::run::{Provenance, is_setup};
+use judge::model::run::{Metric, Provenance, is_setup};
 use judge::verdict::compare::{Comparison, RunCounts, Verdict};
 use judge::verdict::decision::Row;
 use judge::verdict::traffic::TrafficChange;
@@ -52,6 +52,7 @@ pub struct View<'a> {
     pub(crate) tiles: Vec<Tile>,
     /// The series that WARN or FAIL, worst first: those of an endpoint in one sentence.
     pub findings: Vec<Finding<'a>>,
+    /// The same, a sentence for each series.
     pub series_findings: Vec<Finding<'a>>,
     pub traffic: Vec<Finding<'a>>,
     pub drift: Option<DriftView<'a>>,
@@ -194,14 +195,15 @@ impl<'a> View<'a> {
             .filter(|series| series.status != Status::Shown && !series::repeats_p95(self.comparison, series.row))
     }
 
-    /// The rows that show the most, at most three: those over their limits, or else the main metrics.
+    /// The rows that show the most, at most three: those over their limits, or else p95 and the other main metrics.
     pub(crate) fn worst_rows(&self) -> Vec<SeriesView<'a>> {
         const MOST: usize = 3;
         let drift = self.drift.iter().filter(|drift| drift.is_the_failure).flat_map(|drift| &drift.series);
         let drift = drift.filter(|series| series.status.is_finding()).map(|series| series.row);
         let mut rows: Vec<&'a Row> = drift.chain(self.findings.iter().filter_map(|finding| finding.row)).collect();
+        rows.extend(series::unjudged_endpoints(self.comparison));
         let mut others: Vec<&SeriesView> = self.main_metrics().collect();
-        others.sort_by_key(|series| series.severity);
+        others.sort_by_key(|series| (series.row.metric != Metric::P95, series.severity));
         for series in others {
             if rows.iter().all(|row| !std::ptr::eq(*row, series.row)) {
                 rows.push(series.row);

@@ -72,6 +72,12 @@ impl<'a> SeriesView<'a> {
         }
     }
 
+    /// The status. If the verdict is conclusive, a failure that more runs could still change is no open question any more.
+    pub(crate) fn status_cell(&self, is_conclusive: bool) -> &str {
+        let is_settled = is_conclusive && self.row.is_failure() && !self.row.is_missing();
+        if is_settled { self.status.word() } else { &self.cells[HEADER.len() - 1] }
+    }
+
     pub(crate) fn rank(&self) -> u8 {
         self.severity.0
     }

@@ -10,6 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use judge::baseline::file::Baseline;
+use report::formats::github::{self, Places};
+use report::formats::markdown;
 use report::formats::terminal::{self, Screen, Verbosity};
 use report::{Background, CommandLine, Format, Report, Saved, Unjudged, View};
 use scraper::Html;
@@ -17,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::cases::{case, confirmed, no_verdict};
 use crate::service::{Measured, failing, inconclusive, measured, names, of, rows, select, text};
+use crate::short::{lines_of, open_words};
 
 /// The time for the browser: only a hang takes longer.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -243,13 +246,48 @@ fn nothing_is_clipped_at_any_width_and_chart_text_is_legible() {
     assert_eq!(text(select(&dom, "#found")[0]), "nothing");
 }
 
-/// The situations that a first reader must understand from the first screen alone, with the terminal of each.
-fn situations() -> Vec<(&'static str, String, String)> {
+/// What reaches a person in one situation.
+struct Situation {
+    name: &'static str,
+    page: String,
+    terminal: String,
+    comment: String,
+    annotations: String,
+}
+
+impl Situation {
+    /// The lines that are counted, for a table.
+    fn counts(&self) -> String {
+        let verdict = self.terminal.lines().rev().take_while(|line| line.starts_with("  ")).count() + 1;
+        let lines: Vec<&str> = self.terminal.lines().collect();
+        let verdict = lines[lines.len().saturating_sub(verdict)..].iter().map(|line| line.trim()).collect::<Vec<_>>();
+        format!(
+            "{:<28} {:>2} lines, verdict {:>3} columns, comment {:>3} words, {:>2} annotations\n",
+            self.name,
+            lines_of(&self.terminal),
+            verdict.join(" ").chars().count(),
+            open_words(&self.comment),
+            self.annotations.lines().count()
+        )
+    }
+}
+
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+/// The situations that a first reader must understand from the first screen alone.
+fn situations() -> Vec<Situation> {
     let screen = Screen { columns: Some(80), is_ascii: false };
     let mut all = Vec::new();
     let mut add = |name: &'static str, view: &View| {
-        let text = anstream::adapter::strip_str(&terminal::render(view, Verbosity::Normal, screen)).to_string();
-        all.push((name, Format::Html.render(view), text));
+        all.push(Situation {
+            name,
+            page: Format::Html.render(view),
+            terminal: plain(&terminal::render(view, Verbosity::Normal, screen)),
+            comment: markdown::render(view),
+            annotations: github::annotations(view, &Places::default()),
+        });
     };
     let mut add_service = |name, service: &Measured, change: &dyn Fn(&mut Background)| {
         service.with(|report| {
@@ -291,9 +329,21 @@ fn situations() -> Vec<(&'static str, String, String)> {
     for (name, unjudged) in
         [("16-first-baseline", Unjudged::BaselineSaved(saved)), ("17-no-verdict", no_verdict(refusal))]
     {
-        all.push((name, Format::Html.render_unjudged(&unjudged), terminal::render_unjudged(&unjudged, screen)));
+        all.push(Situation {
+            name,
+            page: Format::Html.render_unjudged(&unjudged),
+            terminal: plain(&terminal::render_unjudged(&unjudged, screen)),
+            comment: markdown::render_unjudged(&unjudged),
+            annotations: String::new(),
+        });
     }
-    all.push(("18-history", crate::history::page(), crate::history::terminal_of_80_columns()));
+    all.push(Situation {
+        name: "18-history",
+        page: crate::history::page(),
+        terminal: plain(&crate::history::terminal_of_80_columns()),
+        comment: String::new(),
+        annotations: String::new(),
+    });
     all
 }
 
@@ -304,8 +354,13 @@ fn every_situation_is_photographed() {
     let folder = folder().join("situations");
     fs::create_dir_all(&folder).unwrap();
     let dark = "--blink-settings=preferredColorScheme=0".to_owned();
-    for (name, page, text) in situations() {
-        fs::write(folder.join(format!("{name}.txt")), anstream::adapter::strip_str(&text).to_string()).unwrap();
+    let mut counts = String::new();
+    for situation in situations() {
+        counts.push_str(&situation.counts());
+        let Situation { name, page, terminal, comment, annotations } = situation;
+        for (end, content) in [("txt", &terminal), ("md", &comment), ("annotations.txt", &annotations)] {
+            fs::write(folder.join(format!("{name}.{end}")), content).unwrap();
+        }
         let path = folder.join(format!("{name}.html"));
         fs::write(&path, &page).unwrap();
         let picture = |kind: &str| format!("--screenshot={}", folder.join(format!("{name}-{kind}.png")).display());
@@ -324,6 +379,7 @@ fn every_situation_is_photographed() {
         open(&browser, &phone, &[picture("phone"), "--window-size=500,1600".to_owned()]);
         assert!(fs::metadata(folder.join(format!("{name}-desktop.png"))).unwrap().len() > 10_000, "{name}");
     }
+    fs::write(folder.join("counts.txt"), counts).unwrap();
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn confirmation_leads_every_format() {
           find the commit: cargo xtask bisect 0123456789ab
           accept it for a while: ${EDITOR:-vi} perf.toml
           accept it: cargo xtask perf --update-baseline --note "why it is slower"
-        not_confirmed: PASS: not confirmed; the machine is slower than when the baseline was recorded (0123456789ab: p95 300 ms then, 420 ms now)
+        not_confirmed: PASS: the FAIL is not confirmed; the machine is slower than when the baseline was recorded (0123456789ab: p95 300 ms then, 420 ms now)
           record a baseline on this machine: cargo xtask perf --update-baseline
         confirmed: FAIL, confirmed: p95 rose 22%, 290 → 355 ms (limit +20%); against the baseline's commit 0123456789ab on this machine (3 rounds)
           lengthen the run: cargo xtask perf --against 0123456789ab --run-time 10m

@@ -18,8 +18,16 @@ const COLUMNS: usize = 80;
 /// The lines of a terminal of 80 columns, which breaks those that are longer.
 fn lines(view: &View) -> usize {
     let screen = Screen { columns: Some(COLUMNS), is_ascii: false };
-    let text = anstream::adapter::strip_str(&terminal::render(view, Verbosity::Normal, screen)).to_string();
+    lines_of(&anstream::adapter::strip_str(&terminal::render(view, Verbosity::Normal, screen)).to_string())
+}
+
+pub fn lines_of(text: &str) -> usize {
     text.lines().map(|line| line.width().div_ceil(COLUMNS).max(1)).sum()
+}
+
+/// The words of a comment before its first fold.
+pub fn open_words(comment: &str) -> usize {
+    words(comment.split("<details>").next().unwrap())
 }
 
 fn words(text: &str) -> usize {
@@ -77,19 +85,61 @@ fn pass_has_14_lines_and_fail_has_24() {
     }
     for case in cases() {
         case.report(|report| {
-            let background = Background { accept_until: None, ..report.background.clone() };
-            let report = Report { background: &background, ..report.clone() };
-            let view = View::of(&report);
+            let view = View::of(report);
             if view.headline.word != "PASS" {
                 assert!(lines(&view) <= 24, "{}: {} lines", case.name, lines(&view));
             }
         });
     }
-    // The entries to paste are above the table.
     confirmed([&[300.0, 301.0, 299.0], &[420.0, 421.0, 419.0]], |report| {
-        let background = Background { accept_until: None, ..report.background.clone() };
-        let lines = lines(&View::of(&Report { background: &background, ..report.clone() }));
+        let lines = lines(&View::of(report));
         assert!(lines <= 24, "confirmed: {lines} lines");
+    });
+}
+
+#[test]
+fn entries_to_paste_and_stored_numbers_are_shown_if_there_is_room() {
+    confirmed([&[300.0, 301.0, 299.0], &[420.0, 421.0, 419.0]], |report| {
+        let view = View::of(report);
+        let shown = |verbosity, columns| {
+            let text = terminal::render(&view, verbosity, Screen { columns, is_ascii: false });
+            let text = anstream::adapter::strip_str(&text).to_string();
+            (text.contains("[[accepted]]"), text.contains("by the stored numbers"), text)
+        };
+        let (entries, stored, text) = shown(Verbosity::Normal, Some(COLUMNS));
+        assert_eq!((entries, stored), (false, false), "{text}");
+        let pointer = "\nto accept it for a while, add the entries of --verbose to perf.toml\nnext: ";
+        assert!(text.contains(pointer), "{text}");
+        let (entries, stored, text) = shown(Verbosity::Normal, None);
+        assert_eq!((entries, stored), (true, false), "{text}");
+        let (entries, stored, text) = shown(Verbosity::Verbose, Some(COLUMNS));
+        assert_eq!((entries, stored), (true, true), "{text}");
+    });
+    confirmed([&[420.0, 421.0, 419.0], &[420.0, 422.0, 418.0]], |report| {
+        let text = terminal::render(&View::of(report), Verbosity::Normal, Screen::default());
+        assert!(!text.contains("by the stored numbers"), "{text}");
+        // Nothing is over a limit, and p95 is what the headline is about.
+        let comment = markdown::render(&View::of(report));
+        assert!(comment.contains(":--|\n| p95 ms | 420 | 420 |"), "{comment}");
+    });
+}
+
+#[test]
+fn a_conclusive_comment_shows_no_status_as_open() {
+    in_ci(&of(1.5, 2), |view| {
+        let comment = markdown::render(view);
+        let open = &comment[..comment.find("<details>").unwrap()];
+        assert!(open.contains("Conclusive after 2 runs") && !open.contains("not settled"), "{open}");
+    });
+}
+
+#[test]
+fn a_long_word_of_the_verdict_breaks_between_words() {
+    in_ci(&of(1.5, 2), |view| {
+        let text = terminal::render(view, Verbosity::Normal, Screen { columns: Some(COLUMNS), is_ascii: false });
+        let text = anstream::adapter::strip_str(&text).to_string();
+        let verdict = "\nFAIL (not confirmed: numbers of another session are wrong one time in seven on\n  hosted runners): p95 rose 52%, 135 → 204 ms (limit +20%); 1 of 5 endpoints\n";
+        assert!(text.ends_with(verdict), "{text}");
     });
 }
 

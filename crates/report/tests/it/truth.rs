@@ -2,11 +2,13 @@
 
 use judge::model::run::{Metric, Provenance, Usage};
 use report::formats::github::{self, Places};
+use report::formats::markdown;
 use report::formats::terminal::{self, Screen, Verbosity};
 use report::view::words::Status;
 use report::{Background, Format, Report, Sides, View};
 
 use crate::cases::{Case, STEADY, case, in_every_format, provenance, rules, run, runs};
+use crate::service::{measured, names};
 
 fn headline(case: &Case) -> String {
     case.report(|report| View::of(report).headline.to_string())
@@ -24,7 +26,7 @@ fn pass_leads_with_the_endpoint_that_could_not_be_judged() {
     assert_eq!(
         headline(&case),
         "PASS for none of 1 endpoint: GET /a could not be judged: p95 +40% (limit +20%), 60 requests a run, 100 needed; \
-         p95 +0.0% (limit +20%)"
+         p95 of all requests +0.0% (limit +20%)"
     );
     case.report(|report| {
         let view = View::of(report);
@@ -32,6 +34,11 @@ fn pass_leads_with_the_endpoint_that_could_not_be_judged() {
         for (format, text) in in_every_format(report) {
             assert!(text.contains("could not be judged"), "{format}: {text}");
         }
+        let comment = markdown::render(&view);
+        assert!(
+            comment.split("<details>").next().unwrap().contains("| `GET /a` p95 ms | 300 | 420 | +40.0% |"),
+            "{comment}"
+        );
         let page = Format::Html.render(&view);
         assert!(page.contains("<section class=\"hero warn\">"), "not green");
         assert!(page.contains("<strong>With care.</strong>"));
@@ -47,6 +54,13 @@ fn the_time_of_one_request_leads_no_report() {
     };
     let case = Case::new("ids", &[300.0; 3].map(single), vec![single(420.0)], rules(false, false));
     assert_eq!(headline(&case), "PASS for none of 1 endpoint: p95 +0.0% (limit +20%)");
+}
+
+#[test]
+fn a_new_endpoint_with_a_long_name_is_not_cut_in_its_middle() {
+    let headline = measured(&names(5), 1.0).with(|report| View::of(report).headline.to_string());
+    let end = "is MISSING: no requests; NEW PATCH /an/endpoint/that/is/new p95 492 ms";
+    assert!(headline.ends_with(end), "{headline}");
 }
 
 #[test]

@@ -88,10 +88,10 @@ pub fn table(seen: &[Confirmation]) -> Table {
     Table {
         heading: "A FAIL that is confirmed",
         text: format!(
-            "With `--confirm` a FAIL by the stored numbers counts where rounds of the baseline's own commit and this tree FAIL too, on
+            "With `--confirm`, a FAIL by the stored numbers counts only if rounds of the baseline's commit and the working tree FAIL too, on
 the machine as it is now. The two runs of a round share half of the variance. **numbers**: {BASELINE_RUNS} runs of the baseline, then
-the gate's runs against them. **confirmed**: the same, and up to {ROUNDS} rounds where these FAIL; its runs are those of both
-stages, two a round. Shares are of {} comparisons.",
+the gate's runs compared with them. **confirmed**: the same, and up to {ROUNDS} rounds if these FAIL; the runs of both stages count,
+two per round. Shares are of {} comparisons.",
             seen[0].comparisons
         ),
         columns: vec![

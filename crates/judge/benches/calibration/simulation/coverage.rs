@@ -59,9 +59,9 @@ pub fn unchanged_table(comparisons: usize) -> Table {
     Table {
         heading: "Many endpoints, no change",
         text: format!(
-            "Services of so many endpoints with traffic by Zipf's law, 1,800 requests a run, or of 30 endpoints with as much each, 4%
-spread. **baseline of 1**: at least three runs are made. Everything 10 or 15% slower is within the limit of +20%; the column
-beside it has the FAILs by the p95 of all requests alone, whose own error no rule on endpoints changes. Shares are of {comparisons}
+            "Services with the given number of endpoints, traffic by Zipf's law and 1,800 requests per run, or with 30 endpoints of equal
+traffic; 4% spread. **baseline of 1**: at least three runs are made. If everything is 10 or 15% slower, that is within the limit of
++20%. The column next to each of these has the FAILs by the p95 of all requests alone, which no rule on endpoints changes. Shares are of {comparisons}
 comparisons."
         ),
         columns: vec![
@@ -108,9 +108,9 @@ pub fn found_table(comparisons: usize) -> Table {
     Table {
         heading: "Many endpoints, one of them slower",
         text: format!(
-            "The same services. One endpoint, with so many requests a run, is slower or not asked for any more. **missed, conclusive**: a
-PASS after which no run is wanted. A change of 30% in an endpoint of fewer than 150 requests is not found: lengthen the run, or
-add users. The report prints how many endpoints can be judged at all. Shares are of {comparisons} comparisons."
+            "The same services. One endpoint, with the given number of requests per run, is slower or no longer requested (`gone`). **missed,
+conclusive**: a PASS after which the gate wants no further run. A change of 30% in an endpoint with fewer than 150 requests is not
+found: lengthen the run, or add users. The report shows how many endpoints can be judged at all. Shares are of {comparisons} comparisons."
         ),
         columns: vec!["endpoint", "+30%", "runs", "missed, conclusive", "x 2", "runs", "x 5", "runs", "gone", "runs"],
         rows,

@@ -139,10 +139,10 @@ pub fn table(seen: &[Dependence]) -> Table {
     Table {
         heading: "Runs that depend on each other",
         text: format!(
-            "The t distribution takes runs for independent. Here they are not, at {SPREAD_PCT}% spread: each takes over a share of the last
-one's noise, a neighbour comes in one run of a hundred and stays for ten, or whole sessions differ, of which the baseline
-is one and the candidate another. **confirmed**: a FAIL counts where rounds of both commits, measured after it, FAIL too.
-Nothing is promised here. Shares are of {} comparisons.",
+            "The t distribution assumes that runs are independent. Here they are not, at {SPREAD_PCT}% spread: each run keeps a share of the
+previous run's noise, or another program starts in one run of a hundred and stays for ten, or whole sessions differ, and the
+baseline and the candidate are from different sessions. **confirmed**: a FAIL counts only if rounds of both commits, measured after
+it, FAIL too. There are no promises for this table. Shares are of {} comparisons.",
             seen[0].comparisons
         ),
         columns: vec!["dependence", "true change", "gate FAILs", "its runs", "confirmed"],

@@ -144,9 +144,10 @@ pub fn table(services: &[Service]) -> Table {
     Table {
         heading: "One endpoint of many",
         text: format!(
-            "Endpoints with traffic by Zipf's law, {REQUESTS} log-normal requests a run in all, {SPREAD_PCT}% spread from run to run beside the
-scatter of the requests themselves. One got {CHANGE_PCT}% slower, or none, or (hits) each endpoint meets something of its own that
-makes it 50% slower in one run of twenty. Shares are of {} comparisons: the slow one FAILs; any other does.",
+            "Endpoints with traffic by Zipf's law, {REQUESTS} log-normal requests per run in all, {SPREAD_PCT}% spread from run to run in
+addition to the scatter of the requests themselves. One endpoint got {CHANGE_PCT}% slower, or none did, or (hits) each endpoint is
+disturbed separately, which makes it 50% slower in one run of twenty. Shares are of {} comparisons: those in which
+the slow one FAILs, and those in which any other does.",
             services[0].comparisons
         ),
         columns: vec![

@@ -184,7 +184,7 @@ pub fn coverage_table(seen: &[Coverage]) -> Table {
     Table {
         heading: "Intervals of an error rate",
         text: format!(
-            "How often the interval of the change, at 95%, misses it: the worst of 14 pairs of rates from 0 to 41%, of {} draws each.",
+            "How often the 95% interval of the change does not contain the true change: the worst of 14 pairs of rates from 0 to 41%, with {} draws each.",
             seen[0].draws
         ),
         columns: vec!["runs", "requests in a run", "it misses, at worst"],

@@ -62,9 +62,9 @@ pub fn table(comparisons: usize) -> Table {
     Table {
         heading: "Slow requests, stalls and classes",
         text: format!(
-            "Long requests are a small part of all requests and a large part of the corrected ones. A slow cloud of requests that grows
-moves no p95 that it already held. A p95 at the edge between fast and slow requests is open: a change of 10% may move it by
-more. 4% spread. Shares are of {comparisons} comparisons."
+            "Long requests are a small part of all requests and a large part of the corrected ones. If a group of slow requests grows, a
+p95 that was already in this group does not change. A p95 at the edge between fast and slow requests is uncertain: a change of 10%
+may move it by more. The run-to-run spread is 4%. Shares are of {comparisons} comparisons."
         ),
         columns: vec![
             "service",

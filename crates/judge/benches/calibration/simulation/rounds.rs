@@ -97,10 +97,10 @@ pub fn table(seen: &[Drift]) -> Table {
     Table {
         heading: "On a machine that drifts",
         text: format!(
-            "The machine gets 30% slower over the session, evenly; the spread from run to run is 10%, half of whose variance the
-two runs of a round share. **committed**: {BASELINE_RUNS} runs of the baseline, then the gate's runs against them. **rounds**:
-`--against`, this tree and the other commit in turn, up to {ROUNDS} rounds, judged by their differences. The last column:
-how often the interval of {ROUNDS} rounds, at 95%, holds the true change. Shares are of {} comparisons.",
+            "The machine gets 30% slower over the session, evenly. The spread from run to run is 10%, and the two runs of a round share
+half of its variance. **committed**: {BASELINE_RUNS} runs of the baseline, then the gate's runs compared with them. **rounds**:
+`--against`, the working tree and the other commit alternately, up to {ROUNDS} rounds, judged by their differences. The last column
+shows how often the 95% interval of {ROUNDS} rounds contains the true change. Shares are of {} comparisons.",
             seen[0].comparisons
         ),
         columns: vec![

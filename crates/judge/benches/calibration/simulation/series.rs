@@ -99,13 +99,13 @@ pub fn table(series: &[Series]) -> Table {
     Table {
         heading: "One series",
         text: format!(
-            "The p95 of a run is log-normal with the given spread from run to run. With heavy tails a neighbour on the machine makes
-one run in ten 50% slower. Up to +20% a FAIL is a false alarm; beyond, a PASS is a miss. Shares are of {}
+            "The p95 of a run is log-normal with the given spread from run to run. With heavy tails, another program on the machine makes
+one run in ten 50% slower. Up to +20%, a FAIL is a false alarm; above that, a PASS is a miss. Shares are of {}
 comparisons.
 
-- **plain**: one baseline run, one candidate run, FAIL over the limit.
-- **5 and 5**: the gate with {FEW_RUNS} baseline runs, up to {FEW_RUNS}.
-- **gate**: {BASELINE_RUNS} baseline runs, up to {MAX_RUNS}.",
+- **plain**: one baseline run, one candidate run, and a FAIL if the change is over the limit.
+- **5 and 5**: the gate with {FEW_RUNS} baseline runs and up to {FEW_RUNS} candidate runs.
+- **gate**: the gate with {BASELINE_RUNS} baseline runs and up to {MAX_RUNS} candidate runs.",
             series[0].comparisons
         ),
         columns: vec![
@@ -166,8 +166,8 @@ pub fn one_run_table(seen: &[OneRun]) -> Table {
     Table {
         heading: "A baseline of one run",
         text: format!(
-            "A version 1.0 baseline has one run. **plain**: one candidate run. **gate**: three candidate runs at least. No run of the
-candidate shows by how much the one run of the baseline was off. Shares are of {} comparisons.",
+            "A version 1.0 baseline has one run. **plain**: one candidate run. **gate**: at least three candidate runs. No number of
+candidate runs can show how far off the one run of the baseline was. Shares are of {} comparisons.",
             seen[0].comparisons
         ),
         columns: vec!["spread", "true change", "plain FAILs", "gate FAILs", "its runs"],

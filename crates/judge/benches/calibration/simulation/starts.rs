@@ -61,9 +61,9 @@ pub fn bimodal_table(seen: &[Bimodal]) -> Table {
     Table {
         heading: "A p95 in a gap",
         text: format!(
-            "A request takes 20 ms, or 200 ms in a share of about 5%, so that the p95 of a run is the one or the other by chance. {REQUESTS}
-requests a run, {SPREAD_PCT}% spread. Where the requests of the runs leave their p95 open by a factor of two, p90 or p98 must be
-over the limit too, or the mean up at 1%. Shares are of {} comparisons.",
+            "A request takes 20 ms, or 200 ms in about 5% of cases, so that the p95 of a run is one or the other by chance. {REQUESTS}
+requests per run, {SPREAD_PCT}% spread. If the requests of the runs leave their p95 uncertain by a factor of two, p90 or p98 must be
+over the limit too, or the mean significantly up, at 1%. Shares are of {} comparisons.",
             seen[0].comparisons
         ),
         columns: vec!["slow requests", "all of them slower by", "gate FAILs", "its runs"],
@@ -112,9 +112,10 @@ pub fn table(seen: &[Starts]) -> Table {
     Table {
         heading: "A service that is slow in some of its starts",
         text: format!(
-            "Twice as slow in a third of its starts, {SPREAD_PCT}% spread beside. No rule on a few starts can do much: whether three of eight
-starts are slow, or one, is chance, and changes the estimate by more than the limit. The gate sees the spread and makes
-more runs; it cannot tell such a service from a noisy machine. Give it more runs, a wider limit, or the same start.
+            "The service is twice as slow in a third of its starts, with {SPREAD_PCT}% spread otherwise. No rule for a few starts can do much:
+whether three of eight starts are slow, or one, is chance, and changes the estimate by more than the limit. The gate notices the
+spread and makes more runs, but it cannot distinguish such a service from a noisy machine. Allow more runs, set a wider limit, or
+make every start the same.
 Shares are of {} comparisons.",
             seen[0].comparisons
         ),

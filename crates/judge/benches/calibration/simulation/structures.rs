@@ -362,14 +362,15 @@ pub fn table(comparisons: usize) -> Table {
     Table {
         heading: "Services and machines as they are",
         text: format!(
-            "Ten users in a closed loop over a queue of 6 workers, log-normal service times (sigma 0.5), five endpoints, 1,800 requests a
-run, a baseline of ten runs. Without a change: FAILs, FAILs that are called conclusive, INCONCLUSIVE, FAILs by p95_corrected,
-WARNs, FAILs under `--strict`, FAILs that rounds on the same machine confirm, and runs. Then the FAILs if everything is so much
-slower (up to +20% is within the limit, though in a queue answers take longer than the work), or the second endpoint.
+            "Ten users in a closed loop over a queue of 6 workers, log-normal service times (sigma 0.5), five endpoints, 1,800 requests per
+run, a baseline of ten runs. The first columns are without a change: FAILs, FAILs that are called conclusive, INCONCLUSIVE, FAILs
+by p95_corrected, WARNs, FAILs with `--strict`, FAILs that rounds on the same machine confirm, and runs. The other columns show the
+FAILs if everything, or only the second endpoint (`one`), is slower by the percentage in the heading. Up to +20% is within the
+limit, but in a queue, response times grow by more than the work does.
 
-Numbers from another session or machine cannot do better by themselves: the runs agree with each other, and differ from the
-baseline's. If yours are such, use `--confirm` or `--against`. On a faster machine a regression hides behind the stored numbers,
-however conclusive they look. Shares are of {comparisons} comparisons."
+Stored numbers from a different session or machine cannot do better: the runs agree with each other but differ from the
+baseline's. If your runs are like that, use `--confirm` or `--against`. On a faster machine, the stored numbers hide a regression,
+however conclusive the verdict looks. Shares are of {comparisons} comparisons."
         ),
         columns: vec![
             "structure",

@@ -78,9 +78,9 @@ pub fn table(seen: &[Times]) -> Table {
     Table {
         heading: "Seconds to a verdict",
         text: format!(
-            "The same load in few long runs or in more short ones. The spread is from start to start, and the requests of 30 s scatter
-their p95 by another {SCATTER_PCT}%. A run costs its load, and 2 or 6 s for the start and the stop of the service and of Locust.
-Shorter runs pay if starts are cheap, since what differs from start to start is seen more often. Shares are of {} comparisons.",
+            "The same load in a few long runs or in more short runs. The spread is from start to start, and the p95 of 30 s of requests
+scatters by another {SCATTER_PCT}%. A run takes the time of its load, and 2 or 6 s to start and stop the service and Locust. Shorter
+runs are worthwhile if starts are cheap, because the variation from start to start is sampled more often. Shares are of {} comparisons.",
             seen[0].comparisons
         ),
         columns: vec!["spread", "true change", "runs", "FAILs", "its runs", "s, starts of 2 s", "s, starts of 6 s"],
