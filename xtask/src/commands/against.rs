@@ -200,11 +200,12 @@ impl Rounds {
         let provenance = Sides { baseline: &self.baseline.provenance, candidate: &self.this.provenance };
         let [baseline, this] = [provenance.baseline, provenance.candidate].map(shown_side);
         let rev = rev.map_or_else(String::new, |rev| format!("{rev}, "));
-        let sides = match &provenance.candidate.host {
-            Some(_) => format!("baseline: {baseline}; candidate: {this}; measured in turn from one machine"),
-            None => format!(
+        let sides = if provenance.candidate.host.is_empty() {
+            format!(
                 "baseline: {rev}commit {baseline}; candidate: this tree, commit {this}; measured in turn on one machine"
-            ),
+            )
+        } else {
+            format!("baseline: {baseline}; candidate: {this}; measured in turn from one machine")
         };
         Report {
             comparison,

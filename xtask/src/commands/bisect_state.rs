@@ -120,7 +120,7 @@ fn read_runs(root: &Path, [reference, commit]: [&Path; 2]) -> Result<Sides<Measu
 fn difference(run: &MeasuredRun, provenance: &Provenance) -> Option<String> {
     let measured = &run.file.as_ref()?.provenance;
     let comparability = comparability(measured, provenance);
-    if comparability.refusal.is_some() {
+    if !comparability.refusal.is_empty() {
         return measured.load.as_ref().map(|load| format!("another load ({load})"));
     }
     comparability.warnings.first().map(|warning| format!("other circumstances ({warning})"))

@@ -134,6 +134,6 @@ fn places(project: &Project) -> Places {
             locustfiles.push(Locustfile { path: from_top(&path), text });
         }
     }
-    let baseline = if project.flags.makes_rounds() { None } else { Some(from_top(&project.baseline)) };
+    let baseline = if project.flags.makes_rounds() { String::new() } else { from_top(&project.baseline) };
     Places { baseline, locustfiles }
 }

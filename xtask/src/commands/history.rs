@@ -54,7 +54,7 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
         breaks,
         shown,
         anchor: anchor.place,
-        anchor_name: anchor.name,
+        anchor_name: anchor.name.unwrap_or_default(),
         metric: flags.metric,
         notes,
     };

@@ -79,13 +79,12 @@ impl Measurement {
             let file = file.unwrap_or_else(|| RunFile::of_others(project.provenance(), history.as_ref().ok()));
             runs.push(run);
             histories.push(history);
-            if let Some(first) = &provenance
-                && let Some(refusal) = comparability(first, &file.provenance).refusal
-            {
-                bail!("the results are runs of different loads: {refusal}");
+            if let Some(first) = &provenance {
+                let refusal = comparability(first, &file.provenance).refusal;
+                ensure!(refusal.is_empty(), "the results are runs of different loads: {refusal}");
             }
             mean_users.extend(file.provenance.mean_users);
-            usages.extend(file.provenance.usage.clone());
+            usages.push(file.provenance.usage.clone());
             users_left.extend(file.users_left);
             provenance.get_or_insert(file.provenance);
             for warning in file.warnings {
@@ -101,7 +100,8 @@ impl Measurement {
         provenance.precision = Run::coarsest(&runs);
         provenance.mean_users = mean(&mean_users);
         // A partial list could not be matched to the runs.
-        provenance.usage = (usages.len() == runs.len()).then(|| Usage::joined(usages));
+        let is_known = usages.iter().all(|usage| *usage != Usage::default());
+        provenance.usage = if is_known { Usage::joined(usages) } else { Usage::default() };
         if !is_ours && let Some(failure) = results::failures(&failures_files, &runs).first() {
             let FailedRequests { endpoint, error, times, .. } = failure;
             let (endpoint, error) = (endpoint_shown(endpoint), cut(error, 200));
@@ -141,11 +141,12 @@ impl Measurement {
     /// the runs are at fault, so the error leads with that, and with why users left.
     pub fn check_comparable(&self, baseline: &Baseline, shown: &str) -> Result<()> {
         let work = work(baseline, self.runs_for(baseline));
-        let of_runs = match comparability(&baseline.provenance, &self.provenance).refusal {
-            Some(refusal) if !refusal.contains(USERS_LEFT) => bail!("{shown} is not comparable: {refusal}"),
-            missing_users => missing_users.or(work.refusal),
-        };
-        let Some(refusal) = of_runs else { return Ok(()) };
+        let by_load = comparability(&baseline.provenance, &self.provenance).refusal;
+        ensure!(by_load.is_empty() || by_load.contains(USERS_LEFT), "{shown} is not comparable: {by_load}");
+        let refusal = if by_load.is_empty() { work.refusal } else { by_load };
+        if refusal.is_empty() {
+            return Ok(());
+        }
         match users_left_text(&self.users_left).filter(|_| refusal.contains(USERS_LEFT)) {
             Some(left) => bail!("{left}; {refusal}"),
             None => bail!(refusal),
@@ -210,12 +211,14 @@ impl Measurement {
     pub fn warnings_of_baseline(&self) -> Vec<String> {
         let expected = Provenance { mean_users: None, ..self.provenance.clone() };
         let mut warnings = Vec::new();
-        if let Some(missing) = users_difference(&expected, &self.provenance) {
+        let missing = users_difference(&expected, &self.provenance);
+        if !missing.is_empty() {
             let left = users_left_text(&self.users_left).map_or_else(String::new, |left| format!("; {left}"));
             warnings.push(format!("{missing}{left}"));
         }
         warnings.extend(noise_of_baseline(&self.runs));
-        warnings.extend(usage::note(&Provenance::default(), &self.provenance));
+        warnings.push(usage::note(&Provenance::default(), &self.provenance));
+        warnings.retain(|warning| !warning.is_empty());
         warnings
     }
 }
@@ -273,7 +276,7 @@ fn noise_of_baseline(runs: &[Run]) -> Option<String> {
     let (last, others) = p95_ms.split_last()?;
     let spread = Difference::between(Metric::P95.scale(), others, &[*last])?;
     let detectable = spread.with_runs(p95_ms.len(), p95_ms.len()).detectable(ERROR, Metric::P95.worse());
-    noise_advice(detectable)
+    Some(noise_advice(detectable))
 }
 
 fn mean(values: &[f64]) -> Option<f64> {
@@ -323,7 +326,10 @@ pub fn next_step(comparison: &Comparison) -> Next {
         let cause = if has_one_run { "the baseline has one run, so the minimum is" } else { "minimum is" };
         return Next::MeasureAgain(format!("{cause} {least}; starting another"));
     }
-    let Some(unsettled) = unsettled(comparison) else { return Next::Stop(brief(comparison)) };
+    let unsettled = unsettled(comparison);
+    if unsettled.is_empty() {
+        return Next::Stop(brief(comparison));
+    }
     if !comparison.wants_another_run() {
         let what = if comparison.paired { "rounds" } else { "runs" };
         return Next::Stop(format!("no {what} are left, so the limit was checked against the estimate alone"));
@@ -339,15 +345,17 @@ pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Cloc
     let runs = count(measurement.runs.len(), "run");
     let mut details = vec![format!(
         "candidate: {}{}, {runs}",
-        if host.is_some() { "" } else { "commit " },
+        if host.is_empty() { "commit " } else { "" },
         shown_side(&measurement.provenance)
     )];
     details.extend(load.as_ref().map(|load| format!("load: {load}")));
     details.extend(machine.as_ref().map(|machine| format!("machine: {machine}")));
-    if let Some(locust) = locust {
-        details.push(format!("Locust {locust}, Python {}", python.as_deref().unwrap_or("unknown")));
+    if !locust.is_empty() {
+        details.push(format!("Locust {locust}, Python {}", if python.is_empty() { "unknown" } else { python }));
     }
-    details.extend(gate.as_ref().map(|gate| format!("locust-gate {gate}")));
+    if !gate.is_empty() {
+        details.push(format!("locust-gate {gate}"));
+    }
     if let Some(clock) = clock {
         details.push(format!("results: {}", project.shown(&project.paths.perf_folder().join("latest"))));
         details.push(format!(
@@ -366,8 +374,9 @@ pub fn background(
     candidate: &Measurement,
 ) -> Background {
     let name = project.paths.root.file_name().map(|name| printable(&name.to_string_lossy()));
+    let failures_file = candidate.failures_files.iter().find(|file| has_failures(file));
     Background {
-        name,
+        name: name.unwrap_or_default(),
         commits_between: git::commits_between(
             &project.shell,
             &baseline.provenance.commit,
@@ -379,10 +388,10 @@ pub fn background(
         causes: causes(comparison, baseline, &candidate.runs, &candidate.provenance),
         command: command_again(project.flags),
         is_of_others: !candidate.is_ours,
-        failures_file: candidate.failures_files.iter().find(|file| has_failures(file)).map(|file| project.shown(file)),
+        failures_file: failures_file.map(|file| project.shown(file)).unwrap_or_default(),
         config: project.shown(&project.paths.config),
         accept_until: Some(days_from_today(30)),
-        run_url: run_url(),
+        run_url: run_url().unwrap_or_default(),
         is_hosted_runner: ci::is_hosted_runner(),
     }
 }

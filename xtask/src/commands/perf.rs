@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::chain::is_unchanged;
 use judge::baseline::comparability::comparability;
 use judge::baseline::file::Baseline;
@@ -272,7 +272,9 @@ fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Me
     let is_startable = measurement.is_ours && project.flags.load.host.is_none() && project.config.service.is_some();
     let mut saved = Saved::new(baseline, &project.shown(&project.baseline), command_again(project.flags));
     saved.warnings = warnings;
-    saved.default_branch = if is_startable { git::default_branch(&project.shell) } else { None };
+    if is_startable {
+        saved.default_branch = git::default_branch(&project.shell).unwrap_or_default();
+    }
     saved
 }
 
@@ -322,12 +324,11 @@ impl<'a> Reference<'a> {
     fn check_load(&self, settings: &Settings) -> Result<()> {
         let expected = Provenance {
             load: Some(settings.load.masked()),
-            locustfile_path: settings.locustfile_path.clone(),
+            locustfile_path: settings.locustfile_path.clone().unwrap_or_default(),
             ..self.project.provenance()
         };
-        if let Some(refusal) = comparability(&self.baseline.provenance, &expected).refusal {
-            bail!("{} is not comparable: {refusal}", self.project.shown(&self.project.baseline));
-        }
+        let refusal = comparability(&self.baseline.provenance, &expected).refusal;
+        ensure!(refusal.is_empty(), "{} is not comparable: {refusal}", self.project.shown(&self.project.baseline));
         Ok(())
     }
 

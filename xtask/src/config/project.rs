@@ -233,7 +233,7 @@ impl<'a> Project<'a> {
             timestamp: now(),
             commit: self.head.as_ref().map_or_else(|| "unknown".to_owned(), |head| head.commit.clone()),
             dirty: !self.dirty_files().is_empty(),
-            gate: Some(version::text()),
+            gate: version::text(),
             ..Provenance::default()
         }
     }

@@ -64,8 +64,7 @@ impl RunFile {
     }
 
     fn cpu(&self) -> Option<CpuTime> {
-        let usage = self.provenance.usage.as_ref()?;
-        let [ms_per_request] = usage.cpu_ms_per_request[..] else { return None };
+        let [ms_per_request] = self.provenance.usage.cpu_ms_per_request[..] else { return None };
         Some(CpuTime { ms_per_request, machine: self.provenance.machine.clone() })
     }
 
@@ -92,9 +91,7 @@ impl RunFile {
             "{}: `max_runs` is 0, and this result is of a run: remove the key",
             path.display()
         );
-        if let Some(usage) = &file.provenance.usage {
-            usage.check().with_context(|| path.display().to_string())?;
-        }
+        file.provenance.usage.check().with_context(|| path.display().to_string())?;
         let more = file.warnings.len().saturating_sub(MAX_WARNINGS);
         if more > 0 {
             file.warnings.truncate(MAX_WARNINGS);
@@ -309,9 +306,7 @@ pub fn history_of(perf_folder: &Path, measured: &Provenance) -> Option<History> 
 }
 
 fn parse_json(bytes: &[u8]) -> Result<Run> {
-    if let Some(explanation) = foreign::explanation(bytes) {
-        bail!(explanation);
-    }
+    foreign::refuse(bytes)?;
     locust_json::parse(str::from_utf8(bytes).context("this is not UTF-8: save it as UTF-8")?)
 }
 

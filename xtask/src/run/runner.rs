@@ -90,11 +90,11 @@ impl<'a> Runner<'a> {
         let provenance = Provenance {
             load: Some(settings.load.masked()),
             machine: Some(machine::describe(&project.shell)),
-            locust: Some(locust.version.clone()),
-            python: locust.python.clone(),
+            locust: locust.version.clone(),
+            python: locust.python.clone().unwrap_or_default(),
             packages: locust.packages.clone(),
-            locustfile: locustfile_digest(&project.paths.root, &settings.locustfile),
-            locustfile_path: settings.locustfile_path.clone(),
+            locustfile: locustfile_digest(&project.paths.root, &settings.locustfile).unwrap_or_default(),
+            locustfile_path: settings.locustfile_path.clone().unwrap_or_default(),
             ..project.provenance()
         };
         Ok(Runner {
@@ -189,7 +189,8 @@ impl<'a> Runner<'a> {
         let mut provenance = self.provenance.clone();
         provenance.usage = finished
             .window
-            .and_then(|window| usage::of_run(&sampler, &window, finished.connections, &counters.rises()));
+            .and_then(|window| usage::of_run(&sampler, &window, finished.connections, &counters.rises()))
+            .unwrap_or_default();
         finished.warnings.extend(counters.warning());
         match side {
             Side::Only | Side::This => {}
@@ -199,7 +200,7 @@ impl<'a> Runner<'a> {
             }
             Side::Deployment(host) => {
                 (provenance.commit, provenance.dirty) = ("unknown".to_owned(), false);
-                provenance.host = Some(mask::url(host));
+                provenance.host = mask::url(host);
             }
         }
         finished.warnings.extend(same_executable);

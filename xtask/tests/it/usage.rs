@@ -27,12 +27,11 @@ struct Used {
 #[track_caller]
 fn used(scratch: &Scratch) -> Used {
     let about: Provenance = serde_json::from_str(&scratch.read("target/perf/latest/run-1/run.json")).unwrap();
-    let usage = about.usage.expect("the run tells what was used");
     let only = |values: &[f64]| match values {
         [only] => *only,
         values => panic!("one run has one value: {values:?}"),
     };
-    let Usage { others_pct, cpu_ms_per_request, peak_memory_mb, .. } = &usage;
+    let Usage { others_pct, cpu_ms_per_request, peak_memory_mb, .. } = &about.usage;
     Used {
         others_pct: only(others_pct),
         cpu_ms_per_request: only(cpu_ms_per_request),
@@ -70,7 +69,7 @@ fn usage_is_shown_beside_the_baselines_usage() {
     let output = scratch.perf("--update-baseline --max-runs 2");
     assert_eq!(output.code, 0, "{}", output.stderr);
     let baseline = judge::baseline::file::Baseline::parse(&scratch.read("perf_baseline.json")).unwrap();
-    let Usage { others_pct, cpu_ms_per_request, peak_memory_mb, .. } = baseline.provenance.usage.unwrap();
+    let Usage { others_pct, cpu_ms_per_request, peak_memory_mb, .. } = baseline.provenance.usage;
     let values = [others_pct.len(), cpu_ms_per_request.len(), peak_memory_mb.len()];
     assert_eq!(values, [2, 2, 2], "a value for each run");
     let output = scratch.perf("--verbose --report perf.json --report perf.html");

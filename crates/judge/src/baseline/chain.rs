@@ -55,8 +55,8 @@ impl Movement {
         let noise = if metric == Metric::ErrorRate {
             let [requests, requests_after] =
                 [before, after].map(|baseline| baseline.runs(endpoint, Metric::TotalRequests));
-            let counts = Counts::of_rates(runs, requests).zip(Counts::of_rates(runs_after, requests_after));
-            counts.and_then(|(before, after)| Rates::between(&before, &after)).map(Noise::Counts)
+            let [before, after] = [Counts::of_rates(runs, requests), Counts::of_rates(runs_after, requests_after)];
+            Rates::between(&before, &after).map(Noise::Counts)
         } else {
             Difference::between(metric.scale(), runs, runs_after).map(Noise::Spread)
         };
@@ -91,7 +91,8 @@ pub fn breaks<'v>(versions: impl DoubleEndedIterator<Item = &'v Version>) -> Vec
 pub fn breaks_between(version: &Version, runs: &[Run], measured: &Provenance) -> Vec<Break> {
     let mut stretch = Stretch::default();
     stretch.extend(&version.baseline.provenance, version.baseline.setup_accounting());
-    stretch.extend(measured, runs.iter().any(|run| !run.setup.is_empty()).then_some(SETUP_APART))
+    let has_setup = runs.iter().any(|run| !run.setup.is_empty());
+    stretch.extend(measured, if has_setup { SETUP_APART } else { "" })
 }
 
 /// `the machine and Locust's version`.

@@ -7,8 +7,8 @@ use crate::stats::estimate::is_close;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparability {
-    /// Why they cannot be compared: what differs, and both values.
-    pub refusal: Option<String>,
+    /// Why they cannot be compared: what differs, and both values. Empty if they can.
+    pub refusal: String,
     /// Circumstances that weaken the comparison, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -16,18 +16,17 @@ pub struct Comparability {
 /// A different load changes the numbers for certain, so it is refused. A different machine, Locust or locustfile may
 /// change them, so there is a warning.
 pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparability {
-    let by_load = match (&baseline.load, &candidate.load) {
-        (Some(baseline), Some(candidate)) => load_difference(baseline, candidate),
-        _ => None,
-    };
-    let refusal =
-        other_locustfile(baseline, candidate).or(by_load).or_else(|| observed_difference(baseline, candidate));
-    let refusal = refusal.or_else(|| users_difference(baseline, candidate));
+    let differences = [
+        other_locustfile(baseline, candidate),
+        load_difference(baseline, candidate),
+        observed_difference(baseline, candidate),
+        users_difference(baseline, candidate),
+    ];
+    let refusal = differences.into_iter().find(|difference| !difference.is_empty()).unwrap_or_default();
     let mut warnings = Vec::new();
     for (baseline, candidate) in circumstances(baseline).into_iter().zip(circumstances(candidate)) {
-        if let (Some(before), Some(now)) = (baseline.value, candidate.value)
-            && before != now
-        {
+        let (before, now) = (&baseline.value, &candidate.value);
+        if differs(before, now) {
             warnings.push(format!("{} differs: baseline {before}, candidate {now}", baseline.name));
         }
     }
@@ -38,13 +37,19 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
 }
 
 /// Two configurations may name one baseline by accident. Then every endpoint of the one would be MISSING in the other.
-fn other_locustfile(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
-    let (before, now) = (baseline.locustfile_path.as_ref()?, candidate.locustfile_path.as_ref()?);
-    (before != now).then(|| {
-        format!(
-            "it was recorded by {before}, and this load is of {now}: give each configuration its own [baseline] file, or, if the locustfile was only renamed, accept it with --update-baseline"
-        )
-    })
+fn other_locustfile(baseline: &Provenance, candidate: &Provenance) -> String {
+    let (before, now) = (&baseline.locustfile_path, &candidate.locustfile_path);
+    if !differs(before, now) {
+        return String::new();
+    }
+    format!(
+        "it was recorded by {before}, and this load is of {now}: give each configuration its own [baseline] file, or, if the locustfile was only renamed, accept it with --update-baseline"
+    )
+}
+
+/// Whether both are known and not the same.
+fn differs(before: &str, now: &str) -> bool {
+    !before.is_empty() && !now.is_empty() && before != now
 }
 
 pub fn other_circumstances(baseline: &Provenance, candidate: &Provenance) -> Vec<&'static str> {
@@ -57,7 +62,6 @@ pub fn other_circumstances(baseline: &Provenance, candidate: &Provenance) -> Vec
             others.push("number of cores");
         }
     }
-    let differs = |before: &Option<String>, now: &Option<String>| before.is_some() && now.is_some() && before != now;
     if differs(&baseline.locust, &candidate.locust) {
         others.push("Locust");
     }
@@ -69,23 +73,22 @@ pub fn other_circumstances(baseline: &Provenance, candidate: &Provenance) -> Vec
 
 struct Circumstance {
     name: &'static str,
-    value: Option<String>,
+    /// Empty if it is unknown.
+    value: String,
 }
 
 fn circumstances(of: &Provenance) -> Vec<Circumstance> {
     let fact = |name, value| Circumstance { name, value };
-    let load = of.load.as_ref();
+    let of_load = |text: fn(&Load) -> String| of.load.as_ref().map(text).unwrap_or_default();
+    let workers = |load: &Load| load.workers.map_or_else(|| "none".to_owned(), |workers| workers.to_string());
     vec![
-        fact("the machine", of.machine.as_ref().map(ToString::to_string)),
+        fact("the machine", of.machine.as_ref().map(ToString::to_string).unwrap_or_default()),
         fact("Locust's version", of.locust.clone()),
         fact("Python's version", of.python.clone()),
         fact("the locustfile (git hash-object)", of.locustfile.clone()),
-        fact("the number of Locust's processes", load.map(|load| load.processes.unwrap_or(1).to_string())),
-        fact(
-            "the number of Locust's workers",
-            load.map(|load| load.workers.map_or_else(|| "none".to_owned(), |workers| workers.to_string())),
-        ),
-        fact("what Locust gets after `--`", load.map(|load| format!("`{}`", load.masked().locust_args.join(" ")))),
+        fact("the number of Locust's processes", of_load(|load| load.processes.unwrap_or(1).to_string())),
+        fact("the number of Locust's workers", of_load(workers)),
+        fact("what Locust gets after `--`", of_load(|load| format!("`{}`", load.masked().locust_args.join(" ")))),
     ]
 }
 
@@ -110,22 +113,23 @@ pub(crate) struct Stretch {
 
 impl Stretch {
     /// Compares the next measurement with those before it. If it differs, it begins a new stretch.
-    pub fn extend(&mut self, next: &Provenance, setup_accounting: Option<&str>) -> Vec<Break> {
-        let load = next.load.as_ref().map(ToString::to_string);
-        let args = next.load.as_ref().map(|load| format!("`{}`", load.masked().args.join(" ")));
+    pub fn extend(&mut self, next: &Provenance, setup_accounting: &str) -> Vec<Break> {
+        let load = next.load.as_ref();
+        let args = load.map(|load| format!("`{}`", load.masked().args.join(" "))).unwrap_or_default();
+        let load = load.map(ToString::to_string).unwrap_or_default();
         let mut facts = circumstances(next);
         facts.push(Circumstance { name: "[load] args", value: args });
-        let setup = setup_accounting.map(str::to_owned);
-        facts.push(Circumstance { name: "the place of the requests of `on_start`", value: setup });
+        facts
+            .push(Circumstance { name: "the place of the requests of `on_start`", value: setup_accounting.to_owned() });
         facts.insert(0, Circumstance { name: "the load", value: load });
         let mut breaks = Vec::new();
-        for (known, next) in self.facts.iter_mut().zip(&facts) {
-            match (&known.value, &next.value) {
-                (Some(before), Some(after)) if before != after => {
-                    breaks.push(Break { what: known.name, before: before.clone(), after: after.clone() });
-                }
-                (None, Some(after)) => known.value = Some(after.clone()),
-                _ => {}
+        for (Circumstance { name, value: before }, Circumstance { value: after, .. }) in
+            self.facts.iter_mut().zip(&facts)
+        {
+            if differs(before, after) {
+                breaks.push(Break { what: *name, before: before.clone(), after: after.clone() });
+            } else if before.is_empty() {
+                before.clone_from(after);
             }
         }
         if self.facts.is_empty() || !breaks.is_empty() {
@@ -142,8 +146,8 @@ const MISSING_USERS: f64 = 0.05;
 /// The seconds by which the length of two equal loads may differ, beside [`MISSING_USERS`].
 const LENGTH_TOLERANCE_S: f64 = 2.0;
 
-fn observed_difference(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
-    let (before, now) = (baseline.observed_load?, candidate.observed_load?);
+fn observed_difference(baseline: &Provenance, candidate: &Provenance) -> String {
+    let (Some(before), Some(now)) = (baseline.observed_load, candidate.observed_load) else { return String::new() };
     let mut differences = Vec::new();
     if (now.users - before.users).abs() > MISSING_USERS * before.users {
         differences
@@ -156,33 +160,35 @@ fn observed_difference(baseline: &Provenance, candidate: &Provenance) -> Option<
             before.length_s, now.length_s
         ));
     }
-    (!differences.is_empty()).then(|| {
-        format!(
-            "{}; measure with the baseline's load, or accept the new load with --update-baseline",
-            differences.join("; ")
-        )
-    })
+    if differences.is_empty() {
+        return String::new();
+    }
+    format!(
+        "{}; measure with the baseline's load, or accept the new load with --update-baseline",
+        differences.join("; ")
+    )
 }
 
 pub const USERS_LEFT: &str = "find out why the others left";
 
-pub fn users_difference(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
-    let active = candidate.mean_users?;
-    let (expected, whose) = match (baseline.mean_users, &candidate.load) {
-        (Some(mean), _) => (mean, "in the baseline"),
+/// Empty if no users are missing.
+pub fn users_difference(baseline: &Provenance, candidate: &Provenance) -> String {
+    let (active, expected, whose) = match (candidate.mean_users, baseline.mean_users, &candidate.load) {
+        (Some(active), Some(mean), _) => (active, mean, "in the baseline"),
         // A load shape sets its own number of users.
-        (None, Some(load)) if !load.has_shape => (f64::from(load.users), "in its settings"),
-        _ => return None,
+        (Some(active), None, Some(load)) if !load.has_shape => (active, f64::from(load.users), "in its settings"),
+        _ => return String::new(),
     };
     if active >= (1.0 - MISSING_USERS) * expected {
-        return None;
+        return String::new();
     }
-    Some(format!(
+    format!(
         "only {active:.1} users were active on average ({expected:.1} {whose}): {USERS_LEFT}, or accept this load with --update-baseline"
-    ))
+    )
 }
 
-fn load_difference(baseline: &Load, candidate: &Load) -> Option<String> {
+fn load_difference(baseline: &Provenance, candidate: &Provenance) -> String {
+    let (Some(baseline), Some(candidate)) = (&baseline.load, &candidate.load) else { return String::new() };
     let (mut differences, mut changes, mut flags) = (Vec::new(), Vec::new(), Vec::new());
     if !is_close(baseline.warmup_s, candidate.warmup_s) {
         let (before, now) = (baseline.warmup_s, candidate.warmup_s);
@@ -211,7 +217,9 @@ fn load_difference(baseline: &Load, candidate: &Load) -> Option<String> {
     if !flags.is_empty() {
         changes.push(format!("measure with {}", flags.join(" ")));
     }
-    let differences = differences.join("; ");
-    let changes = changes.join(", ");
-    (!changes.is_empty()).then(|| format!("{differences}; {changes}, or accept the new load with --update-baseline"))
+    if changes.is_empty() {
+        return String::new();
+    }
+    let (differences, changes) = (differences.join("; "), changes.join(", "));
+    format!("{differences}; {changes}, or accept the new load with --update-baseline")
 }

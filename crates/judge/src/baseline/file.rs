@@ -40,9 +40,7 @@ pub struct LatenessRuns {
 impl LatenessRuns {
     /// Empty unless every run has its lateness.
     fn of(runs: &[Run]) -> LatenessRuns {
-        let Some(all) = of_every(runs, |run| run.lateness) else {
-            return LatenessRuns::default();
-        };
+        let all = of_every(runs, |run| run.lateness);
         let of = |value: fn(&Lateness) -> f64| all.iter().map(|lateness| rounded(value(lateness))).collect();
         LatenessRuns { p50_ms: of(|run| run.p50_ms), p95_ms: of(|run| run.p95_ms), p99_ms: of(|run| run.p99_ms) }
     }
@@ -63,7 +61,7 @@ impl LatenessRuns {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     version: String,
     #[serde(flatten)]
@@ -118,14 +116,15 @@ impl Baseline {
         let total: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
         let expected_interval_ms = expected_interval_ms(&total, &provenance);
         let mut aggregated = series(&total);
-        let corrected = expected_interval_ms.and_then(|interval_ms| p95_corrected(runs, interval_ms));
-        if let Some(corrected) = corrected {
-            let name = Metric::P95Corrected.name().to_owned();
-            aggregated.insert(name, corrected.into_iter().map(rounded).collect());
+        let of_some_runs = [
+            (Metric::P95Corrected, p95_corrected(runs, expected_interval_ms)),
+            (Metric::CpuPerRequest, of_every(runs, |run| Some(run.cpu.as_ref()?.ms_per_request))),
+        ];
+        for (metric, values) in of_some_runs.into_iter().filter(|(_, values)| !values.is_empty()) {
+            aggregated.insert(metric.name().to_owned(), values.into_iter().map(rounded).collect());
         }
         aggregated.extend(pooled(&total));
         aggregated.extend(halves(runs));
-        aggregated.extend(cpu_per_request(runs));
         let endpoints = runs_by_endpoint(runs.len(), runs.iter().flat_map(|run| &run.endpoints));
         let mut metrics = BTreeMap::new();
         for metric in Metric::ALL {
@@ -145,8 +144,7 @@ impl Baseline {
             users_by_class: users_by_class(runs),
             tasks: tasks(runs),
             lateness: LatenessRuns::of(runs),
-            notes: String::new(),
-            other: Map::new(),
+            ..Baseline::default()
         };
         baseline.check_values()?;
         Ok(baseline)
@@ -167,16 +165,17 @@ impl Baseline {
         // An unknown version is reported before any other fault.
         #[derive(Deserialize)]
         struct Versioned {
-            version: Option<Value>,
+            #[serde(default)]
+            version: Value,
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         refuse_conflict_markers(text)?;
         let versioned: Versioned = serde_json::from_str(text)
             .map_err(|error| anyhow!("this is not a JSON object: {}", strict_json::fault(&error)))?;
         match versioned.version {
-            None => bail!("there is no `version`, so this is not a baseline of cargo xtask perf"),
-            Some(Value::String(version)) if version.split('.').next() == Some("1") => {}
-            Some(version) => bail!("its version is {version}, but this program reads version 1: update xtask"),
+            Value::Null => bail!("there is no `version`, so this is not a baseline of cargo xtask perf"),
+            Value::String(version) if version.split('.').next() == Some("1") => {}
+            version => bail!("its version is {version}, but this program reads version 1: update xtask"),
         }
         let plain = |error: serde_json::Error| anyhow!(strict_json::fault(&error));
         strict_json::check(text).map_err(plain)?;
@@ -214,21 +213,7 @@ impl Baseline {
         if version.split('.').next() != Some("1") {
             return Baseline::parse(text);
         }
-        let baseline = Baseline {
-            version,
-            provenance,
-            metrics,
-            aggregated,
-            expected_interval_ms: None,
-            distribution: Vec::new(),
-            endpoints: BTreeMap::new(),
-            setup,
-            users_by_class: BTreeMap::new(),
-            tasks: BTreeMap::new(),
-            lateness: LatenessRuns::default(),
-            notes,
-            other: Map::new(),
-        };
+        let baseline = Baseline { version, provenance, metrics, aggregated, setup, notes, ..Baseline::default() };
         baseline.check_values()?;
         Ok(baseline)
     }
@@ -241,9 +226,7 @@ impl Baseline {
                 bail!("`distribution` or `expected_interval_ms` holds {value}, {flaw}");
             }
         }
-        if let Some(usage) = &self.provenance.usage {
-            usage.check()?;
-        }
+        self.provenance.usage.check()?;
         if let Some(observed) = self.provenance.observed_load {
             observed.check()?;
         }
@@ -313,12 +296,12 @@ impl Baseline {
         minor.unwrap_or(0) >= 4
     }
 
-    /// How requests of `on_start` were counted; `None` if there were none to tell.
-    pub(crate) fn setup_accounting(&self) -> Option<&'static str> {
+    /// How requests of `on_start` were counted; empty if there were none to tell.
+    pub(crate) fn setup_accounting(&self) -> &'static str {
         match (self.has_setup_apart(), self.setup.is_empty()) {
-            (false, _) => Some(SETUP_MIXED),
-            (true, false) => Some(SETUP_APART),
-            (true, true) => None,
+            (false, _) => SETUP_MIXED,
+            (true, false) => SETUP_APART,
+            (true, true) => "",
         }
     }
 
@@ -413,16 +396,12 @@ pub(crate) const HALVES: [&str; 2] = ["first_half_ms", "second_half_ms"];
 
 /// None unless every run has both halves.
 fn halves(runs: &[Run]) -> RunsByMetric {
-    let Some(halves) = of_every(runs, |run| run.halves_ms) else {
+    let halves = of_every(runs, |run| run.halves_ms);
+    if halves.is_empty() {
         return RunsByMetric::new();
-    };
+    }
     let of = |half: usize| halves.iter().map(|halves| rounded(halves[half])).collect();
     [0, 1].map(|half| (HALVES[half].to_owned(), of(half))).into()
-}
-
-fn cpu_per_request(runs: &[Run]) -> RunsByMetric {
-    let values = of_every(runs, |run| run.cpu.as_ref().map(|cpu| rounded(cpu.ms_per_request)));
-    values.map(|values| (Metric::CpuPerRequest.name().to_owned(), values)).into_iter().collect()
 }
 
 fn check_pooled(series: &RunsByMetric) -> Result<()> {
@@ -449,7 +428,8 @@ fn runs_by_endpoint<'a>(
     let with_requests = |stats: &[&Stats]| {
         let mut series = series(stats);
         series.extend(pooled(stats));
-        if let Some(sizes) = of_every(stats, |stats| stats.content_bytes) {
+        let sizes = of_every(stats, |stats| stats.content_bytes);
+        if !sizes.is_empty() {
             series.insert(CONTENT_BYTES.to_owned(), sizes.into_iter().map(rounded).collect());
         }
         // The spread of several runs is better evidence than the requests of each.
@@ -520,8 +500,9 @@ fn expected_interval_ms(runs: &[&Stats], provenance: &Provenance) -> Option<f64>
     (interval_ms.is_finite() && interval_ms > 0.0).then(|| rounded(interval_ms))
 }
 
-pub(crate) fn p95_corrected(runs: &[Run], expected_interval_ms: f64) -> Option<Vec<f64>> {
-    runs.iter().map(|run| run.p95_corrected_ms(expected_interval_ms)).collect()
+/// None unless the time between two requests is known, and every run has a histogram.
+pub(crate) fn p95_corrected(runs: &[Run], expected_interval_ms: Option<f64>) -> Vec<f64> {
+    of_every(runs, |run| run.p95_corrected_ms(expected_interval_ms?))
 }
 
 fn series(runs: &[&Stats]) -> RunsByMetric {

@@ -33,7 +33,7 @@ pub fn work(baseline: &Baseline, runs: &[Run]) -> Comparability {
         let fix = if tasks.len() == 1 { "fix the task" } else { "fix the tasks" };
         refusals.push(format!("{}; {fix}, or accept this load with --update-baseline", tasks.join("; ")));
     }
-    work.refusal = (!refusals.is_empty()).then(|| refusals.join("; "));
+    work.refusal = refusals.join("; ");
     work
 }
 

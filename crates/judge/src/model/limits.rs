@@ -128,23 +128,14 @@ impl Limit {
         Ok(limit)
     }
 
-    pub fn allowed(&self, metric: Metric, baseline: Option<f64>) -> Option<f64> {
+    /// The worst value that passes; `None` if the limit allows any.
+    pub fn allowed(&self, metric: Metric, baseline: f64) -> Option<f64> {
         let [better_of, worse_of] =
             if metric == Metric::RequestsPerSec { [f64::max, f64::min] } else { [f64::min, f64::max] };
-        let by_change = match (self.worsening, baseline) {
-            (Some(worsening), Some(baseline)) => {
-                let relative = metric.changed(baseline, metric.worsening(worsening));
-                match self.floor {
-                    Some(floor) => Some(worse_of(relative, baseline + metric.worsening(floor))),
-                    None => Some(relative),
-                }
-            }
-            _ => None,
-        };
-        match (by_change, self.bound) {
-            (Some(by_change), Some(bound)) => Some(better_of(by_change, bound)),
-            (by_change, bound) => by_change.or(bound),
-        }
+        let Some(worsening) = self.worsening else { return self.bound };
+        let relative = metric.changed(baseline, metric.worsening(worsening));
+        let by_change = self.floor.map_or(relative, |floor| worse_of(relative, baseline + metric.worsening(floor)));
+        Some(self.bound.map_or(by_change, |bound| better_of(by_change, bound)))
     }
 }
 
@@ -190,7 +181,7 @@ impl Accepted {
         self.days_left < 0
     }
 
-    pub(crate) fn covers(&self, endpoint: EndpointName, metric: Metric) -> bool {
+    pub fn covers(&self, endpoint: EndpointName, metric: Metric) -> bool {
         self.metric == metric && self.endpoint.as_deref() == endpoint
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::model::mask;
+use crate::stats::counts::Counts;
 use crate::stats::estimate::{Interval, Scale, Worse, rate_interval_pct};
 use crate::stats::histogram::Histogram;
 
@@ -202,6 +203,10 @@ impl Stats {
         }
     }
 
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { failures: self.failures as f64, requests: self.requests as f64 }
+    }
+
     /// The interval of the true metric that these requests are a sample of; `None` if they do not determine one. It
     /// ignores the noise from run to run.
     pub(crate) fn request_interval(&self, metric: Metric) -> Option<Interval> {
@@ -361,9 +366,10 @@ impl Run {
     }
 }
 
-/// A value of each item, of all runs for example; `None` unless every item has one.
-pub(crate) fn of_every<T, V>(items: &[T], value: impl Fn(&T) -> Option<V>) -> Option<Vec<V>> {
-    items.iter().map(value).collect()
+/// A value of each item, of all runs for example; none unless every item has one.
+pub(crate) fn of_every<T, V>(items: &[T], value: impl Fn(&T) -> Option<V>) -> Vec<V> {
+    let values: Vec<V> = items.iter().map_while(value).collect();
+    if values.len() == items.len() { values } else { Vec::new() }
 }
 
 /// `on_start POST /login`, from the name of the endpoint.
@@ -462,7 +468,7 @@ impl ObservedLoad {
     }
 }
 
-/// The circumstances of a measurement. Unknown fields are `None`: a 1.0 baseline or a bare CSV has few of them.
+/// The circumstances of a measurement. Unknown fields are `None` or empty: a 1.0 baseline or a bare CSV has few of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// In UTC, as in RFC 3339.
@@ -474,16 +480,16 @@ pub struct Provenance {
     pub load: Option<Load>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<Machine>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub locust: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub python: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub locust: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub python: String,
     /// Locust's environment, if the gate installed it: `gevent 26.9.0, greenlet 3.5.6`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub packages: String,
     /// The gate's version and commit: `0.2.0 (1f0c3a9b7d21)`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gate: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub gate: String,
     #[serde(default, skip_serializing_if = "is_default")]
     pub precision: Precision,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -491,16 +497,16 @@ pub struct Provenance {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_users: Option<f64>,
     /// The digest of `git hash-object`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub locustfile: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub locustfile: String,
     /// From the root; several with commas.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub locustfile_path: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub locustfile_path: String,
     /// The service that ran already, if it was compared with another one. It has no known commit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub host: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub usage: Usage,
 }
 
 /// What a run used beside its response times, one value for each run. A list is empty if the value is unknown. They are

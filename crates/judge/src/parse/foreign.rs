@@ -1,23 +1,22 @@
 //! Files that are no results: what they are, and what to pass instead.
 
+use anyhow::{Result, bail, ensure};
+
 use crate::model::run::flaw;
 
-pub fn explanation(bytes: &[u8]) -> Option<&'static str> {
+pub fn refuse(bytes: &[u8]) -> Result<()> {
     let start = bytes.get(..4096).unwrap_or(bytes);
-    if start.starts_with(b"\x1f\x8b") {
-        return Some("it is compressed with gzip: unpack it first, with gunzip");
-    }
-    if start.starts_with(b"PK\x03\x04") {
-        return Some("it is a spreadsheet or another ZIP archive: export it as CSV with commas, in UTF-8");
-    }
-    if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") || start.contains(&0) {
-        return Some("it is UTF-16, or no text at all: save it as UTF-8");
-    }
+    ensure!(!start.starts_with(b"\x1f\x8b"), "it is compressed with gzip: unpack it first, with gunzip");
+    ensure!(
+        !start.starts_with(b"PK\x03\x04"),
+        "it is a spreadsheet or another ZIP archive: export it as CSV with commas, in UTF-8"
+    );
+    let is_utf16 = start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") || start.contains(&0);
+    ensure!(!is_utf16, "it is UTF-16, or no text at all: save it as UTF-8");
     let text = String::from_utf8_lossy(start).trim_start_matches('\u{feff}').trim_start().to_lowercase();
-    if text.starts_with("<!doctype") || text.starts_with("<html") {
-        return Some("it is an HTML page: pass the `_stats.csv` of Locust's --csv, or the file of its --json-file");
-    }
-    None
+    let is_page = text.starts_with("<!doctype") || text.starts_with("<html");
+    ensure!(!is_page, "it is an HTML page: pass the `_stats.csv` of Locust's --csv, or the file of its --json-file");
+    Ok(())
 }
 
 pub(crate) fn is_json(bytes: &[u8]) -> bool {
@@ -25,28 +24,27 @@ pub(crate) fn is_json(bytes: &[u8]) -> bool {
     start.starts_with(b"[") || start.starts_with(b"{")
 }
 
-/// Recognizes a CSV by its header that has other columns than Locust's statistics.
-pub(crate) fn other_csv(header: &[u8]) -> Option<&'static str> {
+/// Refuses a CSV whose header has other columns than Locust's statistics.
+pub(crate) fn refuse_other_csv(header: &[u8]) -> Result<()> {
     let header = String::from_utf8_lossy(header).to_lowercase();
     let has = |name: &str| header.contains(name);
     let is_stats = has("request count") && has("name");
     if has("user count") && has("timestamp") {
-        Some("it is Locust's history over time: pass the `_stats.csv` beside the `_stats_history.csv`")
+        bail!("it is Locust's history over time: pass the `_stats.csv` beside the `_stats_history.csv`")
     } else if has("occurrences") {
-        Some("it is Locust's list of failures: pass the `_stats.csv` beside the `_failures.csv`")
+        bail!("it is Locust's list of failures: pass the `_stats.csv` beside the `_failures.csv`")
     } else if has("traceback") {
-        Some("it is Locust's list of exceptions: pass the `_stats.csv` beside the `_exceptions.csv`")
+        bail!("it is Locust's list of exceptions: pass the `_stats.csv` beside the `_exceptions.csv`")
     } else if has("# requests") {
-        Some("it is of a Locust before 1.0, which had other columns: measure with Locust 1.2 or later")
+        bail!("it is of a Locust before 1.0, which had other columns: measure with Locust 1.2 or later")
     } else if is_stats && !has(",") && has(";") {
-        Some(
-            "its columns are separated by `;`: save it with commas, and numbers with a decimal point, as Locust writes it",
+        bail!(
+            "its columns are separated by `;`: save it with commas, and numbers with a decimal point, as Locust writes it"
         )
     } else if is_stats && !has(",") && has("\t") {
-        Some("its columns are separated by tabs: save it with commas, as Locust writes it")
-    } else {
-        None
+        bail!("its columns are separated by tabs: save it with commas, as Locust writes it")
     }
+    Ok(())
 }
 
 /// A number with a decimal comma, as spreadsheets of many countries write it.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use csv::{ByteRecord, Position, ReaderBuilder};
+use csv::{ByteRecord, ReaderBuilder};
 
 use crate::model::run::{MAX_COUNT, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw};
 use crate::parse::foreign;
@@ -87,7 +87,7 @@ struct Rows {
     idle: Vec<Box<str>>,
     /// Of the endpoints.
     sums: RowCounts,
-    aggregated: Option<(RowCounts, Option<Stats>)>,
+    aggregated: Option<CsvRow>,
     oddities: Vec<String>,
     extremes_ms: Option<Interval>,
 }
@@ -99,7 +99,7 @@ fn read_rows(bytes: &[u8]) -> Result<Rows> {
     let mut rows = Rows::default();
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record)? {
-        let line = || line_of(bytes, record.position());
+        let line = || line_of(bytes, &record);
         // Spreadsheets leave such rows. A row that was lost shows in the sums.
         if record.iter().all(|field| field.trim_ascii().is_empty()) {
             continue;
@@ -111,14 +111,16 @@ fn read_rows(bytes: &[u8]) -> Result<Rows> {
             record.len(),
         );
         let row = read_row(&record, &columns).with_context(|| format!("line {}", line()))?;
-        rows.oddities.extend(row.oddity.map(|oddity| format!("line {}: {oddity}", line())));
+        if !row.oddity.is_empty() {
+            rows.oddities.push(format!("line {}: {}", line(), row.oddity));
+        }
         if row.is_aggregated {
             ensure!(
                 rows.aggregated.is_none(),
                 "`Aggregated` appears twice: the file is corrupt, with rows of two writes mixed"
             );
             rows.extremes_ms = extremes_ms(&record, &columns);
-            rows.aggregated = Some((row.counts, row.stats));
+            rows.aggregated = Some(row);
             continue;
         }
         rows.sums.requests = rows.sums.requests.saturating_add(row.counts.requests);
@@ -143,19 +145,14 @@ fn read_rows(bytes: &[u8]) -> Result<Rows> {
 /// Locust rewrites the file in place, so a reader may get a truncated file, or a new head on an old tail. In such a
 /// splice every row is well formed, and only the sums show it: the rows' counts must add up to those of `Aggregated`.
 pub fn parse(bytes: &[u8]) -> Result<Run> {
-    if let Some(explanation) = foreign::explanation(bytes) {
-        bail!(explanation);
-    }
+    foreign::refuse(bytes)?;
     ensure!(!foreign::is_json(bytes), "it is JSON: give it a name that ends in .json");
     // A spreadsheet may have added a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     ensure!(!bytes.trim_ascii().is_empty(), "the file is empty: Locust had not written any result yet");
-    let header = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if let Some(explanation) = foreign::other_csv(header) {
-        bail!(explanation);
-    }
+    foreign::refuse_other_csv(bytes.split(|byte| *byte == b'\n').next().unwrap_or_default())?;
     let Rows { endpoints, idle, sums, aggregated, oddities, extremes_ms } = read_rows(bytes)?;
-    let Some((counts, total)) = aggregated else {
+    let Some(CsvRow { counts, stats: total, .. }) = aggregated else {
         bail!("no `Aggregated` row: the file is truncated, probably because Locust was killed while writing");
     };
     // A file of the `Aggregated` row alone is an extract, which has nothing to add up.
@@ -182,8 +179,8 @@ fn extremes_ms(record: &ByteRecord, columns: &Columns) -> Option<Interval> {
 }
 
 /// The line on which a record begins, from 1. The csv crate's own count is one behind if lines end in CR LF.
-fn line_of(bytes: &[u8], position: Option<&Position>) -> usize {
-    let offset = position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(0);
+fn line_of(bytes: &[u8], record: &ByteRecord) -> usize {
+    let offset = record.position().and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(0);
     1 + bytes.iter().take(offset + 1).filter(|byte| **byte == b'\n').count()
 }
 
@@ -198,17 +195,17 @@ struct CsvRow {
     is_aggregated: bool,
     counts: RowCounts,
     stats: Option<Stats>,
-    /// What is odd about the row, but keeps nothing from being judged.
-    oddity: Option<String>,
+    /// What is odd about the row, but keeps nothing from being judged; mostly empty.
+    oddity: String,
 }
 
 fn read_row(record: &ByteRecord, columns: &Columns) -> Result<CsvRow> {
-    let method = text(record, columns.method, "Type")?;
-    let name = text(record, Some(columns.name), "Name")?;
+    let method = columns.method.map_or(Ok(""), |column| text(record, column, "Type"))?;
+    let name = text(record, columns.name, "Name")?;
     let requests = count(record, columns.requests, "Request Count")?;
     let failures = count(record, columns.failures, "Failure Count")?;
     // Before its first request a row's percentiles are `N/A`.
-    let mut oddity = None;
+    let mut oddity = String::new();
     let stats = if requests == 0 {
         None
     } else {
@@ -228,10 +225,10 @@ fn read_row(record: &ByteRecord, columns: &Columns) -> Result<CsvRow> {
         };
         let in_order = stats.p50_ms <= stats.p95_ms && stats.p95_ms <= stats.p99_ms;
         if !in_order {
-            oddity = Some(format!(
+            oddity = format!(
                 "percentiles are not in order: was the file edited? (50% {}, 95% {}, 99% {})",
                 stats.p50_ms, stats.p95_ms, stats.p99_ms
-            ));
+            );
         }
         Some(stats)
     };
@@ -282,8 +279,7 @@ fn check_sums(total: &RowCounts, sums: &RowCounts) -> Result<()> {
     Ok(())
 }
 
-fn text<'a>(record: &'a ByteRecord, column: Option<usize>, what: &str) -> Result<&'a str> {
-    let Some(column) = column else { return Ok("") };
+fn text<'a>(record: &'a ByteRecord, column: usize, what: &str) -> Result<&'a str> {
     str::from_utf8(&record[column]).with_context(|| format!("the {what} is not UTF-8: start Locust with PYTHONUTF8=1"))
 }
 

@@ -159,9 +159,9 @@ fn stats(entries: &[&StatsEntry], histogram: Histogram, elapsed_s: f64) -> Resul
 }
 
 fn content_bytes(entries: &[&StatsEntry], requests: u64) -> Option<f64> {
-    let sizes = of_every(entries, |entry| entry.total_content_length)?;
+    let sizes = of_every(entries, |entry| entry.total_content_length);
     let mean = sizes.iter().sum::<f64>() / requests as f64;
-    flaw(mean).is_none().then_some(mean)
+    (!sizes.is_empty() && flaw(mean).is_none()).then_some(mean)
 }
 
 /// Fine only if a response time shows it, since Locust's own rounding leaves multiples of its resolution.

@@ -19,10 +19,10 @@ impl Counts {
         Counts { failures: (rate_pct / 100.0 * requests).round().clamp(0.0, requests), requests }
     }
 
-    /// `None` unless each run has its number of requests.
-    pub(crate) fn of_rates(rates_pct: &[f64], requests: &[f64]) -> Option<Vec<Counts>> {
+    /// Empty unless each run has its number of requests.
+    pub(crate) fn of_rates(rates_pct: &[f64], requests: &[f64]) -> Vec<Counts> {
         let counts = rates_pct.iter().zip(requests).map(|(rate_pct, requests)| Counts::of_rate(*rate_pct, *requests));
-        (rates_pct.len() == requests.len()).then(|| counts.collect())
+        if rates_pct.len() == requests.len() { counts.collect() } else { Vec::new() }
     }
 
     fn sum(runs: &[Counts]) -> Counts {

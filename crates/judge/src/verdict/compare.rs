@@ -206,7 +206,7 @@ impl<'a> Comparison<'a> {
 
     /// Whether the runs have too few requests for percentiles, and yet show a regression.
     pub fn is_proven_by_few_answers(&self) -> bool {
-        let reason = self.total_row(Metric::P95).and_then(|row| row.decision?.reason());
+        let reason = self.total_row(Metric::P95).and_then(Row::reason);
         matches!(reason, Some(Reason::FewAnswers(few)) if few.is_proven)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::baseline::file::Baseline;
 use crate::model::limits::Rules;
-use crate::model::run::{Metric, Run};
+use crate::model::run::{Metric, Run, of_every};
 
 /// The ticks of the kernel's clock that a run must count to be judged. A tick is 10 ms.
 const LEAST_TICKS: u64 = 100;
@@ -20,7 +20,10 @@ pub enum CpuUnjudged {
 
 pub(crate) fn unjudged(baseline: &Baseline, runs: &[Run], rules: &Rules) -> Option<CpuUnjudged> {
     rules.limit(None, Metric::CpuPerRequest)?;
-    let Some(values) = values(baseline, runs, rules) else { return Some(CpuUnjudged::Unknown) };
+    let values = values(baseline, runs, rules);
+    if values.is_empty() {
+        return Some(CpuUnjudged::Unknown);
+    }
     let is_of_baselines_machine = |run: &Run| {
         run.cpu.as_ref().is_some_and(|cpu| cpu.machine.is_some() && cpu.machine == baseline.provenance.machine)
     };
@@ -37,9 +40,9 @@ pub(crate) fn unjudged(baseline: &Baseline, runs: &[Run], rules: &Rules) -> Opti
     (ticks < LEAST_TICKS).then_some(CpuUnjudged::TooCoarse { ticks, needed: LEAST_TICKS })
 }
 
-/// The candidate's CPU time for each request in ms; `None` without a limit, or if one side does not know it.
-pub(crate) fn values(baseline: &Baseline, runs: &[Run], rules: &Rules) -> Option<Vec<f64>> {
-    rules.limit(None, Metric::CpuPerRequest)?;
+/// The candidate's CPU time for each request in ms; none without a limit, or if one side does not know it.
+pub(crate) fn values(baseline: &Baseline, runs: &[Run], rules: &Rules) -> Vec<f64> {
     let is_known = !baseline.total_runs(Metric::CpuPerRequest).is_empty();
-    runs.iter().map(|run| run.cpu.as_ref().filter(|_| is_known).map(|cpu| cpu.ms_per_request)).collect()
+    let is_shown = is_known && rules.limit(None, Metric::CpuPerRequest).is_some();
+    of_every(runs, |run| Some(run.cpu.as_ref().filter(|_| is_shown)?.ms_per_request))
 }

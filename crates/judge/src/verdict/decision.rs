@@ -82,13 +82,6 @@ impl Decision {
     pub fn is_finding(self) -> bool {
         matches!(self, Decision::Warn(_) | Decision::Fail(_))
     }
-
-    pub fn reason(self) -> Option<Reason> {
-        match self {
-            Decision::InDoubt(reason) | Decision::Warn(reason) | Decision::Fail(reason) => Some(reason),
-            Decision::Ok | Decision::BelowResolution | Decision::Waived(_) => None,
-        }
-    }
 }
 
 /// Why a series is a finding: `OverLimit`, `OverBound`, `Missing`, `OneRun`, `Shift`. Or why one over its limit is not: the
@@ -188,6 +181,14 @@ impl Row<'_> {
         }
     }
 
+    /// Why it is a finding, or none although it is over its limit.
+    pub fn reason(&self) -> Option<Reason> {
+        match self.decision? {
+            Decision::InDoubt(reason) | Decision::Warn(reason) | Decision::Fail(reason) => Some(reason),
+            Decision::Ok | Decision::BelowResolution | Decision::Waived(_) => None,
+        }
+    }
+
     pub fn is_finding(&self) -> bool {
         self.decision.is_some_and(Decision::is_finding)
     }
@@ -205,7 +206,8 @@ impl Row<'_> {
     }
 
     pub fn allowed(&self) -> Option<f64> {
-        self.limit?.allowed(self.metric, self.presence.baseline())
+        let limit = self.limit?;
+        self.presence.baseline().map_or(limit.bound, |baseline| limit.allowed(self.metric, baseline))
     }
 
     /// Whether the change alone is worse than a limit of change allows. A change from nothing exceeds any percentage.
@@ -313,8 +315,8 @@ pub(crate) struct Case<'s, 'a> {
     pub proof: Option<Proof>,
     /// The other way in which an endpoint's p95 may be proven: by the requests over its limit.
     pub counts_proof: Option<Proof>,
-    /// Of a p95 within its limit: a lower percentile that is over it. `proof` must be given for a finding.
-    pub shift: Option<Shift>,
+    /// Of a p95 within its limit: a lower percentile that is over it, and the proof that makes it a finding.
+    pub shift: Option<(Shift, Proof)>,
     /// Of all requests: set if there are too few of them for percentiles.
     pub few_answers: Option<FewAnswers>,
 }
@@ -369,9 +371,9 @@ impl<'a> Judge<'a> {
             let reason = Reason::FewAnswers(few);
             return if few.is_proven { finding(reason) } else { Some(Decision::InDoubt(reason)) };
         }
-        let shift = case.shift.filter(|_| case.proof.is_some_and(|proof| proof.is_given()));
+        let shift = case.shift.filter(|(_, proof)| proof.is_given());
         let reason = match (excess, shift) {
-            (Excess::None | Excess::Rounding, Some(shift)) => return finding(Reason::Shift(shift)),
+            (Excess::None | Excess::Rounding, Some((shift, _))) => return finding(Reason::Shift(shift)),
             (Excess::None, None) => return Some(Decision::Ok),
             (Excess::Rounding, None) => return Some(Decision::BelowResolution),
             (Excess::Limit, _) => Reason::OverLimit,

@@ -78,7 +78,7 @@ impl Shared {
     fn beyond(&self, series: &Series, limit: &Limit) -> f64 {
         let Presence::Both { baseline, .. } = series.presence else { return 0.0 };
         let by_change = Limit { bound: None, ..limit.clone() };
-        let allowed = by_change.allowed(series.metric, Some(baseline));
+        let allowed = by_change.allowed(series.metric, baseline);
         let allowed = allowed.and_then(|allowed| series.metric.change(baseline, allowed)).unwrap_or(0.0);
         let shared = self.0.get(&series.metric).copied().unwrap_or(0.0);
         let least = (series.metric.worsening(allowed) / 2.0).min(series.metric.worsening(shared));
@@ -250,7 +250,7 @@ impl<'a> Judge<'a> {
         }
         let by_change = Limit { bound: None, ..limit.clone() };
         let resolved_ms = p95_ms + self.resolution.ms(Metric::P95, p95_ms);
-        let over_ms = by_change.allowed(Metric::P95, Some(p95_ms))?.max(resolved_ms);
+        let over_ms = by_change.allowed(Metric::P95, p95_ms)?.max(resolved_ms);
         let above: Vec<Counts> = above_p95
             .iter()
             .zip(&requests)

@@ -31,7 +31,7 @@ impl Judge<'_> {
     /// Whether more requests are over the limit of p95 than the baseline has above its p95.
     fn is_counted(&self, baseline: &Baseline, runs: &[Run], limit: &Limit) -> bool {
         let Some(Pooled { p95_ms, requests, .. }) = Pooled::of(&baseline.aggregated) else { return false };
-        let over_ms = Limit { bound: None, ..limit.clone() }.allowed(Metric::P95, Some(p95_ms));
+        let over_ms = Limit { bound: None, ..limit.clone() }.allowed(Metric::P95, p95_ms);
         let Some(over_ms) = over_ms.map(|over_ms| over_ms.max(p95_ms + self.resolution.ms(Metric::P95, p95_ms))) else {
             return false;
         };

@@ -21,7 +21,7 @@ pub(crate) fn resolution(baseline: &Baseline, runs: &[Run]) -> Resolution {
     let precision = Run::coarsest(runs).min(baseline.provenance.precision);
     let now = of_every(runs, |run| Some(run.lateness?.p99_ms));
     let before = if baseline.lateness.is_empty() { IDLE_LATENESS_MS } else { mean(&baseline.lateness.p99_ms) };
-    let growth_ms = now.map_or(0.0, |now| mean(&now) - before);
+    let growth_ms = if now.is_empty() { 0.0 } else { mean(&now) - before };
     Resolution { precision, lateness_ms: LATENESS_FACTOR * growth_ms.max(0.0) }
 }
 

@@ -69,9 +69,8 @@ impl Values<'_> {
 
     pub fn noise(&self) -> Option<Noise> {
         if self.metric == Metric::ErrorRate {
-            let baseline = Counts::of_rates(self.baseline, self.baseline_requests)?;
-            let of_run = |stats: &&Stats| Counts { failures: stats.failures as f64, requests: stats.requests as f64 };
-            let candidate: Vec<Counts> = self.runs.iter().map(of_run).collect();
+            let baseline = Counts::of_rates(self.baseline, self.baseline_requests);
+            let candidate: Vec<Counts> = self.runs.iter().map(|stats| stats.counts()).collect();
             return Rates::between(&baseline, &candidate).map(Noise::Counts);
         }
         // An endpoint without requests in one run of a round leaves the other runs without their pairs.
@@ -118,14 +117,15 @@ impl<'a> Judge<'a> {
         let is_cpu_judged = cpu::unjudged(baseline, runs, self.rules).is_none();
         let is_judged = |metric| metric != Metric::CpuPerRequest || is_cpu_judged;
         for metric in Metric::ALL {
-            let candidate = match (metric, baseline.expected_interval_ms) {
-                (Metric::P95Corrected, Some(interval_ms)) => p95_corrected(runs, interval_ms),
-                (Metric::P95Corrected, None) => None,
-                (Metric::CpuPerRequest, _) => cpu::values(baseline, runs, self.rules),
-                _ => Some(values(metric, &stats)),
+            let candidate = match metric {
+                Metric::P95Corrected => p95_corrected(runs, baseline.expected_interval_ms),
+                Metric::CpuPerRequest => cpu::values(baseline, runs, self.rules),
+                _ => values(metric, &stats),
             };
             // Without Locust's JSON the candidate has no p95_corrected, and without a limit no CPU time is shown.
-            let Some(candidate) = candidate else { continue };
+            if candidate.is_empty() {
+                continue;
+            }
             let values = Values {
                 metric,
                 paired: self.rules.paired,
@@ -197,7 +197,7 @@ impl<'a> Judge<'a> {
         let worse = Metric::AvgResponseTime.worse();
         let level = MEAN_ERROR / self.max_runs as f64;
         let proof = Proof { noise: mean, worse, beyond: SHIFT_SHARE * worsening, level };
-        Case { proof: Some(proof), shift: Some(shift), ..*case }
+        Case { shift: Some((shift, proof)), ..*case }
     }
 
     /// The smallest change of p95 that is detectable with 80% power, if these runs had a baseline of five.
@@ -244,7 +244,7 @@ fn gap_case<'s, 'a>(
 ) -> Case<'s, 'a> {
     let mut usage: f64 = 0.0;
     for (at, (before, now)) in PERCENTILES.iter().zip(baseline.distribution.iter().zip(&distribution(runs))) {
-        let allowed = limit.allowed(Metric::P95, Some(*before)).unwrap_or(f64::INFINITY);
+        let allowed = limit.allowed(Metric::P95, *before).unwrap_or(f64::INFINITY);
         if BESIDE_P95.contains(at) && now > before {
             usage = usage.max((now - before) / (allowed - before).max(0.0));
         }
@@ -262,9 +262,10 @@ fn gap_case<'s, 'a>(
 /// runs. Both sides need a distribution.
 fn is_in_gap(baseline: &Baseline, runs: &[Run]) -> bool {
     let ratio = |run: &Run| run.total.p95_interval_ms.map(|Interval { low, high }| high / low);
-    let Some(ratios) = of_every(runs, ratio) else { return false };
+    let ratios = of_every(runs, ratio);
     let has_distribution = |distribution: &[f64]| distribution.len() == PERCENTILES.len();
-    has_distribution(&baseline.distribution)
+    !ratios.is_empty()
+        && has_distribution(&baseline.distribution)
         && has_distribution(&distribution(runs))
         && estimate(Scale::Ratio, &ratios) > GAP_FACTOR
 }

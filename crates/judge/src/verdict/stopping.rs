@@ -44,25 +44,19 @@ impl Judge<'_> {
             let is_confirmed = is_last || self.runs >= RUNS_TO_FAIL;
             return (few.is_proven && !is_confirmed).then_some(Unsettled::FewRuns);
         }
-        if decision.and_then(Decision::reason) == Some(Reason::OneRun) {
+        if let Some(Decision::Warn(Reason::OneRun) | Decision::Fail(Reason::OneRun)) = decision {
             return (!is_last).then_some(Unsettled::FewRuns);
         }
+        let is_failure = matches!(decision, Some(Decision::Fail(_)));
         match case.series.endpoint {
             Some(_) if is_last => None,
-            Some(_) => self.unsettled_endpoint(case, limit, decision),
-            None => self.unsettled_total(case, limit, decision, is_last),
+            Some(_) => self.unsettled_endpoint(case, limit, is_failure),
+            None => self.unsettled_total(case, limit, is_failure, is_last),
         }
     }
 
-    fn unsettled_total(
-        &self,
-        case: &Case,
-        limit: &Limit,
-        decision: Option<Decision>,
-        is_last: bool,
-    ) -> Option<Unsettled> {
-        let is_failure = matches!(decision, Some(Decision::Fail(_)));
-        if let (Some(_), Some(proof)) = (case.shift, case.proof) {
+    fn unsettled_total(&self, case: &Case, limit: &Limit, is_failure: bool, is_last: bool) -> Option<Unsettled> {
+        if let Some((_, proof)) = case.shift {
             let is_confirmed = is_last || self.runs >= RUNS_TO_FAIL;
             if is_failure {
                 return (!is_confirmed).then_some(Unsettled::FewRuns);
@@ -86,9 +80,8 @@ impl Judge<'_> {
         (fails_at_ends != [is_failure; 2]).then_some(Unsettled::Open)
     }
 
-    fn unsettled_endpoint(&self, case: &Case, limit: &Limit, decision: Option<Decision>) -> Option<Unsettled> {
+    fn unsettled_endpoint(&self, case: &Case, limit: &Limit, is_failure: bool) -> Option<Unsettled> {
         let is_relevant = self.is_relevant(case.series, limit);
-        let is_failure = matches!(decision, Some(Decision::Fail(_)));
         let is_counted = case.counts_proof.is_some_and(|proof| proof.is_given());
         if is_relevant && is_counted {
             return (self.runs < RUNS_TO_FAIL_ENDPOINT).then_some(Unsettled::FewRuns);
@@ -117,8 +110,7 @@ impl Judge<'_> {
             Excess::Bound => true,
             Excess::Limit => case.proof.is_none_or(|proof| match case.series.endpoint {
                 Some(_) => Proof { noise: noise.after(self.max_runs, change), ..proof }.is_given(),
-                // Without its shift, a p95 over the limit needs no proof.
-                None => case.shift.is_some() || self.may_prove(proof, CHANCE),
+                None => self.may_prove(proof, CHANCE),
             }),
         }
     }

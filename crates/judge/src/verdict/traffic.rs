@@ -70,7 +70,8 @@ fn thousands(number: f64) -> String {
 
 struct EndpointPair<'a> {
     name: &'a str,
-    sizes: Option<[Vec<f64>; 2]>,
+    /// Empty on a side that does not know them.
+    sizes: [Vec<f64>; 2],
     /// Of each run.
     requests: [Vec<f64>; 2],
 }
@@ -123,11 +124,11 @@ fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<EndpointPair<'a>> {
     for (name, stats) in now {
         let Some(before) = baseline.endpoints.get(name) else { continue };
         let sizes = of_every(&stats, |stats| stats.content_bytes);
-        let requests = before.get(Metric::TotalRequests.name()).cloned().unwrap_or_default();
+        let before = |key: &str| before.get(key).cloned().unwrap_or_default();
         pairs.push(EndpointPair {
             name,
-            sizes: before.get(CONTENT_BYTES).cloned().zip(sizes).map(<[Vec<f64>; 2]>::from),
-            requests: [requests, stats.iter().map(|stats| stats.requests as f64).collect()],
+            sizes: [before(CONTENT_BYTES), sizes],
+            requests: [before(Metric::TotalRequests.name()), stats.iter().map(|stats| stats.requests as f64).collect()],
         });
     }
     pairs
@@ -135,8 +136,7 @@ fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<EndpointPair<'a>> {
 
 fn size_change<'a>(pair: &EndpointPair<'a>, level: f64) -> Option<TrafficChange<'a>> {
     // An empty answer has no ratio.
-    let [before, now] =
-        pair.sizes.as_ref()?.each_ref().map(|sizes| sizes.iter().map(|size| size.max(1.0)).collect::<Vec<_>>());
+    let [before, now] = pair.sizes.each_ref().map(|sizes| sizes.iter().map(|size| size.max(1.0)).collect::<Vec<_>>());
     let [baseline, candidate] = [mean(&before), mean(&now)];
     let ratio = candidate / baseline;
     let is_other = !(1.0 / FACTOR..=FACTOR).contains(&ratio) || ratio == FACTOR || ratio == 1.0 / FACTOR;

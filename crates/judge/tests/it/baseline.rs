@@ -32,7 +32,7 @@ fn saved_baseline_loads_unchanged() {
     run.distribution = PERCENTILES.to_vec();
     let usage =
         Usage { others_pct: vec![4.25], cpu_ms_per_request: vec![1.5], peak_memory_mb: vec![44.0], ..Usage::default() };
-    let provenance = Provenance { usage: Some(usage), ..provenance() };
+    let provenance = Provenance { usage, ..provenance() };
     let baseline = Baseline::new(&[run], provenance).unwrap().replacing(&former);
     let text = baseline.to_text();
     assert_eq!(Baseline::parse(&text).unwrap(), baseline);

@@ -166,7 +166,7 @@ fn total_of(endpoints: &[(Box<str>, Stats)]) -> Stats {
 
 fn provenance(usages: Vec<Usage>) -> Provenance {
     let machine = Machine { cpu: "a CPU".to_owned(), cores: 2, os: "Linux".to_owned() };
-    Provenance { usage: Some(Usage::joined(usages)), machine: Some(machine), ..samples::provenance() }
+    Provenance { usage: Usage::joined(usages), machine: Some(machine), ..samples::provenance() }
 }
 
 fn runs(service: &Service, count: usize, jitter: &mut Jitter) -> (Vec<Run>, Provenance) {

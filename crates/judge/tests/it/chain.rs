@@ -40,9 +40,9 @@ fn changed_circumstance_breaks_the_chain() {
     let base = || Provenance {
         load: Some(load(10)),
         machine: Some(machine("A")),
-        locust: Some("2.47.0".to_owned()),
-        python: Some("3.12.1".to_owned()),
-        locustfile: Some("aa".to_owned()),
+        locust: "2.47.0".to_owned(),
+        python: "3.12.1".to_owned(),
+        locustfile: "aa".to_owned(),
         ..provenance()
     };
     let with_args = |tags: &str| Load { args: vec!["--tags".to_owned(), tags.to_owned()], ..load(10) };
@@ -51,9 +51,9 @@ fn changed_circumstance_breaks_the_chain() {
         ("", base()),
         ("the load", Provenance { load: Some(load(20)), ..base() }),
         ("the machine", Provenance { machine: Some(machine("B")), ..base() }),
-        ("Locust's version", Provenance { locust: Some("2.48.0".to_owned()), ..base() }),
-        ("Python's version", Provenance { python: Some("3.13.0".to_owned()), ..base() }),
-        ("the locustfile (git hash-object)", Provenance { locustfile: Some("bb".to_owned()), ..base() }),
+        ("Locust's version", Provenance { locust: "2.48.0".to_owned(), ..base() }),
+        ("Python's version", Provenance { python: "3.13.0".to_owned(), ..base() }),
+        ("the locustfile (git hash-object)", Provenance { locustfile: "bb".to_owned(), ..base() }),
         // An unknown value does not differ.
         ("", Provenance { machine: None, ..base() }),
         ("", provenance()),

@@ -14,7 +14,8 @@ const ANNOTATIONS: usize = 10;
 /// The files that annotations point into, as paths from the root of the repository with `/` between folders.
 #[derive(Default)]
 pub struct Places {
-    pub baseline: Option<String>,
+    /// Empty if there is none.
+    pub baseline: String,
     pub locustfiles: Vec<Locustfile>,
 }
 
@@ -119,7 +120,7 @@ impl Places {
                 }
             }
         }
-        self.baseline.as_deref().map(|path| SourceLine { path, line: 1 })
+        (!self.baseline.is_empty()).then_some(SourceLine { path: &self.baseline, line: 1 })
     }
 }
 

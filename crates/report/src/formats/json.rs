@@ -65,7 +65,8 @@ pub(crate) fn object<'a, const N: usize>(keys: [(&'static str, Json<'a>); N]) ->
 /// Writes the report.
 pub(crate) fn render(view: &View) -> String {
     let of_endpoints = view.endpoints.iter().flat_map(|endpoint| &endpoint.series);
-    let verdict = match view.verdict {
+    let comparison = view.comparison;
+    let verdict = match comparison.verdict {
         Verdict::Pass => "pass",
         Verdict::Inconclusive => "inconclusive",
         Verdict::Fail => "fail",
@@ -74,22 +75,22 @@ pub(crate) fn render(view: &View) -> String {
     text(&object([
         ("schema_version", json(SCHEMA_VERSION)),
         ("verdict", json(verdict)),
-        ("exit_code", json(view.exit_code)),
+        ("exit_code", json(comparison.exit_code())),
         ("headline", json(view.headline.to_string())),
         ("conclusive", json(view.is_conclusive)),
         ("sentence", json(view.headline.sentence())),
         ("evidence", json(&view.evidence)),
-        ("strict", json(view.strict)),
-        ("paired", json(view.paired)),
-        ("runs", run_counts(view.runs)),
+        ("strict", json(comparison.strict)),
+        ("paired", json(comparison.paired)),
+        ("runs", run_counts(comparison.runs)),
         ("findings", list(&view.series_findings, finding)),
         ("traffic", list(&view.traffic, |finding| json(&finding.text))),
         ("drift", optional(view.drift.as_ref(), drift)),
-        ("exceptions", list(view.exceptions, exception)),
+        ("exceptions", list(&comparison.exceptions, exception)),
         ("what_changed", optional(view.changes.as_ref(), |changes| list(&changes.changes, change))),
         ("remarks", json(&view.notes)),
         ("next", list(&view.next, next)),
-        ("acceptance", optional(view.acceptance.as_ref(), acceptance)),
+        ("acceptance", acceptance(&view.acceptance)),
         ("confirmation", confirmation(view)),
         ("lacking", json(&view.lacking)),
         ("rows", list(view.total.iter().chain(of_endpoints), series)),
@@ -164,11 +165,11 @@ fn change(ChangeView { cause, text }: &ChangeView) -> Json<'static> {
         ("kind", json(cause.kind.name())),
         ("counter", json(name)),
         ("endpoint", json(&cause.endpoint)),
-        ("unit", unit(cause.kind.unit())),
+        ("unit", text_or_null(cause.kind.unit())),
         ("baseline", json(cause.baseline)),
         ("candidate", json(cause.candidate)),
         ("interval", ends(cause.interval)),
-        ("interval_unit", unit(interval_unit)),
+        ("interval_unit", text_or_null(interval_unit)),
         ("part", json(cause.part)),
         ("share_of_slowdown", json(share.map(|(share_pct, _)| share_pct))),
         ("share_interval", optional(share, |(_, interval)| ends(*interval))),
@@ -182,11 +183,14 @@ fn next(step: &NextStep) -> Json<'static> {
 }
 
 fn acceptance(acceptance: &Acceptance) -> Json<'static> {
+    if acceptance.entries.is_empty() {
+        return json(());
+    }
     object([("file", json(&acceptance.file)), ("entries", json(&acceptance.entries))])
 }
 
 fn confirmation(view: &View) -> Json<'static> {
-    let (outcome, reason, stored) = match (&view.confirmation, view.verdict) {
+    let (outcome, reason, stored) = match (&view.confirmation, view.comparison.verdict) {
         (ConfirmationView::NotAsked, _) => return json(()),
         (ConfirmationView::Impossible(reason), _) => ("impossible", Some(reason), None),
         (ConfirmationView::Measured(stored), Verdict::Fail) => ("confirmed", None, Some(stored)),
@@ -209,7 +213,7 @@ fn saved(saved: &Saved) -> Json<'static> {
     let values = list(&saved.values, |saved| {
         object([
             ("metric", json(saved.metric.name())),
-            ("unit", unit(saved.metric.unit())),
+            ("unit", text_or_null(saved.metric.unit())),
             ("value", json(saved.value)),
             ("least", json(saved.least)),
             ("most", json(saved.most)),
@@ -218,8 +222,8 @@ fn saved(saved: &Saved) -> Json<'static> {
     object([("file", json(&saved.file)), ("runs", json(saved.runs)), ("values", values)])
 }
 
-fn unit(unit: &str) -> Json<'static> {
-    if unit.is_empty() { json(()) } else { json(unit) }
+pub(crate) fn text_or_null(text: &str) -> Json<'static> {
+    if text.is_empty() { json(()) } else { json(text) }
 }
 
 fn series(view: &SeriesView) -> Json<'static> {
@@ -234,7 +238,7 @@ fn series(view: &SeriesView) -> Json<'static> {
     object([
         ("endpoint", json(row.endpoint)),
         ("metric", json(row.metric.name())),
-        ("unit", unit(row.metric.unit())),
+        ("unit", text_or_null(row.metric.unit())),
         ("status", json(status(view.status))),
         ("baseline", json(row.presence.baseline())),
         ("candidate", json(row.presence.candidate())),
@@ -265,7 +269,7 @@ fn drift(drift: &DriftView) -> Json<'static> {
             ("date", json(update.version.day.to_string())),
             ("author", json(&update.author)),
             ("note", json(&update.note)),
-            ("step", json(&update.step)),
+            ("step", text_or_null(&update.step)),
         ])
     });
     object([

@@ -34,7 +34,7 @@ pub(crate) fn render(view: &View) -> String {
         let attributes = of_suite.attributes();
         let skipped = of_suite.skipped;
         let _ = write!(body, "  <testsuite name=\"{name}\" id=\"{id}\" {attributes} skipped=\"{skipped}\"");
-        if let Some(timestamp) = timestamp {
+        if !timestamp.is_empty() {
             let _ = write!(body, " timestamp=\"{timestamp}\"");
         }
         body.push_str(">\n");
@@ -154,7 +154,7 @@ fn properties(body: &mut String, view: &View) {
         ("verdict", Some(view.headline.to_string())),
         ("evidence", Some(view.evidence.clone())),
         ("stored numbers", view.stored().map(|stored| stored.headline.to_string())),
-        ("strict", Some(view.strict.to_string())),
+        ("strict", Some(view.comparison.strict.to_string())),
         ("baseline", Some(view.origin.to_owned())),
         ("baseline commit", Some(baseline.commit.clone())),
         ("candidate commit", Some(candidate.commit.clone())),
@@ -172,7 +172,7 @@ fn properties(body: &mut String, view: &View) {
 
 fn case(body: &mut String, class: &str, name: &str, series: &SeriesView) {
     let _ = writeln!(body, "    <testcase classname=\"{class}\" name=\"{}\" time=\"0\">", escaped(name));
-    let (status, finding) = (series.status, series.finding.as_deref().unwrap_or_default());
+    let (status, finding) = (series.status, series.finding.as_str());
     let mut lines = Vec::new();
     if status == Status::Warn {
         lines.push(format!("{} {finding}", status.word()));
@@ -219,16 +219,14 @@ fn output(body: &mut String, indent: &str, lines: &[String]) {
     }
 }
 
-/// A time of RFC 3339 in UTC without its `Z`, since the schema's date and time have no zone; `None` if it is anything
-/// else.
-fn without_zone(timestamp: &str) -> Option<&str> {
+/// A time of RFC 3339 in UTC without its `Z`, since the schema's date and time have no zone; empty if it is anything else.
+fn without_zone(timestamp: &str) -> &str {
     const FORM: &str = "0000-00-00T00:00:00";
-    let seconds = timestamp.get(..FORM.len())?;
-    if !timestamp.ends_with('Z') {
-        return None;
-    }
     let is_of_form = |(c, form): (char, char)| if form == '0' { c.is_ascii_digit() } else { c == form };
-    seconds.chars().zip(FORM.chars()).all(is_of_form).then_some(seconds)
+    match timestamp.get(..FORM.len()) {
+        Some(time) if timestamp.ends_with('Z') && time.chars().zip(FORM.chars()).all(is_of_form) => time,
+        _ => "",
+    }
 }
 
 /// Escapes text for elements and attributes alike: on one line, since a newline in an attribute is read as a space, and

@@ -65,12 +65,14 @@ fn links(view: &View) -> String {
         url.starts_with("https://")
             && url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/?=&%".contains(&byte))
     };
-    let commits = match view.compare_url().filter(|url| is_plain(url)) {
-        Some(url) => format!("[{}]({url})", code(&format!("{before}...{after}"))),
-        None => format!("{} → {}", code(&before), code(&after)),
+    let (compare_url, run_url) = (view.compare_url(), &view.background.run_url);
+    let commits = if is_plain(&compare_url) {
+        format!("[{}]({compare_url})", code(&format!("{before}...{after}")))
+    } else {
+        format!("{} → {}", code(&before), code(&after))
     };
-    let run = view.run_url.filter(|url| is_plain(url)).map(|url| format!(" · [run and artifacts]({url})"));
-    format!("{commits}{}\n\n", run.unwrap_or_default())
+    let run = if is_plain(run_url) { format!(" · [run and artifacts]({run_url})") } else { String::new() };
+    format!("{commits}{run}\n\n")
 }
 
 /// All requests together, the findings and the notes, folded.
@@ -98,8 +100,9 @@ fn more(view: &View) -> String {
     let left_out = append(&mut text, notes, PART_BYTES);
     add_left_out(&mut text, left_out, "notes");
     let _ = writeln!(text, "\nevidence: {}\n", prose(&view.evidence));
-    if let Some(acceptance) = &view.acceptance {
-        let _ = writeln!(text, "{}:\n\n{}", prose(&acceptance.heading()), code_block("toml", &acceptance.entries));
+    if !view.acceptance.entries.is_empty() {
+        let (heading, entries) = (view.acceptance.heading(), &view.acceptance.entries);
+        let _ = writeln!(text, "{}:\n\n{}", prose(&heading), code_block("toml", entries));
     }
     text.push_str("</details>\n\n");
     text
@@ -112,8 +115,7 @@ pub fn render_unjudged(unjudged: &Unjudged) -> String {
     if let Some(saved) = unjudged.saved() {
         let _ = write!(text, "\n| metric | baseline | spread of {} |\n|:--|--:|--:|\n", count(saved.runs, "run"));
         for value in &saved.values {
-            let spread = value.spread().unwrap_or_default();
-            let _ = writeln!(text, "| {} | {} | {spread} |", value.metric, unbroken(&value.shown()));
+            let _ = writeln!(text, "| {} | {} | {} |", value.metric, unbroken(&value.shown()), value.spread());
         }
     }
     text.push('\n');

@@ -51,7 +51,7 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     // A screen has room for the table and the verdict, but not for the entries too.
     let has_entries = verbosity == Verbosity::Verbose || verbosity == Verbosity::Normal && screen.columns.is_none();
     if has_entries {
-        acceptance(&mut text, view.acceptance.as_ref(), screen);
+        acceptance(&mut text, &view.acceptance, screen);
     }
     if verbosity != Verbosity::Quiet {
         tables(&mut text, view, verbosity, screen);
@@ -72,8 +72,8 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
         }
     }
     if verbosity != Verbosity::Quiet {
-        if let Some(acceptance) = view.acceptance.as_ref().filter(|_| !has_entries) {
-            wrap(&mut text, Style::new(), "", &acceptance.pointer(), screen);
+        if !has_entries && !view.acceptance.entries.is_empty() {
+            wrap(&mut text, Style::new(), "", &view.acceptance.pointer(), screen);
         }
         next(&mut text, &view.next, screen);
     }
@@ -152,8 +152,10 @@ fn finding_line(text: &mut String, finding: &Finding, also: &str, screen: Screen
 }
 
 /// Writes the entries to paste. No line of them is broken.
-fn acceptance(text: &mut String, acceptance: Option<&Acceptance>, screen: Screen) {
-    let Some(acceptance) = acceptance else { return };
+fn acceptance(text: &mut String, acceptance: &Acceptance, screen: Screen) {
+    if acceptance.entries.is_empty() {
+        return;
+    }
     wrap(text, Style::new(), "", &format!("{}:", acceptance.heading()), screen);
     for line in acceptance.entries.lines() {
         let _ = writeln!(text, "  {line}");
@@ -199,7 +201,8 @@ pub fn render_unjudged(unjudged: &Unjudged, screen: Screen) -> String {
     let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
     if let Some(saved) = unjudged.saved() {
         for value in &saved.values {
-            let spread = value.spread().map_or_else(String::new, |spread| format!("  ({spread})"));
+            let spread = value.spread();
+            let spread = if spread.is_empty() { spread } else { format!("  ({spread})") };
             let metric = value.metric.name();
             line(Style::new(), "", &format!("{metric:<18}{:>10}{spread}", value.shown()));
         }

@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 
 use judge::baseline::chain::Movement;
-use judge::model::run::Metric;
+use judge::model::run::{EndpointName, Metric};
 use judge::model::text::cut;
+use judge::stats::estimate::estimate;
 
 use crate::history::timeline::{HistoryRow, Timeline, movement_text};
 use crate::page::charts::{Axis, Chart, Field, Tick, range};
@@ -25,7 +26,7 @@ const NAMED: usize = 8;
 const MOST_DOTS: usize = 4000;
 
 /// Draws a metric of an endpoint, or of all requests together, from the oldest baseline to the newest.
-pub(crate) fn draw(timeline: &Timeline, endpoint: Option<&str>, metric: Metric) -> Chart {
+pub(crate) fn draw(timeline: &Timeline, endpoint: EndpointName, metric: Metric) -> Chart {
     let mut rows = timeline.rows(endpoint, metric);
     rows.reverse();
     let field = field(&rows);
@@ -97,17 +98,16 @@ fn draw_estimates(canvas: &mut Canvas, field: &Field, rows: &[HistoryRow], metri
             line.clear();
             field.draw_vertical(canvas, x(place) - 0.5, Stroke { color: Color::Ink, width: 1.0, opacity: 0.6 });
         }
-        let Some(estimate) = estimate(row, metric) else { continue };
+        if row.runs.is_empty() {
+            continue;
+        }
+        let estimate = estimate(metric.scale(), row.runs);
         let at = field.at(x(place), estimate);
         line.push(at);
         canvas.circle(at, 3.0, Color::Blue);
         canvas.tip_around(at, 8.0, &tip(row, metric, estimate));
     }
     canvas.polyline(&line, Stroke::new(Color::Blue, 2.0));
-}
-
-fn estimate(row: &HistoryRow, metric: Metric) -> Option<f64> {
-    (!row.runs.is_empty()).then(|| judge::stats::estimate::estimate(metric.scale(), row.runs))
 }
 
 fn tip(row: &HistoryRow, metric: Metric, estimate: f64) -> String {
@@ -121,8 +121,7 @@ fn draw_steps(canvas: &mut Canvas, field: &Field, rows: &[HistoryRow], metric: M
     let mut steps = Vec::new();
     for (place, row) in rows.iter().enumerate() {
         let Some(step) = row.step.filter(|step: &Movement| step.is_significant() == Some(true)) else { continue };
-        let Some(estimate) = estimate(row, metric) else { continue };
-        let at = field.at(x(place), estimate);
+        let at = field.at(x(place), estimate(metric.scale(), row.runs));
         canvas.ring(at, 6.0, Stroke::new(Color::Violet, 2.0));
         steps.push(format!(
             "{}: {} {} {}: {}",

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use judge::model::program;
-use judge::model::run::Metric;
+use judge::model::run::{EndpointName, Metric};
 use judge::model::text::escaped;
 
 use crate::history::chart;
@@ -46,7 +46,7 @@ pub fn render(timeline: &Timeline) -> String {
     page(&title, Tone::Plain, &body)
 }
 
-fn table(body: &mut String, timeline: &Timeline, endpoint: Option<&str>) {
+fn table(body: &mut String, timeline: &Timeline, endpoint: EndpointName) {
     let header = timeline.header();
     let title = escaped(&endpoint_or_all(endpoint));
     let _ = writeln!(

@@ -4,7 +4,7 @@ use judge::baseline::chain::Movement;
 use judge::model::run::Metric;
 use judge::stats::estimate::Interval;
 
-use crate::formats::json::{Json, json, list, object, optional, text};
+use crate::formats::json::{Json, json, list, object, optional, text, text_or_null};
 use crate::history::timeline::{HistoryRow, Timeline};
 use crate::view::drift::author;
 use crate::view::words::change_unit;
@@ -25,7 +25,7 @@ pub fn render(timeline: &Timeline) -> String {
         ("file", json(&timeline.file)),
         ("metric", json(timeline.metric.name())),
         ("anchor", json(anchor.map(|version| &version.commit))),
-        ("anchor_name", json(&timeline.anchor_name)),
+        ("anchor_name", text_or_null(&timeline.anchor_name)),
         ("notes", json(&timeline.notes)),
         ("series", series),
     ]))

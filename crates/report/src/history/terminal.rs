@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use judge::model::run::EndpointName;
 use judge::model::text::cut;
 use unicode_width::UnicodeWidthStr;
 
@@ -33,7 +34,7 @@ pub fn render(timeline: &Timeline, screen: Screen) -> String {
 }
 
 /// Writes one table. A break of the chain is a line between two rows.
-fn table(text: &mut String, timeline: &Timeline, endpoint: Option<&str>, screen: Screen) {
+fn table(text: &mut String, timeline: &Timeline, endpoint: EndpointName, screen: Screen) {
     let versions = timeline.rows(endpoint, timeline.metric);
     let mut rows = vec![timeline.header()];
     rows.extend(versions.iter().map(|version| timeline.cells(version)));

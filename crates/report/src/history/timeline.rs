@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use judge::baseline::chain::{Movement, Version, oldest_of_stretch};
 use judge::baseline::comparability::Break;
-use judge::model::run::Metric;
+use judge::model::run::{EndpointName, Metric};
 use judge::model::text::{cut, endpoint_shown, printable};
 
 use crate::view::drift::{author, note};
@@ -25,10 +25,10 @@ pub struct Timeline<'a> {
     pub shown: usize,
     /// The place of the version from which changes are counted, as far as its stretch reaches.
     pub anchor: usize,
-    /// The name that the user gave it, such as a tag.
-    pub anchor_name: Option<String>,
+    /// The name that the user gave it, such as a tag; else empty.
+    pub anchor_name: String,
     /// The endpoints that are shown; `None` is all requests together.
-    pub endpoints: Vec<Option<&'a str>>,
+    pub endpoints: Vec<EndpointName<'a>>,
     /// The metric of the steps and changes.
     pub metric: Metric,
     /// Other facts, such as the versions that cannot be read, a sentence each.
@@ -60,7 +60,7 @@ impl Timeline<'_> {
     }
 
     /// The rows of an endpoint, or of all requests together, with the steps of a metric.
-    pub fn rows(&self, endpoint: Option<&str>, metric: Metric) -> Vec<HistoryRow<'_>> {
+    pub fn rows(&self, endpoint: EndpointName, metric: Metric) -> Vec<HistoryRow<'_>> {
         let mut rows = Vec::new();
         for (place, (version, breaks)) in self.versions.iter().zip(&self.breaks).take(self.shown).enumerate() {
             let movement =
@@ -94,10 +94,8 @@ impl Timeline<'_> {
             let movement = Movement::between(&before.baseline, &newest.baseline, endpoint, self.metric)?;
             let values = [before, newest].map(|version| version.baseline.estimate(endpoint, self.metric));
             let [Some(before_value), Some(now)] = values else { return None };
-            let since = match &self.anchor_name {
-                Some(name) if anchor == Some(self.anchor) => cut(&printable(name), 60),
-                _ => before.day.to_string(),
-            };
+            let is_named = anchor == Some(self.anchor) && !self.anchor_name.is_empty();
+            let since = if is_named { cut(&printable(&self.anchor_name), 60) } else { before.day.to_string() };
             let by = if movement.is_significant() == Some(false) { ", no more than noise" } else { "" };
             Some(format!(
                 "{series} {} since {since} by {}, {}{by}",
@@ -126,7 +124,7 @@ impl Timeline<'_> {
             Metric::RequestsPerSec => "requests/s".to_owned(),
             metric => format!("{metric} {}", metric.unit()).trim_end().to_owned(),
         });
-        let since = self.anchor_name.as_deref().unwrap_or("the anchor");
+        let since = if self.anchor_name.is_empty() { "the anchor" } else { &self.anchor_name };
         ["date", "commit", "author"]
             .map(str::to_owned)
             .into_iter()

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use judge::model::run::Metric;
+use judge::model::run::{EndpointName, Metric};
 use judge::model::text::{cut, escaped};
 use judge::verdict::decision::Presence;
 
@@ -28,7 +28,7 @@ const METRICS: [Metric; 5] = [Metric::P95, Metric::P50, Metric::P99, Metric::Err
 
 /// An endpoint, or all requests together.
 struct Bar<'v> {
-    endpoint: Option<&'v str>,
+    endpoint: EndpointName<'v>,
     /// The metric that the table shows.
     shown: Option<&'v SeriesView<'v>>,
     /// Its findings by other metrics: `FAIL p99 +38.2%`.

@@ -419,7 +419,7 @@ pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
     let points_a_line = (MOST_POINTS / (histories.len() + 1)).max(10);
     let course = Course::new(
         histories.iter().map(|history| thinned(&history.points, points_a_line)).collect(),
-        behind.map(|history| thinned(&history.points, points_a_line)),
+        behind.map_or_else(Vec::new, |history| thinned(&history.points, points_a_line)),
     );
     let made = histories.len();
     let title = "Runs over time";
@@ -463,19 +463,20 @@ fn thinned(points: &[Moment], most: usize) -> Vec<&Moment> {
 
 struct Course<'a> {
     runs: Vec<Vec<&'a Moment>>,
-    behind: Option<Vec<&'a Moment>>,
+    /// Empty if it is not known.
+    behind: Vec<&'a Moment>,
     end_s: f64,
 }
 
 impl<'a> Course<'a> {
-    fn new(runs: Vec<Vec<&'a Moment>>, behind: Option<Vec<&'a Moment>>) -> Course<'a> {
-        let all = runs.iter().chain(&behind).flatten();
+    fn new(runs: Vec<Vec<&'a Moment>>, behind: Vec<&'a Moment>) -> Course<'a> {
+        let all = runs.iter().flatten().chain(&behind);
         let end_s = all.map(|moment| moment.time_s).fold(1.0, f64::max).ceil();
         Course { runs, behind, end_s }
     }
 
     fn draw_panel(&self, canvas: &mut Canvas, panel: &Panel, top: f64, x_title: &str) {
-        let all = self.runs.iter().chain(&self.behind).flatten();
+        let all = self.runs.iter().flatten().chain(&self.behind);
         let most = all.filter_map(|moment| (panel.value)(moment)).fold(0.0, f64::max);
         let area = Rect { left: NUMBERS_PX, top, right: WIDTH - MARGIN_PX, bottom: top + panel.height - 16.0 };
         let x = Axis { title: x_title.to_owned(), ..Axis::linear(0.0, self.end_s, 6) };
@@ -483,7 +484,8 @@ impl<'a> Course<'a> {
         let field = Field { area, x, y };
         field.draw_axes(canvas);
         let opacity = if self.runs.len() == 1 { 1.0 } else { 0.5 };
-        let behind = self.behind.iter().map(|run| (run, Stroke { color: BASELINE.color, width: 2.0, opacity: 0.8 }));
+        let behind = [(&self.behind, Stroke { color: BASELINE.color, width: 2.0, opacity: 0.8 })];
+        let behind = behind.into_iter().filter(|(run, _)| !run.is_empty());
         let front = self.runs.iter().map(|run| (run, Stroke { color: CANDIDATE.color, width: 2.0, opacity }));
         for (run, stroke) in behind.chain(front) {
             let at = |moment: &&Moment| Some(field.at(moment.time_s, (panel.value)(moment)?));

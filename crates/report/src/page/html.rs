@@ -63,9 +63,9 @@ pub(crate) fn render(view: &View) -> String {
     trust(&mut body, view);
     next(&mut body, &view.next);
     body.push_str("</div>\n");
-    acceptance(&mut body, view.acceptance.as_ref());
+    acceptance(&mut body, &view.acceptance);
     findings(&mut body, view);
-    failures(&mut body, view.failures);
+    failures(&mut body, &view.background.failures);
     charts(&mut body, view);
     total(&mut body, view);
     stored(&mut body, view);
@@ -100,19 +100,19 @@ pub(crate) fn render_unjudged(unjudged: &Unjudged) -> String {
 }
 
 fn saved_baseline(body: &mut String, saved: &Saved) {
-    let parts = [
-        Some(format!("{} at commit {}", count(saved.runs, "run"), saved.commit)),
+    let mut parts = vec![
+        format!("{} at commit {}", count(saved.runs, "run"), saved.commit),
         saved.load.clone(),
-        Some(count(saved.endpoints, "endpoint")),
-        Some(format!("file {}", saved.file)),
+        count(saved.endpoints, "endpoint"),
+        format!("file {}", saved.file),
     ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    parts.retain(|part| !part.is_empty());
     let _ = writeln!(body, "<p>{}</p></header>\n<dl class=\"tiles\">", escaped(&printable(&parts.join(" · "))));
     for value in &saved.values {
-        let spread = value.spread().map_or_else(
-            || "the same in all runs".to_owned(),
-            |spread| format!("{spread} in {}", count(saved.runs, "run")),
-        );
+        let spread = match value.spread() {
+            spread if spread.is_empty() => "the same in all runs".to_owned(),
+            spread => format!("{spread} in {}", count(saved.runs, "run")),
+        };
         let _ = writeln!(
             body,
             "<div class=\"plain\"><dt>{}</dt><dd class=\"big\">{}</dd><dd>{spread}</dd></div>",
@@ -154,11 +154,11 @@ fn icon(tone: Tone) -> String {
 fn head(body: &mut String, view: &View) {
     let candidate = view.provenance.candidate;
     let mut left = Vec::new();
-    if let Some(name) = view.name {
-        left.push(format!("<strong>{}</strong>", shortened(&printable(name), NAME)));
+    if !view.background.name.is_empty() {
+        left.push(format!("<strong>{}</strong>", shortened(&printable(&view.background.name), NAME)));
     }
     let commit = |commit: &str| shortened(&printable(commit), NAME);
-    let between = match view.commits_between {
+    let between = match view.background.commits_between {
         Some(commits) if commits > 0 => format!(" (+{})", count(commits as usize, "commit")),
         _ => String::new(),
     };
@@ -195,9 +195,10 @@ fn hero(body: &mut String, view: &View) {
         let also = shortened(&headline.also.join("; "), SENTENCE);
         format!("<span class=\"hidden\">; </span><span class=\"also\">{also}</span>")
     };
-    let qualifier = headline.qualifier.as_ref().map_or_else(String::new, |qualifier| {
-        format!(" <span class=\"qualifier\">{}:</span> ", shortened(qualifier, SENTENCE))
-    });
+    let qualifier = match headline.qualifier.as_str() {
+        "" => String::new(),
+        qualifier => format!(" <span class=\"qualifier\">{}:</span> ", shortened(qualifier, SENTENCE)),
+    };
     let colon = if qualifier.is_empty() { "<span class=\"hidden\">: </span>" } else { "" };
     let next = view
         .next
@@ -214,8 +215,8 @@ fn hero(body: &mut String, view: &View) {
         escaped(&capitalized(&view.evidence_brief))
     );
     for Tile { name, tone, big, values, interval, limit } in &view.tiles {
-        let [name, big, values, limit] = [name, big, values, limit].map(|text| escaped(text));
-        let interval = interval.as_ref().map_or_else(String::new, |ends| format!("<dd>{}</dd>", escaped(ends)));
+        let [name, big, values, interval, limit] = [name, big, values, interval, limit].map(|text| escaped(text));
+        let interval = if interval.is_empty() { interval } else { format!("<dd>{interval}</dd>") };
         let _ = writeln!(
             body,
             "<div class=\"{}\"><dt>{name}</dt><dd class=\"big\">{big}</dd><dd>{values}</dd>{interval}<dd>{limit}</dd></div>",
@@ -278,8 +279,10 @@ fn step_text(NextStep { what, command }: &NextStep) -> String {
     }
 }
 
-fn acceptance(body: &mut String, acceptance: Option<&Acceptance>) {
-    let Some(acceptance) = acceptance else { return };
+fn acceptance(body: &mut String, acceptance: &Acceptance) {
+    if acceptance.entries.is_empty() {
+        return;
+    }
     let (heading, entries) = (capitalized(&acceptance.heading()), escaped(&acceptance.entries));
     let _ = writeln!(
         body,
@@ -315,13 +318,7 @@ fn drift(body: &mut String, drift: &DriftView) {
 /// Writes the findings that no table has.
 fn findings(body: &mut String, view: &View) {
     let exceeded = view.findings.iter().filter(|finding| finding.row.is_some_and(|row| row.accepted.is_some()));
-    let items: String = exceeded
-        .take(FINDINGS)
-        .chain(&view.traffic)
-        .chain(&view.exception_findings)
-        .chain(&view.new_endpoints)
-        .map(finding)
-        .collect();
+    let items: String = exceeded.take(FINDINGS).chain(&view.traffic).chain(view.last_findings()).map(finding).collect();
     if !items.is_empty() {
         let _ = write!(body, "<section>\n<h2>Findings</h2>\n<ul class=\"findings\">\n{items}</ul>\n</section>\n");
     }
@@ -403,8 +400,8 @@ fn compared(body: &mut String, view: &View) {
         "<thead><tr><th scope=\"col\">side</th><th scope=\"col\">baseline</th><th scope=\"col\">candidate</th></tr></thead>\n<tbody>\n",
     );
     for fact in &view.facts {
-        let cell = |value: &Option<String>| {
-            value.as_ref().map_or_else(|| "not known".to_owned(), |value| shortened(&printable(value), SENTENCE))
+        let cell = |value: &str| {
+            if value.is_empty() { "not known".to_owned() } else { shortened(&printable(value), SENTENCE) }
         };
         let (name, before, now) = (fact.name, cell(&fact.sides.baseline), cell(&fact.sides.candidate));
         let _ = writeln!(body, "<tr><th scope=\"row\">{name}</th><td>{before}</td><td>{now}</td></tr>");

@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 
 use judge::model::run::Metric;
 use judge::model::text::is_unprintable;
-use judge::verdict::decision::{Presence, Row};
+use judge::verdict::decision::Row;
 
 use crate::view::FINDINGS;
 use crate::view::input::Report;
 use crate::view::series::all_findings;
 use crate::view::words::{change_unit, unit_of_value};
 
-/// Entries of `perf.toml` to paste, which leave the reason to be filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Entries of `perf.toml` to paste, which leave the reason to be filled in. Mostly there are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Acceptance {
     /// The configuration that takes them.
     pub(crate) file: String,
@@ -21,20 +21,19 @@ pub(crate) struct Acceptance {
 }
 
 impl Acceptance {
-    /// `None` unless rounds have failed. Nobody wants errors, and a new baseline accepts a FAIL by stored numbers.
-    pub(crate) fn of(report: &Report) -> Option<Acceptance> {
+    /// Empty unless rounds have failed. Nobody wants errors, and a new baseline accepts a FAIL by stored numbers.
+    pub(crate) fn of(report: &Report) -> Acceptance {
         let comparison = report.comparison;
-        if !comparison.paired || comparison.error_rate_failed() {
-            return None;
-        }
-        let until = report.background.accept_until?;
+        let is_wanted = comparison.paired && !comparison.error_rate_failed();
+        let Some(until) = report.background.accept_until.filter(|_| is_wanted) else { return Acceptance::default() };
         // An endpoint without a name could not be told from all requests together.
         let failed = all_findings(comparison).into_iter().filter(|row| row.is_failure() && row.endpoint != Some(""));
-        let ceilings: Vec<(&Row, String)> = failed.filter_map(|row| Some((row, ceiling(row)?))).collect();
+        // Nothing accepts a missing endpoint.
+        let ceilings: Vec<(&Row, String)> =
+            failed.filter(|row| !row.is_missing()).map(|row| (row, ceiling(row))).collect();
         let mut entries = String::new();
         for (row, up_to) in ceilings.iter().take(FINDINGS) {
-            let is_there = |endpoint: Option<&str>, metric| (endpoint, metric) == (row.endpoint, row.metric);
-            if comparison.exceptions.iter().any(|it| is_there(it.accepted.endpoint.as_deref(), it.accepted.metric)) {
+            if comparison.exceptions.iter().any(|applied| applied.accepted.covers(row.endpoint, row.metric)) {
                 entries.push_str("# This replaces the entry for the same series.\n");
             }
             let (endpoint, metric) = (toml_string(row.endpoint.unwrap_or_default()), row.metric);
@@ -47,8 +46,7 @@ impl Acceptance {
             let more = ceilings.len() - FINDINGS;
             let _ = writeln!(entries, "# {more} more series failed: raise [limits] if all of them are wanted.");
         }
-        let file = report.background.config.clone();
-        (!entries.is_empty()).then_some(Acceptance { file, entries })
+        Acceptance { file: report.background.config.clone(), entries }
     }
 
     pub(crate) fn heading(&self) -> String {
@@ -62,22 +60,21 @@ impl Acceptance {
 }
 
 /// The upper end of the interval, or the change if there is none, rounded up. An endpoint that the baseline lacks has no change:
-/// its value with a tenth on top. `None` for a missing endpoint, which nothing accepts.
-fn ceiling(row: &Row) -> Option<String> {
+/// its value with a tenth on top.
+fn ceiling(row: &Row) -> String {
     let metric = row.metric;
     let rounded_up = |number: f64| (number - 1e-6).ceil().max(0.0);
     if let Some(change) = row.change() {
         let interval = row.evidence.interval.filter(|interval| interval.is_finite());
         let ends = interval.map_or([change; 2], |interval| [interval.low, interval.high]);
         let worst = ends.into_iter().map(|end| metric.worsening(end)).fold(metric.worsening(change), f64::max);
-        return Some(format!("{}{}", rounded_up(worst), change_unit(metric)));
+        return format!("{}{}", rounded_up(worst), change_unit(metric));
     }
-    let (Presence::Both { candidate, .. } | Presence::New { candidate }) = row.presence else { return None };
-    let unit = unit_of_value(metric);
-    Some(match metric {
+    let (candidate, unit) = (row.presence.candidate().unwrap_or(0.0), unit_of_value(metric));
+    match metric {
         Metric::RequestsPerSec => format!("min {}{unit}", (candidate * 0.9).floor()),
         _ => format!("max {}{unit}", rounded_up(candidate * 1.1)),
-    })
+    }
 }
 
 /// A name as TOML reads it back.

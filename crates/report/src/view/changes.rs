@@ -61,8 +61,11 @@ fn text(cause: &Cause, failures: &[FailedRequests]) -> String {
         }
         Kind::Connections => format!("connections opened per request {}: keep-alive may be lost", rose("")),
         Kind::Failures => {
-            let error =
-                most_frequent_error(cause, failures).map_or_else(String::new, |error| format!(", mostly {error}"));
+            // The most frequent one comes first.
+            let failure = failures.iter().find(|failure| Some(failure.endpoint.as_str()) == cause.endpoint.as_deref());
+            let error = failure.map_or_else(String::new, |failure| {
+                format!(", mostly {}", cut(&printable(&failure.error), NAME_COLUMNS))
+            });
             format!("failures of {endpoint} {}{error}", rose("%"))
         }
         Kind::OverTime { from_s } => {
@@ -149,10 +152,4 @@ fn number(value: f64) -> String {
         size if size < 100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
     }
-}
-
-fn most_frequent_error(cause: &Cause, failures: &[FailedRequests]) -> Option<String> {
-    let endpoint = cause.endpoint.as_deref()?;
-    let failure = failures.iter().find(|failure| failure.endpoint == endpoint)?;
-    Some(cut(&printable(&failure.error), NAME_COLUMNS))
 }

@@ -39,14 +39,14 @@ pub(crate) struct UpdateView<'a> {
     pub(crate) version: &'a Version,
     pub(crate) author: String,
     pub(crate) note: String,
-    /// The change that it brought to the worst series over its limit, or else to the first one.
-    pub(crate) step: Option<String>,
+    /// The change that it brought to the worst series over its limit, or else to the first one. Empty if a side lacks it.
+    pub(crate) step: String,
 }
 
 impl UpdateView<'_> {
     /// `+10.0% by Ann on 2026-05-03, "search" (000000000000)`.
     pub(crate) fn sentence(&self) -> String {
-        let step = self.step.as_deref().unwrap_or("n/a");
+        let step = if self.step.is_empty() { "n/a" } else { &self.step };
         let commit = shown_commit(&self.version.commit, false);
         format!("{step} by {} on {}, \"{}\" ({commit})", self.author, self.version.day, cut(&self.note, 40))
     }
@@ -62,14 +62,16 @@ impl<'a> DriftView<'a> {
         let mut shown = Vec::new();
         for (place, update) in updates.iter().enumerate() {
             let before = updates.get(place + 1).unwrap_or(version);
-            let step = worst.or(drift.rows.first()).and_then(|row| step(before, update, row));
+            let step = worst.or(drift.rows.first()).and_then(|row| {
+                let movement = Movement::between(&before.baseline, &update.baseline, row.endpoint, row.metric)?;
+                Some(change_text(row.metric, movement.change))
+            });
+            let step = step.unwrap_or_default();
             shown.push(UpdateView { version: update, author: author(update), note: note(update, Some(before)), step });
         }
-        let of_row = |row| {
-            let finding = |row: &Row| format!("drift since {name}: {}", drifted(comparison, row));
-            SeriesView::with_finding(row, row.is_finding().then(|| finding(row)))
-        };
-        let mut series: Vec<SeriesView> = drift.rows.iter().map(of_row).collect();
+        let finding_of = |row: &Row| format!("drift since {name}: {}", drifted(comparison, row));
+        let mut series: Vec<SeriesView> =
+            drift.rows.iter().map(|row| SeriesView::with_finding(row, finding_of)).collect();
         series.sort_by_key(|series| series.severity);
         Some(DriftView {
             anchor: drift.anchor,
@@ -96,46 +98,47 @@ fn finding<'a>(comparison: &Comparison, name: &str, over: &[&Row]) -> Option<Fin
         let word = if others.len() == 1 { "" } else { ", the worst" };
         let _ = write!(text, "; {} more{word}: {} {}", others.len(), series_name(next), short_change(next));
     }
-    Some(Finding { status: Status::of(worst), text, also: String::new(), row: None })
+    Some(Finding::new(Status::of(worst), text))
 }
 
 /// `p95: 155 → 200 ms (+28.9%, limit +25%; accepted updates +24.4%, this change +3.6%)`.
 fn drifted(comparison: &Comparison, row: &Row) -> String {
-    let found = over_limit(row);
-    let shares = shares(comparison, row).map_or_else(String::new, |shares| format!("; {shares}"));
-    format!("{}{shares})", found.trim_end_matches(')'))
+    format!("{}{})", over_limit(row).trim_end_matches(')'), shares("; ", comparison, row))
 }
 
-/// How much of a drift the accepted updates brought, and how much this change: `accepted updates +24.4%, this change +3.6%`.
-fn shares(comparison: &Comparison, row: &Row) -> Option<String> {
-    let own = comparison.row(row.endpoint, row.metric)?;
-    let accepted = row.metric.change(row.presence.baseline()?, own.presence.baseline()?)?;
-    let updates = comparison.drift.as_ref()?.anchor.updates.len();
-    let updates = if updates == 1 { "accepted update".to_owned() } else { format!("{updates} accepted updates") };
-    Some(format!("{updates} {}, this change {}", short_change_text(row.metric, accepted), short_change(own)))
+/// How much of a drift the accepted updates brought, and how much this change, behind a mark: `; 3 accepted updates +24.4%,
+/// this change +3.6%`.
+fn shares(mark: &str, comparison: &Comparison, row: &Row) -> String {
+    let shares = || {
+        let own = comparison.row(row.endpoint, row.metric)?;
+        let accepted = row.metric.change(row.presence.baseline()?, own.presence.baseline()?)?;
+        let updates = comparison.drift.as_ref()?.anchor.updates.len();
+        let updates = if updates == 1 { "accepted update".to_owned() } else { format!("{updates} accepted updates") };
+        let accepted = short_change_text(row.metric, accepted);
+        Some(format!("{mark}{updates} {accepted}, this change {}", short_change(own)))
+    };
+    shares().unwrap_or_default()
 }
 
-/// The change that an accepted update brought.
-fn step(before: &Version, update: &Version, row: &Row) -> Option<String> {
-    let step = Movement::between(&before.baseline, &update.baseline, row.endpoint, row.metric)?;
-    Some(change_text(row.metric, step.change))
-}
-
-/// The worst finding of the drift, for the headline.
-pub(crate) fn headline(comparison: &Comparison) -> Option<String> {
+/// The drift and its worst series over its limit, if there is one.
+fn worst<'a>(comparison: &'a Comparison<'a>) -> Option<(&'a Drift<'a>, &'a Row<'a>)> {
     let drift = comparison.drift.as_ref()?;
-    let row = *over_limits(drift).first()?;
+    Some((drift, over_limits(drift).first().copied()?))
+}
+
+/// The worst finding of the drift, for the headline; empty if there is none.
+pub(crate) fn headline(comparison: &Comparison) -> String {
+    let Some((drift, row)) = worst(comparison) else { return String::new() };
     let (series, change, anchor) = (series_name(row), short_change(row), short_anchor(&drift.anchor));
-    let shares = shares(comparison, row).map_or_else(String::new, |shares| format!(": {shares}"));
+    let shares = shares(": ", comparison, row);
     let level = if row.is_failure() { "" } else { ", only warns" };
     let limit = row.limit.map_or_else(String::new, |limit| limit_text(row.metric, limit));
-    Some(format!("{series} {change} since {anchor} (drift limit {limit}{level}){shares}"))
+    format!("{series} {change} since {anchor} (drift limit {limit}{level}){shares}")
 }
 
 /// The worst series over its limit.
 pub(crate) fn tile(comparison: &Comparison) -> Option<Tile> {
-    let drift = comparison.drift.as_ref()?;
-    let row = *over_limits(drift).first()?;
+    let (drift, row) = worst(comparison)?;
     Some(Tile { name: format!("{} since {}", series_name(row), short_anchor(&drift.anchor)), ..Tile::of(row) })
 }
 

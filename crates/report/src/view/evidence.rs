@@ -3,7 +3,7 @@
 use judge::baseline::comparability::other_circumstances;
 use judge::model::run::{Metric, Provenance};
 use judge::verdict::compare::{Comparison, Verdict};
-use judge::verdict::decision::{Decision, Row, Unsettled};
+use judge::verdict::decision::{Row, Unsettled};
 
 use crate::view::input::{Report, Sides};
 use crate::view::series::{repeats_p95, unjudged_endpoints};
@@ -20,8 +20,11 @@ pub fn evidence(comparison: &Comparison) -> String {
             if comparison.rests_on_requests() { "; endpoint intervals come from their own requests" } else { "" };
         return format!("{brief}, so the point estimate decides{endpoints}");
     };
-    let undetected = || (!comparison.is_conclusive()).then(|| UNDETECTED.to_owned());
-    let reasons = unsettled(comparison).or_else(undetected).map_or_else(String::new, |reasons| format!(": {reasons}"));
+    let reasons = match unsettled(comparison) {
+        reasons if !reasons.is_empty() => format!(": {reasons}"),
+        _ if comparison.is_conclusive() => String::new(),
+        _ => format!(": {UNDETECTED}"),
+    };
     let by_five = match comparison.detectable_by_five {
         Some(detectable) if detectable >= LEAST_SHOWN => {
             format!("; a baseline of five runs would detect p95 changes of {detectable:.1}% or more")
@@ -53,8 +56,8 @@ pub(crate) fn detectable(comparison: &Comparison) -> Option<f64> {
     comparison.total_row(Metric::P95)?.evidence.detectable
 }
 
-/// Why another run may change the verdict.
-pub fn unsettled(comparison: &Comparison) -> Option<String> {
+/// Why another run may change the verdict; empty if none may.
+pub fn unsettled(comparison: &Comparison) -> String {
     let rows = unsettled_rows(comparison);
     let mut reasons = Vec::new();
     for state in [Open::Few, Open::Failing, Open::Over, Open::Close, Open::Within] {
@@ -63,7 +66,7 @@ pub fn unsettled(comparison: &Comparison) -> Option<String> {
             reasons.push(open_text(comparison, state, &of_state));
         }
     }
-    (!reasons.is_empty()).then(|| reasons.join(", and "))
+    reasons.join(", and ")
 }
 
 fn unsettled_rows<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
@@ -90,7 +93,7 @@ impl Open {
             Some(Unsettled::FewRuns) => Open::Few,
             Some(Unsettled::Close) => Open::Close,
             Some(Unsettled::Open) | None if row.is_finding() => Open::Failing,
-            Some(Unsettled::Open) | None if row.decision.and_then(Decision::reason).is_some() => Open::Over,
+            Some(Unsettled::Open) | None if row.reason().is_some() => Open::Over,
             Some(Unsettled::Open) | None => Open::Within,
         }
     }
@@ -133,8 +136,8 @@ fn of_drift(comparison: &Comparison, row: &Row) -> &'static str {
     if comparison.is_of_drift(row) { "the drift of " } else { "" }
 }
 
-/// The headline's part about noise that could change the verdict.
-pub(crate) fn headline(comparison: &Comparison) -> Option<String> {
+/// The headline's part about noise that could change the verdict; empty if it could not.
+pub(crate) fn headline(comparison: &Comparison) -> String {
     let rows = unsettled_rows(comparison);
     let names: Vec<String> =
         rows.iter().map(|row| format!("{}{}", of_drift(comparison, row), series_name(row))).collect();
@@ -142,38 +145,43 @@ pub(crate) fn headline(comparison: &Comparison) -> Option<String> {
         [first, _, _, ..] => format!("{first} and {} more", names.len() - 1),
         few => listed(few),
     };
-    Some(match (comparison.verdict, names.len()) {
+    match (comparison.verdict, names.len()) {
         (Verdict::Inconclusive, 0) => UNDETECTED.to_owned(),
-        (_, 0) => return None,
+        (_, 0) => String::new(),
         (Verdict::Inconclusive, 1) => format!("noise may be hiding a {shown} regression"),
         (Verdict::Inconclusive, _) => format!("noise may be hiding regressions of {shown}"),
         (Verdict::Pass, 1) => format!("inconclusive: noise may be hiding a {shown} regression"),
         (Verdict::Pass, _) => format!("inconclusive: noise may be hiding regressions of {shown}"),
         (Verdict::Fail, _) => format!("inconclusive: noise could change the verdict on {shown}"),
-    })
+    }
 }
 
-/// What weakens the verdict most, for the headline: `the machine was 90% busy`.
-pub(crate) fn weakness(report: &Report) -> Option<String> {
+/// What weakens the verdict most, for the headline: `the machine was 90% busy`. Empty if nothing does.
+pub(crate) fn weakness(report: &Report) -> String {
     let Sides { baseline, candidate } = report.provenance;
     let comparison = report.comparison;
     let is_fail = comparison.verdict == Verdict::Fail;
     // A neighbour slows the side beside which it ran: a false FAIL if that is the candidate, else a false PASS.
-    let busy = match (comparison.paired, is_fail) {
-        (true, _) => {
-            usage::busiest(candidate).max(usage::busiest(baseline)).map(|pct| format!("the machine was {pct}% busy"))
-        }
-        (false, true) => usage::busiest(candidate).map(|pct| format!("the machine was {pct}% busy")),
-        (false, false) => usage::busiest(baseline).map(|pct| format!("the baseline's machine was {pct}% busy")),
+    let (busiest_pct, machine) = match (comparison.paired, is_fail) {
+        (true, _) => (usage::busiest_pct(candidate).max(usage::busiest_pct(baseline)), "the machine"),
+        (false, true) => (usage::busiest_pct(candidate), "the machine"),
+        (false, false) => (usage::busiest_pct(baseline), "the baseline's machine"),
     };
     let others: Vec<String> = other_circumstances(baseline, candidate).into_iter().map(str::to_owned).collect();
-    let other =
-        (!comparison.paired && !others.is_empty()).then(|| format!("another {} than the baseline's", listed(&others)));
+    let is_other = !comparison.paired && !others.is_empty();
     let is_stored = is_fail && !comparison.paired && report.confirmation.is_none() && comparison.has_failed_itself();
-    let unconfirmed = (is_stored && report.background.is_hosted_runner).then(|| UNCONFIRMED.to_owned());
+    let is_unconfirmed = is_stored && report.background.is_hosted_runner;
     // A new version of Locust or Python makes less of a difference than another session.
     let is_same_machine = baseline.machine == candidate.machine;
-    busy.or(if is_same_machine { unconfirmed.or(other) } else { other.or(unconfirmed) })
+    if busiest_pct > 0 {
+        format!("{machine} was {busiest_pct}% busy")
+    } else if is_unconfirmed && (is_same_machine || !is_other) {
+        UNCONFIRMED.to_owned()
+    } else if is_other {
+        format!("another {} than the baseline's", listed(&others))
+    } else {
+        String::new()
+    }
 }
 
 const UNCONFIRMED: &str = "not confirmed: numbers of another session are wrong one time in seven on hosted runners";
@@ -184,7 +192,7 @@ pub(crate) fn trust(report: &Report) -> &'static str {
     let is_weakened = !report.warnings.is_empty()
         || !report.file_warnings.is_empty()
         || !unjudged_endpoints(report.comparison).is_empty()
-        || usage::note(baseline, candidate).is_some();
+        || !usage::note(baseline, candidate).is_empty();
     match (detectable(report.comparison), report.comparison.is_conclusive()) {
         (None, _) => "Only in part.",
         (Some(_), true) if !is_weakened => "Yes.",
@@ -201,7 +209,7 @@ pub(crate) fn same_place(report: &Report) -> &'static str {
         "Both sides were measured in turn on this machine."
     } else if baseline.machine.is_none() {
         "It is not known where the baseline was measured."
-    } else if baseline.locust.is_some() && place(baseline) == place(candidate) {
+    } else if !baseline.locust.is_empty() && place(baseline) == place(candidate) {
         "Same machine, Locust, Python and locustfile as the baseline."
     } else {
         ""

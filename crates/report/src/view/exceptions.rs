@@ -23,19 +23,14 @@ pub(crate) fn findings<'a>(comparison: &Comparison<'a>) -> Vec<Finding<'a>> {
     let mut findings = Vec::new();
     for row in waived(comparison) {
         let accepted = row.accepted.map_or_else(String::new, |accepted| format!("; {}", accepted_text(accepted)));
-        findings.push(Finding {
-            status: Status::Waived,
-            text: format!("{}{accepted}", over_limit(row)),
-            also: String::new(),
-            row: None,
-        });
+        findings.push(Finding::new(Status::Waived, format!("{}{accepted}", over_limit(row))));
     }
     for unused in comparison.unused_exceptions() {
         let series = accepted_series(unused);
         let text = format!(
             "the exception for {series} is not used, since it is within its limit or not judged: remove it from perf.toml"
         );
-        findings.push(Finding { status: Status::Warn, text, also: String::new(), row: None });
+        findings.push(Finding::new(Status::Warn, text));
     }
     findings
 }
@@ -60,18 +55,20 @@ pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
     notes
 }
 
-/// The exceptions in the headline.
-pub(crate) fn headline(comparison: &Comparison) -> Option<String> {
+/// The exceptions in the headline; empty if there is nothing about them.
+pub(crate) fn headline(comparison: &Comparison) -> String {
     let waived: Vec<&Row> = waived(comparison).collect();
-    let names = waived.first().map(|row| {
+    let mut parts = Vec::new();
+    if let Some(row) = waived.first() {
         let until = row.accepted.map_or_else(String::new, |accepted| format!(" until {}", accepted.until));
         let more = if waived.len() > 1 { format!(" and {} more", waived.len() - 1) } else { String::new() };
-        format!("{} {} WAIVED{until}{more}", series_name(row), short_change(row))
-    });
+        parts.push(format!("{} {} WAIVED{until}{more}", series_name(row), short_change(row)));
+    }
     let unused = comparison.unused_exceptions().count();
-    let unused = (unused > 0).then(|| format!("{} not used", count(unused, "exception")));
-    let parts: Vec<String> = names.into_iter().chain(unused).collect();
-    (!parts.is_empty()).then(|| parts.join("; "))
+    if unused > 0 {
+        parts.push(format!("{} not used", count(unused, "exception")));
+    }
+    parts.join("; ")
 }
 
 /// `accepted up to +45% until 2026-12-31: full-text search, issue 812`.

@@ -6,10 +6,10 @@ use crate::view::input::{Report, Sides};
 use crate::view::usage;
 use crate::view::words::shown_commit;
 
-/// A fact about both sides; `None` if it is not known.
+/// A fact about both sides; empty if it is not known.
 pub(crate) struct Fact {
     pub(crate) name: &'static str,
-    pub(crate) sides: Sides<Option<String>>,
+    pub(crate) sides: Sides<String>,
 }
 
 impl Fact {
@@ -19,8 +19,8 @@ impl Fact {
         let baseline = values(report.provenance.baseline, runs.baseline);
         let candidate = values(report.provenance.candidate, runs.candidate);
         let mut facts = Vec::new();
-        for (name, (baseline, candidate)) in names().zip(baseline.into_iter().zip(candidate)) {
-            if baseline.is_some() || candidate.is_some() {
+        for ((name, baseline), (_, candidate)) in baseline.into_iter().zip(candidate) {
+            if !(baseline.is_empty() && candidate.is_empty()) {
                 facts.push(Fact { name, sides: Sides { baseline, candidate } });
             }
         }
@@ -28,31 +28,25 @@ impl Fact {
     }
 }
 
-fn names() -> impl Iterator<Item = &'static str> {
-    let names =
-        ["service", "commit", "measured", RUNS, "load", "machine", "Locust", "Python", "locust-gate", "precision"];
-    names.into_iter().chain(usage::AMOUNTS)
-}
-
 const RUNS: &str = "runs";
 
-/// The values in the order of [`names`].
-fn values(of: &Provenance, runs: usize) -> Vec<Option<String>> {
+/// The names are the same for both sides.
+fn values(of: &Provenance, runs: usize) -> Vec<(&'static str, String)> {
     let precision = match of.precision {
         Precision::Coarse => "2 significant digits (Locust's default)",
         Precision::Fine => "3 significant digits",
     };
     let mut values = vec![
-        of.host.clone(),
-        of.host.is_none().then(|| shown_commit(&of.commit, of.dirty)),
-        Some(of.timestamp.clone()).filter(|timestamp| !timestamp.is_empty()),
-        Some(runs.to_string()),
-        of.load.as_ref().map(ToString::to_string),
-        of.machine.as_ref().map(ToString::to_string),
-        of.locust.clone(),
-        of.python.clone(),
-        of.gate.clone(),
-        Some(precision.to_owned()),
+        ("service", of.host.clone()),
+        ("commit", if of.host.is_empty() { shown_commit(&of.commit, of.dirty) } else { String::new() }),
+        ("measured", of.timestamp.clone()),
+        (RUNS, runs.to_string()),
+        ("load", of.load.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("machine", of.machine.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("Locust", of.locust.clone()),
+        ("Python", of.python.clone()),
+        ("locust-gate", of.gate.clone()),
+        ("precision", precision.to_owned()),
     ];
     values.extend(usage::amounts(of));
     values
@@ -62,8 +56,8 @@ fn values(of: &Provenance, runs: usize) -> Vec<Option<String>> {
 pub(crate) fn other_details<'a>(report: &'a Report, facts: &[Fact]) -> Vec<&'a str> {
     let known: Vec<&String> = facts
         .iter()
-        .filter(|fact| fact.name != RUNS)
-        .filter_map(|fact| fact.sides.candidate.as_ref().filter(|value| !value.is_empty()))
+        .filter(|fact| fact.name != RUNS && !fact.sides.candidate.is_empty())
+        .map(|fact| &fact.sides.candidate)
         .collect();
     let is_known = |line: &&str| known.iter().any(|value| line.contains(value.as_str()));
     report.details.iter().map(String::as_str).filter(|line| !line.is_empty() && !is_known(line)).collect()

@@ -16,7 +16,8 @@ use crate::view::series::{
     endpoint_groups, few_answers_text, findings, new_endpoints, requests_needed, severity, unjudged_endpoints,
 };
 use crate::view::words::{
-    Status, both, count, limit_text, listed, percent, series_name, short_change, shown_commit, verdict_word, with_unit,
+    Status, both, count, limit_text, listed, percent, series_name, short_change, shown_commit, value, verdict_word,
+    with_unit,
 };
 use crate::view::{drift, evidence, exceptions};
 
@@ -34,8 +35,8 @@ const NAME_COLUMNS: usize = 32;
 pub struct Headline {
     /// `PASS`, `FAIL`, or `FAIL, confirmed`.
     pub word: &'static str,
-    /// How far the verdict goes, behind its word: `(the machine was 90% busy)`.
-    pub(crate) qualifier: Option<String>,
+    /// How far the verdict goes, behind its word: `(the machine was 90% busy)`. Mostly empty.
+    pub(crate) qualifier: String,
     /// The worst finding, or the p95 if nothing is over its limit.
     pub(crate) found: String,
     /// The other findings, and the evidence that the verdict rests on, the most important first.
@@ -65,21 +66,22 @@ impl Headline {
             let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
             headline.also.insert(0, format!("{first}{more}"));
         }
-        headline.qualify(evidence::weakness(report).map(|weakness| format!("({weakness})")));
+        let weakness = evidence::weakness(report);
+        // It goes behind the worst finding if the place behind the word is taken.
+        if headline.qualifier.is_empty() && !weakness.is_empty() {
+            headline.qualifier = format!("({weakness})");
+        } else if !weakness.is_empty() {
+            headline.also.insert(0, weakness);
+        }
         headline
     }
 
     pub(crate) fn of(comparison: &Comparison) -> Headline {
-        let (mut found, mut also) = match comparison.verdict {
+        let mut also = match comparison.verdict {
             Verdict::Fail => of_fail(comparison),
             Verdict::Pass | Verdict::Inconclusive => of_pass(comparison),
         };
-        match drift::headline(comparison) {
-            Some(drift) if found.is_empty() => found = drift,
-            drift => also.extend(drift),
-        }
-        also.extend(exceptions::headline(comparison));
-        also.extend(evidence::headline(comparison));
+        also.extend([drift::headline(comparison), exceptions::headline(comparison), evidence::headline(comparison)]);
         let p95 = comparison.total_row(Metric::P95);
         if let Some(FewSamples { requests, samples }) = p95.and_then(|row| row.evidence.few_samples) {
             also.push(format!("p95 rests on only {samples} of {}", count(requests, "request")));
@@ -88,18 +90,14 @@ impl Headline {
             let metrics: Vec<&str> = comparison.cannot_fail.iter().map(|metric| metric.name()).collect();
             also.push(format!("the gate cannot fail on {}", metrics.join(" and ")));
         }
-        also.extend(new_endpoints(comparison).map(|new| format!("NEW {new}")));
+        let new = new_endpoints(comparison);
+        if !new.is_empty() {
+            also.push(format!("NEW {new}"));
+        }
+        also.retain(|part| !part.is_empty());
+        let found = if also.is_empty() { String::new() } else { also.remove(0) };
         let failed = Failures::of(comparison).first().map(|row| row.metric);
         Headline { word: verdict_word(comparison.verdict), qualifier: coverage(comparison), found, also, failed }
-    }
-
-    /// Puts it behind the word, or behind the worst finding if that place is taken.
-    fn qualify(&mut self, qualifier: Option<String>) {
-        match qualifier {
-            Some(second) if self.qualifier.is_some() => self.also.insert(0, second.trim_matches(['(', ')']).to_owned()),
-            Some(first) => self.qualifier = Some(first),
-            None => {}
-        }
     }
 
     /// Begins with what the rounds made of the stored numbers' FAIL.
@@ -122,8 +120,7 @@ impl Headline {
 
     /// The word with its qualifier: `FAIL (the machine was 90% busy)`.
     pub fn words(&self) -> String {
-        let qualifier = self.qualifier.as_ref().map_or_else(String::new, |qualifier| format!(" {qualifier}"));
-        format!("{}{qualifier}", self.word)
+        format!("{} {}", self.word, self.qualifier).trim_end().to_owned()
     }
 
     /// The headline without its word, as far as a verdict line has room.
@@ -185,63 +182,73 @@ impl<'a> Failures<'a> {
     }
 }
 
-fn of_fail(comparison: &Comparison) -> (String, Vec<String>) {
+/// What failed, the most important first.
+fn of_fail(comparison: &Comparison) -> Vec<String> {
     let failures = Failures::of(comparison);
-    let reason = failures.first().and_then(|row| row.decision?.reason());
+    let reason = failures.first().and_then(Row::reason);
     if let Some(Reason::FewAnswers(few)) = reason {
-        return (few_answers_text(few, comparison.total_row(Metric::P50)), Vec::new());
+        let requests = few_answers_text(few);
+        // The median is worth more than a percentile of so few requests.
+        return vec![match comparison.total_row(Metric::P50).map(|row| row.presence) {
+            Some(Presence::Both { baseline, candidate }) => {
+                let [before, now] = [baseline, candidate].map(|ms| value(Metric::P50, ms));
+                format!("{requests}; the median answer takes {now} ms ({before} ms in the baseline)")
+            }
+            _ => requests,
+        }];
     }
-    let mut parts = Vec::new();
-    parts.extend(failures.first().map(in_numbers));
+    let mut parts = vec![failures.first().map(in_numbers).unwrap_or_default()];
     let others: Vec<String> =
         failures.total.iter().skip(1).map(|row| format!("{} {}", row.metric, short_change(row))).collect();
     if !others.is_empty() {
         parts.push(format!("{} too", listed(&others)));
     }
-    parts.extend(missing_endpoints(&failures.missing));
-    parts.extend(failed_endpoints(comparison, &failures));
+    parts.extend([missing_endpoints(&failures.missing), failed_endpoints(comparison, &failures)]);
     if comparison.strict {
         parts.extend(comparison.traffic.iter().map(TrafficChange::text));
     }
-    let mut parts = parts.into_iter();
-    (parts.next().unwrap_or_default(), parts.collect())
+    parts
 }
 
 /// How many endpoints failed, and which is the worst.
-fn failed_endpoints(comparison: &Comparison, failures: &Failures) -> Option<String> {
-    let worst = failures.endpoints.first()?;
+fn failed_endpoints(comparison: &Comparison, failures: &Failures) -> String {
+    let Some(worst) = failures.endpoints.first() else { return String::new() };
     let mut names: Vec<&str> = failures.endpoints.iter().filter_map(|row| row.endpoint).collect();
     names.sort_unstable();
     names.dedup();
     let of_all = format!("{} of {}", names.len(), count(endpoint_groups(comparison).count(), "endpoint"));
     if failures.total.is_empty() {
-        return Some(of_all);
+        return of_all;
     }
     let metric = if worst.metric == Metric::P95 { String::new() } else { format!(" {}", worst.metric) };
     let endpoint = worst.endpoint.map_or_else(String::new, |name| cut(&endpoint_shown(name), NAME_COLUMNS));
     let worst_word = if names.len() > 1 { ", worst" } else { ":" };
-    Some(format!("{of_all}{worst_word} {endpoint}{metric} {}", change_or_value(worst)))
+    format!("{of_all}{worst_word} {endpoint}{metric} {}", change_or_value(worst))
 }
 
-fn missing_endpoints(missing: &[&Row]) -> Option<String> {
-    let name = missing.first()?.endpoint.map_or_else(String::new, |name| cut(&endpoint_shown(name), NAME_COLUMNS));
-    Some(match missing.len() {
-        1 => format!("{name} is MISSING: no requests"),
-        all => format!("{name} and {} more are MISSING: no requests", all - 1),
-    })
+fn missing_endpoints(missing: &[&Row]) -> String {
+    let names: Vec<&str> = missing.iter().filter_map(|row| row.endpoint).collect();
+    let name = |name| cut(&endpoint_shown(name), NAME_COLUMNS);
+    match names[..] {
+        [] => String::new(),
+        [only] => format!("{} is MISSING: no requests", name(only)),
+        [first, ..] => format!("{} and {} more are MISSING: no requests", name(first), names.len() - 1),
+    }
 }
 
-/// How many endpoints a verdict is about that is no FAIL: `for 29 of 30 endpoints`. `None` if it is about all.
-fn coverage(comparison: &Comparison) -> Option<String> {
+/// How many endpoints a verdict is about that is no FAIL: `for 29 of 30 endpoints`. Empty if it is about all.
+fn coverage(comparison: &Comparison) -> String {
     let Coverage { endpoints, judged, .. } = comparison.coverage;
-    let is_part = comparison.verdict != Verdict::Fail && judged < endpoints;
+    if comparison.verdict == Verdict::Fail || judged >= endpoints {
+        return String::new();
+    }
     let judged = if judged == 0 { "none".to_owned() } else { judged.to_string() };
-    is_part.then(|| format!("for {judged} of {}", count(endpoints, "endpoint")))
+    format!("for {judged} of {}", count(endpoints, "endpoint"))
 }
 
 /// The endpoints that could not be judged although they are over a limit, or else the p95 of all requests together. Then how
 /// the metrics compare with their limits, and the worst warning.
-fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
+fn of_pass(comparison: &Comparison) -> Vec<String> {
     let warnings = findings(comparison);
     let unjudged = unjudged_endpoints(comparison);
     // Behind the p95 of an endpoint it could be taken for the same.
@@ -253,7 +260,7 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
         _ if comparison.verdict == Verdict::Inconclusive => "",
         _ if is_waived => ", within limits except for accepted exceptions",
         1.. => ", no blocking limit is exceeded",
-        0 if unjudged.is_empty() && coverage(comparison).is_none() => ", all metrics within their limits",
+        0 if unjudged.is_empty() && coverage(comparison).is_empty() => ", all metrics within their limits",
         0 => "",
     };
     let worst = warnings.first().map(|worst| match worst.endpoint {
@@ -264,18 +271,18 @@ fn of_pass(comparison: &Comparison) -> (String, Vec<String>) {
         let worst_word = if number > 1 { ", worst" } else { ":" };
         format!("{}{worst_word} {worst}", count(number, "warning"))
     });
-    let p95 = format!("{p95}{within}");
-    let doubt = doubted(comparison);
-    match could_not_be_judged(&unjudged) {
-        Some(unjudged) => (unjudged, [p95].into_iter().chain(warning).chain(doubt).collect()),
-        None => (p95, warning.into_iter().chain(doubt).collect()),
-    }
+    let mut parts = vec![could_not_be_judged(&unjudged), format!("{p95}{within}")];
+    parts.extend(warning);
+    parts.push(doubted(comparison));
+    parts
 }
 
 /// `GET /agents could not be judged: p95 +84% (limit +20%), 60 requests, 100 needed`.
-fn could_not_be_judged(unjudged: &[&Row]) -> Option<String> {
-    let worst = unjudged.first()?;
-    let name = cut(&endpoint_shown(worst.endpoint?), NAME_COLUMNS);
+fn could_not_be_judged(unjudged: &[&Row]) -> String {
+    let Some((worst, endpoint)) = unjudged.first().and_then(|row| Some((row, row.endpoint?))) else {
+        return String::new();
+    };
+    let name = cut(&endpoint_shown(endpoint), NAME_COLUMNS);
     let more = if unjudged.len() > 1 { format!(" and {} more", unjudged.len() - 1) } else { String::new() };
     let limit = worst.limit.map_or_else(String::new, |limit| format!(" (limit {})", limit_text(worst.metric, limit)));
     let needed = match (worst.evidence.few_samples, requests_needed(worst.metric)) {
@@ -285,21 +292,21 @@ fn could_not_be_judged(unjudged: &[&Row]) -> Option<String> {
         (Some(FewSamples { requests, .. }), None) => format!(", {} a run", count(requests, "request")),
         (None, _) => ", one run on each side".to_owned(),
     };
-    Some(format!("{name}{more} could not be judged: {} {}{limit}{needed}", worst.metric, change_or_value(worst)))
+    format!("{name}{more} could not be judged: {} {}{limit}{needed}", worst.metric, change_or_value(worst))
 }
 
 /// The endpoints that are over a limit by no more than noise.
-fn doubted(comparison: &Comparison) -> Option<String> {
+fn doubted(comparison: &Comparison) -> String {
     let is_doubted = |row: &&Row| row.decision == Some(Decision::InDoubt(Reason::NotSignificant));
     let doubted: Vec<&Row> = endpoint_groups(comparison)
         .filter_map(|rows| rows.iter().filter(is_doubted).min_by_key(|row| severity(row)))
         .collect();
-    let first = doubted.iter().min_by_key(|row| severity(row))?;
+    let Some(first) = doubted.iter().min_by_key(|row| severity(row)) else { return String::new() };
     let (are, worst_word) = match doubted.len() {
         1 => ("1 endpoint is over its limit by no more than noise".to_owned(), ":"),
         all => (format!("{all} endpoints are over their limits by no more than noise"), ", worst"),
     };
-    Some(format!("{are}{worst_word} {} {}", series_name(first), change_or_value(first)))
+    format!("{are}{worst_word} {} {}", series_name(first), change_or_value(first))
 }
 
 fn of_passed_p95(row: &Row, name: &str) -> String {

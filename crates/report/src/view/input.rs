@@ -38,7 +38,8 @@ pub struct Sides<T> {
 /// The facts about a comparison beside its numbers. If one is unknown, the report has less to show.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Background {
-    pub name: Option<String>,
+    /// Of the service; texts are empty if they are unknown.
+    pub name: String,
     pub commits_between: Option<u32>,
     /// The p95 of each of the baseline's runs, in ms.
     pub baseline_p95_ms: Vec<f64>,
@@ -50,11 +51,11 @@ pub struct Background {
     pub command: CommandLine,
     /// RESULTS of others: the gate cannot make more of them.
     pub is_of_others: bool,
-    pub failures_file: Option<String>,
+    pub failures_file: String,
     pub config: String,
     /// The last day of an exception that begins today; `None` if the report is to suggest none.
     pub accept_until: Option<Day>,
-    pub run_url: Option<String>,
+    pub run_url: String,
     /// Whether a CI provider lends the machine, so that the next job runs on another one.
     pub is_hosted_runner: bool,
 }
@@ -62,7 +63,7 @@ pub struct Background {
 impl Default for Background {
     fn default() -> Background {
         Background {
-            name: None,
+            name: String::new(),
             commits_between: None,
             baseline_p95_ms: Vec::new(),
             baseline_history: None,
@@ -70,10 +71,10 @@ impl Default for Background {
             causes: None,
             command: CommandLine::default(),
             is_of_others: false,
-            failures_file: None,
+            failures_file: String::new(),
             config: "perf.toml".to_owned(),
             accept_until: None,
-            run_url: None,
+            run_url: String::new(),
             is_hosted_runner: false,
         }
     }
@@ -184,7 +185,8 @@ pub struct Stored<'a> {
 impl<'a> Report<'a> {
     pub(crate) fn hosts(&self) -> Option<Sides<&'a str>> {
         let Sides { baseline, candidate } = self.provenance;
-        Some(Sides { baseline: baseline.host.as_deref()?, candidate: candidate.host.as_deref()? })
+        let is_known = !baseline.host.is_empty() && !candidate.host.is_empty();
+        is_known.then_some(Sides { baseline: &baseline.host, candidate: &candidate.host })
     }
 
     pub(crate) fn stored(&self) -> Option<&'a Stored<'a>> {

@@ -18,7 +18,6 @@ pub mod usage;
 pub mod words;
 
 use judge::model::run::{Metric, Provenance, is_setup};
-use judge::verdict::accepted::Applied;
 use judge::verdict::compare::{Comparison, RunCounts, Verdict};
 use judge::verdict::decision::Row;
 use judge::verdict::traffic::TrafficChange;
@@ -29,7 +28,7 @@ use crate::view::charts::ChartData;
 use crate::view::drift::DriftView;
 use crate::view::facts::Fact;
 use crate::view::headline::Headline;
-use crate::view::input::{Confirmation, FailedRequests, Report, Sides, Stored};
+use crate::view::input::{Background, Confirmation, Report, Sides, Stored};
 use crate::view::next::NextStep;
 use crate::view::series::{EndpointView, SeriesView, Tile};
 use crate::view::words::{Status, Tone, shown_side};
@@ -46,15 +45,10 @@ pub(crate) const LINE_COLUMNS: usize = 1000;
 
 /// A report as every format shows it: from the answer to the details.
 pub struct View<'a> {
-    comparison: &'a Comparison<'a>,
+    pub(crate) comparison: &'a Comparison<'a>,
     pub headline: Headline,
     pub(crate) tone: Tone,
-    pub(crate) verdict: Verdict,
-    pub(crate) exit_code: u8,
     pub is_conclusive: bool,
-    pub(crate) strict: bool,
-    pub(crate) paired: bool,
-    pub(crate) runs: RunCounts,
     pub(crate) tiles: Vec<Tile>,
     /// The series that WARN or FAIL, worst first: those of an endpoint in one sentence.
     pub findings: Vec<Finding<'a>>,
@@ -62,9 +56,9 @@ pub struct View<'a> {
     pub series_findings: Vec<Finding<'a>>,
     pub traffic: Vec<Finding<'a>>,
     pub drift: Option<DriftView<'a>>,
-    pub(crate) new_endpoints: Option<Finding<'a>>,
+    /// Its text is empty if there are none.
+    new_endpoints: Finding<'a>,
     pub exception_findings: Vec<Finding<'a>>,
-    pub(crate) exceptions: &'a [Applied<'a>],
     pub notes: Vec<String>,
     pub evidence: String,
     /// The beginning of it.
@@ -74,7 +68,7 @@ pub struct View<'a> {
     pub(crate) same_place: &'static str,
     /// What to do next, the most helpful first.
     pub next: Vec<NextStep>,
-    pub(crate) acceptance: Option<Acceptance>,
+    pub(crate) acceptance: Acceptance,
     pub(crate) confirmation: ConfirmationView<'a>,
     pub total: Vec<SeriesView<'a>>,
     pub endpoints: Vec<EndpointView<'a>>,
@@ -83,17 +77,14 @@ pub struct View<'a> {
     /// The places in `endpoints` of those that are shown, worst first.
     worst_first: Vec<usize>,
     pub(crate) lacking: Vec<&'static str>,
-    pub(crate) name: Option<&'a str>,
+    pub(crate) background: &'a Background,
     pub(crate) provenance: Sides<&'a Provenance>,
     pub(crate) sides: Sides<String>,
-    pub(crate) commits_between: Option<u32>,
-    pub(crate) run_url: Option<&'a str>,
     pub(crate) origin: &'a str,
     pub(crate) details: &'a [String],
     pub(crate) usage: Vec<String>,
     pub(crate) facts: Vec<Fact>,
     pub(crate) other_details: Vec<&'a str>,
-    pub(crate) failures: &'a [FailedRequests],
     pub(crate) charts: ChartData<'a>,
 }
 
@@ -110,7 +101,11 @@ pub struct Finding<'a> {
 
 impl<'a> Finding<'a> {
     fn of(row: &'a Row<'a>) -> Finding<'a> {
-        Finding { status: Status::of(row), text: series::finding(row), also: String::new(), row: Some(row) }
+        Finding { row: Some(row), ..Finding::new(Status::of(row), series::finding(row)) }
+    }
+
+    fn new(status: Status, text: String) -> Finding<'a> {
+        Finding { status, text, also: String::new(), row: None }
     }
 
     pub fn sentence(&self) -> String {
@@ -119,7 +114,7 @@ impl<'a> Finding<'a> {
 
     fn of_traffic(change: &TrafficChange, strict: bool) -> Finding<'a> {
         let status = if strict { Status::Fail } else { Status::Warn };
-        Finding { status, text: change.text(), also: String::new(), row: None }
+        Finding::new(status, change.text())
     }
 }
 
@@ -149,31 +144,20 @@ impl<'a> View<'a> {
             comparison,
             headline: Headline::of_report(report),
             tone: tone(comparison),
-            verdict: comparison.verdict,
-            exit_code: comparison.exit_code(),
             is_conclusive: comparison.is_conclusive(),
-            strict: comparison.strict,
-            paired: comparison.paired,
-            runs: comparison.runs,
             tiles: Tile::all(comparison, drift::tile(comparison)),
             findings: series::grouped_findings(comparison),
             series_findings: series::all_findings(comparison).into_iter().map(Finding::of).collect(),
             drift: DriftView::of(comparison),
-            new_endpoints: series::new_endpoints(comparison).map(|text| Finding {
-                status: Status::New,
-                text,
-                also: String::new(),
-                row: None,
-            }),
+            new_endpoints: Finding::new(Status::New, series::new_endpoints(comparison)),
             traffic: comparison.traffic.iter().map(|change| Finding::of_traffic(change, comparison.strict)).collect(),
             exception_findings: exceptions::findings(comparison),
-            exceptions: &comparison.exceptions,
             notes: notes::notes(report, &total, endpoints.len()),
             evidence: evidence::evidence(comparison),
             evidence_brief: evidence::brief(comparison),
             trust: evidence::trust(report),
             same_place: evidence::same_place(report),
-            next: next::steps(report, acceptance.as_ref()),
+            next: next::steps(report, &acceptance),
             acceptance,
             confirmation: ConfirmationView::of(report),
             worst_first: worst_first(&endpoints),
@@ -181,17 +165,14 @@ impl<'a> View<'a> {
             endpoints,
             changes: ChangesView::of(report),
             lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
-            name: report.background.name.as_deref(),
+            background: report.background,
             provenance: report.provenance,
             sides: Sides { baseline: shown_side(baseline), candidate: shown_side(candidate) },
-            commits_between: report.background.commits_between,
-            run_url: report.background.run_url.as_deref(),
             origin: &report.baseline,
             details: &report.details,
             usage: usage::details(baseline, candidate),
             other_details: facts::other_details(report, &facts),
             facts,
-            failures: &report.background.failures,
             charts: ChartData::of(report),
         }
     }
@@ -199,7 +180,12 @@ impl<'a> View<'a> {
     /// The findings that are no series: of the traffic, the drift, the exceptions, and about new endpoints.
     pub(crate) fn other_findings(&self) -> impl Iterator<Item = &Finding<'a>> {
         let drift = self.drift.iter().filter_map(|drift| drift.finding.as_ref());
-        self.traffic.iter().chain(drift).chain(&self.exception_findings).chain(&self.new_endpoints)
+        self.traffic.iter().chain(drift).chain(self.last_findings())
+    }
+
+    pub(crate) fn last_findings(&self) -> impl Iterator<Item = &Finding<'a>> {
+        let new = Some(&self.new_endpoints).filter(|new| !new.text.is_empty());
+        self.exception_findings.iter().chain(new)
     }
 
     /// The metrics of all requests together that have something to show: a limit, and not the p95 once more.
@@ -226,15 +212,18 @@ impl<'a> View<'a> {
         rows.into_iter().take(MOST).map(SeriesView::of).collect()
     }
 
-    /// GitHub's page with the commits between the two sides, if it is known.
-    pub(crate) fn compare_url(&self) -> Option<String> {
-        if self.provenance.baseline.host.is_some() {
-            return None;
-        }
-        let (repository, _) = self.run_url?.split_once("/actions/runs/")?;
-        let [before, after] = [self.provenance.baseline, self.provenance.candidate].map(|side| &side.commit);
+    /// GitHub's page with the commits between the two sides; empty if it is not known.
+    pub(crate) fn compare_url(&self) -> String {
+        let Sides { baseline, candidate } = self.provenance;
         let is_hash = |commit: &str| commit.len() >= 7 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
-        (is_hash(before) && is_hash(after)).then(|| format!("{repository}/compare/{before}...{after}"))
+        match self.background.run_url.split_once("/actions/runs/") {
+            Some((repository, _))
+                if baseline.host.is_empty() && is_hash(&baseline.commit) && is_hash(&candidate.commit) =>
+            {
+                format!("{repository}/compare/{}...{}", baseline.commit, candidate.commit)
+            }
+            _ => String::new(),
+        }
     }
 
     /// The endpoints that people are shown, worst first.

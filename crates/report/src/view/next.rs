@@ -36,15 +36,15 @@ const LATEST: &str = "target/perf/latest";
 const RESTORE: &str = "restore the task, or accept the new load";
 
 /// What to do next, the most helpful first.
-pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<NextStep> {
+pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
     let comparison = report.comparison;
     let (command, is_of_others) = (&report.background.command, report.background.is_of_others);
     let step = |what, command: String| NextStep { what, command };
     let mut steps = Vec::new();
     let errors_failed = comparison.findings().iter().any(|row| row.is_failure() && row.metric == Metric::ErrorRate);
-    if errors_failed {
-        let file = report.background.failures_file.as_ref();
-        steps.extend(file.map(|file| step("see the errors", format!("head {}", quoted(file)))));
+    let failures_file = &report.background.failures_file;
+    if errors_failed && !failures_file.is_empty() {
+        steps.push(step("see the errors", format!("head {}", quoted(failures_file))));
     }
     let has_unjudged = unjudged_endpoints(comparison).iter().any(|row| more_requests(row).is_some());
     if !comparison.is_conclusive() || has_unjudged || is_of_others && detectable(comparison).is_none() {
@@ -63,7 +63,7 @@ pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<Nex
     if has_baseline && !is_of_others && detectable(comparison).is_none() {
         steps.push(step("record a baseline of several runs", command.measuring().with(&["--update-baseline"])));
     }
-    let has_drifted = drift::headline(comparison).is_some();
+    let has_drifted = !drift::headline(comparison).is_empty();
     if has_drifted {
         steps.push(step("see who accepted what, and why", command.only(&["--config", "--baseline"]).of("history")));
     }
@@ -89,8 +89,8 @@ pub(crate) fn steps(report: &Report, acceptance: Option<&Acceptance>) -> Vec<Nex
     } else if has_failed {
         // These steps are kept: a slowdown that is wanted has to get in somehow. Nobody wants errors.
         let mut last = Vec::new();
-        if let Some(Acceptance { file, .. }) = acceptance {
-            last.push(step("accept it for a while", format!("${{EDITOR:-vi}} {}", quoted(file))));
+        if !acceptance.entries.is_empty() {
+            last.push(step("accept it for a while", format!("${{EDITOR:-vi}} {}", quoted(&acceptance.file))));
         }
         // A new baseline has no part in `--against`.
         if has_baseline && !errors_failed && (last.is_empty() || report.confirmation.is_some()) {

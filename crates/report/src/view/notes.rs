@@ -5,8 +5,9 @@ use judge::verdict::compare::{Comparison, Verdict};
 use judge::verdict::cpu::CpuUnjudged;
 use judge::verdict::decision::{Decision, Reason, Row};
 
+use crate::view::evidence::detectable;
 use crate::view::input::{Confirmation, Report};
-use crate::view::series::{SeriesView, repeats_p95};
+use crate::view::series::{DoubtView, SeriesView, repeats_p95};
 use crate::view::words::{change, limit_text, noise_advice};
 use crate::view::{ENDPOINTS, exceptions, usage};
 
@@ -15,8 +16,7 @@ const MOSTLY: f64 = 0.5;
 
 pub(crate) fn notes(report: &Report, total: &[SeriesView], endpoints: usize) -> Vec<String> {
     let comparison = report.comparison;
-    let mut notes = Vec::new();
-    notes.extend(confirmation(report));
+    let mut notes = vec![confirmation(report)];
     if !comparison.lacking.is_empty() {
         let names: Vec<&str> = comparison.lacking.iter().map(|metric| metric.name()).collect();
         let names = names.join(", ");
@@ -27,7 +27,7 @@ pub(crate) fn notes(report: &Report, total: &[SeriesView], endpoints: usize) -> 
         notes.push("latencies of failing requests are not comparable: fix the errors first".to_owned());
     }
     let beside_p95 = |row: &Row| !repeats_p95(comparison, row);
-    notes.extend(total.iter().filter(|series| beside_p95(series.row)).filter_map(few_requests_or_gap));
+    notes.extend(total.iter().filter(|series| beside_p95(series.row)).map(few_requests_or_gap));
     if comparison.total_row(Metric::P95Corrected).is_some_and(|row| row.is_finding() && beside_p95(row)) {
         notes.push(
             "p95_corrected is the p95 that users arriving on schedule would have seen: it adds back the requests that they \
@@ -40,12 +40,12 @@ pub(crate) fn notes(report: &Report, total: &[SeriesView], endpoints: usize) -> 
             "showing the {ENDPOINTS} worst of {endpoints} endpoints; the JSON has them all (--report perf.json)"
         ));
     }
-    let p95 = comparison.total_row(Metric::P95);
-    notes.extend(p95.and_then(|row| noise_advice(row.evidence.detectable?)));
+    notes.extend(detectable(comparison).map(noise_advice));
     notes.extend(exceptions::notes(comparison));
     notes.extend(nearly_used_limits(comparison));
     notes.extend(report.file_warnings.iter().chain(&report.warnings).cloned());
-    notes.extend(usage::note(report.provenance.baseline, report.provenance.candidate));
+    notes.push(usage::note(report.provenance.baseline, report.provenance.candidate));
+    notes.retain(|note| !note.is_empty());
     notes
 }
 
@@ -64,24 +64,27 @@ fn cpu_unjudged(why: CpuUnjudged) -> String {
     format!("cpu_per_request is not judged: {why}")
 }
 
-fn confirmation(report: &Report) -> Option<String> {
-    match report.confirmation? {
-        Confirmation::Impossible(why) => {
-            Some(format!("the FAIL is by the stored numbers alone, and not confirmed: {why}"))
+fn confirmation(report: &Report) -> String {
+    match report.confirmation {
+        Some(Confirmation::Impossible(why)) => {
+            format!("the FAIL is by the stored numbers alone, and not confirmed: {why}")
         }
-        Confirmation::Measured(_) => (report.comparison.verdict != Verdict::Fail).then(|| {
+        Some(Confirmation::Measured(_)) if report.comparison.verdict != Verdict::Fail => {
             "the stored numbers do not fit this machine: record the baseline on this kind of machine, or compare with --against"
                 .to_owned()
-        }),
+        }
+        Some(Confirmation::Measured(_)) | None => String::new(),
     }
 }
 
-fn few_requests_or_gap(series: &SeriesView) -> Option<String> {
-    let (row, doubt) = (series.row, series.doubt.as_ref()?);
-    if row.decision.and_then(Decision::reason) == Some(Reason::InGap) {
-        return Some(format!("{} is over its limit ({}), but {}", row.metric, change(row), doubt.text));
+fn few_requests_or_gap(series: &SeriesView) -> String {
+    match (&series.doubt, series.row.reason()) {
+        (Some(doubt), Some(Reason::InGap)) => {
+            format!("{} is over its limit ({}), but {}", series.row.metric, change(series.row), doubt.text)
+        }
+        (Some(DoubtView { few_samples: Some(_), text, .. }), _) => text.clone(),
+        _ => String::new(),
     }
-    doubt.few_samples.map(|_| doubt.text.clone())
 }
 
 /// The metrics of all requests together that have used most of their limits, if that is no noise. Rounds are of two

@@ -35,7 +35,8 @@ pub struct SeriesView<'a> {
     pub cells: [String; 7],
     pub status: Status,
     pub tone: Tone,
-    pub finding: Option<String>,
+    /// Mostly empty.
+    pub finding: String,
     pub doubt: Option<DoubtView>,
     /// Less is worse: see [`severity`].
     pub(crate) severity: Severity,
@@ -53,10 +54,12 @@ pub struct DoubtView {
 
 impl<'a> SeriesView<'a> {
     pub(crate) fn of(row: &'a Row<'a>) -> SeriesView<'a> {
-        SeriesView::with_finding(row, row.is_finding().then(|| finding(row)))
+        SeriesView::with_finding(row, finding)
     }
 
-    pub(crate) fn with_finding(row: &'a Row<'a>, finding: Option<String>) -> SeriesView<'a> {
+    /// The row with these words if it is a finding.
+    pub(crate) fn with_finding(row: &'a Row<'a>, finding: impl FnOnce(&Row) -> String) -> SeriesView<'a> {
+        let finding = if row.is_finding() { finding(row) } else { String::new() };
         SeriesView {
             row,
             endpoint: row.endpoint.map(endpoint_shown).unwrap_or_default(),
@@ -131,7 +134,7 @@ fn status_remark(row: &Row) -> String {
     if let (true, Some(accepted)) = (row.is_waived(), row.accepted) {
         return format!(" (until {})", accepted.until);
     }
-    let remark = match row.decision.and_then(Decision::reason) {
+    let remark = match row.reason() {
         Some(Reason::FewSamples(_)) => " (too few requests)",
         Some(Reason::NotSignificant) => " (not significant)",
         Some(Reason::NoiseUnknown | Reason::ReachesBelowLimit) => " (noise unknown)",
@@ -154,9 +157,9 @@ pub(crate) fn finding(row: &Row) -> String {
         }
         _ => over_limit(row),
     };
-    match (row.decision.and_then(Decision::reason), row.accepted) {
+    match (row.reason(), row.accepted) {
         (Some(Reason::OneRun), _) => format!("{found}; {ONE_RUN}"),
-        (Some(Reason::FewAnswers(few)), _) => few_answers_text(few, None),
+        (Some(Reason::FewAnswers(few)), _) => few_answers_text(few),
         (Some(Reason::Shift(Shift { percentile, baseline_ms, candidate_ms })), _) => format!(
             "{found}; p{percentile} of all requests: {} → {} ms, which is over the limit of p95, and the mean is up",
             value(Metric::P95, baseline_ms),
@@ -175,7 +178,7 @@ fn doubt(row: &Row) -> Option<DoubtView> {
         let text = few_samples_text(row, few);
         Some(DoubtView { reason: "few_samples", few_samples: Some(few), text })
     };
-    match row.decision.and_then(Decision::reason) {
+    match row.reason() {
         Some(Reason::OneRun) => doubt("one_run", ONE_RUN),
         Some(Reason::FewSamples(few)) => few_samples(few),
         Some(Reason::NotSignificant) => doubt("not_significant", "not significant after correcting for all endpoints"),
@@ -194,24 +197,15 @@ fn doubt(row: &Row) -> Option<DoubtView> {
         Some(Reason::NotConfirmed) => {
             doubt("not_confirmed", "p95 itself is within its limit, and the mean is not significantly up")
         }
-        Some(Reason::FewAnswers(few)) => doubt("few_answers", &few_answers_text(few, None)),
+        Some(Reason::FewAnswers(few)) => doubt("few_answers", &few_answers_text(few)),
         Some(Reason::OverLimit | Reason::OverBound | Reason::Missing | Reason::Shift(_)) | None => {
             row.evidence.few_samples.filter(|_| row.endpoint.is_none()).and_then(few_samples)
         }
     }
 }
 
-/// `p50` is the row of the median, which is worth more than a percentile of so few requests.
-pub(crate) fn few_answers_text(few: FewAnswers, p50: Option<&Row>) -> String {
-    let requests = format!("{:.0} requests, and the baseline has {:.0}", few.candidate, few.baseline);
-    match p50.map(|row| row.presence) {
-        Some(Presence::Both { baseline, candidate }) => format!(
-            "{requests}; the median answer takes {} ms ({} ms in the baseline)",
-            value(Metric::P50, candidate),
-            value(Metric::P50, baseline)
-        ),
-        _ => requests,
-    }
+pub(crate) fn few_answers_text(few: FewAnswers) -> String {
+    format!("{:.0} requests, and the baseline has {:.0}", few.candidate, few.baseline)
 }
 
 fn few_samples_text(row: &Row, few: FewSamples) -> String {
@@ -332,29 +326,27 @@ pub(crate) fn grouped_findings<'a>(comparison: &'a Comparison<'a>) -> Vec<Findin
     groups.into_iter().map(finding).collect()
 }
 
-/// The endpoints that are new, with which nothing is compared. None is new to a baseline without endpoints.
-pub(crate) fn new_endpoints(comparison: &Comparison) -> Option<String> {
-    if comparison.endpoints.iter().all(|row| matches!(row.presence, Presence::New { .. })) {
-        return None;
+/// The endpoints that are new, with which nothing is compared; empty if none is. None is new to a baseline without
+/// endpoints.
+pub(crate) fn new_endpoints(comparison: &Comparison) -> String {
+    let is_any_known = comparison.endpoints.iter().any(|row| !matches!(row.presence, Presence::New { .. }));
+    let mut names = Vec::new();
+    for row in comparison.endpoints.iter().filter(|row| Status::of(row) == Status::New && row.metric == Metric::P95) {
+        if let (true, Some(endpoint), Presence::New { candidate }) = (is_any_known, row.endpoint, row.presence) {
+            names.push(format!("{} p95 {}", endpoint_shown(endpoint), with_unit(Metric::P95, candidate)));
+        }
     }
-    let is_shown = |row: &&Row| Status::of(row) == Status::New && row.metric == Metric::P95;
-    let rows: Vec<&Row> = comparison.endpoints.iter().filter(is_shown).collect();
-    let first = rows.first()?;
-    let name = endpoint_shown(first.endpoint?);
-    let p95 = first
-        .presence
-        .candidate()
-        .map_or_else(String::new, |p95_ms| format!(" p95 {}", with_unit(Metric::P95, p95_ms)));
-    let named = match rows.len() {
-        1 => format!("{name}{p95}"),
-        all => format!("{name}{p95} and {} more", all - 1),
+    let named = match &names[..] {
+        [] => return String::new(),
+        [only] => only.clone(),
+        [first, others @ ..] => format!("{first} and {} more", others.len()),
     };
     let until = if comparison.paired {
         "the other commit has no such requests"
     } else {
         "not compared until the baseline is updated"
     };
-    Some(format!("{named}: {until}"))
+    format!("{named}: {until}")
 }
 
 #[derive(Clone, Debug)]
@@ -393,7 +385,8 @@ pub(crate) struct Tile {
     pub(crate) tone: Tone,
     pub(crate) big: String,
     pub(crate) values: String,
-    pub(crate) interval: Option<String>,
+    /// Empty if there is none to show.
+    pub(crate) interval: String,
     pub(crate) limit: String,
 }
 
@@ -404,8 +397,8 @@ impl Tile {
         let rows = rows.filter(|row| !repeats_p95(comparison, row));
         let mut tiles: Vec<Tile> = first.into_iter().chain(rows.map(Tile::of)).collect();
         // The others repeat only its numbers.
-        if let Some(interval) = tiles.iter_mut().find_map(|tile| tile.interval.as_mut()) {
-            interval.insert_str(0, "95% interval ");
+        if let Some(tile) = tiles.iter_mut().find(|tile| !tile.interval.is_empty()) {
+            tile.interval.insert_str(0, "95% interval ");
         }
         tiles
     }
@@ -435,7 +428,7 @@ impl Tile {
             tone: Tone::of(row),
             big,
             values,
-            interval: interval.map(|ends| interval_words(row.metric, ends)),
+            interval: interval.map_or_else(String::new, |ends| interval_words(row.metric, ends)),
             limit,
         }
     }

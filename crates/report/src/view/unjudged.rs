@@ -86,7 +86,8 @@ pub struct Saved {
     /// The file, as the user knows it.
     pub(crate) file: String,
     pub(crate) commit: String,
-    pub(crate) load: Option<String>,
+    /// Empty if it is unknown.
+    pub(crate) load: String,
     pub(crate) runs: usize,
     /// The values of all requests together.
     pub(crate) values: Vec<SavedValue>,
@@ -96,8 +97,8 @@ pub struct Saved {
     pub warnings: Vec<String>,
     /// The command that saved it.
     pub command: CommandLine,
-    /// The branch that others are merged into, if another one is checked out and both can be measured here.
-    pub default_branch: Option<String>,
+    /// The branch that others are merged into, if another one is checked out and both can be measured here; else empty.
+    pub default_branch: String,
 }
 
 /// A value of all requests together: the estimate over all runs, and the least and the most of them.
@@ -114,10 +115,10 @@ impl SavedValue {
         with_unit(self.metric, self.value)
     }
 
-    /// How far the runs spread; `None` if they are all equal, or there is one.
-    pub(crate) fn spread(&self) -> Option<String> {
+    /// How far the runs spread; empty if they are all equal, or there is one.
+    pub(crate) fn spread(&self) -> String {
         let [least, most] = [self.least, self.most].map(|end| value(self.metric, end));
-        (least != most).then(|| format!("{least} to {most}{}", unit_of_value(self.metric)))
+        if least == most { String::new() } else { format!("{least} to {most}{}", unit_of_value(self.metric)) }
     }
 }
 
@@ -136,12 +137,12 @@ impl Saved {
             file: file.to_owned(),
             command,
             commit: shown_commit(&provenance.commit, provenance.dirty),
-            load: provenance.load.as_ref().map(ToString::to_string),
+            load: provenance.load.as_ref().map(ToString::to_string).unwrap_or_default(),
             runs: baseline.total_runs(Metric::P95).len().max(1),
             values,
             endpoints: baseline.endpoints.len(),
             warnings: Vec::new(),
-            default_branch: None,
+            default_branch: String::new(),
         }
     }
 
@@ -149,8 +150,8 @@ impl Saved {
         let step = |what, command| NextStep { what, command };
         let command = self.command.measuring();
         let mut steps = Vec::new();
-        if let Some(branch) = &self.default_branch {
-            let against = command.without("--baseline").with(&["--against", branch]);
+        if !self.default_branch.is_empty() {
+            let against = command.without("--baseline").with(&["--against", &self.default_branch]);
             steps.push(step("compare with the branch that yours is based on", against));
         }
         let commit = format!("git add {} && git commit -m \"Performance baseline\"", quoted(&self.file));
@@ -176,9 +177,12 @@ impl Saved {
     pub fn sentence(&self) -> String {
         let mut parts = Vec::new();
         for saved in self.values.iter().filter(|saved| saved.metric != Metric::RequestsPerSec) {
-            let spread = saved.spread().filter(|_| saved.metric == Metric::P95);
-            let spread = spread.map_or_else(String::new, |spread| format!(" ({spread})"));
-            parts.push(format!("{} {}{spread}", saved.metric, saved.shown()));
+            parts.push(match saved.spread() {
+                spread if saved.metric == Metric::P95 && !spread.is_empty() => {
+                    format!("{} {} ({spread})", saved.metric, saved.shown())
+                }
+                _ => format!("{} {}", saved.metric, saved.shown()),
+            });
         }
         let mut sentence = format!("{} from {}", parts.join(", "), count(self.runs, "run"));
         for warning in &self.warnings {

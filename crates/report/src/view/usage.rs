@@ -8,26 +8,26 @@ use crate::view::words::listed;
 /// slows the service as much as a regression would.
 const TOLERATED_OTHERS_PCT: f64 = 10.0;
 
-/// Which runs competed for CPU, the worst first.
-pub fn note(baseline: &Provenance, candidate: &Provenance) -> Option<String> {
+/// Which runs competed for CPU, the worst first; empty if none did.
+pub fn note(baseline: &Provenance, candidate: &Provenance) -> String {
     let mut busy = busy_runs("run", candidate);
     busy.extend(busy_runs("the baseline's run", baseline));
     busy.sort_by(|a, b| b.others_pct.total_cmp(&a.others_pct));
     let runs: Vec<String> = busy.iter().map(|run| format!("{:.0}% in {}", run.others_pct, run.name)).collect();
+    if runs.is_empty() {
+        return String::new();
+    }
     // The service itself may run in a container, if its command had a daemon start one.
-    (!runs.is_empty()).then(|| {
-        format!(
-            "the machine was busy: other processes, containers or virtual machines used the CPU, {}; re-run on an idle machine",
-            listed(&runs)
-        )
-    })
+    format!(
+        "the machine was busy: other processes, containers or virtual machines used the CPU, {}; re-run on an idle machine",
+        listed(&runs)
+    )
 }
 
-/// The share of the cores that other processes used in the busiest run, in whole percent; `None` if none was busy.
-pub(crate) fn busiest(of: &Provenance) -> Option<u8> {
-    let busy = busy_runs("run", of);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
-    most(&busy.iter().map(|run| run.others_pct).collect::<Vec<_>>()).map(|pct| pct.min(100.0).round() as u8)
+/// The share of the cores that other processes used in the busiest run, in whole percent; 0 if none was busy.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
+pub(crate) fn busiest_pct(of: &Provenance) -> u8 {
+    busy_runs("run", of).iter().map(|run| run.others_pct).fold(0.0, f64::max).min(100.0).round() as u8
 }
 
 struct BusyRun {
@@ -38,7 +38,7 @@ struct BusyRun {
 
 fn busy_runs(name: &str, of: &Provenance) -> Vec<BusyRun> {
     let mut busy = Vec::new();
-    for (place, others_pct) in of.usage.iter().flat_map(|usage| &usage.others_pct).enumerate() {
+    for (place, others_pct) in of.usage.others_pct.iter().enumerate() {
         if *others_pct > TOLERATED_OTHERS_PCT {
             busy.push(BusyRun { name: format!("{name} {}", place + 1), others_pct: *others_pct });
         }
@@ -46,34 +46,35 @@ fn busy_runs(name: &str, of: &Provenance) -> Vec<BusyRun> {
     busy
 }
 
-/// The names of what [`amounts`] returns.
-pub(crate) const AMOUNTS: [&str; 3] =
-    ["service's CPU per request", "service's memory at its peak", "CPU used by other processes"];
-
-/// The amounts used on one side, over all runs, if they are known.
-pub(crate) fn amounts(of: &Provenance) -> [Option<String>; 3] {
-    let Some(usage) = &of.usage else { return [None, None, None] };
+/// The amounts used on one side, over all runs, with their names; empty if they are not known.
+pub(crate) fn amounts(of: &Provenance) -> [(&'static str, String); 3] {
+    let Usage { cpu_ms_per_request, peak_memory_mb, others_pct, .. } = &of.usage;
+    let amount = |name, values: &[f64], text: fn(&[f64]) -> String| {
+        (name, if values.is_empty() { String::new() } else { text(values) })
+    };
     [
-        mean(&usage.cpu_ms_per_request).map(|cpu_ms| format!("{} ms", three_digits(cpu_ms))),
-        most(&usage.peak_memory_mb).map(|memory_mb| format!("{} MB", three_digits(memory_mb))),
-        others(usage),
+        amount("service's CPU per request", cpu_ms_per_request, |cpu_ms| format!("{} ms", three_digits(mean(cpu_ms)))),
+        amount("service's memory at its peak", peak_memory_mb, |memory_mb| {
+            format!("{} MB", three_digits(most(memory_mb)))
+        }),
+        amount("CPU used by other processes", others_pct, |others_pct| {
+            let most = match others_pct {
+                [_] => String::new(),
+                _ => format!(", at most {:.1}% in a run", most(others_pct)),
+            };
+            format!("{:.1}%{most}", mean(others_pct))
+        }),
     ]
-}
-
-/// The share of the cores that other processes used, on average and in the worst run.
-fn others(usage: &Usage) -> Option<String> {
-    let (mean, most) = (mean(&usage.others_pct)?, most(&usage.others_pct)?);
-    let most = if usage.others_pct.len() > 1 { format!(", at most {most:.1}% in a run") } else { String::new() };
-    Some(format!("{mean:.1}%{most}"))
 }
 
 /// The amounts, a line each, with the baseline's if they are known.
 pub(crate) fn details(baseline: &Provenance, candidate: &Provenance) -> Vec<String> {
     let mut details = Vec::new();
-    for ((name, before), now) in AMOUNTS.into_iter().zip(amounts(baseline)).zip(amounts(candidate)) {
-        let Some(amount) = now else { continue };
-        let before = before.map_or_else(String::new, |before| format!(" (baseline: {before})"));
-        details.push(format!("{name}: {amount}{before}"));
+    for ((_, before), (name, now)) in amounts(baseline).into_iter().zip(amounts(candidate)) {
+        let before = if before.is_empty() { before } else { format!(" (baseline: {before})") };
+        if !now.is_empty() {
+            details.push(format!("{name}: {now}{before}"));
+        }
     }
     details
 }
@@ -86,10 +87,10 @@ fn three_digits(number: f64) -> String {
     }
 }
 
-fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
-fn most(values: &[f64]) -> Option<f64> {
-    values.iter().copied().reduce(f64::max)
+fn most(values: &[f64]) -> f64 {
+    values.iter().copied().fold(0.0, f64::max)
 }

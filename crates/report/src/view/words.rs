@@ -1,7 +1,7 @@
 //! Formatting of values and statuses.
 
 use judge::model::limits::Limit;
-use judge::model::run::{Metric, Provenance};
+use judge::model::run::{EndpointName, Metric, Provenance};
 use judge::model::text::endpoint_shown;
 use judge::stats::estimate::Interval;
 use judge::verdict::compare::Verdict;
@@ -122,11 +122,11 @@ pub(crate) fn series_name(row: &Row) -> String {
 }
 
 /// A series in a sentence: `p95 of all requests`, `p95 of GET /claims`.
-pub fn series_of(endpoint: Option<&str>, metric: Metric) -> String {
+pub fn series_of(endpoint: EndpointName, metric: Metric) -> String {
     format!("{metric} of {}", endpoint_or_all(endpoint))
 }
 
-pub(crate) fn endpoint_or_all(endpoint: Option<&str>) -> String {
+pub(crate) fn endpoint_or_all(endpoint: EndpointName) -> String {
     endpoint.map_or_else(|| "all requests".to_owned(), endpoint_shown)
 }
 
@@ -201,7 +201,7 @@ pub(crate) fn short_change_text(metric: Metric, change: f64) -> String {
 
 fn change_with(row: &Row, least_digits: usize) -> String {
     let Some(change) = row.change() else { return "n/a".to_owned() };
-    let is_over = row.is_waived() || row.decision.and_then(Decision::reason).is_some();
+    let is_over = row.is_waived() || row.reason().is_some();
     let exceeded = if is_over { row.limit.and_then(|limit| limit.worsening) } else { None };
     let looks_equal = |digits: usize| {
         exceeded.is_some_and(|allowed| format!("{:.digits$}", change.abs()) == format!("{allowed:.digits$}"))
@@ -296,13 +296,14 @@ pub(crate) fn noise_text(detectable: f64) -> String {
 /// The smallest p95 change in percent that a comparison should be able to detect.
 const DETECTABLE_PCT: f64 = 30.0;
 
-pub fn noise_advice(detectable: f64) -> Option<String> {
+/// Empty if the noise is low enough.
+pub fn noise_advice(detectable: f64) -> String {
     if detectable <= DETECTABLE_PCT {
-        return None;
+        return String::new();
     }
     let hidden =
         if detectable > FARTHEST { "any p95 change".to_owned() } else { format!("p95 changes under {detectable:.0}%") };
-    Some(format!("the noise hides {hidden}: lengthen the runs (--run-time), or add users, to see smaller ones"))
+    format!("the noise hides {hidden}: lengthen the runs (--run-time), or add users, to see smaller ones")
 }
 
 /// Up to three of the texts, and how many more there are: `a, b and c`, `a, b, c and 2 more`.
@@ -323,7 +324,7 @@ pub fn count(number: usize, noun: &str) -> String {
 
 /// The commit of a side, or its host if two running services were compared.
 pub fn shown_side(side: &Provenance) -> String {
-    side.host.clone().unwrap_or_else(|| shown_commit(&side.commit, side.dirty))
+    if side.host.is_empty() { shown_commit(&side.commit, side.dirty) } else { side.host.clone() }
 }
 
 /// `8402e029a80f`, or `8402e029a80f + uncommitted changes`.

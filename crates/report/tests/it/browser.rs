@@ -298,7 +298,7 @@ fn situations() -> Vec<Situation> {
     };
     let nothing = |_: &mut Background| ();
     let mut busy = of(1.5, 2);
-    busy.provenance.usage.as_mut().unwrap().others_pct = vec![90.0, 87.0];
+    busy.provenance.usage.others_pct = vec![90.0, 87.0];
     let mut few = of(1.0, 3);
     for run in &mut few.runs {
         let stats = &mut run.endpoints[1].1;

@@ -33,22 +33,22 @@ pub fn provenance() -> Provenance {
             locust_args: vec!["--tags".to_owned(), "read".to_owned()],
         }),
         machine: Some(Machine { cpu: "CPU <9> & more".to_owned(), cores: 2, os: "Linux".to_owned() }),
-        locust: Some("2.47.0".to_owned()),
-        python: Some("3.13.1".to_owned()),
+        locust: "2.47.0".to_owned(),
+        python: "3.13.1".to_owned(),
         packages: "gevent 26.9.0, greenlet 3.5.6".to_owned(),
-        gate: Some("0.2.0 (1f0c3a9b7d21)".to_owned()),
+        gate: "0.2.0 (1f0c3a9b7d21)".to_owned(),
         precision: Precision::Fine,
         mean_users: Some(10.0),
-        locustfile: Some("0123456789abcdef".to_owned()),
-        locustfile_path: None,
-        host: None,
+        locustfile: "0123456789abcdef".to_owned(),
+        locustfile_path: String::new(),
+        host: String::new(),
         observed_load: None,
-        usage: Some(Usage {
+        usage: Usage {
             others_pct: vec![2.5, 9.75],
             cpu_ms_per_request: vec![1.5, 1.25],
             peak_memory_mb: vec![44.5, 123.0],
             ..Usage::default()
-        }),
+        },
     }
 }
 

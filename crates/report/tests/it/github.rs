@@ -19,7 +19,7 @@ fn annotation_points_at_the_task() {
     ] {
         with_report(&[(endpoint, 300.0, 450.0)], 300.0, |report| {
             let places = Places {
-                baseline: Some("perf_baseline.json".to_owned()),
+                baseline: "perf_baseline.json".to_owned(),
                 locustfiles: vec![Locustfile { path: "load/locustfile.py".to_owned(), text: locustfile.to_owned() }],
             };
             let annotations = github::annotations(&View::of(report), &places);

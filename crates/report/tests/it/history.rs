@@ -56,7 +56,7 @@ fn timeline(versions: &[Version]) -> Timeline<'_> {
         versions,
         shown: versions.len(),
         anchor: 2,
-        anchor_name: None,
+        anchor_name: String::new(),
         endpoints: vec![None],
         metric: Metric::P95,
         notes: vec!["0123456789ab of 2026-01-15 is left out: this is not a JSON object".to_owned()],

@@ -358,8 +358,7 @@ fn first_lines_show_the_verdict_and_the_run() {
         candidate.total.p50_ms = p50_ms;
         with_runs(&former, candidate, |report| {
             let url = "https://github.com/a/b/actions/runs/7";
-            let background =
-                Background { run_url: Some(url.to_owned()), commits_between: Some(3), ..Background::default() };
+            let background = Background { run_url: url.to_owned(), commits_between: Some(3), ..Background::default() };
             let report = Report {
                 background: &background,
                 file_warnings: Vec::new(),

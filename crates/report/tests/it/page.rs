@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use judge::model::run::Metric;
+use judge::model::run::{Metric, Usage};
 use report::formats::terminal::{self, Screen, Verbosity};
 use report::view::series::SeriesView;
 use report::{Format, Report, View};
@@ -20,7 +20,7 @@ fn cells<'v>(series: impl IntoIterator<Item = &'v SeriesView<'v>>) -> Vec<Vec<St
 #[test]
 fn used_cpu_and_memory_are_beside_what_was_compared() {
     let mut measured = measured(&["GET /a".to_owned()], 1.0);
-    measured.baseline.provenance.usage = None;
+    measured.baseline.provenance.usage = Usage::default();
     let page = measured.page();
     for row in [
         "<th scope=\"row\">service's CPU per request</th><td>not known</td><td>1.38 ms</td>",
@@ -37,7 +37,7 @@ fn used_cpu_and_memory_are_beside_what_was_compared() {
     let text = shown(&measured, Verbosity::Verbose);
     assert!(text.contains("\nservice's CPU per request: 1.38 ms (baseline: 1.38 ms)\n"), "{text}");
     assert!(!text.contains("the machine was busy"), "{text}");
-    measured.provenance.usage.as_mut().unwrap().others_pct[1] = 10.5;
+    measured.provenance.usage.others_pct[1] = 10.5;
     let note = "he machine was busy: other processes, containers or virtual machines used the CPU, 10% in run 2; re-run on an idle machine";
     assert!(measured.page().contains(&format!("<li>T{note}</li>")));
     let text = shown(&measured, Verbosity::Normal);

@@ -22,7 +22,7 @@ impl Measured {
     pub fn with<T>(&self, show: impl FnOnce(&Report) -> T) -> T {
         let comparison = compare(&self.baseline, &self.runs, &self.rules).unwrap();
         let background = Background {
-            name: Some("claims-service".to_owned()),
+            name: "claims-service".to_owned(),
             commits_between: Some(5),
             baseline_p95_ms: self.baseline.total_runs(Metric::P95).to_vec(),
             baseline_history: Some(history(9.0)),
@@ -66,22 +66,22 @@ pub fn provenance() -> Provenance {
             locust_args: vec![],
         }),
         machine: Some(Machine { cpu: "AMD EPYC".to_owned(), cores: 2, os: "linux x86_64".to_owned() }),
-        locust: Some("2.47.0".to_owned()),
-        python: Some("3.11.7".to_owned()),
+        locust: "2.47.0".to_owned(),
+        python: "3.11.7".to_owned(),
         packages: String::new(),
-        gate: Some("0.2.0 (1f0c3a9b7d21)".to_owned()),
+        gate: "0.2.0 (1f0c3a9b7d21)".to_owned(),
         precision: Precision::Fine,
         mean_users: Some(10.0),
-        locustfile: Some("50b2c961c73c21f2cdc50cb92b32c9eb887bb8ea".to_owned()),
-        locustfile_path: None,
-        host: None,
+        locustfile: "50b2c961c73c21f2cdc50cb92b32c9eb887bb8ea".to_owned(),
+        locustfile_path: String::new(),
+        host: String::new(),
         observed_load: None,
-        usage: Some(Usage {
+        usage: Usage {
             others_pct: vec![2.5, 9.75],
             cpu_ms_per_request: vec![1.5, 1.25],
             peak_memory_mb: vec![44.5, 123.0],
             ..Usage::default()
-        }),
+        },
     }
 }
 
@@ -132,7 +132,7 @@ pub fn measured(names: &[String], slowdown: f64) -> Measured {
     let provenance = Provenance {
         timestamp: "2026-11-25T09:02:40Z".to_owned(),
         commit: "36338e10c2f9d84fbbf0f4de58cf6ac5b5a4d7be".to_owned(),
-        locust: Some("2.48.0".to_owned()),
+        locust: "2.48.0".to_owned(),
         dirty: true,
         ..provenance()
     };

@@ -39,7 +39,7 @@ fn words(text: &str) -> usize {
 fn in_ci<T>(measured: &Measured, read: impl FnOnce(&View) -> T) -> T {
     measured.with(|report| {
         let background = Background {
-            run_url: Some("https://github.com/claims/service/actions/runs/7".to_owned()),
+            run_url: "https://github.com/claims/service/actions/runs/7".to_owned(),
             is_hosted_runner: true,
             ..report.background.clone()
         };

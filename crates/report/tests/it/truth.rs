@@ -84,7 +84,7 @@ fn new_endpoint_is_in_every_format() {
 
 fn busy(others_pct: f64) -> Provenance {
     let usage = Usage { others_pct: vec![others_pct], ..Usage::default() };
-    Provenance { usage: Some(usage), ..provenance() }
+    Provenance { usage, ..provenance() }
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn what_weakens_the_verdict_stands_behind_its_word() {
         other.machine.as_mut().unwrap().cpu = "another".to_owned();
         other
     });
-    let newer = Provenance { locust: Some("2.48.0".to_owned()), ..provenance() };
+    let newer = Provenance { locust: "2.48.0".to_owned(), ..provenance() };
     let unconfirmed = "FAIL (not confirmed: numbers of another session are wrong one time in seven on hosted runners)";
     for (case, baseline, candidate, is_hosted, expected) in [
         (&fail, &quiet, &quiet, false, "FAIL"),

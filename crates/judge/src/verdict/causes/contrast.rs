@@ -3,12 +3,6 @@
 use crate::stats::ERROR;
 use crate::stats::estimate::{Difference, Interval, Scale, Worse, estimate};
 
-#[derive(Clone, Copy)]
-pub(super) struct Runs {
-    pub(super) baseline: usize,
-    pub(super) candidate: usize,
-}
-
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contrast {
     pub(super) baseline: f64,
@@ -20,12 +14,9 @@ pub(super) struct Contrast {
     pub(super) p_value: f64,
 }
 
-impl Runs {
-    /// `None` unless both lists have a value for each run, and two runs on one side show the noise.
-    pub(super) fn contrast(self, before: &[f64], now: &[f64], paired: bool) -> Option<Contrast> {
-        if before.len() != self.baseline || now.len() != self.candidate {
-            return None;
-        }
+impl Contrast {
+    /// `None` unless two runs on one side show the noise.
+    pub(super) fn between(before: &[f64], now: &[f64], paired: bool) -> Option<Contrast> {
         let has_zero = before.iter().chain(now).any(|value| *value <= 0.0);
         let scale = if has_zero { Scale::Difference } else { Scale::Ratio };
         let difference = if paired { Difference::paired } else { Difference::between }(scale, before, now)?;
@@ -37,9 +28,7 @@ impl Runs {
             p_value: difference.p_value(Worse::Higher),
         })
     }
-}
 
-impl Contrast {
     /// By how much the value is larger than before; infinite if it was 0.
     pub(super) fn factor(&self) -> f64 {
         match (self.baseline > 0.0, self.candidate > 0.0) {

@@ -182,7 +182,7 @@ pub(super) fn answer_bytes(
         let endpoint = endpoints.iter().find(|endpoint| endpoint.name == slower.name)?;
         let Some(before) = endpoint.before.get(CONTENT_BYTES) else { continue };
         let now = of_every(&endpoint.now, |stats| stats.content_bytes);
-        let Some(contrast) = now.and_then(|now| sides.contrast(before, &now)) else { continue };
+        let Some(contrast) = sides.contrast(before, &now) else { continue };
         if contrast.factor() < BYTES_FACTOR {
             continue;
         }
@@ -203,10 +203,8 @@ pub(super) fn failures(endpoints: &[CommonEndpoint]) -> Option<Tested> {
     let mut worst: Option<Tested> = None;
     for endpoint in endpoints {
         let (rates, requests) = (endpoint.before(Metric::ErrorRate), endpoint.before(Metric::TotalRequests));
-        let Some(before) = Counts::of_rates(rates, requests) else { continue };
-        let of_run = |stats: &&Stats| Counts { failures: stats.failures as f64, requests: stats.requests as f64 };
-        let now: Vec<Counts> = endpoint.now.iter().map(of_run).collect();
-        let Some(difference) = Rates::between(&before, &now) else { continue };
+        let now: Vec<Counts> = endpoint.now.iter().map(|stats| stats.counts()).collect();
+        let Some(difference) = Rates::between(&Counts::of_rates(rates, requests), &now) else { continue };
         let rise = difference.change();
         let is_most = worst.as_ref().is_none_or(|worst| rise > worst.cause.candidate - worst.cause.baseline);
         if rise < FAILURES_RISE || !is_most {

@@ -17,7 +17,7 @@ mod shape;
 use crate::baseline::file::Baseline;
 use crate::model::run::{Metric, Provenance, Run, Usage};
 use crate::stats::estimate::{Interval, Scale, holm};
-use crate::verdict::causes::contrast::{Contrast, Runs};
+use crate::verdict::causes::contrast::Contrast;
 use crate::verdict::compare::Comparison;
 use crate::verdict::decision::Presence;
 
@@ -163,15 +163,16 @@ impl Tested {
 struct BothSides<'a> {
     baseline: &'a Baseline,
     runs: &'a [Run],
-    used_before: Option<&'a Usage>,
-    used_now: Option<&'a Usage>,
+    used_before: &'a Usage,
+    used_now: &'a Usage,
     paired: bool,
 }
 
 impl BothSides<'_> {
+    /// `None` unless both lists have a value for each run, and two runs on one side show the noise.
     fn contrast(&self, before: &[f64], now: &[f64]) -> Option<Contrast> {
-        let runs = Runs { baseline: self.baseline.total_runs(Metric::P95).len(), candidate: self.runs.len() };
-        runs.contrast(before, now, self.paired)
+        let is_of_all = before.len() == self.baseline.total_runs(Metric::P95).len() && now.len() == self.runs.len();
+        if is_of_all { Contrast::between(before, now, self.paired) } else { None }
     }
 
     fn total(&self, metric: Metric) -> Vec<f64> {
@@ -242,13 +243,8 @@ pub fn causes_of(
 ) -> Option<Vec<Cause>> {
     // Another machine takes another time for the same work, and its kernel switches as it likes.
     let is_same_machine = paired || baseline.provenance.machine == candidate.machine;
-    let sides = BothSides {
-        baseline,
-        runs,
-        used_before: baseline.provenance.usage.as_ref(),
-        used_now: candidate.usage.as_ref(),
-        paired,
-    };
+    let sides =
+        BothSides { baseline, runs, used_before: &baseline.provenance.usage, used_now: &candidate.usage, paired };
     let slowdown = Slowdown::of(&sides, worst)?;
     let mut tested = resources::counters(&sides, &slowdown);
     tested.extend(resources::connections(&sides, &slowdown));

@@ -20,7 +20,7 @@ const SAME_MOMENT: f64 = 0.15;
 pub(super) fn over_time(sides: &BothSides) -> Option<Tested> {
     let [first, second] = HALVES.map(|half| sides.baseline.aggregated.get(half));
     let before: Vec<f64> = second?.iter().zip(first?).map(|(second, first)| second / first).collect();
-    let halves = of_every(sides.runs, |run| run.halves_ms)?;
+    let halves = of_every(sides.runs, |run| run.halves_ms);
     let now: Vec<f64> = halves.iter().map(|[first, second]| second / first).collect();
     let contrast = sides.contrast(&before, &now)?;
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
@@ -48,10 +48,10 @@ pub(super) fn over_time(sides: &BothSides) -> Option<Tested> {
 
 /// The moment from which on the runs were slow, if all of them changed at once and at about the same time.
 fn step(runs: &[Run]) -> Option<f64> {
-    let steps = of_every(runs, |run| step_of(&run.moments))?;
+    let steps = of_every(runs, |run| step_of(&run.moments));
     let length = runs.iter().filter_map(|run| run.moments.last()).map(|last| last.until_s).reduce(f64::max)?;
-    let [least, most] = [f64::min, f64::max].map(|pick| steps.iter().copied().reduce(pick).unwrap_or(0.0));
-    (most - least <= SAME_MOMENT * length).then(|| steps.iter().sum::<f64>() / steps.len() as f64)
+    let [least, most] = [f64::min, f64::max].map(|pick| steps.iter().copied().reduce(pick));
+    (most? - least? <= SAME_MOMENT * length).then(|| steps.iter().sum::<f64>() / steps.len() as f64)
 }
 
 /// Fits two levels and a straight line to the logarithms of the means, by least squares weighted by requests.

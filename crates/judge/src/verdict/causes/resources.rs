@@ -43,7 +43,7 @@ const FACTOR_PER_SECOND: f64 = 1.05;
 
 impl BothSides<'_> {
     fn used(&self, of: fn(&Usage) -> &[f64]) -> Option<Contrast> {
-        self.contrast(of(self.used_before?), of(self.used_now?))
+        self.contrast(of(self.used_before), of(self.used_now))
     }
 
     /// Whether it also rose per second, and does not only seem to because there were fewer requests.
@@ -59,10 +59,8 @@ impl BothSides<'_> {
     }
 
     fn others_pct(&self) -> [f64; 2] {
-        [self.used_before, self.used_now].map(|usage| {
-            let others = usage.map(|usage| usage.others_pct.as_slice()).unwrap_or_default();
-            others.iter().sum::<f64>() / others.len().max(1) as f64
-        })
+        [self.used_before, self.used_now]
+            .map(|usage| usage.others_pct.iter().sum::<f64>() / usage.others_pct.len().max(1) as f64)
     }
 
     fn others_rose(&self) -> bool {
@@ -76,9 +74,9 @@ impl BothSides<'_> {
 }
 
 pub(super) fn counters(sides: &BothSides, slowdown: &Slowdown) -> Vec<Tested> {
-    let (Some(before), Some(now)) = (sides.used_before, sides.used_now) else { return Vec::new() };
+    let before = sides.used_before;
     let mut tested = Vec::new();
-    for (name, values) in &now.counters_per_request {
+    for (name, values) in &sides.used_now.counters_per_request {
         // A counter that the baseline's service did not have counted nothing there.
         let none = vec![0.0; sides.baseline.total_runs(Metric::P95).len()];
         let has_counters = !before.counters_per_request.is_empty();
@@ -93,7 +91,7 @@ pub(super) fn counters(sides: &BothSides, slowdown: &Slowdown) -> Vec<Tested> {
 }
 
 pub(super) fn connections(sides: &BothSides, slowdown: &Slowdown) -> Option<Tested> {
-    let [before, now] = [sides.used_before?, sides.used_now?].map(|usage| &usage.connections_per_request);
+    let [before, now] = [sides.used_before, sides.used_now].map(|usage| &usage.connections_per_request);
     let contrast = sides.contrast(before, now)?;
     // Each user opens one, however few requests follow.
     let is_cause = contrast.rise() >= CONNECTIONS_RISE && sides.rose_per_second(before, now);
@@ -131,19 +129,17 @@ pub(super) fn cpu_or_waiting(sides: &BothSides, slowdown: &Slowdown) -> Option<T
 }
 
 pub(super) fn switches(sides: &BothSides, slowdown: &Slowdown) -> Vec<Tested> {
-    let (Some(before), Some(now)) = (sides.used_before, sides.used_now) else { return Vec::new() };
-    let test = |kind: Kind, before: &[f64], now: &[f64], may_be_others: bool| {
+    let test = |kind: Kind, of: fn(&Usage) -> &[f64], may_be_others: bool| {
+        let [before, now] = [sides.used_before, sides.used_now].map(of);
         let contrast = sides.contrast(before, now)?;
         let is_more = contrast.factor() >= SWITCHES_FACTOR && contrast.rise() >= SWITCHES_RISE;
         let is_cause = is_more && !may_be_others && sides.rose_per_second(before, now);
         let part = if is_cause { INDIRECT * slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
         Some(Tested::of(kind, &contrast, part))
     };
-    let voluntary = [before, now].map(|usage| &usage.voluntary_switches_per_request);
-    let involuntary = [before, now].map(|usage| &usage.involuntary_switches_per_request);
     [
-        test(Kind::VoluntarySwitches, voluntary[0], voluntary[1], false),
-        test(Kind::InvoluntarySwitches, involuntary[0], involuntary[1], sides.others_rose()),
+        test(Kind::VoluntarySwitches, |usage| &usage.voluntary_switches_per_request, false),
+        test(Kind::InvoluntarySwitches, |usage| &usage.involuntary_switches_per_request, sides.others_rose()),
     ]
     .into_iter()
     .flatten()
@@ -152,13 +148,13 @@ pub(super) fn switches(sides: &BothSides, slowdown: &Slowdown) -> Vec<Tested> {
 
 pub(super) fn memory(sides: &BothSides, slowdown: &Slowdown) -> Vec<Tested> {
     let mut tested = Vec::new();
-    let mut test = |kind: Kind, contrast: Option<Contrast>| {
-        let Some(contrast) = contrast else { return };
+    let mut test = |kind: Kind, of: fn(&Usage) -> &[f64]| {
+        let Some(contrast) = sides.used(of) else { return };
         let is_cause = contrast.factor() >= MEMORY_FACTOR && contrast.rise() >= MEMORY_RISE_MB;
         let part = if is_cause { INDIRECT * slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
         tested.push(Tested::of(kind, &contrast, part));
     };
-    test(Kind::MemoryGrowth, sides.used(|usage| &usage.memory_growth_mb));
-    test(Kind::PeakMemory, sides.used(|usage| &usage.peak_memory_mb));
+    test(Kind::MemoryGrowth, |usage| &usage.memory_growth_mb);
+    test(Kind::PeakMemory, |usage| &usage.peak_memory_mb);
     tested
 }
