@@ -304,7 +304,7 @@ impl<'a> Bisection<'a> {
 
     fn time_left(&self, remaining: usize) -> String {
         let rounds = u32::try_from(self.expected_rounds(remaining)).unwrap_or(u32::MAX);
-        let each_took = self.runner.clock.total().checked_div(self.rounds_made);
+        let each_took = self.project.clock.total().checked_div(self.rounds_made);
         each_took.map_or_else(String::new, |each| format!(", about {}", progress::shown(each.saturating_mul(rounds))))
     }
 }

@@ -24,7 +24,6 @@ use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
 use crate::config::settings::RunRange;
 use crate::run::checkout::Side;
-use crate::run::clock::Clock;
 use crate::run::results::MeasuredRun;
 use crate::run::runner::Runner;
 use crate::sys::process::Interrupted;
@@ -37,15 +36,6 @@ pub enum Remeasure<'a, 'b> {
     Failed(String),
     /// The results may be from anywhere.
     Impossible,
-}
-
-impl Remeasure<'_, '_> {
-    pub fn clock(&self) -> Option<&Clock> {
-        match self {
-            Remeasure::Now(runner) => Some(&runner.clock),
-            Remeasure::Earlier(_) | Remeasure::Failed(_) | Remeasure::Impossible => None,
-        }
-    }
 }
 
 pub fn is_asked_for(project: &Project, remeasure: &Remeasure) -> bool {
@@ -70,7 +60,7 @@ pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, mut reme
         Err(error) => return deliver_unconfirmed(project, delivery, stored, &error),
     };
     let background = rounds.background(project, &comparison);
-    let mut report = rounds.report(project, &comparison, None, &background, remeasure.clock());
+    let mut report = rounds.report(project, &comparison, None, &background);
     if stored.comparison.drift.is_some() {
         report.warnings.push(
             "these rounds compare with the baseline's commit, so they do not judge the drift since an earlier one"

@@ -25,7 +25,6 @@ use crate::commands::delivery::run_url;
 use crate::config::flags::PerfFlags;
 use crate::config::project::{Project, days_from_today};
 use crate::config::settings::RunRange;
-use crate::run::clock::Clock;
 use crate::run::listener::{UsersLeft, users_left_text};
 use crate::run::locust::for_each_failure;
 use crate::run::results::{self, MeasuredRun, RunFile};
@@ -330,8 +329,8 @@ pub fn next_step(comparison: &Comparison) -> Next {
     Next::MeasureAgain(format!("{unsettled}; running again{purpose}"))
 }
 
-/// The commit, the load, the machine, the versions and the time, a line each. `clock` is `None` if the command did not measure.
-pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Clock>) -> Vec<String> {
+/// The commit, the load, the machine, the versions, and the time if this command measured, a line each.
+pub fn details(project: &Project, measurement: &Measurement) -> Vec<String> {
     let Provenance { host, load, machine, locust, python, gate, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");
     let mut details = vec![format!(
@@ -345,12 +344,12 @@ pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Cloc
         details.push(format!("Locust {locust}, Python {}", python.as_deref().unwrap_or("unknown")));
     }
     details.extend(gate.as_ref().map(|gate| format!("locust-gate {gate}")));
-    if let Some(clock) = clock {
+    if project.session.get().is_some() {
         details.push(format!("results: {}", project.shown(&project.paths.perf_folder().join("latest"))));
         details.push(format!(
             "took {:.1} s ({:.2} s of it in the gate itself)",
-            clock.total().as_secs_f64(),
-            clock.own().as_secs_f64()
+            project.clock.total().as_secs_f64(),
+            project.clock.own().as_secs_f64()
         ));
     }
     details.iter().map(|detail| printable(detail)).collect()

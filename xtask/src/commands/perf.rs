@@ -29,42 +29,40 @@ use crate::config::paths::Paths;
 use crate::config::project::Project;
 use crate::config::settings::Settings;
 use crate::run::checkout::Side;
-use crate::run::clock::Clock;
 use crate::run::results::{MeasuredRun, read_results, read_rounds};
 use crate::run::runner::Runner;
 use crate::sys::session::SessionFile;
 use crate::sys::{ci, files, git, process};
 
 pub fn perf(flags: &PerfFlags) -> Outcome {
-    let clock = Clock::start();
     let paths = Paths::resolve(flags.config.as_deref());
     let project = Project::read(flags, &paths);
     let inputs = project.as_ref().map_or_else(|_| paths.inputs(flags), Project::inputs);
     let delivery = Delivery { flags, paths: &paths, inputs };
-    let outcome = project.and_then(|project| run(&project, &delivery, clock)).into();
+    let outcome = project.and_then(|project| run(&project, &delivery)).into();
     delivery.deliver_unjudged(&outcome);
     outcome
 }
 
-fn run(project: &Project, delivery: &Delivery, clock: Clock) -> Result<Outcome> {
+fn run(project: &Project, delivery: &Delivery) -> Result<Outcome> {
     delivery.check()?;
     let sessions = read_sessions(project)?;
     if let Some(reason) = project.git_refusal() {
         project.say(&format!("warning: {reason}"));
     }
     if let Some(rev) = &project.flags.against {
-        return against(project, delivery, rev, clock);
+        return against(project, delivery, rev);
     }
     if let Some(url) = &project.flags.against_url {
-        return against_url(project, delivery, url, clock);
+        return against_url(project, delivery, url);
     }
     if let Some(rounds) = read_rounds(project, "")? {
         return judge_rounds(project, delivery, rounds);
     }
     match project.read_baseline()? {
-        former if project.flags.update_baseline => update(project, delivery, former.as_ref(), clock),
-        Some(baseline) => judge(project, delivery, &baseline, &sessions, clock),
-        None => save_first(project, clock),
+        former if project.flags.update_baseline => update(project, delivery, former.as_ref()),
+        Some(baseline) => judge(project, delivery, &baseline, &sessions),
+        None => save_first(project),
     }
 }
 
@@ -78,13 +76,7 @@ fn read_sessions(project: &Project) -> Result<Vec<SessionFile>> {
 }
 
 /// Judges RESULTS, or new runs until the verdict is conclusive, against the baseline.
-fn judge(
-    project: &Project,
-    delivery: &Delivery,
-    baseline: &Baseline,
-    sessions: &[SessionFile],
-    clock: Clock,
-) -> Result<Outcome> {
+fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, sessions: &[SessionFile]) -> Result<Outcome> {
     let reference = Reference::read(project, baseline)?;
     lacking(baseline, &project.rules).with_context(|| project.shown(&project.baseline))?;
     if !project.flags.results.is_empty() {
@@ -100,7 +92,7 @@ fn judge(
     let settings = project.settle()?;
     reference.check_load(&settings)?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Some(Side::Only), rules.max_runs, clock)?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::Only), rules.max_runs)?;
     let (mut measured, mut reason) = (Vec::new(), String::new());
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
@@ -132,7 +124,7 @@ fn report_comparison(
     let comparison = reference.compare(measurement, rules)?;
     measurement.check_answers(&comparison)?;
     let background = background(project, &comparison, reference.baseline, measurement);
-    let report = reference.report(measurement, &comparison, &background, remeasure.clock());
+    let report = reference.report(measurement, &comparison, &background);
     // Rounds with the baseline's commit cannot confirm a drift since an earlier baseline.
     if comparison.has_failed_itself() && is_asked_for(project, &remeasure) {
         return confirm(project, delivery, &report, remeasure);
@@ -141,11 +133,12 @@ fn report_comparison(
 }
 
 /// Shows what changed since the former baseline, and replaces it.
-fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clock: Clock) -> Result<Outcome> {
+fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>) -> Result<Outcome> {
     let reference = former.map(|former| Reference::read(project, former)).transpose()?;
     files::check_writable(&project.baseline)?;
-    let (measured, runner) = if project.flags.results.is_empty() {
-        let (measured, runner) = measure_baseline(project, project.baseline_runs, clock)?;
+    // It holds the lock until the baseline is saved.
+    let (measured, _runner) = if project.flags.results.is_empty() {
+        let (measured, runner) = measure_baseline(project, project.baseline_runs)?;
         (measured, Some(runner))
     } else {
         (read_results(project)?, None)
@@ -154,9 +147,8 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
     let measurement = Measurement::new(measured, project)?;
     rules.check_all_met(former, &measurement.runs)?;
     check_failures(project, &rules, &measurement)?;
-    let clock = runner.as_ref().map(|runner| &runner.clock);
     let notes = match &reference {
-        Some(reference) => report_update(delivery, reference, &rules, &measurement, clock)?,
+        Some(reference) => report_update(delivery, reference, &rules, &measurement)?,
         None => None,
     };
     let mut baseline = measurement.baseline()?;
@@ -192,8 +184,8 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
 
 const NOTHING_CHANGED: &str = "no metric changed beyond noise";
 
-fn measure_baseline<'a>(project: &'a Project, runs: usize, clock: Clock) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
-    let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only), runs, clock)?;
+fn measure_baseline<'a>(project: &'a Project, runs: usize) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
+    let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only), runs)?;
     let mut measured = Vec::new();
     while measured.len() < runs {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
@@ -223,13 +215,12 @@ fn report_update(
     reference: &Reference,
     rules: &Rules,
     measurement: &Measurement,
-    clock: Option<&Clock>,
 ) -> Result<Option<Vec<String>>> {
     let project = reference.project;
     match reference.compare(measurement, rules) {
         Ok(comparison) => {
             let background = background(project, &comparison, reference.baseline, measurement);
-            delivery.deliver(project, &reference.report(measurement, &comparison, &background, clock))?;
+            delivery.deliver(project, &reference.report(measurement, &comparison, &background))?;
             Ok(Some(Vec::from_iter(exceptions::absorbed(&comparison))))
         }
         Err(error) => {
@@ -240,13 +231,13 @@ fn report_update(
 }
 
 /// Saves the first baseline. In CI that is no verdict, because the gate would always pass if nobody commits the baseline.
-fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
+fn save_first(project: &Project) -> Result<Outcome> {
     files::check_writable(&project.baseline)?;
     if let Some(next) = project.baseline_in_git() {
         project.say(&format!("warning: {next}"));
     }
     let measured = if project.flags.results.is_empty() {
-        measure_baseline(project, project.rules.min_runs, clock)?.0
+        measure_baseline(project, project.rules.min_runs)?.0
     } else {
         read_results(project)?
     };
@@ -344,7 +335,6 @@ impl<'a> Reference<'a> {
         measurement: &'r Measurement,
         comparison: &'r Comparison<'r>,
         background: &'r Background,
-        clock: Option<&Clock>,
     ) -> Report<'r> {
         let Reference { project, baseline, drift } = self;
         let Measurement { histories, provenance, warnings, .. } = measurement;
@@ -366,7 +356,7 @@ impl<'a> Reference<'a> {
             baseline: printable(&baseline_origin(project, baseline, background, comparison)),
             file_warnings: measurement.file_warnings.iter().map(|warning| printable(warning)).collect(),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
-            details: details(project, measurement, clock),
+            details: details(project, measurement),
             background,
             confirmation: None,
         }

@@ -22,6 +22,7 @@ use crate::config::locust_conf::LocustConf;
 use crate::config::paths::Paths;
 use crate::config::perf_toml::{Config, ServiceConfig};
 use crate::config::settings::{self, RunRange, Settings, settle};
+use crate::sys::clock::Clock;
 use crate::sys::git::{self, Head};
 use crate::sys::machine::timestamp;
 use crate::sys::screen::screen;
@@ -35,6 +36,7 @@ const PLACEHOLDER: &str = "./my-service";
 pub const STARTER: &str = "940273c4f643f5d673c780db47493dc84c9f9979";
 
 pub(crate) struct Project<'a> {
+    pub clock: Clock,
     pub flags: &'a PerfFlags,
     pub paths: &'a Paths,
     pub baseline: PathBuf,
@@ -50,6 +52,7 @@ pub(crate) struct Project<'a> {
 
 impl<'a> Project<'a> {
     pub fn read(flags: &'a PerfFlags, paths: &'a Paths) -> Result<Project<'a>> {
+        let clock = Clock::start();
         let shell = Shell::new()?;
         shell.change_dir(&paths.root);
         let config = Config::read(&paths.config, flags.config.is_some())?;
@@ -72,7 +75,19 @@ impl<'a> Project<'a> {
             inconclusive: config.runs.inconclusive,
         };
         let (baseline_digest, session) = (OnceCell::new(), OnceCell::new());
-        Ok(Project { flags, paths, baseline, shell, config, rules, baseline_runs, head, baseline_digest, session })
+        Ok(Project {
+            clock,
+            flags,
+            paths,
+            baseline,
+            shell,
+            config,
+            rules,
+            baseline_runs,
+            head,
+            baseline_digest,
+            session,
+        })
     }
 
     pub fn read_baseline(&self) -> Result<Option<Baseline>> {

@@ -15,7 +15,6 @@ use crate::config::perf_toml::ServiceConfig;
 use crate::config::project::Project;
 use crate::config::settings::Settings;
 use crate::run::checkout::{Checkout, Side, at_commit};
-use crate::run::clock::Clock;
 use crate::run::counters::Counters;
 use crate::run::install;
 use crate::run::locust::{Finished, Job, Locust};
@@ -38,7 +37,6 @@ pub struct Runner<'a> {
     /// Common to all runs.
     provenance: Provenance,
     session: Session,
-    pub clock: Clock,
     loads: LoadCounter,
     /// The number of runs, or of rounds, that share the evidence's probability of error.
     max_runs: usize,
@@ -61,8 +59,8 @@ impl<'a> Runner<'a> {
         settings: Settings,
         first: Option<Side>,
         max_loads: usize,
-        mut clock: Clock,
     ) -> Result<Runner<'a>> {
+        let clock = &project.clock;
         process::catch_signals()?;
         let perf_folder = project.paths.perf_folder();
         fs::create_dir_all(&perf_folder).with_context(|| format!("cannot make {}", perf_folder.display()))?;
@@ -103,7 +101,6 @@ impl<'a> Runner<'a> {
             locust,
             provenance,
             session,
-            clock,
             loads: LoadCounter::new(max_loads),
             max_runs: project.rules.max_runs,
             built: None,
@@ -143,7 +140,7 @@ impl<'a> Runner<'a> {
             None => Checkouts::open(&project.shell, folder, &|line| project.say(line))?,
         };
         let checkouts = self.checkouts.insert(checkouts);
-        let worktree = self.clock.waiting(|| checkouts.check_out(commit, &log)).with_context(at_rev)?;
+        let worktree = project.clock.waiting(|| checkouts.check_out(commit, &log)).with_context(at_rev)?;
         let checkout = Checkout::new(&project.shell, rev, commit, ours, &worktree).with_context(at_rev)?;
         self.build(Side::Other(&checkout), &format!("build-{commit}.log")).with_context(at_rev)?;
         Ok(checkout)
@@ -152,7 +149,7 @@ impl<'a> Runner<'a> {
     fn build(&mut self, side: Side, log: &str) -> Result<()> {
         let log = self.session.folder.join(log);
         let build = start_build(self.project, &self.settings, side, &log)?;
-        self.clock.waiting(|| finish_build(build)).map_err(|error| side.explain(error))?;
+        self.project.clock.waiting(|| finish_build(build)).map_err(|error| side.explain(error))?;
         self.built = side.commit().map(str::to_owned);
         Ok(())
     }
@@ -170,18 +167,18 @@ impl<'a> Runner<'a> {
             Side::Deployment(host) => Ok(Target::Running(host.to_owned())),
             _ => Target::start(shell, service, &self.settings, &project.paths.root, &log),
         };
-        let mut target = self.clock.waiting(start).map_err(|error| side.explain(error))?;
+        let mut target = project.clock.waiting(start).map_err(|error| side.explain(error))?;
         let same_executable = self.same_executable(side, &target);
         let root = &project.paths.root;
         let mut counters = match (service, target.started()) {
-            (Some(service), Some(started)) => {
-                self.clock.waiting(|| Counters::check(shell, service, started.port, root, side.commit().is_some()))?
-            }
+            (Some(service), Some(started)) => project
+                .clock
+                .waiting(|| Counters::check(shell, service, started.port, root, side.commit().is_some()))?,
             _ => Counters::NotAsked,
         };
         let mut sampler = Sampler::default();
         let mut finished = self.load(side, &mut target, &mut sampler, &mut counters, load_number, &folder)?;
-        for sentence in self.clock.waiting(|| target.stop()) {
+        for sentence in project.clock.waiting(|| target.stop()) {
             project.say(&sentence);
         }
         // A signal may have come while the service stopped, when nothing else checks for one.
@@ -218,7 +215,8 @@ impl<'a> Runner<'a> {
         number: LoadNumber,
         folder: &Path,
     ) -> Result<Finished> {
-        let Runner { project, settings, locust, clock, has_printed_worker_commands, .. } = self;
+        let Runner { project, settings, locust, has_printed_worker_commands, .. } = self;
+        let clock = &project.clock;
         let (load, host) = (&settings.load, target.host(settings));
         let master = master_socket(settings)?;
         let job = Job {
