@@ -65,8 +65,8 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
     remember_name(&args);
     let outcome = match maintenance_flags::parse(args) {
         Ok(MaintenanceCommand::Other(args)) => return run(args),
-        Ok(MaintenanceCommand::Help(None)) => Ok(Outcome::Done(named(&format!("{HELP}\n{}", maintenance_flags::HELP)))),
-        Ok(MaintenanceCommand::Help(Some(command))) => {
+        Ok(MaintenanceCommand::Help("")) => Ok(Outcome::Done(named(&format!("{HELP}\n{}", maintenance_flags::HELP)))),
+        Ok(MaintenanceCommand::Help(command)) => {
             let commands = &maintenance_flags::COMMANDS;
             Ok(Outcome::Done(named(&help_of(maintenance_flags::HELP, commands, command))))
         }
@@ -100,7 +100,7 @@ fn exit_code(args: Vec<OsString>) -> u8 {
     process::reset_signals();
     remember_name(&args);
     let outcome = match parse(args) {
-        Ok(Command::Help(Some(command))) if COMMANDS.contains(&command.as_str()) => {
+        Ok(Command::Help(command)) if COMMANDS.contains(&command.as_str()) => {
             Outcome::Done(named(&help_of(HELP, &COMMANDS, &command)))
         }
         Ok(Command::Help(_)) => Outcome::Done(named(HELP)),

@@ -35,8 +35,8 @@ pub const COMMANDS: [&str; 2] = ["selftest", "adopt"];
 
 #[derive(Debug, PartialEq)]
 pub enum MaintenanceCommand {
-    /// Print the help of one command, or of all.
-    Help(Option<&'static str>),
+    /// Print the help of one command, or of all if it is empty.
+    Help(&'static str),
     /// Another command of the gate, with its arguments.
     Other(Vec<OsString>),
     Selftest(Selftest),
@@ -62,7 +62,7 @@ pub fn parse(args: Vec<OsString>) -> Result<MaintenanceCommand> {
     let (mut own, locust_args) = split(args.clone())?;
     let maintenance = COMMANDS.into_iter().find(|known| *known == command);
     if !flags::COMMANDS.contains(&command.as_str()) && own.contains(["-h", "--help"]) {
-        return Ok(MaintenanceCommand::Help(maintenance));
+        return Ok(MaintenanceCommand::Help(maintenance.unwrap_or_default()));
     }
     if maintenance.is_none() {
         return Ok(MaintenanceCommand::Other(args));

@@ -15,7 +15,7 @@ use crate::run::runner::Runner;
 use crate::sys::process::Interrupted;
 
 pub fn bisect(flags: &BisectFlags) -> Result<Outcome> {
-    let paths = Paths::resolve(flags.perf.config.as_deref());
+    let paths = Paths::resolve(&flags.perf.files);
     let project = Project::read(&flags.perf, &paths)?;
     let range = CommitRange::read(&project.shell, flags)?;
     let checkouts = project.folder_of_checkouts()?;

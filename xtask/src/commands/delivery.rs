@@ -27,7 +27,7 @@ pub struct Delivery<'a> {
 
 impl Delivery<'_> {
     pub fn check(&self) -> Result<()> {
-        for report in &self.flags.reports {
+        for report in &self.flags.files.reports {
             self.paths.refuse_input(report, &self.inputs)?;
             files::check_writable(report)?;
         }
@@ -63,7 +63,7 @@ impl Delivery<'_> {
             summarize(&markdown::render(&view));
         }
         self.write_latest(&Format::Json.render(&view)).context(AfterVerdict)?;
-        for path in &self.flags.reports {
+        for path in &self.flags.files.reports {
             files::write_atomically(path, &Format::of(path)?.render(&view)).context(AfterVerdict)?;
         }
         let comparison = report.comparison;
@@ -83,7 +83,7 @@ impl Delivery<'_> {
     pub fn deliver_unjudged(&self, outcome: &Outcome) {
         let Outcome::Unjudged { unjudged, .. } = outcome else { return };
         let _ = self.write_latest(&Format::Json.render_unjudged(unjudged));
-        for path in &self.flags.reports {
+        for path in &self.flags.files.reports {
             // The command may have failed before it refused a report in place of an input.
             if self.paths.refuse_input(path, &self.inputs).is_ok()
                 && let Ok(format) = Format::of(path)

@@ -26,10 +26,10 @@ use crate::sys::{ci, file_versions, files, process};
 pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     process::catch_signals()?;
     let shell = Shell::new()?;
-    let paths = Paths::resolve(flags.config.as_deref());
+    let paths = Paths::resolve(&flags.files);
     shell.change_dir(&paths.root);
-    let config = Config::read(&paths.config, flags.config.is_some())?;
-    let baseline = paths.baseline(flags.baseline.as_deref(), &config.baseline.file);
+    let config = Config::read(&paths.config, flags.files.config.is_some())?;
+    let baseline = paths.baseline(&flags.files, &config.baseline.file);
     check_reports(flags, &paths, &baseline)?;
     ensure!(
         !file_versions::is_shallow(&shell)?,
@@ -37,8 +37,10 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     );
     let file = paths.shown(&baseline);
     let part = if flags.endpoint.is_some() { BaselinePart::All } else { BaselinePart::WithoutEndpoints };
-    let since = flags.since.as_ref().or(config.drift.as_ref().and_then(|drift| drift.since.as_ref()));
-    let reach = if flags.since.is_some() { Reach::CountedFrom } else { Reach::Oldest };
+    let (since, reach) = match &flags.since {
+        Since::Oldest => (&config.drift.since, Reach::Oldest),
+        since => (since, Reach::CountedFrom),
+    };
     let BaselineVersions { readable, unreadable: mut notes, counted_from, .. } =
         BaselineVersions::read(&shell, &baseline, part, since, reach)?;
     if readable.is_empty() {
@@ -58,7 +60,7 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
         metric: flags.metric,
         notes,
     };
-    for path in &flags.reports {
+    for path in &flags.files.reports {
         let text = match Format::of(path)? {
             Format::Html => html::render(&timeline),
             _ => json::render(&timeline),
@@ -74,7 +76,7 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
 
 fn check_reports(flags: &HistoryFlags, paths: &Paths, baseline: &Path) -> Result<()> {
     let inputs = [baseline.to_owned(), paths.config.clone()];
-    for report in &flags.reports {
+    for report in &flags.files.reports {
         paths.refuse_input(report, &inputs)?;
         files::check_writable(report)?;
     }
@@ -94,18 +96,16 @@ fn select(
     breaks: &[Vec<Break>],
     notes: &mut Vec<String>,
 ) -> Result<Selection> {
-    let by_flag = flags.since.as_ref();
-    if let (Some(Since::Tags(pattern)), None) = (by_flag, &found) {
+    if let (Since::Tags(pattern), None) = (&flags.since, &found) {
         bail!("--since {pattern}: no tag of this branch matches");
     }
-    let shown = match (&found, by_flag) {
-        (Some(found), Some(_)) => found.place + 1,
-        _ => versions.len(),
+    let shown = match (&found, &flags.since) {
+        (None, _) | (_, Since::Oldest) => versions.len(),
+        (Some(found), _) => found.place + 1,
     };
-    let (anchor, note) = within_stretch(found, versions, breaks, |day, cause| {
+    let anchor = within_stretch(found, versions, breaks, notes, |day, cause| {
         format!("the chain is broken since then, so changes are counted from {day} on ({cause})")
     });
-    notes.extend(note);
     Ok(Selection { anchor, shown })
 }
 

@@ -22,7 +22,7 @@ use report::view::words::{count, listed, noise_advice, shown_side};
 use report::{Background, CommandLine, FailedRequests};
 
 use crate::commands::delivery::run_url;
-use crate::config::flags::PerfFlags;
+use crate::config::flags::{Against, PerfFlags};
 use crate::config::project::{Project, days_from_today};
 use crate::config::settings::RunRange;
 use crate::run::listener::{UsersLeft, users_left_text};
@@ -33,7 +33,7 @@ use crate::sys::{ci, git};
 pub struct Measurement {
     pub runs: Vec<Run>,
     /// The runs as they were counted before version 1.4 of the baseline, if that makes a difference.
-    runs_with_setup: Option<Vec<Run>>,
+    runs_with_setup: Vec<Run>,
     /// Each run over time, or why that is missing.
     pub histories: Vec<Result<History, String>>,
     pub provenance: Provenance,
@@ -98,7 +98,8 @@ impl Measurement {
         }
         let mut provenance: Provenance = provenance.unwrap_or_else(|| project.provenance());
         provenance.precision = Run::coarsest(&runs);
-        provenance.mean_users = mean(&mean_users);
+        let mean_of_all = mean_users.iter().sum::<f64>() / mean_users.len() as f64;
+        provenance.mean_users = (!mean_users.is_empty()).then(|| (mean_of_all * 1000.0).round() / 1000.0);
         // A partial list could not be matched to the runs.
         provenance.usage = (usages.len() == runs.len()).then(|| Usage::joined(usages));
         if !is_ours && let Some(failure) = results::failures(&failures_files, &runs).first() {
@@ -130,10 +131,7 @@ impl Measurement {
 
     /// The runs as the baseline counts requests of `on_start`.
     pub fn runs_for(&self, baseline: &Baseline) -> &[Run] {
-        match &self.runs_with_setup {
-            Some(runs) if !baseline.has_setup_apart() => runs,
-            _ => &self.runs,
-        }
+        if self.runs_with_setup.is_empty() || baseline.has_setup_apart() { &self.runs } else { &self.runs_with_setup }
     }
 
     /// Checks that the runs can be compared with a baseline of this provenance. If users are missing, the error has why they
@@ -179,7 +177,7 @@ impl Measurement {
     /// What a comparison with this baseline cannot show, a sentence each.
     pub fn limits_of_comparison(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.runs_with_setup.is_some() && !baseline.has_setup_apart() {
+        if !self.runs_with_setup.is_empty() && !baseline.has_setup_apart() {
             warnings.push("the baseline counts requests of `on_start` among the others: record it again with --update-baseline, and they are judged apart".to_owned());
         }
         if self.is_ours {
@@ -216,14 +214,16 @@ impl Measurement {
     }
 }
 
-/// Puts the requests of `on_start` among the others; `None` if there are none.
-fn runs_with_setup(measured: &[MeasuredRun]) -> Option<Vec<Run>> {
-    let has_setup = measured.iter().any(|measured| !measured.run.setup.is_empty());
+/// Puts the requests of `on_start` among the others; empty if there are none.
+fn runs_with_setup(measured: &[MeasuredRun]) -> Vec<Run> {
+    if measured.iter().all(|measured| measured.run.setup.is_empty()) {
+        return Vec::new();
+    }
     let mixed = |measured: &MeasuredRun| match &measured.with_setup {
         Some(with_setup) => with_setup.clone(),
         None => Run { setup: Vec::new(), ..measured.run.clone() },
     };
-    has_setup.then(|| measured.iter().map(mixed).collect())
+    measured.iter().map(mixed).collect()
 }
 
 /// The share of all requests from which on their failures make a baseline useless.
@@ -251,16 +251,14 @@ fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
         }
     }
     let total = (None, runs.iter().map(|run| &run.total).collect());
-    let series = [total].into_iter().chain(endpoints.into_iter().map(|(name, stats)| (Some(name), stats)));
-    series.into_iter().find_map(|(endpoint, stats)| over_error_bound(endpoint, &stats, rules))
-}
-
-fn over_error_bound(endpoint: Option<&str>, stats: &[&Stats], rules: &Rules) -> Option<String> {
-    let bound = rules.limit(endpoint, Metric::ErrorRate)?.bound?;
-    let rates: Vec<f64> = stats.iter().map(|stats| stats.value(Metric::ErrorRate)).collect();
-    let rate = estimate(Metric::ErrorRate.scale(), &rates);
-    let series = endpoint.map_or_else(String::new, |name| format!(" of {}", endpoint_shown(name)));
-    (rate > bound).then(|| format!("the error rate{series} is {rate:.2}%, and [limits] allows max {bound}%"))
+    let mut series = [total].into_iter().chain(endpoints.into_iter().map(|(name, stats)| (Some(name), stats)));
+    series.find_map(|(endpoint, stats)| {
+        let bound = rules.limit(endpoint, Metric::ErrorRate)?.bound?;
+        let rates: Vec<f64> = stats.iter().map(|stats| stats.value(Metric::ErrorRate)).collect();
+        let rate = estimate(Metric::ErrorRate.scale(), &rates);
+        let series = endpoint.map_or_else(String::new, |name| format!(" of {}", endpoint_shown(name)));
+        (rate > bound).then(|| format!("the error rate{series} is {rate:.2}%, and [limits] allows max {bound}%"))
+    })
 }
 
 /// Warns if the runs vary so much that a comparison of single runs with them would miss a large change.
@@ -270,11 +268,6 @@ fn noise_of_baseline(runs: &[Run]) -> Option<String> {
     let spread = Difference::between(Metric::P95.scale(), others, &[*last])?;
     let detectable = spread.with_runs(p95_ms.len(), p95_ms.len()).detectable(ERROR, Metric::P95.worse());
     noise_advice(detectable)
-}
-
-fn mean(values: &[f64]) -> Option<f64> {
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
-    (!values.is_empty()).then(|| (mean * 1000.0).round() / 1000.0)
 }
 
 fn too_few_requests_in(measured: &[MeasuredRun], project: &Project) -> Option<String> {
@@ -392,13 +385,13 @@ fn has_failures(failures_file: &Path) -> bool {
 pub fn command_again(flags: &PerfFlags) -> CommandLine {
     let mut command = CommandLine::default();
     let load = &flags.load;
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let shown = |path: &PathBuf| path.display().to_string();
     let named = [
-        ("--config", path(&flags.config)),
-        ("--baseline", path(&flags.baseline)),
-        ("--locustfile", path(&load.locustfile)),
+        ("--config", flags.files.config.as_ref().map(shown)),
+        ("--baseline", flags.files.baseline.as_ref().map(shown)),
+        ("--locustfile", load.locustfile.as_ref().map(shown)),
         ("--host", load.host.as_deref().map(mask::url)),
-        ("--against-url", flags.against_url.as_deref().map(mask::url)),
+        ("--against-url", if let Against::Url(url) = &flags.against { Some(mask::url(url)) } else { None }),
         ("--users", load.users.map(|users| users.to_string())),
         ("--spawn-rate", load.spawn_rate.map(|rate| rate.to_string())),
         ("--run-time", load.run_time_s.map(|seconds| format!("{seconds}s"))),

@@ -24,7 +24,7 @@ use crate::commands::delivery::Delivery;
 use crate::commands::drift::{DriftCheck, age_warning};
 use crate::commands::measurement::{Measurement, Next, background, command_again, details, next_step, rules_for};
 use crate::commands::outcome::Outcome;
-use crate::config::flags::PerfFlags;
+use crate::config::flags::{Against, PerfFlags};
 use crate::config::paths::Paths;
 use crate::config::project::Project;
 use crate::config::settings::Settings;
@@ -35,7 +35,7 @@ use crate::sys::session::SessionFile;
 use crate::sys::{ci, files, git, process};
 
 pub fn perf(flags: &PerfFlags) -> Outcome {
-    let paths = Paths::resolve(flags.config.as_deref());
+    let paths = Paths::resolve(&flags.files);
     let project = Project::read(flags, &paths);
     let inputs = project.as_ref().map_or_else(|_| paths.inputs(flags), Project::inputs);
     let delivery = Delivery { flags, paths: &paths, inputs };
@@ -50,11 +50,10 @@ fn run(project: &Project, delivery: &Delivery) -> Result<Outcome> {
     if let Some(reason) = project.git_refusal() {
         project.say(&format!("warning: {reason}"));
     }
-    if let Some(rev) = &project.flags.against {
-        return against(project, delivery, rev);
-    }
-    if let Some(url) = &project.flags.against_url {
-        return against_url(project, delivery, url);
+    match &project.flags.against {
+        Against::Rev(rev) => return against(project, delivery, rev),
+        Against::Url(url) => return against_url(project, delivery, url),
+        Against::Baseline => {}
     }
     if let Some(rounds) = read_rounds(project, "")? {
         return judge_rounds(project, delivery, rounds);
@@ -155,8 +154,8 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>) -> 
     if let Some(former) = former {
         baseline = baseline.replacing(former);
     }
-    if let Some(note) = &project.flags.note {
-        baseline = baseline.with_note(mask::text(note));
+    if !project.flags.note.is_empty() {
+        baseline = baseline.with_note(mask::text(&project.flags.note));
     }
     if notes.is_none() {
         measurement.warnings.iter().for_each(|warning| project.say(&format!("warning: {}", printable(warning))));
@@ -270,8 +269,8 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
     if baseline.provenance.commit == "unknown" {
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
     }
-    if let Some(warning) = dirty_warning(project, baseline) {
-        project.say(&format!("warning: {warning}"));
+    if baseline.provenance.dirty {
+        project.say(&format!("warning: {}", dirty_warning(project)));
     }
     for warning in measurement.warnings_of_baseline() {
         project.say(&format!("warning: {warning}"));
@@ -282,29 +281,24 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
 }
 
 /// What a baseline of uncommitted changes cannot be used for.
-fn dirty_warning(project: &Project, baseline: &Baseline) -> Option<String> {
-    if !baseline.provenance.dirty {
-        return None;
-    }
+fn dirty_warning(project: &Project) -> String {
     let files: Vec<String> = project.dirty_files().iter().map(|file| printable(file)).collect();
     let files = if files.is_empty() { String::new() } else { format!(" ({})", listed(&files)) };
     let name = program::name();
-    Some(format!(
+    format!(
         "this baseline was measured with uncommitted changes{files}, so --confirm and --against baseline cannot check its commit out: commit them, then record it again with `{name} perf --update-baseline`"
-    ))
+    )
 }
 
 struct Reference<'a> {
     project: &'a Project<'a>,
     baseline: &'a Baseline,
-    drift: Option<DriftCheck>,
+    drift: DriftCheck,
 }
 
 impl<'a> Reference<'a> {
     fn read(project: &'a Project, baseline: &'a Baseline) -> Result<Reference<'a>> {
-        let config = project.config.drift.as_ref();
-        let drift = config.map(|drift| DriftCheck::read(project, drift, baseline)).transpose()?;
-        Ok(Reference { project, baseline, drift })
+        Ok(Reference { project, baseline, drift: DriftCheck::read(project, baseline)? })
     }
 
     /// Checks, before the load, that its runs can be compared with the baseline.
@@ -324,10 +318,7 @@ impl<'a> Reference<'a> {
         let shown = self.project.shown(&self.project.baseline);
         measurement.check_comparable(self.baseline, &shown)?;
         let comparison = compare(self.baseline, measurement.runs_for(self.baseline), rules).context(shown)?;
-        match &self.drift {
-            Some(drift) => drift.judge(comparison, measurement),
-            None => Ok(comparison),
-        }
+        self.drift.judge(comparison, measurement)
     }
 
     fn report<'r>(
@@ -345,7 +336,7 @@ impl<'a> Reference<'a> {
         warnings.extend(names_warning(baseline, runs));
         warnings.extend(measurement.limits_of_comparison(baseline, comparison));
         warnings.extend(age_warning(project, baseline, background));
-        warnings.extend(drift.iter().flat_map(|drift| drift.notes(measurement)));
+        warnings.extend(drift.notes(measurement));
         Report {
             comparison,
             distribution: &baseline.distribution,

@@ -33,7 +33,8 @@ pub struct Config {
     pub runs: RunsConfig,
     pub against: AgainstConfig,
     pub baseline: BaselineConfig,
-    pub(crate) drift: Option<DriftConfig>,
+    /// Without limits if there is no such table.
+    pub(crate) drift: DriftConfig,
     pub(crate) accepted: Vec<AcceptedConfig>,
     pub limits: Limits,
     /// In the order of their precedence.
@@ -247,7 +248,7 @@ impl Config {
 impl ConfigTables {
     fn resolve(self, text: &str) -> Result<Config> {
         let (limits, endpoint_limits) = resolve_limits(&self.limits, text)?;
-        let drift = self.drift.map(|table| table.resolve(text)).transpose()?;
+        let drift = self.drift.map_or_else(|| Ok(DriftConfig::default()), |table| table.resolve(text))?;
         let accepted = AcceptedTable::resolve_all(&self.accepted, text)?;
         let RunsConfig { min, max, .. } = self.runs;
         if min > max {

@@ -17,7 +17,7 @@ use judge::model::text::foreign;
 use report::formats::{github, terminal};
 use xshell::Shell;
 
-use crate::config::flags::PerfFlags;
+use crate::config::flags::{Against, PerfFlags};
 use crate::config::locust_conf::LocustConf;
 use crate::config::paths::Paths;
 use crate::config::perf_toml::{Config, ServiceConfig};
@@ -55,9 +55,10 @@ impl<'a> Project<'a> {
         let clock = Clock::start();
         let shell = Shell::new()?;
         shell.change_dir(&paths.root);
-        let config = Config::read(&paths.config, flags.config.is_some())?;
-        let baseline = paths.baseline(flags.baseline.as_deref(), &config.baseline.file);
-        let mut own_files: Vec<PathBuf> = flags.reports.iter().map(|report| paths.current_dir.join(report)).collect();
+        let config = Config::read(&paths.config, flags.files.config.is_some())?;
+        let baseline = paths.baseline(&flags.files, &config.baseline.file);
+        let mut own_files: Vec<PathBuf> =
+            flags.files.reports.iter().map(|report| paths.current_dir.join(report)).collect();
         own_files.push(baseline.clone());
         let head = git::head(&shell, &own_files)?;
         let RunRange { min: min_runs, max: max_runs, baseline: baseline_runs } = RunRange::settle(flags, config.runs);
@@ -69,7 +70,10 @@ impl<'a> Project<'a> {
             paired: flags.makes_rounds(),
             min_runs,
             max_runs,
-            max_noisy_rounds: if flags.against.is_some() { RunRange::noisy_rounds(max_runs) } else { max_runs },
+            max_noisy_rounds: match flags.against {
+                Against::Rev(_) => RunRange::noisy_rounds(max_runs),
+                Against::Baseline | Against::Url(_) => max_runs,
+            },
             is_complete: false,
             min_requests: config.load.min_requests,
             inconclusive: config.runs.inconclusive,

@@ -176,7 +176,7 @@ pub fn read_rounds(project: &Project, below: &str) -> Result<Option<Sides<Vec<Me
         folder.push(below);
     }
     let other = folder.join("against");
-    if !other.is_dir() || flags.baseline.is_some() || flags.update_baseline {
+    if !other.is_dir() || flags.files.baseline.is_some() || flags.update_baseline {
         return Ok(None);
     }
     Ok(Some(Sides { baseline: read_all(&other)?, candidate: read_all(&folder)? }))

@@ -11,6 +11,7 @@ use judge::model::text::quoted;
 use judge::model::{mask, program};
 use xshell::Shell;
 
+use crate::config::flags::Against;
 use crate::config::perf_toml::ServiceConfig;
 use crate::config::project::Project;
 use crate::config::settings::Settings;
@@ -73,7 +74,7 @@ impl<'a> Runner<'a> {
         let _ = project.session.set(session.folder.clone());
         if !settings.starts_service {
             service::check_answers("--host", settings.host.as_deref().unwrap_or_default())?;
-            if let Some(url) = &project.flags.against_url {
+            if let Against::Url(url) = &project.flags.against {
                 service::check_answers("--against-url", url)?;
             }
         }
