@@ -42,9 +42,6 @@ use crate::sys::invocation::Invocation;
 use crate::sys::screen::screen;
 use crate::sys::{printer, process};
 
-/// The commands that every repository has.
-const OWN_COMMANDS: [&str; 3] = ["perf", "bisect", "history"];
-
 /// Runs the command that the arguments of this process ask for, and prints the result: the report to stdout, the rest to
 /// stderr. It is the whole `main` of a program that has no other commands.
 ///
@@ -70,7 +67,7 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
             let commands = &maintenance_flags::COMMANDS;
             Ok(Outcome::Done(named(&help_of(maintenance_flags::HELP, commands, command))))
         }
-        Ok(MaintenanceCommand::Selftest(flags)) => selftest::selftest(&flags).map(Outcome::Judged),
+        Ok(MaintenanceCommand::Selftest { quick }) => selftest::selftest(quick).map(Outcome::Judged),
         Ok(MaintenanceCommand::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
         Err(error) => Err(error),
     };
@@ -117,7 +114,7 @@ fn exit_code(args: Vec<OsString>) -> u8 {
 /// It is for the top of the `main` of an `xtask` that parses other commands, whatever its `main` returns.
 pub fn exit_after_own_command() {
     let args: Vec<_> = env::args_os().skip(1).collect();
-    let is_ours = |command: &str| OWN_COMMANDS.contains(&command);
+    let is_ours = |command: &str| COMMANDS.contains(&command);
     if args.first().and_then(|command| command.to_str()).is_some_and(is_ours) {
         std::process::exit(i32::from(exit_code(args)));
     }

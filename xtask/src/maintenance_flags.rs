@@ -39,13 +39,10 @@ pub enum MaintenanceCommand {
     Help(&'static str),
     /// Another command of the gate, with its arguments.
     Other(Vec<OsString>),
-    Selftest(Selftest),
+    Selftest {
+        quick: bool,
+    },
     Adopt(Adopt),
-}
-
-#[derive(Debug, Default, PartialEq)]
-pub struct Selftest {
-    pub quick: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -72,12 +69,12 @@ pub fn parse(args: Vec<OsString>) -> Result<MaintenanceCommand> {
 }
 
 fn selftest(mut args: Arguments, locust_args: &[String]) -> Result<MaintenanceCommand> {
-    let selftest = Selftest { quick: args.contains("--quick") };
+    let quick = args.contains("--quick");
     let left = leftovers(args, "selftest", HELP, "")?;
     if let Some(left) = left.first().map(|path| path.to_string_lossy()).or(locust_args.first().map(Into::into)) {
         bail!("`{left}`: selftest takes no arguments but its flags: remove it");
     }
-    Ok(MaintenanceCommand::Selftest(selftest))
+    Ok(MaintenanceCommand::Selftest { quick })
 }
 
 fn adopt(mut args: Arguments, locust_args: &[String]) -> Result<MaintenanceCommand> {

@@ -19,6 +19,7 @@ use crate::run::checkout::Side;
 use crate::run::results::MeasuredRun;
 use crate::run::runner::Runner;
 use crate::sys::git;
+use crate::sys::session::RunsMade;
 
 /// The value of `--against` that means the commit of the baseline.
 const BASELINE: &str = "baseline";
@@ -49,7 +50,7 @@ pub fn against_url(project: &Project, delivery: &Delivery, url: &str) -> Result<
         !settings.starts_service,
         "--against-url compares two services that run already: name this one with --host URL"
     );
-    let host = settings.host.clone().unwrap_or_default();
+    let host = settings.host.clone();
     let sides = Sides { baseline: Side::Deployment(url), candidate: Side::Deployment(&host) };
     let rules = &project.rules;
     let mut runner = Runner::prepare(project, settings, Some(sides.candidate), 2 * rules.max_runs)?;
@@ -96,7 +97,7 @@ pub fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
 /// Both sides, with a run of each in every round.
 pub struct Rounds {
     this: Measurement,
-    baseline: Baseline,
+    pub baseline: Baseline,
     history: Option<History>,
     warnings: Vec<String>,
 }
@@ -126,7 +127,7 @@ impl Rounds {
                 measured.candidate.push(measure_this(runner)?);
             }
             if round == rules.most_runs() {
-                project.record_runs(true, None)?;
+                project.record_runs(RunsMade::All)?;
             }
             let rounds = Rounds::new(project, measured.clone()).with_context(other_side)?;
             let (next, max_rounds) = {
@@ -135,7 +136,7 @@ impl Rounds {
             };
             project.say(&format!("round {round}/{max_rounds}: {}", next.reason(&mut reason)));
             if let Next::Stop(_) = next {
-                project.record_runs(true, None)?;
+                project.record_runs(RunsMade::All)?;
                 return Ok(rounds);
             }
         }
@@ -162,10 +163,6 @@ impl Rounds {
         let comparison = compare(&self.baseline, &self.this.runs, rules)?;
         self.this.check_answers(&comparison)?;
         Ok(comparison)
-    }
-
-    pub fn baseline(&self) -> &Baseline {
-        &self.baseline
     }
 
     pub fn background(&self, project: &Project, comparison: &Comparison) -> Background {

@@ -24,7 +24,7 @@ pub fn bisect(flags: &BisectFlags) -> Result<Outcome> {
         .service(&settings)
         .context("bisect builds and starts the service of each commit: describe it in [service] of perf.toml")?;
     let runner = Runner::prepare(&project, settings, None, 0)?;
-    let state = BisectState::open(&project, range.hash(0), range.hash(range.len()), runner.provenance());
+    let state = BisectState::open(&project, range.hash(0), range.hash(range.len()), &runner.provenance);
     let mut bisection = Bisection::new(flags, &project, range, service, checkouts, runner, state);
     bisection.print_start();
     loop {

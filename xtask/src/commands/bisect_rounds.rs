@@ -130,9 +130,9 @@ impl<'a> Bisection<'a> {
         }
         let rounds = self.first_rounds(ends, LEAST_ROUNDS_OF_ENDS)?;
         let comparison = rounds.compare(&self.project.rules)?;
-        series.expected_interval_ms = rounds.baseline().expected_interval_ms;
+        series.expected_interval_ms = rounds.baseline.expected_interval_ms;
         if let Some(endpoint) = endpoint {
-            let names = || rounds.baseline().endpoints.keys().map(String::as_str);
+            let names = || rounds.baseline.endpoints.keys().map(String::as_str);
             let near = nearest(endpoint, names());
             let near = near.map_or_else(String::new, |near| format!(" (did you mean {:?}?)", printable(near)));
             ensure!(

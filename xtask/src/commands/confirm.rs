@@ -27,6 +27,7 @@ use crate::run::checkout::Side;
 use crate::run::results::MeasuredRun;
 use crate::run::runner::Runner;
 use crate::sys::process::Interrupted;
+use crate::sys::session::RunsMade;
 
 pub enum Remeasure<'a, 'b> {
     /// By this command.
@@ -110,7 +111,7 @@ fn rounds(project: &Project, stored: &Report, remeasure: &mut Remeasure, rules: 
         "confirming it: the baseline's commit {short} is measured in turn with this tree, in {} to {} rounds, which decide",
         rules.min_runs, rules.max_runs
     ));
-    project.record_runs(false, None)?;
+    project.record_runs(RunsMade::Part)?;
     runner.begin_rounds(rules.max_runs, rules.most_runs());
     let checkout = runner.check_out(&short, &commit, service, &project.folder_of_checkouts()?)?;
     let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };

@@ -16,7 +16,7 @@ use crate::config::flags::PerfFlags;
 use crate::config::paths::Paths;
 use crate::config::project::Project;
 use crate::sys::screen::screen;
-use crate::sys::session::Session;
+use crate::sys::session::{RunsMade, Session};
 use crate::sys::{ci, files, git, printer, process};
 
 pub struct Delivery<'a> {
@@ -37,7 +37,7 @@ impl Delivery<'_> {
     pub fn deliver(&self, project: &Project, report: &Report) -> Result<Outcome> {
         process::check_interrupted()?;
         if let Some(Confirmation::Impossible(why)) = report.confirmation {
-            project.record_runs(true, Some(why))?;
+            project.record_runs(RunsMade::WithoutConfirmation(why.clone()))?;
         }
         let verbosity = match (self.flags.quiet, self.flags.verbose) {
             (true, _) => Verbosity::Quiet,

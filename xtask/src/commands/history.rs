@@ -5,7 +5,6 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::chain::{Version, breaks};
-use judge::baseline::comparability::Break;
 use judge::model::text::nearest;
 use report::Format;
 use report::formats::github;
@@ -14,7 +13,7 @@ use report::history::{html, json, terminal};
 use wildmatch::WildMatch;
 use xshell::Shell;
 
-use crate::commands::baseline_versions::{BaselinePart, BaselineVersions, CountedFrom, Reach, within_stretch};
+use crate::commands::baseline_versions::{BaselinePart, BaselineVersions, Reach, within_stretch};
 use crate::commands::outcome::Outcome;
 use crate::config::drift::Since;
 use crate::config::flags::HistoryFlags;
@@ -48,7 +47,14 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
         bail!("git has no version of {file} on this branch{cause}: commit the baseline first");
     }
     let breaks = breaks(readable.iter());
-    let Selection { anchor, shown } = select(flags, counted_from, &readable, &breaks, &mut notes)?;
+    let shown = match (&counted_from, &flags.since) {
+        (None, Since::Tags(pattern)) => bail!("--since {pattern}: no tag of this branch matches"),
+        (None, _) | (_, Since::Oldest) => readable.len(),
+        (Some(found), _) => found.place + 1,
+    };
+    let anchor = within_stretch(counted_from, &readable, &breaks, &mut notes, |day, cause| {
+        format!("the chain is broken since then, so changes are counted from {day} on ({cause})")
+    });
     let timeline = Timeline {
         file,
         endpoints: endpoints(flags, &readable)?,
@@ -81,32 +87,6 @@ fn check_reports(flags: &HistoryFlags, paths: &Paths, baseline: &Path) -> Result
         files::check_writable(report)?;
     }
     Ok(())
-}
-
-struct Selection {
-    anchor: CountedFrom,
-    shown: usize,
-}
-
-/// Selects the anchor in the newest stretch, by the flag, by `[drift]`, or else the oldest.
-fn select(
-    flags: &HistoryFlags,
-    found: Option<CountedFrom>,
-    versions: &[Version],
-    breaks: &[Vec<Break>],
-    notes: &mut Vec<String>,
-) -> Result<Selection> {
-    if let (Since::Tags(pattern), None) = (&flags.since, &found) {
-        bail!("--since {pattern}: no tag of this branch matches");
-    }
-    let shown = match (&found, &flags.since) {
-        (None, _) | (_, Since::Oldest) => versions.len(),
-        (Some(found), _) => found.place + 1,
-    };
-    let anchor = within_stretch(found, versions, breaks, notes, |day, cause| {
-        format!("the chain is broken since then, so changes are counted from {day} on ({cause})")
-    });
-    Ok(Selection { anchor, shown })
 }
 
 /// The endpoints that were asked for. `None` is all requests together.

@@ -1,7 +1,8 @@
 //! The shared steps of commands: the runs of one side, the next step, and the facts of a report.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::slice;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use judge::baseline::comparability::{USERS_LEFT, comparability, users_difference};
@@ -26,7 +27,6 @@ use crate::config::flags::{Against, PerfFlags};
 use crate::config::project::{Project, days_from_today};
 use crate::config::settings::RunRange;
 use crate::run::listener::{UsersLeft, users_left_text};
-use crate::run::locust::for_each_failure;
 use crate::run::results::{self, MeasuredRun, RunFile};
 use crate::sys::{ci, git};
 
@@ -61,7 +61,9 @@ impl Measurement {
     /// The runs that a baseline is compared with. If they have too few requests, the comparison may still show a
     /// regression ([`Measurement::check_answers`]).
     pub fn of_candidate(measured: Vec<MeasuredRun>, project: &Project) -> Result<Measurement> {
-        let too_few_requests = too_few_requests_in(&measured, project);
+        let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
+        let too_few_requests = too_few_requests(&requests, project.config.load.min_requests)
+            .map(|few| format!("{}: {}", project.shown(&measured[few.run].path), few.why));
         let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
         let mut usages = Vec::new();
@@ -75,7 +77,7 @@ impl Measurement {
         let runs_with_setup = runs_with_setup(&measured);
         for MeasuredRun { path, run, file, history, .. } in measured {
             file_warnings.extend(run.oddities.iter().map(|oddity| format!("{}: {oddity}", project.shown(&path))));
-            let file = file.unwrap_or_else(|| RunFile::of_others(project.provenance(), history.as_ref().ok()));
+            let file = file.unwrap_or_else(|| RunFile::of_others(project.provenance(), &history));
             runs.push(run);
             histories.push(history);
             if let Some(first) = &provenance
@@ -270,12 +272,6 @@ fn noise_of_baseline(runs: &[Run]) -> Option<String> {
     noise_advice(detectable)
 }
 
-fn too_few_requests_in(measured: &[MeasuredRun], project: &Project) -> Option<String> {
-    let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
-    let few = too_few_requests(&requests, project.config.load.min_requests)?;
-    Some(format!("{}: {}", project.shown(&measured[few.run].path), few.why))
-}
-
 /// The rules for results, with the number of runs that their command would have made.
 pub fn rules_for(project: &Project, measured: &[MeasuredRun]) -> Rules {
     let max_runs = measured.iter().filter_map(|measured| measured.file.as_ref()?.max_runs).max();
@@ -368,18 +364,16 @@ pub fn background(
         causes: causes(comparison, baseline, &candidate.runs, &candidate.provenance),
         command: command_again(project.flags),
         is_of_others: !candidate.is_ours,
-        failures_file: candidate.failures_files.iter().find(|file| has_failures(file)).map(|file| project.shown(file)),
+        failures_file: candidate
+            .failures_files
+            .iter()
+            .find(|file| !results::failures(slice::from_ref(*file), &[]).is_empty())
+            .map(|file| project.shown(file)),
         config: project.shown(&project.paths.config),
         accept_until: Some(days_from_today(30)),
         run_url: run_url(),
         is_hosted_runner: ci::is_hosted_runner(),
     }
-}
-
-fn has_failures(failures_file: &Path) -> bool {
-    let mut failures = 0;
-    for_each_failure(failures_file, |_, _, _| failures += 1);
-    failures > 0
 }
 
 pub fn command_again(flags: &PerfFlags) -> CommandLine {

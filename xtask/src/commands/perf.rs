@@ -31,8 +31,9 @@ use crate::config::settings::Settings;
 use crate::run::checkout::Side;
 use crate::run::results::{MeasuredRun, read_results, read_rounds};
 use crate::run::runner::Runner;
-use crate::sys::session::SessionFile;
-use crate::sys::{ci, files, git, process};
+use crate::sys::git::{self, UNKNOWN_COMMIT};
+use crate::sys::session::{RunsMade, SessionFile};
+use crate::sys::{ci, files, process};
 
 pub fn perf(flags: &PerfFlags) -> Outcome {
     let paths = Paths::resolve(&flags.files);
@@ -96,7 +97,7 @@ fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, sessions: 
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
         if measured.len() == rules.most_runs() {
-            project.record_runs(true, None)?;
+            project.record_runs(RunsMade::All)?;
         }
         let measurement = Measurement::of_candidate(measured.clone(), project)?;
         let comparison = reference.compare(&measurement, rules)?;
@@ -104,7 +105,7 @@ fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, sessions: 
         let next = next_step(&comparison);
         project.say(&format!("run {}/{}: {}", measured.len(), rules.max_runs, next.reason(&mut reason)));
         if let Next::Stop(_) = next {
-            project.record_runs(true, None)?;
+            project.record_runs(RunsMade::All)?;
             let remeasure = Remeasure::Now(&mut runner);
             return report_comparison(project, delivery, &reference, rules, &measurement, remeasure);
         }
@@ -188,7 +189,9 @@ fn measure_baseline<'a>(project: &'a Project, runs: usize) -> Result<(Vec<Measur
     let mut measured = Vec::new();
     while measured.len() < runs {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
-        project.record_runs(measured.len() == runs, None)?;
+        if measured.len() == runs {
+            project.record_runs(RunsMade::All)?;
+        }
         // Runs that cannot be a baseline now cannot be one after the last.
         let measurement = Measurement::new(measured.clone(), project)?;
         measurement.baseline()?;
@@ -266,7 +269,7 @@ fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Me
 }
 
 fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Result<()> {
-    if baseline.provenance.commit == "unknown" {
+    if baseline.provenance.commit == UNKNOWN_COMMIT {
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
     }
     if baseline.provenance.dirty {

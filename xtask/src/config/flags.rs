@@ -519,53 +519,41 @@ pub fn parse_run_time_s(text: &str) -> Result<u64> {
     Ok(duration.as_secs())
 }
 
-/// An option of Locust that the gate sets itself. Locust silently takes the last of a repeated option, so one of these after
-/// `--` would make another run than the one that is compared.
-struct Owned {
-    option: &'static str,
-    next: &'static str,
-}
-
-const fn owned(option: &'static str, next: &'static str) -> Owned {
-    Owned { option, next }
-}
-
-const REMOVE: &str = "remove it";
-const USE_STOP_TIMEOUT: &str = "use [load] stop_timeout in perf.toml";
-
-const OWNED: [Owned; 32] = [
-    owned("-f", "use --locustfile"),
-    owned("--locustfile", "use --locustfile"),
-    owned("-u", "use --users"),
-    owned("--users", "use --users"),
-    owned("-r", "use --spawn-rate"),
-    owned("--spawn-rate", "use --spawn-rate"),
-    owned("-t", "use --run-time"),
-    owned("--run-time", "use --run-time"),
-    owned("-H", "use --host"),
-    owned("--host", "use --host"),
-    owned("--processes", "use --processes"),
-    owned("--expect-workers", "use --expect-workers"),
-    owned("--expect-workers-max-wait", "use [load] workers_timeout in perf.toml"),
-    owned("-s", USE_STOP_TIMEOUT),
-    owned("--stop-timeout", USE_STOP_TIMEOUT),
-    owned("-L", REMOVE),
-    owned("--loglevel", REMOVE),
-    owned("--logfile", REMOVE),
-    owned("--skip-log-setup", REMOVE),
-    owned("--csv", REMOVE),
-    owned("--json", REMOVE),
-    owned("--json-file", REMOVE),
-    owned("--headless", REMOVE),
-    owned("--headful", REMOVE),
-    owned("--config", REMOVE),
-    owned("--autoquit", REMOVE),
-    owned("--master", REMOVE),
-    owned("--worker", REMOVE),
-    owned("--master-host", REMOVE),
-    owned("--master-port", REMOVE),
-    owned("--master-bind-host", "use LOCUST_MASTER_BIND_HOST"),
-    owned("--master-bind-port", "use LOCUST_MASTER_BIND_PORT"),
+/// The options of Locust that the gate sets itself, and what to do instead. Locust silently takes the last of a repeated option,
+/// so one of these after `--` would make another run than the one that is compared.
+const OWNED: [(&str, &str); 32] = [
+    ("-f", "use --locustfile"),
+    ("--locustfile", "use --locustfile"),
+    ("-u", "use --users"),
+    ("--users", "use --users"),
+    ("-r", "use --spawn-rate"),
+    ("--spawn-rate", "use --spawn-rate"),
+    ("-t", "use --run-time"),
+    ("--run-time", "use --run-time"),
+    ("-H", "use --host"),
+    ("--host", "use --host"),
+    ("--processes", "use --processes"),
+    ("--expect-workers", "use --expect-workers"),
+    ("--expect-workers-max-wait", "use [load] workers_timeout in perf.toml"),
+    ("-s", "use [load] stop_timeout in perf.toml"),
+    ("--stop-timeout", "use [load] stop_timeout in perf.toml"),
+    ("-L", "remove it"),
+    ("--loglevel", "remove it"),
+    ("--logfile", "remove it"),
+    ("--skip-log-setup", "remove it"),
+    ("--csv", "remove it"),
+    ("--json", "remove it"),
+    ("--json-file", "remove it"),
+    ("--headless", "remove it"),
+    ("--headful", "remove it"),
+    ("--config", "remove it"),
+    ("--autoquit", "remove it"),
+    ("--master", "remove it"),
+    ("--worker", "remove it"),
+    ("--master-host", "remove it"),
+    ("--master-port", "remove it"),
+    ("--master-bind-host", "use LOCUST_MASTER_BIND_HOST"),
+    ("--master-bind-port", "use LOCUST_MASTER_BIND_PORT"),
 ];
 
 /// Refuses options of Locust that the gate sets itself. `place` completes the error.
@@ -580,7 +568,7 @@ pub(crate) fn refuse_owned_locust_args(locust_args: &[String], place: &str) -> R
                 !arg.starts_with("--") && arg.starts_with(option)
             }
         };
-        if let Some(Owned { option, next }) = OWNED.iter().find(|owned| is(owned.option)) {
+        if let Some((option, next)) = OWNED.iter().find(|(option, _)| is(option)) {
             bail!("`{arg}` {place}: the gate sets Locust's `{option}` itself; {next}");
         }
     }

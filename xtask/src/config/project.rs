@@ -23,10 +23,10 @@ use crate::config::paths::Paths;
 use crate::config::perf_toml::{Config, ServiceConfig};
 use crate::config::settings::{self, RunRange, Settings, settle};
 use crate::sys::clock::Clock;
-use crate::sys::git::{self, Head};
+use crate::sys::git::{self, Head, UNKNOWN_COMMIT};
 use crate::sys::machine::timestamp;
 use crate::sys::screen::screen;
-use crate::sys::session::SessionFile;
+use crate::sys::session::{RunsMade, SessionFile};
 use crate::sys::{file_versions, files, printer, version, worktree};
 
 /// The command in a starter's `perf.toml`, which its owner is to replace.
@@ -44,9 +44,8 @@ pub(crate) struct Project<'a> {
     pub config: Config,
     pub rules: Rules,
     pub baseline_runs: usize,
-    /// `None` if git knows no commit here.
-    head: Option<Head>,
-    baseline_digest: OnceCell<Option<String>>,
+    head: Head,
+    baseline_digest: OnceCell<String>,
     pub session: OnceCell<PathBuf>,
 }
 
@@ -102,7 +101,7 @@ impl<'a> Project<'a> {
         }
         let shown = self.shown(path);
         ensure!(
-            self.flags.update_baseline || !file_versions::is_unmerged(&self.shell, path),
+            self.flags.update_baseline || file_versions::in_index(&self.shell, path, "--unmerged").is_empty(),
             "{shown}: merge conflict: neither side's baseline applies to the merged code: take one (`git checkout --ours {shown} && git add {shown}`), finish the merge, and measure again with --update-baseline"
         );
         let text = files::read_to_string(path)?;
@@ -112,13 +111,12 @@ impl<'a> Project<'a> {
 
     /// Why git knows no commit here, if there is a repository.
     pub fn git_refusal(&self) -> Option<String> {
-        if self.head.is_some() { None } else { git::refusal(&self.shell) }
+        if self.head.commit == UNKNOWN_COMMIT { git::refusal(&self.shell) } else { None }
     }
 
     /// Records whether the runs of this command are all that its verdict needs.
-    pub fn record_runs(&self, is_complete: bool, not_confirmed: Option<&str>) -> Result<()> {
-        let record = |session: &PathBuf| SessionFile::record(session, is_complete, not_confirmed);
-        self.session.get().map_or(Ok(()), record)
+    pub fn record_runs(&self, made: RunsMade) -> Result<()> {
+        self.session.get().map_or(Ok(()), |session| SessionFile::record(session, made))
     }
 
     /// Checks that no other command has written the baseline since this one read it.
@@ -136,9 +134,13 @@ impl<'a> Project<'a> {
     /// Names a baseline that git has, while this tree has none: in a sparse checkout, or deleted by hand.
     pub fn baseline_in_git(&self) -> Option<String> {
         let path = &self.baseline;
-        let is_sparse = file_versions::is_sparse(&self.shell, path)?;
+        let with_tag = file_versions::in_index(&self.shell, path, "-t");
+        if with_tag.is_empty() {
+            return None;
+        }
         let shown = self.shown(path);
-        let sparse = if is_sparse { "--ignore-skip-worktree-bits " } else { "" };
+        // A sparse checkout leaves it out.
+        let sparse = if with_tag.starts_with("S ") { "--ignore-skip-worktree-bits " } else { "" };
         Some(format!("git has a {shown}, which this tree lacks: to compare with it, run `git restore {sparse}{shown}`"))
     }
 
@@ -191,9 +193,11 @@ impl<'a> Project<'a> {
     /// another machine may have it in another place.
     fn path_to_record(&self, locustfiles: &str) -> Option<String> {
         let root = fs::canonicalize(&self.paths.root).ok()?;
-        let from_root =
-            |path: PathBuf| Some(fs::canonicalize(path).ok()?.strip_prefix(&root).ok()?.display().to_string());
-        Some(self.paths_of(locustfiles).into_iter().map(from_root).collect::<Option<Vec<_>>>()?.join(","))
+        let mut from_root = Vec::new();
+        for path in self.paths_of(locustfiles) {
+            from_root.push(fs::canonicalize(path).ok()?.strip_prefix(&root).ok()?.display().to_string());
+        }
+        Some(from_root.join(","))
     }
 
     /// Finds the locustfiles. Like Locust it takes several files separated by commas, and folders. The result is relative to
@@ -235,7 +239,7 @@ impl<'a> Project<'a> {
     }
 
     pub fn dirty_files(&self) -> &[String] {
-        self.head.as_ref().map_or(&[], |head| &head.dirty_files)
+        &self.head.dirty_files
     }
 
     pub fn fold(&self, title: &str, log: &str) {
@@ -250,8 +254,8 @@ impl<'a> Project<'a> {
     pub fn provenance(&self) -> Provenance {
         Provenance {
             timestamp: now(),
-            commit: self.head.as_ref().map_or_else(|| "unknown".to_owned(), |head| head.commit.clone()),
-            dirty: !self.dirty_files().is_empty(),
+            commit: self.head.commit.clone(),
+            dirty: !self.head.dirty_files.is_empty(),
             gate: Some(version::text()),
             ..Provenance::default()
         }
@@ -271,8 +275,9 @@ pub(crate) fn today() -> Day {
     days_from_today(0)
 }
 
-fn digest_of_file(path: &Path) -> Option<String> {
-    files::read(path).ok().map(|bytes| git::blob_hash(&bytes))
+/// Empty if the file cannot be read.
+fn digest_of_file(path: &Path) -> String {
+    files::read(path).map(|bytes| git::blob_hash(&bytes)).unwrap_or_default()
 }
 
 /// Finds the locustfiles of a folder as Locust does. Before 2.20 Locust takes no folder beside our listener, and its order is
