@@ -91,12 +91,17 @@ fn summary(flags: &Adopt, destination: &Destination, source: &Source, edits: &[E
         let _ = writeln!(text, "{:width$}  {}", edit.name, edit.done);
     }
     let advice = edits.iter().filter(|edit| !edit.advice.is_empty()).map(|edit| edit.advice.join("\n       "));
-    let mut next: Vec<String> = advice.chain(hidden).collect();
+    let advice = advice.chain(hidden);
     let written: Vec<&Edit> = edits.iter().filter(|edit| !edit.files.is_empty()).collect();
-    if !written.is_empty() {
-        next.extend(source.warning());
-        next.extend(last_steps(destination, source, &written));
-    }
+    let next: Vec<String> = if written.is_empty() {
+        advice.collect()
+    } else if written.iter().any(|edit| edit.done.starts_with("upgraded")) {
+        let commit = "see the gate's CHANGELOG.md for changes, then commit everything".to_owned();
+        advice.chain(source.warning()).chain([commit]).collect()
+    } else {
+        let [describe, rest @ ..] = first_steps(destination, source);
+        [describe].into_iter().chain(advice).chain(source.warning()).chain(rest).collect()
+    };
     let folder = destination.folder.display();
     if next.is_empty() {
         let _ = write!(text, "\nThe gate is already in {folder}.");
@@ -110,11 +115,8 @@ fn summary(flags: &Adopt, destination: &Destination, source: &Source, edits: &[E
     text
 }
 
-/// The steps after which the gate works: to commit an upgrade, or to measure the first baseline.
-fn last_steps(destination: &Destination, source: &Source, written: &[&Edit]) -> Vec<String> {
-    if written.iter().any(|edit| edit.done.starts_with("upgraded")) {
-        return vec!["see the gate's CHANGELOG.md for changes, then commit everything".to_owned()];
-    }
+/// From the files to the first verdict. Only the owner knows what the first asks for.
+fn first_steps(destination: &Destination, source: &Source) -> [String; 4] {
     let name = program::name();
     let at = if destination.inside.is_empty() { String::new() } else { format!(", in {}", destination.inside) };
     // The first build drops what is not needed from `Cargo.lock`, which would make the tree dirty.
@@ -122,7 +124,7 @@ fn last_steps(destination: &Destination, source: &Source, written: &[&Edit]) -> 
         Source::Packaged(_) => "commit everything".to_owned(),
         _ => format!("build the gate, which completes Cargo.lock, and commit everything: {name} perf --help"),
     };
-    vec![
+    [
         format!("edit perf.toml (how to start the service) and the locustfile (what users do){at}"),
         commit,
         format!("measure the baseline, in the clean tree{at}: {name} perf --update-baseline"),

@@ -227,6 +227,7 @@ fn existing_files_are_kept_with_advice_to_their_owner() {
         next.lines().filter(is_expected).map(|line| line.trim_start_matches(|c| " .0123456789".contains(c))).collect();
     expect_test::expect![[r#"
         The gate is in ROOT. Next steps:
+        edit perf.toml (how to start the service) and the locustfile (what users do)
         add these lines to Cargo.toml:
         [workspace]
         members = ["xtask"]
@@ -236,7 +237,6 @@ fn existing_files_are_kept_with_advice_to_their_owner() {
         add to .github/workflows/perf.yml what the runner needs to build and start the service
         `.gitignore:2: *.json` hides perf_baseline.json, which must be committed: change that rule
         `.gitignore:4: *.lock` hides Cargo.lock, which must be committed: change that rule
-        edit perf.toml (how to start the service) and the locustfile (what users do)
         build the gate, which completes Cargo.lock, and commit everything: cargo xtask perf --help
         measure the baseline, in the clean tree: cargo xtask perf --update-baseline
         commit perf_baseline.json: from then on, `cargo xtask perf` is the gate, locally and in CI

@@ -133,45 +133,78 @@ fn counter_that_rose_with_a_latency_is_named() {
     scratch.assert_nothing_is_left();
 }
 
-/// A cause of each kind, with the kinds that may be named first for it.
-const PLANTED: [(&str, &[&str]); 8] = [
-    ("queries", &["counter"]),
-    ("body", &["answer_bytes"]),
-    ("lock", &["waiting"]),
-    ("cpu", &["cpu"]),
-    ("sleep", &["waiting"]),
-    ("leak", &["over_time"]),
-    ("keep-alive", &["connections"]),
-    ("endpoint", &["endpoint"]),
+/// What slows a service, and what has to be named first for it: its kind, and its endpoint if it has one.
+struct Plant {
+    name: &'static str,
+    variables: &'static [(&'static str, &'static str)],
+    kind: &'static str,
+    endpoint: Option<&'static str>,
+}
+
+impl Plant {
+    const fn new(name: &'static str, variables: &'static [(&'static str, &'static str)], kind: &'static str) -> Plant {
+        Plant { name, variables, kind, endpoint: None }
+    }
+
+    const fn of_endpoint(self, endpoint: &'static str) -> Plant {
+        Plant { endpoint: Some(endpoint), ..self }
+    }
+
+    fn is_first(&self, causes: &[Value]) -> bool {
+        causes.first().is_some_and(|cause| {
+            cause["kind"] == self.kind && self.endpoint.is_none_or(|endpoint| cause["endpoint"] == endpoint)
+        })
+    }
+}
+
+const IN_PYTHON: [Plant; 8] = [
+    Plant::new("queries", &[("PLANT", "queries")], "counter"),
+    Plant::new("body", &[("PLANT", "body")], "answer_bytes"),
+    Plant::new("lock", &[("PLANT", "lock")], "waiting"),
+    Plant::new("cpu", &[("PLANT", "cpu")], "cpu"),
+    Plant::new("sleep", &[("PLANT", "sleep")], "waiting"),
+    Plant::new("leak", &[("PLANT", "leak")], "over_time"),
+    Plant::new("keep-alive", &[("PLANT", "keep-alive")], "connections"),
+    Plant::new("endpoint", &[("PLANT", "endpoint")], "endpoint").of_endpoint("GET /c"),
+];
+
+const IN_DEMO: [Plant; 2] = [
+    Plant::new("demo-sleep", &[("DEMO_SLOWDOWN_PCT", "40")], "waiting"),
+    Plant::new("demo-endpoint", &[("DEMO_SLOW_ENDPOINT", "GET /claims/[id]")], "endpoint")
+        .of_endpoint("GET /claims/[id]"),
 ];
 
 #[test]
-#[ignore = "takes about a quarter of an hour"]
+#[ignore = "takes about twenty minutes"]
 fn planted_cause_comes_first() {
-    let scratch = python("causes-planted");
-    record(&scratch);
     let only = env::var("CAUSES_ONLY").unwrap_or_default();
+    let is_wanted = |plant: &&Plant| only.is_empty() || only.split(',').any(|name| name == plant.name);
     let (tries, mut found, mut made) = (number_of("CAUSES_TRIES", 5), 0, 0);
-    for (plant, first) in
-        PLANTED.iter().filter(|(plant, _)| only.is_empty() || only.split(',').any(|name| name == *plant))
-    {
-        for number in 1..=tries {
-            let output = perf(&scratch, "--report target/perf.json", &[("PLANT", plant)]);
-            assert!(output.code < 2, "{plant}: {}", output.stderr);
-            let causes = causes(&scratch).unwrap_or_default();
-            let is_first = causes.first().is_some_and(|cause| {
-                first.contains(&cause["kind"].as_str().unwrap())
-                    && (*plant != "endpoint" || cause["endpoint"] == "GET /c")
-            });
-            println!("{plant} {number}: {}", if is_first { "found" } else { "MISSED" });
-            if causes.is_empty() {
-                println!("{}", output.stdout);
+    let services: [(fn(&str) -> Scratch, &str, &[Plant]); 2] =
+        [(python, "causes-planted-python", &IN_PYTHON), (demo_service, "causes-planted-demo", &IN_DEMO)];
+    for (service, name, plants) in services {
+        let plants: Vec<&Plant> = plants.iter().filter(is_wanted).collect();
+        if plants.is_empty() {
+            continue;
+        }
+        let scratch = service(name);
+        record(&scratch);
+        for plant in plants {
+            for number in 1..=tries {
+                let output = perf(&scratch, "--report target/perf.json", plant.variables);
+                assert!(output.code < 2, "{}: {}", plant.name, output.stderr);
+                let causes = causes(&scratch).unwrap_or_default();
+                let is_first = plant.is_first(&causes);
+                println!("{} {number}: {}", plant.name, if is_first { "found" } else { "MISSED" });
+                if causes.is_empty() {
+                    println!("{}", output.stdout);
+                }
+                for cause in &causes {
+                    println!("    {:.2} {}", cause["part"].as_f64().unwrap(), cause["text"].as_str().unwrap());
+                }
+                found += usize::from(is_first);
+                made += 1;
             }
-            for cause in &causes {
-                println!("    {:.2} {}", cause["part"].as_f64().unwrap(), cause["text"].as_str().unwrap());
-            }
-            found += usize::from(is_first);
-            made += 1;
         }
     }
     println!("{found} of {made} planted causes came first");
