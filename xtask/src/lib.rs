@@ -42,9 +42,6 @@ use crate::sys::invocation::Invocation;
 use crate::sys::screen::screen;
 use crate::sys::{printer, process};
 
-/// The commands that every repository has.
-const OWN_COMMANDS: [&str; 3] = ["perf", "bisect", "history"];
-
 /// Runs the command that the arguments of this process ask for, and prints the result: the report to stdout, the rest to
 /// stderr. It is the whole `main` of a program that has no other commands.
 ///
@@ -65,12 +62,12 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
     remember_name(&args);
     let outcome = match maintenance_flags::parse(args) {
         Ok(MaintenanceCommand::Other(args)) => return run(args),
-        Ok(MaintenanceCommand::Help(None)) => Ok(Outcome::Done(named(&format!("{HELP}\n{}", maintenance_flags::HELP)))),
-        Ok(MaintenanceCommand::Help(Some(command))) => {
+        Ok(MaintenanceCommand::Help("")) => Ok(Outcome::Done(named(&format!("{HELP}\n{}", maintenance_flags::HELP)))),
+        Ok(MaintenanceCommand::Help(command)) => {
             let commands = &maintenance_flags::COMMANDS;
             Ok(Outcome::Done(named(&help_of(maintenance_flags::HELP, commands, command))))
         }
-        Ok(MaintenanceCommand::Selftest(flags)) => selftest::selftest(&flags).map(Outcome::Judged),
+        Ok(MaintenanceCommand::Selftest { quick }) => selftest::selftest(quick).map(Outcome::Judged),
         Ok(MaintenanceCommand::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
         Err(error) => Err(error),
     };
@@ -100,7 +97,7 @@ fn exit_code(args: Vec<OsString>) -> u8 {
     process::reset_signals();
     remember_name(&args);
     let outcome = match parse(args) {
-        Ok(Command::Help(Some(command))) if COMMANDS.contains(&command.as_str()) => {
+        Ok(Command::Help(command)) if COMMANDS.contains(&command.as_str()) => {
             Outcome::Done(named(&help_of(HELP, &COMMANDS, &command)))
         }
         Ok(Command::Help(_)) => Outcome::Done(named(HELP)),
@@ -117,7 +114,7 @@ fn exit_code(args: Vec<OsString>) -> u8 {
 /// It is for the top of the `main` of an `xtask` that parses other commands, whatever its `main` returns.
 pub fn exit_after_own_command() {
     let args: Vec<_> = env::args_os().skip(1).collect();
-    let is_ours = |command: &str| OWN_COMMANDS.contains(&command);
+    let is_ours = |command: &str| COMMANDS.contains(&command);
     if args.first().and_then(|command| command.to_str()).is_some_and(is_ours) {
         std::process::exit(i32::from(exit_code(args)));
     }

@@ -35,17 +35,14 @@ pub const COMMANDS: [&str; 2] = ["selftest", "adopt"];
 
 #[derive(Debug, PartialEq)]
 pub enum MaintenanceCommand {
-    /// Print the help of one command, or of all.
-    Help(Option<&'static str>),
+    /// Print the help of one command, or of all if it is empty.
+    Help(&'static str),
     /// Another command of the gate, with its arguments.
     Other(Vec<OsString>),
-    Selftest(Selftest),
+    Selftest {
+        quick: bool,
+    },
     Adopt(Adopt),
-}
-
-#[derive(Debug, Default, PartialEq)]
-pub struct Selftest {
-    pub quick: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -62,7 +59,7 @@ pub fn parse(args: Vec<OsString>) -> Result<MaintenanceCommand> {
     let (mut own, locust_args) = split(args.clone())?;
     let maintenance = COMMANDS.into_iter().find(|known| *known == command);
     if !flags::COMMANDS.contains(&command.as_str()) && own.contains(["-h", "--help"]) {
-        return Ok(MaintenanceCommand::Help(maintenance));
+        return Ok(MaintenanceCommand::Help(maintenance.unwrap_or_default()));
     }
     if maintenance.is_none() {
         return Ok(MaintenanceCommand::Other(args));
@@ -72,12 +69,12 @@ pub fn parse(args: Vec<OsString>) -> Result<MaintenanceCommand> {
 }
 
 fn selftest(mut args: Arguments, locust_args: &[String]) -> Result<MaintenanceCommand> {
-    let selftest = Selftest { quick: args.contains("--quick") };
+    let quick = args.contains("--quick");
     let left = leftovers(args, "selftest", HELP, "")?;
     if let Some(left) = left.first().map(|path| path.to_string_lossy()).or(locust_args.first().map(Into::into)) {
         bail!("`{left}`: selftest takes no arguments but its flags: remove it");
     }
-    Ok(MaintenanceCommand::Selftest(selftest))
+    Ok(MaintenanceCommand::Selftest { quick })
 }
 
 fn adopt(mut args: Arguments, locust_args: &[String]) -> Result<MaintenanceCommand> {

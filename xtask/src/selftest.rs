@@ -26,11 +26,9 @@ use judge::stats::estimate::{Difference, Scale};
 use judge::verdict::compare::{ERROR, Verdict};
 use report::formats::terminal;
 
-use crate::maintenance_flags::Selftest;
-
 /// Checks every expectation, and prints the results and the smallest change that this machine can detect.
-pub fn selftest(flags: &Selftest) -> Result<Verdict> {
-    let form = if flags.quick { &QUICK } else { &FULL };
+pub fn selftest(quick: bool) -> Result<Verdict> {
+    let form = if quick { &QUICK } else { &FULL };
     let trial = Trial::prepare(form)?;
     process::catch_signals()?;
     let mut broken = Vec::new();

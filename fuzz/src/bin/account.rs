@@ -23,7 +23,6 @@ fuzz_target!(|text: &str| {
         assert!(!sentence.contains(is_unprintable), "{sentence:?}");
         assert!(sentence.chars().count() < 3000, "{} characters: {sentence}", sentence.len());
     }
-    let _ = file.window();
     let mut run = Run::default();
     file.complete(&mut run);
     for task in &run.tasks {

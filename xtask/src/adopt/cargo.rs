@@ -132,7 +132,7 @@ fn membership(top: &Path, shell: &Shell) -> Result<Membership> {
 
 fn has_dockerfile(shell: &Shell) -> bool {
     let args = ["ls-files", "--cached", "--others", "--exclude-standard", "--", "*Dockerfile*", "*Containerfile*"];
-    git::read(shell, &args).ok().flatten().is_some_and(|listed| !listed.is_empty())
+    !git::text(shell, &args).is_empty()
 }
 
 /// The workspace of the package, if `adopt` made this manifest, for any version of the gate.
@@ -167,8 +167,7 @@ fn folder_of_package(top: &Path, shell: &Shell, package: &str) -> Option<String>
 
 fn manifests(shell: &Shell) -> Vec<String> {
     let args = ["ls-files", "--cached", "--others", "--exclude-standard", "--", "Cargo.toml", "**/Cargo.toml"];
-    let listed = git::read(shell, &args).ok().flatten().unwrap_or_default();
-    listed.lines().map(str::to_owned).collect()
+    git::text(shell, &args).lines().map(str::to_owned).collect()
 }
 
 pub(crate) fn parse_toml(text: &str) -> Result<Table> {
@@ -180,7 +179,10 @@ pub(crate) fn edits(destination: &Destination, shell: &Shell, present: &Present,
     let mut edits = vec![package_edit(top, present, line)?];
     if let Present::Nothing(Membership::Root) | Present::Adopted(Membership::Root) = present {
         edits.push(workspace_edit(top, shell)?);
-        edits.extend(lock_file(top)?);
+        // A workspace that is there already has its owner's versions.
+        if !top.join("Cargo.toml").exists() {
+            edits.extend(tested_lock()?.map(|text| Edit::create_or_keep(top, "Cargo.lock", &text)));
+        }
     }
     edits.extend(alias_edits(destination, present)?);
     Ok(edits)
@@ -303,15 +305,7 @@ fn lines_for_workspace(text: &str) -> Result<Vec<String>> {
     Ok(lines.map(str::to_owned).into())
 }
 
-/// Keeps the versions that the gate was tested with, of which cargo drops what is not needed. A workspace that is there
-/// already has its owner's versions.
-fn lock_file(top: &Path) -> Result<Option<Edit>> {
-    if top.join("Cargo.toml").exists() {
-        return Ok(None);
-    }
-    Ok(tested_lock()?.map(|text| Edit::create_or_keep(top, "Cargo.lock", &text)))
-}
-
+/// The versions that the gate was tested with, of which cargo drops what is not needed.
 fn tested_lock() -> Result<Option<String>> {
     let tested = workspace()?.join("Cargo.lock");
     tested.is_file().then(|| files::read_to_string(&tested)).transpose()

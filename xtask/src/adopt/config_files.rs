@@ -21,17 +21,24 @@ const LOCUSTFILE: &str = include_str!("../../adopt/locustfile.py");
 pub(crate) fn edits(destination: &Destination, in_folder: &Shell, excluded: &[String]) -> Result<[Edit; 2]> {
     let locustfiles = locustfiles(in_folder, excluded);
     let (locustfile, found) = locustfile(destination, &locustfiles)?;
-    Ok([perf_toml(destination, in_folder, excluded, &locustfiles, found.as_deref())?, locustfile])
+    Ok([perf_toml(destination, in_folder, excluded, &locustfiles, &found)?, locustfile])
 }
 
 /// Makes the starter locustfile, unless the repository has a locustfile or names one. Returns also the locustfile that
-/// `perf.toml` must name.
-fn locustfile(destination: &Destination, locustfiles: &[String]) -> Result<(Edit, Option<String>)> {
+/// `perf.toml` must name, if any.
+fn locustfile(destination: &Destination, locustfiles: &[String]) -> Result<(Edit, String)> {
     let Destination { top, folder, inside } = destination;
     let name = format!("{inside}locustfile.py");
     let without = |done: String| Edit { done, ..Edit::kept(name.clone()) };
     let of_locust = LocustConf::read(folder)?.get("locustfile", |text| Ok(text.to_owned()))?;
-    let edit = match (named_in_perf_toml(destination)?, of_locust) {
+    let perf_toml = folder.join("perf.toml");
+    // The gate itself reports a `perf.toml` that is wrong.
+    let of_gate = if perf_toml.is_file() {
+        Config::parse(&files::read_to_string(&perf_toml)?).ok().and_then(|config| config.load.locustfile)
+    } else {
+        None
+    };
+    let edit = match (of_gate, of_locust) {
         (Some(named), _) => without(format!("not needed: perf.toml names {named}")),
         (None, Some(named)) if named != "locustfile.py" => {
             without(format!("not created: Locust's own configuration names {named}"))
@@ -39,7 +46,7 @@ fn locustfile(destination: &Destination, locustfiles: &[String]) -> Result<(Edit
         _ if fs::symlink_metadata(folder.join("locustfile.py")).is_ok() => Edit::kept(name),
         _ => match locustfiles {
             [] => Edit::create_or_keep(top, name, LOCUSTFILE),
-            [one] => return Ok((without(format!("not needed: {one} is there")), Some(one.clone()))),
+            [one] => return Ok((without(format!("not needed: {one} is there")), one.clone())),
             several => without(format!("not created: {} files here use Locust", several.len())).advising(vec![
                 format!(
                     "name one of these, several with commas, or their folder in [load] locustfile of {inside}perf.toml:"
@@ -48,17 +55,7 @@ fn locustfile(destination: &Destination, locustfiles: &[String]) -> Result<(Edit
             ]),
         },
     };
-    Ok((edit, None))
-}
-
-/// The locustfile that the owner's `perf.toml` names. The gate itself reports a `perf.toml` that is wrong.
-fn named_in_perf_toml(destination: &Destination) -> Result<Option<String>> {
-    let path = destination.folder.join("perf.toml");
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let config = Config::parse(&files::read_to_string(&path)?).ok();
-    Ok(config.and_then(|config| config.load.locustfile))
+    Ok((edit, String::new()))
 }
 
 fn perf_toml(
@@ -66,23 +63,24 @@ fn perf_toml(
     shell: &Shell,
     excluded: &[String],
     locustfiles: &[String],
-    locustfile: Option<&str>,
+    locustfile: &str,
 ) -> Result<Edit> {
     let name = format!("{}perf.toml", destination.inside);
-    let locustfile = locustfile.map(|found| format!("locustfile = {found:?}"));
+    let mut lines = if locustfile.is_empty() { Vec::new() } else { vec![format!("locustfile = {locustfile:?}")] };
     if destination.folder.join("perf.toml").exists() {
-        let advice = locustfile.map(|line| vec![format!("add this line to [load] in {name}:"), line]);
-        return Ok(Edit::kept(name).advising(advice.unwrap_or_default()));
+        if !lines.is_empty() {
+            lines.insert(0, format!("add this line to [load] in {name}:"));
+        }
+        return Ok(Edit::kept(name).advising(lines));
     }
     let locust = found::locust(&destination.folder, shell, excluded, locustfiles)?;
-    let line = locustfile.clone().unwrap_or_default();
-    let values = [("program", program::name()), ("locustfile", line.as_str()), ("locust", &locust.lines.join("\n"))];
+    let values = [("program", program::name()), ("locustfile", &lines.concat()), ("locust", &locust.lines.join("\n"))];
     let mut edit = Edit::create_or_keep(&destination.top, name.clone(), &render(PERF_TOML, &values));
-    let found: Vec<String> = locustfile.into_iter().chain(locust.lines).collect();
+    let found: Vec<String> = lines.into_iter().chain(locust.lines).collect();
     if !found.is_empty() {
         let _ = write!(edit.done, ", with what was found here: {}", found.join(", "));
     }
-    if let Some(requirements) = locust.not_needed {
+    for requirements in locust.not_needed {
         let _ = write!(edit.done, "; {requirements} is not installed, because the locustfile imports only Locust");
     }
     edit.advice.extend(locust.advice);

@@ -16,9 +16,9 @@ use crate::adopt::imports::only_locust;
 pub(crate) struct FoundLocust {
     pub lines: Vec<String>,
     pub also: Vec<String>,
-    pub advice: Option<String>,
+    pub advice: Vec<String>,
     /// Requirements that have Locust, and that the locustfile does not need.
-    pub not_needed: Option<String>,
+    pub not_needed: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -43,18 +43,12 @@ pub(crate) fn locustfiles(shell: &Shell, excluded: &[String]) -> Vec<String> {
 
 fn listed(shell: &Shell, args: &[&str], excluded: &[String]) -> Vec<String> {
     let args: Vec<&str> = args.iter().copied().chain(excluded.iter().map(String::as_str)).collect();
-    git::read(shell, &args).ok().flatten().unwrap_or_default().lines().map(str::to_owned).collect()
+    git::text(shell, &args).lines().map(str::to_owned).collect()
 }
 
 /// Detects the project's Locust: in its requirements, in `pyproject.toml`, or in a virtual environment.
 pub(crate) fn locust(folder: &Path, shell: &Shell, excluded: &[String], locustfiles: &[String]) -> Result<FoundLocust> {
-    let environments = environments(folder);
-    let mut also: Vec<String> = Vec::new();
-    let mut chosen: Option<FoundLocust> = None;
-    let mut take = |found: FoundLocust, name: &str| match chosen {
-        None => chosen = Some(found),
-        Some(_) => also.push(name.to_owned()),
-    };
+    let mut all: Vec<(FoundLocust, String)> = Vec::new();
     let needs_no_more = only_locust(folder, locustfiles);
     for name in requirements(shell, excluded) {
         let Text { text, is_utf_16 } = Text::read(&folder.join(&name))?;
@@ -64,28 +58,28 @@ pub(crate) fn locust(folder: &Path, shell: &Shell, excluded: &[String], locustfi
             found.lines.push(format!("version = {version:?}"));
         }
         if needs_no_more {
-            found.not_needed = Some(name.clone());
+            found.not_needed.push(name.clone());
         } else {
             found.lines.push(format!("requirements = [{name:?}]"));
-            found.advice = is_utf_16
-                .then(|| format!("save {name} as UTF-8: it is UTF-16, which installers read in different ways"));
+            if is_utf_16 {
+                let advice = format!("save {name} as UTF-8: it is UTF-16, which installers read in different ways");
+                found.advice.push(advice);
+            }
         }
-        take(found, &name);
+        all.push((found, name));
     }
-    if let Some(found) = of_pyproject(folder)? {
-        take(found, "pyproject.toml");
-    }
-    for environment in environments {
+    all.extend(of_pyproject(folder)?.map(|found| (found, "pyproject.toml".to_owned())));
+    for environment in environments(folder) {
         let advice = format!(
             "{environment} is not committed: make it in the workflow too, with Locust in it, or name a version in [locust] of perf.toml"
         );
-        let lines = vec![format!("command = \"{environment}/bin/locust\"")];
-        take(
-            FoundLocust { lines, advice: Some(advice), ..FoundLocust::default() },
-            &format!("{environment}/bin/locust"),
-        );
+        let name = format!("{environment}/bin/locust");
+        let lines = vec![format!("command = \"{name}\"")];
+        all.push((FoundLocust { lines, advice: vec![advice], ..FoundLocust::default() }, name));
     }
-    Ok(FoundLocust { also, ..chosen.unwrap_or_default() })
+    let mut all = all.into_iter();
+    let (chosen, _) = all.next().unwrap_or_default();
+    Ok(FoundLocust { also: all.map(|(_, name)| name).collect(), ..chosen })
 }
 
 /// A file that other programs wrote, in the encoding that they chose.

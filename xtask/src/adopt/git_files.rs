@@ -106,7 +106,7 @@ fn ignored(shell: &Shell, paths: impl Iterator<Item = String>) -> Vec<Ignored> {
     let paths: Vec<String> = paths.collect();
     let mut args = vec!["-c", "core.excludesFile=/dev/null", "check-ignore", "--no-index", "--verbose", "--"];
     args.extend(paths.iter().map(String::as_str));
-    let listed = git::read(shell, &args).ok().flatten().unwrap_or_default();
+    let listed = git::text(shell, &args);
     let parse = |line: &str| {
         let (rule, path) = line.split_once('\t')?;
         let (place, pattern) = rule.rsplit_once(':')?;

@@ -16,15 +16,15 @@ use crate::commands::measurement::{Measurement, Next, background, details, next_
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
 use crate::run::checkout::Side;
-use crate::run::clock::Clock;
 use crate::run::results::MeasuredRun;
 use crate::run::runner::Runner;
 use crate::sys::git;
+use crate::sys::session::RunsMade;
 
 /// The value of `--against` that means the commit of the baseline.
 const BASELINE: &str = "baseline";
 
-pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: Clock) -> Result<Outcome> {
+pub fn against(project: &Project, delivery: &Delivery, rev: &str) -> Result<Outcome> {
     let commit = if rev == BASELINE {
         commit_of_baseline(project)?
     } else {
@@ -36,32 +36,32 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str, clock: Clock) 
         "--against builds and starts the service of either side: describe it in [service] of perf.toml, without --host",
     )?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Some(Side::This), 2 * rules.most_runs(), clock)?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::This), 2 * rules.most_runs())?;
     let checkout = runner.check_out(rev, &commit, service, &checkouts)?;
     let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };
     let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
-    rounds.deliver(project, delivery, rules, Some(rev), Some(&runner.clock))
+    rounds.deliver(project, delivery, rules, Some(rev))
 }
 
 /// Measures and judges the service of `--host` against the one at `url`. Both run already.
-pub fn against_url(project: &Project, delivery: &Delivery, url: &str, clock: Clock) -> Result<Outcome> {
+pub fn against_url(project: &Project, delivery: &Delivery, url: &str) -> Result<Outcome> {
     let settings = project.settle()?;
     ensure!(
         !settings.starts_service,
         "--against-url compares two services that run already: name this one with --host URL"
     );
-    let host = settings.host.clone().unwrap_or_default();
+    let host = settings.host.clone();
     let sides = Sides { baseline: Side::Deployment(url), candidate: Side::Deployment(&host) };
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Some(sides.candidate), 2 * rules.max_runs, clock)?;
+    let mut runner = Runner::prepare(project, settings, Some(sides.candidate), 2 * rules.max_runs)?;
     let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
-    rounds.deliver(project, delivery, rules, None, Some(&runner.clock))
+    rounds.deliver(project, delivery, rules, None)
 }
 
 /// Judges the rounds of an earlier command once more.
 pub fn judge_rounds(project: &Project, delivery: &Delivery, measured: Sides<Vec<MeasuredRun>>) -> Result<Outcome> {
     let rules = Rules { paired: true, ..rules_for(project, &measured.candidate) };
-    Rounds::new(project, measured)?.deliver(project, delivery, &rules, None, None)
+    Rounds::new(project, measured)?.deliver(project, delivery, &rules, None)
 }
 
 /// The commit that the baseline names. Its numbers do not matter here.
@@ -97,7 +97,7 @@ pub fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
 /// Both sides, with a run of each in every round.
 pub struct Rounds {
     this: Measurement,
-    baseline: Baseline,
+    pub baseline: Baseline,
     history: Option<History>,
     warnings: Vec<String>,
 }
@@ -127,7 +127,7 @@ impl Rounds {
                 measured.candidate.push(measure_this(runner)?);
             }
             if round == rules.most_runs() {
-                project.record_runs(true, None)?;
+                project.record_runs(RunsMade::All)?;
             }
             let rounds = Rounds::new(project, measured.clone()).with_context(other_side)?;
             let (next, max_rounds) = {
@@ -136,7 +136,7 @@ impl Rounds {
             };
             project.say(&format!("round {round}/{max_rounds}: {}", next.reason(&mut reason)));
             if let Next::Stop(_) = next {
-                project.record_runs(true, None)?;
+                project.record_runs(RunsMade::All)?;
                 return Ok(rounds);
             }
         }
@@ -165,27 +165,16 @@ impl Rounds {
         Ok(comparison)
     }
 
-    pub fn baseline(&self) -> &Baseline {
-        &self.baseline
-    }
-
     pub fn background(&self, project: &Project, comparison: &Comparison) -> Background {
         let background = background(project, comparison, &self.baseline, &self.this);
         Background { baseline_history: self.history.clone(), ..background }
     }
 
-    fn deliver(
-        &self,
-        project: &Project,
-        delivery: &Delivery,
-        rules: &Rules,
-        rev: Option<&str>,
-        clock: Option<&Clock>,
-    ) -> Result<Outcome> {
+    fn deliver(&self, project: &Project, delivery: &Delivery, rules: &Rules, rev: Option<&str>) -> Result<Outcome> {
         rules.check_all_met(Some(&self.baseline), &self.this.runs)?;
         let comparison = self.compare(rules)?;
         let background = self.background(project, &comparison);
-        delivery.deliver(project, &self.report(project, &comparison, rev, &background, clock))
+        delivery.deliver(project, &self.report(project, &comparison, rev, &background))
     }
 
     /// `rev` is the name of the other side, if the user gave one.
@@ -195,7 +184,6 @@ impl Rounds {
         comparison: &'a Comparison<'a>,
         rev: Option<&str>,
         background: &'a Background,
-        clock: Option<&Clock>,
     ) -> Report<'a> {
         let provenance = Sides { baseline: &self.baseline.provenance, candidate: &self.this.provenance };
         let [baseline, this] = [provenance.baseline, provenance.candidate].map(shown_side);
@@ -216,7 +204,7 @@ impl Rounds {
             baseline: printable(&sides),
             file_warnings: Vec::new(),
             warnings: self.warnings.iter().map(|warning| printable(warning)).collect(),
-            details: details(project, &self.this, clock),
+            details: details(project, &self.this),
             background,
             confirmation: None,
         }

@@ -45,7 +45,7 @@ impl BaselineVersions {
         shell: &Shell,
         path: &Path,
         part: BaselinePart,
-        since: Option<&Since>,
+        since: &Since,
         reach: Reach,
     ) -> Result<BaselineVersions> {
         let all = file_versions::log(shell, path)?;
@@ -54,7 +54,7 @@ impl BaselineVersions {
         if all.is_empty() {
             return Ok(found);
         }
-        let in_force = since.map(|since| version_in_force(shell, &all, since)).transpose()?.flatten();
+        let in_force = version_in_force(shell, &all, since)?;
         let mut seen = 0;
         let take = |logged: &Logged, content: Result<Vec<u8>>| {
             seen += 1;
@@ -114,11 +114,12 @@ pub struct CountedFrom {
 }
 
 /// Finds the version that was in force then, which is the newest one that is no later, or the oldest of all. Returns `None` if
-/// no tag matches.
+/// no tag matches, or nothing is asked for.
 fn version_in_force(shell: &Shell, versions: &[Logged], since: &Since) -> Result<Option<CountedFrom>> {
     let oldest = versions.len().saturating_sub(1);
     let in_force = |is_no_later: &dyn Fn(&Logged) -> bool| versions.iter().position(is_no_later).unwrap_or(oldest);
     let (place, name) = match since {
+        Since::Oldest => return Ok(None),
         Since::Age { days, text } => match file_versions::commits_after(shell, text)? {
             // A tag or a commit that is named like an age.
             Some(after) => (in_force(&|version| !after.contains(&version.commit)), Some(text.clone())),
@@ -142,18 +143,22 @@ fn version_in_force(shell: &Shell, versions: &[Logged], since: &Since) -> Result
 }
 
 /// Moves the version into the newest stretch, within which versions can be compared. If it had to be moved, `note` makes a
-/// sentence of the day and the cause of the break.
+/// sentence for `notes` of the day and the cause of the break.
 pub fn within_stretch(
     found: Option<CountedFrom>,
     versions: &[Version],
     breaks: &[Vec<Break>],
+    notes: &mut Vec<String>,
     note: impl FnOnce(&str, &str) -> String,
-) -> (CountedFrom, Option<String>) {
+) -> CountedFrom {
     let begin = oldest_of_stretch(breaks, 0);
     let oldest = CountedFrom { place: begin, name: None };
     match found {
-        Some(found) if found.place <= begin => (found, None),
-        Some(_) => (oldest, Some(note(&versions[begin].day.to_string(), &break_names(&breaks[begin])))),
-        None => (oldest, None),
+        Some(found) if found.place <= begin => found,
+        Some(_) => {
+            notes.push(note(&versions[begin].day.to_string(), &break_names(&breaks[begin])));
+            oldest
+        }
+        None => oldest,
     }
 }

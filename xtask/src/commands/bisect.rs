@@ -11,13 +11,11 @@ use crate::commands::outcome::Outcome;
 use crate::config::flags::BisectFlags;
 use crate::config::paths::Paths;
 use crate::config::project::Project;
-use crate::run::clock::Clock;
 use crate::run::runner::Runner;
 use crate::sys::process::Interrupted;
 
 pub fn bisect(flags: &BisectFlags) -> Result<Outcome> {
-    let clock = Clock::start();
-    let paths = Paths::resolve(flags.perf.config.as_deref());
+    let paths = Paths::resolve(&flags.perf.files);
     let project = Project::read(&flags.perf, &paths)?;
     let range = CommitRange::read(&project.shell, flags)?;
     let checkouts = project.folder_of_checkouts()?;
@@ -25,8 +23,8 @@ pub fn bisect(flags: &BisectFlags) -> Result<Outcome> {
     let service = project
         .service(&settings)
         .context("bisect builds and starts the service of each commit: describe it in [service] of perf.toml")?;
-    let runner = Runner::prepare(&project, settings, None, 0, clock)?;
-    let state = BisectState::open(&project, range.hash(0), range.hash(range.len()), runner.provenance());
+    let runner = Runner::prepare(&project, settings, None, 0)?;
+    let state = BisectState::open(&project, range.hash(0), range.hash(range.len()), &runner.provenance);
     let mut bisection = Bisection::new(flags, &project, range, service, checkouts, runner, state);
     bisection.print_start();
     loop {

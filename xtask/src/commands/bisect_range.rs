@@ -92,6 +92,6 @@ impl CommitRange {
     pub fn log(&self, shell: &Shell, commit: usize, format: &str) -> String {
         let format = format!("--format={format}");
         let args = ["log", "--max-count=1", "--no-show-signature", "--date=short", &format, self.hash(commit)];
-        github::harmless(&printable(&git::read(shell, &args).ok().flatten().unwrap_or_default()))
+        github::harmless(&printable(&git::text(shell, &args)))
     }
 }

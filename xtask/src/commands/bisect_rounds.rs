@@ -130,9 +130,9 @@ impl<'a> Bisection<'a> {
         }
         let rounds = self.first_rounds(ends, LEAST_ROUNDS_OF_ENDS)?;
         let comparison = rounds.compare(&self.project.rules)?;
-        series.expected_interval_ms = rounds.baseline().expected_interval_ms;
+        series.expected_interval_ms = rounds.baseline.expected_interval_ms;
         if let Some(endpoint) = endpoint {
-            let names = || rounds.baseline().endpoints.keys().map(String::as_str);
+            let names = || rounds.baseline.endpoints.keys().map(String::as_str);
             let near = nearest(endpoint, names());
             let near = near.map_or_else(String::new, |near| format!(" (did you mean {:?}?)", printable(near)));
             ensure!(
@@ -304,7 +304,7 @@ impl<'a> Bisection<'a> {
 
     fn time_left(&self, remaining: usize) -> String {
         let rounds = u32::try_from(self.expected_rounds(remaining)).unwrap_or(u32::MAX);
-        let each_took = self.runner.clock.total().checked_div(self.rounds_made);
+        let each_took = self.project.clock.total().checked_div(self.rounds_made);
         each_took.map_or_else(String::new, |each| format!(", about {}", progress::shown(each.saturating_mul(rounds))))
     }
 }

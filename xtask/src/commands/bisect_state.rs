@@ -63,7 +63,9 @@ impl BisectState {
             rounds: Vec::new(),
             skipped: BTreeMap::new(),
         };
-        let Some(file) = read(&state.path) else { return state };
+        // A file that cannot be read is of no use, and is replaced.
+        let text = files::read_to_string(&state.path).unwrap_or_default();
+        let Ok(file) = serde_json::from_str::<StateFile>(&text) else { return state };
         if file.good != good || file.bad != bad {
             project.say("the interrupted search was between other commits, so this one starts anew");
             return state;
@@ -104,11 +106,6 @@ impl BisectState {
     pub fn remove(&self) {
         let _ = fs::remove_file(&self.path);
     }
-}
-
-/// A file that cannot be read is of no use, and is replaced.
-fn read(path: &Path) -> Option<StateFile> {
-    serde_json::from_str(&files::read_to_string(path).ok()?).ok()
 }
 
 fn read_runs(root: &Path, [reference, commit]: [&Path; 2]) -> Result<Sides<MeasuredRun>> {

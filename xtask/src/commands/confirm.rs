@@ -24,10 +24,10 @@ use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
 use crate::config::settings::RunRange;
 use crate::run::checkout::Side;
-use crate::run::clock::Clock;
 use crate::run::results::MeasuredRun;
 use crate::run::runner::Runner;
 use crate::sys::process::Interrupted;
+use crate::sys::session::RunsMade;
 
 pub enum Remeasure<'a, 'b> {
     /// By this command.
@@ -37,15 +37,6 @@ pub enum Remeasure<'a, 'b> {
     Failed(String),
     /// The results may be from anywhere.
     Impossible,
-}
-
-impl Remeasure<'_, '_> {
-    pub fn clock(&self) -> Option<&Clock> {
-        match self {
-            Remeasure::Now(runner) => Some(&runner.clock),
-            Remeasure::Earlier(_) | Remeasure::Failed(_) | Remeasure::Impossible => None,
-        }
-    }
 }
 
 pub fn is_asked_for(project: &Project, remeasure: &Remeasure) -> bool {
@@ -70,7 +61,7 @@ pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, mut reme
         Err(error) => return deliver_unconfirmed(project, delivery, stored, &error),
     };
     let background = rounds.background(project, &comparison);
-    let mut report = rounds.report(project, &comparison, None, &background, remeasure.clock());
+    let mut report = rounds.report(project, &comparison, None, &background);
     if stored.comparison.drift.is_some() {
         report.warnings.push(
             "these rounds compare with the baseline's commit, so they do not judge the drift since an earlier one"
@@ -120,7 +111,7 @@ fn rounds(project: &Project, stored: &Report, remeasure: &mut Remeasure, rules: 
         "confirming it: the baseline's commit {short} is measured in turn with this tree, in {} to {} rounds, which decide",
         rules.min_runs, rules.max_runs
     ));
-    project.record_runs(false, None)?;
+    project.record_runs(RunsMade::Part)?;
     runner.begin_rounds(rules.max_runs, rules.most_runs());
     let checkout = runner.check_out(&short, &commit, service, &project.folder_of_checkouts()?)?;
     let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };

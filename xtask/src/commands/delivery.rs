@@ -16,7 +16,7 @@ use crate::config::flags::PerfFlags;
 use crate::config::paths::Paths;
 use crate::config::project::Project;
 use crate::sys::screen::screen;
-use crate::sys::session::Session;
+use crate::sys::session::{RunsMade, Session};
 use crate::sys::{ci, files, git, printer, process};
 
 pub struct Delivery<'a> {
@@ -27,7 +27,7 @@ pub struct Delivery<'a> {
 
 impl Delivery<'_> {
     pub fn check(&self) -> Result<()> {
-        for report in &self.flags.reports {
+        for report in &self.flags.files.reports {
             self.paths.refuse_input(report, &self.inputs)?;
             files::check_writable(report)?;
         }
@@ -37,7 +37,7 @@ impl Delivery<'_> {
     pub fn deliver(&self, project: &Project, report: &Report) -> Result<Outcome> {
         process::check_interrupted()?;
         if let Some(Confirmation::Impossible(why)) = report.confirmation {
-            project.record_runs(true, Some(why))?;
+            project.record_runs(RunsMade::WithoutConfirmation(why.clone()))?;
         }
         let verbosity = match (self.flags.quiet, self.flags.verbose) {
             (true, _) => Verbosity::Quiet,
@@ -63,7 +63,7 @@ impl Delivery<'_> {
             summarize(&markdown::render(&view));
         }
         self.write_latest(&Format::Json.render(&view)).context(AfterVerdict)?;
-        for path in &self.flags.reports {
+        for path in &self.flags.files.reports {
             files::write_atomically(path, &Format::of(path)?.render(&view)).context(AfterVerdict)?;
         }
         let comparison = report.comparison;
@@ -83,7 +83,7 @@ impl Delivery<'_> {
     pub fn deliver_unjudged(&self, outcome: &Outcome) {
         let Outcome::Unjudged { unjudged, .. } = outcome else { return };
         let _ = self.write_latest(&Format::Json.render_unjudged(unjudged));
-        for path in &self.flags.reports {
+        for path in &self.flags.files.reports {
             // The command may have failed before it refused a report in place of an input.
             if self.paths.refuse_input(path, &self.inputs).is_ok()
                 && let Ok(format) = Format::of(path)

@@ -13,7 +13,7 @@ use report::view::words::count;
 
 use crate::commands::baseline_versions::{BaselinePart, BaselineVersions, CountedFrom, Reach, within_stretch};
 use crate::commands::measurement::Measurement;
-use crate::config::drift::DriftConfig;
+use crate::config::drift::Since;
 use crate::config::project::{Project, today};
 use crate::sys::{ci, file_versions};
 
@@ -31,11 +31,13 @@ struct AnchorVersion {
 }
 
 impl DriftCheck {
-    pub fn read(project: &Project, drift: &DriftConfig, current: &Baseline) -> Result<DriftCheck> {
+    pub fn read(project: &Project, current: &Baseline) -> Result<DriftCheck> {
+        let drift = &project.config.drift;
         let (limits, endpoint_limits, accepted) = (drift.limits.clone(), Vec::new(), Vec::new());
         let rules = Rules { limits, endpoint_limits, accepted, ..project.rules.clone() };
         let mut notes = Vec::new();
-        let anchor = find_anchor(project, drift, current, &mut notes)?;
+        let anchor =
+            if drift.limits.is_empty() { None } else { find_anchor(project, &drift.since, current, &mut notes)? };
         Ok(DriftCheck { rules, anchor, notes })
     }
 
@@ -71,7 +73,7 @@ impl DriftCheck {
 /// Finds the anchor in the newest stretch; `None` if there is nothing to compare with.
 fn find_anchor(
     project: &Project,
-    drift: &DriftConfig,
+    since: &Since,
     current: &Baseline,
     notes: &mut Vec<String>,
 ) -> Result<Option<AnchorVersion>> {
@@ -84,7 +86,7 @@ fn find_anchor(
         return Ok(None);
     }
     let path = &project.baseline;
-    let (part, since) = (BaselinePart::WithoutEndpoints, drift.since.as_ref());
+    let part = BaselinePart::WithoutEndpoints;
     let mut versions = BaselineVersions::read(&project.shell, path, part, since, Reach::CountedFrom)
         .context("[drift] in perf.toml")?;
     notes.append(&mut versions.unreadable);
@@ -92,7 +94,14 @@ fn find_anchor(
         notes.push(format!("git has no version of {} yet, so there is no drift to judge", project.shown(path)));
         return Ok(None);
     }
-    let CountedFrom { place, name } = choose_anchor(drift, versions.counted_from.take(), &versions.readable, notes);
+    let found = versions.counted_from.take();
+    if *since != Since::Oldest && found.is_none() {
+        notes.push("no tag matches [drift] `since`, so the drift is counted from the oldest baseline".to_owned());
+    }
+    let breaks = breaks(versions.readable.iter());
+    let CountedFrom { place, name } = within_stretch(found, &versions.readable, &breaks, notes, |day, cause| {
+        format!("the drift is counted from {day}, because the chain of baselines is broken there ({cause})")
+    });
     let Version { baseline, day, .. } = &versions.readable[place];
     // The comparison with the baseline itself judges this already.
     if baseline.provenance == current.provenance && baseline.aggregated == current.aggregated {
@@ -106,22 +115,6 @@ fn find_anchor(
     let mut updates = versions.readable;
     updates.truncate(place + 1);
     Ok(updates.pop().map(|version| AnchorVersion { version, name, updates }))
-}
-
-fn choose_anchor(
-    drift: &DriftConfig,
-    found: Option<CountedFrom>,
-    versions: &[Version],
-    notes: &mut Vec<String>,
-) -> CountedFrom {
-    if drift.since.is_some() && found.is_none() {
-        notes.push("no tag matches [drift] `since`, so the drift is counted from the oldest baseline".to_owned());
-    }
-    let (anchor, note) = within_stretch(found, versions, &breaks(versions.iter()), |day, cause| {
-        format!("the drift is counted from {day}, because the chain of baselines is broken there ({cause})")
-    });
-    notes.extend(note);
-    anchor
 }
 
 pub fn age_warning(project: &Project, baseline: &Baseline, background: &Background) -> Option<String> {

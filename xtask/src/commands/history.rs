@@ -5,7 +5,6 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::chain::{Version, breaks};
-use judge::baseline::comparability::Break;
 use judge::model::text::nearest;
 use report::Format;
 use report::formats::github;
@@ -14,7 +13,7 @@ use report::history::{html, json, terminal};
 use wildmatch::WildMatch;
 use xshell::Shell;
 
-use crate::commands::baseline_versions::{BaselinePart, BaselineVersions, CountedFrom, Reach, within_stretch};
+use crate::commands::baseline_versions::{BaselinePart, BaselineVersions, Reach, within_stretch};
 use crate::commands::outcome::Outcome;
 use crate::config::drift::Since;
 use crate::config::flags::HistoryFlags;
@@ -26,10 +25,10 @@ use crate::sys::{ci, file_versions, files, process};
 pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     process::catch_signals()?;
     let shell = Shell::new()?;
-    let paths = Paths::resolve(flags.config.as_deref());
+    let paths = Paths::resolve(&flags.files);
     shell.change_dir(&paths.root);
-    let config = Config::read(&paths.config, flags.config.is_some())?;
-    let baseline = paths.baseline(flags.baseline.as_deref(), &config.baseline.file);
+    let config = Config::read(&paths.config, flags.files.config.is_some())?;
+    let baseline = paths.baseline(&flags.files, &config.baseline.file);
     check_reports(flags, &paths, &baseline)?;
     ensure!(
         !file_versions::is_shallow(&shell)?,
@@ -37,8 +36,10 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     );
     let file = paths.shown(&baseline);
     let part = if flags.endpoint.is_some() { BaselinePart::All } else { BaselinePart::WithoutEndpoints };
-    let since = flags.since.as_ref().or(config.drift.as_ref().and_then(|drift| drift.since.as_ref()));
-    let reach = if flags.since.is_some() { Reach::CountedFrom } else { Reach::Oldest };
+    let (since, reach) = match &flags.since {
+        Since::Oldest => (&config.drift.since, Reach::Oldest),
+        since => (since, Reach::CountedFrom),
+    };
     let BaselineVersions { readable, unreadable: mut notes, counted_from, .. } =
         BaselineVersions::read(&shell, &baseline, part, since, reach)?;
     if readable.is_empty() {
@@ -46,7 +47,14 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
         bail!("git has no version of {file} on this branch{cause}: commit the baseline first");
     }
     let breaks = breaks(readable.iter());
-    let Selection { anchor, shown } = select(flags, counted_from, &readable, &breaks, &mut notes)?;
+    let shown = match (&counted_from, &flags.since) {
+        (None, Since::Tags(pattern)) => bail!("--since {pattern}: no tag of this branch matches"),
+        (None, _) | (_, Since::Oldest) => readable.len(),
+        (Some(found), _) => found.place + 1,
+    };
+    let anchor = within_stretch(counted_from, &readable, &breaks, &mut notes, |day, cause| {
+        format!("the chain is broken since then, so changes are counted from {day} on ({cause})")
+    });
     let timeline = Timeline {
         file,
         endpoints: endpoints(flags, &readable)?,
@@ -58,7 +66,7 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
         metric: flags.metric,
         notes,
     };
-    for path in &flags.reports {
+    for path in &flags.files.reports {
         let text = match Format::of(path)? {
             Format::Html => html::render(&timeline),
             _ => json::render(&timeline),
@@ -74,39 +82,11 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
 
 fn check_reports(flags: &HistoryFlags, paths: &Paths, baseline: &Path) -> Result<()> {
     let inputs = [baseline.to_owned(), paths.config.clone()];
-    for report in &flags.reports {
+    for report in &flags.files.reports {
         paths.refuse_input(report, &inputs)?;
         files::check_writable(report)?;
     }
     Ok(())
-}
-
-struct Selection {
-    anchor: CountedFrom,
-    shown: usize,
-}
-
-/// Selects the anchor in the newest stretch, by the flag, by `[drift]`, or else the oldest.
-fn select(
-    flags: &HistoryFlags,
-    found: Option<CountedFrom>,
-    versions: &[Version],
-    breaks: &[Vec<Break>],
-    notes: &mut Vec<String>,
-) -> Result<Selection> {
-    let by_flag = flags.since.as_ref();
-    if let (Some(Since::Tags(pattern)), None) = (by_flag, &found) {
-        bail!("--since {pattern}: no tag of this branch matches");
-    }
-    let shown = match (&found, by_flag) {
-        (Some(found), Some(_)) => found.place + 1,
-        _ => versions.len(),
-    };
-    let (anchor, note) = within_stretch(found, versions, breaks, |day, cause| {
-        format!("the chain is broken since then, so changes are counted from {day} on ({cause})")
-    });
-    notes.extend(note);
-    Ok(Selection { anchor, shown })
 }
 
 /// The endpoints that were asked for. `None` is all requests together.

@@ -1,7 +1,8 @@
 //! The shared steps of commands: the runs of one side, the next step, and the facts of a report.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::slice;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use judge::baseline::comparability::{USERS_LEFT, comparability, users_difference};
@@ -22,19 +23,17 @@ use report::view::words::{count, listed, noise_advice, shown_side};
 use report::{Background, CommandLine, FailedRequests};
 
 use crate::commands::delivery::run_url;
-use crate::config::flags::PerfFlags;
+use crate::config::flags::{Against, PerfFlags};
 use crate::config::project::{Project, days_from_today};
 use crate::config::settings::RunRange;
-use crate::run::clock::Clock;
 use crate::run::listener::{UsersLeft, users_left_text};
-use crate::run::locust::for_each_failure;
 use crate::run::results::{self, MeasuredRun, RunFile};
 use crate::sys::{ci, git};
 
 pub struct Measurement {
     pub runs: Vec<Run>,
     /// The runs as they were counted before version 1.4 of the baseline, if that makes a difference.
-    runs_with_setup: Option<Vec<Run>>,
+    runs_with_setup: Vec<Run>,
     /// Each run over time, or why that is missing.
     pub histories: Vec<Result<History, String>>,
     pub provenance: Provenance,
@@ -62,7 +61,9 @@ impl Measurement {
     /// The runs that a baseline is compared with. If they have too few requests, the comparison may still show a
     /// regression ([`Measurement::check_answers`]).
     pub fn of_candidate(measured: Vec<MeasuredRun>, project: &Project) -> Result<Measurement> {
-        let too_few_requests = too_few_requests_in(&measured, project);
+        let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
+        let too_few_requests = too_few_requests(&requests, project.config.load.min_requests)
+            .map(|few| format!("{}: {}", project.shown(&measured[few.run].path), few.why));
         let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
         let mut usages = Vec::new();
@@ -76,7 +77,7 @@ impl Measurement {
         let runs_with_setup = runs_with_setup(&measured);
         for MeasuredRun { path, run, file, history, .. } in measured {
             file_warnings.extend(run.oddities.iter().map(|oddity| format!("{}: {oddity}", project.shown(&path))));
-            let file = file.unwrap_or_else(|| RunFile::of_others(project.provenance(), history.as_ref().ok()));
+            let file = file.unwrap_or_else(|| RunFile::of_others(project.provenance(), &history));
             runs.push(run);
             histories.push(history);
             if let Some(first) = &provenance {
@@ -98,7 +99,8 @@ impl Measurement {
         }
         let mut provenance: Provenance = provenance.unwrap_or_else(|| project.provenance());
         provenance.precision = Run::coarsest(&runs);
-        provenance.mean_users = mean(&mean_users);
+        let mean_of_all = mean_users.iter().sum::<f64>() / mean_users.len() as f64;
+        provenance.mean_users = (!mean_users.is_empty()).then(|| (mean_of_all * 1000.0).round() / 1000.0);
         // A partial list could not be matched to the runs.
         let is_known = usages.iter().all(|usage| *usage != Usage::default());
         provenance.usage = if is_known { Usage::joined(usages) } else { Usage::default() };
@@ -131,10 +133,7 @@ impl Measurement {
 
     /// The runs as the baseline counts requests of `on_start`.
     pub fn runs_for(&self, baseline: &Baseline) -> &[Run] {
-        match &self.runs_with_setup {
-            Some(runs) if !baseline.has_setup_apart() => runs,
-            _ => &self.runs,
-        }
+        if self.runs_with_setup.is_empty() || baseline.has_setup_apart() { &self.runs } else { &self.runs_with_setup }
     }
 
     /// Checks that the runs can be compared with a baseline of this provenance. If their users or tasks did not do their work,
@@ -184,7 +183,7 @@ impl Measurement {
     /// What a comparison with this baseline cannot show, a sentence each.
     pub fn limits_of_comparison(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.runs_with_setup.is_some() && !baseline.has_setup_apart() {
+        if !self.runs_with_setup.is_empty() && !baseline.has_setup_apart() {
             warnings.push("the baseline counts requests of `on_start` among the others: record it again with --update-baseline, and they are judged apart".to_owned());
         }
         if self.is_ours {
@@ -223,14 +222,16 @@ impl Measurement {
     }
 }
 
-/// Puts the requests of `on_start` among the others; `None` if there are none.
-fn runs_with_setup(measured: &[MeasuredRun]) -> Option<Vec<Run>> {
-    let has_setup = measured.iter().any(|measured| !measured.run.setup.is_empty());
+/// Puts the requests of `on_start` among the others; empty if there are none.
+fn runs_with_setup(measured: &[MeasuredRun]) -> Vec<Run> {
+    if measured.iter().all(|measured| measured.run.setup.is_empty()) {
+        return Vec::new();
+    }
     let mixed = |measured: &MeasuredRun| match &measured.with_setup {
         Some(with_setup) => with_setup.clone(),
         None => Run { setup: Vec::new(), ..measured.run.clone() },
     };
-    has_setup.then(|| measured.iter().map(mixed).collect())
+    measured.iter().map(mixed).collect()
 }
 
 /// The share of all requests from which on their failures make a baseline useless.
@@ -258,16 +259,14 @@ fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
         }
     }
     let total = (None, runs.iter().map(|run| &run.total).collect());
-    let series = [total].into_iter().chain(endpoints.into_iter().map(|(name, stats)| (Some(name), stats)));
-    series.into_iter().find_map(|(endpoint, stats)| over_error_bound(endpoint, &stats, rules))
-}
-
-fn over_error_bound(endpoint: Option<&str>, stats: &[&Stats], rules: &Rules) -> Option<String> {
-    let bound = rules.limit(endpoint, Metric::ErrorRate)?.bound?;
-    let rates: Vec<f64> = stats.iter().map(|stats| stats.value(Metric::ErrorRate)).collect();
-    let rate = estimate(Metric::ErrorRate.scale(), &rates);
-    let series = endpoint.map_or_else(String::new, |name| format!(" of {}", endpoint_shown(name)));
-    (rate > bound).then(|| format!("the error rate{series} is {rate:.2}%, and [limits] allows max {bound}%"))
+    let mut series = [total].into_iter().chain(endpoints.into_iter().map(|(name, stats)| (Some(name), stats)));
+    series.find_map(|(endpoint, stats)| {
+        let bound = rules.limit(endpoint, Metric::ErrorRate)?.bound?;
+        let rates: Vec<f64> = stats.iter().map(|stats| stats.value(Metric::ErrorRate)).collect();
+        let rate = estimate(Metric::ErrorRate.scale(), &rates);
+        let series = endpoint.map_or_else(String::new, |name| format!(" of {}", endpoint_shown(name)));
+        (rate > bound).then(|| format!("the error rate{series} is {rate:.2}%, and [limits] allows max {bound}%"))
+    })
 }
 
 /// Warns if the runs vary so much that a comparison of single runs with them would miss a large change.
@@ -277,17 +276,6 @@ fn noise_of_baseline(runs: &[Run]) -> Option<String> {
     let spread = Difference::between(Metric::P95.scale(), others, &[*last])?;
     let detectable = spread.with_runs(p95_ms.len(), p95_ms.len()).detectable(ERROR, Metric::P95.worse());
     Some(noise_advice(detectable))
-}
-
-fn mean(values: &[f64]) -> Option<f64> {
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
-    (!values.is_empty()).then(|| (mean * 1000.0).round() / 1000.0)
-}
-
-fn too_few_requests_in(measured: &[MeasuredRun], project: &Project) -> Option<String> {
-    let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
-    let few = too_few_requests(&requests, project.config.load.min_requests)?;
-    Some(format!("{}: {}", project.shown(&measured[few.run].path), few.why))
 }
 
 /// The rules for results, with the number of runs that their command would have made.
@@ -339,8 +327,8 @@ pub fn next_step(comparison: &Comparison) -> Next {
     Next::MeasureAgain(format!("{unsettled}; running again{purpose}"))
 }
 
-/// The commit, the load, the machine, the versions and the time, a line each. `clock` is `None` if the command did not measure.
-pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Clock>) -> Vec<String> {
+/// The commit, the load, the machine, the versions, and the time if this command measured, a line each.
+pub fn details(project: &Project, measurement: &Measurement) -> Vec<String> {
     let Provenance { host, load, machine, locust, python, gate, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");
     let mut details = vec![format!(
@@ -356,12 +344,12 @@ pub fn details(project: &Project, measurement: &Measurement, clock: Option<&Cloc
     if !gate.is_empty() {
         details.push(format!("locust-gate {gate}"));
     }
-    if let Some(clock) = clock {
+    if project.session.get().is_some() {
         details.push(format!("results: {}", project.shown(&project.paths.perf_folder().join("latest"))));
         details.push(format!(
             "took {:.1} s ({:.2} s of it in the gate itself)",
-            clock.total().as_secs_f64(),
-            clock.own().as_secs_f64()
+            project.clock.total().as_secs_f64(),
+            project.clock.own().as_secs_f64()
         ));
     }
     details.iter().map(|detail| printable(detail)).collect()
@@ -374,7 +362,8 @@ pub fn background(
     candidate: &Measurement,
 ) -> Background {
     let name = project.paths.root.file_name().map(|name| printable(&name.to_string_lossy()));
-    let failures_file = candidate.failures_files.iter().find(|file| has_failures(file));
+    let has_failures = |file: &&PathBuf| !results::failures(slice::from_ref(*file), &[]).is_empty();
+    let failures_file = candidate.failures_files.iter().find(has_failures);
     Background {
         name: name.unwrap_or_default(),
         commits_between: git::commits_between(
@@ -396,22 +385,16 @@ pub fn background(
     }
 }
 
-fn has_failures(failures_file: &Path) -> bool {
-    let mut failures = 0;
-    for_each_failure(failures_file, |_, _, _| failures += 1);
-    failures > 0
-}
-
 pub fn command_again(flags: &PerfFlags) -> CommandLine {
     let mut command = CommandLine::default();
     let load = &flags.load;
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let shown = |path: &PathBuf| path.display().to_string();
     let named = [
-        ("--config", path(&flags.config)),
-        ("--baseline", path(&flags.baseline)),
-        ("--locustfile", path(&load.locustfile)),
+        ("--config", flags.files.config.as_ref().map(shown)),
+        ("--baseline", flags.files.baseline.as_ref().map(shown)),
+        ("--locustfile", load.locustfile.as_ref().map(shown)),
         ("--host", load.host.as_deref().map(mask::url)),
-        ("--against-url", flags.against_url.as_deref().map(mask::url)),
+        ("--against-url", if let Against::Url(url) = &flags.against { Some(mask::url(url)) } else { None }),
         ("--users", load.users.map(|users| users.to_string())),
         ("--spawn-rate", load.spawn_rate.map(|rate| rate.to_string())),
         ("--run-time", load.run_time_s.map(|seconds| format!("{seconds}s"))),

@@ -24,47 +24,45 @@ use crate::commands::delivery::Delivery;
 use crate::commands::drift::{DriftCheck, age_warning};
 use crate::commands::measurement::{Measurement, Next, background, command_again, details, next_step, rules_for};
 use crate::commands::outcome::Outcome;
-use crate::config::flags::PerfFlags;
+use crate::config::flags::{Against, PerfFlags};
 use crate::config::paths::Paths;
 use crate::config::project::Project;
 use crate::config::settings::Settings;
 use crate::run::checkout::Side;
-use crate::run::clock::Clock;
 use crate::run::results::{MeasuredRun, read_results, read_rounds};
 use crate::run::runner::Runner;
-use crate::sys::session::SessionFile;
-use crate::sys::{ci, files, git, process};
+use crate::sys::git::{self, UNKNOWN_COMMIT};
+use crate::sys::session::{RunsMade, SessionFile};
+use crate::sys::{ci, files, process};
 
 pub fn perf(flags: &PerfFlags) -> Outcome {
-    let clock = Clock::start();
-    let paths = Paths::resolve(flags.config.as_deref());
+    let paths = Paths::resolve(&flags.files);
     let project = Project::read(flags, &paths);
     let inputs = project.as_ref().map_or_else(|_| paths.inputs(flags), Project::inputs);
     let delivery = Delivery { flags, paths: &paths, inputs };
-    let outcome = project.and_then(|project| run(&project, &delivery, clock)).into();
+    let outcome = project.and_then(|project| run(&project, &delivery)).into();
     delivery.deliver_unjudged(&outcome);
     outcome
 }
 
-fn run(project: &Project, delivery: &Delivery, clock: Clock) -> Result<Outcome> {
+fn run(project: &Project, delivery: &Delivery) -> Result<Outcome> {
     delivery.check()?;
     let sessions = read_sessions(project)?;
     if let Some(reason) = project.git_refusal() {
         project.say(&format!("warning: {reason}"));
     }
-    if let Some(rev) = &project.flags.against {
-        return against(project, delivery, rev, clock);
-    }
-    if let Some(url) = &project.flags.against_url {
-        return against_url(project, delivery, url, clock);
+    match &project.flags.against {
+        Against::Rev(rev) => return against(project, delivery, rev),
+        Against::Url(url) => return against_url(project, delivery, url),
+        Against::Baseline => {}
     }
     if let Some(rounds) = read_rounds(project, "")? {
         return judge_rounds(project, delivery, rounds);
     }
     match project.read_baseline()? {
-        former if project.flags.update_baseline => update(project, delivery, former.as_ref(), clock),
-        Some(baseline) => judge(project, delivery, &baseline, &sessions, clock),
-        None => save_first(project, clock),
+        former if project.flags.update_baseline => update(project, delivery, former.as_ref()),
+        Some(baseline) => judge(project, delivery, &baseline, &sessions),
+        None => save_first(project),
     }
 }
 
@@ -78,13 +76,7 @@ fn read_sessions(project: &Project) -> Result<Vec<SessionFile>> {
 }
 
 /// Judges RESULTS, or new runs until the verdict is conclusive, against the baseline.
-fn judge(
-    project: &Project,
-    delivery: &Delivery,
-    baseline: &Baseline,
-    sessions: &[SessionFile],
-    clock: Clock,
-) -> Result<Outcome> {
+fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, sessions: &[SessionFile]) -> Result<Outcome> {
     let reference = Reference::read(project, baseline)?;
     lacking(baseline, &project.rules).with_context(|| project.shown(&project.baseline))?;
     if !project.flags.results.is_empty() {
@@ -100,13 +92,13 @@ fn judge(
     let settings = project.settle()?;
     reference.check_load(&settings)?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Some(Side::Only), rules.max_runs, clock)?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::Only), rules.max_runs)?;
     let (mut measured, mut reason) = (Vec::new(), String::new());
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
         // Before they are judged: if that is an error, the same runs can be judged again.
         if measured.len() == rules.most_runs() {
-            project.record_runs(true, None)?;
+            project.record_runs(RunsMade::All)?;
         }
         let measurement = Measurement::of_candidate(measured.clone(), project)?;
         let comparison = reference.compare(&measurement, rules)?;
@@ -114,7 +106,7 @@ fn judge(
         let next = next_step(&comparison);
         project.say(&format!("run {}/{}: {}", measured.len(), rules.max_runs, next.reason(&mut reason)));
         if let Next::Stop(_) = next {
-            project.record_runs(true, None)?;
+            project.record_runs(RunsMade::All)?;
             let remeasure = Remeasure::Now(&mut runner);
             return report_comparison(project, delivery, &reference, rules, &measurement, remeasure);
         }
@@ -133,7 +125,7 @@ fn report_comparison(
     let comparison = reference.compare(measurement, rules)?;
     measurement.check_answers(&comparison)?;
     let background = background(project, &comparison, reference.baseline, measurement);
-    let report = reference.report(measurement, &comparison, &background, remeasure.clock());
+    let report = reference.report(measurement, &comparison, &background);
     // Rounds with the baseline's commit cannot confirm a drift since an earlier baseline.
     if comparison.has_failed_itself() && is_asked_for(project, &remeasure) {
         return confirm(project, delivery, &report, remeasure);
@@ -142,11 +134,12 @@ fn report_comparison(
 }
 
 /// Shows what changed since the former baseline, and replaces it.
-fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clock: Clock) -> Result<Outcome> {
+fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>) -> Result<Outcome> {
     let reference = former.map(|former| Reference::read(project, former)).transpose()?;
     files::check_writable(&project.baseline)?;
-    let (measured, runner) = if project.flags.results.is_empty() {
-        let (measured, runner) = measure_baseline(project, project.baseline_runs, clock)?;
+    // It holds the lock until the baseline is saved.
+    let (measured, _runner) = if project.flags.results.is_empty() {
+        let (measured, runner) = measure_baseline(project, project.baseline_runs)?;
         (measured, Some(runner))
     } else {
         (read_results(project)?, None)
@@ -155,17 +148,16 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
     let measurement = Measurement::new(measured, project)?;
     rules.check_all_met(former, &measurement.runs)?;
     check_failures(project, &rules, &measurement)?;
-    let clock = runner.as_ref().map(|runner| &runner.clock);
     let notes = match &reference {
-        Some(reference) => report_update(delivery, reference, &rules, &measurement, clock)?,
+        Some(reference) => report_update(delivery, reference, &rules, &measurement)?,
         None => None,
     };
     let mut baseline = measurement.baseline()?;
     if let Some(former) = former {
         baseline = baseline.replacing(former);
     }
-    if let Some(note) = &project.flags.note {
-        baseline = baseline.with_note(mask::text(note));
+    if !project.flags.note.is_empty() {
+        baseline = baseline.with_note(mask::text(&project.flags.note));
     }
     if notes.is_none() {
         measurement.warnings.iter().for_each(|warning| project.say(&format!("warning: {}", printable(warning))));
@@ -193,12 +185,14 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>, clo
 
 const NOTHING_CHANGED: &str = "no metric changed beyond noise";
 
-fn measure_baseline<'a>(project: &'a Project, runs: usize, clock: Clock) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
-    let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only), runs, clock)?;
+fn measure_baseline<'a>(project: &'a Project, runs: usize) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
+    let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only), runs)?;
     let mut measured = Vec::new();
     while measured.len() < runs {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
-        project.record_runs(measured.len() == runs, None)?;
+        if measured.len() == runs {
+            project.record_runs(RunsMade::All)?;
+        }
         // Runs that cannot be a baseline now cannot be one after the last.
         let measurement = Measurement::new(measured.clone(), project)?;
         measurement.baseline()?;
@@ -224,13 +218,12 @@ fn report_update(
     reference: &Reference,
     rules: &Rules,
     measurement: &Measurement,
-    clock: Option<&Clock>,
 ) -> Result<Option<Vec<String>>> {
     let project = reference.project;
     match reference.compare(measurement, rules) {
         Ok(comparison) => {
             let background = background(project, &comparison, reference.baseline, measurement);
-            delivery.deliver(project, &reference.report(measurement, &comparison, &background, clock))?;
+            delivery.deliver(project, &reference.report(measurement, &comparison, &background))?;
             Ok(Some(Vec::from_iter(exceptions::absorbed(&comparison))))
         }
         Err(error) => {
@@ -241,13 +234,13 @@ fn report_update(
 }
 
 /// Saves the first baseline. In CI that is no verdict, because the gate would always pass if nobody commits the baseline.
-fn save_first(project: &Project, clock: Clock) -> Result<Outcome> {
+fn save_first(project: &Project) -> Result<Outcome> {
     files::check_writable(&project.baseline)?;
     if let Some(next) = project.baseline_in_git() {
         project.say(&format!("warning: {next}"));
     }
     let measured = if project.flags.results.is_empty() {
-        measure_baseline(project, project.rules.min_runs, clock)?.0
+        measure_baseline(project, project.rules.min_runs)?.0
     } else {
         read_results(project)?
     };
@@ -279,11 +272,11 @@ fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Me
 }
 
 fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Result<()> {
-    if baseline.provenance.commit == "unknown" {
+    if baseline.provenance.commit == UNKNOWN_COMMIT {
         project.say("warning: git does not know the commit here, so the baseline says `unknown`");
     }
-    if let Some(warning) = dirty_warning(project, baseline) {
-        project.say(&format!("warning: {warning}"));
+    if baseline.provenance.dirty {
+        project.say(&format!("warning: {}", dirty_warning(project)));
     }
     for warning in measurement.warnings_of_baseline() {
         project.say(&format!("warning: {warning}"));
@@ -294,30 +287,25 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
 }
 
 /// What a baseline of uncommitted changes cannot be used for.
-fn dirty_warning(project: &Project, baseline: &Baseline) -> Option<String> {
-    if !baseline.provenance.dirty {
-        return None;
-    }
+fn dirty_warning(project: &Project) -> String {
     let files: Vec<String> = project.dirty_files().iter().map(|file| printable(file)).collect();
     let files = if files.is_empty() { String::new() } else { format!(" ({})", listed(&files)) };
     let name = program::name();
-    Some(format!(
+    format!(
         "this baseline was measured with uncommitted changes{files}, so --confirm and --against baseline cannot check its commit out: commit them, then record it again with `{name} perf --update-baseline`"
-    ))
+    )
 }
 
 /// What runs are compared with: the stored baseline, and the earlier one that drift is measured from.
 struct Reference<'a> {
     project: &'a Project<'a>,
     baseline: &'a Baseline,
-    drift: Option<DriftCheck>,
+    drift: DriftCheck,
 }
 
 impl<'a> Reference<'a> {
     fn read(project: &'a Project, baseline: &'a Baseline) -> Result<Reference<'a>> {
-        let config = project.config.drift.as_ref();
-        let drift = config.map(|drift| DriftCheck::read(project, drift, baseline)).transpose()?;
-        Ok(Reference { project, baseline, drift })
+        Ok(Reference { project, baseline, drift: DriftCheck::read(project, baseline)? })
     }
 
     /// Checks, before the load, that its runs can be compared with the baseline.
@@ -336,10 +324,7 @@ impl<'a> Reference<'a> {
         let shown = self.project.shown(&self.project.baseline);
         measurement.check_comparable(self.baseline, &shown)?;
         let comparison = compare(self.baseline, measurement.runs_for(self.baseline), rules).context(shown)?;
-        match &self.drift {
-            Some(drift) => drift.judge(comparison, measurement),
-            None => Ok(comparison),
-        }
+        self.drift.judge(comparison, measurement)
     }
 
     fn report<'r>(
@@ -347,7 +332,6 @@ impl<'a> Reference<'a> {
         measurement: &'r Measurement,
         comparison: &'r Comparison<'r>,
         background: &'r Background,
-        clock: Option<&Clock>,
     ) -> Report<'r> {
         let Reference { project, baseline, drift } = self;
         let Measurement { histories, provenance, warnings, .. } = measurement;
@@ -358,7 +342,7 @@ impl<'a> Reference<'a> {
         warnings.extend(names_warning(baseline, runs));
         warnings.extend(measurement.limits_of_comparison(baseline, comparison));
         warnings.extend(age_warning(project, baseline, background));
-        warnings.extend(drift.iter().flat_map(|drift| drift.notes(measurement)));
+        warnings.extend(drift.notes(measurement));
         Report {
             comparison,
             distribution: &baseline.distribution,
@@ -369,7 +353,7 @@ impl<'a> Reference<'a> {
             baseline: printable(&baseline_origin(project, baseline, background, comparison)),
             file_warnings: measurement.file_warnings.iter().map(|warning| printable(warning)).collect(),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
-            details: details(project, measurement, clock),
+            details: details(project, measurement),
             background,
             confirmation: None,
         }

@@ -15,8 +15,11 @@ use crate::config::lines::{line_of, line_of_table};
 const MAX_AGE_DAYS: i64 = 36_500;
 
 /// The point in the past that changes are counted from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Since {
+    /// The oldest baseline that the newest can be compared with.
+    #[default]
+    Oldest,
     /// So many days ago, unless a commit has that name.
     Age {
         days: i64,
@@ -49,22 +52,21 @@ impl Since {
 pub struct DriftTable(BTreeMap<Spanned<String>, Spanned<String>>);
 
 /// The limits of the drift, and the baseline that it is measured from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DriftConfig {
     /// A metric without a limit is not judged.
     pub limits: Limits,
-    /// `None` for the oldest baseline that the newest can be compared with.
-    pub since: Option<Since>,
+    pub since: Since,
 }
 
 impl DriftTable {
     /// Parses the table. `text` is the file's. An error begins with its line: `:3: ...`.
     pub fn resolve(&self, text: &str) -> Result<DriftConfig> {
-        let (mut limits, mut since) = (Limits::new(), None);
+        let (mut limits, mut since) = (Limits::new(), Since::Oldest);
         for (key, value) in &self.0 {
             let at = || format!(":{}: [drift] `{}`", line_of(text, key.span().start), key.get_ref());
             if key.get_ref() == "since" {
-                since = Some(Since::parse(value.get_ref()).map_err(|error| anyhow!("{}: {error}", at()))?);
+                since = Since::parse(value.get_ref()).map_err(|error| anyhow!("{}: {error}", at()))?;
                 continue;
             }
             let Some(metric) = Metric::from_name(key.get_ref()) else {

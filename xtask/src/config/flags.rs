@@ -144,8 +144,8 @@ fn begins_with(line: &str, command: &str) -> bool {
 
 #[derive(Debug, PartialEq)]
 pub enum Command {
-    /// Of one command, or of all.
-    Help(Option<String>),
+    /// Of one command, or of all for another word.
+    Help(String),
     Version,
     Perf(Box<PerfFlags>),
     Bisect(Box<BisectFlags>),
@@ -166,10 +166,26 @@ pub struct BisectFlags {
 pub struct HistoryFlags {
     pub endpoint: Option<String>,
     pub metric: Metric,
-    pub since: Option<Since>,
+    pub since: Since,
+    pub files: FileFlags,
+}
+
+#[derive(Debug, Default, PartialEq)]
+pub struct FileFlags {
     pub baseline: Option<PathBuf>,
     pub config: Option<PathBuf>,
     pub reports: Vec<PathBuf>,
+}
+
+/// What this tree is compared with.
+#[derive(Debug, Default, PartialEq)]
+pub enum Against {
+    #[default]
+    Baseline,
+    /// A commit, measured in turn.
+    Rev(String),
+    /// A service that runs at this URL, measured in turn.
+    Url(String),
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -178,13 +194,10 @@ pub struct PerfFlags {
     pub update_baseline: bool,
     pub if_changed: bool,
     pub allow_errors: bool,
-    pub against: Option<String>,
-    pub against_url: Option<String>,
+    pub against: Against,
     pub confirm: bool,
-    pub note: Option<String>,
-    pub baseline: Option<PathBuf>,
-    pub config: Option<PathBuf>,
-    pub reports: Vec<PathBuf>,
+    pub note: String,
+    pub files: FileFlags,
     pub strict: bool,
     pub verbose: bool,
     pub quiet: bool,
@@ -194,7 +207,7 @@ pub struct PerfFlags {
 
 impl PerfFlags {
     pub fn makes_rounds(&self) -> bool {
-        self.against.is_some() || self.against_url.is_some()
+        self.against != Against::Baseline
     }
 }
 
@@ -215,7 +228,7 @@ pub struct LoadFlags {
 pub fn parse(args: Vec<OsString>) -> Result<Command> {
     let (mut args, locust_args) = split(args)?;
     if args.contains(["-h", "--help"]) {
-        return Ok(Command::Help(args.subcommand().ok().flatten()));
+        return Ok(Command::Help(args.subcommand().ok().flatten().unwrap_or_default()));
     }
     if args.contains("--version") {
         return Ok(Command::Version);
@@ -248,42 +261,35 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
         update_baseline: args.contains("--update-baseline"),
         if_changed: args.contains("--if-changed"),
         allow_errors: args.contains("--allow-errors"),
-        against: value(&mut args, "--against", |text| Ok(text.to_owned()))?,
-        against_url: value(&mut args, "--against-url", |text| Ok(text.to_owned()))?,
+        against: against(&mut args)?,
         confirm: args.contains("--confirm"),
-        note: value(&mut args, "--note", |text| Ok(text.to_owned()))?,
-        baseline: path(&mut args, "--baseline")?,
-        config: path(&mut args, "--config")?,
-        reports: iter::from_fn(|| path(&mut args, "--report").transpose()).collect::<Result<_>>()?,
+        note: text(&mut args, "--note")?.unwrap_or_default(),
+        files: files(&mut args)?,
         strict: args.contains("--strict"),
         verbose: args.contains("--verbose"),
         quiet: args.contains("--quiet"),
         load: LoadFlags {
-            host: value(&mut args, "--host", |text| Ok(text.to_owned()))?,
+            host: text(&mut args, "--host")?,
             min_runs: value(&mut args, "--min-runs", positive)?,
             ..load(&mut args)?
         },
         locust_args,
     };
-    perf.results = results(args)?;
+    perf.results = leftovers(args, "perf", HELP, LOCUST_FLAGS)?;
 
-    for report in &perf.reports {
+    for report in &perf.files.reports {
         Format::of(report)?;
     }
     ensure!(!(perf.quiet && perf.verbose), "--quiet and --verbose cannot be combined");
-    ensure!(perf.note.is_none() || perf.update_baseline, "--note requires --update-baseline");
+    ensure!(perf.note.is_empty() || perf.update_baseline, "--note requires --update-baseline");
     ensure!(!perf.if_changed || perf.update_baseline, "--if-changed requires --update-baseline");
-    ensure!(
-        perf.against.is_none() || perf.against_url.is_none(),
-        "--against-url cannot be combined with --against: the one is a running service, the other a commit"
-    );
     if perf.makes_rounds() {
-        let flag = if perf.against.is_some() { "--against" } else { "--against-url" };
+        let flag = if matches!(perf.against, Against::Rev(_)) { "--against" } else { "--against-url" };
         for (with, is_given) in [
             ("RESULTS", !perf.results.is_empty()),
             ("--update-baseline", perf.update_baseline),
             ("--allow-errors", perf.allow_errors),
-            ("--baseline", perf.baseline.is_some() && perf.against.as_deref() != Some("baseline")),
+            ("--baseline", perf.files.baseline.is_some() && perf.against != Against::Rev("baseline".to_owned())),
         ] {
             ensure!(!is_given, "{flag} uses no baseline file, so it cannot be combined with {with}");
         }
@@ -312,8 +318,23 @@ fn perf(mut args: Arguments, locust_args: Vec<String>) -> Result<PerfFlags> {
     Ok(perf)
 }
 
-fn results(args: Arguments) -> Result<Vec<PathBuf>> {
-    leftovers(args, "perf", HELP, LOCUST_FLAGS)
+fn against(args: &mut Arguments) -> Result<Against> {
+    match (text(args, "--against")?, text(args, "--against-url")?) {
+        (None, None) => Ok(Against::Baseline),
+        (Some(rev), None) => Ok(Against::Rev(rev)),
+        (None, Some(url)) => Ok(Against::Url(url)),
+        (Some(_), Some(_)) => {
+            bail!("--against-url cannot be combined with --against: the one is a running service, the other a commit")
+        }
+    }
+}
+
+fn files(args: &mut Arguments) -> Result<FileFlags> {
+    Ok(FileFlags {
+        baseline: raw(args, "--baseline")?,
+        config: raw(args, "--config")?,
+        reports: iter::from_fn(|| raw(args, "--report").transpose()).collect::<Result<_>>()?,
+    })
 }
 
 fn load(args: &mut Arguments) -> Result<LoadFlags> {
@@ -321,7 +342,7 @@ fn load(args: &mut Arguments) -> Result<LoadFlags> {
         users: value(args, "--users", positive)?,
         spawn_rate: value(args, "--spawn-rate", parse_spawn_rate)?,
         run_time_s: value(args, "--run-time", parse_run_time_s)?,
-        locustfile: path(args, "--locustfile")?,
+        locustfile: raw(args, "--locustfile")?,
         processes: value(args, "--processes", positive)?,
         expect_workers: value(args, "--expect-workers", positive)?,
         max_runs: value(args, "--max-runs", positive)?,
@@ -331,10 +352,10 @@ fn load(args: &mut Arguments) -> Result<LoadFlags> {
 
 fn bisect(mut args: Arguments, locust_args: Vec<String>) -> Result<BisectFlags> {
     let all = args.contains("--all");
-    let endpoint = value(&mut args, "--endpoint", |text| Ok(text.to_owned()))?;
+    let endpoint = text(&mut args, "--endpoint")?;
     let metric = value(&mut args, "--metric", metric)?;
     let perf = PerfFlags {
-        config: path(&mut args, "--config")?,
+        files: FileFlags { config: raw(&mut args, "--config")?, ..FileFlags::default() },
         verbose: args.contains("--verbose"),
         quiet: args.contains("--quiet"),
         load: load(&mut args)?,
@@ -356,9 +377,9 @@ fn bisect(mut args: Arguments, locust_args: Vec<String>) -> Result<BisectFlags> 
         perf.load.max_runs.is_none_or(|rounds| rounds as usize >= LEAST_ROUNDS_OF_ENDS),
         "bisect needs at least {LEAST_ROUNDS_OF_ENDS} rounds of GOOD and BAD: fewer hardly show the noise"
     );
-    check_endpoint(endpoint.as_deref(), metric)?;
+    check_metric(metric.unwrap_or(Metric::P95), endpoint.is_some())?;
     refuse_owned_locust_args(&perf.locust_args, "after `--`")?;
-    let perf = PerfFlags { against: Some(good.clone()), ..perf };
+    let perf = PerfFlags { against: Against::Rev(good.clone()), ..perf };
     Ok(BisectFlags { good, bad, all, endpoint, metric, perf })
 }
 
@@ -367,34 +388,31 @@ fn metric(name: &str) -> Result<Metric> {
     Metric::from_name(name).with_context(|| format!("expected one of {names}"))
 }
 
-fn check_endpoint(endpoint: Option<&str>, metric: Option<Metric>) -> Result<()> {
-    if let Some(metric) = metric.filter(|metric| !Metric::OF_ENDPOINTS.contains(metric)) {
-        ensure!(endpoint.is_none(), "{metric} is of all requests together: leave --endpoint out");
-    }
+fn check_metric(metric: Metric, is_of_endpoint: bool) -> Result<()> {
+    let exists = !is_of_endpoint || Metric::OF_ENDPOINTS.contains(&metric);
+    ensure!(exists, "{metric} is of all requests together: leave --endpoint out");
     Ok(())
 }
 
 fn history(mut args: Arguments, locust_args: &[String]) -> Result<HistoryFlags> {
     let history = HistoryFlags {
-        endpoint: value(&mut args, "--endpoint", |text| Ok(text.to_owned()))?,
+        endpoint: text(&mut args, "--endpoint")?,
         metric: value(&mut args, "--metric", metric)?.unwrap_or(Metric::P95),
-        since: value(&mut args, "--since", Since::parse)?,
-        baseline: path(&mut args, "--baseline")?,
-        config: path(&mut args, "--config")?,
-        reports: iter::from_fn(|| path(&mut args, "--report").transpose()).collect::<Result<_>>()?,
+        since: value(&mut args, "--since", Since::parse)?.unwrap_or_default(),
+        files: files(&mut args)?,
     };
     let left = leftovers(args, "history", HELP, "")?;
     if let Some(left) = left.first().map(|path| path.to_string_lossy()).or(locust_args.first().map(Into::into)) {
         bail!("history takes no arguments: remove `{left}`");
     }
-    for report in &history.reports {
+    for report in &history.files.reports {
         ensure!(
             matches!(Format::of(report)?, Format::Html | Format::Json),
             "`--report {}`: a history is written as .html or .json",
             report.display()
         );
     }
-    check_endpoint(history.endpoint.as_deref(), Some(history.metric))?;
+    check_metric(history.metric, history.endpoint.is_some())?;
     Ok(history)
 }
 
@@ -445,23 +463,22 @@ fn flag_lines(help: &'static str) -> impl Iterator<Item = &'static str> {
     help.lines().filter_map(|line| line.trim_start().trim_start_matches("-h, ").split("  ").next()).filter(is_flag)
 }
 
-fn raw(args: &mut Arguments, flag: &'static str) -> Result<Option<OsString>> {
+fn raw<T: From<OsString>>(args: &mut Arguments, flag: &'static str) -> Result<Option<T>> {
     let missing = || anyhow!("`{flag}` needs a value: `{}`", usage(flag, HELP));
     let value = args.opt_value_from_os_str(flag, |value| Ok::<_, String>(value.to_owned())).map_err(|_| missing())?;
     match value {
         // pico-args takes the next argument whatever it is.
         Some(value) if value.is_empty() || value.to_string_lossy().starts_with("--") => Err(missing()),
-        value => Ok(value),
+        value => Ok(value.map(T::from)),
     }
 }
 
-fn path(args: &mut Arguments, flag: &'static str) -> Result<Option<PathBuf>> {
-    Ok(raw(args, flag)?.map(PathBuf::from))
+fn text(args: &mut Arguments, flag: &'static str) -> Result<Option<String>> {
+    raw(args, flag)?.map(utf8).transpose()
 }
 
 fn value<T>(args: &mut Arguments, flag: &'static str, parse: impl Fn(&str) -> Result<T>) -> Result<Option<T>> {
-    let Some(text) = raw(args, flag)? else { return Ok(None) };
-    let text = utf8(text)?;
+    let Some(text) = text(args, flag)? else { return Ok(None) };
     parse(&text).map(Some).map_err(|error| anyhow!("`{flag} {text}`: {error}; usage: `{}`", usage(flag, HELP)))
 }
 
@@ -502,55 +519,41 @@ pub fn parse_run_time_s(text: &str) -> Result<u64> {
     Ok(duration.as_secs())
 }
 
-/// An option of Locust that the gate sets itself. Locust silently takes the last of a repeated option, so one of these after
-/// `--` would make another run than the one that is compared.
-struct Owned {
-    option: &'static str,
-    /// The setting to use instead; `None` if the gate leaves no choice.
-    instead: Option<&'static str>,
-}
-
-const fn set_by(option: &'static str, instead: &'static str) -> Owned {
-    Owned { option, instead: Some(instead) }
-}
-
-const fn fixed(option: &'static str) -> Owned {
-    Owned { option, instead: None }
-}
-
-const OWNED: [Owned; 32] = [
-    set_by("-f", "--locustfile"),
-    set_by("--locustfile", "--locustfile"),
-    set_by("-u", "--users"),
-    set_by("--users", "--users"),
-    set_by("-r", "--spawn-rate"),
-    set_by("--spawn-rate", "--spawn-rate"),
-    set_by("-t", "--run-time"),
-    set_by("--run-time", "--run-time"),
-    set_by("-H", "--host"),
-    set_by("--host", "--host"),
-    set_by("--processes", "--processes"),
-    set_by("--expect-workers", "--expect-workers"),
-    set_by("--expect-workers-max-wait", "[load] workers_timeout in perf.toml"),
-    set_by("-s", "[load] stop_timeout in perf.toml"),
-    set_by("--stop-timeout", "[load] stop_timeout in perf.toml"),
-    fixed("-L"),
-    fixed("--loglevel"),
-    fixed("--logfile"),
-    fixed("--skip-log-setup"),
-    fixed("--csv"),
-    fixed("--json"),
-    fixed("--json-file"),
-    fixed("--headless"),
-    fixed("--headful"),
-    fixed("--config"),
-    fixed("--autoquit"),
-    fixed("--master"),
-    fixed("--worker"),
-    fixed("--master-host"),
-    fixed("--master-port"),
-    set_by("--master-bind-host", "LOCUST_MASTER_BIND_HOST"),
-    set_by("--master-bind-port", "LOCUST_MASTER_BIND_PORT"),
+/// The options of Locust that the gate sets itself, and what to do instead. Locust silently takes the last of a repeated option,
+/// so one of these after `--` would make another run than the one that is compared.
+const OWNED: [(&str, &str); 32] = [
+    ("-f", "use --locustfile"),
+    ("--locustfile", "use --locustfile"),
+    ("-u", "use --users"),
+    ("--users", "use --users"),
+    ("-r", "use --spawn-rate"),
+    ("--spawn-rate", "use --spawn-rate"),
+    ("-t", "use --run-time"),
+    ("--run-time", "use --run-time"),
+    ("-H", "use --host"),
+    ("--host", "use --host"),
+    ("--processes", "use --processes"),
+    ("--expect-workers", "use --expect-workers"),
+    ("--expect-workers-max-wait", "use [load] workers_timeout in perf.toml"),
+    ("-s", "use [load] stop_timeout in perf.toml"),
+    ("--stop-timeout", "use [load] stop_timeout in perf.toml"),
+    ("-L", "remove it"),
+    ("--loglevel", "remove it"),
+    ("--logfile", "remove it"),
+    ("--skip-log-setup", "remove it"),
+    ("--csv", "remove it"),
+    ("--json", "remove it"),
+    ("--json-file", "remove it"),
+    ("--headless", "remove it"),
+    ("--headful", "remove it"),
+    ("--config", "remove it"),
+    ("--autoquit", "remove it"),
+    ("--master", "remove it"),
+    ("--worker", "remove it"),
+    ("--master-host", "remove it"),
+    ("--master-port", "remove it"),
+    ("--master-bind-host", "use LOCUST_MASTER_BIND_HOST"),
+    ("--master-bind-port", "use LOCUST_MASTER_BIND_PORT"),
 ];
 
 /// Refuses options of Locust that the gate sets itself. `place` completes the error.
@@ -565,11 +568,8 @@ pub(crate) fn refuse_owned_locust_args(locust_args: &[String], place: &str) -> R
                 !arg.starts_with("--") && arg.starts_with(option)
             }
         };
-        if let Some(Owned { option, instead }) = OWNED.iter().find(|owned| is(owned.option)) {
-            match instead {
-                None => bail!("`{arg}` {place}: the gate sets Locust's `{option}` itself; remove it"),
-                Some(instead) => bail!("`{arg}` {place}: the gate sets Locust's `{option}` itself; use {instead}"),
-            }
+        if let Some((option, next)) = OWNED.iter().find(|(option, _)| is(option)) {
+            bail!("`{arg}` {place}: the gate sets Locust's `{option}` itself; {next}");
         }
     }
     Ok(())

@@ -120,6 +120,20 @@ impl LocustConf {
         parse(value).map(Some).map_err(|error| anyhow!("{source} sets Locust's `{key}` to `{value}`: {error}"))
     }
 
+    /// The value that is `given` by a flag or by `perf.toml`, or else the setting, or else the default.
+    pub(crate) fn get_unless<T>(
+        &self,
+        given: Option<T>,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T>,
+        default: T,
+    ) -> Result<T> {
+        match given {
+            Some(given) => Ok(given),
+            None => Ok(self.get(key, parse)?.unwrap_or(default)),
+        }
+    }
+
     /// The tags that choose the users' tasks, as arguments, unless `given` replaces them. As arguments they are a part of the
     /// load that is stored and compared.
     pub(crate) fn tags(&self, given: &[String]) -> Result<Vec<String>> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::config::flags::PerfFlags;
+use crate::config::flags::{FileFlags, PerfFlags};
 use crate::sys::files::{self, Identity};
 use crate::sys::git;
 
@@ -21,17 +21,16 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// `config` is the value of this flag.
-    pub fn resolve(config: Option<&Path>) -> Paths {
+    pub fn resolve(flags: &FileFlags) -> Paths {
         let current_dir = env::current_dir().unwrap_or_default();
         let root = git::root(&current_dir).to_owned();
-        let config = config.map_or(root.join("perf.toml"), |path| current_dir.join(path));
+        let config = flags.config.as_ref().map_or(root.join("perf.toml"), |path| current_dir.join(path));
         Paths { current_dir, root, config }
     }
 
     /// The baseline by the flag, from the user's folder, or by `perf.toml`, from the root.
-    pub fn baseline(&self, flag: Option<&Path>, file: &str) -> PathBuf {
-        flag.map_or_else(|| self.root.join(file), |path| self.current_dir.join(path))
+    pub fn baseline(&self, flags: &FileFlags, file: &str) -> PathBuf {
+        flags.baseline.as_ref().map_or_else(|| self.root.join(file), |path| self.current_dir.join(path))
     }
 
     pub fn perf_folder(&self) -> PathBuf {
@@ -44,7 +43,7 @@ impl Paths {
     }
 
     pub fn inputs(&self, flags: &PerfFlags) -> Vec<PathBuf> {
-        let mut inputs = vec![self.baseline(flags.baseline.as_deref(), BASELINE), self.config.clone()];
+        let mut inputs = vec![self.baseline(&flags.files, BASELINE), self.config.clone()];
         inputs.extend(["locustfile.py", "pyproject.toml", "locust.conf"].map(|name| self.root.join(name)));
         inputs.extend(flags.load.locustfile.iter().map(|file| self.current_dir.join(file)));
         for results in &flags.results {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ pub struct Config {
     pub runs: RunsConfig,
     pub against: AgainstConfig,
     pub baseline: BaselineConfig,
-    pub(crate) drift: Option<DriftConfig>,
+    /// Without limits if there is no such table.
+    pub(crate) drift: DriftConfig,
     pub(crate) accepted: Vec<AcceptedConfig>,
     pub limits: Limits,
     /// In the order of their precedence.
@@ -67,15 +68,19 @@ enum LimitEntry {
 pub struct ServiceConfig {
     /// Starts the service and stays in the foreground.
     pub command: String,
-    pub build: Option<String>,
-    /// Runs before each start of the service, to reset or seed its database.
-    pub prepare: Option<String>,
+    /// Empty if there is nothing to build.
+    #[serde(default)]
+    pub build: String,
+    /// Runs before each start of the service, to reset or seed its database. Empty if there is nothing to do.
+    #[serde(default)]
+    pub prepare: String,
     /// Answers 2xx once the service is ready, or takes connections if it begins with `tcp://`.
     pub ready_url: String,
     /// The URL of the user's counters, or a command that prints them.
     pub counters: Option<String>,
-    /// The expected status, if it is not 2xx.
-    pub ready_status: Option<u16>,
+    /// The expected status, or any 2xx.
+    #[serde(default = "success", deserialize_with = "one_status")]
+    pub ready_status: RangeInclusive<u16>,
     /// Variables for `prepare` and `command`.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -90,14 +95,12 @@ pub struct ServiceConfig {
 impl ServiceConfig {
     /// Whether `prepare` may get the port that `{port}` stands for.
     pub fn names_port_in_prepare(&self) -> bool {
-        let texts = self.prepare.iter().chain(self.env.values());
-        texts.into_iter().any(|text| text.contains("{port}"))
+        [&self.prepare].into_iter().chain(self.env.values()).any(|text| text.contains("{port}"))
     }
 
     /// Whether it uses files of the user's own checkout, by `{root}` or `PERF_ROOT`.
     pub fn names_root(&self) -> bool {
-        let texts = [Some(&self.command), self.build.as_ref(), self.prepare.as_ref(), self.counters.as_ref()];
-        let texts = texts.into_iter().flatten();
+        let texts = [&self.command, &self.build, &self.prepare].into_iter().chain(&self.counters);
         texts.chain(self.env.values()).any(|text| text.contains("{root}") || text.contains("PERF_ROOT"))
     }
 }
@@ -247,7 +250,7 @@ impl Config {
 impl ConfigTables {
     fn resolve(self, text: &str) -> Result<Config> {
         let (limits, endpoint_limits) = resolve_limits(&self.limits, text)?;
-        let drift = self.drift.map(|table| table.resolve(text)).transpose()?;
+        let drift = self.drift.map_or_else(|| Ok(DriftConfig::default()), |table| table.resolve(text))?;
         let accepted = AcceptedTable::resolve_all(&self.accepted, text)?;
         let RunsConfig { min, max, .. } = self.runs;
         if min > max {
@@ -351,6 +354,15 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
 
 fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     duration(deserializer).map(Some)
+}
+
+fn success() -> RangeInclusive<u16> {
+    200..=299
+}
+
+fn one_status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RangeInclusive<u16>, D::Error> {
+    let status = u16::deserialize(deserializer)?;
+    Ok(status..=status)
 }
 
 fn age<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

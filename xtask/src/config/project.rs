@@ -17,15 +17,16 @@ use judge::model::text::foreign;
 use report::formats::{github, terminal};
 use xshell::Shell;
 
-use crate::config::flags::PerfFlags;
+use crate::config::flags::{Against, PerfFlags};
 use crate::config::locust_conf::LocustConf;
 use crate::config::paths::Paths;
 use crate::config::perf_toml::{Config, ServiceConfig};
 use crate::config::settings::{self, RunRange, Settings, settle};
-use crate::sys::git::{self, Head};
+use crate::sys::clock::Clock;
+use crate::sys::git::{self, Head, UNKNOWN_COMMIT};
 use crate::sys::machine::timestamp;
 use crate::sys::screen::screen;
-use crate::sys::session::SessionFile;
+use crate::sys::session::{RunsMade, SessionFile};
 use crate::sys::{file_versions, files, printer, version, worktree};
 
 /// The command in a starter's `perf.toml`, which its owner is to replace.
@@ -35,6 +36,7 @@ const PLACEHOLDER: &str = "./my-service";
 pub const STARTER: &str = "1934c21dfd40671a64b20a6d155627cffc14d909";
 
 pub(crate) struct Project<'a> {
+    pub clock: Clock,
     pub flags: &'a PerfFlags,
     pub paths: &'a Paths,
     pub baseline: PathBuf,
@@ -42,19 +44,20 @@ pub(crate) struct Project<'a> {
     pub config: Config,
     pub rules: Rules,
     pub baseline_runs: usize,
-    /// `None` if git knows no commit here.
-    head: Option<Head>,
-    baseline_digest: OnceCell<Option<String>>,
+    head: Head,
+    baseline_digest: OnceCell<String>,
     pub session: OnceCell<PathBuf>,
 }
 
 impl<'a> Project<'a> {
     pub fn read(flags: &'a PerfFlags, paths: &'a Paths) -> Result<Project<'a>> {
+        let clock = Clock::start();
         let shell = Shell::new()?;
         shell.change_dir(&paths.root);
-        let config = Config::read(&paths.config, flags.config.is_some())?;
-        let baseline = paths.baseline(flags.baseline.as_deref(), &config.baseline.file);
-        let mut own_files: Vec<PathBuf> = flags.reports.iter().map(|report| paths.current_dir.join(report)).collect();
+        let config = Config::read(&paths.config, flags.files.config.is_some())?;
+        let baseline = paths.baseline(&flags.files, &config.baseline.file);
+        let mut own_files: Vec<PathBuf> =
+            flags.files.reports.iter().map(|report| paths.current_dir.join(report)).collect();
         own_files.push(baseline.clone());
         let head = git::head(&shell, &own_files)?;
         let RunRange { min: min_runs, max: max_runs, baseline: baseline_runs } = RunRange::settle(flags, config.runs);
@@ -66,13 +69,28 @@ impl<'a> Project<'a> {
             paired: flags.makes_rounds(),
             min_runs,
             max_runs,
-            max_noisy_rounds: if flags.against.is_some() { RunRange::noisy_rounds(max_runs) } else { max_runs },
+            max_noisy_rounds: match flags.against {
+                Against::Rev(_) => RunRange::noisy_rounds(max_runs),
+                Against::Baseline | Against::Url(_) => max_runs,
+            },
             is_complete: false,
             min_requests: config.load.min_requests,
             inconclusive: config.runs.inconclusive,
         };
         let (baseline_digest, session) = (OnceCell::new(), OnceCell::new());
-        Ok(Project { flags, paths, baseline, shell, config, rules, baseline_runs, head, baseline_digest, session })
+        Ok(Project {
+            clock,
+            flags,
+            paths,
+            baseline,
+            shell,
+            config,
+            rules,
+            baseline_runs,
+            head,
+            baseline_digest,
+            session,
+        })
     }
 
     pub fn read_baseline(&self) -> Result<Option<Baseline>> {
@@ -83,7 +101,7 @@ impl<'a> Project<'a> {
         }
         let shown = self.shown(path);
         ensure!(
-            self.flags.update_baseline || !file_versions::is_unmerged(&self.shell, path),
+            self.flags.update_baseline || file_versions::in_index(&self.shell, path, "--unmerged").is_empty(),
             "{shown}: merge conflict: neither side's baseline applies to the merged code: take one (`git checkout --ours {shown} && git add {shown}`), finish the merge, and measure again with --update-baseline"
         );
         let text = files::read_to_string(path)?;
@@ -93,13 +111,12 @@ impl<'a> Project<'a> {
 
     /// Why git knows no commit here, if there is a repository.
     pub fn git_refusal(&self) -> Option<String> {
-        if self.head.is_some() { None } else { git::refusal(&self.shell) }
+        if self.head.commit == UNKNOWN_COMMIT { git::refusal(&self.shell) } else { None }
     }
 
     /// Records whether the runs of this command are all that its verdict needs.
-    pub fn record_runs(&self, is_complete: bool, not_confirmed: Option<&str>) -> Result<()> {
-        let record = |session: &PathBuf| SessionFile::record(session, is_complete, not_confirmed);
-        self.session.get().map_or(Ok(()), record)
+    pub fn record_runs(&self, made: RunsMade) -> Result<()> {
+        self.session.get().map_or(Ok(()), |session| SessionFile::record(session, made))
     }
 
     /// Checks that no other command has written the baseline since this one read it.
@@ -117,9 +134,13 @@ impl<'a> Project<'a> {
     /// Names a baseline that git has, while this tree has none: in a sparse checkout, or deleted by hand.
     pub fn baseline_in_git(&self) -> Option<String> {
         let path = &self.baseline;
-        let is_sparse = file_versions::is_sparse(&self.shell, path)?;
+        let with_tag = file_versions::in_index(&self.shell, path, "-t");
+        if with_tag.is_empty() {
+            return None;
+        }
         let shown = self.shown(path);
-        let sparse = if is_sparse { "--ignore-skip-worktree-bits " } else { "" };
+        // A sparse checkout leaves it out.
+        let sparse = if with_tag.starts_with("S ") { "--ignore-skip-worktree-bits " } else { "" };
         Some(format!("git has a {shown}, which this tree lacks: to compare with it, run `git restore {sparse}{shown}`"))
     }
 
@@ -172,9 +193,11 @@ impl<'a> Project<'a> {
     /// another machine may have it in another place.
     fn path_to_record(&self, locustfiles: &str) -> Option<String> {
         let root = fs::canonicalize(&self.paths.root).ok()?;
-        let from_root =
-            |path: PathBuf| Some(fs::canonicalize(path).ok()?.strip_prefix(&root).ok()?.display().to_string());
-        Some(self.paths_of(locustfiles).into_iter().map(from_root).collect::<Option<Vec<_>>>()?.join(","))
+        let mut from_root = Vec::new();
+        for path in self.paths_of(locustfiles) {
+            from_root.push(fs::canonicalize(path).ok()?.strip_prefix(&root).ok()?.display().to_string());
+        }
+        Some(from_root.join(","))
     }
 
     /// Finds the locustfiles. Like Locust it takes several files separated by commas, and folders. The result is relative to
@@ -216,7 +239,7 @@ impl<'a> Project<'a> {
     }
 
     pub fn dirty_files(&self) -> &[String] {
-        self.head.as_ref().map_or(&[], |head| &head.dirty_files)
+        &self.head.dirty_files
     }
 
     pub fn fold(&self, title: &str, log: &str) {
@@ -231,8 +254,8 @@ impl<'a> Project<'a> {
     pub fn provenance(&self) -> Provenance {
         Provenance {
             timestamp: now(),
-            commit: self.head.as_ref().map_or_else(|| "unknown".to_owned(), |head| head.commit.clone()),
-            dirty: !self.dirty_files().is_empty(),
+            commit: self.head.commit.clone(),
+            dirty: !self.head.dirty_files.is_empty(),
             gate: version::text(),
             ..Provenance::default()
         }
@@ -252,8 +275,9 @@ pub(crate) fn today() -> Day {
     days_from_today(0)
 }
 
-fn digest_of_file(path: &Path) -> Option<String> {
-    files::read(path).ok().map(|bytes| git::blob_hash(&bytes))
+/// Empty if the file cannot be read.
+fn digest_of_file(path: &Path) -> String {
+    files::read(path).map(|bytes| git::blob_hash(&bytes)).unwrap_or_default()
 }
 
 /// Finds the locustfiles of a folder as Locust does. Before 2.20 Locust takes no folder beside our listener, and its order is

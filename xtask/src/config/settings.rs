@@ -31,8 +31,8 @@ impl RunRange {
     /// Settles the numbers. `[runs]` does not apply to rounds, and one round would not show the noise.
     pub fn settle(flags: &PerfFlags, own: RunsConfig) -> RunRange {
         let number = |runs: NonZeroU32| runs.get() as usize;
-        let by_flag = |runs: Option<u32>| runs.map(|runs| runs as usize);
-        let (min_flag, max_flag) = (by_flag(flags.load.min_runs), by_flag(flags.load.max_runs));
+        let [min_flag, max_flag] =
+            [flags.load.min_runs, flags.load.max_runs].map(|runs| runs.map(|runs| runs as usize));
         let own = RunRange { min: number(own.min), max: number(own.max), baseline: number(own.baseline) };
         let rounds = RunRange { baseline: own.baseline, ..RunRange::ROUNDS };
         let default = if flags.makes_rounds() { rounds } else { own };
@@ -52,11 +52,11 @@ pub struct Settings {
     /// The locustfiles as a baseline names them; `None` until they are found, and if one lies outside the root.
     pub(crate) locustfile_path: Option<String>,
     /// The running service to load. If the service is started here: what Locust gets as its host instead of the origin of
-    /// the ready URL.
-    pub(crate) host: Option<String>,
+    /// the ready URL, or empty.
+    pub(crate) host: String,
     pub(crate) starts_service: bool,
-    /// The address where Locust's master listens, if Locust does not choose it itself.
-    pub(crate) bind_host: Option<String>,
+    /// The address where Locust's master listens.
+    pub(crate) bind_host: String,
     pub(crate) bind_port: u16,
     pub stop_timeout: Duration,
 }
@@ -65,7 +65,8 @@ const DEFAULT_USERS: u32 = 10;
 const DEFAULT_SPAWN_RATE: f64 = 10.0;
 const DEFAULT_RUN_TIME_S: u64 = 30;
 const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// Locust's own default.
+/// Locust's own defaults. This host is every address of the machine.
+pub(crate) const DEFAULT_BIND_HOST: &str = "*";
 const DEFAULT_BIND_PORT: u16 = 5557;
 
 /// Settles every value, and refuses a load that is over before anything is measured.
@@ -77,20 +78,13 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         flags::parse_run_time_s(text).map_err(|error| anyhow!("[load] `run_time` is `{text}`: {error}"))
     };
     let own_run_time_s = own.run_time.as_ref().map(parse_own_run_time).transpose()?;
-    let users = first([flags.users, own.users], || locust.get("users", whole_number), DEFAULT_USERS)?;
-    let spawn_rate = first(
-        [flags.spawn_rate, own.spawn_rate],
-        || locust.get("spawn-rate", flags::parse_spawn_rate),
-        DEFAULT_SPAWN_RATE,
-    )?;
-    let run_time_s = first(
-        [flags.run_time_s, own_run_time_s],
-        || locust.get("run-time", flags::parse_run_time_s),
-        DEFAULT_RUN_TIME_S,
-    )?;
+    let users = locust.get_unless(flags.users.or(own.users), "users", whole_number, DEFAULT_USERS)?;
+    let spawn_rate = flags.spawn_rate.or(own.spawn_rate);
+    let spawn_rate = locust.get_unless(spawn_rate, "spawn-rate", flags::parse_spawn_rate, DEFAULT_SPAWN_RATE)?;
+    let run_time_s = flags.run_time_s.or(own_run_time_s);
+    let run_time_s = locust.get_unless(run_time_s, "run-time", flags::parse_run_time_s, DEFAULT_RUN_TIME_S)?;
     let locustfile = locustfile(flags, own, locust)?;
-    let stop_timeout =
-        first([None, own.stop_timeout], || locust.get("stop-timeout", locust_duration), DEFAULT_STOP_TIMEOUT)?;
+    let stop_timeout = locust.get_unless(own.stop_timeout, "stop-timeout", locust_duration, DEFAULT_STOP_TIMEOUT)?;
     let warmup_s = own.warmup.as_secs_f64();
     check_load(users, spawn_rate, run_time_s, warmup_s)?;
     // A host on the command line names a service that runs already, unless it has the placeholder for our port.
@@ -99,11 +93,20 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         None if !starts_service => locust.get("host", text)?,
         host => host,
     };
+    let host = host.unwrap_or_default();
     ensure!(
-        starts_service || host.is_some(),
+        starts_service || !host.is_empty(),
         "no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
     );
-    let Sharing { processes, workers } = settle_sharing(flags, own)?;
+    let is_shared_by_flag = flags.processes.is_some() || flags.expect_workers.is_some();
+    let shared_by_flag = (flags.processes, flags.expect_workers);
+    let (processes, workers) = if is_shared_by_flag { shared_by_flag } else { (own.processes, own.expect_workers) };
+    ensure!(processes != Some(0), "[load] `processes` is 0: give 1 or more");
+    ensure!(workers != Some(0), "[load] `expect_workers` is 0: give 1 or more");
+    ensure!(
+        processes.is_none() || workers.is_none(),
+        "--processes starts Locust's workers itself, and --expect-workers waits for workers started elsewhere: use one of them, also in [load] of perf.toml"
+    );
     check_args(&own.args, locust_args)?;
     let given = [own.args.as_slice(), locust_args].concat();
     let (args, locust_args) = (own.args.clone(), [locust_args, &locust.tags(&given)?].concat());
@@ -114,16 +117,16 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         locustfile_path: None,
         host,
         starts_service,
-        bind_host: locust.get("master-bind-host", text)?,
-        bind_port: locust.get("master-bind-port", whole_number)?.unwrap_or(DEFAULT_BIND_PORT),
+        bind_host: locust.get_unless(None, "master-bind-host", text, DEFAULT_BIND_HOST.to_owned())?,
+        bind_port: locust.get_unless(None, "master-bind-port", whole_number, DEFAULT_BIND_PORT)?,
         stop_timeout,
     })
 }
 
 pub(crate) fn locustfile(flags: &LoadFlags, own: &LoadConfig, locust: &LocustConf) -> Result<String> {
     let by_flag = flags.locustfile.as_ref().map(|file| file.to_string_lossy().into_owned());
-    let by_locust = || locust.get("locustfile", |text| Ok(text.to_owned()));
-    first([by_flag, own.locustfile.clone()], by_locust, "locustfile.py".to_owned())
+    let given = by_flag.or_else(|| own.locustfile.clone());
+    locust.get_unless(given, "locustfile", |text| Ok(text.to_owned()), "locustfile.py".to_owned())
 }
 
 /// Checks the arguments for Locust of `perf.toml` beside those behind `--`. Both are stored apart, with their secrets masked,
@@ -138,15 +141,6 @@ fn check_args(own: &[String], locust_args: &[String]) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// The first value that is given: by flag, by `perf.toml`, by Locust's own configuration, or by default.
-fn first<T>(given: [Option<T>; 2], locust: impl FnOnce() -> Result<Option<T>>, default: T) -> Result<T> {
-    let [flag, own] = given;
-    match flag.or(own) {
-        Some(value) => Ok(value),
-        None => Ok(locust()?.unwrap_or(default)),
-    }
 }
 
 fn whole_number<T: FromStr>(text: &str) -> Result<T> {
@@ -165,27 +159,6 @@ fn check_load(users: u32, spawn_rate: f64, run_time_s: u64, warmup_s: f64) -> Re
         "{users} users at {spawn_rate} per second and {warmup_s} s of warm-up take all of the {run_time_s} s of run time, and only what follows is measured: raise --run-time or --spawn-rate"
     );
     Ok(())
-}
-
-#[derive(Clone, Copy, PartialEq)]
-struct Sharing {
-    processes: Option<u32>,
-    workers: Option<u32>,
-}
-
-/// Settles which processes share the load. A flag of either kind replaces both settings of `perf.toml`.
-fn settle_sharing(flags: &LoadFlags, own: &LoadConfig) -> Result<Sharing> {
-    let by_flag = Sharing { processes: flags.processes, workers: flags.expect_workers };
-    let by_file = Sharing { processes: own.processes, workers: own.expect_workers };
-    let is_by_flag = by_flag.processes.is_some() || by_flag.workers.is_some();
-    let sharing = if is_by_flag { by_flag } else { by_file };
-    ensure!(sharing.processes != Some(0), "[load] `processes` is 0: give 1 or more");
-    ensure!(sharing.workers != Some(0), "[load] `expect_workers` is 0: give 1 or more");
-    ensure!(
-        sharing.processes.is_none() || sharing.workers.is_none(),
-        "--processes starts Locust's workers itself, and --expect-workers waits for workers started elsewhere: use one of them, also in [load] of perf.toml"
-    );
-    Ok(sharing)
 }
 
 fn locust_duration(text: &str) -> Result<Duration> {

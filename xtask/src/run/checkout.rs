@@ -88,9 +88,7 @@ impl Checkout {
         shell.change_dir(&root);
         // Both sides must not build into a folder that the user has set for all.
         shell.set_var("CARGO_TARGET_DIR", root.join("target"));
-        let perf_toml = root.join("perf.toml");
-        let perf_toml = files::exists(&perf_toml).then(|| files::read_to_string(&perf_toml)).transpose()?;
-        let (service, warning) = choose_service(rev, ours, perf_toml.as_deref());
+        let (service, warning) = choose_service(rev, ours, &root.join("perf.toml"))?;
         Ok(Checkout { rev: rev.to_owned(), commit: commit.to_owned(), shell, service, warning })
     }
 
@@ -106,12 +104,12 @@ pub fn at_commit(rev: &str, commit: &str) -> String {
 }
 
 /// Takes the `[service]` of the commit's own `perf.toml`, or the working tree's if it has none that can be read.
-fn choose_service(rev: &str, ours: &ServiceConfig, perf_toml: Option<&str>) -> (ServiceConfig, Option<String>) {
-    let Some(text) = perf_toml else {
+fn choose_service(rev: &str, ours: &ServiceConfig, perf_toml: &Path) -> Result<(ServiceConfig, Option<String>)> {
+    if !files::exists(perf_toml) {
         let warning = format!("{rev} has no perf.toml, so this tree's [service] starts it there too");
-        return (ours.clone(), Some(warning));
-    };
-    match Config::parse(text) {
+        return Ok((ours.clone(), Some(warning)));
+    }
+    Ok(match Config::parse(&files::read_to_string(perf_toml)?) {
         // Only ours names the files that are not in git.
         Ok(Config { service: Some(own), .. }) if ours.names_root() && !own.names_root() => {
             let warning = format!("this tree's [service] is also used at {rev}, whose own does not use PERF_ROOT");
@@ -126,5 +124,5 @@ fn choose_service(rev: &str, ours: &ServiceConfig, perf_toml: Option<&str>) -> (
             let warning = format!("this tree's [service] is used for {rev}, whose perf.toml{error:#}");
             (ours.clone(), Some(warning))
         }
-    }
+    })
 }

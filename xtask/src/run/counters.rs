@@ -41,7 +41,7 @@ pub enum Counters {
 pub struct Readings {
     source: CounterSource,
     first: Option<CounterValues>,
-    last: Option<CounterValues>,
+    last: CounterValues,
 }
 
 /// Where counters are read.
@@ -69,7 +69,7 @@ impl Counters {
             CounterSource::Command { shell: shell.clone(), command: filled(setting), env }
         };
         match source.read().context("[service] counters") {
-            Ok(_) => Ok(Counters::Read(Readings { source, first: None, last: None })),
+            Ok(_) => Ok(Counters::Read(Readings { source, first: None, last: CounterValues::new() })),
             Err(error) if is_other_commit => Ok(Counters::Missing(format!("{error:#}"))),
             Err(error) => Err(error),
         }
@@ -88,14 +88,14 @@ impl Counters {
 
     pub fn end(&mut self) -> Result<()> {
         if let Counters::Read(Readings { source, last, .. }) = self {
-            *last = Some(source.read().context("[service] counters")?);
+            *last = source.read().context("[service] counters")?;
         }
         Ok(())
     }
 
     /// By how much each counter rose in the window. One that fell was set back, and tells nothing.
     pub fn rises(&self) -> CounterValues {
-        let Counters::Read(Readings { first: Some(first), last: Some(last), .. }) = self else {
+        let Counters::Read(Readings { first: Some(first), last, .. }) = self else {
             return CounterValues::new();
         };
         let rise = |(name, last): (&String, &f64)| {

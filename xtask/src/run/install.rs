@@ -90,19 +90,16 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     let folder = perf_folder.join(&name);
     let python = folder.join("bin/python");
     let complete = folder.join("complete");
-    let installed = || -> Result<Option<String>> {
-        let is_usable = python.exists() && complete.is_file() && can_import(shell, &python)?;
-        if is_usable { files::read_to_string(&complete).map(Some) } else { Ok(None) }
-    };
-    if let Some(line) = installed()? {
-        return locust(python, &line);
+    let is_installed = || -> Result<bool> { Ok(python.exists() && complete.is_file() && can_import(shell, &python)?) };
+    if is_installed()? {
+        return locust(python, &files::read_to_string(&complete)?);
     }
 
     let lock_file = perf_folder.join(format!("{name}.lock"));
     let lock = lock::lock(&lock_file, INSTALL_TIMEOUT)?;
     let _lock = lock.with_context(|| format!("another process holds {}: run this again", lock_file.display()))?;
-    if let Some(line) = installed()? {
-        return locust(python, &line);
+    if is_installed()? {
+        return locust(python, &files::read_to_string(&complete)?);
     }
     say(&format!("installing {pinned} into {} (first run only)", folder.display()));
     let log = perf_folder.join(format!("{name}.log"));
@@ -121,7 +118,7 @@ fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn F
     install(shell, pinned, &folder, &[&arguments, &extra[..]].concat(), &log)?;
     let line = version_line(cmd!(shell, "{python} -m locust --version").env("PYTHONSAFEPATH", "1"), &log)
         .map_err(|error| does_not_start(error, pinned, &log))?;
-    let packages = answer(cmd!(shell, "{python} -c {PRINT_PACKAGES}"), &log)?.unwrap_or_default();
+    let packages = answer(cmd!(shell, "{python} -c {PRINT_PACKAGES}"), &log)?;
     let printed = format!("{line}\n{}\n", packages.trim());
     let locust = locust(python, &printed)?;
     files::write_atomically(&complete, &printed)?;
@@ -139,7 +136,7 @@ fn can_import(shell: &Shell, python: &Path) -> Result<bool> {
 /// Makes an environment and installs `requirements` into it: by uv if there is one, or by Python's venv and pip.
 fn install(shell: &Shell, pinned: &str, folder: &Path, requirements: &[String], log: &Path) -> Result<()> {
     let python = folder.join("bin/python");
-    if answer(cmd!(shell, "uv --version"), log)?.is_some() {
+    if !answer(cmd!(shell, "uv --version"), log)?.is_empty() {
         process::run("uv venv", &cmd!(shell, "uv venv --quiet {folder}").into(), log, INSTALL_TIMEOUT)?;
         let install = cmd!(shell, "uv pip install --quiet --python {python} {requirements...}");
         return process::run("uv pip install", &install.into(), log, INSTALL_TIMEOUT)
@@ -168,7 +165,7 @@ fn install(shell: &Shell, pinned: &str, folder: &Path, requirements: &[String], 
 
 /// Whether this Python has a pip that can install into another environment (`--python`, from 22.3 on).
 fn has_pip_for_others(shell: &Shell, python: &str, log: &Path) -> Result<bool> {
-    let printed = answer(cmd!(shell, "{python} -m pip --version"), log)?.unwrap_or_default();
+    let printed = answer(cmd!(shell, "{python} -m pip --version"), log)?;
     let version = printed.lines().find_map(|line| line.strip_prefix("pip ")?.split(' ').next());
     let mut parts = version.unwrap_or_default().split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     Ok((parts.next(), parts.next()) >= (Some(22), Some(3)))
@@ -227,12 +224,13 @@ fn system_python(shell: &Shell, pinned: &str, log: &Path) -> Result<&'static str
             "neither python3 nor uv is on PATH, and Locust needs one: install Python 3.11 or later, or name a Locust of your own in perf.toml: [locust] command"
         )
     };
-    let mut found = None;
-    for python in ["python3", "python"] {
-        let print_version = "import sys; print(*sys.version_info[:2])";
-        found = found.or(answer(cmd!(shell, "{python} -c {print_version}"), log)?.map(|version| (python, version)));
+    let (mut python, mut version) = ("", String::new());
+    for name in ["python3", "python"] {
+        if version.is_empty() {
+            let print_version = "import sys; print(*sys.version_info[:2])";
+            (python, version) = (name, answer(cmd!(shell, "{name} -c {print_version}"), log)?);
+        }
     }
-    let (python, version) = found.ok_or_else(no_python)?;
     let (major, minor) = version
         .lines()
         .last()
@@ -256,11 +254,11 @@ fn version_line(command: Cmd, log: &Path) -> Result<String> {
     line.map(str::to_owned).ok_or_else(|| Failure::new(printed(), log).into())
 }
 
-/// Returns what a program prints, or `None` if it is missing or fails. Only a signal is an error.
-fn answer(command: Cmd, log: &Path) -> Result<Option<String>> {
+/// Returns what a program prints, which is nothing if it is missing or fails. Only a signal is an error.
+fn answer(command: Cmd, log: &Path) -> Result<String> {
     match output("its version", command, log) {
         Err(error) if error.is::<Interrupted>() => Err(error),
-        output => Ok(output.ok()),
+        output => Ok(output.unwrap_or_default()),
     }
 }
 

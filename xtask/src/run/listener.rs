@@ -25,13 +25,9 @@ pub struct ListenerFile {
     pub ended_by: EndedBy,
     /// The time from the start of the load to its end.
     pub load_s: f64,
-    /// When the measured window was opened, in seconds since 1970.
-    #[serde(default)]
-    opened_time: Option<f64>,
-    #[serde(default)]
-    window_s: Option<f64>,
-    #[serde(default)]
-    requests: Option<u64>,
+    /// `None` if the listener did not write all of it.
+    #[serde(flatten)]
+    pub window: Option<Window>,
     #[serde(default)]
     pub mean_users: Option<f64>,
     /// The requests that were under way when Locust stopped and had not ended after the stop timeout.
@@ -104,10 +100,13 @@ enum LeftOutReason {
     ImpossibleTime,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The measured window.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 pub struct Window {
     /// Seconds since 1970.
+    #[serde(rename = "opened_time")]
     pub opened_s: f64,
+    #[serde(rename = "window_s")]
     pub length_s: f64,
     pub requests: u64,
 }
@@ -162,11 +161,6 @@ impl ListenerFile {
             left.reason = mask::text(&left.reason);
         }
         Ok(file)
-    }
-
-    /// The measured window; `None` if the listener did not write all of it.
-    pub fn window(&self) -> Option<Window> {
-        Some(Window { opened_s: self.opened_time?, length_s: self.window_s?, requests: self.requests? })
     }
 
     /// Describes the requests that never ended: how many, of which endpoint, and how long they took so far.
@@ -308,15 +302,13 @@ mod tests {
 
     #[test]
     fn unfinished_requests_and_users_that_left_are_described() {
-        let file: ListenerFile = serde_json::from_str(
-            r#"{"ramp_up_left_out": true, "began": true, "ended_by": "run_time", "load_s": 20.0,
-                "opened_time": 1800000000.5, "window_s": 19.0, "requests": 450,
-                "mean_users": 8.5,
-                "unfinished": [{"method": "GET", "name": "/a", "times": 3, "longest_ms": 12040.0},
-                               {"method": "", "name": "unfinished", "times": 1, "longest_ms": 10000.0}],
-                "users_left": [{"user": "ClaimsUser", "reason": "StopUser", "times": 5}]}"#,
-        )
-        .unwrap();
+        let text = r#"{"ramp_up_left_out": true, "began": true, "ended_by": "run_time", "load_s": 20.0,
+            "opened_time": 1800000000.5, "window_s": 19.0, "requests": 450,
+            "mean_users": 8.5,
+            "unfinished": [{"method": "GET", "name": "/a", "times": 3, "longest_ms": 12040.0},
+                           {"method": "", "name": "unfinished", "times": 1, "longest_ms": 10000.0}],
+            "users_left": [{"user": "ClaimsUser", "reason": "StopUser", "times": 5}]}"#;
+        let file = ListenerFile::parse(text).unwrap();
         assert_eq!(
             file.unfinished_text().unwrap(),
             "4 requests never ended and count as failed: 3 x GET /a (longest 12.0 s), 1 x unfinished (longest 10.0 s)"
@@ -324,7 +316,9 @@ mod tests {
         assert_eq!(users_left_text(&file.users_left).unwrap(), "users left before the end: 5 x ClaimsUser (StopUser)");
         assert_eq!((file.ended_by, file.mean_users), (EndedBy::RunTime, Some(8.5)));
         assert_eq!(users_left_text(&[]), None);
-        assert_eq!(file.window(), Some(Window { opened_s: 1_800_000_000.5, length_s: 19.0, requests: 450 }));
-        assert_eq!(ListenerFile { requests: None, ..file }.window(), None);
+        assert_eq!(file.window, Some(Window { opened_s: 1_800_000_000.5, length_s: 19.0, requests: 450 }));
+        for (old, new) in [("19.0", "null"), (", \"requests\": 450", ""), ("450", "null")] {
+            assert_eq!(ListenerFile::parse(&text.replace(old, new)).unwrap().window, None, "{new}");
+        }
     }
 }

@@ -17,7 +17,7 @@ pub struct LoadRecord {
     resets: u64,
     loaders: Option<u64>,
     /// The processes that were to write the results.
-    writers: Option<u64>,
+    writers: u64,
     max_users: Option<f64>,
     /// The numbers of users that the runner was started with.
     users_asked: Option<UsersAsked>,
@@ -111,10 +111,10 @@ impl LoadRecord {
 
     fn check_processes(&self, load: &Load) -> Result<()> {
         let asked = u64::from(load.shared_by().unwrap_or(1));
-        let writers = self.writers.unwrap_or(1);
         ensure!(
-            writers <= 1,
-            "{writers} processes wrote these results: the locustfile forks, so several Locusts loaded the service: remove that, and pass --processes"
+            self.writers <= 1,
+            "{} processes wrote these results: the locustfile forks, so several Locusts loaded the service: remove that, and pass --processes",
+            self.writers
         );
         let loaders = self.loaders.unwrap_or(asked);
         ensure!(loaders == asked, "{loaders} processes made the load instead of {asked}: see the log");

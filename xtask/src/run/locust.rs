@@ -15,7 +15,8 @@ use judge::parse::locust_csv;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::config::locust_conf::STRIPPED;
-use crate::run::listener::{EndedBy, LISTENER_FILE, ListenerFile, UsersLeft, Window};
+use crate::config::settings::DEFAULT_BIND_HOST;
+use crate::run::listener::{EndedBy, LISTENER_FILE, ListenerFile};
 use crate::run::locust_log::{self, explanation};
 use crate::run::workers::{Setup, WorkerList};
 use crate::sys::files::{self, Follower};
@@ -80,8 +81,6 @@ pub(crate) enum Stage {
 
 pub struct Progress {
     pub elapsed: Duration,
-    /// The number of users, once all of them are started.
-    pub users: Option<u32>,
     pub requests: u64,
     pub failures: u64,
 }
@@ -93,8 +92,8 @@ pub struct Job<'a> {
     pub host: &'a str,
     pub stop_timeout: Duration,
     pub deadline_margin: Duration,
-    /// Where a master listens for workers; `None` is every address of this machine.
-    pub bind_host: Option<&'a str>,
+    /// Where a master listens for workers.
+    pub bind_host: &'a str,
     pub bind_port: u16,
     pub workers_timeout: Duration,
     pub root: &'a Path,
@@ -127,11 +126,8 @@ pub enum StatsCoverage {
 
 pub struct Finished {
     pub coverage: StatsCoverage,
-    pub window: Option<Window>,
-    pub mean_users: Option<f64>,
-    pub users_left: Vec<UsersLeft>,
-    /// The TCP connections that were opened to the service in the window, if our listener counted them.
-    pub connections: Option<u64>,
+    /// `None` if our listener was not loaded.
+    pub listener: Option<ListenerFile>,
     /// A sentence each.
     pub warnings: Vec<String>,
 }
@@ -198,7 +194,7 @@ impl Locust {
         arg("--exit-code-on-error", &0);
         if let Some(processes) = load.processes {
             arg("--processes", &processes);
-            arg("--master-host", &job.bind_host.unwrap_or("127.0.0.1"));
+            arg("--master-host", &job.bind_host);
             arg("--master-port", &job.bind_port);
         }
         if let Some(workers) = load.workers {
@@ -207,8 +203,8 @@ impl Locust {
         if load.shared_by().is_some() {
             arg("--expect-workers-max-wait", &job.workers_timeout.as_secs_f64().ceil());
             arg("--master-bind-port", &job.bind_port);
-            if let Some(host) = job.bind_host {
-                arg("--master-bind-host", &host);
+            if job.bind_host != DEFAULT_BIND_HOST {
+                arg("--master-bind-host", &job.bind_host);
             }
         }
         if self.parsed >= JSON_FILE {
@@ -287,11 +283,7 @@ impl Locust {
                 warnings.push(format!("the last second of the run is missing in the results: {why}"));
             }
         }
-        let window = listener.as_ref().and_then(ListenerFile::window);
-        let connections = listener.as_ref().and_then(|listener| listener.over_time.connections);
-        let (mean_users, users_left) =
-            listener.map_or((None, Vec::new()), |listener| (listener.mean_users, listener.users_left));
-        Ok(Finished { coverage, window, mean_users, users_left, connections, warnings })
+        Ok(Finished { coverage, listener, warnings })
     }
 
     fn check_is_complete(&self, job: &Job, listener: &ListenerFile) -> Result<()> {
@@ -332,9 +324,7 @@ impl Locust {
         let workers = self.check_workers(job)?;
         match status {
             Some(status) if status.success() => {
-                if let Some(lost) = workers.incomplete() {
-                    bail!(Failure::new(lost, &log));
-                }
+                workers.check_complete().map_err(|lost| Failure::new(lost, &log))?;
                 Ok(started.elapsed())
             }
             Some(status) => {
@@ -390,10 +380,8 @@ impl Locust {
     fn check_workers(&self, job: &Job) -> Result<WorkerList> {
         let Some(expected) = job.load.shared_by() else { return Ok(WorkerList::default()) };
         let workers = WorkerList::read(&job.path("perf_workers.json"));
-        match workers.fault(expected, &self.version) {
-            Some(fault) => bail!(Failure::new(fault, &job.log())),
-            None => Ok(workers),
-        }
+        workers.check(expected, &self.version).map_err(|fault| Failure::new(fault, &job.log()))?;
+        Ok(workers)
     }
 }
 
@@ -507,12 +495,18 @@ fn check_load(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<List
     Ok(Some(listener))
 }
 
-/// Reads the counts that Locust rewrites every second or so. `users` is the number known before.
-pub fn progress(job: &Job, elapsed: Duration, log: &mut Follower, mut users: Option<u32>) -> Progress {
+/// Reads the counts that Locust rewrites every second or so.
+pub fn progress(job: &Job, elapsed: Duration) -> Progress {
     let stats = files::read_to_string(&job.path("locust_stats.csv")).unwrap_or_default();
     let total = stats.lines().rev().find_map(|line| line.strip_prefix(",Aggregated,")).unwrap_or_default();
     let mut counts = total.split(',').map(|field| field.parse().unwrap_or(0));
     let (requests, failures) = (counts.next().unwrap_or(0), counts.next().unwrap_or(0));
+    Progress { elapsed, requests, failures }
+}
+
+/// The number of users, if the next lines of the log report that all of them are started.
+pub fn users_started(log: &mut Follower) -> Option<u32> {
+    let mut users = None;
     // All users spawned: {"ClaimsUser": 10} (10 total users)
     let spawned = |lines: &str| lines.rsplit_once(" total users)")?.0.rsplit_once('(')?.1.parse().ok();
     // A log that grows faster than it is read is no reason to miss the deadline.
@@ -523,5 +517,5 @@ pub fn progress(job: &Job, elapsed: Duration, log: &mut Follower, mut users: Opt
         }
         users = spawned(&String::from_utf8_lossy(&lines)).or(users);
     }
-    Progress { elapsed, users, requests, failures }
+    users
 }

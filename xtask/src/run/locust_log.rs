@@ -44,15 +44,17 @@ fn exception(log: &str) -> Option<&str> {
     exception
 }
 
-fn import_advice(log: &str) -> Option<String> {
-    let exception = exception(log)?;
-    let quoted = |text: &str| Some(text.split('\'').nth(1)?.to_owned());
-    if exception.contains("No module named") {
-        let module = quoted(exception)?;
-        return Some(format!("; add what has the module `{}` to [locust] requirements", printable(&module)));
+/// Empty if the log shows no failed import that can be helped.
+fn import_advice(log: &str) -> String {
+    let exception = exception(log).unwrap_or_default();
+    if exception.contains("No module named")
+        && let Some(module) = exception.split('\'').nth(1)
+    {
+        return format!("; add what has the module `{}` to [locust] requirements", printable(module));
     }
     let is_locusts = exception.contains("cannot import name") && exception.contains("from 'locust");
-    is_locusts.then(|| "; this Locust lacks it: name another [locust] version".to_owned())
+    let advice = if is_locusts { "; this Locust lacks it: name another [locust] version" } else { "" };
+    advice.to_owned()
 }
 
 /// Explains why Locust did not exit with 0, and what to do about it, as far as its log shows.
@@ -71,7 +73,7 @@ pub fn explanation(status: ExitStatus, log: &str) -> String {
     {
         "; the locustfile itself set this code (environment.process_exit_code): leave it at 0 under the gate, whose limits stand in [limits]"
     } else {
-        return format!("{cause}{}", import_advice(log).unwrap_or_default());
+        return format!("{cause}{}", import_advice(log));
     };
     format!("{cause}{next}")
 }
@@ -105,16 +107,16 @@ mod tests {
         for (line, expected) in [
             (
                 "ModuleNotFoundError: No module named 'dotenv'",
-                Some("; add what has the module `dotenv` to [locust] requirements"),
+                "; add what has the module `dotenv` to [locust] requirements",
             ),
             (
                 "ImportError: cannot import name 'LocustResponse' from 'locust.clients' (/x.py)",
-                Some("; this Locust lacks it: name another [locust] version"),
+                "; this Locust lacks it: name another [locust] version",
             ),
-            ("ImportError: cannot import name 'a' from 'mine' (/x.py)", None),
-            ("ValueError: boom", None),
+            ("ImportError: cannot import name 'a' from 'mine' (/x.py)", ""),
+            ("ValueError: boom", ""),
         ] {
-            assert_eq!(import_advice(&traceback(line)).as_deref(), expected, "{line}");
+            assert_eq!(import_advice(&traceback(line)), expected, "{line}");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The measurement: Locust, the service, and their results.
 
 pub(crate) mod checkout;
-pub(crate) mod clock;
 pub(crate) mod counters;
 pub(crate) mod http;
 pub mod install;

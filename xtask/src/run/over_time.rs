@@ -13,7 +13,7 @@ pub struct OverTime {
     #[serde(default)]
     halves: Vec<Half>,
     #[serde(default)]
-    history: Option<ListenerHistory>,
+    history: ListenerHistory,
 }
 
 #[derive(Debug, Deserialize)]
@@ -21,7 +21,7 @@ struct Half {
     mean_ms: Option<f64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct ListenerHistory {
     bucket_s: f64,
     buckets: Vec<ListenerBucket>,
@@ -41,7 +41,7 @@ impl OverTime {
             let means = first.mean_ms.filter(is_time).zip(second.mean_ms.filter(is_time));
             run.halves_ms = means.map(|(first, second)| [first, second]);
         }
-        let Some(ListenerHistory { bucket_s, buckets }) = &self.history else { return };
+        let ListenerHistory { bucket_s, buckets } = &self.history;
         for ListenerBucket { at_s, requests, mean_ms } in buckets {
             if let Some(mean_ms) = mean_ms.filter(is_time) {
                 run.moments.push(Moment { until_s: at_s + bucket_s, requests: *requests, mean_ms });

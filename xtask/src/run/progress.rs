@@ -31,8 +31,8 @@ pub struct LoadNumber {
     /// From 1.
     number: usize,
     most: usize,
-    /// The mean time of the loads before, with building, starting and stopping; `None` for the first.
-    each_took: Option<Duration>,
+    /// The mean time of the loads before, with building, starting and stopping; 0 for the first.
+    each_took: Duration,
 }
 
 impl LoadCounter {
@@ -50,7 +50,7 @@ impl LoadCounter {
             self.first_began = Instant::now();
         }
         let before = u32::try_from(self.begun).unwrap_or(u32::MAX);
-        let each_took = self.first_began.elapsed().checked_div(before);
+        let each_took = self.first_began.elapsed().checked_div(before).unwrap_or_default();
         self.begun += 1;
         LoadNumber { number: self.begun, most: self.most.max(self.begun), each_took }
     }
@@ -85,7 +85,6 @@ pub struct LoadView<'a> {
     job: &'a Job<'a>,
     output: Output,
     log: Follower,
-    users: Option<u32>,
     connected: String,
 }
 
@@ -104,7 +103,7 @@ impl LoadView<'_> {
             (_, true) => Output::Nothing,
             _ => Output::Line(ProgressLine::new(job.load.run_time_s, job.load.users, number)),
         };
-        LoadView { project, job, output, log: Follower::new(job.log()), users: None, connected: String::new() }
+        LoadView { project, job, output, log: Follower::new(job.log()), connected: String::new() }
     }
 
     pub(crate) fn show(&mut self, stage: Stage) {
@@ -126,9 +125,10 @@ impl LoadView<'_> {
     fn show_load(&mut self, elapsed: Duration) {
         match &mut self.output {
             Output::Line(line) if line.is_due(elapsed) => {
-                let progress = locust::progress(self.job, elapsed, &mut self.log, self.users);
-                self.users = progress.users;
-                line.show(&progress);
+                if let Some(users) = locust::users_started(&mut self.log) {
+                    line.users = format!("{users} users");
+                }
+                line.show(&locust::progress(self.job, elapsed));
             }
             Output::Log => {
                 // Zeros stand for what was left out of a long log.
@@ -144,7 +144,8 @@ impl LoadView<'_> {
 /// The progress line of one load. Dropping it clears it.
 struct ProgressLine {
     run_time: Duration,
-    users: u32,
+    /// `10 users`, once all of them are started.
+    users: String,
     load: LoadNumber,
     is_terminal: bool,
     shown_at: Option<Duration>,
@@ -156,7 +157,7 @@ impl ProgressLine {
         let is_terminal = stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         ProgressLine {
             run_time: Duration::from_secs(run_time_s),
-            users,
+            users: format!("starting {users} users"),
             load,
             is_terminal,
             shown_at: None,
@@ -206,14 +207,10 @@ impl ProgressLine {
         let mut left = if remaining.is_zero() { "finishing".to_owned() } else { format!("{} left", shown(remaining)) };
         let more = u32::try_from(most.saturating_sub(number)).unwrap_or(u32::MAX);
         if more > 0 {
-            let of_all = each_took.unwrap_or(self.run_time).max(self.run_time).saturating_mul(more);
+            let of_all = each_took.max(self.run_time).saturating_mul(more);
             let _ = write!(left, " (all: max {})", shown(remaining.saturating_add(of_all)));
         }
-        let users = match progress.users {
-            Some(users) => format!("{users} users"),
-            None => format!("starting {} users", self.users),
-        };
-        let (requests, failures) = (progress.requests, progress.failures);
+        let (users, Progress { requests, failures, .. }) = (&self.users, progress);
         format!("run {number}/{most}{bar} {left}, {users}, {requests} requests, {failures} failed")
     }
 }
@@ -237,25 +234,29 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(load: LoadNumber, elapsed_s: u64, users: Option<u32>, with_bar: bool, expected: &str) {
-        let progress = Progress { elapsed: Duration::from_secs(elapsed_s), users, requests: 1204, failures: 3 };
-        assert_eq!(ProgressLine::new(20, 10, load).text(&progress, with_bar), expected);
+    fn check(load: LoadNumber, elapsed_s: u64, users: &str, with_bar: bool, expected: &str) {
+        let progress = Progress { elapsed: Duration::from_secs(elapsed_s), requests: 1204, failures: 3 };
+        let mut line = ProgressLine::new(20, 10, load);
+        users.clone_into(&mut line.users);
+        assert_eq!(line.text(&progress, with_bar), expected);
     }
 
     #[test]
     fn the_line_shows_this_load_and_all_of_them() {
-        let first = LoadNumber { number: 1, most: 8, each_took: None };
-        let third = LoadNumber { number: 3, most: 8, each_took: Some(Duration::from_millis(23_400)) };
+        let first = LoadNumber { number: 1, most: 8, each_took: Duration::ZERO };
+        let third = LoadNumber { number: 3, most: 8, each_took: Duration::from_millis(23_400) };
         let last = LoadNumber { number: 8, ..third };
+        let (starting, users) = (&ProgressLine::new(20, 10, first).users.clone(), "10 users");
         let counts = "10 users, 1204 requests, 3 failed";
-        check(first, 0, None, true, &format!("run 1/8 [          ] 20 s left (all: max 3 min), starting {counts}"));
-        check(third, 5, Some(10), true, &format!("run 3/8 [==        ] 15 s left (all: max 3 min), {counts}"));
-        check(third, 5, Some(10), false, &format!("run 3/8: 15 s left (all: max 3 min), {counts}"));
-        check(third, 25, Some(10), false, &format!("run 3/8: finishing (all: max 117 s), {counts}"));
-        let long = ProgressLine::new(7000, 1000, LoadNumber { number: 10, most: 14, each_took: None });
-        let progress = Progress { elapsed: Duration::ZERO, users: Some(1000), requests: 1_234_567, failures: 123_456 };
+        check(first, 0, starting, true, &format!("run 1/8 [          ] 20 s left (all: max 3 min), starting {counts}"));
+        check(third, 5, users, true, &format!("run 3/8 [==        ] 15 s left (all: max 3 min), {counts}"));
+        check(third, 5, users, false, &format!("run 3/8: 15 s left (all: max 3 min), {counts}"));
+        check(third, 25, users, false, &format!("run 3/8: finishing (all: max 117 s), {counts}"));
+        let mut long = ProgressLine::new(7000, 1000, LoadNumber { number: 10, most: 14, each_took: Duration::ZERO });
+        long.users = "1000 users".to_owned();
+        let progress = Progress { elapsed: Duration::ZERO, requests: 1_234_567, failures: 123_456 };
         assert!(long.text(&progress, true).len() <= 100, "{}", long.text(&progress, true));
-        check(last, 5, Some(10), true, &format!("run 8/8 [==        ] 15 s left, {counts}"));
-        check(last, 25, Some(10), true, &format!("run 8/8 [==========] finishing, {counts}"));
+        check(last, 5, users, true, &format!("run 8/8 [==        ] 15 s left, {counts}"));
+        check(last, 25, users, true, &format!("run 8/8 [==========] finishing, {counts}"));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::str;
 
@@ -48,7 +47,9 @@ impl RunFile {
     const NAME: &str = "run.json";
 
     pub fn new(mut provenance: Provenance, finished: Finished, max_runs: usize) -> RunFile {
-        let Finished { coverage, mean_users, users_left, warnings, .. } = finished;
+        let Finished { coverage, listener, warnings } = finished;
+        let (mean_users, users_left) =
+            listener.map_or((None, Vec::new()), |listener| (listener.mean_users, listener.users_left));
         provenance.mean_users = mean_users;
         if let Some(load) = &mut provenance.load {
             load.has_shape = coverage == StatsCoverage::WholeRun;
@@ -58,8 +59,9 @@ impl RunFile {
     }
 
     /// Stands for the file that results of others lack. `history` shows their load.
-    pub fn of_others(provenance: Provenance, history: Option<&History>) -> RunFile {
-        let provenance = Provenance { observed_load: history.and_then(History::observed_load), ..provenance };
+    pub fn of_others(provenance: Provenance, history: &Result<History, String>) -> RunFile {
+        let observed_load = history.as_ref().ok().and_then(History::observed_load);
+        let provenance = Provenance { observed_load, ..provenance };
         RunFile { provenance, exact: false, warnings: Vec::new(), max_runs: None, users_left: Vec::new() }
     }
 
@@ -173,7 +175,7 @@ pub fn read_rounds(project: &Project, below: &str) -> Result<Option<Sides<Vec<Me
         folder.push(below);
     }
     let other = folder.join("against");
-    if !other.is_dir() || flags.baseline.is_some() || flags.update_baseline {
+    if !other.is_dir() || flags.files.baseline.is_some() || flags.update_baseline {
         return Ok(None);
     }
     Ok(Some(Sides { baseline: read_all(&other)?, candidate: read_all(&folder)? }))
@@ -251,22 +253,22 @@ pub fn read(path: &Path) -> Result<MeasuredRun> {
 
 /// Stores the requests of `on_start`. Returns the run as it was counted before version 1.4 of the baseline.
 fn read_setup(folder: &Path, run: &mut Run) -> Result<Option<Run>> {
-    let parsed = |name: &str| -> Result<Option<Run>> {
-        let path = folder.join(name);
-        if !path.is_file() {
-            return Ok(None);
-        }
-        parse_json(&files::read(&path)?).map(Some).with_context(|| path.display().to_string())
-    };
-    let Some(setup) = parsed("perf_setup.json")? else { return Ok(None) };
-    let with_setup = parsed("perf_with_setup.json")?.map(|with_setup| Run {
+    let [setup, with_setup] = ["perf_setup.json", "perf_with_setup.json"].map(|name| folder.join(name));
+    if !setup.is_file() {
+        return Ok(None);
+    }
+    let parsed = |path: &Path| parse_json(&files::read(path)?).with_context(|| path.display().to_string());
+    let setup = parsed(&setup)?.endpoints.into_iter();
+    run.setup = setup.map(|(name, stats)| (setup_name(&name), stats)).collect();
+    if !with_setup.is_file() {
+        return Ok(None);
+    }
+    Ok(Some(Run {
         users_by_class: run.users_by_class.clone(),
         tasks: run.tasks.clone(),
         lateness: run.lateness,
-        ..with_setup
-    });
-    run.setup = setup.endpoints.into_iter().map(|(name, stats)| (setup_name(&name), stats)).collect();
-    Ok(with_setup)
+        ..parsed(&with_setup)?
+    }))
 }
 
 /// Whether the gate made the runs in a folder. A `locust.log` may be anybody's, but the listener is ours.
@@ -289,8 +291,7 @@ fn history(path: &Path, is_ours: bool) -> Result<History, String> {
 
 /// The last run over time of this measurement, if the folder of an earlier command still holds it. A baseline does not.
 pub fn history_of(perf_folder: &Path, measured: &Provenance) -> Option<History> {
-    let sessions = fs::read_dir(perf_folder.join("runs")).ok()?;
-    for session in sessions.filter_map(|entry| Some(entry.ok()?.path())) {
+    for session in files::entries(&perf_folder.join("runs")) {
         let Ok(runs) = files::result_files(&session) else { continue };
         let file = runs.first().and_then(|run| RunFile::read(run.parent()?).ok()?);
         // Commands take turns, so no two of them begin at the same time.

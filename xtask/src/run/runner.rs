@@ -11,24 +11,25 @@ use judge::model::text::quoted;
 use judge::model::{mask, program};
 use xshell::Shell;
 
+use crate::config::flags::Against;
 use crate::config::perf_toml::ServiceConfig;
 use crate::config::project::Project;
 use crate::config::settings::Settings;
 use crate::run::checkout::{Checkout, Side, at_commit};
-use crate::run::clock::Clock;
 use crate::run::counters::Counters;
 use crate::run::install;
 use crate::run::locust::{Finished, Job, Locust};
 use crate::run::progress::{self, LoadCounter, LoadNumber, LoadView};
 use crate::run::results::{self, MeasuredRun, RunFile};
-use crate::run::service::{self, Build, Target};
+use crate::run::service::{self, Build, StartedService, Target};
 use crate::run::usage::{self, Sampler};
 use crate::run::workers;
 use crate::sys::executable::Executable;
+use crate::sys::git::{self, UNKNOWN_COMMIT};
 use crate::sys::process::{self, Failure};
 use crate::sys::session::Session;
 use crate::sys::worktree::Checkouts;
-use crate::sys::{ci, files, git, lock, log, machine};
+use crate::sys::{ci, files, lock, log, machine};
 
 /// Everything that the runs of a command share.
 pub struct Runner<'a> {
@@ -36,9 +37,8 @@ pub struct Runner<'a> {
     settings: Settings,
     locust: Locust,
     /// Common to all runs.
-    provenance: Provenance,
+    pub provenance: Provenance,
     session: Session,
-    pub clock: Clock,
     loads: LoadCounter,
     /// The number of runs, or of rounds, that share the evidence's probability of error.
     max_runs: usize,
@@ -61,8 +61,8 @@ impl<'a> Runner<'a> {
         settings: Settings,
         first: Option<Side>,
         max_loads: usize,
-        mut clock: Clock,
     ) -> Result<Runner<'a>> {
+        let clock = &project.clock;
         process::catch_signals()?;
         let perf_folder = project.paths.perf_folder();
         fs::create_dir_all(&perf_folder).with_context(|| format!("cannot make {}", perf_folder.display()))?;
@@ -74,19 +74,19 @@ impl<'a> Runner<'a> {
         let session = Session::create(&perf_folder, &command_line())?;
         let _ = project.session.set(session.folder.clone());
         if !settings.starts_service {
-            service::check_answers("--host", settings.host.as_deref().unwrap_or_default())?;
-            if let Some(url) = &project.flags.against_url {
+            service::check_answers("--host", &settings.host)?;
+            if let Against::Url(url) = &project.flags.against {
                 service::check_answers("--against-url", url)?;
             }
         }
         if settings.load.workers.is_some() {
-            workers::check_port(settings.bind_host.as_deref(), settings.bind_port)?;
+            workers::check_port(&settings.bind_host, settings.bind_port)?;
         }
         let log = session.folder.join("build.log");
-        let build = first.map_or(Ok(None), |first| start_build(project, &settings, first, &log))?;
+        let build = first.map_or(Ok(Build::Nothing), |first| start_build(project, &settings, first, &log))?;
         let locust = clock.waiting(|| install::prepare(&project.shell, &project.config.locust, &perf_folder, &say))?;
         locust.check(&settings.load, &settings.locustfile)?;
-        clock.waiting(|| finish_build(build))?;
+        clock.waiting(|| build.finish())?;
         let provenance = Provenance {
             load: Some(settings.load.masked()),
             machine: Some(machine::describe(&project.shell)),
@@ -103,7 +103,6 @@ impl<'a> Runner<'a> {
             locust,
             provenance,
             session,
-            clock,
             loads: LoadCounter::new(max_loads),
             max_runs: project.rules.max_runs,
             built: None,
@@ -116,10 +115,6 @@ impl<'a> Runner<'a> {
 
     pub fn service(&self) -> Option<&'a ServiceConfig> {
         self.project.service(&self.settings)
-    }
-
-    pub fn provenance(&self) -> &Provenance {
-        &self.provenance
     }
 
     /// Allows so many rounds of both sides after the runs that are made.
@@ -143,7 +138,7 @@ impl<'a> Runner<'a> {
             None => Checkouts::open(&project.shell, folder, &|line| project.say(line))?,
         };
         let checkouts = self.checkouts.insert(checkouts);
-        let worktree = self.clock.waiting(|| checkouts.check_out(commit, &log)).with_context(at_rev)?;
+        let worktree = project.clock.waiting(|| checkouts.check_out(commit, &log)).with_context(at_rev)?;
         let checkout = Checkout::new(&project.shell, rev, commit, ours, &worktree).with_context(at_rev)?;
         self.build(Side::Other(&checkout), &format!("build-{commit}.log")).with_context(at_rev)?;
         Ok(checkout)
@@ -152,7 +147,7 @@ impl<'a> Runner<'a> {
     fn build(&mut self, side: Side, log: &str) -> Result<()> {
         let log = self.session.folder.join(log);
         let build = start_build(self.project, &self.settings, side, &log)?;
-        self.clock.waiting(|| finish_build(build)).map_err(|error| side.explain(error))?;
+        self.project.clock.waiting(|| build.finish()).map_err(|error| side.explain(error))?;
         self.built = side.commit().map(str::to_owned);
         Ok(())
     }
@@ -166,31 +161,33 @@ impl<'a> Runner<'a> {
         }
         let (shell, service) = (shell(project, side), service_of(project, &self.settings, side));
         let log = folder.join("service.log");
-        let start = || match side {
-            Side::Deployment(host) => Ok(Target::Running(host.to_owned())),
-            _ => Target::start(shell, service, &self.settings, &project.paths.root, &log),
+        let mut target = match (side, service) {
+            (Side::Deployment(host), _) => Target::Running(host.to_owned()),
+            (_, None) => Target::Running(self.settings.host.clone()),
+            (_, Some(service)) => {
+                let start = || StartedService::start(shell, service, &project.paths.root, &log);
+                Target::Started(project.clock.waiting(start).map_err(|error| side.explain(error))?)
+            }
         };
-        let mut target = self.clock.waiting(start).map_err(|error| side.explain(error))?;
         let same_executable = self.same_executable(side, &target);
         let root = &project.paths.root;
         let mut counters = match (service, target.started()) {
-            (Some(service), Some(started)) => {
-                self.clock.waiting(|| Counters::check(shell, service, started.port, root, side.commit().is_some()))?
-            }
+            (Some(service), Some(started)) => project
+                .clock
+                .waiting(|| Counters::check(shell, service, started.port, root, side.commit().is_some()))?,
             _ => Counters::NotAsked,
         };
         let mut sampler = Sampler::default();
         let mut finished = self.load(side, &mut target, &mut sampler, &mut counters, load_number, &folder)?;
-        for sentence in self.clock.waiting(|| target.stop()) {
+        for sentence in project.clock.waiting(|| target.stop()) {
             project.say(&sentence);
         }
         // A signal may have come while the service stopped, when nothing else checks for one.
         process::check_interrupted()?;
         let mut provenance = self.provenance.clone();
-        provenance.usage = finished
-            .window
-            .and_then(|window| usage::of_run(&sampler, &window, finished.connections, &counters.rises()))
-            .unwrap_or_default();
+        let usage =
+            finished.listener.as_ref().and_then(|listener| usage::of_run(&sampler, listener, &counters.rises()));
+        provenance.usage = usage.unwrap_or_default();
         finished.warnings.extend(counters.warning());
         match side {
             Side::Only | Side::This => {}
@@ -199,7 +196,7 @@ impl<'a> Runner<'a> {
                 finished.warnings.extend(checkout.warning.clone());
             }
             Side::Deployment(host) => {
-                (provenance.commit, provenance.dirty) = ("unknown".to_owned(), false);
+                (provenance.commit, provenance.dirty) = (UNKNOWN_COMMIT.to_owned(), false);
                 provenance.host = mask::url(host);
             }
         }
@@ -219,17 +216,23 @@ impl<'a> Runner<'a> {
         number: LoadNumber,
         folder: &Path,
     ) -> Result<Finished> {
-        let Runner { project, settings, locust, clock, has_printed_worker_commands, .. } = self;
+        let Runner { project, settings, locust, has_printed_worker_commands, .. } = self;
+        let clock = &project.clock;
         let (load, host) = (&settings.load, target.host(settings));
-        let master = master_socket(settings)?;
+        // Processes on this machine find their master on any port. With a free one two commands at once do not meet, and no
+        // other worker can join.
+        let (bind_host, bind_port) = match load.processes {
+            Some(_) => ("127.0.0.1", service::free_port()?),
+            None => (settings.bind_host.as_str(), settings.bind_port),
+        };
         let job = Job {
             load,
             locustfile: &settings.locustfile,
             host: &host,
             stop_timeout: settings.stop_timeout,
             deadline_margin: project.config.load.deadline_margin,
-            bind_host: master.bind_host,
-            bind_port: master.bind_port,
+            bind_host,
+            bind_port,
             workers_timeout: project.config.load.workers_timeout,
             root: &project.paths.root,
             folder: folder.strip_prefix(&project.paths.root).unwrap_or(folder),
@@ -340,31 +343,12 @@ fn service_of<'s>(project: &'s Project, settings: &Settings, side: Side<'s>) -> 
     }
 }
 
-fn start_build(project: &Project, settings: &Settings, side: Side, log: &Path) -> Result<Option<Build>> {
-    let Some(service) = service_of(project, settings, side) else { return Ok(None) };
-    if let Some(build) = &service.build {
-        project.say(&format!("building the service{}: {build}", side.suffix()));
+fn start_build(project: &Project, settings: &Settings, side: Side, log: &Path) -> Result<Build> {
+    let Some(service) = service_of(project, settings, side) else { return Ok(Build::Nothing) };
+    if !service.build.is_empty() {
+        project.say(&format!("building the service{}: {}", side.suffix(), service.build));
     }
     Build::start(shell(project, side), service, &project.paths.root, log)
-}
-
-fn finish_build(build: Option<Build>) -> Result<()> {
-    build.map_or(Ok(()), Build::finish)
-}
-
-struct MasterSocket<'a> {
-    /// `None` for Locust's own choice.
-    bind_host: Option<&'a str>,
-    bind_port: u16,
-}
-
-/// Processes on this machine find their master on any port. With a free one two commands at once do not meet, and no other
-/// worker can join.
-fn master_socket(settings: &Settings) -> Result<MasterSocket<'_>> {
-    Ok(match settings.load.processes {
-        Some(_) => MasterSocket { bind_host: Some("127.0.0.1"), bind_port: service::free_port()? },
-        None => MasterSocket { bind_host: settings.bind_host.as_deref(), bind_port: settings.bind_port },
-    })
 }
 
 fn locustfile_digest(root: &Path, locustfile: &str) -> Option<String> {

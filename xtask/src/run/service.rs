@@ -1,6 +1,7 @@
 //! The service under test: build, start, readiness, checks, stop.
 
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ pub struct StartedService {
     /// The free port that `{port}` stands for.
     pub port: u16,
     ready_url: String,
-    ready_status: Option<u16>,
+    ready_status: RangeInclusive<u16>,
 }
 
 enum Answer {
@@ -43,49 +44,40 @@ enum Answer {
 /// The variable that names the root of the user's own checkout, as `{root}` does.
 pub(super) const ROOT: &str = "PERF_ROOT";
 
-pub struct Build {
-    group: Group,
-    timeout: Duration,
+pub enum Build {
+    Nothing,
+    Started { group: Group, timeout: Duration },
 }
 
 impl Build {
-    pub fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<Option<Build>> {
+    pub fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<Build> {
         // Before anything is spent.
-        for text in [Some(&config.command), config.prepare.as_ref()].into_iter().flatten() {
+        for text in [&config.command, &config.prepare] {
             fill_root(text, root)?;
         }
-        let Some(build) = &config.build else { return Ok(None) };
-        let build = fill_root(build, root)?;
+        let build = fill_root(&config.build, root)?;
+        if build.is_empty() {
+            return Ok(Build::Nothing);
+        }
         let command = cmd!(shell, "sh -c {build}").env(ROOT, root);
         let group = Group::spawn("[service] build", &command.into(), log, Duration::ZERO)?;
-        Ok(Some(Build { group, timeout: config.build_timeout }))
+        Ok(Build::Started { group, timeout: config.build_timeout })
     }
 
     pub fn finish(self) -> Result<()> {
-        self.group.finish(self.timeout)
+        match self {
+            Build::Nothing => Ok(()),
+            Build::Started { group, timeout } => group.finish(timeout),
+        }
     }
 }
 
 impl Target {
-    /// Starts `service`, or takes the running one. `root` is the user's own checkout.
-    pub fn start(
-        shell: &Shell,
-        service: Option<&ServiceConfig>,
-        settings: &Settings,
-        root: &Path,
-        log: &Path,
-    ) -> Result<Target> {
-        Ok(match service {
-            Some(config) => Target::Started(StartedService::start(shell, config, root, log)?),
-            None => Target::Running(settings.host.clone().unwrap_or_default()),
-        })
-    }
-
     pub fn host(&self, settings: &Settings) -> String {
-        match (self, &settings.host) {
-            (Target::Started(service), Some(host)) => host.replace("{port}", &service.port.to_string()),
-            (Target::Started(service), None) => service.origin.clone(),
-            (Target::Running(host), _) => host.clone(),
+        match self {
+            Target::Started(service) if settings.host.is_empty() => service.origin.clone(),
+            Target::Started(service) => settings.host.replace("{port}", &service.port.to_string()),
+            Target::Running(host) => host.clone(),
         }
     }
 
@@ -200,11 +192,12 @@ pub fn misses_a_file(failure: &Failure) -> bool {
 }
 
 impl StartedService {
-    fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<StartedService> {
+    /// `root` is the user's own checkout.
+    pub fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<StartedService> {
         let mut port = free_port()?;
         check_free(config, port)?;
-        if let Some(prepare) = &config.prepare {
-            let prepare = fill_port(&fill_root(prepare, root)?, port);
+        if !config.prepare.is_empty() {
+            let prepare = fill_port(&fill_root(&config.prepare, root)?, port);
             let log = log.with_file_name("prepare.log");
             let command = cmd!(shell, "sh -c {prepare}").env(ROOT, root).envs(variables(config, root, port));
             process::run("[service] prepare", &command.into(), &log, config.build_timeout)?;
@@ -222,7 +215,7 @@ impl StartedService {
             config.stop_timeout,
         )?;
         let ready_url = config.ready_url.replace("{port}", &port.to_string());
-        let (origin, ready_status) = (parse_url(&ready_url)?.origin(), config.ready_status);
+        let (origin, ready_status) = (parse_url(&ready_url)?.origin(), config.ready_status.clone());
         let mut service = StartedService { group, origin, port, ready_url, ready_status };
         service.wait_until_ready(config.ready_timeout)?;
         service.refuse_stranger()?;
@@ -238,7 +231,7 @@ impl StartedService {
             self.check_alive("before it was ready")?;
             let last = match answer {
                 Ok(Answer::Connected) => return Ok(()),
-                Ok(Answer::Status(status)) if self.is_ready(status) => return Ok(()),
+                Ok(Answer::Status(status)) if self.ready_status.contains(&status) => return Ok(()),
                 Ok(Answer::Status(status @ (301..=303 | 307 | 308))) => format!(
                     "it answers {status}, a redirect, which is not followed; if it means ready, set ready_status = {status} in [service]"
                 ),
@@ -273,7 +266,7 @@ impl StartedService {
         let own = started(self.group.id());
         let is_stranger = |pid: &&u32| proc::is_of_this_user(**pid) && started(**pid) < own;
         let Some(stranger) = listeners.iter().find(is_stranger) else { return Ok(()) };
-        let shown = proc::describe(stranger.cast_signed()).unwrap_or_else(|| "another process".to_owned());
+        let shown = proc::describe(stranger.cast_signed());
         let line = format!("{shown} answers in place of the service: stop it, or write {{port}} to get a free port");
         bail!(Failure::new(line, self.group.log()))
     }
@@ -283,10 +276,6 @@ impl StartedService {
         let port = parse_url(&self.ready_url).ok()?.port;
         let listeners = proc::listeners_on(port);
         Executable::of(*listeners.iter().find(|pid| self.group.has_descendant(**pid))?)
-    }
-
-    fn is_ready(&self, status: u16) -> bool {
-        self.ready_status.map_or((200..300).contains(&status), |ready| status == ready)
     }
 
     fn probe(&self) -> Result<Answer, String> {

@@ -7,7 +7,7 @@ use judge::model::run::Usage;
 use judge::stats::estimate::rounded;
 
 use crate::run::counters::CounterValues;
-use crate::run::listener::Window;
+use crate::run::listener::{ListenerFile, Window};
 use crate::sys::proc::{self, MachineTicks, Process};
 use crate::sys::process::Group;
 use crate::sys::threads::{SwitchCounter, Switches};
@@ -102,10 +102,12 @@ impl Sampler {
 }
 
 /// What one run used. `rises` are those of the user's counters. `None` if nothing is known.
-pub fn of_run(sampler: &Sampler, window: &Window, connections: Option<u64>, rises: &CounterValues) -> Option<Usage> {
-    let mut usage = sampler.usage(window).unwrap_or_default();
+pub fn of_run(sampler: &Sampler, listener: &ListenerFile, rises: &CounterValues) -> Option<Usage> {
+    let window = listener.window?;
+    let mut usage = sampler.usage(&window).unwrap_or_default();
     let requests = window.requests as f64;
     if window.requests > 0 {
+        let connections = listener.over_time.connections;
         usage.connections_per_request =
             connections.map(|opened| rounded(opened as f64 / requests)).into_iter().collect();
         let per_request = |(name, rise): (&String, &f64)| (name.clone(), vec![rounded(rise / requests)]);

@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use judge::model::text::{printable, quoted};
 use serde::Deserialize;
 
+use crate::config::settings::DEFAULT_BIND_HOST;
 use crate::run::http::{addresses, local_address, parse_url};
 use crate::sys::{files, machine};
 
@@ -65,41 +66,42 @@ impl WorkerList {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    /// Why the run must be discarded, if so.
-    pub fn fault(&self, expected: u32, version: &str) -> Option<String> {
-        let with = |state: WorkerState| self.workers.iter().find(|worker| worker.state == state);
-        if let Some(lost) = with(WorkerState::Lost) {
-            return Some(format!(
-                "{lost} was lost during the load, and requests with it: see its own output, and run it again"
-            ));
+    /// Checks that the run need not be discarded for a worker.
+    pub fn check(&self, expected: u32, version: &str) -> Result<(), String> {
+        for (state, fault) in [
+            (WorkerState::Lost, "was lost during the load, and requests with it: see its own output, and run it again"),
+            (WorkerState::Late, "joined after the load had begun: stop the workers that are not expected"),
+            (WorkerState::Bare, "runs without our listener: start workers with the commands printed"),
+        ] {
+            if let Some(worker) = self.workers.iter().find(|worker| worker.state == state) {
+                return Err(format!("{worker} {fault}"));
+            }
         }
-        if let Some(late) = with(WorkerState::Late) {
-            return Some(format!("{late} joined after the load had begun: stop the workers that are not expected"));
-        }
-        if let Some(bare) = with(WorkerState::Bare) {
-            return Some(format!("{bare} runs without our listener: start workers with the commands printed"));
-        }
-        let differs = |worker: &&Worker| worker.locust.as_deref().is_some_and(|own| own != version);
-        if let Some(other) = self.workers.iter().find(differs) {
-            let own = printable(other.locust.as_deref().unwrap_or_default());
-            return Some(format!(
-                "{other} runs Locust {own}, but its master runs {version}: install locust=={version} there"
-            ));
+        for worker in &self.workers {
+            if let Some(own) = worker.locust.as_deref().filter(|own| *own != version) {
+                let own = printable(own);
+                return Err(format!(
+                    "{worker} runs Locust {own}, but its master runs {version}: install locust=={version} there"
+                ));
+            }
         }
         let connected = self.workers.len();
-        (self.began && connected != expected as usize).then(|| {
+        if self.began && connected != expected as usize {
             let names: Vec<String> = self.workers.iter().map(Worker::to_string).collect();
-            format!(
+            return Err(format!(
                 "{connected} workers connected, and {expected} are expected: stop the extra ones of {}",
                 names.join(", ")
-            )
-        })
+            ));
+        }
+        Ok(())
     }
 
-    /// Names a worker whose last requests did not arrive by the end of the run.
-    pub fn incomplete(&self) -> Option<String> {
-        let worker = self.workers.iter().find(|worker| worker.state != WorkerState::Complete)?;
-        Some(format!("{worker} was lost at the end of the load, and requests with it: run it again"))
+    /// Checks that the last requests of all workers arrived by the end of the run.
+    pub fn check_complete(&self) -> Result<(), String> {
+        match self.workers.iter().find(|worker| worker.state != WorkerState::Complete) {
+            Some(lost) => Err(format!("{lost} was lost at the end of the load, and requests with it: run it again")),
+            None => Ok(()),
+        }
     }
 
     /// `2 of 4 workers have connected: 1, 3`.
@@ -172,23 +174,21 @@ pub struct Master {
 
 /// The master's address for workers: where it listens, or else this machine's address on the interface on which the service is
 /// reached, or on its default route. They might not know its name.
-pub fn address(bind_host: Option<&str>, service: &str) -> String {
-    match bind_host {
-        Some(host) if !["", "*", "0.0.0.0", "::"].contains(&host) => host.to_owned(),
-        _ => {
-            let to_service = parse_url(service).ok().and_then(|url| url.local_address());
-            let to_others = to_service.filter(|address| !address.is_loopback()).or_else(|| {
-                // The address is reserved for documentation, so only a default route leads there.
-                local_address(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 9))
-            });
-            to_others.unwrap_or(Ipv4Addr::LOCALHOST).to_string()
-        }
+pub fn address(bind_host: &str, service: &str) -> String {
+    if !["", "*", "0.0.0.0", "::"].contains(&bind_host) {
+        return bind_host.to_owned();
     }
+    let to_service = parse_url(service).ok().and_then(|url| url.local_address());
+    let to_others = to_service.filter(|address| !address.is_loopback()).or_else(|| {
+        // The address is reserved for documentation, so only a default route leads there.
+        local_address(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 9))
+    });
+    to_others.unwrap_or(Ipv4Addr::LOCALHOST).to_string()
 }
 
 /// Checks that the master can listen.
-pub(crate) fn check_port(bind_host: Option<&str>, port: u16) -> Result<()> {
-    let host = bind_host.filter(|host| *host != "*").unwrap_or("0.0.0.0");
+pub(crate) fn check_port(bind_host: &str, port: u16) -> Result<()> {
+    let host = if bind_host == DEFAULT_BIND_HOST { "0.0.0.0" } else { bind_host };
     let bound = addresses(host, port, Instant::now() + RESOLVE_TIMEOUT).and_then(|found| TcpListener::bind(&found[..]));
     match bound {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

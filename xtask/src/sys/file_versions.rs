@@ -95,7 +95,10 @@ pub fn for_each_content(
     versions: &[Logged],
     mut take: impl FnMut(&Logged, Result<Vec<u8>>) -> bool,
 ) -> Result<()> {
-    let mut sized = versions.iter().zip(sizes(shell, versions)?).peekable();
+    let sizes = ask(shell, "--batch-check=%(objectsize)", &versions.iter().collect::<Vec<_>>())?;
+    let sizes = String::from_utf8_lossy(&sizes);
+    let sizes = sizes.lines().map(|line| line.parse::<usize>().ok()).chain(iter::repeat(None));
+    let mut sized = versions.iter().zip(sizes).peekable();
     while sized.peek().is_some() {
         let (mut chunk, mut bytes) = (Vec::new(), 0);
         while let Some((version, size)) =
@@ -118,13 +121,6 @@ pub fn for_each_content(
         }
     }
     Ok(())
-}
-
-/// The size of each version, in the same order; `None` if git does not have it.
-fn sizes(shell: &Shell, versions: &[Logged]) -> Result<Vec<Option<usize>>> {
-    let answer = ask(shell, "--batch-check=%(objectsize)", &versions.iter().collect::<Vec<_>>())?;
-    let answer = String::from_utf8_lossy(&answer);
-    Ok(answer.lines().map(|line| line.parse().ok()).chain(iter::repeat(None)).take(versions.len()).collect())
 }
 
 /// Asks `git cat-file` about the contents of versions. They go to its input, because a list of arguments is bounded.
@@ -177,18 +173,9 @@ pub fn commits_after(shell: &Shell, rev: &str) -> Result<Option<HashSet<String>>
     Ok(commits.map(|commits| commits.lines().map(str::to_owned).collect()))
 }
 
-/// Whether an unfinished merge left several versions of the file in git's index.
-pub fn is_unmerged(shell: &Shell, path: &Path) -> bool {
-    let path = path.display().to_string();
-    let unmerged = git::read(shell, &["--literal-pathspecs", "ls-files", "--unmerged", "--", &path]);
-    unmerged.ok().flatten().is_some_and(|unmerged| !unmerged.is_empty())
-}
-
-/// Whether a file of git's index is left out of this checkout; `None` if the index does not have it.
-pub fn is_sparse(shell: &Shell, path: &Path) -> Option<bool> {
-    let path = path.display().to_string();
-    let listed = git::read(shell, &["--literal-pathspecs", "ls-files", "-t", "--", &path]).ok().flatten()?;
-    (!listed.is_empty()).then(|| listed.starts_with("S "))
+/// What `git ls-files` prints of a file with this option: nothing if the index does not have it.
+pub fn in_index(shell: &Shell, path: &Path, option: &str) -> String {
+    git::text(shell, &["--literal-pathspecs", "ls-files", option, "--", &path.display().to_string()])
 }
 
 #[cfg(test)]

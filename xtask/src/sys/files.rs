@@ -220,6 +220,11 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// What is in a folder, as far as it can be read.
+pub fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()))
+}
+
 /// The file itself, or the files of the runs in a folder.
 pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
     const NAME: &str = "perf_results_stats.csv";
@@ -263,9 +268,8 @@ pub fn result_files(path: &Path) -> Result<Vec<PathBuf>> {
 
 /// The statistics of Locust's `--csv` in a folder, whatever their prefix.
 fn stats_files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let is_stats = |path: &PathBuf| path.is_file() && path.to_string_lossy().ends_with("_stats.csv");
-    let mut files: Vec<PathBuf> = entries.filter(is_stats).collect();
+    let mut files: Vec<PathBuf> = entries(folder).filter(is_stats).collect();
     files.sort();
     files
 }

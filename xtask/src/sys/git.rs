@@ -24,6 +24,9 @@ const OTHER_REPOSITORIES: [&str; 7] = [
     "GIT_NAMESPACE",
 ];
 
+/// The commit of a provenance if git knows none.
+pub const UNKNOWN_COMMIT: &str = "unknown";
+
 #[derive(Debug, PartialEq)]
 pub struct Head {
     pub commit: String,
@@ -33,8 +36,9 @@ pub struct Head {
 
 /// Looks at the commit and the files below the shell's folder. The command itself writes `own` files, such as its baseline
 /// and its reports, so they never count.
-pub fn head(shell: &Shell, own: &[PathBuf]) -> Result<Option<Head>> {
-    let Some(commit) = read(shell, &["rev-parse", "--verify", "HEAD"])? else { return Ok(None) };
+pub fn head(shell: &Shell, own: &[PathBuf]) -> Result<Head> {
+    let unknown = Head { commit: UNKNOWN_COMMIT.to_owned(), dirty_files: Vec::new() };
+    let Some(commit) = read(shell, &["rev-parse", "--verify", "HEAD"])? else { return Ok(unknown) };
     let mut excluded = vec![":(exclude,top,glob)**/perf_baseline.json".to_owned()];
     if let Some(top) = top(shell).and_then(|top| fs::canonicalize(top).ok()) {
         excluded.extend(own.iter().flat_map(|file| excluding(&top, file)));
@@ -42,7 +46,7 @@ pub fn head(shell: &Shell, own: &[PathBuf]) -> Result<Option<Head>> {
     let mut args = vec!["status", "--porcelain=v2", "-z", "--untracked-files=normal", "--", "."];
     args.extend(excluded.iter().map(String::as_str));
     let status = read(shell, &args)?;
-    Ok(status.map(|status| Head { commit, dirty_files: dirty_files(&status) }))
+    Ok(status.map_or(unknown, |status| Head { commit, dirty_files: dirty_files(&status) }))
 }
 
 /// The pathspecs that leave out a file, and the file that a link of this name leads to. Git refuses those outside its tree.
@@ -136,7 +140,7 @@ pub fn refusal(shell: &Shell) -> Option<String> {
 
 /// The path of the shell's folder in its repository: empty, or like `services/claims/`.
 pub fn prefix(shell: &Shell) -> String {
-    read(shell, &["rev-parse", "--show-prefix"]).ok().flatten().unwrap_or_default()
+    text(shell, &["rev-parse", "--show-prefix"])
 }
 
 pub fn top(shell: &Shell) -> Option<PathBuf> {
@@ -157,13 +161,12 @@ pub struct Submodule {
 
 pub fn submodules(shell: &Shell, commit: &str) -> Result<Vec<Submodule>> {
     let entries = read(shell, &["ls-tree", "-r", "-z", "--full-tree", commit])?.unwrap_or_default();
-    Ok(entries.split('\0').filter_map(parse_submodule).collect())
-}
-
-/// Parses `160000 commit HASH\tPATH`; `None` if the entry is a file.
-fn parse_submodule(entry: &str) -> Option<Submodule> {
-    let (commit, path) = entry.strip_prefix("160000 commit ")?.split_once('\t')?;
-    Some(Submodule { path: path.to_owned(), commit: commit.to_owned() })
+    // `160000 commit HASH\tPATH`; the others are files.
+    let parse = |entry: &str| {
+        let (commit, path) = entry.strip_prefix("160000 commit ")?.split_once('\t')?;
+        Some(Submodule { path: path.to_owned(), commit: commit.to_owned() })
+    };
+    Ok(entries.split('\0').filter_map(parse).collect())
 }
 
 /// Makes a git command for the shell's repository. It runs no hook, asks for no password, fetches nothing that a partial clone
@@ -195,6 +198,11 @@ pub fn root(from: &Path) -> &Path {
 
 fn upwards<'a>(from: &'a Path, name: &str) -> Option<&'a Path> {
     from.ancestors().find(|folder| files::exists(&folder.join(name)))
+}
+
+/// Returns what a git command prints, which is nothing if it fails.
+pub fn text(shell: &Shell, args: &[&str]) -> String {
+    read(shell, args).ok().flatten().unwrap_or_default()
 }
 
 /// Returns what a git command prints, or `None` if it fails. A git that hangs, or a signal, is an error.

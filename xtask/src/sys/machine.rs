@@ -26,8 +26,10 @@ pub fn describe(shell: &Shell) -> Machine {
 
 /// Describes the process that listens on the port.
 pub(crate) fn holder_of(port: u16) -> String {
-    let pid = proc::listeners_on(port).first().copied();
-    pid.and_then(|pid| proc::describe(pid.cast_signed())).unwrap_or_else(|| "another process".to_owned())
+    match proc::listeners_on(port).first() {
+        Some(pid) => proc::describe(pid.cast_signed()),
+        None => proc::ANOTHER.to_owned(),
+    }
 }
 
 #[cfg(test)]

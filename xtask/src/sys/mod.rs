@@ -1,6 +1,7 @@
 //! The operating system: processes, files, locks, git, the machine, CI.
 
 pub mod ci;
+pub(crate) mod clock;
 pub(crate) mod executable;
 pub(crate) mod file_versions;
 pub mod files;

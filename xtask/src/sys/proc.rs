@@ -91,10 +91,15 @@ fn parse_environ(environ: &[u8], name: &str) -> Option<Vec<u8>> {
     variables.find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec))
 }
 
+/// A process that is not known.
+pub(crate) const ANOTHER: &str = "another process";
+
 /// Describes a process for a message: `` `postgres` (process 4711)``.
-pub(crate) fn describe(pid: i32) -> Option<String> {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(format!("`{}` (process {pid})", printable(name.trim())))
+pub(crate) fn describe(pid: i32) -> String {
+    match fs::read_to_string(format!("/proc/{pid}/comm")) {
+        Ok(name) => format!("`{}` (process {pid})", printable(name.trim())),
+        Err(_) => ANOTHER.to_owned(),
+    }
 }
 
 pub(crate) fn is_of_this_user(pid: u32) -> bool {

@@ -162,7 +162,6 @@ pub struct Group {
     child: Child,
     pid: Pid,
     log: Option<Box<Log>>,
-    status: Option<ExitStatus>,
     grace: Duration,
     id: InheritedId,
     _registered: Registered,
@@ -204,7 +203,7 @@ impl Group {
                 thread::spawn(move || go.write_all(&input));
             }
         }
-        Ok(Group { what, child, pid, log: None, status: None, grace, id, _registered: registered, _guard: guard })
+        Ok(Group { what, child, pid, log: None, grace, id, _registered: registered, _guard: guard })
     }
 
     pub fn id(&self) -> u32 {
@@ -230,10 +229,7 @@ impl Group {
         if let Some(log) = &mut self.log {
             log.poll();
         }
-        if self.status.is_none() {
-            self.status = self.child.try_wait().with_context(|| format!("cannot wait for {}", self.what))?;
-        }
-        Ok(self.status)
+        self.child.try_wait().with_context(|| format!("cannot wait for {}", self.what))
     }
 
     /// Waits for the leader, and returns `None` if `timeout` is over first. `tick` runs at each poll, and its error ends
@@ -271,7 +267,7 @@ impl Group {
         let mut pid = i32::try_from(pid).unwrap_or(0);
         // The bound guards against cycles of ids that were given out again.
         for _ in 0..1000 {
-            if pid == leader || self.id.is_inherited_by(pid) == Some(true) {
+            if pid == leader || self.id.is_inherited_by(pid) {
                 return true;
             }
             let Some(process) = proc::process(pid) else { return false };
@@ -290,14 +286,14 @@ impl Group {
         let member = || proc::processes().into_iter().find(is_member).map(|process| process.pid);
         let find = || escaped().or_else(member);
         // A process that is just leaving its group, or starting another program, is found a moment later.
-        let may_be_ours = |process: &Process| process.is_running && self.id.is_inherited_by(process.pid) != Some(false);
+        let may_be_ours = |process: &Process| process.is_running && !self.id.is_foreign(process.pid);
         let deadline = Instant::now() + KILL_GRACE;
         let mut found = find();
         while found.is_none() && adopted_processes().iter().any(may_be_ours) && Instant::now() < deadline {
             thread::sleep(POLL_INTERVAL);
             found = find();
         }
-        proc::describe(found?)
+        found.map(proc::describe)
     }
 
     fn leader(&self) -> i32 {
@@ -487,9 +483,13 @@ impl InheritedId {
         InheritedId(id)
     }
 
-    /// `None` if the process has no such variable, or its environment cannot be read.
-    fn is_inherited_by(&self, pid: i32) -> Option<bool> {
-        proc::variable(pid, InheritedId::VARIABLE).map(|id| id == self.0.as_bytes())
+    fn is_inherited_by(&self, pid: i32) -> bool {
+        proc::variable(pid, InheritedId::VARIABLE).is_some_and(|id| id == self.0.as_bytes())
+    }
+
+    /// Whether the process is known to have another id. It may have none, or one that cannot be read.
+    fn is_foreign(&self, pid: i32) -> bool {
+        proc::variable(pid, InheritedId::VARIABLE).is_some_and(|id| id != self.0.as_bytes())
     }
 
     /// The processes that left the group. One without the variable stays: it may be a child that the program before
@@ -500,7 +500,7 @@ impl InheritedId {
             let Some(pid) = Pid::from_raw(process.pid) else { continue };
             if !process.is_running {
                 let _ = waitpid(Some(pid), WaitOptions::NOHANG);
-            } else if self.is_inherited_by(process.pid) == Some(true) {
+            } else if self.is_inherited_by(process.pid) {
                 escaped.push(pid);
             }
         }

@@ -34,8 +34,21 @@ pub struct SessionFile {
     pub not_confirmed: Option<String>,
 }
 
+/// The runs that a command has made, of those that its verdict needs.
+#[derive(PartialEq)]
+pub(crate) enum RunsMade {
+    Part,
+    All,
+    /// All, but none of those that were to confirm its FAIL, for this reason.
+    WithoutConfirmation(String),
+}
+
 impl SessionFile {
     const NAME: &str = "session.json";
+
+    fn read(path: &Path) -> Result<SessionFile> {
+        serde_json::from_str(&files::read_to_string(path)?).with_context(|| path.display().to_string())
+    }
 
     /// Reads the file of a folder, and refuses the runs of a command that has not reached a verdict.
     pub fn read_ended(folder: &Path) -> Result<Option<SessionFile>> {
@@ -43,8 +56,7 @@ impl SessionFile {
         if !files::exists(&path) {
             return Ok(None);
         }
-        let read = serde_json::from_str(&files::read_to_string(&path)?);
-        let file: SessionFile = read.with_context(|| path.display().to_string())?;
+        let file = SessionFile::read(&path)?;
         if file.is_complete {
             return Ok(Some(file));
         }
@@ -58,12 +70,10 @@ impl SessionFile {
         bail!("{folder}: `{command}` ended without a verdict: run it again{or}")
     }
 
-    /// Records whether the runs of this folder are all that the verdict needs.
-    pub fn record(folder: &Path, is_complete: bool, not_confirmed: Option<&str>) -> Result<()> {
-        let path = folder.join(SessionFile::NAME);
-        let read = serde_json::from_str(&files::read_to_string(&path)?);
-        let file: SessionFile = read.with_context(|| path.display().to_string())?;
-        let not_confirmed = not_confirmed.map(str::to_owned);
+    pub(crate) fn record(folder: &Path, made: RunsMade) -> Result<()> {
+        let file = SessionFile::read(&folder.join(SessionFile::NAME))?;
+        let is_complete = made != RunsMade::Part;
+        let not_confirmed = if let RunsMade::WithoutConfirmation(why) = made { Some(why) } else { None };
         SessionFile { is_complete, not_confirmed, ..file }.write(folder)
     }
 
@@ -75,13 +85,9 @@ impl SessionFile {
 
 /// The newest folder beside this one of a command that made all of its runs.
 fn newest_complete(folder: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(fs::canonicalize(folder).ok()?.parent()?).ok()?;
-    let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let is_complete = |folder: &PathBuf| {
-        let text = files::read_to_string(&folder.join(SessionFile::NAME)).unwrap_or_default();
-        serde_json::from_str(&text).is_ok_and(|file: SessionFile| file.is_complete)
-    };
-    folders.filter(is_complete).max()
+    let is_complete =
+        |folder: &PathBuf| SessionFile::read(&folder.join(SessionFile::NAME)).is_ok_and(|file| file.is_complete);
+    files::entries(fs::canonicalize(folder).ok()?.parent()?).filter(is_complete).max()
 }
 
 /// Whether a command holds the lock of its folder.
@@ -108,8 +114,7 @@ impl Session {
 
     /// The newest folder of a command with this process id.
     pub fn folder_of(perf_folder: &Path, id: u32) -> Option<PathBuf> {
-        let entries = fs::read_dir(perf_folder.join("runs")).ok()?;
-        let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let folders = files::entries(&perf_folder.join("runs"));
         folders.filter(|folder| folder.to_string_lossy().ends_with(&format!("Z-{id}"))).max()
     }
 
@@ -132,8 +137,7 @@ fn point_latest(perf_folder: &Path, name: &str) -> Result<()> {
 
 /// Removes old folders as far as possible. Locked folders are in use.
 fn prune(newest: &Path) {
-    let Ok(entries) = fs::read_dir(folder_of(newest)) else { return };
-    let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut folders: Vec<PathBuf> = files::entries(folder_of(newest)).collect();
     // A folder with a later name than the newest comes from a clock that was set back, and would never get old.
     folders.sort_by_cached_key(|folder| (**folder <= *newest, folder.clone()));
     for folder in folders.iter().rev().skip(KEPT) {

@@ -53,15 +53,14 @@ fn threads(pid: i32) -> Vec<i32> {
 
 fn switches(pid: i32, tid: i32) -> Option<Switches> {
     let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/task/{tid}/{name}")).ok();
-    // A kernel may be built without this one.
-    let queued_ns = read("schedstat").and_then(|schedstat| parse_schedstat(&schedstat)).unwrap_or(0);
+    let queued_ns = parse_schedstat(&read("schedstat").unwrap_or_default());
     Some(Switches { queued_ns, ..parse_status(&read("status")?)? })
 }
 
 /// Parses the time on a core, the time in the queue for one, and the number of turns, as the kernel's `sched-stats.rst`
-/// describes them.
-fn parse_schedstat(schedstat: &str) -> Option<u64> {
-    schedstat.split_whitespace().nth(1)?.parse().ok()
+/// describes them. A kernel may be built without this file.
+fn parse_schedstat(schedstat: &str) -> u64 {
+    schedstat.split_whitespace().nth(1).and_then(|queued_ns| queued_ns.parse().ok()).unwrap_or(0)
 }
 
 /// Parses the two last lines of a status, as `proc_pid_status(5)` describes it.
@@ -91,6 +90,6 @@ mod tests {
         let status = "Name:\tsh\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t12\n";
         assert_eq!(parse_status(status), Some(Switches { queued_ns: 0, ..switches(150, 12) }));
         assert_eq!(parse_status("Name:\tsh\n"), None);
-        assert_eq!(parse_schedstat("3058710 120042 12\n"), Some(120_042));
+        assert_eq!(parse_schedstat("3058710 120042 12\n"), 120_042);
     }
 }

@@ -16,16 +16,12 @@ pub fn number() -> &'static str {
 /// `0.2.0 (1f0c3a9b7d21)`, or `0.2.0` if the commit is not known.
 pub fn text() -> String {
     const SHOWN: usize = 12;
-    match commit() {
+    // A build script could find the commit, but every cold build would pay for it.
+    let released = option_env!("LOCUST_GATE_COMMIT").map(str::to_owned);
+    match released.or_else(|| commit_of_checkout(SOURCE)).or_else(own_head) {
         Some(commit) => format!("{} ({})", number(), &commit[..commit.len().min(SHOWN)]),
         None => number().to_owned(),
     }
-}
-
-/// A build script could find the commit, but every cold build would pay for it.
-fn commit() -> Option<String> {
-    let released = option_env!("LOCUST_GATE_COMMIT").map(str::to_owned);
-    released.or_else(|| commit_of_checkout(SOURCE)).or_else(own_head)
 }
 
 /// The folder that cargo makes for a git dependency is named after its commit.

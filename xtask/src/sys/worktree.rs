@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use xshell::Shell;
 
 use crate::sys::git::{self, Submodule};
-use crate::sys::{lock, process};
+use crate::sys::{files, lock, process};
 
 /// Checkouts of the commits that were used last are kept with their builds.
 const KEPT: usize = 3;
@@ -133,9 +133,7 @@ fn is_restored(shell: &Shell, commit: &str, folder: &Path, log: &Path) -> bool {
 }
 
 fn prune(shell: &Shell, all: &Path, kept: usize) {
-    let Ok(entries) = fs::read_dir(all) else { return };
-    let folders = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
-    let mut folders: Vec<PathBuf> = folders.collect();
+    let mut folders: Vec<PathBuf> = files::entries(all).filter(|path| path.is_dir()).collect();
     folders.sort_by_key(|folder| folder.metadata().and_then(|metadata| metadata.modified()).ok());
     for folder in folders.iter().rev().skip(kept) {
         remove(shell, folder);
@@ -150,7 +148,7 @@ fn remove(shell: &Shell, folder: &Path) {
 
 /// Removes worktrees that git still knows although their folder is gone, because the cache was emptied.
 fn forget_missing(shell: &Shell, all: &Path) {
-    let known = git::read(shell, &["worktree", "list", "--porcelain"]).ok().flatten().unwrap_or_default();
+    let known = git::text(shell, &["worktree", "list", "--porcelain"]);
     for folder in known.lines().filter_map(|line| line.strip_prefix("worktree ")).map(Path::new) {
         if folder.starts_with(all) && !folder.exists() {
             remove(shell, folder);

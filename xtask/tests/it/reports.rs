@@ -145,7 +145,7 @@ fn the_documented_workflow_finds_its_own_comment() {
     assert!(post.contains(&format!("startswith(\"{}\")", markdown::MARKER)), "{post}");
     let words = measure.strip_prefix("cargo xtask ").unwrap().split(' ').map(Into::into).collect();
     let Command::Perf(perf) = parse_flags(words).unwrap() else { panic!("{measure}") };
-    let written = perf.reports[0].display().to_string();
+    let written = perf.files.reports[0].display().to_string();
     assert!(
         post.contains(&format!("body=@{written}")) && steps[1]["if"].as_str().unwrap().contains(&written),
         "{post}"

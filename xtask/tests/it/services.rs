@@ -47,7 +47,7 @@ fn every_file_of_the_examples_parses() {
                 "toml" => {
                     let config = Config::parse(text).unwrap_or_else(|error| panic!("{example}: {name}{error}"));
                     let service = config.service.unwrap();
-                    for script in [Some(service.command), service.build, service.prepare].into_iter().flatten() {
+                    for script in [service.command, service.build, service.prepare] {
                         let is_shell = Command::new("sh").args(["-n", "-c", &script]).status().unwrap();
                         assert!(is_shell.success(), "{example}: {script}");
                         assert!(!script.contains("--file") || script.contains("--file compose.perf.yml"), "{script}");

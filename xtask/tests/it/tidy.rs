@@ -209,7 +209,7 @@ fn help_names_every_flag_and_each_is_known() {
         }
     }
     for (command, file, from, to, help) in [
-        ("perf", "xtask/src/config/flags.rs", "fn perf(", "fn results(", flags::HELP),
+        ("perf", "xtask/src/config/flags.rs", "fn perf(", "fn load(", flags::HELP),
         ("history", "xtask/src/config/flags.rs", "fn history(", "fn leftovers(", flags::HELP),
         ("selftest", "xtask/src/maintenance_flags.rs", "fn selftest(", "fn adopt(", maintenance_flags::HELP),
         ("adopt", "xtask/src/maintenance_flags.rs", "fn adopt(", "adopt takes one PATH", maintenance_flags::HELP),
