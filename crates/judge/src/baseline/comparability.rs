@@ -127,7 +127,7 @@ impl Stretch {
             self.facts.iter_mut().zip(&facts)
         {
             if differs(before, after) {
-                breaks.push(Break { what: *name, before: before.clone(), after: after.clone() });
+                breaks.push(Break { what: name, before: before.clone(), after: after.clone() });
             } else if before.is_empty() {
                 before.clone_from(after);
             }
