@@ -71,7 +71,7 @@ pub(crate) fn locust(folder: &Path, shell: &Shell, excluded: &[String], locustfi
     all.extend(of_pyproject(folder)?.map(|found| (found, "pyproject.toml".to_owned())));
     for environment in environments(folder) {
         let advice = format!(
-            "{environment} is not committed: make it in the workflow too, with Locust in it, or name a version in [locust] of perf.toml"
+            "{environment} is not committed: create it in the workflow too, with Locust in it, or name a version in [locust] of perf.toml"
         );
         let name = format!("{environment}/bin/locust");
         let lines = vec![format!("command = \"{name}\"")];

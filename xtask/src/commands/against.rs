@@ -1,4 +1,4 @@
-//! `cargo xtask perf --against REV`: this tree and another commit, measured in turn on one machine, so that a slow hour of the
+//! `cargo xtask perf --against REV`: this tree and another commit, measured alternately on one machine, so that a slow hour of the
 //! machine meets both.
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -190,10 +190,10 @@ impl Rounds {
         let rev = rev.map_or_else(String::new, |rev| format!("{rev}, "));
         let sides = if provenance.candidate.host.is_empty() {
             format!(
-                "baseline: {rev}commit {baseline}; candidate: this tree, commit {this}; measured in turn on one machine"
+                "baseline: {rev}commit {baseline}; candidate: this tree, commit {this}; measured alternately on one machine"
             )
         } else {
-            format!("baseline: {baseline}; candidate: {this}; measured in turn from one machine")
+            format!("baseline: {baseline}; candidate: {this}; measured alternately from one machine")
         };
         Report {
             comparison,

@@ -33,7 +33,7 @@ pub fn bisect(flags: &BisectFlags) -> Result<Outcome> {
         match search.next_action() {
             Action::Measure { pair, remaining } => bisection.measure(pair, remaining).inspect_err(|error| {
                 if error.is::<Interrupted>() {
-                    project.say("the same command goes on from here");
+                    project.say("the same command continues from here");
                 }
             })?,
             Action::End(ending) => {

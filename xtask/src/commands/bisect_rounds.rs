@@ -282,12 +282,12 @@ impl<'a> Bisection<'a> {
         }
         let [reference, commit] = [pair.reference, pair.commit].map(|commit| self.range.shown(commit));
         let plan = if self.range.is_end(pair.reference) && self.range.is_end(pair.commit) {
-            format!("measuring {reference} and {commit} in turn, in up to {} rounds", self.max_rounds())
+            format!("measuring {reference} and {commit} alternately, in up to {} rounds", self.max_rounds())
         } else {
             let subject = self.range.log(&self.project.shell, pair.commit, "%s");
             let commits = count(remaining, "commit");
             format!(
-                "{commits} left{}: measuring {commit} ({subject}) in turn with {reference}",
+                "{commits} left{}: measuring {commit} ({subject}) alternately with {reference}",
                 self.time_left(remaining)
             )
         };

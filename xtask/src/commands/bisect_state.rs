@@ -67,14 +67,14 @@ impl BisectState {
         let text = files::read_to_string(&state.path).unwrap_or_default();
         let Ok(file) = serde_json::from_str::<StateFile>(&text) else { return state };
         if file.good != good || file.bad != bad {
-            project.say("the interrupted search was between other commits, so this one starts anew");
+            project.say("the interrupted search was between other commits, so this one starts over");
             return state;
         }
         for [reference, commit] in file.rounds {
             // The folders of old commands are removed, and their rounds are made again.
             let Ok(runs) = read_runs(&state.root, [&reference.folder, &commit.folder]) else { continue };
             if let Some(difference) = difference(&runs.candidate, provenance) {
-                project.say(&format!("the interrupted search had {difference}, so this one starts anew"));
+                project.say(&format!("the interrupted search had {difference}, so this one starts over"));
                 state.rounds.clear();
                 return state;
             }

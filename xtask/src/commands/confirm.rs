@@ -1,12 +1,12 @@
 //! Confirms a FAIL by the stored numbers. They were recorded at another time and usually on another machine, so their commit is
-//! measured once more, in turn with this tree, and these rounds decide.
+//! measured once more, alternately with this tree, and these rounds decide.
 //!
 //! ```text
 //!   stored numbers ── PASS ──────────────────────────────────► PASS
 //!         │
 //!       FAIL ── the commit cannot be measured here ──────────► FAIL, not confirmed: why
 //!         │
-//!       rounds: the baseline's commit and this tree, in turn ─► FAIL, confirmed
+//!       rounds: the baseline's commit and this tree, alternately ─► FAIL, confirmed
 //!                                                            └► PASS, not confirmed
 //! ```
 
@@ -108,7 +108,7 @@ fn rounds(project: &Project, stored: &Report, remeasure: &mut Remeasure, rules: 
     let short = shown_commit(&commit, false);
     project.say(&format!("FAIL by the stored numbers: {}", View::of(stored).headline.sentence()));
     project.say(&format!(
-        "confirming it: the baseline's commit {short} is measured in turn with this tree, in {} to {} rounds, which decide",
+        "confirming it: the baseline's commit {short} is measured alternately with this tree, in {} to {} rounds, which decide",
         rules.min_runs, rules.max_runs
     ));
     project.record_runs(RunsMade::Part)?;

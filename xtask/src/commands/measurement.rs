@@ -191,7 +191,7 @@ impl Measurement {
         }
         let has_corrected = |row: &Row| matches!(row.presence, Presence::Both { .. });
         if !comparison.total_row(Metric::P95Corrected).is_some_and(has_corrected) {
-            warnings.push("stalls of the service are not seen, since users wait meanwhile: judge Locust's --json-file, and save its baseline with --users N".to_owned());
+            warnings.push("stalls of the service are not seen, because users wait during a stall: judge Locust's --json-file, and save its baseline with --users N".to_owned());
         }
         let is_load_known = baseline.provenance.load.is_some()
             || baseline.provenance.observed_load.is_some() && self.provenance.observed_load.is_some();
@@ -207,7 +207,7 @@ impl Measurement {
     }
 
     /// Warnings about using these runs as a baseline, a sentence each.
-    pub fn warnings_of_baseline(&self) -> Vec<String> {
+    pub fn warnings_of_baseline(&self, rules: &Rules) -> Vec<String> {
         let expected = Provenance { mean_users: None, ..self.provenance.clone() };
         let mut warnings = Vec::new();
         let missing = users_difference(&expected, &self.provenance);
@@ -216,6 +216,7 @@ impl Measurement {
             warnings.push(format!("{missing}{left}"));
         }
         warnings.extend(noise_of_baseline(&self.runs));
+        warnings.extend(wide_floor(&self.runs, rules));
         warnings.push(usage::note(&Provenance::default(), &self.provenance));
         warnings.retain(|warning| !warning.is_empty());
         warnings
@@ -276,6 +277,22 @@ fn noise_of_baseline(runs: &[Run]) -> Option<String> {
     let spread = Difference::between(Metric::P95.scale(), others, &[*last])?;
     let detectable = spread.with_runs(p95_ms.len(), p95_ms.len()).detectable(ERROR, Metric::P95.worse());
     Some(noise_advice(detectable))
+}
+
+/// Warns if a floor in ms allows a fast service more than twice the percentage of its limit.
+fn wide_floor(runs: &[Run], rules: &Rules) -> Option<String> {
+    [Metric::P50, Metric::P95, Metric::P99].into_iter().find_map(|metric| {
+        let limit = rules.limit(None, metric)?;
+        let (percent, floor_ms) = (limit.worsening?, limit.floor?);
+        let values_ms: Vec<f64> = runs.iter().map(|run| run.total.value(metric)).collect();
+        let average_ms = estimate(metric.scale(), &values_ms);
+        let allowed = 100.0 * floor_ms / average_ms;
+        (allowed > 2.0 * percent && average_ms > 0.0).then(|| {
+            format!(
+                "{metric} is {average_ms:.1} ms, so the floor of {floor_ms} ms in [limits] lets it rise by {allowed:.0}%: lower the floor if such a change matters"
+            )
+        })
+    })
 }
 
 /// The rules for results, with the number of runs that their command would have made.

@@ -278,7 +278,7 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
     if baseline.provenance.dirty {
         project.say(&format!("warning: {}", dirty_warning(project)));
     }
-    for warning in measurement.warnings_of_baseline() {
+    for warning in measurement.warnings_of_baseline(&project.rules) {
         project.say(&format!("warning: {warning}"));
     }
     process::check_interrupted()?;

@@ -55,7 +55,7 @@ impl AcceptedTable {
         let at = |key: &str, span: Range<usize>| format!(":{}: [[accepted]] `{key}`", line_of(text, span.start));
         let AcceptedTable { endpoint, metric: name, up_to, until, reason } = self;
         let metric = Metric::from_name(name.get_ref()).with_context(|| at("metric", name.span())).map_err(|error| {
-            anyhow!("{error} is no metric: use p50, p95, p95_corrected, p99, requests_per_sec or error_rate")
+            anyhow!("{error} is not a metric: use p50, p95, p95_corrected, p99, avg_response_time, error_rate, requests_per_sec or cpu_per_request")
         })?;
         let endpoint = (!endpoint.get_ref().is_empty()).then(|| endpoint.get_ref().clone());
         ensure!(
@@ -70,7 +70,11 @@ impl AcceptedTable {
         let day = Day::parse(until.get_ref());
         let until =
             day.with_context(|| format!("{} is not a day such as \"2026-12-31\"", at("until", until.span())))?;
-        ensure!(!reason.get_ref().trim().is_empty(), "{}: say why it is accepted", at("reason", reason.span()));
+        ensure!(
+            !reason.get_ref().trim().is_empty(),
+            "{}: give the reason why it is accepted",
+            at("reason", reason.span())
+        );
         Ok(AcceptedConfig { endpoint, metric, up_to, until, reason: reason.get_ref().clone() })
     }
 }

@@ -26,8 +26,8 @@ USAGE
   cargo xtask --version
 
 perf without RESULTS: starts the service of perf.toml, loads it with Locust, and compares
-p50, p95, p99, throughput and error rate with the committed baseline. One run is enough if it
-is conclusive; otherwise the load is repeated, up to --max-runs.
+p50, p95, p99, throughput and error rate with the committed baseline. The load is repeated,
+up to --max-runs, while another run could change the verdict.
 perf with RESULTS: compares existing results without running anything. RESULTS are
 perf_results_stats.csv files or Locust's JSON, one per run, or folders of runs
 (target/perf/latest).
@@ -182,9 +182,9 @@ pub struct FileFlags {
 pub enum Against {
     #[default]
     Baseline,
-    /// A commit, measured in turn.
+    /// A commit, measured alternately.
     Rev(String),
-    /// A service that runs at this URL, measured in turn.
+    /// A service that runs at this URL, measured alternately.
     Url(String),
 }
 

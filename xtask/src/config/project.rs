@@ -141,7 +141,9 @@ impl<'a> Project<'a> {
         let shown = self.shown(path);
         // A sparse checkout leaves it out.
         let sparse = if with_tag.starts_with("S ") { "--ignore-skip-worktree-bits " } else { "" };
-        Some(format!("git has a {shown}, which this tree lacks: to compare with it, run `git restore {sparse}{shown}`"))
+        Some(format!(
+            "{shown} is in git but not in the working tree: to compare with it, run `git restore {sparse}{shown}`"
+        ))
     }
 
     pub fn inputs(&self) -> Vec<PathBuf> {

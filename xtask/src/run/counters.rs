@@ -161,7 +161,7 @@ fn fetch(url: &str) -> Result<Vec<u8>> {
         }
     }
     let end =
-        answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("it answers something else than HTTP")?;
+        answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("it answers something other than HTTP")?;
     let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
     let status = head.split_whitespace().nth(1).unwrap_or_default();
     ensure!(status == "200", "it answers {}", cut(&printable(status), 40));
@@ -298,7 +298,7 @@ mod tests {
                 Ok("a 1\n"),
             ),
             ("HTTP/1.1 404 Not Found\r\n\r\n".to_owned(), Err("it answers 404")),
-            ("SSH-2.0\r\n".to_owned(), Err("it answers something else than HTTP")),
+            ("SSH-2.0\r\n".to_owned(), Err("it answers something other than HTTP")),
         ] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let url = format!("http://{}/metrics", listener.local_addr().unwrap());

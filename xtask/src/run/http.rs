@@ -155,7 +155,7 @@ fn status(stream: TcpStream, deadline: Instant) -> io::Result<u16> {
     }
     let line = String::from_utf8_lossy(&line);
     let status = line.strip_prefix("HTTP/").and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
-    status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it answers something else than HTTP"))
+    status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it answers something other than HTTP"))
 }
 
 pub(super) fn remaining(deadline: Instant) -> io::Result<Duration> {
@@ -242,8 +242,8 @@ mod tests {
             ("HTTP/1.1 200 OK\r\n\r\n", Ok(200)),
             ("HTTP/1.0 503\n", Ok(503)),
             ("HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\n", Ok(302)),
-            ("SSH-2.0-OpenSSH\r\n", Err("it answers something else than HTTP".to_owned())),
-            ("", Err("it answers something else than HTTP".to_owned())),
+            ("SSH-2.0-OpenSSH\r\n", Err("it answers something other than HTTP".to_owned())),
+            ("", Err("it answers something other than HTTP".to_owned())),
         ] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let url = format!("http://{}/a", listener.local_addr().unwrap());

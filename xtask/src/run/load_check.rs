@@ -87,7 +87,7 @@ impl LoadRecord {
             Some(own_s) if (own_s - asked_s).abs() > 0.0 => {
                 format!(": the locustfile sets `run_time` to {own_s} s: remove that, and pass --run-time")
             }
-            _ => ": something in the locustfile ended it, or held it up: see the log".to_owned(),
+            _ => ": something in the locustfile ended it, or held it up (work in a test_start listener counts: do it in init): see the log".to_owned(),
         };
         bail!("the load took {:.1} s instead of {asked_s} s{cause}", self.load_s)
     }
@@ -138,17 +138,17 @@ impl LoadRecord {
         let remedy = "the locustfile blocks its event loop (a C call, a busy loop), or the machine is too busy";
         ensure!(
             blocked_share <= BLOCKED_REFUSES,
-            "the load generator stood still for {percent:.0}% of the load, so its delays are no latencies: {remedy}"
+            "the load generator stalled for {percent:.0}% of the load, so the times are not the service's latency: {remedy}"
         );
         if max_ms >= LONG_DELAY_MS {
             return Ok(vec![format!(
-                "the load generator stood still for {:.1} s at a time, which inflates the latencies: {remedy}",
+                "the load generator stalled for {:.1} s at a time, which inflates the latencies: {remedy}",
                 max_ms / 1000.0
             )]);
         }
         if blocked_share >= BLOCKED_WARNS {
             return Ok(vec![format!(
-                "the load generator stood still for {percent:.0}% of the load, which inflates the latencies: {remedy}"
+                "the load generator stalled for {percent:.0}% of the load, which inflates the latencies: {remedy}"
             )]);
         }
         Ok(Vec::new())

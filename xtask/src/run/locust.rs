@@ -292,7 +292,7 @@ impl Locust {
         let Some(missing) = missing.filter(|_| listener.load.is_counted()) else { return Ok(()) };
         bail!(Failure::new(
             format!(
-                "Locust was left before its end, such as by os._exit in a listener of `quitting`: {missing} is missing: remove that from the locustfile"
+                "Locust exited early, such as by os._exit in a listener of `quitting`: {missing} is missing: remove that from the locustfile"
             ),
             &job.log()
         ))

@@ -67,7 +67,7 @@ pub fn explanation(status: ExitStatus, log: &str) -> String {
         return format!(": something ended it{why}; run it again");
     }
     let next = if log.contains(NO_RUN_TIME_WITH_SHAPE) {
-        "; Locust 2.2 to 2.16 take no run time beside a load shape, and the gate gives one: name another [locust] version"
+        "; Locust 2.2 to 2.16 do not accept a run time with a load shape, and the gate gives one: name another [locust] version"
     } else if status.code().is_some_and(|code| log.contains(&format!("Shutting down (exit code {code})")))
         && !has_crashed
     {

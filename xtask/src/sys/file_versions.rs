@@ -98,11 +98,11 @@ pub fn for_each_content(
     let sizes = ask(shell, "--batch-check=%(objectsize)", &versions.iter().collect::<Vec<_>>())?;
     let sizes = String::from_utf8_lossy(&sizes);
     let sizes = sizes.lines().map(|line| line.parse::<usize>().ok()).chain(iter::repeat(None));
-    let mut sized = versions.iter().zip(sizes).peekable();
-    while sized.peek().is_some() {
+    let mut pending = versions.iter().zip(sizes).peekable();
+    while pending.peek().is_some() {
         let (mut chunk, mut bytes) = (Vec::new(), 0);
         while let Some((version, size)) =
-            sized.next_if(|(_, size)| bytes == 0 || bytes + size.unwrap_or(0) <= CHUNK_BYTES)
+            pending.next_if(|(_, size)| bytes == 0 || bytes + size.unwrap_or(0) <= CHUNK_BYTES)
         {
             let size = size.context("git does not have its content here").and_then(|size| {
                 ensure!(size <= MAX_BYTES, "it has {} MB", size / 1_000_000);

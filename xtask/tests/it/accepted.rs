@@ -158,14 +158,14 @@ fn a_wrong_entry_is_one_line() {
     let scratch = slower("wrong", "");
     let good = table("GET /claims", "p95", "45%", "2999-12-31");
     for (from, to, reason) in [
-        ("p95", "p90", "perf.toml:3: [[accepted]] `metric` is no metric"),
+        ("p95", "p90", "perf.toml:3: [[accepted]] `metric` is not a metric"),
         ("p95", "total_requests", "is shown but not judged"),
         ("p95", "p95_corrected", "p95_corrected is of all requests together"),
         ("45%", "45", "perf.toml:4: [[accepted]] `up_to`: `45` does not end in `%`"),
         ("45%", "fail 45%", "perf.toml:4: [[accepted]] `up_to`: write the limit alone"),
         ("2999-12-31", "2999-02-30", "perf.toml:5: [[accepted]] `until` is not a day such as \"2026-12-31\""),
         ("2999-12-31", "soon", "perf.toml:5: [[accepted]] `until` is not a day"),
-        ("full-text search, issue 812", " ", "perf.toml:6: [[accepted]] `reason`: say why it is accepted"),
+        ("full-text search, issue 812", " ", "perf.toml:6: [[accepted]] `reason`: give the reason why it is accepted"),
         ("reason = ", "because = ", "unknown field `because`"),
         ("up_to = \"45%\"\n", "", "missing field `up_to`"),
     ] {
@@ -216,7 +216,7 @@ fn a_pull_request_that_accepts_its_slowdown_is_green_until_it_is_slower_than_acc
     // Without a reason nothing is accepted.
     let perf_toml = scratch.read("perf.toml");
     scratch.write("perf.toml", &format!("{perf_toml}\n{entries}"));
-    scratch.refuses("--against first", "[[accepted]] `reason`: say why it is accepted");
+    scratch.refuses("--against first", "[[accepted]] `reason`: give the reason why it is accepted");
     scratch
         .write("perf.toml", &format!("{perf_toml}\n{}", entries.replace("\"\"  # to fill in", "\"sorted results\"")));
     scratch.sh("git commit -q -a -m 'Sorted results'");

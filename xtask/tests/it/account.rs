@@ -84,7 +84,7 @@ fn few_requests_of_users_that_are_there_fail() {
         assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
         let last = if code == 2 { output.last_line() } else { output.stdout.lines().last().unwrap() };
         let says = match code {
-            1 => "FAIL: 11 requests, and the baseline has 450; the median answer takes ",
+            1 => "FAIL: 11 requests, and the baseline has 450; the median response takes ",
             _ => "it has 11 requests",
         };
         assert!(last.contains(says), "{last}");
@@ -101,8 +101,8 @@ fn too_few_requests_are_no_evidence() {
             "run-1/perf_results_stats.csv: it has 19 requests, and at least 20 are needed to judge it",
         ),
         ("19", "--update-baseline", 2, "it has 19 requests, and at least 20 are needed"),
-        ("20", "--max-runs 1", 1, "; p95 rests on only 1 of 20 requests"),
-        ("99", "--max-runs 1", 0, "; p95 rests on only 4 of 99 requests"),
+        ("20", "--max-runs 1", 1, "; p95 is based on only 1 of 20 requests"),
+        ("99", "--max-runs 1", 0, "; p95 is based on only 4 of 99 requests"),
         ("100", "--max-runs 1", 0, "PASS: "),
     ] {
         let scratch = Scratch::new(&format!("few-{requests}-{code}{args}")).with("FAKE_REQUESTS", requests);
@@ -113,7 +113,7 @@ fn too_few_requests_are_no_evidence() {
         assert_eq!(output.code, code, "{requests}: {}{}", output.stdout, output.stderr);
         let last = if code == 2 { output.last_line() } else { output.stdout.lines().last().unwrap() };
         assert!(last.contains(says), "{requests}: {last}");
-        assert_eq!(last.contains("rests on only"), says.contains("rests on only"), "{last}");
+        assert_eq!(last.contains("is based on only"), says.contains("is based on only"), "{last}");
     }
     let more = Scratch::new("few-asked").toml("[load]", "[load]\nmin_requests = 451");
     more.refuses("", "it has 450 requests, and at least 451 are needed");
@@ -298,7 +298,7 @@ fn load_that_is_not_the_one_asked_for_is_no_verdict() {
         (
             r#""lateness": {"p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0, "max_ms": 900.0, "blocked_share": 0.23}"#,
             "1.0",
-            "the load generator stood still for 23% of the load",
+            "the load generator stalled for 23% of the load",
         ),
     ] {
         let extra = if counted.contains("own_requests") {
@@ -315,7 +315,7 @@ fn load_that_is_not_the_one_asked_for_is_no_verdict() {
         scratch.refuses("", reason);
     }
     let scratch = Scratch::new("left-early").with("FAKE_ACCOUNT", own).with("FAKE_LEFT_EARLY", "1");
-    scratch.refuses("", "Locust was left before its end, such as by os._exit in a listener of `quitting`");
+    scratch.refuses("", "Locust exited early, such as by os._exit in a listener of `quitting`");
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn load_generator_that_stands_still_for_a_while_is_a_warning() {
         let scratch = Scratch::new("stands-still").with("FAKE_ACCOUNT", &lateness);
         let output = scratch.perf("");
         assert_eq!(output.code, 0, "{}", output.stderr);
-        let says = output.stdout.contains("the load generator stood still for ");
+        let says = output.stdout.contains("the load generator stalled for ");
         assert_eq!(says, warns, "{max_ms} {share}: {}", output.stdout);
     }
 }

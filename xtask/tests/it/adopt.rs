@@ -318,7 +318,7 @@ fn locustfiles_and_locust_are_found() {
     let repository = Repository::new("found-environment", &own);
     let text = repository.adopt(".");
     assert!(repository.read("perf.toml").contains("\ncommand = \"env/bin/locust\"\n"), "{text}");
-    assert!(text.contains("env is not committed: make it in the workflow too"), "{text}");
+    assert!(text.contains("env is not committed: create it in the workflow too"), "{text}");
 }
 
 #[test]

@@ -38,7 +38,8 @@ fn a_slowdown_is_red_and_an_improvement_green() {
         assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
         assert_eq!(output.stdout.lines().last(), Some(last), "{name}");
         let [first, head] = ["first", "HEAD"].map(|rev| scratch.sh(&format!("git rev-parse {rev}"))[..12].to_owned());
-        let sides = format!("baseline: first, commit {first}; candidate: this tree, commit {head}; measured in turn");
+        let sides =
+            format!("baseline: first, commit {first}; candidate: this tree, commit {head}; measured alternately");
         assert!(output.stdout.contains(&sides), "{name}: {}", output.stdout);
         assert!(
             output.stdout.contains("evidence: conclusive after 2 rounds, both sides in each; "),
@@ -56,7 +57,7 @@ fn a_slowdown_is_red_and_an_improvement_green() {
         // The step that keeps a gain takes the same results.
         let again_stdout = again.stdout.replace("perf target/perf/latest --update-baseline", "perf --update-baseline");
         assert_eq!(again_stdout, output.stdout.replace("baseline: first, ", "baseline: "));
-        assert!(scratch.read("again.html").contains("in turn on one machine"));
+        assert!(scratch.read("again.html").contains("alternately on one machine"));
         scratch.sh("rm again.html");
         let runs = scratch.perf("target/perf/latest --baseline perf_baseline.json");
         assert!(runs.stdout.contains("after 2 runs (baseline: 1)"), "{}", runs.stdout);
@@ -76,7 +77,7 @@ fn the_users_checkout_is_not_touched() {
     let output = scratch.perf("--against HEAD");
     // What is not committed is part of this tree.
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
-    assert!(output.stdout.contains(" + uncommitted changes; measured in turn"), "{}", output.stdout);
+    assert!(output.stdout.contains(" + uncommitted changes; measured alternately"), "{}", output.stdout);
     assert_eq!(scratch.sh(state), before);
     // A checkout that lost its link to git is made anew; git never takes the repository around it instead.
     let checkout = scratch.checkouts().join(scratch.sh("git rev-parse HEAD"));

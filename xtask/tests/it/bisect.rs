@@ -157,7 +157,7 @@ fn an_interrupted_search_with_another_load_starts_anew() {
     assert_eq!(scratch.finish(child).code, 130);
     let output = bisect(&scratch, "first --users 5");
     assert_found(&scratch, &output, "1");
-    let said = "the interrupted search had another load (10 users, spawn rate 10/s, 1 s), so this one starts anew\n";
+    let said = "the interrupted search had another load (10 users, spawn rate 10/s, 1 s), so this one starts over\n";
     assert!(output.stderr.contains(said), "{}", output.stderr);
 }
 

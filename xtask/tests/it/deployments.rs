@@ -72,7 +72,7 @@ fn the_slower_of_two_deployments_fails_and_two_alike_pass() {
         assert_eq!(output.code, code, "{name}: {}{}", output.stdout, output.stderr);
         let last = output.stdout.lines().last().unwrap();
         assert!(last.starts_with(&format!("{found}{} against {}", blue.url, green.url)), "{last}");
-        let sides = format!("baseline: {}; candidate: {}; measured in turn from one machine", green.url, blue.url);
+        let sides = format!("baseline: {}; candidate: {}; measured alternately from one machine", green.url, blue.url);
         assert!(output.stdout.contains(&sides), "{}", output.stdout);
         for report in ["r.md", "r.html", "r.json"].map(|name| scratch.read(name)) {
             assert!(report.contains(&green.url) && report.contains(&blue.url), "{report}");

@@ -64,6 +64,17 @@ fn a_dirty_baseline_names_the_files_and_the_commands_that_will_refuse_it() {
 }
 
 #[test]
+fn a_floor_that_allows_a_large_change_is_named_when_the_baseline_is_saved() {
+    let warning = "s in [limits] lets it rise by ";
+    let floor = |ms: u32| format!("[limits]\np50 = \"20% and {ms} ms\"\n[service]");
+    let output = bare("wide-floor").toml("[service]", &floor(900)).perf("");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stderr.contains(warning) && output.stderr.contains("so the floor of 900 ms"), "{}", output.stderr);
+    let output = bare("narrow-floor").toml("[service]", &floor(5)).perf("");
+    assert!(output.code == 0 && !output.stderr.contains(warning), "{}", output.stderr);
+}
+
+#[test]
 fn a_baseline_of_failed_requests_is_not_saved() {
     let failing = |name: &str, failures: &str| {
         let scratch = bare(name).with("FAKE_LOCUST", "fails-saying").with("FAKE_FAILURE", "404");
@@ -128,7 +139,7 @@ fn baseline_of_one_run_on_a_branch_has_its_next_steps() {
     };
     let commit = "commit the baseline: git add perf_baseline.json && git commit -m \"Performance baseline\"";
     let more =
-        "record more runs, since one run against one is wrong one time in ten: cargo xtask perf --update-baseline";
+        "record more runs, since comparing single runs is wrong one time in ten: cargo xtask perf --update-baseline";
     let compare = "after your next change, compare against it: cargo xtask perf";
     assert_eq!(next(&scratch.perf("")), [commit, more, compare]);
     scratch.sh("rm perf_baseline.json; git remote add origin /nowhere; git update-ref refs/remotes/origin/main HEAD");

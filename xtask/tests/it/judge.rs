@@ -129,7 +129,7 @@ fn quiet_prints_findings_and_the_verdict() {
     expect![[r#"
         FAIL p95: 350 → 430 ms (+22.9%, limit +20%)
         note: only 4 of 450 requests are beyond p99 (5 needed)
-        note: stalls of the service are not seen, since users wait meanwhile: judge Locust's --json-file, and save its baseline with --users N
+        note: stalls of the service are not seen, because users wait during a stall: judge Locust's --json-file, and save its baseline with --users N
         FAIL: p95 rose 23%, 350 → 430 ms (limit +20%)
     "#]]
     .assert_eq(&folder.perf("slower.csv --quiet").stdout);
@@ -147,7 +147,7 @@ fn without_a_baseline_the_results_become_it() {
         error_rate             0.44%
         requests_per_sec      15.0/s
         next: commit the baseline: git add perf_baseline.json && git commit -m "Performance baseline"
-        next: pass more results of this load, since one run against one is wrong one time in ten
+        next: pass more results of this load, since comparing single runs is wrong one time in ten
         next: after your next change, judge its results against it
         BASELINE SAVED: p50 120 ms, p95 350 ms, p99 480 ms, error_rate 0.44% from 1 run; commit perf_baseline.json
     "#]]

@@ -163,7 +163,7 @@ fn try_version(version: &Version, python: &str) -> Vec<(&'static str, bool, Stri
     run("--processes 2", &format!("{other} --processes 2"), &[], &processes);
     let clashes = version.is_from([2, 2, 0]) && !version.is_from([2, 17, 0]);
     let shape = if clashes {
-        Says(2, "Locust 2.2 to 2.16 take no run time beside a load shape")
+        Says(2, "Locust 2.2 to 2.16 do not accept a run time with a load shape")
     } else {
         Saves(&["GET /shape"], "Shape test starting")
     };

@@ -111,7 +111,7 @@ fn readiness_is_a_2xx_answer_in_time() {
         ),
         ("never-answers", "timeout: no answer within 2 s"),
         ("drips", "timeout: no answer within 2 s"),
-        ("never-ends", "it answers something else than HTTP"),
+        ("never-ends", "it answers something other than HTTP"),
     ] {
         let scratch = Scratch::new(&format!("ready-{mode}")).service(mode).toml("\"2m\"", "\"5s\"");
         let output = scratch.refuses("", "the service is not ready after 5s");

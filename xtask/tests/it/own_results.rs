@@ -168,7 +168,7 @@ fn users_of_results_give_them_a_corrected_p95() {
     scratch.sh("rm perf_baseline.json");
     scratch.write("run.json", &fixture("ok/report.json"));
     assert_eq!(scratch.perf("run.json").code, 0);
-    let note = "stalls of the service are not seen, since users wait meanwhile: judge Locust's --json-file, and save its \
+    let note = "stalls of the service are not seen, because users wait during a stall: judge Locust's --json-file, and save its \
                 baseline with --users N";
     let flat = |output: &Output| output.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(flat(&scratch.perf("run.json")).contains(note));
@@ -212,7 +212,7 @@ fn next_steps_of_results_work_when_they_are_copied() {
         steps(&scratch.perf("two.csv")),
         [
             "commit the baseline: git add perf_baseline.json && git commit -m \"Performance baseline\"",
-            "pass more results of this load, since one run against one is wrong one time in ten",
+            "pass more results of this load, since comparing single runs is wrong one time in ten",
             "after your next change, judge its results against it",
         ]
     );
@@ -273,11 +273,11 @@ fn endpoints_over_their_limits_without_evidence_are_in_the_headline() {
     assert_eq!(last("before.csv"), "PASS for 1 of 3 endpoints: p95 +0.0% (limit +20%)");
     assert_eq!(
         last("one.csv"),
-        "PASS for 1 of 3 endpoints: GET /b could not be judged: p95 +60% (limit +20%), 30 requests a run, 100 needed; p95 +0.0% (limit +20%)"
+        "PASS for 1 of 3 endpoints: GET /b could not be judged: p95 +60% (limit +20%), 30 requests a run, 100 needed; p95 of all requests +0.0% (limit +20%)"
     );
     assert_eq!(
         last("two.csv"),
-        "PASS for 1 of 3 endpoints: GET /b and 1 more could not be judged: p95 +60% (limit +20%), 30 requests a run, 100 needed; p95 +0.0% (limit +20%)"
+        "PASS for 1 of 3 endpoints: GET /b and 1 more could not be judged: p95 +60% (limit +20%), 30 requests a run, 100 needed; p95 of all requests +0.0% (limit +20%)"
     );
 }
 

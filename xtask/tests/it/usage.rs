@@ -74,7 +74,7 @@ fn usage_is_shown_beside_the_baselines_usage() {
     assert_eq!(values, [2, 2, 2], "a value for each run");
     let output = scratch.perf("--verbose --report perf.json --report perf.html");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    for name in ["service's CPU per request", "service's memory at its peak", "CPU used by other processes"] {
+    for name in ["service's CPU per request", "service's peak memory", "CPU used by other processes"] {
         let line = output.stdout.lines().find(|line| line.starts_with(&format!("{name}: "))).unwrap_or_default();
         assert!(line.contains(" (baseline: "), "{name}: {}", output.stdout);
         assert!(scratch.read("perf.html").contains(&format!("<th scope=\"row\">{name}</th><td>")), "{name}");

@@ -36,7 +36,7 @@ pub(crate) fn refuse_other_csv(header: &[u8]) -> Result<()> {
     } else if has("traceback") {
         bail!("it is Locust's list of exceptions: pass the `_stats.csv` beside the `_exceptions.csv`")
     } else if has("# requests") {
-        bail!("it is of a Locust before 1.0, which had other columns: measure with Locust 1.2 or later")
+        bail!("it was written by Locust before 1.0, which had other columns: measure with Locust 1.2 or later")
     } else if is_stats && !has(",") && has(";") {
         bail!(
             "its columns are separated by `;`: save it with commas, and numbers with a decimal point, as Locust writes it"

@@ -57,7 +57,7 @@ pub struct Anchor<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drift<'a> {
     pub anchor: Anchor<'a>,
-    /// The series that both sides have and that have a limit of drift. An endpoint that came or went since was accepted
+    /// The series that both sides have and that have a drift limit. An endpoint that came or went since was accepted
     /// with its update.
     pub rows: Vec<Row<'a>>,
 }

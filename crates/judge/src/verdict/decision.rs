@@ -102,7 +102,7 @@ pub enum Reason {
     ReachesBelowLimit,
     /// The p95 of all requests lies in a gap between fast and slow requests, and nothing else confirms its change.
     InGap,
-    /// Over the limit of drift by this change alone, which fails by the series' own limit.
+    /// Over the drift limit by this change alone, which fails by the series' own limit.
     ByThisChange,
     /// Only the corrected p95 is over its limit, and the mean does not confirm it.
     NotConfirmed,

@@ -200,7 +200,7 @@ fn a_file_of_another_kind_is_named_with_its_remedy() {
         ),
         (
             b"\"Type\",\"Name\",\"# requests\",\"# failures\",\"Median response time\"\n".to_vec(),
-            expect!["it is of a Locust before 1.0, which had other columns: measure with Locust 1.2 or later"],
+            expect!["it was written by Locust before 1.0, which had other columns: measure with Locust 1.2 or later"],
         ),
     ] {
         expected.assert_eq(&error(locust_csv::parse(&bytes)));

@@ -44,7 +44,7 @@ impl Acceptance {
         }
         if ceilings.len() > FINDINGS {
             let more = ceilings.len() - FINDINGS;
-            let _ = writeln!(entries, "# {more} more series failed: raise [limits] if all of them are wanted.");
+            let _ = writeln!(entries, "# {more} more series failed: raise [limits] if all of them are intended.");
         }
         Acceptance { file: report.background.config.clone(), entries }
     }

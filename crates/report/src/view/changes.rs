@@ -57,7 +57,7 @@ fn text(cause: &Cause, failures: &[FailedRequests]) -> String {
             } else {
                 String::new()
             };
-            format!("answers of {endpoint} grew {}{more}", from_to(" bytes"))
+            format!("responses of {endpoint} grew {}{more}", from_to(" bytes"))
         }
         Kind::Connections => format!("connections opened per request {}: keep-alive may be lost", rose("")),
         Kind::Failures => {
@@ -71,14 +71,14 @@ fn text(cause: &Cause, failures: &[FailedRequests]) -> String {
         Kind::OverTime { from_s } => {
             let from = from_s.map_or_else(String::new, |from_s| format!(", from second {from_s:.0} on"));
             format!(
-                "it gets slower during a run{from}: the mean of the second half is {:+.0}% from the first (baseline {:+.0}%, {})",
+                "it gets slower during a run{from}: the mean of the second half is {:+.0}% compared with the first (baseline {:+.0}%, {})",
                 cause.candidate,
                 cause.baseline,
                 change(cause, " pp")
             )
         }
         Kind::Endpoint { share_pct, share_interval: Interval { low, high } } => format!(
-            "{endpoint} brings {share_pct:.0}% of the slowdown (interval {low:.0}..{high:.0}): its mean {}",
+            "{endpoint} accounts for {share_pct:.0}% of the slowdown (interval {low:.0}..{high:.0}): its mean {}",
             rose(" ms")
         ),
         Kind::Cpu => format!("the service computes more: CPU time per request {}", rose(" ms")),
@@ -96,7 +96,7 @@ fn text(cause: &Cause, failures: &[FailedRequests]) -> String {
             format!("its threads lose their core more often: involuntary context switches per request {}", rose(""))
         }
         Kind::MemoryGrowth => format!("memory that the service gains during a run {}", rose(" MB")),
-        Kind::PeakMemory => format!("the service's memory at its peak {}", rose(" MB")),
+        Kind::PeakMemory => format!("the service's peak memory {}", rose(" MB")),
         Kind::Shape(shape) => shape_text(cause, *shape, &endpoint),
     }
 }
@@ -115,7 +115,7 @@ fn shape_text(cause: &Cause, shape: Shape, endpoint: &str) -> String {
             format!("only the slow requests{of} got slower: up to {high:+.0}%, and the median {:+.0}%", percent(cause))
         }
         Shape::SecondCloud { requests_pct, from_ms } => format!(
-            "about {requests_pct:.0}% of the requests{of} take {} ms or more, apart from all others",
+            "about {requests_pct:.0}% of the requests{of} take {} ms or more, much slower than all others",
             number(from_ms)
         ),
     }

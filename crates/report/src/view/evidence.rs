@@ -9,7 +9,8 @@ use crate::view::input::{Report, Sides};
 use crate::view::series::{repeats_p95, unjudged_endpoints};
 use crate::view::usage;
 use crate::view::words::{
-    LEAST_SHOWN, change, count, endpoint_or_all, interval_words, listed, noise_text, series_name, series_of,
+    LEAST_SHOWN, change, count, endpoint_or_all, hidden_by_noise, interval_words, listed, noise_text, series_name,
+    series_of,
 };
 
 /// How many runs the verdict rests on, whether another could change it, and which change they could have detected.
@@ -23,6 +24,7 @@ pub fn evidence(comparison: &Comparison) -> String {
     let reasons = match unsettled(comparison) {
         reasons if !reasons.is_empty() => format!(": {reasons}"),
         _ if comparison.is_conclusive() => String::new(),
+        _ if is_settled(comparison) => ": more runs would hardly change the verdict".to_owned(),
         _ => format!(": {UNDETECTED}"),
     };
     let by_five = match comparison.detectable_by_five {
@@ -45,8 +47,15 @@ pub fn brief(comparison: &Comparison) -> String {
     match detectable(comparison) {
         None => format!("noise unknown after {runs}"),
         Some(_) if comparison.is_conclusive() => format!("conclusive after {runs}"),
+        Some(_) if is_settled(comparison) => format!("settled after {runs}"),
         Some(_) => format!("inconclusive after {runs}"),
     }
+}
+
+/// Whether it passes, and the runs left would hardly change that, although the noise could hide a change as large as the
+/// limit.
+pub(crate) fn is_settled(comparison: &Comparison) -> bool {
+    comparison.verdict == Verdict::Pass && !comparison.is_conclusive() && comparison.unsettled().next().is_none()
 }
 
 const UNDETECTED: &str = "p95 could have changed by more than its limit without being detected";
@@ -147,6 +156,7 @@ pub(crate) fn headline(comparison: &Comparison) -> String {
     };
     match (comparison.verdict, names.len()) {
         (Verdict::Inconclusive, 0) => UNDETECTED.to_owned(),
+        (_, 0) if is_settled(comparison) => detectable(comparison).map_or_else(String::new, hidden_by_noise),
         (_, 0) => String::new(),
         (Verdict::Inconclusive, 1) => format!("noise may be hiding a {shown} regression"),
         (Verdict::Inconclusive, _) => format!("noise may be hiding regressions of {shown}"),
@@ -206,7 +216,7 @@ pub(crate) fn same_place(report: &Report) -> &'static str {
     let Sides { baseline, candidate } = report.provenance;
     let place = |of: &Provenance| (of.machine.clone(), of.locust.clone(), of.python.clone(), of.locustfile.clone());
     if report.comparison.paired {
-        "Both sides were measured in turn on this machine."
+        "Both sides were measured alternately on this machine."
     } else if baseline.machine.is_none() {
         "It is not known where the baseline was measured."
     } else if !baseline.locust.is_empty() && place(baseline) == place(candidate) {

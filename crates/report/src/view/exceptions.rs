@@ -28,7 +28,7 @@ pub(crate) fn findings<'a>(comparison: &Comparison<'a>) -> Vec<Finding<'a>> {
     for unused in comparison.unused_exceptions() {
         let series = accepted_series(unused);
         let text = format!(
-            "the exception for {series} is not used, since it is within its limit or not judged: remove it from perf.toml"
+            "the exception for {series} is not used, because the series is within its limit or not judged: remove it from perf.toml"
         );
         findings.push(Finding::new(Status::Warn, text));
     }
@@ -42,7 +42,7 @@ pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
         let (series, until) = (accepted_series(accepted), accepted.until);
         if *state == State::Expired {
             notes.push(format!(
-                "the exception for {series} ended on {until}, and the limit holds again: remove it from perf.toml"
+                "the exception for {series} ended on {until}, and the normal limit applies again: remove it from perf.toml"
             ));
         } else if applied.ends_soon() {
             let left = match accepted.days_left {
@@ -97,7 +97,7 @@ pub fn absorbed(comparison: &Comparison) -> Option<String> {
     }
     (!series.is_empty()).then(|| {
         format!(
-            "the new baseline absorbs temporary exceptions in perf.toml: {}: remove them, or they hide as much again",
+            "the new baseline absorbs temporary exceptions in perf.toml: {}: remove them, or they will hide another slowdown of that size",
             listed(&series)
         )
     })

@@ -84,7 +84,7 @@ impl Headline {
         also.extend([drift::headline(comparison), exceptions::headline(comparison), evidence::headline(comparison)]);
         let p95 = comparison.total_row(Metric::P95);
         if let Some(FewSamples { requests, samples }) = p95.and_then(|row| row.evidence.few_samples) {
-            also.push(format!("p95 rests on only {samples} of {}", count(requests, "request")));
+            also.push(format!("p95 is based on only {samples} of {}", count(requests, "request")));
         }
         if !comparison.cannot_fail.is_empty() {
             let metrics: Vec<&str> = comparison.cannot_fail.iter().map(|metric| metric.name()).collect();
@@ -129,9 +129,10 @@ impl Headline {
         let mut sentence = cut(&self.found, room);
         for (place, part) in self.also.iter().enumerate() {
             let left = room.saturating_sub(sentence.width() + "; ".len());
-            // Without room for all of it, what is before its colon says enough.
-            let clause = part.split(": ").next().unwrap_or_default();
-            if let Some(shown) = [part.as_str(), clause].into_iter().find(|text| text.width() <= left) {
+            // Without room for all of it, what is before its last colon says enough.
+            let clause = part.rsplit_once(": ").map_or("", |(clause, _)| clause);
+            let is_shown = |text: &&str| !text.is_empty() && text.width() <= left;
+            if let Some(shown) = [part.as_str(), clause].into_iter().find(is_shown) {
                 let _ = write!(sentence, "; {shown}");
             } else if place == 0 && left >= LEAST_PART {
                 let _ = write!(sentence, "; {}", cut(part, left));
@@ -192,7 +193,7 @@ fn of_fail(comparison: &Comparison) -> Vec<String> {
         return vec![match comparison.total_row(Metric::P50).map(|row| row.presence) {
             Some(Presence::Both { baseline, candidate }) => {
                 let [before, now] = [baseline, candidate].map(|ms| value(Metric::P50, ms));
-                format!("{requests}; the median answer takes {now} ms ({before} ms in the baseline)")
+                format!("{requests}; the median response takes {now} ms ({before} ms in the baseline)")
             }
             _ => requests,
         }];
@@ -303,8 +304,8 @@ fn doubted(comparison: &Comparison) -> String {
         .collect();
     let Some(first) = doubted.iter().min_by_key(|row| severity(row)) else { return String::new() };
     let (are, worst_word) = match doubted.len() {
-        1 => ("1 endpoint is over its limit by no more than noise".to_owned(), ":"),
-        all => (format!("{all} endpoints are over their limits by no more than noise"), ", worst"),
+        1 => ("1 endpoint is over its limit, but within noise".to_owned(), ":"),
+        all => (format!("{all} endpoints are over their limits, but within noise"), ", worst"),
     };
     format!("{are}{worst_word} {} {}", series_name(first), change_or_value(first))
 }

@@ -169,7 +169,7 @@ pub struct FailedRequests {
 /// another machine.
 #[derive(Clone)]
 pub enum Confirmation<'a> {
-    /// The baseline's commit was measured in turn with this tree. The report is about these rounds, which decide.
+    /// The baseline's commit was measured alternately with this tree. The report is about these rounds, which decide.
     Measured(Stored<'a>),
     /// That was not possible, for this reason, so the FAIL stands.
     Impossible(String),

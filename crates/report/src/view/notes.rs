@@ -52,10 +52,11 @@ pub(crate) fn notes(report: &Report, total: &[SeriesView], endpoints: usize) -> 
 fn cpu_unjudged(why: CpuUnjudged) -> String {
     let why = match why {
         CpuUnjudged::Unknown => {
-            "a run does not know it, which needs Linux and a service that the gate starts".to_owned()
+            "a run has no value for it, which needs Linux and a service that the gate starts".to_owned()
         }
         CpuUnjudged::OtherMachine => {
-            "the baseline is of another machine, so compare with --against, or record it on this one".to_owned()
+            "the baseline was recorded on another machine, so compare with --against, or record it on this one"
+                .to_owned()
         }
         CpuUnjudged::TooCoarse { ticks, needed } => {
             format!("a run has {ticks} ticks of 10 ms, too coarse below {needed}: lengthen the run, or add users")

@@ -192,7 +192,7 @@ fn doubt(row: &Row) -> Option<DoubtView> {
             "it lies in a gap between fast and slow requests, where it jumps by chance; p90, p98 and the mean are not up",
         ),
         Some(Reason::ByThisChange) => {
-            doubt("by_this_change", "this change alone exceeds the limit of drift, and it fails by its own limit")
+            doubt("by_this_change", "this change alone exceeds the drift limit, and it fails by its own limit")
         }
         Some(Reason::NotConfirmed) => {
             doubt("not_confirmed", "p95 itself is within its limit, and the mean is not significantly up")
@@ -214,7 +214,7 @@ fn few_samples_text(row: &Row, few: FewSamples) -> String {
     if row.metric.is_percentile() {
         format!("only {samples} of {requests} are beyond {} ({LEAST_SAMPLES} needed)", row.metric)
     } else {
-        format!("{} rests on only {samples} of {requests}", row.metric)
+        format!("{} is based on only {samples} of {requests}", row.metric)
     }
 }
 
@@ -336,7 +336,7 @@ pub(crate) fn new_endpoints(comparison: &Comparison) -> String {
             names.push(format!("{} p95 {}", endpoint_shown(endpoint), with_unit(Metric::P95, candidate)));
         }
     }
-    let named = match &names[..] {
+    let shown = match &names[..] {
         [] => return String::new(),
         [only] => only.clone(),
         [first, others @ ..] => format!("{first} and {} more", others.len()),
@@ -346,7 +346,7 @@ pub(crate) fn new_endpoints(comparison: &Comparison) -> String {
     } else {
         "not compared until the baseline is updated"
     };
-    format!("{named}: {until}")
+    format!("{shown}: {until}")
 }
 
 #[derive(Clone, Debug)]

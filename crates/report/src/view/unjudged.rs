@@ -158,10 +158,10 @@ impl Saved {
         steps.push(step("commit the baseline", commit));
         let is_of_others = !self.command.results.is_empty();
         if self.runs == 1 && is_of_others {
-            let what = "pass more results of this load, since one run against one is wrong one time in ten";
+            let what = "pass more results of this load, since comparing single runs is wrong one time in ten";
             steps.push(step(what, String::new()));
         } else if self.runs == 1 {
-            let what = "record more runs, since one run against one is wrong one time in ten";
+            let what = "record more runs, since comparing single runs is wrong one time in ten";
             steps.push(step(what, command.with(&["--update-baseline"])));
         }
         if is_of_others {

@@ -54,9 +54,7 @@ pub(crate) fn amounts(of: &Provenance) -> [(&'static str, String); 3] {
     };
     [
         amount("service's CPU per request", cpu_ms_per_request, |cpu_ms| format!("{} ms", three_digits(mean(cpu_ms)))),
-        amount("service's memory at its peak", peak_memory_mb, |memory_mb| {
-            format!("{} MB", three_digits(most(memory_mb)))
-        }),
+        amount("service's peak memory", peak_memory_mb, |memory_mb| format!("{} MB", three_digits(most(memory_mb)))),
         amount("CPU used by other processes", others_pct, |others_pct| {
             let most = match others_pct {
                 [_] => String::new(),

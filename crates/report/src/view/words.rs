@@ -301,9 +301,15 @@ pub fn noise_advice(detectable: f64) -> String {
     if detectable <= DETECTABLE_PCT {
         return String::new();
     }
-    let hidden =
-        if detectable > FARTHEST { "any p95 change".to_owned() } else { format!("p95 changes under {detectable:.0}%") };
-    format!("the noise hides {hidden}: lengthen the runs (--run-time), or add users, to see smaller ones")
+    format!("{}: lengthen the runs (--run-time), or add users, to see smaller ones", hidden_by_noise(detectable))
+}
+
+pub(crate) fn hidden_by_noise(detectable: f64) -> String {
+    if detectable > FARTHEST {
+        "the noise hides any p95 change".to_owned()
+    } else {
+        format!("the noise hides p95 changes under {detectable:.0}%")
+    }
 }
 
 /// Up to three of the texts, and how many more there are: `a, b and c`, `a, b, c and 2 more`.

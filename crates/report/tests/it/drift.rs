@@ -99,33 +99,33 @@ fn each_state_of_an_exception_is_reported() {
     expect![[r#"
         waived: Pass
         WAIVED GET /claims p95: 300 → 416 ms (+38.7%, limit +20%); accepted up to +45% until 2026-12-31: full-text search, issue 812
-        --update-baseline: the new baseline absorbs temporary exceptions in perf.toml: p95 of GET /claims (+38.7%): remove them, or they hide as much again
+        --update-baseline: the new baseline absorbs temporary exceptions in perf.toml: p95 of GET /claims (+38.7%): remove them, or they will hide another slowdown of that size
 
         waived, and ends soon: Pass
         WAIVED GET /claims p95: 300 → 416 ms (+38.7%, limit +20%); accepted up to +45% until 2026-12-31: full-text search, issue 812
         note: the exception for p95 of GET /claims ends in 9 days (2026-12-31): full-text search, issue 812
-        --update-baseline: the new baseline absorbs temporary exceptions in perf.toml: p95 of GET /claims (+38.7%): remove them, or they hide as much again
+        --update-baseline: the new baseline absorbs temporary exceptions in perf.toml: p95 of GET /claims (+38.7%): remove them, or they will hide another slowdown of that size
 
         waived, and ends today: Pass
         WAIVED GET /claims p95: 300 → 416 ms (+38.7%, limit +20%); accepted up to +45% until 2026-12-31: full-text search, issue 812
         note: the exception for p95 of GET /claims ends today (2026-12-31): full-text search, issue 812
-        --update-baseline: the new baseline absorbs temporary exceptions in perf.toml: p95 of GET /claims (+38.7%): remove them, or they hide as much again
+        --update-baseline: the new baseline absorbs temporary exceptions in perf.toml: p95 of GET /claims (+38.7%): remove them, or they will hide another slowdown of that size
 
         exceeded: Fail
 
-        --update-baseline: the new baseline absorbs temporary exceptions in perf.toml: p95 of GET /claims (+38.7%): remove them, or they hide as much again
+        --update-baseline: the new baseline absorbs temporary exceptions in perf.toml: p95 of GET /claims (+38.7%): remove them, or they will hide another slowdown of that size
 
         expired: Fail
-        note: the exception for p95 of GET /claims ended on 2026-12-31, and the limit holds again: remove it from perf.toml
+        note: the exception for p95 of GET /claims ended on 2026-12-31, and the normal limit applies again: remove it from perf.toml
 
         unused: Fail
-        WARN the exception for p95 of GET /nothing is not used, since it is within its limit or not judged: remove it from perf.toml
+        WARN the exception for p95 of GET /nothing is not used, because the series is within its limit or not judged: remove it from perf.toml
 
         one waived, two unused: Pass
         WAIVED GET /claims p95: 300 → 416 ms (+38.7%, limit +20%); accepted up to +45% until 2026-12-31: full-text search, issue 812
-        WARN the exception for p50 of GET /claims is not used, since it is within its limit or not judged: remove it from perf.toml
-        WARN the exception for p95 of all requests is not used, since it is within its limit or not judged: remove it from perf.toml
-        --update-baseline: the new baseline absorbs temporary exceptions in perf.toml: p95 of GET /claims (+38.7%): remove them, or they hide as much again
+        WARN the exception for p50 of GET /claims is not used, because the series is within its limit or not judged: remove it from perf.toml
+        WARN the exception for p95 of all requests is not used, because the series is within its limit or not judged: remove it from perf.toml
+        --update-baseline: the new baseline absorbs temporary exceptions in perf.toml: p95 of GET /claims (+38.7%): remove them, or they will hide another slowdown of that size
 
     "#]].assert_eq(&all);
 }

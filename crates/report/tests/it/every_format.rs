@@ -342,6 +342,21 @@ fn insignificant_change_is_no_finding() {
 }
 
 #[test]
+fn pass_that_more_runs_would_hardly_change_leads_with_what_the_noise_hides() {
+    let baseline = runs(&[300.0, 330.0, 270.0, 310.0, 290.0, 340.0, 260.0, 320.0, 280.0, 305.0]);
+    let case = Case::new("settled", &baseline, runs(&[270.0]), rules(false, false));
+    case.report(|report| {
+        let view = View::of(report);
+        expect!["settled after 1 run (baseline: 10): more runs would hardly change the verdict; detectable p95 change: 33.2%"].assert_eq(&view.evidence);
+        let next = &view.next[0];
+        expect!["detect smaller changes: cargo xtask perf --min-runs 2 --max-runs 5"].assert_eq(&format!("{}: {}", next.what, next.command));
+        for (format, text) in in_every_format(report) {
+            assert!(text.contains("the noise hides p95 changes under"), "{format}: {text}");
+        }
+    });
+}
+
+#[test]
 fn endless_interval_is_cut_for_people_and_exact_in_json() {
     let mut baseline = runs(&[300.0, 900.0]);
     baseline[1].total.failures = 400;

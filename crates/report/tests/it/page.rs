@@ -24,7 +24,7 @@ fn used_cpu_and_memory_are_beside_what_was_compared() {
     let page = measured.page();
     for row in [
         "<th scope=\"row\">service's CPU per request</th><td>not known</td><td>1.38 ms</td>",
-        "<th scope=\"row\">service's memory at its peak</th><td>not known</td><td>123 MB</td>",
+        "<th scope=\"row\">service's peak memory</th><td>not known</td><td>123 MB</td>",
         "<th scope=\"row\">CPU used by other processes</th><td>not known</td><td>6.1%, at most 9.8% in a run</td>",
     ] {
         assert!(page.contains(row), "{row}");

@@ -60,7 +60,7 @@ fn service_usage_is_listed_with_the_baselines() {
         details(&side(&[5.0]), &known),
         [
             "service's CPU per request: 1.50 ms (baseline: 1.50 ms)",
-            "service's memory at its peak: 123 MB (baseline: 123 MB)",
+            "service's peak memory: 123 MB (baseline: 123 MB)",
             "CPU used by other processes: 3.0%, at most 4.0% in a run (baseline: 5.0%)",
         ]
     );
@@ -68,7 +68,7 @@ fn service_usage_is_listed_with_the_baselines() {
         details(&unknown, &known),
         [
             "service's CPU per request: 1.50 ms",
-            "service's memory at its peak: 123 MB",
+            "service's peak memory: 123 MB",
             "CPU used by other processes: 3.0%, at most 4.0% in a run",
         ]
     );

@@ -149,7 +149,7 @@ fn baseline_that_git_has_and_the_tree_lacks_is_named() {
         let output = scratch.perf("");
         assert_eq!(output.code, 0, "{}", output.stderr);
         let both = format!("{}{}", output.stdout, output.stderr);
-        assert!(both.contains("git has a perf_baseline.json, which this tree lacks"), "{both}");
+        assert!(both.contains("perf_baseline.json is in git but not in the working tree"), "{both}");
         let next = both.split('`').find(|part| part.starts_with("git restore ")).expect("the remedy").to_owned();
         scratch.sh(&format!("rm perf_baseline.json && {next}"));
         assert_eq!(scratch.read("perf_baseline.json"), BASELINE);

@@ -96,7 +96,7 @@ pub enum Shape {
     Shift(f64),
     /// Only the slow requests. The median stayed.
     Tail,
-    /// So many percent of the requests take at least so many ms, apart from all others.
+    /// So many percent of the requests take at least so many ms, much slower than all others.
     SecondCloud { requests_pct: f64, from_ms: f64 },
 }
 
