@@ -133,7 +133,7 @@ fn report_comparison(
     delivery.deliver(project, &report)
 }
 
-/// Shows what changed since the former baseline, and replaces it.
+/// Shows what changed since the previous baseline, and replaces it.
 fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>) -> Result<Outcome> {
     let reference = former.map(|former| Reference::read(project, former)).transpose()?;
     files::check_writable(&project.baseline)?;
@@ -212,7 +212,7 @@ fn check_failures(project: &Project, rules: &Rules, measurement: &Measurement) -
     }
 }
 
-/// Reports what changed since the former baseline. Returns notes for the user, or `None` if the two cannot be compared.
+/// Reports what changed since the previous baseline. Returns notes for the user, or `None` if the two cannot be compared.
 fn report_update(
     delivery: &Delivery,
     reference: &Reference,
@@ -227,7 +227,7 @@ fn report_update(
             Ok(Some(Vec::from_iter(exceptions::absorbed(&comparison))))
         }
         Err(error) => {
-            project.say(&format!("no comparison with the former baseline: {error:#}"));
+            project.say(&format!("no comparison with the previous baseline: {error:#}"));
             Ok(None)
         }
     }

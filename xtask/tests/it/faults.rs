@@ -1,5 +1,5 @@
 //! The whole command with a fake Locust and a fake service, each fault played on purpose. After each case no process is
-//! left, no half file, and the former baseline is as it was.
+//! left, no half file, and the previous baseline is as it was.
 
 use std::fs;
 use std::net::TcpListener;

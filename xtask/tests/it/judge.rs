@@ -239,7 +239,7 @@ fn a_baseline_that_could_not_fail_is_refused_and_can_be_replaced() {
     );
     let output = folder.perf("same.csv --update-baseline");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    assert!(output.stderr.contains("no comparison with the former baseline"), "{}", output.stderr);
+    assert!(output.stderr.contains("no comparison with the previous baseline"), "{}", output.stderr);
     assert_eq!(folder.perf("same.csv").code, 0);
 }
 

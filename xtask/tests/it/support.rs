@@ -253,7 +253,7 @@ impl Scratch {
         output
     }
 
-    /// No process, no half file, and the former baseline as it was.
+    /// No process, no half file, and the previous baseline as it was.
     #[track_caller]
     pub fn assert_clean(&self) {
         self.assert_nothing_is_left();

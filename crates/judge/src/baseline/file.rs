@@ -150,7 +150,7 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// Keeps the notes of the former baseline, and its keys that this version does not know.
+    /// Keeps the notes of the previous baseline, and its keys that this version does not know.
     #[must_use]
     pub fn replacing(self, former: &Baseline) -> Baseline {
         Baseline { notes: former.notes.clone(), other: former.other.clone(), ..self }
