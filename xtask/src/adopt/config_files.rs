@@ -80,7 +80,7 @@ fn perf_toml(
     if !found.is_empty() {
         let _ = write!(edit.done, ", with what was found here: {}", found.join(", "));
     }
-    for requirements in locust.not_needed {
+    if let Some(requirements) = locust.not_needed {
         let _ = write!(edit.done, "; {requirements} is not installed, because the locustfile imports only Locust");
     }
     edit.advice.extend(locust.advice);

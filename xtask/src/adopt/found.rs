@@ -18,7 +18,7 @@ pub(crate) struct FoundLocust {
     pub also: Vec<String>,
     pub advice: Vec<String>,
     /// Requirements that have Locust, and that the locustfile does not need.
-    pub not_needed: Vec<String>,
+    pub not_needed: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +58,7 @@ pub(crate) fn locust(folder: &Path, shell: &Shell, excluded: &[String], locustfi
             found.lines.push(format!("version = {version:?}"));
         }
         if needs_no_more {
-            found.not_needed.push(name.clone());
+            found.not_needed = Some(name.clone());
         } else {
             found.lines.push(format!("requirements = [{name:?}]"));
             if is_utf_16 {

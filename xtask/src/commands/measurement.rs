@@ -13,7 +13,7 @@ use judge::model::mask;
 use judge::model::run::{Metric, Provenance, Run, Stats, Usage};
 use judge::model::text::{cut, endpoint_shown, printable};
 use judge::parse::locust_history::History;
-use judge::stats::estimate::{Difference, estimate};
+use judge::stats::estimate::{Difference, estimate, mean, rounded};
 use judge::verdict::causes::causes;
 use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::verdict::decision::{Presence, Row};
@@ -99,8 +99,7 @@ impl Measurement {
         }
         let mut provenance: Provenance = provenance.unwrap_or_else(|| project.provenance());
         provenance.precision = Run::coarsest(&runs);
-        let mean_of_all = mean_users.iter().sum::<f64>() / mean_users.len() as f64;
-        provenance.mean_users = (!mean_users.is_empty()).then(|| (mean_of_all * 1000.0).round() / 1000.0);
+        provenance.mean_users = (!mean_users.is_empty()).then(|| rounded(mean(&mean_users)));
         // A partial list could not be matched to the runs.
         let is_known = usages.iter().all(|usage| *usage != Usage::default());
         provenance.usage = if is_known { Usage::joined(usages) } else { Usage::default() };

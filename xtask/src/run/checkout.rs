@@ -50,7 +50,7 @@ impl Side<'_> {
 
     /// Adds a hint to the error of a missing file in a checkout, or of one that may not be run.
     pub fn explain(self, error: Error) -> Error {
-        const MISSING: &str = "; a file or module was not found: that checkout only has what is in git, so name your own checkout by PERF_ROOT, as in \"$PERF_ROOT\"/.venv/bin/python";
+        const MISSING: &str = "; a file or module was not found: that checkout only has what is in git, so name your working tree by PERF_ROOT, as in \"$PERF_ROOT\"/.venv/bin/python";
         const NOT_EXECUTABLE: &str = "; a file of that commit is not executable: start it by its interpreter, or commit its mode: `git update-index --chmod=+x FILE`";
         match (self, error.downcast::<Failure>()) {
             // What a shell returns for a file that it found and may not run.

@@ -344,7 +344,7 @@ fn a_django_project_has_its_virtual_environment_in_the_repository() {
     scratch.write("urls.py", &urls(420));
     scratch.sh("git commit -q -a -m slower");
     let output = scratch.refuses("--against first", "exit code 127; a file or module was not found");
-    assert!(output.last_line().contains("write {root} for your own checkout"), "{}", output.stderr);
+    assert!(output.last_line().contains("name your working tree by PERF_ROOT"), "{}", output.stderr);
 
     let scratch = scratch.toml("exec .venv", "exec {root}/.venv");
     let output = scratch.perf("--against first");

@@ -296,7 +296,7 @@ impl Baseline {
         minor.unwrap_or(0) >= 4
     }
 
-    /// How requests of `on_start` were counted; empty if there were none to tell.
+    /// How requests of `on_start` were counted; empty if there were none.
     pub(crate) fn setup_accounting(&self) -> &'static str {
         match (self.has_setup_apart(), self.setup.is_empty()) {
             (false, _) => SETUP_MIXED,

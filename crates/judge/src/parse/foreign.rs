@@ -30,11 +30,11 @@ pub(crate) fn refuse_other_csv(header: &[u8]) -> Result<()> {
     let has = |name: &str| header.contains(name);
     let is_stats = has("request count") && has("name");
     if has("user count") && has("timestamp") {
-        bail!("it is Locust's history over time: pass the `_stats.csv` beside the `_stats_history.csv`")
+        bail!("it is Locust's history over time: pass the `_stats.csv` next to the `_stats_history.csv`")
     } else if has("occurrences") {
-        bail!("it is Locust's list of failures: pass the `_stats.csv` beside the `_failures.csv`")
+        bail!("it is Locust's list of failures: pass the `_stats.csv` next to the `_failures.csv`")
     } else if has("traceback") {
-        bail!("it is Locust's list of exceptions: pass the `_stats.csv` beside the `_exceptions.csv`")
+        bail!("it is Locust's list of exceptions: pass the `_stats.csv` next to the `_exceptions.csv`")
     } else if has("# requests") {
         bail!("it was written by Locust before 1.0, which had other columns: measure with Locust 1.2 or later")
     } else if is_stats && !has(",") && has(";") {

@@ -189,7 +189,8 @@ impl<'a> Comparison<'a> {
         self.is_settled() && (self.verdict == Verdict::Fail || !self.is_insensitive)
     }
 
-    fn is_settled(&self) -> bool {
+    /// Whether the runs left would hardly change the verdict.
+    pub fn is_settled(&self) -> bool {
         self.unsettled().next().is_none()
     }
 

@@ -188,15 +188,15 @@ fn a_file_of_another_kind_is_named_with_its_remedy() {
         ),
         (
             fixture("locust-2.47.0/ok/perf_results_stats_history.csv"),
-            expect!["it is Locust's history over time: pass the `_stats.csv` beside the `_stats_history.csv`"],
+            expect!["it is Locust's history over time: pass the `_stats.csv` next to the `_stats_history.csv`"],
         ),
         (
             fixture("locust-2.47.0/ok/perf_results_failures.csv"),
-            expect!["it is Locust's list of failures: pass the `_stats.csv` beside the `_failures.csv`"],
+            expect!["it is Locust's list of failures: pass the `_stats.csv` next to the `_failures.csv`"],
         ),
         (
             fixture("locust-2.47.0/ok/perf_results_exceptions.csv"),
-            expect!["it is Locust's list of exceptions: pass the `_stats.csv` beside the `_exceptions.csv`"],
+            expect!["it is Locust's list of exceptions: pass the `_stats.csv` next to the `_exceptions.csv`"],
         ),
         (
             b"\"Type\",\"Name\",\"# requests\",\"# failures\",\"Median response time\"\n".to_vec(),

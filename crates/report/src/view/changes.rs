@@ -53,7 +53,7 @@ fn text(cause: &Cause, failures: &[FailedRequests]) -> String {
         Kind::Counter(name) => format!("{} per request {}", cut(&printable(name), NAME_COLUMNS), rose("")),
         Kind::AnswerBytes { others } => {
             let more = if *others > 0 {
-                format!("; so did those of {}", count(*others, "other endpoint"))
+                format!("; responses of {} grew too", count(*others, "other endpoint"))
             } else {
                 String::new()
             };

@@ -24,7 +24,7 @@ pub fn evidence(comparison: &Comparison) -> String {
     let reasons = match unsettled(comparison) {
         reasons if !reasons.is_empty() => format!(": {reasons}"),
         _ if comparison.is_conclusive() => String::new(),
-        _ if is_settled(comparison) => ": more runs would hardly change the verdict".to_owned(),
+        _ if is_only_settled(comparison) => ": more runs would hardly change the verdict".to_owned(),
         _ => format!(": {UNDETECTED}"),
     };
     let by_five = match comparison.detectable_by_five {
@@ -47,15 +47,15 @@ pub fn brief(comparison: &Comparison) -> String {
     match detectable(comparison) {
         None => format!("noise unknown after {runs}"),
         Some(_) if comparison.is_conclusive() => format!("conclusive after {runs}"),
-        Some(_) if is_settled(comparison) => format!("settled after {runs}"),
+        Some(_) if is_only_settled(comparison) => format!("settled after {runs}"),
         Some(_) => format!("inconclusive after {runs}"),
     }
 }
 
 /// Whether it passes, and the runs left would hardly change that, although the noise could hide a change as large as the
 /// limit.
-pub(crate) fn is_settled(comparison: &Comparison) -> bool {
-    comparison.verdict == Verdict::Pass && !comparison.is_conclusive() && comparison.unsettled().next().is_none()
+pub(crate) fn is_only_settled(comparison: &Comparison) -> bool {
+    comparison.verdict == Verdict::Pass && comparison.is_settled() && !comparison.is_conclusive()
 }
 
 const UNDETECTED: &str = "p95 could have changed by more than its limit without being detected";
@@ -156,7 +156,7 @@ pub(crate) fn headline(comparison: &Comparison) -> String {
     };
     match (comparison.verdict, names.len()) {
         (Verdict::Inconclusive, 0) => UNDETECTED.to_owned(),
-        (_, 0) if is_settled(comparison) => detectable(comparison).map_or_else(String::new, hidden_by_noise),
+        (_, 0) if is_only_settled(comparison) => detectable(comparison).map_or_else(String::new, hidden_by_noise),
         (_, 0) => String::new(),
         (Verdict::Inconclusive, 1) => format!("noise may be hiding a {shown} regression"),
         (Verdict::Inconclusive, _) => format!("noise may be hiding regressions of {shown}"),

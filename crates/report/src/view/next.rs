@@ -8,7 +8,7 @@ use judge::verdict::decision::{FewSamples, Presence, Row};
 use crate::view::acceptance::Acceptance;
 use crate::view::arguments::arguments;
 use crate::view::drift;
-use crate::view::evidence::{detectable, is_settled};
+use crate::view::evidence::{detectable, is_only_settled};
 use crate::view::input::{Report, Sides};
 use crate::view::series::{findings, requests_needed, unjudged_endpoints};
 
@@ -178,7 +178,7 @@ fn lengthen(report: &Report) -> NextStep {
         let runs = report.comparison.runs.candidate;
         let [min, max] = [runs + 1, 2 * runs + 3].map(|runs| runs.to_string());
         let command = command.with(&["--min-runs", &min, "--max-runs", &max]);
-        let what = if is_settled(comparison) { "detect smaller changes" } else { "make more runs" };
+        let what = if is_only_settled(comparison) { "detect smaller changes" } else { "make more runs" };
         return NextStep { what, command };
     };
     let length = duration(load.run_time_s, factor);

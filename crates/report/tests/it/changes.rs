@@ -67,7 +67,7 @@ fn causes_are_in_every_format() {
         let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("changed: ")).collect();
         expect![[r#"
             db_queries per request rose from 1.00 to 11.0 (11.0 times, interval 10.8..11.2)
-            responses of GET /claims grew from 210 to 2100 bytes (10.0 times, interval 9.90..10.1); so did those of 2 other endpoints
+            responses of GET /claims grew from 210 to 2100 bytes (10.0 times, interval 9.90..10.1); responses of 2 other endpoints grew too
             connections opened per request rose from 0 to 1.00 (+1.00, interval +0.98..+1.02): keep-alive may be lost
             failures of GET /claims rose from 0.50 to 12.5% (+12.0 pp, interval +9.00..+15.2), mostly HTTPError('500 Server Error')
             it gets slower during a run, from second 12 on: the mean of the second half is +97% compared with the first (baseline +1%, +96.0 pp, interval +80.0..+112)
