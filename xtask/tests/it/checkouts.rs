@@ -94,8 +94,8 @@ fn files_that_are_not_in_git_are_named_by_root() {
     scratch.sh("mkdir local && cp service.sh local/start && chmod +x local/start && sed -i '1i #!/bin/sh' local/start");
     let scratch = scratch.toml("exec sh service.sh {port}", "exec local/start {port}");
     scratch.sh("git add . && git commit -q -m local && git tag local");
-    let hint = "; a file or module was not found: that checkout only has what is in git, so name your own \
-                checkout by PERF_ROOT, as in \"$PERF_ROOT\"/.venv/bin/python (its log";
+    let hint = "; a file or module was not found: that checkout only has what is in git, so name your \
+                working tree by PERF_ROOT, as in \"$PERF_ROOT\"/.venv/bin/python (its log";
     let at = format!("NO VERDICT: at local ({}): ", &scratch.sh("git rev-parse local")[..12]);
     let output = scratch.refuses("--against local", hint);
     assert!(
