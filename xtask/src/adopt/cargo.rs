@@ -122,17 +122,12 @@ impl Present {
 /// An image that copies `Cargo.toml` and the sources of the service cannot be built if the manifest lists `xtask`.
 fn membership(top: &Path, shell: &Shell) -> Result<Membership> {
     let manifest = top.join("Cargo.toml");
-    if !manifest.is_file() || !has_dockerfile(shell) {
+    if !manifest.is_file() || git::files(shell, &["*Dockerfile*", "*Containerfile*"]).is_empty() {
         return Ok(Membership::Root);
     }
     let text = files::read_to_string(&manifest)?;
     let lacking = lines_for_workspace(&text).with_context(|| manifest.display().to_string())?;
     Ok(if lacking.is_empty() { Membership::Root } else { Membership::Separate })
-}
-
-fn has_dockerfile(shell: &Shell) -> bool {
-    let args = ["ls-files", "--cached", "--others", "--exclude-standard", "--", "*Dockerfile*", "*Containerfile*"];
-    !git::text(shell, &args).is_empty()
 }
 
 /// The workspace of the package, if `adopt` made this manifest, for any version of the gate.
@@ -166,8 +161,7 @@ fn folder_of_package(top: &Path, shell: &Shell, package: &str) -> Option<String>
 }
 
 fn manifests(shell: &Shell) -> Vec<String> {
-    let args = ["ls-files", "--cached", "--others", "--exclude-standard", "--", "Cargo.toml", "**/Cargo.toml"];
-    git::text(shell, &args).lines().map(str::to_owned).collect()
+    git::files(shell, &["Cargo.toml", "**/Cargo.toml"])
 }
 
 pub(crate) fn parse_toml(text: &str) -> Result<Table> {

@@ -1,5 +1,6 @@
 //! What the jobs of all CI systems have in common.
 
+use crate::adopt::edits::{Destination, Edit};
 use crate::adopt::found::PythonVersion;
 use crate::adopt::source::Package;
 
@@ -38,6 +39,15 @@ impl CiJob<'_> {
             "" => "perf".to_owned(),
             folder => format!("perf-{}", folder.replace('/', "-")),
         }
+    }
+
+    /// Makes the job's file.
+    pub(crate) fn edit(&self, destination: &Destination, name: String, text: &str) -> Edit {
+        let edit = Edit::create_or_keep(&destination.top, name.clone(), text);
+        if edit.files.is_empty() {
+            return edit;
+        }
+        edit.advising(vec![format!("add to {name} what the runner needs to build and start the service")])
     }
 
     /// The patterns of files that change the result of a service in a folder. `file` is the job's own file, and `all` the

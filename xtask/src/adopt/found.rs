@@ -1,7 +1,6 @@
 //! What the other repository has already: locustfiles and a Locust.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::sys::{files, git};
 use anyhow::Result;
@@ -31,7 +30,11 @@ enum Wanted {
 /// first, because the others are their helpers. `excluded` are pathspecs of git.
 pub(crate) fn locustfiles(shell: &Shell, excluded: &[String]) -> Vec<String> {
     let pattern = "^[[:space:]]*(from|import)[[:space:]]+locust([[:space:].,]|$)";
-    let of = |pattern: &str| listed(shell, &["grep", "--untracked", "-l", "-E", "-e", pattern, "--", "*.py"], excluded);
+    let of = |pattern: &str| -> Vec<String> {
+        let grep = ["grep", "--untracked", "-l", "-E", "-e", pattern, "--", "*.py"].into_iter();
+        let args: Vec<&str> = grep.chain(excluded.iter().map(String::as_str)).collect();
+        git::text(shell, &args).lines().map(str::to_owned).collect()
+    };
     let users = of("^class[[:space:]].*User[[:alnum:]]*[[:space:]]*[,)]");
     let mut found = of(pattern);
     found.sort_by_key(|name| {
@@ -39,11 +42,6 @@ pub(crate) fn locustfiles(shell: &Shell, excluded: &[String]) -> Vec<String> {
         (!is_named, !users.contains(name), name.clone())
     });
     found
-}
-
-fn listed(shell: &Shell, args: &[&str], excluded: &[String]) -> Vec<String> {
-    let args: Vec<&str> = args.iter().copied().chain(excluded.iter().map(String::as_str)).collect();
-    git::text(shell, &args).lines().map(str::to_owned).collect()
 }
 
 /// Detects the project's Locust: in its requirements, in `pyproject.toml`, or in a virtual environment.
@@ -108,9 +106,8 @@ impl Text {
 }
 
 fn requirements(shell: &Shell, excluded: &[String]) -> Vec<String> {
-    let patterns = ["*requirements*.txt", "requirements/*.txt"];
-    let args = [&["ls-files", "--cached", "--others", "--exclude-standard", "--"], &patterns[..]].concat();
-    let mut found = listed(shell, &args, excluded);
+    let patterns = ["*requirements*.txt", "requirements/*.txt"].into_iter().chain(excluded.iter().map(String::as_str));
+    let mut found = git::files(shell, &patterns.collect::<Vec<_>>());
     found.sort_by_key(|name| (name.matches('/').count(), name.clone()));
     found.dedup();
     found
@@ -212,13 +209,12 @@ impl PythonVersion {
 }
 
 fn environments(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let has_locust =
-        |name: &String| folder.join(name).join("pyvenv.cfg").is_file() && folder.join(name).join("bin/locust").exists();
-    let mut found: Vec<String> = names.filter(has_locust).collect();
-    found.sort();
-    found
+    let has_locust = |path: &PathBuf| path.join("pyvenv.cfg").is_file() && path.join("bin/locust").exists();
+    let found = files::entries(folder).filter(has_locust);
+    let mut names: Vec<String> =
+        found.map(|path| path.file_name().unwrap_or_default().to_string_lossy().into()).collect();
+    names.sort();
+    names
 }
 
 #[cfg(test)]

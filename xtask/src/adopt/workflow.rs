@@ -42,12 +42,7 @@ const ABOUT_PATHS: &str = "# Add the folders that the service depends on. If the
 ";
 
 pub(crate) fn edit(destination: &Destination, job: &CiJob) -> Edit {
-    let name = file(job);
-    let edit = Edit::create_or_keep(&destination.top, name.clone(), &text(job));
-    if edit.files.is_empty() {
-        return edit;
-    }
-    edit.advising(vec![format!("add to {name} what the runner needs to build and start the service")])
+    job.edit(destination, file(job), &text(job))
 }
 
 fn file(job: &CiJob) -> String {

@@ -11,7 +11,7 @@ use judge::verdict::compare::{Comparison, compare};
 use report::view::words::{shown_commit, shown_side};
 use report::{Background, Report, Sides};
 
-use crate::commands::delivery::Delivery;
+use crate::commands::delivery::deliver;
 use crate::commands::measurement::{Measurement, Next, background, details, next_step, rules_for};
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
@@ -24,7 +24,7 @@ use crate::sys::session::RunsMade;
 /// The value of `--against` that means the commit of the baseline.
 const BASELINE: &str = "baseline";
 
-pub fn against(project: &Project, delivery: &Delivery, rev: &str) -> Result<Outcome> {
+pub fn against(project: &Project, rev: &str) -> Result<Outcome> {
     let commit = if rev == BASELINE {
         commit_of_baseline(project)?
     } else {
@@ -40,11 +40,11 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str) -> Result<Outc
     let checkout = runner.check_out(rev, &commit, service, &checkouts)?;
     let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };
     let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
-    rounds.deliver(project, delivery, rules, Some(rev))
+    rounds.deliver(project, rules, Some(rev))
 }
 
 /// Measures and judges the service of `--host` against the one at `url`. Both run already.
-pub fn against_url(project: &Project, delivery: &Delivery, url: &str) -> Result<Outcome> {
+pub fn against_url(project: &Project, url: &str) -> Result<Outcome> {
     let settings = project.settle()?;
     ensure!(
         !settings.starts_service,
@@ -55,13 +55,13 @@ pub fn against_url(project: &Project, delivery: &Delivery, url: &str) -> Result<
     let rules = &project.rules;
     let mut runner = Runner::prepare(project, settings, Some(sides.candidate), 2 * rules.max_runs)?;
     let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
-    rounds.deliver(project, delivery, rules, None)
+    rounds.deliver(project, rules, None)
 }
 
 /// Judges the rounds of an earlier command once more.
-pub fn judge_rounds(project: &Project, delivery: &Delivery, measured: Sides<Vec<MeasuredRun>>) -> Result<Outcome> {
+pub fn judge_rounds(project: &Project, measured: Sides<Vec<MeasuredRun>>) -> Result<Outcome> {
     let rules = Rules { paired: true, ..rules_for(project, &measured.candidate) };
-    Rounds::new(project, measured)?.deliver(project, delivery, &rules, None)
+    Rounds::new(project, measured)?.deliver(project, &rules, None)
 }
 
 /// The commit that the baseline names. Its numbers do not matter here.
@@ -88,8 +88,7 @@ pub fn check_clean(baseline: &Provenance) -> Result<()> {
 }
 
 pub fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
-    let is_hash = baseline.commit.len() >= 7 && baseline.commit.bytes().all(|byte| byte.is_ascii_hexdigit());
-    ensure!(is_hash, "the baseline names no commit: record it in a git repository");
+    ensure!(git::is_hash(&baseline.commit), "the baseline names no commit: record it in a git repository");
     git::resolve(&project.shell, &baseline.commit)
         .with_context(|| format!("the baseline's commit {}", shown_commit(&baseline.commit, false)))
 }
@@ -170,11 +169,11 @@ impl Rounds {
         Background { baseline_history: self.history.clone(), ..background }
     }
 
-    fn deliver(&self, project: &Project, delivery: &Delivery, rules: &Rules, rev: Option<&str>) -> Result<Outcome> {
+    fn deliver(&self, project: &Project, rules: &Rules, rev: Option<&str>) -> Result<Outcome> {
         rules.check_all_met(Some(&self.baseline), &self.this.runs)?;
         let comparison = self.compare(rules)?;
         let background = self.background(project, &comparison);
-        delivery.deliver(project, &self.report(project, &comparison, rev, &background))
+        deliver(project, &self.report(project, &comparison, rev, &background))
     }
 
     /// `rev` is the name of the other side, if the user gave one.

@@ -10,8 +10,8 @@ use judge::model::text::error_line;
 use xshell::Shell;
 
 use crate::config::drift::Since;
-use crate::config::project::today;
 use crate::sys::file_versions::{self, Logged};
+use crate::sys::machine::today;
 
 /// The part of a baseline that is parsed. The endpoints take most of the time.
 #[derive(Clone, Copy, PartialEq, Eq)]

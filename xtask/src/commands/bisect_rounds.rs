@@ -67,16 +67,16 @@ impl FollowedSeries {
 }
 
 impl<'a> Bisection<'a> {
-    pub fn new(
-        flags: &'a BisectFlags,
-        project: &'a Project<'a>,
-        range: CommitRange,
-        service: &'a ServiceConfig,
-        checkouts: PathBuf,
-        runner: Runner<'a>,
-        state: BisectState,
-    ) -> Bisection<'a> {
-        Bisection { flags, project, range, service, checkouts, runner, state, current: None, rounds_made: 0 }
+    pub fn prepare(flags: &'a BisectFlags, project: &'a Project<'a>) -> Result<Bisection<'a>> {
+        let range = CommitRange::read(&project.shell, flags)?;
+        let checkouts = project.folder_of_checkouts()?;
+        let settings = project.settle()?;
+        let service = project
+            .service(&settings)
+            .context("bisect builds and starts the service of each commit: describe it in [service] of perf.toml")?;
+        let runner = Runner::prepare(project, settings, None, 0)?;
+        let state = BisectState::open(project, range.hash(0), range.hash(range.len()), &runner.provenance);
+        Ok(Bisection { flags, project, range, service, checkouts, runner, state, current: None, rounds_made: 0 })
     }
 
     pub fn max_rounds(&self) -> usize {
@@ -229,8 +229,12 @@ impl<'a> Bisection<'a> {
         Ok(MeasuredRound { commits, runs: Sides { baseline, candidate } })
     }
 
+    fn is_current(&self, pair: Pair) -> bool {
+        self.current.as_ref().is_some_and(|(current, _)| *current == pair)
+    }
+
     fn check_out(&mut self, pair: Pair) -> Result<(), FailedCommit> {
-        if self.current.as_ref().is_some_and(|(current, _)| *current == pair) {
+        if self.is_current(pair) {
             return Ok(());
         }
         let Bisection { range, runner, service, checkouts, .. } = self;
@@ -277,7 +281,7 @@ impl<'a> Bisection<'a> {
     }
 
     fn print_plan(&self, pair: Pair, remaining: usize) {
-        if self.current.as_ref().is_some_and(|(current, _)| *current == pair) {
+        if self.is_current(pair) {
             return;
         }
         let [reference, commit] = [pair.reference, pair.commit].map(|commit| self.range.shown(commit));

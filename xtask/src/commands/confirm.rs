@@ -19,7 +19,7 @@ use report::view::words::shown_commit;
 use report::{Confirmation, Report, Sides, Stored, View};
 
 use crate::commands::against::{Rounds, check_clean, commit_of};
-use crate::commands::delivery::Delivery;
+use crate::commands::delivery::deliver;
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
 use crate::config::settings::RunRange;
@@ -47,18 +47,18 @@ pub fn is_asked_for(project: &Project, remeasure: &Remeasure) -> bool {
 
 /// Confirms the FAIL of `stored`, the report by the stored numbers, and delivers the report of the rounds. If there can be no
 /// rounds, the FAIL stands.
-pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, mut remeasure: Remeasure) -> Result<Outcome> {
+pub fn confirm(project: &Project, stored: &Report, mut remeasure: Remeasure) -> Result<Outcome> {
     let RunRange { min: min_runs, max: max_runs, .. } = RunRange::ROUNDS;
     let max_noisy_rounds = RunRange::noisy_rounds(max_runs);
     let rules = Rules { paired: true, min_runs, max_runs, max_noisy_rounds, ..project.rules.clone() };
     let rounds = match check_conclusive(stored).and_then(|()| rounds(project, stored, &mut remeasure, &rules)) {
         Err(error) if error.is::<Interrupted>() => return Err(error),
-        Err(error) => return deliver_unconfirmed(project, delivery, stored, &error),
+        Err(error) => return deliver_unconfirmed(project, stored, &error),
         Ok(rounds) => rounds,
     };
     let comparison = match rounds.compare(&rules) {
         Ok(comparison) => comparison,
-        Err(error) => return deliver_unconfirmed(project, delivery, stored, &error),
+        Err(error) => return deliver_unconfirmed(project, stored, &error),
     };
     let background = rounds.background(project, &comparison);
     let mut report = rounds.report(project, &comparison, None, &background);
@@ -71,14 +71,14 @@ pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, mut reme
     let confirmation =
         Confirmation::Measured(Stored { comparison: stored.comparison, baseline: stored.baseline.clone() });
     report.confirmation = Some(&confirmation);
-    delivery.deliver(project, &report)
+    deliver(project, &report)
 }
 
-fn deliver_unconfirmed(project: &Project, delivery: &Delivery, stored: &Report, error: &Error) -> Result<Outcome> {
+fn deliver_unconfirmed(project: &Project, stored: &Report, error: &Error) -> Result<Outcome> {
     let why = error_line(error);
     project.say(&format!("the FAIL is not confirmed: {why}"));
     let confirmation = Confirmation::Impossible(printable(&why));
-    delivery.deliver(project, &Report { confirmation: Some(&confirmation), ..stored.clone() })
+    deliver(project, &Report { confirmation: Some(&confirmation), ..stored.clone() })
 }
 
 fn check_conclusive(stored: &Report) -> Result<()> {

@@ -14,7 +14,8 @@ use report::view::words::count;
 use crate::commands::baseline_versions::{BaselinePart, BaselineVersions, CountedFrom, Reach, within_stretch};
 use crate::commands::measurement::Measurement;
 use crate::config::drift::Since;
-use crate::config::project::{Project, today};
+use crate::config::project::Project;
+use crate::sys::machine::today;
 use crate::sys::{ci, file_versions};
 
 pub struct DriftCheck {

@@ -24,10 +24,11 @@ use report::{Background, CommandLine, FailedRequests};
 
 use crate::commands::delivery::run_url;
 use crate::config::flags::{Against, PerfFlags};
-use crate::config::project::{Project, days_from_today};
+use crate::config::project::Project;
 use crate::config::settings::RunRange;
 use crate::run::listener::{UsersLeft, users_left_text};
 use crate::run::results::{self, MeasuredRun, RunFile};
+use crate::sys::machine::days_from_today;
 use crate::sys::{ci, git};
 
 pub struct Measurement {

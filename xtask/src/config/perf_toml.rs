@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use judge::model::limits::{EndpointLimits, Inconclusive, Limit, Limits, default_limits};
+use judge::model::limits::{Accepted, EndpointLimits, Inconclusive, Limit, Limits, default_limits};
 use judge::model::mask;
 use judge::model::run::{LEAST_REQUESTS, Metric};
 use judge::model::text::printable;
@@ -17,7 +17,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
-use crate::config::accepted::{AcceptedConfig, AcceptedTable};
+use crate::config::accepted::AcceptedTable;
 use crate::config::drift::{DriftConfig, DriftTable};
 use crate::config::flags;
 use crate::config::lines::{line_of, line_of_table};
@@ -35,7 +35,7 @@ pub struct Config {
     pub baseline: BaselineConfig,
     /// Without limits if there is no such table.
     pub(crate) drift: DriftConfig,
-    pub(crate) accepted: Vec<AcceptedConfig>,
+    pub(crate) accepted: Vec<Accepted>,
     pub limits: Limits,
     /// In the order of their precedence.
     pub endpoint_limits: Vec<EndpointLimits>,

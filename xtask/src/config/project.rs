@@ -6,11 +6,10 @@ use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use judge::baseline::file::Baseline;
-use judge::model::day::Day;
 use judge::model::limits::Rules;
 use judge::model::run::Provenance;
 use judge::model::text::foreign;
@@ -44,7 +43,7 @@ pub(crate) struct Project<'a> {
     pub config: Config,
     pub rules: Rules,
     pub baseline_runs: usize,
-    head: Head,
+    pub head: Head,
     baseline_digest: OnceCell<String>,
     pub session: OnceCell<PathBuf>,
 }
@@ -64,7 +63,7 @@ impl<'a> Project<'a> {
         let rules = Rules {
             limits: config.limits.clone(),
             endpoint_limits: config.endpoint_limits.clone(),
-            accepted: config.accepted.iter().map(|accepted| accepted.on(today())).collect(),
+            accepted: config.accepted.clone(),
             strict: flags.strict,
             paired: flags.makes_rounds(),
             min_runs,
@@ -240,10 +239,6 @@ impl<'a> Project<'a> {
         }
     }
 
-    pub fn dirty_files(&self) -> &[String] {
-        &self.head.dirty_files
-    }
-
     pub fn fold(&self, title: &str, log: &str) {
         if !self.flags.quiet {
             // Whatever the log holds, it cannot hold the word that makes the runner listen to commands again.
@@ -255,26 +250,13 @@ impl<'a> Project<'a> {
     /// The provenance that all runs of this command share.
     pub fn provenance(&self) -> Provenance {
         Provenance {
-            timestamp: now(),
+            timestamp: timestamp(SystemTime::now()),
             commit: self.head.commit.clone(),
             dirty: !self.head.dirty_files.is_empty(),
             gate: version::text(),
             ..Provenance::default()
         }
     }
-}
-
-fn now() -> String {
-    timestamp(SystemTime::now())
-}
-
-pub(crate) fn days_from_today(days: u64) -> Day {
-    let then = SystemTime::now() + Duration::from_secs(days * 86_400);
-    Day::of_timestamp(&timestamp(then)).expect("a time begins with its day")
-}
-
-pub(crate) fn today() -> Day {
-    days_from_today(0)
 }
 
 /// Empty if the file cannot be read.

@@ -48,6 +48,7 @@ impl RunRange {
 #[derive(Debug)]
 pub struct Settings {
     pub load: Load,
+    /// Relative to the root, separated by commas, once they are found.
     pub(crate) locustfile: String,
     /// The locustfiles as a baseline names them; `None` until they are found, and if one lies outside the root.
     pub(crate) locustfile_path: Option<String>,

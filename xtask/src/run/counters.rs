@@ -1,7 +1,7 @@
 //! Counters of the user's own, which are read at both ends of the measured window: `[service] counters`.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use judge::model::text::{cut, printable};
 use xshell::{Shell, cmd};
 
 use crate::config::perf_toml::ServiceConfig;
-use crate::run::http::{parse_url, remaining};
-use crate::run::service::{ROOT, fill};
+use crate::run::http::parse_url;
+use crate::run::service::{ROOT, fill, variables};
 use crate::sys::process;
 
 /// The time for one reading. The load goes on meanwhile.
@@ -60,13 +60,13 @@ impl Counters {
         is_other_commit: bool,
     ) -> Result<Counters> {
         let Some(setting) = &service.counters else { return Ok(Counters::NotAsked) };
-        let filled = |text: &str| fill(&fill(text, "root", &root.to_string_lossy()), "port", &port.to_string());
+        let filled = fill(&fill(setting, "root", &root.to_string_lossy()), "port", &port.to_string());
         let source = if setting.starts_with("http://") {
-            CounterSource::Url(filled(setting))
+            CounterSource::Url(filled)
         } else {
-            let mut env: Vec<_> = service.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect();
+            let mut env = variables(service, root, port);
             env.push((ROOT.to_owned(), root.to_string_lossy().into_owned()));
-            CounterSource::Command { shell: shell.clone(), command: filled(setting), env }
+            CounterSource::Command { shell: shell.clone(), command: filled, env }
         };
         match source.read().context("[service] counters") {
             Ok(_) => Ok(Counters::Read(Readings { source, first: None, last: CounterValues::new() })),
@@ -142,24 +142,14 @@ impl CounterSource {
 }
 
 fn fetch(url: &str) -> Result<Vec<u8>> {
-    let url = parse_url(url)?;
-    let deadline = Instant::now() + TIMEOUT;
-    let mut stream = url.ask(deadline)?;
-    let mut answer = Vec::new();
-    let mut part = [0; 16_384];
     // A body may be in chunks, whose lengths take little.
-    while answer.len() <= 2 * MOST_BYTES {
-        stream.set_read_timeout(Some(remaining(deadline)?))?;
-        match stream.read(&mut part) {
-            Ok(0) => break,
-            Ok(length) => answer.extend_from_slice(&part[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                bail!("timeout: no whole answer within {} s", TIMEOUT.as_secs())
-            }
-            Err(error) => return Err(error.into()),
+    let answer = parse_url(url)?.ask(Instant::now() + TIMEOUT, |answer| answer.len() > 2 * MOST_BYTES);
+    let mut answer = answer.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            anyhow!("timeout: no whole answer within {} s", TIMEOUT.as_secs())
         }
-    }
+        _ => error.into(),
+    })?;
     let end =
         answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("it answers something other than HTTP")?;
     let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
@@ -254,7 +244,7 @@ fn counts_up(name: &str, labels: &str, kinds: &BTreeMap<&str, &str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::thread;
 

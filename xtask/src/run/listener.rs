@@ -155,7 +155,7 @@ impl ListenerFile {
 
     pub fn parse(text: &str) -> Result<ListenerFile> {
         let mut file: ListenerFile = serde_json::from_str(text)?;
-        file.load = LoadRecord::parse(text)?;
+        file.load = serde_json::from_str(text)?;
         // Exceptions quote what was sent, and the reasons are stored and posted.
         for left in &mut file.users_left {
             left.reason = mask::text(&left.reason);

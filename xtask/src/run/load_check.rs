@@ -54,10 +54,6 @@ const BLOCKED_WARNS: f64 = 0.05;
 const BLOCKED_REFUSES: f64 = 0.2;
 
 impl LoadRecord {
-    pub fn parse(text: &str) -> Result<LoadRecord> {
-        Ok(serde_json::from_str(text)?)
-    }
-
     /// Whether the listener is of the kind that counts all this.
     pub fn is_counted(&self) -> bool {
         self.own_requests.is_some()

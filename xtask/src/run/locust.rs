@@ -15,7 +15,8 @@ use judge::parse::locust_csv;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::config::locust_conf::STRIPPED;
-use crate::config::settings::DEFAULT_BIND_HOST;
+use crate::config::perf_toml::LoadConfig;
+use crate::config::settings::{DEFAULT_BIND_HOST, Settings};
 use crate::run::listener::{EndedBy, LISTENER_FILE, ListenerFile};
 use crate::run::locust_log::{self, explanation};
 use crate::run::workers::{Setup, WorkerList};
@@ -86,16 +87,12 @@ pub struct Progress {
 }
 
 pub struct Job<'a> {
-    pub load: &'a Load,
-    /// Relative to the root, separated by commas.
-    pub locustfile: &'a str,
+    pub settings: &'a Settings,
+    pub config: &'a LoadConfig,
     pub host: &'a str,
-    pub stop_timeout: Duration,
-    pub deadline_margin: Duration,
     /// Where a master listens for workers.
     pub bind_host: &'a str,
     pub bind_port: u16,
-    pub workers_timeout: Duration,
     pub root: &'a Path,
     /// The folder of the results. It is fresh, so no older file can be taken for a result of this run. It is relative to the
     /// root, because Locust takes a comma in the path of a locustfile for the end of its name.
@@ -172,13 +169,13 @@ impl Locust {
 
     fn args(&self, job: &Job, listens: bool) -> Vec<OsString> {
         let listener = job.folder.join(LISTENER_NAME);
-        let locustfiles = match job.locustfile {
+        let locustfiles = match job.settings.locustfile.as_str() {
             file if !listens => file.to_owned(),
             // The first locustfile names Locust's HTML report.
             files if self.parsed >= SHAPE_IN_ANY_LOCUSTFILE => format!("{files},{}", listener.display()),
             files => format!("{},{files}", listener.display()),
         };
-        let load = job.load;
+        let load = &job.settings.load;
         let mut args: Vec<OsString> = Vec::new();
         let mut arg = |name: &str, value: &dyn std::fmt::Display| args.extend([name.into(), value.to_string().into()]);
         arg("-f", &locustfiles);
@@ -188,7 +185,7 @@ impl Locust {
         arg("-t", &format!("{}s", load.run_time_s));
         arg("--csv", &job.folder.join("locust").display());
         // Older versions take whole seconds, and 0 would end users in mid-request.
-        arg("--stop-timeout", &job.stop_timeout.as_secs_f64().ceil());
+        arg("--stop-timeout", &job.settings.stop_timeout.as_secs_f64().ceil());
         arg("--loglevel", &"INFO");
         // Failed requests are a metric here, not a failure of the measurement.
         arg("--exit-code-on-error", &0);
@@ -201,7 +198,7 @@ impl Locust {
             arg("--expect-workers", &workers);
         }
         if load.shared_by().is_some() {
-            arg("--expect-workers-max-wait", &job.workers_timeout.as_secs_f64().ceil());
+            arg("--expect-workers-max-wait", &job.config.workers_timeout.as_secs_f64().ceil());
             arg("--master-bind-port", &job.bind_port);
             if job.bind_host != DEFAULT_BIND_HOST {
                 arg("--master-bind-host", &job.bind_host);
@@ -239,14 +236,14 @@ impl Locust {
             // The load is measured from when all users are started, which workers on a busy machine report late.
             .env("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "10")
             .env(FINAL_CSV_VARIABLE, job.path(FINAL_CSV))
-            .env("PERF_WARMUP_S", job.load.warmup_s.to_string());
+            .env("PERF_WARMUP_S", job.settings.load.warmup_s.to_string());
         for name in STRIPPED {
             command = command.env_remove(name);
         }
         let mut group = Group::spawn("Locust", &command.into(), &job.log(), Duration::ZERO)?;
         group.search_for(&locust_log::SEARCHED);
         let took = self.watch(&mut group, job, tick);
-        if took.is_err() && job.load.workers.is_some() {
+        if took.is_err() && job.settings.load.workers.is_some() {
             // Workers on other machines only end when their master stops them.
             group.interrupt(INTERRUPT_GRACE);
         }
@@ -262,7 +259,7 @@ impl Locust {
         if let Some(listener) = &listener {
             warnings.extend(listener.unfinished_text());
             warnings.extend(left_out(job, listener)?);
-            let as_asked = listener.load.check(job.load, !listener.ramp_up_left_out);
+            let as_asked = listener.load.check(&job.settings.load, !listener.ramp_up_left_out);
             warnings.extend(as_asked.map_err(|error| Failure::new(error.to_string(), &job.log()))?);
             self.check_is_complete(job, listener)?;
         }
@@ -300,7 +297,7 @@ impl Locust {
 
     /// Takes Locust's own statistics, if our listener cannot have written any.
     fn take_own_statistics(&self, job: &Job, listens: bool) -> Result<()> {
-        let is_expected = (!listens || matches!(self.program, Program::Own(_))) && job.load.workers.is_none();
+        let is_expected = (!listens || matches!(self.program, Program::Own(_))) && job.settings.load.workers.is_none();
         let missing = |what: &str| Failure::new(format!("Locust ended without writing {what} statistics"), &job.log());
         ensure!(is_expected, missing("its final"));
         let last_csv = job.path("locust_stats.csv");
@@ -311,10 +308,11 @@ impl Locust {
     /// Waits until Locust and all of its workers have ended well, and returns the load's time.
     fn watch(&self, group: &mut Group, job: &Job, tick: &mut dyn FnMut(Stage) -> Result<()>) -> Result<Duration> {
         let log = job.log();
-        if let Some(expected) = job.load.workers {
+        if let Some(expected) = job.settings.load.workers {
             self.wait_for_workers(group, job, expected, tick)?;
         }
-        let timeout = Duration::from_secs(job.load.run_time_s) + job.stop_timeout + job.deadline_margin;
+        let timeout =
+            Duration::from_secs(job.settings.load.run_time_s) + job.settings.stop_timeout + job.config.deadline_margin;
         let started = Instant::now();
         let status = group.wait(timeout, || {
             self.check_workers(job)?;
@@ -329,7 +327,7 @@ impl Locust {
             }
             Some(status) => {
                 let log_text = log::tail(&log);
-                if let Some(expected) = job.load.shared_by()
+                if let Some(expected) = job.settings.load.shared_by()
                     && log_text.contains(locust_log::GAVE_UP)
                 {
                     bail!(not_all_connected(job, expected, &workers));
@@ -360,7 +358,7 @@ impl Locust {
         expected: u32,
         tick: &mut dyn FnMut(Stage) -> Result<()>,
     ) -> Result<()> {
-        let deadline = Instant::now() + job.workers_timeout + job.deadline_margin;
+        let deadline = Instant::now() + job.config.workers_timeout + job.config.deadline_margin;
         while group.status()?.is_none() {
             let workers = self.check_workers(job)?;
             let began = workers.began;
@@ -378,7 +376,7 @@ impl Locust {
 
     /// Checks that the run need not be discarded for a worker.
     fn check_workers(&self, job: &Job) -> Result<WorkerList> {
-        let Some(expected) = job.load.shared_by() else { return Ok(WorkerList::default()) };
+        let Some(expected) = job.settings.load.shared_by() else { return Ok(WorkerList::default()) };
         let workers = WorkerList::read(&job.path("perf_workers.json"));
         workers.check(expected, &self.version).map_err(|fault| Failure::new(fault, &job.log()))?;
         Ok(workers)
@@ -386,14 +384,14 @@ impl Locust {
 }
 
 fn not_all_connected(job: &Job, expected: u32, workers: &WorkerList) -> Failure {
-    let next = match job.load.workers {
+    let next = match job.settings.load.workers {
         Some(_) => format!(
             "missing: {}; start them with the commands above, or raise [load] workers_timeout",
             workers.missing(expected)
         ),
         None => "Locust starts them itself, so its log shows more".to_owned(),
     };
-    let timeout = humantime::format_duration(job.workers_timeout);
+    let timeout = humantime::format_duration(job.config.workers_timeout);
     Failure::new(format!("within {timeout} {}; {next}", workers.connected(expected)), &job.log())
 }
 
@@ -473,7 +471,7 @@ fn left_out(job: &Job, listener: &ListenerFile) -> Result<Vec<String>> {
 fn check_load(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<ListenerFile>> {
     // Locust exits with 0 also when a signal or the locustfile itself ends it early.
     let cut_short = |load_s: f64| {
-        let run_time_s = job.load.run_time_s;
+        let run_time_s = job.settings.load.run_time_s;
         let line =
             format!("Locust ended after {load_s:.0} s of a load of {run_time_s} s: something stopped it; run it again");
         Failure::new(line, &job.log())
@@ -482,7 +480,7 @@ fn check_load(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<List
     let has_final = job.path(FINAL_CSV).is_file();
     let listener = if has_final { ListenerFile::read(&job.path(LISTENER_FILE))? } else { None };
     let Some(listener) = listener else {
-        let has_ended = took.as_secs() >= job.load.run_time_s || phrases.contains(&locust_log::SHAPE_ENDED);
+        let has_ended = took.as_secs() >= job.settings.load.run_time_s || phrases.contains(&locust_log::SHAPE_ENDED);
         ensure!(has_ended, cut_short(took.as_secs_f64()));
         return Ok(None);
     };

@@ -64,7 +64,7 @@ impl LoadNumber {
 
 pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, workers: u32) {
     let mut folders: BTreeSet<&str> = BTreeSet::new();
-    for file in job.locustfile.split(',') {
+    for file in job.settings.locustfile.split(',') {
         folders.extend(Path::new(file).parent().and_then(Path::to_str).filter(|folder| !folder.is_empty()));
     }
     let folders = Vec::from_iter(folders);
@@ -101,7 +101,7 @@ impl LoadView<'_> {
             // GitHub Actions shows the log when the run is over.
             (true, _) if !ci::is_github() => Output::Log,
             (_, true) => Output::Nothing,
-            _ => Output::Line(ProgressLine::new(job.load.run_time_s, job.load.users, number)),
+            _ => Output::Line(ProgressLine::new(job.settings.load.run_time_s, job.settings.load.users, number)),
         };
         LoadView { project, job, output, log: Follower::new(job.log()), connected: String::new() }
     }
@@ -114,7 +114,7 @@ impl LoadView<'_> {
     }
 
     fn show_workers(&mut self, workers: &WorkerList) {
-        let Some(expected) = self.job.load.workers else { return };
+        let Some(expected) = self.job.settings.load.workers else { return };
         let connected = workers.connected(expected);
         if connected != self.connected {
             self.project.say(&connected);

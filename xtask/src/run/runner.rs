@@ -83,10 +83,10 @@ impl<'a> Runner<'a> {
             workers::check_port(&settings.bind_host, settings.bind_port)?;
         }
         let log = session.folder.join("build.log");
-        let build = first.map_or(Ok(Build::Nothing), |first| start_build(project, &settings, first, &log))?;
+        let build = first.map_or(Ok(None), |first| start_build(project, &settings, first, &log))?;
         let locust = clock.waiting(|| install::prepare(&project.shell, &project.config.locust, &perf_folder, &say))?;
         locust.check(&settings.load, &settings.locustfile)?;
-        clock.waiting(|| build.finish())?;
+        clock.waiting(|| build.map_or(Ok(()), Build::finish))?;
         let provenance = Provenance {
             load: Some(settings.load.masked()),
             machine: Some(machine::describe(&project.shell)),
@@ -147,7 +147,8 @@ impl<'a> Runner<'a> {
     fn build(&mut self, side: Side, log: &str) -> Result<()> {
         let log = self.session.folder.join(log);
         let build = start_build(self.project, &self.settings, side, &log)?;
-        self.project.clock.waiting(|| build.finish()).map_err(|error| side.explain(error))?;
+        let built = self.project.clock.waiting(|| build.map_or(Ok(()), Build::finish));
+        built.map_err(|error| side.explain(error))?;
         self.built = side.commit().map(str::to_owned);
         Ok(())
     }
@@ -161,17 +162,18 @@ impl<'a> Runner<'a> {
         }
         let (shell, service) = (shell(project, side), service_of(project, &self.settings, side));
         let log = folder.join("service.log");
-        let mut target = match (side, service) {
-            (Side::Deployment(host), _) => Target::Running(host.to_owned()),
-            (_, None) => Target::Running(self.settings.host.clone()),
-            (_, Some(service)) => {
-                let start = || StartedService::start(shell, service, &project.paths.root, &log);
-                Target::Started(project.clock.waiting(start).map_err(|error| side.explain(error))?)
+        let root = &project.paths.root;
+        let host = if let Side::Deployment(host) = side { host } else { &self.settings.host };
+        let mut target = match service {
+            None => Target { started: None, host: host.to_owned() },
+            Some(service) => {
+                let start = || StartedService::start(shell, service, root, &log);
+                let started = project.clock.waiting(start).map_err(|error| side.explain(error))?;
+                Target { host: started.host(host), started: Some(started) }
             }
         };
         let same_executable = self.same_executable(side, &target);
-        let root = &project.paths.root;
-        let mut counters = match (service, target.started()) {
+        let mut counters = match (service, &target.started) {
             (Some(service), Some(started)) => project
                 .clock
                 .waiting(|| Counters::check(shell, service, started.port, root, side.commit().is_some()))?,
@@ -179,7 +181,7 @@ impl<'a> Runner<'a> {
         };
         let mut sampler = Sampler::default();
         let mut finished = self.load(side, &mut target, &mut sampler, &mut counters, load_number, &folder)?;
-        for sentence in project.clock.waiting(|| target.stop()) {
+        for sentence in project.clock.waiting(|| target.started.map_or_else(Vec::new, StartedService::stop)) {
             project.say(&sentence);
         }
         // A signal may have come while the service stopped, when nothing else checks for one.
@@ -218,7 +220,7 @@ impl<'a> Runner<'a> {
     ) -> Result<Finished> {
         let Runner { project, settings, locust, has_printed_worker_commands, .. } = self;
         let clock = &project.clock;
-        let (load, host) = (&settings.load, target.host(settings));
+        let (load, host) = (&settings.load, target.host.clone());
         // Processes on this machine find their master on any port. With a free one two commands at once do not meet, and no
         // other worker can join.
         let (bind_host, bind_port) = match load.processes {
@@ -226,14 +228,11 @@ impl<'a> Runner<'a> {
             None => (settings.bind_host.as_str(), settings.bind_port),
         };
         let job = Job {
-            load,
-            locustfile: &settings.locustfile,
+            settings,
+            config: &project.config.load,
             host: &host,
-            stop_timeout: settings.stop_timeout,
-            deadline_margin: project.config.load.deadline_margin,
             bind_host,
             bind_port,
-            workers_timeout: project.config.load.workers_timeout,
             root: &project.paths.root,
             folder: folder.strip_prefix(&project.paths.root).unwrap_or(folder),
             verbose: project.flags.verbose,
@@ -250,12 +249,12 @@ impl<'a> Runner<'a> {
         let finished = clock.waiting(|| {
             locust.run(&project.shell, &job, &mut |stage| {
                 view.show(stage);
-                if let Some(service) = target.started() {
+                if let Some(service) = &target.started {
                     sampler.tick(&service.group);
                 }
                 check_is_there(project, folder)?;
                 counters.tick(folder)?;
-                target.check_alive("during the load")
+                target.check_alive()
             })
         });
         drop(view);
@@ -265,7 +264,7 @@ impl<'a> Runner<'a> {
         }
         check_is_there(project, folder)?;
         // A service that died explains whatever Locust reports.
-        target.check_alive("during the load")?;
+        target.check_alive()?;
         if finished.is_ok() {
             clock.waiting(|| counters.end())?;
             clock.waiting(|| target.check_answers())?;
@@ -276,7 +275,7 @@ impl<'a> Runner<'a> {
     /// Warns if a commit answers from the executable that answered for the side before, unless that executable runs other
     /// files, as interpreters do.
     fn same_executable(&mut self, side: Side, target: &Target) -> Option<String> {
-        let executable = target.started()?.executable()?;
+        let executable = target.started.as_ref()?.executable()?;
         let commit = side.commit().map(str::to_owned);
         let (last_commit, last) = self.last_executable.replace((commit.clone(), executable.clone()))?;
         let is_same = last_commit != commit && last == executable && !executable.runs_other_files();
@@ -343,8 +342,8 @@ fn service_of<'s>(project: &'s Project, settings: &Settings, side: Side<'s>) -> 
     }
 }
 
-fn start_build(project: &Project, settings: &Settings, side: Side, log: &Path) -> Result<Build> {
-    let Some(service) = service_of(project, settings, side) else { return Ok(Build::Nothing) };
+fn start_build(project: &Project, settings: &Settings, side: Side, log: &Path) -> Result<Option<Build>> {
+    let Some(service) = service_of(project, settings, side) else { return Ok(None) };
     if !service.build.is_empty() {
         project.say(&format!("building the service{}: {}", side.suffix(), service.build));
     }

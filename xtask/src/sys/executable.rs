@@ -5,33 +5,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Names, without versions, of programs that run a service from other files.
-const RUN_OTHER_FILES: [&str; 25] = [
-    "bash",
-    "beam.smp",
-    "bun",
-    "caddy",
-    "dash",
-    "deno",
-    "dotnet",
-    "frankenphp",
-    "haproxy",
-    "httpd",
-    "java",
-    "lua",
-    "mono",
-    "nginx",
-    "node",
-    "perl",
-    "php",
-    "php-fpm",
-    "pypy",
-    "python",
-    "rr",
-    "ruby",
-    "sh",
-    "unitd",
-    "uwsgi",
-];
+const RUN_OTHER_FILES: &str = "\
+bash beam.smp bun caddy dash deno dotnet frankenphp haproxy httpd java lua mono nginx node perl php \
+php-fpm pypy python rr ruby sh unitd uwsgi";
 
 /// Folders into which tools are installed, and no project builds. A path in Nix's store changes with the code.
 const OF_TOOLS: [&str; 4] = ["/usr", "/bin", "/sbin", "/nix/store"];
@@ -70,7 +46,7 @@ impl Executable {
         let is_installed = |name: &&str| self.path.iter().any(|part| part == *name);
         OF_TOOLS.iter().any(is_tool)
             || OF_TOOLS_IN_A_CHECKOUT.iter().any(is_installed)
-            || RUN_OTHER_FILES.iter().any(|name| is_version_of(&self.path, name))
+            || RUN_OTHER_FILES.split(' ').any(|name| is_version_of(&self.path, name))
     }
 }
 

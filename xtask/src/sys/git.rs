@@ -92,13 +92,17 @@ pub fn default_branch(shell: &Shell) -> Option<String> {
 
 /// How many commits `to` is ahead of `from`. `None` if the clone lacks one of them, or if `from` is no ancestor.
 pub fn commits_between(shell: &Shell, from: &str, to: &str) -> Option<u32> {
-    // The hashes come from files, and must not be taken for options.
-    if [from, to].iter().any(|hash| hash.is_empty() || !hash.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+    if !is_hash(from) || !is_hash(to) {
         return None;
     }
     let range = format!("{from}..{to}");
     read(shell, &["merge-base", "--is-ancestor", from, to]).ok()??;
     read(shell, &["rev-list", "--count", &range]).ok()??.parse().ok()
+}
+
+/// Whether a text of a file is the hash of a commit, and so no option of git. Git's short hashes have 7 digits or more.
+pub fn is_hash(text: &str) -> bool {
+    text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The full hash of a commit. The error has the command that fetches it.
@@ -136,6 +140,12 @@ pub fn refusal(shell: &Shell) -> Option<String> {
     let said = process::answer("git", say.env("LC_ALL", "C"), ANSWER_TIMEOUT).ok().flatten()?;
     let words: Vec<&str> = said.trim_start_matches("fatal: ").split_whitespace().collect();
     Some(format!("git: {}", words.join(" ")))
+}
+
+/// The files of the shell's folder that match, tracked or not, without ignored ones.
+pub fn files(shell: &Shell, patterns: &[&str]) -> Vec<String> {
+    let args = [&["ls-files", "--cached", "--others", "--exclude-standard", "--"], patterns].concat();
+    text(shell, &args).lines().map(str::to_owned).collect()
 }
 
 /// The path of the shell's folder in its repository: empty, or like `services/claims/`.
