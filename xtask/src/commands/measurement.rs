@@ -1,8 +1,8 @@
 //! The shared steps of commands: the runs of one side, the next step, and the facts of a report.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::slice;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use judge::baseline::comparability::{USERS_LEFT, comparability, users_difference};
@@ -27,7 +27,7 @@ use crate::config::flags::{Against, PerfFlags};
 use crate::config::project::Project;
 use crate::config::settings::RunRange;
 use crate::run::listener::{UsersLeft, users_left_text};
-use crate::run::results::{self, MeasuredRun, RunFile};
+use crate::run::results::{self, Failures, MeasuredRun, RunFile};
 use crate::sys::machine::days_from_today;
 use crate::sys::{ci, git};
 
@@ -44,6 +44,8 @@ pub struct Measurement {
     pub warnings: Vec<String>,
     pub is_ours: bool,
     failures_files: Vec<PathBuf>,
+    /// What those files hold, which may be much, once it is needed.
+    failures: OnceCell<Failures>,
     users_left: Vec<UsersLeft>,
     /// Why runs with too few requests cannot be judged by their percentiles.
     too_few_requests: Option<String>,
@@ -104,12 +106,7 @@ impl Measurement {
         // A partial list could not be matched to the runs.
         let is_known = usages.iter().all(|usage| *usage != Usage::default());
         provenance.usage = if is_known { Usage::joined(usages) } else { Usage::default() };
-        if !is_ours && let Some(failure) = results::failures(&failures_files, &runs).first() {
-            let FailedRequests { endpoint, error, times, .. } = failure;
-            let (endpoint, error) = (endpoint_shown(endpoint), cut(error, 200));
-            warnings.push(format!("most frequent failure ({times}x): {endpoint}: {error}"));
-        }
-        Ok(Measurement {
+        let mut measurement = Measurement {
             runs,
             runs_with_setup,
             histories,
@@ -118,9 +115,21 @@ impl Measurement {
             warnings,
             is_ours,
             failures_files,
+            failures: OnceCell::new(),
             users_left,
             too_few_requests,
-        })
+        };
+        if !is_ours && let Some(failure) = measurement.failures().kinds.first() {
+            let FailedRequests { endpoint, error, times, .. } = failure;
+            let (endpoint, error) = (endpoint_shown(endpoint), cut(error, 200));
+            let warning = format!("most frequent failure ({times}x): {endpoint}: {error}");
+            measurement.warnings.push(warning);
+        }
+        Ok(measurement)
+    }
+
+    fn failures(&self) -> &Failures {
+        self.failures.get_or_init(|| results::failures(&self.failures_files, &self.runs))
     }
 
     /// Refuses runs with too few requests that do not show a regression.
@@ -156,7 +165,7 @@ impl Measurement {
     pub fn baseline(&self) -> Result<Baseline> {
         Baseline::new(&self.runs, self.provenance.clone()).map_err(|refusal| {
             let has_failed = self.runs.iter().any(|run| run.total.failures == run.total.requests);
-            match results::failures(&self.failures_files, &self.runs).first() {
+            match self.failures().kinds.first() {
                 Some(FailedRequests { endpoint, error, times, .. }) if has_failed => {
                     let error: String = error.chars().take(200).collect();
                     anyhow!(
@@ -174,8 +183,8 @@ impl Measurement {
     pub fn too_many_failures(&self, rules: &Rules) -> Option<String> {
         let why = too_many_failures(&self.runs, rules)?;
         let mut shown = Vec::new();
-        for FailedRequests { endpoint, error, times, .. } in results::failures(&self.failures_files, &self.runs) {
-            shown.push(printable(&format!("{times}x {}: {}", endpoint_shown(&endpoint), cut(&error, 200))));
+        for FailedRequests { endpoint, error, times, .. } in &self.failures().kinds {
+            shown.push(printable(&format!("{times}x {}: {}", endpoint_shown(endpoint), cut(error, 200))));
         }
         Some(if shown.is_empty() { why } else { format!("{why}: {}", listed(&shown)) })
     }
@@ -379,8 +388,7 @@ pub fn background(
     candidate: &Measurement,
 ) -> Background {
     let name = project.paths.root.file_name().map(|name| printable(&name.to_string_lossy()));
-    let has_failures = |file: &&PathBuf| !results::failures(slice::from_ref(*file), &[]).is_empty();
-    let failures_file = candidate.failures_files.iter().find(has_failures);
+    let failures = candidate.failures();
     Background {
         name: name.unwrap_or_default(),
         commits_between: git::commits_between(
@@ -390,11 +398,11 @@ pub fn background(
         ),
         baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
         baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
-        failures: results::failures(&candidate.failures_files, &candidate.runs),
+        failures: failures.kinds.clone(),
         causes: causes(comparison, baseline, &candidate.runs, &candidate.provenance),
         command: command_again(project.flags),
         is_of_others: !candidate.is_ours,
-        failures_file: failures_file.map(|file| project.shown(file)).unwrap_or_default(),
+        failures_file: failures.file.as_ref().map(|file| project.shown(file)).unwrap_or_default(),
         config: project.shown(&project.paths.config),
         accept_until: Some(days_from_today(30)),
         run_url: run_url().unwrap_or_default(),

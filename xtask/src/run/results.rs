@@ -7,7 +7,7 @@ use std::str;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::mask;
-use judge::model::run::{CpuTime, Metric, Provenance, Run, setup_name};
+use judge::model::run::{CpuTime, Metric, Provenance, Run, Stats, setup_name};
 use judge::parse::locust_history::{self, History};
 use judge::parse::{foreign, locust_csv, locust_json, strict_json};
 use judge::stats::estimate::is_close;
@@ -181,14 +181,24 @@ pub fn read_rounds(project: &Project, below: &str) -> Result<Option<Sides<Vec<Me
     Ok(Some(Sides { baseline: read_all(&other)?, candidate: read_all(&folder)? }))
 }
 
-/// The failures in these files of Locust's, by endpoint and error, the most frequent first. Errors may quote a number or a
-/// time, so that no two are equal: beyond `MAX_FAILURES` kinds only known kinds are counted.
-pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests> {
+#[derive(Default)]
+pub struct Failures {
+    /// By endpoint and error, the most frequent first.
+    pub kinds: Vec<FailedRequests>,
+    /// The first file that has any.
+    pub file: Option<PathBuf>,
+}
+
+/// Reads the failures in these files of Locust's. Errors may quote a number or a time, so that no two are equal: beyond
+/// `MAX_FAILURES` kinds only known kinds are counted.
+pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Failures {
     const MAX_FAILURES: usize = 1000;
+    let mut found = Failures::default();
     let mut times_of: BTreeMap<(Box<str>, String), u64> = BTreeMap::new();
     for file in failures_files {
         let is_of_setup = file.ends_with(SETUP_FAILURES);
         locust::for_each_failure(file, |endpoint, error, times| {
+            found.file.get_or_insert_with(|| file.clone());
             let endpoint = if is_of_setup { setup_name(&endpoint) } else { endpoint };
             let kind = (endpoint, mask::text(error));
             if times_of.len() < MAX_FAILURES || times_of.contains_key(&kind) {
@@ -203,13 +213,13 @@ pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests>
             *requests += stats.requests;
         }
     }
-    let mut failures = Vec::new();
     for ((endpoint, error), times) in &times_of {
         let requests = requests_of.get(&**endpoint).copied().filter(|requests| *requests > 0);
-        failures.push(FailedRequests { endpoint: endpoint.to_string(), error: error.clone(), times: *times, requests });
+        let (endpoint, error) = (endpoint.to_string(), error.clone());
+        found.kinds.push(FailedRequests { endpoint, error, times: *times, requests });
     }
-    failures.sort_by_key(|failure| Reverse(failure.times));
-    failures
+    found.kinds.sort_by_key(|failure| Reverse(failure.times));
+    found
 }
 
 fn read_all(path: &Path) -> Result<Vec<MeasuredRun>> {
@@ -311,6 +321,13 @@ fn parse_json(bytes: &[u8]) -> Result<Run> {
     locust_json::parse(str::from_utf8(bytes).context("this is not UTF-8: save it as UTF-8")?)
 }
 
+fn rows(run: &Run) -> Vec<(&str, &Stats)> {
+    let mut rows: Vec<_> = run.endpoints.iter().map(|(name, stats)| (&**name, stats)).collect();
+    rows.sort_by_key(|(name, _)| *name);
+    rows.push(("Aggregated", &run.total));
+    rows
+}
+
 /// Checks that both files have the same counts, and the same percentiles to the whole ms of a CSV.
 fn agree(csv: &Run, json: &Run) -> Result<()> {
     ensure!(
@@ -319,13 +336,7 @@ fn agree(csv: &Run, json: &Run) -> Result<()> {
         csv.endpoints.len(),
         json.endpoints.len()
     );
-    let mut csv_rows: Vec<_> = csv.endpoints.iter().map(|(name, stats)| (&**name, stats)).collect();
-    let mut json_rows: Vec<_> = json.endpoints.iter().map(|(name, stats)| (&**name, stats)).collect();
-    csv_rows.sort_by_key(|(name, _)| *name);
-    json_rows.sort_by_key(|(name, _)| *name);
-    csv_rows.push(("Aggregated", &csv.total));
-    json_rows.push(("Aggregated", &json.total));
-    for ((name, csv), (other_name, json)) in csv_rows.into_iter().zip(json_rows) {
+    for ((name, csv), (other_name, json)) in rows(csv).into_iter().zip(rows(json)) {
         ensure!(name == other_name, "the endpoint `{}` against `{}`", name.escape_debug(), other_name.escape_debug());
         for metric in
             [Metric::TotalRequests, Metric::ErrorRate, Metric::P50, Metric::P95, Metric::P99, Metric::AvgResponseTime]
