@@ -30,14 +30,13 @@ FLAGS OF adopt
   -h, --help                print this
 ";
 
-/// The commands that [`HELP`] describes.
 pub const COMMANDS: [&str; 2] = ["selftest", "adopt"];
 
 #[derive(Debug, PartialEq)]
 pub enum MaintenanceCommand {
     /// Print the help of one command, or of all if it is empty.
     Help(&'static str),
-    /// Another command of the gate, with its arguments.
+    /// With all arguments.
     Other(Vec<OsString>),
     Selftest {
         quick: bool,

@@ -26,7 +26,6 @@ use judge::stats::estimate::{Difference, Scale};
 use judge::verdict::compare::{ERROR, Verdict};
 use report::formats::terminal;
 
-/// Checks every expectation, and prints the results and the smallest change that this machine can detect.
 pub fn selftest(quick: bool) -> Result<Verdict> {
     let trial = Trial::prepare(quick)?;
     process::catch_signals()?;
@@ -262,7 +261,6 @@ impl Expectation {
 }
 
 impl Trial {
-    /// Checks what can be checked before the load, and writes the configuration.
     fn prepare(is_quick: bool) -> Result<Trial> {
         let current_dir = env::current_dir().context("the current folder is gone")?;
         let root = git::root(&current_dir).to_owned();
@@ -339,7 +337,7 @@ impl Trial {
         Ok(CallResult { code: status.code(), output, load_s, p95_ms })
     }
 
-    /// The seconds of load and the p95 of each finished run, for the gate with this process id.
+    /// The seconds of load, and the p95 of each finished run.
     fn measured(&self, id: u32) -> Result<(u32, Vec<f64>)> {
         // A gate that refuses before the load leaves no folder.
         let Some(folder) = Session::folder_of(&self.root.join("target/perf"), id) else {
@@ -361,7 +359,7 @@ impl Trial {
         Ok((load_s, p95_ms))
     }
 
-    /// The smallest changes that the gate can detect here, from the spread of both measurements of the same build.
+    /// From the spread of both measurements of the same build.
     fn detectable(&self, same_build_p95_ms: &[f64]) -> Result<String> {
         let baseline = Baseline::parse(&files::read_to_string(&self.baseline_path())?)?;
         let baseline_p95_ms = baseline.total_runs(Metric::P95);

@@ -12,7 +12,7 @@ use xshell::Shell;
 use crate::adopt::edits::{Destination, Edit, NewFile};
 use crate::adopt::source::workspace;
 
-/// The package `xtask`, which depends on the gate and calls it. The line of the dependency comes last.
+/// The line of the dependency comes last.
 const PACKAGE: &str = "\
 [package]
 name = \"xtask\"
@@ -138,7 +138,7 @@ fn adopted(manifest: &str) -> Option<Membership> {
     [Membership::Root, Membership::Separate].into_iter().find(is_it).filter(|_| dependency.len() == 1)
 }
 
-/// The package that an alias such as `run --package tools --` runs, if it names one.
+/// Of an alias such as `run --package tools --`.
 fn package_of_alias(alias: &str) -> Option<String> {
     let mut words = alias.split_whitespace();
     while let Some(word) = words.next() {
@@ -173,7 +173,7 @@ pub(crate) fn edits(destination: &Destination, shell: &Shell, present: &Present,
     let mut edits = vec![package_edit(top, present, line)?];
     if let Present::Nothing(Membership::Root) | Present::Adopted(Membership::Root) = present {
         edits.push(workspace_edit(top, shell)?);
-        // A workspace that is there already has its owner's versions.
+        // A workspace that is there has its owner's versions.
         if !top.join("Cargo.toml").exists() {
             edits.extend(tested_lock()?.map(|text| Edit::create_or_keep(top, "Cargo.lock", &text)));
         }
@@ -204,7 +204,6 @@ fn package_edit(top: &Path, present: &Present, line: &str) -> Result<Edit> {
     }
 }
 
-/// Replaces the line of the dependency, unless its owner has edited it.
 fn upgrade(manifest: &Path, line: &str) -> Result<Edit> {
     let old = files::read_to_string(manifest)?;
     let old_line = old.lines().find(|line| line.starts_with("locust-gate = {")).unwrap_or_default();
@@ -224,7 +223,7 @@ fn upgrade(manifest: &Path, line: &str) -> Result<Edit> {
     Ok(Edit { done, ..Edit::created("xtask/", vec![manifest]) })
 }
 
-/// Whether `adopt` wrote the old line, for another version from the same place or for a checkout on the owner's machine.
+/// Whether `adopt` wrote the old line, for the same place or for a checkout on the owner's machine.
 fn is_earlier(old_line: &str, line: &str) -> bool {
     let dependency = |line: &str| match parse_toml(line).unwrap_or_default().remove("locust-gate") {
         Some(Value::Table(dependency)) => dependency,
@@ -326,9 +325,9 @@ fn alias(top: &Path) -> Result<Option<String>> {
     })
 }
 
-/// Makes the alias at the root, or returns the line that is missing. A service's folder that is a package outside the
-/// workspace of the root gets an alias too, because cargo would look for `xtask` in that package. So does every folder
-/// if `xtask` is a separate workspace, because cargo takes `--manifest-path` as relative to the current folder.
+/// A service's folder that is a package outside the workspace of the root gets an alias too, because cargo would look
+/// for `xtask` in that package. So does every folder if `xtask` is a separate workspace, because cargo takes
+/// `--manifest-path` as relative to the current folder.
 fn alias_edits(destination: &Destination, present: &Present) -> Result<Vec<Edit>> {
     let Destination { top, folder, inside } = destination;
     let name = cargo_config(top);

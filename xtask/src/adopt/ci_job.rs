@@ -1,6 +1,5 @@
 //! What the jobs of all CI systems have in common.
 
-use crate::adopt::edits::{Destination, Edit};
 use crate::adopt::found::PythonVersion;
 use crate::adopt::source::Package;
 
@@ -41,17 +40,8 @@ impl CiJob<'_> {
         }
     }
 
-    /// Makes the job's file.
-    pub(crate) fn edit(&self, destination: &Destination, name: String, text: &str) -> Edit {
-        let edit = Edit::create_or_keep(&destination.top, name.clone(), text);
-        if edit.files.is_empty() {
-            return edit;
-        }
-        edit.advising(vec![format!("add to {name} what the runner needs to build and start the service")])
-    }
-
-    /// The patterns of files that change the result of a service in a folder. `file` is the job's own file, and `all` the
-    /// pattern of everything below a folder.
+    /// The patterns of files that change the result. `file` is the job's own, and `all` the pattern of everything below
+    /// a folder.
     pub(crate) fn paths(&self, file: &str, all: &str) -> Vec<String> {
         let mut paths = vec![format!("{}{all}", self.inside)];
         match &self.install {
@@ -67,7 +57,6 @@ impl CiJob<'_> {
         paths
     }
 
-    /// Advice, if the Python of the repository is too old for the pinned Locust.
     pub(crate) fn python_advice(&self) -> Option<String> {
         let PythonVersion { version, file } = self.python.as_ref().filter(|python| python.is_too_old())?;
         Some(format!(

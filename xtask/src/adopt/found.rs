@@ -26,8 +26,8 @@ enum Wanted {
     Version(String),
 }
 
-/// The files of the shell's folder that import Locust, tracked or not, relative to it. Files that define users come
-/// first, because the others are their helpers. `excluded` are pathspecs of git.
+/// The files of the shell's folder that import Locust. Those that define users come first, because the others are their
+/// helpers. `excluded` are pathspecs of git.
 pub(crate) fn locustfiles(shell: &Shell, excluded: &[String]) -> Vec<String> {
     let pattern = "^[[:space:]]*(from|import)[[:space:]]+locust([[:space:].,]|$)";
     let of = |pattern: &str| -> Vec<String> {
@@ -44,7 +44,6 @@ pub(crate) fn locustfiles(shell: &Shell, excluded: &[String]) -> Vec<String> {
     found
 }
 
-/// Detects the project's Locust: in its requirements, in `pyproject.toml`, or in a virtual environment.
 pub(crate) fn locust(folder: &Path, shell: &Shell, excluded: &[String], locustfiles: &[String]) -> Result<FoundLocust> {
     let mut all: Vec<(FoundLocust, String)> = Vec::new();
     let needs_no_more = only_locust(folder, locustfiles);
@@ -80,14 +79,13 @@ pub(crate) fn locust(folder: &Path, shell: &Shell, excluded: &[String], locustfi
     Ok(FoundLocust { also: all.map(|(_, name)| name).collect(), ..chosen })
 }
 
-/// A file that other programs wrote, in the encoding that they chose.
 struct Text {
     text: String,
     is_utf_16: bool,
 }
 
 impl Text {
-    /// Bytes of other encodings than UTF-8 and UTF-16, such as an `ü` of Latin-1 in a comment, become `U+FFFD`.
+    /// Bytes of other encodings, such as an `ü` of Latin-1 in a comment, become `U+FFFD`.
     fn read(path: &Path) -> Result<Text> {
         let bytes = files::read(path)?;
         let units = |unit: fn([u8; 2]) -> u16| -> Vec<u16> {
@@ -167,7 +165,7 @@ fn find_wanted(value: &Value) -> Option<Wanted> {
     }
 }
 
-/// The names of the default branch, as GitHub filters them: of the remote, or of the only local branch.
+/// The default branch of the remote, or the only local one, or its usual names.
 pub(crate) fn branches(shell: &Shell) -> Result<Vec<String>> {
     let remote = git::read(shell, &["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"])?;
     if let Some(branch) = remote.as_deref().and_then(|remote| remote.strip_prefix("origin/")) {
@@ -180,7 +178,6 @@ pub(crate) fn branches(shell: &Shell) -> Result<Vec<String>> {
     })
 }
 
-/// The Python that the repository names for its developers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PythonVersion {
     /// `3.12` or `3.12.1`.
@@ -189,7 +186,7 @@ pub struct PythonVersion {
     pub file: String,
 }
 
-/// Reads `.python-version` of the folder, or of the root. It may also hold the name of an environment, which is no version.
+/// The file may also hold the name of an environment, which is no version.
 pub(crate) fn python_version(destination: &Destination) -> Option<PythonVersion> {
     let Destination { top, inside, .. } = destination;
     let file = [format!("{inside}.python-version"), ".python-version".to_owned()]

@@ -42,7 +42,7 @@ const ABOUT_PATHS: &str = "# Add the folders that the service depends on. If the
 ";
 
 pub(crate) fn edit(destination: &Destination, job: &CiJob) -> Edit {
-    job.edit(destination, file(job), &text(job))
+    Edit::of_job(&destination.top, &file(job), &text(job))
 }
 
 fn file(job: &CiJob) -> String {

@@ -1,5 +1,5 @@
-//! `cargo xtask perf --against REV`: this tree and another commit, measured alternately on one machine, so that a slow hour of the
-//! machine meets both.
+//! `cargo xtask perf --against REV`: both sides are measured alternately, so that a slow hour of the machine meets
+//! both.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::file::Baseline;
@@ -43,7 +43,7 @@ pub fn against(project: &Project, rev: &str) -> Result<Outcome> {
     rounds.deliver(project, rules, Some(rev))
 }
 
-/// Measures and judges the service of `--host` against the one at `url`. Both run already.
+/// Both services run already.
 pub fn against_url(project: &Project, url: &str) -> Result<Outcome> {
     let settings = project.settle()?;
     ensure!(
@@ -58,7 +58,6 @@ pub fn against_url(project: &Project, url: &str) -> Result<Outcome> {
     rounds.deliver(project, rules, None)
 }
 
-/// Judges the rounds of an earlier command once more.
 pub fn judge_rounds(project: &Project, measured: Sides<Vec<MeasuredRun>>) -> Result<Outcome> {
     let rules = Rules { paired: true, ..rules_for(project, &measured.candidate) };
     Rounds::new(project, measured)?.deliver(project, &rules, None)
@@ -93,7 +92,6 @@ pub fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
         .with_context(|| format!("the baseline's commit {}", shown_commit(&baseline.commit, false)))
 }
 
-/// Both sides, with a run of each in every round.
 pub struct Rounds {
     this: Measurement,
     pub baseline: Baseline,
@@ -102,8 +100,8 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Measures in the one order and then in the other, until the verdict is conclusive. The candidate's runs lie in `folder` of
-    /// the session, and the other side's in `against` below it.
+    /// The order alternates. The candidate's runs lie in `folder` of the session, and the other side's in `against`
+    /// below it.
     pub fn measure(
         project: &Project,
         runner: &mut Runner,
@@ -156,7 +154,6 @@ impl Rounds {
         Ok(Rounds { this, baseline, history, warnings })
     }
 
-    /// Compares both sides by the differences of the rounds.
     pub fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
         self.this.check_comparable(&self.baseline, "the other side")?;
         let comparison = compare(&self.baseline, &self.this.runs, rules)?;
@@ -176,7 +173,6 @@ impl Rounds {
         deliver(project, &self.report(project, &comparison, rev, &background))
     }
 
-    /// `rev` is the name of the other side, if the user gave one.
     pub fn report<'a>(
         &'a self,
         project: &Project,

@@ -1,4 +1,4 @@
-//! The rounds of a bisection: which series is followed, which commits are measured, and which are skipped.
+//! Which series a bisection follows, and which commits it measures or skips.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -115,8 +115,8 @@ impl<'a> Bisection<'a> {
         Rounds::new(self.project, runs)
     }
 
-    /// The series of the flags, or else of the worst finding. Later rounds do not change it, so that noise cannot choose the
-    /// series with the largest change.
+    /// The series of the flags, or else of the worst finding of the first rounds: later ones do not change it, so that
+    /// noise cannot choose the largest change.
     pub fn series(&self) -> Result<FollowedSeries> {
         let BisectFlags { endpoint, metric, .. } = self.flags;
         let mut series = FollowedSeries {
@@ -174,7 +174,7 @@ impl<'a> Bisection<'a> {
         Ok(search)
     }
 
-    /// Makes another round of two commits. A commit that cannot be measured is skipped.
+    /// A commit that cannot be measured is skipped.
     pub fn measure(&mut self, pair: Pair, remaining: usize) -> Result<()> {
         let round = 1 + self.rounds_of(pair).count();
         self.print_plan(pair, remaining);
@@ -298,7 +298,7 @@ impl<'a> Bisection<'a> {
         self.project.say(&plan);
     }
 
-    /// The rounds that are still to be made, if all commits take as many as those so far.
+    /// If all commits take as many as those so far.
     fn expected_rounds(&self, remaining: usize) -> usize {
         let pairs: BTreeSet<_> = self.state.rounds.iter().filter_map(|round| self.pair_of(round)).collect();
         let each = self.state.rounds.len().checked_div(pairs.len()).unwrap_or(3).max(2);

@@ -1,4 +1,4 @@
-//! The rounds of a bisection, in a file from which an interrupted one goes on.
+//! The file from which an interrupted bisection goes on.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,6 @@ pub struct MeasuredRound {
 }
 
 impl MeasuredRound {
-    /// What weakens the measurement.
     pub fn warnings(&self) -> impl Iterator<Item = &String> {
         let Sides { baseline, candidate } = &self.runs;
         [baseline, candidate].into_iter().flat_map(|run| &run.file).flat_map(|file| &file.warnings)
@@ -52,7 +51,7 @@ struct SavedRun {
 }
 
 impl BisectState {
-    /// Reads what an interrupted bisection between the same commits has measured with the same load.
+    /// Takes what was measured between the same commits with the same load.
     pub fn open(project: &Project, good: &str, bad: &str, provenance: &Provenance) -> BisectState {
         let path = project.paths.perf_folder().join("bisect.json");
         let mut state = BisectState {
@@ -113,7 +112,6 @@ fn read_runs(root: &Path, [reference, commit]: [&Path; 2]) -> Result<Sides<Measu
     Ok(Sides { baseline: read(reference)?, candidate: read(commit)? })
 }
 
-/// The circumstances of a run in which the runs of this command differ.
 fn difference(run: &MeasuredRun, provenance: &Provenance) -> Option<String> {
     let measured = &run.file.as_ref()?.provenance;
     let comparability = comparability(measured, provenance);

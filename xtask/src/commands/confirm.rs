@@ -45,8 +45,7 @@ pub fn is_asked_for(project: &Project, remeasure: &Remeasure) -> bool {
         || matches!(remeasure, Remeasure::Earlier(_) | Remeasure::Failed(_))
 }
 
-/// Confirms the FAIL of `stored`, the report by the stored numbers, and delivers the report of the rounds. If there can be no
-/// rounds, the FAIL stands.
+/// If there can be no rounds, the FAIL of `stored` stands.
 pub fn confirm(project: &Project, stored: &Report, mut remeasure: Remeasure) -> Result<Outcome> {
     let RunRange { min: min_runs, max: max_runs, .. } = RunRange::ROUNDS;
     let max_noisy_rounds = RunRange::noisy_rounds(max_runs);
@@ -91,7 +90,6 @@ fn check_conclusive(stored: &Report) -> Result<()> {
     check_clean(baseline)
 }
 
-/// Measures the baseline's commit and this tree in rounds, or takes the rounds of an earlier command.
 fn rounds(project: &Project, stored: &Report, remeasure: &mut Remeasure, rules: &Rules) -> Result<Rounds> {
     let runner = match remeasure {
         Remeasure::Now(runner) => runner,

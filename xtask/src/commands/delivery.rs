@@ -65,7 +65,7 @@ fn write_latest(paths: &Paths, json: &str) -> Result<()> {
     }
 }
 
-/// Writes the reports of a command that judged nothing. An error beside its own message would only hide that.
+/// Another error would only hide the reason.
 pub fn deliver_unjudged(flags: &FileFlags, paths: &Paths, inputs: &[PathBuf], outcome: &Outcome) {
     let Outcome::Unjudged { unjudged, .. } = outcome else { return };
     let _ = write_latest(paths, &Format::Json.render_unjudged(unjudged));
@@ -85,7 +85,7 @@ pub fn deliver_unjudged(flags: &FileFlags, paths: &Paths, inputs: &[PathBuf], ou
     }
 }
 
-/// Adds to the job's page. A page that cannot be written does not change the verdict.
+/// A page that cannot be written does not change the verdict.
 fn summarize(markdown: &str) {
     if let Err(error) = ci::append_to_summary(markdown) {
         printer::progress(&format!("warning: {}\n", error_line(&error)));

@@ -42,7 +42,6 @@ impl DriftCheck {
         Ok(DriftCheck { rules, anchor, notes })
     }
 
-    /// Judges the drift too, if it can be judged.
     pub fn judge<'a>(&'a self, comparison: Comparison<'a>, measured: &'a Measurement) -> Result<Comparison<'a>> {
         match &self.anchor {
             Some(AnchorVersion { version, name, updates })
@@ -71,7 +70,7 @@ impl DriftCheck {
     }
 }
 
-/// Finds the anchor in the newest stretch; `None` if there is nothing to compare with.
+/// `None` if there is nothing to compare with.
 fn find_anchor(
     project: &Project,
     since: &Since,

@@ -79,7 +79,7 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     Ok(Outcome::Done(text.trim_end().to_owned()))
 }
 
-/// The endpoints that were asked for. `None` is all requests together.
+/// `None` is all requests together.
 fn endpoints<'v>(flags: &HistoryFlags, versions: &'v [Version]) -> Result<Vec<Option<&'v str>>> {
     let Some(pattern) = &flags.endpoint else { return Ok(vec![None]) };
     let glob = WildMatch::new(pattern);

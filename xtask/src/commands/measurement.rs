@@ -1,4 +1,4 @@
-//! The shared steps of commands: the runs of one side, the next step, and the facts of a report.
+//! The runs of one side, the next step, and the facts of a report.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -38,9 +38,9 @@ pub struct Measurement {
     /// Each run over time, or why that is missing.
     pub histories: Vec<Result<History, String>>,
     pub provenance: Provenance,
-    /// What is odd about the result files, a sentence each.
+    /// A sentence each.
     pub file_warnings: Vec<String>,
-    /// Warnings about the measurement, a sentence each.
+    /// A sentence each.
     pub warnings: Vec<String>,
     pub is_ours: bool,
     failures_files: Vec<PathBuf>,
@@ -61,8 +61,7 @@ impl Measurement {
         }
     }
 
-    /// The runs that a baseline is compared with. If they have too few requests, the comparison may still show a
-    /// regression ([`Measurement::check_answers`]).
+    /// With too few requests, the comparison may still show a regression ([`Measurement::check_answers`]).
     pub fn of_candidate(measured: Vec<MeasuredRun>, project: &Project) -> Result<Measurement> {
         let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
         let too_few_requests = too_few_requests(&requests, project.config.load.min_requests)
@@ -132,7 +131,6 @@ impl Measurement {
         self.failures.get_or_init(|| results::failures(&self.failures_files, &self.runs))
     }
 
-    /// Refuses runs with too few requests that do not show a regression.
     pub fn check_answers(&self, comparison: &Comparison) -> Result<()> {
         match &self.too_few_requests {
             Some(refusal) if !comparison.is_proven_by_few_answers() => bail!(refusal.clone()),
@@ -145,8 +143,8 @@ impl Measurement {
         if self.runs_with_setup.is_empty() || baseline.has_setup_apart() { &self.runs } else { &self.runs_with_setup }
     }
 
-    /// Checks that the runs can be compared with a baseline of this provenance. If their users or tasks did not do their work,
-    /// the runs are at fault, so the error leads with that, and with why users left.
+    /// If their users or tasks did not do their work, the runs are at fault, so the error leads with that, and with why
+    /// users left.
     pub fn check_comparable(&self, baseline: &Baseline, shown: &str) -> Result<()> {
         let work = work(baseline, self.runs_for(baseline));
         let by_load = comparability(&baseline.provenance, &self.provenance).refusal;
@@ -161,7 +159,7 @@ impl Measurement {
         }
     }
 
-    /// Makes a baseline of the runs. If every request failed, the error has the most frequent failure.
+    /// If every request failed, the error has the most frequent failure.
     pub fn baseline(&self) -> Result<Baseline> {
         Baseline::new(&self.runs, self.provenance.clone()).map_err(|refusal| {
             let has_failed = self.runs.iter().any(|run| run.total.failures == run.total.requests);
@@ -179,7 +177,7 @@ impl Measurement {
         })
     }
 
-    /// Why the failed requests make these runs no reference, with the most frequent failures; `None` if they are few.
+    /// `None` if they are few.
     pub fn too_many_failures(&self, rules: &Rules) -> Option<String> {
         let why = too_many_failures(&self.runs, rules)?;
         let mut shown = Vec::new();
@@ -189,7 +187,7 @@ impl Measurement {
         Some(if shown.is_empty() { why } else { format!("{why}: {}", listed(&shown)) })
     }
 
-    /// What a comparison with this baseline cannot show, a sentence each.
+    /// A sentence each.
     pub fn limits_of_comparison(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
         let mut warnings = Vec::new();
         if !self.runs_with_setup.is_empty() && !baseline.has_setup_apart() {
@@ -215,7 +213,7 @@ impl Measurement {
         warnings
     }
 
-    /// Warnings about using these runs as a baseline, a sentence each.
+    /// A sentence each.
     pub fn warnings_of_baseline(&self, rules: &Rules) -> Vec<String> {
         let expected = Provenance { mean_users: None, ..self.provenance.clone() };
         let mut warnings = Vec::new();
@@ -232,7 +230,7 @@ impl Measurement {
     }
 }
 
-/// Puts the requests of `on_start` among the others; empty if there are none.
+/// Empty if there are no requests of `on_start`.
 fn runs_with_setup(measured: &[MeasuredRun]) -> Vec<Run> {
     if measured.iter().all(|measured| measured.run.setup.is_empty()) {
         return Vec::new();
@@ -321,7 +319,7 @@ pub enum Next {
 }
 
 impl Next {
-    /// The reason as a line of the progress shows it. `before` is the one of the line before, which is not repeated.
+    /// `before` is the reason of the line before, which is not repeated.
     pub fn reason(&self, before: &mut String) -> String {
         let (Next::MeasureAgain(reason) | Next::Stop(reason)) = self;
         if reason == before {
@@ -332,7 +330,6 @@ impl Next {
     }
 }
 
-/// Decides whether to measure again, until the verdict is conclusive or no runs are left.
 pub fn next_step(comparison: &Comparison) -> Next {
     let (made, least) = (comparison.runs.candidate, comparison.least_runs);
     if made < least {
@@ -353,7 +350,7 @@ pub fn next_step(comparison: &Comparison) -> Next {
     Next::MeasureAgain(format!("{unsettled}; running again{purpose}"))
 }
 
-/// The commit, the load, the machine, the versions, and the time if this command measured, a line each.
+/// A line each.
 pub fn details(project: &Project, measurement: &Measurement) -> Vec<String> {
     let Provenance { host, load, machine, locust, python, gate, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");

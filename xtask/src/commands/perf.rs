@@ -66,7 +66,7 @@ fn run(project: &Project, inputs: &[PathBuf]) -> Result<Outcome> {
     }
 }
 
-/// Reads how the commands ended that made RESULTS, and refuses those of a command without a verdict.
+/// How the commands ended that made RESULTS.
 fn read_sessions(project: &Project) -> Result<Vec<SessionFile>> {
     let mut sessions = Vec::new();
     for path in &project.flags.results {
@@ -75,7 +75,6 @@ fn read_sessions(project: &Project) -> Result<Vec<SessionFile>> {
     Ok(sessions)
 }
 
-/// Judges RESULTS, or new runs until the verdict is conclusive, against the baseline.
 fn judge(project: &Project, baseline: &Baseline, sessions: &[SessionFile]) -> Result<Outcome> {
     let reference = Reference::read(project, baseline)?;
     lacking(baseline, &project.rules).with_context(|| project.shown(&project.baseline))?;
@@ -132,7 +131,6 @@ fn report_comparison(
     deliver(project, &report)
 }
 
-/// Shows what changed since the previous baseline, and replaces it.
 fn update(project: &Project, former: Option<&Baseline>) -> Result<Outcome> {
     let reference = former.map(|former| Reference::read(project, former)).transpose()?;
     files::check_writable(&project.baseline)?;
@@ -211,7 +209,7 @@ fn check_failures(project: &Project, rules: &Rules, measurement: &Measurement) -
     }
 }
 
-/// Reports what changed since the previous baseline. Returns notes for the user, or `None` if the two cannot be compared.
+/// Returns notes for the user, or `None` if the two cannot be compared.
 fn report_update(reference: &Reference, rules: &Rules, measurement: &Measurement) -> Result<Option<Vec<String>>> {
     let project = reference.project;
     match reference.compare(measurement, rules) {
@@ -227,7 +225,7 @@ fn report_update(reference: &Reference, rules: &Rules, measurement: &Measurement
     }
 }
 
-/// Saves the first baseline. In CI that is no verdict, because the gate would always pass if nobody commits the baseline.
+/// In CI that is no verdict, because the gate would always pass if nobody commits the baseline.
 fn save_first(project: &Project) -> Result<Outcome> {
     files::check_writable(&project.baseline)?;
     if let Some(next) = project.baseline_in_git() {
@@ -280,7 +278,6 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
     files::write_atomically(&project.baseline, &baseline.to_text())
 }
 
-/// What a baseline of uncommitted changes cannot be used for.
 fn dirty_warning(project: &Project) -> String {
     let files: Vec<String> = project.head.dirty_files.iter().map(|file| printable(file)).collect();
     let files = if files.is_empty() { String::new() } else { format!(" ({})", listed(&files)) };
@@ -290,7 +287,6 @@ fn dirty_warning(project: &Project) -> String {
     )
 }
 
-/// What runs are compared with: the stored baseline, and the earlier one that drift is measured from.
 struct Reference<'a> {
     project: &'a Project<'a>,
     baseline: &'a Baseline,
@@ -302,7 +298,7 @@ impl<'a> Reference<'a> {
         Ok(Reference { project, baseline, drift: DriftCheck::read(project, baseline)? })
     }
 
-    /// Checks, before the load, that its runs can be compared with the baseline.
+    /// Before the load.
     fn check_load(&self, settings: &Settings) -> Result<()> {
         let expected = Provenance {
             load: Some(settings.load.masked()),

@@ -23,7 +23,7 @@ pub struct AcceptedTable {
 }
 
 impl AcceptedTable {
-    /// Parses all entries. `text` is the file's. An error begins with its line: `:3: ...`.
+    /// `text` is the file's. An error begins with its line: `:3: ...`.
     pub fn resolve_all(tables: &[AcceptedTable], text: &str) -> Result<Vec<Accepted>> {
         let mut accepted: Vec<Accepted> = Vec::new();
         for table in tables {

@@ -81,7 +81,7 @@ impl LocustConf {
         Ok(())
     }
 
-    /// Adds `locust.conf`: lines of `key = value`, `key: value` or `key value`, comments behind `#` or `;`.
+    /// Lines of `key = value`, `key: value` or `key value`, comments behind `#` or `;`.
     pub fn add_conf(&mut self, source: &str, text: &str) {
         // If a key appears twice, the last one counts.
         for line in text.lines().rev().map(str::trim) {
@@ -109,7 +109,7 @@ impl LocustConf {
         parse(value).map(Some).map_err(|error| anyhow!("{source} sets Locust's `{key}` to `{value}`: {error}"))
     }
 
-    /// The value that is `given` by a flag or by `perf.toml`, or else the setting, or else the default.
+    /// `given` is the value of a flag or of `perf.toml`.
     pub(crate) fn get_unless<T>(
         &self,
         given: Option<T>,

@@ -58,7 +58,6 @@ impl Paths {
         inputs
     }
 
-    /// Checks that the reports can be written, and replace no file that the command reads.
     pub fn check_reports(&self, reports: &[PathBuf], inputs: &[PathBuf]) -> Result<()> {
         for report in reports {
             self.refuse_input(report, inputs)?;

@@ -71,7 +71,7 @@ pub struct ServiceConfig {
     /// Empty if there is nothing to build.
     #[serde(default)]
     pub build: String,
-    /// Runs before each start of the service, to reset or seed its database. Empty if there is nothing to do.
+    /// Runs before each start of the service, to reset or seed its database. May be empty.
     #[serde(default)]
     pub prepare: String,
     /// Answers 2xx once the service is ready, or takes connections if it begins with `tcp://`.
@@ -212,7 +212,7 @@ pub struct LocustConfig {
     pub version: Option<String>,
     /// Starts a Locust of the user's own.
     pub command: Option<String>,
-    /// Packages, or requirements files, to install beside Locust.
+    /// Packages, or requirements files.
     pub requirements: Vec<String>,
 }
 
@@ -223,8 +223,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads `perf.toml`, which may be missing unless a flag names it. An error begins with the file and the line:
-    /// `perf.toml:3: ...`.
+    /// The file may be missing, unless a flag names it. An error begins with the file and the line: `perf.toml:3: ...`.
     pub(crate) fn read(path: &Path, is_named: bool) -> Result<Config> {
         if !is_named && !files::exists(path) {
             return Ok(Config::default());
@@ -233,7 +232,7 @@ impl Config {
         Config::parse(&text).map_err(|error| anyhow!("{}{error:#}", path.display()))
     }
 
-    /// Parses `perf.toml`. An error begins with its line: `:3: ...`.
+    /// An error begins with its line: `:3: ...`.
     pub fn parse(text: &str) -> Result<Config> {
         let tables: ConfigTables = toml::from_str(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));

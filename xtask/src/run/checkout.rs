@@ -103,7 +103,7 @@ pub fn at_commit(rev: &str, commit: &str) -> String {
     if rev == short { format!("at {rev}") } else { format!("at {rev} ({short})") }
 }
 
-/// Takes the `[service]` of the commit's own `perf.toml`, or the working tree's if it has none that can be read.
+/// The commit's own, or the working tree's if there is none that can be read.
 fn choose_service(rev: &str, ours: &ServiceConfig, perf_toml: &Path) -> Result<(ServiceConfig, Option<String>)> {
     if !files::exists(perf_toml) {
         let warning = format!("{rev} has no perf.toml, so this tree's [service] starts it there too");

@@ -51,7 +51,7 @@ enum CounterSource {
 }
 
 impl Counters {
-    /// Reads them once before the load, so that a mistake costs none. `port` is that of the service.
+    /// Before the load, so that a mistake costs none.
     pub fn check(
         shell: &Shell,
         service: &ServiceConfig,
@@ -75,7 +75,6 @@ impl Counters {
         }
     }
 
-    /// Reads them once the window is open. `folder` is the run's.
     pub fn tick(&mut self, folder: &Path) -> Result<()> {
         if let Counters::Read(Readings { source, first, .. }) = self
             && first.is_none()
@@ -105,7 +104,6 @@ impl Counters {
         last.iter().filter_map(rise).collect()
     }
 
-    /// Why there are none, although they are asked for.
     pub fn warning(&self) -> Option<String> {
         match self {
             Counters::Missing(why) => Some(format!("the other commit has no counters: {why}")),
@@ -176,8 +174,8 @@ fn unchunked(mut body: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Parses Prometheus' text format, of which `name value` is the simplest. The values of a name with different labels are
-/// added up. Only what counts up is kept: no gauge, no bucket and no quantile.
+/// Parses Prometheus' text format, of which `name value` is the simplest. The values of a name with different labels
+/// are added up, and only what counts up is kept.
 fn parse(text: &str) -> Result<CounterValues> {
     let mut counts = CounterValues::new();
     let mut kinds: BTreeMap<&str, &str> = BTreeMap::new();

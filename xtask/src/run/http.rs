@@ -75,7 +75,7 @@ impl Url<'_> {
         self.connect(Instant::now() + ANSWER_TIMEOUT).map(drop).map_err(|error| error.to_string())
     }
 
-    /// This machine's address on the interface on which the host is reached. Locust's master listens on IPv4.
+    /// On the interface on which the host is reached. Locust's master listens on IPv4.
     pub fn local_address(&self) -> Option<Ipv4Addr> {
         let mut addresses = (self.host, self.port).to_socket_addrs().ok()?;
         addresses.find_map(|address| match address {
@@ -170,7 +170,7 @@ fn percent_encoded(path: &str) -> String {
     encoded
 }
 
-/// This machine's address on the interface that leads to another address. It sends nothing.
+/// On the interface that leads to another address. It sends nothing.
 pub fn local_address(other: SocketAddrV4) -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect(other).ok()?;

@@ -1,4 +1,4 @@
-//! The file `perf_listener.json`, in which our listener reports the end of a run, its users, and the requests that never ended.
+//! The file `perf_listener.json` of our listener.
 
 use std::path::Path;
 
@@ -100,7 +100,6 @@ enum LeftOutReason {
     ImpossibleTime,
 }
 
-/// The measured window.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 pub struct Window {
     /// Seconds since 1970.
@@ -127,7 +126,6 @@ pub enum EndedBy {
     Early,
 }
 
-/// Requests of one endpoint that never ended.
 #[derive(Debug, Deserialize)]
 pub struct Unfinished {
     method: String,
@@ -145,7 +143,7 @@ pub struct UsersLeft {
 }
 
 impl ListenerFile {
-    /// Reads the file; `None` if there is none, because the listener was not loaded.
+    /// `None` if the listener was not loaded.
     pub fn read(path: &Path) -> Result<Option<ListenerFile>> {
         if !files::exists(path) {
             return Ok(None);
@@ -163,7 +161,6 @@ impl ListenerFile {
         Ok(file)
     }
 
-    /// Describes the requests that never ended: how many, of which endpoint, and how long they took so far.
     pub fn unfinished_text(&self) -> Option<String> {
         let all = self.unfinished.iter().fold(0_u64, |all, row| all.saturating_add(row.times));
         if all == 0 {
@@ -205,8 +202,8 @@ impl ListenerFile {
         run.lateness = self.lateness;
     }
 
-    /// Warns of requests that the statistics lack, or have without a time. If an endpoint lacks more than a few, its numbers
-    /// mean nothing. `requests_of` is the number of requests of an endpoint in the statistics.
+    /// If an endpoint lacks more than a few requests, its numbers mean nothing. `requests_of` is the number of its
+    /// requests in the statistics.
     pub fn check_left_out(&self, requests_of: impl Fn(&str) -> u64) -> Result<Vec<String>> {
         let mut warnings = Vec::new();
         for LeftOutRequests { reason, method, name, example, requests } in &self.left_out.endpoints {

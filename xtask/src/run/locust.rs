@@ -110,7 +110,6 @@ impl Job<'_> {
     }
 }
 
-/// The part of a run that its statistics cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatsCoverage {
     /// Every request of the measured window.
@@ -221,7 +220,7 @@ impl Locust {
         args
     }
 
-    /// Runs Locust to its end. `tick` is called about every 10 ms and may end the run by an error.
+    /// `tick` is called about every 10 ms and may end the run by an error.
     pub(crate) fn run(&self, shell: &Shell, job: &Job, tick: &mut dyn FnMut(Stage) -> Result<()>) -> Result<Finished> {
         let listens = self.parsed >= SEVERAL_LOCUSTFILES;
         if listens {
@@ -295,7 +294,7 @@ impl Locust {
         ))
     }
 
-    /// Takes Locust's own statistics, if our listener cannot have written any.
+    /// If our listener cannot have written any.
     fn take_own_statistics(&self, job: &Job, listens: bool) -> Result<()> {
         let is_expected = (!listens || matches!(self.program, Program::Own(_))) && job.settings.load.workers.is_none();
         let missing = |what: &str| Failure::new(format!("Locust ended without writing {what} statistics"), &job.log());
@@ -305,7 +304,7 @@ impl Locust {
         files::write_atomically(&job.path(FINAL_CSV), &files::read_to_string(&last_csv)?)
     }
 
-    /// Waits until Locust and all of its workers have ended well, and returns the load's time.
+    /// Returns the load's time, once Locust and all of its workers have ended well.
     fn watch(&self, group: &mut Group, job: &Job, tick: &mut dyn FnMut(Stage) -> Result<()>) -> Result<Duration> {
         let log = job.log();
         if let Some(expected) = job.settings.load.workers {
@@ -374,7 +373,6 @@ impl Locust {
         Ok(())
     }
 
-    /// Checks that the run need not be discarded for a worker.
     fn check_workers(&self, job: &Job) -> Result<WorkerList> {
         let Some(expected) = job.settings.load.shared_by() else { return Ok(WorkerList::default()) };
         let workers = WorkerList::read(&job.path("perf_workers.json"));
@@ -429,15 +427,14 @@ pub fn records_file(folder: &Path, what: &str) -> PathBuf {
     if own.is_file() { own } else { folder.join(format!("locust_{what}.csv")) }
 }
 
-/// Calls `take` for each failure or exception in a file of Locust's. There may be millions of them, and only one is in memory
-/// at a time.
+/// There may be millions of failures or exceptions, and only one is in memory at a time.
 fn for_each_record(file: &Path, mut take: impl FnMut(&StringRecord)) {
     let Ok(bytes) = files::read(file) else { return };
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
     reader.records().filter_map(Result::ok).for_each(|record| take(&record));
 }
 
-/// Calls `take` for each failure in a file: the endpoint, Locust's text of the error, and how often it occurred.
+/// `take` gets the endpoint, Locust's text of the error, and how often it occurred.
 pub fn for_each_failure(file: &Path, mut take: impl FnMut(Box<str>, &str, u64)) {
     for_each_record(file, |record| {
         if let [Some(method), Some(name), Some(error), Some(times)] = [0, 1, 2, 3].map(|column| record.get(column)) {
@@ -467,7 +464,7 @@ fn left_out(job: &Job, listener: &ListenerFile) -> Result<Vec<String>> {
     warnings.map_err(|error| Failure::new(error.to_string(), &job.log()).into())
 }
 
-/// Checks that the load went on to its end. Without the listener there is no file.
+/// Without the listener there is no file.
 fn check_load(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<ListenerFile>> {
     // Locust exits with 0 also when a signal or the locustfile itself ends it early.
     let cut_short = |load_s: f64| {
@@ -502,7 +499,7 @@ pub fn progress(job: &Job, elapsed: Duration) -> Progress {
     Progress { elapsed, requests, failures }
 }
 
-/// The number of users, if the next lines of the log report that all of them are started.
+/// `None` unless the next lines of the log report that all users are started.
 pub fn users_started(log: &mut Follower) -> Option<u32> {
     let mut users = None;
     // All users spawned: {"ClaimsUser": 10} (10 total users)

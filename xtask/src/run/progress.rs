@@ -141,7 +141,7 @@ impl LoadView<'_> {
     }
 }
 
-/// The progress line of one load. Dropping it clears it.
+/// Dropping it clears it.
 struct ProgressLine {
     run_time: Duration,
     /// `10 users`, once all of them are started.

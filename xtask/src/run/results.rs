@@ -58,7 +58,7 @@ impl RunFile {
         RunFile { provenance, exact, warnings, max_runs: Some(max_runs), users_left }
     }
 
-    /// Stands for the file that results of others lack. `history` shows their load.
+    /// `history` shows the load of others.
     pub fn of_others(provenance: Provenance, history: &Result<History, String>) -> RunFile {
         let observed_load = history.as_ref().ok().and_then(History::observed_load);
         let provenance = Provenance { observed_load, ..provenance };

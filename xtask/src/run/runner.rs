@@ -31,7 +31,6 @@ use crate::sys::session::Session;
 use crate::sys::worktree::Checkouts;
 use crate::sys::{ci, files, lock, log, machine};
 
-/// Everything that the runs of a command share.
 pub struct Runner<'a> {
     project: &'a Project<'a>,
     settings: Settings,
@@ -54,8 +53,7 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// Builds `first`, if any, and installs Locust at the same time. From here on signals are caught, because children are
-    /// started.
+    /// Builds `first` while it installs Locust. From here on signals are caught, because children are started.
     pub fn prepare(
         project: &'a Project<'a>,
         settings: Settings,
@@ -147,8 +145,8 @@ impl<'a> Runner<'a> {
     fn build(&mut self, side: Side, log: &str) -> Result<()> {
         let log = self.session.folder.join(log);
         let build = start_build(self.project, &self.settings, side, &log)?;
-        let built = self.project.clock.waiting(|| build.map_or(Ok(()), Build::finish));
-        built.map_err(|error| side.explain(error))?;
+        let ended = self.project.clock.waiting(|| build.map_or(Ok(()), Build::finish));
+        ended.map_err(|error| side.explain(error))?;
         self.built = side.commit().map(str::to_owned);
         Ok(())
     }
@@ -208,7 +206,6 @@ impl<'a> Runner<'a> {
             .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
     }
 
-    /// Runs the load, and checks that the service survived it.
     fn load(
         &mut self,
         side: Side,
@@ -272,8 +269,8 @@ impl<'a> Runner<'a> {
         finished
     }
 
-    /// Warns if a commit answers from the executable that answered for the side before, unless that executable runs other
-    /// files, as interpreters do.
+    /// A commit must not answer from the executable that answered for the side before, unless that runs other files, as
+    /// interpreters do.
     fn same_executable(&mut self, side: Side, target: &Target) -> Option<String> {
         let executable = target.started.as_ref()?.executable()?;
         let commit = side.commit().map(str::to_owned);
@@ -288,8 +285,7 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Waits until no other command measures in this repository. Git's own folder keeps the lock although somebody removes
-/// `target`, and for all worktrees of the repository.
+/// Git's own folder keeps the lock although somebody removes `target`, and for all worktrees of the repository.
 fn take_turn(project: &Project, perf_folder: &Path) -> Result<File> {
     let waiting = "waiting: another run is using this repository, and two loads at once would skew each other";
     let say = |line: &str| project.say(line);

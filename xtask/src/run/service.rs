@@ -72,8 +72,7 @@ impl Target {
         self.started.as_mut().map_or(Ok(()), |service| service.check_alive("during the load"))
     }
 
-    /// Checks that the service answers after the load. One that hangs is alive, and the few requests that it did answer would
-    /// pass for the whole run.
+    /// A service that hangs is alive, and the few requests that it did answer would pass for the whole run.
     pub fn check_answers(&mut self) -> Result<()> {
         match &mut self.started {
             Some(service) => service.check_answers(),
@@ -121,7 +120,6 @@ pub(super) fn variables(config: &ServiceConfig, root: &Path, port: u16) -> Vec<(
     config.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect()
 }
 
-/// Checks that nobody else answers at the ready URL.
 fn check_free(config: &ServiceConfig, port: u16) -> Result<()> {
     let ready_url = config.ready_url.replace("{port}", &port.to_string());
     let shown_url = mask::url(&ready_url);
@@ -247,7 +245,7 @@ impl StartedService {
         bail!(Failure::new(line, self.group.log()))
     }
 
-    /// The executable of the process that answers, if the system reports it and the process belongs to the service.
+    /// Of the process that answers, if it belongs to the service, as far as the system reports it.
     pub fn executable(&self) -> Option<Executable> {
         let mut listeners = proc::listeners_on(self.url().port).into_iter();
         Executable::of(listeners.find(|pid| self.group.has_descendant(*pid))?)
@@ -306,8 +304,7 @@ impl StartedService {
     }
 }
 
-/// Checks that a running service answers: by `http` with any status, by `https` with an open port. `what` precedes its URL in an
-/// error.
+/// By `http` with any status, by `https` with an open port. `what` precedes the URL in an error.
 pub fn check_answers(what: &str, host: &str) -> Result<()> {
     let url = parse_url(host).map_err(|error| anyhow!("{what} {}: {error}", mask::url(host)))?;
     ensure!(url.scheme != "tcp", "{what} {}: expected an http or https URL", mask::url(host));

@@ -101,7 +101,7 @@ impl Sampler {
     }
 }
 
-/// What one run used. `rises` are those of the user's counters. `None` if nothing is known.
+/// `rises` are those of the user's counters. `None` if nothing is known.
 pub fn of_run(sampler: &Sampler, listener: &ListenerFile, rises: &CounterValues) -> Option<Usage> {
     let window = listener.window?;
     let mut usage = sampler.usage(&window).unwrap_or_default();
@@ -134,7 +134,6 @@ fn service_pids(processes: &[Process], us: i32, is_service: impl Fn(&Process) ->
     family(processes, children.map(|process| process.pid).collect())
 }
 
-/// Sums up the use of `us`, of all our descendants, and of the service.
 fn own_totals(processes: &[Process], us: i32, service: &BTreeSet<i32>) -> OwnTotals {
     let own = family(processes, BTreeSet::from([us]));
     let mut used = OwnTotals { all_ticks: 0, service_ticks: 0, service_pages: 0 };

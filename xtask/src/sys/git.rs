@@ -34,8 +34,7 @@ pub struct Head {
     pub dirty_files: Vec<String>,
 }
 
-/// Looks at the commit and the files below the shell's folder. The command itself writes `own` files, such as its baseline
-/// and its reports, so they never count.
+/// The command itself writes its `own` files, such as reports, so they never count as dirty.
 pub fn head(shell: &Shell, own: &[PathBuf]) -> Result<Head> {
     let unknown = Head { commit: UNKNOWN_COMMIT.to_owned(), dirty_files: Vec::new() };
     let Some(commit) = read(shell, &["rev-parse", "--verify", "HEAD"])? else { return Ok(unknown) };
@@ -58,8 +57,8 @@ fn excluding(top: &Path, file: &Path) -> Vec<String> {
     inside.map(|path| format!(":(exclude,top,literal){path}")).collect()
 }
 
-/// Reads the paths of `git status --porcelain=v2 -z`. An entry has fields that are separated by spaces, the path last, and
-/// behind a renamed file comes its former path.
+/// Of `git status --porcelain=v2 -z`. An entry has fields that are separated by spaces, the path last, and behind a
+/// renamed file comes its former path.
 fn dirty_files(status: &str) -> Vec<String> {
     let mut entries = status.split('\0').filter(|entry| !entry.is_empty());
     let mut files = Vec::new();
@@ -179,8 +178,7 @@ pub fn submodules(shell: &Shell, commit: &str) -> Result<Vec<Submodule>> {
     Ok(entries.split('\0').filter_map(parse).collect())
 }
 
-/// Makes a git command for the shell's repository. It runs no hook, asks for no password, fetches nothing that a partial clone
-/// lacks, and leaves submodules alone.
+/// It runs no hook, asks for no password, fetches nothing that a partial clone lacks, and leaves submodules alone.
 pub fn command(shell: &Shell, args: &[&str]) -> Command {
     let command =
         cmd!(shell, "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c submodule.recurse=false {args...}");
@@ -210,12 +208,12 @@ fn upwards<'a>(from: &'a Path, name: &str) -> Option<&'a Path> {
     from.ancestors().find(|folder| files::exists(&folder.join(name)))
 }
 
-/// Returns what a git command prints, which is nothing if it fails.
+/// What the command prints, or nothing if it fails.
 pub fn text(shell: &Shell, args: &[&str]) -> String {
     read(shell, args).ok().flatten().unwrap_or_default()
 }
 
-/// Returns what a git command prints, or `None` if it fails. A git that hangs, or a signal, is an error.
+/// What the command prints, or `None` if it fails. A git that hangs, or a signal, is an error.
 pub fn read(shell: &Shell, args: &[&str]) -> Result<Option<String>> {
     process::answer("git", &command(shell, args), ANSWER_TIMEOUT)
 }
