@@ -35,17 +35,15 @@ pub enum Counters {
     NotAsked,
     /// Another commit may not have them.
     Missing(String),
-    Read(Readings),
-}
-
-pub struct Readings {
-    source: CounterSource,
-    first: Option<CounterValues>,
-    last: CounterValues,
+    Read {
+        source: CounterSource,
+        first: Option<CounterValues>,
+        last: CounterValues,
+    },
 }
 
 /// Where counters are read.
-enum CounterSource {
+pub enum CounterSource {
     Url(String),
     Command { shell: Shell, command: String, env: Vec<(String, String)> },
 }
@@ -69,14 +67,14 @@ impl Counters {
             CounterSource::Command { shell: shell.clone(), command: filled, env }
         };
         match source.read().context("[service] counters") {
-            Ok(_) => Ok(Counters::Read(Readings { source, first: None, last: CounterValues::new() })),
+            Ok(_) => Ok(Counters::Read { source, first: None, last: CounterValues::new() }),
             Err(error) if is_other_commit => Ok(Counters::Missing(format!("{error:#}"))),
             Err(error) => Err(error),
         }
     }
 
     pub fn tick(&mut self, folder: &Path) -> Result<()> {
-        if let Counters::Read(Readings { source, first, .. }) = self
+        if let Counters::Read { source, first, .. } = self
             && first.is_none()
             && folder.join(OPENED).is_file()
         {
@@ -86,7 +84,7 @@ impl Counters {
     }
 
     pub fn end(&mut self) -> Result<()> {
-        if let Counters::Read(Readings { source, last, .. }) = self {
+        if let Counters::Read { source, last, .. } = self {
             *last = source.read().context("[service] counters")?;
         }
         Ok(())
@@ -94,9 +92,7 @@ impl Counters {
 
     /// By how much each counter rose in the window. One that fell was set back, and tells nothing.
     pub fn rises(&self) -> CounterValues {
-        let Counters::Read(Readings { first: Some(first), last, .. }) = self else {
-            return CounterValues::new();
-        };
+        let Counters::Read { first: Some(first), last, .. } = self else { return CounterValues::new() };
         let rise = |(name, last): (&String, &f64)| {
             let rise = last - first.get(name).copied().unwrap_or(0.0);
             (rise >= 0.0).then(|| (name.clone(), rise))
@@ -107,11 +103,11 @@ impl Counters {
     pub fn warning(&self) -> Option<String> {
         match self {
             Counters::Missing(why) => Some(format!("the other commit has no counters: {why}")),
-            Counters::Read(Readings { first: None, .. }) => Some(
+            Counters::Read { first: None, .. } => Some(
                 "[service] counters were not read, because our listener did not report the opening of the window"
                     .to_owned(),
             ),
-            Counters::NotAsked | Counters::Read(_) => None,
+            Counters::NotAsked | Counters::Read { .. } => None,
         }
     }
 }

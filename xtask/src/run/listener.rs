@@ -20,7 +20,7 @@ const NAMED: usize = 5;
 #[derive(Debug, Deserialize)]
 pub struct ListenerFile {
     /// Whether only requests after the ramp-up are counted. A load shape has no ramp-up.
-    pub ramp_up_left_out: bool,
+    ramp_up_left_out: bool,
     pub began: bool,
     pub ended_by: EndedBy,
     /// The time from the start of the load to its end.
@@ -159,6 +159,10 @@ impl ListenerFile {
             left.reason = mask::text(&left.reason);
         }
         Ok(file)
+    }
+
+    pub fn has_shape(&self) -> bool {
+        !self.ramp_up_left_out
     }
 
     pub fn unfinished_text(&self) -> Option<String> {

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::config::project::Project;
 use crate::run::listener::{LISTENER_FILE, ListenerFile, UsersLeft};
-use crate::run::locust::{self, Finished, StatsCoverage};
+use crate::run::locust::{self, Finished};
 use crate::sys::files;
 
 /// The failures of the requests of `on_start`.
@@ -47,14 +47,13 @@ impl RunFile {
     const NAME: &str = "run.json";
 
     pub fn new(mut provenance: Provenance, finished: Finished, max_runs: usize) -> RunFile {
-        let Finished { coverage, listener, warnings } = finished;
-        let (mean_users, users_left) =
-            listener.map_or((None, Vec::new()), |listener| (listener.mean_users, listener.users_left));
-        provenance.mean_users = mean_users;
+        let Finished { listener, warnings } = finished;
+        let exact = listener.is_some();
+        provenance.mean_users = listener.as_ref().and_then(|listener| listener.mean_users);
         if let Some(load) = &mut provenance.load {
-            load.has_shape = coverage == StatsCoverage::WholeRun;
+            load.has_shape = listener.as_ref().is_some_and(ListenerFile::has_shape);
         }
-        let exact = coverage != StatsCoverage::WithoutLastSecond;
+        let users_left = listener.map_or_else(Vec::new, |listener| listener.users_left);
         RunFile { provenance, exact, warnings, max_runs: Some(max_runs), users_left }
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Names, without versions, of programs that run a service from other files.
 const RUN_OTHER_FILES: &str = "\
@@ -21,8 +22,7 @@ pub struct Executable {
     device: u64,
     inode: u64,
     bytes: u64,
-    modified_s: i64,
-    modified_ns: i64,
+    modified: SystemTime,
 }
 
 impl Executable {
@@ -35,8 +35,7 @@ impl Executable {
             device: file.dev(),
             inode: file.ino(),
             bytes: file.size(),
-            modified_s: file.mtime(),
-            modified_ns: file.mtime_nsec(),
+            modified: file.modified().ok()?,
         })
     }
 
