@@ -12,7 +12,7 @@ use report::view::words::{shown_commit, shown_side};
 use report::{Background, Report, Sides};
 
 use crate::commands::delivery::deliver;
-use crate::commands::measurement::{Measurement, Next, background, details, next_step, rules_for};
+use crate::commands::measurement::{Measurement, Next, details, next_step, rules_for};
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
 use crate::run::checkout::Side;
@@ -36,7 +36,7 @@ pub fn against(project: &Project, rev: &str) -> Result<Outcome> {
         "--against builds and starts the service of either side: describe it in [service] of perf.toml, without --host",
     )?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Some(Side::This), 2 * rules.most_runs())?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::This))?;
     let checkout = runner.check_out(rev, &commit, service, &checkouts)?;
     let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };
     let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
@@ -53,7 +53,7 @@ pub fn against_url(project: &Project, url: &str) -> Result<Outcome> {
     let host = settings.host.clone();
     let sides = Sides { baseline: Side::Deployment(url), candidate: Side::Deployment(&host) };
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Some(sides.candidate), 2 * rules.max_runs)?;
+    let mut runner = Runner::prepare(project, settings, Some(sides.candidate))?;
     let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
     rounds.deliver(project, rules, None)
 }
@@ -109,6 +109,7 @@ impl Rounds {
         rules: &Rules,
         folder: &str,
     ) -> Result<Rounds> {
+        runner.begin_rounds(rules);
         let mut measured = Sides { baseline: Vec::new(), candidate: Vec::new() };
         let other_side = || sides.baseline.shown();
         let mut reason = String::new();
@@ -162,7 +163,7 @@ impl Rounds {
     }
 
     pub fn background(&self, project: &Project, comparison: &Comparison) -> Background {
-        let background = background(project, comparison, &self.baseline, &self.this);
+        let background = self.this.background(project, comparison, &self.baseline);
         Background { baseline_history: self.history.clone(), ..background }
     }
 

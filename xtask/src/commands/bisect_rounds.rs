@@ -74,7 +74,7 @@ impl<'a> Bisection<'a> {
         let service = project
             .service(&settings)
             .context("bisect builds and starts the service of each commit: describe it in [service] of perf.toml")?;
-        let runner = Runner::prepare(project, settings, None, 0)?;
+        let runner = Runner::prepare(project, settings, None)?;
         let state = BisectState::open(project, range.hash(0), range.hash(range.len()), &runner.provenance);
         Ok(Bisection { flags, project, range, service, checkouts, runner, state, current: None, rounds_made: 0 })
     }
@@ -178,7 +178,7 @@ impl<'a> Bisection<'a> {
     pub fn measure(&mut self, pair: Pair, remaining: usize) -> Result<()> {
         let round = 1 + self.rounds_of(pair).count();
         self.print_plan(pair, remaining);
-        self.runner.expect_loads(2 * self.expected_rounds(remaining));
+        self.runner.loads.allow_rounds(self.expected_rounds(remaining));
         let measured = self.measure_round(pair, round).and_then(|measured| {
             self.state.rounds.push(measured);
             self.rounds_made += 1;

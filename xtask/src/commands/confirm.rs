@@ -110,7 +110,6 @@ fn rounds(project: &Project, stored: &Report, remeasure: &mut Remeasure, rules: 
         rules.min_runs, rules.max_runs
     ));
     project.record_runs(RunsMade::Part)?;
-    runner.begin_rounds(rules.max_runs, rules.most_runs());
     let checkout = runner.check_out(&short, &commit, service, &project.folder_of_checkouts()?)?;
     let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };
     Rounds::measure(project, runner, sides, rules, "confirm/")

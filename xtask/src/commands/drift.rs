@@ -37,8 +37,7 @@ impl DriftCheck {
         let (limits, endpoint_limits, accepted) = (drift.limits.clone(), Vec::new(), Vec::new());
         let rules = Rules { limits, endpoint_limits, accepted, ..project.rules.clone() };
         let mut notes = Vec::new();
-        let anchor =
-            if drift.limits.is_empty() { None } else { find_anchor(project, &drift.since, current, &mut notes)? };
+        let anchor = if drift.limits.is_empty() { None } else { find_anchor(project, current, &mut notes)? };
         Ok(DriftCheck { rules, anchor, notes })
     }
 
@@ -71,12 +70,8 @@ impl DriftCheck {
 }
 
 /// `None` if there is nothing to compare with.
-fn find_anchor(
-    project: &Project,
-    since: &Since,
-    current: &Baseline,
-    notes: &mut Vec<String>,
-) -> Result<Option<AnchorVersion>> {
+fn find_anchor(project: &Project, current: &Baseline, notes: &mut Vec<String>) -> Result<Option<AnchorVersion>> {
+    let since = &project.config.drift.since;
     if file_versions::is_shallow(&project.shell)? {
         let problem = "this clone is shallow, so the drift since an earlier baseline cannot be judged: check out with `fetch-depth: 0`, or `git fetch --unshallow origin`";
         if ci::is_any() {

@@ -228,6 +228,26 @@ impl Measurement {
         warnings.retain(|warning| !warning.is_empty());
         warnings
     }
+
+    pub fn background(&self, project: &Project, comparison: &Comparison, baseline: &Baseline) -> Background {
+        let name = project.paths.root.file_name().map(|name| printable(&name.to_string_lossy()));
+        let failures = self.failures();
+        Background {
+            name: name.unwrap_or_default(),
+            commits_between: git::commits_between(&project.shell, &baseline.provenance.commit, &self.provenance.commit),
+            baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
+            baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
+            failures: failures.kinds.clone(),
+            causes: causes(comparison, baseline, &self.runs, &self.provenance),
+            command: command_again(project.flags),
+            is_of_others: !self.is_ours,
+            failures_file: failures.file.as_ref().map(|file| project.shown(file)).unwrap_or_default(),
+            config: project.shown(&project.paths.config),
+            accept_until: Some(days_from_today(30)),
+            run_url: run_url().unwrap_or_default(),
+            is_hosted_runner: ci::is_hosted_runner(),
+        }
+    }
 }
 
 /// Empty if there are no requests of `on_start`.
@@ -376,35 +396,6 @@ pub fn details(project: &Project, measurement: &Measurement) -> Vec<String> {
         ));
     }
     details.iter().map(|detail| printable(detail)).collect()
-}
-
-pub fn background(
-    project: &Project,
-    comparison: &Comparison,
-    baseline: &Baseline,
-    candidate: &Measurement,
-) -> Background {
-    let name = project.paths.root.file_name().map(|name| printable(&name.to_string_lossy()));
-    let failures = candidate.failures();
-    Background {
-        name: name.unwrap_or_default(),
-        commits_between: git::commits_between(
-            &project.shell,
-            &baseline.provenance.commit,
-            &candidate.provenance.commit,
-        ),
-        baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
-        baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
-        failures: failures.kinds.clone(),
-        causes: causes(comparison, baseline, &candidate.runs, &candidate.provenance),
-        command: command_again(project.flags),
-        is_of_others: !candidate.is_ours,
-        failures_file: failures.file.as_ref().map(|file| project.shown(file)).unwrap_or_default(),
-        config: project.shown(&project.paths.config),
-        accept_until: Some(days_from_today(30)),
-        run_url: run_url().unwrap_or_default(),
-        is_hosted_runner: ci::is_hosted_runner(),
-    }
 }
 
 pub fn command_again(flags: &PerfFlags) -> CommandLine {

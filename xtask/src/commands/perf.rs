@@ -23,13 +23,14 @@ use crate::commands::against::{against, against_url, judge_rounds};
 use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
 use crate::commands::delivery::{deliver, deliver_unjudged};
 use crate::commands::drift::{DriftCheck, age_warning};
-use crate::commands::measurement::{Measurement, Next, background, command_again, details, next_step, rules_for};
+use crate::commands::measurement::{Measurement, Next, command_again, details, next_step, rules_for};
 use crate::commands::outcome::Outcome;
 use crate::config::flags::{Against, PerfFlags};
 use crate::config::paths::Paths;
 use crate::config::project::Project;
 use crate::config::settings::Settings;
 use crate::run::checkout::Side;
+use crate::run::progress::LoadCounter;
 use crate::run::results::{MeasuredRun, read_results, read_rounds};
 use crate::run::runner::Runner;
 use crate::sys::git::{self, UNKNOWN_COMMIT};
@@ -86,12 +87,12 @@ fn judge(project: &Project, baseline: &Baseline, sessions: &[SessionFile]) -> Re
         };
         let rules = rules_for(project, &measured);
         let measurement = Measurement::of_candidate(measured, project)?;
-        return report_comparison(project, &reference, &rules, &measurement, remeasure);
+        return reference.deliver(&rules, &measurement, remeasure);
     }
     let settings = project.settle()?;
     reference.check_load(&settings)?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Some(Side::Only), rules.max_runs)?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::Only))?;
     let (mut measured, mut reason) = (Vec::new(), String::new());
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
@@ -107,28 +108,9 @@ fn judge(project: &Project, baseline: &Baseline, sessions: &[SessionFile]) -> Re
         if let Next::Stop(_) = next {
             project.record_runs(RunsMade::All)?;
             let remeasure = Remeasure::Now(&mut runner);
-            return report_comparison(project, &reference, rules, &measurement, remeasure);
+            return reference.deliver(rules, &measurement, remeasure);
         }
     }
-}
-
-fn report_comparison(
-    project: &Project,
-    reference: &Reference,
-    rules: &Rules,
-    measurement: &Measurement,
-    remeasure: Remeasure,
-) -> Result<Outcome> {
-    rules.check_all_met(Some(reference.baseline), &measurement.runs)?;
-    let comparison = reference.compare(measurement, rules)?;
-    measurement.check_answers(&comparison)?;
-    let background = background(project, &comparison, reference.baseline, measurement);
-    let report = reference.report(measurement, &comparison, &background);
-    // Rounds with the baseline's commit cannot confirm a drift since an earlier baseline.
-    if comparison.has_failed_itself() && is_asked_for(project, &remeasure) {
-        return confirm(project, &report, remeasure);
-    }
-    deliver(project, &report)
 }
 
 fn update(project: &Project, former: Option<&Baseline>) -> Result<Outcome> {
@@ -183,7 +165,8 @@ fn update(project: &Project, former: Option<&Baseline>) -> Result<Outcome> {
 const NOTHING_CHANGED: &str = "no metric changed beyond noise";
 
 fn measure_baseline<'a>(project: &'a Project, runs: usize) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
-    let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only), runs)?;
+    let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only))?;
+    runner.loads = LoadCounter::new(runs);
     let mut measured = Vec::new();
     while measured.len() < runs {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
@@ -214,7 +197,7 @@ fn report_update(reference: &Reference, rules: &Rules, measurement: &Measurement
     let project = reference.project;
     match reference.compare(measurement, rules) {
         Ok(comparison) => {
-            let background = background(project, &comparison, reference.baseline, measurement);
+            let background = measurement.background(project, &comparison, reference.baseline);
             deliver(project, &reference.report(measurement, &comparison, &background))?;
             Ok(Some(Vec::from_iter(exceptions::absorbed(&comparison))))
         }
@@ -315,6 +298,20 @@ impl<'a> Reference<'a> {
         measurement.check_comparable(self.baseline, &shown)?;
         let comparison = compare(self.baseline, measurement.runs_for(self.baseline), rules).context(shown)?;
         self.drift.judge(comparison, measurement)
+    }
+
+    fn deliver(&self, rules: &Rules, measurement: &Measurement, remeasure: Remeasure) -> Result<Outcome> {
+        let Reference { project, baseline, .. } = self;
+        rules.check_all_met(Some(*baseline), &measurement.runs)?;
+        let comparison = self.compare(measurement, rules)?;
+        measurement.check_answers(&comparison)?;
+        let background = measurement.background(project, &comparison, baseline);
+        let report = self.report(measurement, &comparison, &background);
+        // Rounds with the baseline's commit cannot confirm a drift since an earlier baseline.
+        if comparison.has_failed_itself() && is_asked_for(project, &remeasure) {
+            return confirm(project, &report, remeasure);
+        }
+        deliver(project, &report)
     }
 
     fn report<'r>(

@@ -80,6 +80,7 @@ pub(crate) enum Stage {
     Loading(Duration),
 }
 
+#[derive(Default)]
 pub struct Progress {
     pub elapsed: Duration,
     pub requests: u64,

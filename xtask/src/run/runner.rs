@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context as _, Error, Result, ensure};
+use judge::model::limits::Rules;
 use judge::model::run::Provenance;
 use judge::model::text::quoted;
 use judge::model::{mask, program};
@@ -38,7 +39,7 @@ pub struct Runner<'a> {
     /// Common to all runs.
     pub provenance: Provenance,
     session: Session,
-    loads: LoadCounter,
+    pub loads: LoadCounter,
     /// The number of runs, or of rounds, that share the evidence's probability of error.
     max_runs: usize,
     /// The commit that was built last; `None` for the working tree. All may build into one place, such as a tag of Docker's.
@@ -54,12 +55,7 @@ pub struct Runner<'a> {
 
 impl<'a> Runner<'a> {
     /// Builds `first` while it installs Locust. From here on signals are caught, because children are started.
-    pub fn prepare(
-        project: &'a Project<'a>,
-        settings: Settings,
-        first: Option<Side>,
-        max_loads: usize,
-    ) -> Result<Runner<'a>> {
+    pub fn prepare(project: &'a Project<'a>, settings: Settings, first: Option<Side>) -> Result<Runner<'a>> {
         let clock = &project.clock;
         process::catch_signals()?;
         let perf_folder = project.paths.perf_folder();
@@ -101,7 +97,7 @@ impl<'a> Runner<'a> {
             locust,
             provenance,
             session,
-            loads: LoadCounter::new(max_loads),
+            loads: LoadCounter::new(project.rules.max_runs),
             max_runs: project.rules.max_runs,
             built: None,
             last_executable: None,
@@ -115,15 +111,10 @@ impl<'a> Runner<'a> {
         self.project.service(&self.settings)
     }
 
-    /// Allows so many rounds of both sides after the runs that are made.
-    pub fn begin_rounds(&mut self, max_rounds: usize, max_noisy_rounds: usize) {
-        self.max_runs = max_rounds;
-        self.loads.allow(2 * max_noisy_rounds);
-    }
-
-    /// Sets the number of loads that are still to be made, for the time left.
-    pub fn expect_loads(&mut self, loads: usize) {
-        self.loads.allow(loads);
+    /// Allows rounds of both sides after the runs that are made.
+    pub fn begin_rounds(&mut self, rules: &Rules) {
+        self.max_runs = rules.max_runs;
+        self.loads.allow_rounds(rules.most_runs());
     }
 
     /// Checks `commit` out in `folder`, which holds all checkouts, and builds its service.
