@@ -111,7 +111,7 @@ fn requirements(shell: &Shell, excluded: &[String]) -> Vec<String> {
     found
 }
 
-/// Parses a line of requirements; `None` if it is not Locust's.
+/// `None` if the line of requirements is not Locust's.
 fn wanted(line: &str) -> Option<Wanted> {
     let requirement = line.split(['#', ';']).next().unwrap_or_default().trim().trim_matches(['"', '\'']);
     let rest = requirement.strip_prefix("locust")?;

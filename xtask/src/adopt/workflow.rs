@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use crate::adopt::ci_job::{CiJob, Install};
-use crate::adopt::edits::{Destination, Edit};
 use crate::adopt::source::Package;
 use crate::adopt::template::render;
 
@@ -41,11 +40,7 @@ const ABOUT_PATHS: &str = "# Add the folders that the service depends on. If the
 # pending, and blocks the pull request.
 ";
 
-pub(crate) fn edit(destination: &Destination, job: &CiJob) -> Edit {
-    Edit::of_job(&destination.top, &file(job), &text(job))
-}
-
-fn file(job: &CiJob) -> String {
+pub(crate) fn file(job: &CiJob) -> String {
     format!(".github/workflows/{}.yml", job.name())
 }
 

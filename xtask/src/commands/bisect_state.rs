@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use judge::baseline::comparability::comparability;
@@ -69,9 +69,11 @@ impl BisectState {
             project.say("the interrupted search was between other commits, so this one starts over");
             return state;
         }
+        let read = |run: &SavedRun| results::read(&project.paths.root.join(&run.folder).join("perf_results_stats.csv"));
         for [reference, commit] in file.rounds {
             // The folders of old commands are removed, and their rounds are made again.
-            let Ok(runs) = read_runs(&state.root, [&reference.folder, &commit.folder]) else { continue };
+            let (Ok(baseline), Ok(candidate)) = (read(&reference), read(&commit)) else { continue };
+            let runs = Sides { baseline, candidate };
             if let Some(difference) = difference(&runs.candidate, provenance) {
                 project.say(&format!("the interrupted search had {difference}, so this one starts over"));
                 state.rounds.clear();
@@ -105,11 +107,6 @@ impl BisectState {
     pub fn remove(&self) {
         let _ = fs::remove_file(&self.path);
     }
-}
-
-fn read_runs(root: &Path, [reference, commit]: [&Path; 2]) -> Result<Sides<MeasuredRun>> {
-    let read = |folder: &Path| results::read(&root.join(folder).join("perf_results_stats.csv"));
-    Ok(Sides { baseline: read(reference)?, candidate: read(commit)? })
 }
 
 fn difference(run: &MeasuredRun, provenance: &Provenance) -> Option<String> {

@@ -177,7 +177,6 @@ pub struct FileFlags {
     pub reports: Vec<PathBuf>,
 }
 
-/// What this tree is compared with.
 #[derive(Debug, Default, PartialEq)]
 pub enum Against {
     #[default]

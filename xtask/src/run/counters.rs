@@ -42,7 +42,6 @@ pub enum Counters {
     },
 }
 
-/// Where counters are read.
 pub enum CounterSource {
     Url(String),
     Command { shell: Shell, command: String, env: Vec<(String, String)> },

@@ -78,7 +78,6 @@ struct LeftOut {
     endpoints: Vec<LeftOutRequests>,
 }
 
-/// Requests of an endpoint that the listener left out for one reason.
 #[derive(Debug, Deserialize)]
 struct LeftOutRequests {
     reason: LeftOutReason,
@@ -134,7 +133,6 @@ pub struct Unfinished {
     longest_ms: f64,
 }
 
-/// Users of one class that left for one reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UsersLeft {
     user: String,
@@ -188,7 +186,6 @@ impl ListenerFile {
 const MOST_IMPOSSIBLE: f64 = 0.01;
 
 impl ListenerFile {
-    /// Stores what only the listener counts.
     pub fn complete(&self, run: &mut Run) {
         self.over_time.complete(run);
         for UsersOfClass { user, mean } in &self.users {

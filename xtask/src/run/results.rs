@@ -104,7 +104,6 @@ impl RunFile {
 
 #[derive(Clone, Debug)]
 pub struct MeasuredRun {
-    /// The file that it was read from.
     pub path: PathBuf,
     pub run: Run,
     /// The run with the requests of `on_start` that began in the measured window among the others, if there were any.
@@ -125,7 +124,6 @@ pub fn read_results(project: &Project) -> Result<Vec<MeasuredRun>> {
 }
 
 impl MeasuredRun {
-    /// Locust's lists of the failures of this run.
     pub fn failures_files(&self) -> Vec<PathBuf> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let beside = match name.strip_suffix("_stats.csv").or(name.strip_suffix(".json")) {

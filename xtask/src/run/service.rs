@@ -137,7 +137,7 @@ fn check_free(config: &ServiceConfig, port: u16) -> Result<()> {
     Ok(())
 }
 
-/// Whether a program, a file or a module is missing, by the exit code of `sh` or the log.
+/// A program, a file or a module, by the exit code of `sh` or the log.
 pub fn misses_a_file(failure: &Failure) -> bool {
     const WORDS: [&str; 12] = [
         "no such file",

@@ -26,7 +26,7 @@ pub struct Executable {
 }
 
 impl Executable {
-    /// The executable of a process; `None` if there is no `/proc`, or this user may not see it.
+    /// `None` if there is no `/proc`, or this user may not see it.
     pub fn of(pid: u32) -> Option<Executable> {
         let link = format!("/proc/{pid}/exe");
         let (path, file) = (fs::read_link(&link).ok()?, fs::metadata(&link).ok()?);
@@ -49,7 +49,7 @@ impl Executable {
     }
 }
 
-/// Whether the file's name is `name`, with or without a version (`python3.12`).
+/// With or without a version: `python3.12`.
 fn is_version_of(path: &Path, name: &str) -> bool {
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     file_name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_digit()))

@@ -34,7 +34,6 @@ pub fn describe(shell: &Shell) -> Machine {
     }
 }
 
-/// Describes the process that listens on the port.
 pub(crate) fn holder_of(port: u16) -> String {
     match proc::listeners_on(port).first() {
         Some(pid) => proc::describe(pid.cast_signed()),

@@ -97,7 +97,6 @@ fn parse_environ(environ: &[u8], name: &str) -> Option<Vec<u8>> {
     variables.find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec))
 }
 
-/// A process that is not known.
 pub(crate) const ANOTHER: &str = "another process";
 
 /// Describes a process for a message: `` `postgres` (process 4711)``.

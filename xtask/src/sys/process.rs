@@ -279,7 +279,7 @@ impl Group {
         false
     }
 
-    /// Describes a child that still runs although the leader has exited.
+    /// A child that still runs although the leader has exited.
     pub fn surviving_child(&self) -> Option<String> {
         let escaped = || self.id.escaped().first().map(|pid| pid.as_raw_nonzero().get());
         let member = || proc::processes().into_iter().find(|process| self.has_member(process));

@@ -81,20 +81,19 @@ impl SessionFile {
     }
 }
 
-/// The newest folder beside this one of a command that made all of its runs.
+/// The newest folder beside this one with a verdict.
 fn newest_complete(folder: &Path) -> Option<PathBuf> {
     let is_complete = |folder: &PathBuf| SessionFile::read(folder).is_ok_and(|file| file.is_complete);
     files::entries(fs::canonicalize(folder).ok()?.parent()?).filter(is_complete).max()
 }
 
-/// Whether a command holds the lock of its folder.
 fn is_in_use(folder: &Path) -> bool {
     let path = folder.join(LOCK);
     path.is_file() && lock(&path, Duration::ZERO).is_ok_and(|lock| lock.is_none())
 }
 
 impl Session {
-    /// Makes the folder for a command line, points `latest` to it, and removes all but the last `KEPT` folders.
+    /// Points `latest` to the folder, and removes all but the last `KEPT` folders.
     pub fn create(perf_folder: &Path, command: &str) -> Result<Session> {
         let now = timestamp(SystemTime::now()).replace(':', "-");
         let name = format!("{now}-{}", process::id());
@@ -109,7 +108,6 @@ impl Session {
         Ok(Session { folder, _lock: lock })
     }
 
-    /// The newest folder of a command with this process id.
     pub fn folder_of(perf_folder: &Path, id: u32) -> Option<PathBuf> {
         let folders = files::entries(&perf_folder.join("runs"));
         folders.filter(|folder| folder.to_string_lossy().ends_with(&format!("Z-{id}"))).max()
