@@ -247,14 +247,14 @@ pub fn read(path: &Path) -> Result<MeasuredRun> {
         run.take_percentiles(other);
     }
     run.cpu = file.as_ref().and_then(RunFile::cpu);
-    if file.is_some()
-        && !is_json
-        && let Some(listener) = ListenerFile::read(&folder.join(LISTENER_FILE))?
-    {
-        listener.complete(&mut run);
-    }
     let history = history(path, file.is_some());
-    let with_setup = if file.is_some() && !is_json { read_setup(folder, &mut run)? } else { None };
+    let mut with_setup = None;
+    if file.is_some() && !is_json {
+        if let Some(listener) = ListenerFile::read(&folder.join(LISTENER_FILE))? {
+            listener.complete(&mut run);
+        }
+        with_setup = read_setup(folder, &mut run)?;
+    }
     Ok(MeasuredRun { path: path.to_owned(), run, with_setup, file, history })
 }
 

@@ -176,9 +176,9 @@ impl<'a> Runner<'a> {
         // A signal may have come while the service stopped, when nothing else checks for one.
         process::check_interrupted()?;
         let mut provenance = self.provenance.clone();
-        let usage =
-            finished.listener.as_ref().and_then(|listener| usage::of_run(&sampler, listener, &counters.rises()));
-        provenance.usage = usage.unwrap_or_default();
+        if let Some(listener) = &finished.listener {
+            provenance.usage = usage::of_run(&sampler, listener, &counters.rises());
+        }
         finished.warnings.extend(counters.warning());
         match side {
             Side::Only | Side::This => {}

@@ -101,9 +101,9 @@ impl Sampler {
     }
 }
 
-/// `rises` are those of the user's counters. `None` if nothing is known.
-pub fn of_run(sampler: &Sampler, listener: &ListenerFile, rises: &CounterValues) -> Option<Usage> {
-    let window = listener.window?;
+/// `rises` are those of the user's counters.
+pub fn of_run(sampler: &Sampler, listener: &ListenerFile, rises: &CounterValues) -> Usage {
+    let Some(window) = listener.window else { return Usage::default() };
     let mut usage = sampler.usage(&window).unwrap_or_default();
     let requests = window.requests as f64;
     if window.requests > 0 {
@@ -113,7 +113,7 @@ pub fn of_run(sampler: &Sampler, listener: &ListenerFile, rises: &CounterValues)
         let per_request = |(name, rise): (&String, &f64)| (name.clone(), vec![rounded(rise / requests)]);
         usage.counters_per_request = rises.iter().map(per_request).collect();
     }
-    (usage != Usage::default()).then_some(usage)
+    usage
 }
 
 impl Sample {
