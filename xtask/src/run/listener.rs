@@ -4,18 +4,20 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use judge::model::mask;
-use judge::model::run::{Lateness, Run, TaskCalls, endpoint_name};
+use judge::model::run::{Lateness, Moment, Run, TaskCalls, endpoint_name};
 use judge::model::text::{cut, endpoint_shown, printable};
 use serde::{Deserialize, Serialize};
 
 use crate::run::load_check::LoadRecord;
-use crate::run::over_time::OverTime;
 use crate::sys::files;
 
 pub const LISTENER_FILE: &str = "perf_listener.json";
 
 /// The number of endpoints, or of reasons, that one sentence names.
 const NAMED: usize = 5;
+
+/// The share of an endpoint's requests that may have an impossible time.
+const MOST_IMPOSSIBLE: f64 = 0.01;
 
 #[derive(Debug, Deserialize)]
 pub struct ListenerFile {
@@ -28,15 +30,19 @@ pub struct ListenerFile {
     /// `None` if the listener did not write all of it.
     #[serde(flatten)]
     pub window: Option<Window>,
-    #[serde(default)]
     pub mean_users: Option<f64>,
     /// The requests that were under way when Locust stopped and had not ended after the stop timeout.
     #[serde(default)]
     unfinished: Vec<Unfinished>,
     #[serde(default)]
     pub users_left: Vec<UsersLeft>,
-    #[serde(flatten)]
-    pub over_time: OverTime,
+    /// The TCP connections that were opened to the service in the measured window.
+    pub connections: Option<u64>,
+    /// The first half of the window and the second.
+    #[serde(default)]
+    halves: Vec<Half>,
+    #[serde(default)]
+    history: ListenerHistory,
     #[serde(default)]
     users: Vec<UsersOfClass>,
     #[serde(default)]
@@ -44,11 +50,28 @@ pub struct ListenerFile {
     /// The requests that are in no statistics, or are there without a time.
     #[serde(default)]
     left_out: LeftOut,
-    #[serde(default)]
     lateness: Option<Lateness>,
     /// The other part of the same file.
     #[serde(skip)]
     pub load: LoadRecord,
+}
+
+#[derive(Debug, Deserialize)]
+struct Half {
+    mean_ms: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ListenerHistory {
+    bucket_s: f64,
+    buckets: Vec<ListenerBucket>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ListenerBucket {
+    at_s: f64,
+    requests: u64,
+    mean_ms: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -180,14 +203,19 @@ impl ListenerFile {
             and_more(self.unfinished.len())
         ))
     }
-}
 
-/// The share of an endpoint's requests that may have an impossible time.
-const MOST_IMPOSSIBLE: f64 = 0.01;
-
-impl ListenerFile {
     pub fn complete(&self, run: &mut Run) {
-        self.over_time.complete(run);
+        let is_time = |ms: &f64| ms.is_finite() && *ms > 0.0;
+        if let [first, second] = &self.halves[..] {
+            let means = first.mean_ms.filter(is_time).zip(second.mean_ms.filter(is_time));
+            run.halves_ms = means.map(|(first, second)| [first, second]);
+        }
+        let ListenerHistory { bucket_s, buckets } = &self.history;
+        for ListenerBucket { at_s, requests, mean_ms } in buckets {
+            if let Some(mean_ms) = mean_ms.filter(is_time) {
+                run.moments.push(Moment { until_s: at_s + bucket_s, requests: *requests, mean_ms });
+            }
+        }
         for UsersOfClass { user, mean } in &self.users {
             *run.users_by_class.entry(printable(user)).or_default() += mean.max(0.0);
         }

@@ -36,7 +36,6 @@ pub struct RunFile {
     /// A sentence each.
     pub warnings: Vec<String>,
     /// The number of runs that the command would have made at most. They share the evidence's probability of error.
-    #[serde(default)]
     pub max_runs: Option<usize>,
     /// The users that left before the load was stopped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -107,7 +107,7 @@ pub fn of_run(sampler: &Sampler, listener: &ListenerFile, rises: &CounterValues)
     let mut usage = sampler.usage(&window).unwrap_or_default();
     let requests = window.requests as f64;
     if window.requests > 0 {
-        let connections = listener.over_time.connections;
+        let connections = listener.connections;
         usage.connections_per_request =
             connections.map(|opened| rounded(opened as f64 / requests)).into_iter().collect();
         let per_request = |(name, rise): (&String, &f64)| (name.clone(), vec![rounded(rise / requests)]);
