@@ -36,7 +36,7 @@ pub const COMMANDS: [&str; 2] = ["selftest", "adopt"];
 pub enum MaintenanceCommand {
     /// Print the help of one command, or of all if it is empty.
     Help(&'static str),
-    /// With all arguments.
+    /// Another command, with all arguments.
     Other(Vec<OsString>),
     Selftest {
         quick: bool,

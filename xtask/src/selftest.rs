@@ -183,7 +183,7 @@ else:
         exec(compile(file.read(), "locustfile.py", "exec"))
 "#;
 
-/// The seconds of a run, and in the quick form for every push: that makes 12 to 16 short runs, with fixed numbers of runs.
+/// The seconds of a run. The quick form, for every push, makes 12 to 16 short runs, with fixed numbers of runs.
 ///
 /// A run of 10 s requests `GET /claims/[id]` about 150 times (a quarter of 60 requests per second), and its p95 needs 100
 /// requests to FAIL. One slow endpoint needs two runs: with one run against four, its interval is so wide that Holm's
@@ -359,7 +359,7 @@ impl Trial {
         Ok((load_s, p95_ms))
     }
 
-    /// From the spread of both measurements of the same build.
+    /// It follows from the spread of both measurements of the same build.
     fn detectable(&self, same_build_p95_ms: &[f64]) -> Result<String> {
         let baseline = Baseline::parse(&files::read_to_string(&self.baseline_path())?)?;
         let baseline_p95_ms = baseline.total_runs(Metric::P95);

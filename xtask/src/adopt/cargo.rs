@@ -138,7 +138,7 @@ fn adopted(manifest: &str) -> Option<Membership> {
     [Membership::Root, Membership::Separate].into_iter().find(is_it).filter(|_| dependency.len() == 1)
 }
 
-/// Of an alias such as `run --package tools --`.
+/// The package of an alias such as `run --package tools --`.
 fn package_of_alias(alias: &str) -> Option<String> {
     let mut words = alias.split_whitespace();
     while let Some(word) = words.next() {

@@ -109,7 +109,7 @@ fn parse(content: Vec<u8>, part: BaselinePart) -> Result<Baseline> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CountedFrom {
     pub place: usize,
-    /// Such as a tag.
+    /// Its name for the user, such as a tag.
     pub name: Option<String>,
 }
 

@@ -298,7 +298,7 @@ impl<'a> Bisection<'a> {
         self.project.say(&plan);
     }
 
-    /// If all commits take as many as those so far.
+    /// All commits are expected to take as many as those so far.
     fn expected_rounds(&self, remaining: usize) -> usize {
         let pairs: BTreeSet<_> = self.state.rounds.iter().filter_map(|round| self.pair_of(round)).collect();
         let each = self.state.rounds.len().checked_div(pairs.len()).unwrap_or(3).max(2);

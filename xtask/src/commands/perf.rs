@@ -281,7 +281,6 @@ impl<'a> Reference<'a> {
         Ok(Reference { project, baseline, drift: DriftCheck::read(project, baseline)? })
     }
 
-    /// Before the load.
     fn check_load(&self, settings: &Settings) -> Result<()> {
         let expected = Provenance {
             load: Some(settings.load.masked()),

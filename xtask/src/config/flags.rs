@@ -504,7 +504,8 @@ pub(crate) fn check_length(duration: Duration) -> Result<()> {
     Ok(())
 }
 
-/// In the forms that Locust takes: `20`, `20s`, `3m`, `1h30m`. It takes 0 for "run until stopped".
+/// The forms are those that Locust takes: `20`, `20s`, `3m`, `1h30m`. Locust takes 0 for "run until stopped", so it is
+/// refused.
 pub fn parse_run_time_s(text: &str) -> Result<u64> {
     let duration = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),

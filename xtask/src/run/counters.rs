@@ -48,7 +48,7 @@ pub enum CounterSource {
 }
 
 impl Counters {
-    /// Before the load, so that a mistake costs none.
+    /// They are read before the load, so that a mistake costs none.
     pub fn check(
         shell: &Shell,
         service: &ServiceConfig,

@@ -75,7 +75,7 @@ impl Url<'_> {
         self.connect(Instant::now() + ANSWER_TIMEOUT).map(drop).map_err(|error| error.to_string())
     }
 
-    /// On the interface on which the host is reached. Locust's master listens on IPv4.
+    /// It is the address on the interface on which the host is reached. Locust's master listens on IPv4.
     pub fn local_address(&self) -> Option<Ipv4Addr> {
         let mut addresses = (self.host, self.port).to_socket_addrs().ok()?;
         addresses.find_map(|address| match address {
@@ -120,7 +120,7 @@ impl Url<'_> {
             match stream.read(&mut part) {
                 Ok(0) => break,
                 Ok(length) => answer.extend_from_slice(&part[..length]),
-                // By a child that ended.
+                // A child that ended interrupts the call.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted && check_interrupted().is_ok() => {}
                 Err(error) => return Err(error),
             }
@@ -170,7 +170,7 @@ fn percent_encoded(path: &str) -> String {
     encoded
 }
 
-/// On the interface that leads to another address. It sends nothing.
+/// It is the address on the interface that leads to another one. Nothing is sent.
 pub fn local_address(other: SocketAddrV4) -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect(other).ok()?;

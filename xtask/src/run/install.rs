@@ -132,7 +132,7 @@ fn can_import(shell: &Shell, python: &Path) -> Result<bool> {
     Ok(process::answer("Locust's Python", &command.into(), VERSION_TIMEOUT)?.is_some())
 }
 
-/// By uv if there is one, or by Python's venv and pip.
+/// Uses uv if there is one, or Python's venv and pip.
 fn install(shell: &Shell, pinned: &str, folder: &Path, requirements: &[String], log: &Path) -> Result<()> {
     let python = folder.join("bin/python");
     if !answer(cmd!(shell, "uv --version"), log)?.is_empty() {
@@ -162,7 +162,7 @@ fn install(shell: &Shell, pinned: &str, folder: &Path, requirements: &[String], 
         .map_err(|error| not_installed(error, pinned, log))
 }
 
-/// By `--python`, from 22.3 on.
+/// Pip can install into another environment by `--python`, from 22.3 on.
 fn has_pip_for_others(shell: &Shell, python: &str, log: &Path) -> Result<bool> {
     let printed = answer(cmd!(shell, "{python} -m pip --version"), log)?;
     let version = printed.lines().find_map(|line| line.strip_prefix("pip ")?.split(' ').next());

@@ -116,7 +116,8 @@ impl Job<'_> {
 }
 
 pub struct Finished {
-    /// `None` if our listener was not loaded. Then the statistics are Locust's own, with the ramp-up and without the last second.
+    /// `None` if our listener was not loaded. Then the statistics are Locust's own, with the ramp-up and without the
+    /// last second.
     pub listener: Option<ListenerFile>,
     /// A sentence each.
     pub warnings: Vec<String>,
@@ -282,7 +283,7 @@ impl Locust {
         )))
     }
 
-    /// If our listener cannot have written any.
+    /// It is an error if our listener should have written some.
     fn take_own_statistics(&self, job: &Job) -> Result<()> {
         let is_expected =
             (!self.loads_listener() || matches!(self.program, Program::Own(_))) && job.settings.load.workers.is_none();

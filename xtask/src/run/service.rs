@@ -137,7 +137,7 @@ fn check_free(config: &ServiceConfig, port: u16) -> Result<()> {
     Ok(())
 }
 
-/// A program, a file or a module, by the exit code of `sh` or the log.
+/// The exit code of `sh` or the log shows that a program, a file or a module is missing.
 pub fn misses_a_file(failure: &Failure) -> bool {
     const WORDS: [&str; 12] = [
         "no such file",
@@ -245,7 +245,7 @@ impl StartedService {
         bail!(Failure::new(line, self.group.log()))
     }
 
-    /// Of the process that answers, if it belongs to the service, as far as the system reports it.
+    /// `None` unless the process that answers belongs to the service, as far as the system reports it.
     pub fn executable(&self) -> Option<Executable> {
         let mut listeners = proc::listeners_on(self.url().port).into_iter();
         Executable::of(listeners.find(|pid| self.group.has_descendant(*pid))?)
@@ -304,7 +304,7 @@ impl StartedService {
     }
 }
 
-/// By `http` with any status, by `https` with an open port. `what` precedes the URL in an error.
+/// A service answers by `http` with any status, and by `https` with an open port. `what` precedes the URL in an error.
 pub fn check_answers(what: &str, host: &str) -> Result<()> {
     let url = parse_url(host).map_err(|error| anyhow!("{what} {}: {error}", mask::url(host)))?;
     ensure!(url.scheme != "tcp", "{what} {}: expected an http or https URL", mask::url(host));

@@ -49,7 +49,7 @@ impl Executable {
     }
 }
 
-/// With or without a version: `python3.12`.
+/// The name may have a version: `python3.12`.
 fn is_version_of(path: &Path, name: &str) -> bool {
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     file_name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_digit()))

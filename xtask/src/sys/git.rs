@@ -57,7 +57,7 @@ fn excluding(top: &Path, file: &Path) -> Vec<String> {
     inside.map(|path| format!(":(exclude,top,literal){path}")).collect()
 }
 
-/// Of `git status --porcelain=v2 -z`. An entry has fields that are separated by spaces, the path last, and behind a
+/// An entry of `git status --porcelain=v2 -z` has fields that are separated by spaces, the path last, and behind a
 /// renamed file comes its former path.
 fn dirty_files(status: &str) -> Vec<String> {
     let mut entries = status.split('\0').filter(|entry| !entry.is_empty());
