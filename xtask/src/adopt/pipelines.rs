@@ -60,6 +60,6 @@ fn by_hand(destination: &Destination, other: &Other) -> Edit {
         return edit;
     }
     edit.advising(vec![format!(
-        "{file} is there: docs/ci.md of the gate has the three commands for it, in \"{section}\""
+        "{file} is there: docs/ci.md of the gate has the commands for it, in \"{section}\""
     )])
 }
