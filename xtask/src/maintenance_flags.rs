@@ -49,7 +49,6 @@ pub struct Adopt {
     /// The root of the other repository, or a folder in it.
     pub path: PathBuf,
     pub check: bool,
-    /// What pip installs in CI.
     pub package: Option<String>,
 }
 

@@ -56,7 +56,6 @@ impl Edit {
         }
     }
 
-    /// The file of a CI job.
     pub fn of_job(root: &Path, name: &str, text: &str) -> Edit {
         let edit = Edit::create_or_keep(root, name, text);
         if edit.files.is_empty() {

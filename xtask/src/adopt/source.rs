@@ -31,7 +31,6 @@ pub enum Source {
     Packaged(Package),
 }
 
-/// What pip installs in CI.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Package {
     /// A requirement, from the package index that pip is configured with.

@@ -30,7 +30,6 @@ use crate::sys::process::Interrupted;
 use crate::sys::session::RunsMade;
 
 pub enum Remeasure<'a, 'b> {
-    /// By this command.
     Now(&'a mut Runner<'b>),
     Earlier(Sides<Vec<MeasuredRun>>),
     /// An earlier command could not make them, for this reason.

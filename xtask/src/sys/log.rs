@@ -35,7 +35,6 @@ impl Log {
         Ok(Log { path: path.to_owned(), file: files::open_own(path)?, search: Search::default(), moved: 0 })
     }
 
-    /// For the child.
     pub fn handle(&self) -> io::Result<File> {
         self.file.try_clone()
     }
