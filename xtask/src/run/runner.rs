@@ -153,21 +153,18 @@ impl<'a> Runner<'a> {
         let log = folder.join("service.log");
         let root = &project.paths.root;
         let host = if let Side::Deployment(host) = side { host } else { &self.settings.host };
+        let mut counters = Counters::NotAsked;
         let mut target = match service {
             None => Target { started: None, host: host.to_owned() },
             Some(service) => {
                 let start = || StartedService::start(shell, service, root, &log);
                 let started = project.clock.waiting(start).map_err(|error| side.explain(error))?;
+                let check = || Counters::check(shell, service, started.port, root, side.commit().is_some());
+                counters = project.clock.waiting(check)?;
                 Target { host: started.host(host), started: Some(started) }
             }
         };
         let same_executable = self.same_executable(side, &target);
-        let mut counters = match (service, &target.started) {
-            (Some(service), Some(started)) => project
-                .clock
-                .waiting(|| Counters::check(shell, service, started.port, root, side.commit().is_some()))?,
-            _ => Counters::NotAsked,
-        };
         let mut sampler = Sampler::default();
         let mut finished = self.load(side, &mut target, &mut sampler, &mut counters, load_number, &folder)?;
         for sentence in project.clock.waiting(|| target.started.map_or_else(Vec::new, StartedService::stop)) {

@@ -87,11 +87,7 @@ pub(super) fn fill(text: &str, name: &str, value: &str) -> String {
     let mut parts = text.split(&name);
     let mut filled = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        if filled.ends_with('$') {
-            filled.push_str(&name);
-        } else {
-            filled.push_str(value);
-        }
+        filled.push_str(if filled.ends_with('$') { &name } else { value });
         filled.push_str(part);
     }
     filled
