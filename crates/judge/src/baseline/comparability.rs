@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use crate::baseline::file::Baseline;
 use crate::model::run::{Load, Provenance};
 use crate::stats::estimate::is_close;
 
@@ -13,8 +14,7 @@ pub struct Comparability {
     pub warnings: Vec<String>,
 }
 
-/// A different load changes the numbers for certain, so it is refused. A different machine, Locust or locustfile may
-/// change them, so there is a warning.
+/// A different load changes the numbers for certain, so it is refused. Other circumstances may change them.
 pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparability {
     let differences = [
         other_locustfile(baseline, candidate),
@@ -77,8 +77,11 @@ struct Circumstance {
     value: String,
 }
 
+fn fact(name: &'static str, value: String) -> Circumstance {
+    Circumstance { name, value }
+}
+
 fn circumstances(of: &Provenance) -> Vec<Circumstance> {
-    let fact = |name, value| Circumstance { name, value };
     let of_load = |text: fn(&Load) -> String| of.load.as_ref().map(text).unwrap_or_default();
     let workers = |load: &Load| load.workers.map_or_else(|| "none".to_owned(), |workers| workers.to_string());
     vec![
@@ -112,16 +115,19 @@ pub(crate) struct Stretch {
 }
 
 impl Stretch {
+    pub fn from(baseline: &Baseline) -> Stretch {
+        let mut stretch = Stretch::default();
+        stretch.extend(&baseline.provenance, baseline.setup_accounting());
+        stretch
+    }
+
     /// Compares the next measurement with those before it. If it differs, it begins a new stretch.
     pub fn extend(&mut self, next: &Provenance, setup_accounting: &str) -> Vec<Break> {
-        let load = next.load.as_ref();
-        let args = load.map(|load| format!("`{}`", load.masked().args.join(" "))).unwrap_or_default();
-        let load = load.map(ToString::to_string).unwrap_or_default();
-        let mut facts = circumstances(next);
-        facts.push(Circumstance { name: "[load] args", value: args });
-        facts
-            .push(Circumstance { name: "the place of the requests of `on_start`", value: setup_accounting.to_owned() });
-        facts.insert(0, Circumstance { name: "the load", value: load });
+        let of_load = |text: fn(&Load) -> String| next.load.as_ref().map(text).unwrap_or_default();
+        let mut facts = vec![fact("the load", of_load(Load::to_string))];
+        facts.extend(circumstances(next));
+        facts.push(fact("[load] args", of_load(|load| format!("`{}`", load.masked().args.join(" ")))));
+        facts.push(fact("the place of the requests of `on_start`", setup_accounting.to_owned()));
         let mut breaks = Vec::new();
         for (Circumstance { name, value: before }, Circumstance { value: after, .. }) in
             self.facts.iter_mut().zip(&facts)
@@ -139,8 +145,8 @@ impl Stretch {
     }
 }
 
-/// The share of users that may be missing, or by which two lengths may differ. A user waits for a response before the next
-/// request, so fewer users send fewer requests, and a service with fewer requests looks faster.
+/// The share of users that may be missing, or by which two lengths may differ: a service looks faster with fewer
+/// requests.
 const MISSING_USERS: f64 = 0.05;
 
 /// The seconds by which the length of two equal loads may differ, beside [`MISSING_USERS`].

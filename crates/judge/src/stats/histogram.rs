@@ -1,7 +1,7 @@
 //! Response times by count, their percentiles, and the correction for coordinated omission.
 //!
-//! A Locust user waits for a response before the next request. A stalling service therefore receives fewer requests, and
-//! the stall is one slow request for each user, however long it lasts:
+//! A Locust user waits for a response before the next request, so a stall is one slow request for each user, however
+//! long it lasts:
 //!
 //! ```text
 //!   sent on schedule   |  |  |  |  |  |  |  |  |  |     every E ms
@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The correction adds the requests that were left out, as `copyCorrectedForCoordinatedOmission` of `HdrHistogram` does
-//! (Gil Tene, "How NOT to Measure Latency", 2013).
+//! (docs/statistics.md, "What a closed loop hides").
 
 use crate::stats::estimate::rounded;
 
@@ -74,8 +74,7 @@ impl Histogram {
         self.order_statistic(percentile_rank(self.count(), p))
     }
 
-    /// The percentile `p`, from 0 to 1, that users arriving on schedule would have seen: a response time v adds v - E,
-    /// v - 2E, ... down to E, the expected interval in ms between two requests of one user.
+    /// The percentile `p`, from 0 to 1, with the requests that were left out.
     pub fn corrected_percentile(&self, p: f64, expected_interval_ms: f64) -> f64 {
         if expected_interval_ms.is_nan() || expected_interval_ms <= 0.0 {
             return self.percentile(p);

@@ -9,8 +9,7 @@
 //!             :           :  |--------o-----|       slow: the step is in this commit, or came before it
 //! ```
 //!
-//! Comparing each commit with the limit instead would find little: when the step is as large as the limit, every second
-//! decision about a slow commit is wrong.
+//! If commits were compared with the limit instead, and the step were as large, every second decision would be wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,11 +27,10 @@ pub const LEAST_ROUNDS_OF_ENDS: usize = 3;
 /// A commit between these shares of the gap comes after one of two steps.
 const MIDDLE: [f64; 2] = [0.3, 0.7];
 
-/// The share of the gap that the step of one commit is compared with: the midpoint between no step and each of two equal
-/// steps.
+/// The share of the gap that one commit's step is compared with: midway between no step and one of two equal steps.
 const LEAST_SHARE: f64 = 0.25;
 
-/// Two commits that are measured in rounds, by their places in the history.
+/// Two commits that are measured in rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pair {
     pub reference: usize,
@@ -41,9 +39,10 @@ pub struct Pair {
 
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Make another round of these two. `remaining` is the number of commits that may have brought the step.
+    /// Make another round.
     Measure {
         pair: Pair,
+        /// The number of commits that may have brought the step.
         remaining: usize,
     },
     End(Ending),
@@ -51,13 +50,13 @@ pub enum Action {
 
 #[derive(Clone, Debug)]
 pub enum Ending {
-    /// BAD is not so much slower than GOOD that commits between them can be told apart.
+    /// BAD is too little slower than GOOD to tell commits between them apart.
     NoGap {
         gap: Difference,
         /// The change, in the unit of [`Difference::change`], that all rounds would show.
         visible: f64,
     },
-    /// The commit is slower than its parent. `step` is the change between these two, `gap` that from GOOD to BAD.
+    /// `step` is the change from its parent, `gap` that from GOOD to BAD.
     Found { pair: Pair, step: Difference, gap: Difference },
     /// One of these commits, oldest first, brought the step, and the others could not be measured well enough.
     Unmeasured { commits: Vec<usize> },
@@ -72,14 +71,13 @@ struct PairedValues {
     commit: Vec<f64>,
 }
 
-/// Everything that is known of a history. What to do next follows from this alone, so a search that was interrupted goes
-/// on when its rounds are added again.
+/// Everything that is known of a history: an interrupted search goes on when its rounds are added again.
 pub struct CommitSearch {
-    /// The parents of each commit, the first parent first. The commits are in an order in which parents come first, from
-    /// GOOD to BAD; GOOD has no parents here.
+    /// The parents of each commit, the first parent first. The commits are from GOOD, which has no parents here, to
+    /// BAD, parents before children.
     parents: Vec<Vec<usize>>,
     metric: Metric,
-    /// The rounds that are made at most of any two commits.
+    /// Of any two commits.
     max_rounds: usize,
     rounds: BTreeMap<Pair, PairedValues>,
     skipped: BTreeSet<usize>,
@@ -139,7 +137,7 @@ impl CommitSearch {
         if self.is_confirmed(&step, &gap) {
             return Action::End(Ending::Found { pair, step, gap });
         }
-        // A single wrong decision is one of the two about these commits, since all that followed it led here.
+        // If one decision was wrong, it is one of the two about these commits, since all others led here.
         let mut remaining = Remaining::new(&self.parents);
         for (commit, placement) in decided {
             if commit != pair.commit && commit != pair.reference {
@@ -154,8 +152,7 @@ impl CommitSearch {
         Difference::paired(self.metric.scale(), reference, commit)
     }
 
-    /// The difference of two commits, once they have rounds enough, with the variance of all rounds in `measured` and their
-    /// own, since all of them vary alike.
+    /// The difference of two commits, with the variance of all rounds in `measured` and their own: all vary alike.
     fn pooled(&self, pair: Pair, measured: &mut BTreeMap<Pair, Difference>) -> Option<Difference> {
         let difference = self.difference(pair)?;
         measured.insert(pair, difference);
@@ -247,8 +244,7 @@ impl CommitSearch {
     }
 }
 
-/// The gap with which each end lies on its own side of the midpoint with [`DOUBT`] at most, on the scale of
-/// [`Difference::mean`].
+/// The gap with which the doubt about each end is at most [`DOUBT`], on the scale of [`Difference::mean`].
 fn least_gap(gap: &Difference) -> f64 {
     2.0 * StudentsT::ppf(1.0 - DOUBT, gap.freedom) * (gap.variance / gap.runs as f64).sqrt()
 }
@@ -315,8 +311,8 @@ impl Remaining<'_> {
         ancestors
     }
 
-    /// The commit to measure next: the one that halves the remaining ones best. After commits that could not be measured
-    /// it is one farther off, since a fault that keeps one from being built mostly spans several.
+    /// The commit that halves the remaining ones best. After commits that could not be measured it is one farther off,
+    /// since a fault that keeps one from being built mostly spans several.
     fn halfway(&self) -> Option<usize> {
         let all = self.commits.len();
         let mut contained: BTreeMap<usize, usize> = BTreeMap::new();

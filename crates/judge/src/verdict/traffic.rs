@@ -1,10 +1,10 @@
 //! What an endpoint answers, and how often it is asked: changes that no limit of time or errors sees.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use crate::baseline::file::{Baseline, CONTENT_BYTES};
 use crate::model::limits::Rules;
-use crate::model::run::{Metric, Run, Stats, of_every};
+use crate::model::run::{Metric, Run, by_endpoint, of_every};
 use crate::model::text::endpoint_shown;
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Scale, Worse, mean};
@@ -116,10 +116,8 @@ pub(crate) fn traffic_changes<'a>(
 }
 
 fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<EndpointPair<'a>> {
-    let mut now: BTreeMap<&str, Vec<&Stats>> = BTreeMap::new();
-    for (name, stats) in runs.iter().flat_map(|run| &run.endpoints) {
-        now.entry(name).or_default().push(stats);
-    }
+    let mut now = by_endpoint(runs.iter().flat_map(|run| &run.endpoints));
+    now.sort_by_key(|(name, _)| *name);
     let mut pairs = Vec::new();
     for (name, stats) in now {
         let Some(before) = baseline.endpoints.get(name) else { continue };
@@ -174,8 +172,8 @@ fn share_change<'a>(pair: &EndpointPair<'a>, all: &[Vec<f64>; 2], level: f64) ->
     })
 }
 
-/// Whether most requests of the other endpoints are of those that have kept their share. If one endpoint is asked much
-/// more, all others have less of the load.
+/// Whether most requests of the other endpoints are of those that kept their share: if one is asked much more, all
+/// others have less of the load.
 fn kept_shares(pairs: &[EndpointPair], all: &[Vec<f64>; 2]) -> Vec<bool> {
     let shares: Vec<[f64; 2]> = pairs.iter().map(|pair| pair.shares(all)).collect();
     let kept = |share: &[f64; 2]| if share[1] >= KEPT * share[0] { share[0] } else { 0.0 };
