@@ -115,14 +115,15 @@ impl Baseline {
         let expected_interval_ms = expected_interval_ms(&total, &provenance);
         let mut aggregated = series(&total);
         let of_some_runs = [
-            (Metric::P95Corrected, p95_corrected(runs, expected_interval_ms)),
-            (Metric::CpuPerRequest, of_every(runs, |run| Some(run.cpu.as_ref()?.ms_per_request))),
+            (Metric::P95Corrected.name(), p95_corrected(runs, expected_interval_ms)),
+            (Metric::CpuPerRequest.name(), of_every(runs, |run| Some(run.cpu.as_ref()?.ms_per_request))),
+            (HALVES[0], of_every(runs, |run| Some(run.halves_ms?[0]))),
+            (HALVES[1], of_every(runs, |run| Some(run.halves_ms?[1]))),
         ];
-        for (metric, values) in of_some_runs.into_iter().filter(|(_, values)| !values.is_empty()) {
-            aggregated.insert(metric.name().to_owned(), values.into_iter().map(rounded).collect());
+        for (name, values) in of_some_runs.into_iter().filter(|(_, values)| !values.is_empty()) {
+            aggregated.insert(name.to_owned(), values.into_iter().map(rounded).collect());
         }
         aggregated.extend(pooled(&total));
-        aggregated.extend(halves(runs));
         let endpoints = runs_by_endpoint(runs.len(), runs.iter().flat_map(|run| &run.endpoints));
         let mut metrics = BTreeMap::new();
         for metric in Metric::ALL {
@@ -257,12 +258,9 @@ impl Baseline {
             }
         }
         for (name, task) in &self.tasks {
+            let mut runs = task.calls.iter().zip(&task.failures);
             let is_sound = task.calls.len() == task.failures.len()
-                && task
-                    .calls
-                    .iter()
-                    .zip(&task.failures)
-                    .all(|(calls, failures)| failures <= calls && *calls <= MAX_COUNT);
+                && runs.all(|(calls, failures)| failures <= calls && *calls <= MAX_COUNT);
             ensure!(
                 is_sound,
                 "`tasks`: `{}` has more failures than calls, or not one of each per run",
@@ -312,7 +310,6 @@ impl Baseline {
         runs.or_else(|| self.metrics.get(metric.name()).map(slice::from_ref)).unwrap_or_default()
     }
 
-    /// Empty if the baseline lacks the series.
     pub fn runs(&self, endpoint: EndpointName, metric: Metric) -> &[f64] {
         match endpoint {
             None => self.total_runs(metric),
@@ -392,15 +389,6 @@ fn pooled(runs: &[&Stats]) -> RunsByMetric {
 
 /// The keys of the mean response time in ms of the first half of each run, and of the second.
 pub(crate) const HALVES: [&str; 2] = ["first_half_ms", "second_half_ms"];
-
-fn halves(runs: &[Run]) -> RunsByMetric {
-    let halves = of_every(runs, |run| run.halves_ms);
-    if halves.is_empty() {
-        return RunsByMetric::new();
-    }
-    let of = |half: usize| halves.iter().map(|halves| rounded(halves[half])).collect();
-    [0, 1].map(|half| (HALVES[half].to_owned(), of(half))).into()
-}
 
 fn check_pooled(series: &RunsByMetric) -> Result<()> {
     if let Some(percentiles) = series.get(POOLED) {

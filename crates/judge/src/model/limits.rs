@@ -61,13 +61,8 @@ pub fn default_limits() -> Limits {
         (Metric::RequestsPerSec, 30.0),
         (Metric::ErrorRate, 2.0),
     ];
-    let limit = |metric, worsening| Limit {
-        worsening: Some(worsening),
-        floor: None,
-        bound: None,
-        level: Level::default_of(metric),
-    };
-    limits.into_iter().map(|(metric, worsening)| (metric, limit(metric, worsening))).collect()
+    let limit = |worsening, level| Limit { worsening: Some(worsening), floor: None, bound: None, level };
+    limits.map(|(metric, worsening)| (metric, limit(worsening, Level::default_of(metric)))).into()
 }
 
 impl Limit {
@@ -192,7 +187,6 @@ impl Accepted {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Inconclusive {
-    /// Nobody can act on such a red.
     #[default]
     Pass,
     NoVerdict,

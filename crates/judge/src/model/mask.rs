@@ -3,6 +3,7 @@
 //! A secret is found by the name before it, or by its own shape. `crates/judge/tests/it/secrets.rs` has a table of all
 //! forms. A secret without a name and without a known shape cannot be found.
 
+use std::iter;
 use std::ops::Range;
 
 const MASK: &str = "***";
@@ -77,7 +78,6 @@ pub fn url(url: &str) -> String {
     }
 }
 
-/// Masks every secret that can be told by its name or its shape.
 pub fn text(text: &str) -> String {
     shapes(&tokens(&named(&queries(&users(&private_keys(text))))))
 }
@@ -144,7 +144,6 @@ fn queries(text: &str) -> String {
     })
 }
 
-/// Masks the values that follow the names of secrets.
 fn named(text: &str) -> String {
     masked(text, |at| {
         let name = next_name(text, at)?;
@@ -232,8 +231,7 @@ fn quote(text: &str) -> &str {
     quote.map_or("", |quote| &text[..escapes + quote.len()])
 }
 
-/// The value that begins here: what is in quotes or in brackets, or else a word. `takes_brackets` is of a name whose
-/// value may be a list of secrets.
+/// What is in quotes, or in brackets if `takes_brackets`, or else a word.
 fn value_at(text: &str, start: usize, takes_brackets: bool) -> Range<usize> {
     let prefix = text[start..].find(|c| !"bBrRuUfF".contains(c)).filter(|length| *length <= 2).unwrap_or(0);
     let mark = quote(&text[start + prefix..]);
@@ -352,14 +350,8 @@ fn shape_at(word: &str) -> Option<usize> {
 /// A line of a configuration, as errors quote it.
 pub fn setting(line: &str) -> String {
     let Some((name, _)) = line.split_once('=') else { return text(line) };
-    let mut at = 0;
-    while let Some(word) = next_name(line, at) {
-        if names_secret(&line[word.clone()]) {
-            return format!("{name}= {MASK}");
-        }
-        at = word.end;
-    }
-    text(line)
+    let mut words = iter::successors(next_name(line, 0), |word| next_name(line, word.end));
+    if words.any(|word| names_secret(&line[word])) { format!("{name}= {MASK}") } else { text(line) }
 }
 
 /// Whether values of this name are secrets. An exception's name is none: `TokenError: expired`.
@@ -391,7 +383,6 @@ fn words(name: &str) -> impl Iterator<Item = String> {
 const HARMLESS: [&str; 8] =
     ["-T", "--tags", "-E", "--exclude-tags", "-i", "--iterations", "--exit-code-on-error", "--csv-flush-interval"];
 
-/// Begins the digest after masked arguments.
 const DIGEST: char = '#';
 
 /// Keeps the names of options, and the values of harmless ones. A digest of all other values distinguishes loads.

@@ -260,7 +260,6 @@ impl Resolution {
 /// An endpoint by Locust's Type and Name; `None` is all requests together, Locust's `Aggregated`.
 pub type EndpointName<'a> = Option<&'a str>;
 
-/// The calls of one task, a method of a class of users, in one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskCalls {
     pub name: String,
@@ -271,8 +270,7 @@ pub struct TaskCalls {
     pub exception: String,
 }
 
-/// How late timers fired in the event loops of Locust's processes: docs/statistics.md, "The load generator is late
-/// too".
+/// How late timers fired in Locust's event loops: docs/statistics.md, "The load generator is late too".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lateness {
     pub p50_ms: f64,
@@ -515,15 +513,13 @@ pub struct Provenance {
     pub usage: Usage,
 }
 
-/// One value for each run, over its measured window; a list is empty if the value is unknown. They are shown, not
-/// judged.
+/// One value for each run, over its measured window; a list is empty if they are unknown. They are not judged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
     /// The percent of the cores that were busy with anything but the service, Locust and the gate, including time that
     /// a hypervisor gave to other virtual machines.
     pub others_pct: Vec<f64>,
-    /// CPU time of the service's process group.
     pub cpu_ms_per_request: Vec<f64>,
     /// The highest sum of the RSS of the service's processes, in MB (1,000,000 bytes).
     pub peak_memory_mb: Vec<f64>,
@@ -539,10 +535,8 @@ pub struct Usage {
     /// How long threads of the service could have run but had no core.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub queued_ms_per_request: Vec<f64>,
-    /// TCP connections that Locust opened to the service.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connections_per_request: Vec<f64>,
-    /// By how much each of the user's counters rose.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub counters_per_request: BTreeMap<String, Vec<f64>>,
 }

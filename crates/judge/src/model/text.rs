@@ -21,8 +21,7 @@ pub fn printable(text: &str) -> String {
     printable
 }
 
-/// Whether a character breaks a line, controls a terminal, changes the direction of writing, or is none (XML forbids
-/// some of those).
+/// Whether a character breaks a line, controls a terminal, changes the direction of writing, or is none.
 pub fn is_unprintable(c: char) -> bool {
     let breaks_line = matches!(c, '\u{2028}' | '\u{2029}');
     let turns_direction =
@@ -80,8 +79,7 @@ pub fn escaped(text: &str) -> String {
     escaped.replace('"', "&quot;").replace('\'', "&#39;")
 }
 
-/// Text that somebody else wrote, fit to stand beside ours: without secrets, with control characters as escapes, and
-/// without the commands by which a CI system is controlled. Newlines and tabs stay.
+/// Text of others, without secrets, control characters and commands to a CI system. Newlines and tabs stay.
 pub fn foreign(text: &str) -> String {
     let mut lines = Vec::new();
     for line in mask::text(text).lines() {

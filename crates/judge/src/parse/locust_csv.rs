@@ -260,7 +260,6 @@ fn check_names<'a>(names: impl Iterator<Item = &'a Box<str>>) -> Result<()> {
     Ok(())
 }
 
-/// Rows written at different times do not add up.
 fn check_sums(total: &RowCounts, sums: &RowCounts) -> Result<()> {
     for (what, sum, aggregated) in
         [("requests", sums.requests, total.requests), ("failures", sums.failures, total.failures)]

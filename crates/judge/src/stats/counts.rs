@@ -39,8 +39,7 @@ impl Counts {
         Counts { failures: self.failures * factor, requests: self.requests * factor }
     }
 
-    /// The interval that misses the true rate with the probability `error` at most (Clopper & Pearson 1934, Biometrika
-    /// 26), as quantiles of beta distributions.
+    /// It misses the true rate with the probability `error` at most (Clopper & Pearson 1934, Biometrika 26).
     pub fn interval(self, error: f64) -> Interval {
         let Counts { failures, requests } = self;
         let successes = requests - failures;
@@ -240,9 +239,8 @@ pub fn fisher(baseline: Counts, candidate: Counts) -> f64 {
     }
 }
 
-/// The probability of so few counts in the runs of the candidate, or fewer, if the baseline's rate is at most `factor`
-/// times theirs: two Poisson rates, whose counts are binomial given their sum (Przyborowski & Wilenski 1940, Biometrika
-/// 31).
+/// The probability of at most so many counts in the candidate's runs, if the baseline's rate is at most `factor` times
+/// theirs: two Poisson rates, whose counts are binomial given their sum (Przyborowski & Wilenski 1940, Biometrika 31).
 pub fn fewer(candidate: &[f64], baseline: &[f64], factor: f64) -> f64 {
     let (now, before) = (candidate.iter().sum::<f64>(), baseline.iter().sum::<f64>());
     let exposure = candidate.len() as f64 / factor;
@@ -255,8 +253,7 @@ fn ln_choose(n: f64, k: f64) -> f64 {
     ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0)
 }
 
-/// The logarithm of the gamma function of a number above 0: Stirling's series (DLMF 5.11.1) from 10 on, the recurrence
-/// below.
+/// The logarithm of the gamma function, above 0: Stirling's series (DLMF 5.11.1) from 10 on, the recurrence below.
 fn ln_gamma(x: f64) -> f64 {
     let (mut x, mut product) = (x, 1.0);
     while x < 10.0 {

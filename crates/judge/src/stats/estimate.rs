@@ -180,10 +180,12 @@ impl Difference {
     }
 
     /// The range of the change after `last_runs` candidate runs, or rounds, in all, which it leaves with the
-    /// probability `chance` on each side: the predictive distribution of stochastic curtailment (docs/statistics.md,
-    /// "The estimate decides", has the sources). After k of K runs with the standard deviation s, the mean of the K - k
-    /// that follow lies around the mean of the k as s sqrt(1/k + 1/(K - k)) t. The mean of all K moves by the share (K
-    /// - k) / K of that, which is s sqrt(1/k - 1/K) t. The baseline does not move.
+    /// probability `chance` on each side. The sources are in docs/statistics.md, "The estimate decides, the evidence
+    /// says when to stop".
+    ///
+    /// After k of K runs with the standard deviation s and its t, the mean of the K - k that follow lies around the
+    /// mean of the k as `s sqrt(1/k + 1/(K - k)) t`. The mean of all K moves by the share `(K - k) / K` of that, which
+    /// is `s sqrt(1/k - 1/K) t`. The baseline does not move.
     pub fn forecast(&self, last_runs: usize, chance: f64) -> Interval {
         let left = (1.0 / self.runs as f64 - 1.0 / last_runs as f64).max(0.0);
         let reach = StudentsT::ppf(1.0 - chance, self.freedom) * (self.variance * left).sqrt();
@@ -210,7 +212,6 @@ impl Difference {
         self.in_units(worse.sign() * noncentrality * self.standard_error())
     }
 
-    /// The difference with the same spread but these numbers of runs.
     #[must_use]
     pub fn with_runs(self, baseline_runs: usize, candidate_runs: usize) -> Difference {
         let freedom = (baseline_runs + candidate_runs).saturating_sub(2).max(1) as f64;
@@ -315,7 +316,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     f64::midpoint(low, high)
 }
 
-fn squares(values: &[f64]) -> f64 {
+/// The sum of the squared distances from the mean.
+pub(crate) fn squares(values: &[f64]) -> f64 {
     let mean = mean(values);
     values.iter().map(|value| (value - mean).powi(2)).sum()
 }

@@ -1,7 +1,6 @@
 //! Response times by count, their percentiles, and the correction for coordinated omission.
 //!
-//! A Locust user waits for a response before the next request, so a stall is one slow request for each user, however
-//! long it lasts:
+//! A Locust user waits for a response before the next request, so the longest stall is one slow request for each user:
 //!
 //! ```text
 //!   sent on schedule   |  |  |  |  |  |  |  |  |  |     every E ms
@@ -9,8 +8,7 @@
 //!   left out                       ^  ^  ^  ^           these would have waited for v - E, v - 2E, ... ms
 //! ```
 //!
-//! The correction adds the requests that were left out, as `copyCorrectedForCoordinatedOmission` of `HdrHistogram` does
-//! (docs/statistics.md, "What a closed loop hides").
+//! The correction adds the requests that were left out (docs/statistics.md, "What a closed loop hides").
 
 use crate::stats::estimate::rounded;
 

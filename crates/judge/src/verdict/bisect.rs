@@ -1,5 +1,4 @@
-//! The search for the commit that made the service slower: it compares every commit with the midpoint between GOOD and
-//! BAD.
+//! The search for the commit that made the service slower: commits are compared with the midpoint of GOOD and BAD.
 //!
 //! ```text
 //!            GOOD      midpoint      BAD
@@ -30,7 +29,6 @@ const MIDDLE: [f64; 2] = [0.3, 0.7];
 /// The share of the gap that one commit's step is compared with: midway between no step and one of two equal steps.
 const LEAST_SHARE: f64 = 0.25;
 
-/// Two commits that are measured in rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pair {
     pub reference: usize,
@@ -39,7 +37,6 @@ pub struct Pair {
 
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Make another round.
     Measure {
         pair: Pair,
         /// The number of commits that may have brought the step.
@@ -85,13 +82,8 @@ pub struct CommitSearch {
 
 impl CommitSearch {
     pub fn new(parents: Vec<Vec<usize>>, metric: Metric, max_rounds: usize) -> CommitSearch {
-        CommitSearch {
-            parents,
-            metric,
-            max_rounds: max_rounds.max(LEAST_ROUNDS_OF_ENDS),
-            rounds: BTreeMap::new(),
-            skipped: BTreeSet::new(),
-        }
+        let max_rounds = max_rounds.max(LEAST_ROUNDS_OF_ENDS);
+        CommitSearch { parents, metric, max_rounds, rounds: BTreeMap::new(), skipped: BTreeSet::new() }
     }
 
     pub fn add_round(&mut self, pair: Pair, reference: f64, commit: f64) {
@@ -159,27 +151,23 @@ impl CommitSearch {
         Some(difference.pooled(measured.values()))
     }
 
-    fn worsening(&self, change: f64) -> f64 {
-        self.metric.worsening(change)
-    }
-
     /// The change from GOOD to BAD, unless another round may tell more.
     fn settled_gap(&self) -> Option<Difference> {
         let gap = self.difference(self.ends()).filter(|gap| gap.runs >= LEAST_ROUNDS_OF_ENDS)?;
         let forecast = gap.forecast(self.max_rounds, DOUBT);
-        let largest = self.worsening(forecast.low).max(self.worsening(forecast.high));
-        let is_hopeless = largest <= self.worsening(self.visible_gap(&gap));
+        let largest = self.metric.worsening(forecast.low).max(self.metric.worsening(forecast.high));
+        let is_hopeless = largest <= self.metric.worsening(self.visible_gap(&gap));
         (self.is_seen(&gap) || is_hopeless || gap.runs >= self.max_rounds).then_some(gap)
     }
 
     fn is_seen(&self, gap: &Difference) -> bool {
-        let worsening = self.worsening(gap.mean);
+        let worsening = self.metric.worsening(gap.mean);
         worsening > 0.0 && worsening >= least_gap(gap)
     }
 
     fn visible_gap(&self, gap: &Difference) -> f64 {
         let last = gap.after(self.max_rounds, gap.change());
-        gap.in_units(self.worsening(least_gap(&last)))
+        gap.in_units(self.metric.worsening(least_gap(&last)))
     }
 
     /// The end of the history with fewer commits between it and this one.
@@ -213,7 +201,6 @@ impl CommitSearch {
         (difference.runs >= self.max_rounds).then_some(Placement::Unknown)
     }
 
-    /// The change of a commit from its parent, unless another round may tell more.
     fn settled_step(
         &self,
         pair: Pair,
@@ -233,7 +220,7 @@ impl CommitSearch {
     }
 
     fn distance(&self, difference: &Difference, share: f64, gap: &Difference) -> Distance {
-        let worsening = self.worsening(difference.mean - share * gap.mean);
+        let worsening = self.metric.worsening(difference.mean - share * gap.mean);
         let variance = difference.variance * (1.0 / difference.runs as f64 + share * share / gap.runs as f64);
         let doubt = match worsening.abs() {
             0.0 => 0.5,
@@ -250,7 +237,6 @@ fn least_gap(gap: &Difference) -> f64 {
 }
 
 struct Distance {
-    /// On the scale of [`Difference::mean`], positive if worse.
     worsening: f64,
     /// The probability that the true distance has the other sign.
     doubt: f64,

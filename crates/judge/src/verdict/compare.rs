@@ -28,7 +28,6 @@ const LEAST_SHARE_OF_MEDIAN: f64 = 0.1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// No series fails; warnings may be there.
     Pass,
     /// No series fails, but the runs could not show that p95 or `p95_corrected` is within its limit.
     Inconclusive,
@@ -45,7 +44,6 @@ pub struct RunCounts {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Anchor<'a> {
     pub version: &'a Version,
-    /// The name that the user gave it, such as a tag.
     pub name: Option<&'a str>,
     pub updates: &'a [Version],
 }
@@ -87,7 +85,6 @@ pub struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    /// A failure against the anchor is a failure of the whole comparison.
     #[must_use = "the comparison with its drift is returned"]
     pub fn with_drift(mut self, anchor: Anchor<'a>, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
         let Comparison { total, endpoints, least_runs, .. } = compare(&anchor.version.baseline, runs, rules)?;
@@ -137,7 +134,6 @@ impl<'a> Comparison<'a> {
             || self.unused_exceptions().next().is_some()
     }
 
-    /// Without the rows of the drift.
     fn own_rows(&self) -> impl Iterator<Item = &Row<'a>> {
         self.total.iter().chain(&self.endpoints)
     }
@@ -183,7 +179,6 @@ impl<'a> Comparison<'a> {
         self.is_settled() && (self.verdict == Verdict::Fail || !self.is_insensitive)
     }
 
-    /// Whether the runs left would hardly change the verdict.
     pub fn is_settled(&self) -> bool {
         self.unsettled().next().is_none()
     }
@@ -211,7 +206,6 @@ impl<'a> Comparison<'a> {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TooFewRequests {
-    /// From 0, among the runs of its side.
     pub run: usize,
     pub why: String,
 }

@@ -14,8 +14,8 @@
 //!
 //! For all requests together the estimate decides, and the evidence only asks for more runs. An endpoint is one of
 //! many, so it is a finding only if its change is *relevant* (over the limit), rests on enough samples, and is
-//! *significant* over all endpoints together. It fails only by two runs or more. The sections of docs/statistics.md
-//! have the reasons, and those of the exceptions: [`Reason::InGap`], `NotConfirmed`, `Shift` and `FewAnswers`.
+//! *significant* over all endpoints together. It fails only by two runs or more. docs/statistics.md has
+//! the reasons, and those of the exceptions: [`Reason::InGap`], `NotConfirmed`, `Shift` and `FewAnswers`.
 
 use crate::model::limits::{Accepted, Limit, Rules};
 use crate::model::run::{EndpointName, Metric, Resolution};
@@ -23,7 +23,7 @@ use crate::stats::counts::Rates;
 use crate::stats::estimate::Interval;
 use crate::stats::{ERROR, Noise, Proof};
 
-/// The sides that have a series, with their estimates over the runs in the unit of [`Metric::unit`].
+/// The estimates of the sides that have a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Presence {
     Both {
@@ -33,7 +33,6 @@ pub enum Presence {
     New {
         candidate: f64,
     },
-    /// It had requests in the baseline and has none now.
     Missing {
         /// `None` if the baseline lacks the metric.
         baseline: Option<f64>,
@@ -109,7 +108,6 @@ pub enum Reason {
 /// A percentile of all requests below p95 that is over the limit of p95.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shift {
-    /// In percent.
     pub percentile: f64,
     pub baseline_ms: f64,
     pub candidate_ms: f64,
@@ -243,7 +241,6 @@ impl Excess {
         let is_over_change = match (limit.worsening, metric.change(baseline, candidate)) {
             (None, _) => false,
             (Some(allowed), Some(change)) => is_over(metric.worsening(change), allowed),
-            // From nothing to something exceeds any percentage.
             (Some(_), None) => worsening > 0.0,
         };
         let is_over_floor = limit.floor.is_none_or(|floor| is_over(worsening, floor));
@@ -266,7 +263,6 @@ pub(crate) struct Series<'a> {
     pub metric: Metric,
     pub limit: Option<&'a Limit>,
     pub presence: Presence,
-    /// Unknown if `None`.
     pub noise: Option<Noise>,
     pub few_samples: Option<FewSamples>,
     /// The intervals of the baseline's and the candidate's requests, if each side has a single run with enough of them.
@@ -304,7 +300,6 @@ pub(crate) struct Case<'s, 'a> {
     pub few_answers: Option<FewAnswers>,
 }
 
-/// What the decisions of a comparison have in common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judge<'a> {
     pub rules: &'a Rules,
@@ -322,14 +317,14 @@ impl<'a> Judge<'a> {
     pub fn row(&self, case: &Case<'_, 'a>) -> Row<'a> {
         let Series { endpoint, metric, limit, presence, .. } = *case.series;
         let accepted = self.rules.accepted(endpoint, metric);
-        let (mut decision, mut unsettled) = (None, None);
-        if let Some(limit) = limit {
+        let judged = limit.map(|limit| {
             let up_to = accepted.map_or(limit, |accepted| &accepted.up_to);
             let up_to = Limit { level: limit.level, ..up_to.clone() };
-            decision = self.decide_with_exception(case, limit, &up_to);
+            let decision = self.decide_with_exception(case, limit, &up_to);
             // What an exception leaves open is on which side of its own limit the series lies.
-            unsettled = self.unsettled(case, &up_to, decision);
-        }
+            (decision, self.unsettled(case, &up_to, decision))
+        });
+        let (decision, unsettled) = judged.unwrap_or_default();
         let detectable = case.series.noise.map(|noise| noise.detectable(ERROR, metric.worse()));
         let evidence = Evidence { interval: case.interval, detectable, few_samples: case.few_samples, unsettled };
         Row { endpoint, metric, limit, accepted, presence, evidence, decision }
@@ -372,14 +367,6 @@ impl<'a> Judge<'a> {
     }
 
     /// Waives a finding within its exception, whose limit is `up_to`: without an exception, the limit itself.
-    ///
-    /// ```text
-    ///          0        limit +20%      up_to +45%
-    ///   -------+------------|---------------|------------->
-    ///              o        :               :               Ok, and the exception is unused
-    ///                       :       o       :               Waived, also if it is in doubt by `up_to`
-    ///                       :               :     o         Fail or Warn
-    /// ```
     fn decide_with_exception(&self, case: &Case, limit: &Limit, up_to: &Limit) -> Option<Decision> {
         let decision = self.decide(case, limit)?;
         let (Decision::Warn(reason) | Decision::Fail(reason)) = decision else { return Some(decision) };

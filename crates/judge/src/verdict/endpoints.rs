@@ -15,7 +15,7 @@ use crate::baseline::file::{Baseline, Pooled, RunsByMetric, request_interval, ru
 use crate::model::limits::{JUDGED, Limit};
 use crate::model::run::{Metric, Run, Stats, by_endpoint, is_setup};
 use crate::stats::counts::{Counts, Rates};
-use crate::stats::estimate::{HolmResult, Interval, estimate, holm, mean};
+use crate::stats::estimate::{HolmResult, Interval, estimate, holm, mean, squares};
 use crate::stats::histogram::Histogram;
 use crate::stats::{Noise, Proof};
 use crate::verdict::decision::{
@@ -42,7 +42,6 @@ const SHOWN_SHARE: f64 = 0.5;
 /// As `GAP_FACTOR` of `series`, for the fewer requests of an endpoint: 150 of one wide cloud leave a factor of 3.
 const ENDPOINT_GAP_FACTOR: f64 = 3.0;
 
-/// How many endpoints can be judged by their p95.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Coverage {
     /// The endpoints that both sides have and whose p95 has a limit that fails.
@@ -113,19 +112,15 @@ impl<'a> Judge<'a> {
         let mut coverage = Coverage::default();
         let mut judged: u64 = 0;
         for series in measured.iter().filter(|series| series.metric == Metric::P95) {
-            let Series { endpoint: Some(name), limit: Some(limit), presence: Presence::Both { .. }, .. } = series
-            else {
-                continue;
-            };
-            if !self.rules.fails(limit) {
-                continue;
-            }
-            coverage.endpoints += 1;
-            if series.few_samples.is_none()
-                && (series.noise.is_some() || series.over_limit.is_some() || series.requests.is_some())
+            if let Series { endpoint: Some(name), limit: Some(limit), presence: Presence::Both { .. }, .. } = series
+                && self.rules.fails(limit)
             {
-                coverage.judged += 1;
-                judged += requests[name];
+                coverage.endpoints += 1;
+                let has_proof = series.noise.is_some() || series.over_limit.is_some() || series.requests.is_some();
+                if series.few_samples.is_none() && has_proof {
+                    coverage.judged += 1;
+                    judged += requests[name];
+                }
             }
         }
         let all: u64 = runs.iter().map(|run| run.total.requests).sum();
@@ -257,17 +252,16 @@ impl<'a> Judge<'a> {
         Some(OverLimit { rates, is_in_gap, baseline_ms: p95_ms, candidate_ms: all.percentile(0.95) })
     }
 
-    /// An endpoint that had requests in the baseline and has none now is a finding if chance hardly leaves it out: N
-    /// requests all fall into the m runs of the baseline, and none into the k of the candidate, with the probability (m
-    /// / (m + k))^N (Przyborowski & Wilenski 1940, Biometrika 31). Requests of one run come together more often than
+    /// An endpoint that had requests in the baseline and has none now is a finding if chance hardly leaves it out. All N
+    /// requests fall into the m runs of the baseline, and none into the k of the candidate, with the probability
+    /// `(m / (m + k))^N` (Przyborowski & Wilenski 1940, Biometrika 31). Requests of one run come together more often than
     /// independent ones, so N is divided by the dispersion that the runs show (`McCullagh` & Nelder, section 6.2).
     fn missing_row(&self, name: &'a str, series: &RunsByMetric, endpoints: usize) -> Row<'a> {
         let mut requests = runs_of(series, Metric::TotalRequests).to_vec();
         // A run without the endpoint has no entry.
         requests.resize(requests.len().max(self.baseline_runs), 0.0);
         let mean = mean(&requests);
-        let squares: f64 = requests.iter().map(|requests| (requests - mean).powi(2)).sum();
-        let dispersion = squares / (requests.len() as f64 - 1.0).max(1.0) / mean.max(f64::MIN_POSITIVE);
+        let dispersion = squares(&requests) / (requests.len() as f64 - 1.0).max(1.0) / mean.max(f64::MIN_POSITIVE);
         let independent = mean * requests.len() as f64 / dispersion.max(1.0);
         // The negative logarithm of the probability that chance leaves out the endpoint.
         let evidence = |runs: usize| independent * (runs as f64 / requests.len() as f64).ln_1p();
@@ -371,7 +365,6 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// Holm's results of the p-values, by the places of their series.
 fn tested(p_values: &[(usize, f64)], level: f64) -> Vec<(usize, HolmResult)> {
     let (places, p_values): (Vec<usize>, Vec<f64>) = p_values.iter().copied().unzip();
     places.into_iter().zip(holm(&p_values, level)).collect()

@@ -1,5 +1,4 @@
-//! Runs with too few requests for percentiles: in a closed loop the worst regression leaves the fewest. So they are
-//! judged by what they do show.
+//! Runs with too few requests for percentiles: in a closed loop the worst regression leaves the fewest.
 
 use crate::baseline::file::{Baseline, Pooled};
 use crate::model::limits::Limit;

@@ -1,5 +1,4 @@
-//! What the runs could show: the resolution of response times, the number of rounds, and whether a pass rests on runs
-//! that could have shown a change over the limit.
+//! What the runs could show: the resolution of response times, the number of rounds, and how sensitive a pass is.
 
 use std::f64::consts::SQRT_2;
 
@@ -49,21 +48,14 @@ pub(crate) enum Sensitivity {
 impl Judge<'_> {
     /// A single run on each side leaves the noise unknown, and is judged by its limits alone.
     pub(crate) fn sensitivity(&self, total: &[Row]) -> Sensitivity {
-        total.iter().map(|row| self.sensitivity_of(row)).max().unwrap_or(Sensitivity::Sufficient)
+        total.iter().filter_map(|row| self.sensitivity_of(row)).max().unwrap_or(Sensitivity::Sufficient)
     }
 
-    fn sensitivity_of(&self, row: &Row) -> Sensitivity {
-        let (Metric::P95 | Metric::P95Corrected, Some(limit), Presence::Both { baseline, .. }) =
-            (row.metric, row.limit, row.presence)
-        else {
-            return Sensitivity::Sufficient;
-        };
-        let (Some(interval), Some(detectable)) = (row.evidence.interval, row.evidence.detectable) else {
-            return Sensitivity::Sufficient;
-        };
-        if !self.rules.fails(limit) || row.is_waived() {
-            return Sensitivity::Sufficient;
-        }
+    fn sensitivity_of(&self, row: &Row) -> Option<Sensitivity> {
+        let is_p95 = matches!(row.metric, Metric::P95 | Metric::P95Corrected);
+        let limit = row.limit.filter(|limit| is_p95 && self.rules.fails(limit) && !row.is_waived())?;
+        let Presence::Both { baseline, .. } = row.presence else { return None };
+        let (interval, detectable) = (row.evidence.interval?, row.evidence.detectable?);
         let exceeds = |change: f64| {
             let value = row.metric.changed(baseline, change);
             Excess::of(row.metric, limit, baseline, value, self.resolution).is_relevant()
@@ -74,10 +66,10 @@ impl Judge<'_> {
         } else {
             self.rules.is_complete && row.evidence.unsettled.is_some()
         };
-        match (is_open, is_insensitive) {
+        Some(match (is_open, is_insensitive) {
             (true, _) => Sensitivity::Open,
             (false, true) => Sensitivity::Insufficient,
             (false, false) => Sensitivity::Sufficient,
-        }
+        })
     }
 }

@@ -1,5 +1,4 @@
-//! The evidence of the series of all requests together: how a change compares with noise, and how many requests it
-//! rests on. `endpoints` has the evidence of the others.
+//! The evidence of the series of all requests together. `endpoints` has the evidence of the others.
 
 use crate::baseline::file::{Baseline, distribution, p95_corrected};
 use crate::model::limits::Limit;
@@ -41,7 +40,6 @@ const LEAST_THROUGHPUT: usize = 20;
 pub(crate) struct Values<'s> {
     pub metric: Metric,
     pub paired: bool,
-    /// Empty if the baseline has no such series.
     pub baseline: &'s [f64],
     pub baseline_requests: &'s [f64],
     pub candidate: &'s [f64],
@@ -85,12 +83,11 @@ impl Values<'_> {
         if !self.baseline_requests.is_empty() {
             requests = pick(requests, mean(self.baseline_requests));
         }
-        let failures = || self.runs.iter().map(|stats| stats.failures as f64).sum();
         let (samples, least) = match self.metric {
             Metric::P50 => (requests / 2.0, LEAST_SAMPLES),
             Metric::P95 => (requests / 20.0, LEAST_SAMPLES),
             Metric::P99 => (requests / 100.0, LEAST_SAMPLES),
-            Metric::ErrorRate => (failures(), LEAST_FAILURES),
+            Metric::ErrorRate => (self.runs.iter().map(|stats| stats.failures as f64).sum(), LEAST_FAILURES),
             Metric::RequestsPerSec => (requests, LEAST_THROUGHPUT),
             // p95_corrected rests on the same requests as the p95 beside it.
             Metric::P95Corrected | Metric::AvgResponseTime | Metric::TotalRequests | Metric::CpuPerRequest => {
@@ -112,7 +109,6 @@ impl<'a> Judge<'a> {
         let stats: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
         let mut measured = Vec::new();
         let is_cpu_judged = cpu::unjudged(baseline, runs, self.rules).is_none();
-        let is_judged = |metric| metric != Metric::CpuPerRequest || is_cpu_judged;
         for metric in Metric::ALL {
             let candidate = match metric {
                 Metric::P95Corrected => p95_corrected(runs, baseline.expected_interval_ms),
@@ -135,7 +131,7 @@ impl<'a> Judge<'a> {
             measured.push(Series {
                 endpoint: None,
                 metric,
-                limit: if is_judged(metric) { self.rules.limit(None, metric) } else { None },
+                limit: self.rules.limit(None, metric).filter(|_| metric != Metric::CpuPerRequest || is_cpu_judged),
                 presence: values.presence(noise),
                 noise,
                 // However few requests fail, the rate of all requests is judged.
@@ -201,7 +197,6 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// The estimate decides.
 pub(crate) fn plain_case<'s, 'a>(series: &'s Series<'a>) -> Case<'s, 'a> {
     Case {
         series,
@@ -234,15 +229,13 @@ fn shifts(baseline: &Baseline, runs: &[Run], at: [f64; 2]) -> Vec<Shift> {
     places.map(shift).collect()
 }
 
-/// Requires that the mean confirms a corrected p95 that alone is over its limit (docs/statistics.md, "What a closed
-/// loop hides").
+/// Requires that the mean confirms it (docs/statistics.md, "What a closed loop hides").
 fn corrected_case<'s, 'a>(case: &Case<'s, 'a>, mean: Noise) -> Case<'s, 'a> {
     let proof = proof_of_mean(mean);
     Case { doubt: (!proof.is_given()).then_some(Reason::NotConfirmed), proof: Some(proof), ..*case }
 }
 
-/// Requires that a percentile on either side of the gap, or the mean, confirms a p95 in a gap (docs/statistics.md, "A
-/// p95 in a gap").
+/// Requires that a percentile beside the gap, or the mean, confirms it (docs/statistics.md, "A p95 in a gap").
 fn gap_case<'s, 'a>(
     case: &Case<'s, 'a>,
     limit: &Limit,
@@ -266,8 +259,7 @@ fn gap_case<'s, 'a>(
     Case { doubt, proof: (usage < NEAR_LIMIT).then_some(proof), ..*case }
 }
 
-/// Whether the requests of each run leave the p95 open by more than [`GAP_FACTOR`], on the geometric mean over the
-/// runs.
+/// Whether the requests of a run leave the p95 open by more than [`GAP_FACTOR`], on the mean over the runs.
 fn is_in_gap(baseline: &Baseline, runs: &[Run]) -> bool {
     let ratio = |run: &Run| run.total.p95_interval_ms.map(|Interval { low, high }| high / low);
     let ratios = of_every(runs, ratio);

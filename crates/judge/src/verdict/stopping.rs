@@ -16,8 +16,7 @@ use crate::verdict::decision::{Case, Decision, Excess, Judge, Reason, Unsettled}
 /// The probability that the runs still allowed change the decision on a series, below which none of them is made.
 const CHANCE: f64 = 0.01;
 
-/// The runs that a FAIL of all requests together rests on, if more than one is allowed: one may have met a busy
-/// neighbour.
+/// The runs that a FAIL of all requests together rests on, if they are allowed: one may have met a busy neighbour.
 const RUNS_TO_FAIL: usize = 2;
 
 /// The same of an endpoint: among thirty, two disturbed runs in a row are not rare.
@@ -95,7 +94,6 @@ impl Judge<'_> {
         (fails_at_ends != [is_failure; 2]).then_some(Unsettled::Open).or(by_counts)
     }
 
-    /// Whether the series would fail with such a change after the last run.
     fn would_fail(&self, case: &Case, limit: &Limit, noise: &Noise, change: f64) -> bool {
         let Some(baseline) = case.series.presence.baseline() else { return false };
         let value = case.series.metric.changed(baseline, change);

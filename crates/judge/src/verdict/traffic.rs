@@ -39,7 +39,6 @@ pub enum TrafficKind {
 }
 
 impl TrafficChange<'_> {
-    /// `GET /list answers 30 bytes instead of 2,000, status 200: an error page?`.
     pub fn text(&self) -> String {
         let endpoint = endpoint_shown(self.endpoint);
         let (before, now) = (self.baseline, self.candidate);
@@ -55,7 +54,6 @@ impl TrafficChange<'_> {
     }
 }
 
-/// A whole number with a comma between thousands.
 fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut shown = String::new();
@@ -77,7 +75,6 @@ struct EndpointPair<'a> {
 }
 
 impl EndpointPair<'_> {
-    /// The share of all requests on both sides.
     fn shares(&self, all: &[Vec<f64>; 2]) -> [f64; 2] {
         [0, 1].map(|side| self.requests[side].iter().sum::<f64>() / all[side].iter().sum::<f64>().max(1.0))
     }
@@ -140,12 +137,8 @@ fn size_change<'a>(pair: &EndpointPair<'a>, level: f64) -> Option<TrafficChange<
     let is_other = !(1.0 / FACTOR..=FACTOR).contains(&ratio) || ratio == FACTOR || ratio == 1.0 / FACTOR;
     let worse = if candidate < baseline { Worse::Lower } else { Worse::Higher };
     let is_significant = Difference::between(Scale::Ratio, &before, &now)?.p_value(worse) <= level;
-    (is_other && is_significant && (candidate - baseline).abs() >= LEAST_BYTES).then_some(TrafficChange {
-        endpoint: pair.name,
-        kind: TrafficKind::Size,
-        baseline,
-        candidate,
-    })
+    let change = TrafficChange { endpoint: pair.name, kind: TrafficKind::Size, baseline, candidate };
+    (is_other && is_significant && (candidate - baseline).abs() >= LEAST_BYTES).then_some(change)
 }
 
 fn share_change<'a>(pair: &EndpointPair<'a>, all: &[Vec<f64>; 2], level: f64) -> Option<TrafficChange<'a>> {
@@ -164,12 +157,9 @@ fn share_change<'a>(pair: &EndpointPair<'a>, all: &[Vec<f64>; 2], level: f64) ->
     let [requests, requests_now] = [0, 1].map(a_run);
     let is_fewer = now < before / FACTOR && requests_now < KEPT * requests;
     let is_significant = || Rates::between(&counts(0), &counts(1)).is_some_and(|rates| rates.p_value() <= level);
-    (is_fewer && is_significant()).then_some(TrafficChange {
-        endpoint: pair.name,
-        kind: TrafficKind::Share,
-        baseline: 100.0 * before,
-        candidate: 100.0 * now,
-    })
+    let (baseline, candidate) = (100.0 * before, 100.0 * now);
+    let change = TrafficChange { endpoint: pair.name, kind: TrafficKind::Share, baseline, candidate };
+    (is_fewer && is_significant()).then_some(change)
 }
 
 /// Whether most requests of the other endpoints are of those that kept their share: if one is asked much more, all

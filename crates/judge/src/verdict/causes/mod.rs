@@ -50,7 +50,6 @@ pub struct Cause {
 /// What changed, the most exact kinds first.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
-    /// One of the user's counters, by name.
     Counter(String),
     AnswerBytes {
         /// Further endpoints whose answers grew.
@@ -63,7 +62,6 @@ pub enum Kind {
         /// The moment of a step, in seconds of the window.
         from_s: Option<f64>,
     },
-    /// The mean response time of an endpoint.
     Endpoint {
         /// Of the slowdown.
         share_pct: f64,
@@ -80,7 +78,6 @@ pub enum Kind {
     Shape(Shape),
 }
 
-/// How the distribution of the response times moved.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
     /// All percentiles by about this factor.
@@ -271,15 +268,9 @@ fn strongest_first(tested: Vec<Tested>) -> Vec<Cause> {
     causes.sort_by(|a, b| {
         let is_minor = |cause: &Cause| cause.part < MAIN_PART;
         let order = is_minor(a).cmp(&is_minor(b)).then(a.kind.rank().cmp(&b.kind.rank()));
-        order.then(b.factor().total_cmp(&a.factor()))
+        let factor = |cause: &Cause| contrast::factor(cause.baseline, cause.candidate);
+        order.then(factor(b).total_cmp(&factor(a)))
     });
     causes.truncate(MOST);
     causes
-}
-
-impl Cause {
-    /// By how much the value is larger than before; infinite if it was 0.
-    fn factor(&self) -> f64 {
-        if self.baseline > 0.0 { self.candidate / self.baseline } else { f64::INFINITY }
-    }
 }

@@ -36,11 +36,10 @@ pub(super) fn over_time(sides: &BothSides) -> Option<Tested> {
     tested.cause.baseline = in_percent(contrast.baseline);
     tested.cause.candidate = in_percent(contrast.candidate);
     // The interval was of the factor between both sides, in percent.
-    let end = |percent: f64| contrast.baseline * percent;
     if contrast.scale == Scale::Ratio {
         tested.cause.scale = Scale::Difference;
         let Interval { low, high } = contrast.interval;
-        tested.cause.interval = Interval { low: end(low), high: end(high) };
+        tested.cause.interval = Interval { low: contrast.baseline * low, high: contrast.baseline * high };
     }
     Some(tested)
 }
