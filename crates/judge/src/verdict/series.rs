@@ -229,13 +229,13 @@ fn shifts(baseline: &Baseline, runs: &[Run], at: [f64; 2]) -> Vec<Shift> {
     places.map(shift).collect()
 }
 
-/// Requires that the mean confirms it (docs/statistics.md, "What a closed loop hides").
+/// The mean must confirm a corrected p95 that alone is over (docs/statistics.md, "What a closed loop hides").
 fn corrected_case<'s, 'a>(case: &Case<'s, 'a>, mean: Noise) -> Case<'s, 'a> {
     let proof = proof_of_mean(mean);
     Case { doubt: (!proof.is_given()).then_some(Reason::NotConfirmed), proof: Some(proof), ..*case }
 }
 
-/// Requires that a percentile beside the gap, or the mean, confirms it (docs/statistics.md, "A p95 in a gap").
+/// A percentile beside the gap, or the mean, must confirm the p95 (docs/statistics.md, "A p95 in a gap").
 fn gap_case<'s, 'a>(
     case: &Case<'s, 'a>,
     limit: &Limit,
