@@ -29,6 +29,7 @@ const MIDDLE: [f64; 2] = [0.3, 0.7];
 /// The share of the gap that one commit's step is compared with: midway between no step and one of two equal steps.
 const LEAST_SHARE: f64 = 0.25;
 
+/// The places of two commits in the history, which are measured in rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pair {
     pub reference: usize,
@@ -237,6 +238,7 @@ fn least_gap(gap: &Difference) -> f64 {
 }
 
 struct Distance {
+    /// Positive if worse.
     worsening: f64,
     /// The probability that the true distance has the other sign.
     doubt: f64,

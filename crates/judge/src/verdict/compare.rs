@@ -1,4 +1,6 @@
-//! Baseline + runs + rules -> [`Comparison`] -> [`Verdict`]. The verdict is computed here and nowhere else.
+//! Baseline + runs + rules -> [`Comparison`] -> [`Verdict`]. The verdict is computed here and nowhere else: `series`
+//! makes the evidence of each series, `decision` decides on it, and `stopping` finds out whether another run may change
+//! that.
 
 use std::collections::BTreeSet;
 use std::ptr;
@@ -23,7 +25,7 @@ use crate::verdict::traffic::{TrafficChange, traffic_changes};
 /// Against a baseline of one run, only the candidate's runs show the noise.
 const LEAST_RUNS_AGAINST_ONE: usize = 3;
 
-/// The least share of its side's median number of requests that a run must have.
+/// The least share of its side's median number of requests: a run with less was no run of that load.
 const LEAST_SHARE_OF_MEDIAN: f64 = 0.1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

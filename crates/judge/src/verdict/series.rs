@@ -188,12 +188,9 @@ impl<'a> Judge<'a> {
 
     /// The smallest change of p95 that is detectable with 80% power, if these runs had a baseline of five.
     pub fn detectable_by_five(&self, measured: &[Series]) -> Option<f64> {
-        match measured.iter().find(|series| series.metric == Metric::P95)?.noise? {
-            Noise::Spread(difference) => {
-                Some(difference.with_runs(5, self.runs).detectable(ERROR, Metric::P95.worse()))
-            }
-            Noise::Counts(_) => None,
-        }
+        let p95 = measured.iter().find(|series| series.metric == Metric::P95)?;
+        let Noise::Spread(difference) = p95.noise? else { return None };
+        Some(difference.with_runs(5, self.runs).detectable(ERROR, Metric::P95.worse()))
     }
 }
 

@@ -125,12 +125,13 @@ pub(super) fn slower<'a>(sides: &BothSides, endpoints: &'a [CommonEndpoint<'a>])
     let mut slower = Vec::new();
     for addition in additions {
         let share = addition.ms / all_ms.max(f64::MIN_POSITIVE);
-        if share >= LEAST_SHARE {
-            let others = [all_ms - addition.ms, (reaches_ms - addition.reach_ms.powi(2)).max(0.0).sqrt()];
-            let share_interval = addition.share_interval(others);
-            let expected = addition.endpoint.request_share.max(addition.time_before_ms() / all_time_ms);
-            slower.push(Slower { addition, share, share_interval, expected });
+        if share < LEAST_SHARE {
+            continue;
         }
+        let others = [all_ms - addition.ms, (reaches_ms - addition.reach_ms.powi(2)).max(0.0).sqrt()];
+        let share_interval = addition.share_interval(others);
+        let expected = addition.endpoint.request_share.max(addition.time_before_ms() / all_time_ms);
+        slower.push(Slower { addition, share, share_interval, expected });
     }
     slower.sort_by(|a, b| b.share.total_cmp(&a.share));
     slower

@@ -1,7 +1,7 @@
 //! What changed together with the response times, in everything else that was measured. It is no part of the verdict.
 //!
-//! A cause is named if noise does not explain it (Holm, over all that is tested) and it can account for [`LEAST_PART`]
-//! of the slowdown. Those that can account for [`MAIN_PART`] come first, and each group is in the order of [`Kind`].
+//! A cause is named if noise does not explain it (Holm, over all that is tested) and it can account for `LEAST_PART` of
+//! the slowdown. Those that can account for `MAIN_PART` come first, and each group is in the order of [`Kind`].
 
 mod contrast;
 mod endpoints;
