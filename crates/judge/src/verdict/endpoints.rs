@@ -252,10 +252,10 @@ impl<'a> Judge<'a> {
         Some(OverLimit { rates, is_in_gap, baseline_ms: p95_ms, candidate_ms: all.percentile(0.95) })
     }
 
-    /// An endpoint that had requests in the baseline and has none now is a finding if chance hardly leaves it out. All N
-    /// requests fall into the m runs of the baseline, and none into the k of the candidate, with the probability
-    /// `(m / (m + k))^N` (Przyborowski & Wilenski 1940, Biometrika 31). Requests of one run come together more often than
-    /// independent ones, so N is divided by the dispersion that the runs show (`McCullagh` & Nelder, section 6.2).
+    /// An endpoint that had requests in the baseline and has none now is a finding if chance hardly leaves it out. All
+    /// N requests fall into the m runs of the baseline, and none into the k of the candidate, with the probability
+    /// `(m / (m + k))^N` (Przyborowski & Wilenski 1940, Biometrika 31). Requests of one run come together more often
+    /// than independent ones, so N is divided by the dispersion that the runs show (`McCullagh` & Nelder, section 6.2).
     fn missing_row(&self, name: &'a str, series: &RunsByMetric, endpoints: usize) -> Row<'a> {
         let mut requests = runs_of(series, Metric::TotalRequests).to_vec();
         // A run without the endpoint has no entry.
