@@ -350,7 +350,7 @@ pub(crate) fn runs_of(series: &RunsByMetric, metric: Metric) -> &[f64] {
 pub(crate) const POOLED: &str = "pooled";
 const ABOVE_P95: &str = "above_p95";
 
-pub const CONTENT_BYTES: &str = "content_bytes";
+pub(crate) const CONTENT_BYTES: &str = "content_bytes";
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pooled {

@@ -229,7 +229,7 @@ impl Difference {
     }
 
     /// The same if the true change is no worse than `change`.
-    pub fn p_value_beyond(&self, change: f64, worse: Worse) -> f64 {
+    pub(crate) fn p_value_beyond(&self, change: f64, worse: Worse) -> f64 {
         let mean = worse.sign() * (self.mean - self.scaled(change));
         let standard_error = self.standard_error();
         if standard_error > 0.0 {

@@ -52,7 +52,7 @@ impl Histogram {
     }
 
     /// The number of requests that took longer than `time_ms`, but for the last bits of a number read from a file.
-    pub fn count_above(&self, time_ms: f64) -> u64 {
+    pub(crate) fn count_above(&self, time_ms: f64) -> u64 {
         self.buckets.iter().filter(|bucket| bucket.time_ms > time_ms * (1.0 + 1e-9)).map(|bucket| bucket.count).sum()
     }
 
