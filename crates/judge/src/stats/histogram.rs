@@ -8,7 +8,8 @@
 //!   left out                       ^  ^  ^  ^           these would have waited for v - E, v - 2E, ... ms
 //! ```
 //!
-//! The correction adds the requests that were left out (docs/statistics.md, "What a closed loop hides").
+//! The correction adds the requests that were left out (Gil Tene, "How NOT to Measure Latency", 2013; docs/statistics.md,
+//! "What a closed loop hides").
 
 use crate::stats::estimate::rounded;
 

@@ -23,7 +23,7 @@ use crate::stats::counts::Rates;
 use crate::stats::estimate::Interval;
 use crate::stats::{ERROR, Noise, Proof};
 
-/// The estimates of the sides that have a series.
+/// The estimates of the sides that have a series, in the unit of [`Metric::unit`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Presence {
     Both {
@@ -48,7 +48,8 @@ impl Presence {
         }
     }
 
-    /// In the unit of [`Metric::change`]; `None` if one side lacks the series or the baseline is 0.
+    /// In percent of the baseline, or in percentage points for `error_rate`; `None` if one side lacks the series or the
+    /// baseline is 0.
     pub(crate) fn change(self, metric: Metric) -> Option<f64> {
         metric.change(self.baseline()?, self.candidate()?)
     }
@@ -108,6 +109,7 @@ pub enum Reason {
 /// A percentile of all requests below p95 that is over the limit of p95.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shift {
+    /// From 0 to 100.
     pub percentile: f64,
     pub baseline_ms: f64,
     pub candidate_ms: f64,
@@ -367,6 +369,14 @@ impl<'a> Judge<'a> {
     }
 
     /// Waives a finding within its exception, whose limit is `up_to`: without an exception, the limit itself.
+    ///
+    /// ```text
+    ///          0        limit +20%      up_to +45%
+    ///   -------+------------|---------------|------------->
+    ///              o        :               :               Ok, and the exception is unused
+    ///                       :       o       :               Waived, also if this is in doubt by `up_to`
+    ///                       :               :     o         Fail or Warn, as without an exception
+    /// ```
     fn decide_with_exception(&self, case: &Case, limit: &Limit, up_to: &Limit) -> Option<Decision> {
         let decision = self.decide(case, limit)?;
         let (Decision::Warn(reason) | Decision::Fail(reason)) = decision else { return Some(decision) };
