@@ -343,7 +343,7 @@ impl Run {
         self.endpoints.iter().map(|(name, _)| &**name)
     }
 
-    pub(crate) fn with_setup(&self) -> impl Iterator<Item = &(Box<str>, Stats)> {
+    pub fn with_setup(&self) -> impl Iterator<Item = &(Box<str>, Stats)> {
         self.endpoints.iter().chain(&self.setup)
     }
 
