@@ -50,7 +50,7 @@ impl Build {
     /// `None` if there is nothing to build.
     pub fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<Option<Build>> {
         // Before anything is spent.
-        for text in [&config.command, &config.prepare] {
+        for text in [&config.command, &config.prepare].into_iter().chain(&config.counters) {
             fill_root(text, root)?;
         }
         let build = fill_root(&config.build, root)?;
