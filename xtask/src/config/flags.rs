@@ -53,7 +53,7 @@ FLAGS OF perf
       --config FILE         the configuration [default: perf.toml]
       --strict              treat warnings as failures
       --verbose             also show every endpoint, what was run, the machine, Locust's output
-      --quiet               only show findings and the verdict
+      --quiet               only show findings, notes and the verdict
       --users N             concurrent users; with RESULTS, the users of your load
       --spawn-rate R        users started per second
       --run-time T          length of the load: 45s, 2m, 1h30m
@@ -72,8 +72,9 @@ FLAGS OF perf
   -- LOCUST-ARGS            passed to Locust unchanged
 
 FLAGS OF bisect
-      --metric NAME         the metric to follow [default: the worst finding's, or p95]
-      --endpoint NAME       the endpoint to follow, instead of all requests together
+      --metric NAME         the metric to follow [default: p95]
+      --endpoint NAME       the endpoint to follow [default: all requests together]; without
+                            both flags, the worst finding is followed, if there is one
       --all                 also try the commits of merged branches, not only first parents
       --max-runs N          maximum number of rounds of two commits [default: 20]
       --config FILE         the configuration [default: perf.toml]
