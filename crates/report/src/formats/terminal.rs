@@ -9,6 +9,7 @@ use judge::model::text::cut;
 
 use crate::view::acceptance::Acceptance;
 use crate::view::changes::ChangesView;
+use crate::view::headline::VERDICT_COLUMNS;
 use crate::view::next::NextStep;
 use crate::view::series::{HEADER, SeriesView};
 use crate::view::unjudged::Unjudged;
@@ -48,9 +49,9 @@ pub struct Screen {
 /// Writes the report. The last line is the headline.
 pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     let mut text = String::new();
-    // A screen has room for the table and the verdict, but not for the entries too.
-    let has_entries = verbosity == Verbosity::Verbose || verbosity == Verbosity::Normal && screen.columns.is_none();
-    if has_entries {
+    // A screen has room for the table and the verdict, but not for the entries to paste and what is said twice.
+    let is_short = verbosity == Verbosity::Normal && screen.columns.is_some();
+    if verbosity != Verbosity::Quiet && !is_short {
         acceptance(&mut text, &view.acceptance, screen);
     }
     if verbosity != Verbosity::Quiet {
@@ -59,11 +60,12 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     findings(&mut text, view, verbosity, screen);
     changes(&mut text, view, verbosity, screen);
     let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
-    for note in &view.notes {
+    for note in view.notes.iter().filter(|note| !is_short || !view.repeated_notes.contains(note)) {
         line(YELLOW, "note", &format!(": {note}"));
     }
     if verbosity != Verbosity::Quiet {
-        line(Style::new(), "", &format!("evidence: {}", view.evidence));
+        let evidence = if is_short { &view.evidence_short } else { &view.evidence };
+        line(Style::new(), "", &format!("evidence: {evidence}"));
         line(Style::new(), "", view.origin);
     }
     if verbosity == Verbosity::Verbose {
@@ -72,7 +74,7 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
         }
     }
     if verbosity != Verbosity::Quiet {
-        if !has_entries && !view.acceptance.entries.is_empty() {
+        if is_short && !view.acceptance.entries.is_empty() {
             wrap(&mut text, Style::new(), "", &view.acceptance.pointer(), screen);
         }
         next(&mut text, &view.next, screen);
@@ -124,8 +126,12 @@ fn findings(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen
         let more = format!("... and {} more: see --verbose", count(listed.len() - most, "endpoint"));
         wrap(text, Style::new(), "", &more, screen);
     }
-    for finding in view.other_findings() {
+    let is_short = verbosity == Verbosity::Normal && screen.columns.is_some();
+    for finding in view.findings_with(if is_short { &[] } else { &view.exception_findings }) {
         finding_line(text, finding, &finding.also, screen);
+    }
+    if is_short && !view.exceptions.is_empty() {
+        wrap(text, Style::new(), "", &view.exceptions, screen);
     }
     if let (Verbosity::Verbose, Some(drift)) = (verbosity, &view.drift) {
         for update in &drift.updates {
@@ -195,7 +201,15 @@ pub fn wrapped(lines: &str, screen: Screen) -> String {
     text
 }
 
-/// Writes the report of a command that judged nothing. The last line is the verdict.
+/// The clauses of a sentence that fit, or the ends of the first.
+fn first_clauses(sentence: &str, columns: usize) -> String {
+    let clauses = sentence.rmatch_indices("; ").map(|(end, _)| &sentence[..end]);
+    let fitting = clauses.into_iter().find(|clauses| clauses.width() <= columns);
+    fitting.map_or_else(|| cut(sentence, columns), str::to_owned)
+}
+
+/// Writes the report of a command that judged nothing. The last line is the verdict. On a screen, one that is too long for it
+/// stands above, and the verdict has its beginning.
 pub fn render_unjudged(unjudged: &Unjudged, screen: Screen) -> String {
     let mut text = String::new();
     let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
@@ -209,7 +223,13 @@ pub fn render_unjudged(unjudged: &Unjudged, screen: Screen) -> String {
         next(&mut text, &unjudged.next(), screen);
     }
     let style = if unjudged.exit_code() == 0 { GREEN.bold() } else { RED };
-    wrap(&mut text, style, unjudged.word(), &format!(": {}", unjudged.sentence()), screen);
+    let mut sentence = unjudged.sentence();
+    let room = VERDICT_COLUMNS - unjudged.word().width() - ": ".len();
+    if screen.columns.is_some() && sentence.width() > room {
+        wrap(&mut text, Style::new(), "", &sentence, screen);
+        sentence = first_clauses(&sentence, room);
+    }
+    wrap(&mut text, style, unjudged.word(), &format!(": {sentence}"), screen);
     text
 }
 
@@ -307,7 +327,7 @@ fn fit(header: &mut [&str; 7], lines: &mut [Line], width: usize) {
         let others: usize = columns[1..].iter().filter(|column| **column > 0).map(|column| column + 2).sum();
         (width.saturating_sub(others), columns[0])
     };
-    // Interval, limit, why a status is in doubt (a note explains it below), baseline, candidate.
+    // Interval, limit, why a status is in doubt (`--verbose` explains it), baseline, candidate.
     for column in [4, 5, STATUS, 1, 2] {
         let (room, needed) = room(header, lines);
         if room >= needed.min(LEAST_NAME) {

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use judge::baseline::chain::{Movement, Version, oldest_of_stretch};
 use judge::baseline::comparability::Break;
 use judge::model::run::{EndpointName, Metric};
-use judge::model::text::{cut, endpoint_shown, printable};
+use judge::model::text::{cut, printable};
 
 use crate::view::drift::{author, note};
-use crate::view::words::{both, change_text, count, interval_text, short_change_text, value};
+use crate::view::words::{both, change_text, count, interval_text, name_of_series, short_change_text, value};
 
 /// The metrics that each row shows, besides the metric of the steps.
 const SHOWN: [Metric; 5] = [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
@@ -84,10 +84,7 @@ impl Timeline<'_> {
     /// How far the newest baseline is from the anchor: `p95 +24% since 2026-05-15 by 3 updates, 155 → 193 ms`.
     pub(crate) fn headline(&self) -> String {
         let endpoint = self.endpoints.first().copied().flatten();
-        let series = match endpoint {
-            Some(endpoint) => format!("{} {}", endpoint_shown(endpoint), self.metric),
-            None => self.metric.to_string(),
-        };
+        let series = name_of_series(endpoint, self.metric);
         let anchor = self.anchor_of(0).filter(|anchor| *anchor > 0);
         let moved = || {
             let (newest, before) = (self.versions.first()?, self.versions.get(anchor?)?);

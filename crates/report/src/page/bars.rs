@@ -11,7 +11,9 @@ use crate::page::anchors::Anchors;
 use crate::page::charts::ticks;
 use crate::view::View;
 use crate::view::series::{EndpointView, SeriesView, by_limit_usage};
-use crate::view::words::{Tone, both, change_unit, endpoint_or_all, interval_words, tile_name, with_unit};
+use crate::view::words::{
+    Tone, both, change_unit, endpoint_or_all, interval_words, tile_name, unit_of_value, with_unit,
+};
 
 /// The number of endpoints that are shown first, and the most if more are over a limit. The others are a click away.
 const FIRST: usize = 5;
@@ -280,6 +282,10 @@ fn other_finding(series: &SeriesView) -> String {
 fn before_and_after(series: &SeriesView) -> String {
     let metric = series.row.metric;
     match series.row.presence {
+        // One side of a rare p99 is not shown.
+        Presence::Both { .. } if series.change_cell().is_empty() => {
+            format!("{} → {}{}", series.cells[1], series.cells[2], unit_of_value(metric))
+        }
         Presence::Both { baseline, candidate } => both(metric, baseline, candidate),
         Presence::New { candidate } => format!("new: {}", with_unit(metric, candidate)),
         Presence::Missing { baseline } => {

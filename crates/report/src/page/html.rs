@@ -318,7 +318,13 @@ fn drift(body: &mut String, drift: &DriftView) {
 /// Writes the findings that no table has.
 fn findings(body: &mut String, view: &View) {
     let exceeded = view.findings.iter().filter(|finding| finding.row.is_some_and(|row| row.accepted.is_some()));
-    let items: String = exceeded.take(FINDINGS).chain(&view.traffic).chain(view.last_findings()).map(finding).collect();
+    let items: String = exceeded
+        .take(FINDINGS)
+        .chain(&view.traffic)
+        .chain(&view.exception_findings)
+        .chain(&view.new_endpoints)
+        .map(finding)
+        .collect();
     if !items.is_empty() {
         let _ = write!(body, "<section>\n<h2>Findings</h2>\n<ul class=\"findings\">\n{items}</ul>\n</section>\n");
     }

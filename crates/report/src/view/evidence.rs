@@ -36,6 +36,15 @@ pub fn evidence(comparison: &Comparison) -> String {
     format!("{brief}{reasons}; {}{by_five}", noise_text(detectable))
 }
 
+/// The same without what the headline has.
+pub(crate) fn short(comparison: &Comparison) -> String {
+    let noise = detectable(comparison).map_or_else(
+        || ", so the point estimate decides".to_owned(),
+        |detectable| format!("; {}", noise_text(detectable)),
+    );
+    format!("{}{noise}", brief(comparison))
+}
+
 /// The same in a few words: `conclusive after 2 runs (baseline: 10)`.
 pub fn brief(comparison: &Comparison) -> String {
     let (baseline, candidate) = (comparison.runs.baseline, comparison.runs.candidate);

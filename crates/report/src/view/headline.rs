@@ -22,7 +22,7 @@ use crate::view::words::{
 use crate::view::{drift, evidence, exceptions};
 
 /// The number of columns of a verdict line: two lines of a terminal. What does not fit is in the report's other parts.
-const COLUMNS: usize = 160;
+pub(crate) const VERDICT_COLUMNS: usize = 160;
 
 /// The number of columns to which the first of the other parts may be cut.
 const LEAST_PART: usize = 40;
@@ -90,10 +90,7 @@ impl Headline {
             let metrics: Vec<&str> = comparison.cannot_fail.iter().map(|metric| metric.name()).collect();
             also.push(format!("the gate cannot fail on {}", metrics.join(" and ")));
         }
-        let new = new_endpoints(comparison);
-        if !new.is_empty() {
-            also.push(format!("NEW {new}"));
-        }
+        also.extend(new_endpoints(comparison).map(|new| format!("NEW {new}")));
         also.retain(|part| !part.is_empty());
         let found = if also.is_empty() { String::new() } else { also.remove(0) };
         let failed = Failures::of(comparison).first().map(|row| row.metric);
@@ -125,7 +122,7 @@ impl Headline {
 
     /// The headline without its word, as far as a verdict line has room.
     pub fn sentence(&self) -> String {
-        let room = COLUMNS.saturating_sub(self.words().width() + ": ".len());
+        let room = VERDICT_COLUMNS.saturating_sub(self.words().width() + ": ".len());
         let mut sentence = cut(&self.found, room);
         for (place, part) in self.also.iter().enumerate() {
             let left = room.saturating_sub(sentence.width() + "; ".len());

@@ -56,11 +56,14 @@ pub struct View<'a> {
     pub series_findings: Vec<Finding<'a>>,
     pub traffic: Vec<Finding<'a>>,
     pub drift: Option<DriftView<'a>>,
-    /// Its text is empty if there are none.
-    new_endpoints: Finding<'a>,
+    pub(crate) new_endpoints: Option<Finding<'a>>,
     pub exception_findings: Vec<Finding<'a>>,
+    /// The same on one line.
+    pub(crate) exceptions: String,
     pub notes: Vec<String>,
+    pub(crate) repeated_notes: Vec<String>,
     pub evidence: String,
+    pub(crate) evidence_short: String,
     /// The beginning of it.
     pub(crate) evidence_brief: String,
     /// The answer to "Can I trust it?", and whether anything but the code differs.
@@ -136,7 +139,7 @@ impl<'a> View<'a> {
     pub fn of(report: &'a Report<'a>) -> View<'a> {
         let comparison = report.comparison;
         let Sides { baseline, candidate } = report.provenance;
-        let total: Vec<SeriesView> = comparison.total.iter().map(SeriesView::of).collect();
+        let total = SeriesView::all(&comparison.total);
         let endpoints = EndpointView::all(comparison);
         let facts = Fact::all(report);
         let acceptance = Acceptance::of(report);
@@ -149,11 +152,14 @@ impl<'a> View<'a> {
             findings: series::grouped_findings(comparison),
             series_findings: series::all_findings(comparison).into_iter().map(Finding::of).collect(),
             drift: DriftView::of(comparison),
-            new_endpoints: Finding::new(Status::New, series::new_endpoints(comparison)),
+            new_endpoints: series::new_endpoints(comparison).map(|text| Finding::new(Status::New, text)),
             traffic: comparison.traffic.iter().map(|change| Finding::of_traffic(change, comparison.strict)).collect(),
             exception_findings: exceptions::findings(comparison),
+            exceptions: exceptions::summary(comparison),
             notes: notes::notes(report, &total, endpoints.len()),
+            repeated_notes: notes::repeated(report, &total),
             evidence: evidence::evidence(comparison),
+            evidence_short: evidence::short(comparison),
             evidence_brief: evidence::brief(comparison),
             trust: evidence::trust(report),
             same_place: evidence::same_place(report),
@@ -179,13 +185,13 @@ impl<'a> View<'a> {
 
     /// The findings that are no series: of the traffic, the drift, the exceptions, and about new endpoints.
     pub(crate) fn other_findings(&self) -> impl Iterator<Item = &Finding<'a>> {
-        let drift = self.drift.iter().filter_map(|drift| drift.finding.as_ref());
-        self.traffic.iter().chain(drift).chain(self.last_findings())
+        self.findings_with(&self.exception_findings)
     }
 
-    pub(crate) fn last_findings(&self) -> impl Iterator<Item = &Finding<'a>> {
-        let new = Some(&self.new_endpoints).filter(|new| !new.text.is_empty());
-        self.exception_findings.iter().chain(new)
+    /// The same with these findings of the exceptions.
+    pub(crate) fn findings_with<'v>(&'v self, exceptions: &'v [Finding<'a>]) -> impl Iterator<Item = &'v Finding<'a>> {
+        let drift = self.drift.iter().filter_map(|drift| drift.finding.as_ref());
+        self.traffic.iter().chain(drift).chain(exceptions).chain(&self.new_endpoints)
     }
 
     /// The metrics of all requests together that have something to show: a limit, and not the p95 once more.

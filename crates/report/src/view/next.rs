@@ -2,6 +2,7 @@
 
 use judge::model::run::Metric;
 use judge::model::text::{endpoint_shown, quoted};
+use judge::verdict::accepted::State;
 use judge::verdict::compare::Verdict;
 use judge::verdict::decision::{FewSamples, Presence, Row};
 
@@ -78,6 +79,7 @@ pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
         let all = command.judging(LATEST).with(&["--verbose"]);
         steps.push(step("look at one endpoint", format!("{all} | grep -F {endpoint}")));
     }
+    let edit = |what| step(what, format!("${{EDITOR:-vi}} {}", quoted(&report.background.config)));
     let accept = |what, why| {
         let command = command.with(&["--update-baseline", "--note", why]);
         step(what, command.replace(&format!("'{why}'"), &format!("\"{why}\"")))
@@ -90,7 +92,7 @@ pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
         // These steps are kept: a slowdown that is wanted has to get in somehow. Nobody wants errors.
         let mut last = Vec::new();
         if !acceptance.entries.is_empty() {
-            last.push(step("accept it for a while", format!("${{EDITOR:-vi}} {}", quoted(&acceptance.file))));
+            last.push(edit("accept it for a while"));
         }
         // A new baseline has no part in `--against`.
         if has_baseline && !errors_failed && (last.is_empty() || report.confirmation.is_some()) {
@@ -100,6 +102,10 @@ pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
         steps.append(&mut last);
     } else if has_baseline && is_faster(report) && !has_drifted {
         steps.push(accept("keep the gain", "why it is faster"));
+    }
+    let has_ended = comparison.exceptions.iter().any(|applied| applied.state == State::Expired);
+    if has_ended || comparison.unused_exceptions().next().is_some() {
+        steps.push(edit("remove the exceptions that nothing needs"));
     }
     if steps.is_empty() {
         steps.push(step("nothing to do; see every endpoint", command.judging(LATEST).with(&["--verbose"])));

@@ -57,6 +57,25 @@ impl<'a> SeriesView<'a> {
         SeriesView::with_finding(row, finding)
     }
 
+    /// The series of all requests together, or of an endpoint. The p95 is of the requests of all runs, and the p99 is the mean
+    /// of the runs' p99. If there are few requests it can be below the p95, and is not shown.
+    pub(crate) fn all(rows: &'a [Row<'a>]) -> Vec<SeriesView<'a>> {
+        let mut all: Vec<SeriesView> = rows.iter().map(SeriesView::of).collect();
+        let presence = |metric| rows.iter().find(|row| row.metric == metric).map(|row| row.presence);
+        if let (Some(p95), Some(p99)) = (presence(Metric::P95), presence(Metric::P99)) {
+            let is_below = |p99: Option<f64>, p95: Option<f64>| p99.zip(p95).is_some_and(|(p99, p95)| p99 < p95);
+            let sides = [is_below(p99.baseline(), p95.baseline()), is_below(p99.candidate(), p95.candidate())];
+            let hidden = [(1, sides[0]), (2, sides[1]), (3, sides[0] || sides[1])];
+            let is_p99 = |series: &&mut SeriesView| series.row.metric == Metric::P99 && !series.status.is_finding();
+            for series in all.iter_mut().filter(is_p99) {
+                for (column, _) in hidden.into_iter().filter(|(_, is_hidden)| *is_hidden) {
+                    "-".clone_into(&mut series.cells[column]);
+                }
+            }
+        }
+        all
+    }
+
     /// The row with these words if it is a finding.
     pub(crate) fn with_finding(row: &'a Row<'a>, finding: impl FnOnce(&Row) -> String) -> SeriesView<'a> {
         let finding = if row.is_finding() { finding(row) } else { String::new() };
@@ -326,9 +345,8 @@ pub(crate) fn grouped_findings<'a>(comparison: &'a Comparison<'a>) -> Vec<Findin
     groups.into_iter().map(finding).collect()
 }
 
-/// The endpoints that are new, with which nothing is compared; empty if none is. None is new to a baseline without
-/// endpoints.
-pub(crate) fn new_endpoints(comparison: &Comparison) -> String {
+/// The endpoints that are new, with which nothing is compared. None is new to a baseline without endpoints.
+pub(crate) fn new_endpoints(comparison: &Comparison) -> Option<String> {
     let is_any_known = comparison.endpoints.iter().any(|row| !matches!(row.presence, Presence::New { .. }));
     let mut names = Vec::new();
     for row in comparison.endpoints.iter().filter(|row| Status::of(row) == Status::New && row.metric == Metric::P95) {
@@ -337,7 +355,7 @@ pub(crate) fn new_endpoints(comparison: &Comparison) -> String {
         }
     }
     let shown = match &names[..] {
-        [] => return String::new(),
+        [] => return None,
         [only] => only.clone(),
         [first, others @ ..] => format!("{first} and {} more", others.len()),
     };
@@ -346,7 +364,7 @@ pub(crate) fn new_endpoints(comparison: &Comparison) -> String {
     } else {
         "not compared until the baseline is updated"
     };
-    format!("{shown}: {until}")
+    Some(format!("{shown}: {until}"))
 }
 
 #[derive(Clone, Debug)]
@@ -360,7 +378,7 @@ impl<'a> EndpointView<'a> {
     pub(crate) fn all(comparison: &'a Comparison<'a>) -> Vec<EndpointView<'a>> {
         let mut endpoints = Vec::new();
         for rows in endpoint_groups(comparison) {
-            let series: Vec<SeriesView> = rows.iter().map(SeriesView::of).collect();
+            let series = SeriesView::all(rows);
             let worst = (0..series.len()).min_by_key(|place| series[*place].severity);
             if let (Some(name), Some(worst)) = (rows[0].endpoint, worst) {
                 endpoints.push(EndpointView { name, series, worst });

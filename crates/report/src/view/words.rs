@@ -115,9 +115,13 @@ pub(crate) fn verdict_word(verdict: Verdict) -> &'static str {
 
 /// `p95`, or `GET /claims p95`.
 pub(crate) fn series_name(row: &Row) -> String {
-    match row.endpoint {
-        Some(endpoint) => format!("{} {}", endpoint_shown(endpoint), row.metric),
-        None => row.metric.to_string(),
+    name_of_series(row.endpoint, row.metric)
+}
+
+pub(crate) fn name_of_series(endpoint: EndpointName, metric: Metric) -> String {
+    match endpoint {
+        Some(endpoint) => format!("{} {metric}", endpoint_shown(endpoint)),
+        None => metric.to_string(),
     }
 }
 
