@@ -14,7 +14,6 @@ const ANNOTATIONS: usize = 10;
 /// The files that annotations point into, as paths from the root of the repository with `/` between folders.
 #[derive(Default)]
 pub struct Places {
-    /// Empty if there is none.
     pub baseline: String,
     pub locustfiles: Vec<Locustfile>,
 }
@@ -26,7 +25,6 @@ pub struct Locustfile {
 
 struct SourceLine<'a> {
     path: &'a str,
-    /// Counted from 1.
     line: usize,
 }
 
@@ -70,7 +68,6 @@ fn command(status: Status) -> &'static str {
     }
 }
 
-/// The annotation of a command that judged nothing.
 pub fn failure(reason: &str) -> String {
     format!("::error title=NO VERDICT::{}\n", data(reason))
 }

@@ -53,7 +53,6 @@ pub(crate) fn list<'a, T>(items: impl IntoIterator<Item = T>, json: impl Fn(T) -
     Json::List(items.into_iter().map(json).collect())
 }
 
-/// The object, or null.
 pub(crate) fn optional<'a, T>(item: Option<T>, object: impl Fn(T) -> Json<'a>) -> Json<'a> {
     item.map_or(Json::Value(Value::Null), object)
 }
@@ -62,7 +61,6 @@ pub(crate) fn object<'a, const N: usize>(keys: [(&'static str, Json<'a>); N]) ->
     Json::Object(keys.into())
 }
 
-/// Writes the report.
 pub(crate) fn render(view: &View) -> String {
     let of_endpoints = view.endpoints.iter().flat_map(|endpoint| &endpoint.series);
     let comparison = view.comparison;
@@ -100,7 +98,6 @@ pub(crate) fn render(view: &View) -> String {
     ]))
 }
 
-/// Writes the report of a command that judged nothing.
 pub(crate) fn render_unjudged(unjudged: &Unjudged) -> String {
     let (exit_code, sentence) = (unjudged.exit_code(), unjudged.sentence());
     let mut keys = vec![

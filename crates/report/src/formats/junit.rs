@@ -1,6 +1,5 @@
-//! The report as `JUnit`'s XML, as Jenkins (`junit-10.xsd` of its xunit plugin) and GitLab read it: a suite for each
-//! endpoint, a case for each metric. The file is the same for the same results: its only time is from the candidate's
-//! provenance.
+//! The report as `JUnit`'s XML, as Jenkins (`junit-10.xsd` of its xunit plugin) and GitLab read it. The file is the same for
+//! the same results: its only time is from the candidate's provenance.
 
 use std::fmt::Write as _;
 
@@ -23,7 +22,6 @@ const NAME_COLUMNS: usize = 1000;
 /// The suite of all requests together, named as Locust does.
 const TOTAL: &str = "Aggregated";
 
-/// Writes the report.
 pub(crate) fn render(view: &View) -> String {
     let timestamp = without_zone(&view.provenance.candidate.timestamp);
     let mut counts = CaseCounts::default();
@@ -145,7 +143,6 @@ fn is_unjudged(status: Status) -> bool {
     matches!(status, Status::Shown | Status::NoBaseline | Status::Waived)
 }
 
-/// Writes the properties of the whole report, at the first suite.
 fn properties(body: &mut String, view: &View) {
     let load = |provenance: &Provenance| provenance.load.as_ref().map(ToString::to_string);
     let machine = |provenance: &Provenance| provenance.machine.as_ref().map(ToString::to_string);
@@ -200,7 +197,6 @@ fn case(body: &mut String, class: &str, name: &str, series: &SeriesView) {
     body.push_str("    </testcase>\n");
 }
 
-/// The cells without the name, as a sentence.
 fn measured(series: &SeriesView) -> String {
     let [_, values @ .., status] = &series.cells;
     let unit = unit_of_value(series.row.metric);

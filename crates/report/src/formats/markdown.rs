@@ -45,10 +45,8 @@ pub fn render(view: &View) -> String {
     text
 }
 
-/// The columns of the worst rows: name, baseline, candidate, change and status.
 const WORST_COLUMNS: [usize; 5] = [0, 1, 2, 3, 6];
 
-/// One line: whether the verdict can be trusted, and on what it rests.
 fn trust(view: &View) -> String {
     let notes = match view.notes.len() {
         0 => String::new(),
@@ -57,7 +55,6 @@ fn trust(view: &View) -> String {
     format!("**Can I trust it?** {} {}.{notes}\n\n", view.trust, prose(&capitalized(&view.evidence_brief)))
 }
 
-/// The compared commits, and the run with its artifacts.
 fn links(view: &View) -> String {
     let [before, after] = [&view.sides.baseline, &view.sides.candidate].map(|commit| cut(&printable(commit), 60));
     // CI's variables make these links. Anything that could be more than a link is left out.
@@ -75,7 +72,6 @@ fn links(view: &View) -> String {
     format!("{commits}{run}\n\n")
 }
 
-/// All requests together, the findings and the notes, folded.
 fn more(view: &View) -> String {
     let mut text = "<details>\n<summary>All requests together, findings and notes</summary>\n\n".to_owned();
     let columns = columns(&view.total);
@@ -108,7 +104,6 @@ fn more(view: &View) -> String {
     text
 }
 
-/// Writes the report of a command that judged nothing.
 pub fn render_unjudged(unjudged: &Unjudged) -> String {
     let sign = if unjudged.exit_code() == 0 { "✅" } else { "⛔" };
     let mut text = format!("{MARKER}\n## {sign} {}\n\n{}\n", unjudged.word(), prose(&unjudged.sentence()));
@@ -123,7 +118,6 @@ pub fn render_unjudged(unjudged: &Unjudged) -> String {
     text
 }
 
-/// What changed with the latencies; empty if none is over its limit.
 fn changes(view: &View) -> String {
     let Some(changes) = &view.changes else { return String::new() };
     let lines: Vec<String> = changes.lines().into_iter().map(|line| format!("- {}\n", prose(line))).collect();
@@ -182,9 +176,7 @@ fn finding_line(finding: &Finding) -> String {
     format!("- {} {endpoint}{}\n", signed(finding.status, tone, finding.status.word()), prose(rest))
 }
 
-/// Writes all endpoints in one folded table, worst first, with as many rows as fit.
 fn endpoints(view: &View, room: usize) -> String {
-    /// The room for the lines around the rows.
     const FRAME_BYTES: usize = 600;
     if view.endpoints.is_empty() {
         return String::new();
@@ -228,7 +220,6 @@ fn compared(view: &View) -> String {
     text
 }
 
-/// The columns that are not empty.
 fn columns(series: &[SeriesView]) -> Vec<usize> {
     (0..HEADER.len()).filter(|column| series.iter().any(|series| !series.cells[*column].is_empty())).collect()
 }
@@ -241,7 +232,6 @@ fn table(text: &mut String, series: &[SeriesView], columns: &[usize]) {
     text.push('\n');
 }
 
-/// Numbers are on the right.
 fn table_head(columns: &[usize]) -> String {
     let mut head = "|".to_owned();
     let mut rule = "|".to_owned();

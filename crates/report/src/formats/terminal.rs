@@ -32,7 +32,6 @@ const LEAST_NAME: usize = 32;
 pub enum Verbosity {
     /// Findings and the verdict.
     Quiet,
-    /// Also the table of all requests together.
     Normal,
     /// Also every endpoint and all details.
     Verbose,
@@ -106,11 +105,9 @@ fn tables(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) 
     }
 }
 
-/// The number of endpoints below the table of all requests together: with that table, the next steps and the verdict they
-/// fit on one screen.
+/// The number of endpoints that fit on one screen with the table, the next steps and the verdict.
 const WORST: usize = 3;
 
-/// Writes the findings that the tables do not show.
 fn findings(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
     let of_endpoints = view.findings.iter().filter(|finding| finding.row.is_some_and(|row| row.endpoint.is_some()));
     let (listed, most): (Vec<&Finding>, usize) = match verbosity {
@@ -140,7 +137,6 @@ fn findings(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen
     }
 }
 
-/// Writes what changed with the latencies. The first lines are the main causes.
 fn changes(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
     const SHOWN: usize = 3;
     let shown = match verbosity {
@@ -157,7 +153,6 @@ fn finding_line(text: &mut String, finding: &Finding, also: &str, screen: Screen
     wrap(text, style(finding.status), finding.status.word(), &format!(" {}{also}", finding.text), screen);
 }
 
-/// Writes the entries to paste. No line of them is broken.
 fn acceptance(text: &mut String, acceptance: &Acceptance, screen: Screen) {
     if acceptance.entries.is_empty() {
         return;
@@ -268,7 +263,6 @@ fn wrap(text: &mut String, style: Style, head: &str, rest: &str, screen: Screen)
     text.push('\n');
 }
 
-/// The cells of a series as they fit on the screen.
 struct Line {
     endpoint: String,
     cells: [String; 7],
@@ -288,7 +282,6 @@ impl Line {
     }
 }
 
-/// Writes a table, with names on the left and numbers on the right of their columns.
 fn table<'v>(text: &mut String, series: impl IntoIterator<Item = &'v SeriesView<'v>>, screen: Screen) {
     let mut lines: Vec<Line> = series.into_iter().map(|series| Line::new(series, screen)).collect();
     let mut header = HEADER;

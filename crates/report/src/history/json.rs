@@ -9,10 +9,8 @@ use crate::history::timeline::{HistoryRow, Timeline};
 use crate::view::drift::author;
 use crate::view::words::change_unit;
 
-/// The version of the keys and what they mean.
 const SCHEMA_VERSION: &str = "1.0";
 
-/// Writes the history.
 pub fn render(timeline: &Timeline) -> String {
     let anchor = timeline.versions.get(timeline.anchor);
     let series = list(&timeline.endpoints, |endpoint| {

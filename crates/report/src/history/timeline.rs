@@ -10,18 +10,15 @@ use judge::model::text::{cut, printable};
 use crate::view::drift::{author, note};
 use crate::view::words::{both, change_text, count, interval_text, name_of_series, short_change_text, value};
 
-/// The metrics that each row shows, besides the metric of the steps.
 const SHOWN: [Metric; 5] = [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
 /// The accepted baselines of a file, newest first, as the caller hands them over.
 pub struct Timeline<'a> {
     /// The file, as the user knows it.
     pub file: String,
-    /// All versions that can be read, newest first.
     pub versions: &'a [Version],
     /// Why each version is not comparable with those before it ([`judge::baseline::chain::breaks`]).
     pub breaks: Vec<Vec<Break>>,
-    /// The number of versions that are shown, from the newest on.
     pub shown: usize,
     /// The place of the version from which changes are counted, as far as its stretch reaches.
     pub anchor: usize,
@@ -29,27 +26,22 @@ pub struct Timeline<'a> {
     pub anchor_name: String,
     /// The endpoints that are shown; `None` is all requests together.
     pub endpoints: Vec<EndpointName<'a>>,
-    /// The metric of the steps and changes.
     pub metric: Metric,
     /// Other facts, such as the versions that cannot be read, a sentence each.
     pub notes: Vec<String>,
 }
 
-/// A version as a history shows it.
 pub struct HistoryRow<'t> {
     pub(crate) version: &'t Version,
     /// Differences from the versions before it, because of which nothing is compared with them.
     pub(crate) breaks: &'t [Break],
     /// The value of each of [`Timeline::metrics`].
     pub(crate) values: Vec<Option<f64>>,
-    /// The runs of the metric of the steps.
     pub(crate) runs: &'t [f64],
     /// The change since the version before it.
     pub(crate) step: Option<Movement>,
-    /// The change since the anchor.
     pub since: Option<Movement>,
     pub(crate) is_anchor: bool,
-    /// The reason that was given for it.
     pub(crate) note: String,
 }
 
@@ -59,7 +51,6 @@ impl Timeline<'_> {
         SHOWN.into_iter().chain(added).collect()
     }
 
-    /// The rows of an endpoint, or of all requests together, with the steps of a metric.
     pub fn rows(&self, endpoint: EndpointName, metric: Metric) -> Vec<HistoryRow<'_>> {
         let mut rows = Vec::new();
         for (place, (version, breaks)) in self.versions.iter().zip(&self.breaks).take(self.shown).enumerate() {
@@ -145,7 +136,6 @@ impl Timeline<'_> {
             .collect()
     }
 
-    /// The notes below the rows, a sentence each.
     pub(crate) fn notes_shown(&self) -> Vec<String> {
         let mut notes_shown = vec![format!(
             "{} of {}; * marks a statistically significant change (95% interval)",

@@ -32,8 +32,7 @@ impl<'a> Anchors<'a> {
     }
 }
 
-/// A name as an anchor: its ASCII letters and digits, with a hyphen for anything between them. It does not end with a
-/// hyphen.
+/// The ASCII letters and digits of a name, with a hyphen for anything between them, but none at the end.
 fn anchor(name: &str) -> String {
     let mut anchor = "endpoint".to_owned();
     let mut is_between = true;

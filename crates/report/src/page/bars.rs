@@ -1,5 +1,4 @@
-//! The table of the endpoints, worst first: a row for each, with the interval of a metric's change on one axis. It shows
-//! p95, or the metric that fails; a script lets the reader choose another one.
+//! The table of the endpoints, worst first. It shows p95, or the metric that fails; a script lets the reader choose another.
 
 use std::fmt::Write as _;
 
@@ -18,26 +17,20 @@ use crate::view::words::{
 /// The number of endpoints that are shown first, and the most if more are over a limit. The others are a click away.
 const FIRST: usize = 5;
 const MOST_FIRST: usize = 12;
-/// The number of endpoints in the table of a metric that is not shown first. Another table has all metrics of all
-/// endpoints.
+/// The same for a metric that is not shown first. Another table has all metrics of all endpoints.
 const MOST_OF_OTHERS: usize = 60;
-/// The number of letters of a name.
 const NAME: usize = 60;
 /// The farthest ends of the axis, in percent. A change beyond has an arrow at the edge, and its number beside it.
 const FARTHEST: ChangeAxis = ChangeAxis { from: -60.0, to: 150.0 };
-/// The metrics that a reader can choose.
 const METRICS: [Metric; 5] = [Metric::P95, Metric::P50, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
-/// An endpoint, or all requests together.
 struct Bar<'v> {
     endpoint: EndpointName<'v>,
-    /// The metric that the table shows.
     shown: Option<&'v SeriesView<'v>>,
     /// Its findings by other metrics: `FAIL p99 +38.2%`.
     others: Vec<(Tone, String)>,
 }
 
-/// The axis of changes that all rows share, in percent or percentage points.
 struct ChangeAxis {
     from: f64,
     to: f64,
@@ -64,14 +57,12 @@ impl ChangeAxis {
         ChangeAxis { from: from.max(FARTHEST.from), to: to.min(FARTHEST.to) }
     }
 
-    /// The position of a change, within the axis.
     fn x(&self, percent: f64) -> String {
         let share = (percent.clamp(self.from, self.to) - self.from) / (self.to - self.from);
         format!("{:.1}%", 100.0 * share)
     }
 }
 
-/// Writes the section; nothing if no endpoint is known.
 pub(crate) fn section(body: &mut String, view: &View, anchors: &Anchors) {
     if view.endpoints.is_empty() {
         return;
@@ -116,17 +107,14 @@ pub(crate) fn section(body: &mut String, view: &View, anchors: &Anchors) {
     body.push_str("</section>\n");
 }
 
-/// The table of one metric.
 struct Table<'v> {
     metric: Metric,
     title: &'static str,
-    /// Whether it is the one that is shown first.
     is_first: bool,
     bars: Vec<Bar<'v>>,
     total: Option<&'v SeriesView<'v>>,
     /// The number of all endpoints, of which `bars` may have fewer.
     endpoints: usize,
-    /// The number of endpoints that are shown first.
     first: usize,
     is_conclusive: bool,
     axis: ChangeAxis,
@@ -240,7 +228,6 @@ impl<'v> Table<'v> {
         body.push_str("</tr>\n");
     }
 
-    /// Writes the numbers below the bars.
     fn write_axis(&self, body: &mut String) {
         let axis = &self.axis;
         let unit = if self.metric == Metric::ErrorRate { " pp" } else { change_unit(self.metric) };

@@ -12,7 +12,6 @@ use crate::view::words::{count, value};
 
 /// The width of every chart, in pixels: on a phone of 320 pixels its letters are still of 11.
 const WIDTH: f64 = 320.0;
-/// The width of the numbers left of a field.
 const NUMBERS_PX: f64 = 48.0;
 /// The room right of every field, for half a label: of `400%`, or of a number of five digits.
 const MARGIN_PX: f64 = 24.0;
@@ -26,8 +25,6 @@ pub(crate) struct Chart {
     pub(crate) caption: String,
     pub(crate) svg: String,
 }
-
-// What all charts share: marks, legends, axes and fields
 
 #[derive(Clone, Copy)]
 struct Marker {
@@ -108,7 +105,6 @@ impl Axis {
         Axis { from: from.log10(), to: to.log10(), ticks, title: String::new() }
     }
 
-    /// Where on the axis a value lies: 0 is the beginning, 1 the end.
     fn share(&self, value: f64) -> f64 {
         (value - self.from) / (self.to - self.from)
     }
@@ -176,7 +172,6 @@ fn tick_label(value: f64) -> String {
 }
 
 pub(crate) struct Field {
-    /// The box of the values, without the labels around it.
     pub(crate) area: Rect,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
@@ -198,7 +193,6 @@ impl Field {
         canvas.line(self.at(self.x.from, y), self.at(self.x.to, y), stroke);
     }
 
-    /// Draws a line across the field at each tick, and writes the labels and titles around the field.
     pub(crate) fn draw_axes(&self, canvas: &mut Canvas) {
         let grid = Stroke { color: Color::Gray, width: 1.0, opacity: 0.35 };
         let Rect { left, top, right, bottom } = self.area;
@@ -224,8 +218,6 @@ impl Field {
         }
     }
 }
-
-// 1. The p95 of every run
 
 /// Draws the p95 of every run on both sides, and the limit: the distance between runs of the same code is the noise. Returns
 /// `None` if one side is not known.
@@ -270,8 +262,6 @@ pub(crate) fn strip(data: &ChartData) -> Option<Chart> {
     }
     Some(Chart { title, caption, svg: canvas.finish(title, &description) })
 }
-
-// 2. Percentile curves
 
 /// The position of a percentile on its axis: the logarithm of its odds, which leaves room for both tails.
 fn log_odds(percent: f64) -> f64 {
@@ -353,7 +343,6 @@ impl DistributionPlot {
         canvas.text(beside, TextAnchor::End, &format!("limit {} ms", value(Metric::P95, limit_ms)));
     }
 
-    /// Draws the curve of one side, with a mark and a tip at each percentile.
     fn draw_curve(&self, canvas: &mut Canvas, curve: &[CurvePoint], side: &str, mark: Marker) {
         let at = |of: &CurvePoint| self.field.at(log_odds(of.percent), self.y(of.time_ms));
         let points: Vec<Position> = curve.iter().map(at).collect();
@@ -365,8 +354,6 @@ impl DistributionPlot {
     }
 }
 
-// 3. The runs over time
-
 /// The number of points of all lines together in one panel, so that the page stays small however many and
 /// long the runs are.
 const MOST_POINTS: usize = 1500;
@@ -377,7 +364,6 @@ const TIPS_A_PANEL: u8 = 40;
 /// One of the fields that show the same time, one below the other.
 struct Panel {
     title: &'static str,
-    /// The height of the field with the labels of its axis.
     height: f64,
     value: fn(&Moment) -> Option<f64>,
 }
@@ -407,7 +393,6 @@ fn panels(histories: &[&History]) -> Vec<&'static Panel> {
 
 const PANEL_TITLE_PX: f64 = 26.0;
 
-/// Draws the runs over time, or returns why that is not possible.
 pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
     let missing: Vec<&String> = data.histories.iter().filter_map(|history| history.as_ref().err()).collect();
     let histories: Vec<&History> = data.histories.iter().filter_map(|history| history.as_ref().ok()).collect();
@@ -453,7 +438,6 @@ pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
     Ok(Chart { title, caption, svg: canvas.finish(title, &description) })
 }
 
-/// At most so many of the points, evenly, with the first and the last.
 fn thinned(points: &[Moment], most: usize) -> Vec<&Moment> {
     if points.len() <= most {
         return points.iter().collect();
@@ -463,7 +447,6 @@ fn thinned(points: &[Moment], most: usize) -> Vec<&Moment> {
 
 struct Course<'a> {
     runs: Vec<Vec<&'a Moment>>,
-    /// Empty if it is not known.
     behind: Vec<&'a Moment>,
     end_s: f64,
 }
@@ -495,7 +478,6 @@ impl<'a> Course<'a> {
         self.write_tips(canvas, panel, &field);
     }
 
-    /// Writes the tips of a panel, with the means of all candidate runs.
     fn write_tips(&self, canvas: &mut Canvas, panel: &Panel, field: &Field) {
         let step_s = self.end_s / f64::from(TIPS_A_PANEL);
         for place in 0..TIPS_A_PANEL {

@@ -19,7 +19,6 @@ use crate::view::{FINDINGS, Finding, LINE_COLUMNS, View};
 
 /// The number of letters of a name that a cell shows.
 const NAME: usize = 72;
-/// The number of letters of a sentence.
 const SENTENCE: usize = 400;
 /// The number of letters of a cut name that its tooltip shows.
 const WHOLE_NAME: usize = 400;
@@ -43,7 +42,6 @@ const TERMS: &str = "<details>\n<summary><h2>Understanding this report</h2></sum
     <li><strong>NEW, MISSING</strong>: an endpoint that only this run has, or only the baseline.</li>\n\
     </ul>\n<p>The gate's docs/report.md and docs/statistics.md explain more.</p>\n</details>\n";
 
-/// Writes the report.
 pub(crate) fn render(view: &View) -> String {
     let mut body = String::new();
     head(&mut body, view);
@@ -77,7 +75,6 @@ pub(crate) fn render(view: &View) -> String {
     page(&title, view.tone, &body)
 }
 
-/// Writes the report of a command that judged nothing.
 pub(crate) fn render_unjudged(unjudged: &Unjudged) -> String {
     let (tone, word, found) = (unjudged.tone(), unjudged.word(), unjudged.found());
     let mut body = "<header class=\"head\"><p>cargo xtask perf</p></header>\n<main>\n".to_owned();
@@ -186,7 +183,6 @@ fn shown_time(timestamp: &str) -> String {
     parts().unwrap_or_else(|| timestamp.to_owned())
 }
 
-/// Writes the answer: the headline, what it rests on, and the numbers of all requests together.
 fn hero(body: &mut String, view: &View) {
     let headline = &view.headline;
     let also = if headline.also.is_empty() {
@@ -226,7 +222,6 @@ fn hero(body: &mut String, view: &View) {
     body.push_str("</dl>\n</section>\n");
 }
 
-/// Writes what the verdict rests on, with the p95 of every run.
 fn trust(body: &mut String, view: &View) {
     let (answer, evidence) = (view.trust, escaped(&capitalized(&view.evidence)));
     let same_place = if view.same_place.is_empty() { String::new() } else { format!(" {}", view.same_place) };
@@ -253,7 +248,6 @@ pub(crate) fn figure(body: &mut String, chart: &Chart) {
     let _ = writeln!(body, "<figure>\n<figcaption><h3>{title}</h3>{caption}</figcaption>\n{svg}\n</figure>");
 }
 
-/// Writes what changed with the latencies that are over their limits.
 fn changes(body: &mut String, view: &View) {
     let Some(changes) = &view.changes else { return };
     body.push_str("<section>\n<h2 id=\"changed\">What changed</h2>\n<ul class=\"remarks\">\n");
@@ -291,7 +285,6 @@ fn acceptance(body: &mut String, acceptance: &Acceptance) {
     );
 }
 
-/// Writes the series since an earlier baseline. They are folded if none is over its limit.
 fn drift(body: &mut String, drift: &DriftView) {
     let title = format!("Since {}, worst first", shortened(&drift.name, NAME));
     let heading = format!("<h2 id=\"drift\">{title}</h2>");
@@ -315,7 +308,6 @@ fn drift(body: &mut String, drift: &DriftView) {
     let _ = writeln!(body, "{close}");
 }
 
-/// Writes the findings that no table has.
 fn findings(body: &mut String, view: &View) {
     let exceeded = view.findings.iter().filter(|finding| finding.row.is_some_and(|row| row.accepted.is_some()));
     let items: String = exceeded
@@ -390,7 +382,6 @@ fn total(body: &mut String, view: &View) {
     body.push_str("</details>\n");
 }
 
-/// Writes the comparison with the stored numbers, if the page is about the rounds that were to confirm it.
 fn stored(body: &mut String, view: &View) {
     let Some(stored) = view.stored() else { return };
     let headline = shortened(&stored.headline.to_string(), SENTENCE);
@@ -421,7 +412,6 @@ fn compared(body: &mut String, view: &View) {
     body.push_str("</ul>\n</details>\n");
 }
 
-/// Writes a group of rows for each endpoint, worst first.
 fn endpoints(body: &mut String, view: &View, anchors: &Anchors) {
     let shown = view.worst_endpoints().count();
     if shown == 0 {

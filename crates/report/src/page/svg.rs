@@ -14,7 +14,6 @@ pub(crate) struct Position {
     pub(crate) y: f64,
 }
 
-/// An axis-aligned rectangle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rect {
     pub(crate) left: f64,
@@ -83,7 +82,6 @@ impl Stroke {
     }
 }
 
-/// Text alignment (`text-anchor`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TextAnchor {
     Start,
@@ -112,7 +110,6 @@ impl fmt::Display for Number {
     }
 }
 
-/// A picture. Each shape covers those before it.
 #[derive(Clone, Debug)]
 pub(crate) struct Canvas {
     width: f64,
@@ -150,7 +147,6 @@ impl Canvas {
         let _ = writeln!(self.shapes, r#"<circle cx="{x}" cy="{y}" r="{radius}" fill="none" {stroke}/>"#);
     }
 
-    /// Writes a line of text, whose letters are centred vertically at `at`.
     pub(crate) fn text(&mut self, at: Position, anchor: TextAnchor, text: &str) {
         let (x, y, anchor) = (Number(at.x), Number(at.y), anchor.name());
         let (fill, text) = (Color::Ink.css(), escaped(text));
@@ -160,14 +156,12 @@ impl Canvas {
         );
     }
 
-    /// Shows a text while the pointer rests near a point.
     pub(crate) fn tip_around(&mut self, center: Position, radius: f64, text: &str) {
         let (x, y, radius) = (Number(center.x), Number(center.y), Number(radius));
         let text = escaped(text);
         let _ = writeln!(self.tips, r#"<circle cx="{x}" cy="{y}" r="{radius}"><title>{text}</title></circle>"#);
     }
 
-    /// Shows a text while the pointer rests within a box.
     pub(crate) fn tip_within(&mut self, rect: Rect, text: &str) {
         let (place, text) = (rect.attributes(), escaped(text));
         let _ = writeln!(self.tips, "<rect {place}><title>{text}</title></rect>");

@@ -1,5 +1,4 @@
-//! The entries of `perf.toml` that accept a FAIL of rounds for a while. The ceiling of each is what its rounds leave possible, so
-//! that the same code passes with them, and slower code does not.
+//! The entries of `perf.toml` that accept a FAIL of rounds for a while, up to the ceiling that the rounds leave possible.
 
 use std::fmt::Write as _;
 
@@ -12,10 +11,8 @@ use crate::view::input::Report;
 use crate::view::series::all_findings;
 use crate::view::words::{change_unit, unit_of_value};
 
-/// Entries of `perf.toml` to paste, which leave the reason to be filled in. Mostly there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Acceptance {
-    /// The configuration that takes them.
     pub(crate) file: String,
     pub(crate) entries: String,
 }

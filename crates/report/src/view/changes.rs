@@ -33,7 +33,6 @@ impl<'a> ChangesView<'a> {
         Some(ChangesView { changes: causes.iter().map(view).collect() })
     }
 
-    /// A sentence each, or the only one that there is to be read.
     pub fn lines(&self) -> Vec<&str> {
         if self.changes.is_empty() {
             return vec![UNEXPLAINED];
@@ -143,7 +142,6 @@ fn change(cause: &Cause, unit: &str) -> String {
     }
 }
 
-/// Three digits of any number.
 fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),

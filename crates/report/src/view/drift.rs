@@ -14,7 +14,6 @@ use crate::view::words::{
     Status, change_text, limit_text, over_limit, series_name, short_change, short_change_text, shown_commit,
 };
 
-/// The number of accepted updates that are listed.
 pub const UPDATES: usize = 10;
 
 const NAME_COLUMNS: usize = 60;
@@ -27,11 +26,8 @@ pub struct DriftView<'a> {
     pub(crate) name: String,
     /// All series over their limits of drift, in one sentence.
     pub finding: Option<Finding<'a>>,
-    /// Worst first.
     pub series: Vec<SeriesView<'a>>,
-    /// The accepted updates since the anchor, newest first.
     pub(crate) updates: Vec<UpdateView<'a>>,
-    /// Whether nothing but the drift fails.
     pub(crate) is_the_failure: bool,
 }
 
@@ -120,13 +116,11 @@ fn shares(mark: &str, comparison: &Comparison, row: &Row) -> String {
     shares().unwrap_or_default()
 }
 
-/// The drift and its worst series over its limit, if there is one.
 fn worst<'a>(comparison: &'a Comparison<'a>) -> Option<(&'a Drift<'a>, &'a Row<'a>)> {
     let drift = comparison.drift.as_ref()?;
     Some((drift, over_limits(drift).first().copied()?))
 }
 
-/// The worst finding of the drift, for the headline; empty if there is none.
 pub(crate) fn headline(comparison: &Comparison) -> String {
     let Some((drift, row)) = worst(comparison) else { return String::new() };
     let (series, change, anchor) = (series_name(row), short_change(row), short_anchor(&drift.anchor));
@@ -136,7 +130,6 @@ pub(crate) fn headline(comparison: &Comparison) -> String {
     format!("{series} {change} since {anchor} (drift limit {limit}{level}){shares}")
 }
 
-/// The worst series over its limit.
 pub(crate) fn tile(comparison: &Comparison) -> Option<Tile> {
     let (drift, row) = worst(comparison)?;
     Some(Tile { name: format!("{} since {}", series_name(row), short_anchor(&drift.anchor)), ..Tile::of(row) })
@@ -154,7 +147,6 @@ fn drift_limit(row: &Row) -> String {
     row.limit.map_or_else(String::new, |limit| format!(" (drift limit {})", limit_text(row.metric, limit)))
 }
 
-/// The anchor where its day or its name is enough.
 fn short_anchor(anchor: &Anchor) -> String {
     anchor.name.map_or_else(|| anchor.version.day.to_string(), |name| cut(&printable(name), NAME_COLUMNS / 2))
 }

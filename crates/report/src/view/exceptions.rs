@@ -11,10 +11,8 @@ use crate::view::words::{
     Status, change_text, count, limit_text, listed, name_of_series, over_limit, series_name, series_of, short_change,
 };
 
-/// The number of columns of a reason.
 const REASON_COLUMNS: usize = 200;
 
-/// The number of columns of the name of a series on the line of all exceptions.
 const NAME_COLUMNS: usize = 40;
 
 fn waived<'a>(comparison: &'a Comparison<'a>) -> impl Iterator<Item = &'a Row<'a>> {
@@ -38,7 +36,6 @@ pub(crate) fn findings<'a>(comparison: &Comparison<'a>) -> Vec<Finding<'a>> {
     findings
 }
 
-/// The exceptions whose end is near or over.
 pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
     for applied @ Applied { accepted, state } in &comparison.exceptions {
@@ -87,7 +84,6 @@ pub(crate) fn summary(comparison: &Comparison) -> String {
     format!("{}: {}", count(used.len() + unused + ended, "exception"), parts.join(", "))
 }
 
-/// The exceptions in the headline; empty if there is nothing about them.
 pub(crate) fn headline(comparison: &Comparison) -> String {
     let waived: Vec<&Row> = waived(comparison).collect();
     let mut parts = Vec::new();

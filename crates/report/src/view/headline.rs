@@ -27,7 +27,6 @@ pub(crate) const VERDICT_COLUMNS: usize = 160;
 /// The number of columns to which the first of the other parts may be cut.
 const LEAST_PART: usize = 40;
 
-/// The number of columns of an endpoint's name behind the worst finding.
 const NAME_COLUMNS: usize = 32;
 
 /// The headline, in the parts that a page shows in different sizes.
@@ -41,7 +40,6 @@ pub struct Headline {
     pub(crate) found: String,
     /// The other findings, and the evidence that the verdict rests on, the most important first.
     pub(crate) also: Vec<String>,
-    /// The metric of the failure that `found` has in numbers.
     pub(crate) failed: Option<Metric>,
 }
 
@@ -97,7 +95,6 @@ impl Headline {
         Headline { word: verdict_word(comparison.verdict), qualifier: coverage(comparison), found, also, failed }
     }
 
-    /// Begins with what the rounds made of the stored numbers' FAIL.
     fn lead_with_rounds(&mut self, report: &Report, stored: &Stored) {
         let commit = shown_commit(&report.provenance.baseline.commit, false);
         let rounds = count(report.comparison.runs.candidate, "round");
@@ -180,7 +177,6 @@ impl<'a> Failures<'a> {
     }
 }
 
-/// What failed, the most important first.
 fn of_fail(comparison: &Comparison) -> Vec<String> {
     let failures = Failures::of(comparison);
     let reason = failures.first().and_then(Row::reason);
@@ -208,7 +204,6 @@ fn of_fail(comparison: &Comparison) -> Vec<String> {
     parts
 }
 
-/// How many endpoints failed, and which is the worst.
 fn failed_endpoints(comparison: &Comparison, failures: &Failures) -> String {
     let Some(worst) = failures.endpoints.first() else { return String::new() };
     let mut names: Vec<&str> = failures.endpoints.iter().filter_map(|row| row.endpoint).collect();
@@ -244,8 +239,6 @@ fn coverage(comparison: &Comparison) -> String {
     format!("for {judged} of {}", count(endpoints, "endpoint"))
 }
 
-/// The endpoints that could not be judged although they are over a limit, or else the p95 of all requests together. Then how
-/// the metrics compare with their limits, and the worst warning.
 fn of_pass(comparison: &Comparison) -> Vec<String> {
     let warnings = findings(comparison);
     let unjudged = unjudged_endpoints(comparison);
@@ -293,7 +286,6 @@ fn could_not_be_judged(unjudged: &[&Row]) -> String {
     format!("{name}{more} could not be judged: {} {}{limit}{needed}", worst.metric, change_or_value(worst))
 }
 
-/// The endpoints that are over a limit by no more than noise.
 fn doubted(comparison: &Comparison) -> String {
     let is_doubted = |row: &&Row| row.decision == Some(Decision::InDoubt(Reason::NotSignificant));
     let doubted: Vec<&Row> = endpoint_groups(comparison)
@@ -328,10 +320,8 @@ fn is_gain(row: &Row) -> bool {
     row.change().is_some_and(|change| change <= LEAST_GAIN) && row.evidence.interval.is_some_and(|ends| ends.high < 0.0)
 }
 
-/// In percent.
 const LEAST_GAIN: f64 = -5.0;
 
-/// The change, or the value if there is nothing to compare it with.
 fn change_or_value(row: &Row) -> String {
     match (row.change(), row.presence.candidate()) {
         (None, Some(candidate)) => with_unit(row.metric, candidate),

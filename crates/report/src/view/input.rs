@@ -18,7 +18,6 @@ pub struct Report<'a> {
     /// The candidate's runs over time, or why one is not known.
     pub histories: &'a [Result<History, String>],
     pub provenance: Sides<&'a Provenance>,
-    /// The origin of the baseline, as a sentence.
     pub baseline: String,
     /// What is odd about the result files, a sentence each, for the headline.
     pub file_warnings: Vec<String>,
@@ -41,7 +40,6 @@ pub struct Background {
     /// Of the service; texts are empty if they are unknown.
     pub name: String,
     pub commits_between: Option<u32>,
-    /// The p95 of each of the baseline's runs, in ms.
     pub baseline_p95_ms: Vec<f64>,
     pub baseline_history: Option<History>,
     /// The failures over all runs of the candidate, the most frequent first.
@@ -85,7 +83,6 @@ impl Default for Background {
 pub struct CommandLine {
     /// The program, and the flags that choose its files and its load.
     pub words: Vec<String>,
-    /// RESULTS.
     pub results: Vec<String>,
     pub locust_args: Vec<String>,
 }
@@ -158,10 +155,8 @@ impl CommandLine {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRequests {
     pub endpoint: String,
-    /// Locust's text of the error.
     pub error: String,
     pub times: u64,
-    /// All requests of the endpoint over all runs, if that is known.
     pub requests: Option<u64>,
 }
 

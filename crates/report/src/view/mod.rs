@@ -36,8 +36,7 @@ use crate::view::words::{Status, Tone, shown_side};
 /// The number of endpoints that are shown, the worst ones. Only the JSON has all of them.
 pub(crate) const ENDPOINTS: usize = 2000;
 
-/// The number of findings that a person reads before the tables, which have them all: a service that got slower gets
-/// slower everywhere.
+/// The number of findings that a person reads: a service that got slower gets slower everywhere, and the tables have all.
 pub(crate) const FINDINGS: usize = 12;
 
 /// The number of columns of any other text, if a format has to end somewhere.
@@ -52,24 +51,20 @@ pub struct View<'a> {
     pub(crate) tiles: Vec<Tile>,
     /// The series that WARN or FAIL, worst first: those of an endpoint in one sentence.
     pub findings: Vec<Finding<'a>>,
-    /// The same, a sentence for each series.
     pub series_findings: Vec<Finding<'a>>,
     pub traffic: Vec<Finding<'a>>,
     pub drift: Option<DriftView<'a>>,
     pub(crate) new_endpoints: Option<Finding<'a>>,
     pub exception_findings: Vec<Finding<'a>>,
-    /// The same on one line.
     pub(crate) exceptions: String,
     pub notes: Vec<String>,
     pub(crate) repeated_notes: Vec<String>,
     pub evidence: String,
     pub(crate) evidence_short: String,
-    /// The beginning of it.
     pub(crate) evidence_brief: String,
     /// The answer to "Can I trust it?", and whether anything but the code differs.
     pub(crate) trust: &'static str,
     pub(crate) same_place: &'static str,
-    /// What to do next, the most helpful first.
     pub next: Vec<NextStep>,
     pub(crate) acceptance: Acceptance,
     pub(crate) confirmation: ConfirmationView<'a>,
@@ -77,7 +72,6 @@ pub struct View<'a> {
     pub endpoints: Vec<EndpointView<'a>>,
     /// What changed with the latencies that are over their limits; `None` if none is.
     pub changes: Option<ChangesView<'a>>,
-    /// The places in `endpoints` of those that are shown, worst first.
     worst_first: Vec<usize>,
     pub(crate) lacking: Vec<&'static str>,
     pub(crate) background: &'a Background,
@@ -232,7 +226,6 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The endpoints that people are shown, worst first.
     pub fn worst_endpoints(&self) -> impl Iterator<Item = &EndpointView<'a>> {
         self.worst_first.iter().map(|place| &self.endpoints[*place])
     }
@@ -258,7 +251,6 @@ impl<'a> View<'a> {
     }
 }
 
-/// Requests of `on_start` are below the others.
 fn worst_first(endpoints: &[EndpointView]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..endpoints.len()).collect();
     places.sort_by_key(|place| endpoints[*place].worst().severity);

@@ -28,15 +28,12 @@ impl NextStep {
     }
 }
 
-/// The number of steps at most: more than that is no advice.
 const MOST: usize = 3;
 
-/// The folder of the runs of the last command.
 const LATEST: &str = "target/perf/latest";
 
 const RESTORE: &str = "restore the task, or accept the new load";
 
-/// What to do next, the most helpful first.
 pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
     let comparison = report.comparison;
     let (command, is_of_others) = (&report.background.command, report.background.is_of_others);
@@ -114,7 +111,6 @@ pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
     steps
 }
 
-/// Results of others are measured by others.
 fn more_results() -> NextStep {
     NextStep {
         what: "pass two or more results of the same load, saved as the baseline too, since their spread shows the noise",
@@ -129,7 +125,6 @@ fn baseline_commit<'a>(report: &Report<'a>) -> Option<&'a str> {
     is_hash.then(|| &commit[..commit.len().min(12)])
 }
 
-/// Measures both commits here, in turn.
 fn rule_out_the_machine(report: &Report) -> Option<NextStep> {
     if report.comparison.paired {
         return None;
@@ -143,7 +138,6 @@ fn rule_out_the_machine(report: &Report) -> Option<NextStep> {
     Some(NextStep { what: "rule out the machine", command })
 }
 
-/// Finds the commit between the two that made it slower.
 fn find_the_commit(report: &Report) -> Option<NextStep> {
     if report.background.commits_between.is_some_and(|commits| commits < 2) {
         return None;
@@ -157,7 +151,6 @@ fn find_the_commit(report: &Report) -> Option<NextStep> {
     Some(NextStep { what: "find the commit", command })
 }
 
-/// Whether p95 fell by more than noise and rounding explain.
 fn is_faster(report: &Report) -> bool {
     let Some(p95) = report.comparison.total_row(Metric::P95) else { return false };
     let Presence::Both { baseline, candidate } = p95.presence else { return false };

@@ -27,7 +27,6 @@ const ONE_RUN: &str = "seen in a single run; an endpoint fails only with two or 
 
 #[derive(Clone, Debug)]
 pub struct SeriesView<'a> {
-    /// The series itself, whose numbers are in full precision.
     pub row: &'a Row<'a>,
     /// The endpoint's name, with which the first cell begins; empty for all requests together.
     pub endpoint: String,
@@ -35,7 +34,6 @@ pub struct SeriesView<'a> {
     pub cells: [String; 7],
     pub status: Status,
     pub tone: Tone,
-    /// Mostly empty.
     pub finding: String,
     pub doubt: Option<DoubtView>,
     /// Less is worse: see [`severity`].
@@ -46,7 +44,6 @@ pub struct SeriesView<'a> {
 /// also how few requests it rests on.
 #[derive(Clone, Debug)]
 pub struct DoubtView {
-    /// The word that programs read.
     pub(crate) reason: &'static str,
     pub(crate) few_samples: Option<FewSamples>,
     pub text: String,
@@ -121,7 +118,6 @@ impl<'a> SeriesView<'a> {
         }
     }
 
-    /// The limit as a change, in percent or percentage points.
     pub(crate) fn limit_change(&self) -> Option<f64> {
         self.row.metric.change(self.row.presence.baseline()?, self.row.allowed()?)
     }
@@ -264,7 +260,6 @@ pub(crate) fn by_limit_usage(row: &Row) -> i64 {
     bits ^ (bits >> 63).cast_unsigned().wrapping_shr(1).cast_signed()
 }
 
-/// The series that WARN or FAIL, worst first.
 pub(crate) fn all_findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let mut findings = comparison.findings();
     findings.sort_by_cached_key(|row| severity(row));
@@ -278,8 +273,7 @@ pub(crate) fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     findings
 }
 
-/// The worst series of each endpoint that is over a limit that blocks and could not be judged, for lack of requests or of runs. Worst
-/// first.
+/// The worst series of each endpoint over a blocking limit that could not be judged, for lack of requests or of runs.
 pub(crate) fn unjudged_endpoints<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let can_fail = |row: &Row| comparison.strict || row.limit.is_some_and(|limit| limit.level == Level::Fail);
     let is_unjudged = |row: &&Row| {
@@ -396,14 +390,12 @@ pub(crate) fn endpoint_groups<'a>(comparison: &'a Comparison<'a>) -> impl Iterat
     comparison.endpoints.chunk_by(|a, b| a.endpoint == b.endpoint)
 }
 
-/// The change of a metric of all requests together, large, and what it is made of, small.
 #[derive(Clone, Debug)]
 pub(crate) struct Tile {
     pub(crate) name: String,
     pub(crate) tone: Tone,
     pub(crate) big: String,
     pub(crate) values: String,
-    /// Empty if there is none to show.
     pub(crate) interval: String,
     pub(crate) limit: String,
 }

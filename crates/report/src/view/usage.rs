@@ -31,7 +31,6 @@ pub(crate) fn busiest_pct(of: &Provenance) -> u8 {
 }
 
 struct BusyRun {
-    /// `run 2`, or `the baseline's run 2`.
     name: String,
     others_pct: f64,
 }
@@ -65,7 +64,6 @@ pub(crate) fn amounts(of: &Provenance) -> [(&'static str, String); 3] {
     ]
 }
 
-/// The amounts, a line each, with the baseline's if they are known.
 pub(crate) fn details(baseline: &Provenance, candidate: &Provenance) -> Vec<String> {
     let mut details = Vec::new();
     for ((_, before), (name, now)) in amounts(baseline).into_iter().zip(amounts(candidate)) {

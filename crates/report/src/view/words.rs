@@ -113,7 +113,6 @@ pub(crate) fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// `p95`, or `GET /claims p95`.
 pub(crate) fn series_name(row: &Row) -> String {
     name_of_series(row.endpoint, row.metric)
 }
@@ -297,10 +296,8 @@ pub(crate) fn noise_text(detectable: f64) -> String {
     }
 }
 
-/// The smallest p95 change in percent that a comparison should be able to detect.
 const DETECTABLE_PCT: f64 = 30.0;
 
-/// Empty if the noise is low enough.
 pub fn noise_advice(detectable: f64) -> String {
     if detectable <= DETECTABLE_PCT {
         return String::new();
@@ -327,7 +324,6 @@ pub fn listed(texts: &[String]) -> String {
     }
 }
 
-/// `1 run`, `2 runs`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
