@@ -7,8 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use judge::model::text::cut;
 
-use crate::view::acceptance::Acceptance;
-use crate::view::changes::ChangesView;
+use crate::view::acceptance::ACCEPT;
 use crate::view::headline::VERDICT_COLUMNS;
 use crate::view::next::NextStep;
 use crate::view::series::{HEADER, SeriesView};
@@ -51,7 +50,7 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     // A screen has room for the table and the verdict, but not for the entries to paste and what is said twice.
     let is_short = verbosity == Verbosity::Normal && screen.columns.is_some();
     if verbosity != Verbosity::Quiet && !is_short {
-        acceptance(&mut text, &view.acceptance, screen);
+        acceptance(&mut text, view, screen);
     }
     if verbosity != Verbosity::Quiet {
         tables(&mut text, view, verbosity, screen);
@@ -65,16 +64,17 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     if verbosity != Verbosity::Quiet {
         let evidence = if is_short { &view.evidence_short } else { &view.evidence };
         line(Style::new(), "", &format!("evidence: {evidence}"));
-        line(Style::new(), "", view.origin);
+        line(Style::new(), "", &view.report.baseline);
     }
     if verbosity == Verbosity::Verbose {
-        for detail in view.details.iter().chain(&view.usage) {
+        for detail in view.report.details.iter().chain(&view.usage) {
             line(Style::new(), "", detail);
         }
     }
     if verbosity != Verbosity::Quiet {
-        if is_short && !view.acceptance.entries.is_empty() {
-            wrap(&mut text, Style::new(), "", &view.acceptance.pointer(), screen);
+        if is_short && !view.acceptance.is_empty() {
+            let pointer = format!("{ACCEPT}, add the entries of --verbose to {}", view.report.background.config);
+            wrap(&mut text, Style::new(), "", &pointer, screen);
         }
         next(&mut text, &view.next, screen);
     }
@@ -98,7 +98,7 @@ fn tables(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) 
     }
     text.push('\n');
     // The headline has what the rounds made of them.
-    if let Some(stored) = view.stored().filter(|_| verbosity == Verbosity::Verbose) {
+    if let Some(stored) = view.stored.as_ref().filter(|_| verbosity == Verbosity::Verbose) {
         wrap(text, DIM, "by the stored numbers", &format!(": {}", stored.headline), screen);
         table(text, &stored.judged, screen);
         text.push('\n');
@@ -144,7 +144,7 @@ fn changes(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen)
         Verbosity::Normal => SHOWN,
         Verbosity::Verbose => usize::MAX,
     };
-    for line in view.changes.iter().flat_map(ChangesView::lines).take(shown) {
+    for line in view.change_lines().into_iter().take(shown) {
         wrap(text, BOLD, "changed", &format!(": {line}"), screen);
     }
 }
@@ -153,12 +153,12 @@ fn finding_line(text: &mut String, finding: &Finding, also: &str, screen: Screen
     wrap(text, style(finding.status), finding.status.word(), &format!(" {}{also}", finding.text), screen);
 }
 
-fn acceptance(text: &mut String, acceptance: &Acceptance, screen: Screen) {
-    if acceptance.entries.is_empty() {
+fn acceptance(text: &mut String, view: &View, screen: Screen) {
+    if view.acceptance.is_empty() {
         return;
     }
-    wrap(text, Style::new(), "", &format!("{}:", acceptance.heading()), screen);
-    for line in acceptance.entries.lines() {
+    wrap(text, Style::new(), "", &format!("{}:", view.acceptance_heading()), screen);
+    for line in view.acceptance.lines() {
         let _ = writeln!(text, "  {line}");
     }
 }
@@ -263,14 +263,14 @@ fn wrap(text: &mut String, style: Style, head: &str, rest: &str, screen: Screen)
     text.push('\n');
 }
 
-struct Line {
-    endpoint: String,
+struct Line<'v> {
+    series: &'v SeriesView<'v>,
+    /// As they fit on the screen.
     cells: [String; 7],
-    status: Status,
 }
 
-impl Line {
-    fn new(series: &SeriesView, screen: Screen) -> Line {
+impl<'v> Line<'v> {
+    fn new(series: &'v SeriesView<'v>, screen: Screen) -> Line<'v> {
         let mut cells = series.cells.clone();
         let sign = series.tone.sign();
         if screen.is_ascii {
@@ -278,7 +278,7 @@ impl Line {
         } else if !sign.is_empty() {
             cells[STATUS].insert_str(0, &format!("{sign} "));
         }
-        Line { endpoint: series.endpoint.clone(), cells, status: series.status }
+        Line { series, cells }
     }
 }
 
@@ -295,10 +295,10 @@ fn table<'v>(text: &mut String, series: impl IntoIterator<Item = &'v SeriesView<
     }
     let widths = widths(&header, &lines);
     write_cells(text, &header, &widths, [DIM; 3]);
-    for line in &lines {
-        let series = if line.status.is_finding() { BOLD } else { Style::new() };
-        let cells = line.cells.each_ref().map(String::as_str);
-        write_cells(text, &cells, &widths, [series, Style::new(), style(line.status)]);
+    for Line { series, cells } in &lines {
+        let name = if series.status.is_finding() { BOLD } else { Style::new() };
+        let cells = cells.each_ref().map(String::as_str);
+        write_cells(text, &cells, &widths, [name, Style::new(), style(series.status)]);
     }
 }
 
@@ -337,8 +337,8 @@ fn fit(header: &mut [&str; 7], lines: &mut [Line], width: usize) {
     }
     let (room, _) = room(header, lines);
     for line in lines.iter_mut().filter(|line| line.cells[0].width() > room) {
-        let metric = line.cells[0].split_off(line.endpoint.len());
-        let endpoint = cut(&line.endpoint, room.saturating_sub(metric.width()).max(1));
+        let metric = line.cells[0].split_off(line.series.endpoint.len());
+        let endpoint = cut(&line.series.endpoint, room.saturating_sub(metric.width()).max(1));
         line.cells[0] = format!("{endpoint}{metric}");
     }
 }

@@ -107,18 +107,15 @@ impl Timeline<'_> {
 
     pub(crate) fn header(&self) -> Vec<String> {
         let metrics = self.metrics();
-        let names = metrics.iter().map(|metric| match metric {
+        let mut header = ["date", "commit", "author"].map(str::to_owned).to_vec();
+        header.extend(metrics.iter().map(|metric| match metric {
             Metric::ErrorRate => "errors %".to_owned(),
             Metric::RequestsPerSec => "requests/s".to_owned(),
             metric => format!("{metric} {}", metric.unit()).trim_end().to_owned(),
-        });
+        }));
         let since = if self.anchor_name.is_empty() { "the anchor" } else { &self.anchor_name };
-        ["date", "commit", "author"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain(names)
-            .chain([format!("{} step", self.metric), format!("{} since {since}", self.metric), "note".to_owned()])
-            .collect()
+        header.extend([format!("{} step", self.metric), format!("{} since {since}", self.metric), "note".to_owned()]);
+        header
     }
 
     /// A row as text, in the columns of [`Timeline::header`].

@@ -56,16 +56,11 @@ impl Marker {
     }
 }
 
-struct LegendEntry {
-    mark: Marker,
-    text: &'static str,
-}
-
 /// Writes the legend at the top of a chart, in as many lines as it takes, and returns its lower end.
-fn legend(canvas: &mut Canvas, entries: &[LegendEntry]) -> f64 {
+fn legend(canvas: &mut Canvas, entries: &[(Marker, &str)]) -> f64 {
     let mut x = 0.0;
     let mut y = 10.0;
-    for LegendEntry { mark, text } in entries {
+    for (mark, text) in entries {
         let width = 24.0 + LETTER_PX * text.chars().count() as f64;
         if x > 0.0 && x + width > WIDTH {
             x = 0.0;
@@ -76,6 +71,13 @@ fn legend(canvas: &mut Canvas, entries: &[LegendEntry]) -> f64 {
         x += width + 14.0;
     }
     y + 14.0
+}
+
+/// The legend of both sides, and of the limit if there is one.
+fn legend_of_sides(canvas: &mut Canvas, limit: Option<&str>) -> f64 {
+    let sides = [(BASELINE, "baseline"), (CANDIDATE, "candidate")];
+    let entries: Vec<(Marker, &str)> = sides.into_iter().chain(limit.map(|text| (LIMIT, text))).collect();
+    legend(canvas, &entries)
 }
 
 pub(crate) struct Tick {
@@ -236,12 +238,7 @@ pub(crate) fn strip(data: &ChartData) -> Option<Chart> {
     let description = format!("Baseline {}, candidate {}{limit_text}.", range_text(baseline), range_text(candidate));
     let caption = format!("{description} The distance between runs of one side is the noise.");
     let mut canvas = Canvas::new(WIDTH, 150.0);
-    let mut entries =
-        vec![LegendEntry { mark: BASELINE, text: "baseline" }, LegendEntry { mark: CANDIDATE, text: "candidate" }];
-    if limit.is_some() {
-        entries.push(LegendEntry { mark: LIMIT, text: "limit" });
-    }
-    let top = legend(&mut canvas, &entries);
+    let top = legend_of_sides(&mut canvas, limit.map(|_| "limit"));
     let (least, most) = range(baseline.iter().chain(candidate).copied().chain(limit));
     let margin = ((most - least) * 0.08).max(most * 0.02);
     let x = Axis { title: "p95, ms".to_owned(), ..Axis::linear(least - margin, most + margin, 4) };
@@ -275,29 +272,16 @@ pub(crate) fn distribution(data: &ChartData) -> Chart {
         limit.map_or_else(String::new, |limit| format!("; the limit of p95 is {} ms", value(Metric::P95, limit)));
     let description =
         format!("Baseline: {}; candidate: {}{limit_text}.", known_percentiles(baseline), known_percentiles(candidate));
-    let mut caption = "All requests together, log scale.".to_owned();
-    match (baseline.len() < PERCENTILES.len(), candidate.len() < PERCENTILES.len()) {
-        (true, true) => caption.push_str(" Only p50, p95 and p99 were recorded."),
-        (true, false) => caption.push_str(" Only p50, p95 and p99 of the baseline were recorded."),
-        (false, true) => caption.push_str(" Only p50, p95 and p99 of the candidate were recorded."),
-        (false, false) => {}
-    }
+    let recorded = match (baseline.len() < PERCENTILES.len(), candidate.len() < PERCENTILES.len()) {
+        (true, true) => " Only p50, p95 and p99 were recorded.",
+        (true, false) => " Only p50, p95 and p99 of the baseline were recorded.",
+        (false, true) => " Only p50, p95 and p99 of the candidate were recorded.",
+        (false, false) => "",
+    };
+    let caption = format!("All requests together, log scale.{recorded}");
     let mut canvas = Canvas::new(WIDTH, 330.0);
-    let mut entries =
-        vec![LegendEntry { mark: BASELINE, text: "baseline" }, LegendEntry { mark: CANDIDATE, text: "candidate" }];
-    if limit.is_some() {
-        entries.push(LegendEntry { mark: LIMIT, text: "limit of p95" });
-    }
-    let top = legend(&mut canvas, &entries) + 22.0;
-    let area = Rect { left: NUMBERS_PX, top, right: WIDTH - MARGIN_PX, bottom: 330.0 - AXIS_PX };
-    let times_ms = baseline.iter().chain(candidate).map(|point| point.time_ms);
-    let plot = DistributionPlot::new(area, times_ms.chain(limit));
-    plot.field.draw_axes(&mut canvas);
-    plot.draw_curve(&mut canvas, baseline, "baseline", BASELINE);
-    plot.draw_curve(&mut canvas, candidate, "candidate", CANDIDATE);
-    if let Some(limit_ms) = limit {
-        plot.draw_limit(&mut canvas, limit_ms);
-    }
+    let top = legend_of_sides(&mut canvas, limit.map(|_| "limit of p95")) + 22.0;
+    draw_distribution(&mut canvas, data, top);
     Chart { title, caption, svg: canvas.finish(title, &description) }
 }
 
@@ -311,46 +295,37 @@ fn known_percentiles(curve: &[CurvePoint]) -> String {
     parts.join(", ")
 }
 
-struct DistributionPlot {
-    field: Field,
-    /// The least time that is drawn: a time of 0 has no logarithm.
-    floor_ms: f64,
-}
-
-impl DistributionPlot {
-    fn new(area: Rect, times_ms: impl Iterator<Item = f64>) -> DistributionPlot {
-        let (least, most) = range(times_ms);
-        let floor_ms = (most / 1e5).max(0.01);
-        let y = Axis::logarithmic(least.max(floor_ms) / 1.2, most.max(floor_ms) * 1.2);
-        let y = Axis { title: "response time, ms".to_owned(), ..y };
-        let labelled = [1.0, 5.0, 20.0, 50.0, 80.0, 95.0, 99.0, 99.9];
-        let ticks = labelled.map(|percent| Tick { at: log_odds(percent), label: format!("p{percent}") }).into();
-        let title = "percentile of the requests".to_owned();
-        let x = Axis { from: log_odds(0.8), to: log_odds(99.93), ticks, title };
-        DistributionPlot { field: Field { area, x, y }, floor_ms }
-    }
-
-    fn y(&self, time_ms: f64) -> f64 {
-        time_ms.max(self.floor_ms).log10()
-    }
-
-    /// Draws the limit as a short tick at the percentile that it judges, with its value beside it.
-    fn draw_limit(&self, canvas: &mut Canvas, limit_ms: f64) {
-        let at = self.field.at(log_odds(95.0), self.y(limit_ms));
-        let (left, right) = (Position { x: at.x - 14.0, y: at.y }, Position { x: at.x + 14.0, y: at.y });
-        canvas.line(left, right, Stroke::new(LIMIT.color, 3.0));
-        let beside = Position { x: at.x - 18.0, y: at.y - 4.0 };
-        canvas.text(beside, TextAnchor::End, &format!("limit {} ms", value(Metric::P95, limit_ms)));
-    }
-
-    fn draw_curve(&self, canvas: &mut Canvas, curve: &[CurvePoint], side: &str, mark: Marker) {
-        let at = |of: &CurvePoint| self.field.at(log_odds(of.percent), self.y(of.time_ms));
-        let points: Vec<Position> = curve.iter().map(at).collect();
+/// Draws both curves, and the limit as a short tick at the percentile that it judges.
+fn draw_distribution(canvas: &mut Canvas, data: &ChartData, top: f64) {
+    let sides = [("baseline", &data.curves.baseline, BASELINE), ("candidate", &data.curves.candidate, CANDIDATE)];
+    let times_ms = sides.iter().flat_map(|(_, curve, _)| curve.iter()).map(|point| point.time_ms);
+    let (least, most) = range(times_ms.chain(data.limit_ms));
+    // A time of 0 has no logarithm.
+    let floor_ms = (most / 1e5).max(0.01);
+    let labelled = [1.0, 5.0, 20.0, 50.0, 80.0, 95.0, 99.0, 99.9];
+    let ticks = labelled.map(|percent| Tick { at: log_odds(percent), label: format!("p{percent}") }).into();
+    let title = "percentile of the requests".to_owned();
+    let x = Axis { from: log_odds(0.8), to: log_odds(99.93), ticks, title };
+    let y = Axis::logarithmic(least.max(floor_ms) / 1.2, most.max(floor_ms) * 1.2);
+    let y = Axis { title: "response time, ms".to_owned(), ..y };
+    let area = Rect { left: NUMBERS_PX, top, right: WIDTH - MARGIN_PX, bottom: 330.0 - AXIS_PX };
+    let field = Field { area, x, y };
+    field.draw_axes(canvas);
+    let at = |percent: f64, time_ms: f64| field.at(log_odds(percent), time_ms.max(floor_ms).log10());
+    for (side, curve, mark) in sides {
+        let points: Vec<Position> = curve.iter().map(|point| at(point.percent, point.time_ms)).collect();
         canvas.polyline(&points, Stroke::new(mark.color, 2.0));
         for (CurvePoint { percent, time_ms }, point) in curve.iter().zip(points) {
             mark.draw(canvas, point);
             canvas.tip_around(point, 9.0, &format!("{side} p{percent}: {} ms", value(Metric::P50, *time_ms)));
         }
+    }
+    if let Some(limit_ms) = data.limit_ms {
+        let at = at(95.0, limit_ms);
+        let (left, right) = (Position { x: at.x - 14.0, y: at.y }, Position { x: at.x + 14.0, y: at.y });
+        canvas.line(left, right, Stroke::new(LIMIT.color, 3.0));
+        let beside = Position { x: at.x - 18.0, y: at.y - 4.0 };
+        canvas.text(beside, TextAnchor::End, &format!("limit {} ms", value(Metric::P95, limit_ms)));
     }
 }
 
@@ -424,11 +399,8 @@ pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
     let panels_height: f64 = panels.iter().map(|panel| panel.height + PANEL_TITLE_PX).sum();
     let mut canvas = Canvas::new(WIDTH, panels_height + 54.0);
     let line = |color| Marker { shape: Shape::Line, color };
-    let mut entries = vec![LegendEntry { mark: line(CANDIDATE.color), text: "candidate" }];
-    if behind.is_some() {
-        entries.push(LegendEntry { mark: line(BASELINE.color), text: "baseline" });
-    }
-    let mut top = legend(&mut canvas, &entries) + 18.0;
+    let both = [(line(CANDIDATE.color), "candidate"), (line(BASELINE.color), "baseline")];
+    let mut top = legend(&mut canvas, if behind.is_some() { &both } else { &both[..1] }) + 18.0;
     for (place, panel) in panels.iter().enumerate() {
         let is_last = place + 1 == panels.len();
         let x_title = if is_last { "seconds since the start of the run" } else { "" };

@@ -8,7 +8,6 @@ use judge::verdict::compare::ERROR;
 use crate::page::anchors::Anchors;
 use crate::page::bars;
 use crate::page::charts::{self, Chart};
-use crate::view::acceptance::Acceptance;
 use crate::view::drift::{DriftView, UPDATES};
 use crate::view::input::FailedRequests;
 use crate::view::next::NextStep;
@@ -61,9 +60,9 @@ pub(crate) fn render(view: &View) -> String {
     trust(&mut body, view);
     next(&mut body, &view.next);
     body.push_str("</div>\n");
-    acceptance(&mut body, &view.acceptance);
+    acceptance(&mut body, view);
     findings(&mut body, view);
-    failures(&mut body, &view.background.failures);
+    failures(&mut body, &view.report.background.failures);
     charts(&mut body, view);
     total(&mut body, view);
     stored(&mut body, view);
@@ -149,13 +148,13 @@ fn icon(tone: Tone) -> String {
 }
 
 fn head(body: &mut String, view: &View) {
-    let candidate = view.provenance.candidate;
+    let candidate = view.report.provenance.candidate;
     let mut left = Vec::new();
-    if !view.background.name.is_empty() {
-        left.push(format!("<strong>{}</strong>", shortened(&printable(&view.background.name), NAME)));
+    if !view.report.background.name.is_empty() {
+        left.push(format!("<strong>{}</strong>", shortened(&printable(&view.report.background.name), NAME)));
     }
     let commit = |commit: &str| shortened(&printable(commit), NAME);
-    let between = match view.background.commits_between {
+    let between = match view.report.background.commits_between {
         Some(commits) if commits > 0 => format!(" (+{})", count(commits as usize, "commit")),
         _ => String::new(),
     };
@@ -249,9 +248,11 @@ pub(crate) fn figure(body: &mut String, chart: &Chart) {
 }
 
 fn changes(body: &mut String, view: &View) {
-    let Some(changes) = &view.changes else { return };
+    if view.changes.is_none() {
+        return;
+    }
     body.push_str("<section>\n<h2 id=\"changed\">What changed</h2>\n<ul class=\"remarks\">\n");
-    for line in changes.lines() {
+    for line in view.change_lines() {
         let _ = writeln!(body, "<li>{}</li>", shortened(&capitalized(line), SENTENCE));
     }
     body.push_str("</ul>\n</section>\n");
@@ -273,11 +274,11 @@ fn step_text(NextStep { what, command }: &NextStep) -> String {
     }
 }
 
-fn acceptance(body: &mut String, acceptance: &Acceptance) {
-    if acceptance.entries.is_empty() {
+fn acceptance(body: &mut String, view: &View) {
+    if view.acceptance.is_empty() {
         return;
     }
-    let (heading, entries) = (capitalized(&acceptance.heading()), escaped(&acceptance.entries));
+    let (heading, entries) = (capitalized(&view.acceptance_heading()), escaped(&view.acceptance));
     let _ = writeln!(
         body,
         "<section>\n<p>{}:</p>\n<pre tabindex=\"0\">{entries}</pre>\n</section>",
@@ -383,7 +384,7 @@ fn total(body: &mut String, view: &View) {
 }
 
 fn stored(body: &mut String, view: &View) {
-    let Some(stored) = view.stored() else { return };
+    let Some(stored) = &view.stored else { return };
     let headline = shortened(&stored.headline.to_string(), SENTENCE);
     let _ =
         writeln!(body, "<details>\n<summary><h2 id=\"stored\">By the stored numbers</h2></summary>\n<p>{headline}</p>");
@@ -405,7 +406,7 @@ fn compared(body: &mut String, view: &View) {
     }
     body.push_str("</tbody>\n</table>\n</div>\n<ul class=\"details\">\n");
     let evidence = format!("evidence: {}", view.evidence);
-    let lines = [evidence.as_str(), view.origin].into_iter().chain(view.other_details.iter().copied());
+    let lines = [evidence.as_str(), &view.report.baseline].into_iter().chain(view.other_details.iter().copied());
     for line in lines.filter(|line| !line.is_empty()) {
         let _ = writeln!(body, "<li>{}</li>", shortened(&printable(line), SENTENCE));
     }

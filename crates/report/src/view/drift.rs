@@ -138,13 +138,10 @@ pub(crate) fn tile(comparison: &Comparison) -> Option<Tile> {
 /// The drift of all requests together in a few words: `since v1.0 (2026-01-03) p95 +3.1% (drift limit +25%)`.
 pub fn summary(comparison: &Comparison) -> Option<String> {
     let drift = comparison.drift.as_ref()?;
-    let short = |row: &Row| format!("{} {}{}", row.metric, short_change(row), drift_limit(row));
+    let limit = |row: &Row| row.limit.map(|limit| format!(" (drift limit {})", limit_text(row.metric, limit)));
+    let short = |row: &Row| format!("{} {}{}", row.metric, short_change(row), limit(row).unwrap_or_default());
     let parts: Vec<String> = drift.rows.iter().filter(|row| row.endpoint.is_none()).map(short).collect();
     (!parts.is_empty()).then(|| format!("since {} {}", anchor_name(&drift.anchor), parts.join(", ")))
-}
-
-fn drift_limit(row: &Row) -> String {
-    row.limit.map_or_else(String::new, |limit| format!(" (drift limit {})", limit_text(row.metric, limit)))
 }
 
 fn short_anchor(anchor: &Anchor) -> String {

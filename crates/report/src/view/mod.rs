@@ -17,18 +17,17 @@ pub(crate) mod unjudged;
 pub mod usage;
 pub mod words;
 
-use judge::model::run::{Metric, Provenance, is_setup};
+use judge::model::run::{Metric, is_setup};
 use judge::verdict::compare::{Comparison, RunCounts, Verdict};
 use judge::verdict::decision::Row;
-use judge::verdict::traffic::TrafficChange;
 
-use crate::view::acceptance::Acceptance;
-use crate::view::changes::ChangesView;
+use crate::view::acceptance::ACCEPT;
+use crate::view::changes::{ChangeView, UNEXPLAINED};
 use crate::view::charts::ChartData;
 use crate::view::drift::DriftView;
 use crate::view::facts::Fact;
 use crate::view::headline::Headline;
-use crate::view::input::{Background, Confirmation, Report, Sides, Stored};
+use crate::view::input::{Report, Sides, Stored};
 use crate::view::next::NextStep;
 use crate::view::series::{EndpointView, SeriesView, Tile};
 use crate::view::words::{Status, Tone, shown_side};
@@ -44,7 +43,7 @@ pub(crate) const LINE_COLUMNS: usize = 1000;
 
 /// A report as every format shows it: from the answer to the details.
 pub struct View<'a> {
-    pub(crate) comparison: &'a Comparison<'a>,
+    pub(crate) report: &'a Report<'a>,
     pub headline: Headline,
     pub(crate) tone: Tone,
     pub is_conclusive: bool,
@@ -66,19 +65,16 @@ pub struct View<'a> {
     pub(crate) trust: &'static str,
     pub(crate) same_place: &'static str,
     pub next: Vec<NextStep>,
-    pub(crate) acceptance: Acceptance,
-    pub(crate) confirmation: ConfirmationView<'a>,
+    /// Entries of the configuration that accept a FAIL for a while; mostly empty.
+    pub(crate) acceptance: String,
+    /// The comparison with the stored numbers, if rounds were to confirm it.
+    pub(crate) stored: Option<StoredView<'a>>,
     pub total: Vec<SeriesView<'a>>,
     pub endpoints: Vec<EndpointView<'a>>,
     /// What changed with the latencies that are over their limits; `None` if none is.
-    pub changes: Option<ChangesView<'a>>,
+    pub(crate) changes: Option<Vec<ChangeView<'a>>>,
     worst_first: Vec<usize>,
-    pub(crate) lacking: Vec<&'static str>,
-    pub(crate) background: &'a Background,
-    pub(crate) provenance: Sides<&'a Provenance>,
     pub(crate) sides: Sides<String>,
-    pub(crate) origin: &'a str,
-    pub(crate) details: &'a [String],
     pub(crate) usage: Vec<String>,
     pub(crate) facts: Vec<Fact>,
     pub(crate) other_details: Vec<&'a str>,
@@ -108,17 +104,6 @@ impl<'a> Finding<'a> {
     pub fn sentence(&self) -> String {
         format!("{}{}", self.text, self.also)
     }
-
-    fn of_traffic(change: &TrafficChange, strict: bool) -> Finding<'a> {
-        let status = if strict { Status::Fail } else { Status::Warn };
-        Finding::new(status, change.text())
-    }
-}
-
-pub(crate) enum ConfirmationView<'a> {
-    NotAsked,
-    Impossible(&'a str),
-    Measured(StoredView<'a>),
 }
 
 pub(crate) struct StoredView<'a> {
@@ -136,9 +121,10 @@ impl<'a> View<'a> {
         let total = SeriesView::all(&comparison.total);
         let endpoints = EndpointView::all(comparison);
         let facts = Fact::all(report);
-        let acceptance = Acceptance::of(report);
+        let of_traffic = if comparison.strict { Status::Fail } else { Status::Warn };
+        let acceptance = acceptance::entries(report);
         View {
-            comparison,
+            report,
             headline: Headline::of_report(report),
             tone: tone(comparison),
             is_conclusive: comparison.is_conclusive(),
@@ -147,7 +133,7 @@ impl<'a> View<'a> {
             series_findings: series::all_findings(comparison).into_iter().map(Finding::of).collect(),
             drift: DriftView::of(comparison),
             new_endpoints: series::new_endpoints(comparison).map(|text| Finding::new(Status::New, text)),
-            traffic: comparison.traffic.iter().map(|change| Finding::of_traffic(change, comparison.strict)).collect(),
+            traffic: comparison.traffic.iter().map(|change| Finding::new(of_traffic, change.text())).collect(),
             exception_findings: exceptions::findings(comparison),
             exceptions: exceptions::summary(comparison),
             notes: notes::notes(report, &total, endpoints.len()),
@@ -159,17 +145,12 @@ impl<'a> View<'a> {
             same_place: evidence::same_place(report),
             next: next::steps(report, &acceptance),
             acceptance,
-            confirmation: ConfirmationView::of(report),
+            stored: report.stored().map(StoredView::of),
             worst_first: worst_first(&endpoints),
             total,
             endpoints,
-            changes: ChangesView::of(report),
-            lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
-            background: report.background,
-            provenance: report.provenance,
+            changes: changes::changes(report),
             sides: Sides { baseline: shown_side(baseline), candidate: shown_side(candidate) },
-            origin: &report.baseline,
-            details: &report.details,
             usage: usage::details(baseline, candidate),
             other_details: facts::other_details(report, &facts),
             facts,
@@ -192,7 +173,7 @@ impl<'a> View<'a> {
     pub(crate) fn main_metrics(&self) -> impl Iterator<Item = &SeriesView<'a>> {
         self.total
             .iter()
-            .filter(|series| series.status != Status::Shown && !series::repeats_p95(self.comparison, series.row))
+            .filter(|series| series.status != Status::Shown && !series::repeats_p95(self.report.comparison, series.row))
     }
 
     /// The rows that show the most, at most three: those over their limits, or else p95 and the other main metrics.
@@ -201,7 +182,7 @@ impl<'a> View<'a> {
         let drift = self.drift.iter().filter(|drift| drift.is_the_failure).flat_map(|drift| &drift.series);
         let drift = drift.filter(|series| series.status.is_finding()).map(|series| series.row);
         let mut rows: Vec<&'a Row> = drift.chain(self.findings.iter().filter_map(|finding| finding.row)).collect();
-        rows.extend(series::unjudged_endpoints(self.comparison));
+        rows.extend(series::unjudged_endpoints(self.report.comparison));
         let mut others: Vec<&SeriesView> = self.main_metrics().collect();
         others.sort_by_key(|series| (series.row.metric != Metric::P95, series.severity));
         for series in others {
@@ -214,9 +195,9 @@ impl<'a> View<'a> {
 
     /// GitHub's page with the commits between the two sides; empty if it is not known.
     pub(crate) fn compare_url(&self) -> String {
-        let Sides { baseline, candidate } = self.provenance;
+        let Sides { baseline, candidate } = self.report.provenance;
         let is_hash = |commit: &str| commit.len() >= 7 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
-        match self.background.run_url.split_once("/actions/runs/") {
+        match self.report.background.run_url.split_once("/actions/runs/") {
             Some((repository, _))
                 if baseline.host.is_empty() && is_hash(&baseline.commit) && is_hash(&candidate.commit) =>
             {
@@ -243,10 +224,15 @@ impl<'a> View<'a> {
         series
     }
 
-    pub(crate) fn stored(&self) -> Option<&StoredView<'a>> {
-        match &self.confirmation {
-            ConfirmationView::Measured(stored) => Some(stored),
-            ConfirmationView::NotAsked | ConfirmationView::Impossible(_) => None,
+    pub(crate) fn acceptance_heading(&self) -> String {
+        format!("{ACCEPT}, add this to {} with a reason", self.report.background.config)
+    }
+
+    /// A sentence for each change, or the only one if nothing explains the slowdown.
+    pub(crate) fn change_lines(&self) -> Vec<&str> {
+        match &self.changes {
+            Some(changes) if changes.is_empty() => vec![UNEXPLAINED],
+            changes => changes.iter().flatten().map(|change| change.text.as_str()).collect(),
         }
     }
 }
@@ -259,18 +245,14 @@ fn worst_first(endpoints: &[EndpointView]) -> Vec<usize> {
     places
 }
 
-impl<'a> ConfirmationView<'a> {
-    fn of(report: &Report<'a>) -> ConfirmationView<'a> {
-        match report.confirmation {
-            None => ConfirmationView::NotAsked,
-            Some(Confirmation::Impossible(why)) => ConfirmationView::Impossible(why),
-            Some(Confirmation::Measured(Stored { comparison, baseline })) => ConfirmationView::Measured(StoredView {
-                headline: Headline::of(comparison),
-                origin: baseline,
-                runs: comparison.runs,
-                judged: comparison.total.iter().filter(|row| row.limit.is_some()).map(SeriesView::of).collect(),
-                all: comparison.total.iter().chain(&comparison.endpoints).map(SeriesView::of).collect(),
-            }),
+impl<'a> StoredView<'a> {
+    fn of(Stored { comparison, baseline }: &'a Stored<'a>) -> StoredView<'a> {
+        StoredView {
+            headline: Headline::of(comparison),
+            origin: baseline,
+            runs: comparison.runs,
+            judged: comparison.total.iter().filter(|row| row.limit.is_some()).map(SeriesView::of).collect(),
+            all: comparison.total.iter().chain(&comparison.endpoints).map(SeriesView::of).collect(),
         }
     }
 }

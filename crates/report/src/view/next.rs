@@ -6,7 +6,6 @@ use judge::verdict::accepted::State;
 use judge::verdict::compare::Verdict;
 use judge::verdict::decision::{FewSamples, Presence, Row};
 
-use crate::view::acceptance::Acceptance;
 use crate::view::arguments::arguments;
 use crate::view::drift;
 use crate::view::evidence::{detectable, is_only_settled};
@@ -21,6 +20,10 @@ pub struct NextStep {
     pub command: String,
 }
 
+pub(crate) fn step(what: &'static str, command: String) -> NextStep {
+    NextStep { what, command }
+}
+
 impl NextStep {
     /// The command as a program starts it, without a shell; `None` if it needs one.
     pub(crate) fn arguments(&self) -> Option<Vec<String>> {
@@ -32,12 +35,14 @@ const MOST: usize = 3;
 
 const LATEST: &str = "target/perf/latest";
 
+const MORE_RESULTS: &str =
+    "pass two or more results of the same load, saved as the baseline too, since their spread shows the noise";
+
 const RESTORE: &str = "restore the task, or accept the new load";
 
-pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
+pub(crate) fn steps(report: &Report, acceptance: &str) -> Vec<NextStep> {
     let comparison = report.comparison;
     let (command, is_of_others) = (&report.background.command, report.background.is_of_others);
-    let step = |what, command: String| NextStep { what, command };
     let mut steps = Vec::new();
     let errors_failed = comparison.findings().iter().any(|row| row.is_failure() && row.metric == Metric::ErrorRate);
     let failures_file = &report.background.failures_file;
@@ -46,7 +51,7 @@ pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
     }
     let has_unjudged = unjudged_endpoints(comparison).iter().any(|row| more_requests(row).is_some());
     if !comparison.is_conclusive() || has_unjudged || is_of_others && detectable(comparison).is_none() {
-        steps.push(if is_of_others { more_results() } else { lengthen(report) });
+        steps.push(if is_of_others { step(MORE_RESULTS, String::new()) } else { lengthen(report) });
     }
     let findings = findings(comparison);
     let is_missing_alone = !findings.is_empty() && findings.iter().all(|row| row.is_missing());
@@ -88,7 +93,7 @@ pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
     } else if has_failed {
         // These steps are kept: a slowdown that is wanted has to get in somehow. Nobody wants errors.
         let mut last = Vec::new();
-        if !acceptance.entries.is_empty() {
+        if !acceptance.is_empty() {
             last.push(edit("accept it for a while"));
         }
         // A new baseline has no part in `--against`.
@@ -111,13 +116,6 @@ pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
     steps
 }
 
-fn more_results() -> NextStep {
-    NextStep {
-        what: "pass two or more results of the same load, saved as the baseline too, since their spread shows the noise",
-        command: String::new(),
-    }
-}
-
 /// The baseline's commit as git takes it; `None` if it is not known.
 fn baseline_commit<'a>(report: &Report<'a>) -> Option<&'a str> {
     let commit = &report.provenance.baseline.commit;
@@ -135,7 +133,7 @@ fn rule_out_the_machine(report: &Report) -> Option<NextStep> {
     } else {
         command.without("--baseline").with(&["--against", baseline_commit(report)?])
     };
-    Some(NextStep { what: "rule out the machine", command })
+    Some(step("rule out the machine", command))
 }
 
 fn find_the_commit(report: &Report) -> Option<NextStep> {
@@ -147,8 +145,7 @@ fn find_the_commit(report: &Report) -> Option<NextStep> {
     if command.words.iter().any(|word| ["--host", "--against-url"].contains(&word.as_str())) {
         return None;
     }
-    let command = command.without("--baseline").of(&format!("bisect {commit}"));
-    Some(NextStep { what: "find the commit", command })
+    Some(step("find the commit", command.without("--baseline").of(&format!("bisect {commit}"))))
 }
 
 fn is_faster(report: &Report) -> bool {
@@ -178,23 +175,21 @@ fn lengthen(report: &Report) -> NextStep {
         let [min, max] = [runs + 1, 2 * runs + 3].map(|runs| runs.to_string());
         let command = command.with(&["--min-runs", &min, "--max-runs", &max]);
         let what = if is_only_settled(comparison) { "detect smaller changes" } else { "make more runs" };
-        return NextStep { what, command };
+        return step(what, command);
     };
     let length = duration(load.run_time_s, factor);
+    let command = command.without("--run-time");
     match baseline_commit(report) {
         // Another length is another load, so the result is not comparable with the committed baseline.
         Some(commit) => {
-            let command = command.without("--baseline").without("--run-time");
-            let command = command.with(&["--against", commit, "--run-time", &length]);
-            NextStep { what: "lengthen the run", command }
+            let command = command.without("--baseline").with(&["--against", commit, "--run-time", &length]);
+            step("lengthen the run", command)
         }
-        None if report.hosts().is_some() => {
-            NextStep { what: "lengthen the run", command: command.without("--run-time").with(&["--run-time", &length]) }
+        None if report.hosts().is_some() => step("lengthen the run", command.with(&["--run-time", &length])),
+        None => {
+            let command = command.with(&["--run-time", &length, "--update-baseline"]);
+            step("record a baseline of longer runs", command)
         }
-        None => NextStep {
-            what: "record a baseline of longer runs",
-            command: command.without("--run-time").with(&["--run-time", &length, "--update-baseline"]),
-        },
     }
 }
 

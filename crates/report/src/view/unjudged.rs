@@ -8,7 +8,7 @@ use judge::model::run::Metric;
 use judge::model::text::quoted;
 
 use crate::view::input::CommandLine;
-use crate::view::next::NextStep;
+use crate::view::next::{NextStep, step};
 use crate::view::words::{Tone, count, shown_commit, unit_of_value, value, with_unit};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -37,10 +37,7 @@ impl Unjudged {
     }
 
     pub fn word(&self) -> &'static str {
-        match self {
-            Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => "NO VERDICT",
-            Unjudged::BaselineSaved(_) => "BASELINE SAVED",
-        }
+        if self.exit_code() == 0 { "BASELINE SAVED" } else { "NO VERDICT" }
     }
 
     pub(crate) fn tone(&self) -> Tone {
@@ -56,17 +53,14 @@ impl Unjudged {
     }
 
     pub fn exit_code(&self) -> u8 {
-        match self {
-            Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => 2,
-            Unjudged::BaselineSaved(_) => 0,
-        }
+        if matches!(self, Unjudged::BaselineSaved(_)) { 0 } else { 2 }
     }
 
     pub(crate) fn next(&self) -> Vec<NextStep> {
         match self.saved() {
             None => {
                 let command = format!("{} perf --verbose", program::name());
-                vec![NextStep { what: "fix the problem above and re-run with details", command }]
+                vec![step("fix the problem above and re-run with details", command)]
             }
             Some(saved) => saved.next(),
         }
@@ -137,7 +131,6 @@ impl Saved {
     }
 
     fn next(&self) -> Vec<NextStep> {
-        let step = |what, command| NextStep { what, command };
         let command = self.command.measuring();
         let mut steps = Vec::new();
         if !self.default_branch.is_empty() {

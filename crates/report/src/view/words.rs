@@ -6,6 +6,7 @@ use judge::model::text::endpoint_shown;
 use judge::stats::estimate::Interval;
 use judge::verdict::compare::Verdict;
 use judge::verdict::decision::{Decision, Presence, Row};
+use serde::Serialize;
 
 /// The farthest end of an interval that is shown, in percent or percentage points. One that reaches further shows only
 /// that next to nothing is known.
@@ -14,7 +15,8 @@ const FARTHEST: f64 = 999.0;
 /// The smallest change that is not shown as 0.0, in percent.
 pub(crate) const LEAST_SHOWN: f64 = 0.05;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Status {
     Fail,
     Warn,
