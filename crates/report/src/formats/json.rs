@@ -13,6 +13,7 @@ use judge::verdict::decision::Unsettled;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::view::arguments::arguments;
 use crate::view::changes::ChangeView;
 use crate::view::drift::DriftView;
 use crate::view::input::Confirmation;
@@ -177,7 +178,7 @@ fn change(ChangeView { cause, text }: &ChangeView) -> Json<'static> {
 }
 
 fn next(step: &NextStep) -> Json<'static> {
-    object([("what", json(step.what)), ("command", json(&step.command)), ("arguments", json(step.arguments()))])
+    object([("what", json(step.what)), ("command", json(&step.command)), ("arguments", json(arguments(&step.command)))])
 }
 
 fn acceptance(view: &View) -> Json<'static> {
@@ -218,13 +219,17 @@ fn saved(saved: &Saved) -> Json<'static> {
     object([("file", json(&saved.file)), ("runs", json(saved.runs)), ("values", values)])
 }
 
+/// Null if an end is unknown.
+pub(crate) fn interval(interval: Option<Interval>) -> Json<'static> {
+    json(interval.filter(|ends| ends.is_finite()).map(|Interval { low, high }| [low, high]))
+}
+
 pub(crate) fn text_or_null(text: &str) -> Json<'static> {
     if text.is_empty() { json(()) } else { json(text) }
 }
 
 fn series(view: &SeriesView) -> Json<'static> {
     let row = view.row;
-    let interval = row.evidence.interval.filter(|ends| ends.is_finite());
     let waived = row.accepted.filter(|_| row.is_waived());
     let unsettled = row.evidence.unsettled.map(|unsettled| match unsettled {
         Unsettled::Open => "open",
@@ -240,7 +245,7 @@ fn series(view: &SeriesView) -> Json<'static> {
         ("candidate", json(row.presence.candidate())),
         ("change", json(row.change())),
         ("change_unit", json(change_unit(row.metric))),
-        ("interval", json(interval.map(|Interval { low, high }| [low, high]))),
+        ("interval", interval(row.evidence.interval)),
         ("detectable", json(row.evidence.detectable)),
         ("limit", optional(row.limit, limit)),
         ("accepted", optional(waived, |accepted| exception(&Applied { accepted, state: State::Waived }))),

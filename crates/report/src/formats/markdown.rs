@@ -185,7 +185,7 @@ fn endpoints(view: &View, room: usize) -> String {
     }
     let all = view.endpoints.iter().flat_map(|endpoint| &endpoint.series);
     let over = all.clone().filter(|series| series.status.is_finding()).count();
-    let failing = view.endpoints.iter().filter(|endpoint| endpoint.worst().status == Status::Fail).count();
+    let failing = view.endpoints.iter().filter(|endpoint| endpoint.is_failing()).count();
     let (endpoints, all) = (view.endpoints.len(), all.count());
     let mut text = format!(
         "<details>\n<summary>{}: {failing} failing, {over} of {all} metrics over a limit</summary>\n\n{}{rows}\n",

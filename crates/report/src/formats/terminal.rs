@@ -88,17 +88,18 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
 }
 
 fn tables(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
-    match verbosity {
-        Verbosity::Verbose => table(text, &view.total, screen),
-        Verbosity::Normal | Verbosity::Quiet => table(text, view.main_metrics(), screen),
-    }
-    if verbosity == Verbosity::Verbose && !view.endpoints.is_empty() {
+    if verbosity != Verbosity::Verbose {
+        table(text, view.main_metrics(), screen);
         text.push('\n');
-        table(text, view.worst_series(), screen);
+        return;
     }
+    table(text, &view.total, screen);
     text.push('\n');
-    // The headline has what the rounds made of them.
-    if let Some(stored) = view.stored.as_ref().filter(|_| verbosity == Verbosity::Verbose) {
+    if !view.endpoints.is_empty() {
+        table(text, view.worst_series(), screen);
+        text.push('\n');
+    }
+    if let Some(stored) = &view.stored {
         wrap(text, DIM, "by the stored numbers", &format!(": {}", stored.headline), screen);
         table(text, &stored.judged, screen);
         text.push('\n');
@@ -263,27 +264,25 @@ fn wrap(text: &mut String, style: Style, head: &str, rest: &str, screen: Screen)
     text.push('\n');
 }
 
+/// A series, and its cells as they fit on the screen.
 struct Line<'v> {
     series: &'v SeriesView<'v>,
-    /// As they fit on the screen.
     cells: [String; 7],
 }
 
-impl<'v> Line<'v> {
-    fn new(series: &'v SeriesView<'v>, screen: Screen) -> Line<'v> {
-        let mut cells = series.cells.clone();
-        let sign = series.tone.sign();
-        if screen.is_ascii {
-            cells[0] = in_ascii(&cells[0]);
-        } else if !sign.is_empty() {
-            cells[STATUS].insert_str(0, &format!("{sign} "));
-        }
-        Line { series, cells }
+fn cells(series: &SeriesView, screen: Screen) -> [String; 7] {
+    let mut cells = series.cells.clone();
+    let sign = series.tone.sign();
+    if screen.is_ascii {
+        cells[0] = in_ascii(&cells[0]);
+    } else if !sign.is_empty() {
+        cells[STATUS].insert_str(0, &format!("{sign} "));
     }
+    cells
 }
 
 fn table<'v>(text: &mut String, series: impl IntoIterator<Item = &'v SeriesView<'v>>, screen: Screen) {
-    let mut lines: Vec<Line> = series.into_iter().map(|series| Line::new(series, screen)).collect();
+    let mut lines: Vec<Line> = series.into_iter().map(|series| Line { series, cells: cells(series, screen) }).collect();
     let mut header = HEADER;
     // Without runs to estimate the noise from there is no interval to show.
     let is_empty = |column: usize| lines.iter().all(|line| line.cells[column].is_empty());
@@ -336,10 +335,10 @@ fn fit(header: &mut [&str; 7], lines: &mut [Line], width: usize) {
         }
     }
     let (room, _) = room(header, lines);
-    for line in lines.iter_mut().filter(|line| line.cells[0].width() > room) {
-        let metric = line.cells[0].split_off(line.series.endpoint.len());
-        let endpoint = cut(&line.series.endpoint, room.saturating_sub(metric.width()).max(1));
-        line.cells[0] = format!("{endpoint}{metric}");
+    for Line { series, cells: [name, ..] } in lines.iter_mut().filter(|line| line.cells[0].width() > room) {
+        let metric = name.split_off(series.endpoint.len());
+        let endpoint = cut(&series.endpoint, room.saturating_sub(metric.width()).max(1));
+        *name = format!("{endpoint}{metric}");
     }
 }
 

@@ -67,7 +67,7 @@ fn table(text: &mut String, timeline: &Timeline, endpoint: EndpointName, screen:
 
 /// Whether a column has values, which are aligned on the right.
 fn is_number(name: &str) -> bool {
-    !["date", "commit", "author", "note"].contains(&name) && !name.contains(" since ") && !name.ends_with(" step")
+    !["date", "commit", "author", "note"].contains(&name) && is_plain(name)
 }
 
 fn fit(rows: &mut [Vec<String>], width: usize, is_ascii: bool) {

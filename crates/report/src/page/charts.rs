@@ -343,26 +343,21 @@ struct Panel {
     value: fn(&Moment) -> Option<f64>,
 }
 
-const P95: Panel =
-    Panel { title: "p95 of the last 10 s, ms", height: 130.0, value: |moment| Some(moment.percentiles?.p95_ms) };
-const REQUESTS: Panel =
-    Panel { title: "requests per second", height: 84.0, value: |moment| Some(moment.requests_per_sec) };
-const FAILURES: Panel =
-    Panel { title: "failures per second", height: 84.0, value: |moment| Some(moment.failures_per_sec) };
-const USERS: Panel = Panel { title: "users", height: 74.0, value: |moment| Some(moment.users) };
-
 /// The panels from top to bottom. Percentiles of the whole run so far would hide what happened late in it, so they are not
 /// shown.
-fn panels(histories: &[&History]) -> Vec<&'static Panel> {
-    let mut panels: Vec<&Panel> = Vec::new();
+fn panels(histories: &[&History]) -> Vec<Panel> {
+    let mut moments = histories.iter().flat_map(|history| &history.points);
+    let panel = |title, height, value| Panel { title, height, value };
+    let mut panels = vec![
+        panel("requests per second", 84.0, |moment| Some(moment.requests_per_sec)),
+        panel("users", 74.0, |moment| Some(moment.users)),
+    ];
+    if moments.any(|moment| moment.failures_per_sec > 0.0) {
+        panels.insert(1, panel("failures per second", 84.0, |moment| Some(moment.failures_per_sec)));
+    }
     if histories.iter().all(|history| history.is_windowed) {
-        panels.push(&P95);
+        panels.insert(0, panel("p95 of the last 10 s, ms", 130.0, |moment| Some(moment.percentiles?.p95_ms)));
     }
-    panels.push(&REQUESTS);
-    if histories.iter().flat_map(|history| &history.points).any(|moment| moment.failures_per_sec > 0.0) {
-        panels.push(&FAILURES);
-    }
-    panels.push(&USERS);
     panels
 }
 

@@ -30,12 +30,6 @@ impl Rect {
     pub(crate) fn height(self) -> f64 {
         self.bottom - self.top
     }
-
-    fn attributes(self) -> String {
-        let (x, y) = (Number(self.left), Number(self.top));
-        let (width, height) = (Number(self.width()), Number(self.height()));
-        format!("x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"")
-    }
 }
 
 /// Each colour means one thing, and none of them is the colour of a FAIL, a WARN or an ok.
@@ -131,7 +125,8 @@ impl Canvas {
     }
 
     pub(crate) fn polyline(&mut self, points: &[Position], stroke: Stroke) {
-        let (points, stroke) = (listed(points), stroke.attributes());
+        let points: Vec<String> = points.iter().map(|at| format!("{},{}", Number(at.x), Number(at.y))).collect();
+        let (points, stroke) = (points.join(" "), stroke.attributes());
         let _ = writeln!(self.shapes, r#"<polyline points="{points}" fill="none" {stroke}/>"#);
     }
 
@@ -163,8 +158,12 @@ impl Canvas {
     }
 
     pub(crate) fn tip_within(&mut self, rect: Rect, text: &str) {
-        let (place, text) = (rect.attributes(), escaped(text));
-        let _ = writeln!(self.tips, "<rect {place}><title>{text}</title></rect>");
+        let (x, y, text) = (Number(rect.left), Number(rect.top), escaped(text));
+        let (width, height) = (Number(rect.width()), Number(rect.height()));
+        let _ = writeln!(
+            self.tips,
+            r#"<rect x="{x}" y="{y}" width="{width}" height="{height}"><title>{text}</title></rect>"#
+        );
     }
 
     /// The whole `<svg>` element. Screen readers read the title and the description.
@@ -180,15 +179,6 @@ impl Canvas {
              <g fill=\"none\" pointer-events=\"all\">\n{tips}</g>\n</svg>"
         )
     }
-}
-
-fn listed(points: &[Position]) -> String {
-    let mut listed = String::new();
-    for (place, Position { x, y }) in points.iter().enumerate() {
-        let space = if place == 0 { "" } else { " " };
-        let _ = write!(listed, "{space}{},{}", Number(*x), Number(*y));
-    }
-    listed
 }
 
 #[cfg(test)]

@@ -55,16 +55,18 @@ impl<'a> DriftView<'a> {
         let name = anchor_name(&drift.anchor);
         let over = over_limits(drift);
         let worst = over.first().copied();
-        let mut shown = Vec::new();
-        for (place, update) in updates.iter().enumerate() {
-            let before = updates.get(place + 1).unwrap_or(version);
-            let step = worst.or(drift.rows.first()).and_then(|row| {
-                let movement = Movement::between(&before.baseline, &update.baseline, row.endpoint, row.metric)?;
-                Some(change_text(row.metric, movement.change))
-            });
-            let step = step.unwrap_or_default();
-            shown.push(UpdateView { version: update, author: author(update), note: note(update, Some(before)), step });
-        }
+        let step = |before: &Version, update: &Version| {
+            let row = worst.or(drift.rows.first())?;
+            let movement = Movement::between(&before.baseline, &update.baseline, row.endpoint, row.metric)?;
+            Some(change_text(row.metric, movement.change))
+        };
+        let befores = updates.iter().skip(1).chain([version]);
+        let updates = updates.iter().zip(befores).map(|(update, before)| UpdateView {
+            version: update,
+            author: author(update),
+            note: note(update, Some(before)),
+            step: step(before, update).unwrap_or_default(),
+        });
         let finding_of = |row: &Row| format!("drift since {name}: {}", drifted(comparison, row));
         let mut series: Vec<SeriesView> =
             drift.rows.iter().map(|row| SeriesView::with_finding(row, finding_of)).collect();
@@ -73,7 +75,7 @@ impl<'a> DriftView<'a> {
             anchor: drift.anchor,
             finding: finding(comparison, &name, &over),
             series,
-            updates: shown,
+            updates: updates.collect(),
             is_the_failure: over.iter().any(|row| row.is_failure()) && !comparison.has_failed_itself(),
             name,
         })

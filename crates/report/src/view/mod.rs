@@ -1,7 +1,7 @@
 //! The content of a report: every cell and sentence is made here once, and a format only arranges them.
 
 pub(crate) mod acceptance;
-mod arguments;
+pub(crate) mod arguments;
 pub mod changes;
 pub(crate) mod charts;
 pub mod drift;
@@ -207,7 +207,7 @@ impl<'a> View<'a> {
         }
     }
 
-    pub fn worst_endpoints(&self) -> impl Iterator<Item = &EndpointView<'a>> {
+    pub(crate) fn worst_endpoints(&self) -> impl Iterator<Item = &EndpointView<'a>> {
         self.worst_first.iter().map(|place| &self.endpoints[*place])
     }
 
@@ -239,7 +239,7 @@ impl<'a> View<'a> {
 
 fn worst_first(endpoints: &[EndpointView]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..endpoints.len()).collect();
-    places.sort_by_key(|place| endpoints[*place].worst().severity);
+    places.sort_by_key(|place| endpoints[*place].severity());
     places.truncate(ENDPOINTS);
     places.sort_by_key(|place| is_setup(endpoints[*place].name));
     places

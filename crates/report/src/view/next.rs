@@ -6,7 +6,6 @@ use judge::verdict::accepted::State;
 use judge::verdict::compare::Verdict;
 use judge::verdict::decision::{FewSamples, Presence, Row};
 
-use crate::view::arguments::arguments;
 use crate::view::drift;
 use crate::view::evidence::{detectable, is_only_settled};
 use crate::view::input::{Report, Sides};
@@ -22,13 +21,6 @@ pub struct NextStep {
 
 pub(crate) fn step(what: &'static str, command: String) -> NextStep {
     NextStep { what, command }
-}
-
-impl NextStep {
-    /// The command as a program starts it, without a shell; `None` if it needs one.
-    pub(crate) fn arguments(&self) -> Option<Vec<String>> {
-        arguments(&self.command)
-    }
 }
 
 const MOST: usize = 3;

@@ -365,24 +365,21 @@ pub(crate) fn new_endpoints(comparison: &Comparison) -> Option<String> {
 pub struct EndpointView<'a> {
     pub name: &'a str,
     pub series: Vec<SeriesView<'a>>,
-    worst: usize,
 }
 
 impl<'a> EndpointView<'a> {
     pub(crate) fn all(comparison: &'a Comparison<'a>) -> Vec<EndpointView<'a>> {
-        let mut endpoints = Vec::new();
-        for rows in endpoint_groups(comparison) {
-            let series = SeriesView::all(rows);
-            let worst = (0..series.len()).min_by_key(|place| series[*place].severity);
-            if let (Some(name), Some(worst)) = (rows[0].endpoint, worst) {
-                endpoints.push(EndpointView { name, series, worst });
-            }
-        }
-        endpoints
+        let view = |rows: &'a [Row<'a>]| Some(EndpointView { name: rows[0].endpoint?, series: SeriesView::all(rows) });
+        endpoint_groups(comparison).filter_map(view).collect()
     }
 
-    pub(crate) fn worst(&self) -> &SeriesView<'a> {
-        &self.series[self.worst]
+    /// Of its worst series.
+    pub(crate) fn severity(&self) -> Option<Severity> {
+        self.series.iter().map(|series| series.severity).min()
+    }
+
+    pub(crate) fn is_failing(&self) -> bool {
+        self.series.iter().any(|series| series.status == Status::Fail)
     }
 }
 
