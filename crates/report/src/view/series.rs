@@ -59,15 +59,14 @@ impl<'a> SeriesView<'a> {
     pub(crate) fn all(rows: &'a [Row<'a>]) -> Vec<SeriesView<'a>> {
         let mut all: Vec<SeriesView> = rows.iter().map(SeriesView::of).collect();
         let presence = |metric| rows.iter().find(|row| row.metric == metric).map(|row| row.presence);
-        if let (Some(p95), Some(p99)) = (presence(Metric::P95), presence(Metric::P99)) {
-            let is_below = |p99: Option<f64>, p95: Option<f64>| p99.zip(p95).is_some_and(|(p99, p95)| p99 < p95);
-            let sides = [is_below(p99.baseline(), p95.baseline()), is_below(p99.candidate(), p95.candidate())];
-            let hidden = [(1, sides[0]), (2, sides[1]), (3, sides[0] || sides[1])];
-            let is_p99 = |series: &&mut SeriesView| series.row.metric == Metric::P99 && !series.status.is_finding();
-            for series in all.iter_mut().filter(is_p99) {
-                for (column, _) in hidden.into_iter().filter(|(_, is_hidden)| *is_hidden) {
-                    "-".clone_into(&mut series.cells[column]);
-                }
+        let (Some(p95), Some(p99)) = (presence(Metric::P95), presence(Metric::P99)) else { return all };
+        let sides = [(1, p95.baseline(), p99.baseline()), (2, p95.candidate(), p99.candidate())];
+        let is_p99 = |series: &&mut SeriesView| series.row.metric == Metric::P99 && !series.status.is_finding();
+        for series in all.iter_mut().filter(is_p99) {
+            for (column, _, _) in sides.into_iter().filter(|(_, p95, p99)| p99.is_some() && p99 < p95) {
+                "-".clone_into(&mut series.cells[column]);
+                "-".clone_into(&mut series.cells[3]);
+                series.cells[4].clear();
             }
         }
         all
