@@ -8,7 +8,7 @@ from locust import HttpUser, constant, task
 
 
 class User(HttpUser):
-    # Seconds between two requests of one user.
+    # Seconds that a user waits after each method.
     wait_time = constant(0.1)
 
     # Request what your users request, in the same proportions. If a path contains an id, give it a

@@ -59,7 +59,5 @@ fn by_hand(destination: &Destination, other: &Other) -> Edit {
     if text.contains(&format!("{} perf", program::name())) {
         return edit;
     }
-    edit.advising(vec![format!(
-        "{file} is there: docs/ci.md of the gate has the three commands for it, in \"{section}\""
-    )])
+    edit.advising(vec![format!("{file} is there: docs/ci.md of the gate has the commands for it, in \"{section}\"")])
 }

@@ -216,6 +216,7 @@ impl Measurement {
         }
         warnings.extend(noise_of_baseline(&self.runs));
         warnings.extend(wide_floor(&self.runs, rules));
+        warnings.extend(failures_of_setup(&self.runs));
         warnings.push(usage::note(&Provenance::default(), &self.provenance));
         warnings.retain(|warning| !warning.is_empty());
         warnings
@@ -240,6 +241,32 @@ const MOST_FAILURES: f64 = 0.2;
 /// An endpoint that fails altogether has so many failures at least: fewer are an accident.
 const LEAST_FAILURES: u64 = 3;
 
+/// The statistics of each name in all runs.
+fn by_name<'a>(series: impl Iterator<Item = &'a (Box<str>, Stats)>) -> BTreeMap<&'a str, Vec<&'a Stats>> {
+    let mut by_name: BTreeMap<&str, Vec<&Stats>> = BTreeMap::new();
+    for (name, stats) in series {
+        by_name.entry(name).or_default().push(stats);
+    }
+    by_name
+}
+
+fn requests_and_failures(stats: &[&Stats]) -> [u64; 2] {
+    [0, 1].map(|place| stats.iter().map(|stats| [stats.requests, stats.failures][place]).sum())
+}
+
+/// Requests of `on_start` are no part of the error rate that a saved baseline shows.
+fn failures_of_setup(runs: &[Run]) -> impl Iterator<Item = String> {
+    by_name(runs.iter().flat_map(|run| &run.setup)).into_iter().filter_map(|(name, stats)| {
+        let [requests, failures] = requests_and_failures(&stats);
+        (failures > 0).then(|| {
+            format!(
+                "{failures} of {requests} requests of {} failed, and the baseline accepts this error rate",
+                endpoint_shown(name)
+            )
+        })
+    })
+}
+
 fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
     let all = |count: fn(&Stats) -> u64| runs.iter().map(|run| count(&run.total)).sum::<u64>();
     let (requests, failures) = (all(|stats| stats.requests), all(|stats| stats.failures));
@@ -247,13 +274,9 @@ fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
         let percent = 100.0 * failures as f64 / requests as f64;
         return Some(format!("{failures} of {requests} requests failed ({percent:.0}%)"));
     }
-    let mut endpoints: BTreeMap<&str, Vec<&Stats>> = BTreeMap::new();
-    for (name, stats) in runs.iter().flat_map(|run| &run.endpoints) {
-        endpoints.entry(name).or_default().push(stats);
-    }
+    let endpoints = by_name(runs.iter().flat_map(Run::with_setup));
     for (name, stats) in &endpoints {
-        let [requests, failures] =
-            [0, 1].map(|place| stats.iter().map(|stats| [stats.requests, stats.failures][place]).sum::<u64>());
+        let [requests, failures] = requests_and_failures(stats);
         if failures == requests && failures >= LEAST_FAILURES {
             return Some(format!("all {requests} requests of {} failed", endpoint_shown(name)));
         }

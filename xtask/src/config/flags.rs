@@ -32,7 +32,7 @@ perf with RESULTS: compares existing results without running anything. RESULTS a
 perf_results_stats.csv files or Locust's JSON, one per run, or folders of runs
 (target/perf/latest).
 bisect: finds the commit after GOOD, up to BAD [default: HEAD], that made the service slower.
-Each commit is measured alternately with GOOD or BAD, until it clearly resembles one of them.
+Each commit it tries is measured alternately with GOOD or BAD, until it clearly resembles one.
 history: shows how the accepted baselines of this branch changed, who accepted them, and why.
 
 FLAGS OF perf
@@ -63,8 +63,8 @@ FLAGS OF perf
       --expect-workers N    Locust workers on other machines that share the load; prints the
                             command to start each one
       --min-runs N          minimum number of runs [default: 1; of rounds: 2]
-      --max-runs N          maximum number of runs while inconclusive [default: 8; of rounds: 7,
-                            or 10 if runs vary by more than 10%];
+      --max-runs N          maximum number of runs [default: 8; of rounds: 7, or 10 for two
+                            commits whose runs vary by more than 10%];
                             with --update-baseline, runs to record [default: 10]
       --report FILE         also write the report: .html, .md, .json, or .xml (JUnit);
                             may be given several times

@@ -33,7 +33,7 @@ use crate::sys::{file_versions, files, printer, version, worktree};
 const PLACEHOLDER: &str = "./my-service";
 
 /// The digest of a starter's `locustfile.py`, which its owner is to edit.
-pub const STARTER: &str = "1934c21dfd40671a64b20a6d155627cffc14d909";
+pub const STARTER: &str = "4b0da689a243119e8d9614dad45bdd22b1ca1dcf";
 
 pub(crate) struct Project<'a> {
     pub clock: Clock,

@@ -50,6 +50,20 @@ fn logins_that_all_fail_are_a_fail_and_no_part_of_all_requests() {
 }
 
 #[test]
+fn baseline_does_not_hide_that_logins_fail() {
+    let scratch = Scratch::new("logins-fail-at-first");
+    scratch.sh("rm perf_baseline.json");
+    let output = with_logins(&scratch, "", 6, 20);
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    assert!(output.last_line().contains(" requests of on_start POST /login failed"), "{}", output.last_line());
+    assert!(!scratch.path("perf_baseline.json").exists());
+    let output = with_logins(&scratch, "", 1, 20);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let warning = "warning: 1 of 6 requests of on_start POST /login failed, and the baseline accepts this error rate";
+    assert!(output.stderr.contains(warning), "{}", output.stderr);
+}
+
+#[test]
 fn baseline_that_mixed_logins_is_compared_with_mixed_runs() {
     let scratch = Scratch::new("logins-mixed");
     assert_eq!(scratch.perf("--update-baseline --max-runs 4").code, 0);

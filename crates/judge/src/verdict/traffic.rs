@@ -1,10 +1,10 @@
 //! What an endpoint answers, and how often it is asked: changes that no limit of time or errors sees.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use crate::baseline::file::{Baseline, CONTENT_BYTES};
 use crate::model::limits::Rules;
-use crate::model::run::{Metric, Run, Stats, of_every};
+use crate::model::run::{Metric, Run, by_endpoint, of_every};
 use crate::model::text::endpoint_shown;
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Scale, Worse, mean};
@@ -39,7 +39,6 @@ pub enum TrafficKind {
 }
 
 impl TrafficChange<'_> {
-    /// `GET /list answers 30 bytes instead of 2,000, status 200: an error page?`.
     pub fn text(&self) -> String {
         let endpoint = endpoint_shown(self.endpoint);
         let (before, now) = (self.baseline, self.candidate);
@@ -55,7 +54,6 @@ impl TrafficChange<'_> {
     }
 }
 
-/// A whole number with a comma between thousands.
 fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut shown = String::new();
@@ -77,7 +75,6 @@ struct EndpointPair<'a> {
 }
 
 impl EndpointPair<'_> {
-    /// The share of all requests on both sides.
     fn shares(&self, all: &[Vec<f64>; 2]) -> [f64; 2] {
         [0, 1].map(|side| self.requests[side].iter().sum::<f64>() / all[side].iter().sum::<f64>().max(1.0))
     }
@@ -116,10 +113,8 @@ pub(crate) fn traffic_changes<'a>(
 }
 
 fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<EndpointPair<'a>> {
-    let mut now: BTreeMap<&str, Vec<&Stats>> = BTreeMap::new();
-    for (name, stats) in runs.iter().flat_map(|run| &run.endpoints) {
-        now.entry(name).or_default().push(stats);
-    }
+    let mut now = by_endpoint(runs.iter().flat_map(|run| &run.endpoints));
+    now.sort_by_key(|(name, _)| *name);
     let mut pairs = Vec::new();
     for (name, stats) in now {
         let Some(before) = baseline.endpoints.get(name) else { continue };
@@ -142,12 +137,8 @@ fn size_change<'a>(pair: &EndpointPair<'a>, level: f64) -> Option<TrafficChange<
     let is_other = !(1.0 / FACTOR..=FACTOR).contains(&ratio) || ratio == FACTOR || ratio == 1.0 / FACTOR;
     let worse = if candidate < baseline { Worse::Lower } else { Worse::Higher };
     let is_significant = Difference::between(Scale::Ratio, &before, &now)?.p_value(worse) <= level;
-    (is_other && is_significant && (candidate - baseline).abs() >= LEAST_BYTES).then_some(TrafficChange {
-        endpoint: pair.name,
-        kind: TrafficKind::Size,
-        baseline,
-        candidate,
-    })
+    let change = TrafficChange { endpoint: pair.name, kind: TrafficKind::Size, baseline, candidate };
+    (is_other && is_significant && (candidate - baseline).abs() >= LEAST_BYTES).then_some(change)
 }
 
 fn share_change<'a>(pair: &EndpointPair<'a>, all: &[Vec<f64>; 2], level: f64) -> Option<TrafficChange<'a>> {
@@ -166,16 +157,13 @@ fn share_change<'a>(pair: &EndpointPair<'a>, all: &[Vec<f64>; 2], level: f64) ->
     let [requests, requests_now] = [0, 1].map(a_run);
     let is_fewer = now < before / FACTOR && requests_now < KEPT * requests;
     let is_significant = || Rates::between(&counts(0), &counts(1)).is_some_and(|rates| rates.p_value() <= level);
-    (is_fewer && is_significant()).then_some(TrafficChange {
-        endpoint: pair.name,
-        kind: TrafficKind::Share,
-        baseline: 100.0 * before,
-        candidate: 100.0 * now,
-    })
+    let (baseline, candidate) = (100.0 * before, 100.0 * now);
+    let change = TrafficChange { endpoint: pair.name, kind: TrafficKind::Share, baseline, candidate };
+    (is_fewer && is_significant()).then_some(change)
 }
 
-/// Whether most requests of the other endpoints are of those that have kept their share. If one endpoint is asked much
-/// more, all others have less of the load.
+/// Whether most requests of the other endpoints are of those that kept their share: if one is asked much more, all
+/// others have less of the load.
 fn kept_shares(pairs: &[EndpointPair], all: &[Vec<f64>; 2]) -> Vec<bool> {
     let shares: Vec<[f64; 2]> = pairs.iter().map(|pair| pair.shares(all)).collect();
     let kept = |share: &[f64; 2]| if share[1] >= KEPT * share[0] { share[0] } else { 0.0 };

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use expect_test::expect;
+use judge::model::limits::Inconclusive;
 use judge::stats::estimate::Interval;
 use judge::verdict::compare::compare;
 use judge::verdict::decision::Presence;
@@ -13,6 +14,7 @@ use report::{CommandLine, Format, Report, Saved, Unjudged, View};
 use serde_json::{Value, json};
 
 use crate::cases::{case, cases, no_verdict};
+use crate::service::inconclusive;
 
 pub struct Schema(Schemas, SchemaIndex);
 
@@ -56,6 +58,14 @@ fn json_matches_its_schema() {
     // A word that no case produces would not be checked.
     expect![[r#"[{"fail", "pass"}, {"below_resolution", "fail", "in_doubt", "new", "no_baseline", "ok", "shown", "waived", "warn"}, {"few_samples", "noise_unknown", "not_significant", "one_run", "reaches_below_limit"}, {"close", "few_runs", "open"}]"#]]
     .assert_eq(&format!("{met:?}"));
+    for (setting, exit_code) in [(Inconclusive::Pass, 0), (Inconclusive::NoVerdict, 2)] {
+        let mut measured = inconclusive();
+        measured.rules.inconclusive = setting;
+        let value: Value =
+            measured.with(|report| serde_json::from_str(&Format::Json.render(&View::of(report))).unwrap());
+        assert_eq!((&value["verdict"], &value["exit_code"]), (&json!("inconclusive"), &json!(exit_code)));
+        schema.assert_accepts("inconclusive", &value);
+    }
     let failure: Value =
         serde_json::from_str(&Format::Json.render_unjudged(&no_verdict("there is no baseline"))).unwrap();
     schema.assert_accepts("no verdict", &failure);

@@ -109,7 +109,7 @@ pub fn found_table(comparisons: usize) -> Table {
         heading: "Many endpoints, one of them slower",
         text: format!(
             "The same services. One endpoint, with the given number of requests per run, is slower or no longer requested (`gone`). **missed,
-conclusive**: a PASS after which the gate wants no further run. A change of 30% in an endpoint with fewer than 150 requests is not
+conclusive**: a PASS after which the gate wants no further run. A change of 30% in an endpoint with too few requests is not
 found: lengthen the run, or add users. The report shows how many endpoints can be judged at all. Shares are of {comparisons} comparisons."
         ),
         columns: vec!["endpoint", "+30%", "runs", "missed, conclusive", "x 2", "runs", "x 5", "runs", "gone", "runs"],
