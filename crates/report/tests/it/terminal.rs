@@ -269,7 +269,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
         metric                                                                       baseline  candidate    change      interval  limit  status
         GET /a/rather/long/path/of/many/segments/[id]/download p95 ms                     300        450    +50.0%  +50.0..+50.0   +20%  ✖ FAIL
         GET /a/rather/long/path/of/many/segments/[id]/download error_rate %              0.00       0.00  +0.00 pp    -0.3..+0.3  +2 pp  ✔ ok
-        GET /a/rather/long/path/of/many/segments/[id]/download p99 ms                     400          -         -    +0.0..+0.0   +25%  ✔ ok
+        GET /a/rather/long/path/of/many/segments/[id]/download p99 ms                     400          -         -                 +25%  ✔ ok
         GET /a/rather/long/path/of/many/segments/[id]/download p50 ms                     100        100     +0.0%    +0.0..+0.0   +20%  ✔ ok
         GET /a/rather/long/path/of/many/segments/[id]/download requests_per_sec 1/s      15.0       15.0     +0.0%    +0.0..+0.0   -30%  ✔ ok
 
