@@ -269,8 +269,7 @@ fn other_finding(series: &SeriesView) -> String {
 fn before_and_after(series: &SeriesView) -> String {
     let metric = series.row.metric;
     match series.row.presence {
-        // One side of a rare p99 is not shown.
-        Presence::Both { .. } if series.change_cell().is_empty() => {
+        Presence::Both { .. } if series.is_hidden() => {
             format!("{} → {}{}", series.cells[1], series.cells[2], unit_of_value(metric))
         }
         Presence::Both { baseline, candidate } => both(metric, baseline, candidate),
@@ -293,12 +292,12 @@ fn draw_bar(body: &mut String, series: &SeriesView, axis: &ChangeAxis) {
         body.push_str(&vertical("limit", limit));
     }
     let mut words = "no interval".to_owned();
-    if let Some(ends) = series.row.evidence.interval {
+    if let Some(ends) = series.row.evidence.interval.filter(|_| !series.is_hidden()) {
         let (low, high) = (axis.x(ends.low), axis.x(ends.high));
         let _ = write!(body, "<line class=\"interval\" x1=\"{low}\" x2=\"{high}\" y1=\"10\" y2=\"10\"/>");
         words = interval_words(series.row.metric, ends);
     }
-    match series.row.change() {
+    match series.row.change().filter(|_| !series.is_hidden()) {
         // An arrow shows that it goes on.
         Some(change) if change > axis.to => {
             body.push_str("<svg x=\"100%\" y=\"10\"><path class=\"at\" d=\"M-9-6 0 0-9 6z\"/></svg>");

@@ -105,12 +105,17 @@ impl<'a> SeriesView<'a> {
         if self.cells[3] == "-" { "" } else { &self.cells[3] }
     }
 
+    /// Whether it is a p99 that is below the p95.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.row.change().is_some() && self.change_cell().is_empty()
+    }
+
     /// How many times its limit the change is, and the limit: `4.2× of +20%`. Only the limit if it did not get worse.
     pub(crate) fn times_limit(&self) -> String {
         let Some(limit) = self.row.limit else { return String::new() };
         let limit = limit_text(self.row.metric, limit);
         let usage = self.row.presence.candidate().and_then(|candidate| self.row.limit_usage(candidate));
-        match usage.filter(|usage| *usage >= 0.05 && usage.is_finite()) {
+        match usage.filter(|usage| *usage >= 0.05 && usage.is_finite() && !self.is_hidden()) {
             Some(usage) if usage < 100.0 => format!("{usage:.1}× of {limit}"),
             Some(usage) => format!("{usage:.0}× of {limit}"),
             None => limit,

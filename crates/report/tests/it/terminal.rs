@@ -6,7 +6,7 @@ use judge::model::run::{Metric, Provenance};
 use judge::stats::histogram::{Bucket, Histogram};
 use judge::verdict::compare::{Comparison, compare};
 use report::formats::terminal::{Screen, Verbosity, render, render_unjudged, wrapped};
-use report::{Background, Report, Sides, Unjudged, View};
+use report::{Background, Format, Report, Sides, Unjudged, View};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::cases::case;
@@ -18,6 +18,10 @@ fn text_of(comparison: &Comparison, verbosity: Verbosity) -> String {
 }
 
 fn text_on(comparison: &Comparison, verbosity: Verbosity, screen: Screen) -> String {
+    with_view(comparison, |view| anstream::adapter::strip_str(&render(view, verbosity, screen)).to_string())
+}
+
+fn with_view<T>(comparison: &Comparison, read: impl FnOnce(&View) -> T) -> T {
     let provenance: &'static Provenance = Box::leak(Box::new(provenance()));
     let report = Report {
         comparison,
@@ -32,7 +36,7 @@ fn text_on(comparison: &Comparison, verbosity: Verbosity, screen: Screen) -> Str
         warnings: vec!["the load generator was CPU-bound".to_owned()],
         details: vec!["load: 10 users".to_owned()],
     };
-    anstream::adapter::strip_str(&render(&View::of(&report), verbosity, screen)).to_string()
+    read(&View::of(&report))
 }
 
 #[track_caller]
@@ -346,4 +350,8 @@ fn p99_below_the_p95_of_its_series_is_not_shown() {
     let line = text.lines().find(|line| line.starts_with("on_start: POST /login p99")).unwrap();
     let cells: Vec<&str> = line.split_whitespace().skip(5).collect();
     assert_eq!(cells, ["-", "-", "-", "+25%", "✔", "ok"], "{line}");
+    let page = with_view(&comparison, |view| Format::Html.render(view));
+    let table = page.split("<table").find(|table| table.contains("data-metric=\"p99\"")).unwrap();
+    let row = table.split("<tr").find(|row| row.contains("on_start: POST")).unwrap();
+    assert!(row.contains("- → - ms") && !row.contains("100.0") && !row.contains("circle"), "{row}");
 }
