@@ -47,8 +47,7 @@ pub struct Screen {
 /// Writes the report. The last line is the headline.
 pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     let mut text = String::new();
-    // A screen has room for the table and the verdict, but not for the entries to paste and what is said twice.
-    let is_short = verbosity == Verbosity::Normal && screen.columns.is_some();
+    let is_short = is_short(verbosity, screen);
     if verbosity != Verbosity::Quiet && !is_short {
         acceptance(&mut text, view, screen);
     }
@@ -85,6 +84,11 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     };
     wrap(&mut text, style, &view.headline.words(), &format!(": {}", view.headline.sentence()), screen);
     text
+}
+
+/// A screen has room for the table and the verdict, but not for the entries to paste and what is said twice.
+fn is_short(verbosity: Verbosity, screen: Screen) -> bool {
+    verbosity == Verbosity::Normal && screen.columns.is_some()
 }
 
 fn tables(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
@@ -124,7 +128,7 @@ fn findings(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen
         let more = format!("... and {} more: see --verbose", count(listed.len() - most, "endpoint"));
         wrap(text, Style::new(), "", &more, screen);
     }
-    let is_short = verbosity == Verbosity::Normal && screen.columns.is_some();
+    let is_short = is_short(verbosity, screen);
     for finding in view.findings_with(if is_short { &[] } else { &view.exception_findings }) {
         finding_line(text, finding, &finding.also, screen);
     }

@@ -8,28 +8,18 @@ use crate::view::series::EndpointView;
 /// The number of letters of an anchor that come from the name.
 const LETTERS: usize = 60;
 
-pub(crate) struct Anchors<'a> {
-    of: BTreeMap<&'a str, String>,
-}
-
-impl<'a> Anchors<'a> {
-    /// Makes an anchor for each endpoint: `endpoint-get-claims-id` for `GET /claims/[id]`. If two would be the same, the
-    /// later one has a number behind it.
-    pub(crate) fn new(endpoints: &[EndpointView<'a>]) -> Anchors<'a> {
-        let mut taken = BTreeSet::new();
-        let mut of = BTreeMap::new();
-        for (place, endpoint) in endpoints.iter().enumerate() {
-            let anchor = anchor(endpoint.name);
-            let anchor = if taken.contains(&anchor) { format!("{anchor}-{place}-") } else { anchor };
-            taken.insert(anchor.clone());
-            of.insert(endpoint.name, anchor);
-        }
-        Anchors { of }
+/// The anchor of each endpoint, by its name: `endpoint-get-claims-id` for `GET /claims/[id]`. If two would be the same, the
+/// later one has a number behind it.
+pub(crate) fn anchors<'a>(endpoints: &[EndpointView<'a>]) -> BTreeMap<&'a str, String> {
+    let mut taken = BTreeSet::new();
+    let mut anchors = BTreeMap::new();
+    for (place, endpoint) in endpoints.iter().enumerate() {
+        let anchor = anchor(endpoint.name);
+        let anchor = if taken.contains(&anchor) { format!("{anchor}-{place}-") } else { anchor };
+        taken.insert(anchor.clone());
+        anchors.insert(endpoint.name, anchor);
     }
-
-    pub(crate) fn of(&self, endpoint: &str) -> Option<&str> {
-        self.of.get(endpoint).map(String::as_str)
-    }
+    anchors
 }
 
 /// The ASCII letters and digits of a name, with a hyphen for anything between them, but none at the end.

@@ -1,12 +1,12 @@
 //! The table of the endpoints, worst first. It shows p95, or the metric that fails; a script lets the reader choose another.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use judge::model::run::{EndpointName, Metric};
 use judge::model::text::{cut, escaped};
 use judge::verdict::decision::Presence;
 
-use crate::page::anchors::Anchors;
 use crate::page::charts::ticks;
 use crate::view::View;
 use crate::view::series::{EndpointView, SeriesView, by_limit_usage};
@@ -63,7 +63,7 @@ impl ChangeAxis {
     }
 }
 
-pub(crate) fn section(body: &mut String, view: &View, anchors: &Anchors) {
+pub(crate) fn section(body: &mut String, view: &View, anchors: &BTreeMap<&str, String>) {
     if view.endpoints.is_empty() {
         return;
     }
@@ -158,7 +158,7 @@ impl<'v> Table<'v> {
         }
     }
 
-    fn write(&self, body: &mut String, anchors: &Anchors) {
+    fn write(&self, body: &mut String, anchors: &BTreeMap<&str, String>) {
         let unit = if self.metric == Metric::ErrorRate { "in percentage points" } else { "in percent" };
         let (metric, hidden) = (self.metric, if self.is_first { "" } else { " hidden" });
         let others = if self.has_others { "<th scope=\"col\">other metrics</th>" } else { "" };
@@ -186,11 +186,11 @@ impl<'v> Table<'v> {
         }
     }
 
-    fn write_bar(&self, body: &mut String, bar: &Bar, anchors: &Anchors, is_rest: bool) {
+    fn write_bar(&self, body: &mut String, bar: &Bar, anchors: &BTreeMap<&str, String>, is_rest: bool) {
         let name = endpoint_or_all(bar.endpoint);
         let short = cut(&name, NAME);
         let title = if short == name { String::new() } else { format!(" title=\"{}\"", escaped(&name)) };
-        let label = match bar.endpoint.and_then(|endpoint| anchors.of(endpoint)) {
+        let label = match bar.endpoint.and_then(|endpoint| anchors.get(endpoint)) {
             Some(anchor) => format!("<a href=\"#{anchor}\">{}</a>", breakable(&short)),
             None => breakable(&short),
         };

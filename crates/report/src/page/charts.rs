@@ -370,19 +370,18 @@ pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
         return Err(missing.first().map_or_else(|| "no history file".to_owned(), |why| cut(&printable(why), 300)));
     }
     let panels = panels(&histories);
-    let behind = data.baseline_history;
     let points_a_line = (MOST_POINTS / (histories.len() + 1)).max(10);
-    let course = Course::new(
-        histories.iter().map(|history| thinned(&history.points, points_a_line)).collect(),
-        behind.map_or_else(Vec::new, |history| thinned(&history.points, points_a_line)),
-    );
+    let runs: Vec<Vec<&Moment>> = histories.iter().map(|history| thinned(&history.points, points_a_line)).collect();
+    let behind = data.baseline_history.map_or_else(Vec::new, |history| thinned(&history.points, points_a_line));
+    let end_s = runs.iter().flatten().chain(&behind).map(|moment| moment.time_s).fold(1.0, f64::max).ceil();
+    let course = Course { runs, behind, end_s };
     let made = histories.len();
     let title = "Runs over time";
     let titles: Vec<&str> = panels.iter().map(|panel| panel.title).collect();
     let description = format!("{} over {} s: {}.", count(made, "run"), course.end_s, titles.join("; "));
     let mut caption =
         if made == 1 { "One candidate run.".to_owned() } else { format!("One faint line per candidate run ({made}).") };
-    caption.push_str(if behind.is_some() {
+    caption.push_str(if data.baseline_history.is_some() {
         " Behind them the baseline's last run."
     } else {
         " The history of the baseline's runs is not kept here."
@@ -395,7 +394,7 @@ pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
     let mut canvas = Canvas::new(WIDTH, panels_height + 54.0);
     let line = |color| Marker { shape: Shape::Line, color };
     let both = [(line(CANDIDATE.color), "candidate"), (line(BASELINE.color), "baseline")];
-    let mut top = legend(&mut canvas, if behind.is_some() { &both } else { &both[..1] }) + 18.0;
+    let mut top = legend(&mut canvas, if data.baseline_history.is_some() { &both } else { &both[..1] }) + 18.0;
     for (place, panel) in panels.iter().enumerate() {
         let is_last = place + 1 == panels.len();
         let x_title = if is_last { "seconds since the start of the run" } else { "" };
@@ -418,13 +417,7 @@ struct Course<'a> {
     end_s: f64,
 }
 
-impl<'a> Course<'a> {
-    fn new(runs: Vec<Vec<&'a Moment>>, behind: Vec<&'a Moment>) -> Course<'a> {
-        let all = runs.iter().flatten().chain(&behind);
-        let end_s = all.map(|moment| moment.time_s).fold(1.0, f64::max).ceil();
-        Course { runs, behind, end_s }
-    }
-
+impl Course<'_> {
     fn draw_panel(&self, canvas: &mut Canvas, panel: &Panel, top: f64, x_title: &str) {
         let all = self.runs.iter().flatten().chain(&self.behind);
         let most = all.filter_map(|moment| (panel.value)(moment)).fold(0.0, f64::max);

@@ -1,11 +1,12 @@
 //! The report as one self-contained HTML page: complete without its script, readable without its style.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use judge::model::text::{cut, endpoint_shown, escaped, printable};
 use judge::verdict::compare::ERROR;
 
-use crate::page::anchors::Anchors;
+use crate::page::anchors::anchors;
 use crate::page::bars;
 use crate::page::charts::{self, Chart};
 use crate::view::drift::{DriftView, UPDATES};
@@ -46,7 +47,7 @@ pub(crate) fn render(view: &View) -> String {
     head(&mut body, view);
     body.push_str("<main>\n");
     hero(&mut body, view);
-    let anchors = Anchors::new(&view.endpoints);
+    let anchors = anchors(&view.endpoints);
     let leads = view.drift.as_ref().filter(|drift| drift.is_the_failure);
     if let Some(leading) = leads {
         drift(&mut body, leading);
@@ -413,7 +414,7 @@ fn compared(body: &mut String, view: &View) {
     body.push_str("</ul>\n</details>\n");
 }
 
-fn endpoints(body: &mut String, view: &View, anchors: &Anchors) {
+fn endpoints(body: &mut String, view: &View, anchors: &BTreeMap<&str, String>) {
     let shown = view.worst_endpoints().count();
     if shown == 0 {
         return;
@@ -429,8 +430,8 @@ fn endpoints(body: &mut String, view: &View, anchors: &Anchors) {
 }
 
 /// Writes the rows of an endpoint, with its name once above them, which is a link to itself.
-fn group(endpoint: &EndpointView, anchors: &Anchors) -> String {
-    let anchor = anchors.of(endpoint.name).unwrap_or_default();
+fn group(endpoint: &EndpointView, anchors: &BTreeMap<&str, String>) -> String {
+    let anchor = &anchors[endpoint.name];
     let columns = HEADER.len();
     let mut text = format!(
         "<tr class=\"group\" id=\"{anchor}\"><th colspan=\"{columns}\" scope=\"rowgroup\"><a href=\"#{anchor}\">{}</a></th></tr>\n",
