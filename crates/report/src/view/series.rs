@@ -61,9 +61,11 @@ impl<'a> SeriesView<'a> {
         let presence = |metric| rows.iter().find(|row| row.metric == metric).map(|row| row.presence);
         let (Some(p95), Some(p99)) = (presence(Metric::P95), presence(Metric::P99)) else { return all };
         let sides = [(1, p95.baseline(), p99.baseline()), (2, p95.candidate(), p99.candidate())];
+        let shown = |time_ms: Option<f64>| time_ms.map(|time_ms| value(Metric::P95, time_ms));
+        let is_below = |p99: Option<f64>, p95| p99.is_some() && p99 < p95 && shown(p99) != shown(p95);
         let is_p99 = |series: &&mut SeriesView| series.row.metric == Metric::P99 && !series.status.is_finding();
         for series in all.iter_mut().filter(is_p99) {
-            for (column, _, _) in sides.into_iter().filter(|(_, p95, p99)| p99.is_some() && p99 < p95) {
+            for (column, _, _) in sides.into_iter().filter(|(_, p95, p99)| is_below(*p99, *p95)) {
                 "-".clone_into(&mut series.cells[column]);
                 "-".clone_into(&mut series.cells[3]);
                 series.cells[4].clear();

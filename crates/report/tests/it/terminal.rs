@@ -9,7 +9,7 @@ use report::formats::terminal::{Screen, Verbosity, render, render_unjudged, wrap
 use report::{Background, Format, Report, Sides, Unjudged, View};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::cases::case;
+use crate::cases::{case, confirmed};
 use crate::markdown::{HOSTILE, with_report};
 use crate::samples::{baseline, candidate, provenance, rules, run, runs_of};
 
@@ -350,6 +350,12 @@ fn p99_below_the_p95_of_its_series_is_not_shown() {
     let line = text.lines().find(|line| line.starts_with("on_start: POST /login p99")).unwrap();
     let cells: Vec<&str> = line.split_whitespace().skip(5).collect();
     assert_eq!(cells, ["-", "-", "-", "+25%", "✔", "ok"], "{line}");
+    // Two estimates of the same times differ by less than is shown.
+    confirmed([&[300.0, 301.0, 299.0], &[420.0, 421.0, 419.0]], |report| {
+        let text = render(&View::of(report), Verbosity::Normal, Screen::default());
+        let text = anstream::adapter::strip_str(&text).to_string();
+        assert!(text.contains("p99 ms                     400        420     +5.0%"), "{text}");
+    });
     let page = with_view(&comparison, |view| Format::Html.render(view));
     let table = page.split("<table").find(|table| table.contains("data-metric=\"p99\"")).unwrap();
     let row = table.split("<tr").find(|row| row.contains("on_start: POST")).unwrap();
