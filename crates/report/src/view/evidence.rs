@@ -200,7 +200,7 @@ pub(crate) fn weakness(report: &Report) -> String {
     }
 }
 
-const UNCONFIRMED: &str = "not confirmed: numbers of another session are wrong one time in seven on hosted runners";
+const UNCONFIRMED: &str = "not confirmed: numbers of another session are wrong one time in 16 on hosted runners";
 
 pub(crate) fn trust(report: &Report) -> &'static str {
     let Sides { baseline, candidate } = report.provenance;
