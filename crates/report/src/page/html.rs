@@ -38,7 +38,7 @@ const TERMS: &str = "<details>\n<summary><h2>Understanding this report</h2></sum
     <li><strong>p95 corrected</strong>: the p95 that users arriving on schedule would have seen. A user who waits asks for less, which hides a stall; this counts it.</li>\n\
     <li><strong>FAIL, WARN</strong>: a limit is exceeded. A FAIL blocks, a WARN does not.</li>\n\
     <li><strong>95% interval</strong>: the range the true change is likely in, estimated from run-to-run variation.</li>\n\
-    <li><strong>Conclusive</strong>: more runs would not change the verdict.</li>\n\
+    <li><strong>Conclusive</strong>: more runs would hardly change the verdict, and a PASS would have detected a change as large as the limit.</li>\n\
     <li><strong>NEW, MISSING</strong>: an endpoint that only this run has, or only the baseline.</li>\n\
     </ul>\n<p>The gate's docs/report.md and docs/statistics.md explain more.</p>\n</details>\n";
 
