@@ -43,6 +43,9 @@ const SHOWN_SHARE: f64 = 0.5;
 /// of 150 they leave a factor of 3.
 const ENDPOINT_GAP_FACTOR: f64 = 3.0;
 
+/// Locust's CSV has whole ms, so that a faster response is 0.
+const ROUNDED_TO_0_MS: f64 = 0.5;
+
 /// How many endpoints can be judged by their p95.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Coverage {
@@ -151,10 +154,11 @@ impl<'a> Judge<'a> {
             let limit = self.rules.limit(Some(name), metric);
             let values = Values {
                 metric,
+            let (baseline_values, candidate) = with_ratios(metric, before(metric), &values(metric, runs));
                 paired: self.rules.paired,
-                baseline: before(metric),
+                baseline: &baseline_values,
                 baseline_requests: before(Metric::TotalRequests),
-                candidate: &values(metric, runs),
+                candidate: &candidate,
                 runs,
             };
             let noise = values.noise();
@@ -202,23 +206,25 @@ impl<'a> Judge<'a> {
             let noise = values.noise();
             let series = Series {
                 endpoint: Some(name),
+            let requests =
+                if has_failed && noise.is_none() { single_runs(metric, &baseline.aggregated, runs) } else { None };
+            let is_known = noise.is_some() || requests.is_some();
                 metric,
                 limit,
                 presence: values.presence(noise),
                 noise,
                 few_samples: values.few_samples(f64::max),
-                requests: None,
+                requests,
                 over_limit: None,
             };
             let has_bound = limit.is_some_and(|limit| limit.bound.is_some());
-            let is_failing = noise.is_some()
-                && series.few_samples.is_none()
-                && limit.is_some_and(|limit| self.is_relevant(&series, limit));
+            let is_failing =
+                is_known && series.few_samples.is_none() && limit.is_some_and(|limit| self.is_relevant(&series, limit));
             if is_failing {
                 measured.push(series);
             } else if metric == Metric::P95 || has_bound {
                 let presence = Presence::New { candidate: estimate(metric.scale(), values.candidate) };
-                measured.push(Series { presence, noise: None, ..series });
+                measured.push(Series { presence, noise: None, requests: None, ..series });
             }
         }
     }
@@ -414,6 +420,13 @@ fn is_in_gap(all: &Histogram, requests_in_run: f64) -> bool {
 
 fn single_runs(metric: Metric, baseline: &RunsByMetric, runs: &[&Stats]) -> Option<SingleRuns> {
     let [candidate] = runs else { return None };
+/// Replaces percentiles of 0, which have no ratio, if the candidate has others.
+fn with_ratios(metric: Metric, baseline: &[f64], candidate: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let is_kept = !metric.is_percentile() || candidate.iter().all(|ms| *ms == 0.0);
+    let of = |value: &f64| if *value == 0.0 && !is_kept { ROUNDED_TO_0_MS } else { *value };
+    (baseline.iter().map(of).collect(), candidate.iter().map(of).collect())
+}
+
     Some(SingleRuns { baseline: request_interval(baseline, metric)?, candidate: candidate.request_interval(metric)? })
 }
 
