@@ -188,6 +188,9 @@ impl Measurement {
         if self.is_ours {
             return warnings;
         }
+        if !baseline.setup.is_empty() {
+            warnings.push("these results count requests of `on_start` among the others, and the baseline has them apart: they are not compared".to_owned());
+        }
         let has_corrected = |row: &Row| matches!(row.presence, Presence::Both { .. });
         if !comparison.total_row(Metric::P95Corrected).is_some_and(has_corrected) {
             warnings.push("stalls of the service are not seen, because users wait during a stall: judge Locust's --json-file, and save its baseline with --users N".to_owned());

@@ -91,8 +91,10 @@ impl Shared {
 
 impl<'a> Judge<'a> {
     pub fn endpoint_rows(&self, total: &[Series], baseline: &'a Baseline, runs: &'a [Run]) -> (Vec<Row<'a>>, Coverage) {
+        // Results of others have the requests of `on_start` among the others, so that none of them is missing.
+        let setup = Some(&baseline.setup).filter(|_| !self.rules.is_complete).into_iter().flatten();
         let mut missing: BTreeMap<&str, &RunsByMetric> =
-            baseline.endpoints.iter().chain(&baseline.setup).map(|(name, series)| (name.as_str(), series)).collect();
+            baseline.endpoints.iter().chain(setup).map(|(name, series)| (name.as_str(), series)).collect();
         let named = stats_by_endpoint(runs);
         let known = missing.len().max(named.len());
         let mut measured = Vec::with_capacity(named.len() * JUDGED.len());
@@ -152,9 +154,9 @@ impl<'a> Judge<'a> {
         let before = |metric: Metric| baseline.get(metric.name()).map_or(&[][..], Vec::as_slice);
         for metric in self.judged_of_endpoint(name) {
             let limit = self.rules.limit(Some(name), metric);
+            let (baseline_values, candidate) = with_ratios(metric, before(metric), &values(metric, runs));
             let values = Values {
                 metric,
-            let (baseline_values, candidate) = with_ratios(metric, before(metric), &values(metric, runs));
                 paired: self.rules.paired,
                 baseline: &baseline_values,
                 baseline_requests: before(Metric::TotalRequests),
@@ -204,11 +206,11 @@ impl<'a> Judge<'a> {
                 runs,
             };
             let noise = values.noise();
-            let series = Series {
-                endpoint: Some(name),
             let requests =
                 if has_failed && noise.is_none() { single_runs(metric, &baseline.aggregated, runs) } else { None };
             let is_known = noise.is_some() || requests.is_some();
+            let series = Series {
+                endpoint: Some(name),
                 metric,
                 limit,
                 presence: values.presence(noise),
@@ -418,8 +420,6 @@ fn is_in_gap(all: &Histogram, requests_in_run: f64) -> bool {
     high > ENDPOINT_GAP_FACTOR * low
 }
 
-fn single_runs(metric: Metric, baseline: &RunsByMetric, runs: &[&Stats]) -> Option<SingleRuns> {
-    let [candidate] = runs else { return None };
 /// Replaces percentiles of 0, which have no ratio, if the candidate has others.
 fn with_ratios(metric: Metric, baseline: &[f64], candidate: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let is_kept = !metric.is_percentile() || candidate.iter().all(|ms| *ms == 0.0);
@@ -427,6 +427,8 @@ fn with_ratios(metric: Metric, baseline: &[f64], candidate: &[f64]) -> (Vec<f64>
     (baseline.iter().map(of).collect(), candidate.iter().map(of).collect())
 }
 
+fn single_runs(metric: Metric, baseline: &RunsByMetric, runs: &[&Stats]) -> Option<SingleRuns> {
+    let [candidate] = runs else { return None };
     Some(SingleRuns { baseline: request_interval(baseline, metric)?, candidate: candidate.request_interval(metric)? })
 }
 
