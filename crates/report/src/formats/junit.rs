@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use judge::model::run::Provenance;
 use judge::model::text::{self, cut, printable};
+use judge::verdict::traffic::TrafficKind;
 
 use crate::view::View;
 use crate::view::changes::ChangesView;
@@ -29,7 +30,9 @@ pub(crate) fn render(view: &View) -> String {
     let mut counts = CaseCounts::default();
     let mut body = String::new();
     for (id, suite) in suites(view).iter().enumerate() {
-        let of_suite = CaseCounts::of(suite.series);
+        let others = if id == 0 { other_cases(view) } else { Vec::new() };
+        let mut of_suite = CaseCounts::of(suite.series);
+        of_suite.add(CaseCounts::of_others(&others));
         let name = escaped(&cut(&printable(&suite.name), NAME_COLUMNS));
         let attributes = of_suite.attributes();
         let skipped = of_suite.skipped;
@@ -44,6 +47,13 @@ pub(crate) fn render(view: &View) -> String {
         for series in suite.series {
             let case_name = if suite.is_of_drift { series_name(series.row) } else { series.row.metric.to_string() };
             case(&mut body, &name, &case_name, series);
+        }
+        for OtherCase { case, element, kind, text } in others {
+            let (case, text) = (escaped(&case), escaped(&text));
+            let _ = writeln!(
+                body,
+                "    <testcase classname=\"{name}\" name=\"{case}\" time=\"0\">\n      <{element} type=\"{kind}\" message=\"{text}\">{text}</{element}>\n    </testcase>"
+            );
         }
         if id == 0 {
             let findings = view.other_findings();
@@ -76,6 +86,37 @@ fn suites<'v>(view: &'v View) -> Vec<Suite<'v>> {
         suites.push(Suite { name: format!("drift since {}", drift.name), series: &drift.series, is_of_drift: true });
     }
     suites
+}
+
+const FAILURE: &str = "failure";
+const ERROR: &str = "error";
+
+/// A failure or an error that no series has.
+struct OtherCase {
+    case: String,
+    element: &'static str,
+    kind: &'static str,
+    text: String,
+}
+
+/// A file without a failure is a success to Jenkins and GitLab, so every reason of another exit code than 0 is in one.
+fn other_cases(view: &View) -> Vec<OtherCase> {
+    let mut cases = Vec::new();
+    for (change, finding) in view.comparison.traffic.iter().zip(&view.traffic) {
+        if finding.status == Status::Fail {
+            let what = match change.kind {
+                TrafficKind::Size => "size of answers",
+                TrafficKind::Share => "share of requests",
+            };
+            let case = format!("{} {what}", change.endpoint);
+            cases.push(OtherCase { case, element: FAILURE, kind: "FAIL", text: finding.text.clone() });
+        }
+    }
+    if view.comparison.exit_code() == 2 {
+        let text = view.headline.to_string();
+        cases.push(OtherCase { case: "verdict".to_owned(), element: ERROR, kind: "INCONCLUSIVE", text });
+    }
+    cases
 }
 
 /// Writes the report of a command that judged nothing: one case, with an error, or skipped if a first baseline was saved.
@@ -124,6 +165,11 @@ impl CaseCounts {
             errors: 0,
             skipped: series.iter().filter(|series| is_unjudged(series.status)).count(),
         }
+    }
+
+    fn of_others(cases: &[OtherCase]) -> CaseCounts {
+        let number = |element| cases.iter().filter(|case| case.element == element).count();
+        CaseCounts { tests: cases.len(), failures: number(FAILURE), errors: number(ERROR), skipped: 0 }
     }
 
     fn add(&mut self, other: CaseCounts) {
