@@ -35,6 +35,9 @@ const LATEST: &str = "target/perf/latest";
 
 const RESTORE: &str = "restore the task, or accept the new load";
 
+/// The note of a baseline that accepts other answers, or other shares of the load.
+const CHANGED: &str = "why it changed";
+
 /// What to do next, the most helpful first.
 pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
     let comparison = report.comparison;
@@ -68,7 +71,8 @@ pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
         steps.push(step("see who accepted what, and why", command.only(&["--config", "--baseline"]).of("history")));
     }
     let has_failed = comparison.has_failed_itself();
-    if has_failed && !is_of_others && !is_missing_alone {
+    // A search follows a metric.
+    if has_failed && !is_of_others && !is_missing_alone && !findings.is_empty() {
         steps.extend(find_the_commit(report));
     }
     if let Some(worst) =
@@ -94,12 +98,16 @@ pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
         }
         // A new baseline has no part in `--against`.
         if has_baseline && !errors_failed && (last.is_empty() || report.confirmation.is_some()) {
-            last.push(accept("accept it", "why it is slower"));
+            let why = if findings.is_empty() { CHANGED } else { "why it is slower" };
+            last.push(accept("accept it", why));
         }
         steps.truncate(MOST - last.len());
         steps.append(&mut last);
     } else if has_baseline && is_faster(report) && !has_drifted {
         steps.push(accept("keep the gain", "why it is faster"));
+    } else if has_baseline && findings.is_empty() && !comparison.traffic.is_empty() {
+        steps.truncate(MOST - 1);
+        steps.push(accept("accept it", CHANGED));
     }
     if steps.is_empty() {
         steps.push(step("nothing to do; see every endpoint", command.judging(LATEST).with(&["--verbose"])));
