@@ -12,7 +12,9 @@ use report::view::words::{shown_commit, shown_side};
 use report::{Background, Report, Sides};
 
 use crate::commands::delivery::Delivery;
-use crate::commands::measurement::{Measurement, Next, background, details, next_step, rules_for};
+use crate::commands::measurement::{
+    Measurement, Next, background, details, failures_of_reference, judge_again, next_step, rules_for,
+};
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
 use crate::run::checkout::Side;
@@ -171,7 +173,7 @@ impl Rounds {
     }
 
     fn deliver(&self, project: &Project, delivery: &Delivery, rules: &Rules, rev: Option<&str>) -> Result<Outcome> {
-        rules.check_all_met(Some(&self.baseline), &self.this.runs)?;
+        rules.check_all_met(Some(&self.baseline), &self.this.runs, &judge_again(project))?;
         let comparison = self.compare(rules)?;
         let background = self.background(project, &comparison);
         delivery.deliver(project, &self.report(project, &comparison, rev, &background))

@@ -444,6 +444,12 @@ pub fn command_again(flags: &PerfFlags) -> CommandLine {
         ("--expect-workers", load.expect_workers.map(|workers| workers.to_string())),
     ];
     for (flag, value) in named {
+/// The command that judges these results once more.
+pub fn judge_again(project: &Project) -> String {
+    let flags: &[&str] = if project.flags.update_baseline { &["--update-baseline"] } else { &[] };
+    command_again(project.flags).judging("target/perf/latest").with(flags)
+}
+
         command.words.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
     }
     command.results = flags.results.iter().map(|path| path.display().to_string()).collect();

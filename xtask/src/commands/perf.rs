@@ -22,7 +22,9 @@ use crate::commands::against::{against, against_url, judge_rounds};
 use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
 use crate::commands::delivery::Delivery;
 use crate::commands::drift::{DriftCheck, age_warning};
-use crate::commands::measurement::{Measurement, Next, background, command_again, details, next_step, rules_for};
+use crate::commands::measurement::{
+    Measurement, Next, background, command_again, details, failures_of_reference, judge_again, next_step, rules_for,
+};
 use crate::commands::outcome::Outcome;
 use crate::config::flags::{Against, PerfFlags};
 use crate::config::paths::Paths;
@@ -121,7 +123,7 @@ fn report_comparison(
     measurement: &Measurement,
     remeasure: Remeasure,
 ) -> Result<Outcome> {
-    rules.check_all_met(Some(reference.baseline), &measurement.runs)?;
+    rules.check_all_met(Some(reference.baseline), &measurement.runs, &judge_again(project))?;
     let comparison = reference.compare(measurement, rules)?;
     measurement.check_answers(&comparison)?;
     let background = background(project, &comparison, reference.baseline, measurement);
@@ -146,7 +148,7 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>) -> 
     };
     let rules = rules_for(project, &measured);
     let measurement = Measurement::new(measured, project)?;
-    rules.check_all_met(former, &measurement.runs)?;
+    rules.check_all_met(former, &measurement.runs, &judge_again(project))?;
     check_failures(project, &rules, &measurement)?;
     let notes = match &reference {
         Some(reference) => report_update(delivery, reference, &rules, &measurement)?,
@@ -246,7 +248,7 @@ fn save_first(project: &Project) -> Result<Outcome> {
     };
     let rules = rules_for(project, &measured);
     let measurement = Measurement::new(measured, project)?;
-    rules.check_all_met(None, &measurement.runs)?;
+    rules.check_all_met(None, &measurement.runs, &judge_again(project))?;
     let baseline = measurement.baseline()?;
     check_failures(project, &rules, &measurement)?;
     for warning in &measurement.warnings {

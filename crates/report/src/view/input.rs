@@ -98,7 +98,7 @@ impl Default for CommandLine {
 }
 
 impl CommandLine {
-    pub(crate) fn with(&self, flags: &[&str]) -> String {
+    pub fn with(&self, flags: &[&str]) -> String {
         let words = self.words.iter().chain(&self.results).map(String::as_str).chain(flags.iter().copied());
         let behind = ["--"].into_iter().chain(self.locust_args.iter().map(String::as_str));
         let behind = behind.filter(|_| !self.locust_args.is_empty());
@@ -109,7 +109,7 @@ impl CommandLine {
         CommandLine { results: Vec::new(), ..self.clone() }
     }
 
-    pub(crate) fn judging(&self, results: &str) -> CommandLine {
+    pub fn judging(&self, results: &str) -> CommandLine {
         let results = if self.results.is_empty() { vec![results.to_owned()] } else { self.results.clone() };
         let measures = [
             "--users",
