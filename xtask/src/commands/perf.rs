@@ -150,7 +150,7 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>) -> 
     let measurement = Measurement::new(measured, project)?;
     rules.check_all_met(former, &measurement.runs, &judge_again(project))?;
     check_failures(project, &rules, &measurement)?;
-    let notes = match &reference {
+    let reported = match &reference {
         Some(reference) => report_update(delivery, reference, &rules, &measurement)?,
         None => None,
     };
@@ -161,17 +161,18 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>) -> 
     if !project.flags.note.is_empty() {
         baseline = baseline.with_note(mask::text(&project.flags.note));
     }
-    if notes.is_none() {
+    if reported.is_none() {
         measurement.warnings.iter().for_each(|warning| project.say(&format!("warning: {}", printable(warning))));
     }
-    let is_unchanged = former.is_some_and(|former| is_unchanged(former, &baseline));
+    let has_changed = reported.as_ref().is_none_or(|reported| reported.has_changed);
+    let is_unchanged = !has_changed && former.is_some_and(|former| is_unchanged(former, &baseline));
     let file = project.shown(&project.baseline);
     if is_unchanged && project.flags.if_changed {
         return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} since {file}")));
     }
     save(project, &baseline, &measurement)?;
     let saved = saved(project, &rules, &baseline, &measurement);
-    let Some(notes) = notes else { return Ok(Unjudged::BaselineSaved(saved).into()) };
+    let Some(ReportedUpdate { notes, .. }) = reported else { return Ok(Unjudged::BaselineSaved(saved).into()) };
     let mut message = String::new();
     for note in notes {
         let _ = writeln!(message, "note: {note}");
@@ -214,19 +215,29 @@ fn check_failures(project: &Project, rules: &Rules, measurement: &Measurement) -
     }
 }
 
-/// Reports what changed since the previous baseline. Returns notes for the user, or `None` if the two cannot be compared.
+/// What was reported of a new baseline against the previous one.
+struct ReportedUpdate {
+    notes: Vec<String>,
+    /// Whether something would fail or warn again if the previous baseline were kept, even if each metric may be noise.
+    has_changed: bool,
+}
+
+/// Reports what changed since the previous baseline. `None` if the two cannot be compared.
 fn report_update(
     delivery: &Delivery,
     reference: &Reference,
     rules: &Rules,
     measurement: &Measurement,
-) -> Result<Option<Vec<String>>> {
+) -> Result<Option<ReportedUpdate>> {
     let project = reference.project;
     match reference.compare(measurement, rules) {
         Ok(comparison) => {
             let background = background(project, &comparison, reference.baseline, measurement);
             delivery.deliver(project, &reference.report(measurement, &comparison, &background))?;
-            Ok(Some(Vec::from_iter(exceptions::absorbed(&comparison))))
+            Ok(Some(ReportedUpdate {
+                notes: Vec::from_iter(exceptions::absorbed(&comparison)),
+                has_changed: comparison.has_failed_itself() || !comparison.traffic.is_empty(),
+            }))
         }
         Err(error) => {
             project.say(&format!("no comparison with the previous baseline: {error:#}"));
