@@ -8,6 +8,7 @@ use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::parse::locust_history::History;
 use judge::verdict::compare::{Comparison, compare};
+use judge::verdict::names::names_warning;
 use report::view::words::{shown_commit, shown_side};
 use report::{Background, Report, Sides};
 
@@ -156,6 +157,8 @@ impl Rounds {
         let mut warnings = other.warnings;
         warnings.extend_from_slice(&this.warnings);
         warnings.dedup();
+        warnings.extend(names_warning(&baseline, &this.runs));
+        warnings.extend(failures_of_reference(&baseline, "on the other side"));
         Ok(Rounds { this, baseline, history, warnings })
     }
 

@@ -219,10 +219,23 @@ impl Measurement {
         }
         warnings.extend(noise_of_baseline(&self.runs));
         warnings.extend(wide_floor(&self.runs, rules));
-        warnings.extend(failures_of_setup(&self.runs));
+        warnings.extend(self.failures_of_setup());
         warnings.push(usage::note(&Provenance::default(), &self.provenance));
         warnings.retain(|warning| !warning.is_empty());
         warnings
+    }
+
+    /// Requests of `on_start` are no part of the error rate that a saved baseline shows.
+    pub fn failures_of_setup(&self) -> impl Iterator<Item = String> {
+        by_name(self.runs.iter().flat_map(|run| &run.setup)).into_iter().filter_map(|(name, stats)| {
+            let [requests, failures] = requests_and_failures(&stats);
+            (failures > 0).then(|| {
+                format!(
+                    "{failures} of {requests} requests of {} failed, and the baseline accepts this error rate",
+                    endpoint_shown(name)
+                )
+            })
+        })
     }
 }
 
@@ -257,17 +270,21 @@ fn requests_and_failures(stats: &[&Stats]) -> [u64; 2] {
     [0, 1].map(|place| stats.iter().map(|stats| [stats.requests, stats.failures][place]).sum())
 }
 
-/// Requests of `on_start` are no part of the error rate that a saved baseline shows.
-fn failures_of_setup(runs: &[Run]) -> impl Iterator<Item = String> {
-    by_name(runs.iter().flat_map(|run| &run.setup)).into_iter().filter_map(|(name, stats)| {
-        let [requests, failures] = requests_and_failures(&stats);
-        (failures > 0).then(|| {
-            format!(
-                "{failures} of {requests} requests of {} failed, and the baseline accepts this error rate",
-                endpoint_shown(name)
-            )
-        })
-    })
+/// Warns of failures that no comparison shows, because the runs that it compares with failed as well.
+pub fn failures_of_reference(reference: &Baseline, place: &str) -> Option<String> {
+    let all = reference.total(Metric::ErrorRate).filter(|percent| *percent >= 100.0 * MOST_FAILURES);
+    if let Some(percent) = all {
+        return Some(format!(
+            "{percent:.0}% of all requests failed {place}, so that as many failures are no regression"
+        ));
+    }
+    let always_fails = |name: &&String| {
+        let requests: f64 = reference.runs(Some(name), Metric::TotalRequests).iter().sum();
+        requests >= LEAST_FAILURES as f64
+            && reference.runs(Some(name), Metric::ErrorRate).iter().all(|rate| *rate == 100.0)
+    };
+    let name = reference.endpoints.keys().chain(reference.setup.keys()).find(always_fails)?;
+    Some(format!("all requests of {} failed {place}, so that their failures are no regression", endpoint_shown(name)))
 }
 
 fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
@@ -427,6 +444,12 @@ pub fn background(
     }
 }
 
+/// The command that judges these results once more.
+pub fn judge_again(project: &Project) -> String {
+    let flags: &[&str] = if project.flags.update_baseline { &["--update-baseline"] } else { &[] };
+    command_again(project.flags).judging("target/perf/latest").with(flags)
+}
+
 pub fn command_again(flags: &PerfFlags) -> CommandLine {
     let mut command = CommandLine::default();
     let load = &flags.load;
@@ -444,12 +467,6 @@ pub fn command_again(flags: &PerfFlags) -> CommandLine {
         ("--expect-workers", load.expect_workers.map(|workers| workers.to_string())),
     ];
     for (flag, value) in named {
-/// The command that judges these results once more.
-pub fn judge_again(project: &Project) -> String {
-    let flags: &[&str] = if project.flags.update_baseline { &["--update-baseline"] } else { &[] };
-    command_again(project.flags).judging("target/perf/latest").with(flags)
-}
-
         command.words.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
     }
     command.results = flags.results.iter().map(|path| path.display().to_string()).collect();

@@ -9,7 +9,6 @@ use judge::baseline::file::Baseline;
 use judge::baseline::work::work;
 use judge::model::limits::Rules;
 use judge::model::mask;
-use judge::model::program;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::verdict::compare::{Comparison, compare, lacking};
@@ -274,6 +273,7 @@ fn save_first(project: &Project) -> Result<Outcome> {
 fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Measurement) -> Saved {
     let mut warnings: Vec<String> = measurement.file_warnings.iter().map(|warning| printable(warning)).collect();
     warnings.extend(measurement.too_many_failures(rules));
+    warnings.extend(measurement.failures_of_setup());
     // A branch can be compared with another one if the service is started here.
     let is_startable = measurement.is_ours && project.flags.load.host.is_none() && project.config.service.is_some();
     let mut saved = Saved::new(baseline, &project.shown(&project.baseline), command_again(project.flags));
@@ -303,9 +303,9 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
 fn dirty_warning(project: &Project) -> String {
     let files: Vec<String> = project.dirty_files().iter().map(|file| printable(file)).collect();
     let files = if files.is_empty() { String::new() } else { format!(" ({})", listed(&files)) };
-    let name = program::name();
+    let again = command_again(project.flags).with(&["--update-baseline"]);
     format!(
-        "this baseline was measured with uncommitted changes{files}, so --confirm and --against baseline cannot check its commit out: commit them, then record it again with `{name} perf --update-baseline`"
+        "this baseline was measured with uncommitted changes{files}, so --confirm and --against baseline cannot check its commit out: commit them, then record it again with `{again}`"
     )
 }
 
@@ -353,6 +353,7 @@ impl<'a> Reference<'a> {
         warnings.extend(comparability(&baseline.provenance, provenance).warnings);
         warnings.extend(work(baseline, runs).warnings);
         warnings.extend(names_warning(baseline, runs));
+        warnings.extend(failures_of_reference(baseline, "in the baseline"));
         warnings.extend(measurement.limits_of_comparison(baseline, comparison));
         warnings.extend(age_warning(project, baseline, background));
         warnings.extend(drift.notes(measurement));

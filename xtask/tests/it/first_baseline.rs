@@ -59,6 +59,8 @@ fn a_dirty_baseline_names_the_files_and_the_commands_that_will_refuse_it() {
                    --against baseline cannot check its commit out: commit them, then record it again with `cargo xtask perf \
                    --update-baseline`";
     assert!(stderr.contains(warning), "{stderr}");
+    let other = scratch.perf("--baseline other.json --update-baseline --max-runs 1").stderr;
+    assert!(other.contains("`cargo xtask perf --baseline other.json --update-baseline`"), "of that gate: {other}");
     let refused = scratch.perf("--against baseline");
     assert!(refused.last_line().contains("the baseline was measured with uncommitted changes"), "{}", refused.stderr);
 }

@@ -62,6 +62,8 @@ fn baseline_does_not_hide_that_logins_fail() {
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     let warning = "warning: 1 of 6 requests of on_start POST /login failed, and the baseline accepts this error rate";
     assert!(output.stderr.contains(warning), "{}", output.stderr);
+    let headline = output.stdout.lines().last().unwrap();
+    assert!(headline.contains("; 1 of 6 requests of on_start POST /login failed, "), "in each format: {headline}");
 }
 
 #[test]
