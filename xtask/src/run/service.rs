@@ -52,7 +52,7 @@ pub enum Build {
 impl Build {
     pub fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<Build> {
         // Before anything is spent.
-        for text in [&config.command, &config.prepare] {
+        for text in [&config.command, &config.prepare].into_iter().chain(&config.counters) {
             fill_root(text, root)?;
         }
         let build = fill_root(&config.build, root)?;

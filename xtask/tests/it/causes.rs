@@ -106,6 +106,12 @@ fn counters_in_another_format_are_refused_before_the_load() {
     }
 }
 
+#[test]
+fn counters_take_no_root_that_a_shell_would_split() {
+    let scratch = counting("counters of a folder", "echo \"a 1\" {root}");
+    scratch.refuses("", "write \"$PERF_ROOT\" in place of {root}");
+}
+
 /// The fake Locust makes 450 requests between two readings.
 const STEPS: &str =
     "n=$(($(cat \"$PIDS/count\" || echo 0) + ${STEP:-450})); echo $n > \"$PIDS/count\"; echo db_queries $n";

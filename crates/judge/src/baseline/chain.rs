@@ -1,7 +1,6 @@
 //! The accepted baselines of a repository, one after the other: the versions of `perf_baseline.json` in git.
 //!
-//! Numbers are compared within a stretch only: if the load, the machine, Locust, Python or the locustfile changes, the
-//! chain breaks, and another stretch begins.
+//! Numbers are compared within a stretch only. If a circumstance changes, the chain breaks, and another stretch begins.
 //!
 //! ```text
 //!   newest                                          oldest
@@ -89,10 +88,8 @@ pub fn breaks<'v>(versions: impl DoubleEndedIterator<Item = &'v Version>) -> Vec
 }
 
 pub fn breaks_between(version: &Version, runs: &[Run], measured: &Provenance) -> Vec<Break> {
-    let mut stretch = Stretch::default();
-    stretch.extend(&version.baseline.provenance, version.baseline.setup_accounting());
     let has_setup = runs.iter().any(|run| !run.setup.is_empty());
-    stretch.extend(measured, if has_setup { SETUP_APART } else { "" })
+    Stretch::from(&version.baseline).extend(measured, if has_setup { SETUP_APART } else { "" })
 }
 
 /// `the machine and Locust's version`.
@@ -104,17 +101,13 @@ pub fn oldest_of_stretch(breaks: &[Vec<Break>], place: usize) -> usize {
     (place..breaks.len()).find(|place| !breaks[*place].is_empty()).unwrap_or(breaks.len().saturating_sub(1))
 }
 
-/// Whether only noise lies between two baselines: the same endpoints, measured in the same way, and no change that is
-/// significant over all series together (Bonferroni). Single values have unknown noise, so they are no proof.
+/// Whether two baselines have the same endpoints, measured in the same way, and no change that is significant over all
+/// series together (Bonferroni). Single values have unknown noise, so they are no proof.
 pub fn is_unchanged(before: &Baseline, after: &Baseline) -> bool {
-    let is_same_way = {
-        let mut stretch = Stretch::default();
-        stretch.extend(&before.provenance, before.setup_accounting());
-        stretch.extend(&after.provenance, after.setup_accounting()).is_empty()
-    };
+    let breaks = Stretch::from(before).extend(&after.provenance, after.setup_accounting());
     let names = |of: &Baseline| -> Vec<String> { of.endpoints.keys().chain(of.setup.keys()).cloned().collect() };
     let all = names(before);
-    if !is_same_way || all != names(after) {
+    if !breaks.is_empty() || all != names(after) {
         return false;
     }
     let endpoints = all.iter().map(|name| Some(name.as_str()));

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use crate::baseline::file::Baseline;
 use crate::model::run::{Load, Provenance};
 use crate::stats::estimate::is_close;
 
@@ -13,8 +14,7 @@ pub struct Comparability {
     pub warnings: Vec<String>,
 }
 
-/// A different load changes the numbers for certain, so it is refused. A different machine, Locust or locustfile may
-/// change them, so there is a warning.
+/// A different load changes the numbers for certain, so it is refused. Other circumstances may change them.
 pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparability {
     let differences = [
         other_locustfile(baseline, candidate),
@@ -24,10 +24,9 @@ pub fn comparability(baseline: &Provenance, candidate: &Provenance) -> Comparabi
     ];
     let refusal = differences.into_iter().find(|difference| !difference.is_empty()).unwrap_or_default();
     let mut warnings = Vec::new();
-    for (baseline, candidate) in circumstances(baseline).into_iter().zip(circumstances(candidate)) {
-        let (before, now) = (&baseline.value, &candidate.value);
-        if differs(before, now) {
-            warnings.push(format!("{} differs: baseline {before}, candidate {now}", baseline.name));
+    for ((name, before), (_, now)) in circumstances(baseline).into_iter().zip(circumstances(candidate)) {
+        if differs(&before, &now) {
+            warnings.push(format!("{name} differs: baseline {before}, candidate {now}"));
         }
     }
     if baseline.load.is_some() && candidate.load.is_none() {
@@ -71,24 +70,18 @@ pub fn other_circumstances(baseline: &Provenance, candidate: &Provenance) -> Vec
     others
 }
 
-struct Circumstance {
-    name: &'static str,
-    /// Empty if it is unknown.
-    value: String,
-}
-
-fn circumstances(of: &Provenance) -> Vec<Circumstance> {
-    let fact = |name, value| Circumstance { name, value };
+/// Names and values; a value is empty if it is unknown.
+fn circumstances(of: &Provenance) -> Vec<(&'static str, String)> {
     let of_load = |text: fn(&Load) -> String| of.load.as_ref().map(text).unwrap_or_default();
     let workers = |load: &Load| load.workers.map_or_else(|| "none".to_owned(), |workers| workers.to_string());
     vec![
-        fact("the machine", of.machine.as_ref().map(ToString::to_string).unwrap_or_default()),
-        fact("Locust's version", of.locust.clone()),
-        fact("Python's version", of.python.clone()),
-        fact("the locustfile (git hash-object)", of.locustfile.clone()),
-        fact("the number of Locust's processes", of_load(|load| load.processes.unwrap_or(1).to_string())),
-        fact("the number of Locust's workers", of_load(workers)),
-        fact("what Locust gets after `--`", of_load(|load| format!("`{}`", load.masked().locust_args.join(" ")))),
+        ("the machine", of.machine.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("Locust's version", of.locust.clone()),
+        ("Python's version", of.python.clone()),
+        ("the locustfile (git hash-object)", of.locustfile.clone()),
+        ("the number of Locust's processes", of_load(|load| load.processes.unwrap_or(1).to_string())),
+        ("the number of Locust's workers", of_load(workers)),
+        ("what Locust gets after `--`", of_load(|load| format!("`{}`", load.masked().locust_args.join(" ")))),
     ]
 }
 
@@ -108,24 +101,25 @@ impl Display for Break {
 /// All known circumstances of the measurements of a stretch. One measurement may know what another does not.
 #[derive(Default)]
 pub(crate) struct Stretch {
-    facts: Vec<Circumstance>,
+    facts: Vec<(&'static str, String)>,
 }
 
 impl Stretch {
+    pub fn from(baseline: &Baseline) -> Stretch {
+        let mut stretch = Stretch::default();
+        stretch.extend(&baseline.provenance, baseline.setup_accounting());
+        stretch
+    }
+
     /// Compares the next measurement with those before it. If it differs, it begins a new stretch.
     pub fn extend(&mut self, next: &Provenance, setup_accounting: &str) -> Vec<Break> {
-        let load = next.load.as_ref();
-        let args = load.map(|load| format!("`{}`", load.masked().args.join(" "))).unwrap_or_default();
-        let load = load.map(ToString::to_string).unwrap_or_default();
-        let mut facts = circumstances(next);
-        facts.push(Circumstance { name: "[load] args", value: args });
-        facts
-            .push(Circumstance { name: "the place of the requests of `on_start`", value: setup_accounting.to_owned() });
-        facts.insert(0, Circumstance { name: "the load", value: load });
+        let of_load = |text: fn(&Load) -> String| next.load.as_ref().map(text).unwrap_or_default();
+        let mut facts = vec![("the load", of_load(Load::to_string))];
+        facts.extend(circumstances(next));
+        facts.push(("[load] args", of_load(|load| format!("`{}`", load.masked().args.join(" ")))));
+        facts.push(("the place of the requests of `on_start`", setup_accounting.to_owned()));
         let mut breaks = Vec::new();
-        for (Circumstance { name, value: before }, Circumstance { value: after, .. }) in
-            self.facts.iter_mut().zip(&facts)
-        {
+        for ((name, before), (_, after)) in self.facts.iter_mut().zip(&facts) {
             if differs(before, after) {
                 breaks.push(Break { what: name, before: before.clone(), after: after.clone() });
             } else if before.is_empty() {
@@ -139,8 +133,7 @@ impl Stretch {
     }
 }
 
-/// The share of users that may be missing, or by which two lengths may differ. A user waits for a response before the next
-/// request, so fewer users send fewer requests, and a service with fewer requests looks faster.
+/// The share of users that may be missing, or by which lengths may differ: a service looks faster with fewer requests.
 const MISSING_USERS: f64 = 0.05;
 
 /// The seconds by which the length of two equal loads may differ, beside [`MISSING_USERS`].

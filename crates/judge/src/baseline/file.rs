@@ -12,7 +12,7 @@ use serde_json::{Map, Serializer, Value};
 
 use crate::model::run::{
     EndpointName, LEAST_REQUESTS, Lateness, MAX_COUNT, Metric, PERCENTILES, Provenance, REQUEST_Z, Run, Stats,
-    TaskCalls, check_endpoints, flaw, of_every,
+    TaskCalls, by_endpoint, check_endpoints, flaw, of_every,
 };
 use crate::parse::strict_json;
 use crate::stats::estimate::{Interval, Scale, estimate, rate_interval_pct, rounded};
@@ -69,18 +69,18 @@ pub struct Baseline {
     pub metrics: BTreeMap<String, f64>,
     #[serde(default, skip_serializing_if = "RunsByMetric::is_empty")]
     pub aggregated: RunsByMetric,
-    /// The time in ms between two requests of one user: users / requests per second. Both sides of a comparison
-    /// compute `p95_corrected` with it. `None` in older files, and if the number of users is unknown.
+    /// The time between two requests of one user: users / requests per second. Both sides of a comparison compute
+    /// `p95_corrected` with it. `None` in older files, and if the number of users is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_interval_ms: Option<f64>,
-    /// The estimates of all requests together at each of [`PERCENTILES`]; they are drawn, not judged. Empty in older
-    /// files, and if a run comes from a CSV, which has no histogram.
+    /// The estimates of all requests together at each of [`PERCENTILES`]. Empty in older files, and if a run comes from
+    /// a CSV, which has no histogram.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub distribution: Vec<f64>,
-    /// By endpoint. A version 1.0 baseline has none.
+    /// A version 1.0 baseline has none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub endpoints: BTreeMap<String, RunsByMetric>,
-    /// The runs of each endpoint that `on_start` asks. Empty in files before version 1.4, which mixed them with the others.
+    /// The endpoints that `on_start` asks. Files before version 1.4 mixed them with the others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub setup: BTreeMap<String, RunsByMetric>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -97,8 +97,6 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// A run of too few requests cannot be a baseline, and neither can a run of failures alone, whose latencies mean
-    /// nothing.
     pub fn new(runs: &[Run], mut provenance: Provenance) -> Result<Baseline> {
         for run in runs {
             ensure!(
@@ -117,14 +115,15 @@ impl Baseline {
         let expected_interval_ms = expected_interval_ms(&total, &provenance);
         let mut aggregated = series(&total);
         let of_some_runs = [
-            (Metric::P95Corrected, p95_corrected(runs, expected_interval_ms)),
-            (Metric::CpuPerRequest, of_every(runs, |run| Some(run.cpu.as_ref()?.ms_per_request))),
+            (Metric::P95Corrected.name(), p95_corrected(runs, expected_interval_ms)),
+            (Metric::CpuPerRequest.name(), of_every(runs, |run| Some(run.cpu.as_ref()?.ms_per_request))),
+            (HALVES[0], of_every(runs, |run| Some(run.halves_ms?[0]))),
+            (HALVES[1], of_every(runs, |run| Some(run.halves_ms?[1]))),
         ];
-        for (metric, values) in of_some_runs.into_iter().filter(|(_, values)| !values.is_empty()) {
-            aggregated.insert(metric.name().to_owned(), values.into_iter().map(rounded).collect());
+        for (name, values) in of_some_runs.into_iter().filter(|(_, values)| !values.is_empty()) {
+            aggregated.insert(name.to_owned(), values.into_iter().map(rounded).collect());
         }
         aggregated.extend(pooled(&total));
-        aggregated.extend(halves(runs));
         let endpoints = runs_by_endpoint(runs.len(), runs.iter().flat_map(|run| &run.endpoints));
         let mut metrics = BTreeMap::new();
         for metric in Metric::ALL {
@@ -184,8 +183,7 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// Reads a baseline without its endpoints, which are most of it: this takes a fraction of the time. Faults in the
-    /// endpoints are not found.
+    /// Reads a baseline in a fraction of the time, without its endpoints and their faults.
     pub fn parse_total(text: &str) -> Result<Baseline> {
         #[derive(Deserialize)]
         struct Total {
@@ -260,12 +258,9 @@ impl Baseline {
             }
         }
         for (name, task) in &self.tasks {
+            let mut runs = task.calls.iter().zip(&task.failures);
             let is_sound = task.calls.len() == task.failures.len()
-                && task
-                    .calls
-                    .iter()
-                    .zip(&task.failures)
-                    .all(|(calls, failures)| failures <= calls && *calls <= MAX_COUNT);
+                && runs.all(|(calls, failures)| failures <= calls && *calls <= MAX_COUNT);
             ensure!(
                 is_sound,
                 "`tasks`: `{}` has more failures than calls, or not one of each per run",
@@ -289,8 +284,8 @@ impl Baseline {
         String::from_utf8(text).expect("serde_json writes UTF-8")
     }
 
-    /// Whether requests of `on_start` are apart from the others. Before version 1.4 they were mixed, by chance: only those that
-    /// began in the measured window counted. Results of others, whose load is not known, still mix them.
+    /// Whether requests of `on_start` are apart from the others. Before version 1.4 those that began in the measured
+    /// window were among them, and in results of others, whose load is not known, they still are.
     pub fn has_setup_apart(&self) -> bool {
         if self.setup.is_empty() && self.provenance.load.is_none() {
             return false;
@@ -318,14 +313,12 @@ impl Baseline {
         runs.or_else(|| self.metrics.get(metric.name()).map(slice::from_ref)).unwrap_or_default()
     }
 
-    /// Empty if the baseline lacks the series.
     pub fn runs(&self, endpoint: EndpointName, metric: Metric) -> &[f64] {
         match endpoint {
             None => self.total_runs(metric),
             Some(name) => {
                 let series = self.endpoints.get(name).or_else(|| self.setup.get(name));
-                let series = series.and_then(|series| series.get(metric.name()));
-                series.map(Vec::as_slice).unwrap_or_default()
+                series.map(|series| runs_of(series, metric)).unwrap_or_default()
             }
         }
     }
@@ -351,12 +344,16 @@ fn refuse_conflict_markers(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The keys that a series has beyond the metrics if every run has a histogram: the percentiles of the requests of all runs
-/// together, at [`PERCENTILES`], and the requests of each run that took longer than the p95 of them.
+pub(crate) fn runs_of(series: &RunsByMetric, metric: Metric) -> &[f64] {
+    series.get(metric.name()).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The keys that a series has if every run has a histogram: the [`PERCENTILES`] of the requests of all runs together,
+/// and the requests of each run that took longer than the p95 of them.
 pub(crate) const POOLED: &str = "pooled";
 const ABOVE_P95: &str = "above_p95";
 
-pub const CONTENT_BYTES: &str = "content_bytes";
+pub(crate) const CONTENT_BYTES: &str = "content_bytes";
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pooled {
@@ -382,7 +379,6 @@ impl Pooled {
     }
 }
 
-/// The pooled keys of a series; none unless every run has a histogram.
 fn pooled(runs: &[&Stats]) -> RunsByMetric {
     if runs.is_empty() || runs.iter().any(|stats| stats.histogram.count() == 0) {
         return RunsByMetric::new();
@@ -397,23 +393,13 @@ fn pooled(runs: &[&Stats]) -> RunsByMetric {
 /// The keys of the mean response time in ms of the first half of each run, and of the second.
 pub(crate) const HALVES: [&str; 2] = ["first_half_ms", "second_half_ms"];
 
-/// None unless every run has both halves.
-fn halves(runs: &[Run]) -> RunsByMetric {
-    let halves = of_every(runs, |run| run.halves_ms);
-    if halves.is_empty() {
-        return RunsByMetric::new();
-    }
-    let of = |half: usize| halves.iter().map(|halves| rounded(halves[half])).collect();
-    [0, 1].map(|half| (HALVES[half].to_owned(), of(half))).into()
-}
-
 fn check_pooled(series: &RunsByMetric) -> Result<()> {
     if let Some(percentiles) = series.get(POOLED) {
         let is_sound = percentiles.len() == PERCENTILES.len() && percentiles.is_sorted();
         ensure!(is_sound, "`{POOLED}` is not {} rising percentiles", PERCENTILES.len());
     }
     if let Some(above) = series.get(ABOVE_P95) {
-        let requests = series.get(Metric::TotalRequests.name()).map(Vec::as_slice).unwrap_or_default();
+        let requests = runs_of(series, Metric::TotalRequests);
         let is_sound = above.len() == requests.len() && above.iter().zip(requests).all(|(above, all)| above <= all);
         ensure!(is_sound, "`{ABOVE_P95}` is not a part of `total_requests` of each run");
     }
@@ -424,10 +410,6 @@ fn runs_by_endpoint<'a>(
     runs: usize,
     endpoints: impl Iterator<Item = &'a (Box<str>, Stats)>,
 ) -> BTreeMap<String, RunsByMetric> {
-    let mut by_name: BTreeMap<&str, Vec<&Stats>> = BTreeMap::new();
-    for (name, stats) in endpoints {
-        by_name.entry(name).or_default().push(stats);
-    }
     let with_requests = |stats: &[&Stats]| {
         let mut series = series(stats);
         series.extend(pooled(stats));
@@ -445,7 +427,7 @@ fn runs_by_endpoint<'a>(
         }
         series
     };
-    by_name.into_iter().map(|(name, stats)| (name.to_owned(), with_requests(&stats))).collect()
+    by_endpoint(endpoints).into_iter().map(|(name, stats)| (name.to_owned(), with_requests(&stats))).collect()
 }
 
 /// The users of each class in each run; none unless every run knows its users. A class that is absent has 0.
@@ -493,7 +475,7 @@ pub(crate) fn request_interval(series: &RunsByMetric, metric: Metric) -> Option<
     }
 }
 
-/// The time in ms between two requests of one user. The users are the active ones if known, else those of the load.
+/// The users are the active ones if known, else those of the load.
 fn expected_interval_ms(runs: &[&Stats], provenance: &Provenance) -> Option<f64> {
     let asked = provenance.load.as_ref().map(|load| f64::from(load.users));
     let observed = provenance.observed_load.map(|observed| observed.users);
@@ -503,7 +485,7 @@ fn expected_interval_ms(runs: &[&Stats], provenance: &Provenance) -> Option<f64>
     (interval_ms.is_finite() && interval_ms > 0.0).then(|| rounded(interval_ms))
 }
 
-/// None unless the time between two requests is known, and every run has a histogram.
+/// Empty unless the time between two requests is known, and every run has a histogram.
 pub(crate) fn p95_corrected(runs: &[Run], expected_interval_ms: Option<f64>) -> Vec<f64> {
     of_every(runs, |run| run.p95_corrected_ms(expected_interval_ms?))
 }
@@ -515,7 +497,7 @@ fn series(runs: &[&Stats]) -> RunsByMetric {
         .collect()
 }
 
-/// The estimated response time in ms at each of [`PERCENTILES`]; empty unless every run has a distribution.
+/// The estimates at each of [`PERCENTILES`]; empty unless every run has a distribution.
 pub fn distribution(runs: &[Run]) -> Vec<f64> {
     if runs.iter().any(|run| run.distribution.len() != PERCENTILES.len()) {
         return Vec::new();

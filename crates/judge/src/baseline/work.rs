@@ -19,7 +19,6 @@ const LEAST_USERS: f64 = 0.5;
 /// Fewer missing users of a class are chance, because a class may have a user for a moment only.
 const LEAST_MISSING: f64 = 0.25;
 
-/// Compares the calls of the tasks and the users of each class with the baseline's.
 pub fn work(baseline: &Baseline, runs: &[Run]) -> Comparability {
     let mut work = Comparability::default();
     let (mut refusals, mut tasks) = (missing_users(baseline, runs), Vec::new());
@@ -57,7 +56,6 @@ struct FailingTask<'a> {
 }
 
 impl FailingTask<'_> {
-    /// `task `count` failed in 312 of 320 calls: KeyError: 'items' (none in the baseline)`.
     fn text(&self) -> String {
         let task = self.name.rsplit_once('.').map_or(self.name, |(_, task)| task);
         let before = match self.before {

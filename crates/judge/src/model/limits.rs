@@ -61,13 +61,8 @@ pub fn default_limits() -> Limits {
         (Metric::RequestsPerSec, 30.0),
         (Metric::ErrorRate, 2.0),
     ];
-    let limit = |metric, worsening| Limit {
-        worsening: Some(worsening),
-        floor: None,
-        bound: None,
-        level: Level::default_of(metric),
-    };
-    limits.into_iter().map(|(metric, worsening)| (metric, limit(metric, worsening))).collect()
+    let limit = |worsening, level| Limit { worsening: Some(worsening), floor: None, bound: None, level };
+    limits.map(|(metric, worsening)| (metric, limit(worsening, Level::default_of(metric)))).into()
 }
 
 impl Limit {
@@ -98,19 +93,16 @@ impl Limit {
                 format!("`{}` is not a number of 0 or more: write for example {example}", number.trim())
             })
         };
-        let mut limit = Limit { worsening: None, floor: None, bound: None, level: Level::default_of(metric) };
-        let text = match text.trim().split_once(' ') {
-            None if text.trim() == "off" => return Ok(Limit { level: Level::Off, ..limit }),
-            Some(("fail", rest)) => {
-                limit.level = Level::Fail;
-                rest
-            }
-            Some(("warn", rest)) => {
-                limit.level = Level::Warn;
-                rest
-            }
-            _ => text,
+        let (level, text) = match text.trim().split_once(' ') {
+            None if text.trim() == "off" => (Level::Off, ""),
+            Some(("fail", rest)) => (Level::Fail, rest),
+            Some(("warn", rest)) => (Level::Warn, rest),
+            _ => (Level::default_of(metric), text),
         };
+        let mut limit = Limit { worsening: None, floor: None, bound: None, level };
+        if level == Level::Off {
+            return Ok(limit);
+        }
         for part in text.split(',').map(str::trim) {
             if let Some(bound) = part.strip_prefix(bound_word) {
                 ensure!(limit.bound.is_none(), "`{bound_word}` is given twice");
@@ -126,6 +118,11 @@ impl Limit {
             }
         }
         Ok(limit)
+    }
+
+    #[must_use]
+    pub(crate) fn without_bound(&self) -> Limit {
+        Limit { bound: None, ..self.clone() }
     }
 
     /// The worst value that passes; `None` if the limit allows any.
@@ -190,7 +187,6 @@ impl Accepted {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Inconclusive {
-    /// Nobody can act on such a red.
     #[default]
     Pass,
     NoVerdict,
@@ -204,12 +200,10 @@ pub struct Rules {
     pub strict: bool,
     pub paired: bool,
     pub min_runs: usize,
-    /// The verdict of all these runs is the one that counts, and the gate stops once it is as good as known.
     pub max_runs: usize,
     /// The same for rounds whose runs vary by more than 10%, if these are more.
     pub max_noisy_rounds: usize,
-    /// Whether no further run can be made, because the runs are results of others. Then an unsettled verdict is
-    /// INCONCLUSIVE, however few runs there are.
+    /// Whether no further run can be made. Then an unsettled verdict is INCONCLUSIVE, however few runs there are.
     pub is_complete: bool,
     /// The requests that a run needs to be judged by its percentiles.
     pub min_requests: u64,
@@ -218,11 +212,10 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Rules {
-        let (limits, endpoint_limits, accepted) = (default_limits(), Vec::new(), Vec::new());
         Rules {
-            limits,
-            endpoint_limits,
-            accepted,
+            limits: default_limits(),
+            endpoint_limits: Vec::new(),
+            accepted: Vec::new(),
             strict: false,
             paired: false,
             min_runs: 1,

@@ -3,6 +3,7 @@
 //! A secret is found by the name before it, or by its own shape. `crates/judge/tests/it/secrets.rs` has a table of all
 //! forms. A secret without a name and without a known shape cannot be found.
 
+use std::iter;
 use std::ops::Range;
 
 const MASK: &str = "***";
@@ -77,24 +78,30 @@ pub fn url(url: &str) -> String {
     }
 }
 
-/// Masks every secret that can be told by its name or its shape.
 pub fn text(text: &str) -> String {
     shapes(&tokens(&named(&queries(&users(&private_keys(text))))))
 }
 
+/// Masks what `next_secret` finds behind a place. An empty range masks nothing, and the search goes on behind it.
+fn masked(text: &str, next_secret: impl Fn(usize) -> Option<Range<usize>>) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(secret) = next_secret(at) {
+        masked.push_str(&text[at..secret.start]);
+        masked.push_str(if secret.is_empty() { "" } else { MASK });
+        at = secret.end;
+    }
+    masked.push_str(&text[at..]);
+    masked
+}
+
 /// Masks the content of private keys, also of one whose end was cut off.
 fn private_keys(text: &str) -> String {
-    let mut masked = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(begin) = key_line(rest, "-----BEGIN ") {
-        let (head, behind) = rest.split_at(begin.end);
-        let end = key_line(behind, "-----END ").map_or(behind.len(), |line| line.start);
-        masked.push_str(head);
-        masked.push_str(if end > 0 { MASK } else { "" });
-        rest = &behind[end..];
-    }
-    masked.push_str(rest);
-    masked
+    masked(text, |at| {
+        let start = at + key_line(&text[at..], "-----BEGIN ")?.end;
+        let end = key_line(&text[start..], "-----END ").map_or(text.len(), |line| start + line.start);
+        Some(start..end)
+    })
 }
 
 /// The first line that begins or ends a private key: `-----BEGIN RSA PRIVATE KEY-----`.
@@ -108,20 +115,17 @@ fn key_line(text: &str, mark: &str) -> Option<Range<usize>> {
 }
 
 fn users(text: &str) -> String {
-    let mut masked = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(scheme) = rest.find("://") {
-        let (before, behind) = rest.split_at(scheme + 3);
-        masked.push_str(before);
-        let word = behind.split_whitespace().next().filter(|word| behind.starts_with(word)).unwrap_or_default();
+    masked(text, |at| {
+        let start = at + text[at..].find("://")? + 3;
+        let word = &text[start..end_of(text, start, char::is_whitespace)];
         // Two URLs may be in one word.
         let word = word.split("://").next().unwrap_or_default();
-        let at = word.rfind('@').unwrap_or(0);
-        masked.push_str(if at > 0 { MASK } else { "" });
-        rest = &behind[at..];
-    }
-    masked.push_str(rest);
-    masked
+        Some(start..start + word.rfind('@').unwrap_or(0))
+    })
+}
+
+fn end_of(text: &str, start: usize, ends: impl Fn(char) -> bool) -> usize {
+    text[start..].find(ends).map_or(text.len(), |length| start + length)
 }
 
 fn ends_value(c: char) -> bool {
@@ -130,43 +134,28 @@ fn ends_value(c: char) -> bool {
 
 /// Masks the values of queries, whatever their names: `?page=***`.
 fn queries(text: &str) -> String {
-    let mut masked = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(equals) = rest.find('=') {
-        let (before, behind) = rest.split_at(equals + 1);
-        masked.push_str(before);
-        let name_at = before[..equals].rfind(|c: char| ends_value(c) || c == '?' || c == '=').unwrap_or(0);
-        let name = &before[name_at..equals];
-        let is_query = name.starts_with(['?', '&']) && !name[1..].is_empty();
-        let end = if is_query { behind.find(ends_value).unwrap_or(behind.len()) } else { 0 };
-        masked.push_str(if end > 0 { MASK } else { "" });
-        rest = &behind[end..];
-    }
-    masked.push_str(rest);
-    masked
+    masked(text, |at| {
+        let equals = at + text[at..].find('=')?;
+        let name_at = text[at..equals].rfind(|c: char| ends_value(c) || c == '?' || c == '=').unwrap_or(0);
+        let name = &text[at + name_at..equals];
+        let is_query = name.starts_with(['?', '&']) && name.len() > 1;
+        let start = equals + 1;
+        Some(start..if is_query { end_of(text, start, ends_value) } else { start })
+    })
 }
 
-/// Masks the values that follow the names of secrets.
 fn named(text: &str) -> String {
-    let mut masked = String::with_capacity(text.len());
-    let (mut copied, mut at) = (0, 0);
-    while let Some(name) = next_name(text, at) {
-        at = name.end;
-        if let Some(value) = value_of(text, &name).filter(|value| !value.is_empty()) {
-            masked.push_str(&text[copied..value.start]);
-            masked.push_str(MASK);
-            (copied, at) = (value.end, value.end);
-        }
-    }
-    masked.push_str(&text[copied..]);
-    masked
+    masked(text, |at| {
+        let name = next_name(text, at)?;
+        let value = value_of(text, &name).filter(|value| !value.is_empty());
+        Some(value.unwrap_or(name.end..name.end))
+    })
 }
 
 fn next_name(text: &str, from: usize) -> Option<Range<usize>> {
     let is_of_name = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     let start = from + text[from..].find(is_of_name)?;
-    let length = text[start..].find(|c| !is_of_name(c)).unwrap_or(text.len() - start);
-    Some(start..start + length)
+    Some(start..end_of(text, start, |c| !is_of_name(c)))
 }
 
 fn value_of(text: &str, name: &Range<usize>) -> Option<Range<usize>> {
@@ -199,7 +188,7 @@ fn value_of(text: &str, name: &Range<usize>) -> Option<Range<usize>> {
         // SQL, and what Python prints of a cookie: `PASSWORD 'x'`, `<Cookie a=x for host/>`.
         "" if quote.is_empty() && value > behind => {
             let follows = &text[value..];
-            let is_pair = follows[..follows.find(ends_value).unwrap_or(follows.len())].contains('=');
+            let is_pair = text[value..end_of(text, value, ends_value)].contains('=');
             lower.contains("passw") && follows.starts_with(['"', '\'']) || lower == "cookie" && is_pair
         }
         "" => false,
@@ -242,8 +231,7 @@ fn quote(text: &str) -> &str {
     quote.map_or("", |quote| &text[..escapes + quote.len()])
 }
 
-/// The value that begins here: what is in quotes or in brackets, or else a word. `takes_brackets` is of a name whose value
-/// may be a list of secrets.
+/// What is in quotes, or in brackets if `takes_brackets`, or else a word.
 fn value_at(text: &str, start: usize, takes_brackets: bool) -> Range<usize> {
     let prefix = text[start..].find(|c| !"bBrRuUfF".contains(c)).filter(|length| *length <= 2).unwrap_or(0);
     let mark = quote(&text[start + prefix..]);
@@ -266,7 +254,7 @@ fn value_at(text: &str, start: usize, takes_brackets: bool) -> Range<usize> {
         }
         return start..text.len();
     }
-    start..start + text[start..].find(ends_value).unwrap_or(text.len() - start)
+    start..end_of(text, start, ends_value)
 }
 
 /// Where a quotation ends that begins with this mark; at the end of the line if it never does.
@@ -278,15 +266,15 @@ fn end_of_quote(text: &str, start: usize, mark: &str) -> usize {
             return start + found;
         }
     }
-    text[start..].find('\n').map_or(text.len(), |length| start + length)
+    end_of(text, start, |c| c == '\n')
 }
 
-/// The secret of `Authorization`: behind a scheme that one token follows, or else all up to the end of the line, or of the
-/// quotation that began `before` the name.
+/// The secret of `Authorization`: behind a scheme that one token follows, or else all up to the end of the line, or of
+/// the quotation that began `before` the name.
 fn header_value(text: &str, start: usize, before: &str) -> Range<usize> {
     let Range { start, end } = if quote(text[start..].trim_start_matches('b')).is_empty() {
         let ends = |c: char| c == '\n' || ['"', '\''].contains(&c) && before.ends_with(c);
-        start..text[start..].find(ends).map_or(text.len(), |length| start + length)
+        start..end_of(text, start, ends)
     } else {
         value_at(text, start, false)
     };
@@ -310,23 +298,17 @@ fn cookies(text: &str, start: usize) -> Range<usize> {
 
 fn tokens(text: &str) -> String {
     const SCHEMES: [&str; 2] = ["bearer ", "basic "];
-    let mut masked = String::with_capacity(text.len());
     let lower = text.to_ascii_lowercase();
-    let mut at = 0;
-    loop {
+    masked(text, |at| {
         let found = SCHEMES.iter().filter_map(|scheme| Some(at + lower[at..].find(scheme)? + scheme.len()));
-        let Some(start) = found.min() else { break };
-        masked.push_str(&text[at..start]);
-        let end = start + text[start..].find(ends_value).unwrap_or(text.len() - start);
+        let start = found.min()?;
+        let end = end_of(text, start, ends_value);
         let word = &text[start..end];
         // "a bearer token" is no token.
         let is_plain = word.bytes().all(|byte| byte.is_ascii_lowercase())
             || word.len() < 8 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
-        masked.push_str(if is_plain { word } else { MASK });
-        at = end;
-    }
-    masked.push_str(&text[at..]);
-    masked
+        Some(if is_plain { end } else { start }..end)
+    })
 }
 
 fn shapes(text: &str) -> String {
@@ -368,14 +350,8 @@ fn shape_at(word: &str) -> Option<usize> {
 /// A line of a configuration, as errors quote it.
 pub fn setting(line: &str) -> String {
     let Some((name, _)) = line.split_once('=') else { return text(line) };
-    let mut at = 0;
-    while let Some(word) = next_name(line, at) {
-        if names_secret(&line[word.clone()]) {
-            return format!("{name}= {MASK}");
-        }
-        at = word.end;
-    }
-    text(line)
+    let mut words = iter::successors(next_name(line, 0), |word| next_name(line, word.end));
+    if words.any(|word| names_secret(&line[word])) { format!("{name}= {MASK}") } else { text(line) }
 }
 
 /// Whether values of this name are secrets. An exception's name is none: `TokenError: expired`.
@@ -407,7 +383,6 @@ fn words(name: &str) -> impl Iterator<Item = String> {
 const HARMLESS: [&str; 8] =
     ["-T", "--tags", "-E", "--exclude-tags", "-i", "--iterations", "--exit-code-on-error", "--csv-flush-interval"];
 
-/// Begins the digest after masked arguments.
 const DIGEST: char = '#';
 
 /// Keeps the names of options, and the values of harmless ones. A digest of all other values distinguishes loads.
@@ -467,8 +442,8 @@ fn is_digest(arg: &str) -> bool {
     arg.len() == 5 && arg.starts_with(DIGEST) && arg[1..].bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// A digest of 16 bits (FNV-1a, folded). Short on purpose: it distinguishes loads but reveals nothing about the
-/// secret, since one in 65,536 words has the same digest.
+/// A digest of 16 bits (FNV-1a, folded). Short on purpose: it distinguishes loads but reveals nothing about the secret,
+/// since one in 65,536 words has the same digest.
 fn digest(hidden: &[&str]) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in hidden.iter().flat_map(|value| value.bytes().chain([0])) {

@@ -15,7 +15,7 @@ use crate::stats::histogram::Histogram;
 pub enum Metric {
     P50,
     P95,
-    /// The p95 of all requests together that users arriving on schedule would have seen ([`crate::stats::histogram`]).
+    /// The p95 that users arriving on schedule would have seen ([`crate::stats::histogram`]).
     P95Corrected,
     P99,
     AvgResponseTime,
@@ -139,8 +139,8 @@ impl fmt::Display for Metric {
     }
 }
 
-/// What one run measured of an endpoint or of all requests together. Every value is finite and not negative;
-/// `requests` is at least 1.
+/// What one run measured of an endpoint or of all requests together. Every value is finite and not negative; `requests`
+/// is at least 1.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
     pub requests: u64,
@@ -150,8 +150,7 @@ pub struct Stats {
     pub p99_ms: f64,
     pub avg_ms: f64,
     pub requests_per_sec: f64,
-    /// The interval of the true p95 that these requests are a sample of, at [`REQUEST_Z`]; `None` for too few
-    /// requests.
+    /// Of the true p95, at [`REQUEST_Z`]; `None` for too few requests.
     pub p95_interval_ms: Option<Interval>,
     pub content_bytes: Option<f64>,
     pub histogram: Histogram,
@@ -183,13 +182,12 @@ pub(crate) fn flaw(value: f64) -> Option<&'static str> {
     }
 }
 
-/// The confidence of an interval from the requests of one run: the normal quantile at 99.95% on either side, so that
-/// among fifty endpoints, with two runs each, one misses in one case of twenty.
+/// The normal quantile of an interval from the requests of one run, at 99.95% on either side: among fifty endpoints,
+/// with two runs each, one interval misses in one case of twenty.
 pub const REQUEST_Z: f64 = 3.2905;
 
 impl Stats {
-    /// In the unit of [`Metric::unit`]. A panic for `p95_corrected` and `cpu_per_request`, which only a
-    /// whole run has ([`Run::p95_corrected_ms`], [`Run::cpu`]).
+    /// In the unit of [`Metric::unit`]. A panic for `p95_corrected` and `cpu_per_request`, which only a whole run has.
     pub fn value(&self, metric: Metric) -> f64 {
         match metric {
             Metric::P50 => self.p50_ms,
@@ -207,8 +205,7 @@ impl Stats {
         Counts { failures: self.failures as f64, requests: self.requests as f64 }
     }
 
-    /// The interval of the true metric that these requests are a sample of; `None` if they do not determine one. It
-    /// ignores the noise from run to run.
+    /// The interval of the true metric, without the noise from run to run; `None` if the requests do not determine one.
     pub(crate) fn request_interval(&self, metric: Metric) -> Option<Interval> {
         match metric {
             Metric::P95 => self.p95_interval_ms,
@@ -263,7 +260,6 @@ impl Resolution {
 /// An endpoint by Locust's Type and Name; `None` is all requests together, Locust's `Aggregated`.
 pub type EndpointName<'a> = Option<&'a str>;
 
-/// The calls of one task, a method of a class of users, in one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskCalls {
     pub name: String,
@@ -274,8 +270,7 @@ pub struct TaskCalls {
     pub exception: String,
 }
 
-/// How late timers fired in the event loops of Locust's processes, over the measured window, in ms. A request waits for
-/// such a loop, so no latency is known more exactly.
+/// How late timers fired in Locust's event loops: docs/statistics.md, "The load generator is late too".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lateness {
     pub p50_ms: f64,
@@ -289,14 +284,14 @@ pub struct Run {
     pub total: Stats,
     /// By [`endpoint_name`], each name once, in the order of the file. Each has requests.
     pub endpoints: Vec<(Box<str>, Stats)>,
-    /// The response time in ms of all requests together at each of [`PERCENTILES`]; empty if no histogram gives it.
+    /// The response time in ms of all requests together at each of [`PERCENTILES`]; empty without a histogram.
     pub distribution: Vec<f64>,
     /// The requests of `on_start`, by [`setup_name`]. They are in no other statistics of the run.
     pub setup: Vec<(Box<str>, Stats)>,
     pub users_by_class: BTreeMap<String, f64>,
     pub tasks: Vec<TaskCalls>,
     pub lateness: Option<Lateness>,
-    /// The mean response time in ms of the requests that ended in the first half of the run, and in the second.
+    /// The mean response time of the requests that ended in the first half of the run, and in the second.
     pub halves_ms: Option<[f64; 2]>,
     /// `None` if the system does not report it, or the gate did not start the service.
     pub cpu: Option<CpuTime>,
@@ -323,7 +318,7 @@ pub struct Moment {
     pub mean_ms: f64,
 }
 
-/// The percentiles of a distribution: closer together near limits, and few enough for one line of a file.
+/// Closer together near limits, and few enough for one line of a file.
 pub const PERCENTILES: [f64; 17] =
     [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9];
 
@@ -332,8 +327,7 @@ impl Run {
         runs.iter().map(|run| run.precision).min().unwrap_or_default()
     }
 
-    /// The p95 in ms that users arriving on schedule would have seen if each user sends one request every
-    /// `expected_interval_ms`; `None` if the file has no histogram.
+    /// `None` if the file has no histogram.
     pub fn p95_corrected_ms(&self, expected_interval_ms: f64) -> Option<f64> {
         let histogram = &self.total.histogram;
         (histogram.count() > 0).then(|| histogram.corrected_percentile(0.95, expected_interval_ms))
@@ -347,7 +341,7 @@ impl Run {
         self.endpoints.iter().chain(&self.setup)
     }
 
-    /// Replaces the percentiles by those of `finer`, another file of the same run with the same endpoints.
+    /// From `finer`, another file of the same run with the same endpoints.
     pub fn take_percentiles(&mut self, finer: Run) {
         let take = |stats: &mut Stats, finer: &Stats| {
             stats.p50_ms = finer.p50_ms;
@@ -364,6 +358,20 @@ impl Run {
             take(stats, &finer[name]);
         }
     }
+}
+
+/// The statistics of all runs by endpoint. The first run that has an endpoint gives its place.
+pub(crate) fn by_endpoint<'a>(all: impl Iterator<Item = &'a (Box<str>, Stats)>) -> Vec<(&'a str, Vec<&'a Stats>)> {
+    let mut named: Vec<(&str, Vec<&Stats>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (name, stats) in all {
+        let place = *places.entry(name).or_insert_with(|| {
+            named.push((name, Vec::new()));
+            named.len() - 1
+        });
+        named[place].1.push(stats);
+    }
+    named
 }
 
 /// A value of each item, of all runs for example; none unless every item has one.
@@ -387,11 +395,7 @@ pub fn endpoint_name(method: &str, name: &str) -> Box<str> {
     if method.is_empty() {
         return name.into();
     }
-    let mut joined = String::with_capacity(method.len() + 1 + name.len());
-    joined.push_str(method);
-    joined.push(' ');
-    joined.push_str(name);
-    joined.into_boxed_str()
+    format!("{method} {name}").into()
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -468,7 +472,7 @@ impl ObservedLoad {
     }
 }
 
-/// The circumstances of a measurement. Unknown fields are `None` or empty: a 1.0 baseline or a bare CSV has few of them.
+/// The circumstances of a measurement. Unknown fields are `None` or empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// In UTC, as in RFC 3339.
@@ -502,42 +506,37 @@ pub struct Provenance {
     /// From the root; several with commas.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub locustfile_path: String,
-    /// The service that ran already, if it was compared with another one. It has no known commit.
+    /// The service that ran already, whose commit is unknown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub host: String,
     #[serde(default, skip_serializing_if = "is_default")]
     pub usage: Usage,
 }
 
-/// What a run used beside its response times, one value for each run. A list is empty if the value is unknown. They are
-/// shown, not judged.
+/// One value for each run, over its measured window; a list is empty if they are unknown. They are not judged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
-    /// The share of the cores, in percent of the measured window, that was busy with anything but the service, Locust
-    /// and the gate. It includes time that a hypervisor gave to other virtual machines.
+    /// The percent of the cores that were busy with anything but the service, Locust and the gate, including time that
+    /// a hypervisor gave to other virtual machines.
     pub others_pct: Vec<f64>,
-    /// CPU time in ms of the service's process group for each measured request.
     pub cpu_ms_per_request: Vec<f64>,
-    /// The highest memory use of the service's processes in MB (1,000,000 bytes): the sum of their RSS; shared pages
-    /// are counted once per process.
+    /// The highest sum of the RSS of the service's processes, in MB (1,000,000 bytes).
     pub peak_memory_mb: Vec<f64>,
-    /// How much more memory the service used at the end of the measured window than at its beginning, in MB; 0 if less.
+    /// From the beginning of the measured window to its end; 0 if it shrank.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub memory_growth_mb: Vec<f64>,
-    /// How often a thread of the service waited for something and let go of its core, for each measured request.
+    /// How often a thread of the service waited for something and let go of its core.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub voluntary_switches_per_request: Vec<f64>,
-    /// How often the kernel took its core from a thread of the service, for each measured request.
+    /// How often the kernel took its core from a thread of the service.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub involuntary_switches_per_request: Vec<f64>,
-    /// How long threads of the service could have run but had no core, in ms for each measured request.
+    /// How long threads of the service could have run but had no core.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub queued_ms_per_request: Vec<f64>,
-    /// TCP connections that Locust opened to the service, for each measured request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connections_per_request: Vec<f64>,
-    /// By how much each of the user's counters rose, for each measured request.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub counters_per_request: BTreeMap<String, Vec<f64>>,
 }
@@ -545,9 +544,9 @@ pub struct Usage {
 impl Usage {
     pub fn joined(of_runs: Vec<Usage>) -> Usage {
         let mut joined = Usage::default();
-        for usage in of_runs {
-            for (all, of_run) in joined.lists_mut().into_iter().zip(usage.lists()) {
-                all.extend(of_run);
+        for mut usage in of_runs {
+            for (all, of_run) in joined.lists().into_iter().zip(usage.lists()) {
+                all.append(of_run);
             }
             for (name, values) in usage.counters_per_request {
                 joined.counters_per_request.entry(name).or_default().extend(values);
@@ -557,28 +556,17 @@ impl Usage {
     }
 
     pub fn check(&self) -> Result<()> {
-        for value in self.lists().into_iter().chain(self.counters_per_request.values()).flatten() {
-            if let Some(flaw) = flaw(*value) {
+        let mut usage = self.clone();
+        let listed = usage.lists().into_iter().flatten().map(|value| *value);
+        for value in listed.chain(self.counters_per_request.values().flatten().copied()) {
+            if let Some(flaw) = flaw(value) {
                 bail!("`usage` holds {value}, {flaw}");
             }
         }
         Ok(())
     }
 
-    fn lists(&self) -> [&Vec<f64>; 8] {
-        [
-            &self.others_pct,
-            &self.cpu_ms_per_request,
-            &self.peak_memory_mb,
-            &self.memory_growth_mb,
-            &self.voluntary_switches_per_request,
-            &self.involuntary_switches_per_request,
-            &self.queued_ms_per_request,
-            &self.connections_per_request,
-        ]
-    }
-
-    fn lists_mut(&mut self) -> [&mut Vec<f64>; 8] {
+    fn lists(&mut self) -> [&mut Vec<f64>; 8] {
         [
             &mut self.others_pct,
             &mut self.cpu_ms_per_request,

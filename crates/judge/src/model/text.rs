@@ -23,8 +23,7 @@ pub fn printable(text: &str) -> String {
     printable
 }
 
-/// Whether a character breaks a line, controls a terminal, changes the direction of writing, or is none (XML forbids
-/// some of those).
+/// Whether a character breaks a line, controls a terminal, changes the direction of writing, or is none.
 pub fn is_unprintable(c: char) -> bool {
     let breaks_line = matches!(c, '\u{2028}' | '\u{2029}');
     let turns_direction =
@@ -62,15 +61,11 @@ pub fn cut(text: &str, columns: usize) -> String {
     }
     let head_columns = columns.saturating_sub(1).div_ceil(2);
     let fitting = |characters: &mut dyn Iterator<Item = char>, mut room: usize| -> Vec<char> {
-        let mut fitting = Vec::new();
-        for c in characters {
-            match room.checked_sub(width(c)) {
-                Some(left) => room = left,
-                None => break,
-            }
-            fitting.push(c);
-        }
-        fitting
+        let fits = |c: char| {
+            room = room.checked_sub(width(c))?;
+            Some(c)
+        };
+        characters.map_while(fits).collect()
     };
     let head = fitting(&mut text.chars(), head_columns);
     let tail = fitting(&mut text.chars().rev(), columns.saturating_sub(1) - head_columns);
@@ -82,22 +77,11 @@ pub fn endpoint_shown(endpoint: &str) -> String {
 }
 
 pub fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    escaped.replace('"', "&quot;").replace('\'', "&#39;")
 }
 
-/// Text that somebody else wrote, fit to stand beside ours: without secrets, with control characters as escapes, and without
-/// the commands by which a CI system is controlled. Newlines and tabs stay.
+/// Text of others, without secrets, control characters and commands to a CI system. Newlines and tabs stay.
 pub fn foreign(text: &str) -> String {
     let mut lines = Vec::new();
     for line in mask::text(text).lines() {
@@ -107,8 +91,8 @@ pub fn foreign(text: &str) -> String {
     lines.join("\n")
 }
 
-/// A line without workflow commands. GitHub's begin a line with `::`, and an older kind is `##[` anywhere in it. Others have
-/// `##vso[` and `##teamcity[`.
+/// A line without workflow commands. GitHub's begin a line with `::`, and an older kind is `##[` anywhere in it. Others
+/// have `##vso[` and `##teamcity[`.
 fn without_commands(line: &str) -> String {
     let mut harmless = String::with_capacity(line.len());
     let mut rest = line;
@@ -122,8 +106,7 @@ fn without_commands(line: &str) -> String {
     if harmless.trim_start().starts_with("::") { harmless.replacen("::", ": :", 1) } else { harmless }
 }
 
-/// An error on one line of bounded length, without secrets. Both ends stay: what is wrong and where, and the next
-/// step.
+/// An error on one line of bounded length, without secrets. Both ends stay: what is wrong and where, and the next step.
 pub fn error_line(error: &anyhow::Error) -> String {
     cut(&without_commands(&printable(&mask::text(&format!("{error:#}")))), ERROR_COLUMNS)
 }

@@ -1,10 +1,9 @@
 //! Locust's `_stats.csv`: text in, a [`Run`] out; a truncated, empty or contradictory file is an error, never a pass.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::str;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
 use csv::{ByteRecord, ReaderBuilder};
 
 use crate::model::run::{MAX_COUNT, Precision, REQUEST_Z, Run, Stats, check_endpoints, endpoint_name, flaw};
@@ -48,11 +47,8 @@ impl Columns {
         let mut all_percentiles: Vec<PercentileColumn> = Vec::new();
         for (column, name) in header.iter().enumerate() {
             let percent = str::from_utf8(name).ok().and_then(|name| name.trim().strip_suffix('%')?.parse::<f64>().ok());
-            match percent {
-                Some(percent) if (0.0..=100.0).contains(&percent) => {
-                    all_percentiles.push(PercentileColumn { share: percent / 100.0, column });
-                }
-                _ => {}
+            if let Some(percent) = percent.filter(|percent| (0.0..=100.0).contains(percent)) {
+                all_percentiles.push(PercentileColumn { share: percent / 100.0, column });
             }
         }
         all_percentiles.sort_by(|a, b| a.share.total_cmp(&b.share));
@@ -70,9 +66,7 @@ impl Columns {
             percentiles: [percentile("50%")?, percentile("95%")?, percentile("99%")?],
         })
     }
-}
 
-impl Columns {
     /// Whether a verdict may rest on a column.
     fn is_used(&self, column: usize) -> bool {
         let Columns { requests, failures, avg_ms, requests_per_sec, percentiles, .. } = self;
@@ -266,7 +260,6 @@ fn check_names<'a>(names: impl Iterator<Item = &'a Box<str>>) -> Result<()> {
     Ok(())
 }
 
-/// Rows written at different times do not add up.
 fn check_sums(total: &RowCounts, sums: &RowCounts) -> Result<()> {
     for (what, sum, aggregated) in
         [("requests", sums.requests, total.requests), ("failures", sums.failures, total.failures)]
@@ -286,32 +279,19 @@ fn text<'a>(record: &'a ByteRecord, column: usize, what: &str) -> Result<&'a str
 fn count(record: &ByteRecord, column: usize, what: &str) -> Result<u64> {
     let field = str::from_utf8(record[column].trim_ascii()).unwrap_or("?");
     let count = field.parse().ok().filter(|count| *count <= MAX_COUNT);
-    count.ok_or_else(|| Unfit::new(what, &record[column], "not a whole number").into())
+    count.ok_or_else(|| unfit(what, &record[column], "not a whole number"))
 }
 
 fn number(record: &ByteRecord, column: usize, what: &str) -> Result<f64> {
     let field = str::from_utf8(record[column].trim_ascii()).unwrap_or("?");
     let value = field.parse().unwrap_or(f64::NAN);
     if foreign::has_decimal_comma(field) {
-        return Err(Unfit::new(what, &record[column], "with a decimal comma: save it with a decimal point").into());
+        return Err(unfit(what, &record[column], "with a decimal comma: save it with a decimal point"));
     }
-    flaw(value).map_or(Ok(value), |flaw| Err(Unfit::new(what, &record[column], flaw).into()))
+    flaw(value).map_or(Ok(value), |flaw| Err(unfit(what, &record[column], flaw)))
 }
 
-#[derive(Debug)]
-struct Unfit(String);
-
-impl Unfit {
-    fn new(what: &str, field: &[u8], flaw: &str) -> Unfit {
-        let shown: String = String::from_utf8_lossy(field).chars().take(40).flat_map(char::escape_debug).collect();
-        Unfit(format!("{what} is `{shown}`, {flaw}"))
-    }
+fn unfit(what: &str, field: &[u8], flaw: &str) -> Error {
+    let shown: String = String::from_utf8_lossy(field).chars().take(40).flat_map(char::escape_debug).collect();
+    anyhow!("{what} is `{shown}`, {flaw}")
 }
-
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unfit {}

@@ -31,9 +31,8 @@ impl History {
 pub struct HistoryPoint {
     pub time_s: f64,
     pub users: f64,
-    /// The mean of about ten seconds.
+    /// Both rates are means of about ten seconds.
     pub requests_per_sec: f64,
-    /// The mean of about ten seconds.
     pub failures_per_sec: f64,
     /// `None` before the first request.
     pub percentiles: Option<Percentiles>,

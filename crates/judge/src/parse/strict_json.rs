@@ -9,7 +9,8 @@ pub fn check(text: &str) -> serde_json::Result<()> {
     serde_json::from_str::<Unique>(text).map(|_| ())
 }
 
-/// What is wrong with a JSON text, in the words of JSON. Those of serde are of our code, such as `expected struct Load`.
+/// What is wrong with a JSON text, in the words of JSON. Those of serde are of our code, such as `expected struct
+/// Load`.
 pub fn fault(error: &serde_json::Error) -> String {
     let mut text = error.to_string();
     for (ours, plain) in [

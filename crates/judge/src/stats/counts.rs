@@ -1,8 +1,8 @@
 //! Rates of requests, compared as counts: those that failed, or those over a limit, which are "failures" here too.
 //!
-//! If the runs of a side differ by no more than chance, all its requests are one binomial sample, tested exactly (Fisher).
-//! Otherwise the counts are quasi-binomial: the variance is the binomial one times the dispersion that the runs show
-//! (`McCullagh` & Nelder, Generalized Linear Models, 2nd ed., section 4.5), as if there were so many times fewer requests.
+//! If the runs of a side differ by no more than chance, all its requests are one binomial sample, tested exactly
+//! (Fisher). Otherwise the counts are quasi-binomial, as if there were fewer requests by the factor of the dispersion
+//! that the runs show (`McCullagh` & Nelder, Generalized Linear Models, 2nd ed., section 4.5).
 
 use distrs::{Normal, StudentsT};
 
@@ -39,9 +39,7 @@ impl Counts {
         Counts { failures: self.failures * factor, requests: self.requests * factor }
     }
 
-    /// The interval of the true rate, which misses it with the probability `error`: Clopper & Pearson 1934 (The use of
-    /// confidence or fiducial limits illustrated in the case of the binomial, Biometrika 26), as quantiles of beta
-    /// distributions.
+    /// It misses the true rate with the probability `error` at most (Clopper & Pearson 1934, Biometrika 26).
     pub fn interval(self, error: f64) -> Interval {
         let Counts { failures, requests } = self;
         let successes = requests - failures;
@@ -86,21 +84,14 @@ impl Rates {
         })
     }
 
-    /// Compares the requests of the candidate that took longer than a limit with the share of the baseline's requests
-    /// that may: `above` are the baseline's own counts, run by run, for the dispersion alone.
-    ///
-    /// A quantile q of the baseline is a threshold that by its definition the share 1 - q of its sample exceeds. Counting
-    /// how many of the other sample exceed it and testing the two shares is the control quantile test (Mathisen 1943, A
-    /// Method of Testing the Hypothesis that Two Samples Are from the Same Population, Annals of Mathematical Statistics
-    /// 14; Gastwirth 1968, The First-Median Test, Journal of the American Statistical Association 63). Here the threshold
-    /// is the quantile times its limit, so a significant result means a quantile over the limit.
-    ///
-    /// `runs` are all runs of the candidate, with those that had no such request.
-    pub fn over_quantile(above: &[Counts], quantile: f64, candidate: &[Counts], runs: usize) -> Option<Rates> {
+    /// Compares the requests of the candidate that took longer than the limit of p95 with the 5% of the baseline's that
+    /// may: the control quantile test (docs/statistics.md, "Few requests"). `above` are the baseline's own counts, run
+    /// by run, for the dispersion alone. `runs` are all runs of the candidate, with those that had no such request.
+    pub(crate) fn over_p95(above: &[Counts], candidate: &[Counts], runs: usize) -> Option<Rates> {
         let rates = Rates::between(above, candidate)?;
         let requests = rates.baseline.requests;
-        // The requests from the quantile on, as `percentile_rank` counts.
-        let failures = requests - (quantile * requests).floor();
+        // The requests from the p95 on, as `percentile_rank` counts.
+        let failures = requests - (0.95 * requests).floor();
         Some(Rates { baseline: Counts { failures, requests }, candidate_runs: runs, ..rates })
     }
 
@@ -124,8 +115,7 @@ impl Rates {
         self.dispersion > 1.0
     }
 
-    /// The error of a normal distribution whose quantile is that of the t distribution, if the dispersion is an
-    /// estimate.
+    /// If the dispersion is an estimate, the error whose normal quantile is the t quantile of `error`.
     fn normal_error(&self, error: f64) -> f64 {
         if !self.is_dispersed() {
             return error;
@@ -133,9 +123,8 @@ impl Rates {
         2.0 * Normal::cdf(-StudentsT::ppf(1.0 - error / 2.0, self.freedom), 0.0, 1.0)
     }
 
-    /// The confidence interval of the change, which misses it with the probability `error` at most: from the intervals of
-    /// both rates by square-and-add (Newcombe 1998, Interval estimation for the difference between independent
-    /// proportions, Statistics in Medicine 17, method 10), with [`Counts::interval`] for Wilson's. Its width is never 0.
+    /// The confidence interval of the change, from those of both rates by square-and-add (Newcombe 1998, Statistics in
+    /// Medicine 17, method 10), with [`Counts::interval`] for Wilson's. Its width is never 0.
     pub fn interval(&self, error: f64) -> Interval {
         let error = self.normal_error(error);
         let [baseline, candidate] =
@@ -148,10 +137,10 @@ impl Rates {
         }
     }
 
-    /// As [`Difference::forecast`](crate::stats::estimate::Difference::forecast), for counts: the rate of the n' requests
-    /// that follow n, of which f failed, has the mean (f + 1/2) / (n + 1) and the variance of a share of n n' / (n + n')
-    /// requests, those of the beta-binomial distribution (Jeffreys' prior; Gelman et al., Bayesian Data Analysis, 3rd
-    /// ed., section 2.4). A beta distribution with these approximates it.
+    /// As [`Difference::forecast`](crate::stats::estimate::Difference::forecast), for counts: the rate of the n'
+    /// requests that follow n, of which f failed, is beta-binomial, with the mean (f + 1/2) / (n + 1) and the variance
+    /// of a share of n n' / (n + n') requests (Jeffreys' prior; Gelman et al., Bayesian Data Analysis, 3rd ed., section
+    /// 2.4). A beta distribution with these approximates it.
     pub fn forecast(&self, last_runs: usize, chance: f64) -> Interval {
         let (made, last) = (self.candidate_runs as f64, last_runs as f64);
         if last <= made {
@@ -179,14 +168,18 @@ impl Rates {
         Rates { candidate, candidate_runs: last_runs, freedom, ..*self }
     }
 
-    /// The smallest rise, in percentage points, that is detectable with 80% power: the usual normal approximation, at the
+    /// The smallest rise, in percentage points, that is detectable with 80% power, by the normal approximation at the
     /// rate of all requests and half a failure more, which is never 0.
     pub fn detectable(&self, error: f64) -> f64 {
         let z = -Normal::ppf(self.normal_error(error) / 2.0, 0.0, 1.0);
         let all = Counts::sum(&[self.baseline, self.candidate]);
-        let rate = (all.failures + 0.5) / (all.requests + 1.0);
+        100.0 * (z + POWER_Z) * self.standard_error((all.failures + 0.5) / (all.requests + 1.0))
+    }
+
+    /// Of the difference, if both sides have this rate.
+    fn standard_error(&self, rate: f64) -> f64 {
         let share = self.dispersion * (1.0 / self.baseline.requests + 1.0 / self.candidate.requests);
-        100.0 * (z + POWER_Z) * (rate * (1.0 - rate) * share).sqrt()
+        (rate * (1.0 - rate) * share).sqrt()
     }
 
     /// One-sided: Fisher's exact test, or the t of the quasi-binomial difference if that is less certain.
@@ -195,9 +188,7 @@ impl Rates {
         if !self.is_dispersed() {
             return exact;
         }
-        let rate = Counts::sum(&[self.baseline, self.candidate]).rate();
-        let share = self.dispersion * (1.0 / self.baseline.requests + 1.0 / self.candidate.requests);
-        let standard_error = (rate * (1.0 - rate) * share).sqrt();
+        let standard_error = self.standard_error(Counts::sum(&[self.baseline, self.candidate]).rate());
         if standard_error <= 0.0 {
             return exact;
         }
@@ -216,9 +207,8 @@ fn pearson(runs: &[Counts]) -> f64 {
     runs.iter().map(square).sum()
 }
 
-/// The probability that at least so many of all failures are the candidate's, if both sides have the same rate: Fisher's
-/// exact test on one side (Fisher 1935, The Logic of Inductive Inference, Journal of the Royal
-/// Statistical Society 98), the upper tail of the hypergeometric distribution.
+/// The probability that at least so many of all failures are the candidate's, if both sides have the same rate:
+/// Fisher's exact test on one side (1935, Journal of the Royal Statistical Society 98), a hypergeometric tail.
 pub fn fisher(baseline: Counts, candidate: Counts) -> f64 {
     let failures = baseline.failures + candidate.failures;
     let requests = baseline.requests + candidate.requests;
@@ -229,36 +219,28 @@ pub fn fisher(baseline: Counts, candidate: Counts) -> f64 {
             - ln_choose(requests, failures))
         .exp()
     };
-    // The tail away from the mean falls fast, so it is summed.
-    if candidate.failures > failures * candidate.requests / requests {
-        let mut sum = 0.0;
-        let mut at = candidate.failures;
-        while at <= most {
+    let tail = |first: f64, step: f64| {
+        let (mut sum, mut at) = (0.0, first);
+        while (least..=most).contains(&at) {
             let term = probability(at);
             sum += term;
             if term <= 1e-16 * sum {
                 break;
             }
-            at += 1.0;
+            at += step;
         }
-        return sum.min(1.0);
+        sum
+    };
+    // The tail away from the mean falls fast, so it is summed.
+    if candidate.failures > failures * candidate.requests / requests {
+        tail(candidate.failures, 1.0).min(1.0)
+    } else {
+        (1.0 - tail(candidate.failures - 1.0, -1.0)).clamp(0.0, 1.0)
     }
-    let mut below = 0.0;
-    let mut at = candidate.failures - 1.0;
-    while at >= least {
-        let term = probability(at);
-        below += term;
-        if term <= 1e-16 * below {
-            break;
-        }
-        at -= 1.0;
-    }
-    (1.0 - below).clamp(0.0, 1.0)
 }
 
-/// The probability of so few counts in the runs of the candidate, or fewer, if the baseline's rate is at most `factor` times
-/// theirs: the conditional test of two Poisson rates, whose counts are binomial given their sum (Przyborowski & Wilenski
-/// 1940, Homogeneity of Results in Testing Samples from Poisson Series, Biometrika 31).
+/// The probability of at most so many counts in the candidate's runs, if the baseline's rate is at most `factor` times
+/// theirs: two Poisson rates, whose counts are binomial given their sum (Przyborowski & Wilenski 1940, Biometrika 31).
 pub fn fewer(candidate: &[f64], baseline: &[f64], factor: f64) -> f64 {
     let (now, before) = (candidate.iter().sum::<f64>(), baseline.iter().sum::<f64>());
     let exposure = candidate.len() as f64 / factor;
@@ -271,8 +253,7 @@ fn ln_choose(n: f64, k: f64) -> f64 {
     ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0)
 }
 
-/// The logarithm of the gamma function of a number above 0: Stirling's series (DLMF 5.11.1) from 10 on, the recurrence
-/// below.
+/// The logarithm of the gamma function, above 0: Stirling's series (DLMF 5.11.1) from 10 on, the recurrence below.
 fn ln_gamma(x: f64) -> f64 {
     let (mut x, mut product) = (x, 1.0);
     while x < 10.0 {
@@ -298,9 +279,8 @@ impl Beta {
         Beta { a, b, ln_scale: ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b) }
     }
 
-    /// The regularized incomplete beta function: the continued fraction of DLMF 8.17.22 by Lentz's method in the form of
-    /// Thompson & Barnett (1986, Coulomb and Bessel functions of complex
-    /// arguments and order, Journal of Computational Physics 64).
+    /// The regularized incomplete beta function: the continued fraction of DLMF 8.17.22 by Lentz's method in the form
+    /// of Thompson & Barnett (1986, Journal of Computational Physics 64).
     fn cdf(self, x: f64) -> f64 {
         let Beta { a, b, ln_scale } = self;
         if x <= 0.0 {

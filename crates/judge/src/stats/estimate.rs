@@ -15,7 +15,9 @@ impl Scale {
     fn to_differences(self, values: &[f64]) -> Option<Vec<f64>> {
         match self {
             Scale::Difference => Some(values.to_vec()),
-            Scale::Ratio if values.iter().all(|value| *value > 0.0) => Some(logarithms(values)),
+            Scale::Ratio if values.iter().all(|value| *value > 0.0) => {
+                Some(values.iter().map(|value| value.ln()).collect())
+            }
             Scale::Ratio => None,
         }
     }
@@ -29,14 +31,14 @@ impl Scale {
     }
 }
 
-/// Estimates a value from at least one run: the geometric mean of ratios (`robust_mean`), the arithmetic mean of
-/// differences. The estimate of one run is exactly its value.
+/// Of at least one run: the geometric mean of ratios (`robust_mean`), the arithmetic mean of differences. The estimate
+/// of one run is exactly its value.
 pub fn estimate(scale: Scale, values: &[f64]) -> f64 {
     match (scale, values) {
         (_, []) => unreachable!("a series has at least one run"),
         (_, [value]) => *value,
         (Scale::Difference, _) => mean(values),
-        // A geometric mean with a 0 is 0, whatever the other runs are; an arithmetic one shows more.
+        // A geometric mean with a 0 would be 0, whatever the other runs are.
         (Scale::Ratio, _) => scale.to_differences(values).map_or_else(|| mean(values), |all| scale.mean(&all).exp()),
     }
 }
@@ -75,7 +77,6 @@ impl Worse {
 /// The normal quantile of the power, 80%, of a detectable change.
 pub(crate) const POWER_Z: f64 = 0.841_621_233_572_914_2;
 
-/// Experimental design: independent samples or paired rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Design {
     TwoSamples {
@@ -85,8 +86,7 @@ enum Design {
     Rounds,
 }
 
-/// The difference of the candidate's runs from the baseline's, and its uncertainty by their spread: Student's t
-/// (1908), on logarithms for ratios.
+/// The difference of the candidate's runs from the baseline's, with Student's t, on logarithms for ratios.
 #[derive(Clone, Copy, Debug)]
 pub struct Difference {
     scale: Scale,
@@ -119,9 +119,8 @@ impl Difference {
         })
     }
 
-    /// Compares rounds, each of which measured both sides in turn, so that a slow hour of the machine cancels out: the
-    /// one-sample t of the differences, with n - 1 degrees of freedom (Snedecor & Cochran, section 6.3). `None` for a
-    /// single round, or if a ratio has a 0.
+    /// Compares rounds, each of which measured both sides in turn: the one-sample t of the differences, with n - 1
+    /// degrees of freedom (Snedecor & Cochran, section 6.3). `None` for a single round, or if a ratio has a 0.
     pub fn paired(scale: Scale, baseline: &[f64], candidate: &[f64]) -> Option<Difference> {
         if baseline.len() < 2 || baseline.len() != candidate.len() {
             return None;
@@ -180,17 +179,13 @@ impl Difference {
         Interval { low: self.in_units(self.mean - reach), high: self.in_units(self.mean + reach) }
     }
 
-    /// The range of the change after `last_runs` candidate runs, or rounds, in all, which it leaves with the probability
-    /// `chance` on each side.
+    /// The range of the change after `last_runs` candidate runs, or rounds, in all, which it leaves with the
+    /// probability `chance` on each side. The sources are in docs/statistics.md, "The estimate decides, the evidence
+    /// says when to stop".
     ///
-    /// This is the predictive distribution of stochastic curtailment (Lan, Simon & Halperin 1982, Stochastically
-    /// curtailed tests in long-term clinical trials, Sequential Analysis 1; Spiegelhalter, Freedman & Blackburn 1986,
-    /// Monitoring clinical trials: conditional or predictive power?, Controlled Clinical Trials 7; Jennison & Turnbull
-    /// 2000, Group Sequential Methods, chapter 10), with the variance unknown. After k of K runs with the standard
-    /// deviation s, the mean of the K - k that follow lies around the mean of the k as s sqrt(1/k + 1/(K - k)) t, with the
-    /// t of s (the prediction interval of a future mean: Hahn & Meeker 1991, Statistical Intervals, section 4.7). The mean
-    /// of all K moves by the share (K - k) / K of that, which is s sqrt(1/k - 1/K) t. The baseline does not move. For rounds,
-    /// the differences replace the runs.
+    /// After k of K runs with the standard deviation s and its t, the mean of the K - k that follow lies around the
+    /// mean of the k as `s sqrt(1/k + 1/(K - k)) t`. The mean of all K moves by the share `(K - k) / K` of that, which
+    /// is `s sqrt(1/k - 1/K) t`. The baseline does not move.
     pub fn forecast(&self, last_runs: usize, chance: f64) -> Interval {
         let left = (1.0 / self.runs as f64 - 1.0 / last_runs as f64).max(0.0);
         let reach = StudentsT::ppf(1.0 - chance, self.freedom) * (self.variance * left).sqrt();
@@ -209,25 +204,18 @@ impl Difference {
         }
     }
 
-    /// The smallest change for the worse that a test at `error`, both sides together, detects with 80% power: the
-    /// change at which the noncentral t has that power, by the approximation of Abramowitz & Stegun, 26.7.10. It is
-    /// negative if lower is worse.
+    /// The smallest change for the worse that a two-sided test at `error` detects with 80% power, by the noncentral t
+    /// in the approximation of Abramowitz & Stegun, 26.7.10. It is negative if lower is worse.
     pub fn detectable(&self, error: f64, worse: Worse) -> f64 {
         let t = StudentsT::ppf(1.0 - error / 2.0, self.freedom);
         let noncentrality = t * (1.0 - 0.25 / self.freedom) + POWER_Z * (1.0 + t * t / (2.0 * self.freedom)).sqrt();
         self.in_units(worse.sign() * noncentrality * self.standard_error())
     }
 
-    /// The difference with the same spread but these numbers of runs.
     #[must_use]
     pub fn with_runs(self, baseline_runs: usize, candidate_runs: usize) -> Difference {
         let freedom = (baseline_runs + candidate_runs).saturating_sub(2).max(1) as f64;
         Difference { design: Design::TwoSamples { baseline_runs }, runs: candidate_runs, freedom, ..self }
-    }
-
-    /// One-sided: the probability of at least such a change for the worse if there is none.
-    pub fn p_value(&self, worse: Worse) -> f64 {
-        self.p_value_beyond(0.0, worse)
     }
 
     /// The standard deviation of one run, or of the difference of one round, in percent for ratios.
@@ -235,8 +223,13 @@ impl Difference {
         100.0 * self.variance.sqrt()
     }
 
-    /// The same of a true change that is no worse than `change`.
-    pub fn p_value_beyond(&self, change: f64, worse: Worse) -> f64 {
+    /// One-sided: the probability of at least such a change for the worse if there is none.
+    pub fn p_value(&self, worse: Worse) -> f64 {
+        self.p_value_beyond(0.0, worse)
+    }
+
+    /// The same if the true change is no worse than `change`.
+    pub(crate) fn p_value_beyond(&self, change: f64, worse: Worse) -> f64 {
         let mean = worse.sign() * (self.mean - self.scaled(change));
         let standard_error = self.standard_error();
         if standard_error > 0.0 {
@@ -255,8 +248,7 @@ pub struct HolmResult {
 }
 
 /// Rejects hypotheses so that the probability of any false rejection is at most `level`: Holm's step-down procedure
-/// (Holm 1979, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6). The
-/// result is in the order of `p_values`.
+/// (1979, Scandinavian Journal of Statistics 6). The result is in the order of `p_values`.
 pub fn holm(p_values: &[f64], level: f64) -> Vec<HolmResult> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
@@ -280,9 +272,8 @@ pub struct Ranks {
 }
 
 /// The ranks between whose order statistics the true quantile `q` lies, given a sample of `n` requests, with normal
-/// quantile `z` on each side: those of the binomial distribution (David & Nagaraja, Order Statistics, 3rd ed., section
-/// 7.1), approximated by the normal one with the term of Cornish & Fisher (1938) for its skew. `None` if the sample is
-/// too small.
+/// quantile `z` on each side: binomial ranks (David & Nagaraja, Order Statistics, 3rd ed., section 7.1) by the normal
+/// approximation with the term of Cornish & Fisher (1938) for the skew. `None` if the sample is too small.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ranks from 1 to n")]
 pub fn quantile_ranks(n: u64, q: f64, z: f64) -> Option<Ranks> {
     let n = n as f64;
@@ -302,20 +293,13 @@ pub fn rate_interval_pct(rate_pct: f64, requests: f64, z: f64) -> Interval {
     Interval { low: in_percent(middle - reach), high: in_percent(middle + reach) }
 }
 
-fn logarithms(values: &[f64]) -> Vec<f64> {
-    values.iter().map(|value| value.ln()).collect()
-}
-
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// From four runs on, a run farther from their median than three robust standard deviations is clipped to that
-/// distance: a busy neighbour in one run of ten would distort the mean of five.
-///
-/// This is metric winsorizing (Huber & Ronchetti, Robust Statistics, 2nd ed., section 1.8) at the median absolute
-/// deviation, which is 1 / 1.4826 standard deviations of a normal distribution. Closer than 1%, fences would only
-/// separate nearly equal runs.
+/// Clips outliers: metric winsorizing (Huber & Ronchetti, Robust Statistics, 2nd ed., section 1.8; docs/statistics.md,
+/// "One run in ten is disturbed"). The median absolute deviation is 1 / 1.4826 standard deviations of a normal
+/// distribution. Closer than 1%, fences would only separate nearly equal runs.
 fn robust_mean(logarithms: &[f64]) -> f64 {
     if logarithms.len() < 4 {
         return mean(logarithms);
@@ -332,16 +316,17 @@ fn median(mut values: Vec<f64>) -> f64 {
     f64::midpoint(low, high)
 }
 
-fn squares(values: &[f64]) -> f64 {
+/// The sum of the squared distances from the mean.
+pub(crate) fn squares(values: &[f64]) -> f64 {
     let mean = mean(values);
     values.iter().map(|value| (value - mean).powi(2)).sum()
 }
 
 /// The probability that Student's t is at least `t`.
 ///
-/// `distrs` sums the exact series of whole degrees of freedom with 8-bit counters. From 12 degrees on, a `t` just over
-/// 2 needs more terms than these can count, and the program would panic. Fractions use the other branch of its
-/// algorithm (Hill, 1970), which from 10 degrees on agrees with the exact series to the sixth decimal place.
+/// `distrs` sums the exact series of whole degrees of freedom with 8-bit counters, and from 12 degrees on it would
+/// panic at a `t` just over 2. Fractions use another branch (Hill, 1970), which from 10 degrees on agrees with the
+/// exact series to the sixth decimal place.
 pub fn upper_tail(t: f64, freedom: f64) -> f64 {
     let is_whole = freedom.fract() == 0.0;
     let freedom = if is_whole && freedom >= 10.0 { freedom + 1e-9 } else { freedom };

@@ -1,7 +1,6 @@
 //! Response times by count, their percentiles, and the correction for coordinated omission.
 //!
-//! A Locust user waits for a response before the next request. A stalling service therefore receives fewer requests, and
-//! the stall is one slow request for each user, however long it lasts:
+//! A Locust user waits for a response before the next request, so the longest stall is one slow request for each user:
 //!
 //! ```text
 //!   sent on schedule   |  |  |  |  |  |  |  |  |  |     every E ms
@@ -9,8 +8,8 @@
 //!   left out                       ^  ^  ^  ^           these would have waited for v - E, v - 2E, ... ms
 //! ```
 //!
-//! The correction adds the requests that were left out, as `copyCorrectedForCoordinatedOmission` of `HdrHistogram` does
-//! (Gil Tene, "How NOT to Measure Latency", 2013).
+//! The correction adds the requests that were left out (Gil Tene, "How NOT to Measure Latency", 2013; docs/statistics.md,
+//! "What a closed loop hides").
 
 use crate::stats::estimate::rounded;
 
@@ -54,7 +53,7 @@ impl Histogram {
     }
 
     /// The number of requests that took longer than `time_ms`, but for the last bits of a number read from a file.
-    pub fn count_above(&self, time_ms: f64) -> u64 {
+    pub(crate) fn count_above(&self, time_ms: f64) -> u64 {
         self.buckets.iter().filter(|bucket| bucket.time_ms > time_ms * (1.0 + 1e-9)).map(|bucket| bucket.count).sum()
     }
 
@@ -74,8 +73,7 @@ impl Histogram {
         self.order_statistic(percentile_rank(self.count(), p))
     }
 
-    /// The percentile `p`, from 0 to 1, that users arriving on schedule would have seen: a response time v adds v - E,
-    /// v - 2E, ... down to E, the expected interval in ms between two requests of one user.
+    /// The percentile `p`, from 0 to 1, with the requests that were left out.
     pub fn corrected_percentile(&self, p: f64, expected_interval_ms: f64) -> f64 {
         if expected_interval_ms.is_nan() || expected_interval_ms <= 0.0 {
             return self.percentile(p);

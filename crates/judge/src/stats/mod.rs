@@ -37,8 +37,7 @@ impl Noise {
     pub(crate) fn p_value(&self, beyond: f64, worse: Worse) -> f64 {
         match self {
             Noise::Spread(difference) => difference.p_value_beyond(beyond, worse),
-            Noise::Counts(rates) if beyond > 0.0 => rates.beyond(beyond).p_value(),
-            Noise::Counts(rates) => rates.p_value(),
+            Noise::Counts(rates) => rates.beyond(beyond).p_value(),
         }
     }
 

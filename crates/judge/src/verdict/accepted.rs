@@ -1,12 +1,4 @@
 //! The outcome of each accepted exception, which lets one series be worse than its limit for a while.
-//!
-//! | the series | state |
-//! |---|---|
-//! | over its limit, within `up_to` | waived |
-//! | over `up_to` | exceeded: it fails or warns as usual |
-//! | over its limit, but no finding | in doubt as usual |
-//! | within its limit, or not measured | unused |
-//! | whatever it is, after the last day | expired: judged as if there were no exception |
 
 use crate::model::limits::{Accepted, Rules};
 use crate::verdict::decision::{Decision, Reason, Row};
@@ -20,13 +12,17 @@ pub struct Applied<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Waived,
+    /// Over `up_to`, so it fails or warns as usual.
     Exceeded,
+    /// Over its limit, but no finding.
     InDoubt,
+    /// Within its limit, or not measured.
     Unused,
+    /// Judged as if there were no exception.
     Expired,
 }
 
-/// The number of days before the last one from which on a report prints a note.
+/// So many days before the last one, a report begins to print a note.
 const NOTICE_DAYS: i64 = 14;
 
 impl Applied<'_> {

@@ -1,5 +1,4 @@
-//! The search for the commit that made the service slower: it compares every commit with the midpoint between GOOD and
-//! BAD.
+//! The search for the commit that made the service slower: commits are compared with the midpoint of GOOD and BAD.
 //!
 //! ```text
 //!            GOOD      midpoint      BAD
@@ -9,8 +8,7 @@
 //!             :           :  |--------o-----|       slow: the step is in this commit, or came before it
 //! ```
 //!
-//! Comparing each commit with the limit instead would find little: when the step is as large as the limit, every second
-//! decision about a slow commit is wrong.
+//! If commits were compared with the limit instead, and the step were as large, every second decision would be wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,11 +26,10 @@ pub const LEAST_ROUNDS_OF_ENDS: usize = 3;
 /// A commit between these shares of the gap comes after one of two steps.
 const MIDDLE: [f64; 2] = [0.3, 0.7];
 
-/// The share of the gap that the step of one commit is compared with: the midpoint between no step and each of two equal
-/// steps.
+/// The share of the gap that one commit's step is compared with: midway between no step and one of two equal steps.
 const LEAST_SHARE: f64 = 0.25;
 
-/// Two commits that are measured in rounds, by their places in the history.
+/// The places of two commits in the history, which are measured in rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pair {
     pub reference: usize,
@@ -41,9 +38,9 @@ pub struct Pair {
 
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Make another round of these two. `remaining` is the number of commits that may have brought the step.
     Measure {
         pair: Pair,
+        /// The number of commits that may have brought the step.
         remaining: usize,
     },
     End(Ending),
@@ -51,13 +48,13 @@ pub enum Action {
 
 #[derive(Clone, Debug)]
 pub enum Ending {
-    /// BAD is not so much slower than GOOD that commits between them can be told apart.
+    /// BAD is too little slower than GOOD to tell commits between them apart.
     NoGap {
         gap: Difference,
         /// The change, in the unit of [`Difference::change`], that all rounds would show.
         visible: f64,
     },
-    /// The commit is slower than its parent. `step` is the change between these two, `gap` that from GOOD to BAD.
+    /// `step` is the change from its parent, `gap` that from GOOD to BAD.
     Found { pair: Pair, step: Difference, gap: Difference },
     /// One of these commits, oldest first, brought the step, and the others could not be measured well enough.
     Unmeasured { commits: Vec<usize> },
@@ -72,14 +69,13 @@ struct PairedValues {
     commit: Vec<f64>,
 }
 
-/// Everything that is known of a history. What to do next follows from this alone, so a search that was interrupted goes
-/// on when its rounds are added again.
+/// Everything that is known of a history: an interrupted search goes on when its rounds are added again.
 pub struct CommitSearch {
-    /// The parents of each commit, the first parent first. The commits are in an order in which parents come first, from
-    /// GOOD to BAD; GOOD has no parents here.
+    /// The parents of each commit, the first parent first. The commits are from GOOD, which has no parents here, to
+    /// BAD, parents before children.
     parents: Vec<Vec<usize>>,
     metric: Metric,
-    /// The rounds that are made at most of any two commits.
+    /// Of any two commits.
     max_rounds: usize,
     rounds: BTreeMap<Pair, PairedValues>,
     skipped: BTreeSet<usize>,
@@ -87,13 +83,8 @@ pub struct CommitSearch {
 
 impl CommitSearch {
     pub fn new(parents: Vec<Vec<usize>>, metric: Metric, max_rounds: usize) -> CommitSearch {
-        CommitSearch {
-            parents,
-            metric,
-            max_rounds: max_rounds.max(LEAST_ROUNDS_OF_ENDS),
-            rounds: BTreeMap::new(),
-            skipped: BTreeSet::new(),
-        }
+        let max_rounds = max_rounds.max(LEAST_ROUNDS_OF_ENDS);
+        CommitSearch { parents, metric, max_rounds, rounds: BTreeMap::new(), skipped: BTreeSet::new() }
     }
 
     pub fn add_round(&mut self, pair: Pair, reference: f64, commit: f64) {
@@ -139,7 +130,7 @@ impl CommitSearch {
         if self.is_confirmed(&step, &gap) {
             return Action::End(Ending::Found { pair, step, gap });
         }
-        // A single wrong decision is one of the two about these commits, since all that followed it led here.
+        // If one decision was wrong, it is one of the two about these commits, since all others led here.
         let mut remaining = Remaining::new(&self.parents);
         for (commit, placement) in decided {
             if commit != pair.commit && commit != pair.reference {
@@ -154,35 +145,30 @@ impl CommitSearch {
         Difference::paired(self.metric.scale(), reference, commit)
     }
 
-    /// The difference of two commits, once they have rounds enough, with the variance of all rounds in `measured` and their
-    /// own, since all of them vary alike.
+    /// The difference of two commits, with the variance of all rounds in `measured` and their own: all vary alike.
     fn pooled(&self, pair: Pair, measured: &mut BTreeMap<Pair, Difference>) -> Option<Difference> {
         let difference = self.difference(pair)?;
         measured.insert(pair, difference);
         Some(difference.pooled(measured.values()))
     }
 
-    fn worsening(&self, change: f64) -> f64 {
-        self.metric.worsening(change)
-    }
-
     /// The change from GOOD to BAD, unless another round may tell more.
     fn settled_gap(&self) -> Option<Difference> {
         let gap = self.difference(self.ends()).filter(|gap| gap.runs >= LEAST_ROUNDS_OF_ENDS)?;
         let forecast = gap.forecast(self.max_rounds, DOUBT);
-        let largest = self.worsening(forecast.low).max(self.worsening(forecast.high));
-        let is_hopeless = largest <= self.worsening(self.visible_gap(&gap));
+        let largest = self.metric.worsening(forecast.low).max(self.metric.worsening(forecast.high));
+        let is_hopeless = largest <= self.metric.worsening(self.visible_gap(&gap));
         (self.is_seen(&gap) || is_hopeless || gap.runs >= self.max_rounds).then_some(gap)
     }
 
     fn is_seen(&self, gap: &Difference) -> bool {
-        let worsening = self.worsening(gap.mean);
+        let worsening = self.metric.worsening(gap.mean);
         worsening > 0.0 && worsening >= least_gap(gap)
     }
 
     fn visible_gap(&self, gap: &Difference) -> f64 {
         let last = gap.after(self.max_rounds, gap.change());
-        gap.in_units(self.worsening(least_gap(&last)))
+        gap.in_units(self.metric.worsening(least_gap(&last)))
     }
 
     /// The end of the history with fewer commits between it and this one.
@@ -216,7 +202,6 @@ impl CommitSearch {
         (difference.runs >= self.max_rounds).then_some(Placement::Unknown)
     }
 
-    /// The change of a commit from its parent, unless another round may tell more.
     fn settled_step(
         &self,
         pair: Pair,
@@ -236,7 +221,7 @@ impl CommitSearch {
     }
 
     fn distance(&self, difference: &Difference, share: f64, gap: &Difference) -> Distance {
-        let worsening = self.worsening(difference.mean - share * gap.mean);
+        let worsening = self.metric.worsening(difference.mean - share * gap.mean);
         let variance = difference.variance * (1.0 / difference.runs as f64 + share * share / gap.runs as f64);
         let doubt = match worsening.abs() {
             0.0 => 0.5,
@@ -247,14 +232,13 @@ impl CommitSearch {
     }
 }
 
-/// The gap with which each end lies on its own side of the midpoint with [`DOUBT`] at most, on the scale of
-/// [`Difference::mean`].
+/// The gap with which the doubt about each end is at most [`DOUBT`], on the scale of [`Difference::mean`].
 fn least_gap(gap: &Difference) -> f64 {
     2.0 * StudentsT::ppf(1.0 - DOUBT, gap.freedom) * (gap.variance / gap.runs as f64).sqrt()
 }
 
 struct Distance {
-    /// On the scale of [`Difference::mean`], positive if worse.
+    /// Positive if worse.
     worsening: f64,
     /// The probability that the true distance has the other sign.
     doubt: f64,
@@ -315,8 +299,8 @@ impl Remaining<'_> {
         ancestors
     }
 
-    /// The commit to measure next: the one that halves the remaining ones best. After commits that could not be measured
-    /// it is one farther off, since a fault that keeps one from being built mostly spans several.
+    /// The commit that halves the remaining ones best. After commits that could not be measured it is one farther off,
+    /// since a fault that keeps one from being built mostly spans several.
     fn halfway(&self) -> Option<usize> {
         let all = self.commits.len();
         let mut contained: BTreeMap<usize, usize> = BTreeMap::new();

@@ -1,7 +1,6 @@
-//! Baseline + runs + rules -> [`Comparison`] -> [`Verdict`]. The verdict is computed here and nowhere else.
-//!
-//! `series` measures each series and makes its evidence, `decision` decides on it, and `stopping` finds out whether another
-//! run may change that.
+//! Baseline + runs + rules -> [`Comparison`] -> [`Verdict`]. The verdict is computed here and nowhere else: `series`
+//! makes the evidence of each series, `decision` decides on it, and `stopping` finds out whether another run may change
+//! that.
 
 use std::collections::BTreeSet;
 use std::ptr;
@@ -22,7 +21,7 @@ use crate::verdict::sensitivity::{Sensitivity, max_runs, resolution};
 pub use crate::verdict::series::LEAST_SAMPLES;
 use crate::verdict::traffic::{TrafficChange, traffic_changes};
 
-/// The runs that a baseline of one run takes at least: only the candidate's runs show its noise.
+/// Against a baseline of one run, only the candidate's runs show the noise.
 const LEAST_RUNS_AGAINST_ONE: usize = 3;
 
 /// The least share of its side's median number of requests: a run with less was no run of that load.
@@ -30,7 +29,6 @@ const LEAST_SHARE_OF_MEDIAN: f64 = 0.1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// No series fails; warnings may be there.
     Pass,
     /// No series fails, but the runs could not show that p95 or `p95_corrected` is within its limit.
     Inconclusive,
@@ -43,12 +41,10 @@ pub struct RunCounts {
     pub candidate: usize,
 }
 
-/// The earlier baseline that a drift is measured from. Each accepted update moves the baseline, so against the newest one
-/// alone a service may get 3% slower with each release and never fail.
+/// The earlier baseline that a drift is measured from (docs/statistics.md, "Many small steps").
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Anchor<'a> {
     pub version: &'a Version,
-    /// The name that the user gave it, such as a tag.
     pub name: Option<&'a str>,
     pub updates: &'a [Version],
 }
@@ -56,8 +52,7 @@ pub struct Anchor<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drift<'a> {
     pub anchor: Anchor<'a>,
-    /// The series that both sides have and that have a drift limit. An endpoint that came or went since was accepted
-    /// with its update.
+    /// The series of both sides that have a drift limit. An endpoint that came or went was accepted with its update.
     pub rows: Vec<Row<'a>>,
 }
 
@@ -91,7 +86,6 @@ pub struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    /// A failure against the anchor is a failure of the whole comparison.
     #[must_use = "the comparison with its drift is returned"]
     pub fn with_drift(mut self, anchor: Anchor<'a>, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
         let Comparison { total, endpoints, least_runs, .. } = compare(&anchor.version.baseline, runs, rules)?;
@@ -141,7 +135,6 @@ impl<'a> Comparison<'a> {
             || self.unused_exceptions().next().is_some()
     }
 
-    /// Without the rows of the drift.
     fn own_rows(&self) -> impl Iterator<Item = &Row<'a>> {
         self.total.iter().chain(&self.endpoints)
     }
@@ -182,13 +175,11 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Whether no further run could change the verdict, and a pass rests on runs that could have shown a change as large
-    /// as the limit.
+    /// Whether the verdict is settled, and a pass rests on runs that could have shown a change as large as the limit.
     pub fn is_conclusive(&self) -> bool {
         self.is_settled() && (self.verdict == Verdict::Fail || !self.is_insensitive)
     }
 
-    /// Whether the runs left would hardly change the verdict.
     pub fn is_settled(&self) -> bool {
         self.unsettled().next().is_none()
     }
@@ -204,13 +195,11 @@ impl<'a> Comparison<'a> {
             && self.endpoints.iter().any(|row| row.evidence.interval.is_some())
     }
 
-    /// Whether the runs have too few requests for percentiles, and yet show a regression.
     pub fn is_proven_by_few_answers(&self) -> bool {
         let reason = self.total_row(Metric::P95).and_then(Row::reason);
         matches!(reason, Some(Reason::FewAnswers(few)) if few.is_proven)
     }
 
-    /// Whether so many requests fail that the latencies are mostly of failed requests.
     pub fn error_rate_failed(&self) -> bool {
         self.total_row(Metric::ErrorRate).is_some_and(Row::is_failure)
     }
@@ -218,13 +207,12 @@ impl<'a> Comparison<'a> {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TooFewRequests {
-    /// From 0, among the runs of its side.
     pub run: usize,
     pub why: String,
 }
 
-/// The first run with fewer than `min_requests` or less than a tenth of the median of its side. The other side does
-/// not matter: a service that is three times slower answers a third of the requests, and that is a regression.
+/// The first run with fewer than `min_requests` or less than a tenth of the median of its side. The other side does not
+/// matter: a service that is three times slower answers a third of the requests.
 pub fn too_few_requests(requests: &[u64], min_requests: u64) -> Option<TooFewRequests> {
     let mut sorted = requests.to_vec();
     sorted.sort_unstable();
@@ -246,8 +234,8 @@ pub fn too_few_requests(requests: &[u64], min_requests: u64) -> Option<TooFewReq
     None
 }
 
-/// The judged metrics that the baseline lacks. Without a metric on which the gate fails, it could not fail, so that is an
-/// error, and so is a run of too few requests.
+/// The judged metrics that the baseline lacks. It is an error if the gate could not fail without one, or if a run of
+/// the baseline has too few requests.
 pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
     // A baseline without a histogram has no p95_corrected, and its row shows that. The others need no limit.
     let is_needed = |metric: &Metric| match metric {
@@ -274,7 +262,8 @@ pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
 }
 
 impl Rules {
-    /// Checks that every endpoint limit matches an endpoint on either side: one that matches none checks nothing.
+    /// Checks that every endpoint limit matches an endpoint on either side. `again` is the command that judges the same
+    /// results once more.
     pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run], again: &str) -> Result<()> {
         let before = baseline.into_iter().flat_map(|baseline| baseline.endpoints.keys().chain(baseline.setup.keys()));
         let now = runs.iter().flat_map(Run::with_setup).map(|(name, _)| &**name);
@@ -289,8 +278,7 @@ impl Rules {
     }
 }
 
-/// Judges the runs (at least one) against the baseline. For all requests together the estimate over the runs decides,
-/// while an endpoint needs evidence and two runs to fail. Refuses what [`lacking`] refuses.
+/// Judges the runs (at least one) against the baseline. Refuses what [`lacking`] refuses.
 pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) -> Result<Comparison<'a>> {
     let lacking = lacking(baseline, rules)?;
     let baseline_runs = JUDGED.map(|metric| baseline.total_runs(metric).len()).into_iter().max().unwrap_or(0);

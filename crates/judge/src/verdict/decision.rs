@@ -6,24 +6,16 @@
 //!                   baseline             limit
 //!                       0                 +20%
 //!   --------------------+-------------------|--------------------------->
-//!             |----o----|                   :        the estimate `o` is within: Ok.
-//!                            |---------o----:----|   within, though the interval reaches across: Ok. `stopping` decides
-//!                       :                   :        whether another run follows.
-//!                       :             |-----:--o---| over: of all requests together a Fail. An endpoint's interval
-//!                       :                   :        leaves out 0, so its change is significant: a Fail too.
-//!               |-------:-------------------:-o----------------| over, but the interval of this endpoint holds 0:
-//!                       :                   :        InDoubt, which is no finding.
+//!             |----o----|                   :               the estimate `o` is within: Ok
+//!                       :    |---------o----:----|          within, whatever the interval holds: Ok
+//!                       :             |-----:--o---|        over and significant: Fail
+//!               |-------:-------------------:-o-----------| over: Fail, but of an endpoint InDoubt
 //! ```
 //!
-//! For all requests together the estimate decides, and the evidence only asks for more runs. An endpoint is one of many,
-//! so it is a finding only if its change is *relevant* (over the limit), rests on enough samples, and is *significant*
-//! (more than noise explains, over all endpoints together). It fails only by two runs or more.
-//!
-//! Four exceptions for all requests together, each with its [`Reason`]. `InGap`: a p95 in a gap between fast and slow
-//! requests jumps from one side to the other by chance, so the percentiles beside the gap must be over the limit too, or
-//! the mean significantly up. `NotConfirmed`: a `p95_corrected` that alone is over its limit also needs the mean. `Shift`:
-//! a p95 within its limit is a finding by a lower percentile, if the mean is up. `FewAnswers`: runs with too few requests
-//! for percentiles are judged by the requests that they have.
+//! For all requests together the estimate decides, and the evidence only asks for more runs. An endpoint is one of
+//! many, so it is a finding only if its change is *relevant* (over the limit), rests on enough samples, and is
+//! *significant* over all endpoints together. It fails only by two runs or more. docs/statistics.md has
+//! the reasons, and those of the exceptions: [`Reason::InGap`], `NotConfirmed`, `Shift` and `FewAnswers`.
 
 use crate::model::limits::{Accepted, Limit, Rules};
 use crate::model::run::{EndpointName, Metric, Resolution};
@@ -31,7 +23,7 @@ use crate::stats::counts::Rates;
 use crate::stats::estimate::Interval;
 use crate::stats::{ERROR, Noise, Proof};
 
-/// The sides that have a series, with their estimates over the runs in the unit of [`Metric::unit`].
+/// The estimates of the sides that have a series, in the unit of [`Metric::unit`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Presence {
     Both {
@@ -41,7 +33,6 @@ pub enum Presence {
     New {
         candidate: f64,
     },
-    /// An endpoint that had requests in the baseline and has none now.
     Missing {
         /// `None` if the baseline lacks the metric.
         baseline: Option<f64>,
@@ -55,6 +46,12 @@ impl Presence {
             Presence::New { .. } => None,
             Presence::Missing { baseline } => baseline,
         }
+    }
+
+    /// In percent of the baseline, or in percentage points for `error_rate`; `None` if one side lacks the series or the
+    /// baseline is 0.
+    pub(crate) fn change(self, metric: Metric) -> Option<f64> {
+        metric.change(self.baseline()?, self.candidate()?)
     }
 
     pub fn candidate(self) -> Option<f64> {
@@ -84,37 +81,35 @@ impl Decision {
     }
 }
 
-/// Why a series is a finding: `OverLimit`, `OverBound`, `Missing`, `OneRun`, `Shift`. Or why one over its limit is not: the
-/// others. `FewAnswers` may be either.
+/// Why a series is a finding, or why one over its limit is not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reason {
     OverLimit,
     OverBound,
     Missing,
-    /// Over the limit and significant, but an endpoint fails only by two runs or more.
+    /// Over the limit and significant, but by a single run of an endpoint.
     OneRun,
     FewSamples(FewSamples),
-    /// Noise alone makes such a change likely among so many endpoints.
     NotSignificant,
     /// Each side has a single run, with too few requests to estimate the noise from them.
     NoiseUnknown,
     /// Each side has a single run, and the interval of its requests reaches below the limit.
     ReachesBelowLimit,
-    /// The p95 of all requests lies in a gap between fast and slow requests, and nothing else confirms its change.
+    /// The p95 lies in a gap between fast and slow requests, and nothing else confirms its change.
     InGap,
     /// Over the drift limit by this change alone, which fails by the series' own limit.
     ByThisChange,
     /// Only the corrected p95 is over its limit, and the mean does not confirm it.
     NotConfirmed,
     Shift(Shift),
-    /// Few answers came, and they show that p95 is over its limit, or do not show it.
+    /// A finding or a doubt, by [`FewAnswers::is_proven`].
     FewAnswers(FewAnswers),
 }
 
 /// A percentile of all requests below p95 that is over the limit of p95.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shift {
-    /// In percent.
+    /// From 0 to 100.
     pub percentile: f64,
     pub baseline_ms: f64,
     pub candidate_ms: f64,
@@ -125,7 +120,7 @@ pub struct Shift {
 pub struct FewAnswers {
     pub candidate: f64,
     pub baseline: f64,
-    /// Whether they prove that p95 is over its limit.
+    /// That p95 is over its limit.
     pub is_proven: bool,
 }
 
@@ -158,7 +153,6 @@ pub enum Unsettled {
     Close,
 }
 
-/// A series on both sides: a metric of an endpoint or of all requests together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row<'a> {
     pub endpoint: EndpointName<'a>,
@@ -172,13 +166,8 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// In percent of the baseline, or in percentage points for `error_rate`; `None` if one side lacks the series or
-    /// the baseline is 0.
     pub fn change(&self) -> Option<f64> {
-        match self.presence {
-            Presence::Both { baseline, candidate } => self.metric.change(baseline, candidate),
-            Presence::New { .. } | Presence::Missing { .. } => None,
-        }
+        self.presence.change(self.metric)
     }
 
     /// Why it is a finding, or none although it is over its limit.
@@ -210,7 +199,7 @@ impl Row<'_> {
         self.presence.baseline().map_or(limit.bound, |baseline| limit.allowed(self.metric, baseline))
     }
 
-    /// Whether the change alone is worse than a limit of change allows. A change from nothing exceeds any percentage.
+    /// A change from nothing exceeds any percentage.
     pub(crate) fn exceeds_worsening_of(&self, limit: &Limit) -> bool {
         let worsening = self.change().map_or(f64::INFINITY, |change| self.metric.worsening(change));
         limit.worsening.is_some_and(|allowed| is_over(worsening, allowed))
@@ -254,7 +243,6 @@ impl Excess {
         let is_over_change = match (limit.worsening, metric.change(baseline, candidate)) {
             (None, _) => false,
             (Some(allowed), Some(change)) => is_over(metric.worsening(change), allowed),
-            // From nothing to something exceeds any percentage.
             (Some(_), None) => worsening > 0.0,
         };
         let is_over_floor = limit.floor.is_none_or(|floor| is_over(worsening, floor));
@@ -277,51 +265,43 @@ pub(crate) struct Series<'a> {
     pub metric: Metric,
     pub limit: Option<&'a Limit>,
     pub presence: Presence,
-    /// Unknown if `None`.
     pub noise: Option<Noise>,
     pub few_samples: Option<FewSamples>,
-    /// Set if each side has a single run with enough requests.
-    pub requests: Option<SingleRuns>,
+    /// The intervals of the baseline's and the candidate's requests, if each side has a single run with enough of them.
+    pub requests: Option<[Interval; 2]>,
     /// Of an endpoint's p95: the requests over its limit, if they can be counted.
     pub over_limit: Option<OverLimit>,
 }
 
-/// An endpoint's requests over the limit of its p95, of all runs together. More than 5% of them mean that the p95 is over
-/// its limit.
+/// An endpoint's requests over the limit of its p95, of all runs together.
 #[derive(Clone, Copy)]
 pub(crate) struct OverLimit {
     pub rates: Rates,
-    /// Whether the p95 of a run lies in a gap between fast and slow requests, and neither of the percentiles beside it is over
-    /// the limit. The spread of the p95 from run to run means little then, and the counts alone decide.
+    /// Whether the p95 lies in a gap, and neither percentile beside it is over the limit. Then its spread from run to
+    /// run means little, and the counts alone decide.
     pub is_in_gap: bool,
     pub baseline_ms: f64,
     pub candidate_ms: f64,
-}
-
-pub(crate) struct SingleRuns {
-    pub baseline: Interval,
-    pub candidate: Interval,
 }
 
 #[derive(Clone, Copy)]
 pub(crate) struct Case<'s, 'a> {
     pub series: &'s Series<'a>,
     pub interval: Option<Interval>,
-    /// Set if the metric rests on too few samples, for an endpoint only if it is over its limit.
+    /// For an endpoint, only if it is over its limit.
     pub few_samples: Option<FewSamples>,
     /// Why a change over the limit is no finding; `None` if it is one. A value over a bound always is.
     pub doubt: Option<Reason>,
     /// What a change over the limit must prove to be a finding.
     pub proof: Option<Proof>,
-    /// The other way in which an endpoint's p95 may be proven: by the requests over its limit.
+    /// The other proof of an endpoint's p95: the requests over its limit.
     pub counts_proof: Option<Proof>,
     /// Of a p95 within its limit: a lower percentile that is over it, and the proof that makes it a finding.
     pub shift: Option<(Shift, Proof)>,
-    /// Of all requests: set if there are too few of them for percentiles.
+    /// Of all requests together.
     pub few_answers: Option<FewAnswers>,
 }
 
-/// What the decisions of a comparison have in common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judge<'a> {
     pub rules: &'a Rules,
@@ -339,19 +319,14 @@ impl<'a> Judge<'a> {
     pub fn row(&self, case: &Case<'_, 'a>) -> Row<'a> {
         let Series { endpoint, metric, limit, presence, .. } = *case.series;
         let accepted = self.rules.accepted(endpoint, metric);
-        let (decision, unsettled) = match (limit, accepted) {
-            (None, _) => (None, None),
-            (Some(limit), None) => {
-                let decision = self.decide(case, limit);
-                (decision, self.unsettled(case, limit, decision))
-            }
-            (Some(limit), Some(accepted)) => {
-                let up_to = Limit { level: limit.level, ..accepted.up_to.clone() };
-                let decision = self.decide_with_exception(case, limit, &up_to);
-                // What is left open is on which side of the exception's limit it lies.
-                (decision, self.unsettled(case, &up_to, decision))
-            }
-        };
+        let judged = limit.map(|limit| {
+            let up_to = accepted.map_or(limit, |accepted| &accepted.up_to);
+            let up_to = Limit { level: limit.level, ..up_to.clone() };
+            let decision = self.decide_with_exception(case, limit, &up_to);
+            // What an exception leaves open is on which side of its own limit the series lies.
+            (decision, self.unsettled(case, &up_to, decision))
+        });
+        let (decision, unsettled) = judged.unwrap_or_default();
         let detectable = case.series.noise.map(|noise| noise.detectable(ERROR, metric.worse()));
         let evidence = Evidence { interval: case.interval, detectable, few_samples: case.few_samples, unsettled };
         Row { endpoint, metric, limit, accepted, presence, evidence, decision }
@@ -393,8 +368,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Waives a finding within its exception, whose limit is `up_to` with the level of the series' own limit. A finding
-    /// over that stays what it is.
+    /// Waives a finding within its exception, whose limit is `up_to`: without an exception, the limit itself.
     ///
     /// ```text
     ///          0        limit +20%      up_to +45%
@@ -410,14 +384,9 @@ impl<'a> Judge<'a> {
         Some(if is_within { Decision::Waived(reason) } else { decision })
     }
 
-    /// Whether both sides have the series, and its change exceeds the limit by more than rounding.
     pub fn is_relevant(&self, series: &Series, limit: &Limit) -> bool {
-        match series.presence {
-            Presence::Both { baseline, candidate } => {
-                Excess::of(series.metric, limit, baseline, candidate, self.resolution).is_relevant()
-            }
-            Presence::New { .. } | Presence::Missing { .. } => false,
-        }
+        let Presence::Both { baseline, candidate } = series.presence else { return false };
+        Excess::of(series.metric, limit, baseline, candidate, self.resolution).is_relevant()
     }
 }
 
@@ -425,8 +394,7 @@ fn is_out_of_bound(metric: Metric, limit: &Limit, value: f64) -> bool {
     limit.bound.is_some_and(|bound| is_over(metric.worsening(value), metric.worsening(bound)))
 }
 
-/// The tolerance is for the last bits of a division: 420 / 350 - 1 is not quite 20%, and 360 / 300 - 1 must not exceed
-/// it.
+/// The tolerance is for the last bits of a division: 360 / 300 - 1 must not exceed 20%.
 pub(crate) fn is_over(value: f64, allowed: f64) -> bool {
     value > allowed + 1e-9 * allowed.abs().max(1.0)
 }

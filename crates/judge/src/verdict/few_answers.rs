@@ -1,5 +1,4 @@
-//! Runs with too few requests for percentiles, because each answer takes so long. In a closed loop the worst regression
-//! leaves the fewest requests, so a run with hardly any is judged by what it does show.
+//! Runs with too few requests for percentiles: in a closed loop the worst regression leaves the fewest.
 
 use crate::baseline::file::{Baseline, Pooled};
 use crate::model::limits::Limit;
@@ -31,10 +30,7 @@ impl Judge<'_> {
     /// Whether more requests are over the limit of p95 than the baseline has above its p95.
     fn is_counted(&self, baseline: &Baseline, runs: &[Run], limit: &Limit) -> bool {
         let Some(Pooled { p95_ms, requests, .. }) = Pooled::of(&baseline.aggregated) else { return false };
-        let over_ms = Limit { bound: None, ..limit.clone() }.allowed(Metric::P95, p95_ms);
-        let Some(over_ms) = over_ms.map(|over_ms| over_ms.max(p95_ms + self.resolution.ms(Metric::P95, p95_ms))) else {
-            return false;
-        };
+        let Some(over_ms) = self.over_ms(limit, p95_ms) else { return false };
         let histograms = || runs.iter().map(|run| &run.total.histogram);
         let all = requests.iter().sum::<f64>();
         let before = Counts { failures: (0.05 * all).ceil(), requests: all };
@@ -45,7 +41,7 @@ impl Judge<'_> {
         now.requests > 0.0 && fisher(before, now) <= FEW_ERROR / self.max_runs as f64
     }
 
-    /// Whether a round of a user, from one request to the next, takes longer than the limit of p95 allows: if all users are
+    /// Whether the time from one request of a user to the next is longer than the limit of p95 allows: all users are
     /// there and send too few requests.
     fn is_round_longer(&self, baseline: &Baseline, runs: &[Run], limit: &Limit, now: &[f64]) -> bool {
         let Some(users) = baseline.provenance.mean_users else { return false };

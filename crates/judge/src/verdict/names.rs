@@ -40,7 +40,6 @@ pub fn names_warning(baseline: &Baseline, runs: &[Run]) -> Option<String> {
     })
 }
 
-/// `347 names appear in one run each, such as ...: give such requests one name, as in name="/item/[id]"`.
 fn unbounded(once: &[&str]) -> String {
     let shown: Vec<String> = once.iter().take(3).map(|name| endpoint_shown(name)).collect();
     let path = once[0].split_once(' ').map_or(once[0], |(_, path)| path);

@@ -1,5 +1,4 @@
-//! What the runs could show: the resolution of response times, the number of rounds, and whether a pass rests on runs that
-//! could have shown a change over the limit.
+//! What the runs could show: the resolution of response times, the number of rounds, and how sensitive a pass is.
 
 use std::f64::consts::SQRT_2;
 
@@ -9,8 +8,8 @@ use crate::model::run::{Metric, Resolution, Run, of_every};
 use crate::stats::estimate::{Difference, mean};
 use crate::verdict::decision::{Excess, Judge, Presence, Row};
 
-/// A request waits two or three times for the event loop of the load generator, so a percentile of the response times may
-/// grow by twice what the p99 of the loop's lateness grows. Measured beside busy loops: docs/statistics.md.
+/// By how much more than the p99 of the event loop's lateness a percentile may grow: docs/statistics.md, "The load
+/// generator is late too".
 const LATENESS_FACTOR: f64 = 2.0;
 
 /// The p99 of the lateness of an idle load generator, in ms, for a baseline without its own.
@@ -36,8 +35,8 @@ pub(crate) fn max_runs(baseline: &Baseline, runs: &[Run], rules: &Rules) -> usiz
     if rules.paired && is_noisy { rules.most_runs() } else { rules.max_runs }
 }
 
-/// Whether the runs could have shown that p95 or `p95_corrected` exceeds its limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether the runs could have shown that p95 or `p95_corrected` exceeds its limit. The last one outweighs the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Sensitivity {
     Sufficient,
     /// The smallest detectable change exceeds the limit, but the runs that are left would hardly change the verdict.
@@ -49,26 +48,14 @@ pub(crate) enum Sensitivity {
 impl Judge<'_> {
     /// A single run on each side leaves the noise unknown, and is judged by its limits alone.
     pub(crate) fn sensitivity(&self, total: &[Row]) -> Sensitivity {
-        let of_rows = total.iter().map(|row| self.sensitivity_of(row));
-        of_rows.fold(Sensitivity::Sufficient, |all, row| match (all, row) {
-            (Sensitivity::Open, _) | (_, Sensitivity::Open) => Sensitivity::Open,
-            (Sensitivity::Sufficient, Sensitivity::Sufficient) => Sensitivity::Sufficient,
-            _ => Sensitivity::Insufficient,
-        })
+        total.iter().filter_map(|row| self.sensitivity_of(row)).max().unwrap_or(Sensitivity::Sufficient)
     }
 
-    fn sensitivity_of(&self, row: &Row) -> Sensitivity {
-        let (Metric::P95 | Metric::P95Corrected, Some(limit), Presence::Both { baseline, .. }) =
-            (row.metric, row.limit, row.presence)
-        else {
-            return Sensitivity::Sufficient;
-        };
-        let (Some(interval), Some(detectable)) = (row.evidence.interval, row.evidence.detectable) else {
-            return Sensitivity::Sufficient;
-        };
-        if !self.rules.fails(limit) || row.is_waived() {
-            return Sensitivity::Sufficient;
-        }
+    fn sensitivity_of(&self, row: &Row) -> Option<Sensitivity> {
+        let is_p95 = matches!(row.metric, Metric::P95 | Metric::P95Corrected);
+        let limit = row.limit.filter(|limit| is_p95 && self.rules.fails(limit) && !row.is_waived())?;
+        let Presence::Both { baseline, .. } = row.presence else { return None };
+        let (interval, detectable) = (row.evidence.interval?, row.evidence.detectable?);
         let exceeds = |change: f64| {
             let value = row.metric.changed(baseline, change);
             Excess::of(row.metric, limit, baseline, value, self.resolution).is_relevant()
@@ -79,10 +66,10 @@ impl Judge<'_> {
         } else {
             self.rules.is_complete && row.evidence.unsettled.is_some()
         };
-        match (is_open, is_insensitive) {
+        Some(match (is_open, is_insensitive) {
             (true, _) => Sensitivity::Open,
             (false, true) => Sensitivity::Insufficient,
             (false, false) => Sensitivity::Sufficient,
-        }
+        })
     }
 }

@@ -1,5 +1,4 @@
-//! The evidence of the series of all requests together: how a change compares with noise, and how many requests it rests
-//! on. `endpoints` has the evidence of the others.
+//! The evidence of the series of all requests together. `endpoints` has the evidence of the others.
 
 use crate::baseline::file::{Baseline, distribution, p95_corrected};
 use crate::model::limits::Limit;
@@ -20,7 +19,6 @@ const BELOW_P95: [f64; 2] = [80.0, 90.0];
 const SHIFT_SHARE: f64 = 0.75;
 
 /// In a gap between fast and slow requests, the ends of the interval of the p95 differ by more than this factor.
-/// Within one cloud of response times they differ much less.
 const GAP_FACTOR: f64 = 2.0;
 
 /// The percentiles, of [`PERCENTILES`], on either side of a gap at p95.
@@ -32,8 +30,7 @@ const NEAR_LIMIT: f64 = 0.5;
 /// The least samples of an endpoint's percentile that is a finding.
 pub const LEAST_SAMPLES: usize = 5;
 
-/// The least failures of an endpoint's error rate that is a finding: fewer are an accident, whatever the exact test
-/// shows.
+/// The least failures of an endpoint's error rate that is a finding: fewer are an accident.
 const LEAST_FAILURES: usize = 3;
 
 /// The least requests in a run for an endpoint's throughput: fewer scatter too much for a limit.
@@ -43,7 +40,6 @@ const LEAST_THROUGHPUT: usize = 20;
 pub(crate) struct Values<'s> {
     pub metric: Metric,
     pub paired: bool,
-    /// Empty if the baseline has no such series.
     pub baseline: &'s [f64],
     pub baseline_requests: &'s [f64],
     pub candidate: &'s [f64],
@@ -58,7 +54,7 @@ impl Values<'_> {
         }
         let baseline = estimate(scale, self.baseline);
         let candidate = match noise {
-            // The change between the two runs of each round decides, not the estimates of the two sides.
+            // The change within the rounds decides, not the estimates of the two sides.
             Some(Noise::Spread(difference)) if self.paired && scale == Scale::Ratio => {
                 self.metric.changed(baseline, difference.change())
             }
@@ -79,21 +75,19 @@ impl Values<'_> {
         of(self.metric.scale(), self.baseline, self.candidate).map(Noise::Spread)
     }
 
-    /// The requests in a run of the side that `pick` chooses by them, and the samples among them. In a closed loop a
-    /// regression takes away requests, so of an endpoint the side with more decides whether it is judged: the side with
-    /// fewer would hide the worst.
+    /// `pick` chooses the side by its requests in a run. In a closed loop a regression takes away requests, so an
+    /// endpoint is judged by the side with more.
     pub fn few_samples(&self, pick: fn(f64, f64) -> f64) -> Option<FewSamples> {
         let of_candidate: u64 = self.runs.iter().map(|stats| stats.requests).sum();
         let mut requests = of_candidate as f64 / self.runs.len() as f64;
         if !self.baseline_requests.is_empty() {
             requests = pick(requests, mean(self.baseline_requests));
         }
-        let failures = || self.runs.iter().map(|stats| stats.failures as f64).sum();
         let (samples, least) = match self.metric {
             Metric::P50 => (requests / 2.0, LEAST_SAMPLES),
             Metric::P95 => (requests / 20.0, LEAST_SAMPLES),
             Metric::P99 => (requests / 100.0, LEAST_SAMPLES),
-            Metric::ErrorRate => (failures(), LEAST_FAILURES),
+            Metric::ErrorRate => (self.runs.iter().map(|stats| stats.failures as f64).sum(), LEAST_FAILURES),
             Metric::RequestsPerSec => (requests, LEAST_THROUGHPUT),
             // p95_corrected rests on the same requests as the p95 beside it.
             Metric::P95Corrected | Metric::AvgResponseTime | Metric::TotalRequests | Metric::CpuPerRequest => {
@@ -115,7 +109,6 @@ impl<'a> Judge<'a> {
         let stats: Vec<&Stats> = runs.iter().map(|run| &run.total).collect();
         let mut measured = Vec::new();
         let is_cpu_judged = cpu::unjudged(baseline, runs, self.rules).is_none();
-        let is_judged = |metric| metric != Metric::CpuPerRequest || is_cpu_judged;
         for metric in Metric::ALL {
             let candidate = match metric {
                 Metric::P95Corrected => p95_corrected(runs, baseline.expected_interval_ms),
@@ -138,7 +131,7 @@ impl<'a> Judge<'a> {
             measured.push(Series {
                 endpoint: None,
                 metric,
-                limit: if is_judged(metric) { self.rules.limit(None, metric) } else { None },
+                limit: self.rules.limit(None, metric).filter(|_| metric != Metric::CpuPerRequest || is_cpu_judged),
                 presence: values.presence(noise),
                 noise,
                 // However few requests fail, the rate of all requests is judged.
@@ -173,9 +166,7 @@ impl<'a> Judge<'a> {
         measured.iter().map(|series| self.row(&case(series))).collect()
     }
 
-    /// Finds a percentile below p95 that is over the limit of p95. The p95 does not move if slow requests that it already
-    /// belonged to become more. A percentile between two clouds of response times jumps by chance, so the mean must be up
-    /// too, by more than [`SHIFT_SHARE`] of the limit: an allowed change everywhere moves it up as well.
+    /// Finds a percentile below p95 that is over the limit of p95 (docs/statistics.md, "Slow requests below the p95").
     fn shift_case<'s>(
         &self,
         case: &Case<'s, 'a>,
@@ -184,34 +175,25 @@ impl<'a> Judge<'a> {
         baseline: &Baseline,
         runs: &[Run],
     ) -> Case<'s, 'a> {
-        let now = distribution(runs);
-        let (Some(worsening), true) = (limit.worsening, baseline.distribution.len() == now.len()) else { return *case };
-        let by_change = Limit { bound: None, ..limit.clone() };
-        let mut shifts =
-            PERCENTILES.iter().zip(baseline.distribution.iter().zip(&now)).filter_map(|(at, (before, now))| {
-                let excess = Excess::of(Metric::P95, &by_change, *before, *now, self.resolution);
-                let shift = Shift { percentile: *at, baseline_ms: *before, candidate_ms: *now };
-                (BELOW_P95.contains(at) && excess.is_relevant()).then_some(shift)
-            });
-        let Some(shift) = shifts.next_back() else { return *case };
-        let worse = Metric::AvgResponseTime.worse();
-        let level = MEAN_ERROR / self.max_runs as f64;
-        let proof = Proof { noise: mean, worse, beyond: SHIFT_SHARE * worsening, level };
-        Case { shift: Some((shift, proof)), ..*case }
+        let Some(worsening) = limit.worsening else { return *case };
+        let is_over = |shift: &Shift| {
+            let Shift { baseline_ms, candidate_ms, .. } = *shift;
+            let excess = Excess::of(Metric::P95, &limit.without_bound(), baseline_ms, candidate_ms, self.resolution);
+            excess.is_relevant()
+        };
+        let Some(shift) = shifts(baseline, runs, BELOW_P95).into_iter().rfind(is_over) else { return *case };
+        let (beyond, level) = (SHIFT_SHARE * worsening, MEAN_ERROR / self.max_runs as f64);
+        Case { shift: Some((shift, Proof { beyond, level, ..proof_of_mean(mean) })), ..*case }
     }
 
     /// The smallest change of p95 that is detectable with 80% power, if these runs had a baseline of five.
     pub fn detectable_by_five(&self, measured: &[Series]) -> Option<f64> {
-        match measured.iter().find(|series| series.metric == Metric::P95)?.noise? {
-            Noise::Spread(difference) => {
-                Some(difference.with_runs(5, self.runs).detectable(ERROR, Metric::P95.worse()))
-            }
-            Noise::Counts(_) => None,
-        }
+        let p95 = measured.iter().find(|series| series.metric == Metric::P95)?;
+        let Noise::Spread(difference) = p95.noise? else { return None };
+        Some(difference.with_runs(5, self.runs).detectable(ERROR, Metric::P95.worse()))
     }
 }
 
-/// The estimate decides.
 pub(crate) fn plain_case<'s, 'a>(series: &'s Series<'a>) -> Case<'s, 'a> {
     Case {
         series,
@@ -225,16 +207,32 @@ pub(crate) fn plain_case<'s, 'a>(series: &'s Series<'a>) -> Case<'s, 'a> {
     }
 }
 
-/// Requires that the mean confirms a corrected p95 that alone is over its limit. A few requests that take several expected
-/// intervals are a large part of the corrected ones, so the corrected p95 may lie in a gap where the p95 does not.
+fn proof_of_mean(mean: Noise) -> Proof {
+    Proof { noise: mean, worse: Metric::AvgResponseTime.worse(), beyond: 0.0, level: MEAN_ERROR }
+}
+
+/// The percentiles `at` of all requests on both sides; none unless both have a distribution.
+fn shifts(baseline: &Baseline, runs: &[Run], at: [f64; 2]) -> Vec<Shift> {
+    let now = distribution(runs);
+    if baseline.distribution.len() != now.len() {
+        return Vec::new();
+    }
+    let places = (0..now.len()).filter(|place| at.contains(&PERCENTILES[*place]));
+    let shift = |place: usize| Shift {
+        percentile: PERCENTILES[place],
+        baseline_ms: baseline.distribution[place],
+        candidate_ms: now[place],
+    };
+    places.map(shift).collect()
+}
+
+/// The mean must confirm a corrected p95 that alone is over (docs/statistics.md, "What a closed loop hides").
 fn corrected_case<'s, 'a>(case: &Case<'s, 'a>, mean: Noise) -> Case<'s, 'a> {
-    let proof = Proof { noise: mean, worse: Metric::AvgResponseTime.worse(), beyond: 0.0, level: MEAN_ERROR };
+    let proof = proof_of_mean(mean);
     Case { doubt: (!proof.is_given()).then_some(Reason::NotConfirmed), proof: Some(proof), ..*case }
 }
 
-/// Requires corroboration when the aggregate p95 falls in a gap between fast and slow requests. It jumps from one side to
-/// the other by chance there, and no spread of a few runs shows how often. So one of the percentiles on either side of
-/// the gap must be over the limit too, or the mean significantly up.
+/// A percentile beside the gap, or the mean, must confirm the p95 (docs/statistics.md, "A p95 in a gap").
 fn gap_case<'s, 'a>(
     case: &Case<'s, 'a>,
     limit: &Limit,
@@ -243,29 +241,24 @@ fn gap_case<'s, 'a>(
     runs: &[Run],
 ) -> Case<'s, 'a> {
     let mut usage: f64 = 0.0;
-    for (at, (before, now)) in PERCENTILES.iter().zip(baseline.distribution.iter().zip(&distribution(runs))) {
-        let allowed = limit.allowed(Metric::P95, *before).unwrap_or(f64::INFINITY);
-        if BESIDE_P95.contains(at) && now > before {
-            usage = usage.max((now - before) / (allowed - before).max(0.0));
+    for Shift { baseline_ms, candidate_ms, .. } in shifts(baseline, runs, BESIDE_P95) {
+        let allowed_ms = limit.allowed(Metric::P95, baseline_ms).unwrap_or(f64::INFINITY);
+        if candidate_ms > baseline_ms {
+            usage = usage.max((candidate_ms - baseline_ms) / (allowed_ms - baseline_ms).max(0.0));
         }
     }
     if is_over(usage, 1.0) {
         return *case;
     }
-    let proof = Proof { noise: mean, worse: Metric::AvgResponseTime.worse(), beyond: 0.0, level: MEAN_ERROR };
+    let proof = proof_of_mean(mean);
     let doubt = (!proof.is_given()).then_some(Reason::InGap);
     // Further runs may take a percentile near its limit over it, as they may the p95.
     Case { doubt, proof: (usage < NEAR_LIMIT).then_some(proof), ..*case }
 }
 
-/// Whether the requests of each run leave the p95 open by more than [`GAP_FACTOR`], on the geometric mean over the
-/// runs. Both sides need a distribution.
+/// Whether the requests of a run leave the p95 open by more than [`GAP_FACTOR`], on the mean over the runs.
 fn is_in_gap(baseline: &Baseline, runs: &[Run]) -> bool {
     let ratio = |run: &Run| run.total.p95_interval_ms.map(|Interval { low, high }| high / low);
     let ratios = of_every(runs, ratio);
-    let has_distribution = |distribution: &[f64]| distribution.len() == PERCENTILES.len();
-    !ratios.is_empty()
-        && has_distribution(&baseline.distribution)
-        && has_distribution(&distribution(runs))
-        && estimate(Scale::Ratio, &ratios) > GAP_FACTOR
+    !ratios.is_empty() && !shifts(baseline, runs, BESIDE_P95).is_empty() && estimate(Scale::Ratio, &ratios) > GAP_FACTOR
 }

@@ -1,14 +1,13 @@
 //! When to stop measuring: once the runs still allowed would hardly change the verdict.
 //!
 //! ```text
-//!                          limit                      after 1 of 8 runs, where the estimate `o` may move until the last
-//!   ---------|---o---|-------:------------------->     one: it stays within: conclusive after one run.
-//!         |---------o--------:--|---------------->     it may get over: another run.
-//!                            :  |---o---|-------->     it stays over: conclusive, but for the run that confirms a FAIL.
+//!                          limit                      after 1 of 8 runs, where the estimate `o` may be after the last
+//!   ---------|---o---|-------:------------------->     it stays within: settled
+//!         |---------o--------:--|---------------->     it may get over: another run
+//!                            :  |---o---|-------->     it stays over: settled, but for the run that confirms a FAIL
 //! ```
 //!
-//! This is stochastic curtailment: the verdict of all the runs allowed is the one that counts, and the gate stops as soon
-//! as it is as good as known. [`Difference::forecast`](crate::stats::estimate::Difference::forecast) has the sources.
+//! This is stochastic curtailment: docs/statistics.md, "The estimate decides, the evidence says when to stop".
 
 use crate::model::limits::Limit;
 use crate::stats::{ERROR, Noise, Proof};
@@ -17,20 +16,16 @@ use crate::verdict::decision::{Case, Decision, Excess, Judge, Reason, Unsettled}
 /// The probability that the runs still allowed change the decision on a series, below which none of them is made.
 const CHANCE: f64 = 0.01;
 
-/// The runs that a FAIL of all requests together must rest on, if more than one is allowed: one run may have met a busy
-/// neighbour.
+/// The runs that a FAIL of all requests together rests on, if they are allowed: one may have met a busy neighbour.
 const RUNS_TO_FAIL: usize = 2;
 
-/// The runs that confirm the FAIL of an endpoint: it is one of many, and among thirty endpoints two disturbed runs in a
-/// row are not rare.
+/// The same of an endpoint: among thirty, two disturbed runs in a row are not rare.
 const RUNS_TO_FAIL_ENDPOINT: usize = 3;
 
-/// The probability that the runs still allowed find an endpoint over its limit, below which a pass ends the measurement.
-/// A pass of all requests together is held to [`CHANCE`]; with that here, most comparisons of many endpoints would take
-/// all runs.
+/// The same for an endpoint within its limit: with [`CHANCE`], most comparisons of many endpoints would take all runs.
 const CHANCE_TO_FIND: f64 = 0.2;
 
-/// The same for a p95 of few requests, which is over its limit by one or two of them in many endpoints that did not change.
+/// The same for a p95 of few requests: that of many endpoints is over its limit by one or two of them.
 const CHANCE_TO_COUNT: f64 = 0.25;
 
 impl Judge<'_> {
@@ -41,8 +36,7 @@ impl Judge<'_> {
         }
         let is_last = self.runs >= self.max_runs;
         if let Some(few) = case.few_answers {
-            let is_confirmed = is_last || self.runs >= RUNS_TO_FAIL;
-            return (few.is_proven && !is_confirmed).then_some(Unsettled::FewRuns);
+            return (few.is_proven && !is_last && self.runs < RUNS_TO_FAIL).then_some(Unsettled::FewRuns);
         }
         if let Some(Decision::Warn(Reason::OneRun) | Decision::Fail(Reason::OneRun)) = decision {
             return (!is_last).then_some(Unsettled::FewRuns);
@@ -57,9 +51,8 @@ impl Judge<'_> {
 
     fn unsettled_total(&self, case: &Case, limit: &Limit, is_failure: bool, is_last: bool) -> Option<Unsettled> {
         if let Some((_, proof)) = case.shift {
-            let is_confirmed = is_last || self.runs >= RUNS_TO_FAIL;
             if is_failure {
-                return (!is_confirmed).then_some(Unsettled::FewRuns);
+                return (!is_last && self.runs < RUNS_TO_FAIL).then_some(Unsettled::FewRuns);
             }
             if !is_last && self.may_prove(proof, CHANCE) {
                 return Some(Unsettled::Open);
@@ -101,7 +94,6 @@ impl Judge<'_> {
         (fails_at_ends != [is_failure; 2]).then_some(Unsettled::Open).or(by_counts)
     }
 
-    /// Whether the series would fail with such a change after the last run.
     fn would_fail(&self, case: &Case, limit: &Limit, noise: &Noise, change: f64) -> bool {
         let Some(baseline) = case.series.presence.baseline() else { return false };
         let value = case.series.metric.changed(baseline, change);
@@ -115,7 +107,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether the proof may be given after the last run, but for the probability `chance`.
+    /// Whether the proof may be given after the last run, with at least the probability `chance`.
     fn may_prove(&self, proof: Proof, chance: f64) -> bool {
         let last = self.max_runs.max(self.runs);
         let ends = proof.noise.forecast(last, chance);

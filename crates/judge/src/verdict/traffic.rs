@@ -1,10 +1,10 @@
 //! What an endpoint answers, and how often it is asked: changes that no limit of time or errors sees.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use crate::baseline::file::{Baseline, CONTENT_BYTES};
 use crate::model::limits::Rules;
-use crate::model::run::{LEAST_REQUESTS, Metric, Run, Stats, of_every};
+use crate::model::run::{LEAST_REQUESTS, Metric, Run, by_endpoint, of_every};
 use crate::model::text::endpoint_shown;
 use crate::stats::counts::{Counts, Rates, fisher};
 use crate::stats::estimate::{Difference, Scale, Worse, mean};
@@ -42,7 +42,6 @@ pub enum TrafficKind {
 }
 
 impl TrafficChange<'_> {
-    /// `GET /list answers 30 bytes instead of 2,000, status 200: an error page?`.
     pub fn text(&self) -> String {
         let endpoint = endpoint_shown(self.endpoint);
         let (before, now) = (self.baseline, self.candidate);
@@ -58,7 +57,6 @@ impl TrafficChange<'_> {
     }
 }
 
-/// A whole number with a comma between thousands.
 fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut shown = String::new();
@@ -123,10 +121,8 @@ pub(crate) fn traffic_changes<'a>(
 }
 
 fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<EndpointPair<'a>> {
-    let mut now: BTreeMap<&str, Vec<&Stats>> = BTreeMap::new();
-    for (name, stats) in runs.iter().flat_map(Run::with_setup) {
-        now.entry(name).or_default().push(stats);
-    }
+    let mut now = by_endpoint(runs.iter().flat_map(Run::with_setup));
+    now.sort_by_key(|(name, _)| *name);
     let mut pairs = Vec::new();
     for (name, stats) in now {
         let (of_load, of_setup) = (baseline.endpoints.get(name), baseline.setup.get(name));
@@ -155,12 +151,8 @@ fn size_change<'a>(pair: &EndpointPair<'a>, level: f64) -> Option<TrafficChange<
         Some(difference) => (factor >= FACTOR, difference.p_value(worse) <= level),
         None => (factor >= SINGLE_RUN_FACTOR, pair.requests.iter().flatten().all(|all| *all >= LEAST_REQUESTS as f64)),
     };
-    (is_other && is_significant && (candidate - baseline).abs() >= LEAST_BYTES).then_some(TrafficChange {
-        endpoint: pair.name,
-        kind: TrafficKind::Size,
-        baseline,
-        candidate,
-    })
+    let change = TrafficChange { endpoint: pair.name, kind: TrafficKind::Size, baseline, candidate };
+    (is_other && is_significant && (candidate - baseline).abs() >= LEAST_BYTES).then_some(change)
 }
 
 fn share_change<'a>(pair: &EndpointPair<'a>, all: &[Vec<f64>; 2], level: f64) -> Option<TrafficChange<'a>> {
@@ -187,16 +179,13 @@ fn share_change<'a>(pair: &EndpointPair<'a>, all: &[Vec<f64>; 2], level: f64) ->
         (None, [baseline], [candidate]) => is_fewer(SINGLE_RUN_FACTOR) && fisher(*baseline, *candidate) <= level,
         _ => false,
     };
-    is_finding.then_some(TrafficChange {
-        endpoint: pair.name,
-        kind: TrafficKind::Share,
-        baseline: 100.0 * before,
-        candidate: 100.0 * now,
-    })
+    let (baseline, candidate) = (100.0 * before, 100.0 * now);
+    let change = TrafficChange { endpoint: pair.name, kind: TrafficKind::Share, baseline, candidate };
+    is_finding.then_some(change)
 }
 
-/// Whether most requests of the other endpoints are of those that have kept their share. If one endpoint is asked much
-/// more, all others have less of the load.
+/// Whether most requests of the other endpoints are of those that kept their share: if one is asked much more, all
+/// others have less of the load.
 fn kept_shares(pairs: &[EndpointPair], all: &[Vec<f64>; 2]) -> Vec<bool> {
     let shares: Vec<[f64; 2]> = pairs.iter().map(|pair| pair.shares(all)).collect();
     let kept = |share: &[f64; 2]| if share[1] >= KEPT * share[0] { share[0] } else { 0.0 };

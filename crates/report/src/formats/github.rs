@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use judge::model::text::foreign;
 use judge::verdict::decision::Row;
 
-use crate::view::words::{Status, series_name};
+use crate::view::words::{Status, Tone, series_name};
 use crate::view::{Finding, View};
 
 /// The number of annotations at most: GitHub shows ten of a kind for a step, and more would bury the first.
@@ -56,7 +56,7 @@ pub fn annotations(view: &View, places: &Places) -> String {
     if let Some(changes) = &view.changes {
         let _ = writeln!(text, "::notice title=What changed::{}", data(&changes.lines().join("\n")));
     }
-    if text.is_empty() && !view.is_conclusive {
+    if text.is_empty() && view.tone == Tone::Unsure {
         let _ = writeln!(text, "::warning title={headline}::{}", data(&view.evidence));
     }
     text

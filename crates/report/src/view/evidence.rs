@@ -197,7 +197,7 @@ pub(crate) fn weakness(report: &Report) -> String {
     }
 }
 
-const UNCONFIRMED: &str = "not confirmed: numbers of another session are wrong one time in seven on hosted runners";
+const UNCONFIRMED: &str = "not confirmed: numbers of another session are wrong one time in 16 on hosted runners";
 
 /// The answer to "Can I trust it?".
 pub(crate) fn trust(report: &Report) -> &'static str {

@@ -109,6 +109,7 @@ impl CommandLine {
         CommandLine { results: Vec::new(), ..self.clone() }
     }
 
+    #[must_use = "the command is returned"]
     pub fn judging(&self, results: &str) -> CommandLine {
         let results = if self.results.is_empty() { vec![results.to_owned()] } else { self.results.clone() };
         let measures = [

@@ -75,6 +75,9 @@ fn json_matches_its_schema() {
         schema.assert_accepts(unjudged.word(), &value);
         assert_eq!(value["baseline"]["values"].as_array().unwrap().len(), 5);
     }
+    // A single result against a single one shows no noise, so nothing says that a change would have been detected.
+    let value: Value = serde_json::from_str(&case("noise unknown").render(Format::Json)).unwrap();
+    assert_eq!((&value["verdict"], &value["conclusive"]), (&json!("pass"), &json!(false)));
     // A later version may add keys.
     let mut later: Value = serde_json::from_str(&cases()[0].render(Format::Json)).unwrap();
     (later["extra"], later["rows"][0]["extra"]) = (json!(1), json!(null));

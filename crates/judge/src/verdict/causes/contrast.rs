@@ -29,13 +29,8 @@ impl Contrast {
         })
     }
 
-    /// By how much the value is larger than before; infinite if it was 0.
     pub(super) fn factor(&self) -> f64 {
-        match (self.baseline > 0.0, self.candidate > 0.0) {
-            (true, _) => self.candidate / self.baseline,
-            (false, true) => f64::INFINITY,
-            (false, false) => 1.0,
-        }
+        factor(self.baseline, self.candidate)
     }
 
     pub(super) fn highest_rise(&self) -> f64 {
@@ -47,5 +42,14 @@ impl Contrast {
 
     pub(super) fn rise(&self) -> f64 {
         self.candidate - self.baseline
+    }
+}
+
+/// By how much a value is larger than before; infinite if it was 0.
+pub(super) fn factor(baseline: f64, candidate: f64) -> f64 {
+    match (baseline > 0.0, candidate > 0.0) {
+        (true, _) => candidate / baseline,
+        (false, true) => f64::INFINITY,
+        (false, false) => 1.0,
     }
 }

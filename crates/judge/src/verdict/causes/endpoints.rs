@@ -1,9 +1,7 @@
 //! Which endpoints bring the slowdown, and what became of their answers.
 
-use std::collections::HashMap;
-
-use crate::baseline::file::{CONTENT_BYTES, RunsByMetric};
-use crate::model::run::{Metric, Stats, of_every};
+use crate::baseline::file::{CONTENT_BYTES, RunsByMetric, runs_of};
+use crate::model::run::{Metric, Stats, by_endpoint, of_every};
 use crate::stats::ERROR;
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, Worse, estimate, mean};
@@ -36,7 +34,7 @@ pub(super) struct CommonEndpoint<'a> {
 
 impl CommonEndpoint<'_> {
     fn before(&self, metric: Metric) -> &[f64] {
-        self.before.get(metric.name()).map(Vec::as_slice).unwrap_or_default()
+        runs_of(self.before, metric)
     }
 
     fn now(&self, metric: Metric) -> Vec<f64> {
@@ -45,15 +43,11 @@ impl CommonEndpoint<'_> {
 }
 
 pub(super) fn of_both<'a>(sides: &'a BothSides) -> Vec<CommonEndpoint<'a>> {
-    let mut places: HashMap<&str, usize> = HashMap::new();
     let mut endpoints: Vec<CommonEndpoint> = Vec::new();
-    for (name, stats) in sides.runs.iter().flat_map(|run| &run.endpoints) {
-        let Some((name, before)) = sides.baseline.endpoints.get_key_value(&**name) else { continue };
-        let place = *places.entry(name).or_insert_with(|| {
-            endpoints.push(CommonEndpoint { name, before, now: Vec::new(), request_share: 0.0 });
-            endpoints.len() - 1
-        });
-        endpoints[place].now.push(stats);
+    for (name, now) in by_endpoint(sides.runs.iter().flat_map(|run| &run.endpoints)) {
+        if let Some(before) = sides.baseline.endpoints.get(name) {
+            endpoints.push(CommonEndpoint { name, before, now, request_share: 0.0 });
+        }
     }
     let requests = |endpoint: &CommonEndpoint| {
         let before = endpoint.before(Metric::TotalRequests).iter().sum::<f64>();
@@ -69,75 +63,22 @@ pub(super) fn of_both<'a>(sides: &'a BothSides) -> Vec<CommonEndpoint<'a>> {
     endpoints
 }
 
-pub(super) struct Slower<'a> {
-    pub(super) name: &'a str,
-    /// Of the slowdown, from 0 to 1.
-    pub(super) share: f64,
-    share_interval: Interval,
-    /// The share that it would have if all endpoints became slower alike.
-    expected: f64,
+/// What an endpoint adds to the mean of all requests.
+struct Addition<'a> {
+    endpoint: &'a CommonEndpoint<'a>,
+    ms: f64,
+    /// Half the width of its interval.
+    reach_ms: f64,
     mean_ms: [f64; 2],
     change_ms: Interval,
     p_value: f64,
-    is_only: bool,
 }
 
-pub(super) fn slower<'a>(sides: &BothSides, endpoints: &[CommonEndpoint<'a>]) -> Vec<Slower<'a>> {
-    let mut brought = Vec::new();
-    for endpoint in endpoints {
-        let metric = Metric::AvgResponseTime;
-        let (before, now) = (endpoint.before(metric), endpoint.now(metric));
-        let is_paired = sides.paired && before.len() == now.len();
-        let difference = if is_paired { Difference::paired } else { Difference::between };
-        let Some(difference) = difference(Scale::Difference, before, &now) else { continue };
-        let share = endpoint.request_share;
-        let Interval { low, high } = difference.interval(ERROR);
-        brought.push(Brought {
-            endpoint,
-            ms: share * difference.change(),
-            reach_ms: share * (high - low) / 2.0,
-            time_before_ms: share * mean(before),
-            change_ms: Interval { low, high },
-            p_value: difference.p_value(Worse::Higher),
-        });
+impl Addition<'_> {
+    fn time_before_ms(&self) -> f64 {
+        self.endpoint.request_share * self.mean_ms[0]
     }
-    let all_ms: f64 = brought.iter().map(|brought| brought.ms.max(0.0)).sum();
-    let all_time_ms: f64 = brought.iter().map(|brought| brought.time_before_ms).sum();
-    let reaches_ms: f64 = brought.iter().map(|brought| brought.reach_ms.powi(2)).sum();
-    let mut slower = Vec::new();
-    for part in &brought {
-        let share = part.ms / all_ms.max(f64::MIN_POSITIVE);
-        if share < LEAST_SHARE {
-            continue;
-        }
-        let others = [all_ms - part.ms, (reaches_ms - part.reach_ms.powi(2)).max(0.0).sqrt()];
-        let metric = Metric::AvgResponseTime;
-        slower.push(Slower {
-            name: part.endpoint.name,
-            share,
-            share_interval: part.share_interval(others),
-            expected: part.endpoint.request_share.max(part.time_before_ms / all_time_ms),
-            mean_ms: [mean(part.endpoint.before(metric)), mean(&part.endpoint.now(metric))],
-            change_ms: part.change_ms,
-            p_value: part.p_value,
-            is_only: endpoints.len() == 1,
-        });
-    }
-    slower.sort_by(|a, b| b.share.total_cmp(&a.share));
-    slower
-}
 
-/// What an endpoint adds to the mean of all requests, in ms, with half the width of its interval.
-struct Brought<'e, 'a> {
-    endpoint: &'e CommonEndpoint<'a>,
-    ms: f64,
-    reach_ms: f64,
-    time_before_ms: f64,
-    change_ms: Interval,
-    p_value: f64,
-}
-
-impl Brought<'_, '_> {
     /// The ends of the share in percent, if this and the sum of the others are at opposite ends of their intervals.
     fn share_interval(&self, [others_ms, others_reach_ms]: [f64; 2]) -> Interval {
         let share = |own: f64, others: f64| {
@@ -151,45 +92,88 @@ impl Brought<'_, '_> {
     }
 }
 
+pub(super) struct Slower<'a> {
+    addition: Addition<'a>,
+    /// Of the slowdown, from 0 to 1.
+    pub(super) share: f64,
+    share_interval: Interval,
+    /// The share that it would have if all endpoints became slower alike.
+    expected: f64,
+}
+
+pub(super) fn slower<'a>(sides: &BothSides, endpoints: &'a [CommonEndpoint<'a>]) -> Vec<Slower<'a>> {
+    let mut additions = Vec::new();
+    for endpoint in endpoints {
+        let metric = Metric::AvgResponseTime;
+        let (before, now) = (endpoint.before(metric), endpoint.now(metric));
+        let is_paired = sides.paired && before.len() == now.len();
+        let difference = if is_paired { Difference::paired } else { Difference::between };
+        let Some(difference) = difference(Scale::Difference, before, &now) else { continue };
+        let change_ms = difference.interval(ERROR);
+        additions.push(Addition {
+            endpoint,
+            ms: endpoint.request_share * difference.change(),
+            reach_ms: endpoint.request_share * (change_ms.high - change_ms.low) / 2.0,
+            mean_ms: [mean(before), mean(&now)],
+            change_ms,
+            p_value: difference.p_value(Worse::Higher),
+        });
+    }
+    let all_ms: f64 = additions.iter().map(|addition| addition.ms.max(0.0)).sum();
+    let all_time_ms: f64 = additions.iter().map(Addition::time_before_ms).sum();
+    let reaches_ms: f64 = additions.iter().map(|addition| addition.reach_ms.powi(2)).sum();
+    let mut slower = Vec::new();
+    for addition in additions {
+        let share = addition.ms / all_ms.max(f64::MIN_POSITIVE);
+        if share < LEAST_SHARE {
+            continue;
+        }
+        let others = [all_ms - addition.ms, (reaches_ms - addition.reach_ms.powi(2)).max(0.0).sqrt()];
+        let share_interval = addition.share_interval(others);
+        let expected = addition.endpoint.request_share.max(addition.time_before_ms() / all_time_ms);
+        slower.push(Slower { addition, share, share_interval, expected });
+    }
+    slower.sort_by(|a, b| b.share.total_cmp(&a.share));
+    slower
+}
+
 impl Slower<'_> {
-    /// `None` if it is the only endpoint, or brings little more than it would have anyway.
-    pub(super) fn tested(&self) -> Option<Tested> {
+    pub(super) fn name(&self) -> &str {
+        self.addition.endpoint.name
+    }
+
+    /// It has no part if it brings little more than it would have anyway.
+    pub(super) fn tested(&self) -> Tested {
         let beyond = (self.share - self.expected) / (1.0 - self.expected).max(f64::MIN_POSITIVE);
         let part = if self.share >= NAMED_SHARE { beyond.max(super::LEAST_PART) } else { beyond };
-        let kind = Kind::Endpoint { share_pct: 100.0 * self.share, share_interval: self.share_interval };
         let cause = Cause {
-            kind,
-            endpoint: Some(self.name.to_owned()),
-            baseline: self.mean_ms[0],
-            candidate: self.mean_ms[1],
+            kind: Kind::Endpoint { share_pct: 100.0 * self.share, share_interval: self.share_interval },
+            endpoint: Some(self.name().to_owned()),
+            baseline: self.addition.mean_ms[0],
+            candidate: self.addition.mean_ms[1],
             scale: Scale::Difference,
-            interval: self.change_ms,
+            interval: self.addition.change_ms,
             part: part.clamp(0.0, 1.0),
         };
-        (!self.is_only).then_some(Tested { cause, p_value: self.p_value })
+        Tested { cause, p_value: self.addition.p_value }
     }
 }
 
-pub(super) fn answer_bytes(
-    sides: &BothSides,
-    slowdown: &Slowdown,
-    endpoints: &[CommonEndpoint],
-    slower: &[Slower],
-) -> Option<Tested> {
+pub(super) fn answer_bytes(sides: &BothSides, slowdown: &Slowdown, slower: &[Slower]) -> Option<Tested> {
     let mut grown: Vec<Tested> = Vec::new();
     let mut part = 0.0;
     for slower in slower {
-        let endpoint = endpoints.iter().find(|endpoint| endpoint.name == slower.name)?;
+        let Addition { endpoint, mean_ms, .. } = &slower.addition;
         let Some(before) = endpoint.before.get(CONTENT_BYTES) else { continue };
         let now = of_every(&endpoint.now, |stats| stats.content_bytes);
         let Some(contrast) = sides.contrast(before, &now) else { continue };
         if contrast.factor() < BYTES_FACTOR {
             continue;
         }
-        let own = Slowdown { factor: (slower.mean_ms[1] / slower.mean_ms[0]).max(super::LEAST_FACTOR), ..*slowdown };
+        let own = Slowdown { factor: (mean_ms[1] / mean_ms[0]).max(super::LEAST_FACTOR), ..*slowdown };
         part += slower.share * own.part_of_factor(contrast.factor());
         let mut tested = Tested::of(Kind::AnswerBytes { others: 0 }, &contrast, 0.0);
-        tested.cause.endpoint = Some(slower.name.to_owned());
+        tested.cause.endpoint = Some(slower.name().to_owned());
         grown.push(tested);
     }
     let others = grown.len().saturating_sub(1);

@@ -1,12 +1,7 @@
-//! What changed together with the response times: the difference per request between both sides in everything else that
-//! was measured. Nothing here judges; a verdict is not touched by it.
+//! What changed together with the response times, in everything else that was measured. It is no part of the verdict.
 //!
-//! A cause is named if noise does not explain it and if it can account for a part of the slowdown:
-//!
-//! ```text
-//!   tested together (Holm) ----> can account for a fifth or more ----> order: those that can account for half or more
-//!                                                                      first, then as the kinds stand in `Kind`
-//! ```
+//! A cause is named if noise does not explain it (Holm, over all that is tested) and it can account for `LEAST_PART` of
+//! the slowdown. Those that can account for `MAIN_PART` come first, and each group is in the order of [`Kind`].
 
 mod contrast;
 mod endpoints;
@@ -16,7 +11,7 @@ mod shape;
 
 use crate::baseline::file::Baseline;
 use crate::model::run::{Metric, Provenance, Run, Usage};
-use crate::stats::estimate::{Interval, Scale, holm};
+use crate::stats::estimate::{self, Interval, Scale, holm};
 use crate::verdict::causes::contrast::Contrast;
 use crate::verdict::compare::Comparison;
 use crate::verdict::decision::Presence;
@@ -52,42 +47,37 @@ pub struct Cause {
     pub part: f64,
 }
 
-/// What changed. Of two causes that account for as much, the one that stands first here names it more exactly.
+/// What changed, the most exact kinds first.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
-    /// One of the user's counters, by name: its rise per request.
     Counter(String),
-    /// The mean size of an answer, in bytes, and the number of further endpoints whose answers grew.
     AnswerBytes {
+        /// Further endpoints whose answers grew.
         others: usize,
     },
     Connections,
     Failures,
-    /// How much slower the second half of a run was than the first, in percent. `from_s` is the moment from which on it
-    /// was, in seconds of the window, if there is one.
+    /// How much slower the second half of a run was than the first.
     OverTime {
+        /// The moment of a step, in seconds of the window.
         from_s: Option<f64>,
     },
-    /// The mean response time of an endpoint in ms, and the part of the slowdown that the endpoint brings, in percent.
     Endpoint {
+        /// Of the slowdown.
         share_pct: f64,
         share_interval: Interval,
     },
-    /// CPU time of the service for each request, in ms.
     Cpu,
     Waiting {
         cpu_ms: [f64; 2],
     },
     VoluntarySwitches,
     InvoluntarySwitches,
-    /// In MB.
     MemoryGrowth,
-    /// In MB.
     PeakMemory,
     Shape(Shape),
 }
 
-/// How the distribution of the response times moved.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
     /// All percentiles by about this factor.
@@ -129,7 +119,6 @@ impl Kind {
         }
     }
 
-    /// Less is more exact.
     fn rank(&self) -> u8 {
         match self {
             Kind::Counter(_) => 0,
@@ -146,8 +135,8 @@ impl Kind {
     }
 }
 
-/// A cause, and the probability of such a change if there is none. What cannot be a cause is tested too, with no part of
-/// the slowdown: to test only what stands out would find more than noise explains.
+/// A cause, and the probability of such a change if there is none. What cannot be a cause is tested too, with no part:
+/// to test only what stands out would find more than noise explains.
 struct Tested {
     cause: Cause,
     p_value: f64,
@@ -194,11 +183,10 @@ impl Slowdown {
         let metric = Metric::AvgResponseTime;
         let mean = sides.contrast(sides.baseline.total_runs(metric), &sides.total(metric))?;
         let rates = sides.total(Metric::RequestsPerSec);
-        let rate = rates.iter().sum::<f64>() / rates.len() as f64;
         Some(Slowdown {
             mean,
             factor: worst.max(mean.factor()).max(LEAST_FACTOR),
-            under_way: (rate * mean.candidate / 1000.0).max(1.0),
+            under_way: (estimate::mean(&rates) * mean.candidate / 1000.0).max(1.0),
         })
     }
 
@@ -212,8 +200,8 @@ impl Slowdown {
     }
 }
 
-/// What changed together with the latencies that are over their limits, the strongest first. `None` if no latency is, or
-/// if a single run on each side leaves the noise unknown.
+/// What changed together with the latencies that are over their limits, the strongest first. `None` if no latency is,
+/// or if a single run on each side leaves the noise unknown.
 pub fn causes(
     comparison: &Comparison,
     baseline: &Baseline,
@@ -256,13 +244,15 @@ pub fn causes_of(
     tested.extend(over_time::over_time(&sides));
     let of_both = endpoints::of_both(&sides);
     let slower = endpoints::slower(&sides, &of_both);
-    tested.extend(endpoints::answer_bytes(&sides, &slowdown, &of_both, &slower));
+    tested.extend(endpoints::answer_bytes(&sides, &slowdown, &slower));
     tested.extend(endpoints::failures(&of_both));
-    let main = slower.iter().find(|slower| slower.share >= endpoints::ALONE).map(|slower| slower.name);
+    let main = slower.iter().find(|slower| slower.share >= endpoints::ALONE).map(endpoints::Slower::name);
     if slowdown.is_mean_up() {
         tested.extend(shape::shape(&sides, &slowdown, main));
     }
-    tested.extend(slower.iter().filter_map(endpoints::Slower::tested));
+    if of_both.len() > 1 {
+        tested.extend(slower.iter().map(endpoints::Slower::tested));
+    }
     Some(strongest_first(tested))
 }
 
@@ -278,15 +268,9 @@ fn strongest_first(tested: Vec<Tested>) -> Vec<Cause> {
     causes.sort_by(|a, b| {
         let is_minor = |cause: &Cause| cause.part < MAIN_PART;
         let order = is_minor(a).cmp(&is_minor(b)).then(a.kind.rank().cmp(&b.kind.rank()));
-        order.then(b.factor().total_cmp(&a.factor()))
+        let factor = |cause: &Cause| contrast::factor(cause.baseline, cause.candidate);
+        order.then(factor(b).total_cmp(&factor(a)))
     });
     causes.truncate(MOST);
     causes
-}
-
-impl Cause {
-    /// By how much the value is larger than before; infinite if it was 0.
-    fn factor(&self) -> f64 {
-        if self.baseline > 0.0 { self.candidate / self.baseline } else { f64::INFINITY }
-    }
 }

@@ -2,7 +2,7 @@
 
 use crate::baseline::file::HALVES;
 use crate::model::run::{Moment, Run, of_every};
-use crate::stats::estimate::{Interval, Scale};
+use crate::stats::estimate::{Interval, Scale, mean};
 use crate::verdict::causes::{BothSides, Kind, Tested};
 
 /// The least factor between the second half and the first, beyond the baseline's.
@@ -23,7 +23,6 @@ pub(super) fn over_time(sides: &BothSides) -> Option<Tested> {
     let halves = of_every(sides.runs, |run| run.halves_ms);
     let now: Vec<f64> = halves.iter().map(|[first, second]| second / first).collect();
     let contrast = sides.contrast(&before, &now)?;
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let rise = |half: usize, before: &[f64]| {
         let now: Vec<f64> = halves.iter().map(|halves| halves[half]).collect();
         (mean(&now) - mean(before)).max(0.0)
@@ -37,11 +36,10 @@ pub(super) fn over_time(sides: &BothSides) -> Option<Tested> {
     tested.cause.baseline = in_percent(contrast.baseline);
     tested.cause.candidate = in_percent(contrast.candidate);
     // The interval was of the factor between both sides, in percent.
-    let end = |percent: f64| contrast.baseline * percent;
     if contrast.scale == Scale::Ratio {
         tested.cause.scale = Scale::Difference;
         let Interval { low, high } = contrast.interval;
-        tested.cause.interval = Interval { low: end(low), high: end(high) };
+        tested.cause.interval = Interval { low: contrast.baseline * low, high: contrast.baseline * high };
     }
     Some(tested)
 }
@@ -51,7 +49,7 @@ fn step(runs: &[Run]) -> Option<f64> {
     let steps = of_every(runs, |run| step_of(&run.moments));
     let length = runs.iter().filter_map(|run| run.moments.last()).map(|last| last.until_s).reduce(f64::max)?;
     let [least, most] = [f64::min, f64::max].map(|pick| steps.iter().copied().reduce(pick));
-    (most? - least? <= SAME_MOMENT * length).then(|| steps.iter().sum::<f64>() / steps.len() as f64)
+    (most? - least? <= SAME_MOMENT * length).then(|| mean(&steps))
 }
 
 /// Fits two levels and a straight line to the logarithms of the means, by least squares weighted by requests.

@@ -1,6 +1,7 @@
 //! What each request takes of the service and of the machine.
 
 use crate::model::run::{Metric, Usage};
+use crate::stats::estimate::mean;
 use crate::verdict::causes::contrast::Contrast;
 use crate::verdict::causes::{BothSides, Kind, Slowdown, Tested};
 
@@ -10,8 +11,8 @@ const COUNTER_RISE: f64 = 0.01;
 
 const CONNECTIONS_RISE: f64 = 0.1;
 
-/// The least factor of the CPU time, and the same if others took the CPU: programs that share a core and its caches slow
-/// each other, by up to a fifth between equal runs on a machine whose cores others kept busy.
+/// The least factor of the CPU time, and the same on a busy machine: programs that share a core and its caches slow
+/// each other, by up to a fifth between equal runs.
 const CPU_FACTOR: f64 = 1.1;
 const CPU_FACTOR_ON_BUSY_MACHINE: f64 = 1.5;
 
@@ -37,8 +38,8 @@ const MEMORY_RISE_MB: f64 = 10.0;
 /// Switches and memory go with a cause, and are none: they never account for half.
 const INDIRECT: f64 = 0.4;
 
-/// The least factor per second of what rose for each request. What happens so often per second whatever the load is
-/// happens more often for each request if there are fewer of them.
+/// The least factor per second of what rose for each request: what happens every second, whatever the load is, happens
+/// more often for each of fewer requests.
 const FACTOR_PER_SECOND: f64 = 1.05;
 
 impl BothSides<'_> {
@@ -46,7 +47,6 @@ impl BothSides<'_> {
         self.contrast(of(self.used_before), of(self.used_now))
     }
 
-    /// Whether it also rose per second, and does not only seem to because there were fewer requests.
     fn rose_per_second(&self, before: &[f64], now: &[f64]) -> bool {
         let per_second = |values: &[f64], rates: &[f64]| -> Vec<f64> {
             values.iter().zip(rates).map(|(value, rate)| value * rate).collect()
@@ -81,34 +81,42 @@ pub(super) fn counters(sides: &BothSides, slowdown: &Slowdown) -> Vec<Tested> {
         let none = vec![0.0; sides.baseline.total_runs(Metric::P95).len()];
         let has_counters = !before.counters_per_request.is_empty();
         let Some(before) = before.counters_per_request.get(name).or(has_counters.then_some(&none)) else { continue };
-        let Some(contrast) = sides.contrast(before, values) else { continue };
-        let is_more = contrast.factor() >= COUNTER_FACTOR && contrast.rise() >= COUNTER_RISE;
-        let is_cause = is_more && sides.rose_per_second(before, values);
-        let part = if is_cause { slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
-        tested.push(Tested::of(Kind::Counter(name.clone()), &contrast, part));
+        let kind = Kind::Counter(name.clone());
+        tested.extend(per_request(sides, slowdown, kind, [before, values], [COUNTER_FACTOR, COUNTER_RISE]));
     }
     tested
 }
 
 pub(super) fn connections(sides: &BothSides, slowdown: &Slowdown) -> Option<Tested> {
-    let [before, now] = [sides.used_before, sides.used_now].map(|usage| &usage.connections_per_request);
-    let contrast = sides.contrast(before, now)?;
+    let values = [sides.used_before, sides.used_now].map(|usage| &usage.connections_per_request[..]);
     // Each user opens one, however few requests follow.
-    let is_cause = contrast.rise() >= CONNECTIONS_RISE && sides.rose_per_second(before, now);
-    let part = if is_cause { slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
-    Some(Tested::of(Kind::Connections, &contrast, part))
+    per_request(sides, slowdown, Kind::Connections, values, [0.0, CONNECTIONS_RISE])
 }
 
-/// If the CPU time rose enough, the service computes more. If the CPU time cannot be why, while the response time rose, the
-/// service waits: for a database, a lock, the network, or in a sleep.
+/// What comes with each request: a cause if it rose by the least factor and the least rise, and per second too.
+fn per_request(
+    sides: &BothSides,
+    slowdown: &Slowdown,
+    kind: Kind,
+    [before, now]: [&[f64]; 2],
+    [least_factor, least_rise]: [f64; 2],
+) -> Option<Tested> {
+    let contrast = sides.contrast(before, now)?;
+    let is_more = contrast.factor() >= least_factor && contrast.rise() >= least_rise;
+    let is_cause = is_more && sides.rose_per_second(before, now);
+    let part = if is_cause { slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
+    Some(Tested::of(kind, &contrast, part))
+}
+
+/// If the CPU time rose enough, the service computes more. If it cannot be why the response time rose, the service
+/// waits: for a database, a lock, the network, or in a sleep.
 pub(super) fn cpu_or_waiting(sides: &BothSides, slowdown: &Slowdown) -> Option<Tested> {
     let cpu = sides.used(|usage| &usage.cpu_ms_per_request)?;
-    let requests = sides.total(Metric::TotalRequests);
-    let requests = requests.iter().sum::<f64>() / requests.len() as f64;
+    let requests = mean(&sides.total(Metric::TotalRequests));
     // Next to a smaller rise anything would seem large.
     let rise_ms = slowdown.mean.rise().max((super::LEAST_FACTOR - 1.0) * slowdown.mean.baseline);
     let queued = sides.used(|usage| &usage.queued_ms_per_request);
-    // Whoever is under way may have waited for the CPU time of all others that are.
+    // Each request under way may have waited for the CPU time of all others.
     let part = |cpu_ms: f64| (cpu_ms * slowdown.under_way / rise_ms).clamp(0.0, 1.0);
     let least = if sides.is_busy() { CPU_FACTOR_ON_BUSY_MACHINE } else { CPU_FACTOR };
     let is_fine = cpu.candidate * requests >= LEAST_TICKS * TICK_MS;
@@ -129,32 +137,26 @@ pub(super) fn cpu_or_waiting(sides: &BothSides, slowdown: &Slowdown) -> Option<T
 }
 
 pub(super) fn switches(sides: &BothSides, slowdown: &Slowdown) -> Vec<Tested> {
-    let test = |kind: Kind, of: fn(&Usage) -> &[f64], may_be_others: bool| {
-        let [before, now] = [sides.used_before, sides.used_now].map(of);
-        let contrast = sides.contrast(before, now)?;
-        let is_more = contrast.factor() >= SWITCHES_FACTOR && contrast.rise() >= SWITCHES_RISE;
-        let is_cause = is_more && !may_be_others && sides.rose_per_second(before, now);
-        let part = if is_cause { INDIRECT * slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
-        Some(Tested::of(kind, &contrast, part))
+    let test = |kind: Kind, of: fn(&Usage) -> &[f64], share: f64| {
+        let values = [sides.used_before, sides.used_now].map(of);
+        let mut tested = per_request(sides, slowdown, kind, values, [SWITCHES_FACTOR, SWITCHES_RISE])?;
+        tested.cause.part *= share;
+        Some(tested)
     };
-    [
-        test(Kind::VoluntarySwitches, |usage| &usage.voluntary_switches_per_request, false),
-        test(Kind::InvoluntarySwitches, |usage| &usage.involuntary_switches_per_request, sides.others_rose()),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let share_beside_others = if sides.others_rose() { 0.0 } else { INDIRECT };
+    let voluntary = test(Kind::VoluntarySwitches, |usage| &usage.voluntary_switches_per_request, INDIRECT);
+    let involuntary =
+        test(Kind::InvoluntarySwitches, |usage| &usage.involuntary_switches_per_request, share_beside_others);
+    voluntary.into_iter().chain(involuntary).collect()
 }
 
 pub(super) fn memory(sides: &BothSides, slowdown: &Slowdown) -> Vec<Tested> {
-    let mut tested = Vec::new();
-    let mut test = |kind: Kind, of: fn(&Usage) -> &[f64]| {
-        let Some(contrast) = sides.used(of) else { return };
+    let test = |kind: Kind, of: fn(&Usage) -> &[f64]| {
+        let contrast = sides.used(of)?;
         let is_cause = contrast.factor() >= MEMORY_FACTOR && contrast.rise() >= MEMORY_RISE_MB;
         let part = if is_cause { INDIRECT * slowdown.part_of_factor(contrast.factor()) } else { 0.0 };
-        tested.push(Tested::of(kind, &contrast, part));
+        Some(Tested::of(kind, &contrast, part))
     };
-    test(Kind::MemoryGrowth, |usage| &usage.memory_growth_mb);
-    test(Kind::PeakMemory, |usage| &usage.peak_memory_mb);
-    tested
+    let growth = test(Kind::MemoryGrowth, |usage| &usage.memory_growth_mb);
+    growth.into_iter().chain(test(Kind::PeakMemory, |usage| &usage.peak_memory_mb)).collect()
 }

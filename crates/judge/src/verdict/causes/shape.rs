@@ -107,11 +107,10 @@ fn shape_of(points: &[Point]) -> Option<(Shape, Interval, Scale)> {
     }
     let is_factor = (factors.high / factors.low).ln() <= TOLERANCE * median.factor().ln() + LEAST_LOGARITHM;
     let is_shift = rises.high - rises.low <= TOLERANCE * median.rise_ms() + LEAST_MS;
-    let is_spread = points.last()?.before_ms / points.first()?.before_ms >= SPREAD;
+    let is_spread = last.before_ms / points.first()?.before_ms >= SPREAD;
     match (is_factor, is_shift) {
         (true, false) => Some((Shape::Factor(median.factor()), in_percent, Scale::Ratio)),
-        (false, true) => Some((Shape::Shift(median.rise_ms()), rises, Scale::Difference)),
-        (true, true) if !is_spread => Some((Shape::Shift(median.rise_ms()), rises, Scale::Difference)),
+        (_, true) if !(is_factor && is_spread) => Some((Shape::Shift(median.rise_ms()), rises, Scale::Difference)),
         _ => None,
     }
 }
