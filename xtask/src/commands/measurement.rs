@@ -19,7 +19,7 @@ use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::verdict::decision::{Presence, Row};
 use report::view::evidence::{brief, unsettled};
 use report::view::usage;
-use report::view::words::{count, listed, noise_advice, shown_side};
+use report::view::words::{count, listed, noise_advice, series_of, shown_side, with_unit};
 use report::{Background, CommandLine, FailedRequests};
 
 use crate::commands::delivery::run_url;
@@ -219,6 +219,7 @@ impl Measurement {
         }
         warnings.extend(noise_of_baseline(&self.runs));
         warnings.extend(wide_floor(&self.runs, rules));
+        warnings.extend(broken_bound(&self.runs, rules));
         warnings.extend(self.failures_of_setup());
         warnings.push(usage::note(&Provenance::default(), &self.provenance));
         warnings.retain(|warning| !warning.is_empty());
@@ -281,7 +282,7 @@ pub fn failures_of_reference(reference: &Baseline, place: &str) -> Option<String
     let always_fails = |name: &&String| {
         let requests: f64 = reference.runs(Some(name), Metric::TotalRequests).iter().sum();
         requests >= LEAST_FAILURES as f64
-            && reference.runs(Some(name), Metric::ErrorRate).iter().all(|rate| *rate == 100.0)
+            && reference.runs(Some(name), Metric::ErrorRate).iter().all(|rate| *rate >= 100.0)
     };
     let name = reference.endpoints.keys().chain(reference.setup.keys()).find(always_fails)?;
     Some(format!("all requests of {} failed {place}, so that their failures are no regression", endpoint_shown(name)))
@@ -333,6 +334,25 @@ fn wide_floor(runs: &[Run], rules: &Rules) -> Option<String> {
             format!(
                 "{metric} is {average_ms:.1} ms, so the floor of {floor_ms} ms in [limits] lets it rise by {allowed:.0}%: lower the floor if such a change matters"
             )
+        })
+    })
+}
+
+/// Warns if the runs are beyond a bound, which no baseline makes good: every comparison would report it.
+fn broken_bound(runs: &[Run], rules: &Rules) -> Option<String> {
+    let total = (None, runs.iter().map(|run| &run.total).collect());
+    let endpoints = by_name(runs.iter().flat_map(|run| &run.endpoints));
+    let series: Vec<(Option<&str>, Vec<&Stats>)> =
+        [total].into_iter().chain(endpoints.into_iter().map(|(name, stats)| (Some(name), stats))).collect();
+    let metrics = [Metric::P95, Metric::P99, Metric::P50, Metric::AvgResponseTime, Metric::RequestsPerSec];
+    let mut all = series.iter().flat_map(|(name, stats)| metrics.map(|metric| (*name, metric, stats)));
+    all.find_map(|(name, metric, stats)| {
+        let bound = rules.limit(name, metric)?.bound?;
+        let values: Vec<f64> = stats.iter().map(|stats| stats.value(metric)).collect();
+        let value = estimate(metric.scale(), &values);
+        let (series, [value_shown, bound_shown]) = (series_of(name, metric), [value, bound].map(|value| with_unit(metric, value)));
+        (metric.worsening(value - bound) > 0.0).then(|| {
+            format!("{series} is {value_shown}, beyond the bound of {bound_shown} in [limits], so that comparisons with this baseline report it again and again")
         })
     })
 }
