@@ -54,7 +54,6 @@ pub fn main() -> ExitCode {
     run(args)
 }
 
-/// Runs a command of the gate's own repository (`selftest`, `adopt`), or one that every repository has.
 #[cfg(feature = "maintenance")]
 fn run_maintenance(args: Vec<OsString>) -> ExitCode {
     use crate::maintenance_flags::MaintenanceCommand;
@@ -120,7 +119,7 @@ pub fn exit_after_own_command() {
     }
 }
 
-/// Stores the name by which this process was invoked, for messages. `args` are the arguments of the gate's command.
+/// Messages use it. `args` are those of the gate's command.
 fn remember_name(args: &[OsString]) {
     let folder = env::current_dir().unwrap_or_default();
     program::set_name(Invocation::of_this_process().name(args, &folder));
@@ -130,7 +129,7 @@ fn named(help: &str) -> String {
     help.trim_end().replace("cargo xtask", program::name())
 }
 
-/// Prints how a command ended. Output that cannot be printed does not change the exit code.
+/// Output that cannot be printed does not change the exit code.
 fn finish(outcome: &Outcome) -> u8 {
     let code = outcome.exit_code();
     let (stdout, stderr) = last_words(outcome, code);

@@ -30,14 +30,13 @@ FLAGS OF adopt
   -h, --help                print this
 ";
 
-/// The commands that [`HELP`] describes.
 pub const COMMANDS: [&str; 2] = ["selftest", "adopt"];
 
 #[derive(Debug, PartialEq)]
 pub enum MaintenanceCommand {
     /// Print the help of one command, or of all if it is empty.
     Help(&'static str),
-    /// Another command of the gate, with its arguments.
+    /// Another command, with all arguments.
     Other(Vec<OsString>),
     Selftest {
         quick: bool,
@@ -50,7 +49,6 @@ pub struct Adopt {
     /// The root of the other repository, or a folder in it.
     pub path: PathBuf,
     pub check: bool,
-    /// What pip installs in CI.
     pub package: Option<String>,
 }
 

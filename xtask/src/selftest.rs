@@ -26,10 +26,8 @@ use judge::stats::estimate::{Difference, Scale};
 use judge::verdict::compare::{ERROR, Verdict};
 use report::formats::terminal;
 
-/// Checks every expectation, and prints the results and the smallest change that this machine can detect.
 pub fn selftest(quick: bool) -> Result<Verdict> {
-    let form = if quick { &QUICK } else { &FULL };
-    let trial = Trial::prepare(form)?;
+    let trial = Trial::prepare(quick)?;
     process::catch_signals()?;
     let mut broken = Vec::new();
     let mut same_build_p95_ms = Vec::new();
@@ -62,8 +60,6 @@ struct Expectation {
     must: &'static str,
     /// The fault, in variables of the demo and of [`SERVICE`].
     env: &'static [(&'static str, &'static str)],
-    /// Arguments of the gate, in addition to the common ones.
-    args: &'static [&'static str],
     /// The number of runs in the quick form. The full form leaves it to the gate.
     quick_args: &'static [&'static str],
     code: i32,
@@ -79,7 +75,6 @@ const EXPECTATIONS: [Expectation; 10] = [
         name: BASELINE,
         must: "must be saved",
         env: &[],
-        args: &["--update-baseline"],
         quick_args: &["--max-runs", "4"],
         code: 0,
         prints: "BASELINE SAVED: ",
@@ -88,7 +83,6 @@ const EXPECTATIONS: [Expectation; 10] = [
         name: SAME_BUILD,
         must: "must pass",
         env: &[],
-        args: &[],
         quick_args: &["--max-runs", "3"],
         code: 0,
         prints: "PASS: ",
@@ -97,7 +91,6 @@ const EXPECTATIONS: [Expectation; 10] = [
         name: "40% slower",
         must: "must fail on p95",
         env: &[("DEMO_SLOWDOWN_PCT", "40")],
-        args: &[],
         quick_args: &["--max-runs", "3"],
         code: 1,
         prints: "p95 ms ",
@@ -106,7 +99,6 @@ const EXPECTATIONS: [Expectation; 10] = [
         name: "5% errors",
         must: "must fail on error_rate",
         env: &[("DEMO_ERROR_PCT", "5")],
-        args: &[],
         quick_args: &["--max-runs", "1"],
         code: 1,
         prints: "error_rate % ",
@@ -115,7 +107,6 @@ const EXPECTATIONS: [Expectation; 10] = [
         name: "one endpoint 3 times slower",
         must: "must fail on that endpoint",
         env: &[("DEMO_SLOW_ENDPOINT", "GET /claims/[id]"), ("DEMO_SLOW_FACTOR", "3")],
-        args: &[],
         quick_args: &["--min-runs", "2", "--max-runs", "2"],
         code: 1,
         prints: "FAIL GET /claims/[id] p95: ",
@@ -124,7 +115,6 @@ const EXPECTATIONS: [Expectation; 10] = [
         name: "frozen 2 s in every 10",
         must: "must fail on p95_corrected",
         env: &[("DEMO_FREEZE", "2/10")],
-        args: &[],
         quick_args: &["--max-runs", "1"],
         code: 1,
         prints: "p95_corrected ms ",
@@ -133,7 +123,6 @@ const EXPECTATIONS: [Expectation; 10] = [
         name: "hanging from the middle",
         must: "must fail on p95_corrected",
         env: &[("DEMO_HANG_AFTER_S", "5")],
-        args: &[],
         quick_args: &["--max-runs", "1"],
         code: 1,
         prints: "p95_corrected ms ",
@@ -142,7 +131,6 @@ const EXPECTATIONS: [Expectation; 10] = [
         name: "users that leave",
         must: "must not be judged",
         env: &[("SELFTEST_USERS", "leaving")],
-        args: &[],
         quick_args: &["--max-runs", "1"],
         code: 2,
         prints: "NO VERDICT: users left before the end",
@@ -151,7 +139,6 @@ const EXPECTATIONS: [Expectation; 10] = [
         name: "service that ends",
         must: "must not be judged",
         env: &[("SELFTEST_SIGNAL", "KILL")],
-        args: &[],
         quick_args: &["--max-runs", "1"],
         code: 2,
         prints: "NO VERDICT: the service exited during the load",
@@ -160,7 +147,6 @@ const EXPECTATIONS: [Expectation; 10] = [
         name: "service that hangs",
         must: "must not be judged",
         env: &[("SELFTEST_SIGNAL", "STOP")],
-        args: &[],
         quick_args: &["--max-runs", "1"],
         code: 2,
         prints: "NO VERDICT: the service does not answer after the load",
@@ -197,19 +183,13 @@ else:
         exec(compile(file.read(), "locustfile.py", "exec"))
 "#;
 
-struct Form {
-    is_quick: bool,
-    run_time_s: u32,
-}
-
-const FULL: Form = Form { is_quick: false, run_time_s: 20 };
-
-/// The form for every push: 12 to 16 short runs, with fixed numbers of runs.
+/// The seconds of a run. The quick form, for every push, makes 12 to 16 short runs, with fixed numbers of runs.
 ///
 /// A run of 10 s requests `GET /claims/[id]` about 150 times (a quarter of 60 requests per second), and its p95 needs 100
 /// requests to FAIL. One slow endpoint needs two runs: with one run against four, its interval is so wide that Holm's
 /// correction may reject it. The demo spreads its errors evenly, so every run has 4.2% of them (`GET /health` never fails).
-const QUICK: Form = Form { is_quick: true, run_time_s: 10 };
+const RUN_TIME_S: u32 = 20;
+const QUICK_RUN_TIME_S: u32 = 10;
 
 /// The load and the limits of the bundled `perf.toml`, with a service that gets a signal in the middle of the load on demand.
 /// The shell becomes the service.
@@ -245,8 +225,8 @@ const TIMEOUT: Duration = Duration::from_secs(3600);
 /// The time from SIGTERM to SIGKILL. The gate needs a few seconds of it to end Locust and the service.
 const GRACE: Duration = Duration::from_secs(30);
 
-struct Trial<'a> {
-    form: &'a Form,
+struct Trial {
+    is_quick: bool,
     program: PathBuf,
     root: PathBuf,
     /// Has the configuration, the baseline and a log for each expectation.
@@ -280,9 +260,8 @@ impl Expectation {
     }
 }
 
-impl Trial<'_> {
-    /// Checks what can be checked before the load, and writes the configuration.
-    fn prepare(form: &Form) -> Result<Trial<'_>> {
+impl Trial {
+    fn prepare(is_quick: bool) -> Result<Trial> {
         let current_dir = env::current_dir().context("the current folder is gone")?;
         let root = git::root(&current_dir).to_owned();
         for (path, what) in [("demo/Cargo.toml", "demo service"), ("locustfile.py", "locustfile")] {
@@ -298,13 +277,17 @@ impl Trial<'_> {
         let lock = lock::lock(&folder.join("lock"), Duration::from_secs(1))?;
         let lock = lock.with_context(|| format!("another selftest holds {}: wait for its end", folder.display()))?;
         let program = env::current_exe().context("cannot find this program's own file")?;
-        let trial = Trial { form, program, root, folder, _lock: lock };
+        let trial = Trial { is_quick, program, root, folder, _lock: lock };
         let service = SERVICE.replace("{stopped_after_s}", &STOPPED_AFTER_S.to_string());
         let config = format!("{service}\n{}", locust_table(&locust)?);
         files::write_atomically(&trial.folder.join("perf.toml"), &config)?;
         files::write_atomically(&trial.root.join(LOCUSTFILE), USERS)?;
         remove(&trial.baseline_path())?;
         Ok(trial)
+    }
+
+    fn run_time_s(&self) -> u32 {
+        if self.is_quick { QUICK_RUN_TIME_S } else { RUN_TIME_S }
     }
 
     fn baseline_path(&self) -> PathBuf {
@@ -331,8 +314,11 @@ impl Trial<'_> {
             "--baseline",
             "target/perf/selftest/baseline.json",
         ]);
-        command.args(["--run-time", &format!("{}s", self.form.run_time_s)]).args(expectation.args);
-        if self.form.is_quick {
+        command.args(["--run-time", &format!("{}s", self.run_time_s())]);
+        if expectation.name == BASELINE {
+            command.arg("--update-baseline");
+        }
+        if self.is_quick {
             command.args(expectation.quick_args);
         }
         for (name, _) in env::vars_os().filter(|(name, _)| disturbs(&name.to_string_lossy())) {
@@ -351,7 +337,7 @@ impl Trial<'_> {
         Ok(CallResult { code: status.code(), output, load_s, p95_ms })
     }
 
-    /// The seconds of load and the p95 of each finished run, for the gate with this process id.
+    /// The seconds of load, and the p95 of each finished run.
     fn measured(&self, id: u32) -> Result<(u32, Vec<f64>)> {
         // A gate that refuses before the load leaves no folder.
         let Some(folder) = Session::folder_of(&self.root.join("target/perf"), id) else {
@@ -364,7 +350,7 @@ impl Trial<'_> {
                 break;
             }
             let results = run.join("perf_results_stats.csv");
-            load_s += if results.is_file() { self.form.run_time_s } else { STOPPED_AFTER_S };
+            load_s += if results.is_file() { self.run_time_s() } else { STOPPED_AFTER_S };
             // This file is written last, and only if the run counts.
             if run.join("run.json").is_file() {
                 p95_ms.push(results::read(&results)?.run.total.value(Metric::P95));
@@ -373,7 +359,7 @@ impl Trial<'_> {
         Ok((load_s, p95_ms))
     }
 
-    /// The smallest changes that the gate can detect here, from the spread of both measurements of the same build.
+    /// It follows from the spread of both measurements of the same build.
     fn detectable(&self, same_build_p95_ms: &[f64]) -> Result<String> {
         let baseline = Baseline::parse(&files::read_to_string(&self.baseline_path())?)?;
         let baseline_p95_ms = baseline.total_runs(Metric::P95);
@@ -386,7 +372,7 @@ impl Trial<'_> {
         Ok(format!(
             "detectable: a p95 change of {one:.1}% in 1 run, {three:.1}% in 3, {five:.1}% in 5 (this machine, {} baseline runs of {} s)",
             baseline_p95_ms.len(),
-            self.form.run_time_s
+            self.run_time_s()
         ))
     }
 }

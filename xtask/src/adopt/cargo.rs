@@ -12,7 +12,7 @@ use xshell::Shell;
 use crate::adopt::edits::{Destination, Edit, NewFile};
 use crate::adopt::source::workspace;
 
-/// The package `xtask`, which depends on the gate and calls it. The line of the dependency comes last.
+/// The line of the dependency comes last.
 const PACKAGE: &str = "\
 [package]
 name = \"xtask\"
@@ -122,17 +122,12 @@ impl Present {
 /// An image that copies `Cargo.toml` and the sources of the service cannot be built if the manifest lists `xtask`.
 fn membership(top: &Path, shell: &Shell) -> Result<Membership> {
     let manifest = top.join("Cargo.toml");
-    if !manifest.is_file() || !has_dockerfile(shell) {
+    if !manifest.is_file() || git::files(shell, &["*Dockerfile*", "*Containerfile*"]).is_empty() {
         return Ok(Membership::Root);
     }
     let text = files::read_to_string(&manifest)?;
     let lacking = lines_for_workspace(&text).with_context(|| manifest.display().to_string())?;
     Ok(if lacking.is_empty() { Membership::Root } else { Membership::Separate })
-}
-
-fn has_dockerfile(shell: &Shell) -> bool {
-    let args = ["ls-files", "--cached", "--others", "--exclude-standard", "--", "*Dockerfile*", "*Containerfile*"];
-    !git::text(shell, &args).is_empty()
 }
 
 /// The workspace of the package, if `adopt` made this manifest, for any version of the gate.
@@ -143,7 +138,7 @@ fn adopted(manifest: &str) -> Option<Membership> {
     [Membership::Root, Membership::Separate].into_iter().find(is_it).filter(|_| dependency.len() == 1)
 }
 
-/// The package that an alias such as `run --package tools --` runs, if it names one.
+/// The package of an alias such as `run --package tools --`.
 fn package_of_alias(alias: &str) -> Option<String> {
     let mut words = alias.split_whitespace();
     while let Some(word) = words.next() {
@@ -166,8 +161,7 @@ fn folder_of_package(top: &Path, shell: &Shell, package: &str) -> Option<String>
 }
 
 fn manifests(shell: &Shell) -> Vec<String> {
-    let args = ["ls-files", "--cached", "--others", "--exclude-standard", "--", "Cargo.toml", "**/Cargo.toml"];
-    git::text(shell, &args).lines().map(str::to_owned).collect()
+    git::files(shell, &["Cargo.toml", "**/Cargo.toml"])
 }
 
 pub(crate) fn parse_toml(text: &str) -> Result<Table> {
@@ -179,7 +173,7 @@ pub(crate) fn edits(destination: &Destination, shell: &Shell, present: &Present,
     let mut edits = vec![package_edit(top, present, line)?];
     if let Present::Nothing(Membership::Root) | Present::Adopted(Membership::Root) = present {
         edits.push(workspace_edit(top, shell)?);
-        // A workspace that is there already has its owner's versions.
+        // A workspace that is there has its owner's versions.
         if !top.join("Cargo.toml").exists() {
             edits.extend(tested_lock()?.map(|text| Edit::create_or_keep(top, "Cargo.lock", &text)));
         }
@@ -210,7 +204,6 @@ fn package_edit(top: &Path, present: &Present, line: &str) -> Result<Edit> {
     }
 }
 
-/// Replaces the line of the dependency, unless its owner has edited it.
 fn upgrade(manifest: &Path, line: &str) -> Result<Edit> {
     let old = files::read_to_string(manifest)?;
     let old_line = old.lines().find(|line| line.starts_with("locust-gate = {")).unwrap_or_default();
@@ -230,7 +223,7 @@ fn upgrade(manifest: &Path, line: &str) -> Result<Edit> {
     Ok(Edit { done, ..Edit::created("xtask/", vec![manifest]) })
 }
 
-/// Whether `adopt` wrote the old line, for another version from the same place or for a checkout on the owner's machine.
+/// Whether `adopt` wrote the old line, for the same place or for a checkout on the owner's machine.
 fn is_earlier(old_line: &str, line: &str) -> bool {
     let dependency = |line: &str| match parse_toml(line).unwrap_or_default().remove("locust-gate") {
         Some(Value::Table(dependency)) => dependency,
@@ -332,9 +325,9 @@ fn alias(top: &Path) -> Result<Option<String>> {
     })
 }
 
-/// Makes the alias at the root, or returns the line that is missing. A service's folder that is a package outside the
-/// workspace of the root gets an alias too, because cargo would look for `xtask` in that package. So does every folder
-/// if `xtask` is a separate workspace, because cargo takes `--manifest-path` as relative to the current folder.
+/// A service's folder that is a package outside the workspace of the root gets an alias too, because cargo would look
+/// for `xtask` in that package. So does every folder if `xtask` is a separate workspace, because cargo takes
+/// `--manifest-path` as relative to the current folder.
 fn alias_edits(destination: &Destination, present: &Present) -> Result<Vec<Edit>> {
     let Destination { top, folder, inside } = destination;
     let name = cargo_config(top);

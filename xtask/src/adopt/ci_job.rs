@@ -40,8 +40,8 @@ impl CiJob<'_> {
         }
     }
 
-    /// The patterns of files that change the result of a service in a folder. `file` is the job's own file, and `all` the
-    /// pattern of everything below a folder.
+    /// The patterns of files that change the result. `file` is the job's own, and `all` the pattern of everything below
+    /// a folder.
     pub(crate) fn paths(&self, file: &str, all: &str) -> Vec<String> {
         let mut paths = vec![format!("{}{all}", self.inside)];
         match &self.install {
@@ -57,7 +57,6 @@ impl CiJob<'_> {
         paths
     }
 
-    /// Advice, if the Python of the repository is too old for the pinned Locust.
     pub(crate) fn python_advice(&self) -> Option<String> {
         let PythonVersion { version, file } = self.python.as_ref().filter(|python| python.is_too_old())?;
         Some(format!(

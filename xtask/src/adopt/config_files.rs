@@ -17,15 +17,13 @@ use crate::adopt::template::render;
 const PERF_TOML: &str = include_str!("../../adopt/perf.toml");
 const LOCUSTFILE: &str = include_str!("../../adopt/locustfile.py");
 
-/// The edits of `perf.toml`, with the locustfile and the Locust that are there, and of the starter locustfile.
 pub(crate) fn edits(destination: &Destination, in_folder: &Shell, excluded: &[String]) -> Result<[Edit; 2]> {
     let locustfiles = locustfiles(in_folder, excluded);
     let (locustfile, found) = locustfile(destination, &locustfiles)?;
     Ok([perf_toml(destination, in_folder, excluded, &locustfiles, &found)?, locustfile])
 }
 
-/// Makes the starter locustfile, unless the repository has a locustfile or names one. Returns also the locustfile that
-/// `perf.toml` must name, if any.
+/// Returns also the locustfile that `perf.toml` must name, or an empty text.
 fn locustfile(destination: &Destination, locustfiles: &[String]) -> Result<(Edit, String)> {
     let Destination { top, folder, inside } = destination;
     let name = format!("{inside}locustfile.py");

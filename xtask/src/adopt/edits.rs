@@ -9,9 +9,9 @@ use anyhow::{Context as _, Result};
 pub struct Destination {
     /// The root of the git repository, which gets `xtask` and the workflow.
     pub top: PathBuf,
-    /// The folder of the service, which gets `perf.toml`, the locustfile and the baseline: the root, or a folder below it.
+    /// The folder of the service, which gets `perf.toml`, the locustfile and the baseline.
     pub folder: PathBuf,
-    /// The path from the root to the folder, with a slash at its end; empty if they are the same.
+    /// The path from the root to the folder: `services/claims/`, or empty.
     pub inside: String,
 }
 
@@ -56,6 +56,14 @@ impl Edit {
         }
     }
 
+    pub fn of_job(root: &Path, name: &str, text: &str) -> Edit {
+        let edit = Edit::create_or_keep(root, name, text);
+        if edit.files.is_empty() {
+            return edit;
+        }
+        edit.advising(vec![format!("add to {name} what the runner needs to build and start the service")])
+    }
+
     #[must_use]
     pub fn advising(self, advice: Vec<String>) -> Edit {
         Edit { advice, ..self }
@@ -73,7 +81,7 @@ pub(crate) fn write_all<'a>(files: impl Iterator<Item = &'a NewFile>) -> Result<
     Ok(())
 }
 
-/// Dropping it undoes the changes.
+/// Dropping it undoes them.
 #[derive(Default)]
 struct Undo {
     changes: Vec<Change>,

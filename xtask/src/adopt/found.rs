@@ -1,7 +1,6 @@
 //! What the other repository has already: locustfiles and a Locust.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::sys::{files, git};
 use anyhow::Result;
@@ -27,11 +26,15 @@ enum Wanted {
     Version(String),
 }
 
-/// The files of the shell's folder that import Locust, tracked or not, relative to it. Files that define users come
-/// first, because the others are their helpers. `excluded` are pathspecs of git.
+/// The files of the shell's folder that import Locust. Those that define users come first, because the others are their
+/// helpers. `excluded` are pathspecs of git.
 pub(crate) fn locustfiles(shell: &Shell, excluded: &[String]) -> Vec<String> {
     let pattern = "^[[:space:]]*(from|import)[[:space:]]+locust([[:space:].,]|$)";
-    let of = |pattern: &str| listed(shell, &["grep", "--untracked", "-l", "-E", "-e", pattern, "--", "*.py"], excluded);
+    let of = |pattern: &str| -> Vec<String> {
+        let grep = ["grep", "--untracked", "-l", "-E", "-e", pattern, "--", "*.py"].into_iter();
+        let args: Vec<&str> = grep.chain(excluded.iter().map(String::as_str)).collect();
+        git::text(shell, &args).lines().map(str::to_owned).collect()
+    };
     let users = of("^class[[:space:]].*User[[:alnum:]]*[[:space:]]*[,)]");
     let mut found = of(pattern);
     found.sort_by_key(|name| {
@@ -41,12 +44,6 @@ pub(crate) fn locustfiles(shell: &Shell, excluded: &[String]) -> Vec<String> {
     found
 }
 
-fn listed(shell: &Shell, args: &[&str], excluded: &[String]) -> Vec<String> {
-    let args: Vec<&str> = args.iter().copied().chain(excluded.iter().map(String::as_str)).collect();
-    git::text(shell, &args).lines().map(str::to_owned).collect()
-}
-
-/// Detects the project's Locust: in its requirements, in `pyproject.toml`, or in a virtual environment.
 pub(crate) fn locust(folder: &Path, shell: &Shell, excluded: &[String], locustfiles: &[String]) -> Result<FoundLocust> {
     let mut all: Vec<(FoundLocust, String)> = Vec::new();
     let needs_no_more = only_locust(folder, locustfiles);
@@ -82,14 +79,13 @@ pub(crate) fn locust(folder: &Path, shell: &Shell, excluded: &[String], locustfi
     Ok(FoundLocust { also: all.map(|(_, name)| name).collect(), ..chosen })
 }
 
-/// A file that other programs wrote, in the encoding that they chose.
 struct Text {
     text: String,
     is_utf_16: bool,
 }
 
 impl Text {
-    /// Bytes of other encodings than UTF-8 and UTF-16, such as an `ü` of Latin-1 in a comment, become `U+FFFD`.
+    /// Bytes of other encodings, such as an `ü` of Latin-1 in a comment, become `U+FFFD`.
     fn read(path: &Path) -> Result<Text> {
         let bytes = files::read(path)?;
         let units = |unit: fn([u8; 2]) -> u16| -> Vec<u16> {
@@ -108,15 +104,14 @@ impl Text {
 }
 
 fn requirements(shell: &Shell, excluded: &[String]) -> Vec<String> {
-    let patterns = ["*requirements*.txt", "requirements/*.txt"];
-    let args = [&["ls-files", "--cached", "--others", "--exclude-standard", "--"], &patterns[..]].concat();
-    let mut found = listed(shell, &args, excluded);
+    let patterns = ["*requirements*.txt", "requirements/*.txt"].into_iter().chain(excluded.iter().map(String::as_str));
+    let mut found = git::files(shell, &patterns.collect::<Vec<_>>());
     found.sort_by_key(|name| (name.matches('/').count(), name.clone()));
     found.dedup();
     found
 }
 
-/// Parses a line of requirements; `None` if it is not Locust's.
+/// `None` if the line of requirements is not Locust's.
 fn wanted(line: &str) -> Option<Wanted> {
     let requirement = line.split(['#', ';']).next().unwrap_or_default().trim().trim_matches(['"', '\'']);
     let rest = requirement.strip_prefix("locust")?;
@@ -170,7 +165,7 @@ fn find_wanted(value: &Value) -> Option<Wanted> {
     }
 }
 
-/// The names of the default branch, as GitHub filters them: of the remote, or of the only local branch.
+/// The default branch of the remote, or the only local one, or its usual names.
 pub(crate) fn branches(shell: &Shell) -> Result<Vec<String>> {
     let remote = git::read(shell, &["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"])?;
     if let Some(branch) = remote.as_deref().and_then(|remote| remote.strip_prefix("origin/")) {
@@ -183,7 +178,6 @@ pub(crate) fn branches(shell: &Shell) -> Result<Vec<String>> {
     })
 }
 
-/// The Python that the repository names for its developers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PythonVersion {
     /// `3.12` or `3.12.1`.
@@ -192,7 +186,7 @@ pub struct PythonVersion {
     pub file: String,
 }
 
-/// Reads `.python-version` of the folder, or of the root. It may also hold the name of an environment, which is no version.
+/// The file may also hold the name of an environment, which is no version.
 pub(crate) fn python_version(destination: &Destination) -> Option<PythonVersion> {
     let Destination { top, inside, .. } = destination;
     let file = [format!("{inside}.python-version"), ".python-version".to_owned()]
@@ -212,13 +206,12 @@ impl PythonVersion {
 }
 
 fn environments(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let has_locust =
-        |name: &String| folder.join(name).join("pyvenv.cfg").is_file() && folder.join(name).join("bin/locust").exists();
-    let mut found: Vec<String> = names.filter(has_locust).collect();
-    found.sort();
-    found
+    let has_locust = |path: &PathBuf| path.join("pyvenv.cfg").is_file() && path.join("bin/locust").exists();
+    let found = files::entries(folder).filter(has_locust);
+    let mut names: Vec<String> =
+        found.map(|path| path.file_name().unwrap_or_default().to_string_lossy().into()).collect();
+    names.sort();
+    names
 }
 
 #[cfg(test)]

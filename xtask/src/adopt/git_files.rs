@@ -26,7 +26,7 @@ const NO_MERGE: &str = "perf_baseline.json -merge";
 
 const SEPARATE_BUILD: IgnoreLine = IgnoreLine { line: "/xtask/target/", path: "xtask/target/x" };
 
-/// The edits of `.gitignore`, `.gitattributes` and `.dockerignore`. The root has what cargo builds, if `built` with cargo.
+/// `built` is the package that cargo builds at the root, if any.
 pub(crate) fn edits(
     destination: &Destination,
     at_top: &Shell,
@@ -64,7 +64,6 @@ fn not_ignored(shell: &Shell, lines: &[IgnoreLine]) -> Vec<&'static str> {
     missing.map(|line| line.line).collect()
 }
 
-/// Keeps results and builds out of images, if the folder has a Dockerfile.
 fn dockerignore(folder: &Path, inside: &str, has_separate: bool) -> Result<Option<Edit>> {
     let path = folder.join(".dockerignore");
     if !path.exists() && !folder.join("Dockerfile").exists() {
@@ -101,7 +100,7 @@ struct Ignored {
     rule: String,
 }
 
-/// The paths that git ignores by the repository's rules, without the user's rules, which a colleague does not have.
+/// Only the rules of the repository count: a colleague does not have those of the user.
 fn ignored(shell: &Shell, paths: impl Iterator<Item = String>) -> Vec<Ignored> {
     let paths: Vec<String> = paths.collect();
     let mut args = vec!["-c", "core.excludesFile=/dev/null", "check-ignore", "--no-index", "--verbose", "--"];

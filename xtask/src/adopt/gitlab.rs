@@ -42,17 +42,12 @@ const PIP_INSTALL: &str = "    # The gate, <place>. To upgrade, name another ver
 /// Keys of `.gitlab-ci.yml` that are no jobs, and to which an `include` can be added.
 const GLOBAL_KEYS: [&str; 7] = ["stages", "default", "variables", "workflow", "image", "cache", "services"];
 
-/// Makes the job's file, and includes it where `.gitlab-ci.yml` has no jobs. Otherwise the lines are printed.
+/// The job's file is included where `.gitlab-ci.yml` has no jobs. Otherwise the lines are advised.
 pub(crate) fn edits(destination: &Destination, job: &CiJob) -> Result<[Edit; 2]> {
     let name = format!(".gitlab/{}.yml", job.name());
     let path = destination.top.join(CONFIG);
     let config = files::read_to_string(&path)?;
-    let edit = Edit::create_or_keep(&destination.top, name.clone(), &text(job, &stage(&config)));
-    let advice = if edit.files.is_empty() {
-        Vec::new()
-    } else {
-        vec![format!("add to {name} what the runner needs to build and start the service")]
-    };
+    let edit = Edit::of_job(&destination.top, &name, &text(job, &stage(&config)));
     let lines = ["include:".to_owned(), format!("  - local: /{name}")];
     let include = if config.contains(&name) {
         Edit::kept(CONFIG)
@@ -63,7 +58,7 @@ pub(crate) fn edits(destination: &Destination, job: &CiJob) -> Result<[Edit; 2]>
     } else {
         Edit::kept(CONFIG).advising([&[format!("add these lines to {CONFIG}:")], &lines[..]].concat())
     };
-    Ok([edit.advising(advice), include])
+    Ok([edit, include])
 }
 
 fn top_level_keys(config: &str) -> impl Iterator<Item = &str> {

@@ -25,8 +25,8 @@ winreg winsound wsgiref xdrlib xml xmlrpc zipapp zipfile zipimport zlib zoneinfo
 locust gevent geventhttpclient greenlet requests urllib3 certifi flask werkzeug jinja2 zmq msgpack psutil \
 configargparse";
 
-/// Whether these locustfiles, relative to `folder`, and the files of the repository that they import, import only Locust,
-/// its dependencies and Python's standard library.
+/// Whether these locustfiles, relative to `folder`, and the files beside them that they import, need no more than
+/// [`PROVIDED`].
 pub(crate) fn only_locust(folder: &Path, locustfiles: &[String]) -> bool {
     let mut waiting: Vec<PathBuf> = locustfiles.iter().map(|name| folder.join(name)).collect();
     let mut seen = BTreeSet::new();

@@ -29,8 +29,7 @@ use crate::adopt::edits::{Destination, Edit, write_all};
 use crate::adopt::source::{Source, workspace};
 use crate::maintenance_flags::Adopt;
 
-/// Installs the gate in the git repository at the path, or in a folder of it. Returns a summary: the edits, and the next
-/// steps. With `--check` nothing is written.
+/// Returns a summary: the edits, and the next steps.
 pub fn adopt(flags: &Adopt) -> Result<String> {
     process::catch_signals()?;
     let destination = destination(&flags.path)?;

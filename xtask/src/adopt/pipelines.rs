@@ -35,9 +35,11 @@ pub(crate) fn edits(destination: &Destination, job: &CiJob) -> Result<Vec<Edit>>
     if uses_gitlab {
         edits.extend(gitlab::edits(destination, job)?);
     }
-    let uses_github = has_workflows(destination) || (!uses_gitlab && others.is_empty());
+    let workflows = fs::read_dir(destination.top.join(".github/workflows"));
+    let has_workflows = workflows.is_ok_and(|mut entries| entries.next().is_some());
+    let uses_github = has_workflows || (!uses_gitlab && others.is_empty());
     if uses_github {
-        edits.push(workflow::edit(destination, job));
+        edits.push(Edit::of_job(&destination.top, &workflow::file(job), &workflow::text(job)));
     }
     // GitLab's job takes the Python of its image, unless pip installs the gate there.
     let takes_python = uses_github || (uses_gitlab && matches!(job.install, Install::Pip(_)));
@@ -46,10 +48,6 @@ pub(crate) fn edits(destination: &Destination, job: &CiJob) -> Result<Vec<Edit>>
     }
     edits.extend(others.into_iter().map(|other| by_hand(destination, other)));
     Ok(edits)
-}
-
-fn has_workflows(destination: &Destination) -> bool {
-    fs::read_dir(destination.top.join(".github/workflows")).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 fn by_hand(destination: &Destination, other: &Other) -> Edit {

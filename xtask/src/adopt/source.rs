@@ -13,7 +13,7 @@ use xshell::Shell;
 
 use crate::maintenance_flags::Adopt;
 
-/// The package of this program: what is adopted is what was built.
+/// What is adopted is what was built.
 const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Adopters build the gate without the commands that maintain it.
@@ -31,7 +31,6 @@ pub enum Source {
     Packaged(Package),
 }
 
-/// What pip installs in CI.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Package {
     /// A requirement, from the package index that pip is configured with.
@@ -76,7 +75,7 @@ impl Package {
 }
 
 impl Source {
-    /// Where the gate comes from. `flags.package` is for the Python package, which cannot know the team's package index.
+    /// The Python package needs a flag, because it cannot know the team's package index.
     pub(crate) fn find(top: &Path, flags: &Adopt) -> Result<Source> {
         if program::name() == PACKAGED {
             let package = flags.package.as_deref().with_context(|| {

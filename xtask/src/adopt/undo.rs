@@ -11,8 +11,7 @@ use xshell::Shell;
 use crate::adopt::edits::{Destination, Edit};
 use crate::sys::git;
 
-/// Lines that remove what the edits add and restore what they change, before anything is written; empty if they change
-/// nothing. A file that git cannot restore, because it has other changes too, is named.
+/// Called before anything is written. A file that git cannot restore, because it has other changes too, is named.
 pub(crate) fn lines(destination: &Destination, at_top: &Shell, edits: &[Edit]) -> Result<String> {
     let top = &destination.top;
     let (mut made, mut changed, mut by_hand) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());

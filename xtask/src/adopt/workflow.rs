@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use crate::adopt::ci_job::{CiJob, Install};
-use crate::adopt::edits::{Destination, Edit};
 use crate::adopt::source::Package;
 use crate::adopt::template::render;
 
@@ -41,16 +40,7 @@ const ABOUT_PATHS: &str = "# Add the folders that the service depends on. If the
 # pending, and blocks the pull request.
 ";
 
-pub(crate) fn edit(destination: &Destination, job: &CiJob) -> Edit {
-    let name = file(job);
-    let edit = Edit::create_or_keep(&destination.top, name.clone(), &text(job));
-    if edit.files.is_empty() {
-        return edit;
-    }
-    edit.advising(vec![format!("add to {name} what the runner needs to build and start the service")])
-}
-
-fn file(job: &CiJob) -> String {
+pub(crate) fn file(job: &CiJob) -> String {
     format!(".github/workflows/{}.yml", job.name())
 }
 

@@ -1,4 +1,4 @@
-//! The same program for those without Rust, as the Python package has it (`pyproject.toml`): it is called `locust-gate perf`.
+//! The same program in the Python package, for those without Rust.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! `cargo xtask perf --against REV`: this tree and another commit, measured alternately on one machine, so that a slow hour of the
-//! machine meets both.
+//! `cargo xtask perf --against REV`: both sides are measured alternately, so that a slow hour of the machine meets
+//! both.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::file::Baseline;
@@ -12,9 +12,9 @@ use judge::verdict::names::names_warning;
 use report::view::words::{shown_commit, shown_side};
 use report::{Background, Report, Sides};
 
-use crate::commands::delivery::Delivery;
+use crate::commands::delivery::deliver;
 use crate::commands::measurement::{
-    Measurement, Next, background, details, failures_of_reference, judge_again, next_step, rules_for,
+    Measurement, Next, details, failures_of_reference, judge_again, next_step, rules_for,
 };
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
@@ -27,7 +27,7 @@ use crate::sys::session::RunsMade;
 /// The value of `--against` that means the commit of the baseline.
 const BASELINE: &str = "baseline";
 
-pub fn against(project: &Project, delivery: &Delivery, rev: &str) -> Result<Outcome> {
+pub fn against(project: &Project, rev: &str) -> Result<Outcome> {
     let commit = if rev == BASELINE {
         commit_of_baseline(project)?
     } else {
@@ -39,15 +39,15 @@ pub fn against(project: &Project, delivery: &Delivery, rev: &str) -> Result<Outc
         "--against builds and starts the service of either side: describe it in [service] of perf.toml, without --host",
     )?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Some(Side::This), 2 * rules.most_runs())?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::This))?;
     let checkout = runner.check_out(rev, &commit, service, &checkouts)?;
     let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };
     let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
-    rounds.deliver(project, delivery, rules, Some(rev))
+    rounds.deliver(project, rules, Some(rev))
 }
 
-/// Measures and judges the service of `--host` against the one at `url`. Both run already.
-pub fn against_url(project: &Project, delivery: &Delivery, url: &str) -> Result<Outcome> {
+/// Both services run already.
+pub fn against_url(project: &Project, url: &str) -> Result<Outcome> {
     let settings = project.settle()?;
     ensure!(
         !settings.starts_service,
@@ -56,15 +56,14 @@ pub fn against_url(project: &Project, delivery: &Delivery, url: &str) -> Result<
     let host = settings.host.clone();
     let sides = Sides { baseline: Side::Deployment(url), candidate: Side::Deployment(&host) };
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Some(sides.candidate), 2 * rules.max_runs)?;
+    let mut runner = Runner::prepare(project, settings, Some(sides.candidate))?;
     let rounds = Rounds::measure(project, &mut runner, sides, rules, "")?;
-    rounds.deliver(project, delivery, rules, None)
+    rounds.deliver(project, rules, None)
 }
 
-/// Judges the rounds of an earlier command once more.
-pub fn judge_rounds(project: &Project, delivery: &Delivery, measured: Sides<Vec<MeasuredRun>>) -> Result<Outcome> {
+pub fn judge_rounds(project: &Project, measured: Sides<Vec<MeasuredRun>>) -> Result<Outcome> {
     let rules = Rules { paired: true, ..rules_for(project, &measured.candidate) };
-    Rounds::new(project, measured)?.deliver(project, delivery, &rules, None)
+    Rounds::new(project, measured)?.deliver(project, &rules, None)
 }
 
 /// The commit that the baseline names. Its numbers do not matter here.
@@ -91,13 +90,11 @@ pub fn check_clean(baseline: &Provenance) -> Result<()> {
 }
 
 pub fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
-    let is_hash = baseline.commit.len() >= 7 && baseline.commit.bytes().all(|byte| byte.is_ascii_hexdigit());
-    ensure!(is_hash, "the baseline names no commit: record it in a git repository");
+    ensure!(git::is_hash(&baseline.commit), "the baseline names no commit: record it in a git repository");
     git::resolve(&project.shell, &baseline.commit)
         .with_context(|| format!("the baseline's commit {}", shown_commit(&baseline.commit, false)))
 }
 
-/// Both sides, with a run of each in every round.
 pub struct Rounds {
     this: Measurement,
     pub baseline: Baseline,
@@ -106,8 +103,8 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Measures in the one order and then in the other, until the verdict is conclusive. The candidate's runs lie in `folder` of
-    /// the session, and the other side's in `against` below it.
+    /// The order alternates. The candidate's runs lie in `folder` of the session, and the other side's in `against`
+    /// below it.
     pub fn measure(
         project: &Project,
         runner: &mut Runner,
@@ -115,6 +112,7 @@ impl Rounds {
         rules: &Rules,
         folder: &str,
     ) -> Result<Rounds> {
+        runner.begin_rounds(rules);
         let mut measured = Sides { baseline: Vec::new(), candidate: Vec::new() };
         let other_side = || sides.baseline.shown();
         let mut reason = String::new();
@@ -162,7 +160,6 @@ impl Rounds {
         Ok(Rounds { this, baseline, history, warnings })
     }
 
-    /// Compares both sides by the differences of the rounds.
     pub fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
         self.this.check_comparable(&self.baseline, "the other side")?;
         let comparison = compare(&self.baseline, &self.this.runs, rules)?;
@@ -171,18 +168,17 @@ impl Rounds {
     }
 
     pub fn background(&self, project: &Project, comparison: &Comparison) -> Background {
-        let background = background(project, comparison, &self.baseline, &self.this);
+        let background = self.this.background(project, comparison, &self.baseline);
         Background { baseline_history: self.history.clone(), ..background }
     }
 
-    fn deliver(&self, project: &Project, delivery: &Delivery, rules: &Rules, rev: Option<&str>) -> Result<Outcome> {
+    fn deliver(&self, project: &Project, rules: &Rules, rev: Option<&str>) -> Result<Outcome> {
         rules.check_all_met(Some(&self.baseline), &self.this.runs, &judge_again(project))?;
         let comparison = self.compare(rules)?;
         let background = self.background(project, &comparison);
-        delivery.deliver(project, &self.report(project, &comparison, rev, &background))
+        deliver(project, &self.report(project, &comparison, rev, &background))
     }
 
-    /// `rev` is the name of the other side, if the user gave one.
     pub fn report<'a>(
         &'a self,
         project: &Project,

@@ -10,8 +10,8 @@ use judge::model::text::error_line;
 use xshell::Shell;
 
 use crate::config::drift::Since;
-use crate::config::project::today;
 use crate::sys::file_versions::{self, Logged};
+use crate::sys::machine::today;
 
 /// The part of a baseline that is parsed. The endpoints take most of the time.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct BaselineVersions {
     pub readable: Vec<Version>,
     /// Why the others cannot be read, a sentence each.
     pub unreadable: Vec<String>,
-    /// The version that was in force then, if that was asked for and a tag matches.
+    /// `None` if nothing was asked for, or no tag matches.
     pub counted_from: Option<CountedFrom>,
     /// Where git has `readable`.
     logged: Vec<Logged>,
@@ -40,7 +40,7 @@ pub enum Reach {
 }
 
 impl BaselineVersions {
-    /// Reads the versions, newest first. There are none outside a repository.
+    /// There are none outside a repository.
     pub fn read(
         shell: &Shell,
         path: &Path,
@@ -113,8 +113,7 @@ pub struct CountedFrom {
     pub name: Option<String>,
 }
 
-/// Finds the version that was in force then, which is the newest one that is no later, or the oldest of all. Returns `None` if
-/// no tag matches, or nothing is asked for.
+/// The newest version that is no later, or the oldest of all.
 fn version_in_force(shell: &Shell, versions: &[Logged], since: &Since) -> Result<Option<CountedFrom>> {
     let oldest = versions.len().saturating_sub(1);
     let in_force = |is_no_later: &dyn Fn(&Logged) -> bool| versions.iter().position(is_no_later).unwrap_or(oldest);

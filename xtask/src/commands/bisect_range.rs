@@ -1,4 +1,4 @@
-//! The commits that a bisection searches, and what git knows of them.
+//! The commits that a bisection searches.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ pub struct CommitRange {
     good: String,
     bad: String,
     hashes: Vec<String>,
-    /// The parents of each commit, by their places. GOOD has none here, and other parents outside the range are left out.
+    /// The parents of each commit, by their places. Parents outside the range are left out.
     pub parents: Vec<Vec<usize>>,
 }
 

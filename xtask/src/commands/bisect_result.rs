@@ -124,7 +124,6 @@ impl BisectResult<'_> {
         text
     }
 
-    /// The command that follows the same series between other commits.
     fn command(&self, good: &str, bad: &str) -> String {
         let mut command = command_again(&self.bisection.flags.perf);
         command.words.extend(["--metric".to_owned(), self.series.metric.to_string()]);

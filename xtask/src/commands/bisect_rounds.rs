@@ -1,4 +1,4 @@
-//! The rounds of a bisection: which series is followed, which commits are measured, and which are skipped.
+//! Which series a bisection follows, and which commits it measures or skips.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -68,16 +68,16 @@ impl FollowedSeries {
 }
 
 impl<'a> Bisection<'a> {
-    pub fn new(
-        flags: &'a BisectFlags,
-        project: &'a Project<'a>,
-        range: CommitRange,
-        service: &'a ServiceConfig,
-        checkouts: PathBuf,
-        runner: Runner<'a>,
-        state: BisectState,
-    ) -> Bisection<'a> {
-        Bisection { flags, project, range, service, checkouts, runner, state, current: None, rounds_made: 0 }
+    pub fn prepare(flags: &'a BisectFlags, project: &'a Project<'a>) -> Result<Bisection<'a>> {
+        let range = CommitRange::read(&project.shell, flags)?;
+        let checkouts = project.folder_of_checkouts()?;
+        let settings = project.settle()?;
+        let service = project
+            .service(&settings)
+            .context("bisect builds and starts the service of each commit: describe it in [service] of perf.toml")?;
+        let runner = Runner::prepare(project, settings, None)?;
+        let state = BisectState::open(project, range.hash(0), range.hash(range.len()), &runner.provenance);
+        Ok(Bisection { flags, project, range, service, checkouts, runner, state, current: None, rounds_made: 0 })
     }
 
     pub fn max_rounds(&self) -> usize {
@@ -116,8 +116,8 @@ impl<'a> Bisection<'a> {
         Rounds::new(self.project, runs)
     }
 
-    /// The series of the flags, or else of the worst finding. Later rounds do not change it, so that noise cannot choose the
-    /// series with the largest change.
+    /// The series of the flags, or else of the worst finding of the first rounds: later ones do not change it, so that
+    /// noise cannot choose the largest change.
     pub fn series(&self) -> Result<FollowedSeries> {
         let BisectFlags { endpoint, metric, .. } = self.flags;
         let mut series = FollowedSeries {
@@ -176,11 +176,11 @@ impl<'a> Bisection<'a> {
         Ok(search)
     }
 
-    /// Makes another round of two commits. A commit that cannot be measured is skipped.
+    /// A commit that cannot be measured is skipped.
     pub fn measure(&mut self, pair: Pair, remaining: usize) -> Result<()> {
         let round = 1 + self.rounds_of(pair).count();
         self.print_plan(pair, remaining);
-        self.runner.expect_loads(2 * self.expected_rounds(remaining));
+        self.runner.loads.allow_rounds(self.expected_rounds(remaining));
         let measured = self.measure_round(pair, round).and_then(|measured| {
             self.state.rounds.push(measured);
             self.rounds_made += 1;
@@ -231,8 +231,12 @@ impl<'a> Bisection<'a> {
         Ok(MeasuredRound { commits, runs: Sides { baseline, candidate } })
     }
 
+    fn is_current(&self, pair: Pair) -> bool {
+        self.current.as_ref().is_some_and(|(current, _)| *current == pair)
+    }
+
     fn check_out(&mut self, pair: Pair) -> Result<(), FailedCommit> {
-        if self.current.as_ref().is_some_and(|(current, _)| *current == pair) {
+        if self.is_current(pair) {
             return Ok(());
         }
         let Bisection { range, runner, service, checkouts, .. } = self;
@@ -279,7 +283,7 @@ impl<'a> Bisection<'a> {
     }
 
     fn print_plan(&self, pair: Pair, remaining: usize) {
-        if self.current.as_ref().is_some_and(|(current, _)| *current == pair) {
+        if self.is_current(pair) {
             return;
         }
         let [reference, commit] = [pair.reference, pair.commit].map(|commit| self.range.shown(commit));
@@ -296,7 +300,7 @@ impl<'a> Bisection<'a> {
         self.project.say(&plan);
     }
 
-    /// The rounds that are still to be made, if all commits take as many as those so far.
+    /// All commits are expected to take as many as those so far.
     fn expected_rounds(&self, remaining: usize) -> usize {
         let pairs: BTreeSet<_> = self.state.rounds.iter().filter_map(|round| self.pair_of(round)).collect();
         let each = self.state.rounds.len().checked_div(pairs.len()).unwrap_or(3).max(2);

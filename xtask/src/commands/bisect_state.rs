@@ -1,8 +1,8 @@
-//! The rounds of a bisection, in a file from which an interrupted one goes on.
+//! The file from which an interrupted bisection goes on.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use judge::baseline::comparability::comparability;
@@ -20,7 +20,6 @@ pub struct MeasuredRound {
 }
 
 impl MeasuredRound {
-    /// What weakens the measurement.
     pub fn warnings(&self) -> impl Iterator<Item = &String> {
         let Sides { baseline, candidate } = &self.runs;
         [baseline, candidate].into_iter().flat_map(|run| &run.file).flat_map(|file| &file.warnings)
@@ -52,7 +51,7 @@ struct SavedRun {
 }
 
 impl BisectState {
-    /// Reads what an interrupted bisection between the same commits has measured with the same load.
+    /// Takes what was measured between the same commits with the same load.
     pub fn open(project: &Project, good: &str, bad: &str, provenance: &Provenance) -> BisectState {
         let path = project.paths.perf_folder().join("bisect.json");
         let mut state = BisectState {
@@ -70,9 +69,11 @@ impl BisectState {
             project.say("the interrupted search was between other commits, so this one starts over");
             return state;
         }
+        let read = |run: &SavedRun| results::read(&project.paths.root.join(&run.folder).join("perf_results_stats.csv"));
         for [reference, commit] in file.rounds {
             // The folders of old commands are removed, and their rounds are made again.
-            let Ok(runs) = read_runs(&state.root, [&reference.folder, &commit.folder]) else { continue };
+            let (Ok(baseline), Ok(candidate)) = (read(&reference), read(&commit)) else { continue };
+            let runs = Sides { baseline, candidate };
             if let Some(difference) = difference(&runs.candidate, provenance) {
                 project.say(&format!("the interrupted search had {difference}, so this one starts over"));
                 state.rounds.clear();
@@ -108,12 +109,6 @@ impl BisectState {
     }
 }
 
-fn read_runs(root: &Path, [reference, commit]: [&Path; 2]) -> Result<Sides<MeasuredRun>> {
-    let read = |folder: &Path| results::read(&root.join(folder).join("perf_results_stats.csv"));
-    Ok(Sides { baseline: read(reference)?, candidate: read(commit)? })
-}
-
-/// The circumstances of a run in which the runs of this command differ.
 fn difference(run: &MeasuredRun, provenance: &Provenance) -> Option<String> {
     let measured = &run.file.as_ref()?.provenance;
     let comparability = comparability(measured, provenance);

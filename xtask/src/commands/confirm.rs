@@ -19,7 +19,7 @@ use report::view::words::shown_commit;
 use report::{Confirmation, Report, Sides, Stored, View};
 
 use crate::commands::against::{Rounds, check_clean, commit_of};
-use crate::commands::delivery::Delivery;
+use crate::commands::delivery::deliver;
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
 use crate::config::settings::RunRange;
@@ -30,7 +30,6 @@ use crate::sys::process::Interrupted;
 use crate::sys::session::RunsMade;
 
 pub enum Remeasure<'a, 'b> {
-    /// By this command.
     Now(&'a mut Runner<'b>),
     Earlier(Sides<Vec<MeasuredRun>>),
     /// An earlier command could not make them, for this reason.
@@ -45,20 +44,19 @@ pub fn is_asked_for(project: &Project, remeasure: &Remeasure) -> bool {
         || matches!(remeasure, Remeasure::Earlier(_) | Remeasure::Failed(_))
 }
 
-/// Confirms the FAIL of `stored`, the report by the stored numbers, and delivers the report of the rounds. If there can be no
-/// rounds, the FAIL stands.
-pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, mut remeasure: Remeasure) -> Result<Outcome> {
+/// If there can be no rounds, the FAIL of `stored` stands.
+pub fn confirm(project: &Project, stored: &Report, mut remeasure: Remeasure) -> Result<Outcome> {
     let RunRange { min: min_runs, max: max_runs, .. } = RunRange::ROUNDS;
     let max_noisy_rounds = RunRange::noisy_rounds(max_runs);
     let rules = Rules { paired: true, min_runs, max_runs, max_noisy_rounds, ..project.rules.clone() };
     let rounds = match check_conclusive(stored).and_then(|()| rounds(project, stored, &mut remeasure, &rules)) {
         Err(error) if error.is::<Interrupted>() => return Err(error),
-        Err(error) => return deliver_unconfirmed(project, delivery, stored, &error),
+        Err(error) => return deliver_unconfirmed(project, stored, &error),
         Ok(rounds) => rounds,
     };
     let comparison = match rounds.compare(&rules) {
         Ok(comparison) => comparison,
-        Err(error) => return deliver_unconfirmed(project, delivery, stored, &error),
+        Err(error) => return deliver_unconfirmed(project, stored, &error),
     };
     let background = rounds.background(project, &comparison);
     let mut report = rounds.report(project, &comparison, None, &background);
@@ -71,14 +69,14 @@ pub fn confirm(project: &Project, delivery: &Delivery, stored: &Report, mut reme
     let confirmation =
         Confirmation::Measured(Stored { comparison: stored.comparison, baseline: stored.baseline.clone() });
     report.confirmation = Some(&confirmation);
-    delivery.deliver(project, &report)
+    deliver(project, &report)
 }
 
-fn deliver_unconfirmed(project: &Project, delivery: &Delivery, stored: &Report, error: &Error) -> Result<Outcome> {
+fn deliver_unconfirmed(project: &Project, stored: &Report, error: &Error) -> Result<Outcome> {
     let why = error_line(error);
     project.say(&format!("the FAIL is not confirmed: {why}"));
     let confirmation = Confirmation::Impossible(printable(&why));
-    delivery.deliver(project, &Report { confirmation: Some(&confirmation), ..stored.clone() })
+    deliver(project, &Report { confirmation: Some(&confirmation), ..stored.clone() })
 }
 
 fn check_conclusive(stored: &Report) -> Result<()> {
@@ -91,7 +89,6 @@ fn check_conclusive(stored: &Report) -> Result<()> {
     check_clean(baseline)
 }
 
-/// Measures the baseline's commit and this tree in rounds, or takes the rounds of an earlier command.
 fn rounds(project: &Project, stored: &Report, remeasure: &mut Remeasure, rules: &Rules) -> Result<Rounds> {
     let runner = match remeasure {
         Remeasure::Now(runner) => runner,
@@ -112,7 +109,6 @@ fn rounds(project: &Project, stored: &Report, remeasure: &mut Remeasure, rules: 
         rules.min_runs, rules.max_runs
     ));
     project.record_runs(RunsMade::Part)?;
-    runner.begin_rounds(rules.max_runs, rules.most_runs());
     let checkout = runner.check_out(&short, &commit, service, &project.folder_of_checkouts()?)?;
     let sides = Sides { baseline: Side::Other(&checkout), candidate: Side::This };
     Rounds::measure(project, runner, sides, rules, "confirm/")

@@ -12,98 +12,80 @@ use report::formats::terminal::{self, Verbosity};
 use report::{Confirmation, Format, Report, View};
 
 use crate::commands::outcome::{AfterVerdict, Outcome};
-use crate::config::flags::PerfFlags;
+use crate::config::flags::FileFlags;
 use crate::config::paths::Paths;
 use crate::config::project::Project;
 use crate::sys::screen::screen;
 use crate::sys::session::{RunsMade, Session};
 use crate::sys::{ci, files, git, printer, process};
 
-pub struct Delivery<'a> {
-    pub flags: &'a PerfFlags,
-    pub paths: &'a Paths,
-    pub inputs: Vec<PathBuf>,
+pub fn deliver(project: &Project, report: &Report) -> Result<Outcome> {
+    let flags = project.flags;
+    process::check_interrupted()?;
+    if let Some(Confirmation::Impossible(why)) = report.confirmation {
+        project.record_runs(RunsMade::WithoutConfirmation(why.clone()))?;
+    }
+    let verbosity = match (flags.quiet, flags.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    let view = View::of(report);
+    let mut text = terminal::render(&view, verbosity, screen(&io::stdout()));
+    if ci::is_github() {
+        text = github::harmless(&text);
+        // The verdict stays the last line. A change that is accepted with this very command is no alarm.
+        if !flags.update_baseline {
+            text.insert_str(0, &github::annotations(&view, &places(project)));
+        }
+    }
+    match printer::report(move || anstream::stdout().write_all(text.as_bytes()))? {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(error).context("cannot print the report");
+        }
+        _ => {}
+    }
+    if ci::is_github() {
+        summarize(&markdown::render(&view));
+    }
+    write_latest(project.paths, &Format::Json.render(&view)).context(AfterVerdict)?;
+    for path in &flags.files.reports {
+        files::write_atomically(path, &Format::of(path)?.render(&view)).context(AfterVerdict)?;
+    }
+    let comparison = report.comparison;
+    Ok(if comparison.exit_code() == 2 { Outcome::Inconclusive } else { Outcome::Judged(comparison.verdict) })
 }
 
-impl Delivery<'_> {
-    pub fn check(&self) -> Result<()> {
-        for report in &self.flags.files.reports {
-            self.paths.refuse_input(report, &self.inputs)?;
-            files::check_writable(report)?;
-        }
-        Ok(())
-    }
-
-    pub fn deliver(&self, project: &Project, report: &Report) -> Result<Outcome> {
-        process::check_interrupted()?;
-        if let Some(Confirmation::Impossible(why)) = report.confirmation {
-            project.record_runs(RunsMade::WithoutConfirmation(why.clone()))?;
-        }
-        let verbosity = match (self.flags.quiet, self.flags.verbose) {
-            (true, _) => Verbosity::Quiet,
-            (_, true) => Verbosity::Verbose,
-            _ => Verbosity::Normal,
-        };
-        let view = View::of(report);
-        let mut text = terminal::render(&view, verbosity, screen(&io::stdout()));
-        if ci::is_github() {
-            text = github::harmless(&text);
-            // The verdict stays the last line. A change that is accepted with this very command is no alarm.
-            if !self.flags.update_baseline {
-                text.insert_str(0, &github::annotations(&view, &places(project)));
-            }
-        }
-        match printer::report(move || anstream::stdout().write_all(text.as_bytes()))? {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                return Err(error).context("cannot print the report");
-            }
-            _ => {}
-        }
-        if ci::is_github() {
-            summarize(&markdown::render(&view));
-        }
-        self.write_latest(&Format::Json.render(&view)).context(AfterVerdict)?;
-        for path in &self.flags.files.reports {
-            files::write_atomically(path, &Format::of(path)?.render(&view)).context(AfterVerdict)?;
-        }
-        let comparison = report.comparison;
-        Ok(if comparison.exit_code() == 2 { Outcome::Inconclusive } else { Outcome::Judged(comparison.verdict) })
-    }
-
-    /// Writes `latest/report.json`, by which a program knows that the command has ended. A command that measures nothing has
-    /// no folder.
-    fn write_latest(&self, json: &str) -> Result<()> {
-        match Session::folder_of(&self.paths.perf_folder(), std::process::id()) {
-            Some(folder) => files::write_atomically(&folder.join(LATEST_REPORT), json),
-            None => Ok(()),
-        }
-    }
-
-    /// Writes the reports of a command that judged nothing. An error beside its own message would only hide that.
-    pub fn deliver_unjudged(&self, outcome: &Outcome) {
-        let Outcome::Unjudged { unjudged, .. } = outcome else { return };
-        let _ = self.write_latest(&Format::Json.render_unjudged(unjudged));
-        for path in &self.flags.files.reports {
-            // The command may have failed before it refused a report in place of an input.
-            if self.paths.refuse_input(path, &self.inputs).is_ok()
-                && let Ok(format) = Format::of(path)
-            {
-                let _ = files::write_atomically(path, &format.render_unjudged(unjudged));
-            }
-        }
-        if ci::is_github() {
-            if outcome.exit_code() != 0 {
-                let _ = anstream::stdout().write_all(github::failure(&unjudged.sentence()).as_bytes());
-            }
-            summarize(&markdown::render_unjudged(unjudged));
-        }
+/// Writes `latest/report.json`, by which a program knows that the command has ended. A command that measures nothing has
+/// no folder.
+fn write_latest(paths: &Paths, json: &str) -> Result<()> {
+    match Session::folder_of(&paths.perf_folder(), std::process::id()) {
+        Some(folder) => files::write_atomically(&folder.join("report.json"), json),
+        None => Ok(()),
     }
 }
 
-/// The report that a program finds without asking for it, in the folder of the runs.
-const LATEST_REPORT: &str = "report.json";
+/// Another error would only hide the reason.
+pub fn deliver_unjudged(flags: &FileFlags, paths: &Paths, inputs: &[PathBuf], outcome: &Outcome) {
+    let Outcome::Unjudged { unjudged, .. } = outcome else { return };
+    let _ = write_latest(paths, &Format::Json.render_unjudged(unjudged));
+    for path in &flags.reports {
+        // The command may have failed before it refused a report in place of an input.
+        if paths.refuse_input(path, inputs).is_ok()
+            && let Ok(format) = Format::of(path)
+        {
+            let _ = files::write_atomically(path, &format.render_unjudged(unjudged));
+        }
+    }
+    if ci::is_github() {
+        if outcome.exit_code() != 0 {
+            let _ = anstream::stdout().write_all(github::failure(&unjudged.sentence()).as_bytes());
+        }
+        summarize(&markdown::render_unjudged(unjudged));
+    }
+}
 
-/// Adds to the job's page. A page that cannot be written does not change the verdict.
+/// A page that cannot be written does not change the verdict.
 fn summarize(markdown: &str) {
     if let Err(error) = ci::append_to_summary(markdown) {
         printer::progress(&format!("warning: {}\n", error_line(&error)));

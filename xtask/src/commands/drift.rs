@@ -14,7 +14,8 @@ use report::view::words::count;
 use crate::commands::baseline_versions::{BaselinePart, BaselineVersions, CountedFrom, Reach, within_stretch};
 use crate::commands::measurement::Measurement;
 use crate::config::drift::Since;
-use crate::config::project::{Project, today};
+use crate::config::project::Project;
+use crate::sys::machine::today;
 use crate::sys::{ci, file_versions};
 
 pub struct DriftCheck {
@@ -36,12 +37,10 @@ impl DriftCheck {
         let (limits, endpoint_limits, accepted) = (drift.limits.clone(), Vec::new(), Vec::new());
         let rules = Rules { limits, endpoint_limits, accepted, ..project.rules.clone() };
         let mut notes = Vec::new();
-        let anchor =
-            if drift.limits.is_empty() { None } else { find_anchor(project, &drift.since, current, &mut notes)? };
+        let anchor = if drift.limits.is_empty() { None } else { find_anchor(project, current, &mut notes)? };
         Ok(DriftCheck { rules, anchor, notes })
     }
 
-    /// Judges the drift too, if it can be judged.
     pub fn judge<'a>(&'a self, comparison: Comparison<'a>, measured: &'a Measurement) -> Result<Comparison<'a>> {
         match &self.anchor {
             Some(AnchorVersion { version, name, updates })
@@ -70,13 +69,9 @@ impl DriftCheck {
     }
 }
 
-/// Finds the anchor in the newest stretch; `None` if there is nothing to compare with.
-fn find_anchor(
-    project: &Project,
-    since: &Since,
-    current: &Baseline,
-    notes: &mut Vec<String>,
-) -> Result<Option<AnchorVersion>> {
+/// `None` if there is nothing to compare with.
+fn find_anchor(project: &Project, current: &Baseline, notes: &mut Vec<String>) -> Result<Option<AnchorVersion>> {
+    let since = &project.config.drift.since;
     if file_versions::is_shallow(&project.shell)? {
         let problem = "this clone is shallow, so the drift since an earlier baseline cannot be judged: check out with `fetch-depth: 0`, or `git fetch --unshallow origin`";
         if ci::is_any() {

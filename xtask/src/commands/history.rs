@@ -1,7 +1,6 @@
 //! `cargo xtask history`: how the accepted baselines moved. Everything comes from git.
 
 use std::io;
-use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::chain::{Version, breaks};
@@ -29,7 +28,7 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     shell.change_dir(&paths.root);
     let config = Config::read(&paths.config, flags.files.config.is_some())?;
     let baseline = paths.baseline(&flags.files, &config.baseline.file);
-    check_reports(flags, &paths, &baseline)?;
+    paths.check_reports(&flags.files.reports, &[baseline.clone(), paths.config.clone()])?;
     ensure!(
         !file_versions::is_shallow(&shell)?,
         "shallow clone: history is incomplete: fetch the rest with `git fetch --unshallow origin`, or check out with `fetch-depth: 0`"
@@ -80,16 +79,7 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
     Ok(Outcome::Done(text.trim_end().to_owned()))
 }
 
-fn check_reports(flags: &HistoryFlags, paths: &Paths, baseline: &Path) -> Result<()> {
-    let inputs = [baseline.to_owned(), paths.config.clone()];
-    for report in &flags.files.reports {
-        paths.refuse_input(report, &inputs)?;
-        files::check_writable(report)?;
-    }
-    Ok(())
-}
-
-/// The endpoints that were asked for. `None` is all requests together.
+/// `None` is all requests together.
 fn endpoints<'v>(flags: &HistoryFlags, versions: &'v [Version]) -> Result<Vec<Option<&'v str>>> {
     let Some(pattern) = &flags.endpoint else { return Ok(vec![None]) };
     let glob = WildMatch::new(pattern);

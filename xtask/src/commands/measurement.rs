@@ -1,8 +1,8 @@
-//! The shared steps of commands: the runs of one side, the next step, and the facts of a report.
+//! The runs of one side, the next step, and the facts of a report.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::slice;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use judge::baseline::comparability::{USERS_LEFT, comparability, users_difference};
@@ -24,10 +24,11 @@ use report::{Background, CommandLine, FailedRequests};
 
 use crate::commands::delivery::run_url;
 use crate::config::flags::{Against, PerfFlags};
-use crate::config::project::{Project, days_from_today};
+use crate::config::project::Project;
 use crate::config::settings::RunRange;
 use crate::run::listener::{UsersLeft, users_left_text};
-use crate::run::results::{self, MeasuredRun, RunFile};
+use crate::run::results::{self, Failures, MeasuredRun, RunFile};
+use crate::sys::machine::days_from_today;
 use crate::sys::{ci, git};
 
 pub struct Measurement {
@@ -37,12 +38,14 @@ pub struct Measurement {
     /// Each run over time, or why that is missing.
     pub histories: Vec<Result<History, String>>,
     pub provenance: Provenance,
-    /// What is odd about the result files, a sentence each.
+    /// A sentence each.
     pub file_warnings: Vec<String>,
-    /// Warnings about the measurement, a sentence each.
+    /// A sentence each.
     pub warnings: Vec<String>,
     pub is_ours: bool,
     failures_files: Vec<PathBuf>,
+    /// What those files hold, which may be much, once it is needed.
+    failures: OnceCell<Failures>,
     users_left: Vec<UsersLeft>,
     /// Why runs with too few requests cannot be judged by their percentiles.
     too_few_requests: Option<String>,
@@ -58,8 +61,7 @@ impl Measurement {
         }
     }
 
-    /// The runs that a baseline is compared with. If they have too few requests, the comparison may still show a
-    /// regression ([`Measurement::check_answers`]).
+    /// With too few requests, the comparison may still show a regression ([`Measurement::check_answers`]).
     pub fn of_candidate(measured: Vec<MeasuredRun>, project: &Project) -> Result<Measurement> {
         let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
         let too_few_requests = too_few_requests(&requests, project.config.load.min_requests)
@@ -103,12 +105,7 @@ impl Measurement {
         // A partial list could not be matched to the runs.
         let is_known = usages.iter().all(|usage| *usage != Usage::default());
         provenance.usage = if is_known { Usage::joined(usages) } else { Usage::default() };
-        if !is_ours && let Some(failure) = results::failures(&failures_files, &runs).first() {
-            let FailedRequests { endpoint, error, times, .. } = failure;
-            let (endpoint, error) = (endpoint_shown(endpoint), cut(error, 200));
-            warnings.push(format!("most frequent failure ({times}x): {endpoint}: {error}"));
-        }
-        Ok(Measurement {
+        let mut measurement = Measurement {
             runs,
             runs_with_setup,
             histories,
@@ -117,12 +114,23 @@ impl Measurement {
             warnings,
             is_ours,
             failures_files,
+            failures: OnceCell::new(),
             users_left,
             too_few_requests,
-        })
+        };
+        if !is_ours && let Some(failure) = measurement.failures().kinds.first() {
+            let FailedRequests { endpoint, error, times, .. } = failure;
+            let (endpoint, error) = (endpoint_shown(endpoint), cut(error, 200));
+            let warning = format!("most frequent failure ({times}x): {endpoint}: {error}");
+            measurement.warnings.push(warning);
+        }
+        Ok(measurement)
     }
 
-    /// Refuses runs with too few requests that do not show a regression.
+    fn failures(&self) -> &Failures {
+        self.failures.get_or_init(|| results::failures(&self.failures_files, &self.runs))
+    }
+
     pub fn check_answers(&self, comparison: &Comparison) -> Result<()> {
         match &self.too_few_requests {
             Some(refusal) if !comparison.is_proven_by_few_answers() => bail!(refusal.clone()),
@@ -135,8 +143,8 @@ impl Measurement {
         if self.runs_with_setup.is_empty() || baseline.has_setup_apart() { &self.runs } else { &self.runs_with_setup }
     }
 
-    /// Checks that the runs can be compared with a baseline of this provenance. If their users or tasks did not do their work,
-    /// the runs are at fault, so the error leads with that, and with why users left.
+    /// If their users or tasks did not do their work, the runs are at fault, so the error leads with that, and with why
+    /// users left.
     pub fn check_comparable(&self, baseline: &Baseline, shown: &str) -> Result<()> {
         let work = work(baseline, self.runs_for(baseline));
         let by_load = comparability(&baseline.provenance, &self.provenance).refusal;
@@ -151,11 +159,11 @@ impl Measurement {
         }
     }
 
-    /// Makes a baseline of the runs. If every request failed, the error has the most frequent failure.
+    /// If every request failed, the error has the most frequent failure.
     pub fn baseline(&self) -> Result<Baseline> {
         Baseline::new(&self.runs, self.provenance.clone()).map_err(|refusal| {
             let has_failed = self.runs.iter().any(|run| run.total.failures == run.total.requests);
-            match results::failures(&self.failures_files, &self.runs).first() {
+            match self.failures().kinds.first() {
                 Some(FailedRequests { endpoint, error, times, .. }) if has_failed => {
                     let error: String = error.chars().take(200).collect();
                     anyhow!(
@@ -169,17 +177,17 @@ impl Measurement {
         })
     }
 
-    /// Why the failed requests make these runs no reference, with the most frequent failures; `None` if they are few.
+    /// `None` if they are few.
     pub fn too_many_failures(&self, rules: &Rules) -> Option<String> {
         let why = too_many_failures(&self.runs, rules)?;
         let mut shown = Vec::new();
-        for FailedRequests { endpoint, error, times, .. } in results::failures(&self.failures_files, &self.runs) {
-            shown.push(printable(&format!("{times}x {}: {}", endpoint_shown(&endpoint), cut(&error, 200))));
+        for FailedRequests { endpoint, error, times, .. } in &self.failures().kinds {
+            shown.push(printable(&format!("{times}x {}: {}", endpoint_shown(endpoint), cut(error, 200))));
         }
         Some(if shown.is_empty() { why } else { format!("{why}: {}", listed(&shown)) })
     }
 
-    /// What a comparison with this baseline cannot show, a sentence each.
+    /// A sentence each.
     pub fn limits_of_comparison(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
         let mut warnings = Vec::new();
         if !self.runs_with_setup.is_empty() && !baseline.has_setup_apart() {
@@ -208,7 +216,7 @@ impl Measurement {
         warnings
     }
 
-    /// Warnings about using these runs as a baseline, a sentence each.
+    /// A sentence each.
     pub fn warnings_of_baseline(&self, rules: &Rules) -> Vec<String> {
         let expected = Provenance { mean_users: None, ..self.provenance.clone() };
         let mut warnings = Vec::new();
@@ -238,9 +246,29 @@ impl Measurement {
             })
         })
     }
+
+    pub fn background(&self, project: &Project, comparison: &Comparison, baseline: &Baseline) -> Background {
+        let name = project.paths.root.file_name().map(|name| printable(&name.to_string_lossy()));
+        let failures = self.failures();
+        Background {
+            name: name.unwrap_or_default(),
+            commits_between: git::commits_between(&project.shell, &baseline.provenance.commit, &self.provenance.commit),
+            baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
+            baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
+            failures: failures.kinds.clone(),
+            causes: causes(comparison, baseline, &self.runs, &self.provenance),
+            command: command_again(project.flags),
+            is_of_others: !self.is_ours,
+            failures_file: failures.file.as_ref().map(|file| project.shown(file)).unwrap_or_default(),
+            config: project.shown(&project.paths.config),
+            accept_until: Some(days_from_today(30)),
+            run_url: run_url().unwrap_or_default(),
+            is_hosted_runner: ci::is_hosted_runner(),
+        }
+    }
 }
 
-/// Puts the requests of `on_start` among the others; empty if there are none.
+/// Empty if there are no requests of `on_start`.
 fn runs_with_setup(measured: &[MeasuredRun]) -> Vec<Run> {
     if measured.iter().all(|measured| measured.run.setup.is_empty()) {
         return Vec::new();
@@ -374,7 +402,7 @@ pub enum Next {
 }
 
 impl Next {
-    /// The reason as a line of the progress shows it. `before` is the one of the line before, which is not repeated.
+    /// `before` is the reason of the line before, which is not repeated.
     pub fn reason(&self, before: &mut String) -> String {
         let (Next::MeasureAgain(reason) | Next::Stop(reason)) = self;
         if reason == before {
@@ -385,7 +413,6 @@ impl Next {
     }
 }
 
-/// Decides whether to measure again, until the verdict is conclusive or no runs are left.
 pub fn next_step(comparison: &Comparison) -> Next {
     let (made, least) = (comparison.runs.candidate, comparison.least_runs);
     if made < least {
@@ -406,7 +433,7 @@ pub fn next_step(comparison: &Comparison) -> Next {
     Next::MeasureAgain(format!("{unsettled}; running again{purpose}"))
 }
 
-/// The commit, the load, the machine, the versions, and the time if this command measured, a line each.
+/// A line each.
 pub fn details(project: &Project, measurement: &Measurement) -> Vec<String> {
     let Provenance { host, load, machine, locust, python, gate, .. } = &measurement.provenance;
     let runs = count(measurement.runs.len(), "run");
@@ -432,36 +459,6 @@ pub fn details(project: &Project, measurement: &Measurement) -> Vec<String> {
         ));
     }
     details.iter().map(|detail| printable(detail)).collect()
-}
-
-pub fn background(
-    project: &Project,
-    comparison: &Comparison,
-    baseline: &Baseline,
-    candidate: &Measurement,
-) -> Background {
-    let name = project.paths.root.file_name().map(|name| printable(&name.to_string_lossy()));
-    let has_failures = |file: &&PathBuf| !results::failures(slice::from_ref(*file), &[]).is_empty();
-    let failures_file = candidate.failures_files.iter().find(has_failures);
-    Background {
-        name: name.unwrap_or_default(),
-        commits_between: git::commits_between(
-            &project.shell,
-            &baseline.provenance.commit,
-            &candidate.provenance.commit,
-        ),
-        baseline_p95_ms: baseline.total_runs(Metric::P95).to_vec(),
-        baseline_history: results::history_of(&project.paths.perf_folder(), &baseline.provenance),
-        failures: results::failures(&candidate.failures_files, &candidate.runs),
-        causes: causes(comparison, baseline, &candidate.runs, &candidate.provenance),
-        command: command_again(project.flags),
-        is_of_others: !candidate.is_ours,
-        failures_file: failures_file.map(|file| project.shown(file)).unwrap_or_default(),
-        config: project.shown(&project.paths.config),
-        accept_until: Some(days_from_today(30)),
-        run_url: run_url().unwrap_or_default(),
-        is_hosted_runner: ci::is_hosted_runner(),
-    }
 }
 
 /// The command that judges these results once more.

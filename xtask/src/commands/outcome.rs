@@ -1,4 +1,4 @@
-//! How a command ended: what is printed, and the exit code.
+//! How a command ended.
 
 use std::fmt;
 
@@ -23,12 +23,11 @@ pub enum Outcome {
         unjudged: Unjudged,
         log_tail: String,
     },
-    /// The verdict is printed, but a report file of it cannot be written.
     ReportMissing(String),
     Interrupted(Interrupted),
 }
 
-/// Marks the error of a report file that was to be written after the verdict.
+/// Marks the error of a report file.
 #[derive(Debug)]
 pub struct AfterVerdict;
 

@@ -1,6 +1,7 @@
 //! `cargo xtask perf`: the gate, and its baseline.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::chain::is_unchanged;
@@ -19,10 +20,10 @@ use report::{Background, Report, Saved, Sides, Unjudged};
 
 use crate::commands::against::{against, against_url, judge_rounds};
 use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
-use crate::commands::delivery::Delivery;
+use crate::commands::delivery::{deliver, deliver_unjudged};
 use crate::commands::drift::{DriftCheck, age_warning};
 use crate::commands::measurement::{
-    Measurement, Next, background, command_again, details, failures_of_reference, judge_again, next_step, rules_for,
+    Measurement, Next, command_again, details, failures_of_reference, judge_again, next_step, rules_for,
 };
 use crate::commands::outcome::Outcome;
 use crate::config::flags::{Against, PerfFlags};
@@ -30,6 +31,7 @@ use crate::config::paths::Paths;
 use crate::config::project::Project;
 use crate::config::settings::Settings;
 use crate::run::checkout::Side;
+use crate::run::progress::LoadCounter;
 use crate::run::results::{MeasuredRun, read_results, read_rounds};
 use crate::run::runner::Runner;
 use crate::sys::git::{self, UNKNOWN_COMMIT};
@@ -40,34 +42,33 @@ pub fn perf(flags: &PerfFlags) -> Outcome {
     let paths = Paths::resolve(&flags.files);
     let project = Project::read(flags, &paths);
     let inputs = project.as_ref().map_or_else(|_| paths.inputs(flags), Project::inputs);
-    let delivery = Delivery { flags, paths: &paths, inputs };
-    let outcome = project.and_then(|project| run(&project, &delivery)).into();
-    delivery.deliver_unjudged(&outcome);
+    let outcome = project.and_then(|project| run(&project, &inputs)).into();
+    deliver_unjudged(&flags.files, &paths, &inputs, &outcome);
     outcome
 }
 
-fn run(project: &Project, delivery: &Delivery) -> Result<Outcome> {
-    delivery.check()?;
+fn run(project: &Project, inputs: &[PathBuf]) -> Result<Outcome> {
+    project.paths.check_reports(&project.flags.files.reports, inputs)?;
     let sessions = read_sessions(project)?;
     if let Some(reason) = project.git_refusal() {
         project.say(&format!("warning: {reason}"));
     }
     match &project.flags.against {
-        Against::Rev(rev) => return against(project, delivery, rev),
-        Against::Url(url) => return against_url(project, delivery, url),
+        Against::Rev(rev) => return against(project, rev),
+        Against::Url(url) => return against_url(project, url),
         Against::Baseline => {}
     }
     if let Some(rounds) = read_rounds(project, "")? {
-        return judge_rounds(project, delivery, rounds);
+        return judge_rounds(project, rounds);
     }
     match project.read_baseline()? {
-        former if project.flags.update_baseline => update(project, delivery, former.as_ref()),
-        Some(baseline) => judge(project, delivery, &baseline, &sessions),
+        former if project.flags.update_baseline => update(project, former.as_ref()),
+        Some(baseline) => judge(project, &baseline, &sessions),
         None => save_first(project),
     }
 }
 
-/// Reads how the commands ended that made RESULTS, and refuses those of a command without a verdict.
+/// How the commands ended that made RESULTS.
 fn read_sessions(project: &Project) -> Result<Vec<SessionFile>> {
     let mut sessions = Vec::new();
     for path in &project.flags.results {
@@ -76,8 +77,7 @@ fn read_sessions(project: &Project) -> Result<Vec<SessionFile>> {
     Ok(sessions)
 }
 
-/// Judges RESULTS, or new runs until the verdict is conclusive, against the baseline.
-fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, sessions: &[SessionFile]) -> Result<Outcome> {
+fn judge(project: &Project, baseline: &Baseline, sessions: &[SessionFile]) -> Result<Outcome> {
     let reference = Reference::read(project, baseline)?;
     lacking(baseline, &project.rules).with_context(|| project.shown(&project.baseline))?;
     if !project.flags.results.is_empty() {
@@ -88,12 +88,12 @@ fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, sessions: 
         };
         let rules = rules_for(project, &measured);
         let measurement = Measurement::of_candidate(measured, project)?;
-        return report_comparison(project, delivery, &reference, &rules, &measurement, remeasure);
+        return reference.deliver(&rules, &measurement, remeasure);
     }
     let settings = project.settle()?;
     reference.check_load(&settings)?;
     let rules = &project.rules;
-    let mut runner = Runner::prepare(project, settings, Some(Side::Only), rules.max_runs)?;
+    let mut runner = Runner::prepare(project, settings, Some(Side::Only))?;
     let (mut measured, mut reason) = (Vec::new(), String::new());
     loop {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
@@ -109,33 +109,12 @@ fn judge(project: &Project, delivery: &Delivery, baseline: &Baseline, sessions: 
         if let Next::Stop(_) = next {
             project.record_runs(RunsMade::All)?;
             let remeasure = Remeasure::Now(&mut runner);
-            return report_comparison(project, delivery, &reference, rules, &measurement, remeasure);
+            return reference.deliver(rules, &measurement, remeasure);
         }
     }
 }
 
-fn report_comparison(
-    project: &Project,
-    delivery: &Delivery,
-    reference: &Reference,
-    rules: &Rules,
-    measurement: &Measurement,
-    remeasure: Remeasure,
-) -> Result<Outcome> {
-    rules.check_all_met(Some(reference.baseline), &measurement.runs, &judge_again(project))?;
-    let comparison = reference.compare(measurement, rules)?;
-    measurement.check_answers(&comparison)?;
-    let background = background(project, &comparison, reference.baseline, measurement);
-    let report = reference.report(measurement, &comparison, &background);
-    // Rounds with the baseline's commit cannot confirm a drift since an earlier baseline.
-    if comparison.has_failed_itself() && is_asked_for(project, &remeasure) {
-        return confirm(project, delivery, &report, remeasure);
-    }
-    delivery.deliver(project, &report)
-}
-
-/// Shows what changed since the previous baseline, and replaces it.
-fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>) -> Result<Outcome> {
+fn update(project: &Project, former: Option<&Baseline>) -> Result<Outcome> {
     let reference = former.map(|former| Reference::read(project, former)).transpose()?;
     files::check_writable(&project.baseline)?;
     // It holds the lock until the baseline is saved.
@@ -150,7 +129,7 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>) -> 
     rules.check_all_met(former, &measurement.runs, &judge_again(project))?;
     check_failures(project, &rules, &measurement)?;
     let reported = match &reference {
-        Some(reference) => report_update(delivery, reference, &rules, &measurement)?,
+        Some(reference) => report_update(reference, &rules, &measurement)?,
         None => None,
     };
     let mut baseline = measurement.baseline()?;
@@ -188,7 +167,8 @@ fn update(project: &Project, delivery: &Delivery, former: Option<&Baseline>) -> 
 const NOTHING_CHANGED: &str = "no metric changed beyond noise";
 
 fn measure_baseline<'a>(project: &'a Project, runs: usize) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
-    let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only), runs)?;
+    let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only))?;
+    runner.loads = LoadCounter::new(runs);
     let mut measured = Vec::new();
     while measured.len() < runs {
         measured.push(runner.run(Side::Only, &format!("run-{}", measured.len() + 1))?);
@@ -221,18 +201,13 @@ struct ReportedUpdate {
     has_changed: bool,
 }
 
-/// Reports what changed since the previous baseline. `None` if the two cannot be compared.
-fn report_update(
-    delivery: &Delivery,
-    reference: &Reference,
-    rules: &Rules,
-    measurement: &Measurement,
-) -> Result<Option<ReportedUpdate>> {
+/// `None` if the two cannot be compared.
+fn report_update(reference: &Reference, rules: &Rules, measurement: &Measurement) -> Result<Option<ReportedUpdate>> {
     let project = reference.project;
     match reference.compare(measurement, rules) {
         Ok(comparison) => {
-            let background = background(project, &comparison, reference.baseline, measurement);
-            delivery.deliver(project, &reference.report(measurement, &comparison, &background))?;
+            let background = measurement.background(project, &comparison, reference.baseline);
+            deliver(project, &reference.report(measurement, &comparison, &background))?;
             Ok(Some(ReportedUpdate {
                 notes: Vec::from_iter(exceptions::absorbed(&comparison)),
                 has_changed: comparison.has_failed_itself() || !comparison.traffic.is_empty(),
@@ -245,7 +220,7 @@ fn report_update(
     }
 }
 
-/// Saves the first baseline. In CI that is no verdict, because the gate would always pass if nobody commits the baseline.
+/// In CI that is no verdict, because the gate would always pass if nobody commits the baseline.
 fn save_first(project: &Project) -> Result<Outcome> {
     files::check_writable(&project.baseline)?;
     if let Some(next) = project.baseline_in_git() {
@@ -299,9 +274,8 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
     files::write_atomically(&project.baseline, &baseline.to_text())
 }
 
-/// What a baseline of uncommitted changes cannot be used for.
 fn dirty_warning(project: &Project) -> String {
-    let files: Vec<String> = project.dirty_files().iter().map(|file| printable(file)).collect();
+    let files: Vec<String> = project.head.dirty_files.iter().map(|file| printable(file)).collect();
     let files = if files.is_empty() { String::new() } else { format!(" ({})", listed(&files)) };
     let again = command_again(project.flags).with(&["--update-baseline"]);
     format!(
@@ -309,7 +283,6 @@ fn dirty_warning(project: &Project) -> String {
     )
 }
 
-/// What runs are compared with: the stored baseline, and the earlier one that drift is measured from.
 struct Reference<'a> {
     project: &'a Project<'a>,
     baseline: &'a Baseline,
@@ -321,7 +294,6 @@ impl<'a> Reference<'a> {
         Ok(Reference { project, baseline, drift: DriftCheck::read(project, baseline)? })
     }
 
-    /// Checks, before the load, that its runs can be compared with the baseline.
     fn check_load(&self, settings: &Settings) -> Result<()> {
         let expected = Provenance {
             load: Some(settings.load.masked()),
@@ -338,6 +310,20 @@ impl<'a> Reference<'a> {
         measurement.check_comparable(self.baseline, &shown)?;
         let comparison = compare(self.baseline, measurement.runs_for(self.baseline), rules).context(shown)?;
         self.drift.judge(comparison, measurement)
+    }
+
+    fn deliver(&self, rules: &Rules, measurement: &Measurement, remeasure: Remeasure) -> Result<Outcome> {
+        let Reference { project, baseline, .. } = self;
+        rules.check_all_met(Some(*baseline), &measurement.runs, &judge_again(project))?;
+        let comparison = self.compare(measurement, rules)?;
+        measurement.check_answers(&comparison)?;
+        let background = measurement.background(project, &comparison, baseline);
+        let report = self.report(measurement, &comparison, &background);
+        // Rounds with the baseline's commit cannot confirm a drift since an earlier baseline.
+        if comparison.has_failed_itself() && is_asked_for(project, &remeasure) {
+            return confirm(project, &report, remeasure);
+        }
+        deliver(project, &report)
     }
 
     fn report<'r>(

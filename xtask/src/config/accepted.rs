@@ -10,6 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::config::lines::line_of;
+use crate::sys::machine::today;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,20 +22,10 @@ pub struct AcceptedTable {
     reason: Spanned<String>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct AcceptedConfig {
-    /// `None` for all requests together.
-    endpoint: Option<String>,
-    metric: Metric,
-    up_to: Limit,
-    until: Day,
-    reason: String,
-}
-
 impl AcceptedTable {
-    /// Parses all entries. `text` is the file's. An error begins with its line: `:3: ...`.
-    pub fn resolve_all(tables: &[AcceptedTable], text: &str) -> Result<Vec<AcceptedConfig>> {
-        let mut accepted: Vec<AcceptedConfig> = Vec::new();
+    /// `text` is the file's. An error begins with its line: `:3: ...`.
+    pub fn resolve_all(tables: &[AcceptedTable], text: &str) -> Result<Vec<Accepted>> {
+        let mut accepted: Vec<Accepted> = Vec::new();
         for table in tables {
             let next = table.resolve(text)?;
             let is_known =
@@ -51,7 +42,7 @@ impl AcceptedTable {
         Ok(accepted)
     }
 
-    fn resolve(&self, text: &str) -> Result<AcceptedConfig> {
+    fn resolve(&self, text: &str) -> Result<Accepted> {
         let at = |key: &str, span: Range<usize>| format!(":{}: [[accepted]] `{key}`", line_of(text, span.start));
         let AcceptedTable { endpoint, metric: name, up_to, until, reason } = self;
         let metric = Metric::from_name(name.get_ref()).with_context(|| at("metric", name.span())).map_err(|error| {
@@ -75,13 +66,7 @@ impl AcceptedTable {
             "{}: give the reason why it is accepted",
             at("reason", reason.span())
         );
-        Ok(AcceptedConfig { endpoint, metric, up_to, until, reason: reason.get_ref().clone() })
-    }
-}
-
-impl AcceptedConfig {
-    pub fn on(&self, today: Day) -> Accepted {
-        let AcceptedConfig { endpoint, metric, up_to, until, reason } = self.clone();
-        Accepted { endpoint, metric, up_to, until, days_left: today.days_until(until), reason }
+        let (days_left, reason) = (today().days_until(until), reason.get_ref().clone());
+        Ok(Accepted { endpoint, metric, up_to, until, days_left, reason })
     }
 }

@@ -1,4 +1,4 @@
-//! `[drift]` of `perf.toml`, and the point in the past that changes are counted from.
+//! `[drift]` of `perf.toml`.
 
 use std::collections::BTreeMap;
 
@@ -47,11 +47,10 @@ impl Since {
     }
 }
 
-/// `[drift]` as it is written: limits by metric, and `since`.
+/// Limits by metric, and `since`.
 #[derive(Debug, Deserialize)]
 pub struct DriftTable(BTreeMap<Spanned<String>, Spanned<String>>);
 
-/// The limits of the drift, and the baseline that it is measured from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DriftConfig {
     /// A metric without a limit is not judged.
@@ -60,7 +59,7 @@ pub struct DriftConfig {
 }
 
 impl DriftTable {
-    /// Parses the table. `text` is the file's. An error begins with its line: `:3: ...`.
+    /// `text` is the file's. An error begins with its line: `:3: ...`.
     pub fn resolve(&self, text: &str) -> Result<DriftConfig> {
         let (mut limits, mut since) = (Limits::new(), Since::Oldest);
         for (key, value) in &self.0 {

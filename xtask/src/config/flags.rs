@@ -53,7 +53,7 @@ FLAGS OF perf
       --config FILE         the configuration [default: perf.toml]
       --strict              treat warnings as failures
       --verbose             also show every endpoint, what was run, the machine, Locust's output
-      --quiet               only show findings and the verdict
+      --quiet               only show findings, notes and the verdict
       --users N             concurrent users; with RESULTS, the users of your load
       --spawn-rate R        users started per second
       --run-time T          length of the load: 45s, 2m, 1h30m
@@ -72,8 +72,9 @@ FLAGS OF perf
   -- LOCUST-ARGS            passed to Locust unchanged
 
 FLAGS OF bisect
-      --metric NAME         the metric to follow [default: the worst finding's, or p95]
-      --endpoint NAME       the endpoint to follow, instead of all requests together
+      --metric NAME         the metric to follow [default: p95]
+      --endpoint NAME       the endpoint to follow [default: all requests together]; without
+                            both flags, the worst finding is followed, if there is one
       --all                 also try the commits of merged branches, not only first parents
       --max-runs N          maximum number of rounds of two commits [default: 20]
       --config FILE         the configuration [default: perf.toml]
@@ -177,7 +178,6 @@ pub struct FileFlags {
     pub reports: Vec<PathBuf>,
 }
 
-/// What this tree is compared with.
 #[derive(Debug, Default, PartialEq)]
 pub enum Against {
     #[default]
@@ -246,7 +246,7 @@ pub fn parse(args: Vec<OsString>) -> Result<Command> {
 /// The hint about an unknown flag of a command that runs Locust.
 const LOCUST_FLAGS: &str = " (Locust's own flags go after `--`)";
 
-/// Splits the command line into our own arguments and Locust's, which follow `--`.
+/// Locust's arguments follow `--`.
 pub fn split(mut args: Vec<OsString>) -> Result<(Arguments, Vec<String>)> {
     let locust_args = match args.iter().position(|arg| arg == "--") {
         Some(separator) => args.drain(separator..).skip(1).map(utf8).collect::<Result<_>>()?,
@@ -416,8 +416,8 @@ fn history(mut args: Arguments, locust_args: &[String]) -> Result<HistoryFlags> 
     Ok(history)
 }
 
-/// The arguments that are left after all flags of the command are taken. A flag among them is unknown, given twice, or has a
-/// value that it does not take. `help` lists the known flags, and `hint` ends the error of an unknown one.
+/// A flag that is left is unknown, given twice, or has a value that it does not take. `help` lists the known flags, and
+/// `hint` ends the error of an unknown one.
 pub fn leftovers(args: Arguments, command: &str, help: &'static str, hint: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for left in args.finish() {
@@ -453,7 +453,7 @@ pub fn known_flags(command: &str, help: &'static str) -> Vec<&'static str> {
     flag_lines(section).map(|usage| usage.split(' ').next().unwrap_or(usage)).collect()
 }
 
-/// A flag with its value as the help shows it: `--users N`.
+/// `--users N`.
 fn usage<'a>(flag: &'a str, help: &'static str) -> &'a str {
     flag_lines(help).find(|usage| usage.split(' ').next() == Some(flag)).unwrap_or(flag)
 }
@@ -505,8 +505,8 @@ pub(crate) fn check_length(duration: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Parses whole seconds in the forms that Locust takes: `20`, `20s`, `3m`, `1h30m`. Locust takes 0 for "run until stopped", so
-/// it is refused.
+/// The forms are those that Locust takes: `20`, `20s`, `3m`, `1h30m`. Locust takes 0 for "run until stopped", so it is
+/// refused.
 pub fn parse_run_time_s(text: &str) -> Result<u64> {
     let duration = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
@@ -519,8 +519,8 @@ pub fn parse_run_time_s(text: &str) -> Result<u64> {
     Ok(duration.as_secs())
 }
 
-/// The options of Locust that the gate sets itself, and what to do instead. Locust silently takes the last of a repeated option,
-/// so one of these after `--` would make another run than the one that is compared.
+/// The options of Locust that the gate sets itself, and what to do instead. Locust silently takes the last of a
+/// repeated option.
 const OWNED: [(&str, &str); 32] = [
     ("-f", "use --locustfile"),
     ("--locustfile", "use --locustfile"),
@@ -556,7 +556,7 @@ const OWNED: [(&str, &str); 32] = [
     ("--master-bind-port", "use LOCUST_MASTER_BIND_PORT"),
 ];
 
-/// Refuses options of Locust that the gate sets itself. `place` completes the error.
+/// `place` completes the error.
 pub(crate) fn refuse_owned_locust_args(locust_args: &[String], place: &str) -> Result<()> {
     for arg in locust_args {
         let name = arg.split('=').next().unwrap_or_default();

@@ -1,7 +1,6 @@
 //! Locust's own configuration: the `LOCUST_*` variables, then its files in its own order.
 
 use std::env;
-use std::fmt;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
@@ -16,23 +15,12 @@ pub struct LocustConf {
 
 #[derive(Debug)]
 struct Setting {
-    source: SettingSource,
+    /// The name of a variable or a file.
+    source: String,
+    is_in_file: bool,
     /// In Locust's spelling: `spawn-rate`.
     key: String,
     value: String,
-}
-
-#[derive(Clone, Debug)]
-enum SettingSource {
-    Variable(String),
-    File(String),
-}
-
-impl fmt::Display for SettingSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (SettingSource::Variable(name) | SettingSource::File(name)) = self;
-        f.write_str(name)
-    }
 }
 
 impl LocustConf {
@@ -63,7 +51,7 @@ impl LocustConf {
         for (name, value) in vars {
             if let Some(key) = name.strip_prefix("LOCUST_") {
                 let key = key.to_lowercase().replace('_', "-");
-                self.settings.push(Setting { source: SettingSource::Variable(name), key, value });
+                self.settings.push(Setting { source: name, is_in_file: false, key, value });
             }
         }
     }
@@ -87,13 +75,13 @@ impl LocustConf {
                 // No setting that the gate reads is a table.
                 _ => continue,
             };
-            let (source, key) = (SettingSource::File(source.to_owned()), key.replace('_', "-"));
-            self.settings.push(Setting { source, key, value });
+            let (source, key) = (source.to_owned(), key.replace('_', "-"));
+            self.settings.push(Setting { source, is_in_file: true, key, value });
         }
         Ok(())
     }
 
-    /// Adds `locust.conf`: lines of `key = value`, `key: value` or `key value`, comments behind `#` or `;`.
+    /// Lines of `key = value`, `key: value` or `key value`, comments behind `#` or `;`.
     pub fn add_conf(&mut self, source: &str, text: &str) {
         // If a key appears twice, the last one counts.
         for line in text.lines().rev().map(str::trim) {
@@ -106,7 +94,8 @@ impl LocustConf {
             let comment = value.match_indices([';', '#']).find(|(at, _)| value[..*at].ends_with([' ', '\t']));
             let value = comment.map_or(value, |(at, _)| &value[..at]).trim().trim_matches(['"', '\'']);
             self.settings.push(Setting {
-                source: SettingSource::File(source.to_owned()),
+                source: source.to_owned(),
+                is_in_file: true,
                 key: key.trim().trim_start_matches('-').replace('_', "-"),
                 value: value.to_owned(),
             });
@@ -120,7 +109,7 @@ impl LocustConf {
         parse(value).map(Some).map_err(|error| anyhow!("{source} sets Locust's `{key}` to `{value}`: {error}"))
     }
 
-    /// The value that is `given` by a flag or by `perf.toml`, or else the setting, or else the default.
+    /// `given` is the value of a flag or of `perf.toml`.
     pub(crate) fn get_unless<T>(
         &self,
         given: Option<T>,
@@ -159,9 +148,9 @@ impl LocustConf {
 
     /// Refuses a file that makes another run. A variable is removed from Locust's environment instead ([`STRIPPED`]).
     pub(crate) fn refuse_other_modes(&self) -> Result<()> {
-        for Setting { source, key, value } in &self.settings {
+        for Setting { source, is_in_file, key, value } in &self.settings {
             let is_off = matches!(value.to_lowercase().as_str(), "false" | "0" | "no");
-            if matches!(source, SettingSource::File(_)) && !is_off && OTHER_MODES.contains(&key.as_str()) {
+            if *is_in_file && !is_off && OTHER_MODES.contains(&key.as_str()) {
                 bail!(
                     "{source} sets Locust's `{key}`, which would change the run, or keep it from ending: remove it there"
                 );

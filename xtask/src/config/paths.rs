@@ -58,6 +58,14 @@ impl Paths {
         inputs
     }
 
+    pub fn check_reports(&self, reports: &[PathBuf], inputs: &[PathBuf]) -> Result<()> {
+        for report in reports {
+            self.refuse_input(report, inputs)?;
+            files::check_writable(report)?;
+        }
+        Ok(())
+    }
+
     /// Refuses a report that would replace a file that the command reads, also under another name of that file.
     pub fn refuse_input(&self, report: &Path, inputs: &[PathBuf]) -> Result<()> {
         let Some(identity) = Identity::of(report) else { return Ok(()) };

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use judge::model::limits::{EndpointLimits, Inconclusive, Limit, Limits, default_limits};
+use judge::model::limits::{Accepted, EndpointLimits, Inconclusive, Limit, Limits, default_limits};
 use judge::model::mask;
 use judge::model::run::{LEAST_REQUESTS, Metric};
 use judge::model::text::printable;
@@ -17,7 +17,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
-use crate::config::accepted::{AcceptedConfig, AcceptedTable};
+use crate::config::accepted::AcceptedTable;
 use crate::config::drift::{DriftConfig, DriftTable};
 use crate::config::flags;
 use crate::config::lines::{line_of, line_of_table};
@@ -35,7 +35,7 @@ pub struct Config {
     pub baseline: BaselineConfig,
     /// Without limits if there is no such table.
     pub(crate) drift: DriftConfig,
-    pub(crate) accepted: Vec<AcceptedConfig>,
+    pub(crate) accepted: Vec<Accepted>,
     pub limits: Limits,
     /// In the order of their precedence.
     pub endpoint_limits: Vec<EndpointLimits>,
@@ -66,22 +66,15 @@ enum LimitEntry {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceConfig {
-    /// Starts the service and stays in the foreground.
     pub command: String,
-    /// Empty if there is nothing to build.
     #[serde(default)]
     pub build: String,
-    /// Runs before each start of the service, to reset or seed its database. Empty if there is nothing to do.
     #[serde(default)]
     pub prepare: String,
-    /// Answers 2xx once the service is ready, or takes connections if it begins with `tcp://`.
     pub ready_url: String,
-    /// The URL of the user's counters, or a command that prints them.
     pub counters: Option<String>,
-    /// The expected status, or any 2xx.
     #[serde(default = "success", deserialize_with = "one_status")]
     pub ready_status: RangeInclusive<u16>,
-    /// Variables for `prepare` and `command`.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     #[serde(default = "ten_minutes", deserialize_with = "duration")]
@@ -113,7 +106,6 @@ pub struct LoadConfig {
     pub spawn_rate: Option<f64>,
     pub run_time: Option<String>,
     pub host: Option<String>,
-    /// One or several, separated by commas.
     pub locustfile: Option<String>,
     pub args: Vec<String>,
     pub processes: Option<u32>,
@@ -172,7 +164,6 @@ impl Default for RunsConfig {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgainstConfig {
-    /// The folder of the checkouts, from the root or from `~/`, instead of the user's cache.
     pub folder: Option<String>,
 }
 
@@ -180,9 +171,7 @@ pub struct AgainstConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct BaselineConfig {
     pub file: String,
-    /// Whether a FAIL by the stored numbers is confirmed, as by `--confirm`.
     pub confirm: bool,
-    /// The age, and the number of commits since, beyond which a report warns that the baseline is old.
     #[serde(deserialize_with = "age")]
     pub old_after: Duration,
     pub old_after_commits: u32,
@@ -208,11 +197,8 @@ impl BaselineConfig {
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LocustConfig {
-    /// The version to install instead of the pinned one.
     pub version: Option<String>,
-    /// Starts a Locust of the user's own.
     pub command: Option<String>,
-    /// Packages, or requirements files, to install beside Locust.
     pub requirements: Vec<String>,
 }
 
@@ -223,8 +209,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads `perf.toml`, which may be missing unless a flag names it. An error begins with the file and the line:
-    /// `perf.toml:3: ...`.
+    /// The file may be missing, unless a flag names it. An error begins with the file and the line: `perf.toml:3: ...`.
     pub(crate) fn read(path: &Path, is_named: bool) -> Result<Config> {
         if !is_named && !files::exists(path) {
             return Ok(Config::default());
@@ -233,7 +218,7 @@ impl Config {
         Config::parse(&text).map_err(|error| anyhow!("{}{error:#}", path.display()))
     }
 
-    /// Parses `perf.toml`. An error begins with its line: `:3: ...`.
+    /// An error begins with its line: `:3: ...`.
     pub fn parse(text: &str) -> Result<Config> {
         let tables: ConfigTables = toml::from_str(text).map_err(|error| {
             let line = line_of(text, error.span().map_or(0, |span| span.start));

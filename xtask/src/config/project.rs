@@ -1,4 +1,4 @@
-//! The project that a command runs in: its configuration, its git repository, and its files.
+//! The project that a command runs in.
 
 use std::cell::OnceCell;
 use std::collections::hash_map::RandomState;
@@ -6,11 +6,10 @@ use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use judge::baseline::file::Baseline;
-use judge::model::day::Day;
 use judge::model::limits::Rules;
 use judge::model::run::Provenance;
 use judge::model::text::foreign;
@@ -44,7 +43,7 @@ pub(crate) struct Project<'a> {
     pub config: Config,
     pub rules: Rules,
     pub baseline_runs: usize,
-    head: Head,
+    pub head: Head,
     baseline_digest: OnceCell<String>,
     pub session: OnceCell<PathBuf>,
 }
@@ -64,7 +63,7 @@ impl<'a> Project<'a> {
         let rules = Rules {
             limits: config.limits.clone(),
             endpoint_limits: config.endpoint_limits.clone(),
-            accepted: config.accepted.iter().map(|accepted| accepted.on(today())).collect(),
+            accepted: config.accepted.clone(),
             strict: flags.strict,
             paired: flags.makes_rounds(),
             min_runs,
@@ -114,12 +113,10 @@ impl<'a> Project<'a> {
         if self.head.commit == UNKNOWN_COMMIT { git::refusal(&self.shell) } else { None }
     }
 
-    /// Records whether the runs of this command are all that its verdict needs.
     pub fn record_runs(&self, made: RunsMade) -> Result<()> {
         self.session.get().map_or(Ok(()), |session| SessionFile::record(session, made))
     }
 
-    /// Checks that no other command has written the baseline since this one read it.
     pub fn check_baseline_unchanged(&self) -> Result<()> {
         let path = &self.baseline;
         let is_unchanged = self.baseline_digest.get().is_none_or(|digest| *digest == digest_of_file(path));
@@ -158,7 +155,6 @@ impl<'a> Project<'a> {
         inputs
     }
 
-    /// Settles the load, and finds its locustfiles.
     pub fn settle(&self) -> Result<Settings> {
         let flags = self.flags;
         let is_starter = self.config.service.as_ref().is_some_and(|service| service.command.contains(PLACEHOLDER));
@@ -184,15 +180,15 @@ impl<'a> Project<'a> {
         Ok(())
     }
 
-    /// The paths of locustfiles that are separated by commas. A flag names them from the user's folder, a file from the root.
+    /// A flag names them from the user's folder, a file from the root.
     fn paths_of(&self, locustfiles: &str) -> Vec<PathBuf> {
         let is_flag = self.flags.load.locustfile.is_some();
         let base = if is_flag { &self.paths.current_dir } else { &self.paths.root };
         locustfiles.split(',').map(|part| base.join(part.trim())).collect()
     }
 
-    /// The locustfiles as a baseline names them, from the root: a folder stands for its files. `None` if one lies elsewhere, where
-    /// another machine may have it in another place.
+    /// The locustfiles as a baseline names them, from the root: a folder stands for its files. `None` if one lies
+    /// elsewhere.
     fn path_to_record(&self, locustfiles: &str) -> Option<String> {
         let root = fs::canonicalize(&self.paths.root).ok()?;
         let mut from_root = Vec::new();
@@ -202,8 +198,7 @@ impl<'a> Project<'a> {
         Some(from_root.join(","))
     }
 
-    /// Finds the locustfiles. Like Locust it takes several files separated by commas, and folders. The result is relative to
-    /// the root, where Locust runs.
+    /// The result is relative to the root, where Locust runs.
     fn find_locustfiles(&self, locustfiles: &str) -> Result<String> {
         let mut found = Vec::new();
         for path in self.paths_of(locustfiles) {
@@ -227,7 +222,6 @@ impl<'a> Project<'a> {
         worktree::folder_of_checkouts(&self.shell, self.config.against.folder.as_deref())
     }
 
-    /// A path relative to the root, if it lies there.
     pub fn shown(&self, path: &Path) -> String {
         self.paths.shown(path)
     }
@@ -238,10 +232,6 @@ impl<'a> Project<'a> {
             let text = terminal::wrapped(&foreign(line), screen(&io::stderr()));
             printer::progress(&text);
         }
-    }
-
-    pub fn dirty_files(&self) -> &[String] {
-        &self.head.dirty_files
     }
 
     pub fn fold(&self, title: &str, log: &str) {
@@ -255,26 +245,13 @@ impl<'a> Project<'a> {
     /// The provenance that all runs of this command share.
     pub fn provenance(&self) -> Provenance {
         Provenance {
-            timestamp: now(),
+            timestamp: timestamp(SystemTime::now()),
             commit: self.head.commit.clone(),
             dirty: !self.head.dirty_files.is_empty(),
             gate: version::text(),
             ..Provenance::default()
         }
     }
-}
-
-fn now() -> String {
-    timestamp(SystemTime::now())
-}
-
-pub(crate) fn days_from_today(days: u64) -> Day {
-    let then = SystemTime::now() + Duration::from_secs(days * 86_400);
-    Day::of_timestamp(&timestamp(then)).expect("a time begins with its day")
-}
-
-pub(crate) fn today() -> Day {
-    days_from_today(0)
 }
 
 /// Empty if the file cannot be read.

@@ -28,7 +28,7 @@ impl RunRange {
         if max == RunRange::ROUNDS.max { 10 } else { max }
     }
 
-    /// Settles the numbers. `[runs]` does not apply to rounds, and one round would not show the noise.
+    /// `[runs]` does not apply to rounds, and one round would not show the noise.
     pub fn settle(flags: &PerfFlags, own: RunsConfig) -> RunRange {
         let number = |runs: NonZeroU32| runs.get() as usize;
         let [min_flag, max_flag] =
@@ -48,6 +48,7 @@ impl RunRange {
 #[derive(Debug)]
 pub struct Settings {
     pub load: Load,
+    /// Relative to the root, separated by commas, once they are found.
     pub(crate) locustfile: String,
     /// The locustfiles as a baseline names them; `None` until they are found, and if one lies outside the root.
     pub(crate) locustfile_path: Option<String>,
@@ -55,7 +56,7 @@ pub struct Settings {
     /// the ready URL, or empty.
     pub(crate) host: String,
     pub(crate) starts_service: bool,
-    /// The address where Locust's master listens.
+    /// Where Locust's master listens.
     pub(crate) bind_host: String,
     pub(crate) bind_port: u16,
     pub stop_timeout: Duration,
@@ -129,8 +130,8 @@ pub(crate) fn locustfile(flags: &LoadFlags, own: &LoadConfig, locust: &LocustCon
     locust.get_unless(given, "locustfile", |text| Ok(text.to_owned()), "locustfile.py".to_owned())
 }
 
-/// Checks the arguments for Locust of `perf.toml` beside those behind `--`. Both are stored apart, with their secrets masked,
-/// so an option of the one must not take its value from the other.
+/// The arguments of `perf.toml` and those behind `--` are stored apart, with their secrets masked, so an option of the
+/// one must not take its value from the other.
 fn check_args(own: &[String], locust_args: &[String]) -> Result<()> {
     flags::refuse_owned_locust_args(own, "in [load] `args`")?;
     let open = own.last().filter(|last| last.starts_with('-') && *last != "--");

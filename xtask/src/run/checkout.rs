@@ -53,13 +53,13 @@ impl Side<'_> {
         const MISSING: &str = "; a file or module was not found: that checkout only has what is in git, so name your working tree by PERF_ROOT, as in \"$PERF_ROOT\"/.venv/bin/python";
         const NOT_EXECUTABLE: &str = "; a file of that commit is not executable: start it by its interpreter, or commit its mode: `git update-index --chmod=+x FILE`";
         match (self, error.downcast::<Failure>()) {
-            // What a shell returns for a file that it found and may not run.
-            (Side::Other(_), Ok(mut failure)) if failure.exit_code == Some(126) => {
-                failure.line.push_str(NOT_EXECUTABLE);
-                failure.into()
-            }
-            (Side::Other(_), Ok(mut failure)) if misses_a_file(&failure) => {
-                failure.line.push_str(MISSING);
+            (Side::Other(_), Ok(mut failure)) => {
+                // What a shell returns for a file that it found and may not run.
+                if failure.exit_code == Some(126) {
+                    failure.line.push_str(NOT_EXECUTABLE);
+                } else if misses_a_file(&failure) {
+                    failure.line.push_str(MISSING);
+                }
                 failure.into()
             }
             (_, Ok(failure)) => failure.into(),
@@ -103,7 +103,7 @@ pub fn at_commit(rev: &str, commit: &str) -> String {
     if rev == short { format!("at {rev}") } else { format!("at {rev} ({short})") }
 }
 
-/// Takes the `[service]` of the commit's own `perf.toml`, or the working tree's if it has none that can be read.
+/// The commit's own, or the working tree's if there is none that can be read.
 fn choose_service(rev: &str, ours: &ServiceConfig, perf_toml: &Path) -> Result<(ServiceConfig, Option<String>)> {
     if !files::exists(perf_toml) {
         let warning = format!("{rev} has no perf.toml, so this tree's [service] starts it there too");

@@ -1,7 +1,7 @@
 //! Counters of the user's own, which are read at both ends of the measured window: `[service] counters`.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use judge::model::text::{cut, printable};
 use xshell::{Shell, cmd};
 
 use crate::config::perf_toml::ServiceConfig;
-use crate::run::http::{parse_url, remaining};
-use crate::run::service::{ROOT, fill};
+use crate::run::http::parse_url;
+use crate::run::service::{ROOT, fill, variables};
 use crate::sys::process;
 
 /// The time for one reading. The load goes on meanwhile.
@@ -35,23 +35,20 @@ pub enum Counters {
     NotAsked,
     /// Another commit may not have them.
     Missing(String),
-    Read(Readings),
+    Read {
+        source: CounterSource,
+        first: Option<CounterValues>,
+        last: CounterValues,
+    },
 }
 
-pub struct Readings {
-    source: CounterSource,
-    first: Option<CounterValues>,
-    last: CounterValues,
-}
-
-/// Where counters are read.
-enum CounterSource {
+pub enum CounterSource {
     Url(String),
     Command { shell: Shell, command: String, env: Vec<(String, String)> },
 }
 
 impl Counters {
-    /// Reads them once before the load, so that a mistake costs none. `port` is that of the service.
+    /// They are read before the load, so that a mistake costs none.
     pub fn check(
         shell: &Shell,
         service: &ServiceConfig,
@@ -60,24 +57,23 @@ impl Counters {
         is_other_commit: bool,
     ) -> Result<Counters> {
         let Some(setting) = &service.counters else { return Ok(Counters::NotAsked) };
-        let filled = |text: &str| fill(&fill(text, "root", &root.to_string_lossy()), "port", &port.to_string());
+        let filled = fill(&fill(setting, "root", &root.to_string_lossy()), "port", &port.to_string());
         let source = if setting.starts_with("http://") {
-            CounterSource::Url(filled(setting))
+            CounterSource::Url(filled)
         } else {
-            let mut env: Vec<_> = service.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect();
+            let mut env = variables(service, root, port);
             env.push((ROOT.to_owned(), root.to_string_lossy().into_owned()));
-            CounterSource::Command { shell: shell.clone(), command: filled(setting), env }
+            CounterSource::Command { shell: shell.clone(), command: filled, env }
         };
         match source.read().context("[service] counters") {
-            Ok(_) => Ok(Counters::Read(Readings { source, first: None, last: CounterValues::new() })),
+            Ok(_) => Ok(Counters::Read { source, first: None, last: CounterValues::new() }),
             Err(error) if is_other_commit => Ok(Counters::Missing(format!("{error:#}"))),
             Err(error) => Err(error),
         }
     }
 
-    /// Reads them once the window is open. `folder` is the run's.
     pub fn tick(&mut self, folder: &Path) -> Result<()> {
-        if let Counters::Read(Readings { source, first, .. }) = self
+        if let Counters::Read { source, first, .. } = self
             && first.is_none()
             && folder.join(OPENED).is_file()
         {
@@ -87,7 +83,7 @@ impl Counters {
     }
 
     pub fn end(&mut self) -> Result<()> {
-        if let Counters::Read(Readings { source, last, .. }) = self {
+        if let Counters::Read { source, last, .. } = self {
             *last = source.read().context("[service] counters")?;
         }
         Ok(())
@@ -95,9 +91,7 @@ impl Counters {
 
     /// By how much each counter rose in the window. One that fell was set back, and tells nothing.
     pub fn rises(&self) -> CounterValues {
-        let Counters::Read(Readings { first: Some(first), last, .. }) = self else {
-            return CounterValues::new();
-        };
+        let Counters::Read { first: Some(first), last, .. } = self else { return CounterValues::new() };
         let rise = |(name, last): (&String, &f64)| {
             let rise = last - first.get(name).copied().unwrap_or(0.0);
             (rise >= 0.0).then(|| (name.clone(), rise))
@@ -105,15 +99,14 @@ impl Counters {
         last.iter().filter_map(rise).collect()
     }
 
-    /// Why there are none, although they are asked for.
     pub fn warning(&self) -> Option<String> {
         match self {
             Counters::Missing(why) => Some(format!("the other commit has no counters: {why}")),
-            Counters::Read(Readings { first: None, .. }) => Some(
+            Counters::Read { first: None, .. } => Some(
                 "[service] counters were not read, because our listener did not report the opening of the window"
                     .to_owned(),
             ),
-            Counters::NotAsked | Counters::Read(_) => None,
+            Counters::NotAsked | Counters::Read { .. } => None,
         }
     }
 }
@@ -142,24 +135,14 @@ impl CounterSource {
 }
 
 fn fetch(url: &str) -> Result<Vec<u8>> {
-    let url = parse_url(url)?;
-    let deadline = Instant::now() + TIMEOUT;
-    let mut stream = url.ask(deadline)?;
-    let mut answer = Vec::new();
-    let mut part = [0; 16_384];
     // A body may be in chunks, whose lengths take little.
-    while answer.len() <= 2 * MOST_BYTES {
-        stream.set_read_timeout(Some(remaining(deadline)?))?;
-        match stream.read(&mut part) {
-            Ok(0) => break,
-            Ok(length) => answer.extend_from_slice(&part[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                bail!("timeout: no whole answer within {} s", TIMEOUT.as_secs())
-            }
-            Err(error) => return Err(error.into()),
+    let answer = parse_url(url)?.ask(Instant::now() + TIMEOUT, |answer| answer.len() > 2 * MOST_BYTES);
+    let mut answer = answer.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            anyhow!("timeout: no whole answer within {} s", TIMEOUT.as_secs())
         }
-    }
+        _ => error.into(),
+    })?;
     let end =
         answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("it answers something other than HTTP")?;
     let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
@@ -186,8 +169,8 @@ fn unchunked(mut body: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Parses Prometheus' text format, of which `name value` is the simplest. The values of a name with different labels are
-/// added up. Only what counts up is kept: no gauge, no bucket and no quantile.
+/// Parses Prometheus' text format, of which `name value` is the simplest. The values of a name with different labels
+/// are added up, and only what counts up is kept.
 fn parse(text: &str) -> Result<CounterValues> {
     let mut counts = CounterValues::new();
     let mut kinds: BTreeMap<&str, &str> = BTreeMap::new();
@@ -254,7 +237,7 @@ fn counts_up(name: &str, labels: &str, kinds: &BTreeMap<&str, &str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::thread;
 

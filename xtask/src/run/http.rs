@@ -1,6 +1,6 @@
 //! URLs of the service, and the readiness probe.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
@@ -13,7 +13,7 @@ use crate::sys::process::check_interrupted;
 /// The time for the answer to one probe.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-const STATUS_LINE_BYTES: u64 = 1024;
+const STATUS_LINE_BYTES: usize = 1024;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -71,15 +71,11 @@ impl Url<'_> {
         Err(last)
     }
 
-    pub fn answers_tcp(&self) -> bool {
-        self.connects().is_ok()
-    }
-
     pub fn connects(&self) -> Result<(), String> {
         self.connect(Instant::now() + ANSWER_TIMEOUT).map(drop).map_err(|error| error.to_string())
     }
 
-    /// This machine's address on the interface on which the host is reached. Locust's master listens on IPv4.
+    /// It is the address on the interface on which the host is reached. Locust's master listens on IPv4.
     pub fn local_address(&self) -> Option<Ipv4Addr> {
         let mut addresses = (self.host, self.port).to_socket_addrs().ok()?;
         addresses.find_map(|address| match address {
@@ -96,7 +92,9 @@ impl Url<'_> {
 
     /// The status of one GET. It follows no redirect, so that only the URL itself is contacted.
     pub fn get(&self) -> Result<u16, String> {
-        self.request(Instant::now() + ANSWER_TIMEOUT).map_err(|error| match error.kind() {
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        let has_status = |answer: &[u8]| answer.contains(&b'\n') || answer.len() >= STATUS_LINE_BYTES;
+        self.ask(deadline, has_status).and_then(|answer| status(&answer)).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 format!("timeout: no answer within {} s", ANSWER_TIMEOUT.as_secs())
             }
@@ -104,11 +102,8 @@ impl Url<'_> {
         })
     }
 
-    fn request(&self, deadline: Instant) -> io::Result<u16> {
-        status(self.ask(deadline)?, deadline)
-    }
-
-    pub(super) fn ask(&self, deadline: Instant) -> io::Result<TcpStream> {
+    /// Sends a GET, and reads the answer to its end, or until it `is_enough`.
+    pub(super) fn ask(&self, deadline: Instant, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<Vec<u8>> {
         let mut stream = self.connect(deadline)?;
         let slash = if self.path.starts_with('/') { "" } else { "/" };
         let text = format!(
@@ -118,7 +113,19 @@ impl Url<'_> {
         );
         stream.set_write_timeout(Some(remaining(deadline)?))?;
         stream.write_all(text.as_bytes())?;
-        Ok(stream)
+        let mut answer = Vec::new();
+        let mut part = [0; 16_384];
+        while !is_enough(&answer) {
+            stream.set_read_timeout(Some(remaining(deadline)?))?;
+            match stream.read(&mut part) {
+                Ok(0) => break,
+                Ok(length) => answer.extend_from_slice(&part[..length]),
+                // A child that ended interrupts the call.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted && check_interrupted().is_ok() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(answer)
     }
 }
 
@@ -139,26 +146,13 @@ pub fn addresses(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<Soc
     }
 }
 
-/// Reads byte by byte if the answer arrives so slowly.
-fn status(stream: TcpStream, deadline: Instant) -> io::Result<u16> {
-    let mut line = Vec::new();
-    let mut answer = BufReader::new(stream).take(STATUS_LINE_BYTES);
-    while !line.ends_with(b"\n") {
-        answer.get_ref().get_ref().set_read_timeout(Some(remaining(deadline)?))?;
-        let read = answer.fill_buf()?;
-        if read.is_empty() {
-            break;
-        }
-        let end = read.iter().position(|byte| *byte == b'\n').map_or(read.len(), |at| at + 1);
-        line.extend_from_slice(&read[..end]);
-        answer.consume(end);
-    }
-    let line = String::from_utf8_lossy(&line);
+fn status(answer: &[u8]) -> io::Result<u16> {
+    let line = String::from_utf8_lossy(answer.split(|byte| *byte == b'\n').next().unwrap_or_default());
     let status = line.strip_prefix("HTTP/").and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
     status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it answers something other than HTTP"))
 }
 
-pub(super) fn remaining(deadline: Instant) -> io::Result<Duration> {
+fn remaining(deadline: Instant) -> io::Result<Duration> {
     let remaining = deadline.saturating_duration_since(Instant::now());
     if remaining.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(remaining) }
 }
@@ -176,7 +170,7 @@ fn percent_encoded(path: &str) -> String {
     encoded
 }
 
-/// This machine's address on the interface that leads to another address. It sends nothing.
+/// It is the address on the interface that leads to another one. Nothing is sent.
 pub fn local_address(other: SocketAddrV4) -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect(other).ok()?;

@@ -34,7 +34,7 @@ const VERSION_TIMEOUT: Duration = Duration::from_secs(60);
 
 const PYTHON_3_11: LocustVersion = LocustVersion(2, 46, 0);
 
-/// Finds the user's own Locust, or installs the managed one if it is missing. `say` prints a line of progress.
+/// `say` prints a line of progress.
 pub fn prepare(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn Fn(&str)) -> Result<Locust> {
     let Some(command) = &config.command.clone().or_else(|| of_environment(config)) else {
         return managed(shell, config, perf_folder, say);
@@ -57,8 +57,7 @@ fn of_environment(config: &LocustConfig) -> Option<String> {
     is_environment.then(|| quoted(&locust.to_string_lossy()))
 }
 
-/// The Locust of an environment below `target/perf`, whose name is a digest of its packages. An environment counts
-/// only when it is complete.
+/// The name of an environment is a digest of its packages. It counts only when it is complete.
 fn managed(shell: &Shell, config: &LocustConfig, perf_folder: &Path, say: &dyn Fn(&str)) -> Result<Locust> {
     let pinned = match &config.version {
         Some(version) => format!("locust=={version}\n"),
@@ -133,7 +132,7 @@ fn can_import(shell: &Shell, python: &Path) -> Result<bool> {
     Ok(process::answer("Locust's Python", &command.into(), VERSION_TIMEOUT)?.is_some())
 }
 
-/// Makes an environment and installs `requirements` into it: by uv if there is one, or by Python's venv and pip.
+/// Uses uv if there is one, or Python's venv and pip.
 fn install(shell: &Shell, pinned: &str, folder: &Path, requirements: &[String], log: &Path) -> Result<()> {
     let python = folder.join("bin/python");
     if !answer(cmd!(shell, "uv --version"), log)?.is_empty() {
@@ -163,7 +162,7 @@ fn install(shell: &Shell, pinned: &str, folder: &Path, requirements: &[String], 
         .map_err(|error| not_installed(error, pinned, log))
 }
 
-/// Whether this Python has a pip that can install into another environment (`--python`, from 22.3 on).
+/// Pip can install into another environment by `--python`, from 22.3 on.
 fn has_pip_for_others(shell: &Shell, python: &str, log: &Path) -> Result<bool> {
     let printed = answer(cmd!(shell, "{python} -m pip --version"), log)?;
     let version = printed.lines().find_map(|line| line.strip_prefix("pip ")?.split(' ').next());
@@ -183,7 +182,6 @@ fn refuse_utf_16(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Picks the line of the installer that names the cause, and adds what to do.
 fn not_installed(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
     let cause = last_line(&tail(log), is_installer_error);
     failed(error, log, |what| {
@@ -193,14 +191,12 @@ fn not_installed(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Erro
     })
 }
 
-/// Whether this line of pip or uv names the cause of a failure.
 fn is_installer_error(line: &str) -> bool {
     let is_error = ["ERROR: ", "× Failed to build", "error: Failed to "].iter().any(|mark| line.starts_with(mark));
     is_error && !line.contains("https://")
 }
 
-/// Explains a Locust that does not start: an old version can be installed beside new packages, or on a new Python, and then
-/// fails when it is imported.
+/// An old version can be installed beside new packages, or on a new Python, and then fails when it is imported.
 fn does_not_start(error: anyhow::Error, pinned: &str, log: &Path) -> anyhow::Error {
     let cause = last_line(&tail(log), |_| false);
     failed(error, log, |what| {
@@ -254,7 +250,7 @@ fn version_line(command: Cmd, log: &Path) -> Result<String> {
     line.map(str::to_owned).ok_or_else(|| Failure::new(printed(), log).into())
 }
 
-/// Returns what a program prints, which is nothing if it is missing or fails. Only a signal is an error.
+/// Nothing if the program is missing or fails. Only a signal is an error.
 fn answer(command: Cmd, log: &Path) -> Result<String> {
     match output("its version", command, log) {
         Err(error) if error.is::<Interrupted>() => Err(error),

@@ -1,15 +1,14 @@
-//! The file `perf_listener.json`, in which our listener reports the end of a run, its users, and the requests that never ended.
+//! The file `perf_listener.json` of our listener.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use judge::model::mask;
-use judge::model::run::{Lateness, Run, TaskCalls, endpoint_name};
+use judge::model::run::{Lateness, Moment, Run, TaskCalls, endpoint_name};
 use judge::model::text::{cut, endpoint_shown, printable};
 use serde::{Deserialize, Serialize};
 
 use crate::run::load_check::LoadRecord;
-use crate::run::over_time::OverTime;
 use crate::sys::files;
 
 pub const LISTENER_FILE: &str = "perf_listener.json";
@@ -17,10 +16,13 @@ pub const LISTENER_FILE: &str = "perf_listener.json";
 /// The number of endpoints, or of reasons, that one sentence names.
 const NAMED: usize = 5;
 
+/// The share of an endpoint's requests that may have an impossible time.
+const MOST_IMPOSSIBLE: f64 = 0.01;
+
 #[derive(Debug, Deserialize)]
 pub struct ListenerFile {
     /// Whether only requests after the ramp-up are counted. A load shape has no ramp-up.
-    pub ramp_up_left_out: bool,
+    ramp_up_left_out: bool,
     pub began: bool,
     pub ended_by: EndedBy,
     /// The time from the start of the load to its end.
@@ -28,15 +30,19 @@ pub struct ListenerFile {
     /// `None` if the listener did not write all of it.
     #[serde(flatten)]
     pub window: Option<Window>,
-    #[serde(default)]
     pub mean_users: Option<f64>,
     /// The requests that were under way when Locust stopped and had not ended after the stop timeout.
     #[serde(default)]
     unfinished: Vec<Unfinished>,
     #[serde(default)]
     pub users_left: Vec<UsersLeft>,
-    #[serde(flatten)]
-    pub over_time: OverTime,
+    /// The TCP connections that were opened to the service in the measured window.
+    pub connections: Option<u64>,
+    /// The first half of the window and the second.
+    #[serde(default)]
+    halves: Vec<Half>,
+    #[serde(default)]
+    history: ListenerHistory,
     #[serde(default)]
     users: Vec<UsersOfClass>,
     #[serde(default)]
@@ -44,11 +50,28 @@ pub struct ListenerFile {
     /// The requests that are in no statistics, or are there without a time.
     #[serde(default)]
     left_out: LeftOut,
-    #[serde(default)]
     lateness: Option<Lateness>,
     /// The other part of the same file.
     #[serde(skip)]
     pub load: LoadRecord,
+}
+
+#[derive(Debug, Deserialize)]
+struct Half {
+    mean_ms: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ListenerHistory {
+    bucket_s: f64,
+    buckets: Vec<ListenerBucket>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ListenerBucket {
+    at_s: f64,
+    requests: u64,
+    mean_ms: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,7 +101,6 @@ struct LeftOut {
     endpoints: Vec<LeftOutRequests>,
 }
 
-/// Requests of an endpoint that the listener left out for one reason.
 #[derive(Debug, Deserialize)]
 struct LeftOutRequests {
     reason: LeftOutReason,
@@ -100,7 +122,6 @@ enum LeftOutReason {
     ImpossibleTime,
 }
 
-/// The measured window.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 pub struct Window {
     /// Seconds since 1970.
@@ -127,7 +148,6 @@ pub enum EndedBy {
     Early,
 }
 
-/// Requests of one endpoint that never ended.
 #[derive(Debug, Deserialize)]
 pub struct Unfinished {
     method: String,
@@ -136,7 +156,6 @@ pub struct Unfinished {
     longest_ms: f64,
 }
 
-/// Users of one class that left for one reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UsersLeft {
     user: String,
@@ -145,7 +164,7 @@ pub struct UsersLeft {
 }
 
 impl ListenerFile {
-    /// Reads the file; `None` if there is none, because the listener was not loaded.
+    /// `None` if the listener was not loaded.
     pub fn read(path: &Path) -> Result<Option<ListenerFile>> {
         if !files::exists(path) {
             return Ok(None);
@@ -155,7 +174,7 @@ impl ListenerFile {
 
     pub fn parse(text: &str) -> Result<ListenerFile> {
         let mut file: ListenerFile = serde_json::from_str(text)?;
-        file.load = LoadRecord::parse(text)?;
+        file.load = serde_json::from_str(text)?;
         // Exceptions quote what was sent, and the reasons are stored and posted.
         for left in &mut file.users_left {
             left.reason = mask::text(&left.reason);
@@ -163,7 +182,10 @@ impl ListenerFile {
         Ok(file)
     }
 
-    /// Describes the requests that never ended: how many, of which endpoint, and how long they took so far.
+    pub fn has_shape(&self) -> bool {
+        !self.ramp_up_left_out
+    }
+
     pub fn unfinished_text(&self) -> Option<String> {
         let all = self.unfinished.iter().fold(0_u64, |all, row| all.saturating_add(row.times));
         if all == 0 {
@@ -181,15 +203,19 @@ impl ListenerFile {
             and_more(self.unfinished.len())
         ))
     }
-}
 
-/// The share of an endpoint's requests that may have an impossible time.
-const MOST_IMPOSSIBLE: f64 = 0.01;
-
-impl ListenerFile {
-    /// Stores what only the listener counts.
     pub fn complete(&self, run: &mut Run) {
-        self.over_time.complete(run);
+        let is_time = |ms: &f64| ms.is_finite() && *ms > 0.0;
+        if let [first, second] = &self.halves[..] {
+            let means = first.mean_ms.filter(is_time).zip(second.mean_ms.filter(is_time));
+            run.halves_ms = means.map(|(first, second)| [first, second]);
+        }
+        let ListenerHistory { bucket_s, buckets } = &self.history;
+        for ListenerBucket { at_s, requests, mean_ms } in buckets {
+            if let Some(mean_ms) = mean_ms.filter(is_time) {
+                run.moments.push(Moment { until_s: at_s + bucket_s, requests: *requests, mean_ms });
+            }
+        }
         for UsersOfClass { user, mean } in &self.users {
             *run.users_by_class.entry(printable(user)).or_default() += mean.max(0.0);
         }
@@ -205,8 +231,8 @@ impl ListenerFile {
         run.lateness = self.lateness;
     }
 
-    /// Warns of requests that the statistics lack, or have without a time. If an endpoint lacks more than a few, its numbers
-    /// mean nothing. `requests_of` is the number of requests of an endpoint in the statistics.
+    /// If an endpoint lacks more than a few requests, its numbers mean nothing. `requests_of` is the number of its
+    /// requests in the statistics.
     pub fn check_left_out(&self, requests_of: impl Fn(&str) -> u64) -> Result<Vec<String>> {
         let mut warnings = Vec::new();
         for LeftOutRequests { reason, method, name, example, requests } in &self.left_out.endpoints {

@@ -1,4 +1,4 @@
-//! Whether Locust made the load that was asked for: its time, its users, its processes, and every request in the statistics.
+//! Whether Locust made the load that was asked for.
 
 use anyhow::{Result, bail, ensure};
 use judge::model::run::Load;
@@ -54,17 +54,11 @@ const BLOCKED_WARNS: f64 = 0.05;
 const BLOCKED_REFUSES: f64 = 0.2;
 
 impl LoadRecord {
-    pub fn parse(text: &str) -> Result<LoadRecord> {
-        Ok(serde_json::from_str(text)?)
-    }
-
-    /// Whether the listener is of the kind that counts all this.
     pub fn is_counted(&self) -> bool {
         self.own_requests.is_some()
     }
 
-    /// Refuses another load than was asked for, with the cause. `has_shape` is of a load shape, which sets its own time and
-    /// users. Returns warnings, a sentence each.
+    /// A load shape sets its own time and users. Returns warnings, a sentence each.
     pub fn check(&self, load: &Load, has_shape: bool) -> Result<Vec<String>> {
         if self.is_counted() {
             if !has_shape {

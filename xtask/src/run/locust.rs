@@ -15,7 +15,8 @@ use judge::parse::locust_csv;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::config::locust_conf::STRIPPED;
-use crate::config::settings::DEFAULT_BIND_HOST;
+use crate::config::perf_toml::LoadConfig;
+use crate::config::settings::{DEFAULT_BIND_HOST, Settings};
 use crate::run::listener::{EndedBy, LISTENER_FILE, ListenerFile};
 use crate::run::locust_log::{self, explanation};
 use crate::run::workers::{Setup, WorkerList};
@@ -79,6 +80,7 @@ pub(crate) enum Stage {
     Loading(Duration),
 }
 
+#[derive(Default)]
 pub struct Progress {
     pub elapsed: Duration,
     pub requests: u64,
@@ -86,16 +88,12 @@ pub struct Progress {
 }
 
 pub struct Job<'a> {
-    pub load: &'a Load,
-    /// Relative to the root, separated by commas.
-    pub locustfile: &'a str,
+    pub settings: &'a Settings,
+    pub config: &'a LoadConfig,
     pub host: &'a str,
-    pub stop_timeout: Duration,
-    pub deadline_margin: Duration,
     /// Where a master listens for workers.
     pub bind_host: &'a str,
     pub bind_port: u16,
-    pub workers_timeout: Duration,
     pub root: &'a Path,
     /// The folder of the results. It is fresh, so no older file can be taken for a result of this run. It is relative to the
     /// root, because Locust takes a comma in the path of a locustfile for the end of its name.
@@ -111,22 +109,15 @@ impl Job<'_> {
     pub fn log(&self) -> PathBuf {
         self.path("locust.log")
     }
-}
 
-/// The part of a run that its statistics cover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StatsCoverage {
-    /// Every request of the measured window.
-    Window,
-    /// Every request, with the ramp-up, because a load shape never finishes starting its users.
-    WholeRun,
-    /// Locust's own statistics, with the ramp-up and without the last second, because our listener was not loaded.
-    WithoutLastSecond,
+    fn failure(&self, line: String) -> Failure {
+        Failure::new(line, &self.log())
+    }
 }
 
 pub struct Finished {
-    pub coverage: StatsCoverage,
-    /// `None` if our listener was not loaded.
+    /// `None` if our listener was not loaded. Then the statistics are Locust's own, with the ramp-up and without the
+    /// last second.
     pub listener: Option<ListenerFile>,
     /// A sentence each.
     pub warnings: Vec<String>,
@@ -170,15 +161,19 @@ impl Locust {
         }
     }
 
-    fn args(&self, job: &Job, listens: bool) -> Vec<OsString> {
+    fn loads_listener(&self) -> bool {
+        self.parsed >= SEVERAL_LOCUSTFILES
+    }
+
+    fn args(&self, job: &Job) -> Vec<OsString> {
         let listener = job.folder.join(LISTENER_NAME);
-        let locustfiles = match job.locustfile {
-            file if !listens => file.to_owned(),
+        let locustfiles = match job.settings.locustfile.as_str() {
+            file if !self.loads_listener() => file.to_owned(),
             // The first locustfile names Locust's HTML report.
             files if self.parsed >= SHAPE_IN_ANY_LOCUSTFILE => format!("{files},{}", listener.display()),
             files => format!("{},{files}", listener.display()),
         };
-        let load = job.load;
+        let load = &job.settings.load;
         let mut args: Vec<OsString> = Vec::new();
         let mut arg = |name: &str, value: &dyn std::fmt::Display| args.extend([name.into(), value.to_string().into()]);
         arg("-f", &locustfiles);
@@ -188,7 +183,7 @@ impl Locust {
         arg("-t", &format!("{}s", load.run_time_s));
         arg("--csv", &job.folder.join("locust").display());
         // Older versions take whole seconds, and 0 would end users in mid-request.
-        arg("--stop-timeout", &job.stop_timeout.as_secs_f64().ceil());
+        arg("--stop-timeout", &job.settings.stop_timeout.as_secs_f64().ceil());
         arg("--loglevel", &"INFO");
         // Failed requests are a metric here, not a failure of the measurement.
         arg("--exit-code-on-error", &0);
@@ -201,7 +196,7 @@ impl Locust {
             arg("--expect-workers", &workers);
         }
         if load.shared_by().is_some() {
-            arg("--expect-workers-max-wait", &job.workers_timeout.as_secs_f64().ceil());
+            arg("--expect-workers-max-wait", &job.config.workers_timeout.as_secs_f64().ceil());
             arg("--master-bind-port", &job.bind_port);
             if job.bind_host != DEFAULT_BIND_HOST {
                 arg("--master-bind-host", &job.bind_host);
@@ -224,14 +219,13 @@ impl Locust {
         args
     }
 
-    /// Runs Locust to its end. `tick` is called about every 10 ms and may end the run by an error.
+    /// `tick` is called about every 10 ms and may end the run by an error.
     pub(crate) fn run(&self, shell: &Shell, job: &Job, tick: &mut dyn FnMut(Stage) -> Result<()>) -> Result<Finished> {
-        let listens = self.parsed >= SEVERAL_LOCUSTFILES;
-        if listens {
+        if self.loads_listener() {
             let listener = job.path(LISTENER_NAME);
             fs::write(&listener, LISTENER).with_context(|| format!("cannot write {}", listener.display()))?;
         }
-        let args = self.args(job, listens);
+        let args = self.args(job);
         let mut command = self
             .command(shell, &args)
             .env("PYTHONUTF8", "1")
@@ -239,14 +233,14 @@ impl Locust {
             // The load is measured from when all users are started, which workers on a busy machine report late.
             .env("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "10")
             .env(FINAL_CSV_VARIABLE, job.path(FINAL_CSV))
-            .env("PERF_WARMUP_S", job.load.warmup_s.to_string());
+            .env("PERF_WARMUP_S", job.settings.load.warmup_s.to_string());
         for name in STRIPPED {
             command = command.env_remove(name);
         }
         let mut group = Group::spawn("Locust", &command.into(), &job.log(), Duration::ZERO)?;
         group.search_for(&locust_log::SEARCHED);
         let took = self.watch(&mut group, job, tick);
-        if took.is_err() && job.load.workers.is_some() {
+        if took.is_err() && job.settings.load.workers.is_some() {
             // Workers on other machines only end when their master stops them.
             group.interrupt(INTERRUPT_GRACE);
         }
@@ -254,67 +248,59 @@ impl Locust {
         let phrases = group.matches();
         let mut warnings = warnings(job, &phrases);
         let listener = check_load(job, took, &phrases)?;
-        let coverage = match &listener {
-            None => StatsCoverage::WithoutLastSecond,
-            Some(listener) if listener.ramp_up_left_out => StatsCoverage::Window,
-            Some(_) => StatsCoverage::WholeRun,
-        };
         if let Some(listener) = &listener {
             warnings.extend(listener.unfinished_text());
             warnings.extend(left_out(job, listener)?);
-            let as_asked = listener.load.check(job.load, !listener.ramp_up_left_out);
-            warnings.extend(as_asked.map_err(|error| Failure::new(error.to_string(), &job.log()))?);
+            let as_asked = listener.load.check(&job.settings.load, listener.has_shape());
+            warnings.extend(as_asked.map_err(|error| job.failure(error.to_string()))?);
             self.check_is_complete(job, listener)?;
-        }
-        match coverage {
-            StatsCoverage::Window => {}
-            StatsCoverage::WholeRun => warnings
-                .push("ramp-up is included in the results: a load shape never finishes starting its users".to_owned()),
-            StatsCoverage::WithoutLastSecond => {
-                self.take_own_statistics(job, listens)?;
-                let why = if listens {
-                    "[locust] command does not load our listener"
-                } else {
-                    "Locust before 2.11 cannot load our listener"
-                };
+            if listener.has_shape() {
                 warnings.push(
-                    "ramp-up is included in the results: our listener, which leaves it out, was not loaded".to_owned(),
+                    "ramp-up is included in the results: a load shape never finishes starting its users".to_owned(),
                 );
-                warnings.push(format!("the last second of the run is missing in the results: {why}"));
             }
+        } else {
+            self.take_own_statistics(job)?;
+            let why = if self.loads_listener() {
+                "[locust] command does not load our listener"
+            } else {
+                "Locust before 2.11 cannot load our listener"
+            };
+            warnings.push(
+                "ramp-up is included in the results: our listener, which leaves it out, was not loaded".to_owned(),
+            );
+            warnings.push(format!("the last second of the run is missing in the results: {why}"));
         }
-        Ok(Finished { coverage, listener, warnings })
+        Ok(Finished { listener, warnings })
     }
 
     fn check_is_complete(&self, job: &Job, listener: &ListenerFile) -> Result<()> {
         let json = (self.parsed >= JSON_FILE).then_some("perf_results.json");
         let missing = ["perf_complete.json"].into_iter().chain(json).find(|name| !job.path(name).is_file());
         let Some(missing) = missing.filter(|_| listener.load.is_counted()) else { return Ok(()) };
-        bail!(Failure::new(
-            format!(
-                "Locust exited early, such as by os._exit in a listener of `quitting`: {missing} is missing: remove that from the locustfile"
-            ),
-            &job.log()
-        ))
+        bail!(job.failure(format!(
+            "Locust exited early, such as by os._exit in a listener of `quitting`: {missing} is missing: remove that from the locustfile"
+        )))
     }
 
-    /// Takes Locust's own statistics, if our listener cannot have written any.
-    fn take_own_statistics(&self, job: &Job, listens: bool) -> Result<()> {
-        let is_expected = (!listens || matches!(self.program, Program::Own(_))) && job.load.workers.is_none();
-        let missing = |what: &str| Failure::new(format!("Locust ended without writing {what} statistics"), &job.log());
+    /// It is an error if our listener should have written some.
+    fn take_own_statistics(&self, job: &Job) -> Result<()> {
+        let is_expected =
+            (!self.loads_listener() || matches!(self.program, Program::Own(_))) && job.settings.load.workers.is_none();
+        let missing = |what: &str| job.failure(format!("Locust ended without writing {what} statistics"));
         ensure!(is_expected, missing("its final"));
         let last_csv = job.path("locust_stats.csv");
         ensure!(last_csv.is_file(), missing("any"));
         files::write_atomically(&job.path(FINAL_CSV), &files::read_to_string(&last_csv)?)
     }
 
-    /// Waits until Locust and all of its workers have ended well, and returns the load's time.
+    /// Returns the load's time, once Locust and all of its workers have ended well.
     fn watch(&self, group: &mut Group, job: &Job, tick: &mut dyn FnMut(Stage) -> Result<()>) -> Result<Duration> {
-        let log = job.log();
-        if let Some(expected) = job.load.workers {
-            self.wait_for_workers(group, job, expected, tick)?;
+        if job.settings.load.workers.is_some() {
+            self.wait_for_workers(group, job, tick)?;
         }
-        let timeout = Duration::from_secs(job.load.run_time_s) + job.stop_timeout + job.deadline_margin;
+        let timeout =
+            Duration::from_secs(job.settings.load.run_time_s) + job.settings.stop_timeout + job.config.deadline_margin;
         let started = Instant::now();
         let status = group.wait(timeout, || {
             self.check_workers(job)?;
@@ -324,48 +310,37 @@ impl Locust {
         let workers = self.check_workers(job)?;
         match status {
             Some(status) if status.success() => {
-                workers.check_complete().map_err(|lost| Failure::new(lost, &log))?;
+                workers.check_complete().map_err(|lost| job.failure(lost))?;
                 Ok(started.elapsed())
             }
             Some(status) => {
-                let log_text = log::tail(&log);
-                if let Some(expected) = job.load.shared_by()
-                    && log_text.contains(locust_log::GAVE_UP)
-                {
-                    bail!(not_all_connected(job, expected, &workers));
+                let log = log::tail(&job.log());
+                if job.settings.load.shared_by().is_some() && log.contains(locust_log::GAVE_UP) {
+                    bail!(not_all_connected(job, &workers));
                 }
-                let why = explanation(status, &log_text);
-                bail!(Failure::new(format!("Locust failed: {}{why}", process::describe(status)), &log))
+                let why = explanation(status, &log);
+                bail!(job.failure(format!("Locust failed: {}{why}", process::describe(status))))
             }
             None => {
                 group.interrupt(INTERRUPT_GRACE);
                 let has_shape = group.matches().contains(&locust_log::SHAPE_STARTED);
                 let next = if has_shape { ": its load shape takes longer, let the run time cover it" } else { "" };
-                bail!(Failure::new(
-                    format!(
-                        "Locust did not finish within {} (run time, stop timeout and margin), so it was stopped{next}",
-                        humantime::format_duration(timeout)
-                    ),
-                    &log
-                ));
+                bail!(job.failure(format!(
+                    "Locust did not finish within {} (run time, stop timeout and margin), so it was stopped{next}",
+                    humantime::format_duration(timeout)
+                )));
             }
         }
     }
 
     /// Waits until the load begins, or Locust has given up. The margin is for a Locust that hangs.
-    fn wait_for_workers(
-        &self,
-        group: &mut Group,
-        job: &Job,
-        expected: u32,
-        tick: &mut dyn FnMut(Stage) -> Result<()>,
-    ) -> Result<()> {
-        let deadline = Instant::now() + job.workers_timeout + job.deadline_margin;
+    fn wait_for_workers(&self, group: &mut Group, job: &Job, tick: &mut dyn FnMut(Stage) -> Result<()>) -> Result<()> {
+        let deadline = Instant::now() + job.config.workers_timeout + job.config.deadline_margin;
         while group.status()?.is_none() {
             let workers = self.check_workers(job)?;
             let began = workers.began;
             if !began && Instant::now() >= deadline {
-                bail!(not_all_connected(job, expected, &workers));
+                bail!(not_all_connected(job, &workers));
             }
             tick(Stage::Waiting(workers))?;
             if began {
@@ -376,25 +351,25 @@ impl Locust {
         Ok(())
     }
 
-    /// Checks that the run need not be discarded for a worker.
     fn check_workers(&self, job: &Job) -> Result<WorkerList> {
-        let Some(expected) = job.load.shared_by() else { return Ok(WorkerList::default()) };
+        let Some(expected) = job.settings.load.shared_by() else { return Ok(WorkerList::default()) };
         let workers = WorkerList::read(&job.path("perf_workers.json"));
-        workers.check(expected, &self.version).map_err(|fault| Failure::new(fault, &job.log()))?;
+        workers.check(expected, &self.version).map_err(|fault| job.failure(fault))?;
         Ok(workers)
     }
 }
 
-fn not_all_connected(job: &Job, expected: u32, workers: &WorkerList) -> Failure {
-    let next = match job.load.workers {
+fn not_all_connected(job: &Job, workers: &WorkerList) -> Failure {
+    let expected = job.settings.load.shared_by().unwrap_or(1);
+    let next = match job.settings.load.workers {
         Some(_) => format!(
             "missing: {}; start them with the commands above, or raise [load] workers_timeout",
             workers.missing(expected)
         ),
         None => "Locust starts them itself, so its log shows more".to_owned(),
     };
-    let timeout = humantime::format_duration(job.workers_timeout);
-    Failure::new(format!("within {timeout} {}; {next}", workers.connected(expected)), &job.log())
+    let timeout = humantime::format_duration(job.config.workers_timeout);
+    job.failure(format!("within {timeout} {}; {next}", workers.connected(expected)))
 }
 
 /// Calls the user's own Locust by `exec`, so that a signal reaches it, and by `env`, so that variables may precede it.
@@ -408,9 +383,7 @@ fn warnings(job: &Job, phrases: &[&str]) -> Vec<String> {
     if locust_log::SATURATED.iter().any(|phrase| phrases.contains(phrase)) {
         warnings.push("the load generator was CPU-bound (Locust's CPU above 90%), so its own delays inflate the latencies: spread the load with --processes, or use fewer users".to_owned());
     }
-    if let Some(failure) = most_frequent_failure(job) {
-        warnings.push(failure);
-    }
+    warnings.extend(most_frequent_failure(job));
     let mut exceptions = 0_u64;
     for_each_record(&records_file(&job.path(""), "exceptions"), |record| {
         let times = record.get(0).and_then(|times| times.parse().ok()).unwrap_or(0);
@@ -431,15 +404,14 @@ pub fn records_file(folder: &Path, what: &str) -> PathBuf {
     if own.is_file() { own } else { folder.join(format!("locust_{what}.csv")) }
 }
 
-/// Calls `take` for each failure or exception in a file of Locust's. There may be millions of them, and only one is in memory
-/// at a time.
+/// There may be millions of failures or exceptions, and only one is in memory at a time.
 fn for_each_record(file: &Path, mut take: impl FnMut(&StringRecord)) {
     let Ok(bytes) = files::read(file) else { return };
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
     reader.records().filter_map(Result::ok).for_each(|record| take(&record));
 }
 
-/// Calls `take` for each failure in a file: the endpoint, Locust's text of the error, and how often it occurred.
+/// `take` gets the endpoint, Locust's text of the error, and how often it occurred.
 pub fn for_each_failure(file: &Path, mut take: impl FnMut(Box<str>, &str, u64)) {
     for_each_record(file, |record| {
         if let [Some(method), Some(name), Some(error), Some(times)] = [0, 1, 2, 3].map(|column| record.get(column)) {
@@ -449,14 +421,14 @@ pub fn for_each_failure(file: &Path, mut take: impl FnMut(Box<str>, &str, u64)) 
 }
 
 fn most_frequent_failure(job: &Job) -> Option<String> {
-    let (mut most, mut most_frequent) = (0, None);
+    let mut most_frequent: Option<(Box<str>, String, u64)> = None;
     for_each_failure(&records_file(&job.path(""), "failures"), |endpoint, error, times| {
-        if times > most {
-            (most, most_frequent) = (times, Some((endpoint, error.to_owned())));
+        if times > most_frequent.as_ref().map_or(0, |(.., most)| *most) {
+            most_frequent = Some((endpoint, error.to_owned(), times));
         }
     });
-    let (endpoint, error) = most_frequent?;
-    let (times, endpoint) = (most, endpoint_shown(&endpoint));
+    let (endpoint, error, times) = most_frequent?;
+    let endpoint = endpoint_shown(&endpoint);
     let error: String = mask::text(&error).chars().take(200).collect();
     Some(printable(&format!("most frequent failure ({times}x): {endpoint}: {error}")))
 }
@@ -466,29 +438,29 @@ fn left_out(job: &Job, listener: &ListenerFile) -> Result<Vec<String>> {
     let statistics = files::read(&job.path(FINAL_CSV)).and_then(|bytes| locust_csv::parse(&bytes)).unwrap_or_default();
     let requests: HashMap<_, _> = statistics.endpoints.iter().map(|(name, stats)| (&**name, stats.requests)).collect();
     let warnings = listener.check_left_out(|endpoint| requests.get(endpoint).copied().unwrap_or(0));
-    warnings.map_err(|error| Failure::new(error.to_string(), &job.log()).into())
+    warnings.map_err(|error| job.failure(error.to_string()).into())
 }
 
-/// Checks that the load went on to its end. Without the listener there is no file.
+/// Without the listener there is no file.
 fn check_load(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<ListenerFile>> {
     // Locust exits with 0 also when a signal or the locustfile itself ends it early.
     let cut_short = |load_s: f64| {
-        let run_time_s = job.load.run_time_s;
-        let line =
-            format!("Locust ended after {load_s:.0} s of a load of {run_time_s} s: something stopped it; run it again");
-        Failure::new(line, &job.log())
+        let run_time_s = job.settings.load.run_time_s;
+        job.failure(format!(
+            "Locust ended after {load_s:.0} s of a load of {run_time_s} s: something stopped it; run it again"
+        ))
     };
     // The listener writes its own file first, and the statistics last.
     let has_final = job.path(FINAL_CSV).is_file();
     let listener = if has_final { ListenerFile::read(&job.path(LISTENER_FILE))? } else { None };
     let Some(listener) = listener else {
-        let has_ended = took.as_secs() >= job.load.run_time_s || phrases.contains(&locust_log::SHAPE_ENDED);
+        let has_ended = took.as_secs() >= job.settings.load.run_time_s || phrases.contains(&locust_log::SHAPE_ENDED);
         ensure!(has_ended, cut_short(took.as_secs_f64()));
         return Ok(None);
     };
     let too_short = || {
         let line = "the load was over before all users were started and warmed up: raise the run time";
-        Failure::new(line.to_owned(), &job.log())
+        job.failure(line.to_owned())
     };
     ensure!(listener.began, too_short());
     ensure!(listener.ended_by != EndedBy::Early, cut_short(listener.load_s));
@@ -504,7 +476,7 @@ pub fn progress(job: &Job, elapsed: Duration) -> Progress {
     Progress { elapsed, requests, failures }
 }
 
-/// The number of users, if the next lines of the log report that all of them are started.
+/// `None` unless the next lines of the log report that all users are started.
 pub fn users_started(log: &mut Follower) -> Option<u32> {
     let mut users = None;
     // All users spawned: {"ClaimsUser": 10} (10 total users)

@@ -1,4 +1,4 @@
-//! Locust's log: its phrases, which other versions may word differently, and the line that explains a failure.
+//! Locust's log. Other versions may word its phrases differently.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -57,7 +57,6 @@ fn import_advice(log: &str) -> String {
     advice.to_owned()
 }
 
-/// Explains why Locust did not exit with 0, and what to do about it, as far as its log shows.
 pub fn explanation(status: ExitStatus, log: &str) -> String {
     // Below the error of a refused argument may be a guess of what was meant.
     let cause = last_line(log, |line| line.starts_with("locust: error: ") || line.starts_with("__main__.py: error: "));

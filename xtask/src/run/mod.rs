@@ -8,7 +8,6 @@ pub mod listener;
 pub mod load_check;
 pub(crate) mod locust;
 pub(crate) mod locust_log;
-pub(crate) mod over_time;
 pub(crate) mod progress;
 pub(crate) mod results;
 pub(crate) mod runner;

@@ -21,6 +21,7 @@ use crate::sys::{ci, printer};
 const BAR_WIDTH: usize = 10;
 
 pub struct LoadCounter {
+    noun: &'static str,
     begun: usize,
     first_began: Instant,
     most: usize,
@@ -28,6 +29,7 @@ pub struct LoadCounter {
 
 #[derive(Clone, Copy, Debug)]
 pub struct LoadNumber {
+    noun: &'static str,
     /// From 1.
     number: usize,
     most: usize,
@@ -37,12 +39,13 @@ pub struct LoadNumber {
 
 impl LoadCounter {
     pub fn new(most: usize) -> LoadCounter {
-        LoadCounter { begun: 0, first_began: Instant::now(), most }
+        LoadCounter { noun: "run", begun: 0, first_began: Instant::now(), most }
     }
 
-    /// Allows so many loads beyond those that have begun.
-    pub fn allow(&mut self, more: usize) {
-        self.most = self.begun + more;
+    /// Allows so many rounds beyond the loads that have begun. Other lines count rounds, which have two loads each.
+    pub fn allow_rounds(&mut self, rounds: usize) {
+        self.noun = "load";
+        self.most = self.begun + 2 * rounds;
     }
 
     pub fn begin(&mut self) -> LoadNumber {
@@ -52,7 +55,7 @@ impl LoadCounter {
         let before = u32::try_from(self.begun).unwrap_or(u32::MAX);
         let each_took = self.first_began.elapsed().checked_div(before).unwrap_or_default();
         self.begun += 1;
-        LoadNumber { number: self.begun, most: self.most.max(self.begun), each_took }
+        LoadNumber { noun: self.noun, number: self.begun, most: self.most.max(self.begun), each_took }
     }
 }
 
@@ -64,7 +67,7 @@ impl LoadNumber {
 
 pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, workers: u32) {
     let mut folders: BTreeSet<&str> = BTreeSet::new();
-    for file in job.locustfile.split(',') {
+    for file in job.settings.locustfile.split(',') {
         folders.extend(Path::new(file).parent().and_then(Path::to_str).filter(|folder| !folder.is_empty()));
     }
     let folders = Vec::from_iter(folders);
@@ -101,7 +104,7 @@ impl LoadView<'_> {
             // GitHub Actions shows the log when the run is over.
             (true, _) if !ci::is_github() => Output::Log,
             (_, true) => Output::Nothing,
-            _ => Output::Line(ProgressLine::new(job.load.run_time_s, job.load.users, number)),
+            _ => Output::Line(ProgressLine::new(job.settings.load.run_time_s, job.settings.load.users, number)),
         };
         LoadView { project, job, output, log: Follower::new(job.log()), connected: String::new() }
     }
@@ -114,7 +117,7 @@ impl LoadView<'_> {
     }
 
     fn show_workers(&mut self, workers: &WorkerList) {
-        let Some(expected) = self.job.load.workers else { return };
+        let Some(expected) = self.job.settings.load.workers else { return };
         let connected = workers.connected(expected);
         if connected != self.connected {
             self.project.say(&connected);
@@ -141,7 +144,7 @@ impl LoadView<'_> {
     }
 }
 
-/// The progress line of one load. Dropping it clears it.
+/// Dropping it clears it.
 struct ProgressLine {
     run_time: Duration,
     /// `10 users`, once all of them are started.
@@ -190,7 +193,7 @@ impl ProgressLine {
     }
 
     fn text(&self, progress: &Progress, with_bar: bool) -> String {
-        let LoadNumber { number, most, each_took } = self.load;
+        let LoadNumber { noun, number, most, each_took } = self.load;
         let remaining = self.run_time.saturating_sub(progress.elapsed);
         let bar = if with_bar {
             let share = (progress.elapsed.as_secs_f64() / self.run_time.as_secs_f64()).min(1.0);
@@ -211,7 +214,7 @@ impl ProgressLine {
             let _ = write!(left, " (all: max {})", shown(remaining.saturating_add(of_all)));
         }
         let (users, Progress { requests, failures, .. }) = (&self.users, progress);
-        format!("run {number}/{most}{bar} {left}, {users}, {requests} requests, {failures} failed")
+        format!("{noun} {number}/{most}{bar} {left}, {users}, {requests} requests, {failures} failed")
     }
 }
 
@@ -243,8 +246,8 @@ mod tests {
 
     #[test]
     fn the_line_shows_this_load_and_all_of_them() {
-        let first = LoadNumber { number: 1, most: 8, each_took: Duration::ZERO };
-        let third = LoadNumber { number: 3, most: 8, each_took: Duration::from_millis(23_400) };
+        let first = LoadNumber { noun: "run", number: 1, most: 8, each_took: Duration::ZERO };
+        let third = LoadNumber { number: 3, each_took: Duration::from_millis(23_400), ..first };
         let last = LoadNumber { number: 8, ..third };
         let (starting, users) = (&ProgressLine::new(20, 10, first).users.clone(), "10 users");
         let counts = "10 users, 1204 requests, 3 failed";
@@ -252,11 +255,20 @@ mod tests {
         check(third, 5, users, true, &format!("run 3/8 [==        ] 15 s left (all: max 3 min), {counts}"));
         check(third, 5, users, false, &format!("run 3/8: 15 s left (all: max 3 min), {counts}"));
         check(third, 25, users, false, &format!("run 3/8: finishing (all: max 117 s), {counts}"));
-        let mut long = ProgressLine::new(7000, 1000, LoadNumber { number: 10, most: 14, each_took: Duration::ZERO });
+        let mut long = ProgressLine::new(7000, 1000, LoadNumber { number: 10, most: 14, ..first });
         long.users = "1000 users".to_owned();
         let progress = Progress { elapsed: Duration::ZERO, requests: 1_234_567, failures: 123_456 };
         assert!(long.text(&progress, true).len() <= 100, "{}", long.text(&progress, true));
         check(last, 5, users, true, &format!("run 8/8 [==        ] 15 s left, {counts}"));
         check(last, 25, users, true, &format!("run 8/8 [==========] finishing, {counts}"));
+    }
+
+    #[test]
+    fn two_loads_of_a_round_are_not_called_runs() {
+        let mut loads = LoadCounter::new(1);
+        let text = |load| ProgressLine::new(20, 10, load).text(&Progress::default(), false);
+        assert!(text(loads.begin()).starts_with("run 1/1: "));
+        loads.allow_rounds(7);
+        assert!(text(loads.begin()).starts_with("load 2/15: "), "the lines of the verdict count up to round 7/7");
     }
 }

@@ -7,7 +7,7 @@ use std::str;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::mask;
-use judge::model::run::{CpuTime, Metric, Provenance, Run, setup_name};
+use judge::model::run::{CpuTime, Metric, Provenance, Run, Stats, setup_name};
 use judge::parse::locust_history::{self, History};
 use judge::parse::{foreign, locust_csv, locust_json, strict_json};
 use judge::stats::estimate::is_close;
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::config::project::Project;
 use crate::run::listener::{LISTENER_FILE, ListenerFile, UsersLeft};
-use crate::run::locust::{self, Finished, StatsCoverage};
+use crate::run::locust::{self, Finished};
 use crate::sys::files;
 
 /// The failures of the requests of `on_start`.
@@ -36,7 +36,6 @@ pub struct RunFile {
     /// A sentence each.
     pub warnings: Vec<String>,
     /// The number of runs that the command would have made at most. They share the evidence's probability of error.
-    #[serde(default)]
     pub max_runs: Option<usize>,
     /// The users that left before the load was stopped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -47,18 +46,17 @@ impl RunFile {
     const NAME: &str = "run.json";
 
     pub fn new(mut provenance: Provenance, finished: Finished, max_runs: usize) -> RunFile {
-        let Finished { coverage, listener, warnings } = finished;
-        let (mean_users, users_left) =
-            listener.map_or((None, Vec::new()), |listener| (listener.mean_users, listener.users_left));
-        provenance.mean_users = mean_users;
+        let Finished { listener, warnings } = finished;
+        let exact = listener.is_some();
+        provenance.mean_users = listener.as_ref().and_then(|listener| listener.mean_users);
         if let Some(load) = &mut provenance.load {
-            load.has_shape = coverage == StatsCoverage::WholeRun;
+            load.has_shape = listener.as_ref().is_some_and(ListenerFile::has_shape);
         }
-        let exact = coverage != StatsCoverage::WithoutLastSecond;
+        let users_left = listener.map_or_else(Vec::new, |listener| listener.users_left);
         RunFile { provenance, exact, warnings, max_runs: Some(max_runs), users_left }
     }
 
-    /// Stands for the file that results of others lack. `history` shows their load.
+    /// `history` shows the load of others.
     pub fn of_others(provenance: Provenance, history: &Result<History, String>) -> RunFile {
         let observed_load = history.as_ref().ok().and_then(History::observed_load);
         let provenance = Provenance { observed_load, ..provenance };
@@ -105,7 +103,6 @@ impl RunFile {
 
 #[derive(Clone, Debug)]
 pub struct MeasuredRun {
-    /// The file that it was read from.
     pub path: PathBuf,
     pub run: Run,
     /// The run with the requests of `on_start` that began in the measured window among the others, if there were any.
@@ -126,7 +123,6 @@ pub fn read_results(project: &Project) -> Result<Vec<MeasuredRun>> {
 }
 
 impl MeasuredRun {
-    /// Locust's lists of the failures of this run.
     pub fn failures_files(&self) -> Vec<PathBuf> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let beside = match name.strip_suffix("_stats.csv").or(name.strip_suffix(".json")) {
@@ -181,14 +177,24 @@ pub fn read_rounds(project: &Project, below: &str) -> Result<Option<Sides<Vec<Me
     Ok(Some(Sides { baseline: read_all(&other)?, candidate: read_all(&folder)? }))
 }
 
-/// The failures in these files of Locust's, by endpoint and error, the most frequent first. Errors may quote a number or a
-/// time, so that no two are equal: beyond `MAX_FAILURES` kinds only known kinds are counted.
-pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests> {
+#[derive(Default)]
+pub struct Failures {
+    /// By endpoint and error, the most frequent first.
+    pub kinds: Vec<FailedRequests>,
+    /// The first file that has any.
+    pub file: Option<PathBuf>,
+}
+
+/// Reads the failures in these files of Locust's. Errors may quote a number or a time, so that no two are equal: beyond
+/// `MAX_FAILURES` kinds only known kinds are counted.
+pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Failures {
     const MAX_FAILURES: usize = 1000;
+    let mut found = Failures::default();
     let mut times_of: BTreeMap<(Box<str>, String), u64> = BTreeMap::new();
     for file in failures_files {
         let is_of_setup = file.ends_with(SETUP_FAILURES);
         locust::for_each_failure(file, |endpoint, error, times| {
+            found.file.get_or_insert_with(|| file.clone());
             let endpoint = if is_of_setup { setup_name(&endpoint) } else { endpoint };
             let kind = (endpoint, mask::text(error));
             if times_of.len() < MAX_FAILURES || times_of.contains_key(&kind) {
@@ -203,13 +209,13 @@ pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Vec<FailedRequests>
             *requests += stats.requests;
         }
     }
-    let mut failures = Vec::new();
     for ((endpoint, error), times) in &times_of {
         let requests = requests_of.get(&**endpoint).copied().filter(|requests| *requests > 0);
-        failures.push(FailedRequests { endpoint: endpoint.to_string(), error: error.clone(), times: *times, requests });
+        let (endpoint, error) = (endpoint.to_string(), error.clone());
+        found.kinds.push(FailedRequests { endpoint, error, times: *times, requests });
     }
-    failures.sort_by_key(|failure| Reverse(failure.times));
-    failures
+    found.kinds.sort_by_key(|failure| Reverse(failure.times));
+    found
 }
 
 fn read_all(path: &Path) -> Result<Vec<MeasuredRun>> {
@@ -240,14 +246,14 @@ pub fn read(path: &Path) -> Result<MeasuredRun> {
         run.take_percentiles(other);
     }
     run.cpu = file.as_ref().and_then(RunFile::cpu);
-    if file.is_some()
-        && !is_json
-        && let Some(listener) = ListenerFile::read(&folder.join(LISTENER_FILE))?
-    {
-        listener.complete(&mut run);
-    }
     let history = history(path, file.is_some());
-    let with_setup = if file.is_some() && !is_json { read_setup(folder, &mut run)? } else { None };
+    let mut with_setup = None;
+    if file.is_some() && !is_json {
+        if let Some(listener) = ListenerFile::read(&folder.join(LISTENER_FILE))? {
+            listener.complete(&mut run);
+        }
+        with_setup = read_setup(folder, &mut run)?;
+    }
     Ok(MeasuredRun { path: path.to_owned(), run, with_setup, file, history })
 }
 
@@ -311,6 +317,13 @@ fn parse_json(bytes: &[u8]) -> Result<Run> {
     locust_json::parse(str::from_utf8(bytes).context("this is not UTF-8: save it as UTF-8")?)
 }
 
+fn rows(run: &Run) -> Vec<(&str, &Stats)> {
+    let mut rows: Vec<_> = run.endpoints.iter().map(|(name, stats)| (&**name, stats)).collect();
+    rows.sort_by_key(|(name, _)| *name);
+    rows.push(("Aggregated", &run.total));
+    rows
+}
+
 /// Checks that both files have the same counts, and the same percentiles to the whole ms of a CSV.
 fn agree(csv: &Run, json: &Run) -> Result<()> {
     ensure!(
@@ -319,13 +332,7 @@ fn agree(csv: &Run, json: &Run) -> Result<()> {
         csv.endpoints.len(),
         json.endpoints.len()
     );
-    let mut csv_rows: Vec<_> = csv.endpoints.iter().map(|(name, stats)| (&**name, stats)).collect();
-    let mut json_rows: Vec<_> = json.endpoints.iter().map(|(name, stats)| (&**name, stats)).collect();
-    csv_rows.sort_by_key(|(name, _)| *name);
-    json_rows.sort_by_key(|(name, _)| *name);
-    csv_rows.push(("Aggregated", &csv.total));
-    json_rows.push(("Aggregated", &json.total));
-    for ((name, csv), (other_name, json)) in csv_rows.into_iter().zip(json_rows) {
+    for ((name, csv), (other_name, json)) in rows(csv).into_iter().zip(rows(json)) {
         ensure!(name == other_name, "the endpoint `{}` against `{}`", name.escape_debug(), other_name.escape_debug());
         for metric in
             [Metric::TotalRequests, Metric::ErrorRate, Metric::P50, Metric::P95, Metric::P99, Metric::AvgResponseTime]

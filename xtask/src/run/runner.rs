@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context as _, Error, Result, ensure};
+use judge::model::limits::Rules;
 use judge::model::run::Provenance;
 use judge::model::text::quoted;
 use judge::model::{mask, program};
@@ -31,7 +32,6 @@ use crate::sys::session::Session;
 use crate::sys::worktree::Checkouts;
 use crate::sys::{ci, files, lock, log, machine};
 
-/// Everything that the runs of a command share.
 pub struct Runner<'a> {
     project: &'a Project<'a>,
     settings: Settings,
@@ -39,7 +39,7 @@ pub struct Runner<'a> {
     /// Common to all runs.
     pub provenance: Provenance,
     session: Session,
-    loads: LoadCounter,
+    pub loads: LoadCounter,
     /// The number of runs, or of rounds, that share the evidence's probability of error.
     max_runs: usize,
     /// The commit that was built last; `None` for the working tree. All may build into one place, such as a tag of Docker's.
@@ -54,14 +54,8 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// Builds `first`, if any, and installs Locust at the same time. From here on signals are caught, because children are
-    /// started.
-    pub fn prepare(
-        project: &'a Project<'a>,
-        settings: Settings,
-        first: Option<Side>,
-        max_loads: usize,
-    ) -> Result<Runner<'a>> {
+    /// Builds `first` while it installs Locust. From here on signals are caught, because children are started.
+    pub fn prepare(project: &'a Project<'a>, settings: Settings, first: Option<Side>) -> Result<Runner<'a>> {
         let clock = &project.clock;
         process::catch_signals()?;
         let perf_folder = project.paths.perf_folder();
@@ -83,10 +77,10 @@ impl<'a> Runner<'a> {
             workers::check_port(&settings.bind_host, settings.bind_port)?;
         }
         let log = session.folder.join("build.log");
-        let build = first.map_or(Ok(Build::Nothing), |first| start_build(project, &settings, first, &log))?;
+        let build = first.map_or(Ok(None), |first| start_build(project, &settings, first, &log))?;
         let locust = clock.waiting(|| install::prepare(&project.shell, &project.config.locust, &perf_folder, &say))?;
         locust.check(&settings.load, &settings.locustfile)?;
-        clock.waiting(|| build.finish())?;
+        clock.waiting(|| build.map_or(Ok(()), Build::finish))?;
         let provenance = Provenance {
             load: Some(settings.load.masked()),
             machine: Some(machine::describe(&project.shell)),
@@ -103,7 +97,7 @@ impl<'a> Runner<'a> {
             locust,
             provenance,
             session,
-            loads: LoadCounter::new(max_loads),
+            loads: LoadCounter::new(project.rules.max_runs),
             max_runs: project.rules.max_runs,
             built: None,
             last_executable: None,
@@ -117,15 +111,10 @@ impl<'a> Runner<'a> {
         self.project.service(&self.settings)
     }
 
-    /// Allows so many rounds of both sides after the runs that are made.
-    pub fn begin_rounds(&mut self, max_rounds: usize, max_noisy_rounds: usize) {
-        self.max_runs = max_rounds;
-        self.loads.allow(2 * max_noisy_rounds);
-    }
-
-    /// Sets the number of loads that are still to be made, for the time left.
-    pub fn expect_loads(&mut self, loads: usize) {
-        self.loads.allow(loads);
+    /// Allows rounds of both sides after the runs that are made.
+    pub fn begin_rounds(&mut self, rules: &Rules) {
+        self.max_runs = rules.max_runs;
+        self.loads.allow_rounds(rules.most_runs());
     }
 
     /// Checks `commit` out in `folder`, which holds all checkouts, and builds its service.
@@ -147,7 +136,8 @@ impl<'a> Runner<'a> {
     fn build(&mut self, side: Side, log: &str) -> Result<()> {
         let log = self.session.folder.join(log);
         let build = start_build(self.project, &self.settings, side, &log)?;
-        self.project.clock.waiting(|| build.finish()).map_err(|error| side.explain(error))?;
+        let ended = self.project.clock.waiting(|| build.map_or(Ok(()), Build::finish));
+        ended.map_err(|error| side.explain(error))?;
         self.built = side.commit().map(str::to_owned);
         Ok(())
     }
@@ -161,33 +151,31 @@ impl<'a> Runner<'a> {
         }
         let (shell, service) = (shell(project, side), service_of(project, &self.settings, side));
         let log = folder.join("service.log");
-        let mut target = match (side, service) {
-            (Side::Deployment(host), _) => Target::Running(host.to_owned()),
-            (_, None) => Target::Running(self.settings.host.clone()),
-            (_, Some(service)) => {
-                let start = || StartedService::start(shell, service, &project.paths.root, &log);
-                Target::Started(project.clock.waiting(start).map_err(|error| side.explain(error))?)
+        let root = &project.paths.root;
+        let host = if let Side::Deployment(host) = side { host } else { &self.settings.host };
+        let mut counters = Counters::NotAsked;
+        let mut target = match service {
+            None => Target { started: None, host: host.to_owned() },
+            Some(service) => {
+                let start = || StartedService::start(shell, service, root, &log);
+                let started = project.clock.waiting(start).map_err(|error| side.explain(error))?;
+                let check = || Counters::check(shell, service, started.port, root, side.commit().is_some());
+                counters = project.clock.waiting(check)?;
+                Target { host: started.host(host), started: Some(started) }
             }
         };
         let same_executable = self.same_executable(side, &target);
-        let root = &project.paths.root;
-        let mut counters = match (service, target.started()) {
-            (Some(service), Some(started)) => project
-                .clock
-                .waiting(|| Counters::check(shell, service, started.port, root, side.commit().is_some()))?,
-            _ => Counters::NotAsked,
-        };
         let mut sampler = Sampler::default();
         let mut finished = self.load(side, &mut target, &mut sampler, &mut counters, load_number, &folder)?;
-        for sentence in project.clock.waiting(|| target.stop()) {
+        for sentence in project.clock.waiting(|| target.started.map_or_else(Vec::new, StartedService::stop)) {
             project.say(&sentence);
         }
         // A signal may have come while the service stopped, when nothing else checks for one.
         process::check_interrupted()?;
         let mut provenance = self.provenance.clone();
-        let usage =
-            finished.listener.as_ref().and_then(|listener| usage::of_run(&sampler, listener, &counters.rises()));
-        provenance.usage = usage.unwrap_or_default();
+        if let Some(listener) = &finished.listener {
+            provenance.usage = usage::of_run(&sampler, listener, &counters.rises());
+        }
         finished.warnings.extend(counters.warning());
         match side {
             Side::Only | Side::This => {}
@@ -206,7 +194,6 @@ impl<'a> Runner<'a> {
             .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
     }
 
-    /// Runs the load, and checks that the service survived it.
     fn load(
         &mut self,
         side: Side,
@@ -218,7 +205,7 @@ impl<'a> Runner<'a> {
     ) -> Result<Finished> {
         let Runner { project, settings, locust, has_printed_worker_commands, .. } = self;
         let clock = &project.clock;
-        let (load, host) = (&settings.load, target.host(settings));
+        let (load, host) = (&settings.load, target.host.clone());
         // Processes on this machine find their master on any port. With a free one two commands at once do not meet, and no
         // other worker can join.
         let (bind_host, bind_port) = match load.processes {
@@ -226,14 +213,11 @@ impl<'a> Runner<'a> {
             None => (settings.bind_host.as_str(), settings.bind_port),
         };
         let job = Job {
-            load,
-            locustfile: &settings.locustfile,
+            settings,
+            config: &project.config.load,
             host: &host,
-            stop_timeout: settings.stop_timeout,
-            deadline_margin: project.config.load.deadline_margin,
             bind_host,
             bind_port,
-            workers_timeout: project.config.load.workers_timeout,
             root: &project.paths.root,
             folder: folder.strip_prefix(&project.paths.root).unwrap_or(folder),
             verbose: project.flags.verbose,
@@ -250,12 +234,12 @@ impl<'a> Runner<'a> {
         let finished = clock.waiting(|| {
             locust.run(&project.shell, &job, &mut |stage| {
                 view.show(stage);
-                if let Some(service) = target.started() {
+                if let Some(service) = &target.started {
                     sampler.tick(&service.group);
                 }
                 check_is_there(project, folder)?;
                 counters.tick(folder)?;
-                target.check_alive("during the load")
+                target.check_alive()
             })
         });
         drop(view);
@@ -265,7 +249,7 @@ impl<'a> Runner<'a> {
         }
         check_is_there(project, folder)?;
         // A service that died explains whatever Locust reports.
-        target.check_alive("during the load")?;
+        target.check_alive()?;
         if finished.is_ok() {
             clock.waiting(|| counters.end())?;
             clock.waiting(|| target.check_answers())?;
@@ -273,10 +257,10 @@ impl<'a> Runner<'a> {
         finished
     }
 
-    /// Warns if a commit answers from the executable that answered for the side before, unless that executable runs other
-    /// files, as interpreters do.
+    /// A commit must not answer from the executable that answered for the side before, unless that runs other files, as
+    /// interpreters do.
     fn same_executable(&mut self, side: Side, target: &Target) -> Option<String> {
-        let executable = target.started()?.executable()?;
+        let executable = target.started.as_ref()?.executable()?;
         let commit = side.commit().map(str::to_owned);
         let (last_commit, last) = self.last_executable.replace((commit.clone(), executable.clone()))?;
         let is_same = last_commit != commit && last == executable && !executable.runs_other_files();
@@ -289,8 +273,7 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Waits until no other command measures in this repository. Git's own folder keeps the lock although somebody removes
-/// `target`, and for all worktrees of the repository.
+/// Git's own folder keeps the lock although somebody removes `target`, and for all worktrees of the repository.
 fn take_turn(project: &Project, perf_folder: &Path) -> Result<File> {
     let waiting = "waiting: another run is using this repository, and two loads at once would skew each other";
     let say = |line: &str| project.say(line);
@@ -343,8 +326,8 @@ fn service_of<'s>(project: &'s Project, settings: &Settings, side: Side<'s>) -> 
     }
 }
 
-fn start_build(project: &Project, settings: &Settings, side: Side, log: &Path) -> Result<Build> {
-    let Some(service) = service_of(project, settings, side) else { return Ok(Build::Nothing) };
+fn start_build(project: &Project, settings: &Settings, side: Side, log: &Path) -> Result<Option<Build>> {
+    let Some(service) = service_of(project, settings, side) else { return Ok(None) };
     if !service.build.is_empty() {
         project.say(&format!("building the service{}: {}", side.suffix(), service.build));
     }

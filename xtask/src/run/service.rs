@@ -11,8 +11,7 @@ use judge::model::text::printable;
 use xshell::{Shell, cmd};
 
 use crate::config::perf_toml::ServiceConfig;
-use crate::config::settings::Settings;
-use crate::run::http::parse_url;
+use crate::run::http::{Url, parse_url};
 use crate::sys::executable::Executable;
 use crate::sys::process::{self, Failure, Group, pause};
 use crate::sys::{machine, proc};
@@ -20,16 +19,14 @@ use crate::sys::{machine, proc};
 /// The time for a service to answer once after the load.
 const ANSWERS_AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub enum Target {
-    /// It was started for this run. Dropping it ends it.
-    Started(StartedService),
-    /// It runs already, at this host.
-    Running(String),
+pub struct Target {
+    /// `None` if it was not started for this run. Dropping it ends it.
+    pub started: Option<StartedService>,
+    pub host: String,
 }
 
 pub struct StartedService {
     pub group: Group,
-    origin: String,
     /// The free port that `{port}` stands for.
     pub port: u16,
     ready_url: String,
@@ -44,71 +41,42 @@ enum Answer {
 /// The variable that names the root of the user's own checkout, as `{root}` does.
 pub(super) const ROOT: &str = "PERF_ROOT";
 
-pub enum Build {
-    Nothing,
-    Started { group: Group, timeout: Duration },
+pub struct Build {
+    group: Group,
+    timeout: Duration,
 }
 
 impl Build {
-    pub fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<Build> {
+    /// `None` if there is nothing to build.
+    pub fn start(shell: &Shell, config: &ServiceConfig, root: &Path, log: &Path) -> Result<Option<Build>> {
         // Before anything is spent.
         for text in [&config.command, &config.prepare].into_iter().chain(&config.counters) {
             fill_root(text, root)?;
         }
         let build = fill_root(&config.build, root)?;
         if build.is_empty() {
-            return Ok(Build::Nothing);
+            return Ok(None);
         }
         let command = cmd!(shell, "sh -c {build}").env(ROOT, root);
         let group = Group::spawn("[service] build", &command.into(), log, Duration::ZERO)?;
-        Ok(Build::Started { group, timeout: config.build_timeout })
+        Ok(Some(Build { group, timeout: config.build_timeout }))
     }
 
     pub fn finish(self) -> Result<()> {
-        match self {
-            Build::Nothing => Ok(()),
-            Build::Started { group, timeout } => group.finish(timeout),
-        }
+        self.group.finish(self.timeout)
     }
 }
 
 impl Target {
-    pub fn host(&self, settings: &Settings) -> String {
-        match self {
-            Target::Started(service) if settings.host.is_empty() => service.origin.clone(),
-            Target::Started(service) => settings.host.replace("{port}", &service.port.to_string()),
-            Target::Running(host) => host.clone(),
-        }
+    pub fn check_alive(&mut self) -> Result<()> {
+        self.started.as_mut().map_or(Ok(()), |service| service.check_alive("during the load"))
     }
 
-    pub fn started(&self) -> Option<&StartedService> {
-        match self {
-            Target::Started(service) => Some(service),
-            Target::Running(_) => None,
-        }
-    }
-
-    pub fn check_alive(&mut self, when: &str) -> Result<()> {
-        match self {
-            Target::Started(service) => service.check_alive(when),
-            Target::Running(_) => Ok(()),
-        }
-    }
-
-    /// Checks that the service answers after the load. One that hangs is alive, and the few requests that it did answer would
-    /// pass for the whole run.
+    /// A service that hangs is alive, and the few requests that it did answer would pass for the whole run.
     pub fn check_answers(&mut self) -> Result<()> {
-        match self {
-            Target::Started(service) => service.check_answers(),
-            Target::Running(host) => check_answers("the service at", host),
-        }
-    }
-
-    /// Stops a service that was started here, and returns what went wrong, a sentence each.
-    pub fn stop(self) -> Vec<String> {
-        match self {
-            Target::Started(service) => service.stop(),
-            Target::Running(_) => Vec::new(),
+        match &mut self.started {
+            Some(service) => service.check_answers(),
+            None => check_answers("the service at", &self.host),
         }
     }
 }
@@ -119,11 +87,7 @@ pub(super) fn fill(text: &str, name: &str, value: &str) -> String {
     let mut parts = text.split(&name);
     let mut filled = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        if filled.ends_with('$') {
-            filled.push_str(&name);
-        } else {
-            filled.push_str(value);
-        }
+        filled.push_str(if filled.ends_with('$') { &name } else { value });
         filled.push_str(part);
     }
     filled
@@ -147,12 +111,11 @@ fn fill_root(command: &str, root: &Path) -> Result<String> {
 }
 
 /// `[service] env`. No shell reads the values.
-fn variables(config: &ServiceConfig, root: &Path, port: u16) -> Vec<(String, String)> {
+pub(super) fn variables(config: &ServiceConfig, root: &Path, port: u16) -> Vec<(String, String)> {
     let fill = |value: &str| fill_port(&fill(value, "root", &root.to_string_lossy()), port);
     config.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect()
 }
 
-/// Checks that nobody else answers at the ready URL.
 fn check_free(config: &ServiceConfig, port: u16) -> Result<()> {
     let ready_url = config.ready_url.replace("{port}", &port.to_string());
     let shown_url = mask::url(&ready_url);
@@ -163,14 +126,14 @@ fn check_free(config: &ServiceConfig, port: u16) -> Result<()> {
     );
     let next = if config.ready_url.contains("{port}") { "run it again" } else { "write {port} to get a free port" };
     ensure!(
-        !url.answers_tcp(),
+        url.connects().is_err(),
         "the port of {shown_url} is already in use by {}: stop it, or {next}",
         machine::holder_of(url.port)
     );
     Ok(())
 }
 
-/// Whether a program, a file or a module is missing, by the exit code of `sh` or the log.
+/// The exit code of `sh` or the log shows that a program, a file or a module is missing.
 pub fn misses_a_file(failure: &Failure) -> bool {
     const WORDS: [&str; 12] = [
         "no such file",
@@ -215,11 +178,19 @@ impl StartedService {
             config.stop_timeout,
         )?;
         let ready_url = config.ready_url.replace("{port}", &port.to_string());
-        let (origin, ready_status) = (parse_url(&ready_url)?.origin(), config.ready_status.clone());
-        let mut service = StartedService { group, origin, port, ready_url, ready_status };
+        let mut service = StartedService { group, port, ready_url, ready_status: config.ready_status.clone() };
         service.wait_until_ready(config.ready_timeout)?;
         service.refuse_stranger()?;
         Ok(service)
+    }
+
+    fn url(&self) -> Url<'_> {
+        parse_url(&self.ready_url).expect("`check_free` has parsed it")
+    }
+
+    /// What Locust gets as its host, if the settings name `host`, or none.
+    pub fn host(&self, host: &str) -> String {
+        if host.is_empty() { self.url().origin() } else { host.replace("{port}", &self.port.to_string()) }
     }
 
     fn wait_until_ready(&mut self, timeout: Duration) -> Result<()> {
@@ -257,8 +228,7 @@ impl StartedService {
     /// Refuses a process that answers in place of the service: of this user, older than the service, and none of its
     /// processes. A younger one may listen for it, as Docker's proxy does, and of another user's nothing can be told.
     fn refuse_stranger(&self) -> Result<()> {
-        let port = parse_url(&self.ready_url)?.port;
-        let listeners = proc::listeners_on(port);
+        let listeners = proc::listeners_on(self.url().port);
         if listeners.iter().any(|pid| self.group.has_descendant(*pid)) {
             return Ok(());
         }
@@ -271,35 +241,29 @@ impl StartedService {
         bail!(Failure::new(line, self.group.log()))
     }
 
-    /// The executable of the process that answers, if the system reports it and the process belongs to the service.
+    /// `None` unless the process that answers belongs to the service, as far as the system reports it.
     pub fn executable(&self) -> Option<Executable> {
-        let port = parse_url(&self.ready_url).ok()?.port;
-        let listeners = proc::listeners_on(port);
-        Executable::of(*listeners.iter().find(|pid| self.group.has_descendant(**pid))?)
+        let mut listeners = proc::listeners_on(self.url().port).into_iter();
+        Executable::of(listeners.find(|pid| self.group.has_descendant(*pid))?)
     }
 
     fn probe(&self) -> Result<Answer, String> {
-        let url = parse_url(&self.ready_url).map_err(|error| error.to_string())?;
-        match url.scheme {
-            "tcp" => url.connects().map(|()| Answer::Connected),
-            _ => url.get().map(Answer::Status),
+        match self.url() {
+            url if url.scheme == "tcp" => url.connects().map(|()| Answer::Connected),
+            url => url.get().map(Answer::Status),
         }
     }
 
     fn check_alive(&mut self, when: &str) -> Result<()> {
-        match self.group.status()? {
-            None => Ok(()),
-            Some(status) => {
-                let next = match self.group.surviving_child() {
-                    Some(survivor) => format!(
-                        ", and left {survivor} behind: let it stay in the foreground, without `&` and without an option such as --daemon"
-                    ),
-                    None => String::new(),
-                };
-                let line = format!("the service exited {when}: {}{next}", process::describe(status));
-                bail!(Failure::ended(line, self.group.log(), status))
-            }
-        }
+        let Some(status) = self.group.status()? else { return Ok(()) };
+        let next = match self.group.surviving_child() {
+            Some(survivor) => format!(
+                ", and left {survivor} behind: let it stay in the foreground, without `&` and without an option such as --daemon"
+            ),
+            None => String::new(),
+        };
+        let line = format!("the service exited {when}: {}{next}", process::describe(status));
+        bail!(Failure::ended(line, self.group.log(), status))
     }
 
     fn check_answers(&mut self) -> Result<()> {
@@ -318,16 +282,16 @@ impl StartedService {
         Ok(())
     }
 
-    fn stop(self) -> Vec<String> {
+    /// Returns what went wrong, a sentence each.
+    pub fn stop(mut self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.group.stop() {
             problems.push(
                 "the service did not stop in time after SIGTERM and was killed; raise [service] stop_timeout if it needs longer".to_owned(),
             );
         }
-        if let Ok(url) = parse_url(&self.ready_url)
-            && url.answers_tcp()
-        {
+        let url = self.url();
+        if url.connects().is_ok() {
             let holder = machine::holder_of(url.port);
             problems
                 .push(format!("port {} is still in use by {holder} after the service has exited: stop it", url.port));
@@ -336,17 +300,14 @@ impl StartedService {
     }
 }
 
-/// Checks that a running service answers: by `http` with any status, by `https` with an open port. `what` precedes its URL in an
-/// error.
+/// A service answers by `http` with any status, and by `https` with an open port. `what` precedes the URL in an error.
 pub fn check_answers(what: &str, host: &str) -> Result<()> {
     let url = parse_url(host).map_err(|error| anyhow!("{what} {}: {error}", mask::url(host)))?;
     ensure!(url.scheme != "tcp", "{what} {}: expected an http or https URL", mask::url(host));
     let answers = if url.scheme == "http" {
         url.get().map(|_| ())
-    } else if url.answers_tcp() {
-        Ok(())
     } else {
-        Err("no connection".to_owned())
+        url.connects().map_err(|_| "no connection".to_owned())
     };
     process::check_interrupted()?;
     answers.map_err(|error| {

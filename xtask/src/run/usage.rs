@@ -101,19 +101,19 @@ impl Sampler {
     }
 }
 
-/// What one run used. `rises` are those of the user's counters. `None` if nothing is known.
-pub fn of_run(sampler: &Sampler, listener: &ListenerFile, rises: &CounterValues) -> Option<Usage> {
-    let window = listener.window?;
+/// `rises` are those of the user's counters.
+pub fn of_run(sampler: &Sampler, listener: &ListenerFile, rises: &CounterValues) -> Usage {
+    let Some(window) = listener.window else { return Usage::default() };
     let mut usage = sampler.usage(&window).unwrap_or_default();
     let requests = window.requests as f64;
     if window.requests > 0 {
-        let connections = listener.over_time.connections;
+        let connections = listener.connections;
         usage.connections_per_request =
             connections.map(|opened| rounded(opened as f64 / requests)).into_iter().collect();
         let per_request = |(name, rise): (&String, &f64)| (name.clone(), vec![rounded(rise / requests)]);
         usage.counters_per_request = rises.iter().map(per_request).collect();
     }
-    (usage != Usage::default()).then_some(usage)
+    usage
 }
 
 impl Sample {
@@ -134,7 +134,6 @@ fn service_pids(processes: &[Process], us: i32, is_service: impl Fn(&Process) ->
     family(processes, children.map(|process| process.pid).collect())
 }
 
-/// Sums up the use of `us`, of all our descendants, and of the service.
 fn own_totals(processes: &[Process], us: i32, service: &BTreeSet<i32>) -> OwnTotals {
     let own = family(processes, BTreeSet::from([us]));
     let mut used = OwnTotals { all_ticks: 0, service_ticks: 0, service_pages: 0 };

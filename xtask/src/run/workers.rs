@@ -1,4 +1,4 @@
-//! Locust's workers: the commands that start them, the address of their master, and the list of those that take part.
+//! Locust's workers, and the commands that start them.
 
 use std::fmt;
 use std::io;
@@ -60,13 +60,13 @@ impl fmt::Display for Worker {
 }
 
 impl WorkerList {
-    /// Reads the list, which is empty until the listener has written it.
+    /// Empty until the listener has written it.
     pub fn read(path: &Path) -> WorkerList {
         let text = files::read_to_string(path).unwrap_or_default();
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    /// Checks that the run need not be discarded for a worker.
+    /// An error if the run must be discarded.
     pub fn check(&self, expected: u32, version: &str) -> Result<(), String> {
         for (state, fault) in [
             (WorkerState::Lost, "was lost during the load, and requests with it: see its own output, and run it again"),
@@ -96,7 +96,7 @@ impl WorkerList {
         Ok(())
     }
 
-    /// Checks that the last requests of all workers arrived by the end of the run.
+    /// An error if the last requests of a worker are missing.
     pub fn check_complete(&self) -> Result<(), String> {
         match self.workers.iter().find(|worker| worker.state != WorkerState::Complete) {
             Some(lost) => Err(format!("{lost} was lost at the end of the load, and requests with it: run it again")),
@@ -186,7 +186,6 @@ pub fn address(bind_host: &str, service: &str) -> String {
     to_others.unwrap_or(Ipv4Addr::LOCALHOST).to_string()
 }
 
-/// Checks that the master can listen.
 pub(crate) fn check_port(bind_host: &str, port: u16) -> Result<()> {
     let host = if bind_host == DEFAULT_BIND_HOST { "0.0.0.0" } else { bind_host };
     let bound = addresses(host, port, Instant::now() + RESOLVE_TIMEOUT).and_then(|found| TcpListener::bind(&found[..]));

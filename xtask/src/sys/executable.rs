@@ -3,35 +3,12 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Names, without versions, of programs that run a service from other files.
-const RUN_OTHER_FILES: [&str; 25] = [
-    "bash",
-    "beam.smp",
-    "bun",
-    "caddy",
-    "dash",
-    "deno",
-    "dotnet",
-    "frankenphp",
-    "haproxy",
-    "httpd",
-    "java",
-    "lua",
-    "mono",
-    "nginx",
-    "node",
-    "perl",
-    "php",
-    "php-fpm",
-    "pypy",
-    "python",
-    "rr",
-    "ruby",
-    "sh",
-    "unitd",
-    "uwsgi",
-];
+const RUN_OTHER_FILES: &str = "\
+bash beam.smp bun caddy dash deno dotnet frankenphp haproxy httpd java lua mono nginx node perl php \
+php-fpm pypy python rr ruby sh unitd uwsgi";
 
 /// Folders into which tools are installed, and no project builds. A path in Nix's store changes with the code.
 const OF_TOOLS: [&str; 4] = ["/usr", "/bin", "/sbin", "/nix/store"];
@@ -45,12 +22,11 @@ pub struct Executable {
     device: u64,
     inode: u64,
     bytes: u64,
-    modified_s: i64,
-    modified_ns: i64,
+    modified: SystemTime,
 }
 
 impl Executable {
-    /// The executable of a process; `None` if there is no `/proc`, or this user may not see it.
+    /// `None` if there is no `/proc`, or this user may not see it.
     pub fn of(pid: u32) -> Option<Executable> {
         let link = format!("/proc/{pid}/exe");
         let (path, file) = (fs::read_link(&link).ok()?, fs::metadata(&link).ok()?);
@@ -59,8 +35,7 @@ impl Executable {
             device: file.dev(),
             inode: file.ino(),
             bytes: file.size(),
-            modified_s: file.mtime(),
-            modified_ns: file.mtime_nsec(),
+            modified: file.modified().ok()?,
         })
     }
 
@@ -70,11 +45,11 @@ impl Executable {
         let is_installed = |name: &&str| self.path.iter().any(|part| part == *name);
         OF_TOOLS.iter().any(is_tool)
             || OF_TOOLS_IN_A_CHECKOUT.iter().any(is_installed)
-            || RUN_OTHER_FILES.iter().any(|name| is_version_of(&self.path, name))
+            || RUN_OTHER_FILES.split(' ').any(|name| is_version_of(&self.path, name))
     }
 }
 
-/// Whether the file's name is `name`, with or without a version (`python3.12`).
+/// The name may have a version: `python3.12`.
 fn is_version_of(path: &Path, name: &str) -> bool {
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     file_name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_digit()))

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::str;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use judge::model::day::Day;
 use xshell::Shell;
 
@@ -31,28 +31,13 @@ pub struct Logged {
 /// The commits of the current branch that changed the file, newest first, also under its former names. A merge
 /// counts, because it brought the change to this branch.
 pub fn log(shell: &Shell, path: &Path) -> Result<Vec<Logged>> {
+    const OPTIONS: &str =
+        "--literal-pathspecs -c log.showSignature=false -c log.showRoot=true -c log.diffMerges=separate";
+    const LOG: &str = "log -m --first-parent --follow --raw --no-abbrev --no-color";
     let format = format!("--format={COMMIT}%H{BETWEEN}%cs{BETWEEN}%aN{BETWEEN}%s");
     let path = path.display().to_string();
-    let args = [
-        "--literal-pathspecs",
-        "-c",
-        "log.showSignature=false",
-        "-c",
-        "log.showRoot=true",
-        "-c",
-        "log.diffMerges=separate",
-        "log",
-        "-m",
-        "--first-parent",
-        "--follow",
-        "--raw",
-        "--no-abbrev",
-        "--no-color",
-        &format,
-        "HEAD",
-        "--",
-        &path,
-    ];
+    let words = OPTIONS.split(' ').chain(LOG.split(' '));
+    let args: Vec<&str> = words.chain([format.as_str(), "HEAD", "--", &path]).collect();
     let answer = process::answer_bytes("git", &git::command(shell, &args), Vec::new(), TIMEOUT)?.unwrap_or_default();
     Ok(parse_log(&String::from_utf8_lossy(&answer)))
 }
@@ -144,9 +129,7 @@ fn parse_batch(mut answer: &[u8], objects: usize) -> Result<Vec<Option<Vec<u8>>>
         }
         let size = header.rsplit(' ').next().and_then(|size| size.parse::<usize>().ok());
         let size = size.with_context(|| format!("git cat-file answered {header:?}"))?;
-        if answer.len() <= size {
-            bail!("git cat-file ended early");
-        }
+        ensure!(answer.len() > size, "git cat-file ended early");
         contents.push(Some(answer[..size].to_vec()));
         answer = &answer[size + 1..];
     }

@@ -34,8 +34,7 @@ pub struct Head {
     pub dirty_files: Vec<String>,
 }
 
-/// Looks at the commit and the files below the shell's folder. The command itself writes `own` files, such as its baseline
-/// and its reports, so they never count.
+/// The command itself writes its `own` files, such as reports, so they never count as dirty.
 pub fn head(shell: &Shell, own: &[PathBuf]) -> Result<Head> {
     let unknown = Head { commit: UNKNOWN_COMMIT.to_owned(), dirty_files: Vec::new() };
     let Some(commit) = read(shell, &["rev-parse", "--verify", "HEAD"])? else { return Ok(unknown) };
@@ -58,8 +57,8 @@ fn excluding(top: &Path, file: &Path) -> Vec<String> {
     inside.map(|path| format!(":(exclude,top,literal){path}")).collect()
 }
 
-/// Reads the paths of `git status --porcelain=v2 -z`. An entry has fields that are separated by spaces, the path last, and
-/// behind a renamed file comes its former path.
+/// An entry of `git status --porcelain=v2 -z` has fields that are separated by spaces, the path last, and behind a
+/// renamed file comes its former path.
 fn dirty_files(status: &str) -> Vec<String> {
     let mut entries = status.split('\0').filter(|entry| !entry.is_empty());
     let mut files = Vec::new();
@@ -92,13 +91,17 @@ pub fn default_branch(shell: &Shell) -> Option<String> {
 
 /// How many commits `to` is ahead of `from`. `None` if the clone lacks one of them, or if `from` is no ancestor.
 pub fn commits_between(shell: &Shell, from: &str, to: &str) -> Option<u32> {
-    // The hashes come from files, and must not be taken for options.
-    if [from, to].iter().any(|hash| hash.is_empty() || !hash.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+    if !is_hash(from) || !is_hash(to) {
         return None;
     }
     let range = format!("{from}..{to}");
     read(shell, &["merge-base", "--is-ancestor", from, to]).ok()??;
     read(shell, &["rev-list", "--count", &range]).ok()??.parse().ok()
+}
+
+/// Whether a text of a file is the hash of a commit, and so no option of git. Git's short hashes have 7 digits or more.
+pub fn is_hash(text: &str) -> bool {
+    text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The full hash of a commit. The error has the command that fetches it.
@@ -138,6 +141,12 @@ pub fn refusal(shell: &Shell) -> Option<String> {
     Some(format!("git: {}", words.join(" ")))
 }
 
+/// The files of the shell's folder that match, tracked or not, without ignored ones.
+pub fn files(shell: &Shell, patterns: &[&str]) -> Vec<String> {
+    let args = [&["ls-files", "--cached", "--others", "--exclude-standard", "--"], patterns].concat();
+    text(shell, &args).lines().map(str::to_owned).collect()
+}
+
 /// The path of the shell's folder in its repository: empty, or like `services/claims/`.
 pub fn prefix(shell: &Shell) -> String {
     text(shell, &["rev-parse", "--show-prefix"])
@@ -169,8 +178,7 @@ pub fn submodules(shell: &Shell, commit: &str) -> Result<Vec<Submodule>> {
     Ok(entries.split('\0').filter_map(parse).collect())
 }
 
-/// Makes a git command for the shell's repository. It runs no hook, asks for no password, fetches nothing that a partial clone
-/// lacks, and leaves submodules alone.
+/// It runs no hook, asks for no password, fetches nothing that a partial clone lacks, and leaves submodules alone.
 pub fn command(shell: &Shell, args: &[&str]) -> Command {
     let command =
         cmd!(shell, "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c submodule.recurse=false {args...}");
@@ -200,12 +208,12 @@ fn upwards<'a>(from: &'a Path, name: &str) -> Option<&'a Path> {
     from.ancestors().find(|folder| files::exists(&folder.join(name)))
 }
 
-/// Returns what a git command prints, which is nothing if it fails.
+/// What the command prints, or nothing if it fails.
 pub fn text(shell: &Shell, args: &[&str]) -> String {
     read(shell, args).ok().flatten().unwrap_or_default()
 }
 
-/// Returns what a git command prints, or `None` if it fails. A git that hangs, or a signal, is an error.
+/// What the command prints, or `None` if it fails. A git that hangs, or a signal, is an error.
 pub fn read(shell: &Shell, args: &[&str]) -> Result<Option<String>> {
     process::answer("git", &command(shell, args), ANSWER_TIMEOUT)
 }

@@ -35,7 +35,6 @@ impl Log {
         Ok(Log { path: path.to_owned(), file: files::open_own(path)?, search: Search::default(), moved: 0 })
     }
 
-    /// For the child.
     pub fn handle(&self) -> io::Result<File> {
         self.file.try_clone()
     }
@@ -117,7 +116,7 @@ fn join(log: &Path, left_out: u64, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The last megabyte of a log of any size, also while it is written.
+/// The last megabyte, also while the log is written.
 pub fn tail(log: &Path) -> String {
     let (spare, length) = (spare_of(log), files::length(log));
     let mut tail = Vec::new();

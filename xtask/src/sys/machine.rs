@@ -1,8 +1,9 @@
-//! The machine: its description, to tell one runner from another, and the process that holds a port.
+//! The machine: its clock, its description, to tell one runner from another, and the process that holds a port.
 
 use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
+use judge::model::day::Day;
 use judge::model::run::Machine;
 use xshell::{Shell, cmd};
 
@@ -12,6 +13,15 @@ use crate::sys::proc;
 pub(crate) fn timestamp(time: SystemTime) -> String {
     let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
     humantime::format_rfc3339_seconds(time.clamp(SystemTime::UNIX_EPOCH, last)).to_string()
+}
+
+pub(crate) fn days_from_today(days: u64) -> Day {
+    let then = SystemTime::now() + Duration::from_secs(days * 86_400);
+    Day::of_timestamp(&timestamp(then)).expect("a time begins with its day")
+}
+
+pub(crate) fn today() -> Day {
+    days_from_today(0)
 }
 
 pub fn describe(shell: &Shell) -> Machine {
@@ -24,7 +34,6 @@ pub fn describe(shell: &Shell) -> Machine {
     }
 }
 
-/// Describes the process that listens on the port.
 pub(crate) fn holder_of(port: u16) -> String {
     match proc::listeners_on(port).first() {
         Some(pid) => proc::describe(pid.cast_signed()),

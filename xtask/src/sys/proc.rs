@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use judge::model::text::printable;
+
+use crate::sys::files;
 
 #[derive(Debug, PartialEq)]
 pub struct Process {
@@ -29,8 +31,12 @@ pub(crate) fn processes() -> Vec<Process> {
 }
 
 fn pids() -> Vec<i32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    ids_in("/proc")
+}
+
+/// The ids of the processes or threads that have a folder here.
+pub(crate) fn ids_in(folder: &str) -> Vec<i32> {
+    files::entries(Path::new(folder)).filter_map(|path| path.file_name()?.to_str()?.parse().ok()).collect()
 }
 
 /// Parses `PID (NAME) STATE PARENT GROUP ...`, as `proc_pid_stat(5)` describes it. The name may hold spaces and brackets.
@@ -91,7 +97,6 @@ fn parse_environ(environ: &[u8], name: &str) -> Option<Vec<u8>> {
     variables.find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec))
 }
 
-/// A process that is not known.
 pub(crate) const ANOTHER: &str = "another process";
 
 /// Describes a process for a message: `` `postgres` (process 4711)``.
@@ -115,8 +120,7 @@ pub(crate) fn listeners_on(port: u16) -> Vec<u32> {
     let names: Vec<String> = listening.map(|socket| format!("socket:[{}]", socket.inode)).collect();
     let is_one = |link: PathBuf| names.iter().any(|name| link.as_os_str() == name.as_str());
     let listens = |pid: &i32| {
-        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        files.into_iter().any(|file| fs::read_link(file.path()).is_ok_and(is_one))
+        files::entries(&PathBuf::from(format!("/proc/{pid}/fd"))).any(|file| fs::read_link(file).is_ok_and(is_one))
     };
     pids().into_iter().filter(listens).map(i32::cast_unsigned).collect()
 }

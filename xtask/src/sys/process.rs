@@ -279,12 +279,11 @@ impl Group {
         false
     }
 
-    /// Describes a child that still runs although the leader has exited.
+    /// A child that still runs although the leader has exited.
     pub fn surviving_child(&self) -> Option<String> {
         let escaped = || self.id.escaped().first().map(|pid| pid.as_raw_nonzero().get());
-        let is_member = |process: &Process| process.group == self.leader() && process.is_running;
-        let member = || proc::processes().into_iter().find(is_member).map(|process| process.pid);
-        let find = || escaped().or_else(member);
+        let member = || proc::processes().into_iter().find(|process| self.has_member(process));
+        let find = || escaped().or_else(|| Some(member()?.pid));
         // A process that is just leaving its group, or starting another program, is found a moment later.
         let may_be_ours = |process: &Process| process.is_running && !self.id.is_foreign(process.pid);
         let deadline = Instant::now() + KILL_GRACE;
@@ -302,11 +301,7 @@ impl Group {
 
     /// Sends SIGTERM to the group and to its escaped children, and SIGKILL after the grace. Returns whether SIGKILL was
     /// needed.
-    pub fn stop(mut self) -> bool {
-        self.end()
-    }
-
-    fn end(&mut self) -> bool {
+    pub fn stop(&mut self) -> bool {
         let was_killed = self.end_members();
         let was_killed = self.id.end_escaped(self.grace) || was_killed;
         if let Some(log) = self.log.take() {
@@ -341,8 +336,11 @@ impl Group {
             return false;
         }
         let processes = proc::processes();
-        let is_member = |process: &Process| process.group == self.leader() && process.is_running;
-        processes.is_empty() || processes.iter().any(is_member)
+        processes.is_empty() || processes.iter().any(|process| self.has_member(process))
+    }
+
+    fn has_member(&self, process: &Process) -> bool {
+        process.group == self.leader() && process.is_running
     }
 
     /// Sends SIGINT to the leader alone, so that it can collect its workers' results, and waits up to `grace` for it.
@@ -371,7 +369,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.end();
+        self.stop();
     }
 }
 

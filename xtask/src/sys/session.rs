@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::sys::files::{self, folder_of, temporary_beside};
@@ -46,32 +46,30 @@ pub(crate) enum RunsMade {
 impl SessionFile {
     const NAME: &str = "session.json";
 
-    fn read(path: &Path) -> Result<SessionFile> {
-        serde_json::from_str(&files::read_to_string(path)?).with_context(|| path.display().to_string())
+    fn read(folder: &Path) -> Result<SessionFile> {
+        let path = folder.join(SessionFile::NAME);
+        serde_json::from_str(&files::read_to_string(&path)?).with_context(|| path.display().to_string())
     }
 
     /// Reads the file of a folder, and refuses the runs of a command that has not reached a verdict.
     pub fn read_ended(folder: &Path) -> Result<Option<SessionFile>> {
-        let path = folder.join(SessionFile::NAME);
-        if !files::exists(&path) {
+        if !files::exists(&folder.join(SessionFile::NAME)) {
             return Ok(None);
         }
-        let file = SessionFile::read(&path)?;
+        let file = SessionFile::read(folder)?;
         if file.is_complete {
             return Ok(Some(file));
         }
-        let (folder, command) = (folder.display(), &file.command);
-        if is_in_use(path.parent().unwrap_or(Path::new(""))) {
-            bail!("{folder}: `{command}` is still running: wait for its verdict");
-        }
-        let newest = newest_complete(path.parent().unwrap_or(Path::new("")));
+        let (shown, command) = (folder.display(), &file.command);
+        ensure!(!is_in_use(folder), "{shown}: `{command}` is still running: wait for its verdict");
+        let newest = newest_complete(folder);
         let or =
             newest.map_or_else(String::new, |newest| format!(", or judge the newest with one: {}", newest.display()));
-        bail!("{folder}: `{command}` ended without a verdict: run it again{or}")
+        bail!("{shown}: `{command}` ended without a verdict: run it again{or}")
     }
 
     pub(crate) fn record(folder: &Path, made: RunsMade) -> Result<()> {
-        let file = SessionFile::read(&folder.join(SessionFile::NAME))?;
+        let file = SessionFile::read(folder)?;
         let is_complete = made != RunsMade::Part;
         let not_confirmed = if let RunsMade::WithoutConfirmation(why) = made { Some(why) } else { None };
         SessionFile { is_complete, not_confirmed, ..file }.write(folder)
@@ -83,21 +81,19 @@ impl SessionFile {
     }
 }
 
-/// The newest folder beside this one of a command that made all of its runs.
+/// The newest folder beside this one with a verdict.
 fn newest_complete(folder: &Path) -> Option<PathBuf> {
-    let is_complete =
-        |folder: &PathBuf| SessionFile::read(&folder.join(SessionFile::NAME)).is_ok_and(|file| file.is_complete);
+    let is_complete = |folder: &PathBuf| SessionFile::read(folder).is_ok_and(|file| file.is_complete);
     files::entries(fs::canonicalize(folder).ok()?.parent()?).filter(is_complete).max()
 }
 
-/// Whether a command holds the lock of its folder.
 fn is_in_use(folder: &Path) -> bool {
     let path = folder.join(LOCK);
     path.is_file() && lock(&path, Duration::ZERO).is_ok_and(|lock| lock.is_none())
 }
 
 impl Session {
-    /// Makes the folder for a command line, points `latest` to it, and removes all but the last `KEPT` folders.
+    /// Points `latest` to the folder, and removes all but the last `KEPT` folders.
     pub fn create(perf_folder: &Path, command: &str) -> Result<Session> {
         let now = timestamp(SystemTime::now()).replace(':', "-");
         let name = format!("{now}-{}", process::id());
@@ -112,7 +108,6 @@ impl Session {
         Ok(Session { folder, _lock: lock })
     }
 
-    /// The newest folder of a command with this process id.
     pub fn folder_of(perf_folder: &Path, id: u32) -> Option<PathBuf> {
         let folders = files::entries(&perf_folder.join("runs"));
         folders.filter(|folder| folder.to_string_lossy().ends_with(&format!("Z-{id}"))).max()

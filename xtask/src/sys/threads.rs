@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fs;
 
+use crate::sys::proc;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Switches {
     pub voluntary: u64,
@@ -24,7 +26,7 @@ impl SwitchCounter {
     pub(crate) fn read(&mut self, pids: impl IntoIterator<Item = i32>) -> Switches {
         let mut now = HashMap::new();
         for pid in pids {
-            for tid in threads(pid) {
+            for tid in proc::ids_in(&format!("/proc/{pid}/task")) {
                 if let Some(switches) = switches(pid, tid) {
                     now.insert((pid, tid), switches);
                 }
@@ -44,11 +46,6 @@ impl SwitchCounter {
         self.last = now;
         self.sum
     }
-}
-
-fn threads(pid: i32) -> Vec<i32> {
-    let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 fn switches(pid: i32, tid: i32) -> Option<Switches> {

@@ -28,8 +28,7 @@ pub fn text() -> String {
 fn commit_of_checkout(source: &str) -> Option<String> {
     let (_, checkout) = source.split_once("/git/checkouts/")?;
     let commit = checkout.split('/').nth(1)?;
-    let is_hash = commit.len() >= 7 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hash.then(|| commit.to_owned())
+    git::is_hash(commit).then(|| commit.to_owned())
 }
 
 fn own_head() -> Option<String> {

@@ -53,7 +53,7 @@ fn folder_in(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute())
 }
 
-/// The checkouts of this repository, which are kept for the next call with their builds. Dropping it removes old ones.
+/// They are kept for the next call with their builds. Dropping it removes old ones.
 pub struct Checkouts {
     shell: Shell,
     folder: PathBuf,

@@ -162,6 +162,21 @@ fn failures_beside_a_result_are_shown() {
     assert!(scratch.read("report.html").contains("<td>404 Client Error"), "the page has the table of failures");
 }
 
+/// Linux counts what a process and its children read.
+#[cfg(target_os = "linux")]
+#[test]
+fn failures_of_a_fail_are_read_once() {
+    let scratch = bare("failures-once");
+    scratch.write("run_stats.csv", &csv("450,90,100,15,100,300,400"));
+    let failures = format!("Method,Name,Error,Occurrences\n{}", "GET,/a,404 Client Error,1\n".repeat(200_000));
+    scratch.write("run_failures.csv", &failures);
+    let output = scratch.script("\"$XTASK\" perf run_stats.csv; grep rchar /proc/$$/io");
+    assert!(output.stdout.contains("FAIL: error_rate"), "{}{}", output.stdout, output.stderr);
+    let read: usize = output.stdout.split_whitespace().last().unwrap().parse().unwrap();
+    let bytes = failures.len();
+    assert!(read > bytes && read < 2 * bytes, "{read} bytes were read of a file of {bytes}");
+}
+
 #[test]
 fn users_of_results_give_them_a_corrected_p95() {
     let scratch = bare("users-of-results");
