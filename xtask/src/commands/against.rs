@@ -8,11 +8,14 @@ use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::parse::locust_history::History;
 use judge::verdict::compare::{Comparison, compare};
+use judge::verdict::names::names_warning;
 use report::view::words::{shown_commit, shown_side};
 use report::{Background, Report, Sides};
 
 use crate::commands::delivery::deliver;
-use crate::commands::measurement::{Measurement, Next, details, next_step, rules_for};
+use crate::commands::measurement::{
+    Measurement, Next, details, failures_of_reference, judge_again, next_step, rules_for,
+};
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
 use crate::run::checkout::Side;
@@ -152,6 +155,8 @@ impl Rounds {
         let mut warnings = other.warnings;
         warnings.extend_from_slice(&this.warnings);
         warnings.dedup();
+        warnings.extend(names_warning(&baseline, &this.runs));
+        warnings.extend(failures_of_reference(&baseline, "on the other side"));
         Ok(Rounds { this, baseline, history, warnings })
     }
 
@@ -168,7 +173,7 @@ impl Rounds {
     }
 
     fn deliver(&self, project: &Project, rules: &Rules, rev: Option<&str>) -> Result<Outcome> {
-        rules.check_all_met(Some(&self.baseline), &self.this.runs)?;
+        rules.check_all_met(Some(&self.baseline), &self.this.runs, &judge_again(project))?;
         let comparison = self.compare(rules)?;
         let background = self.background(project, &comparison);
         deliver(project, &self.report(project, &comparison, rev, &background))

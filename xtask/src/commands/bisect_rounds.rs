@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Error, Result, ensure};
+use judge::baseline::file::Baseline;
 use judge::model::run::{Metric, Run};
 use judge::model::text::{error_line, nearest, printable};
 use judge::stats::estimate::Scale;
@@ -55,7 +56,7 @@ impl FollowedSeries {
             None if self.metric == Metric::P95Corrected => return run.p95_corrected_ms(self.expected_interval_ms?),
             None if self.metric == Metric::CpuPerRequest => return Some(run.cpu.as_ref()?.ms_per_request),
             None => &run.total,
-            Some(endpoint) => run.endpoints.iter().find(|(name, _)| **name == **endpoint).map(|(_, stats)| stats)?,
+            Some(endpoint) => run.with_setup().find(|(name, _)| **name == **endpoint).map(|(_, stats)| stats)?,
         };
         let value = stats.value(self.metric);
         (value > 0.0 || self.metric.scale() == Scale::Difference).then_some(value)
@@ -132,7 +133,8 @@ impl<'a> Bisection<'a> {
         let comparison = rounds.compare(&self.project.rules)?;
         series.expected_interval_ms = rounds.baseline.expected_interval_ms;
         if let Some(endpoint) = endpoint {
-            let names = || rounds.baseline.endpoints.keys().map(String::as_str);
+            let Baseline { endpoints, setup, .. } = &rounds.baseline;
+            let names = || endpoints.keys().chain(setup.keys()).map(String::as_str);
             let near = nearest(endpoint, names());
             let near = near.map_or_else(String::new, |near| format!(" (did you mean {:?}?)", printable(near)));
             ensure!(

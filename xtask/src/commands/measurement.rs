@@ -19,13 +19,12 @@ use judge::verdict::compare::{Comparison, ERROR, Verdict, too_few_requests};
 use judge::verdict::decision::{Presence, Row};
 use report::view::evidence::{brief, unsettled};
 use report::view::usage;
-use report::view::words::{count, listed, noise_advice, shown_side};
+use report::view::words::{count, listed, noise_advice, series_of, shown_side, with_unit};
 use report::{Background, CommandLine, FailedRequests};
 
 use crate::commands::delivery::run_url;
 use crate::config::flags::{Against, PerfFlags};
 use crate::config::project::Project;
-use crate::config::settings::RunRange;
 use crate::run::listener::{UsersLeft, users_left_text};
 use crate::run::results::{self, Failures, MeasuredRun, RunFile};
 use crate::sys::machine::days_from_today;
@@ -196,6 +195,9 @@ impl Measurement {
         if self.is_ours {
             return warnings;
         }
+        if !baseline.setup.is_empty() {
+            warnings.push("these results count requests of `on_start` among the others, and the baseline has them apart: they are not compared".to_owned());
+        }
         let has_corrected = |row: &Row| matches!(row.presence, Presence::Both { .. });
         if !comparison.total_row(Metric::P95Corrected).is_some_and(has_corrected) {
             warnings.push("stalls of the service are not seen, because users wait during a stall: judge Locust's --json-file, and save its baseline with --users N".to_owned());
@@ -224,10 +226,24 @@ impl Measurement {
         }
         warnings.extend(noise_of_baseline(&self.runs));
         warnings.extend(wide_floor(&self.runs, rules));
-        warnings.extend(failures_of_setup(&self.runs));
+        warnings.extend(broken_bound(&self.runs, rules));
+        warnings.extend(self.failures_of_setup());
         warnings.push(usage::note(&Provenance::default(), &self.provenance));
         warnings.retain(|warning| !warning.is_empty());
         warnings
+    }
+
+    /// Requests of `on_start` are no part of the error rate that a saved baseline shows.
+    pub fn failures_of_setup(&self) -> impl Iterator<Item = String> {
+        by_name(self.runs.iter().flat_map(|run| &run.setup)).into_iter().filter_map(|(name, stats)| {
+            let [requests, failures] = requests_and_failures(&stats);
+            (failures > 0).then(|| {
+                format!(
+                    "{failures} of {requests} requests of {} failed, and the baseline accepts this error rate",
+                    endpoint_shown(name)
+                )
+            })
+        })
     }
 
     pub fn background(&self, project: &Project, comparison: &Comparison, baseline: &Baseline) -> Background {
@@ -282,17 +298,21 @@ fn requests_and_failures(stats: &[&Stats]) -> [u64; 2] {
     [0, 1].map(|place| stats.iter().map(|stats| [stats.requests, stats.failures][place]).sum())
 }
 
-/// Requests of `on_start` are no part of the error rate that a saved baseline shows.
-fn failures_of_setup(runs: &[Run]) -> impl Iterator<Item = String> {
-    by_name(runs.iter().flat_map(|run| &run.setup)).into_iter().filter_map(|(name, stats)| {
-        let [requests, failures] = requests_and_failures(&stats);
-        (failures > 0).then(|| {
-            format!(
-                "{failures} of {requests} requests of {} failed, and the baseline accepts this error rate",
-                endpoint_shown(name)
-            )
-        })
-    })
+/// Warns of failures that no comparison shows, because the runs that it compares with failed as well.
+pub fn failures_of_reference(reference: &Baseline, place: &str) -> Option<String> {
+    let all = reference.total(Metric::ErrorRate).filter(|percent| *percent >= 100.0 * MOST_FAILURES);
+    if let Some(percent) = all {
+        return Some(format!(
+            "{percent:.0}% of all requests failed {place}, so that as many failures are no regression"
+        ));
+    }
+    let always_fails = |name: &&String| {
+        let requests: f64 = reference.runs(Some(name), Metric::TotalRequests).iter().sum();
+        requests >= LEAST_FAILURES as f64
+            && reference.runs(Some(name), Metric::ErrorRate).iter().all(|rate| *rate >= 100.0)
+    };
+    let name = reference.endpoints.keys().chain(reference.setup.keys()).find(always_fails)?;
+    Some(format!("all requests of {} failed {place}, so that their failures are no regression", endpoint_shown(name)))
 }
 
 fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
@@ -341,6 +361,25 @@ fn wide_floor(runs: &[Run], rules: &Rules) -> Option<String> {
             format!(
                 "{metric} is {average_ms:.1} ms, so the floor of {floor_ms} ms in [limits] lets it rise by {allowed:.0}%: lower the floor if such a change matters"
             )
+        })
+    })
+}
+
+/// Warns if the runs are beyond a bound, which no baseline makes good: every comparison would report it.
+fn broken_bound(runs: &[Run], rules: &Rules) -> Option<String> {
+    let total = (None, runs.iter().map(|run| &run.total).collect());
+    let endpoints = by_name(runs.iter().flat_map(|run| &run.endpoints));
+    let series: Vec<(Option<&str>, Vec<&Stats>)> =
+        [total].into_iter().chain(endpoints.into_iter().map(|(name, stats)| (Some(name), stats))).collect();
+    let metrics = [Metric::P95, Metric::P99, Metric::P50, Metric::AvgResponseTime, Metric::RequestsPerSec];
+    let mut all = series.iter().flat_map(|(name, stats)| metrics.map(|metric| (*name, metric, stats)));
+    all.find_map(|(name, metric, stats)| {
+        let bound = rules.limit(name, metric)?.bound?;
+        let values: Vec<f64> = stats.iter().map(|stats| stats.value(metric)).collect();
+        let value = estimate(metric.scale(), &values);
+        let (series, [value_shown, bound_shown]) = (series_of(name, metric), [value, bound].map(|value| with_unit(metric, value)));
+        (metric.worsening(value - bound) > 0.0).then(|| {
+            format!("{series} is {value_shown}, beyond the bound of {bound_shown} in [limits], so that comparisons with this baseline report it again and again")
         })
     })
 }
@@ -420,6 +459,12 @@ pub fn details(project: &Project, measurement: &Measurement) -> Vec<String> {
         ));
     }
     details.iter().map(|detail| printable(detail)).collect()
+}
+
+/// The command that judges these results once more.
+pub fn judge_again(project: &Project) -> String {
+    let flags: &[&str] = if project.flags.update_baseline { &["--update-baseline"] } else { &[] };
+    command_again(project.flags).judging("target/perf/latest").with(flags)
 }
 
 pub fn command_again(flags: &PerfFlags) -> CommandLine {

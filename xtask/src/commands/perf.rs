@@ -10,7 +10,6 @@ use judge::baseline::file::Baseline;
 use judge::baseline::work::work;
 use judge::model::limits::Rules;
 use judge::model::mask;
-use judge::model::program;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::verdict::compare::{Comparison, compare, lacking};
@@ -23,7 +22,9 @@ use crate::commands::against::{against, against_url, judge_rounds};
 use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
 use crate::commands::delivery::{deliver, deliver_unjudged};
 use crate::commands::drift::{DriftCheck, age_warning};
-use crate::commands::measurement::{Measurement, Next, command_again, details, next_step, rules_for};
+use crate::commands::measurement::{
+    Measurement, Next, command_again, details, failures_of_reference, judge_again, next_step, rules_for,
+};
 use crate::commands::outcome::Outcome;
 use crate::config::flags::{Against, PerfFlags};
 use crate::config::paths::Paths;
@@ -125,9 +126,9 @@ fn update(project: &Project, former: Option<&Baseline>) -> Result<Outcome> {
     };
     let rules = rules_for(project, &measured);
     let measurement = Measurement::new(measured, project)?;
-    rules.check_all_met(former, &measurement.runs)?;
+    rules.check_all_met(former, &measurement.runs, &judge_again(project))?;
     check_failures(project, &rules, &measurement)?;
-    let notes = match &reference {
+    let reported = match &reference {
         Some(reference) => report_update(reference, &rules, &measurement)?,
         None => None,
     };
@@ -138,17 +139,18 @@ fn update(project: &Project, former: Option<&Baseline>) -> Result<Outcome> {
     if !project.flags.note.is_empty() {
         baseline = baseline.with_note(mask::text(&project.flags.note));
     }
-    if notes.is_none() {
+    if reported.is_none() {
         measurement.warnings.iter().for_each(|warning| project.say(&format!("warning: {}", printable(warning))));
     }
-    let is_unchanged = former.is_some_and(|former| is_unchanged(former, &baseline));
+    let has_changed = reported.as_ref().is_none_or(|reported| reported.has_changed);
+    let is_unchanged = !has_changed && former.is_some_and(|former| is_unchanged(former, &baseline));
     let file = project.shown(&project.baseline);
     if is_unchanged && project.flags.if_changed {
         return Ok(Outcome::Done(format!("BASELINE KEPT: {NOTHING_CHANGED} since {file}")));
     }
     save(project, &baseline, &measurement)?;
     let saved = saved(project, &rules, &baseline, &measurement);
-    let Some(notes) = notes else { return Ok(Unjudged::BaselineSaved(saved).into()) };
+    let Some(ReportedUpdate { notes, .. }) = reported else { return Ok(Unjudged::BaselineSaved(saved).into()) };
     let mut message = String::new();
     for note in notes {
         let _ = writeln!(message, "note: {note}");
@@ -192,14 +194,24 @@ fn check_failures(project: &Project, rules: &Rules, measurement: &Measurement) -
     }
 }
 
-/// Returns notes for the user, or `None` if the two cannot be compared.
-fn report_update(reference: &Reference, rules: &Rules, measurement: &Measurement) -> Result<Option<Vec<String>>> {
+/// What was reported of a new baseline against the previous one.
+struct ReportedUpdate {
+    notes: Vec<String>,
+    /// Whether something would fail or warn again if the previous baseline were kept, even if each metric may be noise.
+    has_changed: bool,
+}
+
+/// `None` if the two cannot be compared.
+fn report_update(reference: &Reference, rules: &Rules, measurement: &Measurement) -> Result<Option<ReportedUpdate>> {
     let project = reference.project;
     match reference.compare(measurement, rules) {
         Ok(comparison) => {
             let background = measurement.background(project, &comparison, reference.baseline);
             deliver(project, &reference.report(measurement, &comparison, &background))?;
-            Ok(Some(Vec::from_iter(exceptions::absorbed(&comparison))))
+            Ok(Some(ReportedUpdate {
+                notes: Vec::from_iter(exceptions::absorbed(&comparison)),
+                has_changed: comparison.has_failed_itself() || !comparison.traffic.is_empty(),
+            }))
         }
         Err(error) => {
             project.say(&format!("no comparison with the previous baseline: {error:#}"));
@@ -221,7 +233,7 @@ fn save_first(project: &Project) -> Result<Outcome> {
     };
     let rules = rules_for(project, &measured);
     let measurement = Measurement::new(measured, project)?;
-    rules.check_all_met(None, &measurement.runs)?;
+    rules.check_all_met(None, &measurement.runs, &judge_again(project))?;
     let baseline = measurement.baseline()?;
     check_failures(project, &rules, &measurement)?;
     for warning in &measurement.warnings {
@@ -236,6 +248,7 @@ fn save_first(project: &Project) -> Result<Outcome> {
 fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Measurement) -> Saved {
     let mut warnings: Vec<String> = measurement.file_warnings.iter().map(|warning| printable(warning)).collect();
     warnings.extend(measurement.too_many_failures(rules));
+    warnings.extend(measurement.failures_of_setup());
     // A branch can be compared with another one if the service is started here.
     let is_startable = measurement.is_ours && project.flags.load.host.is_none() && project.config.service.is_some();
     let mut saved = Saved::new(baseline, &project.shown(&project.baseline), command_again(project.flags));
@@ -264,9 +277,9 @@ fn save(project: &Project, baseline: &Baseline, measurement: &Measurement) -> Re
 fn dirty_warning(project: &Project) -> String {
     let files: Vec<String> = project.head.dirty_files.iter().map(|file| printable(file)).collect();
     let files = if files.is_empty() { String::new() } else { format!(" ({})", listed(&files)) };
-    let name = program::name();
+    let again = command_again(project.flags).with(&["--update-baseline"]);
     format!(
-        "this baseline was measured with uncommitted changes{files}, so --confirm and --against baseline cannot check its commit out: commit them, then record it again with `{name} perf --update-baseline`"
+        "this baseline was measured with uncommitted changes{files}, so --confirm and --against baseline cannot check its commit out: commit them, then record it again with `{again}`"
     )
 }
 
@@ -301,7 +314,7 @@ impl<'a> Reference<'a> {
 
     fn deliver(&self, rules: &Rules, measurement: &Measurement, remeasure: Remeasure) -> Result<Outcome> {
         let Reference { project, baseline, .. } = self;
-        rules.check_all_met(Some(*baseline), &measurement.runs)?;
+        rules.check_all_met(Some(*baseline), &measurement.runs, &judge_again(project))?;
         let comparison = self.compare(measurement, rules)?;
         measurement.check_answers(&comparison)?;
         let background = measurement.background(project, &comparison, baseline);
@@ -326,6 +339,7 @@ impl<'a> Reference<'a> {
         warnings.extend(comparability(&baseline.provenance, provenance).warnings);
         warnings.extend(work(baseline, runs).warnings);
         warnings.extend(names_warning(baseline, runs));
+        warnings.extend(failures_of_reference(baseline, "in the baseline"));
         warnings.extend(measurement.limits_of_comparison(baseline, comparison));
         warnings.extend(age_warning(project, baseline, background));
         warnings.extend(drift.notes(measurement));

@@ -45,8 +45,7 @@ fn demo(name: &str) -> Scratch {
     scratch
 }
 
-/// Returns whether the table says that a metric failed.
-/// Whether all requests together failed by the metric. The terminal leaves p95_corrected out if p95 is nearly the same, as it
+/// Whether all requests together failed by the metric. The terminal leaves `p95_corrected` out if p95 is nearly the same, as it
 /// is on a busy machine.
 fn has_failed(scratch: &Scratch, metric: &str) -> bool {
     let report: Value = serde_json::from_str(&scratch.read("target/perf/latest/report.json")).unwrap();

@@ -59,8 +59,25 @@ fn a_dirty_baseline_names_the_files_and_the_commands_that_will_refuse_it() {
                    --against baseline cannot check its commit out: commit them, then record it again with `cargo xtask perf \
                    --update-baseline`";
     assert!(stderr.contains(warning), "{stderr}");
+    let other = scratch.perf("--baseline other.json --update-baseline --max-runs 1").stderr;
+    assert!(other.contains("`cargo xtask perf --baseline other.json --update-baseline`"), "of that gate: {other}");
     let refused = scratch.perf("--against baseline");
     assert!(refused.last_line().contains("the baseline was measured with uncommitted changes"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_bound_that_the_baseline_breaks_is_named_when_it_is_saved() {
+    for (limit, warning) in [
+        ("p95 = \"max 200 ms\"", Some("p95 of all requests is 300 ms, beyond the bound of 200 ms in [limits]")),
+        ("p95 = \"max 300 ms\"", None),
+        ("requests_per_sec = \"min 20/s\"", Some("beyond the bound of 20.0/s in [limits]")),
+    ] {
+        let output = bare("bound").toml("[service]", &format!("[limits]\n{limit}\n[service]")).perf("");
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        let stderr = output.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(stderr.contains(" beyond the bound of "), warning.is_some(), "{stderr}");
+        assert!(stderr.contains(warning.unwrap_or_default()), "{stderr}");
+    }
 }
 
 #[test]

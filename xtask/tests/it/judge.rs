@@ -253,6 +253,8 @@ fn a_limit_that_matches_no_endpoint_is_an_error() {
         let output = folder.perf(args);
         assert_eq!((output.code, output.stdout.as_str()), (2, ""), "{args}");
         assert!(output.stderr.contains("[limits.\"GET /nowhere\"] matches no endpoint"), "{args}: {}", output.stderr);
+        let again = format!("judge the same results again with `cargo xtask perf {args}`");
+        assert!(output.stderr.contains(&again), "{args}: {}", output.stderr);
         assert_eq!(folder.read("perf_baseline.json"), VERSION_1_0);
     }
 }

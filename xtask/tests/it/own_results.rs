@@ -361,3 +361,29 @@ fn names_with_ids_are_no_endpoints_that_could_not_be_judged() {
     assert!(!output.stdout.lines().last().unwrap().contains("could not be judged"), "{}", output.stdout);
     assert!(output.stdout.contains("note: 80 names appear in one run each"), "{}", output.stdout);
 }
+
+#[test]
+fn an_update_that_accepts_other_answers_is_no_noise() {
+    let scratch = bare("other-answers");
+    scratch.sh("rm perf_baseline.json");
+    let results = |side: &str, bytes: u32| {
+        for run in 0..3 {
+            let row = format!("450,0,{}.5,{bytes},15,100,300,400", 100 + run);
+            let header = "Type,Name,Request Count,Failure Count,Average Response Time,Average Content Size,Requests/s,50%,95%,99%";
+            scratch.write(
+                &format!("{side}/run-{run}/perf_results_stats.csv"),
+                &format!("{header}\nGET,/list,{row}\n,Aggregated,{row}\n"),
+            );
+        }
+    };
+    results("before", 2000);
+    results("same", 2010);
+    results("now", 30);
+    assert_eq!(scratch.perf("before").code, 0);
+    let output = scratch.perf("same --update-baseline --if-changed");
+    assert_last(&output, 0, "BASELINE KEPT: no metric changed beyond noise");
+    let output = scratch.perf("now --update-baseline --if-changed");
+    assert_last(&output, 0, "BASELINE SAVED: ");
+    assert!(output.stdout.contains("WARN GET /list answers 30 bytes instead of 2,000"), "{}", output.stdout);
+    assert!(!scratch.perf("now").stdout.contains("WARN"));
+}

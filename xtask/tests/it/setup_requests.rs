@@ -1,5 +1,6 @@
 //! Requests of `on_start`: judged apart from the others, and among them against a baseline that mixed them.
 
+use crate::against::repository;
 use crate::support::{Output, Scratch};
 
 /// A command whose six logins have so many failures and take so many ms.
@@ -61,6 +62,8 @@ fn baseline_does_not_hide_that_logins_fail() {
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     let warning = "warning: 1 of 6 requests of on_start POST /login failed, and the baseline accepts this error rate";
     assert!(output.stderr.contains(warning), "{}", output.stderr);
+    let headline = output.stdout.lines().last().unwrap();
+    assert!(headline.contains("; 1 of 6 requests of on_start POST /login failed, "), "in each format: {headline}");
 }
 
 #[test]
@@ -91,4 +94,60 @@ fn baseline_that_mixed_logins_is_compared_with_mixed_runs() {
     let output = scratch.finish(scratch.prepared(history).spawn().unwrap());
     let what = "the place of the requests of `on_start`";
     assert!(output.stdout.contains(what), "{}{}", output.stdout, output.stderr);
+}
+
+/// Results of Locust itself, which has the logins among the other requests.
+fn results_of_others(scratch: &Scratch) {
+    for run in 0..2 {
+        let header = "Type,Name,Request Count,Failure Count,Average Response Time,Requests/s,50%,95%,99%";
+        let login = "POST,/login,6,0,20,0.2,20,20,20";
+        let rest = format!("0,115.{run},15,100,300,400");
+        scratch.write(
+            &format!("others/run-{run}/perf_results_stats.csv"),
+            &format!("{header}\nGET,/claims,450,{rest}\n{login}\n,Aggregated,456,{rest}\n"),
+        );
+    }
+}
+
+#[test]
+fn results_of_others_mix_logins_and_no_endpoint_is_missing() {
+    let scratch = measured("logins-of-others");
+    results_of_others(&scratch);
+    let output = scratch.perf("others");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(!output.stdout.contains("MISSING") && output.stdout.contains("NEW POST /login"), "{}", output.stdout);
+    let note = "note: these results count requests of `on_start` among the others";
+    assert!(output.stdout.contains(note), "{}", output.stdout);
+    // And the other way round.
+    assert_eq!(scratch.perf("others --update-baseline").code, 0);
+    let output = with_logins(&scratch, "--max-runs 3 --verbose", 0, 20);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(!output.stdout.contains("MISSING") && !output.stdout.contains("NEW"), "{}", output.stdout);
+    assert!(output.stdout.contains("POST /login p95"), "{}", output.stdout);
+}
+
+#[test]
+fn failures_of_both_sides_are_told() {
+    let scratch = repository("logins", 300, 300);
+    let output = with_logins(&scratch, "--against first --max-runs 2", 6, 20);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let note =
+        "note: all requests of on_start POST /login failed on the other side, so that their failures are no regression";
+    assert!(output.stdout.contains(note), "{}", output.stdout);
+    let output = with_logins(&scratch, "--against first --max-runs 2", 0, 20);
+    assert!(!output.stdout.contains("failed on the other side"), "{}", output.stdout);
+}
+
+#[test]
+fn bisect_and_history_know_requests_of_on_start() {
+    let scratch = repository("logins-followed", 300, 300).with("FAKE_SETUP", "0 20");
+    let output = scratch.script("\"$XTASK\" bisect first --endpoint 'on_start POST /login' --max-runs 3");
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    let end = format!("{}{}", output.stdout, output.stderr);
+    assert!(end.contains("p95 of on_start POST /login from first to HEAD: +0.0%"), "{end}");
+    assert_eq!(scratch.perf("--update-baseline --max-runs 1").code, 0);
+    scratch.sh("git add -A; git commit -qm baseline");
+    let output = scratch.script("\"$XTASK\" history --endpoint 'on_start *'");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains("on_start POST /login"), "{}", output.stdout);
 }

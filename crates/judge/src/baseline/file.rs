@@ -285,8 +285,11 @@ impl Baseline {
     }
 
     /// Whether requests of `on_start` are apart from the others. Before version 1.4 those that began in the measured
-    /// window were among them.
+    /// window were among them, and in results of others, whose load is not known, they still are.
     pub fn has_setup_apart(&self) -> bool {
+        if self.setup.is_empty() && self.provenance.load.is_none() {
+            return false;
+        }
         let minor = self.version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
         minor.unwrap_or(0) >= 4
     }

@@ -1,5 +1,7 @@
 //! Text from files, made fit to print, cut to a width, or escaped for a page.
 
+use std::cmp::Ordering;
+
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::model::mask;
@@ -110,7 +112,8 @@ pub fn error_line(error: &anyhow::Error) -> String {
 }
 
 pub fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    names.into_iter().max_by(|a, b| likeness(text, a).total_cmp(&likeness(text, b)))
+    let rank = |name: &str| (name.ends_with(text), likeness(text, name));
+    names.into_iter().max_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal))
 }
 
 /// From 0 to 1, for equal texts.

@@ -10,7 +10,6 @@ use anyhow::{Result, bail};
 use crate::baseline::chain::Version;
 use crate::baseline::file::Baseline;
 use crate::model::limits::{Accepted, Inconclusive, JUDGED, Level, Rules};
-use crate::model::program;
 use crate::model::run::{EndpointName, LEAST_REQUESTS, Metric, Resolution, Run};
 use crate::model::text::nearest;
 pub use crate::stats::ERROR;
@@ -263,8 +262,9 @@ pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
 }
 
 impl Rules {
-    /// Checks that every endpoint limit matches an endpoint on either side.
-    pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run]) -> Result<()> {
+    /// Checks that every endpoint limit matches an endpoint on either side. `again` is the command that judges the same
+    /// results once more.
+    pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run], again: &str) -> Result<()> {
         let before = baseline.into_iter().flat_map(|baseline| baseline.endpoints.keys().chain(baseline.setup.keys()));
         let now = runs.iter().flat_map(Run::with_setup).map(|(name, _)| &**name);
         let names: BTreeSet<&str> = before.map(String::as_str).chain(now).collect();
@@ -272,9 +272,8 @@ impl Rules {
         let Some(unmet) = unmet else { return Ok(()) };
         let meant = nearest(&unmet.text, names).map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"));
         bail!(
-            "[limits.{:?}] matches no endpoint{meant}, so it checks nothing: fix the name, then judge the same results again with `{} perf target/perf/latest`",
-            unmet.text,
-            program::name()
+            "[limits.{:?}] matches no endpoint{meant}, so it checks nothing: fix the name, then judge the same results again with `{again}`",
+            unmet.text
         );
     }
 }

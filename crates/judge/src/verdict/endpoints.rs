@@ -42,6 +42,9 @@ const SHOWN_SHARE: f64 = 0.5;
 /// As `GAP_FACTOR` of `series`, for the fewer requests of an endpoint: 150 of one wide cloud leave a factor of 3.
 const ENDPOINT_GAP_FACTOR: f64 = 3.0;
 
+/// Locust's CSV has whole ms, so that a faster response is 0.
+const ROUNDED_TO_0_MS: f64 = 0.5;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Coverage {
     /// The endpoints that both sides have and whose p95 has a limit that fails.
@@ -82,8 +85,10 @@ impl Shared {
 
 impl<'a> Judge<'a> {
     pub fn endpoint_rows(&self, total: &[Series], baseline: &'a Baseline, runs: &'a [Run]) -> (Vec<Row<'a>>, Coverage) {
+        // Results of others have the requests of `on_start` among the others, so that none of them is missing.
+        let setup = Some(&baseline.setup).filter(|_| !self.rules.is_complete).into_iter().flatten();
         let mut missing: BTreeMap<&str, &RunsByMetric> =
-            baseline.endpoints.iter().chain(&baseline.setup).map(|(name, series)| (name.as_str(), series)).collect();
+            baseline.endpoints.iter().chain(setup).map(|(name, series)| (name.as_str(), series)).collect();
         let named = by_endpoint(runs.iter().flat_map(Run::with_setup));
         let known = missing.len().max(named.len());
         let mut measured = Vec::with_capacity(named.len() * JUDGED.len());
@@ -158,7 +163,7 @@ impl<'a> Judge<'a> {
 
     fn series(&self, name: &'a str, metric: Metric, before: [&[f64]; 2], runs: &[&Stats]) -> Series<'a> {
         let [baseline, baseline_requests] = before;
-        let candidate = &values(metric, runs);
+        let [baseline, candidate] = &with_ratios(metric, baseline, &values(metric, runs));
         let values = Values { metric, paired: self.rules.paired, baseline, baseline_requests, candidate, runs };
         let noise = values.noise();
         Series {
@@ -181,15 +186,21 @@ impl<'a> Judge<'a> {
             let has_failed = metric == Metric::ErrorRate && !baseline.endpoints.is_empty();
             let of_total = |metric| if has_failed { baseline.total_runs(metric) } else { &[] };
             let series = self.series(name, metric, [metric, Metric::TotalRequests].map(of_total), runs);
+            let requests = if has_failed && series.noise.is_none() {
+                single_runs(metric, &baseline.aggregated, runs)
+            } else {
+                None
+            };
+            let series = Series { requests, ..series };
             let has_bound = series.limit.is_some_and(|limit| limit.bound.is_some());
-            let is_failing = series.noise.is_some()
+            let is_failing = (series.noise.is_some() || series.requests.is_some())
                 && series.few_samples.is_none()
                 && series.limit.is_some_and(|limit| self.is_relevant(&series, limit));
             if is_failing {
                 measured.push(series);
             } else if metric == Metric::P95 || has_bound {
                 let presence = Presence::New { candidate: estimate(metric.scale(), &values(metric, runs)) };
-                measured.push(Series { presence, noise: None, ..series });
+                measured.push(Series { presence, noise: None, requests: None, ..series });
             }
         }
     }
@@ -376,6 +387,13 @@ fn is_in_gap(all: &Histogram, requests_in_run: f64) -> bool {
     let reach = 2.33 * (0.95 * 0.05 / requests_in_run).sqrt();
     let [low, high] = [0.95 - reach, 0.95 + reach].map(|p| all.percentile(p.clamp(0.0, 1.0)));
     high > ENDPOINT_GAP_FACTOR * low
+}
+
+/// Replaces percentiles of 0, which have no ratio, if the candidate has others.
+fn with_ratios(metric: Metric, baseline: &[f64], candidate: &[f64]) -> [Vec<f64>; 2] {
+    let is_kept = !metric.is_percentile() || candidate.iter().all(|ms| *ms == 0.0);
+    let of = |value: &f64| if *value == 0.0 && !is_kept { ROUNDED_TO_0_MS } else { *value };
+    [baseline, candidate].map(|values| values.iter().map(of).collect())
 }
 
 fn single_runs(metric: Metric, baseline: &RunsByMetric, runs: &[&Stats]) -> Option<[Interval; 2]> {

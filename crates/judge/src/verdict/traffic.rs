@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use crate::baseline::file::{Baseline, CONTENT_BYTES};
 use crate::model::limits::Rules;
-use crate::model::run::{Metric, Run, by_endpoint, of_every};
+use crate::model::run::{LEAST_REQUESTS, Metric, Run, by_endpoint, of_every};
 use crate::model::text::endpoint_shown;
-use crate::stats::counts::{Counts, Rates};
+use crate::stats::counts::{Counts, Rates, fisher};
 use crate::stats::estimate::{Difference, Scale, Worse, mean};
 use crate::verdict::decision::Row;
 
@@ -15,6 +15,9 @@ const ERROR: f64 = 0.01;
 
 /// The factor by which a size, or a share, must have changed.
 const FACTOR: f64 = 2.0;
+
+/// The factor if each side has a single run, whose noise is unknown.
+const SINGLE_RUN_FACTOR: f64 = 4.0;
 
 /// A smaller change in bytes is of a number in the answer.
 const LEAST_BYTES: f64 = 16.0;
@@ -68,6 +71,7 @@ fn thousands(number: f64) -> String {
 
 struct EndpointPair<'a> {
     name: &'a str,
+    is_setup: bool,
     /// Empty on a side that does not know them.
     sizes: [Vec<f64>; 2],
     /// Of each run.
@@ -75,7 +79,11 @@ struct EndpointPair<'a> {
 }
 
 impl EndpointPair<'_> {
+    /// The share of all requests on both sides. Requests of `on_start` are none of them.
     fn shares(&self, all: &[Vec<f64>; 2]) -> [f64; 2] {
+        if self.is_setup {
+            return [0.0, 0.0];
+        }
         [0, 1].map(|side| self.requests[side].iter().sum::<f64>() / all[side].iter().sum::<f64>().max(1.0))
     }
 }
@@ -113,15 +121,17 @@ pub(crate) fn traffic_changes<'a>(
 }
 
 fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<EndpointPair<'a>> {
-    let mut now = by_endpoint(runs.iter().flat_map(|run| &run.endpoints));
+    let mut now = by_endpoint(runs.iter().flat_map(Run::with_setup));
     now.sort_by_key(|(name, _)| *name);
     let mut pairs = Vec::new();
     for (name, stats) in now {
-        let Some(before) = baseline.endpoints.get(name) else { continue };
+        let (of_load, of_setup) = (baseline.endpoints.get(name), baseline.setup.get(name));
+        let Some(before) = of_load.or(of_setup) else { continue };
         let sizes = of_every(&stats, |stats| stats.content_bytes);
         let before = |key: &str| before.get(key).cloned().unwrap_or_default();
         pairs.push(EndpointPair {
             name,
+            is_setup: of_load.is_none(),
             sizes: [before(CONTENT_BYTES), sizes],
             requests: [before(Metric::TotalRequests.name()), stats.iter().map(|stats| stats.requests as f64).collect()],
         });
@@ -130,13 +140,17 @@ fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<EndpointPair<'a>> {
 }
 
 fn size_change<'a>(pair: &EndpointPair<'a>, level: f64) -> Option<TrafficChange<'a>> {
+    let [[_, ..], [_, ..]] = pair.sizes.each_ref().map(Vec::as_slice) else { return None };
+    let [baseline, candidate] = pair.sizes.each_ref().map(|sizes| mean(sizes));
     // An empty answer has no ratio.
     let [before, now] = pair.sizes.each_ref().map(|sizes| sizes.iter().map(|size| size.max(1.0)).collect::<Vec<_>>());
-    let [baseline, candidate] = [mean(&before), mean(&now)];
-    let ratio = candidate / baseline;
-    let is_other = !(1.0 / FACTOR..=FACTOR).contains(&ratio) || ratio == FACTOR || ratio == 1.0 / FACTOR;
+    let ratio = mean(&now) / mean(&before);
+    let factor = ratio.max(1.0 / ratio);
     let worse = if candidate < baseline { Worse::Lower } else { Worse::Higher };
-    let is_significant = Difference::between(Scale::Ratio, &before, &now)?.p_value(worse) <= level;
+    let (is_other, is_significant) = match Difference::between(Scale::Ratio, &before, &now) {
+        Some(difference) => (factor >= FACTOR, difference.p_value(worse) <= level),
+        None => (factor >= SINGLE_RUN_FACTOR, pair.requests.iter().flatten().all(|all| *all >= LEAST_REQUESTS as f64)),
+    };
     let change = TrafficChange { endpoint: pair.name, kind: TrafficKind::Size, baseline, candidate };
     (is_other && is_significant && (candidate - baseline).abs() >= LEAST_BYTES).then_some(change)
 }
@@ -155,11 +169,19 @@ fn share_change<'a>(pair: &EndpointPair<'a>, all: &[Vec<f64>; 2], level: f64) ->
     // If others are asked more often, this one has a smaller share of as many requests.
     let a_run = |side: usize| pair.requests[side].iter().sum::<f64>() / all[side].len().max(1) as f64;
     let [requests, requests_now] = [0, 1].map(a_run);
-    let is_fewer = now < before / FACTOR && requests_now < KEPT * requests;
-    let is_significant = || Rates::between(&counts(0), &counts(1)).is_some_and(|rates| rates.p_value() <= level);
+    let is_fewer = |factor: f64| now < before / factor && requests_now < KEPT * requests;
+    if !is_fewer(FACTOR) {
+        return None;
+    }
+    let [of_baseline, of_candidate] = [0, 1].map(counts);
+    let is_finding = match (Rates::between(&of_baseline, &of_candidate), &of_baseline[..], &of_candidate[..]) {
+        (Some(rates), ..) => rates.p_value() <= level,
+        (None, [baseline], [candidate]) => is_fewer(SINGLE_RUN_FACTOR) && fisher(*baseline, *candidate) <= level,
+        _ => false,
+    };
     let (baseline, candidate) = (100.0 * before, 100.0 * now);
     let change = TrafficChange { endpoint: pair.name, kind: TrafficKind::Share, baseline, candidate };
-    (is_fewer && is_significant()).then_some(change)
+    is_finding.then_some(change)
 }
 
 /// Whether most requests of the other endpoints are of those that kept their share: if one is asked much more, all

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use expect_test::expect;
 use judge::baseline::file::{Baseline, Pooled};
+use judge::model::limits::Rules;
 use judge::model::run::{Lateness, Metric, PERCENTILES, Precision, Provenance, Run, TaskCalls, Usage};
 use judge::parse::locust_json;
+use judge::verdict::compare::{Verdict, compare};
 
 use crate::samples::{VERSION_1_0, error, json_of, provenance, run};
 
@@ -257,5 +259,28 @@ fn counts_that_cannot_be_meant_are_refused() {
         let edited = format!("{head}{}", endpoints.replacen(before, after, 1));
         assert_ne!(edited, text, "{before}");
         expected.assert_eq(&error(Baseline::parse(&edited)));
+    }
+}
+
+#[test]
+fn only_runs_of_the_gate_have_requests_of_on_start_apart() {
+    let load: judge::model::run::Load =
+        serde_json::from_str(r#"{"users":10,"spawn_rate":10.0,"run_time_s":30}"#).unwrap();
+    let ours = Provenance { load: Some(load), ..provenance() };
+    assert!(Baseline::new(&[run(&[])], ours).unwrap().has_setup_apart());
+    assert!(!Baseline::new(&[run(&[])], provenance()).unwrap().has_setup_apart(), "results of others mix them");
+}
+
+#[test]
+fn requests_of_on_start_are_not_missing_in_results_of_others() {
+    let mut before = vec![run(&[("GET /a", 300.0)]); 4];
+    for run in &mut before {
+        run.setup = run.endpoints.iter().map(|(_, stats)| ("on_start POST /login".into(), stats.clone())).collect();
+    }
+    let before = Baseline::new(&before, provenance()).unwrap();
+    let now = vec![run(&[("GET /a", 300.0)]); 2];
+    for (is_complete, verdict) in [(true, Verdict::Pass), (false, Verdict::Fail)] {
+        let rules = Rules { is_complete, ..Rules::default() };
+        assert_eq!(compare(&before, &now, &rules).unwrap().verdict, verdict, "of others: {is_complete}");
     }
 }

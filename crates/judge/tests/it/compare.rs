@@ -564,10 +564,12 @@ fn limit_that_matches_no_endpoint_is_an_error() {
         ("get /a", false),
         ("claims", false),
     ] {
-        let result = rules_of(name).check_all_met(Some(&reference), &runs);
+        let result = rules_of(name).check_all_met(Some(&reference), &runs, "again");
         assert_eq!(result.is_ok(), is_met, "{name}: {result:?}");
     }
-    expect![[r#"[limits."GET /clams"] matches no endpoint (did you mean "GET /claims"?), so it checks nothing: fix the name, then judge the same results again with `cargo xtask perf target/perf/latest`"#]].assert_eq(&error(rules_of("GET /clams").check_all_met(None, &runs)));
+    expect![[r#"[limits."GET /clams"] matches no endpoint (did you mean "GET /claims"?), so it checks nothing: fix the name, then judge the same results again with `again`"#]].assert_eq(&error(rules_of("GET /clams").check_all_met(None, &runs, "again")));
+    let without_method = error(rules_of("/a").check_all_met(None, &runs, "again"));
+    assert!(without_method.contains("(did you mean \"GET /a\"?)"), "{without_method}");
 }
 
 #[test]

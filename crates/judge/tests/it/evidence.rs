@@ -202,6 +202,15 @@ fn a_new_endpoint_that_fails_is_judged_by_all_requests() {
         let found = comparison.row(Some("GET /new"), Metric::ErrorRate).is_some_and(Row::is_failure);
         assert_eq!(found, is_failure, "{failures} of 7");
     }
+    // Single runs on both sides.
+    let before = baseline_of(&runs_with("GET /a", &[300.0], 450, 0));
+    for (failures, is_warning) in [(0, false), (2, false), (30, true)] {
+        let mut runs = vec![run(&[("GET /a", 300.0), ("GET /new", 300.0)])];
+        (runs[0].endpoints[1].1.requests, runs[0].endpoints[1].1.failures) = (30, failures);
+        let comparison = compare(&before, &runs, rules(false)).unwrap();
+        let found = comparison.row(Some("GET /new"), Metric::ErrorRate).and_then(|row| row.decision);
+        assert_eq!(found == Some(Decision::Warn(Reason::OneRun)), is_warning, "{failures} of 30: {found:?}");
+    }
     // A baseline without endpoints has no new ones.
     let total = baseline_of(&runs_of(&[300.0, 301.0, 299.0]));
     let mut now = vec![run(&[("GET /new", 300.0)]); 2];
@@ -209,6 +218,17 @@ fn a_new_endpoint_that_fails_is_judged_by_all_requests() {
         run.endpoints[0].1.failures = 450;
     }
     assert!(compare(&total, &now, rules(true)).unwrap().row(Some("GET /new"), Metric::ErrorRate).is_none());
+}
+
+#[test]
+fn an_endpoint_that_took_0_ms_fails_too() {
+    let fast = baseline_of(&runs_with("GET /a", &[0.0, 0.0, 0.0, 1.0], 450, 0));
+    for (now_ms, is_failure) in [(0.0, false), (1.0, false), (500.0, true)] {
+        let runs = runs_with("GET /a", &[now_ms; 3], 450, 0);
+        let comparison = compare(&fast, &runs, rules(false)).unwrap();
+        let found = row(&comparison, Some("GET /a"), Metric::P95);
+        assert_eq!((found.is_failure(), found.evidence.unsettled), (is_failure, None), "{now_ms} ms: {found:?}");
+    }
 }
 
 #[test]

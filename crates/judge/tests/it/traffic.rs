@@ -40,7 +40,7 @@ fn answer_of_half_or_twice_the_size_is_a_warning() {
         (vec![30.0], vec!["GET /list answers 30 bytes instead of 2,000, status 200: an error page?"]),
         (vec![1000.0], vec!["GET /list answers 1,000 bytes instead of 2,000, status 200: an error page?"]),
         (vec![1010.0], vec![]),
-        (vec![0.0, 0.0], vec!["GET /list answers 1 bytes instead of 2,000, status 200: an error page?"]),
+        (vec![0.0, 0.0], vec!["GET /list answers 0 bytes instead of 2,000, status 200: an error page?"]),
         (vec![4100.0], vec!["GET /list answers 4,100 bytes instead of 2,000"]),
         (vec![3900.0], vec![]),
     ] {
@@ -49,8 +49,24 @@ fn answer_of_half_or_twice_the_size_is_a_warning() {
     // A size that varies by itself, and a number that got a digit.
     assert!(found(&runs(&[200.0, 4000.0, 900.0]), &runs(&[400.0])).is_empty());
     assert!(found(&runs(&[1.0, 1.0]), &runs(&[2.0])).is_empty());
-    // Nothing is known of the noise of single runs.
-    assert!(found(&runs(&[2000.0]), &runs(&[30.0])).is_empty());
+    // Nothing is known of the noise of single runs, but it is not that large.
+    assert!(found(&runs(&[2000.0]), &runs(&[600.0])).is_empty());
+    assert_eq!(found(&runs(&[2000.0]), &runs(&[30.0])).len(), 1);
+    let rare = |bytes| answered(&[("GET /list", 3, bytes), OTHERS]);
+    assert!(found(&[rare(2000.0)], &[rare(30.0)]).is_empty(), "three answers may be three pages");
+}
+
+#[test]
+fn another_answer_to_a_request_of_on_start_is_a_warning_and_its_number_is_no_share() {
+    let of = |logins: u64, bytes: f64| {
+        let mut run = answered(&[("GET /list", 100, 500.0), OTHERS]);
+        run.setup = answered(&[("on_start POST /login", logins, bytes)]).endpoints;
+        run
+    };
+    let before = [of(100, 2000.0), of(100, 2001.0), of(100, 1999.0)];
+    let warning = "on_start POST /login answers 30 bytes instead of 2,000, status 200: an error page?";
+    assert_eq!(found(&before, &[of(100, 30.0)]), [warning]);
+    assert!(found(&before, &[of(10, 2000.0)]).is_empty());
 }
 
 #[test]
@@ -62,6 +78,8 @@ fn endpoint_with_less_than_half_of_its_share_is_a_warning() {
         "POST /order has 2.4% of the requests instead of 20.0%: does its task still run, or does it end early?";
     assert_eq!(found(&before, &[run(10, 100)]), [warning]);
     assert!(found(&before, &[run(60, 100)]).is_empty(), "more than half");
+    assert_eq!(found(&before[..1], &[run(10, 100)]).len(), 1, "single runs");
+    assert!(found(&before[..1], &[run(35, 100)]).is_empty(), "the noise of single runs is not known");
     // One endpoint that is asked much more leaves less to all others.
     assert!(found(&before, &[run(100, 2000)]).is_empty());
     // A load that is smaller everywhere is no change of shares.

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use judge::model::text::{self, cut, printable};
+use judge::verdict::traffic::TrafficKind;
 
 use crate::view::View;
 use crate::view::drift::UPDATES;
@@ -22,12 +23,12 @@ const TOTAL: &str = "Aggregated";
 
 pub(crate) fn render(view: &View) -> String {
     let timestamp = without_zone(&view.report.provenance.candidate.timestamp);
-    let mut body = String::new();
-    let suites = suites(view);
-    for (id, suite) in suites.iter().enumerate() {
+    let (mut counts, mut body) = (CaseCounts::default(), String::new());
+    for (id, suite) in suites(view).iter().enumerate() {
+        let others = if id == 0 { other_cases(view) } else { Vec::new() };
+        let of_suite = CaseCounts::of(suite.series, &others);
         let name = escaped(&cut(&printable(&suite.name), NAME_COLUMNS));
-        let counts = CaseCounts::of(suite.series);
-        let (attributes, skipped) = (counts.attributes(), counts.skipped);
+        let (attributes, skipped) = (of_suite.attributes(), of_suite.skipped);
         let _ = write!(body, "  <testsuite name=\"{name}\" id=\"{id}\" {attributes} skipped=\"{skipped}\"");
         if !timestamp.is_empty() {
             let _ = write!(body, " timestamp=\"{timestamp}\"");
@@ -40,6 +41,13 @@ pub(crate) fn render(view: &View) -> String {
             let case_name = if suite.is_of_drift { series_name(series.row) } else { series.row.metric.to_string() };
             case(&mut body, &name, &case_name, series);
         }
+        for OtherCase { case, element, kind, text } in others {
+            let (case, text) = (escaped(&case), escaped(&text));
+            let _ = writeln!(
+                body,
+                "    <testcase classname=\"{name}\" name=\"{case}\" time=\"0\">\n      <{element} type=\"{kind}\" message=\"{text}\">{text}</{element}>\n    </testcase>"
+            );
+        }
         if id == 0 {
             let findings = view.other_findings();
             let findings = findings.map(|finding| format!("{} {}", finding.status.word(), finding.text));
@@ -50,8 +58,9 @@ pub(crate) fn render(view: &View) -> String {
             output(&mut body, "    ", &lines.collect::<Vec<_>>());
         }
         body.push_str("  </testsuite>\n");
+        counts.add(&of_suite);
     }
-    document(&CaseCounts::of(suites.iter().flat_map(|suite| suite.series)), &body)
+    document(&counts, &body)
 }
 
 struct Suite<'v> {
@@ -70,6 +79,37 @@ fn suites<'v>(view: &'v View) -> Vec<Suite<'v>> {
         suites.push(Suite { name: format!("drift since {}", drift.name), series: &drift.series, is_of_drift: true });
     }
     suites
+}
+
+const FAILURE: &str = "failure";
+const ERROR: &str = "error";
+
+/// A failure or an error that no series has.
+struct OtherCase {
+    case: String,
+    element: &'static str,
+    kind: &'static str,
+    text: String,
+}
+
+/// A file without a failure is a success to Jenkins and GitLab, so every reason of another exit code than 0 is in one.
+fn other_cases(view: &View) -> Vec<OtherCase> {
+    let mut cases = Vec::new();
+    for (change, finding) in view.report.comparison.traffic.iter().zip(&view.traffic) {
+        if finding.status == Status::Fail {
+            let what = match change.kind {
+                TrafficKind::Size => "size of answers",
+                TrafficKind::Share => "share of requests",
+            };
+            let case = format!("{} {what}", change.endpoint);
+            cases.push(OtherCase { case, element: FAILURE, kind: "FAIL", text: finding.text.clone() });
+        }
+    }
+    if view.report.comparison.exit_code() == 2 {
+        let text = view.headline.to_string();
+        cases.push(OtherCase { case: "verdict".to_owned(), element: ERROR, kind: "INCONCLUSIVE", text });
+    }
+    cases
 }
 
 /// Writes the report of a command that judged nothing: one case, with an error, or skipped if a first baseline was saved.
@@ -102,6 +142,7 @@ fn document(counts: &CaseCounts, body: &str) -> String {
     )
 }
 
+#[derive(Default)]
 struct CaseCounts {
     tests: usize,
     failures: usize,
@@ -110,14 +151,22 @@ struct CaseCounts {
 }
 
 impl CaseCounts {
-    fn of<'v>(series: impl IntoIterator<Item = &'v SeriesView<'v>, IntoIter: Clone>) -> CaseCounts {
-        let series = series.into_iter();
+    fn of(series: &[SeriesView], others: &[OtherCase]) -> CaseCounts {
+        let of_others = |element| others.iter().filter(|case| case.element == element).count();
+        let failed = series.iter().filter(|series| series.status == Status::Fail).count();
         CaseCounts {
-            tests: series.clone().count(),
-            failures: series.clone().filter(|series| series.status == Status::Fail).count(),
-            errors: 0,
-            skipped: series.filter(|series| is_unjudged(series.status)).count(),
+            tests: series.len() + others.len(),
+            failures: failed + of_others(FAILURE),
+            errors: of_others(ERROR),
+            skipped: series.iter().filter(|series| is_unjudged(series.status)).count(),
         }
+    }
+
+    fn add(&mut self, other: &CaseCounts) {
+        self.tests += other.tests;
+        self.failures += other.failures;
+        self.errors += other.errors;
+        self.skipped += other.skipped;
     }
 
     /// The attributes that suites and the document share. A case has no time, since all share one load.

@@ -119,6 +119,11 @@ fn open_text(comparison: &Comparison, state: Open, rows: &[&Row]) -> String {
     let name = |row: &Row| format!("{}{}", of_drift(comparison, row), series_of(row.endpoint, row.metric));
     let names = listed(&rows.iter().map(|row| name(row)).collect::<Vec<_>>());
     let is_missing = rows.iter().all(|row| row.is_missing());
+    let have_none = || {
+        let names: Vec<String> = rows.iter().map(|row| endpoint_or_all(row.endpoint)).collect();
+        let runs = count(comparison.runs.candidate, "run");
+        format!("{} {} no requests in {runs}", listed(&names), if rows.len() == 1 { "has" } else { "have" })
+    };
     let (one, ends) = match rows {
         [row] => (true, row.evidence.interval.map_or_else(String::new, |ends| interval_words(row.metric, ends))),
         _ => (false, String::new()),
@@ -130,10 +135,8 @@ fn open_text(comparison: &Comparison, state: Open, rows: &[&Row]) -> String {
         ("exceed", "are", "their limits", "them", "their limits")
     };
     match (state, comparison.runs.candidate) {
-        (Open::Few, runs) if is_missing => {
-            let names: Vec<String> = rows.iter().map(|row| endpoint_or_all(row.endpoint)).collect();
-            format!("{} {} no requests in {}", listed(&names), if one { "has" } else { "have" }, count(runs, "run"))
-        }
+        (Open::Few, _) if is_missing => have_none(),
+        (Open::Over, _) if is_missing => format!("{}, and more could show that this is no chance", have_none()),
         (Open::Few, 1) => format!("{names} {exceeds} {its_limit} in a single run"),
         (Open::Few, runs) => format!("{names} {exceeds} {its_limit} in {}", count(runs, "run")),
         (Open::Failing, _) => {

@@ -138,8 +138,14 @@ impl Headline {
 
 /// Why the stored numbers failed, by how the baseline's commit does now in the series that was worst.
 fn cause(rounds: &Comparison, stored: &Comparison, commit: &str) -> String {
-    let Some(worst) = Failures::of(stored).first() else {
-        return "the missing endpoint gets no requests at the baseline's commit either".to_owned();
+    let failures = Failures::of(stored);
+    let Some(worst) = failures.first() else {
+        let what = if failures.missing.is_empty() {
+            "the answers and the shares of the load are the same at the baseline's commit"
+        } else {
+            "the missing endpoint gets no requests at the baseline's commit either"
+        };
+        return what.to_owned();
     };
     let now = rounds.row(worst.endpoint, worst.metric).and_then(|row| row.presence.baseline());
     let (Some(then), Some(now)) = (worst.presence.baseline(), now) else {

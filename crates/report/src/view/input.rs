@@ -95,7 +95,7 @@ impl Default for CommandLine {
 }
 
 impl CommandLine {
-    pub(crate) fn with(&self, flags: &[&str]) -> String {
+    pub fn with(&self, flags: &[&str]) -> String {
         let words = self.words.iter().chain(&self.results).map(String::as_str).chain(flags.iter().copied());
         let behind = ["--"].into_iter().chain(self.locust_args.iter().map(String::as_str));
         let behind = behind.filter(|_| !self.locust_args.is_empty());
@@ -106,7 +106,8 @@ impl CommandLine {
         CommandLine { results: Vec::new(), ..self.clone() }
     }
 
-    pub(crate) fn judging(&self, results: &str) -> CommandLine {
+    #[must_use = "the command is returned"]
+    pub fn judging(&self, results: &str) -> CommandLine {
         let results = if self.results.is_empty() { vec![results.to_owned()] } else { self.results.clone() };
         let of_the_load = ["--users", "--spawn-rate", "--run-time", "--processes", "--expect-workers"];
         let of_the_service = ["--host", "--against-url", "--locustfile"];

@@ -32,6 +32,10 @@ const MORE_RESULTS: &str =
 
 const RESTORE: &str = "restore the task, or accept the new load";
 
+/// The note of a baseline that accepts other answers, or other shares of the load.
+const CHANGED: &str = "why it changed";
+
+/// What to do next, the most helpful first.
 pub(crate) fn steps(report: &Report, acceptance: &str) -> Vec<NextStep> {
     let comparison = report.comparison;
     let (command, is_of_others) = (&report.background.command, report.background.is_of_others);
@@ -63,7 +67,8 @@ pub(crate) fn steps(report: &Report, acceptance: &str) -> Vec<NextStep> {
         steps.push(step("see who accepted what, and why", command.only(&["--config", "--baseline"]).of("history")));
     }
     let has_failed = comparison.has_failed_itself();
-    if has_failed && !is_of_others && !is_missing_alone {
+    // A search follows a metric.
+    if has_failed && !is_of_others && !is_missing_alone && !findings.is_empty() {
         steps.extend(find_the_commit(report));
     }
     if let Some(worst) =
@@ -90,12 +95,16 @@ pub(crate) fn steps(report: &Report, acceptance: &str) -> Vec<NextStep> {
         }
         // A new baseline has no part in `--against`.
         if has_baseline && !errors_failed && (last.is_empty() || report.confirmation.is_some()) {
-            last.push(accept("accept it", "why it is slower"));
+            let why = if findings.is_empty() { CHANGED } else { "why it is slower" };
+            last.push(accept("accept it", why));
         }
         steps.truncate(MOST - last.len());
         steps.append(&mut last);
     } else if has_baseline && is_faster(report) && !has_drifted {
         steps.push(accept("keep the gain", "why it is faster"));
+    } else if has_baseline && findings.is_empty() && !comparison.traffic.is_empty() {
+        steps.truncate(MOST - 1);
+        steps.push(accept("accept it", CHANGED));
     }
     let has_ended = comparison.exceptions.iter().any(|applied| applied.state == State::Expired);
     if has_ended || comparison.unused_exceptions().next().is_some() {

@@ -23,8 +23,6 @@ const APART: f64 = 0.2;
 const TILES: [Metric; 6] =
     [Metric::P95, Metric::P95Corrected, Metric::P50, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
-const ONE_RUN: &str = "seen in a single run; an endpoint fails only with two or more";
-
 #[derive(Clone, Debug)]
 pub struct SeriesView<'a> {
     pub row: &'a Row<'a>,
@@ -179,7 +177,7 @@ pub(crate) fn finding(row: &Row) -> String {
         _ => over_limit(row),
     };
     match (row.reason(), row.accepted) {
-        (Some(Reason::OneRun), _) => format!("{found}; {ONE_RUN}"),
+        (Some(Reason::OneRun), _) => format!("{found}; {}", one_run(row)),
         (Some(Reason::FewAnswers(few)), _) => few_answers_text(few),
         (Some(Reason::Shift(Shift { percentile, baseline_ms, candidate_ms })), _) => format!(
             "{found}; p{percentile} of all requests: {} → {} ms, which is over the limit of p95, and the mean is up",
@@ -193,6 +191,14 @@ pub(crate) fn finding(row: &Row) -> String {
     }
 }
 
+fn one_run(row: &Row) -> &'static str {
+    if row.is_failure() {
+        "seen in a single run, and --strict makes it a FAIL"
+    } else {
+        "seen in a single run; an endpoint fails only with two or more"
+    }
+}
+
 fn doubt(row: &Row) -> Option<DoubtView> {
     let doubt = |reason, text: &str| Some(DoubtView { reason, few_samples: None, text: text.to_owned() });
     let few_samples = |few| {
@@ -200,7 +206,7 @@ fn doubt(row: &Row) -> Option<DoubtView> {
         Some(DoubtView { reason: "few_samples", few_samples: Some(few), text })
     };
     match row.reason() {
-        Some(Reason::OneRun) => doubt("one_run", ONE_RUN),
+        Some(Reason::OneRun) => doubt("one_run", one_run(row)),
         Some(Reason::FewSamples(few)) => few_samples(few),
         Some(Reason::NotSignificant) => doubt("not_significant", "not significant after correcting for all endpoints"),
         Some(Reason::NoiseUnknown) => doubt("noise_unknown", "noise unknown: one run per side, too few requests"),

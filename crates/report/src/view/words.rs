@@ -175,7 +175,7 @@ pub(crate) fn both(metric: Metric, baseline: f64, candidate: f64) -> String {
 }
 
 /// `181 ms`, `0.00%`, `61.0/s`.
-pub(crate) fn with_unit(metric: Metric, number: f64) -> String {
+pub fn with_unit(metric: Metric, number: f64) -> String {
     format!("{}{}", value(metric, number), unit_of_value(metric))
 }
 

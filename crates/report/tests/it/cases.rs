@@ -253,6 +253,15 @@ pub fn confirmed<T>(rounds: [&[f64]; 2], read: impl FnOnce(&Report) -> T) -> T {
     })
 }
 
+/// Runs whose endpoint answers so many bytes.
+pub fn answering(bytes: f64) -> Vec<Run> {
+    let mut runs = runs(&STEADY);
+    for run in &mut runs {
+        run.endpoints[0].1.content_bytes = Some(bytes);
+    }
+    runs
+}
+
 /// For people, then for programs; for the terminal without colours.
 pub fn in_every_format(report: &Report) -> [(&'static str, String); 6] {
     let view = View::of(report);

@@ -1,14 +1,14 @@
 //! What every format shows: the View, arranged.
 
 use expect_test::expect;
-use judge::model::run::Provenance;
+use judge::model::run::{Provenance, Stats};
 use report::formats::github;
 use report::formats::terminal::{self, Screen};
 use report::view::series::severity;
-use report::{Background, CommandLine, Confirmation, Format, Report, Saved, Sides, Unjudged, View};
+use report::{Background, CommandLine, Confirmation, Format, Report, Saved, Sides, Stored, Unjudged, View};
 use serde_json::{Value, json};
 
-use crate::cases::{Case, STEADY, case, cases, confirmed, in_every_format, provenance, rules, runs};
+use crate::cases::{Case, STEADY, answering, case, cases, confirmed, in_every_format, provenance, rules, runs};
 use crate::hostile::hostile_case;
 use crate::json::Schema;
 
@@ -201,6 +201,57 @@ fn the_search_for_the_commit_has_the_flags_of_the_load() {
         let step = steps.iter().find(|step| step.what == "find the commit").unwrap();
         assert_eq!(step.command, "cargo xtask bisect 0123456789ab --config b.toml --users 50");
     });
+}
+
+#[test]
+fn other_answers_are_accepted_and_not_searched_for() {
+    for (strict, first) in [(false, "PASS"), (true, "FAIL")] {
+        let case = Case::new("other answers", &answering(2000.0), answering(30.0), rules(strict, false));
+        case.report(|report| {
+            let view = View::of(report);
+            assert_eq!(view.headline.word, first);
+            let steps: Vec<String> = view.next.iter().map(|step| format!("{}: {}", step.what, step.command)).collect();
+            assert_eq!(steps, ["accept it: cargo xtask perf --update-baseline --note \"why it changed\""]);
+        });
+    }
+    let stored = Case::new("stored", &answering(2000.0), answering(30.0), rules(true, false));
+    let rounds = Case::new("rounds", &answering(30.0), answering(30.0), rules(true, true));
+    stored.report(|stored| {
+        let stored = Stored { comparison: stored.comparison, baseline: stored.baseline.clone() };
+        let confirmation = Confirmation::Measured(stored);
+        rounds.report(|report| {
+            let headline = View::of(&Report { confirmation: Some(&confirmation), ..report.clone() }).headline;
+            let sentence = headline.sentence();
+            let cause = "the answers and the shares of the load are the same at the baseline's commit";
+            assert!(sentence.contains(&format!("the FAIL is not confirmed; {cause}")), "{sentence}");
+        });
+    });
+}
+
+#[test]
+fn endpoint_that_may_be_missing_is_not_over_its_limit() {
+    let mut before = runs(&STEADY);
+    for run in &mut before {
+        run.endpoints.push(("GET /rare".into(), Stats { requests: 6, ..run.endpoints[0].1.clone() }));
+    }
+    Case::new("rare", &before, runs(&[300.0]), rules(false, false)).report(|report| {
+        let evidence = View::of(report).evidence;
+        let expected = "GET /rare has no requests in 1 run, and more could show that this is no chance";
+        assert!(evidence.contains(expected), "{evidence}");
+    });
+}
+
+#[test]
+fn strict_failure_of_one_run_does_not_deny_itself() {
+    for (strict, words) in [(false, "an endpoint fails only with two or more"), (true, "and --strict makes it a FAIL")]
+    {
+        Case::new("one run", &runs(&STEADY), runs(&[420.0]), rules(strict, false)).report(|report| {
+            let view = View::of(report);
+            let text =
+                &view.series_findings.iter().find(|finding| finding.text.starts_with("GET /a p95")).unwrap().text;
+            assert!(text.ends_with(words), "{text}");
+        });
+    }
 }
 
 #[test]

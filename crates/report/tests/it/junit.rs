@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use expect_test::expect;
+use judge::model::limits::Inconclusive;
 use judge::model::run::Provenance;
 use report::view::words::Status;
 use report::{Format, Report, Sides, View};
 use roxmltree::{Document, Node};
 
-use crate::cases::{case, cases, no_verdict, provenance};
+use crate::cases::{Case, answering, case, cases, no_verdict, provenance, rules};
+use crate::service;
 
 /// The children of an element, its required attributes, and its optional ones.
 type Rule = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
@@ -145,6 +147,22 @@ fn junit_matches_the_grammar_and_the_statuses() {
             assert_eq!(messages.into_iter().collect::<BTreeSet<_>>(), failed, "{}", case.name);
         });
     }
+}
+
+#[test]
+fn every_reason_of_an_exit_code_is_in_junit() {
+    let other = Case::new("other answers", &answering(2000.0), answering(30.0), rules(true, false));
+    let text = other.render(Format::Junit);
+    let document = assert_is_junit("other answers", &text);
+    let failure = child(find_case(&document, "Aggregated", "GET /a size of answers"), "failure").unwrap();
+    assert_eq!(failure.text(), Some("GET /a answers 30 bytes instead of 2,000, status 200: an error page?"));
+    let mut unsure = service::inconclusive();
+    assert!(!unsure.with(|report| Format::Junit.render(&View::of(report))).contains("<error"), "exit code 0");
+    unsure.rules.inconclusive = Inconclusive::NoVerdict;
+    let text = unsure.with(|report| Format::Junit.render(&View::of(report)));
+    let error = assert_is_junit("inconclusive", &text);
+    let error = child(find_case(&error, "Aggregated", "verdict"), "error").unwrap();
+    assert!(error.text().unwrap().starts_with("INCONCLUSIVE"), "{:?}", error.text());
 }
 
 #[test]
