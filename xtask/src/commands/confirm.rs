@@ -47,7 +47,7 @@ pub fn is_asked_for(project: &Project, remeasure: &Remeasure) -> bool {
 /// If there can be no rounds, the FAIL of `stored` stands.
 pub fn confirm(project: &Project, stored: &Report, mut remeasure: Remeasure) -> Result<Outcome> {
     let RunRange { min: min_runs, max: max_runs, .. } = RunRange::ROUNDS;
-    let max_noisy_rounds = RunRange::noisy_rounds(max_runs);
+    let max_noisy_rounds = RunRange::NOISY_ROUNDS;
     let rules = Rules { paired: true, min_runs, max_runs, max_noisy_rounds, ..project.rules.clone() };
     let rounds = match check_conclusive(stored).and_then(|()| rounds(project, stored, &mut remeasure, &rules)) {
         Err(error) if error.is::<Interrupted>() => return Err(error),

@@ -347,11 +347,12 @@ fn wide_floor(runs: &[Run], rules: &Rules) -> Option<String> {
 
 /// The rules for results, with the number of runs that their command would have made.
 pub fn rules_for(project: &Project, measured: &[MeasuredRun]) -> Rules {
-    let max_runs = measured.iter().filter_map(|measured| measured.file.as_ref()?.max_runs).max();
+    let files = || measured.iter().filter_map(|measured| measured.file.as_ref());
+    let max_runs = files().filter_map(|file| file.max_runs).max();
     Rules {
         is_complete: max_runs.is_none(),
         max_runs: max_runs.unwrap_or(project.rules.max_runs),
-        max_noisy_rounds: max_runs.map_or(0, RunRange::noisy_rounds),
+        max_noisy_rounds: files().map(|file| file.max_noisy_rounds).max().unwrap_or(0),
         ..project.rules.clone()
     }
 }

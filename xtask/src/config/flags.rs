@@ -107,7 +107,7 @@ EXIT CODES
   1    regression: a limit is exceeded
   2    no verdict: usage or setup error, service or Locust failure, unreadable or
        incomparable input; for bisect: not found
-  130  interrupted (143: terminated); no processes left behind, no partial files
+  130  interrupted (143: terminated, 129: hung up); no processes left behind, no partial files
 ";
 
 pub const COMMANDS: [&str; 3] = ["perf", "bisect", "history"];

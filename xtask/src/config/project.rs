@@ -68,9 +68,9 @@ impl<'a> Project<'a> {
             paired: flags.makes_rounds(),
             min_runs,
             max_runs,
-            max_noisy_rounds: match flags.against {
-                Against::Rev(_) => RunRange::noisy_rounds(max_runs),
-                Against::Baseline | Against::Url(_) => max_runs,
+            max_noisy_rounds: match (&flags.against, flags.load.max_runs) {
+                (Against::Rev(_), None) => RunRange::NOISY_ROUNDS,
+                _ => max_runs,
             },
             is_complete: false,
             min_requests: config.load.min_requests,

@@ -23,10 +23,8 @@ impl RunRange {
     /// The rounds of a comparison with another commit.
     pub(crate) const ROUNDS: RunRange = RunRange { min: 2, max: 7, baseline: 0 };
 
-    /// The rounds if their runs vary much. A number of the user's is kept to.
-    pub(crate) fn noisy_rounds(max: usize) -> usize {
-        if max == RunRange::ROUNDS.max { 10 } else { max }
-    }
+    /// The rounds if their runs vary much, and the user gives no number.
+    pub(crate) const NOISY_ROUNDS: usize = 10;
 
     /// `[runs]` does not apply to rounds, and one round would not show the noise.
     pub fn settle(flags: &PerfFlags, own: RunsConfig) -> RunRange {

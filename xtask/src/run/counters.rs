@@ -197,7 +197,7 @@ fn parse(text: &str) -> Result<CounterValues> {
         }
         ensure!(
             counts.len() <= MOST_NAMES,
-            "more than {MOST_NAMES} names: choose some by a command, such as `curl -s URL | grep ^db_`"
+            "more than {MOST_NAMES} names: choose some by a command, such as `curl -s URL | grep -E \"^(# TYPE )?db_\"`"
         );
     }
     ensure!(!counts.is_empty(), "it has no counter: expected lines `name value`, as in Prometheus' text format");

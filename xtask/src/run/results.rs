@@ -37,6 +37,9 @@ pub struct RunFile {
     pub warnings: Vec<String>,
     /// The number of runs that the command would have made at most. They share the evidence's probability of error.
     pub max_runs: Option<usize>,
+    /// The same of rounds if their runs vary much; 0 if it is no more.
+    #[serde(default)]
+    pub max_noisy_rounds: usize,
     /// The users that left before the load was stopped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users_left: Vec<UsersLeft>,
@@ -45,7 +48,7 @@ pub struct RunFile {
 impl RunFile {
     const NAME: &str = "run.json";
 
-    pub fn new(mut provenance: Provenance, finished: Finished, max_runs: usize) -> RunFile {
+    pub fn new(mut provenance: Provenance, finished: Finished, max_runs: usize, max_noisy_rounds: usize) -> RunFile {
         let Finished { listener, warnings } = finished;
         let exact = listener.is_some();
         provenance.mean_users = listener.as_ref().and_then(|listener| listener.mean_users);
@@ -53,14 +56,21 @@ impl RunFile {
             load.has_shape = listener.as_ref().is_some_and(ListenerFile::has_shape);
         }
         let users_left = listener.map_or_else(Vec::new, |listener| listener.users_left);
-        RunFile { provenance, exact, warnings, max_runs: Some(max_runs), users_left }
+        RunFile { provenance, exact, warnings, max_runs: Some(max_runs), max_noisy_rounds, users_left }
     }
 
     /// `history` shows the load of others.
     pub fn of_others(provenance: Provenance, history: &Result<History, String>) -> RunFile {
         let observed_load = history.as_ref().ok().and_then(History::observed_load);
         let provenance = Provenance { observed_load, ..provenance };
-        RunFile { provenance, exact: false, warnings: Vec::new(), max_runs: None, users_left: Vec::new() }
+        RunFile {
+            provenance,
+            exact: false,
+            warnings: Vec::new(),
+            max_runs: None,
+            max_noisy_rounds: 0,
+            users_left: Vec::new(),
+        }
     }
 
     fn cpu(&self) -> Option<CpuTime> {

@@ -42,6 +42,7 @@ pub struct Runner<'a> {
     pub loads: LoadCounter,
     /// The number of runs, or of rounds, that share the evidence's probability of error.
     max_runs: usize,
+    max_noisy_rounds: usize,
     /// The commit that was built last; `None` for the working tree. All may build into one place, such as a tag of Docker's.
     built: Option<String>,
     /// The executable that answered last, and its commit.
@@ -99,6 +100,7 @@ impl<'a> Runner<'a> {
             session,
             loads: LoadCounter::new(project.rules.max_runs),
             max_runs: project.rules.max_runs,
+            max_noisy_rounds: 0,
             built: None,
             last_executable: None,
             checkouts: None,
@@ -113,7 +115,7 @@ impl<'a> Runner<'a> {
 
     /// Allows rounds of both sides after the runs that are made.
     pub fn begin_rounds(&mut self, rules: &Rules) {
-        self.max_runs = rules.max_runs;
+        (self.max_runs, self.max_noisy_rounds) = (rules.max_runs, rules.max_noisy_rounds);
         self.loads.allow_rounds(rules.most_runs());
     }
 
@@ -189,7 +191,7 @@ impl<'a> Runner<'a> {
             }
         }
         finished.warnings.extend(same_executable);
-        RunFile::new(provenance, finished, self.max_runs).write(&folder)?;
+        RunFile::new(provenance, finished, self.max_runs, self.max_noisy_rounds).write(&folder)?;
         results::read(&folder.join("perf_results_stats.csv"))
             .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
     }

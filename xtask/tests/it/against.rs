@@ -230,6 +230,25 @@ fn two_calls_at_once_do_not_disturb_each_other() {
     scratch.assert_clean();
 }
 
+#[test]
+fn noisy_rounds_are_ten_unless_the_user_gives_a_number() {
+    // In pairs, as they are measured: this tree is about 15% slower, but by very different amounts.
+    let p95_ms = "390 300  300 290  340 300  300 400  280 300  300 350  395 300  300 285  345 300  300 390";
+    let noisy = repository("noisy-rounds", 300, 300).with("FAKE_P95_MS", p95_ms);
+    let service = noisy.read("service.sh");
+    noisy.write("service.sh", &service.replace("/p95", "/unused"));
+    noisy.sh("git commit -q -a -m noisy");
+    for (args, line, never) in [("", "round 8/10: ", "round 8/7"), (" --max-runs 7", "round 7/7: ", "/10: ")] {
+        noisy.sh("rm -f runs-made");
+        let output = noisy.perf(&format!("--against HEAD{args}"));
+        let (stdout, stderr) = (&output.stdout, &output.stderr);
+        assert!(stderr.contains(line) && !stderr.contains(never), "{args}: {stdout}{stderr}");
+        // The same results again want no further round.
+        let again = noisy.perf("target/perf/latest");
+        assert_eq!((again.code, again.stdout.lines().last()), (output.code, stdout.lines().last()));
+    }
+}
+
 /// A repository whose first commit is the demo, and whose second is the demo at a sixth of its speed. The limit is in the
 /// middle, so that a busy machine may add hundreds of milliseconds to either.
 fn demo_repository() -> Scratch {

@@ -14,7 +14,6 @@ const ANNOTATIONS: usize = 10;
 /// The files that annotations point into, as paths from the root of the repository with `/` between folders.
 #[derive(Default)]
 pub struct Places {
-    /// Empty if there is none.
     pub baseline: String,
     pub locustfiles: Vec<Locustfile>,
 }
@@ -22,12 +21,6 @@ pub struct Places {
 pub struct Locustfile {
     pub path: String,
     pub text: String,
-}
-
-struct SourceLine<'a> {
-    path: &'a str,
-    /// Counted from 1.
-    line: usize,
 }
 
 /// The headline and the findings as workflow commands, a line each: at most ten, failures first. A conclusive PASS without
@@ -44,8 +37,7 @@ pub fn annotations(view: &View, places: &Places) -> String {
     let room = ANNOTATIONS - usize::from(view.changes.is_some());
     for finding in findings.into_iter().take(room) {
         let place = finding.row.and_then(|row| places.of(row));
-        let place =
-            place.map_or_else(String::new, |SourceLine { path, line }| format!("file={},line={line},", property(path)));
+        let place = place.map_or_else(String::new, |(path, line)| format!("file={},line={line},", property(path)));
         let name = finding.row.map_or_else(String::new, |row| format!(" {}", series_name(row)));
         let title = property(&format!("{}{name}", finding.status.word()));
         // The first one is read first, so its title answers. An accepted exception and a new endpoint do not answer.
@@ -53,8 +45,8 @@ pub fn annotations(view: &View, places: &Places) -> String {
         let title = if is_answer { &headline } else { &title };
         let _ = writeln!(text, "::{} {place}title={title}::{}", command(finding.status), data(&finding.sentence()));
     }
-    if let Some(changes) = &view.changes {
-        let _ = writeln!(text, "::notice title=What changed::{}", data(&changes.lines().join("\n")));
+    if view.changes.is_some() {
+        let _ = writeln!(text, "::notice title=What changed::{}", data(&view.change_lines().join("\n")));
     }
     if text.is_empty() && view.tone == Tone::Unsure {
         let _ = writeln!(text, "::warning title={headline}::{}", data(&view.evidence));
@@ -70,7 +62,6 @@ fn command(status: Status) -> &'static str {
     }
 }
 
-/// The annotation of a command that judged nothing.
 pub fn failure(reason: &str) -> String {
     format!("::error title=NO VERDICT::{}\n", data(reason))
 }
@@ -111,16 +102,11 @@ pub fn harmless(text: &str) -> String {
 }
 
 impl Places {
-    /// The line of the endpoint's task, if its name is found; else the baseline, which has the expected values.
-    fn of(&self, row: &Row) -> Option<SourceLine<'_>> {
-        if let Some(endpoint) = row.endpoint {
-            for Locustfile { path, text } in &self.locustfiles {
-                if let Some(line) = task_line(text, endpoint) {
-                    return Some(SourceLine { path, line });
-                }
-            }
-        }
-        (!self.baseline.is_empty()).then_some(SourceLine { path: &self.baseline, line: 1 })
+    /// The file and the line of the endpoint's task, if its name is found; else the baseline, which has the expected values.
+    fn of(&self, row: &Row) -> Option<(&str, usize)> {
+        let task = |of: &'_ Locustfile| task_line(&of.text, row.endpoint?);
+        let found = self.locustfiles.iter().find_map(|of| Some((of.path.as_str(), task(of)?)));
+        found.or((!self.baseline.is_empty()).then_some((self.baseline.as_str(), 1)))
     }
 }
 

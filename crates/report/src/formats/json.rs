@@ -13,14 +13,15 @@ use judge::verdict::decision::Unsettled;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::view::acceptance::Acceptance;
+use crate::view::arguments::arguments;
 use crate::view::changes::ChangeView;
 use crate::view::drift::DriftView;
+use crate::view::input::Confirmation;
 use crate::view::next::NextStep;
 use crate::view::series::{DoubtView, SeriesView};
 use crate::view::unjudged::{Saved, Unjudged};
-use crate::view::words::{Status, change_unit};
-use crate::view::{ConfirmationView, Finding, View};
+use crate::view::words::change_unit;
+use crate::view::{Finding, View};
 
 /// The version of the keys and what they mean: a new key raises the second number, another meaning the first.
 const SCHEMA_VERSION: &str = "1.4";
@@ -53,7 +54,6 @@ pub(crate) fn list<'a, T>(items: impl IntoIterator<Item = T>, json: impl Fn(T) -
     Json::List(items.into_iter().map(json).collect())
 }
 
-/// The object, or null.
 pub(crate) fn optional<'a, T>(item: Option<T>, object: impl Fn(T) -> Json<'a>) -> Json<'a> {
     item.map_or(Json::Value(Value::Null), object)
 }
@@ -62,16 +62,16 @@ pub(crate) fn object<'a, const N: usize>(keys: [(&'static str, Json<'a>); N]) ->
     Json::Object(keys.into())
 }
 
-/// Writes the report.
 pub(crate) fn render(view: &View) -> String {
     let of_endpoints = view.endpoints.iter().flat_map(|endpoint| &endpoint.series);
-    let comparison = view.comparison;
+    let comparison = view.report.comparison;
     let verdict = match comparison.verdict {
         Verdict::Pass => "pass",
         Verdict::Inconclusive => "inconclusive",
         Verdict::Fail => "fail",
     };
-    let [baseline, candidate] = [view.provenance.baseline, view.provenance.candidate].map(Json::Provenance);
+    let [baseline, candidate] =
+        [view.report.provenance.baseline, view.report.provenance.candidate].map(Json::Provenance);
     text(&object([
         ("schema_version", json(SCHEMA_VERSION)),
         ("verdict", json(verdict)),
@@ -87,20 +87,19 @@ pub(crate) fn render(view: &View) -> String {
         ("traffic", list(&view.traffic, |finding| json(&finding.text))),
         ("drift", optional(view.drift.as_ref(), drift)),
         ("exceptions", list(&comparison.exceptions, exception)),
-        ("what_changed", optional(view.changes.as_ref(), |changes| list(&changes.changes, change))),
+        ("what_changed", optional(view.changes.as_ref(), |changes| list(changes, change))),
         ("remarks", json(&view.notes)),
         ("next", list(&view.next, next)),
-        ("acceptance", acceptance(&view.acceptance)),
+        ("acceptance", acceptance(view)),
         ("confirmation", confirmation(view)),
-        ("lacking", json(&view.lacking)),
+        ("lacking", json(comparison.lacking.iter().map(|metric| metric.name()).collect::<Vec<_>>())),
         ("rows", list(view.total.iter().chain(of_endpoints), series)),
-        ("baseline_origin", json(view.origin)),
+        ("baseline_origin", json(&view.report.baseline)),
         ("provenance", object([("baseline", baseline), ("candidate", candidate)])),
-        ("details", json(view.details)),
+        ("details", json(&view.report.details)),
     ]))
 }
 
-/// Writes the report of a command that judged nothing.
 pub(crate) fn render_unjudged(unjudged: &Unjudged) -> String {
     let (exit_code, sentence) = (unjudged.exit_code(), unjudged.sentence());
     let mut keys = vec![
@@ -140,7 +139,7 @@ fn run_counts(RunCounts { baseline, candidate }: RunCounts) -> Json<'static> {
 
 fn finding(finding: &Finding) -> Json<'static> {
     object([
-        ("status", json(status(finding.status))),
+        ("status", json(finding.status)),
         ("endpoint", json(finding.row.and_then(|row| row.endpoint))),
         ("metric", json(finding.row.map(|row| row.metric.name()))),
         ("text", json(&finding.text)),
@@ -179,26 +178,24 @@ fn change(ChangeView { cause, text }: &ChangeView) -> Json<'static> {
 }
 
 fn next(step: &NextStep) -> Json<'static> {
-    object([("what", json(step.what)), ("command", json(&step.command)), ("arguments", json(step.arguments()))])
+    object([("what", json(step.what)), ("command", json(&step.command)), ("arguments", json(arguments(&step.command)))])
 }
 
-fn acceptance(acceptance: &Acceptance) -> Json<'static> {
-    if acceptance.entries.is_empty() {
+fn acceptance(view: &View) -> Json<'static> {
+    if view.acceptance.is_empty() {
         return json(());
     }
-    object([("file", json(&acceptance.file)), ("entries", json(&acceptance.entries))])
+    object([("file", json(&view.report.background.config)), ("entries", json(&view.acceptance))])
 }
 
 fn confirmation(view: &View) -> Json<'static> {
-    let (outcome, reason, stored) = match (&view.confirmation, view.comparison.verdict) {
-        (ConfirmationView::NotAsked, _) => return json(()),
-        (ConfirmationView::Impossible(reason), _) => ("impossible", Some(reason), None),
-        (ConfirmationView::Measured(stored), Verdict::Fail) => ("confirmed", None, Some(stored)),
-        (ConfirmationView::Measured(stored), Verdict::Pass | Verdict::Inconclusive) => {
-            ("not_confirmed", None, Some(stored))
-        }
+    let (outcome, reason) = match (view.report.confirmation, view.report.comparison.verdict) {
+        (None, _) => return json(()),
+        (Some(Confirmation::Impossible(reason)), _) => ("impossible", Some(reason)),
+        (Some(Confirmation::Measured(_)), Verdict::Fail) => ("confirmed", None),
+        (Some(Confirmation::Measured(_)), Verdict::Pass | Verdict::Inconclusive) => ("not_confirmed", None),
     };
-    let stored = optional(stored, |stored| {
+    let stored = optional(view.stored.as_ref(), |stored| {
         object([
             ("headline", json(stored.headline.to_string())),
             ("baseline_origin", json(stored.origin)),
@@ -222,13 +219,17 @@ fn saved(saved: &Saved) -> Json<'static> {
     object([("file", json(&saved.file)), ("runs", json(saved.runs)), ("values", values)])
 }
 
+/// Null if an end is unknown.
+pub(crate) fn interval(interval: Option<Interval>) -> Json<'static> {
+    json(interval.filter(|ends| ends.is_finite()).map(|Interval { low, high }| [low, high]))
+}
+
 pub(crate) fn text_or_null(text: &str) -> Json<'static> {
     if text.is_empty() { json(()) } else { json(text) }
 }
 
 fn series(view: &SeriesView) -> Json<'static> {
     let row = view.row;
-    let interval = row.evidence.interval.filter(|ends| ends.is_finite());
     let waived = row.accepted.filter(|_| row.is_waived());
     let unsettled = row.evidence.unsettled.map(|unsettled| match unsettled {
         Unsettled::Open => "open",
@@ -239,12 +240,12 @@ fn series(view: &SeriesView) -> Json<'static> {
         ("endpoint", json(row.endpoint)),
         ("metric", json(row.metric.name())),
         ("unit", text_or_null(row.metric.unit())),
-        ("status", json(status(view.status))),
+        ("status", json(view.status)),
         ("baseline", json(row.presence.baseline())),
         ("candidate", json(row.presence.candidate())),
         ("change", json(row.change())),
         ("change_unit", json(change_unit(row.metric))),
-        ("interval", json(interval.map(|Interval { low, high }| [low, high]))),
+        ("interval", interval(row.evidence.interval)),
         ("detectable", json(row.evidence.detectable)),
         ("limit", optional(row.limit, limit)),
         ("accepted", optional(waived, |accepted| exception(&Applied { accepted, state: State::Waived }))),
@@ -308,18 +309,4 @@ fn limit(Limit { worsening, floor, bound, level }: &Limit) -> Json<'static> {
         Level::Off => "off",
     };
     object([("worsening", json(worsening)), ("floor", json(floor)), ("bound", json(bound)), ("level", json(level))])
-}
-
-fn status(status: Status) -> &'static str {
-    match status {
-        Status::Fail => "fail",
-        Status::Warn => "warn",
-        Status::Waived => "waived",
-        Status::InDoubt => "in_doubt",
-        Status::Ok => "ok",
-        Status::BelowResolution => "below_resolution",
-        Status::New => "new",
-        Status::NoBaseline => "no_baseline",
-        Status::Shown => "shown",
-    }
 }

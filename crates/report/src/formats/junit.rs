@@ -1,14 +1,11 @@
-//! The report as `JUnit`'s XML, as Jenkins (`junit-10.xsd` of its xunit plugin) and GitLab read it: a suite for each
-//! endpoint, a case for each metric. The file is the same for the same results: its only time is from the candidate's
-//! provenance.
+//! The report as `JUnit`'s XML, as Jenkins (`junit-10.xsd` of its xunit plugin) and GitLab read it. The file is the same for
+//! the same results: its only time is from the candidate's provenance.
 
 use std::fmt::Write as _;
 
-use judge::model::run::Provenance;
 use judge::model::text::{self, cut, printable};
 
 use crate::view::View;
-use crate::view::changes::ChangesView;
 use crate::view::drift::UPDATES;
 use crate::view::exceptions::accepted_text;
 use crate::view::input::Sides;
@@ -23,16 +20,14 @@ const NAME_COLUMNS: usize = 1000;
 /// The suite of all requests together, named as Locust does.
 const TOTAL: &str = "Aggregated";
 
-/// Writes the report.
 pub(crate) fn render(view: &View) -> String {
-    let timestamp = without_zone(&view.provenance.candidate.timestamp);
-    let mut counts = CaseCounts::default();
+    let timestamp = without_zone(&view.report.provenance.candidate.timestamp);
     let mut body = String::new();
-    for (id, suite) in suites(view).iter().enumerate() {
-        let of_suite = CaseCounts::of(suite.series);
+    let suites = suites(view);
+    for (id, suite) in suites.iter().enumerate() {
         let name = escaped(&cut(&printable(&suite.name), NAME_COLUMNS));
-        let attributes = of_suite.attributes();
-        let skipped = of_suite.skipped;
+        let counts = CaseCounts::of(suite.series);
+        let (attributes, skipped) = (counts.attributes(), counts.skipped);
         let _ = write!(body, "  <testsuite name=\"{name}\" id=\"{id}\" {attributes} skipped=\"{skipped}\"");
         if !timestamp.is_empty() {
             let _ = write!(body, " timestamp=\"{timestamp}\"");
@@ -48,16 +43,15 @@ pub(crate) fn render(view: &View) -> String {
         if id == 0 {
             let findings = view.other_findings();
             let findings = findings.map(|finding| format!("{} {}", finding.status.word(), finding.text));
-            let changes = view.changes.iter().flat_map(ChangesView::lines).map(|line| format!("changed: {line}"));
+            let changes = view.change_lines().into_iter().map(|line| format!("changed: {line}"));
             let updates = view.drift.iter().flat_map(|drift| &drift.updates).take(UPDATES);
             let updates = updates.map(|update| format!("accepted: {}", update.sentence()));
             let lines = findings.chain(updates).chain(changes).chain(view.notes.iter().cloned());
             output(&mut body, "    ", &lines.collect::<Vec<_>>());
         }
         body.push_str("  </testsuite>\n");
-        counts.add(of_suite);
     }
-    document(counts, &body)
+    document(&CaseCounts::of(suites.iter().flat_map(|suite| suite.series)), &body)
 }
 
 struct Suite<'v> {
@@ -81,13 +75,13 @@ fn suites<'v>(view: &'v View) -> Vec<Suite<'v>> {
 /// Writes the report of a command that judged nothing: one case, with an error, or skipped if a first baseline was saved.
 pub(crate) fn render_unjudged(unjudged: &Unjudged) -> String {
     let sentence = escaped(&unjudged.sentence());
-    let (counts, outcome) = if unjudged.exit_code() == 0 {
-        let outcome = format!("<skipped message=\"{sentence}\">{sentence}</skipped>");
-        (CaseCounts { tests: 1, skipped: 1, ..CaseCounts::default() }, outcome)
+    let is_saved = unjudged.exit_code() == 0;
+    let outcome = if is_saved {
+        format!("<skipped message=\"{sentence}\">{sentence}</skipped>")
     } else {
-        let outcome = format!("<error type=\"{}\" message=\"{sentence}\">{sentence}</error>", unjudged.word());
-        (CaseCounts { tests: 1, errors: 1, ..CaseCounts::default() }, outcome)
+        format!("<error type=\"{}\" message=\"{sentence}\">{sentence}</error>", unjudged.word())
     };
+    let counts = CaseCounts { tests: 1, failures: 0, errors: usize::from(!is_saved), skipped: usize::from(is_saved) };
     let mut body = String::new();
     let _ = write!(
         body,
@@ -98,17 +92,16 @@ pub(crate) fn render_unjudged(unjudged: &Unjudged) -> String {
         counts.attributes(),
         counts.skipped
     );
-    document(counts, &body)
+    document(&counts, &body)
 }
 
-fn document(counts: CaseCounts, body: &str) -> String {
+fn document(counts: &CaseCounts, body: &str) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"cargo xtask perf\" {}>\n{body}</testsuites>\n",
         counts.attributes()
     )
 }
 
-#[derive(Clone, Copy, Default)]
 struct CaseCounts {
     tests: usize,
     failures: usize,
@@ -117,24 +110,18 @@ struct CaseCounts {
 }
 
 impl CaseCounts {
-    fn of(series: &[SeriesView]) -> CaseCounts {
+    fn of<'v>(series: impl IntoIterator<Item = &'v SeriesView<'v>, IntoIter: Clone>) -> CaseCounts {
+        let series = series.into_iter();
         CaseCounts {
-            tests: series.len(),
-            failures: series.iter().filter(|series| series.status == Status::Fail).count(),
+            tests: series.clone().count(),
+            failures: series.clone().filter(|series| series.status == Status::Fail).count(),
             errors: 0,
-            skipped: series.iter().filter(|series| is_unjudged(series.status)).count(),
+            skipped: series.filter(|series| is_unjudged(series.status)).count(),
         }
     }
 
-    fn add(&mut self, other: CaseCounts) {
-        self.tests += other.tests;
-        self.failures += other.failures;
-        self.errors += other.errors;
-        self.skipped += other.skipped;
-    }
-
     /// The attributes that suites and the document share. A case has no time, since all share one load.
-    fn attributes(self) -> String {
+    fn attributes(&self) -> String {
         let CaseCounts { tests, failures, errors, .. } = self;
         format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" time=\"0\"")
     }
@@ -145,21 +132,18 @@ fn is_unjudged(status: Status) -> bool {
     matches!(status, Status::Shown | Status::NoBaseline | Status::Waived)
 }
 
-/// Writes the properties of the whole report, at the first suite.
 fn properties(body: &mut String, view: &View) {
-    let load = |provenance: &Provenance| provenance.load.as_ref().map(ToString::to_string);
-    let machine = |provenance: &Provenance| provenance.machine.as_ref().map(ToString::to_string);
-    let Sides { baseline, candidate } = view.provenance;
+    let Sides { baseline, candidate } = view.report.provenance;
     let properties = [
         ("verdict", Some(view.headline.to_string())),
         ("evidence", Some(view.evidence.clone())),
-        ("stored numbers", view.stored().map(|stored| stored.headline.to_string())),
-        ("strict", Some(view.comparison.strict.to_string())),
-        ("baseline", Some(view.origin.to_owned())),
+        ("stored numbers", view.stored.as_ref().map(|stored| stored.headline.to_string())),
+        ("strict", Some(view.report.comparison.strict.to_string())),
+        ("baseline", Some(view.report.baseline.clone())),
         ("baseline commit", Some(baseline.commit.clone())),
         ("candidate commit", Some(candidate.commit.clone())),
-        ("load", load(candidate)),
-        ("machine", machine(candidate)),
+        ("load", candidate.load.as_ref().map(ToString::to_string)),
+        ("machine", candidate.machine.as_ref().map(ToString::to_string)),
     ];
     body.push_str("    <properties>\n");
     for (name, value) in properties {
@@ -200,7 +184,6 @@ fn case(body: &mut String, class: &str, name: &str, series: &SeriesView) {
     body.push_str("    </testcase>\n");
 }
 
-/// The cells without the name, as a sentence.
 fn measured(series: &SeriesView) -> String {
     let [_, values @ .., status] = &series.cells;
     let unit = unit_of_value(series.row.metric);

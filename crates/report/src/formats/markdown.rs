@@ -45,10 +45,8 @@ pub fn render(view: &View) -> String {
     text
 }
 
-/// The columns of the worst rows: name, baseline, candidate, change and status.
 const WORST_COLUMNS: [usize; 5] = [0, 1, 2, 3, 6];
 
-/// One line: whether the verdict can be trusted, and on what it rests.
 fn trust(view: &View) -> String {
     let notes = match view.notes.len() {
         0 => String::new(),
@@ -57,7 +55,6 @@ fn trust(view: &View) -> String {
     format!("**Can I trust it?** {} {}.{notes}\n\n", view.trust, prose(&capitalized(&view.evidence_brief)))
 }
 
-/// The compared commits, and the run with its artifacts.
 fn links(view: &View) -> String {
     let [before, after] = [&view.sides.baseline, &view.sides.candidate].map(|commit| cut(&printable(commit), 60));
     // CI's variables make these links. Anything that could be more than a link is left out.
@@ -65,7 +62,7 @@ fn links(view: &View) -> String {
         url.starts_with("https://")
             && url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/?=&%".contains(&byte))
     };
-    let (compare_url, run_url) = (view.compare_url(), &view.background.run_url);
+    let (compare_url, run_url) = (view.compare_url(), &view.report.background.run_url);
     let commits = if is_plain(&compare_url) {
         format!("[{}]({compare_url})", code(&format!("{before}...{after}")))
     } else {
@@ -75,40 +72,30 @@ fn links(view: &View) -> String {
     format!("{commits}{run}\n\n")
 }
 
-/// All requests together, the findings and the notes, folded.
 fn more(view: &View) -> String {
     let mut text = "<details>\n<summary>All requests together, findings and notes</summary>\n\n".to_owned();
     let columns = columns(&view.total);
     table(&mut text, &view.total, &columns);
-    if let Some(stored) = view.stored() {
+    if let Some(stored) = &view.stored {
         let _ = writeln!(text, "By the stored numbers: {}\n", prose(&stored.headline.to_string()));
         table(&mut text, &stored.judged, &columns);
     }
-    let listed = view.findings.iter().take(FINDINGS).map(finding_line);
-    let left_out = append(&mut text, listed, PART_BYTES) + view.findings.len().saturating_sub(FINDINGS);
-    add_left_out(&mut text, left_out, "endpoints");
-    let left_out = append(&mut text, view.other_findings().map(finding_line), PART_BYTES);
-    add_left_out(&mut text, left_out, "findings");
-    if let Some(drift) = &view.drift {
-        let updates = drift.updates.iter().take(UPDATES);
-        let updates = updates.map(|update| format!("- accepted: {}\n", prose(&update.sentence())));
-        let left_out = append(&mut text, updates, PART_BYTES) + drift.updates.len().saturating_sub(UPDATES);
-        add_left_out(&mut text, left_out, "accepted updates");
-    }
+    list(&mut text, view.findings.iter().map(finding_line), FINDINGS, "endpoints");
+    list(&mut text, view.other_findings().map(finding_line), usize::MAX, "findings");
+    let updates = view.drift.iter().flat_map(|drift| &drift.updates);
+    let updates = updates.map(|update| format!("- accepted: {}\n", prose(&update.sentence())));
+    list(&mut text, updates, UPDATES, "accepted updates");
     text.push_str(&changes(view));
-    let notes = view.notes.iter().map(|note| format!("- note: {}\n", prose(note)));
-    let left_out = append(&mut text, notes, PART_BYTES);
-    add_left_out(&mut text, left_out, "notes");
+    list(&mut text, view.notes.iter().map(|note| format!("- note: {}\n", prose(note))), usize::MAX, "notes");
     let _ = writeln!(text, "\nevidence: {}\n", prose(&view.evidence));
-    if !view.acceptance.entries.is_empty() {
-        let (heading, entries) = (view.acceptance.heading(), &view.acceptance.entries);
-        let _ = writeln!(text, "{}:\n\n{}", prose(&heading), code_block("toml", entries));
+    if !view.acceptance.is_empty() {
+        let heading = prose(&view.acceptance_heading());
+        let _ = writeln!(text, "{heading}:\n\n{}", code_block("toml", &view.acceptance));
     }
     text.push_str("</details>\n\n");
     text
 }
 
-/// Writes the report of a command that judged nothing.
 pub fn render_unjudged(unjudged: &Unjudged) -> String {
     let sign = if unjudged.exit_code() == 0 { "✅" } else { "⛔" };
     let mut text = format!("{MARKER}\n## {sign} {}\n\n{}\n", unjudged.word(), prose(&unjudged.sentence()));
@@ -123,10 +110,11 @@ pub fn render_unjudged(unjudged: &Unjudged) -> String {
     text
 }
 
-/// What changed with the latencies; empty if none is over its limit.
 fn changes(view: &View) -> String {
-    let Some(changes) = &view.changes else { return String::new() };
-    let lines: Vec<String> = changes.lines().into_iter().map(|line| format!("- {}\n", prose(line))).collect();
+    if view.changes.is_none() {
+        return String::new();
+    }
+    let lines: Vec<String> = view.change_lines().into_iter().map(|line| format!("- {}\n", prose(line))).collect();
     format!("\n**What changed**\n\n{}\n", lines.concat())
 }
 
@@ -147,21 +135,18 @@ fn unbroken(text: &str) -> String {
     text.replace(' ', "\u{a0}")
 }
 
-/// Appends whole lines while they fit into `room` bytes, and returns how many did not.
-fn append(text: &mut String, lines: impl Iterator<Item = String>, mut room: usize) -> usize {
+/// Appends whole lines, as many as fit and at most so many, and how many were left out.
+fn list(text: &mut String, lines: impl Iterator<Item = String>, most: usize, of: &str) {
+    let mut room = PART_BYTES;
     let mut left_out = 0;
-    for line in lines {
-        if left_out == 0 && line.len() <= room {
+    for (place, line) in lines.enumerate() {
+        if left_out == 0 && place < most && line.len() <= room {
             room -= line.len();
             text.push_str(&line);
         } else {
             left_out += 1;
         }
     }
-    left_out
-}
-
-fn add_left_out(text: &mut String, left_out: usize, of: &str) {
     if left_out > 0 {
         let _ = writeln!(text, "- … and {left_out} more {of}");
     }
@@ -182,9 +167,7 @@ fn finding_line(finding: &Finding) -> String {
     format!("- {} {endpoint}{}\n", signed(finding.status, tone, finding.status.word()), prose(rest))
 }
 
-/// Writes all endpoints in one folded table, worst first, with as many rows as fit.
 fn endpoints(view: &View, room: usize) -> String {
-    /// The room for the lines around the rows.
     const FRAME_BYTES: usize = 600;
     if view.endpoints.is_empty() {
         return String::new();
@@ -202,7 +185,7 @@ fn endpoints(view: &View, room: usize) -> String {
     }
     let all = view.endpoints.iter().flat_map(|endpoint| &endpoint.series);
     let over = all.clone().filter(|series| series.status.is_finding()).count();
-    let failing = view.endpoints.iter().filter(|endpoint| endpoint.worst().status == Status::Fail).count();
+    let failing = view.endpoints.iter().filter(|endpoint| endpoint.is_failing()).count();
     let (endpoints, all) = (view.endpoints.len(), all.count());
     let mut text = format!(
         "<details>\n<summary>{}: {failing} failing, {over} of {all} metrics over a limit</summary>\n\n{}{rows}\n",
@@ -221,14 +204,12 @@ fn endpoints(view: &View, room: usize) -> String {
 
 fn compared(view: &View) -> String {
     let mut text = "<details>\n<summary>What was compared</summary>\n\n".to_owned();
-    let lines = [view.origin].into_iter().chain(view.details.iter().map(String::as_str));
-    let left_out = append(&mut text, lines.map(|line| format!("- {}\n", prose(line))), PART_BYTES);
-    add_left_out(&mut text, left_out, "lines");
+    let lines = [&view.report.baseline].into_iter().chain(&view.report.details);
+    list(&mut text, lines.map(|line| format!("- {}\n", prose(line))), usize::MAX, "lines");
     text.push_str("\n</details>\n");
     text
 }
 
-/// The columns that are not empty.
 fn columns(series: &[SeriesView]) -> Vec<usize> {
     (0..HEADER.len()).filter(|column| series.iter().any(|series| !series.cells[*column].is_empty())).collect()
 }
@@ -241,7 +222,6 @@ fn table(text: &mut String, series: &[SeriesView], columns: &[usize]) {
     text.push('\n');
 }
 
-/// Numbers are on the right.
 fn table_head(columns: &[usize]) -> String {
     let mut head = "|".to_owned();
     let mut rule = "|".to_owned();

@@ -14,7 +14,6 @@ use crate::page::html;
 use crate::view::View;
 use crate::view::unjudged::Unjudged;
 
-/// The format of a report file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// A page for a browser.
@@ -48,7 +47,6 @@ impl Format {
         }
     }
 
-    /// Writes the report of a command that judged nothing.
     pub fn render_unjudged(self, unjudged: &Unjudged) -> String {
         match self {
             Format::Html => html::render_unjudged(unjudged),

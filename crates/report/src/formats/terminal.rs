@@ -7,8 +7,8 @@ use unicode_width::UnicodeWidthStr;
 
 use judge::model::text::cut;
 
-use crate::view::acceptance::Acceptance;
-use crate::view::changes::ChangesView;
+use crate::view::acceptance::ACCEPT;
+use crate::view::headline::VERDICT_COLUMNS;
 use crate::view::next::NextStep;
 use crate::view::series::{HEADER, SeriesView};
 use crate::view::unjudged::Unjudged;
@@ -31,7 +31,6 @@ const LEAST_NAME: usize = 32;
 pub enum Verbosity {
     /// Findings and the verdict.
     Quiet,
-    /// Also the table of all requests together.
     Normal,
     /// Also every endpoint and all details.
     Verbose,
@@ -48,10 +47,9 @@ pub struct Screen {
 /// Writes the report. The last line is the headline.
 pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     let mut text = String::new();
-    // A screen has room for the table and the verdict, but not for the entries too.
-    let has_entries = verbosity == Verbosity::Verbose || verbosity == Verbosity::Normal && screen.columns.is_none();
-    if has_entries {
-        acceptance(&mut text, &view.acceptance, screen);
+    let is_short = is_short(verbosity, screen);
+    if verbosity != Verbosity::Quiet && !is_short {
+        acceptance(&mut text, view, screen);
     }
     if verbosity != Verbosity::Quiet {
         tables(&mut text, view, verbosity, screen);
@@ -59,21 +57,23 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     findings(&mut text, view, verbosity, screen);
     changes(&mut text, view, verbosity, screen);
     let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
-    for note in &view.notes {
+    for note in view.notes.iter().filter(|note| !is_short || !view.repeated_notes.contains(note)) {
         line(YELLOW, "note", &format!(": {note}"));
     }
     if verbosity != Verbosity::Quiet {
-        line(Style::new(), "", &format!("evidence: {}", view.evidence));
-        line(Style::new(), "", view.origin);
+        let evidence = if is_short { &view.evidence_short } else { &view.evidence };
+        line(Style::new(), "", &format!("evidence: {evidence}"));
+        line(Style::new(), "", &view.report.baseline);
     }
     if verbosity == Verbosity::Verbose {
-        for detail in view.details.iter().chain(&view.usage) {
+        for detail in view.report.details.iter().chain(&view.usage) {
             line(Style::new(), "", detail);
         }
     }
     if verbosity != Verbosity::Quiet {
-        if !has_entries && !view.acceptance.entries.is_empty() {
-            wrap(&mut text, Style::new(), "", &view.acceptance.pointer(), screen);
+        if is_short && !view.acceptance.is_empty() {
+            let pointer = format!("{ACCEPT}, add the entries of --verbose to {}", view.report.background.config);
+            wrap(&mut text, Style::new(), "", &pointer, screen);
         }
         next(&mut text, &view.next, screen);
     }
@@ -86,29 +86,33 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     text
 }
 
+/// A screen has room for the table and the verdict, but not for the entries to paste and what is said twice.
+fn is_short(verbosity: Verbosity, screen: Screen) -> bool {
+    verbosity == Verbosity::Normal && screen.columns.is_some()
+}
+
 fn tables(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
-    match verbosity {
-        Verbosity::Verbose => table(text, &view.total, screen),
-        Verbosity::Normal | Verbosity::Quiet => table(text, view.main_metrics(), screen),
-    }
-    if verbosity == Verbosity::Verbose && !view.endpoints.is_empty() {
+    if verbosity != Verbosity::Verbose {
+        table(text, view.main_metrics(), screen);
         text.push('\n');
-        table(text, view.worst_series(), screen);
+        return;
     }
+    table(text, &view.total, screen);
     text.push('\n');
-    // The headline has what the rounds made of them.
-    if let Some(stored) = view.stored().filter(|_| verbosity == Verbosity::Verbose) {
+    if !view.endpoints.is_empty() {
+        table(text, view.worst_series(), screen);
+        text.push('\n');
+    }
+    if let Some(stored) = &view.stored {
         wrap(text, DIM, "by the stored numbers", &format!(": {}", stored.headline), screen);
         table(text, &stored.judged, screen);
         text.push('\n');
     }
 }
 
-/// The number of endpoints below the table of all requests together: with that table, the next steps and the verdict they
-/// fit on one screen.
+/// The number of endpoints that fit on one screen with the table, the next steps and the verdict.
 const WORST: usize = 3;
 
-/// Writes the findings that the tables do not show.
 fn findings(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
     let of_endpoints = view.findings.iter().filter(|finding| finding.row.is_some_and(|row| row.endpoint.is_some()));
     let (listed, most): (Vec<&Finding>, usize) = match verbosity {
@@ -124,8 +128,12 @@ fn findings(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen
         let more = format!("... and {} more: see --verbose", count(listed.len() - most, "endpoint"));
         wrap(text, Style::new(), "", &more, screen);
     }
-    for finding in view.other_findings() {
+    let is_short = is_short(verbosity, screen);
+    for finding in view.findings_with(if is_short { &[] } else { &view.exception_findings }) {
         finding_line(text, finding, &finding.also, screen);
+    }
+    if is_short && !view.exceptions.is_empty() {
+        wrap(text, Style::new(), "", &view.exceptions, screen);
     }
     if let (Verbosity::Verbose, Some(drift)) = (verbosity, &view.drift) {
         for update in &drift.updates {
@@ -134,7 +142,6 @@ fn findings(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen
     }
 }
 
-/// Writes what changed with the latencies. The first lines are the main causes.
 fn changes(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {
     const SHOWN: usize = 3;
     let shown = match verbosity {
@@ -142,7 +149,7 @@ fn changes(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen)
         Verbosity::Normal => SHOWN,
         Verbosity::Verbose => usize::MAX,
     };
-    for line in view.changes.iter().flat_map(ChangesView::lines).take(shown) {
+    for line in view.change_lines().into_iter().take(shown) {
         wrap(text, BOLD, "changed", &format!(": {line}"), screen);
     }
 }
@@ -151,13 +158,12 @@ fn finding_line(text: &mut String, finding: &Finding, also: &str, screen: Screen
     wrap(text, style(finding.status), finding.status.word(), &format!(" {}{also}", finding.text), screen);
 }
 
-/// Writes the entries to paste. No line of them is broken.
-fn acceptance(text: &mut String, acceptance: &Acceptance, screen: Screen) {
-    if acceptance.entries.is_empty() {
+fn acceptance(text: &mut String, view: &View, screen: Screen) {
+    if view.acceptance.is_empty() {
         return;
     }
-    wrap(text, Style::new(), "", &format!("{}:", acceptance.heading()), screen);
-    for line in acceptance.entries.lines() {
+    wrap(text, Style::new(), "", &format!("{}:", view.acceptance_heading()), screen);
+    for line in view.acceptance.lines() {
         let _ = writeln!(text, "  {line}");
     }
 }
@@ -195,7 +201,15 @@ pub fn wrapped(lines: &str, screen: Screen) -> String {
     text
 }
 
-/// Writes the report of a command that judged nothing. The last line is the verdict.
+/// The clauses of a sentence that fit, or the ends of the first.
+fn first_clauses(sentence: &str, columns: usize) -> String {
+    let clauses = sentence.rmatch_indices("; ").map(|(end, _)| &sentence[..end]);
+    let fitting = clauses.into_iter().find(|clauses| clauses.width() <= columns);
+    fitting.map_or_else(|| cut(sentence, columns), str::to_owned)
+}
+
+/// Writes the report of a command that judged nothing. The last line is the verdict. On a screen, one that is too long for it
+/// stands above, and the verdict has its beginning.
 pub fn render_unjudged(unjudged: &Unjudged, screen: Screen) -> String {
     let mut text = String::new();
     let mut line = |style: Style, head: &str, rest: &str| wrap(&mut text, style, head, rest, screen);
@@ -209,7 +223,13 @@ pub fn render_unjudged(unjudged: &Unjudged, screen: Screen) -> String {
         next(&mut text, &unjudged.next(), screen);
     }
     let style = if unjudged.exit_code() == 0 { GREEN.bold() } else { RED };
-    wrap(&mut text, style, unjudged.word(), &format!(": {}", unjudged.sentence()), screen);
+    let mut sentence = unjudged.sentence();
+    let room = VERDICT_COLUMNS - unjudged.word().width() - ": ".len();
+    if screen.columns.is_some() && sentence.width() > room {
+        wrap(&mut text, Style::new(), "", &sentence, screen);
+        sentence = first_clauses(&sentence, room);
+    }
+    wrap(&mut text, style, unjudged.word(), &format!(": {sentence}"), screen);
     text
 }
 
@@ -248,29 +268,25 @@ fn wrap(text: &mut String, style: Style, head: &str, rest: &str, screen: Screen)
     text.push('\n');
 }
 
-/// The cells of a series as they fit on the screen.
-struct Line {
-    endpoint: String,
+/// A series, and its cells as they fit on the screen.
+struct Line<'v> {
+    series: &'v SeriesView<'v>,
     cells: [String; 7],
-    status: Status,
 }
 
-impl Line {
-    fn new(series: &SeriesView, screen: Screen) -> Line {
-        let mut cells = series.cells.clone();
-        let sign = series.tone.sign();
-        if screen.is_ascii {
-            cells[0] = in_ascii(&cells[0]);
-        } else if !sign.is_empty() {
-            cells[STATUS].insert_str(0, &format!("{sign} "));
-        }
-        Line { endpoint: series.endpoint.clone(), cells, status: series.status }
+fn cells(series: &SeriesView, screen: Screen) -> [String; 7] {
+    let mut cells = series.cells.clone();
+    let sign = series.tone.sign();
+    if screen.is_ascii {
+        cells[0] = in_ascii(&cells[0]);
+    } else if !sign.is_empty() {
+        cells[STATUS].insert_str(0, &format!("{sign} "));
     }
+    cells
 }
 
-/// Writes a table, with names on the left and numbers on the right of their columns.
 fn table<'v>(text: &mut String, series: impl IntoIterator<Item = &'v SeriesView<'v>>, screen: Screen) {
-    let mut lines: Vec<Line> = series.into_iter().map(|series| Line::new(series, screen)).collect();
+    let mut lines: Vec<Line> = series.into_iter().map(|series| Line { series, cells: cells(series, screen) }).collect();
     let mut header = HEADER;
     // Without runs to estimate the noise from there is no interval to show.
     let is_empty = |column: usize| lines.iter().all(|line| line.cells[column].is_empty());
@@ -282,10 +298,10 @@ fn table<'v>(text: &mut String, series: impl IntoIterator<Item = &'v SeriesView<
     }
     let widths = widths(&header, &lines);
     write_cells(text, &header, &widths, [DIM; 3]);
-    for line in &lines {
-        let series = if line.status.is_finding() { BOLD } else { Style::new() };
-        let cells = line.cells.each_ref().map(String::as_str);
-        write_cells(text, &cells, &widths, [series, Style::new(), style(line.status)]);
+    for Line { series, cells } in &lines {
+        let name = if series.status.is_finding() { BOLD } else { Style::new() };
+        let cells = cells.each_ref().map(String::as_str);
+        write_cells(text, &cells, &widths, [name, Style::new(), style(series.status)]);
     }
 }
 
@@ -307,7 +323,7 @@ fn fit(header: &mut [&str; 7], lines: &mut [Line], width: usize) {
         let others: usize = columns[1..].iter().filter(|column| **column > 0).map(|column| column + 2).sum();
         (width.saturating_sub(others), columns[0])
     };
-    // Interval, limit, why a status is in doubt (a note explains it below), baseline, candidate.
+    // Interval, limit, why a status is in doubt (`--verbose` explains it), baseline, candidate.
     for column in [4, 5, STATUS, 1, 2] {
         let (room, needed) = room(header, lines);
         if room >= needed.min(LEAST_NAME) {
@@ -323,10 +339,10 @@ fn fit(header: &mut [&str; 7], lines: &mut [Line], width: usize) {
         }
     }
     let (room, _) = room(header, lines);
-    for line in lines.iter_mut().filter(|line| line.cells[0].width() > room) {
-        let metric = line.cells[0].split_off(line.endpoint.len());
-        let endpoint = cut(&line.endpoint, room.saturating_sub(metric.width()).max(1));
-        line.cells[0] = format!("{endpoint}{metric}");
+    for Line { series, cells: [name, ..] } in lines.iter_mut().filter(|line| line.cells[0].width() > room) {
+        let metric = name.split_off(series.endpoint.len());
+        let endpoint = cut(&series.endpoint, room.saturating_sub(metric.width()).max(1));
+        *name = format!("{endpoint}{metric}");
     }
 }
 

@@ -1,5 +1,4 @@
-//! The chart of one metric over the accepted baselines: its runs as dots, its estimates as a line, and the significant steps
-//! marked with their notes.
+//! The chart of one metric over the accepted baselines.
 
 use std::fmt::Write as _;
 
@@ -18,14 +17,11 @@ const WIDTH: f64 = 320.0;
 const HEIGHT: f64 = 240.0;
 /// The field of the values, with room for the numbers left of it, the dates below it, and the number of a step above it.
 const AREA: Rect = Rect { left: 48.0, top: 20.0, right: 284.0, bottom: 198.0 };
-/// The number of dates below the chart.
 const DATES: usize = 3;
-/// The number of steps that the caption names.
 const NAMED: usize = 8;
 /// No dots are drawn if there are more: they would be one grey band.
 const MOST_DOTS: usize = 4000;
 
-/// Draws a metric of an endpoint, or of all requests together, from the oldest baseline to the newest.
 pub(crate) fn draw(timeline: &Timeline, endpoint: EndpointName, metric: Metric) -> Chart {
     let mut rows = timeline.rows(endpoint, metric);
     rows.reverse();
@@ -89,7 +85,6 @@ fn draw_runs(canvas: &mut Canvas, field: &Field, rows: &[HistoryRow]) {
     }
 }
 
-/// Draws a line through the estimates of each stretch, with a tip at each of them.
 fn draw_estimates(canvas: &mut Canvas, field: &Field, rows: &[HistoryRow], metric: Metric) {
     let mut line: Vec<Position> = Vec::new();
     for (place, row) in rows.iter().enumerate() {

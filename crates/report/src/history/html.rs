@@ -11,13 +11,11 @@ use crate::history::timeline::{Timeline, break_text};
 use crate::page::html::{figure, page};
 use crate::view::words::{Tone, endpoint_or_all};
 
-/// The number of endpoints that have a chart each.
 const MOST_CHARTS: usize = 60;
 
 /// The metrics of all requests together that have a chart beside the metric of the steps.
 const BESIDE: [Metric; 5] = [Metric::P95, Metric::P50, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
-/// Writes the page.
 pub fn render(timeline: &Timeline) -> String {
     let title = format!("History of {}", timeline.file);
     let mut body = format!(

@@ -2,17 +2,14 @@
 
 use judge::baseline::chain::Movement;
 use judge::model::run::Metric;
-use judge::stats::estimate::Interval;
 
-use crate::formats::json::{Json, json, list, object, optional, text, text_or_null};
+use crate::formats::json::{Json, interval, json, list, object, optional, text, text_or_null};
 use crate::history::timeline::{HistoryRow, Timeline};
 use crate::view::drift::author;
 use crate::view::words::change_unit;
 
-/// The version of the keys and what they mean.
 const SCHEMA_VERSION: &str = "1.0";
 
-/// Writes the history.
 pub fn render(timeline: &Timeline) -> String {
     let anchor = timeline.versions.get(timeline.anchor);
     let series = list(&timeline.endpoints, |endpoint| {
@@ -52,11 +49,10 @@ fn version(timeline: &Timeline, row: &HistoryRow) -> Json<'static> {
 }
 
 fn movement(metric: Metric, movement: Movement) -> Json<'static> {
-    let interval = movement.interval.filter(|interval| interval.is_finite());
     object([
         ("change", json(movement.change)),
         ("unit", json(change_unit(metric))),
-        ("interval", json(interval.map(|Interval { low, high }| [low, high]))),
+        ("interval", interval(movement.interval)),
         ("significant", json(movement.is_significant())),
     ])
 }

@@ -13,10 +13,8 @@ use crate::view::words::endpoint_or_all;
 /// The columns that are dropped on a narrow terminal, by the beginning of their names, the least important first.
 const DROPPED: [&str; 6] = ["requests/s", "p99", "p50", "errors", "author", "commit"];
 
-/// The number of columns that a note keeps.
 const LEAST_NOTE: usize = 12;
 
-/// Writes the tables, newest first.
 pub fn render(timeline: &Timeline, screen: Screen) -> String {
     let mut text = String::new();
     for endpoint in &timeline.endpoints {
@@ -33,7 +31,6 @@ pub fn render(timeline: &Timeline, screen: Screen) -> String {
     if screen.is_ascii { in_ascii(&text) } else { text }
 }
 
-/// Writes one table. A break of the chain is a line between two rows.
 fn table(text: &mut String, timeline: &Timeline, endpoint: EndpointName, screen: Screen) {
     let versions = timeline.rows(endpoint, timeline.metric);
     let mut rows = vec![timeline.header()];
@@ -70,10 +67,9 @@ fn table(text: &mut String, timeline: &Timeline, endpoint: EndpointName, screen:
 
 /// Whether a column has values, which are aligned on the right.
 fn is_number(name: &str) -> bool {
-    !["date", "commit", "author", "note"].contains(&name) && !name.contains(" since ") && !name.ends_with(" step")
+    !["date", "commit", "author", "note"].contains(&name) && is_plain(name)
 }
 
-/// Drops columns until the note has room, and then cuts the notes.
 fn fit(rows: &mut [Vec<String>], width: usize, is_ascii: bool) {
     let taken = |rows: &[Vec<String>]| -> usize {
         let columns = 0..rows[0].len() - 1;

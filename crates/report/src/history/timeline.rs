@@ -5,23 +5,20 @@ use std::fmt::Write as _;
 use judge::baseline::chain::{Movement, Version, oldest_of_stretch};
 use judge::baseline::comparability::Break;
 use judge::model::run::{EndpointName, Metric};
-use judge::model::text::{cut, endpoint_shown, printable};
+use judge::model::text::{cut, printable};
 
 use crate::view::drift::{author, note};
-use crate::view::words::{both, change_text, count, interval_text, short_change_text, value};
+use crate::view::words::{both, change_text, count, interval_text, name_of_series, short_change_text, value};
 
-/// The metrics that each row shows, besides the metric of the steps.
 const SHOWN: [Metric; 5] = [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
 /// The accepted baselines of a file, newest first, as the caller hands them over.
 pub struct Timeline<'a> {
     /// The file, as the user knows it.
     pub file: String,
-    /// All versions that can be read, newest first.
     pub versions: &'a [Version],
     /// Why each version is not comparable with those before it ([`judge::baseline::chain::breaks`]).
     pub breaks: Vec<Vec<Break>>,
-    /// The number of versions that are shown, from the newest on.
     pub shown: usize,
     /// The place of the version from which changes are counted, as far as its stretch reaches.
     pub anchor: usize,
@@ -29,27 +26,22 @@ pub struct Timeline<'a> {
     pub anchor_name: String,
     /// The endpoints that are shown; `None` is all requests together.
     pub endpoints: Vec<EndpointName<'a>>,
-    /// The metric of the steps and changes.
     pub metric: Metric,
     /// Other facts, such as the versions that cannot be read, a sentence each.
     pub notes: Vec<String>,
 }
 
-/// A version as a history shows it.
 pub struct HistoryRow<'t> {
     pub(crate) version: &'t Version,
     /// Differences from the versions before it, because of which nothing is compared with them.
     pub(crate) breaks: &'t [Break],
     /// The value of each of [`Timeline::metrics`].
     pub(crate) values: Vec<Option<f64>>,
-    /// The runs of the metric of the steps.
     pub(crate) runs: &'t [f64],
     /// The change since the version before it.
     pub(crate) step: Option<Movement>,
-    /// The change since the anchor.
     pub since: Option<Movement>,
     pub(crate) is_anchor: bool,
-    /// The reason that was given for it.
     pub(crate) note: String,
 }
 
@@ -59,7 +51,6 @@ impl Timeline<'_> {
         SHOWN.into_iter().chain(added).collect()
     }
 
-    /// The rows of an endpoint, or of all requests together, with the steps of a metric.
     pub fn rows(&self, endpoint: EndpointName, metric: Metric) -> Vec<HistoryRow<'_>> {
         let mut rows = Vec::new();
         for (place, (version, breaks)) in self.versions.iter().zip(&self.breaks).take(self.shown).enumerate() {
@@ -84,10 +75,7 @@ impl Timeline<'_> {
     /// How far the newest baseline is from the anchor: `p95 +24% since 2026-05-15 by 3 updates, 155 → 193 ms`.
     pub(crate) fn headline(&self) -> String {
         let endpoint = self.endpoints.first().copied().flatten();
-        let series = match endpoint {
-            Some(endpoint) => format!("{} {}", endpoint_shown(endpoint), self.metric),
-            None => self.metric.to_string(),
-        };
+        let series = name_of_series(endpoint, self.metric);
         let anchor = self.anchor_of(0).filter(|anchor| *anchor > 0);
         let moved = || {
             let (newest, before) = (self.versions.first()?, self.versions.get(anchor?)?);
@@ -119,18 +107,15 @@ impl Timeline<'_> {
 
     pub(crate) fn header(&self) -> Vec<String> {
         let metrics = self.metrics();
-        let names = metrics.iter().map(|metric| match metric {
+        let mut header = ["date", "commit", "author"].map(str::to_owned).to_vec();
+        header.extend(metrics.iter().map(|metric| match metric {
             Metric::ErrorRate => "errors %".to_owned(),
             Metric::RequestsPerSec => "requests/s".to_owned(),
             metric => format!("{metric} {}", metric.unit()).trim_end().to_owned(),
-        });
+        }));
         let since = if self.anchor_name.is_empty() { "the anchor" } else { &self.anchor_name };
-        ["date", "commit", "author"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain(names)
-            .chain([format!("{} step", self.metric), format!("{} since {since}", self.metric), "note".to_owned()])
-            .collect()
+        header.extend([format!("{} step", self.metric), format!("{} since {since}", self.metric), "note".to_owned()]);
+        header
     }
 
     /// A row as text, in the columns of [`Timeline::header`].
@@ -148,7 +133,6 @@ impl Timeline<'_> {
             .collect()
     }
 
-    /// The notes below the rows, a sentence each.
     pub(crate) fn notes_shown(&self) -> Vec<String> {
         let mut notes_shown = vec![format!(
             "{} of {}; * marks a statistically significant change (95% interval)",

@@ -8,32 +8,21 @@ use crate::view::series::EndpointView;
 /// The number of letters of an anchor that come from the name.
 const LETTERS: usize = 60;
 
-pub(crate) struct Anchors<'a> {
-    of: BTreeMap<&'a str, String>,
+/// The anchor of each endpoint, by its name: `endpoint-get-claims-id` for `GET /claims/[id]`. If two would be the same, the
+/// later one has a number behind it.
+pub(crate) fn anchors<'a>(endpoints: &[EndpointView<'a>]) -> BTreeMap<&'a str, String> {
+    let mut taken = BTreeSet::new();
+    let mut anchors = BTreeMap::new();
+    for (place, endpoint) in endpoints.iter().enumerate() {
+        let anchor = anchor(endpoint.name);
+        let anchor = if taken.contains(&anchor) { format!("{anchor}-{place}-") } else { anchor };
+        taken.insert(anchor.clone());
+        anchors.insert(endpoint.name, anchor);
+    }
+    anchors
 }
 
-impl<'a> Anchors<'a> {
-    /// Makes an anchor for each endpoint: `endpoint-get-claims-id` for `GET /claims/[id]`. If two would be the same, the
-    /// later one has a number behind it.
-    pub(crate) fn new(endpoints: &[EndpointView<'a>]) -> Anchors<'a> {
-        let mut taken = BTreeSet::new();
-        let mut of = BTreeMap::new();
-        for (place, endpoint) in endpoints.iter().enumerate() {
-            let anchor = anchor(endpoint.name);
-            let anchor = if taken.contains(&anchor) { format!("{anchor}-{place}-") } else { anchor };
-            taken.insert(anchor.clone());
-            of.insert(endpoint.name, anchor);
-        }
-        Anchors { of }
-    }
-
-    pub(crate) fn of(&self, endpoint: &str) -> Option<&str> {
-        self.of.get(endpoint).map(String::as_str)
-    }
-}
-
-/// A name as an anchor: its ASCII letters and digits, with a hyphen for anything between them. It does not end with a
-/// hyphen.
+/// The ASCII letters and digits of a name, with a hyphen for anything between them, but none at the end.
 fn anchor(name: &str) -> String {
     let mut anchor = "endpoint".to_owned();
     let mut is_between = true;

@@ -1,41 +1,36 @@
-//! The table of the endpoints, worst first: a row for each, with the interval of a metric's change on one axis. It shows
-//! p95, or the metric that fails; a script lets the reader choose another one.
+//! The table of the endpoints, worst first. It shows p95, or the metric that fails; a script lets the reader choose another.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use judge::model::run::{EndpointName, Metric};
 use judge::model::text::{cut, escaped};
 use judge::verdict::decision::Presence;
 
-use crate::page::anchors::Anchors;
 use crate::page::charts::ticks;
 use crate::view::View;
 use crate::view::series::{EndpointView, SeriesView, by_limit_usage};
-use crate::view::words::{Tone, both, change_unit, endpoint_or_all, interval_words, tile_name, with_unit};
+use crate::view::words::{
+    Tone, both, change_unit, endpoint_or_all, interval_words, tile_name, unit_of_value, with_unit,
+};
 
 /// The number of endpoints that are shown first, and the most if more are over a limit. The others are a click away.
 const FIRST: usize = 5;
 const MOST_FIRST: usize = 12;
-/// The number of endpoints in the table of a metric that is not shown first. Another table has all metrics of all
-/// endpoints.
+/// The same for a metric that is not shown first. Another table has all metrics of all endpoints.
 const MOST_OF_OTHERS: usize = 60;
-/// The number of letters of a name.
 const NAME: usize = 60;
 /// The farthest ends of the axis, in percent. A change beyond has an arrow at the edge, and its number beside it.
 const FARTHEST: ChangeAxis = ChangeAxis { from: -60.0, to: 150.0 };
-/// The metrics that a reader can choose.
 const METRICS: [Metric; 5] = [Metric::P95, Metric::P50, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
-/// An endpoint, or all requests together.
 struct Bar<'v> {
     endpoint: EndpointName<'v>,
-    /// The metric that the table shows.
     shown: Option<&'v SeriesView<'v>>,
     /// Its findings by other metrics: `FAIL p99 +38.2%`.
     others: Vec<(Tone, String)>,
 }
 
-/// The axis of changes that all rows share, in percent or percentage points.
 struct ChangeAxis {
     from: f64,
     to: f64,
@@ -62,15 +57,13 @@ impl ChangeAxis {
         ChangeAxis { from: from.max(FARTHEST.from), to: to.min(FARTHEST.to) }
     }
 
-    /// The position of a change, within the axis.
     fn x(&self, percent: f64) -> String {
         let share = (percent.clamp(self.from, self.to) - self.from) / (self.to - self.from);
         format!("{:.1}%", 100.0 * share)
     }
 }
 
-/// Writes the section; nothing if no endpoint is known.
-pub(crate) fn section(body: &mut String, view: &View, anchors: &Anchors) {
+pub(crate) fn section(body: &mut String, view: &View, anchors: &BTreeMap<&str, String>) {
     if view.endpoints.is_empty() {
         return;
     }
@@ -114,17 +107,14 @@ pub(crate) fn section(body: &mut String, view: &View, anchors: &Anchors) {
     body.push_str("</section>\n");
 }
 
-/// The table of one metric.
 struct Table<'v> {
     metric: Metric,
     title: &'static str,
-    /// Whether it is the one that is shown first.
     is_first: bool,
     bars: Vec<Bar<'v>>,
     total: Option<&'v SeriesView<'v>>,
     /// The number of all endpoints, of which `bars` may have fewer.
     endpoints: usize,
-    /// The number of endpoints that are shown first.
     first: usize,
     is_conclusive: bool,
     axis: ChangeAxis,
@@ -168,7 +158,7 @@ impl<'v> Table<'v> {
         }
     }
 
-    fn write(&self, body: &mut String, anchors: &Anchors) {
+    fn write(&self, body: &mut String, anchors: &BTreeMap<&str, String>) {
         let unit = if self.metric == Metric::ErrorRate { "in percentage points" } else { "in percent" };
         let (metric, hidden) = (self.metric, if self.is_first { "" } else { " hidden" });
         let others = if self.has_others { "<th scope=\"col\">other metrics</th>" } else { "" };
@@ -196,11 +186,11 @@ impl<'v> Table<'v> {
         }
     }
 
-    fn write_bar(&self, body: &mut String, bar: &Bar, anchors: &Anchors, is_rest: bool) {
+    fn write_bar(&self, body: &mut String, bar: &Bar, anchors: &BTreeMap<&str, String>, is_rest: bool) {
         let name = endpoint_or_all(bar.endpoint);
         let short = cut(&name, NAME);
         let title = if short == name { String::new() } else { format!(" title=\"{}\"", escaped(&name)) };
-        let label = match bar.endpoint.and_then(|endpoint| anchors.of(endpoint)) {
+        let label = match bar.endpoint.and_then(|endpoint| anchors.get(endpoint)) {
             Some(anchor) => format!("<a href=\"#{anchor}\">{}</a>", breakable(&short)),
             None => breakable(&short),
         };
@@ -238,7 +228,6 @@ impl<'v> Table<'v> {
         body.push_str("</tr>\n");
     }
 
-    /// Writes the numbers below the bars.
     fn write_axis(&self, body: &mut String) {
         let axis = &self.axis;
         let unit = if self.metric == Metric::ErrorRate { " pp" } else { change_unit(self.metric) };
@@ -280,6 +269,9 @@ fn other_finding(series: &SeriesView) -> String {
 fn before_and_after(series: &SeriesView) -> String {
     let metric = series.row.metric;
     match series.row.presence {
+        Presence::Both { .. } if series.is_hidden() => {
+            format!("{} → {}{}", series.cells[1], series.cells[2], unit_of_value(metric))
+        }
         Presence::Both { baseline, candidate } => both(metric, baseline, candidate),
         Presence::New { candidate } => format!("new: {}", with_unit(metric, candidate)),
         Presence::Missing { baseline } => {
@@ -300,12 +292,12 @@ fn draw_bar(body: &mut String, series: &SeriesView, axis: &ChangeAxis) {
         body.push_str(&vertical("limit", limit));
     }
     let mut words = "no interval".to_owned();
-    if let Some(ends) = series.row.evidence.interval {
+    if let Some(ends) = series.row.evidence.interval.filter(|_| !series.is_hidden()) {
         let (low, high) = (axis.x(ends.low), axis.x(ends.high));
         let _ = write!(body, "<line class=\"interval\" x1=\"{low}\" x2=\"{high}\" y1=\"10\" y2=\"10\"/>");
         words = interval_words(series.row.metric, ends);
     }
-    match series.row.change() {
+    match series.row.change().filter(|_| !series.is_hidden()) {
         // An arrow shows that it goes on.
         Some(change) if change > axis.to => {
             body.push_str("<svg x=\"100%\" y=\"10\"><path class=\"at\" d=\"M-9-6 0 0-9 6z\"/></svg>");

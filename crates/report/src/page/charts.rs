@@ -12,7 +12,6 @@ use crate::view::words::{count, value};
 
 /// The width of every chart, in pixels: on a phone of 320 pixels its letters are still of 11.
 const WIDTH: f64 = 320.0;
-/// The width of the numbers left of a field.
 const NUMBERS_PX: f64 = 48.0;
 /// The room right of every field, for half a label: of `400%`, or of a number of five digits.
 const MARGIN_PX: f64 = 24.0;
@@ -26,8 +25,6 @@ pub(crate) struct Chart {
     pub(crate) caption: String,
     pub(crate) svg: String,
 }
-
-// What all charts share: marks, legends, axes and fields
 
 #[derive(Clone, Copy)]
 struct Marker {
@@ -59,16 +56,11 @@ impl Marker {
     }
 }
 
-struct LegendEntry {
-    mark: Marker,
-    text: &'static str,
-}
-
 /// Writes the legend at the top of a chart, in as many lines as it takes, and returns its lower end.
-fn legend(canvas: &mut Canvas, entries: &[LegendEntry]) -> f64 {
+fn legend(canvas: &mut Canvas, entries: &[(Marker, &str)]) -> f64 {
     let mut x = 0.0;
     let mut y = 10.0;
-    for LegendEntry { mark, text } in entries {
+    for (mark, text) in entries {
         let width = 24.0 + LETTER_PX * text.chars().count() as f64;
         if x > 0.0 && x + width > WIDTH {
             x = 0.0;
@@ -79,6 +71,13 @@ fn legend(canvas: &mut Canvas, entries: &[LegendEntry]) -> f64 {
         x += width + 14.0;
     }
     y + 14.0
+}
+
+/// The legend of both sides, and of the limit if there is one.
+fn legend_of_sides(canvas: &mut Canvas, limit: Option<&str>) -> f64 {
+    let sides = [(BASELINE, "baseline"), (CANDIDATE, "candidate")];
+    let entries: Vec<(Marker, &str)> = sides.into_iter().chain(limit.map(|text| (LIMIT, text))).collect();
+    legend(canvas, &entries)
 }
 
 pub(crate) struct Tick {
@@ -108,7 +107,6 @@ impl Axis {
         Axis { from: from.log10(), to: to.log10(), ticks, title: String::new() }
     }
 
-    /// Where on the axis a value lies: 0 is the beginning, 1 the end.
     fn share(&self, value: f64) -> f64 {
         (value - self.from) / (self.to - self.from)
     }
@@ -176,7 +174,6 @@ fn tick_label(value: f64) -> String {
 }
 
 pub(crate) struct Field {
-    /// The box of the values, without the labels around it.
     pub(crate) area: Rect,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
@@ -198,7 +195,6 @@ impl Field {
         canvas.line(self.at(self.x.from, y), self.at(self.x.to, y), stroke);
     }
 
-    /// Draws a line across the field at each tick, and writes the labels and titles around the field.
     pub(crate) fn draw_axes(&self, canvas: &mut Canvas) {
         let grid = Stroke { color: Color::Gray, width: 1.0, opacity: 0.35 };
         let Rect { left, top, right, bottom } = self.area;
@@ -225,8 +221,6 @@ impl Field {
     }
 }
 
-// 1. The p95 of every run
-
 /// Draws the p95 of every run on both sides, and the limit: the distance between runs of the same code is the noise. Returns
 /// `None` if one side is not known.
 pub(crate) fn strip(data: &ChartData) -> Option<Chart> {
@@ -244,12 +238,7 @@ pub(crate) fn strip(data: &ChartData) -> Option<Chart> {
     let description = format!("Baseline {}, candidate {}{limit_text}.", range_text(baseline), range_text(candidate));
     let caption = format!("{description} The distance between runs of one side is the noise.");
     let mut canvas = Canvas::new(WIDTH, 150.0);
-    let mut entries =
-        vec![LegendEntry { mark: BASELINE, text: "baseline" }, LegendEntry { mark: CANDIDATE, text: "candidate" }];
-    if limit.is_some() {
-        entries.push(LegendEntry { mark: LIMIT, text: "limit" });
-    }
-    let top = legend(&mut canvas, &entries);
+    let top = legend_of_sides(&mut canvas, limit.map(|_| "limit"));
     let (least, most) = range(baseline.iter().chain(candidate).copied().chain(limit));
     let margin = ((most - least) * 0.08).max(most * 0.02);
     let x = Axis { title: "p95, ms".to_owned(), ..Axis::linear(least - margin, most + margin, 4) };
@@ -271,8 +260,6 @@ pub(crate) fn strip(data: &ChartData) -> Option<Chart> {
     Some(Chart { title, caption, svg: canvas.finish(title, &description) })
 }
 
-// 2. Percentile curves
-
 /// The position of a percentile on its axis: the logarithm of its odds, which leaves room for both tails.
 fn log_odds(percent: f64) -> f64 {
     (percent / (100.0 - percent)).ln()
@@ -285,29 +272,16 @@ pub(crate) fn distribution(data: &ChartData) -> Chart {
         limit.map_or_else(String::new, |limit| format!("; the limit of p95 is {} ms", value(Metric::P95, limit)));
     let description =
         format!("Baseline: {}; candidate: {}{limit_text}.", known_percentiles(baseline), known_percentiles(candidate));
-    let mut caption = "All requests together, log scale.".to_owned();
-    match (baseline.len() < PERCENTILES.len(), candidate.len() < PERCENTILES.len()) {
-        (true, true) => caption.push_str(" Only p50, p95 and p99 were recorded."),
-        (true, false) => caption.push_str(" Only p50, p95 and p99 of the baseline were recorded."),
-        (false, true) => caption.push_str(" Only p50, p95 and p99 of the candidate were recorded."),
-        (false, false) => {}
-    }
+    let recorded = match (baseline.len() < PERCENTILES.len(), candidate.len() < PERCENTILES.len()) {
+        (true, true) => " Only p50, p95 and p99 were recorded.",
+        (true, false) => " Only p50, p95 and p99 of the baseline were recorded.",
+        (false, true) => " Only p50, p95 and p99 of the candidate were recorded.",
+        (false, false) => "",
+    };
+    let caption = format!("All requests together, log scale.{recorded}");
     let mut canvas = Canvas::new(WIDTH, 330.0);
-    let mut entries =
-        vec![LegendEntry { mark: BASELINE, text: "baseline" }, LegendEntry { mark: CANDIDATE, text: "candidate" }];
-    if limit.is_some() {
-        entries.push(LegendEntry { mark: LIMIT, text: "limit of p95" });
-    }
-    let top = legend(&mut canvas, &entries) + 22.0;
-    let area = Rect { left: NUMBERS_PX, top, right: WIDTH - MARGIN_PX, bottom: 330.0 - AXIS_PX };
-    let times_ms = baseline.iter().chain(candidate).map(|point| point.time_ms);
-    let plot = DistributionPlot::new(area, times_ms.chain(limit));
-    plot.field.draw_axes(&mut canvas);
-    plot.draw_curve(&mut canvas, baseline, "baseline", BASELINE);
-    plot.draw_curve(&mut canvas, candidate, "candidate", CANDIDATE);
-    if let Some(limit_ms) = limit {
-        plot.draw_limit(&mut canvas, limit_ms);
-    }
+    let top = legend_of_sides(&mut canvas, limit.map(|_| "limit of p95")) + 22.0;
+    draw_distribution(&mut canvas, data, top);
     Chart { title, caption, svg: canvas.finish(title, &description) }
 }
 
@@ -321,51 +295,39 @@ fn known_percentiles(curve: &[CurvePoint]) -> String {
     parts.join(", ")
 }
 
-struct DistributionPlot {
-    field: Field,
-    /// The least time that is drawn: a time of 0 has no logarithm.
-    floor_ms: f64,
-}
-
-impl DistributionPlot {
-    fn new(area: Rect, times_ms: impl Iterator<Item = f64>) -> DistributionPlot {
-        let (least, most) = range(times_ms);
-        let floor_ms = (most / 1e5).max(0.01);
-        let y = Axis::logarithmic(least.max(floor_ms) / 1.2, most.max(floor_ms) * 1.2);
-        let y = Axis { title: "response time, ms".to_owned(), ..y };
-        let labelled = [1.0, 5.0, 20.0, 50.0, 80.0, 95.0, 99.0, 99.9];
-        let ticks = labelled.map(|percent| Tick { at: log_odds(percent), label: format!("p{percent}") }).into();
-        let title = "percentile of the requests".to_owned();
-        let x = Axis { from: log_odds(0.8), to: log_odds(99.93), ticks, title };
-        DistributionPlot { field: Field { area, x, y }, floor_ms }
-    }
-
-    fn y(&self, time_ms: f64) -> f64 {
-        time_ms.max(self.floor_ms).log10()
-    }
-
-    /// Draws the limit as a short tick at the percentile that it judges, with its value beside it.
-    fn draw_limit(&self, canvas: &mut Canvas, limit_ms: f64) {
-        let at = self.field.at(log_odds(95.0), self.y(limit_ms));
-        let (left, right) = (Position { x: at.x - 14.0, y: at.y }, Position { x: at.x + 14.0, y: at.y });
-        canvas.line(left, right, Stroke::new(LIMIT.color, 3.0));
-        let beside = Position { x: at.x - 18.0, y: at.y - 4.0 };
-        canvas.text(beside, TextAnchor::End, &format!("limit {} ms", value(Metric::P95, limit_ms)));
-    }
-
-    /// Draws the curve of one side, with a mark and a tip at each percentile.
-    fn draw_curve(&self, canvas: &mut Canvas, curve: &[CurvePoint], side: &str, mark: Marker) {
-        let at = |of: &CurvePoint| self.field.at(log_odds(of.percent), self.y(of.time_ms));
-        let points: Vec<Position> = curve.iter().map(at).collect();
+/// Draws both curves, and the limit as a short tick at the percentile that it judges.
+fn draw_distribution(canvas: &mut Canvas, data: &ChartData, top: f64) {
+    let sides = [("baseline", &data.curves.baseline, BASELINE), ("candidate", &data.curves.candidate, CANDIDATE)];
+    let times_ms = sides.iter().flat_map(|(_, curve, _)| curve.iter()).map(|point| point.time_ms);
+    let (least, most) = range(times_ms.chain(data.limit_ms));
+    // A time of 0 has no logarithm.
+    let floor_ms = (most / 1e5).max(0.01);
+    let labelled = [1.0, 5.0, 20.0, 50.0, 80.0, 95.0, 99.0, 99.9];
+    let ticks = labelled.map(|percent| Tick { at: log_odds(percent), label: format!("p{percent}") }).into();
+    let title = "percentile of the requests".to_owned();
+    let x = Axis { from: log_odds(0.8), to: log_odds(99.93), ticks, title };
+    let y = Axis::logarithmic(least.max(floor_ms) / 1.2, most.max(floor_ms) * 1.2);
+    let y = Axis { title: "response time, ms".to_owned(), ..y };
+    let area = Rect { left: NUMBERS_PX, top, right: WIDTH - MARGIN_PX, bottom: 330.0 - AXIS_PX };
+    let field = Field { area, x, y };
+    field.draw_axes(canvas);
+    let at = |percent: f64, time_ms: f64| field.at(log_odds(percent), time_ms.max(floor_ms).log10());
+    for (side, curve, mark) in sides {
+        let points: Vec<Position> = curve.iter().map(|point| at(point.percent, point.time_ms)).collect();
         canvas.polyline(&points, Stroke::new(mark.color, 2.0));
         for (CurvePoint { percent, time_ms }, point) in curve.iter().zip(points) {
             mark.draw(canvas, point);
             canvas.tip_around(point, 9.0, &format!("{side} p{percent}: {} ms", value(Metric::P50, *time_ms)));
         }
     }
+    if let Some(limit_ms) = data.limit_ms {
+        let at = at(95.0, limit_ms);
+        let (left, right) = (Position { x: at.x - 14.0, y: at.y }, Position { x: at.x + 14.0, y: at.y });
+        canvas.line(left, right, Stroke::new(LIMIT.color, 3.0));
+        let beside = Position { x: at.x - 18.0, y: at.y - 4.0 };
+        canvas.text(beside, TextAnchor::End, &format!("limit {} ms", value(Metric::P95, limit_ms)));
+    }
 }
-
-// 3. The runs over time
 
 /// The number of points of all lines together in one panel, so that the page stays small however many and
 /// long the runs are.
@@ -377,37 +339,30 @@ const TIPS_A_PANEL: u8 = 40;
 /// One of the fields that show the same time, one below the other.
 struct Panel {
     title: &'static str,
-    /// The height of the field with the labels of its axis.
     height: f64,
     value: fn(&Moment) -> Option<f64>,
 }
 
-const P95: Panel =
-    Panel { title: "p95 of the last 10 s, ms", height: 130.0, value: |moment| Some(moment.percentiles?.p95_ms) };
-const REQUESTS: Panel =
-    Panel { title: "requests per second", height: 84.0, value: |moment| Some(moment.requests_per_sec) };
-const FAILURES: Panel =
-    Panel { title: "failures per second", height: 84.0, value: |moment| Some(moment.failures_per_sec) };
-const USERS: Panel = Panel { title: "users", height: 74.0, value: |moment| Some(moment.users) };
-
 /// The panels from top to bottom. Percentiles of the whole run so far would hide what happened late in it, so they are not
 /// shown.
-fn panels(histories: &[&History]) -> Vec<&'static Panel> {
-    let mut panels: Vec<&Panel> = Vec::new();
+fn panels(histories: &[&History]) -> Vec<Panel> {
+    let mut moments = histories.iter().flat_map(|history| &history.points);
+    let panel = |title, height, value| Panel { title, height, value };
+    let mut panels = vec![
+        panel("requests per second", 84.0, |moment| Some(moment.requests_per_sec)),
+        panel("users", 74.0, |moment| Some(moment.users)),
+    ];
+    if moments.any(|moment| moment.failures_per_sec > 0.0) {
+        panels.insert(1, panel("failures per second", 84.0, |moment| Some(moment.failures_per_sec)));
+    }
     if histories.iter().all(|history| history.is_windowed) {
-        panels.push(&P95);
+        panels.insert(0, panel("p95 of the last 10 s, ms", 130.0, |moment| Some(moment.percentiles?.p95_ms)));
     }
-    panels.push(&REQUESTS);
-    if histories.iter().flat_map(|history| &history.points).any(|moment| moment.failures_per_sec > 0.0) {
-        panels.push(&FAILURES);
-    }
-    panels.push(&USERS);
     panels
 }
 
 const PANEL_TITLE_PX: f64 = 26.0;
 
-/// Draws the runs over time, or returns why that is not possible.
 pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
     let missing: Vec<&String> = data.histories.iter().filter_map(|history| history.as_ref().err()).collect();
     let histories: Vec<&History> = data.histories.iter().filter_map(|history| history.as_ref().ok()).collect();
@@ -415,19 +370,18 @@ pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
         return Err(missing.first().map_or_else(|| "no history file".to_owned(), |why| cut(&printable(why), 300)));
     }
     let panels = panels(&histories);
-    let behind = data.baseline_history;
     let points_a_line = (MOST_POINTS / (histories.len() + 1)).max(10);
-    let course = Course::new(
-        histories.iter().map(|history| thinned(&history.points, points_a_line)).collect(),
-        behind.map_or_else(Vec::new, |history| thinned(&history.points, points_a_line)),
-    );
+    let runs: Vec<Vec<&Moment>> = histories.iter().map(|history| thinned(&history.points, points_a_line)).collect();
+    let behind = data.baseline_history.map_or_else(Vec::new, |history| thinned(&history.points, points_a_line));
+    let end_s = runs.iter().flatten().chain(&behind).map(|moment| moment.time_s).fold(1.0, f64::max).ceil();
+    let course = Course { runs, behind, end_s };
     let made = histories.len();
     let title = "Runs over time";
     let titles: Vec<&str> = panels.iter().map(|panel| panel.title).collect();
     let description = format!("{} over {} s: {}.", count(made, "run"), course.end_s, titles.join("; "));
     let mut caption =
         if made == 1 { "One candidate run.".to_owned() } else { format!("One faint line per candidate run ({made}).") };
-    caption.push_str(if behind.is_some() {
+    caption.push_str(if data.baseline_history.is_some() {
         " Behind them the baseline's last run."
     } else {
         " The history of the baseline's runs is not kept here."
@@ -439,11 +393,8 @@ pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
     let panels_height: f64 = panels.iter().map(|panel| panel.height + PANEL_TITLE_PX).sum();
     let mut canvas = Canvas::new(WIDTH, panels_height + 54.0);
     let line = |color| Marker { shape: Shape::Line, color };
-    let mut entries = vec![LegendEntry { mark: line(CANDIDATE.color), text: "candidate" }];
-    if behind.is_some() {
-        entries.push(LegendEntry { mark: line(BASELINE.color), text: "baseline" });
-    }
-    let mut top = legend(&mut canvas, &entries) + 18.0;
+    let both = [(line(CANDIDATE.color), "candidate"), (line(BASELINE.color), "baseline")];
+    let mut top = legend(&mut canvas, if data.baseline_history.is_some() { &both } else { &both[..1] }) + 18.0;
     for (place, panel) in panels.iter().enumerate() {
         let is_last = place + 1 == panels.len();
         let x_title = if is_last { "seconds since the start of the run" } else { "" };
@@ -453,7 +404,6 @@ pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
     Ok(Chart { title, caption, svg: canvas.finish(title, &description) })
 }
 
-/// At most so many of the points, evenly, with the first and the last.
 fn thinned(points: &[Moment], most: usize) -> Vec<&Moment> {
     if points.len() <= most {
         return points.iter().collect();
@@ -463,18 +413,11 @@ fn thinned(points: &[Moment], most: usize) -> Vec<&Moment> {
 
 struct Course<'a> {
     runs: Vec<Vec<&'a Moment>>,
-    /// Empty if it is not known.
     behind: Vec<&'a Moment>,
     end_s: f64,
 }
 
-impl<'a> Course<'a> {
-    fn new(runs: Vec<Vec<&'a Moment>>, behind: Vec<&'a Moment>) -> Course<'a> {
-        let all = runs.iter().flatten().chain(&behind);
-        let end_s = all.map(|moment| moment.time_s).fold(1.0, f64::max).ceil();
-        Course { runs, behind, end_s }
-    }
-
+impl Course<'_> {
     fn draw_panel(&self, canvas: &mut Canvas, panel: &Panel, top: f64, x_title: &str) {
         let all = self.runs.iter().flatten().chain(&self.behind);
         let most = all.filter_map(|moment| (panel.value)(moment)).fold(0.0, f64::max);
@@ -495,7 +438,6 @@ impl<'a> Course<'a> {
         self.write_tips(canvas, panel, &field);
     }
 
-    /// Writes the tips of a panel, with the means of all candidate runs.
     fn write_tips(&self, canvas: &mut Canvas, panel: &Panel, field: &Field) {
         let step_s = self.end_s / f64::from(TIPS_A_PANEL);
         for place in 0..TIPS_A_PANEL {

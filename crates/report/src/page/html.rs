@@ -1,14 +1,14 @@
 //! The report as one self-contained HTML page: complete without its script, readable without its style.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use judge::model::text::{cut, endpoint_shown, escaped, printable};
 use judge::verdict::compare::ERROR;
 
-use crate::page::anchors::Anchors;
+use crate::page::anchors::anchors;
 use crate::page::bars;
 use crate::page::charts::{self, Chart};
-use crate::view::acceptance::Acceptance;
 use crate::view::drift::{DriftView, UPDATES};
 use crate::view::input::FailedRequests;
 use crate::view::next::NextStep;
@@ -19,7 +19,6 @@ use crate::view::{FINDINGS, Finding, LINE_COLUMNS, View};
 
 /// The number of letters of a name that a cell shows.
 const NAME: usize = 72;
-/// The number of letters of a sentence.
 const SENTENCE: usize = 400;
 /// The number of letters of a cut name that its tooltip shows.
 const WHOLE_NAME: usize = 400;
@@ -39,17 +38,16 @@ const TERMS: &str = "<details>\n<summary><h2>Understanding this report</h2></sum
     <li><strong>p95 corrected</strong>: the p95 that users arriving on schedule would have seen. A user who waits asks for less, which hides a stall; this counts it.</li>\n\
     <li><strong>FAIL, WARN</strong>: a limit is exceeded. A FAIL blocks, a WARN does not.</li>\n\
     <li><strong>95% interval</strong>: the range the true change is likely in, estimated from run-to-run variation.</li>\n\
-    <li><strong>Conclusive</strong>: more runs would not change the verdict.</li>\n\
+    <li><strong>Conclusive</strong>: more runs would hardly change the verdict, and a PASS would have detected a change as large as the limit.</li>\n\
     <li><strong>NEW, MISSING</strong>: an endpoint that only this run has, or only the baseline.</li>\n\
     </ul>\n<p>The gate's docs/report.md and docs/statistics.md explain more.</p>\n</details>\n";
 
-/// Writes the report.
 pub(crate) fn render(view: &View) -> String {
     let mut body = String::new();
     head(&mut body, view);
     body.push_str("<main>\n");
     hero(&mut body, view);
-    let anchors = Anchors::new(&view.endpoints);
+    let anchors = anchors(&view.endpoints);
     let leads = view.drift.as_ref().filter(|drift| drift.is_the_failure);
     if let Some(leading) = leads {
         drift(&mut body, leading);
@@ -63,9 +61,9 @@ pub(crate) fn render(view: &View) -> String {
     trust(&mut body, view);
     next(&mut body, &view.next);
     body.push_str("</div>\n");
-    acceptance(&mut body, &view.acceptance);
+    acceptance(&mut body, view);
     findings(&mut body, view);
-    failures(&mut body, &view.background.failures);
+    failures(&mut body, &view.report.background.failures);
     charts(&mut body, view);
     total(&mut body, view);
     stored(&mut body, view);
@@ -77,7 +75,6 @@ pub(crate) fn render(view: &View) -> String {
     page(&title, view.tone, &body)
 }
 
-/// Writes the report of a command that judged nothing.
 pub(crate) fn render_unjudged(unjudged: &Unjudged) -> String {
     let (tone, word, found) = (unjudged.tone(), unjudged.word(), unjudged.found());
     let mut body = "<header class=\"head\"><p>cargo xtask perf</p></header>\n<main>\n".to_owned();
@@ -152,13 +149,13 @@ fn icon(tone: Tone) -> String {
 }
 
 fn head(body: &mut String, view: &View) {
-    let candidate = view.provenance.candidate;
+    let candidate = view.report.provenance.candidate;
     let mut left = Vec::new();
-    if !view.background.name.is_empty() {
-        left.push(format!("<strong>{}</strong>", shortened(&printable(&view.background.name), NAME)));
+    if !view.report.background.name.is_empty() {
+        left.push(format!("<strong>{}</strong>", shortened(&printable(&view.report.background.name), NAME)));
     }
     let commit = |commit: &str| shortened(&printable(commit), NAME);
-    let between = match view.background.commits_between {
+    let between = match view.report.background.commits_between {
         Some(commits) if commits > 0 => format!(" (+{})", count(commits as usize, "commit")),
         _ => String::new(),
     };
@@ -186,7 +183,6 @@ fn shown_time(timestamp: &str) -> String {
     parts().unwrap_or_else(|| timestamp.to_owned())
 }
 
-/// Writes the answer: the headline, what it rests on, and the numbers of all requests together.
 fn hero(body: &mut String, view: &View) {
     let headline = &view.headline;
     let also = if headline.also.is_empty() {
@@ -226,7 +222,6 @@ fn hero(body: &mut String, view: &View) {
     body.push_str("</dl>\n</section>\n");
 }
 
-/// Writes what the verdict rests on, with the p95 of every run.
 fn trust(body: &mut String, view: &View) {
     let (answer, evidence) = (view.trust, escaped(&capitalized(&view.evidence)));
     let same_place = if view.same_place.is_empty() { String::new() } else { format!(" {}", view.same_place) };
@@ -253,11 +248,12 @@ pub(crate) fn figure(body: &mut String, chart: &Chart) {
     let _ = writeln!(body, "<figure>\n<figcaption><h3>{title}</h3>{caption}</figcaption>\n{svg}\n</figure>");
 }
 
-/// Writes what changed with the latencies that are over their limits.
 fn changes(body: &mut String, view: &View) {
-    let Some(changes) = &view.changes else { return };
+    if view.changes.is_none() {
+        return;
+    }
     body.push_str("<section>\n<h2 id=\"changed\">What changed</h2>\n<ul class=\"remarks\">\n");
-    for line in changes.lines() {
+    for line in view.change_lines() {
         let _ = writeln!(body, "<li>{}</li>", shortened(&capitalized(line), SENTENCE));
     }
     body.push_str("</ul>\n</section>\n");
@@ -279,11 +275,11 @@ fn step_text(NextStep { what, command }: &NextStep) -> String {
     }
 }
 
-fn acceptance(body: &mut String, acceptance: &Acceptance) {
-    if acceptance.entries.is_empty() {
+fn acceptance(body: &mut String, view: &View) {
+    if view.acceptance.is_empty() {
         return;
     }
-    let (heading, entries) = (capitalized(&acceptance.heading()), escaped(&acceptance.entries));
+    let (heading, entries) = (capitalized(&view.acceptance_heading()), escaped(&view.acceptance));
     let _ = writeln!(
         body,
         "<section>\n<p>{}:</p>\n<pre tabindex=\"0\">{entries}</pre>\n</section>",
@@ -291,7 +287,6 @@ fn acceptance(body: &mut String, acceptance: &Acceptance) {
     );
 }
 
-/// Writes the series since an earlier baseline. They are folded if none is over its limit.
 fn drift(body: &mut String, drift: &DriftView) {
     let title = format!("Since {}, worst first", shortened(&drift.name, NAME));
     let heading = format!("<h2 id=\"drift\">{title}</h2>");
@@ -315,10 +310,15 @@ fn drift(body: &mut String, drift: &DriftView) {
     let _ = writeln!(body, "{close}");
 }
 
-/// Writes the findings that no table has.
 fn findings(body: &mut String, view: &View) {
     let exceeded = view.findings.iter().filter(|finding| finding.row.is_some_and(|row| row.accepted.is_some()));
-    let items: String = exceeded.take(FINDINGS).chain(&view.traffic).chain(view.last_findings()).map(finding).collect();
+    let items: String = exceeded
+        .take(FINDINGS)
+        .chain(&view.traffic)
+        .chain(&view.exception_findings)
+        .chain(&view.new_endpoints)
+        .map(finding)
+        .collect();
     if !items.is_empty() {
         let _ = write!(body, "<section>\n<h2>Findings</h2>\n<ul class=\"findings\">\n{items}</ul>\n</section>\n");
     }
@@ -384,9 +384,8 @@ fn total(body: &mut String, view: &View) {
     body.push_str("</details>\n");
 }
 
-/// Writes the comparison with the stored numbers, if the page is about the rounds that were to confirm it.
 fn stored(body: &mut String, view: &View) {
-    let Some(stored) = view.stored() else { return };
+    let Some(stored) = &view.stored else { return };
     let headline = shortened(&stored.headline.to_string(), SENTENCE);
     let _ =
         writeln!(body, "<details>\n<summary><h2 id=\"stored\">By the stored numbers</h2></summary>\n<p>{headline}</p>");
@@ -408,15 +407,14 @@ fn compared(body: &mut String, view: &View) {
     }
     body.push_str("</tbody>\n</table>\n</div>\n<ul class=\"details\">\n");
     let evidence = format!("evidence: {}", view.evidence);
-    let lines = [evidence.as_str(), view.origin].into_iter().chain(view.other_details.iter().copied());
+    let lines = [evidence.as_str(), &view.report.baseline].into_iter().chain(view.other_details.iter().copied());
     for line in lines.filter(|line| !line.is_empty()) {
         let _ = writeln!(body, "<li>{}</li>", shortened(&printable(line), SENTENCE));
     }
     body.push_str("</ul>\n</details>\n");
 }
 
-/// Writes a group of rows for each endpoint, worst first.
-fn endpoints(body: &mut String, view: &View, anchors: &Anchors) {
+fn endpoints(body: &mut String, view: &View, anchors: &BTreeMap<&str, String>) {
     let shown = view.worst_endpoints().count();
     if shown == 0 {
         return;
@@ -432,8 +430,8 @@ fn endpoints(body: &mut String, view: &View, anchors: &Anchors) {
 }
 
 /// Writes the rows of an endpoint, with its name once above them, which is a link to itself.
-fn group(endpoint: &EndpointView, anchors: &Anchors) -> String {
-    let anchor = anchors.of(endpoint.name).unwrap_or_default();
+fn group(endpoint: &EndpointView, anchors: &BTreeMap<&str, String>) -> String {
+    let anchor = &anchors[endpoint.name];
     let columns = HEADER.len();
     let mut text = format!(
         "<tr class=\"group\" id=\"{anchor}\"><th colspan=\"{columns}\" scope=\"rowgroup\"><a href=\"#{anchor}\">{}</a></th></tr>\n",

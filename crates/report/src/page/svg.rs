@@ -14,7 +14,6 @@ pub(crate) struct Position {
     pub(crate) y: f64,
 }
 
-/// An axis-aligned rectangle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rect {
     pub(crate) left: f64,
@@ -30,12 +29,6 @@ impl Rect {
 
     pub(crate) fn height(self) -> f64 {
         self.bottom - self.top
-    }
-
-    fn attributes(self) -> String {
-        let (x, y) = (Number(self.left), Number(self.top));
-        let (width, height) = (Number(self.width()), Number(self.height()));
-        format!("x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"")
     }
 }
 
@@ -83,7 +76,6 @@ impl Stroke {
     }
 }
 
-/// Text alignment (`text-anchor`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TextAnchor {
     Start,
@@ -112,7 +104,6 @@ impl fmt::Display for Number {
     }
 }
 
-/// A picture. Each shape covers those before it.
 #[derive(Clone, Debug)]
 pub(crate) struct Canvas {
     width: f64,
@@ -134,7 +125,8 @@ impl Canvas {
     }
 
     pub(crate) fn polyline(&mut self, points: &[Position], stroke: Stroke) {
-        let (points, stroke) = (listed(points), stroke.attributes());
+        let points: Vec<String> = points.iter().map(|at| format!("{},{}", Number(at.x), Number(at.y))).collect();
+        let (points, stroke) = (points.join(" "), stroke.attributes());
         let _ = writeln!(self.shapes, r#"<polyline points="{points}" fill="none" {stroke}/>"#);
     }
 
@@ -150,7 +142,6 @@ impl Canvas {
         let _ = writeln!(self.shapes, r#"<circle cx="{x}" cy="{y}" r="{radius}" fill="none" {stroke}/>"#);
     }
 
-    /// Writes a line of text, whose letters are centred vertically at `at`.
     pub(crate) fn text(&mut self, at: Position, anchor: TextAnchor, text: &str) {
         let (x, y, anchor) = (Number(at.x), Number(at.y), anchor.name());
         let (fill, text) = (Color::Ink.css(), escaped(text));
@@ -160,17 +151,19 @@ impl Canvas {
         );
     }
 
-    /// Shows a text while the pointer rests near a point.
     pub(crate) fn tip_around(&mut self, center: Position, radius: f64, text: &str) {
         let (x, y, radius) = (Number(center.x), Number(center.y), Number(radius));
         let text = escaped(text);
         let _ = writeln!(self.tips, r#"<circle cx="{x}" cy="{y}" r="{radius}"><title>{text}</title></circle>"#);
     }
 
-    /// Shows a text while the pointer rests within a box.
     pub(crate) fn tip_within(&mut self, rect: Rect, text: &str) {
-        let (place, text) = (rect.attributes(), escaped(text));
-        let _ = writeln!(self.tips, "<rect {place}><title>{text}</title></rect>");
+        let (x, y, text) = (Number(rect.left), Number(rect.top), escaped(text));
+        let (width, height) = (Number(rect.width()), Number(rect.height()));
+        let _ = writeln!(
+            self.tips,
+            r#"<rect x="{x}" y="{y}" width="{width}" height="{height}"><title>{text}</title></rect>"#
+        );
     }
 
     /// The whole `<svg>` element. Screen readers read the title and the description.
@@ -186,15 +179,6 @@ impl Canvas {
              <g fill=\"none\" pointer-events=\"all\">\n{tips}</g>\n</svg>"
         )
     }
-}
-
-fn listed(points: &[Position]) -> String {
-    let mut listed = String::new();
-    for (place, Position { x, y }) in points.iter().enumerate() {
-        let space = if place == 0 { "" } else { " " };
-        let _ = write!(listed, "{space}{},{}", Number(*x), Number(*y));
-    }
-    listed
 }
 
 #[cfg(test)]

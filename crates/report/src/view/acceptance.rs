@@ -1,5 +1,4 @@
-//! The entries of `perf.toml` that accept a FAIL of rounds for a while. The ceiling of each is what its rounds leave possible, so
-//! that the same code passes with them, and slower code does not.
+//! The entries of `perf.toml` that accept a FAIL of rounds for a while, up to the ceiling that the rounds leave possible.
 
 use std::fmt::Write as _;
 
@@ -12,51 +11,35 @@ use crate::view::input::Report;
 use crate::view::series::all_findings;
 use crate::view::words::{change_unit, unit_of_value};
 
-/// Entries of `perf.toml` to paste, which leave the reason to be filled in. Mostly there are none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Acceptance {
-    /// The configuration that takes them.
-    pub(crate) file: String,
-    pub(crate) entries: String,
-}
+/// How the sentence about the entries begins.
+pub(crate) const ACCEPT: &str = "to accept it for a while";
 
-impl Acceptance {
-    /// Empty unless rounds have failed. Nobody wants errors, and a new baseline accepts a FAIL by stored numbers.
-    pub(crate) fn of(report: &Report) -> Acceptance {
-        let comparison = report.comparison;
-        let is_wanted = comparison.paired && !comparison.error_rate_failed();
-        let Some(until) = report.background.accept_until.filter(|_| is_wanted) else { return Acceptance::default() };
-        // An endpoint without a name could not be told from all requests together.
-        let failed = all_findings(comparison).into_iter().filter(|row| row.is_failure() && row.endpoint != Some(""));
-        // Nothing accepts a missing endpoint.
-        let ceilings: Vec<(&Row, String)> =
-            failed.filter(|row| !row.is_missing()).map(|row| (row, ceiling(row))).collect();
-        let mut entries = String::new();
-        for (row, up_to) in ceilings.iter().take(FINDINGS) {
-            if comparison.exceptions.iter().any(|applied| applied.accepted.covers(row.endpoint, row.metric)) {
-                entries.push_str("# This replaces the entry for the same series.\n");
-            }
-            let (endpoint, metric) = (toml_string(row.endpoint.unwrap_or_default()), row.metric);
-            let _ = writeln!(
-                entries,
-                "[[accepted]]\nendpoint = {endpoint}\nmetric = \"{metric}\"\nup_to = \"{up_to}\"\nuntil = \"{until}\"\nreason = \"\"  # to fill in"
-            );
+/// Entries to paste, which leave the reason to be filled in. Empty unless rounds have failed: nobody wants errors, and a new
+/// baseline accepts a FAIL by stored numbers.
+pub(crate) fn entries(report: &Report) -> String {
+    let comparison = report.comparison;
+    let is_wanted = comparison.paired && !comparison.error_rate_failed();
+    let Some(until) = report.background.accept_until.filter(|_| is_wanted) else { return String::new() };
+    // An endpoint without a name could not be told from all requests together.
+    let failed = all_findings(comparison).into_iter().filter(|row| row.is_failure() && row.endpoint != Some(""));
+    // Nothing accepts a missing endpoint.
+    let ceilings: Vec<(&Row, String)> = failed.filter(|row| !row.is_missing()).map(|row| (row, ceiling(row))).collect();
+    let mut entries = String::new();
+    for (row, up_to) in ceilings.iter().take(FINDINGS) {
+        if comparison.exceptions.iter().any(|applied| applied.accepted.covers(row.endpoint, row.metric)) {
+            entries.push_str("# This replaces the entry for the same series.\n");
         }
-        if ceilings.len() > FINDINGS {
-            let more = ceilings.len() - FINDINGS;
-            let _ = writeln!(entries, "# {more} more series failed: raise [limits] if all of them are intended.");
-        }
-        Acceptance { file: report.background.config.clone(), entries }
+        let (endpoint, metric) = (toml_string(row.endpoint.unwrap_or_default()), row.metric);
+        let _ = writeln!(
+            entries,
+            "[[accepted]]\nendpoint = {endpoint}\nmetric = \"{metric}\"\nup_to = \"{up_to}\"\nuntil = \"{until}\"\nreason = \"\"  # to fill in"
+        );
     }
-
-    pub(crate) fn heading(&self) -> String {
-        format!("to accept it for a while, add this to {} with a reason", self.file)
+    if ceilings.len() > FINDINGS {
+        let more = ceilings.len() - FINDINGS;
+        let _ = writeln!(entries, "# {more} more series failed: raise [limits] if all of them are intended.");
     }
-
-    /// The same if the entries are not shown.
-    pub(crate) fn pointer(&self) -> String {
-        format!("to accept it for a while, add the entries of --verbose to {}", self.file)
-    }
+    entries
 }
 
 /// The upper end of the interval, or the change if there is none, rounded up. An endpoint that the baseline lacks has no change:

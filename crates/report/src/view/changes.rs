@@ -15,31 +15,17 @@ const TIMES: f64 = 3.0;
 /// The number of columns of the name of a counter, and of an error.
 const NAME_COLUMNS: usize = 80;
 
-/// What changed, the strongest first. Empty if nothing that was measured explains the slowdown.
-pub struct ChangesView<'a> {
-    pub(crate) changes: Vec<ChangeView<'a>>,
-}
-
 pub(crate) struct ChangeView<'a> {
     pub(crate) cause: &'a Cause,
     pub(crate) text: String,
 }
 
-impl<'a> ChangesView<'a> {
-    /// `None` if no latency is over its limit.
-    pub(crate) fn of(report: &'a Report<'a>) -> Option<ChangesView<'a>> {
-        let causes = report.background.causes.as_ref()?;
-        let view = |cause| ChangeView { cause, text: text(cause, &report.background.failures) };
-        Some(ChangesView { changes: causes.iter().map(view).collect() })
-    }
-
-    /// A sentence each, or the only one that there is to be read.
-    pub fn lines(&self) -> Vec<&str> {
-        if self.changes.is_empty() {
-            return vec![UNEXPLAINED];
-        }
-        self.changes.iter().map(|change| change.text.as_str()).collect()
-    }
+/// What changed, the strongest first. `None` if no latency is over its limit, and empty if nothing that was measured explains
+/// the slowdown.
+pub(crate) fn changes<'a>(report: &'a Report<'a>) -> Option<Vec<ChangeView<'a>>> {
+    let causes = report.background.causes.as_ref()?;
+    let view = |cause| ChangeView { cause, text: text(cause, &report.background.failures) };
+    Some(causes.iter().map(view).collect())
 }
 
 fn text(cause: &Cause, failures: &[FailedRequests]) -> String {
@@ -143,7 +129,6 @@ fn change(cause: &Cause, unit: &str) -> String {
     }
 }
 
-/// Three digits of any number.
 fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),

@@ -11,11 +11,9 @@ use crate::view::input::{Report, Sides};
 pub(crate) struct ChartData<'a> {
     /// The p95 of every run, in ms; empty if it is not known.
     pub(crate) p95_ms: Sides<Vec<f64>>,
-    /// The limit of p95, in ms.
     pub(crate) limit_ms: Option<f64>,
     pub(crate) curves: Sides<Vec<CurvePoint>>,
     pub(crate) histories: &'a [Result<History, String>],
-    /// The baseline's last run.
     pub(crate) baseline_history: Option<&'a History>,
 }
 

@@ -14,7 +14,6 @@ use crate::view::words::{
     Status, change_text, limit_text, over_limit, series_name, short_change, short_change_text, shown_commit,
 };
 
-/// The number of accepted updates that are listed.
 pub const UPDATES: usize = 10;
 
 const NAME_COLUMNS: usize = 60;
@@ -27,11 +26,8 @@ pub struct DriftView<'a> {
     pub(crate) name: String,
     /// All series over their limits of drift, in one sentence.
     pub finding: Option<Finding<'a>>,
-    /// Worst first.
     pub series: Vec<SeriesView<'a>>,
-    /// The accepted updates since the anchor, newest first.
     pub(crate) updates: Vec<UpdateView<'a>>,
-    /// Whether nothing but the drift fails.
     pub(crate) is_the_failure: bool,
 }
 
@@ -59,16 +55,18 @@ impl<'a> DriftView<'a> {
         let name = anchor_name(&drift.anchor);
         let over = over_limits(drift);
         let worst = over.first().copied();
-        let mut shown = Vec::new();
-        for (place, update) in updates.iter().enumerate() {
-            let before = updates.get(place + 1).unwrap_or(version);
-            let step = worst.or(drift.rows.first()).and_then(|row| {
-                let movement = Movement::between(&before.baseline, &update.baseline, row.endpoint, row.metric)?;
-                Some(change_text(row.metric, movement.change))
-            });
-            let step = step.unwrap_or_default();
-            shown.push(UpdateView { version: update, author: author(update), note: note(update, Some(before)), step });
-        }
+        let step = |before: &Version, update: &Version| {
+            let row = worst.or(drift.rows.first())?;
+            let movement = Movement::between(&before.baseline, &update.baseline, row.endpoint, row.metric)?;
+            Some(change_text(row.metric, movement.change))
+        };
+        let befores = updates.iter().skip(1).chain([version]);
+        let updates = updates.iter().zip(befores).map(|(update, before)| UpdateView {
+            version: update,
+            author: author(update),
+            note: note(update, Some(before)),
+            step: step(before, update).unwrap_or_default(),
+        });
         let finding_of = |row: &Row| format!("drift since {name}: {}", drifted(comparison, row));
         let mut series: Vec<SeriesView> =
             drift.rows.iter().map(|row| SeriesView::with_finding(row, finding_of)).collect();
@@ -77,7 +75,7 @@ impl<'a> DriftView<'a> {
             anchor: drift.anchor,
             finding: finding(comparison, &name, &over),
             series,
-            updates: shown,
+            updates: updates.collect(),
             is_the_failure: over.iter().any(|row| row.is_failure()) && !comparison.has_failed_itself(),
             name,
         })
@@ -120,13 +118,11 @@ fn shares(mark: &str, comparison: &Comparison, row: &Row) -> String {
     shares().unwrap_or_default()
 }
 
-/// The drift and its worst series over its limit, if there is one.
 fn worst<'a>(comparison: &'a Comparison<'a>) -> Option<(&'a Drift<'a>, &'a Row<'a>)> {
     let drift = comparison.drift.as_ref()?;
     Some((drift, over_limits(drift).first().copied()?))
 }
 
-/// The worst finding of the drift, for the headline; empty if there is none.
 pub(crate) fn headline(comparison: &Comparison) -> String {
     let Some((drift, row)) = worst(comparison) else { return String::new() };
     let (series, change, anchor) = (series_name(row), short_change(row), short_anchor(&drift.anchor));
@@ -136,7 +132,6 @@ pub(crate) fn headline(comparison: &Comparison) -> String {
     format!("{series} {change} since {anchor} (drift limit {limit}{level}){shares}")
 }
 
-/// The worst series over its limit.
 pub(crate) fn tile(comparison: &Comparison) -> Option<Tile> {
     let (drift, row) = worst(comparison)?;
     Some(Tile { name: format!("{} since {}", series_name(row), short_anchor(&drift.anchor)), ..Tile::of(row) })
@@ -145,16 +140,12 @@ pub(crate) fn tile(comparison: &Comparison) -> Option<Tile> {
 /// The drift of all requests together in a few words: `since v1.0 (2026-01-03) p95 +3.1% (drift limit +25%)`.
 pub fn summary(comparison: &Comparison) -> Option<String> {
     let drift = comparison.drift.as_ref()?;
-    let short = |row: &Row| format!("{} {}{}", row.metric, short_change(row), drift_limit(row));
+    let limit = |row: &Row| row.limit.map(|limit| format!(" (drift limit {})", limit_text(row.metric, limit)));
+    let short = |row: &Row| format!("{} {}{}", row.metric, short_change(row), limit(row).unwrap_or_default());
     let parts: Vec<String> = drift.rows.iter().filter(|row| row.endpoint.is_none()).map(short).collect();
     (!parts.is_empty()).then(|| format!("since {} {}", anchor_name(&drift.anchor), parts.join(", ")))
 }
 
-fn drift_limit(row: &Row) -> String {
-    row.limit.map_or_else(String::new, |limit| format!(" (drift limit {})", limit_text(row.metric, limit)))
-}
-
-/// The anchor where its day or its name is enough.
 fn short_anchor(anchor: &Anchor) -> String {
     anchor.name.map_or_else(|| anchor.version.day.to_string(), |name| cut(&printable(name), NAME_COLUMNS / 2))
 }

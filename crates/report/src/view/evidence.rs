@@ -36,6 +36,15 @@ pub fn evidence(comparison: &Comparison) -> String {
     format!("{brief}{reasons}; {}{by_five}", noise_text(detectable))
 }
 
+/// The same without what the headline has.
+pub(crate) fn short(comparison: &Comparison) -> String {
+    let noise = detectable(comparison).map_or_else(
+        || ", so the point estimate decides".to_owned(),
+        |detectable| format!("; {}", noise_text(detectable)),
+    );
+    format!("{}{noise}", brief(comparison))
+}
+
 /// The same in a few words: `conclusive after 2 runs (baseline: 10)`.
 pub fn brief(comparison: &Comparison) -> String {
     let (baseline, candidate) = (comparison.runs.baseline, comparison.runs.candidate);
@@ -65,7 +74,6 @@ pub(crate) fn detectable(comparison: &Comparison) -> Option<f64> {
     comparison.total_row(Metric::P95)?.evidence.detectable
 }
 
-/// Why another run may change the verdict; empty if none may.
 pub fn unsettled(comparison: &Comparison) -> String {
     let rows = unsettled_rows(comparison);
     let mut reasons = Vec::new();
@@ -82,7 +90,6 @@ fn unsettled_rows<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     comparison.unsettled().filter(|row| !repeats_p95(comparison, row)).collect()
 }
 
-/// What more runs could do to a series.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Open {
     /// It is over its limit in too few runs.
@@ -145,7 +152,6 @@ fn of_drift(comparison: &Comparison, row: &Row) -> &'static str {
     if comparison.is_of_drift(row) { "the drift of " } else { "" }
 }
 
-/// The headline's part about noise that could change the verdict; empty if it could not.
 pub(crate) fn headline(comparison: &Comparison) -> String {
     let rows = unsettled_rows(comparison);
     let names: Vec<String> =
@@ -196,7 +202,6 @@ pub(crate) fn weakness(report: &Report) -> String {
 
 const UNCONFIRMED: &str = "not confirmed: numbers of another session are wrong one time in 16 on hosted runners";
 
-/// The answer to "Can I trust it?".
 pub(crate) fn trust(report: &Report) -> &'static str {
     let Sides { baseline, candidate } = report.provenance;
     let is_weakened = !report.warnings.is_empty()

@@ -8,11 +8,12 @@ use judge::verdict::decision::Row;
 
 use crate::view::Finding;
 use crate::view::words::{
-    Status, change_text, count, limit_text, listed, over_limit, series_name, series_of, short_change,
+    Status, change_text, count, limit_text, listed, name_of_series, over_limit, series_name, series_of, short_change,
 };
 
-/// The number of columns of a reason.
 const REASON_COLUMNS: usize = 200;
+
+const NAME_COLUMNS: usize = 40;
 
 fn waived<'a>(comparison: &'a Comparison<'a>) -> impl Iterator<Item = &'a Row<'a>> {
     comparison.total.iter().chain(&comparison.endpoints).filter(|row| row.is_waived())
@@ -35,7 +36,6 @@ pub(crate) fn findings<'a>(comparison: &Comparison<'a>) -> Vec<Finding<'a>> {
     findings
 }
 
-/// The exceptions whose end is near or over.
 pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
     for applied @ Applied { accepted, state } in &comparison.exceptions {
@@ -45,17 +45,45 @@ pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
                 "the exception for {series} ended on {until}, and the normal limit applies again: remove it from perf.toml"
             ));
         } else if applied.ends_soon() {
-            let left = match accepted.days_left {
-                0 => "today".to_owned(),
-                days => format!("in {}", count(usize::try_from(days).unwrap_or(0), "day")),
-            };
+            let left = time_left(accepted);
             notes.push(format!("the exception for {series} ends {left} ({until}): {}", reason(accepted)));
         }
     }
     notes
 }
 
-/// The exceptions in the headline; empty if there is nothing about them.
+fn time_left(accepted: &Accepted) -> String {
+    match accepted.days_left {
+        0 => "today".to_owned(),
+        days => format!("in {}", count(usize::try_from(days).unwrap_or(0), "day")),
+    }
+}
+
+/// All exceptions on one line: `4 exceptions: p95 until 2026-12-31 (in 9 days), 1 more, 1 not used, 1 ended`. Empty if there
+/// are none.
+pub(crate) fn summary(comparison: &Comparison) -> String {
+    let is_used = |applied: &&Applied| !matches!(applied.state, State::Unused | State::Expired);
+    let mut used: Vec<&Applied> = comparison.exceptions.iter().filter(is_used).collect();
+    used.sort_by_key(|applied| applied.accepted.days_left);
+    let unused = comparison.unused_exceptions().count();
+    let ended = comparison.exceptions.iter().filter(|applied| applied.state == State::Expired).count();
+    let mut parts = Vec::new();
+    if let Some(applied @ Applied { accepted, .. }) = used.first() {
+        let series = cut(&name_of_series(accepted.endpoint.as_deref(), accepted.metric), NAME_COLUMNS);
+        let left = if applied.ends_soon() { format!(" ({})", time_left(accepted)) } else { String::new() };
+        parts.push(format!("{series} until {}{left}", accepted.until));
+    }
+    for (number, what) in [(used.len().saturating_sub(1), "more"), (unused, "not used"), (ended, "ended")] {
+        if number > 0 {
+            parts.push(format!("{number} {what}"));
+        }
+    }
+    if parts.is_empty() {
+        return String::new();
+    }
+    format!("{}: {}", count(used.len() + unused + ended, "exception"), parts.join(", "))
+}
+
 pub(crate) fn headline(comparison: &Comparison) -> String {
     let waived: Vec<&Row> = waived(comparison).collect();
     let mut parts = Vec::new();

@@ -6,14 +6,12 @@ use crate::view::input::{Report, Sides};
 use crate::view::usage;
 use crate::view::words::shown_commit;
 
-/// A fact about both sides; empty if it is not known.
 pub(crate) struct Fact {
     pub(crate) name: &'static str,
     pub(crate) sides: Sides<String>,
 }
 
 impl Fact {
-    /// The facts that are known of at least one side.
     pub(crate) fn all(report: &Report) -> Vec<Fact> {
         let runs = report.comparison.runs;
         let baseline = values(report.provenance.baseline, runs.baseline);
@@ -30,7 +28,6 @@ impl Fact {
 
 const RUNS: &str = "runs";
 
-/// The names are the same for both sides.
 fn values(of: &Provenance, runs: usize) -> Vec<(&'static str, String)> {
     let precision = match of.precision {
         Precision::Coarse => "2 significant digits (Locust's default)",

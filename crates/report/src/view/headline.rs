@@ -22,12 +22,11 @@ use crate::view::words::{
 use crate::view::{drift, evidence, exceptions};
 
 /// The number of columns of a verdict line: two lines of a terminal. What does not fit is in the report's other parts.
-const COLUMNS: usize = 160;
+pub(crate) const VERDICT_COLUMNS: usize = 160;
 
 /// The number of columns to which the first of the other parts may be cut.
 const LEAST_PART: usize = 40;
 
-/// The number of columns of an endpoint's name behind the worst finding.
 const NAME_COLUMNS: usize = 32;
 
 /// The headline, in the parts that a page shows in different sizes.
@@ -41,7 +40,6 @@ pub struct Headline {
     pub(crate) found: String,
     /// The other findings, and the evidence that the verdict rests on, the most important first.
     pub(crate) also: Vec<String>,
-    /// The metric of the failure that `found` has in numbers.
     pub(crate) failed: Option<Metric>,
 }
 
@@ -90,17 +88,13 @@ impl Headline {
             let metrics: Vec<&str> = comparison.cannot_fail.iter().map(|metric| metric.name()).collect();
             also.push(format!("the gate cannot fail on {}", metrics.join(" and ")));
         }
-        let new = new_endpoints(comparison);
-        if !new.is_empty() {
-            also.push(format!("NEW {new}"));
-        }
+        also.extend(new_endpoints(comparison).map(|new| format!("NEW {new}")));
         also.retain(|part| !part.is_empty());
         let found = if also.is_empty() { String::new() } else { also.remove(0) };
         let failed = Failures::of(comparison).first().map(|row| row.metric);
         Headline { word: verdict_word(comparison.verdict), qualifier: coverage(comparison), found, also, failed }
     }
 
-    /// Begins with what the rounds made of the stored numbers' FAIL.
     fn lead_with_rounds(&mut self, report: &Report, stored: &Stored) {
         let commit = shown_commit(&report.provenance.baseline.commit, false);
         let rounds = count(report.comparison.runs.candidate, "round");
@@ -125,7 +119,7 @@ impl Headline {
 
     /// The headline without its word, as far as a verdict line has room.
     pub fn sentence(&self) -> String {
-        let room = COLUMNS.saturating_sub(self.words().width() + ": ".len());
+        let room = VERDICT_COLUMNS.saturating_sub(self.words().width() + ": ".len());
         let mut sentence = cut(&self.found, room);
         for (place, part) in self.also.iter().enumerate() {
             let left = room.saturating_sub(sentence.width() + "; ".len());
@@ -183,7 +177,6 @@ impl<'a> Failures<'a> {
     }
 }
 
-/// What failed, the most important first.
 fn of_fail(comparison: &Comparison) -> Vec<String> {
     let failures = Failures::of(comparison);
     let reason = failures.first().and_then(Row::reason);
@@ -211,7 +204,6 @@ fn of_fail(comparison: &Comparison) -> Vec<String> {
     parts
 }
 
-/// How many endpoints failed, and which is the worst.
 fn failed_endpoints(comparison: &Comparison, failures: &Failures) -> String {
     let Some(worst) = failures.endpoints.first() else { return String::new() };
     let mut names: Vec<&str> = failures.endpoints.iter().filter_map(|row| row.endpoint).collect();
@@ -247,8 +239,6 @@ fn coverage(comparison: &Comparison) -> String {
     format!("for {judged} of {}", count(endpoints, "endpoint"))
 }
 
-/// The endpoints that could not be judged although they are over a limit, or else the p95 of all requests together. Then how
-/// the metrics compare with their limits, and the worst warning.
 fn of_pass(comparison: &Comparison) -> Vec<String> {
     let warnings = findings(comparison);
     let unjudged = unjudged_endpoints(comparison);
@@ -296,7 +286,6 @@ fn could_not_be_judged(unjudged: &[&Row]) -> String {
     format!("{name}{more} could not be judged: {} {}{limit}{needed}", worst.metric, change_or_value(worst))
 }
 
-/// The endpoints that are over a limit by no more than noise.
 fn doubted(comparison: &Comparison) -> String {
     let is_doubted = |row: &&Row| row.decision == Some(Decision::InDoubt(Reason::NotSignificant));
     let doubted: Vec<&Row> = endpoint_groups(comparison)
@@ -331,10 +320,8 @@ fn is_gain(row: &Row) -> bool {
     row.change().is_some_and(|change| change <= LEAST_GAIN) && row.evidence.interval.is_some_and(|ends| ends.high < 0.0)
 }
 
-/// In percent.
 const LEAST_GAIN: f64 = -5.0;
 
-/// The change, or the value if there is nothing to compare it with.
 fn change_or_value(row: &Row) -> String {
     match (row.change(), row.presence.candidate()) {
         (None, Some(candidate)) => with_unit(row.metric, candidate),

@@ -18,7 +18,6 @@ pub struct Report<'a> {
     /// The candidate's runs over time, or why one is not known.
     pub histories: &'a [Result<History, String>],
     pub provenance: Sides<&'a Provenance>,
-    /// The origin of the baseline, as a sentence.
     pub baseline: String,
     /// What is odd about the result files, a sentence each, for the headline.
     pub file_warnings: Vec<String>,
@@ -41,7 +40,6 @@ pub struct Background {
     /// Of the service; texts are empty if they are unknown.
     pub name: String,
     pub commits_between: Option<u32>,
-    /// The p95 of each of the baseline's runs, in ms.
     pub baseline_p95_ms: Vec<f64>,
     pub baseline_history: Option<History>,
     /// The failures over all runs of the candidate, the most frequent first.
@@ -85,7 +83,6 @@ impl Default for Background {
 pub struct CommandLine {
     /// The program, and the flags that choose its files and its load.
     pub words: Vec<String>,
-    /// RESULTS.
     pub results: Vec<String>,
     pub locust_args: Vec<String>,
 }
@@ -111,21 +108,11 @@ impl CommandLine {
 
     pub(crate) fn judging(&self, results: &str) -> CommandLine {
         let results = if self.results.is_empty() { vec![results.to_owned()] } else { self.results.clone() };
-        let measures = [
-            "--users",
-            "--spawn-rate",
-            "--run-time",
-            "--host",
-            "--against-url",
-            "--locustfile",
-            "--processes",
-            "--expect-workers",
-        ];
-        let mut command = CommandLine { results, locust_args: Vec::new(), ..self.clone() };
-        if self.results.is_empty() {
-            command = measures.iter().fold(command, |command, flag| command.without(flag));
-        }
-        command
+        let of_the_load = ["--users", "--spawn-rate", "--run-time", "--processes", "--expect-workers"];
+        let of_the_service = ["--host", "--against-url", "--locustfile"];
+        let measures = |flag: &str| of_the_load.contains(&flag) || of_the_service.contains(&flag);
+        let words = self.words_if(|flag| !self.results.is_empty() || !measures(flag));
+        CommandLine { words, results, locust_args: Vec::new() }
     }
 
     pub fn of(&self, command: &str) -> String {
@@ -133,35 +120,25 @@ impl CommandLine {
     }
 
     pub(crate) fn only(&self, flags: &[&str]) -> CommandLine {
-        let program = CommandLine::default().words;
-        let pairs = self.words[program.len().min(self.words.len())..].chunks(2);
-        let kept = pairs.filter(|pair| flags.contains(&pair[0].as_str())).flatten().cloned();
-        CommandLine { words: program.iter().cloned().chain(kept).collect(), ..CommandLine::default() }
+        CommandLine { words: self.words_if(|flag| flags.contains(&flag)), ..CommandLine::default() }
     }
 
     pub(crate) fn without(&self, flag: &str) -> CommandLine {
-        let mut words = Vec::new();
-        let mut is_value = false;
-        for word in &self.words {
-            if is_value {
-                is_value = false;
-            } else if word == flag {
-                is_value = true;
-            } else {
-                words.push(word.clone());
-            }
-        }
-        CommandLine { words, ..self.clone() }
+        CommandLine { words: self.words_if(|of| of != flag), ..self.clone() }
+    }
+
+    /// The program, and the flags that are kept. Each flag has a value behind it.
+    fn words_if(&self, is_kept: impl Fn(&str) -> bool) -> Vec<String> {
+        let (program, flags) = self.words.split_at(CommandLine::default().words.len().min(self.words.len()));
+        program.iter().chain(flags.chunks(2).filter(|pair| is_kept(&pair[0])).flatten()).cloned().collect()
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRequests {
     pub endpoint: String,
-    /// Locust's text of the error.
     pub error: String,
     pub times: u64,
-    /// All requests of the endpoint over all runs, if that is known.
     pub requests: Option<u64>,
 }
 

@@ -1,7 +1,7 @@
 //! The content of a report: every cell and sentence is made here once, and a format only arranges them.
 
 pub(crate) mod acceptance;
-mod arguments;
+pub(crate) mod arguments;
 pub mod changes;
 pub(crate) mod charts;
 pub mod drift;
@@ -17,18 +17,17 @@ pub(crate) mod unjudged;
 pub mod usage;
 pub mod words;
 
-use judge::model::run::{Metric, Provenance, is_setup};
+use judge::model::run::{Metric, is_setup};
 use judge::verdict::compare::{Comparison, RunCounts, Verdict};
 use judge::verdict::decision::Row;
-use judge::verdict::traffic::TrafficChange;
 
-use crate::view::acceptance::Acceptance;
-use crate::view::changes::ChangesView;
+use crate::view::acceptance::ACCEPT;
+use crate::view::changes::{ChangeView, UNEXPLAINED};
 use crate::view::charts::ChartData;
 use crate::view::drift::DriftView;
 use crate::view::facts::Fact;
 use crate::view::headline::Headline;
-use crate::view::input::{Background, Confirmation, Report, Sides, Stored};
+use crate::view::input::{Report, Sides, Stored};
 use crate::view::next::NextStep;
 use crate::view::series::{EndpointView, SeriesView, Tile};
 use crate::view::words::{Status, Tone, shown_side};
@@ -36,8 +35,7 @@ use crate::view::words::{Status, Tone, shown_side};
 /// The number of endpoints that are shown, the worst ones. Only the JSON has all of them.
 pub(crate) const ENDPOINTS: usize = 2000;
 
-/// The number of findings that a person reads before the tables, which have them all: a service that got slower gets
-/// slower everywhere.
+/// The number of findings that a person reads: a service that got slower gets slower everywhere, and the tables have all.
 pub(crate) const FINDINGS: usize = 12;
 
 /// The number of columns of any other text, if a format has to end somewhere.
@@ -45,43 +43,38 @@ pub(crate) const LINE_COLUMNS: usize = 1000;
 
 /// A report as every format shows it: from the answer to the details.
 pub struct View<'a> {
-    pub(crate) comparison: &'a Comparison<'a>,
+    pub(crate) report: &'a Report<'a>,
     pub headline: Headline,
     pub(crate) tone: Tone,
     pub is_conclusive: bool,
     pub(crate) tiles: Vec<Tile>,
     /// The series that WARN or FAIL, worst first: those of an endpoint in one sentence.
     pub findings: Vec<Finding<'a>>,
-    /// The same, a sentence for each series.
     pub series_findings: Vec<Finding<'a>>,
     pub traffic: Vec<Finding<'a>>,
     pub drift: Option<DriftView<'a>>,
-    /// Its text is empty if there are none.
-    new_endpoints: Finding<'a>,
+    pub(crate) new_endpoints: Option<Finding<'a>>,
     pub exception_findings: Vec<Finding<'a>>,
+    pub(crate) exceptions: String,
     pub notes: Vec<String>,
+    pub(crate) repeated_notes: Vec<String>,
     pub evidence: String,
-    /// The beginning of it.
+    pub(crate) evidence_short: String,
     pub(crate) evidence_brief: String,
     /// The answer to "Can I trust it?", and whether anything but the code differs.
     pub(crate) trust: &'static str,
     pub(crate) same_place: &'static str,
-    /// What to do next, the most helpful first.
     pub next: Vec<NextStep>,
-    pub(crate) acceptance: Acceptance,
-    pub(crate) confirmation: ConfirmationView<'a>,
+    /// Entries of the configuration that accept a FAIL for a while; mostly empty.
+    pub(crate) acceptance: String,
+    /// The comparison with the stored numbers, if rounds were to confirm it.
+    pub(crate) stored: Option<StoredView<'a>>,
     pub total: Vec<SeriesView<'a>>,
     pub endpoints: Vec<EndpointView<'a>>,
     /// What changed with the latencies that are over their limits; `None` if none is.
-    pub changes: Option<ChangesView<'a>>,
-    /// The places in `endpoints` of those that are shown, worst first.
+    pub(crate) changes: Option<Vec<ChangeView<'a>>>,
     worst_first: Vec<usize>,
-    pub(crate) lacking: Vec<&'static str>,
-    pub(crate) background: &'a Background,
-    pub(crate) provenance: Sides<&'a Provenance>,
     pub(crate) sides: Sides<String>,
-    pub(crate) origin: &'a str,
-    pub(crate) details: &'a [String],
     pub(crate) usage: Vec<String>,
     pub(crate) facts: Vec<Fact>,
     pub(crate) other_details: Vec<&'a str>,
@@ -111,17 +104,6 @@ impl<'a> Finding<'a> {
     pub fn sentence(&self) -> String {
         format!("{}{}", self.text, self.also)
     }
-
-    fn of_traffic(change: &TrafficChange, strict: bool) -> Finding<'a> {
-        let status = if strict { Status::Fail } else { Status::Warn };
-        Finding::new(status, change.text())
-    }
-}
-
-pub(crate) enum ConfirmationView<'a> {
-    NotAsked,
-    Impossible(&'a str),
-    Measured(StoredView<'a>),
 }
 
 pub(crate) struct StoredView<'a> {
@@ -136,12 +118,13 @@ impl<'a> View<'a> {
     pub fn of(report: &'a Report<'a>) -> View<'a> {
         let comparison = report.comparison;
         let Sides { baseline, candidate } = report.provenance;
-        let total: Vec<SeriesView> = comparison.total.iter().map(SeriesView::of).collect();
+        let total = SeriesView::all(&comparison.total);
         let endpoints = EndpointView::all(comparison);
         let facts = Fact::all(report);
-        let acceptance = Acceptance::of(report);
+        let of_traffic = if comparison.strict { Status::Fail } else { Status::Warn };
+        let acceptance = acceptance::entries(report);
         View {
-            comparison,
+            report,
             headline: Headline::of_report(report),
             tone: tone(comparison),
             is_conclusive: is_conclusive(comparison),
@@ -149,27 +132,25 @@ impl<'a> View<'a> {
             findings: series::grouped_findings(comparison),
             series_findings: series::all_findings(comparison).into_iter().map(Finding::of).collect(),
             drift: DriftView::of(comparison),
-            new_endpoints: Finding::new(Status::New, series::new_endpoints(comparison)),
-            traffic: comparison.traffic.iter().map(|change| Finding::of_traffic(change, comparison.strict)).collect(),
+            new_endpoints: series::new_endpoints(comparison).map(|text| Finding::new(Status::New, text)),
+            traffic: comparison.traffic.iter().map(|change| Finding::new(of_traffic, change.text())).collect(),
             exception_findings: exceptions::findings(comparison),
+            exceptions: exceptions::summary(comparison),
             notes: notes::notes(report, &total, endpoints.len()),
+            repeated_notes: notes::repeated(report, &total),
             evidence: evidence::evidence(comparison),
+            evidence_short: evidence::short(comparison),
             evidence_brief: evidence::brief(comparison),
             trust: evidence::trust(report),
             same_place: evidence::same_place(report),
             next: next::steps(report, &acceptance),
             acceptance,
-            confirmation: ConfirmationView::of(report),
+            stored: report.stored().map(StoredView::of),
             worst_first: worst_first(&endpoints),
             total,
             endpoints,
-            changes: ChangesView::of(report),
-            lacking: comparison.lacking.iter().map(|metric| metric.name()).collect(),
-            background: report.background,
-            provenance: report.provenance,
+            changes: changes::changes(report),
             sides: Sides { baseline: shown_side(baseline), candidate: shown_side(candidate) },
-            origin: &report.baseline,
-            details: &report.details,
             usage: usage::details(baseline, candidate),
             other_details: facts::other_details(report, &facts),
             facts,
@@ -179,20 +160,20 @@ impl<'a> View<'a> {
 
     /// The findings that are no series: of the traffic, the drift, the exceptions, and about new endpoints.
     pub(crate) fn other_findings(&self) -> impl Iterator<Item = &Finding<'a>> {
-        let drift = self.drift.iter().filter_map(|drift| drift.finding.as_ref());
-        self.traffic.iter().chain(drift).chain(self.last_findings())
+        self.findings_with(&self.exception_findings)
     }
 
-    pub(crate) fn last_findings(&self) -> impl Iterator<Item = &Finding<'a>> {
-        let new = Some(&self.new_endpoints).filter(|new| !new.text.is_empty());
-        self.exception_findings.iter().chain(new)
+    /// The same with these findings of the exceptions.
+    pub(crate) fn findings_with<'v>(&'v self, exceptions: &'v [Finding<'a>]) -> impl Iterator<Item = &'v Finding<'a>> {
+        let drift = self.drift.iter().filter_map(|drift| drift.finding.as_ref());
+        self.traffic.iter().chain(drift).chain(exceptions).chain(&self.new_endpoints)
     }
 
     /// The metrics of all requests together that have something to show: a limit, and not the p95 once more.
     pub(crate) fn main_metrics(&self) -> impl Iterator<Item = &SeriesView<'a>> {
         self.total
             .iter()
-            .filter(|series| series.status != Status::Shown && !series::repeats_p95(self.comparison, series.row))
+            .filter(|series| series.status != Status::Shown && !series::repeats_p95(self.report.comparison, series.row))
     }
 
     /// The rows that show the most, at most three: those over their limits, or else p95 and the other main metrics.
@@ -201,7 +182,7 @@ impl<'a> View<'a> {
         let drift = self.drift.iter().filter(|drift| drift.is_the_failure).flat_map(|drift| &drift.series);
         let drift = drift.filter(|series| series.status.is_finding()).map(|series| series.row);
         let mut rows: Vec<&'a Row> = drift.chain(self.findings.iter().filter_map(|finding| finding.row)).collect();
-        rows.extend(series::unjudged_endpoints(self.comparison));
+        rows.extend(series::unjudged_endpoints(self.report.comparison));
         let mut others: Vec<&SeriesView> = self.main_metrics().collect();
         others.sort_by_key(|series| (series.row.metric != Metric::P95, series.severity));
         for series in others {
@@ -214,9 +195,9 @@ impl<'a> View<'a> {
 
     /// GitHub's page with the commits between the two sides; empty if it is not known.
     pub(crate) fn compare_url(&self) -> String {
-        let Sides { baseline, candidate } = self.provenance;
+        let Sides { baseline, candidate } = self.report.provenance;
         let is_hash = |commit: &str| commit.len() >= 7 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
-        match self.background.run_url.split_once("/actions/runs/") {
+        match self.report.background.run_url.split_once("/actions/runs/") {
             Some((repository, _))
                 if baseline.host.is_empty() && is_hash(&baseline.commit) && is_hash(&candidate.commit) =>
             {
@@ -226,8 +207,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The endpoints that people are shown, worst first.
-    pub fn worst_endpoints(&self) -> impl Iterator<Item = &EndpointView<'a>> {
+    pub(crate) fn worst_endpoints(&self) -> impl Iterator<Item = &EndpointView<'a>> {
         self.worst_first.iter().map(|place| &self.endpoints[*place])
     }
 
@@ -244,35 +224,35 @@ impl<'a> View<'a> {
         series
     }
 
-    pub(crate) fn stored(&self) -> Option<&StoredView<'a>> {
-        match &self.confirmation {
-            ConfirmationView::Measured(stored) => Some(stored),
-            ConfirmationView::NotAsked | ConfirmationView::Impossible(_) => None,
+    pub(crate) fn acceptance_heading(&self) -> String {
+        format!("{ACCEPT}, add this to {} with a reason", self.report.background.config)
+    }
+
+    /// A sentence for each change, or the only one if nothing explains the slowdown.
+    pub(crate) fn change_lines(&self) -> Vec<&str> {
+        match &self.changes {
+            Some(changes) if changes.is_empty() => vec![UNEXPLAINED],
+            changes => changes.iter().flatten().map(|change| change.text.as_str()).collect(),
         }
     }
 }
 
-/// Requests of `on_start` are below the others.
 fn worst_first(endpoints: &[EndpointView]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..endpoints.len()).collect();
-    places.sort_by_key(|place| endpoints[*place].worst().severity);
+    places.sort_by_key(|place| endpoints[*place].severity());
     places.truncate(ENDPOINTS);
     places.sort_by_key(|place| is_setup(endpoints[*place].name));
     places
 }
 
-impl<'a> ConfirmationView<'a> {
-    fn of(report: &Report<'a>) -> ConfirmationView<'a> {
-        match report.confirmation {
-            None => ConfirmationView::NotAsked,
-            Some(Confirmation::Impossible(why)) => ConfirmationView::Impossible(why),
-            Some(Confirmation::Measured(Stored { comparison, baseline })) => ConfirmationView::Measured(StoredView {
-                headline: Headline::of(comparison),
-                origin: baseline,
-                runs: comparison.runs,
-                judged: comparison.total.iter().filter(|row| row.limit.is_some()).map(SeriesView::of).collect(),
-                all: comparison.total.iter().chain(&comparison.endpoints).map(SeriesView::of).collect(),
-            }),
+impl<'a> StoredView<'a> {
+    fn of(Stored { comparison, baseline }: &'a Stored<'a>) -> StoredView<'a> {
+        StoredView {
+            headline: Headline::of(comparison),
+            origin: baseline,
+            runs: comparison.runs,
+            judged: comparison.total.iter().filter(|row| row.limit.is_some()).map(SeriesView::of).collect(),
+            all: comparison.total.iter().chain(&comparison.endpoints).map(SeriesView::of).collect(),
         }
     }
 }

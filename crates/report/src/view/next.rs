@@ -2,11 +2,10 @@
 
 use judge::model::run::Metric;
 use judge::model::text::{endpoint_shown, quoted};
+use judge::verdict::accepted::State;
 use judge::verdict::compare::Verdict;
 use judge::verdict::decision::{FewSamples, Presence, Row};
 
-use crate::view::acceptance::Acceptance;
-use crate::view::arguments::arguments;
 use crate::view::drift;
 use crate::view::evidence::{detectable, is_only_settled};
 use crate::view::input::{Report, Sides};
@@ -20,26 +19,22 @@ pub struct NextStep {
     pub command: String,
 }
 
-impl NextStep {
-    /// The command as a program starts it, without a shell; `None` if it needs one.
-    pub(crate) fn arguments(&self) -> Option<Vec<String>> {
-        arguments(&self.command)
-    }
+pub(crate) fn step(what: &'static str, command: String) -> NextStep {
+    NextStep { what, command }
 }
 
-/// The number of steps at most: more than that is no advice.
 const MOST: usize = 3;
 
-/// The folder of the runs of the last command.
 const LATEST: &str = "target/perf/latest";
+
+const MORE_RESULTS: &str =
+    "pass two or more results of the same load, saved as the baseline too, since their spread shows the noise";
 
 const RESTORE: &str = "restore the task, or accept the new load";
 
-/// What to do next, the most helpful first.
-pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
+pub(crate) fn steps(report: &Report, acceptance: &str) -> Vec<NextStep> {
     let comparison = report.comparison;
     let (command, is_of_others) = (&report.background.command, report.background.is_of_others);
-    let step = |what, command: String| NextStep { what, command };
     let mut steps = Vec::new();
     let errors_failed = comparison.findings().iter().any(|row| row.is_failure() && row.metric == Metric::ErrorRate);
     let failures_file = &report.background.failures_file;
@@ -48,7 +43,7 @@ pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
     }
     let has_unjudged = unjudged_endpoints(comparison).iter().any(|row| more_requests(row).is_some());
     if !comparison.is_conclusive() || has_unjudged || is_of_others && detectable(comparison).is_none() {
-        steps.push(if is_of_others { more_results() } else { lengthen(report) });
+        steps.push(if is_of_others { step(MORE_RESULTS, String::new()) } else { lengthen(report) });
     }
     let findings = findings(comparison);
     let is_missing_alone = !findings.is_empty() && findings.iter().all(|row| row.is_missing());
@@ -78,6 +73,7 @@ pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
         let all = command.judging(LATEST).with(&["--verbose"]);
         steps.push(step("look at one endpoint", format!("{all} | grep -F {endpoint}")));
     }
+    let edit = |what| step(what, format!("${{EDITOR:-vi}} {}", quoted(&report.background.config)));
     let accept = |what, why| {
         let command = command.with(&["--update-baseline", "--note", why]);
         step(what, command.replace(&format!("'{why}'"), &format!("\"{why}\"")))
@@ -89,8 +85,8 @@ pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
     } else if has_failed {
         // These steps are kept: a slowdown that is wanted has to get in somehow. Nobody wants errors.
         let mut last = Vec::new();
-        if !acceptance.entries.is_empty() {
-            last.push(step("accept it for a while", format!("${{EDITOR:-vi}} {}", quoted(&acceptance.file))));
+        if !acceptance.is_empty() {
+            last.push(edit("accept it for a while"));
         }
         // A new baseline has no part in `--against`.
         if has_baseline && !errors_failed && (last.is_empty() || report.confirmation.is_some()) {
@@ -101,19 +97,15 @@ pub(crate) fn steps(report: &Report, acceptance: &Acceptance) -> Vec<NextStep> {
     } else if has_baseline && is_faster(report) && !has_drifted {
         steps.push(accept("keep the gain", "why it is faster"));
     }
+    let has_ended = comparison.exceptions.iter().any(|applied| applied.state == State::Expired);
+    if has_ended || comparison.unused_exceptions().next().is_some() {
+        steps.push(edit("remove the exceptions that nothing needs"));
+    }
     if steps.is_empty() {
         steps.push(step("nothing to do; see every endpoint", command.judging(LATEST).with(&["--verbose"])));
     }
     steps.truncate(MOST);
     steps
-}
-
-/// Results of others are measured by others.
-fn more_results() -> NextStep {
-    NextStep {
-        what: "pass two or more results of the same load, saved as the baseline too, since their spread shows the noise",
-        command: String::new(),
-    }
 }
 
 /// The baseline's commit as git takes it; `None` if it is not known.
@@ -123,7 +115,6 @@ fn baseline_commit<'a>(report: &Report<'a>) -> Option<&'a str> {
     is_hash.then(|| &commit[..commit.len().min(12)])
 }
 
-/// Measures both commits here, in turn.
 fn rule_out_the_machine(report: &Report) -> Option<NextStep> {
     if report.comparison.paired {
         return None;
@@ -134,10 +125,9 @@ fn rule_out_the_machine(report: &Report) -> Option<NextStep> {
     } else {
         command.without("--baseline").with(&["--against", baseline_commit(report)?])
     };
-    Some(NextStep { what: "rule out the machine", command })
+    Some(step("rule out the machine", command))
 }
 
-/// Finds the commit between the two that made it slower.
 fn find_the_commit(report: &Report) -> Option<NextStep> {
     if report.background.commits_between.is_some_and(|commits| commits < 2) {
         return None;
@@ -147,11 +137,9 @@ fn find_the_commit(report: &Report) -> Option<NextStep> {
     if command.words.iter().any(|word| ["--host", "--against-url"].contains(&word.as_str())) {
         return None;
     }
-    let command = command.without("--baseline").of(&format!("bisect {commit}"));
-    Some(NextStep { what: "find the commit", command })
+    Some(step("find the commit", command.without("--baseline").of(&format!("bisect {commit}"))))
 }
 
-/// Whether p95 fell by more than noise and rounding explain.
 fn is_faster(report: &Report) -> bool {
     let Some(p95) = report.comparison.total_row(Metric::P95) else { return false };
     let Presence::Both { baseline, candidate } = p95.presence else { return false };
@@ -179,23 +167,21 @@ fn lengthen(report: &Report) -> NextStep {
         let [min, max] = [runs + 1, 2 * runs + 3].map(|runs| runs.to_string());
         let command = command.with(&["--min-runs", &min, "--max-runs", &max]);
         let what = if is_only_settled(comparison) { "detect smaller changes" } else { "make more runs" };
-        return NextStep { what, command };
+        return step(what, command);
     };
     let length = duration(load.run_time_s, factor);
+    let command = command.without("--run-time");
     match baseline_commit(report) {
         // Another length is another load, so the result is not comparable with the committed baseline.
         Some(commit) => {
-            let command = command.without("--baseline").without("--run-time");
-            let command = command.with(&["--against", commit, "--run-time", &length]);
-            NextStep { what: "lengthen the run", command }
+            let command = command.without("--baseline").with(&["--against", commit, "--run-time", &length]);
+            step("lengthen the run", command)
         }
-        None if report.hosts().is_some() => {
-            NextStep { what: "lengthen the run", command: command.without("--run-time").with(&["--run-time", &length]) }
+        None if report.hosts().is_some() => step("lengthen the run", command.with(&["--run-time", &length])),
+        None => {
+            let command = command.with(&["--run-time", &length, "--update-baseline"]);
+            step("record a baseline of longer runs", command)
         }
-        None => NextStep {
-            what: "record a baseline of longer runs",
-            command: command.without("--run-time").with(&["--run-time", &length, "--update-baseline"]),
-        },
     }
 }
 

@@ -49,6 +49,16 @@ pub(crate) fn notes(report: &Report, total: &[SeriesView], endpoints: usize) -> 
     notes
 }
 
+/// The notes that the table, the verdict, the next steps or the line of the exceptions have in short.
+pub(crate) fn repeated(report: &Report, total: &[SeriesView]) -> Vec<String> {
+    let mut repeated = exceptions::notes(report.comparison);
+    repeated.extend(nearly_used_limits(report.comparison));
+    let doubts = total.iter().filter_map(|series| series.doubt.as_ref());
+    repeated.extend(doubts.filter(|doubt| doubt.few_samples.is_some()).map(|doubt| doubt.text.clone()));
+    repeated.extend(report.stored().map(|_| confirmation(report)));
+    repeated
+}
+
 fn cpu_unjudged(why: CpuUnjudged) -> String {
     let why = match why {
         CpuUnjudged::Unknown => {

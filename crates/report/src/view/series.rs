@@ -27,7 +27,6 @@ const ONE_RUN: &str = "seen in a single run; an endpoint fails only with two or 
 
 #[derive(Clone, Debug)]
 pub struct SeriesView<'a> {
-    /// The series itself, whose numbers are in full precision.
     pub row: &'a Row<'a>,
     /// The endpoint's name, with which the first cell begins; empty for all requests together.
     pub endpoint: String,
@@ -35,7 +34,6 @@ pub struct SeriesView<'a> {
     pub cells: [String; 7],
     pub status: Status,
     pub tone: Tone,
-    /// Mostly empty.
     pub finding: String,
     pub doubt: Option<DoubtView>,
     /// Less is worse: see [`severity`].
@@ -46,7 +44,6 @@ pub struct SeriesView<'a> {
 /// also how few requests it rests on.
 #[derive(Clone, Debug)]
 pub struct DoubtView {
-    /// The word that programs read.
     pub(crate) reason: &'static str,
     pub(crate) few_samples: Option<FewSamples>,
     pub text: String,
@@ -55,6 +52,26 @@ pub struct DoubtView {
 impl<'a> SeriesView<'a> {
     pub(crate) fn of(row: &'a Row<'a>) -> SeriesView<'a> {
         SeriesView::with_finding(row, finding)
+    }
+
+    /// The series of all requests together, or of an endpoint. The p95 is of the requests of all runs, and the p99 is the mean
+    /// of the runs' p99. If there are few requests it can be below the p95, and is not shown.
+    pub(crate) fn all(rows: &'a [Row<'a>]) -> Vec<SeriesView<'a>> {
+        let mut all: Vec<SeriesView> = rows.iter().map(SeriesView::of).collect();
+        let presence = |metric| rows.iter().find(|row| row.metric == metric).map(|row| row.presence);
+        let (Some(p95), Some(p99)) = (presence(Metric::P95), presence(Metric::P99)) else { return all };
+        let sides = [(1, p95.baseline(), p99.baseline()), (2, p95.candidate(), p99.candidate())];
+        let shown = |time_ms: Option<f64>| time_ms.map(|time_ms| value(Metric::P95, time_ms));
+        let is_below = |p99: Option<f64>, p95| p99.is_some() && p99 < p95 && shown(p99) != shown(p95);
+        let is_p99 = |series: &&mut SeriesView| series.row.metric == Metric::P99 && !series.status.is_finding();
+        for series in all.iter_mut().filter(is_p99) {
+            for (column, _, _) in sides.into_iter().filter(|(_, p95, p99)| is_below(*p99, *p95)) {
+                "-".clone_into(&mut series.cells[column]);
+                "-".clone_into(&mut series.cells[3]);
+                series.cells[4].clear();
+            }
+        }
+        all
     }
 
     /// The row with these words if it is a finding.
@@ -90,19 +107,23 @@ impl<'a> SeriesView<'a> {
         if self.cells[3] == "-" { "" } else { &self.cells[3] }
     }
 
+    /// Whether it is a p99 that is below the p95.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.row.change().is_some() && self.change_cell().is_empty()
+    }
+
     /// How many times its limit the change is, and the limit: `4.2× of +20%`. Only the limit if it did not get worse.
     pub(crate) fn times_limit(&self) -> String {
         let Some(limit) = self.row.limit else { return String::new() };
         let limit = limit_text(self.row.metric, limit);
         let usage = self.row.presence.candidate().and_then(|candidate| self.row.limit_usage(candidate));
-        match usage.filter(|usage| *usage >= 0.05 && usage.is_finite()) {
+        match usage.filter(|usage| *usage >= 0.05 && usage.is_finite() && !self.is_hidden()) {
             Some(usage) if usage < 100.0 => format!("{usage:.1}× of {limit}"),
             Some(usage) => format!("{usage:.0}× of {limit}"),
             None => limit,
         }
     }
 
-    /// The limit as a change, in percent or percentage points.
     pub(crate) fn limit_change(&self) -> Option<f64> {
         self.row.metric.change(self.row.presence.baseline()?, self.row.allowed()?)
     }
@@ -245,7 +266,6 @@ pub(crate) fn by_limit_usage(row: &Row) -> i64 {
     bits ^ (bits >> 63).cast_unsigned().wrapping_shr(1).cast_signed()
 }
 
-/// The series that WARN or FAIL, worst first.
 pub(crate) fn all_findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let mut findings = comparison.findings();
     findings.sort_by_cached_key(|row| severity(row));
@@ -259,8 +279,7 @@ pub(crate) fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     findings
 }
 
-/// The worst series of each endpoint that is over a limit that blocks and could not be judged, for lack of requests or of runs. Worst
-/// first.
+/// The worst series of each endpoint over a blocking limit that could not be judged, for lack of requests or of runs.
 pub(crate) fn unjudged_endpoints<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let can_fail = |row: &Row| comparison.strict || row.limit.is_some_and(|limit| limit.level == Level::Fail);
     let is_unjudged = |row: &&Row| {
@@ -326,9 +345,8 @@ pub(crate) fn grouped_findings<'a>(comparison: &'a Comparison<'a>) -> Vec<Findin
     groups.into_iter().map(finding).collect()
 }
 
-/// The endpoints that are new, with which nothing is compared; empty if none is. None is new to a baseline without
-/// endpoints.
-pub(crate) fn new_endpoints(comparison: &Comparison) -> String {
+/// The endpoints that are new, with which nothing is compared. None is new to a baseline without endpoints.
+pub(crate) fn new_endpoints(comparison: &Comparison) -> Option<String> {
     let is_any_known = comparison.endpoints.iter().any(|row| !matches!(row.presence, Presence::New { .. }));
     let mut names = Vec::new();
     for row in comparison.endpoints.iter().filter(|row| Status::of(row) == Status::New && row.metric == Metric::P95) {
@@ -337,7 +355,7 @@ pub(crate) fn new_endpoints(comparison: &Comparison) -> String {
         }
     }
     let shown = match &names[..] {
-        [] => return String::new(),
+        [] => return None,
         [only] => only.clone(),
         [first, others @ ..] => format!("{first} and {} more", others.len()),
     };
@@ -346,31 +364,28 @@ pub(crate) fn new_endpoints(comparison: &Comparison) -> String {
     } else {
         "not compared until the baseline is updated"
     };
-    format!("{shown}: {until}")
+    Some(format!("{shown}: {until}"))
 }
 
 #[derive(Clone, Debug)]
 pub struct EndpointView<'a> {
     pub name: &'a str,
     pub series: Vec<SeriesView<'a>>,
-    worst: usize,
 }
 
 impl<'a> EndpointView<'a> {
     pub(crate) fn all(comparison: &'a Comparison<'a>) -> Vec<EndpointView<'a>> {
-        let mut endpoints = Vec::new();
-        for rows in endpoint_groups(comparison) {
-            let series: Vec<SeriesView> = rows.iter().map(SeriesView::of).collect();
-            let worst = (0..series.len()).min_by_key(|place| series[*place].severity);
-            if let (Some(name), Some(worst)) = (rows[0].endpoint, worst) {
-                endpoints.push(EndpointView { name, series, worst });
-            }
-        }
-        endpoints
+        let view = |rows: &'a [Row<'a>]| Some(EndpointView { name: rows[0].endpoint?, series: SeriesView::all(rows) });
+        endpoint_groups(comparison).filter_map(view).collect()
     }
 
-    pub(crate) fn worst(&self) -> &SeriesView<'a> {
-        &self.series[self.worst]
+    /// Of its worst series.
+    pub(crate) fn severity(&self) -> Option<Severity> {
+        self.series.iter().map(|series| series.severity).min()
+    }
+
+    pub(crate) fn is_failing(&self) -> bool {
+        self.series.iter().any(|series| series.status == Status::Fail)
     }
 }
 
@@ -378,14 +393,12 @@ pub(crate) fn endpoint_groups<'a>(comparison: &'a Comparison<'a>) -> impl Iterat
     comparison.endpoints.chunk_by(|a, b| a.endpoint == b.endpoint)
 }
 
-/// The change of a metric of all requests together, large, and what it is made of, small.
 #[derive(Clone, Debug)]
 pub(crate) struct Tile {
     pub(crate) name: String,
     pub(crate) tone: Tone,
     pub(crate) big: String,
     pub(crate) values: String,
-    /// Empty if there is none to show.
     pub(crate) interval: String,
     pub(crate) limit: String,
 }

@@ -8,13 +8,11 @@ use judge::model::run::Metric;
 use judge::model::text::quoted;
 
 use crate::view::input::CommandLine;
-use crate::view::next::NextStep;
+use crate::view::next::{NextStep, step};
 use crate::view::words::{Tone, count, shown_commit, unit_of_value, value, with_unit};
 
-/// The report of a command that judged nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unjudged {
-    /// The reason.
     NoVerdict(String),
     /// There was no baseline to compare with.
     BaselineSaved(Saved),
@@ -38,19 +36,14 @@ impl Unjudged {
         }
     }
 
-    /// The word in front of the sentence.
     pub fn word(&self) -> &'static str {
-        match self {
-            Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => "NO VERDICT",
-            Unjudged::BaselineSaved(_) => "BASELINE SAVED",
-        }
+        if self.exit_code() == 0 { "BASELINE SAVED" } else { "NO VERDICT" }
     }
 
     pub(crate) fn tone(&self) -> Tone {
         if self.exit_code() == 0 { Tone::Ok } else { Tone::Unsure }
     }
 
-    /// The sentence of a page's headline.
     pub(crate) fn found(&self) -> &'static str {
         match self {
             Unjudged::NoVerdict(_) => "could not compare",
@@ -60,17 +53,14 @@ impl Unjudged {
     }
 
     pub fn exit_code(&self) -> u8 {
-        match self {
-            Unjudged::NoVerdict(_) | Unjudged::NoBaseline(_) => 2,
-            Unjudged::BaselineSaved(_) => 0,
-        }
+        if matches!(self, Unjudged::BaselineSaved(_)) { 0 } else { 2 }
     }
 
     pub(crate) fn next(&self) -> Vec<NextStep> {
         match self.saved() {
             None => {
                 let command = format!("{} perf --verbose", program::name());
-                vec![NextStep { what: "fix the problem above and re-run with details", command }]
+                vec![step("fix the problem above and re-run with details", command)]
             }
             Some(saved) => saved.next(),
         }
@@ -80,22 +70,16 @@ impl Unjudged {
 const NO_BASELINE: &str =
     "no baseline to compare against (exit code 2, so that a missing baseline can't pass silently)";
 
-/// A baseline that was saved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Saved {
-    /// The file, as the user knows it.
     pub(crate) file: String,
     pub(crate) commit: String,
-    /// Empty if it is unknown.
     pub(crate) load: String,
     pub(crate) runs: usize,
-    /// The values of all requests together.
     pub(crate) values: Vec<SavedValue>,
-    /// The number of endpoints.
     pub(crate) endpoints: usize,
     /// What makes it a weak reference, a sentence each, for the headline.
     pub warnings: Vec<String>,
-    /// The command that saved it.
     pub command: CommandLine,
     /// The branch that others are merged into, if another one is checked out and both can be measured here; else empty.
     pub default_branch: String,
@@ -147,7 +131,6 @@ impl Saved {
     }
 
     fn next(&self) -> Vec<NextStep> {
-        let step = |what, command| NextStep { what, command };
         let command = self.command.measuring();
         let mut steps = Vec::new();
         if !self.default_branch.is_empty() {
@@ -173,7 +156,6 @@ impl Saved {
         steps
     }
 
-    /// The values, the spread of p95, and what to do with the file.
     pub fn sentence(&self) -> String {
         let mut parts = Vec::new();
         for saved in self.values.iter().filter(|saved| saved.metric != Metric::RequestsPerSec) {

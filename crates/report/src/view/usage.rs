@@ -1,6 +1,7 @@
 //! CPU and memory used by the service and by other processes, in words.
 
 use judge::model::run::{Provenance, Usage};
+use judge::stats::estimate::mean;
 
 use crate::view::words::listed;
 
@@ -12,8 +13,8 @@ const TOLERATED_OTHERS_PCT: f64 = 10.0;
 pub fn note(baseline: &Provenance, candidate: &Provenance) -> String {
     let mut busy = busy_runs("run", candidate);
     busy.extend(busy_runs("the baseline's run", baseline));
-    busy.sort_by(|a, b| b.others_pct.total_cmp(&a.others_pct));
-    let runs: Vec<String> = busy.iter().map(|run| format!("{:.0}% in {}", run.others_pct, run.name)).collect();
+    busy.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let runs: Vec<String> = busy.iter().map(|(run, others_pct)| format!("{others_pct:.0}% in {run}")).collect();
     if runs.is_empty() {
         return String::new();
     }
@@ -27,23 +28,14 @@ pub fn note(baseline: &Provenance, candidate: &Provenance) -> String {
 /// The share of the cores that other processes used in the busiest run, in whole percent; 0 if none was busy.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
 pub(crate) fn busiest_pct(of: &Provenance) -> u8 {
-    busy_runs("run", of).iter().map(|run| run.others_pct).fold(0.0, f64::max).min(100.0).round() as u8
+    busy_runs("run", of).iter().map(|(_, others_pct)| *others_pct).fold(0.0, f64::max).min(100.0).round() as u8
 }
 
-struct BusyRun {
-    /// `run 2`, or `the baseline's run 2`.
-    name: String,
-    others_pct: f64,
-}
-
-fn busy_runs(name: &str, of: &Provenance) -> Vec<BusyRun> {
-    let mut busy = Vec::new();
-    for (place, others_pct) in of.usage.others_pct.iter().enumerate() {
-        if *others_pct > TOLERATED_OTHERS_PCT {
-            busy.push(BusyRun { name: format!("{name} {}", place + 1), others_pct: *others_pct });
-        }
-    }
-    busy
+/// The runs, as `run 2` or `the baseline's run 2`, and the share of the cores that other processes used.
+fn busy_runs(name: &str, of: &Provenance) -> Vec<(String, f64)> {
+    let runs = of.usage.others_pct.iter().enumerate();
+    let busy = runs.filter(|(_, others_pct)| **others_pct > TOLERATED_OTHERS_PCT);
+    busy.map(|(place, others_pct)| (format!("{name} {}", place + 1), *others_pct)).collect()
 }
 
 /// The amounts used on one side, over all runs, with their names; empty if they are not known.
@@ -65,7 +57,6 @@ pub(crate) fn amounts(of: &Provenance) -> [(&'static str, String); 3] {
     ]
 }
 
-/// The amounts, a line each, with the baseline's if they are known.
 pub(crate) fn details(baseline: &Provenance, candidate: &Provenance) -> Vec<String> {
     let mut details = Vec::new();
     for ((_, before), (name, now)) in amounts(baseline).into_iter().zip(amounts(candidate)) {
@@ -83,10 +74,6 @@ fn three_digits(number: f64) -> String {
         _ if number < 100.0 => format!("{number:.1}"),
         _ => format!("{number:.0}"),
     }
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }
 
 fn most(values: &[f64]) -> f64 {

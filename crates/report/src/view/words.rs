@@ -6,6 +6,7 @@ use judge::model::text::endpoint_shown;
 use judge::stats::estimate::Interval;
 use judge::verdict::compare::Verdict;
 use judge::verdict::decision::{Decision, Presence, Row};
+use serde::Serialize;
 
 /// The farthest end of an interval that is shown, in percent or percentage points. One that reaches further shows only
 /// that next to nothing is known.
@@ -14,7 +15,8 @@ const FARTHEST: f64 = 999.0;
 /// The smallest change that is not shown as 0.0, in percent.
 pub(crate) const LEAST_SHOWN: f64 = 0.05;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Status {
     Fail,
     Warn,
@@ -113,11 +115,14 @@ pub(crate) fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// `p95`, or `GET /claims p95`.
 pub(crate) fn series_name(row: &Row) -> String {
-    match row.endpoint {
-        Some(endpoint) => format!("{} {}", endpoint_shown(endpoint), row.metric),
-        None => row.metric.to_string(),
+    name_of_series(row.endpoint, row.metric)
+}
+
+pub(crate) fn name_of_series(endpoint: EndpointName, metric: Metric) -> String {
+    match endpoint {
+        Some(endpoint) => format!("{} {metric}", endpoint_shown(endpoint)),
+        None => metric.to_string(),
     }
 }
 
@@ -293,10 +298,8 @@ pub(crate) fn noise_text(detectable: f64) -> String {
     }
 }
 
-/// The smallest p95 change in percent that a comparison should be able to detect.
 const DETECTABLE_PCT: f64 = 30.0;
 
-/// Empty if the noise is low enough.
 pub fn noise_advice(detectable: f64) -> String {
     if detectable <= DETECTABLE_PCT {
         return String::new();
@@ -323,7 +326,6 @@ pub fn listed(texts: &[String]) -> String {
     }
 }
 
-/// `1 run`, `2 runs`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

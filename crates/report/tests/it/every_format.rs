@@ -277,7 +277,7 @@ fn next_steps_fit_each_case() {
           rule out the machine: cargo xtask perf --against 0123456789ab
           look at one endpoint: cargo xtask perf target/perf/latest --verbose | grep -F 'GET /new'
         exceptions:
-          nothing to do; see every endpoint: cargo xtask perf target/perf/latest --verbose
+          remove the exceptions that nothing needs: ${EDITOR:-vi} perf.toml
         a drift:
           see who accepted what, and why: cargo xtask history"#]]
     .assert_eq(&said.join("\n"));

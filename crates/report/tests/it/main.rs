@@ -23,6 +23,7 @@ mod page;
 mod samples;
 mod service;
 mod short;
+mod situations;
 mod terminal;
 mod truth;
 mod usage;

@@ -12,6 +12,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::cases::{case, cases, confirmed};
 use crate::service::{Measured, failing, inconclusive, measured, names, of};
+use crate::situations::{Situation, situations};
 
 const COLUMNS: usize = 80;
 
@@ -83,6 +84,11 @@ fn pass_has_14_lines_and_fail_has_24() {
             assert!(lines <= most, "{name}: {lines} lines");
         });
     }
+    for situation in situations() {
+        let most = if situation.verdict().starts_with("PASS") { 14 } else { 24 };
+        let lines = lines_of(&situation.terminal);
+        assert!(lines <= most, "{}: {lines} lines:\n{}", situation.name, situation.terminal);
+    }
     for case in cases() {
         case.report(|report| {
             let view = View::of(report);
@@ -145,6 +151,10 @@ fn a_long_word_of_the_verdict_breaks_between_words() {
 
 #[test]
 fn verdict_line_has_160_columns() {
+    for situation in situations() {
+        let verdict = situation.verdict();
+        assert!(verdict.width() <= 160, "{}: {verdict}", situation.name);
+    }
     for case in cases() {
         case.report(|report| {
             let line = View::of(report).headline.to_string();
@@ -161,6 +171,10 @@ fn verdict_line_has_160_columns() {
 
 #[test]
 fn comment_has_120_words_before_the_fold() {
+    for situation in situations() {
+        let words = open_words(&situation.comment);
+        assert!(words <= 120, "{}: {words} words: {}", situation.name, situation.comment);
+    }
     for case in cases() {
         case.report(|report| {
             let text = markdown::render(&View::of(report));
@@ -179,6 +193,9 @@ fn comment_has_120_words_before_the_fold() {
 
 #[test]
 fn an_endpoint_has_one_annotation_and_all_have_ten() {
+    for Situation { name, annotations, .. } in situations() {
+        assert!(annotations.lines().count() <= 10, "{name}: {annotations}");
+    }
     for case in cases() {
         let annotations = case.report(|report| github::annotations(&View::of(report), &Places::default()));
         assert!(annotations.lines().count() <= 10, "{}: {annotations}", case.name);

@@ -3,11 +3,13 @@
 use expect_test::{Expect, expect};
 use judge::baseline::file::Baseline;
 use judge::model::run::{Metric, Provenance};
+use judge::stats::histogram::{Bucket, Histogram};
 use judge::verdict::compare::{Comparison, compare};
-use report::formats::terminal::{Screen, Verbosity, render, wrapped};
-use report::{Background, Report, Sides, View};
+use report::formats::terminal::{Screen, Verbosity, render, render_unjudged, wrapped};
+use report::{Background, Format, Report, Sides, Unjudged, View};
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::cases::{case, confirmed};
 use crate::markdown::{HOSTILE, with_report};
 use crate::samples::{baseline, candidate, provenance, rules, run, runs_of};
 
@@ -16,6 +18,10 @@ fn text_of(comparison: &Comparison, verbosity: Verbosity) -> String {
 }
 
 fn text_on(comparison: &Comparison, verbosity: Verbosity, screen: Screen) -> String {
+    with_view(comparison, |view| anstream::adapter::strip_str(&render(view, verbosity, screen)).to_string())
+}
+
+fn with_view<T>(comparison: &Comparison, read: impl FnOnce(&View) -> T) -> T {
     let provenance: &'static Provenance = Box::leak(Box::new(provenance()));
     let report = Report {
         comparison,
@@ -30,7 +36,7 @@ fn text_on(comparison: &Comparison, verbosity: Verbosity, screen: Screen) -> Str
         warnings: vec!["the load generator was CPU-bound".to_owned()],
         details: vec!["load: 10 users".to_owned()],
     };
-    anstream::adapter::strip_str(&render(&View::of(&report), verbosity, screen)).to_string()
+    read(&View::of(&report))
 }
 
 #[track_caller]
@@ -94,7 +100,7 @@ fn table_reads_from_series_to_verdict() {
             GET /n\new\u{202e}\u{1b}[31m p95 ms         -         10         -               +20%  NEW
             GET /a p95 ms                             300        450    +50.0%               +20%  over (noise unknown)
             GET /a error_rate %                      0.00       0.00  +0.00 pp  -2.3..+2.3  +2 pp  ✔ ok
-            GET /a p99 ms                             400        400     +0.0%               +25%  ✔ ok
+            GET /a p99 ms                             400          -         -               +25%  ✔ ok
             GET /a p50 ms                             100        100     +0.0%               +20%  ✔ ok
             GET /a requests_per_sec 1/s              15.0       15.0     +0.0%               -30%  ✔ ok
 
@@ -209,7 +215,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
         metric                                        change  status
         GET /a/rather/lon…nts/[id]/download p95 ms    +50.0%  ✖ FAIL
         GET /a/rather/…/[id]/download error_rate %  +0.00 pp  ✔ ok
-        GET /a/rather/lon…nts/[id]/download p99 ms     +0.0%  ✔ ok
+        GET /a/rather/lon…nts/[id]/download p99 ms         -  ✔ ok
         GET /a/rather/lon…nts/[id]/download p50 ms     +0.0%  ✔ ok
         GET /a/rat…]/download requests_per_sec 1/s     +0.0%  ✔ ok
 
@@ -239,7 +245,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
         metric                              baseline  candidate    change  limit  status
         GET /a/rather…[id]/download p95 ms       300        450    +50.0%   +20%  ✖ FAIL
         GET /a/rat…]/download error_rate %      0.00       0.00  +0.00 pp  +2 pp  ✔ ok
-        GET /a/rather…[id]/download p99 ms       400        400     +0.0%   +25%  ✔ ok
+        GET /a/rather…[id]/download p99 ms       400          -         -   +25%  ✔ ok
         GET /a/rather…[id]/download p50 ms       100        100     +0.0%   +20%  ✔ ok
         GET /a…wnload requests_per_sec 1/s      15.0       15.0     +0.0%   -30%  ✔ ok
 
@@ -267,7 +273,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
         metric                                                                       baseline  candidate    change      interval  limit  status
         GET /a/rather/long/path/of/many/segments/[id]/download p95 ms                     300        450    +50.0%  +50.0..+50.0   +20%  ✖ FAIL
         GET /a/rather/long/path/of/many/segments/[id]/download error_rate %              0.00       0.00  +0.00 pp    -0.3..+0.3  +2 pp  ✔ ok
-        GET /a/rather/long/path/of/many/segments/[id]/download p99 ms                     400        400     +0.0%    +0.0..+0.0   +25%  ✔ ok
+        GET /a/rather/long/path/of/many/segments/[id]/download p99 ms                     400          -         -                 +25%  ✔ ok
         GET /a/rather/long/path/of/many/segments/[id]/download p50 ms                     100        100     +0.0%    +0.0..+0.0   +20%  ✔ ok
         GET /a/rather/long/path/of/many/segments/[id]/download requests_per_sec 1/s      15.0       15.0     +0.0%    +0.0..+0.0   -30%  ✔ ok
 
@@ -293,4 +299,65 @@ fn long_lines_wrap_and_commands_stay_whole() {
     "]]
     .assert_eq(&on(Some(40), true).replace(&format!("{command}\n"), ""));
     assert!(on(Some(40), false).ends_with(&format!("single run → again\n{command}\n")));
+}
+
+#[test]
+fn refusal_that_is_too_long_for_a_verdict_stands_above_it() {
+    let reason = format!("users: the baseline has 10, this load 50; measure with --users 10, or {}", "x ".repeat(70));
+    let unjudged = Unjudged::NoVerdict(reason.trim_end().to_owned());
+    let screen = Screen { columns: Some(80), is_ascii: false };
+    let text = anstream::adapter::strip_str(&render_unjudged(&unjudged, screen)).to_string();
+    assert!(text.starts_with("users: the baseline has 10, this load 50; measure with --users 10, or x"), "{text}");
+    assert!(text.ends_with("x\nNO VERDICT: users: the baseline has 10, this load 50\n"), "{text}");
+    // A program may look for more of it.
+    let text = anstream::adapter::strip_str(&render_unjudged(&unjudged, Screen::default())).to_string();
+    assert_eq!(text, format!("NO VERDICT: {reason}\n").replace(" \n", "\n"));
+}
+
+#[test]
+fn screen_has_the_exceptions_on_one_line() {
+    case("exceptions").report(|report| {
+        let view = View::of(report);
+        let on = |columns| {
+            let text = render(&view, Verbosity::Normal, Screen { columns, is_ascii: false });
+            anstream::adapter::strip_str(&text).to_string()
+        };
+        let line = "\n4 exceptions: p95 until 2026-12-31 (in 9 days), 1 more, 1 not used, 1 ended\n";
+        assert!(on(Some(80)).contains(line) && !on(Some(80)).contains("WAIVED p95"), "{}", on(Some(80)));
+        assert!(!on(None).contains(line) && on(None).contains("\nWAIVED p95: "), "{}", on(None));
+        let next = "\nnext: remove the exceptions that nothing needs: ${EDITOR:-vi} perf.toml\n";
+        assert!(on(Some(80)).contains(next), "{}", on(Some(80)));
+    });
+}
+
+/// The p95 of a baseline is of the requests of all runs, and its p99 is the mean of the runs' p99.
+#[test]
+fn p99_below_the_p95_of_its_series_is_not_shown() {
+    let rare = |slowest_ms: f64| {
+        let mut run = run(&[("on_start: POST /login", 300.0)]);
+        let stats = &mut run.endpoints[0].1;
+        (stats.requests, stats.p50_ms, stats.p95_ms, stats.p99_ms) = (10, 10.0, slowest_ms, slowest_ms);
+        let buckets = [(10.0, 9), (slowest_ms, 1)].map(|(time_ms, count)| Bucket { time_ms, count });
+        stats.histogram = Histogram::new(buckets.to_vec());
+        run
+    };
+    let runs = [rare(20.0), rare(500.0)];
+    let reference = Baseline::new(&runs, provenance()).unwrap();
+    let comparison = compare(&reference, &runs, rules(false)).unwrap();
+    let value = |metric| comparison.row(Some("on_start: POST /login"), metric).unwrap().presence.candidate().unwrap();
+    assert!(value(Metric::P99) < value(Metric::P95), "{} {}", value(Metric::P95), value(Metric::P99));
+    let text = text_of(&comparison, Verbosity::Verbose);
+    let line = text.lines().find(|line| line.starts_with("on_start: POST /login p99")).unwrap();
+    let cells: Vec<&str> = line.split_whitespace().skip(5).collect();
+    assert_eq!(cells, ["-", "-", "-", "+25%", "✔", "ok"], "{line}");
+    // Two estimates of the same times differ by less than is shown.
+    confirmed([&[300.0, 301.0, 299.0], &[420.0, 421.0, 419.0]], |report| {
+        let text = render(&View::of(report), Verbosity::Normal, Screen::default());
+        let text = anstream::adapter::strip_str(&text).to_string();
+        assert!(text.contains("p99 ms                     400        420     +5.0%"), "{text}");
+    });
+    let page = with_view(&comparison, |view| Format::Html.render(view));
+    let table = page.split("<table").find(|table| table.contains("data-metric=\"p99\"")).unwrap();
+    let row = table.split("<tr").find(|row| row.contains("on_start: POST")).unwrap();
+    assert!(row.contains("- → - ms") && !row.contains("100.0") && !row.contains("circle"), "{row}");
 }
