@@ -8,7 +8,7 @@
 //! }
 //! ```
 //!
-//! An `xtask` that has other commands calls [`run`] for the gate's commands.
+//! An `xtask` that has other commands calls [`exit_after_own_command`] first.
 //!
 //! This crate is the shell around the pure crates `judge` and `report`: processes, files, git and Locust. It reads from
 //! `commands::perf` on, and ARCHITECTURE.md is the map.
@@ -45,7 +45,7 @@ use crate::sys::{printer, process};
 /// Runs the command that the arguments of this process ask for, and prints the result: the report to stdout, the rest to
 /// stderr. It is the whole `main` of a program that has no other commands.
 ///
-/// The exit code is 0 for a pass, 1 for a regression, 2 for no verdict, 130 or 143 after a signal.
+/// The exit code is 0 for a pass, 1 for a regression, 2 for no verdict, 129, 130 or 143 after a signal.
 pub fn main() -> ExitCode {
     let args: Vec<_> = env::args_os().skip(1).collect();
     #[cfg(feature = "maintenance")]

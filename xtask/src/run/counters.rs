@@ -58,6 +58,11 @@ impl Counters {
     ) -> Result<Counters> {
         let Some(setting) = &service.counters else { return Ok(Counters::NotAsked) };
         let filled = fill(&fill(setting, "root", &root.to_string_lossy()), "port", &port.to_string());
+        ensure!(
+            !setting.starts_with("https://"),
+            "[service] counters: only http:// is read as a page: use a command, such as `curl -s {}`",
+            printable(setting)
+        );
         let source = if setting.starts_with("http://") {
             CounterSource::Url(filled)
         } else {
@@ -197,7 +202,7 @@ fn parse(text: &str) -> Result<CounterValues> {
         }
         ensure!(
             counts.len() <= MOST_NAMES,
-            "more than {MOST_NAMES} names: choose some by a command, such as `curl -s URL | grep -E \"^(# TYPE )?db_\"`"
+            "more than {MOST_NAMES} counters: choose some by a command, such as `curl -s URL | grep -E \"^(# TYPE )?db_\"`"
         );
     }
     ensure!(!counts.is_empty(), "it has no counter: expected lines `name value`, as in Prometheus' text format");

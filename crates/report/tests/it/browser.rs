@@ -281,11 +281,6 @@ fn every_situation_is_photographed() {
 #[ignore = "takes a minute and asserts little: run it after a change of the page, and look at what it leaves in target/tmp/html"]
 fn every_kind_of_page_is_photographed() {
     let Some(browser) = browser() else { return };
-    // The picture of README.md.
-    let path = folder().join("readme.html");
-    fs::write(&path, &pages()[1].1).unwrap();
-    let picture = format!("--screenshot={}", folder().join("readme.png").display());
-    open(&browser, &path, &[picture, "--window-size=1180,640".to_owned(), "--hide-scrollbars".to_owned()]);
     for (name, page) in pages() {
         let quoted = page.replace('&', "&amp;").replace('"', "&quot;");
         let mut frames = String::new();
