@@ -274,7 +274,7 @@ mod tests {
             assert!(error.starts_with(why), "{text}: {error}");
         }
         let many: Vec<String> = (0..=MOST_NAMES).map(|number| format!("a{number} 1")).collect();
-        assert!(parse(&many.join("\n")).unwrap_err().to_string().starts_with("more than 300 names"));
+        assert!(parse(&many.join("\n")).unwrap_err().to_string().starts_with("more than 300 counters"));
     }
 
     #[test]
