@@ -106,7 +106,8 @@ fn rounds(project: &Project, stored: &Report, remeasure: &mut Remeasure, rules: 
     project.say(&format!("FAIL by the stored numbers: {}", View::of(stored).headline.sentence()));
     project.say(&format!(
         "confirming it: the baseline's commit {short} is measured alternately with this tree, in {} to {} rounds, which decide",
-        rules.min_runs, rules.max_runs
+        rules.min_runs,
+        rules.most_runs()
     ));
     project.record_runs(RunsMade::Part)?;
     let checkout = runner.check_out(&short, &commit, service, &project.folder_of_checkouts()?)?;

@@ -62,7 +62,7 @@ impl DriftCheck {
             let breaks = breaks_between(version, &measured.runs, &measured.provenance);
             if !breaks.is_empty() {
                 let names = break_names(&breaks);
-                notes.push(format!("the drift since {} is not judged, since {names} differs", version.day));
+                notes.push(format!("the drift since {} is not judged, because of a change in {names}", version.day));
             }
         }
         notes

@@ -302,9 +302,7 @@ fn requests_and_failures(stats: &[&Stats]) -> [u64; 2] {
 pub fn failures_of_reference(reference: &Baseline, place: &str) -> Option<String> {
     let all = reference.total(Metric::ErrorRate).filter(|percent| *percent >= 100.0 * MOST_FAILURES);
     if let Some(percent) = all {
-        return Some(format!(
-            "{percent:.0}% of all requests failed {place}, so that as many failures are no regression"
-        ));
+        return Some(format!("{percent:.0}% of all requests failed {place}, so the same error rate is no regression"));
     }
     let always_fails = |name: &&String| {
         let requests: f64 = reference.runs(Some(name), Metric::TotalRequests).iter().sum();
@@ -312,7 +310,7 @@ pub fn failures_of_reference(reference: &Baseline, place: &str) -> Option<String
             && reference.runs(Some(name), Metric::ErrorRate).iter().all(|rate| *rate >= 100.0)
     };
     let name = reference.endpoints.keys().chain(reference.setup.keys()).find(always_fails)?;
-    Some(format!("all requests of {} failed {place}, so that their failures are no regression", endpoint_shown(name)))
+    Some(format!("all requests of {} failed {place}, so their failures are no regression", endpoint_shown(name)))
 }
 
 fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
@@ -381,7 +379,7 @@ fn broken_bound(runs: &[Run], rules: &Rules) -> Option<String> {
         let value = estimate(metric.scale(), &values);
         let (series, [value_shown, bound_shown]) = (series_of(name, metric), [value, bound].map(|value| with_unit(metric, value)));
         (metric.worsening(value - bound) > 0.0).then(|| {
-            format!("{series} is {value_shown}, beyond the bound of {bound_shown} in [limits], so that comparisons with this baseline report it again and again")
+            format!("{series} is {value_shown}, beyond the bound of {bound_shown} in [limits], so comparisons with this baseline will keep reporting it")
         })
     })
 }

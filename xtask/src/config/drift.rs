@@ -69,7 +69,10 @@ impl DriftTable {
                 continue;
             }
             let Some(metric) = Metric::from_name(key.get_ref()) else {
-                bail!("{} is not a metric: use p50, p95, p95_corrected, p99, error_rate or requests_per_sec", at());
+                bail!(
+                    "{} is not a metric: use p50, p95, p95_corrected, p99, avg_response_time, error_rate, requests_per_sec or cpu_per_request",
+                    at()
+                );
             };
             let limit = Limit::parse(metric, value.get_ref()).map_err(|error| anyhow!("{}: {error}", at()))?;
             ensure!(limit.bound.is_none(), "{}: a fixed bound (`max`) is not allowed in [drift]: use [limits]", at());

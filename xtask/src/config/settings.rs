@@ -108,7 +108,9 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
     );
     check_args(&own.args, locust_args)?;
     let given = [own.args.as_slice(), locust_args].concat();
-    let (args, locust_args) = (own.args.clone(), [locust_args, &locust.tags(&given)?].concat());
+    let classes_at = locust_args.iter().position(|arg| arg == "--").unwrap_or(locust_args.len());
+    let (flags, classes) = locust_args.split_at(classes_at);
+    let (args, locust_args) = (own.args.clone(), [flags, &locust.tags(&given)?, classes].concat());
     let has_shape = false;
     Ok(Settings {
         load: Load { users, spawn_rate, run_time_s, warmup_s, processes, workers, has_shape, args, locust_args },

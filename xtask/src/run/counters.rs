@@ -60,7 +60,7 @@ impl Counters {
         let filled = fill(&fill(setting, "root", &root.to_string_lossy()), "port", &port.to_string());
         ensure!(
             !setting.starts_with("https://"),
-            "[service] counters: only http:// is read as a page: use a command, such as `curl -s {}`",
+            "[service] counters: a page can only be read over http://; for https, use a command, such as `curl -s {}`",
             printable(setting)
         );
         let source = if setting.starts_with("http://") {
@@ -202,7 +202,7 @@ fn parse(text: &str) -> Result<CounterValues> {
         }
         ensure!(
             counts.len() <= MOST_NAMES,
-            "more than {MOST_NAMES} counters: choose some by a command, such as `curl -s URL | grep -E \"^(# TYPE )?db_\"`"
+            "more than {MOST_NAMES} counters: select some with a command, such as `curl -s URL | grep -E \"^(# TYPE )?db_\"`"
         );
     }
     ensure!(!counts.is_empty(), "it has no counter: expected lines `name value`, as in Prometheus' text format");
@@ -274,7 +274,7 @@ mod tests {
             assert!(error.starts_with(why), "{text}: {error}");
         }
         let many: Vec<String> = (0..=MOST_NAMES).map(|number| format!("a{number} 1")).collect();
-        assert!(parse(&many.join("\n")).unwrap_err().to_string().starts_with("more than 300 names"));
+        assert!(parse(&many.join("\n")).unwrap_err().to_string().starts_with("more than 300 counters"));
     }
 
     #[test]

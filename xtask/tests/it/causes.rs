@@ -95,7 +95,7 @@ fn counters_in_another_format_are_refused_before_the_load() {
             "[service] counters: `echo \"{}\"`: line 1 is `{}`: expected `name value`, as in Prometheus",
         ),
         ("empty", "http://127.0.0.1:{port}/metrics", "/metrics: it has no counter: expected lines `name value`"),
-        ("many", "seq 400 | sed \"s/.*/a& 1/\"", "more than 300 counters: choose some by a command"),
+        ("many", "seq 400 | sed \"s/.*/a& 1/\"", "more than 300 counters: select some with a command"),
         ("large", "yes a 1 | head -c 2000000", "more than 1048576 bytes: give a page or a command with fewer"),
         ("tls", "https://127.0.0.1/metrics", "use a command, such as `curl -s https://127.0.0.1/metrics`"),
         ("fails", "exit 3", "`exit 3` failed: run it yourself to see why"),

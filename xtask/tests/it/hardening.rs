@@ -318,6 +318,8 @@ fn tags_are_part_of_the_load_wherever_they_are_set() {
         ("", "tags = [read, write]\n", "", "--tags read write"),
         ("", "exclude-tags\tslow\n", "", "--exclude-tags slow"),
         ("read", "tags = other\n", "-- --tags write", "--tags write"),
+        // What stands behind the inner `--` are classes of users.
+        ("read", "", "-- -- ApiUser", "--tags read -- ApiUser"),
     ] {
         let mut command = scratch.command(given);
         if !variable.is_empty() {

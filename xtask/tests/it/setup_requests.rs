@@ -132,7 +132,7 @@ fn failures_of_both_sides_are_told() {
     let output = with_logins(&scratch, "--against first --max-runs 2", 6, 20);
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     let note =
-        "note: all requests of on_start POST /login failed on the other side, so that their failures are no regression";
+        "note: all requests of on_start POST /login failed on the other side, so their failures are no regression";
     assert!(output.stdout.contains(note), "{}", output.stdout);
     let output = with_logins(&scratch, "--against first --max-runs 2", 0, 20);
     assert!(!output.stdout.contains("failed on the other side"), "{}", output.stdout);

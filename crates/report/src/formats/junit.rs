@@ -98,7 +98,7 @@ fn other_cases(view: &View) -> Vec<OtherCase> {
     for (change, finding) in view.report.comparison.traffic.iter().zip(&view.traffic) {
         if finding.status == Status::Fail {
             let what = match change.kind {
-                TrafficKind::Size => "size of answers",
+                TrafficKind::Size => "response size",
                 TrafficKind::Share => "share of requests",
             };
             let case = format!("{} {what}", change.endpoint);

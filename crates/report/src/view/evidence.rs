@@ -136,7 +136,7 @@ fn open_text(comparison: &Comparison, state: Open, rows: &[&Row]) -> String {
     };
     match (state, comparison.runs.candidate) {
         (Open::Few, _) if is_missing => have_none(),
-        (Open::Over, _) if is_missing => format!("{}, and more could show that this is no chance", have_none()),
+        (Open::Over, _) if is_missing => format!("{}, and more runs could rule out chance", have_none()),
         (Open::Few, 1) => format!("{names} {exceeds} {its_limit} in a single run"),
         (Open::Few, runs) => format!("{names} {exceeds} {its_limit} in {}", count(runs, "run")),
         (Open::Failing, _) => {
@@ -203,7 +203,7 @@ pub(crate) fn weakness(report: &Report) -> String {
     }
 }
 
-const UNCONFIRMED: &str = "not confirmed: numbers of another session are wrong one time in 16 on hosted runners";
+const UNCONFIRMED: &str = "not confirmed: comparing with stored numbers is wrong 1 time in 16 on hosted runners";
 
 pub(crate) fn trust(report: &Report) -> &'static str {
     let Sides { baseline, candidate } = report.provenance;

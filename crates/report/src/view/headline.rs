@@ -141,7 +141,7 @@ fn cause(rounds: &Comparison, stored: &Comparison, commit: &str) -> String {
     let failures = Failures::of(stored);
     let Some(worst) = failures.first() else {
         let what = if failures.missing.is_empty() {
-            "the answers and the shares of the load are the same at the baseline's commit"
+            "the response sizes and the shares of the load are the same at the baseline's commit"
         } else {
             "the missing endpoint gets no requests at the baseline's commit either"
         };

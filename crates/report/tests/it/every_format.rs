@@ -222,7 +222,7 @@ fn other_answers_are_accepted_and_not_searched_for() {
         rounds.report(|report| {
             let headline = View::of(&Report { confirmation: Some(&confirmation), ..report.clone() }).headline;
             let sentence = headline.sentence();
-            let cause = "the answers and the shares of the load are the same at the baseline's commit";
+            let cause = "the response sizes and the shares of the load are the same at the baseline's commit";
             assert!(sentence.contains(&format!("the FAIL is not confirmed; {cause}")), "{sentence}");
         });
     });
@@ -236,7 +236,7 @@ fn endpoint_that_may_be_missing_is_not_over_its_limit() {
     }
     Case::new("rare", &before, runs(&[300.0]), rules(false, false)).report(|report| {
         let evidence = View::of(report).evidence;
-        let expected = "GET /rare has no requests in 1 run, and more could show that this is no chance";
+        let expected = "GET /rare has no requests in 1 run, and more runs could rule out chance";
         assert!(evidence.contains(expected), "{evidence}");
     });
 }

@@ -154,7 +154,7 @@ fn every_reason_of_an_exit_code_is_in_junit() {
     let other = Case::new("other answers", &answering(2000.0), answering(30.0), rules(true, false));
     let text = other.render(Format::Junit);
     let document = assert_is_junit("other answers", &text);
-    let failure = child(find_case(&document, "Aggregated", "GET /a size of answers"), "failure").unwrap();
+    let failure = child(find_case(&document, "Aggregated", "GET /a response size"), "failure").unwrap();
     assert_eq!(failure.text(), Some("GET /a answers 30 bytes instead of 2,000, status 200: an error page?"));
     let mut unsure = service::inconclusive();
     assert!(!unsure.with(|report| Format::Junit.render(&View::of(report))).contains("<error"), "exit code 0");

@@ -144,7 +144,7 @@ fn a_long_word_of_the_verdict_breaks_between_words() {
     in_ci(&of(1.5, 2), |view| {
         let text = terminal::render(view, Verbosity::Normal, Screen { columns: Some(COLUMNS), is_ascii: false });
         let text = anstream::adapter::strip_str(&text).to_string();
-        let verdict = "\nFAIL (not confirmed: numbers of another session are wrong one time in 16 on\n  hosted runners): p95 rose 52%, 135 → 204 ms (limit +20%); 1 of 5 endpoints\n";
+        let verdict = "\nFAIL (not confirmed: comparing with stored numbers is wrong 1 time in 16 on\n  hosted runners): p95 rose 52%, 135 → 204 ms (limit +20%); 1 of 5 endpoints\n";
         assert!(text.ends_with(verdict), "{text}");
     });
 }

@@ -104,7 +104,7 @@ fn what_weakens_the_verdict_stands_behind_its_word() {
         other
     });
     let newer = Provenance { locust: "2.48.0".to_owned(), ..provenance() };
-    let unconfirmed = "FAIL (not confirmed: numbers of another session are wrong one time in 16 on hosted runners)";
+    let unconfirmed = "FAIL (not confirmed: comparing with stored numbers is wrong 1 time in 16 on hosted runners)";
     for (case, baseline, candidate, is_hosted, expected) in [
         (&fail, &quiet, &quiet, false, "FAIL"),
         (&fail, &quiet, &loaded, false, "FAIL (the machine was 90% busy)"),
