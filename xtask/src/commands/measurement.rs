@@ -366,7 +366,7 @@ fn wide_floor(runs: &[Run], rules: &Rules) -> Option<String> {
 /// Warns if the runs are beyond a bound, which no baseline makes good: every comparison would report it.
 fn broken_bound(runs: &[Run], rules: &Rules) -> Option<String> {
     let total = (None, runs.iter().map(|run| &run.total).collect());
-    let endpoints = by_name(runs.iter().flat_map(|run| &run.endpoints));
+    let endpoints = by_name(runs.iter().flat_map(Run::with_setup));
     let series: Vec<(Option<&str>, Vec<&Stats>)> =
         [total].into_iter().chain(endpoints.into_iter().map(|(name, stats)| (Some(name), stats))).collect();
     // `too_many_failures` has checked the bound of the error rate.

@@ -67,6 +67,16 @@ fn baseline_does_not_hide_that_logins_fail() {
 }
 
 #[test]
+fn baseline_beyond_a_bound_of_logins_says_so() {
+    let limits = "[limits.\"on_start POST /login\"]\np95 = \"max 10 ms\"\n";
+    let scratch = Scratch::new("logins-bound").toml("[load]", &format!("{limits}[load]"));
+    let output = with_logins(&scratch, "--update-baseline --max-runs 2", 0, 20);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let warning = "p95 of on_start POST /login is 20.0 ms, beyond the bound of 10 ms in [limits]";
+    assert!(output.stderr.contains(warning), "{}", output.stderr);
+}
+
+#[test]
 fn baseline_that_mixed_logins_is_compared_with_mixed_runs() {
     let scratch = Scratch::new("logins-mixed");
     assert_eq!(scratch.perf("--update-baseline --max-runs 4").code, 0);

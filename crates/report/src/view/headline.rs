@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-use judge::model::limits::JUDGED;
+use judge::model::limits::{JUDGED, Limit};
 use judge::model::run::Metric;
 use judge::model::text::{cut, endpoint_shown};
 use judge::verdict::compare::{Comparison, Verdict};
-use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row};
+use judge::verdict::decision::{Decision, FewSamples, Presence, Reason, Row, Shift};
 use judge::verdict::endpoints::Coverage;
 use judge::verdict::traffic::TrafficChange;
 use unicode_width::UnicodeWidthStr as _;
@@ -16,8 +16,8 @@ use crate::view::series::{
     endpoint_groups, few_answers_text, findings, new_endpoints, requests_needed, severity, unjudged_endpoints,
 };
 use crate::view::words::{
-    Status, both, count, limit_text, listed, percent, series_name, short_change, shown_commit, value, verdict_word,
-    with_unit,
+    Status, both, count, limit_text, listed, percent, series_name, short_change, short_change_text, shown_commit,
+    value, verdict_word, with_unit,
 };
 use crate::view::{drift, evidence, exceptions};
 
@@ -338,6 +338,9 @@ fn change_or_value(row: &Row) -> String {
 /// A finding in numbers: `p95 rose 50%, 181 → 272 ms (limit +20%)`.
 fn in_numbers(row: &Row) -> String {
     let series = series_name(row);
+    if let (Some(Reason::Shift(shift)), Some(limit)) = (row.reason(), row.limit) {
+        return shift_in_numbers(shift, limit);
+    }
     let limit = row.limit.map_or_else(String::new, |limit| format!(" (limit {})", limit_text(row.metric, limit)));
     match row.presence {
         Presence::Both { baseline, candidate } => {
@@ -351,4 +354,16 @@ fn in_numbers(row: &Row) -> String {
         Presence::New { candidate } => format!("{series} is {}{limit}", with_unit(row.metric, candidate)),
         Presence::Missing { .. } => format!("{series} is MISSING"),
     }
+}
+
+/// The lower percentile that is over the limit of p95, which itself may not have changed at all.
+fn shift_in_numbers(shift: Shift, limit: &Limit) -> String {
+    let Shift { percentile, baseline_ms, candidate_ms } = shift;
+    let change = short_change_text(Metric::P95, 100.0 * (candidate_ms / baseline_ms - 1.0));
+    format!(
+        "p{percentile} rose {}, {} (limit of p95 {})",
+        change.trim_start_matches('+'),
+        both(Metric::P95, baseline_ms, candidate_ms),
+        limit_text(Metric::P95, limit)
+    )
 }

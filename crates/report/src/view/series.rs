@@ -159,6 +159,9 @@ fn status_remark(row: &Row) -> String {
     if let (true, Some(accepted)) = (row.is_waived(), row.accepted) {
         return format!(" (until {})", accepted.until);
     }
+    if let (Some(Reason::Shift(Shift { percentile, .. })), None) = (row.reason(), row.evidence.unsettled) {
+        return format!(" (by p{percentile})");
+    }
     let remark = match row.reason() {
         Some(Reason::FewSamples(_)) => " (too few requests)",
         Some(Reason::NotSignificant) => " (not significant)",

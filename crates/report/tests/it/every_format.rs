@@ -1,9 +1,10 @@
 //! What every format shows: the View, arranged.
 
 use expect_test::expect;
-use judge::model::run::{Provenance, Stats};
+use judge::model::run::{Provenance, Run, Stats};
+use judge::parse::locust_json;
 use report::formats::github;
-use report::formats::terminal::{self, Screen};
+use report::formats::terminal::{self, Screen, Verbosity};
 use report::view::series::severity;
 use report::{Background, CommandLine, Confirmation, Format, Report, Saved, Sides, Stored, Unjudged, View};
 use serde_json::{Value, json};
@@ -429,5 +430,28 @@ fn endless_interval_is_cut_for_people_and_exact_in_json() {
         let value: Value = serde_json::from_str(&Format::Json.render(&View::of(report))).unwrap();
         assert!(value["rows"][1]["interval"][1].as_f64().unwrap() > 1000.0, "{}", value["rows"][1]);
         assert!(value["rows"][1]["detectable"].as_f64().unwrap() > 1000.0, "{}", value["rows"][1]);
+    });
+}
+
+/// A run of 1,000 requests, of which so many take 200 ms instead of 20.
+fn of_two_speeds(slow: u64) -> Run {
+    let (fast, total_ms) = (1000 - slow, 20 * (1000 - slow) + 200 * slow);
+    locust_json::parse(&format!(
+        r#"[{{"name":"/","method":"GET","num_requests":1000,"num_failures":0,"num_none_requests":0,"total_response_time":{total_ms},"start_time":1.0,"last_request_timestamp":2.0,"response_times":{{"20.1":{fast},"200":{slow}}}}}]"#
+    ))
+    .unwrap()
+}
+
+#[test]
+fn fail_by_a_lower_percentile_is_in_the_numbers_of_that_percentile() {
+    // The p95 is 200 ms on both sides.
+    let [before, now] = [[60, 62, 58, 61], [200, 202, 201, 203]].map(|slow| slow.map(of_two_speeds));
+    Case::new("a lower percentile", &before, now.to_vec(), rules(false, false)).report(|report| {
+        for (format, text) in &in_every_format(report) {
+            assert!(text.contains("p90 rose 895%, 20.1 → 200 ms (limit of p95 +20%)"), "{format}: {text}");
+            assert!(!text.contains("p95 went"), "{format}: {text}");
+        }
+        let table = terminal::render(&View::of(report), Verbosity::Normal, Screen::default());
+        assert!(table.contains("FAIL (by p90)"), "{table}");
     });
 }
