@@ -28,9 +28,14 @@ pub(crate) fn findings<'a>(comparison: &Comparison<'a>) -> Vec<Finding<'a>> {
     }
     for unused in comparison.unused_exceptions() {
         let series = accepted_series(unused);
-        let text = format!(
-            "the exception for {series} is not used, because the series is within its limit or not judged: remove it from perf.toml"
-        );
+        let is_known = unused.endpoint.is_none()
+            || comparison.endpoints.iter().any(|row| row.endpoint == unused.endpoint.as_deref());
+        let why = if is_known {
+            "the series is within its limit or not judged: remove it from perf.toml"
+        } else {
+            "no endpoint has exactly this name: correct or remove it in perf.toml"
+        };
+        let text = format!("the exception for {series} is not used, because {why}");
         findings.push(Finding::new(Status::Warn, text));
     }
     findings

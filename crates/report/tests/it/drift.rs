@@ -119,7 +119,7 @@ fn each_state_of_an_exception_is_reported() {
         note: the exception for p95 of GET /claims ended on 2026-12-31, and the normal limit applies again: remove it from perf.toml
 
         unused: Fail
-        WARN the exception for p95 of GET /nothing is not used, because the series is within its limit or not judged: remove it from perf.toml
+        WARN the exception for p95 of GET /nothing is not used, because no endpoint has exactly this name: correct or remove it in perf.toml
 
         one waived, two unused: Pass
         WAIVED GET /claims p95: 300 → 416 ms (+38.7%, limit +20%); accepted up to +45% until 2026-12-31: full-text search, issue 812
