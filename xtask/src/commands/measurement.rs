@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use judge::baseline::comparability::{USERS_LEFT, comparability, users_difference};
 use judge::baseline::file::Baseline;
 use judge::baseline::work::work;
-use judge::model::limits::Rules;
+use judge::model::limits::{JUDGED, Rules};
 use judge::model::mask;
 use judge::model::run::{Metric, Provenance, Run, Stats, Usage};
 use judge::model::text::{cut, endpoint_shown, printable};
@@ -349,7 +349,7 @@ fn noise_of_baseline(runs: &[Run]) -> Option<String> {
 
 /// Warns if a floor in ms allows a fast service more than twice the percentage of its limit.
 fn wide_floor(runs: &[Run], rules: &Rules) -> Option<String> {
-    [Metric::P50, Metric::P95, Metric::P99].into_iter().find_map(|metric| {
+    Metric::OF_ENDPOINTS.into_iter().filter(|metric| metric.is_percentile()).find_map(|metric| {
         let limit = rules.limit(None, metric)?;
         let (percent, floor_ms) = (limit.worsening?, limit.floor?);
         let values_ms: Vec<f64> = runs.iter().map(|run| run.total.value(metric)).collect();
@@ -369,8 +369,10 @@ fn broken_bound(runs: &[Run], rules: &Rules) -> Option<String> {
     let endpoints = by_name(runs.iter().flat_map(|run| &run.endpoints));
     let series: Vec<(Option<&str>, Vec<&Stats>)> =
         [total].into_iter().chain(endpoints.into_iter().map(|(name, stats)| (Some(name), stats))).collect();
-    let metrics = [Metric::P95, Metric::P99, Metric::P50, Metric::AvgResponseTime, Metric::RequestsPerSec];
-    let mut all = series.iter().flat_map(|(name, stats)| metrics.map(|metric| (*name, metric, stats)));
+    // `too_many_failures` has checked the bound of the error rate.
+    let of_endpoints = |metric: &Metric| Metric::OF_ENDPOINTS.contains(metric) && *metric != Metric::ErrorRate;
+    let metrics = || JUDGED.into_iter().filter(of_endpoints);
+    let mut all = series.iter().flat_map(|(name, stats)| metrics().map(move |metric| (*name, metric, stats)));
     all.find_map(|(name, metric, stats)| {
         let bound = rules.limit(name, metric)?.bound?;
         let values: Vec<f64> = stats.iter().map(|stats| stats.value(metric)).collect();

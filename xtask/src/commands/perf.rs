@@ -42,12 +42,12 @@ pub fn perf(flags: &PerfFlags) -> Outcome {
     let paths = Paths::resolve(&flags.files);
     let project = Project::read(flags, &paths);
     let inputs = project.as_ref().map_or_else(|_| paths.inputs(flags), Project::inputs);
-    let outcome = project.and_then(|project| run(&project, &inputs)).into();
+    let outcome = project.and_then(|project| carry_out(&project, &inputs)).into();
     deliver_unjudged(&flags.files, &paths, &inputs, &outcome);
     outcome
 }
 
-fn run(project: &Project, inputs: &[PathBuf]) -> Result<Outcome> {
+fn carry_out(project: &Project, inputs: &[PathBuf]) -> Result<Outcome> {
     project.paths.check_reports(&project.flags.files.reports, inputs)?;
     let sessions = read_sessions(project)?;
     if let Some(reason) = project.git_refusal() {

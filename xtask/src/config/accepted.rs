@@ -12,6 +12,10 @@ use toml::Spanned;
 use crate::config::lines::line_of;
 use crate::sys::machine::today;
 
+/// The metrics that take a limit, for messages.
+pub(crate) const METRICS: &str =
+    "p50, p95, p95_corrected, p99, avg_response_time, error_rate, requests_per_sec or cpu_per_request";
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptedTable {
@@ -45,9 +49,9 @@ impl AcceptedTable {
     fn resolve(&self, text: &str) -> Result<Accepted> {
         let at = |key: &str, span: Range<usize>| format!(":{}: [[accepted]] `{key}`", line_of(text, span.start));
         let AcceptedTable { endpoint, metric: name, up_to, until, reason } = self;
-        let metric = Metric::from_name(name.get_ref()).with_context(|| at("metric", name.span())).map_err(|error| {
-            anyhow!("{error} is not a metric: use p50, p95, p95_corrected, p99, avg_response_time, error_rate, requests_per_sec or cpu_per_request")
-        })?;
+        let metric = Metric::from_name(name.get_ref())
+            .with_context(|| at("metric", name.span()))
+            .map_err(|error| anyhow!("{error} is not a metric: use {METRICS}"))?;
         let endpoint = (!endpoint.get_ref().is_empty()).then(|| endpoint.get_ref().clone());
         ensure!(
             endpoint.is_none() || Metric::OF_ENDPOINTS.contains(&metric),

@@ -17,7 +17,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
-use crate::config::accepted::AcceptedTable;
+use crate::config::accepted::{AcceptedTable, METRICS};
 use crate::config::drift::{DriftConfig, DriftTable};
 use crate::config::flags;
 use crate::config::lines::{line_of, line_of_table};
@@ -291,11 +291,9 @@ fn parse_limit(
     limit_at: Range<usize>,
 ) -> Result<(Metric, Limit)> {
     let at = |span: Range<usize>| format!(":{}: {table} `{}`", line_of(text, span.start), name.get_ref());
-    let metric = Metric::from_name(name.get_ref()).with_context(|| at(name.span())).map_err(|error| {
-        anyhow!(
-            "{error} is not a metric: use p50, p95, p95_corrected, p99, avg_response_time, error_rate, requests_per_sec or cpu_per_request, or a table [limits.\"GET /path\"]"
-        )
-    })?;
+    let metric = Metric::from_name(name.get_ref())
+        .with_context(|| at(name.span()))
+        .map_err(|error| anyhow!("{error} is not a metric: use {METRICS}, or a table [limits.\"GET /path\"]"))?;
     ensure!(
         !table.starts_with("[limits.") || Metric::OF_ENDPOINTS.contains(&metric),
         "{} is of all requests together: move it to [limits]",

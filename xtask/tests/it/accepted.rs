@@ -158,7 +158,7 @@ fn a_wrong_entry_is_one_line() {
     let scratch = slower("wrong", "");
     let good = table("GET /claims", "p95", "45%", "2999-12-31");
     for (from, to, reason) in [
-        ("p95", "p90", "perf.toml:3: [[accepted]] `metric` is not a metric"),
+        ("p95", "p94", "perf.toml:3: [[accepted]] `metric` is not a metric"),
         ("p95", "total_requests", "is shown but not judged"),
         ("p95", "p95_corrected", "p95_corrected is of all requests together"),
         ("45%", "45", "perf.toml:4: [[accepted]] `up_to`: `45` does not end in `%`"),

@@ -304,7 +304,7 @@ fn a_wrong_table_is_one_line() {
             "[drift]\np95 = \"max 500ms\"\n",
             "perf.toml:2: [drift] `p95`: a fixed bound (`max`) is not allowed in [drift]",
         ),
-        ("[drift]\np90 = \"25%\"\n", "perf.toml:2: [drift] `p90` is not a metric: use p50, p95"),
+        ("[drift]\np94 = \"25%\"\n", "perf.toml:2: [drift] `p94` is not a metric: use p50, p95"),
         ("[drift]\np95 = \"25%\"\nsince = \"\"\n", "perf.toml:3: [drift] `since`: give a tag pattern"),
         ("[baseline]\nold_after = \"soon\"\n", "`soon` is not an age of a day or more"),
         ("[baseline]\nold_after = \"5s\"\n", "`5s` is not an age of a day or more"),

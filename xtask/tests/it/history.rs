@@ -128,7 +128,7 @@ fn endpoints_metrics_and_reports_are_chosen() {
             "--endpoint 'GET /clams'",
             "--endpoint GET /clams: no baseline has such an endpoint (did you mean \"GET /claims\"?)",
         ),
-        ("--metric p90", "`--metric p90`: expected one of p50, p95"),
+        ("--metric p94", "`--metric p94`: expected one of p50, p95"),
         ("--report h.xml", "`--report h.xml`: a history is written as .html or .json"),
         ("--report h.md", "`--report h.md`: a history is written as .html or .json"),
         (

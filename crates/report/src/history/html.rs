@@ -3,18 +3,16 @@
 use std::fmt::Write as _;
 
 use judge::model::program;
-use judge::model::run::{EndpointName, Metric};
+use judge::model::run::EndpointName;
 use judge::model::text::escaped;
 
 use crate::history::chart;
 use crate::history::timeline::{Timeline, break_text};
 use crate::page::html::{figure, page};
+use crate::view::series::shown_p95_first;
 use crate::view::words::{Tone, endpoint_or_all};
 
 const MOST_CHARTS: usize = 60;
-
-/// The metrics of all requests together that have a chart beside the metric of the steps.
-const BESIDE: [Metric; 5] = [Metric::P95, Metric::P50, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
 pub fn render(timeline: &Timeline) -> String {
     let title = format!("History of {}", timeline.file);
@@ -31,7 +29,7 @@ pub fn render(timeline: &Timeline) -> String {
     for endpoint in timeline.endpoints.iter().take(MOST_CHARTS) {
         figure(&mut body, &chart::draw(timeline, *endpoint, timeline.metric));
     }
-    for metric in BESIDE.into_iter().filter(|metric| *metric != timeline.metric) {
+    for metric in shown_p95_first().filter(|metric| *metric != timeline.metric) {
         if timeline.endpoints.contains(&None) {
             figure(&mut body, &chart::draw(timeline, None, metric));
         }

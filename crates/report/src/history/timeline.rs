@@ -8,9 +8,8 @@ use judge::model::run::{EndpointName, Metric};
 use judge::model::text::{cut, printable};
 
 use crate::view::drift::{author, note};
+use crate::view::series::SHOWN_METRICS;
 use crate::view::words::{both, change_text, count, interval_text, name_of_series, short_change_text, value};
-
-const SHOWN: [Metric; 5] = [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
 /// The accepted baselines of a file, newest first, as the caller hands them over.
 pub struct Timeline<'a> {
@@ -47,8 +46,8 @@ pub struct HistoryRow<'t> {
 
 impl Timeline<'_> {
     pub(crate) fn metrics(&self) -> Vec<Metric> {
-        let added = Some(self.metric).filter(|metric| !SHOWN.contains(metric));
-        SHOWN.into_iter().chain(added).collect()
+        let added = Some(self.metric).filter(|metric| !SHOWN_METRICS.contains(metric));
+        SHOWN_METRICS.into_iter().chain(added).collect()
     }
 
     pub fn rows(&self, endpoint: EndpointName, metric: Metric) -> Vec<HistoryRow<'_>> {

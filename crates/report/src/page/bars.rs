@@ -9,7 +9,7 @@ use judge::verdict::decision::Presence;
 
 use crate::page::charts::ticks;
 use crate::view::View;
-use crate::view::series::{EndpointView, SeriesView, by_limit_usage};
+use crate::view::series::{EndpointView, SHOWN_METRICS, SeriesView, by_limit_usage, shown_p95_first};
 use crate::view::words::{
     Tone, both, change_unit, endpoint_or_all, interval_words, tile_name, unit_of_value, with_unit,
 };
@@ -22,7 +22,6 @@ const MOST_OF_OTHERS: usize = 60;
 const NAME: usize = 60;
 /// The farthest ends of the axis, in percent. A change beyond has an arrow at the edge, and its number beside it.
 const FARTHEST: ChangeAxis = ChangeAxis { from: -60.0, to: 150.0 };
-const METRICS: [Metric; 5] = [Metric::P95, Metric::P50, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
 struct Bar<'v> {
     endpoint: EndpointName<'v>,
@@ -69,9 +68,9 @@ pub(crate) fn section(body: &mut String, view: &View, anchors: &BTreeMap<&str, S
     }
     let all = || view.endpoints.iter().flat_map(|endpoint| &endpoint.series);
     let is_known = |metric: Metric| all().any(|series| series.row.metric == metric);
-    let first = view.headline.failed.filter(|metric| METRICS.contains(metric) && is_known(*metric));
+    let first = view.headline.failed.filter(|metric| SHOWN_METRICS.contains(metric) && is_known(*metric));
     let first = first.unwrap_or(Metric::P95);
-    let metrics = METRICS.into_iter().filter(|metric| *metric == first || is_known(*metric));
+    let metrics = shown_p95_first().filter(|metric| *metric == first || is_known(*metric));
     let tables: Vec<Table> = metrics.map(|metric| Table::new(view, metric, metric == first)).collect();
     let title = tables.iter().find(|table| table.is_first).map_or("", |table| table.title);
     let is_folded = tables.iter().any(|table| table.bars.len() > table.first);

@@ -20,8 +20,14 @@ pub const HEADER: [&str; 7] = ["metric", "baseline", "candidate", "change", "int
 /// The share of the limit of p95 by which the change of `p95_corrected` must differ to be worth a row beside it.
 const APART: f64 = 0.2;
 
-const TILES: [Metric; 6] =
-    [Metric::P95, Metric::P95Corrected, Metric::P50, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
+/// The metrics that a report shows where it has no room for all, in the order of columns.
+pub(crate) const SHOWN_METRICS: [Metric; 5] =
+    [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
+
+/// The same where the first one is the most important.
+pub(crate) fn shown_p95_first() -> impl Iterator<Item = Metric> {
+    [Metric::P95].into_iter().chain(SHOWN_METRICS.into_iter().filter(|metric| *metric != Metric::P95))
+}
 
 #[derive(Clone, Debug)]
 pub struct SeriesView<'a> {
@@ -412,7 +418,8 @@ pub(crate) struct Tile {
 impl Tile {
     /// `first` leads them.
     pub(crate) fn all(comparison: &Comparison, first: Option<Tile>) -> Vec<Tile> {
-        let rows = TILES.into_iter().filter_map(|metric| comparison.total_row(metric));
+        let of_tiles = [Metric::P95, Metric::P95Corrected].into_iter().chain(shown_p95_first().skip(1));
+        let rows = of_tiles.filter_map(|metric| comparison.total_row(metric));
         let rows = rows.filter(|row| !repeats_p95(comparison, row));
         let mut tiles: Vec<Tile> = first.into_iter().chain(rows.map(Tile::of)).collect();
         // The others repeat only its numbers.

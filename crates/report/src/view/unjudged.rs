@@ -9,6 +9,7 @@ use judge::model::text::quoted;
 
 use crate::view::input::CommandLine;
 use crate::view::next::{NextStep, step};
+use crate::view::series::SHOWN_METRICS;
 use crate::view::words::{Tone, count, shown_commit, unit_of_value, value, with_unit};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +110,7 @@ impl SavedValue {
 impl Saved {
     pub fn new(baseline: &Baseline, file: &str, command: CommandLine) -> Saved {
         let mut values = Vec::new();
-        for metric in [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec] {
+        for metric in SHOWN_METRICS {
             let Some(total) = baseline.total(metric) else { continue };
             let runs = baseline.total_runs(metric);
             let least = runs.iter().copied().fold(total, f64::min);

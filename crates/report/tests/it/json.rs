@@ -104,7 +104,7 @@ fn schema_rejects_planted_faults() {
         ("/row", "baseline", Some(json!("300"))),
         ("/row", "candidate", None),
         ("/row", "status", Some(json!("FAIL"))),
-        ("/row", "metric", Some(json!("p90"))),
+        ("/row", "metric", Some(json!("p94"))),
         ("/row", "interval", Some(json!([1.0]))),
         ("/row", "interval", Some(json!([null, 1.0]))),
         ("/row/limit", "worsening", Some(json!("20%"))),

@@ -28,9 +28,6 @@ const MAIN_PART: f64 = 0.5;
 /// Smaller slowdowns leave it open what accounts for them.
 const LEAST_FACTOR: f64 = 1.1;
 
-/// The metrics whose findings are asked for their causes.
-const LATENCIES: [Metric; 5] = [Metric::P50, Metric::P95, Metric::P95Corrected, Metric::P99, Metric::AvgResponseTime];
-
 /// The number of causes that a report can use.
 const MOST: usize = 8;
 
@@ -208,9 +205,10 @@ pub fn causes(
     runs: &[Run],
     candidate: &Provenance,
 ) -> Option<Vec<Cause>> {
+    let is_latency = |metric: Metric| metric.is_percentile() || metric == Metric::AvgResponseTime;
     let rows = comparison.total.iter().chain(&comparison.endpoints);
     let worst = rows
-        .filter(|row| row.is_finding() && LATENCIES.contains(&row.metric))
+        .filter(|row| row.is_finding() && is_latency(row.metric))
         .filter_map(|row| match row.presence {
             // A value over its bound may be what it was.
             Presence::Both { baseline, candidate } if baseline > 0.0 && candidate > baseline => {
