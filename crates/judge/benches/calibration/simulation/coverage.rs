@@ -109,8 +109,9 @@ pub fn found_table(comparisons: usize) -> Table {
         heading: "Many endpoints, one of them slower",
         text: format!(
             "The same services. One endpoint, with the given number of requests per run, is slower or no longer requested (`gone`). **missed,
-conclusive**: a PASS after which the gate wants no further run. A change of 30% in an endpoint with too few requests is not
-found: lengthen the run, or add users. The report shows how many endpoints can be judged at all. Shares are of {comparisons} comparisons."
+conclusive**: a PASS that is called conclusive: the gate wants no further run, and the p95 of all requests would have shown a change
+as large as the limit. A change of 30% in an endpoint with too few requests is not found: lengthen the run, or add users. The report
+shows how many endpoints can be judged at all. Shares are of {comparisons} comparisons."
         ),
         columns: vec!["endpoint", "+30%", "runs", "missed, conclusive", "x 2", "runs", "x 5", "runs", "gone", "runs"],
         rows,
