@@ -62,8 +62,7 @@ FLAGS OF perf
       --processes N         Locust processes that share the load
       --expect-workers N    Locust workers on other machines that share the load; prints the
                             command to start each one
-      --min-runs N          minimum number of runs [default: 1; with --against or
-                            --against-url: 2]
+      --min-runs N          minimum number of runs [default: 1; with --against, --against-url: 2]
       --max-runs N          maximum number of runs [default: 8; with --against: 7, or 10 if
                             runs vary by more than 10%; with --against-url: 7];
                             with --update-baseline, runs to record [default: 10]
