@@ -193,6 +193,9 @@ impl Measurement {
             warnings.push("the baseline counts requests of `on_start` among the others: record it again with --update-baseline, and they are judged apart".to_owned());
         }
         if self.is_ours {
+            if self.runs.iter().any(|run| run.total.histogram.count() == 0) {
+                warnings.push("stalls of the service are not seen, because Locust before 2.37.10 does not write the response times that p95_corrected needs: update Locust".to_owned());
+            }
             return warnings;
         }
         if !baseline.setup.is_empty() {

@@ -121,6 +121,16 @@ fn readiness_is_a_2xx_answer_in_time() {
 }
 
 #[test]
+fn locust_without_single_response_times_is_named_because_stalls_are_not_seen() {
+    let scratch = Scratch::new("no-json").with("FAKE_LOCUST_VERSION", "2.32.10");
+    let output = scratch.perf("--max-runs 1");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let note = "stalls of the service are not seen, because Locust before 2.37.10";
+    assert!(output.stdout.split_whitespace().collect::<Vec<_>>().join(" ").contains(note), "{}", output.stdout);
+    assert!(!Scratch::new("json").perf("--max-runs 1").stdout.contains("stalls of the service"));
+}
+
+#[test]
 fn progress_prints_the_load_once() {
     let scratch = Scratch::new("progress");
     let output = scratch.perf("--update-baseline --max-runs 2");
