@@ -194,7 +194,7 @@ impl Measurement {
         }
         if self.is_ours {
             if self.runs.iter().any(|run| run.total.histogram.count() == 0) {
-                warnings.push("stalls of the service are not seen, because Locust before 2.37.10 does not write the response times that p95_corrected needs: update Locust".to_owned());
+                warnings.push("stalls of the service are not seen, because p95_corrected needs single response times, which Locust writes from 2.37.10 on".to_owned());
             }
             return warnings;
         }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::sys::files;
 use crate::sys::process::pause;
 
-/// Long enough for another command to end: it may make seven rounds of minutes.
+/// Long enough for another command to end: it may make ten rounds of minutes.
 const TURN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
 
 /// Waits until no other command holds the lock. If one does, `say` prints `waiting` first.

@@ -150,7 +150,7 @@ impl EndpointLimits {
         EndpointLimits { pattern: WildMatch::new(pattern), text: pattern.to_owned(), limits }
     }
 
-    /// The sort key: names before patterns, longer patterns before shorter ones.
+    /// The sort key: names before patterns, those with `*` last, and longer patterns before shorter ones.
     pub fn precedence(&self) -> (bool, bool, Reverse<usize>) {
         (self.text.contains('*'), self.text.contains('?'), Reverse(self.text.len()))
     }

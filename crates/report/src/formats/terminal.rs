@@ -88,7 +88,7 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
 
 /// A screen has room for the table and the verdict, but not for the entries to paste and what is said twice.
 fn is_short(verbosity: Verbosity, screen: Screen) -> bool {
-    verbosity == Verbosity::Normal && screen.columns.is_some()
+    verbosity != Verbosity::Verbose && screen.columns.is_some()
 }
 
 fn tables(text: &mut String, view: &View, verbosity: Verbosity, screen: Screen) {

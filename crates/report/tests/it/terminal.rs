@@ -318,10 +318,12 @@ fn refusal_that_is_too_long_for_a_verdict_stands_above_it() {
 fn screen_has_the_exceptions_on_one_line() {
     case("exceptions").report(|report| {
         let view = View::of(report);
-        let on = |columns| {
-            let text = render(&view, Verbosity::Normal, Screen { columns, is_ascii: false });
+        let with = |verbosity, columns| {
+            let text = render(&view, verbosity, Screen { columns, is_ascii: false });
             anstream::adapter::strip_str(&text).to_string()
         };
+        let on = |columns| with(Verbosity::Normal, columns);
+        assert!(with(Verbosity::Quiet, Some(80)).starts_with("4 exceptions: "), "no more than without --quiet");
         let line = "\n4 exceptions: p95 until 2026-12-31 (in 9 days), 1 more, 1 not used, 1 ended\n";
         assert!(on(Some(80)).contains(line) && !on(Some(80)).contains("WAIVED p95"), "{}", on(Some(80)));
         assert!(!on(None).contains(line) && on(None).contains("\nWAIVED p95: "), "{}", on(None));
