@@ -119,7 +119,7 @@ pub fn exit_after_own_command() {
     }
 }
 
-/// Messages use it. `args` are those of the gate's command.
+/// Messages use it. `args` are the arguments of the gate's command.
 fn remember_name(args: &[OsString]) {
     let folder = env::current_dir().unwrap_or_default();
     program::set_name(Invocation::of_this_process().name(args, &folder));

@@ -100,7 +100,7 @@ struct Ignored {
     rule: String,
 }
 
-/// Only the rules of the repository count: a colleague does not have those of the user.
+/// Only the rules of the repository count, because a colleague does not have the user's.
 fn ignored(shell: &Shell, paths: impl Iterator<Item = String>) -> Vec<Ignored> {
     let paths: Vec<String> = paths.collect();
     let mut args = vec!["-c", "core.excludesFile=/dev/null", "check-ignore", "--no-index", "--verbose", "--"];

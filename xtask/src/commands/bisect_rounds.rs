@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Error, Result, ensure};
-use judge::baseline::file::Baseline;
 use judge::model::run::{Metric, Run};
 use judge::model::text::{error_line, nearest, printable};
 use judge::stats::estimate::Scale;
@@ -133,8 +132,7 @@ impl<'a> Bisection<'a> {
         let comparison = rounds.compare(&self.project.rules)?;
         series.expected_interval_ms = rounds.baseline.expected_interval_ms;
         if let Some(endpoint) = endpoint {
-            let Baseline { endpoints, setup, .. } = &rounds.baseline;
-            let names = || endpoints.keys().chain(setup.keys()).map(String::as_str);
+            let names = || rounds.baseline.names();
             let near = nearest(endpoint, names());
             let near = near.map_or_else(String::new, |near| format!(" (did you mean {:?}?)", printable(near)));
             ensure!(

@@ -83,8 +83,7 @@ pub fn history(flags: &HistoryFlags) -> Result<Outcome> {
 fn endpoints<'v>(flags: &HistoryFlags, versions: &'v [Version]) -> Result<Vec<Option<&'v str>>> {
     let Some(pattern) = &flags.endpoint else { return Ok(vec![None]) };
     let glob = WildMatch::new(pattern);
-    let of_version = |version: &'v Version| version.baseline.endpoints.keys().chain(version.baseline.setup.keys());
-    let mut names: Vec<&str> = versions.iter().flat_map(of_version).map(String::as_str).collect();
+    let mut names: Vec<&str> = versions.iter().flat_map(|version| version.baseline.names()).collect();
     names.sort_unstable();
     names.dedup();
     let nearest = nearest(pattern, names.iter().copied());

@@ -1,7 +1,6 @@
 //! The runs of one side, the next step, and the facts of a report.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail, ensure};
@@ -10,7 +9,7 @@ use judge::baseline::file::Baseline;
 use judge::baseline::work::work;
 use judge::model::limits::{JUDGED, Rules};
 use judge::model::mask;
-use judge::model::run::{Metric, Provenance, Run, Stats, Usage};
+use judge::model::run::{EndpointName, Metric, Provenance, Run, Stats, Usage, by_name};
 use judge::model::text::{cut, endpoint_shown, printable};
 use judge::parse::locust_history::History;
 use judge::stats::estimate::{Difference, estimate, mean, rounded};
@@ -288,17 +287,15 @@ const MOST_FAILURES: f64 = 0.2;
 /// An endpoint that fails altogether has so many failures at least: fewer are an accident.
 const LEAST_FAILURES: u64 = 3;
 
-/// The statistics of each name in all runs.
-fn by_name<'a>(series: impl Iterator<Item = &'a (Box<str>, Stats)>) -> BTreeMap<&'a str, Vec<&'a Stats>> {
-    let mut by_name: BTreeMap<&str, Vec<&Stats>> = BTreeMap::new();
-    for (name, stats) in series {
-        by_name.entry(name).or_default().push(stats);
-    }
-    by_name
+/// The statistics of all requests together (`None`), then of each endpoint and of each request of `on_start`.
+fn all_series(runs: &[Run]) -> Vec<(EndpointName<'_>, Vec<&Stats>)> {
+    let mut series = vec![(None, runs.iter().map(|run| &run.total).collect())];
+    series.extend(by_name(runs.iter().flat_map(Run::with_setup)).into_iter().map(|(name, stats)| (Some(name), stats)));
+    series
 }
 
 fn requests_and_failures(stats: &[&Stats]) -> [u64; 2] {
-    [0, 1].map(|place| stats.iter().map(|stats| [stats.requests, stats.failures][place]).sum())
+    [stats.iter().map(|stats| stats.requests).sum(), stats.iter().map(|stats| stats.failures).sum()]
 }
 
 /// Warns of failures that no comparison shows, because the runs that it compares with failed as well.
@@ -307,32 +304,29 @@ pub fn failures_of_reference(reference: &Baseline, place: &str) -> Option<String
     if let Some(percent) = all {
         return Some(format!("{percent:.0}% of all requests failed {place}, so the same error rate is no regression"));
     }
-    let always_fails = |name: &&String| {
+    let always_fails = |name: &&str| {
         let requests: f64 = reference.runs(Some(name), Metric::TotalRequests).iter().sum();
         requests >= LEAST_FAILURES as f64
             && reference.runs(Some(name), Metric::ErrorRate).iter().all(|rate| *rate >= 100.0)
     };
-    let name = reference.endpoints.keys().chain(reference.setup.keys()).find(always_fails)?;
+    let name = reference.names().find(always_fails)?;
     Some(format!("all requests of {} failed {place}, so their failures are no regression", endpoint_shown(name)))
 }
 
 fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
-    let all = |count: fn(&Stats) -> u64| runs.iter().map(|run| count(&run.total)).sum::<u64>();
-    let (requests, failures) = (all(|stats| stats.requests), all(|stats| stats.failures));
+    let series = all_series(runs);
+    let [requests, failures] = requests_and_failures(&series[0].1);
     if failures as f64 >= MOST_FAILURES * requests as f64 {
         let percent = 100.0 * failures as f64 / requests as f64;
         return Some(format!("{failures} of {requests} requests failed ({percent:.0}%)"));
     }
-    let endpoints = by_name(runs.iter().flat_map(Run::with_setup));
-    for (name, stats) in &endpoints {
+    for (endpoint, stats) in &series {
         let [requests, failures] = requests_and_failures(stats);
-        if failures == requests && failures >= LEAST_FAILURES {
+        if let Some(name) = endpoint.filter(|_| failures == requests && failures >= LEAST_FAILURES) {
             return Some(format!("all {requests} requests of {} failed", endpoint_shown(name)));
         }
     }
-    let total = (None, runs.iter().map(|run| &run.total).collect());
-    let mut series = [total].into_iter().chain(endpoints.into_iter().map(|(name, stats)| (Some(name), stats)));
-    series.find_map(|(endpoint, stats)| {
+    series.into_iter().find_map(|(endpoint, stats)| {
         let bound = rules.limit(endpoint, Metric::ErrorRate)?.bound?;
         let rates: Vec<f64> = stats.iter().map(|stats| stats.value(Metric::ErrorRate)).collect();
         let rate = estimate(Metric::ErrorRate.scale(), &rates);
@@ -368,10 +362,7 @@ fn wide_floor(runs: &[Run], rules: &Rules) -> Option<String> {
 
 /// Warns if the runs are beyond a bound, which no baseline makes good: every comparison would report it.
 fn broken_bound(runs: &[Run], rules: &Rules) -> Option<String> {
-    let total = (None, runs.iter().map(|run| &run.total).collect());
-    let endpoints = by_name(runs.iter().flat_map(Run::with_setup));
-    let series: Vec<(Option<&str>, Vec<&Stats>)> =
-        [total].into_iter().chain(endpoints.into_iter().map(|(name, stats)| (Some(name), stats))).collect();
+    let series = all_series(runs);
     // `too_many_failures` has checked the bound of the error rate.
     let of_endpoints = |metric: &Metric| Metric::OF_ENDPOINTS.contains(metric) && *metric != Metric::ErrorRate;
     let metrics = || JUDGED.into_iter().filter(of_endpoints);

@@ -9,6 +9,7 @@ use judge::model::run::Metric;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::config::accepted::METRICS;
 use crate::config::lines::{line_of, line_of_table};
 
 /// A century. A longer age is the name of a commit.
@@ -69,10 +70,7 @@ impl DriftTable {
                 continue;
             }
             let Some(metric) = Metric::from_name(key.get_ref()) else {
-                bail!(
-                    "{} is not a metric: use p50, p95, p95_corrected, p99, avg_response_time, error_rate, requests_per_sec or cpu_per_request",
-                    at()
-                );
+                bail!("{} is not a metric: use {METRICS}", at());
             };
             let limit = Limit::parse(metric, value.get_ref()).map_err(|error| anyhow!("{}: {error}", at()))?;
             ensure!(limit.bound.is_none(), "{}: a fixed bound (`max`) is not allowed in [drift]: use [limits]", at());

@@ -101,7 +101,7 @@ impl Sampler {
     }
 }
 
-/// `rises` are those of the user's counters.
+/// `rises` is how much each of the user's counters rose.
 pub fn of_run(sampler: &Sampler, listener: &ListenerFile, rises: &CounterValues) -> Usage {
     let Some(window) = listener.window else { return Usage::default() };
     let mut usage = sampler.usage(&window).unwrap_or_default();

@@ -81,7 +81,7 @@ impl SessionFile {
     }
 }
 
-/// The newest folder beside this one with a verdict.
+/// The newest folder with a verdict among its siblings.
 fn newest_complete(folder: &Path) -> Option<PathBuf> {
     let is_complete = |folder: &PathBuf| SessionFile::read(folder).is_ok_and(|file| file.is_complete);
     files::entries(fs::canonicalize(folder).ok()?.parent()?).filter(is_complete).max()

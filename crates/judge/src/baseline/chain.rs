@@ -105,14 +105,12 @@ pub fn oldest_of_stretch(breaks: &[Vec<Break>], place: usize) -> usize {
 /// series together (Bonferroni). Single values have unknown noise, so they are no proof.
 pub fn is_unchanged(before: &Baseline, after: &Baseline) -> bool {
     let breaks = Stretch::from(before).extend(&after.provenance, after.setup_accounting());
-    let names = |of: &Baseline| -> Vec<String> { of.endpoints.keys().chain(of.setup.keys()).cloned().collect() };
-    let all = names(before);
-    if !breaks.is_empty() || all != names(after) {
+    if !breaks.is_empty() || !before.names().eq(after.names()) {
         return false;
     }
-    let endpoints = all.iter().map(|name| Some(name.as_str()));
+    let endpoints = before.names().map(Some);
     let metrics = [Metric::P50, Metric::P95, Metric::P99, Metric::RequestsPerSec, Metric::ErrorRate];
-    let error = ERROR / ((all.len() + 1) * metrics.len()) as f64;
+    let error = ERROR / ((before.names().count() + 1) * metrics.len()) as f64;
     [None].into_iter().chain(endpoints).all(|endpoint| {
         metrics.into_iter().all(|metric| {
             let movement = Movement::by_error(before, after, endpoint, metric, error);

@@ -313,6 +313,11 @@ impl Baseline {
         runs.or_else(|| self.metrics.get(metric.name()).map(slice::from_ref)).unwrap_or_default()
     }
 
+    /// The endpoints, then the requests of `on_start`.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.endpoints.keys().chain(self.setup.keys()).map(String::as_str)
+    }
+
     pub fn runs(&self, endpoint: EndpointName, metric: Metric) -> &[f64] {
         match endpoint {
             None => self.total_runs(metric),
@@ -475,7 +480,7 @@ pub(crate) fn request_interval(series: &RunsByMetric, metric: Metric) -> Option<
     }
 }
 
-/// The users are the active ones if known, else those of the load.
+/// Counts the active users if they are known, else the users of the load.
 fn expected_interval_ms(runs: &[&Stats], provenance: &Provenance) -> Option<f64> {
     let asked = provenance.load.as_ref().map(|load| f64::from(load.users));
     let observed = provenance.observed_load.map(|observed| observed.users);

@@ -374,6 +374,13 @@ pub(crate) fn by_endpoint<'a>(all: impl Iterator<Item = &'a (Box<str>, Stats)>) 
     named
 }
 
+/// The same in the order of the names.
+pub fn by_name<'a>(all: impl Iterator<Item = &'a (Box<str>, Stats)>) -> Vec<(&'a str, Vec<&'a Stats>)> {
+    let mut named = by_endpoint(all);
+    named.sort_by_key(|(name, _)| *name);
+    named
+}
+
 /// A value of each item, of all runs for example; none unless every item has one.
 pub(crate) fn of_every<T, V>(items: &[T], value: impl Fn(&T) -> Option<V>) -> Vec<V> {
     let values: Vec<V> = items.iter().map_while(value).collect();

@@ -48,7 +48,7 @@ pub enum Action {
 
 #[derive(Clone, Debug)]
 pub enum Ending {
-    /// BAD is too little slower than GOOD to tell commits between them apart.
+    /// BAD is hardly slower than GOOD, so commits between them cannot be told from either.
     NoGap {
         gap: Difference,
         /// The change, in the unit of [`Difference::change`], that all rounds would show.

@@ -265,9 +265,9 @@ impl Rules {
     /// Checks that every endpoint limit matches an endpoint on either side. `again` is the command that judges the same
     /// results once more.
     pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run], again: &str) -> Result<()> {
-        let before = baseline.into_iter().flat_map(|baseline| baseline.endpoints.keys().chain(baseline.setup.keys()));
+        let before = baseline.into_iter().flat_map(Baseline::names);
         let now = runs.iter().flat_map(Run::with_setup).map(|(name, _)| &**name);
-        let names: BTreeSet<&str> = before.map(String::as_str).chain(now).collect();
+        let names: BTreeSet<&str> = before.chain(now).collect();
         let unmet = self.endpoint_limits.iter().find(|limits| !names.iter().any(|name| limits.covers(name)));
         let Some(unmet) = unmet else { return Ok(()) };
         let meant = nearest(&unmet.text, names).map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"));

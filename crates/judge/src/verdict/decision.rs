@@ -15,7 +15,7 @@
 //! For all requests together the estimate decides, and the evidence only asks for more runs. An endpoint is one of
 //! many, so it is a finding only if its change is *relevant* (over the limit), rests on enough samples, and is
 //! *significant* over all endpoints together. It fails only by two runs or more. docs/statistics.md has
-//! the reasons, and those of the exceptions: [`Reason::InGap`], `NotConfirmed`, `Shift` and `FewAnswers`.
+//! the reasons, and explains the exceptions [`Reason::InGap`], `NotConfirmed`, `Shift` and `FewAnswers`.
 
 use crate::model::limits::{Accepted, Limit, Rules};
 use crate::model::run::{EndpointName, Metric, Resolution};
@@ -323,7 +323,7 @@ impl<'a> Judge<'a> {
             let up_to = accepted.map_or(limit, |accepted| &accepted.up_to);
             let up_to = Limit { level: limit.level, ..up_to.clone() };
             let decision = self.decide_with_exception(case, limit, &up_to);
-            // What an exception leaves open is on which side of its own limit the series lies.
+            // With an exception, further runs can only change whether the series is over the limit of the exception.
             (decision, self.unsettled(case, &up_to, decision))
         });
         let (decision, unsettled) = judged.unwrap_or_default();

@@ -179,7 +179,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Of a new endpoint its p95 is shown, and metrics with a bound, which need no baseline. Its error rate is compared
-    /// with that of all requests of the baseline.
+    /// with the error rate of all requests in the baseline.
     fn measure_new(&self, name: &'a str, baseline: &Baseline, runs: &[&Stats], measured: &mut Vec<Series<'a>>) {
         for metric in self.judged_of_endpoint(name) {
             // A baseline without endpoints has no new ones.

@@ -25,7 +25,7 @@ const RUNS_TO_FAIL_ENDPOINT: usize = 3;
 /// The same for an endpoint within its limit: with [`CHANCE`], most comparisons of many endpoints would take all runs.
 const CHANCE_TO_FIND: f64 = 0.2;
 
-/// The same for a p95 of few requests: that of many endpoints is over its limit by one or two of them.
+/// The same for a p95 of few requests: in many endpoints, one or two requests put it over its limit.
 const CHANCE_TO_COUNT: f64 = 0.25;
 
 impl Judge<'_> {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::baseline::file::{Baseline, CONTENT_BYTES};
 use crate::model::limits::Rules;
-use crate::model::run::{LEAST_REQUESTS, Metric, Run, by_endpoint, of_every};
+use crate::model::run::{LEAST_REQUESTS, Metric, Run, by_name, of_every};
 use crate::model::text::endpoint_shown;
 use crate::stats::counts::{Counts, Rates, fisher};
 use crate::stats::estimate::{Difference, Scale, Worse, mean};
@@ -121,10 +121,8 @@ pub(crate) fn traffic_changes<'a>(
 }
 
 fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<EndpointPair<'a>> {
-    let mut now = by_endpoint(runs.iter().flat_map(Run::with_setup));
-    now.sort_by_key(|(name, _)| *name);
     let mut pairs = Vec::new();
-    for (name, stats) in now {
+    for (name, stats) in by_name(runs.iter().flat_map(Run::with_setup)) {
         let (of_load, of_setup) = (baseline.endpoints.get(name), baseline.setup.get(name));
         let Some(before) = of_load.or(of_setup) else { continue };
         let sizes = of_every(&stats, |stats| stats.content_bytes);

@@ -20,7 +20,7 @@ pub(crate) fn entries(report: &Report) -> String {
     let comparison = report.comparison;
     let is_wanted = comparison.paired && !comparison.error_rate_failed();
     let Some(until) = report.background.accept_until.filter(|_| is_wanted) else { return String::new() };
-    // An endpoint without a name could not be told from all requests together.
+    // In perf.toml, an empty name means all requests together, so an endpoint without a name cannot be accepted.
     let failed = all_findings(comparison).into_iter().filter(|row| row.is_failure() && row.endpoint != Some(""));
     // Nothing accepts a missing endpoint.
     let ceilings: Vec<(&Row, String)> = failed.filter(|row| !row.is_missing()).map(|row| (row, ceiling(row))).collect();

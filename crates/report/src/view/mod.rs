@@ -127,7 +127,9 @@ impl<'a> View<'a> {
             report,
             headline: Headline::of_report(report),
             tone: tone(comparison),
-            is_conclusive: is_conclusive(comparison),
+            // A single run on each side shows no noise, so its PASS does not show that a change would have been detected.
+            is_conclusive: comparison.is_conclusive()
+                && (comparison.verdict == Verdict::Fail || evidence::detectable(comparison).is_some()),
             tiles: Tile::all(comparison, drift::tile(comparison)),
             findings: series::grouped_findings(comparison),
             series_findings: series::all_findings(comparison).into_iter().map(Finding::of).collect(),
@@ -255,12 +257,6 @@ impl<'a> StoredView<'a> {
             all: comparison.total.iter().chain(&comparison.endpoints).map(SeriesView::of).collect(),
         }
     }
-}
-
-/// A single run on each side shows no noise, so its PASS does not show that a change would have been detected.
-fn is_conclusive(comparison: &Comparison) -> bool {
-    let is_noise_known = evidence::detectable(comparison).is_some();
-    comparison.is_conclusive() && (comparison.verdict == Verdict::Fail || is_noise_known)
 }
 
 /// A PASS is green only if nothing weakens it.

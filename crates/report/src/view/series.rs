@@ -58,8 +58,8 @@ impl<'a> SeriesView<'a> {
         SeriesView::with_finding(row, finding)
     }
 
-    /// The series of all requests together, or of an endpoint. If an endpoint has few requests, its p95 is that of all runs
-    /// together, but its p99 is the mean of the runs' p99. So it can be below the p95, and then it is not shown.
+    /// The series of all requests together, or of an endpoint. If an endpoint has few requests, its p95 comes from the
+    /// requests of all runs together, but its p99 is the mean of the runs' p99. So it can be below the p95, and then it is not shown.
     pub(crate) fn all(rows: &'a [Row<'a>]) -> Vec<SeriesView<'a>> {
         let mut all: Vec<SeriesView> = rows.iter().map(SeriesView::of).collect();
         let presence = |metric| rows.iter().find(|row| row.metric == metric).map(|row| row.presence);

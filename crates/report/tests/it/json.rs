@@ -75,7 +75,7 @@ fn json_matches_its_schema() {
         schema.assert_accepts(unjudged.word(), &value);
         assert_eq!(value["baseline"]["values"].as_array().unwrap().len(), 5);
     }
-    // A single result against a single one shows no noise, so nothing says that a change would have been detected.
+    // One run on each side shows no noise, so nobody knows whether a change would have been detected.
     let value: Value = serde_json::from_str(&case("noise unknown").render(Format::Json)).unwrap();
     assert_eq!((&value["verdict"], &value["conclusive"]), (&json!("pass"), &json!(false)));
     // A later version may add keys.
