@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use judge::model::day::Day;
-use judge::model::limits::{Limit, Limits};
+use judge::model::limits::{Level, Limit, Limits};
 use judge::model::run::Metric;
 use serde::Deserialize;
 use toml::Spanned;
@@ -76,7 +76,7 @@ impl DriftTable {
             ensure!(limit.bound.is_none(), "{}: a fixed bound (`max`) is not allowed in [drift]: use [limits]", at());
             limits.insert(metric, limit);
         }
-        if limits.is_empty() {
+        if limits.values().all(|limit| limit.level == Level::Off) {
             let line = line_of_table(text, "[drift]");
             bail!(":{line}: [drift] has no limit, so it checks nothing: add for example p95 = \"25%\"");
         }
