@@ -191,7 +191,10 @@ fn users_of_results_give_them_a_corrected_p95() {
     assert_eq!(scratch.perf("run.json --users 10 --update-baseline").code, 0);
     let judged = flat(&scratch.perf("run.json --verbose"));
     assert!(judged.contains("p95_corrected") && !judged.contains("stalls of the service"), "{judged}");
-    assert_last(&scratch.perf("run.json --users 5"), 2, "only 5.0 users were active on average (10.0 in the baseline)");
+    for users in [5, 50] {
+        let reason = format!("users: the baseline has 10.0, these results {users}.0; measure with the baseline's load");
+        assert_last(&scratch.perf(&format!("run.json --users {users}")), 2, &reason);
+    }
     assert_last(&scratch.perf("run.json --users 10 --spawn-rate 2"), 2, "load flags have no effect");
 }
 
