@@ -35,6 +35,7 @@ pub fn in_plain_words(message: &str, map: &str) -> String {
         ("type: sequence", "type: array"),
         ("a map", &format!("{article} {map}")),
         ("type: map", &format!("type: {map}")),
+        ("wanted string or table", "expected a string"),
         ("floating point", "number"),
         (" as i128", ""),
         ("expected a nonzero u32", "expected a whole number of 1 or more"),
