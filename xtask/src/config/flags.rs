@@ -37,7 +37,7 @@ history: shows how the accepted baselines of this branch changed, who accepted t
 
 FLAGS OF perf
       --update-baseline     measure (or use RESULTS), show the comparison, and rewrite
-                            the baseline with the git commit
+                            the baseline, including the git commit
       --if-changed          with --update-baseline: keep the old baseline if nothing changed
                             beyond noise
       --allow-errors        save a baseline even if many of its requests failed
@@ -62,9 +62,10 @@ FLAGS OF perf
       --processes N         Locust processes that share the load
       --expect-workers N    Locust workers on other machines that share the load; prints the
                             command to start each one
-      --min-runs N          minimum number of runs [default: 1; with --against, --against-url: 2]
-      --max-runs N          maximum number of runs [default: 8; with --against: 7, or 10 if
-                            runs vary by more than 10%; with --against-url: 7];
+      --min-runs N          minimum number of runs [default: 1], or of rounds (a run of each
+                            side) with --against, --against-url [default: 2]
+      --max-runs N          maximum number of runs [default: 8], or of rounds [default: 7; with
+                            --against, 10 if runs vary by more than 10%];
                             with --update-baseline, runs to record [default: 10]
       --report FILE         also write the report: .html, .md, .json, or .xml (JUnit);
                             may be given several times
@@ -73,10 +74,10 @@ FLAGS OF perf
 
 FLAGS OF bisect
       --metric NAME         the metric to follow [default: p95]
-      --endpoint NAME       the endpoint to follow [default: all requests together]; without
-                            both flags, the worst finding is followed, if there is one
+      --endpoint NAME       the endpoint to follow [default: all requests together]; with
+                            neither flag, the worst finding is followed, if there is one
       --all                 also try the commits of merged branches, not only first parents
-      --max-runs N          maximum number of rounds of two commits [default: 20]
+      --max-runs N          maximum number of rounds for each commit tried [default: 20]
       --config FILE         the configuration [default: perf.toml]
       --verbose             also show Locust's output
       --quiet               only show the result
