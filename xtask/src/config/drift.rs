@@ -11,6 +11,7 @@ use toml::Spanned;
 
 use crate::config::accepted::METRICS;
 use crate::config::lines::{line_of, line_of_table};
+use crate::sys::machine::today;
 
 /// A century. A longer age is the name of a commit.
 const MAX_AGE_DAYS: i64 = 36_500;
@@ -41,6 +42,8 @@ impl Since {
             return Ok(Since::Age { days, text: text.to_owned() });
         }
         if let Some(day) = Day::parse(text) {
+            // In some time zone it is tomorrow.
+            ensure!(today().days_until(day) <= 1, "{text} is in the future: give a day that has passed");
             return Ok(Since::Day(day));
         }
         let is_pattern = text.contains(['*', '?', '[']);

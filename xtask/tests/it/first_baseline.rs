@@ -187,3 +187,13 @@ fn baseline_that_git_ignores_is_committed_by_the_next_step() {
     scratch.sh(next);
     assert!(!scratch.perf("--update-baseline").stderr.contains("git ignores"));
 }
+
+#[test]
+fn file_whose_name_is_not_utf_8_hides_no_commit() {
+    let scratch = bare("latin-1");
+    scratch.sh("printf code > \"$(printf 'caf\\351.py')\"");
+    let output = scratch.perf("");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("uncommitted changes (caf\u{fffd}.py)"), "{}", output.stderr);
+    assert!(scratch.read("perf_baseline.json").contains(&scratch.sh("git rev-parse HEAD")));
+}
