@@ -389,7 +389,8 @@ fn warnings(job: &Job, phrases: &[&str]) -> Vec<String> {
     });
     if exceptions > 0 {
         warnings.push(format!(
-            "the locustfile itself raised {exceptions} exceptions, which do not count as failed requests: see {}",
+            "the locustfile itself raised {exceptions} exception{}, not counted as failed requests: see {}",
+            if exceptions == 1 { "" } else { "s" },
             job.log().display()
         ));
     }
