@@ -66,7 +66,7 @@ fn run_maintenance(args: Vec<OsString>) -> ExitCode {
             let commands = &maintenance_flags::COMMANDS;
             Ok(Outcome::Done(named(&help_of(maintenance_flags::HELP, commands, command))))
         }
-        Ok(MaintenanceCommand::Selftest { quick }) => selftest::selftest(quick).map(Outcome::Judged),
+        Ok(MaintenanceCommand::Selftest { quick }) => selftest::selftest(quick),
         Ok(MaintenanceCommand::Adopt(flags)) => adopt::adopt(&flags).map(Outcome::Done),
         Err(error) => Err(error),
     };
@@ -144,7 +144,7 @@ fn finish(outcome: &Outcome) -> u8 {
 fn last_words(outcome: &Outcome, code: u8) -> (String, String) {
     let unjudged_on = |unjudged: &Unjudged| terminal::render_unjudged(unjudged, screen(&io::stderr()));
     match outcome {
-        Outcome::Judged(_) | Outcome::Inconclusive => (String::new(), String::new()),
+        Outcome::Judged { .. } => (String::new(), String::new()),
         Outcome::Done(message) | Outcome::NotFound(message) => (format!("{message}\n"), String::new()),
         Outcome::Unjudged { unjudged, .. } if code == 0 => {
             (terminal::render_unjudged(unjudged, screen(&io::stdout())), String::new())

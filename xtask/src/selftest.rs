@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::commands::outcome::Outcome;
 use crate::config::perf_toml::{Config, LocustConfig};
 use crate::run::results;
 use crate::sys::process::{self, Failure, Group};
@@ -23,10 +24,10 @@ use crate::sys::{files, git, lock};
 use judge::baseline::file::Baseline;
 use judge::model::run::Metric;
 use judge::stats::estimate::{Difference, Scale};
-use judge::verdict::compare::{ERROR, Verdict};
+use judge::verdict::compare::ERROR;
 use report::formats::terminal;
 
-pub fn selftest(quick: bool) -> Result<Verdict> {
+pub fn selftest(quick: bool) -> Result<Outcome> {
     let trial = Trial::prepare(quick)?;
     process::catch_signals()?;
     let mut broken = Vec::new();
@@ -52,7 +53,7 @@ pub fn selftest(quick: bool) -> Result<Verdict> {
     }
     print(&trial.detectable(&same_build_p95_ms)?)?;
     print(&verdict(&broken))?;
-    Ok(if broken.is_empty() { Verdict::Pass } else { Verdict::Fail })
+    Ok(Outcome::Judged { exit_code: u8::from(!broken.is_empty()) })
 }
 
 struct Expectation {

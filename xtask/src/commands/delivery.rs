@@ -52,8 +52,7 @@ pub fn deliver(project: &Project, report: &Report) -> Result<Outcome> {
     for path in &flags.files.reports {
         files::write_atomically(path, &Format::of(path)?.render(&view)).context(AfterVerdict)?;
     }
-    let comparison = report.comparison;
-    Ok(if comparison.exit_code() == 2 { Outcome::Inconclusive } else { Outcome::Judged(comparison.verdict) })
+    Ok(Outcome::Judged { exit_code: report.comparison.exit_code() })
 }
 
 /// Writes `latest/report.json`, by which a program knows that the command has ended. A command that measures nothing has
