@@ -163,7 +163,7 @@ impl Rounds {
     pub fn compare<'a>(&'a self, rules: &'a Rules) -> Result<Comparison<'a>> {
         self.this.check_comparable(&self.baseline, "the other side")?;
         let comparison = compare(&self.baseline, &self.this.runs, rules)?;
-        self.this.check_answers(&comparison)?;
+        self.this.check_requests(&comparison)?;
         Ok(comparison)
     }
 

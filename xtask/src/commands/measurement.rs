@@ -59,7 +59,7 @@ impl Measurement {
         }
     }
 
-    /// With too few requests, the comparison may still show a regression ([`Measurement::check_answers`]).
+    /// With too few requests, the comparison may still show a regression ([`Measurement::check_requests`]).
     pub fn of_candidate(measured: Vec<MeasuredRun>, project: &Project) -> Result<Measurement> {
         let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
         let too_few_requests = too_few_requests(&requests, project.config.load.min_requests)
@@ -129,7 +129,8 @@ impl Measurement {
         self.failures.get_or_init(|| results::failures(&self.failures_files, &self.runs))
     }
 
-    pub fn check_answers(&self, comparison: &Comparison) -> Result<()> {
+    /// Refuses runs with too few requests, unless just that shows a regression.
+    pub fn check_requests(&self, comparison: &Comparison) -> Result<()> {
         match &self.too_few_requests {
             Some(refusal) if !comparison.is_proven_by_few_answers() => bail!(refusal.clone()),
             _ => Ok(()),

@@ -91,7 +91,7 @@ fn judge(project: &Project, baseline: &Baseline, sessions: &[SessionFile]) -> Re
         return reference.deliver(&rules, &measurement, remeasure);
     }
     let settings = project.settle()?;
-    reference.check_load(&settings)?;
+    reference.check_comparable(&settings)?;
     let rules = &project.rules;
     let mut runner = Runner::prepare(project, settings, Some(Side::Only))?;
     let (mut measured, mut reason) = (Vec::new(), String::new());
@@ -103,7 +103,6 @@ fn judge(project: &Project, baseline: &Baseline, sessions: &[SessionFile]) -> Re
         }
         let measurement = Measurement::of_candidate(measured.clone(), project)?;
         let comparison = reference.compare(&measurement, rules)?;
-        measurement.check_answers(&comparison)?;
         let next = next_step(&comparison);
         project.say(&format!("run {}/{}: {}", measured.len(), rules.max_runs, next.reason(&mut reason)));
         if let Next::Stop(_) = next {
@@ -294,7 +293,7 @@ impl<'a> Reference<'a> {
         Ok(Reference { project, baseline, drift: DriftCheck::read(project, baseline)? })
     }
 
-    fn check_load(&self, settings: &Settings) -> Result<()> {
+    fn check_comparable(&self, settings: &Settings) -> Result<()> {
         let expected = Provenance {
             load: Some(settings.load.masked()),
             locustfile_path: settings.locustfile_path.clone().unwrap_or_default(),
@@ -309,14 +308,15 @@ impl<'a> Reference<'a> {
         let shown = self.project.shown(&self.project.baseline);
         measurement.check_comparable(self.baseline, &shown)?;
         let comparison = compare(self.baseline, measurement.runs_for(self.baseline), rules).context(shown)?;
-        self.drift.judge(comparison, measurement)
+        let comparison = self.drift.judge(comparison, measurement)?;
+        measurement.check_requests(&comparison)?;
+        Ok(comparison)
     }
 
     fn deliver(&self, rules: &Rules, measurement: &Measurement, remeasure: Remeasure) -> Result<Outcome> {
         let Reference { project, baseline, .. } = self;
         rules.check_all_met(Some(*baseline), &measurement.runs, &judge_again(project))?;
         let comparison = self.compare(measurement, rules)?;
-        measurement.check_answers(&comparison)?;
         let background = measurement.background(project, &comparison, baseline);
         let report = self.report(measurement, &comparison, &background);
         // Rounds with the baseline's commit cannot confirm a drift since an earlier baseline.

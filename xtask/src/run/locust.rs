@@ -247,7 +247,7 @@ impl Locust {
         let took = took?;
         let phrases = group.matches();
         let mut warnings = warnings(job, &phrases);
-        let listener = check_load(job, took, &phrases)?;
+        let listener = read_listener(job, took, &phrases)?;
         if let Some(listener) = &listener {
             warnings.extend(listener.unfinished_text());
             warnings.extend(left_out(job, listener)?);
@@ -441,8 +441,8 @@ fn left_out(job: &Job, listener: &ListenerFile) -> Result<Vec<String>> {
     warnings.map_err(|error| job.failure(error.to_string()).into())
 }
 
-/// Without the listener there is no file.
-fn check_load(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<ListenerFile>> {
+/// Refuses a load that was cut short. Without the listener there is no file.
+fn read_listener(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<ListenerFile>> {
     // Locust exits with 0 also when a signal or the locustfile itself ends it early.
     let cut_short = |load_s: f64| {
         let run_time_s = job.settings.load.run_time_s;
