@@ -25,7 +25,7 @@ use crate::commands::delivery::run_url;
 use crate::config::flags::{Against, PerfFlags};
 use crate::config::project::Project;
 use crate::run::listener::{UsersLeft, users_left_text};
-use crate::run::results::{self, Failures, MeasuredRun, RunFile};
+use crate::run::results::{self, Failures, MeasuredRun};
 use crate::sys::machine::days_from_today;
 use crate::sys::{ci, git};
 
@@ -64,45 +64,34 @@ impl Measurement {
         let requests: Vec<u64> = measured.iter().map(|measured| measured.run.total.requests).collect();
         let too_few_requests = too_few_requests(&requests, project.config.load.min_requests)
             .map(|few| format!("{}: {}", project.shown(&measured[few.run].path), few.why));
-        let (mut runs, mut histories, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut provenance, mut mean_users, mut users_left) = (None, Vec::new(), Vec::new());
-        let mut usages = Vec::new();
-        let mut file_warnings = Vec::new();
         let is_ours = measured.iter().any(|measured| measured.file.is_some());
+        let users = project.flags.load.users.filter(|_| !project.flags.results.is_empty());
         ensure!(
-            !is_ours || project.flags.results.is_empty() || project.flags.load.users.is_none(),
+            !is_ours || users.is_none(),
             "--users has no effect here, because the runs of the gate have counted their users: leave it out"
         );
         let failures_files: Vec<PathBuf> = measured.iter().flat_map(MeasuredRun::failures_files).collect();
         let runs_with_setup = runs_with_setup(&measured);
+        let (mut runs, mut histories, mut provenances) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut file_warnings, mut warnings, mut users_left) = (Vec::new(), Vec::new(), Vec::new());
         for MeasuredRun { path, run, file, history, .. } in measured {
             file_warnings.extend(run.oddities.iter().map(|oddity| format!("{}: {oddity}", project.shown(&path))));
-            let file = file.unwrap_or_else(|| RunFile::of_others(project.provenance(), &history));
+            if let Some(file) = file {
+                provenances.push(file.provenance);
+                users_left.extend(file.users_left);
+                for warning in file.warnings {
+                    if !warnings.contains(&warning) {
+                        warnings.push(warning);
+                    }
+                }
+            } else {
+                let observed_load = history.as_ref().ok().and_then(History::observed_load);
+                provenances.push(Provenance { observed_load, ..project.provenance() });
+            }
             runs.push(run);
             histories.push(history);
-            if let Some(first) = &provenance {
-                let refusal = comparability(first, &file.provenance).refusal;
-                ensure!(refusal.is_empty(), "the results are runs of different loads: {refusal}");
-            }
-            mean_users.extend(file.provenance.mean_users);
-            usages.push(file.provenance.usage.clone());
-            users_left.extend(file.users_left);
-            provenance.get_or_insert(file.provenance);
-            for warning in file.warnings {
-                if !warnings.contains(&warning) {
-                    warnings.push(warning);
-                }
-            }
         }
-        if !is_ours {
-            mean_users.extend(project.flags.load.users.map(f64::from));
-        }
-        let mut provenance: Provenance = provenance.unwrap_or_else(|| project.provenance());
-        provenance.precision = Run::coarsest(&runs);
-        provenance.mean_users = (!mean_users.is_empty()).then(|| rounded(mean(&mean_users)));
-        // A partial list could not be matched to the runs.
-        let is_known = usages.iter().all(|usage| *usage != Usage::default());
-        provenance.usage = if is_known { Usage::joined(usages) } else { Usage::default() };
+        let provenance = Provenance { precision: Run::coarsest(&runs), ..joined(&provenances, users)? };
         let mut measurement = Measurement {
             runs,
             runs_with_setup,
@@ -268,6 +257,25 @@ impl Measurement {
             is_hosted_runner: ci::is_hosted_runner(),
         }
     }
+}
+
+/// The provenance of the first run, with the users and the usage of all. `users` are a fact about results of others.
+fn joined(provenances: &[Provenance], users: Option<u32>) -> Result<Provenance> {
+    let first = &provenances[0];
+    for other in &provenances[1..] {
+        let refusal = comparability(first, other).refusal;
+        ensure!(refusal.is_empty(), "the results are runs of different loads: {refusal}");
+    }
+    let mean_users = provenances.iter().filter_map(|of| of.mean_users).chain(users.map(f64::from));
+    let mean_users: Vec<f64> = mean_users.collect();
+    let usages: Vec<Usage> = provenances.iter().map(|of| of.usage.clone()).collect();
+    // A partial list could not be matched to the runs.
+    let is_known = usages.iter().all(|usage| *usage != Usage::default());
+    Ok(Provenance {
+        mean_users: (!mean_users.is_empty()).then(|| rounded(mean(&mean_users))),
+        usage: if is_known { Usage::joined(usages) } else { Usage::default() },
+        ..first.clone()
+    })
 }
 
 /// Empty if there are no requests of `on_start`.

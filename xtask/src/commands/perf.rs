@@ -91,7 +91,7 @@ fn judge(project: &Project, baseline: &Baseline, sessions: &[SessionFile]) -> Re
         return reference.deliver(&rules, &measurement, remeasure);
     }
     let settings = project.settle()?;
-    reference.check_comparable(&settings)?;
+    reference.refuse_other_load(&settings)?;
     let rules = &project.rules;
     let mut runner = Runner::prepare(project, settings, Some(Side::Only))?;
     let (mut measured, mut reason) = (Vec::new(), String::new());
@@ -293,7 +293,7 @@ impl<'a> Reference<'a> {
         Ok(Reference { project, baseline, drift: DriftCheck::read(project, baseline)? })
     }
 
-    fn check_comparable(&self, settings: &Settings) -> Result<()> {
+    fn refuse_other_load(&self, settings: &Settings) -> Result<()> {
         let expected = Provenance {
             load: Some(settings.load.masked()),
             locustfile_path: settings.locustfile_path.clone().unwrap_or_default(),

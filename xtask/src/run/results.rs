@@ -59,20 +59,6 @@ impl RunFile {
         RunFile { provenance, exact, warnings, max_runs: Some(max_runs), max_noisy_rounds, users_left }
     }
 
-    /// `history` shows the load of others.
-    pub fn of_others(provenance: Provenance, history: &Result<History, String>) -> RunFile {
-        let observed_load = history.as_ref().ok().and_then(History::observed_load);
-        let provenance = Provenance { observed_load, ..provenance };
-        RunFile {
-            provenance,
-            exact: false,
-            warnings: Vec::new(),
-            max_runs: None,
-            max_noisy_rounds: 0,
-            users_left: Vec::new(),
-        }
-    }
-
     fn cpu(&self) -> Option<CpuTime> {
         let [ms_per_request] = self.provenance.usage.cpu_ms_per_request[..] else { return None };
         Some(CpuTime { ms_per_request, machine: self.provenance.machine.clone() })
