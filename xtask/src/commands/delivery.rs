@@ -107,10 +107,10 @@ fn places(project: &Project) -> Places {
         Err(_) => path.display().to_string(),
     };
     // Results may be judged without a locustfile.
-    let named = project.settle().map(|settings| settings.locustfile).unwrap_or_default();
+    let files = project.settle().map(|settings| settings.locustfiles).unwrap_or_default();
     let mut locustfiles = Vec::new();
-    for part in named.split(',') {
-        let path = project.paths.root.join(part);
+    for file in files {
+        let path = project.paths.root.join(file);
         if let Ok(text) = files::read_to_string(&path) {
             locustfiles.push(Locustfile { path: from_top(&path), text });
         }

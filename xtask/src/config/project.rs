@@ -20,7 +20,7 @@ use crate::config::flags::{Against, PerfFlags};
 use crate::config::locust_conf::LocustConf;
 use crate::config::paths::Paths;
 use crate::config::perf_toml::{Config, ServiceConfig};
-use crate::config::settings::{self, RunRange, Settings, settle};
+use crate::config::settings::{RunRange, Settings, settle};
 use crate::sys::clock::Clock;
 use crate::sys::git::{self, Head, UNKNOWN_COMMIT};
 use crate::sys::machine::timestamp;
@@ -149,9 +149,7 @@ impl<'a> Project<'a> {
         inputs.extend(self.config.locust.requirements.iter().map(|requirement| self.paths.root.join(requirement)));
         // A configuration that cannot be read is an error once the load is settled.
         let locust = LocustConf::read(&self.paths.root).unwrap_or_default();
-        if let Ok(locustfile) = settings::locustfile(&self.flags.load, &self.config.load, &locust) {
-            inputs.extend(self.paths_of(&locustfile));
-        }
+        inputs.extend(self.named_locustfiles(&locust));
         inputs
     }
 
@@ -163,55 +161,59 @@ impl<'a> Project<'a> {
             "perf.toml: [service] `command` still contains the placeholder: set it to the command that starts your service"
         );
         let locust = LocustConf::read(&self.paths.root)?;
-        let mut settings = settle(&flags.load, &flags.locust_args, &self.config, &locust)?;
-        settings.locustfile_path = self.path_to_record(&settings.locustfile);
-        settings.locustfile = self.find_locustfiles(&settings.locustfile)?;
-        self.refuse_starter(&settings.locustfile)?;
-        Ok(settings)
+        let settings = settle(&flags.load, &flags.locust_args, &self.config, &locust)?;
+        let named = self.named_locustfiles(&locust);
+        let locustfiles = self.find_locustfiles(&named)?;
+        self.refuse_starter(&locustfiles)?;
+        Ok(Settings { locustfiles, locustfile_path: self.path_to_record(&named), ..settings })
     }
 
     /// Refuses a locustfile that nobody has edited since it was made, because it loads a page that the service may not have.
-    fn refuse_starter(&self, locustfiles: &str) -> Result<()> {
-        for part in locustfiles.split(',') {
+    fn refuse_starter(&self, locustfiles: &[String]) -> Result<()> {
+        for file in locustfiles {
             let is_starter =
-                files::read(&self.paths.root.join(part)).is_ok_and(|text| git::blob_hash(&text) == STARTER);
-            ensure!(!is_starter, "{part} is still the example: replace it with what the users of your service do");
+                files::read(&self.paths.root.join(file)).is_ok_and(|text| git::blob_hash(&text) == STARTER);
+            ensure!(!is_starter, "{file} is still the example: replace it with what the users of your service do");
         }
         Ok(())
     }
 
-    /// A flag names them from the user's folder, a file from the root.
-    fn paths_of(&self, locustfiles: &str) -> Vec<PathBuf> {
-        let is_flag = self.flags.load.locustfile.is_some();
-        let base = if is_flag { &self.paths.current_dir } else { &self.paths.root };
-        locustfiles.split(',').map(|part| base.join(part.trim())).collect()
+    /// The files and folders as they are named, separated by commas: by a flag from the user's folder, by a file from the root.
+    fn named_locustfiles(&self, locust: &LocustConf) -> Vec<PathBuf> {
+        let Paths { current_dir, root, .. } = self.paths;
+        let (base, named) = match (&self.flags.load.locustfile, &self.config.load.locustfile) {
+            (Some(by_flag), _) => (current_dir, by_flag.to_string_lossy().into_owned()),
+            (None, Some(by_config)) => (root, by_config.clone()),
+            (None, None) => (root, locust.text("locustfile").unwrap_or("locustfile.py").to_owned()),
+        };
+        named.split(',').map(|part| base.join(part.trim())).collect()
     }
 
     /// The locustfiles as a baseline names them, from the root: a folder stands for its files. `None` if one lies
     /// elsewhere.
-    fn path_to_record(&self, locustfiles: &str) -> Option<String> {
+    fn path_to_record(&self, named: &[PathBuf]) -> Option<String> {
         let root = fs::canonicalize(&self.paths.root).ok()?;
         let mut from_root = Vec::new();
-        for path in self.paths_of(locustfiles) {
+        for path in named {
             from_root.push(fs::canonicalize(path).ok()?.strip_prefix(&root).ok()?.display().to_string());
         }
         Some(from_root.join(","))
     }
 
     /// The result is relative to the root, where Locust runs.
-    fn find_locustfiles(&self, locustfiles: &str) -> Result<String> {
+    fn find_locustfiles(&self, named: &[PathBuf]) -> Result<Vec<String>> {
         let mut found = Vec::new();
-        for path in self.paths_of(locustfiles) {
-            ensure!(path.exists(), "locustfile {} not found: create it, or pass --locustfile FILE", self.shown(&path));
+        for path in named {
+            ensure!(path.exists(), "locustfile {} not found: create it, or pass --locustfile FILE", self.shown(path));
             if path.is_dir() {
-                let files = locustfiles_below(&path)?;
-                ensure!(!files.is_empty(), "no locustfile in the folder {}", self.shown(&path));
+                let files = locustfiles_below(path)?;
+                ensure!(!files.is_empty(), "no locustfile in the folder {}", self.shown(path));
                 found.extend(files.iter().map(|file| self.shown(file)));
             } else {
-                found.push(self.shown(&path));
+                found.push(self.shown(path));
             }
         }
-        Ok(found.join(","))
+        Ok(found)
     }
 
     pub fn service(&self, settings: &Settings) -> Option<&ServiceConfig> {

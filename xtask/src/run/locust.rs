@@ -134,14 +134,14 @@ impl Locust {
         Ok(Locust { program, parsed, version: version.to_owned(), python, packages, setup })
     }
 
-    pub fn check(&self, load: &Load, locustfile: &str) -> Result<()> {
+    pub fn check(&self, load: &Load, locustfiles: &[String]) -> Result<()> {
         ensure!(
             self.parsed >= PROCESSES || load.processes.is_none(),
             "several processes need Locust 2.19 or later, and this is {}: leave `processes` out, or name a later [locust] version",
             self.version
         );
         ensure!(
-            self.parsed >= SEVERAL_LOCUSTFILES || !locustfile.contains(','),
+            self.parsed >= SEVERAL_LOCUSTFILES || locustfiles.len() == 1,
             "several locustfiles need Locust 2.11 or later, and this is {}: name one that imports the others, or a later [locust] version",
             self.version
         );
@@ -167,8 +167,8 @@ impl Locust {
 
     fn args(&self, job: &Job) -> Vec<OsString> {
         let listener = job.folder.join(LISTENER_NAME);
-        let locustfiles = match job.settings.locustfile.as_str() {
-            file if !self.loads_listener() => file.to_owned(),
+        let locustfiles = match job.settings.locustfiles.join(",") {
+            file if !self.loads_listener() => file,
             // The first locustfile names Locust's HTML report.
             files if self.parsed >= SHAPE_IN_ANY_LOCUSTFILE => format!("{files},{}", listener.display()),
             files => format!("{},{files}", listener.display()),

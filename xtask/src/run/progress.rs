@@ -67,7 +67,7 @@ impl LoadNumber {
 
 pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, workers: u32) {
     let mut folders: BTreeSet<&str> = BTreeSet::new();
-    for file in job.settings.locustfile.split(',') {
+    for file in &job.settings.locustfiles {
         folders.extend(Path::new(file).parent().and_then(Path::to_str).filter(|folder| !folder.is_empty()));
     }
     let folders = Vec::from_iter(folders);

@@ -80,7 +80,7 @@ impl<'a> Runner<'a> {
         let log = session.folder.join("build.log");
         let build = first.map_or(Ok(None), |first| start_build(project, &settings, first, &log))?;
         let locust = clock.waiting(|| install::prepare(&project.shell, &project.config.locust, &perf_folder, &say))?;
-        locust.check(&settings.load, &settings.locustfile)?;
+        locust.check(&settings.load, &settings.locustfiles)?;
         clock.waiting(|| build.map_or(Ok(()), Build::finish))?;
         let provenance = Provenance {
             load: Some(settings.load.masked()),
@@ -88,7 +88,7 @@ impl<'a> Runner<'a> {
             locust: locust.version.clone(),
             python: locust.python.clone().unwrap_or_default(),
             packages: locust.packages.clone(),
-            locustfile: locustfile_digest(&project.paths.root, &settings.locustfile).unwrap_or_default(),
+            locustfile: locustfile_digest(&project.paths.root, &settings.locustfiles).unwrap_or_default(),
             locustfile_path: settings.locustfile_path.clone().unwrap_or_default(),
             ..project.provenance()
         };
@@ -336,10 +336,10 @@ fn start_build(project: &Project, settings: &Settings, side: Side, log: &Path) -
     Build::start(shell(project, side), service, &project.paths.root, log)
 }
 
-fn locustfile_digest(root: &Path, locustfile: &str) -> Option<String> {
+fn locustfile_digest(root: &Path, locustfiles: &[String]) -> Option<String> {
     let mut bytes = Vec::new();
-    for part in locustfile.split(',') {
-        bytes.extend(files::read(&root.join(part)).ok()?);
+    for file in locustfiles {
+        bytes.extend(files::read(&root.join(file)).ok()?);
     }
     Some(git::blob_hash(&bytes))
 }
