@@ -32,7 +32,7 @@ use crate::sys::{ci, git};
 pub struct Measurement {
     pub runs: Vec<Run>,
     /// The runs as they were counted before version 1.4 of the baseline, if that makes a difference.
-    runs_with_setup: Vec<Run>,
+    mixed_runs: Vec<Run>,
     /// Each run over time, or why that is missing.
     pub histories: Vec<Result<History, String>>,
     pub provenance: Provenance,
@@ -71,7 +71,7 @@ impl Measurement {
             "--users has no effect here, because the runs of the gate have counted their users: leave it out"
         );
         let failures_files: Vec<PathBuf> = measured.iter().flat_map(MeasuredRun::failures_files).collect();
-        let runs_with_setup = runs_with_setup(&measured);
+        let mixed_runs = mixed_runs(&measured);
         let (mut runs, mut histories, mut provenances) = (Vec::new(), Vec::new(), Vec::new());
         let (mut file_warnings, mut warnings, mut users_left) = (Vec::new(), Vec::new(), Vec::new());
         for MeasuredRun { path, run, file, history, .. } in measured {
@@ -94,7 +94,7 @@ impl Measurement {
         let provenance = Provenance { precision: Run::coarsest(&runs), ..joined(&provenances, users)? };
         let mut measurement = Measurement {
             runs,
-            runs_with_setup,
+            mixed_runs,
             histories,
             provenance,
             file_warnings,
@@ -128,7 +128,7 @@ impl Measurement {
 
     /// The runs as the baseline counts requests of `on_start`.
     pub fn runs_for(&self, baseline: &Baseline) -> &[Run] {
-        if self.runs_with_setup.is_empty() || baseline.has_setup_apart() { &self.runs } else { &self.runs_with_setup }
+        if self.mixed_runs.is_empty() || baseline.has_setup_apart() { &self.runs } else { &self.mixed_runs }
     }
 
     /// If their users or tasks did not do their work, the runs are at fault, so the error leads with that, and with why
@@ -178,7 +178,7 @@ impl Measurement {
     /// A sentence each.
     pub fn limits_of_comparison(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
         let mut warnings = Vec::new();
-        if !self.runs_with_setup.is_empty() && !baseline.has_setup_apart() {
+        if !self.mixed_runs.is_empty() && !baseline.has_setup_apart() {
             warnings.push("the baseline counts requests of `on_start` among the others: record it again with --update-baseline, and they are judged apart".to_owned());
         }
         if self.is_ours {
@@ -279,13 +279,12 @@ fn joined(provenances: &[Provenance], users: Option<u32>) -> Result<Provenance> 
 }
 
 /// Empty if there are no requests of `on_start`.
-fn runs_with_setup(measured: &[MeasuredRun]) -> Vec<Run> {
+fn mixed_runs(measured: &[MeasuredRun]) -> Vec<Run> {
     if measured.iter().all(|measured| measured.run.setup.is_empty()) {
         return Vec::new();
     }
-    let mixed = |measured: &MeasuredRun| match &measured.with_setup {
-        Some(with_setup) => with_setup.clone(),
-        None => Run { setup: Vec::new(), ..measured.run.clone() },
+    let mixed = |measured: &MeasuredRun| {
+        measured.mixed.clone().unwrap_or_else(|| Run { setup: Vec::new(), ..measured.run.clone() })
     };
     measured.iter().map(mixed).collect()
 }
@@ -299,7 +298,7 @@ const LEAST_FAILURES: u64 = 3;
 /// The statistics of all requests together (`None`), then of each endpoint and of each request of `on_start`.
 fn all_series(runs: &[Run]) -> Vec<(EndpointName<'_>, Vec<&Stats>)> {
     let mut series = vec![(None, runs.iter().map(|run| &run.total).collect())];
-    series.extend(by_name(runs.iter().flat_map(Run::with_setup)).into_iter().map(|(name, stats)| (Some(name), stats)));
+    series.extend(by_name(runs.iter().flat_map(Run::endpoints_and_setup)).into_iter().map(|(name, stats)| (Some(name), stats)));
     series
 }
 

@@ -19,7 +19,7 @@ use crate::config::perf_toml::LoadConfig;
 use crate::config::settings::{DEFAULT_BIND_HOST, Settings};
 use crate::run::listener::{EndedBy, LISTENER_FILE, ListenerFile};
 use crate::run::locust_log::{self, explanation};
-use crate::run::workers::{Setup, WorkerList};
+use crate::run::workers::{WorkerSetup, WorkerList};
 use crate::sys::files::{self, Follower};
 use crate::sys::log;
 use crate::sys::process::{self, Failure, Group};
@@ -71,7 +71,7 @@ pub struct Locust {
     pub python: Option<String>,
     /// The packages of the environment that the gate installed: `gevent 26.9.0, greenlet 3.5.6`.
     pub packages: String,
-    pub setup: Setup,
+    pub worker_setup: WorkerSetup,
 }
 
 pub(crate) enum Stage {
@@ -126,12 +126,12 @@ pub struct Finished {
 impl Locust {
     /// Parses the line that `locust --version` prints: `locust 2.47.0 from /path (Python 3.11.7)`, in old versions
     /// `locust 1.6.0`, or `__main__.py 1.6.0` if it is called as a module.
-    pub fn new(program: Program, line: &str, packages: String, setup: Setup) -> Result<Locust> {
+    pub fn new(program: Program, line: &str, packages: String, worker_setup: WorkerSetup) -> Result<Locust> {
         let version = line.split_whitespace().nth(1).unwrap_or_default();
         let parsed = LocustVersion::parse(version).with_context(|| format!("`{line}` is not a version of Locust"))?;
         let python =
             line.to_lowercase().rsplit_once("(python ").and_then(|(_, rest)| Some(rest.split_once(')')?.0.to_owned()));
-        Ok(Locust { program, parsed, version: version.to_owned(), python, packages, setup })
+        Ok(Locust { program, parsed, version: version.to_owned(), python, packages, worker_setup })
     }
 
     pub fn check(&self, load: &Load, locustfiles: &[String]) -> Result<()> {

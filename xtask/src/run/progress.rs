@@ -72,7 +72,7 @@ pub fn print_worker_commands(project: &Project, locust: &Locust, job: &Job, work
     }
     let folders = Vec::from_iter(folders);
     let master = Master { address: workers::address(job.bind_host, job.host), port: job.bind_port };
-    for line in locust.setup.commands(workers, &locust.version, &master, &folders) {
+    for line in locust.worker_setup.commands(workers, &locust.version, &master, &folders) {
         project.say(&line);
     }
     if http::is_loopback(job.host) {

@@ -102,7 +102,7 @@ pub struct MeasuredRun {
     pub path: PathBuf,
     pub run: Run,
     /// The run with the requests of `on_start` that began in the measured window among the others, if there were any.
-    pub with_setup: Option<Run>,
+    pub mixed: Option<Run>,
     /// `None` for a result that the gate did not measure.
     pub file: Option<RunFile>,
     /// The run over time for the charts, or why it is missing.
@@ -200,7 +200,7 @@ pub fn failures(failures_files: &[PathBuf], runs: &[Run]) -> Failures {
         });
     }
     let mut requests_of: BTreeMap<&str, u64> = times_of.keys().map(|(endpoint, _)| (&**endpoint, 0)).collect();
-    for (endpoint, stats) in runs.iter().flat_map(|run| run.endpoints.iter().chain(&run.setup)) {
+    for (endpoint, stats) in runs.iter().flat_map(Run::endpoints_and_setup) {
         if let Some(requests) = requests_of.get_mut(&**endpoint) {
             *requests += stats.requests;
         }
@@ -243,33 +243,33 @@ pub fn read(path: &Path) -> Result<MeasuredRun> {
     }
     run.cpu = file.as_ref().and_then(RunFile::cpu);
     let history = history(path, file.is_some());
-    let mut with_setup = None;
+    let mut mixed = None;
     if file.is_some() && !is_json {
         if let Some(listener) = ListenerFile::read(&folder.join(LISTENER_FILE))? {
             listener.complete(&mut run);
         }
-        with_setup = read_setup(folder, &mut run)?;
+        mixed = read_setup(folder, &mut run)?;
     }
-    Ok(MeasuredRun { path: path.to_owned(), run, with_setup, file, history })
+    Ok(MeasuredRun { path: path.to_owned(), run, mixed, file, history })
 }
 
 /// Stores the requests of `on_start`. Returns the run as it was counted before version 1.4 of the baseline.
 fn read_setup(folder: &Path, run: &mut Run) -> Result<Option<Run>> {
-    let [setup, with_setup] = ["perf_setup.json", "perf_with_setup.json"].map(|name| folder.join(name));
+    let [setup, mixed] = ["perf_setup.json", "perf_with_setup.json"].map(|name| folder.join(name));
     if !setup.is_file() {
         return Ok(None);
     }
     let parsed = |path: &Path| parse_json(&files::read(path)?).with_context(|| path.display().to_string());
     let setup = parsed(&setup)?.endpoints.into_iter();
     run.setup = setup.map(|(name, stats)| (setup_name(&name), stats)).collect();
-    if !with_setup.is_file() {
+    if !mixed.is_file() {
         return Ok(None);
     }
     Ok(Some(Run {
         users_by_class: run.users_by_class.clone(),
         tasks: run.tasks.clone(),
         lateness: run.lateness,
-        ..parsed(&with_setup)?
+        ..parsed(&mixed)?
     }))
 }
 

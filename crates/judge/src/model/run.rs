@@ -337,7 +337,7 @@ impl Run {
         self.endpoints.iter().map(|(name, _)| &**name)
     }
 
-    pub fn with_setup(&self) -> impl Iterator<Item = &(Box<str>, Stats)> {
+    pub fn endpoints_and_setup(&self) -> impl Iterator<Item = &(Box<str>, Stats)> {
         self.endpoints.iter().chain(&self.setup)
     }
 

@@ -266,7 +266,7 @@ impl Rules {
     /// results once more.
     pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run], again: &str) -> Result<()> {
         let before = baseline.into_iter().flat_map(Baseline::names);
-        let now = runs.iter().flat_map(Run::with_setup).map(|(name, _)| &**name);
+        let now = runs.iter().flat_map(Run::endpoints_and_setup).map(|(name, _)| &**name);
         let names: BTreeSet<&str> = before.chain(now).collect();
         let unmet = self.endpoint_limits.iter().find(|limits| !names.iter().any(|name| limits.covers(name)));
         let Some(unmet) = unmet else { return Ok(()) };

@@ -89,7 +89,7 @@ impl<'a> Judge<'a> {
         let setup = Some(&baseline.setup).filter(|_| !self.rules.is_complete).into_iter().flatten();
         let mut missing: BTreeMap<&str, &RunsByMetric> =
             baseline.endpoints.iter().chain(setup).map(|(name, series)| (name.as_str(), series)).collect();
-        let named = by_endpoint(runs.iter().flat_map(Run::with_setup));
+        let named = by_endpoint(runs.iter().flat_map(Run::endpoints_and_setup));
         let known = missing.len().max(named.len());
         let mut measured = Vec::with_capacity(named.len() * JUDGED.len());
         for (name, stats) in named {
@@ -111,7 +111,7 @@ impl<'a> Judge<'a> {
 
     fn coverage(&self, measured: &[Series], runs: &[Run]) -> Coverage {
         let mut requests: HashMap<&str, u64> = HashMap::new();
-        for (name, stats) in runs.iter().flat_map(Run::with_setup) {
+        for (name, stats) in runs.iter().flat_map(Run::endpoints_and_setup) {
             *requests.entry(name).or_default() += stats.requests;
         }
         let mut coverage = Coverage::default();

@@ -122,7 +122,7 @@ pub(crate) fn traffic_changes<'a>(
 
 fn pairs<'a>(baseline: &Baseline, runs: &'a [Run]) -> Vec<EndpointPair<'a>> {
     let mut pairs = Vec::new();
-    for (name, stats) in by_name(runs.iter().flat_map(Run::with_setup)) {
+    for (name, stats) in by_name(runs.iter().flat_map(Run::endpoints_and_setup)) {
         let (of_load, of_setup) = (baseline.endpoints.get(name), baseline.setup.get(name));
         let Some(before) = of_load.or(of_setup) else { continue };
         let sizes = of_every(&stats, |stats| stats.content_bytes);
