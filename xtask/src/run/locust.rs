@@ -80,9 +80,7 @@ pub(crate) enum Stage {
     Loading(Duration),
 }
 
-#[derive(Default)]
-pub struct Progress {
-    pub elapsed: Duration,
+pub struct RequestCounts {
     pub requests: u64,
     pub failures: u64,
 }
@@ -468,12 +466,11 @@ fn read_listener(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<L
 }
 
 /// Reads the counts that Locust rewrites every second or so.
-pub fn progress(job: &Job, elapsed: Duration) -> Progress {
+pub fn request_counts(job: &Job) -> RequestCounts {
     let stats = files::read_to_string(&job.path("locust_stats.csv")).unwrap_or_default();
     let total = stats.lines().rev().find_map(|line| line.strip_prefix(",Aggregated,")).unwrap_or_default();
     let mut counts = total.split(',').map(|field| field.parse().unwrap_or(0));
-    let (requests, failures) = (counts.next().unwrap_or(0), counts.next().unwrap_or(0));
-    Progress { elapsed, requests, failures }
+    RequestCounts { requests: counts.next().unwrap_or(0), failures: counts.next().unwrap_or(0) }
 }
 
 /// `None` unless the next lines of the log report that all users are started.
