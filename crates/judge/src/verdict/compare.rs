@@ -13,7 +13,7 @@ use crate::model::limits::{Accepted, Inconclusive, JUDGED, Level, Rules};
 use crate::model::run::{EndpointName, LEAST_REQUESTS, Metric, Resolution, Run};
 use crate::model::text::nearest;
 pub use crate::stats::ERROR;
-use crate::verdict::accepted::{Applied, State, applied};
+use crate::verdict::accepted::{Exception, ExceptionState, exceptions};
 use crate::verdict::cpu::{self, CpuUnjudged};
 use crate::verdict::decision::{Decision, Evidence, Judge, Presence, Reason, Row};
 use crate::verdict::endpoints::Coverage;
@@ -78,7 +78,7 @@ pub struct Comparison<'a> {
     pub detectable_by_five: Option<f64>,
     /// Whether p95 could have changed by more than its limit without being detected.
     is_insensitive: bool,
-    pub exceptions: Vec<Applied<'a>>,
+    pub exceptions: Vec<Exception<'a>>,
     pub cpu_unjudged: Option<CpuUnjudged>,
     pub drift: Option<Drift<'a>>,
     /// Changes of what endpoints answer and how often they are asked. Each is a warning.
@@ -121,8 +121,8 @@ impl<'a> Comparison<'a> {
     /// The exceptions that nothing needs. They are made for the baseline: a comparison of rounds may have the slower
     /// service on both sides.
     pub fn unused_exceptions(&self) -> impl Iterator<Item = &'a Accepted> {
-        let unused = self.exceptions.iter().filter(|applied| !self.paired && applied.state == State::Unused);
-        unused.map(|applied| applied.accepted)
+        let unused = self.exceptions.iter().filter(|exception| !self.paired && exception.state == ExceptionState::Unused);
+        unused.map(|exception| exception.accepted)
     }
 
     pub fn has_failed_itself(&self) -> bool {
@@ -310,7 +310,7 @@ pub fn compare<'a>(baseline: &'a Baseline, runs: &'a [Run], rules: &'a Rules) ->
         coverage,
         resolution,
         detectable_by_five: if is_of_one_run { judge.detectable_by_five(&measured) } else { None },
-        exceptions: applied(rules, &total, &endpoints),
+        exceptions: exceptions(rules, &total, &endpoints),
         cpu_unjudged: cpu::unjudged(baseline, runs, rules),
         drift: None,
         traffic,

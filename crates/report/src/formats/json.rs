@@ -6,7 +6,7 @@ use judge::model::limits::{Level, Limit};
 use judge::model::run::Provenance;
 use judge::model::text::is_unprintable;
 use judge::stats::estimate::{Interval, Scale};
-use judge::verdict::accepted::{Applied, State};
+use judge::verdict::accepted::{Exception, ExceptionState};
 use judge::verdict::causes::Kind;
 use judge::verdict::compare::{RunCounts, Verdict};
 use judge::verdict::decision::Unsettled;
@@ -248,7 +248,7 @@ fn series(view: &SeriesView) -> Json<'static> {
         ("interval", interval(row.evidence.interval)),
         ("detectable", json(row.evidence.detectable)),
         ("limit", optional(row.limit, limit)),
-        ("accepted", optional(waived, |accepted| exception(&Applied { accepted, state: State::Waived }))),
+        ("accepted", optional(waived, |accepted| exception(&Exception { accepted, state: ExceptionState::Waived }))),
         ("doubt", optional(view.doubt.as_ref(), doubt)),
         ("unsettled", json(unsettled)),
     ])
@@ -283,13 +283,13 @@ fn drift(drift: &DriftView) -> Json<'static> {
     ])
 }
 
-fn exception(Applied { accepted, state }: &Applied) -> Json<'static> {
+fn exception(Exception { accepted, state }: &Exception) -> Json<'static> {
     let state = match state {
-        State::Waived => "waived",
-        State::Exceeded => "exceeded",
-        State::InDoubt => "in_doubt",
-        State::Unused => "unused",
-        State::Expired => "expired",
+        ExceptionState::Waived => "waived",
+        ExceptionState::Exceeded => "exceeded",
+        ExceptionState::InDoubt => "in_doubt",
+        ExceptionState::Unused => "unused",
+        ExceptionState::Expired => "expired",
     };
     object([
         ("endpoint", json(&accepted.endpoint)),

@@ -2,7 +2,7 @@
 
 use judge::model::run::Metric;
 use judge::model::text::{endpoint_shown, quoted};
-use judge::verdict::accepted::State;
+use judge::verdict::accepted::ExceptionState;
 use judge::verdict::compare::Verdict;
 use judge::verdict::decision::{FewSamples, Presence, Row};
 
@@ -106,7 +106,7 @@ pub(crate) fn steps(report: &Report, acceptance: &str) -> Vec<NextStep> {
         steps.truncate(MOST - 1);
         steps.push(accept("accept it", CHANGED));
     }
-    let has_ended = comparison.exceptions.iter().any(|applied| applied.state == State::Expired);
+    let has_ended = comparison.exceptions.iter().any(|exception| exception.state == ExceptionState::Expired);
     if has_ended || comparison.unused_exceptions().next().is_some() {
         steps.push(edit("remove the exceptions that nothing needs"));
     }
