@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Result, bail};
 use judge::stats::estimate::Difference;
 use judge::verdict::bisect::{Ending, Pair};
-use judge::verdict::compare::ERROR;
+use judge::stats::SIGNIFICANCE;
 use report::formats::github;
 use report::view::words::{change_text, count, interval_words};
 
@@ -135,7 +135,7 @@ impl BisectResult<'_> {
 
     fn change(&self, difference: &Difference) -> String {
         let metric = self.series.metric;
-        let interval = interval_words(metric, difference.interval(ERROR));
+        let interval = interval_words(metric, difference.interval(SIGNIFICANCE));
         format!("{} ({interval})", change_text(metric, difference.change()))
     }
 
@@ -146,7 +146,7 @@ impl BisectResult<'_> {
 
 /// Whether a good part of the change is certainly not by this step.
 fn is_less(step: &Difference, gap: &Difference) -> bool {
-    let [step_interval, gap_interval] = [step, gap].map(|difference| difference.interval(ERROR));
+    let [step_interval, gap_interval] = [step, gap].map(|difference| difference.interval(SIGNIFICANCE));
     let are_apart = step_interval.high < gap_interval.low || gap_interval.high < step_interval.low;
     are_apart && step.change().abs() < 0.75 * gap.change().abs()
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use judge::model::mask;
 use judge::model::run::{CpuTime, Metric, Provenance, Run, Stats, setup_name};
 use judge::parse::locust_history::{self, History};
-use judge::parse::{foreign, locust_csv, locust_json, strict_json};
+use judge::parse::{locust_csv, locust_json, other_files, strict_json};
 use judge::stats::estimate::is_close;
 use report::{FailedRequests, Sides};
 use serde::{Deserialize, Serialize};
@@ -309,7 +309,7 @@ pub fn history_of(perf_folder: &Path, measured: &Provenance) -> Option<History> 
 }
 
 fn parse_json(bytes: &[u8]) -> Result<Run> {
-    foreign::refuse(bytes)?;
+    other_files::refuse(bytes)?;
     locust_json::parse(str::from_utf8(bytes).context("this is not UTF-8: save it as UTF-8")?)
 }
 

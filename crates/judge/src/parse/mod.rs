@@ -1,6 +1,6 @@
 //! Parsers of Locust's files.
 
-pub mod foreign;
+pub mod other_files;
 pub mod locust_csv;
 pub mod locust_history;
 pub mod locust_json;

@@ -8,7 +8,7 @@ use crate::stats::counts::Rates;
 use crate::stats::estimate::{Difference, Interval, Worse};
 
 /// The significance level: of the interval, and of the test of a detectable change.
-pub const ERROR: f64 = 0.05;
+pub const SIGNIFICANCE: f64 = 0.05;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Noise {

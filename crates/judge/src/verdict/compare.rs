@@ -12,7 +12,6 @@ use crate::baseline::file::Baseline;
 use crate::model::limits::{Accepted, Inconclusive, JUDGED, Level, Rules};
 use crate::model::run::{EndpointName, LEAST_REQUESTS, Metric, Resolution, Run};
 use crate::model::text::nearest;
-pub use crate::stats::ERROR;
 use crate::verdict::accepted::{Exception, ExceptionState, exceptions};
 use crate::verdict::cpu::{self, CpuUnjudged};
 use crate::verdict::decision::{Decision, Evidence, Judge, Presence, Reason, Row};

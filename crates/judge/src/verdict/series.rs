@@ -5,7 +5,7 @@ use crate::model::limits::Limit;
 use crate::model::run::{Metric, PERCENTILES, Run, Stats, of_every};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, estimate, mean};
-use crate::stats::{ERROR, Noise, Proof};
+use crate::stats::{SIGNIFICANCE, Noise, Proof};
 use crate::verdict::cpu;
 use crate::verdict::decision::{Case, Excess, FewSamples, Judge, Presence, Reason, Row, Series, Shift, is_over};
 
@@ -190,14 +190,14 @@ impl<'a> Judge<'a> {
     pub fn detectable_by_five(&self, measured: &[Series]) -> Option<f64> {
         let p95 = measured.iter().find(|series| series.metric == Metric::P95)?;
         let Noise::Spread(difference) = p95.noise? else { return None };
-        Some(difference.with_runs(5, self.runs).detectable(ERROR, Metric::P95.worse()))
+        Some(difference.with_runs(5, self.runs).detectable(SIGNIFICANCE, Metric::P95.worse()))
     }
 }
 
 pub(crate) fn plain_case<'s, 'a>(series: &'s Series<'a>) -> Case<'s, 'a> {
     Case {
         series,
-        interval: series.noise.map(|noise| noise.interval(ERROR)),
+        interval: series.noise.map(|noise| noise.interval(SIGNIFICANCE)),
         few_samples: series.few_samples,
         doubt: None,
         proof: None,

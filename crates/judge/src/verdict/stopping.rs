@@ -10,7 +10,7 @@
 //! This is stochastic curtailment: docs/statistics.md, "The estimate decides, the evidence says when to stop".
 
 use crate::model::limits::Limit;
-use crate::stats::{ERROR, Noise, Proof};
+use crate::stats::{SIGNIFICANCE, Noise, Proof};
 use crate::verdict::decision::{Case, Decision, Excess, Judge, Reason, Unsettled};
 
 /// The probability that the runs still allowed change the decision on a series, below which none of them is made.
@@ -59,7 +59,7 @@ impl Judge<'_> {
             }
         }
         let noise = case.series.noise?;
-        let ends = if is_last { noise.interval(ERROR) } else { noise.forecast(self.max_runs, CHANCE) };
+        let ends = if is_last { noise.interval(SIGNIFICANCE) } else { noise.forecast(self.max_runs, CHANCE) };
         let fails_at_ends = [ends.low, ends.high].map(|change| self.would_fail(case, limit, &noise, change));
         if is_last {
             return (fails_at_ends[0] != fails_at_ends[1]).then_some(Unsettled::Close);

@@ -11,7 +11,7 @@ use crate::stats::estimate::{Difference, Scale, Worse, mean};
 use crate::verdict::decision::Row;
 
 /// The probability that chance alone makes such a finding, over all endpoints and looks together.
-const ERROR: f64 = 0.01;
+const FAMILY_ERROR: f64 = 0.01;
 
 /// The factor by which a size, or a share, must have changed.
 const FACTOR: f64 = 2.0;
@@ -96,7 +96,7 @@ pub(crate) fn traffic_changes<'a>(
     rows: &[Row],
 ) -> Vec<TrafficChange<'a>> {
     let pairs = pairs(baseline, runs);
-    let level = ERROR / (2 * pairs.len().max(1) * rules.max_runs.max(1)) as f64;
+    let level = FAMILY_ERROR / (2 * pairs.len().max(1) * rules.max_runs.max(1)) as f64;
     let findings = || rows.iter().filter(|row| row.is_finding());
     let with_finding: HashSet<&str> = findings().filter_map(|row| row.endpoint).collect();
     let with_errors: HashSet<&str> =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use judge::model::text::{cut, endpoint_shown, escaped, printable};
-use judge::verdict::compare::ERROR;
+use judge::stats::SIGNIFICANCE;
 
 use crate::page::anchors::anchors;
 use crate::page::bars;
@@ -374,7 +374,7 @@ fn charts(body: &mut String, view: &View) {
 fn total(body: &mut String, view: &View) {
     body.push_str("<details>\n<summary><h2 id=\"total\">All requests together, every metric</h2></summary>\n");
     if view.total.iter().any(|series| series.row.evidence.interval.is_some()) {
-        let confidence_pct = 100.0 * (1.0 - ERROR);
+        let confidence_pct = 100.0 * (1.0 - SIGNIFICANCE);
         let _ = writeln!(
             body,
             "<p class=\"note\">Interval: {confidence_pct:.0}% confidence interval of the change, from run-to-run spread; of an error rate, from the counts of failures.</p>"

@@ -1,6 +1,6 @@
 //! One value on both sides.
 
-use crate::stats::ERROR;
+use crate::stats::SIGNIFICANCE;
 use crate::stats::estimate::{Difference, Interval, Scale, Worse, estimate};
 
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ impl Contrast {
             baseline: estimate(scale, before),
             candidate: estimate(scale, now),
             scale,
-            interval: difference.interval(ERROR),
+            interval: difference.interval(SIGNIFICANCE),
             p_value: difference.p_value(Worse::Higher),
         })
     }

@@ -2,7 +2,7 @@
 
 use crate::baseline::file::{CONTENT_BYTES, RunsByMetric, runs_of};
 use crate::model::run::{Metric, Stats, by_endpoint, of_every};
-use crate::stats::ERROR;
+use crate::stats::SIGNIFICANCE;
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, Worse, estimate, mean};
 use crate::verdict::causes::{BothSides, Cause, Kind, Slowdown, Tested};
@@ -109,7 +109,7 @@ pub(super) fn slower<'a>(sides: &BothSides, endpoints: &'a [CommonEndpoint<'a>])
         let is_paired = sides.paired && before.len() == now.len();
         let difference = if is_paired { Difference::paired } else { Difference::between };
         let Some(difference) = difference(Scale::Difference, before, &now) else { continue };
-        let change_ms = difference.interval(ERROR);
+        let change_ms = difference.interval(SIGNIFICANCE);
         additions.push(Addition {
             endpoint,
             ms: endpoint.request_share * difference.change(),
@@ -202,7 +202,7 @@ pub(super) fn failures(endpoints: &[CommonEndpoint]) -> Option<Tested> {
                 baseline: before,
                 candidate: before + rise,
                 scale: Scale::Difference,
-                interval: difference.interval(ERROR),
+                interval: difference.interval(SIGNIFICANCE),
                 part: (endpoint.request_share.max(0.5) * rise / FAILURES_ALL).min(1.0),
             },
             p_value: difference.p_value(),
