@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use anyhow::{Result, bail};
+use judge::stats::SIGNIFICANCE;
 use judge::stats::estimate::Difference;
 use judge::verdict::bisect::{Ending, Pair};
-use judge::stats::SIGNIFICANCE;
 use report::formats::github;
 use report::view::words::{change_text, count, interval_words};
 

@@ -299,7 +299,9 @@ const LEAST_FAILURES: u64 = 3;
 /// The statistics of all requests together (`None`), then of each endpoint and of each request of `on_start`.
 fn all_series(runs: &[Run]) -> Vec<(EndpointName<'_>, Vec<&Stats>)> {
     let mut series = vec![(None, runs.iter().map(|run| &run.total).collect())];
-    series.extend(by_name(runs.iter().flat_map(Run::endpoints_and_setup)).into_iter().map(|(name, stats)| (Some(name), stats)));
+    series.extend(
+        by_name(runs.iter().flat_map(Run::endpoints_and_setup)).into_iter().map(|(name, stats)| (Some(name), stats)),
+    );
     series
 }
 

@@ -19,7 +19,7 @@ use crate::config::perf_toml::LoadConfig;
 use crate::config::settings::{DEFAULT_BIND_HOST, Settings};
 use crate::run::listener::{EndedBy, LISTENER_FILE, ListenerFile};
 use crate::run::locust_log::{self, explanation};
-use crate::run::workers::{WorkerSetup, WorkerList};
+use crate::run::workers::{WorkerList, WorkerSetup};
 use crate::sys::files::{self, Follower};
 use crate::sys::log;
 use crate::sys::process::{self, Failure, Group};

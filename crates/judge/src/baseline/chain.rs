@@ -15,7 +15,7 @@ use crate::model::day::Day;
 use crate::model::run::{EndpointName, Metric, Provenance, Run};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, estimate};
-use crate::stats::{SIGNIFICANCE, Noise};
+use crate::stats::{Noise, SIGNIFICANCE};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Version {

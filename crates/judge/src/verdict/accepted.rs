@@ -39,7 +39,9 @@ pub(crate) fn exceptions<'a>(rules: &'a Rules, total: &[Row], endpoints: &[Row])
         let covered = total.iter().chain(endpoints).find(|row| accepted.covers(row.endpoint, row.metric));
         match covered.and_then(|row| row.decision) {
             Some(Decision::Waived(_)) => ExceptionState::Waived,
-            Some(Decision::Warn(reason) | Decision::Fail(reason)) if reason != Reason::Missing => ExceptionState::Exceeded,
+            Some(Decision::Warn(reason) | Decision::Fail(reason)) if reason != Reason::Missing => {
+                ExceptionState::Exceeded
+            }
             Some(Decision::InDoubt(_)) => ExceptionState::InDoubt,
             _ => ExceptionState::Unused,
         }

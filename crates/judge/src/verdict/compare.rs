@@ -120,7 +120,8 @@ impl<'a> Comparison<'a> {
     /// The exceptions that nothing needs. They are made for the baseline: a comparison of rounds may have the slower
     /// service on both sides.
     pub fn unused_exceptions(&self) -> impl Iterator<Item = &'a Accepted> {
-        let unused = self.exceptions.iter().filter(|exception| !self.paired && exception.state == ExceptionState::Unused);
+        let unused =
+            self.exceptions.iter().filter(|exception| !self.paired && exception.state == ExceptionState::Unused);
         unused.map(|exception| exception.accepted)
     }
 

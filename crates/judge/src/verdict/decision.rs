@@ -21,7 +21,7 @@ use crate::model::limits::{Accepted, Limit, Rules};
 use crate::model::run::{EndpointName, Metric, Resolution};
 use crate::stats::counts::Rates;
 use crate::stats::estimate::Interval;
-use crate::stats::{SIGNIFICANCE, Noise, Proof};
+use crate::stats::{Noise, Proof, SIGNIFICANCE};
 
 /// The estimates of the sides that have a series, in the unit of [`Metric::unit`].
 #[derive(Clone, Copy, Debug, PartialEq)]

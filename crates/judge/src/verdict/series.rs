@@ -5,7 +5,7 @@ use crate::model::limits::Limit;
 use crate::model::run::{Metric, PERCENTILES, Run, Stats, of_every};
 use crate::stats::counts::{Counts, Rates};
 use crate::stats::estimate::{Difference, Interval, Scale, estimate, mean};
-use crate::stats::{SIGNIFICANCE, Noise, Proof};
+use crate::stats::{Noise, Proof, SIGNIFICANCE};
 use crate::verdict::cpu;
 use crate::verdict::decision::{Case, Excess, FewSamples, Judge, Presence, Reason, Row, Series, Shift, is_over};
 

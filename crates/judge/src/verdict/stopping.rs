@@ -10,7 +10,7 @@
 //! This is stochastic curtailment: docs/statistics.md, "The estimate decides, the evidence says when to stop".
 
 use crate::model::limits::Limit;
-use crate::stats::{SIGNIFICANCE, Noise, Proof};
+use crate::stats::{Noise, Proof, SIGNIFICANCE};
 use crate::verdict::decision::{Case, Decision, Excess, Judge, Reason, Unsettled};
 
 /// The probability that the runs still allowed change the decision on a series, below which none of them is made.

@@ -42,9 +42,25 @@ fn each_state_of_an_exception_has_its_verdict() {
         ),
         ("over both", &over, "35%", 30, ExceptionState::Exceeded, Verdict::Fail, "Fail"),
         ("after the last day", &over, "45%", -1, ExceptionState::Expired, Verdict::Fail, "Fail"),
-        ("within the limit, after the last day", &[100.0, 101.0], "45%", -1, ExceptionState::Expired, Verdict::Pass, "Ok"),
+        (
+            "within the limit, after the last day",
+            &[100.0, 101.0],
+            "45%",
+            -1,
+            ExceptionState::Expired,
+            Verdict::Pass,
+            "Ok",
+        ),
         ("within the limit", &[100.0, 101.0, 102.0], "45%", 30, ExceptionState::Unused, Verdict::Pass, "Ok"),
-        ("over on paper, but noise", &[100.0, 160.0, 110.0], "45%", 30, ExceptionState::InDoubt, Verdict::Pass, "InDoubt"),
+        (
+            "over on paper, but noise",
+            &[100.0, 160.0, 110.0],
+            "45%",
+            30,
+            ExceptionState::InDoubt,
+            Verdict::Pass,
+            "InDoubt",
+        ),
         ("an absolute bound", &over, "max 150ms", 30, ExceptionState::Waived, Verdict::Pass, "Waived"),
     ];
     for (name, p95_ms, up_to, days_left, state, verdict, decision) in cases {

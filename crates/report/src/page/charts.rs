@@ -372,7 +372,8 @@ pub(crate) fn over_time(data: &ChartData) -> Result<Chart, String> {
     }
     let panels = panels(&histories);
     let points_a_line = (MOST_POINTS / (histories.len() + 1)).max(10);
-    let runs: Vec<Vec<&HistoryPoint>> = histories.iter().map(|history| thinned(&history.points, points_a_line)).collect();
+    let runs: Vec<Vec<&HistoryPoint>> =
+        histories.iter().map(|history| thinned(&history.points, points_a_line)).collect();
     let behind = data.baseline_history.map_or_else(Vec::new, |history| thinned(&history.points, points_a_line));
     let end_s = runs.iter().flatten().chain(&behind).map(|point| point.time_s).fold(1.0, f64::max).ceil();
     let course = Course { runs, behind, end_s };
