@@ -23,7 +23,6 @@ use crate::sys::session::Session;
 use crate::sys::{files, git, lock};
 use judge::baseline::file::Baseline;
 use judge::model::run::Metric;
-use judge::stats::SIGNIFICANCE;
 use judge::stats::estimate::{Difference, Scale};
 use report::formats::terminal;
 
@@ -368,9 +367,8 @@ impl Trial {
         let Some(difference) = difference else {
             return Ok("detectable: unknown, because the same build has no finished runs".to_owned());
         };
-        let [one, three, five] = [1, 3, 5].map(|runs| {
-            difference.with_runs(baseline_p95_ms.len(), runs).detectable(SIGNIFICANCE, Metric::P95.worse())
-        });
+        let [one, three, five] =
+            [1, 3, 5].map(|runs| difference.with_runs(baseline_p95_ms.len(), runs).detectable(Metric::P95.worse()));
         Ok(format!(
             "detectable: a p95 change of {one:.1}% in 1 run, {three:.1}% in 3, {five:.1}% in 5 (this machine, {} baseline runs of {} s)",
             baseline_p95_ms.len(),

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use judge::baseline::file::Baseline;
 use judge::model::limits::Rules;
-use judge::model::run::Provenance;
+use judge::model::run::{Provenance, is_hash};
 use judge::model::text::printable;
 use judge::parse::locust_history::History;
 use judge::verdict::compare::{Comparison, compare};
@@ -90,7 +90,7 @@ pub fn check_clean(baseline: &Provenance) -> Result<()> {
 }
 
 pub fn commit_of(project: &Project, baseline: &Provenance) -> Result<String> {
-    ensure!(git::is_hash(&baseline.commit), "the baseline names no commit: record it in a git repository");
+    ensure!(is_hash(&baseline.commit), "the baseline names no commit: record it in a git repository");
     git::resolve(&project.shell, &baseline.commit)
         .with_context(|| format!("the baseline's commit {}", shown_commit(&baseline.commit, false)))
 }

@@ -12,7 +12,6 @@ use judge::model::mask;
 use judge::model::run::{EndpointName, Metric, Provenance, Run, Stats, Usage, by_name};
 use judge::model::text::{cut, endpoint_shown, printable};
 use judge::parse::locust_history::History;
-use judge::stats::SIGNIFICANCE;
 use judge::stats::estimate::{Difference, estimate, mean, rounded};
 use judge::verdict::causes::causes;
 use judge::verdict::compare::{Comparison, Verdict, too_few_requests};
@@ -351,7 +350,7 @@ fn noise_of_baseline(runs: &[Run]) -> Option<String> {
     let p95_ms: Vec<f64> = runs.iter().map(|run| run.total.value(Metric::P95)).collect();
     let (last, others) = p95_ms.split_last()?;
     let spread = Difference::between(Metric::P95.scale(), others, &[*last])?;
-    let detectable = spread.with_runs(p95_ms.len(), p95_ms.len()).detectable(SIGNIFICANCE, Metric::P95.worse());
+    let detectable = spread.with_runs(p95_ms.len(), p95_ms.len()).detectable(Metric::P95.worse());
     Some(noise_advice(detectable))
 }
 

@@ -520,6 +520,11 @@ pub struct Provenance {
     pub usage: Usage,
 }
 
+/// Whether a text of a file is the hash of a commit, and so no option of git. Git's short hashes have 7 digits or more.
+pub fn is_hash(text: &str) -> bool {
+    text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// One value for each run, over its measured window; a list is empty if they are unknown. They are not judged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

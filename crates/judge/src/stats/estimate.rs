@@ -2,6 +2,8 @@
 
 use distrs::StudentsT;
 
+use crate::stats::SIGNIFICANCE;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// By their ratio, on logarithms: latencies and throughput. A change is in percent.
@@ -204,10 +206,10 @@ impl Difference {
         }
     }
 
-    /// The smallest change for the worse that a two-sided test at `error` detects with 80% power, by the noncentral t
+    /// The smallest change for the worse that a two-sided test at [`SIGNIFICANCE`] detects with 80% power, by the noncentral t
     /// in the approximation of Abramowitz & Stegun, 26.7.10. It is negative if lower is worse.
-    pub fn detectable(&self, error: f64, worse: Worse) -> f64 {
-        let t = StudentsT::ppf(1.0 - error / 2.0, self.freedom);
+    pub fn detectable(&self, worse: Worse) -> f64 {
+        let t = StudentsT::ppf(1.0 - SIGNIFICANCE / 2.0, self.freedom);
         let noncentrality = t * (1.0 - 0.25 / self.freedom) + POWER_Z * (1.0 + t * t / (2.0 * self.freedom)).sqrt();
         self.in_units(worse.sign() * noncentrality * self.standard_error())
     }

@@ -26,10 +26,10 @@ impl Noise {
         }
     }
 
-    pub(crate) fn detectable(&self, error: f64, worse: Worse) -> f64 {
+    pub(crate) fn detectable(&self, worse: Worse) -> f64 {
         match self {
-            Noise::Spread(difference) => difference.detectable(error, worse),
-            Noise::Counts(rates) => rates.detectable(error),
+            Noise::Spread(difference) => difference.detectable(worse),
+            Noise::Counts(rates) => rates.detectable(),
         }
     }
 

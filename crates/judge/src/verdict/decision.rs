@@ -21,7 +21,7 @@ use crate::model::limits::{Accepted, Limit, Rules};
 use crate::model::run::{EndpointName, Metric, Resolution};
 use crate::stats::counts::Rates;
 use crate::stats::estimate::Interval;
-use crate::stats::{Noise, Proof, SIGNIFICANCE};
+use crate::stats::{Noise, Proof};
 
 /// The estimates of the sides that have a series, in the unit of [`Metric::unit`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -327,7 +327,7 @@ impl<'a> Judge<'a> {
             (decision, self.unsettled(case, &up_to, decision))
         });
         let (decision, unsettled) = judged.unwrap_or_default();
-        let detectable = case.series.noise.map(|noise| noise.detectable(SIGNIFICANCE, metric.worse()));
+        let detectable = case.series.noise.map(|noise| noise.detectable(metric.worse()));
         let evidence = Evidence { interval: case.interval, detectable, few_samples: case.few_samples, unsettled };
         Row { endpoint, metric, limit, accepted, presence, evidence, decision }
     }

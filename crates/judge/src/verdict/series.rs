@@ -190,7 +190,7 @@ impl<'a> Judge<'a> {
     pub fn detectable_by_five(&self, measured: &[Series]) -> Option<f64> {
         let p95 = measured.iter().find(|series| series.metric == Metric::P95)?;
         let Noise::Spread(difference) = p95.noise? else { return None };
-        Some(difference.with_runs(5, self.runs).detectable(SIGNIFICANCE, Metric::P95.worse()))
+        Some(difference.with_runs(5, self.runs).detectable(Metric::P95.worse()))
     }
 }
 

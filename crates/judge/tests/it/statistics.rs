@@ -49,7 +49,7 @@ fn interval_of_two_samples_matches_student() {
     assert!(between(Scale::Ratio, &[1.0], &[2.0]).is_none(), "two single runs have unknown noise");
     assert!(between(Scale::Ratio, &[0.0, 1.0], &[2.0]).is_none(), "a ratio to nothing");
     let equal = between(Scale::Difference, &[0.0; 5], &[0.0]).unwrap();
-    assert_eq!((equal.interval(0.05), equal.detectable(0.05, Worse::Higher)), (Interval { low: 0.0, high: 0.0 }, 0.0));
+    assert_eq!((equal.interval(0.05), equal.detectable(Worse::Higher)), (Interval { low: 0.0, high: 0.0 }, 0.0));
 }
 
 /// Student's own example (1908), the sleep of ten patients, as `t.test(..., paired = TRUE)` of R gives it: the interval
@@ -116,13 +116,13 @@ fn detectable_change_has_80_percent_power() {
         [(3usize, 1usize, 5.6535), (5, 1, 3.7611), (9, 1, 3.2009), (10, 8, 2.9845), (20, 20, 2.8749)]
     {
         let error = (1.0 / baseline_runs as f64 + 1.0 / candidate_runs as f64).sqrt();
-        let found = spread_of_one(baseline_runs, candidate_runs).detectable(0.05, Worse::Higher) / error;
+        let found = spread_of_one(baseline_runs, candidate_runs).detectable(Worse::Higher) / error;
         // By the approximation, the power is 81% at two degrees of freedom, and 80% from four on.
         assert!((found / expected - 1.0).abs() < 0.02, "{baseline_runs} and {candidate_runs}: {found} for {expected}");
     }
     // Throughput gets worse as it falls, and cannot fall by more than all of it.
     let throughput = Difference::between(Scale::Ratio, &[90.0, 100.0, 110.0], &[100.0]).unwrap();
-    let (rise, fall) = (throughput.detectable(0.05, Worse::Higher), throughput.detectable(0.05, Worse::Lower));
+    let (rise, fall) = (throughput.detectable(Worse::Higher), throughput.detectable(Worse::Lower));
     assert!(fall < 0.0 && fall > -100.0 && ((1.0 + rise / 100.0) * (1.0 + fall / 100.0) - 1.0).abs() < 1e-9);
 }
 
@@ -267,7 +267,7 @@ fn interval_of_a_difference_of_rates_matches_newcombe() {
     let none = Rates::between(&of(&[(0.0, 50.0); 10]), &of(&[(0.0, 50.0)])).unwrap();
     let found = none.interval(0.05);
     assert!((found.low + 0.735).abs() < 0.001 && (found.high - 7.112).abs() < 0.001, "{found:?}");
-    assert!(none.detectable(0.05) > 0.5 && none.p_value() > 0.999);
+    assert!(none.detectable() > 0.5 && none.p_value() > 0.999);
     assert!(Rates::between(&of(&[(0.0, 50.0)]), &of(&[(3.0, 50.0)])).is_none(), "two single runs");
 }
 

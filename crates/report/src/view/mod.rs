@@ -17,7 +17,7 @@ pub(crate) mod unjudged;
 pub mod usage;
 pub mod words;
 
-use judge::model::run::{Metric, is_setup};
+use judge::model::run::{Metric, is_hash, is_setup};
 use judge::verdict::compare::{Comparison, RunCounts, Verdict};
 use judge::verdict::decision::Row;
 
@@ -198,7 +198,6 @@ impl<'a> View<'a> {
     /// GitHub's page with the commits between the two sides; empty if it is not known.
     pub(crate) fn compare_url(&self) -> String {
         let Sides { baseline, candidate } = self.report.provenance;
-        let is_hash = |commit: &str| commit.len() >= 7 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
         match self.report.background.run_url.split_once("/actions/runs/") {
             Some((repository, _))
                 if baseline.host.is_empty() && is_hash(&baseline.commit) && is_hash(&candidate.commit) =>
