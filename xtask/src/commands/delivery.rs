@@ -16,7 +16,7 @@ use crate::config::flags::FileFlags;
 use crate::config::paths::Paths;
 use crate::config::project::Project;
 use crate::sys::screen::screen;
-use crate::sys::session::{RunsMade, Session};
+use crate::sys::session::RunsMade;
 use crate::sys::{ci, files, git, printer, process};
 
 pub fn deliver(project: &Project, report: &Report) -> Result<Outcome> {
@@ -58,7 +58,7 @@ pub fn deliver(project: &Project, report: &Report) -> Result<Outcome> {
 /// Writes `latest/report.json`, by which a program knows that the command has ended. A command that measures nothing has
 /// no folder.
 fn write_latest(paths: &Paths, json: &str) -> Result<()> {
-    match Session::folder_of(&paths.perf_folder(), std::process::id()) {
+    match paths.session.get() {
         Some(folder) => files::write_atomically(&folder.join("report.json"), json),
         None => Ok(()),
     }

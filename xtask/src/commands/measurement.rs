@@ -75,7 +75,9 @@ impl Measurement {
         let (mut runs, mut histories, mut provenances) = (Vec::new(), Vec::new(), Vec::new());
         let (mut file_warnings, mut warnings, mut users_left) = (Vec::new(), Vec::new(), Vec::new());
         for MeasuredRun { path, run, file, history, .. } in measured {
-            file_warnings.extend(run.oddities.iter().map(|oddity| format!("{}: {oddity}", project.shown(&path))));
+            for oddity in &run.oddities {
+                file_warnings.push(printable(&format!("{}: {oddity}", project.shown(&path))));
+            }
             if let Some(file) = file {
                 provenances.push(file.provenance);
                 users_left.extend(file.users_left);
@@ -197,8 +199,7 @@ impl Measurement {
         let is_load_known = baseline.provenance.load.is_some()
             || baseline.provenance.observed_load.is_some() && self.provenance.observed_load.is_some();
         if let Some(before) = baseline.total(Metric::TotalRequests).filter(|_| !is_load_known) {
-            let requests: Vec<f64> = self.runs.iter().map(|run| run.total.value(Metric::TotalRequests)).collect();
-            let now = estimate(Metric::TotalRequests.scale(), &requests);
+            let now = estimate_of(Metric::TotalRequests, self.runs.iter().map(|run| &run.total));
             if !(0.5 * before..=1.5 * before).contains(&now) {
                 warnings
                     .push(format!("{now:.0} requests a run, and {before:.0} in the baseline: is it the same load?"));
@@ -298,10 +299,14 @@ const LEAST_FAILURES: u64 = 3;
 /// The statistics of all requests together (`None`), then of each endpoint and of each request of `on_start`.
 fn all_series(runs: &[Run]) -> Vec<(EndpointName<'_>, Vec<&Stats>)> {
     let mut series = vec![(None, runs.iter().map(|run| &run.total).collect())];
-    series.extend(
-        by_name(runs.iter().flat_map(Run::endpoints_and_setup)).into_iter().map(|(name, stats)| (Some(name), stats)),
-    );
+    let named = by_name(runs.iter().flat_map(Run::endpoints_and_setup));
+    series.extend(named.into_iter().map(|(name, stats)| (Some(name), stats)));
     series
+}
+
+fn estimate_of<'a>(metric: Metric, runs: impl IntoIterator<Item = &'a Stats>) -> f64 {
+    let values: Vec<f64> = runs.into_iter().map(|stats| stats.value(metric)).collect();
+    estimate(metric.scale(), &values)
 }
 
 fn requests_and_failures(stats: &[&Stats]) -> [u64; 2] {
@@ -338,8 +343,7 @@ fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
     }
     series.into_iter().find_map(|(endpoint, stats)| {
         let bound = rules.limit(endpoint, Metric::ErrorRate)?.bound?;
-        let rates: Vec<f64> = stats.iter().map(|stats| stats.value(Metric::ErrorRate)).collect();
-        let rate = estimate(Metric::ErrorRate.scale(), &rates);
+        let rate = estimate_of(Metric::ErrorRate, stats);
         let series = endpoint.map_or_else(String::new, |name| format!(" of {}", endpoint_shown(name)));
         (rate > bound).then(|| format!("the error rate{series} is {rate:.2}%, and [limits] allows max {bound}%"))
     })
@@ -359,8 +363,7 @@ fn wide_floor(runs: &[Run], rules: &Rules) -> Option<String> {
     Metric::OF_ENDPOINTS.into_iter().filter(|metric| metric.is_percentile()).find_map(|metric| {
         let limit = rules.limit(None, metric)?;
         let (percent, floor_ms) = (limit.worsening?, limit.floor?);
-        let values_ms: Vec<f64> = runs.iter().map(|run| run.total.value(metric)).collect();
-        let average_ms = estimate(metric.scale(), &values_ms);
+        let average_ms = estimate_of(metric, runs.iter().map(|run| &run.total));
         let allowed = 100.0 * floor_ms / average_ms;
         (allowed > 2.0 * percent && average_ms > 0.0).then(|| {
             format!(
@@ -372,20 +375,22 @@ fn wide_floor(runs: &[Run], rules: &Rules) -> Option<String> {
 
 /// Warns if the runs are beyond a bound, which no baseline makes good: every comparison would report it.
 fn broken_bound(runs: &[Run], rules: &Rules) -> Option<String> {
-    let series = all_series(runs);
     // `too_many_failures` has checked the bound of the error rate.
     let of_endpoints = |metric: &Metric| Metric::OF_ENDPOINTS.contains(metric) && *metric != Metric::ErrorRate;
-    let metrics = || JUDGED.into_iter().filter(of_endpoints);
-    let mut all = series.iter().flat_map(|(name, stats)| metrics().map(move |metric| (*name, metric, stats)));
-    all.find_map(|(name, metric, stats)| {
-        let bound = rules.limit(name, metric)?.bound?;
-        let values: Vec<f64> = stats.iter().map(|stats| stats.value(metric)).collect();
-        let value = estimate(metric.scale(), &values);
-        let (series, [value_shown, bound_shown]) = (series_of(name, metric), [value, bound].map(|value| with_unit(metric, value)));
-        (metric.worsening(value - bound) > 0.0).then(|| {
-            format!("{series} is {value_shown}, beyond the bound of {bound_shown} in [limits], so comparisons with this baseline will keep reporting it")
-        })
-    })
+    for (name, stats) in all_series(runs) {
+        for metric in JUDGED.into_iter().filter(of_endpoints) {
+            let Some(bound) = rules.limit(name, metric).and_then(|limit| limit.bound) else { continue };
+            let value = estimate_of(metric, stats.iter().copied());
+            if metric.worsening(value - bound) > 0.0 {
+                let [value, bound] = [value, bound].map(|value| with_unit(metric, value));
+                return Some(format!(
+                    "{} is {value}, beyond the bound of {bound} in [limits], so comparisons with this baseline will keep reporting it",
+                    series_of(name, metric)
+                ));
+            }
+        }
+    }
+    None
 }
 
 /// The rules for results, with the number of runs that their command would have made.
@@ -454,7 +459,7 @@ pub fn details(project: &Project, measurement: &Measurement) -> Vec<String> {
     if !gate.is_empty() {
         details.push(format!("locust-gate {gate}"));
     }
-    if project.session.get().is_some() {
+    if project.paths.session.get().is_some() {
         details.push(format!("results: {}", project.shown(&project.paths.perf_folder().join("latest"))));
         details.push(format!(
             "took {:.1} s ({:.2} s of it in the gate itself)",

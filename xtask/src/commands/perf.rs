@@ -245,7 +245,7 @@ fn save_first(project: &Project) -> Result<Outcome> {
 }
 
 fn saved(project: &Project, rules: &Rules, baseline: &Baseline, measurement: &Measurement) -> Saved {
-    let mut warnings: Vec<String> = measurement.file_warnings.iter().map(|warning| printable(warning)).collect();
+    let mut warnings = measurement.file_warnings.clone();
     warnings.extend(measurement.too_many_failures(rules));
     warnings.extend(measurement.failures_of_setup());
     // A branch can be compared with another one if the service is started here.
@@ -351,7 +351,7 @@ impl<'a> Reference<'a> {
             provenance: Sides { baseline: &baseline.provenance, candidate: provenance },
             // These quote the baseline file, which anybody may have written.
             baseline: printable(&baseline_origin(project, baseline, background, comparison)),
-            file_warnings: measurement.file_warnings.iter().map(|warning| printable(warning)).collect(),
+            file_warnings: measurement.file_warnings.clone(),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
             details: details(project, measurement),
             background,

@@ -45,7 +45,6 @@ pub(crate) struct Project<'a> {
     pub baseline_runs: usize,
     pub head: Head,
     baseline_digest: OnceCell<String>,
-    pub session: OnceCell<PathBuf>,
 }
 
 impl<'a> Project<'a> {
@@ -76,7 +75,6 @@ impl<'a> Project<'a> {
             min_requests: config.load.min_requests,
             inconclusive: config.runs.inconclusive,
         };
-        let (baseline_digest, session) = (OnceCell::new(), OnceCell::new());
         Ok(Project {
             clock,
             flags,
@@ -87,8 +85,7 @@ impl<'a> Project<'a> {
             rules,
             baseline_runs,
             head,
-            baseline_digest,
-            session,
+            baseline_digest: OnceCell::new(),
         })
     }
 
@@ -114,7 +111,7 @@ impl<'a> Project<'a> {
     }
 
     pub fn record_runs(&self, made: RunsMade) -> Result<()> {
-        self.session.get().map_or(Ok(()), |session| SessionFile::record(session, made))
+        self.paths.session.get().map_or(Ok(()), |session| SessionFile::record(session, made))
     }
 
     pub fn check_baseline_unchanged(&self) -> Result<()> {

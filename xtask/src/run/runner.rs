@@ -76,7 +76,7 @@ impl<'a> Runner<'a> {
         let turn = take_turn(project, &perf_folder)?;
         project.check_baseline_unchanged()?;
         let session = Session::create(&perf_folder, &command_line())?;
-        let _ = project.session.set(session.folder.clone());
+        let _ = project.paths.session.set(session.folder.clone());
         if !settings.starts_service {
             service::check_answers("--host", &settings.host)?;
             if let Against::Url(url) = &project.flags.against {

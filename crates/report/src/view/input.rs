@@ -35,7 +35,7 @@ pub struct Sides<T> {
 }
 
 /// The facts about a comparison beside its numbers. If one is unknown, the report has less to show.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Background {
     /// Of the service; texts are empty if they are unknown.
     pub name: String,
@@ -56,26 +56,6 @@ pub struct Background {
     pub run_url: String,
     /// Whether a CI provider lends the machine, so that the next job runs on another one.
     pub is_hosted_runner: bool,
-}
-
-impl Default for Background {
-    fn default() -> Background {
-        Background {
-            name: String::new(),
-            commits_between: None,
-            baseline_p95_ms: Vec::new(),
-            baseline_history: None,
-            failures: Vec::new(),
-            causes: None,
-            command: CommandLine::default(),
-            is_of_others: false,
-            failures_file: String::new(),
-            config: "perf.toml".to_owned(),
-            accept_until: None,
-            run_url: String::new(),
-            is_hosted_runner: false,
-        }
-    }
 }
 
 /// A command to copy, in words that are not quoted yet.
