@@ -1,6 +1,6 @@
 //! Suggested next steps: one to three commands to copy.
 
-use judge::model::run::{Metric, is_hash};
+use judge::model::run::Metric;
 use judge::model::text::{endpoint_shown, quoted};
 use judge::verdict::accepted::ExceptionState;
 use judge::verdict::compare::Verdict;
@@ -120,7 +120,8 @@ pub(crate) fn steps(report: &Report, acceptance: &str) -> Vec<NextStep> {
 /// The baseline's commit as git takes it; `None` if it is not known.
 fn baseline_commit<'a>(report: &Report<'a>) -> Option<&'a str> {
     let commit = &report.provenance.baseline.commit;
-    is_hash(commit).then(|| &commit[..commit.len().min(12)])
+    let is_hash = commit.len() >= 6 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then(|| &commit[..commit.len().min(12)])
 }
 
 fn rule_out_the_machine(report: &Report) -> Option<NextStep> {

@@ -99,7 +99,7 @@ impl Case {
                 comparison.with_drift(Anchor { version, name: Some("v1.0"), updates }, &self.runs, &of_drift).unwrap();
         }
         read(&Report {
-            background: &Background { accept_until: Day::parse("2026-12-31"), ..Background::default() },
+            background: &Background { accept_until: Day::parse("2026-12-31"), ..background() },
             confirmation: None,
             distribution: &[],
             runs: &self.runs,
@@ -275,4 +275,8 @@ pub fn in_every_format(report: &Report) -> [(&'static str, String); 6] {
         ("JUnit", Format::Junit.render(&view)),
         ("JSON", Format::Json.render(&view)),
     ]
+}
+
+pub fn background() -> Background {
+    Background { config: "perf.toml".to_owned(), ..Background::default() }
 }

@@ -8,7 +8,7 @@ use report::formats::terminal::{self, Screen, Verbosity};
 use report::{Background, FailedRequests, Format, Report, View};
 use serde_json::Value;
 
-use crate::cases::case;
+use crate::cases::{background, case};
 use crate::json::Schema;
 
 fn cause(kind: Kind, endpoint: Option<&str>, [baseline, candidate]: [f64; 2], scale: Scale, ends: [f64; 2]) -> Cause {
@@ -54,7 +54,7 @@ fn with<T>(causes: Option<Vec<Cause>>, read: impl FnOnce(&View) -> T) -> T {
         times: 90,
         requests: Some(700),
     };
-    let background = Background { causes, failures: vec![failure], ..Background::default() };
+    let background = Background { causes, failures: vec![failure], ..background() };
     case("a failure of several runs")
         .report(|report| read(&View::of(&Report { background: &background, ..report.clone() })))
 }

@@ -13,6 +13,7 @@ use report::formats::terminal::{self, Screen, Verbosity};
 use report::view::series::{HEADER, SeriesView};
 use report::{Background, Report, Sides, Unjudged, View};
 
+use crate::cases::background;
 use crate::hostile::hostile_names;
 use crate::samples::{self, VERSION_1_0};
 
@@ -78,7 +79,7 @@ fn with_runs<T>(former: &Run, candidate: Run, then: impl FnOnce(&Report) -> T) -
     let rules = Rules::default();
     let comparison = compare(&baseline, &runs, &rules).unwrap();
     then(&Report {
-        background: &Background::default(),
+        background: &background(),
         confirmation: None,
         distribution: &[],
         runs: &[],
@@ -358,7 +359,7 @@ fn first_lines_show_the_verdict_and_the_run() {
         candidate.total.p50_ms = p50_ms;
         with_runs(&former, candidate, |report| {
             let url = "https://github.com/a/b/actions/runs/7";
-            let background = Background { run_url: url.to_owned(), commits_between: Some(3), ..Background::default() };
+            let background = Background { run_url: url.to_owned(), commits_between: Some(3), ..background() };
             let report = Report {
                 background: &background,
                 file_warnings: Vec::new(),

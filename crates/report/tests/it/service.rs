@@ -27,6 +27,7 @@ impl Measured {
             baseline_p95_ms: self.baseline.total_runs(Metric::P95).to_vec(),
             baseline_history: Some(history(9.0)),
             failures: self.failures.clone(),
+            config: "perf.toml".to_owned(),
             ..Background::default()
         };
         show(&Report {

@@ -6,10 +6,10 @@ use judge::model::run::{Metric, Provenance};
 use judge::stats::histogram::{Bucket, Histogram};
 use judge::verdict::compare::{Comparison, compare};
 use report::formats::terminal::{Screen, Verbosity, render, render_unjudged, wrapped};
-use report::{Background, Format, Report, Sides, Unjudged, View};
+use report::{Format, Report, Sides, Unjudged, View};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::cases::{case, confirmed};
+use crate::cases::{background, case, confirmed};
 use crate::markdown::{HOSTILE, with_report};
 use crate::samples::{baseline, candidate, provenance, rules, run, runs_of};
 
@@ -25,7 +25,7 @@ fn with_view<T>(comparison: &Comparison, read: impl FnOnce(&View) -> T) -> T {
     let provenance: &'static Provenance = Box::leak(Box::new(provenance()));
     let report = Report {
         comparison,
-        background: &Background::default(),
+        background: &background(),
         confirmation: None,
         distribution: &[],
         runs: &[],
