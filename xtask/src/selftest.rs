@@ -349,7 +349,7 @@ impl Trial {
             if !run.is_dir() {
                 break;
             }
-            let results = run.join("perf_results_stats.csv");
+            let results = run.join(files::RESULTS);
             load_s += if results.is_file() { self.run_time_s() } else { STOPPED_AFTER_S };
             // This file is written last, and only if the run counts.
             if run.join("run.json").is_file() {

@@ -30,9 +30,6 @@ pub const LISTENER_NAME: &str = "perf_listener.py";
 
 pub const FINAL_CSV_VARIABLE: &str = "PERF_FINAL_STATS_CSV";
 
-/// The listener writes it when the load is over.
-const FINAL_CSV: &str = "perf_results_stats.csv";
-
 /// The time for Locust to write its results after SIGINT.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 
@@ -230,7 +227,7 @@ impl Locust {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             // The load is measured from when all users are started, which workers on a busy machine report late.
             .env("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "10")
-            .env(FINAL_CSV_VARIABLE, job.path(FINAL_CSV))
+            .env(FINAL_CSV_VARIABLE, job.path(files::RESULTS))
             .env("PERF_WARMUP_S", job.settings.load.warmup_s.to_string());
         for name in STRIPPED {
             command = command.env_remove(name);
@@ -289,7 +286,7 @@ impl Locust {
         ensure!(is_expected, missing("its final"));
         let last_csv = job.path("locust_stats.csv");
         ensure!(last_csv.is_file(), missing("any"));
-        files::write_atomically(&job.path(FINAL_CSV), &files::read_to_string(&last_csv)?)
+        files::write_atomically(&job.path(files::RESULTS), &files::read_to_string(&last_csv)?)
     }
 
     /// Returns the load's time, once Locust and all of its workers have ended well.
@@ -433,7 +430,8 @@ fn most_frequent_failure(job: &Job) -> Option<String> {
 
 fn left_out(job: &Job, listener: &ListenerFile) -> Result<Vec<String>> {
     // A file that cannot be read is an error of its own.
-    let statistics = files::read(&job.path(FINAL_CSV)).and_then(|bytes| locust_csv::parse(&bytes)).unwrap_or_default();
+    let statistics =
+        files::read(&job.path(files::RESULTS)).and_then(|bytes| locust_csv::parse(&bytes)).unwrap_or_default();
     let requests: HashMap<_, _> = statistics.endpoints.iter().map(|(name, stats)| (&**name, stats.requests)).collect();
     let warnings = listener.check_left_out(|endpoint| requests.get(endpoint).copied().unwrap_or(0));
     warnings.map_err(|error| job.failure(error.to_string()).into())
@@ -449,7 +447,7 @@ fn read_listener(job: &Job, took: Duration, phrases: &[&str]) -> Result<Option<L
         ))
     };
     // The listener writes its own file first, and the statistics last.
-    let has_final = job.path(FINAL_CSV).is_file();
+    let has_final = job.path(files::RESULTS).is_file();
     let listener = if has_final { ListenerFile::read(&job.path(LISTENER_FILE))? } else { None };
     let Some(listener) = listener else {
         let has_ended = took.as_secs() >= job.settings.load.run_time_s || phrases.contains(&locust_log::SHAPE_ENDED);

@@ -187,7 +187,7 @@ impl<'a> Runner<'a> {
         }
         finished.warnings.extend(same_executable);
         RunFile::new(provenance, finished, self.max_runs, self.max_noisy_rounds).write(&folder)?;
-        results::read(&folder.join("perf_results_stats.csv"))
+        results::read(&folder.join(files::RESULTS))
             .map_err(|error| Failure::new(format!("{error:#}"), &folder.join("locust.log")).into())
     }
 

@@ -184,7 +184,7 @@ impl<'a> Comparison<'a> {
         self.unsettled().next().is_none()
     }
 
-    /// Until the verdict is conclusive, within the runs allowed.
+    /// Until the verdict is settled, within the runs allowed.
     pub fn wants_another_run(&self) -> bool {
         let made = self.runs.candidate;
         made < self.least_runs || (made < self.max_runs && !self.is_settled())

@@ -6,7 +6,7 @@ use judge::model::text::{cut, endpoint_shown, printable};
 
 use crate::view::drift::UPDATES;
 use crate::view::next::NextStep;
-use crate::view::series::{HEADER, SeriesView};
+use crate::view::series::{HEADER, STATUS, SeriesView};
 use crate::view::unjudged::Unjudged;
 use crate::view::words::{Status, Tone, capitalized, count};
 use crate::view::{ENDPOINTS, FINDINGS, Finding, LINE_COLUMNS, View};
@@ -30,7 +30,7 @@ pub fn render(view: &View) -> String {
     let mut text = format!("{MARKER}\n## {sign} {}\n\n", prose(&view.headline.to_string()));
     text.push_str(&table_head(&WORST_COLUMNS));
     for row in view.worst_rows() {
-        text.push_str(&table_row(&row, &WORST_COLUMNS, row.status_cell(view.is_conclusive)));
+        text.push_str(&table_row(&row, &WORST_COLUMNS, view.status_cell(&row)));
     }
     text.push('\n');
     text.push_str(&trust(view));
@@ -176,7 +176,7 @@ fn endpoints(view: &View, room: usize) -> String {
     let mut rows = String::new();
     let mut shown = 0;
     for series in view.worst_series() {
-        let row = table_row(series, &columns, series.status_cell(false));
+        let row = table_row(series, &columns, &series.cells[STATUS]);
         if rows.len() + row.len() + FRAME_BYTES > room {
             break;
         }
@@ -217,7 +217,7 @@ fn columns(series: &[SeriesView]) -> Vec<usize> {
 fn table(text: &mut String, series: &[SeriesView], columns: &[usize]) {
     text.push_str(&table_head(columns));
     for series in series {
-        text.push_str(&table_row(series, columns, series.status_cell(false)));
+        text.push_str(&table_row(series, columns, &series.cells[STATUS]));
     }
     text.push('\n');
 }
@@ -227,7 +227,7 @@ fn table_head(columns: &[usize]) -> String {
     let mut rule = "|".to_owned();
     for column in columns {
         let _ = write!(head, " {} |", HEADER[*column]);
-        rule.push_str(if matches!(column, 0 | 6) { ":--|" } else { "--:|" });
+        rule.push_str(if matches!(*column, 0 | STATUS) { ":--|" } else { "--:|" });
     }
     format!("{head}\n{rule}\n")
 }

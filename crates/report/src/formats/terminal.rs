@@ -10,7 +10,7 @@ use judge::model::text::cut;
 use crate::view::acceptance::ACCEPT;
 use crate::view::headline::VERDICT_COLUMNS;
 use crate::view::next::NextStep;
-use crate::view::series::{HEADER, SeriesView};
+use crate::view::series::{HEADER, STATUS, SeriesView};
 use crate::view::unjudged::Unjudged;
 use crate::view::words::{Status, Tone, count};
 use crate::view::{FINDINGS, Finding, View};
@@ -20,8 +20,6 @@ const DIM: Style = Style::new().dimmed();
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 const GREEN: Style = AnsiColor::Green.on_default();
-
-const STATUS: usize = HEADER.len() - 1;
 
 /// The number of columns of a series' name that are kept even when other columns are dropped: those of
 /// `GET /claims requests_per_sec 1/s`.

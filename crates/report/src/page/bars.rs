@@ -115,13 +115,13 @@ struct Table<'v> {
     /// The number of all endpoints, of which `bars` may have fewer.
     endpoints: usize,
     first: usize,
-    is_conclusive: bool,
+    view: &'v View<'v>,
     axis: ChangeAxis,
     has_others: bool,
 }
 
 impl<'v> Table<'v> {
-    fn new(view: &'v View, metric: Metric, is_first: bool) -> Table<'v> {
+    fn new(view: &'v View<'v>, metric: Metric, is_first: bool) -> Table<'v> {
         let mut bars: Vec<Bar> = view.shown_endpoints().map(|endpoint| Bar::new(endpoint, metric)).collect();
         // An endpoint without the metric comes last.
         bars.sort_by_key(|bar| (bar.shown.is_none(), bar.shown.map(|series| by_limit_usage(series.row))));
@@ -143,18 +143,7 @@ impl<'v> Table<'v> {
             _ if is_worse => "Where it got slower",
             _ => "Each endpoint",
         };
-        Table {
-            metric,
-            title,
-            is_first,
-            bars,
-            total,
-            endpoints,
-            first,
-            is_conclusive: view.is_conclusive,
-            axis,
-            has_others,
-        }
+        Table { metric, title, is_first, bars, total, endpoints, first, view, axis, has_others }
     }
 
     fn write(&self, body: &mut String, anchors: &BTreeMap<&str, String>) {
@@ -210,7 +199,7 @@ impl<'v> Table<'v> {
         if let Some(series) = bar.shown {
             draw_bar(body, series, &self.axis);
         }
-        let status = escaped(bar.shown.map_or("", |series| series.status_cell(self.is_conclusive)));
+        let status = escaped(bar.shown.map_or("", |series| self.view.status_cell(series)));
         let _ = write!(body, "</td><td class=\"verdict {tone}\"><span class=\"status\">{status}</span></td>");
         if self.has_others {
             body.push_str("<td class=\"others\">");

@@ -29,7 +29,7 @@ use crate::view::facts::Fact;
 use crate::view::headline::Headline;
 use crate::view::input::{Report, Sides, Stored};
 use crate::view::next::NextStep;
-use crate::view::series::{EndpointView, SeriesView, Tile};
+use crate::view::series::{EndpointView, STATUS, SeriesView, Tile};
 use crate::view::words::{Status, Tone, shown_side};
 
 /// The number of endpoints that are shown, the worst ones. Only the JSON has all of them.
@@ -176,6 +176,12 @@ impl<'a> View<'a> {
         self.total
             .iter()
             .filter(|series| series.status != Status::Shown && !series::repeats_p95(self.report.comparison, series.row))
+    }
+
+    /// A status. If the verdict is conclusive, a failure that more runs could still change is no open question any more.
+    pub(crate) fn status_cell<'v>(&self, series: &'v SeriesView) -> &'v str {
+        let is_settled = self.is_conclusive && series.row.is_failure() && !series.row.is_missing();
+        if is_settled { series.status.word() } else { &series.cells[STATUS] }
     }
 
     /// The rows that show the most, at most three: those over their limits, or else p95 and the other main metrics.

@@ -17,6 +17,9 @@ use crate::view::words::{
 
 pub const HEADER: [&str; 7] = ["metric", "baseline", "candidate", "change", "interval", "limit", "status"];
 
+/// The place of the status among the cells.
+pub(crate) const STATUS: usize = HEADER.len() - 1;
+
 /// The share of the limit of p95 by which the change of `p95_corrected` must differ to be worth a row beside it.
 const APART: f64 = 0.2;
 
@@ -91,12 +94,6 @@ impl<'a> SeriesView<'a> {
             doubt: doubt(row),
             severity: severity(row),
         }
-    }
-
-    /// The status. If the verdict is conclusive, a failure that more runs could still change is no open question any more.
-    pub(crate) fn status_cell(&self, is_conclusive: bool) -> &str {
-        let is_settled = is_conclusive && self.row.is_failure() && !self.row.is_missing();
-        if is_settled { self.status.word() } else { &self.cells[HEADER.len() - 1] }
     }
 
     pub(crate) fn rank(&self) -> u8 {
