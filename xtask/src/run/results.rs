@@ -37,7 +37,7 @@ pub struct RunFile {
     pub warnings: Vec<String>,
     /// The number of runs that the command would have made at most. They share the evidence's probability of error.
     pub max_runs: Option<usize>,
-    /// The same of rounds if their runs vary much; 0 if it is no more.
+    /// The number of rounds that it would have made at most if their runs vary much; 0 if that is no more.
     #[serde(default)]
     pub max_noisy_rounds: usize,
     /// The users that left before the load was stopped.

@@ -374,7 +374,7 @@ pub(crate) fn by_endpoint<'a>(all: impl Iterator<Item = &'a (Box<str>, Stats)>) 
     named
 }
 
-/// The same in the order of the names.
+/// The statistics of all runs by endpoint, in the order of the names.
 pub fn by_name<'a>(all: impl Iterator<Item = &'a (Box<str>, Stats)>) -> Vec<(&'a str, Vec<&'a Stats>)> {
     let mut named = by_endpoint(all);
     named.sort_by_key(|(name, _)| *name);

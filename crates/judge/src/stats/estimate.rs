@@ -230,7 +230,7 @@ impl Difference {
         self.p_value_beyond(0.0, worse)
     }
 
-    /// The same if the true change is no worse than `change`.
+    /// One-sided: the probability of at least such a change for the worse if the true change is no worse than `change`.
     pub(crate) fn p_value_beyond(&self, change: f64, worse: Worse) -> f64 {
         let mean = worse.sign() * (self.mean - self.scaled(change));
         let standard_error = self.standard_error();

@@ -27,7 +27,7 @@ use crate::verdict::series::{Values, plain_case, values};
 /// The probability that noise alone makes any endpoint fail, over all looks together; the same for warnings.
 const FAMILY_ERROR: f64 = 0.05;
 
-/// The same for the requests over limits, which are tested beside the spread.
+/// The probability that noise alone makes any endpoint fail by its requests over the limit, which are tested beside the spread.
 const COUNTS_ERROR: f64 = 0.01;
 
 /// The probability that chance leaves out any endpoint that is still there.

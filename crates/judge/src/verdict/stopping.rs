@@ -19,13 +19,13 @@ const CHANCE: f64 = 0.01;
 /// The runs that a FAIL of all requests together rests on, if they are allowed: one may have met a busy neighbour.
 const RUNS_TO_FAIL: usize = 2;
 
-/// The same of an endpoint: among thirty, two disturbed runs in a row are not rare.
+/// The runs that a FAIL of an endpoint rests on: among thirty endpoints, two disturbed runs in a row are not rare.
 const RUNS_TO_FAIL_ENDPOINT: usize = 3;
 
-/// The same for an endpoint within its limit: with [`CHANCE`], most comparisons of many endpoints would take all runs.
+/// [`CHANCE`] for an endpoint within its limit. With the smaller one, most comparisons of many endpoints would take all runs.
 const CHANCE_TO_FIND: f64 = 0.2;
 
-/// The same for a p95 of few requests: in many endpoints, one or two requests put it over its limit.
+/// [`CHANCE`] for a p95 of few requests: in many endpoints, one or two requests put it over its limit.
 const CHANCE_TO_COUNT: f64 = 0.25;
 
 impl Judge<'_> {

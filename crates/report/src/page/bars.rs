@@ -17,7 +17,7 @@ use crate::view::words::{
 /// The number of endpoints that are shown first, and the most if more are over a limit. The others are a click away.
 const FIRST: usize = 5;
 const MOST_FIRST: usize = 12;
-/// The same for a metric that is not shown first. Another table has all metrics of all endpoints.
+/// The most endpoints for a metric that is not shown first. Another table has all metrics of all endpoints.
 const MOST_OF_OTHERS: usize = 60;
 const NAME: usize = 60;
 /// The farthest ends of the axis, in percent. A change beyond has an arrow at the edge, and its number beside it.

@@ -165,7 +165,7 @@ impl<'a> View<'a> {
         self.findings_with(&self.exception_findings)
     }
 
-    /// The same with these findings of the exceptions.
+    /// The findings that are no series, with these of the exceptions.
     pub(crate) fn findings_with<'v>(&'v self, exceptions: &'v [Finding<'a>]) -> impl Iterator<Item = &'v Finding<'a>> {
         let drift = self.drift.iter().filter_map(|drift| drift.finding.as_ref());
         self.traffic.iter().chain(drift).chain(exceptions).chain(&self.new_endpoints)

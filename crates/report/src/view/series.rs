@@ -27,7 +27,7 @@ const APART: f64 = 0.2;
 pub(crate) const SHOWN_METRICS: [Metric; 5] =
     [Metric::P50, Metric::P95, Metric::P99, Metric::ErrorRate, Metric::RequestsPerSec];
 
-/// The same where the first one is the most important.
+/// The metrics that a report shows, with p95 first.
 pub(crate) fn shown_p95_first() -> impl Iterator<Item = Metric> {
     [Metric::P95].into_iter().chain(SHOWN_METRICS.into_iter().filter(|metric| *metric != Metric::P95))
 }
@@ -284,7 +284,7 @@ pub(crate) fn all_findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a
     findings
 }
 
-/// The same as people read them: without those that repeat another one.
+/// The findings as people read them: without those that repeat another one.
 pub(crate) fn findings<'a>(comparison: &'a Comparison<'a>) -> Vec<&'a Row<'a>> {
     let mut findings = all_findings(comparison);
     findings.retain(|row| !repeats_p95(comparison, row));
