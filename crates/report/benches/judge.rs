@@ -79,7 +79,7 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
         baseline: String::new(),
         file_warnings: Vec::new(),
         warnings: Vec::new(),
-        details: Vec::new(),
+        other_details: Vec::new(),
     };
     let text = render(&View::of(&report), Verbosity::Normal, Screen::default());
     ensure!(text.contains("evidence: "), "this is no report:\n{text}");

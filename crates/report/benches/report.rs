@@ -181,7 +181,7 @@ impl Measured {
             baseline: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
             file_warnings: Vec::new(),
             warnings: Vec::new(),
-            details: Vec::new(),
+            other_details: Vec::new(),
         })
     }
 }

@@ -14,7 +14,7 @@ use report::{Background, Report, Sides};
 
 use crate::commands::delivery::deliver;
 use crate::commands::measurement::{
-    Measurement, Next, details, failures_of_reference, judge_again, next_step, rules_for,
+    Measurement, Next, failures_of_reference, judge_again, next_step, other_details, rules_for,
 };
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
@@ -205,7 +205,7 @@ impl Rounds {
             baseline: printable(&sides),
             file_warnings: Vec::new(),
             warnings: self.warnings.iter().map(|warning| printable(warning)).collect(),
-            details: details(project, &self.this),
+            other_details: other_details(project),
             background,
             confirmation: None,
         }

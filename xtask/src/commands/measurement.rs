@@ -18,7 +18,7 @@ use judge::verdict::compare::{Comparison, Verdict, too_few_requests};
 use judge::verdict::decision::{Presence, Row};
 use report::view::evidence::{brief, unsettled};
 use report::view::usage;
-use report::view::words::{count, listed, noise_advice, series_of, shown_side, with_unit};
+use report::view::words::{listed, noise_advice, series_of, with_unit};
 use report::{Background, CommandLine, FailedRequests};
 
 use crate::commands::delivery::run_url;
@@ -442,32 +442,16 @@ pub fn next_step(comparison: &Comparison) -> Next {
     Next::MeasureAgain(format!("{unsettled}; running again{purpose}"))
 }
 
-/// A line each.
-pub fn details(project: &Project, measurement: &Measurement) -> Vec<String> {
-    let Provenance { host, load, machine, locust, python, gate, .. } = &measurement.provenance;
-    let runs = count(measurement.runs.len(), "run");
-    let mut details = vec![format!(
-        "candidate: {}{}, {runs}",
-        if host.is_empty() { "commit " } else { "" },
-        shown_side(&measurement.provenance)
-    )];
-    details.extend(load.as_ref().map(|load| format!("load: {load}")));
-    details.extend(machine.as_ref().map(|machine| format!("machine: {machine}")));
-    if !locust.is_empty() {
-        details.push(format!("Locust {locust}, Python {}", if python.is_empty() { "unknown" } else { python }));
+/// Where the results of a measurement are, and what it took, a line each. Without one there is nothing to add.
+pub fn other_details(project: &Project) -> Vec<String> {
+    if project.paths.session.get().is_none() {
+        return Vec::new();
     }
-    if !gate.is_empty() {
-        details.push(format!("locust-gate {gate}"));
-    }
-    if project.paths.session.get().is_some() {
-        details.push(format!("results: {}", project.shown(&project.paths.perf_folder().join("latest"))));
-        details.push(format!(
-            "took {:.1} s ({:.2} s of it in the gate itself)",
-            project.clock.total().as_secs_f64(),
-            project.clock.own().as_secs_f64()
-        ));
-    }
-    details.iter().map(|detail| printable(detail)).collect()
+    let (total, own) = (project.clock.total().as_secs_f64(), project.clock.own().as_secs_f64());
+    vec![
+        format!("results: {}", project.shown(&project.paths.perf_folder().join("latest"))),
+        format!("took {total:.1} s ({own:.2} s of it in the gate itself)"),
+    ]
 }
 
 /// The command that judges these results once more.

@@ -23,7 +23,7 @@ use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
 use crate::commands::delivery::{deliver, deliver_unjudged};
 use crate::commands::drift::{DriftCheck, age_warning};
 use crate::commands::measurement::{
-    Measurement, Next, command_again, details, failures_of_reference, judge_again, next_step, rules_for,
+    Measurement, Next, command_again, failures_of_reference, judge_again, next_step, other_details, rules_for,
 };
 use crate::commands::outcome::Outcome;
 use crate::config::flags::{Against, PerfFlags};
@@ -353,7 +353,7 @@ impl<'a> Reference<'a> {
             baseline: printable(&baseline_origin(project, baseline, background, comparison)),
             file_warnings: measurement.file_warnings.clone(),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
-            details: details(project, measurement),
+            other_details: other_details(project),
             background,
             confirmation: None,
         }

@@ -96,7 +96,7 @@ pub(crate) fn render(view: &View) -> String {
         ("rows", list(view.total.iter().chain(of_endpoints), series)),
         ("baseline_origin", json(&view.report.baseline)),
         ("provenance", object([("baseline", baseline), ("candidate", candidate)])),
-        ("details", json(&view.report.details)),
+        ("details", json(&view.details)),
     ]))
 }
 

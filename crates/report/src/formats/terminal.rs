@@ -64,7 +64,7 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
         out.line(&view.report.baseline);
     }
     if verbosity == Verbosity::Verbose {
-        for detail in view.report.details.iter().chain(&view.usage) {
+        for detail in view.details.iter().chain(&view.usage) {
             out.line(detail);
         }
     }

@@ -22,8 +22,8 @@ pub struct Report<'a> {
     /// What is odd about the result files, a sentence each, for the headline.
     pub file_warnings: Vec<String>,
     pub warnings: Vec<String>,
-    /// The commit, load, machine, versions and times, a line each, for `--verbose`.
-    pub details: Vec<String>,
+    /// Details that are no facts of a side, a line each.
+    pub other_details: Vec<String>,
     pub background: &'a Background,
     pub confirmation: Option<&'a Confirmation<'a>>,
 }

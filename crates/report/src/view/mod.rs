@@ -77,7 +77,8 @@ pub struct View<'a> {
     pub(crate) sides: Sides<String>,
     pub(crate) usage: Vec<String>,
     pub(crate) facts: Vec<Fact>,
-    pub(crate) other_details: Vec<&'a str>,
+    /// The candidate, its load, machine and versions, and the other details, a line each, for `--verbose`.
+    pub(crate) details: Vec<String>,
     pub(crate) charts: ChartData<'a>,
 }
 
@@ -120,7 +121,6 @@ impl<'a> View<'a> {
         let Sides { baseline, candidate } = report.provenance;
         let total = SeriesView::all(&comparison.total);
         let endpoints = EndpointView::all(comparison);
-        let facts = Fact::all(report);
         let of_traffic = if comparison.strict { Status::Fail } else { Status::Warn };
         let acceptance = acceptance::entries(report);
         View {
@@ -154,8 +154,8 @@ impl<'a> View<'a> {
             changes: changes::changes(report),
             sides: Sides { baseline: shown_side(baseline), candidate: shown_side(candidate) },
             usage: usage::details(baseline, candidate),
-            other_details: facts::other_details(report, &facts),
-            facts,
+            details: facts::details(report),
+            facts: Fact::all(report),
             charts: ChartData::of(report),
         }
     }

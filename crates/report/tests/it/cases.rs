@@ -109,7 +109,7 @@ impl Case {
             baseline: "baseline: commit 0123456789ab, 2026-11-23 (perf_baseline.json)".to_owned(),
             file_warnings: Vec::new(),
             warnings: vec!["Locust's version differs: baseline <1>, candidate \"2\"".to_owned()],
-            details: vec!["load: 10 users".to_owned()],
+            other_details: vec!["load: 10 users".to_owned()],
         })
     }
 }

@@ -27,7 +27,7 @@ fn view_of<T>(comparison: &Comparison, runs: &[Run], read: impl FnOnce(&View) ->
         baseline: String::new(),
         file_warnings: Vec::new(),
         warnings: vec![],
-        details: vec![],
+        other_details: vec![],
     };
     read(&View::of(&report))
 }

@@ -89,7 +89,7 @@ fn with_runs<T>(former: &Run, candidate: Run, then: impl FnOnce(&Report) -> T) -
         baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
         file_warnings: Vec::new(),
         warnings: names.iter().map(|name| format!("the most frequent failure, 3 times: {name}: {name}")).collect(),
-        details: vec!["load: 10 users".to_owned()],
+        other_details: vec!["load: 10 users".to_owned()],
     })
 }
 
@@ -178,7 +178,7 @@ fn markdown_reads_from_verdict_to_details() {
         let report = Report {
             file_warnings: Vec::new(),
             warnings: vec!["the load generator was CPU-bound".to_owned()],
-            details: report.details.clone(),
+            other_details: report.other_details.clone(),
             baseline: report.baseline.clone(),
             ..report.clone()
         };
@@ -364,7 +364,7 @@ fn first_lines_show_the_verdict_and_the_run() {
                 background: &background,
                 file_warnings: Vec::new(),
                 warnings: vec![],
-                details: vec![],
+                other_details: vec![],
                 baseline: String::new(),
                 ..report.clone()
             };
@@ -397,7 +397,7 @@ fn first_lines_show_the_verdict_and_the_run() {
             comparison: &comparison,
             file_warnings: Vec::new(),
             warnings: vec![],
-            details: vec![],
+            other_details: vec![],
             baseline: String::new(),
             ..report.clone()
         };

@@ -34,7 +34,7 @@ fn with_view<T>(comparison: &Comparison, read: impl FnOnce(&View) -> T) -> T {
         baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
         file_warnings: Vec::new(),
         warnings: vec!["the load generator was CPU-bound".to_owned()],
-        details: vec!["load: 10 users".to_owned()],
+        other_details: vec!["load: 10 users".to_owned()],
     };
     read(&View::of(&report))
 }
@@ -196,7 +196,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
     let at = |width| {
         with_report(&endpoints, 400.0, |report| {
             let report =
-                Report { warnings: vec![], details: vec![], baseline: report.baseline.clone(), ..report.clone() };
+                Report { warnings: vec![], other_details: vec![], baseline: report.baseline.clone(), ..report.clone() };
             let text =
                 render(&View::of(&report), Verbosity::Verbose, Screen { columns: Some(width), ..Screen::default() });
             anstream::adapter::strip_str(&text).to_string()
