@@ -178,7 +178,7 @@ impl Measurement {
     }
 
     /// A sentence each.
-    pub fn limits_of_comparison(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
+    pub fn warnings_of_comparison(&self, baseline: &Baseline, comparison: &Comparison) -> Vec<String> {
         let mut warnings = Vec::new();
         if !self.mixed_runs.is_empty() && !baseline.has_setup_apart() {
             warnings.push("the baseline counts requests of `on_start` among the others: record it again with --update-baseline, and they are judged apart".to_owned());

@@ -340,7 +340,7 @@ impl<'a> Reference<'a> {
         warnings.extend(work(baseline, runs).warnings);
         warnings.extend(names_warning(baseline, runs));
         warnings.extend(failures_of_reference(baseline, "in the baseline"));
-        warnings.extend(measurement.limits_of_comparison(baseline, comparison));
+        warnings.extend(measurement.warnings_of_comparison(baseline, comparison));
         warnings.extend(age_warning(project, baseline, background));
         warnings.extend(drift.notes(measurement));
         Report {

@@ -95,9 +95,10 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
         starts_service || !host.is_empty(),
         "no service to load: describe it in [service] of perf.toml, or name a running one with --host URL"
     );
-    let is_shared_by_flag = flags.processes.is_some() || flags.expect_workers.is_some();
-    let shared_by_flag = (flags.processes, flags.expect_workers);
-    let (processes, workers) = if is_shared_by_flag { shared_by_flag } else { (own.processes, own.expect_workers) };
+    let (processes, workers) = match (flags.processes, flags.expect_workers) {
+        (None, None) => (own.processes, own.expect_workers),
+        by_flag => by_flag,
+    };
     ensure!(processes != Some(0), "[load] `processes` is 0: give 1 or more");
     ensure!(workers != Some(0), "[load] `expect_workers` is 0: give 1 or more");
     ensure!(
