@@ -296,7 +296,7 @@ impl<'a> Reference<'a> {
     fn refuse_other_load(&self, settings: &Settings) -> Result<()> {
         let expected = Provenance {
             load: Some(settings.load.masked()),
-            locustfile_path: settings.locustfile_path.clone().unwrap_or_default(),
+            locustfile_path: settings.locustfile_path.clone(),
             ..self.project.provenance()
         };
         let refusal = comparability(&self.baseline.provenance, &expected).refusal;

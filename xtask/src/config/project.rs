@@ -162,7 +162,7 @@ impl<'a> Project<'a> {
         let named = self.named_locustfiles(&locust);
         let locustfiles = self.find_locustfiles(&named)?;
         self.refuse_starter(&locustfiles)?;
-        Ok(Settings { locustfiles, locustfile_path: self.path_to_record(&named), ..settings })
+        Ok(Settings { locustfiles, locustfile_path: self.path_to_record(&named).unwrap_or_default(), ..settings })
     }
 
     /// Refuses a locustfile that nobody has edited since it was made, because it loads a page that the service may not have.

@@ -48,8 +48,8 @@ pub struct Settings {
     pub load: Load,
     /// Relative to the root; empty until they are found.
     pub(crate) locustfiles: Vec<String>,
-    /// The locustfiles as a baseline names them; `None` until they are found, and if one lies outside the root.
-    pub(crate) locustfile_path: Option<String>,
+    /// The locustfiles as a baseline names them; empty until they are found, and if one lies outside the root.
+    pub(crate) locustfile_path: String,
     /// The running service to load. If the service is started here: what Locust gets as its host instead of the origin of
     /// the ready URL, or empty.
     pub(crate) host: String,
@@ -123,7 +123,7 @@ pub fn settle(flags: &LoadFlags, locust_args: &[String], config: &Config, locust
     Ok(Settings {
         load,
         locustfiles: Vec::new(),
-        locustfile_path: None,
+        locustfile_path: String::new(),
         host,
         starts_service,
         bind_host: locust.text("master-bind-host").unwrap_or(DEFAULT_BIND_HOST).to_owned(),

@@ -98,7 +98,7 @@ impl<'a> Runner<'a> {
             python: locust.python.clone().unwrap_or_default(),
             packages: locust.packages.clone(),
             locustfile: locustfile_digest(&project.paths.root, &settings.locustfiles).unwrap_or_default(),
-            locustfile_path: settings.locustfile_path.clone().unwrap_or_default(),
+            locustfile_path: settings.locustfile_path.clone(),
             ..project.provenance()
         };
         Ok(Runner {
