@@ -126,10 +126,8 @@ impl BisectResult<'_> {
 
     fn command(&self, good: &str, bad: &str) -> String {
         let mut command = command_again(&self.bisection.flags.perf);
-        command.words.extend(["--metric".to_owned(), self.series.metric.to_string()]);
-        command
-            .words
-            .extend(self.series.endpoint.iter().flat_map(|endpoint| ["--endpoint".to_owned(), endpoint.clone()]));
+        command.flags.push(("--metric", self.series.metric.to_string()));
+        command.flags.extend(self.series.endpoint.iter().map(|endpoint| ("--endpoint", endpoint.clone())));
         command.of(&format!("bisect {good} {bad}"))
     }
 

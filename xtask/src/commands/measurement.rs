@@ -461,7 +461,6 @@ pub fn judge_again(project: &Project) -> String {
 }
 
 pub fn command_again(flags: &PerfFlags) -> CommandLine {
-    let mut command = CommandLine::default();
     let load = &flags.load;
     let shown = |path: &PathBuf| path.display().to_string();
     let named = [
@@ -476,10 +475,9 @@ pub fn command_again(flags: &PerfFlags) -> CommandLine {
         ("--processes", load.processes.map(|processes| processes.to_string())),
         ("--expect-workers", load.expect_workers.map(|workers| workers.to_string())),
     ];
-    for (flag, value) in named {
-        command.words.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
+    CommandLine {
+        flags: named.into_iter().filter_map(|(flag, value)| Some((flag, value?))).collect(),
+        results: flags.results.iter().map(shown).collect(),
+        locust_args: mask::args(&flags.locust_args),
     }
-    command.results = flags.results.iter().map(|path| path.display().to_string()).collect();
-    command.locust_args = mask::args(&flags.locust_args);
-    command
 }

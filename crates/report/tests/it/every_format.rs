@@ -195,8 +195,9 @@ fn only_the_json_grows_beyond_2000_endpoints() {
 fn the_search_for_the_commit_has_the_flags_of_the_load() {
     let slower = Case::new("slower", &runs(&STEADY), runs(&[400.0, 401.0]), rules(false, false));
     slower.report(|report| {
-        let words = "cargo xtask perf --config b.toml --baseline b.json --users 50".split(' ').map(str::to_owned);
-        let command = CommandLine { words: words.collect(), ..CommandLine::default() };
+        let flags = [("--config", "b.toml"), ("--baseline", "b.json"), ("--users", "50")];
+        let flags = flags.map(|(flag, value)| (flag, value.to_owned())).to_vec();
+        let command = CommandLine { flags, ..CommandLine::default() };
         let background = Background { command, ..report.background.clone() };
         let steps = View::of(&Report { background: &background, ..report.clone() }).next;
         let step = steps.iter().find(|step| step.what == "find the commit").unwrap();
