@@ -246,6 +246,7 @@ fn markdown_reads_from_verdict_to_details() {
             <summary>What was compared</summary>
 
             - baseline: commit abc123, 2026-01-27, 3 commits ago (perf\_baseline.json)
+            - candidate: commit abc123, 3 runs
             - load: 10 users
 
             </details>

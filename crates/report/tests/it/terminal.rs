@@ -109,6 +109,7 @@ fn table_reads_from_series_to_verdict() {
             note: the load generator was CPU-bound
             evidence: noise unknown after 1 run (baseline: 1), so the point estimate decides; endpoint intervals come from their own requests
             baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
+            candidate: commit 0123456789ab, 1 run
             load: 10 users
             next: rule out the machine: cargo xtask perf --confirm
             next: record a baseline of several runs: cargo xtask perf --update-baseline
@@ -224,6 +225,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
           are equal, so they show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago
           (perf_baseline.json)
+        candidate: commit abc123, 3 runs
         next: rule out the machine: cargo xtask perf --confirm
         next: find the commit: cargo xtask bisect abc123
         next: accept it:
@@ -253,6 +255,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
         evidence: conclusive after 3 runs (baseline: 3); the runs are equal, so they
           show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
+        candidate: commit abc123, 3 runs
         next: rule out the machine: cargo xtask perf --confirm
         next: find the commit: cargo xtask bisect abc123
         next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
@@ -280,6 +283,7 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
         note: only 4 of 450 requests are beyond p99 (5 needed)
         evidence: conclusive after 3 runs (baseline: 3); the runs are equal, so they show no noise
         baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)
+        candidate: commit abc123, 3 runs
         next: rule out the machine: cargo xtask perf --confirm
         next: find the commit: cargo xtask bisect abc123
         next: accept it: cargo xtask perf --update-baseline --note "why it is slower"
