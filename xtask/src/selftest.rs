@@ -363,7 +363,7 @@ impl Trial {
     fn detectable(&self, same_build_p95_ms: &[f64]) -> Result<String> {
         let baseline = Baseline::parse(&files::read_to_string(&self.baseline_path())?)?;
         let baseline_p95_ms = baseline.total_runs(Metric::P95);
-        let difference = Difference::between(Scale::Ratio, baseline_p95_ms, same_build_p95_ms);
+        let difference = Difference::between(Scale::Relative, baseline_p95_ms, same_build_p95_ms);
         let Some(difference) = difference else {
             return Ok("detectable: unknown, because the same build has no finished runs".to_owned());
         };

@@ -60,7 +60,7 @@ impl FollowedSeries {
             }
         };
         let value = stats.value(self.metric);
-        (value > 0.0 || self.metric.scale() == Scale::Difference).then_some(value)
+        (value > 0.0 || self.metric.scale() == Scale::Absolute).then_some(value)
     }
 
     pub fn shown(&self) -> String {

@@ -77,7 +77,7 @@ impl Metric {
     }
 
     pub fn scale(self) -> Scale {
-        if matches!(self, Metric::ErrorRate | Metric::TotalRequests) { Scale::Difference } else { Scale::Ratio }
+        if matches!(self, Metric::ErrorRate | Metric::TotalRequests) { Scale::Absolute } else { Scale::Relative }
     }
 
     /// Percentiles are of response times, which Locust rounds.
@@ -97,7 +97,7 @@ impl Metric {
     pub(crate) fn unlikely(self, value: f64) -> Option<&'static str> {
         const DAY_MS: f64 = 86_400_000.0;
         match self {
-            _ if self.scale() == Scale::Ratio && value > 0.0 && value < 0.000_1 => {
+            _ if self.scale() == Scale::Relative && value > 0.0 && value < 0.000_1 => {
                 Some("less than any clock can measure")
             }
             Metric::ErrorRate if value > 100.0 => Some("and no more than 100% can fail"),

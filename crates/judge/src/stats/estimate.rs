@@ -7,28 +7,28 @@ use crate::stats::SIGNIFICANCE;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// By their ratio, on logarithms: latencies and throughput. A change is in percent.
-    Ratio,
+    Relative,
     /// By their difference: error rates and counts. A change is in the unit of the values.
-    Difference,
+    Absolute,
 }
 
 impl Scale {
     /// The values on the scale of differences; `None` if a ratio has a 0.
     fn to_differences(self, values: &[f64]) -> Option<Vec<f64>> {
         match self {
-            Scale::Difference => Some(values.to_vec()),
-            Scale::Ratio if values.iter().all(|value| *value > 0.0) => {
+            Scale::Absolute => Some(values.to_vec()),
+            Scale::Relative if values.iter().all(|value| *value > 0.0) => {
                 Some(values.iter().map(|value| value.ln()).collect())
             }
-            Scale::Ratio => None,
+            Scale::Relative => None,
         }
     }
 
     /// Failures are counts, and one run of them is no outlier.
     fn mean(self, differences: &[f64]) -> f64 {
         match self {
-            Scale::Difference => mean(differences),
-            Scale::Ratio => robust_mean(differences),
+            Scale::Absolute => mean(differences),
+            Scale::Relative => robust_mean(differences),
         }
     }
 }
@@ -39,9 +39,9 @@ pub fn estimate(scale: Scale, values: &[f64]) -> f64 {
     match (scale, values) {
         (_, []) => unreachable!("a series has at least one run"),
         (_, [value]) => *value,
-        (Scale::Difference, _) => mean(values),
+        (Scale::Absolute, _) => mean(values),
         // A geometric mean with a 0 would be 0, whatever the other runs are.
-        (Scale::Ratio, _) => scale.to_differences(values).map_or_else(|| mean(values), |all| scale.mean(&all).exp()),
+        (Scale::Relative, _) => scale.to_differences(values).map_or_else(|| mean(values), |all| scale.mean(&all).exp()),
     }
 }
 
@@ -156,15 +156,15 @@ impl Difference {
 
     pub(crate) fn in_units(&self, difference: f64) -> f64 {
         match self.scale {
-            Scale::Ratio => difference.exp_m1() * 100.0,
-            Scale::Difference => difference,
+            Scale::Relative => difference.exp_m1() * 100.0,
+            Scale::Absolute => difference,
         }
     }
 
     fn scaled(&self, change: f64) -> f64 {
         match self.scale {
-            Scale::Ratio => (change / 100.0).ln_1p(),
-            Scale::Difference => change,
+            Scale::Relative => (change / 100.0).ln_1p(),
+            Scale::Absolute => change,
         }
     }
 

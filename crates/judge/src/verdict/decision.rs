@@ -270,12 +270,12 @@ pub(crate) struct Series<'a> {
     /// The intervals of the baseline's and the candidate's requests, if each side has a single run with enough of them.
     pub requests: Option<[Interval; 2]>,
     /// Of an endpoint's p95: the requests over its limit, if they can be counted.
-    pub over_limit: Option<OverLimit>,
+    pub slow_requests: Option<SlowRequests>,
 }
 
 /// An endpoint's requests over the limit of its p95, of all runs together.
 #[derive(Clone, Copy)]
-pub(crate) struct OverLimit {
+pub(crate) struct SlowRequests {
     pub rates: Rates,
     /// Whether the p95 lies in a gap, and neither percentile beside it is over the limit. Then its spread from run to
     /// run means little, and the counts alone decide.

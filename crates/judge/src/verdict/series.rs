@@ -55,7 +55,7 @@ impl Values<'_> {
         let baseline = estimate(scale, self.baseline);
         let candidate = match noise {
             // The change within the rounds decides, not the estimates of the two sides.
-            Some(Noise::Spread(difference)) if self.paired && scale == Scale::Ratio => {
+            Some(Noise::Spread(difference)) if self.paired && scale == Scale::Relative => {
                 self.metric.changed(baseline, difference.change())
             }
             _ => estimate(scale, self.candidate),
@@ -137,7 +137,7 @@ impl<'a> Judge<'a> {
                 // However few requests fail, the rate of all requests is judged.
                 few_samples: if metric.is_percentile() { values.few_samples(f64::min) } else { None },
                 requests: None,
-                over_limit: None,
+                slow_requests: None,
             });
         }
         measured
@@ -260,5 +260,7 @@ fn gap_case<'s, 'a>(
 fn is_in_gap(baseline: &Baseline, runs: &[Run]) -> bool {
     let ratio = |run: &Run| run.total.p95_interval_ms.map(|Interval { low, high }| high / low);
     let ratios = of_every(runs, ratio);
-    !ratios.is_empty() && !shifts(baseline, runs, BESIDE_P95).is_empty() && estimate(Scale::Ratio, &ratios) > GAP_FACTOR
+    !ratios.is_empty()
+        && !shifts(baseline, runs, BESIDE_P95).is_empty()
+        && estimate(Scale::Relative, &ratios) > GAP_FACTOR
 }

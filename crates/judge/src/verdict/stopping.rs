@@ -82,7 +82,7 @@ impl Judge<'_> {
         let may_be_counted =
             is_relevant && case.counts_proof.is_some_and(|proof| self.may_prove(proof, CHANCE_TO_COUNT));
         let by_counts = may_be_counted.then_some(Unsettled::Open);
-        let is_in_gap = case.series.over_limit.is_some_and(|over_limit| over_limit.is_in_gap);
+        let is_in_gap = case.series.slow_requests.is_some_and(|slow_requests| slow_requests.is_in_gap);
         let by_spread = case.series.noise.filter(|_| case.series.few_samples.is_none() && !is_in_gap);
         let Some(noise) = by_spread else { return by_counts };
         let chance = if is_relevant { CHANCE } else { CHANCE_TO_FIND };

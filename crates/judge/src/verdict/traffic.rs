@@ -145,7 +145,7 @@ fn size_change<'a>(pair: &EndpointPair<'a>, level: f64) -> Option<TrafficChange<
     let ratio = mean(&now) / mean(&before);
     let factor = ratio.max(1.0 / ratio);
     let worse = if candidate < baseline { Worse::Lower } else { Worse::Higher };
-    let (is_other, is_significant) = match Difference::between(Scale::Ratio, &before, &now) {
+    let (is_other, is_significant) = match Difference::between(Scale::Relative, &before, &now) {
         Some(difference) => (factor >= FACTOR, difference.p_value(worse) <= level),
         None => (factor >= SINGLE_RUN_FACTOR, pair.requests.iter().flatten().all(|all| *all >= LEAST_REQUESTS as f64)),
     };

@@ -156,9 +156,9 @@ fn change(ChangeView { cause, text }: &ChangeView) -> Json<'static> {
     };
     let from_s = if let Kind::OverTime { from_s } = cause.kind { from_s } else { None };
     let interval_unit = match cause.scale {
-        Scale::Ratio => "%",
-        Scale::Difference if cause.kind.unit() == "%" => "pp",
-        Scale::Difference => cause.kind.unit(),
+        Scale::Relative => "%",
+        Scale::Absolute if cause.kind.unit() == "%" => "pp",
+        Scale::Absolute => cause.kind.unit(),
     };
     object([
         ("kind", json(cause.kind.name())),

@@ -108,7 +108,7 @@ pub(super) fn slower<'a>(sides: &BothSides, endpoints: &'a [CommonEndpoint<'a>])
         let (before, now) = (endpoint.before(metric), endpoint.now(metric));
         let is_paired = sides.paired && before.len() == now.len();
         let difference = if is_paired { Difference::paired } else { Difference::between };
-        let Some(difference) = difference(Scale::Difference, before, &now) else { continue };
+        let Some(difference) = difference(Scale::Absolute, before, &now) else { continue };
         let change_ms = difference.interval(SIGNIFICANCE);
         additions.push(Addition {
             endpoint,
@@ -151,7 +151,7 @@ impl Slower<'_> {
             endpoint: Some(self.name().to_owned()),
             baseline: self.addition.mean_ms[0],
             candidate: self.addition.mean_ms[1],
-            scale: Scale::Difference,
+            scale: Scale::Absolute,
             interval: self.addition.change_ms,
             part: part.clamp(0.0, 1.0),
         };
@@ -194,14 +194,14 @@ pub(super) fn failures(endpoints: &[CommonEndpoint]) -> Option<Tested> {
         if rise < FAILURES_RISE || !is_most {
             continue;
         }
-        let before = estimate(Scale::Difference, rates);
+        let before = estimate(Scale::Absolute, rates);
         worst = Some(Tested {
             cause: Cause {
                 kind: Kind::Failures,
                 endpoint: Some(endpoint.name.to_owned()),
                 baseline: before,
                 candidate: before + rise,
-                scale: Scale::Difference,
+                scale: Scale::Absolute,
                 interval: difference.interval(SIGNIFICANCE),
                 part: (endpoint.request_share.max(0.5) * rise / FAILURES_ALL).min(1.0),
             },

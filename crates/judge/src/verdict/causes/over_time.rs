@@ -36,8 +36,8 @@ pub(super) fn over_time(sides: &BothSides) -> Option<Tested> {
     tested.cause.baseline = in_percent(contrast.baseline);
     tested.cause.candidate = in_percent(contrast.candidate);
     // The interval was of the factor between both sides, in percent.
-    if contrast.scale == Scale::Ratio {
-        tested.cause.scale = Scale::Difference;
+    if contrast.scale == Scale::Relative {
+        tested.cause.scale = Scale::Absolute;
         let Interval { low, high } = contrast.interval;
         tested.cause.interval = Interval { low: contrast.baseline * low, high: contrast.baseline * high };
     }
