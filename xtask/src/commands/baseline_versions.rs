@@ -7,6 +7,7 @@ use judge::baseline::chain::{Version, break_names, oldest_of_stretch};
 use judge::baseline::comparability::Break;
 use judge::baseline::file::Baseline;
 use judge::model::text::error_line;
+use report::view::words::shown_commit;
 use xshell::Shell;
 
 use crate::config::drift::Since;
@@ -61,7 +62,7 @@ impl BaselineVersions {
             match content.and_then(|content| parse(content, part)) {
                 Ok(baseline) => found.add(logged, baseline),
                 Err(error) => {
-                    let short: String = logged.commit.chars().take(12).collect();
+                    let short = shown_commit(&logged.commit, false);
                     found.unreadable.push(format!("{short} of {} is left out: {}", logged.day, error_line(&error)));
                     return true;
                 }

@@ -9,7 +9,7 @@ use judge::verdict::compare::Anchor;
 use judge::verdict::compare::Comparison;
 use report::Background;
 use report::view::drift::UPDATES;
-use report::view::words::count;
+use report::view::words::{count, shown_commit};
 
 use crate::commands::baseline_versions::{BaselinePart, BaselineVersions, CountedFrom, Reach, within_stretch};
 use crate::commands::measurement::Measurement;
@@ -46,7 +46,7 @@ impl DriftCheck {
             Some(AnchorVersion { version, name, updates })
                 if breaks_between(version, &measured.runs, &measured.provenance).is_empty() =>
             {
-                let commit: String = version.commit.chars().take(12).collect();
+                let commit = shown_commit(&version.commit, false);
                 let anchor = Anchor { version, name: name.as_deref(), updates };
                 comparison
                     .with_drift(anchor, measured.runs_for(&version.baseline), &self.rules)
