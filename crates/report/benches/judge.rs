@@ -76,7 +76,7 @@ fn judge(bytes: &[u8], baseline: &Baseline) -> Result<usize> {
         runs: &[],
         histories: &[],
         provenance: Sides { baseline: &baseline.provenance, candidate: &baseline.provenance },
-        baseline: String::new(),
+        baseline_origin: String::new(),
         file_warnings: Vec::new(),
         warnings: Vec::new(),
         other_details: Vec::new(),

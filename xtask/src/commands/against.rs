@@ -202,7 +202,7 @@ impl Rounds {
             runs: &self.this.runs,
             histories: &self.this.histories,
             provenance,
-            baseline: printable(&sides),
+            baseline_origin: printable(&sides),
             file_warnings: Vec::new(),
             warnings: self.warnings.iter().map(|warning| printable(warning)).collect(),
             other_details: other_details(project),

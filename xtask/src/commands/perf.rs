@@ -350,7 +350,7 @@ impl<'a> Reference<'a> {
             histories,
             provenance: Sides { baseline: &baseline.provenance, candidate: provenance },
             // These quote the baseline file, which anybody may have written.
-            baseline: printable(&baseline_origin(project, baseline, background, comparison)),
+            baseline_origin: printable(&baseline_origin(project, baseline, background, comparison)),
             file_warnings: measurement.file_warnings.clone(),
             warnings: warnings.iter().map(|warning| printable(warning)).collect(),
             other_details: other_details(project),

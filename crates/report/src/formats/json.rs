@@ -94,7 +94,7 @@ pub(crate) fn render(view: &View) -> String {
         ("confirmation", confirmation(view)),
         ("lacking", json(comparison.lacking.iter().map(|metric| metric.name()).collect::<Vec<_>>())),
         ("rows", list(view.total.iter().chain(of_endpoints), series)),
-        ("baseline_origin", json(&view.report.baseline)),
+        ("baseline_origin", json(&view.report.baseline_origin)),
         ("provenance", object([("baseline", baseline), ("candidate", candidate)])),
         ("details", json(&view.details)),
     ]))

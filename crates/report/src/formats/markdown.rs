@@ -204,7 +204,7 @@ fn endpoints(view: &View, room: usize) -> String {
 
 fn compared(view: &View) -> String {
     let mut text = "<details>\n<summary>What was compared</summary>\n\n".to_owned();
-    let lines = [&view.report.baseline].into_iter().chain(&view.details);
+    let lines = [&view.report.baseline_origin].into_iter().chain(&view.details);
     list(&mut text, lines.map(|line| format!("- {}\n", prose(line))), usize::MAX, "lines");
     text.push_str("\n</details>\n");
     text

@@ -61,7 +61,7 @@ pub fn render(view: &View, verbosity: Verbosity, screen: Screen) -> String {
     if verbosity != Verbosity::Quiet {
         let evidence = if is_short { &view.evidence_short } else { &view.evidence };
         out.line(&format!("evidence: {evidence}"));
-        out.line(&view.report.baseline);
+        out.line(&view.report.baseline_origin);
     }
     if verbosity == Verbosity::Verbose {
         for detail in view.details.iter().chain(&view.usage) {

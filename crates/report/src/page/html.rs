@@ -407,7 +407,7 @@ fn compared(body: &mut String, view: &View) {
     }
     body.push_str("</tbody>\n</table>\n</div>\n<ul class=\"details\">\n");
     let evidence = format!("evidence: {}", view.evidence);
-    let lines = [&evidence, &view.report.baseline].into_iter().chain(&view.report.other_details);
+    let lines = [&evidence, &view.report.baseline_origin].into_iter().chain(&view.report.other_details);
     for line in lines.filter(|line| !line.is_empty()) {
         let _ = writeln!(body, "<li>{}</li>", shortened(&printable(line), SENTENCE));
     }

@@ -18,7 +18,7 @@ pub struct Report<'a> {
     /// The candidate's runs over time, or why one is not known.
     pub histories: &'a [Result<History, String>],
     pub provenance: Sides<&'a Provenance>,
-    pub baseline: String,
+    pub baseline_origin: String,
     /// What is odd about the result files, a sentence each, for the headline.
     pub file_warnings: Vec<String>,
     pub warnings: Vec<String>,
@@ -134,7 +134,7 @@ pub enum Confirmation<'a> {
 #[derive(Clone)]
 pub struct Stored<'a> {
     pub comparison: &'a Comparison<'a>,
-    pub baseline: String,
+    pub baseline_origin: String,
 }
 
 impl<'a> Report<'a> {

@@ -253,10 +253,10 @@ fn worst_first(endpoints: &[EndpointView]) -> Vec<usize> {
 }
 
 impl<'a> StoredView<'a> {
-    fn of(Stored { comparison, baseline }: &'a Stored<'a>) -> StoredView<'a> {
+    fn of(Stored { comparison, baseline_origin }: &'a Stored<'a>) -> StoredView<'a> {
         StoredView {
             headline: Headline::of(comparison),
-            origin: baseline,
+            origin: baseline_origin,
             runs: comparison.runs,
             judged: comparison.total.iter().filter(|row| row.limit.is_some()).map(SeriesView::of).collect(),
             all: comparison.total.iter().chain(&comparison.endpoints).map(SeriesView::of).collect(),

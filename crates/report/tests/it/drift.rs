@@ -24,7 +24,7 @@ fn view_of<T>(comparison: &Comparison, runs: &[Run], read: impl FnOnce(&View) ->
         runs,
         histories: &[],
         provenance: Sides { baseline: &provenance, candidate: &provenance },
-        baseline: String::new(),
+        baseline_origin: String::new(),
         file_warnings: Vec::new(),
         warnings: vec![],
         other_details: vec![],

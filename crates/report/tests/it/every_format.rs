@@ -219,7 +219,7 @@ fn other_answers_are_accepted_and_not_searched_for() {
     let stored = Case::new("stored", &answering(2000.0), answering(30.0), rules(true, false));
     let rounds = Case::new("rounds", &answering(30.0), answering(30.0), rules(true, true));
     stored.report(|stored| {
-        let stored = Stored { comparison: stored.comparison, baseline: stored.baseline.clone() };
+        let stored = Stored { comparison: stored.comparison, baseline_origin: stored.baseline_origin.clone() };
         let confirmation = Confirmation::Measured(stored);
         rounds.report(|report| {
             let headline = View::of(&Report { confirmation: Some(&confirmation), ..report.clone() }).headline;

@@ -86,7 +86,7 @@ fn with_runs<T>(former: &Run, candidate: Run, then: impl FnOnce(&Report) -> T) -
         histories: &[],
         comparison: &comparison,
         provenance: Sides { baseline: &provenance, candidate: &provenance },
-        baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
+        baseline_origin: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
         file_warnings: Vec::new(),
         warnings: names.iter().map(|name| format!("the most frequent failure, 3 times: {name}: {name}")).collect(),
         other_details: vec!["load: 10 users".to_owned()],
@@ -179,7 +179,7 @@ fn markdown_reads_from_verdict_to_details() {
             file_warnings: Vec::new(),
             warnings: vec!["the load generator was CPU-bound".to_owned()],
             other_details: report.other_details.clone(),
-            baseline: report.baseline.clone(),
+            baseline_origin: report.baseline_origin.clone(),
             ..report.clone()
         };
         expect![[r#"
@@ -366,7 +366,7 @@ fn first_lines_show_the_verdict_and_the_run() {
                 file_warnings: Vec::new(),
                 warnings: vec![],
                 other_details: vec![],
-                baseline: String::new(),
+                baseline_origin: String::new(),
                 ..report.clone()
             };
             let text = markdown::render(&View::of(&report));
@@ -399,7 +399,7 @@ fn first_lines_show_the_verdict_and_the_run() {
             file_warnings: Vec::new(),
             warnings: vec![],
             other_details: vec![],
-            baseline: String::new(),
+            baseline_origin: String::new(),
             ..report.clone()
         };
         let text = markdown::render(&View::of(&report));

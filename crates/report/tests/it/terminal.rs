@@ -31,7 +31,7 @@ fn with_view<T>(comparison: &Comparison, read: impl FnOnce(&View) -> T) -> T {
         runs: &[],
         histories: &[],
         provenance: Sides { baseline: provenance, candidate: provenance },
-        baseline: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
+        baseline_origin: "baseline: commit abc123, 2026-01-27, 3 commits ago (perf_baseline.json)".to_owned(),
         file_warnings: Vec::new(),
         warnings: vec!["the load generator was CPU-bound".to_owned()],
         other_details: vec!["load: 10 users".to_owned()],
@@ -196,8 +196,12 @@ fn narrow_terminal_drops_columns_and_keeps_lines() {
     let endpoints = [("GET /a/rather/long/path/of/many/segments/[id]/download", 300.0, 450.0)];
     let at = |width| {
         with_report(&endpoints, 400.0, |report| {
-            let report =
-                Report { warnings: vec![], other_details: vec![], baseline: report.baseline.clone(), ..report.clone() };
+            let report = Report {
+                warnings: vec![],
+                other_details: vec![],
+                baseline_origin: report.baseline_origin.clone(),
+                ..report.clone()
+            };
             let text =
                 render(&View::of(&report), Verbosity::Verbose, Screen { columns: Some(width), ..Screen::default() });
             anstream::adapter::strip_str(&text).to_string()
