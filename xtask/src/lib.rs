@@ -132,29 +132,28 @@ fn named(help: &str) -> String {
 
 /// Output that cannot be printed does not change the exit code.
 fn finish(outcome: &Outcome) -> u8 {
-    let code = outcome.exit_code();
-    let (stdout, stderr) = last_words(outcome, code);
+    let (stdout, stderr) = last_words(outcome);
     let _ = printer::report(move || {
         anstream::stdout().write_all(stdout.as_bytes())?;
         anstream::stderr().write_all(stderr.as_bytes())
     });
-    code
+    outcome.exit_code()
 }
 
 /// What is printed at the end, to stdout and to stderr.
-fn last_words(outcome: &Outcome, code: u8) -> (String, String) {
-    let unjudged_on = |unjudged: &Unjudged| terminal::render_unjudged(unjudged, screen(&io::stderr()));
+fn last_words(outcome: &Outcome) -> (String, String) {
+    let for_stderr = |unjudged: &Unjudged| terminal::render_unjudged(unjudged, screen(&io::stderr()));
     match outcome {
         Outcome::Judged { .. } => (String::new(), String::new()),
         Outcome::Done(message) | Outcome::NotFound(message) => (format!("{message}\n"), String::new()),
-        Outcome::Unjudged { unjudged, .. } if code == 0 => {
+        Outcome::Unjudged { unjudged, .. } if unjudged.exit_code() == 0 => {
             (terminal::render_unjudged(unjudged, screen(&io::stdout())), String::new())
         }
         Outcome::Unjudged { unjudged, log_tail } => {
             let tail: Vec<String> = log_tail.lines().map(|line| format!("  | {line}\n")).collect();
-            (String::new(), tail.concat() + &unjudged_on(unjudged))
+            (String::new(), tail.concat() + &for_stderr(unjudged))
         }
-        Outcome::ReportMissing(reason) => (String::new(), unjudged_on(&Unjudged::NoVerdict(reason.clone()))),
+        Outcome::ReportMissing(reason) => (String::new(), for_stderr(&Unjudged::NoVerdict(reason.clone()))),
         Outcome::Interrupted(interrupted) => (String::new(), format!("INTERRUPTED: {interrupted}, no verdict\n")),
     }
 }
