@@ -12,10 +12,9 @@ use judge::verdict::names::names_warning;
 use report::view::words::{shown_commit, shown_side};
 use report::{Background, Report, Sides};
 
+use crate::commands::baseline_checks::failures_of_reference;
 use crate::commands::delivery::deliver;
-use crate::commands::measurement::{
-    Measurement, Next, failures_of_reference, judge_again, next_step, other_details, rules_for,
-};
+use crate::commands::measurement::{Measurement, Next, judge_again, next_step, other_details, rules_for};
 use crate::commands::outcome::Outcome;
 use crate::config::project::Project;
 use crate::run::checkout::Side;

@@ -1,4 +1,4 @@
-//! The runs of one side, the next step, and the facts of a report.
+//! The runs of one side, and the step that follows them.
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -7,20 +7,23 @@ use anyhow::{Result, anyhow, bail, ensure};
 use judge::baseline::comparability::{USERS_LEFT, comparability, users_difference};
 use judge::baseline::file::Baseline;
 use judge::baseline::work::work;
-use judge::model::limits::{JUDGED, Rules};
+use judge::model::limits::Rules;
 use judge::model::mask;
-use judge::model::run::{EndpointName, Metric, Provenance, Run, Stats, Usage, by_name};
+use judge::model::run::{Metric, Provenance, Run, Usage, by_name};
 use judge::model::text::{cut, endpoint_shown, printable};
 use judge::parse::locust_history::History;
-use judge::stats::estimate::{Difference, estimate, mean, rounded};
+use judge::stats::estimate::{mean, rounded};
 use judge::verdict::causes::causes;
 use judge::verdict::compare::{Comparison, Verdict, too_few_requests};
 use judge::verdict::decision::{Presence, Row};
 use report::view::evidence::{brief, unsettled};
 use report::view::usage;
-use report::view::words::{listed, noise_advice, series_of, with_unit};
+use report::view::words::listed;
 use report::{Background, CommandLine, FailedRequests};
 
+use crate::commands::baseline_checks::{
+    self, broken_bound, estimate_of, noise_of_baseline, requests_and_failures, wide_floor,
+};
 use crate::commands::delivery::run_url;
 use crate::config::flags::{Against, PerfFlags};
 use crate::config::project::Project;
@@ -169,7 +172,7 @@ impl Measurement {
 
     /// `None` if they are few.
     pub fn too_many_failures(&self, rules: &Rules) -> Option<String> {
-        let why = too_many_failures(&self.runs, rules)?;
+        let why = baseline_checks::too_many_failures(&self.runs, rules)?;
         let mut shown = Vec::new();
         for FailedRequests { endpoint, error, times, .. } in &self.failures().kinds {
             shown.push(printable(&format!("{times}x {}: {}", endpoint_shown(endpoint), cut(error, 200))));
@@ -288,109 +291,6 @@ fn mixed_runs(measured: &[MeasuredRun]) -> Vec<Run> {
         measured.mixed.clone().unwrap_or_else(|| Run { setup: Vec::new(), ..measured.run.clone() })
     };
     measured.iter().map(mixed).collect()
-}
-
-/// The share of all requests from which on their failures make a baseline useless.
-const MOST_FAILURES: f64 = 0.2;
-
-/// An endpoint that fails altogether has so many failures at least: fewer are an accident.
-const LEAST_FAILURES: u64 = 3;
-
-/// The statistics of all requests together (`None`), then of each endpoint and of each request of `on_start`.
-fn all_series(runs: &[Run]) -> Vec<(EndpointName<'_>, Vec<&Stats>)> {
-    let mut series = vec![(None, runs.iter().map(|run| &run.total).collect())];
-    let named = by_name(runs.iter().flat_map(Run::endpoints_and_setup));
-    series.extend(named.into_iter().map(|(name, stats)| (Some(name), stats)));
-    series
-}
-
-fn estimate_of<'a>(metric: Metric, runs: impl IntoIterator<Item = &'a Stats>) -> f64 {
-    let values: Vec<f64> = runs.into_iter().map(|stats| stats.value(metric)).collect();
-    estimate(metric.scale(), &values)
-}
-
-fn requests_and_failures(stats: &[&Stats]) -> [u64; 2] {
-    [stats.iter().map(|stats| stats.requests).sum(), stats.iter().map(|stats| stats.failures).sum()]
-}
-
-/// Warns of failures that no comparison shows, because the runs that it compares with failed as well.
-pub fn failures_of_reference(reference: &Baseline, place: &str) -> Option<String> {
-    let all = reference.total(Metric::ErrorRate).filter(|percent| *percent >= 100.0 * MOST_FAILURES);
-    if let Some(percent) = all {
-        return Some(format!("{percent:.0}% of all requests failed {place}, so the same error rate is no regression"));
-    }
-    let always_fails = |name: &&str| {
-        let requests: f64 = reference.runs(Some(name), Metric::TotalRequests).iter().sum();
-        requests >= LEAST_FAILURES as f64
-            && reference.runs(Some(name), Metric::ErrorRate).iter().all(|rate| *rate >= 100.0)
-    };
-    let name = reference.names().find(always_fails)?;
-    Some(format!("all requests of {} failed {place}, so their failures are no regression", endpoint_shown(name)))
-}
-
-fn too_many_failures(runs: &[Run], rules: &Rules) -> Option<String> {
-    let series = all_series(runs);
-    let [requests, failures] = requests_and_failures(&series[0].1);
-    if failures as f64 >= MOST_FAILURES * requests as f64 {
-        let percent = 100.0 * failures as f64 / requests as f64;
-        return Some(format!("{failures} of {requests} requests failed ({percent:.0}%)"));
-    }
-    for (endpoint, stats) in &series {
-        let [requests, failures] = requests_and_failures(stats);
-        if let Some(name) = endpoint.filter(|_| failures == requests && failures >= LEAST_FAILURES) {
-            return Some(format!("all {requests} requests of {} failed", endpoint_shown(name)));
-        }
-    }
-    series.into_iter().find_map(|(endpoint, stats)| {
-        let bound = rules.limit(endpoint, Metric::ErrorRate)?.bound?;
-        let rate = estimate_of(Metric::ErrorRate, stats);
-        let series = endpoint.map_or_else(String::new, |name| format!(" of {}", endpoint_shown(name)));
-        (rate > bound).then(|| format!("the error rate{series} is {rate:.2}%, and [limits] allows max {bound}%"))
-    })
-}
-
-/// Warns if the runs vary so much that a comparison of single runs with them would miss a large change.
-fn noise_of_baseline(runs: &[Run]) -> Option<String> {
-    let p95_ms: Vec<f64> = runs.iter().map(|run| run.total.value(Metric::P95)).collect();
-    let (last, others) = p95_ms.split_last()?;
-    let spread = Difference::between(Metric::P95.scale(), others, &[*last])?;
-    let detectable = spread.with_runs(p95_ms.len(), p95_ms.len()).detectable(Metric::P95.worse());
-    Some(noise_advice(detectable))
-}
-
-/// Warns if a floor in ms allows a fast service more than twice the percentage of its limit.
-fn wide_floor(runs: &[Run], rules: &Rules) -> Option<String> {
-    Metric::OF_ENDPOINTS.into_iter().filter(|metric| metric.is_percentile()).find_map(|metric| {
-        let limit = rules.limit(None, metric)?;
-        let (percent, floor_ms) = (limit.worsening?, limit.floor?);
-        let average_ms = estimate_of(metric, runs.iter().map(|run| &run.total));
-        let allowed = 100.0 * floor_ms / average_ms;
-        (allowed > 2.0 * percent && average_ms > 0.0).then(|| {
-            format!(
-                "{metric} is {average_ms:.1} ms, so the floor of {floor_ms} ms in [limits] lets it rise by {allowed:.0}%: lower the floor if such a change matters"
-            )
-        })
-    })
-}
-
-/// Warns if the runs are beyond a bound, which no baseline makes good: every comparison would report it.
-fn broken_bound(runs: &[Run], rules: &Rules) -> Option<String> {
-    // `too_many_failures` has checked the bound of the error rate.
-    let of_endpoints = |metric: &Metric| Metric::OF_ENDPOINTS.contains(metric) && *metric != Metric::ErrorRate;
-    for (name, stats) in all_series(runs) {
-        for metric in JUDGED.into_iter().filter(of_endpoints) {
-            let Some(bound) = rules.limit(name, metric).and_then(|limit| limit.bound) else { continue };
-            let value = estimate_of(metric, stats.iter().copied());
-            if metric.worsening(value - bound) > 0.0 {
-                let [value, bound] = [value, bound].map(|value| with_unit(metric, value));
-                return Some(format!(
-                    "{} is {value}, beyond the bound of {bound} in [limits], so comparisons with this baseline will keep reporting it",
-                    series_of(name, metric)
-                ));
-            }
-        }
-    }
-    None
 }
 
 /// The rules for results, with the number of runs that their command would have made.

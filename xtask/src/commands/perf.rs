@@ -19,11 +19,12 @@ use report::view::{drift, exceptions};
 use report::{Background, Report, Saved, Sides, Unjudged};
 
 use crate::commands::against::{against, against_url, judge_rounds};
+use crate::commands::baseline_checks::failures_of_reference;
 use crate::commands::confirm::{Remeasure, confirm, is_asked_for};
 use crate::commands::delivery::{deliver, deliver_unjudged};
 use crate::commands::drift::{DriftCheck, age_warning};
 use crate::commands::measurement::{
-    Measurement, Next, command_again, failures_of_reference, judge_again, next_step, other_details, rules_for,
+    Measurement, Next, command_again, judge_again, next_step, other_details, rules_for,
 };
 use crate::commands::outcome::Outcome;
 use crate::config::flags::{Against, PerfFlags};
