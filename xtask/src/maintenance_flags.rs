@@ -15,7 +15,8 @@ OTHER COMMANDS
   cargo xtask adopt PATH [--check] [--package WHAT]
 
 selftest: checks the gate on this machine, in the gate's repository, with real Locust on the
-bundled demo: it passes unchanged; slowed down, failing or crashed, it does not.
+bundled demo: unchanged, the demo must pass; slowed down, returning errors or crashed,
+it must not.
 adopt: installs the gate in the git repository at PATH, or in a folder of it. Existing files
 are kept, and the next steps are listed.
 

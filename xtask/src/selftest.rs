@@ -120,7 +120,7 @@ const EXPECTATIONS: [Expectation; 10] = [
         prints: "p95_corrected ms ",
     },
     Expectation {
-        name: "hanging from the middle",
+        name: "hangs halfway through",
         must: "must fail on p95_corrected",
         env: &[("DEMO_HANG_AFTER_S", "5")],
         quick_args: &["--max-runs", "1"],

@@ -37,7 +37,7 @@ history: shows how the accepted baselines of this branch changed, who accepted t
 
 FLAGS OF perf
       --update-baseline     measure (or use RESULTS), show the comparison, and rewrite
-                            the baseline with the git commit
+                            the baseline, including the git commit
       --if-changed          with --update-baseline: keep the old baseline if nothing changed
                             beyond noise
       --allow-errors        save a baseline even if many of its requests failed
@@ -73,10 +73,10 @@ FLAGS OF perf
 
 FLAGS OF bisect
       --metric NAME         the metric to follow [default: p95]
-      --endpoint NAME       the endpoint to follow [default: all requests together]; without
-                            both flags, the worst finding is followed, if there is one
+      --endpoint NAME       the endpoint to follow [default: all requests together]; with
+                            neither flag, the worst finding is followed, if there is one
       --all                 also try the commits of merged branches, not only first parents
-      --max-runs N          maximum number of rounds of two commits [default: 20]
+      --max-runs N          maximum number of rounds for each commit tried [default: 20]
       --config FILE         the configuration [default: perf.toml]
       --verbose             also show Locust's output
       --quiet               only show the result

@@ -299,6 +299,11 @@ fn parse_limit(
         "{} is of all requests together: move it to [limits]",
         at(name.span())
     );
+    ensure!(
+        !table.starts_with("[limits.\"on_start ") || metric != Metric::RequestsPerSec,
+        "{} is not judged, because each user makes these requests once: remove it",
+        at(name.span())
+    );
     let limit = Limit::parse(metric, limit).map_err(|error| anyhow!("{}: {error}", at(limit_at)))?;
     Ok((metric, limit))
 }

@@ -53,7 +53,7 @@ fn selftest_passes_if_every_fault_is_found() {
 #[test]
 fn selftest_fails_if_no_fault_is_found() {
     let scratch = repository("blind", "\n");
-    let all = "40% slower, 5% errors, one endpoint 3 times slower, frozen 2 s in every 10, hanging from the middle, users that leave, service that ends, service that hangs";
+    let all = "40% slower, 5% errors, one endpoint 3 times slower, frozen 2 s in every 10, hangs halfway through, users that leave, service that ends, service that hangs";
     let output = check(&scratch, 1, &format!("FAIL: 8 of 10 expectations do not hold: {all}"));
     assert_eq!(output.stdout.matches(" FAILED\n").count(), 8, "{}", output.stdout);
     let log = "  its last line: PASS: p95 +0.0% (limit +20% and 5 ms), all metrics within their limits\n  its log: target/perf/selftest/5-percent-errors.log\n";

@@ -72,6 +72,12 @@ fn a_configuration_error_points_at_its_line() {
             ]],
         ),
         (
+            "[limits.\"on_start POST /login\"]\nrequests_per_sec = \"30%\"\n",
+            expect![[
+                r#":2: [limits."on_start POST /login"] `requests_per_sec` is not judged, because each user makes these requests once: remove it"#
+            ]],
+        ),
+        (
             "[limits.\"GET /a\"]\ntotal_requests = \"20%\"\n",
             expect![[
                 r#":2: [limits."GET /a"] `total_requests`: `total_requests` is shown but not judged, so it takes no limit"#

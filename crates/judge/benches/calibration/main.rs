@@ -25,9 +25,9 @@ const SMOKE: Sizes =
     Sizes { series: 20, endpoints: 2, errors: 10, starts: 10, dependence: 10, rounds: 20, requests: 1 };
 
 const PROMISES: &str = "\
-Each row is a bound that the simulation must keep. The number of a row stands for its subject: 1 one series, 2 one endpoint of many,
-3 errors, 4 warnings, 5 a p95 in a gap, 6 a baseline of one run, 7 and 9 confirmed FAILs, 8 a machine that drifts,
-10 services and machines, 11 slow requests and stalls, 12 and 13 many endpoints.";
+Each row is a bound that the simulation must keep. The number of a row stands for its subject: 1: one series; 2: one endpoint of
+many; 3: errors; 4: warnings; 5: a p95 in a gap; 6: a baseline of one run; 7 and 9: confirmed FAILs; 8: a machine that drifts;
+10: services and machines; 11: slow requests and stalls; 12 and 13: many endpoints.";
 
 fn main() -> io::Result<ExitCode> {
     let is_bench = env::args().any(|arg| arg == "--bench");

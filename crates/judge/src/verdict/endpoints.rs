@@ -105,7 +105,7 @@ impl<'a> Judge<'a> {
             Presence::New { .. } | Presence::Missing { .. } => self.row(&plain_case(series)),
         };
         let present = measured.iter().zip(tests).map(row);
-        let missing = missing.into_iter().map(|(name, series)| self.missing_row(name, series, known));
+        let missing = missing.into_iter().filter_map(|(name, series)| self.missing_row(name, series, known));
         (present.chain(missing).collect(), self.coverage(&measured, runs))
     }
 
@@ -267,7 +267,13 @@ impl<'a> Judge<'a> {
     /// N requests fall into the m runs of the baseline, and none into the k of the candidate, with the probability
     /// `(m / (m + k))^N` (Przyborowski & Wilenski 1940, Biometrika 31). Requests of one run come together more often
     /// than independent ones, so N is divided by the dispersion that the runs show (`McCullagh` & Nelder, section 6.2).
-    fn missing_row(&self, name: &'a str, series: &RunsByMetric, endpoints: usize) -> Row<'a> {
+    /// It fails only if a limit of the endpoint can fail, and is nothing if all of them are off.
+    fn missing_row(&self, name: &'a str, series: &RunsByMetric, endpoints: usize) -> Option<Row<'a>> {
+        let limits: Vec<&Limit> = JUDGED.iter().filter_map(|metric| self.rules.limit(Some(name), *metric)).collect();
+        if limits.is_empty() {
+            return None;
+        }
+        let can_fail = limits.iter().any(|limit| self.rules.fails(limit));
         let mut requests = runs_of(series, Metric::TotalRequests).to_vec();
         // A run without the endpoint has no entry.
         requests.resize(requests.len().max(self.baseline_runs), 0.0);
@@ -284,13 +290,13 @@ impl<'a> Judge<'a> {
             let may_be_missing = !is_last && evidence(self.runs) >= LEAST_MISSED && evidence(self.max_runs) >= needed;
             let unsettled = may_be_missing.then_some(Unsettled::Open);
             (Decision::InDoubt(Reason::FewSamples(few)), Some(few), unsettled)
-        } else if self.runs < LEAST_RUNS && !self.rules.strict {
-            (Decision::Warn(Reason::Missing), None, (!is_last).then_some(Unsettled::FewRuns))
+        } else if !can_fail || (self.runs < LEAST_RUNS && !self.rules.strict) {
+            (Decision::Warn(Reason::Missing), None, (can_fail && !is_last).then_some(Unsettled::FewRuns))
         } else {
             (Decision::Fail(Reason::Missing), None, None)
         };
         let p95 = Some(runs_of(series, Metric::P95)).filter(|p95| !p95.is_empty());
-        Row {
+        Some(Row {
             endpoint: Some(name),
             metric: Metric::P95,
             limit: self.rules.limit(Some(name), Metric::P95),
@@ -298,7 +304,7 @@ impl<'a> Judge<'a> {
             presence: Presence::Missing { baseline: p95.map(|p95| estimate(Metric::P95.scale(), p95)) },
             evidence: Evidence { interval: None, detectable: None, few_samples, unsettled },
             decision: Some(decision),
-        }
+        })
     }
 
     /// Tests all endpoints together: the series that can fail are one family, those that can warn another. Each family

@@ -4,7 +4,7 @@ use std::slice;
 
 use expect_test::{Expect, expect};
 use judge::baseline::file::Baseline;
-use judge::model::limits::{EndpointLimits, JUDGED, Limit, Limits, Rules, default_limits};
+use judge::model::limits::{EndpointLimits, JUDGED, Level, Limit, Limits, Rules, default_limits};
 use judge::model::run::{Metric, PERCENTILES, Precision, Run};
 use judge::stats::estimate::Interval;
 use judge::verdict::compare::{Verdict, compare};
@@ -467,6 +467,13 @@ fn endpoint_on_one_side_only_is_new_or_missing() {
         rules(true),
         &expect!["InDoubt(FewSamples(FewSamples { requests: 4, samples: 4 })) GET /gone p95"],
     );
+    // It fails only if one of the endpoint's limits does, and without a limit it is no finding.
+    let with_level = |level| {
+        let limits = default_limits().into_iter().map(|(metric, limit)| (metric, Limit { level, ..limit })).collect();
+        Rules { endpoint_limits: vec![EndpointLimits::new("GET /gone", limits)], ..rules(false).clone() }
+    };
+    check_endpoints(&gone(20), &twice, &with_level(Level::Warn), &expect!["Warn(Missing) GET /gone p95"]);
+    check_endpoints(&gone(20), &twice, &with_level(Level::Off), &expect![""]);
     let (gone, now) = (gone(10), once);
     let reference = Baseline::new(&gone, provenance()).unwrap();
     let comparison = compare(&reference, now, rules(false)).unwrap();
