@@ -13,7 +13,7 @@ use judge::model::mask;
 use judge::model::run::Provenance;
 use judge::model::text::printable;
 use judge::verdict::compare::{Comparison, compare, lacking};
-use judge::verdict::names::names_warning;
+use judge::verdict::names::{check_endpoint_limits, names_warning};
 use report::view::words::{count, listed, shown_commit};
 use report::view::{drift, exceptions};
 use report::{Background, Report, Saved, Sides, Unjudged};
@@ -126,7 +126,7 @@ fn update(project: &Project, former: Option<&Baseline>) -> Result<Outcome> {
     };
     let rules = rules_for(project, &measured);
     let measurement = Measurement::new(measured, project)?;
-    rules.check_all_met(former, &measurement.runs, &judge_again(project))?;
+    check_endpoint_limits(&rules, former, &measurement.runs, &judge_again(project))?;
     check_failures(project, &rules, &measurement)?;
     let reported = match &reference {
         Some(reference) => report_update(reference, &rules, &measurement)?,
@@ -233,7 +233,7 @@ fn save_first(project: &Project) -> Result<Outcome> {
     };
     let rules = rules_for(project, &measured);
     let measurement = Measurement::new(measured, project)?;
-    rules.check_all_met(None, &measurement.runs, &judge_again(project))?;
+    check_endpoint_limits(&rules, None, &measurement.runs, &judge_again(project))?;
     let baseline = measurement.baseline()?;
     check_failures(project, &rules, &measurement)?;
     for warning in &measurement.warnings {
@@ -316,7 +316,7 @@ impl<'a> Reference<'a> {
 
     fn deliver(&self, rules: &Rules, measurement: &Measurement, remeasure: Remeasure) -> Result<Outcome> {
         let Reference { project, baseline, .. } = self;
-        rules.check_all_met(Some(*baseline), &measurement.runs, &judge_again(project))?;
+        check_endpoint_limits(rules, Some(*baseline), &measurement.runs, &judge_again(project))?;
         let comparison = self.compare(measurement, rules)?;
         let background = measurement.background(project, &comparison, baseline);
         let report = self.report(measurement, &comparison, &background);

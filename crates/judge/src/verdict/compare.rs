@@ -2,7 +2,6 @@
 //! makes the evidence of each series, `decision` decides on it, and `stopping` finds out whether another run may change
 //! that.
 
-use std::collections::BTreeSet;
 use std::ptr;
 
 use anyhow::{Result, bail};
@@ -11,7 +10,6 @@ use crate::baseline::chain::Version;
 use crate::baseline::file::Baseline;
 use crate::model::limits::{Accepted, Inconclusive, JUDGED, Level, Rules};
 use crate::model::run::{EndpointName, LEAST_REQUESTS, Metric, Resolution, Run};
-use crate::model::text::nearest;
 use crate::verdict::accepted::{Exception, ExceptionState, exceptions};
 use crate::verdict::cpu::{self, CpuUnjudged};
 use crate::verdict::decision::{Decision, Evidence, Judge, Presence, Reason, Row};
@@ -259,23 +257,6 @@ pub fn lacking(baseline: &Baseline, rules: &Rules) -> Result<Vec<Metric>> {
         bail!("run {} of the baseline cannot be judged: {}", few.run + 1, few.why);
     }
     Ok(lacking)
-}
-
-impl Rules {
-    /// Checks that every endpoint limit matches an endpoint on either side. `again` is the command that judges the same
-    /// results once more.
-    pub fn check_all_met(&self, baseline: Option<&Baseline>, runs: &[Run], again: &str) -> Result<()> {
-        let before = baseline.into_iter().flat_map(Baseline::names);
-        let now = runs.iter().flat_map(Run::endpoints_and_setup).map(|(name, _)| &**name);
-        let names: BTreeSet<&str> = before.chain(now).collect();
-        let unmet = self.endpoint_limits.iter().find(|limits| !names.iter().any(|name| limits.covers(name)));
-        let Some(unmet) = unmet else { return Ok(()) };
-        let meant = nearest(&unmet.text, names).map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"));
-        bail!(
-            "[limits.{:?}] matches no endpoint{meant}, so it checks nothing: fix the name, then judge the same results again with `{again}`",
-            unmet.text
-        );
-    }
 }
 
 /// Judges the runs (at least one) against the baseline. Refuses what [`lacking`] refuses.
