@@ -575,7 +575,7 @@ fn limit_that_matches_no_endpoint_is_an_error() {
         let result = check_endpoint_limits(&rules_of(name), Some(&reference), &runs, "again");
         assert_eq!(result.is_ok(), is_met, "{name}: {result:?}");
     }
-    expect![[r#"[limits."GET /clams"] matches no endpoint (did you mean "GET /claims"?), so it checks nothing: fix the name, then judge the same results again with `again`"#]].assert_eq(&error(rules_of("GET /clams").check_all_met(None, &runs, "again")));
+    expect![[r#"[limits."GET /clams"] matches no endpoint (did you mean "GET /claims"?), so it checks nothing: fix the name, then judge the same results again with `again`"#]].assert_eq(&error(check_endpoint_limits(&rules_of("GET /clams"), None, &runs, "again")));
     let without_method = error(check_endpoint_limits(&rules_of("/a"), None, &runs, "again"));
     assert!(without_method.contains("(did you mean \"GET /a\"?)"), "{without_method}");
 }
