@@ -117,13 +117,7 @@ fn judge(project: &Project, baseline: &Baseline, sessions: &[SessionFile]) -> Re
 fn update(project: &Project, former: Option<&Baseline>) -> Result<Outcome> {
     let reference = former.map(|former| Reference::read(project, former)).transpose()?;
     files::check_writable(&project.baseline)?;
-    // It holds the lock until the baseline is saved.
-    let (measured, _runner) = if project.flags.results.is_empty() {
-        let (measured, runner) = measure_baseline(project, project.baseline_runs)?;
-        (measured, Some(runner))
-    } else {
-        (read_results(project)?, None)
-    };
+    let (measured, _runner) = runs_for_baseline(project, project.baseline_runs)?;
     let rules = rules_for(project, &measured);
     let measurement = Measurement::new(measured, project)?;
     check_endpoint_limits(&rules, former, &measurement.runs, &judge_again(project))?;
@@ -166,7 +160,11 @@ fn update(project: &Project, former: Option<&Baseline>) -> Result<Outcome> {
 
 const NOTHING_CHANGED: &str = "no metric changed beyond noise";
 
-fn measure_baseline<'a>(project: &'a Project, runs: usize) -> Result<(Vec<MeasuredRun>, Runner<'a>)> {
+/// The RESULTS, or so many new runs with their runner, which holds the lock until the baseline is saved.
+fn runs_for_baseline<'a>(project: &'a Project, runs: usize) -> Result<(Vec<MeasuredRun>, Option<Runner<'a>>)> {
+    if !project.flags.results.is_empty() {
+        return Ok((read_results(project)?, None));
+    }
     let mut runner = Runner::prepare(project, project.settle()?, Some(Side::Only))?;
     runner.loads = LoadCounter::new(runs);
     let mut measured = Vec::new();
@@ -181,7 +179,7 @@ fn measure_baseline<'a>(project: &'a Project, runs: usize) -> Result<(Vec<Measur
         check_failures(project, &project.rules, &measurement)?;
         project.say(&format!("run {}/{runs} is done", measured.len()));
     }
-    Ok((measured, runner))
+    Ok((measured, Some(runner)))
 }
 
 /// Refuses runs of ours that failed too often to be a reference, unless that is wanted. Results of others may be one.
@@ -226,11 +224,7 @@ fn save_first(project: &Project) -> Result<Outcome> {
     if let Some(next) = project.baseline_in_git() {
         project.say(&format!("warning: {next}"));
     }
-    let measured = if project.flags.results.is_empty() {
-        measure_baseline(project, project.rules.min_runs)?.0
-    } else {
-        read_results(project)?
-    };
+    let (measured, _runner) = runs_for_baseline(project, project.rules.min_runs)?;
     let rules = rules_for(project, &measured);
     let measurement = Measurement::new(measured, project)?;
     check_endpoint_limits(&rules, None, &measurement.runs, &judge_again(project))?;
