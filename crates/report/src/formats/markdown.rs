@@ -6,7 +6,7 @@ use judge::model::text::{cut, endpoint_shown, printable};
 
 use crate::view::drift::UPDATES;
 use crate::view::next::NextStep;
-use crate::view::series::{HEADER, STATUS, SeriesView};
+use crate::view::series::{BASELINE, CANDIDATE, CHANGE, HEADER, LIMIT, METRIC, STATUS, SeriesView};
 use crate::view::unjudged::Unjudged;
 use crate::view::words::{Status, Tone, capitalized, count};
 use crate::view::{ENDPOINTS, FINDINGS, Finding, LINE_COLUMNS, View};
@@ -45,7 +45,7 @@ pub fn render(view: &View) -> String {
     text
 }
 
-const WORST_COLUMNS: [usize; 5] = [0, 1, 2, 3, 6];
+const WORST_COLUMNS: [usize; 5] = [METRIC, BASELINE, CANDIDATE, CHANGE, STATUS];
 
 fn trust(view: &View) -> String {
     let notes = match view.notes.len() {
@@ -227,7 +227,7 @@ fn table_head(columns: &[usize]) -> String {
     let mut rule = "|".to_owned();
     for column in columns {
         let _ = write!(head, " {} |", HEADER[*column]);
-        rule.push_str(if matches!(*column, 0 | STATUS) { ":--|" } else { "--:|" });
+        rule.push_str(if matches!(*column, METRIC | STATUS) { ":--|" } else { "--:|" });
     }
     format!("{head}\n{rule}\n")
 }
@@ -236,10 +236,10 @@ fn table_row(row: &SeriesView, columns: &[usize], status: &str) -> String {
     let mut line = "|".to_owned();
     for column in columns {
         let cell = &row.cells[*column];
-        let dressed = match (column, cell.strip_prefix(&row.endpoint)) {
-            (0, Some(metric)) if !row.endpoint.is_empty() => format!("{}{metric}", code(&row.endpoint)),
-            (5, _) => unbroken(cell),
-            (6, _) => signed(row.status, row.tone, status),
+        let dressed = match (*column, cell.strip_prefix(&row.endpoint)) {
+            (METRIC, Some(metric)) if !row.endpoint.is_empty() => format!("{}{metric}", code(&row.endpoint)),
+            (LIMIT, _) => unbroken(cell),
+            (STATUS, _) => signed(row.status, row.tone, status),
             _ => cell.clone(),
         };
         let _ = write!(line, " {} |", dressed.replace('|', "\\|"));

@@ -10,7 +10,7 @@ use judge::model::text::cut;
 use crate::view::acceptance::ACCEPT;
 use crate::view::headline::VERDICT_COLUMNS;
 use crate::view::next::NextStep;
-use crate::view::series::{HEADER, STATUS, SeriesView};
+use crate::view::series::{BASELINE, CANDIDATE, HEADER, INTERVAL, LIMIT, METRIC, STATUS, SeriesView};
 use crate::view::unjudged::Unjudged;
 use crate::view::words::{Status, Tone, count};
 use crate::view::{FINDINGS, Finding, View};
@@ -295,7 +295,7 @@ fn cells(series: &SeriesView, screen: Screen) -> [String; 7] {
     let mut cells = series.cells.clone();
     let sign = series.tone.sign();
     if screen.is_ascii {
-        cells[0] = in_ascii(&cells[0]);
+        cells[METRIC] = in_ascii(&cells[METRIC]);
     } else if !sign.is_empty() {
         cells[STATUS].insert_str(0, &format!("{sign} "));
     }
@@ -320,8 +320,8 @@ fn fit(header: &mut [&str; 7], lines: &mut [Line], width: usize) {
         let others: usize = columns[1..].iter().filter(|column| **column > 0).map(|column| column + 2).sum();
         (width.saturating_sub(others), columns[0])
     };
-    // Interval, limit, why a status is in doubt (`--verbose` explains it), baseline, candidate.
-    for column in [4, 5, STATUS, 1, 2] {
+    // Of the status only the reason of a doubt, which `--verbose` explains.
+    for column in [INTERVAL, LIMIT, STATUS, BASELINE, CANDIDATE] {
         let (room, needed) = room(header, lines);
         if room >= needed.min(LEAST_NAME) {
             break;
@@ -336,7 +336,7 @@ fn fit(header: &mut [&str; 7], lines: &mut [Line], width: usize) {
         }
     }
     let (room, _) = room(header, lines);
-    for Line { series, cells: [name, ..] } in lines.iter_mut().filter(|line| line.cells[0].width() > room) {
+    for Line { series, cells: [name, ..] } in lines.iter_mut().filter(|line| line.cells[METRIC].width() > room) {
         let metric = name.split_off(series.endpoint.len());
         let endpoint = cut(&series.endpoint, room.saturating_sub(metric.width()).max(1));
         *name = format!("{endpoint}{metric}");

@@ -9,7 +9,9 @@ use judge::verdict::decision::Presence;
 
 use crate::page::charts::ticks;
 use crate::view::View;
-use crate::view::series::{EndpointView, SHOWN_METRICS, SeriesView, by_limit_usage, shown_p95_first};
+use crate::view::series::{
+    BASELINE, CANDIDATE, EndpointView, SHOWN_METRICS, SeriesView, by_limit_usage, shown_p95_first,
+};
 use crate::view::words::{
     Tone, both, change_unit, endpoint_or_all, interval_words, tile_name, unit_of_value, with_unit,
 };
@@ -258,7 +260,7 @@ fn before_and_after(series: &SeriesView) -> String {
     let metric = series.row.metric;
     match series.row.presence {
         Presence::Both { .. } if series.is_hidden() => {
-            format!("{} → {}{}", series.cells[1], series.cells[2], unit_of_value(metric))
+            format!("{} → {}{}", series.cells[BASELINE], series.cells[CANDIDATE], unit_of_value(metric))
         }
         Presence::Both { baseline, candidate } => both(metric, baseline, candidate),
         Presence::New { candidate } => format!("new: {}", with_unit(metric, candidate)),

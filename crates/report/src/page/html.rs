@@ -12,7 +12,7 @@ use crate::page::charts::{self, Chart};
 use crate::view::drift::{DriftView, UPDATES};
 use crate::view::input::FailedRequests;
 use crate::view::next::NextStep;
-use crate::view::series::{EndpointView, HEADER, SeriesView, Tile};
+use crate::view::series::{EndpointView, HEADER, METRIC, SeriesView, Tile};
 use crate::view::unjudged::{Saved, Unjudged};
 use crate::view::words::{Status, Tone, capitalized, count, tile_name};
 use crate::view::{FINDINGS, Finding, LINE_COLUMNS, View};
@@ -462,7 +462,7 @@ fn table(body: &mut String, label: &str, groups: impl Iterator<Item = String>) {
 }
 
 fn series_rows(series: &[SeriesView]) -> String {
-    series.iter().map(|series| row(&series.cells[0], series)).collect()
+    series.iter().map(|series| row(&series.cells[METRIC], series)).collect()
 }
 
 fn row(name: &str, series: &SeriesView) -> String {
