@@ -91,7 +91,7 @@ impl Headline {
         also.extend(new_endpoints(comparison).map(|new| format!("NEW {new}")));
         also.retain(|part| !part.is_empty());
         let found = if also.is_empty() { String::new() } else { also.remove(0) };
-        let failed = Failures::of(comparison).first().map(|row| row.metric);
+        let failed = FailedRows::of(comparison).first().map(|row| row.metric);
         Headline { word: verdict_word(comparison.verdict), qualifier: coverage(comparison), found, also, failed }
     }
 
@@ -138,7 +138,7 @@ impl Headline {
 
 /// Why the stored numbers failed, by how the baseline's commit does now in the series that was worst.
 fn cause(rounds: &Comparison, stored: &Comparison, commit: &str) -> String {
-    let failures = Failures::of(stored);
+    let failures = FailedRows::of(stored);
     let Some(worst) = failures.first() else {
         let what = if failures.missing.is_empty() {
             "the response sizes and the shares of the load are the same at the baseline's commit"
@@ -162,19 +162,19 @@ fn cause(rounds: &Comparison, stored: &Comparison, commit: &str) -> String {
 }
 
 /// The failures of a comparison: for all requests together in the order of the metrics, for endpoints worst first.
-struct Failures<'a> {
+struct FailedRows<'a> {
     total: Vec<&'a Row<'a>>,
     endpoints: Vec<&'a Row<'a>>,
     missing: Vec<&'a Row<'a>>,
 }
 
-impl<'a> Failures<'a> {
-    fn of(comparison: &'a Comparison<'a>) -> Failures<'a> {
+impl<'a> FailedRows<'a> {
+    fn of(comparison: &'a Comparison<'a>) -> FailedRows<'a> {
         let failed = findings(comparison).into_iter().filter(|row| row.is_failure());
         let (missing, over): (Vec<&Row>, Vec<&Row>) = failed.partition(|row| row.is_missing());
         let (mut total, endpoints): (Vec<&Row>, Vec<&Row>) = over.into_iter().partition(|row| row.endpoint.is_none());
         total.sort_by_key(|row| JUDGED.iter().position(|metric| *metric == row.metric));
-        Failures { total, endpoints, missing }
+        FailedRows { total, endpoints, missing }
     }
 
     /// The failure that the headline has in numbers; `None` if nothing failed but missing endpoints.
@@ -184,7 +184,7 @@ impl<'a> Failures<'a> {
 }
 
 fn of_fail(comparison: &Comparison) -> Vec<String> {
-    let failures = Failures::of(comparison);
+    let failures = FailedRows::of(comparison);
     let reason = failures.first().and_then(Row::reason);
     if let Some(Reason::FewAnswers(few)) = reason {
         let requests = few_answers_text(few);
@@ -210,7 +210,7 @@ fn of_fail(comparison: &Comparison) -> Vec<String> {
     parts
 }
 
-fn failed_endpoints(comparison: &Comparison, failures: &Failures) -> String {
+fn failed_endpoints(comparison: &Comparison, failures: &FailedRows) -> String {
     let Some(worst) = failures.endpoints.first() else { return String::new() };
     let mut names: Vec<&str> = failures.endpoints.iter().filter_map(|row| row.endpoint).collect();
     names.sort_unstable();

@@ -2,7 +2,7 @@
 
 use judge::model::run::Metric;
 use judge::model::text::{endpoint_shown, quoted};
-use judge::verdict::accepted::State;
+use judge::verdict::accepted::ExceptionState;
 use judge::verdict::compare::Verdict;
 use judge::verdict::decision::{FewSamples, Presence, Row};
 
@@ -106,7 +106,7 @@ pub(crate) fn steps(report: &Report, acceptance: &str) -> Vec<NextStep> {
         steps.truncate(MOST - 1);
         steps.push(accept("accept it", CHANGED));
     }
-    let has_ended = comparison.exceptions.iter().any(|applied| applied.state == State::Expired);
+    let has_ended = comparison.exceptions.iter().any(|exception| exception.state == ExceptionState::Expired);
     if has_ended || comparison.unused_exceptions().next().is_some() {
         steps.push(edit("remove the exceptions that nothing needs"));
     }
@@ -143,7 +143,7 @@ fn find_the_commit(report: &Report) -> Option<NextStep> {
     }
     let (command, commit) = (report.background.command.measuring(), baseline_commit(report)?);
     // The flags of the load are those of bisect too, which starts the service itself.
-    if command.words.iter().any(|word| ["--host", "--against-url"].contains(&word.as_str())) {
+    if command.flags.iter().any(|(flag, _)| ["--host", "--against-url"].contains(flag)) {
         return None;
     }
     Some(step("find the commit", command.without("--baseline").of(&format!("bisect {commit}"))))
@@ -163,7 +163,7 @@ fn lengthen(report: &Report) -> NextStep {
     // A command that only judged the results of two services does not name them.
     if let Some(Sides { baseline, candidate }) = report.hosts() {
         command = command.without("--host").without("--against-url");
-        command.words.extend(["--host", candidate, "--against-url", baseline].map(str::to_owned));
+        command.flags.extend([("--host", candidate.to_owned()), ("--against-url", baseline.to_owned())]);
     }
     let comparison = report.comparison;
     let unjudged = unjudged_endpoints(comparison).into_iter().filter_map(more_requests);

@@ -199,7 +199,7 @@ pub fn change_text(metric: Metric, change: f64) -> String {
     format!("{}{}", signed(change, least_digits(metric)), unit_behind(metric))
 }
 
-/// The same without a row: `+3%`, `-0.20 pp`.
+/// A change with its sign as a headline has it: `+3%`, `-0.20 pp`.
 pub(crate) fn short_change_text(metric: Metric, change: f64) -> String {
     format!("{}{}", signed(change, least_short_digits(metric, change)), unit_behind(metric))
 }

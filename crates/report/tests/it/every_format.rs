@@ -195,8 +195,9 @@ fn only_the_json_grows_beyond_2000_endpoints() {
 fn the_search_for_the_commit_has_the_flags_of_the_load() {
     let slower = Case::new("slower", &runs(&STEADY), runs(&[400.0, 401.0]), rules(false, false));
     slower.report(|report| {
-        let words = "cargo xtask perf --config b.toml --baseline b.json --users 50".split(' ').map(str::to_owned);
-        let command = CommandLine { words: words.collect(), ..CommandLine::default() };
+        let flags = [("--config", "b.toml"), ("--baseline", "b.json"), ("--users", "50")];
+        let flags = flags.map(|(flag, value)| (flag, value.to_owned())).to_vec();
+        let command = CommandLine { flags, ..CommandLine::default() };
         let background = Background { command, ..report.background.clone() };
         let steps = View::of(&Report { background: &background, ..report.clone() }).next;
         let step = steps.iter().find(|step| step.what == "find the commit").unwrap();
@@ -218,7 +219,7 @@ fn other_answers_are_accepted_and_not_searched_for() {
     let stored = Case::new("stored", &answering(2000.0), answering(30.0), rules(true, false));
     let rounds = Case::new("rounds", &answering(30.0), answering(30.0), rules(true, true));
     stored.report(|stored| {
-        let stored = Stored { comparison: stored.comparison, baseline: stored.baseline.clone() };
+        let stored = Stored { comparison: stored.comparison, baseline_origin: stored.baseline_origin.clone() };
         let confirmation = Confirmation::Measured(stored);
         rounds.report(|report| {
             let headline = View::of(&Report { confirmation: Some(&confirmation), ..report.clone() }).headline;
